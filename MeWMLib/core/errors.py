@@ -1,0 +1,147 @@
+"""One error tree. Every message says what was wrong, what was given and what to do."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+_REGISTRY: dict[str, type[MeWMError]] = {}
+
+
+class MeWMError(Exception):
+    """Base of all errors that MeWM raises on purpose.
+
+    Args:
+        what: what was wrong, as one sentence without a full stop.
+        given: what was found instead (a value, a path), or "".
+        remedy: what the user can do, as one sentence without a full stop.
+    """
+
+    exit_code = 2
+
+    def __init__(self, what: str, *, given: str = "", remedy: str = "") -> None:
+        self.what, self.given, self.remedy = what, given, remedy
+        super().__init__(what, given, remedy)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _REGISTRY[cls.__name__] = cls
+
+    def __str__(self) -> str:
+        parts = [f"{self.what}."]
+        if self.given:
+            parts.append(f"Given: {self.given}.")
+        if self.remedy:
+            parts.append(f"{self.remedy}.")
+        return " ".join(parts)
+
+    def to_json(self) -> dict[str, str]:
+        """Return a JSON-ready form that `error_from_json` turns back into the same type."""
+        return {"type": type(self).__name__, "what": self.what, "given": self.given, "remedy": self.remedy}
+
+
+_REGISTRY["MeWMError"] = MeWMError
+
+
+class InputError(MeWMError):
+    """Something that the user gave cannot be used."""
+
+
+class UnreadableFileError(InputError):
+    """A file is missing, truncated or of a format that cannot be read."""
+
+
+class SeriesError(InputError):
+    """A DICOM folder does not hold exactly one usable series."""
+
+
+class NotCTError(InputError):
+    """The image is no CT: wrong modality, number of dimensions, channels or range of values."""
+
+
+class GeometryError(InputError):
+    """A grid is not usable: zero or absurd spacing, shear, empty shape."""
+
+
+class GeometryMismatchError(GeometryError):
+    """Two images that must share one grid do not."""
+
+
+class LabelError(InputError):
+    """A label map holds other values than 0 background, 1 liver, 2 tumour."""
+
+
+class NoTumourError(InputError):
+    """There is no tumour to treat."""
+
+
+class UnknownAgentError(InputError):
+    """A drug or embolic agent that the vocabulary does not hold."""
+
+
+class ProtocolError(InputError):
+    """A protocol that cannot be: empty, the same agent twice, a dose that is no dose."""
+
+
+class ClinicalDataError(InputError):
+    """Clinical data that cannot be read: unknown field, wrong type, impossible value."""
+
+
+class RuleError(InputError):
+    """The clinical rules leave no protocol to choose from."""
+
+
+class SampleError(InputError):
+    """A sample case that is unknown or cannot be fetched."""
+
+
+class BundleError(MeWMError):
+    """A model bundle is missing, unreadable or does not have the checksum of its manifest."""
+
+
+class DeviceError(MeWMError):
+    """The compute device that was asked for is not there or has no memory left."""
+
+
+class OutputError(MeWMError):
+    """A result cannot be written: disk full, read-only folder, a file in the way."""
+
+
+class DependencyError(MeWMError):
+    """An optional package that this task needs is not installed."""
+
+    exit_code = 3
+
+
+class CancelledError(MeWMError):
+    """The user stopped the job; what was finished until then is kept."""
+
+    exit_code = 130
+
+
+class WorkerError(MeWMError):
+    """The worker process ended without a result."""
+
+    exit_code = 1
+
+
+def error_from_json(data: dict[str, str]) -> MeWMError:
+    """Return the error that `MeWMError.to_json` described; unknown types become a `WorkerError`."""
+    cls = _REGISTRY.get(data.get("type", ""), WorkerError)
+    return cls(data.get("what", "Unknown error"), given=data.get("given", ""), remedy=data.get("remedy", ""))
+
+
+def output_error(error: OSError, path: Path) -> OutputError:
+    """Translate an operating-system error on writing `path`: the one place where that is done."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutputError(
+            "The disk is full",
+            given=str(path),
+            remedy="Free some space or give another folder with --out; nothing half-written was left",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return OutputError("The result may not be written there", given=str(path), remedy="Give a folder you can write")
+    return OutputError(
+        f"The result could not be written ({error.strerror})", given=str(path), remedy="Give another folder with --out"
+    )

@@ -1,0 +1,164 @@
+"""A patient as the method sees one: a CT, labels, findings and clinical data. Never a name, a date or a hospital id."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from MeWMLib.core.errors import ClinicalDataError
+from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
+
+_CHOICES = {
+    "sex": ("female", "male"),
+    "child_pugh_class": ("A", "B", "C"),
+    "bclc_stage": ("0", "A", "B", "C", "D"),
+}
+_RANGES = {
+    "age_years": (0.0, 120.0),
+    "afp_ng_per_ml": (0.0, 1e8),
+    "bilirubin_mg_per_dl": (0.0, 60.0),
+    "creatinine_mg_per_dl": (0.0, 30.0),
+    "albumin_g_per_dl": (0.5, 8.0),
+}
+
+
+@dataclass(frozen=True)
+class Clinical:
+    """Clinical data; the unit stands in the field's name; None means not known."""
+
+    age_years: float | None = None
+    sex: str | None = None
+    afp_ng_per_ml: float | None = None
+    child_pugh_class: str | None = None
+    bclc_stage: str | None = None
+    bilirubin_mg_per_dl: float | None = None
+    creatinine_mg_per_dl: float | None = None
+    albumin_g_per_dl: float | None = None
+    main_portal_vein_thrombosis: bool | None = None
+    extrahepatic_spread: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+                raise ClinicalDataError(
+                    f"{name} is not possible", given=repr(value), remedy=f"Give a number from {low:g} to {high:g}"
+                )
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if value is not None and value not in choices:
+                raise ClinicalDataError(f"{name} is not known", given=repr(value), remedy="Use " + " or ".join(choices))
+        for name in ("main_portal_vein_thrombosis", "extrahepatic_spread"):
+            if getattr(self, name) not in (None, True, False):
+                raise ClinicalDataError(f"{name} must be true or false", given=repr(getattr(self, name)))
+
+    @classmethod
+    def from_json(cls, data: Any) -> Clinical:
+        """Read a JSON object; unknown fields are refused by name.
+
+        Raises:
+            ClinicalDataError: no object, an unknown field, or an impossible value.
+        """
+        known = [f.name for f in fields(cls)]
+        if not isinstance(data, dict):
+            raise ClinicalDataError("Clinical data must be one JSON object", given=type(data).__name__)
+        unknown = sorted(set(data) - set(known))
+        if unknown:
+            raise ClinicalDataError(
+                "Unknown clinical field", given=", ".join(unknown), remedy="Known fields: " + ", ".join(known)
+            )
+        return cls(**data)
+
+    @classmethod
+    def load(cls, path: Path) -> Clinical:
+        """Read a JSON file.
+
+        Raises:
+            ClinicalDataError: the file is missing, is no JSON, or its content is refused.
+        """
+        try:
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise ClinicalDataError(
+                "The clinical data cannot be read", given=f"{path} ({error})", remedy="Give a JSON file"
+            ) from error
+        return cls.from_json(data)
+
+    def to_json(self) -> dict[str, Any]:
+        """Only the fields that are known."""
+        return {k: v for k, v in asdict(self).items() if v is not None}
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One connected tumour component.
+
+    Attributes:
+        index: 1 is the largest.
+        volume_ml: its volume.
+        longest_axial_diameter_mm: RECIST diameter, the longest in any axial slice.
+        centre_ras_mm: centroid.
+        mean_hu, sd_hu: statistics inside it.
+        lipiodol_fraction: share of voxels at lipiodol density.
+        necrotic_fraction: share of voxels at necrosis density.
+        viable_ml: what is neither.
+    """
+
+    index: int
+    volume_ml: float
+    longest_axial_diameter_mm: float
+    centre_ras_mm: tuple[float, float, float]
+    mean_hu: float
+    sd_hu: float
+    lipiodol_fraction: float
+    necrotic_fraction: float
+    viable_ml: float
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the labels say: liver and lesions, largest first."""
+
+    liver_ml: float
+    liver_mean_hu: float
+    lesions: tuple[Lesion, ...]
+
+    @property
+    def tumour_ml(self) -> float:
+        """Volume of all lesions."""
+        return sum(lesion.volume_ml for lesion in self.lesions)
+
+    @property
+    def viable_ml(self) -> float:
+        """Viable volume of all lesions."""
+        return sum(lesion.viable_ml for lesion in self.lesions)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Patient:
+    """One patient before treatment.
+
+    Attributes:
+        id: opaque identifier (never a hospital id).
+        ct: the pre-treatment CT.
+        labels: liver and tumour on the same grid.
+        findings: measured on the labels.
+        clinical: clinical data, all optional.
+    """
+
+    id: str
+    ct: Volume
+    labels: LabelMap
+    findings: Findings
+    clinical: Clinical = Clinical()
+
+    def __post_init__(self) -> None:
+        require_same_geometry(self.ct.geometry, self.labels.geometry, "The labels do not lie on the grid of the CT")

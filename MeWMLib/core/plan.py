@@ -1,0 +1,175 @@
+"""Outcomes, risks and plans: what the method answers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from MeWMLib.core.protocol import Protocol
+from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A simulated outcome of one protocol with one seed. `ct.simulated` is never None."""
+
+    ct: Volume
+    labels: LabelMap
+    protocol: Protocol
+    seed: int
+
+    def __post_init__(self) -> None:
+        require_same_geometry(self.ct.geometry, self.labels.geometry)
+        if self.ct.simulated is None:
+            raise ValueError("an outcome's volume must carry its provenance")
+
+
+@dataclass(frozen=True)
+class Risk:
+    """Risk of death of a simulated outcome; lower is better.
+
+    Attributes:
+        replicas: log-risk of each stochastic replica (natural log of the hazard ratio against the average patient).
+        months: times of the survival curve.
+        survival: mean predicted survival probability at `months`.
+    """
+
+    replicas: tuple[float, ...]
+    months: tuple[float, ...] = ()
+    survival: tuple[float, ...] = ()
+
+    @property
+    def log_risk(self) -> float:
+        """Mean over the replicas."""
+        return float(np.mean(self.replicas))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Range of the replicas: lowest and highest. With T replicas it is no confidence interval."""
+        return float(np.min(self.replicas)), float(np.max(self.replicas))
+
+    @property
+    def median_survival_months(self) -> float | None:
+        """First time at which the mean curve is at or under one half; None if it never is."""
+        for month, probability in zip(self.months, self.survival, strict=True):
+            if probability <= 0.5:
+                return month
+        return None
+
+
+@dataclass(frozen=True)
+class TumourChange:
+    """The tumour inside the treated region before and after, measured the same way on both.
+
+    Attributes:
+        volume_ml_before, volume_ml_after: whole lesions.
+        viable_ml_before, viable_ml_after: without necrosis and lipiodol.
+        lipiodol_ml_after: tumour at lipiodol density after treatment.
+        diameter_mm_before, diameter_mm_after: longest axial diameter of the target lesion.
+    """
+
+    volume_ml_before: float
+    volume_ml_after: float
+    viable_ml_before: float
+    viable_ml_after: float
+    lipiodol_ml_after: float
+    diameter_mm_before: float
+    diameter_mm_after: float
+
+    @property
+    def viable_change_percent(self) -> float:
+        """Change of the viable volume; -100 means that none is left."""
+        if self.viable_ml_before <= 0:
+            return 0.0
+        return 100.0 * (self.viable_ml_after / self.viable_ml_before - 1.0)
+
+    def to_json(self) -> dict[str, float]:
+        """All fields and the relative change of the viable volume."""
+        return {**asdict(self), "viable_change_percent": self.viable_change_percent}
+
+
+@dataclass(frozen=True)
+class RuleFinding:
+    """One clinical rule that a protocol touches.
+
+    Attributes:
+        rule: its identifier in the rule table.
+        severity: "forbidden" or "warning".
+        reason: why, for a physician.
+        source: where that stands.
+    """
+
+    rule: str
+    severity: str
+    reason: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One protocol of a plan."""
+
+    protocol: Protocol
+    risk: Risk
+    tumour_change: TumourChange
+    warnings: tuple[RuleFinding, ...] = ()
+    files: dict[str, str] = field(default_factory=dict, hash=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in `plan.json`."""
+        return {
+            "protocol": self.protocol.text,
+            "actions": self.protocol.to_json(),
+            "risk": self.risk.log_risk,
+            "risk_interval": list(self.risk.interval),
+            "risk_replicas": list(self.risk.replicas),
+            "median_survival_months": self.risk.median_survival_months,
+            "survival": {"months": list(self.risk.months), "probability": list(self.risk.survival)},
+            "tumour_change": self.tumour_change.to_json(),
+            "warnings": [asdict(w) for w in self.warnings],
+            "files": dict(self.files),
+        }
+
+
+@dataclass(frozen=True)
+class SearchStep:
+    """One expansion of the search tree: from `parent` by one action, judged by `risk`; `kept` if it survived."""
+
+    step: int
+    beam: int
+    parent: Protocol
+    child: Protocol
+    risk: float
+    kept: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready form; the root is the empty protocol, written as ""."""
+        return {**asdict(self), "parent": self.parent.text, "child": self.child.text}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The answer: candidates by rising risk, the search tree, and what stopped the search.
+
+    Attributes:
+        candidates: complete protocols, lowest risk first.
+        tree: every expansion.
+        stopped_by: "finished" or "cancelled".
+        evaluated: number of different protocols (partial ones included) that were simulated.
+    """
+
+    candidates: tuple[Candidate, ...]
+    tree: tuple[SearchStep, ...]
+    stopped_by: str
+    evaluated: int
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {
+            "candidates": [{"rank": n + 1, **c.to_json()} for n, c in enumerate(self.candidates)],
+            "search_tree": [s.to_json() for s in self.tree],
+            "stopped_by": self.stopped_by,
+            "evaluated_protocols": self.evaluated,
+        }

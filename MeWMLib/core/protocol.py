@@ -1,0 +1,236 @@
+"""The vocabulary of agents, actions and protocols. One canonical name for each agent; synonyms are mapped."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from MeWMLib.core.errors import ProtocolError, UnknownAgentError
+
+DRUG, EMBOLIC = "drug", "embolic"
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A drug or an embolic material.
+
+    Attributes:
+        name: canonical name.
+        kind: "drug" or "embolic".
+        agent_class: platinum, anthracycline, oil, particle, glue, ...
+        dose_unit: "mg" or "ml".
+        dose_low, dose_high: usual range in `dose_unit`.
+        routes: how it may be given; the first is the default.
+        synonyms: other names that are understood.
+        source: where the range comes from.
+    """
+
+    name: str
+    kind: str
+    agent_class: str
+    dose_unit: str
+    dose_low: float
+    dose_high: float
+    routes: tuple[str, ...]
+    synonyms: tuple[str, ...]
+    source: str
+
+
+@cache
+def vocabulary() -> dict[str, Agent]:
+    """All agents by canonical name, drugs first, in the fixed order that the networks use."""
+    data = json.loads(Path(__file__).with_name("vocabulary.json").read_text(encoding="utf-8"))
+    agents = (Agent(**{**a, "routes": tuple(a["routes"]), "synonyms": tuple(a["synonyms"])}) for a in data["agents"])
+    return {agent.name: agent for agent in agents}
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+@cache
+def _by_any_name() -> dict[str, str]:
+    return {_key(n): a.name for a in vocabulary().values() for n in (a.name, *a.synonyms)}
+
+
+def agent(name: str) -> Agent:
+    """Return the agent of this name or synonym (case, blanks and hyphens do not count).
+
+    Raises:
+        UnknownAgentError: the vocabulary has no such agent; near names are suggested.
+    """
+    canonical = _by_any_name().get(_key(name))
+    if canonical is None:
+        near = difflib.get_close_matches(_key(name), list(_by_any_name()), n=1, cutoff=0.6)
+        hint = f"Did you mean {_by_any_name()[near[0]]}? " if near else ""
+        raise UnknownAgentError(
+            "Unknown drug or embolic agent",
+            given=repr(name),
+            remedy=hint + "Known agents: " + ", ".join(vocabulary()),
+        )
+    return vocabulary()[canonical]
+
+
+def agents_of(kind: str) -> tuple[str, ...]:
+    """Canonical names of all drugs or all embolics, in vocabulary order."""
+    return tuple(a.name for a in vocabulary().values() if a.kind == kind)
+
+
+@dataclass(frozen=True)
+class Action:
+    """One agent, with an optional dose (in the agent's unit) and route. Synonyms are accepted as `agent`."""
+
+    agent: str
+    dose: float | None = None
+    route: str | None = None
+
+    def __post_init__(self) -> None:
+        known = agent(self.agent)
+        object.__setattr__(self, "agent", known.name)
+        if self.dose is not None:
+            if isinstance(self.dose, bool) or not isinstance(self.dose, int | float):
+                raise ProtocolError(f"The dose of {known.name} is no number", given=repr(self.dose))
+            if not (math.isfinite(self.dose) and self.dose > 0):
+                raise ProtocolError(
+                    f"The dose of {known.name} must be positive",
+                    given=f"{self.dose} {known.dose_unit}",
+                    remedy=f"Usual range: {known.dose_low:g} to {known.dose_high:g} {known.dose_unit}",
+                )
+            object.__setattr__(self, "dose", float(self.dose))
+        if self.route is not None and self.route not in known.routes:
+            raise ProtocolError(
+                f"{known.name} is not given by this route",
+                given=self.route,
+                remedy="Possible: " + ", ".join(known.routes),
+            )
+
+    @property
+    def kind(self) -> str:
+        """"drug" or "embolic"."""
+        return agent(self.agent).kind
+
+    @property
+    def text(self) -> str:
+        """Canonical text, such as "Epirubicin 30 mg (emulsion)"."""
+        parts = [self.agent]
+        if self.dose is not None:
+            parts.append(f"{self.dose:g} {agent(self.agent).dose_unit}")
+        if self.route is not None:
+            parts.append(f"({self.route})")
+        return " ".join(parts)
+
+
+_ACTION = re.compile(r"^(?P<name>.+?)(?:\s+(?P<dose>-?[\d.]+)\s*(?P<unit>mg|ml))?(?:\s*\((?P<route>\w+)\))?$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A set of actions. Order does not count: two protocols with the same actions are equal and hash alike.
+
+    A protocol may be partial (drugs only) while a search builds it; `complete` tells.
+    """
+
+    actions: tuple[Action, ...]
+
+    def __post_init__(self) -> None:
+        order = {name: n for n, name in enumerate(vocabulary())}
+        actions = tuple(sorted(self.actions, key=lambda a: order[a.agent]))
+        names = [a.agent for a in actions]
+        for name in names:
+            if names.count(name) > 1:
+                raise ProtocolError("An agent stands twice in one protocol", given=name, remedy="Add up its doses")
+        object.__setattr__(self, "actions", actions)
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> Protocol:
+        """Protocol of agents without doses."""
+        return cls(tuple(Action(n) for n in names))
+
+    @classmethod
+    def parse(cls, text: str) -> Protocol:
+        """Read "Epirubicin 30 mg + Lipiodol 10 ml (emulsion)"; "+", ";" and "," separate actions.
+
+        Raises:
+            UnknownAgentError: an unknown name.
+            ProtocolError: nothing given, a wrong unit, dose or route.
+        """
+        actions = []
+        for part in re.split(r"[+;,]", text):
+            match = _ACTION.match(part.strip())
+            if match is None:
+                raise ProtocolError("A part of the protocol is empty", given=repr(text), remedy="Write A + B + C")
+            known = agent(match["name"])
+            if match["unit"] and match["unit"].lower() != known.dose_unit:
+                raise ProtocolError(f"{known.name} is dosed in {known.dose_unit}", given=part.strip())
+            try:
+                dose = float(match["dose"]) if match["dose"] else None
+            except ValueError:
+                raise ProtocolError(f"The dose of {known.name} is no number", given=match["dose"]) from None
+            actions.append(Action(known.name, dose, match["route"].lower() if match["route"] else None))
+        return cls(tuple(actions))
+
+    @property
+    def text(self) -> str:
+        """The one canonical text, which `parse` reads back."""
+        return " + ".join(a.text for a in self.actions)
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """Canonical names in vocabulary order."""
+        return tuple(a.agent for a in self.actions)
+
+    @property
+    def drugs(self) -> tuple[str, ...]:
+        """Names of the drugs."""
+        return tuple(a.agent for a in self.actions if a.kind == DRUG)
+
+    @property
+    def embolics(self) -> tuple[str, ...]:
+        """Names of the embolics."""
+        return tuple(a.agent for a in self.actions if a.kind == EMBOLIC)
+
+    @property
+    def complete(self) -> bool:
+        """True if there is at least one drug and one embolic, which makes it a TACE protocol."""
+        return bool(self.drugs) and bool(self.embolics)
+
+    def plus(self, action: Action) -> Protocol:
+        """Return this protocol with one more action."""
+        return Protocol((*self.actions, action))
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """JSON-ready form; `from_json` reads it."""
+        return [{"agent": a.agent, "dose": a.dose, "route": a.route} for a in self.actions]
+
+    @classmethod
+    def from_json(cls, data: list[dict[str, Any]]) -> Protocol:
+        """Read the form of `to_json`."""
+        return cls(tuple(Action(d["agent"], d.get("dose"), d.get("route")) for d in data))
+
+
+@dataclass(frozen=True)
+class ActionSpace:
+    """What a policy proposes for one patient: candidate drugs and embolics, best first, and why.
+
+    Attributes:
+        drugs, embolics: canonical names, best first.
+        reasons: one sentence for each agent.
+        policy: name of the policy that proposed it.
+    """
+
+    drugs: tuple[str, ...]
+    embolics: tuple[str, ...]
+    reasons: dict[str, str]
+    policy: str
+
+    def __post_init__(self) -> None:
+        for name, kind in [*((d, DRUG) for d in self.drugs), *((e, EMBOLIC) for e in self.embolics)]:
+            if agent(name).kind != kind:
+                raise ProtocolError(f"{name} is no {kind}")

@@ -1,0 +1,201 @@
+"""Volumes and label maps on a geometry. Arrays are indexed (k, j, i); affines map (i, j, k) to RAS mm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MeWMLib.core.errors import GeometryError, GeometryMismatchError, LabelError, NotCTError
+
+BACKGROUND, LIVER, TUMOUR = 0, 1, 2
+PHASES = ("unknown", "non-contrast", "arterial", "portal", "delayed")
+#: Two grids are the same if no corner lies further apart than this (mm).
+GEOMETRY_TOLERANCE_MM = 1e-2
+MIN_SPACING_MM, MAX_SPACING_MM = 0.05, 20.0
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """A regular grid of voxels in patient space.
+
+    Attributes:
+        shape: number of voxels (K, J, I).
+        affine: (4, 4) float64; maps voxel index (i, j, k, 1) to RAS mm. The same matrix as Slicer's IJKToRAS.
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        shape = tuple(int(n) for n in self.shape)
+        affine = np.array(self.affine, dtype=np.float64)
+        if len(shape) != 3 or min(shape) < 1:
+            raise GeometryError("An image grid needs three sizes of at least one voxel", given=str(self.shape))
+        if affine.shape != (4, 4) or not np.isfinite(affine).all():
+            raise GeometryError("The affine must be a finite 4 x 4 matrix", given=str(self.affine))
+        spacing = np.linalg.norm(affine[:3, :3], axis=0)
+        if spacing.min() < MIN_SPACING_MM or spacing.max() > MAX_SPACING_MM:
+            raise GeometryError(
+                "The voxel spacing is zero or absurd",
+                given=" x ".join(f"{s:g}" for s in spacing) + " mm",
+                remedy=f"Export the CT again; each spacing must lie in {MIN_SPACING_MM} to {MAX_SPACING_MM} mm",
+            )
+        cosines = affine[:3, :3] / spacing
+        if np.abs(cosines.T @ cosines - np.eye(3)).max() > 1e-3:
+            raise GeometryError(
+                "The image axes are sheared",
+                given="an affine whose axes are not at right angles (gantry tilt?)",
+                remedy="Resample the image to an orthogonal grid first",
+            )
+        affine.setflags(write=False)
+        object.__setattr__(self, "shape", shape)
+        object.__setattr__(self, "affine", affine)
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel size in mm in the order of the array axes (k, j, i)."""
+        i, j, k = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(k), float(j), float(i)
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in millilitres."""
+        return float(np.prod(self.spacing)) / 1000.0
+
+    def to_ras(self, kji: Any) -> NDArray[np.float64]:
+        """Map voxel indices (..., 3) in (k, j, i) order to RAS mm (..., 3)."""
+        ijk = np.asarray(kji, dtype=np.float64)[..., ::-1]
+        return ijk @ self.affine[:3, :3].T + self.affine[:3, 3]
+
+    def to_kji(self, ras: Any) -> NDArray[np.float64]:
+        """Map RAS mm (..., 3) to fractional voxel indices (..., 3) in (k, j, i) order."""
+        ijk = (np.asarray(ras, dtype=np.float64) - self.affine[:3, 3]) @ np.linalg.inv(self.affine[:3, :3]).T
+        return ijk[..., ::-1]
+
+    def crop(self, start: tuple[int, int, int], shape: tuple[int, int, int]) -> Geometry:
+        """Return the grid of the box that begins at voxel `start` (k, j, i); the box may reach outside."""
+        affine = np.array(self.affine)
+        affine[:3, 3] = self.to_ras(start)
+        return Geometry(shape, affine)
+
+    def same_as(self, other: Geometry) -> bool:
+        """True if both grids have one shape and no corner differs by more than `GEOMETRY_TOLERANCE_MM`."""
+        if self.shape != other.shape:
+            return False
+        corners = np.stack(np.meshgrid(*[(0, n - 1) for n in self.shape], indexing="ij"), -1).reshape(-1, 3)
+        return bool(np.abs(self.to_ras(corners) - other.to_ras(corners)).max() <= GEOMETRY_TOLERANCE_MM)
+
+    def describe(self) -> str:
+        """One line for messages: sizes, spacing and origin."""
+        k, j, i = self.shape
+        sk, sj, si = self.spacing
+        origin = ", ".join(f"{v:.1f}" for v in self.affine[:3, 3])
+        return f"{i} x {j} x {k} voxels of {si:.3g} x {sj:.3g} x {sk:.3g} mm at RAS ({origin})"
+
+
+def require_same_geometry(a: Geometry, b: Geometry, what: str = "The two images do not lie on the same grid") -> None:
+    """Raise `GeometryMismatchError` unless both grids are the same."""
+    if not a.same_as(b):
+        raise GeometryMismatchError(
+            what,
+            given=f"{a.describe()} and {b.describe()}",
+            remedy="Resample one to the grid of the other, or export both from the same series",
+        )
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a simulated volume comes from. Its presence is what marks a volume as simulated."""
+
+    protocol: str
+    seed: int
+    bundle: str
+    bundle_sha256: str
+    versions: dict[str, str] = field(default_factory=dict, hash=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {
+            "simulated": True,
+            "protocol": self.protocol,
+            "seed": self.seed,
+            "bundle": self.bundle,
+            "bundle_sha256": self.bundle_sha256,
+            "versions": dict(self.versions),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A CT volume.
+
+    Attributes:
+        array: (K, J, I) HU; the dtype of the source is kept.
+        geometry: its grid.
+        phase: one of `PHASES`.
+        simulated: None for a scan; a `Provenance` for a simulated volume.
+    """
+
+    array: NDArray[Any]
+    geometry: Geometry
+    phase: str = "unknown"
+    simulated: Provenance | None = None
+
+    def __post_init__(self) -> None:
+        if self.array.shape != self.geometry.shape:
+            raise GeometryMismatchError(
+                "The voxels do not fit their grid", given=f"{self.array.shape} voxels on {self.geometry.describe()}"
+            )
+        if self.array.dtype.kind not in "iuf":
+            raise NotCTError("A CT holds numbers", given=f"voxels of type {self.array.dtype}")
+        if self.array.dtype.kind == "f" and not np.isfinite(self.array).all():
+            raise NotCTError(
+                "The image holds values that are no number",
+                given=f"{int((~np.isfinite(self.array)).sum())} NaN or infinite voxels",
+                remedy="Export the CT again from the PACS",
+            )
+        if self.phase not in PHASES:
+            raise NotCTError("Unknown contrast phase", given=self.phase, remedy="Use one of " + ", ".join(PHASES))
+
+    def with_array(self, array: NDArray[Any], simulated: Provenance | None = None) -> Volume:
+        """Return new voxels on the same grid."""
+        return replace(self, array=array, simulated=simulated if simulated is not None else self.simulated)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap:
+    """A segmentation: uint8 (K, J, I) with 0 background, 1 liver, 2 tumour."""
+
+    array: NDArray[np.uint8]
+    geometry: Geometry
+
+    def __post_init__(self) -> None:
+        if self.array.shape != self.geometry.shape:
+            raise GeometryMismatchError(
+                "The labels do not fit their grid", given=f"{self.array.shape} voxels on {self.geometry.describe()}"
+            )
+        if self.array.dtype != np.uint8:
+            raise LabelError("A label map must be of type uint8", given=str(self.array.dtype))
+        if self.array.size and int(self.array.max()) > TUMOUR:
+            raise LabelError(
+                "A label map may hold 0 background, 1 liver and 2 tumour only",
+                given="values " + ", ".join(str(v) for v in np.unique(self.array)[:12]),
+                remedy="Merge or renumber the segments",
+            )
+
+    @property
+    def tumour(self) -> NDArray[np.bool_]:
+        """Mask of the tumour."""
+        return np.asarray(self.array == TUMOUR)
+
+    @property
+    def liver(self) -> NDArray[np.bool_]:
+        """Mask of the liver, tumour included."""
+        return np.asarray(self.array >= LIVER)
+
+    def with_array(self, array: NDArray[np.uint8]) -> LabelMap:
+        """Return new labels on the same grid."""
+        return LabelMap(array, self.geometry)
