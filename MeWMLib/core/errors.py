@@ -88,6 +88,10 @@ class ClinicalDataError(InputError):
     """Clinical data that cannot be read: unknown field, wrong type, impossible value."""
 
 
+class PlanSettingsError(InputError):
+    """A setting of the plan that cannot be."""
+
+
 class RuleError(InputError):
     """The clinical rules leave no protocol to choose from."""
 

@@ -7,8 +7,46 @@ from typing import Any
 
 import numpy as np
 
+from MeWMLib.core.errors import PlanSettingsError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
+
+
+@dataclass(frozen=True)
+class PlanSettings:
+    """Settings of a plan (Algorithm 1 of arXiv 2506.02327 where a letter is named).
+
+    Attributes:
+        search: "beam" (Algorithm 1) or "exhaustive".
+        beams: B, parallel protocols.
+        drugs, embolics: D and E, how many of each the policy proposes.
+        drug_horizon, embolic_horizon: Hd and He, how many of each a protocol may hold.
+        replicas: T, stochastic simulations of each protocol.
+        steps: sampling steps of the dynamics model.
+        guidance: classifier-free guidance scale; 1 means none.
+        keep: how many of the best protocols are written as volumes.
+    """
+
+    search: str = "beam"
+    beams: int = 3
+    drugs: int = 5
+    embolics: int = 4
+    drug_horizon: int = 2
+    embolic_horizon: int = 2
+    replicas: int = 3
+    steps: int = 4
+    guidance: float = 1.0
+    keep: int = 3
+
+    def __post_init__(self) -> None:
+        if self.search not in ("beam", "exhaustive"):
+            raise PlanSettingsError("Unknown search", given=self.search, remedy="Use beam or exhaustive")
+        for name in ("beams", "drugs", "embolics", "drug_horizon", "embolic_horizon", "replicas", "steps", "keep"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 100:
+                raise PlanSettingsError(f"{name} must be a whole number from 1 to 100", given=repr(value))
+        if not 0.0 <= self.guidance <= 20.0:
+            raise PlanSettingsError("guidance must lie between 0 and 20", given=repr(self.guidance))
 
 
 @dataclass(frozen=True, eq=False)

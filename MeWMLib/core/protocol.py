@@ -113,7 +113,7 @@ class Action:
 
     @property
     def kind(self) -> str:
-        """"drug" or "embolic"."""
+        """ "drug" or "embolic"."""
         return agent(self.agent).kind
 
     @property
@@ -127,7 +127,9 @@ class Action:
         return " ".join(parts)
 
 
-_ACTION = re.compile(r"^(?P<name>.+?)(?:\s+(?P<dose>-?[\d.]+)\s*(?P<unit>mg|ml))?(?:\s*\((?P<route>\w+)\))?$", re.IGNORECASE)
+_ACTION = re.compile(
+    r"^(?P<name>.+?)(?:\s+(?P<dose>-?[\d.]+)\s*(?P<unit>mg|ml))?(?:\s*\((?P<route>\w+)\))?$", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
