@@ -92,6 +92,10 @@ class PlanSettingsError(InputError):
     """A setting of the plan that cannot be."""
 
 
+class OutcomeError(MeWMError):
+    """A simulated outcome that is not marked as simulated."""
+
+
 class RuleError(InputError):
     """The clinical rules leave no protocol to choose from."""
 

@@ -46,15 +46,17 @@ class Clinical:
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
                 raise ClinicalDataError(
-                    f"{name} is not possible", given=repr(value), remedy=f"Give a number from {low:g} to {high:g}"
+                    what=f"{name} is not possible", given=repr(value), remedy=f"Give a number from {low:g} to {high:g}"
                 )
         for name, choices in _CHOICES.items():
             value = getattr(self, name)
             if value is not None and value not in choices:
-                raise ClinicalDataError(f"{name} is not known", given=repr(value), remedy="Use " + " or ".join(choices))
+                raise ClinicalDataError(
+                    what=f"{name} is not known", given=repr(value), remedy="Use " + " or ".join(choices)
+                )
         for name in ("main_portal_vein_thrombosis", "extrahepatic_spread"):
             if getattr(self, name) not in (None, True, False):
-                raise ClinicalDataError(f"{name} must be true or false", given=repr(getattr(self, name)))
+                raise ClinicalDataError(what=f"{name} must be true or false", given=repr(getattr(self, name)))
 
     @classmethod
     def from_json(cls, data: Any) -> Clinical:
@@ -65,11 +67,11 @@ class Clinical:
         """
         known = [f.name for f in fields(cls)]
         if not isinstance(data, dict):
-            raise ClinicalDataError("Clinical data must be one JSON object", given=type(data).__name__)
+            raise ClinicalDataError(what="Clinical data must be one JSON object", given=type(data).__name__)
         unknown = sorted(set(data) - set(known))
         if unknown:
             raise ClinicalDataError(
-                "Unknown clinical field", given=", ".join(unknown), remedy="Known fields: " + ", ".join(known)
+                what="Unknown clinical field", given=", ".join(unknown), remedy="Known fields: " + ", ".join(known)
             )
         return cls(**data)
 
@@ -84,7 +86,7 @@ class Clinical:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise ClinicalDataError(
-                "The clinical data cannot be read", given=f"{path} ({error})", remedy="Give a JSON file"
+                what="The clinical data cannot be read", given=f"{path} ({error})", remedy="Give a JSON file"
             ) from error
         return cls.from_json(data)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from MeWMLib.core.errors import PlanSettingsError
+from MeWMLib.core.errors import OutcomeError, PlanSettingsError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
 
@@ -40,13 +40,13 @@ class PlanSettings:
 
     def __post_init__(self) -> None:
         if self.search not in ("beam", "exhaustive"):
-            raise PlanSettingsError("Unknown search", given=self.search, remedy="Use beam or exhaustive")
+            raise PlanSettingsError(what="Unknown search", given=self.search, remedy="Use beam or exhaustive")
         for name in ("beams", "drugs", "embolics", "drug_horizon", "embolic_horizon", "replicas", "steps", "keep"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 100:
-                raise PlanSettingsError(f"{name} must be a whole number from 1 to 100", given=repr(value))
+                raise PlanSettingsError(what=f"{name} must be a whole number from 1 to 100", given=repr(value))
         if not 0.0 <= self.guidance <= 20.0:
-            raise PlanSettingsError("guidance must lie between 0 and 20", given=repr(self.guidance))
+            raise PlanSettingsError(what="guidance must lie between 0 and 20", given=repr(self.guidance))
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class Outcome:
     def __post_init__(self) -> None:
         require_same_geometry(self.ct.geometry, self.labels.geometry)
         if self.ct.simulated is None:
-            raise ValueError("an outcome's volume must carry its provenance")
+            raise OutcomeError(what="The volume of a simulated outcome must carry its provenance")
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def agent(name: str) -> Agent:
         near = difflib.get_close_matches(_key(name), list(_by_any_name()), n=1, cutoff=0.6)
         hint = f"Did you mean {_by_any_name()[near[0]]}? " if near else ""
         raise UnknownAgentError(
-            "Unknown drug or embolic agent",
+            what="Unknown drug or embolic agent",
             given=repr(name),
             remedy=hint + "Known agents: " + ", ".join(vocabulary()),
         )
@@ -96,17 +96,17 @@ class Action:
         object.__setattr__(self, "agent", known.name)
         if self.dose is not None:
             if isinstance(self.dose, bool) or not isinstance(self.dose, int | float):
-                raise ProtocolError(f"The dose of {known.name} is no number", given=repr(self.dose))
+                raise ProtocolError(what=f"The dose of {known.name} is no number", given=repr(self.dose))
             if not (math.isfinite(self.dose) and self.dose > 0):
                 raise ProtocolError(
-                    f"The dose of {known.name} must be positive",
+                    what=f"The dose of {known.name} must be positive",
                     given=f"{self.dose} {known.dose_unit}",
                     remedy=f"Usual range: {known.dose_low:g} to {known.dose_high:g} {known.dose_unit}",
                 )
             object.__setattr__(self, "dose", float(self.dose))
         if self.route is not None and self.route not in known.routes:
             raise ProtocolError(
-                f"{known.name} is not given by this route",
+                what=f"{known.name} is not given by this route",
                 given=self.route,
                 remedy="Possible: " + ", ".join(known.routes),
             )
@@ -147,7 +147,7 @@ class Protocol:
         names = [a.agent for a in actions]
         for name in names:
             if names.count(name) > 1:
-                raise ProtocolError("An agent stands twice in one protocol", given=name, remedy="Add up its doses")
+                raise ProtocolError(what="An agent stands twice in one protocol", given=name, remedy="Add up its doses")
         object.__setattr__(self, "actions", actions)
 
     @classmethod
@@ -167,14 +167,14 @@ class Protocol:
         for part in re.split(r"[+;,]", text):
             match = _ACTION.match(part.strip())
             if match is None:
-                raise ProtocolError("A part of the protocol is empty", given=repr(text), remedy="Write A + B + C")
+                raise ProtocolError(what="A part of the protocol is empty", given=repr(text), remedy="Write A + B + C")
             known = agent(match["name"])
             if match["unit"] and match["unit"].lower() != known.dose_unit:
-                raise ProtocolError(f"{known.name} is dosed in {known.dose_unit}", given=part.strip())
+                raise ProtocolError(what=f"{known.name} is dosed in {known.dose_unit}", given=part.strip())
             try:
                 dose = float(match["dose"]) if match["dose"] else None
             except ValueError:
-                raise ProtocolError(f"The dose of {known.name} is no number", given=match["dose"]) from None
+                raise ProtocolError(what=f"The dose of {known.name} is no number", given=match["dose"]) from None
             actions.append(Action(known.name, dose, match["route"].lower() if match["route"] else None))
         return cls(tuple(actions))
 
@@ -235,4 +235,4 @@ class ActionSpace:
     def __post_init__(self) -> None:
         for name, kind in [*((d, DRUG) for d in self.drugs), *((e, EMBOLIC) for e in self.embolics)]:
             if agent(name).kind != kind:
-                raise ProtocolError(f"{name} is no {kind}")
+                raise ProtocolError(what=f"{name} is no {kind}")

@@ -33,20 +33,20 @@ class Geometry:
         shape = tuple(int(n) for n in self.shape)
         affine = np.array(self.affine, dtype=np.float64)
         if len(shape) != 3 or min(shape) < 1:
-            raise GeometryError("An image grid needs three sizes of at least one voxel", given=str(self.shape))
+            raise GeometryError(what="An image grid needs three sizes of at least one voxel", given=str(self.shape))
         if affine.shape != (4, 4) or not np.isfinite(affine).all():
-            raise GeometryError("The affine must be a finite 4 x 4 matrix", given=str(self.affine))
+            raise GeometryError(what="The affine must be a finite 4 x 4 matrix", given=str(self.affine))
         spacing = np.linalg.norm(affine[:3, :3], axis=0)
         if spacing.min() < MIN_SPACING_MM or spacing.max() > MAX_SPACING_MM:
             raise GeometryError(
-                "The voxel spacing is zero or absurd",
+                what="The voxel spacing is zero or absurd",
                 given=" x ".join(f"{s:g}" for s in spacing) + " mm",
                 remedy=f"Export the CT again; each spacing must lie in {MIN_SPACING_MM} to {MAX_SPACING_MM} mm",
             )
         cosines = affine[:3, :3] / spacing
         if np.abs(cosines.T @ cosines - np.eye(3)).max() > 1e-3:
             raise GeometryError(
-                "The image axes are sheared",
+                what="The image axes are sheared",
                 given="an affine whose axes are not at right angles (gantry tilt?)",
                 remedy="Resample the image to an orthogonal grid first",
             )
@@ -68,12 +68,12 @@ class Geometry:
     def to_ras(self, kji: Any) -> NDArray[np.float64]:
         """Map voxel indices (..., 3) in (k, j, i) order to RAS mm (..., 3)."""
         ijk = np.asarray(kji, dtype=np.float64)[..., ::-1]
-        return ijk @ self.affine[:3, :3].T + self.affine[:3, 3]
+        return np.asarray(ijk @ self.affine[:3, :3].T + self.affine[:3, 3])
 
     def to_kji(self, ras: Any) -> NDArray[np.float64]:
         """Map RAS mm (..., 3) to fractional voxel indices (..., 3) in (k, j, i) order."""
         ijk = (np.asarray(ras, dtype=np.float64) - self.affine[:3, 3]) @ np.linalg.inv(self.affine[:3, :3]).T
-        return ijk[..., ::-1]
+        return np.asarray(ijk[..., ::-1])
 
     def crop(self, start: tuple[int, int, int], shape: tuple[int, int, int]) -> Geometry:
         """Return the grid of the box that begins at voxel `start` (k, j, i); the box may reach outside."""
@@ -147,18 +147,19 @@ class Volume:
     def __post_init__(self) -> None:
         if self.array.shape != self.geometry.shape:
             raise GeometryMismatchError(
-                "The voxels do not fit their grid", given=f"{self.array.shape} voxels on {self.geometry.describe()}"
+                what="The voxels do not fit their grid",
+                given=f"{self.array.shape} voxels on {self.geometry.describe()}",
             )
         if self.array.dtype.kind not in "iuf":
-            raise NotCTError("A CT holds numbers", given=f"voxels of type {self.array.dtype}")
+            raise NotCTError(what="A CT holds numbers", given=f"voxels of type {self.array.dtype}")
         if self.array.dtype.kind == "f" and not np.isfinite(self.array).all():
             raise NotCTError(
-                "The image holds values that are no number",
+                what="The image holds values that are no number",
                 given=f"{int((~np.isfinite(self.array)).sum())} NaN or infinite voxels",
                 remedy="Export the CT again from the PACS",
             )
         if self.phase not in PHASES:
-            raise NotCTError("Unknown contrast phase", given=self.phase, remedy="Use one of " + ", ".join(PHASES))
+            raise NotCTError(what="Unknown contrast phase", given=self.phase, remedy="Use one of " + ", ".join(PHASES))
 
     def with_array(self, array: NDArray[Any], simulated: Provenance | None = None) -> Volume:
         """Return new voxels on the same grid."""
@@ -175,13 +176,14 @@ class LabelMap:
     def __post_init__(self) -> None:
         if self.array.shape != self.geometry.shape:
             raise GeometryMismatchError(
-                "The labels do not fit their grid", given=f"{self.array.shape} voxels on {self.geometry.describe()}"
+                what="The labels do not fit their grid",
+                given=f"{self.array.shape} voxels on {self.geometry.describe()}",
             )
         if self.array.dtype != np.uint8:
-            raise LabelError("A label map must be of type uint8", given=str(self.array.dtype))
+            raise LabelError(what="A label map must be of type uint8", given=str(self.array.dtype))
         if self.array.size and int(self.array.max()) > TUMOUR:
             raise LabelError(
-                "A label map may hold 0 background, 1 liver and 2 tumour only",
+                what="A label map may hold 0 background, 1 liver and 2 tumour only",
                 given="values " + ", ".join(str(v) for v in np.unique(self.array)[:12]),
                 remedy="Merge or renumber the segments",
             )
