@@ -100,6 +100,10 @@ class RuleError(InputError):
     """The clinical rules leave no protocol to choose from."""
 
 
+class SurvivalDataError(InputError):
+    """Survival data that cannot be used: negative times, no events, shapes that do not fit."""
+
+
 class SampleError(InputError):
     """A sample case that is unknown or cannot be fetched."""
 
