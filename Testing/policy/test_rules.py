@@ -1,0 +1,259 @@
+"""Every clinical rule speaks when it must and is silent when it must be; forbidden stays forbidden."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from MeWMLib.core.errors import RuleError
+from MeWMLib.core.patient import Clinical
+from MeWMLib.core.protocol import Action, Protocol, vocabulary
+from MeWMLib.policy.rules import RULES_PATH, RuleFileError, allowed, check, explain_none, load_rules
+
+PLAIN = "Doxorubicin + Lipiodol"
+SPREAD = {"extrahepatic_spread": True}
+CLOTTED = {"main_portal_vein_thrombosis": True}
+
+#: rule, severity, a protocol and a patient that touch it, and a pair that just does not.
+CASES: list[tuple[str, str, str, dict[str, Any], str, dict[str, Any]]] = [
+    ("completeness", "forbidden", "Cisplatin", {}, "Cisplatin + Lipiodol", {}),
+    ("completeness", "forbidden", "Lipiodol + PVA", {}, "Mitomycin + PVA", {}),
+    ("one-platinum", "forbidden", "Cisplatin + Oxaliplatin + Lipiodol", {}, "Cisplatin + Lipiodol", {}),
+    ("one-anthracycline", "forbidden", "Epirubicin + Idarubicin + PVA", {}, "Epirubicin + Cisplatin + PVA", {}),
+    ("one-anthracycline", "forbidden", "Epirubicin + LC beads", {}, "Doxorubicin + LC beads", {}),
+    ("doxorubicin-counted-once", "warning", "Doxorubicin + LC beads", {}, "Cisplatin + LC beads", {}),
+    ("pva-alone", "forbidden", "Mitomycin + PVA + Gelatin Sponge", {}, "Mitomycin + KMG + Gelatin Sponge", {}),
+    ("pva-alone", "forbidden", "Mitomycin + PVA + Absolute Alcohol", {}, "Mitomycin + PVA + Lipiodol", {}),
+    ("dose-above-usual", "warning", "Cisplatin 101 mg + Lipiodol", {}, "Cisplatin 100 mg + Lipiodol", {}),
+    ("dose-above-usual", "warning", "Cisplatin + Lipiodol 40 ml", {}, "Cisplatin + Lipiodol 40.1 ml", {}),
+    ("dose-above-twice-usual", "forbidden", "Cisplatin + Lipiodol 40.1 ml", {}, "Cisplatin + Lipiodol 40 ml", {}),
+    ("child-pugh-c", "forbidden", PLAIN, {"child_pugh_class": "C"}, PLAIN, {"child_pugh_class": "B"}),
+    ("child-pugh-b", "warning", PLAIN, {"child_pugh_class": "B"}, PLAIN, {"child_pugh_class": "A"}),
+    ("bclc-d", "warning", PLAIN, {"bclc_stage": "D"}, PLAIN, {"bclc_stage": "B"}),
+    ("portal-vein-occlusive-embolic", "forbidden", "Cisplatin + PVA", CLOTTED, "Cisplatin + Lipiodol", CLOTTED),
+    ("portal-vein-occlusive-embolic", "forbidden", "Cisplatin + NBCA", CLOTTED, "Cisplatin + NBCA", {}),
+    ("portal-vein-occlusive-embolic", "forbidden", "Cisplatin + LC beads", CLOTTED, "Cisplatin + LC beads", SPREAD),
+    ("portal-vein", "warning", PLAIN, CLOTTED, PLAIN, {"main_portal_vein_thrombosis": False}),
+    ("extrahepatic-spread", "warning", PLAIN, SPREAD, PLAIN, {"extrahepatic_spread": False}),
+    ("bilirubin", "warning", "Cisplatin + PVA", {"bilirubin_mg_per_dl": 3.1}, PLAIN, {"bilirubin_mg_per_dl": 3.0}),
+    ("bilirubin-anthracycline", "warning", PLAIN, {"bilirubin_mg_per_dl": 1.3}, PLAIN, {"bilirubin_mg_per_dl": 1.2}),
+    (
+        "bilirubin-anthracycline-contraindicated",
+        "forbidden",
+        "Cisplatin + LC beads",
+        {"bilirubin_mg_per_dl": 5.1},
+        "Cisplatin + PVA",
+        {"bilirubin_mg_per_dl": 5.1},
+    ),
+    ("creatinine", "warning", PLAIN, {"creatinine_mg_per_dl": 2.1}, PLAIN, {"creatinine_mg_per_dl": 2.0}),
+    (
+        "creatinine-platinum",
+        "warning",
+        "Oxaliplatin + PVA",
+        {"creatinine_mg_per_dl": 1.6},
+        PLAIN,
+        {"creatinine_mg_per_dl": 1.6},
+    ),
+    (
+        "creatinine-cisplatin",
+        "forbidden",
+        "Cisplatin + PVA",
+        {"creatinine_mg_per_dl": 1.6},
+        "Cisplatin + PVA",
+        {"creatinine_mg_per_dl": 1.5},
+    ),
+    (
+        "creatinine-mitomycin",
+        "forbidden",
+        "Mitomycin + PVA",
+        {"creatinine_mg_per_dl": 1.8},
+        "Mitomycin + PVA",
+        {"creatinine_mg_per_dl": 1.7},
+    ),
+    (
+        "creatinine-raltitrexed",
+        "warning",
+        "Raltitrexed + PVA",
+        {"creatinine_mg_per_dl": 1.6},
+        "Raltitrexed + PVA",
+        {"creatinine_mg_per_dl": 1.5},
+    ),
+]
+
+
+@pytest.mark.parametrize(("rule", "severity", "protocol", "patient", "other_protocol", "other_patient"), CASES)
+def test_each_rule_speaks_and_is_silent(
+    rule: str,
+    severity: str,
+    protocol: str,
+    patient: dict[str, Any],
+    other_protocol: str,
+    other_patient: dict[str, Any],
+) -> None:
+    touched = {f.rule: f for f in check(Protocol.parse(protocol), Clinical(**patient))}
+    assert rule in touched
+    assert touched[rule].severity == severity
+    assert touched[rule].reason and touched[rule].source
+    assert rule not in {f.rule for f in check(Protocol.parse(other_protocol), Clinical(**other_patient))}
+    # What forbids also prunes; completeness alone is not asked of partial protocols.
+    if severity == "forbidden":
+        assert allowed(Protocol.parse(protocol), Clinical(**patient)) == (rule == "completeness")
+
+
+def test_every_rule_of_the_file_has_a_case() -> None:
+    assert {case[0] for case in CASES} == {rule.id for rule in load_rules()}
+
+
+def test_the_regimens_of_the_public_data_set_and_the_paper_are_allowed() -> None:
+    for text in (
+        "Cisplatin + Doxorubicin + Mitomycin + Lipiodol",
+        "Doxorubicin + LC beads",
+        "Doxorubicin + Lipiodol + LC beads",
+        "Raltitrexed 4 mg + Epirubicin 5 mg + Lipiodol 5 ml + Gelatin Sponge",
+        "Oxaliplatin 100 mg + Epirubicin 40 mg + Lipiodol 10 ml + Gelatin Sponge",
+    ):
+        assert allowed(Protocol.parse(text), complete=True), text
+
+
+def test_unknown_clinical_data_touch_no_rule() -> None:
+    assert check(Protocol.parse(PLAIN)) == ()
+    assert check(Protocol.parse(PLAIN), Clinical()) == ()
+
+
+def test_a_finding_names_what_touched_the_rule_and_forbidden_comes_first() -> None:
+    findings = check(Protocol.parse("Cisplatin + Nedaplatin + PVA"), Clinical(child_pugh_class="B"))
+    assert [f.severity for f in findings] == ["forbidden", "warning"]
+    assert "Cisplatin and Nedaplatin" in findings[0].reason
+    assert "child_pugh_class B" in findings[1].reason
+
+
+def test_a_warning_does_not_prune() -> None:
+    assert allowed(Protocol.parse(PLAIN), Clinical(child_pugh_class="B"), complete=True)
+
+
+def test_explain_none_names_the_rule() -> None:
+    text = explain_none(["Cisplatin"], ["Lipiodol"], Clinical(child_pugh_class="C"))
+    assert "child-pugh-c" in text and "liver failure" in text
+
+
+def _random_action(rng: random.Random, name: str) -> Action:
+    known = vocabulary()[name]
+    dose = rng.choice([None, known.dose_high, known.dose_high * rng.uniform(0.5, 3.0)])
+    return Action(name, dose, rng.choice([None, *known.routes]))
+
+
+def _random_patient(rng: random.Random) -> Clinical:
+    return Clinical(
+        child_pugh_class=rng.choice([None, "A", "B", "C"]),
+        bclc_stage=rng.choice([None, "A", "B", "C", "D"]),
+        bilirubin_mg_per_dl=rng.choice([None, rng.uniform(0.2, 8.0)]),
+        creatinine_mg_per_dl=rng.choice([None, rng.uniform(0.4, 4.0)]),
+        main_portal_vein_thrombosis=rng.choice([None, True, False]),
+        extrahepatic_spread=rng.choice([None, True, False]),
+    )
+
+
+def test_forbidden_is_monotone() -> None:
+    rng = random.Random(20250602)
+    forbidden_seen = 0
+    for _ in range(400):
+        patient, names = _random_patient(rng), list(vocabulary())
+        rng.shuffle(names)
+        protocol, before = Protocol(()), set[str]()
+        for name in names[:8]:
+            protocol = protocol.plus(_random_action(rng, name))
+            now = {f.rule for f in check(protocol, patient, complete=False) if f.severity == "forbidden"}
+            assert before <= now, protocol.text
+            assert allowed(protocol, patient) == (not now)
+            before = now
+        forbidden_seen += bool(before)
+    assert 100 < forbidden_seen
+
+
+def test_the_order_of_actions_does_not_count() -> None:
+    rng = random.Random(7)
+    names = ["Epirubicin", "LC beads", "Cisplatin", "PVA", "Gelatin Sponge"]
+    expected = check(Protocol.of(names))
+    for _ in range(10):
+        rng.shuffle(names)
+        assert check(Protocol.of(names)) == expected
+
+
+def test_rules_are_read_once() -> None:
+    assert load_rules() is load_rules()
+
+
+def _rule(**changes: Any) -> dict[str, Any]:
+    rule = {
+        "id": "r",
+        "kind": "clinical_threshold",
+        "severity": "warning",
+        "reason": "because",
+        "source": "here",
+        "field": "age_years",
+        "above": 80,
+    }
+    return {key: value for key, value in {**rule, **changes}.items() if value is not None}
+
+
+MALFORMED: list[tuple[Any, str]] = [
+    ([], "version 1"),
+    ({"version": 2, "rules": []}, "version 1"),
+    ({"version": 1, "rules": {}}, "version 1"),
+    ([_rule(), _rule()], "same id"),
+    (["text"], "no JSON object"),
+    ([_rule(kind="magic")], "unknown kind"),
+    ([_rule(kind=["magic"])], "unknown kind"),
+    ([_rule(above=None)], "above missing"),
+    ([_rule(colour="red")], "unknown colour"),
+    ([_rule(reason=" ")], "text as reason"),
+    ([_rule(severity="deadly")], "unknown severity"),
+    ([_rule(field="shoe_size")], "shoe_size"),
+    ([_rule(field="child_pugh_class")], "child_pugh_class"),
+    ([_rule(above="high")], "number as above"),
+    ([_rule(above=True)], "number as above"),
+    ([_rule(up_to=70)], "empty range"),
+    ([_rule(applies_to={"agents": ["Aspirin"]})], "Aspirin"),
+    ([_rule(applies_to={"classes": ["gold"]})], "gold"),
+    ([_rule(applies_to={"class": ["oil"]})], "applies to agents or classes"),
+    ([_rule(applies_to={"agents": "PVA"})], "list of texts"),
+    ([_rule(kind="clinical_choice", above=None, field="bclc_stage", **{"is": []})], "list of texts"),
+    ([_rule(kind="at_most_one_of_class", above=None, field=None, agent_class="gold")], "gold"),
+    ([_rule(kind="at_most_one_of_class", above=None, field=None, agent_class="oil", counts_as=["PVA"])], "counts_as"),
+]
+
+
+@pytest.mark.parametrize(("content", "said"), MALFORMED)
+def test_a_malformed_file_is_refused(tmp_path: Path, content: Any, said: str) -> None:
+    path = tmp_path / "rules.json"
+    is_list_of_rules = isinstance(content, list) and content
+    path.write_text(json.dumps({"version": 1, "rules": content} if is_list_of_rules else content), encoding="utf-8")
+    with pytest.raises(RuleFileError, match=said):
+        load_rules(path)
+
+
+@pytest.mark.parametrize("content", [None, b"{", b"\xff\xfe"])
+def test_an_unreadable_file_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "rules.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RuleFileError, match="cannot be read"):
+        load_rules(path)
+    assert issubclass(RuleFileError, RuleError)
+
+
+def test_a_hospital_can_bring_its_own_rules(tmp_path: Path) -> None:
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps({"version": 1, "rules": [_rule(severity="forbidden")]}), encoding="utf-8")
+    own = load_rules(path)
+    assert not allowed(Protocol.parse(PLAIN), Clinical(age_years=81), rules=own)
+    assert allowed(Protocol.parse("Cisplatin + Oxaliplatin"), Clinical(age_years=80), rules=own)
+
+
+def test_the_file_names_a_source_for_each_rule() -> None:
+    for entry in json.loads(RULES_PATH.read_text(encoding="utf-8"))["rules"]:
+        assert len(entry["source"]) > 15 and not entry["reason"].endswith("."), entry["id"]
