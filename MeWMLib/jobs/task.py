@@ -1,0 +1,146 @@
+"""What every kind of job shares: checked inputs, the bundle, the world and the labels to work on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from MeWMLib import bundles
+from MeWMLib.bundles import Bundle
+from MeWMLib.core.errors import CancelledError, DeviceError
+from MeWMLib.core.volume import LabelMap, require_same_geometry
+from MeWMLib.jobs.inputs import Case, read_case
+from MeWMLib.jobs.job import Job
+from MeWMLib.jobs.reporter import Reporter
+
+if TYPE_CHECKING:
+    from MeWMLib.world import WorldModel
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def _load_world(bundle: Bundle, device: str) -> WorldModel:
+    # torch comes in here: bad inputs are refused before the seconds that its import takes
+    from MeWMLib.world import WorldModel
+
+    return WorldModel.load(bundle, device)
+
+
+def _versions() -> dict[str, str]:
+    from MeWMLib.world import versions
+
+    return versions()
+
+
+def _load_sample(name: str) -> Any:
+    from MeWMLib.cohorts.samples import load_sample
+
+    return load_sample(name)
+
+
+def _terms_once(sample: Any) -> str:
+    from MeWMLib.cohorts.samples import mark_terms_shown, terms_shown
+
+    if not sample.terms or terms_shown(sample.name):
+        return ""
+    mark_terms_shown(sample.name)
+    return str(sample.terms)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The worker's edges, so that a test can put a small world in place of the networks."""
+
+    load_world: Callable[[Bundle, str], Any] = _load_world
+    versions: Callable[[], dict[str, str]] = _versions
+    find_bundle: Callable[[str | None], Bundle] = bundles.find_bundle
+    load_sample: Callable[[str], Any] = _load_sample
+    terms_once: Callable[[Any], str] = _terms_once
+
+
+@dataclass(frozen=True)
+class Task:
+    """One job at work."""
+
+    job: Job
+    report: Reporter
+    cancelled: Callable[[], bool]
+    engine: Engine
+
+    def check_cancelled(self) -> None:
+        """Raise `CancelledError` if the user stopped the job and there is nothing to keep."""
+        if self.cancelled():
+            raise CancelledError(what="The job was stopped before there was a result", remedy="Nothing was written")
+
+    def read(self) -> Case:
+        """Read the CT and the labels that were given."""
+        if self.job.device not in DEVICES:
+            raise DeviceError(what="Unknown device", given=self.job.device, remedy="Use " + ", ".join(DEVICES))
+
+        def on_sample(sample: Any) -> None:
+            terms = self.engine.terms_once(sample)
+            if terms:
+                self.report.log(terms, sample=sample.name)
+
+        with self.report.stage("read", "Reading the case"):
+            return read_case(self.job, self.engine.load_sample, on_sample)
+
+    def bundle(self) -> Bundle:
+        """Find and verify the model bundle."""
+        return self.engine.find_bundle(self.job.bundle)
+
+    def world(self, bundle: Bundle) -> WorldModel:
+        """Load the networks."""
+        self.check_cancelled()
+        with self.report.stage("load", f"Loading the bundle {bundle.name}"):
+            world: WorldModel = self.engine.load_world(bundle, self.job.device)
+        self.check_cancelled()
+        return world
+
+    def segment(self, world: WorldModel, case: Case) -> LabelMap:
+        """Run the assistant."""
+        with self.report.stage("segment", "Segmenting liver and tumour"):
+            labels = world.segment(case.ct, self.report.progress, self.cancelled)
+        self.check_cancelled()
+        return labels
+
+    def labels(self, world: WorldModel, case: Case) -> tuple[LabelMap, dict[str, Any]]:
+        """Decide which labels the job works on, and say so.
+
+        The user's own are used as they are. A sample's expert labels are used too, and the assistant is measured
+        against them. Without either, the assistant's are used.
+
+        Returns:
+            the labels, and the entry "labels" of plan.json.
+        """
+        wanted = self.job.inputs.get("segment", True) is not False
+        if case.labels is None:
+            note = "No labels were given: the assistant's are used. Look at them before you trust what follows"
+            return self.segment(world, case), labels_entry("assistant", note)
+        if case.labels_from == "user":
+            return case.labels, labels_entry("user", f"Your own labels are used: {case.labels_name}")
+        if not wanted:
+            return case.labels, labels_entry("expert", "The sample's expert labels are used")
+        scores = dice_scores(self.segment(world, case), case.labels)
+        note = "The sample's expert labels are used; Dice is that of the assistant against them"
+        return case.labels, labels_entry("expert", note, scores)
+
+
+def labels_entry(source: str, note: str, scores: dict[str, float | None] | None = None) -> dict[str, Any]:
+    """The entry "labels" of plan.json."""
+    scores = scores or {"dice_liver": None, "dice_tumour": None}
+    return {"source": source, **scores, "note": note}
+
+
+def dice_scores(found: LabelMap, truth: LabelMap) -> dict[str, float | None]:
+    """Dice of liver (tumour included) and of tumour; None where neither holds any."""
+    require_same_geometry(found.geometry, truth.geometry)
+
+    def dice(a: Any, b: Any) -> float | None:
+        both = int(a.sum()) + int(b.sum())
+        return round(2.0 * int(np.logical_and(a, b).sum()) / both, 4) if both else None
+
+    return {"dice_liver": dice(found.liver, truth.liver), "dice_tumour": dice(found.tumour, truth.tumour)}

@@ -1,0 +1,167 @@
+"""The worker process: `python -m MeWMLib.jobs.worker JOB.json`.
+
+It answers one JSON event a line on its standard output, is cancelled by one line on its standard input, and ends
+itself when that input closes because its parent died. Whatever a library prints goes to standard error.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from MeWMLib.core.errors import CancelledError, DeviceError, InputError, MeWMError, WorkerError, output_error
+from MeWMLib.jobs.job import Event, Job, error_event
+from MeWMLib.jobs.kinds import KINDS
+from MeWMLib.jobs.reporter import Emit, Reporter
+from MeWMLib.jobs.task import Engine, Task
+
+#: A worker without a parent may save for so long what it has (seconds), then it ends.
+ORPHAN_S = 20.0
+_WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def run(job: Job, emit: Emit, cancelled: Callable[[], bool], engine: Engine | None = None) -> dict[str, Any]:
+    """Do a job in this process.
+
+    Args:
+        job: what to do.
+        emit: takes the events, result and error not among them; called from two threads, one at a time.
+        cancelled: polled at every step.
+        engine: the edges to the networks and files; tests give their own.
+
+    Returns:
+        the data of the result event.
+
+    Raises:
+        MeWMError: every failure, foreign errors translated.
+    """
+    report = Reporter(emit)
+    try:
+        with report.watching():
+            return KINDS[job.kind](Task(job, report, cancelled, engine or Engine()))
+    except Exception as error:
+        raise translated(error, job) from error
+
+
+def translated(error: BaseException, job: Job | None = None) -> MeWMError:
+    """Turn any error into one of ours: the one place in the worker where that is done."""
+    if isinstance(error, MeWMError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return CancelledError(what="The job was interrupted")
+    names = {c.__name__ for c in type(error).__mro__}
+    text = str(error).lower()
+    # torch is not imported here, so its errors are known by their names
+    if "OutOfMemoryError" in names or (isinstance(error, RuntimeError) and "out of memory" in text):
+        return DeviceError(
+            what="The graphics card has no memory left",
+            given=str(error).splitlines()[0] if text else "",
+            remedy="Use --device cpu, fewer --replicas or --beams, or close other programs that use the card",
+        )
+    if isinstance(error, MemoryError) or "can't allocate memory" in text:
+        return DeviceError(
+            what="The computer has no memory left", remedy="Close other programs, or use fewer --replicas or --beams"
+        )
+    if isinstance(error, OSError) and error.errno in _WRITE_ERRORS:
+        return output_error(error, Path(str(error.filename or (job.out if job else "") or "")))
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    where = f"{Path(last[0].filename).name}:{last[0].lineno}" if last else "?"
+    return WorkerError(
+        what=f"The worker met an unexpected {type(error).__name__}",
+        given=f"{error} ({where})",
+        remedy="This is a mistake in MeWM or in a package it uses: please report it with this message",
+    )
+
+
+class Channel:
+    """Writes events, one a line, whole, from any thread. A reader that is gone is no error here."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+        self._open = True
+
+    def __call__(self, event: Event) -> None:
+        """Write one event."""
+        data = memoryview((event.to_json() + "\n").encode())
+        with self._lock:
+            try:
+                while self._open and data:
+                    data = data[os.write(self._descriptor, data) :]
+            except OSError:
+                # the parent died; watch_stdin ends this process
+                self._open = False
+
+
+def watch_stdin(cancel: threading.Event, descriptor: int = 0, orphan_s: float = ORPHAN_S) -> None:
+    """Wait on a thread for the line that cancels, and for the end of the parent."""
+
+    def watch() -> None:
+        # os.read instead of sys.stdin: a thread inside a buffered reader would hang the interpreter's own end
+        pending = b""
+        while True:
+            try:
+                chunk = os.read(descriptor, 4096)
+            except OSError:
+                chunk = b""
+            if not chunk:
+                break
+            *lines, pending = (pending + chunk).split(b"\n")
+            if any(_is_cancel(line) for line in lines):
+                cancel.set()
+        cancel.set()
+        timer = threading.Timer(orphan_s, os._exit, [CancelledError.exit_code])
+        timer.daemon = True
+        timer.start()
+
+    threading.Thread(target=watch, name="mewm-stdin", daemon=True).start()
+
+
+def _is_cancel(line: bytes) -> bool:
+    try:
+        command = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(command, dict) and command.get("command") == "cancel"
+
+
+def main(argv: Sequence[str] | None = None, engine: Engine | None = None) -> int:
+    """Run the job file that is named on the command line; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    sys.stdout.flush()
+    channel = Channel(os.dup(1))
+    # from here on everything that is printed, also by C libraries, lands in standard error
+    os.dup2(2, 1)
+    cancel = threading.Event()
+    watch_stdin(cancel)
+    job: Job | None = None
+    try:
+        if len(arguments) != 1:
+            raise InputError(what="The worker takes one job file", given=" ".join(arguments))
+        job = Job.from_json(_text_of(Path(arguments[0])))
+        channel(Event("result", data=run(job, channel, cancel.is_set, engine)))
+    except BaseException as error:
+        ours = translated(error, job)
+        details = "".join(traceback.format_exception(error)) if isinstance(ours, WorkerError) else ""
+        sys.stderr.write(details)
+        channel(error_event(ours, details))
+        return ours.exit_code
+    return 0
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(what="The job file cannot be read", given=f"{path} ({error})") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())
