@@ -127,7 +127,7 @@ def test_unknown_clinical_data_touch_no_rule() -> None:
 def test_a_finding_names_what_touched_the_rule_and_forbidden_comes_first() -> None:
     findings = check(Protocol.parse("Cisplatin + Nedaplatin + PVA"), Clinical(child_pugh_class="B"))
     assert [f.severity for f in findings] == ["forbidden", "warning"]
-    assert "Cisplatin and Nedaplatin" in findings[0].reason
+    assert "Nedaplatin and Cisplatin" in findings[0].reason
     assert "child_pugh_class B" in findings[1].reason
 
 
