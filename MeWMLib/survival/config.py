@@ -1,0 +1,84 @@
+"""The shape of a survival network and the covariates that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MeWMLib.core.errors import BundleError, InputError
+from MeWMLib.survival.cox import check_edges
+
+#: Sizes in the order in which the network takes them; natural logarithms.
+SIZE_COVARIATES = ("log_spacing_mm", "log1p_tumour_ml_before", "log1p_tumour_ml_after", "log1p_viable_ml_after")
+#: Features that one group normalisation shares.
+GROUP = 8
+
+
+@dataclass(frozen=True)
+class SurvivalConfig:
+    """Shape of a `SurvivalNetwork`; JSON-ready with `asdict`, read back by `from_json`.
+
+    Attributes:
+        width: features of the first stage; the four stages hold 1, 2, 4 and 6 times as many.
+        blocks: residual blocks of the four stages.
+        volumetric_stages: how many stages convolve in 3D; the later ones convolve axial planes (MC3: 1 after the stem).
+        heads: attention heads of the cross-attention.
+        hidden: width of the risk head.
+        dropout: in the risk head, training only.
+        covariates: names of the late inputs in order; NaN stands for a value that is not known.
+        edges_months: edges of the survival intervals, rising from 0.
+    """
+
+    width: int = 16
+    blocks: tuple[int, ...] = (1, 1, 1, 1)
+    volumetric_stages: int = 1
+    heads: int = 4
+    hidden: int = 64
+    dropout: float = 0.2
+    covariates: tuple[str, ...] = SIZE_COVARIATES
+    edges_months: tuple[float, ...] = (0, 3, 6, 9, 12, 18, 24, 36, 48, 60, 84, 120)
+
+    def __post_init__(self) -> None:
+        for name in ("blocks", "covariates", "edges_months"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        check_edges(self.edges_months)
+        if self.width < GROUP or self.width % GROUP or (6 * self.width) % self.heads:
+            raise InputError(
+                what="The width of the survival network does not fit its groups and heads",
+                given=f"width {self.width}, {self.heads} heads",
+                remedy=f"Use a multiple of {GROUP}",
+            )
+        if len(self.blocks) != 4 or min(self.blocks) < 1:
+            raise InputError(what="The survival network has four stages of at least one block", given=str(self.blocks))
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> SurvivalConfig:
+        """Read the form of `to_json`; unknown fields are refused.
+
+        Raises:
+            BundleError: the data do not describe a survival network.
+        """
+        unknown = sorted(set(data) - {f.name for f in fields(cls)})
+        if unknown:
+            raise BundleError(
+                what="The survival network of this bundle is of an unknown kind",
+                given=", ".join(unknown),
+                remedy="Update MeWM or choose another bundle",
+            )
+        return cls(**data)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+
+def size_covariates(
+    spacing_mm: float, tumour_ml_before: float, tumour_ml_after: float, viable_ml_after: float
+) -> NDArray[np.float32]:
+    """Return the covariates `SIZE_COVARIATES` (4,) of one patient; the spacing is that of the treated patch."""
+    sizes = np.log1p([tumour_ml_before, tumour_ml_after, viable_ml_after])
+    return np.array([np.log(spacing_mm), *sizes], dtype=np.float32)

@@ -1,0 +1,338 @@
+"""The heuristic function of arXiv 2506.02327 (section 3.3, B.4): CT and tumour before and after treatment to a risk.
+
+Differences from the paper, each for a CPU or for small cohorts: 16 instead of 64 features and one block a stage; the
+depth is halved with the plane; group instead of batch normalisation; the CT inside the tumour is a third input plane;
+sizes and clinical data join late; the survival regression is a hazard for each interval of time, which censored
+patients can be scored on, instead of a regression on months.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from MeWMLib.core.errors import BundleError, InputError, SurvivalDataError
+from MeWMLib.survival.config import GROUP, SurvivalConfig
+from MeWMLib.survival.cox import check_edges
+
+_MIN_SIDE = 16
+
+
+class SurvivalOutput(NamedTuple):
+    """What the network says about N patients.
+
+    Attributes:
+        log_risk: (N,) unbounded; the log hazard ratio against the average training patient. This one number ranks.
+        log_increments: (N, B) log of the cumulative hazard that each interval adds: log_risk + baseline.
+        patch_attention: (N, P) share of each patch in the score; sums to 1 over the patches of a patient.
+    """
+
+    log_risk: Tensor
+    log_increments: Tensor
+    patch_attention: Tensor
+
+    @property
+    def hazards(self) -> Tensor:
+        """(N, B) probability of death in each interval for one who lives at its start: 1 - exp(-exp(increment))."""
+        return -torch.expm1(-torch.exp(self.log_increments))
+
+
+def survival_curve(hazards: Any, edges: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Turn interval hazards into a survival curve: S(t_b) is the product of 1 - h over the intervals up to t_b.
+
+    The hazards of the network are proportional (complementary log-log link): S(t) = exp(-exp(log_risk) H0(t)).
+    So the curve follows the one number that ranks: a higher log-risk lies lower at every time.
+
+    Args:
+        hazards: (B,) or (N, B) in [0, 1].
+        edges: B + 1 edges in months.
+
+    Returns:
+        months (B + 1,) and probability (B + 1,) or (N, B + 1); it begins with 1 at 0 months and never rises.
+
+    Raises:
+        SurvivalDataError: hazards outside [0, 1], or of another number than the edges.
+    """
+    bounds = check_edges(edges)
+    values = np.asarray(hazards.detach().cpu() if isinstance(hazards, Tensor) else hazards, dtype=np.float64)
+    if values.ndim not in (1, 2) or values.shape[-1] != bounds.size - 1 or not ((values >= 0) & (values <= 1)).all():
+        raise SurvivalDataError(what="The hazards are no probabilities of the intervals", given=str(values.shape))
+    start = np.ones((*values.shape[:-1], 1))
+    return bounds, np.cumprod(np.concatenate([start, 1.0 - values], axis=-1), axis=-1)
+
+
+class _Residual(nn.Module):
+    """Basic block of two convolutions, over the volume or over axial planes (Tran et al., CVPR 2018: MC3)."""
+
+    def __init__(self, inputs: int, outputs: int, *, volumetric: bool, halve: bool) -> None:
+        super().__init__()
+        kernel, padding = ((3, 3, 3), (1, 1, 1)) if volumetric else ((1, 3, 3), (0, 1, 1))
+        # The mean over 2^3 voxels before the block halves the depth too, which a planar convolution cannot do
+        # without dropping slices; ceil_mode lets every size pass.
+        self.halve = nn.AvgPool3d(2, ceil_mode=True) if halve else nn.Identity()
+        self.conv1 = nn.Conv3d(inputs, outputs, kernel, padding=padding, bias=False)
+        self.norm1 = nn.GroupNorm(outputs // GROUP, outputs)
+        self.conv2 = nn.Conv3d(outputs, outputs, kernel, padding=padding, bias=False)
+        self.norm2 = nn.GroupNorm(outputs // GROUP, outputs)
+        self.skip = nn.Identity() if inputs == outputs else nn.Conv3d(inputs, outputs, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.halve(x)
+        y = F.relu(self.norm1(self.conv1(x)), inplace=True)
+        return F.relu(self.norm2(self.conv2(y)) + self.skip(x), inplace=True)
+
+
+class _Positions(nn.Module):
+    """Adds to each token where in the cube it lies, for any size: a linear map of sines and cosines."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(18, features, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        axes = [(torch.arange(n, device=x.device, dtype=x.dtype) + 0.5) / n * 2 - 1 for n in x.shape[2:]]
+        places = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).flatten(0, 2)  # (T, 3)
+        angles = torch.cat([places * np.pi / 2 * 2**k for k in range(3)], dim=1)  # (T, 9)
+        waves = self.project(torch.cat([angles.sin(), angles.cos()], dim=1))  # (T, C)
+        return x.flatten(2).transpose(1, 2) + waves  # (M, T, C)
+
+
+class _TwoWay(nn.Module):
+    """Before looks at after, then after looks at before, each with a residual (the paper's two-way transformer)."""
+
+    def __init__(self, features: int, heads: int) -> None:
+        super().__init__()
+        self.before_looks = nn.MultiheadAttention(features, heads, batch_first=True)
+        self.after_looks = nn.MultiheadAttention(features, heads, batch_first=True)
+        self.norms = nn.ModuleList(nn.LayerNorm(features) for _ in range(4))
+        self.mix = nn.Sequential(nn.Linear(features, features), nn.GELU(), nn.Linear(features, features))
+
+    def forward(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+        b, a = self.norms[0](before), self.norms[1](after)
+        before = before + self.before_looks(b, a, a, need_weights=False)[0]
+        b = self.norms[0](before)
+        after = after + self.after_looks(a, b, b, need_weights=False)[0]
+        return before + self.mix(self.norms[2](before)), after + self.mix(self.norms[3](after))
+
+
+class GatedAttention(nn.Module):
+    """Attention pooling: weights softmax(w (tanh(V h) * sigmoid(U h))) over the instances (Ilse, ICML 2018, eq. 9)."""
+
+    def __init__(self, features: int, hidden: int) -> None:
+        super().__init__()
+        self.value = nn.Linear(features, hidden)
+        self.gate = nn.Linear(features, hidden)
+        # A bias here would add the same to every instance and vanish in the softmax.
+        self.score = nn.Linear(hidden, 1, bias=False)
+
+    def forward(self, instances: Tensor) -> tuple[Tensor, Tensor]:
+        """Pool (..., K, E) over K; return (..., E) and the weights (..., K)."""
+        scores = self.score(torch.tanh(self.value(instances)) * torch.sigmoid(self.gate(instances)))
+        weights = torch.softmax(scores.squeeze(-1), dim=-1)  # (..., K)
+        return (weights.unsqueeze(-1) * instances).sum(dim=-2), weights
+
+
+class SurvivalNetwork(nn.Module):
+    """Pre- and post-treatment [CT, tumour mask] and covariates to a log-risk and a discrete survival curve."""
+
+    def __init__(self, config: SurvivalConfig) -> None:
+        super().__init__()
+        self.config = config
+        stages = [config.width * n for n in (1, 2, 4, 6)]
+        features = stages[-1]
+        self.stem = nn.Sequential(
+            nn.Conv3d(3, config.width, (3, 7, 7), stride=2, padding=(1, 3, 3), bias=False),
+            nn.GroupNorm(config.width // GROUP, config.width),
+            nn.ReLU(inplace=True),
+        )
+        blocks: list[nn.Module] = []
+        inputs = config.width
+        for stage, (outputs, count) in enumerate(zip(stages, config.blocks, strict=True)):
+            for block in range(count):
+                volumetric, halve = stage < config.volumetric_stages, stage > 0 and block == 0
+                blocks.append(_Residual(inputs, outputs, volumetric=volumetric, halve=halve))
+                inputs = outputs
+        self.stages = nn.Sequential(*blocks)
+        self.positions = _Positions(features)
+        self.exchange = _TwoWay(features, config.heads)
+        self.pool_tokens = GatedAttention(2 * features, config.hidden)
+        self.pool_patches = GatedAttention(2 * features, config.hidden)
+        late = len(config.covariates)
+        self.head = nn.Sequential(
+            nn.LayerNorm(2 * features),
+            nn.Dropout(config.dropout),
+            nn.Linear(2 * features, config.hidden),
+            nn.GELU(),
+        )
+        self.risk = nn.Linear(config.hidden + late, config.hidden)
+        self.risk_out = nn.Linear(config.hidden, 1)
+        # A straight path makes the network at least the linear Cox model of its covariates.
+        self.straight = nn.Linear(late, 1, bias=False) if late else None
+        widths = torch.diff(torch.tensor(config.edges_months, dtype=torch.float32))
+        # A patient of log-risk 0 begins with an exponential survival of a median of 24 months.
+        self.baseline = nn.Parameter(torch.log(widths * float(np.log(2)) / 24))
+        self.register_buffer("covariate_mean", torch.zeros(late))
+        self.register_buffer("covariate_scale", torch.ones(late))
+        self.register_buffer("risk_shift", torch.zeros(()))
+        self.register_buffer("risk_scale", torch.ones(()))
+        nn.init.zeros_(self.risk_out.bias)
+
+    def encode(self, image: Tensor) -> Tensor:
+        """Encode the cubes of one time point; the tokens before treatment can be kept for all protocols.
+
+        Args:
+            image: (N, P, 2, D, H, W): CT in [-1, 1] (window -175 to 600 HU) and tumour mask in [0, 1].
+
+        Returns:
+            (N, P, T, C) tokens; T is 27 for cubes of 48^3.
+
+        Raises:
+            InputError: another shape, or a side under 16 voxels.
+        """
+        if image.ndim != 6 or image.shape[2] != 2 or min(image.shape[3:]) < _MIN_SIDE or 0 in image.shape:
+            raise InputError(
+                what="The survival network needs (patients, patches, 2, D, H, W): CT and tumour mask",
+                given=str(tuple(image.shape)),
+                remedy=f"Give at least one patch with sides of at least {_MIN_SIDE} voxels",
+            )
+        n, p = image.shape[:2]
+        flat = image.flatten(0, 1).to(self.baseline.dtype)  # (N P, 2, D, H, W)
+        ct, mask = flat[:, :1], flat[:, 1:]
+        x = torch.cat([flat, (ct + 1) * mask], dim=1)  # (N P, 3, D, H, W)
+        # oneDNN sends a batch of one small 3D convolution to a path that is several times slower than two of them.
+        alone = x.shape[0] == 1 and x.device.type == "cpu" and not torch.is_grad_enabled()
+        if alone:
+            x = x.expand(2, -1, -1, -1, -1)
+        tokens = self.positions(self.stages(self.stem(x)))  # (N P, T, C)
+        return tokens[: n * p].unflatten(0, (n, p))
+
+    def risk_from_tokens(self, pre: Tensor, post: Tensor, covariates: Tensor) -> SurvivalOutput:
+        """Judge encoded patients.
+
+        Args:
+            pre, post: (N, P, T, C) from `encode`; N of `pre` may be 1, one patient for N protocols.
+            covariates: (N, F) in the order of `config.covariates`; NaN where not known.
+
+        Raises:
+            InputError: tokens or covariates that do not fit one another.
+        """
+        if pre.shape[0] == 1:
+            pre = pre.expand(post.shape[0], -1, -1, -1)
+        if pre.shape != post.shape or covariates.shape != (post.shape[0], len(self.config.covariates)):
+            raise InputError(
+                what="Tokens before, tokens after and covariates do not fit one another",
+                given=f"{tuple(pre.shape)}, {tuple(post.shape)}, {tuple(covariates.shape)}",
+                remedy="Covariates: " + ", ".join(self.config.covariates),
+            )
+        n, p = post.shape[:2]
+        before, after = self.exchange(pre.flatten(0, 1), post.flatten(0, 1))  # (N P, T, C) each
+        patches, _ = self.pool_tokens(torch.cat([before, after], dim=-1))  # (N P, 2C)
+        patient, attention = self.pool_patches(patches.unflatten(0, (n, p)))  # (N, 2C), (N, P)
+        known = (covariates.to(patient.dtype) - self.covariate_mean) / self.covariate_scale
+        late = torch.where(torch.isnan(known), 0.0, known)  # (N, F); what is not known is the mean patient's
+        risk = self.risk_out(F.gelu(self.risk(torch.cat([self.head(patient), late], dim=1)))).squeeze(1)
+        if self.straight is not None:
+            risk = risk + self.straight(late).squeeze(1)
+        log_risk = (risk - self.risk_shift) * self.risk_scale  # (N,)
+        return SurvivalOutput(log_risk, log_risk[:, None] + self.baseline, attention)
+
+    def forward(self, pre: Tensor, post: Tensor, covariates: Tensor) -> SurvivalOutput:
+        """Judge N patients of P patches: pre and post (N, P, 2, D, H, W), covariates (N, F)."""
+        if pre.shape != post.shape:
+            raise InputError(
+                what="The patches before and after treatment differ in shape",
+                given=f"{tuple(pre.shape)}, {tuple(post.shape)}",
+            )
+        before, after = self.encode(torch.cat([pre, post], dim=0)).chunk(2)
+        return self.risk_from_tokens(before, after, covariates)
+
+
+class Assessor:
+    """A trained survival network in inference mode: the same input gives the same score, bit by bit, on one machine.
+
+    Args:
+        config: the configuration of bundle part "survival"; fields of `SurvivalConfig`, under "network" if it is there.
+        tensors: weights by name.
+        device: where to compute.
+
+    Raises:
+        BundleError: weights that do not fit the configuration.
+    """
+
+    def __init__(
+        self, config: Mapping[str, Any], tensors: Mapping[str, Any], device: str | torch.device = "cpu"
+    ) -> None:
+        self.config = SurvivalConfig.from_json(config.get("network", config))
+        self.device = torch.device(device)
+        network = SurvivalNetwork(self.config)
+        try:
+            network.load_state_dict({name: torch.as_tensor(np.array(value)) for name, value in tensors.items()})
+        except RuntimeError as error:
+            raise BundleError(
+                what="The weights of the survival network do not fit its configuration",
+                given=str(error).splitlines()[-1].strip(),
+                remedy="Import the bundle again",
+            ) from error
+        self.network = network.to(self.device).eval().requires_grad_(False)
+
+    def encode(self, image: Any) -> Tensor:
+        """Encode the P patches (P, 2, D, H, W) of one patient at one time; (1, P, T, C) tokens for `score`.
+
+        Raises:
+            InputError: another shape, values that are no number, a CT that is not windowed, a mask outside [0, 1].
+        """
+        array = np.asarray(image, dtype=np.float32)
+        if array.ndim != 5 or array.shape[1] != 2:
+            raise InputError(what="A patient is (patches, 2, D, H, W): CT and tumour mask", given=str(array.shape))
+        ct, mask = array[:, 0], array[:, 1]
+        # A simulated CT may leave the window a little; Hounsfield units leave it by hundreds.
+        if not (np.abs(ct) <= 2).all() or not ((mask >= 0) & (mask <= 1)).all():
+            raise InputError(
+                what="The CT must be windowed to [-1, 1] and the mask must lie in [0, 1]",
+                given=f"CT {ct.min():g} to {ct.max():g}, mask {mask.min():g} to {mask.max():g}",
+            )
+        with torch.inference_mode():
+            return self.network.encode(torch.from_numpy(array).to(self.device)[None])
+
+    def score(self, pre: Any, post: Any, covariates: Any) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+        """Judge one patient after one treatment.
+
+        Args:
+            pre, post: (P, 2, D, H, W) patches, or their tokens from `encode`; keep the tokens before treatment when
+                many protocols are judged.
+            covariates: (F,) in the order of `config.covariates`, or a mapping of their names; what is NaN or left out
+                of the mapping counts as not known.
+
+        Returns:
+            log_risk: log hazard ratio against the average training patient; lower is better.
+            months: (B + 1,) times of the predicted survival curve.
+            probability: (B + 1,) of being alive then.
+
+        Raises:
+            InputError: arrays or covariates that do not fit.
+        """
+        before, after = (x if isinstance(x, Tensor) else self.encode(x) for x in (pre, post))
+        if isinstance(covariates, Mapping):
+            unknown = sorted(set(covariates) - set(self.config.covariates))
+            if unknown:
+                raise InputError(
+                    what="Unknown covariate",
+                    given=", ".join(unknown),
+                    remedy="Known: " + ", ".join(self.config.covariates),
+                )
+            covariates = [covariates.get(name, np.nan) for name in self.config.covariates]
+        late = torch.as_tensor(np.asarray(covariates, dtype=np.float32), device=self.device)[None]
+        if torch.isinf(late).any():
+            raise InputError(
+                what="A covariate is infinite", given=str(late[0].tolist()), remedy="Leave out the unknown"
+            )
+        with torch.inference_mode():
+            output = self.network.risk_from_tokens(before, after, late)
+        months, probability = survival_curve(output.hazards[0], self.config.edges_months)
+        return float(output.log_risk[0]), months, probability
