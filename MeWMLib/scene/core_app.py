@@ -1,0 +1,136 @@
+"""Slicer's own core without the Slicer application: a scene, the module logics and file storage, from `slicer-core`.
+
+Inside the Slicer application nothing of this is needed: there the scene is `slicer.mrmlScene`, and every other file of
+this room takes the scene as an argument.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+from MeWMLib.core.errors import DependencyError
+from MeWMLib.scene import gl
+
+gl.prepare_environment()
+try:
+    import slicer
+    import vtk
+    from vtk.util import numpy_support
+except ImportError as error:
+    raise DependencyError(
+        what="The package slicer-core is not installed",
+        given=str(error),
+        remedy='Install it with: pip install "mewm[scene]"',
+    ) from error
+
+# Logics register the node classes of their module with the scene. Without them a scene file is read without an error
+# and without its segmentations, sequences and subject hierarchy.
+_MODULE_LOGICS = {
+    "Annotations": "vtkSlicerAnnotationModuleLogic",
+    "SubjectHierarchy": "vtkSlicerSubjectHierarchyModuleLogic",
+    "Volumes": "vtkSlicerVolumesLogic",
+    "Models": "vtkSlicerModelsLogic",
+    "Cameras": "vtkSlicerCamerasModuleLogic",
+    "Markups": "vtkSlicerMarkupsLogic",
+    "Segmentations": "vtkSlicerSegmentationsModuleLogic",
+    "Sequences": "vtkSlicerSequencesLogic",
+    "Tables": "vtkSlicerTablesLogic",
+    "Plots": "vtkSlicerPlotsLogic",
+}
+
+
+class SlicerCore:
+    """A running Slicer core. Use it as a context manager, or call `close`.
+
+    Attributes:
+        scene: the `vtkMRMLScene`.
+        application_logic: the `vtkSlicerApplicationLogic` that the views need.
+        logics: the module logics by name, such as "Segmentations".
+    """
+
+    def __init__(self) -> None:
+        self._cache = tempfile.TemporaryDirectory(prefix="mewm-scene-")
+        self.scene = slicer.vtkMRMLScene()
+        self.application_logic = slicer.vtkSlicerApplicationLogic()
+        self.application_logic.SetMRMLScene(self.scene)
+        colours = self.application_logic.GetColorLogic()
+        colours.SetMRMLScene(self.scene)
+        colours.AddDefaultColorNodes()
+        self.application_logic.SetModuleLogic("Colors", colours)
+        self.application_logic.SetSliceLogics(vtk.vtkCollection())
+        self.application_logic.SetViewLogics(vtk.vtkCollection())
+        for factory in (
+            slicer.vtkMRMLThreeDViewDisplayableManagerFactory,
+            slicer.vtkMRMLSliceViewDisplayableManagerFactory,
+        ):
+            factory.GetInstance().SetMRMLApplicationLogic(self.application_logic)
+        self.logics: dict[str, Any] = {"Colors": colours}
+        for name, class_name in _MODULE_LOGICS.items():
+            logic = getattr(slicer, class_name)()
+            logic.SetMRMLScene(self.scene)
+            logic.SetMRMLApplicationLogic(self.application_logic)
+            self.application_logic.SetModuleLogic(name, logic)
+            self.logics[name] = logic
+        self._open_storage()
+        slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene, True)
+
+    def _open_storage(self) -> None:
+        # Storage nodes ask the scene for a data-IO manager with a cache folder; without one they refuse to read.
+        self._remote = slicer.vtkMRMLRemoteIOLogic()
+        self._remote.SetMRMLScene(self.scene)
+        self._remote.SetMRMLApplicationLogic(self.application_logic)
+        self._remote.GetCacheManager().SetRemoteCacheDirectory(self._cache.name)
+        self._data_io = slicer.vtkDataIOManagerLogic()
+        self._data_io.SetMRMLScene(self.scene)
+        self._data_io.SetMRMLApplicationLogic(self.application_logic)
+        self._data_io.SetAndObserveDataIOManager(self._remote.GetDataIOManager())
+        self._remote.AddDataIOToScene()
+
+    def close(self) -> None:
+        """Empty the scene and remove the cache folder. Views on the scene must be closed before."""
+        self.scene.Clear(True)
+        self._remote.RemoveDataIOFromScene()
+        for logic in (self._data_io, self._remote, self.application_logic):
+            logic.SetMRMLScene(None)
+        self._cache.cleanup()
+
+    def __enter__(self) -> SlicerCore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@contextmanager
+def vtk_errors() -> Iterator[list[str]]:
+    """Collect VTK's error messages while the block runs.
+
+    Some calls of Slicer return True having done nothing; then the messages are the only sign.
+
+    Yields:
+        A list that fills with the messages; warnings are left out.
+    """
+    messages: list[str] = []
+    before = vtk.vtkOutputWindow.GetInstance()
+    window = vtk.vtkStringOutputWindow()
+
+    def note(_caller: Any, _event: str, text: str) -> None:
+        messages.append(" ".join(text.split()))
+
+    note.CallDataType = vtk.VTK_STRING  # type: ignore[attr-defined]
+    tag = window.AddObserver("ErrorEvent", note)
+    vtk.vtkOutputWindow.SetInstance(window)
+    try:
+        yield messages
+    finally:
+        window.RemoveObserver(tag)
+        vtk.vtkOutputWindow.SetInstance(before)
+
+
+__all__ = ["SlicerCore", "numpy_support", "slicer", "vtk", "vtk_errors"]
