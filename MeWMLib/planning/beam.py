@@ -76,7 +76,10 @@ def beam_search(
     phases = [drugs] * settings.drug_horizon + [embolics] * settings.embolic_horizon  # lines 6 and 14
     beams = [Protocol(())] * settings.beams  # line 4
     try:
+        # In the tree as step 0 of no beam, so that every ranked protocol stands there.
+        memo.pending = (SearchStep(0, 0, Protocol(()), first, 0.0, kept=False),)
         memo.judge([first])
+        memo.tree, memo.pending = memo.result(CANCELLED).tree, ()
         for step, candidates in enumerate(phases, start=1):
             beams = _step(step, beams, candidates, embolics, memo, allowed)
     except SearchCancelled:

@@ -78,7 +78,7 @@ def all_protocols(space: ActionSpace, settings: PlanSettings, allowed: Allowed) 
 
 
 def _grow(bases: list[Protocol], candidates: tuple[Action, ...], horizon: int, allowed: Allowed) -> list[Protocol]:
-    """All allowed extensions of `bases` by 1 to `horizon` candidates. Rules are monotone: forbidden branches are cut."""
+    """All allowed extensions of `bases` by 1 to `horizon` candidates; a forbidden branch is cut for good."""
     grown: list[Protocol] = []
     for _ in range(min(horizon, len(candidates))):
         children = {
