@@ -28,7 +28,6 @@ KNOWN_INPUTS = {
     "assess": (*_CASE, "post", "post_series", "post_labels"),
 }
 _TYPES: dict[str, type | tuple[type, ...]] = {
-    "series": int,
     "resample_labels": bool,
     "segment": bool,
     "clinical": dict,

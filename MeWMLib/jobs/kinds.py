@@ -33,7 +33,7 @@ def segment(task: Task) -> dict[str, Any]:
     if case.labels is not None:
         entry = labels_entry("assistant", "Dice is that against the labels given", dice_scores(found, case.labels))
     with task.report.stage("write", "Writing the labels"):
-        io.write_labels(out, found)
+        io.write_labels(found, out)
     voxel = found.geometry.voxel_ml
     return {
         "file": out.name,
@@ -78,7 +78,7 @@ def assess(task: Task) -> dict[str, Any]:
         risk = world.assess_scan(patient, post, post_labels)
     result = {"case": case.name, "labels": entry, **risk_json(risk)}
     if task.job.out:
-        io.write_json(Path(task.job.out), result)
+        io.write_json(result, Path(task.job.out))
     return result
 
 

@@ -53,30 +53,30 @@ class PlanFolder:
     def write_plan(self, document: dict[str, Any]) -> None:
         """Write plan.json, in place of the one that is there."""
         self._begin()
-        io.write_json(self.path / PLAN, document)
+        io.write_json(document, self.path / PLAN)
 
     def write_run(self, timings: dict[str, Any]) -> None:
         """Write what differs from run to run: times and memory."""
         self._begin()
-        io.write_json(self.path / RUN, timings)
+        io.write_json(timings, self.path / RUN)
 
     def save_before(self, ct: Volume, labels: LabelMap) -> dict[str, str]:
         """Write the CT and labels before treatment; returns the file names."""
         self._begin()
-        io.write_volume(self.path / "pre.nrrd", ct)
-        io.write_labels(self.path / "pre.seg.nrrd", labels)
+        io.write_volume(ct, self.path / "pre.nrrd")
+        io.write_labels(labels, self.path / "pre.seg.nrrd")
         return {"pre": "pre.nrrd", "pre_labels": "pre.seg.nrrd"}
 
     def save_outcome(self, rank: int, outcome: Outcome, spread: Volume | None) -> dict[str, str]:
         """Write a simulated outcome and the standard deviation over its replicas; returns the file names."""
         self._begin()
         stem = f"simulated_{rank:02d}"
-        files = {"volume": f"{stem}.nrrd", "labels": f"{stem}.seg.nrrd"}
-        io.write_volume(self.path / files["volume"], outcome.ct)
-        io.write_labels(self.path / files["labels"], outcome.labels)
+        files = {"ct": f"{stem}.nrrd", "labels": f"{stem}.seg.nrrd"}
+        io.write_volume(outcome.ct, self.path / files["ct"])
+        io.write_labels(outcome.labels, self.path / files["labels"])
         if spread is not None:
             files["sd"] = f"{stem}_sd.nrrd"
-            io.write_volume(self.path / files["sd"], spread)
+            io.write_volume(spread, self.path / files["sd"])
         return files
 
     def leave(self) -> None:

@@ -93,15 +93,17 @@ def _search(task: Task, ready: _Ready) -> dict[str, Any]:
     task.check_cancelled()
     latest: Plan | None = None
     written: tuple[Any, ...] = ()
+    files: dict[str, str] = {}
 
     def on_plan(found: Plan, fraction: float) -> None:
-        nonlocal latest, written
+        nonlocal latest, written, files
         # until the search has ended, this is what a killed run leaves: a plan that was cut short
         latest = replace(found, stopped_by="cancelled")
         improved = tuple((c.protocol, c.risk.log_risk) for c in found.candidates[: ready.settings.keep])
         if found.evaluated and improved != written:
             written = improved
-            ready.folder.write_plan(document(head, latest, {}))
+            files = files or ready.folder.save_before(ready.case.ct, ready.patient.labels)
+            ready.folder.write_plan(document(head, latest, files))
             report.partial(best_line(found), _summary(found))
         report.progress(fraction, best_line(found))
 
@@ -116,7 +118,7 @@ def _search(task: Task, ready: _Ready) -> dict[str, Any]:
         found = replace(found, stopped_by="cancelled")
         if not found.evaluated:
             task.check_cancelled()
-    return _save(task, ready, head, found)
+    return _save(task, ready, head, found, files)
 
 
 def _simulate_one(task: Task, ready: _Ready) -> dict[str, Any]:
@@ -130,21 +132,19 @@ def _simulate_one(task: Task, ready: _Ready) -> dict[str, Any]:
         task.check_cancelled()
         risk, change = world.assess(ready.patient, outcomes), world.change(ready.patient, outcomes[0])
     found = Plan((Candidate(protocol, risk, change),), (), "finished", 1)
-    return _save(task, ready, head, found)
+    return _save(task, ready, head, found, {})
 
 
-def _save(task: Task, ready: _Ready, head: dict[str, Any], found: Plan) -> dict[str, Any]:
+def _save(task: Task, ready: _Ready, head: dict[str, Any], found: Plan, files: dict[str, str]) -> dict[str, Any]:
     """Write the volumes of the best protocols and, when all of them are there, the final plan.json."""
     folder, report, settings = ready.folder, task.report, ready.settings
-    folder.write_plan(document(head, found, {}))
+    files = files or folder.save_before(ready.case.ct, ready.patient.labels)
+    folder.write_plan(document(head, found, files))
     candidates = list(found.candidates)
     kept = candidates[: settings.keep]
     seeds = replica_seeds(task.job.seed, settings.replicas)
-    files: dict[str, str] = {}
     deadline: float | None = None
     with report.stage("simulate", "Writing the best protocols as volumes"):
-        if kept:
-            files = folder.save_before(ready.case.ct, ready.patient.labels)
         for n, candidate in enumerate(kept):
             if task.cancelled():
                 found = replace(found, stopped_by="cancelled")

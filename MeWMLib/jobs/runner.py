@@ -40,6 +40,23 @@ def worker_command(python: str | None = None) -> list[str]:
     return [python or sys.executable, "-m", "MeWMLib.jobs.worker"]
 
 
+def child_environment() -> dict[str, str]:
+    """The environment of a Python child of ours: UTF-8, and MeWMLib found where this process found it.
+
+    The latter counts for a source tree that is not installed, as inside Slicer.
+    """
+    home = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(p for p in (home, os.environ.get("PYTHONPATH", "")) if p)
+    return {**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def own_group() -> dict[str, Any]:
+    """Arguments of `Popen` that give a child its own group: Ctrl-C in a terminal reaches us only, and we decide."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    return {"start_new_session": True}
+
+
 class LocalRunner:
     """One job in one child process.
 
@@ -97,23 +114,14 @@ class LocalRunner:
         self._folder = tempfile.TemporaryDirectory(prefix="mewm-job-", ignore_cleanup_errors=True)
         file = Path(self._folder.name) / "job.json"
         file.write_text(job.to_json(), encoding="utf-8")
-        environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
-        # the child finds MeWMLib where this process found it, also from a source tree that is not installed
-        home = str(Path(__file__).resolve().parents[2])
-        environment["PYTHONPATH"] = os.pathsep.join(p for p in (home, os.environ.get("PYTHONPATH", "")) if p)
-        flags = 0
-        if sys.platform == "win32":
-            flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
         try:
-            # a session of its own: Ctrl-C in a terminal must reach us only, so that we can cancel gracefully
             self._process = subprocess.Popen(
                 [*self._command, str(file)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=environment,
-                start_new_session=os.name == "posix",
-                creationflags=flags,
+                env=child_environment(),
+                **own_group(),
             )
         except OSError as error:
             self._folder.cleanup()

@@ -1,0 +1,176 @@
+"""`mewm doctor`: what is installed, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+from rich.table import Table
+
+import MeWMLib
+from MeWMLib import bundles
+from MeWMLib.cli.output import Output
+from MeWMLib.core.errors import DependencyError, MeWMError
+from MeWMLib.jobs.runner import child_environment
+
+REQUIRED = (
+    "numpy",
+    "scipy",
+    "SimpleITK",
+    "torch",
+    "monai",
+    "safetensors",
+    "connected-components-3d",
+    "psutil",
+    "requests",
+    "rich",
+)
+OPTIONAL = ("slicer-core", "Jinja2", "matplotlib")
+_PYTHONS = ((3, 10), (3, 13))
+_NEEDED_GB = 4.0
+_DEVICE_PROBE = """
+import json, torch
+cuda = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+mps = bool(getattr(torch.backends, "mps", None)) and torch.backends.mps.is_available()
+print(json.dumps({"cuda": cuda, "mps": mps, "threads": torch.get_num_threads()}))
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        name: what.
+        ok: whether it is as it should be.
+        required: whether `mewm plan` needs it.
+        value: what was found.
+        remedy: what to do if it is not ok.
+    """
+
+    name: str
+    ok: bool
+    required: bool
+    value: str
+    remedy: str = ""
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Print all findings; 0 if `mewm plan` can run, 3 if something that it needs is missing."""
+    findings = examine()
+    able = all(f.ok for f in findings if f.required)
+    if output.json({"mewm": MeWMLib.__version__, "able_to_plan": able, "findings": [asdict(f) for f in findings]}):
+        return 0 if able else DependencyError.exit_code
+    table = Table(title=f"MeWM {MeWMLib.__version__}")
+    table.add_column("")
+    table.add_column("What", no_wrap=True)
+    table.add_column("Found", overflow="fold")
+    table.add_column("What to do", overflow="fold")
+    for finding in findings:
+        mark = "ok" if finding.ok else ("MISSING" if finding.required else "absent")
+        table.add_row(mark, finding.name, finding.value, "" if finding.ok else finding.remedy)
+    output.table(table)
+    output.result("Ready to plan." if able else "Not ready to plan: see MISSING above.")
+    return 0 if able else DependencyError.exit_code
+
+
+def examine() -> list[Finding]:
+    """Look at everything, in the order in which a user would fix it."""
+    packages = [_package(name, required=True) for name in REQUIRED]
+    torch_there = next(f.ok for f in packages if f.name == "torch")
+    optional = [_package(name, required=False) for name in OPTIONAL]
+    slicer_there = next(f.ok for f in optional if f.name == "slicer-core")
+    return [
+        _python(),
+        *packages,
+        *([_device()] if torch_there else []),
+        _bundle(),
+        *optional,
+        _opengl(slicer_there),
+        _memory(),
+        _samples(),
+        _folder(),
+    ]
+
+
+def _python() -> Finding:
+    low, high = _PYTHONS
+    ok = low <= sys.version_info[:2] <= high
+    value = f"{platform.python_version()}, {platform.system()} {platform.machine()}"
+    return Finding("Python", ok, True, value, "Use Python 3.10 to 3.13")
+
+
+def _package(name: str, required: bool) -> Finding:
+    try:
+        return Finding(name, True, required, importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        remedy = f"pip install {name}" if required else "pip install 'mewm[scene]', for pictures, scene.mrb and report"
+        return Finding(name, False, required, "not installed", remedy)
+
+
+def _device() -> Finding:
+    # asked in a child: this process stays free of torch, and a broken driver ends the child only
+    remedy = "Install torch again; see the README"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _DEVICE_PROBE],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=120,
+            check=False,
+            env=child_environment(),
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Finding("device", False, True, f"torch does not answer ({error})", remedy)
+    if done.returncode != 0:
+        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        return Finding("device", False, True, f"torch cannot be imported: {last[0]}", remedy)
+    found = json.loads(done.stdout.decode("utf-8").splitlines()[-1])
+    names = [f"cuda ({name})" for name in found["cuda"]] + (["mps"] if found["mps"] else [])
+    return Finding("device", True, True, ", ".join([*names, f"cpu ({found['threads']} threads)"]))
+
+
+def _bundle() -> Finding:
+    try:
+        found = bundles.find_bundle()
+    except MeWMError as error:
+        return Finding("bundle", False, True, f"{error.what}: {error.given}", error.remedy)
+    parts = ", ".join(found.part_sha256)
+    return Finding("bundle", True, True, f"{found.name}, sha256 {found.sha256[:12]}..., {parts}; {found.path}")
+
+
+def _opengl(slicer_there: bool) -> Finding:
+    from MeWMLib.scene.gl import DRIVER_PACKAGES, gl_available
+
+    remedy = "For Slicer's own views in the report: apt-get install " + " ".join(DRIVER_PACKAGES)
+    if not slicer_there:
+        return Finding("OpenGL", False, False, "not tried without slicer-core", remedy)
+    ok = gl_available()
+    return Finding("OpenGL", ok, False, "VTK renders" if ok else "no driver that VTK can use", remedy)
+
+
+def _memory() -> Finding:
+    total = psutil.virtual_memory().total / 1024**3
+    free = shutil.disk_usage(Path.cwd()).free / 1024**3
+    value = f"{total:.1f} GB of memory, {free:.1f} GB free on this disk, {psutil.cpu_count() or 1} cores"
+    return Finding("computer", total >= _NEEDED_GB, False, value, f"A plan takes up to {_NEEDED_GB:g} GB of memory")
+
+
+def _samples() -> Finding:
+    from MeWMLib.cohorts import samples
+
+    return Finding("samples", True, False, ", ".join(name for name, _ in samples.list_samples()))
+
+
+def _folder() -> Finding:
+    folder = bundles.user_bundles()
+    value = f"{folder} ({'there' if folder.is_dir() else 'not made yet'})"
+    return Finding("your bundles", True, False, value)

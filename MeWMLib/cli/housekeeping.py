@@ -1,0 +1,98 @@
+"""The commands around the method: sample, bundle, train."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from MeWMLib import bundles
+from MeWMLib.cli.output import Output
+from MeWMLib.core import io
+from MeWMLib.core.errors import InputError
+from MeWMLib.jobs.runner import child_environment
+
+
+def sample(arguments: argparse.Namespace, output: Output) -> int:
+    """`mewm sample`: write a sample as files, or list the samples."""
+    from MeWMLib.cohorts import samples
+
+    if arguments.name is None:
+        table = Table(title="Samples")
+        table.add_column("Name", no_wrap=True)
+        table.add_column("What", overflow="fold")
+        for name, title in samples.list_samples():
+            table.add_row(name, title)
+        output.table(table)
+        output.result("Use one as sample:NAME, or write it as files with `mewm sample NAME --out DIR`.")
+        return 0
+    if not arguments.out:
+        raise InputError(what="No folder was given", remedy="Give one with --out")
+    found = samples.load_sample(arguments.name.removeprefix("sample:"))
+    if found.terms and not samples.terms_shown(found.name):
+        output.say(found.terms)
+        samples.mark_terms_shown(found.name)
+    folder = Path(arguments.out)
+    io.write_volume(found.ct, folder / "ct.nrrd")
+    output.result(f"Written: {folder / 'ct.nrrd'}")
+    if found.labels is not None:
+        io.write_labels(found.labels, folder / "labels.seg.nrrd")
+        output.result(f"Written: {folder / 'labels.seg.nrrd'}")
+    return 0
+
+
+def bundle(arguments: argparse.Namespace, output: Output) -> int:
+    """`mewm bundle list|verify|import|delete`."""
+    action, name = arguments.action, arguments.name
+    if action in ("import", "delete") and not name:
+        raise InputError(what=f"`mewm bundle {action}` needs a name", remedy="See `mewm bundle --help`")
+    if action == "list":
+        return _list(output)
+    if action == "delete":
+        folder = bundles.delete_bundle(name)
+        if not output.json({"deleted": str(folder)}):
+            output.result(f"Deleted: {folder}")
+        return 0
+    found = bundles.import_bundle(name) if action == "import" else bundles.find_bundle(name)
+    if not output.json(_described(found)):
+        output.result(f"{found.name}: every checksum is right ({found.path})")
+        for part, checksum in found.part_sha256.items():
+            output.result(f"  {part:<12} {checksum}")
+        output.result(f"  {'bundle':<12} {found.sha256}")
+    return 0
+
+
+def _described(found: bundles.Bundle) -> dict[str, Any]:
+    return {"name": found.name, "path": str(found.path), "sha256": found.sha256, "parts": found.part_sha256}
+
+
+def _list(output: Output) -> int:
+    found = bundles.list_bundles()
+    if output.json([{"name": name, "path": str(path)} for name, path in found]):
+        return 0
+    table = Table(title="Model bundles (unverified; see `mewm bundle verify NAME`)")
+    table.add_column("Name", no_wrap=True)
+    table.add_column("Folder", overflow="fold")
+    for name, path in found:
+        table.add_row(name + (" (default)" if name == bundles.DEFAULT_BUNDLE else ""), str(path))
+    output.table(table)
+    if not found:
+        output.result("None was found. Looked in: " + ", ".join(str(p) for p in bundles.search_path()))
+    return 0
+
+
+def train(arguments: argparse.Namespace, output: Output) -> int:
+    """`mewm train`: the training program as a process; nobody imports it."""
+    rest = [a for a in arguments.rest if a != "--"]
+    command = [sys.executable, "-m", "MeWMLib.training", arguments.part, *rest]
+    # same terminal, same process group: Ctrl-C reaches the training itself, which knows how to stop
+    process = subprocess.Popen(command, env=child_environment())
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            output.say("Stopping the training.")

@@ -1,0 +1,89 @@
+"""Results as tables and sentences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+from MeWMLib.cli.output import Output
+
+_SHOWN = 10
+
+
+def plan(document: dict[str, Any], output: Output) -> None:
+    """The ranked protocols, and the warnings about them."""
+    candidates = document["candidates"]
+    if not candidates:
+        output.result("No complete protocol had been judged yet.")
+        return
+    table = Table(title="Protocols by predicted risk (lower is better; simulated, research use only)")
+    table.add_column("#", justify="right")
+    table.add_column("Protocol", overflow="fold")
+    table.add_column("Log-risk (range of replicas)", no_wrap=True)
+    table.add_column("Viable tumour", justify="right", no_wrap=True)
+    table.add_column("Median survival", justify="right", no_wrap=True)
+    table.add_column("Warnings")
+    reasons: dict[str, str] = {}
+    for candidate in candidates[:_SHOWN]:
+        low, high = candidate["risk_interval"]
+        change = candidate["tumour_change"]
+        for warning in candidate["warnings"]:
+            reasons[warning["rule"]] = f"{warning['severity']}: {warning['reason']}"
+        table.add_row(
+            str(candidate["rank"]),
+            candidate["protocol"],
+            f"{candidate['risk']:+.2f} ({low:+.2f} to {high:+.2f})",
+            f"{change['viable_ml_before']:.1f} to {change['viable_ml_after']:.1f} ml "
+            f"({change['viable_change_percent']:+.0f} %)",
+            _months(candidate["median_survival_months"]),
+            ", ".join(w["rule"] for w in candidate["warnings"]),
+        )
+    output.table(table)
+    if len(candidates) > _SHOWN:
+        output.result(f"... and {len(candidates) - _SHOWN} more in plan.json.")
+    for rule, reason in sorted(reasons.items()):
+        output.result(f"  {rule}: {reason}")
+
+
+def dice(labels: dict[str, Any], output: Output) -> None:
+    """Whose labels were used, and how good the assistant was."""
+    output.result(f"Labels: {labels['note']}.")
+    if labels["dice_liver"] is not None or labels["dice_tumour"] is not None:
+        output.result(f"Assistant: Dice liver {_dice(labels['dice_liver'])}, tumour {_dice(labels['dice_tumour'])}.")
+
+
+def proposal(result: dict[str, Any], output: Output) -> None:
+    """Proposed agents with reasons."""
+    table = Table(title=f"Proposed by: {result['policy']}")
+    table.add_column("Kind")
+    table.add_column("Agent", no_wrap=True)
+    table.add_column("Reason", overflow="fold")
+    for kind in ("drugs", "embolics"):
+        for name in result[kind]:
+            table.add_row(kind.removesuffix("s"), name, result["reasons"].get(name, ""))
+    output.table(table)
+    dice(result["labels"], output)
+
+
+def risk(result: dict[str, Any], output: Output) -> None:
+    """A risk in words."""
+    low, high = result["risk_interval"]
+    output.result(f"Log-risk {result['risk']:+.3f} ({low:+.3f} to {high:+.3f}); 0 is the average patient.")
+    output.result(f"Predicted median survival: {_months(result['median_survival_months'])}.")
+    dice(result["labels"], output)
+    output.result("Research use only.")
+
+
+def minutes(seconds: float) -> str:
+    """Such as "2 min 5 s"."""
+    whole = round(seconds)
+    return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{seconds:.1f} s"
+
+
+def _months(value: float | None) -> str:
+    return "not reached" if value is None else f"{value:.0f} months"
+
+
+def _dice(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
