@@ -1,0 +1,297 @@
+"""One CT series out of a DICOM folder. Private to `core/io.py`; GDCM inside SimpleITK reads the files.
+
+The affine is built here from the headers of all slices, since ITK's series reader takes the distance of two slices for
+all and would hide a missing one.
+"""
+# mypy: allow-untyped-calls
+# SimpleITK's wrapper carries no types.
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from MeWMLib.core.errors import GeometryError, NotCTError, SeriesError, UnreadableFileError
+from MeWMLib.core.volume import Geometry
+
+#: Distances of neighbouring slices may differ by this share of their median: positions are printed with few digits.
+SPACING_TOLERANCE = 0.1
+_LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class _Slice:
+    path: Path
+    uid: str
+    number: str
+    acquisition: str
+    description: str
+    modality: str
+    localizer: bool
+    channels: int
+    size: tuple[int, int, int]
+    spacing: tuple[float, ...]
+    axes: NDArray[np.float64]  # (2, 3): direction of the rows and of the columns, LPS
+    position: NDArray[np.float64]  # (3,) LPS mm
+    has_position: bool
+
+
+def read_series(folder: Path, series: str | None) -> tuple[NDArray[Any], Geometry]:
+    """Read the one CT series of a folder, or the one that `series` names.
+
+    Args:
+        folder: files that hold no DICOM are passed over; if the folder itself holds none, its sub-folders are searched.
+        series: SeriesNumber or SeriesInstanceUID; "4/2" means acquisition 2 of series 4.
+
+    Returns:
+        Voxels (K, J, I) in HU, ordered along the normal of the slices, and their grid.
+
+    Raises:
+        SeriesError: no series, several series, missing or unevenly spaced slices, two acquisitions in one place.
+        NotCTError: another modality, or colour.
+        UnreadableFileError: a file is damaged.
+    """
+    slices = _headers(sorted(p for p in folder.iterdir() if p.is_file()))
+    if not slices:
+        slices = _headers(sorted(p for p in folder.rglob("*") if p.is_file()))
+    if not slices:
+        raise SeriesError(
+            what="The folder holds no DICOM file",
+            given=str(folder),
+            remedy="Give the folder of one CT series, or a NIfTI file",
+        )
+    chosen = _choose(slices, series, folder)
+    return _assemble(chosen, folder)
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head = file.read(132)
+    except OSError:
+        return False
+    # files without the 128-byte preamble begin with group 0008 in little-endian
+    return head[128:] == b"DICM" or head[:2] == b"\x08\x00"
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(v) for v in text.split("\\") if v.strip())
+    except ValueError:
+        return ()
+
+
+def _headers(paths: list[Path]) -> list[_Slice]:
+    found = []
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    for path in paths:
+        if not _is_dicom(path):
+            continue
+        reader.SetFileName(str(path))
+        try:
+            reader.ReadImageInformation()
+        except RuntimeError as error:
+            if path.name.upper() == "DICOMDIR":
+                continue
+            raise _damaged(path) from error
+        keys = set(reader.GetMetaDataKeys())
+
+        def value(tag: str, keys: set[str] = keys) -> str:
+            return str(reader.GetMetaData(tag)).strip(" \0") if tag in keys else ""
+
+        position, axes, spacing = (_numbers(value(t)) for t in ("0020|0032", "0020|0037", "0028|0030"))
+        has_position = len(position) == 3 and len(axes) == 6
+        if value("0008|0060") in ("SEG", "SR", "RTSTRUCT", "PR", "KO", "RTDOSE", "RTPLAN"):
+            continue  # results that lie beside the images; a folder with a CT and its SEG is a CT
+        size = (*reader.GetSize(), 1)[:3]
+        found.append(
+            _Slice(
+                path=path,
+                uid=value("0020|000e"),
+                number=value("0020|0011"),
+                acquisition=value("0020|0012"),
+                description=value("0008|103e")[:40],
+                modality=value("0008|0060"),
+                localizer="LOCALIZER" in value("0008|0008").upper(),
+                channels=int(reader.GetNumberOfComponents()),
+                size=(int(size[0]), int(size[1]), int(size[2])),
+                spacing=spacing,
+                axes=np.array(axes if has_position else (1, 0, 0, 0, 1, 0), dtype=np.float64).reshape(2, 3),
+                position=np.array(position if has_position else (0, 0, 0), dtype=np.float64),
+                has_position=has_position,
+            )
+        )
+    return found
+
+
+def _damaged(path: Path) -> UnreadableFileError:
+    return UnreadableFileError(
+        what="A DICOM file is cut or damaged", given=str(path), remedy="Export the series again from the PACS"
+    )
+
+
+def _list(groups: dict[str, list[_Slice]]) -> str:
+    lines = []
+    for members in list(groups.values())[:12]:
+        first = members[0]
+        title = f' "{first.description}"' if first.description else ""
+        lines.append(
+            f"series {first.number or first.uid}{title}: {len(members)} slices of {first.modality or 'no modality'}"
+        )
+    if len(groups) > 12:
+        lines.append(f"and {len(groups) - 12} more")
+    return "; ".join(lines)
+
+
+def _choose(slices: list[_Slice], series: str | None, folder: Path) -> list[_Slice]:
+    groups: dict[str, list[_Slice]] = {}
+    for one in slices:
+        groups.setdefault(one.uid, []).append(one)
+    acquisition = None
+    if series is not None:
+        wanted, _, acquisition = series.strip().partition("/")
+        matching = {uid: m for uid, m in groups.items() if wanted in (uid, m[0].number)}
+        if not matching:
+            raise SeriesError(
+                what=f"There is no series {wanted}", given=_list(groups), remedy="Give one of these with --series"
+            )
+        groups = matching
+    ct = {uid: m for uid, m in groups.items() if m[0].modality == "CT"}
+    if not ct:
+        raise NotCTError(what="The DICOM series is no CT", given=_list(groups), remedy="Give a CT series")
+    images = {u: kept for u, m in ct.items() if (kept := [s for s in m if not s.localizer])} or ct
+    if len(images) > 1:
+        raise SeriesError(
+            what="The folder holds more than one CT series",
+            given=f"{folder}: {_list(images)}",
+            remedy="Give the sub-folder of one series, or choose with --series NUMBER"
+            if len({m[0].number for m in images.values()}) == len(images)
+            else "Give the sub-folder of one series, or choose with --series and its SeriesInstanceUID",
+        )
+    chosen = next(iter(images.values()))
+    if acquisition:
+        found = sorted({s.acquisition for s in chosen})
+        chosen = [s for s in chosen if s.acquisition == acquisition]
+        if not chosen:
+            raise SeriesError(
+                what=f"There is no acquisition {acquisition} in it", given="acquisitions " + ", ".join(found)
+            )
+    return chosen
+
+
+def _assemble(slices: list[_Slice], folder: Path) -> tuple[NDArray[Any], Geometry]:
+    first = slices[0]
+    if any(s.channels != 1 for s in slices):
+        raise NotCTError(
+            what="The DICOM series is in colour", given=f"{first.channels} channels", remedy="Give the original CT"
+        )
+    if len(slices) == 1 and first.size[2] > 1:
+        return _multi_frame(first)
+    if len(slices) < 2:
+        raise SeriesError(what="The series has one slice only", given=str(folder), remedy="Give the whole series")
+    if not all(s.has_position and len(s.spacing) == 2 for s in slices):
+        raise SeriesError(
+            what="Slices carry no position, orientation or pixel spacing",
+            given=f"{folder}, {sum(not s.has_position for s in slices)} of {len(slices)} slices without position",
+            remedy="Export the original axial series again",
+        )
+    if len({s.size for s in slices}) > 1 or any(
+        not np.allclose(s.axes, first.axes, atol=1e-3) or not np.allclose(s.spacing, first.spacing, rtol=1e-3)
+        for s in slices
+    ):
+        raise SeriesError(
+            what="The slices of the series differ in size, orientation or pixel spacing",
+            given=", ".join(f"{n} slices of {w} x {h}" for (w, h, _), n in Counter(s.size for s in slices).items()),
+            remedy="Remove the scout and give the axial slices only",
+        )
+    row, column = first.axes
+    normal = np.cross(row, column)
+    slices = sorted(slices, key=lambda s: float(s.position @ normal))
+    places = np.array([s.position @ normal for s in slices])
+    _require_even(slices, places)
+    step = (slices[-1].position - slices[0].position) / (len(slices) - 1)
+    if np.linalg.norm(step - (step @ normal) * normal) > 1e-2 * np.linalg.norm(step):
+        raise GeometryError(
+            what="The slices are shifted against each other (gantry tilt)",
+            given=str(folder),
+            remedy="Resample the series to an orthogonal grid first",
+        )
+    affine = np.eye(4)
+    # PixelSpacing is (between rows, between columns); i runs along a row, over columns
+    affine[:3, 0] = row * first.spacing[1] * _LPS_TO_RAS
+    affine[:3, 1] = column * first.spacing[0] * _LPS_TO_RAS
+    affine[:3, 2] = normal * (places[-1] - places[0]) / (len(slices) - 1) * _LPS_TO_RAS
+    affine[:3, 3] = slices[0].position * _LPS_TO_RAS
+    geometry = Geometry((len(slices), first.size[1], first.size[0]), affine)
+    return _pixels([s.path for s in slices]), geometry
+
+
+def _require_even(slices: list[_Slice], places: NDArray[np.float64]) -> None:
+    steps = np.diff(places)
+    if (steps < 1e-2).any():
+        counts = Counter(s.acquisition or "none" for s in slices)
+        listed = ", ".join(f"acquisition {a}: {n} slices" for a, n in sorted(counts.items()))
+        number = slices[0].number or "NUMBER"
+        raise SeriesError(
+            what="Several acquisitions lie at the same positions in one series",
+            given=f"{int((steps < 1e-2).sum())} positions are taken twice; {listed}",
+            remedy=f"Choose one with --series {number}/{sorted(counts)[0]}"
+            if len(counts) > 1
+            else "Export each phase as a series of its own",
+        )
+    usual = float(np.median(steps))
+    wrong = np.flatnonzero(np.abs(steps - usual) > SPACING_TOLERANCE * usual)
+    if wrong.size:
+        gaps = ", ".join(f"{steps[n]:.2f} mm after slice {n + 1}" for n in wrong[:5])
+        missing = bool((steps[wrong] > 1.5 * usual).any())
+        raise SeriesError(
+            what="Slices are missing from the series" if missing else "The slices are not evenly spaced",
+            given=f"{len(slices)} slices, usually {usual:.2f} mm apart, but {gaps}",
+            remedy="Export the whole series again" if missing else "Resample the series to even spacing first",
+        )
+
+
+def _pixels(paths: list[Path]) -> NDArray[Any]:
+    reader = sitk.ImageSeriesReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileNames([str(p) for p in paths])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return compact(sitk.GetArrayFromImage(reader.Execute()))
+    except RuntimeError as error:
+        for path in paths:  # name the one that is damaged
+            try:
+                sitk.ReadImage(str(path), imageIO="GDCMImageIO")
+            except RuntimeError:
+                raise _damaged(path) from error
+        raise _damaged(paths[0].parent) from error
+
+
+def _multi_frame(one: _Slice) -> tuple[NDArray[Any], Geometry]:
+    """An enhanced CT: all slices in one file, with the geometry that GDCM reads from its frame groups."""
+    try:
+        image = sitk.ReadImage(str(one.path), imageIO="GDCMImageIO")
+    except RuntimeError as error:
+        raise _damaged(one.path) from error
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+    affine[:3, 3] = image.GetOrigin()
+    affine[:2] *= -1
+    array = compact(sitk.GetArrayFromImage(image))
+    return array, Geometry((array.shape[0], array.shape[1], array.shape[2]), affine)
+
+
+def compact(array: NDArray[Any]) -> NDArray[Any]:
+    """Give whole numbers back as int16 where they fit: GDCM widens 12-bit data with a rescale intercept to int32."""
+    if array.dtype.kind in "iu" and array.dtype.itemsize > 2 and array.min() >= -32768 and array.max() <= 32767:
+        return array.astype(np.int16)
+    return array
