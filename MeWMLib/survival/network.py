@@ -270,7 +270,8 @@ class Assessor:
     ) -> None:
         self.config = SurvivalConfig.from_json(config.get("network", config))
         self.device = torch.device(device)
-        network = SurvivalNetwork(self.config)
+        with torch.random.fork_rng(devices=[]):  # the first weights are thrown away; their draws must not show
+            network = SurvivalNetwork(self.config)
         try:
             network.load_state_dict({name: torch.as_tensor(np.array(value)) for name, value in tensors.items()})
         except RuntimeError as error:
