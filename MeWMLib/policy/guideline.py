@@ -2,7 +2,7 @@
 
 It stands in for pi_VLM(x0, g) of arXiv 2506.02327 (section 3.1, line 5 of Algorithm 1). An agent's score is its base
 score plus what the findings add (both in `guideline.json`, to be read and changed by a physician), minus one for each
-warning that it alone raises in this patient. What the goal names comes first; what the goal excludes, and what the
+warning that singles it out in this patient. What the goal names comes first; what the goal excludes, and what the
 rules forbid in this patient, is not proposed.
 """
 
@@ -19,7 +19,7 @@ from MeWMLib.core.errors import PlanSettingsError, RuleError
 from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.protocol import DRUG, EMBOLIC, ActionSpace, Protocol, agent, agents_of
 from MeWMLib.policy.goal import GoalAgents, parse_goal
-from MeWMLib.policy.rules import FORBIDDEN, allowed, check, explain_none
+from MeWMLib.policy.rules import FORBIDDEN, allowed, check, explain_none, load_rules
 
 POLICY_NAME = "guideline"
 #: What a drug loses for each drug of its class that is already proposed: the candidates are to differ in mechanism.
@@ -111,6 +111,8 @@ def _table() -> dict[str, Any]:
 
 def _scores(kind: str, facts: Mapping[str, float], clinical: Clinical, named: GoalAgents) -> list[_Scored]:
     """The agents of a kind that this patient may have, best first; ties in vocabulary order."""
+    # A warning about the patient as a whole holds for every agent alike and says nothing about their order.
+    singling_out = {rule.id for rule in load_rules() if rule.applies_to is not None}
     scored = []
     for name in agents_of(kind):
         alone = check(Protocol.of([name]), clinical, complete=False)
@@ -125,9 +127,10 @@ def _scores(kind: str, facts: Mapping[str, float], clinical: Clinical, named: Go
             if change.get("above", -float("inf")) < value <= change.get("up_to", float("inf")):
                 score += change["add"]
                 parts.append(str(change["reason"]))
-        if alone:
-            score -= WARNING_PENALTY * len(alone)
-            parts.append("warned of by the rules " + ", ".join(f.rule for f in alone))
+        warned = [f.rule for f in alone if f.rule in singling_out]
+        if warned:
+            score -= WARNING_PENALTY * len(warned)
+            parts.append("warned of by the rules " + ", ".join(warned))
         if name in named.wanted:
             # In the order in which the goal names them.
             score += GOAL_BONUS - named.wanted.index(name)

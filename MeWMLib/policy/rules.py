@@ -184,14 +184,18 @@ def allowed(
 
 
 def explain_none(drugs: Sequence[str], embolics: Sequence[str], clinical: Clinical | None = None) -> str:
-    """Say in one line which rules forbid each pair of these agents: the text of a `RuleError`."""
-    reasons: dict[str, None] = {}
-    for drug in drugs:
-        for embolic in embolics:
-            for finding in check(Protocol.of([drug, embolic]), clinical):
-                if finding.severity == FORBIDDEN:
-                    reasons[f"{finding.reason} [{finding.rule}]"] = None
-    return "; ".join(reasons)
+    """Say in one line which rules forbid the pairs of these agents: the text of a `RuleError`.
+
+    A rule that forbids every pair is reason enough: then only such rules are named.
+    """
+    pairs = [Protocol.of([drug, embolic]) for drug in drugs for embolic in embolics]
+    reasons: dict[str, list[str]] = {}
+    for pair in pairs:
+        for finding in check(pair, clinical):
+            if finding.severity == FORBIDDEN:
+                reasons.setdefault(finding.rule, []).append(finding.reason)
+    everywhere = {rule: found for rule, found in reasons.items() if len(found) == len(pairs)}
+    return "; ".join(f"{found[0]} [{rule}]" for rule, found in (everywhere or reasons).items())
 
 
 @cache

@@ -106,6 +106,8 @@ def test_a_warning_lowers_the_rank() -> None:
     warned = propose(PLAIN, Clinical(bilirubin_mg_per_dl=2.0), drugs=5)
     assert first == ("Doxorubicin",) and warned.drugs[0] == "Cisplatin"
     assert "bilirubin-anthracycline" in warned.reasons["Doxorubicin"]
+    # What holds for every agent alike does not crowd the reasons.
+    assert "warned" not in propose(PLAIN, Clinical(bclc_stage="D")).reasons["Doxorubicin"]
 
 
 @pytest.mark.parametrize(

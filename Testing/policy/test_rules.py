@@ -138,6 +138,10 @@ def test_a_warning_does_not_prune() -> None:
 def test_explain_none_names_the_rule() -> None:
     text = explain_none(["Cisplatin"], ["Lipiodol"], Clinical(child_pugh_class="C"))
     assert "child-pugh-c" in text and "liver failure" in text
+    text = explain_none(["Cisplatin", "Epirubicin"], ["LC beads"], Clinical(child_pugh_class="C"))
+    assert "child-pugh-c" in text and "one-anthracycline" not in text
+    text = explain_none(["Cisplatin", "Epirubicin"], ["LC beads"], Clinical(creatinine_mg_per_dl=2.0))
+    assert "creatinine-cisplatin" in text and "one-anthracycline" in text
 
 
 def _random_action(rng: random.Random, name: str) -> Action:
