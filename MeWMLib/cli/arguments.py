@@ -54,7 +54,7 @@ def _case(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--series", metavar="N", help="which series of a DICOM folder: number, UID, or N/ACQUISITION")
     parser.add_argument("--labels", metavar="FILE", help="your own segmentation: 1 liver, 2 tumour; it is not changed")
     parser.add_argument("--resample-labels", action="store_true", help="accept labels on another grid than the CT's")
-    parser.add_argument("--label-values", metavar="TEXT", help="what other values mean, such as liver=6,tumour=7")
+    parser.add_argument("--label-values", metavar="TEXT", help="what other values mean, such as 6=liver,7=tumour")
 
 
 def _patient(parser: argparse.ArgumentParser) -> None:
