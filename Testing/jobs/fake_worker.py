@@ -30,7 +30,7 @@ GEOMETRY = Geometry(SHAPE, np.diag([-1.5, -1.5, 2.0, 1.0]))
 
 def small_ct() -> Volume:
     """A liver of 60 HU with a tumour of 90 HU."""
-    array = np.full(SHAPE, -100, dtype=np.int16)
+    array = np.full(SHAPE, -500, dtype=np.int16)
     array[2:10, 2:12, 2:14] = 60
     array[4:8, 5:9, 6:11] = 90
     return Volume(array, GEOMETRY)
