@@ -92,16 +92,15 @@ def _search(task: Task, ready: _Ready) -> dict[str, Any]:
         head = ready.head(task, space)
     task.check_cancelled()
     latest: Plan | None = None
-    written: tuple[Any, ...] = ()
+    written = 0
     files: dict[str, str] = {}
 
     def on_plan(found: Plan, fraction: float) -> None:
         nonlocal latest, written, files
         # until the search has ended, this is what a killed run leaves: a plan that was cut short
         latest = replace(found, stopped_by="cancelled")
-        improved = tuple((c.protocol, c.risk.log_risk) for c in found.candidates[: ready.settings.keep])
-        if found.evaluated and improved != written:
-            written = improved
+        if found.evaluated > written:
+            written = found.evaluated
             files = files or ready.folder.save_before(ready.case.ct, ready.patient.labels)
             ready.folder.write_plan(document(head, latest, files))
             report.partial(best_line(found), _summary(found))

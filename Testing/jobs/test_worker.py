@@ -163,9 +163,9 @@ def test_cancel_midway_keeps_the_best_so_far(do, tmp_path):
 def test_after_a_cancel_saving_does_not_take_long(do, tmp_path, monkeypatch):
     monkeypatch.setattr(plan_job, "SAVE_AFTER_CANCEL_S", -1.0)
     out = tmp_path / "out"
-    do(_job(out=out), lambda: (out / "plan.json").exists() and len(do.events) > 30)
+    do(_job(out=out), lambda: len([e for e in do.events if e.kind == "partial"]) >= 3)
     plan = json.loads((out / "plan.json").read_text())
-    assert plan["stopped_by"] == "cancelled" and [bool(c["files"]) for c in plan["candidates"]][0]
+    assert plan["stopped_by"] == "cancelled" and plan["candidates"][0]["files"]
     assert not (out / "simulated_02.nrrd").exists()
 
 
@@ -233,7 +233,7 @@ def test_bad_inputs_leave_the_folder_untouched_and_load_nothing(do, fake, tmp_pa
 
 def test_labels_of_another_grid_or_without_tumour_are_refused(do, fake, case, tmp_path):
     labels = fake.small_labels()
-    moved = LabelMap(labels.array, Geometry(fake.SHAPE, fake.GEOMETRY.affine + np.eye(4)[:, [3, 0, 1, 2]] * 0.4))
+    moved = LabelMap(labels.array, Geometry(fake.SHAPE, np.diag([-1.4, -1.5, 2.0, 1.0])))
     bad = tmp_path / "bad.nrrd"
     io.write_labels(moved, bad)
     for reason in (GeometryMismatchError, NoTumourError):
