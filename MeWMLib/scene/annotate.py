@@ -45,13 +45,14 @@ class Annotator:
 
     Args:
         pixels: (H, W, 3) uint8.
+        scale: size of the marks; more than 1 for pictures that a report shows small.
     """
 
-    def __init__(self, pixels: Pixels) -> None:
+    def __init__(self, pixels: Pixels, scale: float = 1.0) -> None:
         self._image = Image.fromarray(pixels)
         self._draw = ImageDraw.Draw(self._image)
         self.width, self.height = self._image.size
-        self._unit = max(self.width / 560, 0.5)
+        self._unit = max(scale * self.width / 560, 0.5)
 
     @property
     def pixels(self) -> Pixels:
@@ -141,5 +142,5 @@ class Annotator:
 def png_bytes(pixels: Pixels) -> bytes:
     """Return a picture (H, W, 3) as a PNG file."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
+    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=6)
     return buffer.getvalue()

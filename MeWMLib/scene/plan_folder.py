@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
+import SimpleITK as sitk
+
 from MeWMLib.core.errors import UnreadableFileError
-from MeWMLib.core.io import read_labels, read_volume
+from MeWMLib.core.io import from_sitk, read_labels, read_volume
 from MeWMLib.core.volume import LabelMap, Provenance, Volume, require_same_geometry
 
 SCHEMA = 1
@@ -136,7 +138,7 @@ class PlanFolder:
         labels = read_labels(self._file(candidate.files["labels"]), ct.geometry)
         sd = None
         if "sd" in candidate.files:
-            sd = read_volume(self._file(candidate.files["sd"]))
+            sd = _read_map(self._file(candidate.files["sd"]))
             require_same_geometry(before.geometry, sd.geometry, "The deviation map does not lie on the grid of the CT")
         return Simulated(candidate, ct, labels, sd)
 
@@ -160,6 +162,14 @@ class PlanFolder:
         if not path.is_file():
             raise UnreadableFileError(what="A file of the plan is missing", given=str(path), remedy=_REMEDY)
         return path
+
+
+def _read_map(path: Path) -> Volume:
+    # `read_volume` refuses what is no CT, and a map of standard deviations is none.
+    try:
+        return Volume(*from_sitk(sitk.ReadImage(str(path))))
+    except RuntimeError as error:
+        raise UnreadableFileError(what="A map of the plan cannot be read", given=str(path), remedy=_REMEDY) from error
 
 
 def open_plan_folder(path: Path) -> PlanFolder:

@@ -54,7 +54,7 @@ TUMOUR_LOOK = SegmentLook(
     "tumour",
     TUMOUR,
     COLOUR_BEFORE,
-    _terminology("SCT^49755003^Morphologically Altered Structure", "SCT^86049000^Neoplasm, Primary", _LIVER_CODE),
+    _terminology("SCT^49755003^Morphologically Altered Structure", "SCT^4147007^Mass", _LIVER_CODE),
     1.0,
 )
 

@@ -1,0 +1,212 @@
+"""Charts of a plan, drawn with matplotlib: risk of the ranked protocols, survival curves, search tree."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Sequence
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from MeWMLib.scene.plan_folder import ShownCandidate, ShownStep
+
+_INK, _GREY, _FAINT, _BEST, _OTHER = "#1d2a35", "#66727c", "#d5dbe0", "#c2500a", "#2f6f9f"
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.edgecolor": _FAINT,
+    "axes.labelcolor": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": _GREY,
+    "ytick.color": _GREY,
+    "text.color": _INK,
+    "figure.facecolor": "white",
+}
+_DPI = 170
+MAX_PROTOCOLS = 20
+MAX_TREE_ROWS = 14
+#: Width of a letter in the tree, in columns of three inches.
+_CHARACTER = 0.0275
+
+
+def _figure(width: float, height: float) -> Figure:
+    # No pyplot: its figures are global, and they would live on in a long-running process.
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_DPI)
+    return buffer.getvalue()
+
+
+def short(protocol: str, width: int = 46) -> str:
+    """Break a protocol into lines, at the plus signs where that is possible."""
+    lines = [""]
+    for part in protocol.split(" + "):
+        longer = f"{lines[-1]} + {part}" if lines[-1] else part
+        if lines[-1] and len(longer) > width:
+            lines[-1] += " +"
+            lines.append(part)
+        else:
+            lines[-1] = longer
+    return "\n".join("\n".join(textwrap.wrap(line, width)) for line in lines)
+
+
+def risk_chart(candidates: Sequence[ShownCandidate]) -> bytes:
+    """PNG: for each protocol, best on top, the replicas, their range and their mean."""
+    shown = candidates[:MAX_PROTOCOLS]
+    with mpl.rc_context(_STYLE):
+        figure = _figure(9.2, 1.1 + 0.42 * max(len(shown), 1))
+        axes = figure.add_subplot()
+        for row, candidate in enumerate(shown):
+            colour = _BEST if row == 0 else _OTHER
+            low, high = candidate.interval
+            axes.plot([low, high], [row, row], color=colour, linewidth=5, alpha=0.25, solid_capstyle="round")
+            axes.plot(candidate.replicas, [row] * len(candidate.replicas), "|", color=colour, markersize=9)
+            axes.plot(candidate.risk, row, "o", color=colour, markersize=7)
+        axes.set_yticks(range(len(shown)), [f"{c.rank}.  {short(c.protocol, 58)}" for c in shown])
+        axes.tick_params(axis="y", length=0, labelcolor=_INK)
+        axes.set_ylim(len(shown) - 0.4, -0.6)
+        axes.grid(axis="x", color=_FAINT, linewidth=0.7)
+        axes.set_axisbelow(True)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("log hazard ratio against the average patient  (\N{LEFTWARDS ARROW} lower is better)")
+        return _png(figure)
+
+
+def survival_chart(candidates: Sequence[ShownCandidate]) -> bytes | None:
+    """PNG: predicted survival of the best protocol against the others; None if no candidate has a curve."""
+    shown = [c for c in candidates[:MAX_PROTOCOLS] if c.months]
+    if not shown:
+        return None
+    with mpl.rc_context(_STYLE):
+        figure = _figure(9.2, 3.9)
+        axes = figure.add_subplot()
+        axes.axhline(0.5, color=_FAINT, linewidth=1, linestyle=(0, (4, 3)))
+        for candidate in reversed(shown):
+            best = candidate is shown[0]
+            axes.plot(
+                candidate.months,
+                candidate.survival,
+                color=_BEST if best else _OTHER,
+                linewidth=2.6 if best else 1.1,
+                alpha=1.0 if best else 0.55,
+            )
+        _label_ends(axes, shown)
+        axes.set_ylim(0, 1.02)
+        last = max(c.months[-1] for c in shown)
+        axes.set_xlim(0, last * 1.08)
+        axes.set_yticks([0, 0.25, 0.5, 0.75, 1.0], ["0 %", "25 %", "50 %", "75 %", "100 %"])
+        axes.set_xlabel("months after treatment")
+        axes.set_ylabel("predicted survival")
+        return _png(figure)
+
+
+def _label_ends(axes: mpl.axes.Axes, shown: Sequence[ShownCandidate], gap: float = 0.055) -> None:
+    """Write the rank at the end of each curve, pushed apart where the curves meet."""
+    order = sorted(shown, key=lambda c: c.survival[-1])
+    floor = -1.0
+    for candidate in order:
+        y = max(candidate.survival[-1], floor + gap)
+        floor = y
+        best = candidate is shown[0]
+        axes.annotate(
+            f"rank {candidate.rank}" if best else f"{candidate.rank}",
+            (candidate.months[-1], candidate.survival[-1]),
+            xytext=(candidate.months[-1] * 1.012, y),
+            va="center",
+            color=_BEST if best else _OTHER,
+            fontweight="bold" if best else "normal",
+            annotation_clip=False,
+        )
+
+
+def _added(parent: str, child: str) -> str:
+    """The action that leads from parent to child."""
+    before = parent.split(" + ") if parent else []
+    added = [action for action in child.split(" + ") if action not in before]
+    return " + ".join(added) or child
+
+
+def tree_chart(tree: Sequence[ShownStep], best: str | None) -> bytes | None:
+    """PNG: the search tree, one column a step, kept expansions in bold; None for an empty tree.
+
+    Args:
+        tree: every expansion.
+        best: the best protocol; the way to it is drawn in the colour of the best.
+    """
+    if not tree:
+        return None
+    steps = sorted({s.step for s in tree})
+    columns = [_column([s for s in tree if s.step == step]) for step in steps]
+    rows = max(len(c) for c, _ in columns)
+    way = _way(tree, best)
+    with mpl.rc_context(_STYLE):
+        figure = _figure(min(3.0 * len(steps) + 1.2, 13.0), 0.7 + 0.36 * max(rows, 3))
+        axes = figure.add_subplot()
+        axes.set_axis_off()
+        axes.set_xlim(-0.35, len(steps) + 0.45)
+        axes.set_ylim(rows - 0.2, -1.2)
+        middle = (rows - 1) / 2
+        # For each protocol: where its box ends, where its edges part, and on which level.
+        place: dict[str, tuple[float, float, float]] = {"": (0.1, 0.22, middle)}
+        axes.text(0.0, middle, "start", ha="center", va="center", bbox=_box(_INK, False), color=_INK, zorder=3)
+        for number, (step, (shown, hidden)) in enumerate(zip(steps, columns, strict=True)):
+            x = number + 0.62
+            axes.text(x, -0.9, f"step {step}", color=_GREY, fontweight="bold")
+            here: dict[str, tuple[float, float, float]] = {}
+            for row, one in enumerate(shown):
+                y = row + middle - (len(shown) - 1) / 2
+                on_way = (one.step, one.child) in way
+                colour = _BEST if on_way else _OTHER if one.kept else _GREY
+                if one.parent in place:
+                    end, stub, level = place[one.parent]
+                    edge = colour if one.kept else _FAINT
+                    width = 2.0 if one.kept else 0.8
+                    order = -1 if not one.kept else 1 if on_way else 0
+                    axes.plot([end, stub, x - 0.02], [level, level, y], color=edge, linewidth=width, zorder=order)
+                text = f"{textwrap.shorten(_added(one.parent, one.child), 30)}  {one.risk:+.2f}"
+                text = text.replace("-", "\N{MINUS SIGN}") if one.risk < 0 else text
+                weight = "bold" if one.kept else "normal"
+                axes.text(
+                    x, y, text, va="center", color=colour, fontweight=weight, bbox=_box(colour, one.kept), zorder=3
+                )
+                if one.kept:
+                    here[one.child] = (x + _CHARACTER * len(text), x + 0.84, y)
+            if hidden:
+                axes.text(x, middle + len(shown) / 2, f"and {hidden} more", color=_GREY, va="center")
+            place.update(here)
+        return _png(figure)
+
+
+def _box(colour: str, kept: bool) -> dict[str, object]:
+    return {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": colour if kept else _FAINT, "linewidth": 1}
+
+
+def _column(expansions: Sequence[ShownStep]) -> tuple[list[ShownStep], int]:
+    """The expansions of one step that are drawn, best first, and how many are not; a protocol stands once."""
+    by_child: dict[str, ShownStep] = {}
+    for one in sorted(expansions, key=lambda s: (not s.kept, s.risk)):
+        by_child.setdefault(one.child, one)
+    shown = list(by_child.values())
+    return sorted(shown[:MAX_TREE_ROWS], key=lambda s: s.risk), max(0, len(shown) - MAX_TREE_ROWS)
+
+
+def _way(tree: Sequence[ShownStep], best: str | None) -> set[tuple[int, str]]:
+    """The expansions that led to the best protocol, as (step, child)."""
+    way: set[tuple[int, str]] = set()
+    wanted, below = best, max(s.step for s in tree) + 1
+    while wanted:
+        found = [s for s in tree if s.child == wanted and s.step < below]
+        if not found:
+            break
+        one = max(found, key=lambda s: (s.kept, s.step))
+        way.add((one.step, one.child))
+        wanted, below = one.parent, one.step
+    return way

@@ -1,0 +1,181 @@
+"""A plan as a Slicer scene: the scan below, the simulated CT above, labels, maps, table, plot, a sequence by rank."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from MeWMLib.core.volume import LabelMap, Volume
+from MeWMLib.scene.colours import ColourMap, deviation_map, difference_map, round_limit
+from MeWMLib.scene.core_app import slicer
+from MeWMLib.scene.nodes import PREFIX, SIMULATED, set_provenance, show_in_window, volume_to_node
+from MeWMLib.scene.pictures import Target, find_target
+from MeWMLib.scene.plan_folder import PlanFolder, Simulated
+from MeWMLib.scene.segmentations import COLOUR_AFTER, labels_to_segmentation
+from MeWMLib.scene.tables import protocol_table, risk_chart
+from MeWMLib.scene.views import AXIAL, CORONAL, SAGITTAL
+
+FOREGROUND_OPACITY = 0.5
+FOLDER_NAME = "MeWM plan"
+#: Slicer's three standard slice views: layout name, orientation, label, colour of the bar.
+_SLICE_VIEWS = (
+    ("Red", AXIAL, "R", (0.952941, 0.290196, 0.2)),
+    ("Green", CORONAL, "G", (0.431373, 0.690196, 0.294118)),
+    ("Yellow", SAGITTAL, "Y", (0.929412, 0.835294, 0.298039)),
+)
+
+
+def build_comparison(
+    scene: Any, plan: PlanFolder, before: Volume, labels: LabelMap, simulated: Sequence[Simulated]
+) -> list[Any]:
+    """Add a plan to a scene, everything in one folder of the subject hierarchy.
+
+    Args:
+        scene: a `vtkMRMLScene` (in Slicer: `slicer.mrmlScene`).
+        plan: the plan, for the table and the settings.
+        before: the CT before treatment.
+        labels: liver and tumour on it.
+        simulated: the kept candidates, best first; may be empty.
+
+    Returns:
+        The nodes in the folder, the CT first.
+    """
+    ct = volume_to_node(scene, before, "CT before treatment")
+    nodes = [ct, labels_to_segmentation(scene, labels, "Labels before treatment", ct)]
+    foreground = None
+    if simulated:
+        foreground, more = _simulated_cts(scene, simulated)
+        nodes += [foreground, *more]
+        for one in simulated:
+            name = f"{SIMULATED} labels, rank {one.candidate.rank}: {one.candidate.protocol}"
+            segmentation = labels_to_segmentation(scene, one.labels, name, foreground, COLOUR_AFTER)
+            segmentation.GetDisplayNode().SetVisibility(one is simulated[0])
+            _mark(segmentation, one)
+            nodes.append(segmentation)
+        nodes += _maps(scene, before, simulated[0])
+    table = protocol_table(scene, plan.candidates)
+    nodes += [table, *risk_chart(scene, table), _read_me(scene, plan)]
+    for node in nodes:
+        node.SetAttribute(PREFIX + "BundleSha256", str(plan.data["bundle"]["sha256"]))
+        node.SetAttribute(PREFIX + "Seed", str(plan.data["seed"]))
+    _into_folder(scene, nodes)
+    show_layers(scene, ct, foreground, find_target(labels))
+    return nodes
+
+
+def show_layers(scene: Any, background: Any, foreground: Any, target: Target) -> None:
+    """Show two volumes in Slicer's three slice views, at the lesion, the foreground at half opacity."""
+    for name, orientation, label, colour in _SLICE_VIEWS:
+        node, composite = _slice_nodes(scene, name)
+        node.SetLayoutLabel(label)
+        node.SetLayoutColor(*colour)
+        node.SetOrientation(orientation)
+        width = target.liver_framing(CORONAL if orientation == SAGITTAL else orientation).width_mm
+        node.SetFieldOfView(width, width, 1.0)
+        node.JumpSliceByCentering(*target.centre)
+        composite.SetBackgroundVolumeID(background.GetID())
+        if foreground is not None:
+            composite.SetForegroundVolumeID(foreground.GetID())
+            composite.SetForegroundOpacity(FOREGROUND_OPACITY)
+        composite.SetLinkedControl(True)
+
+
+def _slice_nodes(scene: Any, name: str) -> tuple[Any, Any]:
+    """The slice node and the composite node of a layout view; inside Slicer they are there already."""
+    found = []
+    for class_name in ("vtkMRMLSliceNode", "vtkMRMLSliceCompositeNode"):
+        node = scene.GetSingletonNode(name, class_name)
+        if node is None:
+            node = scene.CreateNodeByClass(class_name)
+            node.UnRegister(None)
+            node.SetName(name)
+            node.SetLayoutName(name)
+            node.SetSingletonTag(name)
+            node = scene.AddNode(node)
+        found.append(node)
+    return found[0], found[1]
+
+
+def _mark(node: Any, one: Simulated) -> None:
+    assert one.ct.simulated is not None  # `PlanFolder.read_simulated` sees to it
+    set_provenance(node, one.ct.simulated)
+    node.SetAttribute(PREFIX + "Rank", str(one.candidate.rank))
+
+
+def _simulated_cts(scene: Any, simulated: Sequence[Simulated]) -> tuple[Any, list[Any]]:
+    """Add the best simulated CT; where there are more, also a sequence by rank that is browsed in that node."""
+    names = [f"{SIMULATED} CT, rank {one.candidate.rank}: {one.candidate.protocol}" for one in simulated]
+    shown = volume_to_node(scene, simulated[0].ct, names[0])
+    _mark(shown, simulated[0])
+    if len(simulated) < 2:
+        return shown, []
+    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", f"{SIMULATED} CT")
+    sequence.SetIndexName("rank")
+    sequence.SetIndexUnit("")
+    sequence.SetIndexTypeFromString("numeric")
+    for one, name in zip(simulated, names, strict=True):
+        step = volume_to_node(scene, one.ct, name)
+        _mark(step, one)
+        sequence.SetDataNodeAtValue(step, str(one.candidate.rank))
+        display = step.GetDisplayNode()
+        scene.RemoveNode(step)
+        scene.RemoveNode(display)
+    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{SIMULATED} CT, browse by rank")
+    # Between naming the sequence and naming the node to show it in, the sequences logic would add a node of its own.
+    modified = browser.StartModify()
+    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    browser.AddProxyNode(shown, sequence, False)
+    # The name follows the rank ("SIMULATED CT [rank=2]"); a fixed one would be wrong after the first step.
+    browser.SetOverwriteProxyName(sequence, True)
+    browser.EndModify(modified)
+    return shown, [sequence, browser]
+
+
+def _maps(scene: Any, before: Volume, best: Simulated) -> list[Any]:
+    """Difference and standard deviation of the best protocol, with their colour maps."""
+    difference = np.subtract(best.ct.array, before.array, dtype=np.float32)
+    colours = difference_map(round_limit(difference[difference != 0]))
+    if before.array.dtype.kind in "iu" and np.abs(difference).max(initial=0) < np.iinfo(np.int16).max:
+        difference = difference.astype(np.int16)
+    nodes = [*_map(scene, before.with_array(difference), colours, f"{SIMULATED} difference to before, rank 1", best)]
+    if best.sd is not None:
+        colours = deviation_map(round_limit(best.sd.array[best.sd.array > 0]))
+        nodes += _map(scene, best.sd, colours, f"{SIMULATED} standard deviation over replicas, rank 1", best)
+    return nodes
+
+
+def _map(scene: Any, volume: Volume, colours: ColourMap, name: str, best: Simulated) -> list[Any]:
+    node = volume_to_node(scene, volume, name)
+    table = colours.to_node(scene)
+    show_in_window(node, colours.high - colours.low, (colours.high + colours.low) / 2, table.GetID())
+    _mark(node, best)
+    return [node]
+
+
+def _read_me(scene: Any, plan: PlanFolder) -> Any:
+    node = scene.AddNewNodeByClass("vtkMRMLTextNode", "MeWM read me: research use only")
+    data = plan.data
+    lines = [
+        str(data["research_use_only"]),
+        f"Goal: {data['goal']}",
+        f"Made by mewm {data['mewm']}, seed {data['seed']}.",
+        f"Bundle: {data['bundle']['name']}, sha256 {data['bundle']['sha256']}.",
+        "Nodes whose names say SIMULATED are computed and no scans; their attributes say by what.",
+    ]
+    if plan.cancelled:
+        lines.append("The search was stopped before it was finished: the ranking holds what was found until then.")
+    node.SetText("\n".join(lines))
+    return node
+
+
+def _into_folder(scene: Any, nodes: Sequence[Any]) -> None:
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    folder = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), FOLDER_NAME)
+    for node in nodes:
+        item = hierarchy.GetItemByDataNode(node)
+        if item:
+            hierarchy.SetItemParent(item, folder)
+        else:
+            hierarchy.CreateItem(folder, node)

@@ -1,0 +1,95 @@
+"""The ranked protocols as Slicer nodes: a table, and a plot of the risk with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from MeWMLib.scene.core_app import slicer, vtk
+from MeWMLib.scene.plan_folder import ShownCandidate
+
+TABLE_NAME = "MeWM ranked protocols"
+CHART_NAME = "MeWM risk by rank"
+_RISK = "log risk"
+_LOW, _HIGH = "log risk, lowest replica", "log risk, highest replica"
+_TITLES = {
+    "rank": "1 is the best",
+    "protocol": "agents with doses",
+    _RISK: "mean log hazard ratio against the average patient; lower is better",
+    _LOW: "range of the replicas, no confidence interval",
+    _HIGH: "range of the replicas, no confidence interval",
+    "median survival (months)": "empty if the curve stays above one half",
+    "viable volume change (%)": "of the treated region",
+    "lipiodol (ml)": "tumour at lipiodol density after treatment",
+    "warnings": "clinical rules that the protocol touches, with their sources",
+}
+
+
+def warnings_text(candidate: ShownCandidate) -> str:
+    """All warnings of a protocol in one line."""
+    return "; ".join(f"{w.severity}: {w.reason} ({w.source})" for w in candidate.warnings)
+
+
+def protocol_table(scene: Any, candidates: Sequence[ShownCandidate]) -> Any:
+    """Add the table of ranked protocols to a scene; one row a protocol.
+
+    Returns:
+        The new `vtkMRMLTableNode`.
+    """
+    node = scene.AddNewNodeByClass("vtkMRMLTableNode", TABLE_NAME)
+    columns = [vtk.vtkIntArray(), vtk.vtkStringArray(), *(vtk.vtkDoubleArray() for _ in range(3)), vtk.vtkStringArray()]
+    columns += [vtk.vtkDoubleArray(), vtk.vtkDoubleArray(), vtk.vtkStringArray()]
+    for column, (name, description) in zip(columns, _TITLES.items(), strict=True):
+        column.SetName(name)
+        node.AddColumn(column)
+        node.SetColumnDescription(name, description)
+    table = node.GetTable()
+    for row, candidate in enumerate(candidates):
+        node.AddEmptyRow()
+        median = candidate.median_survival_months
+        values = (
+            candidate.rank,
+            candidate.protocol,
+            candidate.risk,
+            *candidate.interval,
+            "" if median is None else f"{median:g}",
+            candidate.change["viable_change_percent"],
+            candidate.change["lipiodol_ml_after"],
+            warnings_text(candidate),
+        )
+        for column, value in enumerate(values):
+            table.SetValue(row, column, vtk.vtkVariant(value))
+    node.SetLocked(True)
+    node.SetUseFirstColumnAsRowHeader(False)
+    table.Modified()
+    return node
+
+
+def risk_chart(scene: Any, table_node: Any) -> list[Any]:
+    """Add a plot of the columns of risk against rank.
+
+    Returns:
+        The new nodes: three plot series and the chart that holds them.
+    """
+    chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", CHART_NAME)
+    chart.SetTitle("Risk of the ranked protocols (simulated, research use only)")
+    chart.SetXAxisTitle("rank")
+    chart.SetYAxisTitle("log hazard ratio against the average patient")
+    nodes = []
+    series_type = slicer.vtkMRMLPlotSeriesNode
+    for column, marker, line, colour in (
+        (_RISK, series_type.MarkerStyleCircle, series_type.LineStyleSolid, (0.05, 0.35, 0.65)),
+        (_LOW, series_type.MarkerStyleNone, series_type.LineStyleDash, (0.55, 0.65, 0.75)),
+        (_HIGH, series_type.MarkerStyleNone, series_type.LineStyleDash, (0.55, 0.65, 0.75)),
+    ):
+        node = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", f"MeWM {column}")
+        node.SetAndObserveTableNodeID(table_node.GetID())
+        node.SetXColumnName("rank")
+        node.SetYColumnName(column)
+        node.SetPlotType(series_type.PlotTypeScatter)
+        node.SetMarkerStyle(marker)
+        node.SetLineStyle(line)
+        node.SetColor(*colour)
+        chart.AddAndObservePlotSeriesNodeID(node.GetID())
+        nodes.append(node)
+    return [*nodes, chart]
