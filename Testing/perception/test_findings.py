@@ -1,0 +1,135 @@
+"""Findings against closed forms, brute force and SimpleITK."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from MeWMLib.core.errors import GeometryMismatchError
+from MeWMLib.core.io import to_sitk
+from MeWMLib.core.volume import Geometry, LabelMap, Volume
+from MeWMLib.perception.findings import (
+    LIPIODOL_HU,
+    NECROSIS_HU,
+    dice,
+    findings_text,
+    longest_axial_diameter_mm,
+    measure,
+)
+
+
+def grid(shape, spacing=(1.0, 1.0, 1.0), degrees=0.0) -> Geometry:
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    affine = np.eye(4)
+    affine[:3, :3] = np.array([[1, 0, 0], [0, c, -s], [0, s, c]]) @ np.diag(np.array(spacing[::-1]) * [-1, -1, 1])
+    affine[:3, 3] = (30, -40, 50)
+    return Geometry(shape, affine)
+
+
+def ball(geometry: Geometry, centre_kji, radius: float) -> np.ndarray:
+    index = np.stack(np.meshgrid(*map(np.arange, geometry.shape), indexing="ij"), -1)
+    return np.linalg.norm(geometry.to_ras(index) - geometry.to_ras(centre_kji), axis=-1) <= radius
+
+
+@pytest.mark.parametrize("degrees", [0.0, 20.0])
+def test_spheres_have_their_volume_diameter_and_centre(degrees):
+    geometry = grid((60, 70, 80), (1.5, 0.8, 0.8), degrees)
+    large, small = ball(geometry, (30, 30, 25), 15.0), ball(geometry, (30, 55, 65), 6.0)
+    labels = LabelMap((1 + large + small).astype(np.uint8), geometry)
+    findings = measure(Volume(np.full(geometry.shape, 100, np.int16), geometry), labels)
+    assert findings.liver_ml == pytest.approx(np.prod(geometry.shape) * geometry.voxel_ml)
+    assert [lesion.index for lesion in findings.lesions] == [1, 2]
+    for lesion, radius, centre in zip(findings.lesions, (15.0, 6.0), ((30, 30, 25), (30, 55, 65)), strict=True):
+        assert lesion.volume_ml == pytest.approx(4 / 3 * np.pi * radius**3 / 1000, rel=0.03)
+        assert lesion.longest_axial_diameter_mm == pytest.approx(2 * radius, abs=1.0)
+        assert np.allclose(lesion.centre_ras_mm, geometry.to_ras(centre), atol=0.2)
+        assert lesion.viable_ml == pytest.approx(lesion.volume_ml)
+
+
+def test_statistics_agree_with_simpleitk():
+    rng = np.random.default_rng(3)
+    geometry = grid((20, 30, 30), (2.0, 1.0, 1.0))
+    labels = LabelMap(
+        (1 + ball(geometry, (10, 10, 10), 8) + ball(geometry, (10, 24, 24), 4)).astype(np.uint8), geometry
+    )
+    ct = Volume(rng.normal(110, 90, geometry.shape).astype(np.float32), geometry)
+    findings = measure(ct, labels)
+    parts = sitk.RelabelComponent(sitk.ConnectedComponent(to_sitk(labels) == 2, True))
+    stats = sitk.LabelIntensityStatisticsImageFilter()
+    stats.Execute(parts, to_sitk(ct))
+    for lesion in findings.lesions:
+        assert lesion.mean_hu == pytest.approx(stats.GetMean(lesion.index), rel=1e-4)
+        assert lesion.sd_hu == pytest.approx(stats.GetStandardDeviation(lesion.index), rel=1e-2)  # ITK divides by n - 1
+        assert lesion.volume_ml == pytest.approx(stats.GetPhysicalSize(lesion.index) / 1000)
+        assert np.allclose(np.array(stats.GetCentroid(lesion.index)) * (-1, -1, 1), lesion.centre_ras_mm)
+        hu = ct.array[sitk.GetArrayFromImage(parts) == lesion.index]
+        assert lesion.lipiodol_fraction == pytest.approx((hu >= LIPIODOL_HU).mean())
+        assert lesion.necrotic_fraction == pytest.approx((hu < NECROSIS_HU).mean())
+        viable = 1 - lesion.lipiodol_fraction - lesion.necrotic_fraction
+        assert lesion.viable_ml == pytest.approx(lesion.volume_ml * viable)
+
+
+def brute_force(mask: np.ndarray, step: tuple[float, float]) -> float:
+    points = []
+    for j, i in np.argwhere(mask):
+        points += [(j - 0.5, i), (j + 0.5, i), (j, i - 0.5), (j, i + 0.5)]
+    return max(float(np.linalg.norm((np.subtract(a, b)) * step)) for a, b in itertools.combinations(points, 2))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_diameter_agrees_with_brute_force(seed):
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((3, 9, 11), bool)
+    mask[1] = rng.random((9, 11)) < 0.2
+    mask[1, 4, 5] = mask[2, 0, 0] = True
+    geometry = grid(mask.shape, (5.0, 0.7, 1.3))
+    assert longest_axial_diameter_mm(mask, geometry) == pytest.approx(brute_force(mask[1], (0.7, 1.3)))
+
+
+def test_axial_is_the_patients_axis_not_the_arrays():
+    affine = np.zeros((4, 4))
+    affine[2, 0] = affine[0, 1] = affine[1, 2] = affine[3, 3] = 1  # i runs to superior: a sagittal or coronal stack
+    mask = np.zeros((5, 6, 30), bool)
+    mask[1:4, 2, :] = True  # 30 mm long from head to foot, 3 mm in the axial plane
+    assert longest_axial_diameter_mm(mask, Geometry(mask.shape, affine)) == pytest.approx(3.0)
+    assert longest_axial_diameter_mm(np.zeros_like(mask), Geometry(mask.shape, affine)) == 0.0
+
+
+def test_lesions_that_touch_at_a_corner_are_one():
+    array = np.ones((6, 6, 6), np.uint8)
+    array[1:3, 1:3, 1:3] = array[3:5, 3:5, 3:5] = 2
+    geometry = grid(array.shape)
+    findings = measure(Volume(np.zeros(array.shape, np.int16), geometry), LabelMap(array, geometry))
+    assert len(findings.lesions) == 1 and findings.viable_ml == 0.0
+
+
+def test_no_tumour_no_liver_and_another_grid():
+    geometry = grid((4, 4, 4))
+    ct = Volume(np.zeros((4, 4, 4), np.int16), geometry)
+    findings = measure(ct, LabelMap(np.zeros((4, 4, 4), np.uint8), geometry))
+    assert findings.lesions == () and findings.liver_ml == findings.liver_mean_hu == findings.tumour_ml == 0.0
+    assert "No lesion" in findings_text(findings)
+    other = grid((4, 4, 4), (2.0, 1.0, 1.0))
+    with pytest.raises(GeometryMismatchError):
+        measure(ct, LabelMap(np.zeros((4, 4, 4), np.uint8), other))
+
+
+def test_the_text_names_what_counts():
+    array = np.ones((12, 12, 12), np.uint8)
+    for n in range(6):
+        array[1, 1, 2 * n] = 2
+    array[5:9, 5:9, 5:9] = 2
+    geometry = grid(array.shape)
+    text = findings_text(
+        measure(Volume(np.full(array.shape, 80, np.int16), geometry), LabelMap(array, geometry)), most=2
+    )
+    assert "7 lesions" in text and "Lesion 1: 5 mm" in text and "80 +/- 0 HU" in text and "5 more lesions" in text
+    assert "RAS" not in text
+
+
+def test_dice():
+    a, b = np.array([1, 1, 0, 0]), np.array([0, 1, 1, 0])
+    assert dice(a, b) == 0.5 and dice(a, a) == 1.0 and dice(a, 0 * a) == 0.0 and dice(0 * a, 0 * a) == 1.0
