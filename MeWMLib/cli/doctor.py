@@ -167,7 +167,9 @@ def _memory() -> Finding:
 def _samples() -> Finding:
     from MeWMLib.cohorts import samples
 
-    return Finding("samples", True, False, ", ".join(name for name, _ in samples.list_samples()))
+    kept = [name for name in samples.SAMPLES if (samples.cache_folder() / "samples" / name / "ct.nrrd").is_file()]
+    value = f"{', '.join(samples.SAMPLES)}; cache {samples.cache_folder()}, fetched: {', '.join(kept) or 'none'}"
+    return Finding("samples", True, False, value)
 
 
 def _folder() -> Finding:

@@ -25,23 +25,23 @@ def sample(arguments: argparse.Namespace, output: Output) -> int:
         table = Table(title="Samples")
         table.add_column("Name", no_wrap=True)
         table.add_column("What", overflow="fold")
-        for name, title in samples.list_samples():
-            table.add_row(name, title)
+        for name, info in samples.SAMPLES.items():
+            table.add_row(name, info.title)
         output.table(table)
         output.result("Use one as sample:NAME, or write it as files with `mewm sample NAME --out DIR`.")
         return 0
     if not arguments.out:
         raise InputError(what="No folder was given", remedy="Give one with --out")
-    found = samples.load_sample(arguments.name.removeprefix("sample:"))
-    if found.terms and not samples.terms_shown(found.name):
-        output.say(found.terms)
-        samples.mark_terms_shown(found.name)
+    name = arguments.name.removeprefix("sample:")
+    if not samples.terms_shown(name):
+        output.notice(samples.SAMPLES[name].terms)
+        samples.mark_terms_shown(name)
+    found = samples.load_sample(name, progress=output.say)
     folder = Path(arguments.out)
     io.write_volume(found.ct, folder / "ct.nrrd")
     output.result(f"Written: {folder / 'ct.nrrd'}")
-    if found.labels is not None:
-        io.write_labels(found.labels, folder / "labels.seg.nrrd")
-        output.result(f"Written: {folder / 'labels.seg.nrrd'}")
+    io.write_labels(found.labels, folder / "labels.seg.nrrd")
+    output.result(f"Written: {folder / 'labels.seg.nrrd'}")
     return 0
 
 

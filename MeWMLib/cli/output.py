@@ -61,6 +61,10 @@ class Output:
         if not self.quiet:
             self._err.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    def notice(self, text: str) -> None:
+        """Print what must be seen even with --quiet, such as terms of use."""
+        self._err.print(text, markup=False, highlight=False, soft_wrap=True)
+
     def error(self, text: str) -> None:
         """Print why the command failed."""
         self._err.print(f"mewm: {text}", markup=False, highlight=False, soft_wrap=True)
@@ -103,6 +107,8 @@ class ProgressView:
         """Show one event."""
         if event.kind == "progress":
             self._progress(event)
+        elif event.kind == "log" and event.data.get("notice"):
+            self._output.notice(event.message)
         elif event.kind == "log" and event.stage != "worker":
             self._output.say(event.message)
 

@@ -105,13 +105,12 @@ def protocol_of(job: Job) -> Protocol:
     return Protocol.parse(text)
 
 
-def read_case(job: Job, load_sample: Callable[[str], Any], on_sample: Callable[[Any], None]) -> Case:
+def read_case(job: Job, load_sample: Callable[[str], Any]) -> Case:
     """Read the CT and, where given, the labels.
 
     Args:
         job: the job.
         load_sample: `cohorts.samples.load_sample`.
-        on_sample: told the sample, to show its terms.
 
     Raises:
         MeWMError: anything that cannot be used; see `core.io`.
@@ -120,7 +119,6 @@ def read_case(job: Job, load_sample: Callable[[str], Any], on_sample: Callable[[
     labels, source, labels_name = None, "assistant", ""
     if given.startswith(SAMPLE_PREFIX):
         sample = load_sample(given[len(SAMPLE_PREFIX) :])
-        on_sample(sample)
         name, ct = given, sample.ct
         if sample.labels is not None:
             labels, source = sample.labels, "expert"

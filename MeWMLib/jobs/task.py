@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from MeWMLib import bundles
 from MeWMLib.bundles import Bundle
-from MeWMLib.core.errors import CancelledError, DeviceError
+from MeWMLib.core.errors import CancelledError, DeviceError, OutputError
 from MeWMLib.core.volume import LabelMap, require_same_geometry
 from MeWMLib.jobs.inputs import Case, read_case
 from MeWMLib.jobs.job import Job
@@ -35,19 +36,26 @@ def _versions() -> dict[str, str]:
     return versions()
 
 
-def _load_sample(name: str) -> Any:
+def _load_sample(name: str, progress: Callable[[str], None]) -> Any:
     from MeWMLib.cohorts.samples import load_sample
 
-    return load_sample(name)
+    return load_sample(name, progress=progress)
 
 
-def _terms_once(sample: Any) -> str:
-    from MeWMLib.cohorts.samples import mark_terms_shown, terms_shown
+def terms_once(name: str) -> str:
+    """Terms of use of a sample the first time, "" later.
 
-    if not sample.terms or terms_shown(sample.name):
+    Raises:
+        SampleError: unknown name.
+    """
+    from MeWMLib.cohorts.samples import SAMPLES, mark_terms_shown, terms_shown
+
+    if terms_shown(name):
         return ""
-    mark_terms_shown(sample.name)
-    return str(sample.terms)
+    # a read-only cache costs nothing but reading the terms again
+    with contextlib.suppress(OutputError):
+        mark_terms_shown(name)
+    return SAMPLES[name].terms
 
 
 @dataclass(frozen=True)
@@ -57,8 +65,8 @@ class Engine:
     load_world: Callable[[Bundle, str], Any] = _load_world
     versions: Callable[[], dict[str, str]] = _versions
     find_bundle: Callable[[str | None], Bundle] = bundles.find_bundle
-    load_sample: Callable[[str], Any] = _load_sample
-    terms_once: Callable[[Any], str] = _terms_once
+    load_sample: Callable[[str, Callable[[str], None]], Any] = _load_sample
+    terms_once: Callable[[str], str] = terms_once
 
 
 @dataclass(frozen=True)
@@ -80,13 +88,14 @@ class Task:
         if self.job.device not in DEVICES:
             raise DeviceError(what="Unknown device", given=self.job.device, remedy="Use " + ", ".join(DEVICES))
 
-        def on_sample(sample: Any) -> None:
-            terms = self.engine.terms_once(sample)
+        def load_sample(name: str) -> Any:
+            terms = self.engine.terms_once(name)
             if terms:
-                self.report.log(terms, sample=sample.name)
+                self.report.log(terms, notice=True)
+            return self.engine.load_sample(name, self.report.log)
 
         with self.report.stage("read", "Reading the case"):
-            return read_case(self.job, self.engine.load_sample, on_sample)
+            return read_case(self.job, load_sample)
 
     def bundle(self) -> Bundle:
         """Find and verify the model bundle."""

@@ -130,7 +130,7 @@ class FakeWorld:
         return Plan(tuple(found), tuple(tree), stopped_by, len(found))
 
 
-def sample(name: str):
+def sample(name: str, progress=None):
     """The only sample of this small world."""
     return SimpleNamespace(name=name, ct=small_ct(), labels=small_labels(), terms="Be kind.", title="A sample")
 
@@ -144,7 +144,7 @@ def engine(mishap: str = "", **changes) -> Engine:
         return made[-1]
 
     load_world.made = made
-    whole = Engine(load_world, lambda: {"mewm": "0"}, load_sample=sample, terms_once=lambda s: s.terms)
+    whole = Engine(load_world, lambda: {"mewm": "0"}, load_sample=sample, terms_once=lambda name: "Be kind.")
     return dataclasses.replace(whole, **changes)
 
 
