@@ -1,0 +1,88 @@
+"""From a plan directory to its pictures, `report.html` and `scene.mrb`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from MeWMLib.core.io import atomic_path
+from MeWMLib.scene.annotate import png_bytes
+from MeWMLib.scene.comparison import build_comparison
+from MeWMLib.scene.core_app import SlicerCore
+from MeWMLib.scene.gl import DRIVER_PACKAGES, gl_available
+from MeWMLib.scene.mrb import write_mrb
+from MeWMLib.scene.pictures import Picture, make_pictures
+from MeWMLib.scene.plan_folder import open_plan_folder
+from MeWMLib.scene.report import write_report
+
+Progress = Callable[[str, float, str], None]
+PICTURES = "pictures"
+NO_GL_NOTE = (
+    "3D pictures were left out, since this machine has no OpenGL driver; the slices were made without one. "
+    f"On Debian or Ubuntu these packages bring a driver: {' '.join(DRIVER_PACKAGES)}."
+)
+NO_SIMULATION_NOTE = "The plan holds no simulated volume, so only the CT before treatment is shown."
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was made: files relative to the plan directory, and notes on what was left out."""
+
+    files: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def make(directory: Path, progress: Progress, *, scene: bool = True, report: bool = True) -> Made:
+    """Make what a person looks at from a finished plan.
+
+    Args:
+        directory: the plan directory; the results are written into it.
+        progress: called with stage, finished share of the whole (0 to 1) and message.
+        scene: write `scene.mrb`.
+        report: write `report.html` and the pictures.
+
+    Raises:
+        MeWMError: the plan cannot be read, or a result cannot be written.
+    """
+    progress("read", 0.0, "Reading the plan")
+    plan = open_plan_folder(directory)
+    before, labels = plan.read_before()
+    simulated = [plan.read_simulated(candidate, before) for candidate in plan.candidates if candidate.files]
+    files: list[str] = []
+    notes: list[str] = [] if simulated else [NO_SIMULATION_NOTE]
+    if report:
+        gl = gl_available()
+        if not gl:
+            notes.append(NO_GL_NOTE)
+        with SlicerCore() as core:
+            pictures = make_pictures(
+                core,
+                before,
+                labels,
+                simulated,
+                gl,
+                lambda share, message: progress("pictures", 0.1 + 0.4 * share, message),
+            )
+        files += _write_pictures(directory, pictures)
+        progress("report", 0.55, "Writing the report")
+        write_report(directory / "report.html", plan, pictures, notes)
+        files.append("report.html")
+    if scene:
+        progress("scene", 0.65, "Writing the scene for 3D Slicer")
+        with SlicerCore() as core:
+            build_comparison(core.scene, plan, before, labels, simulated)
+            write_mrb(core.scene, directory / "scene.mrb")
+        files.append("scene.mrb")
+    progress("done", 1.0, "Done")
+    return Made(tuple(files), tuple(notes))
+
+
+def _write_pictures(directory: Path, pictures: list[Picture]) -> list[str]:
+    names = []
+    for picture in pictures:
+        name = f"{PICTURES}/{picture.name}.png"
+        with atomic_path(directory / name) as temporary:
+            temporary.write_bytes(png_bytes(picture.pixels))
+        names.append(name)
+    return names
