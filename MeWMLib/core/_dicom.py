@@ -8,7 +8,6 @@ all and would hide a missing one.
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -264,9 +263,7 @@ def _pixels(paths: list[Path]) -> NDArray[Any]:
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileNames([str(p) for p in paths])
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return compact(sitk.GetArrayFromImage(reader.Execute()))
+        return compact(sitk.GetArrayFromImage(reader.Execute()))
     except RuntimeError as error:
         for path in paths:  # name the one that is damaged
             try:

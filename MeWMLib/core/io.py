@@ -97,7 +97,8 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
     path = Path(path)
     if path.is_dir():
         try:
-            array, geometry = read_series(path, series)
+            with _quiet_itk():
+                array, geometry = read_series(path, series)
         except OSError as error:
             raise _no_access(path, error) from error
         metadata: dict[str, str] = {}
