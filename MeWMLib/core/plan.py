@@ -49,6 +49,11 @@ class PlanSettings:
             raise PlanSettingsError(what="guidance must lie between 0 and 20", given=repr(self.guidance))
 
 
+def replica_seeds(seed: int, replicas: int) -> tuple[int, ...]:
+    """Seeds of the T stochastic replicas; the same for every protocol (common random numbers)."""
+    return tuple(seed + n for n in range(replicas))
+
+
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """A simulated outcome of one protocol with one seed. `ct.simulated` is never None."""

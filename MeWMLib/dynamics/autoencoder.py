@@ -1,7 +1,9 @@
 """The 3D autoencoder: 4x down, a linear codec over blocks of 4^3 voxels whose basis is found by principal components.
 
-A trained convolutional autoencoder was beaten by this codec on tumours with Lipiodol, and this one has no step of training. The
-intensities are companded first, so that the contrast of necrosis against living tumour (80 HU) is not lost beside Lipiodol (400 HU):
+A trained convolutional autoencoder was beaten by this codec on tumours with Lipiodol, and this one has no step of
+training. The
+intensities are companded first, so that the contrast of necrosis against living tumour (80 HU) is not lost beside
+Lipiodol (400 HU):
 
     y = asinh((HU - 60) / 100),   HU clipped to -175..600
 """
@@ -35,7 +37,7 @@ def expand(companded: Tensor) -> Tensor:
 class AutoencoderConfig:
     """Channels of the latent."""
 
-    channels: int = 12
+    channels: int = 16
 
 
 class Autoencoder(torch.nn.Module):

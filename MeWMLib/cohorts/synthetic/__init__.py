@@ -1,1 +1,2 @@
-"""The synthetic TACE world: CT with tumours whose answer to each protocol follows a written law. No clinical evidence."""
+"""The synthetic TACE world: CT with tumours whose answer to each protocol follows a written law. No clinical
+evidence."""

@@ -1,4 +1,5 @@
-"""A procedural abdomen: body wall, ribs, spine, lungs, liver with vessels, and the neighbours that a segmenter must not confuse."""
+"""A procedural abdomen: body wall, ribs, spine, lungs, liver with vessels, and the neighbours that a segmenter must
+not confuse."""
 
 from __future__ import annotations
 
@@ -71,7 +72,8 @@ class Anatomy:
         return np.asarray(height - z + 3 * self._field("dome", 50.0).at(axes), np.float32)
 
     def vessels(self, axes: Axes) -> FloatArray:
-        """Vesselness (K, J, I) in the liver: positive in the lumen. Tubes are where two smooth fields vanish together."""
+        """Vesselness (K, J, I) in the liver: positive in the lumen. Tubes are where two smooth fields vanish
+        together."""
         a, b = self._field("vessel a", 27.0).at(axes), self._field("vessel b", 27.0).at(axes)
         width = 0.05 + 0.03 * self._field("vessel width", 45.0).at(axes)
         return np.asarray(width - (a**2 + b**2), np.float32)
@@ -139,8 +141,13 @@ class Anatomy:
         out = np.where(liver > 0, tissue, out)
         out = np.where((blob((-38, 42, 48), (24, 13, 13), 2) > 0) & (dome > 4), BILE, out)
 
-        for cy, cx, radius, value in ((-38, -14, 11.5, hu["aorta"]), (-36, 22, 12.5, 0.5 * (hu["vessel"] + hu["liver"]))):
+        for cy, cx, radius, value in (
+            (-38, -14, 11.5, hu["aorta"]),
+            (-36, 22, 12.5, 0.5 * (hu["vessel"] + hu["liver"])),
+        ):
             tube = radius * s - np.sqrt((x - cx * s - 2 * wobble) ** 2 + (y - cy * s) ** 2)
             out = np.where(tube > 0, float(value) + 4 * texture, out)
         gallbladder_or_vessel = (out == BILE) | (liver <= 0)
-        return np.asarray(out, np.float32), np.where(gallbladder_or_vessel & (liver > 0), -1.0, liver).astype(np.float32)
+        return np.asarray(out, np.float32), np.where(gallbladder_or_vessel & (liver > 0), -1.0, liver).astype(
+            np.float32
+        )

@@ -1,6 +1,7 @@
 """The law of the synthetic world: how a tumour of a visible type answers to a protocol, and how long its bearer lives.
 
-The numbers are invented. They make different tumours want different protocols, and leave a trace of the type in the image.
+The numbers are invented. They make different tumours want different protocols, and leave a trace of the type in the
+image.
 They say nothing about real drugs. `docs/SYNTHETIC_WORLD.md` states the equations.
 """
 
@@ -35,7 +36,14 @@ OCCLUSION = {
 #: Share of dead tumour in which Lipiodol stays.
 LIPIODOL_RETENTION = (0.85, 0.35, 0.55, 0.30, 0.65)
 #: How potent an agent is beside its class (1 = like its class).
-POTENCY = {"Epirubicin": 1.0, "Doxorubicin": 1.05, "Pirarubicin": 0.9, "Idarubicin": 1.1, "Nedaplatin": 0.85, "Lobaplatin": 0.9}
+POTENCY = {
+    "Epirubicin": 1.0,
+    "Doxorubicin": 1.05,
+    "Pirarubicin": 0.9,
+    "Idarubicin": 1.1,
+    "Nedaplatin": 0.85,
+    "Lobaplatin": 0.9,
+}
 #: Harm to the patient, added to the log-hazard.
 TOXICITY = {"drug": 0.06, "Absolute Alcohol": 0.10, "NBCA": 0.08, "embolic": 0.03}
 

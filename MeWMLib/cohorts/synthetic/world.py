@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,7 +74,9 @@ class SyntheticPatient:
             nodules.append(Nodule(spots[n], size, roughness, derive_seed(seed, n)))
         return cls(seed, anatomy, kind, float(rng.uniform(0.75, 1.25)), tuple(nodules), float(rng.normal(0, 0.35)))
 
-    def target_geometry(self, size: int = 96, fit_mm: float = 80.0, jitter: np.random.Generator | None = None) -> Geometry:
+    def target_geometry(
+        self, size: int = 96, fit_mm: float = 80.0, jitter: np.random.Generator | None = None
+    ) -> Geometry:
         """The treated patch: a cube of `size` voxels around the first nodule (see docs/ARCHITECTURE.md)."""
         nodule = self.nodules[0]
         spacing = max(1.0, 2 * 1.15 * nodule.radius / fit_mm)
@@ -98,8 +101,25 @@ class SyntheticPatient:
             protocol: None for the pre-treatment CT.
             noise: add scanner noise (another draw for each protocol).
         """
+        return self.render_all(geometry, [protocol], noise)[0]
+
+    def render_all(
+        self, geometry: Geometry, protocols: Sequence[Protocol | None], noise: bool = True
+    ) -> list[Rendering]:
+        """`render` for several protocols on one grid; the anatomy is drawn once."""
         axes = Axes.of(geometry)
         hu, liver = self.anatomy.render(axes)
+        return [self._draw(geometry, axes, hu.copy(), liver, protocol, noise) for protocol in protocols]
+
+    def _draw(
+        self,
+        geometry: Geometry,
+        axes: Axes,
+        hu: FloatArray,
+        liver: FloatArray,
+        protocol: Protocol | None,
+        noise: bool,
+    ) -> Rendering:
         answer = None if protocol is None else self.response(protocol)
         labels = (liver > 0).astype(np.uint8)
         viable = np.zeros(hu.shape, bool)

@@ -1,0 +1,158 @@
+"""The dynamics model f_DM(x0, m0, a): a patch before treatment and protocols to simulated changes of HU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from MeWMLib.core.protocol import Protocol
+from MeWMLib.dynamics.actions import encode_protocols
+from MeWMLib.dynamics.autoencoder import Autoencoder, compand, expand
+from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
+from MeWMLib.dynamics.sampling import SAMPLERS
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedPatch:
+    """A patch ready for simulation: everything that does not depend on the protocol.
+
+    Attributes:
+        hu: (1, 1, D, H, W).
+        latent: (1, C, d, h, w).
+        masks: (1, 2, d, h, w) share of tumour and liver in each block.
+        spacing_mm: voxel size.
+        window: the part of the latent grid that can change; noise and denoiser live there.
+    """
+
+    hu: Tensor
+    latent: Tensor
+    masks: Tensor
+    spacing_mm: float
+    window: tuple[slice, slice, slice]
+
+
+def block_shares(labels: Tensor) -> Tensor:
+    """Labels (D, H, W) to the share of tumour and of liver in each block of 4^3: (1, 2, D/4, H/4, W/4)."""
+    masks = torch.stack([labels == 2, labels >= 1]).float()[None]
+    return torch.nn.functional.avg_pool3d(masks, 4)
+
+
+WINDOWS = (16, 24)
+
+
+def treated_window(tumour_share: NDArray[Any]) -> tuple[slice, slice, slice]:
+    """The part of the latent grid that holds the tumour with a margin of one block: a cube of 16, else of 24, else
+    all of it.
+
+    Most tumours fit into the small cube, where the denoiser needs a third of the work.
+
+    Args:
+        tumour_share: (d, h, w) share of tumour in each block.
+    """
+    touched = np.argwhere(tumour_share > 0)
+    if not len(touched):
+        return tuple(slice(0, n) for n in tumour_share.shape)  # type: ignore[return-value]
+    low, high = touched.min(0), touched.max(0) + 1
+    fitting = [size for size in WINDOWS if size >= (high - low).max() + 2 and size <= min(tumour_share.shape)]
+    if not fitting:
+        return tuple(slice(0, n) for n in tumour_share.shape)  # type: ignore[return-value]
+    size = fitting[0]
+    start = np.clip((low + high - size) // 2, 0, np.array(tumour_share.shape) - size)
+    return tuple(slice(int(a), int(a) + size) for a in start)  # type: ignore[return-value]
+
+
+class DynamicsModel:
+    """Autoencoder, denoiser and sampler together, in inference."""
+
+    def __init__(self, autoencoder: Autoencoder, denoiser: Denoiser, device: torch.device) -> None:
+        self.autoencoder = autoencoder.to(device).eval()
+        self.denoiser = denoiser.to(device).eval()
+        self.device = device
+        scale = denoiser.config.change_scale or (1.0,) * denoiser.config.latent
+        self._scale = torch.tensor(scale, device=device)[None, :, None, None, None]
+
+    @classmethod
+    def from_parts(
+        cls,
+        autoencoder: tuple[dict[str, Any], dict[str, NDArray[Any]]],
+        dynamics: tuple[dict[str, Any], dict[str, NDArray[Any]]],
+        device: torch.device,
+    ) -> DynamicsModel:
+        """Rebuild from the two bundle parts."""
+        return cls(Autoencoder.from_part(*autoencoder), denoiser_from_part(*dynamics), device)
+
+    @torch.inference_mode()
+    def encode(self, hu: NDArray[Any], labels: NDArray[np.uint8], spacing_mm: float) -> EncodedPatch:
+        """Encode a patch before treatment: hu and labels (D, H, W), sizes divisible by 16."""
+        image = torch.from_numpy(np.asarray(hu, np.float32))[None, None].to(self.device)
+        masks = block_shares(torch.from_numpy(np.asarray(labels))).to(self.device)
+        window = treated_window(masks[0, 0].cpu().numpy())
+        return EncodedPatch(image, self.autoencoder.encode(image), masks, spacing_mm, window)
+
+    @torch.inference_mode()
+    def simulate(
+        self,
+        patch: EncodedPatch,
+        protocols: Sequence[Protocol],
+        seeds: Sequence[int],
+        steps: int = 4,
+        guidance: float = 1.0,
+        sampler: str = "rectified_flow",
+        on_step: Callable[[int], None] | None = None,
+    ) -> NDArray[np.float32]:
+        """Simulate each protocol with its seed.
+
+        The noise depends on the seed alone, so that two protocols with one seed differ by their action only.
+
+        Args:
+            patch: from `encode`.
+            protocols, seeds: N of each.
+            steps: of the sampler.
+            guidance: classifier-free guidance scale (arXiv 2207.12598, eq. 6 with w = guidance - 1); 1 turns it off.
+            sampler: a name in `SAMPLERS`.
+            on_step: called with the number of finished steps.
+
+        Returns:
+            Change of HU (N, D, H, W), simulated minus before.
+        """
+        n = len(protocols)
+        config = self.denoiser.config
+        actions = encode_protocols(protocols, config.agents).to(self.device)
+        part = (slice(None), slice(None), *patch.window)
+        before = patch.latent[part].expand(n, -1, -1, -1, -1)
+        masks = patch.masks[part].expand(n, -1, -1, -1, -1)
+        noise = torch.cat([self._noise(seed, before.shape[1:]) for seed in seeds])
+        spacing = torch.full((n,), patch.spacing_mm, device=self.device)
+
+        def predict(noisy: Tensor, time: float) -> Tensor:
+            times = torch.full((n,), time, device=self.device)
+            clean = self.denoiser(noisy, before, masks, actions, spacing, times)
+            if guidance != 1.0:
+                dropped = torch.ones(n, dtype=torch.bool, device=self.device)
+                blind = self.denoiser(noisy, before, masks, actions, spacing, times, dropped)
+                clean = blind + guidance * (clean - blind)
+            return clean
+
+        change = torch.zeros((n, *patch.latent.shape[1:]), device=self.device)
+        change[part] = SAMPLERS[sampler](predict, noise, steps, on_step) * self._scale
+        after = self.autoencoder.decode_change(patch.hu, change)  # (N, 1, D, H, W)
+        inside = expand(compand(patch.hu))  # the same clipping on both sides, so that no change gives exactly none
+        return (after - inside)[:, 0].float().cpu().numpy()
+
+    def _noise(self, seed: int, shape: torch.Size) -> Tensor:
+        # Drawn on the CPU, so that a seed means the same on every device.
+        return torch.randn((1, *shape), generator=torch.Generator().manual_seed(seed)).to(self.device)
+
+
+def denoiser_from_part(config: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Denoiser:
+    """Rebuild a denoiser from its bundle part."""
+    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
+    model = Denoiser(DenoiserConfig(**settings))
+    model.load_state_dict({k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()})
+    return model.eval()

@@ -1,0 +1,107 @@
+"""The treated patch of one patient: the cube in which outcomes are simulated, segmented, measured and judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MeWMLib.core.patient import Findings, Patient
+from MeWMLib.core.plan import TumourChange
+from MeWMLib.core.volume import LIVER, TUMOUR, Geometry, LabelMap, Volume
+from MeWMLib.dynamics.compose import feather
+from MeWMLib.perception.findings import measure
+from MeWMLib.perception.preprocess import patch_geometry, resample
+from MeWMLib.survival.config import size_covariates
+from MeWMLib.survival.patches import five_views, half_resolution
+
+FloatArray = NDArray[np.float32]
+Labels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class TreatedPatch:
+    """A patient's treated patch before treatment.
+
+    Attributes:
+        geometry: cube around the target lesion (see docs/ARCHITECTURE.md).
+        hu: (D, H, W) CT before treatment.
+        labels: (D, H, W).
+        weight: (D, H, W) 1 in the tumour, falling to 0 at the end of its dilated rim; where it is 0 nothing can change.
+    """
+
+    geometry: Geometry
+    hu: FloatArray
+    labels: Labels
+    weight: FloatArray
+
+    @classmethod
+    def of(cls, patient: Patient) -> TreatedPatch:
+        """Cut the patch of a patient."""
+        geometry = patch_geometry(patient.labels)
+        hu = resample(patient.ct.array, patient.ct.geometry, geometry).astype(np.float32)
+        labels = resample(patient.labels.array, patient.labels.geometry, geometry, "nearest", 0)
+        return cls(geometry, hu, labels, _weight(labels, geometry))
+
+    @property
+    def spacing_mm(self) -> float:
+        """Edge of a voxel."""
+        return self.geometry.spacing[0]
+
+    def simulated(self, change: FloatArray) -> FloatArray:
+        """HU after a simulated change (D, H, W), feathered as in the full CT."""
+        return np.asarray(self.hu + change * self.weight, np.float32)
+
+    def labels_after(self, found: Labels | None) -> Labels:
+        """Labels after treatment.
+
+        Args:
+            found: the assistant's labels of the simulated patch; None keeps the lesion's outline of before.
+
+        Returns:
+            Where the CT could change, the assistant's tumour (liver where it finds none and there was liver or
+            tumour); elsewhere the
+            labels of before.
+        """
+        if found is None:
+            return self.labels.copy()
+        possible = (self.weight > 0) & (self.labels >= LIVER)
+        inside = np.where(found == TUMOUR, TUMOUR, LIVER).astype(np.uint8)
+        return np.where(possible, inside, self.labels)
+
+    def findings(self, hu: FloatArray, labels: Labels) -> Findings:
+        """Findings of an image and labels on this patch."""
+        return measure(Volume(hu, self.geometry), LabelMap(labels, self.geometry))
+
+    def change(self, before: Findings, after: Findings) -> TumourChange:
+        """What happened to the tumour in the patch."""
+        return TumourChange(
+            volume_ml_before=before.tumour_ml,
+            volume_ml_after=after.tumour_ml,
+            viable_ml_before=before.viable_ml,
+            viable_ml_after=after.viable_ml,
+            lipiodol_ml_after=sum(x.volume_ml * x.lipiodol_fraction for x in after.lesions),
+            diameter_mm_before=max((x.longest_axial_diameter_mm for x in before.lesions), default=0.0),
+            diameter_mm_after=max((x.longest_axial_diameter_mm for x in after.lesions), default=0.0),
+        )
+
+    def covariates(self, change: TumourChange) -> FloatArray:
+        """Size covariates of the survival network."""
+        return size_covariates(self.spacing_mm, change.volume_ml_before, change.volume_ml_after, change.viable_ml_after)
+
+    @staticmethod
+    def views(hu: FloatArray, labels: Labels) -> NDArray[np.float16]:
+        """What the survival network sees: (5, 2, d, h, w)."""
+        return np.asarray(five_views(half_resolution(hu, labels == TUMOUR)))
+
+    def share_of_tumour(self, patient: Patient) -> float:
+        """Percent of the patient's whole tumour volume that lies in the patch."""
+        inside = float((self.labels == TUMOUR).sum()) * self.geometry.voxel_ml
+        whole = patient.findings.tumour_ml
+        return round(min(100.0, 100.0 * inside / whole), 1) if whole > 0 else 0.0
+
+
+def _weight(labels: Labels, geometry: Geometry) -> FloatArray:
+    whole = tuple(slice(0, n) for n in geometry.shape)
+    return feather(LabelMap(labels, geometry), whole, geometry)  # type: ignore[arg-type]

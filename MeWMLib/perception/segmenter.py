@@ -1,0 +1,155 @@
+"""The assistant model H_seg: liver and tumour on CT before and after treatment (DynUNet from MONAI)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from monai.inferers import sliding_window_inference
+from monai.networks.nets import DynUNet
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from MeWMLib.core.errors import CancelledError
+
+WINDOW_HU = (-175.0, 600.0)
+
+
+@dataclass(frozen=True)
+class SegmenterConfig:
+    """Sizes and inference settings; they live in the bundle with the weights.
+
+    Attributes:
+        filters: channels at each resolution.
+        spacing_mm: voxel size at which whole CTs are segmented.
+        window: side of the sliding window in voxels.
+        overlap: of neighbouring windows.
+    """
+
+    filters: tuple[int, ...] = (8, 16, 32, 64, 128)
+    spacing_mm: float = 1.5
+    window: int = 96
+    overlap: float = 0.5
+
+
+def build(config: SegmenterConfig) -> DynUNet:
+    """The network: one channel in (CT in -1..1), logits of background, liver and tumour out."""
+    levels = len(config.filters)
+    return DynUNet(
+        spatial_dims=3,
+        in_channels=1,
+        out_channels=3,
+        kernel_size=[3] * levels,
+        strides=[1] + [2] * (levels - 1),
+        upsample_kernel_size=[2] * (levels - 1),
+        filters=list(config.filters),
+        norm_name=("INSTANCE", {"affine": True}),
+        res_block=False,
+    )
+
+
+def normalise(hu: Tensor) -> Tensor:
+    """HU to -1..1 over the window -175..600."""
+    low, high = WINDOW_HU
+    return (hu.clamp(low, high) - low) / (high - low) * 2 - 1
+
+
+class Segmenter:
+    """The assistant in inference."""
+
+    def __init__(self, config: SegmenterConfig, network: DynUNet, device: torch.device) -> None:
+        self.config = config
+        self.network = network.to(device).eval()
+        self.device = device
+
+    @classmethod
+    def from_part(cls, config: dict[str, Any], tensors: dict[str, NDArray[Any]], device: torch.device) -> Segmenter:
+        """Rebuild from a bundle part."""
+        settings = SegmenterConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()})
+        network = build(settings)
+        network.load_state_dict({k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()})
+        return cls(settings, network, device)
+
+    def part_config(self) -> dict[str, Any]:
+        """Config for a bundle."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.config).items()}
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """State for a bundle."""
+        return {k: v.detach().cpu().numpy() for k, v in self.network.state_dict().items()}
+
+    @torch.inference_mode()
+    def segment(
+        self,
+        hu: NDArray[Any],
+        progress: Callable[[float], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> NDArray[np.uint8]:
+        """Segment a CT on the network's grid by sliding windows with Gaussian weights.
+
+        Args:
+            hu: (D, H, W) at `config.spacing_mm`, axes superior, posterior, left.
+            progress: called with the finished share.
+            cancelled: asked before each pair of windows.
+
+        Returns:
+            Labels (D, H, W).
+
+        Raises:
+            CancelledError: `cancelled` said so.
+        """
+        box = body_box(hu)
+        image = normalise(torch.from_numpy(np.asarray(hu[box], np.float32)))[None, None]
+        side = self.config.window
+        step = max(1, int(side * (1 - self.config.overlap)))
+        total = int(np.prod([max(0, -(-(n - side) // step)) + 1 for n in image.shape[2:]]))
+        done = 0
+
+        def predict(windows: Tensor) -> Tensor:
+            nonlocal done
+            if cancelled is not None and cancelled():
+                raise CancelledError(what="The segmentation was stopped")
+            out = self.network(windows)
+            done += len(windows)
+            if progress is not None:
+                progress(min(1.0, done / total))
+            return out
+
+        logits = sliding_window_inference(
+            image,
+            (side,) * 3,
+            # A single small 3D convolution falls to a slow path on CPUs: two windows at a time.
+            sw_batch_size=2,
+            predictor=predict,
+            overlap=self.config.overlap,
+            mode="gaussian",
+            sw_device=self.device,
+            device=torch.device("cpu"),
+            padding_mode="replicate",
+        )
+        labels = np.zeros(hu.shape, np.uint8)
+        labels[box] = logits[0].argmax(0).to(torch.uint8).numpy()
+        return labels
+
+    @torch.inference_mode()
+    def segment_patches(self, hu: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Segment whole patches (N, D, H, W) in one pass each, sizes divisible by 16; labels (N, D, H, W)."""
+        images = normalise(torch.from_numpy(hu))[:, None].to(self.device)
+        return self.network(images).argmax(1).to(torch.uint8).cpu().numpy()
+
+
+def body_box(hu: NDArray[Any], margin: int = 4) -> tuple[slice, ...]:
+    """The box around the largest part that is not air; the whole image if there is none."""
+    coarse = hu[::4, ::4, ::4] > -300
+    components, count = ndimage.label(coarse)
+    if not count:
+        return tuple(slice(0, n) for n in hu.shape)
+    largest = 1 + int(np.argmax(np.bincount(components.ravel())[1:]))
+    found = ndimage.find_objects(components == largest)[0]
+    return tuple(
+        slice(max(0, 4 * s.start - margin), min(n, 4 * s.stop + margin)) for s, n in zip(found, hu.shape, strict=True)
+    )

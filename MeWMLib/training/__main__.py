@@ -1,0 +1,119 @@
+"""`python -m MeWMLib.training PART`: train the parts of a bundle on the synthetic TACE world. `mewm train` starts
+this."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from MeWMLib.bundles import find_bundle, write_part
+from MeWMLib.core.errors import MeWMError
+from MeWMLib.dynamics.actions import known_agents
+from MeWMLib.dynamics.autoencoder import Autoencoder
+
+
+def _say(stage: str, fraction: float) -> None:
+    sys.stderr.write(f"\r{stage}: {100 * fraction:5.1f} %")
+    sys.stderr.flush()
+
+
+def _codec(bundle: Path) -> Autoencoder:
+    return Autoencoder.from_part(*find_bundle(bundle.resolve(), require=("autoencoder",)).part("autoencoder"))
+
+
+def _autoencoder(args: argparse.Namespace) -> dict[str, float]:
+    from MeWMLib.training.autoencoder import AutoencoderTraining, train
+
+    model, figures = train(AutoencoderTraining(args.channels, args.patients), _say)
+    write_part(args.bundle, "autoencoder", model.part_config(), model.tensors())
+    return figures
+
+
+def _cohort(args: argparse.Namespace) -> dict[str, float]:
+    from MeWMLib.training.prepare import prepare
+
+    prepare(_codec(args.bundle), known_agents(), args.cohort, args.split, args.patients, args.start, _say)
+    return {"patients": float(args.patients)}
+
+
+def _dynamics(args: argparse.Namespace) -> dict[str, float]:
+    from MeWMLib.training.dynamics import DynamicsTraining, train
+
+    settings = DynamicsTraining(steps=args.steps, minutes=args.minutes, batch=args.batch, seed=args.seed)
+    model, figures = train(args.cohort, args.work, settings, _say)
+    write_part(args.bundle, "dynamics", model.part_config(), model.tensors())
+    return figures
+
+
+def _assistant(args: argparse.Namespace) -> dict[str, float]:
+    from MeWMLib.training.assistant import AssistantTraining, train
+
+    settings = AssistantTraining(steps=args.steps, minutes=args.minutes, batch=args.batch, seed=args.seed)
+    model, figures = train(args.work, settings, _codec(args.bundle), _say)
+    write_part(args.bundle, "assistant", model.part_config(), model.tensors())
+    return figures
+
+
+def _survival(args: argparse.Namespace) -> dict[str, float]:
+    from MeWMLib.training.survival_cohort import train_on_cohort
+
+    return train_on_cohort(args.cohort, args.work, args.bundle, args.steps, args.seed, _say)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mewm train", description=__doc__)
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 takes torch's default")
+    parts = parser.add_subparsers(dest="part", required=True)
+
+    def part(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        sub = parts.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        sub.add_argument("--bundle", type=Path, required=True, help="folder of the bundle that is written to")
+        sub.add_argument("--seed", type=int, default=0)
+        return sub
+
+    sub = part("autoencoder", _autoencoder, "fit the block codec (minutes)")
+    sub.add_argument("--channels", type=int, default=16)
+    sub.add_argument("--patients", type=int, default=60)
+    sub = part("cohort", _cohort, "draw and encode synthetic patients for the other parts")
+    sub.add_argument("--cohort", type=Path, required=True)
+    sub.add_argument("--split", choices=("train", "validation", "test"), default="train")
+    sub.add_argument("--patients", type=int, default=800)
+    sub.add_argument("--start", type=int, default=0, help="first patient, so that several processes can share the work")
+    for name, run, text in (
+        ("dynamics", _dynamics, "train the action-conditioned denoiser"),
+        ("survival", _survival, "train the survival network"),
+        ("assistant", _assistant, "train the segmenter"),
+    ):
+        sub = part(name, run, text)
+        if name != "assistant":
+            sub.add_argument("--cohort", type=Path, required=True, help="folder made by `mewm train cohort`")
+        sub.add_argument(
+            "--work", type=Path, required=True, help="folder of checkpoints and curves; a run resumes from it"
+        )
+        sub.add_argument("--steps", type=int, default=2000)
+        sub.add_argument("--minutes", type=float, default=0.0, help="stop after so many minutes (0: after --steps)")
+        sub.add_argument("--batch", type=int, default=8 if name == "dynamics" else 4)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one part; figures go to standard output as JSON."""
+    args = _parser().parse_args(argv)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    try:
+        figures = args.run(args)
+    except MeWMError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    sys.stdout.write(json.dumps(figures, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,337 @@
+"""`WorldModel`: a bundle's five parts joined. The verbs of the method live in their rooms; here they meet."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import MeWMLib
+from MeWMLib.bundles import Bundle
+from MeWMLib.core.errors import DeviceError, GeometryMismatchError, NoTumourError
+from MeWMLib.core.patient import Clinical, Findings, Patient
+from MeWMLib.core.plan import Candidate, Outcome, Plan, PlanSettings, Risk, TumourChange, replica_seeds
+from MeWMLib.core.protocol import ActionSpace, Protocol
+from MeWMLib.core.volume import LabelMap, Provenance, Volume
+from MeWMLib.dynamics.compose import compose
+from MeWMLib.dynamics.model import DynamicsModel, EncodedPatch
+from MeWMLib.patch import TreatedPatch
+from MeWMLib.perception import postprocess
+from MeWMLib.perception.findings import dice, measure
+from MeWMLib.perception.preprocess import isotropic_geometry, resample, to_source
+from MeWMLib.perception.segmenter import Segmenter
+from MeWMLib.planning import beam, exhaustive
+from MeWMLib.planning.search import SearchResult
+from MeWMLib.policy import guideline, rules
+from MeWMLib.survival.network import Assessor
+
+#: The assistant judges simulated lesions only if it finds the lesion before treatment at least this well (Dice in the
+#: treated patch);
+#: else the lesion keeps its outline and only what lies in it is measured. A segmenter that misses a lesion would
+#: report it cured.
+ASSISTANT_GATE = 0.6
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """Everything about a patient that no protocol changes."""
+
+    patch: TreatedPatch
+    encoded: EncodedPatch
+    before: Findings
+    tokens: torch.Tensor
+    assistant_dice: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """One simulated replica on the patch."""
+
+    change_hu: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+    change: TumourChange
+    log_risk: float
+    months: tuple[float, ...]
+    survival: tuple[float, ...]
+
+
+class WorldModel:
+    """Perception, policy, dynamics, survival and planning over one bundle on one device."""
+
+    def __init__(self, bundle: Bundle, device: torch.device) -> None:
+        self.bundle = bundle
+        self.device = str(device)
+        self._segmenter = Segmenter.from_part(*bundle.part("assistant"), device)
+        self._dynamics = DynamicsModel.from_parts(bundle.part("autoencoder"), bundle.part("dynamics"), device)
+        self._assessor = Assessor(*bundle.part("survival"), device)
+        self._prepare = lru_cache(maxsize=2)(self._prepare_once)
+
+    @classmethod
+    def load(cls, bundle: Bundle, device: str = "auto") -> WorldModel:
+        """Build the networks of a bundle.
+
+        Args:
+            bundle: verified.
+            device: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda" or "mps".
+
+        Raises:
+            DeviceError: the device is not there.
+        """
+        return cls(bundle, choose_device(device))
+
+    def segment(
+        self,
+        ct: Volume,
+        progress: Callable[[float], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> LabelMap:
+        """Liver and tumour of a whole CT, on its own grid."""
+        grid = isotropic_geometry(ct.geometry, self._segmenter.config.spacing_mm)
+        found = self._segmenter.segment(resample(ct.array, ct.geometry, grid), progress, cancelled)
+        return postprocess.clean(to_source(LabelMap(found, grid), ct.geometry))
+
+    def patient(self, id: str, ct: Volume, labels: LabelMap, clinical: Clinical | None = None) -> Patient:
+        """Measure a patient.
+
+        Raises:
+            NoTumourError: the labels hold no tumour.
+        """
+        if not labels.tumour.any():
+            raise NoTumourError(
+                what="There is no tumour in the labels",
+                given=f"{labels.liver.sum() * labels.geometry.voxel_ml:.0f} ml of liver and no tumour",
+                remedy="Give your own segmentation with --labels, with tumour as value 2",
+            )
+        return Patient(id, ct, labels, measure(ct, labels), clinical or Clinical())
+
+    def propose(self, patient: Patient, goal: str, settings: PlanSettings) -> ActionSpace:
+        """Candidate drugs and embolics by the offline guideline policy."""
+        return guideline.propose(patient.findings, patient.clinical, goal, settings.drugs, settings.embolics)
+
+    def simulate(
+        self, patient: Patient, protocol: Protocol, seeds: Sequence[int], settings: PlanSettings
+    ) -> list[Outcome]:
+        """Simulated CT and labels after a protocol, one for each seed, on the grid of the patient's CT."""
+        ready = self._prepare(patient)
+        return [
+            self._outcome(patient, ready, judged, protocol, seed)
+            for judged, seed in zip(self._judge(ready, [protocol] * len(seeds), seeds, settings), seeds, strict=True)
+        ]
+
+    def spread(self, outcomes: Sequence[Outcome]) -> Volume:
+        """Standard deviation (HU, float32) over replicas of one protocol, on the grid of the CT."""
+        first = outcomes[0].ct
+        stack = np.stack([o.ct.array.astype(np.float32) for o in outcomes])
+        return Volume(stack.std(0), first.geometry, first.phase, first.simulated)
+
+    def assess(self, patient: Patient, outcomes: Sequence[Outcome]) -> Risk:
+        """Risk of simulated outcomes of one protocol; each outcome is one replica."""
+        ready = self._prepare(patient)
+        judged = [self._score(ready, *self._on_patch(ready, o.ct, o.labels)) for o in outcomes]
+        return _risk(judged)
+
+    def assess_scan(self, patient: Patient, post_ct: Volume, post_labels: LabelMap | None = None) -> Risk:
+        """Risk after a real treatment, from the CT after it.
+
+        The CT must lie in the patient space of the one before (registered); no registration is done here.
+
+        Raises:
+            GeometryMismatchError: the CT does not cover the treated patch.
+        """
+        ready = self._prepare(patient)
+        centre = ready.patch.geometry.to_ras((np.array(ready.patch.geometry.shape) - 1) / 2)
+        index = post_ct.geometry.to_kji(centre)
+        if (index < 0).any() or (index > np.array(post_ct.geometry.shape) - 1).any():
+            raise GeometryMismatchError(
+                what="The CT after treatment does not cover the lesion",
+                given=f"{post_ct.geometry.describe()}, lesion at RAS ({', '.join(f'{c:.0f}' for c in centre)})",
+                remedy="Register it to the CT before treatment first",
+            )
+        hu, labels = self._on_patch(ready, post_ct, post_labels)
+        return _risk([self._score(ready, hu, labels)])
+
+    def change(self, patient: Patient, outcome: Outcome) -> TumourChange:
+        """What happened to the tumour in the treated patch."""
+        ready = self._prepare(patient)
+        return self._score(ready, *self._on_patch(ready, outcome.ct, outcome.labels)).change
+
+    def treated(self, patient: Patient) -> dict[str, Any]:
+        """What is treated: target lesion, share of all tumour in the patch, voxel size, and whether the assistant
+        judges it."""
+        ready = self._prepare(patient)
+        return {
+            "lesion": 1,
+            "lesions": len(patient.findings.lesions),
+            "share_of_tumour_percent": ready.patch.share_of_tumour(patient),
+            "patch_spacing_mm": round(ready.patch.spacing_mm, 4),
+            "assistant_dice_on_patch": round(ready.assistant_dice, 4),
+            "outline_after_by": "assistant" if ready.assistant_dice >= ASSISTANT_GATE else "outline before treatment",
+        }
+
+    def plan(
+        self,
+        patient: Patient,
+        space: ActionSpace,
+        settings: PlanSettings,
+        seed: int,
+        on_plan: Callable[[Plan, float], None] | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Plan:
+        """Search the protocol of lowest predicted risk.
+
+        Args:
+            patient: before treatment.
+            space: what the policy proposes.
+            settings: search, beams, horizons, replicas.
+            seed: of the replicas; every protocol gets the same ones (common random numbers).
+            on_plan: called with the best plan so far and the finished share after each batch.
+            cancelled: asked between batches.
+
+        Raises:
+            RuleError: the rules allow no protocol of this space.
+        """
+        ready = self._prepare(patient)
+        seeds = replica_seeds(seed, settings.replicas)
+        known: dict[Protocol, list[_Judged]] = {}
+
+        def allowed(protocol: Protocol) -> bool:
+            return rules.allowed(protocol, patient.clinical)
+
+        def evaluate(protocols: Sequence[Protocol]) -> list[float]:
+            for protocol in protocols:
+                known[protocol] = self._judge(ready, [protocol] * len(seeds), seeds, settings)
+            return [_risk(known[p]).log_risk for p in protocols]
+
+        def as_plan(found: SearchResult) -> Plan:
+            candidates = tuple(
+                Candidate(
+                    p, _risk(known[p]), _mean_change([j.change for j in known[p]]), rules.check(p, patient.clinical)
+                )
+                for p, _ in found.ranked
+            )
+            return Plan(candidates, found.tree, found.stopped_by, found.evaluated)
+
+        search = beam if settings.search == "beam" else exhaustive
+        expected = search.expected_evaluations(space, settings, allowed)
+        run = search.beam_search if search is beam else search.exhaustive_search
+
+        def on_step(found: SearchResult) -> None:
+            if on_plan is not None and found.ranked:
+                on_plan(as_plan(found), min(1.0, found.evaluated / max(1, expected)))
+
+        return as_plan(run(space, settings, evaluate, allowed, on_step=on_step, cancelled=cancelled))
+
+    def _prepare_once(self, patient: Patient) -> _Prepared:
+        patch = TreatedPatch.of(patient)
+        found = self._segmenter.segment_patches(patch.hu[None])[0]
+        return _Prepared(
+            patch=patch,
+            encoded=self._dynamics.encode(patch.hu, patch.labels, patch.spacing_mm),
+            before=patch.findings(patch.hu, patch.labels),
+            tokens=self._assessor.encode(patch.views(patch.hu, patch.labels)),
+            assistant_dice=dice((found == 2) & (patch.labels >= 1), patch.labels == 2),
+        )
+
+    def _judge(
+        self, ready: _Prepared, protocols: Sequence[Protocol], seeds: Sequence[int], settings: PlanSettings
+    ) -> list[_Judged]:
+        """Simulate, segment and score one replica for each protocol and seed."""
+        changes = self._dynamics.simulate(ready.encoded, protocols, seeds, settings.steps, settings.guidance)
+        images = np.stack([ready.patch.simulated(c) for c in changes])
+        if ready.assistant_dice >= ASSISTANT_GATE:
+            labels = [ready.patch.labels_after(found) for found in self._segmenter.segment_patches(images)]
+        else:
+            labels = [ready.patch.labels_after(None) for _ in changes]
+        return [self._score(ready, hu, lab, change) for hu, lab, change in zip(images, labels, changes, strict=True)]
+
+    def _score(
+        self,
+        ready: _Prepared,
+        hu: NDArray[np.float32],
+        labels: NDArray[np.uint8],
+        change_hu: NDArray[np.float32] | None = None,
+    ) -> _Judged:
+        patch = ready.patch
+        change = patch.change(ready.before, patch.findings(hu, labels))
+        risk, months, survival = self._assessor.score(ready.tokens, patch.views(hu, labels), patch.covariates(change))
+        return _Judged(
+            hu - patch.hu if change_hu is None else change_hu,
+            labels,
+            change,
+            float(risk),
+            tuple(float(m) for m in months),
+            tuple(float(s) for s in survival),
+        )
+
+    def _on_patch(
+        self, ready: _Prepared, ct: Volume, labels: LabelMap | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        grid = ready.patch.geometry
+        hu = resample(ct.array, ct.geometry, grid).astype(np.float32)
+        if labels is None:
+            return hu, ready.patch.labels_after(self._segmenter.segment_patches(hu[None])[0])
+        return hu, resample(labels.array, labels.geometry, grid, "nearest", 0)
+
+    def _outcome(self, patient: Patient, ready: _Prepared, judged: _Judged, protocol: Protocol, seed: int) -> Outcome:
+        provenance = Provenance(protocol.text, seed, self.bundle.name, self.bundle.sha256, versions())
+        grid = ready.patch.geometry
+        ct = compose(patient.ct, patient.labels, judged.change_hu, grid, provenance)
+        # Labels change only where the patch's own did: elsewhere the user's segmentation stays as it is, voxel by
+        # voxel.
+        after = resample(judged.labels, grid, patient.ct.geometry, "nearest", 255)
+        before = resample(ready.patch.labels, grid, patient.ct.geometry, "nearest", 255)
+        changed = (after != before) & (after != 255) & (patient.labels.array >= 1)
+        labels = patient.labels.with_array(np.where(changed, after, patient.labels.array).astype(np.uint8))
+        return Outcome(ct, labels, protocol, seed)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the torch device of a name.
+
+    Raises:
+        DeviceError: it is not there.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
+    if not there.get(name, False):
+        raise DeviceError(
+            what="The compute device is not there",
+            given=name,
+            remedy="Use --device auto; available: " + ", ".join(k for k, v in there.items() if v),
+        )
+    return torch.device(name)
+
+
+@lru_cache(maxsize=1)
+def _versions() -> tuple[tuple[str, str], ...]:
+    found = [("mewm", MeWMLib.__version__), ("python", platform.python_version())]
+    for name in ("torch", "monai", "SimpleITK", "numpy"):
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:  # pragma: no cover - all four are required
+            found.append((name, "unknown"))
+    return tuple(found)
+
+
+def versions() -> dict[str, str]:
+    """Versions that a result depends on."""
+    return dict(_versions())
+
+
+def _risk(judged: Sequence[_Judged]) -> Risk:
+    curve = np.mean([j.survival for j in judged], axis=0)
+    return Risk(tuple(j.log_risk for j in judged), judged[0].months, tuple(float(p) for p in curve))
+
+
+def _mean_change(changes: Sequence[TumourChange]) -> TumourChange:
+    """Mean over the replicas, field by field."""
+    names = TumourChange.__dataclass_fields__
+    return TumourChange(**{name: float(np.mean([getattr(c, name) for c in changes])) for name in names})
