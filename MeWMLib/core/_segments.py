@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MeWMLib.core.errors import LabelError
-from MeWMLib.core.volume import BACKGROUND, LIVER, TUMOUR
+from MeWMLib.core.volume import BACKGROUND, LIVER, TUMOUR, LabelMap
 
 _NAMES = {"background": BACKGROUND, "liver": LIVER, "tumour": TUMOUR, "tumor": TUMOUR}
 _TUMOUR_LIKE = re.compile(r"tumou?r|lesion|\bhcc|\bmass|metasta|neoplas|carcinoma|cancer|nodule", re.IGNORECASE)
@@ -149,16 +149,21 @@ def _meaning(name: str) -> int | None:
     return LIVER if _LIVER_LIKE.search(name) else None
 
 
-def segment_metadata(labels: NDArray[np.uint8]) -> dict[str, str]:
-    """Header keys with which 3D Slicer opens a label map (K, J, I) as a segmentation of liver and tumour."""
+def segment_metadata(labels: LabelMap) -> dict[str, str]:
+    """Header keys with which 3D Slicer opens a label map as a segmentation of liver and tumour."""
+    k, j, i = labels.geometry.shape
+    matrix = "".join(f"{v:.17g};" for v in labels.geometry.affine.ravel())
     keys = {
         "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
-        "Segmentation_ConversionParameters": "",
+        # without the reference geometry Slicer warns as soon as the segmentation is edited or saved
+        "Segmentation_ConversionParameters": f"Reference image geometry|{matrix}0;{i - 1};0;{j - 1};0;{k - 1};|"
+        "Image geometry description string determining the geometry of the labelmap that is created in course of "
+        "conversion. Can be copied from a volume, using the button.&",
         "Segmentation_MasterRepresentation": "Binary labelmap",
         "Segmentation_ReferenceImageExtentOffset": "0 0 0",
     }
     for number, (value, name, colour, terminology) in enumerate(SEGMENTS):
-        mask = labels == value
+        mask = labels.array == value
         extent = []
         for axis in (2, 1, 0):  # i, j, k
             along = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))

@@ -214,7 +214,7 @@ def write_labels(labels: LabelMap, path: Path) -> None:
     """
     image = to_sitk(labels)
     if path.name.lower().endswith(".seg.nrrd"):
-        for key, value in segment_metadata(labels.array).items():
+        for key, value in segment_metadata(labels).items():
             image.SetMetaData(key, value)
     _write_image(image, path)
 

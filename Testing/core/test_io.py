@@ -388,6 +388,7 @@ def test_segments_are_known_by_name(tmp_path):
 def test_overlapping_layers_are_merged(tmp_path):
     both = np.stack([labels().liver, labels().tumour], -1).astype(np.uint8)
     path = segmentation(tmp_path / "s.seg.nrrd", ["Liver", "Tumour"], both, layers=[0, 1], values=[1, 1])
+    path.write_bytes(path.read_bytes().replace(b"kinds: vector", b"kinds: list"))  # as Slicer writes it
     assert np.array_equal(io.read_labels(path, geometry()).array, labels().array)
     path = segmentation(tmp_path / "u.seg.nrrd", ["A", "B"], both, layers=[0, 1], values=[1, 1])
     assert np.array_equal(io.read_labels(path, geometry(), values={1: 1, 2: 2}).array, labels().array)
