@@ -78,11 +78,11 @@ class Bundle:
         """
         entry = self.manifest["parts"].get(name)
         if entry is None:
-            raise _refusal(f"The bundle {self.name} has no part {name}", self.path)
+            raise _refusal(what=f"The bundle {self.name} has no part {name}", given=self.path)
         try:
             tensors = safetensors.numpy.load(_checked_bytes(self.path, name, entry))
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise _refusal(f"The part {name} is no safetensors file", f"{self.path} ({error})") from error
+            raise _refusal(what=f"The part {name} is no safetensors file", given=f"{self.path} ({error})") from error
         return dict(entry["config"]), {
             key: value.astype(np.float32) if value.dtype == np.float16 else value for key, value in tensors.items()
         }
@@ -97,11 +97,11 @@ def _checked_bytes(folder: Path, name: str, entry: dict[str, Any]) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise _refusal(f"The part {name} of the bundle cannot be read ({error.strerror})", path) from error
+        raise _refusal(what=f"The part {name} of the bundle cannot be read ({error.strerror})", given=path) from error
     found = hashlib.sha256(content).hexdigest()
     if found != entry["sha256"]:
         what = f"The part {name} does not have the sha256 of the manifest: it is damaged or was changed"
-        raise _refusal(what, f"{path} with {found[:12]}..., expected {entry['sha256'][:12]}...")
+        raise _refusal(what, given=f"{path} with {found[:12]}..., expected {entry['sha256'][:12]}...")
     return content
 
 
@@ -110,12 +110,12 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise _refusal("There is no bundle here: the folder has no manifest.json", folder) from error
+        raise _refusal(what="There is no bundle here: the folder has no manifest.json", given=folder) from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise _refusal("The manifest of the bundle cannot be read", f"{path} ({error})") from error
+        raise _refusal(what="The manifest of the bundle cannot be read", given=f"{path} ({error})") from error
     problem = _manifest_problem(manifest)
     if problem:
-        raise _refusal(f"The manifest of the bundle is not valid: {problem}", path)
+        raise _refusal(what=f"The manifest of the bundle is not valid: {problem}", given=path)
     assert isinstance(manifest, dict)
     return manifest
 
@@ -375,7 +375,7 @@ def _unpack(archive: Path, folder: Path) -> Path:
         raise output_error(error, folder) from error
     manifests = sorted(folder.rglob(MANIFEST))
     if len(manifests) != 1:
-        raise _refusal("The archive must hold one manifest.json", f"{archive} with {len(manifests)}")
+        raise _refusal(what="The archive must hold one manifest.json", given=f"{archive} with {len(manifests)}")
     return manifests[0].parent
 
 

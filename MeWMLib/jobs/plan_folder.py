@@ -146,11 +146,6 @@ def document(head: dict[str, Any], plan: Plan, files: dict[str, str]) -> dict[st
     return {**head, **plan.to_json(), "files": dict(files)}
 
 
-def replica_seeds(seed: int, replicas: int) -> list[int]:
-    """Seeds of the T stochastic replicas; the same for every protocol (common random numbers)."""
-    return [seed + n for n in range(replicas)]
-
-
 def best_line(plan: Plan) -> str:
     """One line about the best candidate so far."""
     if not plan.candidates:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from MeWMLib.bundles import Bundle
 from MeWMLib.core.errors import CancelledError, InputError
 from MeWMLib.core.patient import Patient
-from MeWMLib.core.plan import Candidate, Plan, PlanSettings
+from MeWMLib.core.plan import Candidate, Plan, PlanSettings, replica_seeds
 from MeWMLib.core.protocol import ActionSpace
 from MeWMLib.jobs.inputs import Case, check_inputs, clinical_of, plan_settings, protocol_of
-from MeWMLib.jobs.plan_folder import PLAN, PlanFolder, best_line, document, header, replica_seeds
+from MeWMLib.jobs.plan_folder import PLAN, PlanFolder, best_line, document, header
 from MeWMLib.jobs.task import Task
 
 if TYPE_CHECKING:

@@ -1,0 +1,72 @@
+# make demo    install, then plan the sample case into out/demo   (SAMPLE=synthetic needs no network after the install)
+# make test    install with the development tools, then lint, types and tests
+# make lint    ruff and mypy only
+# make clean   remove what was made, but for .venv (make distclean removes that too)
+
+SAMPLE ?= lits-117
+OUT ?= out/demo
+VENV ?= .venv
+
+# torch first, and by itself: the plain build of the public registry pulls some gigabytes of CUDA on Linux, which a
+# computer without an NVIDIA card never uses. Where your index offers a CPU build, this requirement already finds it;
+# if it stands elsewhere, name it: make demo TORCH="torch==2.13.0+cpu" PIP_INSTALL_FLAGS="--index-url URL"
+TORCH ?= torch==2.13.0
+PIP_INSTALL_FLAGS ?=
+
+# the first Python that fits, and that can make an environment; name another with PYTHON=...
+PYTHON ?= $(shell for p in python3.12 python3.11 python3.10 python3.13 python3 python; do \
+	"$$p" -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 \
+	&& { echo "$$p"; break; }; done)
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# one stamp for each set of extras; a change of pyproject.toml or TORCH installs again
+STAMP_ENV := $(VENV)/.made
+STAMP_DEMO := $(VENV)/.installed-scene
+STAMP_DEV := $(VENV)/.installed-dev
+
+.PHONY: demo test lint clean distclean
+
+demo: $(STAMP_DEMO)
+	$(BIN)/mewm plan sample:$(SAMPLE) --out $(OUT)
+	@echo "Now open $(OUT)/report.html in a browser, or $(OUT)/scene.mrb in 3D Slicer."
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(STAMP_DEV)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+$(STAMP_ENV):
+	@test -n "$(PYTHON)" || { echo "MeWM needs Python 3.10 to 3.13; none was found. Name one: make PYTHON=/path/to/python3.12"; exit 2; }
+	@rm -rf $(VENV)
+	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then \
+		$(PYTHON) -m venv $(VENV); \
+	elif $(PYTHON) -m virtualenv --version >/dev/null 2>&1; then \
+		$(PYTHON) -m virtualenv --quiet $(VENV); \
+	elif $(PYTHON) -m pip --version >/dev/null 2>&1; then \
+		$(PYTHON) -m venv --without-pip $(VENV) && \
+		$(PYTHON) -m pip --disable-pip-version-check --python $(VENV)/bin/python install --quiet pip; \
+	else \
+		echo "$(PYTHON) cannot make an environment: ensurepip and pip are missing."; \
+		echo "On Debian and Ubuntu: apt-get install python3-venv. Without root: make PYTHON=/path/to/another/python3"; \
+		exit 2; \
+	fi
+	@touch $@
+
+$(STAMP_DEMO): $(STAMP_ENV) pyproject.toml
+	$(PIP) install $(PIP_INSTALL_FLAGS) "$(TORCH)"
+	$(PIP) install -e ".[scene]"
+	@touch $@
+
+$(STAMP_DEV): $(STAMP_DEMO)
+	$(PIP) install -e ".[scene,dev]"
+	@touch $@
+
+clean:
+	rm -rf out Testing/out build dist .mypy_cache .pytest_cache .ruff_cache
+	find MeWM MeWMLib Testing -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)

@@ -1,0 +1,344 @@
+"""The command line: exit codes, sentences, and the way from a plan to its pictures."""
+
+from __future__ import annotations
+
+import io as text_io
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from MeWMLib import cli
+from MeWMLib.cli import doctor, pictures
+from MeWMLib.cli.output import Output, ProgressView
+from MeWMLib.core import io
+from MeWMLib.core.errors import BundleError
+from MeWMLib.jobs.job import Event
+from MeWMLib.jobs.runner import child_environment
+
+COMMANDS = ("plan", "segment", "propose", "simulate", "assess", "sample", "doctor", "bundle", "train")
+PLAN = ("plan", "sample:tiny", "--no-report", "--no-scene")
+
+
+@pytest.fixture
+def mewm(fake_script, small_bundle, capsys):
+    """Run a command over the small world: (exit code, standard output, standard error)."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        try:
+            code = cli.main([str(a) for a in arguments], worker=[sys.executable, str(fake_script)])
+        except SystemExit as end:
+            code = end.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def case(tmp_path, fake):
+    """The small patient as files of a user."""
+    io.write_volume(fake.small_ct(), tmp_path / "ct.nrrd")
+    io.write_labels(fake.small_labels(), tmp_path / "labels.seg.nrrd")
+    return tmp_path / "ct.nrrd"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_shows_an_example(mewm, command):
+    code, out, _ = mewm(command, "--help")
+    assert code == 0 and f"example: mewm {command}" in out
+
+
+def test_the_examples_are_understood():
+    """Each command's example is parsed by its own parser."""
+    from MeWMLib.cli.arguments import parse
+
+    for command in COMMANDS:
+        done = subprocess.run(
+            [sys.executable, "-m", "MeWMLib.cli", command, "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**child_environment(), "COLUMNS": "400"},
+        )
+        example = done.stdout.split("example: mewm ")[1].strip()
+        arguments = shlex.split(example)
+        if command != "train":
+            assert parse(arguments).command
+        else:
+            assert parse(arguments).rest == ["--help"]
+
+
+def test_version(mewm):
+    code, out, _ = mewm("--version")
+    assert code == 0 and out.startswith("mewm ")
+
+
+@pytest.mark.parametrize("arguments", [(), ("paint",), ("plan",), ("plan", "ct.nrrd"), ("train", "liver")])
+def test_wrong_usage_is_exit_2(mewm, arguments):
+    code, _, err = mewm(*arguments)
+    assert code == 2 and "usage: mewm" in err
+
+
+def test_plan_prints_the_ranked_protocols(mewm, tmp_path):
+    code, out, err = mewm(*PLAN, "--out", tmp_path / "out", "--replicas", "2")
+    assert code == 0
+    plan = json.loads((tmp_path / "out" / "plan.json").read_text())
+    assert plan["settings"]["replicas"] == 2
+    for text in (plan["candidates"][0]["protocol"], "(-75 %)", "24 months", "plan.json", "Total time", "Research use"):
+        assert text in out
+    assert "Dice liver 1.000, tumour 0.857" in out and "expert labels" in out
+    assert "Be kind." in err and "Search: 100%" in err
+    assert "report.html" not in out, "it was not made"
+
+
+def test_quiet_shows_no_progress_but_the_terms(mewm, tmp_path):
+    code, out, err = mewm(*PLAN, "--out", tmp_path / "out", "--quiet")
+    assert code == 0 and err.strip() == "Be kind." and "plan.json" in out
+
+
+BAD = [
+    (("nonesuch.nrrd",), "no such file"),
+    (("sample:tiny", "--labels", "nonesuch.nrrd"), "no such file"),
+    (("sample:tiny", "--clinical", "nonesuch.json"), "clinical data cannot be read"),
+    (("sample:tiny", "--beams", "0"), "beams must be"),
+    (("sample:tiny", "--bundle", "nonesuch"), "No model bundle is called nonesuch"),
+    (("sample:tiny", "--seed", "-1"), "seed must be"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "text"), BAD)
+def test_bad_input_is_exit_2_with_a_sentence(mewm, tmp_path, arguments, text):
+    code, out, err = mewm("plan", *arguments, "--out", tmp_path / "out", "--quiet")
+    assert code == 2 and text in err and err.startswith(("mewm: ", "Be kind.")) and "Traceback" not in err
+    assert out == "" and not (tmp_path / "out").exists()
+
+
+def test_an_unknown_drug_is_refused_with_a_suggestion(mewm, tmp_path):
+    code, _, err = mewm("simulate", "sample:tiny", "--protocol", "Cisplatine + Lipiodol", "--out", tmp_path / "out")
+    assert code == 2 and "Did you mean Cisplatin?" in err and not (tmp_path / "out").exists()
+
+
+def test_a_damaged_bundle_is_refused(mewm, small_bundle, tmp_path):
+    (small_bundle / "dynamics.safetensors").write_bytes(b"x")
+    code, _, err = mewm(*PLAN, "--out", tmp_path / "out")
+    assert code == 2 and "sha256" in err
+
+
+def test_a_crash_of_the_worker_is_exit_1(mewm, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEWM_FAKE", "crash")
+    code, _, err = mewm(*PLAN, "--out", tmp_path / "out")
+    assert code == 1 and "ZeroDivisionError" in err
+
+
+def test_simulate_says_which_rules_the_protocol_touches(mewm, tmp_path):
+    arguments = ("--protocol", "Cisplatin + Oxaliplatin + Lipiodol", "--out", tmp_path / "out")
+    code, out, err = mewm("simulate", "sample:tiny", *arguments, "--no-report", "--no-scene")
+    assert code == 0 and "platin" in err and "forbidden" in err
+    assert "Oxaliplatin + Cisplatin + Lipiodol" in out
+
+
+def test_json_is_all_there_is_on_standard_output(mewm, case, tmp_path):
+    labels = ("--labels", tmp_path / "labels.seg.nrrd")
+    code, out, _ = mewm("assess", case, *labels, "--post", case, "--json")
+    assert code == 0 and json.loads(out)["risk"] == 0.5
+    code, out, _ = mewm("propose", case, *labels, "--drugs", "2", "--json")
+    assert code == 0 and json.loads(out)["drugs"] == ["Epirubicin", "Cisplatin"]
+    code, out, _ = mewm("segment", case, *labels, "--out", tmp_path / "found.seg.nrrd", "--json")
+    assert code == 0 and json.loads(out)["labels"]["dice_liver"] == 1.0
+
+
+def test_the_same_in_words(mewm, case, tmp_path):
+    code, out, _ = mewm("assess", case, "--post", case)
+    assert code == 0 and "Log-risk +0.500 (+0.250 to +0.750)" in out and "not reached" in out
+    code, out, _ = mewm("propose", case)
+    assert code == 0 and "Epirubicin" in out and "because" in out
+    code, out, _ = mewm("segment", case, "--out", tmp_path / "found.seg.nrrd")
+    assert code == 0 and "found.seg.nrrd" in out and (tmp_path / "found.seg.nrrd").is_file()
+
+
+def test_bundle_commands(mewm, small_bundle, tmp_path):
+    code, out, _ = mewm("bundle", "list")
+    assert code == 0 and "mewm-small (default)" in out
+    code, out, _ = mewm("bundle", "verify", "--json")
+    assert code == 0 and len(json.loads(out)["parts"]) == 4
+    manifest = small_bundle / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"mewm-small"', '"mine"'))
+    code, out, _ = mewm("bundle", "import", small_bundle)
+    assert code == 0 and "every checksum is right" in out
+    code, out, _ = mewm("bundle", "delete", "mine")
+    assert code == 0 and "Deleted" in out
+    assert mewm("bundle", "delete", "mine")[0] == 2
+    assert mewm("bundle", "import")[0] == 2
+
+
+def test_sample_lists_and_writes(mewm, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEWM_CACHE", str(tmp_path / "cache"))
+    code, out, _ = mewm("sample")
+    assert code == 0 and "lits-117" in out and "synthetic" in out
+    assert mewm("sample", "synthetic")[0] == 2
+    assert mewm("sample", "nonesuch", "--out", tmp_path / "out")[0] == 2
+    code, out, err = mewm("sample", "synthetic", "--out", tmp_path / "out")
+    assert code == 0 and "drawn by MeWM" in err
+    ct = io.read_volume(tmp_path / "out" / "ct.nrrd")
+    assert io.read_labels(tmp_path / "out" / "labels.seg.nrrd", ct.geometry).tumour.any()
+    assert "drawn by MeWM" not in mewm("sample", "synthetic", "--out", tmp_path / "out")[2], "terms are shown once"
+
+
+def test_doctor(mewm, small_bundle, monkeypatch):
+    monkeypatch.setattr(doctor, "_device", lambda: doctor.Finding("device", True, True, "cpu"))
+    code, out, _ = mewm("doctor", "--json")
+    found = json.loads(out)
+    assert (code == 0) == found["able_to_plan"] and {"Python", "torch", "bundle"} <= {
+        f["name"] for f in found["findings"]
+    }
+    (small_bundle / "dynamics.safetensors").write_bytes(b"x")
+    code, out, _ = mewm("doctor")
+    assert code == 3 and "MISSING" in out and "sha256" in out and "Not ready to plan" in out
+
+
+def test_doctor_names_a_missing_package(monkeypatch):
+    finding = doctor._package("nonesuch-package", required=True)
+    assert not finding.ok and finding.remedy == "pip install nonesuch-package"
+
+
+def test_train_starts_the_training_program(mewm, monkeypatch):
+    started = []
+
+    class Process:
+        def __init__(self, command, env):
+            started.append(command)
+
+        def wait(self):
+            return 7
+
+    monkeypatch.setattr("MeWMLib.cli.housekeeping.subprocess.Popen", Process)
+    code, *_ = mewm("train", "dynamics", "--steps", "10", "--help")
+    assert code == 7 and started == [[sys.executable, "-m", "MeWMLib.training", "dynamics", "--steps", "10", "--help"]]
+
+
+# Pictures: a process of their own, whose failure loses nothing.
+
+
+def _scene(tmp_path: Path, body: str) -> list[str]:
+    file = tmp_path / "scene.py"
+    file.write_text("import json, os, sys\ndef say(**m): print(json.dumps(m), flush=True)\n" + body)
+    return [sys.executable, str(file)]
+
+
+def test_pictures_are_made(tmp_path, capsys):
+    body = """
+assert sys.argv[2:] == ["--no-scene"]
+print("a library prints")
+say(event="progress", stage="report", fraction=0.5, message="slices")
+say(event="done", files=["report.html"], notes=["No OpenGL: drawn with matplotlib"])
+"""
+    assert pictures.make(tmp_path, Output(), scene=False, command=_scene(tmp_path, body))
+    err = capsys.readouterr().err
+    assert "slices" in err and "drawn with matplotlib" in err
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ('say(event="error", error={"what": "No slicer-core", "remedy": "Install it"}); sys.exit(3)', "No slicer-core"),
+        ('say(event="error", what="No slicer-core", remedy="Install it"); sys.exit(3)', "No slicer-core"),
+        ("sys.exit('it broke')", "it broke"),
+        ("os.abort()", "ended with"),
+    ],
+)
+def test_missing_pictures_are_said_and_lose_nothing(tmp_path, capsys, body, text):
+    assert not pictures.make(tmp_path, Output(), command=_scene(tmp_path, body))
+    err = capsys.readouterr().err
+    assert text in err and "The plan is complete" in err and "python -m MeWMLib.scene" in err
+
+
+def test_a_plan_whose_pictures_fail_is_exit_0(mewm, tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "make", lambda *a, **k: False)
+    code, out, _ = mewm("plan", "sample:tiny", "--out", tmp_path / "out")
+    assert code == 0 and "plan.json" in out
+
+
+def test_bars_on_a_terminal_and_lines_elsewhere(capsys):
+    from rich.console import Console
+
+    stream = text_io.StringIO()
+    view = ProgressView(Output(), Console(file=stream, force_terminal=True, width=100))
+    view.on_event(Event("progress", "plan", 0.5, 12.0, 100.0, "best so far [1]"))
+    view.close()
+    assert "Search" in stream.getvalue() and "12 s left" in stream.getvalue() and "[1]" in stream.getvalue()
+    view = ProgressView(Output(), None)
+    for fraction in (0.0, 0.1, 0.2, 0.3, 1.0):
+        view.on_event(Event("progress", "plan", fraction, message="m"))
+    assert len(capsys.readouterr().err.splitlines()) == 3
+
+
+# Ctrl-C.
+
+posix = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+
+
+def _front(fake_script: Path, out: Path, mishap: str) -> subprocess.Popen[str]:
+    code = (
+        "import sys; from MeWMLib.cli import main\n"
+        f"sys.exit(main({[*PLAN, '--out', str(out)]!r}, worker=[sys.executable, {str(fake_script)!r}]))"
+    )
+    environment = {**child_environment(), "MEWM_FAKE": mishap}
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def _interrupt_when(process: subprocess.Popen[str], ready, times: int) -> tuple[int, str, str]:
+    def press() -> None:
+        until = time.monotonic() + 30
+        while not ready() and time.monotonic() < until:
+            time.sleep(0.02)
+        for _ in range(times):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+
+    presser = threading.Thread(target=press)
+    presser.start()
+    try:
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        presser.join()
+    return process.returncode, out, err
+
+
+@posix
+def test_ctrl_c_keeps_the_best_so_far(fake_script, small_bundle, tmp_path):
+    out = tmp_path / "out"
+    process = _front(fake_script, out, "slow")
+    code, text, err = _interrupt_when(process, (out / "plan.json").exists, 1)
+    assert code == 130 and "Stopping; the best so far" in err and "Traceback" not in err
+    plan = json.loads((out / "plan.json").read_text())
+    assert plan["stopped_by"] == "cancelled" and plan["candidates"][0]["files"]
+    assert plan["candidates"][0]["protocol"] in text and "python -m MeWMLib.scene" in text
+
+
+@posix
+def test_a_second_ctrl_c_ends_at_once(fake_script, small_bundle, tmp_path):
+    out = tmp_path / "out"
+    process = _front(fake_script, out, "stubborn")
+    code, _, err = _interrupt_when(process, (out / "plan.json").exists, 2)
+    assert code == 130 and "Stopped." in err and "Traceback" not in err
+    assert json.loads((out / "plan.json").read_text())["candidates"]
+
+
+def test_an_error_of_ours_anywhere_is_a_sentence(mewm, monkeypatch):
+    def broken():
+        raise BundleError(what="Broken", given="here", remedy="Mend it")
+
+    monkeypatch.setattr("MeWMLib.bundles.list_bundles", broken)
+    code, out, err = mewm("bundle", "list")
+    assert (code, out, err) == (2, "", "mewm: Broken. Given: here. Mend it.\n")

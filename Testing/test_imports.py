@@ -1,0 +1,202 @@
+"""The import table of docs/ARCHITECTURE.md as a test: who may import whom, where torch may be, how long files are."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PACKAGE = "MeWMLib"
+PARTS = ("perception", "policy", "dynamics", "survival", "planning")
+EVERYTHING = ("core", *PARTS, "bundles", "patch", "world", "cohorts", "jobs", "scene", "cli")
+
+#: Room to the rooms that it may import; its own is always allowed. The longest prefix of a module's name decides.
+ALLOWED: dict[str, tuple[str, ...]] = {
+    "": (),
+    "core": (),
+    **dict.fromkeys(PARTS, ("core",)),
+    "bundles": ("core",),
+    "patch": (*PARTS, "core"),
+    "world": (*PARTS, "patch", "bundles", "core"),
+    "cohorts": ("core", "perception"),
+    "jobs": ("world", "cohorts", "bundles", "core"),
+    "jobs.job": ("core",),
+    "jobs.runner": ("core", "jobs.job"),
+    "scene": ("core", "bundles", "jobs.job", "jobs.runner"),
+    "cli": ("core", "bundles", "jobs.job", "jobs.runner", "scene", "policy", "cohorts.samples"),
+    "training": EVERYTHING,
+    "evaluation": EVERYTHING,
+}
+#: Rooms that never import torch, nor anything that does.
+TORCH_FREE = (
+    "core",
+    "policy",
+    "planning",
+    "bundles",
+    "scene",
+    "cli",
+    "jobs.job",
+    "jobs.runner",
+    "cohorts.samples",
+    "perception.findings",
+    "perception.preprocess",
+    "perception.postprocess",
+)
+HEAVY = ("torch", "monai")
+
+
+@cache
+def _modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name."""
+    found = {}
+    for file in sorted((REPOSITORY / PACKAGE).rglob("*.py")):
+        parts = file.relative_to(REPOSITORY).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return found
+
+
+@cache
+def _imports(module: str) -> frozenset[str]:
+    """Everything that a file imports, wherever in it, as dotted names; relative imports made absolute."""
+    file, found = _modules()[module], set()
+    package = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            for alias in node.names:
+                whole = f"{base}.{alias.name}"
+                found.add(whole if whole in _modules() else base)
+    return frozenset(found)
+
+
+def _ours(module: str) -> set[str]:
+    """Modules of ours that a file imports."""
+    return {name for name in _imports(module) if name.split(".")[0] == PACKAGE}
+
+
+def _room(module: str) -> str:
+    return module.partition(".")[2]
+
+
+def _within(room: str, rooms: tuple[str, ...]) -> bool:
+    return any(room == r or room.startswith(f"{r}.") for r in rooms)
+
+
+def _forbidden(module: str, imported: str) -> bool:
+    """True if the table does not let `module` import `imported`."""
+    here, there = _room(module), _room(imported)
+    if there == "":
+        return False  # the package itself: its version
+    key = max((k for k in ALLOWED if k == "" or _within(here, (k,))), key=len)
+    own = here.split(".")[0]
+    # the fronts of jobs are a room of their own: they may not reach into the worker's files
+    same_room = there.split(".")[0] == own and key not in ("jobs.job", "jobs.runner")
+    return not (same_room or _within(there, ALLOWED[key]))
+
+
+def _closure(module: str) -> dict[str, str]:
+    """Modules of ours that come along with a module, each with the one that imports it."""
+    seen, waiting = {module: ""}, [module]
+    while waiting:
+        current = waiting.pop()
+        for name in _ours(current):
+            if name in _modules() and name not in seen:
+                seen[name] = current
+                waiting.append(name)
+    return seen
+
+
+def _heavy_modules(closure: dict[str, str]) -> list[str]:
+    return [f"{m} (from {closure[m]})" for m in closure if {i.split(".")[0] for i in _imports(m)} & set(HEAVY)]
+
+
+@pytest.mark.parametrize("module", list(_modules()))
+def test_imports_follow_the_table(module):
+    assert [name for name in sorted(_ours(module)) if _forbidden(module, name)] == []
+
+
+def test_the_table_can_fail():
+    assert _forbidden("MeWMLib.policy.rules", "MeWMLib.planning.beam")
+    assert _forbidden("MeWMLib.core.io", "MeWMLib.bundles")
+    assert _forbidden("MeWMLib.scene.report", "MeWMLib.world")
+    assert _forbidden("MeWMLib.scene.report", "MeWMLib.jobs.worker")
+    assert _forbidden("MeWMLib.jobs.runner", "MeWMLib.jobs.worker")
+    assert _forbidden("MeWMLib.cli.jobs", "MeWMLib.cohorts.synthetic.world")
+    assert _forbidden("MeWMLib.world", "MeWMLib.training.data")
+    assert _forbidden("MeWMLib.evaluation.planning", "MeWMLib.training.data")
+    assert not _forbidden("MeWMLib.jobs.runner", "MeWMLib.jobs.job")
+    assert not _forbidden("MeWMLib.cli.jobs", "MeWMLib.cli.output")
+    assert not _forbidden("MeWMLib.world", "MeWMLib.dynamics.model")
+
+
+def test_every_room_stands_in_the_table():
+    rooms = {_room(m).split(".")[0] for m in _modules()}
+    assert rooms <= {k.split(".")[0] for k in ALLOWED}
+
+
+def test_what_is_imported_is_there():
+    missing = [(m, name) for m in _modules() for name in _ours(m) if name not in _modules()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("module", [m for m in _modules() if _within(_room(m), TORCH_FREE)])
+def test_no_torch_in_torch_free_rooms_nor_behind_them(module):
+    assert _heavy_modules(_closure(module)) == []
+
+
+def test_the_search_for_torch_can_fail():
+    assert any(_heavy_modules(_closure(m)) for m in _modules() if _room(m).startswith("dynamics."))
+
+
+def test_no_import_circles():
+    done: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, "circle: " + " -> ".join([*trail[trail.index(module) :], module])
+        if module not in done:
+            for name in sorted(_ours(module) & set(_modules())):
+                visit(name, (*trail, module))
+            done.add(module)
+
+    for module in _modules():
+        visit(module, ())
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "jobs.runner",
+        "jobs.job",
+        "scene",
+        "cli",
+        "bundles",
+        "policy.guideline",
+        "planning.beam",
+        "cohorts.samples",
+        "core.io",
+    ],
+)
+def test_a_fresh_interpreter_loads_no_torch(module):
+    code = (
+        f"import sys, {PACKAGE}.{module}\n"
+        f"found = sorted(m for m in sys.modules if m.split('.')[0] in {HEAVY!r})\n"
+        "raise SystemExit('loaded: ' + ', '.join(found[:5]) if found else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("folder", "limit"), [("MeWMLib", 400), ("MeWM", 400), ("Testing", 600)])
+def test_no_file_is_long(folder, limit):
+    """Tests may be longer: they are lists of cases."""
+    files = (REPOSITORY / folder).rglob("*.py")
+    lengths = {str(f.relative_to(REPOSITORY)): len(f.read_text(encoding="utf-8").splitlines()) for f in files}
+    assert {name: n for name, n in lengths.items() if n >= limit} == {}
