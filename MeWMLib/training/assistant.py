@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from collections.abc import Callable
@@ -163,7 +164,7 @@ def train(
                 progress = max(progress, run.elapsed / (60 * settings.minutes))
             if progress >= 1:
                 break
-            rate = min(1.0, (run.step + 1) / 40) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * progress)))
+            rate = min(1.0, (run.step + 1) / 40) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
             for group in optimiser.param_groups:
                 group["lr"] = settings.learning_rate * rate
             images, labels = crops.get()

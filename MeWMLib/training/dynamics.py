@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,7 +156,7 @@ def train(
             group["lr"] = (
                 settings.learning_rate
                 * min(1.0, (run.step + 1) / 50)
-                * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * progress)))
+                * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
             )
         model.train()
         loss = flow_loss(model, data.batch(settings.batch, rng), scale_tensor, generator, settings)
