@@ -23,6 +23,8 @@ SIZE = 560
 #: A map covers the CT so far that its colours can be read off the legend; the CT below only gives the place.
 _MAP_OPACITY = 0.8
 _MARGIN_MM = 12.0
+#: Height of the lowest picture as a share of its width: there must be room for what is written on it.
+_LOWEST = 0.78
 _BEFORE_KEY = ("lesion before", COLOUR_BEFORE)
 _AFTER_KEY = ("lesion simulated", COLOUR_AFTER)
 Progress = Callable[[float, str], None]
@@ -69,10 +71,12 @@ class Target:
     def liver_framing(self, orientation: str) -> Framing:
         """The slice through the lesion, cropped to the liver."""
         r, a, s = self.liver_centre
-        extent = np.subtract(self.liver_high, self.liver_low)
-        if orientation == AXIAL:
-            return Framing(AXIAL, (r, a, self.centre[2]), float(max(extent[0], extent[1])) + 2 * _MARGIN_MM)
-        return Framing(orientation, (r, self.centre[1], s), float(max(extent[0], extent[2])) + 2 * _MARGIN_MM)
+        right, anterior, superior = np.subtract(self.liver_high, self.liver_low) + 2 * _MARGIN_MM
+        centre, height = (
+            ((r, a, self.centre[2]), anterior) if orientation == AXIAL else ((r, self.centre[1], s), superior)
+        )
+        width = float(max(right, height))
+        return Framing(orientation, centre, width, max(float(height), _LOWEST * width))
 
     def lesion_framing(self) -> Framing:
         """The axial slice through the lesion, cropped to the lesion and its surroundings."""
@@ -170,7 +174,7 @@ class _Studio:
         rank = best.candidate.rank
         note = Annotator(view.render(framing, ct, outlines=[self.lesion, after]))
         self._finish(note, framing, "Simulated CT", [_BEFORE_KEY, _AFTER_KEY], best)
-        text = f"{orientation} CT as simulated after protocol {rank}"
+        text = f"{orientation} CT as simulated after the protocol of rank {rank}"
         pictures.append(Picture(group, f"{group}_simulated", text, note.pixels))
         node, colours = self._difference(best)
         note = Annotator(view.render(framing, self.ct, node, _MAP_OPACITY, [self.lesion, after]))

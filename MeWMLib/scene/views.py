@@ -34,26 +34,32 @@ _THREE_D_MANAGERS = (
 
 @dataclass(frozen=True)
 class Framing:
-    """Which part of the patient a square slice picture shows.
+    """Which part of the patient a slice picture shows.
 
     Attributes:
         orientation: `AXIAL`, `CORONAL` or `SAGITTAL`.
         centre_ras_mm: the point in the middle of the picture; the slice goes through it.
-        width_mm: side of the picture.
+        width_mm: width of the picture.
+        height_mm: its height, at most its width; 0 for a square.
     """
 
     orientation: str
     centre_ras_mm: tuple[float, float, float]
     width_mm: float
+    height_mm: float = 0.0
+
+    def rows(self, size: int) -> int:
+        """Height in pixels of a picture that is `size` pixels wide."""
+        return size if self.height_mm <= 0 else min(size, round(size * self.height_mm / self.width_mm))
 
     def pixel_of(self, ras_mm: Sequence[float], size: int) -> tuple[float, float]:
-        """Return (row, column) of a point, projected onto the slice, in a picture of `size` pixels."""
+        """Return (row, column) of a point, projected onto the slice, in a picture that is `size` pixels wide."""
         right, anterior, superior = (p - c for p, c in zip(ras_mm, self.centre_ras_mm, strict=True))
         across, up = {AXIAL: (-right, anterior), CORONAL: (-right, superior), SAGITTAL: (-anterior, superior)}[
             self.orientation
         ]
         scale = size / self.width_mm
-        return size / 2 - up * scale, size / 2 + across * scale
+        return self.rows(size) / 2 - up * scale, size / 2 + across * scale
 
 
 class _SliceBase:
@@ -78,6 +84,11 @@ class _SliceBase:
         self.composite.SetForegroundVolumeID(foreground.GetID() if foreground is not None else None)
         self.composite.SetForegroundOpacity(opacity if foreground is not None else 0.0)
         self.composite.SetLabelVolumeID(None)
+
+    def _crop(self, pixels: Pixels, framing: Framing) -> Pixels:
+        rows = framing.rows(self.size)
+        start = (self.size - rows) // 2
+        return np.ascontiguousarray(pixels[start : start + rows])
 
     def close(self) -> None:
         """Take the view out of the scene."""
@@ -182,14 +193,14 @@ class SliceView(_SliceBase):
             outlines: segmentation nodes whose outlines are drawn; all others are hidden.
 
         Returns:
-            (size, size, 3) uint8, first row on top.
+            (framing.rows(size), size, 3) uint8, first row on top.
         """
         self._place(framing, background, foreground, opacity)
         _show_only(self.core.scene, outlines)
         connection = self.logic.GetImageDataConnection()
         self._actor.SetVisibility(connection is not None)
         self._actor.GetMapper().SetInputConnection(connection)
-        return self._window.pixels()
+        return self._crop(self._window.pixels(), framing)
 
     def close(self) -> None:
         self._window.close()
@@ -224,7 +235,7 @@ class BlendedSliceView(_SliceBase):
                 mask = self._outline(framing, segmentation, segment_id)
                 colour = segmentation.GetSegmentation().GetSegment(segment_id).GetColor()
                 pixels[mask] = np.round(np.array(colour) * 255).astype(np.uint8)
-        return pixels
+        return self._crop(pixels, framing)
 
     def _blend(self) -> Pixels:
         connection = self.logic.GetImageDataConnection()
@@ -289,8 +300,8 @@ class ThreeDView:
         self._window.renderer.SetUseDepthPeeling(True)
         self.node.SetBoxVisible(False)
         self.node.SetAxisLabelsVisible(False)
-        self.node.SetBackgroundColor(0.93, 0.95, 0.97)
-        self.node.SetBackgroundColor2(0.78, 0.83, 0.88)
+        self.node.SetBackgroundColor(0.05, 0.07, 0.09)
+        self.node.SetBackgroundColor2(0.20, 0.24, 0.28)
 
     def render(self, segmentations: Sequence[Any], centre_ras_mm: Sequence[float], width_mm: float) -> Pixels:
         """Render surfaces, seen from the front and slightly from the patient's right and above.

@@ -41,7 +41,7 @@ def small_patient(affine: np.ndarray = AXIAL, shape: tuple[int, int, int] = (48,
     labels = np.zeros(shape, np.uint8)
     labels[liver] = 1
     labels[tumour] = TUMOUR
-    return np.round(ct).astype(np.int16), labels, Geometry(shape, affine)
+    return np.round(np.maximum(ct, -1024)).astype(np.int16), labels, Geometry(shape, affine)
 
 
 def write_image(path: Path, array: np.ndarray, geometry: Geometry) -> None:
