@@ -10,11 +10,12 @@ import argparse
 import json
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from MeWMLib.core.errors import DependencyError, MeWMError
+from MeWMLib.core.errors import DependencyError, MeWMError, WorkerError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,6 +47,16 @@ def _answer(given: argparse.Namespace, answers: TextIO) -> int:
     except MeWMError as error:
         send({"event": "error", **error.to_json()})
         return error.exit_code
+    except Exception as error:
+        # Whoever reads our lines must get a last one; the trace goes to standard error for a bug report.
+        traceback.print_exc()
+        unknown = WorkerError(
+            what="The pictures and the scene could not be made",
+            given=f"{type(error).__name__}: {error}",
+            remedy="The plan itself is whole; report this as a bug",
+        )
+        send({"event": "error", **unknown.to_json()})
+        return unknown.exit_code
     send({"event": "done", "files": list(made.files), "notes": list(made.notes)})
     return 0
 

@@ -24,6 +24,8 @@ _STYLE = {
     "ytick.color": _GREY,
     "text.color": _INK,
     "figure.facecolor": "white",
+    # A protocol is text: a dollar sign in it is no formula.
+    "text.parse_math": False,
 }
 _DPI = 170
 MAX_PROTOCOLS = 20

@@ -16,10 +16,17 @@ from MeWMLib.scene.colours import ColourMap, deviation_map, difference_map, roun
 from MeWMLib.scene.core_app import SlicerCore
 from MeWMLib.scene.nodes import show_in_window, volume_to_node
 from MeWMLib.scene.plan_folder import Simulated
-from MeWMLib.scene.segmentations import COLOUR_AFTER, COLOUR_BEFORE, draw_as_outline, labels_to_segmentation
+from MeWMLib.scene.segmentations import (
+    COLOUR_AFTER,
+    COLOUR_BEFORE,
+    draw_as_outline,
+    labels_to_segmentation,
+    labels_to_surfaces,
+)
 from MeWMLib.scene.views import AXIAL, CORONAL, BlendedSliceView, Framing, Pixels, SliceView, ThreeDView
 
 SIZE = 560
+GROUPS = ("axial", "coronal", "protocols", "surfaces")
 #: A map covers the CT so far that its colours can be read off the legend; the CT below only gives the place.
 _MAP_OPACITY = 0.8
 _MARGIN_MM = 12.0
@@ -35,7 +42,7 @@ class Picture:
     """One picture.
 
     Attributes:
-        group: "axial", "coronal", "protocols" or "surfaces".
+        group: one of `GROUPS`.
         name: file name without its ending.
         caption: what it shows, for the report and for readers who cannot see it.
         pixels: (H, W, 3) uint8.
@@ -218,7 +225,7 @@ class _Studio:
         with ThreeDView(self.core, SIZE) as view:
             for labels, one in todo:
                 colour = COLOUR_BEFORE if one is None else COLOUR_AFTER
-                node = self._keep(labels_to_segmentation(self.core.scene, _parted(labels), "surfaces", None, colour))
+                node = self._keep(labels_to_surfaces(self.core.scene, labels, "surfaces", colour))
                 note = Annotator(view.render([node], self.target.liver_centre, width))
                 when = "before" if one is None else "simulated"
                 note.title("Before treatment" if one is None else "Simulated")
@@ -287,9 +294,3 @@ class _Studio:
         table = self._keep(colours.to_node(self.core.scene))
         show_in_window(node, colours.high - colours.low, (colours.high + colours.low) / 2, table.GetID())
         return node
-
-
-def _parted(labels: LabelMap) -> LabelMap:
-    """Take the liver away close to the lesion: two surfaces in one place flicker through each other."""
-    near = ndimage.binary_dilation(labels.tumour, iterations=2)
-    return labels.with_array(np.where(near & ~labels.tumour, np.uint8(0), labels.array))

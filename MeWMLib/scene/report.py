@@ -13,7 +13,7 @@ from MeWMLib.core.io import atomic_path
 from MeWMLib.scene import charts
 from MeWMLib.scene.annotate import png_bytes
 from MeWMLib.scene.nodes import CT_LEVEL, CT_WINDOW
-from MeWMLib.scene.pictures import Picture
+from MeWMLib.scene.pictures import GROUPS, Picture
 from MeWMLib.scene.plan_folder import PlanFolder, ShownCandidate
 
 MAX_ROWS = 20
@@ -109,10 +109,10 @@ def render_report(plan: PlanFolder, pictures: Sequence[Picture], notes: Sequence
         lstrip_blocks=True,
     )
     environment.filters.update(signed=signed, median=median_text)
-    groups: dict[str, list[dict[str, str]]] = {}
+    groups: dict[str, list[dict[str, str]]] = {name: [] for name in GROUPS}
     for picture in pictures:
         entry = {"source": _data_uri(png_bytes(picture.pixels)), "caption": picture.caption}
-        groups.setdefault(picture.group, []).append(entry)
+        groups[picture.group].append(entry)
     best = plan.candidates[0] if plan.candidates else None
     found = {
         "survival": charts.survival_chart(plan.candidates),

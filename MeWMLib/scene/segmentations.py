@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
 
 from MeWMLib.core.errors import LabelError
 from MeWMLib.core.volume import BACKGROUND, LIVER, TUMOUR, Geometry, LabelMap
@@ -48,7 +50,7 @@ COLOUR_AFTER: Colour = (1.0, 0.66, 0.05)
 COLOUR_LIVER: Colour = (0.867, 0.510, 0.396)
 
 LIVER_LOOK = SegmentLook(
-    "liver", LIVER, COLOUR_LIVER, _terminology("SCT^123037004^Anatomical Structure", _LIVER_CODE, "^^"), 0.28
+    "liver", LIVER, COLOUR_LIVER, _terminology("SCT^123037004^Anatomical Structure", _LIVER_CODE, "^^"), 0.22
 )
 TUMOUR_LOOK = SegmentLook(
     "tumour",
@@ -74,20 +76,45 @@ def labels_to_segmentation(
     Returns:
         The new `vtkMRMLSegmentationNode`. A segment without a voxel is there, empty.
     """
+    masks = {LIVER_LOOK: labels.liver, TUMOUR_LOOK: labels.tumour}
+    node = _masks_to_segmentation(scene, masks, labels.geometry, name, tumour_colour)
+    if reference_volume_node is not None:
+        node.SetReferenceImageGeometryParameterFromVolumeNode(reference_volume_node)
+    draw_as_outline(node)
+    return node
+
+
+def labels_to_surfaces(scene: Any, labels: LabelMap, name: str, tumour_colour: Colour = COLOUR_BEFORE) -> Any:
+    """Add a segmentation node for a 3D picture.
+
+    Where the lesion reaches the surface of the liver, the liver is cut away around it: two surfaces in one place would
+    flicker through each other.
+    """
+    box = ndimage.find_objects(labels.liver.astype(np.uint8))
+    liver, lesion = labels.liver.copy(), labels.tumour
+    if box and lesion.any():
+        part = box[0]
+        rim = liver[part] & ~ndimage.binary_erosion(liver[part], iterations=3)
+        liver[part] &= ~ndimage.binary_dilation(lesion[part] & rim, iterations=3)
+    node = _masks_to_segmentation(scene, {LIVER_LOOK: liver, TUMOUR_LOOK: lesion}, labels.geometry, name, tumour_colour)
+    draw_as_outline(node)
+    return node
+
+
+def _masks_to_segmentation(
+    scene: Any, masks: dict[SegmentLook, NDArray[np.bool_]], geometry: Geometry, name: str, tumour_colour: Colour
+) -> Any:
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.CreateDefaultDisplayNodes()
-    for look, mask in ((LIVER_LOOK, labels.liver), (TUMOUR_LOOK, labels.tumour)):
+    for look, mask in masks.items():
         segment = slicer.vtkSegment()
         segment.SetName(look.id)
         segment.SetColor(*(tumour_colour if look is TUMOUR_LOOK else look.colour))
         segment.SetTerminology(look.terminology)
         image = image_of_array(mask, slicer.vtkOrientedImageData)
-        image.SetImageToWorldMatrix(matrix_to_vtk(labels.geometry.affine))
+        image.SetImageToWorldMatrix(matrix_to_vtk(geometry.affine))
         segment.AddRepresentation("Binary labelmap", image)
         node.GetSegmentation().AddSegment(segment, look.id)
-    if reference_volume_node is not None:
-        node.SetReferenceImageGeometryParameterFromVolumeNode(reference_volume_node)
-    draw_as_outline(node)
     return node
 
 

@@ -281,6 +281,7 @@ class BlendedSliceView(_SliceBase):
     def close(self) -> None:
         self.composite.SetLabelVolumeID(None)
         for node in self._label_nodes.values():
+            self.core.scene.RemoveNode(node.GetDisplayNode())
             self.core.scene.RemoveNode(node)
         super().close()
 

@@ -105,8 +105,8 @@ def test_table_and_plot(reread):
         assert cells["log risk, lowest replica"].ToDouble() == pytest.approx(candidate.interval[0], rel=1e-4)
         assert cells["log risk, highest replica"].ToDouble() == pytest.approx(candidate.interval[1], rel=1e-4)
         assert cells["viable volume change (%)"].ToDouble() == pytest.approx(
-                candidate.change["viable_change_percent"], rel=1e-4
-            )
+            candidate.change["viable_change_percent"], rel=1e-4
+        )
         assert (cells["warnings"].ToString() != "") == bool(candidate.warnings)
     chart = _node(scene, "MeWM risk by rank")
     assert chart.GetNumberOfPlotSeriesNodes() == 3

@@ -86,9 +86,8 @@ def test_brightened_lesion_is_brighter_in_its_place_and_nowhere_else(core, shown
     bright = volume_to_node(core.scene, before.with_array(lit), "bright")
     with _view(core, gl) as view:
         for orientation in (AXIAL, CORONAL, SAGITTAL):
-            off = tuple(
-                c + d for c, d in zip(centre, {AXIAL: (9, 5, 0), CORONAL: (9, 0, 5), SAGITTAL: (0, 9, 5)}[orientation])
-            )
+            aside = {AXIAL: (9, 5, 0), CORONAL: (9, 0, 5), SAGITTAL: (0, 9, 5)}[orientation]
+            off = tuple(np.add(centre, aside))
             framing = Framing(orientation, off, 120.0)
             one, other = view.render(framing, scan), view.render(framing, bright)
             inside = framing.pixel_of(centre, 300)

@@ -1,0 +1,86 @@
+"""The process: JSON lines on standard output, exit codes, files in their places."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import MeWMLib
+
+
+def _run(*arguments, **environment):
+    done = subprocess.run(
+        [sys.executable, "-m", "MeWMLib.scene", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=Path(MeWMLib.__file__).parents[1],
+        env={**os.environ, **environment},
+        timeout=180,
+        check=False,
+    )
+    return done, [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture
+def _scene_packages():
+    pytest.importorskip("slicer_core", reason='slicer-core is not installed: pip install "mewm[scene]"')
+
+
+def test_makes_everything(own_plan, _scene_packages, opengl):
+    done, events = _run(own_plan)
+    assert done.returncode == 0, done.stderr
+    progress = [e for e in events if e["event"] == "progress"]
+    assert [e["fraction"] for e in progress] == sorted(e["fraction"] for e in progress)
+    assert {"read", "pictures", "report", "scene"} <= {e["stage"] for e in progress}
+    assert events[-1]["event"] == "done" and events[-1]["notes"] == []
+    assert {"report.html", "scene.mrb", "pictures/surfaces_before.png"} <= set(events[-1]["files"])
+    for name in events[-1]["files"]:
+        assert (own_plan / name).stat().st_size > 1000, name
+    assert not [p.name for p in own_plan.rglob(".*")], "something half-made was left"
+
+
+def test_without_opengl_the_3d_pictures_are_left_out_with_a_note(own_plan, _scene_packages):
+    done, events = _run(own_plan, "--no-scene", MEWM_NO_GL="1")
+    assert done.returncode == 0, done.stderr
+    names = events[-1]["files"]
+    assert "pictures/axial_simulated.png" in names and not [n for n in names if "surfaces" in n]
+    assert "libegl1 libgl1-mesa-dri" in events[-1]["notes"][0]
+    assert "libegl1 libgl1-mesa-dri" in (own_plan / "report.html").read_text()
+    assert not (own_plan / "scene.mrb").exists()
+
+
+def test_only_the_scene_of_a_plan_without_simulated_volumes(own_plan, _scene_packages):
+    data = json.loads((own_plan / "plan.json").read_text())
+    for candidate in data["candidates"]:
+        candidate["files"] = {}
+    (own_plan / "plan.json").write_text(json.dumps(data))
+    done, events = _run(own_plan, "--no-report")
+    assert done.returncode == 0, done.stderr
+    assert events[-1]["files"] == ["scene.mrb"] and "no simulated volume" in events[-1]["notes"][0]
+
+
+def test_bad_plan_is_an_event_and_exit_code_2(own_plan, _scene_packages):
+    (own_plan / "plan.json").write_text("{")
+    done, events = _run(own_plan)
+    assert done.returncode == 2
+    assert events[-1]["event"] == "error" and events[-1]["type"] == "UnreadableFileError"
+    assert "plan.json" in events[-1]["given"] and events[-1]["remedy"]
+    assert not (own_plan / "report.html").exists() and "Traceback" not in done.stderr
+
+
+def test_missing_package_is_an_event_and_exit_code_3(own_plan, tmp_path):
+    (tmp_path / "slicer.py").write_text("raise ImportError('no slicer here')")
+    done, events = _run(own_plan, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 3
+    assert events[-1]["type"] == "DependencyError" and 'pip install "mewm[scene]"' in events[-1]["remedy"]
+
+
+def test_help_shows_an_example(capsys):
+    from MeWMLib.scene.__main__ import main
+
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "Example: python -m MeWMLib.scene" in capsys.readouterr().out

@@ -1,0 +1,155 @@
+"""The report: one file, everything escaped, and it says what is missing."""
+
+import html.parser
+import json
+import re
+
+import pytest
+
+from MeWMLib.scene.plan_folder import open_plan_folder
+
+pytest.importorskip("slicer_core", reason='slicer-core is not installed: pip install "mewm[scene]"')
+
+BAD = "<script>alert(1)</script> & \"quotes\" 'n' {{ 7 * 7 }}"
+
+
+class _Reader(html.parser.HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags, self.links, self.text, self._open = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href", "srcset", "action")]
+        self.links += [name for name, _ in attrs if name.startswith("on")]
+        if tag not in ("meta", "img", "br"):
+            self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        if not self._open or self._open[-1] != "style":
+            self.text.append(data)
+
+
+def _render(folder, notes=(), pictures=()):
+    from MeWMLib.scene.report import render_report
+
+    page = render_report(open_plan_folder(folder), pictures, notes)
+    reader = _Reader()
+    reader.feed(page)
+    assert reader._open == []
+    return page, reader, re.sub(r"\s+", " ", " ".join(reader.text))
+
+
+def _edit(folder, change):
+    data = json.loads((folder / "plan.json").read_text())
+    change(data)
+    (folder / "plan.json").write_text(json.dumps(data))
+
+
+def test_one_file_without_script_or_link(axial_plan):
+    page, reader, text = _render(axial_plan)
+    assert "script" not in reader.tags and "link" not in reader.tags
+    assert reader.links and all(link.startswith("data:image/png;base64,") for link in reader.links)
+    assert "url(" not in page and "@import" not in page
+    assert "Research use only. Not for clinical decisions. Simulated volumes are not scans." in text
+
+
+def test_says_what_the_plan_says(axial_plan):
+    _, _, text = _render(axial_plan)
+    plan = open_plan_folder(axial_plan)
+    for candidate in plan.candidates:
+        assert candidate.protocol in text
+        assert f"{candidate.risk:+.2f}".replace("-", "\N{MINUS SIGN}") in text
+    for expected in (
+        "expert labels of the sample",
+        plan.data["bundle"]["sha256"],
+        "seed",
+        "Child-Pugh class",
+        "Lencioni 2016",
+        "94 % of the tumour volume",
+        "is in common use for this stage",
+    ):
+        assert expected in text
+    assert "stopped before" not in text and "Left out" not in text
+
+
+def test_everything_that_a_user_can_write_is_escaped(own_plan):
+    def spoil(data):
+        data["goal"] = data["case"] = data["labels"]["note"] = data["device"] = BAD
+        data["clinical"][BAD] = BAD
+        data["policy"]["reasons"] = {name: BAD for name in data["policy"]["reasons"]}
+        data["settings"][BAD] = BAD
+        data["candidates"][0]["protocol"] = BAD
+        data["candidates"][0]["warnings"] = [{"severity": BAD, "reason": BAD, "source": BAD}]
+
+    _edit(own_plan, spoil)
+    page, reader, text = _render(own_plan, notes=[BAD])
+    assert "script" not in reader.tags and "<script>" not in page
+    assert "<script>alert(1)</script>" in text and "{{ 7 * 7 }}" in text
+
+
+def test_mathematics_in_a_protocol_does_not_break_the_charts(own_plan):
+    _edit(own_plan, lambda data: data["candidates"][0].update(protocol="$x_1$ + $\\frac{$"))
+    _render(own_plan)
+
+
+def test_cancelled_plan_says_so(own_plan):
+    _edit(own_plan, lambda data: data.update(stopped_by="cancelled"))
+    _, _, text = _render(own_plan)
+    assert "The search was stopped before it was finished" in text
+
+
+def test_plan_without_candidates(own_plan):
+    _edit(own_plan, lambda data: data.update(candidates=[], search_tree=[], stopped_by="cancelled"))
+    _, _, text = _render(own_plan)
+    assert "No protocol was ranked" in text
+
+
+def test_missing_survival_and_clinical_data(own_plan):
+    def strip(data):
+        data["clinical"] = {}
+        data["policy"]["reasons"] = {}
+        for candidate in data["candidates"]:
+            candidate["survival"] = {"months": [], "probability": []}
+            candidate["median_survival_months"] = None
+
+    _edit(own_plan, strip)
+    _, _, text = _render(own_plan, notes=["3D pictures were left out"])
+    assert "None given." in text and "not predicted" in text
+    assert "3D pictures were left out" in text
+
+
+def test_many_candidates_are_cut(own_plan):
+    def more(data):
+        data["candidates"] = [{**data["candidates"][0], "rank": n + 1, "files": {}} for n in range(31)]
+
+    _edit(own_plan, more)
+    _, _, text = _render(own_plan)
+    assert "11 more protocols stand in plan.json" in text
+
+
+def test_overlap_of_the_best_two_is_said(own_plan):
+    def overlap(data):
+        data["candidates"][0]["risk_interval"] = [-1.0, 0.5]
+
+    _edit(own_plan, overlap)
+    assert "the order of the two is not certain" in _render(own_plan)[2]
+
+
+def test_way_through_the_tree():
+    from MeWMLib.scene.charts import _added, _column, _way
+    from MeWMLib.scene.plan_folder import ShownStep
+
+    tree = [
+        ShownStep(1, "", "A", 0.1, True),
+        ShownStep(1, "", "B", 0.2, False),
+        ShownStep(2, "A", "A + C", 0.0, True),
+        ShownStep(2, "B", "A + C", 0.0, False),
+    ]
+    assert _way(tree, "A + C") == {(1, "A"), (2, "A + C")}
+    assert _way(tree, "D") == set()
+    assert _added("C", "A + C") == "A"
+    assert _column([ShownStep(1, "", str(n), -n, False) for n in range(20)])[1] == 6
