@@ -280,6 +280,28 @@ def test_bars_on_a_terminal_and_lines_elsewhere(capsys):
     assert len(capsys.readouterr().err.splitlines()) == 3
 
 
+@pytest.mark.parametrize("width", [80, 140])
+def test_the_table_fits_an_ordinary_terminal(fake, small_bundle, tmp_path, width):
+    """Nothing but the wrapped protocol gives way: risk, tumour and survival stay whole."""
+    from rich.console import Console
+
+    from MeWMLib.cli import tables
+    from MeWMLib.jobs import worker
+    from MeWMLib.jobs.job import Job
+
+    worker.run(Job("plan", {"case": "sample:tiny"}, str(tmp_path)), lambda event: None, lambda: False, fake.engine())
+    document = json.loads((tmp_path / "plan.json").read_text())
+    document["candidates"][0]["warnings"] = [{"rule": "a-rule", "severity": "warning", "reason": "[because]"}]
+    document["candidates"][0]["protocol"] = "Hydroxycamptothecin + Epirubicin + Gelatin Sponge + Lipiodol"
+    output, stream = Output(), text_io.StringIO()
+    output._out = Console(file=stream, width=width)
+    tables.plan(document, output)
+    text = stream.getvalue()
+    assert max(map(len, text.splitlines()[:10])) <= width
+    for whole in ("(-75 %)", "24 months", "Hydroxycamptothecin", "a-rule", "[because]", "2.0 to 0.5 ml"):
+        assert whole in text
+
+
 # Ctrl-C.
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")

@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     table.add_column("What to do", overflow="fold")
     for finding in findings:
         mark = "ok" if finding.ok else ("MISSING" if finding.required else "absent")
-        table.add_row(mark, finding.name, finding.value, "" if finding.ok else finding.remedy)
+        output.row(table, mark, finding.name, finding.value, "" if finding.ok else finding.remedy)
     output.table(table)
     output.result("Ready to plan." if able else "Not ready to plan: see MISSING above.")
     return 0 if able else DependencyError.exit_code

@@ -26,7 +26,7 @@ def sample(arguments: argparse.Namespace, output: Output) -> int:
         table.add_column("Name", no_wrap=True)
         table.add_column("What", overflow="fold")
         for name, info in samples.SAMPLES.items():
-            table.add_row(name, info.title)
+            output.row(table, name, info.title)
         output.table(table)
         output.result("Use one as sample:NAME, or write it as files with `mewm sample NAME --out DIR`.")
         return 0
@@ -78,7 +78,7 @@ def _list(output: Output) -> int:
     table.add_column("Name", no_wrap=True)
     table.add_column("Folder", overflow="fold")
     for name, path in found:
-        table.add_row(name + (" (default)" if name == bundles.DEFAULT_BUNDLE else ""), str(path))
+        output.row(table, name + (" (default)" if name == bundles.DEFAULT_BUNDLE else ""), str(path))
     output.table(table)
     if not found:
         output.result("None was found. Looked in: " + ", ".join(str(p) for p in bundles.search_path()))

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from MeWMLib.jobs.job import Event
 
@@ -40,6 +41,11 @@ class Output:
         self.quiet, self.as_json = quiet, as_json
         self._out, self._err = _console(stderr=False), _console(stderr=True)
 
+    @property
+    def width(self) -> int:
+        """Characters in a line of standard output."""
+        return self._out.width
+
     def result(self, text: str) -> None:
         """Print a line that belongs to the result."""
         if not self.as_json:
@@ -49,6 +55,11 @@ class Output:
         """Print a table that belongs to the result."""
         if not self.as_json:
             self._out.print(table)
+
+    @staticmethod
+    def row(table: Table, *cells: str) -> None:
+        """Add a row whose texts are shown as they are: brackets in a path or a reason are no markup."""
+        table.add_row(*(escape(cell) for cell in cells))
 
     def json(self, data: Any) -> bool:
         """Print the data if JSON was asked for; tells whether it was."""
@@ -94,12 +105,14 @@ class ProgressView:
         self._said: dict[str, int] = {}
         if terminal is not None:
             self._bars = Progress(
-                TextColumn("{task.description:<18}"),
-                BarColumn(24),
-                TaskProgressColumn(),
-                TextColumn("{task.fields[eta]:>9}"),
-                TextColumn("{task.fields[message]}", markup=False),
+                # fixed widths, so that on a narrow terminal only the message is cut
+                TextColumn("{task.description}", table_column=Column(width=17, no_wrap=True)),
+                BarColumn(None, table_column=Column(width=12)),
+                TaskProgressColumn(table_column=Column(width=4, no_wrap=True)),
+                TextColumn("{task.fields[eta]:>10}", table_column=Column(width=10, no_wrap=True)),
+                TextColumn("{task.fields[message]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
                 console=terminal,
+                expand=True,
             )
             self._bars.start()
 

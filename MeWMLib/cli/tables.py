@@ -9,6 +9,8 @@ from rich.table import Table
 from MeWMLib.cli.output import Output
 
 _SHOWN = 10
+#: A terminal of so many characters holds a protocol in one line.
+_WIDE = 120
 
 
 def plan(document: dict[str, Any], output: Output) -> None:
@@ -17,28 +19,33 @@ def plan(document: dict[str, Any], output: Output) -> None:
     if not candidates:
         output.result("No complete protocol had been judged yet.")
         return
+    narrow = output.width < _WIDE
     table = Table(title="Protocols by predicted risk (lower is better; simulated, research use only)")
-    table.add_column("#", justify="right")
-    table.add_column("Protocol", overflow="fold")
-    table.add_column("Log-risk (range of replicas)", no_wrap=True)
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("Protocol", overflow="fold", min_width=20)
+    break_ = "\n" if narrow else " "
+    table.add_column(f"Log-risk{break_}(range of{break_}replicas)", no_wrap=True)
     table.add_column("Viable tumour", justify="right", no_wrap=True)
-    table.add_column("Median survival", justify="right", no_wrap=True)
-    table.add_column("Warnings")
+    table.add_column(f"Median{break_}survival", justify="right", no_wrap=True)
+    if not narrow:
+        table.add_column("Warnings")
     reasons: dict[str, str] = {}
     for candidate in candidates[:_SHOWN]:
         low, high = candidate["risk_interval"]
         change = candidate["tumour_change"]
-        for warning in candidate["warnings"]:
-            reasons[warning["rule"]] = f"{warning['severity']}: {warning['reason']}"
-        table.add_row(
+        reasons |= {w["rule"]: f"{w['severity']}: {w['reason']}" for w in candidate["warnings"]}
+        warnings = ", ".join(w["rule"] for w in candidate["warnings"])
+        # on a narrow terminal a cell takes two lines, and the warnings stand under the protocol
+        under = f"\n({warnings})" if narrow and warnings else ""
+        row = [
             str(candidate["rank"]),
-            candidate["protocol"],
-            f"{candidate['risk']:+.2f} ({low:+.2f} to {high:+.2f})",
-            f"{change['viable_ml_before']:.1f} to {change['viable_ml_after']:.1f} ml "
+            candidate["protocol"] + under,
+            f"{candidate['risk']:+.2f}{break_}({low:+.2f} to {high:+.2f})",
+            f"{change['viable_ml_before']:.1f} to {change['viable_ml_after']:.1f} ml{break_}"
             f"({change['viable_change_percent']:+.0f} %)",
             _months(candidate["median_survival_months"]),
-            ", ".join(w["rule"] for w in candidate["warnings"]),
-        )
+        ]
+        output.row(table, *row, *([] if narrow else [warnings]))
     output.table(table)
     if len(candidates) > _SHOWN:
         output.result(f"... and {len(candidates) - _SHOWN} more in plan.json.")
@@ -61,7 +68,7 @@ def proposal(result: dict[str, Any], output: Output) -> None:
     table.add_column("Reason", overflow="fold")
     for kind in ("drugs", "embolics"):
         for name in result[kind]:
-            table.add_row(kind.removesuffix("s"), name, result["reasons"].get(name, ""))
+            output.row(table, kind.removesuffix("s"), name, result["reasons"].get(name, ""))
     output.table(table)
     dice(result["labels"], output)
 

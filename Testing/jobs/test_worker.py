@@ -27,6 +27,8 @@ from MeWMLib.core.errors import (
     UnreadableFileError,
     WorkerError,
 )
+from MeWMLib.core.plan import Plan, SearchStep
+from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry, LabelMap
 from MeWMLib.jobs import plan_folder, plan_job, worker
 from MeWMLib.jobs.job import Job
@@ -371,3 +373,13 @@ def test_the_errors_all_say_what_to_do(do, tmp_path):
     with pytest.raises(MeWMError) as caught:
         do(_job(out=tmp_path / "out", case=str(tmp_path / "none.nrrd")))
     assert caught.value.remedy and str(tmp_path / "none.nrrd") in caught.value.given
+
+
+def test_cancel_among_partial_protocols_leaves_the_search_tree(do, fake, tmp_path, monkeypatch):
+    """Algorithm 1 judges drugs first: a cancel then leaves a valid plan without candidates."""
+    tree = (SearchStep(1, 0, Protocol(()), Protocol.of(("Cisplatin",)), 0.1, True),)
+    monkeypatch.setattr(fake.FakeWorld, "plan", lambda *a: Plan((), tree, "cancelled", 1))
+    result = do(_job(out=tmp_path / "out"), lambda: (tmp_path / "out").exists())
+    plan = json.loads((tmp_path / "out" / "plan.json").read_text())
+    assert result["candidates"] == 0 and plan["candidates"] == [] and len(plan["search_tree"]) == 1
+    assert plan["stopped_by"] == "cancelled"
