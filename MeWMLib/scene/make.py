@@ -13,7 +13,7 @@ from MeWMLib.scene.core_app import SlicerCore
 from MeWMLib.scene.gl import DRIVER_PACKAGES, gl_available
 from MeWMLib.scene.mrb import write_mrb
 from MeWMLib.scene.pictures import Picture, make_pictures
-from MeWMLib.scene.plan_folder import open_plan_folder
+from MeWMLib.scene.plan_folder import Simulated, open_plan_folder
 from MeWMLib.scene.report import write_report
 
 Progress = Callable[[str, float, str], None]
@@ -48,7 +48,11 @@ def make(directory: Path, progress: Progress, *, scene: bool = True, report: boo
     progress("read", 0.0, "Reading the plan")
     plan = open_plan_folder(directory)
     before, labels = plan.read_before()
-    simulated = [plan.read_simulated(candidate, before) for candidate in plan.candidates if candidate.files]
+    simulated: list[Simulated] = []
+    for candidate in plan.candidates:
+        if candidate.files:
+            # Only of the best one the deviation is shown.
+            simulated.append(plan.read_simulated(candidate, before, deviation=not simulated))
     files: list[str] = []
     notes: list[str] = [] if simulated else [NO_SIMULATION_NOTE]
     if report:

@@ -125,8 +125,13 @@ class PlanFolder:
         ct = read_volume(self._file(files["pre"]))
         return ct, read_labels(self._file(files["pre_labels"]), ct.geometry)
 
-    def read_simulated(self, candidate: ShownCandidate, before: Volume) -> Simulated:
+    def read_simulated(self, candidate: ShownCandidate, before: Volume, deviation: bool = True) -> Simulated:
         """Read the simulated volumes of a candidate that has files; they must lie on the grid of the CT.
+
+        Args:
+            candidate: one of `candidates`.
+            before: the CT before treatment.
+            deviation: read the map of standard deviations too, which is twice as large as the CT.
 
         Raises:
             MeWMError: a file is missing or cannot be read, or lies on another grid.
@@ -137,7 +142,7 @@ class PlanFolder:
             ct = replace(ct, simulated=self.provenance(candidate))
         labels = read_labels(self._file(candidate.files["labels"]), ct.geometry)
         sd = None
-        if "sd" in candidate.files:
+        if deviation and "sd" in candidate.files:
             sd = _read_map(self._file(candidate.files["sd"]))
             require_same_geometry(before.geometry, sd.geometry, "The deviation map does not lie on the grid of the CT")
         return Simulated(candidate, ct, labels, sd)

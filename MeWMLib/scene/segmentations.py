@@ -50,7 +50,7 @@ COLOUR_AFTER: Colour = (1.0, 0.66, 0.05)
 COLOUR_LIVER: Colour = (0.867, 0.510, 0.396)
 
 LIVER_LOOK = SegmentLook(
-    "liver", LIVER, COLOUR_LIVER, _terminology("SCT^123037004^Anatomical Structure", _LIVER_CODE, "^^"), 0.22
+    "liver", LIVER, COLOUR_LIVER, _terminology("SCT^123037004^Anatomical Structure", _LIVER_CODE, "^^"), 0.33
 )
 TUMOUR_LOOK = SegmentLook(
     "tumour",
@@ -90,15 +90,28 @@ def labels_to_surfaces(scene: Any, labels: LabelMap, name: str, tumour_colour: C
     Where the lesion reaches the surface of the liver, the liver is cut away around it: two surfaces in one place would
     flicker through each other.
     """
-    box = ndimage.find_objects(labels.liver.astype(np.uint8))
-    liver, lesion = labels.liver.copy(), labels.tumour
-    if box and lesion.any():
-        part = box[0]
-        rim = liver[part] & ~ndimage.binary_erosion(liver[part], iterations=3)
-        liver[part] &= ~ndimage.binary_dilation(lesion[part] & rim, iterations=3)
-    node = _masks_to_segmentation(scene, {LIVER_LOOK: liver, TUMOUR_LOOK: lesion}, labels.geometry, name, tumour_colour)
+    coarse = _coarser(labels)
+    liver, lesion = coarse.liver.copy(), coarse.tumour
+    rim = liver & ~ndimage.binary_erosion(liver, iterations=3)
+    liver &= ~ndimage.binary_dilation(lesion & rim, iterations=3)
+    node = _masks_to_segmentation(scene, {LIVER_LOOK: liver, TUMOUR_LOOK: lesion}, coarse.geometry, name, tumour_colour)
     draw_as_outline(node)
     return node
+
+
+def _coarser(labels: LabelMap, voxel_mm: float = 1.4) -> LabelMap:
+    """The box around the liver with voxels of about `voxel_mm` where they were finer: a picture needs no more."""
+    box = ndimage.find_objects(labels.liver.astype(np.uint8))
+    if not box:
+        return labels
+    start = [max(0, s.start - 4) for s in box[0]]
+    stop = [min(n, s.stop + 4) for s, n in zip(box[0], labels.array.shape, strict=True)]
+    steps = [max(1, round(voxel_mm / spacing)) for spacing in labels.geometry.spacing]
+    cut = tuple(slice(*bounds) for bounds in zip(start, stop, steps, strict=True))
+    array = np.ascontiguousarray(labels.array[cut])
+    affine = np.array(labels.geometry.crop((start[0], start[1], start[2]), labels.array.shape).affine)
+    affine[:3, :3] *= steps[::-1]
+    return LabelMap(array, Geometry(array.shape, affine))
 
 
 def _masks_to_segmentation(

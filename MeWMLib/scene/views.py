@@ -301,8 +301,8 @@ class ThreeDView:
         self._window.renderer.SetUseDepthPeeling(True)
         self.node.SetBoxVisible(False)
         self.node.SetAxisLabelsVisible(False)
-        self.node.SetBackgroundColor(0.05, 0.07, 0.09)
-        self.node.SetBackgroundColor2(0.20, 0.24, 0.28)
+        self.node.SetBackgroundColor(0.08, 0.10, 0.13)
+        self.node.SetBackgroundColor2(0.26, 0.31, 0.36)
 
     def render(self, segmentations: Sequence[Any], centre_ras_mm: Sequence[float], width_mm: float) -> Pixels:
         """Render surfaces, seen from the front and slightly from the patient's right and above.
