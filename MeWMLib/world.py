@@ -230,7 +230,7 @@ class WorldModel:
 
     def _prepare_once(self, patient: Patient) -> _Prepared:
         patch = TreatedPatch.of(patient)
-        found = self._segmenter.segment_patches(patch.hu[None])[0]
+        found = self._segmenter.segment_patches(patch.hu[None], patch.spacing_mm)[0]
         return _Prepared(
             patch=patch,
             encoded=self._dynamics.encode(patch.hu, patch.labels, patch.spacing_mm),
@@ -246,7 +246,8 @@ class WorldModel:
         changes = self._dynamics.simulate(ready.encoded, protocols, seeds, settings.steps, settings.guidance)
         images = np.stack([ready.patch.simulated(c) for c in changes])
         if ready.assistant_dice >= ASSISTANT_GATE:
-            labels = [ready.patch.labels_after(found) for found in self._segmenter.segment_patches(images)]
+            found = self._segmenter.segment_patches(images, ready.patch.spacing_mm)
+            labels = [ready.patch.labels_after(mask) for mask in found]
         else:
             labels = [ready.patch.labels_after(None) for _ in changes]
         return [self._score(ready, hu, lab, change) for hu, lab, change in zip(images, labels, changes, strict=True)]
@@ -276,7 +277,7 @@ class WorldModel:
         grid = ready.patch.geometry
         hu = resample(ct.array, ct.geometry, grid).astype(np.float32)
         if labels is None:
-            return hu, ready.patch.labels_after(self._segmenter.segment_patches(hu[None])[0])
+            return hu, ready.patch.labels_after(self._segmenter.segment_patches(hu[None], grid.spacing[0])[0])
         return hu, resample(labels.array, labels.geometry, grid, "nearest", 0)
 
     def _outcome(self, patient: Patient, ready: _Prepared, judged: _Judged, protocol: Protocol, seed: int) -> Outcome:

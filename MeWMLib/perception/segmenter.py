@@ -31,7 +31,7 @@ class SegmenterConfig:
     """
 
     filters: tuple[int, ...] = (8, 16, 32, 64, 128)
-    spacing_mm: float = 1.5
+    spacing_mm: float = 2.0
     window: int = 96
     overlap: float = 0.5
 
@@ -136,10 +136,25 @@ class Segmenter:
         return labels
 
     @torch.inference_mode()
-    def segment_patches(self, hu: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Segment whole patches (N, D, H, W) in one pass each, sizes divisible by 16; labels (N, D, H, W)."""
+    def segment_patches(self, hu: NDArray[np.float32], spacing_mm: float) -> NDArray[np.uint8]:
+        """Segment whole patches in one pass each.
+
+        Args:
+            hu: (N, D, H, W) on one grid, sizes divisible by 32.
+            spacing_mm: of that grid. Where it is much finer than the network's own, two voxels are taken as one, and
+                the
+                logits are brought back to the patch's grid.
+
+        Returns:
+            Labels (N, D, H, W).
+        """
         images = normalise(torch.from_numpy(hu))[:, None].to(self.device)
-        return self.network(images).argmax(1).to(torch.uint8).cpu().numpy()
+        if spacing_mm > 0.75 * self.config.spacing_mm:
+            logits = self.network(images)
+        else:
+            coarse = self.network(torch.nn.functional.avg_pool3d(images, 2))  # (N, 3, D/2, H/2, W/2)
+            logits = torch.nn.functional.interpolate(coarse, scale_factor=2.0, mode="trilinear")
+        return logits.argmax(1).to(torch.uint8).cpu().numpy()
 
 
 def body_box(hu: NDArray[Any], margin: int = 4) -> tuple[slice, ...]:

@@ -41,7 +41,7 @@ class AssistantTraining:
     steps: int = 2000
     minutes: float = 0.0
     batch: int = 4
-    side: int = 64
+    side: int = 48
     learning_rate: float = 1.5e-3
     average: float = 0.995
     seed: int = 0
@@ -57,12 +57,12 @@ def draw_crop(
         side: of the cube in voxels.
         codec: where given, some post-treatment crops pass through it, as simulated images do.
         split: whose patients.
-        spacing: voxel size in mm; drawn from 1 to 2 by default.
+        spacing: voxel size in mm; drawn from 1.5 to 2.4 by default.
     """
     rng = np.random.default_rng(derive_seed("crop", split, number))
     seeds = SPLITS[split]
     patient = SyntheticPatient.draw(seeds[int(rng.integers(len(seeds)))])
-    size_mm = float(rng.uniform(1.0, 2.0)) if spacing is None else spacing
+    size_mm = float(rng.uniform(1.5, 2.4)) if spacing is None else spacing
     if rng.random() < 0.65:
         nodule = patient.nodules[int(rng.integers(len(patient.nodules)))]
         reach = 0.3 * side * size_mm + 0.5 * nodule.radius
@@ -185,7 +185,7 @@ def train(
     finally:
         crops.close()
     run.save()
-    figures = validate(average.model, 40, 96)
+    figures = validate(average.model, 60, 64)
     return Segmenter(config, average.model, torch.device("cpu")), {
         **figures,
         "steps": float(run.step),
