@@ -162,6 +162,12 @@ class WorldModel:
         ready = self._prepare(patient)
         return self._score(ready, *self._on_patch(ready, outcome.ct, outcome.labels)).change
 
+    def candidate(self, patient: Patient, protocol: Protocol, outcomes: Sequence[Outcome]) -> Candidate:
+        """Judge a protocol by its replicas: risk, mean change of the tumour, and what the rules say."""
+        changes = [self.change(patient, outcome) for outcome in outcomes]
+        warnings = rules.check(protocol, patient.clinical)
+        return Candidate(protocol, self.assess(patient, outcomes), _mean_change(changes), warnings)
+
     def treated(self, patient: Patient) -> dict[str, Any]:
         """What is treated: target lesion, share of all tumour in the patch, voxel size, and whether the assistant
         judges it."""

@@ -23,7 +23,7 @@ from MeWMLib.core.errors import BundleError
 from MeWMLib.jobs.job import Event
 from MeWMLib.jobs.runner import child_environment
 
-COMMANDS = ("plan", "segment", "propose", "simulate", "assess", "sample", "doctor", "bundle", "train")
+COMMANDS = ("plan", "segment", "propose", "simulate", "assess", "sample", "doctor", "bundle", "train", "evaluate")
 PLAN = ("plan", "sample:tiny", "--no-report", "--no-scene")
 
 
@@ -70,10 +70,10 @@ def test_the_examples_are_understood():
         )
         example = done.stdout.split("example: mewm ")[1].strip()
         arguments = shlex.split(example)
-        if command != "train":
-            assert parse(arguments).command
-        else:
-            assert parse(arguments).rest == ["--help"]
+        parsed = parse(arguments)
+        assert parsed.command
+        if command in ("train", "evaluate"):
+            assert parsed.part == arguments[1] and parsed.rest == arguments[2:]
 
 
 def test_version(mewm):

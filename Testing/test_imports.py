@@ -23,7 +23,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "bundles": ("core",),
     "patch": (*PARTS, "core"),
     "world": (*PARTS, "patch", "bundles", "core"),
-    "cohorts": ("core", "perception"),
+    "cohorts": ("core", "perception", "policy"),
     "jobs": ("world", "cohorts", "bundles", "core"),
     "jobs.job": ("core",),
     "jobs.runner": ("core", "jobs.job"),

@@ -11,15 +11,27 @@ from MeWMLib.cli import doctor, housekeeping, jobs
 from MeWMLib.core.plan import PlanSettings
 
 _CASE_HELP = "a DICOM folder, a NIfTI, NRRD or MetaImage file, or sample:NAME (see `mewm sample`)"
-_TRAINABLE = ("autoencoder", "dynamics", "assistant", "survival")
+#: Commands that start a program of their own: what each can do, an example, and what it is for.
+_PROGRAMS = {
+    "train": (
+        ("cohort", "autoencoder", "dynamics", "assistant", "survival"),
+        "mewm train dynamics --help",
+        "train one part on the synthetic TACE world (arguments go to the training program)",
+    ),
+    "evaluate": (
+        ("generation",),
+        "mewm evaluate generation --patients 40 --out out/generation",
+        "measure a bundle (arguments go to the evaluation program)",
+    ),
+}
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the arguments; argparse ends the process with 2 and one sentence if they are wrong."""
     argv = list(argv)
     # everything after `mewm train PART` belongs to the training program, its --help too
-    if len(argv) > 2 and argv[0] == "train" and argv[1] in _TRAINABLE:
-        return argparse.Namespace(command=housekeeping.train, part=argv[1], rest=argv[2:])
+    if len(argv) > 2 and argv[0] in _PROGRAMS and argv[1] in _PROGRAMS[argv[0]][0]:
+        return argparse.Namespace(command=housekeeping.program, program=argv[0], part=argv[1], rest=argv[2:])
     return _parser().parse_args(argv)
 
 
@@ -190,7 +202,8 @@ def _housekeeping(commands: Any) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="name, folder, or the .zip to import")
     _json(parser)
 
-    text = "train one part on the synthetic TACE world (arguments go to the training program)"
-    parser = _command(commands, "train", housekeeping.train, text, "mewm train dynamics --help")
-    parser.add_argument("part", choices=_TRAINABLE)
-    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="see `mewm train PART --help`")
+    for program, (parts, example, text) in _PROGRAMS.items():
+        parser = _command(commands, program, housekeeping.program, text, example)
+        parser.set_defaults(program=program)
+        parser.add_argument("part", choices=parts)
+        parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help=f"see `mewm {program} PART --help`")

@@ -1,4 +1,4 @@
-"""The commands around the method: sample, bundle, train."""
+"""The commands around the method: sample, bundle, train, evaluate."""
 
 from __future__ import annotations
 
@@ -85,14 +85,18 @@ def _list(output: Output) -> int:
     return 0
 
 
-def train(arguments: argparse.Namespace, output: Output) -> int:
-    """`mewm train`: the training program as a process; nobody imports it."""
+#: Modules of the programs; nobody imports them, so that the command line stays light.
+_MODULES = {"train": "MeWMLib.training", "evaluate": "MeWMLib.evaluation"}
+
+
+def program(arguments: argparse.Namespace, output: Output) -> int:
+    """`mewm train` and `mewm evaluate`: a program of its own in a process of its own."""
     rest = [a for a in arguments.rest if a != "--"]
-    command = [sys.executable, "-m", "MeWMLib.training", arguments.part, *rest]
-    # same terminal, same process group: Ctrl-C reaches the training itself, which knows how to stop
+    command = [sys.executable, "-m", _MODULES[arguments.program], arguments.part, *rest]
+    # same terminal, same process group: Ctrl-C reaches the program itself, which knows how to stop
     process = subprocess.Popen(command, env=child_environment())
     while True:
         try:
             return process.wait()
         except KeyboardInterrupt:
-            output.say("Stopping the training.")
+            output.say("Stopping.")

@@ -203,7 +203,7 @@ def _fetch(wheel: _Wheel, run: Run) -> tuple[Volume, LabelMap]:
             raise SampleError(
                 what="The package that was fetched is not the one that MeWM expects",
                 given=f"{wheel.file} with SHA-256 {found}, expected {wheel.sha256}",
-                remedy="Ask who runs your package index, or use --sample synthetic",
+                remedy="Ask who runs your package index, or use sample:synthetic",
             )
         with zipfile.ZipFile(path) as archive:
             return _lits_117(archive.read(wheel.image), archive.read(wheel.labels))
@@ -213,7 +213,7 @@ def _not_fetched(wheel: _Wheel, reason: str) -> SampleError:
     return SampleError(
         what="The sample could not be fetched with pip",
         given=f"{wheel.requirement}: {reason}",
-        remedy="Check the network and pip's index and proxy settings, or use --sample synthetic, which needs neither",
+        remedy="Check the network and pip's index and proxy settings, or use sample:synthetic, which needs neither",
     )
 
 

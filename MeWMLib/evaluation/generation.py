@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from MeWMLib.bundles import Bundle
+from MeWMLib.cohorts.synthetic.cases import SPLITS, Case, draw_case
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import PlanSettings, replica_seeds
@@ -18,7 +19,6 @@ from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.dynamics.compose import feather
 from MeWMLib.evaluation.metrics import Rows, bootstrap_mean
-from MeWMLib.training.cohort import SPLITS, Case, draw_case
 from MeWMLib.world import WorldModel
 
 Image = NDArray[np.float32]

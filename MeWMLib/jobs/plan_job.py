@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from MeWMLib.bundles import Bundle
 from MeWMLib.core.errors import CancelledError, InputError
 from MeWMLib.core.patient import Patient
-from MeWMLib.core.plan import Candidate, Plan, PlanSettings, replica_seeds
+from MeWMLib.core.plan import Plan, PlanSettings, replica_seeds
 from MeWMLib.core.protocol import ActionSpace
 from MeWMLib.jobs.inputs import Case, check_inputs, clinical_of, plan_settings, protocol_of
 from MeWMLib.jobs.plan_folder import PLAN, PlanFolder, best_line, document, header
@@ -129,8 +129,8 @@ def _simulate_one(task: Task, ready: _Ready) -> dict[str, Any]:
         seeds = replica_seeds(task.job.seed, ready.settings.replicas)
         outcomes = world.simulate(ready.patient, protocol, seeds, ready.settings)
         task.check_cancelled()
-        risk, change = world.assess(ready.patient, outcomes), world.change(ready.patient, outcomes[0])
-    found = Plan((Candidate(protocol, risk, change),), (), "finished", 1)
+        candidate = world.candidate(ready.patient, protocol, outcomes)
+    found = Plan((candidate,), (), "finished", 1)
     return _save(task, ready, head, found, {})
 
 

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from MeWMLib.cohorts.synthetic.cases import SPLITS, draw_protocol
 from MeWMLib.cohorts.synthetic.fields import derive_seed
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient
 from MeWMLib.core.volume import Geometry
 from MeWMLib.dynamics.autoencoder import Autoencoder
 from MeWMLib.perception.segmenter import Segmenter, SegmenterConfig, build, normalise
 from MeWMLib.training.checkpoint import AveragedModel, Run
-from MeWMLib.training.cohort import SPLITS, draw_protocol
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from MeWMLib.cohorts.synthetic.cases import SPLITS, Case, draw_case
 from MeWMLib.dynamics.autoencoder import WINDOW_HU, Autoencoder, compand, fit, to_blocks
-from MeWMLib.training.cohort import SPLITS, Case, draw_case
 
 #: The codec is refused below this PSNR inside validation tumours, Lipiodol included (dB over the 775 HU window).
 GATE_DB = 30.0

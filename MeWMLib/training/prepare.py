@@ -10,10 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from MeWMLib.cohorts.synthetic.cases import SPLITS, Case, draw_case
+from MeWMLib.cohorts.synthetic.world import Rendering
 from MeWMLib.dynamics.actions import encode_protocols
 from MeWMLib.dynamics.autoencoder import Autoencoder
+from MeWMLib.perception.findings import LIPIODOL_HU, NECROSIS_HU
+from MeWMLib.survival.config import size_covariates
 from MeWMLib.survival.patches import half_resolution
-from MeWMLib.training.cohort import SPLITS, Case, block_share, covariates, draw_case, save_case
 
 
 def encode_case(case: Case, codec: Autoencoder, agents: list[str]) -> dict[str, NDArray[Any]]:
@@ -64,3 +67,27 @@ def prepare(
             save_case(path, encode_case(draw_case(seed), codec, agents))
         if on_step is not None:
             on_step(f"cohort ({split})", (n + 1 - start) / max(1, count - start))
+
+
+def block_share(mask: NDArray[np.bool_], block: int = 4) -> NDArray[np.float32]:
+    """Share of a mask (D, H, W) in each block: (D/4, H/4, W/4)."""
+    d, h, w = (n // block for n in mask.shape)
+    return np.asarray(mask.reshape(d, block, h, block, w, block).mean((1, 3, 5)), np.float32)
+
+
+def covariates(before: Rendering, after: Rendering, spacing_mm: float) -> NDArray[np.float32]:
+    """Size covariates of the survival network, measured on the image as `perception.findings` does it."""
+    ml = spacing_mm**3 / 1000.0
+    tumour = after.labels == 2
+    viable = tumour & (after.hu >= NECROSIS_HU) & (after.hu < LIPIODOL_HU)
+    return size_covariates(
+        spacing_mm, float((before.labels == 2).sum() * ml), float(tumour.sum() * ml), float(viable.sum() * ml)
+    )
+
+
+def save_case(path: Path, arrays: dict[str, Any]) -> None:
+    """Write one case's arrays as .npz, whole or not at all."""
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        np.savez(file, **arrays)
+    part.replace(path)

@@ -109,6 +109,9 @@ class FakeWorld:
     def change(self, patient, outcome):
         return TumourChange(2.0, 1.0, 2.0, 0.5, 0.25, 10.0, 8.0)
 
+    def candidate(self, patient, protocol, outcomes):
+        return Candidate(protocol, self.assess(patient, outcomes), self.change(patient, outcomes[0]))
+
     def treated(self, patient):
         return {"lesion": 1, "lesions": 1, "share_of_tumour_percent": 100.0, "patch_spacing_mm": 1.0}
 

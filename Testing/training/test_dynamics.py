@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from MeWMLib.cohorts.synthetic import cases as cohort
 from MeWMLib.core.errors import InputError
 from MeWMLib.core.protocol import agents_of
 from MeWMLib.dynamics.actions import known_agents
 from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
 from MeWMLib.policy import rules
-from MeWMLib.training import assistant, cohort, dynamics
+from MeWMLib.training import assistant, dynamics
 from MeWMLib.training.checkpoint import AveragedModel
 
 AGENTS = known_agents()

@@ -1,23 +1,17 @@
-"""Training material drawn from the synthetic world: patients, the protocols that they were given, and patches before
-and after."""
+"""Cases of the synthetic world: patients, the protocols that they were given, and patches before and after."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from MeWMLib.cohorts.synthetic.fields import derive_seed
 from MeWMLib.cohorts.synthetic.law import survival_months, true_log_risk
 from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient
 from MeWMLib.core.protocol import DRUG, EMBOLIC, Action, Protocol, agent, agents_of
-from MeWMLib.perception.findings import LIPIODOL_HU, NECROSIS_HU
 from MeWMLib.policy import rules
-from MeWMLib.survival.config import size_covariates
 
 #: Seeds of the splits. A patient is a seed, so the splits are by patient. Nothing is ever trained on the test range.
 SPLITS = {"train": range(100_000), "validation": range(100_000, 110_000), "test": range(200_000, 210_000)}
@@ -103,27 +97,3 @@ def draw_case(seed: int, size: int = 96, jitter: bool = True) -> Case:
 def cases(seeds: Sequence[int]) -> Iterator[Case]:
     """Cases one by one."""
     return (draw_case(seed) for seed in seeds)
-
-
-def block_share(mask: NDArray[np.bool_], block: int = 4) -> NDArray[np.float32]:
-    """Share of a mask (D, H, W) in each block: (D/4, H/4, W/4)."""
-    d, h, w = (n // block for n in mask.shape)
-    return np.asarray(mask.reshape(d, block, h, block, w, block).mean((1, 3, 5)), np.float32)
-
-
-def covariates(before: Rendering, after: Rendering, spacing_mm: float) -> NDArray[np.float32]:
-    """Size covariates of the survival network, measured on the image as `perception.findings` does it."""
-    ml = spacing_mm**3 / 1000.0
-    tumour = after.labels == 2
-    viable = tumour & (after.hu >= NECROSIS_HU) & (after.hu < LIPIODOL_HU)
-    return size_covariates(
-        spacing_mm, float((before.labels == 2).sum() * ml), float(tumour.sum() * ml), float(viable.sum() * ml)
-    )
-
-
-def save_case(path: Path, arrays: dict[str, Any]) -> None:
-    """Write one case's arrays as .npz, whole or not at all."""
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
-        np.savez(file, **arrays)
-    part.replace(path)
