@@ -169,8 +169,7 @@ class WorldModel:
         return Candidate(protocol, self.assess(patient, outcomes), _mean_change(changes), warnings)
 
     def treated(self, patient: Patient) -> dict[str, Any]:
-        """What is treated: target lesion, share of all tumour in the patch, voxel size, and whether the assistant
-        judges it."""
+        """Target lesion, share of all tumour in the patch, its voxel size, and who draws the outline afterwards."""
         ready = self._prepare(patient)
         return {
             "lesion": 1,

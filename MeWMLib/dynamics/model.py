@@ -47,8 +47,7 @@ WINDOWS = (16, 24)
 
 
 def treated_window(tumour_share: NDArray[Any]) -> tuple[slice, slice, slice]:
-    """The part of the latent grid that holds the tumour with a margin of one block: a cube of 16, else of 24, else
-    all of it.
+    """The part of the latent grid that holds the tumour and a margin: a cube of 16 blocks, else of 24, else all.
 
     Most tumours fit into the small cube, where the denoiser needs a third of the work.
 

@@ -1,5 +1,4 @@
-"""Samplers. All have one signature: a function that predicts clean data, a start of noise, steps, and an optional
-`on_step`."""
+"""Samplers, all with one signature: a function that predicts clean data, noise to start from, steps, `on_step`."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def body_box(hu: NDArray[Any], margin: int = 4) -> tuple[slice, ...]:
     if not count:
         return tuple(slice(0, n) for n in hu.shape)
     largest = 1 + int(np.argmax(np.bincount(components.ravel())[1:]))
-    found = ndimage.find_objects(components == largest)[0]
+    found = ndimage.find_objects(components)[largest - 1]
     return tuple(
         slice(max(0, 4 * s.start - margin), min(n, 4 * s.stop + margin)) for s, n in zip(found, hu.shape, strict=True)
     )

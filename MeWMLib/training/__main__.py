@@ -1,5 +1,4 @@
-"""`python -m MeWMLib.training PART`: train the parts of a bundle on the synthetic TACE world. `mewm train` starts
-this."""
+"""`python -m MeWMLib.training PART`, started by `mewm train`: train a bundle on the synthetic TACE world."""
 
 from __future__ import annotations
 

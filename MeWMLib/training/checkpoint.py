@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 
 class AveragedModel:
-    """Exponential moving average of a model's weights; the decay warms up, so that early averages are not the random
-    start."""
+    """Exponential moving average of weights; the decay warms up, so that the random start does not linger."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)

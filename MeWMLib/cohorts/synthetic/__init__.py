@@ -1,2 +1,1 @@
-"""The synthetic TACE world: CT with tumours whose answer to each protocol follows a written law. No clinical
-evidence."""
+"""The synthetic TACE world: CT with tumours that answer to protocols by a written law. No clinical evidence."""

@@ -1,5 +1,4 @@
-"""A procedural abdomen: body wall, ribs, spine, lungs, liver with vessels, and the neighbours that a segmenter must
-not confuse."""
+"""A procedural abdomen: liver with vessels, body wall, bones, lungs, and the organs that look like a liver."""
 
 from __future__ import annotations
 
@@ -72,8 +71,7 @@ class Anatomy:
         return np.asarray(height - z + 3 * self._field("dome", 50.0).at(axes), np.float32)
 
     def vessels(self, axes: Axes) -> FloatArray:
-        """Vesselness (K, J, I) in the liver: positive in the lumen. Tubes are where two smooth fields vanish
-        together."""
+        """Vesselness (K, J, I): positive in the lumen. Tubes are where two smooth fields vanish together."""
         a, b = self._field("vessel a", 27.0).at(axes), self._field("vessel b", 27.0).at(axes)
         width = 0.05 + 0.03 * self._field("vessel width", 45.0).at(axes)
         return np.asarray(width - (a**2 + b**2), np.float32)

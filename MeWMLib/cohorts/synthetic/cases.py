@@ -62,8 +62,7 @@ def draw_protocol(rng: np.random.Generator, drugs: int | None = None, embolics: 
 
 
 def protocols_for(seed: int) -> tuple[Protocol, ...]:
-    """Protocols of one patient: full ones, pairs that differ in the drug alone, and the partial ones a search asks
-    for."""
+    """Protocols of one patient: full ones, a pair that differs in the drug alone, and partial ones as searches ask."""
     rng = np.random.default_rng(derive_seed("protocols", seed))
     given = draw_protocol(rng)
     twin = Protocol.of(given.embolics)

@@ -72,8 +72,7 @@ def _spline_weights(coordinates: FloatArray, knots: int) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class SmoothField:
-    """A random field with mean 0 and standard deviation 1 that is smooth over `scale_mm`; it repeats after `knots`
-    scales."""
+    """A random field of mean 0 and deviation 1, smooth over `scale_mm`; it repeats after `knots` scales."""
 
     seed: int
     scale_mm: float
