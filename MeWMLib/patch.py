@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from MeWMLib.core.patient import Findings, Patient
 from MeWMLib.core.plan import TumourChange
@@ -53,22 +54,29 @@ class TreatedPatch:
         """HU after a simulated change (D, H, W), feathered as in the full CT."""
         return np.asarray(self.hu + change * self.weight, np.float32)
 
-    def labels_after(self, found: Labels | None) -> Labels:
-        """Labels after treatment.
+    def labels_after(self, before: Labels | None, after: Labels | None) -> Labels:
+        """Labels after treatment, by what the assistant sees differently.
+
+        The given labels stay the reference: a tumour voxel is gone where the assistant saw tumour before and sees none
+        after, and new where it is the other way round. So what the assistant misses in both images is not counted as
+        cured, and what it takes for tumour in both is not counted as growth.
 
         Args:
-            found: the assistant's labels of the simulated patch; None keeps the lesion's outline of before.
+            before, after: the assistant's labels of the patch before and after; None keeps the outline.
 
         Returns:
-            Where the CT could change, the assistant's tumour (liver where it finds none and there was liver or
-            tumour); elsewhere the
-            labels of before.
+            (D, H, W); changed only in the liver and only where the CT could change.
         """
-        if found is None:
+        if before is None or after is None:
             return self.labels.copy()
         possible = (self.weight > 0) & (self.labels >= LIVER)
-        inside = np.where(found == TUMOUR, TUMOUR, LIVER).astype(np.uint8)
-        return np.where(possible, inside, self.labels)
+        saw, sees = before == TUMOUR, after == TUMOUR
+        tumour = self.labels == TUMOUR
+        moved = (tumour & ~(saw & ~sees)) | (sees & ~saw)
+        # Single voxels in which the assistant wavers are no change of outline.
+        smooth = ndimage.gaussian_filter(moved.astype(np.float32), 1.0) > 0.5
+        changed = possible & (moved != tumour) & (smooth != tumour)
+        return np.where(changed, np.where(smooth, TUMOUR, LIVER), self.labels).astype(np.uint8)
 
     def findings(self, hu: FloatArray, labels: Labels) -> Findings:
         """Findings of an image and labels on this patch."""

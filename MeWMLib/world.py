@@ -32,11 +32,9 @@ from MeWMLib.planning.search import SearchResult
 from MeWMLib.policy import guideline, rules
 from MeWMLib.survival.network import Assessor
 
-#: The assistant judges simulated lesions only if it finds the lesion before treatment at least this well (Dice in the
-#: treated patch);
-#: else the lesion keeps its outline and only what lies in it is measured. A segmenter that misses a lesion would
-#: report it cured.
-ASSISTANT_GATE = 0.6
+#: The assistant's view of a simulated lesion counts only if it finds the lesion before treatment at least this well
+#: (Dice in the treated patch); else the outline stays and only what lies in it is measured.
+ASSISTANT_GATE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +45,13 @@ class _Prepared:
     encoded: EncodedPatch
     before: Findings
     tokens: torch.Tensor
+    assistant_before: NDArray[np.uint8]
     assistant_dice: float
+
+    @property
+    def assistant_counts(self) -> bool:
+        """True if the assistant knows the lesion well enough to say what became of it."""
+        return self.assistant_dice >= ASSISTANT_GATE
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +181,7 @@ class WorldModel:
             "share_of_tumour_percent": ready.patch.share_of_tumour(patient),
             "patch_spacing_mm": round(ready.patch.spacing_mm, 4),
             "assistant_dice_on_patch": round(ready.assistant_dice, 4),
-            "outline_after_by": "assistant" if ready.assistant_dice >= ASSISTANT_GATE else "outline before treatment",
+            "outline_after_by": "assistant" if ready.assistant_counts else "outline before treatment",
         }
 
     def plan(
@@ -241,6 +245,7 @@ class WorldModel:
             encoded=self._dynamics.encode(patch.hu, patch.labels, patch.spacing_mm),
             before=patch.findings(patch.hu, patch.labels),
             tokens=self._assessor.encode(patch.views(patch.hu, patch.labels)),
+            assistant_before=found,
             assistant_dice=dice((found == 2) & (patch.labels >= 1), patch.labels == 2),
         )
 
@@ -250,12 +255,15 @@ class WorldModel:
         """Simulate, segment and score one replica for each protocol and seed."""
         changes = self._dynamics.simulate(ready.encoded, protocols, seeds, settings.steps, settings.guidance)
         images = np.stack([ready.patch.simulated(c) for c in changes])
-        if ready.assistant_dice >= ASSISTANT_GATE:
-            found = self._segmenter.segment_patches(images, ready.patch.spacing_mm)
-            labels = [ready.patch.labels_after(mask) for mask in found]
-        else:
-            labels = [ready.patch.labels_after(None) for _ in changes]
+        labels = self._labels_after(ready, images)
         return [self._score(ready, hu, lab, change) for hu, lab, change in zip(images, labels, changes, strict=True)]
+
+    def _labels_after(self, ready: _Prepared, images: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
+        """Labels of patches after treatment (N, D, H, W), by the assistant where it counts."""
+        if not ready.assistant_counts:
+            return [ready.patch.labels_after(None, None) for _ in images]
+        found = self._segmenter.segment_patches(images, ready.patch.spacing_mm)
+        return [ready.patch.labels_after(ready.assistant_before, after) for after in found]
 
     def _score(
         self,
@@ -282,7 +290,7 @@ class WorldModel:
         grid = ready.patch.geometry
         hu = resample(ct.array, ct.geometry, grid).astype(np.float32)
         if labels is None:
-            return hu, ready.patch.labels_after(self._segmenter.segment_patches(hu[None], grid.spacing[0])[0])
+            return hu, self._labels_after(ready, hu[None])[0]
         return hu, resample(labels.array, labels.geometry, grid, "nearest", 0)
 
     def _outcome(self, patient: Patient, ready: _Prepared, judged: _Judged, protocol: Protocol, seed: int) -> Outcome:

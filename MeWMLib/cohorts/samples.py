@@ -34,7 +34,8 @@ _LITS_TERMS = (
     "Analysis 84:102680, 2023. No released weights are trained on it."
 )
 _SYNTHETIC_TERMS = "Sample synthetic: drawn by MeWM from a seed; no patient stands behind it."
-SYNTHETIC_SEED = 117
+#: The first patient of the range that no weights are trained on.
+SYNTHETIC_SEED = 200_000
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ SAMPLES: dict[str, SampleInfo] = {
     "lits-117": SampleInfo(
         "Real portal-phase CT with several dark lesions (LiTS 117, a 128^3 crop, 5 MB)", _LITS_TERMS
     ),
-    "synthetic": SampleInfo("Synthetic CT with one tumour, drawn without a network", _SYNTHETIC_TERMS),
+    "synthetic": SampleInfo("Synthetic CT with liver tumours, drawn without a network", _SYNTHETIC_TERMS),
 }
 _LITS_117 = _Wheel(
     requirement="liver-ct-segmentation-package==1.6.0",

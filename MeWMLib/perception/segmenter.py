@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from MeWMLib.core.errors import CancelledError
+from MeWMLib.core.errors import BundleError, CancelledError
 
 WINDOW_HU = (-175.0, 600.0)
+#: DynUNet lists its layers a second time under this name; they are the same tensors.
+_ALIASES = "skip_layers."
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class SegmenterConfig:
     """
 
     filters: tuple[int, ...] = (8, 16, 32, 64, 128)
-    spacing_mm: float = 2.0
+    spacing_mm: float = 1.6
     window: int = 96
     overlap: float = 0.5
 
@@ -71,7 +73,15 @@ class Segmenter:
         """Rebuild from a bundle part."""
         settings = SegmenterConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()})
         network = build(settings)
-        network.load_state_dict({k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()})
+        state = {k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()}
+        loaded = network.load_state_dict(state, strict=False)
+        lacking = [k for k in loaded.missing_keys if not k.startswith(_ALIASES)]
+        if lacking or loaded.unexpected_keys:
+            raise BundleError(
+                what="The weights of the assistant do not fit its configuration",
+                given=", ".join([*lacking, *loaded.unexpected_keys][:3]),
+                remedy="Import the bundle again",
+            )
         return cls(settings, network, device)
 
     def part_config(self) -> dict[str, Any]:
@@ -79,8 +89,9 @@ class Segmenter:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.config).items()}
 
     def tensors(self) -> dict[str, NDArray[Any]]:
-        """State for a bundle."""
-        return {k: v.detach().cpu().numpy() for k, v in self.network.state_dict().items()}
+        """State for a bundle, each weight once."""
+        state = self.network.state_dict()
+        return {k: v.detach().cpu().numpy() for k, v in state.items() if not k.startswith(_ALIASES)}
 
     @torch.inference_mode()
     def segment(

@@ -42,7 +42,9 @@ def _cohort(args: argparse.Namespace) -> dict[str, float]:
 def _dynamics(args: argparse.Namespace) -> dict[str, float]:
     from MeWMLib.training.dynamics import DynamicsTraining, train
 
-    settings = DynamicsTraining(steps=args.steps, minutes=args.minutes, batch=args.batch, seed=args.seed)
+    settings = DynamicsTraining(
+        steps=args.steps, minutes=args.minutes, batch=args.batch, seed=args.seed, start=args.start
+    )
     model, figures = train(args.cohort, args.work, settings, _say)
     write_part(args.bundle, "dynamics", model.part_config(), model.tensors())
     return figures
@@ -94,6 +96,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--work", type=Path, required=True, help="folder of checkpoints and curves; a run resumes from it"
         )
+        if name == "dynamics":
+            sub.add_argument("--start", type=Path, help="bundle whose denoiser is trained on")
         sub.add_argument("--steps", type=int, default=2000)
         sub.add_argument("--minutes", type=float, default=0.0, help="stop after so many minutes (0: after --steps)")
         sub.add_argument("--batch", type=int, default=8 if name == "dynamics" else 4)

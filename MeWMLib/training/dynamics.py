@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from MeWMLib.bundles import find_bundle
 from MeWMLib.core.errors import InputError
 from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
-from MeWMLib.dynamics.model import treated_window
+from MeWMLib.dynamics.model import denoiser_from_part, treated_window
 from MeWMLib.training.checkpoint import AveragedModel, Run
 
 KEYS = ("before", "changes", "masks", "actions", "spacing")
@@ -34,6 +35,7 @@ class DynamicsTraining:
         action_dropout: share of outcomes whose action is hidden (classifier-free guidance).
         outside_weight: loss weight of blocks that touch no tumour (they are cut away when the patch is composed).
         seed: of the weights and every draw.
+        start: bundle whose denoiser is trained on; None starts from random weights.
     """
 
     steps: int = 2000
@@ -44,6 +46,7 @@ class DynamicsTraining:
     outside_weight: float = 0.05
     average: float = 0.995
     seed: int = 0
+    start: Path | None = None
 
 
 class LatentCohort:
@@ -139,7 +142,11 @@ def train(
     data = LatentCohort(cohort / "train")
     held_out = LatentCohort(cohort / "validation")
     latent = data.patients[0]["before"].shape[0]
-    model = Denoiser(DenoiserConfig(latent=latent, change_scale=data.change_scale()))
+    if settings.start is None:
+        model = Denoiser(DenoiserConfig(latent=latent, change_scale=data.change_scale()))
+    else:
+        part = find_bundle(settings.start.resolve(), require=("dynamics",)).part("dynamics")
+        model = denoiser_from_part(*part).train()
     average = AveragedModel(model, settings.average)
     optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=1e-3)
     run = Run(work, "dynamics", model, average, optimiser)

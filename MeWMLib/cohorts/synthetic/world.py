@@ -189,11 +189,14 @@ class SyntheticPatient:
         if answer is None or answer.necrosis <= 0 or not mask.any():
             return core, none
         pattern = SmoothField(derive_seed("pattern", nodule.seed), max(4.0, 0.45 * nodule.radius)).at(axes)
-        pattern = pattern + 1.5 * shape
+        # From the middle outwards: what a physician can foresee; the field adds what nobody can.
+        pattern = shape + 0.08 * pattern
         dead = mask & (pattern >= np.quantile(pattern[mask], 1 - answer.necrosis))
         oil = none
         if answer.lipiodol > 0 and dead.any():
             spread = SmoothField(derive_seed("spread", nodule.seed), max(3.0, 0.3 * nodule.radius)).at(axes)
+            # Lipiodol stays where the vessels are, at the outer side of the dead part.
+            spread = 0.08 * spread - shape
             oil = dead & (spread >= np.quantile(spread[dead], 1 - answer.lipiodol))
         return dead | core, oil & ~core
 
