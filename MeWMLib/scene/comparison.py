@@ -11,10 +11,10 @@ from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.scene.colours import ColourMap, deviation_map, difference_map, round_limit
 from MeWMLib.scene.core_app import slicer
 from MeWMLib.scene.nodes import PREFIX, SIMULATED, set_provenance, show_in_window, volume_to_node
-from MeWMLib.scene.pictures import Target, find_target
 from MeWMLib.scene.plan_folder import PlanFolder, Simulated
 from MeWMLib.scene.segmentations import COLOUR_AFTER, labels_to_segmentation
 from MeWMLib.scene.tables import protocol_table, risk_chart
+from MeWMLib.scene.target import Target, find_target
 from MeWMLib.scene.views import AXIAL, CORONAL, SAGITTAL
 
 FOREGROUND_OPACITY = 0.5
@@ -28,7 +28,14 @@ _SLICE_VIEWS = (
 
 
 def build_comparison(
-    scene: Any, plan: PlanFolder, before: Volume, labels: LabelMap, simulated: Sequence[Simulated]
+    scene: Any,
+    plan: PlanFolder,
+    before: Volume,
+    labels: LabelMap,
+    simulated: Sequence[Simulated],
+    *,
+    ct_node: Any = None,
+    labels_node: Any = None,
 ) -> list[Any]:
     """Add a plan to a scene, everything in one folder of the subject hierarchy.
 
@@ -38,12 +45,18 @@ def build_comparison(
         before: the CT before treatment.
         labels: liver and tumour on it.
         simulated: the kept candidates, best first; may be empty.
+        ct_node, labels_node: nodes of `before` and `labels` that the scene holds already. They are not copied and stay
+            where they are in the subject hierarchy; the folder comes to lie beside the CT.
 
     Returns:
-        The nodes in the folder, the CT first.
+        The nodes in the folder; without `ct_node` and `labels_node` the CT and its labels come first.
     """
-    ct = volume_to_node(scene, before, "CT before treatment")
-    nodes = [ct, labels_to_segmentation(scene, labels, "Labels before treatment", ct)]
+    ct, nodes = ct_node, []
+    if ct is None:
+        ct = volume_to_node(scene, before, "CT before treatment")
+        nodes.append(ct)
+    if labels_node is None:
+        nodes.append(labels_to_segmentation(scene, labels, "Labels before treatment", ct))
     foreground = None
     if simulated:
         foreground, more = _simulated_cts(scene, simulated)
@@ -60,7 +73,7 @@ def build_comparison(
     for node in nodes:
         node.SetAttribute(PREFIX + "BundleSha256", str(plan.data["bundle"]["sha256"]))
         node.SetAttribute(PREFIX + "Seed", str(plan.data["seed"]))
-    _into_folder(scene, nodes)
+    _into_folder(scene, nodes, beside=ct_node)
     show_layers(scene, ct, foreground, find_target(labels))
     return nodes
 
@@ -68,7 +81,7 @@ def build_comparison(
 def show_layers(scene: Any, background: Any, foreground: Any, target: Target) -> None:
     """Show two volumes in Slicer's three slice views, at the lesion, the foreground at half opacity."""
     for name, orientation, label, colour in _SLICE_VIEWS:
-        node, composite = _slice_nodes(scene, name)
+        node, composite = slice_nodes(scene, name)
         node.SetLayoutLabel(label)
         node.SetLayoutColor(*colour)
         node.SetOrientation(orientation)
@@ -82,7 +95,7 @@ def show_layers(scene: Any, background: Any, foreground: Any, target: Target) ->
         composite.SetLinkedControl(True)
 
 
-def _slice_nodes(scene: Any, name: str) -> tuple[Any, Any]:
+def slice_nodes(scene: Any, name: str) -> tuple[Any, Any]:
     """The slice node and the composite node of a layout view; inside Slicer they are there already."""
     found = []
     for class_name in ("vtkMRMLSliceNode", "vtkMRMLSliceCompositeNode"):
@@ -170,9 +183,12 @@ def _read_me(scene: Any, plan: PlanFolder) -> Any:
     return node
 
 
-def _into_folder(scene: Any, nodes: Sequence[Any]) -> None:
+def _into_folder(scene: Any, nodes: Sequence[Any], beside: Any = None) -> None:
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    folder = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), FOLDER_NAME)
+    parent = hierarchy.GetSceneItemID()
+    if beside is not None and hierarchy.GetItemByDataNode(beside):
+        parent = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(beside))
+    folder = hierarchy.CreateFolderItem(parent, FOLDER_NAME)
     for node in nodes:
         item = hierarchy.GetItemByDataNode(node)
         if item:
