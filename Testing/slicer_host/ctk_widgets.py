@@ -6,6 +6,7 @@ import types
 from typing import Any
 
 from PySide6 import QtCore, QtGui, QtWidgets
+
 from slicer_host.pythonqt import custom_widget, declare, stored
 
 _HEADER = 26

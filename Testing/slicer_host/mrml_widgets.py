@@ -6,6 +6,7 @@ from typing import Any
 
 import shiboken6
 from PySide6 import QtCore, QtWidgets
+
 from slicer_host.pythonqt import custom_widget, declare, stored
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import vtk
 from PySide6 import QtWidgets
+
 from slicer_host.ctk_widgets import ctkPathLineEdit, ctkSliderWidget
 from slicer_host.mrml_widgets import qMRMLNodeComboBox
 
