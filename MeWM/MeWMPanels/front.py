@@ -51,7 +51,7 @@ class Front:
         self._refreshing = False
         self._observed = None
         #: What starts a worker, and what loads a sample; tests give their own.
-        self.command = lambda: worker_command(slicer_python())
+        self.command = self._default_command
         self.load_sample = load_sample
         self.messages = Messages(self._fixes())
         self.desk = JobDesk(lambda: self.command(), self.refresh_soon, self.messages.show)
@@ -62,6 +62,10 @@ class Front:
         self._timer.timeout.connect(self.refresh)
         self._build(layout)
         self.tasks = Tasks(self.desk, lambda: self.parameters, self.exploration.show_candidates, self._arrived)
+
+    @staticmethod
+    def _default_command():
+        return worker_command(slicer_python())
 
     def _build(self, layout):
         banner = qt.QLabel(_(BANNER))
@@ -242,6 +246,8 @@ def fold_around(widget, title, open_at_first):
     fold = ctk.ctkCollapsibleButton()
     fold.text = title
     layout = qt.QVBoxLayout(fold)
+    layout.setContentsMargins(0, 0, 0, 0)
     layout.addWidget(widget)
+    widget.layout().setContentsMargins(0, 4, 0, 4)
     fold.collapsed = not open_at_first
     return fold

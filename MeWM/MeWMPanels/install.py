@@ -7,6 +7,8 @@ from pathlib import Path
 import slicer
 from slicer.i18n import tr as _
 
+from MeWMLib.core.errors import DependencyError
+
 #: Requirement by the name that Python imports; without these the panels cannot be built.
 FOR_PANELS = {
     "psutil": "psutil>=5.9",
@@ -18,10 +20,6 @@ FOR_WORKER = {"cc3d": "connected-components-3d>=3.12", "monai": "monai>=1.4"}
 TORCH = "torch"
 #: Slicer's own builds: pip must neither replace nor upgrade them.
 KEPT_BY_SLICER = ("SimpleITK", "numpy", "vtk")
-
-
-class InstallError(Exception):
-    """The installation did not go through; the text says why."""
 
 
 def missing(names):
@@ -75,20 +73,28 @@ def install(names, folder, wheelhouse=""):
     """Install modules with the user's consent, which the caller has asked for.
 
     Raises:
-        InstallError: the wheelhouse is no folder, the extension PyTorch is not there, or pip failed.
+        DependencyError: the wheelhouse is no folder, the extension PyTorch is not there, or pip failed.
     """
     if wheelhouse and not Path(wheelhouse).is_dir():
-        raise InstallError(_("The folder of offline packages does not exist:") + f" {wheelhouse}")
+        raise DependencyError(
+            what=_("The folder of offline packages does not exist"),
+            given=wheelhouse,
+            remedy=_("Choose another folder, or leave it empty to use the package index"),
+        )
     plain = [name for name in names if name != TORCH]
     try:
         if plain:
             slicer.util.pip_install(arguments(plain, folder, wheelhouse))
         if TORCH in names:
             _install_torch()
-    except InstallError:
+    except DependencyError:
         raise
     except Exception as error:
-        raise InstallError(f"{type(error).__name__}: {error}") from error
+        raise DependencyError(
+            what=_("The packages could not be installed"),
+            given=f"{type(error).__name__}: {error}",
+            remedy=_("Check the network and proxy, or name a folder with offline packages"),
+        ) from error
 
 
 def _install_torch():
@@ -96,10 +102,9 @@ def _install_torch():
     try:
         from PyTorchUtils import PyTorchUtilsLogic
     except ImportError as error:
-        raise InstallError(
-            _(
-                "PyTorch is installed through the extension PyTorch, which is missing. Install it with the Extensions Manager"
-            )
+        raise DependencyError(
+            what=_("The extension PyTorch is not installed"),
+            remedy=_("Install it with the Extensions Manager, restart Slicer and press Install packages again"),
         ) from error
     if PyTorchUtilsLogic().installTorch(askConfirmation=True) is None:
-        raise InstallError(_("PyTorch was not installed"))
+        raise DependencyError(what=_("PyTorch was not installed"), remedy=_("See the extension PyTorch"))

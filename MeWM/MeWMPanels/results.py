@@ -95,7 +95,7 @@ def add(scene, loaded, before, labels, source):
                 scene.RemoveNode(node)
         raise
     name = uuid.uuid4().hex[:12]
-    for node in nodes:
+    for node in [*_steps(nodes), *nodes]:
         node.SetAttribute(_ID, name)
         node.SetAttribute(_ROLE, _role(node))
     text.SetAttribute(_ROLE, "plan")
@@ -104,6 +104,16 @@ def add(scene, loaded, before, labels, source):
     text.SetNodeReferenceID(_LABELS, (segmentation or by_name["Labels before treatment"]).GetID())
     _gather(scene, nodes)
     return Comparison(scene, text)
+
+
+def _steps(nodes):
+    """The volumes inside the sequences: their attributes are copied to the node that shows one of them."""
+    return [
+        node.GetNthDataNode(n)
+        for node in nodes
+        if node.IsA("vtkMRMLSequenceNode")
+        for n in range(node.GetNumberOfDataNodes())
+    ]
 
 
 def _role(node):
@@ -204,11 +214,6 @@ class Comparison:
             index = values.index(str(rank))
             browser.SetSelectedItemNumber(index)
             slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
-            # the content of a volume is copied to the shown node, its attributes are not
-            data = sequence.GetNthDataNode(index)
-            for name in data.GetAttributeNames():
-                if name.startswith(PREFIX) and name not in (_ID, _ROLE):
-                    volume.SetAttribute(name, data.GetAttribute(name))
             self._renew_difference(volume)
         for candidate in self.candidates:
             node = self.node("labels", candidate.rank)

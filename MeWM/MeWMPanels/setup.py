@@ -6,7 +6,6 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from MeWMLib.core.errors import DependencyError
 from MeWMPanels import install
 from MeWMPanels.panel import Panel, fill_combo
 
@@ -73,14 +72,7 @@ class SetupPanel(Panel):
         text = _("These packages will be installed into Slicer's Python:") + "\n\n" + "\n".join(names)
         if not slicer.util.confirmOkCancelDisplay(text, "MeWM"):
             return
-        try:
-            install.install(names, slicer.app.temporaryPath, self.ui.wheelhouseEdit.currentPath)
-        except install.InstallError as error:
-            raise DependencyError(
-                what=_("The packages could not be installed"),
-                given=str(error),
-                remedy=_("Check the network and proxy, or name a folder with offline packages"),
-            ) from error
+        install.install(names, slicer.app.temporaryPath, self.ui.wheelhouseEdit.currentPath)
         self.front.after_install()
 
     def refresh(self):
