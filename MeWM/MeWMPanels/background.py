@@ -61,6 +61,16 @@ class Poller:
 
         threading.Thread(target=target, name="mewm-background", daemon=True).start()
 
+    def later(self, function):
+        """Call a function on Qt's thread, in the next turn."""
+        self.expect()
+
+        def call():
+            self.done()
+            function()
+
+        self.post(call)
+
     def stop(self):
         """Forget everything."""
         self._timer.stop()

@@ -210,7 +210,8 @@ class Tasks:
             if source.gone(slicer.mrmlScene):
                 self.desk.say(_("The CT was deleted meanwhile: a copy of it was added beside the simulated volumes"))
             self.desk.end()
-            self.on_comparison(comparison)
+            # in a turn of its own, so that the window stays alive between the two
+            self.desk.poller.later(lambda: self.on_comparison(comparison))
 
         self.desk.aside(lambda: results.read(plans, volume), add)
 

@@ -144,7 +144,7 @@ def sample(fake: Any) -> Any:
 def user(host: Any, sample: Any, fake_script: Path, small_bundle: Path) -> Iterator[User]:
     """A user before the open module; workers run the small world. Errors that VTK reports fail the test."""
     import slicer
-    from PySide6 import QtWidgets
+    from PySide6 import QtCore, QtWidgets
 
     from MeWMLib.scene.core_app import vtk_errors
 
@@ -164,6 +164,8 @@ def user(host: Any, sample: Any, fake_script: Path, small_bundle: Path) -> Itera
         loaded.close()
         window.hide()
         window.deleteLater()
+        # processEvents alone does not delete what waits for it
+        QtCore.QCoreApplication.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
         slicer.mrmlScene.Clear(0)
         slicer.app.processEvents()
     assert errors == []

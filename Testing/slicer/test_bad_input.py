@@ -251,8 +251,10 @@ def test_an_oblique_volume_comes_back_exactly(user, sample, fake):
 
 
 def test_an_offline_folder_that_does_not_exist(user, monkeypatch, tmp_path):
+    import slicer
     from MeWMPanels import install
 
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, title=None: True)
     monkeypatch.setattr(install, "missing_for_worker", lambda: ["monai"])
     user.front.refresh()
     user.front.parameters.computer.wheelhouse = str(tmp_path / "absent")

@@ -61,7 +61,8 @@ class LayoutManager:
 
     def __init__(self, logic: Any) -> None:
         self._logic = logic
-        self._widgets: dict[str, _SliceWidget] = {}
+        # Slicer's standard views are there from its start
+        self._widgets = {name: _SliceWidget(name) for name in ("Red", "Green", "Yellow")}
 
     def layoutLogic(self) -> Any:
         return self._logic
@@ -81,7 +82,9 @@ class LayoutManager:
     def sliceWidget(self, name: str) -> _SliceWidget | None:
         if name not in self.sliceViewNames():
             return None
-        return self._widgets.setdefault(name, _SliceWidget(name))
+        if name not in self._widgets:
+            self._widgets[name] = _SliceWidget(name)
+        return self._widgets[name]
 
     @property
     def threeDViewCount(self) -> int:

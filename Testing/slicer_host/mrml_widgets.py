@@ -68,14 +68,12 @@ class qMRMLNodeComboBox(qMRMLWidget):  # noqa: N801
 
     def _nodes(self) -> list[Any]:
         nodes = []
-        for index in range(self._scene.GetNumberOfNodes() if self._scene else 0):
-            node = self._scene.GetNthNode(index)
-            kind = node.GetClassName()
-            wanted = kind in self.nodeTypes or (
-                self.showChildNodeTypes and any(node.IsA(name) for name in self.nodeTypes)
-            )
-            if wanted and (self.showHidden or not node.GetHideFromEditors()):
-                nodes.append(node)
+        for kind in self.nodeTypes if self._scene else []:
+            for index in range(self._scene.GetNumberOfNodesByClass(kind)):
+                node = self._scene.GetNthNodeByClass(index, kind)
+                wanted = self.showChildNodeTypes or node.GetClassName() in self.nodeTypes
+                if wanted and node not in nodes and (self.showHidden or not node.GetHideFromEditors()):
+                    nodes.append(node)
         return nodes
 
     def refresh(self, *_: Any) -> None:
