@@ -121,9 +121,10 @@ class User:
 @pytest.fixture(scope="session")
 def host() -> Any:
     """The stand-in host, started once."""
-    pytest.importorskip("PySide6", reason='PySide6 is not installed: pip install -e ".[scene,dev]"')
     pytest.importorskip("slicer_core", reason='slicer-core is not installed: pip install "mewm[scene]"')
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    reason = 'PySide6 cannot be used: pip install -e ".[scene,dev]"; on Debian and Ubuntu also libegl1 and libgl1'
+    pytest.importorskip("PySide6.QtWidgets", reason=reason, exc_type=ImportError)
     if str(REPOSITORY / "Testing") not in sys.path:
         sys.path.append(str(REPOSITORY / "Testing"))
     import slicer_host
