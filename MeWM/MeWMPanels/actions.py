@@ -33,7 +33,7 @@ class ActionsPanel(Panel):
         ui.copyButton.clicked.connect(lambda *_args: self._copy())
         ui.deleteButton.clicked.connect(lambda *_args: self._delete())
         ui.suggestButton.clicked.connect(lambda *_args: self.front.guard(self._suggest))
-        ui.protocolList.currentRowChanged.connect(lambda *_args: self.refresh())
+        ui.protocolList.currentRowChanged.connect(lambda *_args: self._chosen())
         ui.nameEdit.editingFinished.connect(self._edited)
         ui.agentTable.itemChanged.connect(lambda *_args: self._edited())
 
@@ -70,6 +70,12 @@ class ActionsPanel(Panel):
             self._routes.append(route)
         table.resizeColumnsToContents()
         table.horizontalHeader().setStretchLastSection(True)
+
+    def _chosen(self):
+        """Another protocol was selected: show what it holds."""
+        self.refresh()
+        ticked = [n for n in range(len(self._agents)) if self._doses[n].enabled]
+        self.ui.agentTable.scrollToItem(self.ui.agentTable.item(ticked[0] if ticked else 0, _NAME))
 
     @property
     def named(self):

@@ -34,7 +34,7 @@ class ExplorationPanel(Panel):
         self.candidates = tuple(candidates)
         rows = [ranks.row_of(c) for c in self.candidates]
         table = self.ui.rankTable
-        fill_table(table, [_(t) for t in ranks.TITLES], rows, [ranks.tip_of(c) for c in self.candidates])
+        fill_table(table, [_(t) for t in ranks.TITLES], rows, [ranks.tip_of(c) for c in self.candidates], 1)
         table.setVisible(bool(rows))
         fit_height(table)
         self._show_label()

@@ -66,8 +66,16 @@ def fill_combo(combo, pairs, current):
     combo.blockSignals(False)
 
 
-def fill_table(table, titles, rows, tips=()):
-    """Fill a table with texts; numbers stand on the right. The selected row stays selected."""
+def fill_table(table, titles, rows, tips=(), widest=-1):
+    """Fill a table with texts; numbers stand on the right. The selected row stays selected.
+
+    Args:
+        table: a QTableWidget.
+        titles: of the columns.
+        rows: texts.
+        tips: a tool tip for each row.
+        widest: the column that takes the room that is left.
+    """
     row_before = table.currentRow()
     table.blockSignals(True)
     table.setColumnCount(len(titles))
@@ -82,8 +90,10 @@ def fill_table(table, titles, rows, tips=()):
             if tips:
                 item.setToolTip(tips[r])
             table.setItem(r, c, item)
-    table.resizeColumnsToContents()
-    table.horizontalHeader().setStretchLastSection(True)
+    header = table.horizontalHeader()
+    for column in range(len(titles)):
+        stretched = column == widest % len(titles)
+        header.setSectionResizeMode(column, qt.QHeaderView.Stretch if stretched else qt.QHeaderView.ResizeToContents)
     if 0 <= row_before < len(rows):
         table.setCurrentCell(row_before, 0)
     table.blockSignals(False)
@@ -93,5 +103,4 @@ def fit_height(table, most=8):
     """Make a table as high as its rows, up to `most` of them."""
     rows = min(most, max(1, table.rowCount))
     row_height = table.rowHeight(0) if table.rowCount else 24
-    # the horizontal scroll bar may take one more line
-    table.setFixedHeight(30 + row_height * rows + 18)
+    table.setFixedHeight(table.horizontalHeader().sizeHint.height() + row_height * rows + 4)

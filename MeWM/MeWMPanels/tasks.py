@@ -197,6 +197,7 @@ class Tasks:
             parameters = self.parameters()
             parameters.findings = json.dumps(result["findings"])
             parameters.proposal = json.dumps({key: result[key] for key in ("policy", "drugs", "embolics", "reasons")})
+            self.desk.say(_("Done: the lesions are measured"))
             self.desk.end()
 
         def run(inputs):
@@ -209,6 +210,8 @@ class Tasks:
             comparison = results.add(slicer.mrmlScene, loaded, volume, labels, source)
             if source.gone(slicer.mrmlScene):
                 self.desk.say(_("The CT was deleted meanwhile: a copy of it was added beside the simulated volumes"))
+            count = len(comparison.candidates)
+            self.desk.say(_("Done:") + f" {count} " + (_("protocols") if count > 1 else _("protocol")))
             self.desk.end()
             # in a turn of its own, so that the window stays alive between the two
             self.desk.poller.later(lambda: self.on_comparison(comparison))
