@@ -3,6 +3,9 @@
 import qt
 import slicer
 
+#: Height of a table's header in pixels, with some room.
+_HEADER = 28
+
 
 class Panel:
     """One section of the module.
@@ -103,4 +106,4 @@ def fit_height(table, most=8):
     """Make a table as high as its rows, up to `most` of them."""
     rows = min(most, max(1, table.rowCount))
     row_height = table.rowHeight(0) if table.rowCount else 24
-    table.setFixedHeight(table.horizontalHeader().sizeHint.height() + row_height * rows + 4)
+    table.setFixedHeight(_HEADER + row_height * rows + 4)

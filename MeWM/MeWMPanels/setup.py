@@ -72,7 +72,7 @@ class SetupPanel(Panel):
         text = _("These packages will be installed into Slicer's Python:") + "\n\n" + "\n".join(names)
         if not slicer.util.confirmOkCancelDisplay(text, "MeWM"):
             return
-        install.install(names, slicer.app.temporaryPath, self.ui.wheelhouseEdit.currentPath)
+        install.install(names, slicer.app.temporaryPath, self.ui.wheelhouseEdit.text.strip())
         self.front.after_install()
 
     def refresh(self):

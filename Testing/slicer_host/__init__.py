@@ -18,6 +18,22 @@ from typing import Any
 
 PYTHON_VARIABLE = "MEWM_SLICER_PYTHON"
 _started: list[Any] = []
+_NAMED_BY_SLICER = (
+    "ctkCheckBox",
+    "ctkCheckablePushButton",
+    "ctkColorPickerButton",
+    "ctkComboBox",
+    "ctkDirectoryButton",
+    "ctkDoubleRangeSlider",
+    "ctkDoubleSlider",
+    "ctkDoubleSpinBox",
+    "ctkPathLineEdit",
+    "ctkRangeWidget",
+    "qMRMLRangeWidget",
+    "qMRMLSliderWidget",
+    "qMRMLSpinBox",
+    "qSlicerWidget",
+)
 
 
 def start() -> Any:
@@ -38,6 +54,7 @@ def start() -> Any:
     own = os.environ.get(PYTHON_VARIABLE)
     if own:
         slicer.__path__.append(str(Path(own) / "slicer"))
+        _name_absent_widgets(sys.modules["ctk"], slicer)
     else:
         stand_ins = scripted_module.make_modules()
         stand_ins["slicer.parameterNodeWrapper"] = parameter_node.make_module()
@@ -47,6 +64,20 @@ def start() -> Any:
     importlib.import_module("slicer.util")
     _started.append(app)
     return app
+
+
+def _name_absent_widgets(ctk: Any, slicer: Any) -> None:
+    """Slicer's own wrapper names widgets in annotations; those that this host lacks can be named, but not made."""
+    from PySide6 import QtWidgets
+
+    def refuse(self: Any, *_: Any) -> None:
+        message = f"This host has no {type(self).__name__}"
+        raise NotImplementedError(message)
+
+    for name in _NAMED_BY_SLICER:
+        module = ctk if name.startswith("ctk") else slicer
+        if not hasattr(module, name):
+            setattr(module, name, type(name, (QtWidgets.QWidget,), {"__init__": refuse}))
 
 
 class Loaded:

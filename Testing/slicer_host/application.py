@@ -13,16 +13,13 @@ from PySide6 import QtCore, QtWidgets
 from MeWMLib.scene.core_app import SlicerCore
 
 
-class _ModuleManager(QtCore.QObject):
-    """Only what ScriptedLoadableModuleWidget links to; nothing is ever unloaded here."""
-
-    moduleAboutToBeUnloaded = QtCore.Signal(str)
+class _ModuleManager:
+    """Only what ScriptedLoadableModuleWidget links to; nothing is ever unloaded here, so the signal never comes."""
 
     def connect(self, signal: str, function: Any) -> bool:
-        if signal != "moduleAboutToBeUnloaded(QString)":
+        if signal != "moduleAboutToBeUnloaded(QString)" or not callable(function):
             message = f"The module manager has no signal {signal!r}"
             raise ValueError(message)
-        self.moduleAboutToBeUnloaded.connect(function)
         return True
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from slicer_host.pythonqt import custom_widget, declare, stored
+from slicer_host.pythonqt import custom_widget, declare
 
 _HEADER = 26
 
@@ -120,36 +120,9 @@ class ctkSliderWidget(QtWidgets.QWidget):  # noqa: N801
     suffix = declare(str, lambda self: self._spin.suffix, lambda self, value: self._spin.setSuffix(value))
 
 
-@custom_widget
-class ctkPathLineEdit(QtWidgets.QWidget):  # noqa: N801
-    """A line for a path, with a button that browses."""
-
-    currentPathChanged = QtCore.Signal(str)
-
-    def __init__(self, parent: Any = None) -> None:
-        super().__init__(parent)
-        self._line = QtWidgets.QLineEdit()
-        self._browse = QtWidgets.QToolButton()
-        self._browse.setText("...")
-        row = QtWidgets.QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self._line)
-        row.addWidget(self._browse)
-        self._line.textChanged.connect(self.currentPathChanged)
-        self._browse.clicked.connect(self.browse)
-
-    def browse(self, *_: Any) -> None:
-        folder = QtWidgets.QFileDialog.getExistingDirectory(self)
-        if folder:
-            self._line.setText(folder)
-
-    currentPath = declare(str, lambda self: self._line.text, lambda self, value: self._line.setText(value))
-    filters = stored(int, "filters", 0)
-
-
 def make_ctk() -> types.ModuleType:
     """The module `ctk`; what is not in it raises AttributeError, as it should."""
     ctk = types.ModuleType("ctk")
-    for cls in (ctkCollapsibleButton, ctkSliderWidget, ctkPathLineEdit):
+    for cls in (ctkCollapsibleButton, ctkSliderWidget):
         setattr(ctk, cls.__name__, cls)
     return ctk

@@ -14,7 +14,7 @@ from typing import Any
 import vtk
 from PySide6 import QtWidgets
 
-from slicer_host.ctk_widgets import ctkPathLineEdit, ctkSliderWidget
+from slicer_host.ctk_widgets import ctkSliderWidget
 from slicer_host.mrml_widgets import qMRMLNodeComboBox
 
 PROPERTY = "SlicerParameterName"
@@ -221,13 +221,6 @@ def _link(widget: Any, parameter: _Parameter, slot: Callable[..., None]) -> _Lin
         return _Link(lambda: choice.choices[widget.currentIndex], show, widget.currentIndexChanged, slot)
     if isinstance(widget, QtWidgets.QLineEdit) and parameter.kind is str:
         return _Link(lambda: widget.text, widget.setText, widget.textChanged, slot)
-    if isinstance(widget, ctkPathLineEdit) and parameter.kind is str:
-        return _Link(
-            lambda: widget.currentPath,
-            lambda value: setattr(widget, "currentPath", value),
-            widget.currentPathChanged,
-            slot,
-        )
     message = f"{widget.name}: a {type(widget).__name__} cannot show {parameter.name}"
     raise RuntimeError(message)
 

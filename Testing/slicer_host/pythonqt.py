@@ -79,9 +79,12 @@ def stored(kind: type | str, name: str, default: Any, changed: str = "") -> Any:
 def as_pythonqt(cls: type) -> type:
     """Turn the properties that a class declares into attributes, and make it strict."""
     meta = cls.staticMetaObject
-    for index in range(meta.propertyOffset(), meta.propertyCount()):
+    # Qt calls the virtual methods that a class statement overrides, so those must stay methods
+    overridden = () if cls.__module__.startswith("PySide6") else tuple(cls.__dict__)
+    for index in range(meta.propertyCount()):
         name = meta.property(index).name()
-        if not isinstance(cls.__dict__.get(name), _QtProperty | QtCore.Property):
+        own = index >= meta.propertyOffset() or name in cls.__dict__
+        if own and name not in overridden and not isinstance(cls.__dict__.get(name), _QtProperty | QtCore.Property):
             setattr(cls, name, _QtProperty(cls, name))
     _native.add(cls)
     cls.__setattr__ = _strict_setattr
