@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import time
@@ -176,3 +177,15 @@ def user(host: Any, sample: Any, fake_script: Path, small_bundle: Path) -> Itera
 def mishap(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Choose a mishap of the small world (see fake_worker.py)."""
     return lambda name: monkeypatch.setenv("MEWM_FAKE", name)
+
+
+@pytest.fixture
+def folders_of_scene() -> Any:
+    """The helper of the scene's tests that draws a small patient."""
+    file = REPOSITORY / "Testing" / "scene" / "plan_folders.py"
+    spec = importlib.util.spec_from_file_location("mewm_plan_folders_for_slicer", file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
