@@ -34,7 +34,9 @@ class ExplorationPanel(Panel):
         self.candidates = tuple(candidates)
         rows = [ranks.row_of(c) for c in self.candidates]
         table = self.ui.rankTable
-        fill_table(table, [_(t) for t in ranks.TITLES], rows, [ranks.tip_of(c) for c in self.candidates], 1)
+        tips = [ranks.tip_of(c) for c in self.candidates]
+        title_tips = [_(t) for t in ranks.TITLE_TIPS]
+        fill_table(table, [_(t) for t in ranks.TITLES], rows, tips, 1, title_tips)
         table.setVisible(bool(rows))
         fit_height(table)
         self._show_label()

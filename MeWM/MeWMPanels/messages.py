@@ -26,6 +26,15 @@ _WIDGETS = (
 )
 
 
+#: More than this nobody reads in a dialog; the whole text is in Slicer's log.
+_MOST = 600
+
+
+def shortened(text):
+    """The begin of a long text."""
+    return text if len(text) <= _MOST else text[:_MOST].rstrip() + " ... " + _("(the rest is in Slicer's error log)")
+
+
 def in_words_of_panels(text):
     """Replace the flags of the command line by the names of widgets."""
     for flag, words in _WIDGETS:
@@ -67,7 +76,7 @@ class Messages:
         box.setText(f"<b>{escape(in_words_of_panels(ours.what))}</b>")
         lines = []
         if ours.given:
-            lines.append(_("Found:") + " " + escape(in_words_of_panels(ours.given)).replace("\n", "<br>"))
+            lines.append(_("Found:") + " " + escape(shortened(in_words_of_panels(ours.given))).replace("\n", "<br>"))
         if ours.remedy:
             lines.append(_("What to do:") + " " + escape(in_words_of_panels(ours.remedy)))
         box.setInformativeText("<br><br>".join(lines))

@@ -4,7 +4,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MeWMPanels import ranks, results
-from MeWMPanels.panel import Panel, fill_combo
+from MeWMPanels.panel import Panel, fill_combo, keep_narrow
 
 
 class OutcomePanel(Panel):
@@ -15,6 +15,7 @@ class OutcomePanel(Panel):
     def setup(self):
         ui = self.ui
         self._assessment = ""
+        keep_narrow(ui.comparisonBox, ui.rankBox)
         ui.comparisonBox.currentIndexChanged.connect(lambda *_args: self._choose_comparison())
         ui.rankBox.currentIndexChanged.connect(lambda *_args: self._choose_rank())
         ui.flickerBox.toggled.connect(lambda on: self.front.views.flicker(on))
@@ -82,6 +83,7 @@ class OutcomePanel(Panel):
             widget.setEnabled(comparison is not None)
         for widget in (ui.fadeSlider, ui.mapBox, ui.layoutBox, ui.flickerBox, ui.outlinesBox, ui.surfacesBox):
             widget.setEnabled(seen)
+        self._explain_map(comparison)
         self.enable(ui.lesionButton, "" if self.front.lesion_centre() is not None else _("No lesion is known yet"))
         chart = comparison.node("survival chart") if comparison else None
         self.enable(ui.curvesButton, reason or ("" if chart else _("There are no survival curves")))
@@ -90,6 +92,14 @@ class OutcomePanel(Panel):
         self.enable(ui.assessButton, busy or post)
         ui.assessLabel.setText(self._assessment)
         ui.assessLabel.setVisible(bool(self._assessment))
+
+    def _explain_map(self, comparison):
+        """Say in the tool tip of the map which rank the uncertainty belongs to."""
+        tip = _("Difference in HU, or standard deviation over the replicas, with a legend")
+        node = comparison.node("uncertainty") if comparison else None
+        if node is not None and node.GetAttribute("MeWM.Rank") != str(self.front.shown_rank):
+            tip += ". " + _("The uncertainty is there for rank") + f" {node.GetAttribute('MeWM.Rank')} " + _("only")
+        self.ui.mapBox.setToolTip(tip)
 
     @staticmethod
     def _rank_text(candidate, kept):

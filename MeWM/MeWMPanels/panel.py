@@ -58,6 +58,13 @@ class Panel:
         button.setToolTip(reason or tip)
 
 
+def keep_narrow(*boxes):
+    """Let combo boxes be narrower than their longest text: Slicer's panel is."""
+    for box in boxes:
+        box.setSizeAdjustPolicy(qt.QComboBox.AdjustToMinimumContentsLengthWithIcon)
+        box.setMinimumContentsLength(14)
+
+
 def fill_combo(combo, pairs, current):
     """Fill a combo box with pairs of data and text, without telling anyone."""
     combo.blockSignals(True)
@@ -69,7 +76,7 @@ def fill_combo(combo, pairs, current):
     combo.blockSignals(False)
 
 
-def fill_table(table, titles, rows, tips=(), widest=-1):
+def fill_table(table, titles, rows, tips=(), widest=-1, title_tips=()):
     """Fill a table with texts; numbers stand on the right. The selected row stays selected.
 
     Args:
@@ -78,11 +85,14 @@ def fill_table(table, titles, rows, tips=(), widest=-1):
         rows: texts.
         tips: a tool tip for each row.
         widest: the column that takes the room that is left.
+        title_tips: a tool tip for each title.
     """
     row_before = table.currentRow()
     table.blockSignals(True)
     table.setColumnCount(len(titles))
     table.setHorizontalHeaderLabels(list(titles))
+    for column, tip in enumerate(title_tips):
+        table.horizontalHeaderItem(column).setToolTip(tip)
     table.verticalHeader().setVisible(False)
     table.setRowCount(len(rows))
     for r, row in enumerate(rows):

@@ -5,7 +5,7 @@ from slicer.i18n import tr as _
 
 from MeWMLib.cohorts.samples import SAMPLES
 from MeWMPanels import samples
-from MeWMPanels.panel import Panel, fill_combo
+from MeWMPanels.panel import Panel, fill_combo, keep_narrow
 
 
 class PatientPanel(Panel):
@@ -15,6 +15,7 @@ class PatientPanel(Panel):
 
     def setup(self):
         fill_combo(self.ui.sampleBox, [(name, _(info.title)) for name, info in SAMPLES.items()], "synthetic")
+        keep_narrow(self.ui.sampleBox)
         self.ui.sampleButton.clicked.connect(lambda *_args: self.front.guard(self.load_sample))
         self.ui.dicomButton.clicked.connect(lambda *_args: slicer.util.selectModule("DICOM"))
 

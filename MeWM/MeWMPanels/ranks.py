@@ -4,7 +4,16 @@ from html import escape
 
 from slicer.i18n import tr as _
 
-TITLES = ("Rank", "Protocol", "Risk", "Range", "Viable tumour", "Median survival")
+TITLES = ("Rank", "Protocol", "Risk", "Range", "Viable", "Survival")
+#: What the titles mean, for tool tips.
+TITLE_TIPS = (
+    "1 is the best",
+    "Agents with doses",
+    "Predicted log hazard ratio against the average patient; lower is better",
+    "Lowest and highest replica; no confidence interval",
+    "Change of the viable tumour volume in the treated region",
+    "Predicted median survival",
+)
 
 
 def row_of(candidate):
@@ -14,10 +23,15 @@ def row_of(candidate):
         str(candidate.rank),
         candidate.protocol,
         f"{candidate.risk:+.2f}",
-        f"{low:+.2f} ... {high:+.2f}",
+        span_of(low, high),
         f"{candidate.change['viable_change_percent']:+.0f} %",
         median_of(candidate),
     )
+
+
+def span_of(low, high):
+    """A range of risks that is not broken over lines."""
+    return f"{low:+.2f} ... {high:+.2f}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def median_of(candidate):
@@ -43,7 +57,8 @@ def summary_of(candidate, seed):
         _("Predicted risk (log hazard ratio, lower is better):")
         + f" <b>{candidate.risk:+.2f}</b>, "
         + _("range of the replicas")
-        + f" {low:+.2f} ... {high:+.2f}",
+        + " "
+        + span_of(low, high),
         _("Predicted median survival:") + " " + median_of(candidate),
         _("Tumour:")
         + f" {change['volume_ml_before']:.1f} \N{RIGHTWARDS ARROW} {change['volume_ml_after']:.1f} ml, "

@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 from MeWMPanels.case_files import guess_segment, segments_of
 from MeWMPanels.panel import Panel, fill_combo, fill_table, fit_height
 
-_TITLES = ("Lesion", "Diameter (mm)", "Volume (ml)", "Mean HU", "Viable (ml)", "Necrosis (%)", "Lipiodol (%)")
+_TITLES = ("Lesion", "Diameter mm", "Volume ml", "Mean HU", "Viable ml", "Necrosis %", "Lipiodol %")
 
 
 class SegmentationPanel(Panel):

@@ -12,12 +12,24 @@ SIDE_BY_SIDE = ("MeWM-Before", "MeWM-Simulated", "MeWM-Difference")
 #: Slicer asks extensions to take numbers that nobody else takes.
 LAYOUT_NUMBER = 24117
 _LAYOUT = """<layout type="horizontal" split="true">{}</layout>"""
-_VIEW = """<item><view class="vtkMRMLSliceNode" singletontag="{}"><property name="orientation" action="default">Axial
-</property><property name="viewlabel" action="default">{}</property></view></item>"""
+_VIEW = (
+    '<item><view class="vtkMRMLSliceNode" singletontag="{}">'
+    '<property name="orientation" action="default">Axial</property>'
+    '<property name="viewlabel" action="default">{}</property></view></item>'
+)
 FLICKER_MS = 500
 MAP_OPACITY = 0.8
 LESION_MM = 90.0
 MARK = "SIMULATED \N{EM DASH} research use only"
+
+
+def map_of(comparison, name):
+    """The node of a map for the rank that is shown, or None: the uncertainty is there for one rank only."""
+    if name not in ("difference", "uncertainty"):
+        return None
+    node = comparison.node(name)
+    mine = node is not None and node.GetAttribute("MeWM.Rank") == str(comparison.shown_rank)
+    return node if mine else None
 
 
 class Views:
@@ -37,7 +49,7 @@ class Views:
         simulated = comparison.node("simulated")
         side_by_side = pack.layout == "side by side"
         self._lay_out(side_by_side)
-        shown_map = comparison.node({"difference": "difference", "uncertainty": "uncertainty"}.get(pack.map, "none"))
+        shown_map = map_of(comparison, pack.map)
         for name in STANDARD:
             over, opacity = (shown_map, MAP_OPACITY) if shown_map is not None else (simulated, pack.fade)
             self._layers(name, comparison.ct, over, opacity)
@@ -77,7 +89,9 @@ class Views:
     def close(self):
         """Stop what still runs and take the marks away."""
         self.flicker(False)
-        self._mark(False)
+        for renderer, actor in self._marks.values():
+            renderer.RemoveViewProp(actor)
+        self._marks = {}
         self.comparison = None
 
     def _toggle(self):
@@ -153,7 +167,7 @@ class Views:
                 actor.GetTextProperty().SetColor(1.0, 0.87, 0.34)
                 actor.GetTextProperty().SetBold(True)
                 actor.GetTextProperty().SetFontSize(14)
-                self._marks[name] = actor
+                self._marks[name] = (renderer, actor)
                 renderer.AddViewProp(actor)
-            self._marks[name].SetVisibility(on and name != SIDE_BY_SIDE[0])
+            self._marks[name][1].SetVisibility(on and name != SIDE_BY_SIDE[0])
             view.scheduleRender()

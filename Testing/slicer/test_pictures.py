@@ -38,9 +38,7 @@ def _beside(panel: Any, pictures: list[Any], file: Any) -> None:
         painter.drawImage(panel.width() + 12, y, picture)
         y += picture.height() + 8
     painter.setPen(QtGui.QColor(90, 90, 90))
-    painter.drawText(
-        QtCore.QRect(6, 4, width, 20), 0, "Slicer MRML and rendering, stand-in Qt; outcome of a test world"
-    )
+    painter.drawText(QtCore.QRect(6, 4, width, 20), 0, "Slicer MRML and rendering, stand-in Qt; a test world")
     painter.end()
     whole.save(str(file))
 

@@ -118,6 +118,8 @@ class Application(QtWidgets.QApplication):
         super().__init__(["Slicer"])
         self._temporary = temporary
         self._core = SlicerCore()
+        # Slicer's module Colors registers it
+        self._core.scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())
         self._manager = _ModuleManager()
         self._settings = QtCore.QSettings(str(temporary / "settings.ini"), QtCore.QSettings.IniFormat)
         self._layout_logic = slicer.vtkMRMLLayoutLogic()
