@@ -50,6 +50,7 @@ class Front:
         self.comparison, self.shown_rank = None, 0
         self._refreshing = False
         self._observed = None
+        self._shown_settings = None
         #: What starts a worker, and what loads a sample; tests give their own.
         self.command = self._default_command
         self.load_sample = load_sample
@@ -148,7 +149,13 @@ class Front:
 
     def _modified(self, *_args):
         self.refresh_soon()
-        self.show_views()
+        # only when it is about the views: what a user chose in a slice view by hand stays otherwise
+        if self._view_settings() != self._shown_settings:
+            self.show_views()
+
+    def _view_settings(self):
+        pack = self.parameters.view
+        return pack.fade, pack.outlines, pack.surfaces, pack.map, pack.layout
 
     def _show_newest_table(self, found):
         self.exploration.show_candidates(found[-1].candidates if found else ())
@@ -199,6 +206,7 @@ class Front:
     def show_views(self):
         """Show the comparison as the view settings say."""
         if self.comparison is not None and self.comparison.ct is not None and self.parameters is not None:
+            self._shown_settings = self._view_settings()
             self.views.show(self.comparison, self.parameters.view)
 
     def lesion_centre(self):

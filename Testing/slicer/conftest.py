@@ -23,6 +23,7 @@ class User:
 
     def __init__(self, loaded: Any, window: Any) -> None:
         self.loaded, self.window = loaded, window
+        self.out = OUT
         self.front = loaded.widget.front
 
     def click(self, panel: str, name: str) -> None:
@@ -113,10 +114,10 @@ class User:
         self.click_cell("actions", "agentTable", names.index(name), 0, left=9)
 
     def shot(self, name: str) -> None:
-        """Save a picture of every open panel and of the whole window."""
-        OUT.mkdir(parents=True, exist_ok=True)
+        """Save a picture of all panels, one below the other."""
+        self.out.mkdir(parents=True, exist_ok=True)
         self.look()
-        self.loaded.parent.grab().save(str(OUT / f"{name}.png"))
+        self.loaded.parent.grab().save(str(self.out / f"{name}.png"))
 
 
 @pytest.fixture(scope="session")

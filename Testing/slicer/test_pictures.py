@@ -86,9 +86,8 @@ def _views(user: Any) -> list[tuple[str, Any]]:
 
 
 def test_pictures_of_all_panels(shown, sample):
-    from Testing.slicer.conftest import OUT
-
-    OUT.mkdir(parents=True, exist_ok=True)
+    out = shown.out
+    out.mkdir(parents=True, exist_ok=True)
     shown.sample_labels = sample.labels
     shown.widget("actions", "protocolList").setCurrentRow(1)
     shown.look()
@@ -102,9 +101,9 @@ def test_pictures_of_all_panels(shown, sample):
         grabbed = fold.grab()
         assert grabbed.height() > 60
         if name == "outcome":
-            _beside(grabbed, pictures, OUT / "panel-outcome.png")
+            _beside(grabbed, pictures, out / "panel-outcome.png")
         else:
-            grabbed.save(str(OUT / f"panel-{name}.png"))
+            grabbed.save(str(out / f"panel-{name}.png"))
 
 
 def test_the_overlay_sits_on_the_lesion(shown, sample):

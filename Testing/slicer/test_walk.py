@@ -71,6 +71,13 @@ def test_the_walk(user, mishap, tmp_path):
     user.click("actions", "suggestButton")
     assert [p.text for _, p in front.actions.named] == ["Cisplatin + Lipiodol", "Epirubicin + Lipiodol"]
 
+    # settings are typed in
+    user.front.folds["exploration"].collapsed = False
+    user.front.exploration.ui.searchFold.collapsed = False
+    user.widget("exploration", "beamsBox").setValue(7)
+    user.widget("exploration", "goalEdit").setText("prefer Lipiodol")
+    user.widget("outcome", "fadeSlider").setValue(0.25)
+
     # two protocols side by side
     user.click("simulation", "simulateButton")
     assert not user.widget("simulation", "simulateButton").enabled
@@ -114,6 +121,9 @@ def test_the_walk(user, mishap, tmp_path):
     read_mrb(scene, file)
     user.look()
     assert front.parameters.protocols == protocols and front.parameters.findings
+    assert user.widget("exploration", "beamsBox").value == 7
+    assert user.widget("exploration", "goalEdit").text == "prefer Lipiodol"
+    assert user.widget("outcome", "fadeSlider").value == pytest.approx(0.25)
     assert front.parameters.ct is not None and front.parameters.segmentation is not None
     assert {kind: sorted(_names(scene, kind)) for kind in before} == before
     assert front.comparison.id == explored.id and front.comparison.candidates == explored.candidates
