@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -185,7 +184,7 @@ def test_the_scene_holds_one_folder_beside_the_ct(user):
 
 
 @pytest.mark.slow
-def test_the_walk_with_the_real_worker(user, monkeypatch):
+def test_the_walk_with_the_real_worker(user, monkeypatch, capsys):
     """A simulation and a small search with the released bundle on the synthetic sample."""
     from MeWMLib import bundles
     from MeWMLib.cohorts.samples import load_sample
@@ -209,5 +208,20 @@ def test_the_walk_with_the_real_worker(user, monkeypatch):
     user.click("simulation", "simulateButton")
     user.wait(lambda: front.comparison is not None, 300)
     user.wait_idle()
+    first = front.comparison.id
     assert front.comparison.node("simulated") is not None
-    assert Path(user.window_app.temporaryPath).is_dir()
+
+    pack = front.parameters.exploration
+    pack.beams, pack.drugs, pack.embolics, pack.replicas, pack.keep = 1, 2, 2, 1, 2
+    pack.drug_horizon = pack.embolic_horizon = 1
+    button = user.widget("exploration", "exploreButton")
+    with EventLoopWatch() as watch:
+        button.click()
+        user.wait(lambda: front.comparison.id != first, 400)
+        user.wait_idle()
+    with capsys.disabled():
+        print(f"\nreal worker: event loop, longest gap {1000 * max(watch.gaps):.0f} ms")
+    assert len(front.comparison.candidates) >= 2
+    user.click_cell("exploration", "rankTable", 1, 1)
+    assert front.comparison.shown_rank == 2
+    user.shot("panels-real-worker")
