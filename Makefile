@@ -2,6 +2,7 @@
 # make test    install with the development tools, then lint, types and tests
 # make lint    ruff and mypy only
 # make host    open the Slicer module in a window, without Slicer
+# make lists   name every file in the extension's CMakeLists.txt
 # make clean   remove what was made, but for .venv (make distclean removes that too)
 
 SAMPLE ?= lits-117
@@ -26,7 +27,7 @@ STAMP_ENV := $(VENV)/.made
 STAMP_DEMO := $(VENV)/.installed-scene
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test lint host clean distclean
+.PHONY: demo test lint host lists clean distclean
 
 demo: $(STAMP_DEMO)
 	$(BIN)/mewm plan sample:$(SAMPLE) --out $(OUT)
@@ -37,6 +38,9 @@ test: lint
 
 host: $(STAMP_DEV)
 	PYTHONPATH=Testing $(BIN)/python -m slicer_host
+
+lists: $(STAMP_ENV)
+	$(BIN)/python Testing/slicer/cmake_lists.py
 
 lint: $(STAMP_DEV)
 	$(BIN)/ruff check .

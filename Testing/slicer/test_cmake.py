@@ -20,7 +20,7 @@ _SPEC.loader.exec_module(cmake_lists)
 
 @pytest.mark.parametrize("folder", cmake_lists.FOLDERS)
 def test_every_file_is_listed(folder):
-    assert cmake_lists.found(folder) == cmake_lists.expected(folder), "run: python Testing/slicer/cmake_lists.py"
+    assert cmake_lists.found(folder) == cmake_lists.expected(folder), "run: make lists"
 
 
 def test_the_tree_configures(tmp_path):
