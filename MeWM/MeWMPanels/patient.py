@@ -1,5 +1,6 @@
 """Panel Patient: the CT, its phase, clinical data, an optional CT after treatment, and the sample."""
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -16,6 +17,7 @@ class PatientPanel(Panel):
     def setup(self):
         fill_combo(self.ui.sampleBox, [(name, _(info.title)) for name, info in SAMPLES.items()], "synthetic")
         keep_narrow(self.ui.sampleBox)
+        self.ui.sampleBox.setSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Fixed)
         self.ui.sampleButton.clicked.connect(lambda *_args: self.front.guard(self.load_sample))
         self.ui.dicomButton.clicked.connect(lambda *_args: slicer.util.selectModule("DICOM"))
 

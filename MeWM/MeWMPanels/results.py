@@ -9,7 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MeWMLib.core.errors import UnreadableFileError
-from MeWMLib.scene.comparison import build_comparison
+from MeWMLib.scene.comparison import build_comparison, prepare
 from MeWMLib.scene.nodes import PREFIX, fill_volume_node, node_to_volume
 from MeWMLib.scene.plan_folder import ShownCandidate, open_plan_folder
 from MeWMLib.scene.survival_plot import survival_nodes
@@ -45,7 +45,7 @@ def candidates_in(folder):
     return open_plan_folder(folder).candidates
 
 
-def read(folders, before):
+def read(folders, before, labels):
     """Read plan folders, on a thread: one plan with all candidates by rising risk, and the kept volumes."""
     plans = [open_plan_folder(folder) for folder in folders]
     pairs = [(plan, candidate) for plan in plans for candidate in plan.candidates]
@@ -61,7 +61,8 @@ def read(folders, before):
             what=_("Nothing was simulated yet when the job was stopped"), remedy=_("Let it run a little longer")
         )
     data = {**plans[0].data, "candidates": [_entry(plan, c) for (plan, _c), c in zip(pairs, candidates, strict=True)]}
-    return replace(plans[0], data=data, candidates=tuple(candidates)), simulated
+    plan = replace(plans[0], data=data, candidates=tuple(candidates))
+    return plan, simulated, prepare(before, labels, simulated)
 
 
 def _entry(plan, candidate):
@@ -79,11 +80,12 @@ def add(scene, loaded, before, labels, source):
     Returns:
         The new `Comparison`.
     """
-    plan, simulated = loaded
+    plan, simulated, prepared = loaded
     ct, segmentation = source.nodes(scene)
     known = {scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes())}
     try:
-        nodes = build_comparison(scene, plan, before, labels, simulated, ct_node=ct, labels_node=segmentation)
+        given = {"ct_node": ct, "labels_node": segmentation, "prepared": prepared}
+        nodes = build_comparison(scene, plan, before, labels, simulated, **given)
         nodes += survival_nodes(scene, plan.candidates)
         text = scene.AddNewNodeByClass("vtkMRMLTextNode", "MeWM plan (JSON)")
         text.SetText(json.dumps(plan.data))

@@ -216,7 +216,7 @@ class Tasks:
             # in a turn of its own, so that the window stays alive between the two
             self.desk.poller.later(lambda: self.on_comparison(comparison))
 
-        self.desk.aside(lambda: results.read(plans, volume), add)
+        self.desk.aside(lambda: results.read(plans, volume, labels), add)
 
     def _job(self, kind, inputs, out=None, settings=None, seed=0):
         computer = self.parameters().computer
