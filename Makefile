@@ -1,6 +1,8 @@
 # make demo    install, then plan the sample case into out/demo   (SAMPLE=synthetic needs no network after the install)
 # make test    install with the development tools, then lint, types and tests
 # make lint    ruff and mypy only
+# make host    open the Slicer module in a window, without Slicer
+# make lists   name every file in the extension's CMakeLists.txt
 # make clean   remove what was made, but for .venv (make distclean removes that too)
 
 SAMPLE ?= lits-117
@@ -25,7 +27,7 @@ STAMP_ENV := $(VENV)/.made
 STAMP_DEMO := $(VENV)/.installed-scene
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test lint clean distclean
+.PHONY: demo test lint host lists clean distclean
 
 demo: $(STAMP_DEMO)
 	$(BIN)/mewm plan sample:$(SAMPLE) --out $(OUT)
@@ -33,6 +35,12 @@ demo: $(STAMP_DEMO)
 
 test: lint
 	$(BIN)/python -m pytest
+
+host: $(STAMP_DEV)
+	PYTHONPATH=Testing $(BIN)/python -m slicer_host
+
+lists: $(STAMP_ENV)
+	$(BIN)/python Testing/slicer/cmake_lists.py
 
 lint: $(STAMP_DEV)
 	$(BIN)/ruff check .

@@ -32,6 +32,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "training": EVERYTHING,
     "evaluation": EVERYTHING,
 }
+#: What the Slicer module may import of the package; it is no part of it and lives in Slicer's process.
+ALLOWED_IN_SLICER = ("core", "bundles", "jobs.job", "jobs.runner", "scene", "policy.rules", "cohorts.samples")
 #: Rooms that never import torch, nor anything that does.
 TORCH_FREE = (
     "core",
@@ -168,6 +170,38 @@ def test_no_import_circles():
 
     for module in _modules():
         visit(module, ())
+
+
+def _slicer_files() -> list[Path]:
+    return sorted((REPOSITORY / "MeWM").rglob("*.py"))
+
+
+def _imports_of_file(file: Path) -> set[str]:
+    """Everything that a file of the Slicer module imports, modules of the package in full."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name for name in whole if name in _modules()} or {node.module}
+    return found
+
+
+@pytest.mark.parametrize("file", _slicer_files(), ids=lambda f: f.name)
+def test_the_slicer_module_imports_no_torch_and_only_what_it_may(file):
+    imported = _imports_of_file(file)
+    ours = {name for name in imported if name.split(".")[0] == PACKAGE and name != PACKAGE}
+    assert [name for name in ours if not _within(_room(name), ALLOWED_IN_SLICER)] == []
+    assert {name.split(".")[0] for name in imported} & set(HEAVY) == set()
+    assert [heavy for name in ours if name in _modules() for heavy in _heavy_modules(_closure(name))] == []
+
+
+def test_slicers_start_loads_nothing_of_ours():
+    tree = ast.parse((REPOSITORY / "MeWM" / "MeWM.py").read_text(encoding="utf-8"))
+    top = {a.name for n in tree.body if isinstance(n, ast.Import) for a in n.names}
+    top |= {n.module or "" for n in tree.body if isinstance(n, ast.ImportFrom)}
+    assert {name.split(".")[0] for name in top} <= {"slicer", "vtk", *sys.stdlib_module_names}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,10 @@ from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.scene.colours import ColourMap, deviation_map, difference_map, round_limit
 from MeWMLib.scene.core_app import slicer
 from MeWMLib.scene.nodes import PREFIX, SIMULATED, set_provenance, show_in_window, volume_to_node
-from MeWMLib.scene.pictures import Target, find_target
 from MeWMLib.scene.plan_folder import PlanFolder, Simulated
 from MeWMLib.scene.segmentations import COLOUR_AFTER, labels_to_segmentation
 from MeWMLib.scene.tables import protocol_table, risk_chart
+from MeWMLib.scene.target import Target, find_target
 from MeWMLib.scene.views import AXIAL, CORONAL, SAGITTAL
 
 FOREGROUND_OPACITY = 0.5
@@ -27,8 +28,46 @@ _SLICE_VIEWS = (
 )
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What a comparison shows and what takes time to compute; no node is needed for it, so a thread may do it.
+
+    Attributes:
+        target: where the lesion is.
+        difference: the best simulated CT minus the CT before, or None if nothing was kept.
+        difference_hu, deviation_hu: limits of the colour maps.
+    """
+
+    target: Target
+    difference: Volume | None
+    difference_hu: float
+    deviation_hu: float
+
+
+def prepare(before: Volume, labels: LabelMap, simulated: Sequence[Simulated]) -> Prepared:
+    """Compute the part of a comparison that needs no scene."""
+    target = find_target(labels)
+    if not simulated:
+        return Prepared(target, None, 0.0, 0.0)
+    best = simulated[0]
+    difference = np.subtract(best.ct.array, before.array, dtype=np.float32)
+    limit = round_limit(difference[difference != 0])
+    if before.array.dtype.kind in "iu" and np.abs(difference).max(initial=0) < np.iinfo(np.int16).max:
+        difference = difference.astype(np.int16)
+    deviation = round_limit(best.sd.array[best.sd.array > 0]) if best.sd is not None else 0.0
+    return Prepared(target, before.with_array(difference), limit, deviation)
+
+
 def build_comparison(
-    scene: Any, plan: PlanFolder, before: Volume, labels: LabelMap, simulated: Sequence[Simulated]
+    scene: Any,
+    plan: PlanFolder,
+    before: Volume,
+    labels: LabelMap,
+    simulated: Sequence[Simulated],
+    *,
+    ct_node: Any = None,
+    labels_node: Any = None,
+    prepared: Prepared | None = None,
 ) -> list[Any]:
     """Add a plan to a scene, everything in one folder of the subject hierarchy.
 
@@ -38,12 +77,20 @@ def build_comparison(
         before: the CT before treatment.
         labels: liver and tumour on it.
         simulated: the kept candidates, best first; may be empty.
+        ct_node, labels_node: nodes of `before` and `labels` that the scene holds already. They are not copied and stay
+            where they are in the subject hierarchy; the folder comes to lie beside the CT.
+        prepared: from `prepare` of the same arguments, if that was called before.
 
     Returns:
-        The nodes in the folder, the CT first.
+        The nodes in the folder; without `ct_node` and `labels_node` the CT and its labels come first.
     """
-    ct = volume_to_node(scene, before, "CT before treatment")
-    nodes = [ct, labels_to_segmentation(scene, labels, "Labels before treatment", ct)]
+    prepared = prepared or prepare(before, labels, simulated)
+    ct, nodes = ct_node, []
+    if ct is None:
+        ct = volume_to_node(scene, before, "CT before treatment")
+        nodes.append(ct)
+    if labels_node is None:
+        nodes.append(labels_to_segmentation(scene, labels, "Labels before treatment", ct))
     foreground = None
     if simulated:
         foreground, more = _simulated_cts(scene, simulated)
@@ -54,21 +101,21 @@ def build_comparison(
             segmentation.GetDisplayNode().SetVisibility(one is simulated[0])
             _mark(segmentation, one)
             nodes.append(segmentation)
-        nodes += _maps(scene, before, simulated[0])
+        nodes += _maps(scene, prepared, simulated[0])
     table = protocol_table(scene, plan.candidates)
     nodes += [table, *risk_chart(scene, table), _read_me(scene, plan)]
     for node in nodes:
         node.SetAttribute(PREFIX + "BundleSha256", str(plan.data["bundle"]["sha256"]))
         node.SetAttribute(PREFIX + "Seed", str(plan.data["seed"]))
-    _into_folder(scene, nodes)
-    show_layers(scene, ct, foreground, find_target(labels))
+    _into_folder(scene, nodes, beside=ct_node)
+    show_layers(scene, ct, foreground, prepared.target)
     return nodes
 
 
 def show_layers(scene: Any, background: Any, foreground: Any, target: Target) -> None:
     """Show two volumes in Slicer's three slice views, at the lesion, the foreground at half opacity."""
     for name, orientation, label, colour in _SLICE_VIEWS:
-        node, composite = _slice_nodes(scene, name)
+        node, composite = slice_nodes(scene, name)
         node.SetLayoutLabel(label)
         node.SetLayoutColor(*colour)
         node.SetOrientation(orientation)
@@ -82,7 +129,7 @@ def show_layers(scene: Any, background: Any, foreground: Any, target: Target) ->
         composite.SetLinkedControl(True)
 
 
-def _slice_nodes(scene: Any, name: str) -> tuple[Any, Any]:
+def slice_nodes(scene: Any, name: str) -> tuple[Any, Any]:
     """The slice node and the composite node of a layout view; inside Slicer they are there already."""
     found = []
     for class_name in ("vtkMRMLSliceNode", "vtkMRMLSliceCompositeNode"):
@@ -133,15 +180,13 @@ def _simulated_cts(scene: Any, simulated: Sequence[Simulated]) -> tuple[Any, lis
     return shown, [sequence, browser]
 
 
-def _maps(scene: Any, before: Volume, best: Simulated) -> list[Any]:
+def _maps(scene: Any, prepared: Prepared, best: Simulated) -> list[Any]:
     """Difference and standard deviation of the best protocol, with their colour maps."""
-    difference = np.subtract(best.ct.array, before.array, dtype=np.float32)
-    colours = difference_map(round_limit(difference[difference != 0]))
-    if before.array.dtype.kind in "iu" and np.abs(difference).max(initial=0) < np.iinfo(np.int16).max:
-        difference = difference.astype(np.int16)
-    nodes = [*_map(scene, before.with_array(difference), colours, f"{SIMULATED} difference to before, rank 1", best)]
+    assert prepared.difference is not None  # `prepare` was given the same candidates
+    colours = difference_map(prepared.difference_hu)
+    nodes = [*_map(scene, prepared.difference, colours, f"{SIMULATED} difference to before, rank 1", best)]
     if best.sd is not None:
-        colours = deviation_map(round_limit(best.sd.array[best.sd.array > 0]))
+        colours = deviation_map(prepared.deviation_hu)
         nodes += _map(scene, best.sd, colours, f"{SIMULATED} standard deviation over replicas, rank 1", best)
     return nodes
 
@@ -170,9 +215,12 @@ def _read_me(scene: Any, plan: PlanFolder) -> Any:
     return node
 
 
-def _into_folder(scene: Any, nodes: Sequence[Any]) -> None:
+def _into_folder(scene: Any, nodes: Sequence[Any], beside: Any = None) -> None:
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    folder = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), FOLDER_NAME)
+    parent = hierarchy.GetSceneItemID()
+    if beside is not None and hierarchy.GetItemByDataNode(beside):
+        parent = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(beside))
+    folder = hierarchy.CreateFolderItem(parent, FOLDER_NAME)
     for node in nodes:
         item = hierarchy.GetItemByDataNode(node)
         if item:

@@ -1,0 +1,166 @@
+"""MeWM in 3D Slicer: simulate a liver tumour after TACE, judge it, search the best protocol. Research use only.
+
+This file is read whenever Slicer starts, so it imports nothing of MeWM at its top. The panels are in MeWMPanels, the
+work is in MeWMLib, and whatever needs a network runs in a worker process.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+
+def find_library():
+    """Make MeWMLib importable: installed it lies beside this file, in the source tree beside this folder."""
+    if importlib.util.find_spec("MeWMLib") is not None:
+        return
+    here = Path(__file__).resolve().parent
+    for folder in (here, here.parent):
+        if (folder / "MeWMLib" / "__init__.py").is_file():
+            sys.path.append(str(folder))
+            return
+    message = f"The folder MeWMLib lies neither in {here} nor in {here.parent}"
+    raise ImportError(message)
+
+
+class MeWM(ScriptedLoadableModule):
+    """What Slicer shows of the module before it is opened."""
+
+    def __init__(self, parent):
+        super().__init__(parent)
+        parent.title = "MeWM"
+        parent.categories = [_("Oncology")]
+        parent.dependencies = []
+        parent.contributors = ["The MeWM maintainers"]
+        parent.helpText = _(
+            "Simulates how a liver tumour (HCC) will look after a TACE protocol, predicts the risk by survival "
+            "analysis and searches for the protocol with the lowest risk. Begin with Load sample in the panel Patient. "
+            "Research use only."
+        )
+        parent.acknowledgementText = _(
+            "The method is that of the Medical World Model (arXiv 2506.02327). MeWM shares no code with its authors."
+        )
+        slicer.app.startupCompleted.connect(register_sample_data)
+
+
+def register_sample_data():
+    """Show the samples in Slicer's module Sample Data, where that is there."""
+    try:
+        import SampleData
+    except ImportError:
+        return
+    find_library()
+    try:
+        from MeWMPanels import samples
+    except ImportError:
+        # packages are missing; the panel Setup offers to install them
+        return
+    icons = Path(__file__).parent / "Resources" / "Icons"
+    samples.register(SampleData.SampleDataLogic, lambda: slicer.mrmlScene, icons)
+
+
+class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel: builds the front and tells it what happens to the scene."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = self.front = self.bare = None
+
+    def setup(self):
+        """Called by Slicer when the module is opened for the first time."""
+        super().setup()
+        find_library()
+        from MeWMPanels import install
+
+        if install.missing(install.FOR_PANELS):
+            from MeWMPanels.bare import BareFront
+
+            self.bare = BareFront(self.layout, self.resourcePath, self._installed)
+            return
+        self._build()
+
+    def _installed(self):
+        """The packages are there now: build the panels without a restart."""
+        self.bare.close()
+        self.bare = None
+        self._build()
+        self.initialize_parameters()
+
+    def _build(self):
+        from MeWMPanels.front import Front
+
+        self.logic = MeWMLogic()
+        self.front = Front(self.layout, self.resourcePath)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.on_scene_start_close)
+        self.addObserver(scene, scene.EndCloseEvent, self.on_scene_end_close)
+        self.addObserver(scene, scene.EndImportEvent, self.on_scene_end_close)
+        self.addObserver(scene, scene.NodeRemovedEvent, self.on_node_removed)
+
+    def cleanup(self):
+        """Called by Slicer before the module is unloaded, also when Slicer ends."""
+        self.removeObservers()
+        if self.front is not None:
+            self.front.close()
+
+    def enter(self):
+        """Called by Slicer whenever the module is shown."""
+        self.initialize_parameters()
+
+    def exit(self):
+        """Called by Slicer whenever another module is shown. A job goes on; the links to the widgets stay."""
+
+    def initialize_parameters(self):
+        """Read the parameter node of the scene, or make one."""
+        if self.front is not None and self.front.parameters is None:
+            self.front.set_parameters(self.logic.getParameterNode())
+
+    def on_scene_start_close(self, caller, event):
+        """The scene is about to lose its nodes."""
+        self.front.scene_closes()
+
+    def on_scene_end_close(self, caller, event):
+        """The scene is empty, or another one was read."""
+        self.front.set_parameters(self.logic.getParameterNode())
+
+    def on_node_removed(self, caller, event):
+        """A node is gone; what shows it must not."""
+        if not slicer.mrmlScene.IsClosing():
+            self.front.refresh_soon()
+
+
+class MeWMLogic(ScriptedLoadableModuleLogic):
+    """Gives the typed parameter node; the work is in MeWMPanels.tasks and MeWMLib."""
+
+    def getParameterNode(self):
+        """The typed parameter node of the scene."""
+        from MeWMPanels.parameters import MeWMParameterNode
+
+        return MeWMParameterNode(super().getParameterNode())
+
+
+class MeWMTest(ScriptedLoadableModuleTest):
+    """Runs inside Slicer; the same steps run without it in Testing/slicer."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+
+    def runTest(self):
+        """Called by Slicer's test runner."""
+        find_library()
+        from MeWMPanels import self_test
+
+        self.setUp()
+        self_test.run(self, MeWMLogic(), vtk)
+        self.setUp()

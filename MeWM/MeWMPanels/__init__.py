@@ -1,0 +1,1 @@
+"""The panels of the Slicer module MeWM, and what they share. Nothing here imports torch: the worker process does."""

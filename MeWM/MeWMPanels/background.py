@@ -1,0 +1,77 @@
+"""Something slow on a thread, its end on Qt's thread. Only numpy and files there: MRML and Qt are not thread-safe."""
+
+import queue
+import threading
+import time
+
+import qt
+
+POLL_MS = 60
+#: Slicer holds Python's lock while Qt waits for events; threads run in these moments (seconds).
+_YIELD_S = 0.003
+
+
+class Poller:
+    """Calls functions from a timer and hands what threads put into a queue to Qt's thread."""
+
+    def __init__(self):
+        self._queue = queue.SimpleQueue()
+        self._waiting = 0
+        self._timer = qt.QTimer()
+        self._timer.setInterval(POLL_MS)
+        self._timer.timeout.connect(self.poll)
+
+    def post(self, function, *arguments):
+        """Called on any thread: let Qt's thread call `function`."""
+        self._queue.put((function, arguments))
+
+    def expect(self):
+        """Something is under way: poll until `done` was called as often."""
+        self._waiting += 1
+        self._timer.start()
+
+    def done(self):
+        """The counterpart of `expect`."""
+        self._waiting -= 1
+
+    def poll(self):
+        """Call what was posted."""
+        time.sleep(_YIELD_S)
+        while not self._queue.empty():
+            function, arguments = self._queue.get()
+            function(*arguments)
+        if self._waiting <= 0 and self._queue.empty():
+            self._timer.stop()
+
+    def run(self, work, then, failed):
+        """Call `work()` on a thread; then `then(result)` or `failed(error)` on Qt's thread."""
+        self.expect()
+
+        def finish(function, value):
+            self.done()
+            function(value)
+
+        def target():
+            try:
+                result = work()
+            except Exception as error:
+                self.post(finish, failed, error)
+            else:
+                self.post(finish, then, result)
+
+        threading.Thread(target=target, name="mewm-background", daemon=True).start()
+
+    def later(self, function):
+        """Call a function on Qt's thread, in the next turn."""
+        self.expect()
+
+        def call():
+            self.done()
+            function()
+
+        self.post(call)
+
+    def stop(self):
+        """Forget everything."""
+        self._timer.stop()
+        self._waiting = 0

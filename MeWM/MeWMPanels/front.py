@@ -1,0 +1,261 @@
+"""The panels together: what one changes, the others show. Holds the state of the window, never data of a patient."""
+
+import json
+import shutil
+import sys
+
+import ctk
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from MeWMLib.cohorts.samples import load_sample
+from MeWMLib.jobs.runner import worker_command
+from MeWMPanels import case_files, results
+from MeWMPanels.actions import ActionsPanel
+from MeWMPanels.exploration import ExplorationPanel
+from MeWMPanels.job_desk import JobDesk
+from MeWMPanels.messages import Messages
+from MeWMPanels.outcome import OutcomePanel
+from MeWMPanels.patient import PatientPanel
+from MeWMPanels.progress import ProgressPanel
+from MeWMPanels.segmentation import SegmentationPanel
+from MeWMPanels.setup import SetupPanel
+from MeWMPanels.simulation import SimulationPanel
+from MeWMPanels.tasks import Tasks
+from MeWMPanels.views import Views
+
+BANNER = (
+    "<b>Research use only.</b> Simulated volumes are no scans, predicted risks are no prognosis, and a ranked protocol "
+    "is no treatment recommendation."
+)
+
+
+def slicer_python():
+    """The Python that workers run in: Slicer's own interpreter, or the one that runs here."""
+    return shutil.which("PythonSlicer") or sys.executable
+
+
+class Front:
+    """Builds the panels and keeps them in step.
+
+    Args:
+        layout: where the panels go.
+        resource: gives the full path of a file in the module's Resources.
+    """
+
+    def __init__(self, layout, resource):
+        self.resource = resource
+        self.parameters = None
+        self.comparison, self.shown_rank = None, 0
+        self._refreshing = False
+        self._observed = None
+        self._shown_settings = None
+        #: What starts a worker, and what loads a sample; tests give their own.
+        self.command = self._default_command
+        self.load_sample = load_sample
+        self.messages = Messages(self._fixes())
+        self.desk = JobDesk(lambda: self.command(), self.refresh_soon, self.messages.show)
+        self.views = Views()
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(0)
+        self._timer.timeout.connect(self.refresh)
+        self._build(layout)
+        self.tasks = Tasks(self.desk, lambda: self.parameters, self.exploration.show_candidates, self._arrived)
+
+    @staticmethod
+    def _default_command():
+        return worker_command(slicer_python())
+
+    def _build(self, layout):
+        banner = qt.QLabel(_(BANNER))
+        banner.setWordWrap(True)
+        banner.setStyleSheet("background: #fff4d6; color: #4a3b00; padding: 6px;")
+        layout.addWidget(banner)
+        self.folds = {}
+        self.patient, self.segmentation, self.actions = PatientPanel(self), SegmentationPanel(self), ActionsPanel(self)
+        self.simulation, self.exploration = SimulationPanel(self), ExplorationPanel(self)
+        self.outcome, self.setup = OutcomePanel(self), SetupPanel(self)
+        titles = {
+            "patient": _("1. Patient"),
+            "segmentation": _("2. Segmentation"),
+            "actions": _("3. Actions"),
+            "simulation": _("4. Simulation"),
+            "exploration": _("5. Exploration"),
+            "outcome": _("6. Outcome"),
+            "setup": _("Setup"),
+        }
+        for name, title in titles.items():
+            self.folds[name] = fold_around(getattr(self, name).widget, title, name == "patient")
+            layout.addWidget(self.folds[name])
+        self.progress = ProgressPanel(self)
+        layout.addWidget(self.progress.widget)
+        layout.addStretch(1)
+        names = ("patient", "segmentation", "actions", "simulation", "exploration", "outcome", "setup", "progress")
+        self.panels = [getattr(self, name) for name in names]
+
+    def _fixes(self):
+        def opening(name):
+            return lambda: self.open_panel(name)
+
+        to_setup = (_("Open Setup"), opening("setup"))
+        to_segmentation = (_("Open Segmentation"), opening("segmentation"))
+        return {
+            "DependencyError": to_setup,
+            "BundleError": to_setup,
+            "DeviceError": (_("Use the processor (CPU)"), self._use_cpu),
+            "NoTumourError": to_segmentation,
+            "LabelError": to_segmentation,
+            "ProtocolError": (_("Open Actions"), opening("actions")),
+            "NotCTError": (_("Open Patient"), opening("patient")),
+        }
+
+    def _use_cpu(self):
+        self.parameters.computer.device = "cpu"
+
+    def open_panel(self, name):
+        """Unfold a panel."""
+        self.folds[name].collapsed = False
+
+    def guard(self, function):
+        """Call what a button does; an error becomes the one dialog, and no job is left half begun."""
+        was_busy = self.desk.busy
+        try:
+            function()
+        except Exception as error:
+            if self.desk.busy and not was_busy:
+                self.desk.end()
+            self.messages.show(error)
+        self.refresh()
+
+    def set_parameters(self, parameters):
+        """Show another parameter node, or none (the scene is being closed)."""
+        if self._observed is not None:
+            former, tag = self._observed
+            former.RemoveObserver(tag)
+            self._observed = None
+        for panel in self.panels:
+            panel.connect_parameters(parameters)
+        self.parameters = parameters
+        if parameters is not None:
+            tag = parameters.AddObserver("ModifiedEvent", self._modified)
+            self._observed = (parameters, tag)
+            found = results.all_comparisons(slicer.mrmlScene)
+            if found:
+                self.open_comparison(found[-1])
+            self._show_newest_table(found)
+            self.refresh()
+
+    def _modified(self, *_args):
+        self.refresh_soon()
+        # only when it is about the views: what a user chose in a slice view by hand stays otherwise
+        if self._view_settings() != self._shown_settings:
+            self.show_views()
+
+    def _view_settings(self):
+        pack = self.parameters.view
+        return pack.fade, pack.outlines, pack.surfaces, pack.map, pack.layout
+
+    def _show_newest_table(self, found):
+        self.exploration.show_candidates(found[-1].candidates if found else ())
+
+    def refresh_soon(self):
+        """Show the state when Qt has time for it; many changes make one refresh."""
+        self._timer.start()
+
+    def refresh(self):
+        """Show the state in all panels."""
+        if self._refreshing or self.parameters is None:
+            return
+        self._refreshing = True
+        try:
+            for panel in self.panels:
+                panel.refresh()
+        finally:
+            self._refreshing = False
+
+    def missing_for_simulation(self):
+        """Why nothing can be simulated yet, or ""."""
+        if self.parameters.ct is None:
+            return _("Choose a CT in the panel Patient first")
+        if self.parameters.segmentation is None:
+            return _("Find liver and tumour in the panel Segmentation first")
+        return ""
+
+    def _arrived(self, comparison):
+        self.open_comparison(comparison)
+        self.exploration.show_candidates(comparison.candidates)
+        self.open_panel("outcome")
+        self.go_to_lesion()
+
+    def open_comparison(self, comparison):
+        """Show a comparison, at the rank that its nodes show."""
+        self.comparison = comparison
+        self.show_rank(comparison.shown_rank or 1)
+
+    def show_rank(self, rank):
+        """Show one protocol of the comparison: its numbers, and its volume if the scene has it."""
+        if self.comparison is None:
+            return
+        self.shown_rank = rank
+        self.comparison.show_rank(rank)
+        self.show_views()
+        self.refresh_soon()
+
+    def show_views(self):
+        """Show the comparison as the view settings say."""
+        if self.comparison is not None and self.comparison.ct is not None and self.parameters is not None:
+            self._shown_settings = self._view_settings()
+            self.views.show(self.comparison, self.parameters.view)
+
+    def lesion_centre(self):
+        """Where the largest lesion is, RAS mm, or None."""
+        if self.parameters.findings:
+            lesions = json.loads(self.parameters.findings)["lesions"]
+            if lesions:
+                return tuple(lesions[0]["centre_ras_mm"])
+        return self.comparison.lesion if self.comparison is not None else None
+
+    def go_to_lesion(self):
+        """Move the views to the lesion; before it was measured, to the middle of the tumour segment."""
+        centre = self.lesion_centre()
+        if centre is None and self.parameters.segmentation is not None and self.parameters.tumour_segment:
+            node = self.parameters.segmentation
+            if self.parameters.tumour_segment in [i for i, _name in case_files.segments_of(node)]:
+                centre = node.GetSegmentCenterRAS(self.parameters.tumour_segment)
+        if centre is not None:
+            self.views.to_lesion(centre)
+
+    def scene_closes(self):
+        """End the job with all its processes and let go of every node."""
+        self.desk.abandon()
+        self.tasks.discard_files()
+        self.messages.close()
+        self.views.close()
+        self.outcome.forget()
+        self.comparison, self.shown_rank = None, 0
+        self.exploration.show_candidates(())
+        self.set_parameters(None)
+
+    def after_install(self):
+        """Show what is installed now."""
+        self.refresh()
+
+    def close(self):
+        """The module is unloaded, or Slicer ends."""
+        self.scene_closes()
+        self.desk.poller.stop()
+        self._timer.stop()
+
+
+def fold_around(widget, title, open_at_first):
+    """A collapsible section with a widget in it."""
+    fold = ctk.ctkCollapsibleButton()
+    fold.text = title
+    layout = qt.QVBoxLayout(fold)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.addWidget(widget)
+    widget.layout().setContentsMargins(0, 4, 0, 4)
+    fold.collapsed = not open_at_first
+    return fold

@@ -1,0 +1,98 @@
+"""One dialog for every failure: what failed, what was found, what to do, and a button that does it."""
+
+import logging
+import re
+from html import escape
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from MeWMLib.core.errors import MeWMError, WorkerError
+
+#: The worker speaks to users of the command line too; here its flags are the names of widgets.
+_WIDGETS = (
+    (r"--device cpu", _("Device: cpu (Setup)")),
+    (r"--device", _("Device (Setup)")),
+    (r"--replicas", _("Replicas")),
+    (r"--beams", _("Beams")),
+    (r"--bundle", _("Model (Setup)")),
+    (r"--sample synthetic", _("the synthetic sample")),
+    (r"--labels", _("Segmentation")),
+    (r"`mewm doctor`", _("Check in Setup")),
+    (r"`mewm bundle list`", _("Model in Setup")),
+    (r"`mewm bundle import FILE\.zip`", _("Import model... in Setup")),
+    (r"--out\b", _("another folder")),
+)
+
+
+#: More than this nobody reads in a dialog; the whole text is in Slicer's log.
+_MOST = 600
+
+
+def shortened(text):
+    """The begin of a long text."""
+    return text if len(text) <= _MOST else text[:_MOST].rstrip() + " ... " + _("(the rest is in Slicer's error log)")
+
+
+def in_words_of_panels(text):
+    """Replace the flags of the command line by the names of widgets."""
+    for flag, words in _WIDGETS:
+        text = re.sub(flag, words, text)
+    return text
+
+
+def as_mewm_error(error):
+    """Any error as one of ours: the one place in the panels where foreign errors are translated."""
+    if isinstance(error, MeWMError):
+        return error
+    return WorkerError(
+        what=_("The module met an unexpected error"),
+        given=f"{type(error).__name__}: {error}",
+        remedy=_("This is a mistake in MeWM: please report it with the text of Slicer's error log"),
+    )
+
+
+class Messages:
+    """Shows errors, one dialog at a time.
+
+    Args:
+        fixes: type name of an error to (text of a button, what it does).
+    """
+
+    def __init__(self, fixes=None):
+        self.fixes = fixes or {}
+        self.box = None
+        self.last = None
+
+    def show(self, error):
+        """Show an error; returns at once."""
+        ours = self.last = as_mewm_error(error)
+        logging.info("MeWM: %s", ours, exc_info=error if ours is not error else None)
+        self.close()
+        box = self.box = qt.QMessageBox(slicer.util.mainWindow())
+        box.setIcon(qt.QMessageBox.Warning)
+        box.setWindowTitle("MeWM")
+        box.setText(f"<b>{escape(in_words_of_panels(ours.what))}</b>")
+        lines = []
+        if ours.given:
+            lines.append(_("Found:") + " " + escape(shortened(in_words_of_panels(ours.given))).replace("\n", "<br>"))
+        if ours.remedy:
+            lines.append(_("What to do:") + " " + escape(in_words_of_panels(ours.remedy)))
+        box.setInformativeText("<br><br>".join(lines))
+        names = [c.__name__ for c in type(ours).__mro__]
+        fix = next((self.fixes[name] for name in names if name in self.fixes), None)
+        if fix is not None:
+            button = box.addButton(fix[0], qt.QMessageBox.ActionRole)
+            button.clicked.connect(lambda *_args: fix[1]())
+        box.addButton(qt.QMessageBox.Close)
+        # no nested event loop: a job that goes on is not held up by a dialog that nobody closes
+        box.setModal(True)
+        box.show()
+
+    def close(self):
+        """Take the dialog away."""
+        if self.box is not None:
+            self.box.hide()
+            self.box.deleteLater()
+            self.box = None

@@ -1,0 +1,103 @@
+"""The typed parameter node: everything a user sets, saved and restored with the scene."""
+
+from typing import Annotated
+
+import slicer
+from slicer.parameterNodeWrapper import Choice, Default, WithinRange, parameterNodeWrapper, parameterPack
+
+UNKNOWN = "not known"
+
+
+@parameterPack
+class ClinicalPack:
+    """Clinical data. A number of 0 and the word "not known" mean that it is not known."""
+
+    age_years: Annotated[float, WithinRange(0.0, 120.0), Default(0.0)]
+    sex: Annotated[str, Choice([UNKNOWN, "female", "male"]), Default(UNKNOWN)]
+    child_pugh_class: Annotated[str, Choice([UNKNOWN, "A", "B", "C"]), Default(UNKNOWN)]
+    bclc_stage: Annotated[str, Choice([UNKNOWN, "0", "A", "B", "C", "D"]), Default(UNKNOWN)]
+    afp_ng_per_ml: Annotated[float, WithinRange(0.0, 1e8), Default(0.0)]
+    bilirubin_mg_per_dl: Annotated[float, WithinRange(0.0, 60.0), Default(0.0)]
+    creatinine_mg_per_dl: Annotated[float, WithinRange(0.0, 30.0), Default(0.0)]
+    albumin_g_per_dl: Annotated[float, WithinRange(0.0, 8.0), Default(0.0)]
+    main_portal_vein_thrombosis: Annotated[str, Choice([UNKNOWN, "no", "yes"]), Default(UNKNOWN)]
+    extrahepatic_spread: Annotated[str, Choice([UNKNOWN, "no", "yes"]), Default(UNKNOWN)]
+
+
+@parameterPack
+class SimulationPack:
+    """How one protocol is simulated."""
+
+    replicas: Annotated[int, WithinRange(1, 20), Default(3)]
+    seed: Annotated[int, WithinRange(0, 2147483647), Default(0)]
+    steps: Annotated[int, WithinRange(1, 100), Default(4)]
+
+
+@parameterPack
+class ExplorationPack:
+    """How protocols are searched (Algorithm 1 of arXiv 2506.02327)."""
+
+    goal: Annotated[str, Default("")]
+    search: Annotated[str, Choice(["beam", "exhaustive"]), Default("beam")]
+    beams: Annotated[int, WithinRange(1, 20), Default(3)]
+    drugs: Annotated[int, WithinRange(1, 11), Default(5)]
+    embolics: Annotated[int, WithinRange(1, 7), Default(4)]
+    drug_horizon: Annotated[int, WithinRange(1, 5), Default(2)]
+    embolic_horizon: Annotated[int, WithinRange(1, 5), Default(2)]
+    replicas: Annotated[int, WithinRange(1, 20), Default(3)]
+    keep: Annotated[int, WithinRange(1, 10), Default(3)]
+
+
+@parameterPack
+class ViewPack:
+    """How the comparison is shown."""
+
+    fade: Annotated[float, WithinRange(0.0, 1.0), Default(0.5)]
+    outlines: Annotated[bool, Default(True)]
+    surfaces: Annotated[bool, Default(False)]
+    map: Annotated[str, Choice(["no map", "difference", "uncertainty"]), Default("no map")]
+    layout: Annotated[str, Choice(["overlay", "side by side"]), Default("overlay")]
+
+
+@parameterPack
+class ComputerPack:
+    """On what the work is done."""
+
+    device: Annotated[str, Choice(["auto", "cpu", "cuda", "mps"]), Default("auto")]
+    bundle: Annotated[str, Default("")]
+    wheelhouse: Annotated[str, Default("")]
+
+
+@parameterNodeWrapper
+class MeWMParameterNode:
+    """Nodes, settings and what was found about the patient.
+
+    `protocols`, `findings` and `proposal` are JSON texts: lists and tables that have no widget of their own.
+    """
+
+    ct: slicer.vtkMRMLScalarVolumeNode
+    post_ct: slicer.vtkMRMLScalarVolumeNode
+    segmentation: slicer.vtkMRMLSegmentationNode
+    phase: Annotated[str, Choice(["unknown", "non-contrast", "arterial", "portal", "delayed"]), Default("unknown")]
+    liver_segment: Annotated[str, Default("")]
+    tumour_segment: Annotated[str, Default("")]
+    protocols: Annotated[str, Default("")]
+    findings: Annotated[str, Default("")]
+    proposal: Annotated[str, Default("")]
+    clinical: ClinicalPack
+    simulation: SimulationPack
+    exploration: ExplorationPack
+    view: ViewPack
+    computer: ComputerPack
+
+
+_NUMBERS = ("age_years", "afp_ng_per_ml", "bilirubin_mg_per_dl", "creatinine_mg_per_dl", "albumin_g_per_dl")
+_TEXTS = ("sex", "child_pugh_class", "bclc_stage")
+_FLAGS = ("main_portal_vein_thrombosis", "extrahepatic_spread")
+
+
+def clinical_json(pack):
+    """The clinical data that are known, in the form of `Clinical.to_json`."""
+    data = {name: getattr(pack, name) for name in _NUMBERS if getattr(pack, name) > 0}
+    data |= {name: getattr(pack, name) for name in _TEXTS if getattr(pack, name) != UNKNOWN}
+    return data | {name: getattr(pack, name) == "yes" for name in _FLAGS if getattr(pack, name) != UNKNOWN}

@@ -1,0 +1,54 @@
+"""Panel Patient: the CT, its phase, clinical data, an optional CT after treatment, and the sample."""
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from MeWMLib.cohorts.samples import SAMPLES
+from MeWMPanels import samples
+from MeWMPanels.panel import Panel, fill_combo, keep_narrow
+
+
+class PatientPanel(Panel):
+    """See the module's text."""
+
+    ui_name = "Patient"
+
+    def setup(self):
+        fill_combo(self.ui.sampleBox, [(name, _(info.title)) for name, info in SAMPLES.items()], "synthetic")
+        keep_narrow(self.ui.sampleBox)
+        self.ui.sampleBox.setSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Fixed)
+        self.ui.sampleButton.clicked.connect(lambda *_args: self.front.guard(self.load_sample))
+        self.ui.dicomButton.clicked.connect(lambda *_args: slicer.util.selectModule("DICOM"))
+
+    def load_sample(self):
+        """Load the chosen sample on a thread, then fill the panels."""
+        name = self.ui.sampleBox.itemData(self.ui.sampleBox.currentIndex)
+        desk = self.front.desk
+        desk.begin(_("Loading the sample"))
+
+        def add(sample):
+            ct, segmentation = samples.add_to_scene(slicer.mrmlScene, sample)
+            parameters = self.parameters
+            parameters.phase = sample.ct.phase
+            parameters.ct, parameters.segmentation = ct, segmentation
+            desk.say(sample.terms)
+            desk.end()
+            self.front.go_to_lesion()
+
+        desk.aside(lambda: self.front.load_sample(name), add)
+
+    def refresh(self):
+        node = self.parameters.ct
+        self.enable(self.ui.sampleButton, _("A job is running") if self.front.desk.busy else "")
+        if node is None:
+            text = _("No CT is chosen yet. Load the sample to try MeWM.")
+        elif node.GetImageData() is None:
+            text = _("The chosen volume holds no voxels.")
+        else:
+            i, j, k = node.GetImageData().GetDimensions()
+            spacing = " x ".join(f"{s:.2f}" for s in node.GetSpacing())
+            text = f"{i} x {j} x {k} " + _("voxels of") + f" {spacing} mm"
+            if node.GetParentTransformNode() is not None:
+                text += ". " + _("It lies under a transform: harden it before (right click in the Data module).")
+        self.ui.patientLabel.setText(text)

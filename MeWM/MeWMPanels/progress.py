@@ -1,0 +1,46 @@
+"""The area below the panels: what is being done, how far, how long still, how much memory, the log, Cancel."""
+
+from slicer.i18n import tr as _
+
+from MeWMPanels.panel import Panel
+
+
+class ProgressPanel(Panel):
+    """Hidden until the first job."""
+
+    ui_name = "Progress"
+
+    def setup(self):
+        self.ui.cancelButton.clicked.connect(lambda *_args: self.front.desk.cancel())
+        self.ui.logText.setMaximumHeight(120)
+        self._shown = 0
+
+    def refresh(self):
+        desk, ui = self.front.desk, self.ui
+        state = desk.state
+        self.widget.setVisible(desk.busy or bool(state.log))
+        ui.progressBar.setVisible(desk.busy)
+        ui.cancelButton.setVisible(desk.busy)
+        ui.cancelButton.setEnabled(not state.cancelling)
+        ui.progressBar.setValue(round(1000 * state.fraction))
+        if desk.busy:
+            parts = [state.message or state.title]
+            if state.eta_s is not None and state.fraction < 1.0:
+                parts.append(duration(state.eta_s) + " " + _("left"))
+            if state.memory_mb is not None:
+                parts.append(f"{state.memory_mb / 1024:.1f} GB")
+            ui.progressLabel.setText("  \N{MIDDLE DOT}  ".join(parts))
+        else:
+            ui.progressLabel.setText(state.log[-1].partition("  ")[2] if state.log else "")
+        text = "\n".join(state.log)
+        if ui.logText.toPlainText() != text:
+            ui.logText.setPlainText(text)
+            bar = ui.logText.verticalScrollBar()
+            bar.setValue(bar.maximum)
+
+
+def duration(seconds):
+    """A time in words, rounded as a person would."""
+    if seconds < 90:
+        return _("about") + f" {max(1, round(seconds))} s"
+    return _("about") + f" {round(seconds / 60)} min"

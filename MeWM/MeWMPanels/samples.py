@@ -1,0 +1,40 @@
+"""Sample cases: as nodes, and in Slicer's module Sample Data."""
+
+from pathlib import Path
+
+from MeWMLib.cohorts.samples import SAMPLES, load_sample
+from MeWMLib.scene.nodes import volume_to_node
+from MeWMLib.scene.segmentations import labels_to_segmentation
+
+
+def add_to_scene(scene, sample):
+    """Add CT and labels of a sample; returns both nodes."""
+    ct = volume_to_node(scene, sample.ct, f"Sample {sample.name}")
+    segmentation = labels_to_segmentation(scene, sample.labels, f"Sample {sample.name}: liver and tumour", ct)
+    return ct, segmentation
+
+
+def register(sample_data_logic, scene, icons):
+    """Show the samples in the module Sample Data.
+
+    They are fetched by MeWMLib, which compares their SHA-256, so they carry no address of their own here.
+
+    Args:
+        sample_data_logic: `SampleData.SampleDataLogic`.
+        scene: where a sample is loaded to.
+        icons: folder of the module's icons.
+    """
+
+    def downloader(name):
+        def load(_source):
+            return list(add_to_scene(scene(), load_sample(name)))
+
+        return load
+
+    for name in SAMPLES:
+        sample_data_logic.registerCustomSampleDataSource(
+            category="MeWM",
+            sampleName=f"MeWM {name}",
+            customDownloader=downloader(name),
+            thumbnailFileName=str(Path(icons) / "MeWM.png"),
+        )

@@ -1,0 +1,254 @@
+"""What the buttons do: each task is a chain of steps on the job desk, from nodes to nodes."""
+
+import itertools
+import json
+import shutil
+from pathlib import Path
+
+import slicer
+from slicer.i18n import tr as _
+
+from MeWMLib.core import io
+from MeWMLib.core.errors import MeWMError, ProtocolError
+from MeWMLib.core.patient import Clinical
+from MeWMLib.core.protocol import Protocol
+from MeWMLib.jobs.job import Job
+from MeWMLib.policy.rules import FORBIDDEN, check
+from MeWMLib.scene.segmentations import labels_to_segmentation
+from MeWMPanels import case_files, results
+from MeWMPanels.parameters import clinical_json
+
+
+def rule_findings(protocol, parameters, complete=True):
+    """What the clinical rules say to a protocol in this patient."""
+    return check(protocol, Clinical.from_json(clinical_json(parameters.clinical)), complete)
+
+
+class Tasks:
+    """The tasks of a user.
+
+    Args:
+        desk: the job desk.
+        parameters: called for the typed parameter node.
+        on_candidates: called with the ranked candidates that an exploration has so far.
+        on_comparison: called with a comparison that came into the scene.
+    """
+
+    def __init__(self, desk, parameters, on_candidates, on_comparison):
+        self.desk, self.parameters = desk, parameters
+        self.on_candidates, self.on_comparison = on_candidates, on_comparison
+        self._count = itertools.count(1)
+        self._folder = None
+
+    def segment(self):
+        """Let the assistant find liver and tumour in the chosen CT, then measure."""
+        volume, ct_id = case_files.ct_of(self.parameters()), self.parameters().ct.GetID()
+        folder = self._open(_("Finding liver and tumour"))
+        out = folder / "found.seg.nrrd"
+
+        def read(_result):
+            self.desk.aside(lambda: io.read_labels(out, volume.geometry), add)
+
+        def add(labels):
+            parameters = self.parameters()
+            ct = slicer.mrmlScene.GetNodeByID(ct_id)
+            name = f"{ct.GetName()} " if ct is not None else ""
+            node = labels_to_segmentation(slicer.mrmlScene, labels, _("Liver and tumour") + f" ({name}MeWM)", ct)
+            parameters.segmentation = node
+            parameters.liver_segment, parameters.tumour_segment = "liver", "tumour"
+            self.desk.say(_("Liver and tumour were found. Look at the outlines before you trust what follows"))
+            if labels.tumour.any():
+                self._measure(volume, labels, folder)
+            else:
+                self.desk.end()
+                case_files.labels_of(parameters, volume.geometry)  # says in a dialog that there is no tumour
+
+        self.desk.aside(
+            lambda: case_files.write_ct(volume, folder),
+            lambda path: self.desk.run(self._job("segment", {"case": str(path)}, out=out), read),
+        )
+
+    def measure(self):
+        """Measure the lesions of the chosen segmentation and ask the policy for drugs and embolics."""
+        volume, labels = self._case()
+        folder = self._open(_("Measuring lesions"))
+        self._measure(volume, labels, folder)
+
+    def simulate(self, named):
+        """Simulate protocols, one after the other, and show them side by side.
+
+        Args:
+            named: pairs of name and `Protocol`.
+
+        Raises:
+            ProtocolError: there is none, or one is not complete or forbidden.
+        """
+        parameters = self.parameters()
+        if not named:
+            raise ProtocolError(
+                what=_("No protocol was chosen"), remedy=_("Tick one in the panel Simulation, or add one in Actions")
+            )
+        for name, protocol in named:
+            forbidden = [f for f in rule_findings(protocol, parameters) if f.severity == FORBIDDEN]
+            if forbidden:
+                raise ProtocolError(
+                    what=_("A protocol may not be given"),
+                    given=f"{name}: {forbidden[0].reason} ({forbidden[0].source})",
+                    remedy=_("Change it in the panel Actions, or take its tick away"),
+                )
+        volume, labels = self._case()
+        source = results.Source(parameters.ct, parameters.segmentation)
+        folder = self._open(_("Simulating"))
+        pack = parameters.simulation
+        settings = {"replicas": pack.replicas, "steps": pack.steps}
+        left = list(enumerate(named, start=1))
+        plans = []
+
+        def next_one(inputs):
+            if not left:
+                self._finish(plans, volume, labels, source)
+                return
+            number, (name, protocol) = left.pop(0)
+            out = folder / f"protocol-{number}"
+            self.desk.say(f"{name}: {protocol.text}")
+            job = self._job("simulate", {**inputs, "protocol": protocol.text}, out, settings, pack.seed)
+
+            def keep(_result):
+                plans.append(out)
+                next_one(inputs)
+
+            self.desk.run(job, keep)
+
+        self._write(volume, labels, folder, next_one)
+
+    def explore(self):
+        """Search for the protocol with the lowest predicted risk; Cancel keeps the best so far."""
+        volume, labels = self._case()
+        parameters = self.parameters()
+        source = results.Source(parameters.ct, parameters.segmentation)
+        folder = self._open(_("Exploring protocols"))
+        pack, out = parameters.exploration, folder / "plan"
+        names = ("search", "beams", "drugs", "embolics", "drug_horizon", "embolic_horizon", "replicas", "keep")
+        settings = {name: getattr(pack, name) for name in names} | {"steps": parameters.simulation.steps}
+        self.on_candidates(())
+
+        def on_event(event):
+            if event.kind == "partial":
+                self.on_candidates(results.candidates_in(out))
+
+        def run(inputs):
+            job = self._job("plan", {**inputs, "goal": pack.goal}, out, settings, parameters.simulation.seed)
+            self.desk.run(job, lambda _result: self._finish([out], volume, labels, source), on_event)
+
+        self._write(volume, labels, folder, run)
+
+    def assess(self, then):
+        """Judge the real post-treatment CT; `then` is called with the risk as JSON."""
+        volume, labels = self._case()
+        post = case_files.ct_of(_Post(self.parameters()))
+        folder = self._open(_("Judging the CT after treatment"))
+
+        def done(result):
+            self.desk.end()
+            then(result)
+
+        def run(inputs):
+            path = folder / "post.nrrd"
+
+            def written(_path):
+                self.desk.run(self._job("assess", {**inputs, "post": str(path)}), done)
+
+            self.desk.aside(lambda: io.write_volume(post, path), written)
+
+        self._write(volume, labels, folder, run)
+
+    def discard_files(self):
+        """Remove the files of former tasks."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def _case(self):
+        parameters = self.parameters()
+        volume = case_files.ct_of(parameters)
+        return volume, case_files.labels_of(parameters, volume.geometry)
+
+    def _open(self, title):
+        self.desk.begin(title)
+        self._folder = Path(slicer.app.temporaryPath) / "mewm"
+        folder = self._folder / f"task-{next(self._count)}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
+
+    def _write(self, volume, labels, folder, then):
+        def write():
+            case, drawn = case_files.write_ct(volume, folder), case_files.write_labels(labels, folder)
+            return {"case": str(case), "labels": str(drawn), "clinical": clinical}
+
+        clinical = clinical_json(self.parameters().clinical)
+        self.desk.aside(write, then)
+
+    def _measure(self, volume, labels, folder):
+        pack = self.parameters().exploration
+        settings = {"drugs": pack.drugs, "embolics": pack.embolics}
+
+        def keep(result):
+            parameters = self.parameters()
+            parameters.findings = json.dumps(result["findings"])
+            parameters.proposal = json.dumps({key: result[key] for key in ("policy", "drugs", "embolics", "reasons")})
+            self.desk.say(_("Done: the lesions are measured"))
+            self.desk.end()
+
+        def run(inputs):
+            self.desk.run(self._job("propose", {**inputs, "goal": pack.goal}, settings=settings), keep)
+
+        self._write(volume, labels, folder, run)
+
+    def _finish(self, plans, volume, labels, source):
+        def add(loaded):
+            comparison = results.add(slicer.mrmlScene, loaded, volume, labels, source)
+            if source.gone(slicer.mrmlScene):
+                self.desk.say(_("The CT was deleted meanwhile: a copy of it was added beside the simulated volumes"))
+            count = len(comparison.candidates)
+            self.desk.say(_("Done:") + f" {count} " + (_("protocols") if count > 1 else _("protocol")))
+            self.desk.end()
+            # in a turn of its own, so that the window stays alive between the two
+            self.desk.poller.later(lambda: self.on_comparison(comparison))
+
+        self.desk.aside(lambda: results.read(plans, volume, labels), add)
+
+    def _job(self, kind, inputs, out=None, settings=None, seed=0):
+        computer = self.parameters().computer
+        return Job(
+            kind,
+            inputs,
+            out=str(out) if out is not None else None,
+            seed=seed,
+            device=computer.device,
+            bundle=computer.bundle or None,
+            settings=settings or {},
+        )
+
+
+class _Post:
+    """The parameters with the post-treatment CT in the place of the CT."""
+
+    def __init__(self, parameters):
+        self.ct, self.phase = parameters.post_ct, "unknown"
+
+
+def protocols_of(text):
+    """Read the protocols of the parameter node: pairs of name and `Protocol`; what cannot be read is left out."""
+    found = []
+    for entry in json.loads(text or "[]"):
+        try:
+            found.append((str(entry["name"]), Protocol.from_json(entry["actions"])))
+        except (MeWMError, KeyError, TypeError):
+            continue
+    return found
+
+
+def protocols_text(named):
+    """The counterpart of `protocols_of`."""
+    return json.dumps([{"name": name, "actions": protocol.to_json()} for name, protocol in named])

@@ -1,0 +1,173 @@
+"""How a comparison is shown: layers, layouts, map with legend, outlines, surfaces, and the mark SIMULATED."""
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from MeWMLib.scene.comparison import slice_nodes
+
+STANDARD = ("Red", "Green", "Yellow")
+SIDE_BY_SIDE = ("MeWM-Before", "MeWM-Simulated", "MeWM-Difference")
+#: Slicer asks extensions to take numbers that nobody else takes.
+LAYOUT_NUMBER = 24117
+_LAYOUT = """<layout type="horizontal" split="true">{}</layout>"""
+_VIEW = (
+    '<item><view class="vtkMRMLSliceNode" singletontag="{}">'
+    '<property name="orientation" action="default">Axial</property>'
+    '<property name="viewlabel" action="default">{}</property></view></item>'
+)
+FLICKER_MS = 500
+MAP_OPACITY = 0.8
+LESION_MM = 90.0
+MARK = "SIMULATED \N{EM DASH} research use only"
+
+
+def map_of(comparison, name):
+    """The node of a map for the rank that is shown, or None: the uncertainty is there for one rank only."""
+    if name not in ("difference", "uncertainty"):
+        return None
+    node = comparison.node(name)
+    mine = node is not None and node.GetAttribute("MeWM.Rank") == str(comparison.shown_rank)
+    return node if mine else None
+
+
+class Views:
+    """Shows one comparison at a time; holds no node of it between calls."""
+
+    def __init__(self):
+        self.comparison = None
+        self._marks = {}
+        self._flicker = qt.QTimer()
+        self._flicker.setInterval(FLICKER_MS)
+        self._flicker.timeout.connect(self._toggle)
+        self._flicker_on = False
+
+    def show(self, comparison, pack):
+        """Show a comparison as the view settings say."""
+        self.comparison = comparison
+        simulated = comparison.node("simulated")
+        side_by_side = pack.layout == "side by side"
+        self._lay_out(side_by_side)
+        shown_map = map_of(comparison, pack.map)
+        for name in STANDARD:
+            over, opacity = (shown_map, MAP_OPACITY) if shown_map is not None else (simulated, pack.fade)
+            self._layers(name, comparison.ct, over, opacity)
+        if side_by_side:
+            before, after, difference = SIDE_BY_SIDE
+            self._layers(before, comparison.ct, None, 0.0)
+            self._layers(after, simulated, None, 0.0)
+            self._layers(difference, comparison.ct, comparison.node("difference"), MAP_OPACITY)
+        self._legend(comparison, shown_map, side_by_side)
+        self._segmentations(comparison, pack)
+        self._mark(simulated is not None)
+
+    def fade(self, opacity):
+        """Blend the simulated CT over the scan."""
+        for name in STANDARD:
+            slice_nodes(slicer.mrmlScene, name)[1].SetForegroundOpacity(opacity)
+
+    def flicker(self, on):
+        """Let the simulated CT come and go, twice a second."""
+        if on:
+            self._flicker.start()
+        else:
+            self._flicker.stop()
+
+    def to_lesion(self, centre):
+        """Move all slices to the lesion and show 9 cm around it."""
+        for name in (*STANDARD, *SIDE_BY_SIDE):
+            if name in SIDE_BY_SIDE and slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceNode") is None:
+                continue
+            node = slice_nodes(slicer.mrmlScene, name)[0]
+            node.JumpSliceByCentering(*centre)
+            width, height, depth = node.GetFieldOfView()
+            aspect = height / width if width else 1.0
+            node.SetFieldOfView(LESION_MM, LESION_MM * aspect, depth)
+            node.SetXYZOrigin(0, 0, 0)
+
+    def close(self):
+        """Stop what still runs and take the marks away."""
+        self.flicker(False)
+        for renderer, actor in self._marks.values():
+            renderer.RemoveViewProp(actor)
+        self._marks = {}
+        self.comparison = None
+
+    def _toggle(self):
+        self._flicker_on = not self._flicker_on
+        self.fade(1.0 if self._flicker_on else 0.0)
+
+    def _lay_out(self, side_by_side):
+        manager = slicer.app.layoutManager()
+        node = manager.layoutLogic().GetLayoutNode()
+        if not side_by_side:
+            if node.GetViewArrangement() == LAYOUT_NUMBER:
+                manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+            return
+        if not node.IsLayoutDescription(LAYOUT_NUMBER):
+            titles = (_("before"), _("SIMULATED"), _("difference"))
+            views = "".join(_VIEW.format(tag, title) for tag, title in zip(SIDE_BY_SIDE, titles, strict=True))
+            node.AddLayoutDescription(LAYOUT_NUMBER, _LAYOUT.format(views))
+        manager.setLayout(LAYOUT_NUMBER)
+
+    def _layers(self, name, background, foreground, opacity):
+        composite = slice_nodes(slicer.mrmlScene, name)[1]
+        composite.SetBackgroundVolumeID(background.GetID() if background is not None else None)
+        composite.SetForegroundVolumeID(foreground.GetID() if foreground is not None else None)
+        composite.SetForegroundOpacity(opacity if foreground is not None else 0.0)
+        composite.SetLinkedControl(True)
+
+    def _legend(self, comparison, shown_map, side_by_side):
+        """Colours with their HU beside the slices, for the map that is shown."""
+        logic = slicer.vtkSlicerColorLogic
+        for role in ("difference", "uncertainty"):
+            node = comparison.node(role)
+            if node is None:
+                continue
+            visible = node is shown_map or (side_by_side and role == "difference")
+            legend = logic.GetColorLegendDisplayNode(node)
+            if legend is None and visible:
+                legend = logic.AddDefaultColorLegendDisplayNode(node)
+                legend.SetTitleText("HU")
+            if legend is not None:
+                legend.SetVisibility(visible)
+
+    def _segmentations(self, comparison, pack):
+        rank = comparison.shown_rank
+        nodes = [comparison.labels, *(comparison.node("labels", c.rank) for c in comparison.candidates)]
+        for node in nodes:
+            if node is None or node.GetDisplayNode() is None:
+                continue
+            display = node.GetDisplayNode()
+            mine = node is comparison.labels or node.GetAttribute("MeWM.Rank") == str(rank)
+            display.SetVisibility(mine and (pack.outlines or pack.surfaces))
+            display.SetVisibility2DOutline(pack.outlines)
+            display.SetVisibility2DFill(False)
+            display.SetVisibility3D(pack.surfaces)
+            if pack.surfaces and mine:
+                node.CreateClosedSurfaceRepresentation()
+
+    def _mark(self, on):
+        """Write into a corner of each view that shows a simulated CT that it is none.
+
+        The actor is our own: Slicer's data probe rewrites the corner annotation of the view at every move of the mouse.
+        """
+        manager = slicer.app.layoutManager()
+        if manager is None:
+            return
+        for name in manager.sliceViewNames():
+            view = manager.sliceWidget(name).sliceView()
+            renderer = view.renderWindow().GetRenderers().GetFirstRenderer()
+            if name not in self._marks:
+                actor = vtk.vtkTextActor()
+                actor.SetInput(MARK)
+                actor.GetPositionCoordinate().SetCoordinateSystemToNormalizedViewport()
+                actor.SetPosition(0.02, 0.93)
+                actor.GetTextProperty().SetColor(1.0, 0.87, 0.34)
+                actor.GetTextProperty().SetBold(True)
+                actor.GetTextProperty().SetFontSize(14)
+                self._marks[name] = (renderer, actor)
+                renderer.AddViewProp(actor)
+            self._marks[name][1].SetVisibility(on and name != SIDE_BY_SIDE[0])
+            view.scheduleRender()

@@ -1,0 +1,283 @@
+"""What users do wrong and what breaks: each has a message, leaves no process behind and no node half made."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from MeWMLib.core.errors import (
+    BundleError,
+    DependencyError,
+    GeometryError,
+    InputError,
+    LabelError,
+    NotCTError,
+    NoTumourError,
+    ProtocolError,
+    WorkerError,
+)
+from MeWMLib.core.protocol import Protocol
+
+PAIR = Protocol.parse("Cisplatin + Lipiodol")
+
+
+def _children() -> list[int]:
+    return [p.pid for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+
+
+def _no_child_left(user: Any, before: list[int]) -> None:
+    until = time.monotonic() + 10.0
+    while set(_children()) - set(before) and time.monotonic() < until:
+        user.look()
+        time.sleep(0.05)
+    assert set(_children()) - set(before) == set()
+
+
+def _node_ids() -> set[str]:
+    import slicer
+
+    scene = slicer.mrmlScene
+    return {scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes())}
+
+
+def _started(user: Any) -> int:
+    user.wait(lambda: user.front.desk.pid is not None)
+    return user.front.desk.pid
+
+
+@pytest.fixture
+def ready(user: Any) -> Any:
+    """A user with the sample and a protocol."""
+    user.load_sample()
+    user.front.actions.add("A", PAIR)
+    user.look()
+    return user
+
+
+def test_no_ct_chosen(user):
+    error = user.error_after(user.front.tasks.segment)
+    assert isinstance(error, InputError) and "No CT" in error.what and "Patient" in error.remedy
+    assert not user.widget("segmentation", "findButton").enabled
+    assert "CT" in user.widget("segmentation", "findButton").toolTip
+
+
+def test_no_segmentation(ready):
+    ready.front.parameters.segmentation = None
+    ready.look()
+    error = ready.error_after(ready.front.tasks.explore)
+    assert "no segmentation" in error.what and not ready.front.desk.busy
+
+
+def test_an_mr_volume_is_refused_by_the_worker(ready):
+    from MeWMLib.scene.nodes import array_of_image, image_of_array
+
+    node = ready.front.parameters.ct
+    array = array_of_image(node.GetImageData()).astype(np.float32)
+    node.SetAndObserveImageData(image_of_array(np.abs(array)))
+    ready.click("segmentation", "findButton")
+    error = ready.wait_error()
+    assert isinstance(error, NotCTError) and not ready.front.desk.busy
+
+
+def test_an_empty_segmentation(ready):
+    import slicer
+
+    from MeWMLib.scene.nodes import matrix_to_vtk
+
+    node = ready.front.parameters.segmentation
+    image = slicer.vtkOrientedImageData()
+    image.SetDimensions(4, 4, 4)
+    image.AllocateScalars(3, 1)
+    image.GetPointData().GetScalars().Fill(0)
+    image.SetImageToWorldMatrix(matrix_to_vtk(np.eye(4)))
+    node.GetSegmentation().GetSegment("tumour").AddRepresentation("Binary labelmap", image)
+    error = ready.error_after(ready.front.tasks.measure)
+    assert isinstance(error, NoTumourError) and "empty" in error.what
+
+
+def test_a_segmentation_without_known_segments(ready):
+    node = ready.front.parameters.segmentation
+    node.GetSegmentation().RemoveAllSegments()
+    ready.front.refresh()
+    error = ready.error_after(ready.front.tasks.measure)
+    assert isinstance(error, LabelError) and "which segment" in error.what
+    ready.front.messages.show(error)
+    texts = [b.text for b in ready.front.messages.box.buttons()]
+    assert "Open Segmentation" in texts
+
+
+@pytest.mark.parametrize("which", ["ct", "segmentation"])
+def test_a_linear_transform_is_refused(ready, which):
+    import slicer
+
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    getattr(ready.front.parameters, which).SetAndObserveTransformNodeID(transform.GetID())
+    error = ready.error_after(ready.front.tasks.measure)
+    assert isinstance(error, GeometryError) and "transform" in error.what and "Harden" in error.remedy
+
+
+def test_a_forbidden_and_an_incomplete_protocol(ready):
+    front = ready.front
+    for text in ("Cisplatin + Oxaliplatin + Lipiodol", "Cisplatin"):
+        named = [("B", Protocol.parse(text))]
+        error = ready.error_after(lambda named=named: front.tasks.simulate(named))
+        assert isinstance(error, ProtocolError) and "B:" in error.given and not front.desk.busy
+
+
+def test_two_jobs_at_once(ready, mishap):
+    mishap("slow")
+    ready.click("exploration", "exploreButton")
+    _started(ready)
+    for panel, name in (("simulation", "simulateButton"), ("segmentation", "findButton"), ("patient", "sampleButton")):
+        assert not ready.widget(panel, name).enabled
+    error = ready.error_after(ready.front.tasks.measure)
+    assert "Another job" in error.what
+    assert ready.front.desk.busy, "the first job goes on"
+    ready.wait(lambda: ready.front.comparison is not None)
+
+
+def test_the_ct_is_deleted_while_a_job_runs(ready, mishap):
+    import slicer
+
+    mishap("slow")
+    ready.click("exploration", "exploreButton")
+    _started(ready)
+    slicer.mrmlScene.RemoveNode(ready.front.parameters.ct)
+    slicer.mrmlScene.RemoveNode(ready.front.parameters.segmentation)
+    ready.wait(lambda: ready.front.comparison is not None)
+    ready.wait_idle()
+    assert ready.front.comparison.ct.GetName() == "CT before treatment"
+    assert any("deleted meanwhile" in line for line in ready.front.desk.state.log)
+
+
+def test_a_killed_worker(ready, mishap):
+    before_children, before_nodes = _children(), _node_ids()
+    mishap("slow")
+    ready.click("exploration", "exploreButton")
+    os.kill(_started(ready), signal.SIGKILL)
+    error = ready.wait_error()
+    assert isinstance(error, WorkerError) and "SIGKILL" in error.what
+    assert not ready.front.desk.busy and ready.widget("exploration", "exploreButton").enabled
+    assert _node_ids() == before_nodes
+    _no_child_left(ready, before_children)
+
+
+def test_a_worker_that_crashes_by_itself(ready, mishap):
+    mishap("crash")
+    ready.click("simulation", "simulateButton")
+    error = ready.wait_error()
+    assert isinstance(error, WorkerError) and "ZeroDivisionError" in error.what
+
+
+def test_out_of_memory_offers_the_processor(ready, mishap):
+    mishap("oom")
+    ready.click("simulation", "simulateButton")
+    ready.wait(lambda: ready.front.messages.box is not None)
+    box = ready.front.messages.box
+    assert "--device" not in box.informativeText and "Device: cpu" in box.informativeText
+    next(b for b in box.buttons() if "CPU" in b.text).click()
+    assert ready.front.parameters.computer.device == "cpu"
+
+
+def test_the_scene_is_closed_while_a_job_runs(ready, mishap):
+    import slicer
+
+    before = _children()
+    mishap("slow")
+    ready.click("exploration", "exploreButton")
+    _started(ready)
+    slicer.mrmlScene.Clear(0)
+    ready.look()
+    assert not ready.front.desk.busy
+    _no_child_left(ready, before)
+    ready.look()
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0
+    assert ready.front.parameters.ct is None and ready.front.messages.box is None
+    # and the module goes on
+    ready.load_sample()
+
+
+def test_a_cancelled_simulation_leaves_nothing(ready, mishap):
+    before_children, before_nodes = _children(), _node_ids()
+    mishap("slow")
+    ready.click("simulation", "simulateButton")
+    _started(ready)
+    ready.click("progress", "cancelButton")
+    ready.wait_idle()
+    assert ready.front.messages.box is None and ready.front.comparison is None
+    assert _node_ids() == before_nodes
+    _no_child_left(ready, before_children)
+
+
+def test_a_missing_bundle(ready, monkeypatch, tmp_path):
+    monkeypatch.setenv("MEWM_BUNDLES", str(tmp_path / "nothing"))
+    ready.front.parameters.computer.bundle = "no-such-model"
+    ready.click("simulation", "simulateButton")
+    error = ready.wait_error()
+    assert isinstance(error, BundleError)
+    assert "(missing)" in ready.widget("setup", "bundleBox").currentText
+
+
+def test_an_oblique_volume_comes_back_exactly(user, sample, fake):
+    import slicer
+
+    from MeWMLib.core.volume import Geometry, LabelMap, Volume
+    from MeWMLib.scene.nodes import node_to_volume
+
+    turn = np.array([[0.8, -0.6, 0.0], [0.48, 0.64, -0.6], [0.36, 0.48, 0.8]])
+    affine = np.eye(4)
+    affine[:3, :3] = turn @ np.diag([0.7, 0.9, 2.5])
+    affine[:3, 3] = (12.5, -30.25, 140.0)
+    geometry = Geometry(fake.SHAPE, affine)
+    sample.ct, sample.labels = Volume(sample.ct.array, geometry), LabelMap(sample.labels.array, geometry)
+    user.load_sample()
+    user.front.actions.add("A", PAIR)
+    user.look()
+    user.click("simulation", "simulateButton")
+    user.wait(lambda: user.front.comparison is not None)
+    user.wait_idle()
+    after = node_to_volume(user.front.comparison.node("simulated"))
+    assert np.abs(after.geometry.affine - affine).max() < 1e-4
+    tumour = sample.labels.tumour
+    assert np.array_equal(after.array[~tumour], sample.ct.array[~tumour])
+    assert not np.array_equal(after.array[tumour], sample.ct.array[tumour])
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") >= 3
+
+
+def test_an_offline_folder_that_does_not_exist(user, monkeypatch, tmp_path):
+    import slicer
+    from MeWMPanels import install
+
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, title=None: True)
+    monkeypatch.setattr(install, "missing_for_worker", lambda: ["monai"])
+    user.front.refresh()
+    user.front.parameters.computer.wheelhouse = str(tmp_path / "absent")
+    user.look()
+    user.click("setup", "installButton")
+    error = user.wait_error()
+    assert isinstance(error, DependencyError) and "absent" in error.given
+
+
+def test_packages_are_asked_for_first_and_slicers_own_are_pinned(user, monkeypatch, tmp_path):
+    import slicer
+    from MeWMPanels import install
+
+    asked: list[str] = []
+    given: list[list[str]] = []
+    monkeypatch.setattr(install, "missing_for_worker", lambda: ["monai", "cc3d"])
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, title=None: bool(asked.append(text)))
+    monkeypatch.setattr(slicer.util, "pip_install", given.append)
+    user.front.refresh()
+    user.click("setup", "installButton")
+    assert asked and "monai" in asked[0] and given == [], "who says no gets nothing"
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, title=None: True)
+    user.click("setup", "installButton")
+    assert [a for a in given[0] if "monai" in a or "components" in a] and "-c" in given[0]
+    pins = (tmp_path.__class__(given[0][given[0].index("-c") + 1])).read_text(encoding="utf-8")
+    assert "numpy==" in pins and "SimpleITK==" in pins.replace("simpleitk", "SimpleITK")

@@ -1,0 +1,227 @@
+"""Looking at a comparison: layers, layout, maps, outlines, the mark; and the module's own parts."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from MeWMLib.core.protocol import Protocol
+
+
+@pytest.fixture
+def shown(user: Any) -> Any:
+    """A user before a comparison of two protocols."""
+    user.load_sample()
+    user.front.actions.add("A", Protocol.parse("Cisplatin + Lipiodol"))
+    user.front.actions.add("B", Protocol.parse("Epirubicin + PVA"))
+    user.look()
+    user.click("simulation", "simulateButton")
+    user.wait(lambda: user.front.comparison is not None)
+    user.wait_idle()
+    return user
+
+
+def _composite(name: str) -> Any:
+    import slicer
+
+    from MeWMLib.scene.comparison import slice_nodes
+
+    return slice_nodes(slicer.mrmlScene, name)[1]
+
+
+def _choose(user: Any, panel: str, box: str, text: str) -> None:
+    combo = user.widget(panel, box)
+    combo.setCurrentIndex(combo.findText(text))
+    user.look()
+
+
+def test_the_fade_slider_blends_the_simulated_ct_over_the_scan(shown):
+    comparison = shown.front.comparison
+    red = _composite("Red")
+    assert red.GetBackgroundVolumeID() == comparison.ct.GetID()
+    assert red.GetForegroundVolumeID() == comparison.node("simulated").GetID()
+    shown.widget("outcome", "fadeSlider").setValue(0.85)
+    shown.look()
+    assert red.GetForegroundOpacity() == pytest.approx(0.85)
+    assert shown.front.parameters.view.fade == pytest.approx(0.85)
+
+
+def test_the_maps_with_their_legend(shown):
+    import slicer
+
+    comparison = shown.front.comparison
+    for text, role in (("difference", "difference"), ("uncertainty", "uncertainty")):
+        _choose(shown, "outcome", "mapBox", text)
+        node = comparison.node(role)
+        assert _composite("Green").GetForegroundVolumeID() == node.GetID()
+        legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node)
+        assert legend.GetVisibility() and legend.GetTitleText() == "HU"
+    _choose(shown, "outcome", "mapBox", "no map")
+    assert not legend.GetVisibility()
+    assert _composite("Green").GetForegroundVolumeID() == comparison.node("simulated").GetID()
+
+
+def test_side_by_side_shows_before_simulated_and_difference(shown):
+    import slicer
+
+    comparison = shown.front.comparison
+    _choose(shown, "outcome", "layoutBox", "side by side")
+    names = slicer.app.layoutManager().sliceViewNames()
+    assert set(names) == {"MeWM-Before", "MeWM-Simulated", "MeWM-Difference"}
+    assert _composite("MeWM-Before").GetBackgroundVolumeID() == comparison.ct.GetID()
+    assert _composite("MeWM-Simulated").GetBackgroundVolumeID() == comparison.node("simulated").GetID()
+    assert _composite("MeWM-Difference").GetForegroundVolumeID() == comparison.node("difference").GetID()
+    assert all(_composite(name).GetLinkedControl() for name in names)
+    shown.click("outcome", "lesionButton")
+    _choose(shown, "outcome", "layoutBox", "overlay")
+    assert "Red" in slicer.app.layoutManager().sliceViewNames()
+
+
+def test_views_of_a_simulated_ct_carry_the_mark(shown):
+    import slicer
+
+    def marks(name: str) -> list[Any]:
+        window = slicer.app.layoutManager().sliceWidget(name).sliceView().renderWindow()
+        props = window.GetRenderers().GetFirstRenderer().GetViewProps()
+        found = [props.GetItemAsObject(n) for n in range(props.GetNumberOfItems())]
+        return [p for p in found if p.IsA("vtkTextActor") and p.GetVisibility() and "SIMULATED" in p.GetInput()]
+
+    assert all(len(marks(name)) == 1 for name in ("Red", "Green", "Yellow"))
+    _choose(shown, "outcome", "layoutBox", "side by side")
+    assert marks("MeWM-Before") == [] and len(marks("MeWM-Simulated")) == 1
+    _choose(shown, "outcome", "layoutBox", "overlay")
+    slicer.mrmlScene.Clear(0)
+    shown.look()
+    assert marks("Red") == []
+
+
+def test_outlines_and_surfaces(shown):
+    comparison = shown.front.comparison
+    before, after = comparison.labels.GetDisplayNode(), comparison.node("labels", 1).GetDisplayNode()
+    assert before.GetVisibility2DOutline() and after.GetVisibility2DOutline()
+    shown.widget("outcome", "outlinesBox").setChecked(False)
+    shown.look()
+    assert not before.GetVisibility() and not after.GetVisibility()
+    shown.widget("outcome", "surfacesBox").setChecked(True)
+    shown.look()
+    assert after.GetVisibility3D() and not after.GetVisibility2DOutline()
+    assert comparison.node("labels", 1).GetSegmentation().ContainsRepresentation("Closed surface")
+
+
+def test_flicker_comes_and_goes(shown):
+    shown.widget("outcome", "flickerBox").setChecked(True)
+    seen = set()
+
+    def both() -> bool:
+        seen.add(_composite("Red").GetForegroundOpacity())
+        return {0.0, 1.0} <= seen
+
+    shown.wait(both, 10)
+    shown.widget("outcome", "flickerBox").setChecked(False)
+    shown.look()
+    assert _composite("Red").GetForegroundOpacity() == pytest.approx(0.5)
+
+
+def test_the_survival_curves_are_a_plot(shown):
+    import slicer
+
+    shown.click("outcome", "curvesButton")
+    chart = shown.front.comparison.node("survival chart")
+    assert chart.GetNumberOfPlotSeriesNodes() == 2
+    views = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLPlotViewNode")
+    assert views and slicer.mrmlScene.GetNthNodeByClass(0, "vtkMRMLPlotViewNode").GetPlotChartNodeID() == chart.GetID()
+
+
+def test_the_second_rank_brings_its_own_difference(shown):
+    import numpy as np
+
+    from MeWMLib.scene.nodes import node_to_volume
+
+    comparison = shown.front.comparison
+    first = node_to_volume(comparison.node("difference")).array
+    shown.front.show_rank(2)
+    second = node_to_volume(comparison.node("difference")).array
+    before, after = node_to_volume(comparison.ct).array, node_to_volume(comparison.node("simulated")).array
+    assert not np.array_equal(first, second)
+    assert np.array_equal(second, after.astype(int) - before)
+    assert "rank 2" in comparison.node("difference").GetName()
+
+
+def test_the_uncertainty_of_another_rank_is_never_shown(shown):
+    _choose(shown, "outcome", "mapBox", "uncertainty")
+    shown.front.show_rank(2)
+    shown.look()
+    comparison = shown.front.comparison
+    assert _composite("Red").GetForegroundVolumeID() != comparison.node("uncertainty").GetID()
+    assert "rank 1" in shown.widget("outcome", "mapBox").toolTip
+
+
+def test_the_real_ct_after_treatment_is_judged(shown):
+    shown.front.parameters.post_ct = shown.front.parameters.ct
+    shown.look()
+    shown.click("outcome", "assessButton")
+    shown.wait_idle()
+    assert "+0.50" in shown.widget("outcome", "assessLabel").text
+
+
+def test_clinical_data_reach_the_rules(shown):
+    shown.front.patient.ui.clinicalFold.collapsed = False
+    _choose(shown, "patient", "childPughBox", "C")
+    assert "Not allowed" in shown.widget("actions", "ruleLabel").text
+    assert not shown.widget("simulation", "simulateButton").enabled
+
+
+def test_a_ranked_protocol_is_taken_over(shown):
+    shown.click_cell("exploration", "rankTable", 1, 1)
+    shown.click("exploration", "adoptButton")
+    named = dict(shown.front.actions.named)
+    assert named["Rank 2"] == Protocol.parse(shown.front.comparison.candidates[1].protocol)
+
+
+def test_buttons_go_to_other_modules(shown):
+    import slicer
+
+    shown.click("segmentation", "editButton")
+    assert slicer.util.mainWindow().moduleSelector().selectedModule == "SegmentEditor"
+    shown.click("patient", "dicomButton")
+    assert slicer.util.mainWindow().moduleSelector().selectedModule == "DICOM"
+
+
+def test_the_modules_own_test_passes(user):
+    user.loaded.instance.runTest(msec=1)
+
+
+def test_the_samples_are_registered(user, monkeypatch):
+    registered: list[dict[str, Any]] = []
+    module = ModuleType("SampleData")
+    module.SampleDataLogic = SimpleNamespace(registerCustomSampleDataSource=lambda **given: registered.append(given))
+    monkeypatch.setitem(sys.modules, "SampleData", module)
+    user.loaded.module.register_sample_data()
+    assert [entry["sampleName"] for entry in registered] == ["MeWM lits-117", "MeWM synthetic"]
+    assert all(callable(entry["customDownloader"]) for entry in registered)
+
+
+def test_without_packages_the_module_offers_to_install_them(host, monkeypatch, user):
+    import slicer
+    from MeWMPanels import install
+    from PySide6 import QtWidgets
+
+    monkeypatch.setattr(install, "missing", lambda names: [n for n in names if n == "psutil"])
+    parent = slicer.qMRMLWidget()
+    parent.setLayout(QtWidgets.QVBoxLayout())
+    widget = user.loaded.module.MeWMWidget(parent)
+    widget.setup()
+    widget.enter()
+    assert widget.front is None and widget.bare.setup.ui.installButton.enabled
+    assert "psutil" in widget.bare.setup.ui.packagesLabel.text
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, title=None: True)
+    monkeypatch.setattr(
+        slicer.util, "pip_install", lambda arguments: monkeypatch.setattr(install, "missing", lambda n: [])
+    )
+    widget.bare.setup.ui.installButton.click()
+    assert widget.bare is None and widget.front is not None and widget.front.parameters is not None
+    widget.cleanup()
+    parent.deleteLater()

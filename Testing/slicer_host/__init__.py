@@ -1,0 +1,128 @@
+"""A stand-in for the Slicer application: its real MRML core (slicer-core) under a stand-in Qt (PySide6).
+
+It runs a scripted module, with its panels, where no Slicer is installed. It cannot prove how the real qMRML and ctk
+widgets, the layout manager, the Segment Editor or PythonQt's ownership behave; `docs/SLICER.md` lists what must be
+tried in the application itself. The environment variable MEWM_SLICER_PYTHON may name a folder `Base/Python` of
+Slicer's sources: then Slicer's own ScriptedLoadableModule and parameterNodeWrapper run instead of the small ones here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+PYTHON_VARIABLE = "MEWM_SLICER_PYTHON"
+_started: list[Any] = []
+_NAMED_BY_SLICER = (
+    "ctkCheckBox",
+    "ctkCheckablePushButton",
+    "ctkColorPickerButton",
+    "ctkComboBox",
+    "ctkDirectoryButton",
+    "ctkDoubleRangeSlider",
+    "ctkDoubleSlider",
+    "ctkDoubleSpinBox",
+    "ctkPathLineEdit",
+    "ctkRangeWidget",
+    "qMRMLRangeWidget",
+    "qMRMLSliderWidget",
+    "qMRMLSpinBox",
+    "qSlicerWidget",
+)
+
+
+def start() -> Any:
+    """Start the application, once in a process, and return `slicer.app`."""
+    if _started:
+        return _started[0]
+    from MeWMLib.scene.core_app import slicer
+    from slicer_host import application, ctk_widgets, mrml_widgets, parameter_node, pythonqt, scripted_module
+
+    sys.modules["qt"] = pythonqt.make_qt()
+    sys.modules["ctk"] = ctk_widgets.make_ctk()
+    for cls in mrml_widgets.WIDGETS:
+        setattr(slicer, cls.__name__, cls)
+    folder = Path(tempfile.mkdtemp(prefix="mewm-slicer-host-"))
+    app = application.Application(folder)
+    slicer.app, slicer.mrmlScene = app, app.mrmlScene()
+    slicer.modules = sys.modules["slicer.modules"] = application.make_modules(app)
+    own = os.environ.get(PYTHON_VARIABLE)
+    if own:
+        slicer.__path__.append(str(Path(own) / "slicer"))
+        _name_absent_widgets(sys.modules["ctk"], slicer)
+    else:
+        stand_ins = scripted_module.make_modules()
+        stand_ins["slicer.parameterNodeWrapper"] = parameter_node.make_module()
+        for name, module in stand_ins.items():
+            sys.modules[name] = module
+            setattr(slicer, name.split(".")[1], module)
+    importlib.import_module("slicer.util")
+    _started.append(app)
+    return app
+
+
+def _name_absent_widgets(ctk: Any, slicer: Any) -> None:
+    """Slicer's own wrapper names widgets in annotations; those that this host lacks can be named, but not made."""
+    from PySide6 import QtWidgets
+
+    def refuse(self: Any, *_: Any) -> None:
+        message = f"This host has no {type(self).__name__}"
+        raise NotImplementedError(message)
+
+    for name in _NAMED_BY_SLICER:
+        module = ctk if name.startswith("ctk") else slicer
+        if not hasattr(module, name):
+            setattr(module, name, type(name, (QtWidgets.QWidget,), {"__init__": refuse}))
+
+
+class Loaded:
+    """A scripted module that is open.
+
+    Attributes:
+        module: the Python module.
+        instance: the object of the class named as the module.
+        widget: the panel's Python object.
+        parent: the Qt widget that holds the panel.
+    """
+
+    def __init__(self, file: Path) -> None:
+        from PySide6 import QtWidgets
+
+        from MeWMLib.scene.core_app import slicer
+
+        name = file.stem
+        self.path, self.name = str(file), name
+        # Slicer puts the folder of the module, and nothing more, on the path
+        if str(file.parent) not in sys.path:
+            sys.path.insert(0, str(file.parent))
+        spec = importlib.util.spec_from_file_location(name, file)
+        assert spec is not None and spec.loader is not None
+        self.module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = self.module
+        setattr(slicer.modules, name.lower(), self)
+        spec.loader.exec_module(self.module)
+        self.instance = getattr(self.module, name)(self)
+        slicer.app.startupCompleted.emit()
+        self.parent = slicer.qMRMLWidget()
+        self.parent.setLayout(QtWidgets.QVBoxLayout())
+        self.parent.setMRMLScene(slicer.mrmlScene)
+        self.widget = getattr(self.module, f"{name}Widget")(self.parent)
+        self.widget.setup()
+        self.widget.enter()
+
+    def close(self) -> None:
+        """Unload the panel."""
+        self.widget.exit()
+        self.widget.cleanup()
+        self.parent.deleteLater()
+
+
+def load_module(file: Path | str) -> Loaded:
+    """Load a scripted module as Slicer does, and open its panel."""
+    start()
+    return Loaded(Path(file))
