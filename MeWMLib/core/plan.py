@@ -34,7 +34,7 @@ class PlanSettings:
     drug_horizon: int = 2
     embolic_horizon: int = 2
     replicas: int = 3
-    steps: int = 4
+    steps: int = 8
     guidance: float = 1.0
     keep: int = 3
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ def write_mrb(scene: Any, path: Path) -> None:
     with atomic_path(path) as temporary, tempfile.TemporaryDirectory(prefix=".mewm-", dir=path.parent) as folder:
         # The name of the file becomes the name of the folder inside it, so it must be the final one from the start.
         file = Path(folder) / path.name
-        with vtk_errors() as errors:
+        with _same_folder(), vtk_errors() as errors:
             done = scene.WriteToMRB(str(file), None)
         # WriteToMRB may return True although a part was not written.
         if not done or errors or not file.is_file():
@@ -40,9 +43,19 @@ def read_mrb(scene: Any, path: Path) -> None:
     """
     if not Path(path).is_file():
         raise UnreadableFileError(what="There is no such scene", given=str(path), remedy="Check the path")
-    with vtk_errors() as errors:
+    with _same_folder(), vtk_errors() as errors:
         done = scene.ReadFromMRB(str(path), True)
     if not done or errors:
         raise UnreadableFileError(
             what="The scene cannot be read", given=f"{path} ({errors[0][:200] if errors else 'no reason given'})"
         )
+
+
+@contextmanager
+def _same_folder() -> Iterator[None]:
+    """Slicer's archive code enters the folder that it packs or unpacks, and after an error it stays there."""
+    folder = Path.cwd()
+    try:
+        yield
+    finally:
+        os.chdir(folder)

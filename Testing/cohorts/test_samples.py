@@ -102,7 +102,7 @@ def test_another_file_is_refused(tmp_path):
 
 def test_without_a_network(tmp_path):
     pip = FakePip(None, "WARNING: Retrying\nERROR: No matching distribution found\n")
-    with pytest.raises(SampleError, match="No matching distribution.*--sample synthetic"):
+    with pytest.raises(SampleError, match="No matching distribution.*sample:synthetic"):
         samples.load_sample("lits-117", tmp_path, run=pip)
 
     def late(command):

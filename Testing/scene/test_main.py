@@ -48,12 +48,12 @@ def test_without_opengl_the_3d_pictures_are_left_out_with_a_note(own_plan, _scen
     names = events[-1]["files"]
     assert "pictures/axial_simulated.png" in names and not [n for n in names if "surfaces" in n]
     assert "libegl1 libgl1-mesa-dri" in events[-1]["notes"][0]
-    assert "libegl1 libgl1-mesa-dri" in (own_plan / "report.html").read_text()
+    assert "libegl1 libgl1-mesa-dri" in (own_plan / "report.html").read_text(encoding="utf-8")
     assert not (own_plan / "scene.mrb").exists()
 
 
 def test_only_the_scene_of_a_plan_without_simulated_volumes(own_plan, _scene_packages):
-    data = json.loads((own_plan / "plan.json").read_text())
+    data = json.loads((own_plan / "plan.json").read_text(encoding="utf-8"))
     for candidate in data["candidates"]:
         candidate["files"] = {}
     (own_plan / "plan.json").write_text(json.dumps(data))

@@ -2,6 +2,7 @@
 
 import re
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -206,3 +207,14 @@ def test_place_that_cannot_be_written(core, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):
         write_mrb(core.scene, tmp_path / "file" / "scene.mrb")
+
+
+def test_a_broken_file_leaves_the_process_where_it_was(core, tmp_path):
+    from MeWMLib.scene.mrb import read_mrb
+
+    broken = tmp_path / "broken.mrb"
+    broken.write_bytes(b"PK\x03\x04 no archive")
+    folder = Path.cwd()
+    with pytest.raises(UnreadableFileError):
+        read_mrb(core.scene, broken)
+    assert Path.cwd() == folder
