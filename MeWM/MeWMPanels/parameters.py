@@ -30,7 +30,7 @@ class SimulationPack:
 
     replicas: Annotated[int, WithinRange(1, 20), Default(3)]
     seed: Annotated[int, WithinRange(0, 2147483647), Default(0)]
-    steps: Annotated[int, WithinRange(1, 100), Default(4)]
+    steps: Annotated[int, WithinRange(1, 100), Default(8)]
 
 
 @parameterPack

@@ -225,3 +225,10 @@ def test_without_packages_the_module_offers_to_install_them(host, monkeypatch, u
     assert widget.bare is None and widget.front is not None and widget.front.parameters is not None
     widget.cleanup()
     parent.deleteLater()
+
+
+def test_the_panels_begin_with_the_defaults_of_the_library(user):
+    from MeWMLib.core.plan import PlanSettings
+
+    assert user.front.parameters.simulation.steps == PlanSettings().steps
+    assert user.front.parameters.simulation.replicas == PlanSettings().replicas
