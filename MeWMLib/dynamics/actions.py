@@ -33,22 +33,29 @@ def encode_protocols(protocols: Sequence[Protocol], agents: Sequence[str]) -> Te
 
 
 class ActionEncoder(nn.Module):
-    """tau(a) = sigma2(sum_h sigma1([c_h, dose_h])) with a learnable concept embedding c for each agent.
+    """tau(a) = sigma2([sum_h sigma1(phi(a_h)), sum_h c(a_h, dose_h)]), eq. 1 of arXiv 2506.02327.
 
-    The paper (eq. 2 of arXiv 2506.02327) concatenates the actions; a sum over the set is taken here, which makes the
-    order of
-    actions irrelevant by construction. The frozen text embedding phi(a) of the paper is not part of this size.
+    phi is a frozen text embedding of each agent, c a learnable concept embedding of agent and dose. The paper
+    concatenates the actions; they are summed here, which makes their order irrelevant by construction.
 
     Args:
         agents: how many agents there are.
         width: of the condition vector.
+        text: frozen text embeddings (A, T), or None for an encoder without text (ablation).
     """
 
-    def __init__(self, agents: int, width: int) -> None:
+    phi: Tensor
+
+    def __init__(self, agents: int, width: int, text: Tensor | None = None) -> None:
         super().__init__()
         self.concepts = nn.Embedding(agents, width)
-        self.sigma1 = nn.Sequential(nn.Linear(width + FEATURES - 1, width), nn.SiLU(), nn.Linear(width, width))
-        self.sigma2 = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.concept = nn.Sequential(nn.Linear(width + FEATURES - 1, width), nn.SiLU(), nn.Linear(width, width))
+        self.has_text = text is not None
+        if text is not None:
+            self.register_buffer("phi", text.float())
+            self.sigma1 = nn.Sequential(nn.Linear(text.shape[1], width), nn.SiLU(), nn.Linear(width, width))
+        inputs = width * (2 if self.has_text else 1)
+        self.sigma2 = nn.Sequential(nn.LayerNorm(inputs), nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, width))
         self.unknown = nn.Parameter(torch.zeros(width))
 
     def forward(self, actions: Tensor, dropped: Tensor | None = None) -> Tensor:
@@ -62,9 +69,12 @@ class ActionEncoder(nn.Module):
             (N, width).
         """
         n, count, _ = actions.shape
+        present = actions[..., :1]
         concepts = self.concepts.weight[None].expand(n, count, -1)
-        tokens = self.sigma1(torch.cat([concepts, actions[..., 1:]], -1))  # (N, A, width)
-        out = self.sigma2((tokens * actions[..., :1]).sum(1))  # (N, width)
+        parts = [(self.concept(torch.cat([concepts, actions[..., 1:]], -1)) * present).sum(1)]  # (N, width)
+        if self.has_text:
+            parts.append((self.sigma1(self.phi)[None] * present).sum(1))
+        out = self.sigma2(torch.cat(parts, 1))  # (N, width)
         if dropped is not None:
             out = torch.where(dropped[:, None], self.unknown[None].expand_as(out), out)
         return out

@@ -22,13 +22,25 @@ class DenoiserConfig:
         agents: the agents that it knows, in order.
         change_scale: standard deviation of each latent channel's change inside treated tumours, by which changes are
             divided.
+        text: width of the frozen text embeddings of the agents; 0 does without (ablation).
+        attenuation: True if the attenuated latent is an input (ablation: False).
+        occlusion: share of the flow that each embolic stops on average, from which the attenuation level of a protocol
+            is expected; fitted on the training cohort.
     """
 
     latent: int = 16
     widths: tuple[int, ...] = (32, 64, 128)
-    condition: int = 96
+    condition: int = 128
     agents: tuple[str, ...] = field(default_factory=lambda: tuple(known_agents()))
     change_scale: tuple[float, ...] = ()
+    text: int = 0
+    attenuation: bool = True
+    occlusion: dict[str, float] = field(default_factory=dict)
+
+
+#: What the response head estimates: dead share of the lesion, log of its volume over that before, share of the lesion
+#: that holds Lipiodol, log of one plus its viable share of the volume before.
+RESPONSES = ("necrosis", "log_volume", "lipiodol", "viable")
 
 
 class _Block(nn.Module):
@@ -79,19 +91,52 @@ def time_features(time: Tensor, width: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], 1)
 
 
+class _TraitEncoder(nn.Module):
+    """What a tumour is, in one vector: features of the latent before treatment, pooled over the tumour."""
+
+    def __init__(self, latent: int, width: int) -> None:
+        super().__init__()
+        self.local = nn.Sequential(nn.Conv3d(latent + 2, 48, 3, padding=1), nn.SiLU(), nn.Conv3d(48, 48, 1), nn.SiLU())
+        self.out = nn.Sequential(
+            nn.Linear(2 * (48 + latent) + 2, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.LayerNorm(width)
+        )
+
+    def forward(self, before: Tensor, masks: Tensor, spacing_mm: Tensor) -> Tensor:
+        """(N, C, d, h, w), (N, 2, d, h, w), (N,) to (N, width)."""
+        features = torch.cat([self.local(torch.cat([before, masks], 1)), before], 1)
+        weight = masks[:, :1]
+        total = weight.sum((2, 3, 4)).clamp_min(1e-3)  # (N, 1)
+        mean = (features * weight).sum((2, 3, 4)) / total
+        centred = features - mean[:, :, None, None, None]
+        deviation = ((centred.square() * weight).sum((2, 3, 4)) / total + 1e-4).sqrt()
+        size = torch.cat([total.log() / 5, spacing_mm.log()[:, None]], 1)
+        return self.out(torch.cat([mean, deviation, size], 1))
+
+
 class Denoiser(nn.Module):
     """Predicts the clean change of latents z1 - z0 from its noisy version.
 
-    Condition: the pre-treatment latent z0, the tumour and liver masks, tau(a), time and voxel size.
+    Condition: the pre-treatment latent z0, its attenuated version z0', the tumour and liver masks, tau(a), what the
+    tumour is (its traits), time and voxel size. A response head estimates what the action does to the tumour from
+    action and traits alone; the U-Net sees its hidden layer.
+
+    Args:
+        config: sizes.
+        text: frozen text embeddings (A, config.text); None leaves zeros, to be loaded from a bundle.
     """
 
-    def __init__(self, config: DenoiserConfig) -> None:
+    def __init__(self, config: DenoiserConfig, text: Tensor | None = None) -> None:
         super().__init__()
         self.config = config
         w, c = config.widths, config.condition
-        self.actions = ActionEncoder(len(config.agents), c)
+        phi = (torch.zeros(len(config.agents), config.text) if text is None else text) if config.text else None
+        self.actions = ActionEncoder(len(config.agents), c, phi)
+        self.traits = _TraitEncoder(config.latent, c)
+        self.joint = nn.Sequential(nn.Linear(3 * c, c), nn.SiLU(), nn.Linear(c, c), nn.SiLU())
+        self.response = nn.Linear(c, len(RESPONSES))
         self.time = nn.Sequential(nn.Linear(64 + 1, c), nn.SiLU(), nn.Linear(c, c))
-        self.stem = nn.Conv3d(2 * config.latent + 2, w[0], 3, padding=1)
+        inputs = (3 if config.attenuation else 2) * config.latent + 2
+        self.stem = nn.Conv3d(inputs, w[0], 3, padding=1)
         self.down = nn.ModuleList()
         self.shrink = nn.ModuleList()
         for n, width in enumerate(w):
@@ -109,37 +154,43 @@ class Denoiser(nn.Module):
         nn.init.zeros_(self.head[-1].weight)
         nn.init.zeros_(self.head[-1].bias)
 
-    def condition(self, actions: Tensor, spacing_mm: Tensor, time: Tensor, dropped: Tensor | None = None) -> Tensor:
-        """Condition vectors (N, condition) of actions (N, A, 3), voxel sizes (N,) and times (N,)."""
-        extra = torch.cat([time_features(time, 64), spacing_mm.log()[:, None]], 1)
-        return nn.functional.silu(self.actions(actions, dropped) + self.time(extra))
+    def tumour_traits(self, before: Tensor, masks: Tensor, spacing_mm: Tensor) -> Tensor:
+        """Traits (N, condition) of tumours; they depend on no action and no time."""
+        return self.traits(before, masks, spacing_mm)
+
+    def outlook(self, traits: Tensor, actions: Tensor, dropped: Tensor | None = None) -> Tensor:
+        """What an action means for a tumour: (N, condition) from traits (N, condition) and actions (N, A, 3)."""
+        tau = self.actions(actions, dropped)
+        return self.joint(torch.cat([tau, traits, tau * traits], 1))
 
     def forward(
         self,
         noisy: Tensor,
         before: Tensor,
+        attenuated: Tensor,
         masks: Tensor,
-        actions: Tensor,
+        outlook: Tensor,
         spacing_mm: Tensor,
         time: Tensor,
-        dropped: Tensor | None = None,
     ) -> Tensor:
         """Predict the clean, scaled change.
 
         Args:
             noisy: (N, C, d, h, w) noisy scaled change at `time`.
             before: (N, C, d, h, w) latent of the pre-treatment CT.
+            attenuated: (N, C, d, h, w) latent of the attenuated pre-treatment CT; not used without attenuation.
             masks: (N, 2, d, h, w) share of tumour and of liver in each block.
-            actions: (N, A, 3).
+            outlook: (N, condition) from `outlook`.
             spacing_mm: (N,) voxel size of the patch.
             time: (N,) 0 is noise, 1 is data.
-            dropped: (N,) bool, action dropped.
 
         Returns:
             (N, C, d, h, w).
         """
-        condition = self.condition(actions, spacing_mm, time, dropped)
-        x = self.stem(torch.cat([noisy, before, masks], 1))
+        extra = torch.cat([time_features(time, 64), spacing_mm.log()[:, None]], 1)
+        condition = nn.functional.silu(outlook + self.time(extra))
+        images = [noisy, before, attenuated, masks] if self.config.attenuation else [noisy, before, masks]
+        x = self.stem(torch.cat(images, 1))
         kept = []
         for n, block in enumerate(self.down):
             x = block(x, condition)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.dynamics.actions import encode_protocols
+from MeWMLib.dynamics.attenuation import attenuate, expected_level
 from MeWMLib.dynamics.autoencoder import Autoencoder, compand, expand
 from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
 from MeWMLib.dynamics.sampling import SAMPLERS
@@ -26,15 +27,19 @@ class EncodedPatch:
         hu: (1, 1, D, H, W).
         latent: (1, C, d, h, w).
         masks: (1, 2, d, h, w) share of tumour and liver in each block.
+        labels: (D, H, W).
         spacing_mm: voxel size.
         window: the part of the latent grid that can change; noise and denoiser live there.
+        attenuated: level of attenuation to latent (1, C, d, h, w); filled when a level is first asked for.
     """
 
     hu: Tensor
     latent: Tensor
     masks: Tensor
+    labels: NDArray[np.uint8]
     spacing_mm: float
     window: tuple[slice, slice, slice]
+    attenuated: dict[int, Tensor] = field(default_factory=dict)
 
 
 def block_shares(labels: Tensor) -> Tensor:
@@ -92,7 +97,20 @@ class DynamicsModel:
         image = torch.from_numpy(np.asarray(hu, np.float32))[None, None].to(self.device)
         masks = block_shares(torch.from_numpy(np.asarray(labels))).to(self.device)
         window = treated_window(masks[0, 0].cpu().numpy())
-        return EncodedPatch(image, self.autoencoder.encode(image), masks, spacing_mm, window)
+        return EncodedPatch(image, self.autoencoder.encode(image), masks, np.asarray(labels), spacing_mm, window)
+
+    def level(self, protocol: Protocol) -> int:
+        """Attenuation level 0 to 4 that is expected of a protocol, from its embolics."""
+        return expected_level(protocol, self.denoiser.config.occlusion)
+
+    def _attenuated(self, patch: EncodedPatch, level: int) -> Tensor:
+        """Latent (1, C, d, h, w) of the patch attenuated to a level; computed once."""
+        if level == 0 or not self.denoiser.config.attenuation:
+            return patch.latent
+        if level not in patch.attenuated:
+            hu = attenuate(patch.hu[0, 0].cpu().numpy(), patch.labels, level, patch.spacing_mm)
+            patch.attenuated[level] = self.autoencoder.encode(torch.from_numpy(hu)[None, None].to(self.device))
+        return patch.attenuated[level]
 
     @torch.inference_mode()
     def simulate(
@@ -104,6 +122,7 @@ class DynamicsModel:
         guidance: float = 1.0,
         sampler: str = "rectified_flow",
         on_step: Callable[[int], None] | None = None,
+        levels: Sequence[int] | None = None,
     ) -> NDArray[np.float32]:
         """Simulate each protocol with its seed.
 
@@ -116,6 +135,8 @@ class DynamicsModel:
             guidance: classifier-free guidance scale (arXiv 2207.12598, eq. 6 with w = guidance - 1); 1 turns it off.
             sampler: a name in `SAMPLERS`.
             on_step: called with the number of finished steps.
+            levels: N attenuation levels 0 to 4, where the operation report states them; else what is expected of
+                each protocol.
 
         Returns:
             Change of HU (N, D, H, W), simulated minus before.
@@ -126,15 +147,21 @@ class DynamicsModel:
         part = (slice(None), slice(None), *patch.window)
         before = patch.latent[part].expand(n, -1, -1, -1, -1)
         masks = patch.masks[part].expand(n, -1, -1, -1, -1)
+        known = [self.level(p) for p in protocols] if levels is None else levels
+        attenuated = torch.cat([self._attenuated(patch, level)[part] for level in known])
         noise = torch.cat([self._noise(seed, before.shape[1:]) for seed in seeds])
         spacing = torch.full((n,), patch.spacing_mm, device=self.device)
+        traits = self.denoiser.tumour_traits(before[:1], masks[:1], spacing[:1]).expand(n, -1)
+        outlook = self.denoiser.outlook(traits, actions)
+        dropped = torch.ones(n, dtype=torch.bool, device=self.device)
+        unknown = self.denoiser.outlook(traits, actions, dropped) if guidance != 1.0 else outlook
 
         def predict(noisy: Tensor, time: float) -> Tensor:
             times = torch.full((n,), time, device=self.device)
-            clean = self.denoiser(noisy, before, masks, actions, spacing, times)
+            clean = self.denoiser(noisy, before, attenuated, masks, outlook, spacing, times)
             if guidance != 1.0:
-                dropped = torch.ones(n, dtype=torch.bool, device=self.device)
-                blind = self.denoiser(noisy, before, masks, actions, spacing, times, dropped)
+                # The level of attenuation tells of the embolics, so it is hidden with the action.
+                blind = self.denoiser(noisy, before, before, masks, unknown, spacing, times)
                 clean = blind + guidance * (clean - blind)
             return clean
 

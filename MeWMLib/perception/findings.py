@@ -22,6 +22,20 @@ LIPIODOL_HU = 200
 NECROSIS_HU = 50
 
 
+def viable_mask(hu: NDArray[Any], tumour: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Voxels of a tumour at the density of living tissue.
+
+    Voxels that touch a Lipiodol deposit do not count: between 400 HU of Lipiodol and 30 HU of necrosis every density is
+    passed, so that the border of a wholly dead tumour would look alive.
+
+    Args:
+        hu, tumour: (K, J, I).
+    """
+    living = tumour & (hu >= NECROSIS_HU) & (hu < LIPIODOL_HU)
+    bright = tumour & (hu >= LIPIODOL_HU)
+    return np.asarray(living & ~ndimage.binary_dilation(bright), bool) if bright.any() else living
+
+
 def measure(ct: Volume, labels: LabelMap) -> Findings:
     """Measure the liver and every connected lesion (26 neighbours), largest first.
 
@@ -39,6 +53,7 @@ def measure(ct: Volume, labels: LabelMap) -> Findings:
     lesions = []
     for index, n in enumerate(np.argsort(-sizes, kind="stable"), start=1):
         mask = components[boxes[n]] == n + 1
+        living = viable_mask(ct.array[boxes[n]], mask)
         hu = ct.array[boxes[n]][mask].astype(np.float64)
         lipiodol, necrotic = float(np.mean(hu >= LIPIODOL_HU)), float(np.mean(hu < NECROSIS_HU))
         start = np.array([s.start for s in boxes[n]])
@@ -54,7 +69,7 @@ def measure(ct: Volume, labels: LabelMap) -> Findings:
                 sd_hu=float(hu.std()),
                 lipiodol_fraction=lipiodol,
                 necrotic_fraction=necrotic,
-                viable_ml=volume_ml * float(np.mean((hu < LIPIODOL_HU) & (hu >= NECROSIS_HU))),
+                viable_ml=float(living.sum()) * voxel_ml,
             )
         )
     return Findings(

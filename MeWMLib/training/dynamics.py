@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,19 @@ from torch import Tensor
 
 from MeWMLib.bundles import find_bundle
 from MeWMLib.core.errors import InputError
+from MeWMLib.core.protocol import EMBOLIC, Protocol, agent
+from MeWMLib.dynamics.actions import known_agents
+from MeWMLib.dynamics.attenuation import expected_level
 from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
 from MeWMLib.dynamics.model import denoiser_from_part, treated_window
+from MeWMLib.dynamics.text import cached_embeddings
 from MeWMLib.training.checkpoint import AveragedModel, Run
+from MeWMLib.training.contrastive import combo_contrastive, tumour_features
 
-KEYS = ("before", "changes", "masks", "actions", "spacing")
+KEYS = ("before", "changes", "attenuated", "masks", "actions", "levels", "responses", "spacing")
+NOTED = ("noted_actions", "noted_responses")
+#: Deviations of the responses over a cohort, so that the response head's errors count alike (see `RESPONSES`).
+RESPONSE_SCALE = (0.25, 0.3, 0.2, 1.0)
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,11 @@ class DynamicsTraining:
         learning_rate: peak; warms up over 50 steps and falls by a cosine (over the steps, or the minutes where they
             are given).
         action_dropout: share of outcomes whose action is hidden (classifier-free guidance).
+        pairs: patients in a batch; each gives batch / pairs protocols, so that actions are what differs.
+        response_weight: of the response head's error; 0 turns the head off.
+        contrastive_weight: of combo contrastive learning; 0 turns it off (ablation).
+        action_blind: hide every action, text and attenuation level (the baseline `action_blind`).
+        text, attenuation: False trains without that input (ablations).
         outside_weight: loss weight of blocks that touch no tumour (they are cut away when the patch is composed).
         seed: of the weights and every draw.
         start: bundle whose denoiser is trained on; None starts from random weights.
@@ -41,8 +54,14 @@ class DynamicsTraining:
     steps: int = 2000
     minutes: float = 0.0
     batch: int = 8
+    pairs: int = 4
     learning_rate: float = 6e-4
     action_dropout: float = 0.1
+    response_weight: float = 0.3
+    contrastive_weight: float = 0.02
+    action_blind: bool = False
+    text: bool = True
+    attenuation: bool = True
     outside_weight: float = 0.05
     average: float = 0.995
     seed: int = 0
@@ -66,9 +85,9 @@ class LatentCohort:
         """Load new files."""
         for path in sorted(set(self.folder.glob("*.npz")) - self._files):
             with np.load(path) as data:
-                arrays = {k: data[k] for k in KEYS}
+                arrays = {k: data[k] for k in (*KEYS, *NOTED)}
             window = treated_window(arrays["masks"][0])
-            for key in ("before", "changes", "masks"):
+            for key in ("before", "changes", "attenuated", "masks"):
                 arrays[key] = np.ascontiguousarray(arrays[key][(..., *window)])
             self.patients.append(arrays)
             self._files.add(path)
@@ -84,46 +103,109 @@ class LatentCohort:
                 )
         return tuple(float(v) for v in np.concatenate(values, 1).std(1).clip(1e-3))
 
-    def batch(self, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
-        """A random batch of pairs: two protocols of one patient, so that actions are what differs.
+    def occlusion(self, agents: Sequence[str]) -> dict[str, float]:
+        """Share of the flow that each embolic stops on average, from the levels where it was the only one."""
+        found: dict[str, list[float]] = {}
+        for p in self.patients:
+            for actions, level in zip(p["actions"], p["levels"], strict=True):
+                given = [a for n, a in enumerate(agents) if actions[n, 0] > 0 and agent(a).kind == EMBOLIC]
+                if len(given) == 1:
+                    found.setdefault(given[0], []).append((float(level) - 0.5) / 4)
+        return {name: round(float(np.mean(shares)), 4) for name, shares in sorted(found.items())}
 
-        All patients of a batch have a window of one size, that of the patient who is drawn first.
+    def batch(self, size: int, rng: np.random.Generator, pairs: int = 4) -> dict[str, Tensor]:
+        """A random batch: `pairs` patients with several protocols each.
+
+        All patients of a batch have a window of one size, that of the patient who is drawn first. Half of the levels
+        are those that the report states, half those expected of the embolics, as at the time of planning.
         """
-        rows: dict[str, list[NDArray[Any]]] = {k: [] for k in ("before", "change", "masks", "actions", "spacing")}
+        rows: dict[str, list[Any]] = {
+            k: [] for k in ("before", "change", "attenuated", "masks", "actions", "responses", "spacing", "pair")
+        }
+        noted: dict[str, list[Any]] = {k: [] for k in NOTED}
         shape = None
         while len(rows["before"]) < size:
             p = self.patients[int(rng.integers(len(self.patients)))]
             shape = shape or p["before"].shape
             if p["before"].shape != shape:
                 continue
-            for which in rng.permutation(len(p["changes"]))[: min(2, size - len(rows["before"]))]:
+            each = min(-(-size // pairs), size - len(rows["before"]))
+            for which in rng.permutation(len(p["changes"]))[:each]:
+                level = int(p["levels"][which])
+                if level and rng.random() < 0.5:
+                    level = int(p["expected"][which]) if "expected" in p else level
                 rows["before"].append(p["before"])
                 rows["change"].append(p["changes"][which])
+                rows["attenuated"].append(p["attenuated"][level - 1] if level else np.zeros_like(p["before"]))
                 rows["masks"].append(p["masks"])
                 rows["actions"].append(p["actions"][which])
+                rows["responses"].append(p["responses"][which])
                 rows["spacing"].append(p["spacing"])
-        return {k: torch.from_numpy(np.stack(v).astype(np.float32)) for k, v in rows.items()}
+                rows["pair"].append(len(noted["noted_actions"]))
+            chosen = rng.permutation(len(p["noted_actions"]))[:24]
+            for key in NOTED:
+                noted[key].append(p[key][chosen])
+        out = {k: torch.from_numpy(np.stack(v).astype(np.float32)) for k, v in (rows | noted).items()}
+        out["attenuated"] += out["before"]
+        return out
+
+    def expect(self, agents: Sequence[str], occlusion: Mapping[str, float]) -> None:
+        """Note the level that is expected of each protocol (attenuation.expected_level)."""
+        for p in self.patients:
+            if "expected" not in p:
+                names = [[a for n, a in enumerate(agents) if row[n, 0] > 0] for row in p["actions"]]
+                p["expected"] = np.array([expected_level(Protocol.of(given), occlusion) for given in names])
 
 
 def flow_loss(
     model: Denoiser, batch: dict[str, Tensor], scale: Tensor, generator: torch.Generator, settings: DynamicsTraining
-) -> Tensor:
-    """Mean squared error of the predicted clean change at a random time, weighted to the tumour and its rim."""
+) -> tuple[Tensor, dict[str, float]]:
+    """Loss at a random time, and its parts.
+
+    Parts: mean squared error of the predicted clean change, weighted to the tumour and its rim (`flow`); error of the
+    response head on the batch's own and on the noted protocols (`response`); `contrastive` (eq. 3 of arXiv 2506.02327).
+    """
     clean = batch["change"] / scale
     n = len(clean)
     # More of the early times, where the network decides what will happen, than of the late ones, where it sharpens.
     time = torch.rand(n, generator=generator) ** 1.5
     noise = torch.randn(clean.shape, generator=generator)
     t = time[:, None, None, None, None]
-    dropped = torch.rand(n, generator=generator) < settings.action_dropout
+    dropped = torch.rand(n, generator=generator) < (1.0 if settings.action_blind else settings.action_dropout)
+    attenuated = torch.where(dropped[:, None, None, None, None], batch["before"], batch["attenuated"])
+    traits = model.tumour_traits(batch["before"], batch["masks"], batch["spacing"])
+    outlook = model.outlook(traits, batch["actions"], dropped)
     predicted = model(
-        (1 - t) * noise + t * clean, batch["before"], batch["masks"], batch["actions"], batch["spacing"], time, dropped
+        (1 - t) * noise + t * clean, batch["before"], attenuated, batch["masks"], outlook, batch["spacing"], time
     )
     tumour = torch.nn.functional.max_pool3d(batch["masks"][:, :1], 3, stride=1, padding=1) > 0.02
     weight = torch.where(tumour, 1.0, settings.outside_weight)
     # Every patient counts alike, whatever the size of the tumour.
     weight = weight / weight.sum((1, 2, 3, 4), keepdim=True)
-    return ((predicted - clean).square().mean(1, keepdim=True) * weight).sum((1, 2, 3, 4)).mean()
+    loss = ((predicted - clean).square().mean(1, keepdim=True) * weight).sum((1, 2, 3, 4)).mean()
+    parts = {"flow": float(loss.detach())}
+    if settings.response_weight and not settings.action_blind:
+        response = _response_loss(model, batch, traits, outlook)
+        parts["response"] = float(response.detach())
+        loss = loss + settings.response_weight * response
+    if settings.contrastive_weight and not settings.action_blind:
+        features = tumour_features(predicted, batch["masks"])
+        contrast = combo_contrastive(features, batch["actions"][..., 0] > 0, batch["pair"].long())
+        parts["contrastive"] = float(contrast.detach())
+        loss = loss + settings.contrastive_weight * contrast
+    return loss, parts
+
+
+def _response_loss(model: Denoiser, batch: dict[str, Tensor], traits: Tensor, outlook: Tensor) -> Tensor:
+    """Squared error of the response head, in units of `RESPONSE_SCALE`."""
+    scale = torch.tensor(RESPONSE_SCALE, device=traits.device)
+    own = ((model.response(outlook) - batch["responses"]) / scale).square().mean()
+    # One row of traits for each patient: the first of its rows.
+    first = torch.stack([(batch["pair"] == k).float().argmax() for k in range(len(batch["noted_actions"]))])
+    count = batch["noted_actions"].shape[1]
+    many = traits[first].repeat_interleave(count, 0)
+    noted = model.outlook(many, batch["noted_actions"].flatten(0, 1))
+    return own + ((model.response(noted) - batch["noted_responses"].flatten(0, 1)) / scale).square().mean()
 
 
 def train(
@@ -143,7 +225,17 @@ def train(
     held_out = LatentCohort(cohort / "validation")
     latent = data.patients[0]["before"].shape[0]
     if settings.start is None:
-        model = Denoiser(DenoiserConfig(latent=latent, change_scale=data.change_scale()))
+        agents = known_agents()
+        phi = torch.from_numpy(cached_embeddings(agents)) if settings.text else None
+        config = DenoiserConfig(
+            latent=latent,
+            agents=tuple(agents),
+            change_scale=data.change_scale(),
+            text=phi.shape[1] if phi is not None else 0,
+            attenuation=settings.attenuation,
+            occlusion=data.occlusion(agents),
+        )
+        model = Denoiser(config, phi)
     else:
         part = find_bundle(settings.start.resolve(), require=("dynamics",)).part("dynamics")
         model = denoiser_from_part(*part).train()
@@ -155,8 +247,10 @@ def train(
     scale_tensor = torch.tensor(scale)[None, :, None, None, None]
     rng = np.random.default_rng([settings.seed, run.step])
     generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + run.step)
-    check = held_out.batch(24, np.random.default_rng(1))
-    losses: list[float] = []
+    for cohort_part in (data, held_out):
+        cohort_part.expect(model.config.agents, model.config.occlusion)
+    check = held_out.batch(24, np.random.default_rng(1), pairs=8)
+    losses: list[dict[str, float]] = []
     figures: dict[str, float] = {}
     while (progress := _progress(run, settings)) < 1:
         for group in optimiser.param_groups:
@@ -166,20 +260,23 @@ def train(
                 * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
             )
         model.train()
-        loss = flow_loss(model, data.batch(settings.batch, rng), scale_tensor, generator, settings)
+        rows = data.batch(settings.batch, rng, settings.pairs)
+        loss, parts = flow_loss(model, rows, scale_tensor, generator, settings)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         average.update(model)
         run.step += 1
-        losses.append(float(loss.detach()))
+        losses.append({"loss": float(loss.detach()), **parts})
         if run.step % 50 == 0:
-            figures = {"loss": float(np.mean(losses)), **validate(average.model, check, scale_tensor, settings)}
+            means = {k: float(np.mean([x[k] for x in losses])) for k in losses[0]}
+            figures = {**means, **validate(average.model, check, scale_tensor, settings)}
             losses = []
             run.log(figures)
             run.save()
             data.refresh()
+            data.expect(model.config.agents, model.config.occlusion)
         if on_step is not None:
             on_step(f"dynamics, step {run.step}", progress)
     run.save()
@@ -190,10 +287,13 @@ def train(
 def validate(model: Denoiser, batch: dict[str, Tensor], scale: Tensor, settings: DynamicsTraining) -> dict[str, float]:
     """Validation loss with true and with shuffled actions, same noise: the gap is what the model learnt of actions."""
     shuffled = {**batch, "actions": batch["actions"].roll(1, 0)}
-    quiet = DynamicsTraining(action_dropout=0.0, outside_weight=settings.outside_weight)
+    quiet = replace(settings, action_dropout=0.0)
     out = {}
     for name, rows in (("validation", batch), ("validation_shuffled", shuffled)):
-        out[name] = float(flow_loss(model, rows, scale, torch.Generator().manual_seed(7), quiet))
+        _, parts = flow_loss(model, rows, scale, torch.Generator().manual_seed(7), quiet)
+        out[name] = parts["flow"]
+        if "response" in parts:
+            out[f"{name}_response"] = parts["response"]
     return out
 
 
@@ -212,6 +312,9 @@ class TrainedDenoiser:
             "condition": config.condition,
             "agents": list(config.agents),
             "change_scale": list(self.scale),
+            "text": config.text,
+            "attenuation": config.attenuation,
+            "occlusion": config.occlusion,
         }
 
     def tensors(self) -> dict[str, NDArray[Any]]:

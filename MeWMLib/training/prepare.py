@@ -10,42 +10,76 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from MeWMLib.cohorts.synthetic.cases import SPLITS, Case, draw_case
-from MeWMLib.cohorts.synthetic.world import Rendering
+from MeWMLib.cohorts.synthetic.cases import SPLITS, Case, draw_case, draw_protocol
+from MeWMLib.cohorts.synthetic.fields import derive_seed
+from MeWMLib.cohorts.synthetic.law import Response
+from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient
+from MeWMLib.core.protocol import Protocol
 from MeWMLib.dynamics.actions import encode_protocols
+from MeWMLib.dynamics.attenuation import attenuate
 from MeWMLib.dynamics.autoencoder import Autoencoder
-from MeWMLib.perception.findings import LIPIODOL_HU, NECROSIS_HU
+from MeWMLib.perception.findings import viable_mask
 from MeWMLib.survival.config import size_covariates
 from MeWMLib.survival.patches import half_resolution
 
 
+#: Protocols of each patient whose answer is noted without drawing its CT (they train the response head).
+NOTED = 48
+
+
 def encode_case(case: Case, codec: Autoencoder, agents: list[str]) -> dict[str, NDArray[Any]]:
-    """Arrays of one patient.
+    """Arrays of one patient, P protocols with a drawn CT and `NOTED` others.
 
     Returns:
-        before (C, d, h, w) float16 latent; changes (P, C, d, h, w) float16 latents after minus before; masks (2, d,
-        h, w) float16 share
-        of tumour and liver; actions (P, A, 3) float32; spacing () mm; images (1 + P, 2, D/2, H/2, W/2) float16 before
-        and after for the
-        survival network; covariates (P, 4); true_log_risk (P,); months (), event (), seed ().
+        before (C, d, h, w) float16 latent; changes (P, C, d, h, w) float16 latents after minus before; attenuated (4,
+        C, d, h, w) float16 latents minus before of the CT attenuated to levels 1 to 4; masks (2, d, h, w) float16
+        share of tumour and liver; after_tumour (P, D*H*W/8) uint8, packed bits of the tumour afterwards; actions (P,
+        A, 3), levels (P,), responses (P, 4) float32, see `RESPONSES`; noted_actions (N, A, 3), noted_responses (N, 4);
+        spacing () mm; images (1 + P, 2, D/2, H/2, W/2) float16 before and after for the survival network; covariates
+        (P, 4); true_log_risk (P,); months (), event (), seed ().
     """
+    patient = SyntheticPatient.draw(case.seed)
+    labels = case.before.labels
+    dimmed = np.stack([attenuate(case.before.hu, labels, level, case.spacing_mm) for level in (1, 2, 3, 4)])
     with torch.inference_mode():
         before = codec.encode(torch.from_numpy(case.before.hu)[None, None])
         after = codec.encode(torch.from_numpy(np.stack([a.hu for a in case.after]))[:, None])
-    labels = case.before.labels
+        attenuated = codec.encode(torch.from_numpy(dimmed)[:, None])
+    rng = np.random.default_rng(derive_seed("noted", case.seed))
+    noted = [draw_protocol(rng) for _ in range(NOTED)]
     return {
         "before": before[0].half().numpy(),
         "changes": (after - before).half().numpy(),
+        "attenuated": (attenuated - before).half().numpy(),
         "masks": np.stack([block_share(labels == 2), block_share(labels >= 1)]).astype(np.float16),
+        "after_tumour": np.stack([np.packbits(a.labels == 2) for a in case.after]),
         "actions": encode_protocols(case.protocols, agents).numpy(),
+        "levels": np.array([_level(patient.response(p), p) for p in case.protocols], np.int64),
+        "responses": np.stack([responses(patient.response(p)) for p in case.protocols]),
+        "noted_actions": encode_protocols(noted, agents).numpy(),
+        "noted_responses": np.stack([responses(patient.response(p)) for p in noted]),
         "spacing": np.float32(case.spacing_mm),
-        "images": np.stack([half_resolution(d.hu, d.labels == 2) for d in (case.before, *case.after[:3])]),
+        "images": np.stack([half_resolution(d.hu, d.labels == 2) for d in (case.before, *case.after)]),
         "covariates": np.stack([covariates(case.before, d, case.spacing_mm) for d in case.after]),
         "true_log_risk": np.float32(case.true_log_risk),
         "months": np.float32(case.months),
         "event": np.bool_(case.event),
         "seed": np.int64(case.seed),
     }
+
+
+def responses(answer: Response) -> NDArray[np.float32]:
+    """The numbers (4,) of `dynamics.denoiser.RESPONSES` of a response."""
+    left = 1 - answer.shrinkage
+    viable = left * (1 - answer.necrosis)
+    return np.array(
+        [answer.necrosis, np.log(left), answer.necrosis * answer.lipiodol, np.log(viable + 0.02)], np.float32
+    )
+
+
+def _level(answer: Response, protocol: Protocol) -> int:
+    """What a report would say of the occlusion; 0 without an embolic."""
+    return answer.attenuation_level if protocol.embolics else 0
 
 
 def prepare(
@@ -79,7 +113,7 @@ def covariates(before: Rendering, after: Rendering, spacing_mm: float) -> NDArra
     """Size covariates of the survival network, measured on the image as `perception.findings` does it."""
     ml = spacing_mm**3 / 1000.0
     tumour = after.labels == 2
-    viable = tumour & (after.hu >= NECROSIS_HU) & (after.hu < LIPIODOL_HU)
+    viable = viable_mask(after.hu, tumour)
     return size_covariates(
         spacing_mm, float((before.labels == 2).sum() * ml), float(tumour.sum() * ml), float(viable.sum() * ml)
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from MeWMLib.cohorts.synthetic.fields import derive_seed
-from MeWMLib.cohorts.synthetic.law import survival_months, true_log_risk
+from MeWMLib.cohorts.synthetic.law import TUMOUR_TYPES, Traits, respond, survival_months, true_log_risk
 from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient
 from MeWMLib.core.protocol import DRUG, EMBOLIC, Action, Protocol, agent, agents_of
 from MeWMLib.policy import rules
@@ -50,7 +50,7 @@ def _action(name: str, rng: np.random.Generator) -> Action:
 def draw_protocol(rng: np.random.Generator, drugs: int | None = None, embolics: int | None = None) -> Protocol:
     """A random protocol that the clinical rules allow, with one or two agents of each kind unless given."""
     while True:
-        n_drugs = int(rng.integers(1, 3)) if drugs is None else drugs
+        n_drugs = int(rng.choice((1, 1, 2, 3))) if drugs is None else drugs
         n_embolics = int(rng.integers(1, 3)) if embolics is None else embolics
         names = [*rng.permutation(agents_of(DRUG))[:n_drugs], *rng.permutation(agents_of(EMBOLIC))[:n_embolics]]
         # Lipiodol is in most real protocols; without this weight the model would see too little of it.
@@ -61,21 +61,64 @@ def draw_protocol(rng: np.random.Generator, drugs: int | None = None, embolics: 
             return protocol
 
 
-def protocols_for(seed: int) -> tuple[Protocol, ...]:
-    """Protocols of one patient: full ones, a pair that differs in the drug alone, and partial ones as searches ask."""
-    rng = np.random.default_rng(derive_seed("protocols", seed))
-    given = draw_protocol(rng)
-    twin = Protocol.of(given.embolics)
-    while not twin.complete or not rules.allowed(twin) or twin.drugs == given.drugs:
+#: Regimens that the clinicians of this world are used to, and how strongly (log-weight beside any other protocol).
+HABITS = {
+    "Cisplatin + Doxorubicin + Mitomycin + Lipiodol": 3.0,
+    "Doxorubicin + LC beads": 2.5,
+    "Doxorubicin + Lipiodol": 2.0,
+    "Epirubicin + Lipiodol + Gelatin Sponge": 2.0,
+}
+#: How many other protocols a clinician thinks of, and how sharply the expected outcome decides.
+CONSIDERED, SHARPNESS = 16, 4.0
+
+
+def clinicians_choice(traits: Traits, rng: np.random.Generator) -> Protocol:
+    """What a clinician gives: noisy-rational, P(a) proportional to exp(habit(a) + sharpness x expected dead share(a)).
+
+    The clinician sees the type, but not what is unseen, and mistakes it for another in one case of four.
+    """
+    kind = traits.kind if rng.random() < 0.75 else TUMOUR_TYPES[int(rng.integers(len(TUMOUR_TYPES)))]
+    believed = Traits(kind, traits.perfusion)
+    options = [Protocol.parse(text) for text in HABITS]
+    habit = list(HABITS.values())
+    for _ in range(CONSIDERED):
+        options.append(draw_protocol(rng))
+        habit.append(0.0)
+    answers = [respond(believed, p) for p in options]
+    score = np.array(habit) + SHARPNESS * np.array([a.necrosis - a.toxicity for a in answers])
+    weight = np.exp(score - score.max())
+    return options[int(rng.choice(len(options), p=weight / weight.sum()))]
+
+
+def protocols_for(patient: SyntheticPatient) -> tuple[Protocol, ...]:
+    """Eight protocols of one patient: what the clinician gave, and counterfactuals.
+
+    Two twins share the given embolics and differ in the drugs alone, so that drugs are learnt and not only embolics;
+    then come full protocols, and two partial ones as searches ask for them.
+    """
+    rng = np.random.default_rng(derive_seed("protocols", patient.seed))
+    given = clinicians_choice(patient.traits, rng)
+    found = [given]
+    while len(found) < 3:
         twin = Protocol.of((str(rng.choice(agents_of(DRUG))), *given.embolics))
-    return (
-        given,
-        twin,
-        draw_protocol(rng, 1, 1),
-        draw_protocol(rng),
-        draw_protocol(rng, int(rng.integers(1, 3)), 0),
-        draw_protocol(rng, 0, int(rng.integers(1, 3))) if rng.random() < 0.3 else draw_protocol(rng, 1, 1),
-    )
+        if rules.allowed(twin) and twin not in found and twin.drugs != given.drugs:
+            found.append(twin)
+    found += [draw_protocol(rng, 1, 1), draw_protocol(rng), draw_protocol(rng, int(rng.integers(1, 4)), 1)]
+    found.append(draw_protocol(rng, int(rng.integers(1, 3)), 0))
+    found.append(draw_protocol(rng, 0, int(rng.integers(1, 3))))
+    return tuple(found)
+
+
+def drug_twins(seed: int, count: int = 6) -> tuple[Protocol, ...]:
+    """Protocols of one patient that share the embolics and differ in their single drug (to test that drugs matter)."""
+    rng = np.random.default_rng(derive_seed("drug twins", seed))
+    embolic = str(rng.choice(("Lipiodol", "Lipiodol", "Gelatin Sponge", "PVA", "LC beads")))
+    found: list[Protocol] = []
+    for name in rng.permutation(agents_of(DRUG)):
+        protocol = Protocol.of((str(name), embolic))
+        if rules.allowed(protocol):
+            found.append(protocol)
+    return tuple(found[:count])
 
 
 def draw_case(seed: int, size: int = 96, jitter: bool = True) -> Case:
@@ -83,10 +126,10 @@ def draw_case(seed: int, size: int = 96, jitter: bool = True) -> Case:
     patient = SyntheticPatient.draw(seed)
     rng = np.random.default_rng(derive_seed("case", seed))
     geometry = patient.target_geometry(size, jitter=rng if jitter else None)
-    protocols = protocols_for(seed)
+    protocols = protocols_for(patient)
     before, *after = patient.render_all(geometry, [None, *protocols])
     risks = [
-        true_log_risk(float(drawn.viable.sum()) * geometry.voxel_ml, patient.response(p).toxicity)
+        true_log_risk(float(drawn.viable.sum()) * geometry.voxel_ml, patient.response(p))
         for drawn, p in zip(after, protocols, strict=True)
     ]
     months, event = survival_months(risks[0], rng)

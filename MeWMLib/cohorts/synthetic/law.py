@@ -1,8 +1,8 @@
 """The law of the synthetic world: how a tumour of a visible type answers to a protocol, and how long its bearer lives.
 
-The numbers are invented. They make different tumours want different protocols, and leave a trace of the type in the
-image.
-They say nothing about real drugs. `docs/SYNTHETIC_WORLD.md` states the equations.
+The tables are invented: they make different tumours want different protocols, and leave a trace of the type in the
+image. Only the constants of `LAW` were fitted, so that changes of diameter and survival are spread like those of real
+patients (`calibration.py`). Nothing here says what a real drug does. `docs/SYNTHETIC_WORLD.md` states the equations.
 """
 
 from __future__ import annotations
@@ -11,41 +11,115 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from MeWMLib.core.protocol import Protocol, agent
+from MeWMLib.core.protocol import DRUG, EMBOLIC, Protocol, agent
 
-TUMOUR_TYPES = ("hypervascular", "hypovascular", "necrotic_core", "infiltrative", "capsule")
+TUMOUR_TYPES = (
+    "hypervascular",
+    "hypovascular",
+    "necrotic_core",
+    "infiltrative",
+    "capsule",
+    "multinodular",
+    "portal_thrombus",
+)
 
 #: Sensitivity of each type to each drug class, 0 to 1 (order of `TUMOUR_TYPES`).
 SENSITIVITY = {
-    "platinum": (0.25, 0.70, 0.45, 0.35, 0.60),
-    "anthracycline": (0.75, 0.20, 0.40, 0.30, 0.55),
-    "antimetabolite": (0.20, 0.35, 0.15, 0.75, 0.30),
-    "alkylating antibiotic": (0.35, 0.45, 0.75, 0.20, 0.25),
-    "topoisomerase inhibitor": (0.30, 0.30, 0.35, 0.55, 0.75),
+    "platinum": (0.20, 0.75, 0.45, 0.30, 0.55, 0.60, 0.20),
+    "anthracycline": (0.80, 0.20, 0.40, 0.25, 0.45, 0.65, 0.30),
+    "antimetabolite": (0.15, 0.35, 0.15, 0.75, 0.25, 0.20, 0.70),
+    "alkylating antibiotic": (0.35, 0.45, 0.80, 0.20, 0.20, 0.40, 0.50),
+    "topoisomerase inhibitor": (0.30, 0.20, 0.30, 0.55, 0.80, 0.15, 0.35),
 }
 #: Occlusion that each embolic reaches in each type, 0 to 1.
 OCCLUSION = {
-    "Lipiodol": (0.60, 0.25, 0.40, 0.20, 0.45),
-    "Gelatin Sponge": (0.40, 0.40, 0.30, 0.25, 0.45),
-    "PVA": (0.50, 0.45, 0.35, 0.30, 0.30),
-    "KMG": (0.45, 0.35, 0.55, 0.30, 0.35),
-    "NBCA": (0.35, 0.30, 0.35, 0.70, 0.30),
-    "Absolute Alcohol": (0.25, 0.55, 0.45, 0.45, 0.25),
-    "LC beads": (0.65, 0.35, 0.30, 0.35, 0.60),
+    "Lipiodol": (0.60, 0.30, 0.40, 0.25, 0.45, 0.50, 0.25),
+    "Gelatin Sponge": (0.40, 0.40, 0.30, 0.25, 0.45, 0.35, 0.20),
+    "PVA": (0.50, 0.45, 0.35, 0.30, 0.30, 0.45, 0.25),
+    "KMG": (0.45, 0.35, 0.55, 0.30, 0.35, 0.30, 0.30),
+    "NBCA": (0.35, 0.30, 0.35, 0.65, 0.30, 0.25, 0.60),
+    "Absolute Alcohol": (0.25, 0.55, 0.45, 0.45, 0.25, 0.30, 0.40),
+    "LC beads": (0.60, 0.35, 0.30, 0.30, 0.60, 0.50, 0.25),
 }
-#: Share of dead tumour in which Lipiodol stays.
-LIPIODOL_RETENTION = (0.85, 0.35, 0.55, 0.30, 0.65)
+#: Share of dead tumour in which Lipiodol stays when it is the only embolic and the tumour is averagely vascular.
+LIPIODOL_RETENTION = (0.80, 0.40, 0.50, 0.35, 0.60, 0.65, 0.30)
 #: How potent an agent is beside its class (1 = like its class).
 POTENCY = {
-    "Epirubicin": 1.0,
+    "Raltitrexed": 0.95,
+    "Epirubicin": 0.90,
     "Doxorubicin": 1.05,
-    "Pirarubicin": 0.9,
-    "Idarubicin": 1.1,
-    "Nedaplatin": 0.85,
-    "Lobaplatin": 0.9,
+    "Pirarubicin": 0.75,
+    "Idarubicin": 1.15,
+    "Cisplatin": 1.05,
+    "Oxaliplatin": 1.15,
+    "Nedaplatin": 0.75,
+    "Lobaplatin": 0.90,
 }
 #: Harm to the patient, added to the log-hazard.
-TOXICITY = {"drug": 0.06, "Absolute Alcohol": 0.10, "NBCA": 0.08, "embolic": 0.03}
+TOXICITY = {DRUG: 0.04, EMBOLIC: 0.02, "Absolute Alcohol": 0.06, "NBCA": 0.05, "portal_thrombus": 0.06}
+
+
+@dataclass(frozen=True)
+class LawConstants:
+    """Constants of the law's equations (docs/SYNTHETIC_WORLD.md), fitted by `calibration.fit`.
+
+    Attributes:
+        base, by_occlusion, by_drugs, by_both: logits of the dead share.
+        spread: deviation between patients in logits of the dead share, most of it by perfusion, which can be seen.
+        shrink: log-volume that a wholly dead and drugged tumour loses.
+        growth: log-volume that a living tumour gains until the next CT.
+        volume_spread: deviation between patients of the log-volume, by perfusion and by what nobody can foresee.
+        median_months: survival at log-hazard 0.
+    """
+
+    base: float = -0.86
+    by_occlusion: float = 1.44
+    by_drugs: float = 2.54
+    by_both: float = 1.6
+    spread: float = 1.30
+    shrink: float = 0.57
+    growth: float = 0.24
+    volume_spread: float = 0.25
+    median_months: float = 22.0
+
+
+LAW = LawConstants()
+#: How much of the spread between patients can be seen (by perfusion) and how much cannot; squares add up to 1.
+SEEN_RESPONSE, UNSEEN_RESPONSE = 0.9, 0.436
+SEEN_VOLUME, UNSEEN_VOLUME = 0.8, 0.6
+#: Weibull shape of the survival time, weight of the viable volume in the log-hazard, and its zero.
+WEIBULL_SHAPE = 1.6
+VIABLE_WEIGHT = 0.5
+REFERENCE_VIABLE_ML = 15.0
+NEW_LESION_WEIGHT = 0.25
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a tumour is, seen and unseen.
+
+    Attributes:
+        kind: one of `TUMOUR_TYPES`; visible.
+        perfusion: standard normal within -2..2; visible as enhancement. Well perfused tumours answer better.
+        response_noise, volume_noise: standard normal; what nobody can foresee, the same for every protocol.
+    """
+
+    kind: str
+    perfusion: float = 0.0
+    response_noise: float = 0.0
+    volume_noise: float = 0.0
+
+    @property
+    def vascularity(self) -> float:
+        """0.75 to 1.25; scales occlusion and the uptake of Lipiodol."""
+        return 1.0 + 0.125 * self.perfusion
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Traits:
+        """Draw a tumour; all types are equally frequent."""
+        kind = TUMOUR_TYPES[int(rng.integers(len(TUMOUR_TYPES)))]
+        seen, response, volume = np.clip(rng.normal(size=3), -2, 2)
+        return cls(kind, float(seen), float(response), float(volume))
 
 
 @dataclass(frozen=True)
@@ -53,16 +127,27 @@ class Response:
     """What a protocol does to one tumour.
 
     Attributes:
+        occlusion: share of the flow that is stopped.
+        killed: share of drug-sensitive cells that the drugs kill.
         necrosis: share of the remaining lesion that is dead, 0 to 1.
         shrinkage: share of the lesion's volume that is gone; negative if it grew.
         lipiodol: share of the dead part that holds Lipiodol.
+        new_lesion: probability of a new lesion elsewhere in the liver.
         toxicity: added to the log-hazard.
     """
 
+    occlusion: float
+    killed: float
     necrosis: float
     shrinkage: float
     lipiodol: float
+    new_lesion: float
     toxicity: float
+
+    @property
+    def attenuation_level(self) -> int:
+        """What the operation report would say of the occlusion: 1 (little) to 4 (no tumour staining left)."""
+        return 1 + min(3, int(4 * self.occlusion))
 
 
 def dose_factor(name: str, dose: float | None) -> float:
@@ -74,55 +159,57 @@ def dose_factor(name: str, dose: float | None) -> float:
     return float(1.5 * dose / (dose + 0.5 * middle))
 
 
-def respond(kind: str, vascularity: float, protocol: Protocol, noise: float = 0.0) -> Response:
-    """Answer of a tumour.
-
-    Args:
-        kind: one of `TUMOUR_TYPES`.
-        vascularity: 0.6 to 1.4; scales occlusion and Lipiodol.
-        protocol: any set of actions, the empty one included.
-        noise: what the traits do not explain, in logits of the dead share.
-    """
-    n = TUMOUR_TYPES.index(kind)
+def respond(traits: Traits, protocol: Protocol, law: LawConstants = LAW) -> Response:
+    """Answer of a tumour to any set of actions, the empty one included."""
+    n = TUMOUR_TYPES.index(traits.kind)
     open_, alive = 1.0, 1.0
     for action in protocol.actions:
-        if action.kind == "embolic":
-            open_ *= 1 - min(0.95, OCCLUSION[action.agent][n] * vascularity * dose_factor(action.agent, action.dose))
+        if action.kind == EMBOLIC:
+            share = OCCLUSION[action.agent][n] * traits.vascularity * dose_factor(action.agent, action.dose)
+            open_ *= 1 - min(0.95, share)
     occlusion = 1 - open_
-    carrier = 1.0 if {"Lipiodol", "LC beads"} & set(protocol.embolics) else 0.7
+    # Drugs act better behind an embolus, and best when the embolus carries them.
+    carrier = 1.0 if {"Lipiodol", "LC beads"} & set(protocol.embolics) else 0.75
     for action in protocol.actions:
-        if action.kind == "drug":
+        if action.kind == DRUG:
             strength = SENSITIVITY[agent(action.agent).agent_class][n] * POTENCY.get(action.agent, 1.0)
-            strength *= dose_factor(action.agent, action.dose)
-            alive *= 1 - min(0.95, strength * carrier * (0.35 + 0.65 * occlusion))
+            strength *= dose_factor(action.agent, action.dose) * carrier * (0.5 + 0.5 * occlusion)
+            alive *= 1 - min(0.95, strength)
     killed = 1 - alive
-    dead = 1 - (1 - 0.6 * occlusion) * (1 - 0.9 * killed)
+    dead = 0.0
     if protocol.actions:
-        dead = float(np.clip(dead, 0.02, 0.98))
-        dead = 1 / (1 + np.exp(-(np.log(dead / (1 - dead)) + noise)))
-    else:
-        dead = 0.0
-    shrinkage = 0.55 * killed * (0.4 + 0.6 * dead) - 0.15 * (1 - dead)
-    retention = min(0.95, LIPIODOL_RETENTION[n] * vascularity) if "Lipiodol" in protocol.embolics else 0.0
+        logit = law.base + law.by_occlusion * occlusion + law.by_drugs * killed + law.by_both * occlusion * killed
+        logit += law.spread * (SEEN_RESPONSE * traits.perfusion + UNSEEN_RESPONSE * traits.response_noise)
+        dead = 1 / (1 + np.exp(-logit))
+    log_volume = law.growth * (1 - dead) - law.shrink * dead * (0.3 + 0.7 * killed)
+    log_volume += law.volume_spread * (UNSEEN_VOLUME * traits.volume_noise - SEEN_VOLUME * traits.perfusion)
+    shrinkage = 1 - np.exp(np.clip(log_volume, -1.6, 0.5))
+    retention = 0.0
+    if "Lipiodol" in protocol.embolics:
+        # Another embolic behind the oil keeps it from being washed out.
+        behind = 1.0 + 0.25 * (len(protocol.embolics) - 1)
+        dose = next(dose_factor(a.agent, a.dose) for a in protocol.actions if a.agent == "Lipiodol")
+        retention = min(0.95, LIPIODOL_RETENTION[n] * traits.vascularity * behind * dose)
     harm = sum(TOXICITY.get(a.agent, TOXICITY[a.kind]) for a in protocol.actions)
-    return Response(float(dead), float(shrinkage), float(retention), float(harm))
+    if traits.kind == "portal_thrombus":
+        # The portal vein is closed already: every artery that is closed too costs liver.
+        harm += TOXICITY["portal_thrombus"] * len(protocol.embolics)
+    spread_out = 0.05 + 0.35 * (1 - dead) * (1.5 if traits.kind in ("infiltrative", "portal_thrombus") else 1.0)
+    return Response(
+        float(occlusion), float(killed), float(dead), float(shrinkage), float(retention), float(spread_out), float(harm)
+    )
 
 
-#: Weibull shape of the survival time and its log-hazard terms.
-WEIBULL_SHAPE = 1.3
-MEDIAN_MONTHS = 22.0
-VIABLE_WEIGHT = 0.75
-REFERENCE_VIABLE_ML = 15.0
+def true_log_risk(viable_ml: float, response: Response) -> float:
+    """Log-hazard beside a patient who keeps `REFERENCE_VIABLE_ML` of viable tumour and was not harmed."""
+    size = VIABLE_WEIGHT * float(np.log((1 + viable_ml) / (1 + REFERENCE_VIABLE_ML)))
+    return size + NEW_LESION_WEIGHT * response.new_lesion + response.toxicity
 
 
-def true_log_risk(viable_ml: float, toxicity: float) -> float:
-    """Log-hazard beside a patient who keeps `REFERENCE_VIABLE_ML` of viable tumour."""
-    return VIABLE_WEIGHT * float(np.log((1 + viable_ml) / (1 + REFERENCE_VIABLE_ML))) + toxicity
-
-
-def survival_months(log_risk: float, rng: np.random.Generator) -> tuple[float, bool]:
+def survival_months(log_risk: float, rng: np.random.Generator, law: LawConstants = LAW) -> tuple[float, bool]:
     """Draw a survival time and whether death was seen (else follow-up ended before)."""
-    scale = MEDIAN_MONTHS / np.log(2) ** (1 / WEIBULL_SHAPE)
+    scale = law.median_months / np.log(2) ** (1 / WEIBULL_SHAPE)
     death = scale * (-np.log(rng.uniform(1e-9, 1)) * np.exp(-log_risk)) ** (1 / WEIBULL_SHAPE)
-    end = rng.uniform(12, 110)
+    # Of the 80 patients of the public table 89 % were followed to their death.
+    end = rng.uniform(12, 240)
     return float(max(0.1, min(death, end))), bool(death <= end)
