@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from MeWMLib.cohorts.synthetic.fields import Axes, FloatArray, SmoothField, derive_seed
+from MeWMLib.cohorts.synthetic.shapes import LiverShape, LiverShapeModel
 
 #: Mean HU by contrast phase. Rounded from typical values of abdominal CT; the patient varies around them.
 PHASE_HU = {
@@ -20,7 +22,8 @@ FAT, LUNG, AIR, BILE = -100.0, -850.0, -1000.0, 8.0
 class Anatomy:
     """Parameters of one abdomen. Lengths in mm, patient space RAS with the origin in the middle of the trunk.
 
-    `size` scales everything; `liver_size` the liver alone; `phase` chooses the contrast.
+    `size` scales everything but the liver, whose linear size is `liver_size` (1 is the mean of real livers);
+    `phase` chooses the contrast.
     """
 
     seed: int
@@ -37,7 +40,7 @@ class Anatomy:
         return cls(
             seed=seed,
             size=float(rng.uniform(0.88, 1.12)),
-            liver_size=float(rng.uniform(0.88, 1.12)),
+            liver_size=LiverShapeModel.load().draw(seed).size,
             phase=phase,
             liver_hu=float(PHASE_HU[phase]["liver"] + rng.normal(0, 9)),
         )
@@ -45,17 +48,26 @@ class Anatomy:
     def _field(self, name: str, scale: float) -> SmoothField:
         return SmoothField(derive_seed(name, self.seed), scale)
 
+    @cached_property
+    def liver_shape(self) -> LiverShape:
+        """The liver, about its own centre of mass."""
+        return replace(LiverShapeModel.load().draw(self.seed), size=self.liver_size)
+
+    @cached_property
+    def liver_centre(self) -> tuple[float, float, float]:
+        """Where its centre of mass lies (z, y, x): as far right, forward and up as wall and dome let it."""
+        (_, top), (_, front), (_, right) = self.liver_shape.extent
+        x = float(np.clip(132 - right, 30, 75))
+        y = float(np.clip(88 - front, -15, 25))
+        return float(np.clip(76 * self.size - top, -30, 20)), y, x
+
     def liver(self, axes: Axes) -> FloatArray:
         """Signed shape function (K, J, I), about mm at the surface: positive inside the liver."""
-        s = self.size * self.liver_size
-        z, y, x = axes.grids
-        bend = 7.0 * self._field("liver shape", 42.0).at(axes) + 2.5 * self._field("liver edge", 17.0).at(axes)
-        right = 1 - np.sqrt(((x - 62) / (68 * s)) ** 2 + ((y + 4) / (72 * s)) ** 2 + (z / (78 * s)) ** 2)
-        left = 1 - np.sqrt(((x + 8) / (78 * s)) ** 2 + ((y - 38) / (38 * s)) ** 2 + ((z - 22) / (42 * s)) ** 2)
-        # A soft union of the lobes; the lobes' radii turn the unitless functions to millimetres.
-        both = np.logaddexp(right * 68 * s / 6, left * 45 * s / 6) * 6
-        wall = self._inner_wall(axes)
-        return np.asarray(np.minimum(both + bend, np.minimum(wall - 3.0, self._dome(axes) - 3.0)), np.float32)
+        drawn = self._drawn_liver(axes)
+        return np.asarray(np.minimum(drawn, np.minimum(self._inner_wall(axes), self._dome(axes, drawn)) - 3), np.float32)
+
+    def _drawn_liver(self, axes: Axes) -> FloatArray:
+        return self.liver_shape.signed_mm(axes.shifted(self.liver_centre))
 
     def _inner_wall(self, axes: Axes) -> FloatArray:
         """Distance (mm, about) from the inner side of the rib cage; positive inside."""
@@ -64,11 +76,12 @@ class Anatomy:
         radius = np.sqrt((x / (142 * taper)) ** 2 + ((y - 2) / (98 * taper)) ** 2)
         return np.asarray((1 - radius) * 115 * self.size, np.float32) + 3 * self._field("wall", 60.0).at(axes)
 
-    def _dome(self, axes: Axes) -> FloatArray:
-        """Distance below the diaphragm (mm); positive in the abdomen."""
+    def _dome(self, axes: Axes, drawn_liver: FloatArray) -> FloatArray:
+        """Distance below the diaphragm (mm); positive in the abdomen. The diaphragm drapes over the liver."""
         z, y, x = axes.grids
         height = 78 * self.size - 0.0042 * (np.abs(x) - 55) ** 2 - 0.006 * y**2
-        return np.asarray(height - z + 3 * self._field("dome", 50.0).at(axes), np.float32)
+        plain = height - z + 3 * self._field("dome", 50.0).at(axes)
+        return np.asarray(np.maximum(plain, drawn_liver + 4), np.float32)
 
     def vessels(self, axes: Axes) -> FloatArray:
         """Vesselness (K, J, I): positive in the lumen. Tubes are where two smooth fields vanish together."""
@@ -85,7 +98,8 @@ class Anatomy:
         texture = self._field("texture", 4.0).at(axes)
         wobble = self._field("wobble", 30.0).at(axes)
         wall = self._inner_wall(axes)
-        dome = self._dome(axes)
+        drawn = self._drawn_liver(axes)
+        dome = self._dome(axes, drawn)
         out = np.full(wall.shape, AIR, np.float32)
 
         thickness = rng.uniform(10, 26) * s
@@ -132,7 +146,7 @@ class Anatomy:
         muscles = np.minimum(20 * s - np.abs(np.abs(x) - 30 * s), 20 * s - np.abs(y + 88 * s))
         out = np.where((muscles > 0) & (arch < 0) & (body < 0), hu["muscle"] + 6 * texture, out)
 
-        liver = self.liver(axes)
+        liver = np.minimum(drawn, np.minimum(wall, dome) - 3)
         lumen = self.vessels(axes)
         tissue = self.liver_hu + 4 * texture + 3 * wobble
         tissue = np.where(lumen > 0, self.liver_hu + (hu["vessel"] - hu["liver"]), tissue)
