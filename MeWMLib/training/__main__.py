@@ -43,7 +43,15 @@ def _dynamics(args: argparse.Namespace) -> dict[str, float]:
     from MeWMLib.training.dynamics import DynamicsTraining, train
 
     settings = DynamicsTraining(
-        steps=args.steps, minutes=args.minutes, batch=args.batch, seed=args.seed, start=args.start
+        steps=args.steps,
+        minutes=args.minutes,
+        batch=args.batch,
+        seed=args.seed,
+        start=args.start,
+        action_blind=args.action_blind,
+        text=not args.no_text,
+        attenuation=not args.no_attenuation,
+        contrastive_weight=0.0 if args.no_ccl else DynamicsTraining.contrastive_weight,
     )
     model, figures = train(args.cohort, args.work, settings, _say)
     write_part(args.bundle, "dynamics", model.part_config(), model.tensors())
@@ -98,9 +106,13 @@ def _parser() -> argparse.ArgumentParser:
         )
         if name == "dynamics":
             sub.add_argument("--start", type=Path, help="bundle whose denoiser is trained on")
+            sub.add_argument("--action-blind", action="store_true", help="baseline: never told the action")
+            sub.add_argument("--no-text", action="store_true", help="ablation: no text embeddings")
+            sub.add_argument("--no-attenuation", action="store_true", help="ablation: no attenuated image")
+            sub.add_argument("--no-ccl", action="store_true", help="ablation: no combo contrastive learning")
         sub.add_argument("--steps", type=int, default=2000)
         sub.add_argument("--minutes", type=float, default=0.0, help="stop after so many minutes (0: after --steps)")
-        sub.add_argument("--batch", type=int, default=8 if name == "dynamics" else 4)
+        sub.add_argument("--batch", type=int, default=12 if name == "dynamics" else 4)
     return parser
 
 

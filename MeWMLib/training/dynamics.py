@@ -26,8 +26,11 @@ from MeWMLib.training.contrastive import combo_contrastive, tumour_features
 
 KEYS = ("before", "changes", "attenuated", "masks", "actions", "levels", "responses", "spacing")
 NOTED = ("noted_actions", "noted_responses")
-#: Deviations of the responses over a cohort, so that the response head's errors count alike (see `RESPONSES`).
-RESPONSE_SCALE = (0.25, 0.3, 0.2, 1.0)
+#: Edge of the crop, in blocks, on which the U-Net trains; what a tumour is, is read from its whole window.
+CROP = 16
+#: Means and deviations of the responses over a cohort, so that the response head's errors count alike.
+RESPONSE_MEAN = (0.55, -0.2, 0.15, -1.1)
+RESPONSE_SCALE = (0.29, 0.28, 0.2, 0.9)
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class DynamicsTraining:
 
     steps: int = 2000
     minutes: float = 0.0
-    batch: int = 8
+    batch: int = 12
     pairs: int = 4
     learning_rate: float = 6e-4
     action_dropout: float = 0.1
@@ -122,7 +125,7 @@ class LatentCohort:
         rows: dict[str, list[Any]] = {
             k: [] for k in ("before", "change", "attenuated", "masks", "actions", "responses", "spacing", "pair")
         }
-        noted: dict[str, list[Any]] = {k: [] for k in NOTED}
+        whole: dict[str, list[Any]] = {k: [] for k in (*NOTED, "whole_before", "whole_masks")}
         shape = None
         while len(rows["before"]) < size:
             p = self.patients[int(rng.integers(len(self.patients)))]
@@ -130,22 +133,26 @@ class LatentCohort:
             if p["before"].shape != shape:
                 continue
             each = min(-(-size // pairs), size - len(rows["before"]))
+            crop = _crop(p["masks"][0], rng)
             for which in rng.permutation(len(p["changes"]))[:each]:
                 level = int(p["levels"][which])
                 if level and rng.random() < 0.5:
                     level = int(p["expected"][which]) if "expected" in p else level
-                rows["before"].append(p["before"])
-                rows["change"].append(p["changes"][which])
-                rows["attenuated"].append(p["attenuated"][level - 1] if level else np.zeros_like(p["before"]))
-                rows["masks"].append(p["masks"])
+                before = p["before"][crop]
+                rows["before"].append(before)
+                rows["change"].append(p["changes"][which][crop])
+                rows["attenuated"].append(p["attenuated"][level - 1][crop] if level else np.zeros_like(before))
+                rows["masks"].append(p["masks"][crop])
                 rows["actions"].append(p["actions"][which])
                 rows["responses"].append(p["responses"][which])
                 rows["spacing"].append(p["spacing"])
-                rows["pair"].append(len(noted["noted_actions"]))
+                rows["pair"].append(len(whole["whole_before"]))
             chosen = rng.permutation(len(p["noted_actions"]))[:24]
             for key in NOTED:
-                noted[key].append(p[key][chosen])
-        out = {k: torch.from_numpy(np.stack(v).astype(np.float32)) for k, v in (rows | noted).items()}
+                whole[key].append(p[key][chosen])
+            whole["whole_before"].append(p["before"])
+            whole["whole_masks"].append(p["masks"])
+        out = {k: torch.from_numpy(np.stack(v).astype(np.float32)) for k, v in (rows | whole).items()}
         out["attenuated"] += out["before"]
         return out
 
@@ -155,6 +162,17 @@ class LatentCohort:
             if "expected" not in p:
                 names = [[a for n, a in enumerate(agents) if row[n, 0] > 0] for row in p["actions"]]
                 p["expected"] = np.array([expected_level(Protocol.of(given), occlusion) for given in names])
+
+
+def _crop(tumour_share: NDArray[Any], rng: np.random.Generator) -> tuple[slice, ...]:
+    """A cube of `CROP` blocks around a random block of the tumour, or the whole window if that is no larger."""
+    size = np.array(tumour_share.shape)
+    if (size <= CROP).all():
+        return (slice(None),) * 4
+    touched = np.argwhere(tumour_share > 0)
+    middle = touched[int(rng.integers(len(touched)))] if len(touched) else size // 2
+    start = np.clip(middle - rng.integers(4, CROP - 3, 3), 0, size - CROP)
+    return (slice(None), *(slice(int(n), int(n) + CROP) for n in start))
 
 
 def flow_loss(
@@ -173,8 +191,10 @@ def flow_loss(
     t = time[:, None, None, None, None]
     dropped = torch.rand(n, generator=generator) < (1.0 if settings.action_blind else settings.action_dropout)
     attenuated = torch.where(dropped[:, None, None, None, None], batch["before"], batch["attenuated"])
-    traits = model.tumour_traits(batch["before"], batch["masks"], batch["spacing"])
-    outlook = model.outlook(traits, batch["actions"], dropped)
+    pair = batch["pair"].long()
+    first = torch.stack([(pair == k).float().argmax() for k in range(len(batch["whole_before"]))])
+    traits = model.tumour_traits(batch["whole_before"], batch["whole_masks"], batch["spacing"][first])  # of each pair
+    outlook = model.outlook(traits[pair], batch["actions"], dropped)
     predicted = model(
         (1 - t) * noise + t * clean, batch["before"], attenuated, batch["masks"], outlook, batch["spacing"], time
     )
@@ -190,22 +210,21 @@ def flow_loss(
         loss = loss + settings.response_weight * response
     if settings.contrastive_weight and not settings.action_blind:
         features = tumour_features(predicted, batch["masks"])
-        contrast = combo_contrastive(features, batch["actions"][..., 0] > 0, batch["pair"].long())
+        contrast = combo_contrastive(features, batch["actions"][..., 0] > 0, pair)
         parts["contrastive"] = float(contrast.detach())
         loss = loss + settings.contrastive_weight * contrast
     return loss, parts
 
 
 def _response_loss(model: Denoiser, batch: dict[str, Tensor], traits: Tensor, outlook: Tensor) -> Tensor:
-    """Squared error of the response head, in units of `RESPONSE_SCALE`."""
+    """Squared error of the response head; both sides are standardised by `RESPONSE_MEAN` and `RESPONSE_SCALE`."""
+    centre = torch.tensor(RESPONSE_MEAN, device=traits.device)
     scale = torch.tensor(RESPONSE_SCALE, device=traits.device)
-    own = ((model.response(outlook) - batch["responses"]) / scale).square().mean()
-    # One row of traits for each patient: the first of its rows.
-    first = torch.stack([(batch["pair"] == k).float().argmax() for k in range(len(batch["noted_actions"]))])
+    own = (model.response(outlook) - (batch["responses"] - centre) / scale).square().mean()
     count = batch["noted_actions"].shape[1]
-    many = traits[first].repeat_interleave(count, 0)
-    noted = model.outlook(many, batch["noted_actions"].flatten(0, 1))
-    return own + ((model.response(noted) - batch["noted_responses"].flatten(0, 1)) / scale).square().mean()
+    noted = model.outlook(traits.repeat_interleave(count, 0), batch["noted_actions"].flatten(0, 1))
+    truth = (batch["noted_responses"].flatten(0, 1) - centre) / scale
+    return own + (model.response(noted) - truth).square().mean()
 
 
 def train(

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from MeWMLib.cohorts.synthetic.fields import Axes, FloatArray, SmoothField, derive_seed
 from MeWMLib.cohorts.synthetic.law import Response, Traits
+from MeWMLib.cohorts.synthetic.shapes import TumourShape, TumourShapeModel
 
 #: Radius of the farthest point of a tumour's surface, in nominal radii (the surface is rough).
-REACH = 1.5
+REACH = 1.7
 NECROSIS_MEAN_HU = 30.0
 #: Living tumour is never darker than this, so that death can be seen.
 LIVING_FLOOR_HU = 62.0
@@ -32,7 +33,7 @@ class Nodule:
         radius: nominal, mm.
         roughness: of the surface, as a share of the radius.
         seed: of everything that is drawn inside.
-        form: "ball", "cluster" (several balls) or "tube" (a ball with a thrombus that leaves it).
+        form: "ball" (outlined like real tumours), "cluster" (several balls) or "tube" (a ball with a thrombus that leaves it).
     """
 
     centre: tuple[float, float, float]
@@ -51,7 +52,8 @@ class Nodule:
                 1 - np.sqrt((z - c[0]) ** 2 + (y - c[1]) ** 2 + (x - c[2]) ** 2) / r for *c, r in _cluster(self.seed)
             ]
             return np.asarray(np.maximum.reduce(balls) + rough, np.float32)
-        ball = 1 - np.sqrt(x**2 + y**2 + z**2) + rough
+        outline = _outline(self.seed)
+        ball = 1 - np.sqrt(x**2 + y**2 + z**2) / outline.radius(z, y, x) + rough
         if self.form == "tube":
             dz, dy, dx = _direction(self.seed)
             along = np.clip(z * dz + y * dy + x * dx, 0.0, 1.3)
@@ -73,6 +75,12 @@ class Nodule:
                 return None
             slices.append(slice(int(near[0]), int(near[-1]) + 1))
         return slices[0], slices[1], slices[2]
+
+
+@lru_cache(maxsize=64)
+def _outline(seed: int) -> TumourShape:
+    """Outline of a nodule, drawn from those of real tumours."""
+    return TumourShapeModel.load().draw(seed)
 
 
 @lru_cache(maxsize=64)

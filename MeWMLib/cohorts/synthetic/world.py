@@ -12,13 +12,14 @@ from scipy import ndimage
 from MeWMLib.cohorts.synthetic.anatomy import Anatomy
 from MeWMLib.cohorts.synthetic.fields import Axes, FloatArray, derive_seed
 from MeWMLib.cohorts.synthetic.law import Response, Traits, respond, true_log_risk
+from MeWMLib.cohorts.synthetic.shapes import TumourStatistics
 from MeWMLib.cohorts.synthetic.tumour import Nodule, nodule_seeds, paint
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 
-#: How the nodules of a type are formed, and how rough their surface is; other types are balls of roughness 0.11.
+#: How the nodules of a type are formed, and how rough their surface is; other types are balls of roughness 0.05.
 FORMS = {"multinodular": "cluster", "portal_thrombus": "tube"}
-ROUGHNESS = {"infiltrative": 0.20, "multinodular": 0.06}
+ROUGHNESS = {"infiltrative": 0.16, "multinodular": 0.06}
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,13 +59,13 @@ class SyntheticPatient:
         anatomy = Anatomy.draw(seed)
         traits = Traits.draw(rng)
         radius = float(np.clip(rng.lognormal(np.log(21), 0.5), 8, 62))
-        roughness = ROUGHNESS.get(traits.kind, 0.11)
+        roughness = ROUGHNESS.get(traits.kind, 0.05)
         form = FORMS.get(traits.kind, "ball")
         spots = _liver_points(anatomy, rng, radius)
         count = min(1 + int(rng.random() < 0.35) * int(rng.integers(1, 4)), len(spots) - 1)
         nodules = []
         for n, own in enumerate(nodule_seeds(seed, max(1, count))):
-            size = radius if n == 0 else float(np.clip(radius * rng.uniform(0.25, 0.55), 5, 25))
+            size = radius if n == 0 else float(np.clip(radius * _ratio(rng), 5, 25))
             nodules.append(Nodule(spots[n], size, roughness, own, form if n == 0 else "ball"))
         new = Nodule(spots[-1], float(rng.uniform(5, 9)), 0.11, derive_seed("new lesion", seed))
         return cls(seed, anatomy, traits, tuple(nodules), new, float(rng.random()))
@@ -162,6 +163,12 @@ class SyntheticPatient:
         sigma = np.random.default_rng(derive_seed("dose", self.seed)).uniform(4, 11)
         grain = ndimage.gaussian_filter(rng.standard_normal(geometry.shape, dtype=np.float32), 0.7)
         return np.asarray(grain * (sigma / grain.std()), np.float32)
+
+
+def _ratio(rng: np.random.Generator) -> float:
+    """Radius of a further tumour over that of the largest one, as in real livers."""
+    table = TumourStatistics.load().ratio
+    return float(np.interp(rng.random(), np.linspace(0, 1, len(table)), table))
 
 
 def _liver_points(anatomy: Anatomy, rng: np.random.Generator, radius: float) -> list[tuple[float, float, float]]:
