@@ -348,6 +348,8 @@ def prepared(settings: Settings) -> tuple[uvicorn.Server, socket.socket]:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((settings.host, settings.port))
+        # who reads the address that is printed now may connect at once
+        bound.listen()
     except (OSError, OverflowError) as error:
         bound.close()
         reason = getattr(error, "strerror", None) or str(error)

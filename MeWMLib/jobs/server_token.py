@@ -69,7 +69,7 @@ def find(address: str, file: str | Path | None = None) -> str:
     raise ServerTokenError(
         what="There is no token for the server",
         given=address,
-        remedy=f"Name the file that holds it (--token-file), or set {VARIABLE}; `mewm serve` printed it when it was made",
+        remedy=f"Name the file that holds it (--token-file), or set {VARIABLE}; `mewm serve` showed it once",
     )
 
 
