@@ -188,6 +188,8 @@ class RemoteRunner:
             job_id = self._client.new_job(upload)
         with self._lock:
             self._id = job_id
+        size = f"{packed.bytes / 1024**2:.1f} MB"
+        self._tell(Event("log", "upload", message=f"Sent to {self._client.address.url}: {_named(packed)}, {size}"))
         self._check_stop()
 
     def _upload(self, packed: Packed, host: str) -> Upload:
@@ -320,6 +322,10 @@ class RemoteRunner:
             self._on_event(event)
         except BaseException as error:  # it must reach the caller of wait(), not die with this thread
             self._callback_error = self._callback_error or error
+
+
+def _named(packed: Packed) -> str:
+    return ", ".join(entry.name for entry, _path in packed.files) or "the settings of the job"
 
 
 class _Target:
