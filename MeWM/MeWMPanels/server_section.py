@@ -221,7 +221,10 @@ def privacy_text(address):
     """The line about privacy when a server is chosen."""
     if address is None:
         return _("Privacy: nothing is sent before an address is typed in.")
-    text = _("Privacy: jobs send the voxels of the CT, the segmentation and the settings to") + f" {address.url}."
+    text = (
+        _("Privacy: jobs send the voxels of the CT, the segmentation, clinical data, goal and settings to")
+        + f" {address.url}."
+    )
     if not address.is_encrypted and not address.is_loopback:
         text += " " + _("The connection is not encrypted.")
     return text

@@ -206,10 +206,8 @@ def test_simulate_and_explore_through_the_server_give_the_same_nodes(away, serve
     process = server()
     choose(away, process.url)
     far = both()
-    assert any("Sending" in line for line in away.front.desk.state.log)
-    assert (
-        "sent" in away.widget("setup", "privacyLabel").text or process.url in away.widget("setup", "privacyLabel").text
-    )
+    assert any(f"Sent to {process.url}: ct.nrrd, labels.nrrd" in line for line in away.front.desk.state.log)
+    assert process.url in away.widget("setup", "privacyLabel").text
     away.front.command = lambda: [sys.executable, str(fake_script)]
     away.widget("setup", "placeBox").setCurrentText("this computer")
     away.look()
