@@ -255,22 +255,24 @@ async def _receive(request: Request, record: ServerJob, most: int) -> Job:
     if sum(entry.bytes for entry in entries) > most:
         raise _too_large(most)
     for entry in entries:
-        pending = await _receive_file(record.inputs / entry.name, entry, pending, chunks)
+        pending = await _receive_file(record, entry, pending, chunks)
         require_whole_nrrd(record.inputs / entry.name)
     if pending or await anext(chunks, b""):
         raise InputError(what="The upload is longer than its header says")
     return job
 
 
-async def _receive_file(path: Path, entry: FileEntry, pending: bytes, chunks: Any) -> bytes:
+async def _receive_file(record: ServerJob, entry: FileEntry, pending: bytes, chunks: Any) -> bytes:
     """Write one file; returns what was read beyond it."""
     digest, left = hashlib.sha256(), entry.bytes
-    with path.open("wb") as stream:
+    with (record.inputs / entry.name).open("wb") as stream:
         while left:
             if not pending:
                 pending = await anext(chunks, b"")
                 if not pending:
                     raise InputError(what="The upload ends in a file", given=entry.name)
+            # a long upload over a slow line is no client that is gone
+            record.heard()
             now, pending = pending[:left], pending[left:]
             left -= len(now)
             digest.update(now)
