@@ -16,7 +16,7 @@ PARTS = ("perception", "policy", "dynamics", "survival", "planning")
 EVERYTHING = ("core", *PARTS, "bundles", "patch", "world", "cohorts", "jobs", "scene", "cli")
 
 #: The client of a server, and what the fronts may know of jobs.
-REMOTE = ("jobs.remote", "jobs.remote_http", "jobs.remote_files")
+REMOTE = ("jobs.remote", "jobs.remote_http", "jobs.remote_files", "jobs.remote_target")
 FRONTS = ("jobs.job", "jobs.runner", "jobs.wire", "jobs.server_token", *REMOTE)
 
 #: Room to the rooms that it may import; its own is always allowed. The longest prefix of a module's name decides.
@@ -37,6 +37,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "jobs.server": ("core", "bundles", "jobs.job", "jobs.server_jobs", "jobs.server_token", "jobs.wire"),
     "jobs.remote_http": ("core", "jobs.job", "jobs.wire"),
     "jobs.remote_files": ("core", "cohorts.samples", "jobs.job", "jobs.wire"),
+    "jobs.remote_target": ("core", "jobs.job", "jobs.plan_folder", "jobs.remote_files", "jobs.wire"),
     "jobs.remote": ("core", "jobs.job", "jobs.runner", "jobs.wire", "jobs.plan_folder", *REMOTE),
     "scene": ("core", "bundles", "jobs.job", "jobs.runner"),
     "cli": ("core", "bundles", *FRONTS, "scene", "policy", "cohorts.samples"),

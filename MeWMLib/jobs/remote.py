@@ -15,7 +15,6 @@ from MeWMLib.core import io
 from MeWMLib.core.errors import (
     BundleError,
     CancelledError,
-    InputError,
     MeWMError,
     ServerBusyError,
     ServerError,
@@ -26,9 +25,10 @@ from MeWMLib.core.errors import (
     error_from_json,
 )
 from MeWMLib.jobs.job import Event, Job
-from MeWMLib.jobs.plan_folder import PLAN, PlanFolder
-from MeWMLib.jobs.remote_files import Packed, output_name, pack
+from MeWMLib.jobs.plan_folder import PLAN
+from MeWMLib.jobs.remote_files import Packed, pack
 from MeWMLib.jobs.remote_http import ServerClient, Upload
+from MeWMLib.jobs.remote_target import Target
 from MeWMLib.jobs.runner import GRACE_S, OnEvent
 from MeWMLib.jobs.wire import FileEntry, upload_header
 
@@ -36,7 +36,6 @@ from MeWMLib.jobs.wire import FileEntry, upload_header
 RETRY_S: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
 #: The server itself ends a worker that does not stop; this is for a server that does not even do that.
 _EXTRA_GRACE_S = 15.0
-_FOLDER_KINDS = ("plan", "simulate")
 
 
 class RemoteRunner:
@@ -106,9 +105,16 @@ class RemoteRunner:
         """
         if self._thread is None:
             raise WorkerError(what="The runner has not been started")
-        self._thread.join(timeout)
-        if self._thread.is_alive():
-            return None
+        until = None if timeout is None else time.monotonic() + timeout
+        while self._thread.is_alive():
+            left = 0.1 if until is None else min(0.1, until - time.monotonic())
+            if left <= 0.0:
+                return None
+            self._thread.join(left)
+            if self._cancelled_at is not None and self._id is None and self._thread.is_alive():
+                # a server that does not answer must not hold up who wants to stop; the thread sees to the rest
+                self._killed.set()
+                raise CancelledError(what="The job was stopped before it was sent")
         if self._callback_error is not None:
             raise self._callback_error
         if self._error is not None:
@@ -126,7 +132,7 @@ class RemoteRunner:
         """End what is left. Harmless when all is over."""
         if self._thread is not None and self._thread.is_alive():
             self.kill()
-            if self._thread is not threading.current_thread():
+            if self._thread is not threading.current_thread() and self._id is not None:
                 self._thread.join(5.0)
 
     def _work(self, job: Job) -> None:
@@ -148,15 +154,18 @@ class RemoteRunner:
             self._client.remove(self._id)
 
     def _run(self, job: Job, folder: Path) -> dict[str, Any]:
-        target = _Target(job)
-        self._send(job, folder)
-        end = self._follow(target)
-        if end.kind == "error":
-            # what was finished is worth having; the error itself must not be lost to a second one
-            with contextlib.suppress(MeWMError):
-                self._download(target)
-            raise error_from_json({key: str(value) for key, value in end.data.items()})
-        self._download(target)
+        target = Target(job)
+        try:
+            self._send(job, folder)
+            end = self._follow(target)
+            if end.kind == "error":
+                # what was finished is worth having; the error itself must not be lost to a second one
+                with contextlib.suppress(MeWMError):
+                    self._download(target)
+                raise error_from_json({key: str(value) for key, value in end.data.items()})
+            self._download(target)
+        finally:
+            target.leave()
         self._tell(end)
         return target.named(end.data)
 
@@ -208,7 +217,7 @@ class RemoteRunner:
         stopped = lambda: self._killed.is_set() or self._cancelled_at is not None  # noqa: E731
         return Upload(header, [path for _entry, path in packed.files], on_sent, stopped)
 
-    def _follow(self, target: _Target) -> Event:
+    def _follow(self, target: Target) -> Event:
         """Deliver the events until the last one, which is returned."""
         assert self._id is not None
         offset = failures = 0
@@ -223,7 +232,7 @@ class RemoteRunner:
                     if event.kind in ("result", "error"):
                         return event
                     if event.kind == "partial" and target.folder is not None:
-                        self._fetch_into(target.folder, PLAN, None)
+                        self._fetch_into(target, PLAN, None)
                     self._tell(event)
                 raise ServerUnreachableError(what="The server ended the connection before the job was done")
             except ServerUnreachableError as error:
@@ -255,9 +264,15 @@ class RemoteRunner:
         while time.monotonic() < until:
             self._killed.wait(0.1)
             self._check_killed()
+            if self._cancelled_at is not None and not self._told_cancel:
+                raise CancelledError(
+                    what="The job was stopped while the server could not be reached",
+                    given=self._client.address.url,
+                    remedy="The server ends the job itself when nobody asks for it; the best so far is kept",
+                )
             self._check_overdue()
 
-    def _download(self, target: _Target) -> None:
+    def _download(self, target: Target) -> None:
         if not target.wants_files:
             return
         assert self._id is not None
@@ -274,16 +289,19 @@ class RemoteRunner:
         if entries:
             self._tell(Event("progress", "download", 1.0, message="The results are here"))
 
-    def _take(self, target: _Target, entry: FileEntry) -> None:
+    def _take(self, target: Target, entry: FileEntry) -> None:
         if target.folder is not None:
-            self._fetch_into(target.folder, entry.name, entry.sha256)
+            self._fetch_into(target, entry.name, entry.sha256)
         elif target.file is not None and entry.name == target.name:
             with io.atomic_path(target.file) as path:
                 self._client.fetch(self._id or "", entry.name, path, entry.sha256)
 
-    def _fetch_into(self, folder: PlanFolder, name: str, sha256: str | None) -> None:
-        with folder.receive(name) as path:
+    def _fetch_into(self, target: Target, name: str, sha256: str | None) -> None:
+        assert target.folder is not None
+        with target.folder.receive(name) as path:
             self._client.fetch(self._id or "", name, path, sha256)
+            if name == PLAN:
+                target.give_names_back(path)
 
     def _again(self, call: Callable[[], Any]) -> Any:
         """Call until the connection holds."""
@@ -326,32 +344,3 @@ class RemoteRunner:
 
 def _named(packed: Packed) -> str:
     return ", ".join(entry.name for entry, _path in packed.files) or "the settings of the job"
-
-
-class _Target:
-    """Where the results of a job go on this computer.
-
-    Raises:
-        InputError: no folder was given, or a kind of file that is not written.
-        OutputError: a file or folder is in the way.
-    """
-
-    def __init__(self, job: Job) -> None:
-        self.folder: PlanFolder | None = None
-        self.file: Path | None = None
-        self.name = output_name(job)
-        if job.kind in _FOLDER_KINDS:
-            if not job.out:
-                raise InputError(what="No output folder was given", remedy="Give one with --out")
-            self.folder = PlanFolder(job.out)
-        elif job.out and self.name:
-            self.file = Path(job.out)
-
-    @property
-    def wants_files(self) -> bool:
-        """True if the job writes something that somebody wants."""
-        return self.folder is not None or self.file is not None
-
-    def named(self, data: dict[str, Any]) -> dict[str, Any]:
-        """The result's data with the name that the file has here."""
-        return {**data, "file": self.file.name} if self.file is not None and "file" in data else data

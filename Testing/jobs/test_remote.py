@@ -86,13 +86,11 @@ def test_a_plan_through_the_server_is_the_plan_of_this_computer(serve, case, tmp
     server, events = serve(), []
     far = go(server, plan_of(case, tmp_path / "far"), events)
     near = runner.run(plan_of(case, tmp_path / "near"), command=[os.sys.executable, str(fake_script)])
-    assert far == {**near, "labels": {**near["labels"], "note": far["labels"]["note"]}}
+    assert far == near
     names = sorted(p.name for p in (tmp_path / "near").iterdir())
     assert sorted(p.name for p in (tmp_path / "far").iterdir()) == names and len(names) > 8
-    plans = [json.loads((tmp_path / n / "plan.json").read_text()) for n in ("far", "near")]
-    for plan in plans:
-        plan.pop("case"), plan["labels"].pop("note")
-    assert plans[0] == plans[1]
+    plans = [(tmp_path / n / "plan.json").read_bytes() for n in ("far", "near")]
+    assert plans[0] == plans[1] and b'"case": "smith_john.nrrd"' in plans[0], "the names are given back here"
     for name in names:
         if name.endswith(".nrrd"):
             pair = [sitk.ReadImage(str(tmp_path / n / name)) for n in ("far", "near")]
@@ -283,6 +281,31 @@ def test_kill_returns_at_once_and_ends_the_worker_there(serve, case, tmp_path, m
         assert remote.wait(20.0) is not None
     until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     until(lambda: server.store.running == 0)
+
+
+def test_cancel_does_not_wait_for_a_server_that_says_nothing(case, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = ServerClient(Address.parse(f"127.0.0.1:{silent.getsockname()[1]}"), lambda: "x" * 20)
+        with RemoteRunner(client) as remote:
+            remote.start(plan_of(case, tmp_path / "out"))
+            assert remote.wait(0.2) is None
+            remote.cancel()
+            with pytest.raises(CancelledError):
+                remote.wait(20.0)
+    assert not (tmp_path / "out").exists()
+
+
+def test_cancel_does_not_wait_for_a_server_that_was_lost(serve, case, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEWM_FAKE", "slow")
+    server, events = serve(), []
+    remote = RemoteRunner(client_of(server), retry_s=(600.0,))
+    remote.start(plan_of(case, tmp_path / "out"), events.append)
+    until(lambda: any(e.kind == "partial" for e in events))
+    server.stop()
+    until(lambda: any("trying again" in e.message for e in events))
+    remote.cancel()
+    with pytest.raises(CancelledError, match="could not be reached"):
+        remote.wait(20.0)
 
 
 def test_an_error_in_a_callback_reaches_wait_and_ends_the_job(serve, case, tmp_path):
@@ -508,7 +531,11 @@ def test_a_result_that_was_damaged_on_its_way(serve, case, tmp_path, monkeypatch
     monkeypatch.setattr(remote_http.ServerClient, "files", lambda self, job_id: [_entry()])
     with pytest.raises(ServerError, match="damaged"):
         go(serve(), plan_of(case, tmp_path / "out"))
-    assert not (tmp_path / "out" / "run.json").exists()
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["plan.json"], "the plan of the search, nothing half"
+    simulate = plan_of(case, tmp_path / "other", "simulate", protocol="Cisplatin + Lipiodol")
+    with pytest.raises(ServerError, match="damaged"):
+        go(serve(), simulate)
+    assert not (tmp_path / "other").exists()
 
 
 def _entry():

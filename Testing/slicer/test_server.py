@@ -239,7 +239,7 @@ def test_cancel_ends_the_worker_on_the_server_and_keeps_the_best_so_far(away, se
     away.click("progress", "cancelButton")
     away.wait(lambda: away.front.comparison is not None)
     away.wait_idle()
-    until(away, lambda: not process.workers(), 5.0)
+    until(away, lambda: not process.workers(), 10.0)
     assert away.front.comparison.data["stopped_by"] == "cancelled"
     assert 2 <= len(away.front.comparison.candidates) < 6
 
@@ -457,20 +457,14 @@ def test_place_and_address_survive_saving(away, tmp_path):
     assert away.widget("setup", "tokenEdit").text == str(away.token_file), "known by this installation"
 
 
-def test_the_window_lives_while_a_server_does_not_answer(away):
+def test_cancel_does_not_wait_for_a_server_that_does_not_answer(away):
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         choose(away, f"http://127.0.0.1:{silent.getsockname()[1]}")
-        begun = time.monotonic()
         away.click("simulation", "simulateButton")
         until(away, lambda: "Asking" in away.front.desk.state.message)
         away.click("progress", "cancelButton")
-        assert away.front.desk.state.cancelling
-        import slicer
-
-        slicer.mrmlScene.Clear(0)
-        away.look()
-        assert not away.front.desk.busy
         # the answer would be awaited for half a minute
-        assert time.monotonic() - begun < 25.0
+        away.wait_idle(20.0)
+    assert away.front.messages.box is None and away.front.comparison is None
