@@ -32,6 +32,7 @@ class ServerSection:
         self._testing = ""
         ui = self.ui
         ui.testButton.clicked.connect(lambda *_args: panel.front.guard(self.test))
+        ui.withdrawButton.clicked.connect(lambda *_args: self._withdraw())
         ui.tokenButton.clicked.connect(lambda *_args: self._browse())
         ui.tokenEdit.editingFinished.connect(self._keep_token_file)
         # without the packages of the panels there are no jobs yet
@@ -140,6 +141,10 @@ class ServerSection:
         if self.panel.parameters is not None:
             self.panel.refresh()
 
+    def _withdraw(self):
+        slicer.app.userSettings().remove(_key("consent", self.address()))
+        self.panel.refresh()
+
     def _browse(self):
         path = qt.QFileDialog.getOpenFileName(self.panel.widget, _("Token file"), "", "")
         # PySide answers with the chosen filter too, PythonQt with the path alone
@@ -173,6 +178,8 @@ class ServerSection:
         else:
             text = self._texts.get(address.url) or _("Not tested yet.")
         ui.serverLabel.setText(text)
+        agreed = address is not None and has_consent(address)
+        self.panel.enable(ui.withdrawButton, "" if agreed else _("You have not agreed that images go to this address"))
         reason = "" if address is not None else _("Type in the address of a server")
         self.panel.enable(ui.testButton, _("The server is being asked") if self._testing else reason)
 

@@ -186,6 +186,7 @@ class RemoteRunner:
                 given="it has " + (", ".join(name for name, _sha256 in info.bundles) or "none"),
                 remedy="Choose one that it has",
             )
+        self._tell(Event("progress", "upload", 0.0, message=f"Preparing what is sent to {host}"))
         packed = pack(job, folder)
         if packed.bytes > info.max_upload_bytes:
             raise UploadTooLargeError(

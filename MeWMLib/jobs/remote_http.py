@@ -117,7 +117,8 @@ class Upload:
                 self._open.close()
                 self._open = None
         self._sent += len(piece)
-        self._on_sent(self._sent / self._size)
+        if piece:
+            self._on_sent(self._sent / self._size)
         return piece
 
 

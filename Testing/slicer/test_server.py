@@ -386,6 +386,17 @@ def test_who_does_not_agree_sends_nothing(away, server):
     assert len(away.asked) == 2
 
 
+def test_consent_can_be_withdrawn(away, server):
+    choose(away, server().url)
+    assert not away.widget("setup", "withdrawButton").enabled
+    answer_to_test(away)
+    away.click("setup", "withdrawButton")
+    assert not away.widget("setup", "withdrawButton").enabled
+    away.answer = False
+    away.click("simulation", "simulateButton")
+    assert isinstance(away.wait_error(), ConsentError) and len(away.asked) == 2
+
+
 def test_a_scene_from_elsewhere_cannot_choose_the_server(away, server):
     """The address comes with a scene, the consent does not: it belongs to this installation and to one address."""
     process = server()
