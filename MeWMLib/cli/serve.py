@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from MeWMLib import bundles
@@ -40,6 +41,7 @@ def serve(arguments: argparse.Namespace, output: Output) -> int:
         certificate=Path(arguments.certificate) if arguments.certificate else None,
         key=Path(arguments.key) if arguments.key else None,
         worker=arguments.worker,
+        python=sys.executable if arguments.worker is None else None,
     )
     if not is_loopback(arguments.host) and settings.certificate is None:
         output.notice(

@@ -68,7 +68,7 @@ class Settings:
         limits: see `Limits`.
         certificate, key: PEM files; with them the server speaks HTTPS.
         worker: command of the worker, for tests.
-        python: interpreter that is asked for its devices.
+        python: interpreter that is asked for its devices; None for a worker that is not MeWM's own.
     """
 
     data: Path
@@ -79,7 +79,7 @@ class Settings:
     certificate: Path | None = None
     key: Path | None = None
     worker: Sequence[str] | None = None
-    python: str = sys.executable
+    python: str | None = sys.executable
 
 
 def make_app(settings: Settings) -> FastAPI:
@@ -89,7 +89,7 @@ def make_app(settings: Settings) -> FastAPI:
         OutputError: the data folder cannot be written.
     """
     store = JobStore(settings.data, settings.limits, settings.worker)
-    device = ["not yet known"]
+    device = ["not yet known" if settings.python is not None else "not known"]
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -98,7 +98,8 @@ def make_app(settings: Settings) -> FastAPI:
                 await asyncio.sleep(min(_SWEEP_S, settings.limits.retention_s, settings.limits.unheard_s))
                 await asyncio.to_thread(store.sweep)
 
-        probe_device(settings.python, lambda name: device.__setitem__(0, name))
+        if settings.python is not None:
+            probe_device(settings.python, lambda name: device.__setitem__(0, name))
         task = asyncio.create_task(sweep())
         try:
             yield

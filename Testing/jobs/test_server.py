@@ -19,6 +19,7 @@ from MeWMLib import bundles
 from MeWMLib.core import io
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.runner import child_environment
+from MeWMLib.jobs.server_jobs import probe_device
 from MeWMLib.jobs.wire import PROTOCOL
 
 
@@ -82,6 +83,14 @@ def test_version_says_what_the_server_is(serve, small_bundle):
     own = next(b for b in said["bundles"] if b["name"] == small_bundle.name)
     assert own["sha256"] == bundles.open_bundle(small_bundle).sha256
     until(lambda: "not known" in ask(server, "GET", "/version").json()["device"])
+
+
+def test_the_device_is_asked_for_in_a_child():
+    pytest.importorskip("torch")
+    said: list[str] = []
+    probe_device(sys.executable, said.append)
+    until(lambda: said, 120.0)
+    assert "cpu (" in said[0]
 
 
 @pytest.mark.parametrize("token", [None, "", "wrong", "a-token-of-the-tests-012345678", "\u00e4".encode()])
@@ -321,7 +330,7 @@ def test_what_a_former_server_left_is_removed(serve, tmp_path):
     assert not left.exists()
 
 
-def test_the_worker_does_not_see_the_token_and_names_are_no_patient(serve, files, tmp_path):
+def test_the_worker_does_not_see_the_token(tmp_path):
     command = [
         sys.executable,
         "-c",
