@@ -15,6 +15,10 @@ PACKAGE = "MeWMLib"
 PARTS = ("perception", "policy", "dynamics", "survival", "planning")
 EVERYTHING = ("core", *PARTS, "bundles", "patch", "world", "cohorts", "jobs", "scene", "cli")
 
+#: The client of a server, and what the fronts may know of jobs.
+REMOTE = ("jobs.remote", "jobs.remote_http", "jobs.remote_files", "jobs.remote_target")
+FRONTS = ("jobs.job", "jobs.runner", "jobs.wire", "jobs.server_token", *REMOTE)
+
 #: Room to the rooms that it may import; its own is always allowed. The longest prefix of a module's name decides.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "": (),
@@ -27,13 +31,22 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "jobs": ("world", "cohorts", "bundles", "core"),
     "jobs.job": ("core",),
     "jobs.runner": ("core", "jobs.job"),
+    "jobs.wire": ("core", "jobs.job"),
+    "jobs.server_token": ("core",),
+    "jobs.server_jobs": ("core", "jobs.job", "jobs.runner", "jobs.wire"),
+    "jobs.server": ("core", "bundles", "jobs.job", "jobs.server_jobs", "jobs.server_token", "jobs.wire"),
+    "jobs.remote_http": ("core", "jobs.job", "jobs.wire"),
+    "jobs.remote_files": ("core", "cohorts.samples", "jobs.job", "jobs.wire"),
+    "jobs.remote_target": ("core", "jobs.job", "jobs.plan_folder", "jobs.remote_files", "jobs.wire"),
+    "jobs.remote": ("core", "jobs.job", "jobs.runner", "jobs.wire", "jobs.plan_folder", *REMOTE),
     "scene": ("core", "bundles", "jobs.job", "jobs.runner"),
-    "cli": ("core", "bundles", "jobs.job", "jobs.runner", "scene", "policy", "cohorts.samples"),
+    "cli": ("core", "bundles", *FRONTS, "scene", "policy", "cohorts.samples"),
+    "cli.serve": ("core", "bundles", *FRONTS, "jobs.server", "jobs.server_jobs"),
     "training": EVERYTHING,
     "evaluation": EVERYTHING,
 }
 #: What the Slicer module may import of the package; it is no part of it and lives in Slicer's process.
-ALLOWED_IN_SLICER = ("core", "bundles", "jobs.job", "jobs.runner", "scene", "policy.rules", "cohorts.samples")
+ALLOWED_IN_SLICER = ("core", "bundles", *FRONTS, "scene", "policy.rules", "cohorts.samples")
 #: Rooms that never import torch, nor anything that does.
 TORCH_FREE = (
     "core",
@@ -44,12 +57,19 @@ TORCH_FREE = (
     "cli",
     "jobs.job",
     "jobs.runner",
+    "jobs.wire",
+    "jobs.server",
+    "jobs.server_jobs",
+    "jobs.server_token",
+    *REMOTE,
     "cohorts.samples",
     "perception.findings",
     "perception.preprocess",
     "perception.postprocess",
 )
 HEAVY = ("torch", "monai")
+#: Packages of the server alone; the fronts start where they are not installed.
+SERVER_ONLY = ("fastapi", "uvicorn", "starlette")
 
 
 @cache
@@ -100,7 +120,7 @@ def _forbidden(module: str, imported: str) -> bool:
     key = max((k for k in ALLOWED if k == "" or _within(here, (k,))), key=len)
     own = here.split(".")[0]
     # the fronts of jobs are a room of their own: they may not reach into the worker's files
-    same_room = there.split(".")[0] == own and key not in ("jobs.job", "jobs.runner")
+    same_room = there.split(".")[0] == own and not key.startswith("jobs.")
     return not (same_room or _within(there, ALLOWED[key]))
 
 
@@ -209,6 +229,7 @@ def test_slicers_start_loads_nothing_of_ours():
     [
         "jobs.runner",
         "jobs.job",
+        "jobs.remote",
         "scene",
         "cli",
         "bundles",
@@ -221,7 +242,7 @@ def test_slicers_start_loads_nothing_of_ours():
 def test_a_fresh_interpreter_loads_no_torch(module):
     code = (
         f"import sys, {PACKAGE}.{module}\n"
-        f"found = sorted(m for m in sys.modules if m.split('.')[0] in {HEAVY!r})\n"
+        f"found = sorted(m for m in sys.modules if m.split('.')[0] in {(*HEAVY, *SERVER_ONLY)!r})\n"
         "raise SystemExit('loaded: ' + ', '.join(found[:5]) if found else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""One job at a time in a worker process: started, watched, cancelled, ended, without ever blocking the window."""
+"""One job at a time, in a worker process or on a server: started, watched, cancelled, ended; the window never waits."""
 
 import threading
 import time
@@ -38,6 +38,10 @@ class JobDesk:
 
     def __init__(self, command, on_change, on_error):
         self.command = command
+        #: Makes the runner of a job; the panel Setup puts a remote one in its place when a server was chosen.
+        self.make_runner = lambda: LocalRunner(self.command())
+        #: Called before a task that needs a runner begins; it may ask the user and raises to refuse.
+        self.before_jobs = lambda: None
         self.on_change, self.on_error = on_change, on_error
         self.state = State()
         self.poller = Poller()
@@ -46,11 +50,16 @@ class JobDesk:
         self._number = 0
         self.busy = False
 
-    def begin(self, title):
+    def begin(self, title, jobs=False):
         """Open a task.
+
+        Args:
+            title: what the progress area says.
+            jobs: the task will `run` jobs.
 
         Raises:
             InputError: another one is running.
+            ConsentError: the jobs would go to a server, and the user did not agree.
         """
         if self.busy:
             raise InputError(
@@ -58,6 +67,8 @@ class JobDesk:
                 given=self.state.title,
                 remedy=_("Wait for its end, or press Cancel"),
             )
+        if jobs:
+            self.before_jobs()
         self._number += 1
         self.busy, self.state = True, State(title=title, message=title)
         self.on_change()
@@ -87,7 +98,7 @@ class JobDesk:
         if self.state.cancelling:
             self._fail(CancelledError(what=_("The job was stopped")))
             return
-        runner = self._runner = LocalRunner(self.command())
+        runner = self._runner = self.make_runner()
         poller = self.poller
         runner.start(job, lambda event: poller.post(self._on_event, number, event, on_event))
 
@@ -140,7 +151,7 @@ class JobDesk:
 
     @property
     def pid(self):
-        """Process id of the worker, or None."""
+        """Process id of the worker, or None, also where it runs on a server."""
         return self._runner.pid if self._runner is not None else None
 
     def say(self, message):

@@ -19,6 +19,7 @@ _WIDGETS = (
     (r"--bundle", _("Model (Setup)")),
     (r"--sample synthetic", _("the synthetic sample")),
     (r"--labels", _("Segmentation")),
+    (r"--token-file", _("Token file (Setup)")),
     (r"`mewm doctor`", _("Check in Setup")),
     (r"`mewm bundle list`", _("Model in Setup")),
     (r"`mewm bundle import FILE\.zip`", _("Import model... in Setup")),

@@ -61,8 +61,10 @@ class ViewPack:
 
 @parameterPack
 class ComputerPack:
-    """On what the work is done."""
+    """On what the work is done. A server's token is never kept here: this is saved with the scene."""
 
+    place: Annotated[str, Choice(["this computer", "server"]), Default("this computer")]
+    server: Annotated[str, Default("")]
     device: Annotated[str, Choice(["auto", "cpu", "cuda", "mps"]), Default("auto")]
     bundle: Annotated[str, Default("")]
     wheelhouse: Annotated[str, Default("")]

@@ -1,4 +1,4 @@
-"""Panel Setup: device, model bundle, packages, privacy. It is built also where packages are missing."""
+"""Panel Setup: computer or server, device, model, packages, privacy. It is built also where packages are missing."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 
 from MeWMPanels import install
 from MeWMPanels.panel import Panel, fill_combo
+from MeWMPanels.server_section import ServerSection
 
 
 class SetupPanel(Panel):
@@ -21,6 +22,9 @@ class SetupPanel(Panel):
         ui.importButton.clicked.connect(lambda *_args: self._browse_bundle())
         ui.removeButton.clicked.connect(lambda *_args: self.front.guard(self._remove_bundle))
         ui.installButton.clicked.connect(lambda *_args: self.front.guard(self.install))
+        self.server = ServerSection(self)
+        if self.front.desk is not None:
+            self.server.attach(self.front.desk, self.front.messages)
 
     def _bundles(self):
         if install.missing(install.FOR_PANELS):
@@ -79,22 +83,30 @@ class SetupPanel(Panel):
         ui = self.ui
         found = self._bundles()
         chosen = self.parameters.computer.bundle if self.parameters is not None else ""
-        pairs = [("", _("default")), *((name, name) for name, _path in found)]
-        if chosen and chosen not in [name for name, _path in found]:
-            pairs.append((chosen, f"{chosen} " + _("(missing)")))
+        away = self.server.chosen
+        # the models of a server are known once it was tested
+        info = self.server.info if away else None
+        there = [name for name, _sha256 in info.bundles] if info else []
+        names = there if away else [name for name, _path in found]
+        pairs = [("", _("default")), *((name, name) for name in names)]
+        if chosen and chosen not in names:
+            missing = info is not None or not away
+            pairs.append((chosen, f"{chosen} " + _("(missing)") if missing else chosen))
         fill_combo(ui.bundleBox, pairs, chosen)
         if not found:
             ui.bundleLabel.setText(_("No model is installed. Press Import model... and choose a bundle."))
-        ui.bundleLabel.setVisible(not found)
+        ui.bundleLabel.setVisible(not found and not away)
         imported = [name for name, path in found if self._is_users(path)]
-        self.enable(ui.removeButton, "" if chosen in imported else _("Choose a model that you imported"))
+        self.server.refresh()
+        reason = _("The models of a server are kept there") if away else ""
+        self.enable(ui.removeButton, reason or ("" if chosen in imported else _("Choose a model that you imported")))
         names = install.missing_for_worker()
         ui.packagesLabel.setText(
             _("Missing packages:") + " " + ", ".join(names) if names else _("All packages are installed.")
         )
         busy = self.front.desk is not None and self.front.desk.busy
         self.enable(ui.installButton, "" if names and not busy else _("Nothing is missing"))
-        self.enable(ui.importButton, _("A job is running") if busy else "")
+        self.enable(ui.importButton, _("A job is running") if busy else reason)
 
     @staticmethod
     def _is_users(path):

@@ -174,7 +174,7 @@ class Tasks:
         return volume, case_files.labels_of(parameters, volume.geometry)
 
     def _open(self, title):
-        self.desk.begin(title)
+        self.desk.begin(title, jobs=True)
         self._folder = Path(slicer.app.temporaryPath) / "mewm"
         folder = self._folder / f"task-{next(self._count)}"
         shutil.rmtree(folder, ignore_errors=True)

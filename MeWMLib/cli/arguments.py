@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import MeWMLib
-from MeWMLib.cli import doctor, housekeeping, jobs
+from MeWMLib.cli import doctor, housekeeping, jobs, serve
 from MeWMLib.core.plan import PlanSettings
+from MeWMLib.jobs.wire import DEFAULT_PORT
 
 _CASE_HELP = "a DICOM folder, a NIfTI, NRRD or MetaImage file, or sample:NAME (see `mewm sample`)"
 #: Commands that start a program of their own: what each can do, an example, and what it is for.
@@ -79,6 +80,10 @@ def _machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where networks run")
     parser.add_argument("--bundle", metavar="B", help="name or folder of a model bundle (default mewm-small)")
     parser.add_argument("--quiet", action="store_true", help="no progress")
+    group = parser.add_argument_group("on a server (docs/SERVER.md)")
+    group.add_argument("--server", metavar="URL", help="compute on this MeWM server; the CT is sent there")
+    group.add_argument("--token-file", metavar="F", help="file with its token (default: MEWM_SERVER_TOKEN, keyring)")
+    group.add_argument("--yes-send-images", action="store_true", help="agree to that without being asked")
 
 
 def _json(parser: argparse.ArgumentParser) -> None:
@@ -195,6 +200,20 @@ def _housekeeping(commands: Any) -> None:
     text = "say what is installed, what is missing and how to get it"
     parser = _command(commands, "doctor", doctor.run, text, "mewm doctor --json")
     _json(parser)
+
+    text = "take jobs from other computers over HTTP"
+    parser = _command(commands, "serve", serve.serve, text, "mewm serve --host 127.0.0.1 --port 8642")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default 127.0.0.1: this computer)")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0 takes a free one")
+    parser.add_argument(
+        "--token-file", metavar="F", help="file with the token; else MEWM_SERVER_TOKEN, else one is made"
+    )
+    parser.add_argument("--data", metavar="DIR", help="folder for the jobs' files (default: in the user's data folder)")
+    parser.add_argument("--max-jobs", type=int, default=1, metavar="N", help="jobs at a time (default 1)")
+    parser.add_argument("--max-upload-mb", type=int, default=4096, metavar="N", help="largest job (default 4096)")
+    parser.add_argument("--keep-minutes", type=float, default=60.0, metavar="N", help="data of ended jobs (default 60)")
+    parser.add_argument("--certificate", metavar="PEM", help="serve HTTPS with this certificate")
+    parser.add_argument("--key", metavar="PEM", help="key of the certificate")
 
     text = "list, verify, import or delete model bundles"
     parser = _command(commands, "bundle", housekeeping.bundle, text, "mewm bundle import mewm-large.zip")

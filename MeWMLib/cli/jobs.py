@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.cli import pictures, tables
+from MeWMLib.cli import pictures, remote, tables
 from MeWMLib.cli.output import Output
 from MeWMLib.core.errors import CancelledError, UnreadableFileError
 from MeWMLib.core.patient import Clinical
@@ -125,8 +125,9 @@ def _interrupts(output: Output) -> Iterator[list[bool]]:
 
 
 def _run(job: Job, arguments: argparse.Namespace, output: Output) -> dict[str, Any]:
+    make = remote.maker(arguments, output)
     with _interrupts(output) as wished, output.progress() as progress:
-        return runner.run(job, progress.on_event, lambda: bool(wished), command=arguments.worker)
+        return runner.run(job, progress.on_event, lambda: bool(wished), command=arguments.worker, make=make)
 
 
 def _plan_folder(arguments: argparse.Namespace, output: Output, job: Job) -> int:

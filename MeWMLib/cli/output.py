@@ -15,6 +15,7 @@ from rich.table import Column, Table
 from MeWMLib.jobs.job import Event
 
 _STAGES = {
+    "upload": "Send",
     "read": "Read",
     "load": "Load networks",
     "segment": "Segment",
@@ -23,6 +24,7 @@ _STAGES = {
     "simulate": "Simulate the best",
     "assess": "Assess",
     "write": "Write",
+    "download": "Fetch",
     "pictures": "Pictures",
 }
 #: Width of tables that go into a file or a pipe.

@@ -116,6 +116,10 @@ class DeviceError(MeWMError):
     """The compute device that was asked for is not there or has no memory left."""
 
 
+class OutOfMemoryError(DeviceError):
+    """The graphics card or the computer has no memory left; the worker said so itself."""
+
+
 class OutputError(MeWMError):
     """A result cannot be written: disk full, read-only folder, a file in the way."""
 
@@ -136,6 +140,54 @@ class WorkerError(MeWMError):
     """The worker process ended without a result."""
 
     exit_code = 1
+
+
+class WorkerKilledError(WorkerError):
+    """The worker was killed from outside, most likely by the system because the memory ran out."""
+
+
+class ServerError(MeWMError):
+    """A MeWM server refused something, or lost the job."""
+
+
+class ServerUnreachableError(ServerError):
+    """Nobody answers at the address of the server, or the connection was lost and did not come back."""
+
+
+class ServerTimeoutError(ServerUnreachableError):
+    """The server did not answer in time."""
+
+
+class ServerTlsError(ServerError):
+    """No encrypted connection could be made: the certificate is not trusted, or the server speaks plain HTTP."""
+
+
+class ServerTokenError(ServerError):
+    """There is no token for the server, or it does not know the token (401)."""
+
+
+class NotAServerError(ServerError):
+    """Something answers at the address, but it is no MeWM server."""
+
+
+class ServerVersionError(ServerError):
+    """The server speaks another version of the protocol."""
+
+
+class ServerBusyError(ServerError):
+    """The server has as many jobs as it takes (503)."""
+
+
+class UnknownJobError(ServerError):
+    """The server does not know the job: it was removed, or the server was started anew."""
+
+
+class UploadTooLargeError(ServerError):
+    """The files are larger than what the server takes."""
+
+
+class ConsentError(ServerError):
+    """Nobody has agreed that images are sent to this server; nothing was sent."""
 
 
 def error_from_json(data: dict[str, str]) -> MeWMError:

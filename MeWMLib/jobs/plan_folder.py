@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,13 @@ class PlanFolder:
             files["sd"] = f"{stem}_sd.nrrd"
             io.write_volume(spread, self.path / files["sd"])
         return files
+
+    @contextlib.contextmanager
+    def receive(self, name: str) -> Iterator[Path]:
+        """Give a path to write a file to that another computer has made; it comes to lie here when it is whole."""
+        self._begin()
+        with io.atomic_path(self.path / name) as temporary:
+            yield temporary
 
     def leave(self) -> None:
         """Remove the folders that were made for this plan, if nothing came to lie in them."""

@@ -20,10 +20,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from typing import Protocol as TypingProtocol
 
 import psutil
 
-from MeWMLib.core.errors import CancelledError, InputError, MeWMError, WorkerError, error_from_json
+from MeWMLib.core.errors import (
+    CancelledError,
+    InputError,
+    MeWMError,
+    WorkerError,
+    WorkerKilledError,
+    error_from_json,
+)
 from MeWMLib.jobs.job import CANCEL_LINE, Event, Job
 
 OnEvent = Callable[[Event], None]
@@ -55,6 +63,27 @@ def own_group() -> dict[str, Any]:
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     return {"start_new_session": True}
+
+
+class Runner(TypingProtocol):
+    """What runs one job, here or on a server; see `LocalRunner` for what each method does."""
+
+    @property
+    def pid(self) -> int | None: ...
+
+    def __enter__(self) -> Runner: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def start(self, job: Job, on_event: OnEvent | None = None) -> None: ...
+
+    def cancel(self) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> dict[str, Any] | None: ...
+
+    def kill(self) -> None: ...
 
 
 class LocalRunner:
@@ -233,6 +262,7 @@ def run(
     *,
     command: Sequence[str] | None = None,
     grace_s: float = GRACE_S,
+    make: Callable[[], Runner] | None = None,
 ) -> dict[str, Any]:
     """Run a job to its end and return the result's data. Events are delivered on the calling thread.
 
@@ -241,6 +271,7 @@ def run(
         on_event: called for every event.
         cancelled: polled about ten times a second.
         command, grace_s: as `LocalRunner`.
+        make: gives the runner, in place of a `LocalRunner`.
 
     Raises:
         MeWMError: as `LocalRunner.wait`.
@@ -253,7 +284,7 @@ def run(
             if on_event is not None:
                 on_event(event)
 
-    with LocalRunner(command, grace_s) as runner:
+    with make() if make is not None else LocalRunner(command, grace_s) as runner:
         runner.start(job, events.put)
         try:
             while True:
@@ -289,9 +320,17 @@ def end_tree(process: subprocess.Popen[bytes]) -> None:
         process.wait(5.0)
 
 
+#: What to do when memory ran out; the same words wherever it is noticed.
+MEMORY_REMEDY = "Use --device cpu, fewer --replicas or --beams, or close other programs"
+
+
 def death_of(code: int, stderr: str) -> WorkerError:
-    """Say why a worker ended without a result."""
-    remedy = "Run it again; if it happens again, report it with the lines above"
+    """Say why a worker ended without a result.
+
+    Returns:
+        a `WorkerKilledError` where it was killed and nobody here did it: most often the system, out of memory.
+    """
+    kind, remedy = WorkerError, "Run it again; if it happens again, report it with the lines above"
     if code < 0:
         try:
             name = signal.Signals(-code).name
@@ -300,7 +339,7 @@ def death_of(code: int, stderr: str) -> WorkerError:
         how = f"it was ended by {name}"
         if name == "SIGKILL":
             how += ", most likely because the memory ran out"
-            remedy = "Close other programs, or use fewer --replicas or another --device"
+            kind, remedy = WorkerKilledError, MEMORY_REMEDY
         elif name in ("SIGSEGV", "SIGILL", "SIGABRT", "SIGBUS"):
             how += ", a crash inside a native library"
             remedy = "Run `mewm doctor`; try --device cpu"
@@ -308,9 +347,9 @@ def death_of(code: int, stderr: str) -> WorkerError:
         how = f"exit code {code}"
     if "MemoryError" in stderr or "out of memory" in stderr.lower():
         how += ", out of memory"
-        remedy = "Close other programs, or use fewer --replicas or another --device"
+        kind, remedy = WorkerKilledError, MEMORY_REMEDY
     tail = "\n".join(stderr.splitlines()[-20:])
-    return WorkerError(
+    return kind(
         what=f"The worker ended without a result: {how}",
         given="its last words were\n" + tail if tail else "it wrote nothing",
         remedy=remedy,

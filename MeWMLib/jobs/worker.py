@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import sys
 import threading
 import traceback
@@ -16,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.core.errors import CancelledError, DeviceError, InputError, MeWMError, WorkerError, output_error
+from MeWMLib.core.errors import CancelledError, InputError, MeWMError, OutOfMemoryError, WorkerError, output_error
 from MeWMLib.jobs.job import Event, Job, error_event
 from MeWMLib.jobs.kinds import KINDS
 from MeWMLib.jobs.reporter import Emit, Reporter
@@ -24,6 +25,11 @@ from MeWMLib.jobs.task import Engine, Task
 
 #: A worker without a parent may save for so long what it has (seconds), then it ends.
 ORPHAN_S = 20.0
+#: What CUDA, MPS and the CPU allocator of torch say, in small letters.
+_CARD_FULL = re.compile(r"out of memory|cudnn_status_alloc_failed|cublas_status_alloc_failed")
+_COMPUTER_FULL = re.compile(r"can't allocate memory|not enough memory|unable to allocate|bad_alloc|bad allocation")
+_CARD = "Use --device cpu, fewer --replicas or --beams, or close other programs that use the card"
+_COMPUTER = "Use fewer --replicas or --beams, or close other programs; --device cpu saves the memory of a card's driver"
 _WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -59,16 +65,13 @@ def translated(error: BaseException, job: Job | None = None) -> MeWMError:
     names = {c.__name__ for c in type(error).__mro__}
     text = str(error).lower()
     # torch is not imported here, so its errors are known by their names
-    if "OutOfMemoryError" in names or (isinstance(error, RuntimeError) and "out of memory" in text):
-        return DeviceError(
-            what="The graphics card has no memory left",
-            given=str(error).splitlines()[0] if text else "",
-            remedy="Use --device cpu, fewer --replicas or --beams, or close other programs that use the card",
+    if "OutOfMemoryError" in names or (isinstance(error, RuntimeError) and _CARD_FULL.search(text)):
+        return OutOfMemoryError(
+            what="The graphics card has no memory left", given=str(error).splitlines()[0] if text else "", remedy=_CARD
         )
-    if isinstance(error, MemoryError) or "can't allocate memory" in text:
-        return DeviceError(
-            what="The computer has no memory left", remedy="Close other programs, or use fewer --replicas or --beams"
-        )
+    full = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    if isinstance(error, MemoryError) or full or _COMPUTER_FULL.search(text):
+        return OutOfMemoryError(what="The computer has no memory left", remedy=_COMPUTER)
     if isinstance(error, OSError) and error.errno in _WRITE_ERRORS:
         return output_error(error, Path(str(error.filename or (job.out if job else "") or "")))
     last = traceback.extract_tb(error.__traceback__)[-1:]

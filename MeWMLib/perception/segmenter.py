@@ -130,18 +130,35 @@ class Segmenter:
                 progress(min(1.0, done / total))
             return out
 
-        logits = sliding_window_inference(
-            image,
-            (side,) * 3,
-            # A single small 3D convolution falls to a slow path on CPUs: two windows at a time.
-            sw_batch_size=2,
-            predictor=predict,
-            overlap=self.config.overlap,
-            mode="gaussian",
-            sw_device=self.device,
-            device=torch.device("cpu"),
-            padding_mode="replicate",
-        )
+        def infer(windows_at_a_time: int) -> Tensor:
+            nonlocal done
+            done = 0
+            logits: Tensor = sliding_window_inference(
+                image,
+                (side,) * 3,
+                sw_batch_size=windows_at_a_time,
+                predictor=predict,
+                overlap=self.config.overlap,
+                mode="gaussian",
+                sw_device=self.device,
+                device=torch.device("cpu"),
+                padding_mode="replicate",
+            )
+            return logits
+
+        # A single small 3D convolution falls to a slow path on CPUs: two windows at a time.
+        again = False
+        try:
+            logits = infer(2)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            again = True
+        # outside of the handler: the traceback of the error holds what did not fit
+        if again:
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            logits = infer(1)
         labels = np.zeros(hu.shape, np.uint8)
         labels[box] = logits[0].argmax(0).to(torch.uint8).numpy()
         return labels
@@ -166,6 +183,16 @@ class Segmenter:
             coarse = self.network(torch.nn.functional.avg_pool3d(images, 2))  # (N, 3, D/2, H/2, W/2)
             logits = torch.nn.functional.interpolate(coarse, scale_factor=2.0, mode="trilinear")
         return logits.argmax(1).to(torch.uint8).cpu().numpy()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for every way in which torch and Python say that the memory ran out."""
+    text = str(error).lower()
+    return (
+        isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
+        or "out of memory" in text
+        or "can't allocate memory" in text
+    )
 
 
 def body_box(hu: NDArray[Any], margin: int = 4) -> tuple[slice, ...]:

@@ -1,0 +1,342 @@
+"""The HTTP client of a MeWM server: one method a request, every foreign error translated here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import requests
+from requests.auth import AuthBase
+
+import MeWMLib
+from MeWMLib.core.errors import (
+    CancelledError,
+    InputError,
+    MeWMError,
+    NotAServerError,
+    ServerBusyError,
+    ServerError,
+    ServerTimeoutError,
+    ServerTlsError,
+    ServerTokenError,
+    ServerUnreachableError,
+    ServerVersionError,
+    UploadTooLargeError,
+    error_from_json,
+)
+from MeWMLib.jobs.job import Event
+from MeWMLib.jobs.wire import PROTOCOL, Address, FileEntry, is_plain_name
+
+#: Seconds to connect, and between two pieces of an answer.
+CONNECT_S, ANSWER_S = 6.0, 30.0
+#: The server has to read and check a whole upload before it answers.
+UPLOAD_ANSWER_S = 300.0
+#: More than this of an answer that is no file is not read (bytes).
+_MOST_ANSWER = 4 << 20
+_BLOCK = 1 << 16
+_CHECK = "Check the address, and that `mewm serve` runs there"
+#: requests takes proxies from the environment; this computer is never behind one.
+_NO_PROXY: Any = {"http": None, "https": None, "all": None}
+
+
+@dataclass(frozen=True)
+class ServerInfo:
+    """What a server says about itself."""
+
+    mewm: str
+    device: str
+    bundles: tuple[tuple[str, str], ...]
+    jobs: int
+    max_jobs: int
+    max_upload_bytes: int
+
+
+class _Bearer(AuthBase):
+    """Sets the token; given as `auth`, so that a .netrc file cannot put something else in its place."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class Upload:
+    """The body of an upload, read piece by piece: the header, then the files.
+
+    Args:
+        header: see `wire.upload_header`.
+        files: paths in the order of the header.
+        on_sent: called with the share that was sent.
+        stopped: polled; True ends the upload.
+    """
+
+    def __init__(
+        self, header: bytes, files: Sequence[Path], on_sent: Callable[[float], None], stopped: Callable[[], bool]
+    ) -> None:
+        self._pending, self._files = header, list(files)
+        self._size = len(header) + sum(path.stat().st_size for path in files)
+        self._sent = 0
+        self._on_sent, self._stopped = on_sent, stopped
+        self._open: Any = None
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __enter__(self) -> Upload:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._open is not None:
+            self._open.close()
+
+    def read(self, size: int = -1) -> bytes:
+        """The next piece; b"" at the end.
+
+        Raises:
+            CancelledError: `stopped` said so.
+        """
+        if self._stopped():
+            raise CancelledError(what="The job was stopped before it was sent")
+        most = size if size and size > 0 else self._size
+        piece, self._pending = self._pending[:most], self._pending[most:]
+        while not piece and (self._open is not None or self._files):
+            if self._open is None:
+                self._open = self._files.pop(0).open("rb")
+            piece = self._open.read(most)
+            if not piece:
+                self._open.close()
+                self._open = None
+        self._sent += len(piece)
+        if piece:
+            self._on_sent(self._sent / self._size)
+        return piece
+
+
+class ServerClient:
+    """Speaks to one server. Nothing is asked before the first method is called.
+
+    Args:
+        address: where it is.
+        token: gives the token; called once, when it is needed.
+    """
+
+    def __init__(self, address: Address, token: Callable[[], str]) -> None:
+        self.address = address
+        self._find_token = token
+        self._token = ""
+
+    def version(self, connect_s: float = CONNECT_S, answer_s: float = ANSWER_S) -> ServerInfo:
+        """Ask what the server is.
+
+        Raises:
+            ServerVersionError: another protocol.
+            NotAServerError: no MeWM server.
+            ServerError: see `core.errors`.
+        """
+        with self._request("GET", "/version", timeout=(connect_s, answer_s)) as response:
+            data = self._json(response)
+        protocol = data.get("mewm_protocol")
+        if not isinstance(protocol, str):
+            raise self._no_server(why="its answer says nothing of MeWM")
+        version = str(data.get("mewm", "?"))[:40]
+        if protocol != PROTOCOL:
+            raise ServerVersionError(
+                what="The server speaks another version of the protocol",
+                given=f"server: MeWM {version}, protocol {protocol[:20]}; here: MeWM {MeWMLib.__version__}, "
+                f"protocol {PROTOCOL}",
+                remedy="Install the same version of MeWM on both sides",
+            )
+        try:
+            bundles = tuple((str(b["name"]), str(b["sha256"])) for b in data["bundles"])
+            numbers = [int(data[key]) for key in ("jobs", "max_jobs", "max_upload_bytes")]
+            return ServerInfo(version, str(data["device"]), bundles, *numbers)
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._no_server(why=f"its answer lacks {error}") from error
+
+    def new_job(self, upload: Upload) -> str:
+        """Send a job; returns its id."""
+        headers = {"Content-Type": "application/octet-stream"}
+        timeout = (CONNECT_S, UPLOAD_ANSWER_S)
+        with self._request("POST", "/jobs", data=upload, headers=headers, timeout=timeout) as response:
+            job_id = self._json(response).get("id")
+        if not isinstance(job_id, str) or not job_id.replace("-", "").replace("_", "").isalnum():
+            raise self._no_server(why="it gave no id of a job")
+        return job_id
+
+    def events(self, job_id: str, offset: int) -> Iterator[Event | None]:
+        """Events from the `offset`-th on, as they come; None is a sign of life."""
+        with self._request("GET", f"/jobs/{job_id}/events", params={"offset": offset}) as response:
+            for line in response.iter_lines(_BLOCK):
+                if not line:
+                    yield None
+                    continue
+                try:
+                    event = Event.from_json(line.decode("utf-8", "replace"))
+                except InputError as error:
+                    raise ServerError(what="The server sent an event that cannot be read", given=error.given) from error
+                yield event
+
+    def cancel(self, job_id: str) -> None:
+        """Ask the worker to stop and to keep what it has."""
+        with self._request("POST", f"/jobs/{job_id}/cancel"):
+            pass
+
+    def remove(self, job_id: str) -> None:
+        """End the job and remove its data."""
+        with self._request("DELETE", f"/jobs/{job_id}"):
+            pass
+
+    def files(self, job_id: str) -> list[FileEntry]:
+        """What the worker has written so far."""
+        with self._request("GET", f"/jobs/{job_id}/files") as response:
+            listed = self._json(response).get("files")
+        if not isinstance(listed, list):
+            raise self._no_server(why="it lists no files")
+        return [FileEntry.from_json(entry) for entry in listed]
+
+    def fetch(self, job_id: str, name: str, path: Path, sha256: str | None = None) -> None:
+        """Write a file of a job to `path`.
+
+        Raises:
+            ServerError: it does not have the checksum.
+        """
+        assert is_plain_name(name)
+        digest = hashlib.sha256()
+        with self._request("GET", f"/jobs/{job_id}/files/{name}") as response, path.open("wb") as stream:
+            for block in response.iter_content(1 << 18):
+                digest.update(block)
+                stream.write(block)
+        if sha256 is not None and digest.hexdigest() != sha256:
+            raise ServerError(
+                what="A result was damaged on its way from the server", given=name, remedy="Start the job again"
+            )
+
+    @contextmanager
+    def _request(
+        self, method: str, path: str, timeout: tuple[float, float] = (CONNECT_S, ANSWER_S), **more: Any
+    ) -> Iterator[requests.Response]:
+        """One request; the errors of requests inside the block are translated too."""
+        self._token = self._token or self._find_token()
+        if self.address.is_loopback:
+            more["proxies"] = _NO_PROXY
+        try:
+            # a session for each request: the runner's threads share this object
+            with (
+                requests.Session() as session,
+                session.request(
+                    method,
+                    f"{self.address.url}{path}",
+                    auth=_Bearer(self._token),
+                    timeout=timeout,
+                    stream=True,
+                    # a redirect could carry images and token to somebody else
+                    allow_redirects=False,
+                    **more,
+                ) as response,
+            ):
+                if not response.ok or response.is_redirect:
+                    raise self._refusal(response)
+                yield response
+        except requests.RequestException as error:
+            raise self._translated(error) from error
+
+    def _json(self, response: requests.Response) -> dict[str, Any]:
+        try:
+            data = json.loads(_begin_of(response))
+        except ValueError as error:
+            raise self._no_server(why="its answer is no JSON") from error
+        if not isinstance(data, dict):
+            raise self._no_server(why="its answer is no JSON object")
+        return data
+
+    def _no_server(self, why: str) -> NotAServerError:
+        return NotAServerError(
+            what="This is no MeWM server", given=f"{self.address.url}: {why}", remedy="Check address and port"
+        )
+
+    def _refusal(self, response: requests.Response) -> MeWMError:
+        """The error behind an answer that is none: ours as it was sent, else by its status."""
+        status = response.status_code
+        try:
+            described = json.loads(_begin_of(response)).get("error")
+        except (ValueError, AttributeError):
+            described = None
+        if isinstance(described, dict) and isinstance(described.get("type"), str):
+            return error_from_json({key: str(described.get(key, "")) for key in ("type", "what", "given", "remedy")})
+        given = f"{self.address.url} answered {status}"
+        if status in (401, 403):
+            return ServerTokenError(what="The server does not let us in", given=given, remedy="Check the token")
+        if status == 404 or 300 <= status < 400:
+            return self._no_server(why=f"it answered {status}")
+        if status == 413:
+            return UploadTooLargeError(
+                what="The files are larger than what the server takes", given=given, remedy="Crop the CT"
+            )
+        if status in (429, 503):
+            return ServerBusyError(what="The server is busy", given=given, remedy="Try again later")
+        if status in (502, 504):
+            return ServerUnreachableError(
+                what="The proxy in front of the server does not reach it", given=given, remedy=_CHECK
+            )
+        return ServerError(what="The server refused the request", given=given, remedy=_CHECK)
+
+    def _translated(self, error: requests.RequestException) -> MeWMError:
+        """Turn an error of requests into one of ours: the one place where that is done."""
+        url, text = self.address.url, str(error)
+        if isinstance(error, requests.exceptions.SSLError):
+            if "WRONG_VERSION_NUMBER" in text.upper() or "RECORD_LAYER" in text.upper():
+                return ServerTlsError(
+                    what="The server does not speak HTTPS", given=url, remedy="Write http:// if that is what it speaks"
+                )
+            return ServerTlsError(
+                what="The certificate of the server is not trusted",
+                given=f"{url}: {_last_words(text)}",
+                remedy="Name the file of its authority in REQUESTS_CA_BUNDLE, or correct the server's certificate",
+            )
+        if isinstance(error, requests.exceptions.Timeout) or "timed out" in text.lower():
+            return ServerTimeoutError(what="The server does not answer in time", given=url, remedy=_CHECK)
+        if isinstance(error, requests.exceptions.ProxyError):
+            return ServerUnreachableError(
+                what="The server is unreachable: the proxy refuses", given=url, remedy="Check HTTPS_PROXY and NO_PROXY"
+            )
+        if "NameResolutionError" in text or "getaddrinfo" in text:
+            return ServerUnreachableError(
+                what="The server is unreachable: its name is not known", given=url, remedy="Check the address"
+            )
+        if "refused" in text.lower():
+            return ServerUnreachableError(
+                what="The server is unreachable: nobody listens there", given=url, remedy=_CHECK
+            )
+        if isinstance(error, requests.exceptions.ConnectionError | requests.exceptions.ChunkedEncodingError):
+            remedy = _CHECK if self.address.is_encrypted else f"{_CHECK}; if it speaks HTTPS, write https://"
+            return ServerUnreachableError(
+                what="The server is unreachable: the connection broke",
+                given=f"{url}: {_last_words(text)}",
+                remedy=remedy,
+            )
+        return ServerError(what="The server cannot be asked", given=f"{url}: {_last_words(text)}", remedy=_CHECK)
+
+
+def _begin_of(response: requests.Response) -> bytes:
+    """The answer, up to a size that no honest one has."""
+    read = b""
+    for block in response.iter_content(_BLOCK):
+        read += block
+        if len(read) > _MOST_ANSWER:
+            return b""
+    return read
+
+
+def _last_words(text: str) -> str:
+    """What the innermost of the nested errors of requests says."""
+    return text.rpartition("(")[2].strip(" ')\"")[:160] or text[:160]

@@ -1,0 +1,364 @@
+"""The server: `mewm serve`. It takes jobs over HTTP and runs them as the local runner does, in child processes.
+
+Only this file imports FastAPI and uvicorn (`pip install "mewm[server]"`). Every request needs the token.
+
+| request | what |
+|---|---|
+| `GET /version` | protocol, version, bundles with sha256, device, limits |
+| `POST /jobs` | a job and its files, see `wire`; answers the id |
+| `GET /jobs/ID/events?offset=N` | events from the N-th on, a JSON object a line, to the end; empty lines keep alive |
+| `POST /jobs/ID/cancel` | stop and keep what is finished |
+| `GET /jobs/ID/files`, `GET /jobs/ID/files/NAME` | what was written, with sha256 |
+| `DELETE /jobs/ID` | end the job, remove its data |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.requests import ClientDisconnect
+
+import MeWMLib
+from MeWMLib import bundles
+from MeWMLib.core.errors import (
+    InputError,
+    MeWMError,
+    ServerBusyError,
+    ServerTokenError,
+    UnknownJobError,
+    UploadTooLargeError,
+    output_error,
+)
+from MeWMLib.jobs.job import Job
+from MeWMLib.jobs.server_jobs import JobStore, Limits, ServerJob, probe_device, require_whole_nrrd
+from MeWMLib.jobs.server_token import same
+from MeWMLib.jobs.wire import MAX_HEADER_BYTES, PROTOCOL, FileEntry, read_upload_header
+
+_POLL_S, KEEP_ALIVE_S, _SWEEP_S = 0.05, 1.0, 30.0
+_BLOCK = 1 << 18
+_STATUS: tuple[tuple[type[MeWMError], int], ...] = (
+    (ServerTokenError, 401),
+    (ServerBusyError, 503),
+    (UnknownJobError, 404),
+    (UploadTooLargeError, 413),
+    (InputError, 400),
+    (MeWMError, 500),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a server is started.
+
+    Attributes:
+        data: folder for the jobs.
+        token: what every request must carry.
+        host, port: where it listens; port 0 takes a free one.
+        limits: see `Limits`.
+        certificate, key: PEM files; with them the server speaks HTTPS.
+        worker: command of the worker, for tests.
+        python: interpreter that is asked for its devices; None for a worker that is not MeWM's own.
+    """
+
+    data: Path
+    token: str
+    host: str = "127.0.0.1"
+    port: int = 0
+    limits: Limits = Limits()
+    certificate: Path | None = None
+    key: Path | None = None
+    worker: Sequence[str] | None = None
+    python: str | None = sys.executable
+
+
+def make_app(settings: Settings) -> FastAPI:
+    """The application over a fresh store; `app.state.store` is it.
+
+    Raises:
+        OutputError: the data folder cannot be written.
+    """
+    store = JobStore(settings.data, settings.limits, settings.worker)
+    device = ["not yet known" if settings.python is not None else "not known"]
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async def sweep() -> None:
+            while True:
+                await asyncio.sleep(min(_SWEEP_S, settings.limits.retention_s, settings.limits.unheard_s))
+                await asyncio.to_thread(store.sweep)
+
+        if settings.python is not None:
+            probe_device(settings.python, lambda name: device.__setitem__(0, name))
+        task = asyncio.create_task(sweep())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.to_thread(store.close)
+
+    def authorised(request: Request) -> None:
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not same(given.strip(), settings.token):
+            raise ServerTokenError(
+                what="The server does not know this token" if given else "The server asks for a token",
+                remedy="Give the token that `mewm serve` printed at its first start",
+            )
+
+    # no page that describes the interface: whoever has no token learns nothing
+    app = FastAPI(
+        lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(authorised)]
+    )
+    app.state.store = store
+
+    @app.exception_handler(MeWMError)
+    async def answer_error(request: Request, error: MeWMError) -> JSONResponse:
+        status = next(code for kind, code in _STATUS if isinstance(error, kind))
+        headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+        return JSONResponse({"error": error.to_json()}, status, headers)
+
+    @app.get("/version")
+    def version() -> dict[str, Any]:
+        return {
+            "mewm_protocol": PROTOCOL,
+            "mewm": MeWMLib.__version__,
+            "device": device[0],
+            "bundles": _bundles(),
+            "default_bundle": bundles.DEFAULT_BUNDLE,
+            "jobs": store.running,
+            "max_jobs": settings.limits.max_jobs,
+            "max_upload_bytes": settings.limits.max_upload_bytes,
+        }
+
+    @app.post("/jobs")
+    async def new_job(request: Request) -> dict[str, Any]:
+        try:
+            record = store.reserve()
+        except ServerBusyError:
+            # a client that is still sending would see a broken pipe instead of the answer
+            await _read_away(request, settings.limits.max_upload_bytes)
+            raise
+        try:
+            job = await _receive(request, record, settings.limits.max_upload_bytes)
+            await asyncio.to_thread(store.start, record, job)
+        except BaseException as error:
+            with contextlib.suppress(UnknownJobError):
+                store.remove(record.id)
+            if isinstance(error, ClientDisconnect):
+                raise InputError(what="The client went away while it sent the job") from error
+            if isinstance(error, OSError):
+                raise output_error(error, Path("the data folder of the server")) from error
+            raise
+        return {"id": record.id}
+
+    @app.get("/jobs/{job_id}/events")
+    async def events(job_id: str, offset: int = 0) -> StreamingResponse:
+        record = store.get(job_id)
+        if offset < 0:
+            raise InputError(what="The offset must be 0 or more", given=str(offset))
+        return StreamingResponse(_lines(record, offset), media_type="application/x-ndjson")
+
+    @app.post("/jobs/{job_id}/cancel")
+    def cancel(job_id: str) -> dict[str, Any]:
+        store.cancel(job_id)
+        return {"cancelled": True}
+
+    @app.get("/jobs/{job_id}/files")
+    def files(job_id: str) -> dict[str, Any]:
+        return {"files": [entry.to_json() for entry in store.files(job_id)]}
+
+    @app.get("/jobs/{job_id}/files/{name:path}")
+    def file(job_id: str, name: str) -> StreamingResponse:
+        path = store.file(job_id, name)
+        # one handle for size and content: the worker may put a newer plan.json in its place meanwhile
+        stream = path.open("rb")
+        size = stream.seek(0, 2)
+        stream.seek(0)
+
+        def blocks() -> Iterator[bytes]:
+            with stream:
+                while block := stream.read(_BLOCK):
+                    yield block
+
+        return StreamingResponse(blocks(), media_type="application/octet-stream", headers={"Content-Length": str(size)})
+
+    @app.delete("/jobs/{job_id}")
+    def remove(job_id: str) -> dict[str, Any]:
+        store.remove(job_id)
+        return {"removed": True}
+
+    return app
+
+
+async def _lines(record: ServerJob, offset: int) -> AsyncIterator[bytes]:
+    since = 0.0
+    while not record.removed:
+        record.heard()
+        # in this order: what is said before the end is there when the end is seen
+        over = record.ended_at is not None
+        new = record.lines[offset:]
+        offset += len(new)
+        if new:
+            since = 0.0
+            yield "".join(line + "\n" for line in new).encode()
+        if over:
+            return
+        await asyncio.sleep(_POLL_S)
+        since += _POLL_S
+        if since >= KEEP_ALIVE_S:
+            since = 0.0
+            yield b"\n"
+
+
+async def _read_away(request: Request, most: int) -> None:
+    seen = 0
+    with contextlib.suppress(ClientDisconnect):
+        async for chunk in request.stream():
+            seen += len(chunk)
+            if seen > most:
+                return
+
+
+def _too_large(most: int) -> UploadTooLargeError:
+    return UploadTooLargeError(
+        what="The files are larger than what the server takes",
+        given=f"more than {most / 1024**2:.0f} MB",
+        remedy="Crop the CT around the liver, or start the server with a larger --max-upload-mb",
+    )
+
+
+async def _receive(request: Request, record: ServerJob, most: int) -> Job:
+    """Read an upload into the folder of a job; see `wire`."""
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > most + MAX_HEADER_BYTES:
+        raise _too_large(most)
+    chunks = request.stream()
+    pending = b""
+    while b"\n" not in pending:
+        if len(pending) > MAX_HEADER_BYTES:
+            raise InputError(what="The header of the upload is too long")
+        chunk = await anext(chunks, b"")
+        if not chunk:
+            raise InputError(what="The upload ends in its header")
+        pending += chunk
+    head, _, pending = pending.partition(b"\n")
+    job, entries = read_upload_header(head)
+    if sum(entry.bytes for entry in entries) > most:
+        raise _too_large(most)
+    for entry in entries:
+        pending = await _receive_file(record, entry, pending, chunks)
+        require_whole_nrrd(record.inputs / entry.name)
+    if pending or await anext(chunks, b""):
+        raise InputError(what="The upload is longer than its header says")
+    return job
+
+
+async def _receive_file(record: ServerJob, entry: FileEntry, pending: bytes, chunks: Any) -> bytes:
+    """Write one file; returns what was read beyond it."""
+    digest, left = hashlib.sha256(), entry.bytes
+    with (record.inputs / entry.name).open("wb") as stream:
+        while left:
+            if not pending:
+                pending = await anext(chunks, b"")
+                if not pending:
+                    raise InputError(what="The upload ends in a file", given=entry.name)
+            # a long upload over a slow line is no client that is gone
+            record.heard()
+            now, pending = pending[:left], pending[left:]
+            left -= len(now)
+            digest.update(now)
+            stream.write(now)
+    if digest.hexdigest() != entry.sha256:
+        raise InputError(
+            what="A file was damaged on its way to the server", given=entry.name, remedy="Start the job again"
+        )
+    return pending
+
+
+_known: dict[tuple[Path, float], str] = {}
+
+
+def _bundles() -> list[dict[str, str]]:
+    """Names and checksums of the bundles; those that are damaged are left out."""
+    found = []
+    for name, path in bundles.list_bundles():
+        try:
+            key = (path, (path / bundles.MANIFEST).stat().st_mtime)
+            if key not in _known:
+                _known[key] = bundles.open_bundle(path).sha256
+        except (MeWMError, OSError):
+            continue
+        found.append({"name": name, "sha256": _known[key]})
+    return found
+
+
+def serve(settings: Settings, on_ready: Callable[[str], None] = lambda url: None) -> None:
+    """Serve until the process is told to end (Ctrl-C, SIGTERM); every job is ended then, and all data are removed.
+
+    Args:
+        settings: see `Settings`.
+        on_ready: called with the address once the port is bound.
+
+    Raises:
+        InputError: the port or the certificate cannot be used.
+        OutputError: the data folder cannot be written.
+    """
+    server, bound = prepared(settings)
+    with bound:
+        scheme = "https" if settings.certificate else "http"
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        on_ready(f"{scheme}://{host}:{bound.getsockname()[1]}")
+        server.run(sockets=[bound])
+
+
+def prepared(settings: Settings) -> tuple[uvicorn.Server, socket.socket]:
+    """The server and its bound socket; tests run them on a thread.
+
+    Raises:
+        InputError, OutputError: as `serve`.
+    """
+    if (settings.certificate is None) != (settings.key is None):
+        raise InputError(what="A certificate and its key belong together", remedy="Give both --certificate and --key")
+    config = uvicorn.Config(
+        make_app(settings),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=2,
+        ssl_certfile=settings.certificate,
+        ssl_keyfile=settings.key,
+    )
+    try:
+        config.load()
+    except OSError as error:
+        given = f"{settings.certificate}, {settings.key} ({error.strerror or error})"
+        raise InputError(
+            what="The certificate or its key cannot be used", given=given, remedy="Give PEM files"
+        ) from error
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((settings.host, settings.port))
+        # who reads the address that is printed now may connect at once
+        bound.listen()
+    except (OSError, OverflowError) as error:
+        bound.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            what=f"The server cannot listen there ({reason})",
+            given=f"{settings.host}:{settings.port}",
+            remedy="Choose another --port or --host",
+        ) from error
+    return uvicorn.Server(config), bound

@@ -1,0 +1,312 @@
+"""The jobs of a server: each has a folder of its own and a local runner; what is over is removed after a while."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from MeWMLib.core.errors import (
+    InputError,
+    MeWMError,
+    ServerBusyError,
+    UnknownJobError,
+    WorkerError,
+    output_error,
+)
+from MeWMLib.jobs.job import Event, Job, error_event
+from MeWMLib.jobs.runner import GRACE_S, LocalRunner, child_environment, worker_command
+from MeWMLib.jobs.wire import INPUT_FILES, FileEntry, is_plain_name, sha256_of
+
+#: The header of a NRRD file ends before this (bytes).
+_NRRD_HEADER = 1 << 16
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a server allows.
+
+    Attributes:
+        max_jobs: jobs at a time.
+        max_upload_bytes: size of all files of a job together.
+        retention_s: seconds after its end that a job's data are kept.
+        unheard_s: a job whose events nobody has asked for during so many seconds is ended: its client is gone.
+        grace_s: seconds between a cancel and the end of the worker.
+    """
+
+    max_jobs: int = 1
+    max_upload_bytes: int = 4 * 1024**3
+    retention_s: float = 3600.0
+    unheard_s: float = 600.0
+    grace_s: float = GRACE_S
+
+    def __post_init__(self) -> None:
+        for name in ("max_jobs", "max_upload_bytes", "retention_s", "unheard_s", "grace_s"):
+            if getattr(self, name) <= 0:
+                raise InputError(what=f"{name} must be above 0", given=str(getattr(self, name)))
+
+
+@dataclass
+class ServerJob:
+    """One job on the server.
+
+    Attributes:
+        id: cannot be guessed.
+        folder: holds `in` and `out`, nothing else.
+        lines: events as JSON; the last one is a result or an error once `ended_at` is set.
+    """
+
+    id: str
+    folder: Path
+    lines: list[str] = field(default_factory=list)
+    runner: LocalRunner | None = None
+    ended_at: float | None = None
+    heard_at: float = field(default_factory=time.monotonic)
+    removed: bool = False
+
+    @property
+    def inputs(self) -> Path:
+        """Where the uploaded files lie."""
+        return self.folder / "in"
+
+    @property
+    def outputs(self) -> Path:
+        """Where the worker writes."""
+        return self.folder / "out"
+
+    def say(self, event: Event) -> None:
+        """Keep an event, without the server's own paths."""
+        text = event.to_json()
+        for ending in ("/", "\\"):
+            text = text.replace(json.dumps(f"{self.folder}{ending}")[1:-1], "")
+        self.lines.append(text)
+
+    def heard(self) -> None:
+        """The client is still there."""
+        self.heard_at = time.monotonic()
+
+
+class JobStore:
+    """All jobs of a server; its methods may be called from any thread.
+
+    Args:
+        data: folder for the jobs' folders; what a former server left in it is removed.
+        limits: see `Limits`.
+        command: command of the worker.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+
+    def __init__(self, data: Path, limits: Limits, command: Sequence[str] | None = None) -> None:
+        self.limits = limits
+        self._command = list(command) if command is not None else worker_command()
+        self._root = data / "jobs"
+        self._jobs: dict[str, ServerJob] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+        try:
+            shutil.rmtree(self._root, ignore_errors=True)
+            self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise output_error(error, self._root) from error
+
+    @property
+    def running(self) -> int:
+        """Jobs that are under way, those that are still being sent included."""
+        with self._lock:
+            return sum(job.ended_at is None for job in self._jobs.values())
+
+    def reserve(self) -> ServerJob:
+        """Make room for a job before its files come.
+
+        Raises:
+            ServerBusyError: there are as many as the server takes.
+            OutputError: the folder cannot be made.
+        """
+        with self._lock:
+            running = sum(job.ended_at is None for job in self._jobs.values())
+            if self._closed or running >= self.limits.max_jobs:
+                raise ServerBusyError(
+                    what="The server is busy",
+                    given=f"{running} of at most {self.limits.max_jobs} jobs are running",
+                    remedy="Try again when they are done, or choose this computer",
+                )
+            job_id = secrets.token_urlsafe(24)
+            record = ServerJob(job_id, self._root / secrets.token_hex(16))
+            try:
+                for folder in (record.folder, record.inputs, record.outputs):
+                    folder.mkdir(mode=0o700)
+            except OSError as error:
+                raise output_error(error, record.folder) from error
+            self._jobs[job_id] = record
+            return record
+
+    def start(self, record: ServerJob, job: Job) -> None:
+        """Start a job whose files are there.
+
+        Args:
+            record: from `reserve`.
+            job: as it came over the line; names in it become paths in the record's folder.
+
+        Raises:
+            WorkerError: the worker cannot be started.
+        """
+        paths = {key: str(record.inputs / job.inputs[key]) for key in INPUT_FILES if self._is_file(job, key)}
+        out = None
+        if job.out is not None:
+            out = str(record.outputs if job.kind in ("plan", "simulate") else record.outputs / job.out)
+        whole = replace(job, inputs={**job.inputs, **paths}, out=out)
+        runner = record.runner = LocalRunner(self._command, self.limits.grace_s)
+        runner.start(whole, lambda event: self._on_event(record, event))
+        threading.Thread(target=self._wait, args=(record, runner), name="mewm-server-job", daemon=True).start()
+
+    @staticmethod
+    def _is_file(job: Job, key: str) -> bool:
+        return job.inputs.get(key) == INPUT_FILES[key]
+
+    @staticmethod
+    def _on_event(record: ServerJob, event: Event) -> None:
+        # the end is told when the worker is gone and its files are whole
+        if event.kind not in ("result", "error"):
+            record.say(event)
+
+    def _wait(self, record: ServerJob, runner: LocalRunner) -> None:
+        try:
+            with runner:
+                final = Event("result", data=runner.wait() or {})
+        except MeWMError as error:
+            final = error_event(error)
+        except Exception as error:
+            final = error_event(WorkerError(what="The server met an unexpected error", given=type(error).__name__))
+        record.say(final)
+        record.ended_at = time.monotonic()
+
+    def get(self, job_id: str) -> ServerJob:
+        """A job by its id.
+
+        Raises:
+            UnknownJobError: there is none.
+        """
+        with self._lock:
+            record = self._jobs.get(job_id)
+        if record is None or record.removed:
+            raise UnknownJobError(
+                what="The server does not know this job",
+                remedy="It was removed, or the server was started anew; start the job again",
+            )
+        record.heard()
+        return record
+
+    def cancel(self, job_id: str) -> None:
+        """Ask the worker to stop and to keep what it has."""
+        runner = self.get(job_id).runner
+        if runner is not None:
+            runner.cancel()
+
+    def remove(self, job_id: str) -> None:
+        """End a job with its whole process tree and remove its data."""
+        self._remove(self.get(job_id))
+
+    def _remove(self, record: ServerJob) -> None:
+        record.removed = True
+        if record.runner is not None:
+            record.runner.cancel()
+            record.runner.kill()
+        with self._lock:
+            self._jobs.pop(record.id, None)
+        shutil.rmtree(record.folder, ignore_errors=True)
+
+    def files(self, job_id: str) -> list[FileEntry]:
+        """What the worker has written so far, with checksums."""
+        found = []
+        for path in sorted(self.get(job_id).outputs.iterdir()):
+            if is_plain_name(path.name) and path.is_file() and not path.is_symlink():
+                found.append(FileEntry(path.name, path.stat().st_size, sha256_of(path)))
+        return found
+
+    def file(self, job_id: str, name: str) -> Path:
+        """The path of a file that the worker has written.
+
+        Raises:
+            InputError: no plain name, or there is no such file.
+        """
+        record = self.get(job_id)
+        path = record.outputs / name if is_plain_name(name) else None
+        if path is None or path.is_symlink() or not path.is_file():
+            raise InputError(what="The job has no such file", given=repr(name)[:80])
+        return path
+
+    def sweep(self, now: float | None = None) -> None:
+        """Remove what has been over for long enough, and end what nobody listens to."""
+        now = time.monotonic() if now is None else now
+        with self._lock:
+            records = list(self._jobs.values())
+        for record in records:
+            if record.ended_at is not None:
+                over = now - record.ended_at > self.limits.retention_s
+            else:
+                over = now - record.heard_at > self.limits.unheard_s
+            if over:
+                self._remove(record)
+
+    def close(self) -> None:
+        """End every job and remove all data."""
+        with self._lock:
+            self._closed = True
+            records = list(self._jobs.values())
+        for record in records:
+            self._remove(record)
+        shutil.rmtree(self._root, ignore_errors=True)
+
+
+def require_whole_nrrd(path: Path) -> None:
+    """Refuse everything but a NRRD file that holds its own voxels.
+
+    The header of a NRRD may name another file for the voxels: on a server that would be somebody else's.
+
+    Raises:
+        InputError: see above.
+    """
+    with path.open("rb") as stream:
+        begin = stream.read(_NRRD_HEADER)
+    head, blank, _ = begin.replace(b"\r\n", b"\n").partition(b"\n\n")
+    lines = head.lower().split(b"\n")
+    detached = any(line.replace(b" ", b"").startswith(b"datafile") for line in lines)
+    if not begin.startswith(b"NRRD000") or not blank or detached:
+        raise InputError(what="An uploaded file is no NRRD file with its own voxels", given=path.name)
+
+
+_DEVICE_PROBE = """
+import json, torch
+names = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+names += ["mps"] if torch.backends.mps.is_available() else []
+print(json.dumps([*names, f"cpu ({torch.get_num_threads()} threads)"]))
+"""
+
+
+def probe_device(python: str, report: Callable[[str], None]) -> None:
+    """Find out on a thread, in a child, what the worker computes on; the server itself never imports torch."""
+
+    def probe() -> None:
+        try:
+            done = subprocess.run(
+                [python, "-c", _DEVICE_PROBE],
+                capture_output=True,
+                text=True,
+                timeout=120.0,
+                check=True,
+                stdin=subprocess.DEVNULL,
+                env=child_environment(),
+            )
+            report(", ".join(json.loads(done.stdout)))
+        except (OSError, subprocess.SubprocessError, ValueError, TypeError):
+            report("not known: torch does not answer on the server")
+
+    threading.Thread(target=probe, name="mewm-device", daemon=True).start()

@@ -1,0 +1,105 @@
+"""The token of a server: where it is looked for, how one is made. It is never written into a scene, log or report."""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import importlib
+import importlib.util
+import os
+import secrets
+from pathlib import Path
+
+from MeWMLib.core.errors import ServerTokenError, output_error
+
+VARIABLE = "MEWM_SERVER_TOKEN"
+#: Name of the entries in the system's keyring; the user name of an entry is the address.
+KEYRING_SERVICE = "mewm-server"
+#: A shorter token could be guessed.
+MIN_CHARACTERS = 16
+_MOST = 512
+
+
+def check(token: str, source: str) -> str:
+    """Return a token without white space around it.
+
+    Raises:
+        ServerTokenError: too short, too long, or of characters that no request can carry.
+    """
+    token = token.strip()
+    if not MIN_CHARACTERS <= len(token) <= _MOST or not token.isascii() or not token.isprintable() or " " in token:
+        raise ServerTokenError(
+            what="This is no token of a server",
+            given=f"{source}, {len(token)} characters",
+            remedy=f"A token is one line of {MIN_CHARACTERS} to {_MOST} ASCII characters without a space",
+        )
+    return token
+
+
+def read_file(path: Path) -> str:
+    """Read a token from a file.
+
+    Raises:
+        ServerTokenError: the file cannot be read or holds no token.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no text"
+        raise ServerTokenError(
+            what=f"The file of the token cannot be read ({reason})", given=str(path), remedy="Choose the right file"
+        ) from error
+    return check(text, f"the file {path.name}")
+
+
+def find(address: str, file: str | Path | None = None) -> str:
+    """The token for a server: from the file if one is given, else the environment, else the system's keyring.
+
+    Raises:
+        ServerTokenError: there is none, or what was found is no token.
+    """
+    if file:
+        return read_file(Path(file).expanduser())
+    given = os.environ.get(VARIABLE)
+    if given:
+        return check(given, f"the environment variable {VARIABLE}")
+    stored = _from_keyring(address)
+    if stored:
+        return check(stored, "the system's keyring")
+    raise ServerTokenError(
+        what="There is no token for the server",
+        given=address,
+        remedy=f"Name the file that holds it (--token-file), or set {VARIABLE}; `mewm serve` showed it once",
+    )
+
+
+def _from_keyring(address: str) -> str | None:
+    if importlib.util.find_spec("keyring") is None:
+        return None
+    # a keyring without a back end, or a locked one, is the same as none
+    with contextlib.suppress(Exception):
+        found = importlib.import_module("keyring").get_password(KEYRING_SERVICE, address)
+        return str(found) if found else None
+    return None
+
+
+def make(path: Path) -> str:
+    """Make a token and keep it in a file that only its owner reads.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    token = secrets.token_urlsafe(32)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(token + "\n")
+    except OSError as error:
+        raise output_error(error, path) from error
+    return token
+
+
+def same(given: str, expected: str) -> bool:
+    """Compare in a time that does not tell how much of it was right."""
+    return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())

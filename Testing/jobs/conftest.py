@@ -1,0 +1,134 @@
+"""A real server over the small world, on a free port and a thread; and a line tap that keeps what is sent to it."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TOKEN = "a-token-of-the-tests-0123456789"
+
+
+class Running:
+    """A server on a thread.
+
+    Attributes:
+        url: its address.
+        store: its jobs.
+        data: its folder.
+    """
+
+    def __init__(self, data: Path, worker: list[str], **changes: Any) -> None:
+        from MeWMLib.jobs import server
+        from MeWMLib.jobs.server_jobs import Limits
+
+        limits = Limits(**changes.pop("limits", {}))
+        self.data, self.token = data, TOKEN
+        # the interpreter that is asked for its devices is none: nobody here waits for torch
+        settings = server.Settings(data, TOKEN, limits=limits, worker=worker, python="no-such-python", **changes)
+        self._server, self._socket = server.prepared(settings)
+        self.store = self._server.config.app.state.store
+        self.url = f"http{'s' if settings.certificate else ''}://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
+        self._thread.start()
+        until = time.monotonic() + 20.0
+        while not self._server.started:
+            assert time.monotonic() < until and self._thread.is_alive(), "the server did not start"
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """End it as SIGTERM does."""
+        self._server.should_exit = True
+        self._thread.join(20.0)
+        self._socket.close()
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def serve(tmp_path: Path, fake_script: Path, small_bundle: Path) -> Iterator[Callable[..., Running]]:
+    """Start a server; keyword arguments as those of `Running`."""
+    pytest.importorskip("fastapi", reason='the server is not installed: pip install "mewm[server]"')
+    running: list[Running] = []
+
+    def start(worker: list[str] | None = None, **changes: Any) -> Running:
+        command = worker or [sys.executable, str(fake_script)]
+        running.append(Running(tmp_path / f"server-{len(running)}", command, **changes))
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.stop()
+
+
+class Tap:
+    """Passes bytes on to a server and keeps those that are sent to it; can cut the line.
+
+    Attributes:
+        url: address of the tap.
+        sent: everything that a client has sent.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self.sent = bytearray()
+        self.cuts_left = 0
+        self.cut_after = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self._to))
+            threading.Thread(target=self._pass, args=(near, far, True), daemon=True).start()
+            threading.Thread(target=self._pass, args=(far, near, False), daemon=True).start()
+
+    def _pass(self, source: socket.socket, target: socket.socket, upwards: bool) -> None:
+        seen, watched = 0, False
+        try:
+            while data := source.recv(65536):
+                if upwards:
+                    self.sent += data
+                elif b"x-ndjson" in data:
+                    watched = True
+                target.sendall(data)
+                seen += len(data)
+                if watched and self.cuts_left and seen > self.cut_after:
+                    self.cuts_left -= 1
+                    break
+        except OSError:
+            pass
+        for end in (source, target):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            end.close()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._listener.close()
+
+
+@pytest.fixture
+def tap() -> Iterator[Callable[[str], Tap]]:
+    """Put a tap before a server."""
+    taps: list[Tap] = []
+
+    def make(url: str) -> Tap:
+        taps.append(Tap(int(url.rpartition(":")[2])))
+        return taps[-1]
+
+    yield make
+    for one in taps:
+        one.close()

@@ -1,0 +1,85 @@
+"""Where the token of a server is looked for, and what is no token."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import sys
+from types import ModuleType
+
+import pytest
+
+from MeWMLib.core.errors import OutputError, ServerTokenError
+from MeWMLib.jobs import server_token
+
+GOOD = "0123456789abcdefXYZ"
+URL = "http://gpu-box:8642"
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch):
+    monkeypatch.delenv(server_token.VARIABLE, raising=False)
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+
+
+@pytest.fixture
+def keyring(monkeypatch):
+    """A keyring with entries by service and user."""
+    entries: dict[tuple[str, str], str] = {}
+    module = ModuleType("keyring")
+    module.__spec__ = importlib.machinery.ModuleSpec("keyring", None)
+    module.get_password = lambda service, user: entries.get((service, user))
+    monkeypatch.setitem(sys.modules, "keyring", module)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: module.__spec__)
+    return entries
+
+
+def test_the_file_comes_first_then_the_environment_then_the_keyring(tmp_path, monkeypatch, keyring):
+    (tmp_path / "t").write_text(f"  {GOOD}1\n")
+    keyring["mewm-server", URL] = GOOD + "3"
+    assert server_token.find(URL) == GOOD + "3"
+    with pytest.raises(ServerTokenError):
+        server_token.find("http://other:1")
+    monkeypatch.setenv(server_token.VARIABLE, GOOD + "2")
+    assert server_token.find(URL) == GOOD + "2"
+    assert server_token.find(URL, tmp_path / "t") == GOOD + "1"
+
+
+def test_a_keyring_that_does_not_work_is_none(keyring):
+    def refuse(service, user):
+        raise RuntimeError("locked")
+
+    sys.modules["keyring"].get_password = refuse
+    with pytest.raises(ServerTokenError, match="There is no token"):
+        server_token.find(URL)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "short", "two words of sixteen", "x" * 600, "\u00e4" * 20, "line one\nline two of it"]
+)
+def test_what_is_no_token_is_refused_without_being_shown(tmp_path, text):
+    (tmp_path / "t").write_text(text, encoding="utf-8")
+    with pytest.raises(ServerTokenError) as caught:
+        server_token.find(URL, tmp_path / "t")
+    assert not text or text not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    (tmp_path / "t").write_bytes(b"\xff\xfe\x00")
+    for path in (tmp_path / "absent", tmp_path, tmp_path / "t"):
+        with pytest.raises(ServerTokenError, match="cannot be read"):
+            server_token.read_file(path)
+
+
+def test_a_made_token_is_whole_and_never_replaces_another(tmp_path):
+    token = server_token.make(tmp_path / "deep" / "token")
+    assert server_token.read_file(tmp_path / "deep" / "token") == token
+    assert token != server_token.make(tmp_path / "other")
+    with pytest.raises(OutputError):
+        server_token.make(tmp_path / "other")
+
+
+def test_tokens_are_compared_whole():
+    assert server_token.same(GOOD, GOOD)
+    for other in ("", GOOD[:-1], GOOD + "x", GOOD.lower(), "\u00e4" * 19):
+        assert not server_token.same(other, GOOD)
