@@ -28,7 +28,10 @@ from safetensors import SafetensorError
 from MeWMLib.core.errors import BundleError, output_error
 
 FORMAT = 1
+#: Parts that every complete bundle has, and those that it may have.
 PARTS = ("autoencoder", "dynamics", "assistant", "survival")
+OPTIONAL_PARTS = ("followup",)
+KNOWN_PARTS = (*PARTS, *OPTIONAL_PARTS)
 DEFAULT_BUNDLE = "mewm-small"
 MANIFEST, CARD = "manifest.json", "MODEL_CARD.md"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -61,9 +64,9 @@ class Bundle:
 
     @property
     def part_sha256(self) -> dict[str, str]:
-        """Checksum of each part that is there, in the order of `PARTS`."""
+        """Checksum of each part that is there, in the order of `KNOWN_PARTS`."""
         parts = self.manifest["parts"]
-        return {name: str(parts[name]["sha256"]) for name in PARTS if name in parts}
+        return {name: str(parts[name]["sha256"]) for name in KNOWN_PARTS if name in parts}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -134,7 +137,7 @@ def _manifest_problem(manifest: Any) -> str:
     if not isinstance(parts, dict) or not parts:
         return "it lists no parts"
     for name, entry in parts.items():
-        if name not in PARTS:
+        if name not in KNOWN_PARTS:
             return f"it lists the unknown part {name!r}"
         if not isinstance(entry, dict) or not isinstance(entry.get("config"), dict):
             return f"the part {name} has no config"
@@ -259,7 +262,7 @@ def write_part(
 
     Args:
         folder: the bundle's folder.
-        part: one of `PARTS`.
+        part: one of `KNOWN_PARTS`.
         config: what rebuilds the network, JSON-ready.
         tensors: name to array (or CPU tensor); floating-point ones are stored as float16.
         bundle_name: name of a new bundle; by default the folder's name.
@@ -270,8 +273,8 @@ def write_part(
         OutputError: the folder cannot be written.
     """
     folder = Path(folder)
-    if part not in PARTS:
-        raise BundleError(what="Unknown part of a bundle", given=part, remedy="Use " + ", ".join(PARTS))
+    if part not in KNOWN_PARTS:
+        raise BundleError(what="Unknown part of a bundle", given=part, remedy="Use " + ", ".join(KNOWN_PARTS))
     unknown = sorted(set(texts) - {"version", "description", "licence"})
     if unknown:
         raise BundleError(what="Unknown text of a manifest", given=", ".join(unknown))
@@ -290,7 +293,7 @@ def write_part(
     except (TypeError, ValueError) as error:
         raise BundleError(what=f"The config of {part} is no JSON", given=str(error)) from error
     manifest["parts"][part] = {"file": file, "sha256": hashlib.sha256(content).hexdigest(), "config": plain}
-    manifest["parts"] = {name: manifest["parts"][name] for name in PARTS if name in manifest["parts"]}
+    manifest["parts"] = {name: manifest["parts"][name] for name in KNOWN_PARTS if name in manifest["parts"]}
     problem = _manifest_problem(manifest)
     if problem:
         raise BundleError(what=f"The manifest would not be valid: {problem}", given=str(folder))

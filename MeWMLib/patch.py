@@ -78,6 +78,11 @@ class TreatedPatch:
         changed = possible & (moved != tumour) & (smooth != tumour)
         return np.where(changed, np.where(smooth, TUMOUR, LIVER), self.labels).astype(np.uint8)
 
+    def with_tumour(self, tumour: NDArray[np.bool_]) -> Labels:
+        """Labels (D, H, W) with another tumour (D, H, W), only in the liver and only where the CT could change."""
+        possible = (self.weight > 0) & (self.labels >= LIVER)
+        return np.where(possible, np.where(tumour, TUMOUR, LIVER), self.labels).astype(np.uint8)
+
     def findings(self, hu: FloatArray, labels: Labels) -> Findings:
         """Findings of an image and labels on this patch."""
         return measure(Volume(hu, self.geometry), LabelMap(labels, self.geometry))

@@ -25,6 +25,7 @@ from MeWMLib.dynamics.model import DynamicsModel, EncodedPatch
 from MeWMLib.patch import TreatedPatch
 from MeWMLib.perception import postprocess
 from MeWMLib.perception.findings import dice, measure
+from MeWMLib.perception.followup import FollowUp
 from MeWMLib.perception.preprocess import isotropic_geometry, resample, to_source
 from MeWMLib.perception.segmenter import Segmenter
 from MeWMLib.planning import beam, exhaustive
@@ -75,6 +76,8 @@ class WorldModel:
         self._segmenter = Segmenter.from_part(*bundle.part("assistant"), device)
         self._dynamics = DynamicsModel.from_parts(bundle.part("autoencoder"), bundle.part("dynamics"), device)
         self._assessor = Assessor(*bundle.part("survival"), device)
+        there = "followup" in bundle.manifest["parts"]
+        self._followup = FollowUp.from_part(*bundle.part("followup"), device) if there else None
         self._prepare = lru_cache(maxsize=2)(self._prepare_once)
 
     @classmethod
@@ -181,7 +184,7 @@ class WorldModel:
             "share_of_tumour_percent": ready.patch.share_of_tumour(patient),
             "patch_spacing_mm": round(ready.patch.spacing_mm, 4),
             "assistant_dice_on_patch": round(ready.assistant_dice, 4),
-            "outline_after_by": "assistant" if ready.assistant_counts else "outline before treatment",
+            "outline_after_by": self._outline_by(ready),
         }
 
     def plan(
@@ -258,8 +261,20 @@ class WorldModel:
         labels = self._labels_after(ready, images)
         return [self._score(ready, hu, lab, change) for hu, lab, change in zip(images, labels, changes, strict=True)]
 
+    def _outline_by(self, ready: _Prepared) -> str:
+        if self._followup is not None:
+            return "follow-up network"
+        return "assistant" if ready.assistant_counts else "outline before treatment"
+
     def _labels_after(self, ready: _Prepared, images: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
-        """Labels of patches after treatment (N, D, H, W), by the assistant where it counts."""
+        """Labels of patches after treatment (N, D, H, W).
+
+        By the follow-up network if the bundle has one, else by the assistant where it counts.
+        """
+        if self._followup is not None:
+            patch = ready.patch
+            found = self._followup.tumour_after(patch.hu, images, patch.labels)
+            return [patch.with_tumour(tumour) for tumour in found]
         if not ready.assistant_counts:
             return [ready.patch.labels_after(None, None) for _ in images]
         found = self._segmenter.segment_patches(images, ready.patch.spacing_mm)

@@ -67,6 +67,15 @@ def _assistant(args: argparse.Namespace) -> dict[str, float]:
     return figures
 
 
+def _followup(args: argparse.Namespace) -> dict[str, float]:
+    from MeWMLib.training.followup import FollowUpTraining, train
+
+    settings = FollowUpTraining(steps=args.steps, minutes=args.minutes, batch=args.batch, seed=args.seed)
+    model, figures = train(args.work, settings, _codec(args.bundle), _say)
+    write_part(args.bundle, "followup", model.part_config(), model.tensors())
+    return figures
+
+
 def _survival(args: argparse.Namespace) -> dict[str, float]:
     from MeWMLib.training.survival_cohort import train_on_cohort
 
@@ -97,9 +106,10 @@ def _parser() -> argparse.ArgumentParser:
         ("dynamics", _dynamics, "train the action-conditioned denoiser"),
         ("survival", _survival, "train the survival network"),
         ("assistant", _assistant, "train the segmenter"),
+        ("followup", _followup, "train the network that says what became of a known tumour"),
     ):
         sub = part(name, run, text)
-        if name != "assistant":
+        if name in ("dynamics", "survival"):
             sub.add_argument("--cohort", type=Path, required=True, help="folder made by `mewm train cohort`")
         sub.add_argument(
             "--work", type=Path, required=True, help="folder of checkpoints and curves; a run resumes from it"
