@@ -190,8 +190,11 @@ def simulate(
     image, tumour = hu[box], np.asarray(labels[box] == 2)
     share = float(np.clip(rng.normal(chosen.dead_share, chosen.dead_share_sd), 0.0, 0.99))
     ease = invasion_ease(image, labels[box], weight[box])
-    state = begin(tumour, ease, rng)
-    state = regress(state, tumour, share, chosen, rng) if share > 0 else state
+    if share > 0:
+        state = regress(begin(tumour, ease, rng), tumour, share, chosen, rng)
+    else:  # nothing dies, and without death this automaton has nothing to do
+        full = np.where(tumour, FULL, 0).astype(np.int16)
+        state = State(full, np.zeros_like(full), np.full(full.shape, -1, np.int32), ease)
     change = np.zeros_like(hu)
     change[box] = _to_change(state, image, tumour, spacing_mm, chosen, rng)
     return blend(hu, change, weight)

@@ -101,17 +101,19 @@ def simulate(
     chosen = parameters or Parameters()
     weight = rim_weight(labels, spacing_mm) if weight is None else np.asarray(weight, np.float32)
     rng = np.random.default_rng(seed)
-    box = box_of(weight > 0, margin=4)
-    inside = tumour[box]
-    texture = _standardised(noise_field(inside.shape, chosen.grain_mm / spacing_mm, 0.5, rng), inside)
-    places = noise_field(inside.shape, chosen.patch_mm / spacing_mm, 0.5, rng)
-    bright = _soft_share(places, inside, chosen.bright_share, EDGE_MM / spacing_mm)
+    # drawn on the whole grid, so that a seed gives one texture whatever the weight is
+    texture = _standardised(noise_field(hu.shape, chosen.grain_mm / spacing_mm, 0.5, rng), tumour)
+    places = noise_field(hu.shape, chosen.patch_mm / spacing_mm, 0.5, rng)
+    bright = _soft_share(places, tumour, chosen.bright_share, EDGE_MM / spacing_mm)
     change = bright * (chosen.bright_hu + chosen.bright_sd * texture)
     change += (1 - bright) * (chosen.dark_hu + chosen.dark_sd * texture)
-    change += _capsule(inside, spacing_mm, chosen.capsule_hu)
-    whole = np.zeros_like(hu)
-    whole[box] = _mass_effect(hu[box], inside, weight[box], chosen.scale) - hu[box] + change
-    return blend(hu, whole, weight)
+    # the soft border between the classes took some of the deviation
+    mean, deviation = _mixture(chosen)
+    change = mean + deviation * _standardised(change, tumour)
+    change += _capsule(tumour, spacing_mm, chosen.capsule_hu)
+    box = box_of(weight > 0, margin=4)
+    change[box] += _mass_effect(hu[box], tumour[box], weight[box], chosen.scale) - hu[box]
+    return blend(hu, change, weight)
 
 
 def fit(pairs: Sequence[Pair]) -> Parameters:
@@ -160,6 +162,15 @@ def _moments(values: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple
         return 0.0, 0.0
     mean = float(np.average(values, weights=weights))
     return mean, float(np.sqrt(np.average((values - mean) ** 2, weights=weights)))
+
+
+def _mixture(chosen: Parameters) -> tuple[float, float]:
+    """Mean and deviation of the two classes together."""
+    shares = np.array([chosen.bright_share, 1 - chosen.bright_share])
+    means = np.array([chosen.bright_hu, chosen.dark_hu])
+    mean = float(shares @ means)
+    variance = shares @ (np.array([chosen.bright_sd, chosen.dark_sd]) ** 2 + (means - mean) ** 2)
+    return mean, float(np.sqrt(variance))
 
 
 def _shell(tumour: NDArray[np.bool_], spacing_mm: float) -> NDArray[np.bool_]:
