@@ -90,13 +90,13 @@ class AssistantFeatures:
         self._device = segmenter.device
         self._frozen: list[tuple[Tensor, Tensor]] = []
         _require_images(reference)
-        with torch.inference_mode():
-            self._run(torch.from_numpy(np.asarray(reference, np.float32))[:, None], freeze=True)
+        self._run(torch.from_numpy(np.asarray(reference, np.float32))[:, None], freeze=True)
 
     def layers(self, images: Tensor) -> list[Tensor]:
         """One feature map for each resolution of the encoder."""
         return self._run(images, freeze=False)
 
+    @torch.no_grad()
     def _run(self, images: Tensor, freeze: bool) -> list[Tensor]:
         x = normalise(images.to(self._device))
         found, number = [], 0

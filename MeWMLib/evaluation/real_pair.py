@@ -290,7 +290,7 @@ def write_picture(
 
 
 def _prepared(fixed: Volume, labels: LabelMap, settings: Registration) -> tuple[sitk.Image, sitk.Image, sitk.Image]:
-    """The fixed image, clamped, on a coarser grid; where the affine part draws its samples; where the deformable does."""
+    """The fixed image, clamped and coarser; where the affine part draws its samples; where the deformable part does."""
     distance = ndimage.distance_transform_edt(~labels.tumour, sampling=fixed.geometry.spacing)
     where = body(fixed.array) & (distance > settings.avoid_mm)
     clamped = Volume(np.clip(fixed.array, *CLAMP_HU).astype(np.float32), fixed.geometry)
