@@ -214,7 +214,7 @@ def _draw(figure: Figure, box: tuple[float, float, float, float], tile: Tile) ->
         colour = "black" if tile.difference else OUTLINE_COLOUR
         axes.contour(tile.outline.astype(float), levels=[0.5], colors=[colour], linewidths=0.6)
     if tile.simulated:
-        text = axes.text(0.03, 0.03, MARK, transform=axes.transAxes, color=MARK_COLOUR, fontsize=6.5, weight="bold")
+        text = axes.text(0.03, 0.03, MARK, transform=axes.transAxes, color=MARK_COLOUR, fontsize=7, weight="bold")
         text.set_path_effects([withStroke(linewidth=1.5, foreground="black")])
     axes.set_title(_wrapped(tile.title), color="white", fontsize=6, pad=2)
     return axes
