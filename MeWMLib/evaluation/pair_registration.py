@@ -168,7 +168,7 @@ def _prepared(fixed: Volume, labels: LabelMap, settings: Registration) -> tuple[
     coarse = sitk.Resample(smooth, *grid, CLAMP_HU[0], sitk.sitkFloat32)
     masks = [to_sitk(LabelMap(m.astype(np.uint8), fixed.geometry)) for m in (where, where & liver)]
     nearest = (size, sitk.Transform(), sitk.sitkNearestNeighbor, *grid[3:], 0, sitk.sitkUInt8)
-    return coarse, *(sitk.Resample(m, *nearest) for m in masks)
+    return coarse, sitk.Resample(masks[0], *nearest), sitk.Resample(masks[1], *nearest)
 
 
 def _method(mask: sitk.Image, settings: Registration) -> sitk.ImageRegistrationMethod:
@@ -207,7 +207,7 @@ def best_shift(target: sitk.Image, mask: sitk.Image, source: sitk.Image) -> NDAr
     score = (correlate(f, g) - sum_f * sum_g / count) / both
     score[count < 0.5 * count.max()] = -np.inf
     offset = np.array(np.unravel_index(int(score.argmax()), score.shape)) - (np.array(g.shape) - 1)  # (k, j, i)
-    return start - origin - SHIFT_MM * offset[::-1]
+    return np.asarray(start - origin - SHIFT_MM * offset[::-1])
 
 
 def _on_axes(image: sitk.Image, order: int, fill: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

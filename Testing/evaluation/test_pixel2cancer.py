@@ -197,3 +197,16 @@ def test_what_cannot_be_used_is_refused() -> None:
         pixel2cancer.simulate(hu, labels[1:], 1.0, 0)
     with pytest.raises(NoTumourError, match="0 training pairs"):
         pixel2cancer.fit([])
+
+
+def test_fit_learns_how_many_tumours_take_lipiodol() -> None:
+    hu, labels = patient()
+    dead = np.where(ball(7), np.float32(20), hu)
+    with_oil = np.where(ball(7) & ~ball(5), np.float32(400), dead)
+    pairs = [Pair(hu, after, labels, 4.0) for after in (dead, dead, dead, with_oil)]
+    found = pixel2cancer.fit(pairs)
+    assert found.lipiodol_chance == 0.25
+    assert found.lipiodol_share == pytest.approx(1 - ball(5).sum() / ball(7).sum(), abs=0.02)
+    calm = replace(found, lipiodol_sd=0, necrosis_sd=0)
+    bright = [(pixel2cancer.simulate(hu, labels, 1.0, n, parameters=calm) > 200).any() for n in range(12)]
+    assert 0 < sum(bright) < 9

@@ -104,6 +104,32 @@ def test_fit_gives_back_the_capsule_and_the_texture() -> None:
     assert found.dark_hu == pytest.approx(-35, abs=1) and found.dark_sd == pytest.approx(15, abs=1)
 
 
+def test_fit_learns_how_many_tumours_take_lipiodol_and_how_much_they_differ() -> None:
+    pairs = []
+    for seed in range(8):
+        hu, labels = patient(seed)
+        after = hu - 20 + (10 if seed % 4 < 2 else -10)
+        if seed % 2:
+            after = np.where(ball(6), after + 280, after)
+        pairs.append(Pair(hu, after.astype(np.float32), labels, 1.0))
+    found = syntumor.fit(pairs)
+    assert found.bright_chance == 0.5 and found.shift_sd == pytest.approx(10, abs=0.5)
+    assert found.bright_share == pytest.approx(ball(6).sum() / ball(13).sum(), abs=0.01)
+    hu, labels = patient()
+    drawn = [(syntumor.simulate(hu, labels, 1.0, n, parameters=found) - hu)[labels == 2].mean() for n in range(40)]
+    # 10 % of the tumour at 280 HU more, or not; and 10 HU from tumour to tumour
+    assert np.mean(drawn) == pytest.approx(np.mean([(p.after - p.before)[p.labels == 2].mean() for p in pairs]), abs=8)
+    assert np.std(drawn) == pytest.approx(np.hypot(10, 0.5 * 280 * found.bright_share), rel=0.35)
+
+
+def test_texture_does_not_spill_over_the_outline() -> None:
+    hu, labels = patient()
+    change = np.abs(syntumor.simulate(hu, labels, 1.0, 2) - hu)
+    distance = ndimage.distance_transform_edt(labels != 2)
+    ring = change[(distance >= 3) & (distance < 5)]
+    assert ring.mean() < 0.01 * change[labels == 2].mean()
+
+
 def test_simulations_have_mean_and_deviation_of_the_training_changes() -> None:
     rng = np.random.default_rng(1)
     pairs = []

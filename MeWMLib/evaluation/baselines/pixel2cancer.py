@@ -56,7 +56,8 @@ class Parameters:
         invasion: chance that a full living cell begins a new one in one neighbour, each step.
         death: chance that a living unit dies, each step and dead neighbour.
         dead_share, dead_share_sd: of the tumour, over patients.
-        lipiodol_share: of the dead part.
+        lipiodol_share: of the dead part, in the tumours that take any.
+        lipiodol_chance: how many tumours take Lipiodol at all; what was given, this baseline does not know.
         necrosis_hu, necrosis_sd, lipiodol_hu, lipiodol_sd: densities of the dead part.
         living_change_hu: change of HU in what stays alive.
     """
@@ -67,6 +68,7 @@ class Parameters:
     dead_share: float = 0.6
     dead_share_sd: float = 0.2
     lipiodol_share: float = 0.4
+    lipiodol_chance: float = 1.0
     necrosis_hu: float = 30.0
     necrosis_sd: float = 12.0
     lipiodol_hu: float = 380.0
@@ -230,6 +232,7 @@ def fit(pairs: Sequence[Pair]) -> Parameters:
         oils.append(float(oil.mean()))
         after, before = pair.after[tumour], pair.before[tumour]
         rows.append((after[oil], after[dark], (after - before)[~oil & ~dark]))
+    taking = [share for share, oil in zip(shares, oils, strict=True) if oil > 0.01]
     defaults = Parameters()
     lipiodol = _pooled([r[0] for r in rows], (defaults.lipiodol_hu, defaults.lipiodol_sd))
     necrosis = _pooled([r[1] for r in rows], (defaults.necrosis_hu, defaults.necrosis_sd))
@@ -237,7 +240,8 @@ def fit(pairs: Sequence[Pair]) -> Parameters:
         defaults,
         dead_share=float(np.mean(shares)),
         dead_share_sd=float(np.std(shares)),
-        lipiodol_share=float(np.mean(oils) / max(np.mean(shares), 1e-6)),
+        lipiodol_share=float(sum(oils) / sum(taking)) if taking else 0.0,
+        lipiodol_chance=len(taking) / len(pairs),
         lipiodol_hu=lipiodol[0],
         lipiodol_sd=lipiodol[1],
         necrosis_hu=necrosis[0],
@@ -269,7 +273,8 @@ def _to_change(
     grain = noise_field(hu.shape, 3.0 / spacing_mm, 0.5, rng)
     necrosis = parameters.necrosis_hu + parameters.necrosis_sd * grain
     lipiodol = parameters.lipiodol_hu + parameters.lipiodol_sd * grain
-    target = np.where(_takes_lipiodol(state, parameters.lipiodol_share, rng), lipiodol, necrosis)
+    share = parameters.lipiodol_share if rng.random() < parameters.lipiodol_chance else 0.0
+    target = np.where(_takes_lipiodol(state, share, rng), lipiodol, necrosis)
     inside = dead * (target - hu) + (1 - dead) * parameters.living_change_hu
     # new tumour beside the old looks like the old; it is as sparse as its population
     outside = alive * (float(hu[tumour].mean()) + parameters.living_change_hu - hu)

@@ -49,11 +49,13 @@ class Parameters:
     The defaults are only there to draw something without training pairs; a comparison takes those of `fit`.
 
     Attributes:
-        bright_share: share of the tumour that takes Lipiodol.
+        bright_share: share of the tumour that takes Lipiodol, in the tumours that take any.
         bright_hu, bright_sd: mean and deviation of the change there.
         dark_hu, dark_sd: mean and deviation of the change in the rest.
         capsule_hu: how much more the outer `CAPSULE_MM` change than the inner part.
         scale: linear size after treatment over that before; under 1 the lesion shrinks.
+        bright_chance: how many tumours take Lipiodol at all; what was given, this baseline does not know.
+        shift_sd: deviation, from tumour to tumour, of the mean change beside that of its classes.
         grain_mm: size of the texture's grain.
         patch_mm: size of the bright parts.
     """
@@ -65,7 +67,9 @@ class Parameters:
     dark_sd: float = 20.0
     capsule_hu: float = 0.0
     scale: float = 1.0
-    grain_mm: float = 3.0
+    bright_chance: float = 1.0
+    shift_sd: float = 0.0
+    grain_mm: float = 4.0
     patch_mm: float = 10.0
 
 
@@ -101,16 +105,19 @@ def simulate(
     chosen = parameters or Parameters()
     weight = rim_weight(labels, spacing_mm) if weight is None else np.asarray(weight, np.float32)
     rng = np.random.default_rng(seed)
+    share = chosen.bright_share if rng.random() < chosen.bright_chance else 0.0
+    shift = chosen.shift_sd * float(rng.standard_normal())
     # drawn on the whole grid, so that a seed gives one texture whatever the weight is
     texture = _standardised(noise_field(hu.shape, chosen.grain_mm / spacing_mm, 0.5, rng), tumour)
     places = noise_field(hu.shape, chosen.patch_mm / spacing_mm, 0.5, rng)
-    bright = _soft_share(places, tumour, chosen.bright_share, EDGE_MM / spacing_mm)
+    bright = _soft_share(places, tumour, share, EDGE_MM / spacing_mm)
     change = bright * (chosen.bright_hu + chosen.bright_sd * texture)
     change += (1 - bright) * (chosen.dark_hu + chosen.dark_sd * texture)
     # the soft border between the classes took some of the deviation
-    mean, deviation = _mixture(chosen)
-    change = mean + deviation * _standardised(change, tumour)
+    mean, deviation = _mixture(chosen, share)
+    change = shift + mean + deviation * _standardised(change, tumour)
     change += _capsule(tumour, spacing_mm, chosen.capsule_hu)
+    change *= _edge(tumour, spacing_mm)
     box = box_of(weight > 0, margin=4)
     change[box] += _mass_effect(hu[box], tumour[box], weight[box], chosen.scale) - hu[box]
     return blend(hu, change, weight)
@@ -137,9 +144,22 @@ def fit(pairs: Sequence[Pair]) -> Parameters:
     share = float(np.mean([b.mean() for b in bright]))
     weights = [np.full(len(r), 1.0 / len(r)) for r in left]
     change, oil, each = np.concatenate(left), np.concatenate(bright), np.concatenate(weights)
-    bright_hu, bright_sd = _moments(change[oil], each[oil])
-    dark_hu, dark_sd = _moments(change[~oil], each[~oil])
-    return Parameters(share, bright_hu, bright_sd, dark_hu, dark_sd, capsule, scale)
+    bright_hu, dark_hu = _mean(change[oil], each[oil]), _mean(change[~oil], each[~oil])
+    rest = [r - np.where(b, bright_hu, dark_hu) for r, b in zip(left, bright, strict=True)]
+    shifts = [float(r.mean()) for r in rest]
+    spread = np.concatenate([(r - shift) ** 2 for r, shift in zip(rest, shifts, strict=True)])
+    chance = float(np.mean([b.mean() > 0.01 for b in bright]))
+    return Parameters(
+        bright_share=share / chance if chance else 0.0,
+        bright_hu=bright_hu,
+        bright_sd=float(np.sqrt(_mean(spread[oil], each[oil]))),
+        dark_hu=dark_hu,
+        dark_sd=float(np.sqrt(_mean(spread[~oil], each[~oil]))),
+        capsule_hu=capsule,
+        scale=scale,
+        bright_chance=chance,
+        shift_sd=float(np.sqrt(np.mean(np.square(shifts)))),
+    )
 
 
 def _size_ratio(pair: Pair) -> float:
@@ -157,16 +177,13 @@ def _residual(pair: Pair, scale: float) -> tuple[NDArray[np.float64], NDArray[np
     return change, _shell(tumour, pair.spacing_mm)[tumour], np.asarray(after >= LIPIODOL_HU)[tumour]
 
 
-def _moments(values: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float]:
-    if not len(values):
-        return 0.0, 0.0
-    mean = float(np.average(values, weights=weights))
-    return mean, float(np.sqrt(np.average((values - mean) ** 2, weights=weights)))
+def _mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    return float(np.average(values, weights=weights)) if len(values) else 0.0
 
 
-def _mixture(chosen: Parameters) -> tuple[float, float]:
+def _mixture(chosen: Parameters, share: float) -> tuple[float, float]:
     """Mean and deviation of the two classes together."""
-    shares = np.array([chosen.bright_share, 1 - chosen.bright_share])
+    shares = np.array([share, 1 - share])
     means = np.array([chosen.bright_hu, chosen.dark_hu])
     mean = float(shares @ means)
     variance = shares @ (np.array([chosen.bright_sd, chosen.dark_sd]) ** 2 + (means - mean) ** 2)
@@ -176,6 +193,12 @@ def _mixture(chosen: Parameters) -> tuple[float, float]:
 def _shell(tumour: NDArray[np.bool_], spacing_mm: float) -> NDArray[np.bool_]:
     depth = ndimage.distance_transform_edt(tumour, sampling=spacing_mm)
     return np.asarray(tumour & (depth <= CAPSULE_MM))
+
+
+def _edge(tumour: NDArray[np.bool_], spacing_mm: float) -> FloatArray:
+    """The blurred mask, 1 in the tumour: outside, texture ends within about `EDGE_MM`, not at the end of the rim."""
+    distance = ndimage.distance_transform_edt(~tumour, sampling=spacing_mm)
+    return np.asarray(np.exp(-0.5 * (distance / EDGE_MM) ** 2), np.float32)
 
 
 def _capsule(tumour: NDArray[np.bool_], spacing_mm: float, amplitude_hu: float) -> FloatArray:
