@@ -239,7 +239,8 @@ def _affine(target: sitk.Image, mask: sitk.Image, source: sitk.Image, settings: 
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOff()
     method.SetOptimizerAsRegularStepGradientDescent(1.0, 0.01, 6 * settings.iterations)
     method.SetOptimizerScalesFromPhysicalShift()
-    return method.Execute(target, source)
+    found: sitk.Transform = method.Execute(target, source)
+    return found
 
 
 def _deformable(

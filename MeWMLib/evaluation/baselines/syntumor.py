@@ -9,7 +9,8 @@ around (mass effect); the edge is brightened (capsule). What differs here:
   changed toward necrosis: two classes, each with a mean and a deviation of the change of HU.
 - The mass effect has the other sign where lesions shrink: tissue is drawn inward.
 - Amplitudes are not chosen by hand but fitted on pairs (`fit`), so that this is the strongest action-less version of
-  itself: mean and deviation of its change over the training tumours are those of the truth.
+  itself: over many draws, mean and deviation of its change are those of the training tumours, and as many take
+  Lipiodol.
 """
 
 from __future__ import annotations
