@@ -1,0 +1,277 @@
+"""Register the scan after treatment to the one before it.
+
+The best of all shifts, then an affine map, then a free-form deformation (cubic B-splines, Rueckert et al., IEEE TMI
+1999), the latter two by Mattes' mutual information, as SimpleITK has them. Lipiodol must not drive the registration: HU
+are clamped to -200..250 and no sample is drawn in the tumour or near it, so that there the deformation is only carried
+on from what surrounds it.
+"""
+
+# mypy: allow-untyped-calls
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.signal import fftconvolve
+
+from MeWMLib.core.errors import GeometryMismatchError
+from MeWMLib.core.io import to_sitk
+from MeWMLib.core.volume import LIVER, LabelMap, Volume
+from MeWMLib.perception.findings import dice
+from MeWMLib.perception.preprocess import AIR_HU
+
+#: Range that the registration sees: fat to enhanced vessels; Lipiodol and bone look alike at its end.
+CLAMP_HU = (-200.0, 250.0)
+BODY_HU = -300.0
+BONE_HU = 250.0
+#: Step in which shifts are compared.
+SHIFT_MM = 6.0
+
+FloatArray = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Registration:
+    """How to register.
+
+    Attributes:
+        spacing_mm: voxel size at which the metric is computed.
+        shrink: pyramid, coarse to fine, of the affine part.
+        mesh_mm: distance of the B-splines' control points on the first level; halved on each further one.
+        levels: of the deformable part; 0 leaves it out.
+        iterations: on each level.
+        sampling: share of voxels that the metric draws.
+        avoid_mm: no samples within this distance of the tumour.
+        near_mm: samples of the deformable part lie within this distance of the liver; bowel and a filled stomach, which
+            look different every day, would drive it.
+    """
+
+    spacing_mm: float = 3.0
+    shrink: tuple[int, ...] = (4, 2, 1)
+    mesh_mm: float = 80.0
+    levels: int = 2
+    iterations: int = 15
+    sampling: float = 0.3
+    avoid_mm: float = 6.0
+    near_mm: float = 20.0
+
+
+@dataclass(frozen=True, eq=False)
+class Registered:
+    """A scan brought onto the grid of another.
+
+    Attributes:
+        ct: the moving scan on the fixed grid; `covered` says where it has voxels.
+        covered: (K, J, I).
+        quality: see `agreement`, with "_before" and "_after", and the Jacobian of the deformation.
+    """
+
+    ct: Volume
+    covered: Mask
+    quality: dict[str, float]
+
+
+def register(fixed: Volume, labels: LabelMap, moving: Volume, settings: Registration) -> Registered:
+    """Bring `moving` onto the grid of `fixed`; deterministic.
+
+    Args:
+        fixed: before treatment.
+        labels: on its grid.
+        moving: after treatment.
+        settings: see `Registration`.
+
+    Raises:
+        GeometryMismatchError: the two scans do not overlap, so that there is nothing to register.
+    """
+    target, mask, near = _prepared(fixed, labels, settings)
+    source = sitk.Cast(sitk.Clamp(to_sitk(moving), sitk.sitkFloat32, *CLAMP_HU), sitk.sitkFloat32)
+    grid = to_sitk(Volume(fixed.array.astype(np.float32), fixed.geometry))
+    try:
+        affine = _affine(target, mask, source, settings)
+        whole = _deformable(target, near, source, affine, settings) if settings.levels else affine
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        # ITK has one exception for all; on images of the right type this one means that no sample lies in both
+        raise GeometryMismatchError(
+            what="The scan after treatment could not be registered",
+            given=f"{fixed.geometry.describe()} and {moving.geometry.describe()} ({reason})",
+            remedy="Give two scans of the same part of the body",
+        ) from error
+    before = _moved(moving, grid, sitk.Transform(3, sitk.sitkIdentity))
+    after = _moved(moving, grid, whole)
+    quality = {f"{k}_before": v for k, v in agreement(fixed, labels, *before).items()}
+    quality |= {f"{k}_after": v for k, v in agreement(fixed, labels, *after).items()}
+    quality |= jacobian(whole, target, mask)
+    return Registered(Volume(after[0], fixed.geometry, moving.phase), after[1], quality)
+
+
+def body(hu: NDArray[np.generic]) -> Mask:
+    """The largest part that is not air, with its holes (lungs, bowel) filled slice by slice."""
+    components, count = ndimage.label(np.asarray(hu) > BODY_HU)
+    if not count:
+        return np.zeros(hu.shape, bool)
+    largest = components == 1 + int(np.argmax(np.bincount(components.ravel())[1:]))
+    return np.stack([ndimage.binary_fill_holes(s) for s in largest])
+
+
+def agreement(fixed: Volume, labels: LabelMap, moved: FloatArray, covered: Mask) -> dict[str, float]:
+    """How well two scans on one grid agree, tumour left out where HU are compared.
+
+    `body_dice`; `bone_dice` (`BONE_HU` and more); `abdomen_correlation` and `liver_correlation` of clamped HU;
+    `liver_mae_hu`. The liver is that of the scan before.
+    """
+    a, b = (np.clip(np.asarray(x, np.float32), *CLAMP_HU) for x in (fixed.array, moved))
+    inside = body(fixed.array) & covered
+    apart = inside & ~labels.tumour
+    liver = (labels.array == LIVER) & covered
+    return {
+        "body_dice": dice(inside, body(moved) & covered),
+        "bone_dice": dice((fixed.array >= BONE_HU) & apart, (moved >= BONE_HU) & apart),
+        "abdomen_correlation": _correlation(a[apart], b[apart]),
+        "liver_correlation": _correlation(a[liver], b[liver]),
+        "liver_mae_hu": float(np.abs(a - b)[liver].mean()) if liver.any() else float("nan"),
+    }
+
+
+def jacobian(transform: sitk.Transform, grid: sitk.Image, mask: sitk.Image) -> dict[str, float]:
+    """Determinant of the Jacobian in the mask: 1 keeps a volume, 0 or less folds."""
+    field = sitk.TransformToDisplacementField(
+        transform, sitk.sitkVectorFloat64, grid.GetSize(), grid.GetOrigin(), grid.GetSpacing(), grid.GetDirection()
+    )
+    values = sitk.GetArrayViewFromImage(sitk.DisplacementFieldJacobianDeterminant(field))
+    inside = values[sitk.GetArrayViewFromImage(mask) > 0]
+    low, high = np.percentile(inside, [0.5, 99.5])
+    return {
+        "jacobian_low": float(low),
+        "jacobian_high": float(high),
+        "jacobian_folded_share": float((inside <= 0).mean()),
+    }
+
+
+def _prepared(fixed: Volume, labels: LabelMap, settings: Registration) -> tuple[sitk.Image, sitk.Image, sitk.Image]:
+    """The fixed image, clamped and coarser; where the affine part draws its samples; where the deformable part does."""
+    distance = ndimage.distance_transform_edt(~labels.tumour, sampling=fixed.geometry.spacing)
+    where = body(fixed.array) & (distance > settings.avoid_mm)
+    clamped = Volume(np.clip(fixed.array, *CLAMP_HU).astype(np.float32), fixed.geometry)
+    image = to_sitk(clamped)
+    liver = ndimage.distance_transform_edt(~labels.liver, sampling=fixed.geometry.spacing) <= settings.near_mm
+    size = [
+        max(8, round(n * s / settings.spacing_mm)) for n, s in zip(image.GetSize(), image.GetSpacing(), strict=True)
+    ]
+    spacing = [n * s / m for n, s, m in zip(image.GetSize(), image.GetSpacing(), size, strict=True)]
+    grid = (size, sitk.Transform(), sitk.sitkLinear, image.GetOrigin(), spacing, image.GetDirection())
+    smooth = sitk.SmoothingRecursiveGaussian(image, [0.5 * s for s in spacing])
+    coarse = sitk.Resample(smooth, *grid, CLAMP_HU[0], sitk.sitkFloat32)
+    masks = [to_sitk(LabelMap(m.astype(np.uint8), fixed.geometry)) for m in (where, where & liver)]
+    nearest = (size, sitk.Transform(), sitk.sitkNearestNeighbor, *grid[3:], 0, sitk.sitkUInt8)
+    return coarse, sitk.Resample(masks[0], *nearest), sitk.Resample(masks[1], *nearest)
+
+
+def _method(mask: sitk.Image, settings: Registration) -> sitk.ImageRegistrationMethod:
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(48)
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    method.SetMetricSamplingPercentage(settings.sampling, 1)
+    method.SetMetricFixedMask(mask)
+    method.SetInterpolator(sitk.sitkLinear)
+    # Sums over threads come in another order each time; the map must not depend on that.
+    method.SetGlobalDefaultNumberOfThreads(1)
+    return method
+
+
+def best_shift(target: sitk.Image, mask: sitk.Image, source: sitk.Image) -> NDArray[np.float64]:
+    """Shift (mm, LPS, fixed to moving) of the highest correlation over all shifts of whole voxels.
+
+    Two scans of one patient need not share a frame, nor cover the same slices, and a gradient descent from afar ends
+    anywhere. All shifts are compared at once by masked normalised correlation in the Fourier domain (Padfield, IEEE
+    TIP 2012), at `SHIFT_MM`; at least half of the largest possible overlap is asked for.
+    """
+    fixed, origin = _on_axes(target, sitk.sitkLinear, CLAMP_HU[0])
+    inside, _ = _on_axes(mask, sitk.sitkNearestNeighbor, 0)
+    moving, start = _on_axes(source, sitk.sitkLinear, CLAMP_HU[0])
+    a, b = inside.astype(np.float64), np.ones(moving.shape)
+    f, g = (fixed - CLAMP_HU[0]) * a, moving - CLAMP_HU[0]
+
+    def correlate(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(fftconvolve(x, y[::-1, ::-1, ::-1]))
+
+    count = np.maximum(correlate(a, b), 1e-3)
+    sum_f, sum_g = correlate(f, b), correlate(a, g)
+    spread_f = correlate(f * f, b) - sum_f**2 / count
+    spread_g = correlate(a, g * g) - sum_g**2 / count
+    both = np.sqrt(np.maximum(spread_f, 1.0) * np.maximum(spread_g, 1.0))
+    score = (correlate(f, g) - sum_f * sum_g / count) / both
+    score[count < 0.5 * count.max()] = -np.inf
+    offset = np.array(np.unravel_index(int(score.argmax()), score.shape)) - (np.array(g.shape) - 1)  # (k, j, i)
+    return np.asarray(start - origin - SHIFT_MM * offset[::-1])
+
+
+def _on_axes(image: sitk.Image, order: int, fill: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Voxels of `SHIFT_MM` along the LPS axes that cover the image, and the position of the first."""
+    corners = np.array(
+        [
+            image.TransformIndexToPhysicalPoint(
+                [n * (size - 1) for n, size in zip(corner, image.GetSize(), strict=True)]
+            )
+            for corner in np.ndindex(2, 2, 2)
+        ]
+    )
+    low, high = corners.min(0), corners.max(0)
+    size = [int(n) for n in np.ceil((high - low) / SHIFT_MM) + 1]
+    axes = (size, sitk.Transform(), order, low.tolist(), [SHIFT_MM] * 3, np.eye(3).ravel().tolist())
+    found = sitk.Resample(image, *axes, float(fill), sitk.sitkFloat32)
+    return sitk.GetArrayFromImage(found).astype(np.float64), low
+
+
+def _affine(target: sitk.Image, mask: sitk.Image, source: sitk.Image, settings: Registration) -> sitk.Transform:
+    """Affine map about the middle of the fixed image, begun from the best shift."""
+    begin = sitk.AffineTransform(3)
+    begin.SetCenter(target.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in target.GetSize()]))
+    begin.SetTranslation(best_shift(target, mask, source).tolist())
+    method = _method(mask, settings)
+    method.SetInitialTransform(begin, inPlace=False)
+    method.SetShrinkFactorsPerLevel(list(settings.shrink))
+    method.SetSmoothingSigmasPerLevel([s / 2 if s > 1 else 0 for s in settings.shrink])
+    method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOff()
+    method.SetOptimizerAsRegularStepGradientDescent(1.0, 0.01, 6 * settings.iterations)
+    method.SetOptimizerScalesFromPhysicalShift()
+    found: sitk.Transform = method.Execute(target, source)
+    return found
+
+
+def _deformable(
+    target: sitk.Image, mask: sitk.Image, source: sitk.Image, affine: sitk.Transform, settings: Registration
+) -> sitk.Transform:
+    """B-spline deformation behind the affine map, control points halved from level to level."""
+    lengths = [n * s for n, s in zip(target.GetSize(), target.GetSpacing(), strict=True)]
+    mesh = [max(1, round(length / settings.mesh_mm)) for length in lengths]
+    method = _method(mask, settings)
+    method.SetMovingInitialTransform(affine)
+    scales = [2**n for n in range(settings.levels)]
+    method.SetInitialTransformAsBSpline(sitk.BSplineTransformInitializer(target, mesh, order=3), True, scales)
+    method.SetShrinkFactorsPerLevel(scales[::-1])
+    method.SetSmoothingSigmasPerLevel([s / 2 if s > 1 else 0 for s in scales[::-1]])
+    method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOff()
+    # a quasi-Newton optimiser left the liver worse than the affine map did, or squeezed it to half its volume
+    method.SetOptimizerAsGradientDescentLineSearch(5.0, settings.iterations, 1e-4, 5)
+    bend = method.Execute(target, source)
+    # SimpleITK applies the last of a composite first: a point is bent, then mapped.
+    return sitk.CompositeTransform([affine, bend])
+
+
+def _moved(moving: Volume, grid: sitk.Image, transform: sitk.Transform) -> tuple[FloatArray, Mask]:
+    image = to_sitk(Volume(moving.array.astype(np.float32), moving.geometry))
+    there = to_sitk(LabelMap(np.ones(moving.geometry.shape, np.uint8), moving.geometry))
+    hu = sitk.GetArrayFromImage(sitk.Resample(image, grid, transform, sitk.sitkLinear, AIR_HU, sitk.sitkFloat32))
+    covered = sitk.Resample(there, grid, transform, sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
+    return hu, sitk.GetArrayFromImage(covered) > 0
+
+
+def _correlation(a: FloatArray, b: FloatArray) -> float:
+    if a.size < 2 or a.std() == 0 or b.std() == 0:
+        return float("nan")
+    return float(np.corrcoef(a, b)[0, 1])

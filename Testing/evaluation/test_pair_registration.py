@@ -1,0 +1,124 @@
+"""Registration against a displacement that is known, and the measures of agreement."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from MeWMLib.core import io
+from MeWMLib.core.errors import GeometryMismatchError
+from MeWMLib.core.volume import Geometry, LabelMap, Volume
+from MeWMLib.evaluation import pair_registration
+from MeWMLib.evaluation.pair_registration import Registration
+
+COARSE = Registration(spacing_mm=6.0, shrink=(2, 1), mesh_mm=90.0, levels=1, iterations=8, sampling=0.5)
+
+
+def grid(origin: tuple[float, float, float] = (90.0, 75.0, -60.0)) -> Geometry:
+    affine = np.diag([-3.0, -3.0, 4.0, 1.0])
+    affine[:3, 3] = origin
+    return Geometry((32, 50, 60), affine)
+
+
+def scan(
+    geometry: Geometry, move: tuple[float, float, float] = (0, 0, 0), oil: bool = False
+) -> tuple[Volume, LabelMap]:
+    """An elliptic trunk with a liver, spine and tumour, all moved by some mm of RAS."""
+    ras = geometry.to_ras(np.stack(np.meshgrid(*map(np.arange, geometry.shape), indexing="ij"), -1))
+    x, y, z = np.moveaxis(ras - np.array(move), -1, 0)
+    hu = np.full(geometry.shape, -1000.0)
+    hu[(x / 78) ** 2 + (y / 60) ** 2 < 1] = -90
+    hu[(x / 66) ** 2 + (y / 50) ** 2 < 1] = 45
+    liver = ((x - 22) / 38) ** 2 + ((y - 4) / 36) ** 2 + (z / 44) ** 2 < 1
+    tumour = (x - 28) ** 2 + (y - 8) ** 2 + (z - 4) ** 2 < 17**2
+    hu[liver] = 110
+    hu[((x + 35) / 14) ** 2 + ((y - 15) / 20) ** 2 + ((z + 8) / 25) ** 2 < 1] = 180
+    hu[x**2 + (y + 36) ** 2 < 12**2] = 320 + 60 * np.sin(z / 9)[x**2 + (y + 36) ** 2 < 12**2]
+    hu[tumour] = 70
+    if oil:
+        hu[tumour & (z > 4)] = 450
+    labels = np.where(tumour, 2, np.where(liver, 1, 0)).astype(np.uint8)
+    hu = ndimage.gaussian_filter(hu, 0.6) + np.random.default_rng(int(oil)).normal(0, 6, hu.shape)
+    return Volume(np.round(hu).astype(np.int16), geometry), LabelMap(labels, geometry)
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[Volume, LabelMap, Volume, np.ndarray]:
+    """Before, labels, after (moved, on another grid), and the tumour's true outline after, on the grid before."""
+    before, labels = scan(grid())
+    after, _ = scan(grid((96.0, 70.0, -52.0)), move=(6, -8, 5), oil=True)
+    return before, labels, after, labels.tumour
+
+
+def _z(volume: Volume) -> np.ndarray:
+    index = np.stack(np.meshgrid(*map(np.arange, volume.geometry.shape), indexing="ij"), -1)
+    return volume.geometry.to_ras(index)[..., 2]
+
+
+def test_a_shift_is_found_in_spite_of_lipiodol(pair) -> None:
+    before, labels, after, tumour = pair
+    found = pair_registration.register(before, labels, after, COARSE)
+    assert found.ct.geometry.same_as(before.geometry) and found.ct.array.shape == before.array.shape
+    quality = found.quality
+    assert quality["liver_correlation_before"] < quality["abdomen_correlation_after"]
+    assert quality["body_dice_before"] < 0.95 < quality["body_dice_after"]
+    assert quality["bone_dice_after"] > quality["bone_dice_before"] + 0.2
+    assert quality["liver_mae_hu_after"] < 0.5 * quality["liver_mae_hu_before"]
+    assert 0.7 < quality["jacobian_low"] < quality["jacobian_high"] < 1.4 and quality["jacobian_folded_share"] == 0
+    oil = found.covered & (found.ct.array > 300) & labels.liver
+    middle, truth = (before.geometry.to_ras(np.argwhere(m)).mean(0) for m in (oil, tumour & (_z(before) > 4)))
+    assert np.linalg.norm(middle - truth) < 4  # mm; it was 11
+    again = pair_registration.register(before, labels, after, COARSE)
+    assert np.array_equal(again.ct.array, found.ct.array)
+
+
+def test_equal_scans_agree() -> None:
+    before, labels = scan(grid())
+    covered = np.ones(before.array.shape, bool)
+    same = pair_registration.agreement(before, labels, before.array.astype(np.float32), covered)
+    assert same == pytest.approx(
+        {"body_dice": 1, "bone_dice": 1, "abdomen_correlation": 1, "liver_correlation": 1, "liver_mae_hu": 0}
+    )
+    brighter = pair_registration.agreement(before, labels, before.array + np.float32(10), covered)
+    assert brighter["liver_mae_hu"] == pytest.approx(10, abs=0.1) and brighter["liver_correlation"] > 0.999
+    nothing = pair_registration.agreement(before, labels, before.array.astype(np.float32), ~covered)
+    assert math.isnan(nothing["liver_mae_hu"]) and math.isnan(nothing["liver_correlation"])
+
+
+def test_the_body_is_the_largest_part_without_holes() -> None:
+    hu = np.full((3, 20, 20), -1000.0)
+    hu[:, 4:16, 4:16] = 40
+    hu[:, 8:11, 8:11] = -900  # lung
+    hu[:, 18:, :] = 100  # table
+    expected = np.zeros(hu.shape, bool)
+    expected[:, 4:16, 4:16] = True
+    assert np.array_equal(pair_registration.body(hu), expected)
+    assert not pair_registration.body(np.full((2, 4, 4), -1000.0)).any()
+
+
+def test_the_best_shift_is_that_which_was_made() -> None:
+    before, _ = scan(grid())
+    # another frame, another extent, far away: a gradient descent would not come back from there
+    far, _ = scan(grid((60.0, 75.0, -60.0)), move=(-30, 0, 0))
+    moved = Volume(far.array[6:, 5:], far.geometry.crop((6, 5, 0), (26, 45, 60)))
+    mask = LabelMap(pair_registration.body(before.array).astype(np.uint8), before.geometry)
+    images = [io.to_sitk(Volume(v.array.astype(np.float32), v.geometry)) for v in (before, moved)]
+    found = pair_registration.best_shift(images[0], io.to_sitk(mask), images[1])
+    assert np.abs(found - [30, 0, 0]).max() <= pair_registration.SHIFT_MM / 2 + 0.1  # LPS: 30 mm to the right is +30
+
+
+def test_without_a_place_to_sample_nothing_is_registered(pair) -> None:
+    before, labels, after, _ = pair
+    with pytest.raises(GeometryMismatchError, match="could not be registered"):
+        pair_registration.register(before, labels, after, Registration(spacing_mm=8.0, avoid_mm=1000.0))
+
+
+def test_the_deformation_lies_near_the_liver_and_does_not_fold(pair) -> None:
+    before, labels, after, _ = pair
+    bent = pair_registration.register(before, labels, after, replace(COARSE, iterations=4)).quality
+    assert bent["jacobian_folded_share"] == 0 and 0.5 < bent["jacobian_low"] < bent["jacobian_high"] < 1.6
+    rigid = pair_registration.register(before, labels, after, replace(COARSE, levels=0)).quality
+    # an affine map has one Jacobian everywhere
+    assert rigid["jacobian_high"] - rigid["jacobian_low"] < 0.05
