@@ -56,8 +56,15 @@ class _Prepared:
 
 
 @dataclass(frozen=True, eq=False)
-class _Judged:
-    """One simulated replica on the patch."""
+class Judged:
+    """One simulated replica on the treated patch.
+
+    Attributes:
+        change_hu: (D, H, W) simulated minus before, not yet feathered (`TreatedPatch.simulated` does it).
+        labels: (D, H, W) after treatment.
+        change: what happened to the tumour.
+        log_risk, months, survival: what the survival network says.
+    """
 
     change_hu: NDArray[np.float32]
     labels: NDArray[np.uint8]
@@ -73,7 +80,7 @@ class WorldModel:
     def __init__(self, bundle: Bundle, device: torch.device) -> None:
         self.bundle = bundle
         self.device = str(device)
-        self._segmenter = Segmenter.from_part(*bundle.part("assistant"), device)
+        self.segmenter = Segmenter.from_part(*bundle.part("assistant"), device)
         self._dynamics = DynamicsModel.from_parts(bundle.part("autoencoder"), bundle.part("dynamics"), device)
         self._assessor = Assessor(*bundle.part("survival"), device)
         there = "followup" in bundle.manifest["parts"]
@@ -100,8 +107,8 @@ class WorldModel:
         cancelled: Callable[[], bool] | None = None,
     ) -> LabelMap:
         """Liver and tumour of a whole CT, on its own grid."""
-        grid = isotropic_geometry(ct.geometry, self._segmenter.config.spacing_mm)
-        found = self._segmenter.segment(resample(ct.array, ct.geometry, grid), progress, cancelled)
+        grid = isotropic_geometry(ct.geometry, self.segmenter.config.spacing_mm)
+        found = self.segmenter.segment(resample(ct.array, ct.geometry, grid), progress, cancelled)
         return postprocess.clean(to_source(LabelMap(found, grid), ct.geometry))
 
     def patient(self, id: str, ct: Volume, labels: LabelMap, clinical: Clinical | None = None) -> Patient:
@@ -131,6 +138,13 @@ class WorldModel:
             self._outcome(patient, ready, judged, protocol, seed)
             for judged, seed in zip(self._judge(ready, [protocol] * len(seeds), seeds, settings), seeds, strict=True)
         ]
+
+    def on_patch(
+        self, patient: Patient, protocols: Sequence[Protocol], seeds: Sequence[int], settings: PlanSettings
+    ) -> tuple[TreatedPatch, list[Judged]]:
+        """Simulate and judge N protocols with N seeds on the treated patch alone, without the full CT."""
+        ready = self._prepare(patient)
+        return ready.patch, self._judge(ready, protocols, seeds, settings)
 
     def spread(self, outcomes: Sequence[Outcome]) -> Volume:
         """Standard deviation (HU, float32) over replicas of one protocol, on the grid of the CT."""
@@ -211,7 +225,7 @@ class WorldModel:
         """
         ready = self._prepare(patient)
         seeds = replica_seeds(seed, settings.replicas)
-        known: dict[Protocol, list[_Judged]] = {}
+        known: dict[Protocol, list[Judged]] = {}
 
         def allowed(protocol: Protocol) -> bool:
             return rules.allowed(protocol, patient.clinical)
@@ -242,7 +256,7 @@ class WorldModel:
 
     def _prepare_once(self, patient: Patient) -> _Prepared:
         patch = TreatedPatch.of(patient)
-        found = self._segmenter.segment_patches(patch.hu[None], patch.spacing_mm)[0]
+        found = self.segmenter.segment_patches(patch.hu[None], patch.spacing_mm)[0]
         return _Prepared(
             patch=patch,
             encoded=self._dynamics.encode(patch.hu, patch.labels, patch.spacing_mm),
@@ -254,7 +268,7 @@ class WorldModel:
 
     def _judge(
         self, ready: _Prepared, protocols: Sequence[Protocol], seeds: Sequence[int], settings: PlanSettings
-    ) -> list[_Judged]:
+    ) -> list[Judged]:
         """Simulate, segment and score one replica for each protocol and seed."""
         changes = self._dynamics.simulate(ready.encoded, protocols, seeds, settings.steps, settings.guidance)
         images = np.stack([ready.patch.simulated(c) for c in changes])
@@ -277,7 +291,7 @@ class WorldModel:
             return [patch.with_tumour(tumour) for tumour in found]
         if not ready.assistant_counts:
             return [ready.patch.labels_after(None, None) for _ in images]
-        found = self._segmenter.segment_patches(images, ready.patch.spacing_mm)
+        found = self.segmenter.segment_patches(images, ready.patch.spacing_mm)
         return [ready.patch.labels_after(ready.assistant_before, after) for after in found]
 
     def _score(
@@ -286,11 +300,11 @@ class WorldModel:
         hu: NDArray[np.float32],
         labels: NDArray[np.uint8],
         change_hu: NDArray[np.float32] | None = None,
-    ) -> _Judged:
+    ) -> Judged:
         patch = ready.patch
         change = patch.change(ready.before, patch.findings(hu, labels))
         risk, months, survival = self._assessor.score(ready.tokens, patch.views(hu, labels), patch.covariates(change))
-        return _Judged(
+        return Judged(
             hu - patch.hu if change_hu is None else change_hu,
             labels,
             change,
@@ -308,7 +322,7 @@ class WorldModel:
             return hu, self._labels_after(ready, hu[None])[0]
         return hu, resample(labels.array, labels.geometry, grid, "nearest", 0)
 
-    def _outcome(self, patient: Patient, ready: _Prepared, judged: _Judged, protocol: Protocol, seed: int) -> Outcome:
+    def _outcome(self, patient: Patient, ready: _Prepared, judged: Judged, protocol: Protocol, seed: int) -> Outcome:
         provenance = Provenance(protocol.text, seed, self.bundle.name, self.bundle.sha256, versions())
         grid = ready.patch.geometry
         ct = compose(patient.ct, patient.labels, judged.change_hu, grid, provenance)
@@ -355,7 +369,7 @@ def versions() -> dict[str, str]:
     return dict(_versions())
 
 
-def _risk(judged: Sequence[_Judged]) -> Risk:
+def _risk(judged: Sequence[Judged]) -> Risk:
     curve = np.mean([j.survival for j in judged], axis=0)
     return Risk(tuple(j.log_risk for j in judged), judged[0].months, tuple(float(p) for p in curve))
 

@@ -48,11 +48,11 @@ def block_shares(labels: Tensor) -> Tensor:
     return torch.nn.functional.avg_pool3d(masks, 4)
 
 
-WINDOWS = (16, 24)
+WINDOWS = (16, 20, 24)
 
 
 def treated_window(tumour_share: NDArray[Any]) -> tuple[slice, slice, slice]:
-    """The part of the latent grid that holds the tumour and a margin: a cube of 16 blocks, else of 24, else all.
+    """The part of the latent grid that holds the tumour and a margin: a cube of 16, 20 or 24 blocks, else all.
 
     Most tumours fit into the small cube, where the denoiser needs a third of the work.
 

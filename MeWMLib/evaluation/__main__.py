@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 from MeWMLib.bundles import find_bundle
-from MeWMLib.core.errors import MeWMError
-from MeWMLib.evaluation.generation import evaluate_generation
-from MeWMLib.evaluation.metrics import table, write_metrics
+from MeWMLib.core.errors import InputError, MeWMError
+from MeWMLib.core.io import parse_label_values, read_labels, read_volume, write_json
+from MeWMLib.core.protocol import Protocol
+from MeWMLib.evaluation.metrics import Rows, table, write_metrics
 
 
 def _say(stage: str, fraction: float) -> None:
@@ -17,19 +18,75 @@ def _say(stage: str, fraction: float) -> None:
     sys.stderr.flush()
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Evaluate; the table goes to standard output, the files to --out."""
+def _generation(args: argparse.Namespace) -> tuple[Rows, str]:
+    from MeWMLib.evaluation.generation import GenerationSettings, evaluate_generation
+    from MeWMLib.evaluation.montage import write_montage
+
+    others = tuple(_row(text) for text in args.row)
+    settings = GenerationSettings(
+        args.bundle, args.patients, args.seed, args.replicas, args.steps, others, args.workers
+    )
+    rows, pictures, about = evaluate_generation(settings, _say)
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_json(about, args.out / "perceptual.json")
+    write_montage(args.out / "montage.png", pictures)
+    return rows, f"synthetic world v2, {args.patients} test patients"
+
+
+def _row(text: str) -> tuple[str, str]:
+    name, equals, bundle = text.partition("=")
+    if not (name and equals and bundle):
+        raise InputError(what="Not a row", given=text, remedy="Write NAME=BUNDLE, as action_blind=path/to/bundle")
+    return name, bundle
+
+
+def _real_pair(args: argparse.Namespace) -> tuple[Rows, str]:
+    from MeWMLib.evaluation.real_pair import evaluate_real_pair
+
+    before = read_volume(args.before)
+    values = parse_label_values(args.label_values)
+    labels = read_labels(args.labels, before.geometry, resample=True, values=values)
+    rows = evaluate_real_pair(
+        find_bundle(args.bundle), before, labels, read_volume(args.after), Protocol.parse(args.protocol), args.out,
+        args.replicas, args.seed, on_step=_say,
+    )  # fmt: skip
+    return rows, "one real pair"
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mewm evaluate", description=__doc__)
     names = parser.add_subparsers(dest="name", required=True)
-    sub = names.add_parser("generation", help="does the simulated CT answer to the action (synthetic test patients)")
-    sub.add_argument("--bundle", help="name or folder; the default bundle if left out")
-    sub.add_argument("--patients", type=int, default=40, help="how many patients of the test split")
-    sub.add_argument("--seed", type=int, default=0)
-    sub.add_argument("--out", type=Path, required=True, help="folder for metrics.json and table.md")
-    args = parser.parse_args(argv)
+
+    def part(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        sub = names.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        sub.add_argument("--bundle", help="name or folder; the default bundle if left out")
+        sub.add_argument("--seed", type=int, default=0)
+        sub.add_argument("--out", type=Path, required=True, help="folder for metrics.json, table.md and pictures")
+        return sub
+
+    sub = part("generation", _generation, "does the simulated CT answer to the action (synthetic test patients)")
+    sub.add_argument("--patients", type=int, default=60, help="how many patients of the test split")
+    sub.add_argument("--replicas", type=int, default=1)
+    sub.add_argument("--steps", type=int, default=8, help="of the sampler")
+    sub.add_argument("--workers", type=int, default=1, help="processes")
+    sub.add_argument("--row", action="append", default=[], metavar="NAME=BUNDLE", help="another model to compare")
+    sub = part("real-pair", _real_pair, "a simulated CT beside the real CT after treatment, which is registered first")
+    sub.add_argument("--before", required=True, help="CT before treatment")
+    sub.add_argument("--labels", required=True, help="liver and tumour on it")
+    sub.add_argument("--label-values", default="1=liver,2=tumour", help="meaning of the values")
+    sub.add_argument("--after", required=True, help="CT after treatment, same phase")
+    sub.add_argument("--protocol", required=True, help='what was given, as "Doxorubicin + Lipiodol"')
+    sub.add_argument("--replicas", type=int, default=3)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Evaluate; the table goes to standard output, the files to --out."""
+    args = _parser().parse_args(argv)
     try:
-        rows = evaluate_generation(find_bundle(args.bundle), args.patients, args.seed, on_step=_say)
-        write_metrics(args.out, f"synthetic world v1, {args.patients} test patients", args.seed, rows)
+        rows, cohort = args.run(args)
+        write_metrics(args.out, cohort, args.seed, rows)
     except MeWMError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

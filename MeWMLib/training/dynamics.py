@@ -47,6 +47,7 @@ class DynamicsTraining:
         pairs: patients in a batch; each gives batch / pairs protocols, so that actions are what differs.
         response_weight: of the response head's error; 0 turns the head off.
         contrastive_weight: of combo contrastive learning; 0 turns it off (ablation).
+        time_power: times are drawn as u ** time_power, u uniform; above 1 most of them are early.
         action_blind: hide every action, text and attenuation level (the baseline `action_blind`).
         text, attenuation: False trains without that input (ablations).
         outside_weight: loss weight of blocks that touch no tumour (they are cut away when the patch is composed).
@@ -62,6 +63,7 @@ class DynamicsTraining:
     action_dropout: float = 0.1
     response_weight: float = 0.3
     contrastive_weight: float = 0.02
+    time_power: float = 3.0
     action_blind: bool = False
     text: bool = True
     attenuation: bool = True
@@ -185,8 +187,8 @@ def flow_loss(
     """
     clean = batch["change"] / scale
     n = len(clean)
-    # More of the early times, where the network decides what will happen, than of the late ones, where it sharpens.
-    time = torch.rand(n, generator=generator) ** 1.5
+    # Late times show the answer through the noise; what an action does is decided, and learnt, at the early ones.
+    time = torch.rand(n, generator=generator) ** settings.time_power
     noise = torch.randn(clean.shape, generator=generator)
     t = time[:, None, None, None, None]
     dropped = torch.rand(n, generator=generator) < (1.0 if settings.action_blind else settings.action_dropout)

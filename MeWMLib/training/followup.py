@@ -28,15 +28,17 @@ class FollowUpTraining:
     Attributes:
         steps: optimiser steps, unless `minutes` (0: no limit) ends the run first.
         batch: treated tumours a step.
-        kept: patients in memory, from which batches are drawn; one is replaced at each step.
+        kept: patients in memory, from which batches are drawn; one is replaced at every second step.
+        side: of the cubes that are cut around a place in the tumour, in voxels.
         rim_mm: how far around the tumour the loss looks.
         seed: of weights and draws.
     """
 
     steps: int = 600
     minutes: float = 0.0
-    batch: int = 4
-    kept: int = 24
+    batch: int = 6
+    kept: int = 32
+    side: int = 64
     learning_rate: float = 1e-3
     rim_mm: float = 8.0
     average: float = 0.98
@@ -103,8 +105,10 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * rate
         # One patient comes, one goes: drawing costs as much as a step.
-        kept.append(_keep(seeds[int(rng.integers(len(seeds)))], codec, settings.rim_mm))
-        loss = _loss(model, [kept[int(n)] for n in rng.integers(len(kept), size=settings.batch)], codec, rng)
+        if run.step % 2 == 0 or not kept:
+            kept.append(_keep(seeds[int(rng.integers(len(seeds)))], codec, settings.rim_mm))
+        chosen = [kept[int(n)] for n in rng.integers(len(kept), size=settings.batch)]
+        loss = _loss(model, chosen, codec, rng, settings.side)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
@@ -128,20 +132,33 @@ def _progress(run: Run, settings: FollowUpTraining) -> float:
     return max(by_steps, run.elapsed / (60 * settings.minutes)) if settings.minutes else by_steps
 
 
-def _loss(model: FollowUpNetwork, chosen: list[_Kept], codec: Autoencoder, rng: np.random.Generator) -> Tensor:
-    """Cross-entropy in the tumour's neighbourhood plus one minus the soft Dice."""
-    pairs = [example(k, int(rng.integers(len(k.case.after))), codec, rng) for k in chosen]
-    before = torch.from_numpy(np.stack([k.case.before.hu for k in chosen]))
-    after = torch.from_numpy(np.stack([hu for hu, _ in pairs]))
-    labels = torch.from_numpy(np.stack([k.case.before.labels for k in chosen]))
-    truth = torch.from_numpy(np.stack([t for _, t in pairs])).float()
-    rim = torch.from_numpy(np.stack([k.rim for k in chosen])).float()
-    logits = model(stack(before, after, labels))
-    each = torch.nn.functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
-    entropy = ((each * rim).sum((1, 2, 3)) / rim.sum((1, 2, 3)).clamp_min(1)).mean()
-    soft = logits.sigmoid() * rim
-    overlap = 2 * (soft * truth).sum((1, 2, 3)) / (soft + truth * rim).sum((1, 2, 3)).clamp_min(1)
+def _loss(
+    model: FollowUpNetwork, chosen: list[_Kept], codec: Autoencoder, rng: np.random.Generator, side: int
+) -> Tensor:
+    """Cross-entropy in the tumour's neighbourhood plus one minus the soft Dice, on cubes of `side` voxels."""
+    before, after, labels, truth, rim = [], [], [], [], []
+    for k in chosen:
+        hu, tumour = example(k, int(rng.integers(len(k.case.after))), codec, rng)
+        box = _cube(k.case.before.labels == 2, side, rng)
+        for parts, array in (
+            (before, k.case.before.hu), (after, hu), (labels, k.case.before.labels), (truth, tumour), (rim, k.rim),
+        ):  # fmt: skip
+            parts.append(torch.from_numpy(np.ascontiguousarray(array[box])))
+    known, near = torch.stack(truth).float(), torch.stack(rim).float()
+    logits = model(stack(torch.stack(before), torch.stack(after), torch.stack(labels)))
+    each = torch.nn.functional.binary_cross_entropy_with_logits(logits, known, reduction="none")
+    entropy = ((each * near).sum((1, 2, 3)) / near.sum((1, 2, 3)).clamp_min(1)).mean()
+    soft = logits.sigmoid() * near
+    overlap = 2 * (soft * known).sum((1, 2, 3)) / (soft + known * near).sum((1, 2, 3)).clamp_min(1)
     return entropy + 1 - overlap.mean()
+
+
+def _cube(tumour: NDArray[np.bool_], side: int, rng: np.random.Generator) -> tuple[slice, ...]:
+    """A cube around a random voxel of the tumour, inside the patch."""
+    places = np.flatnonzero(tumour)
+    middle = np.array(np.unravel_index(int(rng.choice(places)), tumour.shape)) if len(places) else side // 2
+    start = np.clip(middle - rng.integers(side // 4, 3 * side // 4, 3), 0, np.array(tumour.shape) - side)
+    return tuple(slice(int(n), int(n) + side) for n in start)
 
 
 def validate(model: FollowUp, codec: Autoencoder, patients: int = 12) -> dict[str, float]:

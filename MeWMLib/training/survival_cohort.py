@@ -16,6 +16,10 @@ from MeWMLib.training.survival import TrainSurvivalConfig, train
 from MeWMLib.training.survival_data import SurvivalCase
 
 
+#: Outcomes of each patient that are used: more would not fit into memory.
+OUTCOMES = 4
+
+
 def survival_cases(folder: Path) -> list[SurvivalCase]:
     """Cases of `mewm train cohort`: what each patient was given, the survival that followed, and two counterfactuals.
 
@@ -28,7 +32,7 @@ def survival_cases(folder: Path) -> list[SurvivalCase]:
     found = []
     for path in sorted(folder.glob("*.npz")):
         with np.load(path) as data:
-            images, late, risks = data["images"], data["covariates"], data["true_log_risk"]
+            images, late, risks = data["images"][: 1 + OUTCOMES], data["covariates"], data["true_log_risk"]
             times = [(float(data["months"]), bool(data["event"]))]
         rng = np.random.default_rng(derive_seed("counterfactual survival", path.stem))
         times += [survival_months(float(risk), rng) for risk in risks[1 : len(images) - 1]]
