@@ -64,7 +64,9 @@ class Anatomy:
     def liver(self, axes: Axes) -> FloatArray:
         """Signed shape function (K, J, I), about mm at the surface: positive inside the liver."""
         drawn = self._drawn_liver(axes)
-        return np.asarray(np.minimum(drawn, np.minimum(self._inner_wall(axes), self._dome(axes, drawn)) - 3), np.float32)
+        return np.asarray(
+            np.minimum(drawn, np.minimum(self._inner_wall(axes), self._dome(axes, drawn)) - 3), np.float32
+        )
 
     def _drawn_liver(self, axes: Axes) -> FloatArray:
         return self.liver_shape.signed_mm(axes.shifted(self.liver_centre))

@@ -93,7 +93,9 @@ def liver_sample(array: NDArray[np.uint8], spacing: float) -> LiverSample:
     """The liver (tumours included) of a label map."""
     liver = np.pad(array > 0, 1)
     volume = float(liver.sum()) * spacing**3 / 1000
-    part = ndimage.zoom(ndimage.gaussian_filter(liver.astype(np.float32), 0.7), spacing / LiverSample.spacing_mm, order=1)
+    part = ndimage.zoom(
+        ndimage.gaussian_filter(liver.astype(np.float32), 0.7), spacing / LiverSample.spacing_mm, order=1
+    )
     found, count = ndimage.label(part > 0.5)
     largest = found == 1 + int(np.argmax(np.bincount(found.ravel(), minlength=count + 1)[1:]))
     largest = np.pad(largest, 8)
@@ -175,7 +177,7 @@ def star_shape(
 ) -> tuple[float, NDArray[np.float64]]:
     """Dice of a component with its radial function, and that function's logarithm (36,) over `radius` (voxels).
 
-    The radius in a direction is that of the cone with the same volume inside, so a hole or a bay costs volume, not sense.
+    The radius in a direction is that of the cone with the same volume inside, so a hole or a bay costs volume alone.
     """
     directions = sphere(600)
     steps = np.arange(0.25, np.linalg.norm(part.shape) + 1, 0.5)
@@ -189,7 +191,7 @@ def star_shape(
         np.concatenate([design, 0.03 * np.eye(design.shape[1])]), np.append(values, np.zeros(design.shape[1])), None
     )[0]
     padded = np.pad(part, 2)
-    offset = np.stack(np.indices(padded.shape), -1) - (centre + 2)
+    offset = np.moveaxis(np.indices(padded.shape), 0, -1) - (centre + 2)
     far = np.linalg.norm(offset, axis=-1)
     unit = offset.reshape(-1, 3) / np.maximum(far.reshape(-1, 1), 1e-6)
     star = far <= radius * np.exp(monomials(unit) @ fit).reshape(far.shape)
@@ -254,7 +256,9 @@ def fit(folder: Path) -> tuple[dict[str, NDArray[np.generic]], list[str]]:
         "liver_volumes_ml": volumes,
         "tumour_mean": star_mean.astype(np.float32),
         "tumour_modes": star_modes.astype(np.float32),
-        "statistics_count_share": (np.bincount(counts, minlength=MOST_TUMOURS + 1)[1:] / len(counts)).astype(np.float32),
+        "statistics_count_share": (np.bincount(counts, minlength=MOST_TUMOURS + 1)[1:] / len(counts)).astype(
+            np.float32
+        ),
         "statistics_log_radius": np.asarray([largest.mean(), largest.std(ddof=1)], np.float32),
         "statistics_ratio": deciles([s.radius / group[0].radius for group in with_tumours for s in group[1:]]),
         "statistics_depth_mm": deciles([s.depth for s in everything]),
