@@ -56,13 +56,15 @@ class Front:
         self.load_sample = load_sample
         self.messages = Messages(self._fixes())
         self.desk = JobDesk(lambda: self.command(), self.refresh_soon, self.messages.show)
-        self.views = Views()
+        self.views = Views(self.desk.poller)
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(0)
         self._timer.timeout.connect(self.refresh)
         self._build(layout)
-        self.tasks = Tasks(self.desk, lambda: self.parameters, self.exploration.show_candidates, self._arrived)
+        self.tasks = Tasks(
+            self.desk, lambda: self.parameters, self.exploration.show_candidates, self._arrived, slicer_python
+        )
 
     @staticmethod
     def _default_command():
@@ -200,8 +202,22 @@ class Front:
             return
         self.shown_rank = rank
         self.comparison.show_rank(rank)
+        self._renew_difference(self.comparison)
         self.show_views()
         self.refresh_soon()
+
+    def _renew_difference(self, comparison):
+        """Compute the difference of another rank on a thread; until it is there none is shown."""
+        work, rank = comparison.difference_work(), comparison.shown_rank
+        if work is None:
+            return
+
+        def done(made):
+            comparison.set_difference(made, rank)
+            if self.comparison is comparison:
+                self.show_views()
+
+        self.desk.poller.run(work, done, self.messages.show)
 
     def show_views(self):
         """Show the comparison as the view settings say."""
@@ -229,6 +245,7 @@ class Front:
 
     def scene_closes(self):
         """End the job with all its processes and let go of every node."""
+        self.tasks.stop()
         self.desk.abandon()
         self.tasks.discard_files()
         self.messages.close()

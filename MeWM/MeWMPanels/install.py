@@ -17,6 +17,8 @@ FOR_PANELS = {
 }
 #: The worker needs these too; torch comes through the extension PyTorch.
 FOR_WORKER = {"cc3d": "connected-components-3d>=3.12", "monai": "monai>=1.4"}
+#: The report needs these; everything else works without them.
+FOR_REPORT = {"jinja2": "jinja2>=3.1", "matplotlib": "matplotlib>=3.8"}
 TORCH = "torch"
 #: Slicer's own builds: pip must neither replace nor upgrade them.
 KEPT_BY_SLICER = ("SimpleITK", "numpy", "vtk")
@@ -30,12 +32,12 @@ def missing(names):
 
 def missing_for_worker():
     """Everything that the worker lacks, torch included."""
-    return missing([*FOR_PANELS, *FOR_WORKER, TORCH])
+    return missing([*FOR_PANELS, *FOR_WORKER, *FOR_REPORT, TORCH])
 
 
 def requirements(names):
     """The requirements of modules, torch left out."""
-    known = FOR_PANELS | FOR_WORKER
+    known = FOR_PANELS | FOR_WORKER | FOR_REPORT
     return [known[name] for name in names if name in known]
 
 

@@ -27,8 +27,13 @@ class PatientPanel(Panel):
         desk = self.front.desk
         desk.begin(_("Loading the sample"))
 
-        def add(sample):
-            ct, segmentation = samples.add_to_scene(slicer.mrmlScene, sample)
+        def load():
+            sample = self.front.load_sample(name)
+            return sample, samples.prepare(sample)
+
+        def add(loaded):
+            sample, prepared = loaded
+            ct, segmentation = samples.add_to_scene(slicer.mrmlScene, sample, prepared)
             parameters = self.parameters
             parameters.phase = sample.ct.phase
             parameters.ct, parameters.segmentation = ct, segmentation
@@ -36,7 +41,7 @@ class PatientPanel(Panel):
             desk.end()
             self.front.go_to_lesion()
 
-        desk.aside(lambda: self.front.load_sample(name), add)
+        desk.aside(load, add)
 
     def refresh(self):
         node = self.parameters.ct

@@ -3,14 +3,20 @@
 from pathlib import Path
 
 from MeWMLib.cohorts.samples import SAMPLES, load_sample
-from MeWMLib.scene.nodes import volume_to_node
-from MeWMLib.scene.segmentations import labels_to_segmentation
+from MeWMLib.scene.nodes import image_of_array, volume_to_node
+from MeWMLib.scene.segmentations import labels_to_segmentation, prepare_labels
 
 
-def add_to_scene(scene, sample):
-    """Add CT and labels of a sample; returns both nodes."""
-    ct = volume_to_node(scene, sample.ct, f"Sample {sample.name}")
-    segmentation = labels_to_segmentation(scene, sample.labels, f"Sample {sample.name}: liver and tumour", ct)
+def prepare(sample):
+    """The part of `add_to_scene` that takes time and needs no scene: images of CT and labels."""
+    return image_of_array(sample.ct.array), prepare_labels(sample.labels)
+
+
+def add_to_scene(scene, sample, prepared=None):
+    """Add CT and labels of a sample; returns both nodes. `prepared` is from `prepare`, if that was called before."""
+    image, labels = prepared or prepare(sample)
+    ct = volume_to_node(scene, sample.ct, f"Sample {sample.name}", image)
+    segmentation = labels_to_segmentation(scene, labels, f"Sample {sample.name}: liver and tumour", ct)
     return ct, segmentation
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -112,6 +112,7 @@ def comparison_steps(
     ct_node: Any = None,
     labels_node: Any = None,
     prepared: Prepared | None = None,
+    mark: Callable[[Any], None] | None = None,
 ) -> Generator[None, None, list[Any]]:
     """Add a plan to a scene, everything in one folder of the subject hierarchy.
 
@@ -126,6 +127,7 @@ def comparison_steps(
         ct_node, labels_node: nodes of `before` and `labels` that the scene holds already. They are not copied and stay
             where they are in the subject hierarchy; the folder comes to lie beside the CT.
         prepared: from `prepare` of the same arguments, if that was called before.
+        mark: called with every node, also with the volumes inside the sequence.
 
     Returns:
         The nodes in the folder; without `ct_node` and `labels_node` the CT and its labels come first.
@@ -139,10 +141,10 @@ def comparison_steps(
     if labels_node is None:
         nodes.append(labels_to_segmentation(scene, labels, "Labels before treatment", ct))
         yield
-    foreground = None
+    foreground = sequence = None
     if simulated:
-        foreground, more = yield from _simulated_cts(scene, simulated, prepared.images)
-        nodes += [foreground, *more]
+        foreground, sequence = yield from _simulated_cts(scene, simulated, prepared.images)
+        nodes.append(foreground)
         for one, segments in zip(simulated, prepared.labels, strict=True):
             name = f"{SIMULATED} labels, rank {one.candidate.rank}: {one.candidate.protocol}"
             segmentation = labels_to_segmentation(scene, segments, name, foreground, COLOUR_AFTER)
@@ -154,11 +156,22 @@ def comparison_steps(
     table = protocol_table(scene, plan.candidates)
     nodes += [table, *risk_chart(scene, table), _read_me(scene, plan)]
     yield
-    for node in nodes:
+    browser = None
+    if sequence is not None:
+        browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{SIMULATED} CT, browse by rank")
+        nodes += [sequence, browser]
+    steps = [sequence.GetNthDataNode(n) for n in range(sequence.GetNumberOfDataNodes())] if sequence is not None else []
+    for node in [*steps, *nodes]:
         node.SetAttribute(PREFIX + "BundleSha256", str(plan.data["bundle"]["sha256"]))
         node.SetAttribute(PREFIX + "Seed", str(plan.data["seed"]))
-    _into_folder(scene, nodes, beside=ct_node)
+        if mark is not None:
+            mark(node)
     yield
+    if sequence is not None:
+        # now that nothing changes any more: each change of what it browses makes Slicer copy the volume again
+        _browse(browser, sequence, foreground)
+        yield
+    _into_folder(scene, nodes, beside=ct_node)
     show_layers(scene, ct, foreground, prepared.target)
     return nodes
 
@@ -204,14 +217,14 @@ def _mark(node: Any, one: Simulated) -> None:
 
 def _simulated_cts(
     scene: Any, simulated: Sequence[Simulated], images: Sequence[Any]
-) -> Generator[None, None, tuple[Any, list[Any]]]:
-    """Add the best simulated CT; where there are more, also a sequence by rank that is browsed in that node."""
+) -> Generator[None, None, tuple[Any, Any]]:
+    """Add the best simulated CT; where there are more, also a sequence by rank, else None in its place."""
     names = [f"{SIMULATED} CT, rank {one.candidate.rank}: {one.candidate.protocol}" for one in simulated]
     shown = volume_to_node(scene, simulated[0].ct, names[0], images[0])
     _mark(shown, simulated[0])
     yield
     if len(simulated) < 2:
-        return shown, []
+        return shown, None
     sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", f"{SIMULATED} CT")
     sequence.SetIndexName("rank")
     sequence.SetIndexUnit("")
@@ -224,7 +237,11 @@ def _simulated_cts(
         scene.RemoveNode(pattern)
         fill_volume_node(step, one.ct, image)
         yield
-    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{SIMULATED} CT, browse by rank")
+    return shown, sequence
+
+
+def _browse(browser: Any, sequence: Any, shown: Any) -> None:
+    """Let a browser show the volumes of a sequence in a node."""
     # Between naming the sequence and naming the node to show it in, the sequences logic would add a node of its own.
     modified = browser.StartModify()
     browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
@@ -232,8 +249,6 @@ def _simulated_cts(
     # The name follows the rank ("SIMULATED CT [rank=2]"); a fixed one would be wrong after the first step.
     browser.SetOverwriteProxyName(sequence, True)
     browser.EndModify(modified)
-    yield
-    return shown, [sequence, browser]
 
 
 def _maps(scene: Any, prepared: Prepared, best: Simulated) -> Generator[None, None, list[Any]]:

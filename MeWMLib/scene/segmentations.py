@@ -229,13 +229,23 @@ def hold_segments(node: Any, liver: str = "liver", tumour: str = "tumour") -> He
         if segment.GetRepresentation(BINARY) is None:
             # drawn as a surface only
             segmentation.CreateRepresentation(BINARY)
-        image = segment.GetRepresentation(BINARY)
-        if image is None or image.IsEmpty():
-            continue
-        # several segments may share one image, each with a value of its own
-        mask = scalars_of_image(image) == segment.GetLabelValue()
-        layers.append((value, mask, _grid_of(image)))
+        mask, grid = mask_of_segment(segment)
+        if mask is not None and grid is not None:
+            layers.append((value, mask, grid))
     return HeldSegments(node.GetName(), tuple(layers))
+
+
+def mask_of_segment(segment: Any) -> tuple[NDArray[np.bool_] | None, Geometry | None]:
+    """Copy the voxels of a `vtkSegment`, with their grid; None for one that holds none.
+
+    Raises:
+        GeometryError: its grid cannot be used.
+    """
+    image = segment.GetRepresentation(BINARY)
+    if image is None or image.IsEmpty():
+        return None, None
+    # several segments may share one image, each with a value of its own
+    return scalars_of_image(image) == segment.GetLabelValue(), _grid_of(image)
 
 
 def segmentation_to_labels(node: Any, geometry: Geometry, liver: str = "liver", tumour: str = "tumour") -> LabelMap:

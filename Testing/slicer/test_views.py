@@ -6,6 +6,7 @@ import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from MeWMLib.core.protocol import Protocol
@@ -99,6 +100,8 @@ def test_views_of_a_simulated_ct_carry_the_mark(shown):
 
 
 def test_outlines_and_surfaces(shown):
+    from MeWMLib.scene import surfaces
+
     comparison = shown.front.comparison
     before, after = comparison.labels.GetDisplayNode(), comparison.node("labels", 1).GetDisplayNode()
     assert before.GetVisibility2DOutline() and after.GetVisibility2DOutline()
@@ -108,7 +111,16 @@ def test_outlines_and_surfaces(shown):
     shown.widget("outcome", "surfacesBox").setChecked(True)
     shown.look()
     assert after.GetVisibility3D() and not after.GetVisibility2DOutline()
-    assert comparison.node("labels", 1).GetSegmentation().ContainsRepresentation("Closed surface")
+    for node in (comparison.labels, comparison.node("labels", 1)):
+        segmentation = node.GetSegmentation()
+        shown.wait(lambda node=node: surfaces.drawn(node))
+        assert segmentation.ContainsRepresentation("Closed surface")
+        for name in ("liver", "tumour"):
+            surface, box = segmentation.GetSegment(name).GetRepresentation("Closed surface"), [0.0] * 6
+            assert surface.GetNumberOfPolys() > 50
+            node.GetSegmentation().GetSegment(name).GetRepresentation("Binary labelmap").GetBounds(box)
+            # the surface lies where the voxels do, give or take one of them
+            assert np.abs(np.array(surface.GetBounds()) - box).max() < 2.0
 
 
 def test_flicker_comes_and_goes(shown):
@@ -136,13 +148,16 @@ def test_the_survival_curves_are_a_plot(shown):
 
 
 def test_the_second_rank_brings_its_own_difference(shown):
-    import numpy as np
-
     from MeWMLib.scene.nodes import node_to_volume
 
     comparison = shown.front.comparison
+    _choose(shown, "outcome", "mapBox", "difference")
     first = node_to_volume(comparison.node("difference")).array
     shown.front.show_rank(2)
+    assert _composite("Red").GetForegroundVolumeID() != comparison.node("difference").GetID(), "that of rank 1"
+    shown.wait(lambda: comparison.node("difference").GetAttribute("MeWM.Rank") == "2")
+    shown.look()
+    assert _composite("Red").GetForegroundVolumeID() == comparison.node("difference").GetID()
     second = node_to_volume(comparison.node("difference")).array
     before, after = node_to_volume(comparison.ct).array, node_to_volume(comparison.node("simulated")).array
     assert not np.array_equal(first, second)
