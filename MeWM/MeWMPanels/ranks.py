@@ -61,9 +61,7 @@ def summary_of(candidate, seed):
     )
     lines = [
         f"<b>{escape(candidate.protocol)}</b>",
-        _("Predicted risk (log hazard ratio, lower is better):")
-        + f" <b>{candidate.risk:+.2f}</b>, "
-        + spread,
+        _("Predicted risk (log hazard ratio, lower is better):") + f" <b>{candidate.risk:+.2f}</b>, " + spread,
         _("Predicted median survival:") + " " + median_of(candidate),
         _("Tumour:")
         + f" {change['volume_ml_before']:.1f} \N{RIGHTWARDS ARROW} {change['volume_ml_after']:.1f} ml, "

@@ -118,7 +118,8 @@ def _tracked(scene, steps, mine):
 
 
 def _take_away(scene, nodes):
-    for node in nodes:
+    # the browser first: as long as it is there, Slicer puts a new volume in the place of the one that it shows
+    for node in sorted(nodes, key=lambda node: not node.IsA("vtkMRMLSequenceBrowserNode")):
         # by the node itself: after the scene was closed its id may belong to another one
         if node.GetScene() is scene:
             scene.RemoveNode(node)
@@ -167,7 +168,9 @@ def _role(node):
         return "labels" if node.GetAttribute(_RANK) else "labels before"
     if node.IsA("vtkMRMLPlotChartNode"):
         return "survival chart" if "survival" in name else "risk chart"
-    kinds = {"Table": "table", "SequenceBrowser": "browser", "Sequence": "sequence", "PlotSeries": "series"}
+    if node.IsA("vtkMRMLTableNode"):
+        return "survival table" if "survival" in name else "table"
+    kinds = {"SequenceBrowser": "browser", "Sequence": "sequence", "PlotSeries": "series"}
     return next((role for kind, role in kinds.items() if node.IsA(f"vtkMRML{kind}Node")), "text")
 
 

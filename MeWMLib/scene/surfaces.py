@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from MeWMLib.core.volume import Geometry
-from MeWMLib.scene.core_app import slicer, vtk
+from MeWMLib.scene.core_app import vtk
 from MeWMLib.scene.nodes import image_of_array, matrix_to_vtk
 from MeWMLib.scene.segmentations import BINARY, mask_of_segment
 
