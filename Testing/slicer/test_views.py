@@ -182,6 +182,53 @@ def test_the_real_ct_after_treatment_is_judged(shown):
     assert "+0.50" in shown.widget("outcome", "assessLabel").text
 
 
+def test_the_sample_for_judging_brings_a_ct_after_treatment(user):
+    from MeWMLib.cohorts.samples import load_sample
+    from MeWMLib.scene.nodes import node_to_volume
+
+    user.front.load_sample = load_sample
+    box = user.widget("patient", "sampleBox")
+    box.setCurrentIndex(box.findData("synthetic-treated"))
+    user.click("patient", "sampleButton")
+    user.wait(lambda: user.front.parameters.post_ct is not None)
+    user.wait_idle()
+    before, after = (node_to_volume(node) for node in (user.front.parameters.ct, user.front.parameters.post_ct))
+    assert after.geometry.same_as(before.geometry) and after.simulated is None
+    from MeWMPanels import case_files
+
+    tumour = case_files.labels_of(user.front.parameters, before.geometry).tumour
+    # Lipiodol: far brighter than any voxel of the tumour before
+    assert np.percentile(after.array[tumour], 95) > 250 > np.percentile(before.array[tumour], 95)
+    # without a prepared comparison it can be judged at once
+    user.click("outcome", "assessButton")
+    user.wait_idle()
+    assert "+0.50" in user.widget("outcome", "assessLabel").text
+
+
+def test_one_replica_is_a_point_estimate_without_a_range(user):
+    user.load_sample()
+    user.front.actions.add("A", Protocol.parse("Cisplatin + Lipiodol"))
+    user.front.parameters.simulation.replicas = 1
+    user.look()
+    user.click("simulation", "simulateButton")
+    user.wait(lambda: user.front.comparison is not None)
+    user.wait_idle()
+    text = user.widget("outcome", "summaryLabel").text
+    assert "point estimate" in text and "..." not in text
+    assert user.widget("exploration", "rankTable").item(0, 3).text() == "\N{EN DASH}"
+    table = user.front.comparison.node("table").GetTable()
+    columns = [table.GetColumnName(n) for n in range(table.GetNumberOfColumns())]
+    assert "log risk" in columns and not [name for name in columns if "replica" in name]
+    assert table.GetValueByName(0, "protocol").ToString() == "Cisplatin + Lipiodol"
+    assert user.front.comparison.node("risk chart").GetNumberOfPlotSeriesNodes() == 1
+
+
+def test_more_replicas_have_a_range(shown):
+    assert "..." in shown.widget("outcome", "summaryLabel").text
+    assert "..." in shown.widget("exploration", "rankTable").item(0, 3).text()
+    assert shown.front.comparison.node("risk chart").GetNumberOfPlotSeriesNodes() == 3
+
+
 def test_clinical_data_reach_the_rules(shown):
     shown.front.patient.ui.clinicalFold.collapsed = False
     _choose(shown, "patient", "childPughBox", "C")
