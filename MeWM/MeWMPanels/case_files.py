@@ -11,6 +11,15 @@ from MeWMLib.scene.nodes import hold_volume, node_to_volume
 from MeWMLib.scene.segmentations import hold_segments
 from MeWMPanels.parameters import clinical_json
 
+
+class NoCTError(InputError):
+    """No CT is chosen, or one that is none."""
+
+
+class NoSegmentationError(InputError):
+    """No segmentation is chosen."""
+
+
 _NAMES = {
     "liver": ("liver",),
     "tumour": ("tumour", "tumor", "lesion", "hcc", "mass", "neoplasm"),
@@ -42,18 +51,18 @@ def hold_ct(parameters):
     """Take hold of the chosen CT; its voxels are copied later, on a thread, by `read`.
 
     Raises:
-        InputError: none is chosen, or it is a simulated one.
+        NoCTError: none is chosen, or it is a simulated one.
         GeometryError: it lies under a transform, or its grid cannot be used.
         NotCTError: it is no scalar volume.
     """
     if parameters.ct is None:
-        raise InputError(
+        raise NoCTError(
             what=_("No CT was chosen"),
             remedy=_("Choose the CT before treatment in the panel Patient, or load the sample"),
         )
     held = hold_volume(parameters.ct)
     if held.simulated is not None:
-        raise InputError(
+        raise NoCTError(
             what=_("The chosen volume is a simulated one"),
             given=parameters.ct.GetName(),
             remedy=_("Choose the scan before treatment"),
@@ -70,13 +79,13 @@ def hold_labels(parameters):
     """Copy the chosen segments of liver and tumour, on their own grids.
 
     Raises:
-        InputError: no segmentation is chosen.
+        NoSegmentationError: no segmentation is chosen.
         GeometryError: it lies under a transform.
         LabelError: no segment is chosen for the tumour, or one does not exist.
     """
     node = parameters.segmentation
     if node is None:
-        raise InputError(
+        raise NoSegmentationError(
             what=_("There is no segmentation yet"),
             remedy=_("Press Find liver and tumour in the panel Segmentation, or choose a segmentation there"),
         )

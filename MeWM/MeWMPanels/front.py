@@ -106,15 +106,27 @@ class Front:
         return {
             "DependencyError": to_setup,
             "BundleError": to_setup,
-            "DeviceError": (_("Use the processor (CPU)"), self._use_cpu),
+            "DeviceError": self._less_memory,
+            "NoSegmentationError": to_segmentation,
             "NoTumourError": to_segmentation,
             "LabelError": to_segmentation,
             "ProtocolError": (_("Open Actions"), opening("actions")),
+            "NoCTError": (_("Open Patient"), opening("patient")),
             "NotCTError": (_("Open Patient"), opening("patient")),
+            "GeometryError": (_("Open Data module"), lambda: slicer.util.selectModule("Data")),
         }
+
+    def _less_memory(self):
+        """What helps a computer without memory: its processor, and where that is used already, fewer replicas."""
+        if self.parameters.computer.device != "cpu":
+            return _("Use the processor (CPU)"), self._use_cpu
+        return _("Use one replica"), self._use_one_replica
 
     def _use_cpu(self):
         self.parameters.computer.device = "cpu"
+
+    def _use_one_replica(self):
+        self.parameters.simulation.replicas = self.parameters.exploration.replicas = 1
 
     def open_panel(self, name):
         """Unfold a panel."""

@@ -51,6 +51,14 @@ def _started(user: Any) -> int:
     return user.front.desk.pid
 
 
+def _buttons(user: Any, error: Exception) -> list[str]:
+    """Texts of the buttons that the dialog for an error offers."""
+    user.front.messages.show(error)
+    texts = [button.text for button in user.front.messages.box.buttons()]
+    user.front.messages.close()
+    return texts
+
+
 @pytest.fixture
 def ready(user: Any) -> Any:
     """A user with the sample and a protocol."""
@@ -63,6 +71,7 @@ def ready(user: Any) -> Any:
 def test_no_ct_chosen(user):
     error = user.error_after(user.front.tasks.segment)
     assert isinstance(error, InputError) and "No CT" in error.what and "Patient" in error.remedy
+    assert "Open Patient" in _buttons(user, error)
     assert not user.widget("segmentation", "findButton").enabled
     assert "CT" in user.widget("segmentation", "findButton").toolTip
 
@@ -72,6 +81,7 @@ def test_no_segmentation(ready):
     ready.look()
     error = ready.error_after(ready.front.tasks.explore)
     assert "no segmentation" in error.what and not ready.front.desk.busy
+    assert "Open Segmentation" in _buttons(ready, error)
 
 
 def test_an_mr_volume_is_refused_by_the_worker(ready):
@@ -120,6 +130,7 @@ def test_a_linear_transform_is_refused(ready, which):
     getattr(ready.front.parameters, which).SetAndObserveTransformNodeID(transform.GetID())
     error = ready.error_after(ready.front.tasks.measure)
     assert isinstance(error, GeometryError) and "transform" in error.what and "Harden" in error.remedy
+    assert "Open Data module" in _buttons(ready, error)
 
 
 def test_a_forbidden_and_an_incomplete_protocol(ready):
@@ -302,3 +313,9 @@ def test_the_computer_runs_out_of_memory(ready, mishap):
     assert isinstance(error, DeviceError) and "memory" in error.what and "replicas" in error.remedy
     ready.front.messages.show(error)
     assert "--replicas" not in ready.front.messages.box.informativeText
+
+    # with the processor chosen already, fewer replicas are what is left
+    ready.front.parameters.computer.device = "cpu"
+    ready.front.messages.show(error)
+    next(b for b in ready.front.messages.box.buttons() if "replica" in b.text).click()
+    assert ready.front.parameters.simulation.replicas == ready.front.parameters.exploration.replicas == 1
