@@ -56,7 +56,7 @@ class HeldComparison:
             )
         self._data = comparison.data
         self._ct = hold_volume(comparison.ct)
-        self._labels = hold_segments(comparison.labels, *_segments_of(comparison.labels))
+        self._labels = hold_segments(comparison.labels, *comparison.segments)
         self._kept = {}
         for rank, node in comparison.simulated_nodes.items():
             segments = comparison.node("labels", rank)
@@ -88,13 +88,6 @@ class HeldComparison:
             entries.append({**entry, "files": files})
         files = {"pre": "pre.nrrd", "pre_labels": "pre.seg.nrrd"}
         io.write_json({**self._data, "candidates": entries, "files": files}, folder / "plan.json")
-
-
-def _segments_of(node):
-    """Ids of liver and tumour in a segmentation that a user may have drawn."""
-    from MeWMPanels.case_files import guess_segment
-
-    return guess_segment(node, "liver"), guess_segment(node, "tumour")
 
 
 def write(held, work, folder, python, progress, stopped):

@@ -16,14 +16,16 @@ from MeWMLib.scene.survival_plot import survival_nodes
 
 _ID, _ROLE, _RANK = PREFIX + "Comparison", PREFIX + "Role", PREFIX + "Rank"
 _CT, _LABELS = "MeWM.CT", "MeWM.Labels"
+_SEGMENTS = (PREFIX + "LiverSegment", PREFIX + "TumourSegment")
 
 
 @dataclass
 class Source:
-    """The nodes that a task began with; they may be deleted before it ends."""
+    """Where a task began: its nodes, which may be deleted before it ends, and which segments are liver and tumour."""
 
     ct: object
     segmentation: object
+    segments: tuple = ("liver", "tumour")
 
     def __post_init__(self):
         self.ct_id, self.segmentation_id = self.ct.GetID(), self.segmentation.GetID()
@@ -85,7 +87,7 @@ def adding(scene, loaded, before, labels, source):
     """
     while True:
         mine, nodes = [], source.nodes(scene)
-        steps = _tracked(scene, _comparison_steps(scene, loaded, before, labels, *nodes), mine)
+        steps = _tracked(scene, _comparison_steps(scene, loaded, before, labels, nodes, source.segments), mine)
         try:
             while source.nodes(scene) == nodes:
                 try:
@@ -132,7 +134,8 @@ def _take_away(scene, nodes):
             hierarchy.RemoveItem(item)
 
 
-def _comparison_steps(scene, loaded, before, labels, ct, segmentation):
+def _comparison_steps(scene, loaded, before, labels, given_nodes, segments):
+    ct, segmentation = given_nodes
     plan, simulated, prepared = loaded
     name = uuid.uuid4().hex[:12]
 
@@ -155,6 +158,8 @@ def _comparison_steps(scene, loaded, before, labels, ct, segmentation):
     by_name = {node.GetName(): node for node in nodes}
     text.SetNodeReferenceID(_CT, (ct or by_name["CT before treatment"]).GetID())
     text.SetNodeReferenceID(_LABELS, (segmentation or by_name["Labels before treatment"]).GetID())
+    for attribute, segment in zip(_SEGMENTS, segments if segmentation is not None else Source.segments, strict=True):
+        text.SetAttribute(attribute, segment)
     _gather(scene, nodes)
     return Comparison(scene, text)
 
@@ -228,6 +233,12 @@ class Comparison:
     def labels(self):
         """The segmentation before treatment, or None."""
         return self._text.GetNodeReference(_LABELS)
+
+    @property
+    def segments(self):
+        """Ids of liver and tumour in `labels`."""
+        found = zip(_SEGMENTS, Source.segments, strict=True)
+        return tuple(self._text.GetAttribute(attribute) or usual for attribute, usual in found)
 
     @property
     def kept(self):

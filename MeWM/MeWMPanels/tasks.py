@@ -106,7 +106,7 @@ class Tasks:
                     remedy=_("Change it in the panel Actions, or take its tick away"),
                 )
         held = case_files.HeldCase(parameters)
-        source = results.Source(parameters.ct, parameters.segmentation)
+        source = _source(parameters)
         folder = self._open(_("Simulating"))
         pack = parameters.simulation
         settings = {"replicas": pack.replicas, "steps": pack.steps}
@@ -134,7 +134,7 @@ class Tasks:
         """Search for the protocol with the lowest predicted risk; Cancel keeps the best so far."""
         parameters = self.parameters()
         held = case_files.HeldCase(parameters)
-        source = results.Source(parameters.ct, parameters.segmentation)
+        source = _source(parameters)
         folder = self._open(_("Exploring protocols"))
         pack, out = parameters.exploration, folder / "plan"
         names = ("search", "beams", "drugs", "embolics", "drug_horizon", "embolic_horizon", "replicas", "keep")
@@ -255,6 +255,11 @@ class Tasks:
             bundle=computer.bundle or None,
             settings=settings or {},
         )
+
+
+def _source(parameters):
+    segments = (parameters.liver_segment, parameters.tumour_segment)
+    return results.Source(parameters.ct, parameters.segmentation, segments)
 
 
 class _Post:

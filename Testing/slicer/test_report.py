@@ -69,6 +69,44 @@ def test_the_report_is_written_beside_the_scene(compared, monkeypatch, tmp_path)
     assert "report.html" in label.text and "file://" in label.text and label.openExternalLinks
 
 
+def test_the_report_takes_the_segments_that_were_simulated_with(user, fake, tmp_path):
+    """A user's own segmentation, whose names say nothing: what was chosen in the panel counts, also after a reload."""
+    import slicer
+    from MeWMPanels import reports, results
+
+    from MeWMLib.core import io
+    from MeWMLib.scene.mrb import read_mrb, write_mrb
+
+    user.load_sample()
+    parameters = user.front.parameters
+    segmentation = parameters.segmentation.GetSegmentation()
+    for old, new in (("liver", "Segment_1"), ("tumour", "Segment_2")):
+        segment = slicer.vtkSegment()
+        segment.DeepCopy(segmentation.GetSegment(old))
+        segment.SetName(new)
+        segmentation.RemoveSegment(old)
+        segmentation.AddSegment(segment, new)
+    user.look()
+    parameters.liver_segment, parameters.tumour_segment = "Segment_1", "Segment_2"
+    user.front.actions.add("A", Protocol.parse("Cisplatin + Lipiodol"))
+    user.look()
+    user.click("simulation", "simulateButton")
+    user.wait(lambda: user.front.comparison is not None)
+    user.wait_idle()
+    write_mrb(slicer.mrmlScene, tmp_path / "case.mrb")
+    slicer.mrmlScene.Clear(0)
+    read_mrb(slicer.mrmlScene, tmp_path / "case.mrb")
+    user.look()
+    (comparison,) = results.all_comparisons(slicer.mrmlScene)
+    folder = tmp_path / "plan"
+    folder.mkdir()
+    reports.HeldComparison(comparison).write(folder)
+    before = io.read_volume(folder / "pre.nrrd")
+    assert (io.read_labels(folder / "pre.seg.nrrd", before.geometry).array == fake.small_labels().array).all()
+    after = io.read_volume(folder / "simulated_01.nrrd")
+    assert after.simulated is not None and after.simulated.protocol == "Cisplatin + Lipiodol"
+
+
 def test_a_folder_that_cannot_be_written(compared, monkeypatch, tmp_path):
     from MeWMPanels import reports
 
