@@ -1,7 +1,7 @@
 """Surfaces of segments, quick enough for a window that must not freeze.
 
 Slicer's own conversion smooths the triangles, which takes seconds for a liver. Here the mask is smoothed, by numpy on
-a thread and on a coarse grid, and the triangles are cut out of it at one half.
+a thread and on a coarse grid, and the triangles are cut out of it where its volume is kept.
 """
 
 from __future__ import annotations
@@ -22,23 +22,25 @@ from MeWMLib.scene.segmentations import BINARY, mask_of_segment
 SURFACE = "Closed surface"
 #: Finer voxels than this a picture of a liver does not need (mm).
 VOXEL_MM = 1.5
-#: Width of the smoothing, in voxels of the coarse grid.
-SIGMA_VOXELS = 0.8
+#: Width of the smoothing, in voxels of the coarse grid and in mm: along thick slices the second one counts.
+SIGMA_VOXELS, SIGMA_MM = 0.8, 1.2
 
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """A smoothed mask: the surface is where it is one half.
+    """A smoothed mask: the surface is where it has the value `level`.
 
     Attributes:
         segment_id: of which segment.
         image: float32 VTK image, or None for an empty segment.
         affine: its voxel indices to RAS mm.
+        level: see above.
     """
 
     segment_id: str
     image: Any
     affine: NDArray[np.float64]
+    level: float = 0.5
 
 
 def drawn(node: Any) -> bool:
@@ -71,15 +73,29 @@ def smooth(held: Sequence[tuple[str, NDArray[np.bool_] | None, Geometry | None]]
         padded = np.pad(mask, pads).astype(np.float32)
         (k, j, i), (a, b, c) = (tuple(n // s for n, s in zip(padded.shape, steps, strict=True)), steps)
         coarse = padded.reshape(k, a, j, b, i, c).mean(axis=(1, 3, 5))  # (K, J, I) / steps
-        field = ndimage.gaussian_filter(coarse, SIGMA_VOXELS)
-        # a lesion of a few voxels must not vanish under the filter
-        field = field if field.max() > 0.5 else coarse / (2.0 * float(coarse.max())) + 0.25 * (coarse > 0)
+        widths = [min(SIGMA_VOXELS, SIGMA_MM / (step * mm)) for step, mm in zip(steps, grid.spacing, strict=True)]
+        field = ndimage.gaussian_filter(coarse, widths)
         affine = np.array(grid.affine)
         first = (np.array(steps) - 1) / 2.0 - 2.0 * np.array(steps)
         affine[:3, 3] = grid.to_ras(first)
         affine[:3, :3] *= steps[::-1]
-        fields.append(Field(segment_id, image_of_array(field.astype(np.float32)), affine))
+        fields.append(
+            Field(segment_id, image_of_array(field.astype(np.float32)), affine, _level(field, float(coarse.sum())))
+        )
     return fields
+
+
+def _level(field: NDArray[np.float32], voxels: float) -> float:
+    """Where to cut a smoothed mask so that as many voxels lie inside as before: at one half small lesions would shrink.
+
+    Args:
+        field: the smoothed mask.
+        voxels: how many it holds, fractions counted.
+    """
+    inside = max(1, min(round(voxels), field.size - 1))
+    around = np.partition(field.ravel(), [field.size - inside - 1, field.size - inside])
+    level = float(around[field.size - inside - 1] + around[field.size - inside]) / 2.0
+    return min(max(level, 0.1 * float(field.max())), 0.9 * float(field.max()))
 
 
 def adding(node: Any, fields: Sequence[Field]) -> Generator[None, None, None]:
@@ -96,7 +112,7 @@ def _triangles(field: Field) -> Any:
         return vtk.vtkPolyData()
     cut = vtk.vtkFlyingEdges3D()
     cut.SetInputData(field.image)
-    cut.SetValue(0, 0.5)
+    cut.SetValue(0, field.level)
     cut.ComputeNormalsOn()
     transform = vtk.vtkTransform()
     transform.SetMatrix(matrix_to_vtk(field.affine))
