@@ -23,7 +23,7 @@ SURFACE = "Closed surface"
 #: Finer voxels than this a picture of a liver does not need (mm).
 VOXEL_MM = 1.5
 #: Width of the smoothing, in voxels of the coarse grid and in mm: along thick slices the second one counts.
-SIGMA_VOXELS, SIGMA_MM = 0.8, 1.2
+SIGMA_VOXELS, SIGMA_MM = 0.8, 2.0
 
 
 @dataclass(frozen=True, eq=False)
