@@ -172,7 +172,8 @@ class Tasks:
     def report(self, comparison, folder, then):
         """Write the report of a comparison into a folder; `then` is called with the path of the report."""
         held = reports.HeldComparison(comparison)
-        work = self._open(_("Writing the report"))
+        self.desk.begin(_("Writing the report"))
+        work = self._new_folder()
         stop = self._stop_report = threading.Event()
         desk = self.desk
 
@@ -210,6 +211,9 @@ class Tasks:
 
     def _open(self, title):
         self.desk.begin(title)
+        return self._new_folder()
+
+    def _new_folder(self):
         self._folder = Path(slicer.app.temporaryPath) / "mewm"
         folder = self._folder / f"task-{next(self._count)}"
         shutil.rmtree(folder, ignore_errors=True)
