@@ -51,6 +51,13 @@ class MeWM(ScriptedLoadableModule):
             "The method is that of the Medical World Model (arXiv 2506.02327). MeWM shares no code with its authors."
         )
         slicer.app.startupCompleted.connect(register_sample_data)
+        slicer.app.startupCompleted.connect(go_on_installing)
+
+
+def go_on_installing():
+    """Open the module where a restart has interrupted an installation; it goes on there."""
+    if slicer.app.userSettings().contains("MeWM/PendingInstall"):
+        slicer.util.selectModule("MeWM")
 
 
 def register_sample_data():
@@ -76,6 +83,7 @@ class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic = self.front = self.bare = None
+        self._resumed = False
 
     def setup(self):
         """Called by Slicer when the module is opened for the first time."""
@@ -117,6 +125,22 @@ class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def enter(self):
         """Called by Slicer whenever the module is shown."""
         self.initialize_parameters()
+        if not self._resumed:
+            self._resumed = True
+            self._resume_install()
+
+    def _resume_install(self):
+        """Go on with what was being installed when Slicer had to be restarted."""
+        from MeWMPanels import install
+
+        shown = self.front or self.bare
+
+        def resume():
+            if install.resume(slicer.app.temporaryPath):
+                shown.after_install()
+
+        if install.pending() is not None:
+            shown.guard(resume)
 
     def exit(self):
         """Called by Slicer whenever another module is shown. A job goes on; the links to the widgets stay."""

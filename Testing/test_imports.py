@@ -46,7 +46,15 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "evaluation": EVERYTHING,
 }
 #: What the Slicer module may import of the package; it is no part of it and lives in Slicer's process.
-ALLOWED_IN_SLICER = ("core", "bundles", *FRONTS, "scene", "policy.rules", "cohorts.samples")
+ALLOWED_IN_SLICER = (
+    "core",
+    "bundles",
+    *FRONTS,
+    "scene",
+    "policy.rules",
+    "cohorts.samples",
+    "cohorts.synthetic.world",
+)
 #: Rooms that never import torch, nor anything that does.
 TORCH_FREE = (
     "core",

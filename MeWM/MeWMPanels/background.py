@@ -20,6 +20,10 @@ class Poller:
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self.poll)
+        self._steps = []
+        self._turn = qt.QTimer()
+        self._turn.setInterval(0)
+        self._turn.timeout.connect(self._next_step)
 
     def post(self, function, *arguments):
         """Called on any thread: let Qt's thread call `function`."""
@@ -71,7 +75,44 @@ class Poller:
 
         self.post(call)
 
+    def slices(self, steps, alive, then, failed):
+        """Run a generator on Qt's thread, one step in each turn of the event loop.
+
+        Args:
+            steps: the generator.
+            alive: asked before each step; once it is False the generator is closed.
+            then: called with what the generator returns.
+            failed: called with an error.
+        """
+        self._steps.append((steps, alive, then, failed))
+        self._turn.start()
+
+    def _next_step(self):
+        if not self._steps:
+            self._turn.stop()
+            return
+        steps, alive, then, failed = self._steps[0]
+        try:
+            if alive():
+                next(steps)
+                return
+            steps.close()
+            self._steps.pop(0)
+        except StopIteration as end:
+            self._steps.pop(0)
+            then(end.value)
+        except Exception as error:
+            self._steps.pop(0)
+            failed(error)
+
+    def drop_slices(self):
+        """Close all generators now; each takes back what it has done."""
+        while self._steps:
+            self._steps.pop(0)[0].close()
+
     def stop(self):
         """Forget everything."""
         self._timer.stop()
+        self._turn.stop()
+        self.drop_slices()
         self._waiting = 0

@@ -1,12 +1,24 @@
 """From nodes to the files that a worker reads. Nodes are copied on Qt's thread, files are written on another."""
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 from slicer.i18n import tr as _
 
 from MeWMLib.core import io
 from MeWMLib.core.errors import GeometryError, InputError, LabelError, NoTumourError
-from MeWMLib.scene.nodes import node_to_volume
-from MeWMLib.scene.segmentations import segmentation_to_labels
+from MeWMLib.scene.nodes import hold_volume, node_to_volume
+from MeWMLib.scene.segmentations import hold_segments
+from MeWMPanels.parameters import clinical_json
+
+
+class NoCTError(InputError):
+    """No CT is chosen, or one that is none."""
+
+
+class NoSegmentationError(InputError):
+    """No segmentation is chosen."""
+
 
 _NAMES = {
     "liver": ("liver",),
@@ -35,43 +47,45 @@ def guess_segment(node, kind):
     return ""
 
 
-def ct_of(parameters):
-    """Copy the chosen CT.
+def hold_ct(parameters):
+    """Take hold of the chosen CT; its voxels are copied later, on a thread, by `read`.
 
     Raises:
-        InputError: none is chosen.
+        NoCTError: none is chosen, or it is a simulated one.
         GeometryError: it lies under a transform, or its grid cannot be used.
         NotCTError: it is no scalar volume.
     """
     if parameters.ct is None:
-        raise InputError(
+        raise NoCTError(
             what=_("No CT was chosen"),
             remedy=_("Choose the CT before treatment in the panel Patient, or load the sample"),
         )
-    volume = node_to_volume(parameters.ct)
-    if volume.simulated is not None:
-        raise InputError(
+    held = hold_volume(parameters.ct)
+    if held.simulated is not None:
+        raise NoCTError(
             what=_("The chosen volume is a simulated one"),
             given=parameters.ct.GetName(),
             remedy=_("Choose the scan before treatment"),
         )
-    if parameters.phase != "unknown":
-        volume = type(volume)(volume.array, volume.geometry, parameters.phase)
-    return volume
+    return held if parameters.phase == "unknown" else replace(held, phase=parameters.phase)
 
 
-def labels_of(parameters, geometry):
-    """Copy the chosen segmentation onto the grid of the CT.
+def ct_of(parameters):
+    """Copy the chosen CT; errors as `hold_ct`."""
+    return hold_ct(parameters).read()
+
+
+def hold_labels(parameters):
+    """Copy the chosen segments of liver and tumour, on their own grids.
 
     Raises:
-        InputError: none is chosen.
+        NoSegmentationError: no segmentation is chosen.
         GeometryError: it lies under a transform.
         LabelError: no segment is chosen for the tumour, or one does not exist.
-        NoTumourError: there is no voxel of tumour.
     """
     node = parameters.segmentation
     if node is None:
-        raise InputError(
+        raise NoSegmentationError(
             what=_("There is no segmentation yet"),
             remedy=_("Press Find liver and tumour in the panel Segmentation, or choose a segmentation there"),
         )
@@ -87,14 +101,65 @@ def labels_of(parameters, geometry):
             given=", ".join(name for _id, name in segments_of(node)) or _("a segmentation without a segment"),
             remedy=_("Choose both segments in the panel Segmentation"),
         )
-    labels = segmentation_to_labels(node, geometry, parameters.liver_segment, parameters.tumour_segment)
+    return hold_segments(node, parameters.liver_segment, parameters.tumour_segment)
+
+
+def require_tumour(labels, name):
+    """Raise `NoTumourError` where there is no voxel of tumour."""
     if not labels.tumour.any():
         raise NoTumourError(
             what=_("The segment of the tumour is empty"),
-            given=node.GetName(),
+            given=name,
             remedy=_("Press Find liver and tumour, or draw the tumour in the Segment Editor"),
         )
     return labels
+
+
+def labels_of(parameters, geometry):
+    """Copy the chosen segmentation onto the grid of the CT; errors as `hold_labels` and `require_tumour`."""
+    held = hold_labels(parameters)
+    return require_tumour(held.read(geometry), held.name)
+
+
+class HeldCase:
+    """CT and segmentation as they are when a button is pressed; `read` and `write` are for a thread.
+
+    Args:
+        parameters: the typed parameter node.
+
+    Raises:
+        MeWMError: as `hold_ct` and `hold_labels`.
+    """
+
+    def __init__(self, parameters):
+        self._ct, self._segments = hold_ct(parameters), hold_labels(parameters)
+        self._clinical = clinical_json(parameters.clinical)
+
+    def write(self, folder):
+        """Read both, write them for a worker; returns `Case`.
+
+        Raises:
+            NotCTError: the CT holds values that no CT holds.
+            NoTumourError: there is no voxel of tumour.
+        """
+        volume = self._ct.read()
+        labels = require_tumour(self._segments.read(volume.geometry), self._segments.name)
+        return written_case(volume, labels, self._clinical, folder)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A CT with its labels, and what a job is told of them."""
+
+    volume: object
+    labels: object
+    inputs: dict
+
+
+def written_case(volume, labels, clinical, folder):
+    """Write a CT and its labels for a worker."""
+    case, drawn = write_ct(volume, folder), write_labels(labels, folder)
+    return Case(volume, labels, {"case": str(case), "labels": str(drawn), "clinical": clinical})
 
 
 def write_ct(volume, folder):

@@ -56,13 +56,15 @@ class Front:
         self.load_sample = load_sample
         self.messages = Messages(self._fixes())
         self.desk = JobDesk(lambda: self.command(), self.refresh_soon, self.messages.show)
-        self.views = Views()
+        self.views = Views(self.desk.poller)
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(0)
         self._timer.timeout.connect(self.refresh)
         self._build(layout)
-        self.tasks = Tasks(self.desk, lambda: self.parameters, self.exploration.show_candidates, self._arrived)
+        self.tasks = Tasks(
+            self.desk, lambda: self.parameters, self.exploration.show_candidates, self._arrived, slicer_python
+        )
 
     @staticmethod
     def _default_command():
@@ -104,15 +106,27 @@ class Front:
         return {
             "DependencyError": to_setup,
             "BundleError": to_setup,
-            "DeviceError": (_("Use the processor (CPU)"), self._use_cpu),
+            "DeviceError": self._less_memory,
+            "NoSegmentationError": to_segmentation,
             "NoTumourError": to_segmentation,
             "LabelError": to_segmentation,
             "ProtocolError": (_("Open Actions"), opening("actions")),
+            "NoCTError": (_("Open Patient"), opening("patient")),
             "NotCTError": (_("Open Patient"), opening("patient")),
+            "GeometryError": (_("Open Data module"), lambda: slicer.util.selectModule("Data")),
         }
+
+    def _less_memory(self):
+        """What helps a computer without memory: its processor, and where that is used already, fewer replicas."""
+        if self.parameters.computer.device != "cpu":
+            return _("Use the processor (CPU)"), self._use_cpu
+        return _("Use one replica"), self._use_one_replica
 
     def _use_cpu(self):
         self.parameters.computer.device = "cpu"
+
+    def _use_one_replica(self):
+        self.parameters.simulation.replicas = self.parameters.exploration.replicas = 1
 
     def open_panel(self, name):
         """Unfold a panel."""
@@ -200,8 +214,22 @@ class Front:
             return
         self.shown_rank = rank
         self.comparison.show_rank(rank)
+        self._renew_difference(self.comparison)
         self.show_views()
         self.refresh_soon()
+
+    def _renew_difference(self, comparison):
+        """Compute the difference of another rank on a thread; until it is there none is shown."""
+        work, rank = comparison.difference_work(), comparison.shown_rank
+        if work is None:
+            return
+
+        def done(made):
+            comparison.set_difference(made, rank)
+            if self.comparison is comparison:
+                self.show_views()
+
+        self.desk.poller.run(work, done, self.messages.show)
 
     def show_views(self):
         """Show the comparison as the view settings say."""
@@ -229,6 +257,7 @@ class Front:
 
     def scene_closes(self):
         """End the job with all its processes and let go of every node."""
+        self.tasks.stop()
         self.desk.abandon()
         self.tasks.discard_files()
         self.messages.close()

@@ -2,6 +2,8 @@
 
 import importlib
 import importlib.util
+import json
+from importlib import metadata
 from pathlib import Path
 
 import slicer
@@ -17,9 +19,17 @@ FOR_PANELS = {
 }
 #: The worker needs these too; torch comes through the extension PyTorch.
 FOR_WORKER = {"cc3d": "connected-components-3d>=3.12", "monai": "monai>=1.4"}
+#: The report needs these; everything else works without them.
+FOR_REPORT = {"jinja2": "jinja2>=3.1", "matplotlib": "matplotlib>=3.8"}
 TORCH = "torch"
 #: Slicer's own builds: pip must neither replace nor upgrade them.
 KEPT_BY_SLICER = ("SimpleITK", "numpy", "vtk")
+#: Where the user's settings say what is being installed.
+PENDING = "MeWM/PendingInstall"
+
+
+class RestartNeededError(DependencyError):
+    """The rest can only be installed after Slicer was restarted."""
 
 
 def missing(names):
@@ -30,47 +40,83 @@ def missing(names):
 
 def missing_for_worker():
     """Everything that the worker lacks, torch included."""
-    return missing([*FOR_PANELS, *FOR_WORKER, TORCH])
+    return missing([*FOR_PANELS, *FOR_WORKER, *FOR_REPORT, TORCH])
 
 
 def requirements(names):
     """The requirements of modules, torch left out."""
-    known = FOR_PANELS | FOR_WORKER
+    known = FOR_PANELS | FOR_WORKER | FOR_REPORT
     return [known[name] for name in names if name in known]
 
 
 def constraints(folder):
-    """Write a constraints file that pins what Slicer brings; returns its path."""
-    from importlib import metadata
-
+    """Write a constraints file that keeps what Slicer brings; returns its path."""
     lines = []
     for name in KEPT_BY_SLICER:
         try:
             lines.append(f"{name}=={metadata.version(name)}")
         except metadata.PackageNotFoundError:
-            # built into Slicer without metadata: pip cannot see it, so nothing can be pinned
-            continue
+            # built into Slicer without metadata: pip does not see it and would put another one in its place. No
+            # version satisfies this, so pip gives up rather than do that.
+            lines.append(f"{name}<0")
     path = Path(folder) / "mewm-constraints.txt"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
-def arguments(names, folder, wheelhouse=""):
-    """The arguments of pip for these modules.
+def remember(names, wheelhouse):
+    """Write down what is being installed: Slicer may have to be restarted before it is done."""
+    slicer.app.userSettings().setValue(PENDING, json.dumps({"names": list(names), "wheelhouse": wheelhouse}))
+
+
+def forget():
+    """The counterpart of `remember`."""
+    slicer.app.userSettings().remove(PENDING)
+
+
+def pending():
+    """What `remember` wrote and is still missing: names and wheelhouse; None if there is nothing to go on with."""
+    text = slicer.app.userSettings().value(PENDING)
+    if not text:
+        return None
+    try:
+        data = json.loads(text)
+        names = [name for name in missing_for_worker() if name in data["names"]]
+        wheelhouse = str(data["wheelhouse"])
+    except (ValueError, KeyError, TypeError):
+        names = []
+    if not names:
+        forget()
+        return None
+    return names, wheelhouse
+
+
+def resume(folder):
+    """Go on with an installation that a restart has interrupted; it is tried once.
+
+    Returns:
+        True if something was installed.
+
+    Raises:
+        DependencyError: it did not go through.
+    """
+    found = pending()
+    if found is None:
+        return False
+    try:
+        install(found[0], folder, found[1])
+    finally:
+        forget()
+    return True
+
+
+def install(names, folder, wheelhouse=""):
+    """Install modules with the user's consent, which the caller has asked for.
 
     Args:
         names: modules that are missing.
         folder: where the constraints file may lie.
         wheelhouse: folder with wheels; then no index is asked.
-    """
-    given = [*requirements(names), "-c", str(constraints(folder))]
-    if wheelhouse:
-        given += ["--no-index", "--find-links", wheelhouse]
-    return given
-
-
-def install(names, folder, wheelhouse=""):
-    """Install modules with the user's consent, which the caller has asked for.
 
     Raises:
         DependencyError: the wheelhouse is no folder, the extension PyTorch is not there, or pip failed.
@@ -82,19 +128,40 @@ def install(names, folder, wheelhouse=""):
             remedy=_("Choose another folder, or leave it empty to use the package index"),
         )
     plain = [name for name in names if name != TORCH]
+    remember(names, wheelhouse)
     try:
         if plain:
-            slicer.util.pip_install(arguments(plain, folder, wheelhouse))
+            _install_plain(requirements(plain), constraints(folder), wheelhouse)
         if TORCH in names:
             _install_torch()
-    except DependencyError:
+    except RestartNeededError:
+        # not forgotten: after the restart it goes on
         raise
     except Exception as error:
+        forget()
+        if isinstance(error, DependencyError):
+            raise
         raise DependencyError(
             what=_("The packages could not be installed"),
             given=f"{type(error).__name__}: {error}",
             remedy=_("Check the network and proxy, or name a folder with offline packages"),
         ) from error
+    forget()
+
+
+def _install_plain(wanted, pins, wheelhouse):
+    """By `slicer.packaging` where it is there (Slicer 5.12), else by `slicer.util.pip_install`."""
+    if wheelhouse:
+        # both take only requirements and constraints by name; a folder of wheels is an argument of pip
+        slicer.util.pip_install([*wanted, "-c", str(pins), "--no-index", "--find-links", wheelhouse])
+        return
+    try:
+        from slicer.packaging import pip_ensure
+    except ImportError:
+        slicer.util.pip_install([*wanted, "-c", str(pins)])
+        return
+    # the user was asked before; whether Slicer must be restarted only pip_ensure knows
+    pip_ensure(wanted, constraints=pins, prompt_install=False, prompt_restart=True, requester="MeWM")
 
 
 def _install_torch():
@@ -102,9 +169,9 @@ def _install_torch():
     try:
         from PyTorchUtils import PyTorchUtilsLogic
     except ImportError as error:
-        raise DependencyError(
+        raise RestartNeededError(
             what=_("The extension PyTorch is not installed"),
-            remedy=_("Install it with the Extensions Manager, restart Slicer and press Install packages again"),
+            remedy=_("Install it with the Extensions Manager and restart Slicer; MeWM then goes on by itself"),
         ) from error
     if PyTorchUtilsLogic().installTorch(askConfirmation=True) is None:
         raise DependencyError(what=_("PyTorch was not installed"), remedy=_("See the extension PyTorch"))

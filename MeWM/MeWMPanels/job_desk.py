@@ -92,6 +92,11 @@ class JobDesk:
 
         self.poller.run(work, on_done, on_failed)
 
+    def slices(self, steps, then):
+        """Run a generator, one step in each turn of Qt's loop, as a step of the task; `then` gets what it returns."""
+        number = self._number
+        self.poller.slices(steps, lambda: self._is_on(number), lambda value: self._guarded(then, value), self._fail)
+
     def run(self, job, then, on_event=None):
         """Run a job in a worker as a step of the task; `then(result)` is called with the data of its result."""
         number = self._number

@@ -58,7 +58,8 @@ class Messages:
     """Shows errors, one dialog at a time.
 
     Args:
-        fixes: type name of an error to (text of a button, what it does).
+        fixes: type name of an error to (text of a button, what it does), or to a function that gives both when they
+            depend on the settings.
     """
 
     def __init__(self, fixes=None):
@@ -83,6 +84,7 @@ class Messages:
         box.setInformativeText("<br><br>".join(lines))
         names = [c.__name__ for c in type(ours).__mro__]
         fix = next((self.fixes[name] for name in names if name in self.fixes), None)
+        fix = fix() if callable(fix) else fix
         if fix is not None:
             button = box.addButton(fix[0], qt.QMessageBox.ActionRole)
             button.clicked.connect(lambda *_args: fix[1]())

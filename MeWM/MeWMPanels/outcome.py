@@ -1,10 +1,15 @@
 """Panel Outcome: risk, survival and tumour change of a protocol, and the ways to look at it."""
 
+from html import escape
+from pathlib import Path
+
+import qt
 import slicer
 from slicer.i18n import tr as _
 
 from MeWMPanels import ranks, results
 from MeWMPanels.panel import Panel, fill_combo, keep_narrow
+from MeWMPanels.reports import folder_in
 
 
 class OutcomePanel(Panel):
@@ -14,7 +19,7 @@ class OutcomePanel(Panel):
 
     def setup(self):
         ui = self.ui
-        self._assessment = ""
+        self._assessment = self._report = ""
         keep_narrow(ui.comparisonBox, ui.rankBox)
         ui.comparisonBox.currentIndexChanged.connect(lambda *_args: self._choose_comparison())
         ui.rankBox.currentIndexChanged.connect(lambda *_args: self._choose_rank())
@@ -22,6 +27,7 @@ class OutcomePanel(Panel):
         ui.flickerBox.toggled.connect(lambda on: on or self.front.show_views())
         ui.lesionButton.clicked.connect(lambda *_args: self.front.go_to_lesion())
         ui.curvesButton.clicked.connect(lambda *_args: self._show_curves())
+        ui.reportButton.clicked.connect(lambda *_args: self._browse_report())
         ui.assessButton.clicked.connect(lambda *_args: self.front.guard(self._assess))
 
     def _choose_comparison(self):
@@ -44,14 +50,34 @@ class OutcomePanel(Panel):
         for n in range(scene.GetNumberOfNodesByClass("vtkMRMLPlotViewNode")):
             scene.GetNthNodeByClass(n, "vtkMRMLPlotViewNode").SetPlotChartNodeID(chart.GetID())
 
+    def _browse_report(self):
+        scene_file = slicer.mrmlScene.GetURL()
+        start = str(Path(scene_file).parent) if scene_file else slicer.app.temporaryPath
+        chosen = qt.QFileDialog.getExistingDirectory(self.widget, _("Folder for the report"), start)
+        if chosen:
+            self.front.guard(lambda: self.write_report(chosen))
+
+    def write_report(self, chosen):
+        """Write the report of the comparison that is shown into a new folder in the folder that was chosen."""
+        comparison = self.front.comparison
+        self._report = ""
+
+        def show(path):
+            link = qt.QUrl.fromLocalFile(str(path)).toString()
+            self._report = _("The report:") + f' <a href="{escape(link)}">{escape(str(path))}</a>'
+            self.refresh()
+
+        self.front.tasks.report(comparison, folder_in(chosen, comparison.id), show)
+
     def _assess(self):
         def show(result):
             low, high = result["risk_interval"]
+            span = f" ({low:+.2f} ... {high:+.2f})" if low != high else ""
             median = result["median_survival_months"]
             months = f"{median:g} " + _("months") if median is not None else _("not reached")
             self._assessment = (
                 _("From the real CT after treatment: predicted risk")
-                + f" {result['risk']:+.2f} ({low:+.2f} ... {high:+.2f}), "
+                + f" {result['risk']:+.2f}{span}, "
                 + _("median survival")
                 + f" {months}."
             )
@@ -61,7 +87,7 @@ class OutcomePanel(Panel):
 
     def forget(self):
         """The scene was closed."""
-        self._assessment = ""
+        self._assessment = self._report = ""
         self.ui.flickerBox.setChecked(False)
 
     def refresh(self):
@@ -90,6 +116,10 @@ class OutcomePanel(Panel):
         busy = _("A job is running") if self.front.desk.busy else self.front.missing_for_simulation()
         post = "" if self.parameters.post_ct is not None else _("Choose a CT after treatment in the panel Patient")
         self.enable(ui.assessButton, busy or post)
+        running = _("A job is running") if self.front.desk.busy else ""
+        self.enable(ui.reportButton, running or reason)
+        ui.reportLabel.setText(self._report)
+        ui.reportLabel.setVisible(bool(self._report))
         ui.assessLabel.setText(self._assessment)
         ui.assessLabel.setVisible(bool(self._assessment))
 

@@ -4,7 +4,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from MeWMLib.cohorts.samples import SAMPLES
+from MeWMLib.scene.nodes import image_of_array, volume_to_node
 from MeWMPanels import samples
 from MeWMPanels.panel import Panel, fill_combo, keep_narrow
 
@@ -15,7 +15,7 @@ class PatientPanel(Panel):
     ui_name = "Patient"
 
     def setup(self):
-        fill_combo(self.ui.sampleBox, [(name, _(info.title)) for name, info in SAMPLES.items()], "synthetic")
+        fill_combo(self.ui.sampleBox, [(name, _(title)) for name, title in samples.TITLES.items()], "synthetic")
         keep_narrow(self.ui.sampleBox)
         self.ui.sampleBox.setSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Fixed)
         self.ui.sampleButton.clicked.connect(lambda *_args: self.front.guard(self.load_sample))
@@ -27,16 +27,24 @@ class PatientPanel(Panel):
         desk = self.front.desk
         desk.begin(_("Loading the sample"))
 
-        def add(sample):
-            ct, segmentation = samples.add_to_scene(slicer.mrmlScene, sample)
+        def load():
+            sample, post = samples.load(name, self.front.load_sample)
+            return sample, samples.prepare(sample), post, image_of_array(post.array) if post is not None else None
+
+        def add(loaded):
+            sample, prepared, post, image = loaded
+            ct, segmentation = samples.add_to_scene(slicer.mrmlScene, sample, prepared)
             parameters = self.parameters
             parameters.phase = sample.ct.phase
             parameters.ct, parameters.segmentation = ct, segmentation
+            if post is not None:
+                name_after = f"Sample {sample.name}, " + _("after") + f" {samples.TREATED_WITH}"
+                parameters.post_ct = volume_to_node(slicer.mrmlScene, post, name_after, image)
             desk.say(sample.terms)
             desk.end()
             self.front.go_to_lesion()
 
-        desk.aside(lambda: self.front.load_sample(name), add)
+        desk.aside(load, add)
 
     def refresh(self):
         node = self.parameters.ct

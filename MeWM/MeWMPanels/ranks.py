@@ -10,7 +10,7 @@ TITLE_TIPS = (
     "1 is the best",
     "Agents with doses",
     "Predicted log hazard ratio against the average patient; lower is better",
-    "Lowest and highest replica; no confidence interval",
+    "Lowest and highest replica, no confidence interval; one replica has no range",
     "Change of the viable tumour volume in the treated region",
     "Predicted median survival",
 )
@@ -18,19 +18,21 @@ TITLE_TIPS = (
 
 def row_of(candidate):
     """The cells of one row."""
-    low, high = candidate.interval
     return (
         str(candidate.rank),
         candidate.protocol,
         f"{candidate.risk:+.2f}",
-        span_of(low, high),
+        span_of(candidate),
         f"{candidate.change['viable_change_percent']:+.0f} %",
         median_of(candidate),
     )
 
 
-def span_of(low, high):
-    """A range of risks that is not broken over lines."""
+def span_of(candidate):
+    """The range of the replicas, not broken over lines; one replica has none."""
+    if len(candidate.replicas) < 2:
+        return "\N{EN DASH}"
+    low, high = candidate.interval
     return f"{low:+.2f} ... {high:+.2f}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
@@ -50,15 +52,16 @@ def tip_of(candidate):
 
 def summary_of(candidate, seed):
     """Some sentences in HTML."""
-    low, high = candidate.interval
     change = candidate.change
+    count = len(candidate.replicas)
+    spread = (
+        _("range of") + f" {count} " + _("replicas") + " " + span_of(candidate)
+        if count > 1
+        else _("a point estimate: one replica has no range")
+    )
     lines = [
         f"<b>{escape(candidate.protocol)}</b>",
-        _("Predicted risk (log hazard ratio, lower is better):")
-        + f" <b>{candidate.risk:+.2f}</b>, "
-        + _("range of the replicas")
-        + " "
-        + span_of(low, high),
+        _("Predicted risk (log hazard ratio, lower is better):") + f" <b>{candidate.risk:+.2f}</b>, " + spread,
         _("Predicted median survival:") + " " + median_of(candidate),
         _("Tumour:")
         + f" {change['volume_ml_before']:.1f} \N{RIGHTWARDS ARROW} {change['volume_ml_after']:.1f} ml, "

@@ -4,26 +4,28 @@ import json
 import uuid
 from dataclasses import dataclass, replace
 
-import numpy as np
 import slicer
+import vtk
 from slicer.i18n import tr as _
 
 from MeWMLib.core.errors import UnreadableFileError
-from MeWMLib.scene.comparison import build_comparison, prepare
-from MeWMLib.scene.nodes import PREFIX, fill_volume_node, node_to_volume
+from MeWMLib.scene.comparison import FOLDER_NAME, comparison_steps, difference_of, prepare
+from MeWMLib.scene.nodes import PREFIX, fill_volume_node, hold_volume, image_of_array, scalars_of_image
 from MeWMLib.scene.plan_folder import ShownCandidate, open_plan_folder
 from MeWMLib.scene.survival_plot import survival_nodes
 
 _ID, _ROLE, _RANK = PREFIX + "Comparison", PREFIX + "Role", PREFIX + "Rank"
 _CT, _LABELS = "MeWM.CT", "MeWM.Labels"
+_SEGMENTS = (PREFIX + "LiverSegment", PREFIX + "TumourSegment")
 
 
 @dataclass
 class Source:
-    """The nodes that a task began with; they may be deleted before it ends."""
+    """Where a task began: its nodes, which may be deleted before it ends, and which segments are liver and tumour."""
 
     ct: object
     segmentation: object
+    segments: tuple = ("liver", "tumour")
 
     def __post_init__(self):
         self.ct_id, self.segmentation_id = self.ct.GetID(), self.segmentation.GetID()
@@ -74,48 +76,92 @@ def _entry(plan, candidate):
     raise UnreadableFileError(what=_("A candidate is missing in the plan"), given=candidate.protocol)
 
 
-def add(scene, loaded, before, labels, source):
-    """Add a comparison to the scene, all of it or nothing.
+def adding(scene, loaded, before, labels, source):
+    """Add a comparison to the scene, all of it or nothing: a generator that stops after each node.
+
+    A user may do anything between two steps. If the CT or its segmentation goes away, it begins anew without them; if
+    the generator is closed, or fails, its nodes are taken away again.
 
     Returns:
         The new `Comparison`.
     """
+    while True:
+        mine, nodes = [], source.nodes(scene)
+        steps = _tracked(scene, _comparison_steps(scene, loaded, before, labels, nodes, source.segments), mine)
+        try:
+            while source.nodes(scene) == nodes:
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    return end.value
+                yield
+        except BaseException:
+            _take_away(scene, mine)
+            raise
+        steps.close()
+        _take_away(scene, mine)
+
+
+def _ids(scene):
+    return {scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes())}
+
+
+def _tracked(scene, steps, mine):
+    """Run a generator and collect the nodes that its steps add, display and storage nodes among them."""
+    while True:
+        known = _ids(scene)
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+        finally:
+            mine += [scene.GetNodeByID(node_id) for node_id in _ids(scene) - known]
+        yield
+
+
+def _take_away(scene, nodes):
+    # the browser first: as long as it is there, Slicer puts a new volume in the place of the one that it shows
+    for node in sorted(nodes, key=lambda node: not node.IsA("vtkMRMLSequenceBrowserNode")):
+        # by the node itself: after the scene was closed its id may belong to another one
+        if node.GetScene() is scene:
+            scene.RemoveNode(node)
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    items = vtk.vtkIdList()
+    hierarchy.GetItemChildren(hierarchy.GetSceneItemID(), items, True)
+    for n in range(items.GetNumberOfIds()):
+        item = items.GetId(n)
+        if hierarchy.GetItemName(item) == FOLDER_NAME and not hierarchy.GetNumberOfItemChildren(item):
+            hierarchy.RemoveItem(item)
+
+
+def _comparison_steps(scene, loaded, before, labels, given_nodes, segments):
+    ct, segmentation = given_nodes
     plan, simulated, prepared = loaded
-    ct, segmentation = source.nodes(scene)
-    known = {scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes())}
-    try:
-        given = {"ct_node": ct, "labels_node": segmentation, "prepared": prepared}
-        nodes = build_comparison(scene, plan, before, labels, simulated, **given)
-        nodes += survival_nodes(scene, plan.candidates)
-        text = scene.AddNewNodeByClass("vtkMRMLTextNode", "MeWM plan (JSON)")
-        text.SetText(json.dumps(plan.data))
-        nodes.append(text)
-    except Exception:
-        for n in reversed(range(scene.GetNumberOfNodes())):
-            node = scene.GetNthNode(n)
-            if node is not None and node.GetID() not in known:
-                scene.RemoveNode(node)
-        raise
     name = uuid.uuid4().hex[:12]
-    for node in [*_steps(nodes), *nodes]:
+
+    def mark(node, role=None):
         node.SetAttribute(_ID, name)
-        node.SetAttribute(_ROLE, _role(node))
-    text.SetAttribute(_ROLE, "plan")
+        node.SetAttribute(_ROLE, role or _role(node))
+
+    given = {"ct_node": ct, "labels_node": segmentation, "prepared": prepared, "mark": mark}
+    curves = survival_nodes(scene, plan.candidates)
+    for node in curves:
+        mark(node)
+    yield
+    nodes = yield from comparison_steps(scene, plan, before, labels, simulated, **given)
+    # no stop from here on: a comparison is there when its text is
+    nodes += curves
+    text = scene.AddNewNodeByClass("vtkMRMLTextNode", "MeWM plan (JSON)")
+    text.SetText(json.dumps(plan.data))
+    nodes.append(text)
+    mark(text, "plan")
     by_name = {node.GetName(): node for node in nodes}
     text.SetNodeReferenceID(_CT, (ct or by_name["CT before treatment"]).GetID())
     text.SetNodeReferenceID(_LABELS, (segmentation or by_name["Labels before treatment"]).GetID())
+    for attribute, segment in zip(_SEGMENTS, segments if segmentation is not None else Source.segments, strict=True):
+        text.SetAttribute(attribute, segment)
     _gather(scene, nodes)
     return Comparison(scene, text)
-
-
-def _steps(nodes):
-    """The volumes inside the sequences: their attributes are copied to the node that shows one of them."""
-    return [
-        node.GetNthDataNode(n)
-        for node in nodes
-        if node.IsA("vtkMRMLSequenceNode")
-        for n in range(node.GetNumberOfDataNodes())
-    ]
 
 
 def _role(node):
@@ -127,7 +173,9 @@ def _role(node):
         return "labels" if node.GetAttribute(_RANK) else "labels before"
     if node.IsA("vtkMRMLPlotChartNode"):
         return "survival chart" if "survival" in name else "risk chart"
-    kinds = {"Table": "table", "SequenceBrowser": "browser", "Sequence": "sequence", "PlotSeries": "series"}
+    if node.IsA("vtkMRMLTableNode"):
+        return "survival table" if "survival" in name else "table"
+    kinds = {"SequenceBrowser": "browser", "Sequence": "sequence", "PlotSeries": "series"}
     return next((role for kind, role in kinds.items() if node.IsA(f"vtkMRML{kind}Node")), "text")
 
 
@@ -187,6 +235,12 @@ class Comparison:
         return self._text.GetNodeReference(_LABELS)
 
     @property
+    def segments(self):
+        """Ids of liver and tumour in `labels`."""
+        found = zip(_SEGMENTS, Source.segments, strict=True)
+        return tuple(self._text.GetAttribute(attribute) or usual for attribute, usual in found)
+
+    @property
     def kept(self):
         """Ranks of which the scene holds a simulated CT."""
         return tuple(c["rank"] for c in self.data.get("candidates", []) if c.get("kept"))
@@ -215,22 +269,42 @@ class Comparison:
             values = [sequence.GetNthIndexValue(n) for n in range(sequence.GetNumberOfDataNodes())]
             index = values.index(str(rank))
             browser.SetSelectedItemNumber(index)
-            slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
-            self._renew_difference(volume)
+            if self.shown_rank != rank:
+                # the module Sequences follows the browser by itself; a second time would copy the volume again
+                slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
         for candidate in self.candidates:
             node = self.node("labels", candidate.rank)
             if node is not None and node.GetDisplayNode() is not None:
                 node.GetDisplayNode().SetVisibility(candidate.rank == rank)
         return True
 
-    def _renew_difference(self, volume):
-        node, ct = self.node("difference"), self.ct
-        if node is None or ct is None:
+    @property
+    def simulated_nodes(self):
+        """Volume nodes by rank of every simulated CT that the scene holds."""
+        sequence, shown = self.node("sequence"), self.node("simulated")
+        if sequence is None:
+            return {self.shown_rank: shown} if shown is not None else {}
+        count = sequence.GetNumberOfDataNodes()
+        return {int(sequence.GetNthIndexValue(n)): sequence.GetNthDataNode(n) for n in range(count)}
+
+    def difference_work(self):
+        """What a thread must do so that the difference is that of the rank that is shown, or None."""
+        node, ct, volume = self.node("difference"), self.ct, self.node("simulated")
+        if node is None or ct is None or volume is None or node.GetAttribute(_RANK) == volume.GetAttribute(_RANK):
+            return None
+        before, after = hold_volume(ct), hold_volume(volume)
+
+        def work():
+            array = difference_of(scalars_of_image(before.image), scalars_of_image(after.image))
+            return replace(after.read(), array=array), image_of_array(array)
+
+        return work
+
+    def set_difference(self, made, rank):
+        """Show what `difference_work` has made, unless another rank is shown by now."""
+        node = self.node("difference")
+        if node is None or rank != self.shown_rank:
             return
-        before, after = node_to_volume(ct), node_to_volume(volume)
-        difference = np.subtract(after.array, before.array, dtype=np.float32)
-        kind = node_to_volume(node).array.dtype
-        fill_volume_node(node, after.with_array(difference.astype(kind)))
-        rank = volume.GetAttribute(_RANK)
-        node.SetAttribute(_RANK, rank)
+        fill_volume_node(node, *made)
+        node.SetAttribute(_RANK, str(rank))
         node.SetName(f"SIMULATED difference to before, rank {rank}")

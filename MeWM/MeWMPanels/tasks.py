@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import slicer
@@ -14,8 +15,8 @@ from MeWMLib.core.patient import Clinical
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.jobs.job import Job
 from MeWMLib.policy.rules import FORBIDDEN, check
-from MeWMLib.scene.segmentations import labels_to_segmentation
-from MeWMPanels import case_files, results
+from MeWMLib.scene.segmentations import labels_to_segmentation, prepare_labels
+from MeWMPanels import case_files, reports, results
 from MeWMPanels.parameters import clinical_json
 
 
@@ -32,9 +33,11 @@ class Tasks:
         parameters: called for the typed parameter node.
         on_candidates: called with the ranked candidates that an exploration has so far.
         on_comparison: called with a comparison that came into the scene.
+        python: called for the Python that the report is made with.
     """
 
-    def __init__(self, desk, parameters, on_candidates, on_comparison):
+    def __init__(self, desk, parameters, on_candidates, on_comparison, python):
+        self.python, self._stop_report = python, threading.Event()
         self.desk, self.parameters = desk, parameters
         self.on_candidates, self.on_comparison = on_candidates, on_comparison
         self._count = itertools.count(1)
@@ -42,37 +45,43 @@ class Tasks:
 
     def segment(self):
         """Let the assistant find liver and tumour in the chosen CT, then measure."""
-        volume, ct_id = case_files.ct_of(self.parameters()), self.parameters().ct.GetID()
+        held, ct_id = case_files.hold_ct(self.parameters()), self.parameters().ct.GetID()
         folder = self._open(_("Finding liver and tumour"))
-        out = folder / "found.seg.nrrd"
+        out, clinical = folder / "found.seg.nrrd", clinical_json(self.parameters().clinical)
 
-        def read(_result):
-            self.desk.aside(lambda: io.read_labels(out, volume.geometry), add)
+        def write():
+            volume = held.read()
+            return volume, case_files.write_ct(volume, folder)
 
-        def add(labels):
+        def start(written):
+            volume, path = written
+
+            def read():
+                labels = io.read_labels(out, volume.geometry)
+                case = case_files.written_case(volume, labels, clinical, folder)
+                return case, prepare_labels(labels)
+
+            self.desk.run(self._job("segment", {"case": str(path)}, out=out), lambda _r: self.desk.aside(read, add))
+
+        def add(found):
+            case, prepared = found
             parameters = self.parameters()
             ct = slicer.mrmlScene.GetNodeByID(ct_id)
             name = f"{ct.GetName()} " if ct is not None else ""
-            node = labels_to_segmentation(slicer.mrmlScene, labels, _("Liver and tumour") + f" ({name}MeWM)", ct)
+            node = labels_to_segmentation(slicer.mrmlScene, prepared, _("Liver and tumour") + f" ({name}MeWM)", ct)
             parameters.segmentation = node
             parameters.liver_segment, parameters.tumour_segment = "liver", "tumour"
             self.desk.say(_("Liver and tumour were found. Look at the outlines before you trust what follows"))
-            if labels.tumour.any():
-                self._measure(volume, labels, folder)
-            else:
-                self.desk.end()
-                case_files.labels_of(parameters, volume.geometry)  # says in a dialog that there is no tumour
+            case_files.require_tumour(case.labels, node.GetName())
+            self._measure(case)
 
-        self.desk.aside(
-            lambda: case_files.write_ct(volume, folder),
-            lambda path: self.desk.run(self._job("segment", {"case": str(path)}, out=out), read),
-        )
+        self.desk.aside(write, start)
 
     def measure(self):
         """Measure the lesions of the chosen segmentation and ask the policy for drugs and embolics."""
-        volume, labels = self._case()
+        held = case_files.HeldCase(self.parameters())
         folder = self._open(_("Measuring lesions"))
-        self._measure(volume, labels, folder)
+        self.desk.aside(lambda: held.write(folder), self._measure)
 
     def simulate(self, named):
         """Simulate protocols, one after the other, and show them side by side.
@@ -96,36 +105,36 @@ class Tasks:
                     given=f"{name}: {forbidden[0].reason} ({forbidden[0].source})",
                     remedy=_("Change it in the panel Actions, or take its tick away"),
                 )
-        volume, labels = self._case()
-        source = results.Source(parameters.ct, parameters.segmentation)
+        held = case_files.HeldCase(parameters)
+        source = _source(parameters)
         folder = self._open(_("Simulating"))
         pack = parameters.simulation
         settings = {"replicas": pack.replicas, "steps": pack.steps}
         left = list(enumerate(named, start=1))
         plans = []
 
-        def next_one(inputs):
+        def next_one(case):
             if not left:
-                self._finish(plans, volume, labels, source)
+                self._finish(plans, case, source)
                 return
             number, (name, protocol) = left.pop(0)
             out = folder / f"protocol-{number}"
             self.desk.say(f"{name}: {protocol.text}")
-            job = self._job("simulate", {**inputs, "protocol": protocol.text}, out, settings, pack.seed)
+            job = self._job("simulate", {**case.inputs, "protocol": protocol.text}, out, settings, pack.seed)
 
             def keep(_result):
                 plans.append(out)
-                next_one(inputs)
+                next_one(case)
 
             self.desk.run(job, keep)
 
-        self._write(volume, labels, folder, next_one)
+        self.desk.aside(lambda: held.write(folder), next_one)
 
     def explore(self):
         """Search for the protocol with the lowest predicted risk; Cancel keeps the best so far."""
-        volume, labels = self._case()
         parameters = self.parameters()
-        source = results.Source(parameters.ct, parameters.segmentation)
+        held = case_files.HeldCase(parameters)
+        source = _source(parameters)
         folder = self._open(_("Exploring protocols"))
         pack, out = parameters.exploration, folder / "plan"
         names = ("search", "beams", "drugs", "embolics", "drug_horizon", "embolic_horizon", "replicas", "keep")
@@ -136,31 +145,63 @@ class Tasks:
             if event.kind == "partial":
                 self.on_candidates(results.candidates_in(out))
 
-        def run(inputs):
-            job = self._job("plan", {**inputs, "goal": pack.goal}, out, settings, parameters.simulation.seed)
-            self.desk.run(job, lambda _result: self._finish([out], volume, labels, source), on_event)
+        def run(case):
+            job = self._job("plan", {**case.inputs, "goal": pack.goal}, out, settings, parameters.simulation.seed)
+            self.desk.run(job, lambda _result: self._finish([out], case, source), on_event)
 
-        self._write(volume, labels, folder, run)
+        self.desk.aside(lambda: held.write(folder), run)
 
     def assess(self, then):
         """Judge the real post-treatment CT; `then` is called with the risk as JSON."""
-        volume, labels = self._case()
-        post = case_files.ct_of(_Post(self.parameters()))
+        held, post = case_files.HeldCase(self.parameters()), case_files.hold_ct(_Post(self.parameters()))
         folder = self._open(_("Judging the CT after treatment"))
+
+        def write():
+            io.write_volume(post.read(), folder / "post.nrrd")
+            return held.write(folder)
 
         def done(result):
             self.desk.end()
             then(result)
 
-        def run(inputs):
-            path = folder / "post.nrrd"
+        def run(case):
+            self.desk.run(self._job("assess", {**case.inputs, "post": str(folder / "post.nrrd")}), done)
 
-            def written(_path):
-                self.desk.run(self._job("assess", {**inputs, "post": str(path)}), done)
+        self.desk.aside(write, run)
 
-            self.desk.aside(lambda: io.write_volume(post, path), written)
+    def report(self, comparison, folder, then):
+        """Write the report of a comparison into a folder; `then` is called with the path of the report."""
+        held = reports.HeldComparison(comparison)
+        self.desk.begin(_("Writing the report"))
+        work = self._new_folder()
+        stop = self._stop_report = threading.Event()
+        desk = self.desk
 
-        self._write(volume, labels, folder, run)
+        def progress(fraction, message):
+            desk.poller.post(self._tell, fraction, message)
+
+        def write():
+            return reports.write(held, work, folder, self.python(), progress, lambda: stop.is_set() or asked())
+
+        def asked():
+            return desk.state.cancelling
+
+        def done(path):
+            desk.say(_("The report was written:") + f" {path}")
+            desk.end()
+            then(path)
+
+        desk.aside(write, done)
+
+    def _tell(self, fraction, message):
+        if self.desk.busy and not self.desk.state.cancelling:
+            self.desk.state.fraction, self.desk.state.message = fraction, message
+            self.desk.on_change()
+
+    def stop(self):
+        """The scene is being closed: nothing of a task goes on, and what is half made is taken away."""
+        self._stop_report.set()
+        self.desk.poller.drop_slices()
 
     def discard_files(self):
         """Remove the files of former tasks."""
@@ -168,28 +209,18 @@ class Tasks:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
-    def _case(self):
-        parameters = self.parameters()
-        volume = case_files.ct_of(parameters)
-        return volume, case_files.labels_of(parameters, volume.geometry)
-
     def _open(self, title):
         self.desk.begin(title, jobs=True)
+        return self._new_folder()
+
+    def _new_folder(self):
         self._folder = Path(slicer.app.temporaryPath) / "mewm"
         folder = self._folder / f"task-{next(self._count)}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return folder
 
-    def _write(self, volume, labels, folder, then):
-        def write():
-            case, drawn = case_files.write_ct(volume, folder), case_files.write_labels(labels, folder)
-            return {"case": str(case), "labels": str(drawn), "clinical": clinical}
-
-        clinical = clinical_json(self.parameters().clinical)
-        self.desk.aside(write, then)
-
-    def _measure(self, volume, labels, folder):
+    def _measure(self, case):
         pack = self.parameters().exploration
         settings = {"drugs": pack.drugs, "embolics": pack.embolics}
 
@@ -200,14 +231,13 @@ class Tasks:
             self.desk.say(_("Done: the lesions are measured"))
             self.desk.end()
 
-        def run(inputs):
-            self.desk.run(self._job("propose", {**inputs, "goal": pack.goal}, settings=settings), keep)
+        self.desk.run(self._job("propose", {**case.inputs, "goal": pack.goal}, settings=settings), keep)
 
-        self._write(volume, labels, folder, run)
-
-    def _finish(self, plans, volume, labels, source):
+    def _finish(self, plans, case, source):
         def add(loaded):
-            comparison = results.add(slicer.mrmlScene, loaded, volume, labels, source)
+            self.desk.slices(results.adding(slicer.mrmlScene, loaded, case.volume, case.labels, source), added)
+
+        def added(comparison):
             if source.gone(slicer.mrmlScene):
                 self.desk.say(_("The CT was deleted meanwhile: a copy of it was added beside the simulated volumes"))
             count = len(comparison.candidates)
@@ -216,7 +246,7 @@ class Tasks:
             # in a turn of its own, so that the window stays alive between the two
             self.desk.poller.later(lambda: self.on_comparison(comparison))
 
-        self.desk.aside(lambda: results.read(plans, volume, labels), add)
+        self.desk.aside(lambda: results.read(plans, case.volume, case.labels), add)
 
     def _job(self, kind, inputs, out=None, settings=None, seed=0):
         computer = self.parameters().computer
@@ -229,6 +259,11 @@ class Tasks:
             bundle=computer.bundle or None,
             settings=settings or {},
         )
+
+
+def _source(parameters):
+    segments = (parameters.liver_segment, parameters.tumour_segment)
+    return results.Source(parameters.ct, parameters.segmentation, segments)
 
 
 class _Post:

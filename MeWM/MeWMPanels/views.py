@@ -1,10 +1,13 @@
 """How a comparison is shown: layers, layouts, map with legend, outlines, surfaces, and the mark SIMULATED."""
 
+import logging
+
 import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
 
+from MeWMLib.scene import surfaces
 from MeWMLib.scene.comparison import slice_nodes
 
 STANDARD = ("Red", "Green", "Yellow")
@@ -33,9 +36,14 @@ def map_of(comparison, name):
 
 
 class Views:
-    """Shows one comparison at a time; holds no node of it between calls."""
+    """Shows one comparison at a time; holds no node of it between calls.
 
-    def __init__(self):
+    Args:
+        poller: computes surfaces on a thread.
+    """
+
+    def __init__(self, poller):
+        self._poller, self._drawing = poller, set()
         self.comparison = None
         self._marks = {}
         self._flicker = qt.QTimer()
@@ -57,7 +65,7 @@ class Views:
             before, after, difference = SIDE_BY_SIDE
             self._layers(before, comparison.ct, None, 0.0)
             self._layers(after, simulated, None, 0.0)
-            self._layers(difference, comparison.ct, comparison.node("difference"), MAP_OPACITY)
+            self._layers(difference, comparison.ct, map_of(comparison, "difference"), MAP_OPACITY)
         self._legend(comparison, shown_map, side_by_side)
         self._segmentations(comparison, pack)
         self._mark(simulated is not None)
@@ -146,7 +154,31 @@ class Views:
             display.SetVisibility2DFill(False)
             display.SetVisibility3D(pack.surfaces)
             if pack.surfaces and mine:
-                node.CreateClosedSurfaceRepresentation()
+                self._draw_surfaces(node)
+
+    def _draw_surfaces(self, node):
+        """Compute the surfaces of a segmentation on a thread: Slicer's own way takes seconds in a large CT."""
+        if surfaces.drawn(node) or node.GetID() in self._drawing:
+            return
+        name = node.GetID()
+        held = surfaces.hold(node)
+        self._drawing.add(name)
+
+        def add(fields):
+            self._drawing.discard(name)
+            if node.GetScene() is not None:
+                self._poller.slices(
+                    surfaces.adding(node, fields),
+                    lambda: node.GetScene() is not None,
+                    lambda _none: node.GetDisplayNode().Modified(),
+                    failed,
+                )
+
+        def failed(error):
+            self._drawing.discard(name)
+            logging.warning("MeWM: no surfaces: %s", error)
+
+        self._poller.run(lambda: surfaces.smooth(held), add, failed)
 
     def _mark(self, on):
         """Write into a corner of each view that shows a simulated CT that it is none.

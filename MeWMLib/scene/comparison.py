@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from MeWMLib.core.volume import LabelMap, Volume
-from MeWMLib.scene.colours import ColourMap, deviation_map, difference_map, round_limit
+from MeWMLib.scene.colours import deviation_map, difference_map, round_limit
 from MeWMLib.scene.core_app import slicer
-from MeWMLib.scene.nodes import PREFIX, SIMULATED, set_provenance, show_in_window, volume_to_node
+from MeWMLib.scene.nodes import (
+    PREFIX,
+    SIMULATED,
+    fill_volume_node,
+    image_of_array,
+    set_provenance,
+    show_in_window,
+    volume_to_node,
+)
 from MeWMLib.scene.plan_folder import PlanFolder, Simulated
-from MeWMLib.scene.segmentations import COLOUR_AFTER, labels_to_segmentation
+from MeWMLib.scene.segmentations import (
+    COLOUR_AFTER,
+    PreparedLabels,
+    labels_to_segmentation,
+    prepare_labels,
+)
 from MeWMLib.scene.tables import protocol_table, risk_chart
 from MeWMLib.scene.target import Target, find_target
 from MeWMLib.scene.views import AXIAL, CORONAL, SAGITTAL
@@ -36,12 +50,18 @@ class Prepared:
         target: where the lesion is.
         difference: the best simulated CT minus the CT before, or None if nothing was kept.
         difference_hu, deviation_hu: limits of the colour maps.
+        images: simulated CTs as VTK images, in their order.
+        labels: their segmentations.
+        maps: images of the difference and, where there is one, of the standard deviation.
     """
 
     target: Target
     difference: Volume | None
     difference_hu: float
     deviation_hu: float
+    images: tuple[Any, ...] = ()
+    labels: tuple[PreparedLabels, ...] = ()
+    maps: tuple[Any, ...] = ()
 
 
 def prepare(before: Volume, labels: LabelMap, simulated: Sequence[Simulated]) -> Prepared:
@@ -50,15 +70,39 @@ def prepare(before: Volume, labels: LabelMap, simulated: Sequence[Simulated]) ->
     if not simulated:
         return Prepared(target, None, 0.0, 0.0)
     best = simulated[0]
-    difference = np.subtract(best.ct.array, before.array, dtype=np.float32)
-    limit = round_limit(difference[difference != 0])
-    if before.array.dtype.kind in "iu" and np.abs(difference).max(initial=0) < np.iinfo(np.int16).max:
-        difference = difference.astype(np.int16)
+    difference = difference_of(before.array, best.ct.array)
+    limit = round_limit(difference[difference != 0].astype(np.float32))
     deviation = round_limit(best.sd.array[best.sd.array > 0]) if best.sd is not None else 0.0
-    return Prepared(target, before.with_array(difference), limit, deviation)
+    return Prepared(
+        target,
+        before.with_array(difference),
+        limit,
+        deviation,
+        tuple(image_of_array(one.ct.array) for one in simulated),
+        tuple(prepare_labels(one.labels) for one in simulated),
+        tuple(image_of_array(a) for a in (difference, *([best.sd.array] if best.sd is not None else []))),
+    )
 
 
-def build_comparison(
+def difference_of(before: NDArray[Any], after: NDArray[Any]) -> NDArray[Any]:
+    """After minus before in HU, as whole numbers where both are."""
+    difference = np.subtract(after, before, dtype=np.float32)
+    if before.dtype.kind in "iu" and np.abs(difference).max(initial=0) < np.iinfo(np.int16).max:
+        return difference.astype(np.int16)
+    return difference
+
+
+def build_comparison(*arguments: Any, **named: Any) -> list[Any]:
+    """Add a plan to a scene at one go; arguments and result as `comparison_steps`."""
+    steps = comparison_steps(*arguments, **named)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return cast("list[Any]", end.value)
+
+
+def comparison_steps(
     scene: Any,
     plan: PlanFolder,
     before: Volume,
@@ -68,8 +112,11 @@ def build_comparison(
     ct_node: Any = None,
     labels_node: Any = None,
     prepared: Prepared | None = None,
-) -> list[Any]:
+    mark: Callable[[Any], None] | None = None,
+) -> Generator[None, None, list[Any]]:
     """Add a plan to a scene, everything in one folder of the subject hierarchy.
+
+    A generator: it stops after each node, so that a window can stay alive between two of them.
 
     Args:
         scene: a `vtkMRMLScene` (in Slicer: `slicer.mrmlScene`).
@@ -80,6 +127,7 @@ def build_comparison(
         ct_node, labels_node: nodes of `before` and `labels` that the scene holds already. They are not copied and stay
             where they are in the subject hierarchy; the folder comes to lie beside the CT.
         prepared: from `prepare` of the same arguments, if that was called before.
+        mark: called with every node, also with the volumes inside the sequence.
 
     Returns:
         The nodes in the folder; without `ct_node` and `labels_node` the CT and its labels come first.
@@ -89,24 +137,40 @@ def build_comparison(
     if ct is None:
         ct = volume_to_node(scene, before, "CT before treatment")
         nodes.append(ct)
+        yield
     if labels_node is None:
         nodes.append(labels_to_segmentation(scene, labels, "Labels before treatment", ct))
-    foreground = None
+        yield
+    foreground = sequence = None
     if simulated:
-        foreground, more = _simulated_cts(scene, simulated)
-        nodes += [foreground, *more]
-        for one in simulated:
+        foreground, sequence = yield from _simulated_cts(scene, simulated, prepared.images)
+        nodes.append(foreground)
+        for one, segments in zip(simulated, prepared.labels, strict=True):
             name = f"{SIMULATED} labels, rank {one.candidate.rank}: {one.candidate.protocol}"
-            segmentation = labels_to_segmentation(scene, one.labels, name, foreground, COLOUR_AFTER)
+            segmentation = labels_to_segmentation(scene, segments, name, foreground, COLOUR_AFTER)
             segmentation.GetDisplayNode().SetVisibility(one is simulated[0])
             _mark(segmentation, one)
             nodes.append(segmentation)
-        nodes += _maps(scene, prepared, simulated[0])
+            yield
+        nodes += yield from _maps(scene, prepared, simulated[0])
     table = protocol_table(scene, plan.candidates)
     nodes += [table, *risk_chart(scene, table), _read_me(scene, plan)]
-    for node in nodes:
+    yield
+    browser = None
+    if sequence is not None:
+        browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{SIMULATED} CT, browse by rank")
+        nodes += [sequence, browser]
+    steps = [sequence.GetNthDataNode(n) for n in range(sequence.GetNumberOfDataNodes())] if sequence is not None else []
+    for node in [*steps, *nodes]:
         node.SetAttribute(PREFIX + "BundleSha256", str(plan.data["bundle"]["sha256"]))
         node.SetAttribute(PREFIX + "Seed", str(plan.data["seed"]))
+        if mark is not None:
+            mark(node)
+    yield
+    if sequence is not None:
+        # now that nothing changes any more: each change of what it browses makes Slicer copy the volume again
+        _browse(browser, sequence, foreground)
+        yield
     _into_folder(scene, nodes, beside=ct_node)
     show_layers(scene, ct, foreground, prepared.target)
     return nodes
@@ -151,25 +215,33 @@ def _mark(node: Any, one: Simulated) -> None:
     node.SetAttribute(PREFIX + "Rank", str(one.candidate.rank))
 
 
-def _simulated_cts(scene: Any, simulated: Sequence[Simulated]) -> tuple[Any, list[Any]]:
-    """Add the best simulated CT; where there are more, also a sequence by rank that is browsed in that node."""
+def _simulated_cts(
+    scene: Any, simulated: Sequence[Simulated], images: Sequence[Any]
+) -> Generator[None, None, tuple[Any, Any]]:
+    """Add the best simulated CT; where there are more, also a sequence by rank, else None in its place."""
     names = [f"{SIMULATED} CT, rank {one.candidate.rank}: {one.candidate.protocol}" for one in simulated]
-    shown = volume_to_node(scene, simulated[0].ct, names[0])
+    shown = volume_to_node(scene, simulated[0].ct, names[0], images[0])
     _mark(shown, simulated[0])
+    yield
     if len(simulated) < 2:
-        return shown, []
+        return shown, None
     sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", f"{SIMULATED} CT")
     sequence.SetIndexName("rank")
     sequence.SetIndexUnit("")
     sequence.SetIndexTypeFromString("numeric")
-    for one, name in zip(simulated, names, strict=True):
-        step = volume_to_node(scene, one.ct, name)
-        _mark(step, one)
-        sequence.SetDataNodeAtValue(step, str(one.candidate.rank))
-        display = step.GetDisplayNode()
-        scene.RemoveNode(step)
-        scene.RemoveNode(display)
-    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{SIMULATED} CT, browse by rank")
+    for one, name, image in zip(simulated, names, images, strict=True):
+        # The sequence keeps a copy of the node. It is given the voxels afterwards: copying them would take long.
+        pattern = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+        _mark(pattern, one)
+        step = sequence.SetDataNodeAtValue(pattern, str(one.candidate.rank))
+        scene.RemoveNode(pattern)
+        fill_volume_node(step, one.ct, image)
+        yield
+    return shown, sequence
+
+
+def _browse(browser: Any, sequence: Any, shown: Any) -> None:
+    """Let a browser show the volumes of a sequence in a node."""
     # Between naming the sequence and naming the node to show it in, the sequences logic would add a node of its own.
     modified = browser.StartModify()
     browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
@@ -177,26 +249,24 @@ def _simulated_cts(scene: Any, simulated: Sequence[Simulated]) -> tuple[Any, lis
     # The name follows the rank ("SIMULATED CT [rank=2]"); a fixed one would be wrong after the first step.
     browser.SetOverwriteProxyName(sequence, True)
     browser.EndModify(modified)
-    return shown, [sequence, browser]
 
 
-def _maps(scene: Any, prepared: Prepared, best: Simulated) -> list[Any]:
+def _maps(scene: Any, prepared: Prepared, best: Simulated) -> Generator[None, None, list[Any]]:
     """Difference and standard deviation of the best protocol, with their colour maps."""
     assert prepared.difference is not None  # `prepare` was given the same candidates
-    colours = difference_map(prepared.difference_hu)
-    nodes = [*_map(scene, prepared.difference, colours, f"{SIMULATED} difference to before, rank 1", best)]
+    rank = best.candidate.rank
+    found = [(prepared.difference, difference_map(prepared.difference_hu), f"{SIMULATED} difference to before")]
     if best.sd is not None:
-        colours = deviation_map(prepared.deviation_hu)
-        nodes += _map(scene, best.sd, colours, f"{SIMULATED} standard deviation over replicas, rank 1", best)
+        found.append((best.sd, deviation_map(prepared.deviation_hu), f"{SIMULATED} standard deviation over replicas"))
+    nodes = []
+    for (volume, colours, name), image in zip(found, prepared.maps, strict=True):
+        node = volume_to_node(scene, volume, f"{name}, rank {rank}", image)
+        table = colours.to_node(scene)
+        show_in_window(node, colours.high - colours.low, (colours.high + colours.low) / 2, table.GetID())
+        _mark(node, best)
+        nodes.append(node)
+        yield
     return nodes
-
-
-def _map(scene: Any, volume: Volume, colours: ColourMap, name: str, best: Simulated) -> list[Any]:
-    node = volume_to_node(scene, volume, name)
-    table = colours.to_node(scene)
-    show_in_window(node, colours.high - colours.low, (colours.high + colours.low) / 2, table.GetID())
-    _mark(node, best)
-    return [node]
 
 
 def _read_me(scene: Any, plan: PlanFolder) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,14 +37,16 @@ def matrix_from_vtk(matrix: Any) -> NDArray[np.float64]:
 def image_of_array(array: NDArray[Any], image_class: Any = None) -> Any:
     """Copy an array (K, J, I) into a new VTK image with origin 0 and spacing 1, as MRML keeps it.
 
+    No scene and no pipeline knows the new image, so it may be made on a thread. numpy copies the voxels, which lets
+    other threads run meanwhile (VTK's own copy does not); VTK then holds on to numpy's memory.
+
     Types that VTK does not have are widened without loss: bool to uint8, float16 to float32.
     """
-    if array.dtype == bool:
-        array = array.astype(np.uint8)
-    elif array.dtype == np.float16:
-        array = array.astype(np.float32)
-    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
-    scalars = numpy_support.numpy_to_vtk(array.reshape(-1), deep=True)
+    kind = {np.dtype(bool): np.dtype(np.uint8), np.dtype(np.float16): np.dtype(np.float32)}.get(
+        array.dtype, array.dtype.newbyteorder("=")
+    )
+    copied = np.array(array, dtype=kind, order="C", copy=True)
+    scalars = numpy_support.numpy_to_vtk(copied.reshape(-1), deep=False)
     scalars.SetName("ImageScalars")
     image = (image_class or vtk.vtkImageData)()
     image.SetDimensions(array.shape[::-1])
@@ -51,10 +54,14 @@ def image_of_array(array: NDArray[Any], image_class: Any = None) -> Any:
     return image
 
 
+def scalars_of_image(image: Any) -> NDArray[Any]:
+    """The voxels of a one-component VTK image as an array (K, J, I) over VTK's memory: read it, never write to it."""
+    return numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+
+
 def array_of_image(image: Any) -> NDArray[Any]:
     """Copy the voxels of a one-component VTK image as an array (K, J, I)."""
-    flat = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
-    return np.array(flat).reshape(image.GetDimensions()[::-1])
+    return np.array(scalars_of_image(image))
 
 
 def set_provenance(node: Any, provenance: Provenance) -> None:
@@ -86,13 +93,14 @@ def get_provenance(node: Any) -> Provenance | None:
     )
 
 
-def volume_to_node(scene: Any, volume: Volume, name: str) -> Any:
+def volume_to_node(scene: Any, volume: Volume, name: str, image: Any = None) -> Any:
     """Add a volume to a scene as a scalar volume node, shown in the CT window.
 
     Args:
         scene: a `vtkMRMLScene` (in Slicer: `slicer.mrmlScene`).
         volume: copied; a simulated one gets "SIMULATED" into its name and its provenance into the attributes.
         name: name of the node.
+        image: `image_of_array(volume.array)` where a thread has made it before; the node takes it.
 
     Returns:
         The new `vtkMRMLScalarVolumeNode`.
@@ -100,17 +108,18 @@ def volume_to_node(scene: Any, volume: Volume, name: str) -> Any:
     if volume.simulated is not None and SIMULATED not in name:
         name = f"{SIMULATED} {name}"
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
-    fill_volume_node(node, volume)
+    # before the voxels come: a display node that sees them first works out a window from their histogram
     node.CreateDefaultDisplayNodes()
     show_in_window(node, CT_WINDOW, CT_LEVEL, "vtkMRMLColorTableNodeGrey")
+    fill_volume_node(node, volume, image)
     return node
 
 
-def fill_volume_node(node: Any, volume: Volume) -> None:
-    """Write voxels, geometry, phase and provenance of a volume into a volume node that exists."""
+def fill_volume_node(node: Any, volume: Volume, image: Any = None) -> None:
+    """Write voxels, geometry, phase and provenance of a volume into a volume node; `image` as `volume_to_node`."""
     modified = node.StartModify()
     node.SetIJKToRASMatrix(matrix_to_vtk(volume.geometry.affine))
-    node.SetAndObserveImageData(image_of_array(volume.array))
+    node.SetAndObserveImageData(image if image is not None else image_of_array(volume.array))
     node.SetAttribute(PREFIX + "Phase", volume.phase)
     if volume.simulated is not None:
         set_provenance(node, volume.simulated)
@@ -146,12 +155,33 @@ def node_geometry(node: Any) -> Geometry:
     return Geometry(image.GetDimensions()[::-1], matrix_from_vtk(matrix))
 
 
-def node_to_volume(node: Any) -> Volume:
-    """Copy a scalar volume node into a `Volume`; geometry and voxels are exact.
+@dataclass(frozen=True, eq=False)
+class HeldVolume:
+    """A volume node as it is now, taken without copying its voxels; `read` copies them, on any thread.
+
+    It holds VTK's image, so the node may be deleted meanwhile.
+    """
+
+    image: Any
+    geometry: Geometry
+    phase: str
+    simulated: Provenance | None
+
+    def read(self) -> Volume:
+        """Copy the voxels.
+
+        Raises:
+            NotCTError: values that no CT holds.
+        """
+        return Volume(array_of_image(self.image), self.geometry, self.phase, self.simulated)
+
+
+def hold_volume(node: Any) -> HeldVolume:
+    """Take hold of a scalar volume node; takes no time.
 
     Raises:
         GeometryError: the node lies under a transform, holds no voxels, or its grid cannot be used.
-        NotCTError: more than one value a voxel, or values that no CT holds.
+        NotCTError: more than one value a voxel.
     """
     geometry = node_geometry(node)
     image = node.GetImageData()
@@ -162,6 +192,14 @@ def node_to_volume(node: Any) -> Volume:
             remedy="Choose a scalar CT volume",
         )
     phase = node.GetAttribute(PREFIX + "Phase") or "unknown"
-    return Volume(
-        array_of_image(image), geometry, phase=phase if phase in PHASES else "unknown", simulated=get_provenance(node)
-    )
+    return HeldVolume(image, geometry, phase if phase in PHASES else "unknown", get_provenance(node))
+
+
+def node_to_volume(node: Any) -> Volume:
+    """Copy a scalar volume node into a `Volume`; geometry and voxels are exact.
+
+    Raises:
+        GeometryError: the node lies under a transform, holds no voxels, or its grid cannot be used.
+        NotCTError: more than one value a voxel, or values that no CT holds.
+    """
+    return hold_volume(node).read()

@@ -37,12 +37,19 @@ def protocol_table(scene: Any, candidates: Sequence[ShownCandidate]) -> Any:
         The new `vtkMRMLTableNode`.
     """
     node = scene.AddNewNodeByClass("vtkMRMLTableNode", TABLE_NAME)
-    columns = [vtk.vtkIntArray(), vtk.vtkStringArray(), *(vtk.vtkDoubleArray() for _ in range(3)), vtk.vtkStringArray()]
-    columns += [vtk.vtkDoubleArray(), vtk.vtkDoubleArray(), vtk.vtkStringArray()]
-    for column, (name, description) in zip(columns, _TITLES.items(), strict=True):
+    # one replica is a point estimate: a range of it would say nothing
+    spread = any(len(candidate.replicas) > 1 for candidate in candidates)
+    kinds = [vtk.vtkIntArray, vtk.vtkStringArray, *[vtk.vtkDoubleArray] * 3, vtk.vtkStringArray]
+    kinds += [vtk.vtkDoubleArray, vtk.vtkDoubleArray, vtk.vtkStringArray]
+    shown = []
+    for number, (kind, (name, description)) in enumerate(zip(kinds, _TITLES.items(), strict=True)):
+        if name in (_LOW, _HIGH) and not spread:
+            continue
+        column = kind()
         column.SetName(name)
         node.AddColumn(column)
         node.SetColumnDescription(name, description)
+        shown.append(number)
     table = node.GetTable()
     for row, candidate in enumerate(candidates):
         node.AddEmptyRow()
@@ -57,8 +64,8 @@ def protocol_table(scene: Any, candidates: Sequence[ShownCandidate]) -> Any:
             candidate.change["lipiodol_ml_after"],
             warnings_text(candidate),
         )
-        for column, value in enumerate(values):
-            table.SetValue(row, column, vtk.vtkVariant(value))
+        for column, number in enumerate(shown):
+            table.SetValue(row, column, vtk.vtkVariant(values[number]))
     node.SetLocked(True)
     node.SetUseFirstColumnAsRowHeader(False)
     table.Modified()
@@ -69,7 +76,7 @@ def risk_chart(scene: Any, table_node: Any) -> list[Any]:
     """Add a plot of the columns of risk against rank.
 
     Returns:
-        The new nodes: three plot series and the chart that holds them.
+        The new nodes: a plot series for each column of risk that the table has, and the chart that holds them.
     """
     chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", CHART_NAME)
     chart.SetTitle("Risk of the ranked protocols (simulated, research use only)")
@@ -82,6 +89,8 @@ def risk_chart(scene: Any, table_node: Any) -> list[Any]:
         (_LOW, series_type.MarkerStyleNone, series_type.LineStyleDash, (0.55, 0.65, 0.75)),
         (_HIGH, series_type.MarkerStyleNone, series_type.LineStyleDash, (0.55, 0.65, 0.75)),
     ):
+        if table_node.GetTable().GetColumnByName(column) is None:
+            continue
         node = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", f"MeWM {column}")
         node.SetAndObserveTableNodeID(table_node.GetID())
         node.SetXColumnName("rank")

@@ -269,6 +269,13 @@ class BlendedSliceView(_SliceBase):
             plain.DeepCopy(image)
             matrix = vtk.vtkMatrix4x4()
             image.GetImageToWorldMatrix(matrix)
+            # the image holds the box around the segment; a volume node wants its first voxel at 0
+            first = image.GetExtent()[::2]
+            for row in range(3):
+                shift = sum(matrix.GetElement(row, column) * first[column] for column in range(3))
+                matrix.SetElement(row, 3, matrix.GetElement(row, 3) + shift)
+            sizes = image.GetDimensions()
+            plain.SetExtent(0, sizes[0] - 1, 0, sizes[1] - 1, 0, sizes[2] - 1)
             plain.SetOrigin(0, 0, 0)
             plain.SetSpacing(1, 1, 1)
             node.SetIJKToRASMatrix(matrix)

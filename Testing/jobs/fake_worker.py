@@ -1,7 +1,7 @@
 """A worker with a small world in place of the networks; run as a script it takes a job file as the real one does.
 
 The environment variable MEWM_FAKE chooses a mishap: "slow" (0.2 s a protocol), "stubborn" (never looks at cancel),
-"noisy" (prints), "crash", "kill", "oom".
+"noisy" (prints), "crash", "kill", "oom", "memory".
 """
 
 from __future__ import annotations
@@ -78,6 +78,8 @@ class FakeWorld:
             raise ZeroDivisionError("a mistake in the code")
         if self.mishap == "oom":
             raise OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        if self.mishap == "memory":
+            raise MemoryError
         if self.mishap == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.mishap == "noisy":

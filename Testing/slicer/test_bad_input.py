@@ -13,7 +13,7 @@ import pytest
 
 from MeWMLib.core.errors import (
     BundleError,
-    DependencyError,
+    DeviceError,
     GeometryError,
     InputError,
     LabelError,
@@ -51,6 +51,14 @@ def _started(user: Any) -> int:
     return user.front.desk.pid
 
 
+def _buttons(user: Any, error: Exception) -> list[str]:
+    """Texts of the buttons that the dialog for an error offers."""
+    user.front.messages.show(error)
+    texts = [button.text for button in user.front.messages.box.buttons()]
+    user.front.messages.close()
+    return texts
+
+
 @pytest.fixture
 def ready(user: Any) -> Any:
     """A user with the sample and a protocol."""
@@ -63,6 +71,7 @@ def ready(user: Any) -> Any:
 def test_no_ct_chosen(user):
     error = user.error_after(user.front.tasks.segment)
     assert isinstance(error, InputError) and "No CT" in error.what and "Patient" in error.remedy
+    assert "Open Patient" in _buttons(user, error)
     assert not user.widget("segmentation", "findButton").enabled
     assert "CT" in user.widget("segmentation", "findButton").toolTip
 
@@ -72,6 +81,7 @@ def test_no_segmentation(ready):
     ready.look()
     error = ready.error_after(ready.front.tasks.explore)
     assert "no segmentation" in error.what and not ready.front.desk.busy
+    assert "Open Segmentation" in _buttons(ready, error)
 
 
 def test_an_mr_volume_is_refused_by_the_worker(ready):
@@ -120,6 +130,7 @@ def test_a_linear_transform_is_refused(ready, which):
     getattr(ready.front.parameters, which).SetAndObserveTransformNodeID(transform.GetID())
     error = ready.error_after(ready.front.tasks.measure)
     assert isinstance(error, GeometryError) and "transform" in error.what and "Harden" in error.remedy
+    assert "Open Data module" in _buttons(ready, error)
 
 
 def test_a_forbidden_and_an_incomplete_protocol(ready):
@@ -224,60 +235,87 @@ def test_a_missing_bundle(ready, monkeypatch, tmp_path):
     assert "(missing)" in ready.widget("setup", "bundleBox").currentText
 
 
-def test_an_oblique_volume_comes_back_exactly(user, sample, fake):
+def test_no_voxel_is_changed_behind_the_users_back_while_results_arrive(ready, mishap):
+    """The scene is closed between two nodes of a result: none of them stays, and a new scene is not touched."""
     import slicer
 
-    from MeWMLib.core.volume import Geometry, LabelMap, Volume
-    from MeWMLib.scene.nodes import node_to_volume
-
-    turn = np.array([[0.8, -0.6, 0.0], [0.48, 0.64, -0.6], [0.36, 0.48, 0.8]])
-    affine = np.eye(4)
-    affine[:3, :3] = turn @ np.diag([0.7, 0.9, 2.5])
-    affine[:3, 3] = (12.5, -30.25, 140.0)
-    geometry = Geometry(fake.SHAPE, affine)
-    sample.ct, sample.labels = Volume(sample.ct.array, geometry), LabelMap(sample.labels.array, geometry)
-    user.load_sample()
-    user.front.actions.add("A", PAIR)
-    user.look()
-    user.click("simulation", "simulateButton")
-    user.wait(lambda: user.front.comparison is not None)
-    user.wait_idle()
-    after = node_to_volume(user.front.comparison.node("simulated"))
-    assert np.abs(after.geometry.affine - affine).max() < 1e-4
-    tumour = sample.labels.tumour
-    assert np.array_equal(after.array[~tumour], sample.ct.array[~tumour])
-    assert not np.array_equal(after.array[tumour], sample.ct.array[tumour])
-    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") >= 3
+    before = _children()
+    ready.click("exploration", "exploreButton")
+    poller = ready.front.desk.poller
+    ready.wait(lambda: poller._steps)
+    count = slicer.mrmlScene.GetNumberOfNodes()
+    ready.wait(lambda: not poller._steps or slicer.mrmlScene.GetNumberOfNodes() > count + 3)
+    assert poller._steps, "the nodes come one by one"
+    slicer.mrmlScene.Clear(0)
+    other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "another scan")
+    ready.look()
+    assert not poller._steps and not ready.front.desk.busy and ready.front.messages.box is None
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 1
+    assert other.GetScene() is slicer.mrmlScene
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSequenceNode") == 0
+    _no_child_left(ready, before)
 
 
-def test_an_offline_folder_that_does_not_exist(user, monkeypatch, tmp_path):
+def test_the_ct_is_deleted_while_results_arrive(ready):
     import slicer
-    from MeWMPanels import install
 
-    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, title=None: True)
-    monkeypatch.setattr(install, "missing_for_worker", lambda: ["monai"])
-    user.front.refresh()
-    user.front.parameters.computer.wheelhouse = str(tmp_path / "absent")
-    user.look()
-    user.click("setup", "installButton")
-    error = user.wait_error()
-    assert isinstance(error, DependencyError) and "absent" in error.given
+    scene = slicer.mrmlScene
+    ready.click("exploration", "exploreButton")
+    poller = ready.front.desk.poller
+    ready.wait(lambda: poller._steps)
+    count = scene.GetNumberOfNodes()
+    ready.wait(lambda: not poller._steps or scene.GetNumberOfNodes() > count + 3)
+    assert poller._steps, "the nodes come one by one"
+    scene.RemoveNode(ready.front.parameters.ct)
+    ready.wait(lambda: ready.front.comparison is not None)
+    ready.wait_idle()
+    names = [
+        scene.GetNthNodeByClass(n, "vtkMRMLVolumeNode").GetName()
+        for n in range(99)
+        if scene.GetNthNodeByClass(n, "vtkMRMLVolumeNode")
+    ]
+    assert ready.front.comparison.ct.GetName() == "CT before treatment"
+    assert len([name for name in names if "rank" in name]) == 3, f"nothing of the first try stays: {names}"
 
 
-def test_packages_are_asked_for_first_and_slicers_own_are_pinned(user, monkeypatch, tmp_path):
+def test_an_error_while_results_arrive_takes_all_nodes_away(ready, monkeypatch):
     import slicer
-    from MeWMPanels import install
+    from MeWMPanels import results
 
-    asked: list[str] = []
-    given: list[list[str]] = []
-    monkeypatch.setattr(install, "missing_for_worker", lambda: ["monai", "cc3d"])
-    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, title=None: bool(asked.append(text)))
-    monkeypatch.setattr(slicer.util, "pip_install", given.append)
-    user.front.refresh()
-    user.click("setup", "installButton")
-    assert asked and "monai" in asked[0] and given == [], "who says no gets nothing"
-    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, title=None: True)
-    user.click("setup", "installButton")
-    assert [a for a in given[0] if "monai" in a or "components" in a] and "-c" in given[0]
-    pins = (tmp_path.__class__(given[0][given[0].index("-c") + 1])).read_text(encoding="utf-8")
-    assert "numpy==" in pins and "SimpleITK==" in pins.replace("simpleitk", "SimpleITK")
+    before = _node_ids()
+
+    def fail(*_arguments):
+        raise RuntimeError("no memory for one more node")
+
+    monkeypatch.setattr(results, "_gather", fail)
+    ready.click("exploration", "exploreButton")
+    error = ready.wait_error()
+    assert "no memory for one more node" in error.given and not ready.front.desk.busy
+    left = {slicer.mrmlScene.GetNodeByID(i).GetName() for i in _node_ids() - before}
+    # views and colours are Slicer's own; what is the comparison's is gone
+    assert not [name for name in left if "MeWM" in name or "SIMULATED" in name or "rank" in name], left
+    assert ready.front.comparison is None
+
+
+def test_a_volume_without_voxels_is_refused(ready):
+    import slicer
+
+    ready.front.parameters.ct = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "hollow")
+    error = ready.error_after(ready.front.tasks.measure)
+    assert isinstance(error, GeometryError) and "no voxels" in error.what
+
+
+def test_the_computer_runs_out_of_memory(ready, mishap):
+    """A plain MemoryError of the worker names what helps, in words of the panels."""
+    mishap("memory")
+    ready.click("simulation", "simulateButton")
+    error = ready.wait_error()
+    assert isinstance(error, DeviceError) and "memory" in error.what and "replicas" in error.remedy
+    ready.front.messages.show(error)
+    assert "--replicas" not in ready.front.messages.box.informativeText
+
+    # with the processor chosen already, fewer replicas are what is left
+    ready.front.parameters.computer.device = "cpu"
+    ready.front.messages.show(error)
+    next(b for b in ready.front.messages.box.buttons() if "replica" in b.text).click()
+    assert ready.front.parameters.simulation.replicas == ready.front.parameters.exploration.replicas == 1

@@ -6,6 +6,7 @@ import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from MeWMLib.core.protocol import Protocol
@@ -99,6 +100,8 @@ def test_views_of_a_simulated_ct_carry_the_mark(shown):
 
 
 def test_outlines_and_surfaces(shown):
+    from MeWMLib.scene import surfaces
+
     comparison = shown.front.comparison
     before, after = comparison.labels.GetDisplayNode(), comparison.node("labels", 1).GetDisplayNode()
     assert before.GetVisibility2DOutline() and after.GetVisibility2DOutline()
@@ -108,7 +111,16 @@ def test_outlines_and_surfaces(shown):
     shown.widget("outcome", "surfacesBox").setChecked(True)
     shown.look()
     assert after.GetVisibility3D() and not after.GetVisibility2DOutline()
-    assert comparison.node("labels", 1).GetSegmentation().ContainsRepresentation("Closed surface")
+    for node in (comparison.labels, comparison.node("labels", 1)):
+        segmentation = node.GetSegmentation()
+        shown.wait(lambda node=node: surfaces.drawn(node))
+        assert segmentation.ContainsRepresentation("Closed surface")
+        for name in ("liver", "tumour"):
+            surface, box = segmentation.GetSegment(name).GetRepresentation("Closed surface"), [0.0] * 6
+            assert surface.GetNumberOfPolys() > 50
+            node.GetSegmentation().GetSegment(name).GetRepresentation("Binary labelmap").GetBounds(box)
+            # the surface lies where the voxels do, give or take one of them
+            assert np.abs(np.array(surface.GetBounds()) - box).max() < 2.0
 
 
 def test_flicker_comes_and_goes(shown):
@@ -136,13 +148,16 @@ def test_the_survival_curves_are_a_plot(shown):
 
 
 def test_the_second_rank_brings_its_own_difference(shown):
-    import numpy as np
-
     from MeWMLib.scene.nodes import node_to_volume
 
     comparison = shown.front.comparison
+    _choose(shown, "outcome", "mapBox", "difference")
     first = node_to_volume(comparison.node("difference")).array
     shown.front.show_rank(2)
+    assert _composite("Red").GetForegroundVolumeID() != comparison.node("difference").GetID(), "that of rank 1"
+    shown.wait(lambda: comparison.node("difference").GetAttribute("MeWM.Rank") == "2")
+    shown.look()
+    assert _composite("Red").GetForegroundVolumeID() == comparison.node("difference").GetID()
     second = node_to_volume(comparison.node("difference")).array
     before, after = node_to_volume(comparison.ct).array, node_to_volume(comparison.node("simulated")).array
     assert not np.array_equal(first, second)
@@ -165,6 +180,53 @@ def test_the_real_ct_after_treatment_is_judged(shown):
     shown.click("outcome", "assessButton")
     shown.wait_idle()
     assert "+0.50" in shown.widget("outcome", "assessLabel").text
+
+
+def test_the_sample_for_judging_brings_a_ct_after_treatment(user):
+    from MeWMLib.cohorts.samples import load_sample
+    from MeWMLib.scene.nodes import node_to_volume
+
+    user.front.load_sample = load_sample
+    box = user.widget("patient", "sampleBox")
+    box.setCurrentIndex(box.findData("synthetic-treated"))
+    user.click("patient", "sampleButton")
+    user.wait(lambda: user.front.parameters.post_ct is not None)
+    user.wait_idle()
+    before, after = (node_to_volume(node) for node in (user.front.parameters.ct, user.front.parameters.post_ct))
+    assert after.geometry.same_as(before.geometry) and after.simulated is None
+    from MeWMPanels import case_files
+
+    tumour = case_files.labels_of(user.front.parameters, before.geometry).tumour
+    # Lipiodol: far brighter than any voxel of the tumour before
+    assert np.percentile(after.array[tumour], 95) > 250 > np.percentile(before.array[tumour], 95)
+    # without a prepared comparison it can be judged at once
+    user.click("outcome", "assessButton")
+    user.wait_idle()
+    assert "+0.50" in user.widget("outcome", "assessLabel").text
+
+
+def test_one_replica_is_a_point_estimate_without_a_range(user):
+    user.load_sample()
+    user.front.actions.add("A", Protocol.parse("Cisplatin + Lipiodol"))
+    user.front.parameters.simulation.replicas = 1
+    user.look()
+    user.click("simulation", "simulateButton")
+    user.wait(lambda: user.front.comparison is not None)
+    user.wait_idle()
+    text = user.widget("outcome", "summaryLabel").text
+    assert "point estimate" in text and "..." not in text
+    assert user.widget("exploration", "rankTable").item(0, 3).text() == "\N{EN DASH}"
+    table = user.front.comparison.node("table").GetTable()
+    columns = [table.GetColumnName(n) for n in range(table.GetNumberOfColumns())]
+    assert "log risk" in columns and not [name for name in columns if "replica" in name]
+    assert table.GetValueByName(0, "protocol").ToString() == "Cisplatin + Lipiodol"
+    assert user.front.comparison.node("risk chart").GetNumberOfPlotSeriesNodes() == 1
+
+
+def test_more_replicas_have_a_range(shown):
+    assert "..." in shown.widget("outcome", "summaryLabel").text
+    assert "..." in shown.widget("exploration", "rankTable").item(0, 3).text()
+    assert shown.front.comparison.node("risk chart").GetNumberOfPlotSeriesNodes() == 3
 
 
 def test_clinical_data_reach_the_rules(shown):
