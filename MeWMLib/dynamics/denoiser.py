@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from MeWMLib.dynamics.actions import ActionEncoder, known_agents
+from MeWMLib.dynamics.maps import MASKS
 
 
 @dataclass(frozen=True)
@@ -96,13 +97,13 @@ class _TraitEncoder(nn.Module):
 
     def __init__(self, latent: int, width: int) -> None:
         super().__init__()
-        self.local = nn.Sequential(nn.Conv3d(latent + 2, 48, 3, padding=1), nn.SiLU(), nn.Conv3d(48, 48, 1), nn.SiLU())
+        self.local = nn.Sequential(nn.Conv3d(latent + MASKS, 48, 3, padding=1), nn.SiLU(), nn.Conv3d(48, 48, 1), nn.SiLU())
         self.out = nn.Sequential(
             nn.Linear(2 * (48 + latent) + 2, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.LayerNorm(width)
         )
 
     def forward(self, before: Tensor, masks: Tensor, spacing_mm: Tensor) -> Tensor:
-        """(N, C, d, h, w), (N, 2, d, h, w), (N,) to (N, width)."""
+        """(N, C, d, h, w), (N, MASKS, d, h, w), (N,) to (N, width)."""
         features = torch.cat([self.local(torch.cat([before, masks], 1)), before], 1)
         weight = masks[:, :1]
         total = weight.sum((2, 3, 4)).clamp_min(1e-3)  # (N, 1)
@@ -135,7 +136,7 @@ class Denoiser(nn.Module):
         self.joint = nn.Sequential(nn.Linear(3 * c, c), nn.SiLU(), nn.Linear(c, c), nn.SiLU())
         self.response = nn.Linear(c, len(RESPONSES))
         self.time = nn.Sequential(nn.Linear(64 + 1, c), nn.SiLU(), nn.Linear(c, c))
-        inputs = (3 if config.attenuation else 2) * config.latent + 2
+        inputs = (3 if config.attenuation else 2) * config.latent + MASKS
         self.stem = nn.Conv3d(inputs, w[0], 3, padding=1)
         self.down = nn.ModuleList()
         self.shrink = nn.ModuleList()
@@ -179,7 +180,7 @@ class Denoiser(nn.Module):
             noisy: (N, C, d, h, w) noisy scaled change at `time`.
             before: (N, C, d, h, w) latent of the pre-treatment CT.
             attenuated: (N, C, d, h, w) latent of the attenuated pre-treatment CT; not used without attenuation.
-            masks: (N, 2, d, h, w) share of tumour and of liver in each block.
+            masks: (N, MASKS, d, h, w), see `maps.tumour_maps`.
             outlook: (N, condition) from `outlook`.
             spacing_mm: (N,) voxel size of the patch.
             time: (N,) 0 is noise, 1 is data.

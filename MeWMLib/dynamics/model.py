@@ -16,6 +16,7 @@ from MeWMLib.dynamics.actions import encode_protocols
 from MeWMLib.dynamics.attenuation import attenuate, expected_level
 from MeWMLib.dynamics.autoencoder import Autoencoder, compand, expand
 from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
+from MeWMLib.dynamics.maps import tumour_maps
 from MeWMLib.dynamics.sampling import SAMPLERS
 
 
@@ -26,7 +27,7 @@ class EncodedPatch:
     Attributes:
         hu: (1, 1, D, H, W).
         latent: (1, C, d, h, w).
-        masks: (1, 2, d, h, w) share of tumour and liver in each block.
+        masks: (1, MASKS, d, h, w), see `maps.tumour_maps`.
         labels: (D, H, W).
         spacing_mm: voxel size.
         window: the part of the latent grid that can change; noise and denoiser live there.
@@ -95,9 +96,12 @@ class DynamicsModel:
     def encode(self, hu: NDArray[Any], labels: NDArray[np.uint8], spacing_mm: float) -> EncodedPatch:
         """Encode a patch before treatment: hu and labels (D, H, W), sizes divisible by 16."""
         image = torch.from_numpy(np.asarray(hu, np.float32))[None, None].to(self.device)
-        masks = block_shares(torch.from_numpy(np.asarray(labels))).to(self.device)
-        window = treated_window(masks[0, 0].cpu().numpy())
-        return EncodedPatch(image, self.autoencoder.encode(image), masks, np.asarray(labels), spacing_mm, window)
+        latent = self.autoencoder.encode(image)
+        shares = block_shares(torch.from_numpy(np.asarray(labels)))[0].numpy()
+        window = treated_window(shares[0])
+        maps = tumour_maps(latent[0, 0].cpu().numpy(), shares)
+        masks = torch.from_numpy(maps)[None].to(self.device)
+        return EncodedPatch(image, latent, masks, np.asarray(labels), spacing_mm, window)
 
     def level(self, protocol: Protocol) -> int:
         """Attenuation level 0 to 4 that is expected of a protocol, from its embolics."""

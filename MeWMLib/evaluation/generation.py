@@ -86,7 +86,7 @@ def evaluate_generation(
 ) -> tuple[Rows, list[MontageRow], dict[str, Any]]:
     """Measure.
 
-    Rows: `mewm`; `mewm_shuffled_actions` (the image of another protocol of the patient); `mewm_action_dropped` (the same
+    Rows: `mewm`; `mewm_shuffled_actions` (the image of another protocol); `mewm_action_dropped` (the same
     network, not told the action); `copy_pre`; `syntumor`; `pixel2cancer`; and `settings.others`.
 
     Metrics, one number a patient, a mean over the patient's complete protocols:

@@ -36,7 +36,6 @@ class KnownPatient:
         truths, twin_truths: drawings of the outcomes on the patch.
     """
 
-
     seed: int
     drawn: SyntheticPatient
     patient: Patient

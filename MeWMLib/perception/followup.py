@@ -118,9 +118,7 @@ class FollowUp:
         return {k: v.detach().cpu().numpy() for k, v in self.network.state_dict().items()}
 
     @torch.inference_mode()
-    def tumour_after(
-        self, before: NDArray[Any], after: NDArray[Any], labels: NDArray[np.uint8]
-    ) -> NDArray[np.bool_]:
+    def tumour_after(self, before: NDArray[Any], after: NDArray[Any], labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Tumour after treatment.
 
         Args:

@@ -19,6 +19,7 @@ from MeWMLib.core.protocol import EMBOLIC, Protocol, agent
 from MeWMLib.dynamics.actions import known_agents
 from MeWMLib.dynamics.attenuation import expected_level
 from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
+from MeWMLib.dynamics.maps import tumour_maps
 from MeWMLib.dynamics.model import denoiser_from_part, treated_window
 from MeWMLib.dynamics.text import cached_embeddings
 from MeWMLib.training.checkpoint import AveragedModel, Run
@@ -92,6 +93,7 @@ class LatentCohort:
             with np.load(path) as data:
                 arrays = {k: data[k] for k in (*KEYS, *NOTED)}
             window = treated_window(arrays["masks"][0])
+            arrays["masks"] = tumour_maps(arrays["before"][0], arrays["masks"]).astype(np.float16)
             for key in ("before", "changes", "attenuated", "masks"):
                 arrays[key] = np.ascontiguousarray(arrays[key][(..., *window)])
             self.patients.append(arrays)

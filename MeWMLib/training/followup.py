@@ -172,8 +172,7 @@ def validate(model: FollowUp, codec: Autoencoder, patients: int = 12) -> dict[st
         for name, images in (("dice_after", [a.hu for a in kept.case.after[:4]]), ("dice_after_codec", coded)):
             found = model.tumour_after(before.hu, np.stack(images), before.labels)
             scores[name] += [
-                dice(f & kept.rim, (a.labels == 2) & kept.rim)
-                for f, a in zip(found, kept.case.after[:4], strict=True)
+                dice(f & kept.rim, (a.labels == 2) & kept.rim) for f, a in zip(found, kept.case.after[:4], strict=True)
             ]
         scores["dice_outline_before"] += [
             dice((before.labels == 2) & kept.rim, (a.labels == 2) & kept.rim) for a in kept.case.after[:4]

@@ -15,7 +15,6 @@ from MeWMLib.survival.patches import five_views
 from MeWMLib.training.survival import TrainSurvivalConfig, train
 from MeWMLib.training.survival_data import SurvivalCase
 
-
 #: Outcomes of each patient that are used: more would not fit into memory.
 OUTCOMES = 4
 

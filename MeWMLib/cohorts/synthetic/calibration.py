@@ -203,7 +203,11 @@ def report(law: LawConstants, reference: Mapping[str, Reference], seed: int = 1)
             test = stats.ks_2samp(a, b)
             rows[f"{regimen} {name}"] = {
                 "n_real": float(len(b)),
-                **{f"{who} {q} %": float(np.percentile(v, q)) for who, v in (("world", a), ("real", b)) for q in (25, 50, 75)},
+                **{
+                    f"{who} {q} %": float(np.percentile(v, q))
+                    for who, v in (("world", a), ("real", b))
+                    for q in (25, 50, 75)
+                },
                 "ks": float(test.statistic),
                 "p": float(test.pvalue),
             }

@@ -33,7 +33,7 @@ class Nodule:
         radius: nominal, mm.
         roughness: of the surface, as a share of the radius.
         seed: of everything that is drawn inside.
-        form: "ball" (outlined like real tumours), "cluster" (several balls) or "tube" (a ball with a thrombus that leaves it).
+        form: "ball" (outlined like real tumours), "cluster" (several balls) or "tube" (a ball and a thrombus).
     """
 
     centre: tuple[float, float, float]
@@ -43,7 +43,7 @@ class Nodule:
     form: str = "ball"
 
     def shape(self, axes: Axes, scale: float = 1.0) -> FloatArray:
-        """Shape function (K, J, I): positive inside, about 1 in the middle; `scale` shrinks the nodule to its centre."""
+        """Shape function (K, J, I): positive inside, about 1 in the middle; `scale` shrinks it to its centre."""
         local = axes.shifted(self.centre, self.radius * scale)
         z, y, x = local.grids
         rough = self.roughness * SmoothField(derive_seed("nodule", self.seed), 0.75, 12).at(local)
