@@ -48,12 +48,14 @@ def _dynamics(args: argparse.Namespace) -> dict[str, float]:
         batch=args.batch,
         seed=args.seed,
         start=args.start,
+        learning_rate=args.learning_rate,
         action_blind=args.action_blind,
         text=not args.no_text,
         attenuation=not args.no_attenuation,
         contrastive_weight=0.0 if args.no_ccl else DynamicsTraining.contrastive_weight,
     )
-    model, figures = train(args.cohort, args.work, settings, _say)
+    scale = [float(v) for v in _codec(args.bundle).scale]
+    model, figures = train(args.cohort, args.work, settings, _say, scale)
     write_part(args.bundle, "dynamics", model.part_config(), model.tensors())
     return figures
 
@@ -117,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "dynamics":
             sub.add_argument("--start", type=Path, help="bundle whose denoiser is trained on")
             sub.add_argument("--action-blind", action="store_true", help="baseline: never told the action")
+            sub.add_argument("--learning-rate", type=float, default=1e-3)
             sub.add_argument("--no-text", action="store_true", help="ablation: no text embeddings")
             sub.add_argument("--no-attenuation", action="store_true", help="ablation: no attenuated image")
             sub.add_argument("--no-ccl", action="store_true", help="ablation: no combo contrastive learning")

@@ -51,6 +51,8 @@ class DynamicsTraining:
         time_power: times are drawn as u ** time_power, u uniform; above 1 most of them are early.
         action_blind: hide every action, text and attenuation level (the baseline `action_blind`).
         text, attenuation: False trains without that input (ablations).
+        image_share: how far the channels of the latent count by what they mean in the image (the first one, the mean of
+            a block, holds four fifths of the change of HU) and not all alike.
         outside_weight: loss weight of blocks that touch no tumour (they are cut away when the patch is composed).
         seed: of the weights and every draw.
         start: bundle whose denoiser is trained on; None starts from random weights.
@@ -60,7 +62,7 @@ class DynamicsTraining:
     minutes: float = 0.0
     batch: int = 12
     pairs: int = 4
-    learning_rate: float = 6e-4
+    learning_rate: float = 1e-3
     action_dropout: float = 0.1
     response_weight: float = 0.3
     contrastive_weight: float = 0.02
@@ -68,6 +70,7 @@ class DynamicsTraining:
     action_blind: bool = False
     text: bool = True
     attenuation: bool = True
+    image_share: float = 0.8
     outside_weight: float = 0.05
     average: float = 0.995
     seed: int = 0
@@ -180,9 +183,16 @@ def _crop(tumour_share: NDArray[Any], rng: np.random.Generator) -> tuple[slice, 
 
 
 def flow_loss(
-    model: Denoiser, batch: dict[str, Tensor], scale: Tensor, generator: torch.Generator, settings: DynamicsTraining
+    model: Denoiser,
+    batch: dict[str, Tensor],
+    scale: Tensor,
+    generator: torch.Generator,
+    settings: DynamicsTraining,
+    channels: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
     """Loss at a random time, and its parts.
+
+    `channels` (C,) weighs the channels of the latent (mean 1; all alike if left out).
 
     Parts: mean squared error of the predicted clean change, weighted to the tumour and its rim (`flow`); error of the
     response head on the batch's own and on the noted protocols (`response`); `contrastive` (eq. 3 of arXiv 2506.02327).
@@ -206,7 +216,10 @@ def flow_loss(
     weight = torch.where(tumour, 1.0, settings.outside_weight)
     # Every patient counts alike, whatever the size of the tumour.
     weight = weight / weight.sum((1, 2, 3, 4), keepdim=True)
-    loss = ((predicted - clean).square().mean(1, keepdim=True) * weight).sum((1, 2, 3, 4)).mean()
+    squares = (predicted - clean).square()
+    if channels is not None:
+        squares = squares * channels[None, :, None, None, None]
+    loss = (squares.mean(1, keepdim=True) * weight).sum((1, 2, 3, 4)).mean()
     parts = {"flow": float(loss.detach())}
     if settings.response_weight and not settings.action_blind:
         response = _response_loss(model, batch, traits, outlook)
@@ -232,13 +245,18 @@ def _response_loss(model: Denoiser, batch: dict[str, Tensor], traits: Tensor, ou
 
 
 def train(
-    cohort: Path, work: Path, settings: DynamicsTraining, on_step: Callable[[str, float], None] | None = None
+    cohort: Path,
+    work: Path,
+    settings: DynamicsTraining,
+    on_step: Callable[[str, float], None] | None = None,
+    codec_scale: Sequence[float] | None = None,
 ) -> tuple[TrainedDenoiser, dict[str, float]]:
     """Train, resuming from `work` if a checkpoint is there.
 
     Args:
         cohort: folder with `train/` (and `validation/`) of `mewm train cohort`.
         work: folder of the checkpoint and the curve.
+        codec_scale: deviation of each channel of the codec, by which its latents were divided.
 
     Returns:
         The averaged denoiser and the figures of the last rows of its curve.
@@ -268,6 +286,7 @@ def train(
     # The scale is part of the config: a resumed run must use the one it began with.
     scale = _kept_scale(work / "dynamics_scale.npy", model.config.change_scale)
     scale_tensor = torch.tensor(scale)[None, :, None, None, None]
+    channels = _channel_weights(scale, codec_scale, settings.image_share)
     rng = np.random.default_rng([settings.seed, run.step])
     generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + run.step)
     for cohort_part in (data, held_out):
@@ -284,7 +303,7 @@ def train(
             )
         model.train()
         rows = data.batch(settings.batch, rng, settings.pairs)
-        loss, parts = flow_loss(model, rows, scale_tensor, generator, settings)
+        loss, parts = flow_loss(model, rows, scale_tensor, generator, settings, channels)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -294,7 +313,7 @@ def train(
         losses.append({"loss": float(loss.detach()), **parts})
         if run.step % 50 == 0:
             means = {k: float(np.mean([x[k] for x in losses])) for k in losses[0]}
-            figures = {**means, **validate(average.model, check, scale_tensor, settings)}
+            figures = {**means, **validate(average.model, check, scale_tensor, settings, channels)}
             losses = []
             run.log(figures)
             run.save()
@@ -307,13 +326,19 @@ def train(
 
 
 @torch.no_grad()
-def validate(model: Denoiser, batch: dict[str, Tensor], scale: Tensor, settings: DynamicsTraining) -> dict[str, float]:
+def validate(
+    model: Denoiser,
+    batch: dict[str, Tensor],
+    scale: Tensor,
+    settings: DynamicsTraining,
+    channels: Tensor | None = None,
+) -> dict[str, float]:
     """Validation loss with true and with shuffled actions, same noise: the gap is what the model learnt of actions."""
     shuffled = {**batch, "actions": batch["actions"].roll(1, 0)}
     quiet = replace(settings, action_dropout=0.0)
     out = {}
     for name, rows in (("validation", batch), ("validation_shuffled", shuffled)):
-        _, parts = flow_loss(model, rows, scale, torch.Generator().manual_seed(7), quiet)
+        _, parts = flow_loss(model, rows, scale, torch.Generator().manual_seed(7), quiet, channels)
         out[name] = parts["flow"]
         if "response" in parts:
             out[f"{name}_response"] = parts["response"]
@@ -348,6 +373,16 @@ class TrainedDenoiser:
 def _progress(run: Run, settings: DynamicsTraining) -> float:
     by_steps = run.step / settings.steps
     return max(by_steps, run.elapsed / (60 * settings.minutes)) if settings.minutes else by_steps
+
+
+def _channel_weights(
+    change_scale: Sequence[float], codec_scale: Sequence[float] | None, image_share: float
+) -> Tensor | None:
+    """Weights (C,) of mean 1: a share by the squared size of a channel's change in the image, the rest alike."""
+    if codec_scale is None or image_share == 0:
+        return None
+    size = (torch.tensor(change_scale) * torch.tensor(codec_scale)).square()
+    return image_share * size / size.mean() + (1 - image_share)
 
 
 def _kept_scale(path: Path, scale: tuple[float, ...]) -> tuple[float, ...]:
