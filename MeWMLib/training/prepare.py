@@ -22,7 +22,6 @@ from MeWMLib.perception.findings import viable_mask
 from MeWMLib.survival.config import size_covariates
 from MeWMLib.survival.patches import half_resolution
 
-
 #: Protocols of each patient whose answer is noted without drawing its CT (they train the response head).
 NOTED = 48
 
