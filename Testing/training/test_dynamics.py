@@ -166,9 +166,16 @@ def test_the_gradient_of_accumulated_batches_is_their_mean(planted: Path, monkey
     def same_noise(model, batch, scale, generator, settings):
         return whole(model, batch, scale, torch.Generator().manual_seed(5), settings)
 
+    clip, norms = torch.nn.utils.clip_grad_norm_, []
+
+    def noted_clip(parameters, limit):
+        norms.append(float(clip(parameters, limit)))  # before clipping; Adam itself does not feel a factor
+
     monkeypatch.setattr(dynamics, "flow_loss", same_noise)
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", noted_clip)
     one, _ = dynamics.train(planted, planted / "one", replace(TINY, steps=2))
     two, _ = dynamics.train(planted, planted / "two", replace(TINY, steps=2, accumulate=2))
+    assert norms[0] > 0 and norms[2:] == pytest.approx(norms[:2], rel=1e-3)
     assert np.allclose(weights(one), weights(two), atol=1e-6)
 
 
