@@ -59,7 +59,7 @@ def attenuate(hu: NDArray[np.floating], labels: NDArray[np.uint8], level: int, s
         spacing_mm: edge of the cubic voxels.
 
     Returns:
-        (D, H, W) float32; changed only within 3 sigma of the tumour.
+        (D, H, W) float32; changed only within 3 sigma of the tumour (along each axis).
 
     Raises:
         InputError: no such level.

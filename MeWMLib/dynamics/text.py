@@ -8,7 +8,9 @@ The cache that ships was computed by MiniLM, a general sentence encoder (its nam
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import zipfile
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from MeWMLib.core.errors import InputError, UnreadableFileError
+from MeWMLib.core.errors import DependencyError, InputError, UnreadableFileError
 from MeWMLib.core.protocol import agent
 
 CACHE = Path(__file__).with_name("action_embeddings.npz")
@@ -45,7 +47,8 @@ class SentenceEncoder:
         folder: as `transformers` saves it, weights as safetensors.
 
     Raises:
-        InputError: the folder holds no model, or the optional package `transformers` is missing.
+        InputError: the folder holds no model.
+        DependencyError: the optional package `transformers` is missing.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -79,7 +82,7 @@ class ClipTextEncoder:
         hub: fetch from the hub; else only local files are read.
 
     Raises:
-        InputError: the optional package `transformers` is missing.
+        DependencyError: the optional package `transformers` is missing.
     """
 
     def __init__(self, source: str | Path, hub: bool = False) -> None:
@@ -104,7 +107,7 @@ def _transformers() -> Any:
     try:
         import transformers
     except ImportError as error:
-        raise InputError(
+        raise DependencyError(
             what="The package transformers is needed to compute text embeddings",
             given="not installed",
             remedy='Install it with `pip install "mewm[text]"`; the embeddings that ship need nothing',
@@ -148,16 +151,19 @@ def read_cache(path: Path = CACHE) -> tuple[dict[str, Any], FloatArray]:
         UnreadableFileError: missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as data:
+        raw = path.read_bytes()
+        with np.load(io.BytesIO(raw), allow_pickle=False) as data:
             about = json.loads(bytes(data["about"]))
             embeddings = data["embeddings"].astype(np.float32)
-    except (OSError, ValueError, KeyError) as error:
+        if len(about["agents"]) != len(embeddings):
+            raise ValueError(f"{len(embeddings)} embeddings of {len(about['agents'])} agents")  # noqa: EM102
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise UnreadableFileError(
             what="The text embeddings of the agents cannot be read",
             given=f"{path.name}: {error}",
             remedy="Install MeWM again, or compute them with `python -m MeWMLib.training.embed_actions`",
         ) from error
-    return {**about, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}, embeddings
+    return {**about, "sha256": hashlib.sha256(raw).hexdigest()}, embeddings
 
 
 def cached_embeddings(agents: Sequence[str], path: Path = CACHE) -> FloatArray:

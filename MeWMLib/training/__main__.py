@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -40,23 +41,27 @@ def _cohort(args: argparse.Namespace) -> dict[str, float]:
 
 
 def _dynamics(args: argparse.Namespace) -> dict[str, float]:
-    from MeWMLib.training.dynamics import DynamicsTraining, train
+    from MeWMLib.training.distributed import ranks
+    from MeWMLib.training.dynamics import train
+    from MeWMLib.training.dynamics_settings import DynamicsTraining, read_settings
 
-    settings = DynamicsTraining(
-        steps=args.steps,
-        minutes=args.minutes,
-        batch=args.batch,
-        seed=args.seed,
-        start=args.start,
-        learning_rate=args.learning_rate,
-        action_blind=args.action_blind,
-        text=not args.no_text,
-        attenuation=not args.no_attenuation,
-        contrastive_weight=0.0 if args.no_ccl else DynamicsTraining.contrastive_weight,
-    )
+    base = read_settings(args.config) if args.config else DynamicsTraining()
+    # What is given on the command line counts more than the file.
+    names = ("steps", "minutes", "batch", "seed", "start", "learning_rate")
+    given = {name: getattr(args, name) for name in names}
+    flags = {
+        "action_blind": True if args.action_blind else None,
+        "text": False if args.no_text else None,
+        "attenuation": False if args.no_attenuation else None,
+        "contrastive_weight": 0.0 if args.no_ccl else None,
+    }
+    settings = replace(base, **{name: value for name, value in (given | flags).items() if value is not None})
     scale = [float(v) for v in _codec(args.bundle).scale]
-    model, figures = train(args.cohort, args.work, settings, _say, scale)
-    write_part(args.bundle, "dynamics", model.part_config(), model.tensors())
+    with ranks() as mine:
+        model, figures = train(args.cohort, args.work, settings, _say if mine.first else None, mine, scale)
+        if not mine.first:
+            return {}
+        write_part(args.bundle, "dynamics", model.part_config(), model.tensors())
     return figures
 
 
@@ -117,15 +122,19 @@ def _parser() -> argparse.ArgumentParser:
             "--work", type=Path, required=True, help="folder of checkpoints and curves; a run resumes from it"
         )
         if name == "dynamics":
+            sub.add_argument("--config", type=Path, help="JSON file of settings; options given here count more")
             sub.add_argument("--start", type=Path, help="bundle whose denoiser is trained on")
             sub.add_argument("--action-blind", action="store_true", help="baseline: never told the action")
-            sub.add_argument("--learning-rate", type=float, default=1e-3)
+            sub.add_argument("--learning-rate", type=float)
             sub.add_argument("--no-text", action="store_true", help="ablation: no text embeddings")
             sub.add_argument("--no-attenuation", action="store_true", help="ablation: no attenuated image")
             sub.add_argument("--no-ccl", action="store_true", help="ablation: no combo contrastive learning")
         sub.add_argument("--steps", type=int, default=2000)
         sub.add_argument("--minutes", type=float, default=0.0, help="stop after so many minutes (0: after --steps)")
-        sub.add_argument("--batch", type=int, default=12 if name == "dynamics" else 4)
+        sub.add_argument("--batch", type=int, default=4)
+        if name == "dynamics":
+            # Nothing given: the file decides, else the defaults of DynamicsTraining.
+            sub.set_defaults(steps=None, minutes=None, batch=None, seed=None)
     return parser
 
 
@@ -139,7 +148,8 @@ def main(argv: list[str] | None = None) -> int:
     except MeWMError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    sys.stdout.write(json.dumps(figures, indent=1) + "\n")
+    if figures:  # only one of several processes speaks
+        sys.stdout.write(json.dumps(figures, indent=1) + "\n")
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from MeWMLib.dynamics.model import denoiser_from_part, treated_window
 from MeWMLib.dynamics.text import cached_embeddings
 from MeWMLib.training.checkpoint import AveragedModel, Run
 from MeWMLib.training.contrastive import combo_contrastive, tumour_features
+from MeWMLib.training.distributed import Ranks, require_precision
+from MeWMLib.training.dynamics_settings import DynamicsTraining
 
 KEYS = ("before", "changes", "attenuated", "masks", "actions", "levels", "responses", "spacing")
 NOTED = ("noted_actions", "noted_responses")
@@ -32,49 +34,6 @@ CROP = 16
 #: Means and deviations of the responses over a cohort, so that the response head's errors count alike.
 RESPONSE_MEAN = (0.55, -0.2, 0.15, -1.1)
 RESPONSE_SCALE = (0.29, 0.28, 0.2, 0.9)
-
-
-@dataclass(frozen=True)
-class DynamicsTraining:
-    """Settings.
-
-    Attributes:
-        steps: optimiser steps, unless `minutes` ends the run first.
-        minutes: 0 means no limit.
-        batch: outcomes a step.
-        learning_rate: peak; warms up over 50 steps and falls by a cosine (over the steps, or the minutes where they
-            are given).
-        action_dropout: share of outcomes whose action is hidden (classifier-free guidance).
-        pairs: patients in a batch; each gives batch / pairs protocols, so that actions are what differs.
-        response_weight: of the response head's error; 0 turns the head off.
-        contrastive_weight: of combo contrastive learning; 0 turns it off (ablation).
-        time_power: times are drawn as u ** time_power, u uniform; above 1 most of them are early.
-        action_blind: hide every action, text and attenuation level (the baseline `action_blind`).
-        text, attenuation: False trains without that input (ablations).
-        image_share: how far the channels of the latent count by what they mean in the image (the first one, the mean of
-            a block, holds four fifths of the change of HU) and not all alike.
-        outside_weight: loss weight of blocks that touch no tumour (they are cut away when the patch is composed).
-        seed: of the weights and every draw.
-        start: bundle whose denoiser is trained on; None starts from random weights.
-    """
-
-    steps: int = 2000
-    minutes: float = 0.0
-    batch: int = 12
-    pairs: int = 4
-    learning_rate: float = 1e-3
-    action_dropout: float = 0.1
-    response_weight: float = 0.3
-    contrastive_weight: float = 0.02
-    time_power: float = 3.0
-    action_blind: bool = False
-    text: bool = True
-    attenuation: bool = True
-    image_share: float = 0.8
-    outside_weight: float = 0.05
-    average: float = 0.995
-    seed: int = 0
-    start: Path | None = None
 
 
 class LatentCohort:
@@ -200,10 +159,12 @@ def flow_loss(
     clean = batch["change"] / scale
     n = len(clean)
     # Late times show the answer through the noise; what an action does is decided, and learnt, at the early ones.
-    time = torch.rand(n, generator=generator) ** settings.time_power
-    noise = torch.randn(clean.shape, generator=generator)
+    # Drawn on the CPU, so that a seed means the same on every device.
+    time = (torch.rand(n, generator=generator) ** settings.time_power).to(clean.device)
+    noise = torch.randn(clean.shape, generator=generator).to(clean.device)
     t = time[:, None, None, None, None]
-    dropped = torch.rand(n, generator=generator) < (1.0 if settings.action_blind else settings.action_dropout)
+    hidden = 1.0 if settings.action_blind else settings.action_dropout
+    dropped = (torch.rand(n, generator=generator) < hidden).to(clean.device)
     attenuated = torch.where(dropped[:, None, None, None, None], batch["before"], batch["attenuated"])
     pair = batch["pair"].long()
     first = torch.stack([(pair == k).float().argmax() for k in range(len(batch["whole_before"]))])
@@ -226,8 +187,10 @@ def flow_loss(
         parts["response"] = float(response.detach())
         loss = loss + settings.response_weight * response
     if settings.contrastive_weight and not settings.action_blind:
-        features = tumour_features(predicted, batch["masks"])
-        contrast = combo_contrastive(features, batch["actions"][..., 0] > 0, pair)
+        with torch.autocast(clean.device.type, enabled=False):  # a temperature of 0.1 asks for exact cosines
+            told = ~dropped  # a row whose action was hidden has no combo to be judged by
+            features = tumour_features(predicted[told].float(), batch["masks"][told])
+            contrast = combo_contrastive(features, batch["actions"][told][..., 0] > 0, pair[told])
         parts["contrastive"] = float(contrast.detach())
         loss = loss + settings.contrastive_weight * contrast
     return loss, parts
@@ -249,6 +212,7 @@ def train(
     work: Path,
     settings: DynamicsTraining,
     on_step: Callable[[str, float], None] | None = None,
+    ranks: Ranks | None = None,
     codec_scale: Sequence[float] | None = None,
 ) -> tuple[TrainedDenoiser, dict[str, float]]:
     """Train, resuming from `work` if a checkpoint is there.
@@ -256,11 +220,18 @@ def train(
     Args:
         cohort: folder with `train/` (and `validation/`) of `mewm train cohort`.
         work: folder of the checkpoint and the curve.
+        ranks: this process among those that train together; None is alone on the CPU. Rank 0 writes and validates.
         codec_scale: deviation of each channel of the codec, by which its latents were divided.
 
     Returns:
-        The averaged denoiser and the figures of the last rows of its curve.
+        The averaged denoiser, the same in all processes, and the figures of the last rows of its curve (rank 0's).
+
+    Raises:
+        InputError: no patients, or processes that do not read the same checkpoint.
+        DeviceError: a precision that the device does not have.
     """
+    ranks = ranks or Ranks()
+    require_precision(settings.precision, ranks.device)
     torch.manual_seed(settings.seed)
     data = LatentCohort(cohort / "train")
     held_out = LatentCohort(cohort / "validation")
@@ -268,33 +239,45 @@ def train(
     if settings.start is None:
         agents = known_agents()
         phi = torch.from_numpy(cached_embeddings(agents)) if settings.text else None
+        # The cohort may grow while the processes read it, so that each could find other numbers.
+        change_scale, occlusion = ranks.from_first((data.change_scale(), data.occlusion(agents)))
         config = DenoiserConfig(
             latent=latent,
+            widths=settings.widths,
+            condition=settings.condition,
             agents=tuple(agents),
-            change_scale=data.change_scale(),
+            change_scale=change_scale,
             text=phi.shape[1] if phi is not None else 0,
             attenuation=settings.attenuation,
-            occlusion=data.occlusion(agents),
+            occlusion=occlusion,
         )
         model = Denoiser(config, phi)
     else:
         part = find_bundle(settings.start.resolve(), require=("dynamics",)).part("dynamics")
         model = denoiser_from_part(*part).train()
+    model = model.to(ranks.device)
+    ranks.share_weights(model)
     average = AveragedModel(model, settings.average)
     optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=1e-3)
     run = Run(work, "dynamics", model, average, optimiser)
+    ranks.require_same(run.step, "the step of their checkpoint")
     # The scale is part of the config: a resumed run must use the one it began with.
-    scale = _kept_scale(work / "dynamics_scale.npy", model.config.change_scale)
-    scale_tensor = torch.tensor(scale)[None, :, None, None, None]
+    scale = _kept_scale(work / "dynamics_scale.npy", model.config.change_scale) if ranks.first else ()
+    scale = ranks.from_first(scale)
+    scale_tensor = torch.tensor(scale, device=ranks.device)[None, :, None, None, None]
     channels = _channel_weights(scale, codec_scale, settings.image_share)
-    rng = np.random.default_rng([settings.seed, run.step])
-    generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + run.step)
+    if channels is not None:
+        channels = channels.to(ranks.device)
+    # Every process draws batches and noise of its own.
+    rng = np.random.default_rng([settings.seed, run.step, *([ranks.rank] if ranks.rank else [])])
+    generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + run.step + ranks.rank * 1_000_000_007)
     for cohort_part in (data, held_out):
         cohort_part.expect(model.config.agents, model.config.occlusion)
-    check = held_out.batch(24, np.random.default_rng(1), pairs=8)
+    check = _moved(held_out.batch(24, np.random.default_rng(1), pairs=8), ranks.device)
+    mixed = settings.precision == "bfloat16"
     losses: list[dict[str, float]] = []
     figures: dict[str, float] = {}
-    while (progress := _progress(run, settings)) < 1:
+    while (progress := ranks.from_first(_progress(run, settings))) < 1:
         for group in optimiser.param_groups:
             group["lr"] = (
                 settings.learning_rate
@@ -302,26 +285,31 @@ def train(
                 * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
             )
         model.train()
-        rows = data.batch(settings.batch, rng, settings.pairs)
-        loss, parts = flow_loss(model, rows, scale_tensor, generator, settings, channels)
         optimiser.zero_grad()
-        loss.backward()
+        for _ in range(settings.accumulate):
+            rows = _moved(data.batch(settings.batch, rng, settings.pairs), ranks.device)
+            with torch.autocast(ranks.device.type, torch.bfloat16, enabled=mixed):
+                loss, parts = flow_loss(model, rows, scale_tensor, generator, settings, channels)
+            (loss / settings.accumulate).backward()
+            losses.append({"loss": float(loss.detach()), **parts})
+        ranks.average_gradients(model)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         average.update(model)
         run.step += 1
-        losses.append({"loss": float(loss.detach()), **parts})
         if run.step % 50 == 0:
-            means = {k: float(np.mean([x[k] for x in losses])) for k in losses[0]}
-            figures = {**means, **validate(average.model, check, scale_tensor, settings, channels)}
+            if ranks.first:
+                means = {k: float(np.mean([x[k] for x in losses])) for k in losses[0]}
+                figures = {**means, **validate(average.model, check, scale_tensor, settings, channels)}
+                run.log(figures)
+                run.save()
             losses = []
-            run.log(figures)
-            run.save()
             data.refresh()
             data.expect(model.config.agents, model.config.occlusion)
         if on_step is not None:
             on_step(f"dynamics, step {run.step}", progress)
-    run.save()
+    if ranks.first:
+        run.save()
     return TrainedDenoiser(average.model, scale), {**figures, "steps": float(run.step), "seconds": run.elapsed}
 
 
@@ -368,6 +356,10 @@ class TrainedDenoiser:
     def tensors(self) -> dict[str, NDArray[Any]]:
         """Averaged weights."""
         return {k: v.detach().cpu().numpy() for k, v in self.model.state_dict().items()}
+
+
+def _moved(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    return {k: v.to(device) for k, v in batch.items()}
 
 
 def _progress(run: Run, settings: DynamicsTraining) -> float:

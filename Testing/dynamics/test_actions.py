@@ -62,3 +62,50 @@ def test_a_dropped_action_is_the_same_whatever_it_was(encoder: ActionEncoder) ->
     assert torch.equal(out[0], out[1])
     out.sum().backward()
     assert encoder.unknown.grad is not None and encoder.unknown.grad.abs().sum() > 0
+
+
+@pytest.fixture(scope="module")
+def phi() -> torch.Tensor:
+    return torch.randn((len(known_agents()), 12), generator=torch.Generator().manual_seed(2))
+
+
+def test_with_text_the_order_of_actions_does_not_matter_either(phi: torch.Tensor) -> None:
+    torch.manual_seed(3)
+    told = ActionEncoder(len(known_agents()), 16, phi).eval()
+    a, b, c = Action("Cisplatin", 40), Action("Lipiodol", 10), Action("Gelatin Sponge")
+    first, second = condition(told, Protocol((a, b, c)), Protocol((c, a, b)))
+    assert torch.equal(first, second)
+
+
+def test_the_text_is_kept_frozen_and_counts_for_the_agents_that_are_given(phi: torch.Tensor) -> None:
+    torch.manual_seed(3)
+    names = known_agents()
+    told = ActionEncoder(len(names), 16, phi.clone()).eval()
+    assert "phi" in told.state_dict() and "phi" not in dict(told.named_parameters())
+    given, other = Protocol.of(["Cisplatin", "Lipiodol"]), Protocol.of(["Doxorubicin", "PVA"])
+    before = condition(told, given, other)
+    told.phi[names.index("Cisplatin")] += 3.0
+    after = condition(told, given, other)
+    assert not torch.allclose(before[0], after[0], atol=1e-4) and torch.equal(before[1], after[1])
+
+
+def test_tau_is_the_stated_formula(phi: torch.Tensor) -> None:
+    """Eq. 1 with a sum in place of the concatenation, one agent after the other."""
+    torch.manual_seed(3)
+    names = known_agents()
+    told = ActionEncoder(len(names), 16, phi).eval()
+    protocol = Protocol((Action("Cisplatin", 40), Action("Lipiodol")))
+    features = encode_protocols([protocol], names)[0]
+    with torch.inference_mode():
+        concept, text = torch.zeros(16), torch.zeros(16)
+        for name in protocol.agents:
+            n = names.index(name)
+            concept += told.concept(torch.cat([told.concepts.weight[n], features[n, 1:]]))
+            text += told.sigma1(phi[n])
+        expected = told.sigma2(torch.cat([concept, text]))
+    assert torch.allclose(condition(told, protocol)[0], expected, atol=1e-5)
+
+
+def test_without_text_the_encoder_holds_none() -> None:
+    plain = ActionEncoder(len(known_agents()), 16)
+    assert not any(name.startswith(("phi", "sigma1")) for name in plain.state_dict())

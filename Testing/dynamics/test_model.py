@@ -1,20 +1,36 @@
 """The dynamics model: it answers to the action, repeats itself, and changes nothing where it may not."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
 from MeWMLib.core.protocol import Protocol
+from MeWMLib.dynamics.attenuation import attenuate
 from MeWMLib.dynamics.autoencoder import compand, fit, to_blocks
 from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
 from MeWMLib.dynamics.model import DynamicsModel, EncodedPatch, denoiser_from_part, treated_window
+from MeWMLib.training.dynamics import TrainedDenoiser
 
 A, B = Protocol.parse("Cisplatin + Lipiodol"), Protocol.parse("Doxorubicin + PVA")
 
 
-def tiny_denoiser() -> Denoiser:
+OCCLUSION = {"Lipiodol": 0.3, "PVA": 0.9}
+
+
+def tiny_denoiser(text: int = 5, attenuation: bool = True) -> Denoiser:
     torch.manual_seed(0)
-    denoiser = Denoiser(DenoiserConfig(latent=6, widths=(8, 16, 16), condition=16, change_scale=(0.5,) * 6))
+    config = DenoiserConfig(
+        latent=6,
+        widths=(8, 16, 16),
+        condition=16,
+        change_scale=(0.5,) * 6,
+        text=text,
+        attenuation=attenuation,
+        occlusion=OCCLUSION,
+    )
+    denoiser = Denoiser(config, torch.randn(len(config.agents), text) if text else None)
     for parameter in denoiser.parameters():  # layers that begin at zero would hide the action
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.1)
@@ -84,31 +100,110 @@ def test_no_tumour_gives_the_whole_grid() -> None:
     assert treated_window(np.zeros((24, 24, 24))) == (slice(0, 24),) * 3
 
 
-def test_the_loss_reaches_every_weight() -> None:
-    denoiser = tiny_denoiser()
-    latent = torch.randn(2, 6, 16, 16, 16)
-    actions = torch.zeros(2, len(denoiser.config.agents), 3)
-    actions[:, :3, 0] = 1
-    out = denoiser(
-        latent, latent, torch.rand(2, 2, 16, 16, 16), actions, torch.ones(2), torch.rand(2), torch.tensor([True, False])
-    )
-    out.square().mean().backward()
+def inputs(denoiser: Denoiser, n: int = 2) -> dict[str, torch.Tensor]:
+    """Random arguments of `forward`, `actions` and `dropped` apart."""
+    generator = torch.Generator().manual_seed(4)
+    latents = {k: torch.randn((n, 6, 8, 8, 8), generator=generator) for k in ("noisy", "before", "attenuated")}
+    masks = torch.rand((n, 2, 8, 8, 8), generator=generator)
+    return {**latents, "masks": masks, "spacing_mm": torch.linspace(1, 2, n), "time": torch.linspace(0.2, 0.7, n)}
+
+
+def some_actions(denoiser: Denoiser, *rows: int) -> torch.Tensor:
+    actions = torch.zeros(len(rows), len(denoiser.config.agents), 3)
+    for n, agent in enumerate(rows):
+        actions[n, agent, 0] = 1
+    return actions
+
+
+def outlook(denoiser: Denoiser, given: dict[str, torch.Tensor], actions: torch.Tensor, dropped=None) -> torch.Tensor:
+    traits = denoiser.tumour_traits(given["before"], given["masks"], given["spacing_mm"])
+    return denoiser.outlook(traits, actions, dropped)
+
+
+@pytest.mark.parametrize(("text", "attenuation"), [(5, True), (0, False)])
+def test_the_loss_reaches_every_weight(text: int, attenuation: bool) -> None:
+    denoiser = tiny_denoiser(text, attenuation)
+    given = inputs(denoiser)
+    seen = outlook(denoiser, given, some_actions(denoiser, 0, 1), torch.tensor([True, False]))
+    out = denoiser(**given, outlook=seen)
+    assert out.shape == (2, 6, 8, 8, 8)
+    (out.square().mean() + denoiser.response(seen).square().mean()).backward()
     silent = [name for name, p in denoiser.named_parameters() if p.grad is None or not p.grad.any()]
     assert silent == []
 
 
-def test_a_bundle_part_rebuilds_the_denoiser() -> None:
+def test_the_attenuated_latent_counts_only_where_it_is_an_input() -> None:
+    for attenuation in (True, False):
+        denoiser = tiny_denoiser(attenuation=attenuation).eval()
+        given = inputs(denoiser)
+        with torch.inference_mode():
+            seen = outlook(denoiser, given, some_actions(denoiser, 0, 1))
+            one = denoiser(**given, outlook=seen)
+            two = denoiser(**{**given, "attenuated": given["attenuated"] + 1}, outlook=seen)
+        assert torch.equal(one, two) is not attenuation
+
+
+def test_traits_are_read_inside_the_tumour_and_know_no_action() -> None:
     denoiser = tiny_denoiser().eval()
-    c = denoiser.config
-    config = {
-        "latent": 6,
-        "widths": list(c.widths),
-        "condition": 16,
-        "agents": list(c.agents),
-        "change_scale": [0.5] * 6,
-    }
-    again = denoiser_from_part(config, {k: v.numpy() for k, v in denoiser.state_dict().items()})
-    assert again.config == c
+    given = inputs(denoiser)
+    masks = torch.zeros(2, 2, 8, 8, 8)
+    masks[:, 0, 3:5, 3:5, 3:5] = 1
+    inside, outside = given["before"].clone(), given["before"].clone()
+    inside[:, :, 3:5, 3:5, 3:5] += 1
+    outside[:, :, 7] += 1  # farther than the 3^3 kernel reaches
+    with torch.inference_mode():
+        traits = [denoiser.tumour_traits(x, masks, torch.ones(2)) for x in (given["before"], inside, outside)]
+    assert traits[0].shape == (2, 16)
+    assert torch.allclose(traits[0], traits[2], atol=1e-6) and not torch.allclose(traits[0], traits[1], atol=1e-3)
+
+
+def test_traits_of_no_tumour_are_finite() -> None:
+    denoiser = tiny_denoiser()
+    latent = torch.randn(1, 6, 8, 8, 8)
+    assert denoiser.tumour_traits(latent, torch.zeros(1, 2, 8, 8, 8), torch.ones(1)).isfinite().all()
+
+
+def test_a_hidden_action_gives_one_outlook_for_each_tumour() -> None:
+    denoiser = tiny_denoiser().eval()
+    given = inputs(denoiser)
+    hidden = torch.tensor([True, True])
+    with torch.inference_mode():
+        one = outlook(denoiser, given, some_actions(denoiser, 0, 1), hidden)
+        two = outlook(denoiser, given, some_actions(denoiser, 3, 4), hidden)
+    assert torch.equal(one, two) and not torch.allclose(one[0], one[1], atol=1e-3)
+
+
+def test_the_stated_level_overrides_the_expected_one(model: DynamicsModel, patch: EncodedPatch) -> None:
+    assert model.level(A) == 2 and model.level(B) == 4  # 1 + floor(4 x 0.3), 1 + min(3, floor(4 x 0.9))
+    assert model.level(Protocol.parse("Cisplatin")) == 0
+    expected = model.simulate(patch, [A], [7], steps=1)
+    assert np.array_equal(model.simulate(patch, [A], [7], steps=1, levels=[2]), expected)
+    assert np.abs(model.simulate(patch, [A], [7], steps=1, levels=[4]) - expected).max() > 0.1
+
+
+def test_an_attenuated_latent_is_encoded_once_and_level_zero_is_the_latent(model: DynamicsModel) -> None:
+    labels = np.ones((64, 64, 64), np.uint8)
+    labels[20:40, 20:40, 20:40] = 2
+    own = model.encode(np.where(labels == 2, 150.0, 100.0), labels, 1.0)
+    assert own.labels.shape == (64, 64, 64) and own.attenuated == {}
+    model.simulate(own, [A, A], [1, 2], steps=1, levels=[0, 0])
+    assert own.attenuated == {}
+    model.simulate(own, [A, A], [1, 2], steps=1, levels=[3, 3])
+    kept = own.attenuated[3]
+    model.simulate(own, [A], [1], steps=1, levels=[3])
+    assert list(own.attenuated) == [3] and own.attenuated[3] is kept
+    expected = model.encode(attenuate(own.hu[0, 0].numpy(), labels, 3, 1.0), labels, 1.0).latent
+    assert torch.equal(kept, expected) and not torch.equal(kept, own.latent)
+
+
+@pytest.mark.parametrize(("text", "attenuation"), [(5, True), (0, False)])
+def test_a_bundle_part_rebuilds_the_denoiser(text: int, attenuation: bool) -> None:
+    denoiser = tiny_denoiser(text, attenuation).eval()
+    part = TrainedDenoiser(denoiser, denoiser.config.change_scale)
+    config = json.loads(json.dumps(part.part_config()))
+    again = denoiser_from_part(config, part.tensors())
+    assert again.config == denoiser.config
+    assert again.state_dict().keys() == denoiser.state_dict().keys()
     for one, two in zip(denoiser.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.equal(one, two)
 

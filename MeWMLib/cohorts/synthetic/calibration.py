@@ -17,7 +17,7 @@ from scipy import optimize, stats
 
 from MeWMLib.cohorts.synthetic.fields import derive_seed
 from MeWMLib.cohorts.synthetic.law import LAW, LawConstants, Traits, respond, survival_months, true_log_risk
-from MeWMLib.core.errors import InputError
+from MeWMLib.core.errors import InputError, MeWMError, UnreadableFileError
 from MeWMLib.core.protocol import Protocol
 
 FloatArray = NDArray[np.float64]
@@ -55,10 +55,18 @@ def read_reference(table: Path) -> dict[str, Reference]:
     """Read the clinical table.
 
     Raises:
-        InputError: a column is missing.
+        UnreadableFileError: no such file, or no text.
+        InputError: a column is missing, a survival is no number, or a regimen has no patients with both criteria.
     """
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error) as error:
+        raise UnreadableFileError(
+            what="The clinical table cannot be read",
+            given=f"{table}: {error}",
+            remedy="Give the clinical table of HCC-TACE-Seg (version 2) as CSV",
+        ) from error
     needed = ["chemotherapy", "OS", "Death_1_StillAliveorLostToFU_0"]
     needed += [f"{reader}_{c}_{when}" for reader in (1, 2, 3) for c in CRITERIA for when in ("BL", "FU")]
     missing = [name for name in needed if not rows or name not in rows[0]]
@@ -73,14 +81,20 @@ def read_reference(table: Path) -> dict[str, Reference]:
         mine = [r for r in rows if _regimen(r["chemotherapy"]) == regimen]
         changes, spread = {}, {}
         for criterion in CRITERIA:
-            readers = np.array([[_change(r, reader, criterion) for reader in (1, 2, 3)] for r in mine])
+            readers = np.array([[_change(r, reader, criterion) for reader in (1, 2, 3)] for r in mine]).reshape(-1, 3)
             known = np.isfinite(readers).all(1)
+            if not known.any():
+                raise InputError(
+                    what=f"The clinical table holds no patient of the regimen {regimen} that all readers measured",
+                    given=f"{table.name}, {criterion}",
+                    remedy="Give the clinical table of HCC-TACE-Seg (version 2)",
+                )
             changes[criterion] = readers[known].mean(1)
             spread[criterion] = float(np.sqrt(np.median(readers[known].var(1, ddof=1)) / 3))
         out[regimen] = Reference(
             changes,
             spread,
-            np.array([float(r["OS"]) / WEEKS_A_MONTH for r in mine]),
+            np.array([_survival(r["OS"], table) for r in mine]),
             np.array([r["Death_1_StillAliveorLostToFU_0"] == "1" for r in mine]),
         )
     return out
@@ -88,6 +102,17 @@ def read_reference(table: Path) -> dict[str, Reference]:
 
 def _regimen(text: str) -> str:
     return "" if not text.strip() else "beads" if "beads" in text.lower() else "conventional"
+
+
+def _survival(weeks: str, table: Path) -> float:
+    try:
+        return float(weeks) / WEEKS_A_MONTH
+    except ValueError as error:
+        raise InputError(
+            what="An overall survival in the clinical table is no number",
+            given=f"{table.name}: OS = {weeks!r}",
+            remedy="Give weeks, or leave such patients out",
+        ) from error
 
 
 def _change(row: Mapping[str, str], reader: int, criterion: str) -> float:
@@ -239,7 +264,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("table", type=Path, help="clinical table of HCC-TACE-Seg (CSV)")
     parser.add_argument("--fit", action="store_true", help="fit the constants anew and print them")
     args = parser.parse_args(argv)
-    reference = read_reference(args.table)
+    try:
+        reference = read_reference(args.table)
+    except MeWMError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
     law = fit(reference) if args.fit else LAW
     sys.stdout.write(json.dumps({"law": asdict(law), "comparison": report(law, reference)}, indent=1) + "\n")
     return 0

@@ -1,0 +1,142 @@
+"""Settings of `mewm train dynamics`, on the command line or in a JSON file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from MeWMLib.core.errors import InputError, UnreadableFileError
+
+PRECISIONS = ("float32", "bfloat16")
+#: Groups of the denoiser's normalisation; every width is a multiple.
+_GROUPS = 8
+
+
+@dataclass(frozen=True)
+class DynamicsTraining:
+    """Settings.
+
+    Attributes:
+        steps: optimiser steps, unless `minutes` ends the run first.
+        minutes: 0 means no limit.
+        batch: outcomes that one process takes at once.
+        learning_rate: peak; warms up over 50 steps and falls by a cosine (over the steps, or the minutes where they
+            are given).
+        action_dropout: share of outcomes whose action is hidden (classifier-free guidance).
+        pairs: patients in a batch; each gives batch / pairs protocols, so that actions are what differs.
+        response_weight: of the response head's error; 0 turns the head off.
+        contrastive_weight: of combo contrastive learning; 0 turns it off (ablation).
+        time_power: times are drawn as u ** time_power, u uniform; above 1 most of them are early.
+        action_blind: hide every action, text and attenuation level (the baseline `action_blind`).
+        text, attenuation: False trains without that input (ablations).
+        image_share: how far the channels of the latent count by what they mean in the image (the first one, the mean
+            of a block, holds four fifths of the change of HU) and not all alike.
+        outside_weight: loss weight of blocks that touch no tumour (they are cut away when the patch is composed).
+        average: decay of the averaged weights.
+        seed: of the weights and every draw.
+        start: bundle whose denoiser is trained on, with its sizes; None starts from random weights.
+        widths: channels of the denoiser at each resolution, finest first; multiples of 8, 1 to 4 of them.
+        condition: width of the denoiser's condition vector.
+        accumulate: batches whose gradients make one step; each process takes so many.
+        precision: "float32", or "bfloat16" for mixed precision on a GPU (weights stay float32).
+
+    Raises:
+        InputError: a setting that cannot be.
+    """
+
+    steps: int = 2000
+    minutes: float = 0.0
+    batch: int = 12
+    pairs: int = 4
+    learning_rate: float = 1e-3
+    action_dropout: float = 0.1
+    response_weight: float = 0.3
+    contrastive_weight: float = 0.02
+    time_power: float = 3.0
+    action_blind: bool = False
+    text: bool = True
+    attenuation: bool = True
+    image_share: float = 0.8
+    outside_weight: float = 0.05
+    average: float = 0.995
+    seed: int = 0
+    start: Path | None = None
+    widths: tuple[int, ...] = (32, 64, 128)
+    condition: int = 128
+    accumulate: int = 1
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "pairs", "condition", "accumulate"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "Use a whole number from 1 on")
+        for name in ("minutes", "response_weight", "contrastive_weight", "outside_weight", "seed"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "Use 0 or more")
+        for name in ("learning_rate", "time_power"):
+            _require(getattr(self, name) > 0, name, getattr(self, name), "Use a positive number")
+        for name in ("action_dropout", "average", "image_share"):
+            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "Use a share from 0 to 1")
+        sizes = 1 <= len(self.widths) <= 4 and all(w > 0 and w % _GROUPS == 0 for w in self.widths)
+        _require(sizes, "widths", list(self.widths), f"Give 1 to 4 positive multiples of {_GROUPS}")
+        _require(self.precision in PRECISIONS, "precision", self.precision, f"Use {' or '.join(PRECISIONS)}")
+
+
+def _require(good: bool, name: str, given: object, remedy: str) -> None:
+    if not good:
+        raise InputError(what=f"The training setting {name} cannot be used", given=f"{name} = {given}", remedy=remedy)
+
+
+def read_settings(path: Path) -> DynamicsTraining:
+    """Read settings from a JSON object whose keys are attributes of `DynamicsTraining`; the others keep their default.
+
+    Raises:
+        UnreadableFileError: no such file, or no JSON.
+        InputError: no object, an unknown key, a value of the wrong type or out of its range.
+    """
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UnreadableFileError(
+            what="The training configuration cannot be read",
+            given=f"{path}: {error}",
+            remedy="Give a JSON file, for example Resources/Configs/mewm-base.json",
+        ) from error
+    if not isinstance(given, dict):
+        raise InputError(
+            what="The training configuration is no JSON object",
+            given=f"{path}: {type(given).__name__}",
+            remedy='Write {"steps": 2000, ...}',
+        )
+    known = [f.name for f in fields(DynamicsTraining)]
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise InputError(
+            what="The training configuration holds unknown keys",
+            given=f"{path}: {', '.join(unknown)}",
+            remedy=f"Use only {', '.join(known)}",
+        )
+    return DynamicsTraining(**{name: _typed(name, value) for name, value in given.items()})
+
+
+def _typed(name: str, value: Any) -> Any:
+    """A JSON value as the type of its setting (that of the default)."""
+    default = DynamicsTraining.__dataclass_fields__[name].default
+    if name == "start":
+        _require(value is None or isinstance(value, str), name, value, "Use the path of a bundle, or null")
+        return None if value is None else Path(value)
+    if isinstance(default, bool):
+        _require(isinstance(value, bool), name, value, "Use true or false")
+        return value
+    if isinstance(default, tuple):
+        whole = isinstance(value, list) and all(isinstance(v, int) and not isinstance(v, bool) for v in value)
+        _require(whole, name, value, "Use a list of whole numbers")
+        return tuple(value)
+    if isinstance(default, str):
+        _require(isinstance(value, str), name, value, "Use a word in quotes")
+        return value
+    if isinstance(default, int):
+        _require(isinstance(value, int) and not isinstance(value, bool), name, value, "Use a whole number")
+        return value
+    _require(isinstance(value, (int, float)) and not isinstance(value, bool), name, value, "Use a number")
+    return float(value)
