@@ -97,7 +97,9 @@ class _TraitEncoder(nn.Module):
 
     def __init__(self, latent: int, width: int) -> None:
         super().__init__()
-        self.local = nn.Sequential(nn.Conv3d(latent + MASKS, 48, 3, padding=1), nn.SiLU(), nn.Conv3d(48, 48, 1), nn.SiLU())
+        self.local = nn.Sequential(
+            nn.Conv3d(latent + MASKS, 48, 3, padding=1), nn.SiLU(), nn.Conv3d(48, 48, 1), nn.SiLU()
+        )
         self.out = nn.Sequential(
             nn.Linear(2 * (48 + latent) + 2, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.LayerNorm(width)
         )
