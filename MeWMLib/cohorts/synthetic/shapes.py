@@ -113,7 +113,7 @@ class LiverShape:
         """Lowest and highest z, y and x (mm from the centre) of the inside, on a 4 mm grid."""
         axes = Axes(
             *(
-                np.arange(o, o + (n - 1) * self.step, 4.0, np.float32) * self.size
+                np.arange(o, o + (n - 1) * self.step, 4.0, dtype=np.float32) * self.size
                 for o, n in zip(self.origin, self.grid.shape, strict=True)
             )
         )
@@ -128,7 +128,7 @@ class LiverShape:
         """Volume of the inside, counted on a grid of `step_mm`."""
         (z0, z1), (y0, y1), (x0, x1) = self.extent
         ends = ((z0, z1), (y0, y1), (x0, x1))
-        axes = Axes(*(np.arange(low - 8, high + 8, step_mm, np.float32) for low, high in ends))
+        axes = Axes(*(np.arange(low - 8, high + 8, step_mm, dtype=np.float32) for low, high in ends))
         return float((self.signed_mm(axes) > 0).sum()) * step_mm**3 / 1000
 
 
