@@ -86,7 +86,7 @@ def test_only_the_window_of_the_tumour_changes(model: DynamicsModel, patch: Enco
     assert (change[~inside] == 0).all() and (change[inside] != 0).any()
 
 
-@pytest.mark.parametrize(("size", "expected"), [(3, 16), (14, 16), (15, 24), (22, 24), (24, 24)])
+@pytest.mark.parametrize(("size", "expected"), [(3, 16), (14, 16), (15, 20), (18, 20), (19, 24), (22, 24), (24, 24)])
 def test_the_window_is_the_smallest_that_holds_the_tumour_with_a_margin(size: int, expected: int) -> None:
     share = np.zeros((24, 24, 24))
     share[:size, 24 - size :, :size] = 0.25
