@@ -32,8 +32,8 @@ IMPORTED = PatientRow("b2", "Cisplatin + Gelatin Sponge", 3.0, False)
 
 def case() -> CohortCase:
     geometry = Geometry((4, 5, 6), np.diag([-2.0, -2.0, 3.0, 1.0]))
-    hu = np.arange(120, dtype=np.int16).reshape(4, 5, 6)
-    labels = LabelMap((hu % 3).astype(np.uint8), geometry)
+    hu = 4 * np.arange(120, dtype=np.int16).reshape(4, 5, 6) - 200
+    labels = LabelMap((np.arange(120).reshape(4, 5, 6) % 3).astype(np.uint8), geometry)
     mark = Provenance("Doxorubicin + Lipiodol", 1, "b", "c")
     return CohortCase(
         Volume(hu, geometry, "portal"),
@@ -107,9 +107,15 @@ def test_an_unfinished_cohort_is_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "table",
-    ["", "id,protocol,months\na,b,1\n", "id,protocol,months,event\na,b,soon,1\n", "id,protocol,months,event\na,b,1,yes\n",
-     "id,protocol,months,event\n../a,b,1,1\n", "id,protocol,months,event\n.part-a,b,1,1\n"],
-)  # fmt: skip
+    [
+        "",
+        "id,protocol,months\na,b,1\n",
+        "id,protocol,months,event\na,b,soon,1\n",
+        "id,protocol,months,event\na,b,1,yes\n",
+        "id,protocol,months,event\n../a,b,1,1\n",
+        "id,protocol,months,event\n.part-a,b,1,1\n",
+    ],
+)
 def test_a_broken_table_is_refused(folder: Path, table: str) -> None:
     if table:
         (folder / TABLE).write_text(table)

@@ -243,7 +243,14 @@ def plot(law: LawConstants, reference: Mapping[str, Reference], path: Path, seed
         for values, label, colour in ((drawn, "world", "#c05a1c"), (real, f"patients (n = {len(real)})", "#1f4e79")):
             ax.ecdf(values, label=label, color=colour)
         ax.set_title(f"{name}: KS {test.statistic:.2f}, p {test.pvalue:.2g}", fontsize=9)
-        ax.set_xlabel("months" if name.endswith("months") else "relative change of diameter", fontsize=8)
+        if name.endswith("months"):
+            ax.set_xlabel("months", fontsize=8)
+        else:
+            # one patient far away would squeeze all others
+            ax.set_xlim(-1.05, 1.05)
+            beyond = int((real > 1.05).sum())
+            note = f" ({beyond} patient beyond)" if beyond else ""
+            ax.set_xlabel(f"relative change of diameter{note}", fontsize=8)
         ax.set_ylabel("cumulative share", fontsize=8)
         ax.tick_params(labelsize=8)
         ax.legend(fontsize=8, frameon=False)
