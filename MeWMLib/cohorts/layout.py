@@ -72,15 +72,15 @@ class PatientRow:
             raise ValueError(message)
         seed = cells.get("seed")
         numbers = {n: float(cells[n]) for n in _NUMBERS if cells.get(n)}
-        texts = {n: cells[n] for n in ("phase", "tumour_type") if cells.get(n)}
         return cls(
             id=name,
             protocol=cells["protocol"],
             months=float(cells["months"]),
             event=cells["event"] == "1",
             seed=int(seed) if seed else None,
-            **texts,
-            **numbers,  # type: ignore[arg-type]
+            phase=cells.get("phase") or "unknown",
+            tumour_type=cells.get("tumour_type") or None,
+            **numbers,
         )
 
 
