@@ -23,7 +23,8 @@ from MeWMLib.core.errors import BundleError
 from MeWMLib.jobs.job import Event
 from MeWMLib.jobs.runner import child_environment
 
-COMMANDS = ("plan", "segment", "propose", "simulate", "assess", "sample", "doctor", "bundle", "train", "evaluate")
+PROGRAMS = ("cohort", "train", "evaluate")
+COMMANDS = ("plan", "segment", "propose", "simulate", "assess", "sample", "doctor", "bundle", *PROGRAMS)
 PLAN = ("plan", "sample:tiny", "--no-report", "--no-scene")
 
 
@@ -72,7 +73,7 @@ def test_the_examples_are_understood():
         arguments = shlex.split(example)
         parsed = parse(arguments)
         assert parsed.command
-        if command in ("train", "evaluate"):
+        if command in PROGRAMS:
             assert parsed.part == arguments[1] and parsed.rest == arguments[2:]
 
 

@@ -71,6 +71,8 @@ TORCH_FREE = (
     "jobs.server_token",
     *REMOTE,
     "cohorts.samples",
+    "cohorts.layout",
+    "cohorts.synthetic.write",
     "perception.findings",
     "perception.preprocess",
     "perception.postprocess",

@@ -14,6 +14,11 @@ from MeWMLib.jobs.wire import DEFAULT_PORT
 _CASE_HELP = "a DICOM folder, a NIfTI, NRRD or MetaImage file, or sample:NAME (see `mewm sample`)"
 #: Commands that start a program of their own: what each can do, an example, and what it is for.
 _PROGRAMS = {
+    "cohort": (
+        ("synthesize", "counterfactual"),
+        "mewm cohort synthesize --n 60 --split test --out out/cohort",
+        "write synthetic patients, or the CT of one of them after another protocol",
+    ),
     "train": (
         ("cohort", "autoencoder", "dynamics", "assistant", "survival"),
         "mewm train dynamics --help",
@@ -21,7 +26,7 @@ _PROGRAMS = {
     ),
     "evaluate": (
         ("generation",),
-        "mewm evaluate generation --patients 40 --out out/generation",
+        "mewm evaluate generation --cohort out/cohort --out out/generation",
         "measure a bundle (arguments go to the evaluation program)",
     ),
 }

@@ -108,6 +108,10 @@ class SampleError(InputError):
     """A sample case that is unknown or cannot be fetched."""
 
 
+class CohortError(InputError):
+    """A cohort folder that is missing, unfinished, of another kind, or lacks the patient."""
+
+
 class BundleError(MeWMError):
     """A model bundle is missing, unreadable or does not have the checksum of its manifest."""
 

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 from MeWMLib.bundles import find_bundle
+from MeWMLib.cohorts.layout import Cohort
+from MeWMLib.cohorts.synthetic.write import held_out_seeds
 from MeWMLib.core.errors import InputError, MeWMError
 from MeWMLib.core.io import parse_label_values, read_labels, read_volume, write_json
 from MeWMLib.core.protocol import Protocol
@@ -23,14 +25,17 @@ def _generation(args: argparse.Namespace) -> tuple[Rows, str]:
     from MeWMLib.evaluation.montage import write_montage
 
     others = tuple(_row(text) for text in args.row)
+    seeds = held_out_seeds(Cohort.read(args.cohort)) if args.cohort else ()
+    patients = len(seeds) or args.patients
     settings = GenerationSettings(
-        args.bundle, args.patients, args.seed, args.replicas, args.steps, others, args.workers
+        args.bundle, patients, args.seed, args.replicas, args.steps, others, args.workers, seeds=seeds
     )
     rows, pictures, about = evaluate_generation(settings, _say)
     args.out.mkdir(parents=True, exist_ok=True)
     write_json(about, args.out / "perceptual.json")
     write_montage(args.out / "montage.png", pictures)
-    return rows, f"synthetic world v2, {args.patients} test patients"
+    of = f"patients of {args.cohort.name}" if args.cohort else "test patients"
+    return rows, f"synthetic world v2, {patients} {of}"
 
 
 def _row(text: str) -> tuple[str, str]:
@@ -66,7 +71,8 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     sub = part("generation", _generation, "does the simulated CT answer to the action (synthetic test patients)")
-    sub.add_argument("--patients", type=int, default=60, help="how many patients of the test split")
+    sub.add_argument("--cohort", type=Path, metavar="DIR", help="synthetic cohort whose patients are taken")
+    sub.add_argument("--patients", type=int, default=60, help="without --cohort: how many patients of the test split")
     sub.add_argument("--replicas", type=int, default=1)
     sub.add_argument("--steps", type=int, default=8, help="of the sampler")
     sub.add_argument("--workers", type=int, default=1, help="processes")

@@ -45,6 +45,7 @@ class GenerationSettings:
         others: row name to bundle; a row `action_blind` is simulated without its action, since it never saw one.
         workers: processes; each loads the bundles.
         montage: patients whose pictures are kept.
+        seeds: of the patients; empty for the first of the test split.
     """
 
     bundle: str | None = None
@@ -55,6 +56,7 @@ class GenerationSettings:
     others: tuple[tuple[str, str], ...] = ()
     workers: int = 1
     montage: int = 4
+    seeds: tuple[int, ...] = ()
 
     @property
     def plan(self) -> PlanSettings:
@@ -108,7 +110,7 @@ def evaluate_generation(
     Returns:
         The rows, the montage's rows, and what else is to be written beside them.
     """
-    numbers = list(SPLITS["test"])[: settings.patients]
+    numbers = list(settings.seeds or SPLITS["test"])[: settings.patients]
     found: list[PatientFigures] = []
     for figures in _measured(numbers, settings):
         found.append(figures)

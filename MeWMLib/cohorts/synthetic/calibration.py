@@ -17,7 +17,8 @@ from scipy import optimize, stats
 
 from MeWMLib.cohorts.synthetic.fields import derive_seed
 from MeWMLib.cohorts.synthetic.law import LAW, LawConstants, Traits, respond, survival_months, true_log_risk
-from MeWMLib.core.errors import InputError, MeWMError, UnreadableFileError
+from MeWMLib.core.errors import DependencyError, InputError, MeWMError, UnreadableFileError
+from MeWMLib.core.io import atomic_path
 from MeWMLib.core.protocol import Protocol
 
 FloatArray = NDArray[np.float64]
@@ -217,26 +218,69 @@ def report(law: LawConstants, reference: Mapping[str, Reference], seed: int = 1)
 
     The population is another draw than the one that was fitted. Keys are "regimen criterion".
     """
-    population = Population.draw(seed=seed)
     rows = {}
+    for name, (a, b) in compared(law, reference, seed).items():
+        test = stats.ks_2samp(a, b)
+        rows[name] = {
+            "n_real": float(len(b)),
+            **{f"world {q} %": float(np.percentile(a, q)) for q in (25, 50, 75)},
+            **{f"real {q} %": float(np.percentile(b, q)) for q in (25, 50, 75)},
+            "ks": float(test.statistic),
+            "p": float(test.pvalue),
+        }
+    return rows
+
+
+def compared(
+    law: LawConstants, reference: Mapping[str, Reference], seed: int = 1
+) -> dict[str, tuple[FloatArray, FloatArray]]:
+    """Drawn and real values by "regimen criterion"; changes are relative, months are as observed."""
+    population = Population.draw(seed=seed)
+    out = {}
     for regimen, real in reference.items():
         raw = simulated(population, regimen, law)
         drawn = read_by_people(population, raw, real)
-        months = _survival_times(raw["risk"], law, seed)
-        pairs = {c: (drawn[c], real.changes[c]) for c in CRITERIA} | {"months": (months, real.months)}
-        for name, (a, b) in pairs.items():
-            test = stats.ks_2samp(a, b)
-            rows[f"{regimen} {name}"] = {
-                "n_real": float(len(b)),
-                **{
-                    f"{who} {q} %": float(np.percentile(v, q))
-                    for who, v in (("world", a), ("real", b))
-                    for q in (25, 50, 75)
-                },
-                "ks": float(test.statistic),
-                "p": float(test.pvalue),
-            }
-    return rows
+        for criterion in CRITERIA:
+            out[f"{regimen} {criterion}"] = drawn[criterion], real.changes[criterion]
+        out[f"{regimen} months"] = _survival_times(raw["risk"], law, seed), real.months
+    return out
+
+
+def plot(law: LawConstants, reference: Mapping[str, Reference], path: Path, seed: int = 1) -> None:
+    """Draw the cumulative distributions of `compared` as a PNG.
+
+    Raises:
+        DependencyError: matplotlib is not installed.
+        OutputError: the picture cannot be written.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise DependencyError(
+            what="The picture needs matplotlib", remedy="Install it with pip install matplotlib"
+        ) from error
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(REGIMENS), 3).ravel()
+    for ax, (name, (drawn, real)) in zip(axes, compared(law, reference, seed).items(), strict=True):
+        test = stats.ks_2samp(drawn, real)
+        for values, label, colour in ((drawn, "world", "#c05a1c"), (real, f"patients (n = {len(real)})", "#1f4e79")):
+            ax.ecdf(values, label=label, color=colour)
+        ax.set_title(f"{name}: KS {test.statistic:.2f}, p {test.pvalue:.2g}", fontsize=9)
+        if name.endswith("months"):
+            ax.set_xlabel("months", fontsize=8)
+        else:
+            # one patient far away would squeeze all others
+            ax.set_xlim(-1.05, 1.05)
+            beyond = int((real > 1.05).sum())
+            note = f" ({beyond} patient beyond)" if beyond else ""
+            ax.set_xlabel(f"relative change of diameter{note}", fontsize=8)
+        ax.set_ylabel("cumulative share", fontsize=8)
+        ax.tick_params(labelsize=8)
+        ax.legend(fontsize=8, frameon=False)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=100)
 
 
 def _survival_times(risks: FloatArray, law: LawConstants, seed: int) -> FloatArray:
@@ -255,7 +299,7 @@ def _median_survival(months: FloatArray, died: NDArray[np.bool_]) -> float:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """`python -m MeWMLib.cohorts.synthetic.calibration TABLE [--fit]`: print the comparison, or fit first."""
+    """`python -m MeWMLib.cohorts.synthetic.calibration TABLE [--fit] [--plot FILE]`: print the comparison."""
     import argparse
     import json
     import sys
@@ -263,6 +307,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("table", type=Path, help="clinical table of HCC-TACE-Seg (CSV)")
     parser.add_argument("--fit", action="store_true", help="fit the constants anew and print them")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="PNG with the distributions")
     args = parser.parse_args(argv)
     try:
         reference = read_reference(args.table)
@@ -270,6 +315,8 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     law = fit(reference) if args.fit else LAW
+    if args.plot is not None:
+        plot(law, reference, args.plot)
     sys.stdout.write(json.dumps({"law": asdict(law), "comparison": report(law, reference)}, indent=1) + "\n")
     return 0
 
