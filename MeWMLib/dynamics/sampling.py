@@ -144,7 +144,7 @@ def _ask(predict: Predict, v: Tensor, a: float, b: float) -> Tensor:
 def _check_steps(steps: int) -> None:
     if steps < 1:
         raise PlanSettingsError(
-            what="A sampler needs at least one step", given=str(steps), remedy="Give --steps 1 or more"
+            what="A sampler needs at least one step", given=str(steps), remedy="Give 1 step or more"
         )
 
 
