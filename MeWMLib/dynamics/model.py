@@ -17,7 +17,7 @@ from MeWMLib.dynamics.attenuation import attenuate, expected_level
 from MeWMLib.dynamics.autoencoder import Autoencoder, compand, expand
 from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
 from MeWMLib.dynamics.maps import tumour_maps
-from MeWMLib.dynamics.sampling import SAMPLERS
+from MeWMLib.dynamics.sampling import sampler_named
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,14 +137,18 @@ class DynamicsModel:
             protocols, seeds: N of each.
             steps: of the sampler.
             guidance: classifier-free guidance scale (arXiv 2207.12598, eq. 6 with w = guidance - 1); 1 turns it off.
-            sampler: a name in `SAMPLERS`.
+            sampler: a name in `sampling.SAMPLERS`.
             on_step: called with the number of finished steps.
             levels: N attenuation levels 0 to 4, where the operation report states them; else what is expected of
                 each protocol.
 
         Returns:
             Change of HU (N, D, H, W), simulated minus before.
+
+        Raises:
+            PlanSettingsError: no such sampler, or no steps.
         """
+        sample = sampler_named(sampler)
         n = len(protocols)
         config = self.denoiser.config
         actions = encode_protocols(protocols, config.agents).to(self.device)
@@ -153,7 +157,10 @@ class DynamicsModel:
         masks = patch.masks[part].expand(n, -1, -1, -1, -1)
         known = [self.level(p) for p in protocols] if levels is None else levels
         attenuated = torch.cat([self._attenuated(patch, level)[part] for level in known])
-        noise = torch.cat([self._noise(seed, before.shape[1:]) for seed in seeds])
+        # Drawn on the CPU, so that a seed means the same on every device; one generator a replica, so that a replica
+        # does not depend on its neighbours. A stochastic sampler goes on drawing from them.
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        noise = torch.cat([torch.randn((1, *before.shape[1:]), generator=g) for g in generators]).to(self.device)
         spacing = torch.full((n,), patch.spacing_mm, device=self.device)
         traits = self.denoiser.tumour_traits(before[:1], masks[:1], spacing[:1]).expand(n, -1)
         outlook = self.denoiser.outlook(traits, actions)
@@ -170,14 +177,10 @@ class DynamicsModel:
             return clean
 
         change = torch.zeros((n, *patch.latent.shape[1:]), device=self.device)
-        change[part] = SAMPLERS[sampler](predict, noise, steps, on_step) * self._scale
+        change[part] = sample(predict, noise, steps, on_step, generators) * self._scale
         after = self.autoencoder.decode_change(patch.hu, change)  # (N, 1, D, H, W)
         inside = expand(compand(patch.hu))  # the same clipping on both sides, so that no change gives exactly none
         return (after - inside)[:, 0].float().cpu().numpy()
-
-    def _noise(self, seed: int, shape: torch.Size) -> Tensor:
-        # Drawn on the CPU, so that a seed means the same on every device.
-        return torch.randn((1, *shape), generator=torch.Generator().manual_seed(seed)).to(self.device)
 
 
 def denoiser_from_part(config: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Denoiser:

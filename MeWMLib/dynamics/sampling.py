@@ -1,26 +1,71 @@
-"""Samplers, all with one signature: a function that predicts clean data, noise to start from, steps, `on_step`."""
+"""Samplers, all with one signature, chosen by name from `SAMPLERS`.
+
+The network predicts the clean data x1 from (x_t, t) on straight paths x_t = (1 - t) eps + t x1, t = 0 noise, t = 1
+data. Rectified flow walks these paths. DDPM and DDIM walk variance-preserving ones,
+
+    v = a x1 + b eps,   a = sqrt(abar), b = sqrt(1 - abar),
+
+and ask the same network, since dividing by a + b makes the weights add up to one:
+
+    v / (a + b) = x_t   with   t = a / (a + b),   1 - t = b / (a + b).
+
+This is exact: the two variables carry the same information, so E[x1 | v] = E[x1 | x_t].
+
+The schedule is the cosine of Nichol 2021 (arXiv 2102.09672, eq. 17) without its offset, a = sin(pi n / 2N): it begins
+at pure noise (abar = 0) and ends at data (abar = 1) for any number N of steps.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import typing
+from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
+
+from MeWMLib.core.errors import PlanSettingsError
 
 Predict = Callable[[Tensor, float], Tensor]
 OnStep = Callable[[int], None]
+#: One generator for the whole batch, or one a replica: then no replica depends on its neighbours in the batch.
+Chance = torch.Generator | Sequence[torch.Generator]
 
 
-def rectified_flow(predict: Predict, noise: Tensor, steps: int, on_step: OnStep | None = None) -> Tensor:
-    """Euler steps along straight paths x_t = (1 - t) noise + t x1 (Liu 2022, arXiv 2209.03003, eq. 1).
-
-    The velocity is (x1 - x_t) / (1 - t) with x1 predicted.
+class Sampler(typing.Protocol):
+    """What every sampler is.
 
     Args:
-        predict: maps (x_t, t) to an estimate of the clean data x1.
-        noise: x_0, standard normal.
-        steps: at least 1.
+        predict: maps (x_t, t) to an estimate of the clean data x1 of the same shape.
+        noise: (N, ...) standard normal, where the path begins.
+        steps: at least 1; each asks `predict` once.
         on_step: called with the number of finished steps.
+        generator: of the noise that is added on the way; only stochastic samplers with more than one step need it.
+
+    Raises:
+        PlanSettingsError: fewer steps than one, or a generator is needed and absent.
     """
+
+    def __call__(
+        self,
+        predict: Predict,
+        noise: Tensor,
+        steps: int,
+        on_step: OnStep | None = None,
+        generator: Chance | None = None,
+    ) -> Tensor:
+        """Return a sample of the shape of `noise`."""
+        ...
+
+
+def rectified_flow(
+    predict: Predict, noise: Tensor, steps: int, on_step: OnStep | None = None, generator: Chance | None = None
+) -> Tensor:
+    """Euler steps along straight paths (Liu 2022, arXiv 2209.03003, eq. 1); deterministic. Arguments: see `Sampler`.
+
+    The velocity is (x1 - x_t) / (1 - t) with x1 predicted.
+    """
+    _check_steps(steps)
     x = noise
     for n in range(steps):
         t, after = n / steps, (n + 1) / steps
@@ -31,6 +76,111 @@ def rectified_flow(predict: Predict, noise: Tensor, steps: int, on_step: OnStep 
     return x
 
 
-SAMPLERS: dict[str, Callable[[Predict, Tensor, int, OnStep | None], Tensor]] = {
-    "rectified_flow": rectified_flow,
-}
+def ddim(
+    predict: Predict,
+    noise: Tensor,
+    steps: int,
+    on_step: OnStep | None = None,
+    generator: Chance | None = None,
+    eta: float = 0.0,
+) -> Tensor:
+    """Steps of Song 2021 (arXiv 2010.02502), eq. 12 with the sigma of eq. 16. Arguments: see `Sampler`.
+
+    Args:
+        eta: 0 is deterministic, 1 has the same law as `ddpm`.
+    """
+    _check_steps(steps)
+    v = noise
+    for n in range(steps):
+        (a, b), (a_next, b_next) = _level(n, steps), _level(n + 1, steps)
+        clean = _ask(predict, v, a, b)
+        if n + 1 == steps:
+            v = clean
+        else:
+            eps = (v - a * clean) / b
+            sigma = eta * (b_next / b) * math.sqrt(1 - (a / a_next) ** 2)
+            v = a_next * clean + math.sqrt(max(b_next**2 - sigma**2, 0.0)) * eps
+            if sigma > 0:
+                v = v + sigma * _draw(v, generator)
+        if on_step is not None:
+            on_step(n + 1)
+    return v
+
+
+def ddpm(
+    predict: Predict, noise: Tensor, steps: int, on_step: OnStep | None = None, generator: Chance | None = None
+) -> Tensor:
+    """Ancestral sampling from the posterior of Ho 2020 (arXiv 2006.11239), eq. 6-7. Arguments: see `Sampler`.
+
+    With few steps the samples are too alike: eq. 7 takes the predicted x1 for certain. Hundreds of steps are meant.
+    """
+    _check_steps(steps)
+    v = noise
+    for n in range(steps):
+        (a, b), (a_next, b_next) = _level(n, steps), _level(n + 1, steps)
+        clean = _ask(predict, v, a, b)
+        if n + 1 == steps:
+            v = clean
+        else:
+            alpha = (a / a_next) ** 2
+            beta = 1 - alpha
+            mean = (a_next * beta * clean + math.sqrt(alpha) * b_next**2 * v) / b**2
+            v = mean + math.sqrt(beta) * b_next / b * _draw(v, generator)
+        if on_step is not None:
+            on_step(n + 1)
+    return v
+
+
+def _level(n: int, steps: int) -> tuple[float, float]:
+    """Weights (a, b) of data and noise after n steps; a^2 + b^2 = 1."""
+    angle = math.pi / 2 * n / steps
+    return math.sin(angle), math.cos(angle)
+
+
+def _ask(predict: Predict, v: Tensor, a: float, b: float) -> Tensor:
+    return predict(v / (a + b), a / (a + b))
+
+
+def _check_steps(steps: int) -> None:
+    if steps < 1:
+        raise PlanSettingsError(
+            what="A sampler needs at least one step", given=str(steps), remedy="Give 1 step or more"
+        )
+
+
+def _draw(like: Tensor, generator: Chance | None) -> Tensor:
+    """Standard normal noise in the shape of `like`, drawn on the generator's device: one seed, one noise everywhere."""
+    if generator is None:
+        raise PlanSettingsError(
+            what="This sampler adds noise at every step and needs a generator",
+            given="none",
+            remedy="Pass generator=torch.Generator().manual_seed(seed), or take rectified_flow or ddim",
+        )
+    if isinstance(generator, torch.Generator):
+        drawn = torch.randn(like.shape, generator=generator, device=generator.device)
+    elif len(generator) == len(like):
+        shape = (1, *like.shape[1:])
+        drawn = torch.cat([torch.randn(shape, generator=g, device=g.device) for g in generator])
+    else:
+        raise PlanSettingsError(
+            what="There must be one generator a replica",
+            given=f"{len(generator)} generators for {len(like)} replicas",
+            remedy="Pass one generator for all, or as many as replicas",
+        )
+    return drawn.to(like)
+
+
+SAMPLERS: dict[str, Sampler] = {"rectified_flow": rectified_flow, "ddim": ddim, "ddpm": ddpm}
+
+
+def sampler_named(name: str) -> Sampler:
+    """The sampler of a name.
+
+    Raises:
+        PlanSettingsError: there is none.
+    """
+    if name not in SAMPLERS:
+        raise PlanSettingsError(
+            what="There is no such sampler", given=name, remedy=f"Take one of {', '.join(SAMPLERS)}"
+        )
+    return SAMPLERS[name]
