@@ -28,10 +28,9 @@ from safetensors import SafetensorError
 from MeWMLib.core.errors import BundleError, output_error
 
 FORMAT = 1
-#: Parts that every complete bundle has, and those that it may have.
+#: Parts that every complete bundle has; a follow-up network is welcome.
 PARTS = ("autoencoder", "dynamics", "assistant", "survival")
-OPTIONAL_PARTS = ("followup",)
-KNOWN_PARTS = (*PARTS, *OPTIONAL_PARTS)
+KNOWN_PARTS = (*PARTS, "followup")
 DEFAULT_BUNDLE = "mewm-small"
 MANIFEST, CARD = "manifest.json", "MODEL_CARD.md"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -174,10 +173,9 @@ def open_bundle(folder: Path | str, require: Sequence[str] = PARTS) -> Bundle:
 
 def user_bundles() -> Path:
     """The user's own folder of bundles, where `import_bundle` puts them."""
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     if os.name == "nt":
         base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
-    else:
-        base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     return Path(base) / "mewm" / "bundles"
 
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from MeWMLib.core.errors import BundleError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.dynamics.actions import encode_protocols
 from MeWMLib.dynamics.attenuation import attenuate, expected_level
@@ -184,8 +185,19 @@ class DynamicsModel:
 
 
 def denoiser_from_part(config: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Denoiser:
-    """Rebuild a denoiser from its bundle part."""
+    """Rebuild a denoiser from its bundle part.
+
+    Raises:
+        BundleError: the part was made for another version of MeWM.
+    """
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
-    model = Denoiser(DenoiserConfig(**settings))
-    model.load_state_dict({k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()})
+    try:
+        model = Denoiser(DenoiserConfig(**settings))
+        model.load_state_dict({k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()})
+    except (TypeError, RuntimeError) as error:
+        raise BundleError(
+            what="The bundle's dynamics part does not fit this version of MeWM",
+            given=str(error).splitlines()[0][:200],
+            remedy="Use a bundle of this version, or train the part again with `mewm train dynamics`",
+        ) from error
     return model.eval()

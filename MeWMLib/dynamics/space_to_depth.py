@@ -1,7 +1,7 @@
 """A small convolutional autoencoder on blocks: 4^3 voxels become 64 channels first; all work is on the small grid.
 
-Pixel unshuffling after Shi 2016 (arXiv 1609.05158). It is a candidate beside the linear codec of `autoencoder.py`, which
-it contains: without its residual branches it is a linear map of blocks to latents and back.
+Pixel unshuffling after Shi 2016 (arXiv 1609.05158). It is a candidate beside the linear codec of `autoencoder.py`,
+which it contains: without its residual branches it is a linear map of blocks to latents and back.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from MeWMLib.core.errors import BundleError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.dynamics.attenuation import attenuate
 from MeWMLib.dynamics.autoencoder import compand, fit, to_blocks
@@ -213,3 +214,13 @@ def test_encoding_keeps_hounsfield_units(model: DynamicsModel, patch: EncodedPat
     blocks = to_blocks(compand(patch.hu)) - model.autoencoder.mean
     expected = (blocks @ model.autoencoder.basis.T / model.autoencoder.scale)[0, 3, 4, 5]
     assert torch.allclose(patch.latent[0, :, 3, 4, 5], expected, atol=1e-5)
+
+
+def test_a_part_of_another_version_is_a_typed_error() -> None:
+    denoiser = tiny_denoiser()
+    config = {"latent": 6, "widths": [8, 16, 16], "condition": 16, "agents": list(denoiser.config.agents)}
+    tensors = {k: v.numpy() for k, v in denoiser.state_dict().items() if not k.startswith("traits")}
+    with pytest.raises(BundleError, match="does not fit this version"):
+        denoiser_from_part(config, tensors)
+    with pytest.raises(BundleError, match="mewm train dynamics"):
+        denoiser_from_part({**config, "beyond": 1}, tensors)
