@@ -30,8 +30,7 @@ from MeWMLib.core.errors import BundleError, output_error
 FORMAT = 1
 #: Parts that every complete bundle has; a follow-up network is welcome.
 PARTS = ("autoencoder", "dynamics", "assistant", "survival")
-KNOWN_PARTS = (*PARTS, "followup")
-DEFAULT_BUNDLE = "mewm-small"
+KNOWN_PARTS, DEFAULT_BUNDLE = (*PARTS, "followup"), "mewm-small"
 MANIFEST, CARD = "manifest.json", "MODEL_CARD.md"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _COMPANIONS = (CARD, "LICENSE.txt", "LICENSE", "NOTICE.txt")
