@@ -105,7 +105,7 @@ def inputs(denoiser: Denoiser, n: int = 2) -> dict[str, torch.Tensor]:
     """Random arguments of `forward`, `actions` and `dropped` apart."""
     generator = torch.Generator().manual_seed(4)
     latents = {k: torch.randn((n, 6, 8, 8, 8), generator=generator) for k in ("noisy", "before", "attenuated")}
-    masks = torch.rand((n, 2, 8, 8, 8), generator=generator)
+    masks = torch.rand((n, 5, 8, 8, 8), generator=generator)
     return {**latents, "masks": masks, "spacing_mm": torch.linspace(1, 2, n), "time": torch.linspace(0.2, 0.7, n)}
 
 
@@ -147,7 +147,7 @@ def test_the_attenuated_latent_counts_only_where_it_is_an_input() -> None:
 def test_traits_are_read_inside_the_tumour_and_know_no_action() -> None:
     denoiser = tiny_denoiser().eval()
     given = inputs(denoiser)
-    masks = torch.zeros(2, 2, 8, 8, 8)
+    masks = torch.zeros(2, 5, 8, 8, 8)
     masks[:, 0, 3:5, 3:5, 3:5] = 1
     inside, outside = given["before"].clone(), given["before"].clone()
     inside[:, :, 3:5, 3:5, 3:5] += 1
@@ -161,7 +161,7 @@ def test_traits_are_read_inside_the_tumour_and_know_no_action() -> None:
 def test_traits_of_no_tumour_are_finite() -> None:
     denoiser = tiny_denoiser()
     latent = torch.randn(1, 6, 8, 8, 8)
-    assert denoiser.tumour_traits(latent, torch.zeros(1, 2, 8, 8, 8), torch.ones(1)).isfinite().all()
+    assert denoiser.tumour_traits(latent, torch.zeros(1, 5, 8, 8, 8), torch.ones(1)).isfinite().all()
 
 
 def test_a_hidden_action_gives_one_outlook_for_each_tumour() -> None:

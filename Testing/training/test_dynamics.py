@@ -163,8 +163,8 @@ def test_the_gradient_of_accumulated_batches_is_their_mean(planted: Path, monkey
     monkeypatch.setattr(dynamics.LatentCohort, "batch", lambda *a, **k: fixed)
     whole = dynamics.flow_loss
 
-    def same_noise(model, batch, scale, generator, settings):
-        return whole(model, batch, scale, torch.Generator().manual_seed(5), settings)
+    def same_noise(model, batch, scale, generator, settings, channels=None):
+        return whole(model, batch, scale, torch.Generator().manual_seed(5), settings, channels)
 
     clip, norms = torch.nn.utils.clip_grad_norm_, []
 
@@ -210,7 +210,7 @@ def test_averaged_weights_are_an_average() -> None:
 def test_only_blocks_in_and_around_the_tumour_count_fully() -> None:
     torch.manual_seed(0)
     model = Denoiser(DenoiserConfig(latent=4, widths=(8, 8), condition=16))
-    masks = torch.zeros(1, 2, 16, 16, 16)
+    masks = torch.zeros(1, 5, 16, 16, 16)
     masks[:, :, 6:10, 6:10, 6:10] = 1
     latent = torch.zeros(1, 4, 16, 16, 16)
     batch = {
