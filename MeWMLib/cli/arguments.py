@@ -20,12 +20,12 @@ _PROGRAMS = {
         "write synthetic patients, or the CT of one of them after another protocol",
     ),
     "train": (
-        ("cohort", "autoencoder", "dynamics", "assistant", "survival"),
+        ("cohort", "autoencoder", "dynamics", "assistant", "followup", "survival"),
         "mewm train dynamics --help",
         "train one part on the synthetic TACE world (arguments go to the training program)",
     ),
     "evaluate": (
-        ("generation",),
+        ("generation", "real-pair"),
         "mewm evaluate generation --cohort out/cohort --out out/generation",
         "measure a bundle (arguments go to the evaluation program)",
     ),
