@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from MeWMLib.bundles import find_bundle, write_part
-from MeWMLib.core.errors import MeWMError
+from MeWMLib.core.errors import BundleError, MeWMError
 from MeWMLib.dynamics.actions import known_agents
 from MeWMLib.dynamics.autoencoder import Autoencoder
 
@@ -23,6 +23,15 @@ def _say(stage: str, fraction: float) -> None:
 
 def _codec(bundle: Path) -> Autoencoder:
     return Autoencoder.from_part(*find_bundle(bundle.resolve(), require=("autoencoder",)).part("autoencoder"))
+
+
+def _codec_scale(bundle: Path) -> list[float] | None:
+    """Deviations of the codec's channels; None, and a word about it, where the bundle holds no codec yet."""
+    try:
+        return [float(v) for v in _codec(bundle).scale]
+    except BundleError:
+        sys.stderr.write(f"{bundle} holds no autoencoder: all channels of the latent count alike\n")
+        return None
 
 
 def _autoencoder(args: argparse.Namespace) -> dict[str, float]:
@@ -56,7 +65,7 @@ def _dynamics(args: argparse.Namespace) -> dict[str, float]:
         "contrastive_weight": 0.0 if args.no_ccl else None,
     }
     settings = replace(base, **{name: value for name, value in (given | flags).items() if value is not None})
-    scale = [float(v) for v in _codec(args.bundle).scale]
+    scale = _codec_scale(args.bundle)
     with ranks() as mine:
         model, figures = train(args.cohort, args.work, settings, _say if mine.first else None, mine, scale)
         if not mine.first:
