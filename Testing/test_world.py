@@ -141,7 +141,7 @@ def test_the_assistant_is_asked_only_if_it_knows_the_lesion(
     ready = world._prepare(patient)
     monkeypatch.setattr(world_module, "ASSISTANT_GATE", -1.0)
     monkeypatch.setitem(ready.__dict__, "assistant_before", ready.patch.labels)  # as if it had seen what the user drew
-    monkeypatch.setattr(world._segmenter, "segment_patches", lambda images, spacing: np.zeros(images.shape, np.uint8))
+    monkeypatch.setattr(world.segmenter, "segment_patches", lambda images, spacing: np.zeros(images.shape, np.uint8))
     cured = world.simulate(patient, A, [0], FAST)[0]
     assert cured.labels.tumour.sum() < 0.2 * patient.labels.tumour.sum()
     assert (cured.labels.array[patient.labels.tumour] >= 1).all()  # what was tumour is liver, never background
