@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from MeWMLib.core.protocol import Protocol, agent, vocabulary
 
 FEATURES = 3
+#: The agent that stays in the dead tumour and can be seen there.
+OIL = "Lipiodol"
 
 
 def encode_protocols(protocols: Sequence[Protocol], agents: Sequence[str]) -> Tensor:
@@ -30,6 +32,13 @@ def encode_protocols(protocols: Sequence[Protocol], agents: Sequence[str]) -> Te
                 features[1] = 1.0
                 features[2] = 2 * action.dose / (known.dose_low + known.dose_high) - 1
     return out
+
+
+def oil_given(actions: Tensor, agents: Sequence[str]) -> Tensor:
+    """Which protocols (N,) bool hold Lipiodol, from `encode_protocols`."""
+    if OIL not in agents:
+        return torch.zeros(len(actions), dtype=torch.bool, device=actions.device)
+    return actions[:, list(agents).index(OIL), 0] > 0
 
 
 class ActionEncoder(nn.Module):

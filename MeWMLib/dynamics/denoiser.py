@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
 from MeWMLib.dynamics.actions import ActionEncoder, known_agents
 from MeWMLib.dynamics.maps import MASKS
+from MeWMLib.dynamics.response import FEATURES, HEAD
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,9 @@ class DenoiserConfig:
         attenuation: True if the attenuated latent is an input (ablation: False).
         occlusion: share of the flow that each embolic stops on average, from which the attenuation level of a protocol
             is expected; fitted on the training cohort.
+        response: True if the U-Net is told the response (ablation: False).
+        response_spread: deviation of the truth around the response head (`response.spread`), from which replicas are
+            drawn; empty for none.
     """
 
     latent: int = 16
@@ -37,11 +42,8 @@ class DenoiserConfig:
     text: int = 0
     attenuation: bool = True
     occlusion: dict[str, float] = field(default_factory=dict)
-
-
-#: What the response head estimates: dead share of the lesion, log of its volume over that before, share of the lesion
-#: that holds Lipiodol, log of one plus its viable share of the volume before.
-RESPONSES = ("necrosis", "log_volume", "lipiodol", "viable")
+    response: bool = True
+    response_spread: tuple[float, ...] = ()
 
 
 class _Block(nn.Module):
@@ -105,23 +107,50 @@ class _TraitEncoder(nn.Module):
         )
 
     def forward(self, before: Tensor, masks: Tensor, spacing_mm: Tensor) -> Tensor:
-        """(N, C, d, h, w), (N, MASKS, d, h, w), (N,) to (N, width)."""
-        features = torch.cat([self.local(torch.cat([before, masks], 1)), before], 1)
-        weight = masks[:, :1]
-        total = weight.sum((2, 3, 4)).clamp_min(1e-3)  # (N, 1)
-        mean = (features * weight).sum((2, 3, 4)) / total
-        centred = features - mean[:, :, None, None, None]
-        deviation = ((centred.square() * weight).sum((2, 3, 4)) / total + 1e-4).sqrt()
+        """(N, C, d, h, w), (N, MASKS, d, h, w), (N,) to (N, width).
+
+        Only blocks of the tumour count, so the convolutions are computed there alone: a few percent of the window.
+        """
+        weight = masks[:, 0]
+        place = weight.nonzero(as_tuple=True)  # R blocks: (R,) patient, k, j, i
+        share = weight[place][:, None]  # (R, 1)
+        features = torch.cat([self._at(torch.cat([before, masks], 1), place), _pick(before, place)], 1)  # (R, F)
+
+        def pooled(values: Tensor) -> Tensor:
+            return values.new_zeros(len(weight), values.shape[1]).index_add(0, place[0], values)
+
+        total = pooled(share).clamp_min(1e-3)  # (N, 1)
+        mean = pooled(features * share) / total
+        deviation = (pooled((features - mean[place[0]]).square() * share) / total + 1e-4).sqrt()
         size = torch.cat([total.log() / 5, spacing_mm.log()[:, None]], 1)
         return self.out(torch.cat([mean, deviation, size], 1))
+
+    def _at(self, images: Tensor, place: tuple[Tensor, ...]) -> Tensor:
+        """What `self.local` gives at R places: (N, C, d, h, w) to (R, 48)."""
+        first, act, second, _ = self.local
+        patient, *centre = place
+        padded = nn.functional.pad(images, (1,) * 6)
+        neighbours = [
+            _pick(padded, (patient, *(c + o for c, o in zip(centre, offset, strict=True))))
+            for offset in itertools.product(range(3), repeat=3)
+        ]
+        rows = torch.stack(neighbours, -1).flatten(1)  # (R, C * 27), as the kernel lies in memory
+        hidden = act(nn.functional.linear(rows, first.weight.flatten(1), first.bias))
+        return act(nn.functional.linear(hidden, second.weight.flatten(1), second.bias))
+
+
+def _pick(images: Tensor, place: tuple[Tensor, ...]) -> Tensor:
+    """(N, C, d, h, w) at R places (patient, k, j, i): (R, C)."""
+    patient, k, j, i = place
+    return images[patient, :, k, j, i]
 
 
 class Denoiser(nn.Module):
     """Predicts the clean change of latents z1 - z0 from its noisy version.
 
     Condition: the pre-treatment latent z0, its attenuated version z0', the tumour and liver masks, tau(a), what the
-    tumour is (its traits), time and voxel size. A response head estimates what the action does to the tumour from
-    action and traits alone; the U-Net sees its hidden layer.
+    tumour is (its traits), the response, time and voxel size. A response head estimates what the action does to the
+    tumour from action and traits alone (`response.py`); the U-Net sees its hidden layer and the response as numbers.
 
     Args:
         config: sizes.
@@ -136,9 +165,13 @@ class Denoiser(nn.Module):
         self.actions = ActionEncoder(len(config.agents), c, phi)
         self.traits = _TraitEncoder(config.latent, c)
         self.joint = nn.Sequential(nn.Linear(3 * c, c), nn.SiLU(), nn.Linear(c, c), nn.SiLU())
-        self.response = nn.Linear(c, len(RESPONSES))
+        self.response = nn.Linear(c, len(HEAD))
         self.time = nn.Sequential(nn.Linear(64 + 1, c), nn.SiLU(), nn.Linear(c, c))
-        inputs = (3 if config.attenuation else 2) * config.latent + MASKS
+        if config.response:
+            self.told = nn.Linear(FEATURES, c)
+            nn.init.zeros_(self.told.weight)
+            nn.init.zeros_(self.told.bias)
+        inputs = (3 if config.attenuation else 2) * config.latent + MASKS + (FEATURES if config.response else 0)
         self.stem = nn.Conv3d(inputs, w[0], 3, padding=1)
         self.down = nn.ModuleList()
         self.shrink = nn.ModuleList()
@@ -173,6 +206,7 @@ class Denoiser(nn.Module):
         attenuated: Tensor,
         masks: Tensor,
         outlook: Tensor,
+        response: Tensor,
         spacing_mm: Tensor,
         time: Tensor,
     ) -> Tensor:
@@ -184,6 +218,7 @@ class Denoiser(nn.Module):
             attenuated: (N, C, d, h, w) latent of the attenuated pre-treatment CT; not used without attenuation.
             masks: (N, MASKS, d, h, w), see `maps.tumour_maps`.
             outlook: (N, condition) from `outlook`.
+            response: (N, FEATURES) from `response.features`; not used without the response.
             spacing_mm: (N,) voxel size of the patch.
             time: (N,) 0 is noise, 1 is data.
 
@@ -191,8 +226,12 @@ class Denoiser(nn.Module):
             (N, C, d, h, w).
         """
         extra = torch.cat([time_features(time, 64), spacing_mm.log()[:, None]], 1)
-        condition = nn.functional.silu(outlook + self.time(extra))
+        told = self.told(response) if self.config.response else 0.0
+        condition = nn.functional.silu(outlook + told + self.time(extra))
         images = [noisy, before, attenuated, masks] if self.config.attenuation else [noisy, before, masks]
+        if self.config.response:
+            # As maps too: "dead where the rank of the depth exceeds one minus the dead share" is then one convolution.
+            images.append(response[:, :, None, None, None].expand(-1, -1, *noisy.shape[2:]))
         x = self.stem(torch.cat(images, 1))
         kept = []
         for n, block in enumerate(self.down):
@@ -205,3 +244,22 @@ class Denoiser(nn.Module):
             x = nn.functional.interpolate(grow(x), scale_factor=2.0, mode="nearest")
             x = block(torch.cat([x, kept.pop()], 1), condition)
         return self.head(x)
+
+
+def with_response(model: Denoiser) -> Denoiser:
+    """A denoiser that is told the response, from one that was not, to be trained on.
+
+    The new inputs begin at weight zero, so that it draws what it drew; the response head begins anew.
+    """
+    if model.config.response:
+        return model
+    out = Denoiser(replace(model.config, response=True, response_spread=()), model.state_dict().get("actions.phi"))
+    state = dict(model.state_dict())
+    stem = torch.zeros_like(out.stem.weight)
+    stem[:, : model.stem.in_channels] = state["stem.weight"]
+    state["stem.weight"] = stem
+    own = out.state_dict()
+    # nn.Linear of another size: what it said before had other scales
+    state = {k: v for k, v in state.items() if own[k].shape == v.shape and not k.startswith("response.")}
+    out.load_state_dict(state, strict=False)
+    return out.train(model.training)

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from MeWMLib.core.errors import BundleError
 from MeWMLib.core.protocol import Protocol
-from MeWMLib.dynamics.actions import encode_protocols
+from MeWMLib.dynamics import response
+from MeWMLib.dynamics.actions import encode_protocols, oil_given
 from MeWMLib.dynamics.attenuation import attenuate, expected_level
 from MeWMLib.dynamics.autoencoder import Autoencoder, compand, expand
 from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
@@ -131,7 +132,8 @@ class DynamicsModel:
     ) -> NDArray[np.float32]:
         """Simulate each protocol with its seed.
 
-        The noise depends on the seed alone, so that two protocols with one seed differ by their action only.
+        Noise and deviation of the response depend on the seed alone, so that two protocols with one seed differ by
+        their action only.
 
         Args:
             patch: from `encode`.
@@ -161,19 +163,23 @@ class DynamicsModel:
         # Drawn on the CPU, so that a seed means the same on every device; one generator a replica, so that a replica
         # does not depend on its neighbours. A stochastic sampler goes on drawing from them.
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        deviation = response.deviation(config.response_spread, generators).to(self.device)
         noise = torch.cat([torch.randn((1, *before.shape[1:]), generator=g) for g in generators]).to(self.device)
         spacing = torch.full((n,), patch.spacing_mm, device=self.device)
         traits = self.denoiser.tumour_traits(before[:1], masks[:1], spacing[:1]).expand(n, -1)
         outlook = self.denoiser.outlook(traits, actions)
         dropped = torch.ones(n, dtype=torch.bool, device=self.device)
         unknown = self.denoiser.outlook(traits, actions, dropped) if guidance != 1.0 else outlook
+        expected = self.denoiser.response(outlook)
+        told = response.features(expected + deviation, oil_given(actions, config.agents))
+        untold = torch.zeros_like(told)
 
         def predict(noisy: Tensor, time: float) -> Tensor:
             times = torch.full((n,), time, device=self.device)
-            clean = self.denoiser(noisy, before, attenuated, masks, outlook, spacing, times)
+            clean = self.denoiser(noisy, before, attenuated, masks, outlook, told, spacing, times)
             if guidance != 1.0:
                 # The level of attenuation tells of the embolics, so it is hidden with the action.
-                blind = self.denoiser(noisy, before, before, masks, unknown, spacing, times)
+                blind = self.denoiser(noisy, before, before, masks, unknown, untold, spacing, times)
                 clean = blind + guidance * (clean - blind)
             return clean
 
@@ -191,8 +197,13 @@ def denoiser_from_part(config: dict[str, Any], tensors: dict[str, NDArray[Any]])
         BundleError: the part was made for another version of MeWM.
     """
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
+    older = "response" not in settings  # before version 3 of the default bundle the U-Net was not told the response
+    settings.setdefault("response", False)
     try:
         model = Denoiser(DenoiserConfig(**settings))
+        if older:  # and the head, which nothing asked, had another size
+            tensors = {k: v for k, v in tensors.items() if not k.startswith("response.")}
+            tensors |= {f"response.{k}": v.detach().numpy() for k, v in model.response.state_dict().items()}
         model.load_state_dict({k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()})
     except (TypeError, RuntimeError) as error:
         raise BundleError(

@@ -45,7 +45,9 @@ def _autoencoder(args: argparse.Namespace) -> dict[str, float]:
 def _cohort(args: argparse.Namespace) -> dict[str, float]:
     from MeWMLib.training.prepare import prepare
 
-    prepare(_codec(args.bundle), known_agents(), args.cohort, args.split, args.patients, args.start, _say)
+    prepare(
+        _codec(args.bundle), known_agents(), args.cohort, args.split, args.patients, args.start, _say, args.scans_only
+    )
     return {"patients": float(args.patients)}
 
 
@@ -118,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--split", choices=("train", "validation", "test"), default="train")
     sub.add_argument("--patients", type=int, default=800)
     sub.add_argument("--start", type=int, default=0, help="first patient, so that several processes can share the work")
+    sub.add_argument("--scans-only", action="store_true", help="no outcomes: quick patients for the response head")
     for name, run, text in (
         ("dynamics", _dynamics, "train the action-conditioned denoiser"),
         ("survival", _survival, "train the survival network"),

@@ -129,16 +129,26 @@ def ranks(environment: Mapping[str, str] | None = None) -> Iterator[Ranks]:
         dist.destroy_process_group()
 
 
+def computes_bfloat16(device: torch.device) -> bool:
+    """True if the hardware multiplies in bfloat16; where it would only emulate, mixed precision is far slower."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        asked = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.12 and later
+        return bool(asked.get("avx512_bf16") or asked.get("amx_bf16"))
+    return False
+
+
 def require_precision(precision: str, device: torch.device) -> None:
     """Refuse mixed precision where the hardware would only emulate it.
 
     Raises:
-        DeviceError: bfloat16 without an NVIDIA GPU that computes in it.
+        DeviceError: bfloat16 on a device that does not compute in it.
     """
-    able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    if precision == "bfloat16" and not able:
+    if precision == "bfloat16" and not computes_bfloat16(device):
         raise DeviceError(
-            what="Mixed precision in bfloat16 needs an NVIDIA GPU that computes in it (Ampere or later)",
+            what="Mixed precision in bfloat16 needs hardware that computes in it",
             given=f"device {device}",
-            remedy='Set "precision": "float32", or train on such a GPU',
+            remedy='Set "precision": "auto" or "float32", or train on an NVIDIA GPU (Ampere or later) or a CPU with '
+            "AVX512-BF16 or AMX",
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,131 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from MeWMLib.bundles import find_bundle
-from MeWMLib.core.errors import InputError
-from MeWMLib.core.protocol import EMBOLIC, Protocol, agent
-from MeWMLib.dynamics.actions import known_agents
-from MeWMLib.dynamics.attenuation import expected_level
-from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
-from MeWMLib.dynamics.maps import tumour_maps
-from MeWMLib.dynamics.model import denoiser_from_part, treated_window
+from MeWMLib.dynamics import response
+from MeWMLib.dynamics.actions import known_agents, oil_given
+from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig, with_response
+from MeWMLib.dynamics.model import denoiser_from_part
 from MeWMLib.dynamics.text import cached_embeddings
 from MeWMLib.training.checkpoint import AveragedModel, Run
 from MeWMLib.training.contrastive import combo_contrastive, tumour_features
-from MeWMLib.training.distributed import Ranks, require_precision
+from MeWMLib.training.distributed import Ranks, computes_bfloat16, require_precision
 from MeWMLib.training.dynamics_settings import DynamicsTraining
-
-KEYS = ("before", "changes", "attenuated", "masks", "actions", "levels", "responses", "spacing")
-NOTED = ("noted_actions", "noted_responses")
-#: Edge of the crop, in blocks, on which the U-Net trains; what a tumour is, is read from its whole window.
-CROP = 16
-#: Means and deviations of the responses over a cohort, so that the response head's errors count alike.
-RESPONSE_MEAN = (0.55, -0.2, 0.15, -1.1)
-RESPONSE_SCALE = (0.29, 0.28, 0.2, 0.9)
-
-
-class LatentCohort:
-    """Encoded patients in memory; `refresh` takes in files that were written since."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._files: set[Path] = set()
-        self.patients: list[dict[str, NDArray[Any]]] = []
-        self.refresh()
-        if not self.patients:
-            raise InputError(
-                what="No encoded patients to train on", given=str(folder), remedy="Run `mewm train cohort` first"
-            )
-
-    def refresh(self) -> None:
-        """Load new files."""
-        for path in sorted(set(self.folder.glob("*.npz")) - self._files):
-            with np.load(path) as data:
-                arrays = {k: data[k] for k in (*KEYS, *NOTED)}
-            window = treated_window(arrays["masks"][0])
-            arrays["masks"] = tumour_maps(arrays["before"][0], arrays["masks"]).astype(np.float16)
-            for key in ("before", "changes", "attenuated", "masks"):
-                arrays[key] = np.ascontiguousarray(arrays[key][(..., *window)])
-            self.patients.append(arrays)
-            self._files.add(path)
-
-    def change_scale(self, patients: int = 100) -> tuple[float, ...]:
-        """Standard deviation of each latent channel's change in the blocks of tumours."""
-        values = []
-        for p in self.patients[:patients]:
-            tumour = p["masks"][0] > 0.5
-            if tumour.any():
-                values.append(
-                    p["changes"][:, :, tumour].astype(np.float32).transpose(1, 0, 2).reshape(p["changes"].shape[1], -1)
-                )
-        return tuple(float(v) for v in np.concatenate(values, 1).std(1).clip(1e-3))
-
-    def occlusion(self, agents: Sequence[str]) -> dict[str, float]:
-        """Share of the flow that each embolic stops on average, from the levels where it was the only one."""
-        found: dict[str, list[float]] = {}
-        for p in self.patients:
-            for actions, level in zip(p["actions"], p["levels"], strict=True):
-                given = [a for n, a in enumerate(agents) if actions[n, 0] > 0 and agent(a).kind == EMBOLIC]
-                if len(given) == 1:
-                    found.setdefault(given[0], []).append((float(level) - 0.5) / 4)
-        return {name: round(float(np.mean(shares)), 4) for name, shares in sorted(found.items())}
-
-    def batch(self, size: int, rng: np.random.Generator, pairs: int = 4) -> dict[str, Tensor]:
-        """A random batch: `pairs` patients with several protocols each.
-
-        All patients of a batch have a window of one size, that of the patient who is drawn first. Half of the levels
-        are those that the report states, half those expected of the embolics, as at the time of planning.
-        """
-        rows: dict[str, list[Any]] = {
-            k: [] for k in ("before", "change", "attenuated", "masks", "actions", "responses", "spacing", "pair")
-        }
-        whole: dict[str, list[Any]] = {k: [] for k in (*NOTED, "whole_before", "whole_masks")}
-        shape = None
-        while len(rows["before"]) < size:
-            p = self.patients[int(rng.integers(len(self.patients)))]
-            shape = shape or p["before"].shape
-            if p["before"].shape != shape:
-                continue
-            each = min(-(-size // pairs), size - len(rows["before"]))
-            crop = _crop(p["masks"][0], rng)
-            for which in rng.permutation(len(p["changes"]))[:each]:
-                level = int(p["levels"][which])
-                if level and rng.random() < 0.5:
-                    level = int(p["expected"][which]) if "expected" in p else level
-                before = p["before"][crop]
-                rows["before"].append(before)
-                rows["change"].append(p["changes"][which][crop])
-                rows["attenuated"].append(p["attenuated"][level - 1][crop] if level else np.zeros_like(before))
-                rows["masks"].append(p["masks"][crop])
-                rows["actions"].append(p["actions"][which])
-                rows["responses"].append(p["responses"][which])
-                rows["spacing"].append(p["spacing"])
-                rows["pair"].append(len(whole["whole_before"]))
-            chosen = rng.permutation(len(p["noted_actions"]))[:24]
-            for key in NOTED:
-                whole[key].append(p[key][chosen])
-            whole["whole_before"].append(p["before"])
-            whole["whole_masks"].append(p["masks"])
-        out = {k: torch.from_numpy(np.stack(v).astype(np.float32)) for k, v in (rows | whole).items()}
-        out["attenuated"] += out["before"]
-        return out
-
-    def expect(self, agents: Sequence[str], occlusion: Mapping[str, float]) -> None:
-        """Note the level that is expected of each protocol (attenuation.expected_level)."""
-        for p in self.patients:
-            if "expected" not in p:
-                names = [[a for n, a in enumerate(agents) if row[n, 0] > 0] for row in p["actions"]]
-                p["expected"] = np.array([expected_level(Protocol.of(given), occlusion) for given in names])
-
-
-def _crop(tumour_share: NDArray[Any], rng: np.random.Generator) -> tuple[slice, ...]:
-    """A cube of `CROP` blocks around a random block of the tumour, or the whole window if that is no larger."""
-    size = np.array(tumour_share.shape)
-    if (size <= CROP).all():
-        return (slice(None),) * 4
-    touched = np.argwhere(tumour_share > 0)
-    middle = touched[int(rng.integers(len(touched)))] if len(touched) else size // 2
-    start = np.clip(middle - rng.integers(4, CROP - 3, 3), 0, size - CROP)
-    return (slice(None), *(slice(int(n), int(n) + CROP) for n in start))
+from MeWMLib.training.latent_cohort import LatentCohort, read_scan
+from MeWMLib.training.prepare import SCANS
+from MeWMLib.training.response_head import head_loss, head_parts, judge_head, train_head
 
 
 def flow_loss(
@@ -154,7 +41,7 @@ def flow_loss(
     `channels` (C,) weighs the channels of the latent (mean 1; all alike if left out).
 
     Parts: mean squared error of the predicted clean change, weighted to the tumour and its rim (`flow`); error of the
-    response head on the batch's own and on the noted protocols (`response`); `contrastive` (eq. 3 of arXiv 2506.02327).
+    response head on the noted protocols (`response`); `contrastive` (eq. 3 of arXiv 2506.02327).
     """
     clean = batch["change"] / scale
     n = len(clean)
@@ -170,9 +57,11 @@ def flow_loss(
     first = torch.stack([(pair == k).float().argmax() for k in range(len(batch["whole_before"]))])
     traits = model.tumour_traits(batch["whole_before"], batch["whole_masks"], batch["spacing"][first])  # of each pair
     outlook = model.outlook(traits[pair], batch["actions"], dropped)
-    predicted = model(
-        (1 - t) * noise + t * clean, batch["before"], attenuated, batch["masks"], outlook, batch["spacing"], time
-    )
+    # The U-Net is told the response that was reached, not the one that the head expects: it learns to draw, not guess.
+    oil = oil_given(batch["actions"], model.config.agents)
+    reached = response.features(response.standardise(batch["responses"]), oil, dropped)
+    noisy = (1 - t) * noise + t * clean
+    predicted = model(noisy, batch["before"], attenuated, batch["masks"], outlook, reached, batch["spacing"], time)
     tumour = torch.nn.functional.max_pool3d(batch["masks"][:, :1], 3, stride=1, padding=1) > 0.02
     weight = torch.where(tumour, 1.0, settings.outside_weight)
     # Every patient counts alike, whatever the size of the tumour.
@@ -182,10 +71,10 @@ def flow_loss(
         squares = squares * channels[None, :, None, None, None]
     loss = (squares.mean(1, keepdim=True) * weight).sum((1, 2, 3, 4)).mean()
     parts = {"flow": float(loss.detach())}
-    if settings.response_weight and not settings.action_blind:
-        response = _response_loss(model, batch, traits, outlook)
-        parts["response"] = float(response.detach())
-        loss = loss + settings.response_weight * response
+    if settings.response_weight and not settings.head_steps and not settings.action_blind:
+        head = head_loss(model, traits, batch["noted_actions"], batch["noted_responses"])
+        parts["response"] = float(head.detach())
+        loss = loss + settings.response_weight * head
     if settings.contrastive_weight and not settings.action_blind:
         with torch.autocast(clean.device.type, enabled=False):  # a temperature of 0.1 asks for exact cosines
             told = ~dropped  # a row whose action was hidden has no combo to be judged by
@@ -194,17 +83,6 @@ def flow_loss(
         parts["contrastive"] = float(contrast.detach())
         loss = loss + settings.contrastive_weight * contrast
     return loss, parts
-
-
-def _response_loss(model: Denoiser, batch: dict[str, Tensor], traits: Tensor, outlook: Tensor) -> Tensor:
-    """Squared error of the response head; both sides are standardised by `RESPONSE_MEAN` and `RESPONSE_SCALE`."""
-    centre = torch.tensor(RESPONSE_MEAN, device=traits.device)
-    scale = torch.tensor(RESPONSE_SCALE, device=traits.device)
-    own = (model.response(outlook) - (batch["responses"] - centre) / scale).square().mean()
-    count = batch["noted_actions"].shape[1]
-    noted = model.outlook(traits.repeat_interleave(count, 0), batch["noted_actions"].flatten(0, 1))
-    truth = (batch["noted_responses"].flatten(0, 1) - centre) / scale
-    return own + (model.response(noted) - truth).square().mean()
 
 
 def train(
@@ -250,15 +128,31 @@ def train(
             text=phi.shape[1] if phi is not None else 0,
             attenuation=settings.attenuation,
             occlusion=occlusion,
+            response=settings.response,
         )
         model = Denoiser(config, phi)
     else:
         part = find_bundle(settings.start.resolve(), require=("dynamics",)).part("dynamics")
         model = denoiser_from_part(*part).train()
+        if settings.response:
+            model = with_response(model)
     model = model.to(ranks.device)
     ranks.share_weights(model)
+    trained_head = settings.response_weight > 0 and not settings.action_blind
+    if trained_head and settings.head_steps and not (work / "dynamics.pt").exists():
+        if ranks.first:
+            patients = data.patients + [read_scan(p) for p in sorted((cohort / SCANS).glob("*.npz"))]
+            rng = np.random.default_rng([settings.seed, 1])
+            train_head(model, patients, settings.head_steps, settings.learning_rate, rng, ranks.device, on_step)
+        ranks.share_weights(model)
+    if trained_head and settings.head_steps:
+        # What was learnt from all patients is kept: those whose outcomes the U-Net sees are too few to go on with.
+        for part in head_parts(model):
+            part.requires_grad_(False)
+        model.actions.unknown.requires_grad_(True)
     average = AveragedModel(model, settings.average)
-    optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=1e-3)
+    free = [w for w in model.parameters() if w.requires_grad]
+    optimiser = torch.optim.AdamW(free, settings.learning_rate, weight_decay=1e-3)
     run = Run(work, "dynamics", model, average, optimiser)
     ranks.require_same(run.step, "the step of their checkpoint")
     # The scale is part of the config: a resumed run must use the one it began with.
@@ -274,7 +168,7 @@ def train(
     for cohort_part in (data, held_out):
         cohort_part.expect(model.config.agents, model.config.occlusion)
     check = _moved(held_out.batch(24, np.random.default_rng(1), pairs=8), ranks.device)
-    mixed = settings.precision == "bfloat16"
+    mixed = settings.precision == "bfloat16" or (settings.precision == "auto" and computes_bfloat16(ranks.device))
     losses: list[dict[str, float]] = []
     figures: dict[str, float] = {}
     while (progress := ranks.from_first(_progress(run, settings))) < 1:
@@ -301,6 +195,8 @@ def train(
             if ranks.first:
                 means = {k: float(np.mean([x[k] for x in losses])) for k in losses[0]}
                 figures = {**means, **validate(average.model, check, scale_tensor, settings, channels)}
+                if trained_head:
+                    figures |= judge_head(average.model, held_out, ranks.device)[1]
                 run.log(figures)
                 run.save()
             losses = []
@@ -310,7 +206,8 @@ def train(
             on_step(f"dynamics, step {run.step}", progress)
     if ranks.first:
         run.save()
-    return TrainedDenoiser(average.model, scale), {**figures, "steps": float(run.step), "seconds": run.elapsed}
+    spread = judge_head(average.model, held_out, ranks.device)[0] if trained_head else ()
+    return TrainedDenoiser(average.model, scale, spread), {**figures, "steps": float(run.step), "seconds": run.elapsed}
 
 
 @torch.no_grad()
@@ -322,7 +219,7 @@ def validate(
     channels: Tensor | None = None,
 ) -> dict[str, float]:
     """Validation loss with true and with shuffled actions, same noise: the gap is what the model learnt of actions."""
-    shuffled = {**batch, "actions": batch["actions"].roll(1, 0)}
+    shuffled = {**batch, **{k: batch[k].roll(1, 0) for k in ("actions", "responses", "attenuated")}}
     quiet = replace(settings, action_dropout=0.0)
     out = {}
     for name, rows in (("validation", batch), ("validation_shuffled", shuffled)):
@@ -336,8 +233,8 @@ def validate(
 class TrainedDenoiser:
     """What a bundle stores of the denoiser."""
 
-    def __init__(self, model: Denoiser, scale: tuple[float, ...]) -> None:
-        self.model, self.scale = model, scale
+    def __init__(self, model: Denoiser, scale: tuple[float, ...], spread: tuple[float, ...] = ()) -> None:
+        self.model, self.scale, self.spread = model, scale, spread
 
     def part_config(self) -> dict[str, Any]:
         """Config with the scale of this run."""
@@ -351,6 +248,8 @@ class TrainedDenoiser:
             "text": config.text,
             "attenuation": config.attenuation,
             "occlusion": config.occlusion,
+            "response": config.response,
+            "response_spread": list(self.spread),
         }
 
     def tensors(self) -> dict[str, NDArray[Any]]:

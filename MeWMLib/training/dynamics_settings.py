@@ -9,7 +9,7 @@ from typing import Any
 
 from MeWMLib.core.errors import InputError, UnreadableFileError
 
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "auto")
 #: Groups of the denoiser's normalisation; every width is a multiple.
 _GROUPS = 8
 
@@ -26,7 +26,10 @@ class DynamicsTraining:
             are given).
         action_dropout: share of outcomes whose action is hidden (classifier-free guidance).
         pairs: patients in a batch; each gives batch / pairs protocols, so that actions are what differs.
-        response_weight: of the response head's error; 0 turns the head off.
+        response: False keeps the response from the U-Net, which then has to guess it (ablation).
+        response_weight: of the response head's error; 0 turns the head off, which needs `response` off too.
+        head_steps: optimiser steps that train the response head alone, on all patients that the cohort holds, before
+            the first step of the U-Net; it is kept from then on. 0 trains both together.
         contrastive_weight: of combo contrastive learning; 0 turns it off (ablation).
         time_power: times are drawn as u ** time_power, u uniform; above 1 most of them are early.
         action_blind: hide every action, text and attenuation level (the baseline `action_blind`).
@@ -40,7 +43,8 @@ class DynamicsTraining:
         widths: channels of the denoiser at each resolution, finest first; multiples of 8, 1 to 4 of them.
         condition: width of the denoiser's condition vector.
         accumulate: batches whose gradients make one step; each process takes so many.
-        precision: "float32", or "bfloat16" for mixed precision on a GPU (weights stay float32).
+        precision: "float32"; "bfloat16" for mixed precision (weights stay float32); "auto" takes that where the
+            hardware computes in it.
 
     Raises:
         InputError: a setting that cannot be.
@@ -52,7 +56,9 @@ class DynamicsTraining:
     pairs: int = 4
     learning_rate: float = 1e-3
     action_dropout: float = 0.1
+    response: bool = True
     response_weight: float = 0.3
+    head_steps: int = 0
     contrastive_weight: float = 0.02
     time_power: float = 3.0
     action_blind: bool = False
@@ -71,12 +77,16 @@ class DynamicsTraining:
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "pairs", "condition", "accumulate"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "Use a whole number from 1 on")
-        for name in ("minutes", "response_weight", "contrastive_weight", "outside_weight", "seed"):
+        for name in ("minutes", "response_weight", "contrastive_weight", "outside_weight", "seed", "head_steps"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "Use 0 or more")
         for name in ("learning_rate", "time_power"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "Use a positive number")
         for name in ("action_dropout", "average", "image_share"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "Use a share from 0 to 1")
+        _require(
+            self.response_weight > 0 or not self.response or self.action_blind, "response_weight", self.response_weight,
+            "Without a trained head the U-Net cannot be told the response: set response to false too",
+        )  # fmt: skip
         sizes = 1 <= len(self.widths) <= 4 and all(w > 0 and w % _GROUPS == 0 for w in self.widths)
         _require(sizes, "widths", list(self.widths), f"Give 1 to 4 positive multiples of {_GROUPS}")
         _require(self.precision in PRECISIONS, "precision", self.precision, f"Use {' or '.join(PRECISIONS)}")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from MeWMLib.cohorts.synthetic.cases import SPLITS, Case, draw_case, draw_protocol
+from MeWMLib.cohorts.synthetic.cases import SPLITS, Case, case_geometry, draw_case, draw_protocol
 from MeWMLib.cohorts.synthetic.fields import derive_seed
 from MeWMLib.cohorts.synthetic.law import Response
 from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient
@@ -18,12 +18,15 @@ from MeWMLib.core.protocol import Protocol
 from MeWMLib.dynamics.actions import encode_protocols
 from MeWMLib.dynamics.attenuation import attenuate
 from MeWMLib.dynamics.autoencoder import Autoencoder
+from MeWMLib.dynamics.response import VIABLE_FLOOR
 from MeWMLib.perception.findings import viable_mask
 from MeWMLib.survival.config import size_covariates
 from MeWMLib.survival.patches import half_resolution
 
 #: Protocols of each patient whose answer is noted without drawing its CT (they train the response head).
 NOTED = 48
+#: Folder of patients without outcomes in an encoded cohort.
+SCANS = "scans"
 
 
 def encode_case(case: Case, codec: Autoencoder, agents: list[str]) -> dict[str, NDArray[Any]]:
@@ -33,9 +36,9 @@ def encode_case(case: Case, codec: Autoencoder, agents: list[str]) -> dict[str, 
         before (C, d, h, w) float16 latent; changes (P, C, d, h, w) float16 latents after minus before; attenuated (4,
         C, d, h, w) float16 latents minus before of the CT attenuated to levels 1 to 4; masks (2, d, h, w) float16
         share of tumour and liver; after_tumour (P, D*H*W/8) uint8, packed bits of the tumour afterwards; actions (P,
-        A, 3), levels (P,), responses (P, 4) float32, see `RESPONSES`; noted_actions (N, A, 3), noted_responses (N, 4);
-        spacing () mm; images (1 + P, 2, D/2, H/2, W/2) float16 before and after for the survival network; covariates
-        (P, 4); true_log_risk (P,); months (), event (), seed ().
+        A, 3), levels (P,), responses (P, 4) float32, see `dynamics.response`; noted_actions (N, A, 3),
+        noted_responses (N, 4); spacing () mm; images (1 + P, 2, D/2, H/2, W/2) float16 before and after for the
+        survival network; covariates (P, 4); true_log_risk (P,); months (), event (), seed ().
     """
     patient = SyntheticPatient.draw(case.seed)
     labels = case.before.labels
@@ -44,8 +47,7 @@ def encode_case(case: Case, codec: Autoencoder, agents: list[str]) -> dict[str, 
         before = codec.encode(torch.from_numpy(case.before.hu)[None, None])
         after = codec.encode(torch.from_numpy(np.stack([a.hu for a in case.after]))[:, None])
         attenuated = codec.encode(torch.from_numpy(dimmed)[:, None])
-    rng = np.random.default_rng(derive_seed("noted", case.seed))
-    noted = [draw_protocol(rng) for _ in range(NOTED)]
+    noted = noted_protocols(case.seed)
     return {
         "before": before[0].half().numpy(),
         "changes": (after - before).half().numpy(),
@@ -67,12 +69,42 @@ def encode_case(case: Case, codec: Autoencoder, agents: list[str]) -> dict[str, 
     }
 
 
+def encode_scan(seed: int, codec: Autoencoder, agents: list[str]) -> dict[str, NDArray[Any]]:
+    """What the response head learns from: a patient before treatment and `NOTED` protocols with their response.
+
+    No outcome is drawn, so it takes a fifth of the time of `encode_case`.
+
+    Returns:
+        before, masks, noted_actions, noted_responses, spacing, seed as in `encode_case`.
+    """
+    patient = SyntheticPatient.draw(seed)
+    geometry = case_geometry(patient)
+    drawn = patient.render(geometry)
+    with torch.inference_mode():
+        before = codec.encode(torch.from_numpy(drawn.hu)[None, None])
+    noted = noted_protocols(seed)
+    return {
+        "before": before[0].half().numpy(),
+        "masks": np.stack([block_share(drawn.labels == 2), block_share(drawn.labels >= 1)]).astype(np.float16),
+        "noted_actions": encode_protocols(noted, agents).numpy(),
+        "noted_responses": np.stack([responses(patient.response(p)) for p in noted]),
+        "spacing": np.float32(geometry.spacing[0]),
+        "seed": np.int64(seed),
+    }
+
+
+def noted_protocols(seed: int) -> list[Protocol]:
+    """Protocols of a patient whose response is noted; the same for one seed."""
+    rng = np.random.default_rng(derive_seed("noted", seed))
+    return [draw_protocol(rng) for _ in range(NOTED)]
+
+
 def responses(answer: Response) -> NDArray[np.float32]:
-    """The numbers (4,) of `dynamics.denoiser.RESPONSES` of a response."""
+    """The numbers (4,) of `dynamics.response.RESPONSES` of a response."""
     left = 1 - answer.shrinkage
     viable = left * (1 - answer.necrosis)
     return np.array(
-        [answer.necrosis, np.log(left), answer.necrosis * answer.lipiodol, np.log(viable + 0.02)], np.float32
+        [answer.necrosis, np.log(left), answer.necrosis * answer.lipiodol, np.log(viable + VIABLE_FLOOR)], np.float32
     )
 
 
@@ -89,15 +121,20 @@ def prepare(
     count: int,
     start: int = 0,
     on_step: Callable[[str, float], None] | None = None,
+    scans_only: bool = False,
 ) -> None:
-    """Write the first `count` patients of a split, from number `start` on; patients already there are kept."""
-    target = folder / split
+    """Write the first `count` patients of a split, from number `start` on; patients already there are kept.
+
+    `scans_only` writes `encode_scan` of each into the folder `scans` beside, and no outcome.
+    """
+    target = folder / (SCANS if scans_only else split)
     target.mkdir(parents=True, exist_ok=True)
     for n in range(start, count):
         seed = SPLITS[split][n]
         path = target / f"{seed:06d}.npz"
         if not path.exists():
-            save_case(path, encode_case(draw_case(seed), codec, agents))
+            arrays = encode_scan(seed, codec, agents) if scans_only else encode_case(draw_case(seed), codec, agents)
+            save_case(path, arrays)
         if on_step is not None:
             on_step(f"cohort ({split})", (n + 1 - start) / max(1, count - start))
 

@@ -10,8 +10,9 @@ from MeWMLib.core.errors import BundleError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.dynamics.attenuation import attenuate
 from MeWMLib.dynamics.autoencoder import compand, fit, to_blocks
-from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
+from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig, with_response
 from MeWMLib.dynamics.model import DynamicsModel, EncodedPatch, denoiser_from_part, treated_window
+from MeWMLib.dynamics.response import FEATURES
 from MeWMLib.training.dynamics import TrainedDenoiser
 
 A, B = Protocol.parse("Cisplatin + Lipiodol"), Protocol.parse("Doxorubicin + PVA")
@@ -20,7 +21,7 @@ A, B = Protocol.parse("Cisplatin + Lipiodol"), Protocol.parse("Doxorubicin + PVA
 OCCLUSION = {"Lipiodol": 0.3, "PVA": 0.9}
 
 
-def tiny_denoiser(text: int = 5, attenuation: bool = True) -> Denoiser:
+def tiny_denoiser(text: int = 5, attenuation: bool = True, response: bool = True) -> Denoiser:
     torch.manual_seed(0)
     config = DenoiserConfig(
         latent=6,
@@ -30,6 +31,8 @@ def tiny_denoiser(text: int = 5, attenuation: bool = True) -> Denoiser:
         text=text,
         attenuation=attenuation,
         occlusion=OCCLUSION,
+        response=response,
+        response_spread=(0.4, -0.1, 0.3, 0.0, 0.1, 0.5) if response else (),
     )
     denoiser = Denoiser(config, torch.randn(len(config.agents), text) if text else None)
     for parameter in denoiser.parameters():  # layers that begin at zero would hide the action
@@ -106,7 +109,9 @@ def inputs(denoiser: Denoiser, n: int = 2) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(4)
     latents = {k: torch.randn((n, 6, 8, 8, 8), generator=generator) for k in ("noisy", "before", "attenuated")}
     masks = torch.rand((n, 5, 8, 8, 8), generator=generator)
-    return {**latents, "masks": masks, "spacing_mm": torch.linspace(1, 2, n), "time": torch.linspace(0.2, 0.7, n)}
+    reached = torch.rand((n, FEATURES), generator=generator)
+    scalars = {"spacing_mm": torch.linspace(1, 2, n), "time": torch.linspace(0.2, 0.7, n)}
+    return {**latents, "masks": masks, "response": reached, **scalars}
 
 
 def some_actions(denoiser: Denoiser, *rows: int) -> torch.Tensor:
@@ -144,6 +149,61 @@ def test_the_attenuated_latent_counts_only_where_it_is_an_input() -> None:
         assert torch.equal(one, two) is not attenuation
 
 
+def test_the_response_counts_only_where_it_is_told() -> None:
+    for response in (True, False):
+        denoiser = tiny_denoiser(response=response).eval()
+        given = inputs(denoiser)
+        with torch.inference_mode():
+            seen = outlook(denoiser, given, some_actions(denoiser, 0, 1))
+            one = denoiser(**given, outlook=seen)
+            two = denoiser(**{**given, "response": given["response"] + 1}, outlook=seen)
+        assert torch.equal(one, two) is not response
+
+
+def test_a_denoiser_that_was_not_told_the_response_draws_the_same_when_it_is() -> None:
+    older = tiny_denoiser(response=False).eval()
+    newer = with_response(older)
+    given = inputs(older)
+    with torch.inference_mode():
+        actions = some_actions(older, 0, 1)
+        one = older(**given, outlook=outlook(older, given, actions))
+        two = newer(**given, outlook=outlook(newer, given, actions))
+    assert newer.config.response and not newer.training
+    assert torch.allclose(one, two, atol=1e-5)
+    assert with_response(newer) is newer
+
+
+def test_a_part_without_the_response_is_read(model: DynamicsModel, patch: EncodedPatch) -> None:
+    """Bundles of version 2: their head had four numbers, and nothing asked it."""
+    denoiser = tiny_denoiser(response=False).eval()
+    part = TrainedDenoiser(denoiser, denoiser.config.change_scale)
+    config = {k: v for k, v in part.part_config().items() if not k.startswith("response")}
+    tensors = {**part.tensors(), "response.weight": np.zeros((4, 16)), "response.bias": np.zeros(4)}
+    again = denoiser_from_part(config, tensors)
+    assert not again.config.response
+    before = DynamicsModel(model.autoencoder, denoiser, torch.device("cpu")).simulate(patch, [A], [7], steps=1)
+    after = DynamicsModel(model.autoencoder, again, torch.device("cpu")).simulate(patch, [A], [7], steps=1)
+    assert np.array_equal(before, after)
+
+
+def test_the_response_deviates_by_the_seed_alone(model: DynamicsModel, patch: EncodedPatch, monkeypatch) -> None:
+    """Two protocols with one seed share noise and deviation; without a spread the head's expectation is drawn."""
+    told = []
+    whole = Denoiser.forward
+
+    def noted(self, noisy, before, attenuated, masks, outlook, response, spacing_mm, time):
+        told.append(response)
+        return whole(self, noisy, before, attenuated, masks, outlook, response, spacing_mm, time)
+
+    monkeypatch.setattr(Denoiser, "forward", noted)
+    model.simulate(patch, [A, A, A], [7, 7, 8], steps=1)
+    assert torch.equal(told[-1][0], told[-1][1]) and not torch.allclose(told[-1][0], told[-1][2], atol=1e-3)
+    model.simulate(patch, [B], [7], steps=1)
+    assert told[-1][0, 3] == 0 and told[-1][0, 2] == 0  # no Lipiodol, no uptake
+    model.simulate(patch, [A], [7], steps=1, guidance=0.0)
+    assert not told[-1].any() and told[-2].any()
+
+
 def test_traits_are_read_inside_the_tumour_and_know_no_action() -> None:
     denoiser = tiny_denoiser().eval()
     given = inputs(denoiser)
@@ -156,6 +216,23 @@ def test_traits_are_read_inside_the_tumour_and_know_no_action() -> None:
         traits = [denoiser.tumour_traits(x, masks, torch.ones(2)) for x in (given["before"], inside, outside)]
     assert traits[0].shape == (2, 16)
     assert torch.allclose(traits[0], traits[2], atol=1e-6) and not torch.allclose(traits[0], traits[1], atol=1e-3)
+
+
+def test_traits_are_pooled_convolutions() -> None:
+    """The blocks are gathered; a plain convolution over the whole window gives the same."""
+    encoder = tiny_denoiser().eval().traits
+    generator = torch.Generator().manual_seed(1)
+    before = torch.randn((2, 6, 8, 8, 8), generator=generator)
+    masks = torch.rand((2, 5, 8, 8, 8), generator=generator)
+    masks[:, 0] = torch.where(masks[:, 0] > 0.7, masks[:, 0], 0.0)
+    with torch.inference_mode():
+        features = torch.cat([encoder.local(torch.cat([before, masks], 1)), before], 1).flatten(2)
+        weight = masks[:, :1].flatten(2)
+        mean = (features * weight).sum(2) / weight.sum(2)
+        variance = ((features - mean[..., None]).square() * weight).sum(2) / weight.sum(2)
+        size = torch.stack([weight.sum((1, 2)).log() / 5, torch.tensor([1.0, 1.5]).log()], 1)
+        expected = encoder.out(torch.cat([mean, (variance + 1e-4).sqrt(), size], 1))
+        assert torch.allclose(encoder(before, masks, torch.tensor([1.0, 1.5])), expected, atol=1e-4)
 
 
 def test_traits_of_no_tumour_are_finite() -> None:
@@ -200,7 +277,7 @@ def test_an_attenuated_latent_is_encoded_once_and_level_zero_is_the_latent(model
 @pytest.mark.parametrize(("text", "attenuation"), [(5, True), (0, False)])
 def test_a_bundle_part_rebuilds_the_denoiser(text: int, attenuation: bool) -> None:
     denoiser = tiny_denoiser(text, attenuation).eval()
-    part = TrainedDenoiser(denoiser, denoiser.config.change_scale)
+    part = TrainedDenoiser(denoiser, denoiser.config.change_scale, denoiser.config.response_spread)
     config = json.loads(json.dumps(part.part_config()))
     again = denoiser_from_part(config, part.tensors())
     assert again.config == denoiser.config
@@ -218,7 +295,7 @@ def test_encoding_keeps_hounsfield_units(model: DynamicsModel, patch: EncodedPat
 
 def test_a_part_of_another_version_is_a_typed_error() -> None:
     denoiser = tiny_denoiser()
-    config = {"latent": 6, "widths": [8, 16, 16], "condition": 16, "agents": list(denoiser.config.agents)}
+    config = TrainedDenoiser(denoiser, denoiser.config.change_scale).part_config()
     tensors = {k: v.numpy() for k, v in denoiser.state_dict().items() if not k.startswith("traits")}
     with pytest.raises(BundleError, match="does not fit this version"):
         denoiser_from_part(config, tensors)

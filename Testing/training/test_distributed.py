@@ -112,10 +112,14 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
         pass
 
 
-def test_bfloat16_asks_for_a_gpu_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bfloat16_asks_for_hardware_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": False}, raising=False)
     require_precision("float32", torch.device("cpu"))
+    require_precision("auto", torch.device("cpu"))
     with pytest.raises(DeviceError, match="device cpu"):
         require_precision("bfloat16", torch.device("cpu"))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    require_precision("bfloat16", torch.device("cpu"))
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
     with pytest.raises(DeviceError, match="device cuda"):  # it would only be emulated
         require_precision("bfloat16", torch.device("cuda"))

@@ -13,9 +13,9 @@ from MeWMLib.cohorts.synthetic.world import SyntheticPatient
 from MeWMLib.dynamics.actions import encode_protocols, known_agents
 from MeWMLib.dynamics.attenuation import attenuate
 from MeWMLib.dynamics.autoencoder import Autoencoder, fit
-from MeWMLib.dynamics.denoiser import RESPONSES
+from MeWMLib.dynamics.response import RESPONSES
 from MeWMLib.training import prepare
-from MeWMLib.training.dynamics import KEYS, NOTED, LatentCohort
+from MeWMLib.training.latent_cohort import KEYS, NOTED, LatentCohort, read_scan
 
 SEED = 3
 
@@ -91,3 +91,18 @@ def test_noted_answers_belong_to_the_noted_protocols(arrays: dict[str, np.ndarra
     given = arrays["noted_actions"][:, known_agents().index("Lipiodol"), 0] > 0
     assert given.any() and not given.all()
     assert (arrays["noted_responses"][given, oil] > 0).all() and not arrays["noted_responses"][~given, oil].any()
+
+
+def test_a_scan_without_outcomes_is_the_patient_of_the_whole_case(codec: Autoencoder, tmp_path: Path) -> None:
+    agents = known_agents()
+    whole = prepare.encode_case(draw_case(SEED), codec, agents)
+    scan = prepare.encode_scan(SEED, codec, agents)
+    assert set(scan) == {"before", "masks", "noted_actions", "noted_responses", "spacing", "seed"}
+    assert all(np.array_equal(scan[k], whole[k]) for k in scan)
+    prepare.prepare(codec, agents, tmp_path, "train", SEED + 1, SEED, scans_only=True)
+    assert [p.name for p in (tmp_path / prepare.SCANS).iterdir()] == ["000003.npz"] and not (
+        tmp_path / "train"
+    ).exists()
+    read = read_scan(tmp_path / prepare.SCANS / "000003.npz")
+    assert read["before"].shape[0] == 6 and read["masks"].shape[0] == 5
+    assert read["before"].shape[1:] == read["masks"].shape[1:]

@@ -11,6 +11,7 @@ from MeWMLib.cohorts.synthetic.fields import derive_seed
 from MeWMLib.cohorts.synthetic.law import TUMOUR_TYPES, Traits, respond, survival_months, true_log_risk
 from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient
 from MeWMLib.core.protocol import DRUG, EMBOLIC, Action, Protocol, agent, agents_of
+from MeWMLib.core.volume import Geometry
 from MeWMLib.policy import rules
 
 #: Seeds of the splits. A patient is a seed, so the splits are by patient. Nothing is ever trained on the test range.
@@ -119,6 +120,11 @@ def drug_twins(seed: int, count: int = 6) -> tuple[Protocol, ...]:
         if rules.allowed(protocol):
             found.append(protocol)
     return tuple(found[:count])
+
+
+def case_geometry(patient: SyntheticPatient, size: int = 96) -> Geometry:
+    """The treated patch of `draw_case`, moved and scaled a little by chance (the seed's)."""
+    return patient.target_geometry(size, jitter=np.random.default_rng(derive_seed("case", patient.seed)))
 
 
 def draw_case(seed: int, size: int = 96, jitter: bool = True) -> Case:

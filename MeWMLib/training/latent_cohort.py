@@ -1,0 +1,139 @@
+"""Encoded patients in memory, from which `mewm train dynamics` draws its batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from MeWMLib.core.errors import InputError
+from MeWMLib.core.protocol import EMBOLIC, Protocol, agent
+from MeWMLib.dynamics.attenuation import expected_level
+from MeWMLib.dynamics.maps import tumour_maps
+from MeWMLib.dynamics.model import treated_window
+
+KEYS = ("before", "changes", "attenuated", "masks", "actions", "levels", "responses", "spacing")
+NOTED = ("noted_actions", "noted_responses")
+#: Edge of the crop, in blocks, on which the U-Net trains; what a tumour is, is read from its whole window.
+CROP = 16
+
+
+def read_scan(path: Path) -> dict[str, NDArray[Any]]:
+    """What the response head sees of one encoded patient: before, masks (as maps), spacing and noted protocols."""
+    with np.load(path) as data:
+        arrays = {k: data[k] for k in ("before", "masks", "spacing", *NOTED)}
+    window = treated_window(arrays["masks"][0])
+    arrays["masks"] = tumour_maps(arrays["before"][0], arrays["masks"]).astype(np.float16)
+    for key in ("before", "masks"):
+        arrays[key] = np.ascontiguousarray(arrays[key][(..., *window)])
+    return arrays
+
+
+class LatentCohort:
+    """Encoded patients in memory; `refresh` takes in files that were written since."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._files: set[Path] = set()
+        self.patients: list[dict[str, NDArray[Any]]] = []
+        self.refresh()
+        if not self.patients:
+            raise InputError(
+                what="No encoded patients to train on", given=str(folder), remedy="Run `mewm train cohort` first"
+            )
+
+    def refresh(self) -> None:
+        """Load new files."""
+        for path in sorted(set(self.folder.glob("*.npz")) - self._files):
+            with np.load(path) as data:
+                arrays = {k: data[k] for k in (*KEYS, *NOTED)}
+            window = treated_window(arrays["masks"][0])
+            arrays["masks"] = tumour_maps(arrays["before"][0], arrays["masks"]).astype(np.float16)
+            for key in ("before", "changes", "attenuated", "masks"):
+                arrays[key] = np.ascontiguousarray(arrays[key][(..., *window)])
+            self.patients.append(arrays)
+            self._files.add(path)
+
+    def change_scale(self, patients: int = 100) -> tuple[float, ...]:
+        """Standard deviation of each latent channel's change in the blocks of tumours."""
+        values = []
+        for p in self.patients[:patients]:
+            tumour = p["masks"][0] > 0.5
+            if tumour.any():
+                values.append(
+                    p["changes"][:, :, tumour].astype(np.float32).transpose(1, 0, 2).reshape(p["changes"].shape[1], -1)
+                )
+        return tuple(float(v) for v in np.concatenate(values, 1).std(1).clip(1e-3))
+
+    def occlusion(self, agents: Sequence[str]) -> dict[str, float]:
+        """Share of the flow that each embolic stops on average, from the levels where it was the only one."""
+        found: dict[str, list[float]] = {}
+        for p in self.patients:
+            for actions, level in zip(p["actions"], p["levels"], strict=True):
+                given = [a for n, a in enumerate(agents) if actions[n, 0] > 0 and agent(a).kind == EMBOLIC]
+                if len(given) == 1:
+                    found.setdefault(given[0], []).append((float(level) - 0.5) / 4)
+        return {name: round(float(np.mean(shares)), 4) for name, shares in sorted(found.items())}
+
+    def batch(self, size: int, rng: np.random.Generator, pairs: int = 4) -> dict[str, Tensor]:
+        """A random batch: `pairs` patients with several protocols each.
+
+        All patients of a batch have a window of one size, that of the patient who is drawn first. Half of the levels
+        are those that the report states, half those expected of the embolics, as at the time of planning.
+        """
+        rows: dict[str, list[Any]] = {
+            k: [] for k in ("before", "change", "attenuated", "masks", "actions", "responses", "spacing", "pair")
+        }
+        whole: dict[str, list[Any]] = {k: [] for k in (*NOTED, "whole_before", "whole_masks")}
+        shape = None
+        while len(rows["before"]) < size:
+            p = self.patients[int(rng.integers(len(self.patients)))]
+            shape = shape or p["before"].shape
+            if p["before"].shape != shape:
+                continue
+            each = min(-(-size // pairs), size - len(rows["before"]))
+            crop = _crop(p["masks"][0], rng)
+            for which in rng.permutation(len(p["changes"]))[:each]:
+                level = int(p["levels"][which])
+                if level and rng.random() < 0.5:
+                    level = int(p["expected"][which]) if "expected" in p else level
+                before = p["before"][crop]
+                rows["before"].append(before)
+                rows["change"].append(p["changes"][which][crop])
+                rows["attenuated"].append(p["attenuated"][level - 1][crop] if level else np.zeros_like(before))
+                rows["masks"].append(p["masks"][crop])
+                rows["actions"].append(p["actions"][which])
+                rows["responses"].append(p["responses"][which])
+                rows["spacing"].append(p["spacing"])
+                rows["pair"].append(len(whole["whole_before"]))
+            chosen = rng.permutation(len(p["noted_actions"]))[:24]
+            for key in NOTED:
+                whole[key].append(p[key][chosen])
+            whole["whole_before"].append(p["before"])
+            whole["whole_masks"].append(p["masks"])
+        out = {k: torch.from_numpy(np.stack(v).astype(np.float32)) for k, v in (rows | whole).items()}
+        out["attenuated"] += out["before"]
+        return out
+
+    def expect(self, agents: Sequence[str], occlusion: Mapping[str, float]) -> None:
+        """Note the level that is expected of each protocol (attenuation.expected_level)."""
+        for p in self.patients:
+            if "expected" not in p:
+                names = [[a for n, a in enumerate(agents) if row[n, 0] > 0] for row in p["actions"]]
+                p["expected"] = np.array([expected_level(Protocol.of(given), occlusion) for given in names])
+
+
+def _crop(tumour_share: NDArray[Any], rng: np.random.Generator) -> tuple[slice, ...]:
+    """A cube of `CROP` blocks around a random block of the tumour, or the whole window if that is no larger."""
+    size = np.array(tumour_share.shape)
+    if (size <= CROP).all():
+        return (slice(None),) * 4
+    touched = np.argwhere(tumour_share > 0)
+    middle = touched[int(rng.integers(len(touched)))] if len(touched) else size // 2
+    start = np.clip(middle - rng.integers(4, CROP - 3, 3), 0, size - CROP)
+    return (slice(None), *(slice(int(n), int(n) + CROP) for n in start))
