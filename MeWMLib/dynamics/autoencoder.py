@@ -81,6 +81,15 @@ class Autoencoder(torch.nn.Module):
         blocks = (latent.permute(0, 2, 3, 4, 1) * self.scale) @ self.basis + self.mean
         return expand(from_blocks(blocks))
 
+    @property
+    def ten_hu(self) -> float:
+        """Factor that makes a difference of the first channel (the mean of a block) a multiple of 10 HU.
+
+        Near `CENTRE_HU`, where the companding is straight: one unit of it is `WIDTH_HU`.
+        """
+        per_unit = float(self.scale[0]) * float(self.basis[0].mean())  # of the companded mean of the block
+        return per_unit * WIDTH_HU / 10
+
     def tensors(self) -> dict[str, NDArray[Any]]:
         """State for a bundle."""
         return {k: v.detach().cpu().numpy() for k, v in self.state_dict().items()}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from MeWMLib.dynamics.actions import ActionEncoder, known_agents
-from MeWMLib.dynamics.maps import MASKS
+from MeWMLib.dynamics.maps import MASKS, TOUCHED, TRAIT_MASKS
 from MeWMLib.dynamics.response import FEATURES, HEAD
 
 
@@ -30,6 +30,8 @@ class DenoiserConfig:
         occlusion: share of the flow that each embolic stops on average, from which the attenuation level of a protocol
             is expected; fitted on the training cohort.
         response: True if the U-Net is told the response (ablation: False).
+        fate: weights of the maps of order and place (`maps.tumour_maps`), fitted on the training cohort; empty does
+            without these maps (ablation).
         response_spread: deviation of the truth around the response head (`response.spread`), from which replicas are
             drawn; empty for none.
     """
@@ -43,6 +45,7 @@ class DenoiserConfig:
     attenuation: bool = True
     occlusion: dict[str, float] = field(default_factory=dict)
     response: bool = True
+    fate: tuple[float, ...] = ()
     response_spread: tuple[float, ...] = ()
 
 
@@ -100,7 +103,7 @@ class _TraitEncoder(nn.Module):
     def __init__(self, latent: int, width: int) -> None:
         super().__init__()
         self.local = nn.Sequential(
-            nn.Conv3d(latent + MASKS, 48, 3, padding=1), nn.SiLU(), nn.Conv3d(48, 48, 1), nn.SiLU()
+            nn.Conv3d(latent + TRAIT_MASKS, 48, 3, padding=1), nn.SiLU(), nn.Conv3d(48, 48, 1), nn.SiLU()
         )
         self.out = nn.Sequential(
             nn.Linear(2 * (48 + latent) + 2, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.LayerNorm(width)
@@ -114,7 +117,8 @@ class _TraitEncoder(nn.Module):
         weight = masks[:, 0]
         place = weight.nonzero(as_tuple=True)  # R blocks: (R,) patient, k, j, i
         share = weight[place][:, None]  # (R, 1)
-        features = torch.cat([self._at(torch.cat([before, masks], 1), place), _pick(before, place)], 1)  # (R, F)
+        images = torch.cat([before, masks[:, :TRAIT_MASKS]], 1)
+        features = torch.cat([self._at(images, place), _pick(before, place)], 1)  # (R, F)
 
         def pooled(values: Tensor) -> Tensor:
             return values.new_zeros(len(weight), values.shape[1]).index_add(0, place[0], values)
@@ -145,6 +149,26 @@ def _pick(images: Tensor, place: tuple[Tensor, ...]) -> Tensor:
     return images[patient, :, k, j, i]
 
 
+#: Maps of the fate: enhancement, smoothed, order, place, and two margins.
+_FATE_MAPS = MASKS - TRAIT_MASKS + 2
+
+
+def margins(masks: Tensor, maps: Tensor) -> Tensor:
+    """How far each block of the tumour is beyond the edge of death, and of Lipiodol (N, 2, d, h, w), within -3..3.
+
+    Args:
+        masks: (N, MASKS, d, h, w).
+        maps: (N, FEATURES, d, h, w) of the response; where it is hidden the margins are 0.
+    """
+    order, place = masks[:, 7:8], masks[:, 8:9]
+    dead, uptake = 0.5 * (maps[:, 0:1] + 1), 0.5 * maps[:, 2:3]
+    given, known = maps[:, 3:4], maps[:, 4:5]
+    tumour = (masks[:, :1] > TOUCHED).to(masks.dtype) * known
+    die = (8 * (order - (1 - dead))).clamp(-3, 3) * tumour
+    hold = (8 * (place - (1 - uptake))).clamp(-3, 3) * tumour * given
+    return torch.cat([die, hold], 1)
+
+
 class Denoiser(nn.Module):
     """Predicts the clean change of latents z1 - z0 from its noisy version.
 
@@ -171,7 +195,9 @@ class Denoiser(nn.Module):
             self.told = nn.Linear(FEATURES, c)
             nn.init.zeros_(self.told.weight)
             nn.init.zeros_(self.told.bias)
-        inputs = (3 if config.attenuation else 2) * config.latent + MASKS + (FEATURES if config.response else 0)
+        inputs = (3 if config.attenuation else 2) * config.latent + TRAIT_MASKS
+        # What came later stands behind, so that a network that lacks it can be grown (`grown`).
+        inputs += (FEATURES if config.response else 0) + (_FATE_MAPS if config.fate else 0)
         self.stem = nn.Conv3d(inputs, w[0], 3, padding=1)
         self.down = nn.ModuleList()
         self.shrink = nn.ModuleList()
@@ -228,10 +254,13 @@ class Denoiser(nn.Module):
         extra = torch.cat([time_features(time, 64), spacing_mm.log()[:, None]], 1)
         told = self.told(response) if self.config.response else 0.0
         condition = nn.functional.silu(outlook + told + self.time(extra))
-        images = [noisy, before, attenuated, masks] if self.config.attenuation else [noisy, before, masks]
+        images = [noisy, before, attenuated] if self.config.attenuation else [noisy, before]
+        images.append(masks[:, :TRAIT_MASKS])
+        maps = response[:, :, None, None, None].expand(-1, -1, *noisy.shape[2:])
         if self.config.response:
-            # As maps too: "dead where the rank of the depth exceeds one minus the dead share" is then one convolution.
-            images.append(response[:, :, None, None, None].expand(-1, -1, *noisy.shape[2:]))
+            images.append(maps)
+        if self.config.fate:
+            images += [masks[:, TRAIT_MASKS:], margins(masks, maps)]
         x = self.stem(torch.cat(images, 1))
         kept = []
         for n, block in enumerate(self.down):
@@ -246,20 +275,26 @@ class Denoiser(nn.Module):
         return self.head(x)
 
 
-def with_response(model: Denoiser) -> Denoiser:
-    """A denoiser that is told the response, from one that was not, to be trained on.
+def grown(model: Denoiser, response: bool, fate: tuple[float, ...]) -> Denoiser:
+    """A denoiser with inputs that the given one lacks, to be trained on.
 
-    The new inputs begin at weight zero, so that it draws what it drew; the response head begins anew.
+    The new inputs begin at weight zero, so that it draws what it drew. A response head that the U-Net did not listen to
+    begins anew.
+
+    Args:
+        model: without the response, or without the maps of the fate, or with both (it is then given back).
+        response: tell the U-Net the response.
+        fate: weights of the maps of the fate; empty leaves those that the model has.
     """
-    if model.config.response:
+    wanted = replace(model.config, response=response or model.config.response, fate=model.config.fate or fate)
+    if wanted == model.config:
         return model
-    out = Denoiser(replace(model.config, response=True, response_spread=()), model.state_dict().get("actions.phi"))
+    out = Denoiser(wanted, model.state_dict().get("actions.phi"))
     state = dict(model.state_dict())
     stem = torch.zeros_like(out.stem.weight)
     stem[:, : model.stem.in_channels] = state["stem.weight"]
     state["stem.weight"] = stem
-    own = out.state_dict()
-    # nn.Linear of another size: what it said before had other scales
-    state = {k: v for k, v in state.items() if own[k].shape == v.shape and not k.startswith("response.")}
+    if not model.config.response:
+        state = {k: v for k, v in state.items() if not k.startswith("response.")}
     out.load_state_dict(state, strict=False)
     return out.train(model.training)

@@ -101,7 +101,7 @@ class DynamicsModel:
         latent = self.autoencoder.encode(image)
         shares = block_shares(torch.from_numpy(np.asarray(labels)))[0].numpy()
         window = treated_window(shares[0])
-        maps = tumour_maps(latent[0, 0].cpu().numpy(), shares)
+        maps = tumour_maps(latent[0, 0].cpu().numpy(), shares, self.autoencoder.ten_hu, self.denoiser.config.fate)
         masks = torch.from_numpy(maps)[None].to(self.device)
         return EncodedPatch(image, latent, masks, np.asarray(labels), spacing_mm, window)
 

@@ -25,10 +25,10 @@ def _codec(bundle: Path) -> Autoencoder:
     return Autoencoder.from_part(*find_bundle(bundle.resolve(), require=("autoencoder",)).part("autoencoder"))
 
 
-def _codec_scale(bundle: Path) -> list[float] | None:
-    """Deviations of the codec's channels; None, and a word about it, where the bundle holds no codec yet."""
+def _codec_or_none(bundle: Path) -> Autoencoder | None:
+    """The codec; None, and a word about it, where the bundle holds none yet."""
     try:
-        return [float(v) for v in _codec(bundle).scale]
+        return _codec(bundle)
     except BundleError:
         sys.stderr.write(f"{bundle} holds no autoencoder: all channels of the latent count alike\n")
         return None
@@ -67,9 +67,9 @@ def _dynamics(args: argparse.Namespace) -> dict[str, float]:
         "contrastive_weight": 0.0 if args.no_ccl else None,
     }
     settings = replace(base, **{name: value for name, value in (given | flags).items() if value is not None})
-    scale = _codec_scale(args.bundle)
+    codec = _codec_or_none(args.bundle)
     with ranks() as mine:
-        model, figures = train(args.cohort, args.work, settings, _say if mine.first else None, mine, scale)
+        model, figures = train(args.cohort, args.work, settings, _say if mine.first else None, mine, codec)
         if not mine.first:
             return {}
         write_part(args.bundle, "dynamics", model.part_config(), model.tensors())

@@ -16,16 +16,21 @@ from torch import Tensor
 from MeWMLib.bundles import find_bundle
 from MeWMLib.dynamics import response
 from MeWMLib.dynamics.actions import known_agents, oil_given
-from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig, with_response
+from MeWMLib.dynamics.autoencoder import Autoencoder
+from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig, grown
 from MeWMLib.dynamics.model import denoiser_from_part
 from MeWMLib.dynamics.text import cached_embeddings
 from MeWMLib.training.checkpoint import AveragedModel, Run
 from MeWMLib.training.contrastive import combo_contrastive, tumour_features
 from MeWMLib.training.distributed import Ranks, computes_bfloat16, require_precision
 from MeWMLib.training.dynamics_settings import DynamicsTraining
+from MeWMLib.training.fate import fit_fate
 from MeWMLib.training.latent_cohort import LatentCohort, read_scan
 from MeWMLib.training.prepare import SCANS
 from MeWMLib.training.response_head import head_loss, head_parts, judge_head, train_head
+
+#: Patients on which the weights of the maps of the fate are fitted.
+FITTED_ON = 100
 
 
 def flow_loss(
@@ -71,7 +76,7 @@ def flow_loss(
         squares = squares * channels[None, :, None, None, None]
     loss = (squares.mean(1, keepdim=True) * weight).sum((1, 2, 3, 4)).mean()
     parts = {"flow": float(loss.detach())}
-    if settings.response_weight and not settings.head_steps and not settings.action_blind:
+    if settings.response_weight and model.response.weight.requires_grad and not settings.action_blind:
         head = head_loss(model, traits, batch["noted_actions"], batch["noted_responses"])
         parts["response"] = float(head.detach())
         loss = loss + settings.response_weight * head
@@ -91,7 +96,7 @@ def train(
     settings: DynamicsTraining,
     on_step: Callable[[str, float], None] | None = None,
     ranks: Ranks | None = None,
-    codec_scale: Sequence[float] | None = None,
+    codec: Autoencoder | None = None,
 ) -> tuple[TrainedDenoiser, dict[str, float]]:
     """Train, resuming from `work` if a checkpoint is there.
 
@@ -99,7 +104,8 @@ def train(
         cohort: folder with `train/` (and `validation/`) of `mewm train cohort`.
         work: folder of the checkpoint and the curve.
         ranks: this process among those that train together; None is alone on the CPU. Rank 0 writes and validates.
-        codec_scale: deviation of each channel of the codec, by which its latents were divided.
+        codec: by which the cohort was encoded: its channels then count by what they mean in the image, and the maps of
+            the fate know their Hounsfield units.
 
     Returns:
         The averaged denoiser, the same in all processes, and the figures of the last rows of its curve (rank 0's).
@@ -111,10 +117,17 @@ def train(
     ranks = ranks or Ranks()
     require_precision(settings.precision, ranks.device)
     torch.manual_seed(settings.seed)
-    data = LatentCohort(cohort / "train")
-    held_out = LatentCohort(cohort / "validation")
+    started = None
+    if settings.start is not None:
+        started = denoiser_from_part(*find_bundle(settings.start.resolve(), require=("dynamics",)).part("dynamics"))
+    ten_hu = 1.0 if codec is None else codec.ten_hu
+    fate = () if started is None else started.config.fate
+    if settings.fate and not fate:
+        fate = ranks.from_first(_fate(work / "dynamics_fate.npy", cohort / "train", ten_hu) if ranks.first else ())
+    data = LatentCohort(cohort / "train", ten_hu, fate)
+    held_out = LatentCohort(cohort / "validation", ten_hu, fate)
     latent = data.patients[0]["before"].shape[0]
-    if settings.start is None:
+    if started is None:
         agents = known_agents()
         phi = torch.from_numpy(cached_embeddings(agents)) if settings.text else None
         # The cohort may grow while the processes read it, so that each could find other numbers.
@@ -129,23 +142,22 @@ def train(
             attenuation=settings.attenuation,
             occlusion=occlusion,
             response=settings.response,
+            fate=fate,
         )
         model = Denoiser(config, phi)
     else:
-        part = find_bundle(settings.start.resolve(), require=("dynamics",)).part("dynamics")
-        model = denoiser_from_part(*part).train()
-        if settings.response:
-            model = with_response(model)
+        model = grown(started, settings.response, fate).train()
     model = model.to(ranks.device)
     ranks.share_weights(model)
     trained_head = settings.response_weight > 0 and not settings.action_blind
+    kept_head = settings.head_steps > 0 or (started is not None and started.config.response)
     if trained_head and settings.head_steps and not (work / "dynamics.pt").exists():
         if ranks.first:
-            patients = data.patients + [read_scan(p) for p in sorted((cohort / SCANS).glob("*.npz"))]
+            patients = data.patients + [read_scan(p, ten_hu) for p in sorted((cohort / SCANS).glob("*.npz"))]
             rng = np.random.default_rng([settings.seed, 1])
             train_head(model, patients, settings.head_steps, settings.learning_rate, rng, ranks.device, on_step)
         ranks.share_weights(model)
-    if trained_head and settings.head_steps:
+    if trained_head and kept_head:
         # What was learnt from all patients is kept: those whose outcomes the U-Net sees are too few to go on with.
         for part in head_parts(model):
             part.requires_grad_(False)
@@ -156,10 +168,10 @@ def train(
     run = Run(work, "dynamics", model, average, optimiser)
     ranks.require_same(run.step, "the step of their checkpoint")
     # The scale is part of the config: a resumed run must use the one it began with.
-    scale = _kept_scale(work / "dynamics_scale.npy", model.config.change_scale) if ranks.first else ()
+    scale = _kept(work / "dynamics_scale.npy", model.config.change_scale) if ranks.first else ()
     scale = ranks.from_first(scale)
     scale_tensor = torch.tensor(scale, device=ranks.device)[None, :, None, None, None]
-    channels = _channel_weights(scale, codec_scale, settings.image_share)
+    channels = _channel_weights(scale, codec, settings.image_share)
     if channels is not None:
         channels = channels.to(ranks.device)
     # Every process draws batches and noise of its own.
@@ -249,6 +261,7 @@ class TrainedDenoiser:
             "attenuation": config.attenuation,
             "occlusion": config.occlusion,
             "response": config.response,
+            "fate": list(config.fate),
             "response_spread": list(self.spread),
         }
 
@@ -266,19 +279,24 @@ def _progress(run: Run, settings: DynamicsTraining) -> float:
     return max(by_steps, run.elapsed / (60 * settings.minutes)) if settings.minutes else by_steps
 
 
-def _channel_weights(
-    change_scale: Sequence[float], codec_scale: Sequence[float] | None, image_share: float
-) -> Tensor | None:
+def _channel_weights(change_scale: Sequence[float], codec: Autoencoder | None, image_share: float) -> Tensor | None:
     """Weights (C,) of mean 1: a share by the squared size of a channel's change in the image, the rest alike."""
-    if codec_scale is None or image_share == 0:
+    if codec is None or image_share == 0:
         return None
-    size = (torch.tensor(change_scale) * torch.tensor(codec_scale)).square()
+    size = (torch.tensor(change_scale) * codec.scale.cpu()).square()
     return image_share * size / size.mean() + (1 - image_share)
 
 
-def _kept_scale(path: Path, scale: tuple[float, ...]) -> tuple[float, ...]:
+def _fate(path: Path, patients: Path, ten_hu: float) -> tuple[float, ...]:
+    """Weights of the maps of the fate; those with which a run began are kept, though the cohort may have grown."""
+    if path.exists():
+        return _kept(path, ())
+    return _kept(path, fit_fate(sorted(patients.glob("*.npz"))[:FITTED_ON], ten_hu))
+
+
+def _kept(path: Path, values: tuple[float, ...]) -> tuple[float, ...]:
     if path.exists():
         return tuple(float(v) for v in np.load(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, np.array(scale))
-    return scale
+    np.save(path, np.array(values))
+    return values

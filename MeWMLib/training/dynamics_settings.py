@@ -27,9 +27,11 @@ class DynamicsTraining:
         action_dropout: share of outcomes whose action is hidden (classifier-free guidance).
         pairs: patients in a batch; each gives batch / pairs protocols, so that actions are what differs.
         response: False keeps the response from the U-Net, which then has to guess it (ablation).
+        fate: False trains without the maps of order, place and their margins (ablation); they need the response.
         response_weight: of the response head's error; 0 turns the head off, which needs `response` off too.
         head_steps: optimiser steps that train the response head alone, on all patients that the cohort holds, before
-            the first step of the U-Net; it is kept from then on. 0 trains both together.
+            the first step of the U-Net; it is kept from then on, as is that of a bundle that is started from. 0
+            trains both together.
         contrastive_weight: of combo contrastive learning; 0 turns it off (ablation).
         time_power: times are drawn as u ** time_power, u uniform; above 1 most of them are early.
         action_blind: hide every action, text and attenuation level (the baseline `action_blind`).
@@ -57,6 +59,7 @@ class DynamicsTraining:
     learning_rate: float = 1e-3
     action_dropout: float = 0.1
     response: bool = True
+    fate: bool = True
     response_weight: float = 0.3
     head_steps: int = 0
     contrastive_weight: float = 0.02
@@ -87,6 +90,7 @@ class DynamicsTraining:
             self.response_weight > 0 or not self.response or self.action_blind, "response_weight", self.response_weight,
             "Without a trained head the U-Net cannot be told the response: set response to false too",
         )  # fmt: skip
+        _require(self.response or not self.fate, "fate", self.fate, "Maps of the fate need the response")
         sizes = 1 <= len(self.widths) <= 4 and all(w > 0 and w % _GROUPS == 0 for w in self.widths)
         _require(sizes, "widths", list(self.widths), f"Give 1 to 4 positive multiples of {_GROUPS}")
         _require(self.precision in PRECISIONS, "precision", self.precision, f"Use {' or '.join(PRECISIONS)}")

@@ -23,22 +23,28 @@ NOTED = ("noted_actions", "noted_responses")
 CROP = 16
 
 
-def read_scan(path: Path) -> dict[str, NDArray[Any]]:
+def read_scan(path: Path, ten_hu: float = 1.0) -> dict[str, NDArray[Any]]:
     """What the response head sees of one encoded patient: before, masks (as maps), spacing and noted protocols."""
     with np.load(path) as data:
         arrays = {k: data[k] for k in ("before", "masks", "spacing", *NOTED)}
     window = treated_window(arrays["masks"][0])
-    arrays["masks"] = tumour_maps(arrays["before"][0], arrays["masks"]).astype(np.float16)
+    arrays["masks"] = tumour_maps(arrays["before"][0], arrays["masks"], ten_hu).astype(np.float16)
     for key in ("before", "masks"):
         arrays[key] = np.ascontiguousarray(arrays[key][(..., *window)])
     return arrays
 
 
 class LatentCohort:
-    """Encoded patients in memory; `refresh` takes in files that were written since."""
+    """Encoded patients in memory; `refresh` takes in files that were written since.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Args:
+        folder: of one split.
+        ten_hu: of the codec (`Autoencoder.ten_hu`).
+        fate: weights of the maps of order and place; see `dynamics.maps.tumour_maps`.
+    """
+
+    def __init__(self, folder: Path, ten_hu: float = 1.0, fate: Sequence[float] = ()) -> None:
+        self.folder, self.ten_hu, self.fate = folder, ten_hu, tuple(fate)
         self._files: set[Path] = set()
         self.patients: list[dict[str, NDArray[Any]]] = []
         self.refresh()
@@ -53,7 +59,8 @@ class LatentCohort:
             with np.load(path) as data:
                 arrays = {k: data[k] for k in (*KEYS, *NOTED)}
             window = treated_window(arrays["masks"][0])
-            arrays["masks"] = tumour_maps(arrays["before"][0], arrays["masks"]).astype(np.float16)
+            maps = tumour_maps(arrays["before"][0], arrays["masks"], self.ten_hu, self.fate)
+            arrays["masks"] = maps.astype(np.float16)
             for key in ("before", "changes", "attenuated", "masks"):
                 arrays[key] = np.ascontiguousarray(arrays[key][(..., *window)])
             self.patients.append(arrays)

@@ -10,7 +10,8 @@ from MeWMLib.core.errors import BundleError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.dynamics.attenuation import attenuate
 from MeWMLib.dynamics.autoencoder import compand, fit, to_blocks
-from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig, with_response
+from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig, grown, margins
+from MeWMLib.dynamics.maps import MASKS, TRAIT_MASKS
 from MeWMLib.dynamics.model import DynamicsModel, EncodedPatch, denoiser_from_part, treated_window
 from MeWMLib.dynamics.response import FEATURES
 from MeWMLib.training.dynamics import TrainedDenoiser
@@ -21,7 +22,7 @@ A, B = Protocol.parse("Cisplatin + Lipiodol"), Protocol.parse("Doxorubicin + PVA
 OCCLUSION = {"Lipiodol": 0.3, "PVA": 0.9}
 
 
-def tiny_denoiser(text: int = 5, attenuation: bool = True, response: bool = True) -> Denoiser:
+def tiny_denoiser(text: int = 5, attenuation: bool = True, response: bool = True, fate: bool = True) -> Denoiser:
     torch.manual_seed(0)
     config = DenoiserConfig(
         latent=6,
@@ -32,6 +33,7 @@ def tiny_denoiser(text: int = 5, attenuation: bool = True, response: bool = True
         attenuation=attenuation,
         occlusion=OCCLUSION,
         response=response,
+        fate=(0.9, 0.4, -0.9, 0.3) if response and fate else (),
         response_spread=(0.4, -0.1, 0.3, 0.0, 0.1, 0.5) if response else (),
     )
     denoiser = Denoiser(config, torch.randn(len(config.agents), text) if text else None)
@@ -108,7 +110,7 @@ def inputs(denoiser: Denoiser, n: int = 2) -> dict[str, torch.Tensor]:
     """Random arguments of `forward`, `actions` and `dropped` apart."""
     generator = torch.Generator().manual_seed(4)
     latents = {k: torch.randn((n, 6, 8, 8, 8), generator=generator) for k in ("noisy", "before", "attenuated")}
-    masks = torch.rand((n, 5, 8, 8, 8), generator=generator)
+    masks = torch.rand((n, MASKS, 8, 8, 8), generator=generator)
     reached = torch.rand((n, FEATURES), generator=generator)
     scalars = {"spacing_mm": torch.linspace(1, 2, n), "time": torch.linspace(0.2, 0.7, n)}
     return {**latents, "masks": masks, "response": reached, **scalars}
@@ -162,22 +164,47 @@ def test_the_response_counts_only_where_it_is_told() -> None:
 
 def test_a_denoiser_that_was_not_told_the_response_draws_the_same_when_it_is() -> None:
     older = tiny_denoiser(response=False).eval()
-    newer = with_response(older)
+    newer = grown(older, True, (0.9, 0.4, -0.9, 0.3))
     given = inputs(older)
     with torch.inference_mode():
         actions = some_actions(older, 0, 1)
         one = older(**given, outlook=outlook(older, given, actions))
         two = newer(**given, outlook=outlook(newer, given, actions))
-    assert newer.config.response and not newer.training
+    assert newer.config.response and newer.config.fate and not newer.training
     assert torch.allclose(one, two, atol=1e-5)
-    assert with_response(newer) is newer
+    assert grown(newer, True, ()) is newer
+
+
+def test_maps_of_the_fate_can_be_added_later() -> None:
+    """The trained response head is kept."""
+    older = tiny_denoiser(fate=False).eval()
+    newer = grown(older, True, (1.0, 0.0, -1.0, 0.0))
+    given = inputs(older)
+    with torch.inference_mode():
+        seen = outlook(older, given, some_actions(older, 0, 1))
+        assert torch.allclose(older(**given, outlook=seen), newer(**given, outlook=seen), atol=1e-5)
+        assert torch.equal(older.response(seen), newer.response(seen))
+    assert newer.stem.in_channels == older.stem.in_channels + 6
+
+
+def test_the_margin_is_zero_at_the_edge_of_what_dies() -> None:
+    masks = torch.zeros(1, MASKS, 4, 4, 4)
+    masks[:, 0], masks[:, 7], masks[:, 8] = 1, torch.linspace(0, 1, 64).reshape(1, 4, 4, 4), 0.5
+    masks[:, 0, 0] = 0
+    reached = torch.tensor([[2 * 0.25 - 1, 0.0, 2 * 0.4, 1.0, 1.0]])  # a quarter dies, of which 40 % keep Lipiodol
+    maps = reached[:, :, None, None, None].expand(-1, -1, 4, 4, 4)
+    die, hold = margins(masks, maps)[0]
+    order = masks[0, 7]
+    assert torch.equal(die > 0, (order > 0.75) & (masks[0, 0] > 0)) and (die[0] == 0).all()
+    assert torch.allclose(hold[1:], torch.full((3, 4, 4), 8 * (0.5 - 0.6)))
+    assert not margins(masks, torch.zeros_like(maps)).any()  # what is hidden leaves no trace
 
 
 def test_a_part_without_the_response_is_read(model: DynamicsModel, patch: EncodedPatch) -> None:
     """Bundles of version 2: their head had four numbers, and nothing asked it."""
     denoiser = tiny_denoiser(response=False).eval()
     part = TrainedDenoiser(denoiser, denoiser.config.change_scale)
-    config = {k: v for k, v in part.part_config().items() if not k.startswith("response")}
+    config = {k: v for k, v in part.part_config().items() if not k.startswith(("response", "fate"))}
     tensors = {**part.tensors(), "response.weight": np.zeros((4, 16)), "response.bias": np.zeros(4)}
     again = denoiser_from_part(config, tensors)
     assert not again.config.response
@@ -207,7 +234,7 @@ def test_the_response_deviates_by_the_seed_alone(model: DynamicsModel, patch: En
 def test_traits_are_read_inside_the_tumour_and_know_no_action() -> None:
     denoiser = tiny_denoiser().eval()
     given = inputs(denoiser)
-    masks = torch.zeros(2, 5, 8, 8, 8)
+    masks = torch.zeros(2, MASKS, 8, 8, 8)
     masks[:, 0, 3:5, 3:5, 3:5] = 1
     inside, outside = given["before"].clone(), given["before"].clone()
     inside[:, :, 3:5, 3:5, 3:5] += 1
@@ -223,10 +250,10 @@ def test_traits_are_pooled_convolutions() -> None:
     encoder = tiny_denoiser().eval().traits
     generator = torch.Generator().manual_seed(1)
     before = torch.randn((2, 6, 8, 8, 8), generator=generator)
-    masks = torch.rand((2, 5, 8, 8, 8), generator=generator)
+    masks = torch.rand((2, MASKS, 8, 8, 8), generator=generator)
     masks[:, 0] = torch.where(masks[:, 0] > 0.7, masks[:, 0], 0.0)
     with torch.inference_mode():
-        features = torch.cat([encoder.local(torch.cat([before, masks], 1)), before], 1).flatten(2)
+        features = torch.cat([encoder.local(torch.cat([before, masks[:, :TRAIT_MASKS]], 1)), before], 1).flatten(2)
         weight = masks[:, :1].flatten(2)
         mean = (features * weight).sum(2) / weight.sum(2)
         variance = ((features - mean[..., None]).square() * weight).sum(2) / weight.sum(2)
@@ -238,7 +265,7 @@ def test_traits_are_pooled_convolutions() -> None:
 def test_traits_of_no_tumour_are_finite() -> None:
     denoiser = tiny_denoiser()
     latent = torch.randn(1, 6, 8, 8, 8)
-    assert denoiser.tumour_traits(latent, torch.zeros(1, 5, 8, 8, 8), torch.ones(1)).isfinite().all()
+    assert denoiser.tumour_traits(latent, torch.zeros(1, MASKS, 8, 8, 8), torch.ones(1)).isfinite().all()
 
 
 def test_a_hidden_action_gives_one_outlook_for_each_tumour() -> None:
