@@ -55,6 +55,7 @@ class PhaseGuess:
         liver_ml: volume of the even liver tissue that was measured.
         chances: posterior probability of each phase.
         reason: one sentence.
+        liver_centre_ras: middle of that liver tissue; None where not found.
     """
 
     phase: str
@@ -65,6 +66,7 @@ class PhaseGuess:
     liver_ml: float
     chances: dict[str, float]
     reason: str
+    liver_centre_ras: tuple[float, float, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready form, rounded."""
@@ -80,23 +82,36 @@ class PhaseGuess:
         }
 
 
+@dataclass(frozen=True)
+class Enhancement:
+    """Aorta and liver of one CT, as in `PhaseGuess`; the defaults stand for "not found"."""
+
+    aorta_hu: float | None = None
+    aorta_mm: float = 0.0
+    liver_hu: float | None = None
+    liver_ml: float = 0.0
+    liver_centre_ras: tuple[float, float, float] | None = None
+
+
 def guess_phase(ct: Volume) -> PhaseGuess:
     """Guess the contrast phase of a CT that shows the upper abdomen."""
-    aorta, length, liver, volume = measure_enhancement(ct)
-    missing = [
-        name for name, found in (("the aorta", aorta is not None), ("the liver", liver is not None)) if not found
-    ]
-    if aorta is None or liver is None:
-        reason = f"{' and '.join(missing)} {'were' if len(missing) > 1 else 'was'} not found"
-        return PhaseGuess("unknown", 0.0, aorta, liver, length, volume, {}, reason)
-    chances, stray = phase_chances(aorta, liver)
-    seen = f"aorta {aorta:.0f} HU over {length:.0f} mm, liver {liver:.0f} HU"
-    best = max(chances, key=lambda name: chances[name])
+    seen = measure_enhancement(ct)
+
+    def guess(phase: str, confidence: float, chances: dict[str, float], reason: str) -> PhaseGuess:
+        numbers = (seen.aorta_hu, seen.liver_hu, seen.aorta_mm, seen.liver_ml)
+        return PhaseGuess(phase, confidence, *numbers, chances, reason, seen.liver_centre_ras)
+
+    if seen.aorta_hu is None or seen.liver_hu is None:
+        found = {"aorta": seen.aorta_hu, "liver": seen.liver_hu}
+        missing = " and ".join(f"the {name}" for name, value in found.items() if value is None)
+        return guess("unknown", 0.0, {}, f"not found: {missing}")
+    chances, stray = phase_chances(seen.aorta_hu, seen.liver_hu)
+    text = f"aorta {seen.aorta_hu:.0f} HU over {seen.aorta_mm:.0f} mm, liver {seen.liver_hu:.0f} HU"
+    best, second = sorted(chances, key=lambda name: -chances[name])[:2]
     if stray > 0.5:
-        return PhaseGuess("unknown", 0.0, aorta, liver, length, volume, chances, f"{seen}: typical of no phase")
-    others = sorted((name for name in chances if name != best), key=lambda name: -chances[name])
-    reason = f"{seen}: {best} ({100 * chances[best]:.0f} %), next {others[0]} ({100 * chances[others[0]]:.0f} %)"
-    return PhaseGuess(best, chances[best], aorta, liver, length, volume, chances, reason)
+        return guess("unknown", 0.0, chances, f"{text}: typical of no phase")
+    text += f": {best} ({100 * chances[best]:.0f} %), next {second} ({100 * chances[second]:.0f} %)"
+    return guess(best, chances[best], chances, text)
 
 
 def phase_chances(aorta_hu: float, liver_hu: float) -> tuple[dict[str, float], float]:
@@ -112,28 +127,29 @@ def phase_chances(aorta_hu: float, liver_hu: float) -> tuple[dict[str, float], f
     return {phase: value / total for phase, value in likelihood.items()}, _STRAY / total
 
 
-def measure_enhancement(ct: Volume) -> tuple[float | None, float, float | None, float]:
-    """Median HU of the aorta, its measured length (mm), the commonest HU of the liver, and the volume it stands for (ml).
-
-    Either HU is None where the organ was not found.
-    """
+def measure_enhancement(ct: Volume) -> Enhancement:
+    """Find aorta and liver and measure them: the median HU of the one, the commonest HU of the other."""
     grid = box_geometry(ct.geometry, _SPACING_MM)
     hu = resample(np.clip(ct.array, -1024, 1500).astype(np.float32), ct.geometry, grid)
     body = _body(hu)
     if body is None:
-        return None, 0.0, None, 0.0
+        return Enhancement()
     rows, columns = np.flatnonzero(body.any((0, 2))), np.flatnonzero(body.any((0, 1)))
     trunk = (slice(None), slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     hu, body = hu[trunk], body[trunk]
     spine = _spine(hu, body)
     if spine is None:
-        return None, 0.0, None, 0.0
+        return Enhancement()
     low = np.maximum(spine.min(0) - _WINDOW_VOXELS[0], 0).astype(int)
     high = (spine.max(0) + _WINDOW_VOXELS[1]).astype(int)
     near = (slice(None), slice(low[0], high[0]), slice(low[1], high[1]))
     aorta, length = _aorta(hu[near], body[near], spine - low)
-    liver, volume = _liver(hu, body, spine[:, 1], grid.voxel_ml)
-    return aorta, length, liver, volume
+    liver, volume, place = _liver(hu, body, spine[:, 1], grid.voxel_ml)
+    centre = None
+    if place is not None:
+        x, y, z = grid.to_ras(place + (0, rows[0], columns[0]))
+        centre = float(x), float(y), float(z)
+    return Enhancement(aorta, length, liver, volume, centre)
 
 
 def _body(hu: FloatArray) -> Mask | None:
@@ -228,8 +244,10 @@ def _tube(score: FloatArray, reach: int = 2, price: float = 0.1) -> NDArray[np.i
     return path
 
 
-def _liver(hu: FloatArray, body: Mask, midline: NDArray[np.float64], voxel_ml: float) -> tuple[float | None, float]:
-    """Commonest HU in the largest even piece of tissue of the right half, and its volume."""
+def _liver(
+    hu: FloatArray, body: Mask, midline: NDArray[np.float64], voxel_ml: float
+) -> tuple[float | None, float, NDArray[np.float64] | None]:
+    """Commonest HU in the largest even piece of tissue of the right half, its volume and its middle (k, j, i)."""
     window = np.clip(hu, -200, 400)
     mean = ndimage.gaussian_filter(window, (1, 2, 2))
     spread = np.sqrt(np.maximum(ndimage.gaussian_filter(window**2, (1, 2, 2)) - mean**2, 0))
@@ -238,11 +256,13 @@ def _liver(hu: FloatArray, body: Mask, midline: NDArray[np.float64], voxel_ml: f
     even = ndimage.binary_erosion(inner & right & (mean > -20) & (mean < 250) & (spread < 32), iterations=2)
     pieces, count = ndimage.label(even)
     if not count:
-        return None, 0.0
+        return None, 0.0, None
     sizes = np.bincount(pieces.ravel())[1:]
     volume = float(sizes.max()) * voxel_ml
     if volume < MIN_LIVER_ML:
-        return None, volume
-    values = mean[pieces == 1 + int(sizes.argmax())]
+        return None, volume, None
+    piece = pieces == 1 + int(sizes.argmax())
+    values = mean[piece]
     counts, edges = np.histogram(values, np.arange(-25, 256, 1.0))
-    return float(edges[int(ndimage.gaussian_filter1d(counts.astype(float), 4).argmax())] + 0.5), volume
+    commonest = float(edges[int(ndimage.gaussian_filter1d(counts.astype(float), 4).argmax())] + 0.5)
+    return commonest, volume, np.argwhere(piece).mean(axis=0)
