@@ -1,7 +1,7 @@
 """What is known of patients beside their images, as rows of a table: regimen, survival, clinical data.
 
-A blank cell is "not known", never zero. A time has its unit in the name of its column; a column without one is refused, so
-that weeks and months cannot be mixed. `hcc_tace.py` reads the table of the public collection into the same records.
+A blank cell is "not known", never zero. A time has its unit in the name of its column; a column without one is refused,
+so that weeks and months cannot be mixed. `hcc_tace.py` reads the table of the public collection into the same records.
 """
 
 from __future__ import annotations
@@ -193,8 +193,8 @@ def _date(cell: str, line: int) -> str | None:
 def parse_regimen(text: str) -> tuple[Protocol | None, tuple[str, ...]]:
     """Agents named in a cell, and what was mapped: spelling slips are near to one name of the vocabulary only.
 
-    Doses are kept where they stand as in `Protocol.parse`. Agents may be parted by , ; + / & or the word "and", or, as in
-    "doxorubicin LC beads", by nothing.
+    Doses are kept where they stand as in `Protocol.parse`. Agents may be parted by , ; + / & or the word "and", or, as
+    in "doxorubicin LC beads", by nothing.
 
     Returns:
         None where the cell is blank or a part is not understood; a note says which.

@@ -235,7 +235,9 @@ def _header(path: Path, folder: str, size: int, data: Any) -> Header:
         except ValueError:
             return default
 
-    date = next((d for n in ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate") if _is_date(d := text(n))), "")
+    date = next(
+        (d for n in ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate") if _is_date(d := text(n))), ""
+    )
     kind = value("ImageType")
     return Header(
         path=path,
@@ -254,7 +256,9 @@ def _header(path: Path, folder: str, size: int, data: Any) -> Header:
         sop=text("SOPInstanceUID"),
         sop_class=text("SOPClassUID"),
         modality=text("Modality").upper() or ("CT" if text("SOPClassUID") in CT_STORAGE else ""),
-        image_type=tuple(part.strip().upper() for part in str("\\".join(kind) if _many(kind) else kind or "").split("\\")),
+        image_type=tuple(
+            part.strip().upper() for part in str("\\".join(kind) if _many(kind) else kind or "").split("\\")
+        ),
         shape=(whole("Rows", 0), whole("Columns", 0)),
         samples=whole("SamplesPerPixel", 1),
         frames=whole("NumberOfFrames", 1),

@@ -1,7 +1,7 @@
 """Import a folder of DICOM files into a cohort: `mewm cohort import DIR --layout tcia|folder`.
 
-Nothing is ever written into the folder that is read. A patient is written whole or not at all, so that an import that was
-killed goes on where it stopped; a patient whose files and settings did not change is not read again.
+Nothing is ever written into the folder that is read. A patient is written whole or not at all, so that an import that
+was killed goes on where it stopped; a patient whose files and settings did not change is not read again.
 """
 
 from __future__ import annotations
@@ -208,9 +208,7 @@ def _bad_line(bad: BadFile, identity: Identity, root: Path) -> tuple[str, Line, 
     return identity.patient(bad.folder, ""), Line("a file", bad.reason), where
 
 
-def _patients(
-    images: Sequence[Header], identity: Identity
-) -> tuple[list[_Group], list[tuple[str, Line, str]]]:
+def _patients(images: Sequence[Header], identity: Identity) -> tuple[list[_Group], list[tuple[str, Line, str]]]:
     """Files by patient, and what has to be said about it: patient, line, and where for the user's eyes."""
     lines: list[tuple[str, Line, str]] = []
     groups: dict[str, tuple[str, list[Header]]] = {}
@@ -246,8 +244,8 @@ def _patients(
                 lines.append((mine[0], Line("a folder", reason), folder or "."))
         for patients in owners.values():
             if len(patients) > 1:
-                reason = f"several folders carry one PatientID and were kept apart; train and test on one side only: {', '.join(sorted(patients))}"
-                lines.append((min(patients), Line("patients", reason), ""))
+                reason = "several folders carry one PatientID and were kept apart; put them on one side of a split: "
+                lines.append((min(patients), Line("patients", reason + ", ".join(sorted(patients))), ""))
     return [_Group(p, folder, tuple(found)) for p, (folder, found) in sorted(groups.items())], lines
 
 

@@ -62,7 +62,8 @@ class Found:
 
     @property
     def rank(self) -> tuple[Any, ...]:
-        """Of two scans of one phase the higher one is taken: masks first, then what shows more, then slices of 2.5 mm."""
+        """Of two scans of one phase the higher one is taken: masks first, then what shows more, then slices of 2.5
+        mm."""
         places = self.ct.geometry
         extent = places.shape[0] * places.spacing[0]
         return (
@@ -304,9 +305,7 @@ def _choose(before: Study, after: Study | None) -> tuple[Found, Found | None]:
     return pre, next(found for p in phases if (found := after.of_phase(p)) is not None)
 
 
-def _prepared(
-    found: Found, grid: str, lines: list[Line]
-) -> tuple[Volume, LabelMap | None, NDArray[np.bool_] | None]:
+def _prepared(found: Found, grid: str, lines: list[Line]) -> tuple[Volume, LabelMap | None, NDArray[np.bool_] | None]:
     """The scan on the wanted grid with its masks, if it has some."""
     ct, labels, vessels = found.ct, None, None
     if found.segmentation is not None:

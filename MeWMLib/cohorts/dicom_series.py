@@ -1,7 +1,7 @@
 """From headers to stacks: which slices make one volume. One DICOM series may hold several, or none.
 
-Two contrast phases stored in one series are told apart by AcquisitionNumber where it does so, else by the places that are
-taken twice. What cannot become a volume is left out with one sentence that says why.
+Two contrast phases stored in one series are told apart by AcquisitionNumber where it does so, else by the places that
+are taken twice. What cannot become a volume is left out with one sentence that says why.
 """
 
 from __future__ import annotations

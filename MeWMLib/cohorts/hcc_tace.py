@@ -1,7 +1,7 @@
 """The clinical table of HCC-TACE-Seg (TCIA, CC BY 4.0, version 2) and facts about that collection.
 
-Its times stand in weeks, which the table itself does not say; so it is checked that they are whole days over seven before
-they are used. Cite: Moawad et al., HCC-TACE-Seg, The Cancer Imaging Archive, 2021, doi 10.7937/TCIA.5FNA-0924.
+Its times stand in weeks, which the table itself does not say; so it is checked that they are whole days over seven
+before they are used. Cite: Moawad et al., HCC-TACE-Seg, The Cancer Imaging Archive, 2021, doi 10.7937/TCIA.5FNA-0924.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 In public collections the id of the collection (such as HCC_009) is opaque already. Elsewhere an id is
 `p` and the first 16 hex digits of HMAC-SHA256(key, text), where the text is the name of the patient's folder and the
-PatientID of its headers. The key is 32 random bytes in the user's own data folder, or in a file that the user names; it never lies
-in a cohort. So a patient has the same id in every import with one key, and nobody without the key can find out who it
-is by trying names.
+PatientID of its headers. The key is 32 random bytes in the user's own data folder, or in a file that the user names; it
+never lies in a cohort. So a patient has the same id in every import with one key, and nobody without the key can find
+out who it is by trying names.
 """
 
 from __future__ import annotations
@@ -94,6 +94,8 @@ def load_key(file: Path | None = None) -> bytes:
         ) from error
     if len(key) < 16:
         raise InputError(
-            what="The key of the opaque ids is too short", given=f"{path}, {len(key)} bytes", remedy="Use 16 bytes or more"
+            what="The key of the opaque ids is too short",
+            given=f"{path}, {len(key)} bytes",
+            remedy="Use 16 bytes or more",
         )
     return key

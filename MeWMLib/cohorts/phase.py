@@ -1,9 +1,9 @@
 """The contrast phase of an abdominal CT, from how dense aorta and liver are. No header field is believed.
 
 The aorta is the tube that stands out as a disc of about 16 mm in every axial slice, in front of the spine and a little
-to its left, and goes on from slice to slice; it is found by dynamic programming over the slices, in every phase alike. The
-liver is the largest even piece of tissue in the right half of the trunk. What was measured, and the likelihood of each
-phase, are kept, so that a reader can judge the guess.
+to its left, and goes on from slice to slice; it is found by dynamic programming over the slices, in every phase alike.
+The liver is the largest even piece of tissue in the right half of the trunk. What was measured, and the likelihood of
+each phase, are kept, so that a reader can judge the guess.
 """
 # mypy: allow-untyped-calls
 # scipy carries no types.
@@ -24,8 +24,8 @@ from MeWMLib.perception.preprocess import box_geometry, resample
 FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-#: Mean and spread (HU) of aorta and liver in each phase: typical of abdominal CT at 120 kVp (Bae, Radiology 2010;256:32,
-#: for the course of the enhancement). The spreads are wide, since bolus, delay and patients differ.
+#: Mean and spread (HU) of aorta and liver in each phase: typical of abdominal CT at 120 kVp (Bae, Radiology
+#: 2010;256:32, for the course of the enhancement). The spreads are wide, since bolus, delay and patients differ.
 TYPICAL_HU = {
     "non-contrast": ((42.0, 12.0), (55.0, 14.0)),
     "arterial": ((300.0, 85.0), (75.0, 17.0)),

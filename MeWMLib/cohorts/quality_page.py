@@ -1,5 +1,7 @@
-"""The quality page of an imported cohort: one row a patient with pictures, phases with what was measured, and what was left
-out and why. One HTML file without anything from elsewhere."""
+"""The quality page of an imported cohort: one HTML file without anything from elsewhere.
+
+One row a patient with pictures, phases with what was measured; then what was left out and why.
+"""
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
