@@ -183,7 +183,7 @@ def read_header(path: Path, folder: str = "") -> Header | None:
             raise UnreadableFileError(what="a DICOM file is damaged", given=str(path)) from error
         if not header.sop_class and not header.modality:
             raise UnreadableFileError(what="a DICOM file is damaged or says not what it is", given=str(path))
-        if header.shape != (0, 0):
+        if header.modality not in DOCUMENTS:
             _require_pixels(file, header, data, size)
     return header
 
@@ -194,12 +194,14 @@ def _require_pixels(file: Any, header: Header, data: Any, size: int) -> None:
     rest = size - start
     cut = UnreadableFileError(what="a DICOM file is cut: it ends before its last voxel", given=str(header.path))
     if header.modality == "SEG":
-        # one bit a voxel, or packed; the reader of segmentations judges it
-        return
+        return  # voxels of one bit; the reader of segmentations judges them
+    if 0 in header.shape:
+        raise UnreadableFileError(what="a DICOM file is cut in its header, or holds no image", given=str(header.path))
     syntax = getattr(data.file_meta, "TransferSyntaxUID", None)
     if syntax is not None and syntax.is_deflated:
         return  # the whole header is compressed, so that `file` stands at the end
-    if file.read(4) not in (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"):
+    head = file.read(6)
+    if head[:4] not in (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"):
         raise UnreadableFileError(what="a DICOM file holds no voxels", given=str(header.path))
     if syntax is not None and syntax.is_encapsulated:
         if b"\xfe\xff\xdd\xe0" not in file.read():  # the delimiter after the last fragment
@@ -207,7 +209,8 @@ def _require_pixels(file: Any, header: Header, data: Any, size: int) -> None:
         return
     bits = int(data.get("BitsAllocated") or 16)
     voxels = header.shape[0] * header.shape[1] * header.samples * header.frames
-    if rest < 8 + voxels * bits // 8:
+    # tag and length; a value representation and two bytes more where it is explicit
+    if rest < (12 if head[4:].isalpha() else 8) + voxels * bits // 8:
         raise cut
 
 
