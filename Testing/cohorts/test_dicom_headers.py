@@ -36,7 +36,9 @@ def test_a_file_without_preamble_is_known_and_another_file_is_not(dataset, tmp_p
     path = save(dataset, tmp_path / "a")
     bare = tmp_path / "bare"
     content = path.read_bytes()
-    bare.write_bytes(content[content.index(b"\x08\x00\x08\x00") :])  # as old programs wrote them: no preamble, no group 2
+    bare.write_bytes(
+        content[content.index(b"\x08\x00\x08\x00") :]
+    )  # as old programs wrote them: no preamble, no group 2
     assert read_header(bare).series_number == "12"
     (tmp_path / "note.dcm").write_text("text " * 100)
     assert read_header(tmp_path / "note.dcm") is None
