@@ -136,7 +136,7 @@ def test_another_table_is_refused(tmp_path):
 
 @pytest.mark.real_data
 def test_the_real_table_agrees_with_the_paper(shared_data):
-    """Months and regimens that arXiv 2506.02327 prints in its Table 4 (two regimens differ, a slip of table or paper)."""
+    """Months and regimens that arXiv 2506.02327 prints in its Table 4 (two regimens differ there: a slip of one)."""
     found = hcc_tace.read_table(shared_data / "tables" / "hcc_tace_seg_clinical_80.csv")
     assert len(found) == 80 and sum(one.protocol is not None for one in found.values()) == 68
     printed = {
