@@ -1,4 +1,4 @@
-"""HCC_009 as The Cancer Imaging Archive lays it out: two dates, six series, phases named rightly, stacked series split."""
+"""HCC_009 as The Cancer Imaging Archive lays it out: two dates, six series, their phases, and a stacked series."""
 
 from __future__ import annotations
 
