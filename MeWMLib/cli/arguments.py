@@ -15,9 +15,9 @@ _CASE_HELP = "a DICOM folder, a NIfTI, NRRD or MetaImage file, or sample:NAME (s
 #: Commands that start a program of their own: what each can do, an example, and what it is for.
 _PROGRAMS = {
     "cohort": (
-        ("synthesize", "counterfactual"),
+        ("synthesize", "counterfactual", "import", "download", "findings"),
         "mewm cohort synthesize --n 60 --split test --out out/cohort",
-        "write synthetic patients, or the CT of one of them after another protocol",
+        "write synthetic patients, import DICOM folders, download a public collection, measure lesions",
     ),
     "train": (
         ("cohort", "autoencoder", "dynamics", "assistant", "followup", "survival"),

@@ -1,4 +1,4 @@
-"""`python -m MeWMLib.cohorts NAME`: write or ask a synthetic cohort. `mewm cohort` starts this."""
+"""`python -m MeWMLib.cohorts NAME`: write, import, download or ask a cohort. `mewm cohort` starts this."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from MeWMLib.cohorts import real_commands
 from MeWMLib.cohorts.layout import Cohort
 from MeWMLib.cohorts.synthetic.cases import SPLITS
 from MeWMLib.cohorts.synthetic.write import NOTICE, CohortSettings, counterfactual, synthesize
@@ -49,7 +50,7 @@ def _counterfactual(args: argparse.Namespace) -> dict[str, object]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mewm cohort", description="Write or ask a synthetic cohort.")
+    parser = argparse.ArgumentParser(prog="mewm cohort", description="Write, import, download or ask a cohort.")
     names = parser.add_subparsers(dest="name", required=True)
     text = "write synthetic patients: both scans, labels, protocol and survival (docs/COHORTS.md)"
     sub = names.add_parser("synthesize", help=text, description=text)
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--patient", required=True, metavar="ID", help="column id of its patients.csv")
     sub.add_argument("--protocol", required=True, metavar="TEXT", help="agents with optional doses, joined by +")
     sub.add_argument("--out", type=Path, required=True, metavar="FILE", help=".nrrd file to write")
+    real_commands.add(names)
     return parser
 
 

@@ -1,6 +1,7 @@
 """The layout of a cohort on disk (docs/COHORTS.md): a manifest, a table, and a folder for each patient.
 
-The layout says nothing of where patients come from; `cohorts/synthetic/write.py` fills it with drawn ones.
+The layout says nothing of where patients come from: `cohorts/synthetic/write.py` fills it with drawn ones,
+`cohorts/dicom_import.py` with real ones, of whom less is known.
 """
 
 from __future__ import annotations
@@ -28,20 +29,24 @@ class PatientRow:
 
     Attributes:
         id: opaque; also the name of the patient's folder.
-        protocol: what was given, as `Protocol.text`.
+        protocol: what was given, as `Protocol.text`; "" if it is not known.
         months, event: survival, and whether death was seen.
-        phase: contrast phase of both scans.
+        phase: contrast phase of the scan before, and of the one after unless `phase_after` says another.
         seed: of a synthetic patient, from which everything follows.
         tumour_type, perfusion: traits of a synthetic tumour.
         true_log_risk: of the given protocol by the synthetic world's law.
         diameter_before_mm, diameter_after_mm: longest axial diameter of the target tumour.
         viable_before_mm, viable_after_mm: the same of its living part.
+        phase_after: contrast phase of the scan after treatment.
+        interval_days: from the scan before to the scan after.
+        has_after: False where there is no scan after treatment.
+        registered: whether a place in the scan after is the same place of the patient in the scan before.
     """
 
     id: str
     protocol: str
-    months: float
-    event: bool
+    months: float | None
+    event: bool | None
     phase: str = "unknown"
     seed: int | None = None
     tumour_type: str | None = None
@@ -51,6 +56,10 @@ class PatientRow:
     diameter_after_mm: float | None = None
     viable_before_mm: float | None = None
     viable_after_mm: float | None = None
+    phase_after: str | None = None
+    interval_days: float | None = None
+    has_after: bool | None = None
+    registered: bool | None = None
 
     def cells(self) -> dict[str, str]:
         """Text of each column."""
@@ -67,27 +76,36 @@ class PatientRow:
         if not name or Path(name).name != name or name.startswith("."):
             message = f"{name!r} is no name of a folder"
             raise ValueError(message)
-        if cells["event"] not in ("0", "1"):
-            message = f"event is {cells['event']!r}, not 0 or 1"
-            raise ValueError(message)
         seed = cells.get("seed")
         numbers = {n: float(cells[n]) for n in _NUMBERS if cells.get(n)}
         return cls(
             id=name,
             protocol=cells["protocol"],
-            months=float(cells["months"]),
-            event=cells["event"] == "1",
+            months=float(cells["months"]) if cells["months"] else None,
+            event=_flag(cells["event"], "event"),
             seed=int(seed) if seed else None,
             phase=cells.get("phase") or "unknown",
             tumour_type=cells.get("tumour_type") or None,
+            phase_after=cells.get("phase_after") or None,
+            has_after=_flag(cells.get("has_after"), "has_after"),
+            registered=_flag(cells.get("registered"), "registered"),
             **numbers,
         )
 
 
 _NUMBERS = {
     *("perfusion", "true_log_risk", "diameter_before_mm", "diameter_after_mm"),
-    *("viable_before_mm", "viable_after_mm"),
+    *("viable_before_mm", "viable_after_mm", "interval_days"),
 }
+
+
+def _flag(cell: str | None, name: str) -> bool | None:
+    if not cell:
+        return None
+    if cell not in ("0", "1"):
+        message = f"{name} is {cell!r}, not 0 or 1"
+        raise ValueError(message)
+    return cell == "1"
 
 
 def _cell(value: Any) -> str:
@@ -100,12 +118,22 @@ def _cell(value: Any) -> str:
 
 @dataclass(frozen=True, eq=False)
 class CohortCase:
-    """Images of one patient."""
+    """Images of one patient; None where a real patient lacks them (a synthetic one has all)."""
 
     before: Volume
-    before_labels: LabelMap
-    after: Volume
-    after_labels: LabelMap
+    before_labels: LabelMap | None
+    after: Volume | None
+    after_labels: LabelMap | None
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What is not there, in words."""
+        parts = {
+            "labels before treatment": self.before_labels,
+            "the CT after treatment": self.after,
+            "labels after treatment": self.after_labels,
+        }
+        return tuple(name for name, part in parts.items() if part is None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,20 +186,43 @@ class Cohort:
         )
 
     def case(self, patient: str) -> CohortCase:
-        """Read the images of a patient.
+        """Read the images of a patient. Real patients may lack labels, and the scan after if their row says so.
 
         Raises:
             CohortError: the cohort holds no such patient.
             InputError: an image cannot be read (see `core.io`).
         """
-        folder = self.folder / self.row(patient).id
-        before, after = read_volume(folder / PRE), read_volume(folder / POST)
+        row = self.row(patient)
+        folder = self.folder / row.id
+        before = read_volume(folder / PRE)
+        after = None if row.has_after is False else read_volume(folder / POST)
         return CohortCase(
             before,
-            read_labels(folder / PRE_LABELS, before.geometry),
+            self._labels(folder / PRE_LABELS, before),
             after,
-            read_labels(folder / POST_LABELS, after.geometry),
+            None if after is None else self._labels(folder / POST_LABELS, after),
         )
+
+    def complete_case(self, patient: str) -> tuple[Volume, LabelMap, Volume, LabelMap]:
+        """Scan and labels before, scan and labels after.
+
+        Raises:
+            CohortError: no such patient, or one of the four is missing.
+            InputError: an image cannot be read.
+        """
+        case = self.case(patient)
+        if case.before_labels is None or case.after is None or case.after_labels is None:
+            raise CohortError(
+                what="The patient is not complete",
+                given=f"{patient} lacks {', '.join(case.missing)}",
+                remedy="Segment the scans (`mewm segment`) or leave the patient out",
+            )
+        return case.before, case.before_labels, case.after, case.after_labels
+
+    def _labels(self, path: Path, ct: Volume) -> LabelMap | None:
+        if not self.synthetic and not path.exists():
+            return None
+        return read_labels(path, ct.geometry)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -187,7 +238,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise CohortError(
             what="The folder holds no cohort",
             given=f"{path} ({error})",
-            remedy="Give the folder that `mewm cohort synthesize` wrote",
+            remedy="Give the folder that `mewm cohort synthesize` or `mewm cohort import` wrote",
         ) from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         given = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
@@ -234,7 +285,15 @@ def write_table(folder: Path, rows: Iterable[PatientRow]) -> None:
         writer.writerows(row.cells() for row in rows)
 
 
-def write_patient(folder: Path, row: PatientRow, case: CohortCase, more: Mapping[str, Any] | None = None) -> None:
+def write_patient(
+    folder: Path,
+    row: PatientRow,
+    case: CohortCase,
+    more: Mapping[str, Any] | None = None,
+    volumes: Mapping[str, Volume | LabelMap] | None = None,
+    files: Mapping[str, bytes] | None = None,
+    replace: bool = False,
+) -> None:
     """Write the folder of one patient: whole or not at all.
 
     Args:
@@ -242,18 +301,27 @@ def write_patient(folder: Path, row: PatientRow, case: CohortCase, more: Mapping
         row: kept in `patient.json` as well, so that the table can be made from the folders.
         case: the images.
         more: what else `patient.json` shall hold.
+        volumes, files: what else the folder shall hold, by file name.
+        replace: a patient who is there already is replaced.
 
     Raises:
         OutputError: it cannot be written.
     """
     final, part = Path(folder) / row.id, Path(folder) / f".part-{row.id}"
+    images = {PRE: case.before, PRE_LABELS: case.before_labels, POST: case.after, POST_LABELS: case.after_labels}
     try:
         shutil.rmtree(part, ignore_errors=True)
-        write_volume(case.before, part / PRE)
-        write_labels(case.before_labels, part / PRE_LABELS)
-        write_volume(case.after, part / POST)
-        write_labels(case.after_labels, part / POST_LABELS)
+        for name, image in {**images, **(volumes or {})}.items():
+            if isinstance(image, Volume):
+                write_volume(image, part / name)
+            elif image is not None:
+                write_labels(image, part / name)
+        for name, content in (files or {}).items():
+            with atomic_path(part / name) as temporary:
+                temporary.write_bytes(content)
         write_json({"row": row.cells(), **(more or {})}, part / PATIENT)
+        if replace and final.exists():
+            shutil.rmtree(final)
         part.rename(final)
     except OSError as error:
         raise output_error(error, final) from error
@@ -261,10 +329,24 @@ def write_patient(folder: Path, row: PatientRow, case: CohortCase, more: Mapping
         shutil.rmtree(part, ignore_errors=True)
 
 
+def read_patient(folder: Path, patient: str) -> dict[str, Any] | None:
+    """What `patient.json` says of a patient whose folder was written to its end; None if it was not."""
+    try:
+        stored = json.loads((Path(folder) / patient / PATIENT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return stored if isinstance(stored, dict) else None
+
+
 def finished_row(folder: Path, patient: str) -> PatientRow | None:
     """Row of a patient whose folder was written to its end; None if it was not."""
     try:
-        stored = json.loads((Path(folder) / patient / PATIENT).read_text(encoding="utf-8"))
-        return PatientRow.of_cells(stored["row"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return PatientRow.of_cells((read_patient(folder, patient) or {})["row"])
+    except (ValueError, KeyError, TypeError):
         return None
+
+
+def finished_rows(folder: Path) -> list[PatientRow]:
+    """Rows of all patients whose folders were written to their ends, by id."""
+    names = sorted(p.name for p in Path(folder).iterdir() if p.is_dir() and not p.name.startswith("."))
+    return [row for name in names if (row := finished_row(folder, name)) is not None and row.id == name]

@@ -9,6 +9,7 @@ all and would hide a missing one.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,18 @@ def read_series(folder: Path, series: str | None) -> tuple[NDArray[Any], Geometr
         )
     chosen = _choose(slices, series, folder)
     return _assemble(chosen, folder)
+
+
+def read_slices(paths: Sequence[Path]) -> tuple[NDArray[Any], Geometry]:
+    """Read the slices of one stack that somebody has chosen; nothing is left out and nothing searched.
+
+    Raises:
+        SeriesError, NotCTError, GeometryError, UnreadableFileError: as `read_series`.
+    """
+    slices = _headers(list(paths))
+    if len(slices) < len(paths):
+        raise SeriesError(what="Some files are no DICOM image", given=f"{len(paths) - len(slices)} of {len(paths)}")
+    return _assemble(slices, paths[0].parent)
 
 
 def _is_dicom(path: Path) -> bool:

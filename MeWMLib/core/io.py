@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from MeWMLib.core._checks import PADDING_HU, require_ct_range, require_whole_file
-from MeWMLib.core._dicom import read_series
+from MeWMLib.core._dicom import read_series, read_slices
 from MeWMLib.core._segments import map_values, merge_segments, parse_label_values, segment_metadata
 from MeWMLib.core.errors import (
     GeometryError,
@@ -41,6 +41,7 @@ __all__ = [
     "atomic_path",
     "from_sitk",
     "parse_label_values",
+    "read_dicom_slices",
     "read_labels",
     "read_volume",
     "to_sitk",
@@ -113,7 +114,28 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
         array, geometry = from_sitk(image)
         metadata = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys() if key.startswith("MeWM_")}
     phase = metadata.get("MeWM_phase", "unknown")
-    volume = Volume(array, geometry, phase if phase in PHASES else "unknown", _provenance(metadata))
+    return _as_ct(Volume(array, geometry, phase if phase in PHASES else "unknown", _provenance(metadata)))
+
+
+def read_dicom_slices(paths: Sequence[Path]) -> tuple[Volume, float]:
+    """Read one stack of axial CT slices, whose files are known.
+
+    Returns:
+        The volume, padding clamped as in `read_volume`, and the lowest value that stood in the files.
+
+    Raises:
+        UnreadableFileError, SeriesError, NotCTError, GeometryError: as `read_volume`.
+    """
+    try:
+        with _quiet_itk():
+            array, geometry = read_slices(paths)
+    except OSError as error:
+        raise _no_access(Path(paths[0]), error) from error
+    return _as_ct(Volume(array, geometry)), float(array.min())
+
+
+def _as_ct(volume: Volume) -> Volume:
+    array = volume.array
     if float(array.min()) < PADDING_HU:
         volume = volume.with_array(np.maximum(array, np.array(PADDING_HU, dtype=array.dtype)))
     require_ct_range(volume.array)

@@ -108,6 +108,13 @@ class Lesion:
         lipiodol_fraction: share of voxels at lipiodol density.
         necrotic_fraction: share of voxels at necrosis density.
         viable_ml: what is neither.
+        viable_diameter_mm: mRECIST diameter, the longest axial one of the living part; 0 if nothing lives.
+        hu_low, hu_high: 5th and 95th percentile of HU.
+        liver_edge_mm: shortest way from the lesion to the surface of the liver; 0 if it touches it.
+        vessel_mm: shortest way to a main vessel, where vessels are known.
+        location: where in the liver, in words.
+
+    The last six are None or "" where nobody measured them.
     """
 
     index: int
@@ -119,6 +126,12 @@ class Lesion:
     lipiodol_fraction: float
     necrotic_fraction: float
     viable_ml: float
+    viable_diameter_mm: float | None = None
+    hu_low: float | None = None
+    hu_high: float | None = None
+    liver_edge_mm: float | None = None
+    vessel_mm: float | None = None
+    location: str = ""
 
 
 @dataclass(frozen=True)

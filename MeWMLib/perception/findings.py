@@ -14,6 +14,7 @@ from scipy.spatial.distance import pdist
 
 from MeWMLib.core.patient import Findings, Lesion
 from MeWMLib.core.volume import LIVER, Geometry, LabelMap, Volume, require_same_geometry
+from MeWMLib.perception.liver_place import LiverPlace
 
 #: Lipiodol deposits: denser than any enhanced tumour or vessel in the portal phase.
 LIPIODOL_HU = 200
@@ -36,15 +37,20 @@ def viable_mask(hu: NDArray[Any], tumour: NDArray[np.bool_]) -> NDArray[np.bool_
     return np.asarray(living & ~ndimage.binary_dilation(bright), bool) if bright.any() else living
 
 
-def measure(ct: Volume, labels: LabelMap) -> Findings:
+def measure(ct: Volume, labels: LabelMap, vessels: NDArray[np.bool_] | None = None) -> Findings:
     """Measure the liver and every connected lesion (26 neighbours), largest first.
 
     `liver_ml` is with tumour, `liver_mean_hu` without (0 if nothing else is left).
 
+    Args:
+        ct, labels: on one grid.
+        vessels: (K, J, I) mask of the main vessels, where known.
+
     Raises:
-        GeometryMismatchError: the labels do not lie on the grid of the CT.
+        GeometryMismatchError: labels or vessels do not lie on the grid of the CT.
     """
     require_same_geometry(ct.geometry, labels.geometry, "The labels do not lie on the grid of the CT")
+    place = LiverPlace.of(labels, vessels)
     voxel_ml = ct.geometry.voxel_ml
     liver, parenchyma = labels.liver, labels.array == LIVER
     components = cc3d.connected_components(labels.tumour, connectivity=26)
@@ -59,6 +65,8 @@ def measure(ct: Volume, labels: LabelMap) -> Findings:
         start = np.array([s.start for s in boxes[n]])
         centre = ct.geometry.to_ras(np.argwhere(mask).mean(axis=0) + start)
         volume_ml = float(sizes[n]) * voxel_ml
+        low, high = np.percentile(hu, (5, 95))
+        edge_mm, vessel_mm, location = place.describe(mask, start)
         lesions.append(
             Lesion(
                 index=index,
@@ -70,6 +78,12 @@ def measure(ct: Volume, labels: LabelMap) -> Findings:
                 lipiodol_fraction=lipiodol,
                 necrotic_fraction=necrotic,
                 viable_ml=float(living.sum()) * voxel_ml,
+                viable_diameter_mm=viable_diameter_mm(living, ct.geometry),
+                hu_low=float(low),
+                hu_high=float(high),
+                liver_edge_mm=edge_mm,
+                vessel_mm=vessel_mm,
+                location=location,
             )
         )
     return Findings(
@@ -77,6 +91,25 @@ def measure(ct: Volume, labels: LabelMap) -> Findings:
         liver_mean_hu=float(ct.array[parenchyma].mean(dtype=np.float64)) if parenchyma.any() else 0.0,
         lesions=tuple(lesions),
     )
+
+
+def viable_diameter_mm(living: NDArray[np.bool_], geometry: Geometry) -> float:
+    """mRECIST diameter: the longest axial one of the largest piece of living tissue.
+
+    Voxels that stand alone are noise and not counted: a voxel needs more than half of its 3 x 3 neighbours in the
+    slice. A rim around a dead core counts with its whole diameter, as a reader would measure it through its middle only
+    if the core were alive; so this is an upper bound there (Lencioni and Llovet, Semin Liver Dis 2010;30:52).
+
+    Args:
+        living: (K, J, I), or a part of it.
+        geometry: the grid.
+    """
+    if not living.any():
+        return 0.0
+    even = living & (ndimage.uniform_filter(living.astype(np.float32), (1, 3, 3), mode="constant") > 0.5)
+    pieces = cc3d.connected_components(even, connectivity=26)
+    sizes = np.bincount(pieces.ravel())[1:]
+    return longest_axial_diameter_mm(pieces == 1 + int(sizes.argmax()), geometry) if sizes.size else 0.0
 
 
 def longest_axial_diameter_mm(mask: NDArray[np.bool_], geometry: Geometry) -> float:
@@ -120,7 +153,7 @@ def dice(a: NDArray[Any], b: NDArray[Any]) -> float:
 
 
 def findings_text(findings: Findings, most: int = 5) -> str:
-    """Describe the findings in sentences, for people and for a policy model; no place in space, no identity.
+    """Describe the findings in sentences, for people and for a policy model; no coordinates, no identity.
 
     Args:
         findings: what was measured.
@@ -140,9 +173,22 @@ def findings_text(findings: Findings, most: int = 5) -> str:
             f"Lesion {lesion.index}: {lesion.longest_axial_diameter_mm:.0f} mm longest axial diameter, "
             f"{lesion.volume_ml:.1f} ml, {lesion.mean_hu:.0f} +/- {lesion.sd_hu:.0f} HU, "
             f"{100 * lesion.necrotic_fraction:.0f} % at necrosis density, "
-            f"{100 * lesion.lipiodol_fraction:.0f} % at Lipiodol density."
+            f"{100 * lesion.lipiodol_fraction:.0f} % at Lipiodol density." + _more(lesion)
         )
     if count > most:
         rest = sum(lesion.volume_ml for lesion in findings.lesions[most:])
         lines.append(f"{count - most} more lesions, {rest:.1f} ml together.")
     return "\n".join(lines)
+
+
+def _more(lesion: Lesion) -> str:
+    """What only `measure` knows: living diameter and place."""
+    parts = []
+    if lesion.viable_diameter_mm is not None:
+        parts.append(f"living part {lesion.viable_diameter_mm:.0f} mm")
+    if lesion.location:
+        parts.append(lesion.location)
+    if lesion.vessel_mm is not None:
+        parts.append(f"{lesion.vessel_mm:.0f} mm from a main vessel")
+    text = "; ".join(parts)
+    return f" {text[0].upper()}{text[1:]}." if text else ""

@@ -22,6 +22,9 @@ from MeWMLib.core.volume import Geometry, LabelMap, Volume
 #: CT window of all networks.
 WINDOW_HU = (-175.0, 600.0)
 AIR_HU = -1024
+#: Voxels (k, j, i) of the two grids that images are worked on: cohorts, and what networks see.
+COHORT_SPACING_MM = (3.0, 0.8, 0.8)
+NETWORK_SPACING_MM = (1.0, 1.0, 1.0)
 PATCH_SIZE = 96
 #: The longest side of a lesion fills at most this much of the patch.
 PATCH_FIT_MM = 80.0
@@ -110,11 +113,22 @@ def isotropic_geometry(geometry: Geometry, spacing_mm: float = 1.0) -> Geometry:
         geometry: any grid, oblique ones included.
         spacing_mm: edge of a voxel.
     """
+    return box_geometry(geometry, (spacing_mm,) * 3)
+
+
+def box_geometry(geometry: Geometry, spacing_mm: tuple[float, float, float]) -> Geometry:
+    """Return the grid along left, posterior and superior that covers `geometry` with voxels of any size.
+
+    Args:
+        geometry: any grid, oblique ones included.
+        spacing_mm: voxel size (k, j, i), such as `COHORT_SPACING_MM`.
+    """
     corners = np.stack(np.meshgrid(*[(0, n - 1) for n in geometry.shape], indexing="ij"), -1).reshape(-1, 3)
     low, high = _bounds(geometry, corners)
+    steps = np.array(spacing_mm[::-1], dtype=np.float64)
     # voxels that stick out by less than a hundredth are not worth a slice
-    counts = np.maximum(np.ceil((high - low) / spacing_mm - 1e-2), 1).astype(int)
-    return _lps_grid((low + high) / 2, (int(counts[2]), int(counts[1]), int(counts[0])), spacing_mm)
+    counts = np.maximum(np.ceil((high - low) / steps - 1e-2), 1).astype(int)
+    return _lps_grid((low + high) / 2, (int(counts[2]), int(counts[1]), int(counts[0])), steps)
 
 
 def patch_geometry(
@@ -151,7 +165,10 @@ def _bounds(geometry: Geometry, voxels: NDArray[Any]) -> tuple[NDArray[np.float6
     return centres.min(axis=0) - half, centres.max(axis=0) + half
 
 
-def _lps_grid(centre: NDArray[np.float64], shape: tuple[int, int, int], spacing: float) -> Geometry:
+def _lps_grid(
+    centre: NDArray[np.float64], shape: tuple[int, int, int], spacing: float | NDArray[np.float64]
+) -> Geometry:
+    """Grid about a centre; `spacing` is one edge, or those along i, j and k."""
     affine = np.eye(4)
     affine[:3, :3] = _LPS_AXES * spacing
     affine[:3, 3] = centre - affine[:3, :3] @ ((np.array(shape[::-1]) - 1) / 2)

@@ -1,0 +1,290 @@
+"""Headers of every DICOM file of a folder, read by pydicom. Whatever is wrong with a file becomes one line, not an end.
+
+File names are never trusted: a file is DICOM if its bytes say so.
+"""
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from MeWMLib.core.errors import DependencyError, UnreadableFileError
+
+#: Results and documents that lie beside images; no loss when they are passed over.
+DOCUMENTS = ("SR", "RTSTRUCT", "PR", "KO", "RTDOSE", "RTPLAN", "RTRECORD", "REG", "FID", "DOC", "PLAN", "AU")
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+CT_STORAGE = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
+_TAGS = (
+    *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "PatientName"),
+    *("PatientIdentityRemoved", "StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate", "AcquisitionTime"),
+    *("ContentTime", "Modality", "SeriesNumber", "AcquisitionNumber", "InstanceNumber", "ImageType"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "SamplesPerPixel"),
+    *("NumberOfFrames", "BitsAllocated", "LossyImageCompression", "ConvolutionKernel", "SliceThickness"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the import needs to know of one file. Texts are "" and numbers are () where a tag is missing."""
+
+    path: Path
+    folder: str
+    size: int
+    patient_id: str
+    patient_name: str
+    identity_removed: bool
+    study: str
+    date: str
+    series: str
+    series_number: str
+    acquisition: str
+    time: str
+    instance: int
+    sop: str
+    sop_class: str
+    modality: str
+    image_type: tuple[str, ...]
+    shape: tuple[int, int]
+    samples: int
+    frames: int
+    spacing: tuple[float, ...]
+    axes: tuple[float, ...]
+    position: tuple[float, ...]
+    thickness: float
+    lossy: bool
+    syntax: str
+    kernel: str
+
+
+@dataclass(frozen=True)
+class BadFile:
+    """A file or folder that cannot be read: where, and why (without anything from inside it)."""
+
+    path: Path
+    folder: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Scan:
+    """All that a folder holds.
+
+    Attributes:
+        images: headers of images and of segmentations.
+        bad: what could not be read.
+        documents: number of reports, plans and other DICOM files that are no image.
+        other: number of files that are no DICOM.
+    """
+
+    images: tuple[Header, ...]
+    bad: tuple[BadFile, ...]
+    documents: int
+    other: int
+
+
+def require_pydicom() -> Any:
+    """The module pydicom.
+
+    Raises:
+        DependencyError: it is not installed.
+    """
+    try:
+        import pydicom
+    except ImportError as error:
+        raise DependencyError(
+            what="The import of DICOM folders needs the packages of the extra `import`",
+            given=str(error),
+            remedy='Install them: pip install "mewm[import]"',
+        ) from error
+    return pydicom
+
+
+def scan(root: Path, on_step: Callable[[int], None] | None = None) -> Scan:
+    """Read the header of every file below a folder.
+
+    Args:
+        root: folder; a patient is a sub-folder of it, or what the headers say.
+        on_step: told the number of files that were looked at.
+
+    Raises:
+        UnreadableFileError: there is no such folder, or it cannot be listed.
+        DependencyError: pydicom is not installed.
+    """
+    require_pydicom()
+    if not root.is_dir():
+        raise UnreadableFileError(what="There is no such folder", given=str(root), remedy="Check the path")
+    images: list[Header] = []
+    bad: list[BadFile] = []
+    documents = other = 0
+    for n, (path, error) in enumerate(_files(root)):
+        if on_step is not None:
+            on_step(n + 1)
+        first = path.relative_to(root).parts
+        folder = first[0] if len(first) > 1 or error is not None else ""
+        if error is not None:
+            if path == root:
+                raise UnreadableFileError(what=f"The folder cannot be read ({error})", given=str(root))
+            bad.append(BadFile(path, folder, f"the folder cannot be read ({error})"))
+            continue
+        try:
+            found = read_header(path, folder)
+        except OSError as problem:
+            bad.append(BadFile(path, folder, f"the file cannot be read ({problem.strerror})"))
+        except UnreadableFileError as problem:
+            bad.append(BadFile(path, folder, problem.what))
+        else:
+            if found is None:
+                other += 1
+            elif found.modality in DOCUMENTS:
+                documents += 1
+            else:
+                images.append(found)
+    return Scan(tuple(images), tuple(bad), documents, other)
+
+
+def _files(root: Path) -> Iterator[tuple[Path, str | None]]:
+    """Every file in a fixed order; a folder that cannot be listed comes with the reason."""
+    failed: list[OSError] = []
+    for folder, names, files in os.walk(root, onerror=failed.append):
+        names.sort()
+        for name in sorted(files):
+            if name != "DICOMDIR":
+                yield Path(folder) / name, None
+    for error in failed:
+        yield Path(error.filename), error.strerror or "unknown reason"
+
+
+def read_header(path: Path, folder: str = "") -> Header | None:
+    """Read one file's header; None if the file is no DICOM.
+
+    Raises:
+        UnreadableFileError: DICOM, but damaged or cut.
+        OSError: the system refuses.
+    """
+    pydicom = require_pydicom()
+    with path.open("rb") as file:
+        head = file.read(132)
+        # files without the 128-byte preamble begin with group 0008 in little-endian
+        if head[128:] != b"DICM" and head[:2] != b"\x08\x00":
+            return None
+        file.seek(0)
+        size = path.stat().st_size
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # PACS exports break the standard all the time; values are checked here
+                data = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(_TAGS))
+                header = _header(path, folder, size, data)
+        except Exception as error:  # pydicom raises whatever a broken value makes it raise
+            raise UnreadableFileError(what="a DICOM file is damaged", given=str(path)) from error
+        if not header.sop_class and not header.modality:
+            raise UnreadableFileError(what="a DICOM file is damaged or says not what it is", given=str(path))
+        if header.modality not in DOCUMENTS:
+            _require_pixels(file, header, data, size)
+    return header
+
+
+def _require_pixels(file: Any, header: Header, data: Any, size: int) -> None:
+    """Raise unless the voxels that the header promises are there; `file` stands where they begin."""
+    start = file.tell()
+    rest = size - start
+    cut = UnreadableFileError(what="a DICOM file is cut: it ends before its last voxel", given=str(header.path))
+    if header.modality == "SEG":
+        return  # voxels of one bit; the reader of segmentations judges them
+    if 0 in header.shape:
+        raise UnreadableFileError(what="a DICOM file is cut in its header, or holds no image", given=str(header.path))
+    syntax = getattr(data.file_meta, "TransferSyntaxUID", None)
+    if syntax is not None and syntax.is_deflated:
+        return  # the whole header is compressed, so that `file` stands at the end
+    head = file.read(6)
+    if head[:4] not in (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"):
+        raise UnreadableFileError(what="a DICOM file holds no voxels", given=str(header.path))
+    if syntax is not None and syntax.is_encapsulated:
+        if b"\xfe\xff\xdd\xe0" not in file.read():  # the delimiter after the last fragment
+            raise cut
+        return
+    bits = int(data.get("BitsAllocated") or 16)
+    voxels = header.shape[0] * header.shape[1] * header.samples * header.frames
+    # tag and length; a value representation and two bytes more where it is explicit
+    if rest < (12 if head[4:].isalpha() else 8) + voxels * bits // 8:
+        raise cut
+
+
+def _header(path: Path, folder: str, size: int, data: Any) -> Header:
+    def value(name: str) -> Any:
+        try:
+            return data.get(name)
+        except Exception:  # one broken value is a missing value
+            return None
+
+    def text(name: str) -> str:
+        found = value(name)
+        return "" if found is None else str(found).strip(" \0")
+
+    def numbers(name: str) -> tuple[float, ...]:
+        found = value(name)
+        try:
+            return tuple(float(v) for v in found) if found is not None and not isinstance(found, str) else ()
+        except (TypeError, ValueError):
+            return ()
+
+    def whole(name: str, default: int) -> int:
+        try:
+            return int(float(text(name)))
+        except ValueError:
+            return default
+
+    date = next(
+        (d for n in ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate") if _is_date(d := text(n))), ""
+    )
+    kind = value("ImageType")
+    return Header(
+        path=path,
+        folder=folder,
+        size=size,
+        patient_id=text("PatientID"),
+        patient_name=text("PatientName"),
+        identity_removed=text("PatientIdentityRemoved").upper() == "YES",
+        study=text("StudyInstanceUID"),
+        date=date,
+        series=text("SeriesInstanceUID"),
+        series_number=text("SeriesNumber"),
+        acquisition=text("AcquisitionNumber"),
+        time=text("AcquisitionTime") or text("ContentTime"),
+        instance=whole("InstanceNumber", 0),
+        sop=text("SOPInstanceUID"),
+        sop_class=text("SOPClassUID"),
+        modality=text("Modality").upper() or ("CT" if text("SOPClassUID") in CT_STORAGE else ""),
+        image_type=tuple(
+            part.strip().upper() for part in str("\\".join(kind) if _many(kind) else kind or "").split("\\")
+        ),
+        shape=(whole("Rows", 0), whole("Columns", 0)),
+        samples=whole("SamplesPerPixel", 1),
+        frames=whole("NumberOfFrames", 1),
+        spacing=numbers("PixelSpacing"),
+        axes=numbers("ImageOrientationPatient"),
+        position=numbers("ImagePositionPatient"),
+        thickness=next(iter(_floats(text("SliceThickness"))), 0.0),
+        lossy=text("LossyImageCompression") == "01",
+        syntax=str(getattr(data.file_meta, "TransferSyntaxUID", "") or ""),
+        kernel=text("ConvolutionKernel"),
+    )
+
+
+def _many(found: Any) -> bool:
+    return found is not None and not isinstance(found, str)
+
+
+def _floats(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split("\\") if part.strip())
+    except ValueError:
+        return ()
+
+
+def _is_date(text: str) -> bool:
+    return len(text) == 8 and text.isdigit() and "01" <= text[4:6] <= "12" and "01" <= text[6:] <= "31"

@@ -1,0 +1,270 @@
+"""Import a folder of DICOM files into a cohort: `mewm cohort import DIR --layout tcia|folder`.
+
+Nothing is ever written into the folder that is read. A patient is written whole or not at all, so that an import that
+was killed goes on where it stopped; a patient whose files and settings did not change is not read again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import MeWMLib
+from MeWMLib.cohorts import clinical_table, hcc_tace
+from MeWMLib.cohorts.clinical_table import ClinicalRecord
+from MeWMLib.cohorts.dicom_headers import BadFile, Header, scan
+from MeWMLib.cohorts.dicom_patient import GRIDS, Imported, Line, NoScanError, import_patient, reason_of
+from MeWMLib.cohorts.identity import PUBLIC_KEY, Identity, load_key
+from MeWMLib.cohorts.layout import (
+    MANIFEST,
+    Cohort,
+    finished_rows,
+    read_manifest,
+    read_patient,
+    write_manifest,
+    write_patient,
+    write_table,
+)
+from MeWMLib.cohorts.quality_page import THUMBNAIL, thumbnail, write_quality_page
+from MeWMLib.core.errors import CohortError, InputError, MeWMError, OutputError
+
+LAYOUTS = ("tcia", "folder")
+#: Raised when the import itself changes, so that patients of an older one are read again.
+VERSION = 1
+NOTICE = "Real patients. Research use only; keep this folder under the rules that hold for their images."
+IDS = {
+    "tcia": "ids of the public collection",
+    "folder": "p + 16 hex digits of HMAC-SHA256 over folder name and PatientID; the key lies outside of the cohort",
+}
+
+
+@dataclass(frozen=True)
+class ImportSettings:
+    """How to import.
+
+    Attributes:
+        layout: "tcia" is a public, de-identified collection, where PatientID names the patient; "folder" has a folder
+            for each patient, and ids are made.
+        grid: "cohort" (0.8 x 0.8 x 3.0 mm) or "native" (the scanner's).
+        all_phases: keep every phase of both dates.
+        clinical: table as CSV; of HCC-TACE-Seg in the layout tcia, else as `clinical_table.read_table` has it.
+        key_file: key of the ids.
+
+    Raises:
+        InputError: an unknown layout or grid.
+    """
+
+    layout: str = "folder"
+    grid: str = "cohort"
+    all_phases: bool = False
+    clinical: Path | None = None
+    key_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("layout", self.layout, LAYOUTS), ("grid", self.grid, GRIDS)):
+            if value not in known:
+                raise InputError(what=f"There is no such {name}", given=value, remedy="Use " + " or ".join(known))
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Files of one patient."""
+
+    id: str
+    folder: str
+    headers: tuple[Header, ...]
+
+
+def import_cohort(
+    root: Path,
+    out: Path,
+    settings: ImportSettings,
+    on_step: Callable[[str, int, int], None] | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> Cohort:
+    """Import a folder.
+
+    Args:
+        root: read only.
+        out: new, empty, or of an earlier import with the same layout; patients of other folders stay in it.
+        settings: how.
+        on_step: told the stage ("headers", "patients"), how many are done and how many there are (0: not known yet).
+        on_line: told one sentence on each thing that was left out, for the user's own eyes (it may hold paths).
+
+    Raises:
+        CohortError: `out` holds something else, or no patient at all could be imported.
+        InputError: the folder or the clinical table cannot be read.
+        OutputError: the cohort cannot be written.
+        DependencyError: the packages of the extra `import` are missing.
+    """
+    step, say = on_step or (lambda stage, done, total: None), on_line or (lambda text: None)
+    root, out = Path(root), Path(out)
+    before = _earlier(out, settings)
+    if out.resolve() == root.resolve() or root.resolve() in out.resolve().parents:
+        raise CohortError(
+            what="The cohort would lie inside the folder that is read", given=str(out), remedy="Give another --out"
+        )
+    public = settings.layout == "tcia"
+    identity = Identity(PUBLIC_KEY if public else load_key(settings.key_file), public)
+    records = _records(settings)
+    found = scan(root, lambda n: step("headers", n, 0))
+    left_out: list[dict[str, str]] = []
+
+    def leave_out(patient: str, line: Line, where: str = "") -> None:
+        left_out.append({"patient": patient, **line.to_json()})
+        say(f"{where or patient or 'import'}: {line.what}: {line.reason}")
+
+    for bad in found.bad:
+        leave_out(*_bad_line(bad, identity, root))
+    groups, lines = _patients(found.images, identity)
+    for patient, line, where in lines:
+        leave_out(patient, line, where)
+    manifest = _manifest(settings, found.documents, found.other)
+    write_manifest(out, {**manifest, "complete": False})
+    for n, group in enumerate(groups):
+        step("patients", n, len(groups))
+        record = records.get(group.id) if public else records.get(group.folder)
+        mark = _fingerprint(group, record, settings, identity)
+        stored = read_patient(out, group.id)
+        if stored is not None and stored.get("import", {}).get("source") == mark:
+            kept = [Line(one["what"], one["reason"]) for one in stored["import"]["left_out"]]
+        else:
+            kept = _import_one(group, record, settings, mark, out)
+        for line in kept:
+            leave_out(group.id, line, group.id if public else f"{group.id} ({group.folder or '.'})")
+    step("patients", len(groups), len(groups))
+    rows = finished_rows(out)
+    if not rows:
+        raise CohortError(
+            what="No patient could be imported",
+            given=f"{len(found.images)} DICOM images, {len(left_out)} reasons",
+            remedy="See the lines above; a patient needs an axial CT of the liver before treatment",
+        )
+    mine = {group.id for group in groups}
+    older = [one for one in before.get("left_out", []) if one.get("patient") and one["patient"] not in mine]
+    write_table(out, rows)
+    write_quality_page(out, rows, [*older, *left_out])
+    write_manifest(out, {**manifest, "patients": len(rows), "left_out": [*older, *left_out], "complete": True})
+    return Cohort.read(out)
+
+
+def _import_one(
+    group: _Group, record: ClinicalRecord | None, settings: ImportSettings, mark: str, out: Path
+) -> list[Line]:
+    """Read and write one patient; returns what was left out."""
+    try:
+        found: Imported = import_patient(group.id, group.headers, record, settings.grid, settings.all_phases)
+    except NoScanError as error:
+        return [*error.lines, Line("the patient", error.what)]
+    except OutputError:
+        raise
+    except MeWMError as error:
+        return [Line("the patient", reason_of(error))]
+    except Exception as error:  # a patient that breaks the reader ends no import
+        return [Line("the patient", f"could not be read ({type(error).__name__})")]
+    found.more["import"] = {"source": mark, **found.more["import"]}
+    files = {THUMBNAIL: thumbnail(found.case, found.centres)}
+    write_patient(out, found.row, found.case, found.more, found.volumes, files, replace=True)
+    return found.left_out
+
+
+def _earlier(out: Path, settings: ImportSettings) -> dict[str, Any]:
+    """Manifest of an earlier import into the same folder; empty if there is none.
+
+    Raises:
+        CohortError: the folder holds something else.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return {}
+    if not (out / MANIFEST).is_file():
+        raise CohortError(
+            what="The folder holds something else than a cohort", given=str(out), remedy="Give a new folder with --out"
+        )
+    before = read_manifest(out)
+    if before.get("synthetic") or before.get("layout") != settings.layout:
+        raise CohortError(
+            what="The folder holds another cohort",
+            given=f"{out}, {'synthetic' if before.get('synthetic') else before.get('layout')}",
+            remedy="Give a new folder with --out",
+        )
+    return before
+
+
+def _records(settings: ImportSettings) -> Mapping[str, ClinicalRecord]:
+    if settings.clinical is None:
+        return {}
+    if settings.layout == "tcia":
+        return hcc_tace.read_table(settings.clinical)
+    return clinical_table.read_table(settings.clinical)
+
+
+def _bad_line(bad: BadFile, identity: Identity, root: Path) -> tuple[str, Line, str]:
+    where = str(bad.path.relative_to(root)).encode("utf-8", "backslashreplace").decode()
+    if identity.public:
+        return "", Line(where, bad.reason), where
+    return identity.patient(bad.folder, ""), Line("a file", bad.reason), where
+
+
+def _patients(images: Sequence[Header], identity: Identity) -> tuple[list[_Group], list[tuple[str, Line, str]]]:
+    """Files by patient, and what has to be said about it: patient, line, and where for the user's eyes."""
+    lines: list[tuple[str, Line, str]] = []
+    groups: dict[str, tuple[str, list[Header]]] = {}
+    if identity.public:
+        named: dict[str, int] = defaultdict(int)
+        for one in images:
+            if not one.identity_removed and one.patient_name not in ("", one.patient_id):
+                named[one.folder] += 1
+                continue
+            try:
+                patient = identity.patient(one.folder, one.patient_id)
+            except InputError as error:
+                lines.append(("", Line("a file", reason_of(error)), str(one.path)))
+                continue
+            groups.setdefault(patient, (one.folder, []))[1].append(one)
+        reason = "their headers still name a patient; import them with --layout folder, which makes opaque ids"
+        lines += [("", Line(f"{count} files", reason), folder) for folder, count in sorted(named.items())]
+    else:
+        ids: dict[str, set[str]] = defaultdict(set)
+        for one in images:
+            ids[one.folder].add(one.patient_id)
+        owners: dict[str, set[str]] = defaultdict(set)
+        for one in images:
+            several = len(ids[one.folder] - {""}) > 1
+            patient = identity.patient(one.folder, one.patient_id if several else "")
+            groups.setdefault(patient, (one.folder, []))[1].append(one)
+            if one.patient_id:
+                owners[one.patient_id].add(patient)
+        for folder, found in sorted(ids.items()):
+            if len(found - {""}) > 1:
+                mine = sorted(p for p, (f, _) in groups.items() if f == folder)
+                reason = f"holds {len(found)} patients by its headers; they were kept apart: {', '.join(mine)}"
+                lines.append((mine[0], Line("a folder", reason), folder or "."))
+        for patients in owners.values():
+            if len(patients) > 1:
+                reason = "several folders carry one PatientID and were kept apart; put them on one side of a split: "
+                lines.append((min(patients), Line("patients", reason + ", ".join(sorted(patients))), ""))
+    return [_Group(p, folder, tuple(found)) for p, (folder, found) in sorted(groups.items())], lines
+
+
+def _fingerprint(group: _Group, record: ClinicalRecord | None, settings: ImportSettings, identity: Identity) -> str:
+    """Keyed hash of all that the patient's folder depends on."""
+    files = sorted(f"{one.sop} {one.size}" for one in group.headers)
+    return identity.digest("\n".join([str(VERSION), settings.grid, str(settings.all_phases), repr(record), *files]))
+
+
+def _manifest(settings: ImportSettings, documents: int, other: int) -> dict[str, Any]:
+    public = settings.layout == "tcia"
+    return {
+        "synthetic": False,
+        "notice": NOTICE,
+        "layout": settings.layout,
+        "ids": IDS[settings.layout],
+        **({"citation": hcc_tace.CITATION, "licence": hcc_tace.LICENCE} if public and settings.clinical else {}),
+        "grid": settings.grid,
+        "all_phases": settings.all_phases,
+        "passed_over": {"documents": documents, "files_that_are_no_dicom": other},
+        "mewm": MeWMLib.__version__,
+    }

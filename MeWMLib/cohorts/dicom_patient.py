@@ -1,0 +1,360 @@
+"""One patient of an import: series of several dates become the scan before and the scan after treatment.
+
+Each stack of slices is read, judged and given a phase. What fails is left out with a line; the others go on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MeWMLib.cohorts.clinical_table import ClinicalRecord
+from MeWMLib.cohorts.dicom_headers import Header
+from MeWMLib.cohorts.dicom_seg import Segmentation, choose, masks_on, read_segmentation
+from MeWMLib.cohorts.dicom_series import Stack, stacks_of
+from MeWMLib.cohorts.layout import CohortCase, PatientRow
+from MeWMLib.cohorts.phase import PhaseGuess, guess_phase
+from MeWMLib.core.errors import CohortError, MeWMError, OutputError
+from MeWMLib.core.io import read_dicom_slices
+from MeWMLib.core.volume import LabelMap, Volume
+from MeWMLib.perception.findings import measure
+from MeWMLib.perception.preprocess import COHORT_SPACING_MM, box_geometry, resample, resample_volume
+
+#: Both scans should show the same phase; the first that both have is taken.
+PREFERRED_PHASES = ("portal", "arterial", "delayed", "non-contrast", "unknown")
+GRIDS = ("cohort", "native")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One clear sentence on what was left out. `what` names no person and no path."""
+
+    what: str
+    reason: str
+
+    def to_json(self) -> dict[str, str]:
+        """JSON-ready form."""
+        return {"what": self.what, "reason": self.reason}
+
+
+@dataclass(eq=False)
+class Found:
+    """A stack that was read."""
+
+    stack: Stack
+    ct: Volume
+    guess: PhaseGuess
+    notes: list[str]
+    segmentation: Segmentation | None
+    used_as: str | None = None
+
+    @property
+    def phase(self) -> str:
+        """Its contrast phase."""
+        return self.guess.phase
+
+    @property
+    def rank(self) -> tuple[Any, ...]:
+        """Of two scans of one phase the higher one is taken: masks first, then what shows more, then slices of 2.5
+        mm."""
+        places = self.ct.geometry
+        extent = places.shape[0] * places.spacing[0]
+        return (
+            self.segmentation is not None and not self.segmentation.automatic,
+            self.segmentation is not None,
+            round(min(self.guess.liver_ml, 200.0) / 100),
+            round(min(extent, 300.0) / 50),
+            -abs(places.spacing[0] - 2.5),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {
+            "series": self.stack.name,
+            "used_as": self.used_as,
+            "shape_kji": list(self.ct.geometry.shape),
+            "spacing_mm": [round(step, 3) for step in self.ct.geometry.spacing],
+            "phase": self.guess.to_json(),
+            "notes": self.notes,
+        }
+
+
+@dataclass(eq=False)
+class Study:
+    """All scans of one date. `date` is never written out; `days` counts from the scan before treatment."""
+
+    date: str
+    scans: list[Found]
+    when: str = "not used"
+    days: int | None = None
+
+    def of_phase(self, phase: str) -> Found | None:
+        """The best scan of a phase."""
+        return max((s for s in self.scans if s.phase == phase), key=lambda s: s.rank, default=None)
+
+
+@dataclass(eq=False)
+class Imported:
+    """A patient ready to be written.
+
+    Attributes:
+        row, case: as `layout.write_patient` takes them.
+        more: for `patient.json`.
+        volumes: other phases and masks of vessels by file name.
+        centres: middle of the liver before and after, for pictures (RAS mm).
+        left_out: lines.
+    """
+
+    row: PatientRow
+    case: CohortCase
+    more: dict[str, Any]
+    volumes: dict[str, Volume | LabelMap]
+    centres: tuple[Any, Any]
+    left_out: list[Line] = field(default_factory=list)
+
+
+def reason_of(error: MeWMError) -> str:
+    """What an error says, without paths, which may hold names."""
+    given = "" if os.sep in error.given or "\\" in error.given or "/" in error.given else error.given
+    text = f"{error.what} ({given})" if given else error.what
+    return text[0].lower() + text[1:] if text[:2] != "CT" else text
+
+
+def import_patient(
+    patient: str, headers: Sequence[Header], record: ClinicalRecord | None, grid: str, all_phases: bool
+) -> Imported:
+    """Turn the files of one patient into a case.
+
+    Args:
+        patient: opaque id.
+        headers: of all the patient's files, segmentations too.
+        record: what is known beside the images.
+        grid: "cohort" resamples to `COHORT_SPACING_MM`, "native" keeps the grid of the scanner.
+        all_phases: keep the other phases of the two dates as well.
+
+    Raises:
+        CohortError: no usable scan before treatment; `left_out` of the error's remedy says why.
+    """
+    left_out: list[Line] = []
+    notes = list(record.notes) if record else []
+    studies, more_lines = _studies(headers)
+    left_out += more_lines
+    usable = [study for study in studies if study.scans]
+    before, after, note = pair(usable, record.treated if record else None)
+    notes += [note] if note else []
+    if before is None:
+        raise NoScanError(left_out)
+    pre, post = _choose(before, after)
+    if post is not None and post.phase != pre.phase:
+        notes.append(f"the scans show different phases: {pre.phase} before, {post.phase} after")
+    pre.used_as = "pre"
+    ct, labels, vessels = _prepared(pre, grid, left_out)
+    post_ct, post_labels = None, None
+    if post is not None:
+        post.used_as = "post"
+        post_ct, post_labels, _ = _prepared(post, grid, left_out)
+    volumes: dict[str, Volume | LabelMap] = {}
+    if vessels is not None and vessels.any():
+        volumes["pre_vessels.nrrd"] = LabelMap(vessels.astype(np.uint8), ct.geometry)
+    if all_phases:
+        volumes |= _other_phases(before, after, grid)
+    return Imported(
+        _row(patient, record, ct, labels, post_ct, before, after),
+        CohortCase(ct, labels, post_ct, post_labels),
+        {
+            "synthetic": False,
+            "import": {
+                "grid": grid,
+                "studies": [
+                    {"when": s.when, "days": s.days, "scans": [scan.to_json() for scan in s.scans]} for s in studies
+                ],
+                "left_out": [line.to_json() for line in left_out],
+                "notes": notes,
+            },
+            "clinical": record.to_json() if record else {},
+        },
+        volumes,
+        (pre.guess.liver_centre_ras, post.guess.liver_centre_ras if post else None),
+        left_out,
+    )
+
+
+class NoScanError(CohortError):
+    """A patient without a usable scan before treatment; `lines` says what was left out."""
+
+    def __init__(self, lines: Sequence[Line]) -> None:
+        super().__init__(what="no usable CT before treatment", remedy="See what was left out")
+        self.lines = tuple(lines)
+
+
+def _studies(headers: Sequence[Header]) -> tuple[list[Study], list[Line]]:
+    """Read every stack of every date; studies come in the order of their dates, undated ones last."""
+    lines: list[Line] = []
+    segmentations = []
+    series: dict[tuple[str, str], list[Header]] = defaultdict(list)
+    for one in headers:
+        if one.modality == "SEG":
+            try:
+                segmentations.append(read_segmentation(one.path))
+            except MeWMError as error:
+                lines.append(Line("a segmentation", reason_of(error)))
+        else:
+            series[one.date or one.study, one.series].append(one)
+    studies: dict[str, Study] = {}
+    for (when, _), slices in sorted(series.items(), key=lambda item: (item[0][0], _number(item[1][0].series_number))):
+        study = studies.setdefault(when, Study(slices[0].date, []))
+        good, out = stacks_of(slices)
+        lines += [Line(one.stack.name, one.reason) for one in out]
+        for stack in good:
+            try:
+                study.scans.append(_read(stack, segmentations))
+            except OutputError:
+                raise
+            except MeWMError as error:
+                lines.append(Line(stack.name, reason_of(error)))
+            except Exception as error:  # one bad series, whatever is wrong with it, ends no import
+                lines.append(Line(stack.name, f"could not be read ({type(error).__name__})"))
+    return sorted(studies.values(), key=lambda study: (not study.date, study.date)), lines
+
+
+def _number(text: str) -> tuple[float, str]:
+    try:
+        return float(text), ""
+    except ValueError:
+        return float("inf"), text
+
+
+def _read(stack: Stack, segmentations: Sequence[Segmentation]) -> Found:
+    ct, lowest = read_dicom_slices([one.path for one in stack.slices])
+    notes = list(stack.notes)
+    if lowest < -1024:
+        notes.append(f"padding down to {lowest:.0f} HU became -1024")
+    if any(one.lossy for one in stack.slices):
+        notes.append("the slices went through lossy compression")
+    thickness, step = stack.slices[0].thickness, ct.geometry.spacing[0]
+    if thickness and not 0.5 <= step / thickness <= 2:
+        notes.append(f"slices of {thickness:g} mm lie {step:.3g} mm apart: the places count, not SliceThickness")
+    guess = guess_phase(ct)
+    mine = choose(segmentations, frozenset(one.sop for one in stack.slices))
+    return Found(stack, replace(ct, phase=guess.phase), guess, notes, mine)
+
+
+def pair(studies: Sequence[Study], treated: str | None) -> tuple[Study | None, Study | None, str]:
+    """The study before and the study after treatment, and what has to be said about the choice.
+
+    Args:
+        studies: with at least one scan each, in the order of their dates; `when` and `days` are set.
+        treated: date of treatment (YYYYMMDD), if known: the last study until then and the first one after it count.
+            Without it the first two dates count.
+    """
+    dated = [study for study in studies if study.date]
+    undated = len(studies) - len(dated)
+    note = f"{undated} studies without a date cannot be put in order" if undated else ""
+    if not dated:
+        if len(studies) != 1:
+            return None, None, note
+        studies[0].when = "before"
+        return studies[0], None, "the only study has no date; it was taken for the one before treatment"
+    if treated:
+        before = next((study for study in reversed(dated) if study.date <= treated), None)
+        after = next((study for study in dated if study.date > treated), None)
+        if before is None:
+            return None, None, "every study lies after the treatment"
+    else:
+        before, after = dated[0], dated[1] if len(dated) > 1 else None
+        if len(dated) > 2:
+            note = f"{len(dated)} dates and no date of treatment: the first two were taken; {note}".rstrip("; ")
+    before.when, before.days = "before", 0
+    if after is None:
+        return before, None, f"there is no study after treatment; {note}".rstrip("; ")
+    after.when, after.days = "after", _days(before.date, after.date)
+    return before, after, note
+
+
+def _days(first: str, second: str) -> int | None:
+    try:
+        a, b = (date(int(d[:4]), int(d[4:6]), int(d[6:])) for d in (first, second))
+    except ValueError:  # a 31st of February
+        return None
+    return (b - a).days
+
+
+def _choose(before: Study, after: Study | None) -> tuple[Found, Found | None]:
+    """Scans of one phase: that of the scan with masks, else the first of `PREFERRED_PHASES` that both dates have."""
+    drawn = max((s for s in before.scans if s.segmentation is not None), key=lambda s: s.rank, default=None)
+    if drawn is not None:
+        phases: Sequence[str] = (drawn.phase, *PREFERRED_PHASES)
+        pre = drawn
+    else:
+        shared = [p for p in PREFERRED_PHASES if before.of_phase(p) and (after is None or after.of_phase(p))]
+        own = next(p for p in PREFERRED_PHASES if before.of_phase(p))
+        phase = next((p for p in shared if p != "unknown"), own)
+        phases = (phase, *PREFERRED_PHASES)
+        found = before.of_phase(phase)
+        assert found is not None
+        pre = found
+    if after is None:
+        return pre, None
+    return pre, next(found for p in phases if (found := after.of_phase(p)) is not None)
+
+
+def _prepared(found: Found, grid: str, lines: list[Line]) -> tuple[Volume, LabelMap | None, NDArray[np.bool_] | None]:
+    """The scan on the wanted grid with its masks, if it has some."""
+    ct, labels, vessels = found.ct, None, None
+    if found.segmentation is not None:
+        try:
+            labels, vessels = masks_on(found.segmentation, ct.geometry)
+            found.notes.append("masks drawn by a program" if found.segmentation.automatic else "masks drawn by people")
+        except MeWMError as error:
+            lines.append(Line(f"the masks of {found.stack.name}", reason_of(error)))
+    if grid == "native":
+        return ct, labels, vessels
+    target = box_geometry(ct.geometry, COHORT_SPACING_MM)
+    if labels is not None and vessels is not None:
+        labels = LabelMap(resample(labels.array, ct.geometry, target, "nearest", 0), target)
+        vessels = resample(vessels, ct.geometry, target, "nearest", 0)
+    return resample_volume(ct, target), labels, vessels
+
+
+def _other_phases(before: Study, after: Study | None, grid: str) -> dict[str, Volume | LabelMap]:
+    found: dict[str, Volume | LabelMap] = {}
+    for name, study in (("pre", before), ("post", after)):
+        for phase in PREFERRED_PHASES[:-1]:
+            scan = study.of_phase(phase) if study else None
+            if scan is not None and scan.used_as is None:
+                scan.used_as = f"{name}_{phase}"
+                target = scan.ct.geometry if grid == "native" else box_geometry(scan.ct.geometry, COHORT_SPACING_MM)
+                found[f"{scan.used_as}.nrrd"] = resample_volume(scan.ct, target)
+    return found
+
+
+def _row(
+    patient: str,
+    record: ClinicalRecord | None,
+    ct: Volume,
+    labels: LabelMap | None,
+    post: Volume | None,
+    before: Study,
+    after: Study | None,
+) -> PatientRow:
+    record = record or ClinicalRecord()
+    diameter = None
+    if labels is not None and labels.tumour.any():
+        diameter = measure(ct, labels).lesions[0].longest_axial_diameter_mm
+    values: Mapping[str, Any] = {
+        "phase": ct.phase,
+        "phase_after": post.phase if post else None,
+        "interval_days": float(after.days) if after and after.days is not None else None,
+        "has_after": post is not None,
+        "registered": False if post is not None else None,
+        "diameter_before_mm": diameter,
+    }
+    protocol = record.protocol.text if record.protocol else ""
+    return PatientRow(patient, protocol, record.months, record.event, **values)

@@ -1,0 +1,163 @@
+"""The quality page of an imported cohort: one HTML file without anything from elsewhere.
+
+One row a patient with pictures, phases with what was measured; then what was left out and why.
+"""
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MeWMLib.cohorts.layout import CohortCase, PatientRow, read_patient
+from MeWMLib.core.errors import DependencyError
+from MeWMLib.core.io import atomic_path
+from MeWMLib.core.volume import TUMOUR, LabelMap, Volume
+from MeWMLib.perception.preprocess import box_geometry, resample
+
+QUALITY_PAGE, THUMBNAIL = "quality.html", "thumbnail.png"
+#: Window of the pictures (HU), and their pixel.
+_WINDOW_HU, _PIXEL_MM = (-120.0, 260.0), 1.6
+_GAP = 4
+_COLOURS = {"liver": (80, 220, 120), "tumour": (255, 90, 70)}
+RGB = NDArray[np.uint8]
+
+
+def thumbnail(case: CohortCase, centres: tuple[Any, Any]) -> bytes:
+    """PNG of an axial and a coronal slice before treatment, and the same after it, with outlines of the masks.
+
+    Args:
+        case: the images.
+        centres: point (RAS mm) that the slices before and after go through; None takes the middle of the masks, or of
+            the scan.
+    """
+    pillow = _pillow()
+    tiles = []
+    for ct, labels, centre in (
+        (case.before, case.before_labels, centres[0]),
+        (case.after, case.after_labels, centres[1]),
+    ):
+        if ct is not None:
+            point = _point(ct, labels, centre)
+            tiles += [_tile(ct, labels, point, 0), _tile(ct, labels, point, 1)]
+    height = max(tile.shape[0] for tile in tiles)
+    padded = [np.pad(tile, ((0, height - tile.shape[0]), (0, _GAP), (0, 0))) for tile in tiles]
+    buffer = io.BytesIO()
+    pillow.fromarray(np.concatenate(padded, axis=1)).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise DependencyError(
+            what="The quality page needs the packages of the extra `import`",
+            given=str(error),
+            remedy='Install them: pip install "mewm[import]"',
+        ) from error
+    return Image
+
+
+def _point(ct: Volume, labels: LabelMap | None, centre: Any) -> NDArray[np.float64]:
+    if labels is not None and labels.liver.any():
+        wanted = labels.tumour if labels.tumour.any() else labels.liver
+        return ct.geometry.to_ras(np.argwhere(wanted).mean(axis=0))
+    if centre is not None:
+        return np.asarray(centre, np.float64)
+    return ct.geometry.to_ras((np.array(ct.geometry.shape) - 1) / 2)
+
+
+def _tile(ct: Volume, labels: LabelMap | None, point: NDArray[np.float64], axis: int) -> RGB:
+    """One slice (H, W, 3): axis 0 axial, anterior up; axis 1 coronal, head up. The patient's right is on the left."""
+    box = box_geometry(ct.geometry, (_PIXEL_MM,) * 3)
+    place = np.clip(np.round(box.to_kji(point)), 0, np.array(box.shape) - 1).astype(int)
+    start, shape = [0, 0, 0], list(box.shape)
+    start[axis], shape[axis] = int(place[axis]), 1
+    plane = box.crop((start[0], start[1], start[2]), (shape[0], shape[1], shape[2]))
+    low, high = _WINDOW_HU
+    hu = np.squeeze(resample(ct.array.astype(np.float32), ct.geometry, plane), axis)
+    grey = np.clip((hu - low) / (high - low) * 255, 0, 255).astype(np.uint8)
+    picture = np.repeat(grey[..., None], 3, axis=2)
+    if labels is not None:
+        found = np.squeeze(resample(labels.array, labels.geometry, plane, "nearest", 0), axis)
+        for name, mask in (("liver", found > 0), ("tumour", found == TUMOUR)):
+            picture[_outline(mask)] = _COLOURS[name]
+    return picture[::-1] if axis == 1 else picture
+
+
+def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    inner = mask.copy()
+    for axis in (0, 1):
+        for shift in (1, -1):
+            inner &= np.roll(mask, shift, axis)
+    return np.asarray(mask & ~inner)
+
+
+def write_quality_page(folder: Path, rows: Sequence[PatientRow], left_out: Sequence[Mapping[str, str]]) -> None:
+    """Write `quality.html` into a cohort.
+
+    Args:
+        folder: of the cohort; patients' `patient.json` and thumbnails are read from it.
+        rows: the table.
+        left_out: lines with `patient`, `what`, `reason`.
+
+    Raises:
+        OutputError: it cannot be written.
+        DependencyError: jinja2 is not installed.
+    """
+    try:
+        import jinja2
+    except ImportError as error:
+        raise DependencyError(
+            what="The quality page needs the packages of the extra `import`",
+            given=str(error),
+            remedy='Install them: pip install "mewm[import]"',
+        ) from error
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    template = environment.from_string(
+        Path(__file__).with_name("templates").joinpath("quality.html.j2").read_text(encoding="utf-8")
+    )
+    patients = [_patient(folder, row) for row in rows]
+    counts = {
+        "patients": len(rows),
+        "with a scan after treatment": sum(row.has_after is True for row in rows),
+        "with masks": sum(one["masks"] for one in patients),
+        "with a known protocol": sum(bool(row.protocol) for row in rows),
+        "with known survival": sum(row.months is not None and row.event is not None for row in rows),
+        "things left out": len(left_out),
+    }
+    reasons = Counter(one["reason"].split(" (")[0].split(":")[0] for one in left_out).most_common()
+    text = template.render(patients=patients, counts=counts, left_out=left_out, reasons=reasons)
+    with atomic_path(Path(folder) / QUALITY_PAGE) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _patient(folder: Path, row: PatientRow) -> dict[str, Any]:
+    """What the template shows of one patient."""
+    stored = read_patient(folder, row.id) or {}
+    imported = stored.get("import", {"studies": [], "notes": [], "left_out": []})
+    picture = Path(folder) / row.id / THUMBNAIL
+    scans = [
+        {**scan, "when": study["when"], "days": study["days"]}
+        for study in imported["studies"]
+        for scan in study["scans"]
+    ]
+    return {
+        "row": row,
+        "scans": scans,
+        "notes": imported["notes"],
+        "left_out": imported["left_out"],
+        "masks": any("masks" in note for scan in scans for note in scan["notes"]),
+        "doubt": [s["used_as"] for s in scans if s["used_as"] in ("pre", "post") and s["phase"]["confidence"] < 0.8],
+        "picture": base64.b64encode(picture.read_bytes()).decode() if picture.exists() else "",
+    }

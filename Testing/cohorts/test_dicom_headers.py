@@ -1,0 +1,151 @@
+"""Headers of files as a PACS exports them: cut, compressed, without preamble, with names that no encoding fits."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from MeWMLib.cohorts import dicom_headers
+from MeWMLib.cohorts.dicom_headers import read_header, scan
+from MeWMLib.core.errors import DependencyError, UnreadableFileError
+
+
+@pytest.fixture
+def dataset(phantom):
+    return phantom.Series(phantom.trunk()[0][:1], places=[7.5], number=12, acquisitions=["3"]).dataset(0)
+
+
+def save(data, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data.save_as(path, enforce_file_format=True)
+    return path
+
+
+def test_a_header_holds_what_the_file_says(dataset, tmp_path):
+    found = read_header(save(dataset, tmp_path / "a"))
+    assert found.modality == "CT" and found.patient_id == "P1" and found.identity_removed and found.date == "20010203"
+    assert found.series_number == "12" and found.acquisition == "3" and found.position == (-190.0, -190.0, 7.5)
+    assert found.shape == (96, 96) and found.spacing == (4.0, 4.0) and found.axes == (1, 0, 0, 0, 1, 0)
+    assert found.image_type == ("ORIGINAL", "PRIMARY", "AXIAL") and found.frames == found.samples == 1
+
+
+def test_a_file_without_preamble_is_known_and_another_file_is_not(dataset, tmp_path):
+    path = save(dataset, tmp_path / "a")
+    bare = tmp_path / "bare"
+    content = path.read_bytes()
+    bare.write_bytes(
+        content[content.index(b"\x08\x00\x08\x00") :]
+    )  # as old programs wrote them: no preamble, no group 2
+    assert read_header(bare).series_number == "12"
+    (tmp_path / "note.dcm").write_text("text " * 100)
+    assert read_header(tmp_path / "note.dcm") is None
+    (tmp_path / "empty.dcm").write_bytes(b"")
+    assert read_header(tmp_path / "empty.dcm") is None
+
+
+@pytest.mark.parametrize("cut", [1, 4, 5000])
+def test_a_file_that_lacks_its_last_bytes_is_refused(dataset, tmp_path, cut):
+    path = save(dataset, tmp_path / "a")
+    path.write_bytes(path.read_bytes()[:-cut])
+    with pytest.raises(UnreadableFileError, match="cut"):
+        read_header(path)
+
+
+def test_a_file_that_is_cut_in_its_header_is_refused(dataset, tmp_path):
+    path = save(dataset, tmp_path / "a")
+    path.write_bytes(path.read_bytes()[:400])
+    with pytest.raises(UnreadableFileError):
+        read_header(path)
+
+
+@pytest.mark.parametrize("syntax", ["RLELossless", "JPEGLSLossless"])
+def test_compressed_slices_are_whole_or_refused(dataset, tmp_path, syntax):
+    import pydicom.uid
+
+    dataset.compress(getattr(pydicom.uid, syntax), generate_instance_uid=False)
+    path = save(dataset, tmp_path / "a")
+    assert read_header(path).shape == (96, 96)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(UnreadableFileError, match="cut"):
+        read_header(path)
+
+
+def test_one_broken_value_is_a_missing_value(dataset, tmp_path):
+    path = save(dataset, tmp_path / "a")
+    content = path.read_bytes()
+    where = content.index(b"\x18\x00\x50\x00DS")  # SliceThickness
+    length = content[where + 6]
+    path.write_bytes(content[: where + 8] + b"x" * length + content[where + 8 + length :])
+    found = read_header(path)
+    assert found.thickness == 0.0 and found.spacing == (4.0, 4.0)
+
+
+def test_a_folder_is_scanned_whatever_its_files_are_called(dataset, tmp_path):
+    save(dataset, tmp_path / "in" / "Müller, Hans" / "bild 1.jpg")
+    save(dataset, tmp_path / "in" / "Müller, Hans" / "DICOMDIR")
+    raw = os.fsencode(tmp_path / "in") + b"/bad\xff\xfename"
+    Path(os.fsdecode(raw)).write_bytes((tmp_path / "in" / "Müller, Hans" / "bild 1.jpg").read_bytes())
+    (tmp_path / "in" / "cut.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\x02\x00")
+    (tmp_path / "in" / "readme.txt").write_text("x")
+    seen: list[int] = []
+    found = scan(tmp_path / "in", seen.append)
+    assert sorted(one.folder for one in found.images) == ["", "Müller, Hans"]
+    assert found.other == 1 and [bad.path.name for bad in found.bad] == ["cut.dcm"] and seen[-1] == 4
+
+
+def test_reports_beside_the_images_are_counted(dataset, tmp_path):
+    dataset.Modality = "SR"
+    save(dataset, tmp_path / "in" / "report")
+    assert scan(tmp_path / "in").documents == 1
+
+
+def test_what_the_system_refuses_becomes_a_line(dataset, tmp_path, monkeypatch):
+    """The tests may run as root, whom no mode keeps out; so the refusal is played."""
+    save(dataset, tmp_path / "in" / "p" / "a")
+    save(dataset, tmp_path / "in" / "q" / "b")
+    real_open, real_scan = Path.open, os.scandir
+
+    def no_open(self, *args, **kwargs):
+        if self.name == "b":
+            raise PermissionError(13, "Permission denied", str(self))
+        return real_open(self, *args, **kwargs)
+
+    def no_list(path):
+        if Path(path).name == "p":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real_scan(path)
+
+    monkeypatch.setattr(Path, "open", no_open)
+    monkeypatch.setattr(os, "scandir", no_list)
+    found = scan(tmp_path / "in")
+    assert found.images == () and sorted(bad.folder for bad in found.bad) == ["p", "q"]
+    assert all("Permission denied" in bad.reason for bad in found.bad)
+
+
+def test_no_folder_and_no_pydicom(tmp_path, monkeypatch):
+    with pytest.raises(UnreadableFileError, match="no such folder"):
+        scan(tmp_path / "missing")
+    import builtins
+
+    real = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name == "pydicom":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(DependencyError, match=r"mewm\[import\]"):
+        dicom_headers.require_pydicom()
+
+
+def test_every_header_field_survives_odd_types(phantom, tmp_path):
+    """Tags that are there without a value, and one value where several belong."""
+    empty = {name: "" for name in ("AcquisitionNumber", "StudyDate", "PatientID", "SliceThickness", "SeriesNumber")}
+    series = phantom.Series(phantom.trunk()[0][:1], tags={**empty, "ImageType": "DERIVED", "PixelSpacing": "4"})
+    found = read_header(save(series.dataset(0), tmp_path / "a"))
+    assert found.date == "" and found.acquisition == "" and found.image_type == ("DERIVED",) and found.spacing == ()
+    assert isinstance(found.thickness, float) and np.isfinite(found.thickness)

@@ -1,0 +1,122 @@
+"""Which slices make one volume: splits that must be made, and one header lie for each reason to leave slices out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from MeWMLib.cohorts.dicom_headers import Header
+from MeWMLib.cohorts.dicom_series import SAME_PLACE_MM, stacks_of
+
+
+def header(n: int, place: float, acquisition: str = "1", **changes) -> Header:
+    base = Header(
+        path=Path(f"f{n}"), folder="p", size=1, patient_id="P", patient_name="P", identity_removed=True, study="1",
+        date="20010101", series="1.2", series_number="4", acquisition=acquisition, time="", instance=n,
+        sop=f"1.2.{n}", sop_class="1.2.840.10008.5.1.4.1.1.2", modality="CT", image_type=("ORIGINAL",),
+        shape=(512, 512), samples=1, frames=1, spacing=(0.8, 0.8), axes=(1, 0, 0, 0, 1, 0),
+        position=(-200.0, -200.0, place), thickness=2.5, lossy=False, syntax="", kernel="",
+    )  # fmt: skip
+    return replace(base, **changes)
+
+
+def column(count=40, step=2.5, start=0.0, first=0, acquisition="1", **changes) -> list[Header]:
+    return [header(first + n, start + step * n, acquisition, **changes) for n in range(count)]
+
+
+def ids(stack) -> list[int]:
+    return [one.instance for one in stack.slices]
+
+
+def test_one_volume_is_ordered_by_place():
+    slices = column()
+    good, out = stacks_of(slices[::-1])
+    assert out == [] and len(good) == 1 and good[0].part == "" and good[0].notes == ()
+    assert ids(good[0]) == list(range(40)) and good[0].name == "series 4, 40 slices"
+
+
+def test_two_acquisitions_at_the_same_places_are_split_by_their_number():
+    good, out = stacks_of(column(30) + column(36, first=100, acquisition="2"))
+    assert [s.part for s in good] == ["acquisition 1", "acquisition 2"] and out == []
+    assert [len(s.slices) for s in good] == [30, 36]
+    assert all(s.slices[0].instance % 100 == 0 and "2 acquisitions were stacked" in s.notes[0] for s in good)
+
+
+def test_without_a_number_they_are_split_where_places_repeat():
+    good, _ = stacks_of(column(30) + column(36, first=100))
+    assert [s.part for s in good] == ["part 1 of 2", "part 2 of 2"]
+    assert ids(good[0]) == list(range(30)) and ids(good[1]) == list(range(100, 136))
+
+
+def test_volumes_that_were_stored_place_by_place_are_split_by_turn():
+    slices = [header(2 * n + phase, 2.5 * n) for n in range(30) for phase in (0, 1)]
+    good, _ = stacks_of(slices)
+    assert [ids(s) for s in good] == [list(range(0, 60, 2)), list(range(1, 60, 2))]
+
+
+def test_phases_whose_slices_lie_between_each_other_are_split():
+    good, _ = stacks_of(column(30, 5.0) + column(30, 5.0, start=2.5, first=100, acquisition="2"))
+    assert [s.part for s in good] == ["acquisition 1", "acquisition 2"]
+
+
+def test_acquisitions_that_follow_one_another_along_the_body_are_one_volume():
+    chest = column(40, start=100.0, first=100, acquisition="2")
+    good, _ = stacks_of(column(40) + chest)
+    assert len(good) == 1 and len(good[0].slices) == 80 and good[0].part == ""
+    each = [header(n, 2.5 * n, str(n)) for n in range(40)]  # a number for every slice
+    assert len(stacks_of(each)[0]) == 1
+
+
+def test_copies_of_slices_are_dropped_and_said():
+    slices = column()
+    good, _ = stacks_of([*slices, *slices[:5]])
+    assert len(good[0].slices) == 40 and "5 copies of the same slices were dropped" in good[0].notes
+
+
+def test_a_mixed_series_keeps_its_axial_slices():
+    scout = header(900, 0.0, image_type=("ORIGINAL", "PRIMARY", "LOCALIZER"))
+    good, out = stacks_of([scout, *column()])
+    assert len(good[0].slices) == 40 and "the series is mixed: 2 kinds of slices" in good[0].notes
+    assert [one.reason for one in out] == ["a localiser (scout)"]
+
+
+COLLECT = "1.2.840.10008.5.1.4.1.1.7"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"modality": "MR"}, "the modality is MR"),
+        ({"modality": "", "sop_class": "1.2"}, "name no modality"),
+        ({"sop_class": COLLECT}, "secondary capture"),
+        ({"samples": 3}, "in colour"),
+        ({"image_type": ("ORIGINAL", "PRIMARY", "LOCALIZER")}, "localiser"),
+        ({"position": ()}, "ImagePositionPatient"),
+        ({"axes": (1.0, 0.0)}, "ImageOrientationPatient"),
+        ({"spacing": ()}, "PixelSpacing"),
+        ({"spacing": (8.0, 8.0)}, "field of view of 4096 x 4096 mm"),
+        ({"spacing": (0.0, 0.0)}, "PixelSpacing cannot be true"),
+        ({"axes": (1, 0, 0, 0, 0, -1)}, "not axial"),
+    ],
+)
+def test_what_is_no_axial_ct_is_left_out_with_its_reason(changes, reason):
+    good, out = stacks_of(column(**changes))
+    assert good == [] and len(out) == 1 and reason in out[0].reason
+
+
+def test_short_stacks_and_bolus_tracking_are_left_out():
+    assert "too short to show a liver (5 slices over 10 mm)" in stacks_of(column(5))[1][0].reason
+    assert "too short" in stacks_of(column(40, 1.0))[1][0].reason  # many slices, but 39 mm
+    assert "too short" in stacks_of(column(1))[1][0].reason
+    tracking = [header(n, 5.0) for n in range(20)]
+    good, out = stacks_of(tracking)
+    assert good == [] and out[0].reason == "20 slices at one place (bolus tracking)"
+
+
+def test_places_that_differ_by_printing_are_one_place():
+    again = [replace(one, instance=one.instance + 100, sop="9." + one.sop) for one in column()]
+    moved = [replace(one, position=(*one.position[:2], one.position[2] + 0.4 * SAME_PLACE_MM)) for one in again]
+    good, _ = stacks_of(column() + moved)
+    assert [len(s.slices) for s in good] == [40, 40]
