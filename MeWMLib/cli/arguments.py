@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import MeWMLib
-from MeWMLib.cli import doctor, housekeeping, jobs, serve
+from MeWMLib.cli import doctor, housekeeping, jobs, policy, serve
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.jobs.wire import DEFAULT_PORT
 
@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     _segment(commands)
     _propose(commands)
     _assess(commands)
+    _policy(commands)
     _housekeeping(commands)
     return parser
 
@@ -193,6 +194,17 @@ def _assess(commands: Any) -> None:
     _patient(parser)
     _machine(parser)
     parser.add_argument("--no-segment", action="store_true", help="do not try the assistant where labels are there")
+    _json(parser)
+
+
+def _policy(commands: Any) -> None:
+    text = "say which clinical rules a protocol touches and why, or list them"
+    parser = _command(commands, "rules", policy.rules, text, 'mewm rules check "Cisplatin 60 mg + Lipiodol 10 ml"')
+    parser.add_argument("action", choices=("check", "list"))
+    parser.add_argument("protocol", nargs="?", metavar="PROTOCOL", help="agents with optional doses, joined by +")
+    parser.add_argument("--clinical", metavar="JSON", help="file with clinical data, such as child_pugh_class")
+    parser.add_argument("--partial", action="store_true", help="do not ask for a drug and an embolic agent")
+    parser.add_argument("--rules", metavar="FILE", help="rules of your own in the place of those of MeWM")
     _json(parser)
 
 
