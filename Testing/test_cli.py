@@ -24,7 +24,7 @@ from MeWMLib.jobs.job import Event
 from MeWMLib.jobs.runner import child_environment
 
 PROGRAMS = ("cohort", "train", "evaluate")
-COMMANDS = ("plan", "segment", "propose", "simulate", "assess", "sample", "doctor", "bundle", *PROGRAMS)
+COMMANDS = ("plan", "segment", "propose", "simulate", "assess", "sample", "doctor", "bundle", "rules", "report", *PROGRAMS)
 PLAN = ("plan", "sample:tiny", "--no-report", "--no-scene")
 
 

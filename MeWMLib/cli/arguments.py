@@ -25,7 +25,7 @@ _PROGRAMS = {
         "train one part on the synthetic TACE world (arguments go to the training program)",
     ),
     "evaluate": (
-        ("generation", "real-pair"),
+        ("generation", "real-pair", "policy"),
         "mewm evaluate generation --cohort out/cohort --out out/generation",
         "measure a bundle (arguments go to the evaluation program)",
     ),
@@ -205,6 +205,13 @@ def _policy(commands: Any) -> None:
     parser.add_argument("--clinical", metavar="JSON", help="file with clinical data, such as child_pugh_class")
     parser.add_argument("--partial", action="store_true", help="do not ask for a drug and an embolic agent")
     parser.add_argument("--rules", metavar="FILE", help="rules of your own in the place of those of MeWM")
+    _json(parser)
+
+
+    text = "read a TACE operation report: agents, doses, routes and attenuation level"
+    parser = _command(commands, "report", policy.report, text, "mewm report parse report.txt --json")
+    parser.add_argument("action", choices=("parse",))
+    parser.add_argument("file", metavar="FILE", help="text file in UTF-8; - reads standard input")
     _json(parser)
 
 

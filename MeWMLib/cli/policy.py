@@ -1,19 +1,24 @@
-"""The commands of the policy: rules."""
+"""The commands of the policy: rules and reports."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from MeWMLib.cli.output import Output
-from MeWMLib.core.errors import InputError
+from MeWMLib.core.errors import InputError, UnreadableFileError
 from MeWMLib.core.patient import Clinical
-from MeWMLib.core.protocol import Protocol
+from MeWMLib.core.protocol import Protocol, agent
 from MeWMLib.policy.explain import NOT_KNOWN, SILENT, TOUCHED, Explained, explain
-from MeWMLib.policy.rules import FORBIDDEN, RULES_PATH, load_rules
+from MeWMLib.policy.reports import parse_report
+from MeWMLib.policy.rules import FORBIDDEN, RULES_PATH, check, load_rules
+
+#: An operation report is some pages at most.
+_MOST_BYTES = 1_000_000
 
 
 def rules(arguments: argparse.Namespace, output: Output) -> int:
@@ -35,6 +40,53 @@ def rules(arguments: argparse.Namespace, output: Output) -> int:
     if not output.json(data):
         _explain(protocol, found, forbidden, output)
     return 2 if forbidden else 0
+
+
+def report(arguments: argparse.Namespace, output: Output) -> int:
+    """`mewm report parse FILE`: an operation report to a protocol."""
+    text = _read_text(arguments.file)
+    found = parse_report(text)
+    data = found.to_json()
+    findings = check(found.protocol) if found.protocol.actions else ()
+    data["rules"] = [{"rule": f.rule, "severity": f.severity, "reason": f.reason} for f in findings]
+    if not output.json(data):
+        _report(data, output)
+    return 0
+
+
+def _read_text(name: str) -> str:
+    try:
+        if name == "-":
+            return sys.stdin.read()
+        data = Path(name).expanduser().read_bytes()
+        if len(data) > _MOST_BYTES:
+            raise UnreadableFileError(
+                what="This is too long for one operation report",
+                given=f"{name}, {len(data)} bytes",
+                remedy=f"Give one report of at most {_MOST_BYTES} bytes",
+            )
+        return data.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnreadableFileError(
+            what="The report cannot be read", given=f"{name} ({error})", remedy="Give a text file in UTF-8, or -"
+        ) from error
+
+
+def _report(data: dict[str, Any], output: Output) -> None:
+    output.result(f"Protocol: {data['protocol'] or 'no agent was found'}")
+    for given in data["administrations"]:
+        unit = agent(given["agent"]).dose_unit
+        dose = "dose not stated" if given["dose"] is None else f"{given['dose']:g} {unit}"
+        output.result(f"  {given['agent']}, {dose}, {given['route'] or 'route not stated'}: {given['text']}")
+    if data["excluded"]:
+        output.result(f"Named as not given: {', '.join(data['excluded'])}")
+    level = data["attenuation_level"]
+    output.result(f"Attenuation level: {'not stated' if level is None else f'{level} of 4: ' + data['outcome']}")
+    for note in data["notes"]:
+        output.result(f"  not certain: {note}")
+    for found in data["rules"]:
+        output.result(f"  {found['severity']}: {found['reason']} [{found['rule']}]")
+    output.result("Research use only. Read the report itself before you rely on this.")
 
 
 def _explain(protocol: Protocol, found: tuple[Explained, ...], forbidden: bool, output: Output) -> None:

@@ -100,6 +100,10 @@ class RuleError(InputError):
     """The clinical rules leave no protocol to choose from."""
 
 
+class PolicyError(RuleError):
+    """A policy that is unknown, or that has nothing to propose."""
+
+
 class SurvivalDataError(InputError):
     """Survival data that cannot be used: negative times, no events, shapes that do not fit."""
 

@@ -14,6 +14,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+_AIM = re.compile(
+    r"\bto (?:emboli[sz]e|occlude|block|reduce)\b[^,;]*|\bfor (?:the )?(?:protective )?emboli[sz]ation\b[^,;]*", re.I
+)
 _SUBJECT = re.compile(
     r"\b(?:stain\w*|blush\w*|hypervascular\w*|vascularity|neovascular\w*|feed(?:ing|er)s?\b|arter(?:y|ies)|branch(?:es)?|"
     r"blood (?:supply|flow)|flow|stasis|devasculari[sz]\w+|enhancement|vessels?)",
@@ -28,7 +31,7 @@ _END = (
     r"disappear\w*|vanish\w*|occlu(?:ded|sion)|obliterat\w+|absent|embolised|embolized|devasculari[sz]ed|"
     r"devasculari[sz]ation|gone|eliminated|no longer (?:seen|visible)|stasis|stagnat\w+"
 )
-_LESS = r"reduc\w+|decreas\w+|diminish\w*|fad(?:ed|ing)|weaken\w*|slow(?:ed|er)?|less"
+_LESS = r"reduc\w+|decreas\w+|diminish\w*|fad(?:ed|ing)|weaken\w*|slow(?:ed|er)?|sluggish|less"
 _MOSTLY = (
     r"mostly|largely|nearly|near|almost|markedly|significant(?:ly)?|substantial(?:ly)?|mainly|subtotal(?:ly)?|great(?:ly)?|"
     r"marked|much|strongly|majority|most"
@@ -37,20 +40,23 @@ _PARTLY = r"partial(?:ly)?|partly|in part|incomplete(?:ly)?|some(?:what)?|modera
 _LITTLE = r"slight(?:ly)?|minimal(?:ly)?|hardly|barely|little|scarcely|not significantly|insignificantly"
 _NOT = r"not|never|no longer|failed to|could not be|cannot be|without"
 _NONE_LEFT = re.compile(
-    r"\b(?:no|without|absence of|free of)(?: (?:obvious|definite|evident|visible|further|more|residual|remaining|significant|"
-    r"any|abnormal|clear|apparent))*(?: (?:tumou?r|lesion|contrast|arterial|feeding))* "
-    r"(?:stain\w*|blush\w*|enhancement|hypervascular\w*|feed\w+ \w+|flow|vascularity)|(?:negative|complete) (?:stain\w*|stasis)",
+    r"\b(?:no|without|absence of|free of)(?: (?:obvious|definite|evident|visible|further|more|residual|remaining|"
+    r"significant|any|abnormal|clear|apparent))*(?: (?:tumou?r|lesion|contrast|arterial|feeding))* "
+    r"(?:stain\w*|blush\w*|enhancement|hypervascular\w*|feed\w+ \w+|flow|vascularity)|"
+    r"(?:negative|complete) (?:stain\w*|stasis)",
     re.I,
 )
 _RESIDUAL = re.compile(
-    r"\b(?:(?P<little>small|slight|minimal|trace|faint|little|minor|scant|some faint)\w*(?: (?:amount|area|degree|bit)s? of)? )?"
+    r"\b(?:(?P<little>small|slight|minimal|trace|faint|little|minor|scant|some faint)\w*"
+    r"(?: (?:amount|area|degree|bit)s? of)? )?"
     r"(?:residual|remaining|persist\w*|remnant)\b",
     re.I,
 )
 _UNCHANGED = re.compile(
     r"\b(?:unchanged|no (?:obvious |significant |relevant |clear )?(?:change|reduction|decrease|effect)|"
     r"not (?:obviously |significantly |visibly )?(?:reduced|changed|decreased|occluded|disappear\w*|emboli[sz]ed)|"
-    r"persist(?:s|ed|ent|ing)|fail(?:ed|ure)|remain(?:s|ed) (?:patent|open|visible|the same)|still (?:patent|visible|seen))\b",
+    r"persist(?:s|ed|ent|ing)|fail(?:ed|ure)|remain(?:s|ed) (?:patent|open|visible|the same)|"
+    r"still (?:patent|visible|seen))\b",
     re.I,
 )
 
@@ -73,8 +79,7 @@ def _level(clause: str) -> int | None:
     if _BEFORE.match(clause.strip().removeprefix("the ").removeprefix("The ")) or not _SUBJECT.search(clause):
         return None
     # what was aimed at is no outcome: "used to embolize the feeding branches"
-    text = re.sub(r"\bto (?:emboli[sz]e|occlude|block|reduce)\b[^,;]*|\bfor (?:the )?(?:protective )?emboli[sz]ation\b[^,;]*",
-                  "", clause, flags=re.I)  # fmt: skip
+    text = _AIM.sub("", clause)
     if _NONE_LEFT.search(text):
         return 4
     if _UNCHANGED.search(text):
@@ -105,4 +110,8 @@ def _subject_near(text: str) -> bool:
     """True if staining, vessels or flow are what the words are about, and not an agent that was injected."""
     stated = re.search(rf"\b(?:{_END}|{_LESS})\b", text, re.I)
     subject = _SUBJECT.search(text)
-    return stated is not None and subject is not None and not re.search(r"\b(?:was|were) (?:used|injected|infused)\b", text)
+    return (
+        stated is not None
+        and subject is not None
+        and not re.search(r"\b(?:was|were) (?:used|injected|infused)\b", text)
+    )

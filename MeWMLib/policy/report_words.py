@@ -24,7 +24,9 @@ _NUMBER_WORDS = {
          "eighteen nineteen twenty").split(),
         start=1,
     )
-} | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "hundred": 100}  # fmt: skip
+}  # fmt: skip
+_NUMBER_WORDS |= {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
+_NUMBER_WORDS |= {"hundred": 100}
 #: Unit as written to the unit of the vocabulary and the factor to it.
 _UNITS = {
     **dict.fromkeys(("mg", "mgs", "milligram", "milligrams"), ("mg", 1.0)),
@@ -39,11 +41,13 @@ _DOSE = re.compile(
     re.IGNORECASE,
 )
 
-MIXED = re.compile(r"\b(?:emulsi\w+|emulsify|mix(?:ed|ture|ing)?|suspen(?:ded|sion)|blend(?:ed)?|combined with)\b", re.I)
-INFUSED = re.compile(
-    r"\b(?:infus\w+|perfus(?:ed|ing)|instil+ed|bolus|administered|given|injected|injection|delivered|HAIC)\b", re.I
+MIXED = re.compile(
+    r"\b(?:emulsi\w+|emulsify|mix(?:ed|ture|ing)?|suspen(?:ded|sion)|blend(?:ed)?|combined with)\b", re.I
 )
-EMBOLISED = re.compile(r"\b(?:emboli[sz]\w*|occlud(?:e|ing)|block(?:ing)?|plugg?ing)\b", re.I)
+INFUSED = re.compile(
+    r"\b(?:infus\w+|perfus\w+|instil+ed|bolus|administered|given|injected|injection|delivered|HAIC)\b", re.I
+)
+EMBOLISED = re.compile(r"\b(?:(?:chemo)?emboli[sz]\w*|occlud(?:e|ing)|block(?:ing)?|plugg?ing)\b", re.I)
 ANY_VERB = re.compile("|".join(p.pattern for p in (MIXED, INFUSED, EMBOLISED)) + r"|\b(?:used|loaded|added)\b", re.I)
 #: What was done, as a verb: "an emulsion of" alone is no deed.
 DEED = re.compile(
@@ -55,12 +59,13 @@ LOADED = re.compile(r"\b(?:loaded|preloaded|pre-loaded|eluting)\b", re.I)
 #: Not given: before the name, and behind it. A cue before holds for a list of names.
 NOT_BEFORE = re.compile(
     r"\b(?:no|not|without|neither|nor|instead of|rather than|avoid(?:ed|ing)?|omit(?:ted|ting)?|withheld|"
+    r"refus(?:ed|al of|es)|declin(?:ed|es)|"
     r"allerg(?:y|ic) to|contraindication (?:to|for)|intoleran(?:ce|t) (?:to|of))\b",
     re.I,
 )
 NOT_BEHIND = re.compile(
     r"^[^;,.]{0,40}?\b(?:(?:was|were|is|are|had been) not|not (?:used|given|needed|required|necessary|available)|"
-    r"(?:was|were|is|are) (?:withheld|omitted|avoided|contraindicated|unavailable|spared)|"
+    r"(?:was|were|is|are) (?:withheld|omitted|avoided|contraindicated|unavailable|spared|replaced|substituted|stopped)|"
     r"(?:was|were) (?:considered|discussed|planned)|allergy|hypersensitivity)\b",
     re.I,
 )

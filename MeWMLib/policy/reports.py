@@ -1,9 +1,10 @@
 """TACE operation reports to protocols: agents, doses, routes, and the level of attenuation. No model, no network.
 
-After figure 3 (a) of arXiv 2506.02327, which asks language models for this; here a grammar of English sentences does it,
-and says what it was not sure of. What is understood: amounts before and behind a name, units, number words, "respectively",
-emulsions, agents that are given several times, totals, negation ("PVA was not used"), other days ("previous TACE with
-..."), misspelt names, and lists of names alone. Everything else is ignored; a report never makes an error.
+After figure 3 (a) of arXiv 2506.02327, which asks language models for this; here a grammar of English sentences does
+it, and says what it was not sure of. What is understood: amounts before and behind a name, units, number words,
+"respectively", emulsions, agents that are given several times, totals, negation ("PVA was not used"), other days
+("previous TACE with ..."), misspelt names, and lists of names alone. Everything else is ignored; a report never makes an
+error.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ _LINK_BEHIND = re.compile(
     r"(?:at a dose of|dose(?: of)?|dosed at|in a dose of|total(?: dose)?(?: of)?|:|=|-|\(|x)?\s*$",
     re.I,
 )
+_IN = re.compile(r"\bin(?: \S+ m[lL])?(?: of)?(?: \S+)?\s*$", re.I)
 _RESPECTIVELY = re.compile(r"\brespectively\b", re.I)
 
 
@@ -219,7 +221,7 @@ class _Reader:
 
 
 def _stands_for_itself(clause: str, name: Name, dose: Dose | None) -> bool:
-    """ "10 ml Lipiodol emulsion" is an amount of emulsion; "5 mg Epirubicin-Lipiodol emulsion with ..." names agents."""
+    """ "10 ml Lipiodol emulsion" is an amount of emulsion; "Epirubicin-Lipiodol emulsion with ..." names agents."""
     behind = words.SEEN.match(clause[name.end :])
     seen = behind[0].strip(" -").lower() if behind else ""
     return seen in ("emulsion", "mixture", "suspension") and (dose is None or dose.start > name.end)
@@ -230,7 +232,9 @@ def _is_list(text: str) -> bool:
     rest = text
     for name in reversed(words.find_names(text)):
         rest = rest[: name.start] + rest[name.end :]
-    rest = re.sub(r"\b(?:or|and|nor|neither|any|the|of|use|using|used|further|additional|either|particles?|a)\b", "", rest)
+    rest = re.sub(
+        r"\b(?:or|and|nor|neither|any|the|of|use|using|used|further|additional|either|particles?|a)\b", "", rest
+    )
     return not re.search(r"[A-Za-z]{3,}|:", rest)
 
 
@@ -255,6 +259,8 @@ def _bind(clause: str, names: list[Name], notes: list[str]) -> dict[int, Dose]:
         elif free:
             name = names[free[0][1]].agent
             notes.append(f"{name}: {dose.text!r} is no dose in {words.unit_of(name)}")
+        elif dose.unit == "mg":
+            notes.append(f"{dose.text!r} belongs to no agent of MeWM: {clause!r}")
     return bound
 
 
@@ -273,8 +279,11 @@ def _route(clause: str, name: Name, names: list[Name]) -> str | None:
     others = {n.agent for n in names}
     oil = {a.name for a in vocabulary().values() if a.agent_class == "oil"}
     drug = any(agent(n).kind == DRUG for n in others)
-    if words.MIXED.search(clause) and others & oil and (drug or known.agent_class == "oil"):
-        return "emulsion" if drug or re.search(r"\bemulsi", clause, re.I) else "embolised"
+    emulsified = re.search(r"\bemulsi", clause, re.I) is not None
+    # "50 mg of doxorubicin in 10 ml of Lipiodol" is an emulsion without the word
+    mixed = words.MIXED.search(clause) or any(_IN.search(clause[: n.start]) for n in names if n.agent in oil)
+    if emulsified or (mixed and others & oil):
+        return "emulsion" if drug or emulsified else "embolised"
     if words.LOADED.search(clause) and any(agent(n).agent_class == "drug-eluting bead" for n in others):
         # on beads: none of the routes of the vocabulary
         return "embolised" if known.agent_class == "oil" else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -75,3 +76,32 @@ def test_rules_list_and_rules_of_ones_own(mewm: Run, tmp_path: Path) -> None:
 def test_bad_input_to_rules_is_a_sentence(mewm: Run, arguments: tuple[str, ...], said: str) -> None:
     code, out, err = mewm("rules", *arguments)
     assert code == 2 and said in err and "Traceback" not in err and out == ""
+
+
+REPORT = "Cisplatin 120 mg was infused; 10 ml Lipidol was injected; PVA was not used; tumour staining disappeared."
+
+
+def test_report_parse_prints_what_it_read_and_what_it_was_not_sure_of(mewm: Run, tmp_path: Path) -> None:
+    (tmp_path / "report.txt").write_text(REPORT, encoding="utf-8")
+    code, out, _ = mewm("report", "parse", tmp_path / "report.txt")
+    assert code == 0 and "Protocol: Cisplatin 120 mg (infused) + Lipiodol 10 ml (embolised)" in out
+    assert "Named as not given: PVA" in out and "level: 4 of 4" in out and "'Lipidol' was read as Lipiodol" in out
+    assert "usual up to 100 mg" in out, "the rules look at it too"
+    code, out, _ = mewm("report", "parse", tmp_path / "report.txt", "--json")
+    data = json.loads(out)
+    assert data["actions"][0] == {"agent": "Cisplatin", "dose": 120.0, "route": "infused"}
+    assert data["attenuation_level"] == 4 and data["rules"][0]["rule"] == "dose-above-usual"
+
+
+def test_report_parse_reads_standard_input(mewm: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("nothing to see"))
+    code, out, _ = mewm("report", "parse", "-")
+    assert code == 0 and "no agent was found" in out and "level: not stated" in out
+
+
+def test_an_unreadable_report_is_a_sentence(mewm: Run, tmp_path: Path) -> None:
+    (tmp_path / "latin.txt").write_bytes(b"tumour \xe9")
+    (tmp_path / "long.txt").write_bytes(b"a" * 1_000_001)
+    for name, said in (("none.txt", "cannot be read"), ("latin.txt", "cannot be read"), ("long.txt", "too long")):
+        code, out, err = mewm("report", "parse", tmp_path / name)
+        assert code == 2 and said in err and out == "" and "Traceback" not in err

@@ -103,6 +103,11 @@ SENTENCES: list[Case] = [
     ("No tumour staining after 10 ml of Lipiodol were injected.", [("Lipiodol", 10, EMB)], [], 4),
     ("Blood flow of the feeding vessels was markedly reduced, and no gelatin sponge was given.",
      [], ["Gelatin Sponge"], 3),
+    ("Chemoembolization was performed with 50 mg of doxorubicin and 10 mg of mitomycin C in 10 mL of Ethiodol.",
+     [("Doxorubicin", 50, EMU), ("Mitomycin", 10, EMU), ("Lipiodol", 10, EMU)], [], None),
+    ("15 ml of an emulsion containing 50 mg epirubicin was injected.", [("Epirubicin", 50, EMU)], [], None),
+    ("Cisplatin was replaced by lobaplatin 30 mg, which was infused.", [("Lobaplatin", 30, INF)], ["Cisplatin"], None),
+    ("Patient refused doxorubicin; epirubicin 50 mg infused.", [("Epirubicin", 50, INF)], ["Doxorubicin"], None),
     ("The patient tolerated the procedure well. Heparin 2000 IU was given.", [], [], None),
 ]  # fmt: skip
 
@@ -127,6 +132,7 @@ def test_sentences(text: str, given: list[Any], excluded: list[str], level: int 
         ("Lipiodol 5-10 ml was injected.", "no single dose"),
         ("Lipiodol 10 mg was injected.", "no dose in ml"),
         ("Previous TACE with doxorubicin in March.", "another day"),
+        ("50 mg epirubicin was infused on the right, 20 mg on the left.", "'20 mg' belongs to no agent"),
         ("Lipiodol 5 ml was injected. A total of 9 ml Lipiodol was injected.", "9 in total"),
         ("The staining was reduced. The staining disappeared.", "levels [2, 4]"),
     ],
@@ -181,7 +187,9 @@ def test_ordinary_words_are_no_agents() -> None:
     assert read(text.replace("GS index 2, ", "")) == []
 
 
-@pytest.mark.parametrize("text", ["", "   \n;;;...", "mg ml 10 20", "\x00\ud7ff", "(" * 500, "10 " * 3000, "no " * 2000])
+@pytest.mark.parametrize(
+    "text", ["", "   \n;;;...", "mg ml 10 20", "\x00\ud7ff", "(" * 500, "10 " * 3000, "no " * 2000]
+)
 def test_a_report_never_makes_an_error(text: str) -> None:
     assert parse_report(text).administrations == ()
 
