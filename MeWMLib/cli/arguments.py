@@ -76,6 +76,11 @@ def _case(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label-values", metavar="TEXT", help="what other values mean, such as 6=liver,7=tumour")
 
 
+def _chosen_policy(parser: argparse.ArgumentParser) -> None:
+    text = "who proposes: guideline (default), constant:TEXT, prior:FILE, llm:ENDPOINT[+REFINER] (docs/POLICY.md)"
+    parser.add_argument("--policy", metavar="NAME", help=text)
+
+
 def _patient(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clinical", metavar="JSON", help="file with clinical data, such as child_pugh_class")
     parser.add_argument("--goal", default="", metavar="TEXT", help="what the treatment shall reach")
@@ -134,6 +139,7 @@ def _plan(commands: Any) -> None:
         "mewm plan ct.nrrd --labels labels.seg.nrrd --clinical patient.json --out out/plan",
     )
     _case(parser)
+    _chosen_policy(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write")
     _patient(parser)
     _machine(parser)
@@ -171,9 +177,13 @@ def _propose(commands: Any) -> None:
     text = "propose drugs and embolics for a patient, with reasons"
     parser = _command(commands, "propose", jobs.propose, text, "mewm propose ct.nrrd --labels labels.seg.nrrd --json")
     _case(parser)
+    _chosen_policy(parser)
     _patient(parser)
     _machine(parser)
     parser.add_argument("--no-segment", action="store_true", help="do not try the assistant where labels are there")
+    parser.add_argument(
+        "--preview", metavar="FILE", help="send nothing: write the exact bytes that --policy would send"
+    )
     _settings(parser, ("drugs", "embolics"))
     _json(parser)
 
@@ -207,11 +217,19 @@ def _policy(commands: Any) -> None:
     parser.add_argument("--rules", metavar="FILE", help="rules of your own in the place of those of MeWM")
     _json(parser)
 
-
     text = "read a TACE operation report: agents, doses, routes and attenuation level"
     parser = _command(commands, "report", policy.report, text, "mewm report parse report.txt --json")
     parser.add_argument("action", choices=("parse",))
     parser.add_argument("file", metavar="FILE", help="text file in UTF-8; - reads standard input")
+    parser.add_argument("--endpoint", metavar="NAME", help="let this language model read it too, and show differences")
+    parser.add_argument("--preview", metavar="FILE", help="send nothing: write the exact bytes that would be sent")
+    _json(parser)
+
+    text = "list language-model endpoints, agree to one or take it back, show what was sent when"
+    parser = _command(commands, "endpoint", policy.endpoint, text, "mewm endpoint allow llama-cpp")
+    parser.add_argument("action", choices=("list", "allow", "revoke", "audit", "forget"))
+    parser.add_argument("name", nargs="?", metavar="NAME", help="name of the endpoint")
+    parser.add_argument("--yes", action="store_true", help="agree without being asked")
     _json(parser)
 
 

@@ -1,4 +1,4 @@
-"""The commands of the policy: rules and reports."""
+"""The commands of the policy: rules, reports and endpoints of language models."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from typing import Any
 from rich.table import Table
 
 from MeWMLib.cli.output import Output
-from MeWMLib.core.errors import InputError, UnreadableFileError
+from MeWMLib.core.errors import EndpointConsentError, InputError, UnreadableFileError
+from MeWMLib.core.io import atomic_path
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.protocol import Protocol, agent
 from MeWMLib.policy.explain import NOT_KNOWN, SILENT, TOUCHED, Explained, explain
+from MeWMLib.policy.llm import cache, places, privacy, report_reader
+from MeWMLib.policy.llm.client import ChatClient
+from MeWMLib.policy.llm.endpoints import Endpoint, find_endpoint, known_endpoints
 from MeWMLib.policy.reports import parse_report
 from MeWMLib.policy.rules import FORBIDDEN, RULES_PATH, check, load_rules
 
@@ -48,6 +52,14 @@ def report(arguments: argparse.Namespace, output: Output) -> int:
     found = parse_report(text)
     data = found.to_json()
     findings = check(found.protocol) if found.protocol.actions else ()
+    if arguments.endpoint:
+        client = ChatClient(find_endpoint(arguments.endpoint))
+        if arguments.preview:
+            _write_preview(report_reader.request(client, text), arguments.preview, output)
+            return 0
+        second = report_reader.second_reading(client, text)
+        data["second_reading"] = second.report.to_json() | {"by": arguments.endpoint}
+        data["differences"] = list(second.differences)
     data["rules"] = [{"rule": f.rule, "severity": f.severity, "reason": f.reason} for f in findings]
     if not output.json(data):
         _report(data, output)
@@ -84,9 +96,91 @@ def _report(data: dict[str, Any], output: Output) -> None:
     output.result(f"Attenuation level: {'not stated' if level is None else f'{level} of 4: ' + data['outcome']}")
     for note in data["notes"]:
         output.result(f"  not certain: {note}")
+    if "differences" in data:
+        differences = data["differences"]
+        output.result(f"{data['second_reading']['by']} {'differs:' if differences else 'reads the same.'}")
+        for difference in differences:
+            output.result(f"  {difference}")
     for found in data["rules"]:
         output.result(f"  {found['severity']}: {found['reason']} [{found['rule']}]")
     output.result("Research use only. Read the report itself before you rely on this.")
+
+
+def endpoint(arguments: argparse.Namespace, output: Output) -> int:
+    """`mewm endpoint list|allow|revoke|audit|forget`."""
+    if arguments.action == "list":
+        return _list_endpoints(output)
+    if arguments.action == "audit":
+        lines = privacy.read_audit()
+        if not output.json(lines):
+            for line in lines:
+                output.result(f"{line['time']}  {line['endpoint']}  {line['bytes']} bytes  {line['outcome']}")
+            output.result(f"{len(lines)} requests were sent. The file: {places.audit_file()}")
+        return 0
+    if arguments.action == "forget":
+        count = cache.forget()
+        if not output.json({"forgotten": count}):
+            output.result(f"Removed {count} stored answers.")
+        return 0
+    if not arguments.name:
+        raise InputError(what=f"`mewm endpoint {arguments.action}` needs a name", remedy="See `mewm endpoint list`")
+    found = find_endpoint(arguments.name)
+    if arguments.action == "revoke":
+        had = privacy.revoke(found)
+        if not output.json({"revoked": had}):
+            output.result("Taken back." if had else "There was no consent.")
+        return 0
+    _agree(found, arguments.yes, output)
+    if not output.json({"allowed": found.identity}):
+        output.result(f"Agreed: {found.name}. Take it back with `mewm endpoint revoke {found.name}`.")
+    return 0
+
+
+def _agree(found: Endpoint, yes: bool, output: Output) -> None:
+    where = "on this computer" if found.is_loopback else "on the internet or your network"
+    output.notice(
+        f"{found.name} is {found.url}, model {found.model}, {where}. With each proposal it is sent: measured sizes and "
+        f"densities, the clinical data and the goal that you give"
+        + (", and some slices of the CT as pictures" if found.images else "")
+        + ". Names, ids, dates, DICOM headers and places in space are not sent. Look at a request first with --preview. "
+        "You answer for whether your hospital and the law allow it."
+    )
+    if yes:
+        privacy.grant(found)
+        return
+    refused = EndpointConsentError(
+        what="Nobody has agreed; nothing was changed", given=found.name, remedy="Answer y, or give --yes"
+    )
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise refused
+    output.notice("Agree? [y/N]")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise refused
+    privacy.grant(found)
+
+
+def _list_endpoints(output: Output) -> int:
+    agreed = privacy.consents()
+    rows = [e.to_json() | {"allowed": e.identity in agreed} for e in known_endpoints().values()]
+    if output.json(rows):
+        return 0
+    table = Table(title="Endpoints of language models")
+    for title in ("Name", "Allowed", "Pictures", "Key"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("Address and model", overflow="fold")
+    for row in rows:
+        cells = (row["name"], "yes" if row["allowed"] else "no", "yes" if row["images"] else "no")
+        output.row(table, *cells, row["key_variable"] or "none", f"{row['url']} {row['model']}")
+    output.table(table)
+    output.result(f"Your own: {places.endpoints_file()}")
+    return 0
+
+
+def _write_preview(data: bytes, name: str, output: Output) -> None:
+    with atomic_path(Path(name).expanduser()) as temporary:
+        temporary.write_bytes(data)
+    if not output.json({"preview": name, "bytes": len(data)}):
+        output.result(f"Nothing was sent. What would be sent ({len(data)} bytes): {name}")
 
 
 def _explain(protocol: Protocol, found: tuple[Explained, ...], forbidden: bool, output: Output) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from MeWMLib.core.errors import PlanSettingsError, RuleError
 from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.protocol import DRUG, EMBOLIC, ActionSpace, Protocol, agent, agents_of
-from MeWMLib.policy.goal import GoalAgents, parse_goal
+from MeWMLib.policy.goal import GoalAgents, excluded_by, parse_goal
 from MeWMLib.policy.rules import FORBIDDEN, allowed, check, explain_none, load_rules
 from MeWMLib.policy.sources import source_text
 
@@ -134,7 +134,7 @@ def _scores(
     scored = []
     for name in agents_of(kind) if among is None else [n for n in agents_of(kind) if n in among]:
         alone = check(Protocol.of([name]), clinical, complete=False)
-        if name in _excluded(named) or any(f.severity == FORBIDDEN for f in alone):
+        if name in excluded_by(named) or any(f.severity == FORBIDDEN for f in alone):
             continue
         entry = _table()["agents"][name]
         score, parts = float(entry["score"]), [str(entry["reason"])]
@@ -162,13 +162,6 @@ def _scores(
 
 def _source(entry: Mapping[str, Any]) -> str:
     return source_text(entry["source"], entry["references"], entry.get("needs_review", False))
-
-
-def _excluded(named: GoalAgents) -> tuple[str, ...]:
-    # The beads are loaded with doxorubicin: who excludes the drug does not want them, unless the goal asks for them.
-    if "Doxorubicin" in named.excluded and "LC beads" not in named.wanted:
-        return (*named.excluded, "LC beads")
-    return named.excluded
 
 
 def _diverse(scored: Sequence[_Scored], count: int) -> list[_Scored]:
@@ -199,7 +192,7 @@ def _with(needed: _Scored, chosen: list[_Scored]) -> list[_Scored]:
 
 
 def _nothing_left(clinical: Clinical, named: GoalAgents, among: Sequence[str] | None = None) -> RuleError:
-    excluded = _excluded(named)
+    excluded = excluded_by(named)
     drugs, embolics = (
         [n for n in agents_of(kind) if n not in excluded and (among is None or n in among)] for kind in (DRUG, EMBOLIC)
     )

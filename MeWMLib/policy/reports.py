@@ -3,8 +3,8 @@
 After figure 3 (a) of arXiv 2506.02327, which asks language models for this; here a grammar of English sentences does
 it, and says what it was not sure of. What is understood: amounts before and behind a name, units, number words,
 "respectively", emulsions, agents that are given several times, totals, negation ("PVA was not used"), other days
-("previous TACE with ..."), misspelt names, and lists of names alone. Everything else is ignored; a report never makes an
-error.
+("previous TACE with ..."), misspelt names, and lists of names alone. Everything else is ignored; a report never makes
+an error.
 """
 
 from __future__ import annotations

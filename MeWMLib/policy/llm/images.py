@@ -103,7 +103,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _order(ct: Volume) -> tuple[tuple[int, int, int], tuple[bool, ...]]:
-    """Array axes nearest to S, A and R, and which of them must be turned: slices upward, front up, right on the left."""
+    """Array axes nearest to S, A and R, and which of them must be turned: slices upward, front up, right at left."""
     axes = ct.geometry.affine[:3, 2::-1]  # columns: steps along k, j, i in RAS mm
     unit = np.abs(axes / np.linalg.norm(axes, axis=0))
     axial = int(np.argmax(unit[2]))
