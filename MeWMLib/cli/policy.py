@@ -22,7 +22,7 @@ from MeWMLib.policy.reports import parse_report
 from MeWMLib.policy.rules import FORBIDDEN, RULES_PATH, check, load_rules
 
 #: An operation report is some pages at most.
-_MOST_BYTES = 1_000_000
+_MOST_BYTES = 100_000
 
 
 def rules(arguments: argparse.Namespace, output: Output) -> int:
@@ -142,8 +142,8 @@ def _agree(found: Endpoint, yes: bool, output: Output) -> None:
         f"{found.name} is {found.url}, model {found.model}, {where}. With each proposal it is sent: measured sizes and "
         f"densities, the clinical data and the goal that you give"
         + (", and some slices of the CT as pictures" if found.images else "")
-        + ". Names, ids, dates, DICOM headers and places in space are not sent. Look at a request first with --preview. "
-        "You answer for whether your hospital and the law allow it."
+        + ". Names, ids, dates, DICOM headers and places in space are not sent. Look at a request first with "
+        "--preview. You answer for whether your hospital and the law allow it."
     )
     if yes:
         privacy.grant(found)

@@ -133,14 +133,21 @@ def read_administrations(text: str) -> tuple[tuple[Administration, ...], int | N
 
 def clean(text: str, most: int = MOST_REASON) -> str:
     """One line of plain words: no markup, address, path, control character; at most `most` characters."""
-    plain = unicodedata.normalize("NFKC", text)
-    plain = re.sub(r"<[^>]{0,300}>?", " ", plain)
-    plain = re.sub(r"(?i)\b(?:https?|file|ftp|data|javascript)\s*:\S*|\bwww\.\S+", " ", plain)
+    # cut first: what comes from outside may be long, and no step below may take long
+    plain = unicodedata.normalize("NFKC", text[: 8 * most])
+    plain = re.sub(r"<[^<>]{0,300}>?", " ", plain)
     plain = _UNITS.sub(lambda m: f"{m[1]} per {m[2]}", plain)
-    plain = re.sub(r"\S*[/\\]\S*[/\\]\S*|\S*\.\.[/\\]\S*", " ", plain)  # paths
+    plain = " ".join(word for word in plain.split() if not _is_address(word))
     plain = re.sub(r"[^A-Za-z0-9 ,.;:%()+'\-\u00c0-\u024f]", " ", plain)
     plain = re.sub(r"\s+", " ", plain).strip()
     return plain if len(plain) <= most else plain[: most - 3].rsplit(" ", 1)[0] + "..."
+
+
+def _is_address(word: str) -> bool:
+    """True for anything like a path, an address or a script."""
+    lower = word.lower()
+    schemes = ("http:", "https:", "file:", "ftp:", "data:", "javascript:", "www.")
+    return word.count("/") + word.count("\\") > 1 or ".." in word or any(s in lower for s in schemes)
 
 
 def _entry(entry: Any, key: str) -> tuple[str, str]:

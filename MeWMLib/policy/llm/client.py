@@ -1,7 +1,8 @@
 """A client of OpenAI-compatible chat endpoints: bounded in time, size and tries, and careful with what it sends.
 
-No redirect is followed (it would send the patient elsewhere), no cookie is kept, no netrc is read, and the key stands in
-one header only. The time of a request is bounded as a whole: a server that sends one byte a second cannot hold the caller.
+No redirect is followed (it would send the patient elsewhere), no cookie is kept, no netrc is read, and the key stands
+in one header only. The time of a request is bounded as a whole: a server that sends one byte a second cannot hold the
+caller.
 """
 
 from __future__ import annotations
@@ -185,7 +186,7 @@ class ChatClient:
                     remedy="Wait, or raise requests_per_minute",
                 )
             self.sleep(pause)
-        self._next_start = self.clock() + 60.0 / self.endpoint.requests_per_minute
+        self._next_start = max(self.clock(), self._next_start) + 60.0 / self.endpoint.requests_per_minute
 
     def _once(self, body: bytes, secret: str | None) -> tuple[str, dict[str, Any]]:
         start, outcome, used = self.clock(), "failed", dict[str, Any]()

@@ -1,7 +1,7 @@
 """The policy of the paper: a vision-language model proposes, a second one refines with the rules (section 3.1, B.1).
 
-Whatever they answer is held against the vocabulary, the clinical rules and the goal. A bad answer is asked for once more
-with what was wrong; then, and where the endpoint fails, the offline guideline stands in and says so.
+Whatever they answer is held against the vocabulary, the clinical rules and the goal. A bad answer is asked for once
+more with what was wrong; then, and where the endpoint fails, the offline guideline stands in and says so.
 """
 
 from __future__ import annotations

@@ -23,6 +23,8 @@ from MeWMLib.policy.llm.places import audit_file, consent_file
 
 #: Older people are so few that their age alone may tell who they are (the limit of the HIPAA safe harbour rule).
 OLDEST = 89
+#: A goal, or the sentences of a report about what was given, are shorter.
+MOST_CHARACTERS = 20_000
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec)[a-z]*"
 #: What is looked for, and how it is called in a message.
 _PATTERNS = (
@@ -51,6 +53,12 @@ def require_clean(text: str, what: str) -> str:
     Raises:
         PrivacyError: something does; the message says what kind, not which.
     """
+    if len(text) > MOST_CHARACTERS:
+        raise PrivacyError(
+            what=f"Not sent: {what} is too long to be looked through",
+            given=f"{len(text)} characters",
+            remedy=f"Use at most {MOST_CHARACTERS}",
+        )
     found = [kind for kind, pattern in _COMPILED if pattern.search(text)]
     if found:
         raise PrivacyError(
