@@ -184,3 +184,30 @@ def test_a_broken_stored_answer_is_no_answer(text):
     path.parent.mkdir(parents=True)
     path.write_text(text, encoding="utf-8")
     assert cache.stored("k") is None
+
+
+def test_a_language_model_is_a_row_of_the_table_and_asked_once_a_patient(server, client, tmp_path):
+    from MeWMLib.evaluation.__main__ import main
+
+    from .conftest import chat, reply
+
+    made = client(name="reader").endpoint
+    write_own(made.to_json())
+    server.script = [
+        reply(200, chat({"drugs": ["Cisplatin"], "embolics": ["Lipiodol"]})),
+        reply(200, chat("nonsense")),
+    ]
+    header = "TCIA_ID,chemotherapy,CPS,BCLC,AFP,age,Tr_Size,tumor_nodul,Metastasis"
+    rows = [f"H{n},Cisplatin,A,Stage-B,{n},60,4,uninodular,0" for n in range(3)]
+    (tmp_path / "table.csv").write_text("\n".join([header, *rows]), encoding="utf-8")
+    where = ["--table", str(tmp_path / "table.csv"), "--out", str(tmp_path / "out")]
+    how = ["--folds", "3", "--repeats", "2", "--constant", "Cisplatin + Lipiodol"]
+    code = main(["policy", *where, *how, "--policy", "llm:reader", "constant"])
+    assert code == 0 and len(server.requests) == 1 + 2 * 2, "one patient answered, two asked once more each"
+    about = json.loads((tmp_path / "out" / "policy.json").read_text(encoding="utf-8"))
+    # only what the table's patients could be given was offered, and each stand-in is told
+    assert "Aspirin" not in str(about["plans"]) and about["plans"]["llm:reader"]["Cisplatin + Lipiodol"] == 1
+    assert (
+        any("stands in" in note for note in about["notes"]) and about["usage"]["llm:reader"]["reader"]["requests"] == 5
+    )
+    assert "Raltitrexed" not in server.bodies[0]["messages"][1]["content"]
