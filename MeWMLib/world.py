@@ -31,6 +31,7 @@ from MeWMLib.perception.segmenter import Segmenter
 from MeWMLib.planning import beam, exhaustive
 from MeWMLib.planning.search import SearchResult
 from MeWMLib.policy import guideline, rules
+from MeWMLib.policy.choose import ChosenPolicy
 from MeWMLib.survival.network import Assessor
 
 #: The assistant's view of a simulated lesion counts only if it finds the lesion before treatment at least this well
@@ -128,6 +129,11 @@ class WorldModel:
     def propose(self, patient: Patient, goal: str, settings: PlanSettings) -> ActionSpace:
         """Candidate drugs and embolics by the offline guideline policy."""
         return guideline.propose(patient.findings, patient.clinical, goal, settings.drugs, settings.embolics)
+
+    @staticmethod
+    def policy(name: str) -> ChosenPolicy:
+        """Another policy, to propose for a patient or to preview what it would send (see `policy.choose`)."""
+        return ChosenPolicy(name)
 
     def simulate(
         self, patient: Patient, protocol: Protocol, seeds: Sequence[int], settings: PlanSettings

@@ -24,7 +24,8 @@ from MeWMLib.jobs.job import Event
 from MeWMLib.jobs.runner import child_environment
 
 PROGRAMS = ("cohort", "train", "evaluate")
-COMMANDS = ("plan", "segment", "propose", "simulate", "assess", "sample", "doctor", "bundle", *PROGRAMS)
+JOBS = ("plan", "segment", "propose", "simulate", "assess")
+COMMANDS = (*JOBS, "sample", "doctor", "bundle", "rules", "report", "endpoint", *PROGRAMS)
 PLAN = ("plan", "sample:tiny", "--no-report", "--no-scene")
 
 

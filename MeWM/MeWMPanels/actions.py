@@ -1,6 +1,7 @@
 """Panel Actions: named protocols with doses, checked against the clinical rules at every change."""
 
 import json
+import re
 from html import escape
 
 import qt
@@ -15,6 +16,7 @@ from MeWMPanels.tasks import protocols_of, protocols_text, rule_findings
 _TITLES = ("Agent", "Dose", "Usual range", "Route", "Suggested")
 _NAME, _DOSE, _RANGE, _ROUTE, _HINT = range(5)
 _RED, _AMBER, _GREEN = "#b3261e", "#8a5a00", "#1b6e33"
+_ADDRESS = re.compile(r"https://[^\s;|<>\"]+")
 
 
 class ActionsPanel(Panel):
@@ -36,6 +38,9 @@ class ActionsPanel(Panel):
         ui.protocolList.currentRowChanged.connect(lambda *_args: self._chosen())
         ui.nameEdit.editingFinished.connect(self._edited)
         ui.agentTable.itemChanged.connect(lambda *_args: self._edited())
+        ui.agentTable.itemSelectionChanged.connect(lambda *_args: self._show_reasons())
+        ui.reasonView.setOpenExternalLinks(True)
+        ui.reasonView.setFixedHeight(130)
 
     def _build_table(self):
         table = self.ui.agentTable
@@ -176,6 +181,26 @@ class ActionsPanel(Panel):
             item = self.ui.agentTable.item(n, _HINT)
             item.setText(f"{ranked[known.name]}. {known.kind}" if known.name in ranked else "")
             item.setToolTip(proposal.get("reasons", {}).get(known.name, ""))
+        self._show_reasons()
+
+    def _show_reasons(self):
+        """Why each agent is suggested and where that stands; the agent of the selected row comes first."""
+        proposal = json.loads(self.parameters.proposal) if self.parameters.proposal else {}
+        self.ui.reasonView.setVisible(bool(proposal))
+        if not proposal:
+            return
+        selected = self.ui.agentTable.currentRow()
+        first = self._agents[selected].name if selected >= 0 else ""
+        kinds = ("drugs", "embolics")
+        suggested = [(n, kind, name) for kind in kinds for n, name in enumerate(proposal[kind], start=1)]
+        suggested.sort(key=lambda entry: entry[2] != first)
+        lines = [_("Suggested by:") + f" {escape(proposal['policy'])}"]
+        for n, kind, name in suggested:
+            reason = escape(proposal["reasons"].get(name, "").removeprefix(f"{name}: "))
+            source = _linked(proposal.get("sources", {}).get(name, ""))
+            word = _("drug") if kind == "drugs" else _("embolic")
+            lines.append(f"<b>{name}</b> ({n}. {word}): {reason}" + (f" [{source}]" if source else ""))
+        self.ui.reasonView.setHtml("<br>".join(lines))
 
     def _rules(self, chosen):
         if chosen is None:
@@ -192,6 +217,11 @@ class ActionsPanel(Panel):
             colour, word = (_RED, _("Not allowed")) if forbidden else (_AMBER, _("Warning"))
             lines.append(
                 f'<span style="color:{colour}"><b>{word}:</b> {escape(finding.reason)}</span>'
-                f' <span style="color:#666">[{escape(finding.source)}]</span>'
+                f' <span style="color:#666">[{_linked(finding.source)}]</span>'
             )
         return "<br>".join(lines)
+
+
+def _linked(source):
+    """A source as HTML, its addresses as links."""
+    return _ADDRESS.sub(lambda match: f'<a href="{match[0]}">{match[0]}</a>', escape(source, quote=False))

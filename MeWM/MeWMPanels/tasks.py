@@ -227,7 +227,8 @@ class Tasks:
         def keep(result):
             parameters = self.parameters()
             parameters.findings = json.dumps(result["findings"])
-            parameters.proposal = json.dumps({key: result[key] for key in ("policy", "drugs", "embolics", "reasons")})
+            told = ("policy", "drugs", "embolics", "reasons", "sources")
+            parameters.proposal = json.dumps({key: result[key] for key in told if key in result})
             self.desk.say(_("Done: the lesions are measured"))
             self.desk.end()
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import MeWMLib
-from MeWMLib.cli import doctor, housekeeping, jobs, serve
+from MeWMLib.cli import doctor, housekeeping, jobs, policy, serve
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.jobs.wire import DEFAULT_PORT
 
@@ -25,7 +25,7 @@ _PROGRAMS = {
         "train one part on the synthetic TACE world (arguments go to the training program)",
     ),
     "evaluate": (
-        ("generation", "real-pair"),
+        ("generation", "real-pair", "policy"),
         "mewm evaluate generation --cohort out/cohort --out out/generation",
         "measure a bundle (arguments go to the evaluation program)",
     ),
@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     _segment(commands)
     _propose(commands)
     _assess(commands)
+    _policy(commands)
     _housekeeping(commands)
     return parser
 
@@ -73,6 +74,11 @@ def _case(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", metavar="FILE", help="your own segmentation: 1 liver, 2 tumour; it is not changed")
     parser.add_argument("--resample-labels", action="store_true", help="accept labels on another grid than the CT's")
     parser.add_argument("--label-values", metavar="TEXT", help="what other values mean, such as 6=liver,7=tumour")
+
+
+def _chosen_policy(parser: argparse.ArgumentParser) -> None:
+    text = "who proposes: guideline (default), constant:TEXT, prior:FILE, llm:ENDPOINT[+REFINER] (docs/POLICY.md)"
+    parser.add_argument("--policy", metavar="NAME", help=text)
 
 
 def _patient(parser: argparse.ArgumentParser) -> None:
@@ -133,6 +139,7 @@ def _plan(commands: Any) -> None:
         "mewm plan ct.nrrd --labels labels.seg.nrrd --clinical patient.json --out out/plan",
     )
     _case(parser)
+    _chosen_policy(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write")
     _patient(parser)
     _machine(parser)
@@ -170,9 +177,13 @@ def _propose(commands: Any) -> None:
     text = "propose drugs and embolics for a patient, with reasons"
     parser = _command(commands, "propose", jobs.propose, text, "mewm propose ct.nrrd --labels labels.seg.nrrd --json")
     _case(parser)
+    _chosen_policy(parser)
     _patient(parser)
     _machine(parser)
     parser.add_argument("--no-segment", action="store_true", help="do not try the assistant where labels are there")
+    parser.add_argument(
+        "--preview", metavar="FILE", help="send nothing: write the exact bytes that --policy would send"
+    )
     _settings(parser, ("drugs", "embolics"))
     _json(parser)
 
@@ -193,6 +204,32 @@ def _assess(commands: Any) -> None:
     _patient(parser)
     _machine(parser)
     parser.add_argument("--no-segment", action="store_true", help="do not try the assistant where labels are there")
+    _json(parser)
+
+
+def _policy(commands: Any) -> None:
+    text = "say which clinical rules a protocol touches and why, or list them"
+    parser = _command(commands, "rules", policy.rules, text, 'mewm rules check "Cisplatin 60 mg + Lipiodol 10 ml"')
+    parser.add_argument("action", choices=("check", "list"))
+    parser.add_argument("protocol", nargs="?", metavar="PROTOCOL", help="agents with optional doses, joined by +")
+    parser.add_argument("--clinical", metavar="JSON", help="file with clinical data, such as child_pugh_class")
+    parser.add_argument("--partial", action="store_true", help="do not ask for a drug and an embolic agent")
+    parser.add_argument("--rules", metavar="FILE", help="rules of your own in the place of those of MeWM")
+    _json(parser)
+
+    text = "read a TACE operation report: agents, doses, routes and attenuation level"
+    parser = _command(commands, "report", policy.report, text, "mewm report parse report.txt --json")
+    parser.add_argument("action", choices=("parse",))
+    parser.add_argument("file", metavar="FILE", help="text file in UTF-8; - reads standard input")
+    parser.add_argument("--endpoint", metavar="NAME", help="let this language model read it too, and show differences")
+    parser.add_argument("--preview", metavar="FILE", help="send nothing: write the exact bytes that would be sent")
+    _json(parser)
+
+    text = "list language-model endpoints, agree to one or take it back, show what was sent when"
+    parser = _command(commands, "endpoint", policy.endpoint, text, "mewm endpoint allow llama-cpp")
+    parser.add_argument("action", choices=("list", "allow", "revoke", "audit", "forget"))
+    parser.add_argument("name", nargs="?", metavar="NAME", help="name of the endpoint")
+    parser.add_argument("--yes", action="store_true", help="agree without being asked")
     _json(parser)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from MeWMLib.cli import pictures, remote, tables
 from MeWMLib.cli.output import Output
-from MeWMLib.core.errors import CancelledError, UnreadableFileError
+from MeWMLib.core.errors import CancelledError, InputError, UnreadableFileError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.jobs import runner
@@ -33,8 +33,8 @@ PLAN_SETTINGS = (
     "keep",
 )
 SIMULATE_SETTINGS = ("replicas", "steps", "guidance")
-_PATHS = ("labels", "post", "post_labels")
-_PLAIN = ("series", "label_values", "goal", "protocol", "post_series")
+_PATHS = ("labels", "post", "post_labels", "preview")
+_PLAIN = ("series", "label_values", "goal", "protocol", "post_series", "policy")
 
 
 def plan(arguments: argparse.Namespace, output: Output) -> int:
@@ -65,7 +65,11 @@ def segment(arguments: argparse.Namespace, output: Output) -> int:
 def propose(arguments: argparse.Namespace, output: Output) -> int:
     """`mewm propose`."""
     result = _run(job_of("propose", arguments, ("drugs", "embolics")), arguments, output)
-    if not output.json(result):
+    if output.json(result):
+        return 0
+    if "preview" in result:
+        output.result(f"Nothing was sent. What would be sent ({result['bytes']} bytes): {arguments.preview}")
+    else:
         tables.proposal(result, output)
     return 0
 
@@ -81,6 +85,12 @@ def assess(arguments: argparse.Namespace, output: Output) -> int:
 def job_of(kind: str, arguments: argparse.Namespace, settings: Sequence[str] = ()) -> Job:
     """Turn arguments into a job; its paths are absolute and the clinical data are read and checked here."""
     given = vars(arguments)
+    if given.get("policy") and given.get("server"):
+        raise InputError(
+            what="A policy is not chosen for a job on a server",
+            given=given["policy"],
+            remedy="Leave --server or --policy out: whom data are sent to is agreed on this computer",
+        )
     case = str(arguments.case)
     inputs: dict[str, Any] = {"case": case if case.startswith("sample:") else _absolute(case)}
     inputs |= {name: given[name] for name in _PLAIN if given.get(name) not in (None, "")}

@@ -100,6 +100,10 @@ class RuleError(InputError):
     """The clinical rules leave no protocol to choose from."""
 
 
+class PolicyError(RuleError):
+    """A policy that is unknown, or that has nothing to propose."""
+
+
 class SurvivalDataError(InputError):
     """Survival data that cannot be used: negative times, no events, shapes that do not fit."""
 
@@ -192,6 +196,38 @@ class UploadTooLargeError(ServerError):
 
 class ConsentError(ServerError):
     """Nobody has agreed that images are sent to this server; nothing was sent."""
+
+
+class EndpointError(MeWMError):
+    """A chat endpoint of a language model that is unknown, badly described, or that failed."""
+
+
+class EndpointKeyError(EndpointError):
+    """There is no key for the endpoint, or it does not take the key (401, 403)."""
+
+
+class EndpointConsentError(EndpointError):
+    """Nobody has agreed that data are sent to this endpoint; nothing was sent."""
+
+
+class EndpointUnreachableError(EndpointError):
+    """Nobody answers at the address of the endpoint, or the connection was cut."""
+
+
+class EndpointTimeoutError(EndpointUnreachableError):
+    """The endpoint did not answer in time."""
+
+
+class EndpointBusyError(EndpointError):
+    """The endpoint asks to come back later (429), also after several tries."""
+
+
+class EndpointAnswerError(EndpointError):
+    """The endpoint answered what cannot be used: too long, no JSON, not the schema, not the vocabulary."""
+
+
+class PrivacyError(EndpointError):
+    """Something that looks like a person, an id or a date was about to be sent; nothing was sent."""
 
 
 def error_from_json(data: dict[str, str]) -> MeWMError:

@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -225,12 +225,14 @@ class ActionSpace:
         drugs, embolics: canonical names, best first.
         reasons: one sentence for each agent.
         policy: name of the policy that proposed it.
+        sources: where the reasons stand, for agents that have such.
     """
 
     drugs: tuple[str, ...]
     embolics: tuple[str, ...]
     reasons: dict[str, str]
     policy: str
+    sources: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, kind in [*((d, DRUG) for d in self.drugs), *((e, EMBOLIC) for e in self.embolics)]:

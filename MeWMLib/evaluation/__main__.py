@@ -58,6 +58,12 @@ def _real_pair(args: argparse.Namespace) -> tuple[Rows, str]:
     return rows, "one real pair"
 
 
+def _policy(args: argparse.Namespace) -> tuple[Rows, str]:
+    from MeWMLib.evaluation.policy_command import run
+
+    return run(args)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mewm evaluate", description=__doc__)
     names = parser.add_subparsers(dest="name", required=True)
@@ -84,6 +90,17 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--after", required=True, help="CT after treatment, same phase")
     sub.add_argument("--protocol", required=True, help='what was given, as "Doxorubicin + Lipiodol"')
     sub.add_argument("--replicas", type=int, default=3)
+    sub = part("policy", _policy, "does a policy name the agents that were given (F1, Jaccard, precision, recall)")
+    where = sub.add_mutually_exclusive_group(required=True)
+    where.add_argument("--cohort", type=Path, metavar="DIR", help="cohort on disk (docs/COHORTS.md)")
+    where.add_argument("--table", type=Path, metavar="CSV", help="clinical table of HCC-TACE-Seg (version 2)")
+    names = ["guideline", "constant", "frequency_prior", "random"]
+    sub.add_argument("--policy", nargs="+", default=names, metavar="NAME", help="rows (default: all but llm:NAME)")
+    sub.add_argument("--constant", metavar="TEXT", help="the constant plan, joined by +")
+    sub.add_argument("--repeats", type=int, default=20, help="times that the patients are split anew")
+    sub.add_argument("--folds", type=int, default=5)
+    sub.add_argument("--drug-horizon", type=int, default=2, help="Hd, most drugs in a plan (constant and prior: as is)")
+    sub.add_argument("--embolic-horizon", type=int, default=2, help="He, most embolics in a plan")
     return parser
 
 

@@ -18,11 +18,11 @@ from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.jobs.job import Job
 
 SAMPLE_PREFIX = "sample:"
-_CASE = ("case", "series", "labels", "resample_labels", "label_values", "clinical", "goal", "segment")
+_CASE = ("case", "series", "labels", "resample_labels", "label_values", "clinical", "goal", "segment", "policy")
 #: What a job of each kind understands. `clinical` is the JSON object itself, not a path.
 KNOWN_INPUTS = {
     "segment": ("case", "series", "labels", "resample_labels", "label_values"),
-    "propose": _CASE,
+    "propose": (*_CASE, "preview"),
     "plan": _CASE,
     "simulate": (*_CASE, "protocol"),
     "assess": (*_CASE, "post", "post_series", "post_labels"),

@@ -52,12 +52,15 @@ def propose(task: Task) -> dict[str, Any]:
     labels, entry = task.labels(world, case)
     patient = world.patient(case.id, case.ct, labels, clinical)
     with task.report.stage("propose", "Proposing drugs and embolics"):
-        space = world.propose(patient, str(task.job.inputs.get("goal") or ""), settings)
+        if task.job.inputs.get("preview"):
+            return task.preview(world, patient, settings, Path(str(task.job.inputs["preview"])))
+        space = task.propose(world, patient, settings)
     return {
         "policy": space.policy,
         "drugs": list(space.drugs),
         "embolics": list(space.embolics),
         "reasons": dict(space.reasons),
+        "sources": dict(space.sources),
         "findings": patient.findings.to_json(),
         "labels": entry,
     }

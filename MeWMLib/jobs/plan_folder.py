@@ -143,6 +143,7 @@ def header(
             "drugs": list(space.drugs),
             "embolics": list(space.embolics),
             "reasons": dict(space.reasons),
+            "sources": dict(space.sources),
         },
         "labels": labels,
         "treated": treated,

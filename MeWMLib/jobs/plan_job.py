@@ -88,7 +88,7 @@ def _goal(task: Task) -> str:
 def _search(task: Task, ready: _Ready) -> dict[str, Any]:
     report, world = task.report, ready.world
     with report.stage("propose", "Proposing drugs and embolics"):
-        space = world.propose(ready.patient, _goal(task), ready.settings)
+        space = task.propose(world, ready.patient, ready.settings)
         head = ready.head(task, space)
     task.check_cancelled()
     latest: Plan | None = None

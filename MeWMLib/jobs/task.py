@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,10 @@ import numpy as np
 from MeWMLib import bundles
 from MeWMLib.bundles import Bundle
 from MeWMLib.core.errors import CancelledError, DeviceError, OutputError
+from MeWMLib.core.io import atomic_path
+from MeWMLib.core.patient import Patient
+from MeWMLib.core.plan import PlanSettings
+from MeWMLib.core.protocol import ActionSpace
 from MeWMLib.core.volume import LabelMap, require_same_geometry
 from MeWMLib.jobs.inputs import Case, read_case
 from MeWMLib.jobs.job import Job
@@ -116,6 +121,26 @@ class Task:
         self.check_cancelled()
         return labels
 
+    def propose(self, world: WorldModel, patient: Patient, settings: PlanSettings) -> ActionSpace:
+        """Ask the policy that the job names; the offline one if it names none. What it notes is shown to the user."""
+        goal, name = str(self.job.inputs.get("goal") or ""), str(self.job.inputs.get("policy") or "")
+        if not name:
+            return world.propose(patient, goal, settings)
+        proposal = world.policy(name).propose(patient, goal, settings)
+        for note in proposal.notes:
+            self.report.log(note, notice=True)
+        for endpoint, used in proposal.usage.items():
+            self.report.log(f"{endpoint}: {_usage(used)}", notice=True)
+        return proposal.space
+
+    def preview(self, world: WorldModel, patient: Patient, settings: PlanSettings, file: Path) -> dict[str, Any]:
+        """Write the exact bytes that the job's policy would send first; nothing is sent."""
+        goal, name = str(self.job.inputs.get("goal") or ""), str(self.job.inputs.get("policy") or "")
+        data = world.policy(name).preview(patient, goal, settings)
+        with atomic_path(file) as temporary:
+            temporary.write_bytes(data)
+        return {"preview": file.name, "bytes": len(data)}
+
     def labels(self, world: WorldModel, case: Case) -> tuple[LabelMap, dict[str, Any]]:
         """Decide which labels the job works on, and say so.
 
@@ -136,6 +161,12 @@ class Task:
         scores = dice_scores(self.segment(world, case), case.labels)
         note = "The sample's expert labels are used; Dice is that of the assistant against them"
         return case.labels, labels_entry("expert", note, scores)
+
+
+def _usage(used: dict[str, Any]) -> str:
+    tokens = f"{used['prompt_tokens']} tokens read, {used['completion_tokens']} written"
+    cost = f", {used['cost']:.4f} {used['currency']}" if used["currency"] else ""
+    return f"{used['requests']} requests, {used['cached']} from the cache, {tokens}{cost}, {used['seconds']:.1f} s"
 
 
 def labels_entry(source: str, note: str, scores: dict[str, float | None] | None = None) -> dict[str, Any]:

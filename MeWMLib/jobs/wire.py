@@ -33,6 +33,8 @@ OUTPUTS = {
     "assess": ("assess.json",),
     "propose": (),
 }
+#: Inputs that a server never takes: whom a language-model policy sends data to is agreed on the user's own computer.
+LOCAL_ONLY = ("policy", "preview")
 #: Inputs that the client has used up when it read the files, and that no server needs.
 USED_UP = ("series", "post_series", "resample_labels", "label_values")
 SAMPLE_PREFIX = "sample:"
@@ -132,7 +134,7 @@ def _require_own_folder_only(job: Job, names: set[str]) -> None:
             what="The files of the upload are not those that the job names",
             given=f"job: {', '.join(sorted(named)) or 'none'}; upload: {', '.join(sorted(names)) or 'none'}",
         )
-    used_up = sorted(set(USED_UP) & set(job.inputs))
+    used_up = sorted({*USED_UP, *LOCAL_ONLY} & set(job.inputs))
     if used_up:
         raise InputError(what="An input is only for the client", given=", ".join(used_up))
     if job.out is not None and job.out not in OUTPUTS[job.kind]:

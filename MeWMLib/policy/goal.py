@@ -103,6 +103,21 @@ def parse_goal(goal: str) -> GoalAgents:
     return GoalAgents(tuple(name for name in wanted if name not in excluded), tuple(excluded))
 
 
+def excluded_agents(goal: str) -> tuple[str, ...]:
+    """What a goal rules out; see `excluded_by`."""
+    return excluded_by(parse_goal(goal))
+
+
+def excluded_by(named: GoalAgents) -> tuple[str, ...]:
+    """What the named agents rule out.
+
+    The beads are loaded with doxorubicin: who excludes the drug does not want them, unless the goal asks for them.
+    """
+    if "Doxorubicin" in named.excluded and "LC beads" not in named.wanted:
+        return tuple(dict.fromkeys((*named.excluded, "LC beads")))
+    return named.excluded
+
+
 def _key(text: str) -> str:
     return re.sub(r"[^a-z0-9]", "", text).removesuffix("s")
 

@@ -18,8 +18,9 @@ from typing import Any
 from MeWMLib.core.errors import PlanSettingsError, RuleError
 from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.protocol import DRUG, EMBOLIC, ActionSpace, Protocol, agent, agents_of
-from MeWMLib.policy.goal import GoalAgents, parse_goal
+from MeWMLib.policy.goal import GoalAgents, excluded_by, parse_goal
 from MeWMLib.policy.rules import FORBIDDEN, allowed, check, explain_none, load_rules
+from MeWMLib.policy.sources import source_text
 
 POLICY_NAME = "guideline"
 #: What a drug loses for each drug of its class that is already proposed: the candidates are to differ in mechanism.
@@ -34,6 +35,7 @@ class _Scored:
     name: str
     score: float
     reason: str
+    source: str = ""
 
 
 def propose(
@@ -42,6 +44,7 @@ def propose(
     goal: str = "",
     drugs: int = 5,
     embolics: int = 4,
+    among: Sequence[str] | None = None,
 ) -> ActionSpace:
     """Propose what to search for one patient.
 
@@ -51,6 +54,7 @@ def propose(
         goal: the treatment goal in words; agents named there are put first or left out (see `goal`).
         drugs: D, the most drugs to propose, at least 1.
         embolics: E, the most embolics to propose, at least 1.
+        among: canonical names to choose from, such as what a hospital has; None means the whole vocabulary.
 
     Returns:
         Up to D drugs and E embolics, best first, with a one-sentence reason each. Each is allowed for this patient on
@@ -66,10 +70,10 @@ def propose(
     clinical = clinical or Clinical()
     named = parse_goal(goal)
     facts = describe(findings, clinical)
-    scored = {kind: _scores(kind, facts, clinical, named) for kind in (DRUG, EMBOLIC)}
+    scored = {kind: _scores(kind, facts, clinical, named, among) for kind in (DRUG, EMBOLIC)}
     pair = _best_pair(scored[DRUG], scored[EMBOLIC], clinical)
     if pair is None:
-        raise _nothing_left(clinical, named)
+        raise _nothing_left(clinical, named, among)
     chosen_drugs, chosen_embolics = _diverse(scored[DRUG], drugs), scored[EMBOLIC][:embolics]
     if not any(_compatible(d.name, e.name, clinical) for d in chosen_drugs for e in chosen_embolics):
         chosen_drugs, chosen_embolics = _with(pair[0], chosen_drugs), _with(pair[1], chosen_embolics)
@@ -78,6 +82,7 @@ def propose(
         tuple(e.name for e in chosen_embolics),
         {s.name: s.reason for s in (*chosen_drugs, *chosen_embolics)},
         POLICY_NAME,
+        {s.name: s.source for s in (*chosen_drugs, *chosen_embolics)},
     )
 
 
@@ -87,7 +92,8 @@ def describe(findings: Findings, clinical: Clinical) -> dict[str, float]:
     Returns:
         lesions: how many; child_pugh_b: 1 or 0; and of the target lesion diameter_mm (longest axial), enhancement_hu
         (its mean minus that of the liver; the phase of the CT is not taken into account), necrotic_fraction and
-        lipiodol_fraction.
+        lipiodol_fraction. tumour_share is all tumour in the liver. Of the clinical data: child_pugh_b and bclc_advanced
+        (stage C), 1 or 0, and afp_ng_per_ml.
     """
     facts = {"lesions": float(len(findings.lesions))}
     if findings.lesions:
@@ -98,6 +104,12 @@ def describe(findings: Findings, clinical: Clinical) -> dict[str, float]:
             "necrotic_fraction": target.necrotic_fraction,
             "lipiodol_fraction": target.lipiodol_fraction,
         }
+    if findings.lesions and findings.liver_ml > 0:
+        facts["tumour_share"] = findings.tumour_ml / findings.liver_ml
+    if clinical.afp_ng_per_ml is not None:
+        facts["afp_ng_per_ml"] = clinical.afp_ng_per_ml
+    if clinical.bclc_stage is not None:
+        facts["bclc_advanced"] = float(clinical.bclc_stage == "C")
     if clinical.child_pugh_class is not None:
         facts["child_pugh_b"] = float(clinical.child_pugh_class == "B")
     return facts
@@ -109,17 +121,24 @@ def _table() -> dict[str, Any]:
     return data
 
 
-def _scores(kind: str, facts: Mapping[str, float], clinical: Clinical, named: GoalAgents) -> list[_Scored]:
+def _scores(
+    kind: str,
+    facts: Mapping[str, float],
+    clinical: Clinical,
+    named: GoalAgents,
+    among: Sequence[str] | None = None,
+) -> list[_Scored]:
     """The agents of a kind that this patient may have, best first; ties in vocabulary order."""
     # A warning about the patient as a whole holds for every agent alike and says nothing about their order.
     singling_out = {rule.id for rule in load_rules() if rule.applies_to is not None}
     scored = []
-    for name in agents_of(kind):
+    for name in agents_of(kind) if among is None else [n for n in agents_of(kind) if n in among]:
         alone = check(Protocol.of([name]), clinical, complete=False)
-        if name in _excluded(named) or any(f.severity == FORBIDDEN for f in alone):
+        if name in excluded_by(named) or any(f.severity == FORBIDDEN for f in alone):
             continue
         entry = _table()["agents"][name]
         score, parts = float(entry["score"]), [str(entry["reason"])]
+        sources = dict.fromkeys([_source(entry)])
         for change in _table()["adjustments"]:
             value = facts.get(change["finding"])
             if name not in change["agents"] or value is None:
@@ -127,23 +146,22 @@ def _scores(kind: str, facts: Mapping[str, float], clinical: Clinical, named: Go
             if change.get("above", -float("inf")) < value <= change.get("up_to", float("inf")):
                 score += change["add"]
                 parts.append(str(change["reason"]))
+                sources.setdefault(_source(change))
         warned = [f.rule for f in alone if f.rule in singling_out]
         if warned:
             score -= WARNING_PENALTY * len(warned)
             parts.append("warned of by the rules " + ", ".join(warned))
+            sources |= dict.fromkeys(f.source for f in alone if f.rule in singling_out)
         if name in named.wanted:
             # In the order in which the goal names them.
             score += GOAL_BONUS - named.wanted.index(name)
             parts.insert(0, "named in the goal")
-        scored.append(_Scored(name, score, f"{name}: " + "; ".join(parts) + "."))
+        scored.append(_Scored(name, score, f"{name}: " + "; ".join(parts) + ".", " | ".join(sources)))
     return sorted(scored, key=lambda s: -s.score)
 
 
-def _excluded(named: GoalAgents) -> tuple[str, ...]:
-    # The beads are loaded with doxorubicin: who excludes the drug does not want them, unless the goal asks for them.
-    if "Doxorubicin" in named.excluded and "LC beads" not in named.wanted:
-        return (*named.excluded, "LC beads")
-    return named.excluded
+def _source(entry: Mapping[str, Any]) -> str:
+    return source_text(entry["source"], entry["references"], entry.get("needs_review", False))
 
 
 def _diverse(scored: Sequence[_Scored], count: int) -> list[_Scored]:
@@ -173,9 +191,11 @@ def _with(needed: _Scored, chosen: list[_Scored]) -> list[_Scored]:
     return chosen if needed in chosen else [*chosen[:-1], needed]
 
 
-def _nothing_left(clinical: Clinical, named: GoalAgents) -> RuleError:
-    excluded = _excluded(named)
-    drugs, embolics = ([n for n in agents_of(kind) if n not in excluded] for kind in (DRUG, EMBOLIC))
+def _nothing_left(clinical: Clinical, named: GoalAgents, among: Sequence[str] | None = None) -> RuleError:
+    excluded = excluded_by(named)
+    drugs, embolics = (
+        [n for n in agents_of(kind) if n not in excluded and (among is None or n in among)] for kind in (DRUG, EMBOLIC)
+    )
     forbidden = explain_none(drugs, embolics, clinical)
     given = "; ".join(
         text for text in (forbidden, "the goal excludes " + ", ".join(excluded) if excluded else "") if text

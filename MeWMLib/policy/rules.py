@@ -21,6 +21,7 @@ from MeWMLib.core.errors import RuleError, UnknownAgentError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan import RuleFinding
 from MeWMLib.core.protocol import Protocol, agent, vocabulary
+from MeWMLib.policy.sources import references, source_text
 
 FORBIDDEN, WARNING = "forbidden", "warning"
 RULES_PATH = Path(__file__).with_name("rules.json")
@@ -39,7 +40,7 @@ class Rule:
         kind: which check it is.
         severity: "forbidden" or "warning".
         reason: why, for a physician.
-        source: where that stands.
+        source: where that stands, in one line with the addresses of its references.
         agent_class: class of which at most one substance may be given.
         counts_as: agent to the substance of `agent_class` that it carries.
         agents, others: none of the first may stand beside one of the second.
@@ -47,6 +48,8 @@ class Rule:
         above, up_to: the rule speaks for above < value <= up_to; for doses, in multiples of `Agent.dose_high`.
         choices: values of the field for which it speaks.
         applies_to: canonical names of the agents that it concerns; None means all.
+        references: keys of `policy/sources.json`.
+        needs_review: no physician has confirmed the rule, and no work says exactly this.
     """
 
     id: str
@@ -63,6 +66,8 @@ class Rule:
     up_to: float = float("inf")
     choices: tuple[str, ...] = ()
     applies_to: tuple[str, ...] | None = None
+    references: tuple[str, ...] = ()
+    needs_review: bool = False
 
     def within(self, value: float) -> bool:
         """True if the rule speaks for this value."""
@@ -144,6 +149,7 @@ _SCHEMAS: dict[str, tuple[Callable[[Rule, Protocol, Clinical], str], set[str], s
 #: The type that a clinical field must have for a kind of rule, as it is written in `Clinical`.
 _FIELD_TYPES = {"clinical_threshold": "float | None", "clinical_choice": "str | None", "clinical_flag": "bool | None"}
 _COMMON = {"id", "kind", "severity", "reason", "source"}
+_OPTIONAL = {"references", "needs_review"}
 
 
 def check(
@@ -230,7 +236,7 @@ def _read_rule(entry: Any, number: int) -> Rule:
         raise RuleFileError(what=f"{name} is of an unknown kind", given=repr(kind), remedy="Use " + ", ".join(_SCHEMAS))
     _, required, optional = _SCHEMAS[kind]
     missing = sorted((_COMMON | required) - set(entry))
-    unknown = sorted(set(entry) - _COMMON - required - optional)
+    unknown = sorted(set(entry) - _COMMON - _OPTIONAL - required - optional)
     if missing or unknown:
         given = [f"{' and '.join(missing)} missing"] * bool(missing) + [f"unknown {', '.join(unknown)}"] * bool(unknown)
         raise RuleFileError(what=f"{name} does not have the fields of its kind", given="; ".join(given))
@@ -241,6 +247,12 @@ def _read_rule(entry: Any, number: int) -> Rule:
         raise RuleFileError(
             what=f"{name} has an unknown severity", given=entry["severity"], remedy="Use forbidden or warning"
         )
+    keys, review = entry.get("references", []), entry.get("needs_review", False)
+    if not isinstance(keys, list) or not all(key in references() for key in keys):
+        remedy = "Use keys of MeWMLib/policy/sources.json, or write the work out as source"
+        raise RuleFileError(what=f"{name} has references that are not known", given=repr(keys), remedy=remedy)
+    if not isinstance(review, bool):
+        raise RuleFileError(what=f"{name} needs true or false as needs_review", given=repr(review))
     if "field" in entry:
         # Only a field of the right type: a threshold on a text would fail later, in the middle of a search.
         known = [f.name for f in fields(Clinical) if f.type == _FIELD_TYPES[kind]]
@@ -251,6 +263,7 @@ def _read_rule(entry: Any, number: int) -> Rule:
                 remedy="Use " + ", ".join(known),
             )
     values = {key: value for key, value in entry.items() if key not in ("is", "applies_to")}
+    values |= {"references": tuple(keys), "source": source_text(entry["source"], keys, review)}
     for key in ("above", "up_to"):
         if key in entry and (isinstance(entry[key], bool) or not isinstance(entry[key], int | float)):
             raise RuleFileError(what=f"{name} needs a number as {key}", given=repr(entry[key]))

@@ -71,7 +71,9 @@ class FakeWorld:
     def propose(self, patient, goal, settings):
         drugs, embolics = ("Epirubicin", "Cisplatin", "Idarubicin"), ("Lipiodol", "PVA")
         drugs, embolics = drugs[: settings.drugs], embolics[: settings.embolics]
-        return ActionSpace(drugs, embolics, dict.fromkeys((*drugs, *embolics), "because"), "fake")
+        chosen = (*drugs, *embolics)
+        sources = {name: f"Note of {name}; Some et al., https://doi.org/10.1000/{name.lower()}" for name in chosen}
+        return ActionSpace(drugs, embolics, dict.fromkeys(chosen, "because"), "fake", sources)
 
     def simulate(self, patient, protocol, seeds, settings):
         if self.mishap == "crash":

@@ -15,6 +15,7 @@ from MeWMLib.policy import guideline
 from MeWMLib.policy.goal import GoalAgents, parse_goal
 from MeWMLib.policy.guideline import describe, propose
 from MeWMLib.policy.rules import allowed
+from MeWMLib.policy.sources import NEEDS_REVIEW
 
 
 def findings(
@@ -125,6 +126,9 @@ def test_a_warning_lowers_the_rank() -> None:
         (findings(40, lipiodol=0.5), Clinical(), "LC beads", True, "earlier treatment"),
         (findings(40), Clinical(child_pugh_class="B"), "LC beads", True, "Child-Pugh B"),
         (findings(70), Clinical(), "Cisplatin", True, "50 mm"),
+        (findings(40), Clinical(afp_ng_per_ml=500), "Raltitrexed", True, "AFP"),
+        (findings(40), Clinical(bclc_stage="C"), "Oxaliplatin", True, "BCLC stage C"),
+        (findings(40, lesions=40), Clinical(), "PVA", False, "half of the liver"),
     ],
 )
 def test_findings_move_the_score(seen: Findings, clinical: Clinical, name: str, up: bool, said: str) -> None:
@@ -136,6 +140,23 @@ def test_findings_move_the_score(seen: Findings, clinical: Clinical, name: str, 
     after, reason = score(describe(seen, clinical))
     assert (after > before) if up else (after < before)
     assert said in reason
+
+
+def test_every_suggestion_says_where_its_reason_stands() -> None:
+    space = propose(findings(40, lesions=5), Clinical(bilirubin_mg_per_dl=2.0), drugs=11, embolics=7)
+    assert set(space.sources) == set(space.reasons)
+    assert "https://doi.org/10.1007/s00270-009-9711-7" in space.sources["LC beads"]
+    assert "DailyMed" in space.sources["Doxorubicin"], "the rule that warns of it is a reason too"
+    for name, source in space.sources.items():
+        assert "https://" in source or NEEDS_REVIEW in source, name
+
+
+def test_only_what_there_is_to_choose_from_is_proposed() -> None:
+    public = ("Cisplatin", "Doxorubicin", "Mitomycin", "Lipiodol", "LC beads")
+    space = propose(PLAIN, drugs=11, embolics=7, among=public)
+    assert {*space.drugs, *space.embolics} == set(public)
+    with pytest.raises(RuleError, match="leave no protocol"):
+        propose(PLAIN, among=["Cisplatin"])
 
 
 def test_no_lesion_leaves_the_base_scores() -> None:
@@ -226,7 +247,11 @@ def test_every_name_of_the_vocabulary_is_understood() -> None:
 def test_the_table_is_whole() -> None:
     table = json.loads(Path(guideline.__file__).with_name("guideline.json").read_text(encoding="utf-8"))
     assert set(table["agents"]) == set(vocabulary())
-    facts = {*describe(PLAIN, Clinical(child_pugh_class="A"))}
+    facts = {*describe(PLAIN, Clinical(child_pugh_class="A", bclc_stage="B", afp_ng_per_ml=5.0))}
     for change in table["adjustments"]:
         assert change["finding"] in facts and set(change["agents"]) <= set(vocabulary())
-        assert change["reason"] and change["source"] and ("above" in change or "up_to" in change)
+        assert (
+            change["reason"]
+            and (change["references"] or change["needs_review"])
+            and ("above" in change or "up_to" in change)
+        )

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from MeWMLib.core.errors import RuleError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.protocol import Action, Protocol, vocabulary
+from MeWMLib.policy.explain import NOT_KNOWN, SILENT, TOUCHED, explain
 from MeWMLib.policy.rules import RULES_PATH, RuleFileError, allowed, check, explain_none, load_rules
+from MeWMLib.policy.sources import NEEDS_REVIEW, references
 
 PLAIN = "Doxorubicin + Lipiodol"
 SPREAD = {"extrahepatic_spread": True}
@@ -34,6 +38,8 @@ CASES: list[tuple[str, str, str, dict[str, Any], str, dict[str, Any]]] = [
     ("child-pugh-c", "forbidden", PLAIN, {"child_pugh_class": "C"}, PLAIN, {"child_pugh_class": "B"}),
     ("child-pugh-b", "warning", PLAIN, {"child_pugh_class": "B"}, PLAIN, {"child_pugh_class": "A"}),
     ("bclc-d", "warning", PLAIN, {"bclc_stage": "D"}, PLAIN, {"bclc_stage": "B"}),
+    ("bclc-c", "warning", PLAIN, {"bclc_stage": "C"}, PLAIN, {"bclc_stage": "B"}),
+    ("bclc-0-a", "warning", PLAIN, {"bclc_stage": "0"}, PLAIN, {"bclc_stage": "B"}),
     ("portal-vein-occlusive-embolic", "forbidden", "Cisplatin + PVA", CLOTTED, "Cisplatin + Lipiodol", CLOTTED),
     ("portal-vein-occlusive-embolic", "forbidden", "Cisplatin + NBCA", CLOTTED, "Cisplatin + NBCA", {}),
     ("portal-vein-occlusive-embolic", "forbidden", "Cisplatin + LC beads", CLOTTED, "Cisplatin + LC beads", SPREAD),
@@ -216,6 +222,9 @@ MALFORMED: list[tuple[Any, str]] = [
     ([_rule(colour="red")], "unknown colour"),
     ([_rule(reason=" ")], "text as reason"),
     ([_rule(severity="deadly")], "unknown severity"),
+    ([_rule(references=["nonesuch"])], "references that are not known"),
+    ([_rule(references="easl-2018")], "references that are not known"),
+    ([_rule(needs_review="perhaps")], "true or false as needs_review"),
     ([_rule(field="shoe_size")], "shoe_size"),
     ([_rule(field="child_pugh_class")], "child_pugh_class"),
     ([_rule(above="high")], "number as above"),
@@ -259,5 +268,60 @@ def test_a_hospital_can_bring_its_own_rules(tmp_path: Path) -> None:
 
 
 def test_the_file_names_a_source_for_each_rule() -> None:
-    for entry in json.loads(RULES_PATH.read_text(encoding="utf-8"))["rules"]:
-        assert len(entry["source"]) > 15 and not entry["reason"].endswith("."), entry["id"]
+    for rule in load_rules():
+        assert len(rule.source) > 15 and not rule.reason.endswith("."), rule.id
+        # either a work says it, or the rule says itself that nobody has confirmed it
+        assert rule.references or rule.needs_review or "Section" in rule.source, rule.id
+        assert rule.needs_review == rule.source.endswith(NEEDS_REVIEW), rule.id
+
+
+def test_every_reference_can_be_looked_up_and_is_used() -> None:
+    for work in references().values():
+        assert re.fullmatch(r"https://(doi\.org/10\.\d{4,}/\S+|arxiv\.org/abs/\S+|\S+\?\S+=\w+)", work.url), work.key
+        assert work.citation and work.kind
+    used = {key for rule in load_rules() for key in rule.references}
+    table = json.loads(RULES_PATH.with_name("guideline.json").read_text(encoding="utf-8"))
+    entries = [*table["agents"].values(), *table["adjustments"]]
+    used |= {key for entry in entries for key in entry["references"]}
+    assert used == set(references())
+
+
+@pytest.mark.parametrize("name", ["rules", "guideline"])
+def test_the_files_follow_their_schemas(name: str) -> None:
+    folder = RULES_PATH.parent
+    schema = json.loads((folder / f"{name}.schema.json").read_text(encoding="utf-8"))
+    data = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(data, schema)
+    assert data["$schema"] == f"{name}.schema.json"
+
+
+@pytest.mark.parametrize(("content", "said"), [case for case in MALFORMED if isinstance(case[0], list) and case[0]])
+def test_the_schema_refuses_what_the_reader_refuses(content: Any, said: str) -> None:
+    """But for what only the reader can know: names of agents, classes, fields and works, and ids that stand twice."""
+    schema = json.loads(RULES_PATH.with_name("rules.schema.json").read_text(encoding="utf-8"))
+    only_the_reader = ("same id", "shoe_size", "child_pugh_class", "empty range", "Aspirin", "gold", "not known")
+    broken = not jsonschema.Draft202012Validator(schema).is_valid({"version": 1, "rules": content})
+    assert broken or said.endswith(only_the_reader) or said == "text as reason"
+
+
+def test_a_protocol_is_explained_rule_by_rule() -> None:
+    protocol = Protocol.parse("Cisplatin 101 mg + Oxaliplatin + Lipiodol")
+    found = {e.rule: e for e in explain(protocol, Clinical(creatinine_mg_per_dl=1.0))}
+    assert set(found) == {rule.id for rule in load_rules()}
+    assert found["one-platinum"].state == TOUCHED and found["dose-above-usual"].state == TOUCHED
+    assert found["creatinine-cisplatin"].state == SILENT and found["completeness"].state == SILENT
+    assert found["child-pugh-c"].state == NOT_KNOWN and found["child-pugh-c"].field == "child_pugh_class"
+    # no anthracycline is given, so nobody needs to know the bilirubin for that rule
+    assert found["bilirubin-anthracycline"].state == SILENT and found["bilirubin"].state == NOT_KNOWN
+    order = [(e.state, e.severity) for e in explain(protocol)]
+    assert order[0] == (TOUCHED, "forbidden") and order[1] == (TOUCHED, "warning")
+
+
+def test_the_explanation_is_what_the_check_says() -> None:
+    rng = random.Random(3)
+    for _ in range(100):
+        names = rng.sample(list(vocabulary()), 4)
+        protocol, patient = Protocol(tuple(_random_action(rng, n) for n in names)), _random_patient(rng)
+        touched = {(e.rule, e.severity, e.reason) for e in explain(protocol, patient) if e.state == TOUCHED}
+        assert touched == {(f.rule, f.severity, f.reason) for f in check(protocol, patient)}

@@ -43,6 +43,22 @@ def _beside(panel: Any, pictures: list[Any], file: Any) -> None:
     whole.save(str(file))
 
 
+def _guideline(user: Any) -> None:
+    """Put what the real policy says of a patient into the place of the test world's suggestion."""
+    import json
+
+    from MeWMLib.core.patient import Clinical, Findings, Lesion
+    from MeWMLib.policy.guideline import propose
+
+    lesion = Lesion(1, 60.0, 62.0, (0.0, 0.0, 0.0), 128.0, 20.0, 0.0, 0.1, 50.0)
+    space = propose(Findings(1500.0, 100.0, (lesion,)), Clinical(child_pugh_class="B"), drugs=3, embolics=3)
+    user.front.parameters.proposal = json.dumps(
+        {"policy": space.policy, "drugs": space.drugs, "embolics": space.embolics, "reasons": space.reasons,
+         "sources": space.sources}
+    )  # fmt: skip
+    user.front.actions.refresh()
+
+
 @pytest.fixture
 def shown(user, monkeypatch, sample, folders_of_scene):
     """A case of a size that can be looked at, with a comparison of two protocols open."""
@@ -55,6 +71,7 @@ def shown(user, monkeypatch, sample, folders_of_scene):
     user.click("segmentation", "measureButton")
     user.wait(lambda: user.front.parameters.findings)
     user.wait_idle()
+    _guideline(user)
     user.front.actions.add("cTACE", Protocol.parse("Epirubicin 50 mg (emulsion) + Lipiodol 10 ml (emulsion)"))
     user.front.actions.add("Two platinums", Protocol.parse("Cisplatin 100 mg + Oxaliplatin 100 mg + Lipiodol 10 ml"))
     user.front.actions.add("Beads", Protocol.parse("Cisplatin 60 mg + PVA"))

@@ -1,0 +1,184 @@
+"""Policies that look at no image: the guideline, a constant plan, a frequency prior, and chance.
+
+The last three are baselines: what a policy knows counts only as far as it beats them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from MeWMLib.core.errors import MeWMError, PolicyError, UnreadableFileError
+from MeWMLib.core.io import write_json
+from MeWMLib.core.patient import Clinical
+from MeWMLib.core.plan import PlanSettings
+from MeWMLib.core.protocol import DRUG, EMBOLIC, ActionSpace, Protocol, agents_of
+from MeWMLib.policy import guideline
+from MeWMLib.policy.proposal import PolicyInput, Proposal, first_choice
+from MeWMLib.policy.rules import allowed
+
+PRIOR_FORMAT = "mewm-frequency-prior/1"
+
+
+@dataclass(frozen=True)
+class GuidelinePolicy:
+    """The offline policy (`guideline.propose`).
+
+    Attributes:
+        among: agents to choose from; None is the whole vocabulary.
+    """
+
+    among: tuple[str, ...] | None = None
+    name: str = guideline.POLICY_NAME
+
+    def propose(self, case: PolicyInput, settings: PlanSettings) -> Proposal:
+        """See `guideline.propose`."""
+        space = guideline.propose(
+            case.findings, case.clinical, case.goal, settings.drugs, settings.embolics, self.among
+        )
+        return Proposal(space, first_choice(space, case.clinical, settings))
+
+
+@dataclass(frozen=True)
+class ConstantPolicy:
+    """The same plan for everybody.
+
+    Attributes:
+        protocol: the plan.
+        obey_rules: give nothing where the rules forbid it. As a baseline in a table it is given to everybody.
+    """
+
+    protocol: Protocol
+    obey_rules: bool = True
+    name: str = "constant"
+
+    def propose(self, case: PolicyInput, settings: PlanSettings) -> Proposal:
+        """The plan, whatever the patient."""
+        _require_allowed(self.protocol, case.clinical, self.obey_rules, self.name)
+        reasons = {name: f"{name}: part of the constant plan." for name in self.protocol.agents}
+        return Proposal(ActionSpace(self.protocol.drugs, self.protocol.embolics, reasons, self.name), self.protocol)
+
+
+@dataclass(frozen=True)
+class FrequencyPrior:
+    """What was given most often, in a cohort that it was fitted on.
+
+    Attributes:
+        regimens: text of each regimen (agents only) and how many patients had it, most frequent first.
+        obey_rules: pass over regimens that the rules forbid in this patient.
+    """
+
+    regimens: tuple[tuple[str, int], ...]
+    obey_rules: bool = True
+    name: str = "frequency_prior"
+
+    @classmethod
+    def fit(cls, given: Sequence[Protocol], obey_rules: bool = True) -> FrequencyPrior:
+        """Count regimens; doses and routes do not count.
+
+        Raises:
+            PolicyError: no protocol to count.
+        """
+        if not given:
+            raise PolicyError(what="There is no protocol to fit a frequency prior on")
+        counts = Counter(Protocol.of(p.agents).text for p in given)
+        # a tie is broken by the text, so that the same patients in any order give the same prior
+        return cls(tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0]))), obey_rules)
+
+    def propose(self, case: PolicyInput, settings: PlanSettings) -> Proposal:
+        """The most frequent regimen, and the agents by how often each was given."""
+        total = sum(count for _, count in self.regimens)
+        open_ = [
+            Protocol.parse(text)
+            for text, _ in self.regimens
+            if not self.obey_rules or allowed(Protocol.parse(text), case.clinical, complete=True)
+        ]
+        if not open_:
+            _require_allowed(Protocol.parse(self.regimens[0][0]), case.clinical, True, self.name)
+        shares: Counter[str] = Counter()
+        for text, count in self.regimens:
+            for agent_name in Protocol.parse(text).agents:
+                shares[agent_name] += count
+        known = {name for protocol in open_ for name in protocol.agents}
+        ranked = [n for n, _ in sorted(shares.items(), key=lambda item: (-item[1], item[0])) if n in known]
+        drugs = tuple(n for n in ranked if n in agents_of(DRUG))[: settings.drugs]
+        embolics = tuple(n for n in ranked if n in agents_of(EMBOLIC))[: settings.embolics]
+        reasons = {
+            n: f"{n}: given to {100 * shares[n] / total:.0f} % of {total} patients that the prior was fitted on."
+            for n in (*drugs, *embolics)
+        }
+        return Proposal(ActionSpace(drugs, embolics, reasons, self.name), open_[0])
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        write_json({"format": PRIOR_FORMAT, "regimens": [list(r) for r in self.regimens]}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> FrequencyPrior:
+        """Read what `save` wrote.
+
+        Raises:
+            UnreadableFileError: the file cannot be read or holds no prior.
+        """
+        try:
+            data: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+            if data["format"] != PRIOR_FORMAT or not data["regimens"]:
+                raise ValueError(data["format"])  # noqa: TRY301
+            regimens = tuple((Protocol.parse(str(text)).text, int(count)) for text, count in data["regimens"])
+        except (OSError, ValueError, KeyError, TypeError, MeWMError) as error:
+            raise UnreadableFileError(
+                what="The frequency prior cannot be read",
+                given=f"{path} ({error})",
+                remedy="Give the frequency_prior.json that `mewm evaluate policy` wrote",
+            ) from error
+        return cls(regimens)
+
+
+class RandomPolicy:
+    """Any protocol that the rules allow, drawn evenly over sizes and then agents.
+
+    Args:
+        seed: of the draws; the patients are drawn for in the order in which they come.
+        among: agents to choose from; None is the whole vocabulary.
+    """
+
+    name = "random"
+
+    def __init__(self, seed: int = 0, among: tuple[str, ...] | None = None) -> None:
+        self.among = among
+        self._rng = np.random.default_rng(seed)
+
+    def propose(self, case: PolicyInput, settings: PlanSettings) -> Proposal:
+        """A protocol by chance."""
+        pools = [[n for n in agents_of(k) if self.among is None or n in self.among] for k in (DRUG, EMBOLIC)]
+        horizons = (settings.drug_horizon, settings.embolic_horizon)
+        for _ in range(200):
+            names: list[str] = []
+            for pool, horizon in zip(pools, horizons, strict=True):
+                size = int(self._rng.integers(1, min(horizon, len(pool)) + 1))
+                names += [str(n) for n in self._rng.choice(pool, size, replace=False)]
+            protocol = Protocol.of(names)
+            if allowed(protocol, case.clinical, complete=True):
+                reasons = {n: f"{n}: drawn by chance." for n in names}
+                return Proposal(ActionSpace(protocol.drugs, protocol.embolics, reasons, self.name), protocol)
+        guideline.propose(case.findings, case.clinical, among=self.among)  # says what forbids everything
+        raise PolicyError(what="No protocol that the rules allow was drawn", remedy="Give a larger vocabulary")
+
+
+def _require_allowed(protocol: Protocol, clinical: Clinical, obey: bool, name: str) -> None:
+    if obey and not allowed(protocol, clinical, complete=True):
+        raise PolicyError(
+            what=f"The rules forbid what the policy {name} gives in this patient",
+            given=protocol.text,
+            remedy="See `mewm rules check`; the guideline policy proposes what is allowed",
+        )

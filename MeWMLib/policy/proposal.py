@@ -1,0 +1,96 @@
+"""What a policy is given, what it answers, and the plan that it would choose by itself."""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import dataclass, field
+from typing import Any
+
+from MeWMLib.core.patient import Clinical, Findings
+from MeWMLib.core.plan import PlanSettings
+from MeWMLib.core.protocol import ActionSpace, Protocol
+from MeWMLib.policy.rules import allowed
+
+
+@dataclass(frozen=True)
+class PolicyInput:
+    """One patient and goal, as a policy sees them: x0 and g of arXiv 2506.02327.
+
+    Attributes:
+        findings: what the labels say.
+        clinical: what is known of the patient.
+        goal: the treatment goal in words.
+        images: PNG files of slices, without any metadata; only language models look at them.
+    """
+
+    findings: Findings
+    clinical: Clinical = field(default_factory=Clinical)
+    goal: str = ""
+    images: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a policy answers.
+
+    Attributes:
+        space: candidates for the search, best first.
+        protocol: what the policy would give by itself; empty if the rules allow it nothing.
+        notes: what the user must know, such as that another policy stood in.
+        usage: tokens, cost and requests of a language model; empty for the others.
+    """
+
+    space: ActionSpace
+    protocol: Protocol
+    notes: tuple[str, ...] = ()
+    usage: dict[str, Any] = field(default_factory=dict)
+
+
+class Policy(typing.Protocol):
+    """pi(x0, g): anything that proposes."""
+
+    @property
+    def name(self) -> str:
+        """Row name in tables, and `ActionSpace.policy`."""
+
+    def propose(self, case: PolicyInput, settings: PlanSettings) -> Proposal:
+        """Propose for one patient.
+
+        Raises:
+            RuleError: the rules and the goal leave nothing.
+        """
+
+
+def first_choice(space: ActionSpace, clinical: Clinical, settings: PlanSettings) -> Protocol:
+    """The plan of a policy without a search: down its ranking, whatever the rules allow beside what is taken already.
+
+    Args:
+        space: ranked candidates.
+        clinical: of the patient.
+        settings: its horizons Hd and He bound how many drugs and embolics are taken.
+
+    Returns:
+        A complete protocol, or the empty one if the rules allow none.
+    """
+    plans = []
+    for first_drug in space.drugs:
+        for first_embolic in space.embolics:
+            protocol = Protocol.of([first_drug, first_embolic])
+            if allowed(protocol, clinical, complete=True):
+                plans.append(protocol)
+        if plans:
+            break
+    if not plans:
+        return Protocol(())
+    chosen = plans[0]
+    for names, kind, horizon in (
+        (space.drugs, "drugs", settings.drug_horizon),
+        (space.embolics, "embolics", settings.embolic_horizon),
+    ):
+        for name in names:
+            if name in chosen.agents or len(getattr(chosen, kind)) >= horizon:
+                continue
+            larger = Protocol.of([*chosen.agents, name])
+            if allowed(larger, clinical, complete=True):
+                chosen = larger
+    return chosen
