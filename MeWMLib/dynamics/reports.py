@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 from MeWMLib.core.errors import DependencyError
 from MeWMLib.core.protocol import EMBOLIC, Action, Protocol, agent
+from MeWMLib.dynamics.text import SentenceEncoder
 
 FloatArray = NDArray[np.float32]
 Encode = Callable[[Sequence[str]], FloatArray]
@@ -141,6 +143,16 @@ def installed_encoder() -> Path:
     )
 
 
+@lru_cache(maxsize=1)
+def sentence_encoder() -> SentenceEncoder:
+    """The installed sentence encoder, loaded once.
+
+    Raises:
+        DependencyError: there is none, or `transformers` is missing.
+    """
+    return SentenceEncoder(installed_encoder())
+
+
 class ReportEncoder(nn.Module):
     """Condition vector of a report's embedding; it stands in for `actions.ActionEncoder`.
 
@@ -148,6 +160,9 @@ class ReportEncoder(nn.Module):
         embedding: numbers in the frozen embedding of a text.
         width: of the condition vector.
     """
+
+    centre: Tensor
+    spread: Tensor
 
     def __init__(self, embedding: int, width: int) -> None:
         super().__init__()
@@ -180,3 +195,18 @@ class ReportEncoder(nn.Module):
         if dropped is not None:
             out = torch.where(dropped[:, None], self.unknown[None].expand_as(out), out)
         return out
+
+
+def tell_by_reports(model: nn.Module, width: int, embedding: int, training: FloatArray | None = None) -> None:
+    """Make a denoiser read reports in place of agents: its `outlook` then takes (N, embedding) for actions.
+
+    Args:
+        model: a network whose `actions` maps what was done and `dropped` to (N, width), as `denoiser.Denoiser`.
+        width: of its condition vector.
+        embedding: numbers in the embedding of a text.
+        training: embeddings (N, embedding) of training reports, for a new network; None where weights are loaded.
+    """
+    encoder = ReportEncoder(embedding, width)
+    if training is not None:
+        encoder.fit(training)
+    model.actions = encoder
