@@ -21,6 +21,7 @@ SETTINGS: dict[str, Any] = {
     "text": False,
     "attenuation": False,
     "contrastive_weight": 0.0,
+    "response": False,
     "response_weight": 0.0,
 }
 #: It is simulated without its action: one image for all protocols.

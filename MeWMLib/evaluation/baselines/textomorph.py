@@ -3,7 +3,7 @@
 After Li et al., Text-Driven Tumor Synthesis (TextoMorph), arXiv 2412.18589: a latent diffusion model steered by the
 frozen embedding of a report. Network, data, budget and sampler are MeWM's; the text of an operation report
 (`dynamics.reports.report_text`) takes the place of the combo of agents and doses, its embedding that of tau(a). There
-is no attenuation by embolics and no contrast of combos, both of which need to know what an agent is.
+is no attenuation by embolics, no contrast of combos and no response head, which all need to know what an agent is.
 
 What differs from the paper: the text tells of the treatment and not of the tumour's look, since that is what is to be
 simulated; the sentence encoder is MiniLM (frozen, the one that made MeWM's own text embeddings); the contrast between
@@ -16,6 +16,12 @@ from typing import Any
 
 ROW = "textomorph"
 #: Settings of `mewm train dynamics` that make this baseline, beside the encoder (`dynamics.reports.tell_by_reports`).
-SETTINGS: dict[str, Any] = {"text": False, "attenuation": False, "contrastive_weight": 0.0}
+SETTINGS: dict[str, Any] = {
+    "text": False,
+    "attenuation": False,
+    "contrastive_weight": 0.0,
+    "response": False,
+    "response_weight": 0.0,
+}
 #: It is told of the action, by a report.
 KNOWS_ACTION = True
