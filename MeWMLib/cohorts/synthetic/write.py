@@ -286,7 +286,7 @@ def require_synthetic(cohort: Cohort) -> None:
         )
     if cohort.manifest.get("planted"):
         raise CohortError(
-            what="The tumours of this cohort were planted in a real CT, so that its patients cannot be drawn from seeds",
+            what="The tumours of this cohort were planted in a real CT: its patients do not follow from seeds alone",
             given=str(cohort.folder),
             remedy="Give a cohort that was written without --ct",
         )
