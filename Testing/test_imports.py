@@ -73,6 +73,7 @@ TORCH_FREE = (
     "cohorts.samples",
     "cohorts.layout",
     "cohorts.synthetic.write",
+    "cohorts.synthetic.plant",
     "perception.findings",
     "perception.preprocess",
     "perception.postprocess",
