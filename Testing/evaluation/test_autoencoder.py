@@ -71,7 +71,8 @@ def test_psnr_is_that_of_the_errors(codec: Autoencoder) -> None:
 
 def test_psnr_is_pooled_over_voxels_and_the_interval_over_patients() -> None:
     found = bootstrap_psnr([(100.0, 1), (100.0 * 99, 99), (0.0, 0)])
-    assert found["mean"] == found["low"] == found["high"] == pytest.approx(10 * np.log10(775**2 / 100))
+    for key in ("mean", "low", "high"):  # both patients have the same error a voxel
+        assert found[key] == pytest.approx(10 * np.log10(775**2 / 100))
     assert found["n"] == 2
     spread = bootstrap_psnr([(1000.0, 10), (90.0, 10)])
     assert spread["low"] < spread["mean"] == pytest.approx(10 * np.log10(775**2 / 54.5)) < spread["high"]
