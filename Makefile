@@ -3,6 +3,7 @@
 # make lint    ruff and mypy only
 # make host    open the Slicer module in a window, without Slicer
 # make lists   name every file in the extension's CMakeLists.txt
+# make bench-simulation   seconds of one simulation against 200-step DDPM of the paper's size (minutes)
 # make clean   remove what was made, but for .venv (make distclean removes that too)
 
 SAMPLE ?= lits-117
@@ -31,7 +32,7 @@ STAMP_ENV := $(VENV)/.made
 STAMP_DEMO := $(VENV)/.installed-scene
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test lint host lists clean distclean
+.PHONY: demo test lint host lists bench-simulation clean distclean
 
 demo: $(STAMP_DEMO)
 	$(BIN)/mewm plan sample:$(SAMPLE) --out $(OUT)
@@ -42,6 +43,9 @@ test: lint
 
 host: $(STAMP_DEV)
 	PYTHONPATH=Testing $(BIN)/python -m slicer_host
+
+bench-simulation: $(STAMP_DEV)
+	$(BIN)/python Testing/benchmarks/simulation.py
 
 lists: $(STAMP_ENV)
 	$(BIN)/python Testing/slicer/cmake_lists.py

@@ -85,6 +85,7 @@ TORCH_FREE = (
     "cohorts.quality_page",
     "cohorts.real_commands",
     "cohorts.synthetic.write",
+    "cohorts.synthetic.plant",
     "perception.findings",
     "perception.findings_table",
     "perception.liver_place",

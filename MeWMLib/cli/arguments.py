@@ -25,7 +25,11 @@ _PROGRAMS = {
         "train one part on the synthetic TACE world (arguments go to the training program)",
     ),
     "evaluate": (
+<<<<<<< HEAD
         ("generation", "real-pair", "policy"),
+=======
+        ("generation", "real-pair", "autoencoder"),
+>>>>>>> generation
         "mewm evaluate generation --cohort out/cohort --out out/generation",
         "measure a bundle (arguments go to the evaluation program)",
     ),

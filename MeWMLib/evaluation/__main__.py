@@ -14,6 +14,9 @@ from MeWMLib.core.io import parse_label_values, read_labels, read_volume, write_
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.evaluation.metrics import Rows, table, write_metrics
 
+#: What `mewm evaluate autoencoder` can train (keys of `autoencoder_trials.TRAINED`, which loads torch).
+AUTOENCODERS = ("space_to_depth", "space_to_depth_from_codec", "monai_vqvae", "monai_autoencoder_kl", "vqgan")
+
 
 def _say(stage: str, fraction: float) -> None:
     sys.stderr.write(f"\r{stage}: {100 * fraction:5.1f} %")
@@ -58,10 +61,29 @@ def _real_pair(args: argparse.Namespace) -> tuple[Rows, str]:
     return rows, "one real pair"
 
 
+<<<<<<< HEAD
 def _policy(args: argparse.Namespace) -> tuple[Rows, str]:
     from MeWMLib.evaluation.policy_command import run
 
     return run(args)
+=======
+def _autoencoder(args: argparse.Namespace) -> tuple[Rows, str]:
+    import torch
+
+    from MeWMLib.evaluation.autoencoder import AutoencoderSettings, evaluate_autoencoder, real_scan
+
+    torch.set_num_threads(1)
+    settings = AutoencoderSettings(
+        args.work, args.minutes, tuple(args.train), tuple(args.channels), args.patients, args.validation, args.seed
+    )
+    real = None
+    if args.before:
+        before = read_volume(args.before)
+        labels = read_labels(args.labels, before.geometry, True, parse_label_values(args.label_values))
+        real = real_scan(before, labels, read_volume(args.after))
+    rows = evaluate_autoencoder(settings, find_bundle(args.bundle), real, _say)
+    return rows, f"synthetic world v2, {args.validation} validation patients" + (" and one real pair" if real else "")
+>>>>>>> generation
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--after", required=True, help="CT after treatment, same phase")
     sub.add_argument("--protocol", required=True, help='what was given, as "Doxorubicin + Lipiodol"')
     sub.add_argument("--replicas", type=int, default=3)
+<<<<<<< HEAD
     sub = part("policy", _policy, "does a policy name the agents that were given (F1, Jaccard, precision, recall)")
     where = sub.add_mutually_exclusive_group(required=True)
     where.add_argument("--cohort", type=Path, metavar="DIR", help="cohort on disk (docs/COHORTS.md)")
@@ -101,6 +124,19 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--folds", type=int, default=5)
     sub.add_argument("--drug-horizon", type=int, default=2, help="Hd, most drugs in a plan (constant and prior: as is)")
     sub.add_argument("--embolic-horizon", type=int, default=2, help="He, most embolics in a plan")
+=======
+    sub = part("autoencoder", _autoencoder, "autoencoders with an equal small budget: PSNR in treated tumours, seconds")
+    sub.add_argument("--work", type=Path, required=True, help="folder of what is trained; a stopped run goes on")
+    sub.add_argument("--minutes", type=float, default=6.0, help="CPU minutes on one thread, each")
+    sub.add_argument("--train", nargs="*", default=AUTOENCODERS, metavar="NAME", help=", ".join(AUTOENCODERS))
+    sub.add_argument("--channels", nargs="*", type=int, default=(16, 20, 24, 32), help="of the block codecs")
+    sub.add_argument("--patients", type=int, default=20, help="to train on")
+    sub.add_argument("--validation", type=int, default=12, help="patients to measure on")
+    sub.add_argument("--before", help="CT of a real pair before treatment")
+    sub.add_argument("--labels", help="liver and tumour on it")
+    sub.add_argument("--label-values", default="1=liver,2=tumour", help="meaning of the values")
+    sub.add_argument("--after", help="CT after treatment, same phase")
+>>>>>>> generation
     return parser
 
 

