@@ -25,7 +25,7 @@ _PROGRAMS = {
         "train one part on the synthetic TACE world (arguments go to the training program)",
     ),
     "evaluate": (
-        ("generation", "real-pair"),
+        ("generation", "real-pair", "survival"),
         "mewm evaluate generation --cohort out/cohort --out out/generation",
         "measure a bundle (arguments go to the evaluation program)",
     ),

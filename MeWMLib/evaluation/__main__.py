@@ -58,6 +58,12 @@ def _real_pair(args: argparse.Namespace) -> tuple[Rows, str]:
     return rows, "one real pair"
 
 
+def _survival(args: argparse.Namespace) -> tuple[Rows, str]:
+    from MeWMLib.evaluation.survival import evaluate_survival
+
+    return evaluate_survival(args, _say)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mewm evaluate", description=__doc__)
     names = parser.add_subparsers(dest="name", required=True)
@@ -84,6 +90,17 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--after", required=True, help="CT after treatment, same phase")
     sub.add_argument("--protocol", required=True, help='what was given, as "Doxorubicin + Lipiodol"')
     sub.add_argument("--replicas", type=int, default=3)
+    sub = part("survival", _survival, "survival models: tables of real patients, or the network on synthetic ones")
+    sub.add_argument("--table", metavar="NAME|FILE", help="hcc-tace-seg, dtsdhcc, or the file of one of them")
+    sub.add_argument("--folds", type=int, default=5)
+    sub.add_argument("--repeats", type=int, default=10, help="of the cross-validation")
+    sub.add_argument("--permutations", type=int, default=20, help="of the outcomes, against leakage; 0 leaves it out")
+    sub.add_argument("--cohort", type=Path, metavar="DIR", help="synthetic cohort whose patients are taken")
+    sub.add_argument("--patients", type=int, default=1000, help="without --cohort: how many patients of the test split")
+    sub.add_argument("--trained-on", type=int, default=600, help="training patients to whom the Cox baselines are fitted")
+    sub.add_argument("--simulated", type=int, default=0, help="how many of them are simulated as well (a minute each)")
+    sub.add_argument("--cache", type=Path, help="folder of drawn patients; OUT/patients if left out")
+    sub.add_argument("--workers", type=int, default=1, help="processes")
     return parser
 
 
