@@ -146,6 +146,10 @@ class WorldModel:
         ready = self._prepare(patient)
         return ready.patch, self._judge(ready, protocols, seeds, settings)
 
+    def judge_image(self, patient: Patient, hu: NDArray[np.float32], labels: NDArray[np.uint8]) -> Judged:
+        """Judge an image (D, H, W) after treatment with its labels, both on the treated patch."""
+        return self._score(self._prepare(patient), hu, labels)
+
     def spread(self, outcomes: Sequence[Outcome]) -> Volume:
         """Standard deviation (HU, float32) over replicas of one protocol, on the grid of the CT."""
         first = outcomes[0].ct

@@ -87,6 +87,15 @@ class Concordance:
         return cls(_comparable(months, events).astype(float))
 
     @classmethod
+    def lives(cls, outcomes: Sequence[tuple[Any, Any]]) -> Concordance:
+        """Harrell's pairs of several lives of the same patients, (months, events) each, added up.
+
+        In a synthetic world a patient can live again. One life stays one risk set; the more lives, the less of the
+        figure's spread is the luck of a life and not the patients.
+        """
+        return cls(np.sum([_comparable(*one).astype(float) for one in outcomes], axis=0))
+
+    @classmethod
     def uno(cls, months: Any, events: Any, until: float = np.inf) -> Concordance:
         """Pairs weighted by 1 / G(time of the death)^2, deaths before `until` (Uno et al., Stat Med 2011)."""
         times, _ = check_outcomes(months, events)
@@ -110,16 +119,19 @@ class Concordance:
         Returns:
             {mean, low, high, n}: the figure and its 95 % percentile interval.
         """
+        low, high = np.quantile(self.draws(risks, folds, seed), [0.025, 0.975])
+        return {"mean": self.share(risks, folds), "low": float(low), "high": float(high), "n": len(self.weight)}
+
+    def draws(self, risks: Sequence[Array], folds: Sequence[NDArray[np.intp]] | None = None, seed: int = 0) -> Array:
+        """The figure of each bootstrap draw; the same seed draws the same patients, so that models can be paired."""
         right, total = self._sums(risks, folds)
         rng, size = np.random.default_rng(seed), len(self.weight)
-        draws = []
+        values = []
         for _ in range(DRAWS if size < 1000 else 300):
             times = np.bincount(rng.integers(0, size, size), minlength=size).astype(float)
             below = times @ total @ times
-            if below > 0:
-                draws.append(times @ right @ times / below)
-        low, high = np.quantile(draws, [0.025, 0.975])
-        return {"mean": float(right.sum() / total.sum()), "low": float(low), "high": float(high), "n": size}
+            values.append(times @ right @ times / below if below > 0 else 0.5)
+        return np.array(values)
 
     def share(self, risks: Sequence[Array], folds: Sequence[NDArray[np.intp]] | None = None) -> float:
         """The figure of `of` without its interval."""

@@ -94,7 +94,7 @@ def interval_chart(rows: Mapping[str, Mapping[str, float]], label: str, referenc
 def reliability_chart(panels: Mapping[str, Sequence[Mapping[str, float]]], label: str) -> bytes:
     """PNG: predicted against observed probability in groups of patients, a panel a model."""
     with mpl.rc_context(STYLE):
-        figure = new_figure(3.4 * len(panels) + 0.3, 3.5)
+        figure = new_figure(3.4 * len(panels) + 0.3, 4.1)
         for n, (title, groups) in enumerate(panels.items()):
             axes = figure.add_subplot(1, len(panels), n + 1)
             axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1.2)
