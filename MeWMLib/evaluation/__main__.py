@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--permutations", type=int, default=20, help="of the outcomes, against leakage; 0 leaves it out")
     sub.add_argument("--cohort", type=Path, metavar="DIR", help="synthetic cohort whose patients are taken")
     sub.add_argument("--patients", type=int, default=1000, help="without --cohort: how many patients of the test split")
-    sub.add_argument("--trained-on", type=int, default=600, help="training patients to whom the Cox baselines are fitted")
+    sub.add_argument("--trained-on", type=int, default=600, help="training patients for the Cox baselines")
     sub.add_argument("--simulated", type=int, default=0, help="how many of them are simulated as well (a minute each)")
     sub.add_argument("--cache", type=Path, help="folder of drawn patients; OUT/patients if left out")
     sub.add_argument("--workers", type=int, default=1, help="processes")

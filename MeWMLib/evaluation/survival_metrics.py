@@ -1,7 +1,7 @@
 """Figures of survival predictions with intervals over patients: concordance, AUC, Brier, log-rank, calibration.
 
-Harrell's and Uno's C and the cumulative/dynamic AUC are one sum over pairs of patients with different weights, so that a
-bootstrap over patients is a quadratic form, and pairs can be kept inside a fold of a cross-validation: risks of two
+Harrell's and Uno's C and the cumulative/dynamic AUC are one sum over pairs of patients with different weights, so that
+a bootstrap over patients is a quadratic form, and pairs can be kept inside a fold of a cross-validation: risks of two
 fits have no common zero. Each figure is tested to 1e-6 against lifelines, scikit-survival or torchsurv; Kaplan-Meier,
 log-rank and Nelson-Aalen are those libraries' own.
 """

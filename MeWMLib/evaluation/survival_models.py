@@ -178,5 +178,3 @@ def _outcome(months: Array, events: NDArray[np.bool_]) -> Any:
 
     # scikit-survival asks for times above 0; who was last seen on the first day lived that day.
     return Surv.from_arrays(events, np.maximum(months, 1 / 31), name_event="event", name_time="time")
-
-

@@ -185,9 +185,7 @@ def draw(
     for name in shown:
         c, p = rows[name]["c_index"], rows[name]["log_rank_p"]["mean"]
         note = f"C {c['mean']:.2f} ({c['low']:.2f} to {c['high']:.2f}), log-rank p = {p:.2g}"
-        panels.append(
-            CurvePanel(name.replace("_", " "), note, groups_of(found[name].percentiles, months, events, 2))
-        )
+        panels.append(CurvePanel(name.replace("_", " "), note, groups_of(found[name].percentiles, months, events, 2)))
     event = "free of progression" if endpoint.name == "ttp" else "survival"
     until = float(np.quantile(months, 0.97))
     save_png(out / f"kaplan_meier_{endpoint.name}.png", kaplan_meier_chart(panels, event, until))

@@ -181,7 +181,8 @@ def evaluate_synthetic(
     rows = figures(found, patients, settings)
     about = draw(found, patients, rows, settings, out)
     if settings.simulated:
-        more, simulated = evaluate_simulated(settings.bundle, settings.seeds[: settings.simulated], settings.seed, on_step)
+        chosen = settings.seeds[: settings.simulated]
+        more, simulated = evaluate_simulated(settings.bundle, chosen, settings.seed, on_step)
         rows |= more
         about["simulated"] = simulated
     write_json(about, out / "survival.json")
@@ -229,7 +230,8 @@ def lives_of(patients: Sequence[GivenOutcome], count: int) -> list[tuple[Array, 
     """Outcomes of `count` lives of the same patients by the law; the first is the observed one."""
     found = [_outcomes(patients)]
     for n in range(1, count):
-        draws = [survival_months(p.true_log_risk, np.random.default_rng(derive_seed("life", p.seed, n))) for p in patients]
+        rngs = [np.random.default_rng(derive_seed("life", p.seed, n)) for p in patients]
+        draws = [survival_months(p.true_log_risk, rng) for p, rng in zip(patients, rngs, strict=True)]
         found.append((np.array([m for m, _ in draws]), np.array([e for _, e in draws])))
     return found
 
@@ -297,7 +299,8 @@ def draw(
         rows[name]["risk_map_mse"] = maps.mse[name]
     shown_maps = {"Nelson-Aalen": maps.observed, **{n.replace("_", " "): maps.predicted[n] for n in names}}
     errors = {n.replace("_", " "): (maps.predicted[n] - maps.observed) ** 2 for n in names}
-    picture = risk_map_chart(shown_maps, errors, "tumour before \N{RIGHTWARDS ARROW}", "living share after \N{RIGHTWARDS ARROW}")
+    arrow = "\N{RIGHTWARDS ARROW}"
+    picture = risk_map_chart(shown_maps, errors, f"tumour before {arrow}", f"living share after {arrow}")
     save_png(out / "figure5.png", picture)
     return {"reliability": groups, "risk_maps": maps.to_json()}
 

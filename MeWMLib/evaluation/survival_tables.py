@@ -72,7 +72,10 @@ _STAGES: Mapping[str, Mapping[str, float]] = {
     "Sex": {"1": 1, "2": 0},
     "CPS": {"A": 0, "B": 1, "C": 2},
     "BCLC": {"Stage-A": 0, "Stage-B": 1, "Stage-C": 2, "Stage-D": 3},
-    "TNM": {"Stage-I": 0, "Stage-II": 1, "Stage-IIIA": 2, "Stage-IIIB": 2.5, "Stage-IIIC": 3, "Stage-IVA": 4, "Stage-IVB": 4.5},
+    "TNM": {
+        "Stage-I": 0, "Stage-II": 1, "Stage-IIIA": 2, "Stage-IIIB": 2.5, "Stage-IIIC": 3,
+        "Stage-IVA": 4, "Stage-IVB": 4.5,
+    },
     "CLIP_Score": {f"Stage_{n}": n for n in range(7)},
     "Okuda": {"Stage I": 0, "Stage II": 1, "Stage III": 2},
     "tumor_nodul": {"uninodular": 0, "multinodular": 1},

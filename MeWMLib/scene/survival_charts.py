@@ -100,7 +100,7 @@ def reliability_chart(panels: Mapping[str, Sequence[Mapping[str, float]]], label
             axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1.2)
             x = np.array([g["predicted"] for g in groups])
             y = np.array([g["observed"] for g in groups])
-            error = np.clip(np.array([[g["observed"] - g["low"], g["high"] - g["observed"]] for g in groups]).T, 0, None)
+            error = np.array([[g["observed"] - g["low"], g["high"] - g["observed"]] for g in groups]).T.clip(min=0)
             axes.errorbar(x, y, error, fmt="o", color=OTHER, ecolor=OTHER, elinewidth=1, markersize=5)
             axes.set_xlim(0, 1)
             axes.set_ylim(0, 1)
