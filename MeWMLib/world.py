@@ -64,6 +64,7 @@ class Judged:
         labels: (D, H, W) after treatment.
         change: what happened to the tumour.
         log_risk, months, survival: what the survival network says.
+        members: log-risk by each member of the survival ensemble; empty without one.
     """
 
     change_hu: NDArray[np.float32]
@@ -72,6 +73,7 @@ class Judged:
     log_risk: float
     months: tuple[float, ...]
     survival: tuple[float, ...]
+    members: tuple[float, ...] = ()
 
 
 class WorldModel:
@@ -307,7 +309,9 @@ class WorldModel:
     ) -> Judged:
         patch = ready.patch
         change = patch.change(ready.before, patch.findings(hu, labels))
-        risk, months, survival = self._assessor.score(ready.tokens, patch.views(hu, labels), patch.covariates(change))
+        seen = self._assessor.encode(patch.views(hu, labels)), patch.covariates(change)
+        risk, months, survival = self._assessor.score(ready.tokens, *seen)
+        members = self._assessor.members(ready.tokens, *seen)
         return Judged(
             hu - patch.hu if change_hu is None else change_hu,
             labels,
@@ -315,6 +319,7 @@ class WorldModel:
             float(risk),
             tuple(float(m) for m in months),
             tuple(float(s) for s in survival),
+            tuple(float(m) for m in members),
         )
 
     def _on_patch(
@@ -375,7 +380,13 @@ def versions() -> dict[str, str]:
 
 def _risk(judged: Sequence[Judged]) -> Risk:
     curve = np.mean([j.survival for j in judged], axis=0)
-    return Risk(tuple(j.log_risk for j in judged), judged[0].months, tuple(float(p) for p in curve))
+    members = np.mean([j.members for j in judged], axis=0)
+    return Risk(
+        tuple(j.log_risk for j in judged),
+        judged[0].months,
+        tuple(float(p) for p in curve),
+        tuple(float(m) for m in members),
+    )
 
 
 def _mean_change(changes: Sequence[TumourChange]) -> TumourChange:

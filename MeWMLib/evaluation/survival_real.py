@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from MeWMLib.core.errors import SurvivalDataError
+from MeWMLib.core.errors import DependencyError, SurvivalDataError
 from MeWMLib.core.io import atomic_path, write_json
 from MeWMLib.evaluation.survival_metrics import (
     Concordance,
@@ -25,13 +25,8 @@ from MeWMLib.evaluation.survival_metrics import (
 )
 from MeWMLib.evaluation.survival_models import HORIZONS, Model, Predictions, cross_validate, models_of
 from MeWMLib.evaluation.survival_tables import Endpoint, read_table
-from MeWMLib.scene.survival_charts import (
-    CurvePanel,
-    StepCurve,
-    interval_chart,
-    kaplan_meier_chart,
-    reliability_chart,
-)
+from MeWMLib.scene.survival_charts import interval_chart, kaplan_meier_chart, reliability_chart
+from MeWMLib.scene.survival_curves import CurvePanel, StepCurve
 from MeWMLib.survival.baselines import LinearCox
 
 #: The models that are drawn, and shuffled.
@@ -189,6 +184,7 @@ def draw(
     event = "free of progression" if endpoint.name == "ttp" else "survival"
     until = float(np.quantile(months, 0.97))
     save_png(out / f"kaplan_meier_{endpoint.name}.png", kaplan_meier_chart(panels, event, until))
+    save_scene(out / f"kaplan_meier_{endpoint.name}.mrb", panels)
     column = HORIZONS.index(at)
     size = int(np.clip(len(months) // 20, 3, 10))
     tables = {n: reliability(found[n].survival[:, column], months, events, at, size) for n in shown}
@@ -204,3 +200,18 @@ def save_png(path: Path, data: bytes) -> None:
     """Write a picture, whole or not at all."""
     with atomic_path(path) as part:
         part.write_bytes(data)
+
+
+def save_scene(path: Path, panels: Sequence[CurvePanel]) -> bool:
+    """Write Kaplan-Meier curves as tables and plots of a Slicer scene; False where Slicer's core is not installed."""
+    try:
+        from MeWMLib.scene.core_app import SlicerCore
+        from MeWMLib.scene.mrb import write_mrb
+        from MeWMLib.scene.survival_plot import kaplan_meier_nodes
+    except DependencyError:
+        return False
+    with SlicerCore() as core:
+        for panel in panels:
+            kaplan_meier_nodes(core.scene, panel)
+        write_mrb(core.scene, path)
+    return True

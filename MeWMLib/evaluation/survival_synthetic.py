@@ -32,15 +32,10 @@ from MeWMLib.evaluation.survival_metrics import (
     require_libraries,
 )
 from MeWMLib.evaluation.survival_patients import GivenOutcome, given_outcomes
-from MeWMLib.evaluation.survival_real import calibration_slope, groups_of, save_png
+from MeWMLib.evaluation.survival_real import calibration_slope, groups_of, save_png, save_scene
 from MeWMLib.evaluation.survival_simulated import evaluate_simulated
-from MeWMLib.scene.survival_charts import (
-    CurvePanel,
-    interval_chart,
-    kaplan_meier_chart,
-    reliability_chart,
-    risk_map_chart,
-)
+from MeWMLib.scene.survival_charts import interval_chart, kaplan_meier_chart, reliability_chart, risk_map_chart
+from MeWMLib.scene.survival_curves import CurvePanel
 from MeWMLib.survival.baselines import LinearCox
 from MeWMLib.survival.config import size_covariates
 from MeWMLib.survival.network import Assessor
@@ -284,6 +279,7 @@ def draw(
         note = f"C {c['mean']:.3f} ({c['low']:.3f} to {c['high']:.3f}), log-rank p = {p:.1g}"
         panels.append(CurvePanel(name.replace("_", " "), note, groups_of(order, months, events, 2)))
     save_png(out / "figure6.png", kaplan_meier_chart(panels, "survival (synthetic)", 120.0))
+    save_scene(out / "figure6.mrb", panels)
     groups = {
         n.replace("_", " "): reliability(found[n].survival, months, events, AT, 10 if len(patients) >= 200 else 4)
         for n in ("mewm", "radiomics_cox", "clinical_cox")

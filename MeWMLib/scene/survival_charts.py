@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
 from MeWMLib.scene.charts import BEST, FAINT, GREY, INK, OTHER, STYLE, new_figure, png
+from MeWMLib.scene.survival_curves import CurvePanel
 
 #: Low to high risk; two groups take the ends.
 _GROUPS = ("#2f6f9f", "#8a8f3c", "#c2500a")
-
-
-@dataclass(frozen=True, eq=False)
-class StepCurve:
-    """Kaplan-Meier curve of one group: months, survival and its band (M,), all steps to the right; patients."""
-
-    label: str
-    months: NDArray[np.float64]
-    survival: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-    patients: int
-
-
-@dataclass(frozen=True)
-class CurvePanel:
-    """One panel of Kaplan-Meier curves, lowest risk first, and the line under its title."""
-
-    title: str
-    note: str
-    curves: tuple[StepCurve, ...]
 
 
 def kaplan_meier_chart(panels: Sequence[CurvePanel], event: str = "survival", until: float | None = None) -> bytes:

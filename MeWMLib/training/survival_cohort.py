@@ -74,7 +74,13 @@ def train_on_cohort(
     # The covariates already rank well; the network starts from their Cox model and adds to it in small steps. A few
     # dozen validation patients cannot choose between its states.
     config = TrainSurvivalConfig(
-        steps=steps, seed=seed, minutes=minutes, patients=24, learning_rate=5e-4, keep_best=False
+        steps=steps,
+        seed=seed,
+        minutes=minutes,
+        patients=24,
+        learning_rate=3e-4,
+        keep_best=False,
+        calibration_patients=150,
     )
     return train(
         config,
