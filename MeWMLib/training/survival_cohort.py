@@ -47,7 +47,8 @@ def survival_cases(folder: Path, lives: int = LIVES, outcomes: int = OUTCOMES) -
     found = []
     for path in sorted(folder.glob("*.npz")):
         with np.load(path) as data:
-            images, late, risks = data["images"][: 1 + outcomes], data["covariates"], data["true_log_risk"]
+            # a copy, or the outcomes that are not used would stay in memory behind the view
+            images, late, risks = data["images"][: 1 + outcomes].copy(), data["covariates"], data["true_log_risk"]
             observed = (float(data["months"]), bool(data["event"]))
         rng = np.random.default_rng(derive_seed("counterfactual survival", path.stem))
         before = LazyViews(images[0])
