@@ -41,6 +41,17 @@ with warnings.catch_warnings():
     from lifelines.utils import concordance_index
 
 CLOSE = 1e-6
+#: torchsurv computes in single precision.
+SINGLE = 2e-5
+
+
+@pytest.fixture(autouse=True)
+def _torchsurv_may_warn():
+    """It warns of ties, which are what the tests are about."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="torchsurv.*")
+        warnings.filterwarnings("ignore", message="Ties in `time` detected")
+        yield
 
 
 def _random(seed: int, ties: bool):
@@ -79,9 +90,9 @@ def test_partial_likelihood(data, ties):
     model = LinearCox.fit(x[:, None], months, events, ties=ties)
     assert model.coefficients[0] == pytest.approx(fitted.coef_[0], abs=CLOSE)
     other = torchsurv.loss.cox.neg_partial_log_likelihood(
-        torch.as_tensor(x), torch.as_tensor(events), torch.as_tensor(months), ties_method=ties
+        torch.as_tensor(x), torch.as_tensor(events), torch.as_tensor(months), ties_method=ties, reduction="sum"
     )
-    assert ours == pytest.approx(float(other), abs=CLOSE)
+    assert ours == pytest.approx(float(other) / events.sum(), rel=SINGLE)
 
 
 def test_log_likelihood_and_coefficients_of_lifelines(data):
@@ -127,7 +138,7 @@ def test_harrell(data):
     assert sksurv.metrics.concordance_index_censored(events, months, x)[0] == pytest.approx(want, abs=CLOSE)
     other = torchsurv.metrics.cindex.ConcordanceIndex()
     got = other(torch.as_tensor(x), torch.as_tensor(events), torch.as_tensor(months))
-    assert float(got) == pytest.approx(want, abs=CLOSE)
+    assert float(got) == pytest.approx(want, abs=SINGLE)
 
 
 def test_uno(data):
@@ -143,7 +154,7 @@ def test_inverse_weights_are_those_of_torchsurv(data):
     other = torchsurv.stats.ipcw.get_ipcw(e, t).numpy()
     got = inverse_weights(months, events)
     before = events & (months < np.quantile(months, 0.9))
-    np.testing.assert_allclose(got[before], other[before], atol=CLOSE)
+    np.testing.assert_allclose(got[before], other[before], rtol=SINGLE)
 
 
 def test_auc_and_brier(data):
@@ -151,7 +162,6 @@ def test_auc_and_brier(data):
     own = _surv(months, events)
     times = np.quantile(months, [0.3, 0.5, 0.7]) + 1e-3  # not at a time of the data, where conventions differ
     want = sksurv.metrics.cumulative_dynamic_auc(own, own, x, times)[0]
-    survival = 1 / (1 + np.exp(x - times[:, None].T))  # any probabilities do
     survival = np.stack([np.exp(-np.exp(0.5 * x) * t / 40) for t in times], axis=1)
     scores = sksurv.metrics.brier_score(own, own, survival, times)[1]
     for n, at in enumerate(times):
@@ -165,12 +175,12 @@ def test_auc_and_brier_of_torchsurv(data):
     at = torch.tensor([float(np.quantile(months, 0.5)) + 1e-3], dtype=t.dtype)
     weight, weight_at = torchsurv.stats.ipcw.get_ipcw(e, t), torchsurv.stats.ipcw.get_ipcw(e, t, at)
     got = torchsurv.metrics.auc.Auc()(torch.as_tensor(x), e, t, new_time=at, weight=weight, weight_new_time=weight_at)
-    assert float(got[0]) == pytest.approx(Concordance.auc(months, events, float(at)).share([x]), abs=CLOSE)
+    assert float(got[0]) == pytest.approx(Concordance.auc(months, events, float(at)).share([x]), abs=SINGLE)
     survival = np.exp(-np.exp(0.5 * x) * float(at) / 40)
     score = torchsurv.metrics.brier_score.BrierScore()(
         torch.as_tensor(survival)[:, None], e, t, new_time=at, weight=weight, weight_new_time=weight_at
     )
-    assert float(score[0]) == pytest.approx(brier_terms(survival, months, events, float(at)).mean(), abs=CLOSE)
+    assert float(score[0]) == pytest.approx(brier_terms(survival, months, events, float(at)).mean(), abs=SINGLE)
 
 
 def test_log_rank(data):
