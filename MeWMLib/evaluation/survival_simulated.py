@@ -65,7 +65,9 @@ def _row(found: Sequence[dict[str, Any]], name: str, seed: int) -> dict[str, Any
         ranks.append(_spearman(predicted, true))
         errors.append(float(np.abs((predicted - mine) - (true - truth)).mean()))
         i, j = np.triu_indices(len(true), 1)
-        right.append(float(((true[i] > true[j]) == (predicted[i] > predicted[j])).mean()))
+        # a pair that the prediction does not tell apart counts one half
+        same = np.sign(true[i] - true[j]) * np.sign(predicted[i] - predicted[j])
+        right.append(float((1 + same).mean() / 2))
     return {
         "counterfactual_rank_correlation": bootstrap_mean(ranks, seed),
         "risk_error": bootstrap_mean(errors, seed),

@@ -20,7 +20,7 @@ from MeWMLib.cohorts.synthetic.write import held_out_seeds
 from MeWMLib.core.errors import InputError, SurvivalDataError
 from MeWMLib.core.io import write_json
 from MeWMLib.evaluation.metrics import Rows
-from MeWMLib.evaluation.survival_maps import risk_maps
+from MeWMLib.evaluation.survival_maps import CELLS, FEWEST, risk_maps
 from MeWMLib.evaluation.survival_metrics import (
     Concordance,
     bootstrap,
@@ -287,6 +287,9 @@ def draw(
     save_png(out / "reliability.png", reliability_chart(groups, f"survival at {AT:g} months"))
     shown = {n: f["c_index_lives"] for n, f in rows.items() if "c_index_lives" in f}
     save_png(out / "c_index.png", interval_chart(shown, f"C-index, {settings.lives} lives", 0.5))
+    about: dict[str, Any] = {"reliability": groups}
+    if len(patients) < FEWEST * CELLS**2:
+        return about  # no cell of the risk maps would be full
     x = np.array([p.measured["tumour_ml_before"] for p in patients])
     y = np.array([p.measured["viable_ml_after"] / max(p.measured["tumour_ml_before"], 1e-3) for p in patients])
     names = ("clinical_cox", "radiomics_cox", "mewm")
@@ -298,7 +301,7 @@ def draw(
     arrow = "\N{RIGHTWARDS ARROW}"
     picture = risk_map_chart(shown_maps, errors, f"tumour before {arrow}", f"living share after {arrow}")
     save_png(out / "figure5.png", picture)
-    return {"reliability": groups, "risk_maps": maps.to_json()}
+    return {**about, "risk_maps": maps.to_json()}
 
 
 def _interval(mean: float, draws: Array, n: int) -> dict[str, float]:

@@ -104,7 +104,7 @@ def test_models_find_what_is_there(kind):
     endpoint = _endpoint()
     found = cross_validate(Model("m", CLINICAL, kind), endpoint, folds=4, repeats=1)
     figure = Concordance.harrell(endpoint.months, endpoint.events).of(found.risks, found.folds)
-    assert figure["low"] > 0.58
+    assert figure["low"] > 0.54 and figure["mean"] > 0.6
     assert found.survival.shape == (120, 4) and (np.diff(found.survival, axis=1) <= 1e-9).all()
     assert 0 <= found.percentiles.min() and found.percentiles.max() <= 1
 
