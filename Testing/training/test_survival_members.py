@@ -29,7 +29,7 @@ def test_members_scatter_about_the_truth_and_less_with_more_patients():
         change = bootstrap_members(x, trained, lives, 12, 0.01, 0)
         assert change.shape == (12, 5)
         risks = trained + x @ change.T.mean(1)
-        assert np.corrcoef(risks, trained)[0, 1] > 0.98
+        assert np.corrcoef(risks, trained)[0, 1] > 0.95
         spreads.append(float((x @ change.T).std(dim=1).mean()))
     assert 0.01 < spreads[1] < 0.6 * spreads[0]
 
