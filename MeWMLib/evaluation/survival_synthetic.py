@@ -155,7 +155,7 @@ def evaluate_synthetic(
         CohortError, BundleError: what is given cannot be used.
     """
     require_libraries()
-    assessor = Assessor(*find_bundle(settings.bundle).part("survival"))
+    assessor = Assessor(*find_bundle(settings.bundle, require=("survival",)).part("survival"))
     train = given_outcomes(list(SPLITS["train"])[: settings.trained_on], settings.cache, settings.workers, on_step)
     test = given_outcomes(settings.seeds, settings.cache, settings.workers, on_step)
     known = [_without_images(GivenOutcome.load(path)) for path in train]
