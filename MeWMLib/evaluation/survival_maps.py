@@ -85,7 +85,7 @@ def risk_maps(
             draws[name].append(_mse(_means(cell, hazard, weight, np.isfinite(truth)), truth, here))
     mse = {}
     for name, p in predicted.items():
-        low, high = np.quantile(draws[name], [0.025, 0.975])
+        low, high = np.nanquantile(draws[name], [0.025, 0.975])  # a draw may leave every cell empty
         mse[name] = {"mean": _mse(p, observed, count), "low": float(low), "high": float(high), "n": len(times)}
     return RiskMaps(observed, predicted, count.astype(np.intp), mse, at)
 
@@ -98,7 +98,7 @@ def nelson_aalen_map(
     for c in range(CELLS * CELLS):
         mine = (cell == c) & (weight > 0)
         count[c] = weight[mine].sum()
-        if mine.sum() < FEWEST:
+        if count[c] < FEWEST:
             continue
         t, d, w = months[mine], events[mine], weight[mine]
         points = np.unique(t[d & (t <= at)])
@@ -130,4 +130,5 @@ def _means(cell: NDArray[np.intp], values: Array, weight: Array, known: NDArray[
 def _mse(predicted: Array, observed: Array, count: Array) -> float:
     """Mean of the squared errors of the cells, each weighted by its patients."""
     known = np.isfinite(observed)
-    return float((count * (predicted - observed) ** 2)[known].sum() / count[known].sum())
+    total = count[known].sum()
+    return float((count * (predicted - observed) ** 2)[known].sum() / total) if total > 0 else float("nan")

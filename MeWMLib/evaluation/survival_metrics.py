@@ -197,12 +197,12 @@ def kaplan_meier(months: Any, events: Any) -> dict[str, Array]:
 
     fit = KaplanMeierFitter().fit(months, events)
     band = fit.confidence_interval_survival_function_.to_numpy()
+    survival = fit.survival_function_.iloc[:, 0].to_numpy()
+    # where all live or none does, the log-log band has no width
+    low, high = (np.where(np.isnan(band[:, n]), survival, band[:, n]) for n in (0, 1))
     return {
-        "months": fit.survival_function_.index.to_numpy(dtype=float),
-        "survival": fit.survival_function_.iloc[:, 0].to_numpy(),
-        "low": band[:, 0],
-        "high": band[:, 1],
-    }
+        "months": fit.survival_function_.index.to_numpy(dtype=float), "survival": survival, "low": low, "high": high,
+    }  # fmt: skip
 
 
 def observed_survival(months: Any, events: Any, at: float) -> tuple[float, float, float]:
