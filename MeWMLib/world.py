@@ -65,6 +65,7 @@ class Judged:
         labels: (D, H, W) after treatment.
         change: what happened to the tumour.
         log_risk, months, survival: what the survival network says.
+        members: log-risk by each member of the survival ensemble; empty without one.
     """
 
     change_hu: NDArray[np.float32]
@@ -73,6 +74,7 @@ class Judged:
     log_risk: float
     months: tuple[float, ...]
     survival: tuple[float, ...]
+    members: tuple[float, ...] = ()
 
 
 class WorldModel:
@@ -151,6 +153,10 @@ class WorldModel:
         """Simulate and judge N protocols with N seeds on the treated patch alone, without the full CT."""
         ready = self._prepare(patient)
         return ready.patch, self._judge(ready, protocols, seeds, settings)
+
+    def judge_image(self, patient: Patient, hu: NDArray[np.float32], labels: NDArray[np.uint8]) -> Judged:
+        """Judge an image (D, H, W) after treatment with its labels, both on the treated patch."""
+        return self._score(self._prepare(patient), hu, labels)
 
     def spread(self, outcomes: Sequence[Outcome]) -> Volume:
         """Standard deviation (HU, float32) over replicas of one protocol, on the grid of the CT."""
@@ -309,7 +315,9 @@ class WorldModel:
     ) -> Judged:
         patch = ready.patch
         change = patch.change(ready.before, patch.findings(hu, labels))
-        risk, months, survival = self._assessor.score(ready.tokens, patch.views(hu, labels), patch.covariates(change))
+        seen = self._assessor.encode(patch.views(hu, labels)), patch.covariates(change)
+        risk, months, survival = self._assessor.score(ready.tokens, *seen)
+        members = self._assessor.members(ready.tokens, *seen)
         return Judged(
             hu - patch.hu if change_hu is None else change_hu,
             labels,
@@ -317,6 +325,7 @@ class WorldModel:
             float(risk),
             tuple(float(m) for m in months),
             tuple(float(s) for s in survival),
+            tuple(float(m) for m in members),
         )
 
     def _on_patch(
@@ -377,7 +386,13 @@ def versions() -> dict[str, str]:
 
 def _risk(judged: Sequence[Judged]) -> Risk:
     curve = np.mean([j.survival for j in judged], axis=0)
-    return Risk(tuple(j.log_risk for j in judged), judged[0].months, tuple(float(p) for p in curve))
+    members = np.mean([j.members for j in judged], axis=0)
+    return Risk(
+        tuple(j.log_risk for j in judged),
+        judged[0].months,
+        tuple(float(p) for p in curve),
+        tuple(float(m) for m in members),
+    )
 
 
 def _mean_change(changes: Sequence[TumourChange]) -> TumourChange:

@@ -26,10 +26,14 @@ _PROGRAMS = {
     ),
     "evaluate": (
 <<<<<<< HEAD
+<<<<<<< HEAD
         ("generation", "real-pair", "policy"),
 =======
         ("generation", "real-pair", "autoencoder"),
 >>>>>>> generation
+=======
+        ("generation", "real-pair", "survival"),
+>>>>>>> survival
         "mewm evaluate generation --cohort out/cohort --out out/generation",
         "measure a bundle (arguments go to the evaluation program)",
     ),

@@ -77,11 +77,13 @@ class Risk:
         replicas: log-risk of each stochastic replica (natural log of the hazard ratio against the average patient).
         months: times of the survival curve.
         survival: mean predicted survival probability at `months`.
+        members: log-risk of each member of the survival ensemble, a mean over the replicas; empty without an ensemble.
     """
 
     replicas: tuple[float, ...]
     months: tuple[float, ...] = ()
     survival: tuple[float, ...] = ()
+    members: tuple[float, ...] = ()
 
     @property
     def log_risk(self) -> float:
@@ -92,6 +94,15 @@ class Risk:
     def interval(self) -> tuple[float, float]:
         """Range of the replicas: lowest and highest. With T replicas it is no confidence interval."""
         return float(np.min(self.replicas)), float(np.max(self.replicas))
+
+    @property
+    def uncertainty(self) -> float:
+        """Standard deviation of the log-risk: of the simulated outcome (replicas) and of the risk model (members).
+
+        The two are independent, so variances add up; what there is only one of adds nothing.
+        """
+        variances = [float(np.var(x, ddof=1)) for x in (self.replicas, self.members) if len(x) > 1]
+        return float(np.sqrt(sum(variances)))
 
     @property
     def median_survival_months(self) -> float | None:
@@ -168,6 +179,8 @@ class Candidate:
             "risk": self.risk.log_risk,
             "risk_interval": list(self.risk.interval),
             "risk_replicas": list(self.risk.replicas),
+            "risk_members": list(self.risk.members),
+            "risk_uncertainty": self.risk.uncertainty,
             "median_survival_months": self.risk.median_survival_months,
             "survival": {"months": list(self.risk.months), "probability": list(self.risk.survival)},
             "tumour_change": self.tumour_change.to_json(),

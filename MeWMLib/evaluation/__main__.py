@@ -62,6 +62,7 @@ def _real_pair(args: argparse.Namespace) -> tuple[Rows, str]:
 
 
 <<<<<<< HEAD
+<<<<<<< HEAD
 def _policy(args: argparse.Namespace) -> tuple[Rows, str]:
     from MeWMLib.evaluation.policy_command import run
 
@@ -84,6 +85,12 @@ def _autoencoder(args: argparse.Namespace) -> tuple[Rows, str]:
     rows = evaluate_autoencoder(settings, find_bundle(args.bundle), real, _say)
     return rows, f"synthetic world v2, {args.validation} validation patients" + (" and one real pair" if real else "")
 >>>>>>> generation
+=======
+def _survival(args: argparse.Namespace) -> tuple[Rows, str]:
+    from MeWMLib.evaluation.survival import evaluate_survival
+
+    return evaluate_survival(args, _say)
+>>>>>>> survival
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -113,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--protocol", required=True, help='what was given, as "Doxorubicin + Lipiodol"')
     sub.add_argument("--replicas", type=int, default=3)
 <<<<<<< HEAD
+<<<<<<< HEAD
     sub = part("policy", _policy, "does a policy name the agents that were given (F1, Jaccard, precision, recall)")
     where = sub.add_mutually_exclusive_group(required=True)
     where.add_argument("--cohort", type=Path, metavar="DIR", help="cohort on disk (docs/COHORTS.md)")
@@ -137,6 +145,19 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--label-values", default="1=liver,2=tumour", help="meaning of the values")
     sub.add_argument("--after", help="CT after treatment, same phase")
 >>>>>>> generation
+=======
+    sub = part("survival", _survival, "survival models: tables of real patients, or the network on synthetic ones")
+    sub.add_argument("--table", metavar="NAME|FILE", help="hcc-tace-seg, dtsdhcc, or the file of one of them")
+    sub.add_argument("--folds", type=int, default=5)
+    sub.add_argument("--repeats", type=int, default=10, help="of the cross-validation")
+    sub.add_argument("--permutations", type=int, default=20, help="of the outcomes, against leakage; 0 leaves it out")
+    sub.add_argument("--cohort", type=Path, metavar="DIR", help="synthetic cohort whose patients are taken")
+    sub.add_argument("--patients", type=int, default=1000, help="without --cohort: how many patients of the test split")
+    sub.add_argument("--trained-on", type=int, default=600, help="training patients for the Cox baselines")
+    sub.add_argument("--simulated", type=int, default=0, help="how many of them are simulated as well (a minute each)")
+    sub.add_argument("--cache", type=Path, help="folder of drawn patients; OUT/patients if left out")
+    sub.add_argument("--workers", type=int, default=1, help="processes")
+>>>>>>> survival
     return parser
 
 

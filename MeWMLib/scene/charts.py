@@ -12,17 +12,17 @@ from matplotlib.figure import Figure
 
 from MeWMLib.scene.plan_folder import ShownCandidate, ShownStep
 
-_INK, _GREY, _FAINT, _BEST, _OTHER = "#1d2a35", "#66727c", "#d5dbe0", "#c2500a", "#2f6f9f"
-_STYLE = {
+INK, GREY, FAINT, BEST, OTHER = "#1d2a35", "#66727c", "#d5dbe0", "#c2500a", "#2f6f9f"
+STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
-    "axes.edgecolor": _FAINT,
-    "axes.labelcolor": _INK,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "xtick.color": _GREY,
-    "ytick.color": _GREY,
-    "text.color": _INK,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "text.color": INK,
     "figure.facecolor": "white",
     # A protocol is text: a dollar sign in it is no formula.
     "text.parse_math": False,
@@ -34,14 +34,16 @@ MAX_TREE_ROWS = 14
 _CHARACTER = 0.0275
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of a size in inches."""
     # No pyplot: its figures are global, and they would live on in a long-running process.
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI)
     return buffer.getvalue()
@@ -63,23 +65,23 @@ def short(protocol: str, width: int = 46) -> str:
 def risk_chart(candidates: Sequence[ShownCandidate]) -> bytes:
     """PNG: for each protocol, best on top, the replicas, their range and their mean."""
     shown = candidates[:MAX_PROTOCOLS]
-    with mpl.rc_context(_STYLE):
-        figure = _figure(9.2, 1.1 + 0.42 * max(len(shown), 1))
+    with mpl.rc_context(STYLE):
+        figure = new_figure(9.2, 1.1 + 0.42 * max(len(shown), 1))
         axes = figure.add_subplot()
         for row, candidate in enumerate(shown):
-            colour = _BEST if row == 0 else _OTHER
+            colour = BEST if row == 0 else OTHER
             low, high = candidate.interval
             axes.plot([low, high], [row, row], color=colour, linewidth=5, alpha=0.25, solid_capstyle="round")
             axes.plot(candidate.replicas, [row] * len(candidate.replicas), "|", color=colour, markersize=9)
             axes.plot(candidate.risk, row, "o", color=colour, markersize=7)
         axes.set_yticks(range(len(shown)), [f"{c.rank}.  {short(c.protocol, 58)}" for c in shown])
-        axes.tick_params(axis="y", length=0, labelcolor=_INK)
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.set_ylim(len(shown) - 0.4, -0.6)
-        axes.grid(axis="x", color=_FAINT, linewidth=0.7)
+        axes.grid(axis="x", color=FAINT, linewidth=0.7)
         axes.set_axisbelow(True)
         axes.spines["left"].set_visible(False)
         axes.set_xlabel("log hazard ratio against the average patient  (\N{LEFTWARDS ARROW} lower is better)")
-        return _png(figure)
+        return png(figure)
 
 
 def survival_chart(candidates: Sequence[ShownCandidate]) -> bytes | None:
@@ -87,16 +89,16 @@ def survival_chart(candidates: Sequence[ShownCandidate]) -> bytes | None:
     shown = [c for c in candidates[:MAX_PROTOCOLS] if c.months]
     if not shown:
         return None
-    with mpl.rc_context(_STYLE):
-        figure = _figure(9.2, 3.9)
+    with mpl.rc_context(STYLE):
+        figure = new_figure(9.2, 3.9)
         axes = figure.add_subplot()
-        axes.axhline(0.5, color=_FAINT, linewidth=1, linestyle=(0, (4, 3)))
+        axes.axhline(0.5, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
         for candidate in reversed(shown):
             best = candidate is shown[0]
             axes.plot(
                 candidate.months,
                 candidate.survival,
-                color=_BEST if best else _OTHER,
+                color=BEST if best else OTHER,
                 linewidth=2.6 if best else 1.1,
                 alpha=1.0 if best else 0.55,
             )
@@ -107,7 +109,7 @@ def survival_chart(candidates: Sequence[ShownCandidate]) -> bytes | None:
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1.0], ["0 %", "25 %", "50 %", "75 %", "100 %"])
         axes.set_xlabel("months after treatment")
         axes.set_ylabel("predicted survival")
-        return _png(figure)
+        return png(figure)
 
 
 def _label_ends(axes: mpl.axes.Axes, shown: Sequence[ShownCandidate], gap: float = 0.055) -> None:
@@ -123,7 +125,7 @@ def _label_ends(axes: mpl.axes.Axes, shown: Sequence[ShownCandidate], gap: float
             (candidate.months[-1], candidate.survival[-1]),
             xytext=(candidate.months[-1] * 1.012, y),
             va="center",
-            color=_BEST if best else _OTHER,
+            color=BEST if best else OTHER,
             fontweight="bold" if best else "normal",
             annotation_clip=False,
         )
@@ -149,8 +151,8 @@ def tree_chart(tree: Sequence[ShownStep], best: str | None) -> bytes | None:
     columns = [_column([s for s in tree if s.step == step]) for step in steps]
     rows = max(len(c) for c, _ in columns)
     way = _way(tree, best)
-    with mpl.rc_context(_STYLE):
-        figure = _figure(min(3.0 * len(steps) + 1.2, 13.0), 0.7 + 0.36 * max(rows, 3))
+    with mpl.rc_context(STYLE):
+        figure = new_figure(min(3.0 * len(steps) + 1.2, 13.0), 0.7 + 0.36 * max(rows, 3))
         axes = figure.add_subplot()
         axes.set_axis_off()
         axes.set_xlim(-0.35, len(steps) + 0.45)
@@ -158,18 +160,18 @@ def tree_chart(tree: Sequence[ShownStep], best: str | None) -> bytes | None:
         middle = (rows - 1) / 2
         # For each protocol: where its box ends, where its edges part, and on which level.
         place: dict[str, tuple[float, float, float]] = {"": (0.1, 0.22, middle)}
-        axes.text(0.0, middle, "start", ha="center", va="center", bbox=_box(_INK, False), color=_INK, zorder=3)
+        axes.text(0.0, middle, "start", ha="center", va="center", bbox=_box(INK, False), color=INK, zorder=3)
         for number, (step, (shown, hidden)) in enumerate(zip(steps, columns, strict=True)):
             x = number + 0.62
-            axes.text(x, -0.9, f"step {step}", color=_GREY, fontweight="bold")
+            axes.text(x, -0.9, f"step {step}", color=GREY, fontweight="bold")
             here: dict[str, tuple[float, float, float]] = {}
             for row, one in enumerate(shown):
                 y = row + middle - (len(shown) - 1) / 2
                 on_way = (one.step, one.child) in way
-                colour = _BEST if on_way else _OTHER if one.kept else _GREY
+                colour = BEST if on_way else OTHER if one.kept else GREY
                 if one.parent in place:
                     end, stub, level = place[one.parent]
-                    edge = colour if one.kept else _FAINT
+                    edge = colour if one.kept else FAINT
                     width = 2.0 if one.kept else 0.8
                     order = -1 if not one.kept else 1 if on_way else 0
                     axes.plot([end, stub, x - 0.02], [level, level, y], color=edge, linewidth=width, zorder=order)
@@ -182,13 +184,13 @@ def tree_chart(tree: Sequence[ShownStep], best: str | None) -> bytes | None:
                 if one.kept:
                     here[one.child] = (x + _CHARACTER * len(text), x + 0.84, y)
             if hidden:
-                axes.text(x, middle + len(shown) / 2, f"and {hidden} more", color=_GREY, va="center")
+                axes.text(x, middle + len(shown) / 2, f"and {hidden} more", color=GREY, va="center")
             place.update(here)
-        return _png(figure)
+        return png(figure)
 
 
 def _box(colour: str, kept: bool) -> dict[str, object]:
-    return {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": colour if kept else _FAINT, "linewidth": 1}
+    return {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": colour if kept else FAINT, "linewidth": 1}
 
 
 def _column(expansions: Sequence[ShownStep]) -> tuple[list[ShownStep], int]:

@@ -31,6 +31,7 @@ class SurvivalConfig:
         dropout: in the risk head, training only.
         covariates: names of the late inputs in order; NaN stands for a value that is not known.
         edges_months: edges of the survival intervals, rising from 0.
+        members: bootstrap members of the last layer; 0 in bundles that were made without them.
     """
 
     width: int = 16
@@ -41,6 +42,7 @@ class SurvivalConfig:
     dropout: float = 0.2
     covariates: tuple[str, ...] = SIZE_COVARIATES
     edges_months: tuple[float, ...] = (0, 3, 6, 9, 12, 18, 24, 36, 48, 60, 84, 120)
+    members: int = 0
 
     def __post_init__(self) -> None:
         for name in ("blocks", "covariates", "edges_months"):

@@ -33,11 +33,15 @@ class SurvivalOutput(NamedTuple):
         log_risk: (N,) unbounded; the log hazard ratio against the average training patient. This one number ranks.
         log_increments: (N, B) log of the cumulative hazard that each interval adds: log_risk + baseline.
         patch_attention: (N, P) share of each patch in the score; sums to 1 over the patches of a patient.
+        members: (N, M) log-risk of each bootstrap member of the last layer; (N, 0) without members.
+        features: (N, E) what the last layer sees, for fitting the members.
     """
 
     log_risk: Tensor
     log_increments: Tensor
     patch_attention: Tensor
+    members: Tensor
+    features: Tensor
 
     @property
     def hazards(self) -> Tensor:
@@ -205,6 +209,9 @@ class SurvivalNetwork(nn.Module):
         self.register_buffer("covariate_scale", torch.ones(late))
         self.register_buffer("risk_shift", torch.zeros(()))
         self.register_buffer("risk_scale", torch.ones(()))
+        if config.members:
+            self.register_buffer("member_weights", torch.zeros(config.members, config.hidden + late))
+            self.register_buffer("member_shift", torch.zeros(config.members))
         nn.init.zeros_(self.risk_out.bias)
 
     def encode(self, image: Tensor) -> Tensor:
@@ -261,11 +268,17 @@ class SurvivalNetwork(nn.Module):
         patient, attention = self.pool_patches(patches.unflatten(0, (n, p)))  # (N, 2C), (N, P)
         known = (covariates.to(patient.dtype) - self.covariate_mean) / self.covariate_scale
         late = torch.where(torch.isnan(known), 0.0, known)  # (N, F); what is not known is the mean patient's
-        risk = self.risk_out(F.gelu(self.risk(torch.cat([self.head(patient), late], dim=1)))).squeeze(1)
+        hidden = F.gelu(self.risk(torch.cat([self.head(patient), late], dim=1)))  # (N, H)
+        risk = self.risk_out(hidden).squeeze(1)
         if self.straight is not None:
             risk = risk + self.straight(late).squeeze(1)
         log_risk = (risk - self.risk_shift) * self.risk_scale  # (N,)
-        return SurvivalOutput(log_risk, log_risk[:, None] + self.baseline, attention)
+        features = torch.cat([hidden, late], dim=1)  # (N, H + F)
+        members = log_risk.new_zeros(n, 0)
+        if self.config.members:
+            change = features @ self.member_weights.T - self.member_shift  # (N, M)
+            members = log_risk[:, None] + self.risk_scale * change
+        return SurvivalOutput(log_risk, log_risk[:, None] + self.baseline, attention, members, features)
 
     def forward(self, pre: Tensor, post: Tensor, covariates: Tensor) -> SurvivalOutput:
         """Judge N patients of P patches: pre and post (N, P, 2, D, H, W), covariates (N, F)."""
@@ -343,6 +356,15 @@ class Assessor:
         Raises:
             InputError: arrays or covariates that do not fit.
         """
+        output = self._output(pre, post, covariates)
+        months, probability = survival_curve(output.hazards[0], self.config.edges_months)
+        return float(output.log_risk[0]), months, probability
+
+    def members(self, pre: Any, post: Any, covariates: Any) -> NDArray[np.float64]:
+        """Log-risk (M,) of each bootstrap member, for the arguments of `score`; empty for a bundle without members."""
+        return self._output(pre, post, covariates).members[0].cpu().numpy().astype(np.float64)
+
+    def _output(self, pre: Any, post: Any, covariates: Any) -> SurvivalOutput:
         before, after = (x if isinstance(x, Tensor) else self.encode(x) for x in (pre, post))
         if isinstance(covariates, Mapping):
             unknown = sorted(set(covariates) - set(self.config.covariates))
@@ -359,6 +381,4 @@ class Assessor:
                 what="A covariate is infinite", given=str(late[0].tolist()), remedy="Leave out the unknown"
             )
         with torch.inference_mode():
-            output = self.network.risk_from_tokens(before, after, late)
-        months, probability = survival_curve(output.hazards[0], self.config.edges_months)
-        return float(output.log_risk[0]), months, probability
+            return self.network.risk_from_tokens(before, after, late)

@@ -97,7 +97,7 @@ def _followup(args: argparse.Namespace) -> dict[str, float]:
 def _survival(args: argparse.Namespace) -> dict[str, float]:
     from MeWMLib.training.survival_cohort import train_on_cohort
 
-    return train_on_cohort(args.cohort, args.work, args.bundle, args.steps, args.seed, _say)
+    return train_on_cohort(args.cohort, args.work, args.bundle, args.steps, args.seed, _say, args.minutes)
 
 
 def _parser() -> argparse.ArgumentParser:

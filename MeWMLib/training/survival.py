@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,24 @@ from MeWMLib.core.errors import InputError, SurvivalDataError
 from MeWMLib.core.io import write_json
 from MeWMLib.survival.baselines import LinearCox
 from MeWMLib.survival.config import SurvivalConfig
-from MeWMLib.survival.cox import c_index_interval, check_outcomes, cox_loss, discrete_nll, exposure, harrell_c_index
+from MeWMLib.survival.cox import c_index_interval, check_outcomes, cox_loss, discrete_nll, harrell_c_index
 from MeWMLib.survival.network import Assessor, SurvivalNetwork
+from MeWMLib.training.survival_calibration import calibrate
 from MeWMLib.training.survival_checkpoint import State, load_checkpoint, save_checkpoint
-from MeWMLib.training.survival_data import Augmentation, SurvivalCase, batch_of, outcomes, split_by_patient
+from MeWMLib.training.survival_data import (
+    Augmentation,
+    SurvivalCase,
+    batch_of,
+    one_per_patient,
+    outcomes,
+    split_by_patient,
+)
 
 _CURVE = ("step", "loss", "cox", "nll", "validation_c_index", "seconds")
 #: Covariate that stands for the tumour-volume baseline.
 _VOLUME = "log1p_tumour_ml_after"
-_MIN_SLOPE = 0.25
+#: Ridge of the Cox model that a training begins with: sizes before and after go together.
+_COX_RIDGE = 0.01
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,10 @@ class TrainSurvivalConfig:
         nll_weight: weight of the discrete-time likelihood beside the Cox loss.
         ema: decay of the averaged weights, which are the ones that are kept.
         validation_fraction: share of patients held out if no validation cohort is given.
+        start_from_cox: begin as the linear Cox model of the covariates, so that the images have to add to it.
+        members, member_ridge: bootstrap members of the last layer (0: none) and how strongly each is held to the
+            trained weights; see `training/survival_members.py`.
+        minutes: stop after so many minutes (0: after `steps`).
         keep_best: keep the averaged weights of the best validation C-index instead of the last ones.
         evaluate_every, checkpoint_every: in steps.
         calibration_patients: at most so many training patients set the baseline hazard.
@@ -64,6 +77,10 @@ class TrainSurvivalConfig:
     nll_weight: float = 0.5
     ema: float = 0.99
     validation_fraction: float = 0.2
+    start_from_cox: bool = True
+    members: int = 16
+    member_ridge: float = 0.02
+    minutes: float = 0.0
     keep_best: bool = True
     evaluate_every: int = 50
     checkpoint_every: int = 50
@@ -109,7 +126,8 @@ def train(
         InputError: the checkpoint in `out` belongs to other settings.
         OutputError: `out` cannot be written.
     """
-    train_cases, held_out = _sides(config, cohort, validation)
+    train_cases, others = _sides(config, cohort, validation)
+    held_out = one_per_patient(others)
     state = _start(config, train_cases)
     curve: list[list[Any]] = []
     if resume:
@@ -119,7 +137,8 @@ def train(
     while state.step < config.steps:
         losses = _step(config, state, train_cases, scale)
         state.step += 1
-        last = state.step == config.steps
+        late = config.minutes > 0 and time.monotonic() - began > 60 * config.minutes
+        last = state.step == config.steps or late
         c_index: float | str = ""
         if last or state.step % config.evaluate_every == 0:
             c_index = _validate(config, state, held_out)
@@ -127,16 +146,20 @@ def train(
         if last or state.step % config.checkpoint_every == 0:
             save_checkpoint(Path(out), _settings(config), state, [_CURVE, *curve])
         if on_step is not None:
-            on_step("survival", state.step / config.steps)
+            on_step("survival", 1.0 if last else state.step / config.steps)
+        if last:
+            break
 
     network = state.network
     state.assign(state.best if config.keep_best else state.average)
     network.eval()
-    slope = calibrate(network, train_cases, held_out, config)
+    slope = calibrate(
+        network, train_cases, others, config.calibration_patients, config.member_ridge, config.seed, config.device
+    )
     written = export(Path(bundle) if bundle is not None else Path(out) / "bundle", network)
     metrics = {
         **evaluate(Assessor(*written.part("survival"), device=config.device), held_out, config.seed),
-        "steps": config.steps,
+        "steps": state.step,
         "selected_on_validation": config.keep_best,
         "slope": slope,
         "patients_train": len({c.patient for c in train_cases}),
@@ -154,7 +177,7 @@ def export(folder: Path, network: SurvivalNetwork) -> Bundle:
 
 def evaluate(assessor: Assessor, cases: Sequence[SurvivalCase], seed: int = 0) -> dict[str, Any]:
     """C-index of the assessor and of the tumour volume after treatment, with bootstrap intervals over patients."""
-    cases = _one_per_patient(cases)
+    cases = one_per_patient(cases)
     months, events = outcomes(cases)
     risks = [assessor.score(np.asarray(c.pre), np.asarray(c.post), c.covariates)[0] for c in cases]
     scores = {"c_index": np.array(risks)}
@@ -167,47 +190,6 @@ def evaluate(assessor: Assessor, cases: Sequence[SurvivalCase], seed: int = 0) -
         low, high = c_index_interval(score, months, events, seed=seed)
         rows[name] = {"mean": harrell_c_index(score, months, events), "low": low, "high": high, "n": len(cases)}
     return rows
-
-
-def calibrate(
-    network: SurvivalNetwork,
-    train_cases: Sequence[SurvivalCase],
-    held_out: Sequence[SurvivalCase],
-    config: TrainSurvivalConfig,
-) -> float:
-    """Set scale, zero and baseline of the risk; the order of patients stays.
-
-    The slope of the log-risk in a Cox model on held-out patients says how far training overstated it (van Houwelingen,
-    Stat Med 2000). Log-risk 0 becomes the mean training patient, and the baseline of each interval the
-    deaths over the exposure under these risks (Breslow), with one prior death at the overall rate.
-
-    Returns:
-        The slope, kept within [0.25, 1].
-    """
-    months, events = outcomes(held_out)
-    try:
-        risk = _log_risks(network, held_out, config)
-        slope = float(LinearCox.fit(risk[:, None], months, events).coefficients[0])
-    except SurvivalDataError:
-        slope = 1.0  # too few deaths to say
-    slope = float(np.clip(slope, _MIN_SLOPE, 1.0))
-    rng = np.random.default_rng([config.seed, 4])
-    some = sorted(rng.permutation(len(train_cases))[: config.calibration_patients])
-    known = [train_cases[i] for i in some]
-    months, events = outcomes(known)
-    risk = _log_risks(network, known, config)
-    shift = float(risk.mean())
-    edges = np.asarray(network.config.edges_months, dtype=np.float64)
-    lived, death = exposure(months, events, edges)
-    widths = np.diff(edges)
-    exposed = (np.exp(slope * (risk - shift))[:, None] * lived * widths).sum(axis=0)  # (B,) patient-months
-    rate = max(death.sum(), 1) / exposed.sum()
-    baseline = np.log((death.sum(axis=0) + 1) / (exposed + 1 / rate) * widths)
-    with torch.no_grad():
-        network.risk_shift.fill_(shift)
-        network.risk_scale.fill_(slope)
-        network.baseline.copy_(torch.as_tensor(baseline))
-    return slope
 
 
 def _sides(
@@ -233,19 +215,15 @@ def _sides(
                     given=f"{np.shape(case.covariates)} of patient {case.patient}",
                     remedy="Needs " + ", ".join(config.network.covariates),
                 )
-    held_out = _one_per_patient(held_out)
-    harrell_c_index(np.zeros(len(held_out)), *outcomes(held_out))  # refuses a validation without comparable pairs
+    one = one_per_patient(held_out)
+    harrell_c_index(np.zeros(len(one)), *outcomes(one))  # refuses a validation without comparable pairs
     return train_cases, held_out
-
-
-def _one_per_patient(cases: Sequence[SurvivalCase]) -> list[SurvivalCase]:
-    return list({c.patient: c for c in reversed(cases)}.values())[::-1]
 
 
 def _start(config: TrainSurvivalConfig, cases: Sequence[SurvivalCase]) -> State:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        network = SurvivalNetwork(config.network)
+        network = SurvivalNetwork(replace(config.network, members=config.members))
     if config.network.covariates:
         late = np.stack([c.covariates for c in cases]).astype(np.float64)
         known = np.isfinite(late)
@@ -255,10 +233,30 @@ def _start(config: TrainSurvivalConfig, cases: Sequence[SurvivalCase]) -> State:
         # float16 is what a bundle keeps; with rounded values here training and use see the same numbers.
         network.covariate_mean.copy_(torch.as_tensor(mean).half())
         network.covariate_scale.copy_(torch.as_tensor(np.where(spread > 1e-3, spread, 1.0)).half())
+        if config.start_from_cox:
+            _begin_as_cox(network, cases)
     network.to(config.device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     average = {name: p.detach().clone() for name, p in network.named_parameters()}
     return State(network, optimiser, average, {name: p.clone() for name, p in average.items()})
+
+
+def _begin_as_cox(network: SurvivalNetwork, cases: Sequence[SurvivalCase]) -> None:
+    """Set the straight path to the Cox model of the covariates, and the rest of the last layer to nothing."""
+    first = one_per_patient(cases)
+    late = np.stack([c.covariates for c in first]).astype(np.float64)
+    mean, scale = (x.double().numpy() for x in (network.covariate_mean, network.covariate_scale))
+    z = np.nan_to_num((late - mean) / scale)
+    varies = z.std(axis=0) > 1e-6
+    try:
+        fitted = LinearCox.fit(z[:, varies], *outcomes(first), ridge=_COX_RIDGE)
+    except SurvivalDataError:
+        return  # nothing to begin with
+    weight = np.zeros(len(mean))
+    weight[varies] = fitted.coefficients
+    with torch.no_grad():
+        network.straight.weight.copy_(torch.as_tensor(weight)[None])
+        network.risk_out.weight.zero_()
 
 
 def _rate(config: TrainSurvivalConfig, step: int) -> float:

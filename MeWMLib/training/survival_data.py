@@ -112,6 +112,11 @@ def outcomes(cases: Sequence[SurvivalCase]) -> tuple[NDArray[np.float64], NDArra
     return np.array([c.months for c in cases], dtype=np.float64), np.array([c.event for c in cases], dtype=bool)
 
 
+def one_per_patient(cases: Sequence[SurvivalCase]) -> list[SurvivalCase]:
+    """The first case of each patient."""
+    return list({c.patient: c for c in reversed(cases)}.values())[::-1]
+
+
 def split_by_patient(
     cases: Sequence[SurvivalCase], fraction: float, seed: int
 ) -> tuple[list[SurvivalCase], list[SurvivalCase]]:

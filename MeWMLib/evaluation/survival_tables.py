@@ -1,0 +1,213 @@
+"""Tables of real patients for survival models, and which of their columns were known before treatment.
+
+A column is used only if it stands in a list here. What was measured after treatment stands in a second list, which the
+landmark model alone may read; everything else in a file, the outcomes first of all, cannot become a covariate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MeWMLib.core.errors import SurvivalDataError, UnreadableFileError
+
+WEEKS_A_MONTH, DAYS_A_MONTH = 365 / 84, 365 / 12
+#: The landmark of the response model: weeks after treatment at which the response must be known and from which on
+#: survival counts.
+LANDMARK_WEEKS = 13.0
+
+#: HCC-TACE-Seg: what was known before treatment, covariate to the column that it comes from.
+HCC_TACE_BEFORE: Mapping[str, str | tuple[str, ...]] = {
+    "age_years": "age",
+    "male": "Sex",
+    "log_afp": "AFP",
+    "child_pugh": "CPS",
+    "bclc_stage": "BCLC",
+    "tnm_stage": "TNM",
+    "clip_score": "CLIP_Score",
+    "okuda_stage": "Okuda",
+    "performance_status": "PS_bclc_0_0_1-2_1_3-4_3",
+    "log_size_mm": ("1_RECIST_BL", "2_RECIST_BL", "3_RECIST_BL"),
+    "multinodular": "tumor_nodul",
+    "over_half_of_liver": "T_involvment",
+    "vascular_invasion": "Vascular invasion",
+    "portal_vein_thrombosis": "Portal Vein Thrombosis",
+    "metastasis": "Metastasis",
+    "lymph_nodes": "Lymphnodes",
+    "cirrhosis": "Evidence_of_cirh",
+    "hepatitis": "hepatitis",
+    "diabetes": "Diabetes",
+    "smoking": "Smoking",
+    "alcohol": "Alcohol",
+}
+#: What was measured on the CT after treatment: for the landmark model only.
+HCC_TACE_AFTER: Mapping[str, tuple[str, ...]] = {
+    "mrecist_change": tuple(f"{n}_mRECIST_{when}" for when in ("BL", "FU") for n in (1, 2, 3)),
+    "recist_change": tuple(f"{n}_RECIST_{when}" for when in ("BL", "FU") for n in (1, 2, 3)),
+    "mrecist_category": tuple(f"{n}_mRECIST" for n in (1, 2, 3)),
+}
+#: The clinical Cox baseline of SPEC: age, sex, AFP, stage, Child-Pugh, size, number.
+CLINICAL = ("age_years", "male", "log_afp", "bclc_stage", "child_pugh", "log_size_mm", "multinodular")
+
+#: dtsdhcc: columns of a patient's first visit. What was done then or later (Embolization, TargetedTherapy, Resection)
+#: and all later visits are left out.
+DTSDHCC_BEFORE: Mapping[str, str] = {
+    "age_years": "Age",
+    "log_afp": "AFP",
+    "child_pugh_points": "Child_pugh_score",
+    "lesions": "Amount.of.Hepatic.Lesions",
+    "log_size_mm": "Largest.Diameter.of.Hepatic.Lesions",
+    "vascular_invasion": "Vascular.Invasion",
+    "lymph_nodes": "Local.Lymph.Node.Metastasis",
+    "metastasis": "Distant.Metastasis",
+}
+DTSDHCC_CLINICAL = ("age_years", "log_afp", "child_pugh_points", "lesions", "log_size_mm")
+
+_STAGES: Mapping[str, Mapping[str, float]] = {
+    "Sex": {"1": 1, "2": 0},
+    "CPS": {"A": 0, "B": 1, "C": 2},
+    "BCLC": {"Stage-A": 0, "Stage-B": 1, "Stage-C": 2, "Stage-D": 3},
+    "TNM": {
+        "Stage-I": 0, "Stage-II": 1, "Stage-IIIA": 2, "Stage-IIIB": 2.5, "Stage-IIIC": 3,
+        "Stage-IVA": 4, "Stage-IVB": 4.5,
+    },
+    "CLIP_Score": {f"Stage_{n}": n for n in range(7)},
+    "Okuda": {"Stage I": 0, "Stage II": 1, "Stage III": 2},
+    "tumor_nodul": {"uninodular": 0, "multinodular": 1},
+    "T_involvment": {"< or = 50%": 0, ">50%": 1},
+    "hepatitis": {"No virus": 0, "HBV only": 1, "HCV only": 1, "HCV and HBV": 1},
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Endpoint:
+    """Times in months and events of N patients, NaN-free, and the covariates that its models may read.
+
+    Attributes:
+        name: "os" or "ttp", "landmark_os".
+        covariates: name to (N,), NaN where not known.
+        clinical: those of the clinical Cox baseline.
+        response: those that were measured after treatment; empty but for a landmark.
+        months, events: (N,).
+    """
+
+    name: str
+    covariates: Mapping[str, NDArray[np.float64]]
+    clinical: tuple[str, ...]
+    response: tuple[str, ...]
+    months: NDArray[np.float64]
+    events: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        require_before(tuple(n for n in self.covariates if n not in self.response), self.name)
+        if self.response and not self.name.startswith("landmark"):
+            raise SurvivalDataError(
+                what="A response to treatment cannot predict from before treatment",
+                given=", ".join(self.response),
+                remedy="Use the landmark model",
+            )
+
+    def matrix(self, names: Sequence[str]) -> NDArray[np.float64]:
+        """(N, F) of the named covariates."""
+        return np.stack([self.covariates[n] for n in names], axis=1)
+
+    def shuffled(self, seed: int) -> Endpoint:
+        """The same covariates with the outcomes of other patients: nothing can be learnt here."""
+        order = np.random.default_rng(seed).permutation(len(self.months))
+        return Endpoint(
+            self.name, self.covariates, self.clinical, self.response, self.months[order], self.events[order]
+        )
+
+
+def require_before(names: Sequence[str], model: str) -> None:
+    """Refuse covariates that were not known before treatment.
+
+    Raises:
+        SurvivalDataError: a name that stands in no list of what was known before.
+    """
+    late = [n for n in names if n not in HCC_TACE_BEFORE and n not in DTSDHCC_BEFORE]
+    if late:
+        raise SurvivalDataError(
+            what="A covariate was not known before treatment",
+            given=f"{', '.join(late)} in the model {model}",
+            remedy="Known before: " + ", ".join(HCC_TACE_BEFORE),
+        )
+
+
+def read_table(name: str, path: Path) -> list[Endpoint]:
+    """Endpoints of a table: `hcc-tace-seg` (OS, TTP, OS from the landmark on) or `dtsdhcc` (OS).
+
+    Raises:
+        UnreadableFileError: no such file, or one that lacks the columns.
+        SurvivalDataError: an unknown table, or a patient twice.
+    """
+    import pandas as pd
+
+    readers = {"hcc-tace-seg": _hcc_tace, "dtsdhcc": _dtsdhcc}
+    if name not in readers:
+        raise SurvivalDataError(what="Unknown table", given=name, remedy="Use " + " or ".join(readers))
+    try:
+        frame = pd.read_csv(path)
+        return readers[name](frame)
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise UnreadableFileError(what="The table cannot be read", given=f"{path} ({error})") from error
+    except KeyError as error:
+        raise UnreadableFileError(
+            what="The table lacks a column", given=f"{error} in {path}", remedy=f"Give the clinical table of {name}"
+        ) from error
+
+
+def _hcc_tace(frame: Any) -> list[Endpoint]:
+    if frame["TCIA_ID"].duplicated().any():
+        raise SurvivalDataError(what="A patient stands twice in the table", remedy="Keep one row a patient")
+    before = {n: _column(frame, source) for n, source in HCC_TACE_BEFORE.items()}
+    before["log_afp"], before["log_size_mm"] = np.log1p(before["log_afp"]), np.log(before["log_size_mm"])
+    os_weeks, died = frame["OS"].to_numpy(float), frame["Death_1_StillAliveorLostToFU_0"].to_numpy(int) == 1
+    ttp_weeks, progressed = frame["TTP"].to_numpy(float), frame["Censored_0_progressed_1"].to_numpy(int) == 1
+    seen = frame["Interval_FU"].to_numpy(float)
+    after = {name: _change(frame, sources) for name, sources in HCC_TACE_AFTER.items() if "change" in name}
+    after["mrecist_category"] = _column(frame, HCC_TACE_AFTER["mrecist_category"])
+    # Whoever died or was scanned later than the landmark is no patient of the landmark model.
+    stays = (seen >= 0) & (seen <= LANDMARK_WEEKS) & (os_weeks > LANDMARK_WEEKS) & np.isfinite(after["mrecist_change"])
+    late = {n: v[stays] for n, v in {**before, **after}.items()}
+    return [
+        Endpoint("os", before, CLINICAL, (), os_weeks / WEEKS_A_MONTH, died),
+        Endpoint("ttp", before, CLINICAL, (), ttp_weeks / WEEKS_A_MONTH, progressed),
+        Endpoint(
+            "landmark_os", late, CLINICAL, tuple(after), (os_weeks[stays] - LANDMARK_WEEKS) / WEEKS_A_MONTH, died[stays]
+        ),
+    ]
+
+
+def _dtsdhcc(frame: Any) -> list[Endpoint]:
+    first = frame.sort_values(["ID", "Date"], kind="stable").drop_duplicates("ID")
+    before = {n: first[source].to_numpy(float) for n, source in DTSDHCC_BEFORE.items()}
+    age = before["age_years"]
+    before["age_years"] = np.where((age > 0) & (age < 111), age, np.nan)  # 0 and 111 are no ages of these patients
+    before["log_afp"], before["log_size_mm"] = np.log1p(before["log_afp"]), np.log1p(before["log_size_mm"])
+    months = first["OStime_day"].to_numpy(float) / DAYS_A_MONTH
+    return [Endpoint("os", before, DTSDHCC_CLINICAL, (), months, first["Status_of_death"].to_numpy(int) == 1)]
+
+
+def _column(frame: Any, source: str | tuple[str, ...]) -> NDArray[np.float64]:
+    """A column as numbers; the mean over readers where there are several; unknown words are not known."""
+    if isinstance(source, tuple):
+        return np.asarray(frame[list(source)].mean(axis=1), np.float64)
+    column = frame[source]
+    if source in _STAGES:
+        return np.asarray(column.astype(str).map(_STAGES[source]), np.float64)
+    return np.asarray(column, np.float64)
+
+
+def _change(frame: Any, sources: tuple[str, ...]) -> NDArray[np.float64]:
+    """Mean over readers of the relative change of the sum of diameters; -1 is a complete response."""
+    before, after = (frame[list(part)].to_numpy(float) for part in (sources[:3], sources[3:]))
+    known = np.isfinite(before) & np.isfinite(after) & (before > 0)
+    change = np.where(known, after / np.where(known, before, 1) - 1, 0.0)
+    count = known.sum(axis=1)
+    return np.where(count > 0, change.sum(axis=1) / np.maximum(count, 1), np.nan)

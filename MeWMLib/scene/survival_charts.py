@@ -1,0 +1,128 @@
+"""Charts of survival models over groups of patients: Kaplan-Meier, concordance, reliability, risk maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+from numpy.typing import NDArray
+
+from MeWMLib.scene.charts import BEST, FAINT, GREY, INK, OTHER, STYLE, new_figure, png
+from MeWMLib.scene.survival_curves import CurvePanel
+
+#: Low to high risk; two groups take the ends.
+_GROUPS = ("#2f6f9f", "#8a8f3c", "#c2500a")
+
+
+def kaplan_meier_chart(panels: Sequence[CurvePanel], event: str = "survival", until: float | None = None) -> bytes:
+    """PNG: a panel a model, a curve with its 95 % band a risk group.
+
+    Args:
+        panels: side by side.
+        event: what the vertical axis counts.
+        until: months at which the axis ends; the last observation if left out.
+    """
+    with mpl.rc_context(STYLE):
+        figure = new_figure(4.3 * len(panels) + 0.4, 3.7)
+        for number, panel in enumerate(panels):
+            axes = figure.add_subplot(1, len(panels), number + 1)
+            last = until or max(float(c.months[-1]) for c in panel.curves)
+            for n, curve in enumerate(panel.curves):
+                colour = _GROUPS[0 if n == 0 else 2 if n == len(panel.curves) - 1 else 1]
+                axes.step(curve.months, curve.survival, where="post", color=colour, linewidth=1.8)
+                axes.fill_between(curve.months, curve.low, curve.high, step="post", color=colour, alpha=0.15, lw=0)
+                # a word at each curve, where it is halfway down, instead of a legend
+                label = f"{curve.label} (n = {curve.patients})"
+                axes.plot([], [], color=colour, linewidth=3, label=label)
+            axes.legend(frameon=False, loc="upper right", fontsize=8, handlelength=1.2)
+            axes.set_title(panel.title, loc="left", fontsize=9.5, fontweight="bold", pad=20)
+            axes.text(0, 1.03, panel.note, transform=axes.transAxes, color=GREY, fontsize=8)
+            axes.set_xlim(0, last)
+            axes.set_ylim(0, 1.02)
+            axes.set_yticks([0, 0.25, 0.5, 0.75, 1.0], ["0 %", "25 %", "50 %", "75 %", "100 %"])
+            axes.set_xlabel("months")
+            if number == 0:
+                axes.set_ylabel(event)
+        return png(figure)
+
+
+def interval_chart(rows: Mapping[str, Mapping[str, float]], label: str, reference: float | None = None) -> bytes:
+    """PNG: a figure with its interval for each row, first row on top; `reference` is a dashed line."""
+    with mpl.rc_context(STYLE):
+        figure = new_figure(7.2, 0.9 + 0.27 * len(rows))
+        axes = figure.add_subplot()
+        for n, (name, f) in enumerate(rows.items()):
+            colour = GREY if name.startswith("single:") or "shuffled" in name else OTHER
+            axes.plot([f["low"], f["high"]], [n, n], color=colour, linewidth=4, alpha=0.3, solid_capstyle="round")
+            axes.plot(f["mean"], n, "o", color=colour, markersize=5)
+            axes.annotate(f"{f['mean']:.2f}", (f["high"], n), xytext=(6, 0), textcoords="offset points", va="center",
+                          fontsize=8, color=colour)  # fmt: skip
+        if reference is not None:
+            axes.axvline(reference, color=BEST, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
+        axes.set_yticks(range(len(rows)), [name.replace("single:", "") for name in rows])
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.grid(axis="x", color=FAINT, linewidth=0.7)
+        axes.set_axisbelow(True)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel(label)
+        return png(figure)
+
+
+def reliability_chart(panels: Mapping[str, Sequence[Mapping[str, float]]], label: str) -> bytes:
+    """PNG: predicted against observed probability in groups of patients, a panel a model."""
+    with mpl.rc_context(STYLE):
+        figure = new_figure(3.4 * len(panels) + 0.3, 4.1)
+        for n, (title, groups) in enumerate(panels.items()):
+            axes = figure.add_subplot(1, len(panels), n + 1)
+            axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1.2)
+            x = np.array([g["predicted"] for g in groups])
+            y = np.array([g["observed"] for g in groups])
+            error = np.array([[g["observed"] - g["low"], g["high"] - g["observed"]] for g in groups]).T.clip(min=0)
+            axes.errorbar(x, y, error, fmt="o", color=OTHER, ecolor=OTHER, elinewidth=1, markersize=5)
+            axes.set_xlim(0, 1)
+            axes.set_ylim(0, 1)
+            axes.set_aspect("equal")
+            axes.set_title(title, loc="left", fontsize=9.5, fontweight="bold")
+            axes.set_xlabel(f"predicted {label}")
+            if n == 0:
+                axes.set_ylabel(f"observed {label} (Kaplan-Meier)")
+        return png(figure)
+
+
+def risk_map_chart(
+    maps: Mapping[str, NDArray[np.float64]], errors: Mapping[str, NDArray[np.float64]], x_label: str, y_label: str
+) -> bytes:
+    """PNG: maps of a risk on one grid with one scale, and under them the squared errors of the predicted ones.
+
+    Args:
+        maps: name to (R, C); the first is what was observed. NaN cells stay white.
+        errors: name to (R, C) for the others.
+        x_label, y_label: what columns and rows mean.
+    """
+    columns = len(maps)
+    top = max(float(np.nanmax(m)) for m in maps.values())
+    worst = max(float(np.nanmax(e)) for e in errors.values())
+    with mpl.rc_context(STYLE):
+        figure = new_figure(2.35 * columns + 1.0, 4.9)
+        grid = figure.subplots(2, columns, squeeze=False)
+        for column, (name, values) in enumerate(maps.items()):
+            axes = grid[0, column]
+            shown = axes.imshow(values, origin="lower", cmap="viridis", vmin=0, vmax=top)
+            axes.set_title(name, fontsize=9, fontweight="bold")
+            below = grid[1, column]
+            if name in errors:
+                wrong = below.imshow(errors[name], origin="lower", cmap="Reds", vmin=0, vmax=worst)
+            else:
+                below.set_axis_off()
+            for one in (axes, below):
+                one.set_xticks([])
+                one.set_yticks([])
+                for spine in one.spines.values():
+                    spine.set_visible(False)
+            (below if name in errors else axes).set_xlabel(x_label, fontsize=8)
+        grid[0, 0].set_ylabel(y_label, fontsize=8)
+        figure.colorbar(shown, ax=list(grid[0]), label="cumulative hazard", fraction=0.03)
+        figure.colorbar(wrong, ax=list(grid[1]), label="squared error", fraction=0.03)
+        return png(figure)
