@@ -18,6 +18,7 @@ from MeWMLib.core.plan import Outcome, Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace
 from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.jobs.job import Job
+from MeWMLib.planning.journal import Journal
 
 SCHEMA = 1
 RESEARCH_USE_ONLY = (
@@ -25,6 +26,8 @@ RESEARCH_USE_ONLY = (
     "treatment recommendation."
 )
 PLAN, RUN = "plan.json", "run.json"
+#: What a search has simulated, while it is not finished (`planning.journal`).
+JOURNAL = ".mewm-journal.jsonl"
 #: What a former plan may have left here; it would contradict the new plan.
 _FORMER = ("simulated_*.nrrd", "pre.nrrd", "pre.seg.nrrd", RUN, "scene.mrb", "report.html")
 
@@ -86,6 +89,18 @@ class PlanFolder:
         self._begin()
         with io.atomic_path(self.path / name) as temporary:
             yield temporary
+
+    @contextlib.contextmanager
+    def journal(self, key: dict[str, Any]) -> Iterator[Journal]:
+        """Open the journal of the search: a run that was killed in this folder goes on from it."""
+        self._begin()
+        with Journal(self.path / JOURNAL, key) as journal:
+            yield journal
+
+    def finish(self) -> None:
+        """Everything is written: the journal has served."""
+        with contextlib.suppress(OSError):
+            (self.path / JOURNAL).unlink(missing_ok=True)
 
     def leave(self) -> None:
         """Remove the folders that were made for this plan, if nothing came to lie in them."""
