@@ -133,6 +133,14 @@ class WorldModel:
         ready = self._prepare(patient)
         return ready.patch, self._judge(ready, protocols, seeds, settings)
 
+    def treated_patch(self, patient: Patient) -> TreatedPatch:
+        """The cube in which outcomes are simulated, measured and judged."""
+        return self._prepare(patient).patch
+
+    def judge_image(self, patient: Patient, hu: NDArray[np.float32], labels: NDArray[np.uint8]) -> Verdict:
+        """Judge an image and labels (D, H, W) on the treated patch, wherever they come from."""
+        return self._score(self._prepare(patient), hu, labels).verdict
+
     def spread(self, outcomes: Sequence[Outcome]) -> Volume:
         """Standard deviation (HU, float32) over replicas of one protocol, on the grid of the CT."""
         first = outcomes[0].ct

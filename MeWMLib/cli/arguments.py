@@ -8,7 +8,7 @@ from typing import Any
 
 import MeWMLib
 from MeWMLib.cli import doctor, housekeeping, jobs, serve
-from MeWMLib.core.plan import PlanSettings
+from MeWMLib.core.plan import SEARCH_NAMES, PlanSettings
 from MeWMLib.jobs.wire import DEFAULT_PORT
 
 _CASE_HELP = "a DICOM folder, a NIfTI, NRRD or MetaImage file, or sample:NAME (see `mewm sample`)"
@@ -25,7 +25,7 @@ _PROGRAMS = {
         "train one part on the synthetic TACE world (arguments go to the training program)",
     ),
     "evaluate": (
-        ("generation", "real-pair"),
+        ("generation", "planning", "real-pair"),
         "mewm evaluate generation --cohort out/cohort --out out/generation",
         "measure a bundle (arguments go to the evaluation program)",
     ),
@@ -107,10 +107,14 @@ def _settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
         "steps": "sampling steps of the dynamics model",
         "guidance": "classifier-free guidance; 1 means none",
         "keep": "how many of the best are written as volumes",
+        "dose_levels": "doses of each agent that a second stage tries for the best; 0 leaves doses out",
+        "toxicity_weight": "added to the log-risk for each clinical rule that warns of a protocol",
+        "complexity_weight": "added to the log-risk for each agent beyond two",
+        "uncertainty_weight": "weight of the standard deviation over the replicas",
     }
     defaults = PlanSettings()
     if "search" in names:
-        group.add_argument("--search", choices=("beam", "exhaustive"), help=f"default {defaults.search}")
+        group.add_argument("--search", choices=SEARCH_NAMES, help=f"default {defaults.search}")
     for name in names:
         if name in texts:
             default = getattr(defaults, name)

@@ -11,7 +11,7 @@ from MeWMLib.cohorts.layout import Cohort
 from MeWMLib.cohorts.synthetic.write import held_out_seeds
 from MeWMLib.core.errors import InputError, MeWMError
 from MeWMLib.core.io import parse_label_values, read_labels, read_volume, write_json
-from MeWMLib.core.protocol import Protocol
+from MeWMLib.core.protocol import Protocol, agent
 from MeWMLib.evaluation.metrics import Rows, table, write_metrics
 
 
@@ -36,6 +36,24 @@ def _generation(args: argparse.Namespace) -> tuple[Rows, str]:
     write_montage(args.out / "montage.png", pictures)
     of = f"patients of {args.cohort.name}" if args.cohort else "test patients"
     return rows, f"synthetic world v2, {patients} {of}"
+
+
+def _planning(args: argparse.Namespace) -> tuple[Rows, str]:
+    from MeWMLib.evaluation.planning import DRUGS, EMBOLICS, PlanningSettings, evaluate_planning
+
+    seeds = held_out_seeds(Cohort.read(args.cohort)) if args.cohort else ()
+    patients = len(seeds) or args.patients
+    drugs = tuple(agent(n).name for n in args.drugs.split(",")) if args.drugs else DRUGS
+    embolics = tuple(agent(n).name for n in args.embolics.split(",")) if args.embolics else EMBOLICS
+    settings = PlanningSettings(
+        args.bundle, patients, args.seed, args.replicas, args.steps, tuple(_row(text) for text in args.row),
+        args.workers, seeds, drugs, embolics, args.drug_horizon, args.embolic_horizon, args.beams, not args.no_oracles,
+    )  # fmt: skip
+    rows, choices = evaluate_planning(settings, _say)
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_json({"patients": [c.to_json() for c in choices]}, args.out / "choices.json")
+    of = f"patients of {args.cohort.name}" if args.cohort else "test patients"
+    return rows, f"synthetic world v2, {patients} {of}, {len(settings.protocols())} protocols to choose from"
 
 
 def _row(text: str) -> tuple[str, str]:
@@ -76,6 +94,21 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--replicas", type=int, default=1)
     sub.add_argument("--steps", type=int, default=8, help="of the sampler")
     sub.add_argument("--workers", type=int, default=1, help="processes")
+    sub.add_argument("--row", action="append", default=[], metavar="NAME=BUNDLE", help="another model to compare")
+    sub = part("planning", _planning, "is the planned protocol a good one (synthetic test patients; Tables 2 and 3)")
+    sub.add_argument("--cohort", type=Path, metavar="DIR", help="synthetic cohort whose patients are taken")
+    sub.add_argument("--patients", type=int, default=60, help="without --cohort: how many patients of the test split")
+    sub.add_argument("--replicas", type=int, default=1)
+    sub.add_argument("--steps", type=int, default=4, help="of the sampler")
+    sub.add_argument("--beams", type=int, default=3)
+    sub.add_argument("--drugs", metavar="A,B", help="drugs to choose from; by default one of each class")
+    sub.add_argument("--embolics", metavar="A,B", help="embolics to choose from; by default one of each class")
+    sub.add_argument("--drug-horizon", type=int, default=2)
+    sub.add_argument("--embolic-horizon", type=int, default=1)
+    sub.add_argument("--workers", type=int, default=1, help="processes")
+    sub.add_argument(
+        "--no-oracles", action="store_true", help="leave out the row oracle_dynamics, which draws true CTs"
+    )
     sub.add_argument("--row", action="append", default=[], metavar="NAME=BUNDLE", help="another model to compare")
     sub = part("real-pair", _real_pair, "a simulated CT beside the real CT after treatment, which is registered first")
     sub.add_argument("--before", required=True, help="CT before treatment")
