@@ -38,6 +38,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     # everything after `mewm train PART` belongs to the training program, its --help too
     if len(argv) > 2 and argv[0] in _PROGRAMS and argv[1] in _PROGRAMS[argv[0]][0]:
         return argparse.Namespace(command=housekeeping.program, program=argv[0], part=argv[1], rest=argv[2:])
+    if len(argv) > 1 and argv[0] == "plan-cohort":
+        return argparse.Namespace(command=housekeeping.program, program=argv[0], part=argv[1], rest=argv[2:])
     return _parser().parse_args(argv)
 
 
@@ -229,6 +231,13 @@ def _housekeeping(commands: Any) -> None:
     parser.add_argument("action", choices=("list", "verify", "import", "delete"))
     parser.add_argument("name", nargs="?", metavar="NAME", help="name, folder, or the .zip to import")
     _json(parser)
+
+    text = "plan every patient of a folder, also on several processes or computers (arguments go to the program)"
+    example = "mewm plan-cohort out/cohort --out out/plans --engine worker --workers 2"
+    parser = _command(commands, "plan-cohort", housekeeping.program, text, example)
+    parser.set_defaults(program="plan-cohort")
+    parser.add_argument("part", metavar="DIR", help="a sub-folder with pre.nrrd for each patient")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="see `mewm plan-cohort --help`")
 
     for program, (parts, example, text) in _PROGRAMS.items():
         parser = _command(commands, program, housekeeping.program, text, example)
