@@ -95,7 +95,7 @@ _MODULES = {
 
 
 def program(arguments: argparse.Namespace, output: Output) -> int:
-    """`mewm cohort`, `mewm train`, `mewm evaluate` and `mewm plan-cohort`: a program of its own in a process of its own."""
+    """`mewm cohort`, `train`, `evaluate` and `plan-cohort`: a program of its own in a process of its own."""
     rest = [a for a in arguments.rest if a != "--"]
     command = [sys.executable, "-m", _MODULES[arguments.program], arguments.part, *rest]
     # same terminal, same process group: Ctrl-C reaches the program itself, which knows how to stop
