@@ -58,6 +58,7 @@ class PlanningSettings:
         seeds: of the patients; empty for the first of the test split.
         drugs, embolics: the action space.
         drug_horizon, embolic_horizon, beams: of the searches.
+        fitted_on: training patients of the frequency prior.
         oracles: also draw the true CT after every protocol, for the row `oracle_dynamics`.
     """
 
@@ -75,6 +76,7 @@ class PlanningSettings:
     embolic_horizon: int = 1
     beams: int = 3
     oracles: bool = True
+    fitted_on: int = FITTED_ON
 
     @property
     def plan(self) -> PlanSettings:
@@ -246,7 +248,7 @@ class _Measure:
         self.protocols = settings.protocols()
         self.world = WorldModel.load(find_bundle(settings.bundle))
         self.others = {name: WorldModel.load(find_bundle(bundle)) for name, bundle in settings.others}
-        self.prior = frequency_prior(self.protocols)
+        self.prior = frequency_prior(self.protocols, settings.fitted_on)
 
     def __call__(self, number: int) -> PatientChoices:
         """Everything about one test patient."""
