@@ -93,9 +93,14 @@ class PlanFolder:
     @contextlib.contextmanager
     def journal(self, key: dict[str, Any]) -> Iterator[Journal]:
         """Open the journal of the search: a run that was killed in this folder goes on from it."""
-        self._begin()
-        with Journal(self.path / JOURNAL, key) as journal:
+        self._make()
+        journal = Journal(self.path / JOURNAL, key)
+        try:
             yield journal
+        finally:
+            journal.close()
+            if not len(journal):
+                self.finish()
 
     def finish(self) -> None:
         """Everything is written: the journal has served."""
@@ -111,18 +116,25 @@ class PlanFolder:
     def _begin(self) -> None:
         if self._open:
             return
+        self._make()
         try:
-            folder = self.path
-            while not folder.exists():
-                self._made.insert(0, folder)
-                folder = folder.parent
-            self.path.mkdir(parents=True, exist_ok=True)
             for pattern in _FORMER:
                 for file in self.path.glob(pattern):
                     file.unlink()
         except OSError as error:
             raise output_error(error, self.path) from error
         self._open = True
+
+    def _make(self) -> None:
+        """Make the folder; a former plan in it stays until there is something to put in its place."""
+        try:
+            folder = self.path
+            while not folder.exists():
+                self._made.insert(0, folder)
+                folder = folder.parent
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise output_error(error, self.path) from error
 
 
 def header(
