@@ -11,6 +11,7 @@ import threading
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from MeWMLib.core.errors import CancelledError, InputError, MeWMError
@@ -66,7 +67,7 @@ class InProcessEngine:
         """See `Engine`."""
         edges = self._edges or kept_world()
         for name, job in jobs:
-            yield done_here(name, job, lambda event, name=name: on_event(name, event), cancelled, edges)
+            yield done_here(name, job, partial(on_event, name), cancelled, edges)
 
 
 class WorkerEngine:
