@@ -1,6 +1,7 @@
 # make demo    install, then plan the sample case into out/demo   (SAMPLE=synthetic needs no network after the install)
 # make test    install with the development tools, then lint, types and tests
 # make lint    ruff and mypy only
+# make bench   the planner against Algorithm 1 as printed, in one run (some minutes)
 # make host    open the Slicer module in a window, without Slicer
 # make lists   name every file in the extension's CMakeLists.txt
 # make bench-simulation   seconds of one simulation against 200-step DDPM of the paper's size (minutes)
@@ -33,6 +34,7 @@ STAMP_DEMO := $(VENV)/.installed-scene
 STAMP_DEV := $(VENV)/.installed-dev
 
 .PHONY: demo test lint host lists bench-simulation clean distclean
+.PHONY: demo test lint bench host lists clean distclean
 
 demo: $(STAMP_DEMO)
 	$(BIN)/mewm plan sample:$(SAMPLE) --out $(OUT)
@@ -40,6 +42,9 @@ demo: $(STAMP_DEMO)
 
 test: lint
 	$(BIN)/python -m pytest
+
+bench: $(STAMP_DEMO)
+	$(BIN)/python Testing/benchmarks/planner.py
 
 host: $(STAMP_DEV)
 	PYTHONPATH=Testing $(BIN)/python -m slicer_host

@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import MeWMLib
 from MeWMLib.bundles import Bundle
-from MeWMLib.core.errors import DeviceError, GeometryMismatchError, NoTumourError
+from MeWMLib.core.errors import GeometryMismatchError, NoTumourError
 from MeWMLib.core.patient import Clinical, Findings, Patient
 from MeWMLib.core.plan import Candidate, Outcome, Plan, PlanSettings, Risk, TumourChange, replica_seeds
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.volume import LabelMap, Provenance, Volume
 from MeWMLib.dynamics.compose import compose
 from MeWMLib.dynamics.model import DynamicsModel, EncodedPatch
+from MeWMLib.exploration import SearchCancelled, Verdict, explore, mean_change, mean_risk
+from MeWMLib.judged import Judged, keep_best, simulation_key
+from MeWMLib.machine import choose_device, chunk_size, versions
 from MeWMLib.patch import TreatedPatch
 from MeWMLib.perception import postprocess
 from MeWMLib.perception.findings import dice, measure
 from MeWMLib.perception.followup import FollowUp
 from MeWMLib.perception.preprocess import isotropic_geometry, resample, to_source
-from MeWMLib.perception.segmenter import Segmenter
-from MeWMLib.planning import beam, exhaustive
-from MeWMLib.planning.search import SearchResult
+from MeWMLib.perception.segmenter import Segmenter, is_out_of_memory
+from MeWMLib.planning.journal import Journal
+from MeWMLib.planning.search import DEFAULT_BATCH, Batch
 from MeWMLib.policy import guideline, rules
 from MeWMLib.policy.choose import ChosenPolicy
 from MeWMLib.survival.network import Assessor
+
+__all__ = ["Judged", "WorldModel", "choose_device", "versions"]
 
 #: The assistant's view of a simulated lesion counts only if it finds the lesion before treatment at least this well
 #: (Dice in the treated patch); else the outline stays and only what lies in it is measured.
@@ -49,32 +52,12 @@ class _Prepared:
     tokens: torch.Tensor
     assistant_before: NDArray[np.uint8]
     assistant_dice: float
+    simulated: dict[tuple[Any, ...], Judged] = field(default_factory=dict)
 
     @property
     def assistant_counts(self) -> bool:
         """True if the assistant knows the lesion well enough to say what became of it."""
         return self.assistant_dice >= ASSISTANT_GATE
-
-
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """One simulated replica on the treated patch.
-
-    Attributes:
-        change_hu: (D, H, W) simulated minus before, not yet feathered (`TreatedPatch.simulated` does it).
-        labels: (D, H, W) after treatment.
-        change: what happened to the tumour.
-        log_risk, months, survival: what the survival network says.
-        members: log-risk by each member of the survival ensemble; empty without one.
-    """
-
-    change_hu: NDArray[np.float32]
-    labels: NDArray[np.uint8]
-    change: TumourChange
-    log_risk: float
-    months: tuple[float, ...]
-    survival: tuple[float, ...]
-    members: tuple[float, ...] = ()
 
 
 class WorldModel:
@@ -89,6 +72,8 @@ class WorldModel:
         there = "followup" in bundle.manifest["parts"]
         self._followup = FollowUp.from_part(*bundle.part("followup"), device) if there else None
         self._prepare = lru_cache(maxsize=2)(self._prepare_once)
+        #: Simulations that go through the networks together; halved where the memory runs out.
+        self.chunk = chunk_size(device)
 
     @classmethod
     def load(cls, bundle: Bundle, device: str = "auto") -> WorldModel:
@@ -154,9 +139,13 @@ class WorldModel:
         ready = self._prepare(patient)
         return ready.patch, self._judge(ready, protocols, seeds, settings)
 
-    def judge_image(self, patient: Patient, hu: NDArray[np.float32], labels: NDArray[np.uint8]) -> Judged:
-        """Judge an image (D, H, W) after treatment with its labels, both on the treated patch."""
-        return self._score(self._prepare(patient), hu, labels)
+    def treated_patch(self, patient: Patient) -> TreatedPatch:
+        """The cube in which outcomes are simulated, measured and judged."""
+        return self._prepare(patient).patch
+
+    def judge_image(self, patient: Patient, hu: NDArray[np.float32], labels: NDArray[np.uint8]) -> Verdict:
+        """Judge an image and labels (D, H, W) on the treated patch, wherever they come from."""
+        return self._score(self._prepare(patient), hu, labels).verdict
 
     def spread(self, outcomes: Sequence[Outcome]) -> Volume:
         """Standard deviation (HU, float32) over replicas of one protocol, on the grid of the CT."""
@@ -168,7 +157,7 @@ class WorldModel:
         """Risk of simulated outcomes of one protocol; each outcome is one replica."""
         ready = self._prepare(patient)
         judged = [self._score(ready, *self._on_patch(ready, o.ct, o.labels)) for o in outcomes]
-        return _risk(judged)
+        return mean_risk([j.verdict for j in judged])
 
     def assess_scan(self, patient: Patient, post_ct: Volume, post_labels: LabelMap | None = None) -> Risk:
         """Risk after a real treatment, from the CT after it.
@@ -188,7 +177,7 @@ class WorldModel:
                 remedy="Register it to the CT before treatment first",
             )
         hu, labels = self._on_patch(ready, post_ct, post_labels)
-        return _risk([self._score(ready, hu, labels)])
+        return mean_risk([self._score(ready, hu, labels).verdict])
 
     def change(self, patient: Patient, outcome: Outcome) -> TumourChange:
         """What happened to the tumour in the treated patch."""
@@ -199,7 +188,7 @@ class WorldModel:
         """Judge a protocol by its replicas: risk, mean change of the tumour, and what the rules say."""
         changes = [self.change(patient, outcome) for outcome in outcomes]
         warnings = rules.check(protocol, patient.clinical)
-        return Candidate(protocol, self.assess(patient, outcomes), _mean_change(changes), warnings)
+        return Candidate(protocol, self.assess(patient, outcomes), mean_change(changes), warnings)
 
     def treated(self, patient: Patient) -> dict[str, Any]:
         """Target lesion, share of all tumour in the patch, its voxel size, and who draws the outline afterwards."""
@@ -221,6 +210,7 @@ class WorldModel:
         seed: int,
         on_plan: Callable[[Plan, float], None] | None = None,
         cancelled: Callable[[], bool] = lambda: False,
+        journal: Journal | None = None,
     ) -> Plan:
         """Search the protocol of lowest predicted risk.
 
@@ -230,41 +220,44 @@ class WorldModel:
             settings: search, beams, horizons, replicas.
             seed: of the replicas; every protocol gets the same ones (common random numbers).
             on_plan: called with the best plan so far and the finished share after each batch.
-            cancelled: asked between batches.
+            cancelled: asked between batches, sampling steps and networks.
+            journal: of `journal_key`; what it holds is not simulated again.
 
         Raises:
             RuleError: the rules allow no protocol of this space.
         """
         ready = self._prepare(patient)
         seeds = replica_seeds(seed, settings.replicas)
-        known: dict[Protocol, list[Judged]] = {}
+        volumes: dict[Protocol, list[Judged]] = {}
 
-        def allowed(protocol: Protocol) -> bool:
-            return rules.allowed(protocol, patient.clinical)
+        def judge(batches: Sequence[Batch]) -> Iterator[list[Verdict]]:
+            for batch in batches:
+                trials = [(p, seeds[n]) for p, n in batch]
+                judged = self._judge(ready, [p for p, _ in trials], [s for _, s in trials], settings, cancelled)
+                keep_best(volumes, batch, judged, settings)
+                yield [j.verdict for j in judged]
 
-        def evaluate(protocols: Sequence[Protocol]) -> list[float]:
-            for protocol in protocols:
-                known[protocol] = self._judge(ready, [protocol] * len(seeds), seeds, settings)
-            return [_risk(known[p]).log_risk for p in protocols]
+        found = explore(space, settings, patient.clinical, judge, journal, on_plan, cancelled)
+        for candidate in found.candidates[: settings.keep]:
+            for judged, one in zip(volumes.get(candidate.protocol, []), seeds, strict=False):
+                ready.simulated[simulation_key(candidate.protocol, one, settings)] = judged
+        return found
 
-        def as_plan(found: SearchResult) -> Plan:
-            candidates = tuple(
-                Candidate(
-                    p, _risk(known[p]), _mean_change([j.change for j in known[p]]), rules.check(p, patient.clinical)
-                )
-                for p, _ in found.ranked
-            )
-            return Plan(candidates, found.tree, found.stopped_by, found.evaluated)
-
-        search = beam if settings.search == "beam" else exhaustive
-        expected = search.expected_evaluations(space, settings, allowed)
-        run = search.beam_search if search is beam else search.exhaustive_search
-
-        def on_step(found: SearchResult) -> None:
-            if on_plan is not None and found.ranked:
-                on_plan(as_plan(found), min(1.0, found.evaluated / max(1, expected)))
-
-        return as_plan(run(space, settings, evaluate, allowed, on_step=on_step, cancelled=cancelled))
+    def journal_key(self, patient: Patient, space: ActionSpace, settings: PlanSettings, seed: int) -> dict[str, Any]:
+        """What the numbers of a plan depend on: a journal of another key is of no use."""
+        ready = self._prepare(patient)
+        digest = hashlib.sha256(ready.patch.hu.tobytes() + ready.patch.labels.tobytes()).hexdigest()
+        return {
+            "patch": digest,
+            "clinical": patient.clinical.to_json(),
+            "space": [list(space.drugs), list(space.embolics)],
+            "settings": asdict(settings),
+            "seed": seed,
+            "bundle": self.bundle.sha256,
+            "device": self.device,
+            "batch": DEFAULT_BATCH,
+            "versions": versions(),
+        }
 
     def _prepare_once(self, patient: Patient) -> _Prepared:
         patch = TreatedPatch.of(patient)
@@ -279,13 +272,67 @@ class WorldModel:
         )
 
     def _judge(
-        self, ready: _Prepared, protocols: Sequence[Protocol], seeds: Sequence[int], settings: PlanSettings
+        self,
+        ready: _Prepared,
+        protocols: Sequence[Protocol],
+        seeds: Sequence[int],
+        settings: PlanSettings,
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> list[Judged]:
-        """Simulate, segment and score one replica for each protocol and seed."""
-        changes = self._dynamics.simulate(ready.encoded, protocols, seeds, settings.steps, settings.guidance)
+        """Simulate, segment and score one replica for each protocol and seed.
+
+        Raises:
+            SearchCancelled: in the middle of it, soon after `cancelled` says so.
+        """
+
+        def check(_: int = 0) -> None:
+            if cancelled():
+                raise SearchCancelled
+
+        keys = [simulation_key(p, s, settings) for p, s in zip(protocols, seeds, strict=True)]
+        found = {k: ready.simulated[k] for k in keys if k in ready.simulated}
+        todo = list({k: (p, s) for k, p, s in zip(keys, protocols, seeds, strict=True) if k not in found}.items())
+        while todo:
+            # a chunk is always full: on a CPU a lone 3D convolution takes a slow path, and other neighbours or none
+            # must not change a bit
+            part = todo[: self.chunk]
+            trials = [trial for _, trial in part]
+            full = [*trials, *[trials[-1]] * (self.chunk - len(trials))]
+            try:
+                judged = self._judge_chunk(ready, full, len(trials), settings, check)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or self.chunk == 1:
+                    raise
+                judged = []
+            if not judged:
+                # outside of the handler: the traceback of the error holds what did not fit
+                self.chunk //= 2
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+                continue
+            found |= {key: one for (key, _), one in zip(part, judged, strict=True)}
+            todo = todo[len(part) :]
+        return [found[k] for k in keys]
+
+    def _judge_chunk(
+        self,
+        ready: _Prepared,
+        trials: Sequence[tuple[Protocol, int]],
+        count: int,
+        settings: PlanSettings,
+        check: Callable[[int], None],
+    ) -> list[Judged]:
+        """Judge the first `count` trials of a chunk."""
+        check(0)
+        changes = self._dynamics.simulate(
+            ready.encoded, [p for p, _ in trials], [s for _, s in trials], settings.steps, settings.guidance,
+            on_step=check,
+        )  # fmt: skip
         images = np.stack([ready.patch.simulated(c) for c in changes])
         labels = self._labels_after(ready, images)
-        return [self._score(ready, hu, lab, change) for hu, lab, change in zip(images, labels, changes, strict=True)]
+        check(0)
+        parts = zip(images[:count], labels[:count], changes[:count], strict=True)
+        return [self._score(ready, hu, lab, change) for hu, lab, change in parts]
 
     def _outline_by(self, ready: _Prepared) -> str:
         if self._followup is not None:
@@ -348,54 +395,3 @@ class WorldModel:
         changed = (after != before) & (after != 255) & (patient.labels.array >= 1)
         labels = patient.labels.with_array(np.where(changed, after, patient.labels.array).astype(np.uint8))
         return Outcome(ct, labels, protocol, seed)
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the torch device of a name.
-
-    Raises:
-        DeviceError: it is not there.
-    """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        name = "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
-    if not there.get(name, False):
-        raise DeviceError(
-            what="The compute device is not there",
-            given=name,
-            remedy="Use --device auto; available: " + ", ".join(k for k, v in there.items() if v),
-        )
-    return torch.device(name)
-
-
-@lru_cache(maxsize=1)
-def _versions() -> tuple[tuple[str, str], ...]:
-    found = [("mewm", MeWMLib.__version__), ("python", platform.python_version())]
-    for name in ("torch", "monai", "SimpleITK", "numpy"):
-        try:
-            found.append((name, version(name)))
-        except PackageNotFoundError:  # pragma: no cover - all four are required
-            found.append((name, "unknown"))
-    return tuple(found)
-
-
-def versions() -> dict[str, str]:
-    """Versions that a result depends on."""
-    return dict(_versions())
-
-
-def _risk(judged: Sequence[Judged]) -> Risk:
-    curve = np.mean([j.survival for j in judged], axis=0)
-    members = np.mean([j.members for j in judged], axis=0)
-    return Risk(
-        tuple(j.log_risk for j in judged),
-        judged[0].months,
-        tuple(float(p) for p in curve),
-        tuple(float(m) for m in members),
-    )
-
-
-def _mean_change(changes: Sequence[TumourChange]) -> TumourChange:
-    """Mean over the replicas, field by field."""
-    names = TumourChange.__dataclass_fields__
-    return TumourChange(**{name: float(np.mean([getattr(c, name) for c in changes])) for name in names})

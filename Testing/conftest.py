@@ -7,9 +7,13 @@ import os
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from MeWMLib.bundles import Bundle
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -68,3 +72,35 @@ def small_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         bundles.write_part(folder, part, {"width": n}, {"weight": np.full((2, 3), n + 0.5, dtype=np.float32)})
     monkeypatch.setenv("MEWM_BUNDLES", str(folder.parent))
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """All four parts, untrained and very small: real networks for tests that need no trained ones."""
+    import torch
+
+    from MeWMLib.bundles import find_bundle, write_part
+    from MeWMLib.dynamics.autoencoder import fit
+    from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
+    from MeWMLib.perception.segmenter import Segmenter, SegmenterConfig, build
+    from MeWMLib.survival.config import SurvivalConfig
+    from MeWMLib.survival.network import SurvivalNetwork
+
+    folder = tmp_path_factory.mktemp("tiny")
+    torch.manual_seed(0)
+    codec = fit(torch.randn(2000, 64), 4)
+    write_part(folder, "autoencoder", codec.part_config(), codec.tensors())
+    config = DenoiserConfig(latent=4, widths=(8, 8), condition=16, change_scale=(0.5,) * 4)
+    denoiser = Denoiser(config)
+    for parameter in denoiser.parameters():
+        if not parameter.any():  # layers that begin at zero would hide the action
+            torch.nn.init.normal_(parameter, std=0.1)
+    entry = {**config.__dict__, "widths": [8, 8], "agents": list(config.agents), "change_scale": [0.5] * 4}
+    write_part(folder, "dynamics", entry, {k: v.numpy() for k, v in denoiser.state_dict().items()})
+    small = SegmenterConfig(filters=(4, 4, 4, 8, 8), spacing_mm=4.0, window=32)
+    segmenter = Segmenter(small, build(small), torch.device("cpu"))
+    write_part(folder, "assistant", segmenter.part_config(), segmenter.tensors())
+    survival = SurvivalNetwork(SurvivalConfig(width=8))
+    tensors = {k: v.detach().numpy() for k, v in survival.state_dict().items()}
+    write_part(folder, "survival", survival.config.to_json(), tensors)
+    return find_bundle(folder)

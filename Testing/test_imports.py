@@ -13,7 +13,9 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = "MeWMLib"
 PARTS = ("perception", "policy", "dynamics", "survival", "planning")
-EVERYTHING = ("core", *PARTS, "bundles", "patch", "world", "cohorts", "jobs", "scene", "cli")
+EVERYTHING = (
+    "core", *PARTS, "bundles", "patch", "exploration", "judged", "machine", "world", "cohorts", "jobs", "scene", "cli",
+)  # fmt: skip
 
 #: The client of a server, and what the fronts may know of jobs.
 REMOTE = ("jobs.remote", "jobs.remote_http", "jobs.remote_files", "jobs.remote_target")
@@ -26,9 +28,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(PARTS, ("core",)),
     "bundles": ("core",),
     "patch": (*PARTS, "core"),
-    "world": (*PARTS, "patch", "bundles", "core"),
+    "exploration": ("planning", "policy", "core"),
+    "judged": ("exploration", "planning", "core"),
+    "machine": ("core",),
+    "world": (*PARTS, "patch", "exploration", "judged", "machine", "bundles", "core"),
     "cohorts": ("core", "perception", "policy"),
-    "jobs": ("world", "cohorts", "bundles", "core"),
+    "jobs": ("world", "planning", "cohorts", "bundles", "core"),
     "jobs.job": ("core",),
     "jobs.runner": ("core", "jobs.job"),
     "jobs.wire": ("core", "jobs.job"),
@@ -60,6 +65,8 @@ TORCH_FREE = (
     "core",
     "policy",
     "planning",
+    "exploration",
+    "judged",
     "bundles",
     "scene",
     "cli",

@@ -10,45 +10,17 @@ import pytest
 import torch
 
 from MeWMLib import world as world_module
-from MeWMLib.bundles import Bundle, find_bundle, write_part
+from MeWMLib.bundles import Bundle, find_bundle
 from MeWMLib.core.errors import DeviceError, GeometryMismatchError, NoTumourError
 from MeWMLib.core.patient import Clinical, Patient
 from MeWMLib.core.plan import Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
-from MeWMLib.dynamics.autoencoder import fit
-from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
-from MeWMLib.perception.segmenter import Segmenter, SegmenterConfig, build
-from MeWMLib.survival.config import SurvivalConfig
-from MeWMLib.survival.network import SurvivalNetwork
 from MeWMLib.world import WorldModel, choose_device
 
 FAST = PlanSettings(beams=2, drugs=2, embolics=2, drug_horizon=1, embolic_horizon=1, replicas=2, steps=1)
 SPACE = ActionSpace(("Cisplatin", "Doxorubicin"), ("Lipiodol", "PVA"), {}, "test")
 A, B = Protocol.parse("Cisplatin + Lipiodol"), Protocol.parse("Doxorubicin + PVA")
-
-
-@pytest.fixture(scope="module")
-def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """All four parts, untrained and very small."""
-    folder = tmp_path_factory.mktemp("tiny")
-    torch.manual_seed(0)
-    codec = fit(torch.randn(2000, 64), 4)
-    write_part(folder, "autoencoder", codec.part_config(), codec.tensors())
-    config = DenoiserConfig(latent=4, widths=(8, 8), condition=16, change_scale=(0.5,) * 4)
-    denoiser = Denoiser(config)
-    for parameter in denoiser.parameters():
-        if not parameter.any():  # layers that begin at zero would hide the action
-            torch.nn.init.normal_(parameter, std=0.1)
-    entry = {**config.__dict__, "widths": [8, 8], "agents": list(config.agents), "change_scale": [0.5] * 4}
-    write_part(folder, "dynamics", entry, {k: v.numpy() for k, v in denoiser.state_dict().items()})
-    small = SegmenterConfig(filters=(4, 4, 4, 8, 8), spacing_mm=4.0, window=32)
-    segmenter = Segmenter(small, build(small), torch.device("cpu"))
-    write_part(folder, "assistant", segmenter.part_config(), segmenter.tensors())
-    survival = SurvivalNetwork(SurvivalConfig(width=8))
-    tensors = {k: v.detach().numpy() for k, v in survival.state_dict().items()}
-    write_part(folder, "survival", survival.config.to_json(), tensors)
-    return find_bundle(folder)
 
 
 @pytest.fixture(scope="module")

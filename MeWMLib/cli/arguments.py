@@ -8,7 +8,7 @@ from typing import Any
 
 import MeWMLib
 from MeWMLib.cli import doctor, housekeeping, jobs, policy, serve
-from MeWMLib.core.plan import PlanSettings
+from MeWMLib.core.plan import SEARCH_NAMES, PlanSettings
 from MeWMLib.jobs.wire import DEFAULT_PORT
 
 _CASE_HELP = "a DICOM folder, a NIfTI, NRRD or MetaImage file, or sample:NAME (see `mewm sample`)"
@@ -25,15 +25,7 @@ _PROGRAMS = {
         "train one part on the synthetic TACE world (arguments go to the training program)",
     ),
     "evaluate": (
-<<<<<<< HEAD
-<<<<<<< HEAD
-        ("generation", "real-pair", "policy"),
-=======
-        ("generation", "real-pair", "autoencoder"),
->>>>>>> generation
-=======
-        ("generation", "real-pair", "survival"),
->>>>>>> survival
+        ("generation", "real-pair", "policy", "autoencoder", "survival", "planning"),
         "mewm evaluate generation --cohort out/cohort --out out/generation",
         "measure a bundle (arguments go to the evaluation program)",
     ),
@@ -45,6 +37,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     argv = list(argv)
     # everything after `mewm train PART` belongs to the training program, its --help too
     if len(argv) > 2 and argv[0] in _PROGRAMS and argv[1] in _PROGRAMS[argv[0]][0]:
+        return argparse.Namespace(command=housekeeping.program, program=argv[0], part=argv[1], rest=argv[2:])
+    if len(argv) > 1 and argv[0] == "plan-cohort":
         return argparse.Namespace(command=housekeeping.program, program=argv[0], part=argv[1], rest=argv[2:])
     return _parser().parse_args(argv)
 
@@ -121,10 +115,14 @@ def _settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
         "steps": "sampling steps of the dynamics model",
         "guidance": "classifier-free guidance; 1 means none",
         "keep": "how many of the best are written as volumes",
+        "dose_levels": "doses of each agent that a second stage tries for the best; 0 leaves doses out",
+        "toxicity_weight": "added to the log-risk for each clinical rule that warns of a protocol",
+        "complexity_weight": "added to the log-risk for each agent beyond two",
+        "uncertainty_weight": "weight of the standard deviation over the replicas",
     }
     defaults = PlanSettings()
     if "search" in names:
-        group.add_argument("--search", choices=("beam", "exhaustive"), help=f"default {defaults.search}")
+        group.add_argument("--search", choices=SEARCH_NAMES, help=f"default {defaults.search}")
     for name in names:
         if name in texts:
             default = getattr(defaults, name)
@@ -270,6 +268,13 @@ def _housekeeping(commands: Any) -> None:
     parser.add_argument("action", choices=("list", "verify", "import", "delete"))
     parser.add_argument("name", nargs="?", metavar="NAME", help="name, folder, or the .zip to import")
     _json(parser)
+
+    text = "plan every patient of a folder, also on several processes or computers (arguments go to the program)"
+    example = "mewm plan-cohort out/cohort --out out/plans --engine worker --workers 2"
+    parser = _command(commands, "plan-cohort", housekeeping.program, text, example)
+    parser.set_defaults(program="plan-cohort")
+    parser.add_argument("part", metavar="DIR", help="a sub-folder with pre.nrrd for each patient")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="see `mewm plan-cohort --help`")
 
     for program, (parts, example, text) in _PROGRAMS.items():
         parser = _command(commands, program, housekeeping.program, text, example)

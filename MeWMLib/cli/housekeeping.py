@@ -86,11 +86,16 @@ def _list(output: Output) -> int:
 
 
 #: Modules of the programs; nobody imports them, so that the command line stays light.
-_MODULES = {"cohort": "MeWMLib.cohorts", "train": "MeWMLib.training", "evaluate": "MeWMLib.evaluation"}
+_MODULES = {
+    "cohort": "MeWMLib.cohorts",
+    "train": "MeWMLib.training",
+    "evaluate": "MeWMLib.evaluation",
+    "plan-cohort": "MeWMLib.jobs.plan_cohort",
+}
 
 
 def program(arguments: argparse.Namespace, output: Output) -> int:
-    """`mewm cohort`, `mewm train` and `mewm evaluate`: a program of its own in a process of its own."""
+    """`mewm cohort`, `train`, `evaluate` and `plan-cohort`: a program of its own in a process of its own."""
     rest = [a for a in arguments.rest if a != "--"]
     command = [sys.executable, "-m", _MODULES[arguments.program], arguments.part, *rest]
     # same terminal, same process group: Ctrl-C reaches the program itself, which knows how to stop

@@ -31,6 +31,10 @@ PLAN_SETTINGS = (
     "steps",
     "guidance",
     "keep",
+    "dose_levels",
+    "toxicity_weight",
+    "complexity_weight",
+    "uncertainty_weight",
 )
 SIMULATE_SETTINGS = ("replicas", "steps", "guidance")
 _PATHS = ("labels", "post", "post_labels", "preview")

@@ -11,13 +11,15 @@ from MeWMLib.core.errors import OutcomeError, PlanSettingsError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
 
+SEARCH_NAMES = ("beam", "exhaustive", "best_first")
+
 
 @dataclass(frozen=True)
 class PlanSettings:
     """Settings of a plan (Algorithm 1 of arXiv 2506.02327 where a letter is named).
 
     Attributes:
-        search: "beam" (Algorithm 1) or "exhaustive".
+        search: "beam" (Algorithm 1), "exhaustive" or "best_first" (what exhaustive finds, with fewer simulations).
         beams: B, parallel protocols.
         drugs, embolics: D and E, how many of each the policy proposes.
         drug_horizon, embolic_horizon: Hd and He, how many of each a protocol may hold.
@@ -25,6 +27,8 @@ class PlanSettings:
         steps: sampling steps of the dynamics model.
         guidance: classifier-free guidance scale; 1 means none.
         keep: how many of the best protocols are written as volumes.
+        dose_levels: doses of each agent that a second stage tries for the best `keep` protocols; 0 leaves doses out.
+        toxicity_weight, complexity_weight, uncertainty_weight: what else counts beside the risk (`planning.utility`).
     """
 
     search: str = "beam"
@@ -37,16 +41,35 @@ class PlanSettings:
     steps: int = 8
     guidance: float = 1.0
     keep: int = 3
+    dose_levels: int = 0
+    toxicity_weight: float = 0.0
+    complexity_weight: float = 0.0
+    uncertainty_weight: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.search not in ("beam", "exhaustive"):
-            raise PlanSettingsError(what="Unknown search", given=self.search, remedy="Use beam or exhaustive")
+        if self.search not in SEARCH_NAMES:
+            raise PlanSettingsError(what="Unknown search", given=self.search, remedy="Use " + " or ".join(SEARCH_NAMES))
         for name in ("beams", "drugs", "embolics", "drug_horizon", "embolic_horizon", "replicas", "steps", "keep"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 100:
                 raise PlanSettingsError(what=f"{name} must be a whole number from 1 to 100", given=repr(value))
         if not 0.0 <= self.guidance <= 20.0:
             raise PlanSettingsError(what="guidance must lie between 0 and 20", given=repr(self.guidance))
+        whole = isinstance(self.dose_levels, int) and not isinstance(self.dose_levels, bool)
+        if not whole or not 0 <= self.dose_levels <= 9:
+            raise PlanSettingsError(what="dose_levels must be a whole number from 0 to 9", given=repr(self.dose_levels))
+        for name, weight in self.weights.items():
+            if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0.0 <= weight <= 100.0:
+                raise PlanSettingsError(what=f"{name}_weight must lie between 0 and 100", given=repr(weight))
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weights of the utility by the name of the term."""
+        return {
+            "toxicity": self.toxicity_weight,
+            "complexity": self.complexity_weight,
+            "uncertainty": self.uncertainty_weight,
+        }
 
 
 def replica_seeds(seed: int, replicas: int) -> tuple[int, ...]:
@@ -143,6 +166,11 @@ class TumourChange:
         """All fields and the relative change of the viable volume."""
         return {**asdict(self), "viable_change_percent": self.viable_change_percent}
 
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> TumourChange:
+        """Read the form of `to_json`."""
+        return cls(**{name: float(data[name]) for name in cls.__dataclass_fields__})
+
 
 @dataclass(frozen=True)
 class RuleFinding:
@@ -162,14 +190,48 @@ class RuleFinding:
 
 
 @dataclass(frozen=True)
+class Contribution:
+    """What one action of a protocol moved, by leaving it out.
+
+    Attributes:
+        action: its text.
+        risk_without: log-risk of the protocol without it; None if that was not simulated.
+        risk_change: log-risk with it minus without it; negative means that it helps.
+    """
+
+    action: str
+    risk_without: float | None
+    risk_change: float | None
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A protocol that was not simulated because clinical rules forbid it."""
+
+    protocol: Protocol
+    rules: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {"protocol": self.protocol.text, "rules": list(self.rules)}
+
+
+@dataclass(frozen=True)
 class Candidate:
-    """One protocol of a plan."""
+    """One protocol of a plan.
+
+    Attributes:
+        utility: what it is ranked by where a weight of the utility is set, else None: then it is the log-risk.
+        contributions: what each action moved, for those that the search has simulated without it.
+    """
 
     protocol: Protocol
     risk: Risk
     tumour_change: TumourChange
     warnings: tuple[RuleFinding, ...] = ()
     files: dict[str, str] = field(default_factory=dict, hash=False)
+    utility: float | None = None
+    contributions: tuple[Contribution, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The form in `plan.json`."""
@@ -186,6 +248,8 @@ class Candidate:
             "tumour_change": self.tumour_change.to_json(),
             "warnings": [asdict(w) for w in self.warnings],
             "files": dict(self.files),
+            "utility": self.utility,
+            "contributions": [asdict(c) for c in self.contributions],
         }
 
 
@@ -214,12 +278,18 @@ class Plan:
         tree: every expansion.
         stopped_by: "finished" or "cancelled".
         evaluated: number of different protocols (partial ones included) that were simulated.
+        simulations: number of replicas that were simulated.
+        ruled_out: protocols that the best-first search did not simulate, or not with all replicas.
+        pruned: what the clinical rules forbade where the search came by.
     """
 
     candidates: tuple[Candidate, ...]
     tree: tuple[SearchStep, ...]
     stopped_by: str
     evaluated: int
+    simulations: int = 0
+    ruled_out: int = 0
+    pruned: tuple[Pruned, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -228,4 +298,7 @@ class Plan:
             "search_tree": [s.to_json() for s in self.tree],
             "stopped_by": self.stopped_by,
             "evaluated_protocols": self.evaluated,
+            "simulations": self.simulations,
+            "ruled_out": self.ruled_out,
+            "pruned": [p.to_json() for p in self.pruned],
         }

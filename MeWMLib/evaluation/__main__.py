@@ -11,7 +11,7 @@ from MeWMLib.cohorts.layout import Cohort
 from MeWMLib.cohorts.synthetic.write import held_out_seeds
 from MeWMLib.core.errors import InputError, MeWMError
 from MeWMLib.core.io import parse_label_values, read_labels, read_volume, write_json
-from MeWMLib.core.protocol import Protocol
+from MeWMLib.core.protocol import Protocol, agent
 from MeWMLib.evaluation.metrics import Rows, table, write_metrics
 
 #: What `mewm evaluate autoencoder` can train (keys of `autoencoder_trials.TRAINED`, which loads torch).
@@ -41,6 +41,24 @@ def _generation(args: argparse.Namespace) -> tuple[Rows, str]:
     return rows, f"synthetic world v2, {patients} {of}"
 
 
+def _planning(args: argparse.Namespace) -> tuple[Rows, str]:
+    from MeWMLib.evaluation.planning import DRUGS, EMBOLICS, PlanningSettings, evaluate_planning
+
+    seeds = held_out_seeds(Cohort.read(args.cohort)) if args.cohort else ()
+    patients = len(seeds) or args.patients
+    drugs = tuple(agent(n).name for n in args.drugs.split(",")) if args.drugs else DRUGS
+    embolics = tuple(agent(n).name for n in args.embolics.split(",")) if args.embolics else EMBOLICS
+    settings = PlanningSettings(
+        args.bundle, patients, args.seed, args.replicas, args.steps, tuple(_row(text) for text in args.row),
+        args.workers, seeds, drugs, embolics, args.drug_horizon, args.embolic_horizon, args.beams, not args.no_oracles,
+    )  # fmt: skip
+    rows, choices = evaluate_planning(settings, _say)
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_json({"patients": [c.to_json() for c in choices]}, args.out / "choices.json")
+    of = f"patients of {args.cohort.name}" if args.cohort else "test patients"
+    return rows, f"synthetic world v2, {patients} {of}, {len(settings.protocols())} protocols to choose from"
+
+
 def _row(text: str) -> tuple[str, str]:
     name, equals, bundle = text.partition("=")
     if not (name and equals and bundle):
@@ -61,13 +79,12 @@ def _real_pair(args: argparse.Namespace) -> tuple[Rows, str]:
     return rows, "one real pair"
 
 
-<<<<<<< HEAD
-<<<<<<< HEAD
 def _policy(args: argparse.Namespace) -> tuple[Rows, str]:
     from MeWMLib.evaluation.policy_command import run
 
     return run(args)
-=======
+
+
 def _autoencoder(args: argparse.Namespace) -> tuple[Rows, str]:
     import torch
 
@@ -84,13 +101,12 @@ def _autoencoder(args: argparse.Namespace) -> tuple[Rows, str]:
         real = real_scan(before, labels, read_volume(args.after))
     rows = evaluate_autoencoder(settings, find_bundle(args.bundle), real, _say)
     return rows, f"synthetic world v2, {args.validation} validation patients" + (" and one real pair" if real else "")
->>>>>>> generation
-=======
+
+
 def _survival(args: argparse.Namespace) -> tuple[Rows, str]:
     from MeWMLib.evaluation.survival import evaluate_survival
 
     return evaluate_survival(args, _say)
->>>>>>> survival
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -112,6 +128,21 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--steps", type=int, default=8, help="of the sampler")
     sub.add_argument("--workers", type=int, default=1, help="processes")
     sub.add_argument("--row", action="append", default=[], metavar="NAME=BUNDLE", help="another model to compare")
+    sub = part("planning", _planning, "is the planned protocol a good one (synthetic test patients; Tables 2 and 3)")
+    sub.add_argument("--cohort", type=Path, metavar="DIR", help="synthetic cohort whose patients are taken")
+    sub.add_argument("--patients", type=int, default=60, help="without --cohort: how many patients of the test split")
+    sub.add_argument("--replicas", type=int, default=1)
+    sub.add_argument("--steps", type=int, default=4, help="of the sampler")
+    sub.add_argument("--beams", type=int, default=3)
+    sub.add_argument("--drugs", metavar="A,B", help="drugs to choose from; by default one of each class")
+    sub.add_argument("--embolics", metavar="A,B", help="embolics to choose from; by default one of each class")
+    sub.add_argument("--drug-horizon", type=int, default=2)
+    sub.add_argument("--embolic-horizon", type=int, default=1)
+    sub.add_argument("--workers", type=int, default=1, help="processes")
+    sub.add_argument(
+        "--no-oracles", action="store_true", help="leave out the row oracle_dynamics, which draws true CTs"
+    )
+    sub.add_argument("--row", action="append", default=[], metavar="NAME=BUNDLE", help="another model to compare")
     sub = part("real-pair", _real_pair, "a simulated CT beside the real CT after treatment, which is registered first")
     sub.add_argument("--before", required=True, help="CT before treatment")
     sub.add_argument("--labels", required=True, help="liver and tumour on it")
@@ -119,20 +150,17 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--after", required=True, help="CT after treatment, same phase")
     sub.add_argument("--protocol", required=True, help='what was given, as "Doxorubicin + Lipiodol"')
     sub.add_argument("--replicas", type=int, default=3)
-<<<<<<< HEAD
-<<<<<<< HEAD
     sub = part("policy", _policy, "does a policy name the agents that were given (F1, Jaccard, precision, recall)")
     where = sub.add_mutually_exclusive_group(required=True)
     where.add_argument("--cohort", type=Path, metavar="DIR", help="cohort on disk (docs/COHORTS.md)")
     where.add_argument("--table", type=Path, metavar="CSV", help="clinical table of HCC-TACE-Seg (version 2)")
-    names = ["guideline", "constant", "frequency_prior", "random"]
-    sub.add_argument("--policy", nargs="+", default=names, metavar="NAME", help="rows (default: all but llm:NAME)")
+    policies = ["guideline", "constant", "frequency_prior", "random"]
+    sub.add_argument("--policy", nargs="+", default=policies, metavar="NAME", help="rows (default: all but llm:NAME)")
     sub.add_argument("--constant", metavar="TEXT", help="the constant plan, joined by +")
     sub.add_argument("--repeats", type=int, default=20, help="times that the patients are split anew")
     sub.add_argument("--folds", type=int, default=5)
     sub.add_argument("--drug-horizon", type=int, default=2, help="Hd, most drugs in a plan (constant and prior: as is)")
     sub.add_argument("--embolic-horizon", type=int, default=2, help="He, most embolics in a plan")
-=======
     sub = part("autoencoder", _autoencoder, "autoencoders with an equal small budget: PSNR in treated tumours, seconds")
     sub.add_argument("--work", type=Path, required=True, help="folder of what is trained; a stopped run goes on")
     sub.add_argument("--minutes", type=float, default=6.0, help="CPU minutes on one thread, each")
@@ -144,8 +172,6 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--labels", help="liver and tumour on it")
     sub.add_argument("--label-values", default="1=liver,2=tumour", help="meaning of the values")
     sub.add_argument("--after", help="CT after treatment, same phase")
->>>>>>> generation
-=======
     sub = part("survival", _survival, "survival models: tables of real patients, or the network on synthetic ones")
     sub.add_argument("--table", metavar="NAME|FILE", help="hcc-tace-seg, dtsdhcc, or the file of one of them")
     sub.add_argument("--folds", type=int, default=5)
@@ -157,7 +183,6 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--simulated", type=int, default=0, help="how many of them are simulated as well (a minute each)")
     sub.add_argument("--cache", type=Path, help="folder of drawn patients; OUT/patients if left out")
     sub.add_argument("--workers", type=int, default=1, help="processes")
->>>>>>> survival
     return parser
 
 

@@ -18,6 +18,7 @@ from MeWMLib.core.plan import Outcome, Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace
 from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.jobs.job import Job
+from MeWMLib.planning.journal import Journal
 
 SCHEMA = 1
 RESEARCH_USE_ONLY = (
@@ -25,6 +26,8 @@ RESEARCH_USE_ONLY = (
     "treatment recommendation."
 )
 PLAN, RUN = "plan.json", "run.json"
+#: What a search has simulated, while it is not finished (`planning.journal`).
+JOURNAL = ".mewm-journal.jsonl"
 #: What a former plan may have left here; it would contradict the new plan.
 _FORMER = ("simulated_*.nrrd", "pre.nrrd", "pre.seg.nrrd", RUN, "scene.mrb", "report.html")
 
@@ -87,6 +90,23 @@ class PlanFolder:
         with io.atomic_path(self.path / name) as temporary:
             yield temporary
 
+    @contextlib.contextmanager
+    def journal(self, key: dict[str, Any]) -> Iterator[Journal]:
+        """Open the journal of the search: a run that was killed in this folder goes on from it."""
+        self._make()
+        journal = Journal(self.path / JOURNAL, key)
+        try:
+            yield journal
+        finally:
+            journal.close()
+            if not len(journal):
+                self.finish()
+
+    def finish(self) -> None:
+        """Everything is written: the journal has served."""
+        with contextlib.suppress(OSError):
+            (self.path / JOURNAL).unlink(missing_ok=True)
+
     def leave(self) -> None:
         """Remove the folders that were made for this plan, if nothing came to lie in them."""
         for folder in reversed(self._made):
@@ -96,18 +116,25 @@ class PlanFolder:
     def _begin(self) -> None:
         if self._open:
             return
+        self._make()
         try:
-            folder = self.path
-            while not folder.exists():
-                self._made.insert(0, folder)
-                folder = folder.parent
-            self.path.mkdir(parents=True, exist_ok=True)
             for pattern in _FORMER:
                 for file in self.path.glob(pattern):
                     file.unlink()
         except OSError as error:
             raise output_error(error, self.path) from error
         self._open = True
+
+    def _make(self) -> None:
+        """Make the folder; a former plan in it stays until there is something to put in its place."""
+        try:
+            folder = self.path
+            while not folder.exists():
+                self._made.insert(0, folder)
+                folder = folder.parent
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise output_error(error, self.path) from error
 
 
 def header(

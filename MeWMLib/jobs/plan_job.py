@@ -107,8 +107,14 @@ def _search(task: Task, ready: _Ready) -> dict[str, Any]:
         report.progress(fraction, best_line(found))
 
     with report.stage("plan", "Searching"):
+        key = world.journal_key(ready.patient, space, ready.settings, task.job.seed)
         try:
-            found = world.plan(ready.patient, space, ready.settings, task.job.seed, on_plan, task.cancelled)
+            with ready.folder.journal(key) as journal:
+                if len(journal):
+                    report.log(f"Going on from the journal of a run that was stopped: {len(journal)} batches are known")
+                found = world.plan(
+                    ready.patient, space, ready.settings, task.job.seed, on_plan, task.cancelled, journal
+                )
         except CancelledError:
             if latest is None:
                 raise
@@ -160,6 +166,8 @@ def _save(task: Task, ready: _Ready, head: dict[str, Any], found: Plan, files: d
     found = replace(found, candidates=tuple(candidates))
     folder.write_plan(document(head, found, files))
     folder.write_run(report.timings())
+    if found.stopped_by != "cancelled":
+        folder.finish()
     return {"plan": PLAN, "labels": ready.labels, "device": ready.world.device, **_summary(found)}
 
 

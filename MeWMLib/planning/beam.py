@@ -30,14 +30,18 @@ from MeWMLib.planning.search import (
     Allowed,
     Cancelled,
     Evaluate,
+    Further,
     Memo,
     OnStep,
+    Score,
     SearchCancelled,
     SearchResult,
     actions,
     first_protocol,
+    mean_risk,
     narrowed,
     never,
+    nothing_further,
     nothing_to_report,
 )
 
@@ -50,17 +54,21 @@ def beam_search(
     on_step: OnStep = nothing_to_report,
     cancelled: Cancelled = never,
     batch: int = DEFAULT_BATCH,
+    score: Score = mean_risk,
+    further: Further = nothing_further,
 ) -> SearchResult:
     """Search the protocol of lowest risk with B parallel beams: drugs for Hd steps, then embolics for He steps.
 
     Args:
         space: candidates; only the first D drugs and E embolics count.
-        settings: B (`beams`), D, E, Hd and He.
-        evaluate: mean log-risk of each protocol; called with at most `batch` protocols, never twice with one.
+        settings: B (`beams`), D, E, Hd, He and T (`replicas`).
+        evaluate: log-risks of batches of trials; never asked twice for one.
         allowed: the clinical rules; must be monotone.
         on_step: told the result so far after every batch and every step.
         cancelled: asked before every batch; True ends the search with what it has.
-        batch: most protocols in one call of `evaluate`.
+        batch: most trials in one batch.
+        score: what to rank by; the mean log-risk, as printed, if left out.
+        further: a stage to run when the search has come to its end.
 
     Returns:
         Every complete protocol that was judged, by rising risk, and the search tree.
@@ -71,7 +79,7 @@ def beam_search(
     """
     space = narrowed(space, settings)
     first = first_protocol(space, allowed)
-    memo = Memo(evaluate, on_step, cancelled, batch)
+    memo = Memo(evaluate, settings.replicas, on_step, cancelled, batch, score)
     drugs, embolics = actions(space)
     phases = [drugs] * settings.drug_horizon + [embolics] * settings.embolic_horizon  # lines 6 and 14
     beams = [Protocol(())] * settings.beams  # line 4
@@ -82,6 +90,7 @@ def beam_search(
         memo.tree, memo.pending = memo.result(CANCELLED).tree, ()
         for step, candidates in enumerate(phases, start=1):
             beams = _step(step, beams, candidates, embolics, memo, allowed)
+        further(memo)
     except SearchCancelled:
         return memo.result(CANCELLED)
     return memo.result(FINISHED)

@@ -18,14 +18,18 @@ from MeWMLib.planning.search import (
     Allowed,
     Cancelled,
     Evaluate,
+    Further,
     Memo,
     OnStep,
+    Score,
     SearchCancelled,
     SearchResult,
     actions,
     first_protocol,
+    mean_risk,
     narrowed,
     never,
+    nothing_further,
     nothing_to_report,
 )
 
@@ -38,6 +42,8 @@ def exhaustive_search(
     on_step: OnStep = nothing_to_report,
     cancelled: Cancelled = never,
     batch: int = DEFAULT_BATCH,
+    score: Score = mean_risk,
+    further: Further = nothing_further,
 ) -> SearchResult:
     """Judge every complete protocol of the action space that the rules allow.
 
@@ -45,16 +51,17 @@ def exhaustive_search(
     of agents, `beam` is 0, and `kept` marks the one of lowest risk once the search is finished.
     """
     protocols = all_protocols(space, settings, allowed)
-    memo = Memo(evaluate, on_step, cancelled, batch)
+    memo = Memo(evaluate, settings.replicas, on_step, cancelled, batch, score)
     root = Protocol(())
     memo.pending = tuple(SearchStep(len(p.actions), 0, root, p, 0.0, kept=False) for p in protocols)
     try:
         memo.judge(protocols)
+        best = min(protocols, key=memo.key)
+        memo.tree = tuple(replace(e, risk=memo[e.child], kept=e.child == best) for e in memo.pending)
+        memo.pending = ()
+        further(memo)
     except SearchCancelled:
         return memo.result(CANCELLED)
-    best = min(protocols, key=memo.key)
-    memo.tree = tuple(replace(e, risk=memo[e.child], kept=e.child == best) for e in memo.pending)
-    memo.pending = ()
     memo.report()
     return memo.result(FINISHED)
 

@@ -1,21 +1,36 @@
-"""What both searches share: the callables they work over, their result, and a memo that judges no protocol twice.
+"""What all searches share: the callables they work over, their result, and a memo that judges no replica twice.
 
 A search knows neither networks nor clinical rules: it gets callables. Whatever it stops at, it returns the best so far.
+What is judged is a *trial*: one protocol with one of the T replicas. Replica n has the same seed for every protocol
+(common random numbers), so that two protocols differ by their actions alone.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from MeWMLib.core.errors import MeWMError, PlanSettingsError, RuleError
 from MeWMLib.core.plan import PlanSettings, SearchStep
 from MeWMLib.core.protocol import Action, ActionSpace, Protocol
 
 FINISHED, CANCELLED = "finished", "cancelled"
-#: How many protocols one call of `Evaluate` holds at most: small, so that cancel takes effect soon.
-DEFAULT_BATCH = 4
+#: How many trials one batch holds at most: two protocols of three replicas.
+DEFAULT_BATCH = 6
+
+#: A protocol and the number of a replica, 0 to T - 1.
+Trial = tuple[Protocol, int]
+Batch = tuple[Trial, ...]
+#: Takes every batch that is wanted next and answers batch by batch, in order, each with one log-risk a trial. It may be
+#: lazy (one process), or work ahead (several workers). It may raise `SearchCancelled` in the middle of a batch.
+Evaluate = Callable[[Sequence[Batch]], Iterator[Sequence[float]]]
+#: Whether the clinical rules let a (maybe partial) protocol stand. It must be monotone, as `policy.rules.allowed` is.
+Allowed = Callable[[Protocol], bool]
+#: What a protocol is ranked by, from the log-risks of its replicas; lower is better.
+Score = Callable[[Protocol, Sequence[float]], float]
 
 
 @dataclass(frozen=True)
@@ -23,36 +38,39 @@ class SearchResult:
     """What a search found, or has found so far.
 
     Attributes:
-        ranked: complete protocols with their risk (mean log-risk), lowest first, ties by canonical text.
-        tree: the expansions in the order in which they were judged.
+        ranked: complete protocols, all of whose replicas were judged, with their score, lowest first, ties by
+            canonical text.
+        tree: the expansions in the order in which they were judged; `risk` is the score.
         stopped_by: "finished", or "cancelled" for a result that does not hold the whole search: what `on_step` sees
             is what a cancel at that moment would leave.
-        evaluated: number of different protocols (partial ones included) that were judged.
+        evaluated: number of different protocols (partial ones included) of which at least one replica was judged.
+        simulations: number of trials.
+        ruled_out: protocols that a bound or a race has excluded before all their replicas were judged.
     """
 
     ranked: tuple[tuple[Protocol, float], ...]
     tree: tuple[SearchStep, ...]
     stopped_by: str
     evaluated: int
+    simulations: int = 0
+    ruled_out: int = 0
 
     @property
     def best(self) -> Protocol | None:
-        """The complete protocol of lowest risk; None if none was judged before a cancel."""
+        """The complete protocol of lowest score; None if none was judged before a cancel."""
         return self.ranked[0][0] if self.ranked else None
 
 
-#: Mean log-risk over the replicas for each protocol, in the order given.
-Evaluate = Callable[[Sequence[Protocol]], Sequence[float]]
-#: Whether the clinical rules let a (maybe partial) protocol stand. It must be monotone, as `policy.rules.allowed` is.
-Allowed = Callable[[Protocol], bool]
 #: Called after every batch and at the end of every step, with the result so far.
 OnStep = Callable[[SearchResult], None]
 #: Asked before every batch; True stops the search.
 Cancelled = Callable[[], bool]
+#: A further stage, called with the memo of a search that has come to its end.
+Further = Callable[["Memo"], None]
 
 
 class RiskError(MeWMError):
-    """The evaluation did not answer with one finite risk for each protocol."""
+    """The evaluation did not answer with one finite risk for each trial."""
 
 
 class SearchCancelled(Exception):
@@ -68,72 +86,117 @@ def never() -> bool:
     return False
 
 
+def nothing_further(_: Memo) -> None:
+    """A `Further` that does nothing."""
+
+
+def mean_risk(_: Protocol, replicas: Sequence[float]) -> float:
+    """The plain `Score`: mean log-risk over the replicas (lines 9 and 17 of Algorithm 1)."""
+    return float(np.mean(replicas))
+
+
+def in_turn(judge: Callable[[Batch], Sequence[float]]) -> Evaluate:
+    """An `Evaluate` that judges one batch at a time, each when it is asked for."""
+    return lambda batches: map(judge, batches)
+
+
 class Memo:
-    """Judges protocols in small batches, each protocol once, and keeps the result so far.
+    """Judges trials in small batches, each trial once, and keeps the result so far.
 
     Args:
-        evaluate: mean log-risk of each of some protocols.
+        evaluate: log-risk of each trial of some batches.
+        replicas: T.
         on_step: told after every batch.
         cancelled: asked before every batch.
-        batch: most protocols in one call of `evaluate`, at least 1.
+        batch: most trials in one batch, at least 1. The replicas of a protocol stay in one batch where they fit.
+        score: what to rank by.
 
     Attributes:
         tree: the expansions of the steps that are over.
         pending: those of the step that is on; they enter a result as they are judged, none of them kept yet.
+        ruled_out: see `SearchResult`.
 
     Raises:
-        PlanSettingsError: a batch of no protocol.
+        PlanSettingsError: a batch of no trial.
     """
 
     def __init__(
         self,
         evaluate: Evaluate,
+        replicas: int,
         on_step: OnStep = nothing_to_report,
         cancelled: Cancelled = never,
         batch: int = DEFAULT_BATCH,
+        score: Score = mean_risk,
     ) -> None:
         if batch < 1:
-            raise PlanSettingsError(what="A batch holds at least one protocol", given=str(batch))
-        self._evaluate, self._on_step, self._cancelled, self._batch = evaluate, on_step, cancelled, batch
-        self._risks: dict[Protocol, float] = {}
+            raise PlanSettingsError(what="A batch holds at least one simulation", given=str(batch))
+        self._evaluate, self._on_step, self._cancelled = evaluate, on_step, cancelled
+        self._batch, self._score = batch, score
+        self.replicas = replicas
+        self._risks: dict[Protocol, dict[int, float]] = {}
+        self._scores: dict[Protocol, float] = {}
         self.tree: tuple[SearchStep, ...] = ()
         self.pending: tuple[SearchStep, ...] = ()
+        self.ruled_out = 0
 
     def __getitem__(self, protocol: Protocol) -> float:
-        """The risk of a protocol that was judged."""
-        return self._risks[protocol]
+        """The score of a protocol all of whose replicas were judged."""
+        return self._scores[protocol]
+
+    def __contains__(self, protocol: Protocol) -> bool:
+        """True if all replicas of the protocol were judged."""
+        return protocol in self._scores
 
     def key(self, protocol: Protocol) -> tuple[float, str]:
-        """Sort key: risk, then canonical text, so that every order is the same on every machine."""
-        return self._risks[protocol], protocol.text
+        """Sort key: score, then canonical text, so that every order is the same on every machine."""
+        return self._scores[protocol], protocol.text
 
-    def judge(self, protocols: Iterable[Protocol]) -> None:
-        """Judge those of the protocols that are new, in the order given.
+    def risks(self, protocol: Protocol) -> dict[int, float]:
+        """Log-risk of each replica that was judged so far."""
+        return self._risks.get(protocol, {})
+
+    def judge(self, protocols: Iterable[Protocol], replicas: Iterable[int] | None = None) -> None:
+        """Judge those trials that are new, in the order given.
+
+        Args:
+            protocols: any.
+            replicas: numbers of replicas; None for all T.
 
         Raises:
             SearchCancelled: stop was asked for; what was judged until then is kept.
-            RiskError: the answer is no finite number, or not one for each protocol.
+            RiskError: the answer is no finite number, or not one for each trial.
         """
-        new = [p for p in dict.fromkeys(protocols) if p not in self._risks]
-        for start in range(0, len(new), self._batch):
-            batch = new[start : start + self._batch]
+        wanted = range(self.replicas) if replicas is None else tuple(replicas)
+        new = [[(p, r) for r in wanted if r not in self.risks(p)] for p in dict.fromkeys(protocols)]
+        batches = list(cut([trials for trials in new if trials], self._batch))
+        if not batches:
+            return
+        answers = iter(self._evaluate(batches))
+        for batch in batches:
             if self._cancelled():
                 raise SearchCancelled
-            risks = [float(risk) for risk in self._evaluate(tuple(batch))]
-            if len(risks) != len(batch):
-                raise RiskError(
-                    what="The evaluation must answer with one risk for each protocol",
-                    given=f"{len(risks)} risks for {len(batch)} protocols",
-                )
-            for protocol, risk in zip(batch, risks, strict=True):
-                if not math.isfinite(risk):
-                    raise RiskError(
-                        what="The predicted risk of a protocol is no finite number",
-                        given=f"{risk} for {protocol.text}",
-                        remedy="Check the image and the model bundle; the protocols judged before stand in the plan",
-                    )
-            self._risks.update(zip(batch, risks, strict=True))
+            self._enter(batch, [float(risk) for risk in next(answers)])
             self.report()
+
+    def _enter(self, batch: Batch, risks: Sequence[float]) -> None:
+        if len(risks) != len(batch):
+            raise RiskError(
+                what="The evaluation must answer with one risk for each simulation",
+                given=f"{len(risks)} risks for {len(batch)} simulations",
+            )
+        for (protocol, _), risk in zip(batch, risks, strict=True):
+            if not math.isfinite(risk):
+                raise RiskError(
+                    what="The predicted risk of a protocol is no finite number",
+                    given=f"{risk} for {protocol.text}",
+                    remedy="Check the image and the model bundle; the protocols judged before stand in the plan",
+                )
+        for (protocol, number), risk in zip(batch, risks, strict=True):
+            known = self._risks.setdefault(protocol, {})
+            known[number] = risk
+            if len(known) == self.replicas:
+                self._scores[protocol] = self._score(protocol, [known[n] for n in range(self.replicas)])
 
     def report(self) -> None:
         """Tell `on_step` the result so far."""
@@ -141,9 +204,27 @@ class Memo:
 
     def result(self, stopped_by: str) -> SearchResult:
         """Everything judged so far; partial protocols stand in the tree, never in the ranking."""
-        ranked = sorted((p for p in self._risks if p.complete), key=self.key)
-        tree = self.tree + tuple(replace(e, risk=self[e.child]) for e in self.pending if e.child in self._risks)
-        return SearchResult(tuple((p, self[p]) for p in ranked), tree, stopped_by, len(self._risks))
+        ranked = sorted((p for p in self._scores if p.complete), key=self.key)
+        tree = self.tree + tuple(replace(e, risk=self[e.child]) for e in self.pending if e.child in self)
+        simulations = sum(map(len, self._risks.values()))
+        return SearchResult(
+            tuple((p, self[p]) for p in ranked), tree, stopped_by, len(self._risks), simulations, self.ruled_out
+        )
+
+
+def cut(trials: Sequence[Sequence[Trial]], size: int) -> Iterator[Batch]:
+    """Cut the trials of some protocols into batches of at most `size`, those of one protocol together if they fit."""
+    batch: list[Trial] = []
+    for group in trials:
+        if batch and len(batch) + len(group) > size:
+            yield tuple(batch)
+            batch = []
+        batch += group
+        while len(batch) > size:
+            yield tuple(batch[:size])
+            batch = batch[size:]
+    if batch:
+        yield tuple(batch)
 
 
 def actions(space: ActionSpace) -> tuple[tuple[Action, ...], tuple[Action, ...]]:

@@ -148,6 +148,8 @@ def tree_chart(tree: Sequence[ShownStep], best: str | None) -> bytes | None:
     if not tree:
         return None
     steps = sorted({s.step for s in tree})
+    # without beams every protocol hangs on the start, and a column is a number of agents
+    flat = len(steps) > 1 and all(not s.parent for s in tree)
     columns = [_column([s for s in tree if s.step == step]) for step in steps]
     rows = max(len(c) for c, _ in columns)
     way = _way(tree, best)
@@ -163,19 +165,20 @@ def tree_chart(tree: Sequence[ShownStep], best: str | None) -> bytes | None:
         axes.text(0.0, middle, "start", ha="center", va="center", bbox=_box(INK, False), color=INK, zorder=3)
         for number, (step, (shown, hidden)) in enumerate(zip(steps, columns, strict=True)):
             x = number + 0.62
-            axes.text(x, -0.9, f"step {step}", color=GREY, fontweight="bold")
+            heading = f"{step} agents" if flat else f"step {step}" if step else "policy's choice"
+            axes.text(x, -0.9, heading, color=GREY, fontweight="bold")
             here: dict[str, tuple[float, float, float]] = {}
             for row, one in enumerate(shown):
                 y = row + middle - (len(shown) - 1) / 2
                 on_way = (one.step, one.child) in way
                 colour = BEST if on_way else OTHER if one.kept else GREY
-                if one.parent in place:
+                if one.parent in place and (number == 0 or not flat):
                     end, stub, level = place[one.parent]
                     edge = colour if one.kept else FAINT
                     width = 2.0 if one.kept else 0.8
                     order = -1 if not one.kept else 1 if on_way else 0
                     axes.plot([end, stub, x - 0.02], [level, level, y], color=edge, linewidth=width, zorder=order)
-                text = f"{textwrap.shorten(_added(one.parent, one.child), 30)}  {one.risk:+.2f}"
+                text = f"{_abbreviated(_added(one.parent, one.child))}  {one.risk:+.2f}"
                 text = text.replace("-", "\N{MINUS SIGN}") if one.risk < 0 else text
                 weight = "bold" if one.kept else "normal"
                 axes.text(
@@ -187,6 +190,15 @@ def tree_chart(tree: Sequence[ShownStep], best: str | None) -> bytes | None:
                 axes.text(x, middle + len(shown) / 2, f"and {hidden} more", color=GREY, va="center")
             place.update(here)
         return png(figure)
+
+
+def _abbreviated(text: str, width: int = 30) -> str:
+    """Cut words, not whole agents, so that two protocols of one column do not read alike."""
+    if len(text) <= width:
+        return text
+    parts = text.split(" + ")
+    room = max(4, (width - 3 * (len(parts) - 1)) // len(parts))
+    return " + ".join(p if len(p) <= room else p[: room - 1].rstrip() + "." for p in parts)
 
 
 def _box(colour: str, kept: bool) -> dict[str, object]:

@@ -22,6 +22,7 @@ from MeWMLib.scene.nodes import (
     volume_to_node,
 )
 from MeWMLib.scene.plan_folder import PlanFolder, Simulated
+from MeWMLib.scene.search import search_table
 from MeWMLib.scene.segmentations import (
     COLOUR_AFTER,
     PreparedLabels,
@@ -154,7 +155,8 @@ def comparison_steps(
             yield
         nodes += yield from _maps(scene, prepared, simulated[0])
     table = protocol_table(scene, plan.candidates)
-    nodes += [table, *risk_chart(scene, table), _read_me(scene, plan)]
+    tree = [search_table(scene, plan.tree)] if plan.tree else []
+    nodes += [table, *risk_chart(scene, table), *tree, _read_me(scene, plan)]
     yield
     browser = None
     if sequence is not None:

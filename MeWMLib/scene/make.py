@@ -8,6 +8,7 @@ from pathlib import Path
 
 from MeWMLib.core.io import atomic_path
 from MeWMLib.scene.annotate import png_bytes
+from MeWMLib.scene.charts import tree_chart
 from MeWMLib.scene.comparison import build_comparison
 from MeWMLib.scene.core_app import SlicerCore
 from MeWMLib.scene.gl import DRIVER_PACKAGES, gl_available
@@ -17,7 +18,7 @@ from MeWMLib.scene.plan_folder import Simulated, open_plan_folder
 from MeWMLib.scene.report import write_report
 
 Progress = Callable[[str, float, str], None]
-PICTURES = "pictures"
+PICTURES, TREE = "pictures", "search_tree.png"
 NO_GL_NOTE = (
     "3D pictures were left out, since this machine has no OpenGL driver; the slices were made without one. "
     f"On Debian or Ubuntu these packages bring a driver: {' '.join(DRIVER_PACKAGES)}."
@@ -69,6 +70,11 @@ def make(directory: Path, progress: Progress, *, scene: bool = True, report: boo
                 lambda share, message: progress("pictures", 0.1 + 0.4 * share, message),
             )
         files += _write_pictures(directory, pictures)
+        tree = tree_chart(plan.tree, plan.candidates[0].protocol if plan.candidates else None)
+        if tree is not None:
+            with atomic_path(directory / PICTURES / TREE) as temporary:
+                temporary.write_bytes(tree)
+            files.append(f"{PICTURES}/{TREE}")
         progress("report", 0.55, "Writing the report")
         write_report(directory / "report.html", plan, pictures, notes)
         files.append("report.html")

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 
 from MeWMLib.core.io import atomic_path
-from MeWMLib.scene import charts
+from MeWMLib.scene import charts, search
 from MeWMLib.scene.annotate import png_bytes
 from MeWMLib.scene.nodes import CT_LEVEL, CT_WINDOW
 from MeWMLib.scene.pictures import GROUPS, Picture
@@ -128,6 +128,8 @@ def render_report(plan: PlanFolder, pictures: Sequence[Picture], notes: Sequence
         left_out=max(0, len(plan.candidates) - MAX_ROWS),
         clinical=clinical_rows(plan.data["clinical"]),
         agents=_agents(plan.data["policy"]),
+        moved=search.moved(plan),
+        pruned=search.pruned(plan),
         pictures=groups,
         charts={name: _data_uri(png) for name, png in found.items() if png is not None},
         notes=list(notes),

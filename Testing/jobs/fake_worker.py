@@ -119,7 +119,10 @@ class FakeWorld:
     def treated(self, patient):
         return {"lesion": 1, "lesions": 1, "share_of_tumour_percent": 100.0, "patch_spacing_mm": 1.0}
 
-    def plan(self, patient, space, settings, seed, on_plan, cancelled):
+    def journal_key(self, patient, space, settings, seed):
+        return {"patient": patient.id, "seed": seed}
+
+    def plan(self, patient, space, settings, seed, on_plan, cancelled, journal):
         protocols = [Protocol.of((d, e)) for d in space.drugs for e in space.embolics]
         found: list[Candidate] = []
         tree: list[SearchStep] = []

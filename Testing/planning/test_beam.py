@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from itertools import combinations
 
 import pytest
@@ -14,7 +15,10 @@ from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol, agents_of, vocabulary
 from MeWMLib.planning.beam import beam_search, expected_evaluations
 from MeWMLib.planning.exhaustive import exhaustive_search
-from MeWMLib.planning.search import RiskError, SearchResult
+from MeWMLib.planning.search import Batch, Evaluate, RiskError, SearchResult, in_turn
+
+#: One replica, where replicas are not what is tested.
+Once = partial(PlanSettings, replicas=1)
 
 CLASS = {name: known.agent_class for name, known in vocabulary().items()}
 
@@ -46,7 +50,7 @@ def random_case(seed: int) -> tuple[ActionSpace, PlanSettings]:
     rng = random.Random(seed)
     drugs = tuple(rng.sample(agents_of("drug"), rng.randint(1, 6)))
     embolics = tuple(rng.sample(agents_of("embolic"), rng.randint(1, 4)))
-    settings = PlanSettings(
+    settings = Once(
         beams=rng.randint(1, 5),
         drugs=rng.randint(1, 6),
         embolics=rng.randint(1, 4),
@@ -56,8 +60,8 @@ def random_case(seed: int) -> tuple[ActionSpace, PlanSettings]:
     return ActionSpace(drugs, embolics, {}, "test"), settings
 
 
-def each(risk: Callable[[Protocol], float]) -> Callable[[Sequence[Protocol]], list[float]]:
-    return lambda protocols: [risk(p) for p in protocols]
+def each(risk: Callable[[Protocol], float]) -> Evaluate:
+    return in_turn(lambda batch: [risk(p) for p, _ in batch])
 
 
 Line = tuple[int, int, str, str, float, bool]
@@ -145,9 +149,9 @@ def test_nothing_is_judged_twice_and_batches_are_small(seed: int) -> None:
     (space, settings), risk = random_case(seed), toy(seed)
     calls: list[tuple[Protocol, ...]] = []
 
-    def evaluate(protocols: Sequence[Protocol]) -> list[float]:
-        calls.append(tuple(protocols))
-        return [risk(p) for p in protocols]
+    def judge(batch: Batch) -> list[float]:
+        calls.append(tuple(p for p, _ in batch))
+        return [risk(p) for p, _ in batch]
 
     try:
         bound = expected_evaluations(space, settings, rules)
@@ -155,7 +159,7 @@ def test_nothing_is_judged_twice_and_batches_are_small(seed: int) -> None:
         return
     for batch in (1, 3, 4):
         calls.clear()
-        result = beam_search(space, settings, evaluate, rules, batch=batch)
+        result = beam_search(space, settings, in_turn(judge), rules, batch=batch)
         judged = [p for call in calls for p in call]
         assert len(judged) == len(set(judged)) == result.evaluated <= bound
         assert max(map(len, calls)) <= batch
@@ -173,7 +177,7 @@ FIVE = ActionSpace(
 
 def test_horizon_one_with_enough_beams_finds_the_optimum() -> None:
     for seed in range(30):
-        settings = PlanSettings(beams=6, drug_horizon=1, embolic_horizon=1)
+        settings = Once(beams=6, drug_horizon=1, embolic_horizon=1)
         beam = beam_search(FIVE, settings, each(toy(seed)), rules)
         full = exhaustive_search(FIVE, settings, each(toy(seed)), rules)
         # One beam more than drugs: the worst one is a copy, and the replacement costs no drug.
@@ -184,7 +188,7 @@ def test_regret_shrinks_with_beams() -> None:
     def regret(beams: int) -> float:
         total = 0.0
         for seed in range(40):
-            settings = PlanSettings(beams=beams)
+            settings = Once(beams=beams)
             best = exhaustive_search(FIVE, settings, each(toy(seed)), rules).ranked[0][1]
             total += beam_search(FIVE, settings, each(toy(seed)), rules).ranked[0][1] - best
         return total / 15
@@ -193,18 +197,18 @@ def test_regret_shrinks_with_beams() -> None:
 
 
 def test_the_tie_goes_to_the_canonical_text() -> None:
-    result = beam_search(FIVE, PlanSettings(), lambda ps: [0.0] * len(ps), rules)
+    result = beam_search(FIVE, Once(), each(lambda p: 0.0), rules)
     assert [p.text for p, _ in result.ranked] == sorted(p.text for p, _ in result.ranked)
 
 
 def test_a_shorter_protocol_wins_where_more_makes_it_worse() -> None:
-    result = beam_search(FIVE, PlanSettings(), each(lambda p: float(len(p.actions))), rules)
+    result = beam_search(FIVE, Once(), each(lambda p: float(len(p.actions))), rules)
     assert result.best is not None and len(result.best.actions) == 2
 
 
 @pytest.mark.parametrize("batch", [1, 4])
 def test_cancel_at_every_moment_leaves_a_valid_prefix(batch: int) -> None:
-    risk, settings = toy(3), PlanSettings()
+    risk, settings = toy(3), Once()
     seen: list[SearchResult] = []
     full = beam_search(FIVE, settings, each(risk), rules, seen.append, batch=batch)
     moments = sum(1 for n in range(len(seen)) if n == 0 or seen[n].evaluated > seen[n - 1].evaluated)
@@ -230,48 +234,48 @@ def test_cancel_at_every_moment_leaves_a_valid_prefix(batch: int) -> None:
 def test_reports_grow_and_end_with_the_whole_result() -> None:
     seen: list[SearchResult] = []
     risk = toy(5)
-    result = beam_search(FIVE, PlanSettings(), each(risk), rules, seen.append)
+    result = beam_search(FIVE, Once(), each(risk), rules, seen.append)
     assert [r.evaluated for r in seen] == sorted(r.evaluated for r in seen)
     best = [r.ranked[0][1] for r in seen]
     assert best == sorted(best, reverse=True)
     assert {r.stopped_by for r in seen} == {"cancelled"}
     assert (seen[-1].ranked, seen[-1].tree) == (result.ranked, result.tree)
-    for partial in seen:
-        _check_ranked(partial, risk)
+    for so_far in seen:
+        _check_ranked(so_far, risk)
 
 
 def test_the_same_search_twice_gives_the_same() -> None:
-    runs = [beam_search(FIVE, PlanSettings(), each(toy(8)), rules, batch=batch) for batch in (1, 4, 4)]
+    runs = [beam_search(FIVE, Once(), each(toy(8)), rules, batch=batch) for batch in (1, 4, 4)]
     assert runs[0] == runs[1] == runs[2]
 
 
 def test_a_drug_that_no_embolic_may_follow_is_not_taken() -> None:
     space = ActionSpace(("Cisplatin", "Mitomycin"), ("LC beads",), {}, "test")
-    result = beam_search(space, PlanSettings(), each(lambda p: -10.0 * ("Cisplatin" in p.agents)), rules)
+    result = beam_search(space, Once(), each(lambda p: -10.0 * ("Cisplatin" in p.agents)), rules)
     assert [p.text for p, _ in result.ranked] == ["Mitomycin + LC beads"]
 
 
 def test_no_protocol_left_is_an_error() -> None:
     space = ActionSpace(("Cisplatin",), ("LC beads",), {}, "test")
     with pytest.raises(RuleError, match=r"no complete protocol.*Cisplatin.*LC beads"):
-        beam_search(space, PlanSettings(), each(toy(0)), rules)
+        beam_search(space, Once(), each(toy(0)), rules)
     with pytest.raises(RuleError):
-        expected_evaluations(space, PlanSettings(), rules)
+        expected_evaluations(space, Once(), rules)
     with pytest.raises(RuleError, match="none"):
-        beam_search(ActionSpace((), ("PVA",), {}, "test"), PlanSettings(), each(toy(0)), rules)
+        beam_search(ActionSpace((), ("PVA",), {}, "test"), Once(), each(toy(0)), rules)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_a_risk_that_is_no_number_names_the_protocol(bad: float) -> None:
     with pytest.raises(RiskError, match="Mitomycin"):
-        beam_search(FIVE, PlanSettings(), each(lambda p: bad if "Mitomycin" in p.agents else 0.0), rules)
+        beam_search(FIVE, Once(), each(lambda p: bad if "Mitomycin" in p.agents else 0.0), rules)
 
 
 def test_too_few_risks_are_refused() -> None:
-    with pytest.raises(RiskError, match="one risk for each protocol"):
-        beam_search(FIVE, PlanSettings(), lambda ps: [0.0] * (len(ps) - 1), rules)
+    with pytest.raises(RiskError, match="one risk for each simulation"):
+        beam_search(FIVE, Once(), in_turn(lambda batch: [0.0] * (len(batch) - 1)), rules)
 
 
 def test_a_batch_of_nothing_is_refused() -> None:
     with pytest.raises(PlanSettingsError, match="batch"):
-        beam_search(FIVE, PlanSettings(), each(toy(0)), rules, batch=0)
+        beam_search(FIVE, Once(), each(toy(0)), rules, batch=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from functools import partial
 from itertools import chain, combinations
 
 import pytest
@@ -12,7 +12,9 @@ from MeWMLib.core.errors import RuleError
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol, vocabulary
 from MeWMLib.planning.exhaustive import all_protocols, exhaustive_search, expected_evaluations
-from MeWMLib.planning.search import RiskError, SearchResult
+from MeWMLib.planning.search import Batch, RiskError, SearchResult, in_turn
+
+Once = partial(PlanSettings, replicas=1)
 
 SPACE = ActionSpace(
     ("Doxorubicin", "Cisplatin", "Mitomycin", "Oxaliplatin"), ("Lipiodol", "PVA", "Gelatin Sponge"), {}, "test"
@@ -48,15 +50,15 @@ def brute_force(risks: dict[Protocol, float], settings: PlanSettings) -> list[tu
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize(("d", "e", "hd", "he"), [(4, 3, 2, 2), (5, 4, 9, 9), (4, 3, 1, 1), (3, 2, 3, 1)])
 def test_finds_what_brute_force_finds(seed: int, d: int, e: int, hd: int, he: int) -> None:
-    risks, settings = table(seed), PlanSettings(drugs=d, embolics=e, drug_horizon=hd, embolic_horizon=he)
+    risks, settings = table(seed), Once(drugs=d, embolics=e, drug_horizon=hd, embolic_horizon=he)
     calls: list[Protocol] = []
 
-    def evaluate(protocols: Sequence[Protocol]) -> list[float]:
-        assert 1 <= len(protocols) <= 4
-        calls.extend(protocols)
-        return [risks[p] for p in protocols]
+    def judge(batch: Batch) -> list[float]:
+        assert 1 <= len(batch) <= 4
+        calls.extend(p for p, _ in batch)
+        return [risks[p] for p, _ in batch]
 
-    result = exhaustive_search(SPACE, settings, evaluate, rules)
+    result = exhaustive_search(SPACE, settings, in_turn(judge), rules, batch=4)
     assert list(result.ranked) == brute_force(risks, settings)
     assert len(calls) == len(set(calls)) == result.evaluated == expected_evaluations(SPACE, settings, rules)
     assert [t.child for t in result.tree] == calls
@@ -65,15 +67,15 @@ def test_finds_what_brute_force_finds(seed: int, d: int, e: int, hd: int, he: in
 
 
 def test_small_protocols_come_first_and_the_policy_s_choice_before_all() -> None:
-    protocols = all_protocols(SPACE, PlanSettings(), rules)
+    protocols = all_protocols(SPACE, Once(), rules)
     assert protocols[0] == Protocol.parse("Doxorubicin + Lipiodol")
     sizes = [len(p.actions) for p in protocols]
     assert sizes == sorted(sizes)
 
 
 def test_cancel_at_every_moment_leaves_a_valid_prefix() -> None:
-    risks, settings = table(1), PlanSettings()
-    full = exhaustive_search(SPACE, settings, lambda ps: [risks[p] for p in ps], rules, batch=2)
+    risks, settings = table(1), Once()
+    full = exhaustive_search(SPACE, settings, in_turn(lambda batch: [risks[p] for p, _ in batch]), rules, batch=2)
     order = [t.child for t in full.tree]
     for stop in range(len(order) // 2 + 1):
         asked = iter(range(1000))
@@ -81,7 +83,7 @@ def test_cancel_at_every_moment_leaves_a_valid_prefix() -> None:
         result = exhaustive_search(
             SPACE,
             settings,
-            lambda ps: [risks[p] for p in ps],
+            in_turn(lambda batch: [risks[p] for p, _ in batch]),
             rules,
             seen.append,
             cancelled=lambda a=asked, s=stop: next(a) >= s,
@@ -103,7 +105,7 @@ def test_cancel_at_every_moment_leaves_a_valid_prefix() -> None:
 def test_equal_in_any_batch_size() -> None:
     risks = table(2)
     runs = [
-        exhaustive_search(SPACE, PlanSettings(), lambda ps: [risks[p] for p in ps], rules, batch=batch)
+        exhaustive_search(SPACE, Once(), in_turn(lambda batch: [risks[p] for p, _ in batch]), rules, batch=batch)
         for batch in (1, 4, 100)
     ]
     assert runs[0] == runs[1] == runs[2]
@@ -111,11 +113,11 @@ def test_equal_in_any_batch_size() -> None:
 
 def test_no_protocol_left_is_an_error() -> None:
     with pytest.raises(RuleError, match="no complete protocol"):
-        exhaustive_search(SPACE, PlanSettings(), lambda ps: [0.0] * len(ps), lambda p: False)
+        exhaustive_search(SPACE, Once(), in_turn(lambda batch: [0.0] * len(batch)), lambda p: False)
     with pytest.raises(RuleError):
-        expected_evaluations(SPACE, PlanSettings(), lambda p: not p.complete)
+        expected_evaluations(SPACE, Once(), lambda p: not p.complete)
 
 
 def test_a_risk_that_is_no_number_names_the_protocol() -> None:
     with pytest.raises(RiskError, match=r"nan for Doxorubicin \+ Lipiodol"):
-        exhaustive_search(SPACE, PlanSettings(), lambda ps: [float("nan")] * len(ps), rules)
+        exhaustive_search(SPACE, Once(), in_turn(lambda batch: [float("nan")] * len(batch)), rules)

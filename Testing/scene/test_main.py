@@ -36,7 +36,9 @@ def test_makes_everything(own_plan, _scene_packages, opengl):
     assert [e["fraction"] for e in progress] == sorted(e["fraction"] for e in progress)
     assert {"read", "pictures", "report", "scene"} <= {e["stage"] for e in progress}
     assert events[-1]["event"] == "done" and events[-1]["notes"] == []
-    assert {"report.html", "scene.mrb", "pictures/surfaces_before.png"} <= set(events[-1]["files"])
+    assert {"report.html", "scene.mrb", "pictures/surfaces_before.png", "pictures/search_tree.png"} <= set(
+        events[-1]["files"]
+    )
     for name in events[-1]["files"]:
         assert (own_plan / name).stat().st_size > 1000, name
     assert not [p.name for p in own_plan.rglob(".*")], "something half-made was left"

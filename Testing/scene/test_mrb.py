@@ -117,6 +117,16 @@ def test_table_and_plot(reread):
         assert series.GetYColumnName() in names
 
 
+def test_the_search_tree_is_a_table(reread):
+    plan, *_, scene = reread
+    table = _node(scene, "MeWM search tree")
+    assert table.GetNumberOfRows() == len(plan.tree) > 0
+    for row, step in enumerate(plan.tree):
+        cells = [table.GetTable().GetValue(row, n) for n in range(5)]
+        assert (cells[0].ToInt(), cells[1].ToString(), cells[2].ToString()) == (step.step, step.parent, step.child)
+        assert cells[3].ToDouble() == pytest.approx(step.risk, rel=1e-4) and bool(cells[4].ToInt()) == step.kept
+
+
 def test_browsing_the_sequence_shows_every_rank(reread):
     from MeWMLib.scene.nodes import get_provenance, node_to_volume
 
@@ -150,7 +160,7 @@ def test_everything_lies_in_one_folder(reread):
         "MeWM ranked protocols",
         "Labels before treatment",
     } <= inside
-    assert len(inside) >= 13
+    assert len(inside) >= 14
 
 
 def test_file_holds_no_path_of_this_machine(written, tmp_path):

@@ -140,6 +140,36 @@ def test_overlap_of_the_best_two_is_said(own_plan):
     assert "the order of the two is not certain" in _render(own_plan)[2]
 
 
+def test_what_moved_the_risk_and_what_was_pruned_is_said(own_plan):
+    assert "What each action moved" not in _render(own_plan)[2], "an older plan does not know it"
+
+    def explain(data):
+        data["candidates"][0]["contributions"] = [
+            {"action": "Lipiodol", "risk_without": -0.25, "risk_change": -0.75},
+            {"action": "Cisplatin", "risk_without": None, "risk_change": None},
+        ]
+        data["pruned"] = [{"protocol": f"Cisplatin + {name}", "rules": ["one-platinum"]} for name in ("A", "B")]
+        data.update(simulations=123, ruled_out=45)
+        data["settings"]["search"] = "best_first"
+
+    _edit(own_plan, explain)
+    text = _render(own_plan)[2]
+    for expected in ("\N{MINUS SIGN}0.75", "not simulated without it", "one-platinum", "Cisplatin + A; Cisplatin + B"):
+        assert expected in text
+    assert "123 simulations" in text and "45 more protocols were ruled out" in text
+
+
+def test_a_tree_without_beams_has_a_column_for_each_number_of_agents():
+    from MeWMLib.scene.charts import _abbreviated, tree_chart
+    from MeWMLib.scene.plan_folder import ShownStep
+
+    tree = [ShownStep(n, "", f"Cisplatin + {'x' * n} + Lipiodol", -n / 7, n == 4) for n in (2, 3, 4)]
+    assert (tree_chart(tree, tree[2].child) or b"").startswith(b"\x89PNG")
+    assert _abbreviated("Cisplatin + Lipiodol") == "Cisplatin + Lipiodol"
+    short = _abbreviated("Hydroxycamptothecin + Raltitrexed + Absolute Alcohol")
+    assert len(short) <= 32 and short.count(" + ") == 2
+
+
 def test_way_through_the_tree():
     from MeWMLib.scene.charts import _added, _column, _way
     from MeWMLib.scene.plan_folder import ShownStep

@@ -1,0 +1,240 @@
+"""`mewm plan-cohort DIR`: a plan for every patient of a folder. `python -m MeWMLib.jobs.plan_cohort` is that program.
+
+A patient is a sub-folder with `pre.nrrd` and, if there are labels, `pre_labels.seg.nrrd` and `clinical.json`
+(docs/COHORTS.md). The plans come to lie in OUT/ID. A patient whose plan is finished is not planned again; one that was
+stopped goes on from its journal; one that fails is named, and the others are planned all the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from MeWMLib.core.errors import CancelledError, InputError, MeWMError
+from MeWMLib.core.io import atomic_path, write_json
+from MeWMLib.core.patient import Clinical
+from MeWMLib.core.plan import SEARCH_NAMES, PlanSettings
+from MeWMLib.jobs.engines import Answer, Engine, engine_named
+from MeWMLib.jobs.job import Event, Job
+from MeWMLib.jobs.plan_folder import PLAN
+
+CT, LABELS, CLINICAL = "pre.nrrd", "pre_labels.seg.nrrd", "clinical.json"
+#: Written into a patient's folder when the plan is whole: what it was made of.
+DONE = "planned.json"
+TABLE, SUMMARY = "plans.csv", "cohort.json"
+_COLUMNS = ("id", "status", "protocol", "risk", "evaluated_protocols", "error")
+
+
+@dataclass(frozen=True)
+class CohortResult:
+    """How the patients ended: names of those planned now, planned before, failed (with the reason) and stopped."""
+
+    planned: tuple[str, ...]
+    known: tuple[str, ...]
+    failed: dict[str, str]
+    stopped: tuple[str, ...]
+
+
+def jobs_of(folder: Path, out: Path, template: Job) -> list[tuple[str, Job]]:
+    """One job a patient, by name.
+
+    Args:
+        folder: with a sub-folder for each patient.
+        out: where the plans go.
+        template: seed, device, bundle, settings and goal of all jobs.
+
+    Raises:
+        InputError: no patient in it.
+    """
+    found = []
+    for ct in sorted(folder.glob(f"*/{CT}")):
+        patient = ct.parent
+        inputs: dict[str, Any] = {**template.inputs, "case": str(ct.absolute())}
+        if (patient / LABELS).is_file():
+            inputs["labels"] = str((patient / LABELS).absolute())
+        if (patient / CLINICAL).is_file():
+            inputs["clinical"] = Clinical.load(patient / CLINICAL).to_json()
+        job = Job(
+            "plan",
+            inputs,
+            str((out / patient.name).absolute()),
+            template.seed,
+            template.device,
+            template.bundle,
+            template.settings,
+        )
+        found.append((patient.name, job))
+    if not found:
+        raise InputError(
+            what="There is no patient in the folder", given=str(folder), remedy=f"A patient is a sub-folder with {CT}"
+        )
+    return found
+
+
+def plan_cohort(
+    jobs: Sequence[tuple[str, Job]],
+    out: Path,
+    engine: Engine,
+    on_progress: Callable[[float, str], None],
+    cancelled: Callable[[], bool] = lambda: False,
+) -> CohortResult:
+    """Do the jobs that are not done, and keep `plans.csv` and `cohort.json` up to date.
+
+    Args:
+        jobs: from `jobs_of`.
+        out: where the tables go.
+        engine: who does them.
+        on_progress: told the finished share and one sentence.
+        cancelled: asked again and again.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    todo = []
+    for name, job in jobs:
+        if _is_done(job):
+            rows[name] = _row(name, "known", json.loads((Path(job.out or "") / PLAN).read_text(encoding="utf-8")))
+        else:
+            todo.append((name, job))
+    by_name = dict(jobs)
+    shares = dict.fromkeys(by_name, 0.0) | dict.fromkeys(rows, 1.0)
+    lock = threading.Lock()
+
+    def tell(name: str, event: Event) -> None:
+        with lock:
+            if event.kind == "progress" and event.stage == "plan" and event.fraction is not None:
+                shares[name] = max(shares[name], 0.99 * event.fraction)
+            if event.kind in ("progress", "log"):
+                on_progress(sum(shares.values()) / len(shares), f"{name}: {event.message or event.stage}")
+
+    for answer in engine.run(todo, tell, cancelled):
+        rows[answer.name] = _ended(answer, by_name[answer.name])
+        shares[answer.name] = 1.0
+        _write_tables(out, rows, by_name)
+        on_progress(sum(shares.values()) / len(shares), f"{answer.name}: {rows[answer.name]['status']}")
+    _write_tables(out, rows, by_name)
+
+    def named(status: str) -> tuple[str, ...]:
+        return tuple(name for name in by_name if name in rows and rows[name]["status"] == status)
+
+    failed = {name: str(rows[name]["error"]) for name in named("failed")}
+    return CohortResult(named("planned"), named("known"), failed, named("stopped"))
+
+
+def _ended(answer: Answer, job: Job) -> dict[str, Any]:
+    if isinstance(answer.error, CancelledError) or (answer.result or {}).get("stopped_by") == "cancelled":
+        return _row(answer.name, "stopped", {})
+    if answer.error is not None:
+        return {**_row(answer.name, "failed", {}), "error": str(answer.error)}
+    folder = Path(job.out or "")
+    write_json({"job": _fingerprint(job)}, folder / DONE)
+    return _row(answer.name, "planned", json.loads((folder / PLAN).read_text(encoding="utf-8")))
+
+
+def _row(name: str, status: str, plan: dict[str, Any]) -> dict[str, Any]:
+    best = (plan.get("candidates") or [{}])[0]
+    return {
+        "id": name,
+        "status": status,
+        "protocol": best.get("protocol", ""),
+        "risk": best.get("risk", ""),
+        "evaluated_protocols": plan.get("evaluated_protocols", ""),
+        "error": "",
+    }
+
+
+def _write_tables(out: Path, rows: dict[str, dict[str, Any]], order: dict[str, Job]) -> None:
+    known = [rows[name] for name in order if name in rows]
+    with atomic_path(out / TABLE) as path, path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, _COLUMNS)
+        writer.writeheader()
+        writer.writerows(known)
+    waiting = [name for name in order if name not in rows]
+    write_json({"patients": known, "waiting": waiting}, out / SUMMARY)
+
+
+def _fingerprint(job: Job) -> str:
+    """What a plan is made of: the job without the place it goes to, and the images."""
+    data = json.loads(job.to_json())
+    data.pop("out")
+    digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode())
+    for key in ("case", "labels"):
+        path = Path(str(job.inputs.get(key) or ""))
+        if path.is_file():
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _is_done(job: Job) -> bool:
+    folder = Path(job.out or "")
+    try:
+        done = json.loads((folder / DONE).read_text(encoding="utf-8"))
+        return (folder / PLAN).is_file() and done == {"job": _fingerprint(job)}
+    except (OSError, ValueError):
+        return False
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mewm plan-cohort",
+        description="Plan every patient of a folder.",
+        epilog="example: mewm plan-cohort out/cohort --out out/plans --engine worker --workers 2",
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help=f"a sub-folder with {CT} for each patient")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the plans")
+    parser.add_argument("--engine", default="in-process", help="in-process, worker, ray or ray://ADDRESS:PORT")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="of the engines worker and ray")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    parser.add_argument("--bundle", metavar="B", help="name or folder of a model bundle")
+    parser.add_argument("--goal", default="", metavar="TEXT")
+    parser.add_argument("--search", choices=SEARCH_NAMES)
+    for entry in fields(PlanSettings):
+        if entry.name != "search":
+            kind = type(entry.default)
+            parser.add_argument("--" + entry.name.replace("_", "-"), type=kind, metavar="N", help=f"{entry.default:g}")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Plan a cohort; one line a patient on standard error, the table in --out."""
+    args = _parser().parse_args(argv)
+    wished = threading.Event()
+    signal.signal(signal.SIGINT, lambda number, frame: wished.set())
+    try:
+        given = {f.name: getattr(args, f.name) for f in fields(PlanSettings)}
+        settings = {name: value for name, value in given.items() if value is not None}
+        inputs = {"goal": args.goal} if args.goal else {}
+        template = Job("plan", inputs, None, args.seed, args.device, args.bundle, settings)
+        jobs = jobs_of(args.folder, args.out, template)
+        args.out.mkdir(parents=True, exist_ok=True)
+        engine = engine_named(args.engine, args.workers)
+
+        def say(share: float, text: str) -> None:
+            sys.stderr.write(f"{100 * share:5.1f} %  {text}\n")
+            sys.stderr.flush()
+
+        found = plan_cohort(jobs, args.out, engine, say, wished.is_set)
+    except MeWMError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    sys.stdout.write(
+        f"{len(found.planned)} planned, {len(found.known)} planned before, {len(found.failed)} failed, "
+        f"{len(found.stopped)} stopped: {args.out / TABLE}\n"
+    )
+    for name, reason in found.failed.items():
+        sys.stdout.write(f"  {name}: {reason}\n")
+    if found.stopped:
+        return CancelledError.exit_code
+    return 1 if found.failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

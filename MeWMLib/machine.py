@@ -1,0 +1,58 @@
+"""The machine that networks run on: its device, its memory, the versions of what a result depends on."""
+
+from __future__ import annotations
+
+import platform
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+import torch
+
+import MeWMLib
+from MeWMLib.core.errors import DeviceError
+
+#: What one simulation may take of a card's memory; measured on no card yet, and halved where it was too bold.
+CARD_BYTES = 0.75e9
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the torch device of a name.
+
+    Raises:
+        DeviceError: it is not there.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
+    if not there.get(name, False):
+        raise DeviceError(
+            what="The compute device is not there",
+            given=name,
+            remedy="Use --device auto; available: " + ", ".join(k for k, v in there.items() if v),
+        )
+    return torch.device(name)
+
+
+def chunk_size(device: torch.device) -> int:
+    """Simulations at a time: two on a CPU, where more gain nothing; on a card by its free memory."""
+    if device.type != "cuda":
+        return 2
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(np.clip(2 ** int(np.log2(max(1.0, free / CARD_BYTES))), 1, 32))
+
+
+@lru_cache(maxsize=1)
+def _versions() -> tuple[tuple[str, str], ...]:
+    found = [("mewm", MeWMLib.__version__), ("python", platform.python_version())]
+    for name in ("torch", "monai", "SimpleITK", "numpy"):
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:  # pragma: no cover - all four are required
+            found.append((name, "unknown"))
+    return tuple(found)
+
+
+def versions() -> dict[str, str]:
+    """Versions that a result depends on."""
+    return dict(_versions())

@@ -1,0 +1,186 @@
+"""Best-first search: the most promising protocols are simulated first, and hopeless ones are given up early.
+
+It looks for what the exhaustive search finds, with fewer simulations, by two savings:
+
+- *Bounds.* A surrogate (`surrogate.py`) guesses the risk of what was not simulated. The protocol of lowest bound, mean
+  minus `REACH` standard deviations, comes next; when no bound is under the best risk that is known, the search ends.
+- *Racing.* A protocol gets its first replica alone. All protocols share their replicas' seeds, so what is left open by
+  a replica is its difference to the mean over T, beside that of the others: a deviation s, estimated from the
+  protocols all of whose T replicas are known. After n replicas the mean over T lies within s sqrt(1/n - 1/T) of what
+  they say (finite population); a protocol that is more than `RACE` such deviations worse than the best is given up.
+
+Both are statements of a model, not proofs: on 100 random spaces of the tests the answer was that of the exhaustive
+search, and there is no guarantee for others. Small `REACH` and `RACE` are faster and less sure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from MeWMLib.core.plan import PlanSettings, SearchStep
+from MeWMLib.core.protocol import ActionSpace, Protocol
+from MeWMLib.planning.exhaustive import all_protocols
+from MeWMLib.planning.search import (
+    CANCELLED,
+    DEFAULT_BATCH,
+    FINISHED,
+    Allowed,
+    Cancelled,
+    Evaluate,
+    Further,
+    Memo,
+    OnStep,
+    Score,
+    SearchCancelled,
+    SearchResult,
+    mean_risk,
+    never,
+    nothing_further,
+    nothing_to_report,
+)
+from MeWMLib.planning.surrogate import Surrogate
+
+#: Standard deviations of the surrogate that a bound lies under its mean.
+REACH = 3.0
+#: Standard deviations of a race.
+RACE = 4.0
+#: Fewest protocols all of whose replicas are judged before the first guess.
+PILOT = 8
+
+
+def best_first_search(
+    space: ActionSpace,
+    settings: PlanSettings,
+    evaluate: Evaluate,
+    allowed: Allowed,
+    on_step: OnStep = nothing_to_report,
+    cancelled: Cancelled = never,
+    batch: int = DEFAULT_BATCH,
+    score: Score = mean_risk,
+    further: Further = nothing_further,
+) -> SearchResult:
+    """Find the complete protocol of lowest risk without simulating all of them.
+
+    Args, Returns and Raises as for `exhaustive_search`. The ranking holds the protocols that were judged with all
+    replicas; the tree also those that lost a race, with the risk that their replicas foretold.
+    """
+    protocols = all_protocols(space, settings, allowed)
+    memo = Memo(evaluate, settings.replicas, on_step, cancelled, batch, score)
+    race = _Race(memo, protocols)
+    try:
+        pilot = _pilot(protocols)
+        race.enter(pilot)
+        memo.judge(pilot)
+        while chosen := race.next_protocols(max(1, batch)):
+            race.enter(chosen)
+            for number in range(settings.replicas):
+                memo.judge([p for p in chosen if not race.lost(p)], [number])
+            memo.tree = race.tree()
+    except SearchCancelled:
+        memo.tree, memo.pending = race.tree(), ()
+        return memo.result(CANCELLED)
+    memo.tree, memo.pending = race.tree(finished=True), ()
+    memo.ruled_out = len(protocols) - sum(p in memo for p in protocols)
+    try:
+        further(memo)
+    except SearchCancelled:
+        return memo.result(CANCELLED)
+    memo.report()
+    return memo.result(FINISHED)
+
+
+def expected_evaluations(space: ActionSpace, settings: PlanSettings, allowed: Allowed) -> int:
+    """Upper bound for the number of protocols that `best_first_search` judges, for showing progress.
+
+    Raises:
+        RuleError: the rules allow no complete protocol.
+    """
+    return len(all_protocols(space, settings, allowed))
+
+
+def _pilot(protocols: Sequence[Protocol]) -> list[Protocol]:
+    """Some protocols that hold every agent at least twice where that is possible, the policy's first choice first."""
+    seen: dict[str, int] = {}
+    agents = {a for p in protocols for a in p.agents}
+    chosen: list[Protocol] = []
+    left = list(protocols)
+    while left and (len(chosen) < PILOT or any(seen.get(a, 0) < 2 for a in agents)):
+        # the earliest of those that bring most of what was seen least
+        gain = [sum(1.0 / (1 + seen.get(a, 0)) ** 2 for a in p.agents) / len(p.actions) for p in left]
+        best = left.pop(0 if not chosen else int(np.argmax(gain)))
+        chosen.append(best)
+        for name in best.agents:
+            seen[name] = seen.get(name, 0) + 1
+        if len(chosen) >= max(PILOT, 2 * len(agents)):
+            break
+    return chosen
+
+
+class _Race:
+    """Which protocols are still in the running."""
+
+    def __init__(self, memo: Memo, protocols: Sequence[Protocol]) -> None:
+        self._memo, self._protocols = memo, protocols
+        self._surrogate = Surrogate(protocols)
+        self._entered: dict[Protocol, None] = {}
+        self._lost: dict[Protocol, float] = {}
+
+    def enter(self, protocols: Sequence[Protocol]) -> None:
+        """Note that these are being judged."""
+        self._entered.update(dict.fromkeys(protocols))
+        step = (SearchStep(len(p.actions), 0, Protocol(()), p, 0.0, kept=False) for p in protocols)
+        self._memo.pending = (*self._memo.pending, *step)
+
+    def next_protocols(self, count: int) -> list[Protocol]:
+        """The protocols of lowest bound, best first; none if no bound is under the best risk."""
+        memo = self._memo
+        known = {p: memo[p] for p in self._protocols if p in memo}
+        best = min(known.values())
+        noise = {p: self._deviation(len(memo.risks(p))) for p in self._lost}
+        mean, deviation = self._surrogate.guess({**known, **self._lost}, noise)
+        bound = mean - REACH * deviation
+        open_ = [n for n, p in enumerate(self._protocols) if p not in self._entered and bound[n] < best]
+        return [self._protocols[n] for n in sorted(open_, key=lambda n: (bound[n], n))[:count]]
+
+    def lost(self, protocol: Protocol) -> bool:
+        """True if the replicas so far say that a protocol cannot become the best."""
+        memo = self._memo
+        risks = memo.risks(protocol)
+        if not risks or protocol in memo:
+            return False
+        if protocol not in self._lost:
+            whole = [p for p in self._protocols if p in memo]
+            some = np.mean([[memo.risks(p)[n] for n in risks] for p in whole])
+            # what these replicas say, moved by how far they lie from the mean over T in the protocols known by now
+            foretold = float(np.mean(list(risks.values())) - some + np.mean([memo[p] for p in whole]))
+            if foretold - RACE * self._deviation(len(risks)) > min(memo[p] for p in whole):
+                self._lost[protocol] = foretold
+        return protocol in self._lost
+
+    def _deviation(self, replicas: int) -> float:
+        """Standard deviation of the mean over T about what the first n replicas foretell."""
+        memo = self._memo
+        if memo.replicas == 1 or replicas == memo.replicas:
+            return 0.0
+        table = np.array(
+            [[memo.risks(p)[n] for n in range(memo.replicas)] for p in self._protocols if p in memo]
+        )  # (M, T)
+        rest = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
+        free = max(1, (len(table) - 1) * (memo.replicas - 1))
+        s = float(np.sqrt((rest**2).sum() / free))
+        return s * float(np.sqrt(1 / replicas - 1 / memo.replicas))
+
+    def tree(self, finished: bool = False) -> tuple[SearchStep, ...]:
+        """Every protocol that was judged or given up, in the order in which they entered."""
+        memo, root = self._memo, Protocol(())
+        judged = [p for p in self._entered if p in memo]
+        best = min(judged, key=memo.key) if finished and judged else None
+        steps = []
+        for p in self._entered:
+            risk = memo[p] if p in memo else self._lost.get(p)
+            if risk is not None:
+                steps.append(SearchStep(len(p.actions), 0, root, p, risk, kept=p == best))
+        memo.pending = tuple(e for e in memo.pending if e.child not in memo and e.child not in self._lost)
+        return tuple(steps)
