@@ -1,7 +1,7 @@
 """One real patient scanned before and after TACE: is the simulated CT nearer to the real one than no change is?
 
-The scan after treatment is registered to the one before (`perception/registration.py`). One patient is an example, no evidence:
-every figure has n = 1 and no interval.
+The scan after treatment is registered to the one before (`perception/registration.py`). One patient is an example, no
+evidence: every figure has n = 1 and no interval.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ from scipy import ndimage
 from torch import Tensor
 
 from MeWMLib.core.errors import BundleError, CancelledError, GeometryMismatchError
+from MeWMLib.core.volume import LabelMap, Volume
+from MeWMLib.perception.preprocess import isotropic_geometry, resample, to_source
 from MeWMLib.perception.windows import AT_A_TIME, Box, Windows, add_up, predict
 
 WINDOW_HU = (-175.0, 600.0)
@@ -138,6 +140,21 @@ class Segmenter:
             CancelledError: `cancelled` said so.
         """
         return self.segment_kept(hu, progress, cancelled).labels
+
+    def segment_ct(
+        self,
+        ct: Volume,
+        progress: Callable[[float], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> LabelMap:
+        """Segment a whole CT on its own grid; see `segment`.
+
+        Raises:
+            CancelledError: `cancelled` said so.
+        """
+        grid = isotropic_geometry(ct.geometry, self.config.spacing_mm)
+        found = self.segment(resample(ct.array, ct.geometry, grid), progress, cancelled)
+        return to_source(LabelMap(found, grid), ct.geometry)
 
     @torch.inference_mode()
     def segment_kept(

@@ -1,8 +1,8 @@
 """The volumes that the assistant learns from, drawn once into a folder, and the crops that are cut out of them.
 
-Two kinds: scenes around real outlines (`assistant_scenes.py`) and patients of the synthetic TACE world, before treatment
-and after four protocols. Contrast, noise, sharpness and the place of a crop are drawn anew each time; images after
-treatment are passed through the latent codec in every second crop, as simulated ones are.
+Two kinds: scenes around real outlines (`assistant_scenes.py`) and patients of the synthetic TACE world, before
+treatment and after four protocols. Contrast, noise, sharpness and the place of a crop are drawn anew each time; images
+after treatment are passed through the latent codec in every second crop, as simulated ones are.
 """
 
 from __future__ import annotations

@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from scipy import ndimage
 
 from MeWMLib.core import io
-from MeWMLib.core.errors import GeometryMismatchError
+from MeWMLib.core.errors import GeometryMismatchError, InputError, OutputError
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.perception import registration
+from MeWMLib.perception.findings import dice
 from MeWMLib.perception.registration import Registration
 
 COARSE = Registration(spacing_mm=6.0, shrink=(2, 1), mesh_mm=90.0, levels=1, iterations=8, sampling=0.5)
@@ -119,6 +121,27 @@ def test_the_deformation_lies_near_the_liver_and_does_not_fold(pair) -> None:
     before, labels, after, _ = pair
     bent = registration.register(before, labels, after, replace(COARSE, iterations=4)).quality
     assert bent["jacobian_folded_share"] == 0 and 0.5 < bent["jacobian_low"] < bent["jacobian_high"] < 1.6
-    rigid = registration.register(before, labels, after, replace(COARSE, levels=0)).quality
-    # an affine map has one Jacobian everywhere
-    assert rigid["jacobian_high"] - rigid["jacobian_low"] < 0.05
+    for kind in ("affine", "rigid"):
+        linear = registration.register(before, labels, after, replace(COARSE, kind=kind)).quality
+        # a linear map has one Jacobian everywhere, that of a rigid one is 1
+        assert linear["jacobian_high"] - linear["jacobian_low"] < 0.05
+    assert linear["jacobian_low"] == pytest.approx(1, abs=1e-3)
+    with pytest.raises(InputError, match="kind"):
+        registration.register(before, labels, after, replace(COARSE, kind="elastic"))
+
+
+def test_labels_follow_and_the_deformation_can_be_read_again(pair, tmp_path) -> None:
+    before, labels, after, tumour = pair
+    found = registration.register(before, labels, after, replace(COARSE, iterations=4))
+    _, moved_labels = scan(after.geometry, move=(6, -8, 5))
+    assert dice(found.labels(moved_labels).liver, labels.liver) > 0.95
+    path = tmp_path / "deformation.h5"
+    found.write_deformation(path)
+    read = sitk.ReadTransform(str(path))
+    for point in ((0.0, 0.0, 0.0), (-20.0, 10.0, 12.0)):
+        assert np.allclose(read.TransformPoint(point), found.transform.TransformPoint(point), atol=0.3)
+        # LPS: the scan after was moved by 6 mm right, 8 mm back and 5 mm up
+        assert np.allclose(np.subtract(read.TransformPoint(point), point), (-6, 8, 5), atol=3)
+    with pytest.raises(OutputError, match="deformation"):
+        found.write_deformation(tmp_path / "deformation.png")
+    assert not (tmp_path / "deformation.png").exists()
