@@ -33,8 +33,7 @@ STAMP_ENV := $(VENV)/.made
 STAMP_DEMO := $(VENV)/.installed-scene
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test lint host lists bench-simulation clean distclean
-.PHONY: demo test lint bench host lists clean distclean
+.PHONY: demo test lint bench bench-simulation host lists clean distclean
 
 demo: $(STAMP_DEMO)
 	$(BIN)/mewm plan sample:$(SAMPLE) --out $(OUT)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,8 @@ from MeWMLib.patch import TreatedPatch
 from MeWMLib.perception import postprocess
 from MeWMLib.perception.findings import dice, measure
 from MeWMLib.perception.followup import FollowUp
-from MeWMLib.perception.preprocess import isotropic_geometry, resample, to_source
+from MeWMLib.perception.nnunet import NnUNetSegmenter
+from MeWMLib.perception.preprocess import resample
 from MeWMLib.perception.segmenter import Segmenter, is_out_of_memory
 from MeWMLib.planning.journal import Journal
 from MeWMLib.planning.search import DEFAULT_BATCH, Batch
@@ -40,6 +43,8 @@ __all__ = ["Judged", "WorldModel", "choose_device", "versions"]
 #: The assistant's view of a simulated lesion counts only if it finds the lesion before treatment at least this well
 #: (Dice in the treated patch); else the outline stays and only what lies in it is measured.
 ASSISTANT_GATE = 0.5
+#: Environment variable that names a result folder of nnU-Net v2, which then stands in for the bundle's assistant.
+ASSISTANT_VARIABLE = "MEWM_ASSISTANT"
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +72,8 @@ class WorldModel:
         self.bundle = bundle
         self.device = str(device)
         self.segmenter = Segmenter.from_part(*bundle.part("assistant"), device)
+        folder = os.environ.get(ASSISTANT_VARIABLE, "")
+        self.assistant = NnUNetSegmenter.open(Path(folder), device) if folder else self.segmenter
         self._dynamics = DynamicsModel.from_parts(bundle.part("autoencoder"), bundle.part("dynamics"), device)
         self._assessor = Assessor(*bundle.part("survival"), device)
         there = "followup" in bundle.manifest["parts"]
@@ -95,9 +102,7 @@ class WorldModel:
         cancelled: Callable[[], bool] | None = None,
     ) -> LabelMap:
         """Liver and tumour of a whole CT, on its own grid."""
-        grid = isotropic_geometry(ct.geometry, self.segmenter.config.spacing_mm)
-        found = self.segmenter.segment(resample(ct.array, ct.geometry, grid), progress, cancelled)
-        return postprocess.clean(to_source(LabelMap(found, grid), ct.geometry))
+        return postprocess.clean(self.assistant.segment_ct(ct, progress, cancelled))
 
     def patient(self, id: str, ct: Volume, labels: LabelMap, clinical: Clinical | None = None) -> Patient:
         """Measure a patient.
@@ -261,7 +266,7 @@ class WorldModel:
 
     def _prepare_once(self, patient: Patient) -> _Prepared:
         patch = TreatedPatch.of(patient)
-        found = self.segmenter.segment_patches(patch.hu[None], patch.spacing_mm)[0]
+        found = self.assistant.segment_patches(patch.hu[None], patch.spacing_mm)[0]
         return _Prepared(
             patch=patch,
             encoded=self._dynamics.encode(patch.hu, patch.labels, patch.spacing_mm),
@@ -350,7 +355,7 @@ class WorldModel:
             return [patch.with_tumour(tumour) for tumour in found]
         if not ready.assistant_counts:
             return [ready.patch.labels_after(None, None) for _ in images]
-        found = self.segmenter.segment_patches(images, ready.patch.spacing_mm)
+        found = self.assistant.segment_patches(images, ready.patch.spacing_mm)
         return [ready.patch.labels_after(ready.assistant_before, after) for after in found]
 
     def _score(

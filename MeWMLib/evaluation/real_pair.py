@@ -1,7 +1,7 @@
 """One real patient scanned before and after TACE: is the simulated CT nearer to the real one than no change is?
 
-The scan after treatment is registered to the one before (`pair_registration`). One patient is an example, no evidence:
-every figure has n = 1 and no interval.
+The scan after treatment is registered to the one before (`perception/registration.py`). One patient is an example, no
+evidence: every figure has n = 1 and no interval.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from MeWMLib.core.volume import TUMOUR, LabelMap, Volume
 from MeWMLib.dynamics.autoencoder import WINDOW_HU, Autoencoder
 from MeWMLib.evaluation.metrics import Rows, bootstrap_mean
 from MeWMLib.evaluation.montage import Tile, write_tiles
-from MeWMLib.evaluation.pair_registration import Registration, register
 from MeWMLib.patch import TreatedPatch
 from MeWMLib.perception.findings import LIPIODOL_HU
 from MeWMLib.perception.preprocess import resample
+from MeWMLib.perception.registration import Registration, register
 from MeWMLib.world import WorldModel
 
 #: Voxels of the codec's second figure: Lipiodol that no tissue reaches.

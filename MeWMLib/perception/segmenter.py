@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from monai.inferers import sliding_window_inference
 from monai.networks.nets import DynUNet
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from MeWMLib.core.errors import BundleError, CancelledError
+from MeWMLib.core.errors import BundleError, CancelledError, GeometryMismatchError
+from MeWMLib.core.volume import LabelMap, Volume
+from MeWMLib.perception.preprocess import isotropic_geometry, resample, to_source
+from MeWMLib.perception.windows import AT_A_TIME, Box, Windows, add_up, predict
 
 WINDOW_HU = (-175.0, 600.0)
 #: DynUNet lists its layers a second time under this name; they are the same tensors.
@@ -60,6 +62,31 @@ def normalise(hu: Tensor) -> Tensor:
     return (hu.clamp(low, high) - low) / (high - low) * 2 - 1
 
 
+@dataclass(frozen=True, eq=False)
+class KeptSegmentation:
+    """Labels of a CT and what a second run needs to compute only what changed.
+
+    Attributes:
+        labels: (D, H, W).
+        box: of the body, in which the windows lie.
+        image: (d, h, w) in the box, -1..1.
+        windows: over `image`.
+        logits: of each window, float16.
+        computed: windows that went through the network for these labels.
+    """
+
+    labels: NDArray[np.uint8]
+    box: Box
+    image: Tensor
+    windows: Windows
+    logits: dict[int, Tensor]
+    computed: int
+
+
+def _whole(shape: tuple[int, ...]) -> Box:
+    return tuple(slice(0, n) for n in shape)
+
+
 class Segmenter:
     """The assistant in inference."""
 
@@ -93,7 +120,6 @@ class Segmenter:
         state = self.network.state_dict()
         return {k: v.detach().cpu().numpy() for k, v in state.items() if not k.startswith(_ALIASES)}
 
-    @torch.inference_mode()
     def segment(
         self,
         hu: NDArray[Any],
@@ -113,43 +139,107 @@ class Segmenter:
         Raises:
             CancelledError: `cancelled` said so.
         """
-        box = body_box(hu)
-        image = normalise(torch.from_numpy(np.asarray(hu[box], np.float32)))[None, None]
-        side = self.config.window
-        step = max(1, int(side * (1 - self.config.overlap)))
-        total = int(np.prod([max(0, -(-(n - side) // step)) + 1 for n in image.shape[2:]]))
-        done = 0
+        return self.segment_kept(hu, progress, cancelled).labels
 
-        def predict(windows: Tensor) -> Tensor:
-            nonlocal done
+    def segment_ct(
+        self,
+        ct: Volume,
+        progress: Callable[[float], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> LabelMap:
+        """Segment a whole CT on its own grid; see `segment`.
+
+        Raises:
+            CancelledError: `cancelled` said so.
+        """
+        grid = isotropic_geometry(ct.geometry, self.config.spacing_mm)
+        found = self.segment(resample(ct.array, ct.geometry, grid), progress, cancelled)
+        return to_source(LabelMap(found, grid), ct.geometry)
+
+    @torch.inference_mode()
+    def segment_kept(
+        self,
+        hu: NDArray[Any],
+        progress: Callable[[float], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> KeptSegmentation:
+        """As `segment`, and keep what `segment_again` needs: 5 MB of memory a window of 96^3.
+
+        Raises:
+            CancelledError: `cancelled` said so.
+        """
+        box = body_box(hu)
+        image = normalise(torch.from_numpy(np.asarray(hu[box], np.float32)))
+        windows = Windows.over(image.shape, self.config.window, self.config.overlap)
+        numbers = range(len(windows.boxes))
+        logits = self._predict(windows, windows.pad(image), numbers, progress, cancelled)
+        labels = np.zeros(hu.shape, np.uint8)
+        labels[box] = add_up(windows, logits)[windows.inner(_whole(windows.padded))[1]]
+        return KeptSegmentation(labels, box, image, windows, logits, len(windows.boxes))
+
+    @torch.inference_mode()
+    def segment_again(
+        self,
+        kept: KeptSegmentation,
+        hu: NDArray[Any],
+        progress: Callable[[float], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> KeptSegmentation:
+        """Segment a CT that differs from one which was segmented before in a part only, as after a simulation.
+
+        Only windows that hold a changed voxel go through the network; the labels equal those of a full run. What
+        lies beyond the window of the network (-175..600 HU) is no change.
+
+        Args:
+            kept: of the CT before.
+            hu: (D, H, W), same grid.
+            progress, cancelled: as `segment`.
+
+        Raises:
+            GeometryMismatchError: another grid.
+            CancelledError: `cancelled` said so.
+        """
+        if hu.shape != kept.labels.shape:
+            raise GeometryMismatchError(
+                what="A CT on another grid cannot be segmented in part",
+                given=f"{hu.shape}, before {kept.labels.shape}",
+                remedy="Segment it as a whole",
+            )
+        if body_box(hu) != kept.box:
+            return self.segment_kept(hu, progress, cancelled)
+        image = normalise(torch.from_numpy(np.asarray(hu[kept.box], np.float32)))
+        windows = kept.windows
+        touched = windows.touched((image != kept.image).numpy())
+        if not touched:
+            return replace(kept, computed=0)
+        logits = kept.logits | self._predict(windows, windows.pad(image), touched, progress, cancelled)
+        part, reaching = windows.around(touched)
+        again = add_up(windows, {n: logits[n] for n in reaching}, part)
+        labels = kept.labels.copy()
+        place, inside = windows.inner(part)
+        labels[kept.box][place] = again[inside]
+        return KeptSegmentation(labels, kept.box, image, windows, logits, len(touched))
+
+    def _predict(
+        self,
+        windows: Windows,
+        image: Tensor,
+        numbers: Sequence[int],
+        progress: Callable[[float], None] | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> dict[int, Tensor]:
+        def before_each(done: int) -> None:
             if cancelled is not None and cancelled():
                 raise CancelledError(what="The segmentation was stopped")
-            out = self.network(windows)
-            done += len(windows)
             if progress is not None:
-                progress(min(1.0, done / total))
-            return out
+                progress(done / len(numbers))
 
-        def infer(windows_at_a_time: int) -> Tensor:
-            nonlocal done
-            done = 0
-            logits: Tensor = sliding_window_inference(
-                image,
-                (side,) * 3,
-                sw_batch_size=windows_at_a_time,
-                predictor=predict,
-                overlap=self.config.overlap,
-                mode="gaussian",
-                sw_device=self.device,
-                device=torch.device("cpu"),
-                padding_mode="replicate",
-            )
-            return logits
+        def infer(at_a_time: int) -> dict[int, Tensor]:
+            return predict(windows, image, numbers, self.network, self.device, at_a_time, before_each)
 
-        # A single small 3D convolution falls to a slow path on CPUs: two windows at a time.
         again = False
         try:
-            logits = infer(2)
+            logits = infer(AT_A_TIME)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -159,9 +249,9 @@ class Segmenter:
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
             logits = infer(1)
-        labels = np.zeros(hu.shape, np.uint8)
-        labels[box] = logits[0].argmax(0).to(torch.uint8).numpy()
-        return labels
+        if progress is not None:
+            progress(1.0)
+        return logits
 
     @torch.inference_mode()
     def segment_patches(self, hu: NDArray[np.float32], spacing_mm: float) -> NDArray[np.uint8]:

@@ -80,9 +80,18 @@ def _assistant(args: argparse.Namespace) -> dict[str, float]:
     from MeWMLib.training.assistant import AssistantTraining, train
 
     settings = AssistantTraining(steps=args.steps, minutes=args.minutes, batch=args.batch, seed=args.seed)
-    model, figures = train(args.work, settings, _codec(args.bundle), _say)
+    settings = replace(settings, scenes=args.scenes, learning_rate=args.learning_rate)
+    start = find_bundle(args.start, require=("assistant",)).part("assistant") if args.start else None
+    model, figures = train(args.work, settings, args.data, _codec(args.codec or args.bundle), start, _say)
     write_part(args.bundle, "assistant", model.part_config(), model.tensors())
     return figures
+
+
+def _assistant_data(args: argparse.Namespace) -> dict[str, float]:
+    from MeWMLib.training.assistant_data import draw_data
+
+    draw_data(args.data, args.labels, args.split, args.patients, args.scenes, args.start, _say)
+    return {"patients": float(args.patients), "scenes": float(args.scenes if args.labels else 0)}
 
 
 def _followup(args: argparse.Namespace) -> dict[str, float]:
@@ -108,8 +117,9 @@ def _parser() -> argparse.ArgumentParser:
     def part(name: str, run: object, text: str) -> argparse.ArgumentParser:
         sub = parts.add_parser(name, help=text, description=text)
         sub.set_defaults(run=run)
-        sub.add_argument("--bundle", type=Path, required=True, help="folder of the bundle that is written to")
-        sub.add_argument("--seed", type=int, default=0)
+        if name != "assistant-data":
+            sub.add_argument("--bundle", type=Path, required=True, help="folder of the bundle that is written to")
+            sub.add_argument("--seed", type=int, default=0)
         return sub
 
     sub = part("autoencoder", _autoencoder, "fit the block codec (minutes)")
@@ -121,6 +131,13 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--patients", type=int, default=800)
     sub.add_argument("--start", type=int, default=0, help="first patient, so that several processes can share the work")
     sub.add_argument("--scans-only", action="store_true", help="no outcomes: quick patients for the response head")
+    sub = part("assistant-data", _assistant_data, "draw scans for the assistant into a folder")
+    sub.add_argument("--data", type=Path, required=True, help="the folder; files that are there stay")
+    sub.add_argument("--labels", type=Path, help="folder of label maps, liver 1 and tumour 2 (docs/SHAPES.md)")
+    sub.add_argument("--split", choices=("train", "validation"), default="train")
+    sub.add_argument("--patients", type=int, default=200, help="patients of the synthetic world")
+    sub.add_argument("--scenes", type=int, default=500, help="scenes around label maps")
+    sub.add_argument("--start", type=int, default=0, help="first number, so that several processes can share the work")
     for name, run, text in (
         ("dynamics", _dynamics, "train the action-conditioned denoiser"),
         ("survival", _survival, "train the survival network"),
@@ -141,9 +158,15 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--no-text", action="store_true", help="ablation: no text embeddings")
             sub.add_argument("--no-attenuation", action="store_true", help="ablation: no attenuated image")
             sub.add_argument("--no-ccl", action="store_true", help="ablation: no combo contrastive learning")
+        if name == "assistant":
+            sub.add_argument("--data", type=Path, required=True, help="folder made by `mewm train assistant-data`")
+            sub.add_argument("--start", type=Path, help="bundle whose assistant is trained on")
+            sub.add_argument("--codec", type=Path, help="bundle with the codec, if not the one that is written to")
+            sub.add_argument("--scenes", type=float, default=0.6, help="share of steps on scenes around label maps")
+            sub.add_argument("--learning-rate", type=float, default=1e-3)
         sub.add_argument("--steps", type=int, default=2000)
         sub.add_argument("--minutes", type=float, default=0.0, help="stop after so many minutes (0: after --steps)")
-        sub.add_argument("--batch", type=int, default=4)
+        sub.add_argument("--batch", type=int, default=2 if name == "assistant" else 4)
         if name == "dynamics":
             # Nothing given: the file decides, else the defaults of DynamicsTraining.
             sub.set_defaults(steps=None, minutes=None, batch=None, seed=None)

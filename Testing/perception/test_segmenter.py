@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from monai.inferers import sliding_window_inference
 
-from MeWMLib.core.errors import BundleError, CancelledError
+from MeWMLib.core.errors import BundleError, CancelledError, GeometryMismatchError
 from MeWMLib.perception.segmenter import Segmenter, SegmenterConfig, body_box, build, normalise
 
 SMALL = SegmenterConfig(filters=(4, 4, 4, 8, 8), spacing_mm=2.0, window=32, overlap=0.5)
@@ -81,3 +82,63 @@ def test_weights_of_another_network_are_refused(segmenter: Segmenter) -> None:
     tensors.pop(sorted(tensors)[0])
     with pytest.raises(BundleError, match="do not fit"):
         Segmenter.from_part(segmenter.part_config(), tensors, torch.device("cpu"))
+
+
+def body(shape: tuple[int, int, int], seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.normal(80, 60, shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", [(50, 40, 61), (20, 50, 40)])
+def test_sliding_windows_agree_with_monais(segmenter: Segmenter, shape: tuple[int, int, int]) -> None:
+    hu = body(shape)
+    image = normalise(torch.from_numpy(hu))[None, None]
+    with torch.inference_mode():
+        logits = sliding_window_inference(
+            image, (32,) * 3, 2, segmenter.network, 0.5, mode="gaussian", padding_mode="replicate"
+        )
+    theirs = logits[0].argmax(0).numpy()
+    ours = segmenter.segment(hu)
+    assert len(np.unique(ours)) > 1
+    # logits are kept as float16: a tie may fall the other way
+    assert (ours != theirs).mean() < 1e-3
+
+
+def test_a_second_run_over_what_changed_equals_a_full_run(segmenter: Segmenter) -> None:
+    hu = body((64, 48, 80))
+    kept = segmenter.segment_kept(hu)
+    changed = hu.copy()
+    changed[5:12, 2:14, 66:78] += 150
+    part = segmenter.segment_again(kept, changed)
+    whole = segmenter.segment_kept(changed)
+    assert np.array_equal(part.labels, whole.labels)
+    assert (part.labels != kept.labels).any()
+    assert 0 < part.computed < 0.4 * whole.computed == 0.4 * len(whole.windows.boxes)
+    # and once more from there, back to where it began
+    back = segmenter.segment_again(part, hu)
+    assert np.array_equal(back.labels, kept.labels) and back.computed == part.computed
+    same = segmenter.segment_again(kept, hu.copy())
+    assert same.computed == 0 and np.array_equal(same.labels, kept.labels)
+
+
+def test_only_windows_at_the_change_are_computed() -> None:
+    segmenter = Segmenter(SMALL, Threshold(), torch.device("cpu"))  # type: ignore[arg-type]
+    hu = body((64, 48, 80))
+    kept = segmenter.segment_kept(hu)
+    changed = hu.copy()
+    changed[0, 0, 0] += 100  # a corner lies in one window only
+    assert segmenter.segment_again(kept, changed).computed == 1
+    beyond = np.where(hu > 150, 700, hu).astype(np.float32)
+    first = segmenter.segment_kept(beyond)
+    assert segmenter.segment_again(first, np.where(beyond > 600, 3000, beyond)).computed == 0
+
+
+def test_another_body_is_segmented_as_a_whole_and_another_grid_refused(segmenter: Segmenter) -> None:
+    hu = np.full((64, 64, 64), -1000, np.float32)
+    hu[20:40, 20:40, 20:40] = 60
+    kept = segmenter.segment_kept(hu)
+    hu[20:40, 20:40, 20:60] = 60
+    again = segmenter.segment_again(kept, hu)
+    assert np.array_equal(again.labels, segmenter.segment(hu))
+    with pytest.raises(GeometryMismatchError, match="another grid"):
+        segmenter.segment_again(kept, hu[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -47,6 +48,11 @@ class Anatomy:
 
     def _field(self, name: str, scale: float) -> SmoothField:
         return SmoothField(derive_seed(name, self.seed), scale)
+
+    @property
+    def tissue_hu(self) -> Mapping[str, float]:
+        """HU of the organs by name, those of the phase."""
+        return PHASE_HU[self.phase]
 
     @cached_property
     def liver_shape(self) -> LiverShape:
@@ -94,7 +100,7 @@ class Anatomy:
     def render(self, axes: Axes) -> tuple[FloatArray, FloatArray]:
         """HU (K, J, I) without tumours and noise, and the liver's shape function."""
         rng = np.random.default_rng(derive_seed("organs", self.seed))
-        hu = PHASE_HU[self.phase]
+        hu = self.tissue_hu
         z, y, x = axes.grids
         s = self.size
         texture = self._field("texture", 4.0).at(axes)

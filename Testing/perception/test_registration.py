@@ -5,13 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from scipy import ndimage
 
 from MeWMLib.core import io
-from MeWMLib.core.errors import GeometryMismatchError
+from MeWMLib.core.errors import GeometryMismatchError, InputError, OutputError
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
-from MeWMLib.evaluation import pair_registration
-from MeWMLib.evaluation.pair_registration import Registration
+from MeWMLib.perception import registration
+from MeWMLib.perception.findings import dice
+from MeWMLib.perception.registration import Registration
 
 COARSE = Registration(spacing_mm=6.0, shrink=(2, 1), mesh_mm=90.0, levels=1, iterations=8, sampling=0.5)
 
@@ -59,7 +61,7 @@ def _z(volume: Volume) -> np.ndarray:
 
 def test_a_shift_is_found_in_spite_of_lipiodol(pair) -> None:
     before, labels, after, tumour = pair
-    found = pair_registration.register(before, labels, after, COARSE)
+    found = registration.register(before, labels, after, COARSE)
     assert found.ct.geometry.same_as(before.geometry) and found.ct.array.shape == before.array.shape
     quality = found.quality
     assert quality["liver_correlation_before"] < quality["abdomen_correlation_after"]
@@ -70,20 +72,20 @@ def test_a_shift_is_found_in_spite_of_lipiodol(pair) -> None:
     oil = found.covered & (found.ct.array > 300) & labels.liver
     middle, truth = (before.geometry.to_ras(np.argwhere(m)).mean(0) for m in (oil, tumour & (_z(before) > 4)))
     assert np.linalg.norm(middle - truth) < 4  # mm; it was 11
-    again = pair_registration.register(before, labels, after, COARSE)
+    again = registration.register(before, labels, after, COARSE)
     assert np.array_equal(again.ct.array, found.ct.array)
 
 
 def test_equal_scans_agree() -> None:
     before, labels = scan(grid())
     covered = np.ones(before.array.shape, bool)
-    same = pair_registration.agreement(before, labels, before.array.astype(np.float32), covered)
+    same = registration.agreement(before, labels, before.array.astype(np.float32), covered)
     assert same == pytest.approx(
         {"body_dice": 1, "bone_dice": 1, "abdomen_correlation": 1, "liver_correlation": 1, "liver_mae_hu": 0}
     )
-    brighter = pair_registration.agreement(before, labels, before.array + np.float32(10), covered)
+    brighter = registration.agreement(before, labels, before.array + np.float32(10), covered)
     assert brighter["liver_mae_hu"] == pytest.approx(10, abs=0.1) and brighter["liver_correlation"] > 0.999
-    nothing = pair_registration.agreement(before, labels, before.array.astype(np.float32), ~covered)
+    nothing = registration.agreement(before, labels, before.array.astype(np.float32), ~covered)
     assert math.isnan(nothing["liver_mae_hu"]) and math.isnan(nothing["liver_correlation"])
 
 
@@ -94,8 +96,8 @@ def test_the_body_is_the_largest_part_without_holes() -> None:
     hu[:, 18:, :] = 100  # table
     expected = np.zeros(hu.shape, bool)
     expected[:, 4:16, 4:16] = True
-    assert np.array_equal(pair_registration.body(hu), expected)
-    assert not pair_registration.body(np.full((2, 4, 4), -1000.0)).any()
+    assert np.array_equal(registration.body(hu), expected)
+    assert not registration.body(np.full((2, 4, 4), -1000.0)).any()
 
 
 def test_the_best_shift_is_that_which_was_made() -> None:
@@ -103,22 +105,43 @@ def test_the_best_shift_is_that_which_was_made() -> None:
     # another frame, another extent, far away: a gradient descent would not come back from there
     far, _ = scan(grid((60.0, 75.0, -60.0)), move=(-30, 0, 0))
     moved = Volume(far.array[6:, 5:], far.geometry.crop((6, 5, 0), (26, 45, 60)))
-    mask = LabelMap(pair_registration.body(before.array).astype(np.uint8), before.geometry)
+    mask = LabelMap(registration.body(before.array).astype(np.uint8), before.geometry)
     images = [io.to_sitk(Volume(v.array.astype(np.float32), v.geometry)) for v in (before, moved)]
-    found = pair_registration.best_shift(images[0], io.to_sitk(mask), images[1])
-    assert np.abs(found - [30, 0, 0]).max() <= pair_registration.SHIFT_MM / 2 + 0.1  # LPS: 30 mm to the right is +30
+    found = registration.best_shift(images[0], io.to_sitk(mask), images[1])
+    assert np.abs(found - [30, 0, 0]).max() <= registration.SHIFT_MM / 2 + 0.1  # LPS: 30 mm to the right is +30
 
 
 def test_without_a_place_to_sample_nothing_is_registered(pair) -> None:
     before, labels, after, _ = pair
     with pytest.raises(GeometryMismatchError, match="could not be registered"):
-        pair_registration.register(before, labels, after, Registration(spacing_mm=8.0, avoid_mm=1000.0))
+        registration.register(before, labels, after, Registration(spacing_mm=8.0, avoid_mm=1000.0))
 
 
 def test_the_deformation_lies_near_the_liver_and_does_not_fold(pair) -> None:
     before, labels, after, _ = pair
-    bent = pair_registration.register(before, labels, after, replace(COARSE, iterations=4)).quality
+    bent = registration.register(before, labels, after, replace(COARSE, iterations=4)).quality
     assert bent["jacobian_folded_share"] == 0 and 0.5 < bent["jacobian_low"] < bent["jacobian_high"] < 1.6
-    rigid = pair_registration.register(before, labels, after, replace(COARSE, levels=0)).quality
-    # an affine map has one Jacobian everywhere
-    assert rigid["jacobian_high"] - rigid["jacobian_low"] < 0.05
+    for kind in ("affine", "rigid"):
+        linear = registration.register(before, labels, after, replace(COARSE, kind=kind)).quality
+        # a linear map has one Jacobian everywhere, that of a rigid one is 1
+        assert linear["jacobian_high"] - linear["jacobian_low"] < 0.05
+    assert linear["jacobian_low"] == pytest.approx(1, abs=1e-3)
+    with pytest.raises(InputError, match="kind"):
+        registration.register(before, labels, after, replace(COARSE, kind="elastic"))
+
+
+def test_labels_follow_and_the_deformation_can_be_read_again(pair, tmp_path) -> None:
+    before, labels, after, tumour = pair
+    found = registration.register(before, labels, after, replace(COARSE, iterations=4))
+    _, moved_labels = scan(after.geometry, move=(6, -8, 5))
+    assert dice(found.labels(moved_labels).liver, labels.liver) > 0.95
+    path = tmp_path / "deformation.h5"
+    found.write_deformation(path)
+    read = sitk.ReadTransform(str(path))
+    for point in ((0.0, 0.0, 0.0), (-20.0, 10.0, 12.0)):
+        assert np.allclose(read.TransformPoint(point), found.transform.TransformPoint(point), atol=0.3)
+        # LPS: the scan after was moved by 6 mm right, 8 mm back and 5 mm up
+        assert np.allclose(np.subtract(read.TransformPoint(point), point), (-6, 8, 5), atol=3)
+    with pytest.raises(OutputError, match="deformation"):
+        found.write_deformation(tmp_path / "deformation.png")
+    assert not (tmp_path / "deformation.png").exists()

@@ -1,7 +1,8 @@
 """Register the scan after treatment to the one before it.
 
-The best of all shifts, then an affine map, then a free-form deformation (cubic B-splines, Rueckert et al., IEEE TMI
-1999), the latter two by Mattes' mutual information, as SimpleITK has them. Lipiodol must not drive the registration: HU
+The best of all shifts, then a rigid or affine map, then a free-form deformation (cubic B-splines, Rueckert et al., IEEE
+TMI 1999), the latter two by Mattes' mutual information, as SimpleITK has them (docs/REGISTRATION.md: what else was
+measured). Lipiodol must not drive the registration: HU
 are clamped to -200..250 and no sample is drawn in the tumour or near it, so that there the deformation is only carried
 on from what surrounds it.
 """
@@ -10,6 +11,7 @@ on from what surrounds it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
@@ -17,8 +19,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.signal import fftconvolve
 
-from MeWMLib.core.errors import GeometryMismatchError
-from MeWMLib.core.io import to_sitk
+from MeWMLib.core.errors import GeometryMismatchError, InputError, OutputError
+from MeWMLib.core.io import atomic_path, to_sitk
 from MeWMLib.core.volume import LIVER, LabelMap, Volume
 from MeWMLib.perception.findings import dice
 from MeWMLib.perception.preprocess import AIR_HU
@@ -29,6 +31,7 @@ BODY_HU = -300.0
 BONE_HU = 250.0
 #: Step in which shifts are compared.
 SHIFT_MM = 6.0
+KINDS = ("rigid", "affine", "deformable")
 
 FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -39,10 +42,11 @@ class Registration:
     """How to register.
 
     Attributes:
+        kind: "rigid", "affine" or "deformable"; each begins with the one before it.
         spacing_mm: voxel size at which the metric is computed.
         shrink: pyramid, coarse to fine, of the affine part.
         mesh_mm: distance of the B-splines' control points on the first level; halved on each further one.
-        levels: of the deformable part; 0 leaves it out.
+        levels: of the deformable part.
         iterations: on each level.
         sampling: share of voxels that the metric draws.
         avoid_mm: no samples within this distance of the tumour.
@@ -50,6 +54,7 @@ class Registration:
             look different every day, would drive it.
     """
 
+    kind: str = "deformable"
     spacing_mm: float = 3.0
     shrink: tuple[int, ...] = (4, 2, 1)
     mesh_mm: float = 80.0
@@ -67,12 +72,47 @@ class Registered:
     Attributes:
         ct: the moving scan on the fixed grid; `covered` says where it has voxels.
         covered: (K, J, I).
+        transform: a point of the fixed scan to the same point of the moving one, ITK's LPS mm.
         quality: see `agreement`, with "_before" and "_after", and the Jacobian of the deformation.
     """
 
     ct: Volume
     covered: Mask
+    transform: sitk.Transform
     quality: dict[str, float]
+
+    def labels(self, moving: LabelMap) -> LabelMap:
+        """Bring labels of the moving scan onto the fixed grid by nearest neighbour."""
+        grid = to_sitk(LabelMap(np.zeros(self.ct.geometry.shape, np.uint8), self.ct.geometry))
+        found = sitk.Resample(to_sitk(moving), grid, self.transform, sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
+        return LabelMap(sitk.GetArrayFromImage(found), self.ct.geometry)
+
+    def write_deformation(self, path: Path, spacing_mm: float = 4.0) -> None:
+        """Write the map as a displacement field, an ITK transform file that 3D Slicer loads as a transform node.
+
+        Slicer shows the moving scan in the place of the fixed one under this node.
+
+        Args:
+            path: `.h5` or `.tfm`.
+            spacing_mm: of the field, which is smooth.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        image = to_sitk(LabelMap(np.zeros(self.ct.geometry.shape, np.uint8), self.ct.geometry))
+        size, spacing = _coarser(image, spacing_mm)
+        field = sitk.TransformToDisplacementField(
+            self.transform, sitk.sitkVectorFloat64, size, image.GetOrigin(), spacing, image.GetDirection()
+        )
+        with atomic_path(path) as temporary:
+            try:
+                sitk.WriteTransform(sitk.DisplacementFieldTransform(field), str(temporary))
+            except RuntimeError as error:
+                raise OutputError(
+                    what="The deformation cannot be written",
+                    given=f"{path}: {str(error).splitlines()[-1].strip()[:200]}",
+                    remedy="Give a name that ends in .h5 or .tfm",
+                ) from error
 
 
 def register(fixed: Volume, labels: LabelMap, moving: Volume, settings: Registration) -> Registered:
@@ -86,13 +126,19 @@ def register(fixed: Volume, labels: LabelMap, moving: Volume, settings: Registra
 
     Raises:
         GeometryMismatchError: the two scans do not overlap, so that there is nothing to register.
+        InputError: an unknown kind.
     """
     target, mask, near = _prepared(fixed, labels, settings)
     source = sitk.Cast(sitk.Clamp(to_sitk(moving), sitk.sitkFloat32, *CLAMP_HU), sitk.sitkFloat32)
     grid = to_sitk(Volume(fixed.array.astype(np.float32), fixed.geometry))
+    if settings.kind not in KINDS:
+        raise InputError(what="Unknown kind of registration", given=settings.kind, remedy="Use " + ", ".join(KINDS))
     try:
-        affine = _affine(target, mask, source, settings)
-        whole = _deformable(target, near, source, affine, settings) if settings.levels else affine
+        whole = _rigid(target, mask, source, settings)
+        if settings.kind != "rigid":
+            whole = _affine(target, mask, source, settings, whole)
+        if settings.kind == "deformable":
+            whole = _deformable(target, near, source, whole, settings)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         # ITK has one exception for all; on images of the right type this one means that no sample lies in both
@@ -106,7 +152,7 @@ def register(fixed: Volume, labels: LabelMap, moving: Volume, settings: Registra
     quality = {f"{k}_before": v for k, v in agreement(fixed, labels, *before).items()}
     quality |= {f"{k}_after": v for k, v in agreement(fixed, labels, *after).items()}
     quality |= jacobian(whole, target, mask)
-    return Registered(Volume(after[0], fixed.geometry, moving.phase), after[1], quality)
+    return Registered(Volume(after[0], fixed.geometry, moving.phase), after[1], whole, quality)
 
 
 def body(hu: NDArray[np.generic]) -> Mask:
@@ -159,16 +205,19 @@ def _prepared(fixed: Volume, labels: LabelMap, settings: Registration) -> tuple[
     clamped = Volume(np.clip(fixed.array, *CLAMP_HU).astype(np.float32), fixed.geometry)
     image = to_sitk(clamped)
     liver = ndimage.distance_transform_edt(~labels.liver, sampling=fixed.geometry.spacing) <= settings.near_mm
-    size = [
-        max(8, round(n * s / settings.spacing_mm)) for n, s in zip(image.GetSize(), image.GetSpacing(), strict=True)
-    ]
-    spacing = [n * s / m for n, s, m in zip(image.GetSize(), image.GetSpacing(), size, strict=True)]
+    size, spacing = _coarser(image, settings.spacing_mm)
     grid = (size, sitk.Transform(), sitk.sitkLinear, image.GetOrigin(), spacing, image.GetDirection())
     smooth = sitk.SmoothingRecursiveGaussian(image, [0.5 * s for s in spacing])
     coarse = sitk.Resample(smooth, *grid, CLAMP_HU[0], sitk.sitkFloat32)
     masks = [to_sitk(LabelMap(m.astype(np.uint8), fixed.geometry)) for m in (where, where & liver)]
     nearest = (size, sitk.Transform(), sitk.sitkNearestNeighbor, *grid[3:], 0, sitk.sitkUInt8)
     return coarse, sitk.Resample(masks[0], *nearest), sitk.Resample(masks[1], *nearest)
+
+
+def _coarser(image: sitk.Image, spacing_mm: float) -> tuple[list[int], list[float]]:
+    """Size and spacing of a grid over an image with voxels of about `spacing_mm`."""
+    size = [max(8, round(n * s / spacing_mm)) for n, s in zip(image.GetSize(), image.GetSpacing(), strict=True)]
+    return size, [n * s / m for n, s, m in zip(image.GetSize(), image.GetSpacing(), size, strict=True)]
 
 
 def _method(mask: sitk.Image, settings: Registration) -> sitk.ImageRegistrationMethod:
@@ -227,11 +276,9 @@ def _on_axes(image: sitk.Image, order: int, fill: float) -> tuple[NDArray[np.flo
     return sitk.GetArrayFromImage(found).astype(np.float64), low
 
 
-def _affine(target: sitk.Image, mask: sitk.Image, source: sitk.Image, settings: Registration) -> sitk.Transform:
-    """Affine map about the middle of the fixed image, begun from the best shift."""
-    begin = sitk.AffineTransform(3)
-    begin.SetCenter(target.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in target.GetSize()]))
-    begin.SetTranslation(best_shift(target, mask, source).tolist())
+def _linear(
+    target: sitk.Image, mask: sitk.Image, source: sitk.Image, begin: sitk.Transform, settings: Registration
+) -> sitk.Transform:
     method = _method(mask, settings)
     method.SetInitialTransform(begin, inPlace=False)
     method.SetShrinkFactorsPerLevel(list(settings.shrink))
@@ -239,8 +286,30 @@ def _affine(target: sitk.Image, mask: sitk.Image, source: sitk.Image, settings: 
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOff()
     method.SetOptimizerAsRegularStepGradientDescent(1.0, 0.01, 6 * settings.iterations)
     method.SetOptimizerScalesFromPhysicalShift()
-    found: sitk.Transform = method.Execute(target, source)
-    return found
+    found = method.Execute(target, source)
+    # the optimiser wraps what it was given
+    single: sitk.Transform = found.GetNthTransform(0) if found.GetName() == "CompositeTransform" else found
+    return single
+
+
+def _rigid(target: sitk.Image, mask: sitk.Image, source: sitk.Image, settings: Registration) -> sitk.Transform:
+    """Rigid map about the middle of the fixed image, begun from the best shift."""
+    begin = sitk.Euler3DTransform()
+    begin.SetCenter(target.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in target.GetSize()]))
+    begin.SetTranslation(best_shift(target, mask, source).tolist())
+    return _linear(target, mask, source, begin, settings)
+
+
+def _affine(
+    target: sitk.Image, mask: sitk.Image, source: sitk.Image, settings: Registration, rigid: sitk.Transform
+) -> sitk.Transform:
+    """Affine map begun from the rigid one."""
+    turned = sitk.Euler3DTransform(rigid)
+    begin = sitk.AffineTransform(3)
+    begin.SetMatrix(turned.GetMatrix())
+    begin.SetCenter(turned.GetCenter())
+    begin.SetTranslation(turned.GetTranslation())
+    return _linear(target, mask, source, begin, settings)
 
 
 def _deformable(

@@ -1,0 +1,214 @@
+"""A result folder of nnU-Net v2 as the assistant (optional extra `nnunet`).
+
+The folder is what nnU-Net writes, `DatasetNNN_NAME/TRAINER__PLANS__CONFIGURATION` with `plans.json`, `dataset.json`
+and `fold_*/checkpoint_final.pth`. Preprocessing, windows and resampling are nnU-Net's own; mirroring is left off, as
+for the bundle's network. A checkpoint is a pickle, and pickles can run code: it is read with torch's `weights_only`,
+which refuses everything but tensors, numbers and the NumPy scalars that nnU-Net logs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from MeWMLib.core.errors import CancelledError, DependencyError, InputError, LabelError, UnreadableFileError
+from MeWMLib.core.volume import BACKGROUND, LIVER, TUMOUR, LabelMap, Volume
+
+CHECKPOINT = "checkpoint_final.pth"
+#: Names of labels in data sets, in lower case.
+NAMES = {
+    "background": BACKGROUND,
+    "liver": LIVER,
+    **dict.fromkeys(("tumour", "tumor", "liver tumour", "liver tumor", "liver_tumor", "cancer", "lesion"), TUMOUR),
+}
+
+
+@dataclass(frozen=True)
+class NnUNetConfig:
+    """What the rest of MeWM asks of an assistant's configuration."""
+
+    spacing_mm: float
+
+
+class NnUNetSegmenter:
+    """An nnU-Net in inference, with the methods of `Segmenter` that MeWM uses."""
+
+    def __init__(self, predictor: Any, values: NDArray[np.uint8], spacing_mm: float) -> None:
+        self._predictor = predictor
+        self._values = values
+        self.config = NnUNetConfig(spacing_mm)
+
+    @classmethod
+    def open(cls, folder: Path, device: torch.device, overlap: float = 0.5) -> NnUNetSegmenter:
+        """Load all folds of a result folder.
+
+        Args:
+            folder: with `plans.json` and `dataset.json`.
+            device: of the network.
+            overlap: of neighbouring windows.
+
+        Raises:
+            DependencyError: nnunetv2 is not installed.
+            UnreadableFileError: no such folder, or a file in it is missing or damaged.
+            LabelError: labels that are neither liver nor tumour.
+            InputError: more than one input channel, or a cascade.
+        """
+        if not (folder / "plans.json").is_file() or not (folder / "dataset.json").is_file():
+            raise UnreadableFileError(
+                what="There is no nnU-Net result here: plans.json or dataset.json is missing",
+                given=str(folder),
+                remedy="Give the folder TRAINER__PLANS__CONFIGURATION inside nnUNet_results/DatasetNNN_NAME",
+            )
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # standard output belongs to the worker's events
+                from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+        except ImportError as error:
+            raise DependencyError(
+                what="An nnU-Net is to be used, and nnunetv2 is not installed",
+                given=str(error),
+                remedy='Install it with pip install "mewm[nnunet]"',
+            ) from error
+        values = label_values(folder / "dataset.json")
+        checkpoints = sorted(folder.glob(f"fold_*/{CHECKPOINT}"))
+        if not checkpoints:
+            raise UnreadableFileError(
+                what="The nnU-Net result holds no trained fold", given=f"{folder} without fold_*/{CHECKPOINT}"
+            )
+        with contextlib.redirect_stdout(io.StringIO()):
+            predictor = nnUNetPredictor(
+                tile_step_size=1 - overlap,
+                use_mirroring=False,
+                perform_everything_on_device=False,  # the sum over windows stays in the main memory
+                device=device,
+                allow_tqdm=False,
+            )
+            configuration = _initialise(predictor, folder, [read_checkpoint(p) for p in checkpoints])
+        return cls(predictor, values, float(min(configuration.spacing)))
+
+    def segment_ct(
+        self,
+        ct: Volume,
+        progress: Callable[[float], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> LabelMap:
+        """Segment a whole CT on its own grid, as nnU-Net does with the file.
+
+        Raises:
+            CancelledError: `cancelled` said so before the network began; nnU-Net itself cannot be stopped.
+        """
+        if cancelled is not None and cancelled():
+            raise CancelledError(what="The segmentation was stopped")
+        found = self._predict(ct.array.astype(np.float32), ct.geometry.spacing)
+        if progress is not None:
+            progress(1.0)
+        return LabelMap(found, ct.geometry)
+
+    def segment_patches(self, hu: NDArray[np.float32], spacing_mm: float) -> NDArray[np.uint8]:
+        """Segment patches (N, D, H, W) with cubic voxels."""
+        return np.stack([self._predict(patch, (spacing_mm,) * 3) for patch in hu])
+
+    def _predict(self, hu: NDArray[np.float32], spacing: tuple[float, ...]) -> NDArray[np.uint8]:
+        with contextlib.redirect_stdout(io.StringIO()):
+            found = self._predictor.predict_single_npy_array(hu[None], {"spacing": [float(s) for s in spacing]})
+        return np.asarray(self._values[np.asarray(found, np.uint8)])
+
+
+def label_values(dataset: Path) -> NDArray[np.uint8]:
+    """Value of nnU-Net's label to ours, as a table, from the names in `dataset.json`.
+
+    Raises:
+        UnreadableFileError: no JSON.
+        LabelError: names that are neither liver nor tumour, or no tumour at all.
+        InputError: regions instead of labels, or several input channels.
+    """
+    try:
+        content = json.loads(dataset.read_text(encoding="utf-8"))
+        labels, channels = dict(content["labels"]), dict(content["channel_names"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnreadableFileError(what="dataset.json of the nnU-Net cannot be read", given=str(dataset)) from error
+    if len(channels) != 1:
+        given = ", ".join(map(str, channels.values()))
+        raise InputError(what="The nnU-Net wants several images a patient", given=given)
+    table = np.zeros(256, np.uint8)
+    for name, value in labels.items():
+        if not isinstance(value, int):
+            raise InputError(what="The nnU-Net has regions instead of labels", given=f"{name}: {value}")
+        known = NAMES.get(name.lower().replace("-", " "))
+        if known is None:
+            raise LabelError(
+                what="A label of the nnU-Net is neither liver nor tumour",
+                given=name,
+                remedy="Use a model with the labels background, liver and tumour",
+            )
+        table[value] = known
+    if TUMOUR not in table:
+        raise LabelError(what="The nnU-Net knows no tumour", given=", ".join(labels))
+    return table
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint of nnU-Net, without running any code from it.
+
+    Raises:
+        UnreadableFileError: damaged, or it holds objects that are not allowed.
+    """
+    from numpy._core.multiarray import scalar  # where NumPy's pickles of single numbers point to
+
+    numbers = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)]
+    try:
+        with torch.serialization.safe_globals([scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype, *numbers]):
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        state["network_weights"], state["trainer_name"], state["init_args"]["configuration"]
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise UnreadableFileError(
+            what="A checkpoint of the nnU-Net cannot be read, or holds more than weights",
+            given=f"{path}: {str(error).splitlines()[0][:200]}",
+            remedy="Save it again with nnunetv2 2.2 or newer",
+        ) from error
+    return dict(state)
+
+
+def _initialise(predictor: Any, folder: Path, states: list[dict[str, Any]]) -> Any:
+    """Build the network as nnU-Net does, with weights that were read safely; returns its configuration."""
+    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+    from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    dataset = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    plans = PlansManager(json.loads((folder / "plans.json").read_text(encoding="utf-8")))
+    first = states[0]
+    configuration = plans.get_configuration(first["init_args"]["configuration"])
+    if configuration.previous_stage_name is not None:
+        raise InputError(
+            what="A cascade of nnU-Nets cannot be used",
+            given=str(first["init_args"]["configuration"]),
+            remedy="Give the result of 3d_fullres or 3d_lowres",
+        )
+    trainer = recursive_find_trainer_class_by_name(first["trainer_name"])
+    network = trainer.build_network_architecture(
+        plans,
+        configuration,
+        determine_num_input_channels(plans, configuration, dataset),
+        plans.get_label_manager(dataset).num_segmentation_heads,
+        enable_deep_supervision=False,
+    )
+    predictor.manual_initialization(
+        network,
+        plans,
+        configuration,
+        [s["network_weights"] for s in states],
+        dataset,
+        first["trainer_name"],
+        first.get("inference_allowed_mirroring_axes"),
+    )
+    network.load_state_dict(first["network_weights"])
+    return configuration
