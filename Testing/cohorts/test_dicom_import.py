@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -128,9 +129,11 @@ def write_seg(path: Path, sources: list, masks: list[np.ndarray], algorithm: str
         for n, (label, code) in enumerate(found, 1)
     ]
     pixels = np.stack([m.astype(np.uint8) for m in masks], -1)
-    seg = hd.seg.Segmentation(
-        sources, pixels, "BINARY", segments, hd.UID(), number, hd.UID(), 1, "phantom", "phantom", "1", "1",
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the phantom's one-word names
+        seg = hd.seg.Segmentation(
+            sources, pixels, "BINARY", segments, hd.UID(), number, hd.UID(), 1, "phantom", "phantom", "1", "1",
+        )  # fmt: skip
     seg.PatientIdentityRemoved = "YES"
     seg.save_as(path)
 

@@ -107,7 +107,8 @@ def test_a_denoiser_reads_reports_and_learns_from_them() -> None:
         [Protocol.parse("Doxorubicin + Lipiodol"), Protocol.parse("Cisplatin + PVA")], planted
     )
     reports.tell_by_reports(model, 16, 6, texts)
-    before, masks = torch.randn(2, 4, 16, 16, 16), torch.rand(2, MASKS, 16, 16, 16)
+    before, masks = torch.randn(2, 4, 8, 8, 8), torch.zeros(2, MASKS, 8, 8, 8)
+    masks[:, :, 3:5, 3:5, 3:5] = 1
     spacing = torch.ones(2)
     wanted = torch.tensor([1.0, -1.0])
     optimiser = torch.optim.Adam(model.parameters(), 1e-2)
