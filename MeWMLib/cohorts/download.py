@@ -124,14 +124,14 @@ def idc_transfer() -> Transfer:
         DependencyError: idc-index is not installed.
     """
     try:
-        from idc_index import IDCClient
+        import idc_index
     except ImportError as error:
         raise _missing(error) from error
     client: Any = None
 
     def transfer(uids: Sequence[str], folder: Path) -> None:
         nonlocal client
-        client = client or IDCClient()
+        client = client or idc_index.IDCClient()
         client.download_from_selection(
             downloadDir=str(folder),
             seriesInstanceUID=list(uids),
