@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +83,24 @@ class TreatedPatch:
         """Labels (D, H, W) with another tumour (D, H, W), only in the liver and only where the CT could change."""
         possible = (self.weight > 0) & (self.labels >= LIVER)
         return np.where(possible, np.where(tumour, TUMOUR, LIVER), self.labels).astype(np.uint8)
+
+    def with_volume(self, ratio: float) -> Labels:
+        """Labels (D, H, W) with the tumour grown or shrunk, evenly along its surface, to `ratio` of its volume.
+
+        The liver bounds its growth, and only what can change takes part.
+        """
+        free = (self.weight > 0) & (self.labels >= LIVER)
+        wanted = int(np.clip(round(ratio * float((self.labels == TUMOUR).sum())), 1, max(1, int(free.sum()))))
+        depth = np.where(free, self._outward, np.inf)
+        edge = np.partition(depth.ravel(), wanted - 1)[wanted - 1]
+        return self.with_tumour(depth <= edge)
+
+    @cached_property
+    def _outward(self) -> FloatArray:
+        """Distance (D, H, W) to the tumour's surface in voxels, negative inside."""
+        tumour = self.labels == TUMOUR
+        outside, inside = ndimage.distance_transform_edt(~tumour), ndimage.distance_transform_edt(tumour)
+        return np.asarray(outside - inside, np.float32)
 
     def findings(self, hu: FloatArray, labels: Labels) -> Findings:
         """Findings of an image and labels on this patch."""

@@ -118,6 +118,30 @@ class DynamicsModel:
             patch.attenuated[level] = self.autoencoder.encode(torch.from_numpy(hu)[None, None].to(self.device))
         return patch.attenuated[level]
 
+    @property
+    def tells_response(self) -> bool:
+        """True if the denoiser draws a response that it was told, so that `responses` says what a simulation shows."""
+        return self.denoiser.config.response
+
+    @torch.inference_mode()
+    def responses(
+        self, patch: EncodedPatch, protocols: Sequence[Protocol], seeds: Sequence[int]
+    ) -> NDArray[np.float32]:
+        """The response that `simulate` draws for each protocol and seed (N, 3).
+
+        Dead share of the tissue that lived, volume over that before, share of the dead part that holds Lipiodol.
+        """
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        deviation = response.deviation(self.denoiser.config.response_spread, generators).to(self.device)
+        actions = encode_protocols(protocols, self.denoiser.config.agents).to(self.device)
+        part = (slice(None), slice(None), *patch.window)
+        spacing = torch.full((1,), patch.spacing_mm, device=self.device)
+        traits = self.denoiser.tumour_traits(patch.latent[part], patch.masks[part], spacing).expand(len(actions), -1)
+        expected = self.denoiser.response(self.denoiser.outlook(traits, actions))
+        necrosis, log_volume, uptake = response.natural(expected + deviation)
+        oil = oil_given(actions, self.denoiser.config.agents)
+        return torch.stack([necrosis, log_volume.exp(), uptake * oil], 1).cpu().numpy()
+
     @torch.inference_mode()
     def simulate(
         self,

@@ -33,9 +33,9 @@ from MeWMLib.evaluation.autoencoder_trials import (
     trained_named,
 )
 from MeWMLib.evaluation.metrics import DRAWS, Rows
-from MeWMLib.evaluation.pair_registration import Registration, register
 from MeWMLib.evaluation.real_pair import DENSE_HU
 from MeWMLib.perception.preprocess import patch_geometry, resample
+from MeWMLib.perception.registration import Registration, register
 
 FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
