@@ -91,16 +91,21 @@ class TreatedPatch:
         """
         free = (self.weight > 0) & (self.labels >= LIVER)
         wanted = int(np.clip(round(ratio * float((self.labels == TUMOUR).sum())), 1, max(1, int(free.sum()))))
-        depth = np.where(free, self._outward, np.inf)
-        edge = np.partition(depth.ravel(), wanted - 1)[wanted - 1]
-        return self.with_tumour(depth <= edge)
+        depth = np.where(free, self._outward, np.inf).ravel()
+        tumour = np.zeros(depth.size, bool)
+        tumour[np.argpartition(depth, wanted - 1)[:wanted]] = True
+        return self.with_tumour(tumour.reshape(free.shape))
 
     @cached_property
     def _outward(self) -> FloatArray:
-        """Distance (D, H, W) to the tumour's surface in voxels, negative inside."""
+        """Distance (D, H, W) to the tumour's surface in voxels, negative inside.
+
+        Voxels of one distance, of which there are whole shells, are told apart by the smoothed distance.
+        """
         tumour = self.labels == TUMOUR
         outside, inside = ndimage.distance_transform_edt(~tumour), ndimage.distance_transform_edt(tumour)
-        return np.asarray(outside - inside, np.float32)
+        distance = outside - inside
+        return np.asarray(distance + 0.1 * ndimage.gaussian_filter(distance, 2.0), np.float32)
 
     def findings(self, hu: FloatArray, labels: Labels) -> Findings:
         """Findings of an image and labels on this patch."""

@@ -16,6 +16,7 @@ from MeWMLib.core.patient import Clinical, Patient
 from MeWMLib.core.plan import Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
+from MeWMLib.dynamics.model import DynamicsModel
 from MeWMLib.world import WorldModel, choose_device
 
 FAST = PlanSettings(beams=2, drugs=2, embolics=2, drug_horizon=1, embolic_horizon=1, replicas=2, steps=1)
@@ -107,6 +108,7 @@ def test_spread_is_the_standard_deviation_over_replicas(world: WorldModel, patie
 def test_the_assistant_is_asked_only_if_it_knows_the_lesion(
     world: WorldModel, patient: Patient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(DynamicsModel, "tells_response", property(lambda self: False))  # as bundles of version 2
     assert world.treated(patient)["outline_after_by"] == "outline before treatment"  # untrained: it finds nothing right
     same = world.simulate(patient, A, [0], FAST)[0]
     assert np.array_equal(same.labels.array, patient.labels.array)
@@ -118,6 +120,34 @@ def test_the_assistant_is_asked_only_if_it_knows_the_lesion(
     assert cured.labels.tumour.sum() < 0.2 * patient.labels.tumour.sum()
     assert (cured.labels.array[patient.labels.tumour] >= 1).all()  # what was tumour is liver, never background
     assert ready.patch.share_of_tumour(patient) > 50
+
+
+def test_the_outline_follows_the_simulated_response(world: WorldModel, patient: Patient) -> None:
+    """The volume after treatment is the one that the denoiser was told, seed by seed."""
+    assert world.treated(patient)["outline_after_by"] == "simulated response"
+    ready = world._prepare(patient)
+    told = world._dynamics.responses(ready.encoded, [A, A, B], [0, 1, 0])
+    assert told.shape == (3, 3) and told[2, 2] == 0 and told[0, 2] > 0  # no Lipiodol, no uptake
+    assert np.array_equal(told, world._dynamics.responses(ready.encoded, [A, A, B], [0, 1, 0]))
+    patch, judged = world.on_patch(patient, [A, A, B], [0, 1, 0], FAST)
+    before = (patch.labels == 2).sum()
+    room = ((patch.weight > 0) & (patch.labels >= 1)).sum()
+    for one, ratio in zip(judged, told[:, 1], strict=True):
+        assert (one.labels == 2).sum() == pytest.approx(min(ratio * before, room), rel=0.1)
+
+
+def test_an_outline_grows_and_shrinks_evenly(world: WorldModel, patient: Patient) -> None:
+    patch = world._prepare(patient).patch
+    volume = (patch.labels == 2).sum()
+    assert np.array_equal(patch.with_volume(1.0), patch.labels)
+    last = np.zeros(patch.labels.shape, bool)
+    for ratio in (0.0, 0.5, 0.8, 1.2):
+        tumour = patch.with_volume(ratio) == 2
+        assert (last <= tumour).all()  # each holds the smaller one
+        assert tumour.sum() == pytest.approx(max(1, ratio * volume), rel=0.1, abs=30)
+        assert (patch.weight[tumour] > 0).all() and (patch.labels[tumour] >= 1).all()
+        last = tumour
+    assert (patch.with_volume(1e6) == 2).sum() <= ((patch.weight > 0) & (patch.labels >= 1)).sum()
 
 
 def test_what_the_assistant_misses_twice_is_neither_cured_nor_new(world: WorldModel, patient: Patient) -> None:
