@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from MeWMLib.core.errors import CancelledError, InputError, MeWMError
+from MeWMLib.core.errors import CancelledError, MeWMError
 from MeWMLib.jobs.job import Event, Job
 from MeWMLib.jobs.runner import LocalRunner
 
@@ -150,23 +150,3 @@ def kept_world() -> Any:
 def stopped() -> CancelledError:
     """The error of a job that was not begun."""
     return CancelledError(what="The job was stopped before it began", remedy="Run the same command to go on")
-
-
-def engine_named(text: str, workers: int) -> Engine:
-    """`in-process`, `worker`, `ray` or `ray://ADDRESS`.
-
-    Raises:
-        InputError: another name, or no worker at all.
-        DependencyError: Ray is not installed.
-    """
-    if workers < 1:
-        raise InputError(what="At least one worker is needed", given=str(workers))
-    if text == "in-process":
-        return InProcessEngine()
-    if text == "worker":
-        return WorkerEngine(workers)
-    if text == "ray" or text.startswith("ray://"):
-        from MeWMLib.jobs.ray_engine import RayEngine
-
-        return RayEngine(workers, None if text == "ray" else text)
-    raise InputError(what="Unknown engine", given=text, remedy="Use in-process, worker, ray or ray://ADDRESS:PORT")

@@ -23,9 +23,10 @@ from MeWMLib.core.errors import CancelledError, InputError, MeWMError
 from MeWMLib.core.io import atomic_path, write_json
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan import SEARCH_NAMES, PlanSettings
-from MeWMLib.jobs.engines import Answer, Engine, engine_named
+from MeWMLib.jobs.engines import Answer, Engine, InProcessEngine, WorkerEngine
 from MeWMLib.jobs.job import Event, Job
 from MeWMLib.jobs.plan_folder import PLAN
+from MeWMLib.jobs.ray_engine import RayEngine
 
 CT, LABELS, CLINICAL = "pre.nrrd", "pre_labels.seg.nrrd", "clinical.json"
 #: Written into a patient's folder when the plan is whole: what it was made of.
@@ -179,6 +180,24 @@ def _is_done(job: Job) -> bool:
         return (folder / PLAN).is_file() and done == {"job": _fingerprint(job)}
     except (OSError, ValueError):
         return False
+
+
+def engine_named(text: str, workers: int) -> Engine:
+    """`in-process`, `worker`, `ray` or `ray://ADDRESS`.
+
+    Raises:
+        InputError: another name, or no worker at all.
+        DependencyError: Ray is not installed.
+    """
+    if workers < 1:
+        raise InputError(what="At least one worker is needed", given=str(workers))
+    if text == "in-process":
+        return InProcessEngine()
+    if text == "worker":
+        return WorkerEngine(workers)
+    if text == "ray" or text.startswith("ray://"):
+        return RayEngine(workers, None if text == "ray" else text)
+    raise InputError(what="Unknown engine", given=text, remedy="Use in-process, worker, ray or ray://ADDRESS:PORT")
 
 
 def _parser() -> argparse.ArgumentParser:

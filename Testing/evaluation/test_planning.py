@@ -106,7 +106,7 @@ def test_a_small_run_has_every_row_and_the_oracle_has_no_regret(tiny_bundle: Bun
     regrets = [patient.risk[p] - patient.risk[patient.best] for p in protocols]
     assert rows["random"]["regret"]["mean"] == pytest.approx(np.mean(regrets)) and min(regrets) == 0.0
     for row in ("mewm", "exhaustive", "best_first", "no_assistant", "oracle_survival", "oracle_dynamics"):
-        assert rows[row]["regret"]["mean"] in pytest.approx(regrets)
+        assert any(rows[row]["regret"]["mean"] == pytest.approx(regret) for regret in regrets)
         assert rows[row]["simulations"]["mean"] >= 4 and rows[row]["seconds"]["mean"] > 0
     assert patient.rows["exhaustive"].protocols == patient.rows["best_first"].protocols
     # the same bundle under another name chooses the same

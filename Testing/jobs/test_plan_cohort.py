@@ -21,9 +21,9 @@ from MeWMLib.core import io
 from MeWMLib.core.errors import DependencyError, InputError
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.jobs import plan_cohort as program
-from MeWMLib.jobs.engines import Engine, InProcessEngine, WorkerEngine, engine_named
+from MeWMLib.jobs.engines import Engine, InProcessEngine, WorkerEngine
 from MeWMLib.jobs.job import Event, Job
-from MeWMLib.jobs.plan_cohort import CohortResult, jobs_of, plan_cohort
+from MeWMLib.jobs.plan_cohort import CohortResult, engine_named, jobs_of, plan_cohort
 
 NAMES = tuple(f"patient-{n}" for n in range(6))
 SMALL = {"drugs": 2, "embolics": 2, "drug_horizon": 1, "embolic_horizon": 1, "replicas": 2, "steps": 1, "keep": 1}
@@ -203,6 +203,7 @@ def test_two_workers_on_ray_give_the_same_plans_and_survive_the_death_of_one(
     begin = time.monotonic()
     found = plan_cohort(jobs_of(tmp_path / "cohort", out, template), out, engine, on_progress)
     print(f"in-process {here_s:.1f} s, Ray with two workers {time.monotonic() - begin:.1f} s")
+    assert not found.failed
     assert found.planned == NAMES and killed
     assert len(engine.pids) == 3 and any("done again" in text for text in said)
     assert plans(out) == plans(tmp_path / "here")
