@@ -124,14 +124,15 @@ def idc_transfer() -> Transfer:
         DependencyError: idc-index is not installed.
     """
     try:
-        from idc_index import IDCClient
+        import idc_index
     except ImportError as error:
         raise _missing(error) from error
+    make: Any = idc_index.IDCClient  # type: ignore[attr-defined]  # the package carries no types
     client: Any = None
 
     def transfer(uids: Sequence[str], folder: Path) -> None:
         nonlocal client
-        client = client or IDCClient()
+        client = client or make()
         client.download_from_selection(
             downloadDir=str(folder),
             seriesInstanceUID=list(uids),
