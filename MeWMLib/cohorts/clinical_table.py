@@ -22,7 +22,7 @@ from MeWMLib.core.protocol import Action, Protocol, agent, vocabulary
 #: Days of each unit of time. A week is 7 days and a month 365.25 / 12 days.
 DAYS = {"days": 1.0, "weeks": 7.0, "months": 365.25 / 12}
 #: Spelling slips are mapped at this similarity of letters and above, and said.
-SIMILAR = 0.82
+SIMILAR = 0.86
 _TIMES = ("os", "ttp")
 _FLAGS = {**dict.fromkeys(("1", "true", "yes"), True), **dict.fromkeys(("0", "false", "no"), False)}
 

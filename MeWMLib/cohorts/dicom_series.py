@@ -70,9 +70,7 @@ def stacks_of(slices: Sequence[Header]) -> tuple[list[Stack], list[LeftOut]]:
     groups: dict[object, list[Header]] = defaultdict(list)
     for one in seen.values():
         groups[_kind(one)].append(one)
-    mixed: tuple[str, ...] = ()
-    if len(groups) > 1:
-        mixed = (f"the series is mixed: {len(groups)} kinds of slices",)
+    mixed = [f"the series is mixed: {len(groups)} kinds of slices"] if len(groups) > 1 else []
     for members in groups.values():
         notes = (*mixed, *((f"{copies} copies of the same slices were dropped",) if copies else ()))
         reason = _unfit(members)

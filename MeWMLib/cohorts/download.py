@@ -127,12 +127,12 @@ def idc_transfer() -> Transfer:
         import idc_index
     except ImportError as error:
         raise _missing(error) from error
-    maker: Any = idc_index.IDCClient  # type: ignore[attr-defined]  # its package states no types
+    make: Any = idc_index.IDCClient  # type: ignore[attr-defined]  # the package carries no types
     client: Any = None
 
     def transfer(uids: Sequence[str], folder: Path) -> None:
         nonlocal client
-        client = client or maker()
+        client = client or make()
         client.download_from_selection(
             downloadDir=str(folder),
             seriesInstanceUID=list(uids),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from MeWMLib.cohorts.layout import CohortCase, PatientRow, read_patient
 from MeWMLib.core.errors import DependencyError
 from MeWMLib.core.io import atomic_path
-from MeWMLib.core.volume import TUMOUR, LabelMap, Volume
+from MeWMLib.core.volume import TUMOUR, Geometry, LabelMap, Volume
 from MeWMLib.perception.preprocess import box_geometry, resample
 
 QUALITY_PAGE, THUMBNAIL = "quality.html", "thumbnail.png"
@@ -83,14 +83,29 @@ def _tile(ct: Volume, labels: LabelMap | None, point: NDArray[np.float64], axis:
     start[axis], shape[axis] = int(place[axis]), 1
     plane = box.crop((start[0], start[1], start[2]), (shape[0], shape[1], shape[2]))
     low, high = _WINDOW_HU
-    hu = np.squeeze(resample(ct.array.astype(np.float32), ct.geometry, plane), axis)
+    part, here = _near(ct.array, ct.geometry, plane)
+    hu = np.squeeze(resample(part.astype(np.float32), here, plane), axis)
     grey = np.clip((hu - low) / (high - low) * 255, 0, 255).astype(np.uint8)
     picture = np.repeat(grey[..., None], 3, axis=2)
     if labels is not None:
-        found = np.squeeze(resample(labels.array, labels.geometry, plane, "nearest", 0), axis)
+        part, here = _near(labels.array, labels.geometry, plane)
+        found = np.squeeze(resample(part, here, plane, "nearest", 0), axis)
         for name, mask in (("liver", found > 0), ("tumour", found == TUMOUR)):
             picture[_outline(mask)] = _COLOURS[name]
     return picture[::-1] if axis == 1 else picture
+
+
+def _near(array: NDArray[Any], geometry: Geometry, plane: Geometry) -> tuple[NDArray[Any], Geometry]:
+    """The part of an image that a plane needs: resampling converts all that it is given."""
+    corners = np.stack(np.meshgrid(*[(0, n - 1) for n in plane.shape], indexing="ij"), -1).reshape(-1, 3)
+    kji = geometry.to_kji(plane.to_ras(corners))
+    start = np.clip(np.floor(kji.min(axis=0)).astype(int) - 1, 0, np.array(geometry.shape) - 1)
+    end = np.clip(np.ceil(kji.max(axis=0)).astype(int) + 2, start + 1, geometry.shape)
+    k, j, i = (slice(int(a), int(b)) for a, b in zip(start, end, strict=True))
+    part = array[k, j, i]
+    return part, geometry.crop(
+        (int(start[0]), int(start[1]), int(start[2])), (part.shape[0], part.shape[1], part.shape[2])
+    )
 
 
 def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

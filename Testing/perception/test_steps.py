@@ -17,7 +17,8 @@ def grid(order=(0, 1, 2), signs=(1, 1, 1), shape=(20, 24, 28), spacing=(3.0, 0.8
     """Grid whose array axes run along the RAS axes in `order` with `signs`, turned a little about superior."""
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
-    affine = np.eye(4)
+    affine = np.zeros((4, 4))
+    affine[3, 3] = 1
     for axis in range(3):
         affine[order[axis], 2 - axis] = signs[axis] * spacing[axis]
     affine[:3, :3] = turn @ affine[:3, :3]
