@@ -22,6 +22,7 @@ SETTINGS: dict[str, Any] = {
     "attenuation": False,
     "contrastive_weight": 0.0,
     "response": False,
+    "fate": False,
     "response_weight": 0.0,
 }
 #: It is simulated without its action: one image for all protocols.

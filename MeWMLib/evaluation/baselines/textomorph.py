@@ -21,6 +21,7 @@ SETTINGS: dict[str, Any] = {
     "attenuation": False,
     "contrastive_weight": 0.0,
     "response": False,
+    "fate": False,
     "response_weight": 0.0,
 }
 #: It is told of the action, by a report.
