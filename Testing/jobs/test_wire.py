@@ -26,7 +26,7 @@ def test_a_header_comes_back_as_it_was():
 def test_every_kind_of_job_has_its_output_and_its_inputs():
     assert set(wire.OUTPUTS) == set(JOB_KINDS)
     # an input that the worker learns later must be thought about here too
-    known = {*wire.INPUT_FILES, *wire.USED_UP, "clinical", "goal", "protocol", "segment"}
+    known = {*wire.INPUT_FILES, *wire.USED_UP, *wire.LOCAL_ONLY, "clinical", "goal", "protocol", "segment"}
     assert {name for names in inputs.KNOWN_INPUTS.values() for name in names} == known
 
 

@@ -158,7 +158,8 @@ def test_waits_double_and_the_server_may_ask_for_longer(server, client, case):
     server.script = [reply(500, b""), reply(502, b""), reply(429, b"", {"Retry-After": "9"}), reply(200, chat(GOOD))]
     chat_client = client(timeout_s=60.0)
     LanguageModelPolicy(chat_client).propose(case, SETTINGS)
-    assert chat_client.naps == [1.0, 2.0, 9.0]
+    # on a slow machine the rate limit may hold back a request for some milliseconds too
+    assert [nap for nap in chat_client.naps if nap >= 1] == [1.0, 2.0, 9.0]
     server.requests.clear()
     server.script = [reply(429, b"", {"Retry-After": "99999"})]
     chat_client = client(timeout_s=60.0, retries=1)
