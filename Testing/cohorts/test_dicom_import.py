@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from MeWMLib.cohorts import dicom_import, dicom_patient
+from MeWMLib.cohorts.__main__ import main as cohorts_main
 from MeWMLib.cohorts.dicom_import import ImportSettings, import_cohort
 from MeWMLib.cohorts.layout import MANIFEST, PATIENT, POST, PRE, Cohort, read_manifest
 from MeWMLib.cohorts.quality_page import QUALITY_PAGE
@@ -109,6 +111,12 @@ def test_masks_of_people_are_taken_before_those_of_programs(phantom, tmp_path):
     (scan,) = stored(cohort, "P1")["import"]["studies"][0]["scans"]
     assert "masks drawn by people" in scan["notes"]
     assert cohort.rows[0].diameter_before_mm == pytest.approx(40, abs=4)
+    assert cohorts_main(["findings", "--cohort", str(cohort.folder), "--out", str(tmp_path / "f"), "--quiet"]) == 0
+    (lesion,) = csv.DictReader((tmp_path / "f" / "findings.csv").read_text().splitlines())
+    assert (lesion["patient"], lesion["when"]) == ("P1", "before") and float(lesion["mean_hu"]) == pytest.approx(
+        40, abs=2
+    )
+    assert json.loads((tmp_path / "f" / "findings.json").read_text())["P1"]["before"]["lesions"][0]["location"]
     cohort = import_cohort(tmp_path / "in", tmp_path / "grid", ImportSettings("tcia"))
     labels = cohort.case("P1").before_labels
     assert labels.geometry.spacing == pytest.approx((3.0, 0.8, 0.8))

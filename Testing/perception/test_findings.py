@@ -20,6 +20,7 @@ from MeWMLib.perception.findings import (
     measure,
     viable_mask,
 )
+from MeWMLib.perception.findings_table import FIELDS, findings_rows, findings_table
 
 
 def grid(shape, spacing=(1.0, 1.0, 1.0), degrees=0.0) -> Geometry:
@@ -149,3 +150,87 @@ def test_the_border_between_lipiodol_and_necrosis_is_not_alive() -> None:
     assert found[2, 2, 2] and found.sum() == 1
     hu[hu == 400] = 30.0
     assert viable_mask(hu, tumour).sum() == 2  # no deposit, nothing to be left out
+
+
+def liver_with(lesion_centre, radius=6.0):
+    """A liver of 60 x 90 x 90 mm in a larger image, LPS axes, with one lesion; HU 110 and 80."""
+    geometry = grid((80, 110, 110))
+    array = np.zeros(geometry.shape, np.uint8)
+    array[10:70, 10:100, 10:100] = 1
+    array[ball(geometry, lesion_centre, radius)] = 2
+    return Volume(np.where(array == 2, 80, 110).astype(np.int16), geometry), LabelMap(array, geometry)
+
+
+@pytest.mark.parametrize(
+    ("centre", "words"),
+    [
+        ((60, 22, 22), "right part of the liver, front, upper"),
+        ((20, 88, 88), "left part of the liver, back, lower"),
+        ((40, 30, 55), "middle part of the liver, front, middle"),
+    ],
+)
+def test_the_place_is_told_in_words(centre, words):
+    (lesion,) = measure(*liver_with(centre)).lesions
+    assert lesion.location.startswith(words)  # i runs to the left, j to posterior, k to superior
+
+
+def test_distances_to_the_surface_and_to_vessels():
+    ct, labels = liver_with((40, 55, 30), 8.0)
+    vessels = np.zeros(labels.array.shape, bool)
+    vessels[:, 55, 70] = True
+    (lesion,) = measure(ct, labels, vessels).lesions
+    assert lesion.liver_edge_mm == pytest.approx(30 - 8 - 10, abs=1.0)  # the liver begins at voxel 10 of i
+    assert lesion.vessel_mm == pytest.approx(70 - 38, abs=1.0)
+    assert "12 mm below its surface" in lesion.location or "13 mm below" in lesion.location
+    (at_surface,) = measure(*liver_with((40, 55, 14), 6.0)).lesions
+    assert at_surface.liver_edge_mm == 0.0 and at_surface.location.endswith("at its surface")
+    assert at_surface.vessel_mm is None
+    with pytest.raises(GeometryMismatchError, match="vessels"):
+        measure(ct, labels, vessels[1:])
+
+
+def test_the_border_of_the_image_is_no_surface_of_the_liver():
+    array = np.ones((20, 20, 20), np.uint8)
+    array[8:12, 8:12, 8:12] = 2
+    geometry = grid(array.shape)
+    (lesion,) = measure(Volume(np.full(array.shape, 90, np.int16), geometry), LabelMap(array, geometry)).lesions
+    assert lesion.liver_edge_mm is None
+
+
+def test_a_lesion_over_the_whole_liver_is_said_to_span_it():
+    geometry = grid((40, 60, 90))
+    array = np.zeros(geometry.shape, np.uint8)
+    array[5:35, 5:55, 5:85] = 1
+    array[8:32, 8:52, 8:82] = 2
+    (lesion,) = measure(Volume(np.full(array.shape, 90, np.int16), geometry), LabelMap(array, geometry)).lesions
+    assert lesion.location.startswith("right to left part of the liver, front to back, upper to lower")
+
+
+def test_the_living_diameter_leaves_out_dead_tissue_and_noise():
+    ct, labels = liver_with((40, 55, 55), 20.0)
+    hu = ct.array.copy()
+    hu[(labels.array == 2) & (np.arange(110) >= 55)[None, None, :]] = 20  # the left half is dead
+    hu[40, 55, 70] = 90  # a single bright voxel in it
+    (lesion,) = measure(Volume(hu, ct.geometry), labels).lesions
+    assert lesion.longest_axial_diameter_mm == pytest.approx(41, abs=1.5)
+    assert lesion.viable_diameter_mm == pytest.approx(41, abs=2.0)  # the cut runs along the long side
+    hu[(labels.array == 2) & (np.arange(110) >= 45)[None, None, :]] = 20
+    (lesion,) = measure(Volume(hu, ct.geometry), labels).lesions
+    assert lesion.viable_diameter_mm == pytest.approx(2 * np.sqrt(20**2 - 10**2), abs=2.5)
+    (dead,) = measure(Volume(np.full_like(hu, 10), ct.geometry), labels).lesions
+    assert dead.viable_diameter_mm == 0.0 and dead.hu_low == dead.hu_high == 10.0
+
+
+def test_the_table_holds_every_lesion_and_the_text_its_place():
+    ct, labels = liver_with((60, 22, 22))
+    found = measure(ct, labels)
+    (row,) = findings_rows(found)
+    assert tuple(row) == FIELDS and row["lesion"] == 1 and row["vessel_mm"] == "" and row["mean_hu"] == 80.0
+    lines = findings_table([{"patient": "p1", **row}]).splitlines()
+    assert (
+        lines[0].split()[:5] == ["patient", "lesion", "volume_ml", "recist_mm", "mrecist_mm"]
+        and "right part" in lines[1]
+    )
+    assert findings_table([]) == ""
+    text = findings_text(found)
+    assert "Living part" in text and "right part of the liver, front, upper" in text
