@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,8 +41,6 @@ __all__ = ["Judged", "WorldModel", "choose_device", "versions"]
 #: The assistant's view of a simulated lesion counts only if it finds the lesion before treatment at least this well
 #: (Dice in the treated patch); else the outline stays and only what lies in it is measured.
 ASSISTANT_GATE = 0.5
-#: Environment variable that names a result folder of nnU-Net v2, which then stands in for the bundle's assistant.
-ASSISTANT_VARIABLE = "MEWM_ASSISTANT"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +68,7 @@ class WorldModel:
         self.bundle = bundle
         self.device = str(device)
         self.segmenter = Segmenter.from_part(*bundle.part("assistant"), device)
-        folder = os.environ.get(ASSISTANT_VARIABLE, "")
-        self.assistant = NnUNetSegmenter.open(Path(folder), device) if folder else self.segmenter
+        self.assistant = NnUNetSegmenter.named(device) or self.segmenter
         self._dynamics = DynamicsModel.from_parts(bundle.part("autoencoder"), bundle.part("dynamics"), device)
         self._assessor = Assessor(*bundle.part("survival"), device)
         there = "followup" in bundle.manifest["parts"]
@@ -377,15 +372,8 @@ class WorldModel:
         seen = self._assessor.encode(patch.views(hu, labels)), patch.covariates(change)
         risk, months, survival = self._assessor.score(ready.tokens, *seen)
         members = self._assessor.members(ready.tokens, *seen)
-        return Judged(
-            hu - patch.hu if change_hu is None else change_hu,
-            labels,
-            change,
-            float(risk),
-            tuple(float(m) for m in months),
-            tuple(float(s) for s in survival),
-            tuple(float(m) for m in members),
-        )
+        told = (tuple(float(x) for x in values) for values in (months, survival, members))
+        return Judged(hu - patch.hu if change_hu is None else change_hu, labels, change, float(risk), *told)
 
     def _on_patch(
         self, ready: _Prepared, ct: Volume, labels: LabelMap | None

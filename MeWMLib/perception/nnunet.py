@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from MeWMLib.core.errors import CancelledError, DependencyError, InputError, Lab
 from MeWMLib.core.volume import BACKGROUND, LIVER, TUMOUR, LabelMap, Volume
 
 CHECKPOINT = "checkpoint_final.pth"
+#: Environment variable that names a result folder, which then stands in for the bundle's assistant.
+VARIABLE = "MEWM_ASSISTANT"
 #: Names of labels in data sets, in lower case.
 NAMES = {
     "background": BACKGROUND,
@@ -46,6 +49,12 @@ class NnUNetSegmenter:
         self._predictor = predictor
         self._values = values
         self.config = NnUNetConfig(spacing_mm)
+
+    @classmethod
+    def named(cls, device: torch.device) -> NnUNetSegmenter | None:
+        """The network of the folder that the environment names (`VARIABLE`); None where it names none."""
+        folder = os.environ.get(VARIABLE, "")
+        return cls.open(Path(folder), device) if folder else None
 
     @classmethod
     def open(cls, folder: Path, device: torch.device, overlap: float = 0.5) -> NnUNetSegmenter:

@@ -1,8 +1,8 @@
 """A named subset of radiomics: first-order and shape features of one tumour mask, without pyradiomics.
 
-pyradiomics 3.1.0 has no wheel beyond Python 3.9 and its source does not build on 3.10 to 3.12, so the features that the
-radiomics Cox baseline needs are written here with the definitions of the Image Biomarker Standardisation Initiative
-(Zwanenburg et al., Radiology 2020) and the names of pyradiomics. No texture matrices.
+pyradiomics 3.1.0 has no wheel beyond Python 3.9 and its source does not build on 3.11 (the only one tried), so the
+features that the radiomics Cox baseline needs are written here with the definitions of the Image Biomarker
+Standardisation Initiative (Zwanenburg et al., Radiology 2020) and the names of pyradiomics. No texture matrices.
 """
 
 from __future__ import annotations
