@@ -55,8 +55,8 @@ def evaluate_closed_loop(settings: ClosedLoopSettings, on_step: Callable[[str, f
     reports for the simulated outcomes (by the follow-up network, where the bundle has one).
 
     Metrics: `tumour_volume_r` and `viable_volume_r`, Pearson of log(1 + ml) over all patients and complete protocols
-    against the world's masks in the treated patch; `tumour_dice` against the world's mask of that outcome, a mean over a
-    patient's protocols. Intervals are over patients.
+    against the world's masks in the treated patch; `tumour_dice` against the world's mask of that outcome, a mean over
+    a patient's protocols. Intervals are over patients.
     """
     bundle = find_bundle(settings.bundle)
     world = WorldModel.load(bundle)
@@ -92,9 +92,7 @@ def _patient(
     product = out["simulated"].copy()
     product[:, TUMOUR] = [j.change.volume_ml_after for j in judged]
     product[:, VIABLE] = [j.change.viable_ml_after for j in judged]
-    product[:, DICE] = [
-        dice(j.labels == 2, truth.labels == 2) for j, truth in zip(judged, known.truths, strict=True)
-    ]
+    product[:, DICE] = [dice(j.labels == 2, truth.labels == 2) for j, truth in zip(judged, known.truths, strict=True)]
     return out | {"product": product}
 
 
