@@ -109,6 +109,36 @@ def _survival(args: argparse.Namespace) -> tuple[Rows, str]:
     return evaluate_survival(args, _say)
 
 
+def _segmentation(args: argparse.Namespace) -> tuple[Rows, str]:
+    from MeWMLib.evaluation.segmentation import SegmentationSettings, evaluate_segmentation
+
+    cases = tuple((ct, labels) for ct, labels in args.case)
+    settings = SegmentationSettings(
+        args.bundle, args.sample, cases, args.label_values, args.cohort, args.patients, args.nnunet, args.seed
+    )
+    parts = [args.sample, *(Path(ct).name for ct, _ in cases), args.cohort.name if args.cohort else ""]
+    parts.append(f"{args.patients} synthetic test patients" if args.patients else "")
+    return evaluate_segmentation(settings, args.out, _say), ", ".join(p for p in parts if p)
+
+
+def _registration(args: argparse.Namespace) -> tuple[Rows, str]:
+    from MeWMLib.evaluation.registration import RegistrationSettings, evaluate_registration
+
+    pairs = tuple((a, b, c, "" if d == "-" else d) for a, b, c, d in args.pair)
+    settings = RegistrationSettings(pairs, args.label_values, args.patients, seed=args.seed)
+    about = [f"{len(pairs)} pairs of files"] * bool(pairs) + [f"{args.patients} bent test patients"] * bool(
+        args.patients
+    )
+    return evaluate_registration(settings, args.out, _say), " and ".join(about)
+
+
+def _closed_loop(args: argparse.Namespace) -> tuple[Rows, str]:
+    from MeWMLib.evaluation.closed_loop import ClosedLoopSettings, evaluate_closed_loop
+
+    settings = ClosedLoopSettings(args.bundle, args.assistant, args.patients, args.steps, args.seed)
+    return evaluate_closed_loop(settings, _say), f"synthetic world v2, {args.patients} test patients"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mewm evaluate", description=__doc__)
     names = parser.add_subparsers(dest="name", required=True)
@@ -183,6 +213,24 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--simulated", type=int, default=0, help="how many of them are simulated as well (a minute each)")
     sub.add_argument("--cache", type=Path, help="folder of drawn patients; OUT/patients if left out")
     sub.add_argument("--workers", type=int, default=1, help="processes")
+    sub = part("segmentation", _segmentation, "liver and tumour against known labels, beside region growing")
+    sub.add_argument("--sample", default="", metavar="NAME", help="a sample case, as lits-117")
+    sub.add_argument("--case", nargs=2, action="append", default=[], metavar=("CT", "LABELS"), help="files of a case")
+    sub.add_argument("--label-values", default="1=liver,2=tumour", help="meaning of the values")
+    sub.add_argument("--cohort", type=Path, metavar="DIR", help="cohort on disk (docs/COHORTS.md)")
+    sub.add_argument("--patients", type=int, default=0, help="synthetic test patients, before and after treatment")
+    sub.add_argument("--nnunet", type=Path, metavar="DIR", help="result folder of nnU-Net v2 to compare")
+    sub = part("registration", _registration, "a scan after treatment brought to the one before: rigid to deformable")
+    sub.add_argument(
+        "--pair", nargs=4, action="append", default=[], metavar=("BEFORE", "LABELS", "AFTER", "LABELS_AFTER"),
+        help="files of a pair; - for no labels after",
+    )  # fmt: skip
+    sub.add_argument("--label-values", default="1=liver,2=tumour", help="meaning of the values")
+    sub.add_argument("--patients", type=int, default=0, help="synthetic test patients, bent by a known map")
+    sub = part("closed-loop", _closed_loop, "volumes measured on simulated outcomes against the world's truth")
+    sub.add_argument("--assistant", metavar="BUNDLE", help="another bundle whose assistant measures")
+    sub.add_argument("--patients", type=int, default=20, help="of the test split")
+    sub.add_argument("--steps", type=int, default=4, help="of the sampler")
     return parser
 
 

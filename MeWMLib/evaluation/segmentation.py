@@ -87,8 +87,10 @@ def known_cases(settings: SegmentationSettings) -> Iterator[KnownCase]:
         cohort = Cohort.read(settings.cohort)
         for row in cohort.rows:
             case = cohort.case(row.id)
-            yield KnownCase(row.id, "before", case.before, case.before_labels)
-            yield KnownCase(row.id, "after", case.after, case.after_labels)
+            if case.before_labels is not None:
+                yield KnownCase(row.id, "before", case.before, case.before_labels)
+            if case.after is not None and case.after_labels is not None:
+                yield KnownCase(row.id, "after", case.after, case.after_labels)
     for seed in list(SPLITS["test"])[: settings.patients]:
         patient = SyntheticPatient.draw(seed)
         grid = whole_geometry((2.5, 1.5, 1.5))
@@ -114,7 +116,7 @@ def evaluate_segmentation(
         on_step: told the stage.
 
     Raises:
-        InputError: no case is asked for.
+        InputError: no case is asked for, or none has labels.
         DependencyError: an nnU-Net is asked for and nnunetv2 is not installed.
     """
     segmenters: dict[str, Segment] = {
@@ -133,6 +135,12 @@ def evaluate_segmentation(
             tiles.append(_tiles(case, found["mewm"]))
         if on_step is not None:
             on_step(f"segmentation, scan {number + 1}", 0.0)
+    if not figures:
+        raise InputError(
+            what="No scan has labels to compare with",
+            given=str(settings.cohort),
+            remedy="Import the DICOM SEG masks too",
+        )
     write_tiles(out / "overlay.png", tiles)
     return rows_of(figures, settings.seed)
 

@@ -188,8 +188,8 @@ def jacobian(transform: sitk.Transform, grid: sitk.Image, mask: sitk.Image) -> d
     field = sitk.TransformToDisplacementField(
         transform, sitk.sitkVectorFloat64, grid.GetSize(), grid.GetOrigin(), grid.GetSpacing(), grid.GetDirection()
     )
-    values = sitk.GetArrayViewFromImage(sitk.DisplacementFieldJacobianDeterminant(field))
-    inside = values[sitk.GetArrayViewFromImage(mask) > 0]
+    values = sitk.GetArrayFromImage(sitk.DisplacementFieldJacobianDeterminant(field))
+    inside = values[sitk.GetArrayFromImage(mask) > 0]
     low, high = np.percentile(inside, [0.5, 99.5])
     return {
         "jacobian_low": float(low),

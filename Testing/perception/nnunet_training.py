@@ -73,6 +73,7 @@ def main(folder: Path) -> None:
     preprocess([901], configurations=("3d_fullres",), num_processes=(1,))
     os.environ["nnUNet_n_proc_DA"] = "0"  # no processes for augmentation; planning wants one
     dataset = json.loads((folder / "preprocessed" / "Dataset901_Tiny" / "dataset.json").read_text())
+    plans["continue_training"] = False  # as its own command does
     trainer = nnUNetTrainer(plans, "3d_fullres", 0, dataset, device=torch.device("cpu"))
     trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = 1, 12, 1
     trainer.initial_lr = 0.05
