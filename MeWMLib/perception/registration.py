@@ -1,9 +1,9 @@
 """Register the scan after treatment to the one before it.
 
 The best of all shifts, then a rigid or affine map, then a free-form deformation (cubic B-splines, Rueckert et al., IEEE
-TMI 1999), the latter two by Mattes' mutual information, as SimpleITK has them. Lipiodol must not drive the registration: HU
-are clamped to -200..250 and no sample is drawn in the tumour or near it, so that there the deformation is only carried
-on from what surrounds it.
+TMI 1999), the latter two by Mattes' mutual information, as SimpleITK has them. Lipiodol must not drive the
+registration: HU are clamped to -200..250 and no sample is drawn in the tumour or near it, so that there the deformation
+is only carried on from what surrounds it.
 """
 
 # mypy: allow-untyped-calls
