@@ -169,7 +169,9 @@ def _small_case(seed: int) -> tuple[Volume, LabelMap]:
     rng = np.random.default_rng(seed)
     distance = np.linalg.norm(np.stack(np.indices(geometry.shape), -1) * [3.0, 1.6, 1.6] - [30, 32, 32], axis=-1)
     labels = np.where(distance < 9 + seed, 2, 1).astype(np.uint8)
-    return Volume(rng.normal(100, 15, geometry.shape).astype(np.int16), geometry), LabelMap(labels, geometry)
+    hu = rng.normal(100, 15, geometry.shape).astype(np.int16)
+    hu[0] = -1000  # without air it would be taken for a picture with grey values
+    return Volume(hu, geometry), LabelMap(labels, geometry)
 
 
 @pytest.mark.slow
