@@ -111,8 +111,10 @@ def test_a_denoiser_reads_reports_and_learns_from_them() -> None:
     masks[:, :, 3:5, 3:5, 3:5] = 1
     spacing = torch.ones(2)
     wanted = torch.tensor([1.0, -1.0])
-    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
-    for _ in range(60):
+    optimiser = torch.optim.Adam(
+        [*model.actions.parameters(), *model.joint.parameters(), *model.response.parameters()], 1e-2
+    )
+    for _ in range(40):
         traits = model.tumour_traits(before, masks, spacing)
         answer = model.response(model.outlook(traits, torch.from_numpy(texts), torch.zeros(2, dtype=torch.bool)))[:, 0]
         loss = (answer - wanted).square().mean()
