@@ -124,8 +124,9 @@ def rows_of(figures: Sequence[NDArray[np.float64]], seed: int) -> Mapping[str, M
     draws = [rng.integers(0, len(figures), len(figures)) for _ in range(DRAWS)]
     out: dict[str, Mapping[str, float]] = {}
     for name, mine, true in (("tumour_volume_r", TUMOUR, TRUE_TUMOUR), ("viable_volume_r", VIABLE, TRUE_VIABLE)):
-        spread = [_r([figures[i] for i in draw], mine, true) for draw in draws]
-        low, high = np.nanpercentile(spread, [2.5, 97.5])
+        spread = np.array([_r([figures[i] for i in draw], mine, true) for draw in draws])
+        known = spread[np.isfinite(spread)]
+        low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (float("nan"), float("nan"))
         out[name] = {"mean": _r(figures, mine, true), "low": float(low), "high": float(high), "n": len(figures)}
     out["tumour_dice"] = bootstrap_mean([float(f[:, DICE].mean()) for f in figures], seed)
     return out
