@@ -9,7 +9,7 @@ import torch
 from scipy import ndimage
 
 from MeWMLib.core.errors import InputError, UnreadableFileError
-from MeWMLib.dynamics.autoencoder import Autoencoder
+from MeWMLib.dynamics.autoencoder import Autoencoder, AutoencoderConfig
 from MeWMLib.perception.segmenter import Segmenter, SegmenterConfig, build
 from MeWMLib.training import assistant, assistant_data, assistant_scenes
 from MeWMLib.training.assistant import AssistantTraining
@@ -107,11 +107,17 @@ def test_an_image_through_the_codec_lies_between_before_and_after() -> None:
     hu[1:] = hu[0]
     hu[1, 8:16, 8:16, 8:16] += 200
     drawn = Drawn(hu, np.zeros(hu.shape, np.uint8), 1.5)
-    codec = Autoencoder(16)
-    images = torch.from_numpy(hu[:2].astype(np.float32))[:, None]
-    codec.fit(images) if hasattr(codec, "fit") else None
-    image = assistant_data.coded(drawn, 1, codec, np.random.default_rng(3))
-    assert image.shape == (32, 32, 32) and np.isfinite(image).all()
+    codec = Autoencoder(AutoencoderConfig(64))
+    codec.basis.copy_(torch.eye(64))  # holds everything
+    seen = set()
+    for seed in range(8):
+        image = assistant_data.coded(drawn, 1, codec, np.random.default_rng(seed))
+        added = float((image - hu[0])[8:16, 8:16, 8:16].mean())
+        assert 90 < added < 210  # mixed with up to 35 % of an outcome in which nothing changed
+        noise = float((image - hu[0])[20:].std())
+        seen.add(noise > 1)
+        assert noise < 40
+    assert seen == {True, False}  # half of them carry noise of the latent
 
 
 def test_augmentation_leaves_air_alone_and_changes_tissue() -> None:
@@ -127,21 +133,21 @@ def test_augmentation_leaves_air_alone_and_changes_tissue() -> None:
 @pytest.mark.slow
 def test_a_run_learns_and_a_stopped_one_goes_on(data, tmp_path) -> None:
     torch.manual_seed(0)
-    config = SegmenterConfig(filters=(4, 8, 8, 16, 16), window=32)
+    config = SegmenterConfig(filters=(4, 8, 8, 16, 16), window=96, overlap=0.25)
     first = Segmenter(config, build(config), torch.device("cpu"))
     start = (first.part_config(), first.tensors())
-    settings = AssistantTraining(steps=30, side=32, learning_rate=5e-3, average=0.8, half=False)
-    short = AssistantTraining(steps=12, side=32, learning_rate=5e-3, average=0.8, half=False)
+    settings = AssistantTraining(steps=60, side=32, learning_rate=1e-2, average=0.8, half=False)
+    short = AssistantTraining(steps=24, side=32, learning_rate=1e-2, average=0.8, half=False)
     assistant.train(tmp_path, short, data, None, start)
     trained, figures = assistant.train(tmp_path, settings, data, None, start)
-    assert figures["steps"] == 30 and trained.config == config
+    assert figures["steps"] == 60 and trained.config == config
     batches = [assistant.batch_of(settings, Store(data, "train"), None, n) for n in range(100, 106)]
     losses = []
     for network in (Segmenter.from_part(*start, torch.device("cpu")).network, trained.network):
         with torch.inference_mode():
             each = [torch.nn.functional.cross_entropy(network(x), y[:, 0]) for x, y in batches]
         losses.append(float(torch.stack(each).mean()))
-    assert losses[1] < 0.75 * losses[0]
+    assert losses[1] < 0.8 * losses[0]
     assert set(figures) >= {"dice_liver", "dice_tumour", "dice_patch_before", "dice_patch_after"}
 
 
