@@ -1,4 +1,4 @@
-"""Training of the denoiser and the assistant, at a size that takes seconds."""
+"""Training of the denoiser, at a size that takes seconds (the assistant: test_assistant.py)."""
 
 import shutil
 from dataclasses import replace
@@ -17,7 +17,7 @@ from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
 from MeWMLib.dynamics.maps import MASKS
 from MeWMLib.dynamics.response import FEATURES
 from MeWMLib.policy import rules
-from MeWMLib.training import assistant, dynamics
+from MeWMLib.training import dynamics
 from MeWMLib.training.checkpoint import AveragedModel
 from MeWMLib.training.dynamics import DynamicsTraining
 
@@ -286,26 +286,3 @@ def test_training_protocols_keep_the_rules_and_hold_twins_and_partial_ones() -> 
         assert all(rules.allowed(p) for p in protocols)
         seen |= {a for p in protocols for a in p.agents}
     assert seen == set(agents_of("drug")) | set(agents_of("embolic"))
-
-
-def test_a_crop_is_a_number() -> None:
-    hu, labels = assistant.draw_crop(3, 32)
-    again, _ = assistant.draw_crop(3, 32)
-    assert np.array_equal(hu, again) and hu.shape == labels.shape == (32, 32, 32)
-    assert hu.dtype == np.float32 and set(np.unique(labels)) <= {0, 1, 2}
-    assert not np.array_equal(hu, assistant.draw_crop(4, 32)[0])
-
-
-@pytest.mark.slow
-def test_the_assistant_trains_and_resumes(tmp_path: Path) -> None:
-    settings = assistant.AssistantTraining(steps=2, batch=1, side=32)
-    monkey = assistant.validate
-    assistant.validate = lambda model, count, side: monkey(model, 1, 32)  # one crop is enough here
-    try:
-        trained, figures = assistant.train(tmp_path, settings)
-        _, more = assistant.train(tmp_path, assistant.AssistantTraining(steps=3, batch=1, side=32))
-    finally:
-        assistant.validate = monkey
-    assert figures["steps"] == 2 and more["steps"] == 3
-    assert 0 <= figures["dice_liver"] <= 1
-    assert trained.segment(np.zeros((40, 40, 40), np.float32)).shape == (40, 40, 40)

@@ -13,6 +13,7 @@ from MeWMLib.cohorts.synthetic.world import SyntheticPatient
 from MeWMLib.dynamics.actions import encode_protocols, known_agents
 from MeWMLib.dynamics.attenuation import attenuate
 from MeWMLib.dynamics.autoencoder import Autoencoder, fit
+from MeWMLib.dynamics.maps import MASKS
 from MeWMLib.dynamics.response import RESPONSES
 from MeWMLib.training import prepare
 from MeWMLib.training.latent_cohort import KEYS, NOTED, LatentCohort, read_scan
@@ -104,5 +105,5 @@ def test_a_scan_without_outcomes_is_the_patient_of_the_whole_case(codec: Autoenc
         tmp_path / "train"
     ).exists()
     read = read_scan(tmp_path / prepare.SCANS / "000003.npz")
-    assert read["before"].shape[0] == 6 and read["masks"].shape[0] == 5
+    assert read["before"].shape[0] == 6 and read["masks"].shape[0] == MASKS
     assert read["before"].shape[1:] == read["masks"].shape[1:]
