@@ -4,6 +4,7 @@
 # make bench   the planner against Algorithm 1 as printed, in one run (some minutes)
 # make host    open the Slicer module in a window, without Slicer
 # make lists   name every file in the extension's CMakeLists.txt
+# make bench-survival   seconds of one survival score beside one pass of the assistant (half a minute)
 # make bench-segmentation   a second segmentation of what changed against a full run (a minute)
 # make bench-simulation   seconds of one simulation against 200-step DDPM of the paper's size (minutes)
 # make clean   remove what was made, but for .venv (make distclean removes that too)
@@ -34,7 +35,7 @@ STAMP_ENV := $(VENV)/.made
 STAMP_DEMO := $(VENV)/.installed-scene
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test lint bench bench-simulation bench-segmentation host lists clean distclean
+.PHONY: demo test lint bench bench-survival bench-simulation bench-segmentation host lists clean distclean
 
 demo: $(STAMP_DEMO)
 	$(BIN)/mewm plan sample:$(SAMPLE) --out $(OUT)
@@ -54,6 +55,9 @@ bench-simulation: $(STAMP_DEV)
 
 bench-segmentation: $(STAMP_DEV)
 	$(BIN)/python Testing/benchmarks/segmentation.py
+
+bench-survival: $(STAMP_DEV)
+	$(BIN)/python Testing/benchmarks/survival_score.py
 
 lists: $(STAMP_ENV)
 	$(BIN)/python Testing/slicer/cmake_lists.py

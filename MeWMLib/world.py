@@ -369,11 +369,9 @@ class WorldModel:
     ) -> Judged:
         patch = ready.patch
         change = patch.change(ready.before, patch.findings(hu, labels))
-        seen = self._assessor.encode(patch.views(hu, labels)), patch.covariates(change)
-        risk, months, survival = self._assessor.score(ready.tokens, *seen)
-        members = self._assessor.members(ready.tokens, *seen)
-        told = (tuple(float(x) for x in values) for values in (months, survival, members))
-        return Judged(hu - patch.hu if change_hu is None else change_hu, labels, change, float(risk), *told)
+        risk, *told = self._assessor.judge(ready.tokens, patch.views(hu, labels), patch.covariates(change))
+        curves = (tuple(float(x) for x in values) for values in told)
+        return Judged(hu - patch.hu if change_hu is None else change_hu, labels, change, risk, *curves)
 
     def _on_patch(
         self, ready: _Prepared, ct: Volume, labels: LabelMap | None

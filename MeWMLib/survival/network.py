@@ -49,6 +49,10 @@ class SurvivalOutput(NamedTuple):
         return -torch.expm1(-torch.exp(self.log_increments))
 
 
+#: Log-risk, months (B + 1,), probability (B + 1,) and members (M,) of one patient.
+Judgement = tuple[float, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+
+
 def survival_curve(hazards: Any, edges: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Turn interval hazards into a survival curve: S(t_b) is the product of 1 - h over the intervals up to t_b.
 
@@ -356,13 +360,18 @@ class Assessor:
         Raises:
             InputError: arrays or covariates that do not fit.
         """
-        output = self._output(pre, post, covariates)
-        months, probability = survival_curve(output.hazards[0], self.config.edges_months)
-        return float(output.log_risk[0]), months, probability
+        return self.judge(pre, post, covariates)[:3]
 
     def members(self, pre: Any, post: Any, covariates: Any) -> NDArray[np.float64]:
         """Log-risk (M,) of each bootstrap member, for the arguments of `score`; empty for a bundle without members."""
-        return self._output(pre, post, covariates).members[0].cpu().numpy().astype(np.float64)
+        return self.judge(pre, post, covariates)[3]
+
+    def judge(self, pre: Any, post: Any, covariates: Any) -> Judgement:
+        """What `score` and `members` say, of one pass."""
+        output = self._output(pre, post, covariates)
+        months, probability = survival_curve(output.hazards[0], self.config.edges_months)
+        members = output.members[0].cpu().numpy().astype(np.float64)
+        return float(output.log_risk[0]), months, probability, members
 
     def _output(self, pre: Any, post: Any, covariates: Any) -> SurvivalOutput:
         before, after = (x if isinstance(x, Tensor) else self.encode(x) for x in (pre, post))
