@@ -108,8 +108,8 @@ class TreatedPatch:
         return np.asarray(distance + 0.1 * ndimage.gaussian_filter(distance, 2.0), np.float32)
 
     def findings(self, hu: FloatArray, labels: Labels) -> Findings:
-        """Findings of an image and labels on this patch."""
-        return measure(Volume(hu, self.geometry), LabelMap(labels, self.geometry))
+        """Sizes of the tumour in an image and labels on this patch."""
+        return measure(Volume(hu, self.geometry), LabelMap(labels, self.geometry), sizes_only=True)
 
     def change(self, before: Findings, after: Findings) -> TumourChange:
         """What happened to the tumour in the patch."""

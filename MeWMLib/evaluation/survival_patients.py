@@ -145,8 +145,9 @@ def radiomics_names() -> list[str]:
 
 
 def _measured(before: Rendering, after: Rendering, geometry: Geometry) -> dict[str, float]:
-    findings = [measure(Volume(d.hu, geometry), LabelMap(d.labels, geometry)) for d in (before, after)]
-    living = [_viable_diameter(d, geometry) for d in (before, after)]
+    pair = (before, after)
+    findings = [measure(Volume(d.hu, geometry), LabelMap(d.labels, geometry), sizes_only=True) for d in pair]
+    living = [_viable_diameter(d, geometry) for d in pair]
     b, a = findings
     values: tuple[Any, ...] = (
         geometry.spacing[0],
@@ -167,5 +168,11 @@ def _measured(before: Rendering, after: Rendering, geometry: Geometry) -> dict[s
 
 def _viable_diameter(drawn: Rendering, geometry: Geometry) -> float:
     """Longest axial diameter (mm) of what looks alive, as mRECIST measures it; single voxels of noise do not count."""
-    living = ndimage.binary_opening(viable_mask(drawn.hu, drawn.labels == 2))
+    tumour = drawn.labels == 2
+    boxes = ndimage.find_objects(tumour.astype(np.uint8))
+    if not boxes:
+        return 0.0
+    # a margin, since what touches the border of an array is opened away
+    box = tuple(slice(max(s.start - 2, 0), s.stop + 2) for s in boxes[0])
+    living = ndimage.binary_opening(viable_mask(drawn.hu[box], tumour[box]))
     return longest_axial_diameter_mm(living, geometry) if living.any() else 0.0

@@ -37,7 +37,9 @@ def viable_mask(hu: NDArray[Any], tumour: NDArray[np.bool_]) -> NDArray[np.bool_
     return np.asarray(living & ~ndimage.binary_dilation(bright), bool) if bright.any() else living
 
 
-def measure(ct: Volume, labels: LabelMap, vessels: NDArray[np.bool_] | None = None) -> Findings:
+def measure(
+    ct: Volume, labels: LabelMap, vessels: NDArray[np.bool_] | None = None, sizes_only: bool = False
+) -> Findings:
     """Measure the liver and every connected lesion (26 neighbours), largest first.
 
     `liver_ml` is with tumour, `liver_mean_hu` without (0 if nothing else is left).
@@ -45,12 +47,13 @@ def measure(ct: Volume, labels: LabelMap, vessels: NDArray[np.bool_] | None = No
     Args:
         ct, labels: on one grid.
         vessels: (K, J, I) mask of the main vessels, where known.
+        sizes_only: leave out the mRECIST diameter and the place of each lesion, which cost most of the time.
 
     Raises:
         GeometryMismatchError: labels or vessels do not lie on the grid of the CT.
     """
     require_same_geometry(ct.geometry, labels.geometry, "The labels do not lie on the grid of the CT")
-    place = LiverPlace.of(labels, vessels)
+    place = None if sizes_only else LiverPlace.of(labels, vessels)
     voxel_ml = ct.geometry.voxel_ml
     liver, parenchyma = labels.liver, labels.array == LIVER
     components = cc3d.connected_components(labels.tumour, connectivity=26)
@@ -66,7 +69,7 @@ def measure(ct: Volume, labels: LabelMap, vessels: NDArray[np.bool_] | None = No
         centre = ct.geometry.to_ras(np.argwhere(mask).mean(axis=0) + start)
         volume_ml = float(sizes[n]) * voxel_ml
         low, high = np.percentile(hu, (5, 95))
-        edge_mm, vessel_mm, location = place.describe(mask, start)
+        edge_mm, vessel_mm, location = place.describe(mask, start) if place else (None, None, "")
         lesions.append(
             Lesion(
                 index=index,
@@ -78,7 +81,7 @@ def measure(ct: Volume, labels: LabelMap, vessels: NDArray[np.bool_] | None = No
                 lipiodol_fraction=lipiodol,
                 necrotic_fraction=necrotic,
                 viable_ml=float(living.sum()) * voxel_ml,
-                viable_diameter_mm=viable_diameter_mm(living, ct.geometry),
+                viable_diameter_mm=viable_diameter_mm(living, ct.geometry) if place else None,
                 hu_low=float(low),
                 hu_high=float(high),
                 liver_edge_mm=edge_mm,
@@ -128,7 +131,21 @@ def longest_axial_diameter_mm(mask: NDArray[np.bool_], geometry: Geometry) -> fl
     # the grid is orthogonal, so two spacings are enough to measure inside a slice
     step = np.linalg.norm(axes, axis=0)[[rows, columns]]
     slices = np.moveaxis(mask, axial, 0)
-    return max((_feret_mm(one, step) for one in slices[slices.any(axis=(1, 2))]), default=0.0)
+    spans = [_spans(slices.any(axis=axis)) for axis in (2, 1)]
+    # no diameter is longer than the diagonal of what a slice holds: the widest slices first, until none can win
+    bounds = np.hypot(spans[0] * step[0], spans[1] * step[1])
+    longest = 0.0
+    for n in np.argsort(-bounds):
+        if bounds[n] <= longest:
+            break
+        longest = max(longest, _feret_mm(slices[n], step))
+    return longest
+
+
+def _spans(lines: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """From the first to the last True of each row, both counted; 0 for none."""
+    length = lines.shape[1] - lines[:, ::-1].argmax(axis=1) - lines.argmax(axis=1)
+    return np.where(lines.any(axis=1), length, 0)
 
 
 def _feret_mm(mask: NDArray[np.bool_], step: NDArray[np.float64]) -> float:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from scipy import ndimage
 
 from MeWMLib.core.errors import GeometryMismatchError
 from MeWMLib.core.io import to_sitk
@@ -234,3 +236,25 @@ def test_the_table_holds_every_lesion_and_the_text_its_place():
     assert findings_table([]) == ""
     text = findings_text(found)
     assert "Living part" in text and "right part of the liver, front, upper" in text
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_slices_that_are_too_narrow_are_not_measured_and_nothing_is_missed(seed):
+    rng = np.random.default_rng(seed)
+    mask = ndimage.gaussian_filter(rng.standard_normal((9, 24, 20)), 2) > 0.03
+    geometry = Geometry(mask.shape, np.diag([1.3, 0.7, 2.0, 1.0]))
+    each = [longest_axial_diameter_mm(mask[n : n + 1], geometry) for n in range(len(mask))]
+    assert longest_axial_diameter_mm(mask, geometry) == pytest.approx(max(each), abs=1e-9)
+
+
+def test_sizes_alone_are_those_of_a_whole_measurement():
+    geometry = Geometry((24, 24, 24), np.eye(4))
+    z, y, x = np.mgrid[:24, :24, :24] - 11.5
+    labels = np.where(z**2 + y**2 + x**2 < 7**2, 2, 1).astype(np.uint8)
+    hu = np.random.default_rng(0).normal(90, 30, labels.shape).astype(np.float32)
+    whole, sizes = (
+        measure(Volume(hu, geometry), LabelMap(labels, geometry), sizes_only=only).lesions[0] for only in (False, True)
+    )
+    unknown = {"viable_diameter_mm": None, "liver_edge_mm": None, "vessel_mm": None, "location": ""}
+    assert sizes == replace(whole, **unknown)
+    assert whole.location and whole.viable_diameter_mm is not None
