@@ -20,6 +20,7 @@ from scipy.stats import spearmanr
 from MeWMLib.bundles import find_bundle
 from MeWMLib.cohorts.synthetic.cases import SPLITS, protocols_for
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient
+from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import PlanSettings, replica_seeds
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.volume import LabelMap, Volume
@@ -53,7 +54,8 @@ class PlanningSettings:
         patients: how many of the test split.
         seed: of the replicas.
         replicas, steps: of each simulation.
-        others: row name to bundle, such as no_ccl or action_blind.
+        others: row name to bundle, such as no_ccl; a row `action_blind` is simulated without its action, since it never
+            saw one.
         workers: processes; each loads the bundles.
         seeds: of the patients; empty for the first of the test split.
         drugs, embolics: the action space.
@@ -188,6 +190,7 @@ def evaluate_planning(
     Rows: `oracle` (the best protocol by the law), `gold` (what the patient was given), `random`, `constant`,
     `frequency_prior`, `guideline`, `mewm` (beam), `exhaustive`, `best_first`, `no_assistant` (the outline stays as it
     was), `oracle_survival` (simulated images, the true law on the living volume measured in them),
+    `mewm_action_dropped` (the same network that is not told the action: every protocol has one risk, so any is as good),
     `oracle_dynamics` (true images and outlines, the learnt survival network), and `settings.others`.
 
     Metrics, one number a patient: `f1`, `jaccard`, `precision`, `recall` in percent against the gold action, with
@@ -274,17 +277,33 @@ class _Measure:
             rows[name] = self._searched(tables.predicted, truth, how, tables.seconds_each)
         rows["no_assistant"] = self._searched(tables.outline_kept, truth, "beam", tables.seconds_each)
         rows["oracle_survival"] = self._searched(tables.law_on_simulated, truth, "beam", tables.seconds_each)
+        rows["mewm_action_dropped"] = self._without_action(self.world, patient, drawn, tables)
         if settings.oracles:
             start = time.perf_counter()
             tables.draw_all(self._asked())
             each = (time.perf_counter() - start) / len(self._asked())
             rows["oracle_dynamics"] = self._searched(tables.network_on_true, truth, "beam", each)
         for name, other in self.others.items():
+            if name == "action_blind":
+                rows[name] = self._without_action(other, patient, drawn, tables)
+                continue
             more = PlanTables(other, patient, drawn, settings.plan, tables.seeds, truth)
             more.simulate_all(self._asked())
             rows[name] = self._searched(more.predicted, truth, "beam", more.seconds_each)
         everything = {*self.protocols, gold, CONSTANT}
         return PatientChoices(number, gold, rows["oracle"].protocols[0], {p: truth(p) for p in everything}, rows)
+
+    def _without_action(
+        self, world: WorldModel, patient: Patient, drawn: SyntheticPatient, tables: PlanTables
+    ) -> Chosen:
+        """A model that does not see the action: two protocols are simulated, and where they agree all are one choice."""
+        blind = PlanTables(world, patient, drawn, replace(self.settings.plan, guidance=0.0), tables.seeds, tables.truth)
+        two = (self.protocols[0], self.protocols[-1])
+        blind.simulate_all(two)
+        risks = [[blind.predicted(p, n) for n in range(len(tables.seeds))] for p in two]
+        if not np.allclose(*risks, atol=1e-4):
+            raise AssertionError(f"a model without actions told {two[0].text} from {two[1].text}: {risks}")
+        return Chosen(self.protocols, len(tables.seeds), 0.0, len(tables.seeds) * blind.seconds_each)
 
     def _asked(self) -> tuple[Protocol, ...]:
         """All protocols that any search may ask for, the partial ones of the beam included."""

@@ -165,8 +165,9 @@ def groups_of(percentiles: NDArray[np.float64], months: Any, events: Any, count:
     for n, name in enumerate(names):
         chosen = number == n
         if chosen.any():
-            curve = kaplan_meier(np.asarray(months)[chosen], np.asarray(events)[chosen])
-            curves.append(StepCurve(name, **curve, patients=int(chosen.sum())))
+            seen = np.asarray(months, float)[chosen]
+            curve = kaplan_meier(seen, np.asarray(events)[chosen])
+            curves.append(StepCurve(name, **curve, patients=int(chosen.sum()), last_seen=seen))
     return tuple(curves)
 
 
@@ -192,7 +193,7 @@ def draw(
     titled = {n.replace("_", " "): t for n, t in tables.items()}
     save_png(out / f"reliability_{endpoint.name}.png", reliability_chart(titled, label))
     scores = {n: f["c_index"] for n, f in rows.items() if "c_index" in f}
-    save_png(out / f"c_index_{endpoint.name}.png", interval_chart(scores, "cross-validated C-index", 0.5))
+    save_png(out / f"c_index_{endpoint.name}.png", interval_chart(scores, "cross-validated C-index (dashed: chance)", 0.5))
     return {"months": at, "models": tables}
 
 

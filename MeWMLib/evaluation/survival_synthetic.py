@@ -286,7 +286,7 @@ def draw(
     }
     save_png(out / "reliability.png", reliability_chart(groups, f"survival at {AT:g} months"))
     shown = {n: f["c_index_lives"] for n, f in rows.items() if "c_index_lives" in f}
-    save_png(out / "c_index.png", interval_chart(shown, f"C-index, {settings.lives} lives", 0.5))
+    save_png(out / "c_index.png", interval_chart(shown, f"C-index, {settings.lives} lives (dashed: chance)", 0.5))
     about: dict[str, Any] = {"reliability": groups}
     if len(patients) < FEWEST * CELLS**2:
         return about  # no cell of the risk maps would be full

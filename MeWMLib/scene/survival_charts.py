@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from MeWMLib.scene.charts import BEST, FAINT, GREY, INK, OTHER, STYLE, new_figure, png
@@ -16,7 +17,7 @@ _GROUPS = ("#2f6f9f", "#8a8f3c", "#c2500a")
 
 
 def kaplan_meier_chart(panels: Sequence[CurvePanel], event: str = "survival", until: float | None = None) -> bytes:
-    """PNG: a panel a model, a curve with its 95 % band a risk group.
+    """PNG: a panel a model, a curve with its 95 % band a risk group, and under it how many are at risk.
 
     Args:
         panels: side by side.
@@ -24,27 +25,50 @@ def kaplan_meier_chart(panels: Sequence[CurvePanel], event: str = "survival", un
         until: months at which the axis ends; the last observation if left out.
     """
     with mpl.rc_context(STYLE):
-        figure = new_figure(4.3 * len(panels) + 0.4, 3.7)
+        groups = max(len(p.curves) for p in panels)
+        figure = new_figure(4.3 * len(panels) + 0.4, 3.7 + 0.19 * (groups + 1))
         for number, panel in enumerate(panels):
             axes = figure.add_subplot(1, len(panels), number + 1)
             last = until or max(float(c.months[-1]) for c in panel.curves)
             for n, curve in enumerate(panel.curves):
-                colour = _GROUPS[0 if n == 0 else 2 if n == len(panel.curves) - 1 else 1]
+                colour = _colour(n, len(panel.curves))
                 axes.step(curve.months, curve.survival, where="post", color=colour, linewidth=1.8)
                 axes.fill_between(curve.months, curve.low, curve.high, step="post", color=colour, alpha=0.15, lw=0)
-                # a word at each curve, where it is halfway down, instead of a legend
                 label = f"{curve.label} (n = {curve.patients})"
                 axes.plot([], [], color=colour, linewidth=3, label=label)
             axes.legend(frameon=False, loc="upper right", fontsize=8, handlelength=1.2)
             axes.set_title(panel.title, loc="left", fontsize=9.5, fontweight="bold", pad=20)
             axes.text(0, 1.03, panel.note, transform=axes.transAxes, color=GREY, fontsize=8)
             axes.set_xlim(0, last)
+            # whole years, at most eight of them, and not left to the layout: the numbers at risk stand under them
+            axes.set_xticks(np.arange(0, last + 1e-9, 12 * max(1, np.ceil(last / 96)) if last >= 24 else 3))
             axes.set_ylim(0, 1.02)
             axes.set_yticks([0, 0.25, 0.5, 0.75, 1.0], ["0 %", "25 %", "50 %", "75 %", "100 %"])
             axes.set_xlabel("months")
+            _numbers_at_risk(axes, panel)
             if number == 0:
                 axes.set_ylabel(event)
         return png(figure)
+
+
+def _numbers_at_risk(axes: Axes, panel: CurvePanel) -> None:
+    """Under each tick of months the patients of every group who are known to live then, in the group's colour."""
+    if not all(c.last_seen.size for c in panel.curves):
+        return
+    for n, curve in enumerate(panel.curves):
+        for month in axes.get_xticks():
+            axes.annotate(
+                f"{curve.at_risk(month)}", (month, 0), xycoords=("data", "axes fraction"), xytext=(0, -47 - 13 * n),
+                textcoords="offset points", ha="center", va="top", fontsize=8, color=_colour(n, len(panel.curves)),
+            )  # fmt: skip
+    axes.annotate(
+        "at risk", (0, 0), xycoords="axes fraction", xytext=(-22, -34), textcoords="offset points", va="top",
+        fontsize=8, color=GREY,
+    )  # fmt: skip
+
+
+def _colour(number: int, groups: int) -> str:
+    return _GROUPS[0 if number == 0 else 2 if number == groups - 1 else 1]
 
 
 def interval_chart(rows: Mapping[str, Mapping[str, float]], label: str, reference: float | None = None) -> bytes:
@@ -73,7 +97,7 @@ def interval_chart(rows: Mapping[str, Mapping[str, float]], label: str, referenc
 def reliability_chart(panels: Mapping[str, Sequence[Mapping[str, float]]], label: str) -> bytes:
     """PNG: predicted against observed probability in groups of patients, a panel a model."""
     with mpl.rc_context(STYLE):
-        figure = new_figure(3.4 * len(panels) + 0.3, 4.1)
+        figure = new_figure(3.4 * len(panels) + 0.3, 3.75)
         for n, (title, groups) in enumerate(panels.items()):
             axes = figure.add_subplot(1, len(panels), n + 1)
             axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1.2)

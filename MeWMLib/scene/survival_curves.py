@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class StepCurve:
-    """Kaplan-Meier curve of one group: months, survival and its band (M,), all steps to the right; patients."""
+    """Kaplan-Meier curve of one group.
+
+    Attributes:
+        label: of the group.
+        months, survival, low, high: (M,) the curve and its band, all steps to the right.
+        patients: how many.
+        last_seen: (N,) months at which each patient died or was last seen, for the numbers at risk; may be empty.
+    """
 
     label: str
     months: NDArray[np.float64]
@@ -18,6 +25,11 @@ class StepCurve:
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     patients: int
+    last_seen: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+    def at_risk(self, month: float) -> int:
+        """How many patients are known to live at a month."""
+        return int((self.last_seen >= month).sum())
 
 
 @dataclass(frozen=True)

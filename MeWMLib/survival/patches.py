@@ -16,9 +16,15 @@ def half_resolution(hu: NDArray[Any], tumour: NDArray[np.bool_]) -> NDArray[np.f
     """[CT in -1..1, share of tumour] of a patch (D, H, W) with even sizes: (2, D/2, H/2, W/2) float16."""
     low, high = WINDOW_HU
     image = np.clip((np.asarray(hu, np.float32) - low) / (high - low) * 2 - 1, -1, 1)
-    d, h, w = (n // 2 for n in image.shape)
-    channels = [a.reshape(d, 2, h, 2, w, 2).mean((1, 3, 5)) for a in (image, tumour.astype(np.float32))]
-    return np.stack(channels).astype(np.float16)
+    return np.stack([_halved(image), _halved(tumour.astype(np.float32))]).astype(np.float16)
+
+
+def _halved(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean over 2^3 voxels; axis by axis, which is three times as fast as one mean over three axes."""
+    for axis in range(3):
+        part = np.moveaxis(array, axis, 0)
+        array = np.moveaxis(part[0::2] + part[1::2], 0, axis)
+    return array * np.float32(0.125)
 
 
 def five_views(image: NDArray[Any]) -> NDArray[Any]:

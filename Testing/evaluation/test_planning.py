@@ -27,6 +27,7 @@ from MeWMLib.evaluation.planning import (
 from MeWMLib.evaluation.true_risk import TrueRisk, coarser
 
 A, B, C = (Protocol.parse(t) for t in ("Cisplatin + Lipiodol", "Cisplatin + Mitomycin + LC beads", "Mitomycin + PVA"))
+OTHERS = ("no_ccl", "action_blind")
 SMALL = PlanningSettings(
     patients=1,
     drugs=("Cisplatin", "Doxorubicin"),
@@ -94,13 +95,13 @@ def test_the_frequency_prior_follows_what_was_given(monkeypatch: pytest.MonkeyPa
 @pytest.mark.slow
 def test_a_small_run_has_every_row_and_the_oracle_has_no_regret(tiny_bundle: Bundle, tmp_path: Path) -> None:
     seen: list[float] = []
-    settings = replace(SMALL, bundle=str(tiny_bundle.path), others=(("action_blind", str(tiny_bundle.path)),))
+    settings = replace(SMALL, bundle=str(tiny_bundle.path), others=tuple((n, str(tiny_bundle.path)) for n in OTHERS))
     rows, choices = evaluate_planning(settings, lambda stage, share: seen.append(share))
     assert seen == [1.0]
     (patient,) = choices
     assert patient.seed == SPLITS["test"][0]
     expected = "oracle gold random constant frequency_prior guideline mewm exhaustive best_first no_assistant"
-    assert list(rows) == [*expected.split(), "oracle_survival", "oracle_dynamics", "action_blind"]
+    assert list(rows) == [*expected.split(), "oracle_survival", "mewm_action_dropped", "oracle_dynamics", *OTHERS]
     protocols = settings.protocols()
     assert len(protocols) == 4 and rows["oracle"]["regret"]["mean"] == 0.0
     regrets = [patient.risk[p] - patient.risk[patient.best] for p in protocols]
@@ -109,8 +110,11 @@ def test_a_small_run_has_every_row_and_the_oracle_has_no_regret(tiny_bundle: Bun
         assert any(rows[row]["regret"]["mean"] == pytest.approx(regret) for regret in regrets)
         assert rows[row]["simulations"]["mean"] >= 4 and rows[row]["seconds"]["mean"] > 0
     assert patient.rows["exhaustive"].protocols == patient.rows["best_first"].protocols
-    # the same bundle under another name chooses the same
-    assert patient.rows["action_blind"].protocols == patient.rows["mewm"].protocols
+    # the same bundle under another name chooses the same, and without its action anything
+    assert patient.rows["no_ccl"].protocols == patient.rows["mewm"].protocols
+    for row in ("action_blind", "mewm_action_dropped"):
+        assert patient.rows[row].protocols == protocols
+        assert rows[row]["regret"] == rows["random"]["regret"]
     saved = rows["frequency_prior"]["regret"]["mean"] - rows["mewm"]["regret"]["mean"]
     assert rows["mewm"]["regret_saved"]["mean"] == pytest.approx(saved)
 
