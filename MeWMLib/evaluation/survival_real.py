@@ -193,7 +193,9 @@ def draw(
     titled = {n.replace("_", " "): t for n, t in tables.items()}
     save_png(out / f"reliability_{endpoint.name}.png", reliability_chart(titled, label))
     scores = {n: f["c_index"] for n, f in rows.items() if "c_index" in f}
-    save_png(out / f"c_index_{endpoint.name}.png", interval_chart(scores, "cross-validated C-index (dashed: chance)", 0.5))
+    save_png(
+        out / f"c_index_{endpoint.name}.png", interval_chart(scores, "cross-validated C-index (dashed: chance)", 0.5)
+    )
     return {"months": at, "models": tables}
 
 

@@ -8,7 +8,9 @@ All figures are ratios of times of one run; on a loaded computer absolute times 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
+import os
 import platform
 import sys
 import threading
@@ -33,7 +35,8 @@ from MeWMLib.policy import rules
 from MeWMLib.world import WorldModel
 
 sys.path.insert(0, str(Path(__file__).parent))
-import naive  # noqa: E402  (lies beside this file)
+import naive  # noqa: E402  (both lie beside this file)
+import scaling  # noqa: E402
 
 SETTINGS = PlanSettings(beams=5, drugs=6, embolics=5, drug_horizon=2, embolic_horizon=2, replicas=3)
 SEED = 0
@@ -154,6 +157,8 @@ def main() -> int:
     parser.add_argument("--bundle")
     parser.add_argument("--candidates", type=int, default=5, help="of Algorithm 1 as printed that are really run")
     parser.add_argument("--steps", type=int, default=SETTINGS.steps)
+    parser.add_argument("--cohort", type=int, default=4, help="patients for the scaling of engines; 0 leaves it out")
+    parser.add_argument("--engines", default="in-process:1,worker:1,worker:2,ray:2", help="NAME:WORKERS, ...")
     parser.add_argument("--out", type=Path, default=Path("out/bench"))
     args = parser.parse_args()
     settings = replace(SETTINGS, steps=args.steps)
@@ -225,6 +230,24 @@ def main() -> int:
             f"  {change:22} {row['protocols']:4} protocols {row['simulations']:5} simulations "
             f"{row['simulations'] * each:7.0f} s"
         )
+    report["sizes"] = scaling.volume_sizes(world, patient, settings)
+    say("\ncost against the size of the CT (the networks always see one patch):")
+    for row in report["sizes"]:
+        size = " x ".join(map(str, row["voxels"]))
+        say(
+            f"  {size:16} once a patient {row['once_s']:.2f} s, a simulation {row['simulation_s']:.2f} s, "
+            f"a written outcome {row['outcome_s']:.2f} s"
+        )
+    if args.cohort:
+        asked = [(name, int(n)) for name, _, n in (text.partition(":") for text in args.engines.split(","))]
+        report["engines"] = scaling.engines(args.cohort, _installed(asked, say), args.bundle)
+        say(f"\n{args.cohort} small patients by engine, one thread a worker ({os.cpu_count()} cores):")
+        for row in report["engines"]:
+            same = "the same plans" if row["same_plans"] else "OTHER PLANS"
+            say(
+                f"  {row['engine']:10} {row['workers']} worker(s): {row['seconds']:6.1f} s, the first plan after "
+                f"{row['first_s']:.1f} s; {row['patients']} planned, {same}"
+            )
     say(
         "\nno NVIDIA card here: nothing measured on one"
         if not torch.cuda.is_available()
@@ -233,6 +256,14 @@ def main() -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "bench.json").write_text(json.dumps(report, indent=1))
     return 0
+
+
+def _installed(asked: list[tuple[str, int]], say: Callable[[str], None]) -> list[tuple[str, int]]:
+    """Those engines that can run here."""
+    if importlib.util.find_spec("ray") is None and any(name == "ray" for name, _ in asked):
+        say("\nRay is not installed: its engine is left out")
+        return [a for a in asked if a[0] != "ray"]
+    return asked
 
 
 def _stages(stages: dict[str, float], say: Callable[[str], None]) -> None:
