@@ -20,6 +20,7 @@ from scipy.stats import spearmanr
 from MeWMLib.bundles import find_bundle
 from MeWMLib.cohorts.synthetic.cases import SPLITS, protocols_for
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient
+from MeWMLib.core.errors import BundleError
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import PlanSettings, replica_seeds
 from MeWMLib.core.protocol import ActionSpace, Protocol
@@ -190,7 +191,7 @@ def evaluate_planning(
     Rows: `oracle` (the best protocol by the law), `gold` (what the patient was given), `random`, `constant`,
     `frequency_prior`, `guideline`, `mewm` (beam), `exhaustive`, `best_first`, `no_assistant` (the outline stays as it
     was), `oracle_survival` (simulated images, the true law on the living volume measured in them),
-    `mewm_action_dropped` (the same network that is not told the action: every protocol has one risk, so any is as good),
+    `mewm_action_dropped` (the same network, not told the action: all protocols have one risk, so any is as good),
     `oracle_dynamics` (true images and outlines, the learnt survival network), and `settings.others`.
 
     Metrics, one number a patient: `f1`, `jaccard`, `precision`, `recall` in percent against the gold action, with
@@ -296,13 +297,15 @@ class _Measure:
     def _without_action(
         self, world: WorldModel, patient: Patient, drawn: SyntheticPatient, tables: PlanTables
     ) -> Chosen:
-        """A model that does not see the action: two protocols are simulated, and where they agree all are one choice."""
+        """A model that is not told the action: two protocols are simulated; as they agree, all are one choice."""
         blind = PlanTables(world, patient, drawn, replace(self.settings.plan, guidance=0.0), tables.seeds, tables.truth)
         two = (self.protocols[0], self.protocols[-1])
         blind.simulate_all(two)
         risks = [[blind.predicted(p, n) for n in range(len(tables.seeds))] for p in two]
         if not np.allclose(*risks, atol=1e-4):
-            raise AssertionError(f"a model without actions told {two[0].text} from {two[1].text}: {risks}")
+            raise BundleError(
+                what="A model without its action tells protocols apart", given=f"{two[0].text}, {two[1].text}: {risks}"
+            )
         return Chosen(self.protocols, len(tables.seeds), 0.0, len(tables.seeds) * blind.seconds_each)
 
     def _asked(self) -> tuple[Protocol, ...]:

@@ -80,6 +80,8 @@ class Concordance:
                 remedy="Concordance needs a death before the last time of another patient",
             )
         self.weight = weight
+        #: Weight of all pairs of each bootstrap draw by seed; it is the same for all risks.
+        self._below: dict[int, Array] = {}
 
     @classmethod
     def harrell(cls, months: Any, events: Any) -> Concordance:
@@ -93,7 +95,10 @@ class Concordance:
         In a synthetic world a patient can live again. One life stays one risk set; the more lives, the less of the
         figure's spread is the luck of a life and not the patients.
         """
-        return cls(np.sum([_comparable(*one).astype(float) for one in outcomes], axis=0))
+        weight: Array = np.zeros(())
+        for one in outcomes:  # added up one by one: twenty lives of thousands of patients fit into no memory
+            weight = weight + _comparable(*one)
+        return cls(weight)
 
     @classmethod
     def uno(cls, months: Any, events: Any, until: float = np.inf) -> Concordance:
@@ -126,12 +131,17 @@ class Concordance:
         """The figure of each bootstrap draw; the same seed draws the same patients, so that models can be paired."""
         right, total = self._sums(risks, folds)
         rng, size = np.random.default_rng(seed), len(self.weight)
-        values = []
-        for _ in range(DRAWS if size < 1000 else 300):
-            times = np.bincount(rng.integers(0, size, size), minlength=size).astype(float)
-            below = times @ total @ times
-            values.append(times @ right @ times / below if below > 0 else 0.5)
-        return np.array(values)
+        count = DRAWS if size < 1000 else 300
+        # how often each patient was drawn, (draws, N): all quadratic forms are then one product of matrices
+        times = np.array([np.bincount(rng.integers(0, size, size), minlength=size) for _ in range(count)], float)
+        if total is self.weight and seed in self._below:
+            below = self._below[seed]
+        else:
+            below = np.einsum("dn,dn->d", times @ total, times)
+            if total is self.weight:
+                self._below[seed] = below
+        above = np.einsum("dn,dn->d", times @ right, times)
+        return np.where(below > 0, above / np.where(below > 0, below, 1), 0.5)
 
     def share(self, risks: Sequence[Array], folds: Sequence[NDArray[np.intp]] | None = None) -> float:
         """The figure of `of` without its interval."""
@@ -140,17 +150,23 @@ class Concordance:
 
     def _sums(self, risks: Sequence[Array], folds: Sequence[NDArray[np.intp]] | None) -> tuple[Array, Array]:
         """Weight on pairs in the right order (N, N), and on all pairs."""
+        if folds is None and len(risks) == 1:
+            return self.weight * _in_order(risks[0]), self.weight
         right, total = np.zeros_like(self.weight), np.zeros_like(self.weight)
         for n, risk in enumerate(risks):
-            ordered = (risk[:, None] > risk[None]) + 0.5 * (risk[:, None] == risk[None])
             weight = self.weight
             if folds is not None:
                 weight = weight * (folds[n][:, None] == folds[n][None])
-            right += weight * ordered
+            right += weight * _in_order(risk)
             total += weight
         if total.sum() <= 0:
             raise SurvivalDataError(what="No two patients of one fold can be compared", remedy="Use fewer folds")
         return right, total
+
+
+def _in_order(risk: Array) -> Array:
+    """(N, N) 1 where the first has the higher risk, one half where both are equal."""
+    return (risk[:, None] > risk[None]) + 0.5 * (risk[:, None] == risk[None])
 
 
 def _comparable(months: Any, events: Any) -> NDArray[np.bool_]:
