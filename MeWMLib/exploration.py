@@ -16,7 +16,7 @@ from MeWMLib.core.plan import Candidate, Plan, PlanSettings, Risk, RuleFinding, 
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.planning.explain import Watched, contributions
 from MeWMLib.planning.journal import Journal
-from MeWMLib.planning.search import DEFAULT_BATCH, Batch, Cancelled, SearchCancelled, SearchResult, never
+from MeWMLib.planning.search import DEFAULT_BATCH, Batch, Cancelled, Hint, SearchCancelled, SearchResult, never
 from MeWMLib.planning.searches import expected_evaluations, search
 from MeWMLib.planning.utility import score_of
 from MeWMLib.policy import rules
@@ -154,6 +154,7 @@ def explore(
     on_plan: Callable[[Plan, float], None] | None = None,
     cancelled: Cancelled = never,
     batch: int = DEFAULT_BATCH,
+    hint: Hint | None = None,
 ) -> Plan:
     """Search the protocol of lowest predicted risk.
 
@@ -166,6 +167,7 @@ def explore(
         on_plan: called with the best plan so far and the finished share after each batch.
         cancelled: asked between batches.
         batch: most simulations in one batch.
+        hint: what is known of protocols beforehand.
 
     Raises:
         RuleError: the rules allow no protocol of this space.
@@ -178,7 +180,7 @@ def explore(
             on_plan(explorer.plan(found), min(1.0, found.evaluated / max(1, expected)))
 
     score = score_of(settings, explorer.warnings)
-    found = search(space, settings, explorer.evaluate, explorer.allowed, on_step, cancelled, batch, score)
+    found = search(space, settings, explorer.evaluate, explorer.allowed, on_step, cancelled, batch, score, hint)
     return explorer.plan(found)
 
 

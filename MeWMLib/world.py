@@ -21,6 +21,7 @@ from MeWMLib.core.volume import LabelMap, Provenance, Volume
 from MeWMLib.dynamics.compose import compose
 from MeWMLib.dynamics.model import DynamicsModel, EncodedPatch
 from MeWMLib.exploration import SearchCancelled, Verdict, explore, mean_change, mean_risk
+from MeWMLib.foresight import response_hint
 from MeWMLib.judged import Judged, keep_best, simulation_key
 from MeWMLib.machine import choose_device, chunk_size, versions
 from MeWMLib.patch import TreatedPatch
@@ -237,7 +238,8 @@ class WorldModel:
                 keep_best(volumes, batch, judged, settings)
                 yield [j.verdict for j in judged]
 
-        found = explore(space, settings, patient.clinical, judge, journal, on_plan, cancelled)
+        hint = response_hint(self._dynamics, ready.encoded, ready.before, seeds, settings)
+        found = explore(space, settings, patient.clinical, judge, journal, on_plan, cancelled, hint=hint)
         for candidate in found.candidates[: settings.keep]:
             for judged, one in zip(volumes.get(candidate.protocol, []), seeds, strict=False):
                 ready.simulated[simulation_key(candidate.protocol, one, settings)] = judged

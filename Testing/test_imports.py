@@ -14,7 +14,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = "MeWMLib"
 PARTS = ("perception", "policy", "dynamics", "survival", "planning")
 EVERYTHING = (
-    "core", *PARTS, "bundles", "patch", "exploration", "judged", "machine", "world", "cohorts", "jobs", "scene", "cli",
+    "core", *PARTS, "bundles", "patch", "exploration", "judged", "foresight", "machine", "world", "cohorts", "jobs",
+    "scene", "cli",
 )  # fmt: skip
 
 #: The client of a server, and what the fronts may know of jobs.
@@ -30,8 +31,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "patch": (*PARTS, "core"),
     "exploration": ("planning", "policy", "core"),
     "judged": ("exploration", "planning", "core"),
+    "foresight": ("dynamics", "planning", "core"),
     "machine": ("core",),
-    "world": (*PARTS, "patch", "exploration", "judged", "machine", "bundles", "core"),
+    "world": (*PARTS, "patch", "exploration", "judged", "foresight", "machine", "bundles", "core"),
     "cohorts": ("core", "perception", "policy"),
     "jobs": ("world", "planning", "cohorts", "bundles", "core"),
     "jobs.job": ("core",),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from MeWMLib.core.errors import MeWMError, PlanSettingsError, RuleError
 from MeWMLib.core.plan import PlanSettings, SearchStep
@@ -29,6 +30,9 @@ Batch = tuple[Trial, ...]
 Evaluate = Callable[[Sequence[Batch]], Iterator[Sequence[float]]]
 #: Whether the clinical rules let a (maybe partial) protocol stand. It must be monotone, as `policy.rules.allowed` is.
 Allowed = Callable[[Protocol], bool]
+#: What is known of N protocols before anything is simulated: numbers (N, F) that the risk may follow, the first of them
+#: rising with it. A search may use them to simulate less; it never ranks by them.
+Hint = Callable[[Sequence[Protocol]], NDArray[np.float64]]
 #: What a protocol is ranked by, from the log-risks of its replicas; lower is better.
 Score = Callable[[Protocol, Sequence[float]], float]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable
+from functools import partial
 
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import ActionSpace
@@ -14,6 +15,7 @@ from MeWMLib.planning.search import (
     Cancelled,
     Evaluate,
     Further,
+    Hint,
     Memo,
     OnStep,
     Score,
@@ -59,9 +61,16 @@ def search(
     cancelled: Cancelled = never,
     batch: int = DEFAULT_BATCH,
     score: Score = mean_risk,
+    hint: Hint | None = None,
 ) -> SearchResult:
-    """Run the search that the settings name, then the stage for doses if they ask for it; see `Search`."""
+    """Run the search that the settings name, then the stage for doses if they ask for it; see `Search`.
+
+    Args:
+        hint: what is known of protocols beforehand; best-first simulates less with it, the others do not ask.
+    """
     run, _ = SEARCHES[settings.search]
+    if settings.search == "best_first":
+        run = partial(best_first.best_first_search, hint=hint)
 
     def second_stage(memo: Memo) -> None:
         if settings.dose_levels:

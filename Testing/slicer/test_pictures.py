@@ -148,3 +148,23 @@ def test_the_overlay_sits_on_the_lesion(shown, sample):
     assert np.abs(found.min(axis=0) - expected.min(axis=0)).max() <= pixel + 2
     assert np.abs(found.max(axis=0) - expected.max(axis=0)).max() <= pixel + 2
     slicer.app.processEvents()
+
+
+def test_the_plot_view_shows_the_survival_curves(shown):
+    """Click on the button, then draw the chart that the plot view was given, with VTK as Slicer does."""
+    import slicer
+    from slicer_host.plot_view import plot_picture
+
+    from MeWMLib.scene.gl import gl_available
+
+    if not gl_available():
+        pytest.skip("no OpenGL driver")
+    shown.click("outcome", "curvesButton")
+    chart = slicer.mrmlScene.GetNthNodeByClass(0, "vtkMRMLPlotViewNode").GetPlotChartNode()
+    pixels = plot_picture(chart)
+    shown.out.mkdir(parents=True, exist_ok=True)
+    _caption(pixels, "").save(str(shown.out / "plot-survival.png"))
+    for number in range(chart.GetNumberOfPlotSeriesNodes()):
+        colour = np.array(chart.GetNthPlotSeriesNode(number).GetColor()) * 255
+        assert (np.abs(pixels - colour).max(axis=-1) < 24).sum() > 60, "each curve is drawn in its colour"
+    _caption(plot_picture(shown.front.comparison.node("risk chart")), "").save(str(shown.out / "plot-risk.png"))
