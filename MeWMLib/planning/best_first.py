@@ -54,6 +54,8 @@ RACE = 4.0
 #: With hints: protocols of the pilot, ranks (shares of the space) that are simulated once to see how the risk follows
 #: the hint, and what part of a batch is simulated between two guesses.
 HINTED_PILOT, HINTED_RANKS, HINTED_SHARE = 4, (0.1, 0.3, 0.6, 1.0), 3
+#: With hints: protocols that must be known before the search may end.
+HINTED_FEWEST = 16
 #: Fewest protocols all of whose replicas are judged before the first guess.
 PILOT = 8
 
@@ -144,6 +146,7 @@ class _Race:
     def __init__(self, memo: Memo, protocols: Sequence[Protocol], known: NDArray[np.float64] | None) -> None:
         self._memo, self._protocols = memo, protocols
         self._surrogate = Surrogate(protocols, known)
+        self._fewest = 0 if known is None else HINTED_FEWEST
         self._entered: dict[Protocol, None] = {}
         self._lost: dict[Protocol, float] = {}
 
@@ -161,7 +164,8 @@ class _Race:
         noise = {p: self._deviation(len(memo.risks(p))) for p in self._lost}
         mean, deviation = self._surrogate.guess({**known, **self._lost}, noise)
         bound = mean - REACH * deviation
-        open_ = [n for n, p in enumerate(self._protocols) if p not in self._entered and bound[n] < best]
+        few = len(known) + len(self._lost) < self._fewest
+        open_ = [n for n, p in enumerate(self._protocols) if p not in self._entered and (few or bound[n] < best)]
         return [self._protocols[n] for n in sorted(open_, key=lambda n: (bound[n], n))[:count]]
 
     def lost(self, protocol: Protocol) -> bool:

@@ -27,7 +27,7 @@ _PAIRS = (0.03, 0.1, 0.3, 1.0)
 _REST = (0.003, 0.03, 0.3)
 _CONSTANT = 100.0
 #: Variance of the linear effect of what is known beforehand, beside that of the agents' effects.
-_KNOWN = (1.0, 10.0, 100.0, 1000.0)
+_KNOWN = (0.0, 1.0, 10.0, 100.0)
 #: Below this deviation risks are taken for equal; keeps the scale from vanishing.
 _FLOOR = 1e-6
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import combinations
 
+import numpy as np
 import pytest
 
 from MeWMLib.core.plan import PlanSettings
@@ -14,6 +16,7 @@ from MeWMLib.core.protocol import ActionSpace, Protocol, agents_of, vocabulary
 from MeWMLib.planning.best_first import best_first_search, expected_evaluations
 from MeWMLib.planning.exhaustive import exhaustive_search
 from MeWMLib.planning.search import Batch, SearchResult, in_turn
+from MeWMLib.planning.searches import search
 
 CLASS = {name: known.agent_class for name, known in vocabulary().items()}
 
@@ -121,3 +124,45 @@ def test_equal_runs_are_equal_and_reports_grow() -> None:
     assert (one, asked) == (again, asked_again)
     assert [r.simulations for r in seen] == sorted(r.simulations for r in seen)
     assert seen[-1].ranked == one.ranked
+
+
+def hinted(seed: int, kind: str) -> tuple[SearchResult, SearchResult, SearchResult]:
+    """Best-first with a hint, without one, and exhaustive."""
+    (space, settings), risk = random_space(seed), toy(seed, 0.2)
+    judge = in_turn(lambda batch: [risk(p, n) for p, n in batch])
+
+    def hint(protocols: Sequence[Protocol]) -> np.ndarray:
+        truth = np.array([np.mean([risk(p, n) for n in range(settings.replicas)]) for p in protocols])
+        noise = np.random.default_rng(seed).normal(size=(len(truth), 2))
+        roughly = np.stack([truth + 0.3 * truth.std() * noise[:, 0], noise[:, 1]], 1)
+        return {"rough": roughly, "noise": noise, "flat": np.ones_like(noise)}[kind]
+
+    with_it = best_first_search(space, settings, judge, rules, hint=hint)
+    return with_it, best_first_search(space, settings, judge, rules), exhaustive_search(space, settings, judge, rules)
+
+
+@pytest.mark.parametrize("kind", ["rough", "noise", "flat"])
+def test_a_hint_saves_simulations_and_a_useless_one_does_no_harm(kind: str) -> None:
+    needed = without = right = 0
+    for seed in range(30):
+        found, plain, full = hinted(seed, kind)
+        right += found.ranked[0] == full.ranked[0]
+        assert dict(found.ranked).items() <= dict(full.ranked).items()
+        needed, without = needed + found.simulations, without + plain.simulations
+    assert right >= 29
+    assert needed < (0.75 if kind == "rough" else 1.0) * without
+
+
+def test_searches_pass_the_hint_to_best_first_alone() -> None:
+    space, settings = random_space(2)
+    risk = toy(2, 0.1)
+    asked: list[int] = []
+
+    def hint(protocols: Sequence[Protocol]) -> np.ndarray:
+        asked.append(len(protocols))
+        return np.zeros((len(protocols), 1))
+
+    judge = in_turn(lambda batch: [risk(p, n) for p, n in batch])
+    for name, times in (("beam", 0), ("exhaustive", 0), ("best_first", 1)):
+        search(space, replace(settings, search=name), judge, rules, hint=hint)
+        assert len(asked) == times
