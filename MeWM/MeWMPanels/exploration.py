@@ -18,6 +18,7 @@ class ExplorationPanel(Panel):
         ui = self.ui
         ui.exploreButton.clicked.connect(lambda *_args: self._start_or_cancel())
         ui.rankTable.itemSelectionChanged.connect(self._selected)
+        ui.treeButton.clicked.connect(lambda *_args: self.front.comparison.show_chart("search chart"))
         ui.adoptButton.clicked.connect(lambda *_args: self._adopt())
         self.show_candidates(())
 
@@ -68,6 +69,8 @@ class ExplorationPanel(Panel):
         else:
             text = _("No simulated CT of this rank was kept. Add it to your protocols and simulate it to see it.")
         self.ui.rankLabel.setText(text)
+        searched = comparison is not None and comparison.node("search chart") is not None
+        self.enable(self.ui.treeButton, "" if searched else _("Explore protocols first"))
         self.enable(self.ui.adoptButton, "" if candidate is not None else _("Select a row first"))
 
     def refresh(self):

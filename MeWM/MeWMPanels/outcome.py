@@ -26,7 +26,7 @@ class OutcomePanel(Panel):
         ui.flickerBox.toggled.connect(lambda on: self.front.views.flicker(on))
         ui.flickerBox.toggled.connect(lambda on: on or self.front.show_views())
         ui.lesionButton.clicked.connect(lambda *_args: self.front.go_to_lesion())
-        ui.curvesButton.clicked.connect(lambda *_args: self._show_curves())
+        ui.curvesButton.clicked.connect(lambda *_args: self.front.comparison.show_chart("survival chart"))
         ui.reportButton.clicked.connect(lambda *_args: self._browse_report())
         ui.assessButton.clicked.connect(lambda *_args: self.front.guard(self._assess))
 
@@ -40,15 +40,6 @@ class OutcomePanel(Panel):
         rank = self.ui.rankBox.itemData(self.ui.rankBox.currentIndex)
         if rank is not None:
             self.front.show_rank(rank)
-
-    def _show_curves(self):
-        """Show the plot in a layout that has one."""
-        chart = self.front.comparison.node("survival chart")
-        manager = slicer.app.layoutManager()
-        manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView)
-        scene = slicer.mrmlScene
-        for n in range(scene.GetNumberOfNodesByClass("vtkMRMLPlotViewNode")):
-            scene.GetNthNodeByClass(n, "vtkMRMLPlotViewNode").SetPlotChartNodeID(chart.GetID())
 
     def _browse_report(self):
         scene_file = slicer.mrmlScene.GetURL()

@@ -172,9 +172,9 @@ def _role(node):
     if node.IsA("vtkMRMLSegmentationNode"):
         return "labels" if node.GetAttribute(_RANK) else "labels before"
     if node.IsA("vtkMRMLPlotChartNode"):
-        return "survival chart" if "survival" in name else "risk chart"
+        return next((f"{what} chart" for what in ("survival", "search") if what in name), "risk chart")
     if node.IsA("vtkMRMLTableNode"):
-        return "survival table" if "survival" in name else "table"
+        return next((f"{what} table" for what in ("survival", "search") if what in name), "table")
     kinds = {"SequenceBrowser": "browser", "Sequence": "sequence", "PlotSeries": "series"}
     return next((role for kind, role in kinds.items() if node.IsA(f"vtkMRML{kind}Node")), "text")
 
@@ -223,6 +223,12 @@ class Comparison:
                 if rank is None or node.GetAttribute(_RANK) == str(rank):
                     return node
         return None
+
+    def show_chart(self, role):
+        """Show a chart in a layout that has a plot view."""
+        slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView)
+        for n in range(self._scene.GetNumberOfNodesByClass("vtkMRMLPlotViewNode")):
+            self._scene.GetNthNodeByClass(n, "vtkMRMLPlotViewNode").SetPlotChartNodeID(self.node(role).GetID())
 
     @property
     def ct(self):

@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from MeWMLib.scene.plan_folder import ShownCandidate, ShownStep
+from MeWMLib.scene.plan_folder import ShownCandidate, ShownStep, way_to
 
 INK, GREY, FAINT, BEST, OTHER = "#1d2a35", "#66727c", "#d5dbe0", "#c2500a", "#2f6f9f"
 STYLE = {
@@ -152,7 +152,7 @@ def tree_chart(tree: Sequence[ShownStep], best: str | None) -> bytes | None:
     flat = len(steps) > 1 and all(not s.parent for s in tree)
     columns = [_column([s for s in tree if s.step == step]) for step in steps]
     rows = max(len(c) for c, _ in columns)
-    way = _way(tree, best)
+    way = way_to(tree, best)
     with mpl.rc_context(STYLE):
         figure = new_figure(min(3.0 * len(steps) + 1.2, 13.0), 0.7 + 0.36 * max(rows, 3))
         axes = figure.add_subplot()
@@ -212,17 +212,3 @@ def _column(expansions: Sequence[ShownStep]) -> tuple[list[ShownStep], int]:
         by_child.setdefault(one.child, one)
     shown = list(by_child.values())
     return sorted(shown[:MAX_TREE_ROWS], key=lambda s: s.risk), max(0, len(shown) - MAX_TREE_ROWS)
-
-
-def _way(tree: Sequence[ShownStep], best: str | None) -> set[tuple[int, str]]:
-    """The expansions that led to the best protocol, as (step, child)."""
-    way: set[tuple[int, str]] = set()
-    wanted, below = best, max(s.step for s in tree) + 1
-    while wanted:
-        found = [s for s in tree if s.child == wanted and s.step < below]
-        if not found:
-            break
-        one = max(found, key=lambda s: (s.kept, s.step))
-        way.add((one.step, one.child))
-        wanted, below = one.parent, one.step
-    return way

@@ -22,7 +22,7 @@ from MeWMLib.scene.nodes import (
     volume_to_node,
 )
 from MeWMLib.scene.plan_folder import PlanFolder, Simulated
-from MeWMLib.scene.search import search_table
+from MeWMLib.scene.search import search_chart, search_table
 from MeWMLib.scene.segmentations import (
     COLOUR_AFTER,
     PreparedLabels,
@@ -155,7 +155,8 @@ def comparison_steps(
             yield
         nodes += yield from _maps(scene, prepared, simulated[0])
     table = protocol_table(scene, plan.candidates)
-    tree = [search_table(scene, plan.tree)] if plan.tree else []
+    best = plan.candidates[0].protocol if plan.candidates else None
+    tree = [search_table(scene, plan.tree), *search_chart(scene, plan.tree, best)] if plan.tree else []
     nodes += [table, *risk_chart(scene, table), *tree, _read_me(scene, plan)]
     yield
     browser = None

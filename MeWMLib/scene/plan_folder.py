@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -234,3 +235,17 @@ def _require(data: dict[str, Any]) -> None:
     for lesion in data["findings"]["lesions"]:
         for key in ("index", "volume_ml", "longest_axial_diameter_mm", "mean_hu", "viable_ml", "necrotic_fraction"):
             float(lesion[key])
+
+
+def way_to(tree: Sequence[ShownStep], best: str | None) -> set[tuple[int, str]]:
+    """The expansions that led to the best protocol, as (step, child)."""
+    way: set[tuple[int, str]] = set()
+    wanted, below = best, max((s.step for s in tree), default=0) + 1
+    while wanted:
+        found = [s for s in tree if s.child == wanted and s.step < below]
+        if not found:
+            break
+        one = max(found, key=lambda s: (s.kept, s.step))
+        way.add((one.step, one.child))
+        wanted, below = one.parent, one.step
+    return way

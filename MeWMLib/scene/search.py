@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from MeWMLib.scene.core_app import vtk
-from MeWMLib.scene.plan_folder import PlanFolder, ShownStep
+from MeWMLib.scene.core_app import slicer, vtk
+from MeWMLib.scene.plan_folder import PlanFolder, ShownStep, way_to
 
 TABLE_NAME = "MeWM search tree"
+CHART_NAME = "MeWM search tree, plot"
+_AGENTS = "agents"
+#: Name of a drawn column, whether it holds what the search went on from, width and colour of its line.
+_DRAWN = (
+    ("simulated", False, 1, (0.55, 0.65, 0.75)),
+    ("the search went on from here", True, 2, (0.18, 0.44, 0.62)),
+)
+_BEST, _BEST_COLOUR = "way to the best", (0.76, 0.31, 0.04)
 _COLUMNS = {
     "step": "of the search; 0 is the policy's first choice",
     "from": "protocol that was extended; empty for the start",
@@ -59,6 +67,71 @@ def search_table(scene: Any, tree: Sequence[ShownStep]) -> Any:
     node.SetUseFirstColumnAsRowHeader(False)
     table.Modified()
     return node
+
+
+def search_chart(scene: Any, tree: Sequence[ShownStep], best: str | None) -> list[Any]:
+    """Add the search tree as a plot: number of agents against log risk, a line from a protocol to what it became.
+
+    Args:
+        scene: a `vtkMRMLScene`.
+        tree: every expansion, at least one.
+        best: the best protocol; the way to it is drawn in the colour of the best.
+
+    Returns:
+        The new nodes: a table and a series for each kind of line, and the chart last.
+    """
+    chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", CHART_NAME)
+    chart.SetTitle("Search: log risk by number of agents (simulated, research use only)")
+    chart.SetXAxisTitle("agents in the protocol")
+    chart.SetYAxisTitle("log hazard ratio against the average patient")
+    most = max(_agents(one.child) for one in tree)
+    chart.SetXAxisRangeAuto(False)
+    chart.SetXAxisRange(0.5, most + 0.5)
+    way = way_to(tree, best)
+    on_way = [one for one in tree if (one.step, one.child) in way]
+    kinds = [(name, [o for o in tree if o.kept == kept], width, colour) for name, kept, width, colour in _DRAWN]
+    nodes = []
+    for name, steps, width, colour in [*kinds, (_BEST, on_way, 4, _BEST_COLOUR)]:
+        if steps:
+            nodes += _series(scene, chart, name, steps, {o.child: o.risk for o in tree}, width, colour)
+    return [*nodes, chart]
+
+
+def _series(
+    scene: Any, chart: Any, name: str, steps: Sequence[ShownStep], risks: dict[str, float], width: int,
+    colour: tuple[float, float, float],
+) -> list[Any]:  # fmt: skip
+    """A table of the ends of lines, with an empty row between two of them, and the series that draws it."""
+    rows: list[tuple[float, float]] = []
+    for one in steps:
+        end = float(_agents(one.child)), one.risk
+        # a line has two points; one from nowhere begins where it ends
+        start = (float(_agents(one.parent)), risks[one.parent]) if one.parent in risks else end
+        rows += [start, end, (float("nan"), float("nan"))]
+    table = scene.AddNewNodeByClass("vtkMRMLTableNode", f"{TABLE_NAME}: {name}")
+    for number, title in enumerate((_AGENTS, name)):
+        column = vtk.vtkDoubleArray()
+        column.SetName(title)
+        for row in rows[:-1]:
+            column.InsertNextValue(row[number])
+        table.AddColumn(column)
+    table.SetLocked(True)
+    kinds = slicer.vtkMRMLPlotSeriesNode
+    node = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", name)
+    node.SetAndObserveTableNodeID(table.GetID())
+    node.SetXColumnName(_AGENTS)
+    node.SetYColumnName(name)
+    node.SetPlotType(kinds.PlotTypeScatter)
+    node.SetMarkerStyle(kinds.MarkerStyleCircle)
+    node.SetMarkerSize(4 + width)
+    node.SetLineWidth(width)
+    node.SetColor(*colour)
+    chart.AddAndObservePlotSeriesNodeID(node.GetID())
+    return [table, node]
+
+
+def _agents(protocol: str) -> int:
+    return len(protocol.split(" + ")) if protocol else 0
 
 
 def _number(value: Any) -> float | None:

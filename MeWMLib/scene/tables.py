@@ -84,10 +84,11 @@ def risk_chart(scene: Any, table_node: Any) -> list[Any]:
     chart.SetYAxisTitle("log hazard ratio against the average patient")
     nodes = []
     series_type = slicer.vtkMRMLPlotSeriesNode
-    for column, marker, line, colour in (
-        (_RISK, series_type.MarkerStyleCircle, series_type.LineStyleSolid, (0.05, 0.35, 0.65)),
-        (_LOW, series_type.MarkerStyleNone, series_type.LineStyleDash, (0.55, 0.65, 0.75)),
-        (_HIGH, series_type.MarkerStyleNone, series_type.LineStyleDash, (0.55, 0.65, 0.75)),
+    # no line between ranks: there is nothing between two protocols
+    for column, marker, colour in (
+        (_RISK, series_type.MarkerStyleCircle, (0.05, 0.35, 0.65)),
+        (_LOW, series_type.MarkerStyleCross, (0.55, 0.65, 0.75)),
+        (_HIGH, series_type.MarkerStyleCross, (0.55, 0.65, 0.75)),
     ):
         if table_node.GetTable().GetColumnByName(column) is None:
             continue
@@ -97,7 +98,7 @@ def risk_chart(scene: Any, table_node: Any) -> list[Any]:
         node.SetYColumnName(column)
         node.SetPlotType(series_type.PlotTypeScatter)
         node.SetMarkerStyle(marker)
-        node.SetLineStyle(line)
+        node.SetLineStyle(series_type.LineStyleNone)
         node.SetColor(*colour)
         chart.AddAndObservePlotSeriesNodeID(node.GetID())
         nodes.append(node)

@@ -127,6 +127,22 @@ def test_the_search_tree_is_a_table(reread):
         assert cells[3].ToDouble() == pytest.approx(step.risk, rel=1e-4) and bool(cells[4].ToInt()) == step.kept
 
 
+def test_the_search_is_a_plot_with_the_way_to_the_best(reread):
+    plan, *_, scene = reread
+    chart = _node(scene, "MeWM search tree, plot")
+    series = {chart.GetNthPlotSeriesNode(n).GetName(): chart.GetNthPlotSeriesNode(n) for n in range(3)}
+    assert list(series) == ["simulated", "the search went on from here", "way to the best"]
+    table = series["way to the best"].GetTableNode().GetTable()
+    columns = [table.GetColumn(n) for n in range(2)]
+    points = [tuple(c.GetValue(row) for c in columns) for row in range(table.GetNumberOfRows())]
+    drawn = [p for p in points if p[0] == p[0]]
+    best = plan.candidates[0].protocol
+    assert float(best.count(" + ") + 1) in [agents for agents, _ in drawn]
+    assert min(risk for _, risk in drawn) == pytest.approx(min(s.risk for s in plan.tree if s.child == best))
+    # lines of two points each, told apart by empty rows
+    assert len(points) % 3 == 2 and all(p[0] != p[0] for p in points[2::3])
+
+
 def test_browsing_the_sequence_shows_every_rank(reread):
     from MeWMLib.scene.nodes import get_provenance, node_to_volume
 

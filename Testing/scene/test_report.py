@@ -171,8 +171,8 @@ def test_a_tree_without_beams_has_a_column_for_each_number_of_agents():
 
 
 def test_way_through_the_tree():
-    from MeWMLib.scene.charts import _added, _column, _way
-    from MeWMLib.scene.plan_folder import ShownStep
+    from MeWMLib.scene.charts import _added, _column
+    from MeWMLib.scene.plan_folder import ShownStep, way_to
 
     tree = [
         ShownStep(1, "", "A", 0.1, True),
@@ -180,7 +180,7 @@ def test_way_through_the_tree():
         ShownStep(2, "A", "A + C", 0.0, True),
         ShownStep(2, "B", "A + C", 0.0, False),
     ]
-    assert _way(tree, "A + C") == {(1, "A"), (2, "A + C")}
-    assert _way(tree, "D") == set()
+    assert way_to(tree, "A + C") == {(1, "A"), (2, "A + C")}
+    assert way_to(tree, "D") == set()
     assert _added("C", "A + C") == "A"
     assert _column([ShownStep(1, "", str(n), -n, False) for n in range(20)])[1] == 6

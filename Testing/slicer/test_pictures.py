@@ -168,3 +168,27 @@ def test_the_plot_view_shows_the_survival_curves(shown):
         colour = np.array(chart.GetNthPlotSeriesNode(number).GetColor()) * 255
         assert (np.abs(pixels - colour).max(axis=-1) < 24).sum() > 60, "each curve is drawn in its colour"
     _caption(plot_picture(shown.front.comparison.node("risk chart")), "").save(str(shown.out / "plot-risk.png"))
+    assert not shown.widget("exploration", "treeButton").enabled, "nothing was searched yet"
+
+
+def test_the_plot_view_shows_the_search(user):
+    import slicer
+    from slicer_host.plot_view import plot_picture
+
+    from MeWMLib.scene.gl import gl_available
+
+    user.load_sample()
+    user.click("segmentation", "measureButton")
+    user.wait(lambda: user.front.parameters.findings)
+    user.wait_idle()
+    user.click("exploration", "exploreButton")
+    user.wait(lambda: user.front.comparison is not None)
+    user.wait_idle()
+    user.click("exploration", "treeButton")
+    chart = slicer.mrmlScene.GetNthNodeByClass(0, "vtkMRMLPlotViewNode").GetPlotChartNode()
+    assert chart.GetID() == user.front.comparison.node("search chart").GetID()
+    names = [chart.GetNthPlotSeriesNode(n).GetName() for n in range(chart.GetNumberOfPlotSeriesNodes())]
+    assert "way to the best" in names
+    if gl_available():
+        user.out.mkdir(parents=True, exist_ok=True)
+        _caption(plot_picture(chart), "").save(str(user.out / "plot-search.png"))
