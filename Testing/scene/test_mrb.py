@@ -127,20 +127,32 @@ def test_the_search_tree_is_a_table(reread):
         assert cells[3].ToDouble() == pytest.approx(step.risk, rel=1e-4) and bool(cells[4].ToInt()) == step.kept
 
 
-def test_the_search_is_a_plot_with_the_way_to_the_best(reread):
+def test_the_search_is_a_plot(reread):
     plan, *_, scene = reread
     chart = _node(scene, "MeWM search tree, plot")
-    series = {chart.GetNthPlotSeriesNode(n).GetName(): chart.GetNthPlotSeriesNode(n) for n in range(3)}
-    assert list(series) == ["simulated", "the search went on from here", "way to the best"]
-    table = series["way to the best"].GetTableNode().GetTable()
-    columns = [table.GetColumn(n) for n in range(2)]
-    points = [tuple(c.GetValue(row) for c in columns) for row in range(table.GetNumberOfRows())]
-    drawn = [p for p in points if p[0] == p[0]]
-    best = plan.candidates[0].protocol
-    assert float(best.count(" + ") + 1) in [agents for agents, _ in drawn]
-    assert min(risk for _, risk in drawn) == pytest.approx(min(s.risk for s in plan.tree if s.child == best))
+    series = [chart.GetNthPlotSeriesNode(n) for n in range(chart.GetNumberOfPlotSeriesNodes())]
+    assert [s.GetName() for s in series] == ["simulated", "the search went on from here"]
+    rows = [s.GetTableNode().GetTable().GetNumberOfRows() for s in series]
     # lines of two points each, told apart by empty rows
-    assert len(points) % 3 == 2 and all(p[0] != p[0] for p in points[2::3])
+    assert rows == [3 * sum(step.kept == kept for step in plan.tree) - 1 for kept in (False, True)]
+
+
+def test_the_way_to_the_best_is_drawn_by_itself(core):
+    from MeWMLib.scene.plan_folder import ShownStep
+    from MeWMLib.scene.search import search_chart
+
+    tree = [
+        ShownStep(1, "", "A", 0.1, True),
+        ShownStep(1, "", "B", 0.2, False),
+        ShownStep(2, "A", "A + C", 0.0, True),
+        ShownStep(2, "A", "A + D", 0.3, False),
+    ]
+    *nodes, chart = search_chart(core.scene, tree, "A + C")
+    assert chart.GetNumberOfPlotSeriesNodes() == 3 and len(nodes) == 6
+    table = nodes[-2].GetTable()
+    points = [[table.GetColumn(n).GetValue(row) for n in range(2)] for row in range(table.GetNumberOfRows())]
+    assert points[:2] == [[1.0, 0.1], [1.0, 0.1]] and points[3:] == [[1.0, 0.1], [2.0, 0.0]]
+    assert np.isnan(points[2]).all()
 
 
 def test_browsing_the_sequence_shows_every_rank(reread):
