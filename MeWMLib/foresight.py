@@ -1,8 +1,9 @@
-"""What a simulation can say of protocols before it is run: the response that it was told to draw."""
+"""What a simulation is told to draw, and says beforehand: the response of the tumour as numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,26 +18,48 @@ from MeWMLib.planning.search import Hint
 DIGITS = 5
 
 
+class Told(NamedTuple):
+    """What a simulation was told to draw: the tumour's volume over that before, and the living tumour, ml."""
+
+    ratio: float
+    living_ml: float
+
+
+def told_responses(
+    model: DynamicsModel,
+    encoded: EncodedPatch,
+    before: Findings,
+    trials: Sequence[tuple[Protocol, int]],
+    settings: PlanSettings,
+) -> list[Told] | None:
+    """What the simulations of some protocols and seeds are told.
+
+    Returns:
+        None for a model that does not tell, or with guidance, which draws something else.
+    """
+    if not model.tells_response or settings.guidance != 1.0:
+        return None
+    told = model.responses(encoded, [p for p, _ in trials], [seed for _, seed in trials]).astype(np.float64)
+    return [Told(float(ratio), before.viable_ml * float(ratio * (1 - dead))) for dead, ratio, _ in told]
+
+
 def response_hint(
     model: DynamicsModel, encoded: EncodedPatch, before: Findings, seeds: Sequence[int], settings: PlanSettings
 ) -> Hint | None:
-    """Logs of the living and of the whole volume after treatment, and the uptake of Lipiodol, as they will be drawn.
+    """Logs of the living and of the whole volume after treatment, as they will be drawn, as a mean over the replicas.
 
-    Each is a mean over the replicas. The response head needs a thousandth of the time of a simulation, but what is
-    drawn, and measured in it, follows it only roughly.
+    The response head needs a thousandth of the time of a simulation.
 
     Returns:
-        None for a model that does not tell what it draws, or with guidance, which draws something else.
+        None for a model that does not tell what it draws.
     """
     if not model.tells_response or settings.guidance != 1.0:
         return None
 
     def hint(protocols: Sequence[Protocol]) -> NDArray[np.float64]:
         trials = [(p, seed) for p in protocols for seed in seeds]
-        told = model.responses(encoded, [p for p, _ in trials], [seed for _, seed in trials]).astype(np.float64)
-        dead, ratio, uptake = told.reshape(len(protocols), len(seeds), 3).transpose(2, 0, 1)  # (N, T) each
-        living = np.log1p(before.viable_ml * ratio * (1 - dead))
-        whole = np.log1p(before.tumour_ml * ratio)
-        return np.round(np.stack([living.mean(1), whole.mean(1), uptake.mean(1)], 1), DIGITS)
+        told = told_responses(model, encoded, before, trials, settings) or []
+        logs = np.log1p([[t.living_ml, before.tumour_ml * t.ratio] for t in told])
+        return np.round(logs.reshape(len(protocols), len(seeds), 2).mean(1), DIGITS)
 
     return hint

@@ -25,6 +25,8 @@ class Judged:
         change: what happened to the tumour.
         log_risk, months, survival: what the survival network says.
         members: log-risk by each member of the survival ensemble; empty without one.
+        living_ml: living tumour that the simulation was told to draw, by which the risk was judged; None where it was
+            measured in the image.
     """
 
     change_hu: NDArray[np.float32]
@@ -34,6 +36,7 @@ class Judged:
     months: tuple[float, ...]
     survival: tuple[float, ...]
     members: tuple[float, ...] = ()
+    living_ml: float | None = None
 
     @property
     def verdict(self) -> Verdict:

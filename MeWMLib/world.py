@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -21,7 +21,7 @@ from MeWMLib.core.volume import LabelMap, Provenance, Volume
 from MeWMLib.dynamics.compose import compose
 from MeWMLib.dynamics.model import DynamicsModel, EncodedPatch
 from MeWMLib.exploration import SearchCancelled, Verdict, explore, mean_change, mean_risk
-from MeWMLib.foresight import response_hint
+from MeWMLib.foresight import response_hint, told_responses
 from MeWMLib.judged import Judged, keep_best, simulation_key
 from MeWMLib.machine import choose_device, chunk_size, versions
 from MeWMLib.patch import TreatedPatch
@@ -157,7 +157,7 @@ class WorldModel:
     def assess(self, patient: Patient, outcomes: Sequence[Outcome]) -> Risk:
         """Risk of simulated outcomes of one protocol; each outcome is one replica."""
         ready = self._prepare(patient)
-        judged = [self._score(ready, *self._on_patch(ready, o.ct, o.labels)) for o in outcomes]
+        judged = [self._score(ready, *self._on_patch(ready, o.ct, o.labels), living_ml=o.living_ml) for o in outcomes]
         return mean_risk([j.verdict for j in judged])
 
     def assess_scan(self, patient: Patient, post_ct: Volume, post_labels: LabelMap | None = None) -> Risk:
@@ -331,15 +331,13 @@ class WorldModel:
             on_step=check,
         )  # fmt: skip
         images = np.stack([ready.patch.simulated(c) for c in changes])
-        if self._dynamics.tells_response and settings.guidance == 1.0:
-            # The simulation knows how far it let the tumour shrink; a network that looks at the image guesses it.
-            told = self._dynamics.responses(ready.encoded, [p for p, _ in trials], [s for _, s in trials])
-            labels = [ready.patch.with_volume(float(ratio)) for ratio in told[:, 1]]
-        else:
-            labels = self._labels_after(ready, images)
+        # The simulation knows how far it let the tumour shrink and die; whoever looks at the image guesses it.
+        told = told_responses(self._dynamics, ready.encoded, ready.before, trials, settings)
+        labels = [ready.patch.with_volume(t.ratio) for t in told] if told else self._labels_after(ready, images)
+        living = [t.living_ml for t in told] if told else [None] * len(trials)
         check(0)
-        parts = zip(images[:count], labels[:count], changes[:count], strict=True)
-        return [self._score(ready, hu, lab, change) for hu, lab, change in parts]
+        parts = zip(images[:count], labels[:count], changes[:count], living[:count], strict=True)
+        return [self._score(ready, *part) for part in parts]
 
     def _outline_by(self, ready: _Prepared) -> str:
         if self._dynamics.tells_response:
@@ -368,12 +366,15 @@ class WorldModel:
         hu: NDArray[np.float32],
         labels: NDArray[np.uint8],
         change_hu: NDArray[np.float32] | None = None,
+        living_ml: float | None = None,
     ) -> Judged:
         patch = ready.patch
         change = patch.change(ready.before, patch.findings(hu, labels))
-        risk, *told = self._assessor.judge(ready.tokens, patch.views(hu, labels), patch.covariates(change))
-        curves = (tuple(float(x) for x in values) for values in told)
-        return Judged(hu - patch.hu if change_hu is None else change_hu, labels, change, risk, *curves)
+        late = patch.covariates(change if living_ml is None else replace(change, viable_ml_after=living_ml))
+        risk, *found = self._assessor.judge(ready.tokens, patch.views(hu, labels), late)
+        months, survival, members = (tuple(float(x) for x in values) for values in found)
+        change_hu = hu - patch.hu if change_hu is None else change_hu
+        return Judged(change_hu, labels, change, risk, months, survival, members, living_ml)
 
     def _on_patch(
         self, ready: _Prepared, ct: Volume, labels: LabelMap | None
@@ -394,4 +395,4 @@ class WorldModel:
         before = resample(ready.patch.labels, grid, patient.ct.geometry, "nearest", 255)
         changed = (after != before) & (after != 255) & (patient.labels.array >= 1)
         labels = patient.labels.with_array(np.where(changed, after, patient.labels.array).astype(np.uint8))
-        return Outcome(ct, labels, protocol, seed)
+        return Outcome(ct, labels, protocol, seed, judged.living_ml)

@@ -79,12 +79,20 @@ def replica_seeds(seed: int, replicas: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A simulated outcome of one protocol with one seed. `ct.simulated` is never None."""
+    """A simulated outcome of one protocol with one seed.
+
+    Attributes:
+        ct: its `simulated` is never None.
+        labels: on the same grid.
+        protocol, seed: of the simulation.
+        living_ml: living tumour in the treated patch that the simulation was told to draw; None where nobody told it.
+    """
 
     ct: Volume
     labels: LabelMap
     protocol: Protocol
     seed: int
+    living_ml: float | None = None
 
     def __post_init__(self) -> None:
         require_same_geometry(self.ct.geometry, self.labels.geometry)

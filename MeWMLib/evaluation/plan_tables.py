@@ -40,6 +40,8 @@ class PlanTables:
         self._patch = world.treated_patch(patient)
         self.truth = truth or TrueRisk(drawn, self._patch.geometry)
         self._judged: dict[tuple[Protocol, int], Verdict] = {}
+        self._living: dict[tuple[Protocol, int], float] = {}
+        self._measured: dict[tuple[Protocol, int], float] = {}
         self._kept: dict[tuple[Protocol, int], float] = {}
         self._drawn_risk: dict[Protocol, float] = {}
         self._seconds = 0.0
@@ -59,6 +61,8 @@ class PlanTables:
                 hu = self._patch.simulated(one.change_hu)
                 kept = self._world.judge_image(self._patient, hu, self._patch.labels_after(None, None))
                 self._kept[trial] = kept.log_risk
+                self._measured[trial] = self._world.judge_image(self._patient, hu, one.labels).log_risk
+                self._living[trial] = one.change.viable_ml_after if one.living_ml is None else one.living_ml
 
     def draw_all(self, protocols: Sequence[Protocol]) -> None:
         """Draw the true CT after some protocols and judge it.
@@ -81,8 +85,12 @@ class PlanTables:
         return self._kept[protocol, replica]
 
     def law_on_simulated(self, protocol: Protocol, replica: int) -> float:
-        """The true law on the living volume that the model measures in its simulated CT."""
-        return self.truth.of_measured(protocol, self._judged[protocol, replica].change.viable_ml_after)
+        """The true law on the living volume by which the model judges its simulation."""
+        return self.truth.of_measured(protocol, self._living[protocol, replica])
+
+    def living_measured(self, protocol: Protocol, replica: int) -> float:
+        """Log-risk if the living volume is what is measured in the simulated CT."""
+        return self._measured[protocol, replica]
 
     def network_on_true(self, protocol: Protocol, replica: int) -> float:
         """Log-risk by the learnt survival network from the true CT and outline after the protocol."""

@@ -190,7 +190,8 @@ def evaluate_planning(
 
     Rows: `oracle` (the best protocol by the law), `gold` (what the patient was given), `random`, `constant`,
     `frequency_prior`, `guideline`, `mewm` (beam), `exhaustive`, `best_first`, `no_assistant` (the outline stays as it
-    was), `oracle_survival` (simulated images, the true law on the living volume measured in them),
+    was), `living_measured` (the living volume is measured in the simulated image, and not what the simulation was told
+    to draw), `oracle_survival` (the true law on the living volume that the model goes by),
     `mewm_action_dropped` (the same network, not told the action: all protocols have one risk, so any is as good),
     `oracle_dynamics` (true images and outlines, the learnt survival network), and `settings.others`.
 
@@ -277,6 +278,7 @@ class _Measure:
         for name, how in SEARCHED.items():
             rows[name] = self._searched(tables.predicted, truth, how, tables.seconds_each)
         rows["no_assistant"] = self._searched(tables.outline_kept, truth, "beam", tables.seconds_each)
+        rows["living_measured"] = self._searched(tables.living_measured, truth, "beam", tables.seconds_each)
         rows["oracle_survival"] = self._searched(tables.law_on_simulated, truth, "beam", tables.seconds_each)
         rows["mewm_action_dropped"] = self._without_action(self.world, patient, drawn, tables)
         if settings.oracles:

@@ -101,7 +101,14 @@ def test_a_small_run_has_every_row_and_the_oracle_has_no_regret(tiny_bundle: Bun
     (patient,) = choices
     assert patient.seed == SPLITS["test"][0]
     expected = "oracle gold random constant frequency_prior guideline mewm exhaustive best_first no_assistant"
-    assert list(rows) == [*expected.split(), "oracle_survival", "mewm_action_dropped", "oracle_dynamics", *OTHERS]
+    assert list(rows) == [
+        *expected.split(),
+        "living_measured",
+        "oracle_survival",
+        "mewm_action_dropped",
+        "oracle_dynamics",
+        *OTHERS,
+    ]
     protocols = settings.protocols()
     assert len(protocols) == 4 and rows["oracle"]["regret"]["mean"] == 0.0
     regrets = [patient.risk[p] - patient.risk[patient.best] for p in protocols]
