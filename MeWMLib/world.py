@@ -183,7 +183,8 @@ class WorldModel:
     def change(self, patient: Patient, outcome: Outcome) -> TumourChange:
         """What happened to the tumour in the treated patch."""
         ready = self._prepare(patient)
-        return self._score(ready, *self._on_patch(ready, outcome.ct, outcome.labels)).change
+        seen = self._on_patch(ready, outcome.ct, outcome.labels)
+        return self._score(ready, *seen, living_ml=outcome.living_ml).change
 
     def candidate(self, patient: Patient, protocol: Protocol, outcomes: Sequence[Outcome]) -> Candidate:
         """Judge a protocol by its replicas: risk, mean change of the tumour, and what the rules say."""
@@ -370,8 +371,8 @@ class WorldModel:
     ) -> Judged:
         patch = ready.patch
         change = patch.change(ready.before, patch.findings(hu, labels))
-        late = patch.covariates(change if living_ml is None else replace(change, viable_ml_after=living_ml))
-        risk, *found = self._assessor.judge(ready.tokens, patch.views(hu, labels), late)
+        change = change if living_ml is None else replace(change, viable_ml_after=living_ml)
+        risk, *found = self._assessor.judge(ready.tokens, patch.views(hu, labels), patch.covariates(change))
         months, survival, members = (tuple(float(x) for x in values) for values in found)
         change_hu = hu - patch.hu if change_hu is None else change_hu
         return Judged(change_hu, labels, change, risk, months, survival, members, living_ml)

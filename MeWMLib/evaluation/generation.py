@@ -96,8 +96,8 @@ def evaluate_generation(
     - `tumour_mae_hu`: mean absolute error in the dilated tumour, of each replica.
     - `lipiodol_volume_error`: Lipiodol (>= 200 HU) in the dilated tumour, |simulated - true| in percent of the tumour's
       volume before treatment; `lipiodol_volume_error_ml` the same in ml.
-    - `viable_volume_error`: living tumour after treatment as the product measures it, against the world's own mask, in
-      percent of the tumour's volume.
+    - `viable_volume_error`: living tumour after treatment as it is measured in the image, against the world's own mask,
+      in percent of the tumour's volume.
     - `shuffled_action_ratio`: error under another protocol over the error under the true one.
     - `action_sensitivity`: mean difference (HU) of two protocols with one seed.
     - `counterfactual_rank_correlation`: Spearman over the patient's protocols, predicted against true log-risk.
@@ -210,7 +210,7 @@ def measure_patient(worlds: _Worlds, number: int, settings: GenerationSettings, 
     risks = [float(np.mean([j.log_risk for j in group])) for group in mine]
     own["counterfactual_rank_correlation"] = float(spearmanr(risks, known.true_risks())[0])
     own["drug_viable_r"] = _drug_r(known, twins)
-    simulated = np.array([np.mean([j.change.viable_ml_after for j in group]) for group in mine])
+    simulated = np.array([np.mean([_viable_ml(known, j) for j in group]) for group in mine])
     true = np.array([known.viable_ml(t) for t in known.truths])
     own["viable_volume_error"] = float(100 * np.abs(simulated - true).mean() / known.tumour_ml)
     before = mine[0][0].change.viable_ml_before
@@ -235,8 +235,13 @@ def _oil(known: KnownPatient, image: Image) -> float:
     return known.lipiodol_ml(image, known.inside & (known.patch.labels >= 1))
 
 
+def _viable_ml(known: KnownPatient, judged: Judged) -> float:
+    """Living tumour as it is measured in the simulated image, whatever the simulation was told to draw."""
+    return known.patch.findings(known.patch.simulated(judged.change_hu), judged.labels).viable_ml
+
+
 def _drug_r(known: KnownPatient, twins: Sequence[Sequence[Judged]]) -> float:
-    simulated = np.log1p([np.mean([j.change.viable_ml_after for j in group]) for group in twins])
+    simulated = np.log1p([np.mean([_viable_ml(known, j) for j in group]) for group in twins])
     true = np.log1p([known.viable_ml(t) for t in known.twin_truths])
     if len(true) < 3 or simulated.std() == 0 or true.std() == 0:
         return float("nan") if true.std() == 0 or len(true) < 3 else 0.0

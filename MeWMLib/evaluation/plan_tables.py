@@ -40,7 +40,6 @@ class PlanTables:
         self._patch = world.treated_patch(patient)
         self.truth = truth or TrueRisk(drawn, self._patch.geometry)
         self._judged: dict[tuple[Protocol, int], Verdict] = {}
-        self._living: dict[tuple[Protocol, int], float] = {}
         self._measured: dict[tuple[Protocol, int], float] = {}
         self._kept: dict[tuple[Protocol, int], float] = {}
         self._drawn_risk: dict[Protocol, float] = {}
@@ -62,7 +61,6 @@ class PlanTables:
                 kept = self._world.judge_image(self._patient, hu, self._patch.labels_after(None, None))
                 self._kept[trial] = kept.log_risk
                 self._measured[trial] = self._world.judge_image(self._patient, hu, one.labels).log_risk
-                self._living[trial] = one.change.viable_ml_after if one.living_ml is None else one.living_ml
 
     def draw_all(self, protocols: Sequence[Protocol]) -> None:
         """Draw the true CT after some protocols and judge it.
@@ -86,7 +84,7 @@ class PlanTables:
 
     def law_on_simulated(self, protocol: Protocol, replica: int) -> float:
         """The true law on the living volume by which the model judges its simulation."""
-        return self.truth.of_measured(protocol, self._living[protocol, replica])
+        return self.truth.of_measured(protocol, self._judged[protocol, replica].change.viable_ml_after)
 
     def living_measured(self, protocol: Protocol, replica: int) -> float:
         """Log-risk if the living volume is what is measured in the simulated CT."""

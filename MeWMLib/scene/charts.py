@@ -29,6 +29,8 @@ STYLE = {
 }
 _DPI = 170
 MAX_PROTOCOLS = 20
+#: Predicted survival at which a curve is over, for the picture.
+HARDLY = 0.03
 MAX_TREE_ROWS = 14
 #: Width of a letter in the tree, in columns of three inches.
 _CHARACTER = 0.0275
@@ -93,18 +95,17 @@ def survival_chart(candidates: Sequence[ShownCandidate]) -> bytes | None:
         figure = new_figure(9.2, 3.9)
         axes = figure.add_subplot()
         axes.axhline(0.5, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
+        last = _last_month(shown)
         for candidate in reversed(shown):
             best = candidate is shown[0]
             axes.plot(
-                candidate.months,
-                candidate.survival,
+                *_until(candidate, last),
                 color=BEST if best else OTHER,
                 linewidth=2.6 if best else 1.1,
                 alpha=1.0 if best else 0.55,
             )
-        _label_ends(axes, shown)
+        _label_ends(axes, shown, last)
         axes.set_ylim(0, 1.02)
-        last = max(c.months[-1] for c in shown)
         axes.set_xlim(0, last * 1.08)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1.0], ["0 %", "25 %", "50 %", "75 %", "100 %"])
         axes.set_xlabel("months after treatment")
@@ -112,18 +113,29 @@ def survival_chart(candidates: Sequence[ShownCandidate]) -> bytes | None:
         return png(figure)
 
 
-def _label_ends(axes: mpl.axes.Axes, shown: Sequence[ShownCandidate], gap: float = 0.055) -> None:
-    """Write the rank at the end of each curve, pushed apart where the curves meet."""
-    order = sorted(shown, key=lambda c: c.survival[-1])
+def _last_month(shown: Sequence[ShownCandidate]) -> float:
+    """Where the axis ends: when hardly anyone is predicted to live under any protocol, else at the last month."""
+    return max(next((t for t, p in zip(c.months, c.survival, strict=True) if p < HARDLY), c.months[-1]) for c in shown)
+
+
+def _until(candidate: ShownCandidate, last: float) -> tuple[list[float], list[float]]:
+    """Months and survival up to a month."""
+    kept = [(t, p) for t, p in zip(candidate.months, candidate.survival, strict=True) if t <= last]
+    return [t for t, _ in kept], [p for _, p in kept]
+
+
+def _label_ends(axes: mpl.axes.Axes, shown: Sequence[ShownCandidate], last: float, gap: float = 0.055) -> None:
+    """Write the rank at the end of each curve, pushed apart where the curves meet; among equals the best on top."""
+    ends = {c.rank: _until(c, last)[1][-1] for c in shown}
     floor = -1.0
-    for candidate in order:
-        y = max(candidate.survival[-1], floor + gap)
+    for candidate in sorted(shown, key=lambda c: (round(ends[c.rank], 3), -c.rank)):
+        y = max(ends[candidate.rank], floor + gap)
         floor = y
         best = candidate is shown[0]
         axes.annotate(
             f"rank {candidate.rank}" if best else f"{candidate.rank}",
-            (candidate.months[-1], candidate.survival[-1]),
-            xytext=(candidate.months[-1] * 1.012, y),
+            (last, ends[candidate.rank]),
+            xytext=(last * 1.012, y),
             va="center",
             color=BEST if best else OTHER,
             fontweight="bold" if best else "normal",

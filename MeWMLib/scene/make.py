@@ -16,6 +16,7 @@ from MeWMLib.scene.mrb import write_mrb
 from MeWMLib.scene.pictures import Picture, make_pictures
 from MeWMLib.scene.plan_folder import Simulated, open_plan_folder
 from MeWMLib.scene.report import write_report
+from MeWMLib.scene.survival_plot import survival_nodes
 
 Progress = Callable[[str, float, str], None]
 PICTURES, TREE = "pictures", "search_tree.png"
@@ -82,6 +83,7 @@ def make(directory: Path, progress: Progress, *, scene: bool = True, report: boo
         progress("scene", 0.65, "Writing the scene for 3D Slicer")
         with SlicerCore() as core:
             build_comparison(core.scene, plan, before, labels, simulated)
+            survival_nodes(core.scene, plan.candidates)
             write_mrb(core.scene, directory / "scene.mrb")
         files.append("scene.mrb")
     progress("done", 1.0, "Done")
