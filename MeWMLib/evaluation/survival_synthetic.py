@@ -306,7 +306,8 @@ def draw(
     shown_maps = {"Nelson-Aalen": maps.observed, **{n.replace("_", " "): maps.predicted[n] for n in names}}
     errors = {n.replace("_", " "): (maps.predicted[n] - maps.observed) ** 2 for n in names}
     arrow = "\N{RIGHTWARDS ARROW}"
-    picture = risk_map_chart(shown_maps, errors, f"tumour before {arrow}", f"living share after {arrow}")
+    notes = {n.replace("_", " "): "MSE {mean:.3f} ({low:.3f} to {high:.3f})".format(**maps.mse[n]) for n in names}
+    picture = risk_map_chart(shown_maps, errors, f"tumour before {arrow}", f"living share after {arrow}", notes)
     save_png(out / "figure5.png", picture)
     return {**about, "risk_maps": maps.to_json()}
 

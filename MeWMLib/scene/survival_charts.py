@@ -116,7 +116,11 @@ def reliability_chart(panels: Mapping[str, Sequence[Mapping[str, float]]], label
 
 
 def risk_map_chart(
-    maps: Mapping[str, NDArray[np.float64]], errors: Mapping[str, NDArray[np.float64]], x_label: str, y_label: str
+    maps: Mapping[str, NDArray[np.float64]],
+    errors: Mapping[str, NDArray[np.float64]],
+    x_label: str,
+    y_label: str,
+    notes: Mapping[str, str] | None = None,
 ) -> bytes:
     """PNG: maps of a risk on one grid with one scale, and under them the squared errors of the predicted ones.
 
@@ -124,6 +128,7 @@ def risk_map_chart(
         maps: name to (R, C); the first is what was observed. NaN cells stay white.
         errors: name to (R, C) for the others.
         x_label, y_label: what columns and rows mean.
+        notes: a line over the errors of each.
     """
     columns = len(maps)
     top = max(float(np.nanmax(m)) for m in maps.values())
@@ -138,6 +143,7 @@ def risk_map_chart(
             below = grid[1, column]
             if name in errors:
                 wrong = below.imshow(errors[name], origin="lower", cmap="Reds", vmin=0, vmax=worst)
+                below.set_title((notes or {}).get(name, ""), fontsize=8, color=GREY)
             else:
                 below.set_axis_off()
             for one in (axes, below):

@@ -82,6 +82,8 @@ def risk_chart(scene: Any, table_node: Any) -> list[Any]:
     chart.SetTitle("Risk of the ranked protocols (simulated, research use only)")
     chart.SetXAxisTitle("rank")
     chart.SetYAxisTitle("log hazard ratio against the average patient")
+    chart.SetXAxisRangeAuto(False)
+    chart.SetXAxisRange(0.5, table_node.GetNumberOfRows() + 0.5)
     nodes = []
     series_type = slicer.vtkMRMLPlotSeriesNode
     # no line between ranks: there is nothing between two protocols
