@@ -17,6 +17,8 @@ from MeWMLib.core.plan import Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.dynamics.model import DynamicsModel
+from MeWMLib.foresight import Told
+from MeWMLib.judged import Judged
 from MeWMLib.world import WorldModel, choose_device
 
 FAST = PlanSettings(beams=2, drugs=2, embolics=2, drug_horizon=1, embolic_horizon=1, replicas=2, steps=1)
@@ -134,6 +136,21 @@ def test_the_outline_follows_the_simulated_response(world: WorldModel, patient: 
     room = ((patch.weight > 0) & (patch.labels >= 1)).sum()
     for one, ratio in zip(judged, told[:, 1], strict=True):
         assert (one.labels == 2).sum() == pytest.approx(min(ratio * before, room), rel=0.1)
+
+
+def test_risk_and_change_follow_the_living_volume_that_was_told(
+    world: WorldModel, patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judged(living_ml: float) -> Judged:
+        monkeypatch.setattr(world_module, "told_responses", lambda *_: [Told(1.0, living_ml)] * world.chunk)
+        return world.on_patch(patient, [A], [0], FAST)[1][0]
+
+    little, much = judged(0.0), judged(1.0)
+    assert (little.living_ml, little.change.viable_ml_after) == (0.0, 0.0)
+    assert much.change.viable_ml_after == 1.0 and little.log_risk != much.log_risk
+    monkeypatch.setattr(world_module, "told_responses", lambda *_: None)
+    measured = world.on_patch(patient, [A], [0], FAST)[1][0]
+    assert measured.living_ml is None and measured.change.viable_ml_after > 0
 
 
 def test_an_outline_grows_and_shrinks_evenly(world: WorldModel, patient: Patient) -> None:
