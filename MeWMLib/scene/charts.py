@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from MeWMLib.scene.plan_folder import ShownCandidate, ShownStep, way_to
+from MeWMLib.scene.plan_folder import ShownCandidate, ShownStep, last_month, way_to
 
 INK, GREY, FAINT, BEST, OTHER = "#1d2a35", "#66727c", "#d5dbe0", "#c2500a", "#2f6f9f"
 STYLE = {
@@ -29,8 +29,6 @@ STYLE = {
 }
 _DPI = 170
 MAX_PROTOCOLS = 20
-#: Predicted survival at which a curve is over, for the picture.
-HARDLY = 0.03
 MAX_TREE_ROWS = 14
 #: Width of a letter in the tree, in columns of three inches.
 _CHARACTER = 0.0275
@@ -95,7 +93,7 @@ def survival_chart(candidates: Sequence[ShownCandidate]) -> bytes | None:
         figure = new_figure(9.2, 3.9)
         axes = figure.add_subplot()
         axes.axhline(0.5, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
-        last = _last_month(shown)
+        last = last_month(shown)
         for candidate in reversed(shown):
             best = candidate is shown[0]
             axes.plot(
@@ -111,11 +109,6 @@ def survival_chart(candidates: Sequence[ShownCandidate]) -> bytes | None:
         axes.set_xlabel("months after treatment")
         axes.set_ylabel("predicted survival")
         return png(figure)
-
-
-def _last_month(shown: Sequence[ShownCandidate]) -> float:
-    """Where the axis ends: when hardly anyone is predicted to live under any protocol, else at the last month."""
-    return max(next((t for t, p in zip(c.months, c.survival, strict=True) if p < HARDLY), c.months[-1]) for c in shown)
 
 
 def _until(candidate: ShownCandidate, last: float) -> tuple[list[float], list[float]]:

@@ -16,6 +16,8 @@ from MeWMLib.core.volume import LabelMap, Provenance, Volume, require_same_geome
 
 SCHEMA = 1
 _REMEDY = "Run mewm plan again, or give the folder that it wrote"
+#: Predicted survival at which a curve is over, for a picture.
+HARDLY = 0.03
 
 
 @dataclass(frozen=True)
@@ -249,3 +251,8 @@ def way_to(tree: Sequence[ShownStep], best: str | None) -> set[tuple[int, str]]:
         way.add((one.step, one.child))
         wanted, below = one.parent, one.step
     return way
+
+
+def last_month(shown: Sequence[ShownCandidate]) -> float:
+    """Where the axis ends: when hardly anyone is predicted to live under any protocol, else at the last month."""
+    return max(next((t for t, p in zip(c.months, c.survival, strict=True) if p < HARDLY), c.months[-1]) for c in shown)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from MeWMLib.scene.core_app import slicer, vtk
-from MeWMLib.scene.plan_folder import ShownCandidate
+from MeWMLib.scene.plan_folder import ShownCandidate, last_month
 from MeWMLib.scene.survival_curves import CurvePanel
 
 SURVIVAL_TABLE = "MeWM predicted survival"
@@ -45,6 +45,8 @@ def survival_nodes(scene: Any, candidates: Sequence[ShownCandidate]) -> list[Any
     chart.SetYAxisTitle("predicted survival")
     chart.SetYAxisRangeAuto(False)
     chart.SetYAxisRange(0.0, 1.0)
+    chart.SetXAxisRangeAuto(False)
+    chart.SetXAxisRange(0.0, last_month(shown))
     nodes = [table]
     for candidate in shown:
         series = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", f"rank {candidate.rank}: {candidate.protocol}")

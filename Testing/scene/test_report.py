@@ -189,13 +189,13 @@ def test_way_through_the_tree():
 def test_the_axis_of_the_survival_curves_ends_with_the_curves(axial_plan):
     from dataclasses import replace
 
-    from MeWMLib.scene.charts import _last_month, _until, survival_chart
-    from MeWMLib.scene.plan_folder import open_plan_folder
+    from MeWMLib.scene.charts import _until, survival_chart
+    from MeWMLib.scene.plan_folder import last_month, open_plan_folder
 
     first, second = open_plan_folder(axial_plan).candidates[:2]
     months = (0.0, 6.0, 12.0, 24.0, 60.0)
     short = replace(first, months=months, survival=(1.0, 0.5, 0.1, 0.01, 0.0))
     long = replace(second, months=months, survival=(1.0, 0.9, 0.8, 0.6, 0.3))
-    assert _last_month([short]) == 24.0 and _last_month([short, long]) == 60.0
+    assert last_month([short]) == 24.0 and last_month([short, long]) == 60.0
     assert _until(short, 12.0) == ([0.0, 6.0, 12.0], [1.0, 0.5, 0.1])
     assert (survival_chart([short, replace(short, rank=2)]) or b"").startswith(b"\x89PNG")
