@@ -38,7 +38,7 @@ class ExplorationPack:
     """How protocols are searched (Algorithm 1 of arXiv 2506.02327)."""
 
     goal: Annotated[str, Default("")]
-    search: Annotated[str, Choice(["beam", "exhaustive", "best_first"]), Default("beam")]
+    search: Annotated[str, Choice(["beam", "exhaustive", "best_first"]), Default("best_first")]
     beams: Annotated[int, WithinRange(1, 20), Default(3)]
     drugs: Annotated[int, WithinRange(1, 11), Default(5)]
     embolics: Annotated[int, WithinRange(1, 7), Default(4)]

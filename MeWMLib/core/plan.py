@@ -19,7 +19,7 @@ class PlanSettings:
     """Settings of a plan (Algorithm 1 of arXiv 2506.02327 where a letter is named).
 
     Attributes:
-        search: "beam" (Algorithm 1), "exhaustive" or "best_first" (what exhaustive finds, with fewer simulations).
+        search: "best_first" (what exhaustive finds, with fewer simulations), "beam" (Algorithm 1) or "exhaustive".
         beams: B, parallel protocols.
         drugs, embolics: D and E, how many of each the policy proposes.
         drug_horizon, embolic_horizon: Hd and He, how many of each a protocol may hold.
@@ -31,7 +31,7 @@ class PlanSettings:
         toxicity_weight, complexity_weight, uncertainty_weight: what else counts beside the risk (`planning.utility`).
     """
 
-    search: str = "beam"
+    search: str = "best_first"
     beams: int = 3
     drugs: int = 5
     embolics: int = 4
