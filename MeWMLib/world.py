@@ -326,12 +326,12 @@ class WorldModel:
         check(0)
         changes = self._dynamics.simulate(
             ready.encoded, [p for p, _ in trials], [s for _, s in trials], settings.steps, settings.guidance,
-            on_step=check,
+            on_step=check, spread=settings.spread,
         )  # fmt: skip
         images = np.stack([ready.patch.simulated(c) for c in changes])
         if self._dynamics.tells_response and settings.guidance == 1.0:
             # The simulation knows how far it let the tumour shrink; a network that looks at the image guesses it.
-            told = self._dynamics.responses(ready.encoded, [p for p, _ in trials], [s for _, s in trials])
+            told = self._dynamics.responses(ready.encoded, *zip(*trials, strict=True), settings.spread)
             labels = [ready.patch.with_volume(float(ratio)) for ratio in told[:, 1]]
         else:
             labels = self._labels_after(ready, images)
