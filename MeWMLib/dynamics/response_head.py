@@ -11,7 +11,7 @@ from MeWMLib.dynamics.actions import ActionEncoder, oil_given
 from MeWMLib.dynamics.response import HEAD
 
 #: Width of the layer that reads the appearance, and the share of it that is hidden in training.
-READ, HIDDEN = 256, 0.1
+READ, HIDDEN = 256, 0.15
 #: A number of the appearance further than this many deviations from what training patients show is held there.
 _FAR = 4.0
 
