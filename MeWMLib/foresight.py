@@ -39,7 +39,8 @@ def told_responses(
     """
     if not model.tells_response or settings.guidance != 1.0:
         return None
-    told = model.responses(encoded, [p for p, _ in trials], [seed for _, seed in trials]).astype(np.float64)
+    protocols, seeds = [p for p, _ in trials], [seed for _, seed in trials]
+    told = model.responses(encoded, protocols, seeds, settings.spread).astype(np.float64)
     return [Told(float(ratio), before.viable_ml * float(ratio * (1 - dead))) for dead, ratio, _ in told]
 
 

@@ -46,7 +46,7 @@ class Judged:
 
 def simulation_key(protocol: Protocol, seed: int, settings: PlanSettings) -> tuple[Any, ...]:
     """What a simulation of a prepared patient depends on; bundle and patient are fixed by where it is kept."""
-    return protocol, seed, settings.steps, settings.guidance
+    return protocol, seed, settings.steps, settings.guidance, settings.spread
 
 
 def keep_best(

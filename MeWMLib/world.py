@@ -329,7 +329,7 @@ class WorldModel:
         check(0)
         changes = self._dynamics.simulate(
             ready.encoded, [p for p, _ in trials], [s for _, s in trials], settings.steps, settings.guidance,
-            on_step=check,
+            on_step=check, spread=settings.spread,
         )  # fmt: skip
         images = np.stack([ready.patch.simulated(c) for c in changes])
         # The simulation knows how far it let the tumour shrink and die; whoever looks at the image guesses it.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import io as text_io
 import json
 import os
@@ -16,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from MeWMLib import cli
-from MeWMLib.cli import doctor, pictures
+from MeWMLib.cli import arguments, doctor, housekeeping, pictures
 from MeWMLib.cli.output import Output, ProgressView
 from MeWMLib.core import io
 from MeWMLib.core.errors import BundleError
@@ -50,6 +52,14 @@ def case(tmp_path, fake):
     io.write_volume(fake.small_ct(), tmp_path / "ct.nrrd")
     io.write_labels(fake.small_labels(), tmp_path / "labels.seg.nrrd")
     return tmp_path / "ct.nrrd"
+
+
+@pytest.mark.parametrize("name", ["cohort", "train", "evaluate"])
+def test_every_part_of_a_program_can_be_reached(name):
+    """The command line names the parts itself, so that it need not import the programs."""
+    parser = importlib.import_module(f"{housekeeping._MODULES[name]}.__main__")._parser()
+    (parts,) = (set(a.choices) for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    assert set(arguments._PROGRAMS[name][0]) == parts
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -20,7 +20,7 @@ class Telling:
 
     tells_response = True
 
-    def responses(self, encoded, protocols, seeds):
+    def responses(self, encoded, protocols, seeds, spread):
         dead = [0.5 if p == A else 0.25 for p in protocols]
         return np.array([[d, 1 + seed / 100, 0.0] for d, seed in zip(dead, seeds, strict=True)], np.float32)
 

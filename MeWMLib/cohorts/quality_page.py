@@ -31,7 +31,7 @@ RGB = NDArray[np.uint8]
 
 
 def thumbnail(case: CohortCase, centres: tuple[Any, Any]) -> bytes:
-    """PNG of an axial and a coronal slice before treatment, and the same after it, with outlines of the masks.
+    """PNG of an axial and a coronal slice before treatment, and under them those after it, with outlines of the masks.
 
     Args:
         case: the images.
@@ -39,19 +39,30 @@ def thumbnail(case: CohortCase, centres: tuple[Any, Any]) -> bytes:
             the scan.
     """
     pillow = _pillow()
-    tiles = []
+    lines = []
     for ct, labels, centre in (
         (case.before, case.before_labels, centres[0]),
         (case.after, case.after_labels, centres[1]),
     ):
         if ct is not None:
             point = _point(ct, labels, centre)
-            tiles += [_tile(ct, labels, point, 0), _tile(ct, labels, point, 1)]
-    height = max(tile.shape[0] for tile in tiles)
-    padded = [np.pad(tile, ((0, height - tile.shape[0]), (0, _GAP), (0, 0))) for tile in tiles]
+            lines.append([_tile(ct, labels, point, 0), _tile(ct, labels, point, 1)])
+    tiles = [tile for line in lines for tile in line]
+    width = max(tile.shape[1] for tile in tiles)
+    pictures = []
+    for line in lines:
+        height = max(tile.shape[0] for tile in line)
+        pictures.append(np.concatenate([_framed(tile, height, width) for tile in line], axis=1))
     buffer = io.BytesIO()
-    pillow.fromarray(np.concatenate(padded, axis=1)).save(buffer, "PNG", optimize=True)
+    pillow.fromarray(np.concatenate(pictures, axis=0)).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
+
+
+def _framed(tile: RGB, height: int, width: int) -> RGB:
+    """A picture in the middle of a larger black one."""
+    top, left = (height - tile.shape[0]) // 2, (width - tile.shape[1]) // 2
+    room = ((top, height - tile.shape[0] - top + _GAP), (left, width - tile.shape[1] - left + _GAP), (0, 0))
+    return np.pad(tile, room)
 
 
 def _pillow() -> Any:
@@ -144,12 +155,12 @@ def write_quality_page(folder: Path, rows: Sequence[PatientRow], left_out: Seque
     )
     patients = [_patient(folder, row) for row in rows]
     counts = {
-        "patients": len(rows),
+        "patient" if len(rows) == 1 else "patients": len(rows),
         "with a scan after treatment": sum(row.has_after is True for row in rows),
         "with masks": sum(one["masks"] for one in patients),
         "with a known protocol": sum(bool(row.protocol) for row in rows),
         "with known survival": sum(row.months is not None and row.event is not None for row in rows),
-        "things left out": len(left_out),
+        "thing left out" if len(left_out) == 1 else "things left out": len(left_out),
     }
     reasons = Counter(one["reason"].split(" (")[0].split(":")[0] for one in left_out).most_common()
     text = template.render(patients=patients, counts=counts, left_out=left_out, reasons=reasons)

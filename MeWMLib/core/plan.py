@@ -23,7 +23,7 @@ class PlanSettings:
         beams: B, parallel protocols.
         drugs, embolics: D and E, how many of each the policy proposes.
         drug_horizon, embolic_horizon: Hd and He, how many of each a protocol may hold.
-        replicas: T, stochastic simulations of each protocol.
+        replicas: T, stochastic simulations of each protocol; see `spread`.
         steps: sampling steps of the dynamics model.
         guidance: classifier-free guidance scale; 1 means none.
         keep: how many of the best protocols are written as volumes.
@@ -61,6 +61,12 @@ class PlanSettings:
         for name, weight in self.weights.items():
             if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0.0 <= weight <= 100.0:
                 raise PlanSettingsError(what=f"{name}_weight must lie between 0 and 100", given=repr(weight))
+
+    @property
+    def spread(self) -> float:
+        """Share of the response's deviation that replicas show: one alone shows what is expected, several how far off
+        it may be."""
+        return 0.0 if self.replicas == 1 else 1.0
 
     @property
     def weights(self) -> dict[str, float]:

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from MeWMLib.dynamics.actions import ActionEncoder, known_agents
+from MeWMLib.dynamics.appearance import features
 from MeWMLib.dynamics.maps import MASKS, TOUCHED, TRAIT_MASKS
-from MeWMLib.dynamics.response import FEATURES, HEAD
+from MeWMLib.dynamics.response import FEATURES
+from MeWMLib.dynamics.response_head import ResponseHead
 
 
 @dataclass(frozen=True)
@@ -173,8 +175,8 @@ class Denoiser(nn.Module):
     """Predicts the clean change of latents z1 - z0 from its noisy version.
 
     Condition: the pre-treatment latent z0, its attenuated version z0', the tumour and liver masks, tau(a), what the
-    tumour is (its traits), the response, time and voxel size. A response head estimates what the action does to the
-    tumour from action and traits alone (`response.py`); the U-Net sees its hidden layer and the response as numbers.
+    tumour is (its traits), the response, time and voxel size. A response head (`response_head.py`), a network of its
+    own, expects the response; the U-Net is told it as numbers and draws it.
 
     Args:
         config: sizes.
@@ -189,9 +191,9 @@ class Denoiser(nn.Module):
         self.actions = ActionEncoder(len(config.agents), c, phi)
         self.traits = _TraitEncoder(config.latent, c)
         self.joint = nn.Sequential(nn.Linear(3 * c, c), nn.SiLU(), nn.Linear(c, c), nn.SiLU())
-        self.response = nn.Linear(c, len(HEAD))
         self.time = nn.Sequential(nn.Linear(64 + 1, c), nn.SiLU(), nn.Linear(c, c))
         if config.response:
+            self.foresight = ResponseHead(config.agents, features(config.latent), c, phi)
             self.told = nn.Linear(FEATURES, c)
             nn.init.zeros_(self.told.weight)
             nn.init.zeros_(self.told.bias)
@@ -215,6 +217,11 @@ class Denoiser(nn.Module):
         self.head = nn.Sequential(nn.GroupNorm(8, w[0]), nn.SiLU(), nn.Conv3d(w[0], config.latent, 3, padding=1))
         nn.init.zeros_(self.head[-1].weight)
         nn.init.zeros_(self.head[-1].bias)
+
+    @property
+    def learns_responses(self) -> bool:
+        """True if it has a response head that is trained with the U-Net, and not kept as it is."""
+        return self.config.response and self.foresight.out.weight.requires_grad
 
     def tumour_traits(self, before: Tensor, masks: Tensor, spacing_mm: Tensor) -> Tensor:
         """Traits (N, condition) of tumours; they depend on no action and no time."""
@@ -278,8 +285,7 @@ class Denoiser(nn.Module):
 def grown(model: Denoiser, response: bool, fate: tuple[float, ...]) -> Denoiser:
     """A denoiser with inputs that the given one lacks, to be trained on.
 
-    The new inputs begin at weight zero, so that it draws what it drew. A response head that the U-Net did not listen to
-    begins anew.
+    The new inputs begin at weight zero, so that it draws what it drew. A response head begins untrained.
 
     Args:
         model: without the response, or without the maps of the fate, or with both (it is then given back).
@@ -294,7 +300,5 @@ def grown(model: Denoiser, response: bool, fate: tuple[float, ...]) -> Denoiser:
     stem = torch.zeros_like(out.stem.weight)
     stem[:, : model.stem.in_channels] = state["stem.weight"]
     state["stem.weight"] = stem
-    if not model.config.response:
-        state = {k: v for k, v in state.items() if not k.startswith("response.")}
     out.load_state_dict(state, strict=False)
     return out.train(model.training)

@@ -15,6 +15,7 @@ from MeWMLib.core.errors import BundleError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.dynamics import response
 from MeWMLib.dynamics.actions import encode_protocols, oil_given
+from MeWMLib.dynamics.appearance import appearance
 from MeWMLib.dynamics.attenuation import attenuate, expected_level
 from MeWMLib.dynamics.autoencoder import Autoencoder, compand, expand
 from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
@@ -30,6 +31,7 @@ class EncodedPatch:
         hu: (1, 1, D, H, W).
         latent: (1, C, d, h, w).
         masks: (1, MASKS, d, h, w), see `maps.tumour_maps`.
+        appearance: (1, F), see `appearance.appearance`.
         labels: (D, H, W).
         spacing_mm: voxel size.
         window: the part of the latent grid that can change; noise and denoiser live there.
@@ -39,6 +41,7 @@ class EncodedPatch:
     hu: Tensor
     latent: Tensor
     masks: Tensor
+    appearance: Tensor
     labels: NDArray[np.uint8]
     spacing_mm: float
     window: tuple[slice, slice, slice]
@@ -101,9 +104,12 @@ class DynamicsModel:
         latent = self.autoencoder.encode(image)
         shares = block_shares(torch.from_numpy(np.asarray(labels)))[0].numpy()
         window = treated_window(shares[0])
-        maps = tumour_maps(latent[0, 0].cpu().numpy(), shares, self.autoencoder.ten_hu, self.denoiser.config.fate)
+        before = latent[0].cpu().numpy()
+        maps = tumour_maps(before[0], shares, self.autoencoder.ten_hu, self.denoiser.config.fate)
+        part = (slice(None), *window)
+        looks = torch.from_numpy(appearance(before[part], maps[:2][part], maps[2][window], spacing_mm))[None]
         masks = torch.from_numpy(maps)[None].to(self.device)
-        return EncodedPatch(image, latent, masks, np.asarray(labels), spacing_mm, window)
+        return EncodedPatch(image, latent, masks, looks.to(self.device), np.asarray(labels), spacing_mm, window)
 
     def level(self, protocol: Protocol) -> int:
         """Attenuation level 0 to 4 that is expected of a protocol, from its embolics."""
@@ -118,6 +124,14 @@ class DynamicsModel:
             patch.attenuated[level] = self.autoencoder.encode(torch.from_numpy(hu)[None, None].to(self.device))
         return patch.attenuated[level]
 
+    def _response(
+        self, patch: EncodedPatch, actions: Tensor, generators: Sequence[torch.Generator], spread: float
+    ) -> Tensor:
+        """Standardised response (N, 3) that is drawn for each row of actions (N, A, 3) and its replica."""
+        deviation = response.deviation(self.denoiser.config.response_spread, generators).to(self.device)
+        expected: Tensor = self.denoiser.foresight(patch.appearance, actions[None])
+        return expected + spread * deviation
+
     @property
     def tells_response(self) -> bool:
         """True if the denoiser draws a response that it was told, so that `responses` says what a simulation shows."""
@@ -125,20 +139,15 @@ class DynamicsModel:
 
     @torch.inference_mode()
     def responses(
-        self, patch: EncodedPatch, protocols: Sequence[Protocol], seeds: Sequence[int]
+        self, patch: EncodedPatch, protocols: Sequence[Protocol], seeds: Sequence[int], spread: float = 1.0
     ) -> NDArray[np.float32]:
         """The response that `simulate` draws for each protocol and seed (N, 3).
 
         Dead share of the tissue that lived, volume over that before, share of the dead part that holds Lipiodol.
         """
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        deviation = response.deviation(self.denoiser.config.response_spread, generators).to(self.device)
         actions = encode_protocols(protocols, self.denoiser.config.agents).to(self.device)
-        part = (slice(None), slice(None), *patch.window)
-        spacing = torch.full((1,), patch.spacing_mm, device=self.device)
-        traits = self.denoiser.tumour_traits(patch.latent[part], patch.masks[part], spacing).expand(len(actions), -1)
-        expected = self.denoiser.response(self.denoiser.outlook(traits, actions))
-        necrosis, log_volume, uptake = response.natural(expected + deviation)
+        necrosis, log_volume, uptake = response.natural(self._response(patch, actions, generators, spread))
         oil = oil_given(actions, self.denoiser.config.agents)
         return torch.stack([necrosis, log_volume.exp(), uptake * oil], 1).cpu().numpy()
 
@@ -153,6 +162,7 @@ class DynamicsModel:
         sampler: str = "rectified_flow",
         on_step: Callable[[int], None] | None = None,
         levels: Sequence[int] | None = None,
+        spread: float = 1.0,
     ) -> NDArray[np.float32]:
         """Simulate each protocol with its seed.
 
@@ -168,6 +178,8 @@ class DynamicsModel:
             on_step: called with the number of finished steps.
             levels: N attenuation levels 0 to 4, where the operation report states them; else what is expected of
                 each protocol.
+            spread: how far replicas deviate from the response that the head expects, as a share of what was measured
+                on patients that were not trained on; 0 draws the expected response itself.
 
         Returns:
             Change of HU (N, D, H, W), simulated minus before.
@@ -187,16 +199,18 @@ class DynamicsModel:
         # Drawn on the CPU, so that a seed means the same on every device; one generator a replica, so that a replica
         # does not depend on its neighbours. A stochastic sampler goes on drawing from them.
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        deviation = response.deviation(config.response_spread, generators).to(self.device)
+        # the order counts: deviation first, then noise, as in `responses`
+        told = torch.zeros((n, response.FEATURES), device=self.device)
+        untold = torch.zeros_like(told)
+        if self.tells_response:
+            reached = self._response(patch, actions, generators, spread)
+            told = response.features(reached, oil_given(actions, config.agents))
         noise = torch.cat([torch.randn((1, *before.shape[1:]), generator=g) for g in generators]).to(self.device)
         spacing = torch.full((n,), patch.spacing_mm, device=self.device)
         traits = self.denoiser.tumour_traits(before[:1], masks[:1], spacing[:1]).expand(n, -1)
         outlook = self.denoiser.outlook(traits, actions)
         dropped = torch.ones(n, dtype=torch.bool, device=self.device)
         unknown = self.denoiser.outlook(traits, actions, dropped) if guidance != 1.0 else outlook
-        expected = self.denoiser.response(outlook)
-        told = response.features(expected + deviation, oil_given(actions, config.agents))
-        untold = torch.zeros_like(told)
 
         def predict(noisy: Tensor, time: float) -> Tensor:
             times = torch.full((n,), time, device=self.device)
@@ -214,21 +228,27 @@ class DynamicsModel:
         return (after - inside)[:, 0].float().cpu().numpy()
 
 
-def denoiser_from_part(config: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Denoiser:
+def denoiser_from_part(
+    config: dict[str, Any], tensors: dict[str, NDArray[Any]], without_head: bool = False
+) -> Denoiser:
     """Rebuild a denoiser from its bundle part.
+
+    Args:
+        without_head: take a part of before version 4 of the default bundle, whose response head was another network;
+            the head is then an untrained one.
 
     Raises:
         BundleError: the part was made for another version of MeWM.
     """
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
-    older = "response" not in settings  # before version 3 of the default bundle the U-Net was not told the response
-    settings.setdefault("response", False)
+    head = any(k.startswith("foresight.") for k in tensors)
     try:
         model = Denoiser(DenoiserConfig(**settings))
-        if older:  # and the head, which nothing asked, had another size
-            tensors = {k: v for k, v in tensors.items() if not k.startswith("response.")}
-            tensors |= {f"response.{k}": v.detach().numpy() for k, v in model.response.state_dict().items()}
-        model.load_state_dict({k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()})
+        state = {k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()}
+        if without_head and not head:
+            state = {k: v for k, v in state.items() if not k.startswith("response.")}
+            state |= {k: v for k, v in model.state_dict().items() if k.startswith("foresight.")}
+        model.load_state_dict(state)
     except (TypeError, RuntimeError) as error:
         raise BundleError(
             what="The bundle's dynamics part does not fit this version of MeWM",

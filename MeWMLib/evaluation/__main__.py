@@ -125,7 +125,8 @@ def _registration(args: argparse.Namespace) -> tuple[Rows, str]:
     from MeWMLib.evaluation.registration import RegistrationSettings, evaluate_registration
 
     pairs = tuple((a, b, c, "" if d == "-" else d) for a, b, c, d in args.pair)
-    settings = RegistrationSettings(pairs, args.label_values, args.patients, seed=args.seed)
+    slices = tuple(args.slices) if args.slices else None
+    settings = RegistrationSettings(pairs, args.label_values, slices, args.patients, seed=args.seed)
     about = [f"{len(pairs)} pairs of files"] * bool(pairs) + [f"{args.patients} bent test patients"] * bool(
         args.patients
     )
@@ -226,6 +227,13 @@ def _parser() -> argparse.ArgumentParser:
         help="files of a pair; - for no labels after",
     )  # fmt: skip
     sub.add_argument("--label-values", default="1=liver,2=tumour", help="meaning of the values")
+    sub.add_argument(
+        "--slices",
+        nargs=2,
+        type=int,
+        metavar=("FIRST", "LAST"),
+        help="of BEFORE, where the outlines are good: for Dice",
+    )
     sub.add_argument("--patients", type=int, default=0, help="synthetic test patients, bent by a known map")
     sub = part("closed-loop", _closed_loop, "volumes measured on simulated outcomes against the world's truth")
     sub.add_argument("--assistant", metavar="BUNDLE", help="another bundle whose assistant measures")

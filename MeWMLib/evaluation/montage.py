@@ -24,9 +24,13 @@ SOFT_TISSUE_HU = (-160.0, 240.0)
 #: A difference of this much is drawn in the full colour.
 DIFFERENCE_HU = 200.0
 MARK = "SIMULATED"
-MARK_COLOUR, OUTLINE_COLOUR = "#ffd400", "#35d0ff"
+MARK_COLOUR, OUTLINE_COLOUR, LESION_COLOUR = "#ffd400", "#35d0ff", "#ff5a36"
 DPI = 110
 TILE_INCHES = 1.75
+#: Letters of a title that fit over a tile.
+LETTERS = 27
+#: Width of a tile where a border is to be judged by eye.
+LARGE_INCHES = 3.4
 
 FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -39,12 +43,13 @@ class Tile:
     Attributes:
         image: (H, W) HU; of a difference, the difference in HU. Rows run to posterior, columns to the patient's left.
         title: text over the tile.
-        outline: (H, W) lesion, or None.
+        outline: (H, W) what is outlined, or None.
+        lesion: (H, W) outlined in another colour, or None.
         simulated: burns the mark into the tile.
         difference: draws it in blue (darker) and red (brighter).
 
     Raises:
-        GeometryMismatchError: the image is not 2D, or the outline is not of its shape.
+        GeometryMismatchError: the image is not 2D, or an outline is not of its shape.
     """
 
     image: FloatArray
@@ -52,12 +57,14 @@ class Tile:
     outline: Mask | None = None
     simulated: bool = False
     difference: bool = False
+    lesion: Mask | None = None
 
     def __post_init__(self) -> None:
-        if np.ndim(self.image) != 2 or (self.outline is not None and self.outline.shape != self.image.shape):
+        outlines = [m.shape for m in (self.outline, self.lesion) if m is not None]
+        if np.ndim(self.image) != 2 or any(shape != self.image.shape for shape in outlines):
             raise GeometryMismatchError(
                 what="A tile needs a 2D image and an outline of the same shape",
-                given=f"{np.shape(self.image)} and {None if self.outline is None else self.outline.shape}",
+                given=f"{np.shape(self.image)} and {outlines}",
                 remedy="Cut one axial slice out of the image and of the labels",
             )
 
@@ -150,20 +157,20 @@ def write_montage(path: Path, rows: Sequence[MontageRow], difference: bool = Fal
     write_tiles(path, [line for row in rows for line in row.tiles(difference)])
 
 
-def write_tiles(path: Path, lines: Sequence[Sequence[Tile | None]]) -> None:
-    """Write lines of tiles as one PNG; None leaves a place empty.
+def write_tiles(path: Path, lines: Sequence[Sequence[Tile | None]], inches: float = TILE_INCHES) -> None:
+    """Write lines of tiles, each so many inches wide, as one PNG; None leaves a place empty.
 
     Raises:
         InputError: no tiles.
         OutputError: the file cannot be written.
     """
-    content, _ = render_tiles(lines)
+    content, _ = render_tiles(lines, inches)
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
 
 
 def render_tiles(
-    lines: Sequence[Sequence[Tile | None]],
+    lines: Sequence[Sequence[Tile | None]], inches: float = TILE_INCHES
 ) -> tuple[bytes, list[list[tuple[int, int, int, int] | None]]]:
     """Draw lines of tiles.
 
@@ -179,9 +186,10 @@ def render_tiles(
     # A protocol is text: a dollar sign in it is no formula.
     with mpl.rc_context({"font.family": "DejaVu Sans", "text.parse_math": False}):
         # No pyplot: its figures are global, and they would live on in a long-running process.
-        titles = [_title_lines(line) for line in lines]
-        heights = [TILE_INCHES + 0.13 * n + 0.1 for n in titles]
-        width, height = TILE_INCHES * columns + 0.1 * (columns + 1), sum(heights) + 0.1
+        letters = int(LETTERS * inches / TILE_INCHES)
+        titles = [_title_lines(line, letters) for line in lines]
+        heights = [inches + 0.13 * n + 0.1 for n in titles]
+        width, height = inches * columns + 0.1 * (columns + 1), sum(heights) + 0.1
         figure = Figure(figsize=(width, height), facecolor="black")
         canvas = FigureCanvasAgg(figure)
         places: list[list[Any]] = []
@@ -189,9 +197,9 @@ def render_tiles(
         for line, room in zip(lines, heights, strict=True):
             places.append([])
             for column, tile in enumerate(line):
-                left = 0.1 + column * (TILE_INCHES + 0.1)
-                box = (left / width, (top - room + 0.05) / height, TILE_INCHES / width, TILE_INCHES / height)
-                places[-1].append(None if tile is None else _draw(figure, box, tile))
+                left = 0.1 + column * (inches + 0.1)
+                box = (left / width, (top - room + 0.05) / height, inches / width, inches / height)
+                places[-1].append(None if tile is None else _draw(figure, box, tile, letters))
             top -= room
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=DPI, facecolor="black")
@@ -202,7 +210,7 @@ def render_tiles(
     return buffer.getvalue(), pixels
 
 
-def _draw(figure: Figure, box: tuple[float, float, float, float], tile: Tile) -> Any:
+def _draw(figure: Figure, box: tuple[float, float, float, float], tile: Tile, letters: int) -> Any:
     axes = figure.add_axes(box)
     axes.set_axis_off()
     if tile.difference:
@@ -210,17 +218,18 @@ def _draw(figure: Figure, box: tuple[float, float, float, float], tile: Tile) ->
     else:
         limits, colours = SOFT_TISSUE_HU, "gray"
     axes.imshow(tile.image, cmap=colours, vmin=limits[0], vmax=limits[1], interpolation="nearest", aspect="equal")
-    if tile.outline is not None and tile.outline.any() and not tile.outline.all():
-        colour = "black" if tile.difference else OUTLINE_COLOUR
-        axes.contour(tile.outline.astype(float), levels=[0.5], colors=[colour], linewidths=0.6)
+    for mask, colour in ((tile.outline, OUTLINE_COLOUR), (tile.lesion, LESION_COLOUR)):
+        if mask is not None and mask.any() and not mask.all():
+            shown = "black" if tile.difference else colour
+            axes.contour(mask.astype(float), levels=[0.5], colors=[shown], linewidths=0.6)
     if tile.simulated:
         text = axes.text(0.03, 0.03, MARK, transform=axes.transAxes, color=MARK_COLOUR, fontsize=7, weight="bold")
         text.set_path_effects([withStroke(linewidth=1.5, foreground="black")])
-    axes.set_title(_wrapped(tile.title), color="white", fontsize=6, pad=2)
+    axes.set_title(_wrapped(tile.title, letters), color="white", fontsize=6, pad=2)
     return axes
 
 
-def _wrapped(text: str, width: int = 27) -> str:
+def _wrapped(text: str, width: int) -> str:
     """Break at the plus signs of a protocol where possible."""
     lines: list[str] = []
     for paragraph in text.split("\n"):
@@ -236,8 +245,8 @@ def _wrapped(text: str, width: int = 27) -> str:
     return "\n".join(lines)
 
 
-def _title_lines(line: Sequence[Tile | None]) -> int:
-    return max((_wrapped(tile.title).count("\n") + 1 for tile in line if tile is not None), default=1)
+def _title_lines(line: Sequence[Tile | None], letters: int) -> int:
+    return max((_wrapped(tile.title, letters).count("\n") + 1 for tile in line if tile is not None), default=1)
 
 
 def _pixels(axes: Any, figure: Figure) -> tuple[int, int, int, int]:

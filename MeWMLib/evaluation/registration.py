@@ -24,7 +24,7 @@ from MeWMLib.core.errors import InputError
 from MeWMLib.core.io import parse_label_values, read_labels, read_volume, to_sitk
 from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.evaluation.metrics import Rows, bootstrap_mean
-from MeWMLib.evaluation.montage import Tile, write_tiles
+from MeWMLib.evaluation.montage import LARGE_INCHES, Tile, write_tiles
 from MeWMLib.perception.findings import dice
 from MeWMLib.perception.registration import KINDS, Registered, Registration, register
 
@@ -43,6 +43,7 @@ class RegistrationSettings:
     Attributes:
         pairs: files (before, labels, after, labels after or ""); the liver must be outlined in both for a Dice.
         label_values: meaning of the values in the labels.
+        slices: first and last slice of BEFORE on which the pairs' outlines are good: the Dice counts these alone.
         patients: of the synthetic test split.
         kinds: rows.
         registration: settings, of which `kind` is set row by row.
@@ -51,6 +52,7 @@ class RegistrationSettings:
 
     pairs: tuple[tuple[str, str, str, str], ...] = ()
     label_values: str = "1=liver,2=tumour"
+    slices: tuple[int, int] | None = None
     patients: int = 0
     kinds: tuple[str, ...] = KINDS
     registration: Registration = Registration()
@@ -67,6 +69,12 @@ class KnownPair:
     after: Volume
     labels_after: LabelMap | None
     true: sitk.Transform | None
+    slices: tuple[int, int] | None = None
+
+    @property
+    def outlined(self) -> slice:
+        """The slices of the scan before on which the outlines are good."""
+        return slice(self.slices[0], self.slices[1] + 1) if self.slices else slice(None)
 
 
 def known_pairs(settings: RegistrationSettings) -> Iterator[KnownPair]:
@@ -85,7 +93,14 @@ def known_pairs(settings: RegistrationSettings) -> Iterator[KnownPair]:
         first, then = read_volume(Path(before)), read_volume(Path(after))
         known = read_labels(Path(labels), first.geometry, resample=True, values=values)
         found = read_labels(Path(labels_after), then.geometry, resample=True, values=values) if labels_after else None
-        yield KnownPair(Path(before).name, first, known, then, found, None)
+        name = Path(before).name.removesuffix(".gz").removesuffix(".nii")
+        pair = KnownPair(name, first, known, then, found, None, settings.slices)
+        if not known.liver[pair.outlined].any():
+            raise InputError(
+                what="No slice with an outlined liver is left", given=f"--slices {settings.slices}",
+                remedy=f"BEFORE has the slices 0 to {len(known.array) - 1}",
+            )  # fmt: skip
+        yield pair
     for seed in list(SPLITS["test"])[: settings.patients]:
         yield bent_pair(seed, settings.seed)
 
@@ -118,12 +133,12 @@ def _bend(reference: sitk.Image, grid: Any, rng: np.random.Generator) -> sitk.Tr
     return sitk.CompositeTransform([turn, sitk.DisplacementFieldTransform(image)])
 
 
-def measure(pair: KnownPair, found: Registered, seconds: float) -> dict[str, float]:
+def measure(pair: KnownPair, found: Registered, seconds: float, cpu_seconds: float) -> dict[str, float]:
     """Figures of one registration.
 
     `dice_liver` (where both scans are outlined); `liver_mae_hu` and `liver_correlation` outside of the tumour (Lipiodol
     does not count); `error_mm`, mean over points of the liver (synthetic pairs); `folded_percent` of the body where the
-    Jacobian is 0 or less; `seconds`.
+    Jacobian is 0 or less; `seconds` by the clock, and `cpu_seconds` of all threads, which other work does not lengthen.
     """
     out = {
         "dice_liver": float("nan"),
@@ -132,10 +147,12 @@ def measure(pair: KnownPair, found: Registered, seconds: float) -> dict[str, flo
         "error_mm": float("nan"),
         "folded_percent": 100 * found.quality["jacobian_folded_share"],
         "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
     }
     if pair.labels_after is not None:
-        moved = found.labels(pair.labels_after)
-        out["dice_liver"] = dice(moved.liver & found.covered, pair.labels.liver & found.covered)
+        covered = found.covered[pair.outlined]
+        moved, known = (m.liver[pair.outlined] for m in (found.labels(pair.labels_after), pair.labels))
+        out["dice_liver"] = dice(moved & covered, known & covered)
     if pair.true is not None and pair.labels_after is not None:
         out["error_mm"] = _error(pair.labels_after, pair.true, found.transform)
     return out
@@ -173,9 +190,10 @@ def evaluate_registration(
     for number, pair in enumerate(known_pairs(settings)):
         found: Registered | None = None
         for kind in settings.kinds:
-            began = time.perf_counter()
+            began, used = time.perf_counter(), time.process_time()
             found = register(pair.before, pair.labels, pair.after, replace(settings.registration, kind=kind))
-            figures.setdefault(kind, []).append(measure(pair, found, time.perf_counter() - began))
+            times = (time.perf_counter() - began, time.process_time() - used)
+            figures.setdefault(kind, []).append(measure(pair, found, *times))
             if on_step is not None:
                 on_step(f"registration, pair {number + 1}, {kind}", 0.0)
         if found is None:
@@ -183,9 +201,9 @@ def evaluate_registration(
         figures.setdefault("unregistered", []).append(_unregistered(pair, found))
         if number < len(settings.pairs):
             found.write_deformation(out / f"deformation_{number + 1}.h5")
-        if len(tiles) < 4:
-            tiles.append(_tiles(pair, found))
-    write_tiles(out / "checkerboard.png", tiles)
+        if number < 4:
+            tiles += _tiles(pair, found)
+    write_tiles(out / "checkerboard.png", tiles, LARGE_INCHES)
     rows = {}
     for row in ("unregistered", *settings.kinds):
         mine = figures.get(row, [])
@@ -197,7 +215,7 @@ def _unregistered(pair: KnownPair, found: Registered) -> dict[str, float]:
     same = replace(found, transform=sitk.Transform(3, sitk.sitkIdentity))
     names = ("liver_mae_hu", "liver_correlation")
     before = {f"{n}_after": found.quality[f"{n}_before"] for n in names} | {"jacobian_folded_share": 0.0}
-    return measure(pair, replace(same, quality=before), float("nan"))
+    return measure(pair, replace(same, quality=before), float("nan"), float("nan"))
 
 
 def checkerboard(
@@ -208,20 +226,29 @@ def checkerboard(
     return np.where((rows[:, None] + columns[None, :]) % 2 == 0, first, second)
 
 
-def _tiles(pair: KnownPair, found: Registered) -> list[Tile]:
-    """Before, after as it was (on the same grid), after registered, and the checkerboard, in the liver's middle."""
-    k = int(pair.labels.liver.sum((1, 2)).argmax())
+def _tiles(pair: KnownPair, found: Registered) -> list[list[Tile]]:
+    """Before, after as it was (on the same grid), after registered, and the checkerboard, on three slices of the liver.
+
+    The outline is that of the liver before; fields of both scans take turns on the checkerboard.
+    """
+    at = np.flatnonzero(pair.labels.liver.any((1, 2)) & found.covered.any((1, 2)))
+    chosen = [int(k) for k in at[np.linspace(0, len(at) - 1, 5).astype(int)[1:-1]]] if len(at) else []
     grid = to_sitk(Volume(pair.before.array.astype(np.float32), pair.before.geometry))
     moving = to_sitk(Volume(pair.after.array.astype(np.float32), pair.after.geometry))
     plain = sitk.GetArrayFromImage(
         sitk.Resample(moving, grid, sitk.Transform(3, sitk.sitkIdentity), sitk.sitkLinear, -1024.0)
     )
-    before, after = pair.before.array[k].astype(np.float32), found.ct.array[k].astype(np.float32)
-    board = checkerboard(before, after, pair.before.geometry.spacing[1:])
-    liver = pair.labels.liver[k]
-    return [
-        Tile(before, f"{pair.name}, before", liver),
-        Tile(plain[k], "after, as it was", liver),
-        Tile(after, "after, registered", liver),
-        Tile(board, "checkerboard"),
-    ]
+    lines = []
+    for k in chosen:
+        before, after = pair.before.array[k].astype(np.float32), found.ct.array[k].astype(np.float32)
+        liver = pair.labels.liver[k]
+        board = checkerboard(before, after, pair.before.geometry.spacing[1:])
+        lines.append(
+            [
+                Tile(before, f"{pair.name}, slice {k}: before", liver),
+                Tile(plain[k], "after, as it was", liver),
+                Tile(after, "after, registered", liver),
+                Tile(board, "checkerboard"),
+            ]
+        )
+    return lines

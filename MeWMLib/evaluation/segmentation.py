@@ -17,11 +17,11 @@ from MeWMLib.cohorts.synthetic.cases import SPLITS, protocols_for
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient, whole_geometry
 from MeWMLib.core.errors import InputError
 from MeWMLib.core.io import parse_label_values, read_labels, read_volume
-from MeWMLib.core.volume import LIVER, LabelMap, Volume
+from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.evaluation.baselines import region_growing
 from MeWMLib.evaluation.mask_metrics import compare
 from MeWMLib.evaluation.metrics import Rows, bootstrap_mean
-from MeWMLib.evaluation.montage import Tile, write_tiles
+from MeWMLib.evaluation.montage import LARGE_INCHES, Tile, write_tiles
 from MeWMLib.perception import postprocess
 from MeWMLib.perception.nnunet import NnUNetSegmenter
 from MeWMLib.perception.segmenter import Segmenter
@@ -82,7 +82,8 @@ def known_cases(settings: SegmentationSettings) -> Iterator[KnownCase]:
     for ct_path, labels_path in settings.cases:
         ct = read_volume(Path(ct_path))
         labels = read_labels(Path(labels_path), ct.geometry, resample=True, values=values)
-        yield KnownCase(Path(ct_path).name, "case", ct, labels)
+        name = Path(ct_path).name.removesuffix(".gz").removesuffix(".nii")
+        yield KnownCase(name, "case", ct, labels)
     if settings.cohort:
         cohort = Cohort.read(settings.cohort)
         for row in cohort.rows:
@@ -112,7 +113,7 @@ def evaluate_segmentation(
 
     Args:
         settings: see `SegmentationSettings`.
-        out: folder for `overlay.png`.
+        out: folder for `overlay.png`: the first six scans, known labels over those found; liver blue, tumour red.
         on_step: told the stage.
 
     Raises:
@@ -131,8 +132,8 @@ def evaluate_segmentation(
     for number, case in enumerate(known_cases(settings)):
         found = {name: segment(case.ct) for name, segment in segmenters.items()}
         figures += [(name, case.patient, case.when, compare(f, case.labels)) for name, f in found.items()]
-        if len(tiles) < 6:
-            tiles.append(_tiles(case, found["mewm"]))
+        if number < 6:
+            tiles += _tiles(case, found["mewm"])
         if on_step is not None:
             on_step(f"segmentation, scan {number + 1}", 0.0)
     if not figures:
@@ -141,7 +142,7 @@ def evaluate_segmentation(
             given=str(settings.cohort),
             remedy="Import the DICOM SEG masks too",
         )
-    write_tiles(out / "overlay.png", tiles)
+    write_tiles(out / "overlay.png", tiles, LARGE_INCHES)
     return rows_of(figures, settings.seed)
 
 
@@ -172,17 +173,20 @@ def _mean(values: Sequence[float]) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-def _tiles(case: KnownCase, found: LabelMap) -> list[Tile]:
-    """Four slices through the liver: outlines of the truth, and what was found."""
-    at = np.flatnonzero(case.labels.liver.any((1, 2)))
-    if case.labels.tumour.any():
-        at = np.flatnonzero(case.labels.tumour.any((1, 2)))
-    chosen = at[np.linspace(0, len(at) - 1, 4).astype(int)] if len(at) else [case.ct.array.shape[0] // 2] * 4
-    tiles = []
-    for n, k in enumerate(chosen):
-        hu = case.ct.array[k].astype(np.float32)
-        title = f"{case.patient}, {case.when}: " if n == 0 else ""
-        # the outline of the liver without its tumours shows both
-        tiles.append(Tile(hu, f"{title}truth, slice {k}", case.labels.array[k] == LIVER))
-        tiles.append(Tile(hu, f"assistant, slice {k}", found.array[k] == LIVER))
-    return tiles
+def _tiles(case: KnownCase, found: LabelMap) -> list[list[Tile]]:
+    """Four slices through the tumours, or the liver without any: known outlines, and under them those found."""
+    at = np.flatnonzero(case.labels.tumour.any((1, 2)))
+    if not len(at):
+        at = np.flatnonzero(case.labels.liver.any((1, 2)))
+    # the first and the last slice show little
+    chosen = at[np.linspace(0, len(at) - 1, 6).astype(int)[1:-1]] if len(at) else [case.ct.array.shape[0] // 2] * 4
+    return [
+        [
+            Tile(
+                case.ct.array[k].astype(np.float32), f"{case.patient}, {case.when}, slice {k}: {whose}",
+                labels.liver[k], lesion=labels.tumour[k],
+            )
+            for k in chosen
+        ]
+        for whose, labels in (("known", case.labels), ("assistant", found))
+    ]  # fmt: skip

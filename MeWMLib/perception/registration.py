@@ -48,6 +48,7 @@ class Registration:
         levels: of the deformable part.
         iterations: on each level.
         sampling: share of voxels that the metric draws.
+        samples: that the deformable part draws at most; more cost time and gain no Dice (docs/REGISTRATION.md).
         avoid_mm: no samples within this distance of the tumour.
         near_mm: samples of the deformable part lie within this distance of the liver; bowel and a filled stomach, which
             look different every day, would drive it.
@@ -60,6 +61,7 @@ class Registration:
     levels: int = 2
     iterations: int = 15
     sampling: float = 0.3
+    samples: int = 15_000
     avoid_mm: float = 6.0
     near_mm: float = 20.0
 
@@ -127,7 +129,7 @@ def register(fixed: Volume, labels: LabelMap, moving: Volume, settings: Registra
         GeometryMismatchError: the two scans do not overlap, so that there is nothing to register.
         InputError: an unknown kind.
     """
-    target, mask, near = _prepared(fixed, labels, settings)
+    target, mask, near, inside = _prepared(fixed, labels, settings)
     source = sitk.Cast(sitk.Clamp(to_sitk(moving), sitk.sitkFloat32, *CLAMP_HU), sitk.sitkFloat32)
     grid = to_sitk(Volume(fixed.array.astype(np.float32), fixed.geometry))
     if settings.kind not in KINDS:
@@ -150,7 +152,7 @@ def register(fixed: Volume, labels: LabelMap, moving: Volume, settings: Registra
     after = _moved(moving, grid, whole)
     quality = {f"{k}_before": v for k, v in agreement(fixed, labels, *before).items()}
     quality |= {f"{k}_after": v for k, v in agreement(fixed, labels, *after).items()}
-    quality |= jacobian(whole, target, mask)
+    quality |= jacobian(whole, target, inside)
     return Registered(Volume(after[0], fixed.geometry, moving.phase), after[1], whole, quality)
 
 
@@ -197,10 +199,12 @@ def jacobian(transform: sitk.Transform, grid: sitk.Image, mask: sitk.Image) -> d
     }
 
 
-def _prepared(fixed: Volume, labels: LabelMap, settings: Registration) -> tuple[sitk.Image, sitk.Image, sitk.Image]:
-    """The fixed image, clamped and coarser; where the affine part draws its samples; where the deformable part does."""
+def _prepared(fixed: Volume, labels: LabelMap, settings: Registration) -> list[sitk.Image]:
+    """The fixed image, clamped and coarser; on its grid: where the linear part draws its samples, where the deformable
+    part does, and the body, in which the deformation is checked: the tumour too, where no sample holds it."""
     distance = ndimage.distance_transform_edt(~labels.tumour, sampling=fixed.geometry.spacing)
-    where = body(fixed.array) & (distance > settings.avoid_mm)
+    trunk = body(fixed.array)
+    where = trunk & (distance > settings.avoid_mm)
     clamped = Volume(np.clip(fixed.array, *CLAMP_HU).astype(np.float32), fixed.geometry)
     image = to_sitk(clamped)
     liver = ndimage.distance_transform_edt(~labels.liver, sampling=fixed.geometry.spacing) <= settings.near_mm
@@ -208,9 +212,9 @@ def _prepared(fixed: Volume, labels: LabelMap, settings: Registration) -> tuple[
     grid = (size, sitk.Transform(), sitk.sitkLinear, image.GetOrigin(), spacing, image.GetDirection())
     smooth = sitk.SmoothingRecursiveGaussian(image, [0.5 * s for s in spacing])
     coarse = sitk.Resample(smooth, *grid, CLAMP_HU[0], sitk.sitkFloat32)
-    masks = [to_sitk(LabelMap(m.astype(np.uint8), fixed.geometry)) for m in (where, where & liver)]
+    masks = [to_sitk(LabelMap(m.astype(np.uint8), fixed.geometry)) for m in (where, where & liver, trunk)]
     nearest = (size, sitk.Transform(), sitk.sitkNearestNeighbor, *grid[3:], 0, sitk.sitkUInt8)
-    return coarse, sitk.Resample(masks[0], *nearest), sitk.Resample(masks[1], *nearest)
+    return [coarse, *(sitk.Resample(mask, *nearest) for mask in masks)]
 
 
 def _coarser(image: sitk.Image, spacing_mm: float) -> tuple[list[int], list[float]]:
@@ -219,11 +223,11 @@ def _coarser(image: sitk.Image, spacing_mm: float) -> tuple[list[int], list[floa
     return size, [n * s / m for n, s, m in zip(image.GetSize(), image.GetSpacing(), size, strict=True)]
 
 
-def _method(mask: sitk.Image, settings: Registration) -> sitk.ImageRegistrationMethod:
+def _method(mask: sitk.Image, sampling: float) -> sitk.ImageRegistrationMethod:
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(48)
     method.SetMetricSamplingStrategy(method.RANDOM)
-    method.SetMetricSamplingPercentage(settings.sampling, 1)
+    method.SetMetricSamplingPercentage(sampling, 1)
     method.SetMetricFixedMask(mask)
     method.SetInterpolator(sitk.sitkLinear)
     # Sums over threads come in another order each time; the map must not depend on that.
@@ -278,7 +282,7 @@ def _on_axes(image: sitk.Image, order: int, fill: float) -> tuple[NDArray[np.flo
 def _linear(
     target: sitk.Image, mask: sitk.Image, source: sitk.Image, begin: sitk.Transform, settings: Registration
 ) -> sitk.Transform:
-    method = _method(mask, settings)
+    method = _method(mask, settings.sampling)
     method.SetInitialTransform(begin, inPlace=False)
     method.SetShrinkFactorsPerLevel(list(settings.shrink))
     method.SetSmoothingSigmasPerLevel([s / 2 if s > 1 else 0 for s in settings.shrink])
@@ -317,7 +321,8 @@ def _deformable(
     """B-spline deformation behind the affine map, control points halved from level to level."""
     lengths = [n * s for n, s in zip(target.GetSize(), target.GetSpacing(), strict=True)]
     mesh = [max(1, round(length / settings.mesh_mm)) for length in lengths]
-    method = _method(mask, settings)
+    inside = max(1, int(np.count_nonzero(sitk.GetArrayViewFromImage(mask))))
+    method = _method(mask, min(settings.sampling, settings.samples / inside))
     method.SetMovingInitialTransform(affine)
     scales = [2**n for n in range(settings.levels)]
     method.SetInitialTransformAsBSpline(sitk.BSplineTransformInitializer(target, mesh, order=3), True, scales)

@@ -27,8 +27,10 @@ from MeWMLib.training.dynamics_settings import DynamicsTraining
 from MeWMLib.training.fate import fit_fate
 from MeWMLib.training.latent_cohort import LatentCohort, read_scan
 from MeWMLib.training.prepare import SCANS
-from MeWMLib.training.response_head import head_loss, head_parts, judge_head, train_head
+from MeWMLib.training.response_head import head_loss, judge_head, train_head
 
+#: The head learns at this many times the learning rate of the U-Net.
+HEAD_RATE = 2.0
 #: Patients on which the weights of the maps of the fate are fitted.
 FITTED_ON = 100
 
@@ -76,8 +78,8 @@ def flow_loss(
         squares = squares * channels[None, :, None, None, None]
     loss = (squares.mean(1, keepdim=True) * weight).sum((1, 2, 3, 4)).mean()
     parts = {"flow": float(loss.detach())}
-    if settings.response_weight and model.response.weight.requires_grad and not settings.action_blind:
-        head = head_loss(model, traits, batch["noted_actions"], batch["noted_responses"])
+    if settings.response_weight and not settings.action_blind and model.learns_responses:
+        head = head_loss(model.foresight, batch)
         parts["response"] = float(head.detach())
         loss = loss + settings.response_weight * head
     if settings.contrastive_weight and not settings.action_blind:
@@ -117,9 +119,7 @@ def train(
     ranks = ranks or Ranks()
     require_precision(settings.precision, ranks.device)
     torch.manual_seed(settings.seed)
-    started = None
-    if settings.start is not None:
-        started = denoiser_from_part(*find_bundle(settings.start.resolve(), require=("dynamics",)).part("dynamics"))
+    started = _started(settings) if settings.start is not None else None
     ten_hu = 1.0 if codec is None else codec.ten_hu
     fate = () if started is None else started.config.fate
     if settings.fate and not fate:
@@ -149,19 +149,19 @@ def train(
         model = grown(started, settings.response, fate).train()
     model = model.to(ranks.device)
     ranks.share_weights(model)
-    trained_head = settings.response_weight > 0 and not settings.action_blind
-    kept_head = settings.head_steps > 0 or (started is not None and started.config.response)
-    if trained_head and settings.head_steps and not (work / "dynamics.pt").exists():
+    has_head = model.config.response and not settings.action_blind
+    if has_head and settings.head_steps and not (work / "dynamics.pt").exists():
         if ranks.first:
-            patients = data.patients + [read_scan(p, ten_hu) for p in sorted((cohort / SCANS).glob("*.npz"))]
+            patients = data.patients + [read_scan(p) for p in sorted((cohort / SCANS).glob("*.npz"))]
             rng = np.random.default_rng([settings.seed, 1])
-            train_head(model, patients, settings.head_steps, settings.learning_rate, rng, ranks.device, on_step)
+            head_rate = settings.learning_rate * HEAD_RATE
+            train_head(model.foresight, patients, settings.head_steps, head_rate, rng, ranks.device, on_step)
         ranks.share_weights(model)
-    if trained_head and kept_head:
+    if has_head and (settings.head_steps or (started is not None and started.config.response)):
         # What was learnt from all patients is kept: those whose outcomes the U-Net sees are too few to go on with.
-        for part in head_parts(model):
-            part.requires_grad_(False)
-        model.actions.unknown.requires_grad_(True)
+        model.foresight.requires_grad_(False)
+    elif has_head and ranks.first:
+        model.foresight.fit_scale(torch.from_numpy(np.stack([p["appearance"] for p in data.patients])))
     average = AveragedModel(model, settings.average)
     free = [w for w in model.parameters() if w.requires_grad]
     optimiser = torch.optim.AdamW(free, settings.learning_rate, weight_decay=1e-3)
@@ -207,8 +207,8 @@ def train(
             if ranks.first:
                 means = {k: float(np.mean([x[k] for x in losses])) for k in losses[0]}
                 figures = {**means, **validate(average.model, check, scale_tensor, settings, channels)}
-                if trained_head:
-                    figures |= judge_head(average.model, held_out, ranks.device)[1]
+                if has_head:
+                    figures |= judge_head(average.model.foresight, held_out.patients, ranks.device)[1]
                 run.log(figures)
                 run.save()
             losses = []
@@ -218,7 +218,7 @@ def train(
             on_step(f"dynamics, step {run.step}", progress)
     if ranks.first:
         run.save()
-    spread = judge_head(average.model, held_out, ranks.device)[0] if trained_head else ()
+    spread = judge_head(average.model.foresight, held_out.patients, ranks.device)[0] if has_head else ()
     return TrainedDenoiser(average.model, scale, spread), {**figures, "steps": float(run.step), "seconds": run.elapsed}
 
 
@@ -300,3 +300,10 @@ def _kept(path: Path, values: tuple[float, ...]) -> tuple[float, ...]:
     path.parent.mkdir(parents=True, exist_ok=True)
     np.save(path, np.array(values))
     return values
+
+
+def _started(settings: DynamicsTraining) -> Denoiser:
+    """The denoiser of the bundle that is trained on; one of an older version comes without its head."""
+    assert settings.start is not None
+    part = find_bundle(settings.start.resolve(), require=("dynamics",)).part("dynamics")
+    return denoiser_from_part(*part, without_head=settings.head_steps > 0 or not settings.response)

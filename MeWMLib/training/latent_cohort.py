@@ -18,20 +18,16 @@ from MeWMLib.dynamics.maps import tumour_maps
 from MeWMLib.dynamics.model import treated_window
 
 KEYS = ("before", "changes", "attenuated", "masks", "actions", "levels", "responses", "spacing")
-NOTED = ("noted_actions", "noted_responses")
+#: What the response head learns from.
+NOTED = ("appearance", "noted_actions", "noted_responses")
 #: Edge of the crop, in blocks, on which the U-Net trains; what a tumour is, is read from its whole window.
 CROP = 16
 
 
-def read_scan(path: Path, ten_hu: float = 1.0) -> dict[str, NDArray[Any]]:
-    """What the response head sees of one encoded patient: before, masks (as maps), spacing and noted protocols."""
+def read_scan(path: Path) -> dict[str, NDArray[Any]]:
+    """What the response head sees of one encoded patient: its appearance and noted protocols."""
     with np.load(path) as data:
-        arrays = {k: data[k] for k in ("before", "masks", "spacing", *NOTED)}
-    window = treated_window(arrays["masks"][0])
-    arrays["masks"] = tumour_maps(arrays["before"][0], arrays["masks"], ten_hu).astype(np.float16)
-    for key in ("before", "masks"):
-        arrays[key] = np.ascontiguousarray(arrays[key][(..., *window)])
-    return arrays
+        return {k: data[k] for k in NOTED}
 
 
 class LatentCohort:
@@ -119,7 +115,8 @@ class LatentCohort:
                 rows["spacing"].append(p["spacing"])
                 rows["pair"].append(len(whole["whole_before"]))
             chosen = rng.permutation(len(p["noted_actions"]))[:24]
-            for key in NOTED:
+            whole["appearance"].append(p["appearance"])
+            for key in NOTED[1:]:
                 whole[key].append(p[key][chosen])
             whole["whole_before"].append(p["before"])
             whole["whole_masks"].append(p["masks"])

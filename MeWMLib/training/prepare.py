@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ from numpy.typing import NDArray
 
 from MeWMLib.cohorts.synthetic.cases import SPLITS, Case, case_geometry, draw_case, draw_protocol
 from MeWMLib.cohorts.synthetic.fields import derive_seed
-from MeWMLib.cohorts.synthetic.law import Response
+from MeWMLib.cohorts.synthetic.law import Response, respond
 from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.dynamics.actions import encode_protocols
+from MeWMLib.dynamics.appearance import appearance
 from MeWMLib.dynamics.attenuation import attenuate
 from MeWMLib.dynamics.autoencoder import Autoencoder
+from MeWMLib.dynamics.maps import tumour_maps
+from MeWMLib.dynamics.model import treated_window
 from MeWMLib.dynamics.response import VIABLE_FLOOR
 from MeWMLib.perception.findings import viable_mask
 from MeWMLib.survival.config import size_covariates
@@ -35,10 +39,11 @@ def encode_case(case: Case, codec: Autoencoder, agents: list[str]) -> dict[str, 
     Returns:
         before (C, d, h, w) float16 latent; changes (P, C, d, h, w) float16 latents after minus before; attenuated (4,
         C, d, h, w) float16 latents minus before of the CT attenuated to levels 1 to 4; masks (2, d, h, w) float16
-        share of tumour and liver; after_tumour (P, D*H*W/8) uint8, packed bits of the tumour afterwards; actions (P,
-        A, 3), levels (P,), responses (P, 4) float32, see `dynamics.response`; noted_actions (N, A, 3),
-        noted_responses (N, 4); spacing () mm; images (1 + P, 2, D/2, H/2, W/2) float16 before and after for the
-        survival network; covariates (P, 4); true_log_risk (P,); months (), event (), seed ().
+        share of tumour and liver; appearance (F,), see `dynamics.appearance`; after_tumour (P, D*H*W/8) uint8, packed
+        bits of the tumour afterwards; actions (P, A, 3), levels (P,), responses (P, 4) float32, see
+        `dynamics.response`; noted_actions (N, A, 3), noted_responses (N, 4); spacing () mm; images (1 + P, 2, D/2,
+        H/2, W/2) float16 before and after for the survival network; covariates (P, 4); true_log_risk (P,);
+        months (), event (), seed ().
     """
     patient = SyntheticPatient.draw(case.seed)
     labels = case.before.labels
@@ -48,11 +53,13 @@ def encode_case(case: Case, codec: Autoencoder, agents: list[str]) -> dict[str, 
         after = codec.encode(torch.from_numpy(np.stack([a.hu for a in case.after]))[:, None])
         attenuated = codec.encode(torch.from_numpy(dimmed)[:, None])
     noted = noted_protocols(case.seed)
+    masks = np.stack([block_share(labels == 2), block_share(labels >= 1)])
     return {
         "before": before[0].half().numpy(),
+        "appearance": seen(before[0].numpy(), masks, case.spacing_mm),
         "changes": (after - before).half().numpy(),
         "attenuated": (attenuated - before).half().numpy(),
-        "masks": np.stack([block_share(labels == 2), block_share(labels >= 1)]).astype(np.float16),
+        "masks": masks.astype(np.float16),
         "after_tumour": np.stack([np.packbits(a.labels == 2) for a in case.after]),
         "actions": encode_protocols(case.protocols, agents).numpy(),
         "levels": np.array([_level(patient.response(p), p) for p in case.protocols], np.int64),
@@ -72,10 +79,12 @@ def encode_case(case: Case, codec: Autoencoder, agents: list[str]) -> dict[str, 
 def encode_scan(seed: int, codec: Autoencoder, agents: list[str]) -> dict[str, NDArray[Any]]:
     """What the response head learns from: a patient before treatment and `NOTED` protocols with their response.
 
-    No outcome is drawn, so it takes a fifth of the time of `encode_case`.
+    No outcome is drawn, so it takes a fifth of the time of `encode_case`. The responses are those to be expected: what
+    nobody can foresee (`law.Traits`) is left out, which would only blur what the scan tells. How far the truth deviates
+    from the head is measured on patients who have it.
 
     Returns:
-        before, masks, noted_actions, noted_responses, spacing, seed as in `encode_case`.
+        appearance, noted_actions, noted_responses, seed as in `encode_case`.
     """
     patient = SyntheticPatient.draw(seed)
     geometry = case_geometry(patient)
@@ -83,14 +92,22 @@ def encode_scan(seed: int, codec: Autoencoder, agents: list[str]) -> dict[str, N
     with torch.inference_mode():
         before = codec.encode(torch.from_numpy(drawn.hu)[None, None])
     noted = noted_protocols(seed)
+    foreseen = replace(patient.traits, response_noise=0.0, volume_noise=0.0)
+    masks = np.stack([block_share(drawn.labels == 2), block_share(drawn.labels >= 1)])
     return {
-        "before": before[0].half().numpy(),
-        "masks": np.stack([block_share(drawn.labels == 2), block_share(drawn.labels >= 1)]).astype(np.float16),
+        "appearance": seen(before[0].numpy(), masks, geometry.spacing[0]),
         "noted_actions": encode_protocols(noted, agents).numpy(),
-        "noted_responses": np.stack([responses(patient.response(p)) for p in noted]),
-        "spacing": np.float32(geometry.spacing[0]),
+        "noted_responses": np.stack([responses(respond(foreseen, p)) for p in noted]),
         "seed": np.int64(seed),
     }
+
+
+def seen(before: NDArray[np.float32], shares: NDArray[np.float32], spacing_mm: float) -> NDArray[np.float32]:
+    """Appearance (F,) from latent (C, d, h, w) and shares (2, d, h, w), as `DynamicsModel.encode` has it."""
+    window = treated_window(shares[0])
+    depth = tumour_maps(before[0], shares)[2]
+    part = (slice(None), *window)
+    return appearance(before[part], shares[part], depth[window], spacing_mm)
 
 
 def noted_protocols(seed: int) -> list[Protocol]:

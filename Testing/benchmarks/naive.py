@@ -67,7 +67,9 @@ def judge(
         encoded = world._dynamics.encode(patch.hu, patch.labels, patch.spacing_mm)
         before = patch.findings(patch.hu, patch.labels)
     with clock("simulate"):
-        change = world._dynamics.simulate(encoded, [protocol], [seed], settings.steps, settings.guidance)[0]
+        change = world._dynamics.simulate(
+            encoded, [protocol], [seed], settings.steps, settings.guidance, spread=settings.spread
+        )[0]
     with clock("compose"):
         image = patch.simulated(change)
         if whole_liver:

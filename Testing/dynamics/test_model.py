@@ -8,6 +8,7 @@ import torch
 
 from MeWMLib.core.errors import BundleError
 from MeWMLib.core.protocol import Protocol
+from MeWMLib.dynamics.appearance import features
 from MeWMLib.dynamics.attenuation import attenuate
 from MeWMLib.dynamics.autoencoder import compand, fit, to_blocks
 from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig, grown, margins
@@ -135,9 +136,10 @@ def test_the_loss_reaches_every_weight(text: int, attenuation: bool) -> None:
     seen = outlook(denoiser, given, some_actions(denoiser, 0, 1), torch.tensor([True, False]))
     out = denoiser(**given, outlook=seen)
     assert out.shape == (2, 6, 8, 8, 8)
-    (out.square().mean() + denoiser.response(seen).square().mean()).backward()
+    expected = denoiser.foresight(torch.randn(1, features(6)), some_actions(denoiser, 0, 1)[None])
+    (out.square().mean() + expected.square().mean()).backward()
     silent = [name for name, p in denoiser.named_parameters() if p.grad is None or not p.grad.any()]
-    assert silent == []
+    assert silent == ["foresight.actions.unknown"]  # the head always knows the action
 
 
 def test_the_attenuated_latent_counts_only_where_it_is_an_input() -> None:
@@ -183,7 +185,8 @@ def test_maps_of_the_fate_can_be_added_later() -> None:
     with torch.inference_mode():
         seen = outlook(older, given, some_actions(older, 0, 1))
         assert torch.allclose(older(**given, outlook=seen), newer(**given, outlook=seen), atol=1e-5)
-        assert torch.equal(older.response(seen), newer.response(seen))
+    older_head, newer_head = older.foresight.state_dict(), newer.foresight.state_dict()
+    assert all(torch.equal(v, newer_head[k]) for k, v in older_head.items())
     assert newer.stem.in_channels == older.stem.in_channels + 6
 
 
@@ -200,17 +203,39 @@ def test_the_margin_is_zero_at_the_edge_of_what_dies() -> None:
     assert not margins(masks, torch.zeros_like(maps)).any()  # what is hidden leaves no trace
 
 
-def test_a_part_without_the_response_is_read(model: DynamicsModel, patch: EncodedPatch) -> None:
-    """Bundles of version 2: their head had four numbers, and nothing asked it."""
-    denoiser = tiny_denoiser(response=False).eval()
+def test_a_part_with_another_head_is_only_trained_on() -> None:
+    """Up to version 3 of the default bundle the head was a layer of the U-Net; what it learnt is of no use."""
+    denoiser = tiny_denoiser().eval()
     part = TrainedDenoiser(denoiser, denoiser.config.change_scale)
-    config = {k: v for k, v in part.part_config().items() if not k.startswith(("response", "fate"))}
-    tensors = {**part.tensors(), "response.weight": np.zeros((4, 16)), "response.bias": np.zeros(4)}
-    again = denoiser_from_part(config, tensors)
-    assert not again.config.response
-    before = DynamicsModel(model.autoencoder, denoiser, torch.device("cpu")).simulate(patch, [A], [7], steps=1)
-    after = DynamicsModel(model.autoencoder, again, torch.device("cpu")).simulate(patch, [A], [7], steps=1)
-    assert np.array_equal(before, after)
+    tensors = {k: v for k, v in part.tensors().items() if not k.startswith("foresight.")}
+    tensors |= {"response.weight": np.zeros((3, 16)), "response.bias": np.zeros(3)}
+    with pytest.raises(BundleError, match="does not fit this version"):
+        denoiser_from_part(part.part_config(), tensors)
+    again = denoiser_from_part(part.part_config(), tensors, without_head=True)
+    given, actions = inputs(denoiser), some_actions(denoiser, 0, 1)
+    with torch.inference_mode():
+        one = denoiser(**given, outlook=outlook(denoiser, given, actions))
+        two = again(**given, outlook=outlook(again, given, actions))
+    assert torch.equal(one, two)
+    assert not torch.equal(again.foresight.out.weight, denoiser.foresight.out.weight)
+
+
+def test_a_denoiser_that_is_not_told_the_response_simulates(model: DynamicsModel, patch: EncodedPatch) -> None:
+    untold = DynamicsModel(model.autoencoder, tiny_denoiser(response=False).eval(), torch.device("cpu"))
+    assert not untold.tells_response
+    assert np.abs(untold.simulate(patch, [A], [7], steps=1)).max() > 1
+
+
+def test_without_a_deviation_the_expected_response_is_drawn(model: DynamicsModel, patch: EncodedPatch) -> None:
+    expected = model.responses(patch, [A, A], [7, 8], spread=0.0)
+    assert np.array_equal(expected[0], expected[1])
+    replicas = np.stack([model.responses(patch, [A], [seed])[0] for seed in range(7, 47)])
+    assert replicas.std(0).min() > 0.01
+    # on the head's own scale replicas lie around what is expected
+    logits = np.log(replicas[:, 0] / (1 - replicas[:, 0]))
+    middle = np.log(expected[0, 0] / (1 - expected[0, 0]))
+    assert abs(logits.mean() - middle) < 3 * logits.std() / np.sqrt(len(logits))
+    assert np.abs(model.simulate(patch, [A], [7], spread=0.0) - model.simulate(patch, [A], [7])).max() > 0.1
 
 
 def test_the_response_deviates_by_the_seed_alone(model: DynamicsModel, patch: EncodedPatch, monkeypatch) -> None:

@@ -65,6 +65,24 @@ def test_the_outline_is_thin_and_lies_at_the_border() -> None:
     assert share_of(drawn([[Tile(one.before, outline=np.zeros_like(one.outline))]])[0][0], CYAN) == 0
 
 
+def test_a_lesion_has_a_colour_of_its_own() -> None:
+    one = row(1)
+    lesion = np.zeros_like(one.outline)
+    lesion[17:31, 17:31] = True
+    red = (1.0, 0.35, 0.21)
+    small, large = (drawn_at(inches, Tile(one.before, "t", one.outline, lesion=lesion)) for inches in (1.75, 3.5))
+    assert share_of(small, CYAN) > share_of(small, red) > 0.0005
+    assert large.shape[0] == pytest.approx(2 * small.shape[0], abs=3)
+    assert share_of(drawn_at(1.75, Tile(one.before, outline=one.outline)), red) == 0
+    with pytest.raises(GeometryMismatchError, match="same shape"):
+        Tile(one.before, lesion=lesion[1:])
+
+
+def drawn_at(inches: float, tile: Tile) -> np.ndarray:
+    content, (((top, bottom, left, right),),) = render_tiles([[tile]], inches)
+    return matplotlib.image.imread(io.BytesIO(content), format="png")[top:bottom, left:right, :3]
+
+
 def test_differences_are_red_where_brighter_and_blue_where_darker() -> None:
     values = np.repeat(np.array([[-200.0, 0.0, 200.0]], np.float32), 3, 0)
     tile = drawn([[Tile(values, difference=True)]])[0][0]

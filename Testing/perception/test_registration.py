@@ -117,6 +117,15 @@ def test_without_a_place_to_sample_nothing_is_registered(pair) -> None:
         registration.register(before, labels, after, Registration(spacing_mm=8.0, avoid_mm=1000.0))
 
 
+def test_samples_keep_away_from_the_tumour_and_folds_are_looked_for_there_too(pair) -> None:
+    before, labels, _, tumour = pair
+    image, linear, bent, inside = registration._prepared(before, labels, Registration(spacing_mm=3.0))
+    arrays = [sitk.GetArrayFromImage(m) > 0 for m in (linear, bent, inside)]
+    truth = sitk.GetArrayFromImage(sitk.Resample(io.to_sitk(labels), image, sitk.Transform(), sitk.sitkNearestNeighbor))
+    assert not (arrays[0] & (truth == 2)).any() and not (arrays[1] & ~arrays[0]).any()
+    assert arrays[2][truth == 2].all() and arrays[2].sum() > arrays[0].sum() > 2 * arrays[1].sum() > 0
+
+
 def test_the_deformation_lies_near_the_liver_and_does_not_fold(pair) -> None:
     before, labels, after, _ = pair
     bent = registration.register(before, labels, after, replace(COARSE, iterations=4)).quality

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from MeWMLib.dynamics.actions import known_agents
+from MeWMLib.dynamics.appearance import features
 
 #: Settings of a network that trains in milliseconds.
 SMALL = {"widths": (8, 8), "condition": 16, "batch": 4, "pairs": 2}
@@ -37,6 +38,7 @@ def write_planted(folder: Path, train: int = 12, validation: int = 6) -> Path:
                 actions=actions,
                 levels=np.array([4, 1]),
                 responses=answers,
+                appearance=rng.normal(size=features(4)).astype(np.float32),
                 noted_actions=np.tile(actions, (12, 1, 1)),
                 noted_responses=np.tile(answers, (12, 1)),
                 spacing=1.0,

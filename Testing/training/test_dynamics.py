@@ -69,11 +69,11 @@ def test_one_seed_trains_to_the_same_weights_and_another_to_others(planted: Path
 
 
 @pytest.mark.parametrize("off", ["contrastive_weight", "response_weight"])
-def test_a_loss_that_is_turned_off_trains_to_other_weights(planted: Path, off: str) -> None:
-    # without a trained head the U-Net cannot be told the response
-    tiny = UNTOLD if off == "response_weight" else TINY
-    whole, _ = dynamics.train(planted, planted / "whole", replace(tiny, steps=3))
-    without, _ = dynamics.train(planted, planted / "without", replace(tiny, steps=3, **{off: 0.0}))
+def test_a_loss_of_another_weight_trains_to_other_weights(planted: Path, off: str) -> None:
+    # the U-Net is told the response only where a head is trained: that one is not turned off, but doubled
+    tiny, other = (UNTOLD, 2 * TINY.response_weight) if off == "response_weight" else (TINY, 0.0)
+    whole, _ = dynamics.train(planted, planted / "whole", replace(TINY, steps=3))
+    without, _ = dynamics.train(planted, planted / "without", replace(TINY, steps=3, **{off: other}))
     assert np.abs(weights(whole) - weights(without)).max() > 1e-6
     part = off.removesuffix("_weight")
     batch, model = one_batch(planted), small_model()
@@ -87,7 +87,7 @@ def test_the_head_can_be_trained_first_and_is_then_kept(planted: Path) -> None:
     trained, _ = dynamics.train(planted, planted / "w", settings)
     more, figures = dynamics.train(planted, planted / "w", replace(settings, steps=50))
     one, two = trained.tensors(), more.tensors()
-    head = [k for k in one if k.split(".")[0] in ("actions", "traits", "joint", "response") and k != "actions.unknown"]
+    head = [k for k in one if k.startswith("foresight.")]
     assert head and all(np.array_equal(one[k], two[k]) for k in head)
     assert not np.array_equal(one["stem.weight"], two["stem.weight"])
     assert figures["head_viable_r2"] > 0.9 and figures["head_viable_rank"] > 0.9
@@ -100,7 +100,7 @@ def test_the_head_learns_from_scans_without_outcomes(planted: Path) -> None:
     scans.mkdir()
     for n, path in enumerate([p for p in sorted((planted / "train").glob("*.npz")) for _ in range(8)]):
         with np.load(path) as data:
-            kept = {k: data[k] for k in ("before", "masks", "spacing", "noted_actions", "noted_responses")}
+            kept = {k: data[k] for k in ("appearance", "noted_actions", "noted_responses")}
         kept["noted_responses"] = kept["noted_responses"][::-1]  # what each protocol does is exchanged
         np.savez(scans / f"{n}.npz", **kept)
     settings = replace(TINY, steps=1, head_steps=40, learning_rate=2e-2)
@@ -210,8 +210,9 @@ def test_the_gradient_of_accumulated_batches_is_their_mean(planted: Path, monkey
 
     monkeypatch.setattr(dynamics, "flow_loss", same_noise)
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", noted_clip)
-    one, _ = dynamics.train(planted, planted / "one", replace(TINY, steps=2))
-    two, _ = dynamics.train(planted, planted / "two", replace(TINY, steps=2, accumulate=2))
+    # without the head, whose dropout differs from batch to batch
+    one, _ = dynamics.train(planted, planted / "one", replace(UNTOLD, steps=2))
+    two, _ = dynamics.train(planted, planted / "two", replace(UNTOLD, steps=2, accumulate=2))
     assert norms[0] > 0 and norms[2:] == pytest.approx(norms[:2], rel=1e-3)
     assert np.allclose(weights(one), weights(two), atol=1e-6)
 

@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from MeWMLib.cohorts.synthetic.cases import Case, draw_case
-from MeWMLib.cohorts.synthetic.law import Response
+from MeWMLib.cohorts.synthetic.law import Response, respond
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient
 from MeWMLib.dynamics.actions import encode_protocols, known_agents
+from MeWMLib.dynamics.appearance import features
 from MeWMLib.dynamics.attenuation import attenuate
 from MeWMLib.dynamics.autoencoder import Autoencoder, fit
-from MeWMLib.dynamics.maps import MASKS
+from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
+from MeWMLib.dynamics.model import DynamicsModel
 from MeWMLib.dynamics.response import RESPONSES
 from MeWMLib.training import prepare
 from MeWMLib.training.latent_cohort import KEYS, NOTED, LatentCohort, read_scan
@@ -98,12 +100,27 @@ def test_a_scan_without_outcomes_is_the_patient_of_the_whole_case(codec: Autoenc
     agents = known_agents()
     whole = prepare.encode_case(draw_case(SEED), codec, agents)
     scan = prepare.encode_scan(SEED, codec, agents)
-    assert set(scan) == {"before", "masks", "noted_actions", "noted_responses", "spacing", "seed"}
-    assert all(np.array_equal(scan[k], whole[k]) for k in scan)
+    assert set(scan) == {"appearance", "noted_actions", "noted_responses", "seed"}
+    assert all(np.array_equal(scan[k], whole[k]) for k in ("appearance", "noted_actions", "seed"))
+    # the law without what nobody can foresee
+    foreseen = replace(SyntheticPatient.draw(SEED).traits, response_noise=0.0, volume_noise=0.0)
+    answers = [prepare.responses(respond(foreseen, p)) for p in prepare.noted_protocols(SEED)]
+    assert np.array_equal(scan["noted_responses"], np.stack(answers))
+    assert not np.allclose(scan["noted_responses"], whole["noted_responses"], atol=0.01)
     prepare.prepare(codec, agents, tmp_path, "train", SEED + 1, SEED, scans_only=True)
     assert [p.name for p in (tmp_path / prepare.SCANS).iterdir()] == ["000003.npz"] and not (
         tmp_path / "train"
     ).exists()
     read = read_scan(tmp_path / prepare.SCANS / "000003.npz")
-    assert read["before"].shape[0] == 6 and read["masks"].shape[0] == MASKS
-    assert read["before"].shape[1:] == read["masks"].shape[1:]
+    assert set(read) == set(NOTED) and read["appearance"].shape == (features(6),)
+
+
+def test_the_appearance_is_that_which_the_model_reads(
+    case: Case, codec: Autoencoder, arrays: dict[str, np.ndarray]
+) -> None:
+    torch.manual_seed(0)
+    denoiser = Denoiser(DenoiserConfig(latent=6, widths=(8, 8), condition=16))
+    patch = DynamicsModel(codec, denoiser, torch.device("cpu")).encode(
+        case.before.hu, case.before.labels, case.spacing_mm
+    )
+    assert np.allclose(patch.appearance[0].numpy(), arrays["appearance"], atol=1e-3)
