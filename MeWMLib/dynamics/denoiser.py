@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from MeWMLib.dynamics.actions import ActionEncoder, known_agents
 from MeWMLib.dynamics.appearance import features
 from MeWMLib.dynamics.maps import MASKS, TOUCHED, TRAIT_MASKS
+from MeWMLib.dynamics.reports import ReportEncoder
 from MeWMLib.dynamics.response import FEATURES
 from MeWMLib.dynamics.response_head import ResponseHead
 
@@ -36,6 +37,8 @@ class DenoiserConfig:
             without these maps (ablation).
         response_spread: deviation of the truth around the response head (`response.spread`), from which replicas are
             drawn; empty for none.
+        reports: numbers in the embedding of an operation report, by which the U-Net is told of the treatment (baseline
+            `textomorph`); 0 tells it by agents and doses.
     """
 
     latent: int = 16
@@ -49,6 +52,7 @@ class DenoiserConfig:
     response: bool = True
     fate: tuple[float, ...] = ()
     response_spread: tuple[float, ...] = ()
+    reports: int = 0
 
 
 class _Block(nn.Module):
@@ -188,7 +192,7 @@ class Denoiser(nn.Module):
         self.config = config
         w, c = config.widths, config.condition
         phi = (torch.zeros(len(config.agents), config.text) if text is None else text) if config.text else None
-        self.actions = ActionEncoder(len(config.agents), c, phi)
+        self.actions = ReportEncoder(config.reports, c) if config.reports else ActionEncoder(len(config.agents), c, phi)
         self.traits = _TraitEncoder(config.latent, c)
         self.joint = nn.Sequential(nn.Linear(3 * c, c), nn.SiLU(), nn.Linear(c, c), nn.SiLU())
         self.time = nn.Sequential(nn.Linear(64 + 1, c), nn.SiLU(), nn.Linear(c, c))
@@ -228,7 +232,10 @@ class Denoiser(nn.Module):
         return self.traits(before, masks, spacing_mm)
 
     def outlook(self, traits: Tensor, actions: Tensor, dropped: Tensor | None = None) -> Tensor:
-        """What an action means for a tumour: (N, condition) from traits (N, condition) and actions (N, A, 3)."""
+        """What an action means for a tumour: (N, condition) from traits (N, condition) and actions (N, A, 3).
+
+        A network that reads reports takes their embeddings (N, reports) for actions.
+        """
         tau = self.actions(actions, dropped)
         return self.joint(torch.cat([tau, traits, tau * traits], 1))
 

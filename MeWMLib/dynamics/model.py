@@ -20,6 +20,7 @@ from MeWMLib.dynamics.attenuation import attenuate, expected_level
 from MeWMLib.dynamics.autoencoder import Autoencoder, compand, expand
 from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
 from MeWMLib.dynamics.maps import tumour_maps
+from MeWMLib.dynamics.reports import embed_reports, sentence_encoder
 from MeWMLib.dynamics.sampling import sampler_named
 
 
@@ -132,6 +133,12 @@ class DynamicsModel:
         expected: Tensor = self.denoiser.foresight(patch.appearance, actions[None])
         return expected + spread * deviation
 
+    def _said(self, protocols: Sequence[Protocol], actions: Tensor) -> Tensor:
+        """What the U-Net is told of the treatment: actions (N, A, 3), or embeddings of reports (N, W)."""
+        if not self.denoiser.config.reports:
+            return actions
+        return torch.from_numpy(embed_reports(protocols, sentence_encoder())).to(self.device)
+
     @property
     def tells_response(self) -> bool:
         """True if the denoiser draws a response that it was told, so that `responses` says what a simulation shows."""
@@ -186,6 +193,7 @@ class DynamicsModel:
 
         Raises:
             PlanSettingsError: no such sampler, or no steps.
+            DependencyError: the network reads reports, and no sentence encoder is installed.
         """
         sample = sampler_named(sampler)
         n = len(protocols)
@@ -208,9 +216,10 @@ class DynamicsModel:
         noise = torch.cat([torch.randn((1, *before.shape[1:]), generator=g) for g in generators]).to(self.device)
         spacing = torch.full((n,), patch.spacing_mm, device=self.device)
         traits = self.denoiser.tumour_traits(before[:1], masks[:1], spacing[:1]).expand(n, -1)
-        outlook = self.denoiser.outlook(traits, actions)
+        said = self._said(protocols, actions)
+        outlook = self.denoiser.outlook(traits, said)
         dropped = torch.ones(n, dtype=torch.bool, device=self.device)
-        unknown = self.denoiser.outlook(traits, actions, dropped) if guidance != 1.0 else outlook
+        unknown = self.denoiser.outlook(traits, said, dropped) if guidance != 1.0 else outlook
 
         def predict(noisy: Tensor, time: float) -> Tensor:
             times = torch.full((n,), time, device=self.device)

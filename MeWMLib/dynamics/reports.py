@@ -195,18 +195,3 @@ class ReportEncoder(nn.Module):
         if dropped is not None:
             out = torch.where(dropped[:, None], self.unknown[None].expand_as(out), out)
         return out
-
-
-def tell_by_reports(model: nn.Module, width: int, embedding: int, training: FloatArray | None = None) -> None:
-    """Make a denoiser read reports in place of agents: its `outlook` then takes (N, embedding) for actions.
-
-    Args:
-        model: a network whose `actions` maps what was done and `dropped` to (N, width), as `denoiser.Denoiser`.
-        width: of its condition vector.
-        embedding: numbers in the embedding of a text.
-        training: embeddings (N, embedding) of training reports, for a new network; None where weights are loaded.
-    """
-    encoder = ReportEncoder(embedding, width)
-    if training is not None:
-        encoder.fit(training)
-    model.actions = encoder

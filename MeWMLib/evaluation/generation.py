@@ -20,7 +20,7 @@ from MeWMLib.bundles import find_bundle
 from MeWMLib.cohorts.synthetic.cases import SPLITS, draw_case
 from MeWMLib.cohorts.synthetic.fields import derive_seed
 from MeWMLib.core.plan import PlanSettings, replica_seeds
-from MeWMLib.evaluation.baselines import Pair, pixel2cancer, syntumor
+from MeWMLib.evaluation.baselines import ACTIONLESS, Pair, pixel2cancer, syntumor
 from MeWMLib.evaluation.known_patients import Image, KnownPatient
 from MeWMLib.evaluation.metrics import Rows, bootstrap_mean
 from MeWMLib.evaluation.montage import MontageRow
@@ -42,7 +42,7 @@ class GenerationSettings:
         patients: how many of the test split.
         seed: of replicas and baselines.
         replicas, steps: of each simulation.
-        others: row name to bundle; a row `action_blind` is simulated without its action, since it never saw one.
+        others: row name to bundle; a row that never saw an action (`baselines.ACTIONLESS`) is simulated without it.
         workers: processes; each loads the bundles.
         montage: patients whose pictures are kept.
         seeds: of the patients; empty for the first of the test split.
@@ -190,7 +190,7 @@ def measure_patient(worlds: _Worlds, number: int, settings: GenerationSettings, 
     blind = replace(plan, guidance=0.0)
     for name, other, how in (
         ("mewm_action_dropped", world, blind),
-        *((n, w, blind if n == "action_blind" else plan) for n, w in worlds.others.items()),
+        *((n, w, blind if n in ACTIONLESS else plan) for n, w in worlds.others.items()),
     ):
         # what is not told the action gives one image for all
         asked = known.protocols[:1] if how is blind else known.protocols

@@ -25,6 +25,7 @@ from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import PlanSettings, replica_seeds
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.volume import LabelMap, Volume
+from MeWMLib.evaluation.baselines import ACTIONLESS
 from MeWMLib.evaluation.metrics import Rows, bootstrap_mean
 from MeWMLib.evaluation.plan_tables import PlanTables
 from MeWMLib.evaluation.true_risk import TrueRisk
@@ -287,7 +288,7 @@ class _Measure:
             each = (time.perf_counter() - start) / len(self._asked())
             rows["oracle_dynamics"] = self._searched(tables.network_on_true, truth, "beam", each)
         for name, other in self.others.items():
-            if name == "action_blind":
+            if name in ACTIONLESS:
                 rows[name] = self._without_action(other, patient, drawn, tables)
                 continue
             more = PlanTables(other, patient, drawn, settings.plan, tables.seeds, truth)

@@ -19,6 +19,7 @@ from MeWMLib.dynamics.actions import known_agents, oil_given
 from MeWMLib.dynamics.autoencoder import Autoencoder
 from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig, grown
 from MeWMLib.dynamics.model import denoiser_from_part
+from MeWMLib.dynamics.reports import ReportEncoder, sentence_encoder
 from MeWMLib.dynamics.text import cached_embeddings
 from MeWMLib.training.checkpoint import AveragedModel, Run
 from MeWMLib.training.contrastive import combo_contrastive, tumour_features
@@ -31,6 +32,8 @@ from MeWMLib.training.response_head import head_loss, judge_head, train_head
 
 #: The head learns at this many times the learning rate of the U-Net.
 HEAD_RATE = 2.0
+#: What tells of the action in a batch.
+SHUFFLED = ("actions", "responses", "attenuated", "reports")
 #: Patients on which the weights of the maps of the fate are fitted.
 FITTED_ON = 100
 
@@ -63,7 +66,7 @@ def flow_loss(
     pair = batch["pair"].long()
     first = torch.stack([(pair == k).float().argmax() for k in range(len(batch["whole_before"]))])
     traits = model.tumour_traits(batch["whole_before"], batch["whole_masks"], batch["spacing"][first])  # of each pair
-    outlook = model.outlook(traits[pair], batch["actions"], dropped)
+    outlook = model.outlook(traits[pair], batch.get("reports", batch["actions"]), dropped)
     # The U-Net is told the response that was reached, not the one that the head expects: it learns to draw, not guess.
     oil = oil_given(batch["actions"], model.config.agents)
     reached = response.features(response.standardise(batch["responses"]), oil, dropped)
@@ -143,8 +146,11 @@ def train(
             occlusion=occlusion,
             response=settings.response,
             fate=fate,
+            reports=_reports_noted((data, held_out), agents) if settings.reports else 0,
         )
         model = Denoiser(config, phi)
+        if isinstance(model.actions, ReportEncoder):
+            model.actions.fit(np.concatenate([p["reports"] for p in data.patients]))
     else:
         model = grown(started, settings.response, fate).train()
     model = model.to(ranks.device)
@@ -177,6 +183,8 @@ def train(
     # Every process draws batches and noise of its own.
     rng = np.random.default_rng([settings.seed, run.step, *([ranks.rank] if ranks.rank else [])])
     generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + run.step + ranks.rank * 1_000_000_007)
+    if model.config.reports:
+        _reports_noted((data, held_out), model.config.agents)
     for cohort_part in (data, held_out):
         cohort_part.expect(model.config.agents, model.config.occlusion)
     check = _moved(held_out.batch(24, np.random.default_rng(1), pairs=8), ranks.device)
@@ -214,6 +222,8 @@ def train(
             losses = []
             data.refresh()
             data.expect(model.config.agents, model.config.occlusion)
+            if model.config.reports:
+                _reports_noted((data,), model.config.agents)
         if on_step is not None:
             on_step(f"dynamics, step {run.step}", progress)
     if ranks.first:
@@ -231,7 +241,7 @@ def validate(
     channels: Tensor | None = None,
 ) -> dict[str, float]:
     """Validation loss with true and with shuffled actions, same noise: the gap is what the model learnt of actions."""
-    shuffled = {**batch, **{k: batch[k].roll(1, 0) for k in ("actions", "responses", "attenuated")}}
+    shuffled = {**batch, **{k: batch[k].roll(1, 0) for k in SHUFFLED if k in batch}}
     quiet = replace(settings, action_dropout=0.0)
     out = {}
     for name, rows in (("validation", batch), ("validation_shuffled", shuffled)):
@@ -263,6 +273,7 @@ class TrainedDenoiser:
             "response": config.response,
             "fate": list(config.fate),
             "response_spread": list(self.spread),
+            "reports": config.reports,
         }
 
     def tensors(self) -> dict[str, NDArray[Any]]:
@@ -307,3 +318,11 @@ def _started(settings: DynamicsTraining) -> Denoiser:
     assert settings.start is not None
     part = find_bundle(settings.start.resolve(), require=("dynamics",)).part("dynamics")
     return denoiser_from_part(*part, without_head=settings.head_steps > 0 or not settings.response)
+
+
+def _reports_noted(parts: Sequence[LatentCohort], agents: Sequence[str]) -> int:
+    """Note the embeddings of reports in parts of a cohort; returns their width."""
+    encode = sentence_encoder()
+    for part in parts:
+        part.tell(agents, encode)
+    return int(parts[0].patients[0]["reports"].shape[1])

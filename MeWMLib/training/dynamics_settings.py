@@ -35,6 +35,8 @@ class DynamicsTraining:
         contrastive_weight: of combo contrastive learning; 0 turns it off (ablation).
         time_power: times are drawn as u ** time_power, u uniform; above 1 most of them are early.
         action_blind: hide every action, text and attenuation level (the baseline `action_blind`).
+        reports: tell the U-Net of the treatment by the embedding of an operation report, not by agents and doses
+            (baseline `textomorph`); needs `response` off and an installed sentence encoder.
         text, attenuation: False trains without that input (ablations).
         image_share: how far the channels of the latent count by what they mean in the image (the first one, the mean
             of a block, holds four fifths of the change of HU) and not all alike.
@@ -66,6 +68,7 @@ class DynamicsTraining:
     time_power: float = 3.0
     action_blind: bool = False
     text: bool = True
+    reports: bool = False
     attenuation: bool = True
     image_share: float = 0.8
     outside_weight: float = 0.05
@@ -90,6 +93,12 @@ class DynamicsTraining:
             self.response_weight > 0 or not self.response or self.action_blind, "response_weight", self.response_weight,
             "Without a trained head the U-Net cannot be told the response: set response to false too",
         )  # fmt: skip
+        _require(
+            not (self.reports and self.response),
+            "reports",
+            self.reports,
+            "A response head knows agents: set response to false",
+        )
         _require(self.response or not self.fate, "fate", self.fate, "Maps of the fate need the response")
         sizes = 1 <= len(self.widths) <= 4 and all(w > 0 and w % _GROUPS == 0 for w in self.widths)
         _require(sizes, "widths", list(self.widths), f"Give 1 to 4 positive multiples of {_GROUPS}")

@@ -16,6 +16,7 @@ from MeWMLib.core.protocol import EMBOLIC, Protocol, agent
 from MeWMLib.dynamics.attenuation import expected_level
 from MeWMLib.dynamics.maps import tumour_maps
 from MeWMLib.dynamics.model import treated_window
+from MeWMLib.dynamics.reports import WORDINGS, Encode, embed_reports, protocols_of
 
 KEYS = ("before", "changes", "attenuated", "masks", "actions", "levels", "responses", "spacing")
 #: What the response head learns from.
@@ -83,6 +84,14 @@ class LatentCohort:
                     found.setdefault(given[0], []).append((float(level) - 0.5) / 4)
         return {name: round(float(np.mean(shares)), 4) for name, shares in sorted(found.items())}
 
+    def tell(self, agents: Sequence[str], encode: Encode) -> None:
+        """Note the embedding of an operation report of each protocol, each in a wording of its own."""
+        for n, p in enumerate(self.patients):
+            if "reports" not in p:
+                protocols = protocols_of(p["actions"], agents)
+                wordings = np.random.default_rng(n).integers(WORDINGS, size=len(protocols))
+                p["reports"] = embed_reports(protocols, encode, [int(w) for w in wordings])
+
     def batch(self, size: int, rng: np.random.Generator, pairs: int = 4) -> dict[str, Tensor]:
         """A random batch: `pairs` patients with several protocols each.
 
@@ -92,6 +101,8 @@ class LatentCohort:
         rows: dict[str, list[Any]] = {
             k: [] for k in ("before", "change", "attenuated", "masks", "actions", "responses", "spacing", "pair")
         }
+        if "reports" in self.patients[0]:
+            rows["reports"] = []
         whole: dict[str, list[Any]] = {k: [] for k in (*NOTED, "whole_before", "whole_masks")}
         shape = None
         while len(rows["before"]) < size:
@@ -112,6 +123,8 @@ class LatentCohort:
                 rows["masks"].append(p["masks"][crop])
                 rows["actions"].append(p["actions"][which])
                 rows["responses"].append(p["responses"][which])
+                if "reports" in rows:
+                    rows["reports"].append(p["reports"][which])
                 rows["spacing"].append(p["spacing"])
                 rows["pair"].append(len(whole["whole_before"]))
             chosen = rng.permutation(len(p["noted_actions"]))[:24]

@@ -10,10 +10,11 @@ from MeWMLib.evaluation.baselines import ACTIONLESS, difftumor, textomorph
 from MeWMLib.training.dynamics_settings import DynamicsTraining, read_settings
 
 
-def test_the_file_of_difftumor_is_its_definition(repository: Path) -> None:
-    path = repository / "Resources" / "Configs" / "difftumor.json"
-    assert json.loads(path.read_text(encoding="utf-8")) == difftumor.SETTINGS
-    assert read_settings(path) == replace(DynamicsTraining(), **difftumor.SETTINGS)
+@pytest.mark.parametrize("baseline", [difftumor, textomorph])
+def test_the_file_of_a_baseline_is_its_definition(repository: Path, baseline: object) -> None:
+    path = repository / "Resources" / "Configs" / f"{baseline.ROW}.json"  # type: ignore[attr-defined]
+    assert json.loads(path.read_text(encoding="utf-8")) == baseline.SETTINGS  # type: ignore[attr-defined]
+    assert read_settings(path) == replace(DynamicsTraining(), **baseline.SETTINGS)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("baseline", [difftumor, textomorph])

@@ -11,11 +11,15 @@ import torch
 from MeWMLib.cohorts.synthetic import cases as cohort
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient
 from MeWMLib.core.errors import InputError
-from MeWMLib.core.protocol import agents_of
+from MeWMLib.core.protocol import Protocol, agents_of
+from MeWMLib.dynamics import model as model_module
 from MeWMLib.dynamics.actions import known_agents
+from MeWMLib.dynamics.autoencoder import fit
 from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
 from MeWMLib.dynamics.maps import MASKS
+from MeWMLib.dynamics.model import DynamicsModel, denoiser_from_part
 from MeWMLib.dynamics.response import FEATURES
+from MeWMLib.evaluation.baselines import textomorph
 from MeWMLib.policy import rules
 from MeWMLib.training import dynamics
 from MeWMLib.training.checkpoint import AveragedModel
@@ -267,6 +271,33 @@ def test_only_blocks_in_and_around_the_tumour_count_fully() -> None:
         return loss_of(model, {**batch, "change": change}, settings)["total"]  # an untrained head predicts zero
 
     assert loss(slice(7, 9)) == pytest.approx(20 * loss(slice(1, 3)), rel=1e-4)
+
+
+def test_a_network_can_be_told_of_the_treatment_by_reports(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The baseline textomorph: no agent is named to it but in the text of a report."""
+
+    def encode(texts):
+        words = ("Raltitrexed", "Epirubicin", "artery", "injected")
+        return np.array([[text.count(w) + 0.1 * n for n, w in enumerate(words)] for text in texts], np.float32)
+
+    monkeypatch.setattr(dynamics, "sentence_encoder", lambda: encode)
+    settings = replace(TINY, **{k: v for k, v in textomorph.SETTINGS.items() if k != "widths"})
+    settings = replace(settings, steps=100, learning_rate=5e-3, average=0.9)
+    trained, figures = dynamics.train(planted, planted / "work", settings)
+    assert figures["validation"] < 0.5 * figures["validation_shuffled"]
+    config = trained.part_config()
+    assert config["reports"] == 4 and not config["response"] and config["text"] == 0
+    again = denoiser_from_part(config, trained.tensors())
+    patch_model = DynamicsModel(
+        fit(torch.randn((400, 64), generator=torch.Generator().manual_seed(0)), 4), again, torch.device("cpu")
+    )
+    monkeypatch.setattr(model_module, "sentence_encoder", lambda: encode)
+    labels = np.ones((64, 64, 64), np.uint8)
+    labels[20:40, 20:40, 20:40] = 2
+    patch = patch_model.encode(np.random.default_rng(0).normal(100, 20, labels.shape), labels, 1.0)
+    protocols = [Protocol.parse("Raltitrexed"), Protocol.parse("Epirubicin")]
+    one, two = patch_model.simulate(patch, protocols, [1, 1], steps=1)
+    assert np.abs(one - two).max() > 1
 
 
 def test_splits_share_no_patient() -> None:

@@ -85,6 +85,7 @@ def test_something_else_than_an_object_is_refused(tmp_path: Path, content: objec
         ("precision", "float16"),
         ("precision", 16),
         ("start", 3),
+        ("reports", True),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_with_its_name(tmp_path: Path, name: str, value: object) -> None:

@@ -15,8 +15,9 @@ from __future__ import annotations
 from typing import Any
 
 ROW = "textomorph"
-#: Settings of `mewm train dynamics` that make this baseline, beside the encoder (`dynamics.reports.tell_by_reports`).
+#: Settings of `mewm train dynamics` (the file Resources/Configs/textomorph.json) that make this baseline.
 SETTINGS: dict[str, Any] = {
+    "reports": True,
     "text": False,
     "attenuation": False,
     "contrastive_weight": 0.0,
