@@ -155,7 +155,7 @@ class Segmenter:
         progress: Callable[[float], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> LabelMap:
-        """Segment a whole CT on its own grid; see `segment`. Doubtful lesions are liver (`postprocess.without_doubtful`).
+        """Segment a whole CT on its own grid; see `segment`. Lesions of which it is not sure become liver.
 
         Raises:
             CancelledError: `cancelled` said so.
