@@ -1,22 +1,44 @@
-"""Clean labels after a network: one liver, no tumour outside of it, no specks."""
+"""Clean labels after a network: one liver, no neighbour that hangs on it, no tumour that it does not hold, no specks.
+
+Networks take spleen, stomach or vena cava for liver or tumour, and what they find there touches the liver. Two
+measures tell it apart, both in millimetres: a neighbour hangs on a thin bridge, and a lesion lies in liver.
+"""
 
 from __future__ import annotations
 
 import cc3d
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from MeWMLib.core.volume import BACKGROUND, LIVER, TUMOUR, LabelMap
 
 #: 300 voxels of 0.8 x 0.8 x 3.0 mm, the smallest lesion that is kept.
 MINIMUM_LESION_ML = 300 * 0.8 * 0.8 * 3.0 / 1000.0
+#: Half the thickness of a bridge that is cut.
+BRIDGE_MM = 5.0
+#: How far around a lesion is looked for liver.
+RIM_MM = 10.0
+#: The share of this rim that has to be liver. It is about half where a flat capsule halves a lesion; less spares
+#: lesions at the edge. On eight validation scans 0.4 and 0.5 gave the same tumour Dice, 0.3 let a stomach in.
+HELD_SHARE = 0.4
+#: A lesion of which the network is less sure than this, on average over its voxels, is none. On eight validation scans
+#: this takes 3.5 false lesions a scan down to 1.4; more would take them to 0.5, and small true lesions with them.
+SURE = 0.7
+#: Distances are measured in voxels of about this size; finer ones cost time and tell nothing.
+COARSE_MM = 1.6
+
+Mask = NDArray[np.bool_]
+Box = tuple[slice, ...]
 
 
 def clean(labels: LabelMap, minimum_ml: float = MINIMUM_LESION_ML) -> LabelMap:
     """Remove what cannot be.
 
-    Tumour counts as liver. Holes of the liver are filled, its largest component is kept, and with it every tumour that
-    touches it; all else becomes background. Tumour components under `minimum_ml` become liver. Labels without any liver
+    Tumour counts as liver. What hangs on the liver by a bridge thinner than twice `BRIDGE_MM` is cut off, holes are
+    filled, and a tumour is kept if at least `HELD_SHARE` of its rim, `RIM_MM` wide and other tumours left out, is
+    liver; if no tumour is held so, the one that has most liver around it stays. The largest component of what is left
+    is kept; all else becomes background. Tumour components under `minimum_ml` become liver. Labels without any liver
     (a segmentation of tumours only) keep their tumours wherever they lie, and small ones become background.
 
     Args:
@@ -29,19 +51,99 @@ def clean(labels: LabelMap, minimum_ml: float = MINIMUM_LESION_ML) -> LabelMap:
     array = labels.array.copy()
     if not labels.liver.any():
         return labels.with_array(array)
+    voxel_ml = labels.geometry.voxel_ml
     instead = BACKGROUND
     if (array == LIVER).any():
         box = ndimage.find_objects(labels.liver.astype(np.uint8))[0]  # a hole lies inside the box of the liver
-        liver = ndimage.binary_fill_holes(labels.liver[box])
-        liver = cc3d.largest_k(liver, k=1, connectivity=26) > 0
         inside = array[box]
-        inside[liver & (inside == BACKGROUND)] = LIVER
-        inside[~liver] = BACKGROUND
+        _keep_one_liver(inside, labels.geometry.spacing)
+        _drop_loose_tumours(inside, labels.geometry.spacing, minimum_ml / voxel_ml)
+        inside[~_largest(inside >= LIVER)] = BACKGROUND
         instead = LIVER
     components = cc3d.connected_components(array == TUMOUR, connectivity=26)
-    volumes_ml = np.bincount(components.ravel()) * labels.geometry.voxel_ml
+    volumes_ml = np.bincount(components.ravel()) * voxel_ml
     # a volume of exactly the minimum stays, whatever the rounding of the spacing
     small = volumes_ml < minimum_ml * (1 - 1e-6)
     small[0] = False
     array[small[components]] = instead
     return labels.with_array(array)
+
+
+def without_doubtful(labels: LabelMap, probability: NDArray[np.float32]) -> LabelMap:
+    """Turn lesions of which the network is not sure into liver: bright vessels, mostly.
+
+    Only lesions that `clean` would keep: what it drops is no liver either.
+
+    Args:
+        labels: as the network gave them.
+        probability: (K, J, I) of tumour, on the same grid.
+    """
+    components = cc3d.connected_components(labels.tumour, connectivity=26)
+    sizes = np.bincount(components.ravel())
+    sure = np.bincount(components.ravel(), probability.ravel(), len(sizes)) / np.maximum(sizes, 1)
+    stays = np.bincount(components[clean(labels, 0.0).tumour], minlength=len(sizes)) > 0.5 * sizes
+    doubtful = (sure < SURE) & stays
+    doubtful[0] = False
+    return labels.with_array(np.where(doubtful[components], LIVER, labels.array).astype(np.uint8))
+
+
+def _keep_one_liver(inside: NDArray[np.uint8], spacing: tuple[float, ...]) -> None:
+    """Cut bridges, keep the largest part, fill its holes; in place."""
+    liver = _largest(inside >= LIVER)
+    coarse, fine = _grids(liver.shape, spacing)
+    sampling = [s * c.step for s, c in zip(spacing, coarse, strict=True)]
+    # the border of the image is no border of the liver
+    depth = ndimage.distance_transform_edt(liver[coarse], sampling=sampling)
+    cores = cc3d.connected_components(depth > BRIDGE_MM, connectivity=26)
+    if cores.max() > 1:
+        sizes = np.bincount(cores.ravel())
+        sizes[0] = 0
+        # every voxel goes with its nearest core, so that thin edges stay with their organ
+        at = ndimage.distance_transform_edt(cores == 0, sampling=sampling, return_distances=False, return_indices=True)
+        liver &= (cores[tuple(at)] == sizes.argmax())[fine]
+        liver = _largest(liver)
+    liver = ndimage.binary_fill_holes(liver)
+    inside[liver & (inside == BACKGROUND)] = LIVER
+    inside[~liver] = BACKGROUND
+
+
+def _drop_loose_tumours(inside: NDArray[np.uint8], spacing: tuple[float, ...], minimum: float) -> None:
+    """Turn tumours that the liver does not hold into background; in place.
+
+    Args:
+        inside: (K, J, I) labels of one liver.
+        spacing: of a voxel in mm.
+        minimum: voxels of a lesion that counts.
+    """
+    components = cc3d.connected_components(inside == TUMOUR, connectivity=26)
+    coarse, _ = _grids(inside.shape, spacing)
+    sampling = [s * c.step for s, c in zip(spacing, coarse, strict=True)]
+    wide = [int(np.ceil(RIM_MM / s)) for s in sampling]  # beyond the box of the liver there is no liver
+    near = np.pad(components[coarse], [(n, n) for n in wide])
+    if not near.any():
+        return
+    distance, at = ndimage.distance_transform_edt(near == 0, sampling=sampling, return_indices=True)
+    rim = (distance > 0) & (distance <= RIM_MM)
+    whose = near[tuple(axis[rim] for axis in at)]
+    liver = np.pad(inside[coarse] == LIVER, [(n, n) for n in wide])[rim]
+    count = int(components.max()) + 1
+    around = np.bincount(whose, minlength=count)
+    share = np.bincount(whose, liver, minlength=count) / np.maximum(around, 1)
+    loose = (share < HELD_SHARE) & (around > 0)
+    sizes = np.bincount(components.ravel(), minlength=count)
+    lesions = sizes >= minimum * (1 - 1e-6)
+    lesions[0] = loose[0] = False
+    if lesions.any() and not (lesions & ~loose).any():
+        loose[np.where(lesions, share * sizes, -1.0).argmax()] = False
+    inside[loose[components]] = BACKGROUND
+
+
+def _largest(mask: Mask) -> Mask:
+    return np.asarray(cc3d.largest_k(mask, k=1, connectivity=26) > 0, bool)
+
+
+def _grids(shape: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[Box, tuple[NDArray[np.intp], ...]]:
+    """Every n-th voxel of an array, and the index that brings an array of these back to all voxels."""
+    steps = [max(1, round(COARSE_MM / s)) for s in spacing]
+    coarse = tuple(slice(None, None, n) for n in steps)
+    return coarse, np.ix_(*(np.arange(size) // n for size, n in zip(shape, steps, strict=True)))

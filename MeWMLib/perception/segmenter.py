@@ -14,9 +14,10 @@ from scipy import ndimage
 from torch import Tensor
 
 from MeWMLib.core.errors import BundleError, CancelledError, GeometryMismatchError
-from MeWMLib.core.volume import LabelMap, Volume
+from MeWMLib.core.volume import TUMOUR, LabelMap, Volume
+from MeWMLib.perception import postprocess
 from MeWMLib.perception.preprocess import isotropic_geometry, resample, to_source
-from MeWMLib.perception.windows import AT_A_TIME, Box, Windows, add_up, predict
+from MeWMLib.perception.windows import AT_A_TIME, Box, Windows, add_up, predict, probability
 
 WINDOW_HU = (-175.0, 600.0)
 #: DynUNet lists its layers a second time under this name; they are the same tensors.
@@ -81,6 +82,13 @@ class KeptSegmentation:
     windows: Windows
     logits: dict[int, Tensor]
     computed: int
+
+    def tumour_probability(self) -> NDArray[np.float32]:
+        """(D, H, W), 0 outside of the body."""
+        out = np.zeros(self.labels.shape, np.float32)
+        place = self.windows.inner(_whole(self.windows.padded))[1]
+        out[self.box] = probability(self.windows, self.logits, TUMOUR)[place]
+        return out
 
 
 def _whole(shape: tuple[int, ...]) -> Box:
@@ -147,14 +155,17 @@ class Segmenter:
         progress: Callable[[float], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> LabelMap:
-        """Segment a whole CT on its own grid; see `segment`.
+        """Segment a whole CT on its own grid; see `segment`. Lesions of which it is not sure become liver.
 
         Raises:
             CancelledError: `cancelled` said so.
         """
         grid = isotropic_geometry(ct.geometry, self.config.spacing_mm)
-        found = self.segment(resample(ct.array, ct.geometry, grid), progress, cancelled)
-        return to_source(LabelMap(found, grid), ct.geometry)
+        kept = self.segment_kept(resample(ct.array, ct.geometry, grid), progress, cancelled)
+        found = LabelMap(kept.labels, grid)
+        if found.tumour.any():
+            found = postprocess.without_doubtful(found, kept.tumour_probability())
+        return to_source(found, ct.geometry)
 
     @torch.inference_mode()
     def segment_kept(

@@ -120,10 +120,24 @@ def add_up(windows: Windows, logits: dict[int, Tensor], box: Box | None = None) 
         logits: of every window that reaches into the box.
         box: in the padded image.
     """
+    # the sum of the weights is the same for all classes, so it does not change which one is largest
+    labels: NDArray[np.uint8] = _sums(windows, logits, box)[0].argmax(0).to(torch.uint8).numpy()
+    return labels
+
+
+def probability(windows: Windows, logits: dict[int, Tensor], label: int) -> NDArray[np.float32]:
+    """Softmax (D, H, W) of one label over the padded image, of the weighted mean of the logits."""
+    total, weights = _sums(windows, logits, None)
+    return np.asarray((total / weights).softmax(0)[label].numpy(), np.float32)
+
+
+def _sums(windows: Windows, logits: dict[int, Tensor], box: Box | None) -> tuple[Tensor, Tensor]:
+    """Weighted sum of the logits (C, D, H, W) in a box of the padded image, and the sum of the weights (D, H, W)."""
     box = box or tuple(slice(0, n) for n in windows.padded)
     weight = compute_importance_map((windows.side,) * 3, mode="gaussian", sigma_scale=0.125, dtype=torch.float32)
     channels = len(next(iter(logits.values())))
-    total = torch.zeros((channels, *(s.stop - s.start for s in box)))
+    shape = tuple(s.stop - s.start for s in box)
+    total, weights = torch.zeros((channels, *shape)), torch.zeros(shape)
     for n in sorted(logits):
         here = windows.boxes[n]
         both = _meet(box, here)
@@ -132,6 +146,5 @@ def add_up(windows: Windows, logits: dict[int, Tensor], box: Box | None = None) 
         inside = tuple(slice(s.start - b.start, s.stop - b.start) for s, b in zip(both, here, strict=True))
         place = tuple(slice(s.start - b.start, s.stop - b.start) for s, b in zip(both, box, strict=True))
         total[(slice(None), *place)] += logits[n][(slice(None), *inside)].float() * weight[inside]
-    # the sum of the weights is the same for all classes, so it does not change which one is largest
-    labels: NDArray[np.uint8] = total.argmax(0).to(torch.uint8).numpy()
-    return labels
+        weights[place] += weight[inside]
+    return total, weights

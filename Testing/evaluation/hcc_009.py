@@ -2,7 +2,8 @@
 
 The collection has no mask of that scan here. `hcc_009_post_liver.json` holds outlines on every fourth slice, in RAS mm,
 tumour and Lipiodol included, gall bladder, portal vein and vena cava left out. Between those slices the signed distance
-is interpolated; fat is taken away by its HU. They were drawn by one reader, without looking at any registration.
+is interpolated; fat is taken away by its HU. They were drawn by one AI reader before any Dice was computed; but the
+registrations had been run, and their rigid shift told which slices to outline.
 
 `python Testing/evaluation/hcc_009.py CT OUT` writes the mask as a label file.
 """

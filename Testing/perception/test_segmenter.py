@@ -6,6 +6,7 @@ import torch
 from monai.inferers import sliding_window_inference
 
 from MeWMLib.core.errors import BundleError, CancelledError, GeometryMismatchError
+from MeWMLib.core.volume import Geometry, Volume
 from MeWMLib.perception.segmenter import Segmenter, SegmenterConfig, body_box, build, normalise
 
 SMALL = SegmenterConfig(filters=(4, 4, 4, 8, 8), spacing_mm=2.0, window=32, overlap=0.5)
@@ -37,6 +38,41 @@ def test_sliding_windows_give_every_voxel_its_label() -> None:
     found = Segmenter(SMALL, Threshold(), torch.device("cpu")).segment(hu, seen.append)  # type: ignore[arg-type]
     assert np.array_equal(found, np.where(hu > 200, 2, np.where(hu > 0, 1, 0)))
     assert seen == sorted(seen) and seen[-1] == pytest.approx(1.0)
+
+
+class Unsure(Threshold):
+    """As `Threshold`, but between 200 and 300 HU tumour is hardly more likely than liver."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        logits = super().forward(image)
+        between = (logits[:, 2] > 0) & (image[:, 0] < normalise(torch.tensor(300.0)))
+        logits[:, 1] += between * 9.5
+        return logits
+
+
+def test_probability_is_the_softmax_of_what_the_windows_agree_on() -> None:
+    hu = body((40, 50, 36))
+    hu[10:20, 10:20, 10:20] = 250
+    kept = Segmenter(SMALL, Unsure(), torch.device("cpu")).segment_kept(hu)  # type: ignore[arg-type]
+    found = kept.tumour_probability()
+    assert found.shape == hu.shape and ((found > 0.5) == (kept.labels == 2)).all()
+    # two logits of 10 and 9.5, and one of 0
+    assert found[10:20, 10:20, 10:20] == pytest.approx(1 / (1 + np.exp(-0.5) + np.exp(-10)), abs=1e-3)
+    air = np.full((64, 64, 64), -1000, np.float32)
+    air[20:40, 24:48, 8:40] = 400
+    kept = Segmenter(SMALL, Threshold(), torch.device("cpu")).segment_kept(air)  # type: ignore[arg-type]
+    assert ((kept.tumour_probability() > 0.5) == (air == 400)).all() and not kept.tumour_probability()[0].any()
+
+
+def test_lesions_of_a_ct_of_which_it_is_not_sure_are_liver() -> None:
+    hu = np.full((40, 48, 48), -1000, np.int16)
+    hu[4:36, 4:44, 4:44] = 100
+    hu[10:18, 10:18, 10:18], hu[22:30, 22:30, 22:30] = 250, 400
+    ct = Volume(hu, Geometry(hu.shape, np.diag([-2.0, -2.0, 2.0, 1.0])))
+    found = Segmenter(SMALL, Unsure(), torch.device("cpu")).segment_ct(ct)  # type: ignore[arg-type]
+    assert np.array_equal(found.array, np.where(hu == 400, 2, hu > 0))
+    sure = Segmenter(SMALL, Threshold(), torch.device("cpu")).segment_ct(ct)  # type: ignore[arg-type]
+    assert np.array_equal(sure.array, np.where(hu >= 250, 2, hu > 0))
 
 
 def test_air_around_the_body_is_left_out_of_the_windows() -> None:
