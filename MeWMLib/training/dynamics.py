@@ -166,8 +166,10 @@ def train(
     if has_head and (settings.head_steps or (started is not None and started.config.response)):
         # What was learnt from all patients is kept: those whose outcomes the U-Net sees are too few to go on with.
         model.foresight.requires_grad_(False)
-    elif has_head and ranks.first:
-        model.foresight.fit_scale(torch.from_numpy(np.stack([p["appearance"] for p in data.patients])))
+    elif has_head:
+        if ranks.first:
+            model.foresight.fit_scale(torch.from_numpy(np.stack([p["appearance"] for p in data.patients])))
+        ranks.share_weights(model)
     average = AveragedModel(model, settings.average)
     free = [w for w in model.parameters() if w.requires_grad]
     optimiser = torch.optim.AdamW(free, settings.learning_rate, weight_decay=1e-3)
