@@ -122,7 +122,7 @@ def train(
     ranks = ranks or Ranks()
     require_precision(settings.precision, ranks.device)
     torch.manual_seed(settings.seed)
-    started = _started(settings) if settings.start is not None else None
+    started = None if settings.start is None else _started(settings.start, settings)
     ten_hu = 1.0 if codec is None else codec.ten_hu
     fate = () if started is None else started.config.fate
     if settings.fate and not fate:
@@ -130,8 +130,10 @@ def train(
     data = LatentCohort(cohort / "train", ten_hu, fate)
     held_out = LatentCohort(cohort / "validation", ten_hu, fate)
     latent = data.patients[0]["before"].shape[0]
+    agents = known_agents() if started is None else list(started.config.agents)
+    reads_reports = settings.reports if started is None else started.config.reports > 0
+    reports = _reports_noted((data, held_out), agents) if reads_reports else 0
     if started is None:
-        agents = known_agents()
         phi = torch.from_numpy(cached_embeddings(agents)) if settings.text else None
         # The cohort may grow while the processes read it, so that each could find other numbers.
         change_scale, occlusion = ranks.from_first((data.change_scale(), data.occlusion(agents)))
@@ -146,7 +148,7 @@ def train(
             occlusion=occlusion,
             response=settings.response,
             fate=fate,
-            reports=_reports_noted((data, held_out), agents) if settings.reports else 0,
+            reports=reports,
         )
         model = Denoiser(config, phi)
         if isinstance(model.actions, ReportEncoder):
@@ -185,8 +187,6 @@ def train(
     # Every process draws batches and noise of its own.
     rng = np.random.default_rng([settings.seed, run.step, *([ranks.rank] if ranks.rank else [])])
     generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + run.step + ranks.rank * 1_000_000_007)
-    if model.config.reports:
-        _reports_noted((data, held_out), model.config.agents)
     for cohort_part in (data, held_out):
         cohort_part.expect(model.config.agents, model.config.occlusion)
     check = _moved(held_out.batch(24, np.random.default_rng(1), pairs=8), ranks.device)
@@ -224,8 +224,8 @@ def train(
             losses = []
             data.refresh()
             data.expect(model.config.agents, model.config.occlusion)
-            if model.config.reports:
-                _reports_noted((data,), model.config.agents)
+            if reads_reports:
+                _reports_noted((data,), agents)
         if on_step is not None:
             on_step(f"dynamics, step {run.step}", progress)
     if ranks.first:
@@ -315,10 +315,9 @@ def _kept(path: Path, values: tuple[float, ...]) -> tuple[float, ...]:
     return values
 
 
-def _started(settings: DynamicsTraining) -> Denoiser:
+def _started(start: Path, settings: DynamicsTraining) -> Denoiser:
     """The denoiser of the bundle that is trained on; one of an older version comes without its head."""
-    assert settings.start is not None
-    part = find_bundle(settings.start.resolve(), require=("dynamics",)).part("dynamics")
+    part = find_bundle(start.resolve(), require=("dynamics",)).part("dynamics")
     return denoiser_from_part(*part, without_head=settings.head_steps > 0 or not settings.response)
 
 
