@@ -40,10 +40,18 @@ class TreatedPatch:
 
     @classmethod
     def of(cls, patient: Patient) -> TreatedPatch:
-        """Cut the patch of a patient."""
-        geometry = patch_geometry(patient.labels)
-        hu = resample(patient.ct.array, patient.ct.geometry, geometry).astype(np.float32)
-        labels = resample(patient.labels.array, patient.labels.geometry, geometry, "nearest", 0)
+        """Cut the patch of a patient.
+
+        Raises:
+            NoTumourError: the labels hold no tumour.
+        """
+        return cls.at(patch_geometry(patient.labels), patient.ct, patient.labels)
+
+    @classmethod
+    def at(cls, geometry: Geometry, ct: Volume, known: LabelMap) -> TreatedPatch:
+        """Cut a patch out of a CT and its labels at a given place."""
+        hu = resample(ct.array, ct.geometry, geometry).astype(np.float32)
+        labels = resample(known.array, known.geometry, geometry, "nearest", 0)
         return cls(geometry, hu, labels, _weight(labels, geometry))
 
     @property

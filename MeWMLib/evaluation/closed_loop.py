@@ -108,8 +108,8 @@ def _measured(assistant: Segmenter, known: KnownPatient, images: Sequence[Image]
     """Volumes by the assistant alone: it is not told the outline before treatment, only what is liver."""
     ml = known.patch.geometry.voxel_ml
     figures = []
-    for image, truth in zip(images, known.truths, strict=True):
-        found = assistant.segment_patches(np.asarray(image, np.float32)[None], known.patch.spacing_mm)[0]
+    seen = assistant.segment_patches(np.stack(images).astype(np.float32), known.patch.spacing_mm)
+    for image, found, truth in zip(images, seen, known.truths, strict=True):
         labels = np.where(truth.labels >= 1, np.maximum(found, 1), 0).astype(np.uint8)
         findings = known.patch.findings(image, labels)
         tumour = truth.labels == 2

@@ -15,6 +15,10 @@ from MeWMLib.core.errors import BundleError, MeWMError
 from MeWMLib.dynamics.actions import known_agents
 from MeWMLib.dynamics.autoencoder import Autoencoder
 
+#: Channels of the assistant of mewm-small, and how fine patches may be that it sees as they are (`SegmenterConfig`).
+SMALL = (16, 32, 64, 128, 128)
+FINEST = 0.6
+
 
 def _say(stage: str, fraction: float) -> None:
     sys.stderr.write(f"\r{stage}: {100 * fraction:5.1f} %")
@@ -77,21 +81,39 @@ def _dynamics(args: argparse.Namespace) -> dict[str, float]:
 
 
 def _assistant(args: argparse.Namespace) -> dict[str, float]:
-    from MeWMLib.training.assistant import AssistantTraining, train
+    from MeWMLib.machine import choose_device
+    from MeWMLib.perception.segmenter import SegmenterConfig
+    from MeWMLib.training.assistant import GATE_R, AssistantTraining, passes_gate, train
+    from MeWMLib.training.assistant_crops import Mix
 
-    settings = AssistantTraining(steps=args.steps, minutes=args.minutes, batch=args.batch, seed=args.seed)
-    settings = replace(settings, scenes=args.scenes, learning_rate=args.learning_rate)
+    settings = AssistantTraining(
+        steps=args.steps, minutes=args.minutes, seed=args.seed, learning_rate=args.learning_rate, readers=args.readers,
+        channels_last=args.layout == "channels-last",
+        mix=Mix(batch=args.batch, shares=tuple(args.shares), seed=args.seed),
+        config=SegmenterConfig(filters=tuple(args.filters), finest=FINEST),
+    )  # fmt: skip
     start = find_bundle(args.start, require=("assistant",)).part("assistant") if args.start else None
-    model, figures = train(args.work, settings, args.data, _codec(args.codec or args.bundle), start, _say)
-    write_part(args.bundle, "assistant", model.part_config(), model.tensors())
+    codec = _codec(args.codec or args.bundle)
+    model, figures = train(args.work, settings, args.data, codec, start, choose_device(args.device), _say)
+    into = args.bundle
+    if not passes_gate(figures):
+        into = args.work / "below-gate"
+        sys.stderr.write(f"\nVolumes on simulated outcomes correlate below {GATE_R}: the weights go to {into} only\n")
+    write_part(into, "assistant", model.part_config(), model.tensors())
     return figures
 
 
 def _assistant_data(args: argparse.Namespace) -> dict[str, float]:
+    from MeWMLib.dynamics.model import DynamicsModel
     from MeWMLib.training.assistant_data import draw_data
 
-    draw_data(args.data, args.labels, args.split, args.patients, args.scenes, args.start, _say)
-    return {"patients": float(args.patients), "scenes": float(args.scenes if args.labels else 0)}
+    dynamics = None
+    if args.bundle:
+        bundle = find_bundle(args.bundle.resolve(), require=("autoencoder", "dynamics"))
+        dynamics = DynamicsModel.from_parts(bundle.part("autoencoder"), bundle.part("dynamics"), torch.device("cpu"))
+    counts = {"patient": args.patients, "abdomen": args.abdomens, "scene": args.scenes if args.labels else 0}
+    draw_data(args.data, args.labels, args.split, counts, args.start, dynamics, _say)
+    return {kind: float(count) for kind, count in counts.items()}
 
 
 def _followup(args: argparse.Namespace) -> dict[str, float]:
@@ -135,8 +157,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--data", type=Path, required=True, help="the folder; files that are there stay")
     sub.add_argument("--labels", type=Path, help="folder of label maps, liver 1 and tumour 2 (docs/SHAPES.md)")
     sub.add_argument("--split", choices=("train", "validation"), default="train")
-    sub.add_argument("--patients", type=int, default=200, help="patients of the synthetic world")
+    sub.add_argument("--patients", type=int, default=200, help="treated patches of patients of the synthetic world")
+    sub.add_argument("--abdomens", type=int, default=100, help="whole abdomens of such patients")
     sub.add_argument("--scenes", type=int, default=500, help="scenes around label maps")
+    sub.add_argument("--bundle", type=Path, help="bundle that simulates the outcomes of the patients too")
     sub.add_argument("--start", type=int, default=0, help="first number, so that several processes can share the work")
     for name, run, text in (
         ("dynamics", _dynamics, "train the action-conditioned denoiser"),
@@ -162,8 +186,15 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--data", type=Path, required=True, help="folder made by `mewm train assistant-data`")
             sub.add_argument("--start", type=Path, help="bundle whose assistant is trained on")
             sub.add_argument("--codec", type=Path, help="bundle with the codec, if not the one that is written to")
-            sub.add_argument("--scenes", type=float, default=0.6, help="share of steps on scenes around label maps")
+            sub.add_argument(
+                "--shares", type=float, nargs=3, default=(0.4, 0.25, 0.35), metavar=("PATIENTS", "ABDOMENS", "SCENES"),
+                help="of the crops",
+            )  # fmt: skip
+            sub.add_argument("--filters", type=int, nargs="+", default=SMALL, help="channels at each resolution")
             sub.add_argument("--learning-rate", type=float, default=1e-3)
+            sub.add_argument("--device", default="auto", help="auto, cpu or cuda")
+            sub.add_argument("--layout", choices=("channels-last", "contiguous"), default="channels-last")
+            sub.add_argument("--readers", type=int, default=1, help="threads that read crops")
         sub.add_argument("--steps", type=int, default=2000)
         sub.add_argument("--minutes", type=float, default=0.0, help="stop after so many minutes (0: after --steps)")
         sub.add_argument("--batch", type=int, default=2 if name == "assistant" else 4)

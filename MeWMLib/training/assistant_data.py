@@ -1,55 +1,136 @@
-"""The volumes that the assistant learns from, drawn once into a folder, and the crops that are cut out of them.
+"""`mewm train assistant-data`: the volumes that the assistant learns from, drawn once into a folder.
 
-Two kinds: scenes around real outlines (`assistant_scenes.py`) and patients of the synthetic TACE world, before
-treatment and after four protocols. Contrast, noise, sharpness and the place of a crop are drawn anew each time; images
-after treatment are passed through the latent codec in every second crop, as simulated ones are.
+Three kinds: scenes around real outlines (`assistant_scenes.py`), treated patches of patients of the synthetic TACE
+world before treatment, after it, and as the dynamics simulate it, and whole abdomens of such patients
+(`assistant_patients.py`). Crops are cut out of them by `assistant_crops.py`.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import cc3d
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy import ndimage
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
-from MeWMLib.cohorts.synthetic.cases import SPLITS, draw_case
+from MeWMLib.cohorts.synthetic.cases import SPLITS
 from MeWMLib.cohorts.synthetic.fields import derive_seed
-from MeWMLib.core.errors import InputError
+from MeWMLib.core.errors import UnreadableFileError
 from MeWMLib.core.io import atomic_path
-from MeWMLib.dynamics.autoencoder import Autoencoder
+from MeWMLib.dynamics.model import DynamicsModel
+from MeWMLib.training.assistant_patients import draw_abdomen, draw_patch
 from MeWMLib.training.assistant_scenes import draw_scenes, label_maps, read_map
 
-#: Outcomes kept of each patient.
-OUTCOMES = 4
 #: One label map in this many is kept for validation, so that no liver is in both.
 HELD_OUT = 11
+#: Points kept of the lesions and of the liver of a scan.
+POINTS = 48
+#: Share of training patients whose simulated responses deviate from the expected one.
+DEVIATING = 0.5
+KINDS = ("patient", "abdomen", "scene")
 
-FloatArray = NDArray[np.float32]
 Labels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """One file: scans (N, D, H, W) as HU and labels, and the edge of a voxel; the first is before treatment."""
+    """One file.
+
+    Attributes:
+        hu: N scans (N, D, H, W), HU. The first M have labels of their own; the others are simulated outcomes of which
+            labels 1, 2, ... are the truth.
+        labels: (M, D, H, W).
+        points: (M, 2, P, 3) voxels in tumours and in the liver, around which crops are cut; -1 where there are none.
+        living_ml: (M,) living tumour as the world knows it, NaN where it does not.
+        spacing_mm: edge of a voxel.
+    """
 
     hu: NDArray[np.int16]
     labels: Labels
+    points: NDArray[np.int16]
+    living_ml: NDArray[np.float32]
     spacing_mm: float
 
     @classmethod
+    def of(
+        cls,
+        hu: Sequence[NDArray[Any]],
+        labels: Sequence[Labels],
+        spacing_mm: float,
+        seed: int,
+        living_ml: Sequence[float] | None = None,
+    ) -> Drawn:
+        """Round the HU and draw the points."""
+        rng = np.random.default_rng(derive_seed("points", seed))
+        points = np.stack([_points(found, rng) for found in labels])
+        living = np.full(len(labels), np.nan) if living_ml is None else np.asarray(living_ml)
+        return cls(
+            np.rint(np.stack(hu)).astype(np.int16), np.stack(labels), points, living.astype(np.float32), spacing_mm
+        )
+
+    @classmethod
     def read(cls, path: Path) -> Drawn:
-        """Read a file of `draw_data`."""
-        with np.load(path, allow_pickle=False) as stored:
-            return cls(stored["hu"], stored["labels"], float(stored["spacing_mm"]))
+        """Read a file whole.
+
+        Raises:
+            UnreadableFileError: not a file of `draw_data`.
+        """
+        with opened(path) as file:
+            tensors = [file.get_tensor(name) for name in ("hu", "labels", "points", "living_ml")]
+            return cls(*tensors, spacing_mm=json.loads(file.metadata()["spacing_mm"]))
 
     def write(self, path: Path) -> None:
-        """Write it whole."""
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, hu=self.hu, labels=self.labels, spacing_mm=self.spacing_mm)
+        """Write it whole, so that parts of it can be read."""
+        tensors = {"hu": self.hu, "labels": self.labels, "points": self.points, "living_ml": self.living_ml}
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary, {"spacing_mm": json.dumps(self.spacing_mm)})
+
+    def truth_of(self, scan: int) -> int:
+        """Which labels belong to a scan."""
+        return truth_of(scan, len(self.labels))
+
+
+def _points(labels: Labels, rng: np.random.Generator) -> NDArray[np.int16]:
+    """(2, POINTS, 3) voxels: in lesions, of which a small one counts as much as a large one, and in the liver."""
+    out = np.full((2, POINTS, 3), -1, np.int16)
+    parts = cc3d.connected_components(labels == 2, connectivity=26).ravel()
+    lesion = np.flatnonzero(parts)
+    if len(lesion):
+        order = lesion[np.argsort(parts[lesion], kind="stable")]
+        sizes = np.bincount(parts[lesion])[1:]
+        which = rng.integers(len(sizes), size=POINTS)
+        within = (rng.random(POINTS) * sizes[which]).astype(np.int64)
+        chosen = order[np.concatenate([[0], np.cumsum(sizes)[:-1]])[which] + within]
+        out[0] = np.stack(np.unravel_index(chosen, labels.shape), 1)
+    liver = np.flatnonzero(labels)
+    if len(liver):
+        out[1] = np.stack(np.unravel_index(rng.choice(liver, POINTS), labels.shape), 1)
+    return out
+
+
+def truth_of(scan: int, labels: int) -> int:
+    """Which of the `labels` belong to a scan: its own, or of a simulated one those of the outcome that it simulates."""
+    return scan if scan < labels else scan - labels + 1
+
+
+def opened(path: Path) -> Any:
+    """A file of `draw_data` for reading in parts.
+
+    Raises:
+        UnreadableFileError: not such a file.
+    """
+    try:
+        return safe_open(path, framework="np")
+    except Exception as error:  # the library has no base class of its errors
+        raise UnreadableFileError(
+            what="A drawn scan cannot be read", given=str(path), remedy="Delete it and draw it again"
+        ) from error
 
 
 def split_maps(folder: Path, split: str) -> list[Path]:
@@ -65,19 +146,20 @@ def draw_data(
     out: Path,
     labels: Path | None,
     split: str,
-    patients: int,
-    scenes: int,
+    counts: dict[str, int],
     start: int = 0,
+    dynamics: DynamicsModel | None = None,
     on_step: Callable[[str, float], None] | None = None,
 ) -> None:
     """Draw files into a folder; those that are there stay, so that a stopped run goes on.
 
     Args:
         out: the folder.
-        labels: folder of label maps; None draws patients only.
+        labels: folder of label maps; None draws no scenes.
         split: "train" or "validation".
-        patients, scenes: how many of each.
+        counts: how many of each of `KINDS`.
         start: number of the first, so that several processes can share the work.
+        dynamics: simulates the outcomes too; None leaves them out.
         on_step: told the finished share.
 
     Raises:
@@ -85,142 +167,24 @@ def draw_data(
     """
     out.mkdir(parents=True, exist_ok=True)
     maps = split_maps(labels, split) if labels is not None else []
-    jobs = [("patient", n) for n in range(start, start + patients)]
-    jobs += [("scene", n) for n in range(start, start + scenes) if maps]
-    jobs.sort(key=lambda job: (job[1] - start) / max(1, patients if job[0] == "patient" else scenes))  # both in turn
+    wanted = {kind: counts.get(kind, 0) for kind in KINDS if kind != "scene" or maps}
+    jobs = [(kind, n) for kind, count in wanted.items() for n in range(start, start + count)]
+    jobs.sort(key=lambda job: (job[1] - start) / wanted[job[0]])  # all kinds in turn
     for done, (kind, n) in enumerate(jobs):
-        path = out / f"{split}-{kind}-{n:06d}.npz"
+        path = out / f"{split}-{kind}-{n:06d}.safetensors"
         if not path.exists():
-            drawn = _patient(split, n) if kind == "patient" else _scene(maps, split, n)
-            drawn.write(path)
+            _draw(kind, split, n, maps, dynamics).write(path)
         if on_step is not None:
             on_step("drawing", (done + 1) / len(jobs))
 
 
-def _patient(split: str, number: int) -> Drawn:
-    case = draw_case(SPLITS[split][number])
-    rng = np.random.default_rng(derive_seed("kept outcomes", case.seed))
-    chosen = rng.permutation(len(case.after))[:OUTCOMES]
-    drawn = [case.before, *(case.after[n] for n in chosen)]
-    return Drawn(_whole([d.hu for d in drawn]), np.stack([d.labels for d in drawn]), case.spacing_mm)
-
-
-def _scene(maps: Sequence[Path], split: str, number: int) -> Drawn:
-    rng = np.random.default_rng(derive_seed("map", split, number))
-    array, spacing = read_map(maps[int(rng.integers(len(maps)))])
-    drawn = draw_scenes(array, spacing, derive_seed(split, number))
-    return Drawn(_whole([d.hu for d in drawn]), np.stack([d.labels for d in drawn]), drawn[0].spacing_mm)
-
-
-def _whole(images: Sequence[FloatArray]) -> NDArray[np.int16]:
-    return np.rint(np.stack(images)).astype(np.int16)
-
-
-class Store:
-    """The files of one split in a folder; files that come while training runs are seen."""
-
-    def __init__(self, folder: Path, split: str) -> None:
-        self.folder, self.split = folder, split
-        self.look()
-        if not self.files["patient"]:
-            raise InputError(
-                what="There is nothing to train the assistant on",
-                given=f"{folder} without files {split}-patient-*.npz",
-                remedy="Draw them with `mewm train assistant-data`",
-            )
-
-    def look(self) -> None:
-        """Look for files again."""
-        kinds = ("patient", "scene")
-        self.files = {k: sorted(self.folder.glob(f"{self.split}-{k}-[0-9]*.npz")) for k in kinds}
-
-    def draw(self, kind: str, rng: np.random.Generator) -> Drawn:
-        """A random file of a kind; a patient where there are no scenes."""
-        files = self.files[kind] or self.files["patient"]
-        return Drawn.read(files[int(rng.integers(len(files)))])
-
-
-def coded(drawn: Drawn, which: int, codec: Autoencoder, rng: np.random.Generator) -> FloatArray:
-    """Scan `which` (1 or more) as a simulated image looks: the scan before plus a decoded change of the latent.
-
-    A network that is not sure gives something between outcomes and some noise; both are imitated, as in
-    `training/followup.py`.
-    """
-    other = int(rng.integers(1, len(drawn.hu)))
-    share = float(rng.uniform(0, 0.35))
-    with torch.inference_mode():
-        images = torch.from_numpy(drawn.hu[[0, which, other]].astype(np.float32))[:, None]
-        first, then, mixed = codec.encode(images).split(1)
-        change = (1 - share) * then + share * mixed - first
-        if rng.random() < 0.5:
-            noise = torch.from_numpy(rng.standard_normal(change.shape).astype(np.float32))
-            change = change + float(rng.uniform(0, 0.2)) * noise
-        return np.asarray(codec.decode_change(images[:1], change)[0, 0].numpy(), np.float32)
-
-
-def patient_crop(
-    drawn: Drawn, side: int, codec: Autoencoder | None, rng: np.random.Generator
-) -> tuple[FloatArray, Labels]:
-    """A crop of the treated patch before or after treatment, on the grid on which patches are segmented.
-
-    Fine patches are segmented at half their resolution (`Segmenter.segment_patches`); they give `side` / 2 and more.
-    """
-    which = int(rng.integers(1, len(drawn.hu))) if rng.random() < 0.75 else 0
-    if which and codec is not None and rng.random() < 0.55:
-        hu = coded(drawn, which, codec, rng)
-    else:
-        hu = drawn.hu[which].astype(np.float32)
-    labels = drawn.labels[which]
-    if drawn.spacing_mm <= 1.2 and rng.random() < 0.8:
-        hu, labels = halved(hu, labels)
-    return _cut(hu, labels, side, rng)
-
-
-def halved(hu: FloatArray, labels: Labels) -> tuple[FloatArray, Labels]:
-    """Two voxels as one along each axis: mean HU, and the label that half of the eight voxels have at least."""
-    n = tuple(s // 2 for s in hu.shape)
-    blocks = (n[0], 2, n[1], 2, n[2], 2)
-    mean = hu.reshape(blocks).mean((1, 3, 5), dtype=np.float32)
-    share = [(labels >= least).reshape(blocks).mean((1, 3, 5)) >= 0.5 for least in (1, 2)]
-    return mean, (share[0].astype(np.uint8) + (share[0] & share[1])).astype(np.uint8)
-
-
-def scene_crop(drawn: Drawn, side: int, rng: np.random.Generator) -> tuple[FloatArray, Labels]:
-    """A crop of a scene, around a tumour as often as not."""
-    which = int(rng.integers(len(drawn.hu)))
-    return _cut(drawn.hu[which].astype(np.float32), drawn.labels[which], side, rng)
-
-
-def _cut(hu: FloatArray, labels: Labels, side: int, rng: np.random.Generator) -> tuple[FloatArray, Labels]:
-    shape = np.array(hu.shape)
-    side = int(min(side, *shape))
-    start = rng.integers(0, shape - side + 1)
-    wanted = rng.random()
-    if wanted < 0.8:  # a tumour, or else the liver
-        places = np.flatnonzero(labels == 2) if wanted < 0.6 else np.flatnonzero(labels >= 1)
-        if len(places):
-            at = np.array(np.unravel_index(int(rng.choice(places)), labels.shape))
-            start = np.clip(at - rng.integers(side // 8, side - side // 8, 3), 0, shape - side)
-    box = tuple(slice(int(a), int(a) + side) for a in start)
-    return hu[box].copy(), labels[box].copy()
-
-
-def augment(hu: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Change contrast, brightness, sharpness and noise: what scanners and protocols of contrast differ in."""
-    out = hu
-    if rng.random() < 0.3:
-        out = ndimage.gaussian_filter(out, rng.uniform(0.3, 1.0))
-    if rng.random() < 0.4:
-        out = ndimage.gaussian_filter1d(out, float(rng.uniform(0.5, 1.8)), axis=0)  # thick slices
-    if rng.random() < 0.25:  # steps between thick slices
-        thick = int(rng.integers(2, 4))
-        index = np.minimum(thick * (np.arange(len(out)) // thick), len(out) - 1)
-        out = out[index]
-    soft = np.clip((out + 150) / 100, 0, 1)  # air and lungs keep their values
-    out = out + soft * ((out - 60) * (rng.uniform(0.7, 1.4) - 1) + rng.normal(0, 14))
-    strength = rng.gamma(1.6, 8.0)
-    noise = rng.standard_normal(out.shape, dtype=np.float32)
-    if rng.random() < 0.75:  # grain of reconstructed scans is coarser than a voxel
-        noise = ndimage.gaussian_filter(noise, (rng.uniform(0, 0.8), *[rng.uniform(0.4, 1.1)] * 2))
-        noise /= max(1e-3, float(noise.std()))
-    return np.asarray(out + min(strength, 45.0) * noise, np.float32)
+def _draw(kind: str, split: str, number: int, maps: Sequence[Path], dynamics: DynamicsModel | None) -> Drawn:
+    if kind == "scene":
+        rng = np.random.default_rng(derive_seed("map", split, number))
+        array, spacing = read_map(maps[int(rng.integers(len(maps)))])
+        drawn = draw_scenes(array, spacing, derive_seed(split, number))
+        return Drawn.of([d.hu for d in drawn], [d.labels for d in drawn], drawn[0].spacing_mm, number)
+    seed = SPLITS[split][number]
+    deviating = DEVIATING if split == "train" else 0.0
+    known = draw_patch(seed, dynamics, deviating) if kind == "patient" else draw_abdomen(seed)
+    return Drawn.of(known.hu, known.labels, known.spacing_mm, seed, known.living_ml)

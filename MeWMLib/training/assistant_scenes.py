@@ -228,12 +228,14 @@ class _Look:
     core_hu: float
     oil_share: float
     oil_hu: float
+    oil_grain: float
+    oil_side: tuple[float, float, float]
     soft_mm: float
 
     @classmethod
     def draw(cls, rng: np.random.Generator, treated: bool) -> _Look:
         dark = rng.random() < 0.68
-        tissue = -rng.uniform(10, 75) if dark else rng.uniform(8, 75)
+        tissue = -rng.uniform(8, 75) if dark else rng.uniform(8, 75)
         core = rng.uniform(0.1, 0.95) if treated or rng.random() < 0.3 else 0.0
         oil = rng.uniform(0.1, 1.0) if treated and rng.random() < 0.65 else 0.0
         return cls(
@@ -245,6 +247,8 @@ class _Look:
             core_hu=float(rng.uniform(0, 48)),
             oil_share=float(oil),
             oil_hu=float(rng.uniform(180, 900)),
+            oil_grain=float(rng.uniform(0.1, 1.2)),
+            oil_side=tuple(rng.normal(0, rng.uniform(0, 1.2), 3)),
             soft_mm=float(rng.uniform(1.0, 6.0) if rng.random() < 0.7 else rng.uniform(6, 12)),
         )
 
@@ -267,7 +271,10 @@ def _paint(
         dead = order > np.quantile(order[mask], 1 - look.core_share)
         value = np.where(dead, look.core_hu + 5 * fine, value)
         if look.oil_share > 0 and (dead & mask).any():
-            place = 0.5 * wide + 0.35 * fine - 0.4 * depth
+            # one side takes up more of it than the other, in lumps or in speckles
+            reach = 2 * max(1.0, float(distance[mask].max()))
+            side = sum(w * g for w, g in zip(look.oil_side, axes.grids, strict=True)) / reach
+            place = 0.5 * wide + look.oil_grain * fine - 0.4 * depth + side
             oil = dead & (place > np.quantile(place[dead & mask], 1 - look.oil_share))
             value = np.where(oil, np.maximum(130, look.oil_hu * (1 + 0.35 * fine)), value)
     weight = np.clip(distance / look.soft_mm + 0.5, 0, 1) * allowed
@@ -275,7 +282,7 @@ def _paint(
     return mask
 
 
-def draw_scenes(array: NDArray[np.uint8], spacing_mm: float, seed: int, size: int = 112) -> list[Scene]:
+def draw_scenes(array: NDArray[np.uint8], spacing_mm: float, seed: int, size: int = 128) -> list[Scene]:
     """Two scans of one abdomen around the liver of a label map: before treatment, and another after it.
 
     Args:
@@ -322,10 +329,10 @@ def _lesions(
     spots = np.argwhere(inside)
     if not len(spots):
         return
-    count = int(rng.choice((0, 1, 2, 4, 8), p=(0.2, 0.25, 0.25, 0.2, 0.1)))
+    count = int(rng.choice((0, 1, 2, 4, 8, 16), p=(0.2, 0.2, 0.25, 0.15, 0.12, 0.08)))
     for n in range(count):
         large = n == 0 and rng.random() < 0.25
-        radius = float(rng.uniform(28, 75) if large else np.clip(rng.lognormal(np.log(8), 0.5), 3, 30))
+        radius = float(rng.uniform(28, 75) if large else np.clip(rng.lognormal(np.log(8), 0.55), 2.5, 32))
         k, j, i = spots[int(rng.integers(len(spots)))]
         form = "cluster" if rng.random() < 0.15 else "ball"
         nodule = Nodule(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class AveragedModel:
@@ -24,10 +25,13 @@ class AveragedModel:
         """Take in the current weights."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        for mean, value in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
-            if mean.dtype.is_floating_point:
-                mean.lerp_(value.to(mean.dtype), 1 - decay)
-            else:
+        pairs = list(zip(self.model.state_dict().values(), model.state_dict().values(), strict=True))
+        # some networks list a tensor under two names; it is averaged once
+        floats = list({mean.data_ptr(): (mean, value) for mean, value in pairs if mean.is_floating_point()}.values())
+        # all at once: on a GPU hundreds of small calls would take longer than the step
+        get_ema_multi_avg_fn(decay)([mean for mean, _ in floats], [value for _, value in floats], self.updates)
+        for mean, value in pairs:
+            if not mean.is_floating_point():
                 mean.copy_(value)
 
 
