@@ -331,11 +331,11 @@ class WorldModel:
             ready.encoded, [p for p, _ in trials], [s for _, s in trials], settings.steps, settings.guidance,
             on_step=check, spread=settings.spread,
         )  # fmt: skip
-        images = np.stack([ready.patch.simulated(c) for c in changes])
         # The simulation knows how far it let the tumour shrink and die; whoever looks at the image guesses it.
         told = told_responses(self._dynamics, ready.encoded, ready.before, trials, settings)
-        labels = [ready.patch.with_volume(t.ratio) for t in told] if told else self._labels_after(ready, images)
-        living = [t.living_ml for t in told] if told else [None] * len(trials)
+        images = np.stack([ready.patch.simulated(c) for c in (changes[:count] if told else changes)])
+        labels = [ready.patch.with_volume(t.ratio) for t in told[:count]] if told else self._labels_after(ready, images)
+        living = [t.living_ml for t in told] if told else [None] * count
         check(0)
         parts = zip(images[:count], labels[:count], changes[:count], living[:count], strict=True)
         return [self._score(ready, *part) for part in parts]

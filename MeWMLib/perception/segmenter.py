@@ -16,6 +16,7 @@ from torch import Tensor
 from MeWMLib.core.errors import BundleError, CancelledError, GeometryMismatchError
 from MeWMLib.core.volume import TUMOUR, LabelMap, Volume
 from MeWMLib.perception import postprocess
+from MeWMLib.perception.cpu_engine import choose
 from MeWMLib.perception.preprocess import isotropic_geometry, resample, to_source
 from MeWMLib.perception.windows import AT_A_TIME, Box, Windows, add_up, predict, probability
 
@@ -104,6 +105,7 @@ class Segmenter:
         self.config = config
         self.network = network.to(device).eval()
         self.device = device
+        self._engines: dict[int, Callable[[Tensor], Tensor]] = {}
 
     @classmethod
     def from_part(cls, config: dict[str, Any], tensors: dict[str, NDArray[Any]], device: torch.device) -> Segmenter:
@@ -247,12 +249,16 @@ class Segmenter:
             if progress is not None:
                 progress(done / len(numbers))
 
-        def infer(at_a_time: int) -> dict[int, Tensor]:
-            return predict(windows, image, numbers, self.network, self.device, at_a_time, before_each)
+        def infer(at_a_time: int, network: Callable[[Tensor], Tensor]) -> dict[int, Tensor]:
+            return predict(windows, image, numbers, network, self.device, at_a_time, before_each)
 
         again = False
         try:
-            logits = infer(AT_A_TIME)
+            if windows.side not in self._engines:  # chosen for the whole image, and kept for parts of it
+                self._engines[windows.side] = choose(
+                    self.network, self.device, AT_A_TIME, windows.side, len(windows.boxes)
+                )
+            logits = infer(AT_A_TIME, self._engines[windows.side])
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -261,7 +267,7 @@ class Segmenter:
         if again:
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-            logits = infer(1)
+            logits = infer(1, self.network)
         if progress is not None:
             progress(1.0)
         return logits

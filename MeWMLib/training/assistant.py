@@ -107,10 +107,13 @@ def train(
     """
     device = device or torch.device("cpu")
     torch.manual_seed(settings.seed)
-    store = Store(data, "train")
     first = Segmenter.from_part(*start, device) if start is not None else None
     config = first.config if first is not None else settings.config
     network = first.network if first is not None else build(config)
+    if not settings.steps:
+        segmenter = Segmenter(config, network, device)
+        return segmenter, {"steps": 0.0} | validate(segmenter, data, settings.validation)
+    store = Store(data, "train")
     layout = torch.channels_last_3d if settings.channels_last else torch.contiguous_format
     model = network.train().to(device, memory_format=layout)  # type: ignore[call-overload]
     average = AveragedModel(model, settings.average)
@@ -129,7 +132,7 @@ def train(
     losses: list[Tensor] = []
     try:
         while True:
-            progress = run.step / settings.steps if settings.steps else 1.0
+            progress = run.step / settings.steps
             if settings.minutes:
                 progress = max(progress, run.elapsed / (60 * settings.minutes))
             if progress >= 1:

@@ -12,6 +12,12 @@ from MeWMLib.perception.segmenter import Segmenter, SegmenterConfig, body_box, b
 SMALL = SegmenterConfig(filters=(4, 4, 4, 8, 8), spacing_mm=2.0, window=32, overlap=0.5)
 
 
+@pytest.fixture(autouse=True)
+def torch_alone(monkeypatch) -> None:
+    """Engines have tests of their own (test_cpu_engine.py); stand-in networks of these tests are for torch only."""
+    monkeypatch.setenv("MEWM_CPU_ENGINE", "torch")
+
+
 @pytest.fixture(scope="module")
 def segmenter() -> Segmenter:
     torch.manual_seed(0)

@@ -1,0 +1,126 @@
+"""The assistant's network on a CPU through OpenVINO, where that is installed (extra `openvino`) and faster.
+
+Both engines compute in float32; of random windows they label about two voxels in 100,000 differently. Which one runs is
+measured once for a network and a size of window, in CPU seconds, so that other work on the machine does not decide.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import time
+import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from MeWMLib.core.errors import DependencyError, InputError
+
+#: "auto" takes what is faster, "torch" and "openvino" ask for one of them.
+VARIABLE = "MEWM_CPU_ENGINE"
+ENGINES = ("auto", "torch", "openvino")
+#: With fewer windows than this, "auto" would spend more time on the choice than it saves.
+ENOUGH = 24
+#: "auto" leaves torch only for something that is this much faster, so that a tie is always decided alike.
+MARGIN = 1.15
+
+Network = Callable[[Tensor], Tensor]
+
+
+def asked() -> str:
+    """The engine that the environment asks for.
+
+    Raises:
+        InputError: no such engine.
+    """
+    name = os.environ.get(VARIABLE, "") or "auto"
+    if name not in ENGINES:
+        raise InputError(what="No such engine", given=f"{VARIABLE}={name}", remedy="Use " + ", ".join(ENGINES))
+    return name
+
+
+def choose(network: nn.Module, device: torch.device, batch: int, side: int, windows: int) -> Network:
+    """The network itself, or OpenVINO's version of it for batches (`batch`, 1, `side`, `side`, `side`).
+
+    Args:
+        network: (B, 1, D, H, W) to (B, C, D, H, W), in inference mode.
+        device: of the network; OpenVINO is for the CPU.
+        batch, side: of what it will be called with.
+        windows: how many it will see.
+
+    Raises:
+        InputError: the environment asks for an engine that does not exist.
+        DependencyError: it asks for OpenVINO, which is not installed.
+    """
+    name = asked()
+    if name == "torch" or device.type != "cpu":
+        return network
+    if name == "openvino":
+        return compiled(network, batch, side)
+    if windows < ENOUGH or find_spec("openvino") is None:
+        return network
+    try:
+        other = compiled(network, batch, side)
+    except Exception as error:  # whatever a library that nobody asked for by name cannot do
+        warnings.warn(f"The assistant stays on torch: OpenVINO failed ({str(error).strip()[-200:]})", stacklevel=2)
+        return network
+    return other if _seconds(network, batch, side) > MARGIN * _seconds(other, batch, side) else network
+
+
+def compiled(network: nn.Module, batch: int, side: int) -> Network:
+    """Compile a network for one size with OpenVINO, in float32, on as many threads as torch has.
+
+    Raises:
+        DependencyError: OpenVINO is not installed.
+    """
+    model, core = _converted(network)
+    model.reshape([batch, 1, side, side, side])
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    run = core.compile_model(model, "CPU", settings)
+
+    def infer(images: Tensor) -> Tensor:
+        return torch.from_numpy(run([images.contiguous().numpy()])[0].copy())
+
+    return infer
+
+
+def _converted(network: nn.Module) -> tuple[Any, Any]:
+    """The network as OpenVINO's graph for any size.
+
+    Its own front end is asked, not `openvino.convert_model`, which reports its use to Intel's telemetry.
+    """
+    try:
+        import openvino
+        from openvino.frontend import FrontEndManager
+        from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+    except ImportError as error:
+        raise DependencyError(
+            what="The assistant is to run on OpenVINO, which is not installed",
+            given=f"{VARIABLE}=openvino",
+            remedy='Install it with pip install "mewm[openvino]", or unset the variable',
+        ) from error
+    example = torch.zeros(2, 1, 32, 32, 32)  # a lone or larger one would take seconds
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        # standard output belongs to the worker's events; tracing warns of branches that are always the same here
+        warnings.simplefilter("ignore")
+        front_end = FrontEndManager().load_by_framework("pytorch")
+        decoder = TorchScriptPythonDecoder(network, example_input=example)  # has to live until the conversion ends
+        model = front_end.convert(front_end.load(decoder))
+    return model, openvino.Core()
+
+
+@torch.inference_mode()
+def _seconds(network: Network, batch: int, side: int) -> float:
+    """CPU seconds of a pass, the better one of two after a first."""
+    images = torch.randn(batch, 1, side, side, side, generator=torch.Generator().manual_seed(0))
+    network(images)
+    taken = []
+    for _ in range(2):
+        began = time.process_time()
+        network(images)
+        taken.append(time.process_time() - began)
+    return min(taken)
