@@ -20,6 +20,11 @@ from MeWMLib.survival.patches import five_views, half_resolution
 
 FloatArray = NDArray[np.float32]
 Labels = NDArray[np.uint8]
+#: How far around the liver's mean is taken that replaces a tumour which recedes, and what counts as grain.
+LIVER_AROUND_MM = 8.0
+GRAIN_VOXELS = 1.5
+#: A surface that moves by less than this is replaced in part only, so that nothing jumps where it hardly moves.
+RECEDES_VOXELS = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +68,34 @@ class TreatedPatch:
         """HU after a simulated change (D, H, W), feathered as in the full CT."""
         return np.asarray(self.hu + change * self.weight, np.float32)
 
+    def receded(self, change: FloatArray, ratio: float) -> FloatArray:
+        """A simulated change (D, H, W) in which the rim that `with_volume(ratio)` takes from the tumour becomes liver.
+
+        A network that draws a shrinking tumour leaves something between tumour and liver in that rim; whoever measures
+        the image then finds the outline before treatment again, and what shrank most looks most alive. The rim takes
+        the mean of the liver nearby and keeps the grain of the scan before. Where nothing recedes nothing changes.
+        """
+        surface = self._depth_at(ratio)
+        receded = self._depth_at(1.0) - surface
+        if receded <= 0:
+            return change
+        # one voxel of transition; what blurs the old surface outwards goes with it
+        share = np.where(np.isfinite(self._depth), np.clip(self._depth - surface, 0, 1), 0)
+        share *= min(1.0, receded / RECEDES_VOXELS)
+        return np.asarray(change + share * (self._as_liver - self.hu - change), np.float32)
+
+    @cached_property
+    def _as_liver(self) -> FloatArray:
+        """HU (D, H, W) of liver wherever it is asked for: the mean of the liver within some 8 mm, and the grain."""
+        liver = self.labels == LIVER
+        width = LIVER_AROUND_MM / self.spacing_mm
+        near = ndimage.gaussian_filter(liver.astype(np.float32), width)
+        total = ndimage.gaussian_filter(np.where(liver, self.hu, 0).astype(np.float32), width)
+        # deep in a mass no liver is near: the liver as a whole
+        whole = float(self.hu[liver].mean()) if liver.any() else float(self.hu.mean())
+        mean = (total + 1e-3 * whole) / (near + 1e-3)
+        return np.asarray(mean + self.hu - ndimage.gaussian_filter(self.hu, GRAIN_VOXELS), np.float32)
+
     def labels_after(self, before: Labels | None, after: Labels | None) -> Labels:
         """Labels after treatment, by what the assistant sees differently.
 
@@ -97,12 +130,26 @@ class TreatedPatch:
 
         The liver bounds its growth, and only what can change takes part.
         """
+        wanted = self._wanted(ratio)
+        tumour = np.zeros(self._depth.size, bool)
+        tumour[np.argpartition(self._depth.ravel(), wanted - 1)[:wanted]] = True
+        return self.with_tumour(tumour.reshape(self.labels.shape))
+
+    def _wanted(self, ratio: float) -> int:
+        """Voxels of a tumour of `ratio` of its volume."""
+        free = int(np.isfinite(self._depth).sum())
+        return int(np.clip(round(ratio * float((self.labels == TUMOUR).sum())), 1, max(1, free)))
+
+    def _depth_at(self, ratio: float) -> float:
+        """Depth of the surface of such a tumour."""
+        wanted = self._wanted(ratio)
+        return float(np.partition(self._depth.ravel(), wanted - 1)[wanted - 1])
+
+    @cached_property
+    def _depth(self) -> FloatArray:
+        """`_outward` (D, H, W) where tumour can be, infinite elsewhere."""
         free = (self.weight > 0) & (self.labels >= LIVER)
-        wanted = int(np.clip(round(ratio * float((self.labels == TUMOUR).sum())), 1, max(1, int(free.sum()))))
-        depth = np.where(free, self._outward, np.inf).ravel()
-        tumour = np.zeros(depth.size, bool)
-        tumour[np.argpartition(depth, wanted - 1)[:wanted]] = True
-        return self.with_tumour(tumour.reshape(free.shape))
+        return np.asarray(np.where(free, self._outward, np.inf), np.float32)
 
     @cached_property
     def _outward(self) -> FloatArray:

@@ -306,9 +306,8 @@ class WorldModel:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or self.chunk == 1:
                     raise
-                judged = []
+                judged = []  # tried again outside of the handler: the traceback of the error holds what did not fit
             if not judged:
-                # outside of the handler: the traceback of the error holds what did not fit
                 self.chunk //= 2
                 if torch.cuda.is_available():
                     torch.cuda.empty_cache()
@@ -333,12 +332,17 @@ class WorldModel:
         )  # fmt: skip
         # The simulation knows how far it let the tumour shrink and die; whoever looks at the image guesses it.
         told = told_responses(self._dynamics, ready.encoded, ready.before, trials, settings)
-        images = np.stack([ready.patch.simulated(c) for c in (changes[:count] if told else changes)])
-        labels = [ready.patch.with_volume(t.ratio) for t in told[:count]] if told else self._labels_after(ready, images)
-        living = [t.living_ml for t in told] if told else [None] * count
         check(0)
-        parts = zip(images[:count], labels[:count], changes[:count], living[:count], strict=True)
-        return [self._score(ready, *part) for part in parts]
+        if not told:
+            images = np.stack([ready.patch.simulated(c) for c in changes])
+            parts = zip(images[:count], self._labels_after(ready, images), changes, strict=False)
+            return [self._score(ready, *part) for part in parts]
+        patch, judged = ready.patch, []
+        for drawn, t in zip(changes[:count], told, strict=False):
+            change = patch.receded(drawn, t.ratio)
+            labels = patch.with_volume(t.ratio)
+            judged.append(self._score(ready, patch.simulated(change), labels, change, t.living_ml))
+        return judged
 
     def _outline_by(self, ready: _Prepared) -> str:
         if self._dynamics.tells_response:
@@ -348,10 +352,7 @@ class WorldModel:
         return "assistant" if ready.assistant_counts else "outline before treatment"
 
     def _labels_after(self, ready: _Prepared, images: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
-        """Labels of patches after treatment (N, D, H, W).
-
-        By the follow-up network if the bundle has one, else by the assistant where it counts.
-        """
+        """Labels of patches (N, D, H, W), by the follow-up network if there is one, else by the assistant."""
         if self._followup is not None:
             patch = ready.patch
             found = self._followup.tumour_after(patch.hu, images, patch.labels)
@@ -390,8 +391,7 @@ class WorldModel:
         provenance = Provenance(protocol.text, seed, self.bundle.name, self.bundle.sha256, versions())
         grid = ready.patch.geometry
         ct = compose(patient.ct, patient.labels, judged.change_hu, grid, provenance)
-        # Labels change only where the patch's own did: elsewhere the user's segmentation stays as it is, voxel by
-        # voxel.
+        # Labels change only where the patch's own did: elsewhere every voxel of the user's segmentation stays.
         after = resample(judged.labels, grid, patient.ct.geometry, "nearest", 255)
         before = resample(ready.patch.labels, grid, patient.ct.geometry, "nearest", 255)
         changed = (after != before) & (after != 255) & (patient.labels.array >= 1)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from MeWMLib import world as world_module
 from MeWMLib.bundles import Bundle, find_bundle
@@ -165,6 +166,36 @@ def test_an_outline_grows_and_shrinks_evenly(world: WorldModel, patient: Patient
         assert (patch.weight[tumour] > 0).all() and (patch.labels[tumour] >= 1).all()
         last = tumour
     assert (patch.with_volume(1e6) == 2).sum() <= ((patch.weight > 0) & (patch.labels >= 1)).sum()
+
+
+def test_where_a_tumour_recedes_the_image_becomes_liver(world: WorldModel, patient: Patient) -> None:
+    patch = world._prepare(patient).patch
+    drawn = np.full(patch.hu.shape, 25.0, np.float32)  # whatever a network drew
+    for ratio in (1.0, 1.3):
+        assert patch.receded(drawn, ratio) is drawn
+    liver = patch.hu[patch.labels == 1]
+    for ratio in (0.3, 0.6):
+        image = patch.simulated(patch.receded(drawn, ratio))
+        left = patch.with_volume(ratio) == 2
+        inner = ndimage.binary_erosion(left, iterations=2)
+        assert np.allclose(image[inner], (patch.hu + 25)[inner], atol=1e-3)  # what stays is the network's
+        rim = (patch.labels == 2) & ~ndimage.binary_dilation(left, iterations=2)
+        assert rim.sum() > 100 and abs(image[rim].mean() - liver.mean()) < 8
+        assert 0.4 < image[rim].std() / liver.std() < 1.6  # with a grain, as the scan has
+        assert np.array_equal(image[patch.weight == 0], patch.hu[patch.weight == 0])
+    # hardly any change of volume changes hardly anything
+    little = np.abs(patch.receded(drawn, 0.995) - drawn)
+    assert little.mean() < 0.2 * np.abs(patch.receded(drawn, 0.7) - drawn).mean()
+
+
+def test_a_simulated_outcome_has_no_tumour_left_where_its_outline_went(
+    world: WorldModel, patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world_module, "told_responses", lambda *_: [Told(0.4, 1.0)] * world.chunk)
+    patch, (one,) = world.on_patch(patient, [A], [7], FAST)
+    rim = (patch.labels == 2) & ~ndimage.binary_dilation(one.labels == 2, iterations=2)
+    image = patch.simulated(one.change_hu)
+    assert rim.sum() > 100 and abs(image[rim].mean() - patch.hu[patch.labels == 1].mean()) < 8
 
 
 def test_what_the_assistant_misses_twice_is_neither_cured_nor_new(world: WorldModel, patient: Patient) -> None:

@@ -37,9 +37,9 @@ class SegmenterConfig:
         finest: patches with voxels smaller than this share of `spacing_mm` are seen at half their resolution.
     """
 
-    filters: tuple[int, ...] = (8, 16, 32, 64, 128)
+    filters: tuple[int, ...] = (16, 32, 64, 128, 128)
     spacing_mm: float = 1.6
-    window: int = 96
+    window: int = 64
     overlap: float = 0.5
     finest: float = 0.75
 

@@ -15,8 +15,7 @@ from MeWMLib.core.errors import BundleError, MeWMError
 from MeWMLib.dynamics.actions import known_agents
 from MeWMLib.dynamics.autoencoder import Autoencoder
 
-#: Channels of the assistant of mewm-small, and how fine patches may be that it sees as they are (`SegmenterConfig`).
-SMALL = (16, 32, 64, 128, 128)
+#: How fine patches may be that a new assistant sees as they are (`SegmenterConfig.finest`; older bundles name none).
 FINEST = 0.6
 
 
@@ -90,7 +89,7 @@ def _assistant(args: argparse.Namespace) -> dict[str, float]:
         steps=args.steps, minutes=args.minutes, seed=args.seed, learning_rate=args.learning_rate, readers=args.readers,
         channels_last=args.layout == "channels-last",
         mix=Mix(batch=args.batch, shares=tuple(args.shares), seed=args.seed),
-        config=SegmenterConfig(filters=tuple(args.filters), finest=FINEST),
+        config=replace(SegmenterConfig(finest=FINEST), **({"filters": tuple(args.filters)} if args.filters else {})),
     )  # fmt: skip
     start = find_bundle(args.start, require=("assistant",)).part("assistant") if args.start else None
     codec = _codec(args.codec or args.bundle)
@@ -190,7 +189,7 @@ def _parser() -> argparse.ArgumentParser:
                 "--shares", type=float, nargs=3, default=(0.4, 0.25, 0.35), metavar=("PATIENTS", "ABDOMENS", "SCENES"),
                 help="of the crops",
             )  # fmt: skip
-            sub.add_argument("--filters", type=int, nargs="+", default=SMALL, help="channels at each resolution")
+            sub.add_argument("--filters", type=int, nargs="+", help="channels at each resolution")
             sub.add_argument("--learning-rate", type=float, default=1e-3)
             sub.add_argument("--device", default="auto", help="auto, cpu or cuda")
             sub.add_argument("--layout", choices=("channels-last", "contiguous"), default="channels-last")

@@ -62,7 +62,11 @@ def draw_patch(seed: int, dynamics: DynamicsModel | None, deviating: float = 0.0
     if dynamics is not None:
         encoded = dynamics.encode(patch.hu, patch.labels, patch.spacing_mm)
         seeds = replica_seeds(seed, len(protocols))
-        changes = dynamics.simulate(encoded, protocols, seeds, STEPS, spread=float(rng.random() < deviating))
+        spread = float(rng.random() < deviating)
+        changes = list(dynamics.simulate(encoded, protocols, seeds, STEPS, spread=spread))
+        if dynamics.tells_response:  # as `WorldModel` does
+            ratios = dynamics.responses(encoded, protocols, seeds, spread)[:, 1]
+            changes = [patch.receded(c, float(r)) for c, r in zip(changes, ratios, strict=True)]
         hu += [patch.simulated(change) for change in changes]
     return _known(hu, [before, *after], patch.geometry)
 
