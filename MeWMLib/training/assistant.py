@@ -56,7 +56,7 @@ class AssistantTraining:
     half: bool = True
     readers: int = 1
     channels_last: bool = True
-    validation: int = 24
+    validation: int = 60
     seed: int = 0
 
 
