@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from MeWMLib.cohorts.samples import load_sample
 from MeWMLib.cohorts.synthetic.world import synthetic_case
-from MeWMLib.core.errors import InputError
+from MeWMLib.core.errors import InputError, SampleError
 from MeWMLib.core.io import write_labels, write_volume
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.evaluation import segmentation
@@ -42,6 +43,17 @@ def test_region_growing_finds_a_liver_and_not_air() -> None:
     assert dice(found.liver, labels.liver) > 0.6
     geometry = Geometry((20, 20, 20), np.diag([-3.0, -3.0, 3.0, 1.0]))
     assert not region_growing.segment(Volume(np.full((20, 20, 20), -1000, np.int16), geometry)).array.any()
+
+
+@pytest.mark.slow
+def test_the_shipped_weights_hold_on_a_real_scan_that_they_never_saw() -> None:
+    try:
+        sample = load_sample("lits-117")
+    except SampleError as error:
+        pytest.skip(f"the sample cannot be fetched: {error}")
+    found = segmentation._assistant(None)(sample.ct)
+    assert dice(found.liver, sample.labels.liver) >= 0.90
+    assert dice(found.tumour, sample.labels.tumour) >= 0.50
 
 
 @pytest.mark.slow
