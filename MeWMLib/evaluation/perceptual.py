@@ -262,11 +262,7 @@ def pooled(images: FloatArray, network: FeatureNetwork) -> NDArray[np.float64]:
 
 
 def fid(real: FloatArray, other: FloatArray, network: FeatureNetwork, dimensions: int | None = None) -> Fid:
-    """Fréchet distance of two sets of crops.
-
-    With fewer than two images for each feature a covariance is noise. Features are then reduced to as many principal
-    components, fitted on the real set, as half the smaller set; the components are not whitened. Figures of one table
-    must share `dimensions`, and so the same real set and numbers of images.
+    """Fréchet distance of two sets of crops; see `fid_of_features`.
 
     Args:
         real, other: (N, H, W) and (M, H, W) HU, at least 8 each.
@@ -276,7 +272,24 @@ def fid(real: FloatArray, other: FloatArray, network: FeatureNetwork, dimensions
     Raises:
         InputError: too few images, for the dimensions asked for as well.
     """
-    a, b = pooled(real, network), pooled(other, network)
+    return fid_of_features(pooled(real, network), pooled(other, network), network.name, dimensions)
+
+
+def fid_of_features(a: NDArray[np.float64], b: NDArray[np.float64], network: str, dimensions: int | None = None) -> Fid:
+    """Fréchet distance of two sets of features from `pooled`.
+
+    With fewer than two images for each feature a covariance is noise. Features are then reduced to as many principal
+    components, fitted on the real set, as half the smaller set; the components are not whitened. Figures of one table
+    must share `dimensions`, and so the same real set and numbers of images.
+
+    Args:
+        a, b: (N, features) of real images and (M, features) of others, at least 8 each.
+        network: name of the network that they come from.
+        dimensions: as in `fid`.
+
+    Raises:
+        InputError: too few images, for the dimensions asked for as well.
+    """
     most = min(len(a), len(b)) // 2
     wanted = min(a.shape[1], most) if dimensions is None else dimensions
     if min(len(a), len(b)) < 8 or not 1 <= wanted <= min(a.shape[1], most):
@@ -285,13 +298,14 @@ def fid(real: FloatArray, other: FloatArray, network: FeatureNetwork, dimensions
             given=f"{len(a)} real and {len(b)} other images for {wanted} dimensions of {a.shape[1]}",
             remedy="Give at least 8 images, and two for each dimension",
         )
+    sizes = len(a), len(b)
     features = a.shape[1]
     if wanted < features:
         mean = a.mean(0)
         basis = np.linalg.svd(a - mean, full_matrices=False)[2][:wanted].T  # (features, wanted)
         a, b = (a - mean) @ basis, (b - mean) @ basis
     value = frechet_distance(a.mean(0), np.atleast_2d(np.cov(a.T)), b.mean(0), np.atleast_2d(np.cov(b.T)))
-    return Fid(value, network.name, wanted, features, len(real), len(other))
+    return Fid(value, network, wanted, features, *sizes)
 
 
 def frechet_distance(
