@@ -105,7 +105,7 @@ class Segmenter:
         self.config = config
         self.network = network.to(device).eval()
         self.device = device
-        self._engines: dict[int, Callable[[Tensor], Tensor]] = {}
+        self._engines: dict[int, Callable[[Tensor], Tensor] | None] = {}  # by side of a window; None is the network
 
     @classmethod
     def from_part(cls, config: dict[str, Any], tensors: dict[str, NDArray[Any]], device: torch.device) -> Segmenter:
@@ -255,10 +255,9 @@ class Segmenter:
         again = False
         try:
             if windows.side not in self._engines:  # chosen for the whole image, and kept for parts of it
-                self._engines[windows.side] = choose(
-                    self.network, self.device, AT_A_TIME, windows.side, len(windows.boxes)
-                )
-            logits = infer(AT_A_TIME, self._engines[windows.side])
+                chosen = choose(self.network, self.device, AT_A_TIME, windows.side, len(windows.boxes))
+                self._engines[windows.side] = None if chosen is self.network else chosen
+            logits = infer(AT_A_TIME, self._engines[windows.side] or self.network)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
