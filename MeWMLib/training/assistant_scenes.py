@@ -27,6 +27,7 @@ from MeWMLib.cohorts.synthetic.tumour import Nodule
 from MeWMLib.core.errors import InputError, UnreadableFileError
 from MeWMLib.core.io import from_sitk
 from MeWMLib.core.volume import LabelMap
+from MeWMLib.training.augment import rotation
 
 #: Spacing at which outlines are warped and their distances computed.
 STEP_MM = 2.5
@@ -77,7 +78,7 @@ def read_map(path: Path) -> tuple[NDArray[np.uint8], float]:
 
 def warped(array: NDArray[np.uint8], spacing_mm: float, rng: np.random.Generator) -> Outlines:
     """Turn, stretch and bend a label map at random."""
-    turn = _rotation(rng.normal(0, 0.09, 3))
+    turn = rotation(rng.normal(0, 0.09, 3))
     stretch = np.diag(np.exp(rng.normal(0, 0.07) + rng.normal(0, 0.04, 3)))
     matrix = turn @ stretch
     centre = np.array(ndimage.center_of_mass(array > 0))
@@ -99,17 +100,6 @@ def _bend(counts: NDArray[np.int64], rng: np.random.Generator) -> FloatArray:
     """A smooth shift in mm over a grid: a field of 60 mm of grain at a random place."""
     field = SmoothField(int(rng.integers(2**40)), 60.0, 8)
     return 4.5 * field.at(Axes(*(STEP_MM * np.arange(n, dtype=np.float32) for n in counts)))
-
-
-def _rotation(angles: NDArray[np.float64]) -> NDArray[np.float64]:
-    out = np.eye(3)
-    for axis, angle in enumerate(angles):
-        c, s = np.cos(angle), np.sin(angle)
-        step = np.eye(3)
-        a, b = [n for n in range(3) if n != axis]
-        step[a, a], step[a, b], step[b, a], step[b, b] = c, -s, s, c
-        out = out @ step
-    return out
 
 
 def _signed(mask: NDArray[np.bool_]) -> FloatArray:

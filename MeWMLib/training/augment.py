@@ -64,7 +64,7 @@ def moved(hu: Tensor, labels: Tensor, rng: np.random.Generator) -> tuple[Tensor,
     count = len(hu)
     angles = rng.normal(0, 0.1, (count, 3))
     size = np.exp(np.clip(rng.normal(0, 0.13, (count, 1)), -0.25, 0.25) + rng.normal(0, 0.05, (count, 3)))
-    matrices = np.stack([_turn(a) @ np.diag(s) for a, s in zip(angles, size, strict=True)])
+    matrices = np.stack([rotation(a) @ np.diag(s) for a, s in zip(angles, size, strict=True)])
     theta = np.concatenate([matrices, np.zeros((count, 3, 1))], 2).astype(np.float32)
     grid = torch.nn.functional.affine_grid(torch.from_numpy(theta).to(hu.device), list(hu.shape), align_corners=False)
 
@@ -74,7 +74,8 @@ def moved(hu: Tensor, labels: Tensor, rng: np.random.Generator) -> tuple[Tensor,
     return sample(hu, "bilinear"), sample(labels.to(hu.dtype), "nearest").round().to(labels.dtype)
 
 
-def _turn(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+def rotation(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(3, 3) of turns by angles (3,) in radians about each axis of an array in turn."""
     out = np.eye(3)
     for axis, angle in enumerate(angles):
         a, b = [n for n in range(3) if n != axis]
