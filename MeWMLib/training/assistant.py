@@ -140,7 +140,7 @@ def train(
             rate = min(1.0, (run.step + 1) / 40) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
             for group in optimiser.param_groups:
                 group["lr"] = settings.learning_rate * rate
-            hu, labels = on_device(crops.get(), codec, np.random.default_rng([settings.mix.seed, run.step, 1]), device)
+            hu, labels = on_device(crops.get(), codec, settings.mix, run.step, device)
             images = normalise(hu).contiguous(memory_format=layout)
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.half):
                 out = model(images)
@@ -229,6 +229,3 @@ def passes_gate(figures: dict[str, float]) -> bool:
     """True if volumes on simulated outcomes can be trusted, or none were drawn; see `GATE_R`."""
     known = [figures[n] for n in ("tumour_volume_r", "living_volume_r") if np.isfinite(figures[n])]
     return all(r >= GATE_R for r in known)
-
-
-__all__ = ["AssistantTraining", "Loss", "passes_gate", "train", "validate"]

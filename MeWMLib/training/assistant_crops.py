@@ -21,7 +21,7 @@ from torch import Tensor
 
 from MeWMLib.core.errors import InputError
 from MeWMLib.dynamics.autoencoder import Autoencoder
-from MeWMLib.training.assistant_data import KINDS, Drawn, opened, truth_of
+from MeWMLib.training.assistant_data import KINDS, opened, truth_of
 from MeWMLib.training.augment import augment
 
 #: Crops begin at multiples of this, so that the codec sees the blocks that it sees in the whole patch.
@@ -135,19 +135,15 @@ def crops_of(mix: Mix, store: Store, codec: bool, step: int) -> list[Crop]:
     return [store.crop(str(kind), side, codec, rng) for kind in chosen]
 
 
-def batch_of(
-    mix: Mix, store: Store, codec: Autoencoder | None, step: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Images (B, 1, S, S, S) in HU and labels of the same shape of a step, changed at random, on a device."""
-    return on_device(
-        crops_of(mix, store, codec is not None, step), codec, np.random.default_rng([mix.seed, step, 1]), device
-    )
-
-
 def on_device(
-    crops: list[Crop], codec: Autoencoder | None, rng: np.random.Generator, device: torch.device
+    crops: list[Crop], codec: Autoencoder | None, mix: Mix, step: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Crops of one size as a batch: passed through the codec where they ask for it, and changed at random."""
+    """The crops of a step as a batch: passed through the codec where they ask for it, and changed at random.
+
+    Returns:
+        HU (B, 1, S, S, S) and labels of the same shape, on the device.
+    """
+    rng = np.random.default_rng([mix.seed, step, 1])
     hu = torch.from_numpy(np.stack([c.hu for c in crops])[:, None]).to(device, non_blocking=True).float()
     labels = torch.from_numpy(np.stack([c.labels for c in crops])[:, None]).to(device, non_blocking=True)
     generator = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
@@ -232,6 +228,3 @@ class Ahead:
     def close(self) -> None:
         """Stop the threads."""
         self._stop.set()
-
-
-__all__ = ["Ahead", "Crop", "Drawn", "Mix", "Store", "batch_of", "coded", "crops_of", "on_device"]

@@ -19,7 +19,7 @@ from MeWMLib.perception.segmenter import Segmenter, SegmenterConfig, build, norm
 from MeWMLib.training import assistant, assistant_data, assistant_scenes
 from MeWMLib.training.__main__ import main
 from MeWMLib.training.assistant import AssistantTraining, Loss, passes_gate, validate
-from MeWMLib.training.assistant_crops import Ahead, Mix, Store, batch_of, coded, crops_of
+from MeWMLib.training.assistant_crops import Ahead, Mix, Store, coded, crops_of, on_device
 from MeWMLib.training.assistant_data import Drawn, truth_of
 
 CPU = torch.device("cpu")
@@ -158,7 +158,7 @@ def test_crops_lie_around_tumours_as_often_as_not(data) -> None:
 def test_a_batch_is_that_of_its_step_and_as_large_as_its_side_allows(data) -> None:
     mix, store = Mix(batch=1, sides=(64, 32)), Store(data, "train")
     assert [len(crops_of(mix, store, True, n)) for n in range(2)] == [1, 8]
-    first, again, later = (batch_of(mix, store, None, n, CPU) for n in (1, 1, 3))
+    first, again, later = (on_device(crops_of(mix, store, False, n), None, mix, n, CPU) for n in (1, 1, 3))
     assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
     assert not torch.equal(first[0], later[0])
     assert first[0].shape == first[1].shape == (8, 1, 32, 32, 32) and first[1].dtype == torch.int64
@@ -263,7 +263,8 @@ def test_a_run_learns_and_a_stopped_one_goes_on(data, tmp_path) -> None:
     assistant.train(tmp_path, short, data, None, start)
     trained, figures = assistant.train(tmp_path, settings, data, None, start)
     assert figures["steps"] == 60 and trained.config == config
-    batches = [batch_of(mix, Store(data, "train"), None, n, CPU) for n in range(100, 106)]
+    store = Store(data, "train")
+    batches = [on_device(crops_of(mix, store, False, n), None, mix, n, CPU) for n in range(100, 106)]
     losses = []
     for network in (Segmenter.from_part(*start, CPU).network, trained.network):
         with torch.inference_mode():
