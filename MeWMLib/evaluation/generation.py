@@ -24,7 +24,7 @@ from MeWMLib.evaluation.baselines import ACTIONLESS, Pair, pixel2cancer, syntumo
 from MeWMLib.evaluation.known_patients import Image, KnownPatient
 from MeWMLib.evaluation.metrics import Rows, bootstrap_mean
 from MeWMLib.evaluation.montage import MontageRow
-from MeWMLib.evaluation.perceptual import AssistantFeatures, fid_of_features, lpips, pooled, tumour_crops
+from MeWMLib.evaluation.perceptual import AssistantFeatures, fid, lpips, pooled, tumour_crops
 from MeWMLib.world import Judged, WorldModel
 
 #: Training patients on which the hand-made baselines are fitted.
@@ -310,12 +310,12 @@ def _perceptual(
         distances = [float(lpips(f.crops[name], f.crops["truth"], network).mean()) for f in found]
         metrics["lpips"] = bootstrap_mean(distances, settings.seed)
         other = [pooled(f.crops[name], network) for f in found]
-        whole = fid_of_features(np.concatenate(real), np.concatenate(other), network.name)
+        whole = fid(np.concatenate(real), np.concatenate(other), network.name)
         draws = []
         for _ in range(20):
             chosen = rng.integers(0, len(found), len(found))
             again = [np.concatenate([features[i] for i in chosen]) for features in (real, other)]
-            draws.append(fid_of_features(again[0], again[1], network.name, whole.dimensions).value)
+            draws.append(fid(again[0], again[1], network.name, whole.dimensions).value)
         low, high = np.percentile(draws, [2.5, 97.5])
         metrics["fid"] = {"mean": whole.value, "low": float(low), "high": float(high), "n": len(found)}
         about["fid_dimensions"] = whole.dimensions

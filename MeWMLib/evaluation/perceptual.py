@@ -261,21 +261,7 @@ def pooled(images: FloatArray, network: FeatureNetwork) -> NDArray[np.float64]:
     return np.concatenate(parts)
 
 
-def fid(real: FloatArray, other: FloatArray, network: FeatureNetwork, dimensions: int | None = None) -> Fid:
-    """Fréchet distance of two sets of crops; see `fid_of_features`.
-
-    Args:
-        real, other: (N, H, W) and (M, H, W) HU, at least 8 each.
-        network: whose features.
-        dimensions: principal components to keep; by default all if there are images enough.
-
-    Raises:
-        InputError: too few images, for the dimensions asked for as well.
-    """
-    return fid_of_features(pooled(real, network), pooled(other, network), network.name, dimensions)
-
-
-def fid_of_features(a: NDArray[np.float64], b: NDArray[np.float64], network: str, dimensions: int | None = None) -> Fid:
+def fid(a: NDArray[np.float64], b: NDArray[np.float64], network: str, dimensions: int | None = None) -> Fid:
     """Fréchet distance of two sets of features from `pooled`.
 
     With fewer than two images for each feature a covariance is noise. Features are then reduced to as many principal
@@ -285,7 +271,7 @@ def fid_of_features(a: NDArray[np.float64], b: NDArray[np.float64], network: str
     Args:
         a, b: (N, features) of real images and (M, features) of others, at least 8 each.
         network: name of the network that they come from.
-        dimensions: as in `fid`.
+        dimensions: principal components to keep; by default all if there are images enough.
 
     Raises:
         InputError: too few images, for the dimensions asked for as well.

@@ -58,21 +58,28 @@ def test_the_distance_of_gaussians_is_that_of_the_formula() -> None:
     assert found == pytest.approx(((np.sqrt(s) - np.sqrt(t)) ** 2).sum())
 
 
+def fid(
+    real: np.ndarray, other: np.ndarray, network: perceptual.FeatureNetwork, dimensions: int | None = None
+) -> perceptual.Fid:
+    """Of crops."""
+    return perceptual.fid(*(perceptual.pooled(x, network) for x in (real, other)), network.name, dimensions)
+
+
 def test_fid_of_one_set_with_itself_is_zero_and_of_others_what_sampling_says() -> None:
     # all quarters equal up to noise: pooled features are Gaussians whose distance is known
     rng = np.random.default_rng(1)
     real, other = (m + s * rng.standard_normal((4000, 2, 2)) for m, s in ((0.0, 1.0), (1.0, 2.0)))
-    same = perceptual.fid(real, real, Pixels())
+    same = fid(real, real, Pixels())
     assert same.value == pytest.approx(0, abs=1e-6) and (same.dimensions, same.features) == (4, 4)
     assert (same.network, same.real, same.other) == ("pixels", 4000, 4000)
     # |m|^2 = 4; each of four deviations differs by 1
-    assert perceptual.fid(real, other, Pixels()).value == pytest.approx(8, rel=0.05)
+    assert fid(real, other, Pixels()).value == pytest.approx(8, rel=0.05)
 
 
 def test_with_few_images_features_are_reduced_on_the_real_set(segmenter) -> None:
     real, other = crops(12), crops(16, 1) + 30
     network = AssistantFeatures(segmenter, real)
-    found = perceptual.fid(real, other, network)
+    found = fid(real, other, network)
     assert found.features == 4 + 8 + 12 and found.dimensions == 6 and (found.real, found.other) == (12, 16)
     a, b = perceptual.pooled(real, network), perceptual.pooled(other, network)
     values, vectors = np.linalg.eigh(np.cov(a.T))  # principal components by another way
@@ -82,14 +89,14 @@ def test_with_few_images_features_are_reduced_on_the_real_set(segmenter) -> None
     expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(sum(covariances))
     expected -= 2 * np.real(np.trace(sqrtm(covariances[0] @ covariances[1])))
     assert found.value == pytest.approx(expected, rel=1e-4)
-    assert perceptual.fid(real, real, network).value < 1e-6 < found.value
-    assert perceptual.fid(real, other, network, dimensions=2).dimensions == 2
+    assert fid(real, real, network).value < 1e-6 < found.value
+    assert fid(real, other, network, dimensions=2).dimensions == 2
 
 
 def test_too_few_images_are_refused() -> None:
     for real, other, dimensions in ((crops(7), crops(9), None), (crops(9), crops(9), 5), (crops(9), crops(9), 0)):
         with pytest.raises(InputError, match="Fréchet"):
-            perceptual.fid(real, other, Pixels(), dimensions)
+            fid(real, other, Pixels(), dimensions)
 
 
 def test_the_distance_of_crops_is_that_of_equation_1() -> None:
