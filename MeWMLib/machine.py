@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -49,13 +48,12 @@ def chunk_size(device: torch.device) -> int:
 @lru_cache(maxsize=1)
 def _versions() -> tuple[tuple[str, str], ...]:
     found = [("mewm", MeWMLib.__version__), ("python", platform.python_version())]
-    for name in ("torch", "monai", "SimpleITK", "numpy"):
+    for name in ("torch", "monai", "SimpleITK", "numpy", "openvino"):
         try:
             found.append((name, version(name)))
-        except PackageNotFoundError:  # pragma: no cover - all four are required
-            found.append((name, "unknown"))
-    if find_spec("openvino") is not None:  # the assistant may run on it (perception/cpu_engine.py)
-        found.append(("openvino", version("openvino")))
+        except PackageNotFoundError:
+            if name != "openvino":  # which is optional (perception/cpu_engine.py)
+                found.append((name, "unknown"))
     return tuple(found)
 
 
