@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
-    from MeWMLib.bundles import Bundle
+    from MeWMLib.core.bundles import Bundle
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -65,7 +65,7 @@ def fake(fake_script: Path) -> ModuleType:
 @pytest.fixture
 def small_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A complete bundle of a few numbers, found under the default name."""
-    from MeWMLib import bundles
+    from MeWMLib.core import bundles
 
     folder = tmp_path / "bundles" / bundles.DEFAULT_BUNDLE
     for n, part in enumerate(bundles.PARTS):
@@ -79,7 +79,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """All four parts, untrained and very small: real networks for tests that need no trained ones."""
     import torch
 
-    from MeWMLib.bundles import find_bundle, write_part
+    from MeWMLib.core.bundles import find_bundle, write_part
     from MeWMLib.dynamics.autoencoder import fit
     from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
     from MeWMLib.perception.segmenter import Segmenter, SegmenterConfig, build

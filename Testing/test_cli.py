@@ -233,7 +233,9 @@ def test_train_starts_the_training_program(mewm, monkeypatch):
 
     monkeypatch.setattr("MeWMLib.cli.housekeeping.subprocess.Popen", Process)
     code, *_ = mewm("train", "dynamics", "--steps", "10", "--help")
-    assert code == 7 and started == [[sys.executable, "-m", "MeWMLib.training", "dynamics", "--steps", "10", "--help"]]
+    assert code == 7 and started == [
+        [sys.executable, "-m", "MeWMLib.lab.training", "dynamics", "--steps", "10", "--help"]
+    ]
 
 
 # Pictures: a process of their own, whose failure loses nothing.
@@ -373,6 +375,6 @@ def test_an_error_of_ours_anywhere_is_a_sentence(mewm, monkeypatch):
     def broken():
         raise BundleError(what="Broken", given="here", remedy="Mend it")
 
-    monkeypatch.setattr("MeWMLib.bundles.list_bundles", broken)
+    monkeypatch.setattr("MeWMLib.core.bundles.list_bundles", broken)
     code, out, err = mewm("bundle", "list")
     assert (code, out, err) == (2, "", "mewm: Broken. Given: here. Mend it.\n")

@@ -12,11 +12,8 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = "MeWMLib"
-PARTS = ("perception", "policy", "dynamics", "survival", "planning")
-EVERYTHING = (
-    "core", *PARTS, "bundles", "patch", "exploration", "judged", "foresight", "machine", "world", "cohorts", "jobs",
-    "scene", "cli",
-)  # fmt: skip
+VERBS = ("perception", "policy", "dynamics", "survival", "planning")
+PRODUCT = ("core", *VERBS, "world", "cohorts", "jobs", "scene", "cli")
 
 #: The client of a server, and what the fronts may know of jobs.
 REMOTE = ("jobs.remote", "jobs.remote_http", "jobs.remote_files", "jobs.remote_target")
@@ -26,52 +23,37 @@ FRONTS = ("jobs.job", "jobs.runner", "jobs.wire", "jobs.server_token", *REMOTE)
 ALLOWED: dict[str, tuple[str, ...]] = {
     "": (),
     "core": (),
-    **dict.fromkeys(PARTS, ("core",)),
-    "bundles": ("core",),
-    "patch": (*PARTS, "core"),
-    "exploration": ("planning", "policy", "core"),
-    "judged": ("exploration", "planning", "core"),
-    "foresight": ("dynamics", "planning", "core"),
-    "machine": ("core",),
-    "world": (*PARTS, "patch", "exploration", "judged", "foresight", "machine", "bundles", "core"),
+    **dict.fromkeys(VERBS, ("core",)),
+    "world": (*VERBS, "core"),
     "cohorts": ("core", "perception", "policy"),
-    "jobs": ("world", "planning", "cohorts", "bundles", "core"),
+    "jobs": ("world", "planning", "cohorts", "core"),
     "jobs.job": ("core",),
     "jobs.runner": ("core", "jobs.job"),
     "jobs.wire": ("core", "jobs.job"),
     "jobs.server_token": ("core",),
     "jobs.server_jobs": ("core", "jobs.job", "jobs.runner", "jobs.wire"),
-    "jobs.server": ("core", "bundles", "jobs.job", "jobs.server_jobs", "jobs.server_token", "jobs.wire"),
+    "jobs.server": ("core", "jobs.job", "jobs.server_jobs", "jobs.server_token", "jobs.wire"),
     "jobs.remote_http": ("core", "jobs.job", "jobs.wire"),
     "jobs.remote_files": ("core", "cohorts.samples", "jobs.job", "jobs.wire"),
     "jobs.remote_target": ("core", "jobs.job", "jobs.plan_folder", "jobs.remote_files", "jobs.wire"),
     "jobs.remote": ("core", "jobs.job", "jobs.runner", "jobs.wire", "jobs.plan_folder", *REMOTE),
-    "scene": ("core", "bundles", "jobs.job", "jobs.runner"),
-    "cli": ("core", "bundles", *FRONTS, "scene", "policy", "cohorts.samples"),
-    "cli.serve": ("core", "bundles", *FRONTS, "jobs.server", "jobs.server_jobs"),
-    "training": EVERYTHING,
-    "evaluation": EVERYTHING,
+    "scene": ("core", "jobs.job", "jobs.runner"),
+    "cli": ("core", *FRONTS, "scene", "policy", "cohorts.samples"),
+    "cli.serve": ("core", *FRONTS, "jobs.server", "jobs.server_jobs"),
+    "lab": PRODUCT,
 }
 #: What the Slicer module may import of the package; it is no part of it and lives in Slicer's process.
-ALLOWED_IN_SLICER = (
-    "core",
-    "bundles",
-    *FRONTS,
-    "scene",
-    "policy.rules",
-    "cohorts.samples",
-    "cohorts.synthetic.world",
-)
+ALLOWED_IN_SLICER = ("core", *FRONTS, "scene", "policy.rules", "cohorts.samples", "cohorts.synthetic.world")
 #: Rooms that never import torch, nor anything that does.
 TORCH_FREE = (
     "core",
     "policy",
     "planning",
-    "exploration",
-    "judged",
-    "bundles",
+    "world.exploration",
+    "world.replicas",
     "scene",
     "cli",
+    "cohorts",
     "jobs.job",
     "jobs.runner",
     "jobs.wire",
@@ -79,22 +61,8 @@ TORCH_FREE = (
     "jobs.server_jobs",
     "jobs.server_token",
     *REMOTE,
-    "cohorts.samples",
-    "cohorts.clinical_table",
-    "cohorts.dicom_headers",
-    "cohorts.dicom_import",
-    "cohorts.dicom_patient",
-    "cohorts.dicom_seg",
-    "cohorts.dicom_series",
-    "cohorts.download",
-    "cohorts.hcc_tace",
-    "cohorts.identity",
-    "cohorts.layout",
-    "cohorts.phase",
-    "cohorts.quality_page",
-    "cohorts.real_commands",
-    "cohorts.synthetic.write",
-    "cohorts.synthetic.plant",
+    "lab.synthetic.write",
+    "lab.synthetic.plant",
     "perception.findings",
     "perception.findings_table",
     "perception.liver_place",
@@ -182,16 +150,16 @@ def test_imports_follow_the_table(module):
 
 def test_the_table_can_fail():
     assert _forbidden("MeWMLib.policy.rules", "MeWMLib.planning.beam")
-    assert _forbidden("MeWMLib.core.io", "MeWMLib.bundles")
-    assert _forbidden("MeWMLib.scene.report", "MeWMLib.world")
+    assert _forbidden("MeWMLib.core.io", "MeWMLib.policy.rules")
+    assert _forbidden("MeWMLib.scene.report", "MeWMLib.world.model")
     assert _forbidden("MeWMLib.scene.report", "MeWMLib.jobs.worker")
     assert _forbidden("MeWMLib.jobs.runner", "MeWMLib.jobs.worker")
     assert _forbidden("MeWMLib.cli.jobs", "MeWMLib.cohorts.synthetic.world")
-    assert _forbidden("MeWMLib.world", "MeWMLib.training.data")
-    assert _forbidden("MeWMLib.evaluation.planning", "MeWMLib.training.data")
+    assert _forbidden("MeWMLib.world.model", "MeWMLib.lab.training.data")
+    assert _forbidden("MeWMLib.cohorts.layout", "MeWMLib.lab.synthetic.write")
     assert not _forbidden("MeWMLib.jobs.runner", "MeWMLib.jobs.job")
     assert not _forbidden("MeWMLib.cli.jobs", "MeWMLib.cli.output")
-    assert not _forbidden("MeWMLib.world", "MeWMLib.dynamics.model")
+    assert not _forbidden("MeWMLib.world.model", "MeWMLib.dynamics.model")
 
 
 def test_every_room_stands_in_the_table():
@@ -267,7 +235,7 @@ def test_slicers_start_loads_nothing_of_ours():
         "jobs.remote",
         "scene",
         "cli",
-        "bundles",
+        "core.bundles",
         "policy.guideline",
         "planning.beam",
         "cohorts.samples",

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from MeWMLib.core import io
 from MeWMLib.core.errors import CancelledError, DependencyError, OutputError, UnreadableFileError, error_from_json
 from MeWMLib.core.errors import output_error as as_output_error
-from MeWMLib.jobs.runner import child_environment, death_of, end_tree, own_group
+from MeWMLib.jobs.runner import child_environment, end_tree, exit_error, own_group
 from MeWMLib.scene.nodes import hold_volume
 from MeWMLib.scene.segmentations import hold_segments
 from MeWMPanels import install
@@ -169,7 +169,7 @@ def _make(command, progress, stopped):
     if failed is not None:
         raise failed
     if not done:
-        raise death_of(process.returncode, b"".join(last_words).decode("utf-8", "replace"))
+        raise exit_error(process.returncode, b"".join(last_words).decode("utf-8", "replace"))
 
 
 def _message(raw):

@@ -29,7 +29,7 @@ class SetupPanel(Panel):
     def _bundles(self):
         if install.missing(install.FOR_PANELS):
             return []
-        from MeWMLib import bundles
+        from MeWMLib.core import bundles
 
         return bundles.list_bundles()
 
@@ -45,7 +45,7 @@ class SetupPanel(Panel):
 
     def import_bundle(self, path):
         """Import a bundle on a thread: its checksums take a moment."""
-        from MeWMLib import bundles
+        from MeWMLib.core import bundles
 
         desk = self.front.desk
         desk.begin(_("Importing a model"))
@@ -58,7 +58,7 @@ class SetupPanel(Panel):
         desk.aside(lambda: bundles.import_bundle(path), done)
 
     def _remove_bundle(self):
-        from MeWMLib import bundles
+        from MeWMLib.core import bundles
 
         name = self.parameters.computer.bundle
         if slicer.util.confirmOkCancelDisplay(_("Delete this model?") + f" {name}", "MeWM"):
@@ -110,6 +110,6 @@ class SetupPanel(Panel):
 
     @staticmethod
     def _is_users(path):
-        from MeWMLib import bundles
+        from MeWMLib.core import bundles
 
         return bundles.user_bundles().resolve() in Path(path).resolve().parents

@@ -16,8 +16,8 @@ import psutil
 from rich.table import Table
 
 import MeWMLib
-from MeWMLib import bundles
 from MeWMLib.cli.output import Output
+from MeWMLib.core import bundles
 from MeWMLib.core.errors import DependencyError, MeWMError
 from MeWMLib.jobs.runner import child_environment
 

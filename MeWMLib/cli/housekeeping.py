@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,9 @@ from typing import Any
 
 from rich.table import Table
 
-from MeWMLib import bundles
 from MeWMLib.cli.output import Output
-from MeWMLib.core import io
-from MeWMLib.core.errors import InputError
+from MeWMLib.core import bundles, io
+from MeWMLib.core.errors import DependencyError, InputError
 from MeWMLib.jobs.runner import child_environment
 
 
@@ -88,16 +88,30 @@ def _list(output: Output) -> int:
 #: Modules of the programs; nobody imports them, so that the command line stays light.
 _MODULES = {
     "cohort": "MeWMLib.cohorts",
-    "train": "MeWMLib.training",
-    "evaluate": "MeWMLib.evaluation",
+    "cohort synthesize": "MeWMLib.lab.synthetic",
+    "cohort counterfactual": "MeWMLib.lab.synthetic",
+    "train": "MeWMLib.lab.training",
+    "evaluate": "MeWMLib.lab.evaluation",
     "plan-cohort": "MeWMLib.jobs.plan_cohort",
 }
 
 
 def program(arguments: argparse.Namespace, output: Output) -> int:
-    """`mewm cohort`, `train`, `evaluate` and `plan-cohort`: a program of its own in a process of its own."""
+    """`mewm cohort`, `train`, `evaluate` and `plan-cohort`: a program of its own in a process of its own.
+
+    Raises:
+        DependencyError: the program belongs to the lab, which is not installed.
+    """
+    name = f"{arguments.program} {arguments.part}"
+    module = _MODULES.get(name) or _MODULES[arguments.program]
+    if module.startswith("MeWMLib.lab") and importlib.util.find_spec("MeWMLib.lab") is None:
+        raise DependencyError(
+            what="This command belongs to the research part of MeWM, which is not installed here",
+            given=f"mewm {name}",
+            remedy='Install the library with: pip install "mewm[lab]"',
+        )
     rest = [a for a in arguments.rest if a != "--"]
-    command = [sys.executable, "-m", _MODULES[arguments.program], arguments.part, *rest]
+    command = [sys.executable, "-m", module, arguments.part, *rest]
     # same terminal, same process group: Ctrl-C reaches the program itself, which knows how to stop
     process = subprocess.Popen(command, env=child_environment())
     while True:

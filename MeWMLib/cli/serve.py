@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from MeWMLib import bundles
 from MeWMLib.cli.output import Output
+from MeWMLib.core import bundles
 from MeWMLib.core.errors import DependencyError
 from MeWMLib.jobs import server_token
 from MeWMLib.jobs.server_jobs import Limits

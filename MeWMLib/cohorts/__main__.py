@@ -1,114 +1,193 @@
-"""`python -m MeWMLib.cohorts NAME`: write, import, download or ask a cohort. `mewm cohort` starts this."""
+"""`python -m MeWMLib.cohorts NAME`: import, download or measure real patients. `mewm cohort` starts this."""
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from MeWMLib.cohorts import real_commands
-from MeWMLib.cohorts.layout import Cohort
-from MeWMLib.cohorts.samples import load_sample
-from MeWMLib.cohorts.synthetic.cases import SPLITS
-from MeWMLib.cohorts.synthetic.plant import NOTICE as PLANTED_NOTICE
-from MeWMLib.cohorts.synthetic.plant import PlantSettings, plant, planted_counterfactual
-from MeWMLib.cohorts.synthetic.planted import KNOWN_PHASES
-from MeWMLib.cohorts.synthetic.write import NOTICE, CohortSettings, counterfactual, synthesize
-from MeWMLib.core.errors import InputError, MeWMError
-from MeWMLib.core.io import parse_label_values, read_labels, read_volume, write_volume
-from MeWMLib.core.protocol import Protocol
-from MeWMLib.core.volume import LabelMap, Volume
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-
-def _say(stage: str, fraction: float) -> None:
-    sys.stderr.write(f"\r{stage}: {100 * fraction:5.1f} %")
-    sys.stderr.flush()
+from MeWMLib.cohorts import download as idc
+from MeWMLib.cohorts.dicom_import import LAYOUTS, ImportSettings, import_cohort
+from MeWMLib.cohorts.dicom_patient import GRIDS
+from MeWMLib.cohorts.layout import MANIFEST, Cohort
+from MeWMLib.cohorts.quality_page import QUALITY_PAGE
+from MeWMLib.core.errors import CancelledError, CohortError, MeWMError
+from MeWMLib.core.io import atomic_path, write_json
+from MeWMLib.perception.findings import measure
+from MeWMLib.perception.findings_table import FIELDS, findings_rows, findings_table
 
 
-def spacing(text: str) -> tuple[float, float, float]:
-    """Read a voxel size such as 2.5,1.25,1.25 (k, j, i in mm).
+class Bars:
+    """Progress on standard error.
 
-    Raises:
-        InputError: not three numbers.
+    Args:
+        progress: bars; None prints lines instead, a tenth at a time.
     """
-    try:
-        k, j, i = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise InputError(
-            what="The voxel size is not three numbers", given=text, remedy="Write it as 2.5,1.25,1.25"
-        ) from error
-    return k, j, i
+
+    def __init__(self, console: Console, progress: Progress | None, quiet: bool) -> None:
+        self._console, self._progress, self._quiet = console, progress, quiet
+        self._tasks: dict[str, TaskID] = {}
+        self._said: dict[str, int] = {}
+
+    def step(self, stage: str, done: float, total: float, text: str = "") -> None:
+        """Show how far a stage is; a total of 0 is not known yet."""
+        if self._progress is not None:
+            if stage not in self._tasks:
+                self._tasks[stage] = self._progress.add_task(stage, total=None, text="")
+            shown = text or (f"{done:.0f} of {total:.0f}" if total else f"{done:.0f}")
+            self._progress.update(self._tasks[stage], completed=done, total=total or None, text=shown)
+            return
+        tenth = int(10 * done / total) if total else int(done) // 5000
+        if not self._quiet and tenth > self._said.get(stage, -1 if total else 0):
+            self._said[stage] = tenth
+            share = f"{100 * done / total:.0f} %" if total else f"{done:.0f}"
+            self._console.print(f"{stage}: {share} {text}".rstrip(), markup=False, highlight=False)
+
+    def line(self, text: str) -> None:
+        """Print one sentence; it is seen with --quiet too, since it says what is missing in the result."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _synthesize(args: argparse.Namespace) -> dict[str, object]:
-    say = None if args.quiet else _say
-    if args.ct is None:
-        settings = CohortSettings(args.split, args.seed, args.n, spacing(args.spacing or "2.5,1.25,1.25"), args.workers)
-        cohort, notice = synthesize(args.out, settings, say), NOTICE
-    else:
-        ct, labels = _real(args)
-        chosen = PlantSettings(args.split, args.seed, args.n, args.phase, args.workers)
-        cohort, notice = plant(args.out, ct, labels, chosen, say), PLANTED_NOTICE
-    return {"cohort": str(args.out), "patients": len(cohort.rows), "notice": notice}
-
-
-def _real(args: argparse.Namespace) -> tuple[Volume, LabelMap]:
-    """The real CT and its labels."""
-    if args.spacing is not None:
-        raise InputError(
-            what="Tumours are planted on the grid of the CT", given=f"--spacing {args.spacing}", remedy="Leave it out"
-        )
-    if args.ct.startswith("sample:"):
-        sample = load_sample(args.ct.partition(":")[2])
-        return sample.ct, sample.labels
-    if args.labels is None:
-        raise InputError(
-            what="The liver must be known to plant tumours in it", given="--ct without --labels",
-            remedy="Give --labels FILE with 1 for the liver, as `mewm segment` writes it",
-        )  # fmt: skip
-    ct = read_volume(Path(args.ct))
-    return ct, read_labels(Path(args.labels), ct.geometry, values=parse_label_values(args.label_values))
-
-
-def _counterfactual(args: argparse.Namespace) -> dict[str, object]:
-    protocol = Protocol.parse(args.protocol)
-    cohort = Cohort.read(args.cohort)
-    planted = bool(cohort.manifest.get("planted"))
-    ask, notice = (planted_counterfactual, PLANTED_NOTICE) if planted else (counterfactual, NOTICE)
-    volume, risk = ask(cohort, args.patient, protocol)
-    write_volume(volume, args.out)
-    return {"file": str(args.out), "protocol": protocol.text, "true_log_risk": risk, "notice": notice}
+@contextmanager
+def bars(quiet: bool) -> Iterator[Bars]:
+    """Progress while the block runs."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield Bars(console, None, quiet)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[text]}", markup=False),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield Bars(console, progress, quiet)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mewm cohort", description="Write, import, download or ask a cohort.")
+    parser = argparse.ArgumentParser(prog="mewm cohort", description="Import, download or measure real patients.")
     names = parser.add_subparsers(dest="name", required=True)
-    text = "write synthetic patients: both scans, labels, protocol and survival (docs/COHORTS.md)"
-    sub = names.add_parser("synthesize", help=text, description=text)
-    sub.set_defaults(run=_synthesize)
-    sub.add_argument("--n", type=int, default=60, metavar="N", help="how many patients (default 60)")
-    sub.add_argument("--seed", type=int, default=0, metavar="S", help="number of the first in its split (default 0)")
-    sub.add_argument("--split", choices=tuple(SPLITS), default="test", help="nothing is ever trained on test (default)")
-    sub.add_argument("--spacing", metavar="K,J,I", help="voxel size in mm (default 2.5,1.25,1.25)")
-    sub.add_argument("--ct", metavar="FILE", help="a real CT in whose liver the tumours are planted, or sample:NAME")
-    sub.add_argument("--labels", metavar="FILE", help="liver and lesions on it; lesions are painted over")
-    sub.add_argument("--label-values", default="1=liver,2=tumour", help="meaning of the values")
-    sub.add_argument("--phase", choices=KNOWN_PHASES, help="contrast phase of the CT, where its file does not say")
-    sub.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default 1)")
+    text = "turn a folder of DICOM files into a cohort: scans before and after, phases, masks, quality page"
+    sub = names.add_parser("import", help=text, description=text)
+    sub.set_defaults(run=_import)
+    sub.add_argument("root", type=Path, metavar="DIR", help="folder; it is only read")
+    sub.add_argument("--layout", choices=LAYOUTS, required=True, help="tcia: public collection; folder: one a patient")
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="cohort; a stopped import goes on there")
+    sub.add_argument("--clinical", type=Path, metavar="CSV", help="regimen, survival, clinical data (docs/COHORTS.md)")
+    sub.add_argument("--grid", choices=GRIDS, default="cohort", help="0.8 x 0.8 x 3.0 mm (default), or as scanned")
+    sub.add_argument("--all-phases", action="store_true", help="keep every phase, not only the pair")
     sub.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder; a run that was stopped goes on there"
+        "--key-file", type=Path, metavar="F", help="key of the opaque ids (default: made once, kept by you)"
     )
     sub.add_argument("--quiet", action="store_true", help="no progress")
-    text = "write the CT of a synthetic patient after any protocol"
-    sub = names.add_parser("counterfactual", help=text, description=text)
-    sub.set_defaults(run=_counterfactual)
-    sub.add_argument("--cohort", type=Path, required=True, metavar="DIR", help="synthetic cohort")
-    sub.add_argument("--patient", required=True, metavar="ID", help="column id of its patients.csv")
-    sub.add_argument("--protocol", required=True, metavar="TEXT", help="agents with optional doses, joined by +")
-    sub.add_argument("--out", type=Path, required=True, metavar="FILE", help=".nrrd file to write")
-    real_commands.add(names)
+    text = "download a public collection from the NCI Imaging Data Commons"
+    sub = names.add_parser("download", help=text, description=text)
+    sub.set_defaults(run=_download)
+    sub.add_argument("collection", choices=tuple(idc.COLLECTIONS))
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder; a stopped download goes on there")
+    sub.add_argument("--patients", default="", metavar="A,B", help="only these")
+    sub.add_argument("--program-masks", action="store_true", help="also masks that were drawn by programs")
+    sub.add_argument("--yes", action="store_true", help="start without being asked")
+    sub.add_argument("--verify", action="store_true", help="compare what lies there with its checksums, fetch nothing")
+    sub.add_argument("--quiet", action="store_true", help="no progress")
+    text = "measure the lesions of every patient with masks: table, JSON and text"
+    sub = names.add_parser("findings", help=text, description=text)
+    sub.set_defaults(run=_findings)
+    sub.add_argument("--cohort", type=Path, required=True, metavar="DIR", help="cohort")
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for findings.csv and findings.json")
+    sub.add_argument("--quiet", action="store_true", help="no progress")
     return parser
+
+
+def _import(args: argparse.Namespace) -> dict[str, object]:
+    settings = ImportSettings(args.layout, args.grid, args.all_phases, args.clinical, args.key_file)
+    with bars(args.quiet) as shown:
+        cohort = import_cohort(args.root, args.out, settings, shown.step, shown.line)
+    return {
+        "cohort": str(args.out),
+        "patients": len(cohort.rows),
+        "with_a_scan_after": sum(row.has_after is True for row in cohort.rows),
+        "left_out": len(cohort.manifest["left_out"]),
+        "quality_page": str(args.out / QUALITY_PAGE),
+        "manifest": str(args.out / MANIFEST),
+    }
+
+
+def _download(args: argparse.Namespace) -> dict[str, object]:
+    with bars(args.quiet) as shown:
+        if args.verify:
+            changed = idc.verify(args.out, args.collection, shown.line)
+            return {"folder": str(args.out), "changed": changed}
+    names = [name.strip() for name in args.patients.split(",") if name.strip()]
+    series = idc.select(idc.catalogue(args.collection), names, args.program_masks)
+    size = sum(one.size_mb for one in series) / 1000
+    licence = ", ".join(sorted({one.licence for one in series}))
+    patients = len({one.patient for one in series})
+    sys.stderr.write(
+        f"{args.collection}: {patients} patients, {len(series)} series, {size:.1f} GB, licence {licence}\n"
+        f"Cite: {idc.COLLECTIONS[args.collection][1]}\n"
+    )
+    if not args.yes and not _agreed():
+        raise CancelledError(what="Nothing was downloaded", remedy="Add --yes to start")
+    with bars(args.quiet) as shown:
+        failed = idc.download(
+            args.collection,
+            series,
+            args.out,
+            idc.idc_transfer(),
+            lambda done, total, text: shown.step("megabytes", done, total, text),
+            shown.line,
+        )
+    if failed:
+        raise CohortError(
+            what=f"{len(failed)} of {len(series)} series did not arrive whole",
+            given=str(args.out),
+            remedy="Run the command once more; what is there is not fetched again",
+        )
+    return {"folder": str(args.out), "series": len(series), "gigabytes": round(size, 1), "licence": licence}
+
+
+def _agreed() -> bool:
+    if not sys.stdin.isatty():
+        return False
+    sys.stderr.write("Download it? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _findings(args: argparse.Namespace) -> dict[str, object]:
+    cohort = Cohort.read(args.cohort)
+    rows: list[dict[str, Any]] = []
+    whole: dict[str, Any] = {}
+    with bars(args.quiet) as shown:
+        for n, patient in enumerate(cohort.rows):
+            shown.step("patients", n, len(cohort.rows))
+            case = cohort.case(patient.id)
+            pairs = (("before", case.before, case.before_labels), ("after", case.after, case.after_labels))
+            for when, ct, labels in pairs:
+                if ct is None or labels is None:
+                    continue
+                found = measure(ct, labels)
+                rows += [{"patient": patient.id, "when": when, **row} for row in findings_rows(found)]
+                whole.setdefault(patient.id, {})[when] = found.to_json()
+        shown.step("patients", len(cohort.rows), len(cohort.rows))
+    write_json(whole, args.out / "findings.json")
+    with atomic_path(args.out / "findings.csv") as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["patient", "when", *FIELDS], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    sys.stderr.write(findings_table(rows[:20]) + "\n")
+    return {"patients_with_masks": len(whole), "lesions": len(rows), "table": str(args.out / "findings.csv")}
 
 
 def main(argv: list[str] | None = None) -> int:

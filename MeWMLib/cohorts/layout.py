@@ -36,7 +36,7 @@ class PatientRow:
         tumour_type, perfusion: traits of a synthetic tumour.
         true_log_risk: of the given protocol by the synthetic world's law.
         diameter_before_mm, diameter_after_mm: longest axial diameter of the target tumour.
-        viable_before_mm, viable_after_mm: the same of its living part.
+        viable_before_mm, viable_after_mm: the same of its viable part.
         phase_after: contrast phase of the scan after treatment.
         interval_days: from the scan before to the scan after.
         has_after: False where there is no scan after treatment.

@@ -108,7 +108,7 @@ class Lesion:
         lipiodol_fraction: share of voxels at lipiodol density.
         necrotic_fraction: share of voxels at necrosis density.
         viable_ml: what is neither.
-        viable_diameter_mm: mRECIST diameter, the longest axial one of the living part; 0 if nothing lives.
+        viable_diameter_mm: mRECIST diameter, the longest axial one of the viable part; 0 if nothing lives.
         hu_low, hu_high: 5th and 95th percentile of HU.
         liver_edge_mm: shortest way from the lesion to the surface of the liver; 0 if it touches it.
         vessel_mm: shortest way to a main vessel, where vessels are known.

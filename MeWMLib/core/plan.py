@@ -91,14 +91,14 @@ class Outcome:
         ct: its `simulated` is never None.
         labels: on the same grid.
         protocol, seed: of the simulation.
-        living_ml: living tumour in the treated patch that the simulation was told to draw; None where nobody told it.
+        viable_ml: viable tumour in the treated patch that the simulation was told to draw; None where nobody told it.
     """
 
     ct: Volume
     labels: LabelMap
     protocol: Protocol
     seed: int
-    living_ml: float | None = None
+    viable_ml: float | None = None
 
     def __post_init__(self) -> None:
         require_same_geometry(self.ct.geometry, self.labels.geometry)

@@ -34,7 +34,7 @@ def encode_protocols(protocols: Sequence[Protocol], agents: Sequence[str]) -> Te
     return out
 
 
-def oil_given(actions: Tensor, agents: Sequence[str]) -> Tensor:
+def has_lipiodol(actions: Tensor, agents: Sequence[str]) -> Tensor:
     """Which protocols (N,) bool hold Lipiodol, from `encode_protocols`."""
     if OIL not in agents:
         return torch.zeros(len(actions), dtype=torch.bool, device=actions.device)

@@ -2,7 +2,7 @@
 
 A trained convolutional autoencoder was beaten by this codec on tumours with Lipiodol, and this one has no step of
 training. The
-intensities are companded first, so that the contrast of necrosis against living tumour (80 HU) is not lost beside
+intensities are companded first, so that the contrast of necrosis against viable tumour (80 HU) is not lost beside
 Lipiodol (400 HU):
 
     y = asinh((HU - 60) / 100),   HU clipped to -175..600

@@ -14,7 +14,7 @@ from torch import Tensor
 from MeWMLib.core.errors import BundleError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.dynamics import response
-from MeWMLib.dynamics.actions import encode_protocols, oil_given
+from MeWMLib.dynamics.actions import encode_protocols, has_lipiodol
 from MeWMLib.dynamics.appearance import appearance
 from MeWMLib.dynamics.attenuation import attenuate, expected_level
 from MeWMLib.dynamics.autoencoder import Autoencoder, compand, expand
@@ -155,7 +155,7 @@ class DynamicsModel:
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         actions = encode_protocols(protocols, self.denoiser.config.agents).to(self.device)
         necrosis, log_volume, uptake = response.natural(self._response(patch, actions, generators, spread))
-        oil = oil_given(actions, self.denoiser.config.agents)
+        oil = has_lipiodol(actions, self.denoiser.config.agents)
         return torch.stack([necrosis, log_volume.exp(), uptake * oil], 1).cpu().numpy()
 
     @torch.inference_mode()
@@ -217,7 +217,7 @@ class DynamicsModel:
         untold = torch.zeros_like(told)
         if self.tells_response:
             reached = self._response(patch, actions, generators, spread)
-            told = response.features(reached, oil_given(actions, config.agents))
+            told = response.features(reached, has_lipiodol(actions, config.agents))
         noise = torch.cat([torch.randn((1, *before.shape[1:]), generator=g) for g in generators]).to(self.device)
         spacing = torch.full((n,), patch.spacing_mm, device=self.device)
         traits = self.denoiser.tumour_traits(before[:1], masks[:1], spacing[:1]).expand(n, -1)

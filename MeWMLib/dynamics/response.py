@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 #: What a cohort stores of each outcome: dead share of the tissue that lived, log of the volume over that before, share
-#: of the dead part that holds Lipiodol times the dead share, log of 0.02 plus the living volume over that before.
+#: of the dead part that holds Lipiodol times the dead share, log of 0.02 plus the viable volume over that before.
 RESPONSES = ("necrosis", "log_volume", "lipiodol", "viable")
 #: What the head estimates, on scales without bounds: logit of the dead share, log-volume, logit of the uptake (the
 #: share of the dead part that holds Lipiodol; it means nothing where no Lipiodol was given).
@@ -48,7 +48,7 @@ def natural(standardised: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def log_viable(standardised: Tensor) -> Tensor:
-    """Log of 0.02 plus the living volume over the volume before (...), as `RESPONSES` has it."""
+    """Log of 0.02 plus the viable volume over the volume before (...), as `RESPONSES` has it."""
     necrosis, log_volume, _ = natural(standardised)
     return (log_volume.exp() * (1 - necrosis) + VIABLE_FLOOR).log()
 
@@ -74,7 +74,7 @@ def features(standardised: Tensor, oil: Tensor, dropped: Tensor | None = None) -
 def loss(predicted: Tensor, truth: Tensor, oil: Tensor) -> Tensor:
     """Mean squared error of the head.
 
-    The living volume counts by itself: it is what the risk follows, and near complete death the logit alone would
+    The viable volume counts by itself: it is what the risk follows, and near complete death the logit alone would
     weigh differences that nobody sees.
 
     Args:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from MeWMLib.dynamics.actions import ActionEncoder, oil_given
+from MeWMLib.dynamics.actions import ActionEncoder, has_lipiodol
 from MeWMLib.dynamics.response import HEAD
 
 #: Width of the layer that reads the appearance, and the share of it that is hidden in training.
-READ, HIDDEN = 256, 0.15
+READ, DROPOUT = 256, 0.15
 #: A number of the appearance further than this many deviations from what training patients show is held there.
 _FAR = 4.0
 
@@ -38,8 +38,8 @@ class ResponseHead(nn.Module):
         self.agents = tuple(agents)
         self.actions = ActionEncoder(len(agents), width, text)
         self.traits = nn.Sequential(
-            nn.Linear(appearance, READ), nn.SiLU(), nn.Dropout(HIDDEN),
-            nn.Linear(READ, width), nn.SiLU(), nn.Dropout(HIDDEN), nn.LayerNorm(width),
+            nn.Linear(appearance, READ), nn.SiLU(), nn.Dropout(DROPOUT),
+            nn.Linear(READ, width), nn.SiLU(), nn.Dropout(DROPOUT), nn.LayerNorm(width),
         )  # fmt: skip
         self.joint = nn.Sequential(nn.Linear(3 * width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
         self.out = nn.Linear(width, len(HEAD))
@@ -58,6 +58,6 @@ class ResponseHead(nn.Module):
         out: Tensor = self.out(self.joint(torch.cat([tau, traits, tau * traits], 1)))
         return out
 
-    def oil_given(self, actions: Tensor) -> Tensor:
+    def has_lipiodol(self, actions: Tensor) -> Tensor:
         """Which protocols (N,) bool of actions (N, A, 3) hold Lipiodol; elsewhere the uptake means nothing."""
-        return oil_given(actions, self.agents)
+        return has_lipiodol(actions, self.agents)

@@ -161,7 +161,7 @@ def read_cache(path: Path = CACHE) -> tuple[dict[str, Any], FloatArray]:
         raise UnreadableFileError(
             what="The text embeddings of the agents cannot be read",
             given=f"{path.name}: {error}",
-            remedy="Install MeWM again, or compute them with `python -m MeWMLib.training.embed_actions`",
+            remedy="Install MeWM again, or compute them with `python -m MeWMLib.lab.training.embed_actions`",
         ) from error
     return {**about, "sha256": hashlib.sha256(raw).hexdigest()}, embeddings
 
@@ -180,6 +180,6 @@ def cached_embeddings(agents: Sequence[str], path: Path = CACHE) -> FloatArray:
         raise InputError(
             what="There is no text embedding of an agent",
             given=", ".join(missing),
-            remedy="Compute the cache anew with `python -m MeWMLib.training.embed_actions`",
+            remedy="Compute the cache anew with `python -m MeWMLib.lab.training.embed_actions`",
         )
     return np.asarray(embeddings[[rows[name] for name in agents]], np.float32)

@@ -67,7 +67,7 @@ class InProcessEngine:
         """See `Engine`."""
         edges = self._edges or kept_world()
         for name, job in jobs:
-            yield done_here(name, job, partial(on_event, name), cancelled, edges)
+            yield run_in_process(name, job, partial(on_event, name), cancelled, edges)
 
 
 class WorkerEngine:
@@ -118,7 +118,7 @@ class WorkerEngine:
             return Answer(name, error=error)
 
 
-def done_here(name: str, job: Job, emit: Callable[[Event], None], cancelled: Cancelled, edges: Any) -> Answer:
+def run_in_process(name: str, job: Job, emit: Callable[[Event], None], cancelled: Cancelled, edges: Any) -> Answer:
     """Do a job in this process."""
     # torch comes in with the first job, so that asking for help or a wrong folder costs no seconds
     from MeWMLib.jobs.worker import run

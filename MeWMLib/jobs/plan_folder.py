@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import MeWMLib
-from MeWMLib.bundles import Bundle
 from MeWMLib.core import io
+from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.errors import OutputError, output_error
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import Outcome, Plan, PlanSettings

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from MeWMLib.bundles import Bundle
+from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.errors import CancelledError, InputError
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import Plan, PlanSettings, replica_seeds
@@ -17,7 +17,7 @@ from MeWMLib.jobs.plan_folder import PLAN, PlanFolder, best_line, document, head
 from MeWMLib.jobs.task import Task
 
 if TYPE_CHECKING:
-    from MeWMLib.world import WorldModel
+    from MeWMLib.world.model import WorldModel
 
 #: After a cancel, volumes are still saved for so long (seconds); one is always saved.
 SAVE_AFTER_CANCEL_S = 15.0

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.bundles import find_bundle
+from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.errors import DependencyError, MeWMError, WorkerKilledError, error_from_json
 from MeWMLib.core.io import atomic_path
-from MeWMLib.jobs.engines import Answer, Cancelled, OnEvent, done_here, kept_world, stopped
+from MeWMLib.jobs.engines import Answer, Cancelled, OnEvent, kept_world, run_in_process, stopped
 from MeWMLib.jobs.inputs import SAMPLE_PREFIX
 from MeWMLib.jobs.job import Event, Job
 
@@ -152,7 +152,7 @@ class PlanWorker:
                 inputs[key] = str(path)
             out = Path(folder) / "out"
             here = dataclasses.replace(job, inputs=inputs, out=str(out), bundle=str(self._bundle))
-            answer = done_here("", here, lambda event: None, lambda: False, self._edges)
+            answer = run_in_process("", here, lambda event: None, lambda: False, self._edges)
             files = _files_of(out) if out.is_dir() else {}
         return answer.result, answer.error.to_json() if answer.error else None, files
 

@@ -204,7 +204,7 @@ class LocalRunner:
             raise CancelledError(
                 what="The job was stopped", remedy="What was finished until then is kept where it was written"
             )
-        raise death_of(self._process.returncode, self.stderr_tail)
+        raise exit_error(self._process.returncode, self.stderr_tail)
 
     def kill(self) -> None:
         """End the whole process tree now."""
@@ -324,7 +324,7 @@ def end_tree(process: subprocess.Popen[bytes]) -> None:
 MEMORY_REMEDY = "Use --device cpu, fewer --replicas or --beams, or close other programs"
 
 
-def death_of(code: int, stderr: str) -> WorkerError:
+def exit_error(code: int, stderr: str) -> WorkerError:
     """Say why a worker ended without a result.
 
     Returns:

@@ -30,7 +30,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.requests import ClientDisconnect
 
 import MeWMLib
-from MeWMLib import bundles
+from MeWMLib.core import bundles
 from MeWMLib.core.errors import (
     InputError,
     MeWMError,

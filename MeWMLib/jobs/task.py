@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from MeWMLib import bundles
-from MeWMLib.bundles import Bundle
+from MeWMLib.core import bundles
+from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.errors import CancelledError, DeviceError, OutputError
 from MeWMLib.core.io import atomic_path
 from MeWMLib.core.patient import Patient
@@ -23,20 +23,20 @@ from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.reporter import Reporter
 
 if TYPE_CHECKING:
-    from MeWMLib.world import WorldModel
+    from MeWMLib.world.model import WorldModel
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def _load_world(bundle: Bundle, device: str) -> WorldModel:
     # torch comes in here: bad inputs are refused before the seconds that its import takes
-    from MeWMLib.world import WorldModel
+    from MeWMLib.world.model import WorldModel
 
     return WorldModel.load(bundle, device)
 
 
 def _versions() -> dict[str, str]:
-    from MeWMLib.world import versions
+    from MeWMLib.world.model import versions
 
     return versions()
 

@@ -24,7 +24,7 @@ NECROSIS_HU = 50
 
 
 def viable_mask(hu: NDArray[Any], tumour: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Voxels of a tumour at the density of living tissue.
+    """Voxels of a tumour at the density of viable tissue.
 
     Voxels that touch a Lipiodol deposit do not count: between 400 HU of Lipiodol and 30 HU of necrosis every density is
     passed, so that the border of a wholly dead tumour would look alive.
@@ -32,9 +32,9 @@ def viable_mask(hu: NDArray[Any], tumour: NDArray[np.bool_]) -> NDArray[np.bool_
     Args:
         hu, tumour: (K, J, I).
     """
-    living = tumour & (hu >= NECROSIS_HU) & (hu < LIPIODOL_HU)
+    viable = tumour & (hu >= NECROSIS_HU) & (hu < LIPIODOL_HU)
     bright = tumour & (hu >= LIPIODOL_HU)
-    return np.asarray(living & ~ndimage.binary_dilation(bright), bool) if bright.any() else living
+    return np.asarray(viable & ~ndimage.binary_dilation(bright), bool) if bright.any() else viable
 
 
 def measure(
@@ -62,7 +62,7 @@ def measure(
     lesions = []
     for index, n in enumerate(np.argsort(-sizes, kind="stable"), start=1):
         mask = components[boxes[n]] == n + 1
-        living = viable_mask(ct.array[boxes[n]], mask)
+        viable = viable_mask(ct.array[boxes[n]], mask)
         hu = ct.array[boxes[n]][mask].astype(np.float64)
         lipiodol, necrotic = float(np.mean(hu >= LIPIODOL_HU)), float(np.mean(hu < NECROSIS_HU))
         start = np.array([s.start for s in boxes[n]])
@@ -80,8 +80,8 @@ def measure(
                 sd_hu=float(hu.std()),
                 lipiodol_fraction=lipiodol,
                 necrotic_fraction=necrotic,
-                viable_ml=float(living.sum()) * voxel_ml,
-                viable_diameter_mm=viable_diameter_mm(living, ct.geometry) if place else None,
+                viable_ml=float(viable.sum()) * voxel_ml,
+                viable_diameter_mm=viable_diameter_mm(viable, ct.geometry) if place else None,
                 hu_low=float(low),
                 hu_high=float(high),
                 liver_edge_mm=edge_mm,
@@ -96,20 +96,20 @@ def measure(
     )
 
 
-def viable_diameter_mm(living: NDArray[np.bool_], geometry: Geometry) -> float:
-    """mRECIST diameter: the longest axial one of the largest piece of living tissue.
+def viable_diameter_mm(viable: NDArray[np.bool_], geometry: Geometry) -> float:
+    """mRECIST diameter: the longest axial one of the largest piece of viable tissue.
 
     Voxels that stand alone are noise and not counted: a voxel needs more than half of its 3 x 3 neighbours in the
     slice. A rim around a dead core counts with its whole diameter, as a reader would measure it through its middle only
     if the core were alive; so this is an upper bound there (Lencioni and Llovet, Semin Liver Dis 2010;30:52).
 
     Args:
-        living: (K, J, I), or a part of it.
+        viable: (K, J, I), or a part of it.
         geometry: the grid.
     """
-    if not living.any():
+    if not viable.any():
         return 0.0
-    even = living & (ndimage.uniform_filter(living.astype(np.float32), (1, 3, 3), mode="constant") > 0.5)
+    even = viable & (ndimage.uniform_filter(viable.astype(np.float32), (1, 3, 3), mode="constant") > 0.5)
     pieces = cc3d.connected_components(even, connectivity=26)
     sizes = np.bincount(pieces.ravel())[1:]
     return longest_axial_diameter_mm(pieces == 1 + int(sizes.argmax()), geometry) if sizes.size else 0.0
@@ -199,10 +199,10 @@ def findings_text(findings: Findings, most: int = 5) -> str:
 
 
 def _more(lesion: Lesion) -> str:
-    """What only `measure` knows: living diameter and place."""
+    """What only `measure` knows: viable diameter and place."""
     parts = []
     if lesion.viable_diameter_mm is not None:
-        parts.append(f"living part {lesion.viable_diameter_mm:.0f} mm")
+        parts.append(f"viable part {lesion.viable_diameter_mm:.0f} mm")
     if lesion.location:
         parts.append(lesion.location)
     if lesion.vessel_mm is not None:

@@ -18,12 +18,12 @@ from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.volume import LabelMap, Provenance
 from MeWMLib.dynamics.compose import compose
-from MeWMLib.patch import TreatedPatch
 from MeWMLib.perception.preprocess import isotropic_geometry, resample
 from MeWMLib.perception.segmenter import Segmenter
 from MeWMLib.planning.search import actions, narrowed
 from MeWMLib.policy import rules
-from MeWMLib.world import WorldModel
+from MeWMLib.world.model import WorldModel
+from MeWMLib.world.patch import TreatedPatch
 
 #: Of the sliding window over the liver, as the paper has it.
 OVERLAP = 0.75

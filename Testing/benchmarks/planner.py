@@ -25,15 +25,15 @@ import numpy as np
 import psutil
 import torch
 
-from MeWMLib.bundles import find_bundle
 from MeWMLib.cohorts.samples import load_sample
+from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.planning.search import in_turn
 from MeWMLib.planning.searches import search
 from MeWMLib.policy import rules
-from MeWMLib.world import WorldModel
+from MeWMLib.world.model import WorldModel
 
 sys.path.insert(0, str(Path(__file__).parent))
 import naive  # noqa: E402  (both lie beside this file)

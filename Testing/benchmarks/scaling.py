@@ -21,7 +21,7 @@ from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.plan_cohort import engine_named, jobs_of, plan_cohort
 from MeWMLib.perception.preprocess import resample
-from MeWMLib.world import WorldModel
+from MeWMLib.world.model import WorldModel
 
 #: Of each patient of the cohort: small, since start-up and shares are to be seen, not the networks.
 SMALL = {"beams": 2, "drugs": 3, "embolics": 2, "drug_horizon": 1, "embolic_horizon": 1, "replicas": 1, "keep": 1}

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from MeWMLib.bundles import find_bundle
 from MeWMLib.cohorts.synthetic.world import synthetic_case
+from MeWMLib.core.bundles import find_bundle
 from MeWMLib.perception.preprocess import isotropic_geometry, resample
 from MeWMLib.perception.segmenter import Segmenter
 

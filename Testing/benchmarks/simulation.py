@@ -24,15 +24,15 @@ import numpy as np
 import torch
 from monai.networks.nets import DiffusionModelUNet
 
-from MeWMLib.bundles import find_bundle
-from MeWMLib.cohorts.synthetic.cases import SPLITS
 from MeWMLib.cohorts.synthetic.world import synthetic_case
+from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Provenance
 from MeWMLib.dynamics.compose import compose
 from MeWMLib.dynamics.model import DynamicsModel
 from MeWMLib.dynamics.sampling import ddpm
-from MeWMLib.dynamics.vqgan import VQGAN, VQGANConfig
+from MeWMLib.lab.codecs.vqgan import VQGAN, VQGANConfig
+from MeWMLib.lab.synthetic.cases import SPLITS
 from MeWMLib.perception.preprocess import normalise_hu, patch_geometry, resample
 
 GIVEN = Protocol.parse("Cisplatin + Doxorubicin + Mitomycin + Lipiodol")

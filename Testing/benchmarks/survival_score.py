@@ -16,14 +16,14 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from MeWMLib.bundles import find_bundle
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient
+from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.volume import LabelMap, Volume
-from MeWMLib.patch import TreatedPatch
 from MeWMLib.perception.findings import measure
 from MeWMLib.perception.segmenter import Segmenter
 from MeWMLib.survival.network import Assessor
+from MeWMLib.world.patch import TreatedPatch
 
 #: Wanted by the project on two cores, seconds.
 WANTED = 0.6

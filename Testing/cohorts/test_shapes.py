@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from MeWMLib.cohorts.synthetic import fit_shapes
 from MeWMLib.cohorts.synthetic.anatomy import Anatomy
 from MeWMLib.cohorts.synthetic.fields import Axes, FloatArray
 from MeWMLib.cohorts.synthetic.shapes import (
@@ -22,6 +21,7 @@ from MeWMLib.cohorts.synthetic.shapes import (
 )
 from MeWMLib.core.errors import InputError, UnreadableFileError
 from MeWMLib.core.volume import Geometry, LabelMap
+from MeWMLib.lab.synthetic import fit_shapes
 
 
 def line(low: float, high: float, step: float) -> FloatArray:

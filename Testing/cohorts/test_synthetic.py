@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from MeWMLib.cohorts.synthetic.cases import HABITS, clinicians_choice, drug_twins
 from MeWMLib.cohorts.synthetic.fields import Axes, SmoothField, derive_seed
 from MeWMLib.cohorts.synthetic.law import (
     LAW,
@@ -31,6 +30,7 @@ from MeWMLib.cohorts.synthetic.world import SyntheticPatient, synthetic_case
 from MeWMLib.core.errors import GeometryError
 from MeWMLib.core.protocol import DRUG, EMBOLIC, Action, Protocol, agent, agents_of
 from MeWMLib.core.volume import Geometry
+from MeWMLib.lab.synthetic.cases import HABITS, clinicians_choice, drug_twins
 from MeWMLib.policy import rules
 
 FULL = Protocol.parse("Doxorubicin + Lipiodol")

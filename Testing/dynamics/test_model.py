@@ -15,7 +15,7 @@ from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig, grown, margins
 from MeWMLib.dynamics.maps import MASKS, TRAIT_MASKS
 from MeWMLib.dynamics.model import DynamicsModel, EncodedPatch, denoiser_from_part, treated_window
 from MeWMLib.dynamics.response import FEATURES
-from MeWMLib.training.dynamics import TrainedDenoiser
+from MeWMLib.lab.training.dynamics import TrainedDenoiser
 
 A, B = Protocol.parse("Cisplatin + Lipiodol"), Protocol.parse("Doxorubicin + PVA")
 

@@ -13,9 +13,9 @@ from MeWMLib.core.errors import InputError, UnknownAgentError, UnreadableFileErr
 from MeWMLib.core.protocol import agents_of
 from MeWMLib.dynamics import text
 from MeWMLib.dynamics.actions import known_agents
-from MeWMLib.training import embed_actions
+from MeWMLib.lab.training import embed_actions
 
-COMMAND = "python -m MeWMLib.training.embed_actions"
+COMMAND = "python -m MeWMLib.lab.training.embed_actions"
 needs_transformers = pytest.mark.skipif(
     importlib.util.find_spec("transformers") is None, reason="the optional package transformers is not installed"
 )

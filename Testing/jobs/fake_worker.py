@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from MeWMLib.bundles import Bundle
+from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.errors import NoTumourError
 from MeWMLib.core.patient import Findings, Lesion, Patient
 from MeWMLib.core.plan import Candidate, Outcome, Plan, Risk, SearchStep, TumourChange
@@ -47,7 +47,7 @@ class OutOfMemoryError(RuntimeError):
 
 
 class FakeWorld:
-    """The interface of `MeWMLib.world.WorldModel` over arithmetic."""
+    """The interface of `MeWMLib.world.model.WorldModel` over arithmetic."""
 
     device = "cpu"
 

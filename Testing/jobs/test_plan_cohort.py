@@ -16,8 +16,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from MeWMLib.bundles import Bundle
 from MeWMLib.core import io
+from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.errors import DependencyError, InputError
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.jobs import plan_cohort as program

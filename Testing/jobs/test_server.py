@@ -15,8 +15,7 @@ import pytest
 import requests
 
 import MeWMLib
-from MeWMLib import bundles
-from MeWMLib.core import io
+from MeWMLib.core import bundles, io
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.runner import child_environment
 from MeWMLib.jobs.server_jobs import probe_device

@@ -73,7 +73,7 @@ def test_statistics_agree_with_simpleitk():
         assert lesion.lipiodol_fraction == pytest.approx((hu >= LIPIODOL_HU).mean())
         assert lesion.necrotic_fraction == pytest.approx((hu < NECROSIS_HU).mean())
         viable = 1 - lesion.lipiodol_fraction - lesion.necrotic_fraction
-        # what touches Lipiodol does not count as living, so there is never more than this
+        # what touches Lipiodol does not count as viable, so there is never more than this
         assert 0 <= lesion.viable_ml <= lesion.volume_ml * viable + 1e-9
 
 
@@ -146,7 +146,7 @@ def test_the_border_between_lipiodol_and_necrosis_is_not_alive() -> None:
     hu = np.full(tumour.shape, 30.0)  # dead
     hu[4, 4, 2:6] = 400.0
     hu[4, 4, 6] = 120.0  # a mixed voxel beside the deposit
-    hu[2, 2, 2] = 120.0  # living tissue elsewhere
+    hu[2, 2, 2] = 120.0  # viable tissue elsewhere
     hu[0, 0, 0] = 120.0  # outside
     found = viable_mask(hu, tumour)
     assert found[2, 2, 2] and found.sum() == 1
@@ -208,7 +208,7 @@ def test_a_lesion_over_the_whole_liver_is_said_to_span_it():
     assert lesion.location.startswith("right to left part of the liver, front to back, upper to lower")
 
 
-def test_the_living_diameter_leaves_out_dead_tissue_and_noise():
+def test_the_viable_diameter_leaves_out_dead_tissue_and_noise():
     ct, labels = liver_with((40, 55, 55), 20.0)
     hu = ct.array.copy()
     hu[(labels.array == 2) & (np.arange(110) >= 55)[None, None, :]] = 20  # the left half is dead
@@ -235,7 +235,7 @@ def test_the_table_holds_every_lesion_and_the_text_its_place():
     )
     assert findings_table([]) == ""
     text = findings_text(found)
-    assert "Living part" in text and "right part of the liver, front, upper" in text
+    assert "Viable part" in text and "right part of the liver, front, upper" in text
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -21,18 +21,20 @@ from numpy.typing import NDArray
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan import SEARCH_NAMES, PlanSettings, TumourChange
 from MeWMLib.core.protocol import ActionSpace, Protocol, agents_of
-from MeWMLib.exploration import Verdict, explore
 from MeWMLib.planning.journal import Journal
 from MeWMLib.planning.search import Batch
+from MeWMLib.world.exploration import ReplicaScore, explore
 
 PAUSE_S = 0.004
 
 
-def verdict(seed: int, text: str, replica: int) -> Verdict:
+def verdict(seed: int, text: str, replica: int) -> ReplicaScore:
     """A risk drawn from the text of the protocol and the replica."""
     digest = hashlib.sha256(f"{seed} {text} {replica}".encode()).digest()
     risk = int.from_bytes(digest[:6], "big") / 2**48
-    return Verdict(risk, (0.0, 12.0), (1.0, 1 - risk / 3), TumourChange(9.0, 9 * risk, 8.0, 8 * risk, risk, 30.0, 20.0))
+    return ReplicaScore(
+        risk, (0.0, 12.0), (1.0, 1 - risk / 3), TumourChange(9.0, 9 * risk, 8.0, 8 * risk, risk, 30.0, 20.0)
+    )
 
 
 def main(folder: Path, seed: int) -> None:
@@ -42,7 +44,7 @@ def main(folder: Path, seed: int) -> None:
     )
     space = ActionSpace(agents_of("drug")[:4], agents_of("embolic")[:3], {}, "test")
 
-    def judge(batches: Sequence[Batch]) -> Iterator[list[Verdict]]:
+    def judge(batches: Sequence[Batch]) -> Iterator[list[ReplicaScore]]:
         for batch in batches:
             time.sleep(PAUSE_S)
             yield [verdict(seed, p.text, n) for p, n in batch]

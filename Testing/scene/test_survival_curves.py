@@ -27,7 +27,7 @@ def _pixels(data):
 
 
 def test_a_panel_a_model():
-    from MeWMLib.scene.survival_charts import kaplan_meier_chart
+    from MeWMLib.lab.evaluation.survival_charts import kaplan_meier_chart
 
     one, three = (_pixels(kaplan_meier_chart([_panel(groups=3)] * n)) for n in (1, 3))
     assert three.shape[1] > 2 * one.shape[1] and one.shape[0] == three.shape[0]
@@ -39,7 +39,7 @@ def test_a_panel_a_model():
 
 
 def test_the_other_charts_draw_what_they_are_given():
-    from MeWMLib.scene.survival_charts import interval_chart, reliability_chart, risk_map_chart
+    from MeWMLib.lab.evaluation.survival_charts import interval_chart, reliability_chart, risk_map_chart
 
     rows = {"mewm": {"low": 0.6, "mean": 0.7, "high": 0.75}, "single:age": {"low": 0.4, "mean": 0.5, "high": 0.6}}
     few = _pixels(interval_chart(rows, "C-index", 0.5))
@@ -50,7 +50,7 @@ def test_the_other_charts_draw_what_they_are_given():
     observed = np.full((5, 5), 0.4)
     observed[0, 0] = np.nan
     maps = {"Nelson-Aalen": observed, "mewm": observed + 0.1}
-    picture = _pixels(risk_map_chart(maps, {"mewm": (maps["mewm"] - observed) ** 2}, "volume", "living share"))
+    picture = _pixels(risk_map_chart(maps, {"mewm": (maps["mewm"] - observed) ** 2}, "volume", "viable share"))
     assert picture.shape[0] > 500 and picture.std() > 0.05
 
 
@@ -73,7 +73,7 @@ def test_nodes_hold_the_steps(core):
 
 def test_a_scene_file_holds_them(tmp_path):
     pytest.importorskip("slicer_core", reason='slicer-core is not installed: pip install "mewm[scene]"')
-    from MeWMLib.evaluation.survival_real import save_scene
+    from MeWMLib.lab.evaluation.survival_real import save_scene
     from MeWMLib.scene.core_app import SlicerCore
     from MeWMLib.scene.mrb import read_mrb
 

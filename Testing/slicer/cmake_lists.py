@@ -12,7 +12,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDERS = ("MeWM", "MeWMLib")
 _IGNORED = {"CMakeLists.txt"}
-_IGNORED_FOLDERS = {"__pycache__"}
+#: What only research needs stays out of the extension.
+_IGNORED_FOLDERS = {"__pycache__", "lab"}
 
 
 def expected(folder: str) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from MeWMLib import bundles
+from MeWMLib.core import bundles
 from MeWMLib.core.errors import BundleError
 
 

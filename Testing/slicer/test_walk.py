@@ -227,8 +227,8 @@ def test_the_walk_with_the_real_worker(user, monkeypatch, capsys):
     """A simulation and a small search with the released bundle on the synthetic sample."""
     from slicer_host.watch import EventLoopWatch
 
-    from MeWMLib import bundles
     from MeWMLib.cohorts.samples import load_sample
+    from MeWMLib.core import bundles
     from MeWMLib.core.errors import BundleError
 
     monkeypatch.delenv("MEWM_BUNDLES")

@@ -67,7 +67,7 @@ class LawConstants:
         base, by_occlusion, by_drugs, by_both: logits of the dead share.
         spread: deviation between patients in logits of the dead share, most of it by perfusion, which can be seen.
         shrink: log-volume that a wholly dead and drugged tumour loses.
-        growth: log-volume that a living tumour gains until the next CT.
+        growth: log-volume that a viable tumour gains until the next CT.
         volume_spread: deviation between patients of the log-volume, by perfusion and by what nobody can foresee.
         median_months: survival at log-hazard 0.
     """

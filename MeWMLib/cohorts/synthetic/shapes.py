@@ -47,7 +47,7 @@ def read_parameters(path: Path = PARAMETERS) -> dict[str, NDArray[np.float32]]:
         raise UnreadableFileError(
             what="The shape parameters of the synthetic world cannot be read",
             given=f"{path.name}: {error}",
-            remedy="Install MeWM again, or fit them with python -m MeWMLib.cohorts.synthetic.fit_shapes",
+            remedy="Install MeWM again, or fit them with python -m MeWMLib.lab.synthetic.fit_shapes",
         ) from error
     return out
 

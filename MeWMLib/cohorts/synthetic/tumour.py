@@ -16,8 +16,8 @@ from MeWMLib.cohorts.synthetic.shapes import TumourShape, TumourShapeModel
 #: Radius of the farthest point of a tumour's surface, in nominal radii (the surface is rough).
 REACH = 1.7
 NECROSIS_MEAN_HU = 30.0
-#: Living tumour is never darker than this, so that death can be seen.
-LIVING_FLOOR_HU = 62.0
+#: Viable tumour is never darker than this, so that death can be seen.
+VIABLE_FLOOR_HU = 62.0
 #: How far perfusion (a trait, standard normal) and its variation inside a tumour (a field) show, in HU.
 PERFUSION_HU, PERFUSION_FIELD_HU = 10.0, 9.0
 
@@ -132,7 +132,7 @@ def paint(
     shape = nodule.shape(axes, scale)
     perfusion = nodule.perfusion(axes, scale)
     mask = (shape > 0) & inside
-    hu = _living(nodule, traits, axes, shape, perfusion, scale, liver_hu, phase)
+    hu = _viable(nodule, traits, axes, shape, perfusion, scale, liver_hu, phase)
     core = mask & _core(traits, shape, perfusion)
     dead, oil = _outcome(nodule, axes, shape, perfusion, mask, core, scale, answer)
     fine = SmoothField(derive_seed("dead", nodule.seed), 3.0).at(axes)
@@ -153,7 +153,7 @@ def _core(traits: Traits, shape: FloatArray, perfusion: FloatArray) -> Mask:
     return np.asarray(shape - 0.10 * perfusion > 0.48)
 
 
-def _living(
+def _viable(
     nodule: Nodule,
     traits: Traits,
     axes: Axes,
@@ -163,7 +163,7 @@ def _living(
     liver: float,
     phase: str,
 ) -> FloatArray:
-    """HU of living tumour by its visible type."""
+    """HU of viable tumour by its visible type."""
     boost = 1.6 if phase == "arterial" else 1.0
     fine = SmoothField(derive_seed("fine", nodule.seed), 3.5).at(axes.shifted(nodule.centre, scale))
     seen = PERFUSION_HU * traits.perfusion + PERFUSION_FIELD_HU * perfusion
@@ -185,7 +185,7 @@ def _living(
         case _:  # capsule
             ring = np.exp(-(((shape - 0.07) / 0.06) ** 2))
             hu = liver - 16 + seen + 62 * boost * ring + 4 * fine
-    return np.asarray(np.maximum(hu, LIVING_FLOOR_HU + 3 * fine), np.float32)
+    return np.asarray(np.maximum(hu, VIABLE_FLOOR_HU + 3 * fine), np.float32)
 
 
 def _outcome(

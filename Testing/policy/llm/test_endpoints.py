@@ -187,7 +187,7 @@ def test_a_broken_stored_answer_is_no_answer(text):
 
 
 def test_a_language_model_is_a_row_of_the_table_and_asked_once_a_patient(server, client, tmp_path):
-    from MeWMLib.evaluation.__main__ import main
+    from MeWMLib.lab.evaluation.__main__ import main
 
     from .conftest import chat, reply
 

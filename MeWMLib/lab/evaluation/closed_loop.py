@@ -1,0 +1,140 @@
+"""`mewm evaluate closed-loop`: does the assistant measure on simulated outcomes what the world knows to be true?
+
+An assistant that was never trained on simulated images can be right on scans and wrong here, and then every ranking is
+noise. Measured on test patients of the synthetic world, whose outcome is known under every protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from MeWMLib.core.bundles import find_bundle
+from MeWMLib.core.plan import PlanSettings, replica_seeds
+from MeWMLib.dynamics.autoencoder import Autoencoder
+from MeWMLib.lab.evaluation.known_patients import Image, KnownPatient
+from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean
+from MeWMLib.lab.synthetic.cases import SPLITS
+from MeWMLib.perception.findings import dice
+from MeWMLib.perception.segmenter import Segmenter
+from MeWMLib.world.model import WorldModel
+
+DRAWS = 500
+#: Columns of what is noted of each outcome.
+TUMOUR, VIABLE, TRUE_TUMOUR, TRUE_VIABLE, DICE = range(5)
+
+
+@dataclass(frozen=True)
+class ClosedLoopSettings:
+    """What to measure.
+
+    Attributes:
+        bundle: whose dynamics simulate, and whose assistant measures unless `assistant` names another.
+        assistant: bundle of the assistant, or None.
+        patients: how many of the test split.
+        steps: of the sampler.
+        seed: of simulations and intervals.
+    """
+
+    bundle: str | None = None
+    assistant: str | None = None
+    patients: int = 20
+    steps: int = PlanSettings().steps
+    seed: int = 0
+
+
+def evaluate_closed_loop(settings: ClosedLoopSettings, on_step: Callable[[str, float], None] | None = None) -> Rows:
+    """Measure.
+
+    Rows: `simulated`, the assistant on simulated outcomes; `codec`, on true outcomes of which the change passed through
+    the autoencoder, what no simulation by it can beat; `true`, on true outcomes; `product`, the volumes that a plan
+    reports for the simulated outcomes (by the follow-up network, where the bundle has one).
+
+    Metrics: `tumour_volume_r` and `viable_volume_r`, Pearson of log(1 + ml) over all patients and complete protocols
+    against the world's masks in the treated patch; `tumour_dice` against the world's mask of that outcome, a mean over
+    a patient's protocols. Intervals are over patients.
+    """
+    bundle = find_bundle(settings.bundle)
+    world = WorldModel.load(bundle)
+    assistant = world.segmenter
+    if settings.assistant is not None:
+        part = find_bundle(settings.assistant, require=("assistant",)).part("assistant")
+        assistant = Segmenter.from_part(*part, torch.device(world.device))
+    codec = Autoencoder.from_part(*bundle.part("autoencoder"))
+    plan = replace(PlanSettings(), replicas=1, steps=settings.steps)
+    noted: dict[str, list[NDArray[np.float64]]] = {}
+    seeds = list(SPLITS["test"])[: settings.patients]
+    for n, seed in enumerate(seeds):
+        known = KnownPatient.draw(world, seed)
+        for row, figures in _patient(world, assistant, codec, known, plan, settings.seed).items():
+            noted.setdefault(row, []).append(figures)
+        if on_step is not None:
+            on_step("closed loop", (n + 1) / len(seeds))
+    return {row: rows_of(figures, settings.seed) for row, figures in noted.items()}
+
+
+def _patient(
+    world: WorldModel, assistant: Segmenter, codec: Autoencoder, known: KnownPatient, plan: PlanSettings, seed: int
+) -> dict[str, NDArray[np.float64]]:
+    """What is measured on one patient: row to (protocols, 5)."""
+    judged = [world.on_patch(known.patient, [p], replica_seeds(seed, 1), plan)[1][0] for p in known.protocols]
+    truths = [t.hu for t in known.truths]
+    images = {
+        "simulated": [known.patch.simulated(j.change_hu) for j in judged],
+        "codec": _coded(codec, known.patch.hu, truths),
+        "true": truths,
+    }
+    out = {row: _measured(assistant, known, pictures) for row, pictures in images.items()}
+    product = out["simulated"].copy()
+    product[:, TUMOUR] = [j.change.volume_ml_after for j in judged]
+    product[:, VIABLE] = [j.change.viable_ml_after for j in judged]
+    product[:, DICE] = [dice(j.labels == 2, truth.labels == 2) for j, truth in zip(judged, known.truths, strict=True)]
+    return out | {"product": product}
+
+
+def _coded(codec: Autoencoder, before: Image, truths: Sequence[Image]) -> list[Image]:
+    with torch.inference_mode():
+        first = torch.from_numpy(before)[None, None]
+        latent = codec.encode(first)
+        pairs = [torch.from_numpy(np.ascontiguousarray(t))[None, None] for t in truths]
+        return [codec.decode_change(first, codec.encode(t) - latent)[0, 0].numpy() for t in pairs]
+
+
+def _measured(assistant: Segmenter, known: KnownPatient, images: Sequence[Image]) -> NDArray[np.float64]:
+    """Volumes by the assistant alone: it is not told the outline before treatment, only what is liver."""
+    ml = known.patch.geometry.voxel_ml
+    figures = []
+    seen = assistant.segment_patches(np.stack(images).astype(np.float32), known.patch.spacing_mm)
+    for image, found, truth in zip(images, seen, known.truths, strict=True):
+        labels = np.where(truth.labels >= 1, np.maximum(found, 1), 0).astype(np.uint8)
+        findings = known.patch.findings(image, labels)
+        tumour = truth.labels == 2
+        overlap = dice(labels == 2, tumour)
+        figures.append([findings.tumour_ml, findings.viable_ml, tumour.sum() * ml, truth.viable.sum() * ml, overlap])
+    return np.array(figures, np.float64)
+
+
+def rows_of(figures: Sequence[NDArray[np.float64]], seed: int) -> Mapping[str, Mapping[str, float]]:
+    """Metrics of one row from (protocols, 5) of each patient."""
+    rng = np.random.default_rng(seed)
+    draws = [rng.integers(0, len(figures), len(figures)) for _ in range(DRAWS)]
+    out: dict[str, Mapping[str, float]] = {}
+    for name, mine, true in (("tumour_volume_r", TUMOUR, TRUE_TUMOUR), ("viable_volume_r", VIABLE, TRUE_VIABLE)):
+        spread = [_r([figures[i] for i in draw], mine, true) for draw in draws]
+        known = np.array(spread)[np.isfinite(spread)]  # constant volumes correlate with nothing
+        low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
+        out[name] = {"mean": _r(figures, mine, true), "low": float(low), "high": float(high), "n": len(figures)}
+    out["tumour_dice"] = bootstrap_mean([float(f[:, DICE].mean()) for f in figures], seed)
+    return out
+
+
+def _r(figures: Sequence[NDArray[np.float64]], mine: int, true: int) -> float:
+    """Pearson of log(1 + ml); NaN where one side does not vary."""
+    whole = np.log1p(np.concatenate(figures))
+    if whole[:, mine].std() == 0 or whole[:, true].std() == 0:
+        return float("nan")
+    return float(np.corrcoef(whole[:, mine], whole[:, true])[0, 1])

@@ -1,0 +1,100 @@
+"""Risk of every protocol of one synthetic patient, by the model, by its parts and by the truth; each computed once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from MeWMLib.cohorts.synthetic.world import SyntheticPatient
+from MeWMLib.core.patient import Patient
+from MeWMLib.core.plan import PlanSettings
+from MeWMLib.core.protocol import Protocol
+from MeWMLib.lab.evaluation.true_risk import TrueRisk
+from MeWMLib.world.exploration import ReplicaScore
+from MeWMLib.world.model import WorldModel
+
+
+class PlanTables:
+    """Risks of one patient under any protocol and replica.
+
+    Args:
+        world: the model.
+        patient: as the product meets them.
+        drawn: the same patient in the synthetic world.
+        settings: steps and guidance of a simulation.
+        seeds: of the replicas.
+        truth: shared with another model's tables, or None.
+    """
+
+    def __init__(
+        self,
+        world: WorldModel,
+        patient: Patient,
+        drawn: SyntheticPatient,
+        settings: PlanSettings,
+        seeds: Sequence[int],
+        truth: TrueRisk | None = None,
+    ) -> None:
+        self._world, self._patient, self._drawn, self._settings = world, patient, drawn, settings
+        self.seeds = tuple(seeds)
+        self._patch = world.treated_patch(patient)
+        self.truth = truth or TrueRisk(drawn, self._patch.geometry)
+        self._judged: dict[tuple[Protocol, int], ReplicaScore] = {}
+        self._measured: dict[tuple[Protocol, int], float] = {}
+        self._kept: dict[tuple[Protocol, int], float] = {}
+        self._drawn_risk: dict[Protocol, float] = {}
+        self._seconds = 0.0
+
+    def simulate_all(self, protocols: Sequence[Protocol]) -> None:
+        """Simulate and judge all replicas of some protocols, some at a time."""
+        trials = [(p, n) for p in protocols for n in range(len(self.seeds))]
+        for start in range(0, len(trials), self._world.chunk):
+            part = trials[start : start + self._world.chunk]
+            begin = time.perf_counter()
+            named, seeds = [p for p, _ in part], [self.seeds[n] for _, n in part]
+            _, judged = self._world.on_patch(self._patient, named, seeds, self._settings)
+            self._seconds += time.perf_counter() - begin
+            for trial, one in zip(part, judged, strict=True):
+                # the volumes of hundreds of simulations fit into no memory
+                self._judged[trial] = one.verdict
+                hu = self._patch.simulated(one.change_hu)
+                kept = self._world.judge_image(self._patient, hu, self._patch.labels_after(None, None))
+                self._kept[trial] = kept.log_risk
+                self._measured[trial] = self._world.judge_image(self._patient, hu, one.labels).log_risk
+
+    def draw_all(self, protocols: Sequence[Protocol]) -> None:
+        """Draw the true CT after some protocols and judge it.
+
+        The scanner noise is that of the CT before treatment: the same for all, as a simulation's is.
+        """
+        grid, drawn = self._patch.geometry, self._drawn
+        noisy = drawn.render(grid).hu
+        clean, *after = drawn.render_all(grid, [None, *protocols], noise=False)
+        for protocol, one in zip(protocols, after, strict=True):
+            judged = self._world.judge_image(self._patient, one.hu + (noisy - clean.hu), one.labels)
+            self._drawn_risk[protocol] = judged.log_risk
+
+    def predicted(self, protocol: Protocol, replica: int) -> float:
+        """Log-risk by the model."""
+        return self._judged[protocol, replica].log_risk
+
+    def outline_kept(self, protocol: Protocol, replica: int) -> float:
+        """Log-risk if nobody redraws the outline on the simulated CT."""
+        return self._kept[protocol, replica]
+
+    def law_on_simulated(self, protocol: Protocol, replica: int) -> float:
+        """The true law on the viable volume by which the model judges its simulation."""
+        return self.truth.of_measured(protocol, self._judged[protocol, replica].change.viable_ml_after)
+
+    def viable_measured(self, protocol: Protocol, replica: int) -> float:
+        """Log-risk if the viable volume is what is measured in the simulated CT."""
+        return self._measured[protocol, replica]
+
+    def network_on_true(self, protocol: Protocol, replica: int) -> float:
+        """Log-risk by the learnt survival network from the true CT and outline after the protocol."""
+        return self._drawn_risk[protocol]
+
+    @property
+    def seconds_each(self) -> float:
+        """What one simulation took, on average."""
+        return self._seconds / max(1, len(self._judged))

@@ -1,0 +1,254 @@
+"""`mewm evaluate registration`: a scan after treatment brought to the one before, rigid beside deformable.
+
+Two kinds of pairs: files with the liver outlined in both, and synthetic patients whose scan after treatment was bent by
+a known map, so that the error is known in mm at every point.
+"""
+
+# mypy: allow-untyped-calls
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from MeWMLib.cohorts.synthetic.fields import Axes, SmoothField, derive_seed
+from MeWMLib.cohorts.synthetic.world import SyntheticPatient, whole_geometry
+from MeWMLib.core.errors import InputError
+from MeWMLib.core.io import parse_label_values, read_labels, read_volume, to_sitk
+from MeWMLib.core.volume import LabelMap, Volume
+from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean
+from MeWMLib.lab.evaluation.montage import LARGE_INCHES, Tile, write_tiles
+from MeWMLib.lab.synthetic.cases import SPLITS, protocols_for
+from MeWMLib.perception.findings import dice
+from MeWMLib.perception.registration import KINDS, Registered, Registration, register
+
+#: Deformation of the synthetic pairs: deviation of the smooth part (mm), its grain (mm), shift (mm) and turn (radian).
+BEND_MM, GRAIN_MM, SHIFT_MM, TURN = 5.0, 70.0, 12.0, 0.05
+#: Points of the liver at which the error is measured.
+POINTS = 2000
+#: Edge of a field of the checkerboard, mm.
+FIELD_MM = 35.0
+
+
+@dataclass(frozen=True)
+class RegistrationSettings:
+    """What to measure, and on which pairs.
+
+    Attributes:
+        pairs: files (before, labels, after, labels after or ""); the liver must be outlined in both for a Dice.
+        label_values: meaning of the values in the labels.
+        slices: first and last slice of BEFORE on which the pairs' outlines are good: the Dice counts these alone.
+        patients: of the synthetic test split.
+        kinds: rows.
+        registration: settings, of which `kind` is set row by row.
+        seed: of deformations and intervals.
+    """
+
+    pairs: tuple[tuple[str, str, str, str], ...] = ()
+    label_values: str = "1=liver,2=tumour"
+    slices: tuple[int, int] | None = None
+    patients: int = 0
+    kinds: tuple[str, ...] = KINDS
+    registration: Registration = Registration()
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class KnownPair:
+    """Two scans of one patient; `true` maps a point of the scan after to the same point before, where it is known."""
+
+    name: str
+    before: Volume
+    labels: LabelMap
+    after: Volume
+    labels_after: LabelMap | None
+    true: sitk.Transform | None
+    slices: tuple[int, int] | None = None
+
+    @property
+    def outlined(self) -> slice:
+        """The slices of the scan before on which the outlines are good."""
+        return slice(self.slices[0], self.slices[1] + 1) if self.slices else slice(None)
+
+
+def known_pairs(settings: RegistrationSettings) -> Iterator[KnownPair]:
+    """The pairs one by one.
+
+    Raises:
+        InputError: no pair is asked for.
+    """
+    if not (settings.pairs or settings.patients):
+        raise InputError(
+            what="There is nothing to register",
+            remedy="Give --pair BEFORE LABELS AFTER LABELS_AFTER, or --patients N",
+        )
+    values = parse_label_values(settings.label_values)
+    for before, labels, after, labels_after in settings.pairs:
+        first, then = read_volume(Path(before)), read_volume(Path(after))
+        known = read_labels(Path(labels), first.geometry, resample=True, values=values)
+        found = read_labels(Path(labels_after), then.geometry, resample=True, values=values) if labels_after else None
+        name = Path(before).name.removesuffix(".gz").removesuffix(".nii")
+        pair = KnownPair(name, first, known, then, found, None, settings.slices)
+        if not known.liver[pair.outlined].any():
+            raise InputError(
+                what="No slice with an outlined liver is left", given=f"--slices {settings.slices}",
+                remedy=f"BEFORE has the slices 0 to {len(known.array) - 1}",
+            )  # fmt: skip
+        yield pair
+    for seed in list(SPLITS["test"])[: settings.patients]:
+        yield bent_pair(seed, settings.seed)
+
+
+def bent_pair(number: int, seed: int, spacing: tuple[float, float, float] = (4.0, 2.5, 2.5)) -> KnownPair:
+    """A synthetic patient before treatment, and after it in another place: shifted, turned and bent."""
+    patient = SyntheticPatient.draw(number)
+    grid = whole_geometry(spacing)
+    before, after = patient.render_all(grid, [None, protocols_for(patient)[0]])
+    volumes = [Volume(np.rint(d.hu).astype(np.int16), grid, patient.anatomy.phase) for d in (before, after)]
+    rng = np.random.default_rng(derive_seed("bend", number, seed))
+    reference = to_sitk(Volume(volumes[1].array.astype(np.float32), grid))
+    true = _bend(reference, grid, rng)
+    hu = sitk.Resample(reference, reference, true, sitk.sitkLinear, -1024.0, sitk.sitkFloat32)
+    labels = sitk.Resample(to_sitk(LabelMap(after.labels, grid)), reference, true, sitk.sitkNearestNeighbor, 0)
+    moved = Volume(np.rint(sitk.GetArrayFromImage(hu)).astype(np.int16), grid, patient.anatomy.phase)
+    known = LabelMap(sitk.GetArrayFromImage(labels).astype(np.uint8), grid)
+    return KnownPair(f"synthetic {number}", volumes[0], LabelMap(before.labels, grid), moved, known, true)
+
+
+def _bend(reference: sitk.Image, grid: Any, rng: np.random.Generator) -> sitk.Transform:
+    turn = sitk.Euler3DTransform()
+    turn.SetCenter(reference.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in reference.GetSize()]))
+    turn.SetRotation(*(float(v) for v in rng.normal(0, TURN, 3)))
+    turn.SetTranslation([float(v) for v in rng.normal(0, SHIFT_MM, 3)])
+    axes = Axes.of(grid)
+    fields = [BEND_MM * SmoothField(int(rng.integers(2**40)), GRAIN_MM, 8).at(axes) for _ in range(3)]
+    image = sitk.GetImageFromArray(np.stack(fields, -1).astype(np.float64), isVector=True)
+    image.CopyInformation(reference)
+    return sitk.CompositeTransform([turn, sitk.DisplacementFieldTransform(image)])
+
+
+def measure(pair: KnownPair, found: Registered, seconds: float, cpu_seconds: float) -> dict[str, float]:
+    """Figures of one registration.
+
+    `dice_liver` (where both scans are outlined); `liver_mae_hu` and `liver_correlation` outside of the tumour (Lipiodol
+    does not count); `error_mm`, mean over points of the liver (synthetic pairs); `folded_percent` of the body where the
+    Jacobian is 0 or less; `seconds` by the clock, and `cpu_seconds` of all threads, which other work does not lengthen.
+    """
+    out = {
+        "dice_liver": float("nan"),
+        "liver_mae_hu": found.quality["liver_mae_hu_after"],
+        "liver_correlation": found.quality["liver_correlation_after"],
+        "error_mm": float("nan"),
+        "folded_percent": 100 * found.quality["jacobian_folded_share"],
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+    }
+    if pair.labels_after is not None:
+        covered = found.covered[pair.outlined]
+        moved, known = (m.liver[pair.outlined] for m in (found.labels(pair.labels_after), pair.labels))
+        out["dice_liver"] = dice(moved & covered, known & covered)
+    if pair.true is not None and pair.labels_after is not None:
+        out["error_mm"] = _error(pair.labels_after, pair.true, found.transform)
+    return out
+
+
+def _error(after: LabelMap, true: sitk.Transform, transform: sitk.Transform) -> float:
+    """Mean distance (mm) at points of the liver after treatment between where they are and where the map puts them."""
+    image = to_sitk(after)
+    places = np.argwhere(after.liver)
+    chosen = places[np.linspace(0, len(places) - 1, POINTS).astype(int)]
+    errors = []
+    for k, j, i in chosen.tolist():
+        point = image.TransformIndexToPhysicalPoint((i, j, k))
+        errors.append(np.subtract(transform.TransformPoint(true.TransformPoint(point)), point))
+    return float(np.linalg.norm(errors, axis=1).mean())
+
+
+def evaluate_registration(
+    settings: RegistrationSettings, out: Path, on_step: Callable[[str, float], None] | None = None
+) -> Rows:
+    """Measure; rows `unregistered` and each kind, metrics as in `measure`.
+
+    Args:
+        settings: see `RegistrationSettings`.
+        out: folder for `checkerboard.png` and, for pairs of files, the deformation as `deformation_N.h5`.
+        on_step: told the stage.
+
+    Raises:
+        InputError: no pair is asked for, or an unknown kind.
+        GeometryMismatchError: two scans do not overlap.
+    """
+    figures: dict[str, list[Mapping[str, float]]] = {}
+    tiles: list[list[Tile]] = []
+    out.mkdir(parents=True, exist_ok=True)
+    for number, pair in enumerate(known_pairs(settings)):
+        found: Registered | None = None
+        for kind in settings.kinds:
+            began, used = time.perf_counter(), time.process_time()
+            found = register(pair.before, pair.labels, pair.after, replace(settings.registration, kind=kind))
+            times = (time.perf_counter() - began, time.process_time() - used)
+            figures.setdefault(kind, []).append(measure(pair, found, *times))
+            if on_step is not None:
+                on_step(f"registration, pair {number + 1}, {kind}", 0.0)
+        if found is None:
+            continue
+        figures.setdefault("unregistered", []).append(_unregistered(pair, found))
+        if number < len(settings.pairs):
+            found.write_deformation(out / f"deformation_{number + 1}.h5")
+        if number < 4:
+            tiles += _tiles(pair, found)
+    write_tiles(out / "checkerboard.png", tiles, LARGE_INCHES)
+    rows = {}
+    for row in ("unregistered", *settings.kinds):
+        mine = figures.get(row, [])
+        rows[row] = {m: bootstrap_mean([f[m] for f in mine], settings.seed) for m in (mine[0] if mine else ())}
+    return rows
+
+
+def _unregistered(pair: KnownPair, found: Registered) -> dict[str, float]:
+    same = replace(found, transform=sitk.Transform(3, sitk.sitkIdentity))
+    names = ("liver_mae_hu", "liver_correlation")
+    before = {f"{n}_after": found.quality[f"{n}_before"] for n in names} | {"jacobian_folded_share": 0.0}
+    return measure(pair, replace(same, quality=before), float("nan"), float("nan"))
+
+
+def checkerboard(
+    first: NDArray[np.float32], second: NDArray[np.float32], spacing_mm: tuple[float, float]
+) -> NDArray[np.float32]:
+    """Fields of one slice in turn from two images (H, W)."""
+    rows, columns = ((np.arange(n) * s // FIELD_MM).astype(int) for n, s in zip(first.shape, spacing_mm, strict=True))
+    return np.where((rows[:, None] + columns[None, :]) % 2 == 0, first, second)
+
+
+def _tiles(pair: KnownPair, found: Registered) -> list[list[Tile]]:
+    """Before, after as it was (on the same grid), after registered, and the checkerboard, on three slices of the liver.
+
+    The outline is that of the liver before; fields of both scans take turns on the checkerboard.
+    """
+    at = np.flatnonzero(pair.labels.liver.any((1, 2)) & found.covered.any((1, 2)))
+    chosen = [int(k) for k in at[np.linspace(0, len(at) - 1, 5).astype(int)[1:-1]]] if len(at) else []
+    grid = to_sitk(Volume(pair.before.array.astype(np.float32), pair.before.geometry))
+    moving = to_sitk(Volume(pair.after.array.astype(np.float32), pair.after.geometry))
+    plain = sitk.GetArrayFromImage(
+        sitk.Resample(moving, grid, sitk.Transform(3, sitk.sitkIdentity), sitk.sitkLinear, -1024.0)
+    )
+    lines = []
+    for k in chosen:
+        before, after = pair.before.array[k].astype(np.float32), found.ct.array[k].astype(np.float32)
+        liver = pair.labels.liver[k]
+        board = checkerboard(before, after, pair.before.geometry.spacing[1:])
+        lines.append(
+            [
+                Tile(before, f"{pair.name}, slice {k}: before", liver),
+                Tile(plain[k], "after, as it was", liver),
+                Tile(after, "after, registered", liver),
+                Tile(board, "checkerboard"),
+            ]
+        )
+    return lines

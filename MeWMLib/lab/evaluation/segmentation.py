@@ -1,0 +1,192 @@
+"""`mewm evaluate segmentation`: the assistant's labels against known ones, beside region growing and an nnU-Net."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from MeWMLib.cohorts.layout import Cohort
+from MeWMLib.cohorts.samples import load_sample
+from MeWMLib.cohorts.synthetic.world import SyntheticPatient, whole_geometry
+from MeWMLib.core.bundles import find_bundle
+from MeWMLib.core.errors import InputError
+from MeWMLib.core.io import parse_label_values, read_labels, read_volume
+from MeWMLib.core.volume import LabelMap, Volume
+from MeWMLib.lab.evaluation.baselines import region_growing
+from MeWMLib.lab.evaluation.mask_metrics import compare
+from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean
+from MeWMLib.lab.evaluation.montage import LARGE_INCHES, Tile, write_tiles
+from MeWMLib.lab.synthetic.cases import SPLITS, protocols_for
+from MeWMLib.perception import postprocess
+from MeWMLib.perception.nnunet import NnUNetSegmenter
+from MeWMLib.perception.segmenter import Segmenter
+
+Segment = Callable[[Volume], LabelMap]
+
+
+@dataclass(frozen=True)
+class SegmentationSettings:
+    """What to measure, and on which cases.
+
+    Attributes:
+        bundle: name or folder; None for the default.
+        sample: name of a sample case, or "".
+        cases: pairs of files, CT and labels.
+        label_values: meaning of the values in the labels.
+        cohort: folder of a cohort, each patient before and after treatment.
+        patients: of the synthetic test split, whole abdomens before and after the protocol that was given.
+        nnunet: folder of an nnU-Net result to be compared, or None.
+        seed: of the intervals.
+    """
+
+    bundle: str | None = None
+    sample: str = ""
+    cases: tuple[tuple[str, str], ...] = ()
+    label_values: str = "1=liver,2=tumour"
+    cohort: Path | None = None
+    patients: int = 0
+    nnunet: Path | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class KnownCase:
+    """A CT whose labels are known; `patient` groups scans of one patient."""
+
+    patient: str
+    when: str
+    ct: Volume
+    labels: LabelMap
+
+
+def known_cases(settings: SegmentationSettings) -> Iterator[KnownCase]:
+    """The cases one by one.
+
+    Raises:
+        InputError: no case is asked for.
+    """
+    if not (settings.sample or settings.cases or settings.cohort or settings.patients):
+        raise InputError(
+            what="There is nothing to evaluate on",
+            remedy="Give --sample lits-117, --case CT LABELS, --cohort DIR or --patients N",
+        )
+    if settings.sample:
+        sample = load_sample(settings.sample)
+        yield KnownCase(sample.name, "before", sample.ct, sample.labels)
+    values = parse_label_values(settings.label_values)
+    for ct_path, labels_path in settings.cases:
+        ct = read_volume(Path(ct_path))
+        labels = read_labels(Path(labels_path), ct.geometry, resample=True, values=values)
+        name = Path(ct_path).name.removesuffix(".gz").removesuffix(".nii")
+        yield KnownCase(name, "case", ct, labels)
+    if settings.cohort:
+        cohort = Cohort.read(settings.cohort)
+        for row in cohort.rows:
+            case = cohort.case(row.id)
+            if case.before_labels is not None:
+                yield KnownCase(row.id, "before", case.before, case.before_labels)
+            if case.after is not None and case.after_labels is not None:
+                yield KnownCase(row.id, "after", case.after, case.after_labels)
+    for seed in list(SPLITS["test"])[: settings.patients]:
+        patient = SyntheticPatient.draw(seed)
+        grid = whole_geometry((2.5, 1.5, 1.5))
+        for when, drawn in zip(
+            ("before", "after"), patient.render_all(grid, [None, protocols_for(patient)[0]]), strict=True
+        ):
+            ct = Volume(np.rint(drawn.hu).astype(np.int16), grid, patient.anatomy.phase)
+            yield KnownCase(f"synthetic {seed}", when, ct, LabelMap(drawn.labels, grid))
+
+
+def evaluate_segmentation(
+    settings: SegmentationSettings, out: Path, on_step: Callable[[str, float], None] | None = None
+) -> Rows:
+    """Measure.
+
+    Rows: `mewm`, `region_growing`, and `nnunet` where given; each again as `ROW_before` and `ROW_after` where both
+    occur. Metrics: see `mask_metrics.compare`. The figure of a patient is the mean over its scans; intervals are over
+    patients.
+
+    Args:
+        settings: see `SegmentationSettings`.
+        out: folder for `overlay.png`: the first six scans, known labels over those found; liver blue, tumour red.
+        on_step: told the stage.
+
+    Raises:
+        InputError: no case is asked for, or none has labels.
+        DependencyError: an nnU-Net is asked for and nnunetv2 is not installed.
+    """
+    segmenters: dict[str, Segment] = {
+        "mewm": _assistant(settings.bundle),
+        "region_growing": region_growing.segment,
+    }
+    if settings.nnunet is not None:
+        nnunet = NnUNetSegmenter.open(settings.nnunet, torch.device("cpu"))
+        segmenters["nnunet"] = lambda ct: postprocess.clean(nnunet.segment_ct(ct))
+    figures: list[tuple[str, str, str, Mapping[str, float]]] = []
+    tiles: list[list[Tile]] = []
+    for number, case in enumerate(known_cases(settings)):
+        found = {name: segment(case.ct) for name, segment in segmenters.items()}
+        figures += [(name, case.patient, case.when, compare(f, case.labels)) for name, f in found.items()]
+        if number < 6:
+            tiles += _tiles(case, found["mewm"])
+        if on_step is not None:
+            on_step(f"segmentation, scan {number + 1}", 0.0)
+    if not figures:
+        raise InputError(
+            what="No scan has labels to compare with",
+            given=str(settings.cohort),
+            remedy="Import the DICOM SEG masks too",
+        )
+    write_tiles(out / "overlay.png", tiles, LARGE_INCHES)
+    return rows_of(figures, settings.seed)
+
+
+def _assistant(bundle: str | None) -> Segment:
+    part = find_bundle(bundle, require=("assistant",)).part("assistant")
+    segmenter = Segmenter.from_part(*part, torch.device("cpu"))
+    return lambda ct: postprocess.clean(segmenter.segment_ct(ct))
+
+
+def rows_of(figures: Sequence[tuple[str, str, str, Mapping[str, float]]], seed: int) -> dict[str, Any]:
+    """Rows of a table from (row, patient, when, figures) of each scan."""
+    rows: dict[str, Any] = {}
+    times = list(dict.fromkeys(when for _, _, when, _ in figures))
+    for name in dict.fromkeys(row for row, *_ in figures):
+        for when in ("", *(times if len(times) > 1 else ())):
+            mine = [(p, f) for row, p, w, f in figures if row == name and when in ("", w)]
+            patients = list(dict.fromkeys(p for p, _ in mine))
+            metrics = {}
+            for metric in mine[0][1]:
+                each = [_mean([f[metric] for p, f in mine if p == patient]) for patient in patients]
+                metrics[metric] = bootstrap_mean(each, seed)
+            rows[f"{name}_{when}" if when else name] = metrics
+    return rows
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [v for v in values if np.isfinite(v)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _tiles(case: KnownCase, found: LabelMap) -> list[list[Tile]]:
+    """Four slices through the tumours, or the liver without any: known outlines, and under them those found."""
+    at = np.flatnonzero(case.labels.tumour.any((1, 2)))
+    if not len(at):
+        at = np.flatnonzero(case.labels.liver.any((1, 2)))
+    # the first and the last slice show little
+    chosen = at[np.linspace(0, len(at) - 1, 6).astype(int)[1:-1]] if len(at) else [case.ct.array.shape[0] // 2] * 4
+    return [
+        [
+            Tile(
+                case.ct.array[k].astype(np.float32), f"{case.patient}, {case.when}, slice {k}: {whose}",
+                labels.liver[k], lesion=labels.tumour[k],
+            )
+            for k in chosen
+        ]
+        for whose, labels in (("known", case.labels), ("assistant", found))
+    ]  # fmt: skip

@@ -1,0 +1,134 @@
+"""Figure 5: maps of the risk on a fixed grid of patients, and their error against Nelson-Aalen.
+
+The paper names no grid, no time and no formula for its mean square error, so this is a definition of our own and its
+numbers are not comparable with the printed ones (docs/SURVIVAL.md, equations 1 to 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MeWMLib.core.errors import SurvivalDataError
+from MeWMLib.survival.cox import check_outcomes
+
+Array = NDArray[np.float64]
+#: Rows and columns of the grid.
+CELLS = 5
+#: A cell of fewer patients stays empty.
+FEWEST = 5
+_DRAWS = 300
+
+
+@dataclass(frozen=True, eq=False)
+class RiskMaps:
+    """Maps (CELLS, CELLS) of the cumulative hazard at one time, NaN in empty cells, and their errors.
+
+    Attributes:
+        observed: Nelson-Aalen of each cell's patients.
+        predicted: name to the mean predicted cumulative hazard of the cell's patients.
+        patients: how many each cell holds.
+        mse: name to {mean, low, high, n}, bootstrap over patients.
+        at: months.
+    """
+
+    observed: Array
+    predicted: dict[str, Array]
+    patients: NDArray[np.intp]
+    mse: dict[str, dict[str, float]]
+    at: float
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready; empty cells are null."""
+
+        def plain(a: Array) -> list[list[float | None]]:
+            return [[float(v) if np.isfinite(v) else None for v in row] for row in a]
+
+        return {
+            "months": self.at, "patients": self.patients.tolist(), "nelson_aalen": plain(self.observed),
+            "predicted": {n: plain(p) for n, p in self.predicted.items()}, "mse": self.mse,
+        }  # fmt: skip
+
+
+def risk_maps(
+    x: Array, y: Array, months: Any, events: Any, survival: Mapping[str, Array], at: float, seed: int = 0
+) -> RiskMaps:
+    """Maps over the quantiles of x (columns) and, within each column, of y (rows).
+
+    Args:
+        x, y: (N,) what is measured of the patients, the same for every model.
+        months, events: (N,).
+        survival: name to (N,) predicted probability of viable beyond `at`.
+        at: months.
+        seed: of the bootstrap.
+
+    Raises:
+        SurvivalDataError: too few patients for any cell.
+    """
+    times, died = check_outcomes(months, events)
+    cell = _cells(x, y)
+    hazards = {n: -np.log(np.clip(s, 1e-6, 1.0)) for n, s in survival.items()}
+    every = np.ones(len(times))
+    observed, count = nelson_aalen_map(cell, times, died, at, every)
+    if not np.isfinite(observed).any():
+        raise SurvivalDataError(what="Too few patients for a risk map", given=str(len(times)), remedy="Give more")
+    predicted = {n: _means(cell, h, every, np.isfinite(observed)) for n, h in hazards.items()}
+    rng, draws = np.random.default_rng(seed), {n: [] for n in hazards}  # type: dict[str, list[float]]
+    for _ in range(_DRAWS):
+        weight = np.bincount(rng.integers(0, len(times), len(times)), minlength=len(times)).astype(float)
+        truth, here = nelson_aalen_map(cell, times, died, at, weight)
+        for name, hazard in hazards.items():
+            draws[name].append(_mse(_means(cell, hazard, weight, np.isfinite(truth)), truth, here))
+    mse = {}
+    for name, p in predicted.items():
+        low, high = np.nanquantile(draws[name], [0.025, 0.975])  # a draw may leave every cell empty
+        mse[name] = {"mean": _mse(p, observed, count), "low": float(low), "high": float(high), "n": len(times)}
+    return RiskMaps(observed, predicted, count.astype(np.intp), mse, at)
+
+
+def nelson_aalen_map(
+    cell: NDArray[np.intp], months: Array, events: NDArray[np.bool_], at: float, weight: Array
+) -> tuple[Array, Array]:
+    """Nelson-Aalen cumulative hazard at `at` of each cell's patients, each counted `weight` times; and their number."""
+    out, count = np.full(CELLS * CELLS, np.nan), np.zeros(CELLS * CELLS)
+    for c in range(CELLS * CELLS):
+        mine = (cell == c) & (weight > 0)
+        count[c] = weight[mine].sum()
+        if count[c] < FEWEST:
+            continue
+        t, d, w = months[mine], events[mine], weight[mine]
+        points = np.unique(t[d & (t <= at)])
+        out[c] = sum((w * (d & (t == p))).sum() / (w * (t >= p)).sum() for p in points)
+    return out.reshape(CELLS, CELLS), count.reshape(CELLS, CELLS)
+
+
+def _cells(x: Array, y: Array) -> NDArray[np.intp]:
+    """Number of each patient's cell: row * CELLS + column."""
+    column = _quantile_group(x)
+    row = np.zeros(len(x), np.intp)
+    for c in range(CELLS):
+        row[column == c] = _quantile_group(y[column == c])
+    return row * CELLS + column
+
+
+def _quantile_group(values: Array) -> NDArray[np.intp]:
+    rank = np.argsort(np.argsort(values, kind="stable"), kind="stable")
+    return np.asarray(rank * CELLS // max(len(values), 1), np.intp)
+
+
+def _means(cell: NDArray[np.intp], values: Array, weight: Array, known: NDArray[np.bool_]) -> Array:
+    total = np.bincount(cell, weight * values, CELLS * CELLS)
+    count = np.bincount(cell, weight, CELLS * CELLS)
+    mean = np.where(count > 0, total / np.where(count > 0, count, 1), np.nan).reshape(CELLS, CELLS)
+    return np.where(known, mean, np.nan)
+
+
+def _mse(predicted: Array, observed: Array, count: Array) -> float:
+    """Mean of the squared errors of the cells, each weighted by its patients."""
+    known = np.isfinite(observed)
+    total = count[known].sum()
+    return float((count * (predicted - observed) ** 2)[known].sum() / total) if total > 0 else float("nan")

@@ -1,0 +1,331 @@
+"""`mewm evaluate survival` on synthetic patients: the network beside Cox baselines and the world's own oracle."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MeWMLib.cohorts.layout import Cohort
+from MeWMLib.cohorts.synthetic.fields import derive_seed
+from MeWMLib.cohorts.synthetic.law import LAW, WEIBULL_SHAPE, survival_months
+from MeWMLib.core.bundles import find_bundle
+from MeWMLib.core.errors import InputError, SurvivalDataError
+from MeWMLib.core.io import write_json
+from MeWMLib.lab.evaluation.baselines.cox import LinearCox
+from MeWMLib.lab.evaluation.metrics import Rows
+from MeWMLib.lab.evaluation.survival_charts import interval_chart, kaplan_meier_chart, reliability_chart, risk_map_chart
+from MeWMLib.lab.evaluation.survival_maps import CELLS, FEWEST, risk_maps
+from MeWMLib.lab.evaluation.survival_metrics import (
+    Concordance,
+    bootstrap,
+    brier_terms,
+    log_rank_p,
+    observed_survival,
+    plain,
+    reliability,
+    require_libraries,
+)
+from MeWMLib.lab.evaluation.survival_patients import GivenOutcome, given_outcomes
+from MeWMLib.lab.evaluation.survival_real import calibration_slope, groups_of, save_png, save_scene
+from MeWMLib.lab.evaluation.survival_simulated import evaluate_simulated
+from MeWMLib.lab.synthetic.cases import SPLITS
+from MeWMLib.lab.synthetic.write import held_out_seeds
+from MeWMLib.scene.survival_curves import CurvePanel
+from MeWMLib.survival.config import size_covariates
+from MeWMLib.survival.network import Assessor
+from MeWMLib.survival.patches import five_views
+
+Array = NDArray[np.float64]
+#: Months of AUC, Brier score, calibration and risk maps.
+AT = 24.0
+#: Strengths of the ridge that the radiomics Cox chooses from by cross-validation on its training patients.
+RIDGES = (0.003, 0.03, 0.3)
+
+
+@dataclass(frozen=True)
+class SyntheticSettings:
+    """What to measure.
+
+    Attributes:
+        bundle: name or folder; None for the default.
+        seeds: of the test patients.
+        about: what they are, in words.
+        trained_on: training patients to whom the baselines are fitted.
+        simulated: test patients whose outcomes are simulated as well.
+        lives: how often each test patient lives, for `c_index_lives`.
+        cache: folder of drawn patients.
+        workers: processes that draw.
+        seed: of the bootstrap and of the replicas.
+    """
+
+    bundle: str | None
+    seeds: tuple[int, ...]
+    about: str
+    trained_on: int
+    cache: Path
+    simulated: int = 0
+    lives: int = 20
+    workers: int = 1
+    seed: int = 0
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> SyntheticSettings:
+        """From the command line.
+
+        Raises:
+            CohortError: not a cohort of held-out patients of this world.
+        """
+        if args.patients < 20 or args.trained_on < 50:
+            raise InputError(
+                what="Too few patients", given=f"{args.patients}, {args.trained_on}",
+                remedy="Give --patients of at least 20 and --trained-on of at least 50",
+            )  # fmt: skip
+        if args.cohort:
+            seeds = held_out_seeds(Cohort.read(args.cohort))
+            about = f"{len(seeds)} patients of {args.cohort.name}"
+        else:
+            seeds, about = tuple(SPLITS["test"])[: args.patients], f"{args.patients} test patients"
+        cache = args.cache or args.out / "patients"
+        return cls(
+            args.bundle, seeds, f"synthetic world v2, {about}, true images after the given protocol", args.trained_on,
+            cache, args.simulated, workers=args.workers, seed=args.seed,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Predictions of one model for N patients: risk (N,), and the probability of viable beyond `AT`, if it has one."""
+
+    risk: Array
+    survival: Array
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A linear Cox model: its row and its covariates of a patient."""
+
+    row: str
+    covariates: Callable[[GivenOutcome], Sequence[float]]
+    ridges: tuple[float, ...] = (0.0,)
+
+
+def _log_ml(*names: str) -> Callable[[GivenOutcome], list[float]]:
+    return lambda p: [float(np.log1p(p.measured[n])) for n in names]
+
+
+def _response(p: GivenOutcome) -> list[float]:
+    before = p.measured["viable_diameter_mm_before"]
+    return [p.measured["viable_diameter_mm_after"] / before - 1 if before > 0 else 0.0]
+
+
+def _clinical(p: GivenOutcome) -> list[float]:
+    # Synthetic patients have no age, sex, AFP or liver function: size, number and liver volume are what there is.
+    m = p.measured
+    return [float(np.log(max(m["diameter_mm_before"], 1.0))), m["nodules_before"], m["liver_ml"] / 1000]
+
+
+BASELINES = (
+    Baseline("volume_cox", _log_ml("tumour_ml_before", "tumour_ml_after")),
+    Baseline("volume_before_cox", _log_ml("tumour_ml_before")),
+    Baseline("viable_volume_cox", _log_ml("viable_ml_after")),
+    Baseline("clinical_cox", _clinical),
+    Baseline("response_cox", _response),
+    Baseline("radiomics_cox", lambda p: list(p.radiomics.ravel()), RIDGES),
+)
+
+
+def evaluate_synthetic(
+    settings: SyntheticSettings, out: Path, on_step: Callable[[str, float], None] | None = None
+) -> tuple[Rows, str]:
+    """Measure; write `survival.json`, figures 5 and 6 and the reliability diagram into `out`.
+
+    Rows: `mewm`, `oracle`, and the Cox baselines of `BASELINES`, which were fitted to training patients. Metrics:
+    `c_index` of the one life that was observed, `c_index_lives` over several lives of the same patients,
+    `share_of_oracle` (C - 0.5) / (C of the oracle - 0.5) over these lives, `c_index_behind_mewm` (paired difference;
+    `c_index_behind_mewm_one_life` of the one life),
+    `c_index_uno`, `auc_24m`, `brier_24m`, `log_rank_p` of two groups, `calibration_slope`.
+
+    Raises:
+        DependencyError: lifelines or scikit-survival is missing.
+        CohortError, BundleError: what is given cannot be used.
+    """
+    require_libraries()
+    assessor = Assessor(*find_bundle(settings.bundle, require=("survival",)).part("survival"))
+    train = given_outcomes(list(SPLITS["train"])[: settings.trained_on], settings.cache, settings.workers, on_step)
+    test = given_outcomes(settings.seeds, settings.cache, settings.workers, on_step)
+    known = [_without_images(GivenOutcome.load(path)) for path in train]
+    patients, scores, at = [], [], []
+    for n, path in enumerate(test):
+        patient = GivenOutcome.load(path)
+        risk, survival = score(assessor, patient)
+        patients.append(_without_images(patient))
+        scores.append(risk)
+        at.append(survival)
+        if on_step is not None:
+            on_step("network", (n + 1) / len(test))
+    found = {"mewm": Scored(np.array(scores), np.array(at))}
+    for baseline in BASELINES:
+        found[baseline.row] = fit_baseline(baseline, known, patients, settings.seed)
+    truth = np.array([p.true_log_risk for p in patients])
+    found["oracle"] = Scored(truth, np.exp(-np.log(2) * (AT / LAW.median_months) ** WEIBULL_SHAPE * np.exp(truth)))
+    rows = figures(found, patients, settings)
+    about = draw(found, patients, rows, settings, out)
+    if settings.simulated:
+        chosen = settings.seeds[: settings.simulated]
+        more, simulated = evaluate_simulated(settings.bundle, chosen, settings.seed, on_step)
+        rows |= more
+        about["simulated"] = simulated
+    write_json(about, out / "survival.json")
+    return rows, settings.about
+
+
+def score(assessor: Assessor, patient: GivenOutcome) -> tuple[float, float]:
+    """Log-risk and probability of viable beyond `AT` on the true images."""
+    m = patient.measured
+    late = size_covariates(m["spacing_mm"], m["tumour_ml_before"], m["tumour_ml_after"], m["viable_ml_after"])
+    risk, months, survival = assessor.score(*(five_views(image) for image in patient.images), late)
+    return risk, float(np.exp(np.interp(AT, months, np.log(np.maximum(survival, 1e-12)))))
+
+
+def fit_baseline(
+    baseline: Baseline, known: Sequence[GivenOutcome], patients: Sequence[GivenOutcome], seed: int
+) -> Scored:
+    """Fit a Cox baseline to training patients and predict others; covariates that do not vary are left out."""
+    x, y = (np.array([baseline.covariates(p) for p in group], float) for group in (known, patients))
+    months, events = _outcomes(known)
+    varies = x.std(axis=0) > 1e-9
+    x, y = x[:, varies], y[:, varies]
+    ridge = choose_ridge(x, months, events, baseline.ridges, seed)
+    model = LinearCox.fit(x, months, events, ridge=ridge)
+    return Scored(model.log_risk(y), model.survival(y, [AT])[:, 0])
+
+
+def choose_ridge(x: Array, months: Array, events: NDArray[np.bool_], ridges: Sequence[float], seed: int) -> float:
+    """The ridge of the highest C-index in five folds of the training patients."""
+    if len(ridges) == 1:
+        return ridges[0]
+    fold = np.random.default_rng(seed).permutation(len(x)) % 5
+    pairs = Concordance.harrell(months, events)
+    values = []
+    for ridge in ridges:
+        risk = np.zeros(len(x))
+        for n in range(5):
+            rest = fold != n
+            risk[~rest] = LinearCox.fit(x[rest], months[rest], events[rest], ridge=ridge).log_risk(x[~rest])
+        values.append(pairs.share([risk], [fold]))
+    return ridges[int(np.argmax(values))]
+
+
+def lives_of(patients: Sequence[GivenOutcome], count: int) -> list[tuple[Array, NDArray[np.bool_]]]:
+    """Outcomes of `count` lives of the same patients by the law; the first is the observed one."""
+    found = [_outcomes(patients)]
+    for n in range(1, count):
+        rngs = [np.random.default_rng(derive_seed("life", p.seed, n)) for p in patients]
+        draws = [survival_months(p.true_log_risk, rng) for p, rng in zip(patients, rngs, strict=True)]
+        found.append((np.array([m for m, _ in draws]), np.array([e for _, e in draws])))
+    return found
+
+
+def figures(
+    found: Mapping[str, Scored], patients: Sequence[GivenOutcome], settings: SyntheticSettings
+) -> dict[str, dict[str, Any]]:
+    """Every figure of every row."""
+    months, events = _outcomes(patients)
+    observed, lives = Concordance.harrell(months, events), Concordance.lives(lives_of(patients, settings.lives))
+    uno = Concordance.uno(months, events, float(np.quantile(months, 0.9)))
+    auc = Concordance.auc(months, events, AT)
+    draws = {name: lives.draws([s.risk], seed=settings.seed) for name, s in found.items()}
+    once = {name: observed.draws([s.risk], seed=settings.seed) for name, s in found.items()}
+    best = lives.share([found["oracle"].risk])
+    rows: dict[str, dict[str, Any]] = {}
+    for name, one in found.items():
+        c = lives.share([one.risk])
+        share = (draws[name] - 0.5) / (draws["oracle"] - 0.5)
+        rows[name] = {
+            "c_index": observed.of([one.risk], seed=settings.seed),
+            "c_index_lives": _interval(c, draws[name], len(patients)),
+            "share_of_oracle": _interval((c - 0.5) / (best - 0.5), share, len(patients)),
+            "c_index_behind_mewm": _interval(
+                lives.share([found["mewm"].risk]) - c, draws["mewm"] - draws[name], len(patients)
+            ),
+            "c_index_behind_mewm_one_life": _interval(
+                observed.share([found["mewm"].risk]) - observed.share([one.risk]),
+                once["mewm"] - once[name],
+                len(patients),
+            ),
+            "c_index_uno": uno.of([one.risk], seed=settings.seed),
+            f"auc_{AT:g}m": auc.of([one.risk], seed=settings.seed),
+            f"brier_{AT:g}m": bootstrap(brier_terms(one.survival, months, events, AT), settings.seed),
+            "log_rank_p": plain(log_rank_p(one.risk > np.median(one.risk), months, events), len(patients)),
+            "calibration_slope": calibration_slope(one.survival, months, events),
+        }
+    same = np.full(len(months), observed_survival(months, events, AT)[0])
+    rows["kaplan_meier"] = {f"brier_{AT:g}m": bootstrap(brier_terms(same, months, events, AT), settings.seed)}
+    return rows
+
+
+def draw(
+    found: Mapping[str, Scored],
+    patients: Sequence[GivenOutcome],
+    rows: dict[str, dict[str, Any]],
+    settings: SyntheticSettings,
+    out: Path,
+) -> dict[str, Any]:
+    """Figures 5 and 6, reliability and C-index as pictures; adds `risk_map_mse` to the rows; returns the numbers."""
+    months, events = _outcomes(patients)
+    panels = []
+    for name in ("radiomics_cox", "mewm", "oracle"):
+        order = np.argsort(np.argsort(found[name].risk)) / len(patients)
+        c, p = rows[name]["c_index"], rows[name]["log_rank_p"]["mean"]
+        note = f"C {c['mean']:.3f} ({c['low']:.3f} to {c['high']:.3f}), log-rank p = {p:.1g}"
+        panels.append(CurvePanel(name.replace("_", " "), note, groups_of(order, months, events, 2)))
+    save_png(out / "figure6.png", kaplan_meier_chart(panels, "survival (synthetic)", 120.0))
+    save_scene(out / "figure6.mrb", panels)
+    groups = {
+        n.replace("_", " "): reliability(found[n].survival, months, events, AT, 10 if len(patients) >= 200 else 4)
+        for n in ("mewm", "radiomics_cox", "clinical_cox")
+    }
+    save_png(out / "reliability.png", reliability_chart(groups, f"survival at {AT:g} months"))
+    shown = {n: f["c_index_lives"] for n, f in rows.items() if "c_index_lives" in f}
+    save_png(out / "c_index.png", interval_chart(shown, f"C-index, {settings.lives} lives (dashed: chance)", 0.5))
+    about: dict[str, Any] = {"reliability": groups}
+    if len(patients) < FEWEST * CELLS**2:
+        return about  # no cell of the risk maps would be full
+    x = np.array([p.measured["tumour_ml_before"] for p in patients])
+    y = np.array([p.measured["viable_ml_after"] / max(p.measured["tumour_ml_before"], 1e-3) for p in patients])
+    names = ("clinical_cox", "radiomics_cox", "mewm")
+    maps = risk_maps(x, y, months, events, {n: found[n].survival for n in names}, AT, settings.seed)
+    for name in names:
+        rows[name]["risk_map_mse"] = maps.mse[name]
+    shown_maps = {"Nelson-Aalen": maps.observed, **{n.replace("_", " "): maps.predicted[n] for n in names}}
+    errors = {n.replace("_", " "): (maps.predicted[n] - maps.observed) ** 2 for n in names}
+    arrow = "\N{RIGHTWARDS ARROW}"
+    notes = {n.replace("_", " "): "MSE {mean:.3f} ({low:.3f} to {high:.3f})".format(**maps.mse[n]) for n in names}
+    picture = risk_map_chart(shown_maps, errors, f"tumour before {arrow}", f"viable share after {arrow}", notes)
+    save_png(out / "figure5.png", picture)
+    return {**about, "risk_maps": maps.to_json()}
+
+
+def _interval(mean: float, draws: Array, n: int) -> dict[str, float]:
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return {"mean": float(mean), "low": float(low), "high": float(high), "n": n}
+
+
+def _outcomes(patients: Sequence[GivenOutcome]) -> tuple[Array, NDArray[np.bool_]]:
+    if not patients:
+        raise SurvivalDataError(what="No patient to measure on")
+    return np.array([p.months for p in patients]), np.array([p.event for p in patients], bool)
+
+
+def _without_images(patient: GivenOutcome) -> GivenOutcome:
+    """The same patient with no images, since thousands of them fill the memory."""
+    none = np.zeros((2, 0), np.float16)
+    return GivenOutcome(
+        patient.seed, none, patient.measured, patient.radiomics, patient.true_log_risk, patient.months, patient.event
+    )

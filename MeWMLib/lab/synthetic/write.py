@@ -1,0 +1,332 @@
+"""Write synthetic patients in the layout of a cohort, and ask one of them for any counterfactual.
+
+Nothing here is simulated by a network: both scans are drawn by the world, the later one after its law. It is marked
+as simulated in its file all the same, with the world as its bundle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+import MeWMLib
+from MeWMLib.cohorts.layout import (
+    MANIFEST,
+    Cohort,
+    CohortCase,
+    PatientRow,
+    finished_row,
+    read_manifest,
+    write_manifest,
+    write_patient,
+    write_table,
+)
+from MeWMLib.cohorts.synthetic.fields import derive_seed
+from MeWMLib.cohorts.synthetic.law import LAW, survival_months, true_log_risk
+from MeWMLib.cohorts.synthetic.shapes import PARAMETERS
+from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient, whole_geometry
+from MeWMLib.core.errors import CohortError, InputError
+from MeWMLib.core.protocol import Protocol
+from MeWMLib.core.volume import Geometry, LabelMap, Provenance, Volume
+from MeWMLib.lab.synthetic.cases import SPLITS, protocols_for
+from MeWMLib.perception.findings import longest_axial_diameter_mm
+
+WORLD = 2
+BUNDLE = f"synthetic-world-{WORLD}"
+NOTICE = (
+    "Synthetic patients, drawn by MeWM from seeds and a written law; no patient stands behind them and they are no "
+    "clinical evidence."
+)
+LICENCE = (
+    "The outlines of livers and tumours are drawn from statistics of LiTS label maps (Bilic et al. 2023, via the "
+    "Medical Segmentation Decathlon, Antonelli et al. 2022), CC BY-SA 4.0; see shapes.LICENCE.txt of MeWM."
+)
+#: Finest and coarsest voxel (mm) that a cohort is written in.
+SPACING_MM = (0.5, 10.0)
+
+Spacing = tuple[float, float, float]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class CohortSettings:
+    """Which patients to write.
+
+    Attributes:
+        split: of `SPLITS`.
+        start: offset of the first patient in the split.
+        count: how many.
+        spacing: voxel size (k, j, i) in mm.
+        workers: processes.
+
+    Raises:
+        InputError: patients beyond the end of the split, or a voxel that cannot be.
+    """
+
+    split: str = "test"
+    start: int = 0
+    count: int = 60
+    spacing: Spacing = (2.5, 1.25, 1.25)
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        require_seeds(self.split, self.start, self.count, self.workers)
+        low, high = SPACING_MM
+        if len(self.spacing) != 3 or not all(low <= s <= high for s in self.spacing):
+            raise InputError(
+                what="The voxel size cannot be",
+                given=", ".join(f"{s:g}" for s in self.spacing),
+                remedy=f"Give three numbers of {low:g} to {high:g} mm, as 2.5,1.25,1.25",
+            )
+
+    @property
+    def seeds(self) -> Sequence[int]:
+        """Seeds of the patients."""
+        return SPLITS[self.split][self.start : self.start + self.count]
+
+
+def require_seeds(split: str, start: int, count: int, workers: int = 1) -> None:
+    """Raise `InputError` unless these patients lie in the split (and there is a process to write them)."""
+    size = len(SPLITS[split]) if split in SPLITS else 0
+    if not size:
+        raise InputError(what="There is no such split", given=split, remedy="Use " + ", ".join(SPLITS))
+    if count < 1 or start < 0 or start + count > size:
+        raise InputError(
+            what=f"These patients do not lie in the {split} split",
+            given=f"{count} patients from number {start} on",
+            remedy=f"Ask for patients 0 to {size - 1}",
+        )
+    if workers < 1:
+        raise InputError(what="At least one process is needed", given=str(workers), remedy="Give --workers 1")
+
+
+def fingerprint() -> str:
+    """SHA-256 of the law's constants and the shapes: patients of two worlds are not the same patients."""
+    law = json.dumps(asdict(LAW), sort_keys=True).encode()
+    return hashlib.sha256(law + PARAMETERS.read_bytes()).hexdigest()
+
+
+def patient_id(seed: int) -> str:
+    """Opaque name of a patient."""
+    return f"p{derive_seed('cohort id', seed):016x}"
+
+
+def synthesize(folder: Path, settings: CohortSettings, on_step: Callable[[str, float], None] | None = None) -> Cohort:
+    """Write a cohort. Patients that are there already are kept, so that a run that was stopped can go on.
+
+    Args:
+        folder: new, empty, or of an earlier run with the same split, start and voxels (`count` may have grown).
+        settings: which patients.
+        on_step: told the share that is done.
+
+    Raises:
+        CohortError: the folder holds something else.
+        OutputError: it cannot be written.
+    """
+    manifest = _manifest(settings)
+    require_same_run(folder, manifest)
+    write_manifest(folder, {**manifest, "complete": False})
+    missing = [s for s in settings.seeds if finished_row(folder, patient_id(s)) is None]
+    done = settings.count - len(missing)
+    for _ in written(missing, partial(write_one, folder, spacing=settings.spacing), settings.workers):
+        done += 1
+        if on_step is not None:
+            on_step("patients", done / settings.count)
+    rows = [row for s in settings.seeds if (row := finished_row(folder, patient_id(s))) is not None]
+    write_table(folder, rows)
+    write_manifest(folder, {**manifest, "complete": True})
+    return Cohort.read(folder)
+
+
+def written(seeds: Sequence[int], write: Callable[[int], int], workers: int) -> Iterator[int]:
+    """Write patients in one or several processes; `write` takes a seed and can be pickled. Yields seeds as they end."""
+    if workers == 1 or len(seeds) < 2:
+        for seed in seeds:
+            yield write(seed)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        jobs = [pool.submit(write, seed) for seed in seeds]
+        try:
+            for job in as_completed(jobs):
+                yield job.result()
+        finally:
+            # after an error nobody waits for the patients that were not begun
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _manifest(settings: CohortSettings) -> dict[str, Any]:
+    return {
+        "synthetic": True,
+        "notice": NOTICE,
+        "licence": LICENCE,
+        "world": WORLD,
+        "world_sha256": fingerprint(),
+        "law": asdict(LAW),
+        "split": settings.split,
+        "first_seed": settings.seeds[0],
+        "last_seed": settings.seeds[-1],
+        "patients": settings.count,
+        "spacing_mm": list(settings.spacing),
+        "mewm": MeWMLib.__version__,
+    }
+
+
+def require_same_run(folder: Path, manifest: dict[str, Any]) -> None:
+    """Raise unless the folder is new, empty, or of an earlier run that may go on."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder / MANIFEST).is_file():
+        raise CohortError(
+            what="The folder holds something else than a cohort",
+            given=str(folder),
+            remedy="Give a new folder with --out",
+        )
+    before = read_manifest(folder)
+    names = ("world_sha256", "ct_sha256", "split", "first_seed", "spacing_mm")
+    differ = [n for n in names if before.get(n) != manifest.get(n)]
+    if differ or before.get("patients", 0) > manifest["patients"]:
+        which = ", ".join(differ) or "more patients"
+        raise CohortError(
+            what="The folder holds another cohort", given=f"{folder} ({which})", remedy="Give a new folder with --out"
+        )
+
+
+def write_one(folder: Path, seed: int, spacing: Spacing) -> int:
+    """Draw and write one patient.
+
+    Returns:
+        The seed.
+    """
+    patient = SyntheticPatient.draw(seed)
+    geometry = whole_geometry(spacing)
+    given = protocols_for(patient)[0]
+    before, after = patient.render_all(geometry, [None, given])
+    risk, months, event = observed(patient, given)
+    sizes = diameters(before, after, geometry)
+    row = PatientRow(
+        patient_id(seed), given.text, months, event, patient.anatomy.phase, seed, patient.kind,
+        patient.traits.perfusion, risk, *sizes,
+    )  # fmt: skip
+    case = CohortCase(
+        _volume(patient, before, geometry, None),
+        LabelMap(before.labels, geometry),
+        _volume(patient, after, geometry, given),
+        LabelMap(after.labels, geometry),
+    )
+    more = {
+        "synthetic": True,
+        "notice": NOTICE,
+        "world": WORLD,
+        "traits": asdict(patient.traits),
+        "nodules": len(patient.nodules),
+        "response": asdict(patient.response(given)),
+        "viable_ml": {
+            "before": float(before.viable.sum() * geometry.voxel_ml),
+            "after": float(after.viable.sum() * geometry.voxel_ml),
+        },
+    }
+    write_patient(folder, row, case, more)
+    return seed
+
+
+def observed(patient: SyntheticPatient, given: Protocol, size: int = 96) -> tuple[float, float, bool]:
+    """True log-risk, months and event under the given protocol, by the same draws as `cases.draw_case`."""
+    rng = np.random.default_rng(derive_seed("case", patient.seed))
+    geometry = patient.target_geometry(size, jitter=rng)
+    viable = patient.render(geometry, given, noise=False).viable.sum() * geometry.voxel_ml
+    risk = true_log_risk(float(viable), patient.response(given))
+    months, event = survival_months(risk, rng)
+    return risk, months, event
+
+
+def _volume(patient: SyntheticPatient, drawn: Rendering, geometry: Geometry, protocol: Protocol | None) -> Volume:
+    """A drawn CT; after a protocol it carries the mark of a simulated volume."""
+    mark = None
+    if protocol is not None:
+        mark = Provenance(protocol.text, patient.seed, BUNDLE, fingerprint(), {"mewm": MeWMLib.__version__})
+    return Volume(np.round(drawn.hu).astype(np.int16), geometry, patient.anatomy.phase, mark)
+
+
+def diameters(before: Rendering, after: Rendering, geometry: Geometry) -> tuple[float, float, float, float]:
+    """Longest axial diameter (mm) of the target, the largest tumour, before and after; then of its viable part."""
+    pieces, count = ndimage.label(before.labels == 2)
+    if not count:
+        return 0.0, 0.0, 0.0, 0.0
+    target = pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:]))
+    pieces, _ = ndimage.label(after.labels == 2)
+    # nodules shrink or grow about their centres, so what is left of the target overlaps with it
+    left = np.isin(pieces, np.setdiff1d(np.unique(pieces[target]), [0]))
+    masks = (target, left, target & before.viable, left & after.viable)
+    d = [longest_axial_diameter_mm(m, geometry) if m.any() else 0.0 for m in masks]
+    return d[0], d[1], d[2], d[3]
+
+
+def require_synthetic(cohort: Cohort) -> None:
+    """Raise unless the cohort was drawn by this very world.
+
+    Raises:
+        CohortError: real patients, or another version of the world.
+    """
+    if not cohort.synthetic or any(row.seed is None for row in cohort.rows):
+        raise CohortError(
+            what="The cohort is not synthetic, so that nobody knows another outcome than the one that was seen",
+            given=str(cohort.folder),
+            remedy="Give a folder that `mewm cohort synthesize` wrote",
+        )
+    if cohort.manifest.get("planted"):
+        raise CohortError(
+            what="The tumours of this cohort were planted in a real CT: its patients do not follow from seeds alone",
+            given=str(cohort.folder),
+            remedy="Give a cohort that was written without --ct",
+        )
+    if cohort.manifest.get("world_sha256") != fingerprint():
+        raise CohortError(
+            what="The cohort was drawn by another version of the synthetic world",
+            given=f"{cohort.folder}, world {cohort.manifest.get('world')}",
+            remedy="Write the cohort anew with `mewm cohort synthesize`",
+        )
+
+
+def held_out_seeds(cohort: Cohort) -> tuple[int, ...]:
+    """Seeds of a synthetic cohort that may be used for a test.
+
+    Raises:
+        CohortError: not a synthetic cohort of this world, or patients that networks are trained on.
+    """
+    require_synthetic(cohort)
+    trained = [row.id for row in cohort.rows if row.seed in SPLITS["train"]]
+    if trained:
+        more = f" and {len(trained) - 5} more" if len(trained) > 5 else ""
+        raise CohortError(
+            what="The cohort holds patients of the training range, so that a test on them would flatter",
+            given=f"{', '.join(trained[:5])}{more} in {cohort.folder}",
+            remedy="Write a cohort with --split test",
+        )
+    return tuple(row.seed for row in cohort.rows if row.seed is not None)
+
+
+def counterfactual(cohort: Cohort, patient: str, protocol: Protocol) -> tuple[Volume, float]:
+    """The CT of a synthetic patient after any protocol, on the grid of the cohort, and its true log-risk.
+
+    Raises:
+        CohortError: unknown patient, or not a synthetic cohort of this world.
+    """
+    require_synthetic(cohort)
+    seed = cohort.row(patient).seed
+    assert seed is not None  # `require_synthetic` sees to it
+    drawn = SyntheticPatient.draw(seed)
+    k, j, i = (float(s) for s in cohort.manifest["spacing_mm"])
+    geometry = whole_geometry((k, j, i))
+    volume = _volume(drawn, drawn.render(geometry, protocol), geometry, protocol)
+    return volume, observed(drawn, protocol)[0]

@@ -1,0 +1,230 @@
+"""Crops that the assistant learns from, cut out of what `assistant_data.py` drew.
+
+Host and device share the work: crops are read from files as whole HU, and everything else (the passage through the
+codec, bending, contrast, noise) is done on the device that trains, for a batch at once.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from MeWMLib.core.errors import InputError
+from MeWMLib.dynamics.autoencoder import Autoencoder
+from MeWMLib.lab.training.assistant_data import KINDS, opened, truth_of
+from MeWMLib.lab.training.augment import augment
+
+#: Crops begin at multiples of this, so that the codec sees the blocks that it sees in the whole patch.
+BLOCK = 4
+#: Files that are kept open.
+OPEN_FILES = 512
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """HU (D, H, W) and labels; and, if it shall pass through the codec, the scan before and another outcome."""
+
+    hu: NDArray[np.int16]
+    labels: NDArray[np.uint8]
+    others: NDArray[np.int16] | None = None
+
+
+class Store:
+    """The files of one split in a folder; files that come while training runs are seen."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self.folder, self.split = folder, split
+        self._open = lru_cache(OPEN_FILES)(opened)
+        self.look()
+        if not any(self.files.values()):
+            raise InputError(
+                what="There is nothing to train the assistant on",
+                given=f"{folder} without files {split}-*.safetensors",
+                remedy="Draw them with `mewm train assistant-data`",
+            )
+
+    def look(self) -> None:
+        """Look for files again."""
+        self.files = {k: sorted(self.folder.glob(f"{self.split}-{k}-[0-9]*.safetensors")) for k in KINDS}
+
+    def crop(self, kind: str, side: int, codec: bool, rng: np.random.Generator) -> Crop:
+        """A random crop of a random file.
+
+        Of the crops half lie around a point in a lesion, every lesion counting the same, and a quarter around one in
+        the liver.
+
+        Args:
+            kind: one of `KINDS`.
+            side: voxels along each side, less where the scan is smaller.
+            codec: pass some of the true outcomes through the codec.
+            rng: of the choice.
+        """
+        files = self.files[kind]
+        file = self._open(files[int(rng.integers(len(files)))])
+        hu, labels = file.get_slice("hu"), file.get_slice("labels")
+        scans, known = hu.get_shape()[0], labels.get_shape()[0]
+        scan = _scan(scans, known, rng)
+        truth = truth_of(scan, known)
+        points = file.get_tensor("points")[truth]
+        wanted = rng.random()
+        near = points[0] if wanted < 0.5 else points[1] if wanted < 0.75 else points[:0]
+        box = _box(np.array(hu.get_shape()[1:]), side, near[near[:, 0] >= 0] if near.ndim == 2 else None, rng)
+        others = None
+        if codec and 0 < scan < known and rng.random() < 0.4:
+            other = int(rng.integers(1, known))
+            others = np.stack([hu[(n, *box)] for n in (0, other)])
+        return Crop(hu[(scan, *box)], labels[(truth, *box)], others)
+
+
+def _scan(scans: int, known: int, rng: np.random.Generator) -> int:
+    """A scan: before treatment in one case of five; simulated ones, where there are, as often as true outcomes."""
+    if known == 1 or rng.random() < 0.2:
+        return 0
+    if scans > known and rng.random() < 0.5:
+        return int(rng.integers(known, scans))
+    return int(rng.integers(1, known))
+
+
+def _box(
+    shape: NDArray[np.int64], side: int, near: NDArray[np.int16] | None, rng: np.random.Generator
+) -> tuple[slice, ...]:
+    side = int(min(side, *shape))
+    start = rng.integers(0, shape - side + 1)
+    if near is not None and len(near):
+        at = near[int(rng.integers(len(near)))].astype(np.int64)
+        start = np.clip(at - rng.integers(side // 8, side - side // 8, 3), 0, shape - side)
+    start = start // BLOCK * BLOCK
+    return tuple(slice(int(a), int(a) + side) for a in start)
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What batches are made of.
+
+    Attributes:
+        batch: crops of the largest side; of smaller ones as many more as take the same memory.
+        sides: voxels along a crop's side, divisible by 16; one of them a step.
+        shares: of `KINDS` among the crops.
+        seed: of every draw.
+    """
+
+    batch: int = 2
+    sides: tuple[int, ...] = (96, 64)
+    shares: tuple[float, ...] = (0.4, 0.25, 0.35)
+    seed: int = 0
+
+
+def crops_of(mix: Mix, store: Store, codec: bool, step: int) -> list[Crop]:
+    """The crops of a step; they depend on the step, the seed and the files."""
+    rng = np.random.default_rng([mix.seed, step])
+    side = mix.sides[step % len(mix.sides)]
+    count = max(1, round(mix.batch * (max(mix.sides) / side) ** 3))
+    kinds = [k for k in KINDS if store.files[k]]
+    shares = np.array([mix.shares[KINDS.index(k)] for k in kinds])
+    chosen = rng.choice(kinds, count, p=shares / shares.sum()) if shares.sum() else rng.choice(kinds, count)
+    return [store.crop(str(kind), side, codec, rng) for kind in chosen]
+
+
+def on_device(
+    crops: list[Crop], codec: Autoencoder | None, mix: Mix, step: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The crops of a step as a batch: passed through the codec where they ask for it, and changed at random.
+
+    Returns:
+        HU (B, 1, S, S, S) and labels of the same shape, on the device.
+    """
+    rng = np.random.default_rng([mix.seed, step, 1])
+    hu = torch.from_numpy(np.stack([c.hu for c in crops])[:, None]).to(device, non_blocking=True).float()
+    labels = torch.from_numpy(np.stack([c.labels for c in crops])[:, None]).to(device, non_blocking=True)
+    generator = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
+    coding = [n for n, c in enumerate(crops) if c.others is not None]
+    if coding and codec is not None:
+        others = torch.from_numpy(np.stack([crops[n].others for n in coding])).to(device).float()  # type: ignore[misc]
+        hu[coding] = coded(others[:, :1], hu[coding], others[:, 1:], codec, rng, generator)
+    return augment(hu, labels, rng, generator)
+
+
+@torch.inference_mode()
+def coded(
+    before: Tensor,
+    then: Tensor,
+    other: Tensor,
+    codec: Autoencoder,
+    rng: np.random.Generator,
+    generator: torch.Generator,
+) -> Tensor:
+    """Outcomes as an unsure network would draw them: the scan before plus a decoded change of the latent.
+
+    Such a network gives something between outcomes and some noise; both are imitated, as in `training/followup.py`.
+
+    Args:
+        before, then, other: HU (B, 1, D, H, W) of the scan before, of the outcome and of another one.
+        codec: on the same device.
+        rng: of the shares.
+        generator: of the noise.
+
+    Returns:
+        HU (B, 1, D, H, W).
+    """
+    first = codec.encode(before)
+    count = len(before)
+    shape = (count,) + (1,) * (first.ndim - 1)
+    share = torch.from_numpy(rng.uniform(0, 0.35, shape).astype(np.float32)).to(first.device)
+    strength = rng.uniform(0, 0.2, shape) * (rng.random(shape) < 0.5)
+    change = (1 - share) * codec.encode(then) + share * codec.encode(other) - first
+    noise = torch.randn(change.shape, generator=generator, device=change.device)
+    change = change + torch.from_numpy(strength.astype(np.float32)).to(first.device) * noise
+    return codec.decode_change(before, change)
+
+
+class Ahead:
+    """Makes what the next steps need in threads of its own, in the order of the steps, so that nobody waits for it."""
+
+    def __init__(self, make: Callable[[int], Any], start: int, workers: int = 1, depth: int = 4) -> None:
+        self._make, self._workers = make, workers
+        self._queues = [queue.Queue[Any](maxsize=depth) for _ in range(workers)]
+        self._stop = threading.Event()
+        self._next = start
+        self._start = start
+        for n in range(workers):
+            threading.Thread(target=self._work, args=(n,), daemon=True).start()
+
+    def _work(self, which: int) -> None:
+        step = self._start + which
+        try:
+            while not self._stop.is_set():
+                item = self._make(step)
+                step += self._workers
+                self._put(which, item)
+        except BaseException as error:  # handed to whoever waits, who would wait for ever
+            self._put(which, error)
+
+    def _put(self, which: int, item: Any) -> None:
+        while not self._stop.is_set():
+            try:
+                self._queues[which].put(item, timeout=0.5)
+                return
+            except queue.Full:
+                continue
+
+    def get(self) -> Any:
+        """What was made for the next step."""
+        found = self._queues[(self._next - self._start) % self._workers].get()
+        self._next += 1
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._stop.set()

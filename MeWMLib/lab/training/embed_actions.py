@@ -1,0 +1,37 @@
+"""`python -m MeWMLib.lab.training.embed_actions`: compute the text embeddings of the vocabulary anew."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from MeWMLib.core.errors import MeWMError
+from MeWMLib.dynamics.actions import known_agents
+from MeWMLib.dynamics.text import CACHE, ClipTextEncoder, SentenceEncoder, write_cache
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Compute and write the cache."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--sentence-encoder", type=Path, help="folder of a BERT-like sentence encoder")
+    source.add_argument("--clip", help="folder or hub name of a CLIP model")
+    parser.add_argument("--hub", action="store_true", help="let --clip be fetched from the hub")
+    parser.add_argument("--name", required=True, help="name of the model, to be kept beside the embeddings")
+    parser.add_argument("--licence", required=True, help="its licence")
+    parser.add_argument("--out", type=Path, default=CACHE)
+    args = parser.parse_args(argv)
+    try:
+        encoder = (
+            SentenceEncoder(args.sentence_encoder) if args.sentence_encoder else ClipTextEncoder(args.clip, args.hub)
+        )
+        write_cache(args.out, known_agents(), encoder, args.name, args.licence)
+    except MeWMError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
