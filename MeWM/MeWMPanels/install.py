@@ -13,6 +13,7 @@ from MeWMLib.core.errors import DependencyError
 
 #: Requirement by the name that Python imports; without these the panels cannot be built.
 FOR_PANELS = {
+    "platformdirs": "platformdirs>=4.0",
     "psutil": "psutil>=5.9",
     "safetensors": "safetensors>=0.4.3",
     "scipy": "scipy>=1.11",

@@ -19,6 +19,7 @@ import MeWMLib
 from MeWMLib.cli.output import Output
 from MeWMLib.core import bundles
 from MeWMLib.core.errors import DependencyError, MeWMError
+from MeWMLib.core.folders import cache_folder
 from MeWMLib.jobs.runner import child_environment
 
 REQUIRED = (
@@ -167,8 +168,8 @@ def _memory() -> Finding:
 def _samples() -> Finding:
     from MeWMLib.cohorts import samples
 
-    kept = [name for name in samples.SAMPLES if (samples.cache_folder() / "samples" / name / "ct.nrrd").is_file()]
-    value = f"{', '.join(samples.SAMPLES)}; cache {samples.cache_folder()}, fetched: {', '.join(kept) or 'none'}"
+    kept = [name for name in samples.SAMPLES if (cache_folder() / "samples" / name / "ct.nrrd").is_file()]
+    value = f"{', '.join(samples.SAMPLES)}; cache {cache_folder()}, fetched: {', '.join(kept) or 'none'}"
     return Finding("samples", True, False, value)
 
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
-import os
 import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from MeWMLib.core.errors import InputError, output_error
+from MeWMLib.core.folders import data_folder
 from MeWMLib.core.io import atomic_path
 
 #: Key of public collections, where nothing has to be hidden: their fingerprints are the same everywhere.
@@ -60,10 +60,7 @@ class Identity:
 
 def default_key_file() -> Path:
     """Where the key lies unless the user names another file."""
-    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    if os.name == "nt":
-        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
-    return Path(base) / "mewm" / "cohort.key"
+    return data_folder() / "cohort.key"
 
 
 def load_key(file: Path | None = None) -> bytes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MeWMLib.core.errors import SampleError, UnreadableFileError
+from MeWMLib.core.folders import cache_folder
 from MeWMLib.core.io import atomic_path, read_labels, read_volume, write_labels, write_volume
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 
@@ -95,17 +95,6 @@ _LITS_117 = _Wheel(
 _LITS_117_SPACING_MM = (1.36, 1.36, 1.6)
 _MRC_TYPES = {1: "<i2", 2: "<f4", 6: "<u2"}
 _MRC_HEADER_BYTES = 1024
-
-
-def cache_folder() -> Path:
-    """Folder for what MeWM fetches: MEWM_CACHE, or `mewm` in the user's cache folder."""
-    if chosen := os.environ.get("MEWM_CACHE"):
-        return Path(chosen)
-    if os.name == "nt" and (local := os.environ.get("LOCALAPPDATA")):
-        return Path(local) / "mewm"
-    if xdg := os.environ.get("XDG_CACHE_HOME"):
-        return Path(xdg) / "mewm"
-    return Path.home() / ".cache" / "mewm"
 
 
 def load_sample(

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from MeWMLib.core.errors import BundleError, output_error
+from MeWMLib.core.folders import data_folder
 
 FORMAT = 1
 #: Parts that every complete bundle has; a follow-up network is welcome.
@@ -172,10 +173,7 @@ def open_bundle(folder: Path | str, require: Sequence[str] = PARTS) -> Bundle:
 
 def user_bundles() -> Path:
     """The user's own folder of bundles, where `import_bundle` puts them."""
-    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    if os.name == "nt":
-        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
-    return Path(base) / "mewm" / "bundles"
+    return data_folder() / "bundles"
 
 
 def search_path() -> list[Path]:

@@ -36,7 +36,7 @@ def _load_world(bundle: Bundle, device: str) -> WorldModel:
 
 
 def _versions() -> dict[str, str]:
-    from MeWMLib.world.model import versions
+    from MeWMLib.world.machine import versions
 
     return versions()
 

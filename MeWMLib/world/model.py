@@ -37,8 +37,6 @@ from MeWMLib.world.patch import TreatedPatch
 from MeWMLib.world.replicas import SimulatedReplica, keep_best, simulation_key
 from MeWMLib.world.response_prediction import predicted_responses, response_hint
 
-__all__ = ["SimulatedReplica", "WorldModel", "choose_device", "versions"]
-
 #: The assistant's view of a simulated lesion counts only if it finds the lesion before treatment at least this well
 #: (Dice in the treated patch); else the outline stays and only what lies in it is measured.
 ASSISTANT_GATE = 0.5

@@ -17,8 +17,9 @@ from MeWMLib.core.plan import Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.dynamics.model import DynamicsModel
-from MeWMLib.world.model import WorldModel, choose_device
-from MeWMLib.world.model import model as world_module
+from MeWMLib.world import model as world_module
+from MeWMLib.world.machine import choose_device
+from MeWMLib.world.model import WorldModel
 from MeWMLib.world.replicas import SimulatedReplica
 from MeWMLib.world.response_prediction import PredictedResponse
 

@@ -25,7 +25,8 @@ from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean
 from MeWMLib.lab.evaluation.montage import MontageRow
 from MeWMLib.lab.evaluation.perceptual import AssistantFeatures, fid, lpips, pooled, tumour_crops
 from MeWMLib.lab.synthetic.cases import SPLITS, draw_case
-from MeWMLib.world.model import SimulatedReplica, WorldModel
+from MeWMLib.world.model import WorldModel
+from MeWMLib.world.replicas import SimulatedReplica
 
 #: Training patients on which the hand-made baselines are fitted.
 FITTED_ON = 20
