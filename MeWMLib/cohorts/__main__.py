@@ -6,13 +6,8 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from MeWMLib.cohorts import download as idc
 from MeWMLib.cohorts.dicom_import import LAYOUTS, ImportSettings, import_cohort
@@ -21,57 +16,9 @@ from MeWMLib.cohorts.layout import MANIFEST, Cohort
 from MeWMLib.cohorts.quality_page import QUALITY_PAGE
 from MeWMLib.core.errors import CancelledError, CohortError, MeWMError
 from MeWMLib.core.io import atomic_path, write_json
+from MeWMLib.core.terminal import agreed, bars
 from MeWMLib.perception.findings import measure
 from MeWMLib.perception.findings_table import FIELDS, findings_rows, findings_table
-
-
-class Bars:
-    """Progress on standard error.
-
-    Args:
-        progress: bars; None prints lines instead, a tenth at a time.
-    """
-
-    def __init__(self, console: Console, progress: Progress | None, quiet: bool) -> None:
-        self._console, self._progress, self._quiet = console, progress, quiet
-        self._tasks: dict[str, TaskID] = {}
-        self._said: dict[str, int] = {}
-
-    def step(self, stage: str, done: float, total: float, text: str = "") -> None:
-        """Show how far a stage is; a total of 0 is not known yet."""
-        if self._progress is not None:
-            if stage not in self._tasks:
-                self._tasks[stage] = self._progress.add_task(stage, total=None, text="")
-            shown = text or (f"{done:.0f} of {total:.0f}" if total else f"{done:.0f}")
-            self._progress.update(self._tasks[stage], completed=done, total=total or None, text=shown)
-            return
-        tenth = int(10 * done / total) if total else int(done) // 5000
-        if not self._quiet and tenth > self._said.get(stage, -1 if total else 0):
-            self._said[stage] = tenth
-            share = f"{100 * done / total:.0f} %" if total else f"{done:.0f}"
-            self._console.print(f"{stage}: {share} {text}".rstrip(), markup=False, highlight=False)
-
-    def line(self, text: str) -> None:
-        """Print one sentence; it is seen with --quiet too, since it says what is missing in the result."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-@contextmanager
-def bars(quiet: bool) -> Iterator[Bars]:
-    """Progress while the block runs."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield Bars(console, None, quiet)
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[text]}", markup=False),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        yield Bars(console, progress, quiet)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -137,7 +84,7 @@ def _download(args: argparse.Namespace) -> dict[str, object]:
         f"{args.collection}: {patients} patients, {len(series)} series, {size:.1f} GB, licence {licence}\n"
         f"Cite: {idc.COLLECTIONS[args.collection][1]}\n"
     )
-    if not args.yes and not _agreed():
+    if not args.yes and not agreed("Download it?"):
         raise CancelledError(what="Nothing was downloaded", remedy="Add --yes to start")
     with bars(args.quiet) as shown:
         failed = idc.download(
@@ -155,14 +102,6 @@ def _download(args: argparse.Namespace) -> dict[str, object]:
             remedy="Run the command once more; what is there is not fetched again",
         )
     return {"folder": str(args.out), "series": len(series), "gigabytes": round(size, 1), "licence": licence}
-
-
-def _agreed() -> bool:
-    if not sys.stdin.isatty():
-        return False
-    sys.stderr.write("Download it? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _findings(args: argparse.Namespace) -> dict[str, object]:

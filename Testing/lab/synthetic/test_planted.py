@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from MeWMLib.cohorts.__main__ import main
 from MeWMLib.cohorts.layout import PATIENT, Cohort
 from MeWMLib.core.errors import CohortError, GeometryError, GeometryMismatchError, InputError, LabelError
 from MeWMLib.core.io import read_volume, write_labels, write_volume
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.lab.synthetic import planted
+from MeWMLib.lab.synthetic.__main__ import main
 from MeWMLib.lab.synthetic.plant import (
     BASE,
     PlantSettings,

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from MeWMLib.cohorts.__main__ import main
 from MeWMLib.cohorts.layout import PATIENT, POST, Cohort, write_manifest, write_table
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient, whole_geometry
 from MeWMLib.core.errors import CohortError, InputError
 from MeWMLib.core.io import read_volume
 from MeWMLib.core.protocol import Protocol
+from MeWMLib.lab.synthetic.__main__ import main
 from MeWMLib.lab.synthetic.cases import SPLITS, draw_case
 from MeWMLib.lab.synthetic.write import (
     BUNDLE,
