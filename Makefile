@@ -9,6 +9,7 @@
 # make bench-survival   seconds of one survival score beside one pass of the assistant (half a minute)
 # make bench-segmentation   a second segmentation of what changed against a full run (a minute)
 # make bench-simulation   seconds of one simulation against 200-step DDPM of the paper's size (minutes)
+# make docs    write the measured figures of Resources/Results into README, docs and model card
 # make clean   remove what was made, but for .venv (make distclean removes that too)
 
 SAMPLE ?= lits-117
@@ -40,7 +41,7 @@ STAMP_ENV := $(VENV)/.made
 STAMP_DEMO := $(VENV)/.installed-scene
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test quick lint bench bench-survival bench-simulation bench-segmentation host lists clean distclean
+.PHONY: demo test quick lint docs bench bench-survival bench-simulation bench-segmentation host lists clean distclean
 
 demo: $(STAMP_DEMO)
 	$(BIN)/mewm plan sample:$(SAMPLE) --out $(OUT)
@@ -69,6 +70,9 @@ bench-survival: $(STAMP_DEV)
 
 lists: $(STAMP_ENV)
 	$(BIN)/python Testing/slicer/cmake_lists.py
+
+docs: $(STAMP_DEV)
+	$(BIN)/python -m MeWMLib.lab.figures
 
 lint: $(STAMP_DEV)
 	$(BIN)/ruff check .
