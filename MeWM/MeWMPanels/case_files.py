@@ -7,23 +7,18 @@ from slicer.i18n import tr as _
 
 from MeWMLib.core import io
 from MeWMLib.core.errors import GeometryError, InputError, LabelError, NoTumourError
+from MeWMLib.core.structures import structure_of
 from MeWMLib.scene.nodes import hold_volume, node_to_volume
 from MeWMLib.scene.segmentations import hold_segments
 from MeWMPanels.parameters import clinical_json
 
 
 class NoCTError(InputError):
-    """No CT is chosen, or one that is none."""
+    """No CT is chosen, or the chosen volume cannot be used as one."""
 
 
 class NoSegmentationError(InputError):
     """No segmentation is chosen."""
-
-
-_NAMES = {
-    "liver": ("liver",),
-    "tumour": ("tumour", "tumor", "lesion", "hcc", "mass", "neoplasm"),
-}
 
 
 def segments_of(node):
@@ -38,11 +33,8 @@ def segments_of(node):
 def guess_segment(node, kind):
     """Id of the segment whose name says that it is the liver or the tumour, or ""."""
     for segment_id, name in segments_of(node):
-        words = f"{segment_id} {name}".lower()
-        # "liver tumour" is a tumour
-        if any(w in words for w in _NAMES[kind]) and (
-            kind == "tumour" or not any(w in words for w in _NAMES["tumour"])
-        ):
+        structure = structure_of(f"{segment_id} {name}")
+        if structure is not None and structure.name == kind:
             return segment_id
     return ""
 

@@ -1,13 +1,13 @@
 """One patient of an import: series of several dates become the scan before and the scan after treatment.
 
-Each stack of slices is read, judged and given a phase. What fails is left out with a line; the others go on.
+Each stack of slices is read, checked and given a phase. A stack that fails is left out with a line; the others go on.
 """
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
@@ -23,7 +23,7 @@ from MeWMLib.cohorts.layout import CohortCase, PatientRow
 from MeWMLib.cohorts.phase import PhaseGuess, guess_phase
 from MeWMLib.core.errors import CohortError, MeWMError, OutputError
 from MeWMLib.core.io import read_dicom_slices
-from MeWMLib.core.volume import LabelMap, Volume
+from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.perception.findings import measure
 from MeWMLib.perception.preprocess import COHORT_SPACING_MM, box_geometry, resample, resample_volume
 
@@ -38,10 +38,6 @@ class Line:
 
     what: str
     reason: str
-
-    def to_json(self) -> dict[str, str]:
-        """JSON-ready form."""
-        return {"what": self.what, "reason": self.reason}
 
 
 @dataclass(eq=False)
@@ -62,8 +58,7 @@ class Found:
 
     @property
     def rank(self) -> tuple[Any, ...]:
-        """Of two scans of one phase the higher one is taken: masks first, then what shows more, then slices of 2.5
-        mm."""
+        """The highest of the scans of one phase is taken: masks count first, then how much it shows, then slices."""
         places = self.ct.geometry
         extent = places.shape[0] * places.spacing[0]
         return (
@@ -79,9 +74,9 @@ class Found:
         return {
             "series": self.stack.name,
             "used_as": self.used_as,
-            "shape_kji": list(self.ct.geometry.shape),
+            "shape_kji": self.ct.geometry.shape,
             "spacing_mm": [round(step, 3) for step in self.ct.geometry.spacing],
-            "phase": self.guess.to_json(),
+            "phase": self.guess,
             "notes": self.notes,
         }
 
@@ -140,14 +135,12 @@ def import_patient(
         all_phases: keep the other phases of the two dates as well.
 
     Raises:
-        CohortError: no usable scan before treatment; `left_out` of the error's remedy says why.
+        NoScanError: no usable scan before treatment.
     """
-    left_out: list[Line] = []
-    notes = list(record.notes) if record else []
-    studies, more_lines = _studies(headers)
-    left_out += more_lines
-    usable = [study for study in studies if study.scans]
-    before, after, note = pair(usable, record.treated if record else None)
+    known = record or ClinicalRecord()
+    notes = list(known.notes)
+    studies, left_out = _studies(headers)
+    before, after, note = pair([study for study in studies if study.scans], known.treated)
     notes += [note] if note else []
     if before is None:
         raise NoScanError(left_out)
@@ -166,16 +159,14 @@ def import_patient(
     if all_phases:
         volumes |= _other_phases(before, after, grid)
     return Imported(
-        _row(patient, record, ct, labels, post_ct, before, after),
+        _row(patient, known, ct, labels, post_ct, after.days if after else None),
         CohortCase(ct, labels, post_ct, post_labels),
         {
             "synthetic": False,
             "import": {
                 "grid": grid,
-                "studies": [
-                    {"when": s.when, "days": s.days, "scans": [scan.to_json() for scan in s.scans]} for s in studies
-                ],
-                "left_out": [line.to_json() for line in left_out],
+                "studies": [{"when": s.when, "days": s.days, "scans": s.scans} for s in studies],
+                "left_out": left_out,
                 "notes": notes,
             },
             "clinical": record.to_json() if record else {},
@@ -314,13 +305,18 @@ def _prepared(found: Found, grid: str, lines: list[Line]) -> tuple[Volume, Label
             found.notes.append("masks drawn by a program" if found.segmentation.automatic else "masks drawn by people")
         except MeWMError as error:
             lines.append(Line(f"the masks of {found.stack.name}", reason_of(error)))
-    if grid == "native":
+    target = _target(ct, grid)
+    if target is ct.geometry:
         return ct, labels, vessels
-    target = box_geometry(ct.geometry, COHORT_SPACING_MM)
     if labels is not None and vessels is not None:
         labels = LabelMap(resample(labels.array, ct.geometry, target, "nearest", 0), target)
         vessels = resample(vessels, ct.geometry, target, "nearest", 0)
     return resample_volume(ct, target), labels, vessels
+
+
+def _target(ct: Volume, grid: str) -> Geometry:
+    """The grid that a scan is written on."""
+    return ct.geometry if grid == "native" else box_geometry(ct.geometry, COHORT_SPACING_MM)
 
 
 def _other_phases(before: Study, after: Study | None, grid: str) -> dict[str, Volume | LabelMap]:
@@ -330,31 +326,30 @@ def _other_phases(before: Study, after: Study | None, grid: str) -> dict[str, Vo
             scan = study.of_phase(phase) if study else None
             if scan is not None and scan.used_as is None:
                 scan.used_as = f"{name}_{phase}"
-                target = scan.ct.geometry if grid == "native" else box_geometry(scan.ct.geometry, COHORT_SPACING_MM)
-                found[f"{scan.used_as}.nrrd"] = resample_volume(scan.ct, target)
+                found[f"{scan.used_as}.nrrd"] = resample_volume(scan.ct, _target(scan.ct, grid))
     return found
 
 
 def _row(
     patient: str,
-    record: ClinicalRecord | None,
+    record: ClinicalRecord,
     ct: Volume,
     labels: LabelMap | None,
     post: Volume | None,
-    before: Study,
-    after: Study | None,
+    days: int | None,
 ) -> PatientRow:
-    record = record or ClinicalRecord()
     diameter = None
     if labels is not None and labels.tumour.any():
-        diameter = measure(ct, labels).lesions[0].longest_axial_diameter_mm
-    values: Mapping[str, Any] = {
-        "phase": ct.phase,
-        "phase_after": post.phase if post else None,
-        "interval_days": float(after.days) if after and after.days is not None else None,
-        "has_after": post is not None,
-        "registered": False if post is not None else None,
-        "diameter_before_mm": diameter,
-    }
-    protocol = record.protocol.text if record.protocol else ""
-    return PatientRow(patient, protocol, record.months, record.event, **values)
+        diameter = measure(ct, labels, sizes_only=True).lesions[0].longest_axial_diameter_mm
+    return PatientRow(
+        patient,
+        record.protocol.text if record.protocol else "",
+        record.months,
+        record.event,
+        phase=ct.phase,
+        phase_after=post.phase if post else None,
+        interval_days=float(days) if days is not None else None,
+        has_after=post is not None,
+        registered=False if post is not None else None,
+        diameter_before_mm=diameter,
+    )

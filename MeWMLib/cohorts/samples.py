@@ -1,7 +1,8 @@
 """Sample cases to try MeWM on: a real CT that is fetched once, and a synthetic one that is drawn.
 
 `lits-117` is a part of volume 117 of LiTS that a Python package carries as its example data. It is fetched by pip, so
-the index, proxy and certificates that the user has set up hold; only its name, version and checksum stand here.
+the index, proxy and certificates of the user's own pip settings apply (pooch, which fetches from addresses, could not
+ask them); only its name, version and checksum are written here.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _LITS_TERMS = (
     "for research, with attribution to Bilic et al., The Liver Tumor Segmentation Benchmark (LiTS), Medical Image "
     "Analysis 84:102680, 2023. No released weights are trained on it."
 )
-_SYNTHETIC_TERMS = "Sample synthetic: drawn by MeWM from a seed; no patient stands behind it."
+_SYNTHETIC_TERMS = "Sample synthetic: drawn by MeWM from a seed; it shows no real patient."
 #: The first patient of the range that no weights are trained on.
 SYNTHETIC_SEED = 200_000
 

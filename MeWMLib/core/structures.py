@@ -42,6 +42,11 @@ class Structure:
     words: str
 
     @property
+    def title(self) -> str:
+        """Name as people read it."""
+        return self.name.capitalize()
+
+    @property
     def terminology(self) -> str:
         """Terminology entry of a Slicer segment."""
         # context ~ category ~ type ~ type modifier ~ anatomic context ~ region ~ region modifier
@@ -84,6 +89,8 @@ LIVER_STRUCTURE = Structure(
 )
 #: In the order in which a name is searched: "liver tumour" is a tumour, "hepatic vein" a vessel.
 STRUCTURES = (TUMOUR_STRUCTURE, VESSEL_STRUCTURE, LIVER_STRUCTURE)
+#: Those that a label map holds, by their values.
+BY_LABEL = {s.label: s for s in sorted(STRUCTURES, key=lambda s: s.label or 0) if s.label is not None}
 
 
 def structure_of(name: str, code: str = "") -> Structure | None:

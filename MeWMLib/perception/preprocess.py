@@ -1,4 +1,4 @@
-"""From a CT on its own grid to what the networks see, and back: grids, resampling, window.
+"""From a CT on its own grid to what the networks see, and back: grids and resampling.
 
 Every grid made here has the same axes, whatever the scanner wrote: i runs to the patient's left, j to posterior, k to
 superior.
@@ -16,33 +16,18 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from MeWMLib.core.errors import NoTumourError
-from MeWMLib.core.io import to_sitk
+from MeWMLib.core.io import image_of
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 
-#: CT window of all networks.
-WINDOW_HU = (-175.0, 600.0)
 AIR_HU = -1024
-#: Voxels (k, j, i) of the two grids that images are worked on: cohorts, and what networks see.
+#: Voxels (k, j, i) of the grid that imported cohorts are kept on.
 COHORT_SPACING_MM = (3.0, 0.8, 0.8)
-NETWORK_SPACING_MM = (1.0, 1.0, 1.0)
 PATCH_SIZE = 96
 #: The longest side of a lesion fills at most this much of the patch.
 PATCH_FIT_MM = 80.0
 
 _LPS_AXES = np.diag([-1.0, -1.0, 1.0])
 _ORDERS = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor}
-
-
-def normalise_hu(array: NDArray[Any]) -> NDArray[np.float32]:
-    """Map HU to [-1, 1] over the window; values outside are clipped."""
-    low, high = WINDOW_HU
-    return np.asarray(np.clip((array.astype(np.float32) - low) * (2.0 / (high - low)) - 1.0, -1.0, 1.0), np.float32)
-
-
-def to_hu(array: NDArray[Any]) -> NDArray[np.float32]:
-    """Inverse of `normalise_hu`: [-1, 1] to float32 HU."""
-    low, high = WINDOW_HU
-    return np.asarray((array.astype(np.float32) + 1.0) * ((high - low) / 2.0) + low, np.float32)
 
 
 def resample(
@@ -65,15 +50,12 @@ def resample(
     """
     interpolator = _ORDERS[order]
     whole = array.dtype.kind in "iub"
-    if array.dtype == np.bool_:
-        moving = _image(array.astype(np.uint8), source)
-    else:
-        # ITK cuts fractions off where the type is whole; interpolate in float and round here
-        moving = _image(array.astype(np.float32) if whole and order == "linear" else array, source)
+    # ITK cuts fractions off where the type is whole; interpolate in float and round here
+    known = np.uint8 if array.dtype == np.bool_ else np.float32 if whole and order == "linear" else array.dtype
+    moving = image_of(array.astype(known, copy=False), source)
     filter_ = sitk.ResampleImageFilter()
-    k, j, i = target.shape
-    reference = _image(np.zeros((1, 1, 1), np.uint8), target.crop((0, 0, 0), (1, 1, 1)))
-    filter_.SetSize((i, j, k))
+    reference = image_of(np.zeros((1, 1, 1), np.uint8), target)
+    filter_.SetSize(target.shape[::-1])
     filter_.SetOutputOrigin(reference.GetOrigin())
     filter_.SetOutputSpacing(reference.GetSpacing())
     filter_.SetOutputDirection(reference.GetDirection())
@@ -97,15 +79,6 @@ def to_source(labels: LabelMap, source: Geometry) -> LabelMap:
     return LabelMap(resample(labels.array, labels.geometry, source, "nearest", 0), source)
 
 
-def _image(array: NDArray[Any], geometry: Geometry) -> sitk.Image:
-    image = sitk.GetImageFromArray(np.ascontiguousarray(array))
-    corner = to_sitk(LabelMap(np.zeros((1, 1, 1), np.uint8), geometry.crop((0, 0, 0), (1, 1, 1))))
-    image.SetOrigin(corner.GetOrigin())
-    image.SetSpacing(corner.GetSpacing())
-    image.SetDirection(corner.GetDirection())
-    return image
-
-
 def isotropic_geometry(geometry: Geometry, spacing_mm: float = 1.0) -> Geometry:
     """Return the grid of cubic voxels, along left, posterior and superior, that covers all of `geometry`.
 
@@ -123,8 +96,7 @@ def box_geometry(geometry: Geometry, spacing_mm: tuple[float, float, float]) -> 
         geometry: any grid, oblique ones included.
         spacing_mm: voxel size (k, j, i), such as `COHORT_SPACING_MM`.
     """
-    corners = np.stack(np.meshgrid(*[(0, n - 1) for n in geometry.shape], indexing="ij"), -1).reshape(-1, 3)
-    low, high = _bounds(geometry, corners)
+    low, high = _bounds(geometry, geometry.corners)
     steps = np.array(spacing_mm[::-1], dtype=np.float64)
     # voxels that stick out by less than a hundredth are not worth a slice
     counts = np.maximum(np.ceil((high - low) / steps - 1e-2), 1).astype(int)
