@@ -30,10 +30,19 @@ MB = 1e6
 #: Sizes of the index are rounded.
 _SIZE_TOLERANCE = 2e-3
 _FOLDERS = "%collection_id/%PatientID/%StudyInstanceUID/%Modality_%SeriesInstanceUID"
-_COLUMNS = [
-    *("collection_id", "analysis_result_id", "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "Modality"),
-    *("instanceCount", "series_size_MB", "license_short_name", "source_DOI"),
-]
+#: Fields of `RemoteSeries` and their columns in the index.
+_COLUMNS = {
+    "collection": "collection_id",
+    "patient": "PatientID",
+    "study": "StudyInstanceUID",
+    "series": "SeriesInstanceUID",
+    "modality": "Modality",
+    "files": "instanceCount",
+    "size_mb": "series_size_MB",
+    "licence": "license_short_name",
+    "doi": "source_DOI",
+    "by_program": "analysis_result_id",
+}
 
 #: Fetches series (SeriesInstanceUIDs) into a folder, laid out as `_FOLDERS`; an interrupted call may be repeated.
 Transfer = Callable[[Sequence[str], Path], None]
@@ -76,22 +85,13 @@ def catalogue(collection: str) -> tuple[RemoteSeries, ...]:
         import pandas
     table = pandas.read_parquet(
         idc_index_data.IDC_INDEX_PARQUET_FILEPATH,
-        columns=_COLUMNS,
+        columns=list(_COLUMNS.values()),
         filters=[("collection_id", "==", COLLECTIONS[collection][0])],
     )
+    types = {"files": int, "size_mb": float, "by_program": bool}
+    table = table.fillna({"analysis_result_id": ""}).rename(columns={old: new for new, old in _COLUMNS.items()})
     found = [
-        RemoteSeries(
-            collection=str(row.collection_id),
-            patient=str(row.PatientID),
-            study=str(row.StudyInstanceUID),
-            series=str(row.SeriesInstanceUID),
-            modality=str(row.Modality),
-            files=int(row.instanceCount),
-            size_mb=float(row.series_size_MB),
-            licence=str(row.license_short_name),
-            doi=str(row.source_DOI),
-            by_program=isinstance(row.analysis_result_id, str) and bool(row.analysis_result_id),
-        )
+        RemoteSeries(**{name: types.get(name, str)(value) for name, value in row._asdict().items()})
         for row in table.itertuples(index=False)
     ]
     return tuple(sorted(found, key=lambda one: (one.patient, one.study, one.modality, one.series)))
