@@ -1,4 +1,4 @@
-"""What is known of patients beside their images, as rows of a table: regimen, survival, clinical data.
+"""What is known of patients besides their images, as rows of a table: regimen, survival, clinical data.
 
 A blank cell is "not known", never zero. A time has its unit in the name of its column; a column without one is refused,
 so that weeks and months cannot be mixed. `hcc_tace.py` reads the table of the public collection into the same records.
@@ -84,7 +84,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         for row in csv.DictReader(text.splitlines(), delimiter=separator)
     ]
     if not rows:
-        raise UnreadableFileError(what="The clinical table holds no row", given=str(path), remedy="Give a CSV file")
+        raise UnreadableFileError(what="The clinical table has no rows", given=str(path), remedy="Give a CSV file")
     return rows
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.core.dicom_slices import is_dicom
+from MeWMLib.core.dicom_slices import SliceRecord, is_dicom, upper_parts
 from MeWMLib.core.dicom_slices import numbers as numbers_in
 from MeWMLib.core.errors import UnreadableFileError, optional_packages
 
@@ -43,11 +43,10 @@ _TAGS = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What the import needs to know of one file. Texts are "" and numbers are () where a tag is missing."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header(SliceRecord):
+    """What the import needs to know of one file besides; `folder` is the patient's, `size` is in bytes."""
 
-    path: Path
     folder: str
     size: int
     patient_id: str
@@ -55,21 +54,10 @@ class Header:
     identity_removed: bool
     study: str
     date: str
-    series: str
-    series_number: str
-    acquisition: str
     time: str
     instance: int
     sop: str
     sop_class: str
-    modality: str
-    image_type: tuple[str, ...]
-    shape: tuple[int, int]
-    samples: int
-    frames: int
-    spacing: tuple[float, ...]
-    axes: tuple[float, ...]
-    position: tuple[float, ...]
     thickness: float
     lossy: bool
 
@@ -159,11 +147,8 @@ def _files(root: Path) -> Iterator[tuple[Path, str | None]]:
     failed: list[OSError] = []
     for folder, names, files in os.walk(root, onerror=failed.append):
         names.sort()
-        for name in sorted(files):
-            if name != "DICOMDIR":
-                yield Path(folder) / name, None
-    for error in failed:
-        yield Path(error.filename), error.strerror or "unknown reason"
+        yield from ((Path(folder) / name, None) for name in sorted(files) if name != "DICOMDIR")
+    yield from ((Path(error.filename), error.strerror or "unknown reason") for error in failed)
 
 
 def read_header(path: Path, folder: str = "") -> Header | None:
@@ -195,7 +180,7 @@ def read_header(path: Path, folder: str = "") -> Header | None:
 
 
 def _require_pixels(file: Any, header: Header, data: Any, size: int) -> None:
-    """Raise unless the voxels that the header promises are there; `file` stands where they begin."""
+    """Raise unless the voxels that the header promises exist; `file` is at the byte where they begin."""
     start = file.tell()
     rest = size - start
     cut = UnreadableFileError(what="a DICOM file is cut: it ends before its last voxel", given=str(header.path))
@@ -205,10 +190,10 @@ def _require_pixels(file: Any, header: Header, data: Any, size: int) -> None:
         raise UnreadableFileError(what="a DICOM file is cut in its header, or holds no image", given=str(header.path))
     syntax = getattr(data.file_meta, "TransferSyntaxUID", None)
     if syntax is not None and syntax.is_deflated:
-        return  # the whole header is compressed, so that `file` stands at the end
+        return  # the whole header is compressed, so `file` is at its end
     head = file.read(6)
     if head[:4] not in (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"):
-        raise UnreadableFileError(what="a DICOM file holds no voxels", given=str(header.path))
+        raise UnreadableFileError(what="a DICOM file has no voxels", given=str(header.path))
     if syntax is not None and syntax.is_encapsulated:
         if b"\xfe\xff\xdd\xe0" not in file.read():  # the delimiter after the last fragment
             raise cut
@@ -258,7 +243,7 @@ def _header(path: Path, folder: str, size: int, data: Any) -> Header:
         date=next((found for name in _DATES if _is_date(found := text(name))), ""),
         time=text("AcquisitionTime") or text("ContentTime"),
         modality=text("Modality").upper() or ("CT" if text("SOPClassUID") in CT_STORAGE else ""),
-        image_type=tuple(part.strip().upper() for part in str(kind or "").split("\\")),
+        image_type=upper_parts(str(kind or "")),
         shape=(whole("Rows", 0), whole("Columns", 0)),
         thickness=next(iter(numbers_in(text("SliceThickness"))), 0.0),
         lossy=text("LossyImageCompression") == "01",

@@ -7,7 +7,7 @@ was killed goes on where it stopped; a patient whose files and settings did not 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from MeWMLib.cohorts.layout import (
     write_table,
 )
 from MeWMLib.cohorts.quality_page import THUMBNAIL, thumbnail, write_quality_page
-from MeWMLib.core.errors import CohortError, InputError, MeWMError, OutputError
+from MeWMLib.core.errors import CohortError, InputError, OutputError
 
 #: Layouts of folders to what reads their clinical tables.
 _TABLES = {"tcia": hcc_tace.read_table, "folder": clinical_table.read_table}
@@ -111,7 +111,7 @@ def import_cohort(
         )
     public = settings.layout == "tcia"
     identity = Identity(PUBLIC_KEY if public else load_key(settings.key_file), public)
-    records = _records(settings)
+    records = _TABLES[settings.layout](settings.clinical) if settings.clinical else {}
     found = scan(root, lambda n: step("headers", n, 0))
     left_out: list[dict[str, str]] = []
 
@@ -163,10 +163,8 @@ def _import_one(
         return [*error.lines, Line("the patient", error.what)]
     except OutputError:
         raise
-    except MeWMError as error:
+    except Exception as error:  # a patient that breaks the reader does not end the import
         return [Line("the patient", reason_of(error))]
-    except Exception as error:  # a patient that breaks the reader ends no import
-        return [Line("the patient", f"could not be read ({type(error).__name__})")]
     found.more["import"] = {"source": mark, **found.more["import"]}
     files = {THUMBNAIL: thumbnail(found.case, found.centres)}
     write_patient(out, found.row, found.case, found.more, found.volumes, files, replace=True)
@@ -193,12 +191,6 @@ def _earlier(out: Path, settings: ImportSettings) -> dict[str, Any]:
             remedy="Give a new folder with --out",
         )
     return before
-
-
-def _records(settings: ImportSettings) -> Mapping[str, ClinicalRecord]:
-    if settings.clinical is None:
-        return {}
-    return _TABLES[settings.layout](settings.clinical)
 
 
 def _bad_line(bad: BadFile, identity: Identity, root: Path) -> tuple[str, Line, str]:
@@ -256,13 +248,13 @@ def _fingerprint(group: _Group, record: ClinicalRecord | None, settings: ImportS
 
 
 def _manifest(settings: ImportSettings, documents: int, other: int) -> dict[str, Any]:
-    public = settings.layout == "tcia"
+    cited = {"citation": hcc_tace.CITATION, "licence": hcc_tace.LICENCE}
     return {
         "synthetic": False,
         "notice": NOTICE,
         "layout": settings.layout,
         "ids": IDS[settings.layout],
-        **({"citation": hcc_tace.CITATION, "licence": hcc_tace.LICENCE} if public and settings.clinical else {}),
+        **(cited if settings.layout == "tcia" and settings.clinical else {}),
         "grid": settings.grid,
         "all_phases": settings.all_phases,
         "passed_over": {"documents": documents, "files_that_are_no_dicom": other},

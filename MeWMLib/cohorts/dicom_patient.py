@@ -9,7 +9,7 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -115,8 +115,10 @@ class Imported:
     left_out: list[Line] = field(default_factory=list)
 
 
-def reason_of(error: MeWMError) -> str:
+def reason_of(error: Exception) -> str:
     """What an error says, without paths, which may hold names."""
+    if not isinstance(error, MeWMError):
+        return f"could not be read ({type(error).__name__})"
     given = "" if os.sep in error.given or "\\" in error.given or "/" in error.given else error.given
     text = f"{error.what} ({given})" if given else error.what
     return text[0].lower() + text[1:] if text[:2] != "CT" else text
@@ -130,7 +132,7 @@ def import_patient(
     Args:
         patient: opaque id.
         headers: of all the patient's files, segmentations too.
-        record: what is known beside the images.
+        record: what is known besides the images.
         grid: "cohort" resamples to `COHORT_SPACING_MM`, "native" keeps the grid of the scanner.
         all_phases: keep the other phases of the two dates as well.
 
@@ -208,10 +210,8 @@ def _studies(headers: Sequence[Header]) -> tuple[list[Study], list[Line]]:
                 study.scans.append(_read(stack, segmentations))
             except OutputError:
                 raise
-            except MeWMError as error:
+            except Exception as error:  # one bad series, whatever is wrong with it, does not end the import
                 lines.append(Line(stack.name, reason_of(error)))
-            except Exception as error:  # one bad series, whatever is wrong with it, ends no import
-                lines.append(Line(stack.name, f"could not be read ({type(error).__name__})"))
     return sorted(studies.values(), key=lambda study: (not study.date, study.date)), lines
 
 
@@ -223,7 +223,7 @@ def _number(text: str) -> tuple[float, str]:
 
 
 def _read(stack: Stack, segmentations: Sequence[Segmentation]) -> Found:
-    ct, lowest = read_dicom_slices([one.path for one in stack.slices])
+    ct, lowest = read_dicom_slices(stack.slices)
     notes = list(stack.notes)
     if lowest < -1024:
         notes.append(f"padding down to {lowest:.0f} HU became -1024")
@@ -231,7 +231,7 @@ def _read(stack: Stack, segmentations: Sequence[Segmentation]) -> Found:
         notes.append("the slices went through lossy compression")
     thickness, step = stack.slices[0].thickness, ct.geometry.spacing[0]
     if thickness and not 0.5 <= step / thickness <= 2:
-        notes.append(f"slices of {thickness:g} mm lie {step:.3g} mm apart: the places count, not SliceThickness")
+        notes.append(f"slices of {thickness:g} mm are {step:.3g} mm apart: the positions count, not SliceThickness")
     guess = guess_phase(ct)
     mine = choose(segmentations, frozenset(one.sop for one in stack.slices))
     return Found(stack, replace(ct, phase=guess.phase), guess, notes, mine)
@@ -257,7 +257,7 @@ def pair(studies: Sequence[Study], treated: str | None) -> tuple[Study | None, S
         before = next((study for study in reversed(dated) if study.date <= treated), None)
         after = next((study for study in dated if study.date > treated), None)
         if before is None:
-            return None, None, "every study lies after the treatment"
+            return None, None, "every study is from after the treatment"
     else:
         before, after = dated[0], dated[1] if len(dated) > 1 else None
         if len(dated) > 2:
@@ -271,29 +271,22 @@ def pair(studies: Sequence[Study], treated: str | None) -> tuple[Study | None, S
 
 def _days(first: str, second: str) -> int | None:
     try:
-        a, b = (date(int(d[:4]), int(d[4:6]), int(d[6:])) for d in (first, second))
+        return (datetime.strptime(second, "%Y%m%d") - datetime.strptime(first, "%Y%m%d")).days
     except ValueError:  # a 31st of February
         return None
-    return (b - a).days
 
 
 def _choose(before: Study, after: Study | None) -> tuple[Found, Found | None]:
     """Scans of one phase: that of the scan with masks, else the first of `PREFERRED_PHASES` that both dates have."""
-    drawn = max((s for s in before.scans if s.segmentation is not None), key=lambda s: s.rank, default=None)
-    if drawn is not None:
-        phases: Sequence[str] = (drawn.phase, *PREFERRED_PHASES)
-        pre = drawn
-    else:
-        shared = [p for p in PREFERRED_PHASES if before.of_phase(p) and (after is None or after.of_phase(p))]
-        own = next(p for p in PREFERRED_PHASES if before.of_phase(p))
-        phase = next((p for p in shared if p != "unknown"), own)
-        phases = (phase, *PREFERRED_PHASES)
-        found = before.of_phase(phase)
-        assert found is not None
-        pre = found
+    pre = max((s for s in before.scans if s.segmentation is not None), key=lambda s: s.rank, default=None)
+    if pre is None:
+        own = [p for p in PREFERRED_PHASES if before.of_phase(p)]
+        shared = [p for p in own if p != "unknown" and (after is None or after.of_phase(p))]
+        pre = before.of_phase((shared or own)[0])
+        assert pre is not None
     if after is None:
         return pre, None
-    return pre, next(found for p in phases if (found := after.of_phase(p)) is not None)
+    return pre, next(found for p in (pre.phase, *PREFERRED_PHASES) if (found := after.of_phase(p)) is not None)
 
 
 def _prepared(found: Found, grid: str, lines: list[Line]) -> tuple[Volume, LabelMap | None, NDArray[np.bool_] | None]:

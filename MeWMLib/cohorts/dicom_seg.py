@@ -77,7 +77,7 @@ def masks_on(found: Segmentation, grid: Geometry) -> tuple[LabelMap, NDArray[np.
 
     Raises:
         UnreadableFileError: voxels that cannot be decoded or form no regular grid.
-        GeometryError: no voxel of the segmentation lies on the grid.
+        GeometryError: no voxel of the segmentation is on the grid.
     """
     data = _open(found.path)
     labels, vessels = np.zeros(grid.shape, np.uint8), np.zeros(grid.shape, bool)
@@ -100,7 +100,7 @@ def masks_on(found: Segmentation, grid: Geometry) -> tuple[LabelMap, NDArray[np.
         else:
             labels[mask] = np.maximum(labels[mask], structure.label)  # tumour wins
     if any(layer.any() for _, layer in drawn) and not (labels.any() or vessels.any()):
-        raise GeometryError(what="The segmentation lies elsewhere than its CT", given=source.describe())
+        raise GeometryError(what="The segmentation is not where its CT is", given=source.describe())
     return LabelMap(labels, grid), vessels
 
 

@@ -17,9 +17,9 @@ from MeWMLib.core.dicom_slices import in_order, normal_of, places_of, uneven_ste
 
 #: A stack of fewer slices, or a shorter one, shows no liver: scouts, bolus tracking, single captures.
 MIN_SLICES, MIN_EXTENT_MM = 8, 60.0
-#: An axial slice's normal lies nearer to the body axis than this cosine (25 degrees).
+#: Cosine (25 degrees) of the largest angle between the normal of an axial slice and the body axis.
 AXIAL_COSINE = 0.9
-#: Field of view (mm) of a body CT; outside, PixelSpacing lies.
+#: Field of view (mm) of a body CT; outside of it PixelSpacing cannot be true.
 FIELD_MM = (150.0, 900.0)
 #: Slices nearer than this are at one place.
 SAME_PLACE_MM = 0.05
@@ -90,7 +90,7 @@ def _kind(one: Header) -> object:
     return (
         one.modality,
         one.sop_class.startswith(SECONDARY_CAPTURE),
-        "LOCALIZER" in one.image_type,
+        one.localizer,
         one.samples,
         one.shape,
         one.frames > 1 and one.sop,
@@ -109,7 +109,7 @@ def _unfit(members: Sequence[Header]) -> str:
         return f"not a CT: the modality is {one.modality}" if one.modality else "not a CT: the headers name no modality"
     if one.samples != 1:
         return "in colour, not a CT in Hounsfield units"
-    if "LOCALIZER" in one.image_type:
+    if one.localizer:
         return "a localiser (scout)"
     if one.frames > 1:
         return ""  # enhanced CT: its geometry is in frame groups, which the reader checks

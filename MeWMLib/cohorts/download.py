@@ -103,11 +103,11 @@ def select(
     """The series to fetch: those of some patients or of all; masks drawn by programs only if they are wanted.
 
     Raises:
-        InputError: a patient whom the collection does not hold.
+        InputError: a patient who is not in the collection.
     """
     unknown = sorted(set(patients) - {one.patient for one in series})
     if unknown:
-        raise InputError(what="The collection holds no such patient", given=", ".join(unknown[:5]))
+        raise InputError(what="There is no such patient in the collection", given=", ".join(unknown[:5]))
     return tuple(
         one
         for one in series
@@ -211,7 +211,7 @@ def verify(folder: Path, collection: str, on_line: Callable[[str], None] | None 
     """
     state = _state(folder, collection)
     if not state:
-        raise CohortError(what="The folder holds no download", given=str(folder), remedy="Download it first")
+        raise CohortError(what="There is no download in the folder", given=str(folder), remedy="Download it first")
     bad = []
     for uid, kept in state.items():
         found = {path.name: _sha256(path) for path in _files(folder / kept["folder"])}

@@ -88,7 +88,8 @@ def _record(row: Mapping[str, str], line: int) -> ClinicalRecord:
 def _clinical(row: Mapping[str, str], line: int) -> Clinical:
     """Fields that mean the same here and there.
 
-    A portal vein thrombosis is not said to be of the main stem: none at all is no main one, any is not known.
+    The table does not say whether a portal vein thrombosis reaches the main stem: without any thrombosis it does not,
+    with one it is not known.
     """
     spread = [flag(row.get(name, ""), name, line) for name in ("Metastasis", "Lymphnodes")]
     thrombosis = flag(row.get("Portal Vein Thrombosis", ""), "Portal Vein Thrombosis", line)

@@ -158,9 +158,8 @@ class Cohort:
         Raises:
             CohortError: the cohort holds no such patient.
         """
-        for row in self.rows:
-            if row.id == patient:
-                return row
+        if row := next((row for row in self.rows if row.id == patient), None):
+            return row
         raise CohortError(
             what="The cohort holds no such patient",
             given=f"{patient} in {self.folder}",
@@ -261,8 +260,8 @@ def write_patient(
         folder: of the cohort.
         row: kept in `patient.json` as well, so that the table can be made from the folders.
         case: the images.
-        more: what else `patient.json` shall hold.
-        volumes, files: what else the folder shall hold, by file name.
+        more: further content of `patient.json`.
+        volumes, files: further content of the folder, by file name.
         replace: a patient who is there already is replaced.
 
     Raises:

@@ -39,7 +39,7 @@ _SPACING_MM = (4.0, 2.0, 2.0)
 _AORTA_RADIUS_MM = 8.0
 #: Voxels (j, i) before and behind the spine in which the aorta is looked for.
 _WINDOW_VOXELS = (np.array([50, 30]), np.array([20, 40]))
-#: Less aorta than this is no measurement.
+#: Less aorta or liver than this is not a measurement.
 MIN_AORTA_MM, MIN_LIVER_ML = 30.0, 20.0
 
 
@@ -188,7 +188,7 @@ def _aorta(hu: FloatArray, body: Mask, spine: NDArray[np.float64]) -> tuple[floa
     """Median HU in the aorta and the length over which it was measured."""
     _, step_j, step_i = _SPACING_MM
     sigma = _AORTA_RADIUS_MM / math.sqrt(2) / step_i  # at which a disc of that radius answers most
-    # one window for the blob (bone and bolus shall not drown fat), a wider one for evenness
+    # one window for the blob (so that bone and bolus do not drown fat), a wider one for evenness
     blob = -np.stack([ndimage.gaussian_laplace(one, sigma) for one in np.clip(hu, -100, 200)]) * sigma**2
     mean, spread = _local(np.clip(hu, -100, 500), (1, 1.5, 1.5))
     rows, columns = np.arange(hu.shape[1]), np.arange(hu.shape[2])
@@ -219,7 +219,7 @@ def _local(hu: FloatArray, sigma: tuple[float, float, float]) -> tuple[FloatArra
 
 
 def _marrow(hu: FloatArray) -> Mask:
-    """What rings of cortical bone enclose, and what lies just above and below it: spongy bone, canal, discs."""
+    """What rings of cortical bone enclose, and what is just above and below it: spongy bone, canal, discs."""
     shell = ndimage.gaussian_filter(hu, (0, 0.7, 0.7)) > 180
     closed = [ndimage.binary_closing(one, iterations=2) for one in shell]
     holes = np.stack([ndimage.binary_fill_holes(one) & ~solid for one, solid in zip(closed, shell, strict=True)])

@@ -20,7 +20,7 @@ from MeWMLib.cohorts.layout import CohortCase, PatientRow, read_patient
 from MeWMLib.core.errors import optional_packages
 from MeWMLib.core.io import atomic_path
 from MeWMLib.core.structures import BY_LABEL
-from MeWMLib.core.volume import Geometry, LabelMap, Volume
+from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.perception.preprocess import box_geometry, resample
 
 QUALITY_PAGE, THUMBNAIL = "quality.html", "thumbnail.png"
@@ -40,14 +40,12 @@ def thumbnail(case: CohortCase, centres: tuple[Any, Any]) -> bytes:
     """
     with optional_packages("The quality page", "import"):
         from PIL import Image
+    scans = zip((case.before, case.after), (case.before_labels, case.after_labels), centres, strict=True)
     lines = []
-    for ct, labels, centre in (
-        (case.before, case.before_labels, centres[0]),
-        (case.after, case.after_labels, centres[1]),
-    ):
+    for ct, labels, centre in scans:
         if ct is not None:
             point = _point(ct, labels, centre)
-            lines.append([_tile(ct, labels, point, 0), _tile(ct, labels, point, 1)])
+            lines.append([_tile(ct, labels, point, axis) for axis in (0, 1)])
     width = max(tile.shape[1] for line in lines for tile in line)
     pictures = []
     for line in lines:
@@ -82,28 +80,14 @@ def _tile(ct: Volume, labels: LabelMap | None, point: NDArray[np.float64], axis:
     start[axis], shape[axis] = int(place[axis]), 1
     plane = box.crop((start[0], start[1], start[2]), (shape[0], shape[1], shape[2]))
     low, high = _WINDOW_HU
-    part, here = _near(ct.array, ct.geometry, plane)
-    hu = np.squeeze(resample(part.astype(np.float32), here, plane), axis)
+    hu = np.squeeze(resample(ct.array, ct.geometry, plane), axis)
     grey = np.clip((hu - low) / (high - low) * 255, 0, 255).astype(np.uint8)
     picture = np.repeat(grey[..., None], 3, axis=2)
     if labels is not None:
-        part, here = _near(labels.array, labels.geometry, plane)
-        found = np.squeeze(resample(part, here, plane, "nearest", 0), axis)
+        found = np.squeeze(resample(labels.array, labels.geometry, plane, "nearest", 0), axis)
         for label, structure in BY_LABEL.items():
             picture[_outline(found >= label)] = np.round(255 * np.array(structure.colour))
     return picture[::-1] if axis == 1 else picture
-
-
-def _near(array: NDArray[Any], geometry: Geometry, plane: Geometry) -> tuple[NDArray[Any], Geometry]:
-    """The part of an image that a plane needs: resampling converts all that it is given."""
-    kji = geometry.to_kji(plane.to_ras(plane.corners))
-    start = np.clip(np.floor(kji.min(axis=0)).astype(int) - 1, 0, np.array(geometry.shape) - 1)
-    end = np.clip(np.ceil(kji.max(axis=0)).astype(int) + 2, start + 1, geometry.shape)
-    k, j, i = (slice(int(a), int(b)) for a, b in zip(start, end, strict=True))
-    part = array[k, j, i]
-    return part, geometry.crop(
-        (int(start[0]), int(start[1]), int(start[2])), (part.shape[0], part.shape[1], part.shape[2])
-    )
 
 
 def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

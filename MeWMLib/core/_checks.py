@@ -64,11 +64,11 @@ def require_whole_file(path: Path) -> None:
 def require_ct_range(array: NDArray[Any]) -> None:
     """Check that finite voxels can be Hounsfield units. These four rules are all there is.
 
-    1. At least one voxel lies under -20 HU, since any field of view holds fat or air. It refuses stored values without
+    1. At least one voxel is below -20 HU, since any field of view holds fat or air. It refuses stored values without
        rescale intercept, MR, ultrasound, photographs, label maps and images scaled to [0, 1]. A CT cropped or clipped
        at about -200 HU passes.
     2. The values span at least 200 HU. It refuses images scaled to [-1, 1] or to zero mean and unit variance.
-    3. No value lies over 20000.
+    3. No value is above 20000.
     4. Something is denser than water: an image of nothing but air and fat shows no liver.
 
     Raises:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,33 +17,22 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from MeWMLib.core.dicom_slices import in_order, is_dicom, normal_of, numbers, places_of, uneven_steps
+from MeWMLib.core.dicom_slices import (
+    SliceRecord,
+    in_order,
+    is_dicom,
+    normal_of,
+    numbers,
+    places_of,
+    uneven_steps,
+    upper_parts,
+)
 from MeWMLib.core.errors import GeometryError, NotCTError, SeriesError, UnreadableFileError
 from MeWMLib.core.volume import Geometry
 
-#: Results that lie beside the images; a folder with a CT and its SEG is a CT.
+#: Results that are stored beside the images; a folder with a CT and its SEG is a CT.
 _RESULTS = ("SEG", "SR", "RTSTRUCT", "PR", "KO", "RTDOSE", "RTPLAN")
 _LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
-
-
-@dataclass(frozen=True)
-class _Slice:
-    path: Path
-    uid: str
-    number: str
-    acquisition: str
-    description: str
-    modality: str
-    localizer: bool
-    channels: int
-    size: tuple[int, int, int]
-    spacing: tuple[float, ...]
-    axes: tuple[float, ...]  # direction of the rows and of the columns, LPS
-    position: tuple[float, ...]  # LPS mm
-
-    @property
-    def has_position(self) -> bool:
-        return len(self.position) == 3 and len(self.axes) == 6
 
 
 def read_series(folder: Path, series: str | None) -> tuple[NDArray[Any], Geometry]:
@@ -69,22 +57,10 @@ def read_series(folder: Path, series: str | None) -> tuple[NDArray[Any], Geometr
             given=str(folder),
             remedy="Give the folder of one CT series, or a NIfTI file",
         )
-    return _assemble(_choose(slices, series, folder), folder)
+    return assemble(_choose(slices, series, folder), folder)
 
 
-def read_slices(paths: Sequence[Path]) -> tuple[NDArray[Any], Geometry]:
-    """Read the slices of one stack that were chosen before; nothing is left out or searched.
-
-    Raises:
-        SeriesError, NotCTError, GeometryError, UnreadableFileError: as `read_series`.
-    """
-    slices = _headers(paths)
-    if len(slices) < len(paths):
-        raise SeriesError(what="Some files are not DICOM images", given=f"{len(paths) - len(slices)} of {len(paths)}")
-    return _assemble(slices, paths[0].parent)
-
-
-def _headers(paths: Iterable[Path]) -> list[_Slice]:
+def _headers(paths: Iterable[Path]) -> list[SliceRecord]:
     """Headers of the images among some files."""
     found = []
     reader = sitk.ImageFileReader()
@@ -113,16 +89,17 @@ def _headers(paths: Iterable[Path]) -> list[_Slice]:
             continue
         columns, rows, frames = (*reader.GetSize(), 1)[:3]
         found.append(
-            _Slice(
+            SliceRecord(
                 path=path,
-                uid=value("0020|000e"),
-                number=value("0020|0011"),
+                series=value("0020|000e"),
+                series_number=value("0020|0011"),
                 acquisition=value("0020|0012"),
                 description=value("0008|103e")[:40],
                 modality=value("0008|0060"),
-                localizer="LOCALIZER" in value("0008|0008").upper(),
-                channels=int(reader.GetNumberOfComponents()),
-                size=(int(columns), int(rows), int(frames)),
+                image_type=upper_parts(value("0008|0008")),
+                shape=(int(rows), int(columns)),
+                samples=int(reader.GetNumberOfComponents()),
+                frames=int(frames),
                 spacing=numbers(value("0028|0030")),
                 axes=numbers(value("0020|0037")),
                 position=numbers(value("0020|0032")),
@@ -137,27 +114,25 @@ def _damaged(path: Path) -> UnreadableFileError:
     )
 
 
-def _list(groups: dict[str, list[_Slice]]) -> str:
+def _list(groups: dict[str, list[SliceRecord]]) -> str:
     lines = []
     for members in list(groups.values())[:12]:
         first = members[0]
-        title = f' "{first.description}"' if first.description else ""
-        lines.append(
-            f"series {first.number or first.uid}{title}: {len(members)} slices of {first.modality or 'no modality'}"
-        )
+        title = f"{first.series_number or first.series}" + (f' "{first.description}"' if first.description else "")
+        lines.append(f"series {title}: {len(members)} slices of {first.modality or 'no modality'}")
     if len(groups) > 12:
         lines.append(f"and {len(groups) - 12} more")
     return "; ".join(lines)
 
 
-def _choose(slices: list[_Slice], series: str | None, folder: Path) -> list[_Slice]:
-    groups: dict[str, list[_Slice]] = {}
+def _choose(slices: list[SliceRecord], series: str | None, folder: Path) -> list[SliceRecord]:
+    groups: dict[str, list[SliceRecord]] = {}
     for one in slices:
-        groups.setdefault(one.uid, []).append(one)
+        groups.setdefault(one.series, []).append(one)
     acquisition = None
     if series is not None:
         wanted, _, acquisition = series.strip().partition("/")
-        matching = {uid: m for uid, m in groups.items() if wanted in (uid, m[0].number)}
+        matching = {uid: m for uid, m in groups.items() if wanted in (uid, m[0].series_number)}
         if not matching:
             raise SeriesError(
                 what=f"There is no series {wanted}", given=_list(groups), remedy="Give one of these with --series"
@@ -172,7 +147,7 @@ def _choose(slices: list[_Slice], series: str | None, folder: Path) -> list[_Sli
             what="The folder holds more than one CT series",
             given=f"{folder}: {_list(images)}",
             remedy="Give the sub-folder of one series, or choose with --series NUMBER"
-            if len({m[0].number for m in images.values()}) == len(images)
+            if len({m[0].series_number for m in images.values()}) == len(images)
             else "Give the sub-folder of one series, or choose with --series and its SeriesInstanceUID",
         )
     chosen = next(iter(images.values()))
@@ -186,13 +161,14 @@ def _choose(slices: list[_Slice], series: str | None, folder: Path) -> list[_Sli
     return chosen
 
 
-def _assemble(slices: list[_Slice], folder: Path) -> tuple[NDArray[Any], Geometry]:
+def assemble(slices: Sequence[SliceRecord], folder: Path) -> tuple[NDArray[Any], Geometry]:
+    """Read the slices of one stack, which lie in `folder`; errors as `read_series`."""
     first = slices[0]
-    if any(s.channels != 1 for s in slices):
+    if any(s.samples != 1 for s in slices):
         raise NotCTError(
-            what="The DICOM series is in colour", given=f"{first.channels} channels", remedy="Give the original CT"
+            what="The DICOM series is in colour", given=f"{first.samples} channels", remedy="Give the original CT"
         )
-    if len(slices) == 1 and first.size[2] > 1:
+    if len(slices) == 1 and first.frames > 1:
         return _multi_frame(first)
     if len(slices) < 2:
         raise SeriesError(what="The series has only one slice", given=str(folder), remedy="Give the whole series")
@@ -202,13 +178,15 @@ def _assemble(slices: list[_Slice], folder: Path) -> tuple[NDArray[Any], Geometr
             given=f"{folder}, {sum(not s.has_position for s in slices)} of {len(slices)} slices without position",
             remedy="Export the original axial series again",
         )
-    if len({s.size for s in slices}) > 1 or any(
+    if len({s.shape for s in slices}) > 1 or any(
         not np.allclose(s.axes, first.axes, atol=1e-3) or not np.allclose(s.spacing, first.spacing, rtol=1e-3)
         for s in slices
     ):
         raise SeriesError(
             what="The slices of the series differ in size, orientation or pixel spacing",
-            given=", ".join(f"{n} slices of {w} x {h}" for (w, h, _), n in Counter(s.size for s in slices).items()),
+            given=", ".join(
+                f"{n} slices of {columns} x {rows}" for (rows, columns), n in Counter(s.shape for s in slices).items()
+            ),
             remedy="Remove the scout and give the axial slices only",
         )
     row, column = np.array(first.axes).reshape(2, 3)
@@ -230,16 +208,16 @@ def _assemble(slices: list[_Slice], folder: Path) -> tuple[NDArray[Any], Geometr
     affine[:3, 1] = column * first.spacing[0] * _LPS_TO_RAS
     affine[:3, 2] = normal * (places[-1] - places[0]) / (len(ordered) - 1) * _LPS_TO_RAS
     affine[:3, 3] = start * _LPS_TO_RAS
-    geometry = Geometry((len(ordered), first.size[1], first.size[0]), affine)
+    geometry = Geometry((len(ordered), *first.shape), affine)
     return _pixels([s.path for s in ordered]), geometry
 
 
-def _require_even(slices: Sequence[_Slice], places: NDArray[np.float64]) -> None:
+def _require_even(slices: Sequence[SliceRecord], places: NDArray[np.float64]) -> None:
     steps = np.diff(places)
     if (steps < 1e-2).any():
         counts = Counter(s.acquisition or "none" for s in slices)
         listed = ", ".join(f"acquisition {a}: {n} slices" for a, n in sorted(counts.items()))
-        number = slices[0].number or "NUMBER"
+        number = slices[0].series_number or "NUMBER"
         raise SeriesError(
             what="Several acquisitions lie at the same positions in one series",
             given=f"{int((steps < 1e-2).sum())} positions are taken twice; {listed}",
@@ -274,7 +252,7 @@ def _pixels(paths: list[Path]) -> NDArray[Any]:
         raise _damaged(paths[0].parent) from error
 
 
-def _multi_frame(one: _Slice) -> tuple[NDArray[Any], Geometry]:
+def _multi_frame(one: SliceRecord) -> tuple[NDArray[Any], Geometry]:
     """An enhanced CT: all slices in one file, with the geometry that GDCM reads from its frame groups."""
     try:
         image = sitk.ReadImage(str(one.path), imageIO="GDCMImageIO")

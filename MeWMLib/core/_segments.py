@@ -14,7 +14,7 @@ from MeWMLib.core.errors import LabelError
 from MeWMLib.core.structures import BY_LABEL, structure_of
 from MeWMLib.core.volume import BACKGROUND, LIVER, TUMOUR, LabelMap
 
-#: What may stand behind the "=" of a label value.
+#: What may follow the "=" of a label value.
 _NAMES = {
     **{str(value): value for value in (BACKGROUND, *BY_LABEL)},
     **{structure.name: value for value, structure in BY_LABEL.items()},
@@ -84,7 +84,7 @@ def merge_segments(
     """Merge the segments of a Slicer segmentation; where segments overlap, tumour wins over liver.
 
     Args:
-        layers: each (K, J, I); `SegmentN_Layer` says in which one a segment lies.
+        layers: each (K, J, I); `SegmentN_Layer` says which one a segment is in.
         metadata: header keys of the `.seg.nrrd` file.
         values: overrides the names. It speaks of `SegmentN_LabelValue`; in a file with several layers, where these
             values repeat, of the place of the segment in the list, from 1.
@@ -99,9 +99,7 @@ def merge_segments(
     segments = [_segment(metadata, number, place, several) for place, number in enumerate(numbers, start=1)]
     for one in segments:
         if not 0 <= one.layer < len(layers):
-            raise LabelError(
-                what="A segment lies in a layer that does not exist", given=f"{one.name}, layer {one.layer}"
-            )
+            raise LabelError(what="A segment is in a layer that does not exist", given=f"{one.name}, layer {one.layer}")
     if values is None:
         values = {one.key: one.meaning for one in segments if one.meaning is not None}
     unknown = [one for one in segments if one.key not in values]

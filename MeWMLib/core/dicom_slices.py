@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,17 +14,46 @@ from numpy.typing import NDArray
 SPACING_TOLERANCE = 0.1
 
 
-class Placed(typing.Protocol):
-    """A slice with the direction of its rows and of its columns (6 numbers) and its position (3), LPS mm."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceRecord:
+    """What the header of one image says. Texts are "" and numbers are () where a tag is missing.
+
+    Attributes:
+        path: the file.
+        series: SeriesInstanceUID.
+        image_type: parts in upper case.
+        shape: rows and columns.
+        spacing: mm between rows and between columns.
+        axes: direction of the rows and of the columns, 6 numbers, LPS.
+        position: of the first voxel, 3 numbers, LPS mm.
+    """
+
+    path: Path
+    series: str
+    series_number: str
+    acquisition: str
+    description: str = ""
+    modality: str
+    image_type: tuple[str, ...]
+    shape: tuple[int, int]
+    samples: int
+    frames: int
+    spacing: tuple[float, ...]
+    axes: tuple[float, ...]
+    position: tuple[float, ...]
 
     @property
-    def axes(self) -> Sequence[float]: ...  # noqa: D102
+    def has_position(self) -> bool:
+        """True if it says where the slice lies."""
+        return len(self.position) == 3 and len(self.axes) == 6
 
     @property
-    def position(self) -> Sequence[float]: ...  # noqa: D102
+    def localizer(self) -> bool:
+        """True for a scout."""
+        return "LOCALIZER" in self.image_type
 
 
-Slice = typing.TypeVar("Slice", bound=Placed)
+Slice = TypeVar("Slice", bound=SliceRecord)
 
 
 def is_dicom(head: bytes) -> bool:
@@ -39,13 +70,18 @@ def numbers(text: str) -> tuple[float, ...]:
         return ()
 
 
-def normal_of(one: Placed) -> NDArray[np.float64]:
+def upper_parts(text: str) -> tuple[str, ...]:
+    """The parts of a DICOM value such as "ORIGINAL\\PRIMARY", in upper case."""
+    return tuple(part.strip().upper() for part in text.split("\\"))
+
+
+def normal_of(one: SliceRecord) -> NDArray[np.float64]:
     """Unit vector (3,) across a slice, LPS."""
     row, column = np.array(one.axes, dtype=np.float64).reshape(2, 3)
     return np.asarray(np.cross(row, column))
 
 
-def places_of(members: Iterable[Placed]) -> NDArray[np.float64]:
+def places_of(members: Iterable[SliceRecord]) -> NDArray[np.float64]:
     """Places (mm) of slices along the normal of the first one."""
     members = list(members)
     normal = normal_of(members[0])

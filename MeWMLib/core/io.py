@@ -23,9 +23,10 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from MeWMLib.core._checks import PADDING_HU, require_ct_range, require_whole_file
-from MeWMLib.core._dicom import read_series, read_slices
+from MeWMLib.core._dicom import assemble, read_series
 from MeWMLib.core._segments import merge_segments, segment_metadata
 from MeWMLib.core._segments import parse_label_values as parse_label_values  # callers know this module only
+from MeWMLib.core.dicom_slices import SliceRecord
 from MeWMLib.core.errors import (
     GeometryError,
     GeometryMismatchError,
@@ -107,8 +108,8 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
     return _as_ct(Volume(array, geometry, phase if phase in PHASES else "unknown", _provenance(metadata)))
 
 
-def read_dicom_slices(paths: Sequence[Path]) -> tuple[Volume, float]:
-    """Read one stack of axial CT slices, whose files are known.
+def read_dicom_slices(slices: Sequence[SliceRecord]) -> tuple[Volume, float]:
+    """Read one stack of axial CT slices, whose headers were read before.
 
     Returns:
         The volume, padding clamped as in `read_volume`, and the lowest value in the files.
@@ -116,8 +117,8 @@ def read_dicom_slices(paths: Sequence[Path]) -> tuple[Volume, float]:
     Raises:
         UnreadableFileError, SeriesError, NotCTError, GeometryError: as `read_volume`.
     """
-    with _reading(Path(paths[0])):
-        array, geometry = read_slices(paths)
+    with _reading(slices[0].path):
+        array, geometry = assemble(slices, slices[0].path.parent)
     return _as_ct(Volume(array, geometry)), float(array.min())
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from MeWMLib.core.volume import LIVER, TUMOUR
 
-#: HU window of all networks (lower, upper); what lies beyond is clipped.
+#: HU window of all networks (lower, upper); what is beyond it is clipped.
 CT_WINDOW_HU = (-175.0, 600.0)
 #: Window and level in HU in which people look at a CT of the liver.
 VIEW_WINDOW_HU, VIEW_LEVEL_HU = 450.0, 125.0

@@ -13,7 +13,7 @@ from MeWMLib.core.records import record_to_plain
 
 BACKGROUND, LIVER, TUMOUR = 0, 1, 2
 PHASES = ("unknown", "non-contrast", "arterial", "portal", "delayed")
-#: Two grids are the same if no corner lies further apart than this (mm).
+#: Two grids are the same if no corner is further apart than this (mm).
 GEOMETRY_TOLERANCE_MM = 1e-2
 MIN_SPACING_MM, MAX_SPACING_MM = 0.05, 20.0
 
@@ -102,7 +102,7 @@ class Geometry:
         return f"{i} x {j} x {k} voxels of {si:.3g} x {sj:.3g} x {sk:.3g} mm at RAS ({origin})"
 
 
-def require_same_geometry(a: Geometry, b: Geometry, what: str = "The two images do not lie on the same grid") -> None:
+def require_same_geometry(a: Geometry, b: Geometry, what: str = "The two images are not on the same grid") -> None:
     """Raise `GeometryMismatchError` unless both grids are the same."""
     if not a.same_as(b):
         raise GeometryMismatchError(

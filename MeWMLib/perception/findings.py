@@ -98,7 +98,7 @@ def measure(
 def viable_diameter_mm(viable: NDArray[np.bool_], geometry: Geometry) -> float:
     """mRECIST diameter: the longest axial one of the largest piece of viable tissue.
 
-    Voxels that stand alone are noise and not counted: a voxel needs more than half of its 3 x 3 neighbours in the
+    Isolated voxels are noise and not counted: a voxel needs more than half of its 3 x 3 neighbours in the
     slice. A rim around a dead core counts with its whole diameter, as a reader would measure it through its middle only
     if the core were alive; so this is an upper bound there (Lencioni and Llovet, Semin Liver Dis 2010;30:52).
 
@@ -117,7 +117,7 @@ def viable_diameter_mm(viable: NDArray[np.bool_], geometry: Geometry) -> float:
 def longest_axial_diameter_mm(mask: NDArray[np.bool_], geometry: Geometry) -> float:
     """Longest diameter of a mask in any axial slice (largest Feret diameter), as RECIST measures it.
 
-    The slices are those of the array axis that lies nearest to the patient's long axis, so an oblique series is
+    The slices are those of the array axis that is nearest to the patient's long axis, so an oblique series is
     measured as it was acquired. The outline runs through the middles of the outer voxel edges.
 
     Args:

@@ -44,7 +44,7 @@ OCCLUSION = {
 }
 #: Share of dead tumour in which Lipiodol stays when it is the only embolic and the tumour is averagely vascular.
 LIPIODOL_RETENTION = (0.80, 0.40, 0.50, 0.35, 0.60, 0.65, 0.30)
-#: How potent an agent is beside its class (1 = like its class).
+#: How potent an agent is relative to its class (1 = like its class).
 POTENCY = {
     "Raltitrexed": 0.95,
     "Epirubicin": 0.90,
@@ -142,7 +142,7 @@ class Response:
 
 
 def dose_factor(name: str, dose: float | None) -> float:
-    """Effect of a dose beside the middle of its usual range (1 there, saturating above, 1 when not stated)."""
+    """Effect of a dose relative to the middle of its usual range (1 there, saturating above, 1 when not stated)."""
     if dose is None:
         return 1.0
     known = agent(name)

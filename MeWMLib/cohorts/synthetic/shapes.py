@@ -92,25 +92,21 @@ class LiverShape:
         out = np.tensordot(weights[0], self._spline, 1)  # (K, Y, X)
         out = np.matmul(weights[1][None], out)  # (K, J, X)
         out = out @ weights[2].T  # (K, J, I)
-        for axis, beyond in enumerate(excess):
+        for beyond in np.ix_(*excess):
             if beyond.any():
-                shape = [1, 1, 1]
-                shape[axis] = -1
-                out -= beyond.reshape(shape)
+                out -= beyond
         return np.asarray(out * np.float32(self.size), np.float32)
 
     @cached_property
     def extent(self) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
         """Lowest and highest z, y and x (mm from the centre) of the inside, on a 4 mm grid."""
-        axes = Axes(
-            *(
-                np.arange(o, o + (n - 1) * self.step, 4.0, dtype=np.float32) * self.size
-                for o, n in zip(self.origin, self.grid.shape, strict=True)
-            )
-        )
-        inside = self.signed_mm(axes) > 0
+        places = [
+            np.arange(o, o + (n - 1) * self.step, 4.0, dtype=np.float32) * self.size
+            for o, n in zip(self.origin, self.grid.shape, strict=True)
+        ]
+        inside = self.signed_mm(Axes(*places)) > 0
         ends = []
-        for axis, values in enumerate((axes.z, axes.y, axes.x)):
+        for axis, values in enumerate(places):
             there = values[np.flatnonzero(inside.any(tuple({0, 1, 2} - {axis})))]
             ends.append((float(there[0]), float(there[-1])))
         return ends[0], ends[1], ends[2]
@@ -142,16 +138,11 @@ class LiverShapeModel:
     @staticmethod
     @cache
     def load() -> LiverShapeModel:
-        """The model of the package.
-
-        Raises:
-            UnreadableFileError: its parameter file is missing or broken.
-        """
+        """The model of the package; errors as `read_parameters`."""
         p = read_parameters()
-        mean, deviation = (float(v) for v in p["liver_log_size"])
-        return LiverShapeModel(
-            p["liver_mean"], p["liver_modes"], p["liver_origin"], float(p["liver_step"]), (mean, deviation)
-        )
+        mean, deviation = p["liver_log_size"].tolist()
+        step = float(p["liver_step"])
+        return LiverShapeModel(p["liver_mean"], p["liver_modes"], p["liver_origin"], step, (mean, deviation))
 
     def shape(self, coefficients: ArrayLike, size: float = 1.0) -> LiverShape:
         """The liver of some mode coefficients, in standard deviations; missing ones are 0."""
@@ -218,8 +209,7 @@ class TumourShape:
             powers.append(powers[-1] * z)
         for degree in (DEGREE, DEGREE - 1):
             rows = []
-            for b in range(degree + 1):
-                count = degree + 1 - b
+            for count in range(degree + 1, 0, -1):
                 rows.append(self.log_radius[at : at + count])
                 at += count
             part: FloatArray = np.zeros(scale.shape, np.float32)
@@ -244,11 +234,7 @@ class TumourShapeModel:
     @staticmethod
     @cache
     def load() -> TumourShapeModel:
-        """The model of the package.
-
-        Raises:
-            UnreadableFileError: its parameter file is missing or broken.
-        """
+        """The model of the package; errors as `read_parameters`."""
         p = read_parameters()
         return TumourShapeModel(p["tumour_mean"], p["tumour_modes"])
 

@@ -86,9 +86,7 @@ class SyntheticPatient:
             spacing = max(1.0, spacing * jitter.uniform(0.95, 1.15))
             centre = centre + jitter.uniform(-5, 5, 3) * spacing
         half = 0.5 * (size - 1) * spacing
-        affine = np.diag([-spacing, -spacing, spacing, 1.0])
-        affine[:3, 3] = [centre[2] + half, centre[1] + half, centre[0] - half]
-        return Geometry((size, size, size), affine)
+        return _lps_grid((size, size, size), (spacing,) * 3, (centre[2] + half, centre[1] + half, centre[0] - half))
 
     def response(self, protocol: Protocol) -> Response:
         """What the law says for this patient."""
@@ -152,9 +150,7 @@ def _ratio(rng: np.random.Generator) -> float:
 
 def _liver_points(anatomy: Anatomy, rng: np.random.Generator, radius: float) -> list[tuple[float, float, float]]:
     """Some points deep enough in the liver, in random order, on a coarse grid; at least two."""
-    affine = np.diag([-5.0, -5.0, 5.0, 1.0])
-    affine[:3, 3] = [150, 110, -100]
-    grid = Geometry((42, 44, 56), affine)
+    grid = _lps_grid((42, 44, 56), (5.0, 5.0, 5.0), (150, 110, -100))
     depth = anatomy.liver(Axes.of(grid))
     deep = np.argwhere(depth > min(0.55 * radius, 0.75 * float(depth.max())))
     chosen = rng.permutation(deep)[:5]
@@ -179,6 +175,14 @@ def synthetic_case(seed: int = 0, spacing: tuple[float, float, float] = (2.5, 1.
 def whole_geometry(spacing: tuple[float, float, float] = (2.5, 1.25, 1.25)) -> Geometry:
     """A grid over the whole trunk; voxel size (k, j, i) in mm."""
     k, j, i = spacing
+    return _lps_grid((int(240 / k), int(264 / j), int(360 / i)), spacing, (180, 124, -125))
+
+
+def _lps_grid(
+    shape: tuple[int, int, int], spacing: tuple[float, float, float], start: tuple[float, float, float]
+) -> Geometry:
+    """A grid to left, posterior and superior; `spacing` (k, j, i) and `start` (RAS, of the first voxel) in mm."""
+    k, j, i = spacing
     affine = np.diag([-i, -j, k, 1.0])
-    affine[:3, 3] = [180, 124, -125]
-    return Geometry((int(240 / k), int(264 / j), int(360 / i)), affine)
+    affine[:3, 3] = start
+    return Geometry(shape, affine)
