@@ -226,8 +226,9 @@ def _marrow(hu: FloatArray) -> Mask:
     return np.asarray(ndimage.binary_dilation(holes, np.ones((7, 1, 1), bool)))
 
 
-def _tube(score: FloatArray, reach: int = 2, price: float = 0.1) -> NDArray[np.intp]:
-    """Best path (K, 2) through the slices of a score (K, J, I), moving at most `reach` voxels a slice (Viterbi)."""
+def _tube(score: FloatArray) -> NDArray[np.intp]:
+    """Best path (K, 2) through the slices of a score (K, J, I), moving at most two voxels a slice (Viterbi)."""
+    reach, price = 2, 0.1
     moves = [(a, b) for a in range(-reach, reach + 1) for b in range(-reach, reach + 1)]
     height, width = score.shape[1:]
     total, came = score[0].astype(np.float64), np.zeros(score.shape, np.int8)

@@ -8,6 +8,7 @@ superior.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cc3d
@@ -23,7 +24,7 @@ AIR_HU = -1024
 #: Voxels (k, j, i) of the grid that imported cohorts are kept on.
 COHORT_SPACING_MM = (3.0, 0.8, 0.8)
 PATCH_SIZE = 96
-#: The longest side of a lesion fills at most this much of the patch.
+#: The longest side of a lesion takes at most this much of the patch.
 PATCH_FIT_MM = 80.0
 
 _LPS_AXES = np.diag([-1.0, -1.0, 1.0])
@@ -68,10 +69,9 @@ def resample(
     return result.astype(array.dtype, copy=False)
 
 
-def resample_volume(volume: Volume, target: Geometry, fill: float = AIR_HU) -> Volume:
+def resample_volume(volume: Volume, target: Geometry) -> Volume:
     """Resample a CT linearly; phase and provenance are kept."""
-    array = resample(volume.array, volume.geometry, target, "linear", fill)
-    return Volume(array, target, volume.phase, volume.simulated)
+    return replace(volume, array=resample(volume.array, volume.geometry, target), geometry=target)
 
 
 def to_source(labels: LabelMap, source: Geometry) -> LabelMap:
@@ -103,16 +103,14 @@ def box_geometry(geometry: Geometry, spacing_mm: tuple[float, float, float]) -> 
     return _lps_grid((low + high) / 2, (int(counts[2]), int(counts[1]), int(counts[0])), steps)
 
 
-def patch_geometry(
-    labels: LabelMap, size: int = PATCH_SIZE, spacing_mm: float = 1.0, fit_mm: float = PATCH_FIT_MM
-) -> Geometry:
+def patch_geometry(labels: LabelMap, size: int = PATCH_SIZE) -> Geometry:
     """Return the cube around the target lesion, which is the largest tumour component.
+
+    Voxels have 1 mm, unless the bounding box of the lesion is longer than `PATCH_FIT_MM`; then they grow with it.
 
     Args:
         labels: labels on the grid of the CT.
         size: voxels along each side.
-        spacing_mm: edge of a voxel, unless the lesion is longer than `fit_mm`; then the voxels grow with it.
-        fit_mm: longest side of the lesion's bounding box that fits at `spacing_mm`.
 
     Raises:
         NoTumourError: the labels hold no tumour.
@@ -126,7 +124,7 @@ def patch_geometry(
         )
     target = int(np.argmax(np.bincount(components.ravel())[1:])) + 1
     low, high = _bounds(labels.geometry, np.argwhere(components == target))
-    spacing = max(spacing_mm, float((high - low).max()) / fit_mm)
+    spacing = max(1.0, float((high - low).max()) / PATCH_FIT_MM)
     return _lps_grid((low + high) / 2, (size, size, size), spacing)
 
 

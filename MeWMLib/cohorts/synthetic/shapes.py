@@ -20,6 +20,8 @@ CLIP = 2.5
 #: A function of spherical harmonics up to this degree is a sum of homogeneous polynomials of this degree and the one
 #: below it, restricted to the unit sphere: 21 + 15 monomials for 36 harmonics.
 DEGREE = 5
+#: Exponents (of z, y, x) of the monomials of `DEGREE` and of the one below it.
+EXPONENTS = [(d - b - a, b, a) for d in (DEGREE, DEGREE - 1) for b in range(d + 1) for a in range(d + 1 - b)]
 _NAMES = {
     *(f"liver_{name}" for name in ("mean", "modes", "origin", "step", "log_size")),
     *("tumour_mean", "tumour_modes", "statistics_ratio"),
@@ -156,15 +158,10 @@ class LiverShapeModel:
         return self.shape(rng.standard_normal(len(self.modes)), size)
 
 
-def exponents(degree: int = DEGREE) -> list[tuple[int, int, int]]:
-    """Exponents (of z, y, x) of the monomials of `degree` and of `degree - 1`."""
-    return [(d - b - a, b, a) for d in (degree, degree - 1) for b in range(d + 1) for a in range(d + 1 - b)]
-
-
 def monomials(directions: NDArray[np.floating]) -> NDArray[np.float64]:
     """Values (n, 36) of the monomials at unit vectors (n, 3) in z, y, x."""
     z, y, x = np.asarray(directions, np.float64).T
-    return np.stack([z**c * y**b * x**a for c, b, a in exponents()], -1)
+    return np.stack([z**c * y**b * x**a for c, b, a in EXPONENTS], -1)
 
 
 def sphere(count: int = 600) -> NDArray[np.float64]:
@@ -181,7 +178,7 @@ class TumourShape:
     """A star-shaped tumour: the logarithm of its radius is a polynomial on the unit sphere.
 
     Attributes:
-        log_radius: (36,) coefficients of `exponents()`; the shape has the volume of the unit ball.
+        log_radius: (36,) coefficients of `EXPONENTS`; the shape has the volume of the unit ball.
         reach: the largest radius over all directions, in volume-equivalent radii.
     """
 
@@ -251,10 +248,10 @@ class TumourShapeModel:
 @cache
 def _constant() -> NDArray[np.float64]:
     """Coefficients of the function that is 1 on the sphere, (x² + y² + z²)², for the even degree of the two."""
-    out = np.zeros(len(exponents()))
-    for i, (c, b, a) in enumerate(exponents()):
-        if c + b + a == 4 and not (c % 2 or b % 2 or a % 2):
-            out[i] = 2.0 if 2 in (c, b, a) else 1.0
+    out = np.zeros(len(EXPONENTS))
+    for i, powers in enumerate(EXPONENTS):
+        if sum(powers) == 4 and not any(p % 2 for p in powers):
+            out[i] = 2.0 if 2 in powers else 1.0
     return out
 
 

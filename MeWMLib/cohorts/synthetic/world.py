@@ -75,12 +75,10 @@ class SyntheticPatient:
         """Type of the tumour."""
         return self.traits.kind
 
-    def target_geometry(
-        self, size: int = 96, fit_mm: float = 80.0, jitter: np.random.Generator | None = None
-    ) -> Geometry:
+    def target_geometry(self, size: int = 96, jitter: np.random.Generator | None = None) -> Geometry:
         """The treated patch: a cube of `size` voxels around the first nodule (see docs/ARCHITECTURE.md)."""
         nodule = self.nodules[0]
-        spacing = max(1.0, 2 * 1.15 * nodule.radius / fit_mm)
+        spacing = max(1.0, 2 * 1.15 * nodule.radius / 80.0)
         centre = np.array(nodule.centre)
         if jitter is not None:
             spacing = max(1.0, spacing * jitter.uniform(0.95, 1.15))
