@@ -385,6 +385,18 @@ def test_segments_are_known_by_name(tmp_path):
     assert np.array_equal(io.read_labels(path, geometry(), values={1: 2, 2: 1, 3: 0}).array, labels().array)
 
 
+def test_a_seg_nrrd_with_the_colours_of_earlier_versions_is_read(tmp_path):
+    path = tmp_path / "old.seg.nrrd"
+    io.write_labels(labels(), path)
+    content = path.read_bytes()
+    earlier_colours = {"0.867 0.51 0.396": "0.866667 0.509804 0.396078", "0.25 0.82 1": "0.564706 0.933333 0.564706"}
+    for colour, earlier in earlier_colours.items():
+        assert colour.encode() in content
+        content = content.replace(colour.encode(), earlier.encode())
+    path.write_bytes(content)
+    assert np.array_equal(io.read_labels(path, geometry()).array, labels().array)
+
+
 def test_overlapping_layers_are_merged(tmp_path):
     both = np.stack([labels().liver, labels().tumour], -1).astype(np.uint8)
     path = segmentation(tmp_path / "s.seg.nrrd", ["Liver", "Tumour"], both, layers=[0, 1], values=[1, 1])
