@@ -68,7 +68,6 @@ TORCH_FREE = (
     "perception.liver_place",
     "perception.preprocess",
     "perception.postprocess",
-    "perception.steps",
 )
 HEAVY = ("torch", "monai")
 #: Packages of the server alone; the fronts start where they are not installed.

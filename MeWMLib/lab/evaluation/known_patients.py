@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from MeWMLib.cohorts.synthetic.law import true_log_risk
 from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.lab.synthetic.cases import drug_twins, protocols_for
+from MeWMLib.lab.synthetic.survival import true_log_risk
 from MeWMLib.perception.findings import LIPIODOL_HU
 from MeWMLib.world.model import WorldModel
 from MeWMLib.world.patch import TreatedPatch

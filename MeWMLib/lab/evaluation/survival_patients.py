@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from MeWMLib.cohorts.synthetic.fields import derive_seed
-from MeWMLib.cohorts.synthetic.law import survival_months, true_log_risk
 from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient
 from MeWMLib.core.io import atomic_path
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.lab.evaluation.radiomics import RADIOMICS, radiomics
 from MeWMLib.lab.synthetic.cases import protocols_for
+from MeWMLib.lab.synthetic.survival import survival_months, true_log_risk
 from MeWMLib.lab.synthetic.write import fingerprint
 from MeWMLib.perception.findings import longest_axial_diameter_mm, measure, viable_mask
 from MeWMLib.survival.patches import half_resolution

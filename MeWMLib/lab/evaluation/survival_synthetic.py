@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from MeWMLib.cohorts.layout import Cohort
 from MeWMLib.cohorts.synthetic.fields import derive_seed
-from MeWMLib.cohorts.synthetic.law import LAW, WEIBULL_SHAPE, survival_months
+from MeWMLib.cohorts.synthetic.law import LAW
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.errors import InputError, SurvivalDataError
 from MeWMLib.core.io import write_json
@@ -35,6 +35,7 @@ from MeWMLib.lab.evaluation.survival_patients import GivenOutcome, given_outcome
 from MeWMLib.lab.evaluation.survival_real import calibration_slope, groups_of, save_png, save_scene
 from MeWMLib.lab.evaluation.survival_simulated import evaluate_simulated
 from MeWMLib.lab.synthetic.cases import SPLITS
+from MeWMLib.lab.synthetic.survival import WEIBULL_SHAPE, survival_months
 from MeWMLib.lab.synthetic.write import held_out_seeds
 from MeWMLib.scene.survival_curves import CurvePanel
 from MeWMLib.survival.config import size_covariates

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from scipy import optimize, stats
 
 from MeWMLib.cohorts.synthetic.fields import derive_seed
-from MeWMLib.cohorts.synthetic.law import LAW, LawConstants, Traits, respond, survival_months, true_log_risk
+from MeWMLib.cohorts.synthetic.law import LAW, LawConstants, Traits, respond
 from MeWMLib.core.errors import DependencyError, InputError, MeWMError, UnreadableFileError
 from MeWMLib.core.io import atomic_path
 from MeWMLib.core.protocol import Protocol
+from MeWMLib.lab.synthetic.survival import survival_months, true_log_risk
 
 FloatArray = NDArray[np.float64]
 

@@ -23,6 +23,7 @@ from MeWMLib.dynamics.maps import tumour_maps
 from MeWMLib.dynamics.model import treated_window
 from MeWMLib.dynamics.response import VIABLE_FLOOR
 from MeWMLib.lab.synthetic.cases import SPLITS, Case, case_geometry, draw_case, draw_protocol
+from MeWMLib.lab.synthetic.survival import attenuation_level
 from MeWMLib.perception.findings import viable_mask
 from MeWMLib.survival.config import size_covariates
 from MeWMLib.survival.patches import half_resolution
@@ -127,7 +128,7 @@ def responses(answer: Response) -> NDArray[np.float32]:
 
 def _level(answer: Response, protocol: Protocol) -> int:
     """What a report would say of the occlusion; 0 without an embolic."""
-    return answer.attenuation_level if protocol.embolics else 0
+    return attenuation_level(answer) if protocol.embolics else 0
 
 
 def prepare(

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from MeWMLib.cohorts.synthetic.law import LAW, WEIBULL_SHAPE, survival_months
+from MeWMLib.cohorts.synthetic.law import LAW
 from MeWMLib.core.errors import CohortError, InputError
 from MeWMLib.lab.evaluation import survival_synthetic
 from MeWMLib.lab.evaluation.survival_patients import MEASURED, GivenOutcome, given_outcomes, radiomics_names
@@ -26,6 +26,7 @@ from MeWMLib.lab.evaluation.survival_synthetic import (
     lives_of,
 )
 from MeWMLib.lab.synthetic.cases import SPLITS, draw_case
+from MeWMLib.lab.synthetic.survival import WEIBULL_SHAPE, survival_months
 from MeWMLib.lab.training.prepare import covariates
 
 
