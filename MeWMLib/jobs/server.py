@@ -40,10 +40,11 @@ from MeWMLib.core.errors import (
     UploadTooLargeError,
     output_error,
 )
+from MeWMLib.core.records import to_plain
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.server_jobs import JobStore, Limits, ServerJob, probe_device, require_whole_nrrd
 from MeWMLib.jobs.server_token import same
-from MeWMLib.jobs.wire import MAX_HEADER_BYTES, PROTOCOL, FileEntry, read_upload_header
+from MeWMLib.jobs.wire import MAX_HEADER_BYTES, PROTOCOL, FileEntry, read_upload_header, too_large_error
 
 _POLL_S, KEEP_ALIVE_S, _SWEEP_S = 0.05, 1.0, 30.0
 _BLOCK = 1 << 18
@@ -115,7 +116,7 @@ def make_app(settings: Settings) -> FastAPI:
                 remedy="Give the token that `mewm serve` printed at its first start",
             )
 
-    # no page that describes the interface: whoever has no token learns nothing
+    # no page that describes the interface: without the token nobody learns anything
     app = FastAPI(
         lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(authorised)]
     )
@@ -175,7 +176,7 @@ def make_app(settings: Settings) -> FastAPI:
 
     @app.get("/jobs/{job_id}/files")
     def files(job_id: str) -> dict[str, Any]:
-        return {"files": [entry.to_json() for entry in store.files(job_id)]}
+        return {"files": to_plain(store.files(job_id))}
 
     @app.get("/jobs/{job_id}/files/{name:path}")
     def file(job_id: str, name: str) -> StreamingResponse:
@@ -204,7 +205,7 @@ async def _lines(record: ServerJob, offset: int) -> AsyncIterator[bytes]:
     since = 0.0
     while not record.removed:
         record.heard()
-        # in this order: what is said before the end is there when the end is seen
+        # in this order, so that everything said before the end is read once the end is seen
         over = record.ended_at is not None
         new = record.lines[offset:]
         offset += len(new)
@@ -229,19 +230,11 @@ async def _read_away(request: Request, most: int) -> None:
                 return
 
 
-def _too_large(most: int) -> UploadTooLargeError:
-    return UploadTooLargeError(
-        what="The files are larger than what the server takes",
-        given=f"more than {most / 1024**2:.0f} MB",
-        remedy="Crop the CT around the liver, or start the server with a larger --max-upload-mb",
-    )
-
-
 async def _receive(request: Request, record: ServerJob, most: int) -> Job:
     """Read an upload into the folder of a job; see `wire`."""
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > most + MAX_HEADER_BYTES:
-        raise _too_large(most)
+        raise too_large_error(most)
     chunks = request.stream()
     pending = b""
     while b"\n" not in pending:
@@ -254,7 +247,7 @@ async def _receive(request: Request, record: ServerJob, most: int) -> Job:
     head, _, pending = pending.partition(b"\n")
     job, entries = read_upload_header(head)
     if sum(entry.bytes for entry in entries) > most:
-        raise _too_large(most)
+        raise too_large_error(most)
     for entry in entries:
         pending = await _receive_file(record, entry, pending, chunks)
         require_whole_nrrd(record.inputs / entry.name)
@@ -272,7 +265,7 @@ async def _receive_file(record: ServerJob, entry: FileEntry, pending: bytes, chu
                 pending = await anext(chunks, b"")
                 if not pending:
                     raise InputError(what="The upload ends in a file", given=entry.name)
-            # a long upload over a slow line is no client that is gone
+            # a client with a long upload over a slow line is still there
             record.heard()
             now, pending = pending[:left], pending[left:]
             left -= len(now)
@@ -303,7 +296,7 @@ def _bundles() -> list[dict[str, str]]:
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None] = lambda url: None) -> None:
-    """Serve until the process is told to end (Ctrl-C, SIGTERM); every job is ended then, and all data are removed.
+    """Serve until the process is told to end (Ctrl-C, SIGTERM); then every job is ended and all data are removed.
 
     Args:
         settings: see `Settings`.
@@ -351,7 +344,7 @@ def prepared(settings: Settings) -> tuple[uvicorn.Server, socket.socket]:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((settings.host, settings.port))
-        # who reads the address that is printed now may connect at once
+        # a reader of the address, which is printed next, may connect at once
         bound.listen()
     except (OSError, OverflowError) as error:
         bound.close()

@@ -17,7 +17,7 @@ import requests
 import MeWMLib
 from MeWMLib.core import bundles, io
 from MeWMLib.jobs.job import Job
-from MeWMLib.jobs.runner import child_environment
+from MeWMLib.jobs.processes import child_environment
 from MeWMLib.jobs.server_jobs import probe_device
 from MeWMLib.jobs.wire import PROTOCOL
 

@@ -28,7 +28,7 @@ from MeWMLib.core.errors import (
     WorkerKilledError,
 )
 from MeWMLib.core.protocol import Protocol
-from MeWMLib.jobs.runner import child_environment, end_tree, own_group
+from MeWMLib.jobs.processes import child_environment, end_tree, own_group
 
 TOKEN = "a-token-of-the-panel-tests-42"
 PAIR = Protocol.parse("Cisplatin + Lipiodol")
@@ -353,7 +353,7 @@ class _Web(BaseHTTPRequestHandler):
 @pytest.mark.parametrize(
     ("answer", "text"),
     [
-        ((404, b"<html>no</html>"), "This is no MeWM server"),
+        ((404, b"<html>no</html>"), "This is not a MeWM server"),
         ((200, b'{"mewm_protocol": "0.3", "mewm": "7.7.7"}'), "another version of the protocol"),
     ],
 )
