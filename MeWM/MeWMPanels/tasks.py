@@ -244,7 +244,7 @@ def _source(parameters):
 
 
 class _Post:
-    """The parameters with the post-treatment CT in the place of the CT."""
+    """The parameters with the post-treatment CT instead of the CT."""
 
     def __init__(self, parameters):
         self.ct, self.phase = parameters.post_ct, "unknown"

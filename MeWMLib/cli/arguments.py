@@ -7,13 +7,13 @@ chosen, and the module that runs it is imported after that.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import MeWMLib
 from MeWMLib.core.devices import DEVICES
 from MeWMLib.jobs.table import KINDS, JobKind
+from MeWMLib.jobs.wire import DEFAULT_PORT
 
 _SETTINGS = {
     "beams": "B, parallel protocols",
@@ -58,17 +58,122 @@ _PROGRAMS = {
         "measure a bundle (arguments go to the evaluation program)",
     ),
 }
-_PROGRAM = "MeWMLib.cli.housekeeping:program"
-Parser = argparse.ArgumentParser
+_JOB, _PROGRAM = "MeWMLib.cli.jobs:run", "MeWMLib.cli.housekeeping:program"
+#: Arguments of `add_argument`.
+Option = tuple[tuple[str, ...], dict[str, Any]]
 
 
 class Command(NamedTuple):
-    """A command: the function that runs it as "module:function", what it does, an example, what adds its arguments."""
+    """A command that runs no job: the function that does it as "module:function", what it does, and an example."""
 
+    name: str
     run: str
     help: str
     example: str
-    add: Callable[[Parser], object]
+    options: tuple[Option, ...]
+
+
+def _option(*names: str, **more: Any) -> Option:
+    return names, more
+
+
+_JSON = _option("--json", action="store_true", help="print the result as JSON, and nothing else")
+_COMMANDS = (
+    Command(
+        "rules",
+        "MeWMLib.cli.policy:rules",
+        "say which clinical rules a protocol touches and why, or list them",
+        'mewm rules check "Cisplatin 60 mg + Lipiodol 10 ml"',
+        (
+            _option("action", choices=("check", "list")),
+            _option("protocol", nargs="?", metavar="PROTOCOL", help="agents with optional doses, joined by +"),
+            _option("--clinical", metavar="JSON", help="file with clinical data, such as child_pugh_class"),
+            _option("--partial", action="store_true", help="do not ask for a drug and an embolic agent"),
+            _option("--rules", metavar="FILE", help="rules of your own instead of those of MeWM"),
+            _JSON,
+        ),
+    ),
+    Command(
+        "report",
+        "MeWMLib.cli.policy:report",
+        "read a TACE operation report: agents, doses, routes and attenuation level",
+        "mewm report parse report.txt --json",
+        (
+            _option("action", choices=("parse",)),
+            _option("file", metavar="FILE", help="text file in UTF-8; - reads standard input"),
+            _option("--endpoint", metavar="NAME", help="let this language model read it too, and show differences"),
+            _option("--preview", metavar="FILE", help="send nothing: write the exact bytes that would be sent"),
+            _JSON,
+        ),
+    ),
+    Command(
+        "endpoint",
+        "MeWMLib.cli.policy:endpoint",
+        "list language-model endpoints, agree to one or take it back, show what was sent when",
+        "mewm endpoint allow llama-cpp",
+        (
+            _option("action", choices=("list", "allow", "revoke", "audit", "forget")),
+            _option("name", nargs="?", metavar="NAME", help="name of the endpoint"),
+            _option("--yes", action="store_true", help="agree without being asked"),
+            _JSON,
+        ),
+    ),
+    Command(
+        "sample",
+        "MeWMLib.cli.housekeeping:sample",
+        "write a sample case as files, or list the samples",
+        "mewm sample lits-117 --out out/lits-117",
+        (
+            _option("name", nargs="?", metavar="NAME", help="without it the samples are listed"),
+            _option("--out", metavar="DIR", help="folder to write ct.nrrd and labels.seg.nrrd into"),
+        ),
+    ),
+    Command(
+        "doctor",
+        "MeWMLib.cli.doctor:run",
+        "say what is installed, what is missing and how to get it",
+        "mewm doctor --json",
+        (_JSON,),
+    ),
+    Command(
+        "serve",
+        "MeWMLib.cli.serve:serve",
+        "take jobs from other computers over HTTP",
+        "mewm serve --host 127.0.0.1 --port 8642",
+        (
+            _option("--host", default="127.0.0.1", help="address to listen at (default 127.0.0.1: this computer)"),
+            _option("--port", type=int, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0 takes a free one"),
+            _option("--token-file", metavar="F", help="file with the token; else MEWM_SERVER_TOKEN, else one is made"),
+            _option("--data", metavar="DIR", help="folder for the jobs' files (default: in the user's data folder)"),
+            _option("--max-jobs", type=int, default=1, metavar="N", help="jobs at a time (default 1)"),
+            _option("--max-upload-mb", type=int, default=4096, metavar="N", help="largest job (default 4096)"),
+            _option("--keep-minutes", type=float, default=60.0, metavar="N", help="data of ended jobs (default 60)"),
+            _option("--certificate", metavar="PEM", help="serve HTTPS with this certificate"),
+            _option("--key", metavar="PEM", help="key of the certificate"),
+        ),
+    ),
+    Command(
+        "bundle",
+        "MeWMLib.cli.housekeeping:bundle",
+        "list, verify, import or delete model bundles",
+        "mewm bundle import mewm-large.zip",
+        (
+            _option("action", choices=("list", "verify", "import", "delete")),
+            _option("name", nargs="?", metavar="NAME", help="name, folder, or the .zip to import"),
+            _JSON,
+        ),
+    ),
+    Command(
+        "plan-cohort",
+        _PROGRAM,
+        "plan every patient of a folder, also on several processes or computers (arguments go to the program)",
+        "mewm plan-cohort out/cohort --out out/plans --engine worker --workers 2",
+        (
+            _option("part", metavar="DIR", help="a sub-folder with pre.nrrd for each patient"),
+            _option("rest", nargs=argparse.REMAINDER, metavar="...", help="see `mewm plan-cohort --help`"),
+        ),
+    ),
+)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -80,7 +185,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     # everything after `mewm train PART` belongs to the training program, its --help too
     if len(argv) > 1 and (argv[0] == "plan-cohort" or argv[1] in _parts(argv[0])):
         return argparse.Namespace(command=_PROGRAM, program=argv[0], part=argv[1], rest=list(argv[2:]))
-    parser = Parser(
+    parser = argparse.ArgumentParser(
         prog="mewm",
         description="MeWM simulates a liver tumour's CT after TACE, assesses it by survival analysis and searches "
         "for the protocol of lowest predicted risk. Research use only.",
@@ -89,41 +194,42 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"mewm {MeWMLib.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     chosen = next((word for word in argv if not word.startswith("-")), "")
-    for command_name, command in _commands().items():
-        description = f"{command.help[0].upper()}{command.help[1:]}."
-        sub = commands.add_parser(
-            command_name, help=command.help, description=description, epilog=f"example: {command.example}"
-        )
-        sub.set_defaults(command=command.run)
-        if command_name == chosen:
-            command.add(sub)
+    for kind in KINDS.values():
+        sub = _command(commands, kind.name, _JOB, kind.help, kind.example)
+        if kind.name == chosen:
+            _job(sub, kind)
+    for command in _COMMANDS:
+        sub = _command(commands, command.name, command.run, command.help, command.example)
+        for names, more in command.options if command.name == chosen else ():
+            sub.add_argument(*names, **more)
+    for name, (parts, example, text) in _PROGRAMS.items():
+        sub = _command(commands, name, _PROGRAM, text, example)
+        sub.set_defaults(program=name)
+        sub.add_argument("part", choices=parts)
+        sub.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help=f"see `mewm {name} PART --help`")
     return parser.parse_args(argv)
 
 
-def _commands() -> dict[str, Command]:
-    found = {
-        name: Command("MeWMLib.cli.jobs:run", kind.help, kind.example, partial(_job, kind=kind))
-        for name, kind in KINDS.items()
-    }
-    cohort_help = "plan every patient of a folder, also on several processes or computers (arguments go to the program)"
-    cohort_example = "mewm plan-cohort out/cohort --out out/plans --engine worker --workers 2"
-    found |= _COMMANDS
-    found["plan-cohort"] = Command(_PROGRAM, cohort_help, cohort_example, _plan_cohort)
-    for name, (_, example, text) in _PROGRAMS.items():
-        found[name] = Command(_PROGRAM, text, example, partial(_program, name=name))
-    return found
+def _parts(program: str) -> tuple[str, ...]:
+    return _PROGRAMS[program][0] if program in _PROGRAMS else ()
 
 
-def _job(parser: Parser, kind: JobKind) -> None:
+def _command(commands: Any, name: str, run: str, text: str, example: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=f"example: {example}"
+    )
+    parser.set_defaults(command=run)
+    return parser
+
+
+def _job(parser: argparse.ArgumentParser, kind: JobKind) -> None:
     """The arguments of a job: its inputs, its output, the machine, its settings."""
     parser.set_defaults(kind=kind.name, json=False)
     for entry in kind.inputs:
-        if entry.type == "flag":
-            parser.add_argument(entry.flag, dest=entry.name, action="store_true", help=entry.help)
-        elif entry.flag:
-            parser.add_argument(
-                entry.flag, required=entry.required, default=entry.default, metavar=entry.metavar, help=entry.help
-            )
+        if entry.type in ("on", "off"):
+            parser.add_argument(entry.option, dest=entry.name, action="store_true", help=entry.help)
+        elif entry.option:
+            parser.add_argument(entry.option, required=entry.required, metavar=entry.metavar, help=entry.help)
         else:
             parser.add_argument(entry.name, metavar=entry.metavar, help=entry.help)
     if kind.output is not None:
@@ -141,12 +247,13 @@ def _job(parser: Parser, kind: JobKind) -> None:
         parser.add_argument("--no-report", action="store_true", help="write no report.html")
         parser.add_argument("--no-scene", action="store_true", help="write no scene.mrb")
     else:
-        _json(parser)
+        names, more = _JSON
+        parser.add_argument(*names, **more)
     if kind.settings:
         _settings(parser, kind.settings)
 
 
-def _settings(parser: Parser, names: Sequence[str]) -> None:
+def _settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
     from MeWMLib.core.plan import SEARCH_NAMES, PlanSettings
 
     group = parser.add_argument_group("settings (a letter is that of Algorithm 1 of the paper)")
@@ -157,120 +264,3 @@ def _settings(parser: Parser, names: Sequence[str]) -> None:
         else:
             flag, text = "--" + name.replace("_", "-"), f"{_SETTINGS[name]} (default {default:g})"
             group.add_argument(flag, type=type(default), metavar="N", help=text)
-
-
-def _json(parser: Parser) -> None:
-    parser.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
-
-
-def _rules(parser: Parser) -> None:
-    parser.add_argument("action", choices=("check", "list"))
-    parser.add_argument("protocol", nargs="?", metavar="PROTOCOL", help="agents with optional doses, joined by +")
-    parser.add_argument("--clinical", metavar="JSON", help="file with clinical data, such as child_pugh_class")
-    parser.add_argument("--partial", action="store_true", help="do not ask for a drug and an embolic agent")
-    parser.add_argument("--rules", metavar="FILE", help="rules of your own instead of those of MeWM")
-    _json(parser)
-
-
-def _report(parser: Parser) -> None:
-    parser.add_argument("action", choices=("parse",))
-    parser.add_argument("file", metavar="FILE", help="text file in UTF-8; - reads standard input")
-    parser.add_argument("--endpoint", metavar="NAME", help="let this language model read it too, and show differences")
-    parser.add_argument("--preview", metavar="FILE", help="send nothing: write the exact bytes that would be sent")
-    _json(parser)
-
-
-def _endpoint(parser: Parser) -> None:
-    parser.add_argument("action", choices=("list", "allow", "revoke", "audit", "forget"))
-    parser.add_argument("name", nargs="?", metavar="NAME", help="name of the endpoint")
-    parser.add_argument("--yes", action="store_true", help="agree without being asked")
-    _json(parser)
-
-
-def _sample(parser: Parser) -> None:
-    parser.add_argument("name", nargs="?", metavar="NAME", help="without it the samples are listed")
-    parser.add_argument("--out", metavar="DIR", help="folder to write ct.nrrd and labels.seg.nrrd into")
-
-
-def _serve(parser: Parser) -> None:
-    from MeWMLib.jobs.wire import DEFAULT_PORT
-
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default 127.0.0.1: this computer)")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0 takes a free one")
-    parser.add_argument(
-        "--token-file", metavar="F", help="file with the token; else MEWM_SERVER_TOKEN, else one is made"
-    )
-    parser.add_argument("--data", metavar="DIR", help="folder for the jobs' files (default: in the user's data folder)")
-    parser.add_argument("--max-jobs", type=int, default=1, metavar="N", help="jobs at a time (default 1)")
-    parser.add_argument("--max-upload-mb", type=int, default=4096, metavar="N", help="largest job (default 4096)")
-    parser.add_argument("--keep-minutes", type=float, default=60.0, metavar="N", help="data of ended jobs (default 60)")
-    parser.add_argument("--certificate", metavar="PEM", help="serve HTTPS with this certificate")
-    parser.add_argument("--key", metavar="PEM", help="key of the certificate")
-
-
-def _bundle(parser: Parser) -> None:
-    parser.add_argument("action", choices=("list", "verify", "import", "delete"))
-    parser.add_argument("name", nargs="?", metavar="NAME", help="name, folder, or the .zip to import")
-    _json(parser)
-
-
-def _plan_cohort(parser: Parser) -> None:
-    parser.set_defaults(program="plan-cohort")
-    parser.add_argument("part", metavar="DIR", help="a sub-folder with pre.nrrd for each patient")
-    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="see `mewm plan-cohort --help`")
-
-
-def _parts(program: str) -> tuple[str, ...]:
-    return _PROGRAMS[program][0] if program in _PROGRAMS else ()
-
-
-def _program(parser: Parser, name: str) -> None:
-    parser.set_defaults(program=name)
-    parser.add_argument("part", choices=_parts(name))
-    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help=f"see `mewm {name} PART --help`")
-
-
-_COMMANDS = {
-    "rules": Command(
-        "MeWMLib.cli.policy:rules",
-        "say which clinical rules a protocol touches and why, or list them",
-        'mewm rules check "Cisplatin 60 mg + Lipiodol 10 ml"',
-        _rules,
-    ),
-    "report": Command(
-        "MeWMLib.cli.policy:report",
-        "read a TACE operation report: agents, doses, routes and attenuation level",
-        "mewm report parse report.txt --json",
-        _report,
-    ),
-    "endpoint": Command(
-        "MeWMLib.cli.policy:endpoint",
-        "list language-model endpoints, agree to one or take it back, show what was sent when",
-        "mewm endpoint allow llama-cpp",
-        _endpoint,
-    ),
-    "sample": Command(
-        "MeWMLib.cli.housekeeping:sample",
-        "write a sample case as files, or list the samples",
-        "mewm sample lits-117 --out out/lits-117",
-        _sample,
-    ),
-    "doctor": Command(
-        "MeWMLib.cli.doctor:run",
-        "say what is installed, what is missing and how to get it",
-        "mewm doctor --json",
-        _json,
-    ),
-    "serve": Command(
-        "MeWMLib.cli.serve:serve",
-        "take jobs from other computers over HTTP",
-        "mewm serve --host 127.0.0.1 --port 8642",
-        _serve,
-    ),
-    "bundle": Command(
-        "MeWMLib.cli.housekeeping:bundle",
-        "list, verify, import or delete model bundles",
-        "mewm bundle import mewm-large.zip",
-        _bundle,
-    ),
-}

@@ -33,8 +33,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         for finding in check(Protocol.parse(job.inputs["protocol"]), clinical):
             output.say(f"{finding.severity}: {finding.reason} ({finding.source})")
     make = remote.maker(arguments, output)
-    with _interrupts(output) as wished, output.progress(kind.stage_title) as show:
-        result = runner.run(job, show, lambda: bool(wished), command=arguments.worker, make=make)
+    with _interrupts(output) as stops, output.progress(kind.stage_title) as show:
+        result = runner.run(job, show, lambda: bool(stops), command=arguments.worker, make=make)
     if kind.output is not None and kind.output.is_folder:
         return _show_plan(arguments, output, result, start)
     if output.json(result):
@@ -79,8 +79,8 @@ def job_of(arguments: argparse.Namespace) -> Job:
 
 def _value(entry: Input, given: Any) -> Any:
     """The value of an input from what was typed."""
-    if entry.type == "flag":
-        return not entry.flag.startswith("--no-")
+    if entry.type in ("on", "off"):
+        return entry.type == "on"
     if entry.type == "clinical":
         return Clinical.load(Path(given)).to_json()
     if entry.type == "text" or (entry.type == "ct" and given.startswith(SAMPLE_PREFIX)):
@@ -95,17 +95,17 @@ def _absolute(path: str) -> str:
 @contextmanager
 def _interrupts(output: Output) -> Iterator[list[bool]]:
     """Make the first Ctrl-C a request to stop (the list becomes non-empty) and the second one the end."""
-    wished: list[bool] = []
+    stops: list[bool] = []
 
     def on_interrupt(number: int, frame: Any) -> None:
-        if wished:
+        if stops:
             raise KeyboardInterrupt
-        wished.append(True)
+        stops.append(True)
         output.say("Stopping; the best so far is being saved. Press Ctrl-C again to end at once.")
 
     former = signal.signal(signal.SIGINT, on_interrupt)
     try:
-        yield wished
+        yield stops
     finally:
         signal.signal(signal.SIGINT, former)
 

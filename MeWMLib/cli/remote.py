@@ -37,7 +37,7 @@ def _ask(address: Address, output: Output) -> None:
         f"The voxels and the grid of the CT, the labels, the goal, the clinical data and the settings will be sent to "
         f"{address.url}. No name, no id, no date and no path is sent."
     )
-    if not address.is_encrypted and not address.is_loopback:
+    if address.is_open:
         output.notice("The connection is NOT encrypted: anyone in between can read it.")
     if not agreed("Send them?"):
         raise ConsentError(

@@ -14,11 +14,37 @@ VERSION = 1
 EVENT_KINDS = ("progress", "partial", "log", "result", "error")
 #: The one line that a runner writes to a worker.
 CANCEL_LINE = '{"command":"cancel"}\n'
-T = TypeVar("T")
+M = TypeVar("M", bound="Message")
+
+
+class Message:
+    """What a job and an event have in common: their form as JSON."""
+
+    def to_json(self) -> str:
+        """One JSON object without a line break; `from_json` reads it."""
+        return dump_json({"version": VERSION, **record_to_plain(self)})
+
+    @classmethod
+    def from_json(cls: type[M], text: str) -> M:
+        """Read one.
+
+        Raises:
+            InputError: not JSON, another version, an unknown field or an impossible value.
+        """
+        what = cls.__name__.lower()
+        data = parse_json(text, f"The {what}", require={})
+        version = data.pop("version", None)
+        if version != VERSION:
+            raise InputError(
+                what=f"This {what} is of another version than {VERSION}",
+                given=repr(version)[:80],
+                remedy="Use the same version of MeWM on both sides",
+            )
+        return from_plain(cls, data, f"the {what}")
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(Message):
     """Something that the worker is to do.
 
     Attributes:
@@ -44,22 +70,9 @@ class Job:
         if not 0 <= self.seed < 2**31:
             raise InputError(what="The seed must be a whole number from 0 to 2147483647", given=repr(self.seed))
 
-    def to_json(self) -> str:
-        """One JSON object; `from_json` reads it."""
-        return dump_json({"version": VERSION, **record_to_plain(self)})
-
-    @classmethod
-    def from_json(cls, text: str) -> Job:
-        """Read a job.
-
-        Raises:
-            InputError: not JSON, another version, an unknown field or an impossible value.
-        """
-        return _read(cls, text, "job")
-
 
 @dataclass(frozen=True)
-class Event:
+class Event(Message):
     """Something that the worker says.
 
     Attributes:
@@ -89,19 +102,6 @@ class Event:
         if not all(math.isfinite(value) for value in (self.eta_s, self.memory_mb) if value is not None):
             raise InputError(what="The numbers of an event must be finite", given=repr((self.eta_s, self.memory_mb)))
 
-    def to_json(self) -> str:
-        """One JSON object without a line break; `from_json` reads it."""
-        return dump_json({"version": VERSION, **record_to_plain(self)})
-
-    @classmethod
-    def from_json(cls, text: str) -> Event:
-        """Read an event.
-
-        Raises:
-            InputError: not JSON, another version, an unknown field or an impossible value.
-        """
-        return _read(cls, text, "event")
-
 
 def error_event(error: MeWMError, details: str = "") -> Event:
     """The event that carries an error; `details` is a traceback for developers."""
@@ -109,15 +109,3 @@ def error_event(error: MeWMError, details: str = "") -> Event:
     if details:
         data["traceback"] = details
     return Event("error", message=str(error), data=data)
-
-
-def _read(cls: type[T], text: str, what: str) -> T:
-    data = parse_json(text, f"The {what}", require={})
-    version = data.pop("version", None)
-    if version != VERSION:
-        raise InputError(
-            what=f"This {what} is of another version than {VERSION}",
-            given=repr(version)[:80],
-            remedy="Use the same version of MeWM on both sides",
-        )
-    return from_plain(cls, data, f"the {what}")

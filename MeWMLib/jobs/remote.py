@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from MeWMLib.core.errors import (
     BundleError,
@@ -27,6 +27,7 @@ from MeWMLib.jobs.remote_http import ServerClient, Upload
 from MeWMLib.jobs.runner import GRACE_S, Runner, stopped_error
 from MeWMLib.jobs.wire import busy_error, too_large_error, upload_header
 
+R = TypeVar("R")
 #: Seconds before each new try after the connection broke; when all are used up, the server counts as lost.
 RETRY_S: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
 #: The server itself ends a worker that does not stop; this is for a server that does not even do that.
@@ -55,6 +56,8 @@ class RemoteRunner(Runner):
         self._result: dict[str, Any] | None = None
         self._error: BaseException | None = None
         self._told_cancel = False
+        #: Events that were delivered, and how often the connection broke since the last one.
+        self._heard = self._failures = 0
         self._killed = threading.Event()
         self._removed = False
 
@@ -146,7 +149,7 @@ class RemoteRunner(Runner):
         packed = pack(job, folder)
         if packed.bytes > info.max_upload_bytes:
             raise too_large_error(info.max_upload_bytes, packed.bytes)
-        with self._upload(packed, host) as upload:
+        with contextlib.closing(self._upload(packed, host)) as upload:
             job_id = self._client.new_job(upload)
         with self._lock:
             self._id = job_id
@@ -173,48 +176,55 @@ class RemoteRunner(Runner):
 
     def _follow(self, target: Target) -> Event:
         """Deliver the events until the last one, which is returned."""
-        assert self._id is not None
-        offset = failures = 0
-        while True:
-            try:
-                for event in self._client.events(self._id, offset):
-                    failures = 0
-                    self._check_stop()
-                    if event is None:
-                        continue
-                    offset += 1
-                    if event.kind in ("result", "error"):
-                        return event
-                    if event.kind == "partial" and target.folder is not None:
-                        self._fetch(target, PLAN, None)
-                    self._tell(event)
-                raise ServerUnreachableError(what="The server ended the connection before the job was done")
-            except ServerUnreachableError as error:
-                failures += 1
-                self._pause(failures, error)
-            except UnknownJobError as error:
-                self._check_stop()
-                raise ServerError(
-                    what="The server lost the job",
-                    given=f"{self._client.address.url} does not know it any more",
-                    remedy="The server was probably restarted: start the job again",
-                ) from error
+        try:
+            return self._again(partial(self._listen, target))
+        except UnknownJobError as error:
+            self._check_stop()
+            raise ServerError(
+                what="The server lost the job",
+                given=f"{self._client.address.url} does not know it any more",
+                remedy="The server was probably restarted: start the job again",
+            ) from error
 
-    def _pause(self, failures: int, error: ServerUnreachableError) -> None:
-        """Wait before the next try.
+    def _listen(self, target: Target) -> Event:
+        for event in self._client.events(self._id or "", self._heard):
+            self._failures = 0
+            self._check_stop()
+            if event is None:
+                continue
+            self._heard += 1
+            if event.kind in ("result", "error"):
+                return event
+            if event.kind == "partial" and target.folder is not None:
+                self._fetch(target, PLAN, None)
+            self._tell(event)
+        raise ServerUnreachableError(what="The server ended the connection before the job was done")
+
+    def _again(self, call: Callable[[], R]) -> R:
+        """Call until the connection holds; it may break some times in a row.
 
         Raises:
-            ServerUnreachableError: there were enough.
+            ServerUnreachableError: it broke too often.
         """
-        if failures > len(self._retry_s):
-            raise ServerUnreachableError(
-                what="The server is unreachable: it was lost while the job ran",
-                given=f"{self._client.address.url}, tried {len(self._retry_s)} times again ({error.what})",
-                remedy="See whether `mewm serve` still runs there, then start the job again",
-            ) from error
-        message = f"The connection to the server broke; trying again ({failures} of {len(self._retry_s)})"
+        self._failures = 0
+        while True:
+            try:
+                return call()
+            except ServerUnreachableError as error:
+                self._failures += 1
+                if self._failures > len(self._retry_s):
+                    raise ServerUnreachableError(
+                        what="The server is unreachable: it was lost while the job ran",
+                        given=f"{self._client.address.url}, tried {len(self._retry_s)} times again ({error.what})",
+                        remedy="See whether `mewm serve` still runs there, then start the job again",
+                    ) from error
+                self._pause()
+
+    def _pause(self) -> None:
+        """Wait before the next try."""
+        message = f"The connection to the server broke; trying again ({self._failures} of {len(self._retry_s)})"
         self._tell(Event("log", message=message))
-        until = time.monotonic() + self._retry_s[failures - 1]
+        until = time.monotonic() + self._retry_s[self._failures - 1]
         while time.monotonic() < until:
             self._killed.wait(0.1)
             self._check_killed()
@@ -229,7 +239,6 @@ class RemoteRunner(Runner):
     def _download(self, target: Target) -> None:
         if not target.wants_files:
             return
-        assert self._id is not None
         entries = self._again(lambda: self._client.files(self._id or ""))
         # plan.json names the others, so it comes last
         entries.sort(key=lambda entry: entry.name == PLAN)
@@ -247,16 +256,6 @@ class RemoteRunner(Runner):
         with target.receive(name) as path:
             if path is not None:
                 self._client.fetch(self._id or "", name, path, sha256)
-
-    def _again(self, call: Callable[[], Any]) -> Any:
-        """Call until the connection holds."""
-        failures = 0
-        while True:
-            try:
-                return call()
-            except ServerUnreachableError as error:
-                failures += 1
-                self._pause(failures, error)
 
     def _check_killed(self) -> None:
         if self._killed.is_set() or self._callback_error is not None:

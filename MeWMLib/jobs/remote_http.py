@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import requests
@@ -38,7 +37,7 @@ from MeWMLib.jobs.wire import PROTOCOL, Address, FileEntry, is_plain_name
 CONNECT_S, ANSWER_S = 6.0, 30.0
 #: The server has to read and check a whole upload before it answers.
 UPLOAD_ANSWER_S = 300.0
-#: More than this of an answer that is no file is not read (bytes).
+#: No more than this is read of an answer that is not a file (bytes).
 _MOST_ANSWER = 4 << 20
 _BLOCK = 1 << 16
 _CHECK = "Check the address, and that `mewm serve` runs there"
@@ -89,45 +88,38 @@ class Upload:
     def __init__(
         self, header: bytes, files: Sequence[Path], on_sent: Callable[[float], None], stopped: Callable[[], bool]
     ) -> None:
-        self._pending, self._files = header, list(files)
         self._size = len(header) + sum(path.stat().st_size for path in files)
-        self._sent = 0
+        self._pieces, self._sent = _pieces(header, files), 0
         self._on_sent, self._stopped = on_sent, stopped
-        self._open: Any = None
 
     def __len__(self) -> int:
         return self._size
 
-    def __enter__(self) -> Upload:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._open is not None:
-            self._open.close()
-
     def read(self, size: int = -1) -> bytes:
-        """The next piece; b"" at the end.
+        """The next piece, of whatever size; b"" at the end.
 
         Raises:
             CancelledError: `stopped` said so.
         """
         if self._stopped():
             raise CancelledError(what="The job was stopped before it was sent")
-        most = size if size and size > 0 else self._size
-        piece, self._pending = self._pending[:most], self._pending[most:]
-        while not piece and (self._open is not None or self._files):
-            if self._open is None:
-                self._open = self._files.pop(0).open("rb")
-            piece = self._open.read(most)
-            if not piece:
-                self._open.close()
-                self._open = None
+        piece = next(self._pieces, b"")
         self._sent += len(piece)
         if piece:
             self._on_sent(self._sent / self._size)
         return piece
+
+    def close(self) -> None:
+        """Close the file that is being read."""
+        self._pieces.close()
+
+
+def _pieces(header: bytes, files: Sequence[Path]) -> Generator[bytes, None, None]:
+    yield header
+    for path in files:
+        with path.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                yield block
 
 
 class ServerClient:
@@ -156,20 +148,18 @@ class ServerClient:
         protocol = data.get("mewm_protocol")
         if not isinstance(protocol, str):
             raise self._not_a_server(why="its answer says nothing of MeWM")
-        version = str(data.get("mewm", "?"))[:40]
         if protocol != PROTOCOL:
             raise ServerVersionError(
                 what="The server speaks another version of the protocol",
-                given=f"server: MeWM {version}, protocol {protocol[:20]}; here: MeWM {MeWMLib.__version__}, "
+                given=f"server: MeWM {str(data.get('mewm', '?'))[:40]}, protocol {protocol[:20]}; here: MeWM {MeWMLib.__version__}, "
                 f"protocol {PROTOCOL}",
                 remedy="Install the same version of MeWM on both sides",
             )
         try:
-            bundles = tuple((str(b["name"]), str(b["sha256"])) for b in data["bundles"])
-            numbers = [int(data[key]) for key in ("jobs", "max_jobs", "max_upload_bytes")]
-            return ServerInfo(version, str(data["device"]), bundles, *numbers)
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._not_a_server(why=f"its answer lacks {error}") from error
+            bundles = [(str(b["name"]), str(b["sha256"])) for b in data["bundles"]]
+            return from_plain(ServerInfo, {**data, "bundles": bundles}, strict=False)
+        except (KeyError, TypeError, InputError) as error:
+            raise self._not_a_server(why=f"its answer lacks something ({error})") from error
 
     def new_job(self, upload: Upload) -> str:
         """Send a job; returns its id."""

@@ -202,23 +202,20 @@ def make_app(settings: Settings) -> FastAPI:
 
 
 async def _lines(record: ServerJob, offset: int) -> AsyncIterator[bytes]:
-    since = 0.0
+    silent_s = 0.0
     while not record.removed:
         record.heard()
         # in this order, so that everything said before the end is read once the end is seen
         over = record.ended_at is not None
         new = record.lines[offset:]
         offset += len(new)
-        if new:
-            since = 0.0
-            yield "".join(line + "\n" for line in new).encode()
+        if new or silent_s >= KEEP_ALIVE_S:
+            silent_s = 0.0
+            yield "".join(line + "\n" for line in new or [""]).encode()
         if over:
             return
         await asyncio.sleep(_POLL_S)
-        since += _POLL_S
-        if since >= KEEP_ALIVE_S:
-            since = 0.0
-            yield b"\n"
+        silent_s += _POLL_S
 
 
 async def _read_away(request: Request, most: int) -> None:
@@ -230,44 +227,57 @@ async def _read_away(request: Request, most: int) -> None:
                 return
 
 
+class _Body:
+    """The body of a request, read piece by piece."""
+
+    def __init__(self, request: Request) -> None:
+        self._chunks, self._pending = request.stream(), b""
+
+    async def piece(self, most: int) -> bytes:
+        """The next bytes; b"" at the end."""
+        self._pending = self._pending or await anext(self._chunks, b"")
+        now, self._pending = self._pending[:most], self._pending[most:]
+        return now
+
+    async def line(self) -> bytes:
+        """The first line."""
+        while b"\n" not in self._pending:
+            if len(self._pending) > MAX_HEADER_BYTES:
+                raise InputError(what="The header of the upload is too long")
+            chunk = await anext(self._chunks, b"")
+            if not chunk:
+                raise InputError(what="The upload ends in its header")
+            self._pending += chunk
+        head, _, self._pending = self._pending.partition(b"\n")
+        return head
+
+
 async def _receive(request: Request, record: ServerJob, most: int) -> Job:
     """Read an upload into the folder of a job; see `wire`."""
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > most + MAX_HEADER_BYTES:
         raise too_large_error(most)
-    chunks = request.stream()
-    pending = b""
-    while b"\n" not in pending:
-        if len(pending) > MAX_HEADER_BYTES:
-            raise InputError(what="The header of the upload is too long")
-        chunk = await anext(chunks, b"")
-        if not chunk:
-            raise InputError(what="The upload ends in its header")
-        pending += chunk
-    head, _, pending = pending.partition(b"\n")
-    job, entries = read_upload_header(head)
+    body = _Body(request)
+    job, entries = read_upload_header(await body.line())
     if sum(entry.bytes for entry in entries) > most:
         raise too_large_error(most)
     for entry in entries:
-        pending = await _receive_file(record, entry, pending, chunks)
+        await _receive_file(record, entry, body)
         require_whole_nrrd(record.inputs / entry.name)
-    if pending or await anext(chunks, b""):
+    if await body.piece(1):
         raise InputError(what="The upload is longer than its header says")
     return job
 
 
-async def _receive_file(record: ServerJob, entry: FileEntry, pending: bytes, chunks: Any) -> bytes:
-    """Write one file; returns what was read beyond it."""
+async def _receive_file(record: ServerJob, entry: FileEntry, body: _Body) -> None:
     digest, left = hashlib.sha256(), entry.bytes
     with (record.inputs / entry.name).open("wb") as stream:
         while left:
-            if not pending:
-                pending = await anext(chunks, b"")
-                if not pending:
-                    raise InputError(what="The upload ends in a file", given=entry.name)
+            now = await body.piece(left)
+            if not now:
+                raise InputError(what="The upload ends in a file", given=entry.name)
             # a client with a long upload over a slow line is still there
             record.heard()
-            now, pending = pending[:left], pending[left:]
             left -= len(now)
             digest.update(now)
             stream.write(now)
@@ -275,7 +285,6 @@ async def _receive_file(record: ServerJob, entry: FileEntry, pending: bytes, chu
         raise InputError(
             what="A file was damaged on its way to the server", given=entry.name, remedy="Start the job again"
         )
-    return pending
 
 
 _known: dict[tuple[Path, float], str] = {}

@@ -36,7 +36,7 @@ class Limits:
         max_jobs: jobs at a time.
         max_upload_bytes: size of all files of a job together.
         retention_s: seconds after its end that a job's data are kept.
-        unheard_s: a job is ended when nobody has asked for its events for so many seconds: its client is gone.
+        unheard_s: a job is ended when nobody has asked for its events for this many seconds: its client is gone.
         grace_s: seconds between a cancel and the end of the worker.
     """
 
@@ -47,9 +47,9 @@ class Limits:
     grace_s: float = GRACE_S
 
     def __post_init__(self) -> None:
-        for name in ("max_jobs", "max_upload_bytes", "retention_s", "unheard_s", "grace_s"):
-            if getattr(self, name) <= 0:
-                raise InputError(what=f"{name} must be above 0", given=str(getattr(self, name)))
+        for name, value in vars(self).items():
+            if value <= 0:
+                raise InputError(what=f"{name} must be above 0", given=str(value))
 
 
 @dataclass

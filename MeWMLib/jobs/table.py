@@ -27,23 +27,21 @@ STAGES = {
     "download": "Fetch",
     "pictures": "Pictures",
 }
-_JSON_TYPES: dict[str, type] = {"flag": bool, "clinical": dict}
+_JSON_TYPES: dict[str, type] = {"on": bool, "off": bool, "clinical": dict}
 
 
 @dataclass(frozen=True)
 class Input:
-    """One input of a job.
+    """One input of a job. The one called "case" is the argument of the command; every other one is an option of it.
 
     Attributes:
         name: its key in `Job.inputs`.
         help: one line for people.
-        type: "text"; "flag" (true or false); "ct" (path of an image or of a DICOM folder, or sample:NAME); "labels"
-            (path of a label file); "path" (of another file); "clinical" (the JSON object; its file for the command).
-        flag: its option on the command line; "" for the positional argument. One that begins with --no- sets false.
+        type: "text"; "on", "off" (an option that sets true or false); "ct" (path of an image or of a DICOM folder, or
+            sample:NAME); "labels" (of a label file); "path" (of another file); "clinical" (the JSON object; for the
+            command its file).
         metavar: what the help calls its value.
-        default: what the help and the parsed arguments hold when it is not given.
         required: no job without it.
-        file: name under which a server is sent this file, or "" if it is not a file that is sent.
         series: of a CT, the input that chooses the DICOM series.
         on: of labels, the input with the CT that they belong to.
         stays: "" if it is sent to a server; "used" if reading the files on this computer uses it up; "private" if jobs
@@ -52,15 +50,26 @@ class Input:
 
     name: str
     help: str
-    type: Literal["text", "flag", "ct", "labels", "path", "clinical"] = "text"
-    flag: str = ""
+    type: Literal["text", "on", "off", "ct", "labels", "path", "clinical"] = "text"
     metavar: str = "TEXT"
-    default: str | None = None
     required: bool = False
-    file: str = ""
     series: str = ""
     on: str = ""
     stays: Literal["", "used", "private"] = ""
+
+    @property
+    def option(self) -> str:
+        """Its option on the command line, "" for the case."""
+        if self.name == "case":
+            return ""
+        return ("--no-" if self.type == "off" else "--") + self.name.replace("_", "-")
+
+    @property
+    def file(self) -> str:
+        """Name under which a server is sent this file, or "" if it is not a file that is sent."""
+        if self.type not in ("ct", "labels"):
+            return ""
+        return "ct.nrrd" if self.name == "case" else f"{self.name}.nrrd"
 
 
 @dataclass(frozen=True)
@@ -168,7 +177,7 @@ class JobKind:
                 raise InputError(what=f"The input {name} has the wrong type", given=repr(value)[:80])
         for entry in self.inputs:
             if entry.required and not inputs.get(entry.name):
-                how = f"Give one with {entry.flag}: {entry.help}" if entry.flag else f"Give {entry.help}"
+                how = f"Give one with {entry.option}: {entry.help}" if entry.option else f"Give {entry.help}"
                 raise InputError(what=f"No {entry.name} was given", remedy=how)
         if self.output is not None and self.output.required and not out:
             what = "folder" if self.output.is_folder else "file"
@@ -182,76 +191,29 @@ def load(name: str) -> Callable[..., Any]:
     return found
 
 
-_CASE = Input(
-    "case",
-    "a DICOM folder, a NIfTI, NRRD or MetaImage file, or sample:NAME (see `mewm sample`)",
-    "ct",
-    metavar="CASE",
-    required=True,
-    file="ct.nrrd",
-    series="series",
-)
+_CASE_HELP = "a DICOM folder, a NIfTI, NRRD or MetaImage file, or sample:NAME (see `mewm sample`)"
+_POLICY_HELP = "who proposes: guideline (default), constant:TEXT, prior:FILE, llm:ENDPOINT[+REFINER] (docs/POLICY.md)"
+_PROTOCOL_HELP = 'agents with optional doses, joined by +, such as "Epirubicin 30 mg + Lipiodol 10 ml"'
 _FILES = (
-    _CASE,
-    Input(
-        "series", "which series of a DICOM folder: number, UID, or N/ACQUISITION", "text", "--series", "N", stays="used"
-    ),
-    Input(
-        "labels",
-        "your own segmentation: 1 liver, 2 tumour; it is not changed",
-        "labels",
-        "--labels",
-        "FILE",
-        file="labels.nrrd",
-        on="case",
-    ),
-    Input("resample_labels", "accept labels on another grid than the CT's", "flag", "--resample-labels", stays="used"),
-    Input("label_values", "what other values mean, such as 6=liver,7=tumour", "text", "--label-values", stays="used"),
+    Input("case", _CASE_HELP, "ct", "CASE", required=True, series="series"),
+    Input("series", "which series of a DICOM folder: number, UID, or N/ACQUISITION", metavar="N", stays="used"),
+    Input("labels", "your own segmentation: 1 liver, 2 tumour; it is not changed", "labels", "FILE", on="case"),
+    Input("resample_labels", "accept labels on another grid than the CT's", "on", stays="used"),
+    Input("label_values", "what other values mean, such as 6=liver,7=tumour", stays="used"),
 )
 _PATIENT = (
     *_FILES,
-    Input("clinical", "file with clinical data, such as child_pugh_class", "clinical", "--clinical", "JSON"),
-    Input("goal", "what the treatment should achieve", "text", "--goal", default=""),
-    Input("segment", "do not try the segmenter where there are labels", "flag", "--no-segment"),
+    Input("clinical", "file with clinical data, such as child_pugh_class", "clinical", "JSON"),
+    Input("goal", "what the treatment should achieve"),
+    Input("segment", "do not try the segmenter where there are labels", "off"),
 )
-_POLICY = Input(
-    "policy",
-    "who proposes: guideline (default), constant:TEXT, prior:FILE, llm:ENDPOINT[+REFINER] (docs/POLICY.md)",
-    "text",
-    "--policy",
-    "NAME",
-    # whom a language-model policy sends data to is agreed on the user's own computer
-    stays="private",
-)
-_PREVIEW = Input(
-    "preview",
-    "send nothing: write the exact bytes that --policy would send",
-    "path",
-    "--preview",
-    "FILE",
-    stays="private",
-)
-_PROTOCOL = Input(
-    "protocol",
-    'agents with optional doses, joined by +, such as "Epirubicin 30 mg + Lipiodol 10 ml"',
-    "text",
-    "--protocol",
-    required=True,
-)
+#: To whom a language-model policy sends data is agreed on the user's own computer.
+_POLICY = Input("policy", _POLICY_HELP, metavar="NAME", stays="private")
+_PREVIEW_HELP = "send nothing: write the exact bytes that --policy would send"
 _POST = (
-    Input(
-        "post", "the CT after treatment", "ct", "--post", "FILE", required=True, file="post.nrrd", series="post_series"
-    ),
-    Input("post_series", "which series, if --post is a DICOM folder", "text", "--post-series", "N", stays="used"),
-    Input(
-        "post_labels",
-        "labels on the CT after treatment",
-        "labels",
-        "--post-labels",
-        "FILE",
-        file="post_labels.nrrd",
-        on="post",
-    ),
+    Input("post", "the CT after treatment", "ct", "FILE", required=True, series="post_series"),
+    Input("post_series", "which series, if --post is a DICOM folder", metavar="N", stays="used"),
+    Input("post_labels", "labels on the CT after treatment", "labels", "FILE", on="post"),
 )
 _PLAN_FOLDER = Output("plan", "folder to write")
 _SIMULATION_SETTINGS = ("replicas", "steps", "guidance")
@@ -286,7 +248,7 @@ _KINDS = (
         title="Simulating",
         help="simulate the CT after one protocol that you name",
         example='mewm simulate sample:lits-117 --protocol "Epirubicin 30 mg + Lipiodol 10 ml" --out out/simulated',
-        inputs=(*_PATIENT, _PROTOCOL),
+        inputs=(*_PATIENT, Input("protocol", _PROTOCOL_HELP, required=True)),
         run="MeWMLib.jobs.plan_job:simulate",
         output=_PLAN_FOLDER,
         settings=_SIMULATION_SETTINGS,
@@ -308,7 +270,7 @@ _KINDS = (
         title="Measuring lesions",
         help="propose drugs and embolics for a patient, with reasons",
         example="mewm propose ct.nrrd --labels labels.seg.nrrd --json",
-        inputs=(*_PATIENT, _POLICY, _PREVIEW),
+        inputs=(*_PATIENT, _POLICY, Input("preview", _PREVIEW_HELP, "path", "FILE", stays="private")),
         run="MeWMLib.jobs.kinds:propose",
         settings=("drugs", "embolics"),
     ),

@@ -155,22 +155,22 @@ class Task:
     def labels(self, world: WorldModel, case: Case) -> tuple[LabelMap, dict[str, Any]]:
         """Decide which labels the job works on, and say so.
 
-        The user's own are used as they are. A sample's expert labels are used too, and the assistant is measured
-        against them. Without either, the assistant's are used.
+        The user's own are used as they are. A sample's expert labels are used too, and the segmenter is measured
+        against them. Without either, the segmenter's are used.
 
         Returns:
             the labels, and the entry "labels" of plan.json.
         """
         wanted = self.job.inputs.get("segment", True) is not False
         if case.labels is None:
-            note = "No labels were given: the assistant's are used. Look at them before you trust what follows"
+            note = "No labels were given: those of the segmenter are used. Look at them before you trust what follows"
             return self.segment(world, case), labels_entry("assistant", note)
         if case.labels_from == "user":
             return case.labels, labels_entry("user", f"Your own labels are used: {case.labels_name}")
         if not wanted:
             return case.labels, labels_entry("expert", "The sample's expert labels are used")
         scores = dice_scores(self.segment(world, case), case.labels)
-        note = "The sample's expert labels are used; Dice is that of the assistant against them"
+        note = "The sample's expert labels are used; Dice is that of the segmenter against them"
         return case.labels, labels_entry("expert", note, scores)
 
 

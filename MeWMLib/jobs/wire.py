@@ -197,6 +197,11 @@ class Address:
         """True for https."""
         return self.url.startswith("https://")
 
+    @property
+    def is_open(self) -> bool:
+        """True if others on the network can read what is sent there."""
+        return not self.is_encrypted and not self.is_loopback
+
 
 def is_loopback(host: str) -> bool:
     """True if a name or number means this computer only."""

@@ -56,7 +56,7 @@ def test_a_kind_of_one_entry_runs_on_a_server(job, serve, tap):
     result = runner.run(job, make=lambda: RemoteRunner(client))
     assert result == {"case": "smith.nrrd", "voxels": 960}
     assert Path(job.out).read_text() == "960\n"
-    assert b"scan.nrrd" in line.sent and b"smith" not in line.sent and b"my count" not in line.sent
+    assert b"ct.nrrd" in line.sent and b"smith" not in line.sent and b"my count" not in line.sent
     private = Job("count", {**job.inputs, "secret": "x"}, job.out)
     with pytest.raises(InputError, match="cannot be sent.*secret"):
         runner.run(private, make=lambda: RemoteRunner(client))
@@ -120,7 +120,7 @@ def test_the_entries_fit_together(name):
         assert entry.type != "labels" or entry.on in names
         assert not entry.series or entry.series in names
         # a path of this computer must not reach a server
-        assert entry.file or entry.stays or entry.type in ("text", "flag", "clinical"), entry.name
+        assert entry.file or entry.stays or entry.type in ("text", "on", "off", "clinical"), entry.name
     assert kind.staying("private") == [n for n in ("policy", "preview") if n in names]
 
 

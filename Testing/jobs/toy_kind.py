@@ -26,9 +26,9 @@ KINDS["count"] = JobKind(
     help="count the bright voxels of a CT",
     example="mewm count ct.nrrd --above 60 --out count.txt",
     inputs=(
-        Input("case", "a CT file", "ct", metavar="CASE", required=True, file="scan.nrrd"),
-        Input("above", "threshold in HU", flag="--above", metavar="HU", required=True),
-        Input("secret", "who may not know", flag="--secret", stays="private"),
+        Input("case", "a CT file", "ct", "CASE", required=True),
+        Input("above", "threshold in HU", metavar="HU", required=True),
+        Input("secret", "what a server may not know", stays="private"),
     ),
     run=f"{__name__}:count",
     output=Output("count", "text file to write", (".txt",)),
