@@ -149,10 +149,10 @@ class ServerClient:
         if not isinstance(protocol, str):
             raise self._not_a_server(why="its answer says nothing of MeWM")
         if protocol != PROTOCOL:
+            there = f"MeWM {str(data.get('mewm', '?'))[:40]}, protocol {protocol[:20]}"
             raise ServerVersionError(
                 what="The server speaks another version of the protocol",
-                given=f"server: MeWM {str(data.get('mewm', '?'))[:40]}, protocol {protocol[:20]}; here: MeWM {MeWMLib.__version__}, "
-                f"protocol {PROTOCOL}",
+                given=f"server: {there}; here: MeWM {MeWMLib.__version__}, protocol {PROTOCOL}",
                 remedy="Install the same version of MeWM on both sides",
             )
         try:
