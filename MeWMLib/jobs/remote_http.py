@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from requests.auth import AuthBase
 
 import MeWMLib
 from MeWMLib.core.errors import (
@@ -62,17 +61,6 @@ class ServerInfo:
     jobs: int
     max_jobs: int
     max_upload_bytes: int
-
-
-class _Bearer(AuthBase):
-    """Sets the token; given as `auth`, so that a .netrc file cannot put something else in its place."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
 
 
 class Upload:
@@ -234,7 +222,7 @@ class ServerClient:
                 session.request(
                     method,
                     f"{self.address.url}{path}",
-                    auth=_Bearer(self._token),
+                    auth=self._authorise,
                     timeout=timeout,
                     stream=True,
                     # a redirect could carry images and token to somebody else
@@ -247,6 +235,11 @@ class ServerClient:
                 yield response
         except requests.RequestException as error:
             raise self._translated(error) from error
+
+    def _authorise(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Set the token; given as `auth`, so that a .netrc file cannot put something else in its place."""
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
 
     def _json(self, response: requests.Response) -> dict[str, Any]:
         try:

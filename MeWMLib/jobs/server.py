@@ -21,6 +21,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -287,20 +288,18 @@ async def _receive_file(record: ServerJob, entry: FileEntry, body: _Body) -> Non
         )
 
 
-_known: dict[tuple[Path, float], str] = {}
+@lru_cache
+def _checksum(bundle: Path, changed_at: float) -> str:
+    return bundles.open_bundle(bundle).sha256
 
 
 def _bundles() -> list[dict[str, str]]:
     """Names and checksums of the bundles; those that are damaged are left out."""
     found = []
     for name, path in bundles.list_bundles():
-        try:
-            key = (path, (path / bundles.MANIFEST).stat().st_mtime)
-            if key not in _known:
-                _known[key] = bundles.open_bundle(path).sha256
-        except (MeWMError, OSError):
-            continue
-        found.append({"name": name, "sha256": _known[key]})
+        with contextlib.suppress(MeWMError, OSError):
+            sha256 = _checksum(path, (path / bundles.MANIFEST).stat().st_mtime)
+            found.append({"name": name, "sha256": sha256})
     return found
 
 

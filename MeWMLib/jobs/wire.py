@@ -93,6 +93,7 @@ def read_upload_header(line: bytes) -> tuple[Job, tuple[FileEntry, ...]]:
 
 def _require_own_folder_only(job: Job, names: set[str]) -> None:
     kind, named = kind_of(job.kind), set()
+    kind.check(job.inputs, job.out)
     for key, file in kind.files.items():
         value = job.inputs.get(key)
         if value is None or (kind.input(key).type == "ct" and _is_sample(value)):
