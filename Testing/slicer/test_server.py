@@ -423,7 +423,7 @@ def test_an_address_that_is_none(away):
     assert not away.widget("setup", "testButton").enabled
     away.click("simulation", "simulateButton")
     error = away.wait_error()
-    assert isinstance(error, InputError) and "no address" in error.what
+    assert isinstance(error, InputError) and "not the address" in error.what
 
 
 def test_the_token_is_in_no_scene_log_or_setting(away, server, tmp_path, caplog):
