@@ -5,6 +5,8 @@ from typing import Annotated
 import slicer
 from slicer.parameterNodeWrapper import Choice, Default, WithinRange, parameterNodeWrapper, parameterPack
 
+from MeWMLib.core.devices import DEVICES
+
 UNKNOWN = "not known"
 
 
@@ -65,7 +67,7 @@ class ComputerPack:
 
     place: Annotated[str, Choice(["this computer", "server"]), Default("this computer")]
     server: Annotated[str, Default("")]
-    device: Annotated[str, Choice(["auto", "cpu", "cuda", "mps"]), Default("auto")]
+    device: Annotated[str, Choice(list(DEVICES)), Default("auto")]
     bundle: Annotated[str, Default("")]
     wheelhouse: Annotated[str, Default("")]
 
