@@ -11,13 +11,15 @@ from rich.table import Table
 
 from MeWMLib.cli.output import Output
 from MeWMLib.core.errors import EndpointConsentError, InputError, UnreadableFileError
+from MeWMLib.core.folders import data_folder
 from MeWMLib.core.io import atomic_path
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.protocol import Protocol, agent
+from MeWMLib.core.records import to_plain
 from MeWMLib.policy.explain import NOT_KNOWN, SILENT, TOUCHED, Explained, explain
-from MeWMLib.policy.llm import cache, places, privacy, report_reader
+from MeWMLib.policy.llm import cache, privacy, report_reader
 from MeWMLib.policy.llm.client import ChatClient
-from MeWMLib.policy.llm.endpoints import Endpoint, find_endpoint, known_endpoints
+from MeWMLib.policy.llm.endpoints import ENDPOINTS_FILE, Endpoint, find_endpoint, known_endpoints
 from MeWMLib.policy.reports import parse_report
 from MeWMLib.policy.rules import FORBIDDEN, RULES_PATH, check, load_rules
 
@@ -40,7 +42,7 @@ def rules(arguments: argparse.Namespace, output: Output) -> int:
     clinical = Clinical.load(Path(arguments.clinical)) if arguments.clinical else Clinical()
     found = explain(protocol, clinical, not arguments.partial, load_rules(own))
     forbidden = any(e.state == TOUCHED and e.severity == FORBIDDEN for e in found)
-    data = {"protocol": protocol.text, "allowed": not forbidden, "rules": [e.to_json() for e in found]}
+    data = {"protocol": protocol.text, "allowed": not forbidden, "rules": to_plain(found)}
     if not output.json(data):
         _explain(protocol, found, forbidden, output)
     return 2 if forbidden else 0
@@ -115,7 +117,7 @@ def endpoint(arguments: argparse.Namespace, output: Output) -> int:
         if not output.json(lines):
             for line in lines:
                 output.result(f"{line['time']}  {line['endpoint']}  {line['bytes']} bytes  {line['outcome']}")
-            output.result(f"{len(lines)} requests were sent. The file: {places.audit_file()}")
+            output.result(f"{len(lines)} requests were sent. The file: {data_folder() / privacy.AUDIT_FILE}")
         return 0
     if arguments.action == "forget":
         count = cache.forget()
@@ -161,7 +163,7 @@ def _agree(found: Endpoint, yes: bool, output: Output) -> None:
 
 def _list_endpoints(output: Output) -> int:
     agreed = privacy.consents()
-    rows = [e.to_json() | {"allowed": e.identity in agreed} for e in known_endpoints().values()]
+    rows = [to_plain(e) | {"allowed": e.identity in agreed} for e in known_endpoints().values()]
     if output.json(rows):
         return 0
     table = Table(title="Endpoints of language models")
@@ -172,7 +174,7 @@ def _list_endpoints(output: Output) -> int:
         cells = (row["name"], "yes" if row["allowed"] else "no", "yes" if row["images"] else "no")
         output.row(table, *cells, row["key_variable"] or "none", f"{row['url']} {row['model']}")
     output.table(table)
-    output.result(f"Your own: {places.endpoints_file()}")
+    output.result(f"Your own: {data_folder() / ENDPOINTS_FILE}")
     return 0
 
 

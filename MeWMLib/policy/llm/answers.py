@@ -164,7 +164,8 @@ def _known(name: str, kind: str, choice: Sequence[str]) -> str:
         known = agent(name[:80])
     except MeWMError as error:
         raise EndpointAnswerError(
-            what=f"The answer names {clean(name, 60)!r}, which is no agent of the list", remedy="Use the listed names"
+            what=f"The answer names {clean(name, 60)!r}, which is not an agent of the list",
+            remedy="Use the listed names",
         ) from error
     if known.kind != kind or known.name not in choice:
         raise EndpointAnswerError(what=f"The answer names {known.name} where it cannot be chosen")
