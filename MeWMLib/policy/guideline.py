@@ -73,12 +73,18 @@ def propose(
     named = parse_goal(goal)
     facts = describe(findings, clinical)
     scored = {kind: _scores(kind, facts, clinical, named, among) for kind in (DRUG, EMBOLIC)}
-    pair = _best_pair(scored[DRUG], scored[EMBOLIC], clinical)
-    if pair is None:
+    pairs = [
+        (drug, embolic)
+        for drug in scored[DRUG]
+        for embolic in scored[EMBOLIC]
+        if allowed(Protocol.of([drug.name, embolic.name]), clinical, complete=True)
+    ]
+    if not pairs:
         raise _nothing_left(clinical, named, among)
     chosen_drugs, chosen_embolics = _diverse(scored[DRUG], drugs), scored[EMBOLIC][:embolics]
-    if not any(_compatible(d.name, e.name, clinical) for d in chosen_drugs for e in chosen_embolics):
-        chosen_drugs, chosen_embolics = _with(pair[0], chosen_drugs), _with(pair[1], chosen_embolics)
+    if not any(drug in chosen_drugs and embolic in chosen_embolics for drug, embolic in pairs):
+        drug, embolic = max(pairs, key=lambda pair: pair[0].score + pair[1].score)
+        chosen_drugs, chosen_embolics = _with(drug, chosen_drugs), _with(embolic, chosen_embolics)
     chosen = (*chosen_drugs, *chosen_embolics)
     return ActionSpace(
         tuple(d.name for d in chosen_drugs),
@@ -173,17 +179,6 @@ def _diverse(scored: Sequence[_Scored], count: int) -> list[_Scored]:
         left.remove(best)
         chosen.append(best)
     return chosen
-
-
-def _compatible(drug: str, embolic: str, clinical: Clinical) -> bool:
-    return allowed(Protocol.of([drug, embolic]), clinical, complete=True)
-
-
-def _best_pair(
-    drugs: Sequence[_Scored], embolics: Sequence[_Scored], clinical: Clinical
-) -> tuple[_Scored, _Scored] | None:
-    pairs = [(d, e) for d in drugs for e in embolics if _compatible(d.name, e.name, clinical)]
-    return max(pairs, key=lambda pair: pair[0].score + pair[1].score, default=None)
 
 
 def _with(needed: _Scored, chosen: list[_Scored]) -> list[_Scored]:

@@ -181,9 +181,7 @@ class _Reader:
             before = sum(parts)
             rest = round(value - before, 6)
             if rest < 0 or (rest > 0 and before):
-                self.notes.append(
-                    f"{name.agent}: the parts add up to {before:g}, the report says {value:g} in total"
-                )
+                self.notes.append(f"{name.agent}: the parts add up to {before:g}, the report says {value:g} in total")
             if parts and rest <= 0:
                 return
             value = rest

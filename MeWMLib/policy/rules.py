@@ -25,6 +25,8 @@ from MeWMLib.policy.agent_names import members
 from MeWMLib.policy.sources import references, source_text
 
 FORBIDDEN, WARNING = "forbidden", "warning"
+#: States of a rule: the protocol breaks it, a clinical field that it asks for is not known, or it has no objection.
+TOUCHED, NOT_KNOWN, SILENT = STATES = ("touched", "not known", "silent")
 RULES_PATH = Path(__file__).with_name("rules.json")
 
 
@@ -79,6 +81,19 @@ class Rule:
     def concerned(self, protocol: Protocol) -> tuple[str, ...]:
         """The agents of the protocol that the rule is about."""
         return tuple(a for a in protocol.agents if self.applies_to is None or a in self.applies_to)
+
+
+@dataclass(frozen=True)
+class Explained(RuleFinding):
+    """What one rule says to one protocol; `reason` names what breaks the rule, if anything does.
+
+    Attributes:
+        state: `TOUCHED`, `NOT_KNOWN` or `SILENT`.
+        field: the clinical field that is missing, or "".
+    """
+
+    state: str = SILENT
+    field: str = ""
 
 
 # Each check returns what in the protocol or the patient breaks the rule, or "" if nothing does.
@@ -191,6 +206,29 @@ def explain_none(drugs: Sequence[str], embolics: Sequence[str], clinical: Clinic
                 reasons.setdefault(finding.rule, []).append(finding.reason)
     everywhere = {rule: found for rule, found in reasons.items() if len(found) == len(pairs)}
     return "; ".join(f"{found[0]} [{rule}]" for rule, found in (everywhere or reasons).items())
+
+
+def explain(
+    protocol: Protocol,
+    clinical: Clinical | None = None,
+    complete: bool = True,
+    rules: Sequence[Rule] | None = None,
+) -> tuple[Explained, ...]:
+    """Say what every rule says to a protocol; arguments as those of `check`.
+
+    Returns:
+        Broken rules first (forbidden, then warning), then those that could not be checked, then the rest.
+    """
+    known = clinical or Clinical()
+    found = []
+    for rule in load_rules() if rules is None else rules:
+        reason, state, field = rule.reason, SILENT, ""
+        if broken := check(protocol, known, complete, (rule,)):
+            reason, state = broken[0].reason, TOUCHED
+        elif rule.field and getattr(known, rule.field) is None and rule.concerned(protocol):
+            state, field = NOT_KNOWN, rule.field
+        found.append(Explained(rule.id, rule.severity, reason, rule.source, state, field))
+    return tuple(sorted(found, key=lambda e: (STATES.index(e.state), e.state == TOUCHED and e.severity != FORBIDDEN)))
 
 
 @cache

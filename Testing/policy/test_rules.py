@@ -14,8 +14,18 @@ import pytest
 from MeWMLib.core.errors import RuleError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.protocol import Action, Protocol, vocabulary
-from MeWMLib.policy.explain import NOT_KNOWN, SILENT, TOUCHED, explain
-from MeWMLib.policy.rules import RULES_PATH, RuleFileError, allowed, check, explain_none, load_rules
+from MeWMLib.policy.rules import (
+    NOT_KNOWN,
+    RULES_PATH,
+    SILENT,
+    TOUCHED,
+    RuleFileError,
+    allowed,
+    check,
+    explain,
+    explain_none,
+    load_rules,
+)
 from MeWMLib.policy.sources import NEEDS_REVIEW, references
 
 PLAIN = "Doxorubicin + Lipiodol"

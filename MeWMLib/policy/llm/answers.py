@@ -1,11 +1,13 @@
 """Answers of a language model: the JSON schema that is asked for, and what is taken from an answer.
 
-An answer is taken for data and nothing else: names that the vocabulary knows, and a cleaned sentence for each. Whatever
-instructions, markup, addresses or paths it holds has nowhere to go.
+An answer is treated as data and nothing else: names that the vocabulary knows, and a cleaned sentence for each. Any
+instructions, markup, addresses or paths in it are dropped.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import re
 import unicodedata
@@ -17,7 +19,7 @@ from MeWMLib.core.errors import EndpointAnswerError, MeWMError
 from MeWMLib.core.protocol import DRUG, EMBOLIC, Action, agent
 from MeWMLib.policy.reports import Administration
 
-#: Longest sentence that is kept for an agent.
+#: Most characters of the sentence that is kept for an agent.
 MOST_REASON = 240
 _UNITS = re.compile(r"\b(mg|ng|ug|g)/(dl|ml|l|m2|kg)\b", re.I)
 
@@ -82,11 +84,11 @@ def read_proposal(text: str, drugs: Sequence[str], embolics: Sequence[str], most
     Args:
         text: what the model said.
         drugs, embolics: canonical names that it could choose from.
-        most: D and E; what is more is left out.
+        most: D and E; agents beyond these are left out.
 
     Raises:
         EndpointAnswerError: no JSON object, no list, an unknown name, nothing of one kind. The message goes back to the
-            model, so it quotes nothing of the answer but cleaned names.
+            model, so it quotes only cleaned names from the answer.
     """
     data = _json_object(text)
     reasons: dict[str, str] = {}
@@ -95,15 +97,13 @@ def read_proposal(text: str, drugs: Sequence[str], embolics: Sequence[str], most
         entries = data.get(key)
         if not isinstance(entries, list) or not entries:
             raise EndpointAnswerError(what=f'The answer has no list "{key}" with an agent in it')
-        names: dict[str, None] = {}
+        names: list[str] = []
         for entry in entries[:50]:
             name, reason = _entry(entry, key)
             known = _known(name, kind, choice)
-            if known in names or len(names) >= count:
-                continue
-            names[known] = None
-            if reason:
-                reasons[known] = reason
+            if known not in names and len(names) < count:
+                names.append(known)
+                reasons |= {known: reason} if reason else {}
         found.append(tuple(names))
     return ProposedAgents(found[0], found[1], reasons)
 
@@ -124,7 +124,9 @@ def read_administrations(text: str) -> tuple[tuple[Administration, ...], int | N
             action = Action(str(entry["agent"]), entry.get("dose"), entry.get("route"))
         except (MeWMError, TypeError, KeyError, AttributeError) as error:
             reason = error.what if isinstance(error, MeWMError) else "not an agent with dose and route"
-            raise EndpointAnswerError(what=f"An administration of the answer cannot be: {clean(reason)}") from error
+            raise EndpointAnswerError(
+                what=f"An administration in the answer is not possible: {clean(reason)}"
+            ) from error
         given.append(Administration(action.agent, action.dose, action.route, "language model"))
     if isinstance(level, bool) or level not in (None, 1, 2, 3, 4):
         raise EndpointAnswerError(what="The attenuation_level of the answer is not 1, 2, 3, 4 or null")
@@ -132,8 +134,8 @@ def read_administrations(text: str) -> tuple[tuple[Administration, ...], int | N
 
 
 def clean(text: str, most: int = MOST_REASON) -> str:
-    """One line of plain words: no markup, address, path, control character; at most `most` characters."""
-    # cut first: what comes from outside may be long, and no step below may take long
+    """One line of plain words: no markup, addresses, paths or control characters; at most `most` characters."""
+    # cut first: the text may be long, and no step below may take long
     plain = unicodedata.normalize("NFKC", text[: 8 * most])
     plain = re.sub(r"<[^<>]{0,300}>?", " ", plain)
     plain = _UNITS.sub(lambda m: f"{m[1]} per {m[2]}", plain)
@@ -156,7 +158,7 @@ def _entry(entry: Any, key: str) -> tuple[str, str]:
     if isinstance(entry, dict) and isinstance(entry.get("agent"), str):
         reason = entry.get("reason")
         return entry["agent"], clean(reason) if isinstance(reason, str) else ""
-    raise EndpointAnswerError(what=f'"{key}" of the answer holds something that is no agent')
+    raise EndpointAnswerError(what=f'"{key}" of the answer holds something that is not an agent')
 
 
 def _known(name: str, kind: str, choice: Sequence[str]) -> str:
@@ -173,17 +175,11 @@ def _known(name: str, kind: str, choice: Sequence[str]) -> str:
 
 
 def _json_object(text: str) -> dict[str, Any]:
-    """The first fitting JSON object of a text; what a model thinks aloud before it, and a code fence, are left out."""
+    """The first JSON object of the right form; thoughts before it (<think>) and a code fence are skipped."""
     rest = re.sub(r"<think>.*?</think>", "", text, flags=re.DOTALL)
-    decoder, at = json.JSONDecoder(), rest.find("{")
-    tries = 0
-    while at >= 0 and tries < 20:
-        try:
-            data, _ = decoder.raw_decode(rest, at)
-        except (ValueError, RecursionError):
-            at, tries = rest.find("{", at + 1), tries + 1
-            continue
-        if isinstance(data, dict) and ({"drugs", "administrations"} & set(data) or tries == 19):
-            return data
-        at, tries = rest.find("{", at + 1), tries + 1
+    for start in itertools.islice(re.finditer(r"\{", rest), 20):
+        with contextlib.suppress(ValueError, RecursionError):
+            data, _ = json.JSONDecoder().raw_decode(rest, start.start())
+            if {"drugs", "administrations"} & set(data):
+                return dict(data)
     raise EndpointAnswerError(what="The answer holds no JSON object of the form that was asked for")

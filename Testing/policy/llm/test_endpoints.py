@@ -153,7 +153,7 @@ def test_endpoints_are_listed_allowed_audited_and_revoked(mewm, client):
     assert "5 bytes  200" in mewm("endpoint", "audit")[1]
     cache.store("0" * 64, "answer", {})
     assert "Removed 1 " in mewm("endpoint", "forget")[1] and cache.stored("0" * 64) is None
-    assert "Taken back" in mewm("endpoint", "revoke", "gpt-4o")[1]
+    assert "Withdrawn" in mewm("endpoint", "revoke", "gpt-4o")[1]
     assert "no consent" in mewm("endpoint", "revoke", "gpt-4o")[1]
     assert mewm("endpoint", "allow")[0] == 2 and mewm("endpoint", "allow", "nonesuch")[0] == 2
 
