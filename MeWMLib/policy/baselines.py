@@ -14,7 +14,6 @@ import numpy as np
 
 from MeWMLib.core.errors import MeWMError, PolicyError, UnreadableFileError
 from MeWMLib.core.io import write_json
-from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import DRUG, EMBOLIC, ActionSpace, Protocol
 from MeWMLib.core.records import from_plain, read_json
@@ -59,8 +58,9 @@ class ConstantPolicy:
     name: str = "constant"
 
     def propose(self, case: PolicyInput, settings: PlanSettings) -> Proposal:
-        """The plan, whatever the patient."""
-        _require_allowed(self.protocol, case.clinical, self.obey_rules, self.name)
+        """The same plan for every patient."""
+        if self.obey_rules and not allowed(self.protocol, case.clinical, complete=True):
+            raise _forbidden(self.protocol, self.name)
         reasons = {name: f"{name}: part of the constant plan." for name in self.protocol.agents}
         return Proposal(ActionSpace(self.protocol.drugs, self.protocol.embolics, reasons, self.name), self.protocol)
 
@@ -96,7 +96,7 @@ class FrequencyPrior:
         regimens = [(Protocol.parse(text), count) for text, count in self.regimens]
         possible = [p for p, _ in regimens if not self.obey_rules or allowed(p, case.clinical, complete=True)]
         if not possible:
-            _require_allowed(regimens[0][0], case.clinical, True, self.name)
+            raise _forbidden(regimens[0][0], self.name)
         given: Counter[str] = Counter()
         for protocol, count in regimens:
             given.update(dict.fromkeys(protocol.agents, count))
@@ -170,10 +170,9 @@ class RandomPolicy:
         raise PolicyError(what="No protocol that the rules allow was drawn", remedy="Give a larger vocabulary")
 
 
-def _require_allowed(protocol: Protocol, clinical: Clinical, obey: bool, name: str) -> None:
-    if obey and not allowed(protocol, clinical, complete=True):
-        raise PolicyError(
-            what=f"The rules forbid in this patient what the policy {name} gives",
-            given=protocol.text,
-            remedy="See `mewm rules check`; the guideline policy proposes what is allowed",
-        )
+def _forbidden(protocol: Protocol, name: str) -> PolicyError:
+    return PolicyError(
+        what=f"The rules forbid in this patient what the policy {name} gives",
+        given=protocol.text,
+        remedy="See `mewm rules check`; the guideline policy proposes what is allowed",
+    )

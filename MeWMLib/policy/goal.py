@@ -21,7 +21,7 @@ from functools import cache
 
 from MeWMLib.policy.agent_names import by_letters, classes, letters, members, pattern_of, written_names
 
-#: Words for a class of agents, beside the name of the class itself.
+#: Words for a class of agents, in addition to the name of the class itself.
 _CLASS_WORDS = {
     "platinum drug": "platinum",
     "platinum agent": "platinum",
@@ -86,7 +86,7 @@ def parse_goal(goal: str) -> GoalAgents:
     found: dict[str, list[str]] = {"wanted": [], "against": [], "neutral": []}
     for sentence in _SENTENCE_END.split(goal.lower().replace("\u2019", "'")):
         names = list(_names().finditer(sentence))
-        # Cues are looked for outside the names, so that no part of a name is taken for one.
+        # Cues are searched for outside the names, so that part of a name is never taken for a cue.
         cues = [c for c in _CUE.finditer(sentence) if not any(n.start() <= c.start() < n.end() for n in names)]
         for name in names:
             behind = _BEHIND.match(sentence, name.end())

@@ -129,11 +129,7 @@ def _table() -> dict[str, Any]:
 
 
 def _scores(
-    kind: str,
-    facts: Mapping[str, float],
-    clinical: Clinical,
-    named: GoalAgents,
-    among: Collection[str] | None = None,
+    kind: str, facts: Mapping[str, float], clinical: Clinical, named: GoalAgents, among: Collection[str] | None = None
 ) -> list[_Scored]:
     """The agents of a kind that this patient may have, best first; ties in vocabulary order."""
     # A warning about the patient as a whole concerns every agent alike and says nothing about their order.

@@ -62,7 +62,7 @@ class Policy(typing.Protocol):
 
 
 def first_choice(space: ActionSpace, clinical: Clinical, settings: PlanSettings) -> Protocol:
-    """The plan of a policy without a search: down its ranking, whatever the rules allow beside what was taken before.
+    """The plan of a policy without a search: down its ranking, each agent that the rules allow with those before it.
 
     Args:
         space: ranked candidates.

@@ -46,7 +46,7 @@ INFUSED = re.compile(
 EMBOLISED = re.compile(r"\b(?:(?:chemo)?emboli[sz]\w*|occlud(?:e|ing)|block(?:ing)?|plugg?ing)\b", re.I)
 ANY_VERB = re.compile("|".join(p.pattern for p in (MIXED, INFUSED, EMBOLISED)) + r"|\b(?:used|loaded|added)\b", re.I)
 #: What was done, as a verb: "an emulsion of" alone does not say that anything was done.
-DEED = re.compile(
+DONE = re.compile(
     r"\b(?:emulsified|mixed|suspended|blended|infused|infusing|perfused|instil+ed|administered|given|injected|delivered|"
     r"emboli[sz]ed|occluded|used|loaded|added|withheld|omitted)\b",
     re.I,
@@ -106,7 +106,7 @@ class Dose:
         value: in `unit`; None if a range or an amount per square metre was written, which is not a single dose.
         unit: "mg" or "ml".
         start, end: its place in the text.
-        text: as it was written.
+        text: as written.
     """
 
     value: float | None

@@ -95,8 +95,7 @@ class OperationReport:
 
 def parse_report(text: str) -> OperationReport:
     """Read one operation report; see the module for what is understood."""
-    plain = _plain(text)
-    clauses = list(_clauses(plain))
+    clauses = list(_clauses(text))
     reader = _Reader(as_list=not any(words.ANY_VERB.search(c) for c in clauses))
     for clause in clauses:
         reader.read(clause)
@@ -109,19 +108,14 @@ def parse_report(text: str) -> OperationReport:
 
 def relevant_text(text: str) -> str:
     """The clauses that name an agent or an outcome, one per line: all that a model needs to see of a report."""
-    clauses = _clauses(_plain(text))
-    return "\n".join(c for c in clauses if words.find_names(c) or attenuation([c])[0] is not None)
-
-
-def _plain(text: str) -> str:
-    return text.replace("\u2019", "'").replace("\u00a0", " ").replace("\ufb01", "fi").replace("\r", "\n")
+    return "\n".join(c for c in _clauses(text) if words.find_names(c) or attenuation([c])[0] is not None)
 
 
 def _clauses(text: str) -> Iterator[str]:
     """Sentences and parts of sentences that each describe one step of the treatment."""
+    plain = text.replace("\u2019", "'").replace("\u00a0", " ").replace("\ufb01", "fi").replace("\r", "\n")
     # a line break inside a sentence ends nothing
-    joined = re.sub(r"(?<=[a-z,])\n(?=[a-z0-9])", " ", text)
-    for clause in _CLAUSE_END.split(joined):
+    for clause in _CLAUSE_END.split(re.sub(r"(?<=[a-z,])\n(?=[a-z0-9])", " ", plain)):
         yield from _split(clause.strip())
 
 
@@ -129,7 +123,7 @@ def _split(clause: str) -> Iterator[str]:
     """Split where both sides name an agent and say what was done with it."""
     for match in _SPLIT.finditer(clause):
         left, right = clause[: match.start()], clause[match.end() :]
-        if all(words.find_names(side) and words.DEED.search(side) for side in (left, right)):
+        if all(words.find_names(side) and words.DONE.search(side) for side in (left, right)):
             yield left.strip()
             yield from _split(right.strip())
             return
@@ -150,9 +144,7 @@ class _Reader:
         names = words.find_names(clause)
         if not names:
             return
-        for name in names:
-            if name.slip:
-                self.notes.append(f"{name.slip!r} was read as {name.agent}")
+        self.notes += [f"{name.slip!r} was read as {name.agent}" for name in names if name.slip]
         if words.ANOTHER_DAY.search(clause):
             self.notes.append(f"left out, since it is about another day: {clause!r}")
             return
@@ -163,7 +155,8 @@ class _Reader:
         mixed = bool(words.MIXED.search(clause))
         for n, name in enumerate(names):
             dose = doses.get(n)
-            if words.SEEN.match(clause[name.end :]) and not (mixed and _is_ingredient(clause, name, dose)):
+            seen = words.SEEN.match(clause[name.end :])
+            if seen and not (mixed and _is_ingredient(seen[0], name, dose)):
                 continue
             if dose is None and any(a.agent == name.agent for a in self.given):
                 continue  # named again, not given again
@@ -202,11 +195,10 @@ def _negated(clause: str, name: Name) -> bool:
     return not ended and _is_list(between)
 
 
-def _is_ingredient(clause: str, name: Name, dose: Dose | None) -> bool:
+def _is_ingredient(seen: str, name: Name, dose: Dose | None) -> bool:
     """ "10 ml Lipiodol emulsion" is an amount of emulsion; "Epirubicin-Lipiodol emulsion with ..." names agents."""
-    behind = words.SEEN.match(clause[name.end :])
-    seen = behind[0].strip(" -").lower() if behind else ""
-    return seen in ("emulsion", "mixture", "suspension") and (dose is None or dose.start > name.end)
+    mixture = seen.strip(" -").lower() in ("emulsion", "mixture", "suspension")
+    return mixture and (dose is None or dose.start > name.end)
 
 
 def _is_list(text: str) -> bool:

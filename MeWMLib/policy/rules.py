@@ -104,7 +104,7 @@ def _at_most_one_of_class(rule: Rule, protocol: Protocol, _: Clinical) -> str:
     for name in protocol.agents:
         substance = rule.counts_as.get(name, name)
         if agent(substance).agent_class == rule.agent_class:
-            # Doxorubicin beside beads that carry it is one substance, not two.
+            # Doxorubicin together with beads that carry it is one substance, not two.
             carriers.setdefault(substance, name)
     return " and ".join(carriers.values()) if len(carriers) > 1 else ""
 
@@ -150,24 +150,21 @@ _KINDS: dict[str, tuple[Callable[[Rule, Protocol, Clinical], str], set[str], set
     "clinical_flag": (_clinical, {"field"}, {"applies_to"}),
     "completeness": (_completeness, set(), set()),
 }
-#: The type that a clinical field must have for a kind of rule, as it is written in `Clinical`.
+#: The type that a clinical field must have for a kind of rule, as annotated in `Clinical`.
 _FIELD_TYPES = {"clinical_threshold": "float | None", "clinical_choice": "str | None", "clinical_flag": "bool | None"}
 _COMMON = {"id", "kind", "severity", "reason", "source"}
 _OPTIONAL = {"references", "needs_review"}
 
 
 def check(
-    protocol: Protocol,
-    clinical: Clinical | None = None,
-    complete: bool = True,
-    rules: Sequence[Rule] | None = None,
+    protocol: Protocol, clinical: Clinical | None = None, complete: bool = True, rules: Sequence[Rule] | None = None
 ) -> tuple[RuleFinding, ...]:
     """Say which clinical rules a protocol breaks.
 
     Args:
         protocol: complete, or partial with `complete=False`.
         clinical: what is known of the patient; what is not known breaks no rule. None means nothing is known.
-        complete: whether the protocol must hold a drug and an embolic agent.
+        complete: whether the protocol must contain a drug and an embolic agent.
         rules: rules to use in place of MeWM's own.
 
     Returns:
@@ -184,10 +181,7 @@ def check(
 
 
 def allowed(
-    protocol: Protocol,
-    clinical: Clinical | None = None,
-    complete: bool = False,
-    rules: Sequence[Rule] | None = None,
+    protocol: Protocol, clinical: Clinical | None = None, complete: bool = False, rules: Sequence[Rule] | None = None
 ) -> bool:
     """True if no rule forbids the protocol. With `complete=False` a search may prune partial protocols with it."""
     return all(finding.severity != FORBIDDEN for finding in check(protocol, clinical, complete, rules))
@@ -209,10 +203,7 @@ def explain_none(drugs: Sequence[str], embolics: Sequence[str], clinical: Clinic
 
 
 def explain(
-    protocol: Protocol,
-    clinical: Clinical | None = None,
-    complete: bool = True,
-    rules: Sequence[Rule] | None = None,
+    protocol: Protocol, clinical: Clinical | None = None, complete: bool = True, rules: Sequence[Rule] | None = None
 ) -> tuple[Explained, ...]:
     """Say what every rule says to a protocol; arguments as those of `check`.
 

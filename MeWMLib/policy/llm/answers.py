@@ -70,12 +70,7 @@ def report_schema(names: Sequence[str]) -> dict[str, Any]:
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def read_proposal(text: str, drugs: Sequence[str], embolics: Sequence[str], most: tuple[int, int]) -> ProposedAgents:

@@ -1,7 +1,7 @@
 """A client of OpenAI-compatible chat endpoints: bounded in time, size and tries, and careful about what it sends.
 
 No redirect is followed (it would send the patient's data elsewhere), no cookie is kept, no netrc is read, and the key
-is in one header only. The time of a request is bounded as a whole: a server that sends one byte a second cannot hold up
+is in one header only. The time of a request is bounded as a whole: a server that sends one byte a second cannot delay
 the caller. Tries are counted here and not by urllib3's Retry, which bounds their number but not their time, and which
 would hide them from the audit file.
 """
@@ -9,6 +9,7 @@ would hide them from the audit file.
 from __future__ import annotations
 
 import base64
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -243,7 +244,7 @@ def _refusal(
 
 
 def _exchange(endpoint: Endpoint, body: bytes, secret: str | None) -> tuple[int, Mapping[str, str], bytes]:
-    """Send and receive on a thread, so that the whole is bounded whatever the other side does."""
+    """Send and receive on a thread, so that the total time is bounded whatever the other side does."""
     answer: futures.Future[tuple[int, Mapping[str, str], bytes]] = futures.Future()
     given_up = threading.Event()
 
@@ -312,12 +313,8 @@ def _timeout(endpoint: Endpoint) -> EndpointTimeoutError:
 
 
 def _seconds(text: str | None) -> float:
-    """Seconds of a Retry-After header; 0 if it gives none."""
-    try:
-        value = float(text or "")
-    except ValueError:
-        return 0.0
-    return value if 0 <= value < 1e6 else 0.0
+    """Seconds of a Retry-After header; 0 if it gives none (it may also be a date)."""
+    return float(text) if text and re.fullmatch(r"\d{1,6}(?:\.\d+)?", text.strip()) else 0.0
 
 
 def _content(data: bytes, endpoint: Endpoint) -> tuple[str, dict[str, int]]:

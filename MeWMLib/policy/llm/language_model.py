@@ -10,13 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from MeWMLib.core.errors import (
-    EndpointAnswerError,
-    EndpointConsentError,
-    EndpointError,
-    EndpointKeyError,
-    PrivacyError,
-)
+from MeWMLib.core.errors import EndpointAnswerError, EndpointConsentError, EndpointError, EndpointKeyError, PrivacyError
 from MeWMLib.core.patient import Findings
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import DRUG, EMBOLIC, ActionSpace, Protocol
@@ -59,7 +53,7 @@ class LanguageModelPolicy:
         return "llm:" + "+".join(client.endpoint.name for client in self._clients)
 
     def request(self, case: PolicyInput, settings: PlanSettings) -> bytes:
-        """The exact bytes of the first request, to be looked at before anything is sent.
+        """The exact bytes of the first request, to be read before anything is sent.
 
         Raises:
             PrivacyError: the goal or a picture holds something that is never sent.

@@ -21,8 +21,8 @@ from MeWMLib.core.records import dump_json, parse_json, read_json
 from MeWMLib.policy.llm.endpoints import Endpoint
 from MeWMLib.policy.llm.images import png_chunks
 
-#: Addresses that the user agreed to, and one line for each request that was sent; in the user's data folder, never
-#: beside a scene, a plan or a report.
+#: Addresses that the user agreed to, and one line for each request that was sent; both in the user's data folder, never
+#: in that of a scene, a plan or a report.
 CONSENT_FILE, AUDIT_FILE = "endpoint_consent.json", "endpoint_audit.jsonl"
 #: So few people are older that an age alone may reveal who they are (the limit of the HIPAA safe harbour rule).
 OLDEST = 89
@@ -89,7 +89,9 @@ def require_clean_image(data: bytes) -> bytes:
     if kinds != _CLEAN_CHUNKS:
         named = ", ".join(k.decode("latin-1") for k in kinds) or "not a PNG"
         raise PrivacyError(
-            what="Not sent: a picture holds more than pixels", given=named, remedy="Only pictures of MeWM are sent"
+            what="Not sent: a picture holds more than pixels",
+            given=named,
+            remedy="Only pictures that MeWM made are sent",
         )
     return data
 

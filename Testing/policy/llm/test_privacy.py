@@ -197,8 +197,10 @@ def test_the_audit_says_when_to_whom_and_how_much_and_nothing_else(server, clien
                              "prompt_tokens", "completion_tokens"}  # fmt: skip
     assert lines[0]["bytes"] == len(json.dumps(server.bodies[0], separators=(",", ":")))
     text = (data_folder() / privacy.AUDIT_FILE).read_text(encoding="utf-8")
+    # a checksum and a port may hold any digits by chance
+    shown = re.sub(r'"(?:sha256|host)": ?"[^"]*"', "", text)
     for content in ("survival", "Epirubicin", "afp", "412", "lesion", "base64"):
-        assert content not in text
+        assert content not in shown
     (data_folder() / privacy.AUDIT_FILE).write_text(text + "half a li", encoding="utf-8")
     assert len(privacy.read_audit()) == 2
 
