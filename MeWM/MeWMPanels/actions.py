@@ -47,8 +47,7 @@ class ActionsPanel(Panel):
 
     def _build_table(self):
         table = self.ui.agentTable
-        usual = [f"{known.dose_low:g} - {known.dose_high:g} {known.dose_unit}" for known in self._agents]
-        rows = [(known.name, "", dose, "", "") for known, dose in zip(self._agents, usual, strict=True)]
+        rows = [(a.name, "", f"{a.dose_low:g} - {a.dose_high:g} {a.dose_unit}", "", "") for a in self._agents]
         fill_table(table, [_(t) for t in _TITLES], rows, widest=_HINT)
         table.setMinimumHeight(300)
         for row, known in enumerate(self._agents):

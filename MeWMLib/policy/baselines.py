@@ -106,7 +106,7 @@ class FrequencyPrior:
         drugs = tuple(n for n in ranked if n in offered(DRUG))[: settings.drugs]
         embolics = tuple(n for n in ranked if n in offered(EMBOLIC))[: settings.embolics]
         reasons = {
-            n: f"{n}: given to {100 * given[n] / total:.0f} % of the {total} patients that the prior was fitted on."
+            n: f"{n}: given to {100 * given[n] / total:.0f} % of {total} patients that the prior was fitted on."
             for n in (*drugs, *embolics)
         }
         return Proposal(ActionSpace(drugs, embolics, reasons, self.name), possible[0])

@@ -44,14 +44,11 @@ def proposal_schema(
         reasons: whether each agent comes with a sentence (small local models do better without).
     """
 
-    def items(names: Sequence[str]) -> dict[str, Any]:
-        name = {"type": "string", "enum": list(names)}
-        if not reasons:
-            return name
-        return _object({"agent": name, "reason": {"type": "string", "maxLength": MOST_REASON}})
-
     def array(names: Sequence[str], count: int) -> dict[str, Any]:
-        return {"type": "array", "items": items(names), "minItems": 1, "maxItems": min(count, len(names))}
+        item: dict[str, Any] = {"type": "string", "enum": list(names)}
+        if reasons:
+            item = _object({"agent": item, "reason": {"type": "string", "maxLength": MOST_REASON}})
+        return {"type": "array", "items": item, "minItems": 1, "maxItems": min(count, len(names))}
 
     return _object({"drugs": array(drugs, most[0]), "embolics": array(embolics, most[1])})
 
@@ -94,11 +91,10 @@ def read_proposal(text: str, drugs: Sequence[str], embolics: Sequence[str], most
             raise EndpointAnswerError(what=f'The answer has no list "{key}" with an agent in it')
         names: list[str] = []
         for entry in entries[:50]:
-            name, reason = _entry(entry, key)
-            known = _known(name, kind, choice)
-            if known not in names and len(names) < count:
-                names.append(known)
-                reasons |= {known: reason} if reason else {}
+            name, reason = _agent_and_reason(entry, key, kind, choice)
+            if name not in names and len(names) < count:
+                names.append(name)
+                reasons |= {name: reason} if reason else {}
         found.append(tuple(names))
     return ProposedAgents(found[0], found[1], reasons)
 
@@ -147,16 +143,11 @@ def _is_address(word: str) -> bool:
     return word.count("/") + word.count("\\") > 1 or ".." in word or any(s in lower for s in schemes)
 
 
-def _entry(entry: Any, key: str) -> tuple[str, str]:
-    if isinstance(entry, str):
-        return entry, ""
-    if isinstance(entry, dict) and isinstance(entry.get("agent"), str):
-        reason = entry.get("reason")
-        return entry["agent"], clean(reason) if isinstance(reason, str) else ""
-    raise EndpointAnswerError(what=f'"{key}" of the answer holds something that is not an agent')
-
-
-def _known(name: str, kind: str, choice: Sequence[str]) -> str:
+def _agent_and_reason(entry: Any, key: str, kind: str, choice: Sequence[str]) -> tuple[str, str]:
+    """The canonical name and the cleaned sentence of one entry of the list `key`."""
+    name, reason = (entry.get("agent"), entry.get("reason")) if isinstance(entry, dict) else (entry, None)
+    if not isinstance(name, str):
+        raise EndpointAnswerError(what=f'"{key}" of the answer holds something that is not an agent')
     try:
         known = agent(name[:80])
     except MeWMError as error:
@@ -166,7 +157,7 @@ def _known(name: str, kind: str, choice: Sequence[str]) -> str:
         ) from error
     if known.kind != kind or known.name not in choice:
         raise EndpointAnswerError(what=f"The answer names {known.name} where it cannot be chosen")
-    return known.name
+    return known.name, clean(reason) if isinstance(reason, str) else ""
 
 
 def _json_object(text: str) -> dict[str, Any]:

@@ -83,8 +83,8 @@ class LanguageModelPolicy:
         assert found is not None
         space, left_out = self._under_the_rules(found, case)
         notes += left_out
-        protocol = first_choice(space, case.clinical, settings) if space is not None else Protocol(())
-        if space is None or not protocol.complete:
+        protocol = first_choice(space, case.clinical, settings)
+        if not protocol.complete:
             why = "; ".join(["the rules and the goal leave nothing of its proposal", *notes])
             return self._taken_over(fallback, why)
         return Proposal(space, protocol, tuple(notes), self._usage())
@@ -133,7 +133,7 @@ class LanguageModelPolicy:
             text = client.ask([*messages, Message("user", again)], schema, prompt)
             return read_proposal(text, *self._limits(settings))
 
-    def _under_the_rules(self, found: ProposedAgents, case: PolicyInput) -> tuple[ActionSpace | None, list[str]]:
+    def _under_the_rules(self, found: ProposedAgents, case: PolicyInput) -> tuple[ActionSpace, list[str]]:
         """What the rules and the goal leave of a proposal, and what they took out."""
         reasons, notes = dict[str, str](), []
         for name in (*found.drugs, *found.embolics):
@@ -145,8 +145,6 @@ class LanguageModelPolicy:
             else:
                 reasons[name] = f"{name}: {self.name} says: {found.reasons.get(name, 'no reason')}"
         drugs, embolics = (tuple(n for n in names if n in reasons) for names in (found.drugs, found.embolics))
-        if not (drugs and embolics):
-            return None, notes
         sources = dict.fromkeys(reasons, "a language model's answer, not a source; needs physician review")
         return ActionSpace(drugs, embolics, reasons, self.name, sources), notes
 

@@ -175,7 +175,7 @@ def audit(endpoint: Endpoint, body: bytes, outcome: str, seconds: float, usage: 
 
 
 def read_audit() -> list[dict[str, Any]]:
-    """The lines of the audit file; broken ones are left out."""
+    """The lines of the audit file; broken ones, and those that say something else, are left out."""
     try:
         lines = (data_folder() / AUDIT_FILE).read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -183,5 +183,5 @@ def read_audit() -> list[dict[str, Any]]:
     found = []
     for line in lines:
         with contextlib.suppress(MeWMError):
-            found.append(parse_json(line, require={}))
+            found.append(parse_json(line, require={"time": str, "endpoint": str, "bytes": int, "outcome": str}))
     return found

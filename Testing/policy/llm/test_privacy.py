@@ -201,7 +201,7 @@ def test_the_audit_says_when_to_whom_and_how_much_and_nothing_else(server, clien
     shown = re.sub(r'"(?:sha256|host)": ?"[^"]*"', "", text)
     for content in ("survival", "Epirubicin", "afp", "412", "lesion", "base64"):
         assert content not in shown
-    (data_folder() / privacy.AUDIT_FILE).write_text(text + "half a li", encoding="utf-8")
+    (data_folder() / privacy.AUDIT_FILE).write_text(text + '{"other": 1}\nhalf a li', encoding="utf-8")
     assert len(privacy.read_audit()) == 2
 
 
