@@ -14,6 +14,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from MeWMLib.policy.report_words import any_of
+
 _AIM = re.compile(
     r"\bto (?:emboli[sz]e|occlude|block|reduce)\b[^,;]*|\bfor (?:the )?(?:protective )?emboli[sz]ation\b[^,;]*", re.I
 )
@@ -27,25 +29,17 @@ _BEFORE = re.compile(
     r"(?:\w+ )?(?:angiogra\w+|DSA|run|arteriogra\w+|emboli[sz]ation|treatment)?",
     re.I,
 )
-_END = re.compile(
-    r"\b(?:disappear\w*|vanish\w*|occlu(?:ded|sion)|obliterat\w+|absent|embolised|embolized|devasculari[sz]ed|"
-    r"devasculari[sz]ation|gone|eliminated|no longer (?:seen|visible)|stasis|stagnat\w+)\b",
-    re.I,
+_END = any_of(
+    r"disappear\w*|vanish\w*|occlu(?:ded|sion)|obliterat\w+|absent|embolised|embolized|devasculari[sz]ed",
+    r"devasculari[sz]ation|gone|eliminated|no longer (?:seen|visible)|stasis|stagnat\w+",
 )
-_LESS = re.compile(
-    r"\b(?:reduc\w+|decreas\w+|diminish\w*|fad(?:ed|ing)|weaken\w*|slow(?:ed|er)?|sluggish|less)\b", re.I
+_LESS = any_of(r"reduc\w+|decreas\w+|diminish\w*|fad(?:ed|ing)|weaken\w*|slow(?:ed|er)?|sluggish|less")
+_MOSTLY = any_of(
+    r"mostly|largely|nearly|near|almost|markedly|significant(?:ly)?|substantial(?:ly)?|mainly|subtotal(?:ly)?",
+    r"great(?:ly)?|marked|much|strongly|majority|most",
 )
-_MOSTLY = re.compile(
-    r"\b(?:mostly|largely|nearly|near|almost|markedly|significant(?:ly)?|substantial(?:ly)?|mainly|subtotal(?:ly)?|"
-    r"great(?:ly)?|marked|much|strongly|majority|most)\b",
-    re.I,
-)
-_PARTLY = re.compile(
-    r"\b(?:partial(?:ly)?|partly|in part|incomplete(?:ly)?|some(?:what)?|moderate(?:ly)?|half)\b", re.I
-)
-_LITTLE = re.compile(
-    r"\b(?:slight(?:ly)?|minimal(?:ly)?|hardly|barely|little|scarcely|not significantly|insignificantly)\b", re.I
-)
+_PARTLY = any_of(r"partial(?:ly)?|partly|in part|incomplete(?:ly)?|some(?:what)?|moderate(?:ly)?|half")
+_LITTLE = any_of(r"slight(?:ly)?|minimal(?:ly)?|hardly|barely|little|scarcely|not significantly|insignificantly")
 _GIVEN = re.compile(r"\b(?:was|were) (?:used|injected|infused)\b", re.I)
 _NONE_LEFT = re.compile(
     r"\b(?:no|without|absence of|free of)(?: (?:obvious|definite|evident|visible|further|more|residual|remaining|"
@@ -60,12 +54,11 @@ _RESIDUAL = re.compile(
     r"(?:residual|remaining|persist\w*|remnant)\b",
     re.I,
 )
-_UNCHANGED = re.compile(
-    r"\b(?:unchanged|no (?:obvious |significant |relevant |clear )?(?:change|reduction|decrease|effect)|"
-    r"not (?:obviously |significantly |visibly )?(?:reduced|changed|decreased|occluded|disappear\w*|emboli[sz]ed)|"
-    r"persist(?:s|ed|ent|ing)|fail(?:ed|ure)|remain(?:s|ed) (?:patent|open|visible|the same)|"
-    r"still (?:patent|visible|seen))\b",
-    re.I,
+_UNCHANGED = any_of(
+    r"unchanged|no (?:obvious |significant |relevant |clear )?(?:change|reduction|decrease|effect)",
+    r"not (?:obviously |significantly |visibly )?(?:reduced|changed|decreased|occluded|disappear\w*|emboli[sz]ed)",
+    r"persist(?:s|ed|ent|ing)|fail(?:ed|ure)|remain(?:s|ed) (?:patent|open|visible|the same)",
+    r"still (?:patent|visible|seen)",
 )
 
 

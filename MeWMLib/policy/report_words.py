@@ -37,27 +37,27 @@ _DOSE = re.compile(
     re.IGNORECASE,
 )
 
-MIXED = re.compile(
-    r"\b(?:emulsi\w+|emulsify|mix(?:ed|ture|ing)?|suspen(?:ded|sion)|blend(?:ed)?|combined with)\b", re.I
-)
-INFUSED = re.compile(
-    r"\b(?:infus\w+|perfus\w+|instil+ed|bolus|administered|given|injected|injection|delivered|HAIC)\b", re.I
-)
-EMBOLISED = re.compile(r"\b(?:(?:chemo)?emboli[sz]\w*|occlud(?:e|ing)|block(?:ing)?|plugg?ing)\b", re.I)
+
+def any_of(*alternatives: str) -> re.Pattern[str]:
+    """Matches any of the alternatives as whole words, in capitals or not."""
+    return re.compile(rf"\b(?:{'|'.join(alternatives)})\b", re.I)
+
+
+MIXED = any_of(r"emulsi\w+|emulsify|mix(?:ed|ture|ing)?|suspen(?:ded|sion)|blend(?:ed)?|combined with")
+INFUSED = any_of(r"infus\w+|perfus\w+|instil+ed|bolus|administered|given|injected|injection|delivered|HAIC")
+EMBOLISED = any_of(r"(?:chemo)?emboli[sz]\w*|occlud(?:e|ing)|block(?:ing)?|plugg?ing")
 ANY_VERB = re.compile("|".join(p.pattern for p in (MIXED, INFUSED, EMBOLISED)) + r"|\b(?:used|loaded|added)\b", re.I)
 #: What was done, as a verb: "an emulsion of" alone does not say that anything was done.
-DONE = re.compile(
-    r"\b(?:emulsified|mixed|suspended|blended|infused|infusing|perfused|instil+ed|administered|given|injected|delivered|"
-    r"emboli[sz]ed|occluded|used|loaded|added|withheld|omitted)\b",
-    re.I,
+DONE = any_of(
+    r"emulsified|mixed|suspended|blended|infused|infusing|perfused|instil+ed|administered|given|injected|delivered",
+    r"emboli[sz]ed|occluded|used|loaded|added|withheld|omitted",
 )
-LOADED = re.compile(r"\b(?:loaded|preloaded|pre-loaded|eluting)\b", re.I)
+LOADED = any_of(r"loaded|preloaded|pre-loaded|eluting")
 #: Not given: before the name, and behind it. A cue before covers a list of names.
-NOT_BEFORE = re.compile(
-    r"\b(?:no|not|without|neither|nor|instead of|rather than|avoid(?:ed|ing)?|omit(?:ted|ting)?|withheld|"
-    r"refus(?:ed|al of|es)|declin(?:ed|es)|"
-    r"allerg(?:y|ic) to|contraindication (?:to|for)|intoleran(?:ce|t) (?:to|of))\b",
-    re.I,
+NOT_BEFORE = any_of(
+    r"no|not|without|neither|nor|instead of|rather than|avoid(?:ed|ing)?|omit(?:ted|ting)?|withheld",
+    r"refus(?:ed|al of|es)|declin(?:ed|es)|allerg(?:y|ic) to|contraindication (?:to|for)",
+    r"intoleran(?:ce|t) (?:to|of)",
 )
 NOT_BEHIND = re.compile(
     r"^[^;,.]{0,40}?\b(?:(?:was|were|is|are|had been) not|not (?:used|given|needed|required|necessary|available)|"

@@ -69,6 +69,16 @@ class Usage:
     currency: str = ""
     seconds: float = 0.0
 
+    def add(self, endpoint: Endpoint, seconds: float, prompt_tokens: int = 0, completion_tokens: int = 0) -> None:
+        """Count one request."""
+        self.requests += 1
+        self.seconds += seconds
+        self.prompt_tokens += prompt_tokens
+        self.completion_tokens += completion_tokens
+        if endpoint.price_in or endpoint.price_out:
+            self.cost += (prompt_tokens * endpoint.price_in + completion_tokens * endpoint.price_out) / 1e6
+            self.currency = endpoint.currency
+
     def to_json(self) -> dict[str, Any]:
         """JSON-ready form; a cost of 0 without a currency means that no price is known."""
         return {**vars(self), "cost": round(self.cost, 6), "seconds": round(self.seconds, 3)}
@@ -201,23 +211,14 @@ class ChatClient:
             if status != 200:
                 raise _refusal(self.endpoint, status, headers, data, secret, b'"response_format"' in body)
             content, tokens = _content(data, self.endpoint)
-            self._count(**tokens)
             return content, tokens
         except EndpointTimeoutError:
             outcome = "timeout"
             raise
         finally:
-            self.usage.requests += 1
-            self.usage.seconds += self.clock() - start
-            privacy.audit(self.endpoint, body, outcome, self.clock() - start, tokens)
-
-    def _count(self, prompt_tokens: int, completion_tokens: int) -> None:
-        self.usage.prompt_tokens += prompt_tokens
-        self.usage.completion_tokens += completion_tokens
-        e = self.endpoint
-        if e.price_in or e.price_out:
-            self.usage.cost += (prompt_tokens * e.price_in + completion_tokens * e.price_out) / 1e6
-            self.usage.currency = e.currency
+            seconds = self.clock() - start
+            self.usage.add(self.endpoint, seconds, **tokens)
+            privacy.audit(self.endpoint, body, outcome, seconds, tokens)
 
 
 class _NotUnderstood(EndpointError):
