@@ -141,7 +141,9 @@ def _scores(
             continue
         entry = _table()["agents"][name]
         changes = [c for c in _table()["adjustments"] if name in c["agents"] and _applies(c, facts)]
-        score = float(entry["score"]) + sum(float(change["add"]) for change in changes)
+        score = float(entry["score"])
+        for change in changes:  # not `sum`: it rounds differently from Python 3.12 on, which would decide ties
+            score += change["add"]
         parts = [str(e["reason"]) for e in (entry, *changes)]
         sources = [_source(e) for e in (entry, *changes)]
         warnings = [f for f in alone if f.rule in singling_out]

@@ -12,25 +12,15 @@ import json
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from MeWMLib.core.errors import EndpointAnswerError, MeWMError
-from MeWMLib.core.protocol import DRUG, EMBOLIC, Action, agent
+from MeWMLib.core.protocol import DRUG, EMBOLIC, Action, ActionSpace, agent
 from MeWMLib.policy.reports import Administration
 
 #: Most characters of the sentence that is kept for an agent.
 MOST_REASON = 240
 _UNITS = re.compile(r"\b(mg|ng|ug|g)/(dl|ml|l|m2|kg)\b", re.I)
-
-
-@dataclass(frozen=True)
-class ProposedAgents:
-    """What was taken from an answer: canonical names, best first, and why."""
-
-    drugs: tuple[str, ...]
-    embolics: tuple[str, ...]
-    reasons: dict[str, str]
 
 
 def proposal_schema(
@@ -70,8 +60,8 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-def read_proposal(text: str, drugs: Sequence[str], embolics: Sequence[str], most: tuple[int, int]) -> ProposedAgents:
-    """Take the names from an answer.
+def read_proposal(text: str, drugs: Sequence[str], embolics: Sequence[str], most: tuple[int, int]) -> ActionSpace:
+    """Take canonical names, best first, and the reasons for them from an answer.
 
     Args:
         text: what the model said.
@@ -96,7 +86,7 @@ def read_proposal(text: str, drugs: Sequence[str], embolics: Sequence[str], most
                 names.append(name)
                 reasons |= {name: reason} if reason else {}
         found.append(tuple(names))
-    return ProposedAgents(found[0], found[1], reasons)
+    return ActionSpace(found[0], found[1], reasons, "language model")
 
 
 def read_administrations(text: str) -> tuple[tuple[Administration, ...], int | None]:

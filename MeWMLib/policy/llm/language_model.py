@@ -19,7 +19,7 @@ from MeWMLib.policy.agent_names import offered
 from MeWMLib.policy.baselines import GuidelinePolicy
 from MeWMLib.policy.goal import parse_goal
 from MeWMLib.policy.llm import privacy
-from MeWMLib.policy.llm.answers import ProposedAgents, proposal_schema, read_proposal
+from MeWMLib.policy.llm.answers import proposal_schema, read_proposal
 from MeWMLib.policy.llm.client import ChatClient, Message
 from MeWMLib.policy.llm.prompts import PROPOSE, REFINE, fill
 from MeWMLib.policy.proposal import PolicyInput, Proposal, first_choice
@@ -69,7 +69,7 @@ class LanguageModelPolicy:
         """
         # first, so that nothing is sent about a patient for whom the rules leave nothing
         fallback = GuidelinePolicy(self.among).propose(case, settings)
-        found: ProposedAgents | None = None
+        found: ActionSpace | None = None
         notes: list[str] = []
         for client in self._clients:
             try:
@@ -89,7 +89,7 @@ class LanguageModelPolicy:
             return self._taken_over(fallback, why)
         return Proposal(space, protocol, tuple(notes), self._usage())
 
-    def _messages(self, case: PolicyInput, settings: PlanSettings, found: ProposedAgents | None) -> list[Message]:
+    def _messages(self, case: PolicyInput, settings: PlanSettings, found: ActionSpace | None) -> list[Message]:
         """What the proposer is asked, or the refiner about what was `found`."""
         images = case.images if found is None and self.proposer.endpoint.images else ()
         pictures = f"{len(images)} axial CT slices before treatment, soft-tissue window, those with the most tumour."
@@ -121,7 +121,7 @@ class LanguageModelPolicy:
     def _schema(self, settings: PlanSettings) -> dict[str, Any]:
         return proposal_schema(*self._limits(settings), self._reasons)
 
-    def _ask(self, client: ChatClient, messages: list[Message], settings: PlanSettings) -> ProposedAgents:
+    def _ask(self, client: ChatClient, messages: list[Message], settings: PlanSettings) -> ActionSpace:
         """Ask, and once more with the error if the answer cannot be used."""
         schema, prompt = self._schema(settings), PROPOSE if client is self.proposer else REFINE
         text = client.ask(messages, schema, prompt)
@@ -133,7 +133,7 @@ class LanguageModelPolicy:
             text = client.ask([*messages, Message("user", again)], schema, prompt)
             return read_proposal(text, *self._limits(settings))
 
-    def _under_the_rules(self, found: ProposedAgents, case: PolicyInput) -> tuple[ActionSpace, list[str]]:
+    def _under_the_rules(self, found: ActionSpace, case: PolicyInput) -> tuple[ActionSpace, list[str]]:
         """What the rules and the goal leave of a proposal, and what they took out."""
         reasons, notes = dict[str, str](), []
         for name in (*found.drugs, *found.embolics):
