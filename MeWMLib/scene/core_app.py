@@ -9,8 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from MeWMLib.core.errors import DependencyError
 from MeWMLib.scene import gl
@@ -43,7 +42,23 @@ _MODULE_LOGICS = {
 }
 
 
-class SlicerCore:
+class Closing:
+    """What is closed at the end of its `with` block."""
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of everything."""
+
+
+Self = TypeVar("Self", bound=Closing)
+
+
+class SlicerCore(Closing):
     """A running Slicer core. Use it as a context manager, or call `close`.
 
     Attributes:
@@ -70,25 +85,23 @@ class SlicerCore:
             factory.GetInstance().SetMRMLApplicationLogic(self.application_logic)
         self.logics: dict[str, Any] = {"Colors": colours}
         for name, class_name in _MODULE_LOGICS.items():
-            logic = getattr(slicer, class_name)()
-            logic.SetMRMLScene(self.scene)
-            logic.SetMRMLApplicationLogic(self.application_logic)
+            logic = self.logics[name] = self._in_scene(getattr(slicer, class_name)())
             self.application_logic.SetModuleLogic(name, logic)
-            self.logics[name] = logic
         self._open_storage()
         slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene, True)
 
     def _open_storage(self) -> None:
         # Storage nodes ask the scene for a data-IO manager with a cache folder; without one they refuse to read.
-        self._remote = slicer.vtkMRMLRemoteIOLogic()
-        self._remote.SetMRMLScene(self.scene)
-        self._remote.SetMRMLApplicationLogic(self.application_logic)
+        self._remote = self._in_scene(slicer.vtkMRMLRemoteIOLogic())
         self._remote.GetCacheManager().SetRemoteCacheDirectory(self._cache.name)
-        self._data_io = slicer.vtkDataIOManagerLogic()
-        self._data_io.SetMRMLScene(self.scene)
-        self._data_io.SetMRMLApplicationLogic(self.application_logic)
+        self._data_io = self._in_scene(slicer.vtkDataIOManagerLogic())
         self._data_io.SetAndObserveDataIOManager(self._remote.GetDataIOManager())
         self._remote.AddDataIOToScene()
+
+    def _in_scene(self, logic: Any) -> Any:
+        logic.SetMRMLScene(self.scene)
+        logic.SetMRMLApplicationLogic(self.application_logic)
+        return logic
 
     def close(self) -> None:
         """Empty the scene and remove the cache folder. Views on the scene must be closed before."""
@@ -97,14 +110,6 @@ class SlicerCore:
         for logic in (self._data_io, self._remote, self.application_logic):
             logic.SetMRMLScene(None)
         self._cache.cleanup()
-
-    def __enter__(self) -> SlicerCore:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 @contextmanager
@@ -133,4 +138,4 @@ def vtk_errors() -> Iterator[list[str]]:
         vtk.vtkOutputWindow.SetInstance(before)
 
 
-__all__ = ["SlicerCore", "numpy_support", "slicer", "vtk", "vtk_errors"]
+__all__ = ["Closing", "SlicerCore", "numpy_support", "slicer", "vtk", "vtk_errors"]

@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from MeWMLib.core.errors import GeometryError, NotCTError
+from MeWMLib.core.errors import GeometryError, NotCTError, UnreadableFileError
+from MeWMLib.core.records import dump_json, parse_json
+from MeWMLib.core.structures import VIEW_LEVEL_HU, VIEW_WINDOW_HU
 from MeWMLib.core.volume import PHASES, Geometry, Provenance, Volume
 from MeWMLib.scene.core_app import numpy_support, vtk
 
-#: How CTs are shown: lipiodol is white, and a lesion that is 40 HU darker than liver can still be seen.
-CT_WINDOW, CT_LEVEL = 450.0, 125.0
 SIMULATED = "SIMULATED"
 #: Every node attribute of ours begins with this.
 PREFIX = "MeWM."
+#: The fields of a provenance and the names of their attributes.
+_PROVENANCE = {
+    "simulated": "Simulated",
+    "protocol": "Protocol",
+    "seed": "Seed",
+    "bundle": "Bundle",
+    "bundle_sha256": "BundleSha256",
+    "versions": "Versions",
+}
 
 
 def matrix_to_vtk(matrix: NDArray[np.float64]) -> Any:
     """Return a (4, 4) array as a `vtkMatrix4x4`."""
     result = vtk.vtkMatrix4x4()
-    for row in range(4):
-        for column in range(4):
-            result.SetElement(row, column, float(matrix[row, column]))
+    result.DeepCopy(np.asarray(matrix, dtype=np.float64).ravel())
     return result
 
 
 def matrix_from_vtk(matrix: Any) -> NDArray[np.float64]:
     """Return a `vtkMatrix4x4` as a (4, 4) float64 array."""
-    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+    return np.array(matrix.GetData()).reshape(4, 4)
 
 
 def image_of_array(array: NDArray[Any], image_class: Any = None) -> Any:
@@ -59,38 +65,20 @@ def scalars_of_image(image: Any) -> NDArray[Any]:
     return numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
 
 
-def array_of_image(image: Any) -> NDArray[Any]:
-    """Copy the voxels of a one-component VTK image as an array (K, J, I)."""
-    return np.array(scalars_of_image(image))
-
-
 def set_provenance(node: Any, provenance: Provenance) -> None:
     """Mark a node as simulated and write where it comes from into its attributes."""
-    for key, value in {
-        "Simulated": "1",
-        "Protocol": provenance.protocol,
-        "Seed": str(provenance.seed),
-        "Bundle": provenance.bundle,
-        "BundleSha256": provenance.bundle_sha256,
-        "Versions": json.dumps(provenance.versions, sort_keys=True),
-    }.items():
-        node.SetAttribute(PREFIX + key, value)
+    values = {**provenance.to_json(), "simulated": 1, "versions": dump_json(provenance.versions)}
+    for key, name in _PROVENANCE.items():
+        node.SetAttribute(PREFIX + name, str(values[key]))
 
 
 def get_provenance(node: Any) -> Provenance | None:
     """Return what `set_provenance` wrote; None for a node that is not marked as simulated."""
     if node.GetAttribute(PREFIX + "Simulated") != "1":
         return None
-    text = {
-        key: node.GetAttribute(PREFIX + key) or "" for key in ("Protocol", "Seed", "Bundle", "BundleSha256", "Versions")
-    }
-    return Provenance(
-        protocol=text["Protocol"],
-        seed=int(text["Seed"] or 0),
-        bundle=text["Bundle"],
-        bundle_sha256=text["BundleSha256"],
-        versions=json.loads(text["Versions"] or "{}"),
-    )
+    text = {key: node.GetAttribute(PREFIX + name) or "" for key, name in _PROVENANCE.items()}
+    versions = parse_json(text["versions"] or "{}", f"The note on versions of {node.GetName()}", UnreadableFileError)
+    return Provenance(text["protocol"], int(text["seed"] or 0), text["bundle"], text["bundle_sha256"], versions)
 
 
 def volume_to_node(scene: Any, volume: Volume, name: str, image: Any = None) -> Any:
@@ -110,7 +98,7 @@ def volume_to_node(scene: Any, volume: Volume, name: str, image: Any = None) -> 
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     # before the voxels come: a display node that sees them first works out a window from their histogram
     node.CreateDefaultDisplayNodes()
-    show_in_window(node, CT_WINDOW, CT_LEVEL, "vtkMRMLColorTableNodeGrey")
+    show_in_window(node, VIEW_WINDOW_HU, VIEW_LEVEL_HU, "vtkMRMLColorTableNodeGrey")
     fill_volume_node(node, volume, image)
     return node
 
@@ -173,7 +161,7 @@ class HeldVolume:
         Raises:
             NotCTError: values that no CT holds.
         """
-        return Volume(array_of_image(self.image), self.geometry, self.phase, self.simulated)
+        return Volume(np.array(scalars_of_image(self.image)), self.geometry, self.phase, self.simulated)
 
 
 def hold_volume(node: Any) -> HeldVolume:

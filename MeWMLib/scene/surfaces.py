@@ -45,43 +45,40 @@ class Field:
 
 def drawn(node: Any) -> bool:
     """True if every segment of a segmentation node has a surface."""
+    return all(segment.GetRepresentation(SURFACE) is not None for _name, segment in _segments(node))
+
+
+def hold(node: Any) -> list[tuple[str, tuple[NDArray[np.bool_], Geometry] | None]]:
+    """Copy all segments of a segmentation node with their grids; an empty one comes as None."""
+    return [(segment_id, mask_of_segment(segment)) for segment_id, segment in _segments(node)]
+
+
+def _segments(node: Any) -> list[tuple[str, Any]]:
     segmentation = node.GetSegmentation()
-    count = segmentation.GetNumberOfSegments()
-    return all(segmentation.GetNthSegment(n).GetRepresentation(SURFACE) is not None for n in range(count))
+    return [(segment_id, segmentation.GetSegment(segment_id)) for segment_id in segmentation.GetSegmentIDs()]
 
 
-def hold(node: Any) -> list[tuple[str, NDArray[np.bool_] | None, Geometry | None]]:
-    """Copy all segments of a segmentation node; an empty one comes as None."""
-    segmentation = node.GetSegmentation()
-    held = []
-    for n in range(segmentation.GetNumberOfSegments()):
-        mask, grid = mask_of_segment(segmentation.GetNthSegment(n))
-        held.append((segmentation.GetNthSegmentID(n), mask, grid))
-    return held
-
-
-def smooth(held: Sequence[tuple[str, NDArray[np.bool_] | None, Geometry | None]]) -> list[Field]:
+def smooth(held: Sequence[tuple[str, tuple[NDArray[np.bool_], Geometry] | None]]) -> list[Field]:
     """Smooth the masks; needs no scene, so a thread may do it."""
     fields = []
-    for segment_id, mask, grid in held:
-        if mask is None or grid is None or not mask.any():
+    for segment_id, found in held:
+        if found is None or not found[0].any():
             fields.append(Field(segment_id, None, np.eye(4)))
             continue
+        mask, grid = found
         steps = [max(1, round(VOXEL_MM / spacing)) for spacing in grid.spacing]
         # room on all sides, so that the surface closes, and whole blocks
         pads = [(2 * step, 2 * step + -size % step) for step, size in zip(steps, mask.shape, strict=True)]
         padded = np.pad(mask, pads).astype(np.float32)
-        (k, j, i), (a, b, c) = (tuple(n // s for n, s in zip(padded.shape, steps, strict=True)), steps)
-        coarse = padded.reshape(k, a, j, b, i, c).mean(axis=(1, 3, 5))  # (K, J, I) / steps
+        blocks = [n for size, step in zip(padded.shape, steps, strict=True) for n in (size // step, step)]
+        coarse = padded.reshape(blocks).mean(axis=(1, 3, 5))  # (K, J, I) / steps
         widths = [min(SIGMA_VOXELS, SIGMA_MM / (step * mm)) for step, mm in zip(steps, grid.spacing, strict=True)]
         field = ndimage.gaussian_filter(coarse, widths)
         affine = np.array(grid.affine)
-        first = (np.array(steps) - 1) / 2.0 - 2.0 * np.array(steps)
-        affine[:3, 3] = grid.to_ras(first)
+        # the middle of the first block, which begins two blocks outside of the mask's grid
+        affine[:3, 3] = grid.to_ras((np.array(steps) - 1) / 2.0 - 2.0 * np.array(steps))
         affine[:3, :3] *= steps[::-1]
-        fields.append(
-            Field(segment_id, image_of_array(field.astype(np.float32)), affine, _level(field, float(coarse.sum())))
-        )
+        fields.append(Field(segment_id, image_of_array(field), affine, _level(field, float(coarse.sum()))))
     return fields
 
 
@@ -120,6 +117,4 @@ def _triangles(field: Field) -> Any:
     moved.SetInputConnection(cut.GetOutputPort())
     moved.SetTransform(transform)
     moved.Update()
-    result = vtk.vtkPolyData()
-    result.ShallowCopy(moved.GetOutput())
-    return result
+    return moved.GetOutput()

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from MeWMLib.scene.core_app import SlicerCore, numpy_support, slicer, vtk
+from MeWMLib.scene.core_app import Closing, SlicerCore, numpy_support, slicer, vtk
+from MeWMLib.scene.nodes import matrix_from_vtk
+from MeWMLib.scene.segmentations import mask_of_segment
 
 Pixels = NDArray[np.uint8]
 AXIAL, CORONAL, SAGITTAL = "Axial", "Coronal", "Sagittal"
@@ -62,49 +63,66 @@ class Framing:
         return self.rows(size) / 2 - up * scale, size / 2 + across * scale
 
 
-class _SliceBase:
-    """A slice node, its composite node and the logic that reslices and blends."""
+class _Slices(Closing):
+    """A slice node, its composite node and the logic that reslices and blends.
 
-    def __init__(self, core: SlicerCore, size: int, name: str) -> None:
+    Args:
+        core: the running core.
+        size: width and height in pixels.
+        name: name of the slice node.
+    """
+
+    def __init__(self, core: SlicerCore, size: int = 560, name: str = "MeWM") -> None:
         self.core, self.size = core, size
         self.logic = slicer.vtkMRMLSliceLogic()
         self.logic.SetMRMLApplicationLogic(core.application_logic)
         core.application_logic.GetSliceLogics().AddItem(self.logic)
         self.logic.SetMRMLScene(core.scene)
         self.node = self.logic.AddSliceNode(name)
-        self.composite = self.logic.GetSliceCompositeNode()
 
-    def _place(self, framing: Framing, background: Any, foreground: Any, opacity: float) -> None:
+    def render(
+        self,
+        framing: Framing,
+        background: Any,
+        foreground: Any = None,
+        opacity: float = 0.5,
+        outlines: Sequence[Any] = (),
+    ) -> Pixels:
+        """Render one slice.
+
+        Args:
+            framing: which part of the patient.
+            background, foreground: volume nodes; the foreground is blended over the background.
+            opacity: of the foreground.
+            outlines: segmentation nodes whose outlines are drawn; all others are hidden.
+
+        Returns:
+            (framing.rows(size), size, 3) uint8, first row on top.
+        """
         self.node.SetOrientation(framing.orientation)
         self.node.SetDimensions(self.size, self.size, 1)
         self.node.SetFieldOfView(framing.width_mm, framing.width_mm, 1.0)
         self.node.SetXYZOrigin(0, 0, 0)
         self.node.JumpSliceByCentering(*framing.centre_ras_mm)
-        self.composite.SetBackgroundVolumeID(background.GetID() if background is not None else None)
-        self.composite.SetForegroundVolumeID(foreground.GetID() if foreground is not None else None)
-        self.composite.SetForegroundOpacity(opacity if foreground is not None else 0.0)
-        self.composite.SetLabelVolumeID(None)
-
-    def _crop(self, pixels: Pixels, framing: Framing) -> Pixels:
+        composite = self.logic.GetSliceCompositeNode()
+        composite.SetBackgroundVolumeID(background.GetID() if background is not None else None)
+        composite.SetForegroundVolumeID(foreground.GetID() if foreground is not None else None)
+        composite.SetForegroundOpacity(opacity if foreground is not None else 0.0)
         rows = framing.rows(self.size)
         start = (self.size - rows) // 2
-        return np.ascontiguousarray(pixels[start : start + rows])
+        return np.ascontiguousarray(self._draw(outlines)[start : start + rows])
+
+    def _draw(self, outlines: Sequence[Any]) -> Pixels:
+        raise NotImplementedError
 
     def close(self) -> None:
         """Take the view out of the scene."""
+        nodes = (self.logic.GetSliceCompositeNode(), self.node)
         self.core.application_logic.GetSliceLogics().RemoveItem(self.logic)
         self.logic.SetMRMLScene(None)
-        for node in (self.composite, self.node):
+        for node in nodes:
             if node is not None and node.GetScene() is not None:
                 self.core.scene.RemoveNode(node)
-
-    def __enter__(self) -> Any:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class _Window:
@@ -139,28 +157,22 @@ class _Window:
         grab.SetInput(self.window)
         grab.ReadFrontBufferOff()
         grab.Update()
-        return _rgb(grab.GetOutput())
+        return _array_of(grab.GetOutput())[..., :3]
 
     def close(self) -> None:
         self.group.SetMRMLDisplayableNode(None)
         self.window.Finalize()
 
 
-def _rgb(image: Any) -> Pixels:
-    """Copy a VTK picture (origin at the lower left) as (H, W, 3), first row on top."""
-    width, height, _ = image.GetDimensions()
-    flat = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
-    return np.ascontiguousarray(flat.reshape(height, width, -1)[::-1, :, :3])
+def _array_of(picture: Any) -> Pixels:
+    """A VTK picture (origin at the lower left) as (H, W, channels), first row on top."""
+    width, height, _ = picture.GetDimensions()
+    flat = numpy_support.vtk_to_numpy(picture.GetPointData().GetScalars())
+    return flat.reshape(height, width, -1)[::-1]
 
 
-class SliceView(_SliceBase):
-    """Slicer's slice view, rendered off screen with OpenGL.
-
-    Args:
-        core: the running core.
-        size: width and height in pixels.
-        name: name of the slice node.
-    """
+class SliceView(_Slices):
+    """Slicer's slice view, rendered off screen with OpenGL."""
 
     def __init__(self, core: SlicerCore, size: int = 560, name: str = "MeWM") -> None:
         super().__init__(core, size, name)
@@ -176,124 +188,57 @@ class SliceView(_SliceBase):
         self._window.renderer.AddViewProp(self._actor)
         self._window.attach(self.node)
 
-    def render(
-        self,
-        framing: Framing,
-        background: Any,
-        foreground: Any = None,
-        opacity: float = 0.5,
-        outlines: Sequence[Any] = (),
-    ) -> Pixels:
-        """Render one slice.
-
-        Args:
-            framing: which part of the patient.
-            background, foreground: volume nodes; the foreground is blended over the background.
-            opacity: of the foreground.
-            outlines: segmentation nodes whose outlines are drawn; all others are hidden.
-
-        Returns:
-            (framing.rows(size), size, 3) uint8, first row on top.
-        """
-        self._place(framing, background, foreground, opacity)
+    def _draw(self, outlines: Sequence[Any]) -> Pixels:
         _show_only(self.core.scene, outlines)
         connection = self.logic.GetImageDataConnection()
         self._actor.SetVisibility(connection is not None)
         self._actor.GetMapper().SetInputConnection(connection)
-        return self._crop(self._window.pixels(), framing)
+        return np.ascontiguousarray(self._window.pixels())
 
     def close(self) -> None:
         self._window.close()
         super().close()
 
 
-class BlendedSliceView(_SliceBase):
-    """The same without OpenGL: Slicer's slice logic reslices and blends on the CPU, its label layer outlines."""
+class BlendedSliceView(_Slices):
+    """The same without OpenGL: Slicer's slice logic reslices and blends on the CPU, outlines are drawn by numpy."""
 
-    def __init__(self, core: SlicerCore, size: int = 560, name: str = "MeWM") -> None:
-        super().__init__(core, size, name)
-        self._label_nodes: dict[tuple[str, str], Any] = {}
-
-    def render(
-        self,
-        framing: Framing,
-        background: Any,
-        foreground: Any = None,
-        opacity: float = 0.5,
-        outlines: Sequence[Any] = (),
-    ) -> Pixels:
-        """Render one slice; arguments and answer as in `SliceView.render`."""
-        self._place(framing, background, foreground, opacity)
-        blend = self._blend()
-        # Outside the volumes the picture is transparent; a slice view shows black there.
-        pixels = np.where(blend[..., 3:] > 0, blend[..., :3], 0).astype(np.uint8)
-        for segmentation in outlines:
-            display = segmentation.GetDisplayNode()
-            for segment_id in segmentation.GetSegmentation().GetSegmentIDs():
-                if not display.GetSegmentVisibility2DOutline(segment_id):
-                    continue
-                mask = self._outline(framing, segmentation, segment_id)
-                colour = segmentation.GetSegmentation().GetSegment(segment_id).GetColor()
-                pixels[mask] = np.round(np.array(colour) * 255).astype(np.uint8)
-        return self._crop(pixels, framing)
-
-    def _blend(self) -> Pixels:
+    def _draw(self, outlines: Sequence[Any]) -> Pixels:
+        pixels = np.zeros((self.size, self.size, 3), np.uint8)
         connection = self.logic.GetImageDataConnection()
-        if connection is None:
-            return np.zeros((self.size, self.size, 4), np.uint8)
-        connection.GetProducer().Update()
-        image = connection.GetProducer().GetOutputDataObject(connection.GetIndex())
-        flat = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
-        return flat.reshape(self.size, self.size, -1)[::-1]
+        if connection is not None:
+            connection.GetProducer().Update()
+            blend = _array_of(connection.GetProducer().GetOutputDataObject(connection.GetIndex()))
+            # Outside the volumes the picture is transparent; a slice view shows black there.
+            pixels = np.where(blend[..., 3:] > 0, blend[..., :3], 0).astype(np.uint8)
+        for node in outlines:
+            for segment_id in node.GetSegmentation().GetSegmentIDs():
+                if node.GetDisplayNode().GetSegmentVisibility2DOutline(segment_id):
+                    segment = node.GetSegmentation().GetSegment(segment_id)
+                    pixels[self._outline(segment)] = np.round(np.array(segment.GetColor()) * 255).astype(np.uint8)
+        return pixels
 
-    def _outline(self, framing: Framing, segmentation: Any, segment_id: str) -> NDArray[np.bool_]:
-        """(size, size) mask of the outline of one segment, two pixels wide."""
-        self._place(framing, None, None, 0.0)
-        self.composite.SetLabelVolumeID(self._label_node(segmentation, segment_id).GetID())
-        self.composite.SetLabelOpacity(1.0)
-        inside = self._blend()[..., :3].max(axis=-1) > 0
-        # Slicer's own label outline is one pixel wide, which is lost when the picture is scaled down for the report.
+    def _outline(self, segment: Any) -> NDArray[np.bool_]:
+        """(size, size) mask of the outline of one segment in the slice, two pixels wide."""
+        inside = np.zeros((self.size, self.size), bool)
+        found = mask_of_segment(segment)
+        if found is None:
+            return inside
+        mask, grid = found
+        x, y = np.meshgrid(np.arange(self.size), np.arange(self.size)[::-1])
+        points = np.stack([x, y, np.zeros_like(x), np.ones_like(x)], axis=-1)  # (size, size, 4)
+        kji = np.rint(grid.to_kji((points @ matrix_from_vtk(self.node.GetXYToRAS()).T)[..., :3])).astype(int)
+        known = ((kji >= 0) & (kji < mask.shape)).all(axis=-1)
+        inside[known] = mask[tuple(kji[known].T)]
+        # One pixel would be lost when the picture is scaled down for the report.
         shrunk = inside.copy()
         for axis in (0, 1):
             for step in (-2, -1, 1, 2):
                 shrunk &= np.roll(inside, step, axis)
         return inside & ~shrunk
 
-    def _label_node(self, segmentation: Any, segment_id: str) -> Any:
-        key = (segmentation.GetID(), segment_id)
-        if key not in self._label_nodes:
-            image = slicer.vtkOrientedImageData()
-            segmentation.GetBinaryLabelmapRepresentation(segment_id, image)
-            node = self.core.scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", f"{segment_id} layer")
-            plain = vtk.vtkImageData()
-            plain.DeepCopy(image)
-            matrix = vtk.vtkMatrix4x4()
-            image.GetImageToWorldMatrix(matrix)
-            # the image holds the box around the segment; a volume node wants its first voxel at 0
-            first = image.GetExtent()[::2]
-            for row in range(3):
-                shift = sum(matrix.GetElement(row, column) * first[column] for column in range(3))
-                matrix.SetElement(row, 3, matrix.GetElement(row, 3) + shift)
-            sizes = image.GetDimensions()
-            plain.SetExtent(0, sizes[0] - 1, 0, sizes[1] - 1, 0, sizes[2] - 1)
-            plain.SetOrigin(0, 0, 0)
-            plain.SetSpacing(1, 1, 1)
-            node.SetIJKToRASMatrix(matrix)
-            node.SetAndObserveImageData(plain)
-            node.CreateDefaultDisplayNodes()
-            node.GetDisplayNode().SetAndObserveColorNodeID("vtkMRMLColorTableNodeLabels")
-            self._label_nodes[key] = node
-        return self._label_nodes[key]
 
-    def close(self) -> None:
-        self.composite.SetLabelVolumeID(None)
-        for node in self._label_nodes.values():
-            self.core.scene.RemoveNode(node.GetDisplayNode())
-            self.core.scene.RemoveNode(node)
-        super().close()
-
-
-class ThreeDView:
+class ThreeDView(Closing):
     """Slicer's 3D view of segmentation surfaces, rendered off screen with OpenGL."""
 
     def __init__(self, core: SlicerCore, size: int = 560, name: str = "MeWM 3D") -> None:
@@ -334,7 +279,7 @@ class ThreeDView:
         camera.ParallelProjectionOn()
         camera.SetParallelScale(width_mm / 2)
         self._window.renderer.ResetCameraClippingRange()
-        return self._window.pixels()
+        return np.ascontiguousarray(self._window.pixels())
 
     def close(self) -> None:
         """Take the view out of the scene."""
@@ -342,14 +287,6 @@ class ThreeDView:
         self.core.application_logic.GetViewLogics().RemoveItem(self.logic)
         self.logic.SetMRMLScene(None)
         self.core.scene.RemoveNode(self.node)
-
-    def __enter__(self) -> ThreeDView:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _show_only(scene: Any, segmentations: Sequence[Any]) -> None:

@@ -52,7 +52,7 @@ def _one(scene, class_name, beginning):
 
 def test_voxels_geometry_and_labels_survive(reread):
     from MeWMLib.scene.nodes import node_to_volume
-    from MeWMLib.scene.segmentations import segmentation_to_labels
+    from MeWMLib.scene.segmentations import hold_segments
 
     _, before, labels, simulated, scene = reread
     for name, expected in (("CT before treatment", before), ("SIMULATED CT [rank=1]", simulated[0].ct)):
@@ -64,10 +64,10 @@ def test_voxels_geometry_and_labels_survive(reread):
     difference = node_to_volume(_node(scene, "SIMULATED difference to before, rank 1"))
     assert (difference.array == simulated[0].ct.array.astype(int) - before.array).all()
     node = _node(scene, "Labels before treatment")
-    assert (segmentation_to_labels(node, before.geometry).array == labels.array).all()
+    assert (hold_segments(node).read(before.geometry).array == labels.array).all()
     for one in simulated:
         node = _one(scene, "vtkMRMLSegmentationNode", f"SIMULATED labels, rank {one.candidate.rank}:")
-        assert (segmentation_to_labels(node, before.geometry).array == one.labels.array).all()
+        assert (hold_segments(node).read(before.geometry).array == one.labels.array).all()
         assert node.GetDisplayNode().GetVisibility() == int(one is simulated[0])
 
 

@@ -87,7 +87,7 @@ def test_empty_and_colour_volumes_are_refused(core):
 @pytest.mark.parametrize("grid", GRIDS)
 def test_labels_round_trip_is_exact(core, grid):
     from MeWMLib.scene.nodes import volume_to_node
-    from MeWMLib.scene.segmentations import labels_to_segmentation, segmentation_to_labels
+    from MeWMLib.scene.segmentations import hold_segments, labels_to_segmentation
 
     array = np.zeros((8, 9, 10), np.uint8)
     array[2:6, 2:7, 1:8] = 1
@@ -95,20 +95,20 @@ def test_labels_round_trip_is_exact(core, grid):
     geometry = Geometry(array.shape, GRIDS[grid])
     ct = volume_to_node(core.scene, Volume(array.astype(np.int16), geometry), "CT")
     node = labels_to_segmentation(core.scene, LabelMap(array, geometry), "labels", ct)
-    assert (segmentation_to_labels(node, geometry).array == array).all()
+    assert (hold_segments(node).read(geometry).array == array).all()
     assert node.GetNodeReference("referenceImageGeometryRef").GetName() == "CT"
     assert "SCT^10200004^Liver" in node.GetSegmentation().GetSegment("liver").GetTerminology()
     assert "SCT^4147007^Mass" in node.GetSegmentation().GetSegment("tumour").GetTerminology()
 
 
 def test_missing_segment_is_named(core):
-    from MeWMLib.scene.segmentations import labels_to_segmentation, segmentation_to_labels
+    from MeWMLib.scene.segmentations import hold_segments, labels_to_segmentation
 
     geometry = Geometry((4, 4, 4), AXIAL)
     node = labels_to_segmentation(core.scene, LabelMap(np.ones((4, 4, 4), np.uint8), geometry), "labels")
-    assert not segmentation_to_labels(node, geometry).tumour.any()
+    assert not hold_segments(node).read(geometry).tumour.any()
     with pytest.raises(LabelError, match="no segment 'hcc'.*liver, tumour"):
-        segmentation_to_labels(node, geometry, tumour="hcc")
+        hold_segments(node, tumour="hcc")
 
 
 @pytest.mark.parametrize("grid", GRIDS)

@@ -45,7 +45,7 @@ def test_the_round_trip_is_exact(user, sample, fake, name, tmp_path):
 
     from MeWMLib.scene.mrb import read_mrb, write_mrb
     from MeWMLib.scene.nodes import node_to_volume
-    from MeWMLib.scene.segmentations import segmentation_to_labels
+    from MeWMLib.scene.segmentations import hold_segments
 
     geometry = Geometry(fake.SHAPE, GRIDS[name])
     sample.ct = Volume(sample.ct.array, geometry, "portal")
@@ -59,7 +59,7 @@ def test_the_round_trip_is_exact(user, sample, fake, name, tmp_path):
         assert np.abs(after.geometry.affine - geometry.affine).max() < 1e-4
         assert np.array_equal(after.array[~tumour], sample.ct.array[~tumour])
         assert (after.array[tumour] != sample.ct.array[tumour]).all()
-        assert np.array_equal(segmentation_to_labels(labels_node, geometry).array, sample.labels.array)
+        assert np.array_equal(hold_segments(labels_node).read(geometry).array, sample.labels.array)
 
     comparison = user.front.comparison
     assert np.array_equal(node_to_volume(comparison.ct).array, sample.ct.array)
@@ -75,7 +75,7 @@ def test_the_round_trip_is_exact(user, sample, fake, name, tmp_path):
     for index in np.argwhere(tumour)[::7]:
         there = np.rint(back.geometry.to_kji(geometry.to_ras(index))).astype(int)
         assert np.abs(back.geometry.to_ras(there) - geometry.to_ras(index)).max() < 1e-3
-    mask = segmentation_to_labels(user.front.comparison.node("labels", 1), back.geometry).tumour
+    mask = hold_segments(user.front.comparison.node("labels", 1)).read(back.geometry).tumour
     before = node_to_volume(user.front.comparison.ct)
     assert np.array_equal(mask, back.array != before.array), "voxels and segment still lie on one another"
 

@@ -55,7 +55,7 @@ def test_the_walk(user, sample, mishap, tmp_path):
 
     from MeWMLib.scene.mrb import read_mrb, write_mrb
     from MeWMLib.scene.nodes import node_to_volume
-    from MeWMLib.scene.segmentations import segmentation_to_labels
+    from MeWMLib.scene.segmentations import hold_segments
 
     scene, front = slicer.mrmlScene, user.front
     assert not user.widget("simulation", "simulateButton").enabled
@@ -68,7 +68,7 @@ def test_the_walk(user, sample, mishap, tmp_path):
     user.click("segmentation", "findButton")
     user.wait(lambda: front.parameters.segmentation is not None)
     user.wait_idle()
-    found = segmentation_to_labels(front.parameters.segmentation, sample.ct.geometry).tumour
+    found = hold_segments(front.parameters.segmentation).read(sample.ct.geometry).tumour
     assert found.any() and not np.array_equal(found, sample.labels.tumour), "the assistant misses a slice"
     assert "MeWM" in front.parameters.segmentation.GetName()
     assert front.parameters.tumour_segment == "tumour" and front.parameters.liver_segment == "liver"
@@ -183,7 +183,7 @@ def test_the_walk(user, sample, mishap, tmp_path):
     assert _in_one_folder(front.comparison, roles)
     labels = front.comparison.node("labels", 2)
     assert "4147007" in labels.GetSegmentation().GetSegment("tumour").GetTerminology()
-    assert np.array_equal(segmentation_to_labels(front.parameters.segmentation, sample.ct.geometry).tumour, drawn)
+    assert np.array_equal(hold_segments(front.parameters.segmentation).read(sample.ct.geometry).tumour, drawn)
     assert user.widget("outcome", "comparisonBox").count == 2
     user.click_cell("exploration", "rankTable", 0, 1)
     assert front.comparison.shown_rank == 1
