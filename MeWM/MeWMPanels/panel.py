@@ -2,6 +2,7 @@
 
 import qt
 import slicer
+from slicer.i18n import tr as _
 
 #: Height of a table's header in pixels, with some room.
 _HEADER = 28
@@ -21,7 +22,7 @@ class Panel:
         self.widget = slicer.util.loadUI(front.resource(f"UI/{self.ui_name}.ui"))
         self.ui = slicer.util.childWidgetVariables(self.widget)
         self.widget.setMRMLScene(slicer.mrmlScene)
-        self._link = None
+        self._link, self._tips = None, {}
         self.setup()
 
     @property
@@ -44,6 +45,25 @@ class Panel:
         if parameters is not None:
             self._link = (parameters, parameters.connectGui(self.widget))
 
+    def on_click(self, **functions):
+        """Link buttons, by their names, to what they do; an error becomes the one dialog."""
+        for name, function in functions.items():
+            button = getattr(self.ui, name)
+            button.clicked.connect(lambda *_args, function=function: self.front.guard(function))
+
+    def on_choice(self, **functions):
+        """Link combo boxes, by their names, to functions that are called with the data of the chosen entry."""
+        for name, function in functions.items():
+            box = getattr(self.ui, name)
+            box.currentIndexChanged.connect(
+                lambda *_args, box=box, function=function: function(box.itemData(box.currentIndex))
+            )
+
+    def enable_each(self, **reasons):
+        """`enable` for several buttons, by their names."""
+        for name, reason in reasons.items():
+            self.enable(getattr(self.ui, name), reason)
+
     def enable(self, button, reason):
         """Enable a button, or say in its tool tip why it is disabled.
 
@@ -51,11 +71,22 @@ class Panel:
             button: the button.
             reason: "" to enable it.
         """
-        if not hasattr(self, "_tips"):
-            self._tips = {}
         tip = self._tips.setdefault(button.name, button.toolTip)
         button.setEnabled(not reason)
         button.setToolTip(reason or tip)
+
+
+def show_text(label, text):
+    """Show a text in a label, or hide the label where there is none."""
+    label.setText(text)
+    label.setVisible(bool(text))
+
+
+def chosen_file(parent, title, pattern=""):
+    """Let the user choose a file; returns its path, or ""."""
+    path = qt.QFileDialog.getOpenFileName(parent, title, "", pattern)
+    # PySide answers with the chosen filter too, PythonQt with the path alone
+    return path if isinstance(path, str) else path[0]
 
 
 def keep_narrow(*boxes):
@@ -71,28 +102,28 @@ def fill_combo(combo, pairs, current):
     combo.clear()
     for data, text in pairs:
         combo.addItem(text, data)
-    index = [data for data, _text in pairs].index(current) if current in [data for data, _text in pairs] else -1
-    combo.setCurrentIndex(index)
+    combo.setCurrentIndex(next((n for n, (data, _text) in enumerate(pairs) if data == current), -1))
     combo.blockSignals(False)
 
 
-def fill_table(table, titles, rows, tips=(), widest=-1, title_tips=()):
-    """Fill a table with texts; numbers stand on the right. The selected row stays selected.
+def fill_table(table, titles, rows, tips=(), widest=-1, title_tips=(), most=8):
+    """Fill a table with texts, numbers on the right; hidden where it is empty. The selected row stays selected.
 
     Args:
         table: a QTableWidget.
-        titles: of the columns.
+        titles: of the columns; translated here, as their tips are.
         rows: texts.
         tips: a tool tip for each row.
         widest: the column that takes the room that is left.
         title_tips: a tool tip for each title.
+        most: how many rows are seen without scrolling.
     """
     row_before = table.currentRow()
     table.blockSignals(True)
     table.setColumnCount(len(titles))
-    table.setHorizontalHeaderLabels(list(titles))
+    table.setHorizontalHeaderLabels([_(title) for title in titles])
     for column, tip in enumerate(title_tips):
-        table.horizontalHeaderItem(column).setToolTip(tip)
+        table.horizontalHeaderItem(column).setToolTip(_(tip))
     table.verticalHeader().setVisible(False)
     table.setRowCount(len(rows))
     for r, row in enumerate(rows):
@@ -110,10 +141,6 @@ def fill_table(table, titles, rows, tips=(), widest=-1, title_tips=()):
     if 0 <= row_before < len(rows):
         table.setCurrentCell(row_before, 0)
     table.blockSignals(False)
-
-
-def fit_height(table, most=8):
-    """Make a table as high as its rows, up to `most` of them."""
-    rows = min(most, max(1, table.rowCount))
-    row_height = table.rowHeight(0) if table.rowCount else 24
-    table.setFixedHeight(_HEADER + row_height * rows + 4)
+    table.setVisible(bool(rows))
+    if rows:
+        table.setFixedHeight(_HEADER + table.rowHeight(0) * min(most, len(rows)) + 4)

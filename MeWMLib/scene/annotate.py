@@ -15,11 +15,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from MeWMLib.scene.colours import ColourMap
+from MeWMLib.scene.nodes import SIMULATED_MARK
 from MeWMLib.scene.views import Framing, Pixels
 
 _LETTERS = {"Axial": ("R", "L", "A", "P"), "Coronal": ("R", "L", "S", "I"), "Sagittal": ("A", "P", "S", "I")}
 _WHITE, _YELLOW, _BLACK = (255, 255, 255), (255, 221, 87), (0, 0, 0)
-SIMULATED_TEXT = "SIMULATED \N{EM DASH} research use only"
 
 
 @cache
@@ -85,7 +85,7 @@ class Annotator:
         y = self.height - (12 + (len(lines) - 1) * 18) * self._unit
         for number, line in enumerate(lines):
             self._text((12 * self._unit, y + number * 18 * self._unit), line, size, _WHITE, "ls", False)
-        self._text((12 * self._unit, y - 20 * self._unit), SIMULATED_TEXT, 15, _YELLOW, "ls", True)
+        self._text((12 * self._unit, y - 20 * self._unit), SIMULATED_MARK, 15, _YELLOW, "ls", True)
 
     def orientation(self, framing: Framing) -> None:
         """Write the letters of the patient's directions at the middle of the four sides."""

@@ -78,29 +78,25 @@ class SlicerCore(Closing):
         self.application_logic.SetModuleLogic("Colors", colours)
         self.application_logic.SetSliceLogics(vtk.vtkCollection())
         self.application_logic.SetViewLogics(vtk.vtkCollection())
-        for factory in (
-            slicer.vtkMRMLThreeDViewDisplayableManagerFactory,
-            slicer.vtkMRMLSliceViewDisplayableManagerFactory,
-        ):
-            factory.GetInstance().SetMRMLApplicationLogic(self.application_logic)
         self.logics: dict[str, Any] = {"Colors": colours}
         for name, class_name in _MODULE_LOGICS.items():
-            logic = self.logics[name] = self._in_scene(getattr(slicer, class_name)())
+            logic = self.logics[name] = self.in_scene(getattr(slicer, class_name)())
             self.application_logic.SetModuleLogic(name, logic)
         self._open_storage()
         slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene, True)
 
     def _open_storage(self) -> None:
         # Storage nodes ask the scene for a data-IO manager with a cache folder; without one they refuse to read.
-        self._remote = self._in_scene(slicer.vtkMRMLRemoteIOLogic())
+        self._remote = self.in_scene(slicer.vtkMRMLRemoteIOLogic())
         self._remote.GetCacheManager().SetRemoteCacheDirectory(self._cache.name)
-        self._data_io = self._in_scene(slicer.vtkDataIOManagerLogic())
+        self._data_io = self.in_scene(slicer.vtkDataIOManagerLogic())
         self._data_io.SetAndObserveDataIOManager(self._remote.GetDataIOManager())
         self._remote.AddDataIOToScene()
 
-    def _in_scene(self, logic: Any) -> Any:
-        logic.SetMRMLScene(self.scene)
+    def in_scene(self, logic: Any) -> Any:
+        """Let a logic work on the scene; returns it."""
         logic.SetMRMLApplicationLogic(self.application_logic)
+        logic.SetMRMLScene(self.scene)
         return logic
 
     def close(self) -> None:

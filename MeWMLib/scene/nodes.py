@@ -15,6 +15,8 @@ from MeWMLib.core.volume import PHASES, Geometry, Provenance, Volume
 from MeWMLib.scene.core_app import numpy_support, vtk
 
 SIMULATED = "SIMULATED"
+#: What is written on every picture of a simulated CT.
+SIMULATED_MARK = "SIMULATED \N{EM DASH} research use only"
 #: Every node attribute of ours begins with this.
 PREFIX = "MeWM."
 #: The fields of a provenance and the names of their attributes.

@@ -22,7 +22,7 @@ from MeWMLib.scene.segmentations import (
     labels_to_surfaces,
 )
 from MeWMLib.scene.target import MARGIN_MM, Target, find_target
-from MeWMLib.scene.views import AXIAL, CORONAL, BlendedSliceView, Framing, Pixels, SliceView, ThreeDView
+from MeWMLib.scene.views import AXIAL, CORONAL, Framing, Pixels, SliceView, ThreeDView
 
 SIZE = 560
 GROUPS = ("axial", "coronal", "protocols", "surfaces")
@@ -67,7 +67,7 @@ def make_pictures(
     studio = _Studio(core, before, labels, target)
     pictures: list[Picture] = []
     try:
-        with SliceView(core, SIZE) if gl else BlendedSliceView(core, SIZE) as view:
+        with SliceView(core, SIZE) as view:
             for orientation in (AXIAL, CORONAL):
                 progress(len(pictures) / 14, f"{orientation} pictures")
                 pictures += studio.comparison(view, orientation, simulated[0] if simulated else None)

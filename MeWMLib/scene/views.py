@@ -1,8 +1,6 @@
 """Slicer's slice view and 3D view without a window, as arrays of pixels.
 
-Two slice views with one interface: `SliceView` draws through Slicer's displayable managers and needs OpenGL;
-`BlendedSliceView` takes the picture that Slicer's slice logic blends on the CPU and needs none. The 3D view always
-needs OpenGL: ask `gl.gl_available` first.
+Slices are blended by Slicer's slice logic on the CPU. The 3D view needs OpenGL: ask `gl.gl_available` first.
 """
 
 from __future__ import annotations
@@ -13,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from MeWMLib.scene.core_app import Closing, SlicerCore, numpy_support, slicer, vtk
 from MeWMLib.scene.nodes import matrix_from_vtk
@@ -21,10 +20,6 @@ from MeWMLib.scene.segmentations import mask_of_segment
 Pixels = NDArray[np.uint8]
 AXIAL, CORONAL, SAGITTAL = "Axial", "Coronal", "Sagittal"
 
-_SLICE_MANAGERS = (
-    "vtkMRMLModelSliceDisplayableManager",
-    "vtkMRMLSegmentationsDisplayableManager2D",
-)
 _THREE_D_MANAGERS = (
     "vtkMRMLCameraDisplayableManager",
     "vtkMRMLViewDisplayableManager",
@@ -53,18 +48,16 @@ class Framing:
         """Height in pixels of a picture that is `size` pixels wide."""
         return size if self.height_mm <= 0 else min(size, round(size * self.height_mm / self.width_mm))
 
-    def pixel_of(self, ras_mm: Sequence[float], size: int) -> tuple[float, float]:
-        """Return (row, column) of a point, projected onto the slice, in a picture that is `size` pixels wide."""
-        right, anterior, superior = (p - c for p, c in zip(ras_mm, self.centre_ras_mm, strict=True))
-        across, up = {AXIAL: (-right, anterior), CORONAL: (-right, superior), SAGITTAL: (-anterior, superior)}[
-            self.orientation
-        ]
-        scale = size / self.width_mm
-        return self.rows(size) / 2 - up * scale, size / 2 + across * scale
+
+def set_layers(composite: Any, background: Any, foreground: Any, opacity: float) -> None:
+    """Let a slice composite node show two volume nodes, of which each may be None, the second one over the first."""
+    composite.SetBackgroundVolumeID(background.GetID() if background is not None else None)
+    composite.SetForegroundVolumeID(foreground.GetID() if foreground is not None else None)
+    composite.SetForegroundOpacity(opacity if foreground is not None else 0.0)
 
 
-class _Slices(Closing):
-    """A slice node, its composite node and the logic that reslices and blends.
+class SliceView(Closing):
+    """A slice as Slicer's slice logic reslices and blends it on the CPU, with outlines of segments.
 
     Args:
         core: the running core.
@@ -74,10 +67,8 @@ class _Slices(Closing):
 
     def __init__(self, core: SlicerCore, size: int = 560, name: str = "MeWM") -> None:
         self.core, self.size = core, size
-        self.logic = slicer.vtkMRMLSliceLogic()
-        self.logic.SetMRMLApplicationLogic(core.application_logic)
+        self.logic = core.in_scene(slicer.vtkMRMLSliceLogic())
         core.application_logic.GetSliceLogics().AddItem(self.logic)
-        self.logic.SetMRMLScene(core.scene)
         self.node = self.logic.AddSliceNode(name)
 
     def render(
@@ -94,7 +85,7 @@ class _Slices(Closing):
             framing: which part of the patient.
             background, foreground: volume nodes; the foreground is blended over the background.
             opacity: of the foreground.
-            outlines: segmentation nodes whose outlines are drawn; all others are hidden.
+            outlines: segmentation nodes whose outlines are drawn.
 
         Returns:
             (framing.rows(size), size, 3) uint8, first row on top.
@@ -104,16 +95,33 @@ class _Slices(Closing):
         self.node.SetFieldOfView(framing.width_mm, framing.width_mm, 1.0)
         self.node.SetXYZOrigin(0, 0, 0)
         self.node.JumpSliceByCentering(*framing.centre_ras_mm)
-        composite = self.logic.GetSliceCompositeNode()
-        composite.SetBackgroundVolumeID(background.GetID() if background is not None else None)
-        composite.SetForegroundVolumeID(foreground.GetID() if foreground is not None else None)
-        composite.SetForegroundOpacity(opacity if foreground is not None else 0.0)
+        set_layers(self.logic.GetSliceCompositeNode(), background, foreground, opacity)
+        connection = self.logic.GetImageDataConnection()
+        connection.GetProducer().Update()
+        blend = _array_of(connection.GetProducer().GetOutputDataObject(connection.GetIndex()))
+        # Outside the volumes the picture is transparent; a slice view shows black there.
+        pixels = np.where(blend[..., 3:] > 0, blend[..., :3], 0).astype(np.uint8)
+        for node in outlines:
+            for segment_id in node.GetSegmentation().GetSegmentIDs():
+                if node.GetDisplayNode().GetSegmentVisibility2DOutline(segment_id):
+                    segment = node.GetSegmentation().GetSegment(segment_id)
+                    pixels[self._outline(segment)] = np.round(np.array(segment.GetColor()) * 255)
         rows = framing.rows(self.size)
         start = (self.size - rows) // 2
-        return np.ascontiguousarray(self._draw(outlines)[start : start + rows])
+        return np.ascontiguousarray(pixels[start : start + rows])
 
-    def _draw(self, outlines: Sequence[Any]) -> Pixels:
-        raise NotImplementedError
+    def _outline(self, segment: Any) -> NDArray[np.bool_]:
+        """(size, size) mask of the outline of one segment in the slice, two pixels wide."""
+        found = mask_of_segment(segment)
+        if found is None:
+            return np.zeros((self.size, self.size), bool)
+        mask, grid = found
+        x, y = np.meshgrid(np.arange(self.size), np.arange(self.size)[::-1])
+        points = np.stack([x, y, np.zeros_like(x), np.ones_like(x)], axis=-1)  # (size, size, 4)
+        kji = grid.to_kji((points @ matrix_from_vtk(self.node.GetXYToRAS()).T)[..., :3])
+        inside = ndimage.map_coordinates(mask.astype(np.float32), np.moveaxis(kji, -1, 0), order=1) > 0.5
+        # One pixel would be lost when the picture is scaled down for the report.
+        return inside & ~ndimage.binary_erosion(inside, iterations=2, border_value=1)
 
     def close(self) -> None:
         """Take the view out of the scene."""
@@ -125,12 +133,19 @@ class _Slices(Closing):
                 self.core.scene.RemoveNode(node)
 
 
-class _Window:
-    """An off-screen render window with a group of displayable managers."""
+def _array_of(picture: Any) -> Pixels:
+    """A VTK picture (origin at the lower left) as (H, W, channels), first row on top."""
+    width, height, _ = picture.GetDimensions()
+    flat = numpy_support.vtk_to_numpy(picture.GetPointData().GetScalars())
+    return flat.reshape(height, width, -1)[::-1]
 
-    def __init__(self, factory: Any, managers: Sequence[str], size: int, core: SlicerCore) -> None:
-        self.renderer = vtk.vtkRenderer()
-        self.window = vtk.vtkRenderWindow()
+
+class ThreeDView(Closing):
+    """Slicer's 3D view of segmentation surfaces, rendered off screen with OpenGL."""
+
+    def __init__(self, core: SlicerCore, size: int = 560, name: str = "MeWM 3D") -> None:
+        self.core = core
+        self.renderer, self.window = vtk.vtkRenderer(), vtk.vtkRenderWindow()
         self.window.SetOffScreenRendering(1)
         self.window.SetMultiSamples(0)
         self.window.SetSize(size, size)
@@ -139,118 +154,19 @@ class _Window:
         self.interactor.SetRenderWindow(self.window)
         self.interactor.SetInteractorStyle(vtk.vtkInteractorStyleUser())
         self.interactor.Initialize()
-        self.factory = factory.GetInstance()
-        self.factory.SetMRMLApplicationLogic(core.application_logic)
-        for manager in managers:
-            if not self.factory.IsDisplayableManagerRegistered(manager):
-                self.factory.RegisterDisplayableManager(manager)
-        self.group = slicer.vtkMRMLDisplayableManagerGroup()
-        self.group.SetRenderer(self.renderer)
-
-    def attach(self, view_node: Any) -> None:
-        self.group.Initialize(self.factory, self.renderer)
-        self.group.SetMRMLDisplayableNode(view_node)
-
-    def pixels(self) -> Pixels:
-        self.window.Render()
-        grab = vtk.vtkWindowToImageFilter()
-        grab.SetInput(self.window)
-        grab.ReadFrontBufferOff()
-        grab.Update()
-        return _array_of(grab.GetOutput())[..., :3]
-
-    def close(self) -> None:
-        self.group.SetMRMLDisplayableNode(None)
-        self.window.Finalize()
-
-
-def _array_of(picture: Any) -> Pixels:
-    """A VTK picture (origin at the lower left) as (H, W, channels), first row on top."""
-    width, height, _ = picture.GetDimensions()
-    flat = numpy_support.vtk_to_numpy(picture.GetPointData().GetScalars())
-    return flat.reshape(height, width, -1)[::-1]
-
-
-class SliceView(_Slices):
-    """Slicer's slice view, rendered off screen with OpenGL."""
-
-    def __init__(self, core: SlicerCore, size: int = 560, name: str = "MeWM") -> None:
-        super().__init__(core, size, name)
-        self._window = _Window(slicer.vtkMRMLSliceViewDisplayableManagerFactory, _SLICE_MANAGERS, size, core)
-        self._window.renderer.GetActiveCamera().ParallelProjectionOn()
-        mapper = vtk.vtkImageMapper()
-        mapper.SetColorWindow(255)
-        mapper.SetColorLevel(127.5)
-        self._actor = vtk.vtkActor2D()
-        self._actor.SetMapper(mapper)
-        self._actor.GetProperty().SetDisplayLocationToBackground()
-        # The picture must be the first prop: 2D props are drawn in order, and later ones blend onto what is there.
-        self._window.renderer.AddViewProp(self._actor)
-        self._window.attach(self.node)
-
-    def _draw(self, outlines: Sequence[Any]) -> Pixels:
-        _show_only(self.core.scene, outlines)
-        connection = self.logic.GetImageDataConnection()
-        self._actor.SetVisibility(connection is not None)
-        self._actor.GetMapper().SetInputConnection(connection)
-        return np.ascontiguousarray(self._window.pixels())
-
-    def close(self) -> None:
-        self._window.close()
-        super().close()
-
-
-class BlendedSliceView(_Slices):
-    """The same without OpenGL: Slicer's slice logic reslices and blends on the CPU, outlines are drawn by numpy."""
-
-    def _draw(self, outlines: Sequence[Any]) -> Pixels:
-        pixels = np.zeros((self.size, self.size, 3), np.uint8)
-        connection = self.logic.GetImageDataConnection()
-        if connection is not None:
-            connection.GetProducer().Update()
-            blend = _array_of(connection.GetProducer().GetOutputDataObject(connection.GetIndex()))
-            # Outside the volumes the picture is transparent; a slice view shows black there.
-            pixels = np.where(blend[..., 3:] > 0, blend[..., :3], 0).astype(np.uint8)
-        for node in outlines:
-            for segment_id in node.GetSegmentation().GetSegmentIDs():
-                if node.GetDisplayNode().GetSegmentVisibility2DOutline(segment_id):
-                    segment = node.GetSegmentation().GetSegment(segment_id)
-                    pixels[self._outline(segment)] = np.round(np.array(segment.GetColor()) * 255).astype(np.uint8)
-        return pixels
-
-    def _outline(self, segment: Any) -> NDArray[np.bool_]:
-        """(size, size) mask of the outline of one segment in the slice, two pixels wide."""
-        inside = np.zeros((self.size, self.size), bool)
-        found = mask_of_segment(segment)
-        if found is None:
-            return inside
-        mask, grid = found
-        x, y = np.meshgrid(np.arange(self.size), np.arange(self.size)[::-1])
-        points = np.stack([x, y, np.zeros_like(x), np.ones_like(x)], axis=-1)  # (size, size, 4)
-        kji = np.rint(grid.to_kji((points @ matrix_from_vtk(self.node.GetXYToRAS()).T)[..., :3])).astype(int)
-        known = ((kji >= 0) & (kji < mask.shape)).all(axis=-1)
-        inside[known] = mask[tuple(kji[known].T)]
-        # One pixel would be lost when the picture is scaled down for the report.
-        shrunk = inside.copy()
-        for axis in (0, 1):
-            for step in (-2, -1, 1, 2):
-                shrunk &= np.roll(inside, step, axis)
-        return inside & ~shrunk
-
-
-class ThreeDView(Closing):
-    """Slicer's 3D view of segmentation surfaces, rendered off screen with OpenGL."""
-
-    def __init__(self, core: SlicerCore, size: int = 560, name: str = "MeWM 3D") -> None:
-        self.core, self.size = core, size
-        self._window = _Window(slicer.vtkMRMLThreeDViewDisplayableManagerFactory, _THREE_D_MANAGERS, size, core)
-        self.logic = slicer.vtkMRMLViewLogic()
-        self.logic.SetMRMLApplicationLogic(core.application_logic)
+        factory = slicer.vtkMRMLThreeDViewDisplayableManagerFactory.GetInstance()
+        factory.SetMRMLApplicationLogic(core.application_logic)
+        for manager in _THREE_D_MANAGERS:
+            if not factory.IsDisplayableManagerRegistered(manager):
+                factory.RegisterDisplayableManager(manager)
+        self.logic = core.in_scene(slicer.vtkMRMLViewLogic())
         core.application_logic.GetViewLogics().AddItem(self.logic)
-        self.logic.SetMRMLScene(core.scene)
         self.node = self.logic.AddViewNode(name)
-        self._window.attach(self.node)
-        self._window.renderer.SetUseDepthPeeling(True)
+        self.managers = slicer.vtkMRMLDisplayableManagerGroup()
+        self.managers.SetRenderer(self.renderer)
+        self.managers.Initialize(factory, self.renderer)
+        self.managers.SetMRMLDisplayableNode(self.node)
+        self.renderer.SetUseDepthPeeling(True)
         self.node.SetBoxVisible(False)
         self.node.SetAxisLabelsVisible(False)
         self.node.SetBackgroundColor(0.08, 0.10, 0.13)
@@ -272,18 +188,24 @@ class ThreeDView(Closing):
         _show_only(self.core.scene, segmentations)
         centre = np.asarray(centre_ras_mm, dtype=float)
         direction = np.array([0.35, 1.0, 0.25])
-        camera = self._window.renderer.GetActiveCamera()
+        camera = self.renderer.GetActiveCamera()
         camera.SetFocalPoint(*centre)
         camera.SetPosition(*(centre + 4.0 * width_mm * direction / np.linalg.norm(direction)))
         camera.SetViewUp(0, 0, 1)
         camera.ParallelProjectionOn()
         camera.SetParallelScale(width_mm / 2)
-        self._window.renderer.ResetCameraClippingRange()
-        return np.ascontiguousarray(self._window.pixels())
+        self.renderer.ResetCameraClippingRange()
+        self.window.Render()
+        grab = vtk.vtkWindowToImageFilter()
+        grab.SetInput(self.window)
+        grab.ReadFrontBufferOff()
+        grab.Update()
+        return np.ascontiguousarray(_array_of(grab.GetOutput())[..., :3])
 
     def close(self) -> None:
         """Take the view out of the scene."""
-        self._window.close()
+        self.managers.SetMRMLDisplayableNode(None)
+        self.window.Finalize()
         self.core.application_logic.GetViewLogics().RemoveItem(self.logic)
         self.logic.SetMRMLScene(None)
         self.core.scene.RemoveNode(self.node)

@@ -86,7 +86,7 @@ def test_the_overlay_sits_on_the_lesion(user, sample, folders_of_scene, turned):
     import slicer
 
     from MeWMLib.scene.target import find_target
-    from MeWMLib.scene.views import AXIAL, BlendedSliceView
+    from MeWMLib.scene.views import AXIAL, SliceView
 
     affine = folders_of_scene.oblique() if turned else folders_of_scene.AXIAL
     ct, labels, geometry = folders_of_scene.small_patient(affine)
@@ -95,7 +95,7 @@ def test_the_overlay_sits_on_the_lesion(user, sample, folders_of_scene, turned):
     comparison, size = user.front.comparison, 400
     target = find_target(sample.labels)
     framing = target.liver_framing(AXIAL)
-    with BlendedSliceView(slicer.app.core, size, "MeWM test") as view:
+    with SliceView(slicer.app.core, size, "MeWM test") as view:
         before = view.render(framing, comparison.ct).astype(int)
         after = view.render(framing, comparison.ct, comparison.node("simulated"), 1.0).astype(int)
     changed = np.argwhere(np.abs(after - before).max(axis=-1) > 8)
@@ -103,7 +103,7 @@ def test_the_overlay_sits_on_the_lesion(user, sample, folders_of_scene, turned):
     # the lesion in the plane of the slice, from its voxels and the affine alone
     ras = geometry.to_ras(np.argwhere(sample.labels.tumour))
     in_plane = ras[np.abs(ras[:, 2] - target.centre[2]) < 0.5 * max(geometry.spacing)]
-    centroid = np.array([framing.pixel_of(point, size) for point in in_plane]).mean(axis=0)
+    centroid = np.array([folders_of_scene.pixel_of(framing, point, size) for point in in_plane]).mean(axis=0)
     pixels_per_mm = size / framing.width_mm
     off_mm = np.abs(changed.mean(axis=0) - centroid) / pixels_per_mm
     assert off_mm.max() < 0.5 * max(geometry.spacing[1:]), f"the overlay is off by {off_mm} mm"
