@@ -67,8 +67,8 @@ def register_sample_data():
     except ImportError:
         # no such module, or packages are missing; the panel Setup offers to install those
         return
-    icons = Path(__file__).parent / "Resources" / "Icons"
-    samples.register(SampleData.SampleDataLogic, lambda: slicer.mrmlScene, icons)
+    icon = Path(__file__).parent / "Resources" / "Icons" / "MeWM.png"
+    samples.register(SampleData.SampleDataLogic, lambda: slicer.mrmlScene, str(icon))
 
 
 class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -90,8 +90,8 @@ class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             from MeWMPanels.bare import BareFront
 
             self.bare = BareFront(self.layout, self.resourcePath, self._installed)
-            return
-        self._build()
+        else:
+            self._build()
 
     def _installed(self):
         """The packages are there now: build the panels without a restart."""
@@ -125,20 +125,14 @@ class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.initialize_parameters()
         if not self._resumed:
             self._resumed = True
-            self._resume_install()
+            (self.front or self.bare).guard(self._resume_install)
 
     def _resume_install(self):
         """Go on with what was being installed when Slicer had to be restarted."""
         from MeWMPanels import install
 
-        shown = self.front or self.bare
-
-        def resume():
-            if install.resume(slicer.app.temporaryPath):
-                shown.after_install()
-
-        if install.pending() is not None:
-            shown.guard(resume)
+        if install.resume(slicer.app.temporaryPath):
+            (self.front or self.bare).after_install()
 
     def initialize_parameters(self):
         """Read the parameter node of the scene, or make one."""

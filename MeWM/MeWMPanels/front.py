@@ -25,11 +25,6 @@ from MeWMPanels.simulation import SimulationPanel
 from MeWMPanels.tasks import Tasks
 from MeWMPanels.views import Views
 
-BANNER = (
-    "<b>Research use only.</b> Simulated volumes are not scans, predicted risks are not a prognosis, and a ranked "
-    "protocol is not a treatment recommendation."
-)
-
 
 def slicer_python():
     """The Python that workers run in: Slicer's own interpreter, or the one that runs here."""
@@ -46,11 +41,9 @@ class Front:
 
     def __init__(self, layout, resource):
         self.resource = resource
-        self.parameters = None
-        self.comparison, self.shown_rank = None, 0
+        self.parameters = self.comparison = self._observed = self._shown_settings = None
+        self.shown_rank = 0
         self._refreshing = False
-        self._observed = None
-        self._shown_settings = None
         #: What starts a worker, and what loads a sample; tests give their own.
         self.command = lambda: worker_command(slicer_python())
         self.load_sample = load_sample
@@ -67,7 +60,12 @@ class Front:
         )
 
     def _build(self, layout):
-        banner = qt.QLabel(_(BANNER))
+        banner = qt.QLabel(
+            _(
+                "<b>Research use only.</b> Simulated volumes are not scans, predicted risks are not a prognosis, and a "
+                "ranked protocol is not a treatment recommendation."
+            )
+        )
         banner.setWordWrap(True)
         banner.setStyleSheet("background: #fff4d6; color: #4a3b00; padding: 6px;")
         layout.addWidget(banner)
@@ -145,13 +143,14 @@ class Front:
         for panel in self.panels:
             panel.connect_parameters(parameters)
         self.parameters = parameters
+        found = []
         if parameters is not None:
             self._observed = (parameters, parameters.AddObserver("ModifiedEvent", self._modified))
             found = results.all_comparisons(slicer.mrmlScene)
-            if found:
-                self.open_comparison(found[-1])
-            self.exploration.show_candidates(found[-1].candidates if found else ())
-            self.refresh()
+        if found:
+            self.open_comparison(found[-1])
+        self.exploration.show_candidates(found[-1].candidates if found else ())
+        self.refresh()
 
     def _modified(self, *_args):
         self.refresh_soon()
@@ -177,6 +176,9 @@ class Front:
                 panel.refresh()
         finally:
             self._refreshing = False
+
+    #: Called when packages were installed.
+    after_install = refresh
 
     @property
     def busy(self):
@@ -255,12 +257,7 @@ class Front:
         self.views.close()
         self.outcome.forget()
         self.comparison, self.shown_rank = None, 0
-        self.exploration.show_candidates(())
         self.set_parameters(None)
-
-    def after_install(self):
-        """Show what is installed now."""
-        self.refresh()
 
     def close(self):
         """The module is unloaded, or Slicer ends."""

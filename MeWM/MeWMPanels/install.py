@@ -96,13 +96,12 @@ def resume(folder):
         DependencyError: it failed.
     """
     found = pending()
-    if found is None:
-        return False
-    try:
-        install(found[0], folder, found[1])
-    finally:
-        forget()
-    return True
+    if found is not None:
+        try:
+            install(found[0], folder, found[1])
+        finally:
+            forget()
+    return found is not None
 
 
 def install(names, folder, wheelhouse=""):

@@ -9,7 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MeWMPanels import ranks, results
-from MeWMPanels.panel import Panel, fill_combo, keep_narrow, show_text
+from MeWMPanels.panel import Panel, fill_combo, show_text
 from MeWMPanels.reports import folder_in
 from MeWMPanels.views import rank_of
 
@@ -20,15 +20,13 @@ class OutcomePanel(Panel):
     ui_name = "Outcome"
 
     def setup(self):
-        ui = self.ui
         self._assessment = self._report = ""
-        keep_narrow(ui.comparisonBox, ui.rankBox)
         self.on_choice(comparisonBox=self._choose_comparison, rankBox=self._choose_rank)
-        ui.flickerBox.toggled.connect(self._flicker)
+        self.ui.flickerBox.toggled.connect(self._flicker)
         self.on_click(
             lesionButton=lambda: self.front.go_to_lesion(),
             curvesButton=lambda: self.front.comparison.show_chart("survival chart"),
-            reportButton=self._browse_report,
+            reportButton=self._write_report,
             assessButton=lambda: self.front.tasks.assess(self._show_assessment),
         )
 
@@ -46,15 +44,13 @@ class OutcomePanel(Panel):
         if rank is not None:
             self.front.show_rank(rank)
 
-    def _browse_report(self):
+    def _write_report(self):
+        """Write the report of the comparison that is shown into a new folder in a folder that the user chooses."""
         scene_file = slicer.mrmlScene.GetURL()
         start = str(Path(scene_file).parent) if scene_file else slicer.app.temporaryPath
         chosen = qt.QFileDialog.getExistingDirectory(self.widget, _("Folder for the report"), start)
-        if chosen:
-            self.write_report(chosen)
-
-    def write_report(self, chosen):
-        """Write the report of the comparison that is shown into a new folder in the folder that was chosen."""
+        if not chosen:
+            return
         comparison = self.front.comparison
         self._report = ""
 
@@ -123,5 +119,6 @@ class OutcomePanel(Panel):
 
     @staticmethod
     def _rank_text(candidate, kept):
-        text = f"{candidate.rank}.  {candidate.protocol}   ({candidate.risk:+.2f})"
+        risk = candidate.risk
+        text = f"{candidate.rank}.  {candidate.protocol}   ({risk:+.2f}, HR {math.exp(risk):.2f})"
         return text if candidate.rank in kept else text + "  " + _("[no volume]")

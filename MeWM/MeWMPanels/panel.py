@@ -4,12 +4,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-#: Height of a table's header in pixels, with some room.
-_HEADER = 28
-
 
 class Panel:
-    """One section of the module.
+    """One section of the module. A panel has `setup`, called once to link signals, and `refresh`, to show the state.
 
     Args:
         front: gives `parameters`, `tasks`, `desk`, `guard` and `resource`.
@@ -29,12 +26,6 @@ class Panel:
     def parameters(self):
         """The typed parameter node."""
         return self.front.parameters
-
-    def setup(self):
-        """Link signals; called once."""
-
-    def refresh(self):
-        """Show the state of parameter node, scene and desk."""
 
     def connect_parameters(self, parameters):
         """Bind the widgets to another parameter node, or to none."""
@@ -89,13 +80,6 @@ def chosen_file(parent, title, pattern=""):
     return path if isinstance(path, str) else path[0]
 
 
-def keep_narrow(*boxes):
-    """Let combo boxes be narrower than their longest text: Slicer's panel is."""
-    for box in boxes:
-        box.setSizeAdjustPolicy(qt.QComboBox.AdjustToMinimumContentsLengthWithIcon)
-        box.setMinimumContentsLength(14)
-
-
 def fill_combo(combo, pairs, current):
     """Fill a combo box with pairs of data and text, without telling anyone."""
     combo.blockSignals(True)
@@ -124,7 +108,6 @@ def fill_table(table, titles, rows, tips=(), widest=-1, title_tips=(), most=8):
     table.setHorizontalHeaderLabels([_(title) for title in titles])
     for column, tip in enumerate(title_tips):
         table.horizontalHeaderItem(column).setToolTip(_(tip))
-    table.verticalHeader().setVisible(False)
     table.setRowCount(len(rows))
     for r, row in enumerate(rows):
         for c, text in enumerate(row):
@@ -135,12 +118,12 @@ def fill_table(table, titles, rows, tips=(), widest=-1, title_tips=(), most=8):
                 item.setToolTip(tips[r])
             table.setItem(r, c, item)
     header = table.horizontalHeader()
-    for column in range(len(titles)):
-        stretched = column == widest % len(titles)
-        header.setSectionResizeMode(column, qt.QHeaderView.Stretch if stretched else qt.QHeaderView.ResizeToContents)
+    header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+    header.setSectionResizeMode(widest % len(titles), qt.QHeaderView.Stretch)
     if 0 <= row_before < len(rows):
         table.setCurrentCell(row_before, 0)
     table.blockSignals(False)
     table.setVisible(bool(rows))
     if rows:
-        table.setFixedHeight(_HEADER + table.rowHeight(0) * min(most, len(rows)) + 4)
+        # 32 pixels: the header and the frame
+        table.setFixedHeight(32 + table.rowHeight(0) * min(most, len(rows)))

@@ -1,12 +1,11 @@
 """Panel Patient: the CT, its phase, clinical data, an optional CT after treatment, and the sample."""
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
 from MeWMLib.scene.nodes import image_of_array, volume_to_node
 from MeWMPanels import samples
-from MeWMPanels.panel import Panel, fill_combo, keep_narrow
+from MeWMPanels.panel import Panel, fill_combo
 
 
 class PatientPanel(Panel):
@@ -16,8 +15,6 @@ class PatientPanel(Panel):
 
     def setup(self):
         fill_combo(self.ui.sampleBox, [(name, _(title)) for name, title in samples.TITLES.items()], "synthetic")
-        keep_narrow(self.ui.sampleBox)
-        self.ui.sampleBox.setSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Fixed)
         self.on_click(sampleButton=self.load_sample, dicomButton=lambda: slicer.util.selectModule("DICOM"))
 
     def load_sample(self):

@@ -48,7 +48,6 @@ def run(case, logic):
     node = volume_to_node(slicer.mrmlScene, oblique, "oblique")
     case.assertTrue(case_files.same_voxels(node, oblique))
     case.assertLess(float(np.abs(node_geometry(node).affine - affine).max()), 1e-9)
-    slicer.mrmlScene.RemoveNode(node)
 
     case.delayDisplay("Protocols and rules")
     text = "Epirubicin 30 mg + Lipiodol 10 ml"
@@ -62,4 +61,3 @@ def run(case, logic):
     ct.SetAndObserveTransformNodeID(transform.GetID())
     with case.assertRaises(GeometryError):
         case_files.ct_of(parameters)
-    ct.SetAndObserveTransformNodeID(None)

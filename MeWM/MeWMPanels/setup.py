@@ -14,42 +14,36 @@ class SetupPanel(Panel):
     ui_name = "Setup"
 
     def setup(self):
-        self.on_choice(bundleBox=self._choose_bundle)
-        self.on_click(importButton=self._browse_bundle, removeButton=self._remove_bundle, installButton=self.install)
+        self.on_choice(bundleBox=lambda name: setattr(self.parameters.computer, "bundle", name or ""))
+        self.on_click(importButton=self._import_bundle, removeButton=self._remove_bundle, installButton=self.install)
         self.server = ServerSection(self)
         if self.front.desk is not None:
             self.server.attach(self.front.desk, self.front.messages)
 
-    def _choose_bundle(self, name):
-        self.parameters.computer.bundle = name or ""
-
-    def _browse_bundle(self):
+    def _import_bundle(self):
         path = chosen_file(self.widget, _("Import model"), _("Model bundle") + " (*.zip)")
-        if path:
-            self.import_bundle(path)
-
-    def import_bundle(self, path):
-        """Import a bundle on a thread: its checksums take a moment."""
+        if not path:
+            return
         from MeWMLib.core import bundles
 
         desk = self.front.desk
         desk.begin(_("Importing a model"))
 
         def done(bundle):
-            desk.say(_("Imported:") + f" {bundle.name}")
+            desk.say(_("Imported: {name}").format(name=bundle.name))
             self.parameters.computer.bundle = bundle.name
             desk.end()
 
+        # on a thread: checking its checksums takes a moment
         desk.aside(lambda: bundles.import_bundle(path), done)
 
     def _remove_bundle(self):
         from MeWMLib.core import bundles
 
         name = self.parameters.computer.bundle
-        if slicer.util.confirmOkCancelDisplay(_("Delete this model?") + f" {name}", "MeWM"):
+        if slicer.util.confirmOkCancelDisplay(_("Delete the model {name}?").format(name=name), "MeWM"):
             bundles.delete_bundle(name)
             self.parameters.computer.bundle = ""
-        self.refresh()
 
     def install(self):
         """Ask, then install what is missing.

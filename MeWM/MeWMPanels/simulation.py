@@ -15,7 +15,6 @@ class SimulationPanel(Panel):
 
     def setup(self):
         self._unticked = set()
-        self.ui.simulationList.setMaximumHeight(110)
         self.ui.simulationList.itemChanged.connect(self._ticked)
         self.on_click(simulateButton=lambda: self.front.tasks.simulate(self._chosen()))
 

@@ -17,7 +17,6 @@ MAPS = ("difference", "uncertainty")
 SIDE_BY_SIDE = ("MeWM-Before", "MeWM-Simulated", "MeWM-Difference")
 #: Slicer asks extensions to use numbers that nobody else uses.
 LAYOUT_NUMBER = 24117
-_LAYOUT = """<layout type="horizontal" split="true">{}</layout>"""
 _VIEW = (
     '<item><view class="vtkMRMLSliceNode" singletontag="{}">'
     '<property name="orientation" action="default">Axial</property>'
@@ -82,10 +81,9 @@ class Views:
 
     def to_lesion(self, centre):
         """Move all slices to the lesion and show 9 cm around it."""
-        scene = slicer.mrmlScene
-        there = [name for name in SIDE_BY_SIDE if scene.GetSingletonNode(name, "vtkMRMLSliceNode") is not None]
+        there = [name for name in SIDE_BY_SIDE if slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceNode")]
         for name in (*STANDARD, *there):
-            node = slice_nodes(scene, name)[0]
+            node = slice_nodes(slicer.mrmlScene, name)[0]
             node.JumpSliceByCentering(*centre)
             width, height, depth = node.GetFieldOfView()
             node.SetFieldOfView(LESION_MM, LESION_MM * height / width if width else LESION_MM, depth)
@@ -106,15 +104,14 @@ class Views:
     def _lay_out(self, side_by_side):
         manager = slicer.app.layoutManager()
         node = manager.layoutLogic().GetLayoutNode()
-        if not side_by_side:
-            if node.GetViewArrangement() == LAYOUT_NUMBER:
-                manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
-            return
-        if not node.IsLayoutDescription(LAYOUT_NUMBER):
+        if side_by_side and not node.IsLayoutDescription(LAYOUT_NUMBER):
             titles = (_("before"), _("SIMULATED"), _("difference"))
             views = "".join(_VIEW.format(tag, title) for tag, title in zip(SIDE_BY_SIDE, titles, strict=True))
-            node.AddLayoutDescription(LAYOUT_NUMBER, _LAYOUT.format(views))
-        manager.setLayout(LAYOUT_NUMBER)
+            node.AddLayoutDescription(LAYOUT_NUMBER, f'<layout type="horizontal" split="true">{views}</layout>')
+        if side_by_side:
+            manager.setLayout(LAYOUT_NUMBER)
+        elif node.GetViewArrangement() == LAYOUT_NUMBER:
+            manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
 
     def _legend(self, comparison, shown_map, side_by_side):
         """Colours with their HU beside the slices, for the map that is shown."""
@@ -130,8 +127,7 @@ class Views:
                 legend.SetVisibility(visible)
 
     def _segmentations(self, comparison, pack):
-        nodes = [comparison.labels, *(comparison.node("labels", c.rank) for c in comparison.candidates)]
-        for node in nodes:
+        for node in (comparison.labels, *(comparison.node("labels", c.rank) for c in comparison.candidates)):
             if node is None or node.GetDisplayNode() is None:
                 continue
             display = node.GetDisplayNode()
@@ -151,21 +147,17 @@ class Views:
         held = surfaces.hold(node)
         self._drawing.add(name)
 
-        def add(fields):
+        def add(made):
             self._drawing.discard(name)
             if node.GetScene() is not None:
-                self._poller.slices(
-                    surfaces.adding(node, fields),
-                    lambda: node.GetScene() is not None,
-                    lambda _none: node.GetDisplayNode().Modified(),
-                    failed,
-                )
+                surfaces.add(node, made)
+                node.GetDisplayNode().Modified()
 
         def failed(error):
             self._drawing.discard(name)
-            logging.warning("MeWM: no surfaces: %s", error)
+            logging.warning("MeWM: the surfaces cannot be drawn: %s", error)
 
-        self._poller.run(lambda: surfaces.smooth(held), add, failed)
+        self._poller.run(lambda: surfaces.compute(held), add, failed)
 
     def _mark(self, on):
         """Mark each view that shows a simulated CT as such, in its corner.
@@ -173,8 +165,6 @@ class Views:
         The actor is our own: Slicer's data probe rewrites the corner annotation of the view at every move of the mouse.
         """
         manager = slicer.app.layoutManager()
-        if manager is None:
-            return
         for name in manager.sliceViewNames():
             view = manager.sliceWidget(name).sliceView()
             renderer = view.renderWindow().GetRenderers().GetFirstRenderer()

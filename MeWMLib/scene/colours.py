@@ -33,11 +33,6 @@ class ColourMap:
     high: float
 
     @property
-    def ticks(self) -> tuple[float, ...]:
-        """Values for the legend."""
-        return (self.low, (self.low + self.high) / 2, self.high)
-
-    @property
     def table(self) -> NDArray[np.float64]:
         """(256, 3) RGB, 0 to 1."""
         anchors = np.array(self.anchors)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from MeWMLib.core.errors import DependencyError
 from MeWMLib.scene import gl
@@ -42,23 +42,7 @@ _MODULE_LOGICS = {
 }
 
 
-class Closing:
-    """What is closed at the end of its `with` block."""
-
-    def __enter__(self: Self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of everything."""
-
-
-Self = TypeVar("Self", bound=Closing)
-
-
-class SlicerCore(Closing):
+class SlicerCore(AbstractContextManager["SlicerCore"]):
     """A running Slicer core. Use it as a context manager, or call `close`.
 
     Attributes:
@@ -77,15 +61,11 @@ class SlicerCore(Closing):
         colours.AddDefaultColorNodes()
         self.application_logic.SetModuleLogic("Colors", colours)
         self.application_logic.SetSliceLogics(vtk.vtkCollection())
-        self.application_logic.SetViewLogics(vtk.vtkCollection())
         self.logics: dict[str, Any] = {"Colors": colours}
         for name, class_name in _MODULE_LOGICS.items():
             logic = self.logics[name] = self.in_scene(getattr(slicer, class_name)())
             self.application_logic.SetModuleLogic(name, logic)
-        self._open_storage()
         slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene, True)
-
-    def _open_storage(self) -> None:
         # Storage nodes ask the scene for a data-IO manager with a cache folder; without one they refuse to read.
         self._remote = self.in_scene(slicer.vtkMRMLRemoteIOLogic())
         self._remote.GetCacheManager().SetRemoteCacheDirectory(self._cache.name)
@@ -106,6 +86,9 @@ class SlicerCore(Closing):
         for logic in (self._data_io, self._remote, self.application_logic):
             logic.SetMRMLScene(None)
         self._cache.cleanup()
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
 
 
 @contextmanager
@@ -134,4 +117,4 @@ def vtk_errors() -> Iterator[list[str]]:
         vtk.vtkOutputWindow.SetInstance(before)
 
 
-__all__ = ["Closing", "SlicerCore", "numpy_support", "slicer", "vtk", "vtk_errors"]
+__all__ = ["SlicerCore", "numpy_support", "slicer", "vtk", "vtk_errors"]

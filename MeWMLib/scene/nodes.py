@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -19,15 +19,6 @@ SIMULATED = "SIMULATED"
 SIMULATED_MARK = "SIMULATED \N{EM DASH} research use only"
 #: Every node attribute of ours begins with this.
 PREFIX = "MeWM."
-#: The fields of a provenance and the names of their attributes.
-_PROVENANCE = {
-    "simulated": "Simulated",
-    "protocol": "Protocol",
-    "seed": "Seed",
-    "bundle": "Bundle",
-    "bundle_sha256": "BundleSha256",
-    "versions": "Versions",
-}
 
 
 def matrix_to_vtk(matrix: NDArray[np.float64]) -> Any:
@@ -67,18 +58,23 @@ def scalars_of_image(image: Any) -> NDArray[Any]:
     return numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
 
 
+def _attribute(field: str) -> str:
+    """The attribute that a field of a provenance is written to, such as MeWM.BundleSha256."""
+    return PREFIX + field.title().replace("_", "")
+
+
 def set_provenance(node: Any, provenance: Provenance) -> None:
     """Mark a node as simulated and write where it comes from into its attributes."""
     values = {**provenance.to_json(), "simulated": 1, "versions": dump_json(provenance.versions)}
-    for key, name in _PROVENANCE.items():
-        node.SetAttribute(PREFIX + name, str(values[key]))
+    for name, value in values.items():
+        node.SetAttribute(_attribute(name), str(value))
 
 
 def get_provenance(node: Any) -> Provenance | None:
     """Return what `set_provenance` wrote; None for a node that is not marked as simulated."""
     if node.GetAttribute(PREFIX + "Simulated") != "1":
         return None
-    text = {key: node.GetAttribute(PREFIX + name) or "" for key, name in _PROVENANCE.items()}
+    text = {field.name: node.GetAttribute(_attribute(field.name)) or "" for field in fields(Provenance)}
     versions = parse_json(text["versions"] or "{}", f"The note on versions of {node.GetName()}", UnreadableFileError)
     return Provenance(text["protocol"], int(text["seed"] or 0), text["bundle"], text["bundle_sha256"], versions)
 

@@ -25,15 +25,31 @@ _ALIGNED_VOXELS = 0.01
 COLOUR_BEFORE: Colour = TUMOUR_STRUCTURE.colour
 COLOUR_AFTER: Colour = (1.0, 0.66, 0.05)
 #: Opacity of the surfaces in 3D: the lesion is seen through the liver.
-_OPACITY_3D = {LIVER_STRUCTURE: 0.33, TUMOUR_STRUCTURE: 1.0}
+OPACITY_3D = {LIVER_STRUCTURE: 0.33, TUMOUR_STRUCTURE: 1.0}
 
 #: The segments of a label map as VTK images; they need no node, so a thread may make them.
 PreparedLabels = dict[Structure, Any]
 
 
 def prepare_labels(labels: LabelMap) -> PreparedLabels:
-    """Cut out the segments "liver" (tumour included) and "tumour"."""
-    return _prepare_masks(labels.liver, labels.tumour, labels.geometry)
+    """Cut out the segments "liver" (tumour included) and "tumour".
+
+    Each becomes an image of the box around it: the rest of the grid is empty, and copying it takes time.
+    """
+    images = {}
+    for structure, mask in ((LIVER_STRUCTURE, labels.liver), (TUMOUR_STRUCTURE, labels.tumour)):
+        box = box_of(mask)
+        image = images[structure] = image_of_array(mask[box], slicer.vtkOrientedImageData)
+        # an extent that does not begin at 0 keeps the voxels on the grid of the CT, to the last bit
+        image.SetExtent([bound for side in reversed(box) for bound in (side.start, side.stop - 1)])
+        image.SetImageToWorldMatrix(matrix_to_vtk(labels.geometry.affine))
+    return images
+
+
+def box_of(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """The box around a mask (K, J, I); of an empty mask the first voxel alone."""
+    found = ndimage.find_objects(mask.view(np.uint8))
+    return found[0] if found else (slice(0, 1),) * 3
 
 
 def labels_to_segmentation(
@@ -71,55 +87,11 @@ def labels_to_segmentation(
     return node
 
 
-def labels_to_surfaces(scene: Any, labels: LabelMap, name: str, tumour_colour: Colour = COLOUR_BEFORE) -> Any:
-    """Add a segmentation node for a 3D picture.
-
-    Where the lesion reaches the surface of the liver, the liver is cut away around it: two surfaces in one place would
-    flicker through each other.
-    """
-    coarse = _coarser(labels)
-    liver, lesion = coarse.liver.copy(), coarse.tumour
-    rim = liver & ~ndimage.binary_erosion(liver, iterations=3)
-    liver &= ~ndimage.binary_dilation(lesion & rim, iterations=3)
-    return labels_to_segmentation(scene, _prepare_masks(liver, lesion, coarse.geometry), name, None, tumour_colour)
-
-
-def _coarser(labels: LabelMap, voxel_mm: float = 1.4) -> LabelMap:
-    """The box around the liver with voxels of about `voxel_mm` where they were finer: a picture needs no more."""
-    box = _box(labels.liver)
-    start = tuple(max(0, side.start - 4) for side in box)
-    steps = [max(1, round(voxel_mm / spacing)) for spacing in labels.geometry.spacing]
-    cut = tuple(slice(low, side.stop + 4, step) for low, side, step in zip(start, box, steps, strict=True))
-    array = np.ascontiguousarray(labels.array[cut])
-    affine = np.array(labels.geometry.affine)
-    affine[:3, 3] = labels.geometry.to_ras(start)
-    affine[:3, :3] *= steps[::-1]
-    return LabelMap(array, Geometry(array.shape, affine))
-
-
-def _prepare_masks(liver: NDArray[np.bool_], tumour: NDArray[np.bool_], geometry: Geometry) -> PreparedLabels:
-    """Each mask as an image of the box around it: the rest of the grid is empty, and copying it takes time."""
-    images = {}
-    for structure, mask in ((LIVER_STRUCTURE, liver), (TUMOUR_STRUCTURE, tumour)):
-        box = _box(mask)
-        image = images[structure] = image_of_array(mask[box], slicer.vtkOrientedImageData)
-        # an extent that does not begin at 0 keeps the voxels on the grid of the CT, to the last bit
-        image.SetExtent([bound for side in reversed(box) for bound in (side.start, side.stop - 1)])
-        image.SetImageToWorldMatrix(matrix_to_vtk(geometry.affine))
-    return images
-
-
-def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
-    """The box around a mask (K, J, I); of an empty mask the first voxel alone."""
-    found = ndimage.find_objects(mask.view(np.uint8))
-    return found[0] if found else (slice(0, 1),) * 3
-
-
-def draw_as_outline(node: Any, line_width: int = 2, liver: bool = True) -> None:
+def draw_as_outline(node: Any, liver: bool = True) -> None:
     """Draw the segments as outlines in slice views, and as surfaces in 3D views."""
     display = node.GetDisplayNode()
-    display.SetSliceIntersectionThickness(line_width)
-    for structure, opacity in _OPACITY_3D.items():
+    display.SetSliceIntersectionThickness(2)
+    for structure, opacity in OPACITY_3D.items():
         display.SetSegmentVisibility2DFill(structure.name, False)
         display.SetSegmentVisibility2DOutline(structure.name, liver or structure is TUMOUR_STRUCTURE)
         display.SetSegmentOpacity2DOutline(structure.name, 1.0)

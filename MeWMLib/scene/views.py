@@ -1,11 +1,9 @@
-"""Slicer's slice view and 3D view without a window, as arrays of pixels.
-
-Slices are blended by Slicer's slice logic on the CPU. The 3D view needs OpenGL: ask `gl.gl_available` first.
-"""
+"""Slicer's slice view without a window and without OpenGL, as arrays of pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,19 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from MeWMLib.scene.core_app import Closing, SlicerCore, numpy_support, slicer, vtk
+from MeWMLib.scene.core_app import SlicerCore, numpy_support, slicer
 from MeWMLib.scene.nodes import matrix_from_vtk
 from MeWMLib.scene.segmentations import mask_of_segment
 
 Pixels = NDArray[np.uint8]
 AXIAL, CORONAL, SAGITTAL = "Axial", "Coronal", "Sagittal"
-
-_THREE_D_MANAGERS = (
-    "vtkMRMLCameraDisplayableManager",
-    "vtkMRMLViewDisplayableManager",
-    "vtkMRMLModelDisplayableManager",
-    "vtkMRMLSegmentationsDisplayableManager3D",
-)
 
 
 @dataclass(frozen=True)
@@ -56,7 +47,7 @@ def set_layers(composite: Any, background: Any, foreground: Any, opacity: float)
     composite.SetForegroundOpacity(opacity if foreground is not None else 0.0)
 
 
-class SliceView(Closing):
+class SliceView(AbstractContextManager["SliceView"]):
     """A slice as Slicer's slice logic reslices and blends it on the CPU, with outlines of segments.
 
     Args:
@@ -98,7 +89,7 @@ class SliceView(Closing):
         set_layers(self.logic.GetSliceCompositeNode(), background, foreground, opacity)
         connection = self.logic.GetImageDataConnection()
         connection.GetProducer().Update()
-        blend = _array_of(connection.GetProducer().GetOutputDataObject(connection.GetIndex()))
+        blend = array_of_picture(connection.GetProducer().GetOutputDataObject(connection.GetIndex()))
         # Outside the volumes the picture is transparent; a slice view shows black there.
         pixels = np.where(blend[..., 3:] > 0, blend[..., :3], 0).astype(np.uint8)
         for node in outlines:
@@ -132,88 +123,12 @@ class SliceView(Closing):
             if node is not None and node.GetScene() is not None:
                 self.core.scene.RemoveNode(node)
 
+    def __exit__(self, *_error: object) -> None:
+        self.close()
 
-def _array_of(picture: Any) -> Pixels:
+
+def array_of_picture(picture: Any) -> Pixels:
     """A VTK picture (origin at the lower left) as (H, W, channels), first row on top."""
     width, height, _ = picture.GetDimensions()
     flat = numpy_support.vtk_to_numpy(picture.GetPointData().GetScalars())
     return flat.reshape(height, width, -1)[::-1]
-
-
-class ThreeDView(Closing):
-    """Slicer's 3D view of segmentation surfaces, rendered off screen with OpenGL."""
-
-    def __init__(self, core: SlicerCore, size: int = 560, name: str = "MeWM 3D") -> None:
-        self.core = core
-        self.renderer, self.window = vtk.vtkRenderer(), vtk.vtkRenderWindow()
-        self.window.SetOffScreenRendering(1)
-        self.window.SetMultiSamples(0)
-        self.window.SetSize(size, size)
-        self.window.AddRenderer(self.renderer)
-        self.interactor = vtk.vtkRenderWindowInteractor()
-        self.interactor.SetRenderWindow(self.window)
-        self.interactor.SetInteractorStyle(vtk.vtkInteractorStyleUser())
-        self.interactor.Initialize()
-        factory = slicer.vtkMRMLThreeDViewDisplayableManagerFactory.GetInstance()
-        factory.SetMRMLApplicationLogic(core.application_logic)
-        for manager in _THREE_D_MANAGERS:
-            if not factory.IsDisplayableManagerRegistered(manager):
-                factory.RegisterDisplayableManager(manager)
-        self.logic = core.in_scene(slicer.vtkMRMLViewLogic())
-        core.application_logic.GetViewLogics().AddItem(self.logic)
-        self.node = self.logic.AddViewNode(name)
-        self.managers = slicer.vtkMRMLDisplayableManagerGroup()
-        self.managers.SetRenderer(self.renderer)
-        self.managers.Initialize(factory, self.renderer)
-        self.managers.SetMRMLDisplayableNode(self.node)
-        self.renderer.SetUseDepthPeeling(True)
-        self.node.SetBoxVisible(False)
-        self.node.SetAxisLabelsVisible(False)
-        self.node.SetBackgroundColor(0.08, 0.10, 0.13)
-        self.node.SetBackgroundColor2(0.26, 0.31, 0.36)
-
-    def render(self, segmentations: Sequence[Any], centre_ras_mm: Sequence[float], width_mm: float) -> Pixels:
-        """Render surfaces, seen from the front and slightly from the patient's right and above.
-
-        Args:
-            segmentations: segmentation nodes to show; all others are hidden.
-            centre_ras_mm: the point in the middle of the picture.
-            width_mm: side of the picture at that point.
-
-        Returns:
-            (size, size, 3) uint8, first row on top.
-        """
-        for segmentation in segmentations:
-            segmentation.CreateClosedSurfaceRepresentation()
-        _show_only(self.core.scene, segmentations)
-        centre = np.asarray(centre_ras_mm, dtype=float)
-        direction = np.array([0.35, 1.0, 0.25])
-        camera = self.renderer.GetActiveCamera()
-        camera.SetFocalPoint(*centre)
-        camera.SetPosition(*(centre + 4.0 * width_mm * direction / np.linalg.norm(direction)))
-        camera.SetViewUp(0, 0, 1)
-        camera.ParallelProjectionOn()
-        camera.SetParallelScale(width_mm / 2)
-        self.renderer.ResetCameraClippingRange()
-        self.window.Render()
-        grab = vtk.vtkWindowToImageFilter()
-        grab.SetInput(self.window)
-        grab.ReadFrontBufferOff()
-        grab.Update()
-        return np.ascontiguousarray(_array_of(grab.GetOutput())[..., :3])
-
-    def close(self) -> None:
-        """Take the view out of the scene."""
-        self.managers.SetMRMLDisplayableNode(None)
-        self.window.Finalize()
-        self.core.application_logic.GetViewLogics().RemoveItem(self.logic)
-        self.logic.SetMRMLScene(None)
-        self.core.scene.RemoveNode(self.node)
-
-
-def _show_only(scene: Any, segmentations: Sequence[Any]) -> None:
-    shown = {node.GetID() for node in segmentations}
-    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")):
-        node = scene.GetNthNodeByClass(index, "vtkMRMLSegmentationNode")
-        if node.GetDisplayNode() is not None:
-            node.GetDisplayNode().SetVisibility(node.GetID() in shown)

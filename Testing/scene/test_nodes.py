@@ -113,24 +113,22 @@ def test_missing_segment_is_named(core):
 
 @pytest.mark.parametrize("grid", GRIDS)
 def test_surfaces_lie_where_the_labels_lie(core, grid):
-    from MeWMLib.scene.segmentations import labels_to_surfaces
+    from MeWMLib.scene.surfaces import surfaces_of
 
     array = np.zeros((20, 60, 60), np.uint8)
     array[4:16, 10:50, 12:48] = 1
     array[7:13, 22:34, 20:32] = 2
     geometry = Geometry(array.shape, GRIDS[grid])
-    node = labels_to_surfaces(core.scene, LabelMap(array, geometry), "surfaces")
-    node.CreateClosedSurfaceRepresentation()
+    found = {structure.name: surface for structure, surface in surfaces_of(LabelMap(array, geometry)).items()}
     for segment, mask in (("liver", array > 0), ("tumour", array == 2)):
-        bounds = np.zeros(6)
-        node.GetClosedSurfaceInternalRepresentation(segment).GetBounds(bounds)
+        bounds = np.array(found[segment].GetBounds())
         points = geometry.to_ras(np.argwhere(mask))
         expected = np.stack([points.min(axis=0), points.max(axis=0)], axis=-1).ravel()
         assert np.abs(bounds - expected).max() < max(geometry.spacing) + 0.5, segment
 
 
 def test_surfaces_without_any_label(core):
-    from MeWMLib.scene.segmentations import labels_to_surfaces
+    from MeWMLib.scene.surfaces import surfaces_of
 
     labels = LabelMap(np.zeros((4, 5, 6), np.uint8), Geometry((4, 5, 6), AXIAL))
-    assert labels_to_surfaces(core.scene, labels, "surfaces").GetSegmentation().GetNumberOfSegments() == 2
+    assert [surface.GetNumberOfPolys() for surface in surfaces_of(labels).values()] == [0, 0]

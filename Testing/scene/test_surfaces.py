@@ -38,8 +38,7 @@ def test_a_ball_has_the_surface_of_a_ball(core, name):
     labels = _ball(AXES[name])
     node = labels_to_segmentation(core.scene, labels, "ball")
     assert not surfaces.drawn(node)
-    for _step in surfaces.adding(node, surfaces.smooth(surfaces.hold(node))):
-        pass
+    surfaces.add(node, surfaces.compute(surfaces.hold(node)))
     assert surfaces.drawn(node)
     coarsest = max(max(labels.geometry.spacing), surfaces.VOXEL_MM)
     for segment_id, radius in (("liver", 12.0), ("tumour", 6.0)):
@@ -67,8 +66,7 @@ def test_a_lesion_of_one_voxel_and_an_empty_segment(core):
     array[10, 11, 12] = 2
     single = labels_to_segmentation(core.scene, LabelMap(array, geometry), "single")
     for node, polygons in ((empty, 0), (single, 1)):
-        for _step in surfaces.adding(node, surfaces.smooth(surfaces.hold(node))):
-            pass
+        surfaces.add(node, surfaces.compute(surfaces.hold(node)))
         surface = node.GetSegmentation().GetSegment("tumour").GetRepresentation(surfaces.SURFACE)
         assert (surface.GetNumberOfPolys() > 0) == bool(polygons)
     bounds = np.array(surface.GetBounds()).reshape(3, 2)

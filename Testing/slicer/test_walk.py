@@ -53,7 +53,7 @@ def _in_one_folder(comparison: Any, roles: tuple[str, ...]) -> bool:
 def test_the_walk(user, sample, mishap, tmp_path):
     import slicer
 
-    from MeWMLib.scene.mrb import read_mrb, write_mrb
+    from MeWMLib.scene.mrb import write_mrb
     from MeWMLib.scene.nodes import node_to_volume
     from MeWMLib.scene.segmentations import hold_segments
 
@@ -161,7 +161,7 @@ def test_the_walk(user, sample, mishap, tmp_path):
     scene.Clear(0)
     user.look()
     assert front.comparison is None and front.parameters.ct is None
-    read_mrb(scene, file)
+    assert scene.ReadFromMRB(str(file), True)
     user.look()
     assert front.parameters.protocols == protocols and front.parameters.findings
     assert user.widget("exploration", "beamsBox").value == 7
