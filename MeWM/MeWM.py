@@ -38,7 +38,6 @@ class MeWM(ScriptedLoadableModule):
         super().__init__(parent)
         parent.title = "MeWM"
         parent.categories = [_("Oncology")]
-        parent.dependencies = []
         parent.contributors = ["The MeWM maintainers"]
         parent.helpText = _(
             "Simulates how a liver tumour (HCC) will look after a TACE protocol, predicts the risk by survival "

@@ -71,11 +71,10 @@ class ExplorationPanel(Panel):
         )
 
     def refresh(self):
-        stopping = self.front.desk.state.cancelling
         self._mine = self._mine and self.front.desk.busy
         if not self._mine:
             text, reason = _("Explore protocols"), self.front.cannot_simulate
-        elif stopping:
+        elif self.front.desk.state.cancelling:
             text, reason = _("Stopping..."), _("The best so far is being saved")
         else:
             text, reason = _("Cancel (keeps the best so far)"), ""

@@ -87,13 +87,9 @@ def pending():
 
 
 def resume(folder):
-    """Go on with an installation that a restart has interrupted; it is tried once.
+    """Go on with an installation that a restart has interrupted, once; returns whether there was one.
 
-    Returns:
-        True if something was installed.
-
-    Raises:
-        DependencyError: it failed.
+    Errors as `install`.
     """
     found = pending()
     if found is not None:

@@ -56,12 +56,7 @@ class Panel:
             self.enable(getattr(self.ui, name), reason)
 
     def enable(self, button, reason):
-        """Enable a button, or say in its tool tip why it is disabled.
-
-        Args:
-            button: the button.
-            reason: "" to enable it.
-        """
+        """Enable a button where the reason is "", or disable it and give the reason in its tool tip."""
         tip = self._tips.setdefault(button.name, button.toolTip)
         button.setEnabled(not reason)
         button.setToolTip(reason or tip)

@@ -57,7 +57,7 @@ def register(sample_data_logic, scene, icon):
     Args:
         sample_data_logic: `SampleData.SampleDataLogic`.
         scene: where a sample is loaded to.
-        icon: path of the picture that stands for them.
+        icon: path of their picture.
     """
     for name in SAMPLES:
         sample_data_logic.registerCustomSampleDataSource(

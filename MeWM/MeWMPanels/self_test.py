@@ -13,12 +13,7 @@ from MeWMPanels import case_files, samples, tasks
 
 
 def run(case, logic):
-    """Run the checks.
-
-    Args:
-        case: the `unittest.TestCase`.
-        logic: the module's logic.
-    """
+    """Run the checks in a `ScriptedLoadableModuleTest`, with the module's logic."""
     case.delayDisplay("Sample")
     ct, segmentation = samples.add_to_scene(slicer.mrmlScene, load_sample("synthetic"))
     parameters = logic.getParameterNode()

@@ -46,17 +46,12 @@ class SetupPanel(Panel):
             self.parameters.computer.bundle = ""
 
     def install(self):
-        """Ask, then install what is missing.
-
-        Raises:
-            DependencyError: it did not go through.
-        """
+        """Ask, then install what is missing; errors as `install.install`."""
         names = install.missing_for_worker()
         text = _("These packages will be installed into Slicer's Python:") + "\n\n" + "\n".join(names)
-        if not slicer.util.confirmOkCancelDisplay(text, "MeWM"):
-            return
-        install.install(names, slicer.app.temporaryPath, self.ui.wheelhouseEdit.text.strip())
-        self.front.after_install()
+        if slicer.util.confirmOkCancelDisplay(text, "MeWM"):
+            install.install(names, slicer.app.temporaryPath, self.ui.wheelhouseEdit.text.strip())
+            self.front.after_install()
 
     def refresh(self):
         ui, away = self.ui, self.server.chosen

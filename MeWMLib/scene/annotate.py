@@ -62,15 +62,8 @@ class Annotator:
 
     def _text(self, at: Point, text: str, size: int, anchor: str, bold: bool = False, colour: Colour = _WHITE) -> None:
         # A dark rim keeps the text readable on bone and lipiodol.
-        self._draw.text(
-            at,
-            text,
-            fill=colour,
-            font=_font(round(size * self._unit), bold),
-            anchor=anchor,
-            stroke_width=round(2 * self._unit),
-            stroke_fill=_BLACK,
-        )
+        font = _font(round(size * self._unit), bold)
+        self._draw.text(at, text, colour, font, anchor, stroke_width=round(2 * self._unit), stroke_fill=_BLACK)
 
     def title(self, text: str) -> None:
         """Name the picture in its upper left corner."""

@@ -125,11 +125,11 @@ def node_geometry(node: Any) -> Geometry:
     """Return the grid of a volume node.
 
     Raises:
-        GeometryError: the node lies under a transform, holds no voxels, or its grid cannot be used.
+        GeometryError: the node is under a transform, holds no voxels, or its grid cannot be used.
     """
     if node.GetParentTransformNode() is not None:
         raise GeometryError(
-            what="The volume lies under a transform",
+            what="The volume is under a transform",
             given=f"{node.GetName()} under {node.GetParentTransformNode().GetName()}",
             remedy="Harden the transform (right click in the Data module) or take the volume out of it",
         )
@@ -163,10 +163,10 @@ class HeldVolume:
 
 
 def hold_volume(node: Any) -> HeldVolume:
-    """Take hold of a scalar volume node; takes no time.
+    """Hold on to the voxels of a scalar volume node as they are now; takes no time.
 
     Raises:
-        GeometryError: the node lies under a transform, holds no voxels, or its grid cannot be used.
+        GeometryError: the node is under a transform, holds no voxels, or its grid cannot be used.
         NotCTError: more than one value a voxel.
     """
     geometry = node_geometry(node)
@@ -182,10 +182,5 @@ def hold_volume(node: Any) -> HeldVolume:
 
 
 def node_to_volume(node: Any) -> Volume:
-    """Copy a scalar volume node into a `Volume`; geometry and voxels are exact.
-
-    Raises:
-        GeometryError: the node lies under a transform, holds no voxels, or its grid cannot be used.
-        NotCTError: more than one value a voxel, or values that no CT holds.
-    """
+    """Copy a scalar volume node into a `Volume`; geometry and voxels are exact. Errors as `hold_volume` and `read`."""
     return hold_volume(node).read()

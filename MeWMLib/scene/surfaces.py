@@ -88,7 +88,7 @@ def surface_of(mask: NDArray[np.bool_], grid: Geometry) -> Any:
 
 
 def _level(field: NDArray[np.float32], voxels: float) -> float:
-    """Where to cut a smoothed mask so that as many voxels lie inside as before: at one half small lesions would shrink.
+    """Where to cut a smoothed mask so that its volume is kept: at one half small lesions would shrink.
 
     Args:
         field: the smoothed mask.

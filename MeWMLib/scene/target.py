@@ -48,8 +48,7 @@ class Target:
 
     def lesion_framing(self) -> Framing:
         """The axial slice through the lesion, cropped to the lesion and its surroundings."""
-        widest = self.liver_framing(AXIAL).width_mm
-        return Framing(AXIAL, self.centre, min(max(1.5 * self.lesion_mm, 70.0), widest))
+        return Framing(AXIAL, self.centre, min(max(1.5 * self.lesion_mm, 70.0), self.liver_framing(AXIAL).width_mm))
 
 
 def find_target(labels: LabelMap) -> Target:
