@@ -78,7 +78,6 @@ def test_the_walk(user, sample, mishap, tmp_path):
     volume_before = _tumour_ml(user)
     user.click("segmentation", "editButton")
     assert slicer.util.mainWindow().moduleSelector().selectedModule == "SegmentEditor"
-    user.loaded.widget.exit()
     drawn = _draw(front.parameters.segmentation, sample) | found
     user.loaded.widget.enter()
     user.click("segmentation", "measureButton")
@@ -229,7 +228,10 @@ def test_the_walk_with_the_real_worker(user, monkeypatch, capsys):
 
     from MeWMLib.cohorts.samples import load_sample
     from MeWMLib.core import bundles
+    from MeWMPanels.front import slicer_python
+
     from MeWMLib.core.errors import BundleError
+    from MeWMLib.jobs.runner import worker_command
 
     monkeypatch.delenv("MEWM_BUNDLES")
     try:
@@ -237,7 +239,7 @@ def test_the_walk_with_the_real_worker(user, monkeypatch, capsys):
     except BundleError as error:
         pytest.skip(f"the bundle is not complete here: {error}")
     front = user.front
-    front.command = front._default_command
+    front.command = lambda: worker_command(slicer_python())
     front.load_sample = load_sample
     user.load_sample()
     user.click("segmentation", "measureButton")
