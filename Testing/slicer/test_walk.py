@@ -224,12 +224,11 @@ def test_the_scene_holds_one_folder_beside_the_ct(user):
 @pytest.mark.slow
 def test_the_walk_with_the_real_worker(user, monkeypatch, capsys):
     """A simulation and a small search with the released bundle on the synthetic sample."""
+    from MeWMPanels.front import slicer_python
     from slicer_host.watch import EventLoopWatch
 
     from MeWMLib.cohorts.samples import load_sample
     from MeWMLib.core import bundles
-    from MeWMPanels.front import slicer_python
-
     from MeWMLib.core.errors import BundleError
     from MeWMLib.jobs.runner import worker_command
 
