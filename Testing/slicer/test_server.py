@@ -454,14 +454,14 @@ def test_the_token_is_in_no_scene_log_or_setting(away, server, tmp_path, caplog)
 def test_place_and_address_survive_saving(away, tmp_path):
     import slicer
 
-    from MeWMLib.scene.mrb import read_mrb, write_mrb
+    from MeWMLib.scene.mrb import write_mrb
 
     choose(away, "https://mewm.example.org")
     write_mrb(slicer.mrmlScene, tmp_path / "s.mrb")
     slicer.mrmlScene.Clear(0)
     away.look()
     assert away.widget("setup", "placeBox").currentText == "this computer"
-    read_mrb(slicer.mrmlScene, tmp_path / "s.mrb")
+    assert slicer.mrmlScene.ReadFromMRB(str(tmp_path / "s.mrb"), True)
     away.look()
     assert away.widget("setup", "placeBox").currentText == "server"
     assert away.widget("setup", "addressEdit").text == "https://mewm.example.org"
