@@ -1,12 +1,13 @@
 """`mewm evaluate closed-loop`: does the assistant measure on simulated outcomes what the world knows to be true?
 
-An assistant that was never trained on simulated images can be right on scans and wrong here, and then every ranking is
+A segmenter that was never trained on simulated images can be right on scans and wrong here, and then every ranking is
 noise. Measured on test patients of the synthetic world, whose outcome is known under every protocol.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,13 +18,13 @@ from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.plan import PlanSettings, replica_seeds
 from MeWMLib.dynamics.autoencoder import Autoencoder
 from MeWMLib.lab.evaluation.known_patients import Image, KnownPatient
-from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean
+from MeWMLib.lab.evaluation.metrics import Rows, bootstrap, bootstrap_mean
+from MeWMLib.lab.evaluation.work import Say, settings_from, silent
 from MeWMLib.lab.synthetic.cases import SPLITS
 from MeWMLib.perception.findings import dice
 from MeWMLib.perception.segmenter import Segmenter
 from MeWMLib.world.model import WorldModel
 
-DRAWS = 500
 #: Columns of what is noted of each outcome.
 TUMOUR, VIABLE, TRUE_TUMOUR, TRUE_VIABLE, DICE = range(5)
 
@@ -47,7 +48,13 @@ class ClosedLoopSettings:
     seed: int = 0
 
 
-def evaluate_closed_loop(settings: ClosedLoopSettings, on_step: Callable[[str, float], None] | None = None) -> Rows:
+def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
+    """Measure what the arguments ask for; rows, and on whom."""
+    rows = evaluate_closed_loop(settings_from(ClosedLoopSettings, args), say)
+    return rows, f"synthetic world v2, {args.patients} test patients"
+
+
+def evaluate_closed_loop(settings: ClosedLoopSettings, say: Say = silent) -> Rows:
     """Measure.
 
     Rows: `simulated`, the assistant on simulated outcomes; `codec`, on true outcomes of which the change passed through
@@ -67,13 +74,12 @@ def evaluate_closed_loop(settings: ClosedLoopSettings, on_step: Callable[[str, f
     codec = Autoencoder.from_part(*bundle.part("autoencoder"))
     plan = replace(PlanSettings(), replicas=1, steps=settings.steps)
     noted: dict[str, list[NDArray[np.float64]]] = {}
-    seeds = list(SPLITS["test"])[: settings.patients]
+    seeds = SPLITS["test"][: settings.patients]
     for n, seed in enumerate(seeds):
         known = KnownPatient.draw(world, seed)
         for row, figures in _patient(world, assistant, codec, known, plan, settings.seed).items():
             noted.setdefault(row, []).append(figures)
-        if on_step is not None:
-            on_step("closed loop", (n + 1) / len(seeds))
+        say("closed loop", (n + 1) / len(seeds))
     return {row: rows_of(figures, settings.seed) for row, figures in noted.items()}
 
 
@@ -118,18 +124,14 @@ def _measured(assistant: Segmenter, known: KnownPatient, images: Sequence[Image]
     return np.array(figures, np.float64)
 
 
-def rows_of(figures: Sequence[NDArray[np.float64]], seed: int) -> Mapping[str, Mapping[str, float]]:
+def rows_of(figures: Sequence[NDArray[np.float64]], seed: int) -> dict[str, dict[str, float]]:
     """Metrics of one row from (protocols, 5) of each patient."""
-    rng = np.random.default_rng(seed)
-    draws = [rng.integers(0, len(figures), len(figures)) for _ in range(DRAWS)]
-    out: dict[str, Mapping[str, float]] = {}
-    for name, mine, true in (("tumour_volume_r", TUMOUR, TRUE_TUMOUR), ("viable_volume_r", VIABLE, TRUE_VIABLE)):
-        spread = [_r([figures[i] for i in draw], mine, true) for draw in draws]
-        known = np.array(spread)[np.isfinite(spread)]  # constant volumes correlate with nothing
-        low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
-        out[name] = {"mean": _r(figures, mine, true), "low": float(low), "high": float(high), "n": len(figures)}
-    out["tumour_dice"] = bootstrap_mean([float(f[:, DICE].mean()) for f in figures], seed)
-    return out
+    count = len(figures)
+    return {
+        "tumour_volume_r": bootstrap(lambda chosen: _r([figures[i] for i in chosen], TUMOUR, TRUE_TUMOUR), count, seed),
+        "viable_volume_r": bootstrap(lambda chosen: _r([figures[i] for i in chosen], VIABLE, TRUE_VIABLE), count, seed),
+        "tumour_dice": bootstrap_mean([float(f[:, DICE].mean()) for f in figures], seed),
+    }
 
 
 def _r(figures: Sequence[NDArray[np.float64]], mine: int, true: int) -> float:

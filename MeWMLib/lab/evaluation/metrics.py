@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import MeWMLib
-from MeWMLib.core.bundles import find_bundle
+from MeWMLib.core.bundles import PARTS, find_bundle
 from MeWMLib.core.io import atomic_path, write_json
 
 DRAWS = 2000
@@ -71,7 +71,7 @@ def stamp(args: argparse.Namespace, argv: Sequence[str], parts: Sequence[str], r
         parts: of the bundle that the figures rest on; empty if no bundle was used.
         rows: their largest n is the number of patients.
     """
-    import torch
+    from MeWMLib.world.machine import choose_device
 
     bundle = None
     if parts:
@@ -85,7 +85,8 @@ def stamp(args: argparse.Namespace, argv: Sequence[str], parts: Sequence[str], r
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "mewm": MeWMLib.__version__,
         "seed": args.seed,
-        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        # a whole world model goes to the card, single parts are measured on the CPU
+        "device": choose_device("auto").type if set(PARTS) <= set(parts) else "cpu",
         "patients": max((f["n"] for figures in rows.values() for f in figures.values()), default=0),
     }
 

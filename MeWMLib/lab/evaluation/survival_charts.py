@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from MeWMLib.core.errors import DependencyError
+from MeWMLib.core.io import atomic_path
+from MeWMLib.lab.evaluation.survival_metrics import kaplan_meier
 from MeWMLib.scene.charts import BEST, FAINT, GREY, INK, OTHER, STYLE, new_figure, png
-from MeWMLib.scene.survival_curves import CurvePanel
+from MeWMLib.scene.survival_curves import CurvePanel, StepCurve
 
 #: Low to high risk; two groups take the ends.
 _GROUPS = ("#2f6f9f", "#8a8f3c", "#c2500a")
@@ -156,3 +161,44 @@ def risk_map_chart(
         figure.colorbar(shown, ax=list(grid[0]), label="cumulative hazard", fraction=0.03)
         figure.colorbar(wrong, ax=list(grid[1]), label="squared error", fraction=0.03)
         return png(figure)
+
+
+def risk_panel(
+    name: str, figures: Mapping[str, Mapping[str, float]], percentiles: NDArray[np.float64], months: Any, events: Any
+) -> CurvePanel:
+    """Kaplan-Meier curves of the two halves by a model's risk, with its C-index and log-rank p."""
+    c, p = figures["c_index"], figures["log_rank_p"]["mean"]
+    note = f"C {c['mean']:.3f} ({c['low']:.3f} to {c['high']:.3f}), log-rank p = {p:.2g}"
+    curves = []
+    for label, chosen in (("low risk", percentiles < 0.5), ("high risk", percentiles >= 0.5)):
+        if chosen.any():
+            seen = np.asarray(months, float)[chosen]
+            curve = kaplan_meier(seen, np.asarray(events)[chosen])
+            curves.append(StepCurve(label, **curve, patients=int(chosen.sum()), last_seen=seen))
+    return CurvePanel(words(name), note, tuple(curves))
+
+
+def words(name: str) -> str:
+    """Name of a row as words."""
+    return name.replace("_", " ")
+
+
+def save_png(path: Path, data: bytes) -> None:
+    """Write a picture, whole or not at all."""
+    with atomic_path(path) as part:
+        part.write_bytes(data)
+
+
+def save_scene(path: Path, panels: Sequence[CurvePanel]) -> bool:
+    """Write Kaplan-Meier curves as tables and plots of a Slicer scene; False where Slicer's core is not installed."""
+    try:
+        from MeWMLib.scene.core_app import SlicerCore
+        from MeWMLib.scene.mrb import write_mrb
+        from MeWMLib.scene.survival_plot import kaplan_meier_nodes
+    except DependencyError:
+        return False
+    with SlicerCore() as core:
+        for panel in panels:
+            kaplan_meier_nodes(core.scene, panel)
+        write_mrb(core.scene, path)
+    return True

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MeWMLib.core.errors import SurvivalDataError
+from MeWMLib.lab.evaluation.metrics import interval
 from MeWMLib.survival.cox import check_outcomes
 
 Array = NDArray[np.float64]
@@ -85,8 +86,7 @@ def risk_maps(
             draws[name].append(_mse(_means(cell, hazard, weight, np.isfinite(truth)), truth, here))
     mse = {}
     for name, p in predicted.items():
-        low, high = np.nanquantile(draws[name], [0.025, 0.975])  # a draw may leave every cell empty
-        mse[name] = {"mean": _mse(p, observed, count), "low": float(low), "high": float(high), "n": len(times)}
+        mse[name] = interval(_mse(p, observed, count), draws[name], len(times))  # a draw may leave every cell empty
     return RiskMaps(observed, predicted, count.astype(np.intp), mse, at)
 
 

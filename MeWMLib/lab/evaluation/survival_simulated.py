@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.plan import PlanSettings, replica_seeds
 from MeWMLib.lab.evaluation.known_patients import KnownPatient
 from MeWMLib.lab.evaluation.metrics import bootstrap_mean
+from MeWMLib.lab.evaluation.work import Say, silent
 from MeWMLib.world.model import WorldModel
 
 #: Replicas of each simulated protocol.
@@ -20,7 +21,7 @@ REPLICAS = 3
 
 
 def evaluate_simulated(
-    bundle: str | None, seeds: Sequence[int], seed: int, on_step: Callable[[str, float], None] | None = None
+    bundle: str | None, seeds: Sequence[int], seed: int, say: Say = silent
 ) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
     """Judge simulated and true outcomes of all complete protocols of test patients.
 
@@ -51,8 +52,7 @@ def evaluate_simulated(
                 "mewm_true_images": drawn,
             }
         )
-        if on_step is not None:
-            on_step("simulated", (n + 1) / len(seeds))
+        say("simulated", (n + 1) / len(seeds))
     return {name: _row(found, name, seed) for name in ("mewm_simulated", "mewm_true_images")}, found
 
 

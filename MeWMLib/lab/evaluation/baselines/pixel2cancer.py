@@ -31,10 +31,8 @@ from MeWMLib.lab.evaluation.baselines import (
     blend,
     box_of,
     noise_field,
+    prepared,
     require_pairs,
-    require_same_shape,
-    require_tumour,
-    rim_weight,
 )
 from MeWMLib.perception.findings import LIPIODOL_HU, NECROSIS_HU
 
@@ -164,32 +162,12 @@ def simulate(
     weight: FloatArray | None = None,
     parameters: Parameters | None = None,
 ) -> FloatArray:
-    """Run the automaton and map it to HU.
-
-    Args:
-        hu: (D, H, W) before treatment.
-        labels: (D, H, W) of 0, 1, 2.
-        spacing_mm: edge of a voxel; a voxel is a cell.
-        seed: of every draw.
-        weight: (D, H, W) 0 to 1, where the CT may change; by default the tumour dilated by 6 mm.
-        parameters: rules and densities.
-
-    Returns:
-        (D, H, W) HU; the bits of `hu` wherever the weight is 0.
-
-    Raises:
-        NoTumourError: the labels hold no tumour.
-        GeometryMismatchError: the arrays are not of one shape.
-    """
-    hu = np.asarray(hu, np.float32)
-    given = [] if weight is None else [weight]
-    require_same_shape(hu, labels, *given)
-    require_tumour(labels)
+    """Run the automaton and map it to HU; see the package for the arguments. A voxel is a cell."""
+    hu, tumour, weight = prepared(hu, labels, spacing_mm, weight)
     chosen = parameters or Parameters()
-    weight = rim_weight(labels, spacing_mm) if weight is None else np.asarray(weight, np.float32)
     rng = np.random.default_rng(seed)
     box = box_of((labels == 2) | (weight > 0), margin=1)
-    image, tumour = hu[box], np.asarray(labels[box] == 2)
+    image, tumour = hu[box], tumour[box]
     share = float(np.clip(rng.normal(chosen.dead_share, chosen.dead_share_sd), 0.0, 0.99))
     ease = invasion_ease(image, labels[box], weight[box])
     if share > 0:

@@ -30,9 +30,8 @@ from MeWMLib.lab.evaluation.baselines import (
     blend,
     box_of,
     noise_field,
+    prepared,
     require_pairs,
-    require_same_shape,
-    require_tumour,
     rim_weight,
 )
 from MeWMLib.perception.findings import LIPIODOL_HU
@@ -82,29 +81,9 @@ def simulate(
     weight: FloatArray | None = None,
     parameters: Parameters | None = None,
 ) -> FloatArray:
-    """Draw a CT after some TACE.
-
-    Args:
-        hu: (D, H, W) before treatment.
-        labels: (D, H, W) of 0, 1, 2.
-        spacing_mm: edge of a voxel.
-        seed: of every draw.
-        weight: (D, H, W) 0 to 1, where the CT may change; by default the tumour dilated by 6 mm.
-        parameters: amplitudes.
-
-    Returns:
-        (D, H, W) HU; the bits of `hu` wherever the weight is 0.
-
-    Raises:
-        NoTumourError: the labels hold no tumour.
-        GeometryMismatchError: the arrays are not of one shape.
-    """
-    hu = np.asarray(hu, np.float32)
-    given = [] if weight is None else [weight]
-    require_same_shape(hu, labels, *given)
-    tumour = require_tumour(labels)
+    """Draw a CT after some TACE; see the package for the arguments."""
+    hu, tumour, weight = prepared(hu, labels, spacing_mm, weight)
     chosen = parameters or Parameters()
-    weight = rim_weight(labels, spacing_mm) if weight is None else np.asarray(weight, np.float32)
     rng = np.random.default_rng(seed)
     share = chosen.bright_share if rng.random() < chosen.bright_chance else 0.0
     shift = chosen.shift_sd * float(rng.standard_normal())
