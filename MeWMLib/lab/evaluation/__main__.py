@@ -157,7 +157,7 @@ COMMANDS = (
         _option("--patients", "synthetic test patients, bent by a known map", 0),
     )),
     Command("closed-loop", "volumes measured on simulated outcomes against the world's truth", PARTS, (
-        _option("--assistant", "another bundle whose assistant measures", metavar="BUNDLE"),
+        _option("--assistant", "another bundle whose segmenter measures", metavar="BUNDLE"),
         _option("--patients", "of the test split", 20),
         _option("--steps", "of the sampler", 4),
     )),

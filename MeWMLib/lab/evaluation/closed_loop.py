@@ -1,4 +1,4 @@
-"""`mewm evaluate closed-loop`: does the assistant measure on simulated outcomes what the world knows to be true?
+"""`mewm evaluate closed-loop`: does the segmenter measure on simulated outcomes what the world knows to be true?
 
 A segmenter that was never trained on simulated images can be right on scans and wrong here, and then every ranking is
 noise. Measured on test patients of the synthetic world, whose outcome is known under every protocol.
@@ -34,8 +34,8 @@ class ClosedLoopSettings:
     """What to measure.
 
     Attributes:
-        bundle: whose dynamics simulate, and whose assistant measures unless `assistant` names another.
-        assistant: bundle of the assistant, or None.
+        bundle: whose dynamics simulate, and whose segmenter measures unless `assistant` names another bundle.
+        assistant: bundle of another segmenter, or None.
         patients: how many of the test split.
         steps: of the sampler.
         seed: of simulations and intervals.
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
 def evaluate_closed_loop(settings: ClosedLoopSettings, say: Say = silent) -> Rows:
     """Measure.
 
-    Rows: `simulated`, the assistant on simulated outcomes; `codec`, on true outcomes of which the change passed through
+    Rows: `simulated`, the segmenter on simulated outcomes; `codec`, on true outcomes of which the change passed through
     the autoencoder, what no simulation by it can beat; `true`, on true outcomes; `product`, the volumes that a plan
     reports for the simulated outcomes (by the follow-up network, where the bundle has one).
 
@@ -67,38 +67,38 @@ def evaluate_closed_loop(settings: ClosedLoopSettings, say: Say = silent) -> Row
     """
     bundle = find_bundle(settings.bundle)
     world = WorldModel.load(bundle)
-    assistant = world.segmenter
+    segmenter = world.segmenter
     if settings.assistant is not None:
         part = find_bundle(settings.assistant, require=("assistant",)).part("assistant")
-        assistant = Segmenter.from_part(*part, torch.device(world.device))
+        segmenter = Segmenter.from_part(*part, torch.device(world.device))
     codec = Autoencoder.from_part(*bundle.part("autoencoder"))
     plan = replace(PlanSettings(), replicas=1, steps=settings.steps)
     noted: dict[str, list[NDArray[np.float64]]] = {}
     seeds = SPLITS["test"][: settings.patients]
     for n, seed in enumerate(seeds):
         known = KnownPatient.draw(world, seed)
-        for row, figures in _patient(world, assistant, codec, known, plan, settings.seed).items():
+        for row, figures in _patient(world, segmenter, codec, known, plan, settings.seed).items():
             noted.setdefault(row, []).append(figures)
         say("closed loop", (n + 1) / len(seeds))
     return {row: rows_of(figures, settings.seed) for row, figures in noted.items()}
 
 
 def _patient(
-    world: WorldModel, assistant: Segmenter, codec: Autoencoder, known: KnownPatient, plan: PlanSettings, seed: int
+    world: WorldModel, segmenter: Segmenter, codec: Autoencoder, known: KnownPatient, plan: PlanSettings, seed: int
 ) -> dict[str, NDArray[np.float64]]:
     """What is measured on one patient: row to (protocols, 5)."""
-    judged = [world.on_patch(known.patient, [p], replica_seeds(seed, 1), plan)[1][0] for p in known.protocols]
+    replicas = [world.on_patch(known.patient, [p], replica_seeds(seed, 1), plan)[1][0] for p in known.protocols]
     truths = [t.hu for t in known.truths]
     images = {
-        "simulated": [known.patch.simulated(j.change_hu) for j in judged],
+        "simulated": [known.patch.simulated(j.change_hu) for j in replicas],
         "codec": _coded(codec, known.patch.hu, truths),
         "true": truths,
     }
-    out = {row: _measured(assistant, known, pictures) for row, pictures in images.items()}
+    out = {row: _measured(segmenter, known, pictures) for row, pictures in images.items()}
     product = out["simulated"].copy()
-    product[:, TUMOUR] = [j.change.volume_ml_after for j in judged]
-    product[:, VIABLE] = [j.change.viable_ml_after for j in judged]
-    product[:, DICE] = [dice(j.labels == 2, truth.labels == 2) for j, truth in zip(judged, known.truths, strict=True)]
+    product[:, TUMOUR] = [j.change.volume_ml_after for j in replicas]
+    product[:, VIABLE] = [j.change.viable_ml_after for j in replicas]
+    product[:, DICE] = [dice(j.labels == 2, truth.labels == 2) for j, truth in zip(replicas, known.truths, strict=True)]
     return out | {"product": product}
 
 
@@ -110,11 +110,11 @@ def _coded(codec: Autoencoder, before: Image, truths: Sequence[Image]) -> list[I
         return [codec.decode_change(first, codec.encode(t) - latent)[0, 0].numpy() for t in pairs]
 
 
-def _measured(assistant: Segmenter, known: KnownPatient, images: Sequence[Image]) -> NDArray[np.float64]:
-    """Volumes by the assistant alone: it is not told the outline before treatment, only what is liver."""
+def _measured(segmenter: Segmenter, known: KnownPatient, images: Sequence[Image]) -> NDArray[np.float64]:
+    """Volumes by the segmenter alone: of the labels before treatment it is given the liver, not the tumour."""
     ml = known.patch.geometry.voxel_ml
     figures = []
-    seen = assistant.segment_patches(np.stack(images).astype(np.float32), known.patch.spacing_mm)
+    seen = segmenter.segment_patches(np.stack(images).astype(np.float32), known.patch.spacing_mm)
     for image, found, truth in zip(images, seen, known.truths, strict=True):
         labels = np.where(truth.labels >= 1, np.maximum(found, 1), 0).astype(np.uint8)
         findings = known.patch.findings(image, labels)

@@ -21,7 +21,7 @@ from MeWMLib.core.plan import PlanSettings, replica_seeds
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.lab.evaluation.baselines import ACTIONLESS, Pair, pixel2cancer, syntumor
 from MeWMLib.lab.evaluation.known_patients import Image, KnownPatient, chosen_patients
-from MeWMLib.lab.evaluation.metrics import Rows, bootstrap, bootstrap_mean
+from MeWMLib.lab.evaluation.metrics import Rows, bootstrap, bootstrap_mean, rows_of
 from MeWMLib.lab.evaluation.montage import Tile, write_tiles
 from MeWMLib.lab.evaluation.perceptual import SegmenterFeatures, fid, lpips, pooled, tumour_crops
 from MeWMLib.lab.evaluation.work import Say, each_patient, settings_from, silent
@@ -83,7 +83,7 @@ def evaluate_generation(settings: GenerationSettings, say: Say = silent) -> tupl
     """Measure.
 
     Rows: `mewm`; `mewm_shuffled_actions` (the image of another protocol); `mewm_action_dropped` (the same
-    network, not told the action); `copy_pre`; `syntumor`; `pixel2cancer`; and `settings.others`.
+    network without the action); `copy_pre`; `syntumor`; `pixel2cancer`; and `settings.others`.
 
     Metrics, one number a patient, a mean over the patient's complete protocols:
 
@@ -105,7 +105,10 @@ def evaluate_generation(settings: GenerationSettings, say: Say = silent) -> tupl
         The rows, the tiles of the montage, and which network gave the perceptual figures.
     """
     found = each_patient(Measure, settings, sorted(settings.seeds), settings.workers, "generation", say)
-    rows = _rows(found, settings)
+    rows = rows_of([f.values for f in found], settings.seed)
+    rows["mewm"]["viable_volume_r"] = bootstrap(
+        lambda chosen: _r(np.concatenate([found[i].viable for i in chosen])), len(found), settings.seed
+    )
     about = _perceptual(found, rows, settings)
     return rows, [line for f in found for line in f.tiles], about
 
@@ -133,8 +136,8 @@ class Measure:
         """Everything about one test patient."""
         settings, plan = self.settings, self.plan
         known = KnownPatient.draw(self.world, number)
-        judged = self._simulate(self.world, known, [*known.protocols, *known.twins], plan)
-        mine, twins = judged[: len(known.protocols)], judged[len(known.protocols) :]
+        replicas = self._simulate(self.world, known, [*known.protocols, *known.twins], plan)
+        mine, twins = replicas[: len(known.protocols)], replicas[len(known.protocols) :]
         images = [_images(known, group) for group in mine]
         truths = [t.hu for t in known.truths]
         values, crops = {}, {"truth": _crops(known, truths)}
@@ -168,7 +171,7 @@ class Measure:
         blind = replace(self.plan, guidance=0.0)
         for name, other in {"mewm_action_dropped": self.world, **self.others}.items():
             if name == "mewm_action_dropped" or name in ACTIONLESS:
-                # what is not told the action gives one image for all
+                # without the action there is one image for all protocols
                 once = self._simulate(other, known, known.protocols[:1], blind)
                 yield name, [_images(known, once[0])] * count
             else:
@@ -197,7 +200,7 @@ def _crops(known: KnownPatient, images: Sequence[Image]) -> NDArray[np.float32]:
 def _errors(known: KnownPatient, pictures: Sequence[Sequence[Image]], truths: Sequence[Image]) -> dict[str, float]:
     """The measures that every row has; `pictures` are replicas of each protocol."""
     pairs = [(image, truth) for replicas, truth in zip(pictures, truths, strict=True) for image in replicas]
-    oil = np.array([abs(_oil(known, image) - _oil(known, truth)) for image, truth in pairs])
+    oil = np.array([abs(known.lipiodol_ml(image) - known.lipiodol_ml(truth)) for image, truth in pairs])
     return {
         "tumour_mae_hu": float(np.mean([known.error(image, truth) for image, truth in pairs])),
         "lipiodol_volume_error": float(100 * oil.mean() / known.tumour_ml),
@@ -205,12 +208,8 @@ def _errors(known: KnownPatient, pictures: Sequence[Sequence[Image]], truths: Se
     }
 
 
-def _oil(known: KnownPatient, image: Image) -> float:
-    return known.lipiodol_ml(image, known.inside & (known.patch.labels >= 1))
-
-
 def _viable_ml(known: KnownPatient, group: Sequence[SimulatedReplica]) -> float:
-    """Viable tumour as it is measured in the simulated images, whatever the simulation was told to draw."""
+    """Viable tumour as it is measured in the simulated images, whatever volume the simulation was given to draw."""
     each = zip(_images(known, group), group, strict=True)
     return float(np.mean([known.patch.findings(image, replica.labels).viable_ml for image, replica in each]))
 
@@ -242,21 +241,6 @@ def _tiles(known: KnownPatient, images: Sequence[Sequence[Image]], mine: Sequenc
         above.append(Tile(replicas[0][k], protocol.text, group[0].labels[k] == 2, simulated=True))
         below.append(Tile(truth.hu[k], "truth", truth.labels[k] == 2))
     return [above, below]
-
-
-def _rows(found: Sequence[PatientFigures], settings: GenerationSettings) -> dict[str, dict[str, dict[str, float]]]:
-    """Means over patients with bootstrap intervals."""
-    rows: dict[str, dict[str, dict[str, float]]] = {}
-    for name in found[0].values:
-        metrics = found[0].values[name]
-        rows[name] = {
-            m: bootstrap_mean([f.values[name].get(m, float("nan")) for f in found], settings.seed) for m in metrics
-        }
-    pairs = [f.viable for f in found]
-    rows["mewm"]["viable_volume_r"] = bootstrap(
-        lambda chosen: _r(np.concatenate([pairs[i] for i in chosen])), len(pairs), settings.seed
-    )
-    return rows
 
 
 def _r(pairs: NDArray[np.float64]) -> float:

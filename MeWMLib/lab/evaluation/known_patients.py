@@ -22,7 +22,7 @@ from MeWMLib.world.model import WorldModel
 from MeWMLib.world.patch import TreatedPatch
 
 Image = NDArray[np.float32]
-#: Edge of the drawn CT in voxels; more than the treated patch, so that the patch lies inside.
+#: Edge of the drawn CT in voxels; more than the treated patch, which fits inside.
 DRAWN = 120
 
 
@@ -99,9 +99,10 @@ class KnownPatient:
         """Mean absolute error (HU, inside the window of the networks) in the dilated tumour."""
         return mean_error(image, truth, self.inside)
 
-    def lipiodol_ml(self, hu: Image, tumour: NDArray[np.bool_]) -> float:
-        """Lipiodol in a tumour, ml."""
-        return float((tumour & (hu >= LIPIODOL_HU)).sum()) * self.patch.geometry.voxel_ml
+    def lipiodol_ml(self, image: Image) -> float:
+        """Lipiodol in the dilated tumour, ml."""
+        oil = self.inside & (self.patch.labels >= 1) & (image >= LIPIODOL_HU)
+        return float(oil.sum()) * self.patch.geometry.voxel_ml
 
     def viable_ml(self, truth: Rendering) -> float:
         """Viable tumour in the patch, ml, from the world's own masks."""

@@ -68,6 +68,12 @@ class Tile:
             )
 
 
+def slices_through(mask: NDArray[np.bool_], count: int) -> list[int]:
+    """Numbers of `count` slices spread through a mask (D, H, W), without the first and last, which show little."""
+    at = np.flatnonzero(mask.any((1, 2)))
+    return [int(k) for k in at[np.linspace(0, len(at) - 1, count + 2).astype(int)[1:-1]]] if len(at) else []
+
+
 def write_tiles(path: Path, lines: Sequence[Sequence[Tile | None]], inches: float = TILE_INCHES) -> None:
     """Write lines of tiles, each so many inches wide, as one PNG; None leaves a place empty.
 
@@ -78,7 +84,7 @@ def write_tiles(path: Path, lines: Sequence[Sequence[Tile | None]], inches: floa
     if not any(tile is not None for line in lines for tile in line):
         raise InputError(what="A montage of no images", given=f"{len(lines)} lines", remedy="Give at least one patient")
     width, height, corners = layout(lines, inches)
-    # A protocol is text: a dollar sign in it is no formula.
+    # A protocol is text: a dollar sign in it is not a formula.
     with mpl.rc_context({"font.family": "DejaVu Sans", "text.parse_math": False}):
         # No pyplot: its figures are global, and they would stay in memory.
         figure = Figure(figsize=(width, height), facecolor="black")

@@ -135,7 +135,7 @@ def tumour_crops(
     slices = np.unique(np.linspace(low[0], high[0] - 1, min(most, high[0] - low[0]) + 2).round().astype(int)[1:-1])
     half = 0.5 * max(high[1:] - low[1:]) * (1 + 2 * margin)
     middle = (low[1:] + high[1:] - 1) / 2
-    # grid_sample wants positions from -1 to 1 between the outer voxels' middles; what lies outside repeats the edge
+    # grid_sample wants positions from -1 to 1 between the outer voxels' middles; positions outside repeat the edge
     axes = [
         2 * (c + np.linspace(-half, half, size)) / max(n - 1, 1) - 1 for c, n in zip(middle, hu.shape[1:], strict=True)
     ]

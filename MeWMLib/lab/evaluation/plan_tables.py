@@ -29,7 +29,7 @@ class PlanTables:
 
     Attributes:
         predicted: by the model.
-        outline_kept: if nobody redraws the outline on the simulated CT.
+        outline_kept: if the outline is not drawn again on the simulated CT.
         viable_measured: if the viable volume is what is measured in the simulated CT.
         law_on_simulated: the true law on the viable volume by which the model judges its simulation.
         network_on_true: by the learnt survival network from the true CT and outline after the protocol.

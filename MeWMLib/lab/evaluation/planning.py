@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -23,7 +24,7 @@ from MeWMLib.core.plan import PlanSettings, replica_seeds
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.lab.evaluation.baselines import ACTIONLESS
 from MeWMLib.lab.evaluation.known_patients import chosen_patients, meet
-from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean
+from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean, rows_of
 from MeWMLib.lab.evaluation.plan_tables import PlanTables, Risks
 from MeWMLib.lab.evaluation.policy import scores
 from MeWMLib.lab.evaluation.true_risk import TrueRisk
@@ -39,7 +40,7 @@ from MeWMLib.world.model import WorldModel
 #: embolic the rules leave some seventy protocols.
 DRUGS = ("Cisplatin", "Doxorubicin", "Mitomycin", "Raltitrexed", "Hydroxycamptothecin")
 EMBOLICS = ("Lipiodol", "LC beads", "Gelatin Sponge", "NBCA", "Absolute Alcohol")
-#: The plan that is given to all; it lies outside of the space (three drugs), so its regret may be negative.
+#: The plan that is given to all; it is outside of the space (three drugs), so its regret may be negative.
 CONSTANT = Protocol.parse("Cisplatin + Doxorubicin + Mitomycin + Lipiodol")
 #: Training patients on which the frequency prior is fitted.
 FITTED_ON = 300
@@ -102,12 +103,7 @@ class PlanningSettings:
 
     def protocols(self) -> tuple[Protocol, ...]:
         """Every complete protocol of the space that the rules allow."""
-        return all_protocols(self.space, self.plan, allowed)
-
-
-def allowed(protocol: Protocol) -> bool:
-    """The rules, for a patient of whom no clinical data are known."""
-    return rules.allowed(protocol)
+        return all_protocols(self.space, self.plan, rules.allowed)
 
 
 @dataclass(frozen=True)
@@ -166,10 +162,7 @@ def overlap(planned: Protocol, target: Protocol) -> dict[str, float]:
 
 def frequency_prior(protocols: Sequence[Protocol], patients: int = FITTED_ON) -> Protocol:
     """The protocol of a space that agrees best (mean F1) with what training patients were given."""
-    given: dict[frozenset[str], int] = {}
-    for seed in SPLITS["train"][:patients]:
-        agents = frozenset(protocols_for(SyntheticPatient.draw(seed))[0].agents)
-        given[agents] = given.get(agents, 0) + 1
+    given = Counter(frozenset(protocols_for(SyntheticPatient.draw(s))[0].agents) for s in SPLITS["train"][:patients])
 
     def agreement(protocol: Protocol) -> float:
         mine = set(protocol.agents)
@@ -192,9 +185,9 @@ def evaluate_planning(settings: PlanningSettings, say: Say = silent) -> tuple[Ro
 
     Rows: `oracle` (the best protocol by the law), `gold` (what the patient was given), `random`, `constant`,
     `frequency_prior`, `guideline`, `mewm` (beam), `exhaustive`, `best_first`, `no_assistant` (the outline stays as it
-    was), `viable_measured` (the viable volume is measured in the simulated image, and not what the simulation was told
+    was), `viable_measured` (the viable volume is measured in the simulated image, and not what the simulation was given
     to draw), `oracle_survival` (the true law on the viable volume that the model goes by),
-    `mewm_action_dropped` (the same network, not told the action: all protocols have one risk, so any is as good),
+    `mewm_action_dropped` (the same network without the action: all protocols have one risk, so any is as good),
     `oracle_dynamics` (true images and outlines, the learnt survival network), and `settings.others`.
 
     Metrics, one number a patient: `f1`, `jaccard`, `precision`, `recall` in percent against the gold action, with
@@ -205,15 +198,12 @@ def evaluate_planning(settings: PlanningSettings, say: Say = silent) -> tuple[Ro
         The rows, and the choices of each patient.
     """
     found = each_patient(_Measure, settings, settings.seeds, settings.workers, "planning", say)
-    rows: dict[str, dict[str, dict[str, float]]] = {}
-    for row in found[0].rows:
-        figures = [c.figures(row) for c in found]
-        rows[row] = {m: bootstrap_mean([f.get(m, float("nan")) for f in figures], settings.seed) for m in figures[0]}
-    for row, values in rows.items():
-        if row != "frequency_prior":
-            # on the same patients, so that the interval is that of the difference
-            gains = [c.figures("frequency_prior")["regret"] - c.figures(row)["regret"] for c in found]
-            values["regret_saved"] = bootstrap_mean(gains, settings.seed)
+    figures = [{row: c.figures(row) for row in c.rows} for c in found]
+    rows = rows_of(figures, settings.seed)
+    for row in set(rows) - {"frequency_prior"}:
+        # on the same patients, so that the interval is that of the difference
+        gains = [f["frequency_prior"]["regret"] - f[row]["regret"] for f in figures]
+        rows[row]["regret_saved"] = bootstrap_mean(gains, settings.seed)
     return rows, found
 
 
@@ -264,7 +254,7 @@ class _Measure:
     def _without_action(
         self, world: WorldModel, patient: Patient, drawn: SyntheticPatient, tables: PlanTables
     ) -> Chosen:
-        """A model that is not told the action: two protocols are simulated; as they agree, all are one choice."""
+        """A model that does not see the action: two protocols are simulated; as they agree, all are one choice."""
         blind = PlanTables(world, patient, drawn, replace(self.settings.plan, guidance=0.0), tables.seeds, tables.truth)
         two = (self.protocols[0], self.protocols[-1])
         blind.simulate_all(two)
@@ -281,22 +271,15 @@ class _Measure:
         return (*self.protocols, *partial)
 
     def _guideline(self, findings: Findings) -> Protocol:
-        everything = guideline.propose(findings, None, "", 100, 100)
-        space = self.settings.space
-        ranked = ActionSpace(
-            tuple(d for d in everything.drugs if d in space.drugs),
-            tuple(e for e in everything.embolics if e in space.embolics),
-            {},
-            "guideline",
-        )
-        return first_protocol(ranked, allowed)
+        among = (*self.settings.drugs, *self.settings.embolics)
+        return first_protocol(guideline.propose(findings, drugs=100, embolics=100, among=among), rules.allowed)
 
     def _searched(self, risks: Risks, truth: TrueRisk, how: str, seconds_each: float) -> Chosen:
         def judge(batch: Batch) -> list[float]:
             return [risks[trial] for trial in batch]
 
         plan = replace(self.settings.plan, search=how)
-        found = search(self.settings.space, plan, in_turn(judge), allowed)
+        found = search(self.settings.space, plan, in_turn(judge), rules.allowed)
         assert found.best is not None
         replicas = range(self.settings.replicas)
         predicted = [float(np.mean([risks[p, n] for n in replicas])) for p in self.protocols]

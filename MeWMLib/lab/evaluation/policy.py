@@ -3,7 +3,7 @@
 For each patient, with P the planned and G the given set of agents: precision |P & G| / |P|, recall |P & G| / |G|,
 F1 = 2 |P & G| / (|P| + |G|), Jaccard |P & G| / |P | G|. Policies that are fitted see the other folds only; the folds
 are drawn by patient, several times; each patient's figure is the mean over the times, and the interval is a bootstrap
-over patients. Agreement with what was given is no proof of a good plan.
+over patients. Agreement with what was given does not prove that a plan is good.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from MeWMLib.core.structures import CT_WINDOW_HU
 from MeWMLib.core.volume import TUMOUR, LabelMap, Volume
 from MeWMLib.dynamics.autoencoder import Autoencoder
 from MeWMLib.lab.evaluation.known_patients import mean_error
-from MeWMLib.lab.evaluation.metrics import Rows, exact
+from MeWMLib.lab.evaluation.metrics import Rows, exact, jsonable
 from MeWMLib.lab.evaluation.montage import Tile, write_tiles
 from MeWMLib.lab.evaluation.work import Say, read_case, silent
 from MeWMLib.perception.findings import LIPIODOL_HU
@@ -116,8 +116,8 @@ def evaluate_real_pair(
             "lipiodol_ml": oil,
         }
     values["codec"] = codec_figures(Autoencoder.from_part(*bundle.part("autoencoder")), patch.hu, truth, counted)
-    quality = {**moved.quality, "tumour_covered": share}
-    write_json({k: round(v, 4) if np.isfinite(v) else None for k, v in quality.items()}, out / "registration.json")
+    quality = {name: round(value, 4) for name, value in {**moved.quality, "tumour_covered": share}.items()}
+    write_json(jsonable(quality), out / "registration.json")
     write_picture(out / "real_pair.png", patch, simulated, truth, protocol)
     say("done", 1.0)
     return {row: {m: exact(v) for m, v in figures.items()} for row, figures in values.items()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from MeWMLib.cohorts.synthetic.world import SyntheticPatient, whole_geometry
 from MeWMLib.core.errors import InputError
 from MeWMLib.core.io import read_volume, to_sitk
 from MeWMLib.core.volume import LabelMap, Volume
-from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean
-from MeWMLib.lab.evaluation.montage import LARGE_INCHES, Tile, write_tiles
+from MeWMLib.lab.evaluation.metrics import Rows, rows_of
+from MeWMLib.lab.evaluation.montage import LARGE_INCHES, Tile, slices_through, write_tiles
 from MeWMLib.lab.evaluation.work import Say, case_name, read_case, settings_from, silent
 from MeWMLib.lab.synthetic.cases import SPLITS, protocols_for
 from MeWMLib.perception.findings import dice
@@ -189,28 +189,25 @@ def evaluate_registration(settings: RegistrationSettings, out: Path, say: Say = 
         InputError: no pair is asked for, or an unknown kind.
         GeometryMismatchError: two scans do not overlap.
     """
-    figures: dict[str, list[Mapping[str, float]]] = {}
+    figures: list[dict[str, dict[str, float]]] = []
     tiles: list[list[Tile]] = []
-    done = 0
+    done, all_of_them = 0, len(KINDS) * (len(settings.pairs) + settings.patients)
     out.mkdir(parents=True, exist_ok=True)
     for number, pair in enumerate(known_pairs(settings)):
+        mine: dict[str, dict[str, float]] = {"unregistered": {}}
         for kind in KINDS:
             began, used = time.perf_counter(), time.process_time()
             found = register(pair.before, pair.labels, pair.after, replace(settings.registration, kind=kind))
-            times = (time.perf_counter() - began, time.process_time() - used)
-            figures.setdefault(kind, []).append(measure(pair, found, *times))
+            mine[kind] = measure(pair, found, time.perf_counter() - began, time.process_time() - used)
             done += 1
-            say("registrations", done, len(KINDS) * (len(settings.pairs) + settings.patients))
-        figures.setdefault("unregistered", []).append(_unregistered(pair, found))
+            say("registrations", done, all_of_them)
+        figures.append(mine | {"unregistered": _unregistered(pair, found)})
         if number < len(settings.pairs):
             found.write_deformation(out / f"deformation_{number + 1}.h5")
         if number < 4:
             tiles += _tiles(pair, found)
     write_tiles(out / "checkerboard.png", tiles, LARGE_INCHES)
-    return {
-        row: {m: bootstrap_mean([f[m] for f in figures[row]], settings.seed) for m in figures[row][0]}
-        for row in ("unregistered", *KINDS)
-    }
+    return rows_of(figures, settings.seed)
 
 
 def _unregistered(pair: KnownPair, found: Registered) -> dict[str, float]:
@@ -233,15 +230,14 @@ def _tiles(pair: KnownPair, found: Registered) -> list[list[Tile]]:
 
     The outline is that of the liver before; fields of both scans take turns on the checkerboard.
     """
-    at = np.flatnonzero(pair.labels.liver.any((1, 2)) & found.covered.any((1, 2)))
-    chosen = [int(k) for k in at[np.linspace(0, len(at) - 1, 5).astype(int)[1:-1]]] if len(at) else []
+    seen = pair.labels.liver & found.covered.any((1, 2), keepdims=True)
     grid = to_sitk(Volume(pair.before.array.astype(np.float32), pair.before.geometry))
     moving = to_sitk(Volume(pair.after.array.astype(np.float32), pair.after.geometry))
     plain = sitk.GetArrayFromImage(
         sitk.Resample(moving, grid, sitk.Transform(3, sitk.sitkIdentity), sitk.sitkLinear, -1024.0)
     )
     lines = []
-    for k in chosen:
+    for k in slices_through(seen, 3):
         before, after = pair.before.array[k].astype(np.float32), found.ct.array[k].astype(np.float32)
         liver = pair.labels.liver[k]
         board = checkerboard(before, after, pair.before.geometry.spacing[1:])

@@ -20,7 +20,7 @@ from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.lab.evaluation.baselines import region_growing
 from MeWMLib.lab.evaluation.mask_metrics import compare
 from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean
-from MeWMLib.lab.evaluation.montage import LARGE_INCHES, Tile, write_tiles
+from MeWMLib.lab.evaluation.montage import LARGE_INCHES, Tile, slices_through, write_tiles
 from MeWMLib.lab.evaluation.work import Say, case_name, read_case, settings_from, silent
 from MeWMLib.lab.synthetic.cases import SPLITS, protocols_for
 from MeWMLib.perception import postprocess
@@ -161,11 +161,10 @@ def rows_of(figures: Sequence[tuple[str, str, str, Mapping[str, float]]], seed: 
         for when in ("", *(times if len(times) > 1 else ())):
             mine = [(p, f) for row, p, w, f in figures if row == name and when in ("", w)]
             patients = list(dict.fromkeys(p for p, _ in mine))
-            metrics = {}
-            for metric in mine[0][1]:
-                each = [_mean([f[metric] for p, f in mine if p == patient]) for patient in patients]
-                metrics[metric] = bootstrap_mean(each, seed)
-            rows[f"{name}_{when}" if when else name] = metrics
+            rows[f"{name}_{when}" if when else name] = {
+                metric: bootstrap_mean([_mean([f[metric] for p, f in mine if p == one]) for one in patients], seed)
+                for metric in mine[0][1]
+            }
     return rows
 
 
@@ -176,11 +175,8 @@ def _mean(values: Sequence[float]) -> float:
 
 def _tiles(case: KnownCase, found: LabelMap) -> list[list[Tile]]:
     """Four slices through the tumours, or the liver without any: known outlines, and under them those found."""
-    at = np.flatnonzero(case.labels.tumour.any((1, 2)))
-    if not len(at):
-        at = np.flatnonzero(case.labels.liver.any((1, 2)))
-    # the first and the last slice show little
-    chosen = at[np.linspace(0, len(at) - 1, 6).astype(int)[1:-1]] if len(at) else [case.ct.array.shape[0] // 2] * 4
+    shown = case.labels.tumour if case.labels.tumour.any() else case.labels.liver
+    chosen = slices_through(shown, 4) or [case.ct.array.shape[0] // 2] * 4
     return [
         [
             Tile(

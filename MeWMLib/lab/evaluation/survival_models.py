@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import StratifiedKFold
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sksurv.ensemble import RandomSurvivalForest
 from sksurv.linear_model import CoxnetSurvivalAnalysis, CoxPHSurvivalAnalysis
@@ -94,35 +94,20 @@ def cross_validate(model: Model, endpoint: Endpoint, folds: int = 5, repeats: in
         splits = StratifiedKFold(folds, shuffle=True, random_state=seed + repeat).split(x, endpoint.events)
         for n, (train, test) in enumerate(splits):
             fitted = fit(model.kind, x[train], outcome[train], seed + repeat)
-            risk[test], fold[test] = fitted.risk(x[test]), n
-            known = np.sort(fitted.risk(x[train]))
+            risk[test], fold[test] = fitted.predict(x[test]), n
+            known = np.sort(fitted.predict(x[train]))
             middle = np.searchsorted(known, risk[test], "left") + np.searchsorted(known, risk[test], "right")
             percentiles[test] += middle / (2 * len(train) * repeats)
-            survival[test] += fitted.survival(x[test]) / repeats
+            # flat after the last time seen in training
+            curves = fitted.predict_survival_function(x[test])
+            survival[test] += np.array([[f(np.clip(t, *f.domain)) for t in HORIZONS] for f in curves]) / repeats
         risks.append(risk)
         numbers.append(fold)
     return Predictions(risks, numbers, percentiles, survival)
 
 
-@dataclass(frozen=True, eq=False)
-class Fitted:
-    """A fitted pipeline: what fills and scales the covariates, and the model."""
-
-    prepare: Any
-    model: Any
-
-    def risk(self, x: Array) -> Array:
-        """Score (N,), higher for an earlier event."""
-        return np.asarray(self.model.predict(self.prepare.transform(x)), float)
-
-    def survival(self, x: Array) -> Array:
-        """Probability (N, H) of viable beyond `HORIZONS`; flat after the last time seen in training."""
-        functions = self.model.predict_survival_function(self.prepare.transform(x))
-        return np.array([[f(np.clip(t, *f.domain)) for t in HORIZONS] for f in functions], float)
-
-
-def fit(kind: str, x: Array, outcome: Any, seed: int) -> Fitted:
-    """Fit one model on its training patients.
+def fit(kind: str, x: Array, outcome: Any, seed: int) -> Pipeline:
+    """Fit one model on its training patients: what fills and scales the covariates, and then the model itself.
 
     Args:
         kind: "cox" (ridge 0.01 of each standardised coefficient, so that stages with few patients stay finite),
@@ -142,7 +127,7 @@ def fit(kind: str, x: Array, outcome: Any, seed: int) -> Fitted:
     with warnings.catch_warnings():
         # a penalty that leaves no covariate is an answer: everyone has the same risk
         warnings.filterwarnings("ignore", message="all coefficients are zero")
-        return Fitted(prepare, model.fit(z, outcome))
+        return Pipeline([*prepare.steps, ("model", model.fit(z, outcome))])
 
 
 def _elastic_net(z: Array, outcome: Any, seed: int) -> Any:

@@ -21,7 +21,7 @@ from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient
 from MeWMLib.core.io import atomic_path
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.lab.evaluation.radiomics import radiomics
-from MeWMLib.lab.evaluation.work import Say, each_patient, silent
+from MeWMLib.lab.evaluation.work import Say, box_of, each_patient, silent
 from MeWMLib.lab.synthetic.cases import protocols_for
 from MeWMLib.lab.synthetic.write import fingerprint
 from MeWMLib.perception.findings import longest_axial_diameter_mm, measure, viable_mask
@@ -136,10 +136,8 @@ def _measured(before: Rendering, after: Rendering, geometry: Geometry) -> dict[s
 def _viable_diameter(drawn: Rendering, geometry: Geometry) -> float:
     """Longest axial diameter (mm) of what looks viable, as mRECIST measures it; single voxels of noise do not count."""
     tumour = drawn.labels == 2
-    boxes = ndimage.find_objects(tumour.astype(np.uint8))
-    if not boxes:
+    if not tumour.any():
         return 0.0
-    # a margin, since what touches the border of an array is opened away
-    box = tuple(slice(max(s.start - 2, 0), s.stop + 2) for s in boxes[0])
+    box = box_of(tumour, margin=2)  # a margin, since what touches the border of an array is opened away
     viable = ndimage.binary_opening(viable_mask(drawn.hu[box], tumour[box]))
     return longest_axial_diameter_mm(viable, geometry) if viable.any() else 0.0

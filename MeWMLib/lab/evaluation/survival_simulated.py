@@ -40,8 +40,8 @@ def evaluate_simulated(
         known = KnownPatient.draw(world, number)
         # in one go: the networks take them a chunk at a time, and three replicas leave half a chunk empty
         trials = [(p, one) for p in known.protocols for one in replica_seeds(seed, REPLICAS)]
-        judged = world.on_patch(known.patient, [p for p, _ in trials], [one for _, one in trials], plan)[1]
-        simulated = np.reshape([j.log_risk for j in judged], (-1, REPLICAS)).mean(1).tolist()
+        replicas = world.on_patch(known.patient, [p for p, _ in trials], [one for _, one in trials], plan)[1]
+        simulated = np.reshape([r.log_risk for r in replicas], (-1, REPLICAS)).mean(1).tolist()
         drawn = [world.judge_image(known.patient, t.hu, t.labels).log_risk for t in known.truths]
         found.append(
             {
@@ -65,7 +65,7 @@ def _row(found: Sequence[dict[str, Any]], name: str, seed: int) -> dict[str, Any
         ranks.append(_spearman(predicted, true))
         errors.append(float(np.abs((predicted - mine) - (true - truth)).mean()))
         i, j = np.triu_indices(len(true), 1)
-        # a pair that the prediction does not tell apart counts one half
+        # a pair with equal predictions counts one half
         same = np.sign(true[i] - true[j]) * np.sign(predicted[i] - predicted[j])
         right.append(float((1 + same).mean() / 2))
     return {

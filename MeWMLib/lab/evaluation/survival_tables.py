@@ -194,7 +194,7 @@ def _hcc_tace(frame: Any) -> list[Endpoint]:
     seen = frame["Interval_FU"].to_numpy(float)
     after = {name: _change(frame, sources) for name, sources in HCC_TACE_AFTER.items() if "change" in name}
     after["mrecist_category"] = _column(frame, HCC_TACE_AFTER["mrecist_category"])
-    # Whoever died or was scanned later than the landmark is no patient of the landmark model.
+    # Patients who died before the landmark or were scanned after it are not in the landmark model.
     stays = (seen >= 0) & (seen <= LANDMARK_WEEKS) & (os_weeks > LANDMARK_WEEKS) & np.isfinite(after["mrecist_change"])
     late = {n: v[stays] for n, v in {**before, **after}.items()}
     return [
@@ -210,7 +210,7 @@ def _dtsdhcc(frame: Any) -> list[Endpoint]:
     first = frame.sort_values(["ID", "Date"], kind="stable").drop_duplicates("ID")
     before = {n: first[source].to_numpy(float) for n, source in DTSDHCC_BEFORE.items()}
     age = before["age_years"]
-    before["age_years"] = np.where((age > 0) & (age < 111), age, np.nan)  # 0 and 111 are no ages of these patients
+    before["age_years"] = np.where((age > 0) & (age < 111), age, np.nan)  # 0 and 111 mean that the age is not known
     before["log_afp"], before["log_size_mm"] = np.log1p(before["log_afp"]), np.log1p(before["log_size_mm"])
     months = first["OStime_day"].to_numpy(float) / DAYS_A_MONTH
     return [Endpoint("os", before, DTSDHCC_CLINICAL, (), months, first["Status_of_death"].to_numpy(int) == 1)]

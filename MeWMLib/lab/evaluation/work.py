@@ -1,4 +1,4 @@
-"""What the evaluations share: settings from arguments, progress, worker processes, files of a case."""
+"""What the evaluations share: settings from arguments, progress, worker processes, files of a case, boxes of masks."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy import ndimage
 
 from MeWMLib.core.io import parse_label_values, read_labels, read_volume
 from MeWMLib.core.volume import LabelMap, Volume
 
 T = TypeVar("T")
-#: Told the stage, how much of it is done, and of how much (1 if left out, 0 if that is not known).
+#: Called with the stage, how much of it is done, and of how much (1 if left out, 0 if that is not known).
 Say = Callable[..., None]
 
 
 def silent(stage: str, done: float, total: float = 1.0) -> None:
-    """Progress that nobody is shown."""
+    """Show no progress."""
 
 
 def settings_from(cls: type[T], args: argparse.Namespace, **others: Any) -> T:
@@ -92,3 +95,13 @@ def read_case(ct: str | Path, labels: str | Path, label_values: str) -> tuple[Vo
 def case_name(path: str | Path) -> str:
     """Name of a file without the endings of NIfTI."""
     return Path(path).name.removesuffix(".gz").removesuffix(".nii")
+
+
+def box_of(mask: NDArray[np.bool_], margin: int) -> tuple[slice, ...]:
+    """The box around a mask with a margin in voxels; the whole array if the mask is empty."""
+    found = ndimage.find_objects(mask.astype(np.uint8))
+    if not found:
+        return tuple(slice(0, n) for n in mask.shape)
+    return tuple(
+        slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(found[0], mask.shape, strict=True)
+    )

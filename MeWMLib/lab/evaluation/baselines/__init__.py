@@ -19,8 +19,8 @@ Two more rows are MeWM's own network, data, budget and sampler with other settin
 - `textomorph` (`Resources/Configs/textomorph.json`), after Li et al., Text-Driven Tumor Synthesis (arXiv 2412.18589):
   steered by the frozen embedding of an operation report (`dynamics.reports.report_text`) in place of agents and doses;
   no attenuation, contrast of combos or response head, which need to know what an agent is. Unlike in the paper the text
-  tells of the treatment and not of the tumour's look, the sentence encoder is MiniLM, and there is no contrast between
-  descriptions of one tumour, as no two reports tell of one CT here.
+  describes the treatment and not the look of the tumour, the sentence encoder is MiniLM, and there is no contrast
+  between descriptions of one tumour, as no two reports describe one CT here.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from MeWMLib.core.volume import TUMOUR
 FloatArray = NDArray[np.float32]
 Labels = NDArray[np.uint8]
 
-#: Rows of MeWM's own network that were never told the action; they are simulated without it.
+#: Rows of MeWM's own network that never saw an action; they are simulated without it.
 ACTIONLESS = ("action_blind", "difftumor")
 #: A baseline changes the tumour dilated by this much, like the dynamics model.
 DILATION_MM = 6.0
@@ -153,13 +153,3 @@ def noise_field(
     field = fine[tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))]
     field = ndimage.gaussian_filter(field, blur_voxels)
     return np.asarray((field - field.mean()) / max(float(field.std()), 1e-6), np.float32)
-
-
-def box_of(mask: NDArray[np.bool_], margin: int) -> tuple[slice, ...]:
-    """The box around a mask with a margin in voxels; the whole array if the mask is empty."""
-    found = ndimage.find_objects(mask.astype(np.uint8))
-    if not found:
-        return tuple(slice(0, n) for n in mask.shape)
-    return tuple(
-        slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(found[0], mask.shape, strict=True)
-    )

@@ -1,8 +1,8 @@
 """SynTumor after TACE: hand-made texture, edge, capsule and mass effect. It knows no action.
 
 After Hu et al., Label-Free Liver Tumor Segmentation, CVPR 2023 (arXiv 2303.14869), section 3.1: texture from Gaussian
-noise that is scaled up by cubic splines and blurred; a blurred mask joins it to the CT; local scaling warps what lies
-around (mass effect); the edge is brightened (capsule). What differs here:
+noise that is scaled up by cubic splines and blurred; a blurred mask joins it to the CT; local scaling warps the
+surroundings (mass effect); the edge is brightened (capsule). What differs here:
 
 - The lesion is there already, so that its place and shape are not drawn.
 - The paper's tumours are darker than the liver. After TACE a part of the lesion is bright with Lipiodol and the rest is
@@ -28,12 +28,12 @@ from MeWMLib.lab.evaluation.baselines import (
     Labels,
     Pair,
     blend,
-    box_of,
     noise_field,
     prepared,
     require_pairs,
     rim_weight,
 )
+from MeWMLib.lab.evaluation.work import box_of
 from MeWMLib.perception.findings import LIPIODOL_HU
 
 #: Thickness of the capsule, inside the outline.
