@@ -97,7 +97,7 @@ class Figures:
     def cells(self, table: str) -> list[list[str]]:
         """Templates of the cells of a table, line by line without its header.
 
-        A line of `tables.json` is its label, then templates; "@ROW" in their place stands for the table's `cells` with
+        A line of `tables.json` is its label, then templates; "@ROW" in their place means the table's `cells` with
         that row, and a metric that the row lacks stays empty.
         """
         spec = self.tables[table]

@@ -73,7 +73,7 @@ def test_nodes_hold_the_steps(core):
 
 def test_a_scene_file_holds_them(tmp_path):
     pytest.importorskip("slicer_core", reason='slicer-core is not installed: pip install "mewm[scene]"')
-    from MeWMLib.lab.evaluation.survival_real import save_scene
+    from MeWMLib.lab.evaluation.survival_charts import save_scene
     from MeWMLib.scene.core_app import SlicerCore
 
     assert save_scene(tmp_path / "kaplan_meier.mrb", [_panel("mewm"), _panel("cox")])

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import MeWMLib
-from MeWMLib.core.bundles import find_bundle
+from MeWMLib.core.bundles import PARTS, find_bundle
 from MeWMLib.core.io import atomic_path, write_json
 
 DRAWS = 2000
@@ -62,6 +62,30 @@ def bootstrap(
     return interval(statistic(np.arange(count)), again, count)
 
 
+def rows_of(patients: Sequence[Mapping[str, Mapping[str, float]]], seed: int) -> dict[str, dict[str, Any]]:
+    """Means over patients with their intervals; each patient is row to metric to number, and may lack a metric."""
+    names: dict[str, dict[str, None]] = {}
+    for patient in patients:
+        for row, metrics in patient.items():
+            names.setdefault(row, {}).update(dict.fromkeys(metrics))
+    nothing = float("nan")
+    return {
+        row: {m: bootstrap_mean([p.get(row, {}).get(m, nothing) for p in patients], seed) for m in metrics}
+        for row, metrics in names.items()
+    }
+
+
+def jsonable(value: Any) -> Any:
+    """Arrays as lists, and null for what is not a finite number; everything else as it is."""
+    if isinstance(value, Mapping):
+        return {key: jsonable(entry) for key, entry in value.items()}
+    if isinstance(value, np.ndarray):
+        return jsonable(value.tolist())
+    if isinstance(value, list):
+        return [jsonable(entry) for entry in value]
+    return None if isinstance(value, float | np.floating) and not np.isfinite(value) else value
+
+
 def stamp(args: argparse.Namespace, argv: Sequence[str], parts: Sequence[str], rows: Rows) -> dict[str, Any]:
     """Where figures come from: command, date, version, seed, device, patients, and the bundle with the parts used.
 
@@ -71,7 +95,7 @@ def stamp(args: argparse.Namespace, argv: Sequence[str], parts: Sequence[str], r
         parts: of the bundle that the figures rest on; empty if no bundle was used.
         rows: their largest n is the number of patients.
     """
-    import torch
+    from MeWMLib.world.machine import choose_device
 
     bundle = None
     if parts:
@@ -85,7 +109,8 @@ def stamp(args: argparse.Namespace, argv: Sequence[str], parts: Sequence[str], r
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "mewm": MeWMLib.__version__,
         "seed": args.seed,
-        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        # a whole world model goes to the card, single parts are measured on the CPU
+        "device": choose_device("auto").type if set(PARTS) <= set(parts) else "cpu",
         "patients": max((f["n"] for figures in rows.values() for f in figures.values()), default=0),
     }
 
@@ -107,13 +132,8 @@ def write_metrics(out: Path, cohort: str, seed: int, rows: Rows, origin: Mapping
         rows: the figures.
         origin: of `stamp`.
     """
-
-    def plain(value: float) -> float | None:
-        return float(value) if np.isfinite(value) else None
-
-    clean = {r: {m: {k: plain(v) for k, v in f.items()} for m, f in figures.items()} for r, figures in rows.items()}
     about = {"stamp": origin} if origin is not None else {}
-    write_json({"cohort": cohort, "seed": seed, **about, "rows": clean}, out / "metrics.json")
+    write_json({"cohort": cohort, "seed": seed, **about, "rows": jsonable(rows)}, out / "metrics.json")
     with atomic_path(out / "table.md") as path:
         path.write_text(table(rows), encoding="utf-8")
 

@@ -28,7 +28,7 @@ class TrueRisk:
 
     Args:
         drawn: the patient.
-        patch: grid of the treated patch; what lies outside does not count.
+        patch: grid of the treated patch; what is outside does not count.
     """
 
     def __init__(self, drawn: SyntheticPatient, patch: Geometry) -> None:

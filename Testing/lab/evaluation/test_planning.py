@@ -29,7 +29,7 @@ from MeWMLib.lab.synthetic.survival import true_log_risk
 A, B, C = (Protocol.parse(t) for t in ("Cisplatin + Lipiodol", "Cisplatin + Mitomycin + LC beads", "Mitomycin + PVA"))
 OTHERS = ("no_ccl", "action_blind")
 SMALL = PlanningSettings(
-    patients=1,
+    SPLITS["test"][:1],
     drugs=("Cisplatin", "Doxorubicin"),
     embolics=("Lipiodol", "NBCA"),
     drug_horizon=1,
