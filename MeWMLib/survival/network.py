@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from MeWMLib.core.errors import BundleError, InputError, SurvivalDataError
-from MeWMLib.survival.config import GROUP, SurvivalConfig
-from MeWMLib.survival.cox import check_edges
+from MeWMLib.survival.config import GROUP, SurvivalConfig, check_edges
 
 _MIN_SIDE = 16
 #: Densities that are told apart inside the tumour: 70 HU from one to the next.

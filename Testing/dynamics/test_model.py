@@ -11,11 +11,12 @@ from MeWMLib.core.protocol import Protocol
 from MeWMLib.dynamics.appearance import features
 from MeWMLib.dynamics.attenuation import attenuate
 from MeWMLib.dynamics.autoencoder import compand, fit, to_blocks
-from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig, grown, margins
+from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig, margins
 from MeWMLib.dynamics.maps import MASKS, TRAIT_MASKS
 from MeWMLib.dynamics.model import DynamicsModel, EncodedPatch, denoiser_from_part, treated_window
 from MeWMLib.dynamics.response import FEATURES
 from MeWMLib.lab.training.dynamics import TrainedDenoiser
+from MeWMLib.lab.training.grow import grown
 
 A, B = Protocol.parse("Cisplatin + Lipiodol"), Protocol.parse("Doxorubicin + PVA")
 
@@ -240,20 +241,20 @@ def test_without_a_deviation_the_expected_response_is_drawn(model: DynamicsModel
 
 def test_the_response_deviates_by_the_seed_alone(model: DynamicsModel, patch: EncodedPatch, monkeypatch) -> None:
     """Two protocols with one seed share noise and deviation; without a spread the head's expectation is drawn."""
-    told = []
+    given = []
     whole = Denoiser.forward
 
     def noted(self, noisy, before, attenuated, masks, outlook, response, spacing_mm, time):
-        told.append(response)
+        given.append(response)
         return whole(self, noisy, before, attenuated, masks, outlook, response, spacing_mm, time)
 
     monkeypatch.setattr(Denoiser, "forward", noted)
     model.simulate(patch, [A, A, A], [7, 7, 8], steps=1)
-    assert torch.equal(told[-1][0], told[-1][1]) and not torch.allclose(told[-1][0], told[-1][2], atol=1e-3)
+    assert torch.equal(given[-1][0], given[-1][1]) and not torch.allclose(given[-1][0], given[-1][2], atol=1e-3)
     model.simulate(patch, [B], [7], steps=1)
-    assert told[-1][0, 3] == 0 and told[-1][0, 2] == 0  # no Lipiodol, no uptake
+    assert given[-1][0, 3] == 0 and given[-1][0, 2] == 0  # no Lipiodol, no uptake
     model.simulate(patch, [A], [7], steps=1, guidance=0.0)
-    assert not told[-1].any() and told[-2].any()
+    assert not given[-1].any() and given[-2].any()
 
 
 def test_traits_are_read_inside_the_tumour_and_know_no_action() -> None:

@@ -24,6 +24,7 @@ from MeWMLib.lab.evaluation.known_patients import Image, KnownPatient
 from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean
 from MeWMLib.lab.evaluation.montage import MontageRow
 from MeWMLib.lab.evaluation.perceptual import AssistantFeatures, fid, lpips, pooled, tumour_crops
+from MeWMLib.lab.reports import let_networks_read_reports
 from MeWMLib.lab.synthetic.cases import SPLITS, draw_case
 from MeWMLib.world.model import WorldModel
 from MeWMLib.world.replicas import SimulatedReplica
@@ -155,6 +156,7 @@ def _load(settings: GenerationSettings) -> _Worlds:
         case = draw_case(seed)
         b, after = case.before, case.after[0]
         pairs.append(Pair(b.hu, after.hu, b.labels, case.spacing_mm, after.labels))
+    let_networks_read_reports()
     others = {name: WorldModel.load(find_bundle(bundle)) for name, bundle in settings.others}
     world = WorldModel.load(find_bundle(settings.bundle))
     return _Worlds(world, others, syntumor.fit(pairs), pixel2cancer.fit(pairs))

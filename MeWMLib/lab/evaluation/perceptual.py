@@ -36,8 +36,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from MeWMLib.core.errors import GeometryMismatchError, InputError, NoTumourError, UnreadableFileError
+from MeWMLib.core.structures import CT_WINDOW_HU
 from MeWMLib.core.volume import TUMOUR
-from MeWMLib.perception.segmenter import WINDOW_HU, Segmenter, normalise
+from MeWMLib.perception.segmenter import Segmenter, normalise
 
 CROP = 64
 #: Images that go through a network together.
@@ -148,7 +149,7 @@ class VggFeatures:
 
     def layers(self, images: Tensor) -> list[Tensor]:
         """Five feature maps; the CT window becomes grey values 0 to 1 in three equal channels."""
-        low, high = WINDOW_HU
+        low, high = CT_WINDOW_HU
         grey = ((images - low) / (high - low)).clamp(0, 1).expand(-1, 3, -1, -1)
         mean, deviation = (torch.tensor(v)[None, :, None, None] for v in _IMAGENET)
         x, found, number = (grey - mean) / deviation, [], 0

@@ -28,9 +28,10 @@ from MeWMLib.lab.evaluation.baselines import ACTIONLESS
 from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean
 from MeWMLib.lab.evaluation.plan_tables import PlanTables
 from MeWMLib.lab.evaluation.true_risk import TrueRisk
+from MeWMLib.lab.reports import let_networks_read_reports
 from MeWMLib.lab.synthetic.cases import SPLITS, protocols_for
 from MeWMLib.planning.exhaustive import all_protocols
-from MeWMLib.planning.search import Batch, first_protocol, in_turn
+from MeWMLib.planning.search import Batch, Problem, first_protocol, in_turn
 from MeWMLib.planning.searches import search
 from MeWMLib.policy import guideline, rules
 from MeWMLib.world.model import WorldModel
@@ -102,7 +103,7 @@ class PlanningSettings:
 
     def protocols(self) -> tuple[Protocol, ...]:
         """Every complete protocol of the space that the rules allow."""
-        return all_protocols(self.space, self.plan, allowed)
+        return all_protocols(Problem(self.space, self.plan, allowed))
 
 
 def allowed(protocol: Protocol) -> bool:
@@ -252,6 +253,7 @@ class _Measure:
     def __init__(self, settings: PlanningSettings) -> None:
         self.settings = settings
         self.protocols = settings.protocols()
+        let_networks_read_reports()
         self.world = WorldModel.load(find_bundle(settings.bundle))
         self.others = {name: WorldModel.load(find_bundle(bundle)) for name, bundle in settings.others}
         self.prior = frequency_prior(self.protocols, settings.fitted_on)

@@ -18,8 +18,9 @@ from MeWMLib.core.errors import GeometryMismatchError
 from MeWMLib.core.io import write_json
 from MeWMLib.core.plan import PlanSettings, replica_seeds
 from MeWMLib.core.protocol import Protocol
+from MeWMLib.core.structures import CT_WINDOW_HU
 from MeWMLib.core.volume import TUMOUR, LabelMap, Volume
-from MeWMLib.dynamics.autoencoder import WINDOW_HU, Autoencoder
+from MeWMLib.dynamics.autoencoder import Autoencoder
 from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean
 from MeWMLib.lab.evaluation.montage import Tile, write_tiles
 from MeWMLib.perception.findings import LIPIODOL_HU
@@ -113,15 +114,15 @@ def evaluate_real_pair(
 
 def mean_error(image: FloatArray, truth: FloatArray, inside: Mask) -> float:
     """Mean absolute error (HU, both clipped to the window) in `inside`."""
-    return float(np.abs(np.clip(image, *WINDOW_HU) - np.clip(truth, *WINDOW_HU))[inside].mean())
+    return float(np.abs(np.clip(image, *CT_WINDOW_HU) - np.clip(truth, *CT_WINDOW_HU))[inside].mean())
 
 
 def psnr(image: FloatArray, truth: FloatArray, inside: Mask) -> float:
     """Peak signal to noise ratio (dB) in `inside`, against the window's width; NaN if nothing is inside."""
     if not inside.any():
         return float("nan")
-    squared = (np.clip(image, *WINDOW_HU).astype(np.float64) - np.clip(truth, *WINDOW_HU))[inside] ** 2
-    width = WINDOW_HU[1] - WINDOW_HU[0]
+    squared = (np.clip(image, *CT_WINDOW_HU).astype(np.float64) - np.clip(truth, *CT_WINDOW_HU))[inside] ** 2
+    width = CT_WINDOW_HU[1] - CT_WINDOW_HU[0]
     return float(10 * np.log10(width**2 / max(float(squared.mean()), 1e-12)))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MeWMLib.core.errors import DependencyError, SurvivalDataError
-from MeWMLib.survival.cox import check_outcomes
+from MeWMLib.lab.cox import check_outcomes
 
 Array = NDArray[np.float64]
 DRAWS = 1000

@@ -15,17 +15,18 @@ from torch import Tensor
 
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.dynamics import response
-from MeWMLib.dynamics.actions import has_lipiodol, known_agents
+from MeWMLib.dynamics.actions import ReportEncoder, has_lipiodol, known_agents
 from MeWMLib.dynamics.autoencoder import Autoencoder
-from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig, grown
+from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
 from MeWMLib.dynamics.model import denoiser_from_part
-from MeWMLib.dynamics.reports import ReportEncoder, sentence_encoder
-from MeWMLib.dynamics.text import cached_embeddings
+from MeWMLib.lab.reports import sentence_encoder
+from MeWMLib.lab.text import cached_embeddings
 from MeWMLib.lab.training.checkpoint import AveragedModel, Run
 from MeWMLib.lab.training.contrastive import combo_contrastive, tumour_features
 from MeWMLib.lab.training.distributed import Ranks, computes_bfloat16, require_precision
 from MeWMLib.lab.training.dynamics_settings import DynamicsTraining
 from MeWMLib.lab.training.fate import fit_fate
+from MeWMLib.lab.training.grow import grown
 from MeWMLib.lab.training.latent_cohort import LatentCohort, read_scan
 from MeWMLib.lab.training.prepare import SCANS
 from MeWMLib.lab.training.response_head import head_loss, judge_head, train_head

@@ -1,8 +1,8 @@
-"""TextoMorph: MeWM's own network that is told of the treatment by free text. Row `textomorph`.
+"""TextoMorph: MeWM's own network, given the treatment as free text. Row `textomorph`.
 
 After Li et al., Text-Driven Tumor Synthesis (TextoMorph), arXiv 2412.18589: a latent diffusion model steered by the
 frozen embedding of a report. Network, data, budget and sampler are MeWM's; the text of an operation report
-(`dynamics.reports.report_text`) takes the place of the combo of agents and doses, its embedding that of tau(a). There
+(`lab.reports.report_text`) takes the place of the combo of agents and doses, its embedding that of tau(a). There
 is no attenuation by embolics, no contrast of combos and no response head, which all need to know what an agent is.
 
 What differs from the paper: the text tells of the treatment and not of the tumour's look, since that is what is to be

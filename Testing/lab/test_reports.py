@@ -11,10 +11,10 @@ import torch
 
 from MeWMLib.core.errors import DependencyError
 from MeWMLib.core.protocol import Protocol, vocabulary
-from MeWMLib.dynamics import reports
-from MeWMLib.dynamics.actions import encode_protocols, known_agents
+from MeWMLib.dynamics.actions import ReportEncoder, encode_protocols, known_agents
 from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
 from MeWMLib.dynamics.maps import MASKS
+from MeWMLib.lab import reports
 
 GIVEN = Protocol.parse("Epirubicin 30 mg + Cisplatin + Lipiodol 10 ml + Gelatin Sponge")
 
@@ -92,7 +92,7 @@ def test_a_missing_encoder_is_said_with_the_command(monkeypatch: pytest.MonkeyPa
 def test_the_encoder_centres_what_all_reports_share() -> None:
     rng = np.random.default_rng(0)
     rows = (5 + 0.01 * rng.normal(size=(200, 6))).astype(np.float32)
-    encoder = reports.ReportEncoder(6, 8)
+    encoder = ReportEncoder(6, 8)
     encoder.fit(rows)
     seen = (torch.from_numpy(rows) - encoder.centre) / encoder.spread
     assert seen.mean().abs() < 1e-3 and seen.std() == pytest.approx(1, abs=0.02)
