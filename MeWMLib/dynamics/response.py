@@ -3,8 +3,8 @@
 The denoiser works in two stages. The response head predicts what an action does to a tumour, as numbers; the U-Net
 draws the CT that has this response. In training the U-Net is conditioned on the response that was really reached, so
 that it learns to draw without guessing, and the head learns from many protocols whose outcome was never drawn. In
-inference the response is drawn around the head's prediction; the deviation follows from the replica's seed alone, so that protocols
-that are compared share it (common random numbers).
+inference the response is drawn around the head's prediction; the deviation follows from the replica's seed alone, so
+that protocols that are compared share it (common random numbers).
 
 A response can be measured on any pair of scans with outlines, so nothing here needs the synthetic world.
 """

@@ -7,7 +7,7 @@ It looks for what the exhaustive search finds, with fewer simulations, by three 
 - *Racing.* A protocol gets its first replica alone. All protocols share their replicas' seeds, so what a replica
   leaves open is its difference from the mean over T, compared with that of the others: a deviation s, estimated from
   the protocols all of whose T replicas are known. After n replicas the mean over T lies within s sqrt(1/n - 1/T) of
-  what they say (finite population); a protocol that is more than `RACE` such deviations worse than the best is given up.
+  what they say (finite population); a protocol more than `RACE` such deviations worse than the best is given up.
 - *Hints.* Where a simulation can say beforehand what it will roughly show (a `Hint`), the surrogate reads it, the most
   promising protocols are the pilot, and few are simulated between two guesses.
 

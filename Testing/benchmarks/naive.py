@@ -95,8 +95,7 @@ def judge(
     with clock("survival, 5 patches before and 5 after"):
         pre = patch.views(patch.hu, patch.labels)
         post = patch.views(image, labels)
-        risk, _, _ = world._assessor.score(pre, post, patch.covariates(changed))
-    return float(risk)
+        return world._assessor.judge(pre, post, patch.covariates(changed)).log_risk
 
 
 def liver_grid(patient: Patient, spacing_mm: float) -> tuple[object, tuple[slice, ...]]:

@@ -179,7 +179,7 @@ def evaluate(assessor: Assessor, cases: Sequence[SurvivalCase], seed: int = 0) -
     """C-index of the assessor and of the tumour volume after treatment, with bootstrap intervals over patients."""
     cases = one_per_patient(cases)
     months, events = outcomes(cases)
-    risks = [assessor.score(np.asarray(c.pre), np.asarray(c.post), c.covariates)[0] for c in cases]
+    risks = [assessor.judge(np.asarray(c.pre), np.asarray(c.post), c.covariates).log_risk for c in cases]
     scores = {"c_index": np.array(risks)}
     if _VOLUME in assessor.config.covariates:
         volume = np.array([c.covariates[assessor.config.covariates.index(_VOLUME)] for c in cases], dtype=np.float64)
