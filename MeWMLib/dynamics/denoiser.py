@@ -224,11 +224,6 @@ class Denoiser(nn.Module):
         nn.init.zeros_(self.head[-1].weight)
         nn.init.zeros_(self.head[-1].bias)
 
-    @property
-    def learns_responses(self) -> bool:
-        """True if it has a response head that is trained with the U-Net rather than kept as it is."""
-        return self.config.response and self.foresight.out.weight.requires_grad
-
     def tumour_traits(self, before: Tensor, masks: Tensor, spacing_mm: Tensor) -> Tensor:
         """Traits (N, condition) of tumours; they depend on no action and no time."""
         return self.traits(before, masks, spacing_mm)

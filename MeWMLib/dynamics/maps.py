@@ -23,8 +23,6 @@ FloatArray = NDArray[np.float32]
 MASKS = 9
 #: The first of them, which tell what a tumour is.
 TRAIT_MASKS = 5
-#: Weights of depth and enhancement in the order of death, and in the place of Lipiodol.
-FATE_WEIGHTS = 4
 #: Blocks with less tumour than this do not count as tumour.
 TOUCHED = 0.02
 #: A lesion of fewer blocks has no curve of brightness over depth of its own.
@@ -40,7 +38,8 @@ def tumour_maps(
         brightness: (d, h, w) first channel of the latent before treatment (the mean of each block).
         shares: (2, d, h, w) share of tumour and of liver in each block.
         hu_scale: factor that makes a brightness a multiple of 10 HU near the liver's density; its sign counts.
-        fate: `FATE_WEIGHTS` weights; without them order and place are 0.
+        fate: weights of depth and enhancement in the order of death, then in the place of Lipiodol (4); without them
+            order and place are 0.
 
     Returns:
         (MASKS, d, h, w): the shares; depth below the tumour's surface over its largest depth; rank 0..1 of the depth

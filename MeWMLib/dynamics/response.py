@@ -24,25 +24,11 @@ SCALE = (1.5, 0.28, 0.8)
 #: Numbers that the U-Net is given: dead share, log-volume, Lipiodol's share of the dead part, whether Lipiodol was
 #: given, and whether the action is known at all.
 FEATURES = 5
-#: A dead share or uptake closer than this to 0 or 1 is drawn the same.
-_EDGE = 0.01
-
-
-def standardise(responses: Tensor) -> Tensor:
-    """Stored responses (..., 4) to the head's standardised scales (..., 3).
-
-    A stored response has the dead share of the viable tissue, the log of the volume ratio, and the share of the dead
-    part that holds Lipiodol times the dead share; a fourth number is not used here.
-    """
-    necrosis = responses[..., 0].clamp(_EDGE, 1 - _EDGE)
-    uptake = (responses[..., 2] / responses[..., 0].clamp_min(1e-3)).clamp(_EDGE, 1 - _EDGE)
-    raw = torch.stack([necrosis.logit(), responses[..., 1], uptake.logit()], -1)
-    return (raw - _of(MIDDLE, raw)) / _of(SCALE, raw)
 
 
 def natural(standardised: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The head's scales (..., 3) to dead share, log-volume and uptake, each (...)."""
-    raw = standardised * _of(SCALE, standardised) + _of(MIDDLE, standardised)
+    raw = standardised * standardised.new_tensor(SCALE) + standardised.new_tensor(MIDDLE)
     return raw[..., 0].sigmoid(), raw[..., 1], raw[..., 2].sigmoid()
 
 
@@ -78,7 +64,3 @@ def deviation(factor: Sequence[float], generators: Sequence[torch.Generator]) ->
     lower = torch.zeros(3, 3)
     lower[tuple(torch.tril_indices(3, 3))] = torch.tensor(list(factor), dtype=torch.float32)
     return drawn @ lower.T
-
-
-def _of(values: Sequence[float], like: Tensor) -> Tensor:
-    return torch.tensor(values, dtype=like.dtype, device=like.device)

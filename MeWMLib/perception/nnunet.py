@@ -12,7 +12,6 @@ import contextlib
 import io
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +29,11 @@ CHECKPOINT = "checkpoint_final.pth"
 VARIABLE = "MEWM_ASSISTANT"
 
 
-@dataclass(frozen=True)
-class NnUNetConfig:
-    """What the rest of MeWM needs of a segmenter's configuration."""
-
-    spacing_mm: float
-
-
 class NnUNetSegmenter:
     """An nnU-Net in inference, with the methods of `Segmenter` that MeWM uses."""
 
-    def __init__(self, predictor: Any, values: NDArray[np.uint8], spacing_mm: float) -> None:
-        self._predictor = predictor
-        self._values = values
-        self.config = NnUNetConfig(spacing_mm)
+    def __init__(self, predictor: Any, values: NDArray[np.uint8]) -> None:
+        self._predictor, self._values = predictor, values
 
     @classmethod
     def named(cls, device: torch.device) -> NnUNetSegmenter | None:
@@ -95,8 +85,8 @@ class NnUNetSegmenter:
                 device=device,
                 allow_tqdm=False,
             )
-            configuration = _initialise(predictor, folder, [read_checkpoint(p) for p in checkpoints])
-        return cls(predictor, values, float(min(configuration.spacing)))
+            _initialise(predictor, folder, [read_checkpoint(p) for p in checkpoints])
+        return cls(predictor, values)
 
     def segment_ct(
         self,
@@ -179,8 +169,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return dict(state)
 
 
-def _initialise(predictor: Any, folder: Path, states: list[dict[str, Any]]) -> Any:
-    """Build the network as nnU-Net does, with weights that were read safely; returns its configuration."""
+def _initialise(predictor: Any, folder: Path, states: list[dict[str, Any]]) -> None:
+    """Build the network as nnU-Net does, with weights that were read safely."""
     from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
     from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -213,4 +203,3 @@ def _initialise(predictor: Any, folder: Path, states: list[dict[str, Any]]) -> A
         first.get("inference_allowed_mirroring_axes"),
     )
     network.load_state_dict(first["network_weights"])
-    return configuration

@@ -13,8 +13,8 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
 from MeWMLib.core.errors import InputError, output_error
@@ -27,7 +27,7 @@ _LINE = re.compile(rb'\{"sha256":"([0-9a-f]{64})","body":(.*)\}')
 _Name = tuple[tuple[str, int], ...]
 
 
-class Journal:
+class Journal(AbstractContextManager["Journal"]):
     """The journal of one search.
 
     Args:
@@ -58,12 +58,7 @@ class Journal:
         except OSError as error:
             raise output_error(error, path) from error
 
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

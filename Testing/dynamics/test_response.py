@@ -13,7 +13,7 @@ STORED = torch.tensor(
 
 
 def test_scales_are_undone() -> None:
-    standardised = response.standardise(STORED)
+    standardised = response_head.standardise(STORED)
     necrosis, log_volume, uptake = response.natural(standardised)
     assert torch.allclose(necrosis, STORED[:, 0], atol=1e-6)
     assert torch.allclose(log_volume, STORED[:, 1], atol=1e-6)
@@ -23,13 +23,13 @@ def test_scales_are_undone() -> None:
 
 def test_complete_death_and_none_are_finite() -> None:
     edges = torch.tensor([[1.0, 0.0, 1.0, np.log(0.02)], [0.0, 0.0, 0.0, np.log(1.02)]])
-    standardised = response.standardise(edges)
+    standardised = response_head.standardise(edges)
     assert standardised.isfinite().all()
     assert response.natural(standardised)[0].tolist() == pytest.approx([0.99, 0.01])
 
 
 def test_features_hide_the_response_and_the_uptake_without_oil() -> None:
-    standardised = response.standardise(STORED)
+    standardised = response_head.standardise(STORED)
     given = response.features(standardised, torch.tensor([True, False]))
     assert given[0].tolist() == pytest.approx([0.5, np.log(0.8) / 0.28, 1.2, 1.0, 1.0], abs=1e-5)
     assert given[1, 2] == 0 and given[1, 3] == 0 and given[1, 4] == 1
@@ -38,7 +38,7 @@ def test_features_hide_the_response_and_the_uptake_without_oil() -> None:
 
 
 def test_the_loss_is_zero_at_the_truth_and_ignores_uptake_without_oil() -> None:
-    truth = response.standardise(STORED)
+    truth = response_head.standardise(STORED)
     oil = torch.tensor([True, False])
     assert float(response_head.loss(truth, STORED, oil)) == pytest.approx(0, abs=1e-8)
     for row, counts in ((0, True), (1, False)):
@@ -52,7 +52,7 @@ def test_deviation_has_the_covariance_of_the_residuals() -> None:
     covariance = np.array([[0.5, -0.2, 0.1], [-0.2, 0.4, 0.0], [0.1, 0.0, 0.3]])
     factor = torch.from_numpy(np.linalg.cholesky(covariance)).float()
     truth = torch.stack([torch.full((4000,), 0.5), torch.zeros(4000), torch.full((4000,), 0.25), torch.zeros(4000)], 1)
-    predicted = response.standardise(truth) - torch.randn((4000, 3), generator=generator) @ factor.T
+    predicted = response_head.standardise(truth) - torch.randn((4000, 3), generator=generator) @ factor.T
     found = response_head.spread(predicted, truth, torch.ones(4000, dtype=torch.bool))
     drawn = response.deviation(found, [torch.Generator().manual_seed(n) for n in range(4000)])
     assert np.allclose(np.cov(drawn.T.numpy()), covariance, atol=0.05)

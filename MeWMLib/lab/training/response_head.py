@@ -16,17 +16,27 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from MeWMLib.dynamics.actions import has_lipiodol
-from MeWMLib.dynamics.response import natural, standardise
+from MeWMLib.dynamics.response import MIDDLE, SCALE, natural
 from MeWMLib.dynamics.response_head import ResponseHead
 from MeWMLib.lab.training.latent_cohort import NOTED
 
 #: What a cohort stores of each outcome: dead share of the viable tissue, log of the volume over that before, share
 #: of the dead part that holds Lipiodol times the dead share, log of 0.02 plus the viable volume over that before.
 RESPONSES = ("necrosis", "log_volume", "lipiodol", "viable")
+#: A dead share or uptake closer than this to 0 or 1 is drawn the same.
+_EDGE = 0.01
 VIABLE_FLOOR = 0.02
 #: Patients a step where the head is trained alone, and protocols of each.
 PATIENTS, PROTOCOLS = 48, 8
 WEIGHT_DECAY = 1e-2
+
+
+def standardise(responses: Tensor) -> Tensor:
+    """Stored responses (..., 4) to the head's standardised scales (..., 3)."""
+    necrosis = responses[..., 0].clamp(_EDGE, 1 - _EDGE)
+    uptake = (responses[..., 2] / responses[..., 0].clamp_min(1e-3)).clamp(_EDGE, 1 - _EDGE)
+    raw = torch.stack([necrosis.logit(), responses[..., 1], uptake.logit()], -1)
+    return (raw - raw.new_tensor(MIDDLE)) / raw.new_tensor(SCALE)
 
 
 def log_viable(standardised: Tensor) -> Tensor:
