@@ -31,18 +31,6 @@ MARGIN = 1.15
 Network = Callable[[Tensor], Tensor]
 
 
-def asked() -> str:
-    """The engine that the environment asks for.
-
-    Raises:
-        InputError: no such engine.
-    """
-    name = os.environ.get(VARIABLE, "") or "auto"
-    if name not in ENGINES:
-        raise InputError(what="There is no such engine", given=f"{VARIABLE}={name}", remedy="Use " + ", ".join(ENGINES))
-    return name
-
-
 def choose(network: nn.Module, device: torch.device, batch: int, side: int, windows: int) -> Network:
     """The network itself, or OpenVINO's version of it for batches (`batch`, 1, `side`, `side`, `side`).
 
@@ -56,7 +44,9 @@ def choose(network: nn.Module, device: torch.device, batch: int, side: int, wind
         InputError: the environment asks for an engine that does not exist.
         DependencyError: it asks for OpenVINO, which is not installed.
     """
-    name = asked()
+    name = os.environ.get(VARIABLE, "") or "auto"
+    if name not in ENGINES:
+        raise InputError(what="There is no such engine", given=f"{VARIABLE}={name}", remedy="Use " + ", ".join(ENGINES))
     if name == "torch" or device.type != "cpu":
         return network
     if name == "openvino":

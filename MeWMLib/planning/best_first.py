@@ -17,6 +17,7 @@ search, and there is no guarantee for others. Small `REACH` and `RACE` are faste
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -69,17 +70,16 @@ def best_first_search(problem: Problem, memo: Memo) -> None:
 
 def _pilot(protocols: Sequence[Protocol]) -> list[Protocol]:
     """Some protocols that hold every agent at least twice where that is possible, the policy's first choice first."""
-    seen: dict[str, int] = {}
+    seen: Counter[str] = Counter()
     agents = {a for p in protocols for a in p.agents}
     chosen: list[Protocol] = []
     left = list(protocols)
-    while left and (len(chosen) < PILOT or any(seen.get(a, 0) < 2 for a in agents)):
-        # the earliest of those that bring most of what was seen least
-        gain = [sum(1.0 / (1 + seen.get(a, 0)) ** 2 for a in p.agents) / len(p.actions) for p in left]
+    while left and (len(chosen) < PILOT or any(seen[a] < 2 for a in agents)):
+        # the earliest of those that add most of the agents seen least
+        gain = [sum(1.0 / (1 + seen[a]) ** 2 for a in p.agents) / len(p.actions) for p in left]
         best = left.pop(0 if not chosen else int(np.argmax(gain)))
         chosen.append(best)
-        for name in best.agents:
-            seen[name] = seen.get(name, 0) + 1
+        seen.update(best.agents)
         if len(chosen) >= max(PILOT, 2 * len(agents)):
             break
     return chosen
@@ -104,7 +104,7 @@ class _Race:
         self._lost: dict[Protocol, float] = {}
 
     def enter(self, protocols: Sequence[Protocol]) -> None:
-        """Note that these are being judged."""
+        """Record that these are being judged."""
         self._entered.update(dict.fromkeys(protocols))
         step = (SearchStep(len(p.actions), 0, Protocol(()), p, 0.0, kept=False) for p in protocols)
         self._memo.pending = (*self._memo.pending, *step)
@@ -130,7 +130,7 @@ class _Race:
         if protocol not in self._lost:
             whole = [p for p in self._protocols if p in memo]
             some = np.mean([[memo.risks(p)[n] for n in risks] for p in whole])
-            # what these replicas say, moved by how far they lie from the mean over T in the protocols known by now
+            # what these replicas say, shifted by how far they are from the mean over T in the protocols known by now
             predicted = float(np.mean(list(risks.values())) - some + np.mean([memo[p] for p in whole]))
             if predicted - RACE * self._deviation(len(risks)) > min(memo[p] for p in whole):
                 self._lost[protocol] = predicted

@@ -21,7 +21,7 @@ from MeWMLib.core.protocol import Action, ActionSpace, Protocol
 from MeWMLib.core.treatment import TACE
 
 FINISHED, CANCELLED = "finished", "cancelled"
-#: How many trials one batch holds at most: two protocols of three replicas.
+#: The most trials in one batch: two protocols of three replicas.
 DEFAULT_BATCH = 6
 
 #: A protocol and the number of a replica, 0 to T - 1.
@@ -47,11 +47,11 @@ class SearchResult:
         ranked: complete protocols, all of whose replicas were judged, with their score, lowest first, ties by
             canonical text.
         tree: the expansions in the order in which they were judged; `risk` is the score.
-        stopped_by: "finished", or "cancelled" for a result that does not hold the whole search: what `on_step` sees
-            is what a cancel at that moment would leave.
+        stopped_by: "finished", or "cancelled" for the result of an incomplete search: what `on_step` gets is what a
+            cancel at that moment would leave.
         evaluated: number of different protocols (partial ones included) of which at least one replica was judged.
         simulations: number of trials.
-        ruled_out: protocols that a bound or a race has excluded before all their replicas were judged.
+        ruled_out: protocols that a bound or a race excluded before all their replicas were judged.
     """
 
     ranked: tuple[tuple[Protocol, float], ...]
@@ -78,11 +78,7 @@ class RiskError(MeWMError):
 
 
 class SearchCancelled(Exception):
-    """Not an error: it carries a cancel up to where the result is made, and never leaves `planning`."""
-
-
-def nothing_to_report(_: SearchResult) -> None:
-    """An `OnStep` that does nothing."""
+    """Not an error: it carries a cancel up to where the result is made."""
 
 
 def never() -> bool:
@@ -149,7 +145,7 @@ class Memo:
         self,
         evaluate: Evaluate,
         replicas: int,
-        on_step: OnStep = nothing_to_report,
+        on_step: OnStep | None = None,
         cancelled: Cancelled = never,
         batch: int = DEFAULT_BATCH,
         score: Score = mean_risk,
@@ -235,7 +231,8 @@ class Memo:
 
     def report(self) -> None:
         """Call `on_step` with the result so far."""
-        self._on_step(self.result(CANCELLED))
+        if self._on_step is not None:
+            self._on_step(self.result(CANCELLED))
 
     def result(self, stopped_by: str) -> SearchResult:
         """Everything judged so far; partial protocols are in the tree, never in the ranking."""

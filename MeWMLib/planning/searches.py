@@ -24,7 +24,6 @@ from MeWMLib.planning.search import (
     SearchResult,
     mean_risk,
     never,
-    nothing_to_report,
 )
 
 #: Name to the search, which fills a memo, and to the most protocols that it judges.
@@ -40,7 +39,7 @@ def search(
     settings: PlanSettings,
     evaluate: Evaluate,
     allowed: Allowed,
-    on_step: OnStep = nothing_to_report,
+    on_step: OnStep | None = None,
     cancelled: Cancelled = never,
     batch: int = DEFAULT_BATCH,
     score: Score = mean_risk,
