@@ -143,7 +143,7 @@ class _TraitEncoder(nn.Module):
             _pick(padded, (patient, *(c + o for c, o in zip(centre, offset, strict=True))))
             for offset in itertools.product(range(3), repeat=3)
         ]
-        rows = torch.stack(neighbours, -1).flatten(1)  # (R, C * 27), as the kernel lies in memory
+        rows = torch.stack(neighbours, -1).flatten(1)  # (R, C * 27), in the memory order of the kernel
         hidden = act(nn.functional.linear(rows, first.weight.flatten(1), first.bias))
         return act(nn.functional.linear(hidden, second.weight.flatten(1), second.bias))
 

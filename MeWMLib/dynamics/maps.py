@@ -1,6 +1,6 @@
 """Maps of a tumour on the latent grid: what a treatment's reach depends on, made explicit for the denoiser.
 
-How much of a tumour dies is a number; which part dies depends on where a block lies in the tumour and how it is
+How much of a tumour dies is a number; which part dies depends on where a block is in the tumour and how it is
 perfused. Perfusion shows as enhancement relative to other tissue at the same depth (a capsule is bright, or a necrotic
 core dark, all around). `order` and `place` rank the blocks of a tumour by how early they die, and by how well
 Lipiodol stays there; "the first 60 % to die" is then order > 0.4. Their weights are fitted on training pairs

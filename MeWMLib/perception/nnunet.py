@@ -30,7 +30,7 @@ VARIABLE = "MEWM_ASSISTANT"
 
 
 class NnUNetSegmenter:
-    """An nnU-Net in inference, with the methods of `Segmenter` that MeWM uses."""
+    """An nnU-Net in inference, with those methods of `Segmenter` that MeWM uses."""
 
     def __init__(self, predictor: Any, values: NDArray[np.uint8]) -> None:
         self._predictor, self._values = predictor, values
@@ -75,7 +75,7 @@ class NnUNetSegmenter:
         checkpoints = sorted(folder.glob(f"fold_*/{CHECKPOINT}"))
         if not checkpoints:
             raise UnreadableFileError(
-                what="The nnU-Net result holds no trained fold", given=f"{folder} without fold_*/{CHECKPOINT}"
+                what="The nnU-Net result contains no trained fold", given=f"{folder} without fold_*/{CHECKPOINT}"
             )
         with contextlib.redirect_stdout(io.StringIO()):
             predictor = nnUNetPredictor(

@@ -77,7 +77,7 @@ class KeptSegmentation:
 
     Attributes:
         labels: (D, H, W).
-        box: of the body, in which the windows lie.
+        box: of the body, which the windows cover.
         image: (d, h, w) in the box, -1..1.
         windows: over `image`.
         logits: of each window, float16.

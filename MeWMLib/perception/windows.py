@@ -73,7 +73,7 @@ class Windows:
         return box, [n for n, other in enumerate(self.boxes) if _meet(box, other) is not None]
 
     def inner(self, box: Box) -> tuple[Box, Box]:
-        """A box of the padded image in voxels of the image, and the part of the box that lies in the image."""
+        """A box of the padded image in voxels of the image, and the part of the box inside the image."""
         image, part = [], []
         for s, before, n in zip(box, self.before, self.shape, strict=True):
             a, b = max(0, s.start - before), min(n, s.stop - before)

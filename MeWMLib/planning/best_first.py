@@ -29,7 +29,7 @@ from MeWMLib.planning.exhaustive import all_protocols
 from MeWMLib.planning.search import Memo, Problem, SearchCancelled
 from MeWMLib.planning.surrogate import Surrogate
 
-#: Standard deviations of the surrogate that a bound lies under its mean.
+#: By how many standard deviations of the surrogate a bound is below its mean.
 REACH = 3.0
 #: Standard deviations of a race.
 RACE = 4.0

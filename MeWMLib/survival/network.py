@@ -255,7 +255,7 @@ class Assessor:
         # A simulated CT may leave the window a little; Hounsfield units leave it by hundreds.
         if not (np.abs(ct) <= 2).all() or not ((mask >= 0) & (mask <= 1)).all():
             raise InputError(
-                what="The CT must be windowed to [-1, 1] and the mask must lie in [0, 1]",
+                what="The CT must be windowed to [-1, 1] and the mask must be within [0, 1]",
                 given=f"CT {ct.min():g} to {ct.max():g}, mask {mask.min():g} to {mask.max():g}",
             )
         with torch.inference_mode():
