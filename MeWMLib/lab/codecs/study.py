@@ -19,8 +19,9 @@ from torch import nn
 from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.errors import GeometryMismatchError, InputError
 from MeWMLib.core.io import atomic_path, write_json
+from MeWMLib.core.structures import CT_WINDOW_HU
 from MeWMLib.core.volume import TUMOUR, LabelMap, Volume
-from MeWMLib.dynamics.autoencoder import WINDOW_HU, Autoencoder, compand, expand
+from MeWMLib.dynamics.autoencoder import Autoencoder, compand, expand
 from MeWMLib.lab.codecs.trials import (
     TRAINED,
     BlockTrial,
@@ -219,7 +220,7 @@ def measure(trial: Trial, patients: Iterable[Treated], seed: int = 0) -> dict[st
     for patient in patients:
         own = {name: [0.0, 0] for name in names}
         for outcome, alone, residual in through(trial, patient):
-            truth = np.clip(outcome.hu, *WINDOW_HU)
+            truth = np.clip(outcome.hu, *CT_WINDOW_HU)
             for kind, image in (("", alone), ("residual_", residual)):
                 square = (image.astype(np.float64) - truth) ** 2
                 for where, mask in (("tumour", outcome.tumour), ("lipiodol", outcome.lipiodol)):
@@ -255,7 +256,7 @@ def bootstrap_psnr(sums: list[tuple[float, int]], seed: int = 0) -> dict[str, fl
     known = np.array([s for s in sums if s[1] > 0], float).reshape(-1, 2)
     if not len(known):
         return {"mean": float("nan"), "low": float("nan"), "high": float("nan"), "n": 0}
-    width = WINDOW_HU[1] - WINDOW_HU[0]
+    width = CT_WINDOW_HU[1] - CT_WINDOW_HU[0]
     rng = np.random.default_rng(seed)
     drawn = known[rng.integers(0, len(known), (DRAWS, len(known)))].sum(1)  # (DRAWS, 2)
 

@@ -72,7 +72,7 @@ class SpaceToDepthTrial(nn.Module):
 
     def __init__(self, start: Autoencoder | None = None) -> None:
         super().__init__()
-        self.network = SpaceToDepth(SpaceToDepthConfig(start.config.channels) if start else None)
+        self.network = SpaceToDepth(SpaceToDepthConfig(start.channels) if start else None)
         if start is not None:
             begin_as(self.network, start)
 
@@ -175,10 +175,10 @@ def begin_as(network: SpaceToDepth, codec: Autoencoder) -> None:
         InputError: another number of channels, or a network narrower than a block.
     """
     config, size = network.config, codec.basis.shape[1]
-    if config.channels != codec.config.channels or config.width < size:
+    if config.channels != codec.channels or config.width < size:
         raise InputError(
             what="The network cannot begin as this codec",
-            given=f"{config.channels} channels and width {config.width} for {codec.config.channels} and {size}",
+            given=f"{config.channels} channels and width {config.width} for {codec.channels} and {size}",
             remedy="Give as many channels as the codec has and a width of 64 or more",
         )
     encode, decode = codec.basis / codec.scale[:, None], codec.basis * codec.scale[:, None]  # (C, 64) both

@@ -25,6 +25,7 @@ from MeWMLib.lab.evaluation.metrics import Rows, bootstrap, bootstrap_mean, rows
 from MeWMLib.lab.evaluation.montage import Tile, write_tiles
 from MeWMLib.lab.evaluation.perceptual import SegmenterFeatures, fid, lpips, pooled, tumour_crops
 from MeWMLib.lab.evaluation.work import Say, each_patient, settings_from, silent
+from MeWMLib.lab.reports import let_networks_read_reports
 from MeWMLib.lab.synthetic.cases import SPLITS, draw_case
 from MeWMLib.world.model import WorldModel
 from MeWMLib.world.replicas import SimulatedReplica
@@ -125,6 +126,7 @@ class Measure:
             case = draw_case(seed)
             before, after = case.before, case.after[0]
             pairs.append(Pair(before.hu, after.hu, before.labels, case.spacing_mm, after.labels))
+        let_networks_read_reports()
         self.world = WorldModel.load(find_bundle(settings.bundle))
         self.others = {name: WorldModel.load(find_bundle(bundle)) for name, bundle in settings.others}
         self.hand_made: dict[str, tuple[Callable[..., Image], Any]] = {

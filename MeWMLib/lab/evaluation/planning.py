@@ -29,9 +29,10 @@ from MeWMLib.lab.evaluation.plan_tables import PlanTables, Risks
 from MeWMLib.lab.evaluation.policy import scores
 from MeWMLib.lab.evaluation.true_risk import TrueRisk
 from MeWMLib.lab.evaluation.work import Say, each_patient, settings_from, silent
+from MeWMLib.lab.reports import let_networks_read_reports
 from MeWMLib.lab.synthetic.cases import SPLITS, protocols_for
 from MeWMLib.planning.exhaustive import all_protocols
-from MeWMLib.planning.search import Batch, first_protocol, in_turn
+from MeWMLib.planning.search import Batch, Problem, first_protocol, in_turn
 from MeWMLib.planning.searches import search
 from MeWMLib.policy import guideline, rules
 from MeWMLib.world.model import WorldModel
@@ -103,7 +104,7 @@ class PlanningSettings:
 
     def protocols(self) -> tuple[Protocol, ...]:
         """Every complete protocol of the space that the rules allow."""
-        return all_protocols(self.space, self.plan, rules.allowed)
+        return all_protocols(Problem(self.space, self.plan, rules.allowed))
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,7 @@ class _Measure:
     def __init__(self, settings: PlanningSettings) -> None:
         self.settings = settings
         self.protocols = settings.protocols()
+        let_networks_read_reports()
         self.world = WorldModel.load(find_bundle(settings.bundle))
         self.others = {name: WorldModel.load(find_bundle(bundle)) for name, bundle in settings.others}
         self.prior = frequency_prior(self.protocols, settings.fitted_on)

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MeWMLib.core.errors import SurvivalDataError
+from MeWMLib.lab.cox import check_outcomes
 from MeWMLib.lab.evaluation.metrics import interval, jsonable
-from MeWMLib.survival.cox import check_outcomes
 
 Array = NDArray[np.float64]
 #: Rows and columns of the grid.

@@ -21,9 +21,9 @@ from sksurv.nonparametric import CensoringDistributionEstimator
 from sksurv.util import Surv
 
 from MeWMLib.core.errors import SurvivalDataError
+from MeWMLib.lab.cox import check_outcomes
 from MeWMLib.lab.evaluation.baselines.cox import LinearCox
 from MeWMLib.lab.evaluation.metrics import bootstrap_mean, exact, interval
-from MeWMLib.survival.cox import check_outcomes
 
 Array = NDArray[np.float64]
 DRAWS = 1000

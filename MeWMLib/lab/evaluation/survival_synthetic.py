@@ -180,7 +180,7 @@ def score(assessor: Assessor, patient: GivenOutcome) -> tuple[float, float]:
     """Log-risk and probability of viable beyond `AT` on the true images."""
     m = patient.measured
     late = size_covariates(m["spacing_mm"], m["tumour_ml_before"], m["tumour_ml_after"], m["viable_ml_after"])
-    risk, months, survival = assessor.score(*(five_views(image) for image in patient.images), late)
+    risk, months, survival, _ = assessor.judge(*(five_views(image) for image in patient.images), late)
     return risk, float(np.exp(np.interp(AT, months, np.log(np.maximum(survival, 1e-12)))))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from MeWMLib.core.errors import MeWMError
 from MeWMLib.dynamics.actions import known_agents
-from MeWMLib.dynamics.text import CACHE, ClipTextEncoder, SentenceEncoder, write_cache
+from MeWMLib.lab.text import CACHE, ClipTextEncoder, SentenceEncoder, write_cache
 
 
 def main(argv: list[str] | None = None) -> int:

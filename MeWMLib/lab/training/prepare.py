@@ -21,9 +21,9 @@ from MeWMLib.dynamics.attenuation import attenuate
 from MeWMLib.dynamics.autoencoder import Autoencoder
 from MeWMLib.dynamics.maps import tumour_maps
 from MeWMLib.dynamics.model import treated_window
-from MeWMLib.dynamics.response import VIABLE_FLOOR
 from MeWMLib.lab.synthetic.cases import SPLITS, Case, case_geometry, draw_case, draw_protocol
 from MeWMLib.lab.synthetic.survival import attenuation_level
+from MeWMLib.lab.training.response_head import VIABLE_FLOOR
 from MeWMLib.perception.findings import viable_mask
 from MeWMLib.survival.config import size_covariates
 from MeWMLib.survival.patches import half_resolution
@@ -118,7 +118,7 @@ def noted_protocols(seed: int) -> list[Protocol]:
 
 
 def responses(answer: Response) -> NDArray[np.float32]:
-    """The numbers (4,) of `dynamics.response.RESPONSES` of a response."""
+    """The numbers (4,) of `lab.training.response_head.RESPONSES` of a response."""
     left = 1 - answer.shrinkage
     viable = left * (1 - answer.necrosis)
     return np.array(

@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from MeWMLib.core.bundles import Bundle, write_part
 from MeWMLib.core.errors import InputError, SurvivalDataError
 from MeWMLib.core.io import write_json
+from MeWMLib.lab.cox import c_index_interval, check_outcomes, cox_loss, discrete_nll, harrell_c_index
 from MeWMLib.lab.evaluation.baselines.cox import LinearCox
 from MeWMLib.lab.training.survival_calibration import calibrate
 from MeWMLib.lab.training.survival_checkpoint import State, load_checkpoint, save_checkpoint
@@ -30,7 +31,6 @@ from MeWMLib.lab.training.survival_data import (
     split_by_patient,
 )
 from MeWMLib.survival.config import SurvivalConfig
-from MeWMLib.survival.cox import c_index_interval, check_outcomes, cox_loss, discrete_nll, harrell_c_index
 from MeWMLib.survival.network import Assessor, SurvivalNetwork
 
 _CURVE = ("step", "loss", "cox", "nll", "validation_c_index", "seconds")
@@ -179,7 +179,7 @@ def evaluate(assessor: Assessor, cases: Sequence[SurvivalCase], seed: int = 0) -
     """C-index of the assessor and of the tumour volume after treatment, with bootstrap intervals over patients."""
     cases = one_per_patient(cases)
     months, events = outcomes(cases)
-    risks = [assessor.score(np.asarray(c.pre), np.asarray(c.post), c.covariates)[0] for c in cases]
+    risks = [assessor.judge(np.asarray(c.pre), np.asarray(c.post), c.covariates).log_risk for c in cases]
     scores = {"c_index": np.array(risks)}
     if _VOLUME in assessor.config.covariates:
         volume = np.array([c.covariates[assessor.config.covariates.index(_VOLUME)] for c in cases], dtype=np.float64)

@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient
-from MeWMLib.core.errors import InputError
+from MeWMLib.core.errors import DependencyError, InputError
 from MeWMLib.core.protocol import Protocol, agents_of
-from MeWMLib.dynamics import model as model_module
 from MeWMLib.dynamics.actions import known_agents
 from MeWMLib.dynamics.autoencoder import fit
 from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
 from MeWMLib.dynamics.maps import MASKS
 from MeWMLib.dynamics.model import DynamicsModel, denoiser_from_part
 from MeWMLib.dynamics.response import FEATURES
+from MeWMLib.lab.reports import embed_reports
 from MeWMLib.lab.synthetic import cases as cohort
 from MeWMLib.lab.training import dynamics
 from MeWMLib.lab.training.checkpoint import AveragedModel
@@ -294,11 +294,13 @@ def test_a_network_can_be_told_of_the_treatment_by_reports(
     patch_model = DynamicsModel(
         fit(torch.randn((400, 64), generator=torch.Generator().manual_seed(0)), 4), again, torch.device("cpu")
     )
-    monkeypatch.setattr(model_module, "sentence_encoder", lambda: encode)
     labels = np.ones((64, 64, 64), np.uint8)
     labels[20:40, 20:40, 20:40] = 2
     patch = patch_model.encode(np.random.default_rng(0).normal(100, 20, labels.shape), labels, 1.0)
     protocols = [Protocol.parse("Raltitrexed"), Protocol.parse("Epirubicin")]
+    with pytest.raises(DependencyError, match="reads reports"):
+        patch_model.simulate(patch, protocols, [1, 1], steps=1)
+    patch_model.describe = lambda given: embed_reports(given, encode)
     one, two = patch_model.simulate(patch, protocols, [1, 1], steps=1)
     assert np.abs(one - two).max() > 1
 

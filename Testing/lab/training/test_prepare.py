@@ -15,11 +15,11 @@ from MeWMLib.dynamics.attenuation import attenuate
 from MeWMLib.dynamics.autoencoder import Autoencoder, fit
 from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
 from MeWMLib.dynamics.model import DynamicsModel
-from MeWMLib.dynamics.response import RESPONSES
 from MeWMLib.lab.synthetic.cases import Case, draw_case
 from MeWMLib.lab.synthetic.survival import attenuation_level
 from MeWMLib.lab.training import prepare
 from MeWMLib.lab.training.latent_cohort import KEYS, NOTED, LatentCohort, read_scan
+from MeWMLib.lab.training.response_head import RESPONSES
 
 SEED = 3
 

@@ -17,7 +17,7 @@ Two more rows are MeWM's own network, data, budget and sampler with other settin
   the autoencoder is MeWM's. `action_blind` is the same network trained with the attenuated image as an input that
   always equals the image; the two should agree.
 - `textomorph` (`Resources/Configs/textomorph.json`), after Li et al., Text-Driven Tumor Synthesis (arXiv 2412.18589):
-  steered by the frozen embedding of an operation report (`dynamics.reports.report_text`) in place of agents and doses;
+  steered by the frozen embedding of an operation report (`lab.reports.report_text`) in place of agents and doses;
   no attenuation, contrast of combos or response head, which need to know what an agent is. Unlike in the paper the text
   describes the treatment and not the look of the tumour, the sentence encoder is MiniLM, and there is no contrast
   between descriptions of one tumour, as no two reports describe one CT here.

@@ -11,8 +11,8 @@ import pytest
 
 from MeWMLib.core.errors import InputError, UnknownAgentError, UnreadableFileError
 from MeWMLib.core.protocol import agents_of
-from MeWMLib.dynamics import text
 from MeWMLib.dynamics.actions import known_agents
+from MeWMLib.lab import text
 from MeWMLib.lab.training import embed_actions
 
 COMMAND = "python -m MeWMLib.lab.training.embed_actions"

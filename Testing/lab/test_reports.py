@@ -11,10 +11,12 @@ import torch
 
 from MeWMLib.core.errors import DependencyError
 from MeWMLib.core.protocol import Protocol, vocabulary
-from MeWMLib.dynamics import reports
-from MeWMLib.dynamics.actions import encode_protocols, known_agents
+from MeWMLib.dynamics.actions import ReportEncoder, encode_protocols, known_agents
+from MeWMLib.dynamics.autoencoder import Autoencoder
 from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
 from MeWMLib.dynamics.maps import MASKS
+from MeWMLib.dynamics.model import DynamicsModel
+from MeWMLib.lab import reports
 
 GIVEN = Protocol.parse("Epirubicin 30 mg + Cisplatin + Lipiodol 10 ml + Gelatin Sponge")
 
@@ -92,7 +94,7 @@ def test_a_missing_encoder_is_said_with_the_command(monkeypatch: pytest.MonkeyPa
 def test_the_encoder_centres_what_all_reports_share() -> None:
     rng = np.random.default_rng(0)
     rows = (5 + 0.01 * rng.normal(size=(200, 6))).astype(np.float32)
-    encoder = reports.ReportEncoder(6, 8)
+    encoder = ReportEncoder(6, 8)
     encoder.fit(rows)
     seen = (torch.from_numpy(rows) - encoder.centre) / encoder.spread
     assert seen.mean().abs() < 1e-3 and seen.std() == pytest.approx(1, abs=0.02)
@@ -124,6 +126,16 @@ def test_a_denoiser_reads_reports_and_learns_from_them() -> None:
     again = Denoiser(config)
     again.load_state_dict(model.state_dict())  # centre and spread travel with the weights
     assert torch.equal(again.actions.centre, model.actions.centre)
+
+
+def test_every_dynamics_model_can_be_given_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DynamicsModel, "describe", None)
+    monkeypatch.setattr(reports, "sentence_encoder", lambda: planted)
+    reports.let_networks_read_reports()
+    model = DynamicsModel(
+        Autoencoder(4), Denoiser(DenoiserConfig(latent=4, widths=(8, 8), reports=6)), torch.device("cpu")
+    )
+    assert np.array_equal(model.describe([GIVEN]), planted([reports.report_text(GIVEN)]))
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from MeWMLib.core.errors import InputError, SurvivalDataError
-from MeWMLib.survival.cox import (
+from MeWMLib.lab.cox import (
     breslow_baseline,
     c_index_interval,
     cox_loss,

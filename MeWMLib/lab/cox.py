@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from MeWMLib.core.errors import SurvivalDataError
+from MeWMLib.survival.config import check_edges
 
 #: exp() of more than this is not needed to tell a survival probability from zero, and overflows nothing in float32.
 _MAX_LOG_HAZARD = 30.0
@@ -40,7 +41,7 @@ def check_outcomes(months: Any, events: Any, *, need_event: bool = True) -> tupl
         )
     if not (np.isfinite(months).all() and months.min() >= 0):
         raise SurvivalDataError(
-            what="A survival time is negative or no number",
+            what="A survival time is negative or not a number",
             given=f"{months[~(np.isfinite(months) & (months >= 0))][:5]} months",
             remedy="Give the months from treatment to death or last contact",
         )
@@ -67,7 +68,7 @@ def _check_scores(scores: Tensor, n: int, name: str) -> None:
 def cox_loss(log_risk: Tensor, months: Any, events: Any, ties: str = "efron") -> Tensor:
     """Negative Cox log partial likelihood, divided by the number of events.
 
-    The risk set of an event are all patients whose time is not before it. With d deaths at one time, Efron's
+    The risk set of an event is all patients whose time is not before it. With d deaths at one time, Efron's
     approximation takes out the share l/d of their own risk, l = 0..d-1 (Efron, J Am Stat Assoc 1977, eq. 4.3);
     Breslow's takes out nothing. Sums of exp(log-risk) are only ever formed in log space, so that a log-risk of
     1000 neither overflows nor loses its gradient.
@@ -121,8 +122,8 @@ def discrete_nll(log_increments: Tensor, months: Any, events: Any, edges: Sequen
     `log_increments[:, b]` is the log of the cumulative hazard that bin b adds, so that the patient survives the bin
     with probability exp(-exp(log_increments[:, b])): the complementary log-log link, under which a shift of all bins
     is an exactly proportional hazard (Prentice and Gloeckler, Biometrics 1978, eq. 3). A death counts for its whole
-    bin; a censored patient counts for the part of the bin that was lived, at a constant hazard within the bin.
-    Whoever outlives the last edge is censored there.
+    bin; a censored patient counts for the part of the bin that was survived, at a constant hazard within the
+    bin. A patient who outlives the last edge is censored there.
 
     Args:
         log_increments: (N, B), finite.
@@ -151,18 +152,10 @@ def discrete_nll(log_increments: Tensor, months: Any, events: Any, edges: Sequen
     return -likelihood.sum(dim=1).mean()
 
 
-def check_edges(edges: Sequence[float]) -> NDArray[np.float64]:
-    """Return bin edges as an array; raise `SurvivalDataError` unless they rise from 0."""
-    bounds = np.asarray(edges, dtype=np.float64)
-    if bounds.ndim != 1 or bounds.size < 2 or bounds[0] != 0 or not (np.diff(bounds) > 0).all():
-        raise SurvivalDataError(what="Bin edges must rise from 0 months", given=str(list(edges)))
-    return bounds
-
-
 def exposure(
     months: NDArray[Any], events: NDArray[np.bool_], edges: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Share of each bin that each patient lived through, and the bin in which the patient died.
+    """Share of each bin that each patient survived, and the bin in which the patient died.
 
     Bins are open at the left: a death at exactly 3 months lies in the bin that ends there.
 
@@ -180,7 +173,7 @@ def exposure(
 def harrell_c_index(log_risk: Any, months: Any, events: Any) -> float:
     """Harrell's concordance (JAMA 1982): of two patients, the one of higher risk dies first.
 
-    A pair counts if one dies while the other still lives, or is censored at the same time. Equal risks count one half.
+    A pair counts if one dies while the other is alive, or is censored at the same time. Equal risks count one half.
 
     Args:
         log_risk: (N,) any score that is higher for an earlier death.

@@ -1,10 +1,11 @@
-"""A protocol as the free text of an operation report, and that text as a condition vector.
+"""A protocol as the free text of an operation report, and the embedding of that text.
 
-The baseline `textomorph` is told of the treatment in this way, after TextoMorph (Li et al. 2024, arXiv 2412.18589),
-which steers a diffusion model by the frozen embedding of a radiology report: one vector for the whole text, in which
-nothing says what an agent is. MeWM's own encoder (`actions.ActionEncoder`) sums agents and doses instead.
+The baseline `textomorph` is conditioned on the treatment in this way, after TextoMorph (Li et al. 2024, arXiv
+2412.18589), which steers a diffusion model by the frozen embedding of a radiology report: one vector for the whole
+text, in which nothing says what an agent is. MeWM's own encoder (`dynamics.actions.ActionEncoder`) sums agents and
+doses instead; `dynamics.actions.ReportEncoder` is the layer that reads these embeddings.
 
-Computing embeddings needs a sentence encoder (`text.SentenceEncoder`, the extra `text`); training and simulation of
+Computing embeddings needs a sentence encoder (`lab.text.SentenceEncoder`, the extra `text`); training and simulation of
 MeWM itself never do.
 """
 
@@ -17,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from MeWMLib.core.errors import DependencyError
 from MeWMLib.core.protocol import EMBOLIC, Action, Protocol, agent
-from MeWMLib.dynamics.text import SentenceEncoder
+from MeWMLib.dynamics.model import DynamicsModel
+from MeWMLib.lab.text import SentenceEncoder
 
 FloatArray = NDArray[np.float32]
 Encode = Callable[[Sequence[str]], FloatArray]
@@ -65,10 +65,10 @@ def report_text(protocol: Protocol, wording: int = 0) -> str:
 
     Args:
         protocol: any; partial and empty ones included.
-        wording: which of `WORDINGS` ways to put it; larger numbers begin again.
+        wording: which of the `WORDINGS` ways to phrase it; larger numbers begin again.
 
     Returns:
-        Some sentences. Drugs that are given as an emulsion stand in one sentence with the oil, as reports have it.
+        Some sentences. Drugs that are given as an emulsion share a sentence with the oil, as in real reports.
     """
     parts, number = [], wording % WORDINGS
     chosen = []
@@ -126,10 +126,10 @@ def embed_reports(protocols: Sequence[Protocol], encode: Encode, wordings: Seque
 
 
 def installed_encoder() -> Path:
-    """Folder of a sentence encoder that an installed package carries; its code is not run.
+    """Folder of a sentence encoder inside an installed package, whose code is not run.
 
     Raises:
-        DependencyError: there is none.
+        DependencyError: none is installed.
     """
     for package, folder in ENCODER_PACKAGES:
         spec = importlib.util.find_spec(package)
@@ -148,50 +148,11 @@ def sentence_encoder() -> SentenceEncoder:
     """The installed sentence encoder, loaded once.
 
     Raises:
-        DependencyError: there is none, or `transformers` is missing.
+        DependencyError: none is installed, or `transformers` is missing.
     """
     return SentenceEncoder(installed_encoder())
 
 
-class ReportEncoder(nn.Module):
-    """Condition vector of a report's embedding; it stands in for `actions.ActionEncoder`.
-
-    Args:
-        embedding: numbers in the frozen embedding of a text.
-        width: of the condition vector.
-    """
-
-    centre: Tensor
-    spread: Tensor
-
-    def __init__(self, embedding: int, width: int) -> None:
-        super().__init__()
-        # Unit vectors of one kind of text differ little; without their common part they would all look alike.
-        self.register_buffer("centre", torch.zeros(embedding))
-        self.register_buffer("spread", torch.ones(()))
-        self.project = nn.Sequential(
-            nn.Linear(embedding, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)
-        )
-        self.unknown = nn.Parameter(torch.zeros(width))
-
-    def fit(self, embeddings: FloatArray) -> None:
-        """Take centre and root-mean-square distance from it of training embeddings (N, W), before training."""
-        rows = torch.from_numpy(np.asarray(embeddings, np.float32))
-        self.centre.copy_(rows.mean(0))
-        # standardised to about unit variance in each number
-        self.spread.copy_((rows - rows.mean(0)).square().mean().sqrt().clamp_min(1e-6))
-
-    def forward(self, reports: Tensor, dropped: Tensor | None = None) -> Tensor:
-        """Condition vectors.
-
-        Args:
-            reports: (N, W) from `embed_reports`.
-            dropped: (N,) bool; True puts the learnt "unknown report" in place (classifier-free guidance).
-
-        Returns:
-            (N, width).
-        """
-        out = self.project((reports - self.centre) / self.spread)
-        if dropped is not None:
-            out = torch.where(dropped[:, None], self.unknown[None].expand_as(out), out)
-        return out
+def let_networks_read_reports() -> None:
+    """Let a `DynamicsModel` whose network reads reports describe protocols to it; the encoder is loaded when needed."""
+    DynamicsModel.describe = staticmethod(lambda protocols: embed_reports(protocols, sentence_encoder()))
