@@ -22,7 +22,7 @@ def test_volumes_that_follow_the_truth_correlate_and_constant_ones_do_not() -> N
 
 @pytest.mark.slow
 def test_turns_with_the_shipped_weights() -> None:
-    """Few patients for the time that they take; docs/ASSISTANT.md has the figures on more."""
+    """Few patients for the time that they take; docs/SEGMENTER.md has the figures on more."""
     rows = evaluate_closed_loop(ClosedLoopSettings(patients=2, steps=2))
     assert list(rows) == ["simulated", "codec", "true", "product"]
     assert rows["true"]["tumour_dice"]["mean"] >= 0.8
