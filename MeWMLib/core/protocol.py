@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from MeWMLib.core.errors import ProtocolError, UnknownAgentError
+from MeWMLib.core.records import from_plain
 
 DRUG, EMBOLIC = "drug", "embolic"
 
@@ -212,9 +213,14 @@ class Protocol:
         return [{"agent": a.agent, "dose": a.dose, "route": a.route} for a in self.actions]
 
     @classmethod
-    def from_json(cls, data: list[dict[str, Any]]) -> Protocol:
-        """Read the form of `to_json`."""
-        return cls(tuple(Action(d["agent"], d.get("dose"), d.get("route")) for d in data))
+    def from_json(cls, data: Any) -> Protocol:
+        """Read the form of `to_json`, or a canonical text; "" is the empty protocol."""
+        if isinstance(data, str):
+            return cls.parse(data) if data else cls(())
+        return from_plain(cls, {"actions": data}, "the protocol", ProtocolError)
+
+    def __repr__(self) -> str:
+        return f"Protocol({self.text!r})"
 
 
 @dataclass(frozen=True)

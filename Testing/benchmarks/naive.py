@@ -59,15 +59,15 @@ def judge(
     """Log-risk of one candidate and replica, with nothing remembered.
 
     Args:
-        whole_liver: the assistant segments the whole liver of the simulated CT by sliding windows; else it, or the
-            follow-up network where the bundle has one, sees the treated patch alone.
+        whole_liver: the assistant segments the whole liver of the simulated CT by sliding windows; else it sees the
+            treated patch alone.
     """
     with clock("cut and encode the CT before"):
         patch = TreatedPatch.of(patient)
-        encoded = world._dynamics.encode(patch.hu, patch.labels, patch.spacing_mm)
+        encoded = world.simulator.dynamics.encode(patch.hu, patch.labels, patch.spacing_mm)
         before = patch.findings(patch.hu, patch.labels)
     with clock("simulate"):
-        change = world._dynamics.simulate(
+        change = world.simulator.dynamics.simulate(
             encoded, [protocol], [seed], settings.steps, settings.guidance, spread=settings.spread
         )[0]
     with clock("compose"):
@@ -86,9 +86,7 @@ def judge(
             whole[box] = found
             after = resample(LabelMap(whole, grid).array, grid, patch.geometry, "nearest", 0)
             # what the assistant says is read as the planner reads it: as a change against what it said before
-            labels = patch.labels_after(world._prepare(patient).assistant_before, after)
-        elif world._followup is not None:
-            labels = patch.with_tumour(world._followup.tumour_after(patch.hu, image[None], patch.labels)[0])
+            labels = patch.labels_after(world.simulator.prepare(patient).segmented_before, after)
         else:
             seen = world.segmenter.segment_patches(np.stack([patch.hu, image]), patch.spacing_mm)
             labels = patch.labels_after(seen[0], seen[1])
@@ -97,7 +95,7 @@ def judge(
     with clock("survival, 5 patches before and 5 after"):
         pre = patch.views(patch.hu, patch.labels)
         post = patch.views(image, labels)
-        risk, _, _ = world._assessor.score(pre, post, patch.covariates(changed))
+        risk, _, _ = world.simulator.assessor.score(pre, post, patch.covariates(changed))
     return float(risk)
 
 

@@ -90,8 +90,8 @@ def _patient(
     }
     out = {row: _measured(assistant, known, pictures) for row, pictures in images.items()}
     product = out["simulated"].copy()
-    product[:, TUMOUR] = [j.change.volume_ml_after for j in judged]
-    product[:, VIABLE] = [j.change.viable_ml_after for j in judged]
+    product[:, TUMOUR] = [j.score.change.volume_ml_after for j in judged]
+    product[:, VIABLE] = [j.score.change.viable_ml_after for j in judged]
     product[:, DICE] = [dice(j.labels == 2, truth.labels == 2) for j, truth in zip(judged, known.truths, strict=True)]
     return out | {"product": product}
 

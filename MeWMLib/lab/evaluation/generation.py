@@ -208,7 +208,7 @@ def measure_patient(worlds: _Worlds, number: int, settings: GenerationSettings, 
     own = values["mewm"]
     own["shuffled_action_ratio"] = values["mewm_shuffled_actions"]["tumour_mae_hu"] / own["tumour_mae_hu"]
     own["action_sensitivity"] = known.error(images[0][0], images[1][0])
-    risks = [float(np.mean([j.log_risk for j in group])) for group in mine]
+    risks = [float(np.mean([j.score.log_risk for j in group])) for group in mine]
     own["counterfactual_rank_correlation"] = float(spearmanr(risks, known.true_risks())[0])
     own["drug_viable_r"] = _drug_r(known, twins)
     simulated = np.array([np.mean([_viable_ml(known, j) for j in group]) for group in mine])

@@ -52,7 +52,7 @@ class KnownPatient:
         geometry = drawn.target_geometry(DRAWN)
         before = drawn.render(geometry)
         ct = Volume(before.hu, geometry, drawn.anatomy.phase)
-        patient = world.patient(str(seed), ct, LabelMap(before.labels, geometry))
+        patient = world.patient(ct, LabelMap(before.labels, geometry), id=str(seed))
         patch = TreatedPatch.of(patient)
         protocols = tuple(p for p in protocols_for(drawn) if p.complete)
         twins = drug_twins(seed)

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient
 from MeWMLib.core.patient import Patient
-from MeWMLib.core.plan import PlanSettings
+from MeWMLib.core.plan import PlanSettings, ReplicaScore
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.lab.evaluation.true_risk import TrueRisk
-from MeWMLib.world.exploration import ReplicaScore
 from MeWMLib.world.model import WorldModel
 
 
@@ -48,15 +47,15 @@ class PlanTables:
     def simulate_all(self, protocols: Sequence[Protocol]) -> None:
         """Simulate and judge all replicas of some protocols, some at a time."""
         trials = [(p, n) for p in protocols for n in range(len(self.seeds))]
-        for start in range(0, len(trials), self._world.chunk):
-            part = trials[start : start + self._world.chunk]
+        for start in range(0, len(trials), self._world.simulator.chunk):
+            part = trials[start : start + self._world.simulator.chunk]
             begin = time.perf_counter()
             named, seeds = [p for p, _ in part], [self.seeds[n] for _, n in part]
             _, judged = self._world.on_patch(self._patient, named, seeds, self._settings)
             self._seconds += time.perf_counter() - begin
             for trial, one in zip(part, judged, strict=True):
                 # the volumes of hundreds of simulations fit into no memory
-                self._judged[trial] = one.verdict
+                self._judged[trial] = one.score
                 hu = self._patch.simulated(one.change_hu)
                 kept = self._world.judge_image(self._patient, hu, self._patch.labels_after(None, None))
                 self._kept[trial] = kept.log_risk

@@ -262,7 +262,7 @@ class _Measure:
         geometry = drawn.target_geometry(DRAWN)
         before = drawn.render(geometry)
         ct = Volume(before.hu, geometry, drawn.anatomy.phase)
-        patient = self.world.patient(str(number), ct, LabelMap(before.labels, geometry))
+        patient = self.world.patient(ct, LabelMap(before.labels, geometry), id=str(number))
         settings = self.settings
         tables = PlanTables(self.world, patient, drawn, settings.plan, replica_seeds(settings.seed, settings.replicas))
         tables.simulate_all(self._asked())
