@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -13,8 +12,9 @@ from typing import Any
 
 from MeWMLib.cli import pictures, remote, tables
 from MeWMLib.cli.output import Output
-from MeWMLib.core.errors import CancelledError, InputError, UnreadableFileError
+from MeWMLib.core.errors import CancelledError, InputError
 from MeWMLib.core.patient import Clinical
+from MeWMLib.core.plan_folder import PlanFolder
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.jobs import runner
 from MeWMLib.jobs.job import Job
@@ -148,12 +148,11 @@ def _plan_folder(arguments: argparse.Namespace, output: Output, job: Job) -> int
     start = time.monotonic()
     result = _run(job, arguments, output)
     folder = Path(arguments.out)
-    document = _read_plan(folder / "plan.json")
+    document = PlanFolder(folder).read()
     tables.plan(document, output)
-    tables.dice(document["labels"], output)
     if result.get("stopped_by") == "cancelled":
         output.result(f"Stopped; the best so far is in {folder / 'plan.json'}.")
-        if document["candidates"]:
+        if document.plan.candidates:
             output.result(f"Pictures and report of it: python -m MeWMLib.scene {folder}")
         return CancelledError.exit_code
     made = pictures.make(folder, output, report=not arguments.no_report, scene=not arguments.no_scene)
@@ -163,11 +162,3 @@ def _plan_folder(arguments: argparse.Namespace, output: Output, job: Job) -> int
             output.result(f"{what}: {folder / name}")
     output.result(f"Research use only. Total time: {tables.minutes(time.monotonic() - start)}.")
     return 0
-
-
-def _read_plan(path: Path) -> dict[str, Any]:
-    try:
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UnreadableFileError(what="The plan cannot be read back", given=f"{path} ({error})") from error
-    return document

@@ -347,7 +347,7 @@ class Candidate:
     @classmethod
     def from_json(cls, data: Any) -> Candidate:
         """Read the form of `to_json`; what follows from the replicas is computed anew."""
-        _require_fields(data, "A candidate", "actions", "risk_replicas", "survival")
+        _require_fields(data, "A candidate", "actions", "risk_replicas", "survival", "warnings", "files")
         curve = data["survival"]
         _require_fields(curve, "A survival curve", "months", "probability")
         risk = {

@@ -50,7 +50,7 @@ def propose(task: Task) -> dict[str, Any]:
     bundle, case = task.bundle(), task.read()
     world = task.world(bundle)
     labels, entry = task.labels(world, case)
-    patient = world.patient(case.id, case.ct, labels, clinical)
+    patient = world.patient(case.ct, labels, clinical, case.id)
     with task.report.stage("propose", "Proposing drugs and embolics"):
         if task.job.inputs.get("preview"):
             return task.preview(world, patient, settings, Path(str(task.job.inputs["preview"])))
@@ -75,7 +75,7 @@ def assess(task: Task) -> dict[str, Any]:
         post, post_labels = read_post(task.job)
     world = task.world(bundle)
     labels, entry = task.labels(world, case)
-    patient = world.patient(case.id, case.ct, labels, clinical)
+    patient = world.patient(case.ct, labels, clinical, case.id)
     task.check_cancelled()
     with task.report.stage("assess", "Registering and judging the CT after treatment"):
         risk = world.assess_scan(patient, post, post_labels)

@@ -24,8 +24,8 @@ from MeWMLib.core.errors import (
     WorkerError,
     error_from_json,
 )
+from MeWMLib.core.plan_folder import PLAN
 from MeWMLib.jobs.job import Event, Job
-from MeWMLib.jobs.plan_folder import PLAN
 from MeWMLib.jobs.remote_files import Packed, pack
 from MeWMLib.jobs.remote_http import ServerClient, Upload
 from MeWMLib.jobs.remote_target import Target

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from MeWMLib.core import io
-from MeWMLib.core.errors import InputError, ServerError
+from MeWMLib.core.errors import InputError, ServerError, UnreadableFileError
+from MeWMLib.core.plan_folder import PlanDocument, PlanFolder
+from MeWMLib.core.records import read_json
 from MeWMLib.jobs.job import Job
-from MeWMLib.jobs.plan_folder import PlanFolder
 from MeWMLib.jobs.remote_files import output_name
 from MeWMLib.jobs.wire import INPUT_FILES, SAMPLE_PREFIX
 
@@ -34,7 +34,7 @@ class Target:
         if job.kind in _FOLDER_KINDS:
             if not job.out:
                 raise InputError(what="No output folder was given", remedy="Give one with --out")
-            self.folder = PlanFolder(job.out)
+            self.folder = PlanFolder(job.out).require_writable()
         elif job.out and self.name:
             self.file = Path(job.out)
 
@@ -58,14 +58,13 @@ class Target:
         """Write the names that the user's files have here into plan.json; the server never learnt them.
 
         Raises:
-            ServerError: it is no plan.
+            ServerError: it is not a plan.
         """
         try:
-            data = json.loads(plan.read_text(encoding="utf-8"))
-            plan_text = {**data, "case": self._case or data["case"], **self._labels_of(data)}
-        except (ValueError, TypeError, KeyError) as error:
-            raise ServerError(what="The server sent a plan that cannot be read", given=str(error)[:120]) from error
-        io.write_json(plan_text, plan)
+            data = PlanDocument.from_json(read_json(plan)).to_json()
+        except UnreadableFileError as error:
+            raise ServerError(what="The server sent a plan that cannot be read", given=error.given[:120]) from error
+        io.write_json({**data, "case": self._case or data["case"], **self._labels_of(data)}, plan)
 
     def _labels_of(self, data: dict[str, Any]) -> dict[str, Any]:
         labels = data.get("labels")

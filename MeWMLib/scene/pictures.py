@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from MeWMLib.core.plan_folder import KeptCandidate
 from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.scene.annotate import Annotator
 from MeWMLib.scene.colours import ColourMap, deviation_map, difference_map, round_limit
 from MeWMLib.scene.core_app import SlicerCore
 from MeWMLib.scene.nodes import show_in_window, volume_to_node
-from MeWMLib.scene.plan_folder import Simulated
 from MeWMLib.scene.segmentations import (
     COLOUR_AFTER,
     COLOUR_BEFORE,
@@ -51,7 +51,7 @@ class Picture:
 
 
 def make_pictures(
-    core: SlicerCore, before: Volume, labels: LabelMap, simulated: Sequence[Simulated], gl: bool, progress: Progress
+    core: SlicerCore, before: Volume, labels: LabelMap, simulated: Sequence[KeptCandidate], gl: bool, progress: Progress
 ) -> list[Picture]:
     """Make all pictures of a plan.
 
@@ -98,7 +98,7 @@ class _Studio:
                 self.core.scene.RemoveNode(node.GetNthDisplayNode(index))
             self.core.scene.RemoveNode(node)
 
-    def comparison(self, view: Any, orientation: str, best: Simulated | None) -> list[Picture]:
+    def comparison(self, view: Any, orientation: str, best: KeptCandidate | None) -> list[Picture]:
         """Before; and, where there is a simulated CT: simulated, difference and, axial only, deviation."""
         framing, group = self.target.liver_framing(orientation), orientation.lower()
         note = Annotator(view.render(framing, self.ct, outlines=[self.lesion]))
@@ -128,7 +128,7 @@ class _Studio:
             pictures.append(Picture(group, f"{group}_deviation", text, note.pixels))
         return pictures
 
-    def side_by_side(self, view: Any, simulated: Sequence[Simulated]) -> list[Picture]:
+    def side_by_side(self, view: Any, simulated: Sequence[KeptCandidate]) -> list[Picture]:
         """The same slice in the same window before treatment and after each protocol."""
         if len(simulated) < 2:
             return []
@@ -140,16 +140,16 @@ class _Studio:
             ct, after = self._simulated(one)
             note = Annotator(view.render(framing, ct, outlines=[self.lesion, after]), scale=1.35)
             self._finish(note, framing, f"Rank {one.candidate.rank}", [], one)
-            text = f"Rank {one.candidate.rank}: {one.candidate.protocol}"
+            text = f"Rank {one.candidate.rank}: {one.candidate.protocol.text}"
             pictures.append(Picture("protocols", f"protocol_{one.candidate.rank:02d}", text, note.pixels))
         return pictures
 
-    def surfaces(self, best: Simulated | None) -> list[Picture]:
+    def surfaces(self, best: KeptCandidate | None) -> list[Picture]:
         """Liver and lesion in 3D before, and as simulated."""
         extent = np.subtract(self.target.liver_high, self.target.liver_low)
         width = float(max(extent[0], extent[2])) + 2 * MARGIN_MM
         pictures = []
-        todo: list[tuple[LabelMap, Simulated | None]] = [(self.labels, None)]
+        todo: list[tuple[LabelMap, KeptCandidate | None]] = [(self.labels, None)]
         if best is not None:
             todo.append((best.labels, best))
         with ThreeDView(self.core, SIZE) as view:
@@ -160,7 +160,7 @@ class _Studio:
                 when = "before" if one is None else "simulated"
                 note.title("Before treatment" if one is None else "Simulated")
                 if one is not None:
-                    note.simulated(one.candidate.protocol, self._seed(one))
+                    note.simulated(one.candidate.protocol.text, self._seed(one))
                 text = f"Liver (transparent) and lesion in 3D, {when}; seen from the front"
                 pictures.append(Picture("surfaces", f"surfaces_{when}", text, note.pixels))
         return pictures
@@ -171,18 +171,18 @@ class _Studio:
         framing: Framing,
         title: str,
         key: Sequence[tuple[str, tuple[float, float, float]]],
-        simulated: Simulated | None = None,
+        simulated: KeptCandidate | None = None,
     ) -> None:
         note.title(title)
         note.key(key)
         note.orientation(framing)
         note.scale_bar(framing)
         if simulated is not None:
-            note.simulated(simulated.candidate.protocol, self._seed(simulated))
+            note.simulated(simulated.candidate.protocol.text, self._seed(simulated))
 
     @staticmethod
-    def _seed(simulated: Simulated) -> int:
-        assert simulated.ct.simulated is not None  # `PlanFolder.read_simulated` sees to it
+    def _seed(simulated: KeptCandidate) -> int:
+        assert simulated.ct.simulated is not None  # `PlanFolder.read_kept` sees to it
         return simulated.ct.simulated.seed
 
     def _keep(self, node: Any) -> Any:
@@ -194,7 +194,7 @@ class _Studio:
         draw_as_outline(node, liver=False)
         return node
 
-    def _simulated(self, one: Simulated) -> tuple[Any, Any]:
+    def _simulated(self, one: KeptCandidate) -> tuple[Any, Any]:
         name = f"rank {one.candidate.rank}"
         found = [n for n in self._nodes if n.GetAttribute("MeWM.Picture") == name]
         if not found:
@@ -206,7 +206,7 @@ class _Studio:
         volume, segmentation = sorted(found, key=lambda n: n.GetClassName() == "vtkMRMLSegmentationNode")
         return volume, segmentation
 
-    def _difference(self, one: Simulated) -> tuple[Any, ColourMap]:
+    def _difference(self, one: KeptCandidate) -> tuple[Any, ColourMap]:
         if "difference" not in self._maps:
             array = np.subtract(one.ct.array, self.before.array, dtype=np.float32)
             colours = difference_map(round_limit(array[array != 0]))
