@@ -90,7 +90,11 @@ def _imports(module: str) -> frozenset[str]:
     """Everything that a file imports, wherever in it, as dotted names; relative imports made absolute."""
     file, found = _modules()[module], set()
     package = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    if module == PACKAGE:
+        # the front door names what it offers for type checkers alone, and imports it when it is asked for
+        tree.body = [n for n in tree.body if not (isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING")]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

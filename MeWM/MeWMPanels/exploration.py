@@ -2,7 +2,6 @@
 
 from slicer.i18n import tr as _
 
-from MeWMLib.core.protocol import Protocol
 from MeWMPanels import ranks
 from MeWMPanels.panel import Panel, fill_table, fit_height
 
@@ -54,7 +53,7 @@ class ExplorationPanel(Panel):
 
     def _adopt(self):
         candidate = self._row()
-        self.front.actions.add(_("Rank") + f" {candidate.rank}", Protocol.parse(candidate.protocol))
+        self.front.actions.add(_("Rank") + f" {candidate.rank}", candidate.protocol)
 
     def _show_label(self):
         candidate, comparison = self._row(), self.front.comparison

@@ -91,7 +91,7 @@ class OutcomePanel(Panel):
         shown = self.front.shown_rank
         fill_combo(ui.rankBox, [(c.rank, self._rank_text(c, kept)) for c in candidates], shown)
         candidate = next((c for c in candidates if c.rank == shown), None)
-        seed = comparison.data.get("seed", "") if comparison else ""
+        seed = comparison.document.seed if comparison else ""
         nothing = _("Nothing is simulated yet: press Simulate or Explore protocols.")
         ui.summaryLabel.setText(ranks.summary_of(candidate, seed) if candidate else nothing)
         reason = "" if comparison else nothing
@@ -124,5 +124,5 @@ class OutcomePanel(Panel):
 
     @staticmethod
     def _rank_text(candidate, kept):
-        text = f"{candidate.rank}.  {candidate.protocol}   ({candidate.risk:+.2f})"
+        text = f"{candidate.rank}.  {candidate.protocol.text}   ({candidate.risk.text})"
         return text if candidate.rank in kept else text + "  " + _("[no volume]")

@@ -15,7 +15,7 @@ import MeWMLib
 from MeWMLib.core import io
 from MeWMLib.core.errors import MeWMError, OutputError, UnreadableFileError, output_error
 from MeWMLib.core.patient import Clinical, Findings
-from MeWMLib.core.plan import Candidate, Outcome, Plan, PlanSettings
+from MeWMLib.core.plan import Candidate, Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace
 from MeWMLib.core.records import from_plain, read_json, to_plain
 from MeWMLib.core.volume import LabelMap, Provenance, Volume, require_same_geometry
@@ -203,9 +203,7 @@ class PlanFolder:
         ct = io.read_volume(self._file(document.files, "pre"))
         return ct, io.read_labels(self._file(document.files, "pre_labels"), ct.geometry)
 
-    def read_kept(
-        self, document: PlanDocument, before: Volume, deviations: int | None = None
-    ) -> list[KeptCandidate]:
+    def read_kept(self, document: PlanDocument, before: Volume, deviations: int | None = None) -> list[KeptCandidate]:
         """Read the simulated volumes of the candidates that have files; they must be on the grid of the CT.
 
         Args:
@@ -219,11 +217,14 @@ class PlanFolder:
         """
         with_files = [c for c in document.plan.candidates if c.files]
         return [
-            self._read_one(document, candidate, before, deviations is None or n < deviations)
+            self.read_candidate(document, candidate, before, deviations is None or n < deviations)
             for n, candidate in enumerate(with_files)
         ]
 
-    def _read_one(self, document: PlanDocument, candidate: Candidate, before: Volume, deviation: bool) -> KeptCandidate:
+    def read_candidate(
+        self, document: PlanDocument, candidate: Candidate, before: Volume, deviation: bool = True
+    ) -> KeptCandidate:
+        """Read the simulated volumes of one candidate that has files; see `read_kept`."""
         files = candidate.files
         ct = io.read_volume(self._file(files, "ct"))
         require_same_geometry(before.geometry, ct.geometry, "The simulated CT is not on the grid of the CT")

@@ -58,8 +58,8 @@ def best_in_words(plan: Plan) -> list[str]:
     sentences = [
         f"Of {plan.evaluated} simulated protocols (partial ones included) this one has the lowest predicted risk: a "
         f"log-risk of {signed(risk.log_risk)} (hazard ratio {risk.hazard_ratio:.2f} against the average patient), from "
-        f"{signed(low)} to {signed(high)} over {len(risk.replicas)} replicas, which are simulations of it with different "
-        "seeds."
+        f"{signed(low)} to {signed(high)} over {len(risk.replicas)} replicas, which are simulations of it with "
+        "different seeds."
     ]
     if risk.months:
         sentences.append(f"Predicted median survival: {median_text(risk)}.")

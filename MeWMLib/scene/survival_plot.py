@@ -52,9 +52,7 @@ def kaplan_meier_nodes(scene: Any, panel: CurvePanel) -> list[Any]:
         The new nodes, tables first and the chart last.
     """
     title = f"{panel.title}: {panel.note}"
-    chart = add_chart(
-        scene, f"MeWM Kaplan-Meier {panel.title}", title, ("months", "survival"), y_range=(0.0, 1.0)
-    )
+    chart = add_chart(scene, f"MeWM Kaplan-Meier {panel.title}", title, ("months", "survival"), y_range=(0.0, 1.0))
     tables, lines = [], []
     last = len(panel.curves) - 1
     for n, curve in enumerate(panel.curves):

@@ -175,7 +175,7 @@ class Simulator:
         return "assistant" if ready.segmenter_counts else "outline before treatment"
 
     def labels_after(self, ready: PreparedPatient, images: NDArray[np.float32]) -> list[Labels]:
-        """Labels of patches (N, D, H, W) by what the segmenter sees differently, or those before where it sees little."""
+        """Labels of patches (N, D, H, W), by what the segmenter sees differently if it knows the lesion."""
         if not ready.segmenter_counts:
             return [ready.patch.labels_after(None, None) for _ in images]
         found = self.segmenter.segment_patches(images, ready.patch.spacing_mm)

@@ -366,9 +366,7 @@ def test_an_unknown_device_is_refused(do, tmp_path):
 
 def test_research_use_only_is_said(do, tmp_path):
     do(_job(out=tmp_path / "out"))
-    assert (
-        json.loads((tmp_path / "out" / "plan.json").read_text())["research_use_only"] == RESEARCH_USE_ONLY
-    )
+    assert json.loads((tmp_path / "out" / "plan.json").read_text())["research_use_only"] == RESEARCH_USE_ONLY
     shutil.rmtree(tmp_path / "out")
 
 

@@ -118,7 +118,10 @@ def test_missing_field_of_a_candidate_is_named(own_plan, name):
         ({"findings": [1, 2]}, "findings of the plan must be one JSON object"),
         ({"seed": "3"}, "seed of the plan must be a whole number"),
         ({"clinical": {"shoe_size": 44}}, "Unknown field of the clinical data"),
-        ({"search_tree": [{"step": 1, "beam": 0, "parent": "", "child": "Water", "risk": 0, "kept": True}]}, "Unknown drug"),
+        (
+            {"search_tree": [{"step": 1, "beam": 0, "parent": "", "child": "Water", "risk": 0, "kept": True}]},
+            "Unknown drug",
+        ),
     ],
 )
 def test_field_of_a_wrong_type(own_plan, changes, words):
@@ -158,7 +161,9 @@ def test_file_outside_the_folder_is_refused(own_plan, name):
         _read_all(own_plan)
 
 
-@pytest.mark.parametrize(("name", "words"), [("simulated_01.nrrd", "simulated CT"), ("simulated_01_sd.nrrd", "deviation")])
+@pytest.mark.parametrize(
+    ("name", "words"), [("simulated_01.nrrd", "simulated CT"), ("simulated_01_sd.nrrd", "deviation")]
+)
 def test_simulated_volume_of_another_grid(own_plan, folders, name, words):
     ct, _, geometry = folders.small_patient()
     folders.write_image(own_plan / name, ct[1:], Geometry(ct[1:].shape, geometry.affine))

@@ -157,13 +157,20 @@ def test_what_moved_the_risk_and_what_was_pruned_is_said(own_plan):
             {"action": "Lipiodol", "risk_without": -0.25, "risk_change": -0.75},
             {"action": "Cisplatin", "risk_without": None, "risk_change": None},
         ]
-        data["pruned"] = [{"protocol": f"Cisplatin + {name}", "rules": ["one-platinum"]} for name in ("Lipiodol", "PVA")]
+        data["pruned"] = [
+            {"protocol": f"Cisplatin + {name}", "rules": ["one-platinum"]} for name in ("Lipiodol", "PVA")
+        ]
         data.update(simulations=123, ruled_out=45)
         data["settings"]["search"] = "best_first"
 
     _edit(own_plan, explain)
     text = _render(own_plan)[2]
-    for expected in ("\N{MINUS SIGN}0.75", "not simulated without it", "one-platinum", "Cisplatin + PVA; Cisplatin + Lipiodol"):
+    for expected in (
+        "\N{MINUS SIGN}0.75",
+        "not simulated without it",
+        "one-platinum",
+        "Cisplatin + PVA; Cisplatin + Lipiodol",
+    ):
         assert expected in text
     assert "123 simulations" in text and "45 more protocols were ruled out" in text
 

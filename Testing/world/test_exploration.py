@@ -1,4 +1,4 @@
-"""Exploration over a toy in place of the networks: what a plan says, and that a journal saves the work and changes nothing."""
+"""Exploration over a toy in place of the networks: a plan says why, a journal saves the work and changes nothing."""
 
 from __future__ import annotations
 

@@ -112,7 +112,9 @@ def test_the_assistant_is_asked_only_if_it_knows_the_lesion(
     world: WorldModel, patient: Patient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(DynamicsModel, "tells_response", property(lambda self: False))  # as bundles of version 2
-    assert world.treatment_summary(patient).outline_after_by == "outline before treatment"  # untrained: it finds nothing right
+    assert (
+        world.treatment_summary(patient).outline_after_by == "outline before treatment"
+    )  # untrained: it finds nothing right
     same = world.simulate(patient, A, [0], FAST)[0]
     assert np.array_equal(same.labels.array, patient.labels.array)
     ready = world.simulator.prepare(patient)
@@ -144,7 +146,9 @@ def test_risk_and_change_follow_the_viable_volume_that_was_told(
 ) -> None:
     def simulated(viable_ml: float) -> ReplicaScore:
         monkeypatch.setattr(
-            simulator_module, "predicted_responses", lambda *_: [PredictedResponse(1.0, viable_ml)] * world.simulator.chunk
+            simulator_module,
+            "predicted_responses",
+            lambda *_: [PredictedResponse(1.0, viable_ml)] * world.simulator.chunk,
         )
         return world.on_patch(patient, [A], [0], FAST)[1][0].score
 
@@ -195,7 +199,9 @@ def test_where_a_tumour_recedes_the_image_becomes_liver(world: WorldModel, patie
 def test_a_simulated_outcome_has_no_tumour_left_where_its_outline_went(
     world: WorldModel, patient: Patient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(simulator_module, "predicted_responses", lambda *_: [PredictedResponse(0.4, 1.0)] * world.simulator.chunk)
+    monkeypatch.setattr(
+        simulator_module, "predicted_responses", lambda *_: [PredictedResponse(0.4, 1.0)] * world.simulator.chunk
+    )
     patch, (one,) = world.on_patch(patient, [A], [7], FAST)
     rim = (patch.labels == 2) & ~ndimage.binary_dilation(one.labels == 2, iterations=2)
     image = patch.simulated(one.change_hu)
@@ -278,7 +284,10 @@ def test_defaults_segment_propose_and_draw_the_expected_outcome(
     alone = replace(FAST, replicas=1)
     assert expected.ct.array.tobytes() == world.simulate(again, A, 0, alone)[0].ct.array.tobytes()
     small = replace(FAST, replicas=1, search="beam", beams=1)
-    assert world.plan(again, settings=small).to_json() == world.plan(again, world.propose(again, "", small), small).to_json()
+    assert (
+        world.plan(again, settings=small).to_json()
+        == world.plan(again, world.propose(again, "", small), small).to_json()
+    )
 
 
 def test_a_real_scan_after_treatment_is_judged_where_the_lesion_was(world: WorldModel, patient: Patient) -> None:
