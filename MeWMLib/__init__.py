@@ -1,7 +1,7 @@
 """MeWMLib: the Medical World Model for liver tumours (arXiv 2506.02327). Research use only.
 
-The library works without 3D Slicer. The names below are imported when they are first asked for, so importing the package
-loads no deep-learning framework.
+The library works without 3D Slicer. The names below are imported when they are first asked for, so importing the
+package loads no deep-learning framework.
 """
 
 from __future__ import annotations
@@ -19,37 +19,26 @@ if TYPE_CHECKING:
     from MeWMLib.world.model import WorldModel
 
 __version__ = "0.1.0"
-__all__ = [
-    "Clinical",
-    "Patient",
-    "PlanSettings",
-    "Protocol",
-    "WorldModel",
-    "load_sample",
-    "read_ct",
-    "read_labels",
-]
-
-#: Public name to its module, and to its name there.
-_PLACES = {
-    "Clinical": ("core.patient", "Clinical"),
-    "Patient": ("core.patient", "Patient"),
-    "PlanSettings": ("core.plan", "PlanSettings"),
-    "Protocol": ("core.protocol", "Protocol"),
-    "WorldModel": ("world.model", "WorldModel"),
-    "load_sample": ("cohorts.samples", "load_sample"),
-    "read_ct": ("core.io", "read_volume"),
-    "read_labels": ("core.io", "read_labels"),
+#: Public name to its module.
+_MODULES = {
+    "Clinical": "core.patient",
+    "Patient": "core.patient",
+    "PlanSettings": "core.plan",
+    "Protocol": "core.protocol",
+    "WorldModel": "world.model",
+    "load_sample": "cohorts.samples",
+    "read_ct": "core.io",
+    "read_labels": "core.io",
 }
+__all__ = ["Clinical", "Patient", "PlanSettings", "Protocol", "WorldModel", "load_sample", "read_ct", "read_labels"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
+    if name not in _MODULES:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    module, own = _PLACES[name]
-    found = globals()[name] = getattr(import_module(f"{__name__}.{module}"), own)
-    return found
+    own = "read_volume" if name == "read_ct" else name
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), own)
 
 
 def __dir__() -> list[str]:

@@ -7,7 +7,8 @@ from typing import Any
 from rich.table import Table
 
 from MeWMLib.cli.output import Output
-from MeWMLib.core.plan import Candidate, Risk
+from MeWMLib.core.outcome import Risk
+from MeWMLib.core.plan import Candidate
 from MeWMLib.core.plan_folder import PlanDocument
 from MeWMLib.core.records import to_plain
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from MeWMLib.core import io
 from MeWMLib.core.errors import InputError, OutputError
-from MeWMLib.core.plan import Risk
+from MeWMLib.core.outcome import Risk
 from MeWMLib.jobs import plan_job
 from MeWMLib.jobs.inputs import check_inputs, clinical_of, plan_settings, read_post
 from MeWMLib.jobs.task import Task, dice_scores, labels_entry

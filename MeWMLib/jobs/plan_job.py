@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from MeWMLib.core.errors import CancelledError, InputError
+from MeWMLib.core.outcome import Outcome
 from MeWMLib.core.patient import Patient
-from MeWMLib.core.plan import Candidate, Outcome, Plan, PlanSettings, replica_seeds
+from MeWMLib.core.plan import Candidate, Plan, PlanSettings, replica_seeds
 from MeWMLib.core.plan_folder import PLAN, BundleFacts, LabelsUsed, PlanDocument, PlanFolder
 from MeWMLib.core.protocol import ActionSpace
 from MeWMLib.core.records import from_plain, to_plain

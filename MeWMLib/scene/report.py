@@ -10,8 +10,9 @@ from pathlib import Path
 import jinja2
 
 from MeWMLib.core.io import atomic_path
+from MeWMLib.core.outcome import Risk
 from MeWMLib.core.patient import Clinical
-from MeWMLib.core.plan import Plan, Risk
+from MeWMLib.core.plan import Plan
 from MeWMLib.core.plan_folder import PlanDocument
 from MeWMLib.core.structures import VIEW_LEVEL_HU, VIEW_WINDOW_HU
 from MeWMLib.scene import charts, search

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from MeWMLib.core.outcome import ReplicaScore, Risk, TumourChange
 from MeWMLib.core.patient import Clinical
-from MeWMLib.core.plan import Candidate, Plan, PlanSettings, ReplicaScore, Risk, RuleFinding, TumourChange
+from MeWMLib.core.plan import Candidate, Plan, PlanSettings, RuleFinding
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.records import to_plain
 from MeWMLib.planning.explain import Watched, contributions

@@ -15,18 +15,9 @@ from numpy.typing import NDArray
 from MeWMLib.core.bundle import Bundle
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.errors import GeometryMismatchError, NoTumourError
+from MeWMLib.core.outcome import Outcome, ReplicaScore, Risk, TumourChange
 from MeWMLib.core.patient import Clinical, Patient
-from MeWMLib.core.plan import (
-    DEFAULT_SETTINGS,
-    Candidate,
-    Outcome,
-    Plan,
-    PlanSettings,
-    ReplicaScore,
-    Risk,
-    TumourChange,
-    replica_seeds,
-)
+from MeWMLib.core.plan import DEFAULT_SETTINGS, Candidate, Plan, PlanSettings, replica_seeds
 from MeWMLib.core.plan_folder import TreatmentSummary
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.volume import LabelMap, Provenance, Volume

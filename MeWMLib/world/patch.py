@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from MeWMLib.core.outcome import TumourChange
 from MeWMLib.core.patient import Findings, Patient
-from MeWMLib.core.plan import TumourChange
 from MeWMLib.core.volume import LIVER, TUMOUR, Geometry, LabelMap, Volume
 from MeWMLib.dynamics.compose import feather
 from MeWMLib.perception.findings import measure

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from MeWMLib.core.plan import PlanSettings, ReplicaScore
+from MeWMLib.core.outcome import ReplicaScore
+from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.planning.search import Batch
 

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from MeWMLib.core.outcome import ReplicaScore
 from MeWMLib.core.patient import Findings, Patient
-from MeWMLib.core.plan import PlanSettings, ReplicaScore
+from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import TUMOUR
 from MeWMLib.dynamics.model import DynamicsModel, EncodedPatch

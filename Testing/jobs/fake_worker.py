@@ -17,8 +17,9 @@ import numpy as np
 
 from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.errors import NoTumourError
+from MeWMLib.core.outcome import Outcome, Risk, TumourChange
 from MeWMLib.core.patient import Findings, Lesion, Patient
-from MeWMLib.core.plan import Candidate, Outcome, Plan, Risk, SearchStep, TumourChange, replica_seeds
+from MeWMLib.core.plan import Candidate, Plan, SearchStep, replica_seeds
 from MeWMLib.core.plan_folder import TreatmentSummary
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Provenance, Volume

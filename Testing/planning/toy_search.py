@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from MeWMLib.core.outcome import ReplicaScore, TumourChange
 from MeWMLib.core.patient import Clinical
-from MeWMLib.core.plan import SEARCH_NAMES, PlanSettings, ReplicaScore, TumourChange
+from MeWMLib.core.plan import SEARCH_NAMES, PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol, agents_of
 from MeWMLib.planning.journal import Journal
 from MeWMLib.planning.search import Batch

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from MeWMLib.core.outcome import ReplicaScore, TumourChange
 from MeWMLib.core.patient import Clinical
-from MeWMLib.core.plan import SEARCH_NAMES, Plan, PlanSettings, ReplicaScore, TumourChange
+from MeWMLib.core.plan import SEARCH_NAMES, Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace
 from MeWMLib.planning.journal import Journal
 from MeWMLib.planning.search import Batch, SearchCancelled

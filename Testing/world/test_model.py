@@ -12,8 +12,9 @@ from scipy import ndimage
 
 from MeWMLib.core.bundles import Bundle, find_bundle
 from MeWMLib.core.errors import DeviceError, GeometryMismatchError, NoTumourError
+from MeWMLib.core.outcome import ReplicaScore
 from MeWMLib.core.patient import Clinical, Patient
-from MeWMLib.core.plan import Plan, PlanSettings, ReplicaScore
+from MeWMLib.core.plan import Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.dynamics.model import DynamicsModel

@@ -6,8 +6,9 @@ import time
 from collections.abc import Sequence
 
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient
+from MeWMLib.core.outcome import ReplicaScore
 from MeWMLib.core.patient import Patient
-from MeWMLib.core.plan import PlanSettings, ReplicaScore
+from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.lab.evaluation.true_risk import TrueRisk
 from MeWMLib.world.model import WorldModel
