@@ -8,8 +8,7 @@ import shutil
 import stat
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from MeWMLib.core.bundle import CARD, MANIFEST, PARTS, PLAIN_NAME, Bundle, open_bundle, refusal, write_part
@@ -76,23 +75,26 @@ def import_bundle(source: Path | str) -> Bundle:
         BundleError: not a bundle, a wrong sha256, an unsafe archive, or a bundle of that name is there already.
         OutputError: the user's data folder cannot be written.
     """
-    source = Path(source)
-    home = user_bundles()
-    with _work_folder(home) as work:
-        folder = source if source.is_dir() else _unpack(source, work / "unpacked")
+    source, home = Path(source), user_bundles()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        # beside the target, on its file system, so that the last step is one rename
+        work = tempfile.TemporaryDirectory(dir=home, prefix=".import-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise output_error(error, home) from error
+    with work:
+        folder = source if source.is_dir() else _unpack(source, Path(work.name) / "unpacked")
         bundle = open_bundle(folder)
-        target = home / bundle.name
+        target, staged = home / bundle.name, Path(work.name) / bundle.name
         if target.exists():
             raise BundleError(
                 what=f"A bundle called {bundle.name} is already there",
                 given=str(target),
                 remedy=f"Delete it first with `mewm bundle delete {bundle.name}`",
             )
-        staged = work / bundle.name
-        names = [MANIFEST, *(p.file for p in bundle.manifest.parts.values()), *_COMPANIONS]
         try:
             staged.mkdir()
-            for name in names:
+            for name in (MANIFEST, *(p.file for p in bundle.manifest.parts.values()), *_COMPANIONS):
                 if (folder / name).is_file():
                     shutil.copyfile(folder / name, staged / name)
             open_bundle(staged)
@@ -100,20 +102,6 @@ def import_bundle(source: Path | str) -> Bundle:
         except OSError as error:
             raise output_error(error, target) from error
     return open_bundle(target)
-
-
-@contextmanager
-def _work_folder(home: Path) -> Iterator[Path]:
-    """A folder beside the target, on its file system, so that the last step is one rename."""
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=home, prefix=".import-"))
-    except OSError as error:
-        raise output_error(error, home) from error
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _unpack(archive: Path, folder: Path) -> Path:
