@@ -75,7 +75,7 @@ def _document(text):
 def adding(scene, loaded, before, labels, source):
     """Add a comparison to the scene, all of it or nothing: a generator that stops after each node.
 
-    A user may do anything between two steps. If the CT or its segmentation goes away, it begins anew without them; if
+    A user may do anything between two steps. If the CT or its segmentation is deleted, it starts again without them; if
     the generator is closed, or fails, its nodes are taken away again.
 
     Returns:

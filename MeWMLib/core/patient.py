@@ -163,7 +163,7 @@ class Patient:
     clinical: Clinical = Clinical()
 
     def __post_init__(self) -> None:
-        require_same_geometry(self.ct.geometry, self.labels.geometry, "The labels do not lie on the grid of the CT")
+        require_same_geometry(self.ct.geometry, self.labels.geometry, "The labels are not on the grid of the CT")
 
     def __repr__(self) -> str:
         found = self.findings

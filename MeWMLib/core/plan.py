@@ -63,7 +63,7 @@ class PlanSettings:
             whole = isinstance(default, int)
             number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
             if not number or not low <= value <= high:
-                kind = f"be a whole number from {low} to {high}" if whole else f"lie between {low} and {high}"
+                kind = f"be a whole number from {low} to {high}" if whole else f"be between {low} and {high}"
                 raise PlanSettingsError(what=f"{name} must {kind}", given=repr(value))
 
     @property
@@ -177,7 +177,7 @@ class Candidate:
 
     @classmethod
     def from_json(cls, data: Any) -> Candidate:
-        """Read the form of `to_json`; what follows from the replicas is computed anew."""
+        """Read the form of `to_json`; what follows from the replicas is computed again."""
         _require_fields(data, "A candidate", "actions", "risk_replicas", "survival", "warnings", "files")
         curve = data["survival"]
         _require_fields(curve, "A survival curve", "months", "probability")
@@ -197,7 +197,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class SearchStep:
-    """One expansion of the search tree: from `parent` by one action, judged by `risk`; `kept` if it survived."""
+    """One expansion of the search tree: from `parent` by one action, with its `risk`; `kept` if the search went on from it."""
 
     step: int
     beam: int

@@ -85,7 +85,7 @@ def plan_cohort(
     Args:
         jobs: from `jobs_of`.
         out: where the tables go.
-        engine: who does them.
+        engine: what runs them.
         on_progress: told the finished share and one sentence.
         cancelled: asked again and again.
     """

@@ -26,7 +26,7 @@ STYLE = {
     "ytick.color": GREY,
     "text.color": INK,
     "figure.facecolor": "white",
-    # A protocol is text: a dollar sign in it is no formula.
+    # A protocol is text: a dollar sign in it does not begin a formula.
     "text.parse_math": False,
 }
 _DPI = 170

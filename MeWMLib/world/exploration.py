@@ -20,7 +20,7 @@ from MeWMLib.planning.utility import score_of
 from MeWMLib.policy import rules
 
 #: Takes every batch that is wanted next and answers batch by batch, in order; may raise `SearchCancelled`.
-Judge = Callable[[Sequence[Batch]], Iterator[Sequence[ReplicaScore]]]
+ScoreBatches = Callable[[Sequence[Batch]], Iterator[Sequence[ReplicaScore]]]
 
 
 class Explorer:
@@ -29,14 +29,14 @@ class Explorer:
     Args:
         clinical: what the rules look at.
         settings: of the plan.
-        judge: simulates and scores.
+        score: simulates and scores.
         journal: of an earlier run with the same key, or None.
     """
 
     def __init__(
-        self, clinical: Clinical, settings: PlanSettings, judge: Judge, journal: Journal | None = None
+        self, clinical: Clinical, settings: PlanSettings, score: ScoreBatches, journal: Journal | None = None
     ) -> None:
-        self._clinical, self._settings, self._judge, self._journal = clinical, settings, judge, journal
+        self._clinical, self._settings, self._score, self._journal = clinical, settings, score, journal
         self._known: dict[Protocol, dict[int, ReplicaScore]] = {}
         self._log_risk: dict[Protocol, float] = {}
         self._checked: dict[Protocol, tuple[RuleFinding, ...]] = {}
@@ -48,13 +48,13 @@ class Explorer:
     def evaluate(self, batches: Sequence[Batch]) -> Iterator[Sequence[float]]:
         """Log-risks of batches, in order, each batch when it is asked for."""
         recalled = {b: self._journal.recall(b) for b in batches} if self._journal else {}
-        judged = iter(self._judge([b for b in batches if recalled.get(b) is None]))
+        fresh = iter(self._score([b for b in batches if recalled.get(b) is None]))
         for batch in batches:
             found = recalled.get(batch)
             if found is not None:
                 scores: Sequence[ReplicaScore] = [ReplicaScore.from_json(s) for s in found]
             else:
-                scores = next(judged)
+                scores = next(fresh)
                 if self._journal is not None:
                     self._journal.record(batch, to_plain(scores))
             for (protocol, number), score in zip(batch, scores, strict=True):
@@ -108,7 +108,7 @@ def explore(
     space: ActionSpace,
     settings: PlanSettings,
     clinical: Clinical,
-    judge: Judge,
+    score: ScoreBatches,
     journal: Journal | None = None,
     on_plan: Callable[[Plan, float], None] | None = None,
     cancelled: Cancelled = never,
@@ -121,7 +121,7 @@ def explore(
         space: what the policy proposes.
         settings: search, beams, horizons, replicas, weights.
         clinical: what the rules look at.
-        judge: simulates and scores batches of protocols and replicas.
+        score: simulates and scores batches of protocols and replicas.
         journal: answers what an earlier run has simulated, and takes what is simulated now.
         on_plan: called with the best plan so far and the finished share after each batch.
         cancelled: asked between batches.
@@ -131,13 +131,13 @@ def explore(
     Raises:
         RuleError: the rules allow no protocol of this space.
     """
-    explorer = Explorer(clinical, settings, judge, journal)
+    explorer = Explorer(clinical, settings, score, journal)
     expected = expected_evaluations(space, settings, explorer.allowed)
 
     def on_step(found: SearchResult) -> None:
         if on_plan is not None and found.ranked:
             on_plan(explorer.plan(found), min(1.0, found.evaluated / max(1, expected)))
 
-    score = score_of(settings, explorer.warnings)
-    found = search(space, settings, explorer.evaluate, explorer.allowed, on_step, cancelled, batch, score, hint)
+    utility = score_of(settings, explorer.warnings)
+    found = search(space, settings, explorer.evaluate, explorer.allowed, on_step, cancelled, batch, utility, hint)
     return explorer.plan(found)

@@ -240,14 +240,14 @@ class WorldModel:
         seeds = replica_seeds(seed, settings.replicas)
         kept: dict[Protocol, list[SimulatedReplica]] = {}
 
-        def judge(batches: Sequence[Batch]) -> Iterator[list[ReplicaScore]]:
+        def score(batches: Sequence[Batch]) -> Iterator[list[ReplicaScore]]:
             for batch in batches:
                 replicas = self.simulator.replicas(ready, [(p, seeds[n]) for p, n in batch], settings, cancelled)
                 keep_best(kept, batch, replicas, settings)
                 yield [r.score for r in replicas]
 
         hint = response_hint(self.simulator.dynamics, ready.encoded, ready.before, seeds, settings)
-        found = explore(space, settings, patient.clinical, judge, journal, on_plan, cancelled, hint=hint)
+        found = explore(space, settings, patient.clinical, score, journal, on_plan, cancelled, hint=hint)
         for candidate in found.candidates[: settings.keep]:
             for replica, one in zip(kept.get(candidate.protocol, []), seeds, strict=False):
                 ready.kept[simulation_key(candidate.protocol, one, settings)] = replica

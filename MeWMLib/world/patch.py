@@ -187,7 +187,7 @@ class TreatedPatch:
         return np.asarray(five_views(half_resolution(hu, labels == TUMOUR)))
 
     def share_of_tumour(self, patient: Patient) -> float:
-        """Percent of the patient's whole tumour volume that lies in the patch."""
+        """Percent of the patient's whole tumour volume that is in the patch."""
         inside = float((self.labels == TUMOUR).sum()) * self.geometry.voxel_ml
         whole = patient.findings.tumour_ml
         return round(min(100.0, 100.0 * inside / whole), 1) if whole > 0 else 0.0
