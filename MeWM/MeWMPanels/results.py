@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from MeWMLib.core.errors import UnreadableFileError
 from MeWMLib.core.plan_folder import PLAN, PlanDocument, PlanFolder
 from MeWMLib.core.records import dump_json, parse_json
-from MeWMLib.scene.comparison import FOLDER_NAME, comparison_steps, difference_of, prepare
+from MeWMLib.scene.comparison import FOLDER_NAME, comparison_steps, difference_of, prepare, put_into
 from MeWMLib.scene.nodes import PREFIX, fill_volume_node, hold_volume, image_of_array, scalars_of_image
 from MeWMLib.scene.survival_plot import survival_nodes
 
@@ -156,7 +156,9 @@ def _comparison_steps(scene, loaded, before, labels, given_nodes, segments):
     text.SetNodeReferenceID(_LABELS, (segmentation or by_name["Labels before treatment"]).GetID())
     for attribute, segment in zip(_SEGMENTS, segments if segmentation is not None else Source.segments, strict=True):
         text.SetAttribute(attribute, segment)
-    _gather(scene, nodes)
+    # what was added later joins the folder of the first node
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    put_into(hierarchy, hierarchy.GetItemParent(hierarchy.GetItemByDataNode(nodes[0])), nodes)
     return Comparison(scene, text)
 
 
@@ -173,18 +175,6 @@ def _role(node):
         return next((f"{what} table" for what in ("survival", "search") if what in name), "table")
     kinds = {"SequenceBrowser": "browser", "Sequence": "sequence", "PlotSeries": "series"}
     return next((role for kind, role in kinds.items() if node.IsA(f"vtkMRML{kind}Node")), "text")
-
-
-def _gather(scene, nodes):
-    """Put nodes that were added later into the folder of the first one."""
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    folder = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(nodes[0]))
-    for node in nodes:
-        item = hierarchy.GetItemByDataNode(node)
-        if not item:
-            hierarchy.CreateItem(folder, node)
-        elif hierarchy.GetItemParent(item) != folder:
-            hierarchy.SetItemParent(item, folder)
 
 
 def all_comparisons(scene):

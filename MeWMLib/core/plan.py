@@ -197,7 +197,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class SearchStep:
-    """One expansion of the search tree: from `parent` by one action, with its `risk`; `kept` if the search went on from it."""
+    """One expansion of the search tree: `child` is `parent` and one action; `kept` if the search went on from it."""
 
     step: int
     beam: int

@@ -295,10 +295,14 @@ def _into_folder(scene: Any, nodes: Sequence[Any], beside: Any = None) -> None:
     parent = hierarchy.GetSceneItemID()
     if beside is not None and hierarchy.GetItemByDataNode(beside):
         parent = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(beside))
-    folder = hierarchy.CreateFolderItem(parent, FOLDER_NAME)
+    put_into(hierarchy, hierarchy.CreateFolderItem(parent, FOLDER_NAME), nodes)
+
+
+def put_into(hierarchy: Any, folder: int, nodes: Sequence[Any]) -> None:
+    """Put nodes into a folder of the subject hierarchy."""
     for node in nodes:
         item = hierarchy.GetItemByDataNode(node)
-        if item:
-            hierarchy.SetItemParent(item, folder)
-        else:
+        if not item:
             hierarchy.CreateItem(folder, node)
+        elif hierarchy.GetItemParent(item) != folder:
+            hierarchy.SetItemParent(item, folder)

@@ -6,10 +6,11 @@ It joins a search, the clinical rules, the journal and the explanation to a `Pla
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 
 from MeWMLib.core.outcome import ReplicaScore, Risk, TumourChange
 from MeWMLib.core.patient import Clinical
-from MeWMLib.core.plan import Candidate, Plan, PlanSettings, RuleFinding
+from MeWMLib.core.plan import Candidate, Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.records import to_plain
 from MeWMLib.planning.explain import Watched, contributions
@@ -36,13 +37,13 @@ class Explorer:
     def __init__(
         self, clinical: Clinical, settings: PlanSettings, score: ScoreBatches, journal: Journal | None = None
     ) -> None:
-        self._clinical, self._settings, self._score, self._journal = clinical, settings, score, journal
+        self._settings, self._score, self._journal = settings, score, journal
         self._known: dict[Protocol, dict[int, ReplicaScore]] = {}
         self._log_risk: dict[Protocol, float] = {}
-        self._checked: dict[Protocol, tuple[RuleFinding, ...]] = {}
+        self._check = cache(lambda p: rules.check(p, clinical, complete=False))
         self.allowed = Watched(
             lambda p: rules.allowed(p, clinical),
-            lambda p: [f.rule for f in rules.check(p, clinical, complete=False) if f.severity == rules.FORBIDDEN],
+            lambda p: [f.rule for f in self._check(p) if f.severity == rules.FORBIDDEN],
         )
 
     def evaluate(self, batches: Sequence[Batch]) -> Iterator[Sequence[float]]:
@@ -92,11 +93,6 @@ class Explorer:
             utility=utility,
             contributions=contributions(protocol, self._log_risk),
         )
-
-    def _check(self, protocol: Protocol) -> tuple[RuleFinding, ...]:
-        if protocol not in self._checked:
-            self._checked[protocol] = rules.check(protocol, self._clinical, complete=False)
-        return self._checked[protocol]
 
     def _scores(self, protocol: Protocol) -> list[ReplicaScore]:
         """Its replicas in the order of their seeds."""
