@@ -16,7 +16,7 @@ _SHOWN = 10
 #: A terminal of so many characters holds a protocol in one line.
 _WIDE = 120
 _MEANING = (
-    "A log-risk of 0 is the average patient; the hazard ratio is its exponential (2: twice the risk of death). The "
+    "A log-risk of 0 is the average patient; the hazard ratio (HR) is its exponential (2: twice the risk of death). The "
     "range is that of the replicas: simulations of one protocol with different seeds."
 )
 
@@ -33,8 +33,7 @@ def plan(document: PlanDocument, output: Output) -> None:
     table = Table(title="Protocols by predicted risk (lower is better; simulated, research use only)")
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("Protocol", overflow="fold", min_width=20)
-    table.add_column(f"Log-risk{break_}(range of{break_}replicas)", no_wrap=True)
-    table.add_column(f"Hazard{break_}ratio", justify="right", no_wrap=True)
+    table.add_column(f"Log-risk, hazard{break_}ratio (range{break_}of replicas)", no_wrap=True)
     table.add_column("Viable tumour", justify="right", no_wrap=True)
     table.add_column(f"Median{break_}survival", justify="right", no_wrap=True)
     if not narrow:
@@ -60,8 +59,7 @@ def _row(candidate: Candidate, break_: str, narrow: bool) -> list[str]:
     row = [
         str(candidate.rank),
         candidate.protocol.text + under,
-        f"{risk.log_risk:+.2f}{break_}({low:+.2f} to {high:+.2f})",
-        f"{risk.hazard_ratio:.2f}",
+        f"{risk.log_risk:+.2f}, HR {risk.hazard_ratio:.2f}{break_}({low:+.2f} to {high:+.2f})",
         f"{change.viable_ml_before:.1f} to {change.viable_ml_after:.1f} ml{break_}"
         f"({change.viable_change_percent:+.0f} %)",
         _months(risk.median_survival_months),
