@@ -16,8 +16,8 @@ _SHOWN = 10
 #: A terminal of so many characters holds a protocol in one line.
 _WIDE = 120
 _MEANING = (
-    "A log-risk of 0 is the average patient; the hazard ratio (HR) is its exponential (2: twice the risk of death). The "
-    "range is that of the replicas: simulations of one protocol with different seeds."
+    "A log-risk of 0 is the average patient; the hazard ratio (HR) is its exponential (2: twice the risk of death). "
+    "The range is that of the replicas: simulations of one protocol with different seeds."
 )
 
 
