@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -303,13 +304,18 @@ def test_the_table_fits_an_ordinary_terminal(fake, small_bundle, tmp_path, width
     from rich.console import Console
 
     from MeWMLib.cli import tables
+    from MeWMLib.core.plan import RuleFinding
+    from MeWMLib.core.plan_folder import PlanFolder
+    from MeWMLib.core.protocol import Protocol
     from MeWMLib.jobs import worker
     from MeWMLib.jobs.job import Job
 
     worker.run(Job("plan", {"case": "sample:tiny"}, str(tmp_path)), lambda event: None, lambda: False, fake.engine())
-    document = json.loads((tmp_path / "plan.json").read_text())
-    document["candidates"][0]["warnings"] = [{"rule": "a-rule", "severity": "warning", "reason": "[because]"}]
-    document["candidates"][0]["protocol"] = "Hydroxycamptothecin + Epirubicin + Gelatin Sponge + Lipiodol"
+    document = PlanFolder(tmp_path).read()
+    best, *others = document.plan.candidates
+    long = Protocol.parse("Hydroxycamptothecin + Epirubicin + Gelatin Sponge + Lipiodol")
+    best = replace(best, protocol=long, warnings=(RuleFinding("a-rule", "warning", "[because]", "a source"),))
+    document = replace(document, plan=replace(document.plan, candidates=(best, *others)))
     output, stream = Output(), text_io.StringIO()
     output._out = Console(file=stream, width=width)
     tables.plan(document, output)
@@ -317,6 +323,7 @@ def test_the_table_fits_an_ordinary_terminal(fake, small_bundle, tmp_path, width
     assert max(map(len, text.splitlines()[:10])) <= width
     for whole in ("(-75 %)", "24 months", "Hydroxycamptothecin", "a-rule", "[because]", "2.0 to 0.5 ml"):
         assert whole in text
+    assert f"HR {best.risk.hazard_ratio:.2f}" in text and "is its exponential" in text
 
 
 # Ctrl-C.

@@ -37,16 +37,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "jobs.server_jobs": ("core", "jobs.job", "jobs.table", "jobs.processes", "jobs.runner", "jobs.wire"),
     "jobs.server": ("core", "jobs.job", "jobs.server_jobs", "jobs.server_token", "jobs.wire"),
     "jobs.remote_http": ("core", "jobs.job", "jobs.wire"),
-    "jobs.remote_files": (
-        "core",
-        "cohorts.samples",
-        "jobs.inputs",
-        "jobs.job",
-        "jobs.plan_folder",
-        "jobs.table",
-        "jobs.wire",
-    ),
-    "jobs.remote": ("core", "jobs.job", "jobs.runner", "jobs.wire", "jobs.plan_folder", *REMOTE),
+    "jobs.remote_files": ("core", "cohorts.samples", "jobs.inputs", "jobs.job", "jobs.table", "jobs.wire"),
+    "jobs.remote": ("core", "jobs.job", "jobs.runner", "jobs.wire", *REMOTE),
     "scene": ("core", "jobs.job", "jobs.runner"),
     "cli": ("core", *FRONTS, "scene", "policy", "cohorts.samples"),
     "cli.serve": ("core", *FRONTS, "jobs.server", "jobs.server_jobs"),
@@ -101,7 +93,11 @@ def _imports(module: str) -> frozenset[str]:
     """Everything that a file imports, wherever in it, as dotted names; relative imports made absolute."""
     file, found = _modules()[module], set()
     package = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    if module == PACKAGE:
+        # the front door names what it offers for type checkers alone, and imports it when it is asked for
+        tree.body = [n for n in tree.body if not (isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING")]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

@@ -2,7 +2,6 @@
 
 from slicer.i18n import tr as _
 
-from MeWMLib.core.protocol import Protocol
 from MeWMPanels import ranks
 from MeWMPanels.panel import Panel, fill_table
 
@@ -49,7 +48,7 @@ class ExplorationPanel(Panel):
 
     def _adopt(self):
         candidate = self._row()
-        self.front.actions.add(_("Rank {rank}").format(rank=candidate.rank), Protocol.parse(candidate.protocol))
+        self.front.actions.add(_("Rank {rank}").format(rank=candidate.rank), candidate.protocol)
 
     def _show_label(self):
         candidate, comparison = self._row(), self.front.comparison

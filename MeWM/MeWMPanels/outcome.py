@@ -90,7 +90,8 @@ class OutcomePanel(Panel):
         fill_combo(ui.rankBox, [(c.rank, self._rank_text(c, kept)) for c in candidates], shown)
         candidate = next((c for c in candidates if c.rank == shown), None)
         nothing = _("Nothing has been simulated yet: press Simulate or Explore protocols.")
-        ui.summaryLabel.setText(ranks.summary_of(candidate, comparison.data.get("seed", "")) if candidate else nothing)
+        seed = comparison.document.seed if comparison else ""
+        ui.summaryLabel.setText(ranks.summary_of(candidate, seed) if candidate else nothing)
         seen = comparison is not None and comparison.node("simulated") is not None
         for widget in (ui.comparisonBox, ui.rankBox):
             widget.setEnabled(comparison is not None)
@@ -119,6 +120,5 @@ class OutcomePanel(Panel):
 
     @staticmethod
     def _rank_text(candidate, kept):
-        risk = candidate.risk
-        text = f"{candidate.rank}.  {candidate.protocol}   ({risk:+.2f}, HR {math.exp(risk):.2f})"
+        text = f"{candidate.rank}.  {candidate.protocol.text}   ({candidate.risk.text})"
         return text if candidate.rank in kept else text + "  " + _("[no volume]")

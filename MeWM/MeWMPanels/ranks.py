@@ -4,74 +4,74 @@ from html import escape
 
 from slicer.i18n import tr as _
 
-TITLES = ("Rank", "Protocol", "Risk", "Range", "Viable", "Survival")
-#: What the titles mean, for tool tips.
-TITLE_TIPS = (
-    "1 is the best",
-    "Agents with doses",
-    "Predicted log hazard ratio against the average patient; lower is better",
-    "Lowest and highest replica, no confidence interval; one replica has no range",
-    "Change of the viable tumour volume in the treated region",
-    "Predicted median survival",
+#: Title of a column, what it means (for its tool tip), and the cell of a candidate.
+_COLUMNS = (
+    ("Rank", "1 is the best", lambda c: str(c.rank)),
+    ("Protocol", "Agents with doses", lambda c: c.protocol.text),
+    ("Log-risk", "0 is the average patient; lower is better", lambda c: f"{c.risk.log_risk:+.2f}"),
+    ("Hazard", "Hazard ratio, exp(log-risk): 2 is twice the risk of death", lambda c: f"{c.risk.hazard_ratio:.2f}"),
+    (
+        "Range",
+        "Log-risk of the lowest and highest replica (one simulation with its own seed); not a confidence interval",
+        lambda c: span_of(c.risk),
+    ),
+    (
+        "Viable",
+        "Change of the viable tumour volume in the treated region",
+        lambda c: f"{c.tumour_change.viable_change_percent:+.0f} %",
+    ),
+    ("Survival", "Predicted median survival", lambda c: median_of(c.risk)),
 )
+TITLES = tuple(title for title, _tip, _cell in _COLUMNS)
+TITLE_TIPS = tuple(tip for _title, tip, _cell in _COLUMNS)
 
 
 def row_of(candidate):
     """The cells of one row."""
-    return (
-        str(candidate.rank),
-        candidate.protocol,
-        f"{candidate.risk:+.2f}",
-        span_of(candidate),
-        f"{candidate.change['viable_change_percent']:+.0f} %",
-        median_of(candidate),
-    )
+    return tuple(cell(candidate) for _title, _tip, cell in _COLUMNS)
 
 
-def span_of(candidate):
+def span_of(risk):
     """The range of the replicas, not broken over lines; one replica has none."""
-    if len(candidate.replicas) < 2:
+    if len(risk.replicas) < 2:
         return "\N{EN DASH}"
-    low, high = candidate.interval
+    low, high = risk.interval
     return f"{low:+.2f} ... {high:+.2f}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def median_of(candidate):
+def median_of(risk):
     """Median survival in words."""
-    if candidate.median_survival_months is None:
-        last = f"{candidate.months[-1]:g}" if candidate.months else ""
-        return _("over") + f" {last} " + _("months") if last else _("not reached")
-    return f"{candidate.median_survival_months:g} " + _("months")
+    if risk.median_survival_months is not None:
+        return f"{risk.median_survival_months:g} " + _("months")
+    return _("over") + f" {risk.months[-1]:g} " + _("months") if risk.months else _("not reached")
 
 
 def tip_of(candidate):
     """Protocol and warnings, for a tool tip."""
-    warnings = [f"{w.severity}: {w.reason} ({w.source})" for w in candidate.warnings]
-    return "\n".join([candidate.protocol, *warnings])
+    return "\n".join([candidate.protocol.text, *(w.text for w in candidate.warnings)])
 
 
 def summary_of(candidate, seed):
     """Some sentences in HTML."""
-    change = candidate.change
-    count = len(candidate.replicas)
+    risk, change, arrow = candidate.risk, candidate.tumour_change, "\N{RIGHTWARDS ARROW}"
+    count = len(risk.replicas)
     spread = (
-        _("range of") + f" {count} " + _("replicas") + " " + span_of(candidate)
+        _("range of") + f" {count} " + _("replicas") + " " + span_of(risk)
         if count > 1
         else _("a point estimate: one replica has no range")
     )
+    tumour = (
+        f" {change.volume_ml_before:.1f} {arrow} {change.volume_ml_after:.1f} ml, " + _("viable")
+        + f" {change.viable_ml_before:.1f} {arrow} {change.viable_ml_after:.1f} ml "
+        + f"({change.viable_change_percent:+.0f} %), " + _("diameter")
+        + f" {change.diameter_mm_before:.0f} {arrow} {change.diameter_mm_after:.0f} mm, " + _("Lipiodol")
+        + f" {change.lipiodol_ml_after:.1f} ml"
+    )  # fmt: skip
     lines = [
-        f"<b>{escape(candidate.protocol)}</b>",
-        _("Predicted risk (log hazard ratio, lower is better):") + f" <b>{candidate.risk:+.2f}</b>, " + spread,
-        _("Predicted median survival:") + " " + median_of(candidate),
-        _("Tumour:")
-        + f" {change['volume_ml_before']:.1f} \N{RIGHTWARDS ARROW} {change['volume_ml_after']:.1f} ml, "
-        + _("viable")
-        + f" {change['viable_ml_before']:.1f} \N{RIGHTWARDS ARROW} {change['viable_ml_after']:.1f} ml "
-        + f"({change['viable_change_percent']:+.0f} %), "
-        + _("diameter")
-        + f" {change['diameter_mm_before']:.0f} \N{RIGHTWARDS ARROW} {change['diameter_mm_after']:.0f} mm, "
-        + _("Lipiodol")
-        + f" {change['lipiodol_ml_after']:.1f} ml",
+        f"<b>{escape(candidate.protocol.text)}</b>",
+        _("Predicted risk of death (lower is better):") + f" <b>{risk.text}</b>, " + spread,
+        _("Predicted median survival:") + " " + median_of(risk),
+        _("Tumour:") + tumour,
         *(f'<span style="color:#8a5a00">{escape(w.severity)}: {escape(w.reason)}</span>' for w in candidate.warnings),
         '<span style="color:#666">' + _("Simulated; research use only. Seed") + f" {seed}.</span>",
     ]

@@ -1,12 +1,13 @@
 """The report of a comparison: nodes back to a plan folder, then `python -m MeWMLib.scene` in a process of its own."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from slicer.i18n import tr as _
 
-from MeWMLib.core import io
 from MeWMLib.core.errors import DependencyError, UnreadableFileError, output_error
+from MeWMLib.core.plan_folder import PLAN, PlanFolder
 from MeWMLib.scene.nodes import hold_volume
 from MeWMLib.scene.segmentations import hold_segments
 from MeWMPanels import install
@@ -47,7 +48,7 @@ class HeldComparison:
                 what=_("The CT or the segmentation of this comparison was deleted"),
                 remedy=_("Simulate again with a CT and a segmentation that are in the scene"),
             )
-        self._data = comparison.data
+        self._document = comparison.document
         self._ct = hold_volume(comparison.ct)
         self._labels = hold_segments(comparison.labels, *comparison.segments)
         self._kept = {}
@@ -64,23 +65,18 @@ class HeldComparison:
         Raises:
             OutputError: the folder cannot be written.
         """
-        before = self._ct.read()
-        io.write_volume(before, folder / "pre.nrrd")
-        io.write_labels(self._labels.read(before.geometry), folder / "pre.seg.nrrd")
-        entries = []
-        for entry in self._data["candidates"]:
-            files, rank = {}, entry["rank"]
-            if rank in self._kept:
-                volume, segments = self._kept[rank]
-                files = {"ct": f"simulated_{rank:02d}.nrrd", "labels": f"simulated_{rank:02d}.seg.nrrd"}
-                io.write_volume(volume.read(), folder / files["ct"])
-                io.write_labels(segments.read(before.geometry), folder / files["labels"])
-                if rank == self._sd[0]:
-                    files["sd"] = f"simulated_{rank:02d}_sd.nrrd"
-                    io.write_volume(self._sd[1].read(), folder / files["sd"])
-            entries.append({**entry, "files": files})
-        files = {"pre": "pre.nrrd", "pre_labels": "pre.seg.nrrd"}
-        io.write_json({**self._data, "candidates": entries, "files": files}, folder / "plan.json")
+        before, out = self._ct.read(), PlanFolder(folder)
+        files = out.write_before(before, self._labels.read(before.geometry))
+        candidates = []
+        for candidate in self._document.plan.candidates:
+            if candidate.rank in self._kept:
+                volume, segments = self._kept[candidate.rank]
+                sd = self._sd[1].read() if candidate.rank == self._sd[0] else None
+                labels = segments.read(before.geometry)
+                candidate = replace(candidate, files=out.write_kept(candidate.rank, volume.read(), labels, sd))
+            candidates.append(candidate)
+        plan = replace(self._document.plan, candidates=tuple(candidates))
+        out.write(replace(self._document, plan=plan, files=files))
 
 
 def command(python, work):
@@ -100,7 +96,7 @@ def keep(work, folder):
     try:
         folder.mkdir(parents=True)
         shutil.copytree(work / PICTURES, folder / PICTURES)
-        shutil.copy2(work / "plan.json", folder)
+        shutil.copy2(work / PLAN, folder)
         shutil.copy2(work / REPORT, folder)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,17 +1,18 @@
 """Results as nodes: a comparison is a folder of nodes that know each other, also after the scene was saved and read."""
 
-import json
 import uuid
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import slicer
 import vtk
 from slicer.i18n import tr as _
 
 from MeWMLib.core.errors import UnreadableFileError
-from MeWMLib.scene.comparison import FOLDER_NAME, comparison_steps, difference_of, prepare
+from MeWMLib.core.plan_folder import PLAN, PlanDocument, PlanFolder
+from MeWMLib.core.records import dump_json, parse_json
+from MeWMLib.scene.comparison import FOLDER_NAME, comparison_steps, difference_of, prepare, put_into
 from MeWMLib.scene.nodes import PREFIX, fill_volume_node, hold_volume, image_of_array, scalars_of_image
-from MeWMLib.scene.plan_folder import ShownCandidate, open_plan_folder
 from MeWMLib.scene.survival_plot import survival_nodes
 
 _ID, _ROLE, _RANK = PREFIX + "Comparison", PREFIX + "Role", PREFIX + "Rank"
@@ -42,44 +43,39 @@ class Source:
 
 def candidates_in(folder):
     """The candidates of the plan that a worker is writing; none before its first one."""
-    if not (folder / "plan.json").is_file():
-        return ()
-    return open_plan_folder(folder).candidates
+    return PlanFolder(folder).read().plan.candidates if (folder / PLAN).is_file() else ()
 
 
 def read(folders, before, labels):
     """Read plan folders, on a thread: one plan with all candidates by rising risk, and the kept volumes."""
-    plans = [open_plan_folder(folder) for folder in folders]
-    pairs = [(plan, candidate) for plan in plans for candidate in plan.candidates]
-    pairs.sort(key=lambda pair: pair[1].risk)
-    candidates, simulated = [], []
-    for rank, (plan, candidate) in enumerate(pairs, start=1):
-        if candidate.files:
-            one = plan.read_simulated(candidate, before, deviation=not simulated)
-            simulated.append(replace(one, candidate=replace(candidate, rank=rank)))
-        candidates.append(replace(candidate, rank=rank))
-    if not candidates:
+    documents = [(folder, folder.read()) for folder in map(PlanFolder, folders)]
+    found = [(folder, document, candidate) for folder, document in documents for candidate in document.plan.candidates]
+    if not found:
         raise UnreadableFileError(
             what=_("Nothing was simulated yet when the job was stopped"), remedy=_("Let it run a little longer")
         )
-    data = {**plans[0].data, "candidates": [_entry(plan, c) for (plan, _c), c in zip(pairs, candidates, strict=True)]}
-    plan = replace(plans[0], data=data, candidates=tuple(candidates))
-    return plan, simulated, prepare(before, labels, simulated)
+    found.sort(key=lambda one: one[2].risk.log_risk)
+    kept = []
+    for rank, (folder, document, candidate) in enumerate(found, start=1):
+        if candidate.files:
+            one = folder.read_candidate(document, candidate, before, deviation=not kept)
+            kept.append(replace(one, candidate=replace(candidate, rank=rank)))
+    # the volumes are in the scene from now on, no longer in files
+    candidates = tuple(replace(candidate, files={}) for *_folder, candidate in found)
+    first = documents[0][1]
+    return replace(first, plan=replace(first.plan, candidates=candidates)), kept, prepare(before, labels, kept)
 
 
-def _entry(plan, candidate):
-    """A candidate as in plan.json, with its new rank; its files lie in the scene now."""
-    for entry in plan.data["candidates"]:
-        if entry["protocol"] == candidate.protocol:
-            kept = {"kept": True} if candidate.files else {"kept": False}
-            return {**entry, "rank": candidate.rank, "files": {}, **kept}
-    raise UnreadableFileError(what=_("A candidate is missing in the plan"), given=candidate.protocol)
+@lru_cache(maxsize=8)
+def _document(text):
+    """The plan in a text node; a refresh of the panels asks for it again and again."""
+    return PlanDocument.from_json(parse_json(text, _("The plan in the scene")))
 
 
 def adding(scene, loaded, before, labels, source):
     """Add a comparison to the scene, all of it or nothing: a generator that stops after each node.
 
-    A user may do anything between two steps. If the CT or its segmentation goes away, it begins anew without them; if
+    A user may do anything between two steps. If the CT or its segmentation is deleted, it starts again without them; if
     the generator is closed, or fails, its nodes are taken away again.
 
     Returns:
@@ -136,7 +132,7 @@ def _take_away(scene, nodes):
 
 def _comparison_steps(scene, loaded, before, labels, given_nodes, segments):
     ct, segmentation = given_nodes
-    plan, simulated, prepared = loaded
+    document, simulated, prepared = loaded
     name = uuid.uuid4().hex[:12]
 
     def mark(node, role=None):
@@ -144,15 +140,15 @@ def _comparison_steps(scene, loaded, before, labels, given_nodes, segments):
         node.SetAttribute(_ROLE, role or _role(node))
 
     given = {"ct_node": ct, "labels_node": segmentation, "prepared": prepared, "mark": mark}
-    curves = survival_nodes(scene, plan.candidates)
+    curves = survival_nodes(scene, document.plan.candidates)
     for node in curves:
         mark(node)
     yield
-    nodes = yield from comparison_steps(scene, plan, before, labels, simulated, **given)
+    nodes = yield from comparison_steps(scene, document, before, labels, simulated, **given)
     # no stop from here on: a comparison is there when its text is
     nodes += curves
     text = scene.AddNewNodeByClass("vtkMRMLTextNode", "MeWM plan (JSON)")
-    text.SetText(json.dumps(plan.data))
+    text.SetText(dump_json(document))
     nodes.append(text)
     mark(text, "plan")
     by_name = {node.GetName(): node for node in nodes}
@@ -160,7 +156,9 @@ def _comparison_steps(scene, loaded, before, labels, given_nodes, segments):
     text.SetNodeReferenceID(_LABELS, (segmentation or by_name["Labels before treatment"]).GetID())
     for attribute, segment in zip(_SEGMENTS, segments if segmentation is not None else Source.segments, strict=True):
         text.SetAttribute(attribute, segment)
-    _gather(scene, nodes)
+    # what was added later joins the folder of the first node
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    put_into(hierarchy, hierarchy.GetItemParent(hierarchy.GetItemByDataNode(nodes[0])), nodes)
     return Comparison(scene, text)
 
 
@@ -179,18 +177,6 @@ def _role(node):
     return next((role for kind, role in kinds.items() if node.IsA(f"vtkMRML{kind}Node")), "text")
 
 
-def _gather(scene, nodes):
-    """Put nodes that were added later into the folder of the first one."""
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    folder = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(nodes[0]))
-    for node in nodes:
-        item = hierarchy.GetItemByDataNode(node)
-        if not item:
-            hierarchy.CreateItem(folder, node)
-        elif hierarchy.GetItemParent(item) != folder:
-            hierarchy.SetItemParent(item, folder)
-
-
 def all_comparisons(scene):
     """The comparisons of a scene, newest last."""
     texts = [
@@ -205,14 +191,14 @@ class Comparison:
     def __init__(self, scene, text):
         self._scene, self._text = scene, text
         self.id = text.GetAttribute(_ID)
-        self.data = json.loads(text.GetText() or "{}")
-        self.candidates = tuple(ShownCandidate.from_json(c) for c in self.data.get("candidates", []))
+        self.document = _document(text.GetText())
+        self.candidates = self.document.plan.candidates
 
     @property
     def title(self):
         """One line for a list."""
-        best = self.candidates[0].protocol if self.candidates else ""
-        stopped = _(", stopped early") if self.data.get("stopped_by") != "finished" else ""
+        best = self.candidates[0].protocol.text if self.candidates else ""
+        stopped = _(", stopped early") if self.document.plan.cancelled else ""
         return f"{len(self.candidates)} " + _("protocols") + f"{stopped}: {best}"
 
     def node(self, role, rank=None):
@@ -249,7 +235,7 @@ class Comparison:
     @property
     def kept(self):
         """Ranks of which the scene holds a simulated CT."""
-        return tuple(c["rank"] for c in self.data.get("candidates", []) if c.get("kept"))
+        return tuple(sorted(self.simulated_nodes))
 
     @property
     def shown_rank(self):
@@ -260,8 +246,8 @@ class Comparison:
     @property
     def lesion(self):
         """Where the largest lesion is, RAS mm, or None."""
-        lesions = self.data["findings"]["lesions"]
-        return tuple(lesions[0]["centre_ras_mm"]) if lesions else None
+        lesions = self.document.findings.lesions
+        return lesions[0].centre_ras_mm if lesions else None
 
     def show_rank(self, rank):
         """Put the simulated CT of a rank into the volume that is shown, with its outlines and difference."""

@@ -15,8 +15,8 @@ from MeWMLib.cli import pictures, remote, tables
 from MeWMLib.cli.output import Output
 from MeWMLib.core.errors import CancelledError, InputError
 from MeWMLib.core.patient import Clinical
+from MeWMLib.core.plan_folder import PlanFolder
 from MeWMLib.core.protocol import Protocol
-from MeWMLib.core.records import read_json
 from MeWMLib.jobs import runner
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.table import SAMPLE_PREFIX, Input, kind_of
@@ -112,12 +112,11 @@ def _interrupts(output: Output) -> Iterator[list[bool]]:
 
 def _show_plan(arguments: argparse.Namespace, output: Output, result: dict[str, Any], start: float) -> int:
     folder = Path(arguments.out)
-    document = read_json(folder / "plan.json", "The plan", require={"candidates": list, "labels": dict})
+    document = PlanFolder(folder).read()
     tables.plan(document, output)
-    tables.dice(document["labels"], output)
     if result.get("stopped_by") == "cancelled":
         output.result(f"Stopped; the best so far is in {folder / 'plan.json'}.")
-        if document["candidates"]:
+        if document.plan.candidates:
             output.result(f"Pictures and report of it: python -m MeWMLib.scene {folder}")
         return CancelledError.exit_code
     made = pictures.make(folder, output, report=not arguments.no_report, scene=not arguments.no_scene)

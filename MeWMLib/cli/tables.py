@@ -7,57 +7,71 @@ from typing import Any
 from rich.table import Table
 
 from MeWMLib.cli.output import Output
+from MeWMLib.core.outcome import Risk
+from MeWMLib.core.plan import Candidate
+from MeWMLib.core.plan_folder import PlanDocument
+from MeWMLib.core.records import to_plain
 
 _SHOWN = 10
 #: A terminal of so many characters holds a protocol in one line.
 _WIDE = 120
+_MEANING = (
+    "A log-risk of 0 is the average patient; the hazard ratio (HR) is its exponential (2: twice the risk of death). "
+    "The range is that of the replicas: simulations of one protocol with different seeds."
+)
 
 
-def plan(document: dict[str, Any], output: Output) -> None:
-    """The ranked protocols, and the warnings about them."""
-    candidates = document["candidates"]
+def plan(document: PlanDocument, output: Output) -> None:
+    """The ranked protocols, the warnings about them, and whose labels were used."""
+    candidates = document.plan.candidates
     if not candidates:
-        output.result("No complete protocol had been judged yet.")
+        output.result("No complete protocol has been simulated yet.")
+        dice(to_plain(document.labels), output)
         return
     narrow = output.width < _WIDE
+    break_ = "\n" if narrow else " "
     table = Table(title="Protocols by predicted risk (lower is better; simulated, research use only)")
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("Protocol", overflow="fold", min_width=20)
-    break_ = "\n" if narrow else " "
-    table.add_column(f"Log-risk{break_}(range of{break_}replicas)", no_wrap=True)
+    table.add_column(f"Log-risk, hazard{break_}ratio (range{break_}of replicas)", no_wrap=True)
     table.add_column("Viable tumour", justify="right", no_wrap=True)
     table.add_column(f"Median{break_}survival", justify="right", no_wrap=True)
     if not narrow:
         table.add_column("Warnings")
-    reasons: dict[str, str] = {}
     for candidate in candidates[:_SHOWN]:
-        low, high = candidate["risk_interval"]
-        change = candidate["tumour_change"]
-        reasons |= {w["rule"]: f"{w['severity']}: {w['reason']}" for w in candidate["warnings"]}
-        warnings = ", ".join(w["rule"] for w in candidate["warnings"])
-        # on a narrow terminal a cell takes two lines, and the warnings stand under the protocol
-        under = f"\n({warnings})" if narrow and warnings else ""
-        row = [
-            str(candidate["rank"]),
-            candidate["protocol"] + under,
-            f"{candidate['risk']:+.2f}{break_}({low:+.2f} to {high:+.2f})",
-            f"{change['viable_ml_before']:.1f} to {change['viable_ml_after']:.1f} ml{break_}"
-            f"({change['viable_change_percent']:+.0f} %)",
-            _months(candidate["median_survival_months"]),
-        ]
-        output.row(table, *row, *([] if narrow else [warnings]))
+        output.row(table, *_row(candidate, break_, narrow))
     output.table(table)
     if len(candidates) > _SHOWN:
         output.result(f"... and {len(candidates) - _SHOWN} more in plan.json.")
+    reasons = {w.rule: f"{w.severity}: {w.reason}" for c in candidates[:_SHOWN] for w in c.warnings}
     for rule, reason in sorted(reasons.items()):
         output.result(f"  {rule}: {reason}")
+    output.result(_MEANING)
+    dice(to_plain(document.labels), output)
+
+
+def _row(candidate: Candidate, break_: str, narrow: bool) -> list[str]:
+    risk, change = candidate.risk, candidate.tumour_change
+    low, high = risk.interval
+    warnings = ", ".join(w.rule for w in candidate.warnings)
+    # on a narrow terminal a cell takes two lines, and the warnings are below the protocol
+    under = f"\n({warnings})" if narrow and warnings else ""
+    row = [
+        str(candidate.rank),
+        candidate.protocol.text + under,
+        f"{risk.log_risk:+.2f}, HR {risk.hazard_ratio:.2f}{break_}({low:+.2f} to {high:+.2f})",
+        f"{change.viable_ml_before:.1f} to {change.viable_ml_after:.1f} ml{break_}"
+        f"({change.viable_change_percent:+.0f} %)",
+        _months(risk.median_survival_months),
+    ]
+    return row if narrow else [*row, warnings]
 
 
 def dice(labels: dict[str, Any], output: Output) -> None:
-    """Whose labels were used, and how good the assistant was."""
+    """Whose labels were used, and how good the segmenter was."""
     output.result(f"Labels: {labels['note']}.")
     if labels["dice_liver"] is not None or labels["dice_tumour"] is not None:
-        output.result(f"Assistant: Dice liver {_dice(labels['dice_liver'])}, tumour {_dice(labels['dice_tumour'])}.")
+        output.result(f"Segmenter: Dice liver {_dice(labels['dice_liver'])}, tumour {_dice(labels['dice_tumour'])}.")
 
 
 def proposal(result: dict[str, Any], output: Output) -> None:
@@ -76,7 +90,11 @@ def proposal(result: dict[str, Any], output: Output) -> None:
 def risk(result: dict[str, Any], output: Output) -> None:
     """A risk in words."""
     low, high = result["risk_interval"]
-    output.result(f"Log-risk {result['risk']:+.3f} ({low:+.3f} to {high:+.3f}); 0 is the average patient.")
+    found = Risk((result["risk"],))
+    output.result(
+        f"Log-risk {found.log_risk:+.3f} ({low:+.3f} to {high:+.3f}), hazard ratio {found.hazard_ratio:.2f}; 0 is the "
+        "average patient."
+    )
     output.result(f"Predicted median survival: {_months(result['median_survival_months'])}.")
     dice(result["labels"], output)
     output.result("Research use only.")

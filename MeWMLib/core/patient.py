@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from MeWMLib.core.errors import ClinicalDataError
+from MeWMLib.core.records import from_plain, read_json
 from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
 
 _CHOICES = {
@@ -26,7 +26,7 @@ _RANGES = {
 
 @dataclass(frozen=True)
 class Clinical:
-    """Clinical data; the unit stands in the field's name; None means not known."""
+    """Clinical data; the unit is part of the field's name; None means not known."""
 
     age_years: float | None = None
     sex: str | None = None
@@ -63,32 +63,19 @@ class Clinical:
         """Read a JSON object; unknown fields are refused by name.
 
         Raises:
-            ClinicalDataError: no object, an unknown field, or an impossible value.
+            ClinicalDataError: not an object, an unknown field, or an impossible value.
         """
-        known = [f.name for f in fields(cls)]
-        if not isinstance(data, dict):
-            raise ClinicalDataError(what="Clinical data must be one JSON object", given=type(data).__name__)
-        unknown = sorted(set(data) - set(known))
-        if unknown:
-            raise ClinicalDataError(
-                what="Unknown clinical field", given=", ".join(unknown), remedy="Known fields: " + ", ".join(known)
-            )
-        return cls(**data)
+        from_plain(cls, data, "the clinical data", ClinicalDataError)
+        return cls(**data)  # as given: 61 years are not 61.0 years
 
     @classmethod
     def load(cls, path: Path) -> Clinical:
         """Read a JSON file.
 
         Raises:
-            ClinicalDataError: the file is missing, is no JSON, or its content is refused.
+            ClinicalDataError: the file is missing, is not JSON, or its content is refused.
         """
-        try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ClinicalDataError(
-                what="The clinical data cannot be read", given=f"{path} ({error})", remedy="Give a JSON file"
-            ) from error
-        return cls.from_json(data)
+        return cls.from_json(read_json(path, "The clinical data", ClinicalDataError, "Give a JSON file"))
 
     def to_json(self) -> dict[str, Any]:
         """Only the fields that are known."""
@@ -108,13 +95,13 @@ class Lesion:
         lipiodol_fraction: share of voxels at lipiodol density.
         necrotic_fraction: share of voxels at necrosis density.
         viable_ml: what is neither.
-        viable_diameter_mm: mRECIST diameter, the longest axial one of the viable part; 0 if nothing lives.
+        viable_diameter_mm: mRECIST diameter, the longest axial one of the viable part; 0 if nothing is viable.
         hu_low, hu_high: 5th and 95th percentile of HU.
-        liver_edge_mm: shortest way from the lesion to the surface of the liver; 0 if it touches it.
-        vessel_mm: shortest way to a main vessel, where vessels are known.
+        liver_edge_mm: shortest distance from the lesion to the surface of the liver; 0 if it touches it.
+        vessel_mm: shortest distance to a main vessel, where vessels are known.
         location: where in the liver, in words.
 
-    The last six are None or "" where nobody measured them.
+    The last six are None or "" where they were not measured.
     """
 
     index: int
@@ -176,4 +163,9 @@ class Patient:
     clinical: Clinical = Clinical()
 
     def __post_init__(self) -> None:
-        require_same_geometry(self.ct.geometry, self.labels.geometry, "The labels do not lie on the grid of the CT")
+        require_same_geometry(self.ct.geometry, self.labels.geometry, "The labels are not on the grid of the CT")
+
+    def __repr__(self) -> str:
+        found = self.findings
+        tumour = f"{len(found.lesions)} lesions, tumour {found.tumour_ml:.1f} ml, liver {found.liver_ml:.0f} ml"
+        return f"Patient({self.id!r}, {tumour}, {self.ct.geometry.describe()})"

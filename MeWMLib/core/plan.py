@@ -1,17 +1,26 @@
-"""Outcomes, risks and plans: what the method answers."""
+"""Plans: what the method answers. Each class reads the JSON that it writes."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from html import escape
 from typing import Any
 
-import numpy as np
-
-from MeWMLib.core.errors import OutcomeError, PlanSettingsError
+from MeWMLib.core.errors import PlanSettingsError, UnreadableFileError
+from MeWMLib.core.outcome import Risk, TumourChange, in_numbers
 from MeWMLib.core.protocol import Protocol
-from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
+from MeWMLib.core.records import from_plain, record_to_plain, to_plain
 
 SEARCH_NAMES = ("beam", "exhaustive", "best_first")
+#: Lowest and highest value of the settings that may not be from 1 to 100.
+_LIMITS = {
+    "guidance": (0, 20),
+    "dose_levels": (0, 9),
+    "toxicity_weight": (0, 100),
+    "complexity_weight": (0, 100),
+    "uncertainty_weight": (0, 100),
+}
 
 
 @dataclass(frozen=True)
@@ -49,18 +58,13 @@ class PlanSettings:
     def __post_init__(self) -> None:
         if self.search not in SEARCH_NAMES:
             raise PlanSettingsError(what="Unknown search", given=self.search, remedy="Use " + " or ".join(SEARCH_NAMES))
-        for name in ("beams", "drugs", "embolics", "drug_horizon", "embolic_horizon", "replicas", "steps", "keep"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 100:
-                raise PlanSettingsError(what=f"{name} must be a whole number from 1 to 100", given=repr(value))
-        if not 0.0 <= self.guidance <= 20.0:
-            raise PlanSettingsError(what="guidance must lie between 0 and 20", given=repr(self.guidance))
-        whole = isinstance(self.dose_levels, int) and not isinstance(self.dose_levels, bool)
-        if not whole or not 0 <= self.dose_levels <= 9:
-            raise PlanSettingsError(what="dose_levels must be a whole number from 0 to 9", given=repr(self.dose_levels))
-        for name, weight in self.weights.items():
-            if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0.0 <= weight <= 100.0:
-                raise PlanSettingsError(what=f"{name}_weight must lie between 0 and 100", given=repr(weight))
+        for name, default in ((f.name, f.default) for f in fields(self) if f.name != "search"):
+            value, (low, high) = getattr(self, name), _LIMITS.get(name, (1, 100))
+            whole = isinstance(default, int)
+            number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+            if not number or not low <= value <= high:
+                kind = f"be a whole number from {low} to {high}" if whole else f"be between {low} and {high}"
+                raise PlanSettingsError(what=f"{name} must {kind}", given=repr(value))
 
     @property
     def spread(self) -> float:
@@ -71,119 +75,15 @@ class PlanSettings:
     @property
     def weights(self) -> dict[str, float]:
         """Weights of the utility by the name of the term."""
-        return {
-            "toxicity": self.toxicity_weight,
-            "complexity": self.complexity_weight,
-            "uncertainty": self.uncertainty_weight,
-        }
+        return {name: getattr(self, f"{name}_weight") for name in ("toxicity", "complexity", "uncertainty")}
+
+
+DEFAULT_SETTINGS = PlanSettings()
 
 
 def replica_seeds(seed: int, replicas: int) -> tuple[int, ...]:
     """Seeds of the T stochastic replicas; the same for every protocol (common random numbers)."""
     return tuple(seed + n for n in range(replicas))
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """A simulated outcome of one protocol with one seed.
-
-    Attributes:
-        ct: its `simulated` is never None.
-        labels: on the same grid.
-        protocol, seed: of the simulation.
-        viable_ml: viable tumour in the treated patch that the simulation was told to draw; None where nobody told it.
-    """
-
-    ct: Volume
-    labels: LabelMap
-    protocol: Protocol
-    seed: int
-    viable_ml: float | None = None
-
-    def __post_init__(self) -> None:
-        require_same_geometry(self.ct.geometry, self.labels.geometry)
-        if self.ct.simulated is None:
-            raise OutcomeError(what="The volume of a simulated outcome must carry its provenance")
-
-
-@dataclass(frozen=True)
-class Risk:
-    """Risk of death of a simulated outcome; lower is better.
-
-    Attributes:
-        replicas: log-risk of each stochastic replica (natural log of the hazard ratio against the average patient).
-        months: times of the survival curve.
-        survival: mean predicted survival probability at `months`.
-        members: log-risk of each member of the survival ensemble, a mean over the replicas; empty without an ensemble.
-    """
-
-    replicas: tuple[float, ...]
-    months: tuple[float, ...] = ()
-    survival: tuple[float, ...] = ()
-    members: tuple[float, ...] = ()
-
-    @property
-    def log_risk(self) -> float:
-        """Mean over the replicas."""
-        return float(np.mean(self.replicas))
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Range of the replicas: lowest and highest. With T replicas it is no confidence interval."""
-        return float(np.min(self.replicas)), float(np.max(self.replicas))
-
-    @property
-    def uncertainty(self) -> float:
-        """Standard deviation of the log-risk: of the simulated outcome (replicas) and of the risk model (members).
-
-        The two are independent, so variances add up; what there is only one of adds nothing.
-        """
-        variances = [float(np.var(x, ddof=1)) for x in (self.replicas, self.members) if len(x) > 1]
-        return float(np.sqrt(sum(variances)))
-
-    @property
-    def median_survival_months(self) -> float | None:
-        """First time at which the mean curve is at or under one half; None if it never is."""
-        for month, probability in zip(self.months, self.survival, strict=True):
-            if probability <= 0.5:
-                return month
-        return None
-
-
-@dataclass(frozen=True)
-class TumourChange:
-    """The tumour inside the treated region before and after, measured the same way on both.
-
-    Attributes:
-        volume_ml_before, volume_ml_after: whole lesions.
-        viable_ml_before, viable_ml_after: without necrosis and lipiodol.
-        lipiodol_ml_after: tumour at lipiodol density after treatment.
-        diameter_mm_before, diameter_mm_after: longest axial diameter of the target lesion.
-    """
-
-    volume_ml_before: float
-    volume_ml_after: float
-    viable_ml_before: float
-    viable_ml_after: float
-    lipiodol_ml_after: float
-    diameter_mm_before: float
-    diameter_mm_after: float
-
-    @property
-    def viable_change_percent(self) -> float:
-        """Change of the viable volume; -100 means that none is left."""
-        if self.viable_ml_before <= 0:
-            return 0.0
-        return 100.0 * (self.viable_ml_after / self.viable_ml_before - 1.0)
-
-    def to_json(self) -> dict[str, float]:
-        """All fields and the relative change of the viable volume."""
-        return {**asdict(self), "viable_change_percent": self.viable_change_percent}
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> TumourChange:
-        """Read the form of `to_json`."""
-        return cls(**{name: float(data[name]) for name in cls.__dataclass_fields__})
 
 
 @dataclass(frozen=True)
@@ -194,13 +94,18 @@ class RuleFinding:
         rule: its identifier in the rule table.
         severity: "forbidden" or "warning".
         reason: why, for a physician.
-        source: where that stands.
+        source: where that is written.
     """
 
     rule: str
     severity: str
     reason: str
     source: str
+
+    @property
+    def text(self) -> str:
+        """In one line."""
+        return f"{self.severity}: {self.reason} ({self.source})"
 
 
 @dataclass(frozen=True)
@@ -235,8 +140,10 @@ class Candidate:
     """One protocol of a plan.
 
     Attributes:
+        files: names of the files "ct", "labels" and "sd" in the plan's folder; empty if no volume was kept.
         utility: what it is ranked by where a weight of the utility is set, else None: then it is the log-risk.
         contributions: what each action moved, for those that the search has simulated without it.
+        rank: its place in the plan that holds it, 1 for the best; 0 outside of a plan.
     """
 
     protocol: Protocol
@@ -246,10 +153,12 @@ class Candidate:
     files: dict[str, str] = field(default_factory=dict, hash=False)
     utility: float | None = None
     contributions: tuple[Contribution, ...] = ()
+    rank: int = field(default=0, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """The form in `plan.json`."""
         return {
+            "rank": self.rank,
             "protocol": self.protocol.text,
             "actions": self.protocol.to_json(),
             "risk": self.risk.log_risk,
@@ -260,16 +169,35 @@ class Candidate:
             "median_survival_months": self.risk.median_survival_months,
             "survival": {"months": list(self.risk.months), "probability": list(self.risk.survival)},
             "tumour_change": self.tumour_change.to_json(),
-            "warnings": [asdict(w) for w in self.warnings],
+            "warnings": to_plain(self.warnings),
             "files": dict(self.files),
             "utility": self.utility,
-            "contributions": [asdict(c) for c in self.contributions],
+            "contributions": to_plain(self.contributions),
         }
+
+    @classmethod
+    def from_json(cls, data: Any) -> Candidate:
+        """Read the form of `to_json`; what follows from the replicas is computed again."""
+        _require_fields(data, "A candidate", "actions", "risk_replicas", "survival", "warnings", "files")
+        curve = data["survival"]
+        _require_fields(curve, "A survival curve", "months", "probability")
+        risk = {
+            "replicas": data["risk_replicas"],
+            "months": curve["months"],
+            "survival": curve["probability"],
+            "members": data.get("risk_members", []),
+        }
+        entry = {**data, "protocol": data["actions"], "risk": risk}
+        return from_plain(cls, entry, "a candidate", UnreadableFileError, strict=False)
+
+    def __repr__(self) -> str:
+        rank = f"rank {self.rank}: " if self.rank else ""
+        return f"Candidate({rank}{self.protocol.text}, {in_numbers(self.risk, self.tumour_change)})"
 
 
 @dataclass(frozen=True)
 class SearchStep:
-    """One expansion of the search tree: from `parent` by one action, judged by `risk`; `kept` if it survived."""
+    """One expansion of the search tree: `child` is `parent` and one action; `kept` if the search went on from it."""
 
     step: int
     beam: int
@@ -280,7 +208,7 @@ class SearchStep:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready form; the root is the empty protocol, written as ""."""
-        return {**asdict(self), "parent": self.parent.text, "child": self.child.text}
+        return {**record_to_plain(self), "parent": self.parent.text, "child": self.child.text}
 
 
 @dataclass(frozen=True)
@@ -288,7 +216,7 @@ class Plan:
     """The answer: candidates by rising risk, the search tree, and what stopped the search.
 
     Attributes:
-        candidates: complete protocols, lowest risk first.
+        candidates: complete protocols, lowest risk first; their ranks are set here.
         tree: every expansion.
         stopped_by: "finished" or "cancelled".
         evaluated: number of different protocols (partial ones included) that were simulated.
@@ -305,10 +233,24 @@ class Plan:
     ruled_out: int = 0
     pruned: tuple[Pruned, ...] = ()
 
+    def __post_init__(self) -> None:
+        ranked = tuple(replace(c, rank=n) for n, c in enumerate(self.candidates, start=1))
+        object.__setattr__(self, "candidates", ranked)
+
+    @property
+    def best(self) -> Candidate | None:
+        """The candidate of the lowest risk; None if there is none yet."""
+        return self.candidates[0] if self.candidates else None
+
+    @property
+    def cancelled(self) -> bool:
+        """True if the search was stopped before it was finished."""
+        return self.stopped_by != "finished"
+
     def to_json(self) -> dict[str, Any]:
         """JSON-ready form."""
         return {
-            "candidates": [{"rank": n + 1, **c.to_json()} for n, c in enumerate(self.candidates)],
+            "candidates": [c.to_json() for c in self.candidates],
             "search_tree": [s.to_json() for s in self.tree],
             "stopped_by": self.stopped_by,
             "evaluated_protocols": self.evaluated,
@@ -316,3 +258,53 @@ class Plan:
             "ruled_out": self.ruled_out,
             "pruned": [p.to_json() for p in self.pruned],
         }
+
+    @classmethod
+    def from_json(cls, data: Any) -> Plan:
+        """Read the form of `to_json`.
+
+        Raises:
+            MeWMError: a field is missing, of a wrong type or not possible.
+        """
+        _require_fields(data, "A plan", "search_tree", "evaluated_protocols")
+        entry = {**data, "tree": data["search_tree"], "evaluated": data["evaluated_protocols"]}
+        return from_plain(cls, entry, "the plan", UnreadableFileError, strict=False)
+
+    def __repr__(self) -> str:
+        lines = [f"Plan({len(self.candidates)} protocols, {self.stopped_by}; simulated, research use only)"]
+        lines += [f"  {c.rank}. {c.protocol.text}: {in_numbers(c.risk, c.tumour_change)}" for c in self.candidates[:10]]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The ranking as a table, for notebooks."""
+        titles = ("#", "protocol", "log-risk", "hazard ratio", "viable tumour")
+        rows = [
+            (c.rank, c.protocol.text, f"{c.risk.log_risk:+.2f}", f"{c.risk.hazard_ratio:.2f}",
+             f"{c.tumour_change.viable_change_percent:+.0f} %")
+            for c in self.candidates
+        ]  # fmt: skip
+        body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
+        head = "".join(f"<th>{title}</th>" for title in titles)
+        return f"<table><tr>{head}</tr>{body}</table><p>Simulated; research use only.</p>"
+
+
+def way_to_best(tree: Sequence[SearchStep], best: Protocol | None) -> set[SearchStep]:
+    """The expansions of a search tree that led to the best protocol."""
+    way: set[SearchStep] = set()
+    wanted = best.text if best is not None else ""
+    below = max((s.step for s in tree), default=0) + 1
+    while wanted:
+        found = [s for s in tree if s.child.text == wanted and s.step < below]
+        if not found:
+            break
+        one = max(found, key=lambda s: (s.kept, s.step))
+        way.add(one)
+        wanted, below = one.parent.text, one.step
+    return way
+
+
+def _require_fields(data: Any, what: str, *names: str) -> None:
+    """Refuse what is not an object with these fields."""
+    missing = [n for n in names if n not in data] if isinstance(data, Mapping) else ["it is not a JSON object"]
+    if missing:
+        raise UnreadableFileError(what=f"{what} lacks a field", given=", ".join(missing))

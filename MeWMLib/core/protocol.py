@@ -216,13 +216,20 @@ class Protocol:
         return [record_to_plain(action) for action in self.actions]
 
     @classmethod
-    def from_json(cls, data: list[dict[str, Any]]) -> Protocol:
-        """Read the form of `to_json`.
+    def from_json(cls, data: Any) -> Protocol:
+        """Read the form of `to_json`, or a canonical text; "" is the empty protocol.
 
         Raises:
             ProtocolError: it is not one.
         """
+        if isinstance(data, str):
+            return cls.parse(data) if data else cls(())
+        if not isinstance(data, list | tuple):
+            raise ProtocolError(what="A protocol is a list of actions", given=repr(data)[:80])
         return cls(tuple(from_plain(Action, entry, "An action", ProtocolError, strict=False) for entry in data))
+
+    def __repr__(self) -> str:
+        return f"Protocol({self.text!r})"
 
 
 @dataclass(frozen=True)

@@ -161,6 +161,10 @@ class Volume:
         if self.phase not in PHASES:
             raise NotCTError(what="Unknown contrast phase", given=self.phase, remedy="Use one of " + ", ".join(PHASES))
 
+    def __repr__(self) -> str:
+        kind = "scan" if self.simulated is None else f"simulated after {self.simulated.protocol}"
+        return f"Volume({kind}, {self.array.dtype}, {self.geometry.describe()})"
+
     def with_array(self, array: NDArray[Any], simulated: Provenance | None = None) -> Volume:
         """Return new voxels on the same grid."""
         return replace(self, array=array, simulated=simulated if simulated is not None else self.simulated)
@@ -193,6 +197,10 @@ class LabelMap:
     def liver(self) -> NDArray[np.bool_]:
         """Mask of the liver, tumour included."""
         return np.asarray(self.array >= LIVER)
+
+    def __repr__(self) -> str:
+        liver, tumour = (float(mask.sum()) * self.geometry.voxel_ml for mask in (self.liver, self.tumour))
+        return f"LabelMap(liver {liver:.0f} ml, tumour {tumour:.1f} ml, {self.geometry.describe()})"
 
     def with_array(self, array: NDArray[np.uint8]) -> LabelMap:
         """Return new labels on the same grid."""

@@ -1,15 +1,14 @@
-"""Where many jobs are done: in this process, in worker processes of this computer, or on Ray. One interface.
+"""Where many jobs are run: in this process, in worker processes of this computer, or on Ray. One interface.
 
 A job that fails is an `Answer` with its error: it stops no other job. The same job gives the same files on every
-engine, since it is done by the same code with the same seed; only the device may differ.
+engine, since the same code does it with the same seed; only the device may differ.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
 import typing
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -83,26 +82,10 @@ class WorkerEngine:
 
     def run(self, jobs: Sequence[tuple[str, Job]], on_event: OnEvent, cancelled: Cancelled) -> Iterator[Answer]:
         """See `Engine`."""
-        waiting: queue.SimpleQueue[tuple[str, Job]] = queue.SimpleQueue()
-        answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        for one in jobs:
-            waiting.put(one)
-
-        def serve() -> None:
-            while True:
-                try:
-                    name, job = waiting.get_nowait()
-                except queue.Empty:
-                    return
-                answers.put(self._one(name, job, on_event, cancelled))
-
-        threads = [threading.Thread(target=serve, daemon=True) for _ in range(min(self._workers, len(jobs)))]
-        for thread in threads:
-            thread.start()
-        for _ in jobs:
-            yield answers.get()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(self._workers) as pool:
+            started = [pool.submit(self._one, name, job, on_event, cancelled) for name, job in jobs]
+            for done in as_completed(started):
+                yield done.result()
 
     def _one(self, name: str, job: Job, on_event: OnEvent, cancelled: Cancelled) -> Answer:
         if cancelled():
@@ -148,5 +131,5 @@ def kept_world() -> Any:
 
 
 def stopped() -> CancelledError:
-    """The error of a job that was not begun."""
+    """The error of a job that was never started."""
     return CancelledError(what="The job was stopped before it began", remedy="Run the same command to go on")

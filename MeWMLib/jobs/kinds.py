@@ -7,7 +7,7 @@ from typing import Any
 
 from MeWMLib.core import io
 from MeWMLib.core.errors import OutputError
-from MeWMLib.core.plan import Risk
+from MeWMLib.core.outcome import Risk
 from MeWMLib.jobs.inputs import plan_settings, read_post
 from MeWMLib.jobs.table import kind_of
 from MeWMLib.jobs.task import Task, dice_scores, labels_entry

@@ -1,7 +1,7 @@
 """`mewm plan-cohort DIR`: a plan for every patient of a folder. `python -m MeWMLib.jobs.plan_cohort` is that program.
 
 A patient is a sub-folder with `pre.nrrd` and, if there are labels, `pre_labels.seg.nrrd` and `clinical.json`
-(docs/COHORTS.md). The plans come to lie in OUT/ID. A patient whose plan is finished is not planned again; one that was
+(docs/COHORTS.md). The plans are written to OUT/ID. A patient whose plan is finished is not planned again; one that was
 stopped goes on from its journal; one that fails is named, and the others are planned all the same.
 """
 
@@ -15,17 +15,18 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.core.errors import CancelledError, InputError, MeWMError
+from MeWMLib.core.errors import CancelledError, InputError, MeWMError, UnreadableFileError
 from MeWMLib.core.io import atomic_path, write_json
 from MeWMLib.core.patient import Clinical
-from MeWMLib.core.plan import SEARCH_NAMES, PlanSettings
+from MeWMLib.core.plan import SEARCH_NAMES, Plan, PlanSettings
+from MeWMLib.core.plan_folder import PLAN, PlanFolder
+from MeWMLib.core.records import read_json
 from MeWMLib.jobs.engines import Answer, Engine, InProcessEngine, WorkerEngine
 from MeWMLib.jobs.job import Event, Job
-from MeWMLib.jobs.plan_folder import PLAN
 from MeWMLib.jobs.ray_engine import RayEngine
 
 CT, LABELS, CLINICAL = "pre.nrrd", "pre_labels.seg.nrrd", "clinical.json"
@@ -54,7 +55,7 @@ def jobs_of(folder: Path, out: Path, template: Job) -> list[tuple[str, Job]]:
         template: seed, device, bundle, settings and goal of all jobs.
 
     Raises:
-        InputError: no patient in it.
+        InputError: there is no patient in it.
     """
     found = []
     for ct in sorted(folder.glob(f"*/{CT}")):
@@ -64,16 +65,7 @@ def jobs_of(folder: Path, out: Path, template: Job) -> list[tuple[str, Job]]:
             inputs["labels"] = str((patient / LABELS).absolute())
         if (patient / CLINICAL).is_file():
             inputs["clinical"] = Clinical.load(patient / CLINICAL).to_json()
-        job = Job(
-            "plan",
-            inputs,
-            str((out / patient.name).absolute()),
-            template.seed,
-            template.device,
-            template.bundle,
-            template.settings,
-        )
-        found.append((patient.name, job))
+        found.append((patient.name, replace(template, inputs=inputs, out=str((out / patient.name).absolute()))))
     if not found:
         raise InputError(
             what="There is no patient in the folder", given=str(folder), remedy=f"A patient is a sub-folder with {CT}"
@@ -93,7 +85,7 @@ def plan_cohort(
     Args:
         jobs: from `jobs_of`.
         out: where the tables go.
-        engine: who does them.
+        engine: what runs them.
         on_progress: told the finished share and one sentence.
         cancelled: asked again and again.
     """
@@ -101,7 +93,7 @@ def plan_cohort(
     todo = []
     for name, job in jobs:
         if _is_done(job):
-            rows[name] = _row(name, "known", json.loads((Path(job.out or "") / PLAN).read_text(encoding="utf-8")))
+            rows[name] = _row(name, "known", PlanFolder(job.out or "").read().plan)
         else:
             todo.append((name, job))
     by_name = dict(jobs)
@@ -131,24 +123,21 @@ def plan_cohort(
 
 def _ended(answer: Answer, job: Job) -> dict[str, Any]:
     if isinstance(answer.error, CancelledError) or (answer.result or {}).get("stopped_by") == "cancelled":
-        return _row(answer.name, "stopped", {})
+        return _row(answer.name, "stopped")
     if answer.error is not None:
-        return {**_row(answer.name, "failed", {}), "error": str(answer.error)}
-    folder = Path(job.out or "")
-    write_json({"job": _fingerprint(job)}, folder / DONE)
-    return _row(answer.name, "planned", json.loads((folder / PLAN).read_text(encoding="utf-8")))
+        return {**_row(answer.name, "failed"), "error": str(answer.error)}
+    folder = PlanFolder(job.out or "")
+    write_json({"job": _fingerprint(job)}, folder.path / DONE)
+    return _row(answer.name, "planned", folder.read().plan)
 
 
-def _row(name: str, status: str, plan: dict[str, Any]) -> dict[str, Any]:
-    best = (plan.get("candidates") or [{}])[0]
-    return {
-        "id": name,
-        "status": status,
-        "protocol": best.get("protocol", ""),
-        "risk": best.get("risk", ""),
-        "evaluated_protocols": plan.get("evaluated_protocols", ""),
-        "error": "",
-    }
+def _row(name: str, status: str, plan: Plan | None = None) -> dict[str, Any]:
+    row: dict[str, Any] = {**dict.fromkeys(_COLUMNS, ""), "id": name, "status": status}
+    if plan is not None:
+        row["evaluated_protocols"] = plan.evaluated
+        if plan.best is not None:
+            row |= {"protocol": plan.best.protocol.text, "risk": plan.best.risk.log_risk}
+    return row
 
 
 def _write_tables(out: Path, rows: dict[str, dict[str, Any]], order: dict[str, Job]) -> None:
@@ -176,10 +165,10 @@ def _fingerprint(job: Job) -> str:
 def _is_done(job: Job) -> bool:
     folder = Path(job.out or "")
     try:
-        done = json.loads((folder / DONE).read_text(encoding="utf-8"))
-        return (folder / PLAN).is_file() and done == {"job": _fingerprint(job)}
-    except (OSError, ValueError):
+        done = read_json(folder / DONE)
+    except UnreadableFileError:
         return False
+    return (folder / PLAN).is_file() and bool(done == {"job": _fingerprint(job)})
 
 
 def engine_named(text: str, workers: int) -> Engine:

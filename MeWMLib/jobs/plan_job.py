@@ -3,176 +3,180 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from MeWMLib.core.bundles import Bundle
-from MeWMLib.core.errors import CancelledError, InputError
+from MeWMLib.core.errors import CancelledError
+from MeWMLib.core.outcome import Outcome
 from MeWMLib.core.patient import Patient
-from MeWMLib.core.plan import Plan, PlanSettings, replica_seeds
+from MeWMLib.core.plan import Candidate, Plan, PlanSettings, replica_seeds
+from MeWMLib.core.plan_folder import PLAN, BundleFacts, LabelsUsed, PlanDocument, PlanFolder
 from MeWMLib.core.protocol import ActionSpace
-from MeWMLib.jobs.inputs import Case, check_inputs, clinical_of, plan_settings, protocol_of
-from MeWMLib.jobs.plan_folder import PLAN, PlanFolder, best_line, document, header
+from MeWMLib.core.records import from_plain, to_plain
+from MeWMLib.jobs.inputs import Case, plan_settings, protocol_of
 from MeWMLib.jobs.task import Task
+from MeWMLib.planning.journal import Journal
 
 if TYPE_CHECKING:
     from MeWMLib.world.model import WorldModel
 
 #: After a cancel, volumes are still saved for so long (seconds); one is always saved.
 SAVE_AFTER_CANCEL_S = 15.0
+_NOTHING = Plan((), (), "cancelled", 0)
+#: A candidate, and whether to hurry, to its outcomes.
+Outcomes = Callable[[Candidate, bool], Sequence[Outcome]]
 
 
-@dataclass(frozen=True)
-class _Ready:
-    """A patient in a loaded world, and everything that plan.json says about them."""
+@dataclass
+class _Work:
+    """A patient in a loaded world, and the folder that a plan for them is written to."""
 
+    task: Task
     case: Case
     settings: PlanSettings
     folder: PlanFolder
-    bundle: Bundle
     world: WorldModel
     patient: Patient
-    labels: dict[str, Any]
+    labels: LabelsUsed
 
-    def head(self, task: Task, space: ActionSpace) -> dict[str, Any]:
-        return header(
-            job=task.job,
+    def document(self, space: ActionSpace) -> PlanDocument:
+        """Everything in plan.json that is known before the search."""
+        job, bundle = self.task.job, self.world.bundle
+        return PlanDocument(
+            plan=_NOTHING,
             case=self.case.name,
-            goal=_goal(task),
-            patient=self.patient,
-            settings=self.settings,
-            bundle=self.bundle,
+            goal=str(job.inputs.get("goal") or ""),
+            clinical=self.patient.clinical,
+            seed=job.seed,
             device=self.world.device,
-            versions=task.engine.versions(),
-            space=space,
+            settings=self.settings,
+            bundle=BundleFacts(bundle.name, bundle.sha256, bundle.part_sha256),
+            versions=self.task.engine.versions(),
+            findings=self.patient.findings,
+            policy=space,
             labels=self.labels,
-            treated=self.world.treated(self.patient),
+            treated=self.world.treatment_summary(self.patient),
         )
+
+    def write(self, document: PlanDocument) -> PlanDocument:
+        """Write plan.json, and before the first time the volumes before treatment that it names."""
+        if not document.files:
+            document = replace(document, files=self.folder.write_before(self.case.ct, self.patient.labels))
+        self.folder.write(document)
+        return document
+
+    def save(self, document: PlanDocument, outcomes_of: Outcomes) -> dict[str, Any]:
+        """Write the volumes of the best protocols and, when all of them are there, the final plan.json."""
+        task, report = self.task, self.task.report
+        document = self.write(document)
+        candidates = list(document.plan.candidates)
+        kept, stopped_by = candidates[: self.settings.keep], document.plan.stopped_by
+        deadline: float | None = None
+        with report.stage("simulate", "Writing the best protocols as volumes"):
+            for n, candidate in enumerate(kept):
+                if task.cancelled():
+                    stopped_by = "cancelled"
+                    deadline = deadline or time.monotonic() + SAVE_AFTER_CANCEL_S
+                    if n and time.monotonic() > deadline:
+                        break
+                outcomes = outcomes_of(candidate, deadline is not None)
+                spread = self.world.spread(outcomes) if len(outcomes) > 1 else None
+                files = self.folder.write_kept(candidate.rank, outcomes[0].ct, outcomes[0].labels, spread)
+                candidates[n] = replace(candidate, files=files)
+                report.progress((n + 1) / len(kept), f"{n + 1} of {len(kept)}: {candidate.protocol.text}")
+        plan = replace(document.plan, candidates=tuple(candidates), stopped_by=stopped_by)
+        self.folder.write(replace(document, plan=plan))
+        self.folder.write_run(report.timings())
+        if not plan.cancelled:
+            self.folder.drop_journal()
+        return {"plan": PLAN, "labels": to_plain(self.labels), "device": self.world.device, **_summary(plan)}
 
 
 def plan(task: Task) -> dict[str, Any]:
     """Search the protocol with the lowest predicted risk; plan.json is there from the first improvement on."""
-    return _in_folder(task, lambda: None, _search)
+    return _in_folder(task, _search)
 
 
 def simulate(task: Task) -> dict[str, Any]:
     """Simulate one protocol; the folder is that of a plan with one candidate."""
-    return _in_folder(task, lambda: protocol_of(task.job), _simulate_one)
+    return _in_folder(task, _simulate_one)
 
 
-def _in_folder(task: Task, check: Callable[[], Any], work: Callable[[Task, _Ready], dict[str, Any]]) -> dict[str, Any]:
-    job = task.job
-    check_inputs(job)
-    check()
-    settings, clinical = plan_settings(job), clinical_of(job)
-    if not job.out:
-        raise InputError(what="No output folder was given", remedy="Give one with --out")
-    folder = PlanFolder(job.out)
-    bundle = task.bundle()
-    case = task.read()
-    world = task.world(bundle)
-    labels, entry = task.labels(world, case)
-    patient = world.patient(case.id, case.ct, labels, clinical)
-    task.check_cancelled()
+def _in_folder(task: Task, work: Callable[[_Work], dict[str, Any]]) -> dict[str, Any]:
+    settings = plan_settings(task.job)
+    folder = PlanFolder(str(task.job.out)).require_writable()
+    world, case, patient, entry = task.patient()
     try:
-        return work(task, _Ready(case, settings, folder, bundle, world, patient, entry))
+        return work(_Work(task, case, settings, folder, world, patient, from_plain(LabelsUsed, to_plain(entry))))
     finally:
         folder.leave()
 
 
-def _goal(task: Task) -> str:
-    return str(task.job.inputs.get("goal") or "")
-
-
-def _search(task: Task, ready: _Ready) -> dict[str, Any]:
-    report, world = task.report, ready.world
+def _search(work: _Work) -> dict[str, Any]:
+    task, world, settings = work.task, work.world, work.settings
+    report, seed = task.report, task.job.seed
     with report.stage("propose", "Proposing drugs and embolics"):
-        space = task.propose(world, ready.patient, ready.settings)
-        head = ready.head(task, space)
+        space = task.propose(world, work.patient, settings)
+        document = work.document(space)
     task.check_cancelled()
-    latest: Plan | None = None
-    written = 0
-    files: dict[str, str] = {}
 
     def on_plan(found: Plan, fraction: float) -> None:
-        nonlocal latest, written, files
-        # until the search has ended, this is what a killed run leaves: a plan that was cut short
-        latest = replace(found, stopped_by="cancelled")
-        if found.evaluated > written:
-            written = found.evaluated
-            files = files or ready.folder.save_before(ready.case.ct, ready.patient.labels)
-            ready.folder.write_plan(document(head, latest, files))
-            report.partial(best_line(found), _summary(found))
-        report.progress(fraction, best_line(found))
+        nonlocal document
+        if found.evaluated > document.plan.evaluated:
+            # until the search has ended, this is what a killed run leaves: a plan that was cut short
+            document = work.write(replace(document, plan=replace(found, stopped_by="cancelled")))
+            report.partial(_best_line(found), _summary(found))
+        report.progress(fraction, _best_line(found))
 
     with report.stage("plan", "Searching"):
-        key = world.journal_key(ready.patient, space, ready.settings, task.job.seed)
+        journal = Journal(work.folder.journal_file(), world.journal_key(work.patient, space, settings, seed))
         try:
-            with ready.folder.journal(key) as journal:
-                if len(journal):
-                    report.log(f"Going on from the journal of a run that was stopped: {len(journal)} batches are known")
-                found = world.plan(
-                    ready.patient, space, ready.settings, task.job.seed, on_plan, task.cancelled, journal
-                )
+            if len(journal):
+                report.log(f"Resuming from the journal of a run that was stopped: {len(journal)} batches are known")
+            found = world.plan(work.patient, space, settings, seed, on_plan, task.cancelled, journal)
         except CancelledError:
-            if latest is None:
+            found = document.plan
+            if not document.files:
                 raise
-            found = latest
+        finally:
+            journal.close()
+            if not len(journal):
+                work.folder.drop_journal()
     if task.cancelled():
         found = replace(found, stopped_by="cancelled")
         if not found.evaluated:
             task.check_cancelled()
-    return _save(task, ready, head, found, files)
+    seeds = replica_seeds(seed, settings.replicas)
+
+    def outcomes_of(candidate: Candidate, hurry: bool) -> Sequence[Outcome]:
+        # in a hurry the first replica must do; it is the one that is written
+        return world.simulate(work.patient, candidate.protocol, seeds[:1] if hurry else seeds, settings)
+
+    return work.save(replace(document, plan=found), outcomes_of)
 
 
-def _simulate_one(task: Task, ready: _Ready) -> dict[str, Any]:
-    protocol, world = protocol_of(task.job), ready.world
+def _simulate_one(work: _Work) -> dict[str, Any]:
+    task, world = work.task, work.world
+    protocol = protocol_of(task.job)
     reasons = {name: "Named by the user" for name in protocol.agents}
-    space = ActionSpace(protocol.drugs, protocol.embolics, reasons, "named by the user")
-    head = ready.head(task, space)
+    document = work.document(ActionSpace(protocol.drugs, protocol.embolics, reasons, "named by the user"))
     with task.report.stage("plan", f"Simulating {protocol.text}"):
-        seeds = replica_seeds(task.job.seed, ready.settings.replicas)
-        outcomes = world.simulate(ready.patient, protocol, seeds, ready.settings)
+        outcomes = world.simulate(work.patient, protocol, task.job.seed, work.settings)
         task.check_cancelled()
-        candidate = world.candidate(ready.patient, protocol, outcomes)
-    found = Plan((candidate,), (), "finished", 1)
-    return _save(task, ready, head, found, {})
+        candidate = world.candidate(work.patient, protocol, outcomes)
+    return work.save(replace(document, plan=Plan((candidate,), (), "finished", 1)), lambda *_: outcomes)
 
 
-def _save(task: Task, ready: _Ready, head: dict[str, Any], found: Plan, files: dict[str, str]) -> dict[str, Any]:
-    """Write the volumes of the best protocols and, when all of them are there, the final plan.json."""
-    folder, report, settings = ready.folder, task.report, ready.settings
-    files = files or folder.save_before(ready.case.ct, ready.patient.labels)
-    folder.write_plan(document(head, found, files))
-    candidates = list(found.candidates)
-    kept = candidates[: settings.keep]
-    seeds = replica_seeds(task.job.seed, settings.replicas)
-    deadline: float | None = None
-    with report.stage("simulate", "Writing the best protocols as volumes"):
-        for n, candidate in enumerate(kept):
-            if task.cancelled():
-                found = replace(found, stopped_by="cancelled")
-                deadline = deadline or time.monotonic() + SAVE_AFTER_CANCEL_S
-                if n and time.monotonic() > deadline:
-                    break
-            # in a hurry the first replica must do; it is the one that is written
-            outcomes = ready.world.simulate(
-                ready.patient, candidate.protocol, seeds[:1] if deadline else seeds, settings
-            )
-            spread = ready.world.spread(outcomes) if len(outcomes) > 1 else None
-            candidates[n] = replace(candidate, files=folder.save_outcome(n + 1, outcomes[0], spread))
-            report.progress((n + 1) / len(kept), f"{n + 1} of {len(kept)}: {candidate.protocol.text}")
-    found = replace(found, candidates=tuple(candidates))
-    folder.write_plan(document(head, found, files))
-    folder.write_run(report.timings())
-    if found.stopped_by != "cancelled":
-        folder.finish()
-    return {"plan": PLAN, "labels": ready.labels, "device": ready.world.device, **_summary(found)}
+def _best_line(found: Plan) -> str:
+    """One line about the best candidate so far."""
+    if found.best is None:
+        return f"{found.evaluated} protocols simulated, none complete yet"
+    return f"{found.evaluated} protocols simulated; best so far: {found.best.protocol.text}, {found.best.risk.text}"
 
 
 def _summary(found: Plan) -> dict[str, Any]:
-    best = found.candidates[0] if found.candidates else None
+    best = found.best
     return {
         "candidates": len(found.candidates),
         "evaluated_protocols": found.evaluated,

@@ -21,7 +21,7 @@ from MeWMLib.jobs.engines import Answer, Cancelled, OnEvent, kept_world, run_in_
 from MeWMLib.jobs.inputs import SAMPLE_PREFIX
 from MeWMLib.jobs.job import Event, Job
 
-#: How often a job is begun before its worker's death is taken for its own fault.
+#: How often a job is started before the death of its worker is blamed on the job.
 ATTEMPTS = 3
 POLL_S = 0.2
 _FILES = ("case", "labels")

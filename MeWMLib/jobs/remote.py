@@ -20,8 +20,8 @@ from MeWMLib.core.errors import (
     UnknownJobError,
     error_from_json,
 )
+from MeWMLib.core.plan_folder import PLAN
 from MeWMLib.jobs.job import Event, Job
-from MeWMLib.jobs.plan_folder import PLAN
 from MeWMLib.jobs.remote_files import Packed, Target, pack
 from MeWMLib.jobs.remote_http import ServerClient, Upload
 from MeWMLib.jobs.runner import GRACE_S, Runner, stopped_error

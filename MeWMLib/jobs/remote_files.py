@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from MeWMLib.core import io
-from MeWMLib.core.errors import BundleError, InputError, ServerError
+from MeWMLib.core.errors import BundleError, InputError, ServerError, UnreadableFileError
 from MeWMLib.core.patient import Clinical
+from MeWMLib.core.plan_folder import PLAN, PlanDocument, PlanFolder
 from MeWMLib.core.records import read_json
 from MeWMLib.core.volume import Volume
 from MeWMLib.jobs.inputs import read_ct, read_labels
 from MeWMLib.jobs.job import Job
-from MeWMLib.jobs.plan_folder import PLAN, PlanFolder
 from MeWMLib.jobs.table import SAMPLE_PREFIX, Input, kind_of
 from MeWMLib.jobs.wire import FileEntry, is_plain_name
 
@@ -123,7 +123,11 @@ class Target:
         kind = kind_of(job.kind)
         kind.check(job.inputs, job.out)
         self.name = sent_name(job)
-        self.folder = PlanFolder(job.out) if self.name and job.out and kind.output and kind.output.is_folder else None
+        self.folder = (
+            PlanFolder(job.out).require_writable()
+            if self.name and job.out and kind.output and kind.output.is_folder
+            else None
+        )
         self.file = Path(job.out) if self.name and job.out and self.folder is None else None
         case, labels = str(job.inputs.get("case") or ""), job.inputs.get("labels")
         self._case = "" if case.startswith(SAMPLE_PREFIX) else Path(case).name
@@ -160,8 +164,13 @@ class Target:
             with self.folder.receive(name) as path:
                 yield path
                 if name == PLAN:
-                    plan = read_json(path, "The plan from the server", ServerError, require={"case": str})
-                    io.write_json(self.named(plan), path)
+                    try:
+                        document = PlanDocument.from_json(read_json(path))
+                    except UnreadableFileError as error:
+                        raise ServerError(
+                            what="The server sent a plan that cannot be read", given=error.given[:120]
+                        ) from error
+                    io.write_json(self.named(document.to_json()), path)
         elif self.file is not None and name == self.name:
             with io.atomic_path(self.file) as path:
                 yield path

@@ -148,7 +148,7 @@ class Task:
         clinical, bundle, case = clinical_of(self.job), self.bundle(), self.read()
         world = self.world(bundle)
         labels, entry = self.labels(world, case)
-        patient = world.patient(case.id, case.ct, labels, clinical)
+        patient = world.patient(case.ct, labels, clinical, case.id)
         self.check_cancelled()
         return world, case, patient, entry
 

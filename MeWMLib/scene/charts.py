@@ -10,7 +10,9 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from MeWMLib.scene.plan_folder import ShownCandidate, ShownStep, last_month, way_to
+from MeWMLib.core.plan import Candidate, SearchStep, way_to_best
+from MeWMLib.core.protocol import Protocol
+from MeWMLib.scene.survival_curves import last_month
 
 INK, GREY, FAINT, BEST, OTHER = "#1d2a35", "#66727c", "#d5dbe0", "#c2500a", "#2f6f9f"
 STYLE = {
@@ -24,7 +26,7 @@ STYLE = {
     "ytick.color": GREY,
     "text.color": INK,
     "figure.facecolor": "white",
-    # A protocol is text: a dollar sign in it is no formula.
+    # A protocol is text: a dollar sign in it does not begin a formula.
     "text.parse_math": False,
 }
 _DPI = 170
@@ -62,7 +64,7 @@ def short(protocol: str, width: int = 46) -> str:
     return "\n".join("\n".join(textwrap.wrap(line, width)) for line in lines)
 
 
-def risk_chart(candidates: Sequence[ShownCandidate]) -> bytes:
+def risk_chart(candidates: Sequence[Candidate]) -> bytes:
     """PNG: for each protocol, best on top, the replicas, their range and their mean."""
     shown = candidates[:MAX_PROTOCOLS]
     with mpl.rc_context(STYLE):
@@ -70,11 +72,12 @@ def risk_chart(candidates: Sequence[ShownCandidate]) -> bytes:
         axes = figure.add_subplot()
         for row, candidate in enumerate(shown):
             colour = BEST if row == 0 else OTHER
-            low, high = candidate.interval
+            low, high = candidate.risk.interval
             axes.plot([low, high], [row, row], color=colour, linewidth=5, alpha=0.25, solid_capstyle="round")
-            axes.plot(candidate.replicas, [row] * len(candidate.replicas), "|", color=colour, markersize=9)
-            axes.plot(candidate.risk, row, "o", color=colour, markersize=7)
-        axes.set_yticks(range(len(shown)), [f"{c.rank}.  {short(c.protocol, 58)}" for c in shown])
+            replicas = candidate.risk.replicas
+            axes.plot(replicas, [row] * len(replicas), "|", color=colour, markersize=9)
+            axes.plot(candidate.risk.log_risk, row, "o", color=colour, markersize=7)
+        axes.set_yticks(range(len(shown)), [f"{c.rank}.  {short(c.protocol.text, 58)}" for c in shown])
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.set_ylim(len(shown) - 0.4, -0.6)
         axes.grid(axis="x", color=FAINT, linewidth=0.7)
@@ -84,9 +87,9 @@ def risk_chart(candidates: Sequence[ShownCandidate]) -> bytes:
         return png(figure)
 
 
-def survival_chart(candidates: Sequence[ShownCandidate]) -> bytes | None:
+def survival_chart(candidates: Sequence[Candidate]) -> bytes | None:
     """PNG: predicted survival of the best protocol against the others; None if no candidate has a curve."""
-    shown = [c for c in candidates[:MAX_PROTOCOLS] if c.months]
+    shown = [c for c in candidates[:MAX_PROTOCOLS] if c.risk.months]
     if not shown:
         return None
     with mpl.rc_context(STYLE):
@@ -111,13 +114,13 @@ def survival_chart(candidates: Sequence[ShownCandidate]) -> bytes | None:
         return png(figure)
 
 
-def _until(candidate: ShownCandidate, last: float) -> tuple[list[float], list[float]]:
+def _until(candidate: Candidate, last: float) -> tuple[list[float], list[float]]:
     """Months and survival up to a month."""
-    kept = [(t, p) for t, p in zip(candidate.months, candidate.survival, strict=True) if t <= last]
+    kept = [(t, p) for t, p in zip(candidate.risk.months, candidate.risk.survival, strict=True) if t <= last]
     return [t for t, _ in kept], [p for _, p in kept]
 
 
-def _label_ends(axes: mpl.axes.Axes, shown: Sequence[ShownCandidate], last: float, gap: float = 0.055) -> None:
+def _label_ends(axes: mpl.axes.Axes, shown: Sequence[Candidate], last: float, gap: float = 0.055) -> None:
     """Write the rank at the end of each curve, pushed apart where the curves meet; among equals the best on top."""
     ends = {c.rank: _until(c, last)[1][-1] for c in shown}
     floor = -1.0
@@ -136,14 +139,12 @@ def _label_ends(axes: mpl.axes.Axes, shown: Sequence[ShownCandidate], last: floa
         )
 
 
-def _added(parent: str, child: str) -> str:
+def _added(parent: Protocol, child: Protocol) -> str:
     """The action that leads from parent to child."""
-    before = parent.split(" + ") if parent else []
-    added = [action for action in child.split(" + ") if action not in before]
-    return " + ".join(added) or child
+    return " + ".join(a.text for a in child.actions if a not in parent.actions) or child.text
 
 
-def tree_chart(tree: Sequence[ShownStep], best: str | None) -> bytes | None:
+def tree_chart(tree: Sequence[SearchStep], best: Protocol | None) -> bytes | None:
     """PNG: the search tree, one column a step, kept expansions in bold; None for an empty tree.
 
     Args:
@@ -154,10 +155,10 @@ def tree_chart(tree: Sequence[ShownStep], best: str | None) -> bytes | None:
         return None
     steps = sorted({s.step for s in tree})
     # without beams every protocol hangs on the start, and a column is a number of agents
-    flat = len(steps) > 1 and all(not s.parent for s in tree)
+    flat = len(steps) > 1 and all(not s.parent.actions for s in tree)
     columns = [_column([s for s in tree if s.step == step]) for step in steps]
     rows = max(len(c) for c, _ in columns)
-    way = way_to(tree, best)
+    way = way_to_best(tree, best)
     with mpl.rc_context(STYLE):
         figure = new_figure(min(3.0 * len(steps) + 1.2, 13.0), 0.7 + 0.36 * max(rows, 3))
         axes = figure.add_subplot()
@@ -175,10 +176,10 @@ def tree_chart(tree: Sequence[ShownStep], best: str | None) -> bytes | None:
             here: dict[str, tuple[float, float, float]] = {}
             for row, one in enumerate(shown):
                 y = row + middle - (len(shown) - 1) / 2
-                on_way = (one.step, one.child) in way
+                on_way = one in way
                 colour = BEST if on_way else OTHER if one.kept else GREY
-                if one.parent in place and (number == 0 or not flat):
-                    end, stub, level = place[one.parent]
+                if one.parent.text in place and (number == 0 or not flat):
+                    end, stub, level = place[one.parent.text]
                     edge = colour if one.kept else FAINT
                     width = 2.0 if one.kept else 0.8
                     order = -1 if not one.kept else 1 if on_way else 0
@@ -190,7 +191,7 @@ def tree_chart(tree: Sequence[ShownStep], best: str | None) -> bytes | None:
                     x, y, text, va="center", color=colour, fontweight=weight, bbox=_box(colour, one.kept), zorder=3
                 )
                 if one.kept:
-                    here[one.child] = (x + _CHARACTER * len(text), x + 0.84, y)
+                    here[one.child.text] = (x + _CHARACTER * len(text), x + 0.84, y)
             if hidden:
                 axes.text(x, middle + len(shown) / 2, f"and {hidden} more", color=GREY, va="center")
             place.update(here)
@@ -210,10 +211,10 @@ def _box(colour: str, kept: bool) -> dict[str, object]:
     return {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": colour if kept else FAINT, "linewidth": 1}
 
 
-def _column(expansions: Sequence[ShownStep]) -> tuple[list[ShownStep], int]:
-    """The expansions of one step that are drawn, best first, and how many are not; a protocol stands once."""
-    by_child: dict[str, ShownStep] = {}
+def _column(expansions: Sequence[SearchStep]) -> tuple[list[SearchStep], int]:
+    """The expansions of one step that are drawn, best first, and how many are not; each protocol once."""
+    by_child: dict[str, SearchStep] = {}
     for one in sorted(expansions, key=lambda s: (not s.kept, s.risk)):
-        by_child.setdefault(one.child, one)
+        by_child.setdefault(one.child.text, one)
     shown = list(by_child.values())
     return sorted(shown[:MAX_TREE_ROWS], key=lambda s: s.risk), max(0, len(shown) - MAX_TREE_ROWS)

@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from MeWMLib.core.plan_folder import KeptCandidate, PlanDocument
 from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.scene.colours import deviation_map, difference_map, round_limit
 from MeWMLib.scene.core_app import slicer
@@ -21,7 +22,6 @@ from MeWMLib.scene.nodes import (
     show_in_window,
     volume_to_node,
 )
-from MeWMLib.scene.plan_folder import PlanFolder, Simulated
 from MeWMLib.scene.search import search_chart, search_table
 from MeWMLib.scene.segmentations import (
     COLOUR_AFTER,
@@ -65,7 +65,7 @@ class Prepared:
     maps: tuple[Any, ...] = ()
 
 
-def prepare(before: Volume, labels: LabelMap, simulated: Sequence[Simulated]) -> Prepared:
+def prepare(before: Volume, labels: LabelMap, simulated: Sequence[KeptCandidate]) -> Prepared:
     """Compute the part of a comparison that needs no scene."""
     target = find_target(labels)
     if not simulated:
@@ -105,10 +105,10 @@ def build_comparison(*arguments: Any, **named: Any) -> list[Any]:
 
 def comparison_steps(
     scene: Any,
-    plan: PlanFolder,
+    document: PlanDocument,
     before: Volume,
     labels: LabelMap,
-    simulated: Sequence[Simulated],
+    simulated: Sequence[KeptCandidate],
     *,
     ct_node: Any = None,
     labels_node: Any = None,
@@ -121,12 +121,12 @@ def comparison_steps(
 
     Args:
         scene: a `vtkMRMLScene` (in Slicer: `slicer.mrmlScene`).
-        plan: the plan, for the table and the settings.
+        document: the plan, for the table and the settings.
         before: the CT before treatment.
         labels: liver and tumour on it.
         simulated: the kept candidates, best first; may be empty.
         ct_node, labels_node: nodes of `before` and `labels` that the scene holds already. They are not copied and stay
-            where they are in the subject hierarchy; the folder comes to lie beside the CT.
+            where they are in the subject hierarchy; the folder is placed beside the CT.
         prepared: from `prepare` of the same arguments, if that was called before.
         mark: called with every node, also with the volumes inside the sequence.
 
@@ -147,17 +147,20 @@ def comparison_steps(
         foreground, sequence = yield from _simulated_cts(scene, simulated, prepared.images)
         nodes.append(foreground)
         for one, segments in zip(simulated, prepared.labels, strict=True):
-            name = f"{SIMULATED} labels, rank {one.candidate.rank}: {one.candidate.protocol}"
+            name = f"{SIMULATED} labels, rank {one.candidate.rank}: {one.candidate.protocol.text}"
             segmentation = labels_to_segmentation(scene, segments, name, foreground, COLOUR_AFTER)
             segmentation.GetDisplayNode().SetVisibility(one is simulated[0])
             _mark(segmentation, one)
             nodes.append(segmentation)
             yield
         nodes += yield from _maps(scene, prepared, simulated[0])
+    plan = document.plan
     table = protocol_table(scene, plan.candidates)
-    best = plan.candidates[0].protocol if plan.candidates else None
-    tree = [search_table(scene, plan.tree), *search_chart(scene, plan.tree, best)] if plan.tree else []
-    nodes += [table, *risk_chart(scene, table), *tree, _read_me(scene, plan)]
+    nodes += [table, *risk_chart(scene, table)]
+    if plan.tree:
+        best = plan.best.protocol if plan.best else None
+        nodes += [search_table(scene, plan.tree), *search_chart(scene, plan.tree, best)]
+    nodes.append(_read_me(scene, document))
     yield
     browser = None
     if sequence is not None:
@@ -165,8 +168,8 @@ def comparison_steps(
         nodes += [sequence, browser]
     steps = [sequence.GetNthDataNode(n) for n in range(sequence.GetNumberOfDataNodes())] if sequence is not None else []
     for node in [*steps, *nodes]:
-        node.SetAttribute(PREFIX + "BundleSha256", str(plan.data["bundle"]["sha256"]))
-        node.SetAttribute(PREFIX + "Seed", str(plan.data["seed"]))
+        node.SetAttribute(PREFIX + "BundleSha256", document.bundle.sha256)
+        node.SetAttribute(PREFIX + "Seed", str(document.seed))
         if mark is not None:
             mark(node)
     yield
@@ -212,17 +215,17 @@ def slice_nodes(scene: Any, name: str) -> tuple[Any, Any]:
     return found[0], found[1]
 
 
-def _mark(node: Any, one: Simulated) -> None:
-    assert one.ct.simulated is not None  # `PlanFolder.read_simulated` sees to it
+def _mark(node: Any, one: KeptCandidate) -> None:
+    assert one.ct.simulated is not None  # `PlanFolder.read_kept` sees to it
     set_provenance(node, one.ct.simulated)
     node.SetAttribute(PREFIX + "Rank", str(one.candidate.rank))
 
 
 def _simulated_cts(
-    scene: Any, simulated: Sequence[Simulated], images: Sequence[Any]
+    scene: Any, simulated: Sequence[KeptCandidate], images: Sequence[Any]
 ) -> Generator[None, None, tuple[Any, Any]]:
     """Add the best simulated CT; where there are more, also a sequence by rank, else None in its place."""
-    names = [f"{SIMULATED} CT, rank {one.candidate.rank}: {one.candidate.protocol}" for one in simulated]
+    names = [f"{SIMULATED} CT, rank {one.candidate.rank}: {one.candidate.protocol.text}" for one in simulated]
     shown = volume_to_node(scene, simulated[0].ct, names[0], images[0])
     _mark(shown, simulated[0])
     yield
@@ -254,7 +257,7 @@ def _browse(browser: Any, sequence: Any, shown: Any) -> None:
     browser.EndModify(modified)
 
 
-def _maps(scene: Any, prepared: Prepared, best: Simulated) -> Generator[None, None, list[Any]]:
+def _maps(scene: Any, prepared: Prepared, best: KeptCandidate) -> Generator[None, None, list[Any]]:
     """Difference and standard deviation of the best protocol, with their colour maps."""
     assert prepared.difference is not None  # `prepare` was given the same candidates
     rank = best.candidate.rank
@@ -272,17 +275,16 @@ def _maps(scene: Any, prepared: Prepared, best: Simulated) -> Generator[None, No
     return nodes
 
 
-def _read_me(scene: Any, plan: PlanFolder) -> Any:
+def _read_me(scene: Any, document: PlanDocument) -> Any:
     node = scene.AddNewNodeByClass("vtkMRMLTextNode", "MeWM read me: research use only")
-    data = plan.data
     lines = [
-        str(data["research_use_only"]),
-        f"Goal: {data['goal']}",
-        f"Made by mewm {data['mewm']}, seed {data['seed']}.",
-        f"Bundle: {data['bundle']['name']}, sha256 {data['bundle']['sha256']}.",
-        "Nodes whose names say SIMULATED are computed and no scans; their attributes say by what.",
+        document.research_use_only,
+        f"Goal: {document.goal}",
+        f"Made by mewm {document.mewm}, seed {document.seed}.",
+        f"Bundle: {document.bundle.name}, sha256 {document.bundle.sha256}.",
+        "Nodes whose names say SIMULATED are computed, not scans; their attributes say by what.",
     ]
-    if plan.cancelled:
+    if document.plan.cancelled:
         lines.append("The search was stopped before it was finished: the ranking holds what was found until then.")
     node.SetText("\n".join(lines))
     return node
@@ -293,10 +295,14 @@ def _into_folder(scene: Any, nodes: Sequence[Any], beside: Any = None) -> None:
     parent = hierarchy.GetSceneItemID()
     if beside is not None and hierarchy.GetItemByDataNode(beside):
         parent = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(beside))
-    folder = hierarchy.CreateFolderItem(parent, FOLDER_NAME)
+    put_into(hierarchy, hierarchy.CreateFolderItem(parent, FOLDER_NAME), nodes)
+
+
+def put_into(hierarchy: Any, folder: int, nodes: Sequence[Any]) -> None:
+    """Put nodes into a folder of the subject hierarchy."""
     for node in nodes:
         item = hierarchy.GetItemByDataNode(node)
-        if item:
-            hierarchy.SetItemParent(item, folder)
-        else:
+        if not item:
             hierarchy.CreateItem(folder, node)
+        elif hierarchy.GetItemParent(item) != folder:
+            hierarchy.SetItemParent(item, folder)

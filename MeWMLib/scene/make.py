@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from MeWMLib.core.io import atomic_path
+from MeWMLib.core.plan_folder import PlanFolder
 from MeWMLib.scene.annotate import png_bytes
 from MeWMLib.scene.charts import tree_chart
 from MeWMLib.scene.comparison import build_comparison
@@ -13,7 +14,6 @@ from MeWMLib.scene.core_app import SlicerCore
 from MeWMLib.scene.gl import DRIVER_PACKAGES, gl_available
 from MeWMLib.scene.mrb import write_mrb
 from MeWMLib.scene.pictures import Progress, make_pictures
-from MeWMLib.scene.plan_folder import Simulated, open_plan_folder
 from MeWMLib.scene.report import write_report
 from MeWMLib.scene.survival_plot import survival_nodes
 
@@ -46,13 +46,11 @@ def make(directory: Path, progress: Progress, *, scene: bool = True, report: boo
         MeWMError: the plan cannot be read, or a result cannot be written.
     """
     progress(0.0, "Reading the plan")
-    plan = open_plan_folder(directory)
-    before, labels = plan.read_before()
-    simulated: list[Simulated] = []
-    for candidate in plan.candidates:
-        if candidate.files:
-            # the deviation is shown for the best one only
-            simulated.append(plan.read_simulated(candidate, before, deviation=not simulated))
+    folder = PlanFolder(directory)
+    document = folder.read()
+    plan = document.plan
+    before, labels = folder.read_before(document)
+    simulated = folder.read_kept(document, before, deviations=1)  # the deviation of the best one alone is shown
     files: list[str] = []
     notes: list[str] = [] if simulated else [NO_SIMULATION_NOTE]
     if report:
@@ -64,7 +62,7 @@ def make(directory: Path, progress: Progress, *, scene: bool = True, report: boo
                 core, before, labels, simulated, gl, lambda share, message: progress(0.1 + 0.4 * share, message)
             )
         images = {picture.name: png_bytes(picture.pixels) for picture in pictures}
-        tree = tree_chart(plan.tree, plan.candidates[0].protocol if plan.candidates else None)
+        tree = tree_chart(plan.tree, plan.best.protocol if plan.best else None)
         if tree is not None:
             images[TREE] = tree
         for name, image in images.items():
@@ -72,12 +70,12 @@ def make(directory: Path, progress: Progress, *, scene: bool = True, report: boo
             with atomic_path(directory / files[-1]) as temporary:
                 temporary.write_bytes(image)
         progress(0.55, "Writing the report")
-        write_report(directory / "report.html", plan, pictures, notes)
+        write_report(directory / "report.html", document, pictures, notes)
         files.append("report.html")
     if scene:
         progress(0.65, "Writing the scene for 3D Slicer")
         with SlicerCore() as core:
-            build_comparison(core.scene, plan, before, labels, simulated)
+            build_comparison(core.scene, document, before, labels, simulated)
             survival_nodes(core.scene, plan.candidates)
             write_mrb(core.scene, directory / "scene.mrb")
         files.append("scene.mrb")

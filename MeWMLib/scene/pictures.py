@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from MeWMLib.core.plan_folder import KeptCandidate
 from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.scene.annotate import Annotator
 from MeWMLib.scene.colours import ColourMap, deviation_map, difference_map, round_limit
 from MeWMLib.scene.core_app import SlicerCore
 from MeWMLib.scene.nodes import show_in_window, volume_to_node
-from MeWMLib.scene.plan_folder import Simulated
 from MeWMLib.scene.segmentations import (
     COLOUR_AFTER,
     COLOUR_BEFORE,
@@ -31,6 +31,9 @@ _MAP_OPACITY = 0.8
 _BEFORE_KEY = ("lesion before", COLOUR_BEFORE)
 _AFTER_KEY = ("lesion simulated", COLOUR_AFTER)
 Progress = Callable[[float, str], None]
+Colour = tuple[float, float, float]
+#: What an outline means, and its colour.
+Key = tuple[str, Colour]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +54,7 @@ class Picture:
 
 
 def make_pictures(
-    core: SlicerCore, before: Volume, labels: LabelMap, simulated: Sequence[Simulated], gl: bool, progress: Progress
+    core: SlicerCore, before: Volume, labels: LabelMap, simulated: Sequence[KeptCandidate], gl: bool, progress: Progress
 ) -> list[Picture]:
     """Make all pictures of a plan.
 
@@ -89,6 +92,7 @@ class _Studio:
         self._nodes: list[Any] = []
         self.ct = self._keep(volume_to_node(core.scene, before, "CT"))
         self.lesion = self._outline(labels, COLOUR_BEFORE)
+        self._shown: dict[int, tuple[Any, Any]] = {}
         self._maps: dict[str, tuple[Any, ColourMap]] = {}
 
     def close(self) -> None:
@@ -98,113 +102,109 @@ class _Studio:
                 self.core.scene.RemoveNode(node.GetNthDisplayNode(index))
             self.core.scene.RemoveNode(node)
 
-    def comparison(self, view: Any, orientation: str, best: Simulated | None) -> list[Picture]:
+    def comparison(self, view: Any, orientation: str, best: KeptCandidate | None) -> list[Picture]:
         """Before; and, where there is a simulated CT: simulated, difference and, axial only, deviation."""
         framing, group = self.target.liver_framing(orientation), orientation.lower()
-        note = Annotator(view.render(framing, self.ct, outlines=[self.lesion]))
-        self._finish(note, framing, "CT before treatment", [_BEFORE_KEY])
-        text = f"{orientation} CT before treatment; the lesion is outlined"
-        pictures = [Picture(group, f"{group}_before", text, note.pixels)]
+
+        def take(name: str, caption: str, title: str, key: Sequence[Key], *layers: Any, **more: Any) -> Picture:
+            pixels = self._slice(view, framing, title, key, *layers, **more)
+            return Picture(group, f"{group}_{name}", caption, pixels)
+
+        caption = f"{orientation} CT before treatment; the lesion is outlined"
+        pictures = [take("before", caption, "CT before treatment", [_BEFORE_KEY], self.ct, [self.lesion])]
         if best is None:
             return pictures
         ct, after = self._simulated(best)
-        rank = best.candidate.rank
-        note = Annotator(view.render(framing, ct, outlines=[self.lesion, after]))
-        self._finish(note, framing, "Simulated CT", [_BEFORE_KEY, _AFTER_KEY], best)
-        text = f"{orientation} CT as simulated after the protocol of rank {rank}"
-        pictures.append(Picture(group, f"{group}_simulated", text, note.pixels))
-        node, colours = self._difference(best)
-        note = Annotator(view.render(framing, self.ct, node, _MAP_OPACITY, [self.lesion, after]))
-        self._finish(note, framing, "Difference", [_BEFORE_KEY, _AFTER_KEY], best)
-        note.legend(colours)
-        text = "Difference in HU over the CT: orange is brighter after treatment, blue darker, grey unchanged"
-        pictures.append(Picture(group, f"{group}_difference", text, note.pixels))
+        both, outlines = [_BEFORE_KEY, _AFTER_KEY], [self.lesion, after]
+        caption = f"{orientation} CT as simulated after the protocol of rank {best.candidate.rank}"
+        pictures.append(take("simulated", caption, "Simulated CT", both, ct, outlines, simulated=best))
+        caption = "Difference in HU over the CT: orange is brighter after treatment, blue darker, grey unchanged"
+        over = self._difference(best)
+        pictures.append(take("difference", caption, "Difference", both, self.ct, outlines, simulated=best, over=over))
         if best.sd is not None and orientation == AXIAL:
-            node, colours = self._deviation(best.sd)
-            note = Annotator(view.render(framing, self.ct, node, _MAP_OPACITY, [after]))
-            self._finish(note, framing, "Uncertainty (SD)", [_AFTER_KEY], best)
-            note.legend(colours)
-            text = "Standard deviation over the replicas in HU: bright is where the simulations disagree"
-            pictures.append(Picture(group, f"{group}_deviation", text, note.pixels))
+            caption = "Standard deviation over the replicas in HU: bright is where the simulations disagree"
+            title, over = "Uncertainty (SD)", self._deviation(best.sd)
+            pictures.append(
+                take("deviation", caption, title, [_AFTER_KEY], self.ct, [after], simulated=best, over=over)
+            )
         return pictures
 
-    def side_by_side(self, view: Any, simulated: Sequence[Simulated]) -> list[Picture]:
+    def side_by_side(self, view: Any, simulated: Sequence[KeptCandidate]) -> list[Picture]:
         """The same slice in the same window before treatment and after each protocol."""
         if len(simulated) < 2:
             return []
         framing = self.target.lesion_framing()
-        note = Annotator(view.render(framing, self.ct, outlines=[self.lesion]), scale=1.35)
-        self._finish(note, framing, "Before", [])
-        pictures = [Picture("protocols", "protocol_00_before", "Before treatment", note.pixels)]
+        pixels = self._slice(view, framing, "Before", [], self.ct, [self.lesion], scale=1.35)
+        pictures = [Picture("protocols", "protocol_00_before", "Before treatment", pixels)]
         for one in simulated:
-            ct, after = self._simulated(one)
-            note = Annotator(view.render(framing, ct, outlines=[self.lesion, after]), scale=1.35)
-            self._finish(note, framing, f"Rank {one.candidate.rank}", [], one)
-            text = f"Rank {one.candidate.rank}: {one.candidate.protocol}"
-            pictures.append(Picture("protocols", f"protocol_{one.candidate.rank:02d}", text, note.pixels))
+            rank, (ct, after) = one.candidate.rank, self._simulated(one)
+            outlines = [self.lesion, after]
+            pixels = self._slice(view, framing, f"Rank {rank}", [], ct, outlines, simulated=one, scale=1.35)
+            caption = f"Rank {rank}: {one.candidate.protocol.text}"
+            pictures.append(Picture("protocols", f"protocol_{rank:02d}", caption, pixels))
         return pictures
 
-    def surfaces(self, best: Simulated | None) -> list[Picture]:
+    def surfaces(self, best: KeptCandidate | None) -> list[Picture]:
         """Liver and lesion in 3D before, and as simulated."""
         extent = np.subtract(self.target.liver_high, self.target.liver_low)
         width = float(max(extent[0], extent[2])) + 2 * MARGIN_MM
         pictures = []
-        todo: list[tuple[LabelMap, Simulated | None]] = [(self.labels, None)]
+        todo: list[tuple[str, str, LabelMap, Colour, KeptCandidate | None]] = [
+            ("before", "Before treatment", self.labels, COLOUR_BEFORE, None)
+        ]
         if best is not None:
-            todo.append((best.labels, best))
-        for labels, one in todo:
-            colour = COLOUR_BEFORE if one is None else COLOUR_AFTER
+            todo.append(("simulated", "Simulated", best.labels, COLOUR_AFTER, best))
+        for when, title, labels, colour, one in todo:
             note = Annotator(render_surfaces(labels, colour, self.target.liver_centre, width, SIZE))
-            when = "before" if one is None else "simulated"
-            note.title("Before treatment" if one is None else "Simulated")
-            if one is not None:
-                note.simulated(one.candidate.protocol, self._seed(one))
-            text = f"Liver (transparent) and lesion in 3D, {when}; seen from the front"
-            pictures.append(Picture("surfaces", f"surfaces_{when}", text, note.pixels))
+            note.title(title)
+            _sign(note, one)
+            caption = f"Liver (transparent) and lesion in 3D, {when}; seen from the front"
+            pictures.append(Picture("surfaces", f"surfaces_{when}", caption, note.pixels))
         return pictures
 
-    def _finish(
+    def _slice(
         self,
-        note: Annotator,
+        view: Any,
         framing: Framing,
         title: str,
-        key: Sequence[tuple[str, tuple[float, float, float]]],
-        simulated: Simulated | None = None,
-    ) -> None:
+        key: Sequence[Key],
+        volume: Any,
+        outlines: Sequence[Any],
+        *,
+        simulated: KeptCandidate | None = None,
+        over: tuple[Any, ColourMap] | None = None,
+        scale: float = 1.0,
+    ) -> Pixels:
+        """One slice with its legends; `over` is a map that is laid over the volume."""
+        layers = (volume,) if over is None else (volume, over[0], _MAP_OPACITY)
+        note = Annotator(view.render(framing, *layers, outlines=outlines), scale=scale)
         note.title(title)
         note.key(key)
         note.orientation(framing)
         note.scale_bar(framing)
-        if simulated is not None:
-            note.simulated(simulated.candidate.protocol, self._seed(simulated))
-
-    @staticmethod
-    def _seed(simulated: Simulated) -> int:
-        assert simulated.ct.simulated is not None  # `PlanFolder.read_simulated` sees to it
-        return simulated.ct.simulated.seed
+        _sign(note, simulated)
+        if over is not None:
+            note.legend(over[1])
+        return note.pixels
 
     def _keep(self, node: Any) -> Any:
         self._nodes.append(node)
         return node
 
-    def _outline(self, labels: LabelMap, colour: tuple[float, float, float]) -> Any:
+    def _outline(self, labels: LabelMap, colour: Colour) -> Any:
         node = self._keep(labels_to_segmentation(self.core.scene, labels, "lesion", None, colour))
         draw_as_outline(node, liver=False)
         return node
 
-    def _simulated(self, one: Simulated) -> tuple[Any, Any]:
-        name = f"rank {one.candidate.rank}"
-        found = [n for n in self._nodes if n.GetAttribute("MeWM.Picture") == name]
-        if not found:
-            found = [volume_to_node(self.core.scene, one.ct, name), self._outline(one.labels, COLOUR_AFTER)]
-            self._keep(found[0])
-            for node in found:
-                node.SetAttribute("MeWM.Picture", name)
-            return found[0], found[1]
-        volume, segmentation = sorted(found, key=lambda n: n.GetClassName() == "vtkMRMLSegmentationNode")
-        return volume, segmentation
+    def _simulated(self, one: KeptCandidate) -> tuple[Any, Any]:
+        """Volume and outline of a candidate."""
+        rank = one.candidate.rank
+        if rank not in self._shown:
+            volume = self._keep(volume_to_node(self.core.scene, one.ct, f"rank {rank}"))
+            self._shown[rank] = volume, self._outline(one.labels, COLOUR_AFTER)
+        return self._shown[rank]
 
-    def _difference(self, one: Simulated) -> tuple[Any, ColourMap]:
+    def _difference(self, one: KeptCandidate) -> tuple[Any, ColourMap]:
         if "difference" not in self._maps:
             array = np.subtract(one.ct.array, self.before.array, dtype=np.float32)
             colours = difference_map(round_limit(array[array != 0]))
@@ -212,13 +212,18 @@ class _Studio:
         return self._maps["difference"]
 
     def _deviation(self, sd: Volume) -> tuple[Any, ColourMap]:
-        if "deviation" not in self._maps:
-            colours = deviation_map(round_limit(sd.array[sd.array > 0]))
-            self._maps["deviation"] = self._map_node(sd, colours), colours
-        return self._maps["deviation"]
+        colours = deviation_map(round_limit(sd.array[sd.array > 0]))
+        return self._map_node(sd, colours), colours
 
     def _map_node(self, volume: Volume, colours: ColourMap) -> Any:
         node = self._keep(volume_to_node(self.core.scene, volume, colours.name))
         table = self._keep(colours.to_node(self.core.scene))
         show_in_window(node, colours.high - colours.low, (colours.high + colours.low) / 2, table.GetID())
         return node
+
+
+def _sign(note: Annotator, simulated: KeptCandidate | None) -> None:
+    """Say in a picture that it is simulated, and by what."""
+    if simulated is not None:
+        assert simulated.ct.simulated is not None  # `PlanFolder.read_kept` sees to it
+        note.simulated(simulated.candidate.protocol.text, simulated.ct.simulated.seed)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
 from MeWMLib.core.io import atomic_path
+from MeWMLib.core.outcome import Risk
+from MeWMLib.core.patient import Clinical
+from MeWMLib.core.plan import Plan
+from MeWMLib.core.plan_folder import PlanDocument
 from MeWMLib.core.structures import VIEW_LEVEL_HU, VIEW_WINDOW_HU
 from MeWMLib.scene import charts, search
 from MeWMLib.scene.annotate import png_bytes
 from MeWMLib.scene.pictures import GROUPS, Picture
-from MeWMLib.scene.plan_folder import PlanFolder, ShownCandidate
 
 MAX_ROWS = 20
 _CLINICAL = {
@@ -37,68 +40,70 @@ def signed(value: float, digits: int = 2) -> str:
     return f"{value:+.{digits}f}".replace("-", _MINUS)
 
 
-def clinical_rows(clinical: dict[str, Any]) -> list[tuple[str, str]]:
+def clinical_rows(clinical: Clinical) -> list[tuple[str, str]]:
     """Name and value with unit of each clinical field that is known."""
+    words = {True: "yes", False: "no"}
     rows = []
-    for key, value in clinical.items():
-        name, unit = _CLINICAL.get(key, (key.replace("_", " "), ""))
-        text = {True: "yes", False: "no"}[value] if isinstance(value, bool) else f"{value}"
+    for key, value in clinical.to_json().items():
+        name, unit = _CLINICAL[key]
+        text = words[value] if isinstance(value, bool) else f"{value}"
         rows.append((name, f"{text} {unit}".strip()))
     return rows
 
 
-def best_in_words(plan: PlanFolder) -> list[str]:
+def best_in_words(plan: Plan) -> list[str]:
     """Sentences about the best protocol."""
     best = plan.candidates[0]
-    low, high = best.interval
-    change = best.change
+    risk, change = best.risk, best.tumour_change
+    low, high = risk.interval
     sentences = [
-        f"Of {plan.data['evaluated_protocols']} simulated protocols (partial ones included) this one has the lowest "
-        f"predicted risk: a log hazard ratio of {signed(best.risk)} against the average patient, from {signed(low)} to "
-        f"{signed(high)} over {len(best.replicas)} replicas."
+        f"Of {plan.evaluated} simulated protocols (partial ones included) this one has the lowest predicted risk: a "
+        f"log-risk of {signed(risk.log_risk)} (hazard ratio {risk.hazard_ratio:.2f} against the average patient), from "
+        f"{signed(low)} to {signed(high)} over {len(risk.replicas)} replicas, which are simulations of it with "
+        "different seeds."
     ]
-    if best.months:
-        sentences.append(f"Predicted median survival: {median_text(best)}.")
-    viable = f"{change['viable_ml_before']:.1f} ml to {change['viable_ml_after']:.1f} ml"
+    if risk.months:
+        sentences.append(f"Predicted median survival: {median_text(risk)}.")
     sentences.append(
-        f"In the treated region the viable tumour goes from {viable} ({signed(change['viable_change_percent'], 0)} %), "
-        f"and {change['lipiodol_ml_after']:.1f} ml of tumour hold lipiodol; the longest axial diameter goes from "
-        f"{change['diameter_mm_before']:.0f} mm to {change['diameter_mm_after']:.0f} mm."
+        f"In the treated region the viable tumour goes from {change.viable_ml_before:.1f} ml to "
+        f"{change.viable_ml_after:.1f} ml ({signed(change.viable_change_percent, 0)} %), and "
+        f"{change.lipiodol_ml_after:.1f} ml of tumour hold lipiodol; the longest axial diameter goes from "
+        f"{change.diameter_mm_before:.0f} mm to {change.diameter_mm_after:.0f} mm."
     )
-    if len(plan.candidates) > 1 and plan.candidates[1].interval[0] <= high:
+    if len(plan.candidates) > 1 and plan.candidates[1].risk.interval[0] <= high:
         sentences.append(
             "The range of its replicas overlaps that of the next protocol: the order of the two is not certain."
         )
     return sentences
 
 
-def median_text(candidate: ShownCandidate) -> str:
+def median_text(risk: Risk) -> str:
     """Median survival in words."""
-    if not candidate.months:
+    if not risk.months:
         return "not predicted"
-    if candidate.median_survival_months is None:
-        return f"over {candidate.months[-1]:.0f} months"
-    return f"{candidate.median_survival_months:.0f} months"
+    if risk.median_survival_months is None:
+        return f"over {risk.months[-1]:.0f} months"
+    return f"{risk.median_survival_months:.0f} months"
 
 
-def write_report(path: Path, plan: PlanFolder, pictures: Sequence[Picture], notes: Sequence[str]) -> None:
+def write_report(path: Path, document: PlanDocument, pictures: Sequence[Picture], notes: Sequence[str]) -> None:
     """Write the report as one HTML file that needs no other file, no script and no network.
 
     Args:
         path: the file.
-        plan: the plan.
+        document: the plan.
         pictures: from `pictures.make_pictures`.
         notes: what could not be made and why; shown near the top.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    html = render_report(plan, pictures, notes)
+    html = render_report(document, pictures, notes)
     with atomic_path(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
 
 
-def render_report(plan: PlanFolder, pictures: Sequence[Picture], notes: Sequence[str]) -> str:
+def render_report(document: PlanDocument, pictures: Sequence[Picture], notes: Sequence[str]) -> str:
     """Return the report as HTML; see `write_report`."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
@@ -113,38 +118,32 @@ def render_report(plan: PlanFolder, pictures: Sequence[Picture], notes: Sequence
     for picture in pictures:
         entry = {"source": _data_uri(png_bytes(picture.pixels)), "caption": picture.caption}
         groups[picture.group].append(entry)
-    best = plan.candidates[0] if plan.candidates else None
+    plan, best = document.plan, document.plan.best
     found = {
         "survival": charts.survival_chart(plan.candidates),
         "tree": charts.tree_chart(plan.tree, best.protocol if best else None),
         "risk": charts.risk_chart(plan.candidates) if best else None,
     }
+    space = document.policy
+    kinds = (("drug", space.drugs), ("embolic", space.embolics))
     return environment.get_template("report.html.j2").render(
-        plan=plan.data,
+        plan=document,
+        ranking=plan,
+        settings=asdict(document.settings),
         cancelled=plan.cancelled,
         best=best,
         best_words=best_in_words(plan) if best else [],
         candidates=plan.candidates[:MAX_ROWS],
         left_out=max(0, len(plan.candidates) - MAX_ROWS),
-        clinical=clinical_rows(plan.data["clinical"]),
-        agents=_agents(plan.data["policy"]),
-        moved=search.moved(plan),
+        clinical=clinical_rows(document.clinical),
+        agents=[(kind, name, space.reasons.get(name, "")) for kind, names in kinds for name in names],
+        moved=best.contributions if best else (),
         pruned=search.pruned(plan),
         pictures=groups,
         charts={name: _data_uri(png) for name, png in found.items() if png is not None},
         notes=list(notes),
         window=f"window {VIEW_WINDOW_HU:.0f} HU, level {VIEW_LEVEL_HU:.0f} HU",
     )
-
-
-def _agents(policy: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Kind, name and reason of each proposed agent, in the order of the policy."""
-    reasons = policy["reasons"]
-    return [
-        (kind, str(name), str(reasons.get(name, "")))
-        for kind, names in (("drug", policy["drugs"]), ("embolic", policy["embolics"]))
-        for name in names
-    ]
 
 
 def _data_uri(png: bytes) -> str:

@@ -7,59 +7,39 @@ from typing import Any
 
 import numpy as np
 
-from MeWMLib.scene.core_app import slicer, vtk
-from MeWMLib.scene.plan_folder import ShownCandidate, last_month
-from MeWMLib.scene.survival_curves import CurvePanel
+from MeWMLib.core.plan import Candidate
+from MeWMLib.scene.plots import BEST, MIDDLE, OTHER, Column, add_chart, add_series, add_table
+from MeWMLib.scene.survival_curves import CurvePanel, last_month
 
 SURVIVAL_TABLE = "MeWM predicted survival"
 SURVIVAL_CHART = "MeWM survival curves"
 MONTHS = "months"
 #: More curves than this cannot be told apart.
 MAX_CURVES = 8
-_BEST, _OTHER = (0.76, 0.31, 0.04), (0.18, 0.44, 0.62)
-_MIDDLE = (0.54, 0.56, 0.24)
 
 
-def survival_nodes(scene: Any, candidates: Sequence[ShownCandidate]) -> list[Any]:
+def survival_nodes(scene: Any, candidates: Sequence[Candidate]) -> list[Any]:
     """Add the survival curves of the best candidates to a scene.
 
     Returns:
         The new nodes, table first and chart last; none if no candidate has a curve. Candidates whose months differ
         from those of the first one are left out: a Slicer plot has one column of x values.
     """
-    shown = [c for c in candidates if c.months][:MAX_CURVES]
-    shown = [c for c in shown if c.months == shown[0].months]
+    shown = [c for c in candidates if c.risk.months][:MAX_CURVES]
+    shown = [c for c in shown if c.risk.months == shown[0].risk.months]
     if not shown:
         return []
-    table = scene.AddNewNodeByClass("vtkMRMLTableNode", SURVIVAL_TABLE)
-    for name, values in [(MONTHS, shown[0].months), *((f"rank {c.rank}", c.survival) for c in shown)]:
-        column = vtk.vtkDoubleArray()
-        column.SetName(name)
-        for value in values:
-            column.InsertNextValue(value)
-        table.AddColumn(column)
-    table.SetLocked(True)
-    chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", SURVIVAL_CHART)
-    chart.SetTitle("Predicted survival (simulated, research use only)")
-    chart.SetXAxisTitle("months after treatment")
-    chart.SetYAxisTitle("predicted survival")
-    chart.SetYAxisRangeAuto(False)
-    chart.SetYAxisRange(0.0, 1.0)
-    chart.SetXAxisRangeAuto(False)
-    chart.SetXAxisRange(0.0, last_month(shown))
-    nodes = [table]
+    curves = [Column(f"rank {c.rank}", c.risk.survival) for c in shown]
+    table = add_table(scene, SURVIVAL_TABLE, [Column(MONTHS, shown[0].risk.months), *curves])
+    title = "Predicted survival (simulated, research use only)"
+    axes, span = ("months after treatment", "predicted survival"), (0.0, last_month(shown))
+    chart = add_chart(scene, SURVIVAL_CHART, title, axes, span, (0.0, 1.0))
+    series = []
     for candidate in shown:
-        series = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", f"rank {candidate.rank}: {candidate.protocol}")
-        series.SetAndObserveTableNodeID(table.GetID())
-        series.SetXColumnName(MONTHS)
-        series.SetYColumnName(f"rank {candidate.rank}")
-        series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
-        series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
-        series.SetLineWidth(3 if candidate is shown[0] else 1)
-        series.SetColor(*(_BEST if candidate is shown[0] else _OTHER))
-        chart.AddAndObservePlotSeriesNodeID(series.GetID())
-        nodes.append(series)
-    return [*nodes, chart]
+        width, colour = (3, BEST) if candidate is shown[0] else (1, OTHER)
+        name = f"rank {candidate.rank}: {candidate.protocol.text}"
+        series.append(add_series(chart, table, name, (MONTHS, f"rank {candidate.rank}"), colour, width))
+    return [table, *series, chart]
 
 
 def kaplan_meier_nodes(scene: Any, panel: CurvePanel) -> list[Any]:
@@ -71,39 +51,18 @@ def kaplan_meier_nodes(scene: Any, panel: CurvePanel) -> list[Any]:
     Returns:
         The new nodes, tables first and the chart last.
     """
-    chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", f"MeWM Kaplan-Meier {panel.title}")
-    chart.SetTitle(f"{panel.title}: {panel.note}")
-    chart.SetXAxisTitle("months")
-    chart.SetYAxisTitle("survival")
-    chart.SetYAxisRangeAuto(False)
-    chart.SetYAxisRange(0.0, 1.0)
+    title = f"{panel.title}: {panel.note}"
+    chart = add_chart(scene, f"MeWM Kaplan-Meier {panel.title}", title, ("months", "survival"), y_range=(0.0, 1.0))
     tables, lines = [], []
-    colours = (_OTHER, _MIDDLE, _BEST)
+    last = len(panel.curves) - 1
     for n, curve in enumerate(panel.curves):
-        colour = colours[0 if n == 0 else 2 if n == len(panel.curves) - 1 else 1]
-        table = scene.AddNewNodeByClass("vtkMRMLTableNode", f"{panel.title} {curve.label}")
-        months = np.repeat(curve.months, 2)[1:]
-        columns = {MONTHS: months}
-        for name in ("survival", "low", "high"):
-            columns[name] = np.repeat(getattr(curve, name), 2)[:-1]
-        for name, values in columns.items():
-            column = vtk.vtkDoubleArray()
-            column.SetName(name)
-            for value in values:
-                column.InsertNextValue(float(value))
-            table.AddColumn(column)
-        table.SetLocked(True)
+        colour = OTHER if n == 0 else BEST if n == last else MIDDLE
+        steps = {name: np.repeat(getattr(curve, name), 2)[:-1] for name in ("survival", "low", "high")}
+        columns = [Column(MONTHS, np.repeat(curve.months, 2)[1:]), *(Column(k, v) for k, v in steps.items())]
+        table = add_table(scene, f"{panel.title} {curve.label}", columns)
         tables.append(table)
-        for name in ("survival", "low", "high"):
-            what = "" if name == "survival" else f", {name} end of the band"
-            series = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", f"{curve.label} (n = {curve.patients}){what}")
-            series.SetAndObserveTableNodeID(table.GetID())
-            series.SetXColumnName(MONTHS)
-            series.SetYColumnName(name)
-            series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
-            series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
-            series.SetLineWidth(3 if name == "survival" else 1)
-            series.SetColor(*colour)
-            chart.AddAndObservePlotSeriesNodeID(series.GetID())
-            lines.append(series)
+        for name in steps:
+            what, width = ("", 3) if name == "survival" else (f", {name} end of the band", 1)
+            label = f"{curve.label} (n = {curve.patients}){what}"
+            lines.append(add_series(chart, table, label, (MONTHS, name), colour, width))
     return [*tables, *lines, chart]

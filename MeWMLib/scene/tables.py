@@ -1,75 +1,45 @@
-"""The ranked protocols as Slicer nodes: a table, and a plot of the risk with its interval."""
+"""The ranked protocols as Slicer nodes: a table, and a plot of the risk with its range."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from MeWMLib.scene.core_app import slicer, vtk
-from MeWMLib.scene.plan_folder import ShownCandidate
+from MeWMLib.core.plan import Candidate
+from MeWMLib.scene.plots import FAINT, Column, add_chart, add_series, add_table
 
 TABLE_NAME = "MeWM ranked protocols"
 CHART_NAME = "MeWM risk by rank"
 _RISK = "log risk"
 _LOW, _HIGH = "log risk, lowest replica", "log risk, highest replica"
-_TITLES = {
-    "rank": "1 is the best",
-    "protocol": "agents with doses",
-    _RISK: "mean log hazard ratio against the average patient; lower is better",
-    _LOW: "range of the replicas, no confidence interval",
-    _HIGH: "range of the replicas, no confidence interval",
-    "median survival (months)": "empty if the curve stays above one half",
-    "viable volume change (%)": "of the treated region",
-    "lipiodol (ml)": "tumour at lipiodol density after treatment",
-    "warnings": "clinical rules that the protocol touches, with their sources",
-}
+_RANGE = "range of the replicas (simulations with different seeds), not a confidence interval"
 
 
-def warnings_text(candidate: ShownCandidate) -> str:
-    """All warnings of a protocol in one line."""
-    return "; ".join(f"{w.severity}: {w.reason} ({w.source})" for w in candidate.warnings)
-
-
-def protocol_table(scene: Any, candidates: Sequence[ShownCandidate]) -> Any:
+def protocol_table(scene: Any, candidates: Sequence[Candidate]) -> Any:
     """Add the table of ranked protocols to a scene; one row a protocol.
 
     Returns:
         The new `vtkMRMLTableNode`.
     """
-    node = scene.AddNewNodeByClass("vtkMRMLTableNode", TABLE_NAME)
+    risks, changes = [c.risk for c in candidates], [c.tumour_change for c in candidates]
+    medians = ["" if r.median_survival_months is None else f"{r.median_survival_months:g}" for r in risks]
+    rules = ["; ".join(w.text for w in c.warnings) for c in candidates]
+    columns = [
+        Column("rank", [c.rank for c in candidates], int, "1 is the best"),
+        Column("protocol", [c.protocol.text for c in candidates], str, "agents with doses"),
+        Column(_RISK, [r.log_risk for r in risks], float, "mean over the replicas; 0 is the average patient"),
+        Column("hazard ratio", [r.hazard_ratio for r in risks], float, "exp(log risk): 2 is twice the risk of death"),
+    ]
     # one replica is a point estimate: a range of it would say nothing
-    spread = any(len(candidate.replicas) > 1 for candidate in candidates)
-    kinds = [vtk.vtkIntArray, vtk.vtkStringArray, *[vtk.vtkDoubleArray] * 3, vtk.vtkStringArray]
-    kinds += [vtk.vtkDoubleArray, vtk.vtkDoubleArray, vtk.vtkStringArray]
-    shown = []
-    for number, (kind, (name, description)) in enumerate(zip(kinds, _TITLES.items(), strict=True)):
-        if name in (_LOW, _HIGH) and not spread:
-            continue
-        column = kind()
-        column.SetName(name)
-        node.AddColumn(column)
-        node.SetColumnDescription(name, description)
-        shown.append(number)
-    table = node.GetTable()
-    for row, candidate in enumerate(candidates):
-        node.AddEmptyRow()
-        median = candidate.median_survival_months
-        values = (
-            candidate.rank,
-            candidate.protocol,
-            candidate.risk,
-            *candidate.interval,
-            "" if median is None else f"{median:g}",
-            candidate.change["viable_change_percent"],
-            candidate.change["lipiodol_ml_after"],
-            warnings_text(candidate),
-        )
-        for column, number in enumerate(shown):
-            table.SetValue(row, column, vtk.vtkVariant(values[number]))
-    node.SetLocked(True)
-    node.SetUseFirstColumnAsRowHeader(False)
-    table.Modified()
-    return node
+    if any(len(r.replicas) > 1 for r in risks):
+        columns += [Column(name, [r.interval[n] for r in risks], float, _RANGE) for n, name in enumerate((_LOW, _HIGH))]
+    columns += [
+        Column("median survival (months)", medians, str, "empty if the curve stays above one half"),
+        Column("viable volume change (%)", [c.viable_change_percent for c in changes], float, "of the treated region"),
+        Column("lipiodol (ml)", [c.lipiodol_ml_after for c in changes], float, "tumour at lipiodol density afterwards"),
+        Column("warnings", rules, str, "clinical rules that the protocol touches, with their sources"),
+    ]
+    return add_table(scene, TABLE_NAME, columns)
 
 
 def risk_chart(scene: Any, table_node: Any) -> list[Any]:
@@ -78,30 +48,14 @@ def risk_chart(scene: Any, table_node: Any) -> list[Any]:
     Returns:
         The new nodes: a plot series for each column of risk that the table has, and the chart that holds them.
     """
-    chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", CHART_NAME)
-    chart.SetTitle("Risk of the ranked protocols (simulated, research use only)")
-    chart.SetXAxisTitle("rank")
-    chart.SetYAxisTitle("log hazard ratio against the average patient")
-    chart.SetXAxisRangeAuto(False)
-    chart.SetXAxisRange(0.5, table_node.GetNumberOfRows() + 0.5)
-    nodes = []
-    series_type = slicer.vtkMRMLPlotSeriesNode
+    title = "Risk of the ranked protocols (simulated, research use only)"
+    span = (0.5, table_node.GetNumberOfRows() + 0.5)
+    chart = add_chart(scene, CHART_NAME, title, ("rank", "log hazard ratio against the average patient"), span)
+    styles = {_RISK: ("Circle", (0.05, 0.35, 0.65)), _LOW: ("Cross", FAINT), _HIGH: ("Cross", FAINT)}
     # no line between ranks: there is nothing between two protocols
-    for column, marker, colour in (
-        (_RISK, series_type.MarkerStyleCircle, (0.05, 0.35, 0.65)),
-        (_LOW, series_type.MarkerStyleCross, (0.55, 0.65, 0.75)),
-        (_HIGH, series_type.MarkerStyleCross, (0.55, 0.65, 0.75)),
-    ):
-        if table_node.GetTable().GetColumnByName(column) is None:
-            continue
-        node = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", f"MeWM {column}")
-        node.SetAndObserveTableNodeID(table_node.GetID())
-        node.SetXColumnName("rank")
-        node.SetYColumnName(column)
-        node.SetPlotType(series_type.PlotTypeScatter)
-        node.SetMarkerStyle(marker)
-        node.SetLineStyle(series_type.LineStyleNone)
-        node.SetColor(*colour)
-        chart.AddAndObservePlotSeriesNodeID(node.GetID())
-        nodes.append(node)
-    return [*nodes, chart]
+    series = [
+        add_series(chart, table_node, f"MeWM {column}", ("rank", column), colour, width=0, marker=marker)
+        for column, (marker, colour) in styles.items()
+        if table_node.GetTable().GetColumnByName(column) is not None
+    ]
+    return [*series, chart]

@@ -1,4 +1,4 @@
-"""Exploration: Algorithm 1 of arXiv 2506.02327 over whatever can judge a protocol. Networks live elsewhere.
+"""Exploration: Algorithm 1 of arXiv 2506.02327 over any function that scores protocols. The networks live elsewhere.
 
 It joins a search, the clinical rules, the journal and the explanation to a `Plan`.
 """
@@ -6,106 +6,64 @@ It joins a search, the clinical rules, the journal and the explanation to a `Pla
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from functools import cache
 
-import numpy as np
-
+from MeWMLib.core.outcome import ReplicaScore, Risk, TumourChange
 from MeWMLib.core.patient import Clinical
-from MeWMLib.core.plan import Candidate, Plan, PlanSettings, Risk, RuleFinding, TumourChange
+from MeWMLib.core.plan import Candidate, Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol
+from MeWMLib.core.records import to_plain
 from MeWMLib.planning.explain import Watched, contributions
 from MeWMLib.planning.journal import Journal
-from MeWMLib.planning.search import DEFAULT_BATCH, Batch, Cancelled, Hint, SearchCancelled, SearchResult, never
+from MeWMLib.planning.search import DEFAULT_BATCH, Batch, Cancelled, Hint, SearchResult, never
 from MeWMLib.planning.searches import expected_evaluations, search
 from MeWMLib.planning.utility import score_of
 from MeWMLib.policy import rules
 
-__all__ = ["Explorer", "Judge", "SearchCancelled", "ReplicaScore", "explore"]
-
-
-@dataclass(frozen=True)
-class ReplicaScore:
-    """What one simulated replica says; a few numbers, so that thousands fit into memory and a journal.
-
-    Attributes:
-        log_risk, months, survival: what the survival network says.
-        change: what happened to the tumour.
-        members: log-risk by each member of the survival ensemble; empty without one.
-    """
-
-    log_risk: float
-    months: tuple[float, ...]
-    survival: tuple[float, ...]
-    change: TumourChange
-    members: tuple[float, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready form; floats keep all their bits."""
-        return {
-            "log_risk": self.log_risk,
-            "months": list(self.months),
-            "survival": list(self.survival),
-            "change": self.change.to_json(),
-            "members": list(self.members),
-        }
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> ReplicaScore:
-        """Read the form of `to_json`."""
-        return cls(
-            data["log_risk"],
-            tuple(data["months"]),
-            tuple(data["survival"]),
-            TumourChange.from_json(data["change"]),
-            tuple(data.get("members", ())),
-        )
-
-
 #: Takes every batch that is wanted next and answers batch by batch, in order; may raise `SearchCancelled`.
-Judge = Callable[[Sequence[Batch]], Iterator[Sequence[ReplicaScore]]]
+ScoreBatches = Callable[[Sequence[Batch]], Iterator[Sequence[ReplicaScore]]]
 
 
 class Explorer:
-    """One search over one patient: keeps every verdict, asks the journal first.
+    """One search over one patient: keeps every score, asks the journal first.
 
     Args:
         clinical: what the rules look at.
         settings: of the plan.
-        judge: simulates and judges.
+        score: simulates and scores.
         journal: of an earlier run with the same key, or None.
     """
 
     def __init__(
-        self, clinical: Clinical, settings: PlanSettings, judge: Judge, journal: Journal | None = None
+        self, clinical: Clinical, settings: PlanSettings, score: ScoreBatches, journal: Journal | None = None
     ) -> None:
-        self._clinical, self._settings, self._judge, self._journal = clinical, settings, judge, journal
+        self._settings, self._score, self._journal = settings, score, journal
         self._known: dict[Protocol, dict[int, ReplicaScore]] = {}
         self._log_risk: dict[Protocol, float] = {}
-        self._checked: dict[Protocol, tuple[RuleFinding, ...]] = {}
+        self._check = cache(lambda p: rules.check(p, clinical, complete=False))
         self.allowed = Watched(
             lambda p: rules.allowed(p, clinical),
-            lambda p: [f.rule for f in rules.check(p, clinical, complete=False) if f.severity == rules.FORBIDDEN],
+            lambda p: [f.rule for f in self._check(p) if f.severity == rules.FORBIDDEN],
         )
 
     def evaluate(self, batches: Sequence[Batch]) -> Iterator[Sequence[float]]:
         """Log-risks of batches, in order, each batch when it is asked for."""
         recalled = {b: self._journal.recall(b) for b in batches} if self._journal else {}
-        judged = iter(self._judge([b for b in batches if recalled.get(b) is None]))
+        fresh = iter(self._score([b for b in batches if recalled.get(b) is None]))
         for batch in batches:
             found = recalled.get(batch)
             if found is not None:
-                verdicts: Sequence[ReplicaScore] = [ReplicaScore.from_json(v) for v in found]
+                scores: Sequence[ReplicaScore] = [ReplicaScore.from_json(s) for s in found]
             else:
-                verdicts = next(judged)
+                scores = next(fresh)
                 if self._journal is not None:
-                    self._journal.record(batch, [v.to_json() for v in verdicts])
-            for (protocol, number), verdict in zip(batch, verdicts, strict=True):
+                    self._journal.record(batch, to_plain(scores))
+            for (protocol, number), score in zip(batch, scores, strict=True):
                 known = self._known.setdefault(protocol, {})
-                known[number] = verdict
+                known[number] = score
                 if len(known) == self._settings.replicas:
-                    self._log_risk[protocol] = self._risk(protocol).log_risk
-            yield [v.log_risk for v in verdicts]
+                    self._log_risk[protocol] = Risk.over(self._scores(protocol)).log_risk
+            yield [s.log_risk for s in scores]
 
     def warnings(self, protocol: Protocol) -> int:
         """How many rules warn of a protocol."""
@@ -126,30 +84,27 @@ class Explorer:
         )
 
     def _candidate(self, protocol: Protocol, utility: float | None) -> Candidate:
+        scores = self._scores(protocol)
         return Candidate(
             protocol,
-            self._risk(protocol),
-            mean_change([v.change for v in self._known[protocol].values()]),
+            Risk.over(scores),
+            TumourChange.mean([s.change for s in scores]),
             self._check(protocol),
             utility=utility,
             contributions=contributions(protocol, self._log_risk),
         )
 
-    def _check(self, protocol: Protocol) -> tuple[RuleFinding, ...]:
-        if protocol not in self._checked:
-            self._checked[protocol] = rules.check(protocol, self._clinical, complete=False)
-        return self._checked[protocol]
-
-    def _risk(self, protocol: Protocol) -> Risk:
+    def _scores(self, protocol: Protocol) -> list[ReplicaScore]:
+        """Its replicas in the order of their seeds."""
         known = self._known[protocol]
-        return mean_risk([known[n] for n in sorted(known)])
+        return [known[n] for n in sorted(known)]
 
 
 def explore(
     space: ActionSpace,
     settings: PlanSettings,
     clinical: Clinical,
-    judge: Judge,
+    score: ScoreBatches,
     journal: Journal | None = None,
     on_plan: Callable[[Plan, float], None] | None = None,
     cancelled: Cancelled = never,
@@ -162,8 +117,8 @@ def explore(
         space: what the policy proposes.
         settings: search, beams, horizons, replicas, weights.
         clinical: what the rules look at.
-        judge: simulates and judges batches of protocols and replicas.
-        journal: answers what an earlier run has judged, and takes what is judged now.
+        score: simulates and scores batches of protocols and replicas.
+        journal: answers what an earlier run has simulated, and takes what is simulated now.
         on_plan: called with the best plan so far and the finished share after each batch.
         cancelled: asked between batches.
         batch: most simulations in one batch.
@@ -172,31 +127,13 @@ def explore(
     Raises:
         RuleError: the rules allow no protocol of this space.
     """
-    explorer = Explorer(clinical, settings, judge, journal)
+    explorer = Explorer(clinical, settings, score, journal)
     expected = expected_evaluations(space, settings, explorer.allowed)
 
     def on_step(found: SearchResult) -> None:
         if on_plan is not None and found.ranked:
             on_plan(explorer.plan(found), min(1.0, found.evaluated / max(1, expected)))
 
-    score = score_of(settings, explorer.warnings)
-    found = search(space, settings, explorer.evaluate, explorer.allowed, on_step, cancelled, batch, score, hint)
+    utility = score_of(settings, explorer.warnings)
+    found = search(space, settings, explorer.evaluate, explorer.allowed, on_step, cancelled, batch, utility, hint)
     return explorer.plan(found)
-
-
-def mean_risk(judged: Sequence[ReplicaScore]) -> Risk:
-    """Risk over replicas."""
-    curve = np.mean([j.survival for j in judged], axis=0)
-    members = np.mean([j.members for j in judged], axis=0)
-    return Risk(
-        tuple(j.log_risk for j in judged),
-        judged[0].months,
-        tuple(float(p) for p in curve),
-        tuple(float(m) for m in members),
-    )
-
-
-def mean_change(changes: Sequence[TumourChange]) -> TumourChange:
-    """Mean over the replicas, field by field."""
-    names = TumourChange.__dataclass_fields__
-    return TumourChange(**{name: float(np.mean([getattr(c, name) for c in changes])) for name in names})

@@ -4,87 +4,78 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from MeWMLib.core.bundles import Bundle
+from MeWMLib.core.bundle import Bundle
+from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.errors import GeometryMismatchError, NoTumourError
-from MeWMLib.core.patient import Clinical, Findings, Patient
-from MeWMLib.core.plan import Candidate, Outcome, Plan, PlanSettings, Risk, TumourChange, replica_seeds
+from MeWMLib.core.outcome import Outcome, ReplicaScore, Risk, TumourChange
+from MeWMLib.core.patient import Clinical, Patient
+from MeWMLib.core.plan import DEFAULT_SETTINGS, Candidate, Plan, PlanSettings, replica_seeds
+from MeWMLib.core.plan_folder import TreatmentSummary
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.volume import LabelMap, Provenance, Volume
 from MeWMLib.dynamics.compose import compose
-from MeWMLib.dynamics.model import DynamicsModel, EncodedPatch
+from MeWMLib.dynamics.model import DynamicsModel
 from MeWMLib.perception import postprocess
-from MeWMLib.perception.findings import dice, measure
+from MeWMLib.perception.findings import measure
 from MeWMLib.perception.nnunet import NnUNetSegmenter
 from MeWMLib.perception.preprocess import resample
-from MeWMLib.perception.segmenter import Segmenter, is_out_of_memory
+from MeWMLib.perception.segmenter import Segmenter
 from MeWMLib.planning.journal import Journal
 from MeWMLib.planning.search import DEFAULT_BATCH, Batch
 from MeWMLib.policy import guideline, rules
 from MeWMLib.policy.choose import ChosenPolicy
 from MeWMLib.survival.network import Assessor
-from MeWMLib.world.exploration import ReplicaScore, SearchCancelled, explore, mean_change, mean_risk
+from MeWMLib.world.exploration import explore
 from MeWMLib.world.machine import choose_device, chunk_size, versions
-from MeWMLib.world.patch import TreatedPatch
+from MeWMLib.world.patch import FloatArray, Labels, TreatedPatch
 from MeWMLib.world.replicas import SimulatedReplica, keep_best, simulation_key
-from MeWMLib.world.response_prediction import predicted_responses, response_hint
-
-#: The assistant's view of a simulated lesion counts only if it finds the lesion before treatment at least this well
-#: (Dice in the treated patch); else the outline stays and only what lies in it is measured.
-ASSISTANT_GATE = 0.5
-
-
-@dataclass(frozen=True, eq=False)
-class _Prepared:
-    """Everything about a patient that no protocol changes."""
-
-    patch: TreatedPatch
-    encoded: EncodedPatch
-    before: Findings
-    tokens: torch.Tensor
-    assistant_before: NDArray[np.uint8]
-    assistant_dice: float
-    simulated: dict[tuple[Any, ...], SimulatedReplica] = field(default_factory=dict)
-
-    @property
-    def assistant_counts(self) -> bool:
-        """True if the assistant knows the lesion well enough to say what became of it."""
-        return self.assistant_dice >= ASSISTANT_GATE
+from MeWMLib.world.response_prediction import response_hint
+from MeWMLib.world.simulator import PreparedPatient, Simulator
 
 
 class WorldModel:
-    """Perception, policy, dynamics, survival and planning over one bundle on one device."""
+    """Perception, policy, dynamics, survival and planning over one bundle on one device (arXiv 2506.02327).
+
+    Example:
+        >>> world = WorldModel.load()
+        >>> patient = world.patient(read_ct("ct.nii.gz"))
+        >>> world.simulate(patient, "Epirubicin + Lipiodol")
+        >>> world.plan(patient)
+    """
 
     def __init__(self, bundle: Bundle, device: torch.device) -> None:
         self.bundle = bundle
         self.device = str(device)
         self.segmenter = Segmenter.from_part(*bundle.part("assistant"), device)
         self.assistant = NnUNetSegmenter.named(device) or self.segmenter
-        self._dynamics = DynamicsModel.from_parts(bundle.part("autoencoder"), bundle.part("dynamics"), device)
-        self._assessor = Assessor(*bundle.part("survival"), device)
-        self._prepare = lru_cache(maxsize=2)(self._prepare_once)
-        #: Simulations that go through the networks together; halved where the memory runs out.
-        self.chunk = chunk_size(device)
+        dynamics = DynamicsModel.from_parts(bundle.part("autoencoder"), bundle.part("dynamics"), device)
+        assessor = Assessor(*bundle.part("survival"), device)
+        self.simulator = Simulator(dynamics, assessor, self.assistant, chunk_size(device))
 
     @classmethod
-    def load(cls, bundle: Bundle, device: str = "auto") -> WorldModel:
+    def load(cls, bundle: Bundle | Path | str | None = None, device: str = "auto") -> WorldModel:
         """Build the networks of a bundle.
 
         Args:
-            bundle: verified.
+            bundle: a verified one, a name on the search path or a folder; None is the default bundle.
             device: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda" or "mps".
 
         Raises:
+            BundleError: there is no such bundle, or it is damaged.
             DeviceError: the device is not there.
         """
-        return cls(bundle, choose_device(device))
+        return cls(bundle if isinstance(bundle, Bundle) else find_bundle(bundle), choose_device(device))
+
+    def __repr__(self) -> str:
+        return f"WorldModel({self.bundle.name}, {self.device})"
 
     def segment(
         self,
@@ -95,12 +86,21 @@ class WorldModel:
         """Liver and tumour of a whole CT, on its own grid."""
         return postprocess.clean(self.assistant.segment_ct(ct, progress, cancelled))
 
-    def patient(self, id: str, ct: Volume, labels: LabelMap, clinical: Clinical | None = None) -> Patient:
+    def patient(
+        self, ct: Volume, labels: LabelMap | None = None, clinical: Clinical | None = None, id: str = "patient"
+    ) -> Patient:
         """Measure a patient.
+
+        Args:
+            ct: before treatment.
+            labels: liver and tumour on its grid; segmented here where they are missing.
+            clinical: what is known.
+            id: opaque identifier, never a hospital id.
 
         Raises:
             NoTumourError: the labels hold no tumour.
         """
+        labels = labels if labels is not None else self.segment(ct)
         if not labels.tumour.any():
             raise NoTumourError(
                 what="There is no tumour in the labels",
@@ -109,7 +109,7 @@ class WorldModel:
             )
         return Patient(id, ct, labels, measure(ct, labels), clinical or Clinical())
 
-    def propose(self, patient: Patient, goal: str, settings: PlanSettings) -> ActionSpace:
+    def propose(self, patient: Patient, goal: str = "", settings: PlanSettings = DEFAULT_SETTINGS) -> ActionSpace:
         """Candidate drugs and embolics by the offline guideline policy."""
         return guideline.propose(patient.findings, patient.clinical, goal, settings.drugs, settings.embolics)
 
@@ -119,29 +119,46 @@ class WorldModel:
         return ChosenPolicy(name)
 
     def simulate(
-        self, patient: Patient, protocol: Protocol, seeds: Sequence[int], settings: PlanSettings
+        self,
+        patient: Patient,
+        protocol: Protocol | str,
+        seed: int | Sequence[int] = 0,
+        settings: PlanSettings = DEFAULT_SETTINGS,
+        *,
+        replicas: int | None = None,
     ) -> list[Outcome]:
-        """Simulated CT and labels after a protocol, one for each seed, on the grid of the patient's CT."""
-        ready = self._prepare(patient)
+        """Simulated CT, labels and score after a protocol, one for each replica, on the grid of the patient's CT.
+
+        Args:
+            patient: before treatment.
+            protocol: also as text, such as "Epirubicin + Lipiodol".
+            seed: of the first replica, or the seed of each.
+            settings: replicas, sampling steps and guidance.
+            replicas: how many, in place of the settings' number; one alone shows what is expected.
+        """
+        protocol = Protocol.parse(protocol) if isinstance(protocol, str) else protocol
+        settings = settings if replicas is None else replace(settings, replicas=replicas)
+        seeds = replica_seeds(seed, settings.replicas) if isinstance(seed, int) else tuple(seed)
+        ready = self.simulator.prepare(patient)
+        found = self.simulator.replicas(ready, [(protocol, one) for one in seeds], settings)
         return [
-            self._outcome(patient, ready, judged, protocol, seed)
-            for judged, seed in zip(self._judge(ready, [protocol] * len(seeds), seeds, settings), seeds, strict=True)
+            self._outcome(patient, ready, replica, protocol, one) for replica, one in zip(found, seeds, strict=True)
         ]
 
     def on_patch(
         self, patient: Patient, protocols: Sequence[Protocol], seeds: Sequence[int], settings: PlanSettings
     ) -> tuple[TreatedPatch, list[SimulatedReplica]]:
-        """Simulate and judge N protocols with N seeds on the treated patch alone, without the full CT."""
-        ready = self._prepare(patient)
-        return ready.patch, self._judge(ready, protocols, seeds, settings)
+        """Simulate and score N protocols with N seeds on the treated patch alone, without the full CT."""
+        ready = self.simulator.prepare(patient)
+        return ready.patch, self.simulator.replicas(ready, list(zip(protocols, seeds, strict=True)), settings)
 
     def treated_patch(self, patient: Patient) -> TreatedPatch:
-        """The cube in which outcomes are simulated, measured and judged."""
-        return self._prepare(patient).patch
+        """The cube in which outcomes are simulated, measured and scored."""
+        return self.simulator.prepare(patient).patch
 
-    def judge_image(self, patient: Patient, hu: NDArray[np.float32], labels: NDArray[np.uint8]) -> ReplicaScore:
-        """Judge an image and labels (D, H, W) on the treated patch, wherever they come from."""
-        return self._score(self._prepare(patient), hu, labels).verdict
+    def judge_image(self, patient: Patient, hu: FloatArray, labels: Labels) -> ReplicaScore:
+        """Score an image and labels (D, H, W) on the treated patch, wherever they come from."""
+        return self.simulator.score(self.simulator.prepare(patient), hu, labels)
 
     def spread(self, outcomes: Sequence[Outcome]) -> Volume:
         """Standard deviation (HU, float32) over replicas of one protocol, on the grid of the CT."""
@@ -151,20 +168,28 @@ class WorldModel:
 
     def assess(self, patient: Patient, outcomes: Sequence[Outcome]) -> Risk:
         """Risk of simulated outcomes of one protocol; each outcome is one replica."""
-        ready = self._prepare(patient)
-        judged = [self._score(ready, *self._on_patch(ready, o.ct, o.labels), viable_ml=o.viable_ml) for o in outcomes]
-        return mean_risk([j.verdict for j in judged])
+        return Risk.over([self._score_of(patient, outcome) for outcome in outcomes])
+
+    def change(self, patient: Patient, outcome: Outcome) -> TumourChange:
+        """What happened to the tumour in the treated patch."""
+        return self._score_of(patient, outcome).change
+
+    def candidate(self, patient: Patient, protocol: Protocol, outcomes: Sequence[Outcome]) -> Candidate:
+        """A protocol by its replicas: risk, mean change of the tumour, and what the rules say."""
+        scores = [self._score_of(patient, outcome) for outcome in outcomes]
+        warnings = rules.check(protocol, patient.clinical)
+        return Candidate(protocol, Risk.over(scores), TumourChange.mean([s.change for s in scores]), warnings)
 
     def assess_scan(self, patient: Patient, post_ct: Volume, post_labels: LabelMap | None = None) -> Risk:
         """Risk after a real treatment, from the CT after it.
 
-        The CT must lie in the patient space of the one before (registered); no registration is done here.
+        The CT must be in the patient space of the one before (registered); no registration is done here.
 
         Raises:
             GeometryMismatchError: the CT does not cover the treated patch.
         """
-        ready = self._prepare(patient)
-        centre = ready.patch.geometry.to_ras((np.array(ready.patch.geometry.shape) - 1) / 2)
+        grid = self.treated_patch(patient).geometry
+        centre = grid.to_ras((np.array(grid.shape) - 1) / 2)
         index = post_ct.geometry.to_kji(centre)
         if (index < 0).any() or (index > np.array(post_ct.geometry.shape) - 1).any():
             raise GeometryMismatchError(
@@ -172,39 +197,26 @@ class WorldModel:
                 given=f"{post_ct.geometry.describe()}, lesion at RAS ({', '.join(f'{c:.0f}' for c in centre)})",
                 remedy="Register it to the CT before treatment first",
             )
-        hu, labels = self._on_patch(ready, post_ct, post_labels)
-        return mean_risk([self._score(ready, hu, labels).verdict])
+        return Risk.over([self._score_image(patient, post_ct, post_labels)])
 
-    def change(self, patient: Patient, outcome: Outcome) -> TumourChange:
-        """What happened to the tumour in the treated patch."""
-        ready = self._prepare(patient)
-        seen = self._on_patch(ready, outcome.ct, outcome.labels)
-        return self._score(ready, *seen, viable_ml=outcome.viable_ml).change
-
-    def candidate(self, patient: Patient, protocol: Protocol, outcomes: Sequence[Outcome]) -> Candidate:
-        """Judge a protocol by its replicas: risk, mean change of the tumour, and what the rules say."""
-        changes = [self.change(patient, outcome) for outcome in outcomes]
-        warnings = rules.check(protocol, patient.clinical)
-        return Candidate(protocol, self.assess(patient, outcomes), mean_change(changes), warnings)
-
-    def treated(self, patient: Patient) -> dict[str, Any]:
+    def treatment_summary(self, patient: Patient) -> TreatmentSummary:
         """Target lesion, share of all tumour in the patch, its voxel size, and who draws the outline afterwards."""
-        ready = self._prepare(patient)
-        return {
-            "lesion": 1,
-            "lesions": len(patient.findings.lesions),
-            "share_of_tumour_percent": ready.patch.share_of_tumour(patient),
-            "patch_spacing_mm": round(ready.patch.spacing_mm, 4),
-            "assistant_dice_on_patch": round(ready.assistant_dice, 4),
-            "outline_after_by": self._outline_by(ready),
-        }
+        ready = self.simulator.prepare(patient)
+        return TreatmentSummary(
+            lesion=1,
+            lesions=len(patient.findings.lesions),
+            share_of_tumour_percent=ready.patch.share_of_tumour(patient),
+            patch_spacing_mm=round(ready.patch.spacing_mm, 4),
+            assistant_dice_on_patch=round(ready.segmenter_dice, 4),
+            outline_after_by=self.simulator.outline_by(ready),
+        )
 
     def plan(
         self,
         patient: Patient,
-        space: ActionSpace,
-        settings: PlanSettings,
-        seed: int,
+        space: ActionSpace | None = None,
+        settings: PlanSettings = DEFAULT_SETTINGS,
+        seed: int = 0,
         on_plan: Callable[[Plan, float], None] | None = None,
         cancelled: Callable[[], bool] = lambda: False,
         journal: Journal | None = None,
@@ -213,7 +225,7 @@ class WorldModel:
 
         Args:
             patient: before treatment.
-            space: what the policy proposes.
+            space: what a policy proposes; by default what `propose` does.
             settings: search, beams, horizons, replicas.
             seed: of the replicas; every protocol gets the same ones (common random numbers).
             on_plan: called with the best plan so far and the finished share after each batch.
@@ -223,30 +235,29 @@ class WorldModel:
         Raises:
             RuleError: the rules allow no protocol of this space.
         """
-        ready = self._prepare(patient)
+        space = space or self.propose(patient, settings=settings)
+        ready = self.simulator.prepare(patient)
         seeds = replica_seeds(seed, settings.replicas)
-        volumes: dict[Protocol, list[SimulatedReplica]] = {}
+        kept: dict[Protocol, list[SimulatedReplica]] = {}
 
-        def judge(batches: Sequence[Batch]) -> Iterator[list[ReplicaScore]]:
+        def score(batches: Sequence[Batch]) -> Iterator[list[ReplicaScore]]:
             for batch in batches:
-                trials = [(p, seeds[n]) for p, n in batch]
-                judged = self._judge(ready, [p for p, _ in trials], [s for _, s in trials], settings, cancelled)
-                keep_best(volumes, batch, judged, settings)
-                yield [j.verdict for j in judged]
+                replicas = self.simulator.replicas(ready, [(p, seeds[n]) for p, n in batch], settings, cancelled)
+                keep_best(kept, batch, replicas, settings)
+                yield [r.score for r in replicas]
 
-        hint = response_hint(self._dynamics, ready.encoded, ready.before, seeds, settings)
-        found = explore(space, settings, patient.clinical, judge, journal, on_plan, cancelled, hint=hint)
+        hint = response_hint(self.simulator.dynamics, ready.encoded, ready.before, seeds, settings)
+        found = explore(space, settings, patient.clinical, score, journal, on_plan, cancelled, hint=hint)
         for candidate in found.candidates[: settings.keep]:
-            for judged, one in zip(volumes.get(candidate.protocol, []), seeds, strict=False):
-                ready.simulated[simulation_key(candidate.protocol, one, settings)] = judged
+            for replica, one in zip(kept.get(candidate.protocol, []), seeds, strict=False):
+                ready.kept[simulation_key(candidate.protocol, one, settings)] = replica
         return found
 
     def journal_key(self, patient: Patient, space: ActionSpace, settings: PlanSettings, seed: int) -> dict[str, Any]:
         """What the numbers of a plan depend on: a journal of another key is of no use."""
-        ready = self._prepare(patient)
-        digest = hashlib.sha256(ready.patch.hu.tobytes() + ready.patch.labels.tobytes()).hexdigest()
+        patch = self.treated_patch(patient)
         return {
-            "patch": digest,
+            "patch": hashlib.sha256(patch.hu.tobytes() + patch.labels.tobytes()).hexdigest(),
             "clinical": patient.clinical.to_json(),
             "space": [list(space.drugs), list(space.embolics)],
             "settings": asdict(settings),
@@ -257,134 +268,30 @@ class WorldModel:
             "versions": versions(),
         }
 
-    def _prepare_once(self, patient: Patient) -> _Prepared:
-        patch = TreatedPatch.of(patient)
-        found = self.assistant.segment_patches(patch.hu[None], patch.spacing_mm)[0]
-        return _Prepared(
-            patch=patch,
-            encoded=self._dynamics.encode(patch.hu, patch.labels, patch.spacing_mm),
-            before=patch.findings(patch.hu, patch.labels),
-            tokens=self._assessor.encode(patch.views(patch.hu, patch.labels)),
-            assistant_before=found,
-            assistant_dice=dice((found == 2) & (patch.labels >= 1), patch.labels == 2),
-        )
+    def _score_of(self, patient: Patient, outcome: Outcome) -> ReplicaScore:
+        """The score that an outcome carries; one from elsewhere is measured."""
+        return outcome.score or self._score_image(patient, outcome.ct, outcome.labels)
 
-    def _judge(
-        self,
-        ready: _Prepared,
-        protocols: Sequence[Protocol],
-        seeds: Sequence[int],
-        settings: PlanSettings,
-        cancelled: Callable[[], bool] = lambda: False,
-    ) -> list[SimulatedReplica]:
-        """Simulate, segment and score one replica for each protocol and seed.
-
-        Raises:
-            SearchCancelled: in the middle of it, soon after `cancelled` says so.
-        """
-
-        def check(_: int = 0) -> None:
-            if cancelled():
-                raise SearchCancelled
-
-        keys = [simulation_key(p, s, settings) for p, s in zip(protocols, seeds, strict=True)]
-        found = {k: ready.simulated[k] for k in keys if k in ready.simulated}
-        todo = list({k: (p, s) for k, p, s in zip(keys, protocols, seeds, strict=True) if k not in found}.items())
-        while todo:
-            # a chunk is always full: on a CPU a lone 3D convolution takes a slow path, and other neighbours or none
-            # must not change a bit
-            part = todo[: self.chunk]
-            trials = [trial for _, trial in part]
-            full = [*trials, *[trials[-1]] * (self.chunk - len(trials))]
-            try:
-                judged = self._judge_chunk(ready, full, len(trials), settings, check)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or self.chunk == 1:
-                    raise
-                judged = []  # tried again outside of the handler: the traceback of the error holds what did not fit
-            if not judged:
-                self.chunk //= 2
-                if torch.cuda.is_available():
-                    torch.cuda.empty_cache()
-                continue
-            found |= {key: one for (key, _), one in zip(part, judged, strict=True)}
-            todo = todo[len(part) :]
-        return [found[k] for k in keys]
-
-    def _judge_chunk(
-        self,
-        ready: _Prepared,
-        trials: Sequence[tuple[Protocol, int]],
-        count: int,
-        settings: PlanSettings,
-        check: Callable[[int], None],
-    ) -> list[SimulatedReplica]:
-        """Judge the first `count` trials of a chunk."""
-        check(0)
-        changes = self._dynamics.simulate(
-            ready.encoded, [p for p, _ in trials], [s for _, s in trials], settings.steps, settings.guidance,
-            on_step=check, spread=settings.spread,
-        )  # fmt: skip
-        # The simulation knows how far it let the tumour shrink and die; whoever looks at the image guesses it.
-        told = predicted_responses(self._dynamics, ready.encoded, ready.before, trials, settings)
-        check(0)
-        if not told:
-            images = np.stack([ready.patch.simulated(c) for c in changes])
-            parts = zip(images[:count], self._labels_after(ready, images), changes, strict=False)
-            return [self._score(ready, *part) for part in parts]
-        patch, judged = ready.patch, []
-        for drawn, t in zip(changes[:count], told, strict=False):
-            change = patch.fill_shrunken_rim(drawn, t.ratio)
-            labels = patch.scale_tumour(t.ratio)
-            judged.append(self._score(ready, patch.simulated(change), labels, change, t.viable_ml))
-        return judged
-
-    def _outline_by(self, ready: _Prepared) -> str:
-        if self._dynamics.tells_response:
-            return "simulated response"
-        return "assistant" if ready.assistant_counts else "outline before treatment"
-
-    def _labels_after(self, ready: _Prepared, images: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
-        """Labels of patches (N, D, H, W) by the assistant."""
-        if not ready.assistant_counts:
-            return [ready.patch.labels_after(None, None) for _ in images]
-        found = self.assistant.segment_patches(images, ready.patch.spacing_mm)
-        return [ready.patch.labels_after(ready.assistant_before, after) for after in found]
-
-    def _score(
-        self,
-        ready: _Prepared,
-        hu: NDArray[np.float32],
-        labels: NDArray[np.uint8],
-        change_hu: NDArray[np.float32] | None = None,
-        viable_ml: float | None = None,
-    ) -> SimulatedReplica:
-        patch = ready.patch
-        change = patch.change(ready.before, patch.findings(hu, labels))
-        change = change if viable_ml is None else replace(change, viable_ml_after=viable_ml)
-        risk, *found = self._assessor.judge(ready.tokens, patch.views(hu, labels), patch.covariates(change))
-        months, survival, members = (tuple(float(x) for x in values) for values in found)
-        change_hu = hu - patch.hu if change_hu is None else change_hu
-        return SimulatedReplica(change_hu, labels, change, risk, months, survival, members, viable_ml)
-
-    def _on_patch(
-        self, ready: _Prepared, ct: Volume, labels: LabelMap | None
-    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    def _score_image(self, patient: Patient, ct: Volume, labels: LabelMap | None) -> ReplicaScore:
+        ready = self.simulator.prepare(patient)
         grid = ready.patch.geometry
         hu = resample(ct.array, ct.geometry, grid).astype(np.float32)
-        if labels is None:
-            return hu, self._labels_after(ready, hu[None])[0]
-        return hu, resample(labels.array, labels.geometry, grid, "nearest", 0)
+        found: NDArray[np.uint8] = (
+            self.simulator.labels_after(ready, hu[None])[0]
+            if labels is None
+            else resample(labels.array, labels.geometry, grid, "nearest", 0)
+        )
+        return self.simulator.score(ready, hu, found)
 
     def _outcome(
-        self, patient: Patient, ready: _Prepared, judged: SimulatedReplica, protocol: Protocol, seed: int
+        self, patient: Patient, ready: PreparedPatient, replica: SimulatedReplica, protocol: Protocol, seed: int
     ) -> Outcome:
         provenance = Provenance(protocol.text, seed, self.bundle.name, self.bundle.sha256, versions())
         grid = ready.patch.geometry
-        ct = compose(patient.ct, patient.labels, judged.change_hu, grid, provenance)
+        ct = compose(patient.ct, patient.labels, replica.change_hu, grid, provenance)
         # Labels change only where the patch's own did: elsewhere every voxel of the user's segmentation stays.
-        after = resample(judged.labels, grid, patient.ct.geometry, "nearest", 255)
+        after = resample(replica.labels, grid, patient.ct.geometry, "nearest", 255)
         before = resample(ready.patch.labels, grid, patient.ct.geometry, "nearest", 255)
         changed = (after != before) & (after != 255) & (patient.labels.array >= 1)
         labels = patient.labels.with_array(np.where(changed, after, patient.labels.array).astype(np.uint8))
-        return Outcome(ct, labels, protocol, seed, judged.viable_ml)
+        return Outcome(ct, labels, protocol, seed, replica.score)

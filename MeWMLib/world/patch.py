@@ -1,4 +1,4 @@
-"""The treated patch of one patient: the cube in which outcomes are simulated, segmented, measured and judged."""
+"""The treated patch of one patient: the cube in which outcomes are simulated, outlined, measured and scored."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from MeWMLib.core.outcome import TumourChange
 from MeWMLib.core.patient import Findings, Patient
-from MeWMLib.core.plan import TumourChange
 from MeWMLib.core.volume import LIVER, TUMOUR, Geometry, LabelMap, Volume
 from MeWMLib.dynamics.compose import feather
 from MeWMLib.perception.findings import measure
@@ -20,7 +20,7 @@ from MeWMLib.survival.patches import five_views, half_resolution
 
 FloatArray = NDArray[np.float32]
 Labels = NDArray[np.uint8]
-#: How far around the liver's mean is taken that replaces a tumour which recedes, and what counts as grain.
+#: How far around the liver's mean is taken that replaces the rim of a shrinking tumour, and what counts as grain.
 LIVER_AROUND_MM = 8.0
 GRAIN_VOXELS = 1.5
 #: A surface that moves by less than this is replaced in part only, so that nothing jumps where it hardly moves.
@@ -71,9 +71,9 @@ class TreatedPatch:
     def fill_shrunken_rim(self, change: FloatArray, ratio: float) -> FloatArray:
         """A simulated change (D, H, W) in which the rim that `scale_tumour(ratio)` takes from the tumour becomes liver.
 
-        A network that draws a shrinking tumour leaves something between tumour and liver in that rim; whoever measures
-        the image then finds the outline before treatment again, and what shrank most looks most alive. The rim takes
-        the mean of the liver nearby and keeps the grain of the scan before. Where nothing recedes nothing changes.
+        A network that draws a shrinking tumour leaves something between tumour and liver in that rim; measuring the
+        image would find the outline before treatment again, and what shrank most would look most viable. The rim takes
+        the mean of the liver nearby and keeps the grain of the scan before. Where nothing shrinks nothing changes.
         """
         surface = self._depth_at(ratio)
         receded = self._depth_at(1.0) - surface
@@ -97,33 +97,27 @@ class TreatedPatch:
         return np.asarray(mean + self.hu - ndimage.gaussian_filter(self.hu, GRAIN_VOXELS), np.float32)
 
     def labels_after(self, before: Labels | None, after: Labels | None) -> Labels:
-        """Labels after treatment, by what the assistant sees differently.
+        """Labels after treatment, by what the segmenter sees differently.
 
-        The given labels stay the reference: a tumour voxel is gone where the assistant saw tumour before and sees none
-        after, and new where it is the other way round. So what the assistant misses in both images is not counted as
+        The given labels stay the reference: a tumour voxel is gone where the segmenter saw tumour before and sees none
+        after, and new where it is the other way round. So what the segmenter misses in both images is not counted as
         cured, and what it takes for tumour in both is not counted as growth.
 
         Args:
-            before, after: the assistant's labels of the patch before and after; None keeps the outline.
+            before, after: the segmenter's labels of the patch before and after; None keeps the outline.
 
         Returns:
             (D, H, W); changed only in the liver and only where the CT could change.
         """
         if before is None or after is None:
             return self.labels.copy()
-        possible = (self.weight > 0) & (self.labels >= LIVER)
         saw, sees = before == TUMOUR, after == TUMOUR
         tumour = self.labels == TUMOUR
         moved = (tumour & ~(saw & ~sees)) | (sees & ~saw)
-        # Single voxels in which the assistant wavers are no change of outline.
+        # Single voxels in which the segmenter wavers are not a change of outline.
         smooth = ndimage.gaussian_filter(moved.astype(np.float32), 1.0) > 0.5
-        changed = possible & (moved != tumour) & (smooth != tumour)
+        changed = self._free & (moved != tumour) & (smooth != tumour)
         return np.where(changed, np.where(smooth, TUMOUR, LIVER), self.labels).astype(np.uint8)
-
-    def with_tumour(self, tumour: NDArray[np.bool_]) -> Labels:
-        """Labels (D, H, W) with another tumour (D, H, W), only in the liver and only where the CT could change."""
-        possible = (self.weight > 0) & (self.labels >= LIVER)
-        return np.where(possible, np.where(tumour, TUMOUR, LIVER), self.labels).astype(np.uint8)
 
     def scale_tumour(self, ratio: float) -> Labels:
         """Labels (D, H, W) with the tumour grown or shrunk, evenly along its surface, to `ratio` of its volume.
@@ -133,12 +127,13 @@ class TreatedPatch:
         wanted = self._wanted(ratio)
         tumour = np.zeros(self._depth.size, bool)
         tumour[np.argpartition(self._depth.ravel(), wanted - 1)[:wanted]] = True
-        return self.with_tumour(tumour.reshape(self.labels.shape))
+        scaled = np.where(tumour.reshape(self.labels.shape), TUMOUR, LIVER)
+        return np.where(self._free, scaled, self.labels).astype(np.uint8)
 
     def _wanted(self, ratio: float) -> int:
         """Voxels of a tumour of `ratio` of its volume."""
-        free = int(np.isfinite(self._depth).sum())
-        return int(np.clip(round(ratio * float((self.labels == TUMOUR).sum())), 1, max(1, free)))
+        free = max(1, int(self._free.sum()))
+        return int(np.clip(round(ratio * float((self.labels == TUMOUR).sum())), 1, free))
 
     def _depth_at(self, ratio: float) -> float:
         """Depth of the surface of such a tumour."""
@@ -146,10 +141,14 @@ class TreatedPatch:
         return float(np.partition(self._depth.ravel(), wanted - 1)[wanted - 1])
 
     @cached_property
+    def _free(self) -> NDArray[np.bool_]:
+        """Where tumour can be: (D, H, W) in the liver and where the CT could change."""
+        return (self.weight > 0) & (self.labels >= LIVER)
+
+    @cached_property
     def _depth(self) -> FloatArray:
         """`_outward` (D, H, W) where tumour can be, infinite elsewhere."""
-        free = (self.weight > 0) & (self.labels >= LIVER)
-        return np.asarray(np.where(free, self._outward, np.inf), np.float32)
+        return np.asarray(np.where(self._free, self._outward, np.inf), np.float32)
 
     @cached_property
     def _outward(self) -> FloatArray:
@@ -188,7 +187,7 @@ class TreatedPatch:
         return np.asarray(five_views(half_resolution(hu, labels == TUMOUR)))
 
     def share_of_tumour(self, patient: Patient) -> float:
-        """Percent of the patient's whole tumour volume that lies in the patch."""
+        """Percent of the patient's whole tumour volume that is in the patch."""
         inside = float((self.labels == TUMOUR).sum()) * self.geometry.voxel_ml
         whole = patient.findings.tumour_ml
         return round(min(100.0, 100.0 * inside / whole), 1) if whole > 0 else 0.0

@@ -1,4 +1,4 @@
-"""What a simulation is told to draw, and says beforehand: the response of the tumour as numbers."""
+"""The response of the tumour as numbers, which the dynamics model predicts before it draws the image."""
 
 from __future__ import annotations
 
@@ -19,10 +19,15 @@ DIGITS = 5
 
 
 class PredictedResponse(NamedTuple):
-    """What a simulation was told to draw: the tumour's volume over that before, and the viable tumour, ml."""
+    """What a simulation is told to draw: the tumour's volume over that before, and the viable tumour, ml."""
 
     ratio: float
     viable_ml: float
+
+
+def predicts_response(model: DynamicsModel, settings: PlanSettings) -> bool:
+    """False for a model that predicts no response, and with guidance, which draws something else."""
+    return model.tells_response and settings.guidance == 1.0
 
 
 def predicted_responses(
@@ -32,16 +37,16 @@ def predicted_responses(
     trials: Sequence[tuple[Protocol, int]],
     settings: PlanSettings,
 ) -> list[PredictedResponse] | None:
-    """What the simulations of some protocols and seeds are told.
+    """What the simulations of some protocols and seeds are told to draw.
 
     Returns:
-        None for a model that does not tell, or with guidance, which draws something else.
+        None where none is predicted (`predicts_response`).
     """
-    if not model.tells_response or settings.guidance != 1.0:
+    if not predicts_response(model, settings):
         return None
     protocols, seeds = [p for p, _ in trials], [seed for _, seed in trials]
-    told = model.responses(encoded, protocols, seeds, settings.spread).astype(np.float64)
-    return [PredictedResponse(float(ratio), before.viable_ml * float(ratio * (1 - dead))) for dead, ratio, _ in told]
+    found = model.responses(encoded, protocols, seeds, settings.spread).astype(np.float64)
+    return [PredictedResponse(float(ratio), before.viable_ml * float(ratio * (1 - dead))) for dead, ratio, _ in found]
 
 
 def response_hint(
@@ -52,15 +57,15 @@ def response_hint(
     The response head needs a thousandth of the time of a simulation.
 
     Returns:
-        None for a model that does not tell what it draws.
+        None where none is predicted (`predicts_response`).
     """
-    if not model.tells_response or settings.guidance != 1.0:
+    if not predicts_response(model, settings):
         return None
 
     def hint(protocols: Sequence[Protocol]) -> NDArray[np.float64]:
         trials = [(p, seed) for p in protocols for seed in seeds]
-        told = predicted_responses(model, encoded, before, trials, settings) or []
-        logs = np.log1p([[t.viable_ml, before.tumour_ml * t.ratio] for t in told])
+        found = predicted_responses(model, encoded, before, trials, settings) or []
+        logs = np.log1p([[r.viable_ml, before.tumour_ml * r.ratio] for r in found])
         return np.round(logs.reshape(len(protocols), len(seeds), 2).mean(1), DIGITS)
 
     return hint

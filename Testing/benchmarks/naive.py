@@ -64,10 +64,10 @@ def judge(
     """
     with clock("cut and encode the CT before"):
         patch = TreatedPatch.of(patient)
-        encoded = world._dynamics.encode(patch.hu, patch.labels, patch.spacing_mm)
+        encoded = world.simulator.dynamics.encode(patch.hu, patch.labels, patch.spacing_mm)
         before = patch.findings(patch.hu, patch.labels)
     with clock("simulate"):
-        change = world._dynamics.simulate(
+        change = world.simulator.dynamics.simulate(
             encoded, [protocol], [seed], settings.steps, settings.guidance, spread=settings.spread
         )[0]
     with clock("compose"):
@@ -86,7 +86,7 @@ def judge(
             whole[box] = found
             after = resample(LabelMap(whole, grid).array, grid, patch.geometry, "nearest", 0)
             # what the assistant says is read as the planner reads it: as a change against what it said before
-            labels = patch.labels_after(world._prepare(patient).assistant_before, after)
+            labels = patch.labels_after(world.simulator.prepare(patient).segmented_before, after)
         else:
             seen = world.segmenter.segment_patches(np.stack([patch.hu, image]), patch.spacing_mm)
             labels = patch.labels_after(seen[0], seen[1])
@@ -95,7 +95,7 @@ def judge(
     with clock("survival, 5 patches before and 5 after"):
         pre = patch.views(patch.hu, patch.labels)
         post = patch.views(image, labels)
-        return world._assessor.judge(pre, post, patch.covariates(changed)).log_risk
+        return world.simulator.assessor.judge(pre, post, patch.covariates(changed)).log_risk
 
 
 def liver_grid(patient: Patient, spacing_mm: float) -> tuple[object, tuple[slice, ...]]:

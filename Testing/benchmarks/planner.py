@@ -84,10 +84,10 @@ def planner(patient: Patient, space: ActionSpace, settings: PlanSettings, bundle
     with Peak() as peak:
         start = time.perf_counter()
         with clock("cut, encode and segment the CT before, once"):
-            world.treated(patient)
-        timed(world._dynamics, "simulate", clock, "simulate")
-        timed(world, "_labels_after", clock, "outline")
-        timed(world, "_score", clock, "measure and survival")
+            world.treatment_summary(patient)
+        timed(world.simulator.dynamics, "simulate", clock, "simulate")
+        timed(world.simulator, "labels_after", clock, "outline")
+        timed(world.simulator, "score", clock, "measure and survival")
         plan = world.plan(patient, space, settings, SEED)
         seconds = time.perf_counter() - start
     clock.seconds["search and the rest"] = seconds - sum(clock.seconds.values())
@@ -138,16 +138,16 @@ def counts(space: ActionSpace, settings: PlanSettings) -> list[dict[str, Any]]:
 
 def chunks(world: WorldModel, patient: Patient, settings: PlanSettings, space: ActionSpace) -> dict[int, float]:
     """Seconds a simulation by how many go through the networks together."""
-    ready = world._prepare(patient)
+    ready = world.simulator.prepare(patient)
     protocols = [Protocol.of((d, e)) for d in space.drugs[:3] for e in space.embolics[:2]]
-    former, out = world.chunk, {}
+    former, out = world.simulator.chunk, {}
     for size in (1, 2, 3, 6):
-        world.chunk = size
-        ready.simulated.clear()
+        world.simulator.chunk = size
+        ready.kept.clear()
         start = time.perf_counter()
-        world._judge(ready, protocols, [SEED] * len(protocols), settings)
+        world.simulator.replicas(ready, [(p, SEED) for p in protocols], settings)
         out[size] = (time.perf_counter() - start) / len(protocols)
-    world.chunk = former
+    world.simulator.chunk = former
     return out
 
 
@@ -165,7 +165,7 @@ def main() -> int:
     settings = replace(SETTINGS, steps=args.steps)
     sample = load_sample(args.case)
     world = WorldModel.load(find_bundle(args.bundle))
-    patient = world.patient(args.case, sample.ct, sample.labels)
+    patient = world.patient(sample.ct, sample.labels, id=args.case)
     space = world.propose(patient, "", settings)
     say = print
     say(
@@ -190,12 +190,12 @@ def main() -> int:
 
     known = {c.protocol: c.risk.log_risk for one in runs.values() for c in one["plan"].candidates}
     known |= {t.child: t.risk for t in runs["beam"]["plan"].tree}
-    ready, seeds = world._prepare(patient), [SEED + n for n in range(settings.replicas)]
+    ready, seeds = world.simulator.prepare(patient), [SEED + n for n in range(settings.replicas)]
 
     def risk(protocol: Protocol) -> float:
         if protocol not in known:
-            judged = world._judge(ready, [protocol] * len(seeds), seeds, settings)
-            known[protocol] = float(np.mean([j.log_risk for j in judged]))
+            judged = world.simulator.replicas(ready, [(protocol, s) for s in seeds], settings)
+            known[protocol] = float(np.mean([j.score.log_risk for j in judged]))
         return known[protocol]
 
     answer, asked, candidates = naive.printed_walk(space, settings, risk)

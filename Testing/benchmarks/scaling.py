@@ -36,7 +36,7 @@ def volume_sizes(world: WorldModel, patient: Patient, settings: PlanSettings) ->
         ct = Volume(resample(patient.ct.array, patient.ct.geometry, grid).astype(np.int16), grid, patient.ct.phase)
         labels = LabelMap(resample(patient.labels.array, patient.labels.geometry, grid, "nearest", 0), grid)
         start = time.perf_counter()
-        again = world.patient("size", ct, labels)
+        again = world.patient(ct, labels, id="size")
         world.treated_patch(again)
         once = time.perf_counter() - start
         start = time.perf_counter()

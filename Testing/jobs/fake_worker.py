@@ -17,8 +17,10 @@ import numpy as np
 
 from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.errors import NoTumourError
+from MeWMLib.core.outcome import Outcome, Risk, TumourChange
 from MeWMLib.core.patient import Findings, Lesion, Patient
-from MeWMLib.core.plan import Candidate, Outcome, Plan, Risk, SearchStep, TumourChange
+from MeWMLib.core.plan import Candidate, Plan, SearchStep, replica_seeds
+from MeWMLib.core.plan_folder import TreatmentSummary
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Provenance, Volume
 from MeWMLib.jobs import worker
@@ -61,7 +63,7 @@ class FakeWorld:
         labels[4, 5:9, 6:11] = 1  # one slice of the tumour is missed
         return LabelMap(labels, ct.geometry)
 
-    def patient(self, id, ct, labels, clinical):
+    def patient(self, ct, labels, clinical, id):
         if not labels.tumour.any():
             raise NoTumourError(what="No tumour was found")
         ml = float(labels.tumour.sum()) * labels.geometry.voxel_ml
@@ -75,7 +77,8 @@ class FakeWorld:
         sources = {name: f"Note of {name}; Some et al., https://doi.org/10.1000/{name.lower()}" for name in chosen}
         return ActionSpace(drugs, embolics, dict.fromkeys(chosen, "because"), "fake", sources)
 
-    def simulate(self, patient, protocol, seeds, settings):
+    def simulate(self, patient, protocol, seed, settings):
+        seeds = replica_seeds(seed, settings.replicas) if isinstance(seed, int) else seed
         if self.mishap == "crash":
             raise ZeroDivisionError("a mistake in the code")
         if self.mishap == "oom":
@@ -116,8 +119,8 @@ class FakeWorld:
     def candidate(self, patient, protocol, outcomes):
         return Candidate(protocol, self.assess(patient, outcomes), self.change(patient, outcomes[0]))
 
-    def treated(self, patient):
-        return {"lesion": 1, "lesions": 1, "share_of_tumour_percent": 100.0, "patch_spacing_mm": 1.0}
+    def treatment_summary(self, patient):
+        return TreatmentSummary(1, 1, 100.0)
 
     def journal_key(self, patient, space, settings, seed):
         return {"patient": patient.id, "seed": seed}
@@ -131,7 +134,7 @@ class FakeWorld:
             if cancelled() and self.mishap != "stubborn":
                 stopped_by = "cancelled"
                 break
-            outcomes = self.simulate(patient, protocol, [seed + r for r in range(settings.replicas)], settings)
+            outcomes = self.simulate(patient, protocol, seed, settings)
             risk = self.assess(patient, outcomes)
             found.append(Candidate(protocol, risk, self.change(patient, outcomes[0])))
             found.sort(key=lambda c: (c.risk.log_risk, c.protocol.text))

@@ -29,9 +29,10 @@ from MeWMLib.core.errors import (
     WorkerError,
 )
 from MeWMLib.core.plan import Plan, SearchStep
+from MeWMLib.core.plan_folder import RESEARCH_USE_ONLY, PlanFolder
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry, LabelMap
-from MeWMLib.jobs import plan_folder, plan_job, worker
+from MeWMLib.jobs import plan_job, worker
 from MeWMLib.jobs.job import Job
 
 pytestmark = pytest.mark.usefixtures("small_bundle")
@@ -93,12 +94,13 @@ def test_a_plan_has_all_that_is_promised(do, fake, tmp_path):
 
 
 def test_the_scene_can_read_the_plan(do, tmp_path):
-    from MeWMLib.scene.plan_folder import open_plan_folder
-
     do(_job(out=tmp_path / "out"))
-    folder = open_plan_folder(tmp_path / "out")
-    before, _ = folder.read_before()
-    assert folder.read_simulated(folder.candidates[0], before).sd is not None
+    folder = PlanFolder(tmp_path / "out")
+    document = folder.read()
+    before, _ = folder.read_before(document)
+    kept = folder.read_kept(document, before, deviations=1)
+    assert len(kept) == 3 and [one.sd is not None for one in kept] == [True, False, False]
+    assert document.to_json() == json.loads((tmp_path / "out" / "plan.json").read_text())
 
 
 def test_the_same_job_writes_the_same_plan_and_no_path(do, case, tmp_path):
@@ -364,9 +366,7 @@ def test_an_unknown_device_is_refused(do, tmp_path):
 
 def test_research_use_only_is_said(do, tmp_path):
     do(_job(out=tmp_path / "out"))
-    assert (
-        json.loads((tmp_path / "out" / "plan.json").read_text())["research_use_only"] == plan_folder.RESEARCH_USE_ONLY
-    )
+    assert json.loads((tmp_path / "out" / "plan.json").read_text())["research_use_only"] == RESEARCH_USE_ONLY
     shutil.rmtree(tmp_path / "out")
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from MeWMLib.core.errors import CancelledError, DeviceError, WorkerError
+from MeWMLib.core.plan_folder import JOURNAL
 from MeWMLib.jobs import runner
 from MeWMLib.jobs.job import Job
-from MeWMLib.jobs.plan_folder import JOURNAL
 
 pytestmark = pytest.mark.usefixtures("small_bundle")
 

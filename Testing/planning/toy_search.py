@@ -18,12 +18,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from MeWMLib.core.outcome import ReplicaScore, TumourChange
 from MeWMLib.core.patient import Clinical
-from MeWMLib.core.plan import SEARCH_NAMES, PlanSettings, TumourChange
+from MeWMLib.core.plan import SEARCH_NAMES, PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol, agents_of
 from MeWMLib.planning.journal import Journal
 from MeWMLib.planning.search import Batch
-from MeWMLib.world.exploration import ReplicaScore, explore
+from MeWMLib.world.exploration import explore
 
 PAUSE_S = 0.004
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from MeWMLib.core.outcome import Risk, TumourChange
 from MeWMLib.core.patient import Findings, Lesion
-from MeWMLib.core.plan import Candidate, Plan, PlanSettings, Risk, RuleFinding, SearchStep, TumourChange
+from MeWMLib.core.plan import Candidate, Plan, PlanSettings, RuleFinding, SearchStep
 from MeWMLib.core.protocol import Action, Protocol, agents_of
 from MeWMLib.core.volume import TUMOUR, Geometry
 

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 from MeWMLib.core.errors import OutputError
+from MeWMLib.core.plan import SearchStep
+from MeWMLib.core.plan_folder import PlanFolder
+from MeWMLib.core.protocol import Protocol
 
 
 @pytest.fixture
@@ -15,15 +18,15 @@ def written(core, any_plan, tmp_path):
     """The plan, its volumes, and the scene file made of them."""
     from MeWMLib.scene.comparison import build_comparison
     from MeWMLib.scene.mrb import write_mrb
-    from MeWMLib.scene.plan_folder import open_plan_folder
 
-    plan = open_plan_folder(any_plan)
-    before, labels = plan.read_before()
-    simulated = [plan.read_simulated(c, before) for c in plan.candidates if c.files]
-    build_comparison(core.scene, plan, before, labels, simulated)
+    folder = PlanFolder(any_plan)
+    document = folder.read()
+    before, labels = folder.read_before(document)
+    simulated = folder.read_kept(document, before)
+    build_comparison(core.scene, document, before, labels, simulated)
     path = tmp_path / "scene.mrb"
     write_mrb(core.scene, path)
-    return plan, before, labels, simulated, path
+    return document, before, labels, simulated, path
 
 
 @pytest.fixture
@@ -75,12 +78,12 @@ def test_voxels_geometry_and_labels_survive(reread):
 def test_simulated_nodes_say_so(reread):
     from MeWMLib.scene.nodes import get_provenance
 
-    plan, _, _, simulated, scene = reread
+    document, _, _, simulated, scene = reread
     for class_name in ("vtkMRMLScalarVolumeNode", "vtkMRMLSegmentationNode"):
         for n in range(scene.GetNumberOfNodesByClass(class_name)):
             node = scene.GetNthNodeByClass(n, class_name)
             assert ("SIMULATED" in node.GetName()) == (node.GetAttribute("MeWM.Simulated") == "1"), node.GetName()
-            assert node.GetAttribute("MeWM.BundleSha256") == plan.data["bundle"]["sha256"]
+            assert node.GetAttribute("MeWM.BundleSha256") == document.bundle.sha256
     assert get_provenance(_node(scene, "SIMULATED CT [rank=1]")) == simulated[0].ct.simulated
 
 
@@ -95,19 +98,21 @@ def test_views_show_the_scan_below_and_the_best_simulation_above(reread):
 
 
 def test_table_and_plot(reread):
-    plan, *_, scene = reread
+    document, *_, scene = reread
+    plan = document.plan
     table = _node(scene, "MeWM ranked protocols")
     assert table.GetNumberOfRows() == len(plan.candidates) == 8
     names = [table.GetColumnName(n) for n in range(table.GetNumberOfColumns())]
     for row, candidate in enumerate(plan.candidates):
         cells = {name: table.GetTable().GetValue(row, n) for n, name in enumerate(names)}
         assert cells["rank"].ToInt() == candidate.rank
-        assert cells["protocol"].ToString() == candidate.protocol
-        assert cells["log risk"].ToDouble() == pytest.approx(candidate.risk, rel=1e-4)
-        assert cells["log risk, lowest replica"].ToDouble() == pytest.approx(candidate.interval[0], rel=1e-4)
-        assert cells["log risk, highest replica"].ToDouble() == pytest.approx(candidate.interval[1], rel=1e-4)
+        assert cells["protocol"].ToString() == candidate.protocol.text
+        assert cells["log risk"].ToDouble() == pytest.approx(candidate.risk.log_risk, rel=1e-4)
+        assert cells["hazard ratio"].ToDouble() == pytest.approx(np.exp(candidate.risk.log_risk), rel=1e-4)
+        assert cells["log risk, lowest replica"].ToDouble() == pytest.approx(candidate.risk.interval[0], rel=1e-4)
+        assert cells["log risk, highest replica"].ToDouble() == pytest.approx(candidate.risk.interval[1], rel=1e-4)
         assert cells["viable volume change (%)"].ToDouble() == pytest.approx(
-            candidate.change["viable_change_percent"], rel=1e-4
+            candidate.tumour_change.viable_change_percent, rel=1e-4
         )
         assert (cells["warnings"].ToString() != "") == bool(candidate.warnings)
     chart = _node(scene, "MeWM risk by rank")
@@ -119,17 +124,20 @@ def test_table_and_plot(reread):
 
 
 def test_the_search_tree_is_a_table(reread):
-    plan, *_, scene = reread
+    document, *_, scene = reread
+    plan = document.plan
     table = _node(scene, "MeWM search tree")
     assert table.GetNumberOfRows() == len(plan.tree) > 0
     for row, step in enumerate(plan.tree):
         cells = [table.GetTable().GetValue(row, n) for n in range(5)]
-        assert (cells[0].ToInt(), cells[1].ToString(), cells[2].ToString()) == (step.step, step.parent, step.child)
+        texts = cells[1].ToString(), cells[2].ToString()
+        assert cells[0].ToInt() == step.step and texts == (step.parent.text, step.child.text)
         assert cells[3].ToDouble() == pytest.approx(step.risk, rel=1e-4) and bool(cells[4].ToInt()) == step.kept
 
 
 def test_the_search_is_a_plot(reread):
-    plan, *_, scene = reread
+    document, *_, scene = reread
+    plan = document.plan
     chart = _node(scene, "MeWM search tree, plot")
     series = [chart.GetNthPlotSeriesNode(n) for n in range(chart.GetNumberOfPlotSeriesNodes())]
     assert [s.GetName() for s in series] == ["simulated", "the search went on from here"]
@@ -139,16 +147,18 @@ def test_the_search_is_a_plot(reread):
 
 
 def test_the_way_to_the_best_is_drawn_by_itself(core):
-    from MeWMLib.scene.plan_folder import ShownStep
     from MeWMLib.scene.search import search_chart
 
     tree = [
-        ShownStep(1, "", "A", 0.1, True),
-        ShownStep(1, "", "B", 0.2, False),
-        ShownStep(2, "A", "A + C", 0.0, True),
-        ShownStep(2, "A", "A + D", 0.3, False),
+        SearchStep(step, 0, Protocol.from_json(parent), Protocol.from_json(child), risk, kept)
+        for step, parent, child, risk, kept in (
+            (1, "", "Cisplatin", 0.1, True),
+            (1, "", "Mitomycin", 0.2, False),
+            (2, "Cisplatin", "Cisplatin + PVA", 0.0, True),
+            (2, "Cisplatin", "Cisplatin + NBCA", 0.3, False),
+        )
     ]
-    *nodes, chart = search_chart(core.scene, tree, "A + C")
+    *nodes, chart = search_chart(core.scene, tree, Protocol.parse("Cisplatin + PVA"))
     assert chart.GetNumberOfPlotSeriesNodes() == 3 and len(nodes) == 6
     table = nodes[-2].GetTable()
     points = [[table.GetColumn(n).GetValue(row) for n in range(2)] for row in range(table.GetNumberOfRows())]
@@ -207,11 +217,10 @@ def test_file_holds_no_path_of_this_machine(written, tmp_path):
 def test_plan_without_simulated_volumes(core, axial_plan, tmp_path):
     from MeWMLib.scene.comparison import build_comparison
     from MeWMLib.scene.mrb import write_mrb
-    from MeWMLib.scene.plan_folder import open_plan_folder
 
-    plan = open_plan_folder(axial_plan)
-    before, labels = plan.read_before()
-    build_comparison(core.scene, plan, before, labels, [])
+    folder = PlanFolder(axial_plan)
+    document = folder.read()
+    build_comparison(core.scene, document, *folder.read_before(document), [])
     assert core.scene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode").GetForegroundVolumeID() is None
     write_mrb(core.scene, tmp_path / "scene.mrb")
     assert zipfile.is_zipfile(tmp_path / "scene.mrb")
@@ -219,11 +228,11 @@ def test_plan_without_simulated_volumes(core, axial_plan, tmp_path):
 
 def test_one_simulated_volume_needs_no_sequence(core, axial_plan):
     from MeWMLib.scene.comparison import build_comparison
-    from MeWMLib.scene.plan_folder import open_plan_folder
 
-    plan = open_plan_folder(axial_plan)
-    before, labels = plan.read_before()
-    build_comparison(core.scene, plan, before, labels, [plan.read_simulated(plan.candidates[0], before)])
+    folder = PlanFolder(axial_plan)
+    document = folder.read()
+    before, labels = folder.read_before(document)
+    build_comparison(core.scene, document, before, labels, folder.read_kept(document, before)[:1])
     assert core.scene.GetNumberOfNodesByClass("vtkMRMLSequenceNode") == 0
     assert np.any(
         [core.scene.GetNthNode(n).GetAttribute("MeWM.Simulated") for n in range(core.scene.GetNumberOfNodes())]

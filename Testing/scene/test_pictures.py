@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from MeWMLib.core.plan_folder import PlanFolder
 from MeWMLib.core.volume import LabelMap, Volume
 
 
@@ -20,11 +21,10 @@ def gl(request):
 @pytest.fixture
 def shown(core, any_plan):
     """CT, labels and simulated volumes of a plan."""
-    from MeWMLib.scene.plan_folder import open_plan_folder
-
-    plan = open_plan_folder(any_plan)
-    before, labels = plan.read_before()
-    return before, labels, [plan.read_simulated(c, before) for c in plan.candidates if c.files]
+    folder = PlanFolder(any_plan)
+    document = folder.read()
+    before, labels = folder.read_before(document)
+    return before, labels, folder.read_kept(document, before)
 
 
 def _pictures(core, shown, gl, count=3):

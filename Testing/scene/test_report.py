@@ -4,9 +4,12 @@ import html.parser
 import json
 import re
 
+import numpy as np
 import pytest
 
-from MeWMLib.scene.plan_folder import open_plan_folder
+from MeWMLib.core.plan import SearchStep, way_to_best
+from MeWMLib.core.plan_folder import PlanFolder
+from MeWMLib.core.protocol import Protocol
 
 pytest.importorskip("slicer_core", reason='slicer-core is not installed: pip install "mewm[scene]"')
 
@@ -36,7 +39,7 @@ class _Reader(html.parser.HTMLParser):
 def _render(folder, notes=(), pictures=()):
     from MeWMLib.scene.report import render_report
 
-    page = render_report(open_plan_folder(folder), pictures, notes)
+    page = render_report(PlanFolder(folder).read(), pictures, notes)
     reader = _Reader()
     reader.feed(page)
     assert reader._open == []
@@ -49,6 +52,10 @@ def _edit(folder, change):
     (folder / "plan.json").write_text(json.dumps(data))
 
 
+def _step(step, parent, child, risk, kept):
+    return SearchStep(step, 0, Protocol.from_json(parent), Protocol.from_json(child), risk, kept)
+
+
 def test_one_file_without_script_or_link(axial_plan):
     page, reader, text = _render(axial_plan)
     assert "script" not in reader.tags and "link" not in reader.tags
@@ -59,13 +66,15 @@ def test_one_file_without_script_or_link(axial_plan):
 
 def test_says_what_the_plan_says(axial_plan):
     _, _, text = _render(axial_plan)
-    plan = open_plan_folder(axial_plan)
-    for candidate in plan.candidates:
-        assert candidate.protocol in text
-        assert f"{candidate.risk:+.2f}".replace("-", "\N{MINUS SIGN}") in text
+    document = PlanFolder(axial_plan).read()
+    for candidate in document.plan.candidates:
+        assert candidate.protocol.text in text
+        assert f"{candidate.risk.log_risk:+.2f}".replace("-", "\N{MINUS SIGN}") in text
+        assert f"{np.exp(candidate.risk.log_risk):.2f}" in text
+    assert "A replica is one simulation of a protocol" in text
     for expected in (
         "expert labels of the sample",
-        plan.data["bundle"]["sha256"],
+        document.bundle.sha256,
         "seed",
         "Child-Pugh class",
         "Lencioni 2016",
@@ -79,11 +88,11 @@ def test_says_what_the_plan_says(axial_plan):
 def test_everything_that_a_user_can_write_is_escaped(own_plan):
     def spoil(data):
         data["goal"] = data["case"] = data["labels"]["note"] = data["device"] = BAD
-        data["clinical"][BAD] = BAD
         data["policy"]["reasons"] = {name: BAD for name in data["policy"]["reasons"]}
-        data["settings"][BAD] = BAD
-        data["candidates"][0]["protocol"] = BAD
-        data["candidates"][0]["warnings"] = [{"severity": BAD, "reason": BAD, "source": BAD}]
+        data["versions"][BAD] = data["bundle"]["name"] = BAD
+        data["candidates"][0]["warnings"] = [{"rule": BAD, "severity": BAD, "reason": BAD, "source": BAD}]
+        data["candidates"][0]["contributions"] = [{"action": BAD, "risk_without": 0.1, "risk_change": 0.1}]
+        data["pruned"] = [{"protocol": "Cisplatin", "rules": [BAD]}]
 
     _edit(own_plan, spoil)
     page, reader, text = _render(own_plan, notes=[BAD])
@@ -91,10 +100,10 @@ def test_everything_that_a_user_can_write_is_escaped(own_plan):
     assert "<script>alert(1)</script>" in text and "{{ 7 * 7 }}" in text
 
 
-def test_mathematics_in_a_protocol_does_not_break_the_charts(own_plan):
-    _edit(own_plan, lambda data: data["candidates"][0].update(protocol="$x_1$ + $\\frac{$"))
-    _, _, text = _render(own_plan)
-    assert "$x_1$ + $\\frac{$" in text
+def test_mathematics_in_a_label_does_not_break_the_charts():
+    from MeWMLib.scene.charts import STYLE
+
+    assert STYLE["text.parse_math"] is False
 
 
 def test_cancelled_plan_says_so(own_plan):
@@ -129,12 +138,12 @@ def test_many_candidates_are_cut(own_plan):
 
     _edit(own_plan, more)
     _, _, text = _render(own_plan)
-    assert "11 more protocols stand in plan.json" in text
+    assert "11 more protocols are in plan.json" in text
 
 
 def test_overlap_of_the_best_two_is_said(own_plan):
     def overlap(data):
-        data["candidates"][0]["risk_interval"] = [-1.0, 0.5]
+        data["candidates"][0]["risk_replicas"] = [-1.0, 0.5]
 
     _edit(own_plan, overlap)
     assert "the order of the two is not certain" in _render(own_plan)[2]
@@ -148,22 +157,29 @@ def test_what_moved_the_risk_and_what_was_pruned_is_said(own_plan):
             {"action": "Lipiodol", "risk_without": -0.25, "risk_change": -0.75},
             {"action": "Cisplatin", "risk_without": None, "risk_change": None},
         ]
-        data["pruned"] = [{"protocol": f"Cisplatin + {name}", "rules": ["one-platinum"]} for name in ("A", "B")]
+        data["pruned"] = [
+            {"protocol": f"Cisplatin + {name}", "rules": ["one-platinum"]} for name in ("Lipiodol", "PVA")
+        ]
         data.update(simulations=123, ruled_out=45)
         data["settings"]["search"] = "best_first"
 
     _edit(own_plan, explain)
     text = _render(own_plan)[2]
-    for expected in ("\N{MINUS SIGN}0.75", "not simulated without it", "one-platinum", "Cisplatin + A; Cisplatin + B"):
+    for expected in (
+        "\N{MINUS SIGN}0.75",
+        "not simulated without it",
+        "one-platinum",
+        "Cisplatin + PVA; Cisplatin + Lipiodol",
+    ):
         assert expected in text
     assert "123 simulations" in text and "45 more protocols were ruled out" in text
 
 
 def test_a_tree_without_beams_has_a_column_for_each_number_of_agents():
     from MeWMLib.scene.charts import _abbreviated, tree_chart
-    from MeWMLib.scene.plan_folder import ShownStep
 
-    tree = [ShownStep(n, "", f"Cisplatin + {'x' * n} + Lipiodol", -n / 7, n == 4) for n in (2, 3, 4)]
+    names = ("Cisplatin + PVA", "Cisplatin + Lipiodol + PVA", "Cisplatin + Mitomycin + Lipiodol + PVA")
+    tree = [_step(n, "", name, -n / 7, n == 4) for n, name in enumerate(names, start=2)]
     assert (tree_chart(tree, tree[2].child) or b"").startswith(b"\x89PNG")
     assert _abbreviated("Cisplatin + Lipiodol") == "Cisplatin + Lipiodol"
     short = _abbreviated("Hydroxycamptothecin + Raltitrexed + Absolute Alcohol")
@@ -172,30 +188,30 @@ def test_a_tree_without_beams_has_a_column_for_each_number_of_agents():
 
 def test_way_through_the_tree():
     from MeWMLib.scene.charts import _added, _column
-    from MeWMLib.scene.plan_folder import ShownStep, way_to
 
     tree = [
-        ShownStep(1, "", "A", 0.1, True),
-        ShownStep(1, "", "B", 0.2, False),
-        ShownStep(2, "A", "A + C", 0.0, True),
-        ShownStep(2, "B", "A + C", 0.0, False),
+        _step(1, "", "Cisplatin", 0.1, True),
+        _step(1, "", "Mitomycin", 0.2, False),
+        _step(2, "Cisplatin", "Cisplatin + PVA", 0.0, True),
+        _step(2, "Mitomycin", "Cisplatin + PVA", 0.0, False),
     ]
-    assert way_to(tree, "A + C") == {(1, "A"), (2, "A + C")}
-    assert way_to(tree, "D") == set()
-    assert _added("C", "A + C") == "A"
-    assert _column([ShownStep(1, "", str(n), -n, False) for n in range(20)])[1] == 6
+    best = Protocol.parse("Cisplatin + PVA")
+    assert way_to_best(tree, best) == {tree[0], tree[2]}
+    assert way_to_best(tree, Protocol.parse("NBCA")) == way_to_best(tree, None) == set()
+    assert _added(Protocol.parse("PVA"), best) == "Cisplatin"
+    assert _column([_step(1, "", f"Cisplatin {n + 1} mg", -n, False) for n in range(20)])[1] == 6
 
 
 def test_the_axis_of_the_survival_curves_ends_with_the_curves(axial_plan):
     from dataclasses import replace
 
     from MeWMLib.scene.charts import _until, survival_chart
-    from MeWMLib.scene.plan_folder import last_month, open_plan_folder
+    from MeWMLib.scene.survival_curves import last_month
 
-    first, second = open_plan_folder(axial_plan).candidates[:2]
+    first, second = PlanFolder(axial_plan).read().plan.candidates[:2]
     months = (0.0, 6.0, 12.0, 24.0, 60.0)
-    short = replace(first, months=months, survival=(1.0, 0.5, 0.1, 0.01, 0.0))
-    long = replace(second, months=months, survival=(1.0, 0.9, 0.8, 0.6, 0.3))
+    short = replace(first, risk=replace(first.risk, months=months, survival=(1.0, 0.5, 0.1, 0.01, 0.0)))
+    long = replace(second, risk=replace(second.risk, months=months, survival=(1.0, 0.9, 0.8, 0.6, 0.3)))
     assert last_month([short]) == 24.0 and last_month([short, long]) == 60.0
     assert _until(short, 12.0) == ([0.0, 6.0, 12.0], [1.0, 0.5, 0.1])
     assert (survival_chart([short, replace(short, rank=2)]) or b"").startswith(b"\x89PNG")

@@ -61,7 +61,7 @@ def test_the_report_is_written_beside_the_scene(compared, monkeypatch, tmp_path)
     (folder,) = [p for p in tmp_path.iterdir() if p.name.startswith("MeWM report")]
     html = (folder / "report.html").read_text(encoding="utf-8")
     for candidate in compared.front.comparison.candidates:
-        assert candidate.protocol in html
+        assert candidate.protocol.text in html
     assert "Research use only" in html and len(list((folder / "pictures").glob("*.png"))) >= 4
     assert json.loads((folder / "plan.json").read_text(encoding="utf-8"))["candidates"][0]["files"]["ct"]
     assert not list(folder.rglob("*.nrrd")), "no CT is left in the user's folder"

@@ -188,7 +188,7 @@ def test_simulate_and_explore_through_the_server_give_the_same_nodes(away, serve
     def found() -> tuple:
         comparison = away.front.comparison
         array = node_to_volume(comparison.node("simulated")).array
-        risks = [(c.rank, c.protocol, c.risk) for c in comparison.candidates]
+        risks = [(c.rank, c.protocol.text, c.risk.log_risk) for c in comparison.candidates]
         roles = [r for r in ("table", "difference", "uncertainty", "plan", "survival chart") if comparison.node(r)]
         names = comparison.node("simulated").GetName(), comparison.node("labels").GetName()
         return array, risks, roles, names, comparison.kept
@@ -240,7 +240,7 @@ def test_cancel_ends_the_worker_on_the_server_and_keeps_the_best_so_far(away, se
     away.wait(lambda: away.front.comparison is not None)
     away.wait_idle()
     until(away, lambda: not process.workers(), 10.0)
-    assert away.front.comparison.data["stopped_by"] == "cancelled"
+    assert away.front.comparison.document.plan.cancelled
     assert 2 <= len(away.front.comparison.candidates) < 6
 
 

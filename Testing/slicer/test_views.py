@@ -240,7 +240,7 @@ def test_a_ranked_protocol_is_taken_over(shown):
     shown.click_cell("exploration", "rankTable", 1, 1)
     shown.click("exploration", "adoptButton")
     named = dict(shown.front.actions.named)
-    assert named["Rank 2"] == Protocol.parse(shown.front.comparison.candidates[1].protocol)
+    assert named["Rank 2"] == shown.front.comparison.candidates[1].protocol
 
 
 def test_buttons_go_to_other_modules(shown):

@@ -111,7 +111,7 @@ def test_the_walk(user, sample, mishap, tmp_path):
     assert not user.widget("simulation", "simulateButton").enabled
     user.wait(lambda: front.comparison is not None)
     user.wait_idle()
-    assert {c.protocol for c in front.comparison.candidates} == {"Cisplatin + Lipiodol", "Epirubicin + Lipiodol"}
+    assert {c.protocol.text for c in front.comparison.candidates} == {"Cisplatin + Lipiodol", "Epirubicin + Lipiodol"}
     assert front.comparison.kept == (1, 2)
     assert front.comparison.ct is front.parameters.ct, "the CT is not copied"
     simulated = front.comparison.node("simulated")
@@ -130,13 +130,13 @@ def test_the_walk(user, sample, mishap, tmp_path):
     user.wait(lambda: front.comparison.id != first)
     user.wait_idle()
     explored = front.comparison
-    assert explored.data["stopped_by"] == "cancelled" and len(explored.candidates) < 6
+    assert explored.document.plan.cancelled and len(explored.candidates) < 6
     assert user.widget("exploration", "rankTable").rowCount == len(explored.candidates)
 
     # the second row
     user.click_cell("exploration", "rankTable", 1, 1)
     assert front.shown_rank == 2 and explored.shown_rank == 2
-    assert explored.candidates[1].protocol in user.widget("outcome", "summaryLabel").text
+    assert explored.candidates[1].protocol.text in user.widget("outcome", "summaryLabel").text
     visible = [explored.node("labels", c.rank).GetDisplayNode().GetVisibility() for c in explored.candidates[:2]]
     assert visible == [0, 1]
     user.wait(lambda: explored.node("difference").GetAttribute("MeWM.Rank") == "2")
@@ -148,7 +148,7 @@ def test_the_walk(user, sample, mishap, tmp_path):
     before = {kind: sorted(_names(scene, f"vtkMRML{kind}Node")) for kind in kinds}
     table = explored.node("table").GetTable()
     rows = [table.GetValue(row, 1).ToString() for row in range(table.GetNumberOfRows())]
-    assert rows == [c.protocol for c in explored.candidates]
+    assert rows == [c.protocol.text for c in explored.candidates]
     second = node_to_volume(explored.node("simulated")).array
     roles = ("simulated", "table", "difference", "plan", "survival chart", "sequence", "browser", "labels")
     assert _in_one_folder(explored, roles)
@@ -172,7 +172,7 @@ def test_the_walk(user, sample, mishap, tmp_path):
     assert front.comparison.id == explored.id and front.comparison.candidates == explored.candidates
     assert front.shown_rank == 2 and front.comparison.node("simulated").GetImageData() is not None
     assert np.array_equal(node_to_volume(front.comparison.node("simulated")).array, second)
-    assert front.comparison.node("simulated").GetAttribute("MeWM.Protocol") == explored.candidates[1].protocol
+    assert front.comparison.node("simulated").GetAttribute("MeWM.Protocol") == explored.candidates[1].protocol.text
     table = front.comparison.node("table").GetTable()
     assert [table.GetValue(row, 1).ToString() for row in range(table.GetNumberOfRows())] == rows
     chart = front.comparison.node("survival chart")

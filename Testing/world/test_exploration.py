@@ -1,4 +1,4 @@
-"""Exploration over a toy judge: what a plan says, and that a journal saves the work and changes nothing."""
+"""Exploration over a toy in place of the networks: a plan says why, a journal saves the work and changes nothing."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from MeWMLib.core.outcome import ReplicaScore, TumourChange
 from MeWMLib.core.patient import Clinical
-from MeWMLib.core.plan import SEARCH_NAMES, Plan, PlanSettings, TumourChange
+from MeWMLib.core.plan import SEARCH_NAMES, Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace
 from MeWMLib.planning.journal import Journal
-from MeWMLib.planning.search import Batch
-from MeWMLib.world.exploration import ReplicaScore, SearchCancelled, explore
+from MeWMLib.planning.search import Batch, SearchCancelled
+from MeWMLib.world.exploration import explore
 
 SPACE = ActionSpace(("Cisplatin", "Oxaliplatin", "Mitomycin"), ("Lipiodol", "PVA", "Gelatin Sponge"), {}, "test")
 
 
 class Toy:
-    """Judges by the lengths of names; counts."""
+    """Scores by the lengths of names; counts."""
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.trials: list[tuple[str, int]] = []
@@ -30,10 +31,10 @@ class Toy:
             if self.stop_after is not None and len(self.trials) >= self.stop_after:
                 raise SearchCancelled
             self.trials += [(p.text, n) for p, n in batch]
-            yield [self.verdict(len(p.text), n) for p, n in batch]
+            yield [self.score(len(p.text), n) for p, n in batch]
 
     @staticmethod
-    def verdict(length: int, replica: int) -> ReplicaScore:
+    def score(length: int, replica: int) -> ReplicaScore:
         risk = 1.0 / length + 0.01 * replica
         return ReplicaScore(risk, (0.0, 12.0), (1.0, 0.9 - risk), TumourChange(9, 8, 7, 6 * risk, 0, 30, 20))
 

@@ -12,15 +12,15 @@ from scipy import ndimage
 
 from MeWMLib.core.bundles import Bundle, find_bundle
 from MeWMLib.core.errors import DeviceError, GeometryMismatchError, NoTumourError
+from MeWMLib.core.outcome import ReplicaScore
 from MeWMLib.core.patient import Clinical, Patient
 from MeWMLib.core.plan import Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.dynamics.model import DynamicsModel
-from MeWMLib.world import model as world_module
+from MeWMLib.world import simulator as simulator_module
 from MeWMLib.world.machine import choose_device
 from MeWMLib.world.model import WorldModel
-from MeWMLib.world.replicas import SimulatedReplica
 from MeWMLib.world.response_prediction import PredictedResponse
 
 FAST = PlanSettings(beams=2, drugs=2, embolics=2, drug_horizon=1, embolic_horizon=1, replicas=2, steps=1)
@@ -51,13 +51,13 @@ def make_case(rotation: float = 0.0) -> tuple[Volume, LabelMap]:
 
 @pytest.fixture(scope="module")
 def patient(world: WorldModel) -> Patient:
-    return world.patient("p", *make_case(), Clinical())
+    return world.patient(*make_case(), Clinical())
 
 
 def test_no_tumour_is_said(world: WorldModel) -> None:
     ct, labels = make_case()
     with pytest.raises(NoTumourError, match="--labels"):
-        world.patient("p", ct, labels.with_array(np.ones_like(labels.array)), Clinical())
+        world.patient(ct, labels.with_array(np.ones_like(labels.array)), Clinical())
 
 
 def test_an_absent_device_is_said() -> None:
@@ -79,7 +79,7 @@ def test_segmenting_gives_labels_on_the_grid_of_the_ct(world: WorldModel) -> Non
 @pytest.mark.parametrize("rotation", [0.0, 0.35])
 def test_a_simulated_outcome_is_marked_and_changes_only_the_dilated_tumour(world: WorldModel, rotation: float) -> None:
     ct, labels = make_case(rotation)
-    someone = world.patient("p", ct, labels, Clinical())
+    someone = world.patient(ct, labels, Clinical())
     outcome = world.simulate(someone, A, [5], FAST)[0]
     assert outcome.ct.simulated is not None
     assert outcome.ct.simulated.protocol == A.text and outcome.ct.simulated.seed == 5
@@ -113,12 +113,14 @@ def test_the_assistant_is_asked_only_if_it_knows_the_lesion(
     world: WorldModel, patient: Patient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(DynamicsModel, "tells_response", property(lambda self: False))  # as bundles of version 2
-    assert world.treated(patient)["outline_after_by"] == "outline before treatment"  # untrained: it finds nothing right
+    assert (
+        world.treatment_summary(patient).outline_after_by == "outline before treatment"
+    )  # untrained: it finds nothing right
     same = world.simulate(patient, A, [0], FAST)[0]
     assert np.array_equal(same.labels.array, patient.labels.array)
-    ready = world._prepare(patient)
-    monkeypatch.setattr(world_module, "ASSISTANT_GATE", -1.0)
-    monkeypatch.setitem(ready.__dict__, "assistant_before", ready.patch.labels)  # as if it had seen what the user drew
+    ready = world.simulator.prepare(patient)
+    monkeypatch.setattr(simulator_module, "SEGMENTER_GATE", -1.0)
+    monkeypatch.setitem(ready.__dict__, "segmented_before", ready.patch.labels)  # as if it had seen what the user drew
     monkeypatch.setattr(world.segmenter, "segment_patches", lambda images, spacing: np.zeros(images.shape, np.uint8))
     cured = world.simulate(patient, A, [0], FAST)[0]
     assert cured.labels.tumour.sum() < 0.2 * patient.labels.tumour.sum()
@@ -128,11 +130,11 @@ def test_the_assistant_is_asked_only_if_it_knows_the_lesion(
 
 def test_the_outline_follows_the_simulated_response(world: WorldModel, patient: Patient) -> None:
     """The volume after treatment is the one that the denoiser was told, seed by seed."""
-    assert world.treated(patient)["outline_after_by"] == "simulated response"
-    ready = world._prepare(patient)
-    told = world._dynamics.responses(ready.encoded, [A, A, B], [0, 1, 0])
+    assert world.treatment_summary(patient).outline_after_by == "simulated response"
+    ready = world.simulator.prepare(patient)
+    told = world.simulator.dynamics.responses(ready.encoded, [A, A, B], [0, 1, 0])
     assert told.shape == (3, 3) and told[2, 2] == 0 and told[0, 2] > 0  # no Lipiodol, no uptake
-    assert np.array_equal(told, world._dynamics.responses(ready.encoded, [A, A, B], [0, 1, 0]))
+    assert np.array_equal(told, world.simulator.dynamics.responses(ready.encoded, [A, A, B], [0, 1, 0]))
     patch, judged = world.on_patch(patient, [A, A, B], [0, 1, 0], FAST)
     before = (patch.labels == 2).sum()
     room = ((patch.weight > 0) & (patch.labels >= 1)).sum()
@@ -143,22 +145,26 @@ def test_the_outline_follows_the_simulated_response(world: WorldModel, patient: 
 def test_risk_and_change_follow_the_viable_volume_that_was_told(
     world: WorldModel, patient: Patient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def judged(viable_ml: float) -> SimulatedReplica:
+    def simulated(viable_ml: float) -> ReplicaScore:
         monkeypatch.setattr(
-            world_module, "predicted_responses", lambda *_: [PredictedResponse(1.0, viable_ml)] * world.chunk
+            simulator_module,
+            "predicted_responses",
+            lambda *_: [PredictedResponse(1.0, viable_ml)] * world.simulator.chunk,
         )
-        return world.on_patch(patient, [A], [0], FAST)[1][0]
+        return world.on_patch(patient, [A], [0], FAST)[1][0].score
 
-    little, much = judged(0.0), judged(1.0)
-    assert (little.viable_ml, little.change.viable_ml_after) == (0.0, 0.0)
+    little, much = simulated(0.0), simulated(1.0)
+    assert (little.predicted_viable_ml, little.change.viable_ml_after) == (0.0, 0.0)
     assert much.change.viable_ml_after == 1.0 and little.log_risk != much.log_risk
-    monkeypatch.setattr(world_module, "predicted_responses", lambda *_: None)
-    measured = world.on_patch(patient, [A], [0], FAST)[1][0]
-    assert measured.viable_ml is None and measured.change.viable_ml_after > 0
+    assert little.measured_viable_ml == much.measured_viable_ml
+    monkeypatch.setattr(simulator_module, "predicted_responses", lambda *_: None)
+    measured = world.on_patch(patient, [A], [0], FAST)[1][0].score
+    assert measured.predicted_viable_ml is None
+    assert measured.change.viable_ml_after == measured.measured_viable_ml > 0
 
 
 def test_an_outline_grows_and_shrinks_evenly(world: WorldModel, patient: Patient) -> None:
-    patch = world._prepare(patient).patch
+    patch = world.simulator.prepare(patient).patch
     volume = (patch.labels == 2).sum()
     assert np.array_equal(patch.scale_tumour(1.0), patch.labels)
     last = np.zeros(patch.labels.shape, bool)
@@ -172,7 +178,7 @@ def test_an_outline_grows_and_shrinks_evenly(world: WorldModel, patient: Patient
 
 
 def test_where_a_tumour_recedes_the_image_becomes_liver(world: WorldModel, patient: Patient) -> None:
-    patch = world._prepare(patient).patch
+    patch = world.simulator.prepare(patient).patch
     drawn = np.full(patch.hu.shape, 25.0, np.float32)  # whatever a network drew
     for ratio in (1.0, 1.3):
         assert patch.fill_shrunken_rim(drawn, ratio) is drawn
@@ -194,7 +200,9 @@ def test_where_a_tumour_recedes_the_image_becomes_liver(world: WorldModel, patie
 def test_a_simulated_outcome_has_no_tumour_left_where_its_outline_went(
     world: WorldModel, patient: Patient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(world_module, "predicted_responses", lambda *_: [PredictedResponse(0.4, 1.0)] * world.chunk)
+    monkeypatch.setattr(
+        simulator_module, "predicted_responses", lambda *_: [PredictedResponse(0.4, 1.0)] * world.simulator.chunk
+    )
     patch, (one,) = world.on_patch(patient, [A], [7], FAST)
     rim = (patch.labels == 2) & ~ndimage.binary_dilation(one.labels == 2, iterations=2)
     image = patch.simulated(one.change_hu)
@@ -202,7 +210,7 @@ def test_a_simulated_outcome_has_no_tumour_left_where_its_outline_went(
 
 
 def test_what_the_assistant_misses_twice_is_neither_cured_nor_new(world: WorldModel, patient: Patient) -> None:
-    patch = world._prepare(patient).patch
+    patch = world.simulator.prepare(patient).patch
     blind = np.ones_like(patch.labels)
     assert np.array_equal(patch.labels_after(blind, blind), patch.labels)
     wrong = np.where(patch.labels == 1, 2, 1).astype(np.uint8)
@@ -236,15 +244,51 @@ def test_a_cancelled_plan_keeps_the_best_so_far(world: WorldModel, patient: Pati
     assert plan.evaluated < world.plan(patient, SPACE, FAST, 1).evaluated
 
 
-def test_what_the_search_said_is_what_the_written_outcome_says(world: WorldModel, patient: Patient) -> None:
-    """The candidate was judged on the patch; its volume on the CT's grid, cut out again, must agree with it."""
+def test_plan_and_simulate_say_the_same_to_the_bit_and_score_once(
+    world: WorldModel, patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan = world.plan(patient, SPACE, FAST, 1)
     best = plan.candidates[0]
-    outcomes = world.simulate(patient, best.protocol, [1, 2], FAST)
-    judged = world.candidate(patient, best.protocol, outcomes)
-    assert judged.risk.log_risk == pytest.approx(best.risk.log_risk, abs=0.25)
-    assert judged.tumour_change.volume_ml_before == pytest.approx(best.tumour_change.volume_ml_before, rel=1e-6)
-    assert judged.warnings == best.warnings
+    world.simulator.prepare.cache_clear()  # what the plan has kept is simulated anew
+    calls: list[int] = []
+    real = world.simulator.assessor.judge
+    monkeypatch.setattr(world.simulator.assessor, "judge", lambda *a: calls.append(1) or real(*a))
+    outcomes = world.simulate(patient, best.protocol.text, 1, FAST)
+    assert len(calls) == len(outcomes) == 2
+    again = world.candidate(patient, best.protocol, outcomes)
+    assert again.risk == best.risk and again.risk.interval == best.risk.interval
+    assert again.tumour_change == best.tumour_change and again.warnings == best.warnings
+    assert world.assess(patient, outcomes) == best.risk
+    assert [world.change(patient, o) for o in outcomes] == [o.score.change for o in outcomes if o.score]
+    assert len(calls) == 2, "nothing is scored twice"
+    assert "hazard ratio" in repr(outcomes[0]) and best.protocol.text in repr(plan)
+
+
+def test_an_outcome_from_elsewhere_is_scored_on_its_image(world: WorldModel, patient: Patient) -> None:
+    """The full CT, cut out again, must agree with what was scored on the patch; its viable volume is measured."""
+    (outcome,) = world.simulate(patient, A, [1], FAST)
+    assert outcome.score is not None
+    foreign = replace(outcome, score=None)
+    risk, change = world.assess(patient, [foreign]), world.change(patient, foreign)
+    assert risk.log_risk == pytest.approx(outcome.score.log_risk, abs=0.25)
+    assert change.volume_ml_before == pytest.approx(outcome.score.change.volume_ml_before, rel=1e-6)
+    assert change.viable_ml_after == pytest.approx(outcome.score.measured_viable_ml, rel=0.2, abs=0.3)
+
+
+def test_defaults_segment_propose_and_draw_the_expected_outcome(
+    world: WorldModel, patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world, "segment", lambda ct: patient.labels)
+    again = world.patient(patient.ct)
+    assert again.id == "patient" and again.findings == patient.findings and "tumour" in repr(again)
+    (expected,) = world.simulate(again, "Cisplatin + Lipiodol", settings=FAST, replicas=1)
+    alone = replace(FAST, replicas=1)
+    assert expected.ct.array.tobytes() == world.simulate(again, A, 0, alone)[0].ct.array.tobytes()
+    small = replace(FAST, replicas=1, search="beam", beams=1)
+    assert (
+        world.plan(again, settings=small).to_json()
+        == world.plan(again, world.propose(again, "", small), small).to_json()
+    )
 
 
 def test_a_real_scan_after_treatment_is_judged_where_the_lesion_was(world: WorldModel, patient: Patient) -> None:
@@ -266,7 +310,7 @@ def test_the_default_bundle_answers_to_the_action(repository: Path) -> None:
     geometry = someone.target_geometry()
     drawn = someone.render(geometry)
     trained = WorldModel.load(find_bundle(repository / "Resources" / "Bundles" / "mewm-small"), "cpu")
-    case = trained.patient("s", Volume(drawn.hu, geometry), LabelMap(drawn.labels, geometry), Clinical())
+    case = trained.patient(Volume(drawn.hu, geometry), LabelMap(drawn.labels, geometry), Clinical())
     settings = PlanSettings()
     oil = trained.simulate(case, Protocol.parse("Doxorubicin + Lipiodol"), [0], settings)[0]
     dry = trained.simulate(case, Protocol.parse("Doxorubicin + PVA"), [0], settings)[0]

@@ -33,20 +33,20 @@ def patient(world: WorldModel) -> Patient:
     distance = np.linalg.norm(np.stack(np.indices(geometry.shape), -1) * [3.0, 1.6, 1.6] - [30, 32, 32], axis=-1)
     labels = LabelMap(np.where(distance < 10, 2, 1).astype(np.uint8), geometry)
     ct = Volume(np.random.default_rng(0).normal(100, 15, geometry.shape).astype(np.int16), geometry)
-    return world.patient("p", ct, labels, Clinical())
+    return world.patient(ct, labels, Clinical())
 
 
 @pytest.fixture
 def chunks(world: WorldModel, monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[str, int]]]:
     """What went through the networks together, without what only fills a chunk."""
     seen: list[list[tuple[str, int]]] = []
-    real = world._judge_chunk
+    real = world.simulator._chunk
 
     def counted(ready: Any, trials: Any, count: int, settings: Any, check: Any) -> Any:
         seen.append([(p.text, s) for p, s in trials[:count]])
         return real(ready, trials, count, settings, check)
 
-    monkeypatch.setattr(world, "_judge_chunk", counted)
+    monkeypatch.setattr(world.simulator, "_chunk", counted)
     return seen
 
 
@@ -56,11 +56,11 @@ def test_nothing_is_simulated_twice_not_even_for_writing(
     plan = world.plan(patient, SPACE, FAST, 1)
     asked = [trial for chunk in chunks for trial in chunk]
     assert len(asked) == len(set(asked)) == plan.simulations
-    assert max(map(len, chunks)) <= world.chunk == 2
+    assert max(map(len, chunks)) <= world.simulator.chunk == 2
     before = len(chunks)
     for candidate in plan.candidates[: FAST.keep]:
         outcomes = world.simulate(patient, candidate.protocol, [1, 2, 3], FAST)
-        risks = [j.log_risk for j in world.on_patch(patient, [candidate.protocol] * 3, [1, 2, 3], FAST)[1]]
+        risks = [r.score.log_risk for r in world.on_patch(patient, [candidate.protocol] * 3, [1, 2, 3], FAST)[1]]
         assert tuple(risks) == candidate.risk.replicas and len(outcomes) == 3
     assert len(chunks) == before, "the volumes of the best were kept"
     world.simulate(patient, A, [77], FAST)
@@ -71,15 +71,15 @@ def test_neighbours_in_a_batch_change_no_bit(world: WorldModel, patient: Patient
     together = world.on_patch(patient, [A, B, A, B, B], [0, 0, 1, 1, 2], FAST)[1]
     alone = [world.on_patch(patient, [p], [s], FAST)[1][0] for p, s in ((A, 0), (B, 0), (A, 1), (B, 1), (B, 2))]
     for one, other in zip(together, alone, strict=True):
-        assert one.change_hu.tobytes() == other.change_hu.tobytes() and one.log_risk == other.log_risk
+        assert one.change_hu.tobytes() == other.change_hu.tobytes() and one.score == other.score
 
 
 def test_memory_that_runs_out_halves_the_chunk_and_the_plan_goes_on(
     world: WorldModel, patient: Patient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = world.plan(patient, SPACE, FAST, 1)
-    world._prepare.cache_clear()
-    real, refused = world._judge_chunk, []
+    world.simulator.prepare.cache_clear()
+    real, refused = world.simulator._chunk, []
 
     def scarce(ready: Any, trials: Any, count: int, settings: Any, check: Any) -> Any:
         if len(trials) > 1:
@@ -87,10 +87,10 @@ def test_memory_that_runs_out_halves_the_chunk_and_the_plan_goes_on(
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 GB")
         return real(ready, trials, count, settings, check)
 
-    monkeypatch.setattr(world, "_judge_chunk", scarce)
-    world.chunk = 4
+    monkeypatch.setattr(world.simulator, "_chunk", scarce)
+    world.simulator.chunk = 4
     plan = world.plan(patient, SPACE, FAST, 1)
-    assert refused == [4, 2] and world.chunk == 1
+    assert refused == [4, 2] and world.simulator.chunk == 1
     assert [c.protocol for c in plan.candidates] == [c.protocol for c in expected.candidates]
     for mine, theirs in zip(plan.candidates, expected.candidates, strict=True):
         assert mine.risk.replicas == pytest.approx(theirs.risk.replicas, abs=1e-3)
@@ -98,8 +98,8 @@ def test_memory_that_runs_out_halves_the_chunk_and_the_plan_goes_on(
     def broken(*_: Any) -> Any:
         raise RuntimeError("a mistake in the code")
 
-    monkeypatch.setattr(world, "_judge_chunk", broken)
-    world._prepare.cache_clear()
+    monkeypatch.setattr(world.simulator, "_chunk", broken)
+    world.simulator.prepare.cache_clear()
     with pytest.raises(RuntimeError, match="mistake"):
         world.plan(patient, SPACE, FAST, 1)
 
@@ -108,7 +108,7 @@ def test_not_even_one_simulation_fits(world: WorldModel, patient: Patient, monke
     def nothing_fits(*_: Any) -> Any:
         raise MemoryError
 
-    monkeypatch.setattr(world, "_judge_chunk", nothing_fits)
+    monkeypatch.setattr(world.simulator, "_chunk", nothing_fits)
     with pytest.raises(MemoryError):
         world.plan(patient, SPACE, FAST, 1)
 
@@ -116,14 +116,14 @@ def test_not_even_one_simulation_fits(world: WorldModel, patient: Patient, monke
 def test_a_cancel_acts_between_two_steps_of_the_sampler(
     world: WorldModel, patient: Patient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.treated(patient)
-    real, steps = world._dynamics.denoiser.forward, []
+    world.treatment_summary(patient)
+    real, steps = world.simulator.dynamics.denoiser.forward, []
 
     def counted(*arguments: Any) -> Any:
         steps.append(1)
         return real(*arguments)
 
-    monkeypatch.setattr(world._dynamics.denoiser, "forward", counted)
+    monkeypatch.setattr(world.simulator.dynamics.denoiser, "forward", counted)
     plan = world.plan(patient, SPACE, replace(FAST, steps=50), 1, cancelled=lambda: len(steps) >= 7)
     assert plan.stopped_by == "cancelled" and not plan.candidates
     assert len(steps) == 7
@@ -136,7 +136,7 @@ def test_a_journal_of_the_same_plan_saves_every_simulation(
     with Journal(tmp_path / "j", key) as journal:
         first = world.plan(patient, SPACE, FAST, 1, journal=journal)
     before = len(chunks)
-    world._prepare.cache_clear()
+    world.simulator.prepare.cache_clear()
     with Journal(tmp_path / "j", key) as journal:
         assert world.plan(patient, SPACE, FAST, 1, journal=journal).to_json() == first.to_json()
     assert len(chunks) == before

@@ -96,8 +96,8 @@ def _patient(
     }
     out = {row: _measured(segmenter, known, pictures) for row, pictures in images.items()}
     product = out["simulated"].copy()
-    product[:, TUMOUR] = [j.change.volume_ml_after for j in replicas]
-    product[:, VIABLE] = [j.change.viable_ml_after for j in replicas]
+    product[:, TUMOUR] = [j.score.change.volume_ml_after for j in replicas]
+    product[:, VIABLE] = [j.score.change.viable_ml_after for j in replicas]
     product[:, DICE] = [dice(j.labels == 2, truth.labels == 2) for j, truth in zip(replicas, known.truths, strict=True)]
     return out | {"product": product}
 

@@ -149,13 +149,13 @@ class Measure:
         own = values["mewm"]
         own["shuffled_action_ratio"] = values["mewm_shuffled_actions"]["tumour_mae_hu"] / own["tumour_mae_hu"]
         own["action_sensitivity"] = known.error(images[0][0], images[1][0])
-        risks = [float(np.mean([j.log_risk for j in group])) for group in mine]
+        risks = [float(np.mean([j.score.log_risk for j in group])) for group in mine]
         own["counterfactual_rank_correlation"] = float(spearmanr(risks, known.true_risks())[0])
         own["drug_viable_r"] = _drug_r(known, twins)
         simulated = np.array([_viable_ml(known, group) for group in mine])
         true = np.array([known.viable_ml(t) for t in known.truths])
         own["viable_volume_error"] = float(100 * np.abs(simulated - true).mean() / known.tumour_ml)
-        before = mine[0][0].change.viable_ml_before
+        before = mine[0][0].score.change.viable_ml_before
         values["copy_pre"]["viable_volume_error"] = float(100 * np.abs(before - true).mean() / known.tumour_ml)
         if settings.replicas >= 3:
             own["replica_coverage"] = _coverage(known, images, truths)

@@ -51,7 +51,7 @@ def meet(world: WorldModel, seed: int) -> tuple[SyntheticPatient, Patient]:
     geometry = drawn.target_geometry(DRAWN)
     before = drawn.render(geometry)
     ct = Volume(before.hu, geometry, drawn.anatomy.phase)
-    return drawn, world.patient(str(seed), ct, LabelMap(before.labels, geometry))
+    return drawn, world.patient(ct, LabelMap(before.labels, geometry), id=str(seed))
 
 
 @dataclass(frozen=True, eq=False)

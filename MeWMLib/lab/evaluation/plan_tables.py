@@ -59,8 +59,8 @@ class PlanTables:
         """Simulate and judge all replicas of some protocols, some at a time."""
         trials = [(p, n) for p in protocols for n in range(len(self.seeds))]
         before = self._patch.labels_after(None, None)
-        for start in range(0, len(trials), self._world.chunk):
-            part = trials[start : start + self._world.chunk]
+        for start in range(0, len(trials), self._world.simulator.chunk):
+            part = trials[start : start + self._world.simulator.chunk]
             begin = time.perf_counter()
             named, seeds = [p for p, _ in part], [self.seeds[n] for _, n in part]
             _, judged = self._world.on_patch(self._patient, named, seeds, self._settings)
@@ -68,8 +68,8 @@ class PlanTables:
             for trial, one in zip(part, judged, strict=True):
                 # the risks alone: the volumes of hundreds of simulations fit into no memory
                 hu = self._patch.simulated(one.change_hu)
-                self.predicted[trial] = one.log_risk
-                self.law_on_simulated[trial] = self.truth.of_measured(trial[0], one.change.viable_ml_after)
+                self.predicted[trial] = one.score.log_risk
+                self.law_on_simulated[trial] = self.truth.of_measured(trial[0], one.score.change.viable_ml_after)
                 self.outline_kept[trial] = self._world.judge_image(self._patient, hu, before).log_risk
                 self.viable_measured[trial] = self._world.judge_image(self._patient, hu, one.labels).log_risk
 

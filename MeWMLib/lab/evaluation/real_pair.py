@@ -87,7 +87,7 @@ def evaluate_real_pair(
     say("registration", 0.0)
     moved = register(pre_ct, pre_labels, post_ct, registration or Registration())
     world = WorldModel.load(bundle)
-    patient = world.patient("real pair", pre_ct, pre_labels)
+    patient = world.patient(pre_ct, pre_labels, id="real pair")
     patch = TreatedPatch.of(patient)
     reached = resample(moved.covered.astype(np.uint8), pre_ct.geometry, patch.geometry, "nearest", 0) > 0
     tumour = patch.labels == TUMOUR

@@ -41,7 +41,7 @@ def evaluate_simulated(
         # in one go: the networks take them a chunk at a time, and three replicas leave half a chunk empty
         trials = [(p, one) for p in known.protocols for one in replica_seeds(seed, REPLICAS)]
         replicas = world.on_patch(known.patient, [p for p, _ in trials], [one for _, one in trials], plan)[1]
-        simulated = np.reshape([r.log_risk for r in replicas], (-1, REPLICAS)).mean(1).tolist()
+        simulated = np.reshape([r.score.log_risk for r in replicas], (-1, REPLICAS)).mean(1).tolist()
         drawn = [world.judge_image(known.patient, t.hu, t.labels).log_risk for t in known.truths]
         found.append(
             {

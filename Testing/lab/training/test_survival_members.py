@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from MeWMLib.core.plan import Risk
+from MeWMLib.core.outcome import Risk
 from MeWMLib.lab.training.survival_cohort import survival_cases
 from MeWMLib.lab.training.survival_members import bootstrap_members
 from MeWMLib.survival.config import SurvivalConfig

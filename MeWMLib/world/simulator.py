@@ -1,0 +1,183 @@
+"""Simulate, outline and score replicas on the treated patch; what no protocol changes is prepared once a patient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from MeWMLib.core.outcome import ReplicaScore
+from MeWMLib.core.patient import Findings, Patient
+from MeWMLib.core.plan import PlanSettings
+from MeWMLib.core.protocol import Protocol
+from MeWMLib.core.volume import TUMOUR
+from MeWMLib.dynamics.model import DynamicsModel, EncodedPatch
+from MeWMLib.perception.findings import dice
+from MeWMLib.perception.segmenter import is_out_of_memory
+from MeWMLib.planning.search import SearchCancelled
+from MeWMLib.survival.network import Assessor
+from MeWMLib.world.patch import FloatArray, Labels, TreatedPatch
+from MeWMLib.world.replicas import SimulatedReplica, simulation_key
+from MeWMLib.world.response_prediction import predicted_responses
+
+#: The segmenter's view of a simulated lesion counts only if it finds the lesion before treatment at least this well
+#: (Dice in the treated patch); else the outline stays and only what is inside of it is measured.
+SEGMENTER_GATE = 0.5
+
+Check = Callable[[int], None]
+Trial = tuple[Protocol, int]
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedPatient:
+    """Everything about a patient that no protocol changes.
+
+    Attributes:
+        patch: the cube in which outcomes are simulated and scored.
+        encoded: its latent code.
+        before: sizes of the tumour in the patch.
+        tokens: what the survival network makes of the patch before treatment.
+        segmented_before: (D, H, W) the segmenter's labels of the patch.
+        segmenter_dice: how well it finds the tumour that was given.
+        kept: replicas that are not simulated again, by `simulation_key`.
+    """
+
+    patch: TreatedPatch
+    encoded: EncodedPatch
+    before: Findings
+    tokens: torch.Tensor
+    segmented_before: Labels
+    segmenter_dice: float
+    kept: dict[tuple[Any, ...], SimulatedReplica] = field(default_factory=dict)
+
+    @property
+    def segmenter_counts(self) -> bool:
+        """True if the segmenter knows the lesion well enough to say what became of it."""
+        return self.segmenter_dice >= SEGMENTER_GATE
+
+
+class Simulator:
+    """Simulates replicas in chunks, several through the networks together.
+
+    Args:
+        dynamics: draws the patch after treatment.
+        assessor: the survival network.
+        segmenter: outlines the tumour after treatment where no response is predicted.
+        chunk: how many replicas go through the networks together; halved where the memory runs out.
+    """
+
+    def __init__(self, dynamics: DynamicsModel, assessor: Assessor, segmenter: Any, chunk: int) -> None:
+        self.dynamics, self.assessor, self.segmenter, self.chunk = dynamics, assessor, segmenter, chunk
+        self.prepare = lru_cache(maxsize=2)(self._prepare)
+
+    def _prepare(self, patient: Patient) -> PreparedPatient:
+        patch = TreatedPatch.of(patient)
+        found = self.segmenter.segment_patches(patch.hu[None], patch.spacing_mm)[0]
+        return PreparedPatient(
+            patch=patch,
+            encoded=self.dynamics.encode(patch.hu, patch.labels, patch.spacing_mm),
+            before=patch.findings(patch.hu, patch.labels),
+            tokens=self.assessor.encode(patch.views(patch.hu, patch.labels)),
+            segmented_before=found,
+            segmenter_dice=dice((found == TUMOUR) & (patch.labels >= 1), patch.labels == TUMOUR),
+        )
+
+    def replicas(
+        self,
+        ready: PreparedPatient,
+        trials: Sequence[Trial],
+        settings: PlanSettings,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> list[SimulatedReplica]:
+        """Simulate and score one replica for each protocol and seed.
+
+        Raises:
+            SearchCancelled: in the middle of it, soon after `cancelled` says so.
+        """
+
+        def check(_: int) -> None:
+            if cancelled():
+                raise SearchCancelled
+
+        keys = [simulation_key(protocol, seed, settings) for protocol, seed in trials]
+        found = {k: ready.kept[k] for k in keys if k in ready.kept}
+        todo = list({k: trial for k, trial in zip(keys, trials, strict=True) if k not in found}.items())
+        while todo:
+            # a chunk is always full: on a CPU a lone 3D convolution takes a slow path, and other neighbours or none
+            # must not change a bit
+            part = todo[: self.chunk]
+            wanted = [trial for _, trial in part]
+            full = [*wanted, *[wanted[-1]] * (self.chunk - len(wanted))]
+            try:
+                made = self._chunk(ready, full, len(wanted), settings, check)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or self.chunk == 1:
+                    raise
+                made = []  # tried again outside of the handler: the traceback of the error holds what did not fit
+            if not made:
+                self.chunk //= 2
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+                continue
+            found |= {key: one for (key, _), one in zip(part, made, strict=True)}
+            todo = todo[len(part) :]
+        return [found[k] for k in keys]
+
+    def _chunk(
+        self, ready: PreparedPatient, trials: Sequence[Trial], count: int, settings: PlanSettings, check: Check
+    ) -> list[SimulatedReplica]:
+        """Simulate all trials of a chunk together, and score the first `count`."""
+        check(0)
+        patch = ready.patch
+        changes = self.dynamics.simulate(
+            ready.encoded, [p for p, _ in trials], [s for _, s in trials], settings.steps, settings.guidance,
+            on_step=check, spread=settings.spread,
+        )  # fmt: skip
+        # The simulation knows how far it let the tumour shrink and die; measuring the image only guesses it.
+        responses = predicted_responses(self.dynamics, ready.encoded, ready.before, trials, settings)
+        check(0)
+        if responses is None:
+            images = np.stack([patch.simulated(c) for c in changes])
+            parts = zip(changes[:count], self.labels_after(ready, images), strict=False)
+            return [self._replica(ready, change, labels, None) for change, labels in parts]
+        return [
+            self._replica(ready, patch.fill_shrunken_rim(c, r.ratio), patch.scale_tumour(r.ratio), r.viable_ml)
+            for c, r in zip(changes[:count], responses, strict=False)
+        ]
+
+    def _replica(
+        self, ready: PreparedPatient, change_hu: FloatArray, labels: Labels, viable_ml: float | None
+    ) -> SimulatedReplica:
+        return SimulatedReplica(
+            change_hu, labels, self.score(ready, ready.patch.simulated(change_hu), labels, viable_ml)
+        )
+
+    def score(
+        self, ready: PreparedPatient, hu: FloatArray, labels: Labels, predicted_viable_ml: float | None = None
+    ) -> ReplicaScore:
+        """Measure and score an image and labels (D, H, W) on the treated patch, wherever they come from."""
+        patch = ready.patch
+        measured = patch.change(ready.before, patch.findings(hu, labels))
+        predicted = predicted_viable_ml
+        change = measured if predicted is None else replace(measured, viable_ml_after=predicted)
+        risk, *found = self.assessor.judge(ready.tokens, patch.views(hu, labels), patch.covariates(change))
+        months, survival, members = (tuple(float(x) for x in values) for values in found)
+        return ReplicaScore(risk, months, survival, change, members, predicted, measured.viable_ml_after)
+
+    def outline_by(self, ready: PreparedPatient) -> str:
+        """Who draws the outline of the tumour after treatment."""
+        if self.dynamics.tells_response:
+            return "simulated response"
+        return "assistant" if ready.segmenter_counts else "outline before treatment"
+
+    def labels_after(self, ready: PreparedPatient, images: NDArray[np.float32]) -> list[Labels]:
+        """Labels of patches (N, D, H, W), by what the segmenter sees differently if it knows the lesion."""
+        if not ready.segmenter_counts:
+            return [ready.patch.labels_after(None, None) for _ in images]
+        found = self.segmenter.segment_patches(images, ready.patch.spacing_mm)
+        return [ready.patch.labels_after(ready.segmented_before, after) for after in found]
