@@ -73,6 +73,7 @@ lists: $(STAMP_ENV)
 
 docs: $(STAMP_DEV)
 	$(BIN)/python -m MeWMLib.lab.figures
+	$(BIN)/python Testing/test_imports.py
 
 lint: $(STAMP_DEV)
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from MeWMLib.core.protocol import Protocol
     from MeWMLib.world.model import WorldModel
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 #: Public name to its module.
 _MODULES = {
     "Clinical": "core.patient",

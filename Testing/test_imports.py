@@ -1,4 +1,7 @@
-"""The import table of docs/ARCHITECTURE.md as a test: who may import whom, where torch may be, how long files are."""
+"""Who may import whom, where torch may be, how long files are. docs/ARCHITECTURE.md shows the same table.
+
+`python Testing/test_imports.py` writes the table into the document (`make docs`).
+"""
 
 from __future__ import annotations
 
@@ -73,6 +76,21 @@ TORCH_FREE = (
     "perception.preprocess",
     "perception.postprocess",
 )
+#: What each room is for, in the order of docs/ARCHITECTURE.md.
+PURPOSES = {
+    "core": "the words that everybody uses: volumes, patients, protocols, plans, errors; files; model bundles",
+    "perception": "CT to liver and tumour labels, and what they measure; registration",
+    "policy": "patient and goal to candidate drugs and embolics; clinical rules; operation reports; language models",
+    "dynamics": "patch, protocol and seed to a simulated patch",
+    "survival": "before and after to a risk",
+    "planning": "the search, over callables only",
+    "world": "`WorldModel`: the five verbs joined over one bundle",
+    "cohorts": "samples, real patients (import, layout, tables), and the drawing of synthetic ones for samples",
+    "jobs": "what a job is, and how it is run: worker process, runner, server and its client",
+    "scene": "plans to Slicer's MRML, pictures and report",
+    "cli": "the command `mewm`",
+    "lab": "what only research needs: training, evaluation, synthetic cohorts, codecs, baselines, figures",
+}
 HEAVY = ("torch", "monai")
 #: Packages of the server alone; the fronts start where they are not installed.
 SERVER_ONLY = ("fastapi", "uvicorn", "starlette")
@@ -153,6 +171,34 @@ def _heavy_modules(closure: dict[str, str]) -> list[str]:
 @pytest.mark.parametrize("module", list(_modules()))
 def test_imports_follow_the_table(module):
     assert [name for name in sorted(_ours(module)) if _forbidden(module, name)] == []
+
+
+def _architecture_table() -> str:
+    """The table of docs/ARCHITECTURE.md."""
+    lines = ["| room | what it does | imports torch | may import (of ours) |", "|---|---|---|---|"]
+    for room, purpose in PURPOSES.items():
+        inside = [name for name in TORCH_FREE if name.startswith(f"{room}.")]
+        torch = "no" if room in TORCH_FREE else "yes" if not inside else "only where the networks run"
+        others = dict.fromkeys(r.split(".")[0] for key in ALLOWED if _within(key, (room,)) for r in ALLOWED[key])
+        may = ", ".join(f"`{name}`" for name in others if name != room) or "nothing"
+        lines.append(f"| `MeWMLib/{room}/` | {purpose} | {torch} | {'all of these' if room == 'lab' else may} |")
+    slicer = ", ".join(f"`{name}`" for name in dict.fromkeys(r.split(".")[0] for r in ALLOWED_IN_SLICER))
+    what = "the module of 3D Slicer: panels over nodes; it starts jobs and shows results"
+    lines.append(f"| `MeWM/` | {what} | no | {slicer} |")
+    return "\n".join(lines) + "\n"
+
+
+def _architecture(text: str) -> str:
+    """The document with the table of today."""
+    start, end = "<!-- rooms -->\n", "<!-- /rooms -->"
+    before, rest = text.split(start)
+    return before + start + _architecture_table() + end + rest.split(end)[1]
+
+
+def test_the_document_shows_this_table():
+    text = (REPOSITORY / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    assert text == _architecture(text), "run `make docs`"
+    assert set(PURPOSES) == {_room(m).split(".")[0] for m in _modules()} - {""}
 
 
 def test_the_table_can_fail():
@@ -265,3 +311,8 @@ def test_no_file_is_long(folder, limit):
     files = (REPOSITORY / folder).rglob("*.py")
     lengths = {str(f.relative_to(REPOSITORY)): len(f.read_text(encoding="utf-8").splitlines()) for f in files}
     assert {name: n for name, n in lengths.items() if n >= limit} == {}
+
+
+if __name__ == "__main__":
+    page = REPOSITORY / "docs" / "ARCHITECTURE.md"
+    page.write_text(_architecture(page.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")

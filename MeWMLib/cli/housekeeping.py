@@ -81,18 +81,22 @@ _MODULES = {
 }
 
 
+def program_module(program: str, part: str) -> str:
+    """The module that `mewm PROGRAM PART` runs."""
+    return _MODULES.get(f"{program} {part}") or _MODULES[program]
+
+
 def program(arguments: argparse.Namespace, output: Output) -> int:
     """`mewm cohort`, `train`, `evaluate` and `plan-cohort`: a program of its own in a process of its own.
 
     Raises:
         DependencyError: the program belongs to the lab, which is not installed.
     """
-    name = f"{arguments.program} {arguments.part}"
-    module = _MODULES.get(name) or _MODULES[arguments.program]
+    module = program_module(arguments.program, arguments.part)
     if module.startswith("MeWMLib.lab") and importlib.util.find_spec("MeWMLib.lab") is None:
         raise DependencyError(
             what="This command belongs to the research part of MeWM, which is not installed here",
-            given=f"mewm {name}",
+            given=f"mewm {arguments.program} {arguments.part}",
             remedy='Install the library with: pip install "mewm[lab]"',
         )
     rest = [a for a in arguments.rest if a != "--"]
