@@ -77,7 +77,7 @@ _MODULES = {
     "cohort counterfactual": "MeWMLib.lab.synthetic",
     "train": "MeWMLib.lab.training",
     "evaluate": "MeWMLib.lab.evaluation",
-    "plan-cohort": "MeWMLib.jobs.plan_cohort",
+    "plan-cohort": "MeWMLib.lab.cohort_plans",
 }
 
 

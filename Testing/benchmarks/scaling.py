@@ -19,7 +19,7 @@ from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.jobs.job import Job
-from MeWMLib.jobs.plan_cohort import engine_named, jobs_of, plan_cohort
+from MeWMLib.lab.cohort_plans.__main__ import engine_named, jobs_of, plan_cohort
 from MeWMLib.perception.preprocess import resample
 from MeWMLib.world.model import WorldModel
 

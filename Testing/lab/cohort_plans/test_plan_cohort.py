@@ -21,9 +21,9 @@ from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.errors import DependencyError, InputError
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.jobs import plan_cohort as program
-from MeWMLib.jobs.engines import Engine, InProcessEngine, WorkerEngine
 from MeWMLib.jobs.job import Event, Job
-from MeWMLib.jobs.plan_cohort import CohortResult, engine_named, jobs_of, plan_cohort
+from MeWMLib.lab.cohort_plans.__main__ import CohortResult, engine_named, jobs_of, plan_cohort
+from MeWMLib.lab.cohort_plans.engines import Engine, InProcessEngine, WorkerEngine
 
 NAMES = tuple(f"patient-{n}" for n in range(6))
 SMALL = {"drugs": 2, "embolics": 2, "drug_horizon": 1, "embolic_horizon": 1, "replicas": 2, "steps": 1, "keep": 1}
@@ -179,7 +179,7 @@ def test_two_workers_on_ray_give_the_same_plans_and_survive_the_death_of_one(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("ray", reason='Ray is not installed: pip install "mewm[ray]"')
-    from MeWMLib.jobs.ray_engine import RayEngine
+    from MeWMLib.lab.cohort_plans.ray_engine import RayEngine
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

@@ -1,4 +1,4 @@
-"""`mewm plan-cohort DIR`: a plan for every patient of a folder. `python -m MeWMLib.jobs.plan_cohort` is that program.
+"""`mewm plan-cohort DIR`: a plan for every patient of a folder. `python -m MeWMLib.lab.cohort_plans` is that program.
 
 A patient is a sub-folder with `pre.nrrd` and, if there are labels, `pre_labels.seg.nrrd` and `clinical.json`
 (docs/COHORTS.md). The plans are written to OUT/ID. A patient whose plan is finished is not planned again; one that was
@@ -25,9 +25,9 @@ from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan import SEARCH_NAMES, Plan, PlanSettings
 from MeWMLib.core.plan_folder import PLAN, PlanFolder
 from MeWMLib.core.records import read_json
-from MeWMLib.jobs.engines import Answer, Engine, InProcessEngine, WorkerEngine
 from MeWMLib.jobs.job import Event, Job
-from MeWMLib.jobs.ray_engine import RayEngine
+from MeWMLib.lab.cohort_plans.engines import Answer, Engine, InProcessEngine, WorkerEngine
+from MeWMLib.lab.cohort_plans.ray_engine import RayEngine
 
 CT, LABELS, CLINICAL = "pre.nrrd", "pre_labels.seg.nrrd", "clinical.json"
 #: Written into a patient's folder when the plan is whole: what it was made of.

@@ -17,9 +17,9 @@ from typing import Any
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.errors import DependencyError, MeWMError, WorkerKilledError, error_from_json
 from MeWMLib.core.io import atomic_path
-from MeWMLib.jobs.engines import Answer, Cancelled, OnEvent, kept_world, run_in_process, stopped
 from MeWMLib.jobs.inputs import SAMPLE_PREFIX
 from MeWMLib.jobs.job import Event, Job
+from MeWMLib.lab.cohort_plans.engines import Answer, Cancelled, OnEvent, kept_world, run_in_process, stopped
 
 #: How often a job is started before the death of its worker is blamed on the job.
 ATTEMPTS = 3
