@@ -14,7 +14,6 @@ from MeWMLib.core.errors import ClinicalDataError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.protocol import Action, Protocol
 
-COLLECTION = "hcc_tace_seg"
 LICENCE = "CC BY 4.0"
 CITATION = (
     "Moawad AW et al. Multimodality annotated HCC cases with and without advanced imaging segmentation (HCC-TACE-Seg). "

@@ -39,7 +39,7 @@ from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient, whole_g
 from MeWMLib.core.errors import CohortError, InputError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Provenance, Volume
-from MeWMLib.lab.synthetic.cases import SPLITS, protocols_for
+from MeWMLib.lab.synthetic.cases import SPLITS, protocols_for, target_geometry
 from MeWMLib.lab.synthetic.survival import survival_months, true_log_risk
 from MeWMLib.perception.findings import longest_axial_diameter_mm
 
@@ -244,7 +244,7 @@ def write_one(folder: Path, seed: int, spacing: Spacing) -> int:
 def observed(patient: SyntheticPatient, given: Protocol, size: int = 96) -> tuple[float, float, bool]:
     """True log-risk, months and event under the given protocol, by the same draws as `cases.draw_case`."""
     rng = np.random.default_rng(derive_seed("case", patient.seed))
-    geometry = patient.target_geometry(size, jitter=rng)
+    geometry = target_geometry(patient, size, jitter=rng)
     viable = patient.render(geometry, given, noise=False).viable.sum() * geometry.voxel_ml
     risk = true_log_risk(float(viable), patient.response(given))
     months, event = survival_months(risk, rng)
