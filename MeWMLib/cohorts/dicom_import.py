@@ -16,7 +16,8 @@ import MeWMLib
 from MeWMLib.cohorts import clinical_table, hcc_tace
 from MeWMLib.cohorts.clinical_table import ClinicalRecord
 from MeWMLib.cohorts.dicom_headers import BadFile, Header, scan
-from MeWMLib.cohorts.dicom_patient import GRIDS, Line, NoScanError, import_patient, reason_of
+from MeWMLib.cohorts.dicom_patient import GRIDS, NoScanError, import_patient, reason_of
+from MeWMLib.cohorts.dicom_series import LeftOut
 from MeWMLib.cohorts.identity import PUBLIC_KEY, Identity, load_key
 from MeWMLib.cohorts.layout import (
     MANIFEST,
@@ -115,7 +116,7 @@ def import_cohort(
     found = scan(root, lambda n: step("headers", n, 0))
     left_out: list[dict[str, str]] = []
 
-    def leave_out(patient: str, line: Line, where: str = "") -> None:
+    def leave_out(patient: str, line: LeftOut, where: str = "") -> None:
         left_out.append({"patient": patient, **asdict(line)})
         say(f"{where or patient or 'import'}: {line.what}: {line.reason}")
 
@@ -132,7 +133,7 @@ def import_cohort(
         mark = _fingerprint(group, record, settings, identity)
         stored = read_patient(out, group.id)
         if stored is not None and stored.get("import", {}).get("source") == mark:
-            kept = [Line(**one) for one in stored["import"]["left_out"]]
+            kept = [LeftOut(**one) for one in stored["import"]["left_out"]]
         else:
             kept = _import_one(group, record, settings, mark, out)
         for line in kept:
@@ -155,16 +156,16 @@ def import_cohort(
 
 def _import_one(
     group: _Group, record: ClinicalRecord | None, settings: ImportSettings, mark: str, out: Path
-) -> list[Line]:
+) -> list[LeftOut]:
     """Read and write one patient; returns what was left out."""
     try:
         found = import_patient(group.id, group.headers, record, settings.grid, settings.all_phases)
     except NoScanError as error:
-        return [*error.lines, Line("the patient", error.what)]
+        return [*error.lines, LeftOut("the patient", error.what)]
     except OutputError:
         raise
     except Exception as error:  # a patient that breaks the reader does not end the import
-        return [Line("the patient", reason_of(error))]
+        return [LeftOut("the patient", reason_of(error))]
     found.more["import"] = {"source": mark, **found.more["import"]}
     files = {THUMBNAIL: thumbnail(found.case, found.centres)}
     write_patient(out, found.row, found.case, found.more, found.volumes, files, replace=True)
@@ -193,16 +194,16 @@ def _earlier(out: Path, settings: ImportSettings) -> dict[str, Any]:
     return before
 
 
-def _bad_line(bad: BadFile, identity: Identity, root: Path) -> tuple[str, Line, str]:
+def _bad_line(bad: BadFile, identity: Identity, root: Path) -> tuple[str, LeftOut, str]:
     where = str(bad.path.relative_to(root)).encode("utf-8", "backslashreplace").decode()
     if identity.public:
-        return "", Line(where, bad.reason), where
-    return identity.patient(bad.folder, ""), Line("a file", bad.reason), where
+        return "", LeftOut(where, bad.reason), where
+    return identity.patient(bad.folder, ""), LeftOut("a file", bad.reason), where
 
 
-def _patients(images: Sequence[Header], identity: Identity) -> tuple[list[_Group], list[tuple[str, Line, str]]]:
+def _patients(images: Sequence[Header], identity: Identity) -> tuple[list[_Group], list[tuple[str, LeftOut, str]]]:
     """Files by patient, and what has to be said about it: patient, line, and where for the user's eyes."""
-    lines: list[tuple[str, Line, str]] = []
+    lines: list[tuple[str, LeftOut, str]] = []
     groups: dict[str, tuple[str, list[Header]]] = {}
     if identity.public:
         named: dict[str, int] = defaultdict(int)
@@ -213,11 +214,11 @@ def _patients(images: Sequence[Header], identity: Identity) -> tuple[list[_Group
             try:
                 patient = identity.patient(one.folder, one.patient_id)
             except InputError as error:
-                lines.append(("", Line("a file", reason_of(error)), str(one.path)))
+                lines.append(("", LeftOut("a file", reason_of(error)), str(one.path)))
                 continue
             groups.setdefault(patient, (one.folder, []))[1].append(one)
         reason = "their headers still name a patient; import them with --layout folder, which makes opaque ids"
-        lines += [("", Line(f"{count} files", reason), folder) for folder, count in sorted(named.items())]
+        lines += [("", LeftOut(f"{count} files", reason), folder) for folder, count in sorted(named.items())]
     else:
         ids: dict[str, set[str]] = defaultdict(set)
         for one in images:
@@ -233,11 +234,11 @@ def _patients(images: Sequence[Header], identity: Identity) -> tuple[list[_Group
             if len(found - {""}) > 1:
                 mine = sorted(p for p, (f, _) in groups.items() if f == folder)
                 reason = f"holds {len(found)} patients by its headers; they were kept apart: {', '.join(mine)}"
-                lines.append((mine[0], Line("a folder", reason), folder or "."))
+                lines.append((mine[0], LeftOut("a folder", reason), folder or "."))
         for patients in owners.values():
             if len(patients) > 1:
                 reason = "several folders carry one PatientID and were kept apart; put them on one side of a split: "
-                lines.append((min(patients), Line("patients", reason + ", ".join(sorted(patients))), ""))
+                lines.append((min(patients), LeftOut("patients", reason + ", ".join(sorted(patients))), ""))
     return [_Group(p, folder, tuple(found)) for p, (folder, found) in sorted(groups.items())], lines
 
 
