@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from MeWMLib.cohorts.dicom_import import LAYOUTS, ImportSettings, import_cohort
 from MeWMLib.cohorts.dicom_patient import GRIDS
 from MeWMLib.cohorts.layout import MANIFEST, Cohort
 from MeWMLib.cohorts.quality_page import QUALITY_PAGE
-from MeWMLib.core.io import atomic_path, write_json
+from MeWMLib.core.io import write_csv, write_json
 from MeWMLib.core.terminal import bars, run_with_summary
 from MeWMLib.perception.findings import measure
 from MeWMLib.perception.findings_table import FIELDS, findings_rows, findings_table
@@ -77,10 +76,7 @@ def _findings(args: argparse.Namespace) -> dict[str, object]:
                 whole.setdefault(patient.id, {})[when] = found
         shown.step("patients", len(cohort.rows), len(cohort.rows))
     write_json(whole, args.out / "findings.json")
-    with atomic_path(args.out / "findings.csv") as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["patient", "when", *FIELDS], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(["patient", "when", *FIELDS], rows, args.out / "findings.csv")
     sys.stderr.write(findings_table(rows[:20]) + "\n")
     return {"patients_with_masks": len(whole), "lesions": len(rows), "table": str(args.out / "findings.csv")}
 

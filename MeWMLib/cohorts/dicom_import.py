@@ -78,7 +78,7 @@ class _Group:
 
     id: str
     folder: str
-    headers: tuple[Header, ...]
+    headers: list[Header]
 
 
 def import_cohort(
@@ -204,7 +204,7 @@ def _bad_line(bad: BadFile, identity: Identity, root: Path) -> tuple[str, LeftOu
 def _patients(images: Sequence[Header], identity: Identity) -> tuple[list[_Group], list[tuple[str, LeftOut, str]]]:
     """Files by patient, and what has to be said about it: patient, line, and where for the user's eyes."""
     lines: list[tuple[str, LeftOut, str]] = []
-    groups: dict[str, tuple[str, list[Header]]] = {}
+    groups: dict[str, _Group] = {}
     if identity.public:
         named: dict[str, int] = defaultdict(int)
         for one in images:
@@ -216,7 +216,7 @@ def _patients(images: Sequence[Header], identity: Identity) -> tuple[list[_Group
             except InputError as error:
                 lines.append(("", LeftOut("a file", reason_of(error)), str(one.path)))
                 continue
-            groups.setdefault(patient, (one.folder, []))[1].append(one)
+            groups.setdefault(patient, _Group(patient, one.folder, [])).headers.append(one)
         reason = "their headers still name a patient; import them with --layout folder, which makes opaque ids"
         lines += [("", LeftOut(f"{count} files", reason), folder) for folder, count in sorted(named.items())]
     else:
@@ -227,19 +227,19 @@ def _patients(images: Sequence[Header], identity: Identity) -> tuple[list[_Group
         for one in images:
             several = len(ids[one.folder] - {""}) > 1
             patient = identity.patient(one.folder, one.patient_id if several else "")
-            groups.setdefault(patient, (one.folder, []))[1].append(one)
+            groups.setdefault(patient, _Group(patient, one.folder, [])).headers.append(one)
             if one.patient_id:
                 owners[one.patient_id].add(patient)
         for folder, found in sorted(ids.items()):
             if len(found - {""}) > 1:
-                mine = sorted(p for p, (f, _) in groups.items() if f == folder)
+                mine = sorted(group.id for group in groups.values() if group.folder == folder)
                 reason = f"holds {len(found)} patients by its headers; they were kept apart: {', '.join(mine)}"
                 lines.append((mine[0], LeftOut("a folder", reason), folder or "."))
         for patients in owners.values():
             if len(patients) > 1:
                 reason = "several folders carry one PatientID and were kept apart; put them on one side of a split: "
                 lines.append((min(patients), LeftOut("patients", reason + ", ".join(sorted(patients))), ""))
-    return [_Group(p, folder, tuple(found)) for p, (folder, found) in sorted(groups.items())], lines
+    return [groups[patient] for patient in sorted(groups)], lines
 
 
 def _fingerprint(group: _Group, record: ClinicalRecord | None, settings: ImportSettings, identity: Identity) -> str:

@@ -152,9 +152,10 @@ def import_patient(
         volumes["pre_vessels.nrrd"] = LabelMap(vessels.astype(np.uint8), ct.geometry)
     if all_phases:
         volumes |= _other_phases(before, after, grid)
+    case = CohortCase(ct, labels, post_ct, post_labels)
     return Imported(
-        _row(patient, known, ct, labels, post_ct, after.days if after else None),
-        CohortCase(ct, labels, post_ct, post_labels),
+        _row(patient, known, case, after.days if after else None),
+        case,
         {
             "synthetic": False,
             "import": {
@@ -317,23 +318,16 @@ def _other_phases(before: Study, after: Study | None, grid: str) -> dict[str, Vo
     return found
 
 
-def _row(
-    patient: str,
-    record: ClinicalRecord,
-    ct: Volume,
-    labels: LabelMap | None,
-    post: Volume | None,
-    days: int | None,
-) -> PatientRow:
-    diameter = None
+def _row(patient: str, record: ClinicalRecord, case: CohortCase, days: int | None) -> PatientRow:
+    post, labels, diameter = case.after, case.before_labels, None
     if labels is not None and labels.tumour.any():
-        diameter = measure(ct, labels, sizes_only=True).lesions[0].longest_axial_diameter_mm
+        diameter = measure(case.before, labels, sizes_only=True).lesions[0].longest_axial_diameter_mm
     return PatientRow(
         patient,
         record.protocol.text if record.protocol else "",
         record.months,
         record.event,
-        phase=ct.phase,
+        phase=case.before.phase,
         phase_after=post.phase if post else None,
         interval_days=float(days) if days is not None else None,
         has_after=post is not None,
