@@ -149,7 +149,7 @@ def read_rows(path: Path, needed: Sequence[str], what: str, remedy: str) -> list
     if not rows:
         raise UnreadableFileError(what="The clinical table has no rows", given=str(path), remedy="Give a CSV file")
     if missing := [name for name in needed if name not in rows[0].cells]:
-        raise ClinicalDataError(what, given=f"{path.name} without {', '.join(missing)}", remedy=remedy)
+        raise ClinicalDataError(what, given=f"{path.name} without {', '.join(missing[:5])}", remedy=remedy)
     return rows
 
 

@@ -6,8 +6,8 @@ was killed goes on where it stopped; a patient whose files and settings did not 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,10 @@ class ImportSettings:
                 raise InputError(what=f"There is no such {name}", given=value, remedy="Use " + " or ".join(known))
 
 
+#: Told the patient, what was left out, and where that is, for the user's own eyes.
+LeaveOut = Callable[[str, LeftOut, str], None]
+
+
 @dataclass(frozen=True)
 class _Group:
     """Files of one patient."""
@@ -122,9 +126,7 @@ def import_cohort(
 
     for bad in found.bad:
         leave_out(*_bad_line(bad, identity, root))
-    groups, lines = _patients(found.images, identity)
-    for patient, line, where in lines:
-        leave_out(patient, line, where)
+    groups = _patients(found.images, identity, leave_out)
     manifest = _manifest(settings, found.documents, found.other)
     write_manifest(out, {**manifest, "complete": False})
     for n, group in enumerate(groups):
@@ -201,45 +203,53 @@ def _bad_line(bad: BadFile, identity: Identity, root: Path) -> tuple[str, LeftOu
     return identity.patient(bad.folder, ""), LeftOut("a file", bad.reason), where
 
 
-def _patients(images: Sequence[Header], identity: Identity) -> tuple[list[_Group], list[tuple[str, LeftOut, str]]]:
-    """Files by patient, and what has to be said about it: patient, line, and where for the user's eyes."""
-    lines: list[tuple[str, LeftOut, str]] = []
+def _patients(images: Sequence[Header], identity: Identity, leave_out: LeaveOut) -> list[_Group]:
+    """Files by patient; what has to be said about it is told to `leave_out`."""
     groups: dict[str, _Group] = {}
-    if identity.public:
-        named: dict[str, int] = defaultdict(int)
-        for one in images:
-            if not one.identity_removed and one.patient_name not in ("", one.patient_id):
-                named[one.folder] += 1
-                continue
-            try:
-                patient = identity.patient(one.folder, one.patient_id)
-            except InputError as error:
-                lines.append(("", LeftOut("a file", reason_of(error)), str(one.path)))
-                continue
-            groups.setdefault(patient, _Group(patient, one.folder, [])).headers.append(one)
-        reason = "their headers still name a patient; import them with --layout folder, which makes opaque ids"
-        lines += [("", LeftOut(f"{count} files", reason), folder) for folder, count in sorted(named.items())]
-    else:
-        ids: dict[str, set[str]] = defaultdict(set)
-        for one in images:
-            ids[one.folder].add(one.patient_id)
-        owners: dict[str, set[str]] = defaultdict(set)
-        for one in images:
-            several = len(ids[one.folder] - {""}) > 1
-            patient = identity.patient(one.folder, one.patient_id if several else "")
-            groups.setdefault(patient, _Group(patient, one.folder, [])).headers.append(one)
-            if one.patient_id:
-                owners[one.patient_id].add(patient)
-        for folder, found in sorted(ids.items()):
-            if len(found - {""}) > 1:
-                mine = sorted(group.id for group in groups.values() if group.folder == folder)
-                reason = f"holds {len(found)} patients by its headers; they were kept apart: {', '.join(mine)}"
-                lines.append((mine[0], LeftOut("a folder", reason), folder or "."))
-        for patients in owners.values():
-            if len(patients) > 1:
-                reason = "several folders carry one PatientID and were kept apart; put them on one side of a split: "
-                lines.append((min(patients), LeftOut("patients", reason + ", ".join(sorted(patients))), ""))
-    return [groups[patient] for patient in sorted(groups)], lines
+    for one, patient in (_public_ids if identity.public else _own_ids)(images, identity, leave_out):
+        groups.setdefault(patient, _Group(patient, one.folder, [])).headers.append(one)
+    return [groups[patient] for patient in sorted(groups)]
+
+
+def _public_ids(images: Sequence[Header], identity: Identity, leave_out: LeaveOut) -> Iterator[tuple[Header, str]]:
+    """Files and their patients in a public collection, without those that still name a person."""
+    named: Counter[str] = Counter()
+    for one in images:
+        if not one.identity_removed and one.patient_name not in ("", one.patient_id):
+            named[one.folder] += 1
+            continue
+        try:
+            yield one, identity.patient(one.folder, one.patient_id)
+        except InputError as error:
+            leave_out("", LeftOut("a file", reason_of(error)), str(one.path))
+    reason = "their headers still name a patient; import them with --layout folder, which makes opaque ids"
+    for folder, count in sorted(named.items()):
+        leave_out("", LeftOut(f"{count} files", reason), folder)
+
+
+def _own_ids(images: Sequence[Header], identity: Identity, leave_out: LeaveOut) -> Iterator[tuple[Header, str]]:
+    """Files and their patients where each patient has a folder; patients who share one are kept apart."""
+    ids: dict[str, set[str]] = defaultdict(set)
+    for one in images:
+        ids[one.folder].add(one.patient_id)
+    members: dict[str, set[str]] = defaultdict(set)
+    owners: dict[str, set[str]] = defaultdict(set)
+    for one in images:
+        several = len(ids[one.folder] - {""}) > 1
+        patient = identity.patient(one.folder, one.patient_id if several else "")
+        yield one, patient
+        members[one.folder].add(patient)
+        if one.patient_id:
+            owners[one.patient_id].add(patient)
+    for folder, found in sorted(ids.items()):
+        if len(found - {""}) > 1:
+            mine = sorted(members[folder])
+            reason = f"holds {len(found)} patients by its headers; they were kept apart: {', '.join(mine)}"
+            leave_out(mine[0], LeftOut("a folder", reason), folder or ".")
+    for patients in owners.values():
+        if len(patients) > 1:
+            reason = "several folders carry one PatientID and were kept apart; put them on one side of a split: "
+            leave_out(min(patients), LeftOut("patients", reason + ", ".join(sorted(patients))), "")
 
 
 def _fingerprint(group: _Group, record: ClinicalRecord | None, settings: ImportSettings, identity: Identity) -> str:
