@@ -73,6 +73,7 @@ def _list(output: Output) -> int:
 #: Modules of the programs; nobody imports them, so that the command line stays light.
 _MODULES = {
     "cohort": "MeWMLib.cohorts",
+    "cohort download": "MeWMLib.lab.public",
     "cohort synthesize": "MeWMLib.lab.synthetic",
     "cohort counterfactual": "MeWMLib.lab.synthetic",
     "train": "MeWMLib.lab.training",

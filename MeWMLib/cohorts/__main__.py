@@ -1,29 +1,25 @@
-"""`python -m MeWMLib.cohorts NAME`: import, download or measure real patients. `mewm cohort` starts this."""
+"""`python -m MeWMLib.cohorts NAME`: import or measure real patients. `mewm cohort` starts this."""
 
 from __future__ import annotations
 
 import argparse
-import csv
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.cohorts import download as idc
 from MeWMLib.cohorts.dicom_import import LAYOUTS, ImportSettings, import_cohort
 from MeWMLib.cohorts.dicom_patient import GRIDS
 from MeWMLib.cohorts.layout import MANIFEST, Cohort
 from MeWMLib.cohorts.quality_page import QUALITY_PAGE
-from MeWMLib.core.errors import CancelledError, CohortError, MeWMError
-from MeWMLib.core.io import atomic_path, write_json
-from MeWMLib.core.terminal import agreed, bars
+from MeWMLib.core.io import write_csv, write_json
+from MeWMLib.core.terminal import bars, run_with_summary
 from MeWMLib.perception.findings import measure
 from MeWMLib.perception.findings_table import FIELDS, findings_rows, findings_table
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mewm cohort", description="Import, download or measure real patients.")
+    parser = argparse.ArgumentParser(prog="mewm cohort", description="Import or measure real patients.")
     names = parser.add_subparsers(dest="name", required=True)
 
     def command(name: str, run: Callable[[argparse.Namespace], dict[str, object]], text: str, out: str) -> Any:
@@ -43,13 +39,6 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--key-file", type=Path, metavar="F", help="key of the opaque ids (default: made once, kept by you)"
     )
-    text = "download a public collection from the NCI Imaging Data Commons"
-    sub = command("download", _download, text, "folder; a download that was stopped continues there")
-    sub.add_argument("collection", choices=tuple(idc.COLLECTIONS))
-    sub.add_argument("--patients", default="", metavar="A,B", help="only these")
-    sub.add_argument("--program-masks", action="store_true", help="also masks that were drawn by programs")
-    sub.add_argument("--yes", action="store_true", help="start without being asked")
-    sub.add_argument("--verify", action="store_true", help="compare the files with their checksums, fetch nothing")
     text = "measure the lesions of every patient with masks: table, JSON and text"
     sub = command("findings", _findings, text, "folder for findings.csv and findings.json")
     sub.add_argument("--cohort", type=Path, required=True, metavar="DIR", help="cohort")
@@ -70,40 +59,6 @@ def _import(args: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def _download(args: argparse.Namespace) -> dict[str, object]:
-    with bars(args.quiet) as shown:
-        if args.verify:
-            changed = idc.verify(args.out, args.collection, shown.line)
-            return {"folder": str(args.out), "changed": changed}
-    names = [name.strip() for name in args.patients.split(",") if name.strip()]
-    series = idc.select(idc.catalogue(args.collection), names, args.program_masks)
-    size = sum(one.size_mb for one in series) / 1000
-    licence = ", ".join(sorted({one.licence for one in series}))
-    patients = len({one.patient for one in series})
-    sys.stderr.write(
-        f"{args.collection}: {patients} patients, {len(series)} series, {size:.1f} GB, licence {licence}\n"
-        f"Cite: {idc.COLLECTIONS[args.collection][1]}\n"
-    )
-    if not args.yes and not agreed("Download it?"):
-        raise CancelledError(what="Nothing was downloaded", remedy="Add --yes to start")
-    with bars(args.quiet) as shown:
-        failed = idc.download(
-            args.collection,
-            series,
-            args.out,
-            idc.idc_transfer(),
-            lambda done, total, text: shown.step("megabytes", done, total, text),
-            shown.line,
-        )
-    if failed:
-        raise CohortError(
-            what=f"{len(failed)} of {len(series)} series did not arrive complete",
-            given=str(args.out),
-            remedy="Run the command once more; series that arrived are not fetched again",
-        )
-    return {"folder": str(args.out), "series": len(series), "gigabytes": round(size, 1), "licence": licence}
-
-
 def _findings(args: argparse.Namespace) -> dict[str, object]:
     cohort = Cohort.read(args.cohort)
     rows: list[dict[str, Any]] = []
@@ -121,27 +76,14 @@ def _findings(args: argparse.Namespace) -> dict[str, object]:
                 whole.setdefault(patient.id, {})[when] = found
         shown.step("patients", len(cohort.rows), len(cohort.rows))
     write_json(whole, args.out / "findings.json")
-    with atomic_path(args.out / "findings.csv") as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["patient", "when", *FIELDS], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(["patient", "when", *FIELDS], rows, args.out / "findings.csv")
     sys.stderr.write(findings_table(rows[:20]) + "\n")
     return {"patients_with_masks": len(whole), "lesions": len(rows), "table": str(args.out / "findings.csv")}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run; a summary as JSON goes to standard output."""
-    args = _parser().parse_args(argv)
-    try:
-        summary = args.run(args)
-    except MeWMError as error:
-        sys.stderr.write(f"\n{error}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("\nStopped; finished patients are kept.\n")
-        return 130
-    sys.stdout.write(json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
-    return 0
+    return run_with_summary(_parser().parse_args(argv))
 
 
 if __name__ == "__main__":

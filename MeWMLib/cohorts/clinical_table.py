@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import difflib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from MeWMLib.core.errors import ClinicalDataError, ProtocolError, UnknownAgentError, UnreadableFileError
 from MeWMLib.core.patient import Clinical
-from MeWMLib.core.protocol import Action, Protocol, agent, vocabulary
+from MeWMLib.core.protocol import Protocol
+from MeWMLib.policy.report_words import find_names
 
 #: Days of each unit of time. A week is 7 days and a month 365.25 / 12 days.
 DAYS = {"days": 1.0, "weeks": 7.0, "months": 365.25 / 12}
 #: Misspelt names are mapped at this similarity of letters and above, and reported.
 SIMILAR = 0.86
-_TIMES = ("os", "ttp")
 _BOOLEAN = ("main_portal_vein_thrombosis", "extrahepatic_spread")
 _FLAGS = {**dict.fromkeys(("1", "true", "yes"), True), **dict.fromkeys(("0", "false", "no"), False)}
 
@@ -63,11 +62,75 @@ class ClinicalRecord:
         }
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
+@dataclass(frozen=True)
+class Row:
+    """One row of a clinical table; errors name its line in the file, and never the patient."""
+
+    cells: Mapping[str, str]
+    line: int
+
+    def text(self, name: str) -> str:
+        """The cell of a column; "" where it is blank, or there is no such column."""
+        return self.cells.get(name, "")
+
+    def number(self, name: str) -> float | None:
+        """The finite number in a cell; None where there is none."""
+        try:
+            value = float(self.text(name))
+        except ValueError:
+            return None
+        return value if math.isfinite(value) else None
+
+    def time(self, name: str) -> float | None:
+        """A time in the unit of its column; None from a blank cell.
+
+        Raises:
+            ClinicalDataError: it is not a number, or not possible.
+        """
+        value = self.number(name)
+        if self.text(name) and (value is None or not 0 <= value < 1e5):
+            raise self.wrong(what=f"{name} is not a time", name=name)
+        return value
+
+    def months(self, name: str) -> float | None:
+        """A time in months from the one column `name_days`, `name_weeks` or `name_months` that is filled.
+
+        Raises:
+            ClinicalDataError: two are filled, or it is not a number or negative.
+        """
+        times = {unit: value for unit in DAYS if (value := self.time(f"{name}_{unit}")) is not None}
+        if len(times) > 1:
+            raise self.wrong(what=f"{name} is given in two units", remedy="Keep one of the columns")
+        return next((value * DAYS[unit] / DAYS["months"] for unit, value in times.items()), None)
+
+    def flag(self, name: str) -> bool | None:
+        """True or False from 1/0, yes/no, true/false; None from a blank cell.
+
+        Raises:
+            ClinicalDataError: anything else.
+        """
+        cell = self.text(name).lower()
+        if cell and cell not in _FLAGS:
+            raise self.wrong(what=f"{name} must be 0 or 1", name=name)
+        return _FLAGS.get(cell)
+
+    def wrong(self, what: str, name: str = "", remedy: str = "") -> ClinicalDataError:
+        """An error about this row, with the cell of a column."""
+        cell = f": {self.text(name)[:20]!r}" if name else ""
+        return ClinicalDataError(what=what, given=f"line {self.line}{cell}", remedy=remedy)
+
+
+def read_rows(path: Path, needed: Sequence[str], what: str, remedy: str) -> list[Row]:
     """Rows of a CSV file with a header, in UTF-8 (with or without mark), comma or semicolon.
+
+    Args:
+        path: the file.
+        needed: columns that must be there.
+        what, remedy: of the error if one is not.
 
     Raises:
         UnreadableFileError: missing, not a text, or without a row.
+        ClinicalDataError: a column is missing.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -80,11 +143,13 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     head = text.splitlines()[0] if text.strip() else ""
     separator = ";" if head.count(";") > head.count(",") else ","
     rows = [
-        {(name or "").strip(): (cell or "").strip() for name, cell in row.items() if name is not None}
-        for row in csv.DictReader(text.splitlines(), delimiter=separator)
+        Row({(name or "").strip(): (cell or "").strip() for name, cell in row.items() if name is not None}, line)
+        for line, row in enumerate(csv.DictReader(text.splitlines(), delimiter=separator), start=2)
     ]
     if not rows:
         raise UnreadableFileError(what="The clinical table has no rows", given=str(path), remedy="Give a CSV file")
+    if missing := [name for name in needed if name not in rows[0].cells]:
+        raise ClinicalDataError(what, given=f"{path.name} without {', '.join(missing[:5])}", remedy=remedy)
     return rows
 
 
@@ -98,108 +163,45 @@ def read_table(path: Path) -> dict[str, ClinicalRecord]:
         UnreadableFileError: not a CSV file.
         ClinicalDataError: no column `patient`, a patient twice, a time without unit, or an impossible cell.
     """
-    rows = read_rows(path)
-    names = set(rows[0])
-    if "patient" not in names:
+    rows = read_rows(path, ["patient"], "The clinical table has no column `patient`", "Add it")
+    for name in {column.lower() for column in rows[0].cells} & {"os", "ttp"}:
         raise ClinicalDataError(
-            what="The clinical table has no column `patient`", given=", ".join(sorted(names))[:120], remedy="Add it"
+            what=f"The column {name} does not name its unit",
+            given=str(path),
+            remedy=f"Call it {name}_days, {name}_weeks or {name}_months",
         )
-    for name in _TIMES:
-        if name in {n.lower() for n in names}:
-            raise ClinicalDataError(
-                what=f"The column {name} does not name its unit",
-                given=str(path),
-                remedy=f"Call it {name}_days, {name}_weeks or {name}_months",
-            )
     found: dict[str, ClinicalRecord] = {}
-    for number, row in enumerate(rows, start=2):
-        patient = row["patient"]
+    for row in rows:
+        patient = row.text("patient")
         if patient in found:
-            raise ClinicalDataError(what="A patient is in the clinical table twice", given=f"line {number}")
+            raise row.wrong(what="A patient is in the clinical table twice")
         if patient:
-            found[patient] = _record(row, number)
+            found[patient] = _record(row)
     return found
 
 
-def _record(row: Mapping[str, str], line: int) -> ClinicalRecord:
-    protocol, notes = parse_regimen(row.get("protocol", ""))
+def _record(row: Row) -> ClinicalRecord:
+    protocol, notes = parse_regimen(row.text("protocol"))
     values: dict[str, Any] = {}
     for name in (f.name for f in fields(Clinical)):
-        cell = row.get(name, "")
-        number = number_of(cell)
+        cell, number = row.text(name), row.number(name)
         if name in _BOOLEAN:
             values[name] = _FLAGS.get(cell.lower(), cell or None)
         else:
             values[name] = cell or None if number is None else number
+    date = row.text("treatment_date")
+    if date and not re.fullmatch(r"\d{4}-?\d{2}-?\d{2}", date):
+        raise row.wrong(what="A date must be written YYYY-MM-DD")
     return ClinicalRecord(
         protocol,
-        months_of(row, "os", line),
-        flag(row.get("event", ""), "event", line),
-        months_of(row, "ttp", line),
-        flag(row.get("progressed", ""), "progressed", line),
+        row.months("os"),
+        row.flag("event"),
+        row.months("ttp"),
+        row.flag("progressed"),
         Clinical(**values),
-        treated=_date(row.get("treatment_date", ""), line),
+        treated=date.replace("-", "") or None,
         notes=notes,
     )
-
-
-def number_of(cell: str) -> float | None:
-    """The finite number in a cell; None where there is none."""
-    try:
-        value = float(cell)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def months_of(row: Mapping[str, str], name: str, line: int) -> float | None:
-    """A time in months from the one column `name_days`, `name_weeks` or `name_months` that is filled.
-
-    Raises:
-        ClinicalDataError: two are filled, or it is not a number or negative.
-    """
-    filled = [(unit, row[f"{name}_{unit}"]) for unit in DAYS if row.get(f"{name}_{unit}")]
-    if len(filled) > 1:
-        raise ClinicalDataError(
-            what=f"{name} is given in two units", given=f"line {line}", remedy="Keep one of the columns"
-        )
-    if not filled:
-        return None
-    unit, cell = filled[0]
-    return time_of(cell, f"{name}_{unit}", line) * DAYS[unit] / DAYS["months"]
-
-
-def time_of(cell: str, name: str, line: int) -> float:
-    """A time in the unit of its column.
-
-    Raises:
-        ClinicalDataError: it is not a number, or not possible.
-    """
-    value = number_of(cell)
-    if value is None or not 0 <= value < 1e5:
-        raise ClinicalDataError(what=f"{name} is not a time", given=f"line {line}: {cell[:20]!r}")
-    return value
-
-
-def flag(cell: str, name: str, line: int) -> bool | None:
-    """True or False from 1/0, yes/no, true/false; None from a blank cell.
-
-    Raises:
-        ClinicalDataError: anything else.
-    """
-    if not cell:
-        return None
-    if cell.lower() not in _FLAGS:
-        raise ClinicalDataError(what=f"{name} must be 0 or 1", given=f"line {line}: {cell[:20]!r}")
-    return _FLAGS[cell.lower()]
-
-
-def _date(cell: str, line: int) -> str | None:
-    if not cell:
-        return None
-    if not re.fullmatch(r"\d{4}-?\d{2}-?\d{2}", cell):
-        raise ClinicalDataError(what="A date must be written YYYY-MM-DD", given=f"line {line}")
-    return cell.replace("-", "")
 
 
 def parse_regimen(text: str) -> tuple[Protocol | None, tuple[str, ...]]:
@@ -215,42 +217,13 @@ def parse_regimen(text: str) -> tuple[Protocol | None, tuple[str, ...]]:
         return None, ()
     with contextlib.suppress(UnknownAgentError, ProtocolError):  # read more tolerantly below
         return Protocol.parse(text), ()
-    names: list[str] = []
-    notes: list[str] = []
-    for part in re.split(r"[,;+/&]|\band\b", text):
-        words, start = part.split(), 0
-        while start < len(words):
-            ends = range(len(words), start, -1)
-            exact = ((end, _exact(" ".join(words[start:end]))) for end in ends)
-            near = ((end, _near(" ".join(words[start:end]))) for end in ends)
-            end, name = next((found for found in (*exact, *near) if found[1] is not None), (start, None))
-            if name is None:
-                return None, (*notes, f"the regimen names something unknown: {words[start][:30]!r}")
-            if _exact(piece := " ".join(words[start:end])) is None:
-                notes.append(f"{piece!r} was read as {name}")
-            names.append(name)
-            start = end
-    return Protocol(tuple(Action(name) for name in dict.fromkeys(names))), tuple(notes)
-
-
-def _exact(name: str) -> str | None:
-    """Canonical name of an agent by its name or synonym."""
-    try:
-        return agent(name).name
-    except UnknownAgentError:
-        return None
-
-
-def _near(name: str) -> str | None:
-    """Canonical name of the one agent that a misspelt name is close to; short names must be exact."""
-    wanted = _letters(name)
-    if len(wanted) <= 5:
-        return None
-    keys = {_letters(n): a.name for a in vocabulary().values() for n in (a.name, *a.synonyms)}
-    near = difflib.get_close_matches(wanted, [key for key in keys if len(key) > 5], n=2, cutoff=SIMILAR)
-    agents = {keys[key] for key in near}
-    return agents.pop() if len(agents) == 1 else None
-
-
-def _letters(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    names, rest = find_names(text, SIMILAR), text
+    notes = tuple(f"{name.slip!r} was read as {name.agent}" for name in names if name.slip)
+    for name in reversed(names):
+        rest = f"{rest[: name.start]} {rest[name.end :]}"
+    # a letter may be left of a misspelt "Mitomycin C"
+    unknown = [word for word in re.findall(r"\w{2,}", rest) if word.lower() != "and"]
+    if unknown or not names:
+        what = unknown[0] if unknown else text.strip()
+        return None, (*notes, f"the regimen names something unknown: {what[:30]!r}")
+    return Protocol.of(dict.fromkeys(name.agent for name in names)), notes

@@ -6,15 +6,16 @@ File names are never trusted: a file is DICOM if its bytes say so.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, MutableSequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.core.dicom_slices import SliceRecord, is_dicom, upper_parts
-from MeWMLib.core.dicom_slices import numbers as numbers_in
+from MeWMLib.core.dicom_slices import SliceRecord, is_dicom, numbers, upper_parts
 from MeWMLib.core.errors import UnreadableFileError, optional_packages
 
 #: Results and documents that are stored beside images; nothing is lost when they are ignored.
@@ -115,40 +116,39 @@ def scan(root: Path, on_step: Callable[[int], None] | None = None) -> Scan:
         raise UnreadableFileError(what="There is no such folder", given=str(root), remedy="Check the path")
     images: list[Header] = []
     bad: list[BadFile] = []
-    documents = other = 0
-    for n, (path, error) in enumerate(_files(root)):
+    ignored: Counter[str] = Counter()
+    for n, (path, unlisted) in enumerate(_files(root)):
         if on_step is not None:
             on_step(n + 1)
         first = path.relative_to(root).parts
-        folder = first[0] if len(first) > 1 or error is not None else ""
-        if error is not None:
-            if path == root:
-                raise UnreadableFileError(what=f"The folder cannot be read ({error})", given=str(root))
-            bad.append(BadFile(path, folder, f"the folder cannot be read ({error})"))
-            continue
+        folder = first[0] if len(first) > 1 or unlisted is not None else ""
         try:
+            if unlisted is not None:
+                raise unlisted
             found = read_header(path, folder)
-        except OSError as problem:
-            bad.append(BadFile(path, folder, f"the file cannot be read ({problem.strerror})"))
-        except UnreadableFileError as problem:
-            bad.append(BadFile(path, folder, problem.what))
+        except OSError as error:
+            reason = error.strerror or "unknown reason"
+            if path == root:
+                raise UnreadableFileError(what=f"The folder cannot be read ({reason})", given=str(root)) from error
+            kind = "file" if unlisted is None else "folder"
+            bad.append(BadFile(path, folder, f"the {kind} cannot be read ({reason})"))
+        except UnreadableFileError as error:
+            bad.append(BadFile(path, folder, error.what))
         else:
-            if found is None:
-                other += 1
-            elif found.modality in DOCUMENTS:
-                documents += 1
+            if found is None or found.modality in DOCUMENTS:
+                ignored["other" if found is None else "document"] += 1
             else:
                 images.append(found)
-    return Scan(tuple(images), tuple(bad), documents, other)
+    return Scan(tuple(images), tuple(bad), ignored["document"], ignored["other"])
 
 
-def _files(root: Path) -> Iterator[tuple[Path, str | None]]:
-    """Every file in a fixed order; a folder that cannot be listed comes with the reason."""
+def _files(root: Path) -> Iterator[tuple[Path, OSError | None]]:
+    """Every file in a fixed order, then the folders that cannot be listed with the error that says why."""
     failed: list[OSError] = []
     for folder, names, files in os.walk(root, onerror=failed.append):
         names.sort()
         yield from ((Path(folder) / name, None) for name in sorted(files) if name != "DICOMDIR")
-    yield from ((Path(error.filename), error.strerror or "unknown reason") for error in failed)
+    yield from ((Path(error.filename), error) for error in failed)
 
 
 def read_header(path: Path, folder: str = "") -> Header | None:
@@ -206,49 +206,43 @@ def _require_pixels(file: Any, header: Header, data: Any, size: int) -> None:
 
 
 def _header(path: Path, folder: str, size: int, data: Any) -> Header:
-    def value(name: str) -> Any:
-        try:
-            return data.get(name)
-        except Exception:  # one broken value is a missing value
-            return None
-
-    def text(name: str) -> str:
-        found = value(name)
-        return "" if found is None else str(found).strip(" \0")
-
-    def numbers(name: str) -> tuple[float, ...]:
-        found = value(name)
-        try:
-            return tuple(float(v) for v in found) if found is not None and not isinstance(found, str) else ()
-        except (TypeError, ValueError):
-            return ()
+    texts = _texts(data)
 
     def whole(name: str, default: int) -> int:
         try:
-            return int(float(text(name)))
+            return int(float(texts[name]))
         except ValueError:
             return default
 
-    read: dict[str, Any] = {field: text(name) for field, name in _TEXTS.items()}
-    read |= {field: numbers(name) for field, name in _NUMBERS.items()}
+    read: dict[str, Any] = {field: texts[name] for field, name in _TEXTS.items()}
+    # each of these has several parts; a lone number is a broken value
+    read |= {field: numbers(texts[name]) if "\\" in texts[name] else () for field, name in _NUMBERS.items()}
     read |= {field: whole(name, missing) for field, (name, missing) in _WHOLE.items()}
-    kind = value("ImageType")
-    if kind is not None and not isinstance(kind, str):
-        kind = "\\".join(kind)
     return Header(
         path=path,
         folder=folder,
         size=size,
-        identity_removed=text("PatientIdentityRemoved").upper() == "YES",
-        date=next((found for name in _DATES if _is_date(found := text(name))), ""),
-        time=text("AcquisitionTime") or text("ContentTime"),
-        modality=text("Modality").upper() or ("CT" if text("SOPClassUID") in CT_STORAGE else ""),
-        image_type=upper_parts(str(kind or "")),
+        identity_removed=texts["PatientIdentityRemoved"].upper() == "YES",
+        date=next((found for name in _DATES if _is_date(found := texts[name])), ""),
+        time=texts["AcquisitionTime"] or texts["ContentTime"],
+        modality=texts["Modality"].upper() or ("CT" if texts["SOPClassUID"] in CT_STORAGE else ""),
+        image_type=upper_parts(texts["ImageType"]),
         shape=(whole("Rows", 0), whole("Columns", 0)),
-        thickness=next(iter(numbers_in(text("SliceThickness"))), 0.0),
-        lossy=text("LossyImageCompression") == "01",
+        thickness=next(iter(numbers(texts["SliceThickness"])), 0.0),
+        lossy=texts["LossyImageCompression"] == "01",
         **read,
     )
+
+
+def _texts(data: Any) -> dict[str, str]:
+    """Every value as DICOM writes it, parts joined by a backslash; "" for one that is missing or broken."""
+    texts = dict.fromkeys(_TAGS, "")
+    for name in _TAGS:
+        with contextlib.suppress(Exception):  # pydicom raises whatever a broken value makes it raise
+            found = data.get(name)
+            parts = [] if found is None else found if isinstance(found, MutableSequence) else [found]
+            texts[name] = "\\".join(str(part).strip(" \0") for part in parts)
+    return texts
 
 
 def _is_date(text: str) -> bool:

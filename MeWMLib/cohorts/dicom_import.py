@@ -6,8 +6,8 @@ was killed goes on where it stopped; a patient whose files and settings did not 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ import MeWMLib
 from MeWMLib.cohorts import clinical_table, hcc_tace
 from MeWMLib.cohorts.clinical_table import ClinicalRecord
 from MeWMLib.cohorts.dicom_headers import BadFile, Header, scan
-from MeWMLib.cohorts.dicom_patient import GRIDS, Line, NoScanError, import_patient, reason_of
+from MeWMLib.cohorts.dicom_patient import GRIDS, NoScanError, import_patient, reason_of
+from MeWMLib.cohorts.dicom_series import LeftOut
 from MeWMLib.cohorts.identity import PUBLIC_KEY, Identity, load_key
 from MeWMLib.cohorts.layout import (
     MANIFEST,
@@ -71,13 +72,17 @@ class ImportSettings:
                 raise InputError(what=f"There is no such {name}", given=value, remedy="Use " + " or ".join(known))
 
 
+#: Told the patient, what was left out, and where that is, for the user's own eyes.
+LeaveOut = Callable[[str, LeftOut, str], None]
+
+
 @dataclass(frozen=True)
 class _Group:
     """Files of one patient."""
 
     id: str
     folder: str
-    headers: tuple[Header, ...]
+    headers: list[Header]
 
 
 def import_cohort(
@@ -115,15 +120,13 @@ def import_cohort(
     found = scan(root, lambda n: step("headers", n, 0))
     left_out: list[dict[str, str]] = []
 
-    def leave_out(patient: str, line: Line, where: str = "") -> None:
+    def leave_out(patient: str, line: LeftOut, where: str = "") -> None:
         left_out.append({"patient": patient, **asdict(line)})
         say(f"{where or patient or 'import'}: {line.what}: {line.reason}")
 
     for bad in found.bad:
         leave_out(*_bad_line(bad, identity, root))
-    groups, lines = _patients(found.images, identity)
-    for patient, line, where in lines:
-        leave_out(patient, line, where)
+    groups = _patients(found.images, identity, leave_out)
     manifest = _manifest(settings, found.documents, found.other)
     write_manifest(out, {**manifest, "complete": False})
     for n, group in enumerate(groups):
@@ -132,7 +135,7 @@ def import_cohort(
         mark = _fingerprint(group, record, settings, identity)
         stored = read_patient(out, group.id)
         if stored is not None and stored.get("import", {}).get("source") == mark:
-            kept = [Line(**one) for one in stored["import"]["left_out"]]
+            kept = [LeftOut(**one) for one in stored["import"]["left_out"]]
         else:
             kept = _import_one(group, record, settings, mark, out)
         for line in kept:
@@ -155,16 +158,16 @@ def import_cohort(
 
 def _import_one(
     group: _Group, record: ClinicalRecord | None, settings: ImportSettings, mark: str, out: Path
-) -> list[Line]:
+) -> list[LeftOut]:
     """Read and write one patient; returns what was left out."""
     try:
         found = import_patient(group.id, group.headers, record, settings.grid, settings.all_phases)
     except NoScanError as error:
-        return [*error.lines, Line("the patient", error.what)]
+        return [*error.lines, LeftOut("the patient", error.what)]
     except OutputError:
         raise
     except Exception as error:  # a patient that breaks the reader does not end the import
-        return [Line("the patient", reason_of(error))]
+        return [LeftOut("the patient", reason_of(error))]
     found.more["import"] = {"source": mark, **found.more["import"]}
     files = {THUMBNAIL: thumbnail(found.case, found.centres)}
     write_patient(out, found.row, found.case, found.more, found.volumes, files, replace=True)
@@ -193,52 +196,60 @@ def _earlier(out: Path, settings: ImportSettings) -> dict[str, Any]:
     return before
 
 
-def _bad_line(bad: BadFile, identity: Identity, root: Path) -> tuple[str, Line, str]:
+def _bad_line(bad: BadFile, identity: Identity, root: Path) -> tuple[str, LeftOut, str]:
     where = str(bad.path.relative_to(root)).encode("utf-8", "backslashreplace").decode()
     if identity.public:
-        return "", Line(where, bad.reason), where
-    return identity.patient(bad.folder, ""), Line("a file", bad.reason), where
+        return "", LeftOut(where, bad.reason), where
+    return identity.patient(bad.folder, ""), LeftOut("a file", bad.reason), where
 
 
-def _patients(images: Sequence[Header], identity: Identity) -> tuple[list[_Group], list[tuple[str, Line, str]]]:
-    """Files by patient, and what has to be said about it: patient, line, and where for the user's eyes."""
-    lines: list[tuple[str, Line, str]] = []
-    groups: dict[str, tuple[str, list[Header]]] = {}
-    if identity.public:
-        named: dict[str, int] = defaultdict(int)
-        for one in images:
-            if not one.identity_removed and one.patient_name not in ("", one.patient_id):
-                named[one.folder] += 1
-                continue
-            try:
-                patient = identity.patient(one.folder, one.patient_id)
-            except InputError as error:
-                lines.append(("", Line("a file", reason_of(error)), str(one.path)))
-                continue
-            groups.setdefault(patient, (one.folder, []))[1].append(one)
-        reason = "their headers still name a patient; import them with --layout folder, which makes opaque ids"
-        lines += [("", Line(f"{count} files", reason), folder) for folder, count in sorted(named.items())]
-    else:
-        ids: dict[str, set[str]] = defaultdict(set)
-        for one in images:
-            ids[one.folder].add(one.patient_id)
-        owners: dict[str, set[str]] = defaultdict(set)
-        for one in images:
-            several = len(ids[one.folder] - {""}) > 1
-            patient = identity.patient(one.folder, one.patient_id if several else "")
-            groups.setdefault(patient, (one.folder, []))[1].append(one)
-            if one.patient_id:
-                owners[one.patient_id].add(patient)
-        for folder, found in sorted(ids.items()):
-            if len(found - {""}) > 1:
-                mine = sorted(p for p, (f, _) in groups.items() if f == folder)
-                reason = f"holds {len(found)} patients by its headers; they were kept apart: {', '.join(mine)}"
-                lines.append((mine[0], Line("a folder", reason), folder or "."))
-        for patients in owners.values():
-            if len(patients) > 1:
-                reason = "several folders carry one PatientID and were kept apart; put them on one side of a split: "
-                lines.append((min(patients), Line("patients", reason + ", ".join(sorted(patients))), ""))
-    return [_Group(p, folder, tuple(found)) for p, (folder, found) in sorted(groups.items())], lines
+def _patients(images: Sequence[Header], identity: Identity, leave_out: LeaveOut) -> list[_Group]:
+    """Files by patient; what has to be said about it is told to `leave_out`."""
+    groups: dict[str, _Group] = {}
+    for one, patient in (_public_ids if identity.public else _own_ids)(images, identity, leave_out):
+        groups.setdefault(patient, _Group(patient, one.folder, [])).headers.append(one)
+    return [groups[patient] for patient in sorted(groups)]
+
+
+def _public_ids(images: Sequence[Header], identity: Identity, leave_out: LeaveOut) -> Iterator[tuple[Header, str]]:
+    """Files and their patients in a public collection, without those that still name a person."""
+    named: Counter[str] = Counter()
+    for one in images:
+        if not one.identity_removed and one.patient_name not in ("", one.patient_id):
+            named[one.folder] += 1
+            continue
+        try:
+            yield one, identity.patient(one.folder, one.patient_id)
+        except InputError as error:
+            leave_out("", LeftOut("a file", reason_of(error)), str(one.path))
+    reason = "their headers still name a patient; import them with --layout folder, which makes opaque ids"
+    for folder, count in sorted(named.items()):
+        leave_out("", LeftOut(f"{count} files", reason), folder)
+
+
+def _own_ids(images: Sequence[Header], identity: Identity, leave_out: LeaveOut) -> Iterator[tuple[Header, str]]:
+    """Files and their patients where each patient has a folder; patients who share one are kept apart."""
+    ids: dict[str, set[str]] = defaultdict(set)
+    for one in images:
+        ids[one.folder].add(one.patient_id)
+    members: dict[str, set[str]] = defaultdict(set)
+    owners: dict[str, set[str]] = defaultdict(set)
+    for one in images:
+        several = len(ids[one.folder] - {""}) > 1
+        patient = identity.patient(one.folder, one.patient_id if several else "")
+        yield one, patient
+        members[one.folder].add(patient)
+        if one.patient_id:
+            owners[one.patient_id].add(patient)
+    for folder, found in sorted(ids.items()):
+        if len(found - {""}) > 1:
+            mine = sorted(members[folder])
+            reason = f"holds {len(found)} patients by its headers; they were kept apart: {', '.join(mine)}"
+            leave_out(mine[0], LeftOut("a folder", reason), folder or ".")
+    for patients in owners.values():
+        if len(patients) > 1:
+            reason = "several folders carry one PatientID and were kept apart; put them on one side of a split: "
+            leave_out(min(patients), LeftOut("patients", reason + ", ".join(sorted(patients))), "")
 
 
 def _fingerprint(group: _Group, record: ClinicalRecord | None, settings: ImportSettings, identity: Identity) -> str:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from MeWMLib.cohorts.clinical_table import ClinicalRecord
 from MeWMLib.cohorts.dicom_headers import Header
 from MeWMLib.cohorts.dicom_seg import Segmentation, choose, masks_on, read_segmentation
-from MeWMLib.cohorts.dicom_series import Stack, stacks_of
+from MeWMLib.cohorts.dicom_series import LeftOut, Stack, stacks_of
 from MeWMLib.cohorts.layout import CohortCase, PatientRow
 from MeWMLib.cohorts.phase import PhaseGuess, guess_phase
 from MeWMLib.core.errors import CohortError, MeWMError, OutputError
@@ -30,14 +30,6 @@ from MeWMLib.perception.preprocess import COHORT_SPACING_MM, box_geometry, resam
 #: Both scans should show the same phase; the first that both have is taken.
 PREFERRED_PHASES = ("portal", "arterial", "delayed", "non-contrast", "unknown")
 GRIDS = ("cohort", "native")
-
-
-@dataclass(frozen=True)
-class Line:
-    """One clear sentence on what was left out. `what` names no person and no path."""
-
-    what: str
-    reason: str
 
 
 @dataclass(eq=False)
@@ -112,7 +104,7 @@ class Imported:
     more: dict[str, Any]
     volumes: dict[str, Volume | LabelMap]
     centres: tuple[Any, Any]
-    left_out: list[Line] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
 
 
 def reason_of(error: Exception) -> str:
@@ -160,9 +152,10 @@ def import_patient(
         volumes["pre_vessels.nrrd"] = LabelMap(vessels.astype(np.uint8), ct.geometry)
     if all_phases:
         volumes |= _other_phases(before, after, grid)
+    case = CohortCase(ct, labels, post_ct, post_labels)
     return Imported(
-        _row(patient, known, ct, labels, post_ct, after.days if after else None),
-        CohortCase(ct, labels, post_ct, post_labels),
+        _row(patient, known, case, after.days if after else None),
+        case,
         {
             "synthetic": False,
             "import": {
@@ -182,14 +175,14 @@ def import_patient(
 class NoScanError(CohortError):
     """A patient without a usable scan before treatment; `lines` says what was left out."""
 
-    def __init__(self, lines: Sequence[Line]) -> None:
+    def __init__(self, lines: Sequence[LeftOut]) -> None:
         super().__init__(what="no usable CT before treatment", remedy="See what was left out")
         self.lines = tuple(lines)
 
 
-def _studies(headers: Sequence[Header]) -> tuple[list[Study], list[Line]]:
+def _studies(headers: Sequence[Header]) -> tuple[list[Study], list[LeftOut]]:
     """Read every stack of every date; studies come in the order of their dates, undated ones last."""
-    lines: list[Line] = []
+    lines: list[LeftOut] = []
     segmentations = []
     series: dict[tuple[str, str], list[Header]] = defaultdict(list)
     for one in headers:
@@ -197,21 +190,21 @@ def _studies(headers: Sequence[Header]) -> tuple[list[Study], list[Line]]:
             try:
                 segmentations.append(read_segmentation(one.path))
             except MeWMError as error:
-                lines.append(Line("a segmentation", reason_of(error)))
+                lines.append(LeftOut("a segmentation", reason_of(error)))
         else:
             series[one.date or one.study, one.series].append(one)
     studies: dict[str, Study] = {}
     for (when, _), slices in sorted(series.items(), key=lambda item: (item[0][0], _number(item[1][0].series_number))):
         study = studies.setdefault(when, Study(slices[0].date, []))
         good, out = stacks_of(slices)
-        lines += [Line(one.stack.name, one.reason) for one in out]
+        lines += out
         for stack in good:
             try:
                 study.scans.append(_read(stack, segmentations))
             except OutputError:
                 raise
             except Exception as error:  # one bad series, whatever is wrong with it, does not end the import
-                lines.append(Line(stack.name, reason_of(error)))
+                lines.append(LeftOut(stack.name, reason_of(error)))
     return sorted(studies.values(), key=lambda study: (not study.date, study.date)), lines
 
 
@@ -289,7 +282,9 @@ def _choose(before: Study, after: Study | None) -> tuple[Found, Found | None]:
     return pre, next(found for p in (pre.phase, *PREFERRED_PHASES) if (found := after.of_phase(p)) is not None)
 
 
-def _prepared(found: Found, grid: str, lines: list[Line]) -> tuple[Volume, LabelMap | None, NDArray[np.bool_] | None]:
+def _prepared(
+    found: Found, grid: str, lines: list[LeftOut]
+) -> tuple[Volume, LabelMap | None, NDArray[np.bool_] | None]:
     """The scan on the wanted grid with its masks, if it has some."""
     ct, labels, vessels = found.ct, None, None
     if found.segmentation is not None:
@@ -297,7 +292,7 @@ def _prepared(found: Found, grid: str, lines: list[Line]) -> tuple[Volume, Label
             labels, vessels = masks_on(found.segmentation, ct.geometry)
             found.notes.append("masks drawn by a program" if found.segmentation.automatic else "masks drawn by people")
         except MeWMError as error:
-            lines.append(Line(f"the masks of {found.stack.name}", reason_of(error)))
+            lines.append(LeftOut(f"the masks of {found.stack.name}", reason_of(error)))
     target = _target(ct, grid)
     if target is ct.geometry:
         return ct, labels, vessels
@@ -323,23 +318,16 @@ def _other_phases(before: Study, after: Study | None, grid: str) -> dict[str, Vo
     return found
 
 
-def _row(
-    patient: str,
-    record: ClinicalRecord,
-    ct: Volume,
-    labels: LabelMap | None,
-    post: Volume | None,
-    days: int | None,
-) -> PatientRow:
-    diameter = None
+def _row(patient: str, record: ClinicalRecord, case: CohortCase, days: int | None) -> PatientRow:
+    post, labels, diameter = case.after, case.before_labels, None
     if labels is not None and labels.tumour.any():
-        diameter = measure(ct, labels, sizes_only=True).lesions[0].longest_axial_diameter_mm
+        diameter = measure(case.before, labels, sizes_only=True).lesions[0].longest_axial_diameter_mm
     return PatientRow(
         patient,
         record.protocol.text if record.protocol else "",
         record.months,
         record.event,
-        phase=ct.phase,
+        phase=case.before.phase,
         phase_after=post.phase if post else None,
         interval_days=float(days) if days is not None else None,
         has_after=post is not None,

@@ -50,9 +50,9 @@ class Stack:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Slices that were left out, and why."""
+    """One clear sentence on what was left out. `what` names no person and no path."""
 
-    stack: Stack
+    what: str
     reason: str
 
 
@@ -74,12 +74,10 @@ def stacks_of(slices: Sequence[Header]) -> tuple[list[Stack], list[LeftOut]]:
     mixed = [f"the series is mixed: {len(groups)} kinds of slices"] if len(groups) > 1 else []
     for members in groups.values():
         notes = (*mixed, *((f"{copies} copies of the same slices were dropped",) if copies else ()))
-        if reason := _unfit(members):
-            out.append(LeftOut(Stack(tuple(members), "", notes), reason))
-            continue
-        for stack in _split(members, notes):
-            if reason := _unfit_stack(stack):
-                out.append(LeftOut(stack, reason))
+        unfit = _unfit(members)
+        for stack in [Stack(tuple(members), "", notes)] if unfit else _split(members, notes):
+            if reason := unfit or _unfit_stack(stack):
+                out.append(LeftOut(stack.name, reason))
             else:
                 good.append(stack)
     return good, out

@@ -6,15 +6,14 @@ Cite: Moawad et al., HCC-TACE-Seg, The Cancer Imaging Archive, 2021, doi 10.7937
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from MeWMLib.cohorts.clinical_table import ClinicalRecord, flag, number_of, parse_regimen, read_rows, time_of
+from MeWMLib.cohorts.clinical_table import ClinicalRecord, Row, parse_regimen, read_rows
 from MeWMLib.core.errors import ClinicalDataError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.protocol import Action, Protocol
 
-COLLECTION = "hcc_tace_seg"
 LICENCE = "CC BY 4.0"
 CITATION = (
     "Moawad AW et al. Multimodality annotated HCC cases with and without advanced imaging segmentation (HCC-TACE-Seg). "
@@ -40,22 +39,20 @@ def read_table(path: Path) -> dict[str, ClinicalRecord]:
         UnreadableFileError: not a CSV file.
         ClinicalDataError: another table, times that are not weeks, or an impossible cell.
     """
-    rows = read_rows(path)
-    missing = [name for name in _NEEDED if name not in rows[0]]
-    if missing:
-        raise ClinicalDataError(
-            what="This is not the clinical table of HCC-TACE-Seg",
-            given=f"{path.name} without {', '.join(missing)}",
-            remedy="Give version 2 of the collection's table as CSV, or use --layout folder",
-        )
+    rows = read_rows(
+        path,
+        _NEEDED,
+        "This is not the clinical table of HCC-TACE-Seg",
+        "Give version 2 of the collection's table as CSV, or use --layout folder",
+    )
     for column in ("OS", "TTP"):
-        _require_weeks([row[column] for row in rows], column)
-    return {row["TCIA_ID"]: _record(row, line) for line, row in enumerate(rows, 2) if row["TCIA_ID"]}
+        _require_weeks(rows, column)
+    return {row.text("TCIA_ID"): _record(row) for row in rows if row.text("TCIA_ID")}
 
 
-def _require_weeks(cells: Sequence[str], column: str) -> None:
+def _require_weeks(rows: Sequence[Row], column: str) -> None:
     """Raise unless the times are weeks: they were made from days, so that seven times each is a whole number."""
-    known = [value for cell in cells if (value := number_of(cell)) is not None]
+    known = [value for row in rows if (value := row.number(column)) is not None]
     whole = sum(abs(7 * value - round(7 * value)) < 0.05 for value in known)
     if not known or whole < _WHOLE_DAYS * len(known):
         raise ClinicalDataError(
@@ -65,50 +62,48 @@ def _require_weeks(cells: Sequence[str], column: str) -> None:
         )
 
 
-def _record(row: Mapping[str, str], line: int) -> ClinicalRecord:
-    protocol, notes = parse_regimen(row["chemotherapy"])
+def _record(row: Row) -> ClinicalRecord:
+    protocol, notes = parse_regimen(row.text("chemotherapy"))
     if protocol is not None and "Lipiodol" not in protocol.agents:
         protocol = Protocol((*protocol.actions, Action("Lipiodol")))
         notes = (*notes, "Lipiodol was added: the table lists drugs and beads only")
     survival, progression = (
-        time_of(row[name], name, line) / WEEKS_A_MONTH if row[name] else None for name in ("OS", "TTP")
+        None if (weeks := row.time(name)) is None else weeks / WEEKS_A_MONTH for name in ("OS", "TTP")
     )
     return ClinicalRecord(
         protocol,
         survival,
-        flag(row["Death_1_StillAliveorLostToFU_0"], "Death_1_StillAliveorLostToFU_0", line),
+        row.flag("Death_1_StillAliveorLostToFU_0"),
         progression,
-        flag(row.get("Censored_0_progressed_1", ""), "Censored_0_progressed_1", line),
-        _clinical(row, line),
+        row.flag("Censored_0_progressed_1"),
+        _clinical(row),
         _response(row),
         notes=notes,
     )
 
 
-def _clinical(row: Mapping[str, str], line: int) -> Clinical:
+def _clinical(row: Row) -> Clinical:
     """Fields that mean the same here and there.
 
     The table does not say whether a portal vein thrombosis reaches the main stem: without any thrombosis it does not,
     with one it is not known.
     """
-    spread = [flag(row.get(name, ""), name, line) for name in ("Metastasis", "Lymphnodes")]
-    thrombosis = flag(row.get("Portal Vein Thrombosis", ""), "Portal Vein Thrombosis", line)
+    spread = [row.flag(name) for name in ("Metastasis", "Lymphnodes")]
     return Clinical(
-        age_years=number_of(row.get("age", "")),
-        sex={"1": "male", "2": "female"}.get(row.get("Sex", "")),
-        afp_ng_per_ml=number_of(row.get("AFP", "")),
-        child_pugh_class=row.get("CPS", "") or None,
-        bclc_stage=row.get("BCLC", "").removeprefix("Stage-") or None,
-        main_portal_vein_thrombosis=False if thrombosis is False else None,
+        age_years=row.number("age"),
+        sex={"1": "male", "2": "female"}.get(row.text("Sex")),
+        afp_ng_per_ml=row.number("AFP"),
+        child_pugh_class=row.text("CPS") or None,
+        bclc_stage=row.text("BCLC").removeprefix("Stage-") or None,
+        main_portal_vein_thrombosis=False if row.flag("Portal Vein Thrombosis") is False else None,
         extrahepatic_spread=True if True in spread else False if spread == [False, False] else None,
     )
 
 
-def _response(row: Mapping[str, str]) -> dict[str, list[float | None]]:
+def _response(row: Row) -> dict[str, list[float | None]]:
     """Sums of diameters (mm) of the three readers before and after, None where a reader left a blank."""
-    found = {}
-    for criterion in ("RECIST", "mRECIST"):
-        for when, name in (("BL", "before"), ("FU", "after")):
-            cells = [row.get(f"{reader}_{criterion}_{when}", "") for reader in (1, 2, 3)]
-            found[f"{criterion.lower()}_{name}_mm"] = [number_of(cell) for cell in cells]
-    return found
+    return {
+        f"{criterion.lower()}_{name}_mm": [row.number(f"{reader}_{criterion}_{when}") for reader in (1, 2, 3)]
+        for criterion in ("RECIST", "mRECIST")
+        for when, name in (("BL", "before"), ("FU", "after"))
+    }

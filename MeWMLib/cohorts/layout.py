@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from MeWMLib.core.errors import CohortError, UnreadableFileError, output_error
-from MeWMLib.core.io import atomic_path, read_labels, read_volume, write_json, write_labels, write_volume
+from MeWMLib.core.io import atomic_path, read_labels, read_volume, write_csv, write_json, write_labels, write_volume
 from MeWMLib.core.records import read_json
 from MeWMLib.core.volume import LabelMap, Volume
 
@@ -239,10 +239,7 @@ def write_table(folder: Path, rows: Iterable[PatientRow]) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    with atomic_path(Path(folder) / TABLE) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(PatientRow)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(row.cells() for row in rows)
+    write_csv([f.name for f in fields(PatientRow)], (row.cells() for row in rows), Path(folder) / TABLE)
 
 
 def write_patient(

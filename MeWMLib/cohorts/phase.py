@@ -11,7 +11,7 @@ each phase, are kept, so that a reader can judge the guess.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -44,14 +44,18 @@ MIN_AORTA_MM, MIN_LIVER_ML = 30.0, 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Enhancement:
-    """Aorta and liver of one CT.
+class PhaseGuess:
+    """The phase of one series and why.
 
     Attributes:
         aorta_hu, liver_hu: measured; None where not found.
         aorta_mm: length of aorta that was measured.
         liver_ml: volume of the even liver tissue that was measured.
         liver_centre_ras: middle of that liver tissue; None where not found.
+        phase: one of `core.volume.PHASES`; "unknown" where aorta or liver were not found, or nothing fits.
+        confidence: posterior probability of that phase under even priors, 0 where unknown.
+        chances: posterior probability of each phase.
+        reason: one sentence.
     """
 
     aorta_hu: float | None = None
@@ -59,23 +63,10 @@ class Enhancement:
     aorta_mm: float = 0.0
     liver_ml: float = 0.0
     liver_centre_ras: tuple[float, float, float] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class PhaseGuess(Enhancement):
-    """The phase of one series and why.
-
-    Attributes:
-        phase: one of `core.volume.PHASES`; "unknown" where aorta or liver were not found, or nothing fits.
-        confidence: posterior probability of that phase under even priors, 0 where unknown.
-        chances: posterior probability of each phase.
-        reason: one sentence.
-    """
-
     phase: str = "unknown"
     confidence: float = 0.0
     chances: dict[str, float] = field(default_factory=dict)
-    reason: str
+    reason: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready form, rounded and without places."""
@@ -91,18 +82,17 @@ class PhaseGuess(Enhancement):
 
 def guess_phase(ct: Volume) -> PhaseGuess:
     """Guess the contrast phase of a CT that shows the upper abdomen."""
-    found = measure_enhancement(ct)
-    seen: dict[str, Any] = vars(found)
+    found = _measured(ct)
     if found.aorta_hu is None or found.liver_hu is None:
-        missing = " and ".join(f"the {name}" for name in ("aorta", "liver") if seen[f"{name}_hu"] is None)
-        return PhaseGuess(**seen, reason=f"not found: {missing}")
+        values = {"the aorta": found.aorta_hu, "the liver": found.liver_hu}
+        return replace(found, reason="not found: " + " and ".join(n for n, value in values.items() if value is None))
     chances, stray = phase_chances(found.aorta_hu, found.liver_hu)
     text = f"aorta {found.aorta_hu:.0f} HU over {found.aorta_mm:.0f} mm, liver {found.liver_hu:.0f} HU"
     best, second = sorted(chances, key=lambda name: -chances[name])[:2]
     if stray > 0.5:
-        return PhaseGuess(**seen, chances=chances, reason=f"{text}: typical of no phase")
+        return replace(found, chances=chances, reason=f"{text}: typical of no phase")
     text += f": {best} ({100 * chances[best]:.0f} %), next {second} ({100 * chances[second]:.0f} %)"
-    return PhaseGuess(**seen, phase=best, confidence=chances[best], chances=chances, reason=text)
+    return replace(found, phase=best, confidence=chances[best], chances=chances, reason=text)
 
 
 def phase_chances(aorta_hu: float, liver_hu: float) -> tuple[dict[str, float], float]:
@@ -118,20 +108,20 @@ def phase_chances(aorta_hu: float, liver_hu: float) -> tuple[dict[str, float], f
     return {phase: value / total for phase, value in likelihood.items()}, _STRAY / total
 
 
-def measure_enhancement(ct: Volume) -> Enhancement:
-    """Find aorta and liver and measure them: the median HU of the one, the commonest HU of the other."""
+def _measured(ct: Volume) -> PhaseGuess:
+    """Find aorta and liver and measure them: the median HU of the one, the commonest HU of the other. No phase yet."""
     grid = box_geometry(ct.geometry, _SPACING_MM)
     array, geometry = _thinned(ct)
     hu = resample(np.clip(array, -1024, 1500).astype(np.float32), geometry, grid)
     body = _body(hu)
     if body is None:
-        return Enhancement()
+        return PhaseGuess()
     rows, columns = np.flatnonzero(body.any((0, 2))), np.flatnonzero(body.any((0, 1)))
     trunk = (slice(None), slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     hu, body = hu[trunk], body[trunk]
     spine = _spine(hu, body)
     if spine is None:
-        return Enhancement()
+        return PhaseGuess()
     low = np.maximum(spine.min(0) - _WINDOW_VOXELS[0], 0).astype(int)
     high = (spine.max(0) + _WINDOW_VOXELS[1]).astype(int)
     near = (slice(None), slice(low[0], high[0]), slice(low[1], high[1]))
@@ -141,7 +131,7 @@ def measure_enhancement(ct: Volume) -> Enhancement:
     if place is not None:
         x, y, z = grid.to_ras(place + (0, rows[0], columns[0]))
         centre = float(x), float(y), float(z)
-    return Enhancement(aorta_hu=aorta, liver_hu=liver, aorta_mm=length, liver_ml=volume, liver_centre_ras=centre)
+    return PhaseGuess(aorta_hu=aorta, liver_hu=liver, aorta_mm=length, liver_ml=volume, liver_centre_ras=centre)
 
 
 def _thinned(ct: Volume) -> tuple[NDArray[Any], Geometry]:

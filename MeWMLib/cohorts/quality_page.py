@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from MeWMLib.cohorts.layout import CohortCase, PatientRow, read_patient
 from MeWMLib.core.errors import optional_packages
@@ -86,16 +87,9 @@ def _tile(ct: Volume, labels: LabelMap | None, point: NDArray[np.float64], axis:
     if labels is not None:
         found = np.squeeze(resample(labels.array, labels.geometry, plane, "nearest", 0), axis)
         for label, structure in BY_LABEL.items():
-            picture[_outline(found >= label)] = np.round(255 * np.array(structure.colour))
+            mask = found >= label
+            picture[mask & ~ndimage.binary_erosion(mask)] = np.round(255 * np.array(structure.colour))
     return picture[::-1] if axis == 1 else picture
-
-
-def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    inner = mask.copy()
-    for axis in (0, 1):
-        for shift in (1, -1):
-            inner &= np.roll(mask, shift, axis)
-    return np.asarray(mask & ~inner)
 
 
 def write_quality_page(folder: Path, rows: Sequence[PatientRow], left_out: Sequence[Mapping[str, str]]) -> None:
@@ -115,9 +109,8 @@ def write_quality_page(folder: Path, rows: Sequence[PatientRow], left_out: Seque
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    template = environment.from_string(
-        Path(__file__).with_name("templates").joinpath("quality.html.j2").read_text(encoding="utf-8")
-    )
+    page = Path(__file__).with_name("templates") / "quality.html.j2"
+    template = environment.from_string(page.read_text(encoding="utf-8"))
     patients = [_patient(folder, row) for row in rows]
     counts = {
         "patient" if len(rows) == 1 else "patients": len(rows),

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from MeWMLib.core.errors import SampleError, UnreadableFileError
 from MeWMLib.core.folders import cache_folder
 from MeWMLib.core.io import atomic_path, read_labels, read_volume, write_labels, write_volume
-from MeWMLib.core.volume import Geometry, LabelMap, Volume
+from MeWMLib.core.volume import LabelMap, Volume, centred_grid
 
 Progress = Callable[[str], None]
 Run = Callable[[list[str]], subprocess.CompletedProcess[str]]
@@ -205,10 +205,8 @@ def _read_mrc(content: bytes) -> NDArray[np.generic]:
 def _lits_117(image: bytes, labels: bytes) -> tuple[Volume, LabelMap]:
     hu = _read_mrc(image).transpose(2, 1, 0)  # (x, y, z) -> (k, j, i)
     values = _read_mrc(labels).transpose(2, 1, 0)
-    spacing = np.array(_LITS_117_SPACING_MM)
-    affine = np.diag([-spacing[0], -spacing[1], spacing[2], 1.0])
     # the place in the scanner is lost; RAS (0, 0, 0) is put into the middle of the crop
-    affine[:3, 3] = -affine[:3, :3] @ ((np.array(hu.shape[::-1]) - 1) / 2)
-    geometry = Geometry((hu.shape[0], hu.shape[1], hu.shape[2]), affine)
+    shape = (hu.shape[0], hu.shape[1], hu.shape[2])
+    geometry = centred_grid(np.zeros(3), shape, np.array(_LITS_117_SPACING_MM))
     rounded = np.clip(np.rint(hu.astype(np.float64)), -1024, 3071).astype(np.int16)
     return Volume(rounded, geometry, "portal"), LabelMap(np.ascontiguousarray(values.astype(np.uint8)), geometry)

@@ -1,11 +1,15 @@
-"""The terminal of programs that people run: progress, and questions that need a yes."""
+"""The terminal of programs that people run: progress, questions that need a yes, and how a program ends."""
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from MeWMLib.core.errors import MeWMError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,3 +90,17 @@ def agreed(question: str) -> bool:
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def run_with_summary(arguments: argparse.Namespace) -> int:
+    """Call `run` of the arguments with them; its answer goes to standard output as JSON. Returns the exit code."""
+    try:
+        summary = arguments.run(arguments)
+    except MeWMError as error:
+        sys.stderr.write(f"\n{error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("\nStopped; finished patients are kept.\n")
+        return 130
+    sys.stdout.write(json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
+    return 0

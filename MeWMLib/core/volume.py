@@ -102,6 +102,16 @@ class Geometry:
         return f"{i} x {j} x {k} voxels of {si:.3g} x {sj:.3g} x {sk:.3g} mm at RAS ({origin})"
 
 
+def centred_grid(
+    centre: NDArray[np.float64], shape: tuple[int, int, int], spacing: float | NDArray[np.float64]
+) -> Geometry:
+    """A grid along left, posterior and superior about a point (RAS mm); `spacing` is one edge, or those of i, j, k."""
+    affine = np.eye(4)
+    affine[:3, :3] = np.diag([-1.0, -1.0, 1.0]) * spacing
+    affine[:3, 3] = centre - affine[:3, :3] @ ((np.array(shape[::-1]) - 1) / 2)
+    return Geometry(shape, affine)
+
+
 def require_same_geometry(a: Geometry, b: Geometry, what: str = "The two images are not on the same grid") -> None:
     """Raise `GeometryMismatchError` unless both grids are the same."""
     if not a.same_as(b):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from MeWMLib.core.errors import NoTumourError
 from MeWMLib.core.io import image_of
-from MeWMLib.core.volume import Geometry, LabelMap, Volume
+from MeWMLib.core.volume import Geometry, LabelMap, Volume, centred_grid
 
 AIR_HU = -1024
 #: Voxels (k, j, i) of the grid that imported cohorts are kept on.
@@ -27,7 +27,6 @@ PATCH_SIZE = 96
 #: The longest side of a lesion takes at most this much of the patch.
 PATCH_FIT_MM = 80.0
 
-_LPS_AXES = np.diag([-1.0, -1.0, 1.0])
 _ORDERS = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor}
 
 
@@ -100,7 +99,7 @@ def box_geometry(geometry: Geometry, spacing_mm: tuple[float, float, float]) -> 
     steps = np.array(spacing_mm[::-1], dtype=np.float64)
     # voxels that stick out by less than a hundredth are not worth a slice
     counts = np.maximum(np.ceil((high - low) / steps - 1e-2), 1).astype(int)
-    return _lps_grid((low + high) / 2, (int(counts[2]), int(counts[1]), int(counts[0])), steps)
+    return centred_grid((low + high) / 2, (int(counts[2]), int(counts[1]), int(counts[0])), steps)
 
 
 def patch_geometry(labels: LabelMap, size: int = PATCH_SIZE) -> Geometry:
@@ -125,7 +124,7 @@ def patch_geometry(labels: LabelMap, size: int = PATCH_SIZE) -> Geometry:
     target = int(np.argmax(np.bincount(components.ravel())[1:])) + 1
     low, high = _bounds(labels.geometry, np.argwhere(components == target))
     spacing = max(1.0, float((high - low).max()) / PATCH_FIT_MM)
-    return _lps_grid((low + high) / 2, (size, size, size), spacing)
+    return centred_grid((low + high) / 2, (size, size, size), spacing)
 
 
 def _bounds(geometry: Geometry, voxels: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -133,13 +132,3 @@ def _bounds(geometry: Geometry, voxels: NDArray[Any]) -> tuple[NDArray[np.float6
     centres = geometry.to_ras(voxels)
     half = np.abs(geometry.affine[:3, :3]).sum(axis=1) / 2
     return centres.min(axis=0) - half, centres.max(axis=0) + half
-
-
-def _lps_grid(
-    centre: NDArray[np.float64], shape: tuple[int, int, int], spacing: float | NDArray[np.float64]
-) -> Geometry:
-    """Grid about a centre; `spacing` is one edge, or those along i, j and k."""
-    affine = np.eye(4)
-    affine[:3, :3] = _LPS_AXES * spacing
-    affine[:3, 3] = centre - affine[:3, :3] @ ((np.array(shape[::-1]) - 1) / 2)
-    return Geometry(shape, affine)

@@ -1,19 +1,16 @@
-"""Policies that look at no image: the guideline, a constant plan, a frequency prior, and chance.
+"""Policies that look at no image: the guideline, a constant plan, and a frequency prior.
 
-The last three are baselines: a policy knows something only if it beats them.
+The last two are baselines: a policy knows something only if it beats them. Priors are fitted, and chance is measured
+as well, in `lab/evaluation/baselines/policies.py`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from MeWMLib.core.errors import MeWMError, PolicyError, UnreadableFileError
-from MeWMLib.core.io import write_json
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import DRUG, EMBOLIC, ActionSpace, Protocol
 from MeWMLib.core.records import from_plain, read_json
@@ -78,19 +75,6 @@ class FrequencyPrior:
     obey_rules: bool = True
     name: str = "frequency_prior"
 
-    @classmethod
-    def fit(cls, given: Sequence[Protocol], obey_rules: bool = True) -> FrequencyPrior:
-        """Count regimens; doses and routes do not count.
-
-        Raises:
-            PolicyError: no protocol to count.
-        """
-        if not given:
-            raise PolicyError(what="There is no protocol to fit a frequency prior on")
-        counts = Counter(Protocol.of(p.agents).text for p in given)
-        # a tie is broken by the text, so that the same patients in any order give the same prior
-        return cls(tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0]))), obey_rules)
-
     def propose(self, case: PolicyInput, settings: PlanSettings) -> Proposal:
         """The most frequent regimen, and the agents by how often each was given."""
         regimens = [(Protocol.parse(text), count) for text, count in self.regimens]
@@ -111,17 +95,9 @@ class FrequencyPrior:
         }
         return Proposal(ActionSpace(drugs, embolics, reasons, self.name), possible[0])
 
-    def save(self, path: Path) -> None:
-        """Write it as JSON.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
-        write_json({"format": PRIOR_FORMAT, "regimens": [list(r) for r in self.regimens]}, path)
-
     @classmethod
     def load(cls, path: Path) -> FrequencyPrior:
-        """Read what `save` wrote.
+        """Read what `mewm evaluate policy` wrote.
 
         Raises:
             UnreadableFileError: the file cannot be read or does not hold a prior.
@@ -137,37 +113,6 @@ class FrequencyPrior:
             raise UnreadableFileError(
                 what=f"{what} cannot be read", given=f"{path} ({error})", remedy=remedy
             ) from error
-
-
-class RandomPolicy:
-    """Any protocol that the rules allow, drawn evenly over sizes and then agents.
-
-    Args:
-        seed: of the draws, which depend on the order of the patients.
-        among: agents to choose from; None is the whole vocabulary.
-    """
-
-    name = "random"
-
-    def __init__(self, seed: int = 0, among: tuple[str, ...] | None = None) -> None:
-        self.among = among
-        self._rng = np.random.default_rng(seed)
-
-    def propose(self, case: PolicyInput, settings: PlanSettings) -> Proposal:
-        """A protocol by chance."""
-        pools = [offered(kind, self.among) for kind in (DRUG, EMBOLIC)]
-        horizons = (settings.drug_horizon, settings.embolic_horizon)
-        for _ in range(200):
-            names: list[str] = []
-            for pool, horizon in zip(pools, horizons, strict=True):
-                size = int(self._rng.integers(1, min(horizon, len(pool)) + 1))
-                names += [str(n) for n in self._rng.choice(pool, size, replace=False)]
-            protocol = Protocol.of(names)
-            if allowed(protocol, case.clinical, complete=True):
-                reasons = {n: f"{n}: drawn by chance." for n in names}
-                return Proposal(ActionSpace(protocol.drugs, protocol.embolics, reasons, self.name), protocol)
-        guideline.propose(case.findings, case.clinical, among=self.among)  # raises if the rules forbid everything
-        raise PolicyError(what="No protocol that the rules allow was drawn", remedy="Give a larger vocabulary")
 
 
 def _forbidden(protocol: Protocol, name: str) -> PolicyError:

@@ -116,12 +116,17 @@ class Dose:
     text: str
 
 
-def find_names(text: str) -> list[Name]:
-    """The agents of a text in their order; a misspelt word counts if it is close to one name only."""
+def find_names(text: str, likeness: float = _SLIP_RATIO) -> list[Name]:
+    """The agents of a text in their order; a misspelt word counts if it is close to one name only.
+
+    Args:
+        text: of a report, or a list of names.
+        likeness: how close, as a share of letters.
+    """
     found = [Name(by_letters()[letters(m[0])], m.start(), m.end()) for m in _names().finditer(text)]
     for word in re.finditer(r"[A-Za-z][A-Za-z-]{4,}", text):
         taken = any(n.start < word.end() and word.start() < n.end for n in found)
-        if not taken and (name := _slip(word[0])):
+        if not taken and (name := _slip(word[0], likeness)):
             found.append(Name(name, word.start(), word.end(), word[0]))
     return sorted(found, key=lambda n: n.start)
 
@@ -144,13 +149,13 @@ def _names() -> re.Pattern[str]:
     return pattern_of(written_names())
 
 
-def _slip(word: str) -> str:
+def _slip(word: str, likeness: float) -> str:
     """The agent that a misspelt word means, or "" if it is close to none or to several."""
     spelled = letters(word)
     if len(spelled) < _SLIP_LETTERS or word.lower() in _NO_SLIPS:
         return ""
     known = [n for n in by_letters() if len(n) >= _SLIP_LETTERS]
-    names = {by_letters()[n] for n in difflib.get_close_matches(spelled, known, n=2, cutoff=_SLIP_RATIO)}
+    names = {by_letters()[n] for n in difflib.get_close_matches(spelled, known, n=2, cutoff=likeness)}
     # Epirubicin, idarubicin and pirarubicin are close to each other: only the first letter can decide
     same = {name for name in names if name[0].lower() == word[0].lower()}
     chosen = same if len(same) == 1 else names

@@ -20,6 +20,7 @@ from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.jobs.job import Job
 from MeWMLib.lab.cohort_plans.__main__ import engine_named, jobs_of, plan_cohort
+from MeWMLib.lab.synthetic.cases import target_geometry
 from MeWMLib.perception.preprocess import resample
 from MeWMLib.world.model import WorldModel
 
@@ -60,7 +61,7 @@ def engines(patients: int, asked: Sequence[tuple[str, int]], bundle: str | None)
             cohort = Path(folder) / "cohort"
             for seed in range(patients):
                 drawn = SyntheticPatient.draw(seed)
-                geometry = drawn.target_geometry(120)
+                geometry = target_geometry(drawn, 120)
                 before = drawn.render(geometry)
                 io.write_volume(Volume(before.hu.astype(np.int16), geometry), cohort / f"{seed}" / "pre.nrrd")
                 io.write_labels(LabelMap(before.labels, geometry), cohort / f"{seed}" / "pre_labels.seg.nrrd")

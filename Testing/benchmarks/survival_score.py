@@ -20,6 +20,7 @@ from MeWMLib.cohorts.synthetic.world import SyntheticPatient
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.volume import LabelMap, Volume
+from MeWMLib.lab.synthetic.cases import target_geometry
 from MeWMLib.perception.findings import measure
 from MeWMLib.perception.segmenter import Segmenter
 from MeWMLib.survival.network import Assessor
@@ -49,7 +50,7 @@ def main() -> int:
     assessor = Assessor(*bundle.part("survival"))
     segmenter = Segmenter.from_part(*bundle.part("assistant"), torch.device("cpu"))
     drawn = SyntheticPatient.draw(0)
-    geometry = drawn.target_geometry(120)
+    geometry = target_geometry(drawn, 120)
     before = drawn.render(geometry)
     ct, labels = Volume(before.hu, geometry), LabelMap(before.labels, geometry)
     patch = TreatedPatch.of(Patient("0", ct, labels, measure(ct, labels)))

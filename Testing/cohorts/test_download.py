@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from MeWMLib.cohorts import download as idc
-from MeWMLib.cohorts.download import LICENCE, MB, STATE, RemoteSeries, catalogue, download, select, verify
 from MeWMLib.core.errors import CohortError, DependencyError, InputError, OutputError
+from MeWMLib.lab.public import download as idc
+from MeWMLib.lab.public.download import LICENCE, MB, STATE, RemoteSeries, catalogue, download, select, verify
 
 NAME = "hcc-tace-seg"
 

@@ -305,9 +305,10 @@ def test_a_real_scan_after_treatment_is_judged_where_the_lesion_was(world: World
 def test_the_default_bundle_answers_to_the_action(repository: Path) -> None:
     """On a drawn tumour, with the trained weights: Lipiodol turns it bright, and no other embolic does."""
     from MeWMLib.cohorts.synthetic.world import SyntheticPatient
+    from MeWMLib.lab.synthetic.cases import target_geometry
 
     someone = SyntheticPatient.draw(200_000)
-    geometry = someone.target_geometry()
+    geometry = target_geometry(someone)
     drawn = someone.render(geometry)
     trained = WorldModel.load(find_bundle(repository / "Resources" / "Bundles" / "mewm-small"), "cpu")
     case = trained.patient(Volume(drawn.hu, geometry), LabelMap(drawn.labels, geometry), Clinical())

@@ -69,13 +69,13 @@ class Anatomy:
 
     def liver(self, axes: Axes) -> FloatArray:
         """Signed shape function (K, J, I), about mm at the surface: positive inside the liver."""
-        drawn = self._drawn_liver(axes)
-        return np.asarray(
-            np.minimum(drawn, np.minimum(self._inner_wall(axes), self._dome(axes, drawn)) - 3), np.float32
-        )
+        return np.asarray(self._cavity(axes)[2], np.float32)
 
-    def _drawn_liver(self, axes: Axes) -> FloatArray:
-        return self.liver_shape.signed_mm(axes.shifted(self.liver_centre))
+    def _cavity(self, axes: Axes) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Distances from the rib cage and below the diaphragm, and the liver, which is cut by both."""
+        drawn = self.liver_shape.signed_mm(axes.shifted(self.liver_centre))
+        wall, dome = self._inner_wall(axes), self._dome(axes, drawn)
+        return wall, dome, np.minimum(drawn, np.minimum(wall, dome) - 3)
 
     def _inner_wall(self, axes: Axes) -> FloatArray:
         """Distance (mm, about) from the inner side of the rib cage; positive inside."""
@@ -105,9 +105,7 @@ class Anatomy:
         s = self.size
         texture = self._field("texture", 4.0).at(axes)
         wobble = self._field("wobble", 30.0).at(axes)
-        wall = self._inner_wall(axes)
-        drawn = self._drawn_liver(axes)
-        dome = self._dome(axes, drawn)
+        wall, dome, liver = self._cavity(axes)
         out = np.full(wall.shape, AIR, np.float32)
 
         thickness = rng.uniform(10, 26) * s
@@ -154,7 +152,6 @@ class Anatomy:
         muscles = np.minimum(20 * s - np.abs(np.abs(x) - 30 * s), 20 * s - np.abs(y + 88 * s))
         out = np.where((muscles > 0) & (arch < 0) & (body < 0), hu["muscle"] + 6 * texture, out)
 
-        liver = np.minimum(drawn, np.minimum(wall, dome) - 3)
         lumen = self.vessels(axes)
         tissue = self.liver_hu + 4 * texture + 3 * wobble
         tissue = np.where(lumen > 0, self.liver_hu + (hu["vessel"] - hu["liver"]), tissue)

@@ -67,6 +67,13 @@ def spline_weights(t: NDArray[np.floating], knots: NDArray[np.int64], count: int
     return weights
 
 
+def spline_values(knots: FloatArray, wz: FloatArray, wy: FloatArray, wx: FloatArray) -> FloatArray:
+    """Values (K, J, I) of a spline by its knots (Z, Y, X) and the weights of these along each axis."""
+    out = np.tensordot(wz, knots, 1)  # (K, Y, X)
+    out = np.matmul(wy[None], out)  # (K, J, X)
+    return np.asarray(out @ wx.T)  # (K, J, I)
+
+
 #: The four knots about a point, counted from the one before it.
 FOUR = np.arange(-1, 3)[:, None]
 
@@ -88,9 +95,7 @@ class SmoothField:
         """Values (K, J, I) at the points of `axes`."""
         lattice = np.random.default_rng(self.seed).standard_normal((self.knots,) * 3, dtype=np.float32)
         wz, wy, wx = (_periodic_weights(a / self.scale_mm, self.knots) for a in (axes.z, axes.y, axes.x))
-        out = np.tensordot(wz, lattice, 1)  # (K, knots, knots)
-        out = np.matmul(wy[None], out)  # (K, J, knots)
-        out = out @ wx.T  # (K, J, I)
+        out = spline_values(lattice, wz, wy, wx)
         # A cubic B-spline over white noise has the variance (sum of squared weights)^3; on average 0.4794 an axis.
         return np.asarray(out / np.float32(0.4794**1.5))
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from MeWMLib.cohorts.synthetic.fields import FOUR, Axes, FloatArray, derive_seed, spline_weights
+from MeWMLib.cohorts.synthetic.fields import FOUR, Axes, FloatArray, derive_seed, spline_values, spline_weights
 from MeWMLib.core.errors import UnreadableFileError
 
 #: The fitted parameters, CC BY-SA 4.0 (shapes.LICENCE.txt beside it).
@@ -91,9 +91,7 @@ class LiverShape:
             inside = np.clip(place, 0, knots - 1)
             weights.append(_mirrored_weights(inside, knots))
             excess.append(np.abs(place - inside).astype(np.float32) * self.step)
-        out = np.tensordot(weights[0], self._spline, 1)  # (K, Y, X)
-        out = np.matmul(weights[1][None], out)  # (K, J, X)
-        out = out @ weights[2].T  # (K, J, I)
+        out = spline_values(self._spline, *weights)
         for beyond in np.ix_(*excess):
             if beyond.any():
                 out -= beyond

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -33,6 +32,7 @@ LOOKS = {
 }
 
 Mask = NDArray[np.bool_]
+Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Nodule:
         grain = float(np.clip(0.4 * self.radius, 5.0, 14.0))
         return SmoothField(derive_seed("perfusion", self.seed), grain).at(axes.shifted(self.centre, scale))
 
-    def box(self, axes: Axes) -> tuple[slice, slice, slice] | None:
+    def box(self, axes: Axes) -> Box | None:
         """The part of the grid that the nodule can reach, None if it is outside."""
         slices = []
         for values, centre in zip((axes.z, axes.y, axes.x), self.centre, strict=True):
@@ -222,8 +222,3 @@ def _threshold(values: FloatArray, share: float) -> float:
     """Value above which `share` of the values lie."""
     n = len(values) - round(share * len(values))
     return float(np.partition(values, n)[n]) if n < len(values) else float("inf")
-
-
-def nodule_seeds(seed: int, count: int) -> Sequence[int]:
-    """Seeds of a patient's nodules."""
-    return [derive_seed(seed, n) for n in range(count)]

@@ -14,7 +14,7 @@ from MeWMLib.core.patient import Patient
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.structures import CT_WINDOW_HU
 from MeWMLib.core.volume import LabelMap, Volume
-from MeWMLib.lab.synthetic.cases import SPLITS, drug_twins, protocols_for
+from MeWMLib.lab.synthetic.cases import SPLITS, drug_twins, protocols_for, target_geometry
 from MeWMLib.lab.synthetic.survival import true_log_risk
 from MeWMLib.lab.synthetic.write import held_out_seeds
 from MeWMLib.perception.findings import LIPIODOL_HU
@@ -48,7 +48,7 @@ def chosen_patients(args: argparse.Namespace) -> tuple[tuple[int, ...], str]:
 def meet(world: WorldModel, seed: int) -> tuple[SyntheticPatient, Patient]:
     """A synthetic patient, and what the product is given: CT and true labels before treatment."""
     drawn = SyntheticPatient.draw(seed)
-    geometry = drawn.target_geometry(DRAWN)
+    geometry = target_geometry(drawn, DRAWN)
     before = drawn.render(geometry)
     ct = Volume(before.hu, geometry, drawn.anatomy.phase)
     return drawn, world.patient(ct, LabelMap(before.labels, geometry), id=str(seed))

@@ -21,10 +21,11 @@ from MeWMLib.core.errors import InputError, RuleError
 from MeWMLib.core.io import write_json
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import Protocol
+from MeWMLib.lab.evaluation.baselines.policies import RandomPolicy, fit_prior, save_prior
 from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean
 from MeWMLib.lab.evaluation.policy_cases import PolicyCase, PolicyCohort, read_cohort, read_table
 from MeWMLib.lab.evaluation.work import Say, silent
-from MeWMLib.policy.baselines import ConstantPolicy, FrequencyPrior, GuidelinePolicy, RandomPolicy
+from MeWMLib.policy.baselines import ConstantPolicy, GuidelinePolicy
 from MeWMLib.policy.choose import SLICES, language_model
 from MeWMLib.policy.llm.language_model import LanguageModelPolicy
 from MeWMLib.policy.proposal import Policy, PolicyInput, Proposal
@@ -68,9 +69,9 @@ def run(args: argparse.Namespace, say: Say = silent) -> tuple[Rows, str]:
     result = evaluate_policies(
         cohort, makers(cohort, args.policy, asked), settings, args.repeats, args.folds, args.seed, say
     )
-    prior = FrequencyPrior.fit([Protocol.of(sorted(case.gold)) for case in cohort.cases])
+    prior = fit_prior([Protocol.of(sorted(case.gold)) for case in cohort.cases])
     args.out.mkdir(parents=True, exist_ok=True)
-    prior.save(args.out / "frequency_prior.json")
+    save_prior(prior, args.out / "frequency_prior.json")
     about = {
         "regimens": dict(prior.regimens),
         "patients_without_regimen": cohort.without_regimen,
@@ -140,7 +141,7 @@ def makers(cohort: PolicyCohort, names: Sequence[str], asked: Mapping[str, Polic
     known: dict[str, Maker] = {
         "guideline": lambda _train, _seed: GuidelinePolicy(cohort.agents),
         "constant": lambda _train, _seed: ConstantPolicy(cohort.constant, obey_rules=False),
-        "frequency_prior": lambda train, _seed: FrequencyPrior.fit(
+        "frequency_prior": lambda train, _seed: fit_prior(
             [Protocol.of(sorted(c.gold)) for c in train], obey_rules=False
         ),
         "random": lambda _train, seed: RandomPolicy(seed, cohort.agents),

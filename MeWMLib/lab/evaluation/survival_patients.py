@@ -21,7 +21,7 @@ from MeWMLib.core.io import atomic_path
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.lab.evaluation.radiomics import radiomics
 from MeWMLib.lab.evaluation.work import Say, box_of, each_patient, silent
-from MeWMLib.lab.synthetic.cases import protocols_for
+from MeWMLib.lab.synthetic.cases import protocols_for, target_geometry
 from MeWMLib.lab.synthetic.survival import survival_months, true_log_risk
 from MeWMLib.lab.synthetic.write import fingerprint
 from MeWMLib.perception.findings import longest_axial_diameter_mm, measure, viable_mask
@@ -67,7 +67,7 @@ class GivenOutcome:
         """Draw a patient; survival, protocol and patch are those of `cases.draw_case` and of `mewm cohort`."""
         patient = SyntheticPatient.draw(seed)
         rng = np.random.default_rng(derive_seed("case", seed))
-        geometry = patient.target_geometry(jitter=rng)
+        geometry = target_geometry(patient, jitter=rng)
         given = protocols_for(patient)[0]
         before, after = patient.render_all(geometry, [None, given])
         viable = float(after.viable.sum()) * geometry.voxel_ml

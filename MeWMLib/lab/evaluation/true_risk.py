@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from MeWMLib.cohorts.synthetic.fields import Axes
 from MeWMLib.cohorts.synthetic.law import Response
-from MeWMLib.cohorts.synthetic.tumour import paint
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry
@@ -50,19 +49,9 @@ class TrueRisk:
 
     def viable_ml(self, answer: Response) -> float:
         """Viable tumour in the patch after an answer to treatment."""
-        drawn = self._drawn
-        viable = np.zeros(self._grid.shape, bool)
-        grew = answer.new_lesion > drawn.new_lesion_luck
-        for nodule in (*drawn.nodules, *([drawn.new_lesion] if grew else [])):
-            box = nodule.box(self._axes)
-            if box is None:
-                continue
-            part = Axes(self._axes.z[box[0]], self._axes.y[box[1]], self._axes.x[box[2]])
-            # a new lesion was not treated
-            its_answer = None if nodule is drawn.new_lesion else answer
-            painted = paint(
-                nodule, drawn.traits, part, self._liver[box], drawn.anatomy.liver_hu, drawn.anatomy.phase, its_answer
-            )
+        drawn, viable = self._drawn, np.zeros(self._grid.shape, bool)
+        look = (drawn.anatomy.liver_hu, drawn.anatomy.phase)
+        for box, painted in drawn.painted(self._axes, self._liver, *look, answer):
             viable[box] = (viable[box] & ~painted.mask) | (painted.mask & ~painted.dead)
         return float(viable.sum()) * self._grid.voxel_ml
 

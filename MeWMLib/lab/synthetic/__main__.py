@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 from MeWMLib.cohorts.layout import Cohort
 from MeWMLib.cohorts.samples import load_sample
-from MeWMLib.core.errors import InputError, MeWMError
+from MeWMLib.core.errors import InputError
 from MeWMLib.core.io import parse_label_values, read_labels, read_volume, write_volume
 from MeWMLib.core.protocol import Protocol
+from MeWMLib.core.terminal import run_with_summary
 from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.lab.synthetic.cases import SPLITS
 from MeWMLib.lab.synthetic.plant import NOTICE as PLANTED_NOTICE
@@ -113,17 +113,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run; a summary as JSON goes to standard output."""
-    args = _parser().parse_args(argv)
-    try:
-        summary = args.run(args)
-    except MeWMError as error:
-        sys.stderr.write(f"\n{error}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("\nStopped; finished patients are kept.\n")
-        return 130
-    sys.stdout.write(json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
-    return 0
+    return run_with_summary(_parser().parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ mRECIST sums of diameters before and after treatment by three readers, and overa
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
+from MeWMLib.cohorts.clinical_table import read_rows
 from MeWMLib.cohorts.synthetic.fields import derive_seed
 from MeWMLib.cohorts.synthetic.law import LAW, LawConstants, Traits, respond
-from MeWMLib.core.errors import DependencyError, InputError, MeWMError, UnreadableFileError
+from MeWMLib.core.errors import DependencyError, InputError, MeWMError
 from MeWMLib.core.io import atomic_path
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.lab.synthetic.survival import survival_months, true_log_risk
@@ -60,24 +60,10 @@ def read_reference(table: Path) -> dict[str, Reference]:
         UnreadableFileError: no such file, or no text.
         InputError: a column is missing, a survival is no number, or a regimen has no patients with both criteria.
     """
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, ValueError, csv.Error) as error:
-        raise UnreadableFileError(
-            what="The clinical table cannot be read",
-            given=f"{table}: {error}",
-            remedy="Give the clinical table of HCC-TACE-Seg (version 2) as CSV",
-        ) from error
     needed = ["chemotherapy", "OS", "Death_1_StillAliveorLostToFU_0"]
     needed += [f"{reader}_{c}_{when}" for reader in (1, 2, 3) for c in CRITERIA for when in ("BL", "FU")]
-    missing = [name for name in needed if not rows or name not in rows[0]]
-    if missing:
-        raise InputError(
-            what="The clinical table lacks columns",
-            given=f"{table.name} without {', '.join(missing[:4])}",
-            remedy="Give the clinical table of HCC-TACE-Seg (version 2)",
-        )
+    remedy = "Give the clinical table of HCC-TACE-Seg (version 2)"
+    rows = [row.cells for row in read_rows(table, needed, "The clinical table lacks columns", remedy)]
     out = {}
     for regimen in REGIMENS:
         mine = [r for r in rows if _regimen(r["chemotherapy"]) == regimen]
@@ -89,7 +75,7 @@ def read_reference(table: Path) -> dict[str, Reference]:
                 raise InputError(
                     what=f"The clinical table holds no patient of the regimen {regimen} that all readers measured",
                     given=f"{table.name}, {criterion}",
-                    remedy="Give the clinical table of HCC-TACE-Seg (version 2)",
+                    remedy=remedy,
                 )
             changes[criterion] = readers[known].mean(1)
             spread[criterion] = float(np.sqrt(np.median(readers[known].var(1, ddof=1)) / 3))

@@ -9,7 +9,7 @@ import numpy as np
 
 from MeWMLib.cohorts.synthetic.fields import derive_seed
 from MeWMLib.cohorts.synthetic.law import TUMOUR_TYPES, Traits, respond
-from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient
+from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient, lps_grid
 from MeWMLib.core.protocol import DRUG, EMBOLIC, Action, Protocol, agent, agents_of
 from MeWMLib.core.volume import Geometry
 from MeWMLib.lab.synthetic.survival import survival_months, true_log_risk
@@ -123,16 +123,28 @@ def drug_twins(seed: int, count: int = 6) -> tuple[Protocol, ...]:
     return tuple(found[:count])
 
 
+def target_geometry(patient: SyntheticPatient, size: int = 96, jitter: np.random.Generator | None = None) -> Geometry:
+    """The treated patch: a cube of `size` voxels around the first nodule (see docs/ARCHITECTURE.md)."""
+    nodule = patient.nodules[0]
+    spacing = max(1.0, 2 * 1.15 * nodule.radius / 80.0)
+    centre = np.array(nodule.centre)
+    if jitter is not None:
+        spacing = max(1.0, spacing * jitter.uniform(0.95, 1.15))
+        centre = centre + jitter.uniform(-5, 5, 3) * spacing
+    half = 0.5 * (size - 1) * spacing
+    return lps_grid((size, size, size), (spacing,) * 3, (centre[2] + half, centre[1] + half, centre[0] - half))
+
+
 def case_geometry(patient: SyntheticPatient, size: int = 96) -> Geometry:
     """The treated patch of `draw_case`, moved and scaled a little by chance (the seed's)."""
-    return patient.target_geometry(size, jitter=np.random.default_rng(derive_seed("case", patient.seed)))
+    return target_geometry(patient, size, np.random.default_rng(derive_seed("case", patient.seed)))
 
 
 def draw_case(seed: int, size: int = 96, jitter: bool = True) -> Case:
     """Draw patient `seed` and the outcomes of its protocols on the treated patch."""
     patient = SyntheticPatient.draw(seed)
     rng = np.random.default_rng(derive_seed("case", seed))
-    geometry = patient.target_geometry(size, jitter=rng if jitter else None)
+    geometry = target_geometry(patient, size, rng if jitter else None)
     protocols = protocols_for(patient)
     before, *after = patient.render_all(geometry, [None, *protocols])
     risks = [

@@ -8,20 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from MeWMLib.cohorts.synthetic.fields import Axes, FloatArray, derive_seed
-from MeWMLib.cohorts.synthetic.law import Response, Traits, respond
-from MeWMLib.cohorts.synthetic.shapes import radius_ratios
-from MeWMLib.cohorts.synthetic.tumour import Nodule, nodule_seeds, paint
-from MeWMLib.cohorts.synthetic.world import FORMS, ROUGHNESS, Rendering
+from MeWMLib.cohorts.synthetic.world import BLUR_MM, Rendering, Tumours
 from MeWMLib.core.errors import InputError, LabelError
 from MeWMLib.core.protocol import Protocol
-from MeWMLib.core.volume import LIVER, TUMOUR, Geometry, LabelMap, Volume
+from MeWMLib.core.volume import LIVER, Geometry, LabelMap, Volume
 from MeWMLib.lab.synthetic.survival import survival_months, true_log_risk
 
 Mask = NDArray[np.bool_]
@@ -34,8 +31,6 @@ LEAST_LIVER_ML = 50.0
 RIM_MM, REACH_MM = 3.0, 8.0
 #: What varies over less than this is texture and noise.
 GRAIN_MM = 2.0
-#: Deviation of the blur that the world lays over what it draws.
-BLUR_MM = 0.55
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,64 +153,28 @@ def _noise_like(grain: FloatArray, where: Mask, seed: int) -> FloatArray:
 
 
 @dataclass(frozen=True, eq=False)
-class PlantedPatient:
-    """A real abdomen with synthetic tumours; they follow from the seed and the abdomen.
+class PlantedPatient(Tumours):
+    """A real `abdomen` with synthetic tumours; they follow from the seed and the abdomen."""
 
-    Attributes: see `world.SyntheticPatient`.
-    """
-
-    seed: int
     abdomen: Abdomen
-    traits: Traits
-    nodules: tuple[Nodule, ...]
-    new_lesion: Nodule
-    new_lesion_luck: float
 
     @classmethod
     def draw(cls, abdomen: Abdomen, seed: int) -> PlantedPatient:
         """Draw tumours as the world does, at places that are deep enough in this liver."""
-        rng = np.random.default_rng(derive_seed("planted", seed))
-        traits = Traits.draw(rng)
-        radius = float(np.clip(rng.lognormal(np.log(21), 0.5), 8, 62))
-        spots = _spots(abdomen, rng, radius)
-        count = min(1 + int(rng.random() < 0.35) * int(rng.integers(1, 4)), len(spots) - 1)
-        table = radius_ratios()
-        nodules = []
-        for n, own in enumerate(nodule_seeds(derive_seed("planted", seed), count)):
-            ratio = float(np.interp(rng.random(), np.linspace(0, 1, len(table)), table))
-            size = radius if n == 0 else float(np.clip(radius * ratio, 5, 25))
-            form = FORMS.get(traits.kind, "ball") if n == 0 else "ball"
-            nodules.append(Nodule(spots[n], size, ROUGHNESS.get(traits.kind, 0.05), own, form))
-        new = Nodule(spots[-1], float(rng.uniform(5, 9)), 0.11, derive_seed("planted new lesion", seed))
-        return cls(seed, abdomen, traits, tuple(nodules), new, float(rng.random()))
-
-    def response(self, protocol: Protocol) -> Response:
-        """What the law says for this patient."""
-        return respond(self.traits, protocol)
+        own, spots = derive_seed("planted", seed), partial(_spots, abdomen)
+        return cls(**cls.drawn("planted", seed, own, "planted new lesion", spots, spare=True), abdomen=abdomen)
 
     def render(self, protocol: Protocol | None = None) -> Rendering:
         """The CT with tumours, before treatment or after `protocol`; elsewhere every voxel is the scan's."""
         base = self.abdomen
-        axes = Axes.of(base.geometry)
-        hu = base.hu.copy()
-        labels = base.liver.astype(np.uint8)
-        viable, lipiodol = np.zeros(hu.shape, bool), np.zeros(hu.shape, bool)
         answer = None if protocol is None else self.response(protocol)
-        grew = answer is not None and answer.new_lesion > self.new_lesion_luck
-        for nodule in (*self.nodules, *([self.new_lesion] if grew else [])):
-            box = nodule.box(axes)
-            if box is None:
-                continue
-            part = Axes(axes.z[box[0]], axes.y[box[1]], axes.x[box[2]])
-            its_answer = None if nodule is self.new_lesion else answer  # a new lesion was not treated
-            drawn = paint(nodule, self.traits, part, base.liver[box], base.liver_hu, base.phase, its_answer)
+        out = Rendering.without_tumour(base.hu.copy(), base.liver)
+        for box, drawn in self.painted(Axes.of(base.geometry), base.liver, base.liver_hu, base.phase, answer):
             tissue = ndimage.gaussian_filter(drawn.hu, [BLUR_MM / s for s in base.geometry.spacing])
-            mixed = hu[box] * (1 - drawn.weight) + (tissue + base.grain[box]) * drawn.weight
-            hu[box] = np.where(drawn.weight > 0, mixed, hu[box])
-            labels[box] = np.where(drawn.mask, TUMOUR, labels[box])
-            viable[box] = (viable[box] & ~drawn.mask) | (drawn.mask & ~drawn.dead)
-            lipiodol[box] = (lipiodol[box] & ~drawn.mask) | (drawn.mask & drawn.oil)
-        return Rendering(np.clip(hu, -1024, 3071).astype(np.float32), labels, viable, lipiodol)
+            mixed = out.hu[box] * (1 - drawn.weight) + (tissue + base.grain[box]) * drawn.weight
+            out.hu[box] = np.where(drawn.weight > 0, mixed, out.hu[box])
+            out.mark(box, drawn)
+        return out.as_ct()
 
     def outcome(self, protocol: Protocol) -> tuple[Rendering, float, float, bool]:
         """The CT after a protocol, its true log-risk, and months and event of a draw that all protocols share."""
@@ -226,7 +185,7 @@ class PlantedPatient:
         return drawn, risk, *survival_months(risk, rng)
 
     def _treated_patch(self, size: int = 96, fit_mm: float = 80.0) -> Mask:
-        """Which voxels lie in the cube around the first nodule (`world.SyntheticPatient.target_geometry`)."""
+        """Which voxels lie in the cube around the first nodule (`cases.target_geometry`)."""
         nodule = self.nodules[0]
         half = 0.5 * size * max(1.0, 2 * 1.15 * nodule.radius / fit_mm)
         axes = Axes.of(self.abdomen.geometry)

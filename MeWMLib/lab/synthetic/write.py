@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -35,11 +35,11 @@ from MeWMLib.cohorts.layout import (
 from MeWMLib.cohorts.synthetic.fields import derive_seed
 from MeWMLib.cohorts.synthetic.law import LAW
 from MeWMLib.cohorts.synthetic.shapes import PARAMETERS
-from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient, whole_geometry
+from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient, Tumours, whole_geometry
 from MeWMLib.core.errors import CohortError, InputError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Provenance, Volume
-from MeWMLib.lab.synthetic.cases import SPLITS, protocols_for
+from MeWMLib.lab.synthetic.cases import SPLITS, protocols_for, target_geometry
 from MeWMLib.lab.synthetic.survival import survival_months, true_log_risk
 from MeWMLib.perception.findings import longest_axial_diameter_mm
 
@@ -61,13 +61,30 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class CohortSettings:
+class Seeds:
     """Which patients to write.
 
     Attributes:
         split: of `SPLITS`.
         start: offset of the first patient in the split.
         count: how many.
+    """
+
+    split: str = "test"
+    start: int = 0
+    count: int = 60
+
+    @property
+    def seeds(self) -> Sequence[int]:
+        """Seeds of the patients."""
+        return SPLITS[self.split][self.start : self.start + self.count]
+
+
+@dataclass(frozen=True)
+class CohortSettings(Seeds):
+    """Which patients to write, and how.
+
+    Attributes:
         spacing: voxel size (k, j, i) in mm.
         workers: processes.
 
@@ -75,9 +92,6 @@ class CohortSettings:
         InputError: patients beyond the end of the split, or a voxel that cannot be.
     """
 
-    split: str = "test"
-    start: int = 0
-    count: int = 60
     spacing: Spacing = (2.5, 1.25, 1.25)
     workers: int = 1
 
@@ -90,11 +104,6 @@ class CohortSettings:
                 given=", ".join(f"{s:g}" for s in self.spacing),
                 remedy=f"Give three numbers of {low:g} to {high:g} mm, as 2.5,1.25,1.25",
             )
-
-    @property
-    def seeds(self) -> Sequence[int]:
-        """Seeds of the patients."""
-        return SPLITS[self.split][self.start : self.start + self.count]
 
 
 def require_seeds(split: str, start: int, count: int, workers: int = 1) -> None:
@@ -135,17 +144,29 @@ def synthesize(folder: Path, settings: CohortSettings, on_step: Callable[[str, f
         CohortError: the folder holds something else.
         OutputError: it cannot be written.
     """
-    manifest = _manifest(settings)
+    manifest = manifest_of(settings, NOTICE, LICENCE, settings.spacing)
     require_same_run(folder, manifest)
     write_manifest(folder, {**manifest, "complete": False})
-    missing = [s for s in settings.seeds if finished_row(folder, patient_id(s)) is None]
-    done = settings.count - len(missing)
-    for _ in written(missing, partial(write_one, folder, spacing=settings.spacing), settings.workers):
+    write = partial(write_one, folder, spacing=settings.spacing)
+    return write_missing(folder, manifest, {s: patient_id(s) for s in settings.seeds}, write, settings.workers, on_step)
+
+
+def write_missing(
+    folder: Path,
+    manifest: dict[str, Any],
+    ids: Mapping[int, str],
+    write: Callable[[int], int],
+    workers: int,
+    on_step: Callable[[str, float], None] | None,
+) -> Cohort:
+    """Write the patients (seed to id) that are not there yet, then the table and the whole manifest."""
+    missing = [seed for seed, name in ids.items() if finished_row(folder, name) is None]
+    done = len(ids) - len(missing)
+    for _ in written(missing, write, workers):
         done += 1
         if on_step is not None:
-            on_step("patients", done / settings.count)
-    rows = [row for s in settings.seeds if (row := finished_row(folder, patient_id(s))) is not None]
-    write_table(folder, rows)
+            on_step("patients", done / len(ids))
+    write_table(folder, [row for name in ids.values() if (row := finished_row(folder, name)) is not None])
     write_manifest(folder, {**manifest, "complete": True})
     return Cohort.read(folder)
 
@@ -166,11 +187,12 @@ def written(seeds: Sequence[int], write: Callable[[int], int], workers: int) -> 
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _manifest(settings: CohortSettings) -> dict[str, Any]:
+def manifest_of(settings: Seeds, notice: str, licence: str, spacing: Spacing, **more: Any) -> dict[str, Any]:
+    """What `cohort.json` says of drawn patients; `more` is for what the caller adds."""
     return {
         "synthetic": True,
-        "notice": NOTICE,
-        "licence": LICENCE,
+        "notice": notice,
+        "licence": licence,
         "world": WORLD,
         "world_sha256": fingerprint(),
         "law": asdict(LAW),
@@ -178,7 +200,8 @@ def _manifest(settings: CohortSettings) -> dict[str, Any]:
         "first_seed": settings.seeds[0],
         "last_seed": settings.seeds[-1],
         "patients": settings.count,
-        "spacing_mm": list(settings.spacing),
+        "spacing_mm": list(spacing),
+        **more,
         "mewm": MeWMLib.__version__,
     }
 
@@ -213,38 +236,58 @@ def write_one(folder: Path, seed: int, spacing: Spacing) -> int:
     geometry = whole_geometry(spacing)
     given = protocols_for(patient)[0]
     before, after = patient.render_all(geometry, [None, given])
-    risk, months, event = observed(patient, given)
-    sizes = diameters(before, after, geometry)
+    volumes = (_volume(patient, before, geometry, None), _volume(patient, after, geometry, given))
+    record(folder, patient_id(seed), patient, given, observed(patient, given), (before, after), volumes, notice=NOTICE)
+    return seed
+
+
+def record(
+    folder: Path,
+    name: str,
+    patient: Tumours,
+    given: Protocol,
+    seen: tuple[float, float, bool],
+    drawn: tuple[Rendering, Rendering],
+    volumes: tuple[Volume, Volume],
+    **more: Any,
+) -> None:
+    """Write the folder of one patient.
+
+    Args:
+        folder: of the cohort.
+        name: id of the patient.
+        patient: with the tumours that were drawn.
+        given: the protocol.
+        seen: true log-risk under it, months and event.
+        drawn, volumes: before and after it.
+        more: further content of `patient.json`.
+    """
+    (risk, months, event), (before, after), geometry = seen, drawn, volumes[0].geometry
+    traits = patient.traits
     row = PatientRow(
-        patient_id(seed), given.text, months, event, patient.anatomy.phase, seed, patient.kind,
-        patient.traits.perfusion, risk, *sizes,
+        name, given.text, months, event, volumes[0].phase, patient.seed, traits.kind, traits.perfusion, risk,
+        *diameters(before, after, geometry),
     )  # fmt: skip
-    case = CohortCase(
-        _volume(patient, before, geometry, None),
-        LabelMap(before.labels, geometry),
-        _volume(patient, after, geometry, given),
-        LabelMap(after.labels, geometry),
-    )
-    more = {
+    labels = [LabelMap(one.labels, geometry) for one in drawn]
+    about = {
         "synthetic": True,
-        "notice": NOTICE,
+        **more,
         "world": WORLD,
-        "traits": asdict(patient.traits),
+        "traits": asdict(traits),
         "nodules": len(patient.nodules),
         "response": asdict(patient.response(given)),
         "viable_ml": {
-            "before": float(before.viable.sum() * geometry.voxel_ml),
-            "after": float(after.viable.sum() * geometry.voxel_ml),
+            when: float(one.viable.sum() * geometry.voxel_ml)
+            for when, one in zip(("before", "after"), drawn, strict=True)
         },
     }
-    write_patient(folder, row, case, more)
-    return seed
+    write_patient(folder, row, CohortCase(volumes[0], labels[0], volumes[1], labels[1]), about)
 
 
 def observed(patient: SyntheticPatient, given: Protocol, size: int = 96) -> tuple[float, float, bool]:
     """True log-risk, months and event under the given protocol, by the same draws as `cases.draw_case`."""
     rng = np.random.default_rng(derive_seed("case", patient.seed))
-    geometry = patient.target_geometry(size, jitter=rng)
+    geometry = target_geometry(patient, size, jitter=rng)
     viable = patient.render(geometry, given, noise=False).viable.sum() * geometry.voxel_ml
     risk = true_log_risk(float(viable), patient.response(given))
     months, event = survival_months(risk, rng)

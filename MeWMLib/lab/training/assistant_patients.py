@@ -15,7 +15,7 @@ from MeWMLib.core.plan import replica_seeds
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.dynamics.model import DynamicsModel
-from MeWMLib.lab.synthetic.cases import protocols_for
+from MeWMLib.lab.synthetic.cases import protocols_for, target_geometry
 from MeWMLib.perception.preprocess import patch_geometry
 from MeWMLib.world.patch import TreatedPatch
 
@@ -51,7 +51,7 @@ def draw_patch(seed: int, dynamics: DynamicsModel | None, deviating: float = 0.0
     """
     patient = SyntheticPatient.draw(seed)
     rng = np.random.default_rng(derive_seed("assistant patch", seed))
-    wide = patient.target_geometry(DRAWN)
+    wide = target_geometry(patient, DRAWN)
     scan = patient.render(wide)
     ct, outline = Volume(scan.hu, wide, patient.anatomy.phase), LabelMap(scan.labels, wide)
     grid = patch_geometry(outline)

@@ -23,7 +23,7 @@ from MeWMLib.lab.evaluation.planning import (
     overlap,
 )
 from MeWMLib.lab.evaluation.true_risk import TrueRisk, coarser
-from MeWMLib.lab.synthetic.cases import SPLITS
+from MeWMLib.lab.synthetic.cases import SPLITS, target_geometry
 from MeWMLib.lab.synthetic.survival import true_log_risk
 
 A, B, C = (Protocol.parse(t) for t in ("Cisplatin + Lipiodol", "Cisplatin + Mitomycin + LC beads", "Mitomycin + PVA"))
@@ -68,7 +68,7 @@ def test_a_coarser_grid_covers_the_same_cube() -> None:
 @pytest.mark.parametrize("number", [200_000, 200_004])
 def test_the_fast_truth_agrees_with_whole_drawings(number: int) -> None:
     drawn = SyntheticPatient.draw(number)
-    patch = drawn.target_geometry()
+    patch = target_geometry(drawn)
     truth = TrueRisk(drawn, patch)
     protocols = [A, Protocol.parse("Doxorubicin + LC beads"), Protocol.parse("Raltitrexed + NBCA"), CONSTANT]
     exact = []

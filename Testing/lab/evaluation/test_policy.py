@@ -14,9 +14,10 @@ from MeWMLib.core.patient import Clinical, Findings, Lesion
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.lab.evaluation.__main__ import main
+from MeWMLib.lab.evaluation.baselines.policies import RandomPolicy, fit_prior, save_prior
 from MeWMLib.lab.evaluation.policy import evaluate_policies, folds, makers, scores
 from MeWMLib.lab.evaluation.policy_cases import PUBLIC_AGENTS, PolicyCase, PolicyCohort, read_cohort, read_table
-from MeWMLib.policy.baselines import ConstantPolicy, FrequencyPrior, GuidelinePolicy, RandomPolicy
+from MeWMLib.policy.baselines import ConstantPolicy, FrequencyPrior, GuidelinePolicy
 from MeWMLib.policy.proposal import PolicyInput, first_choice
 from MeWMLib.policy.rules import allowed
 
@@ -196,7 +197,7 @@ def test_the_first_choice_follows_ranking_rules_and_horizons() -> None:
 
 def test_the_prior_counts_ranks_and_obeys(tmp_path: Path) -> None:
     given = [Protocol.parse(t) for t in ("Cisplatin 60 mg + Lipiodol", "Cisplatin + Lipiodol", "Mitomycin + PVA")]
-    prior = FrequencyPrior.fit(given)
+    prior = fit_prior(given)
     assert prior.regimens == (("Cisplatin + Lipiodol", 2), ("Mitomycin + PVA", 1))
     proposal = prior.propose(SEEN, SETTINGS)
     assert proposal.protocol.text == "Cisplatin + Lipiodol" and proposal.space.drugs == ("Cisplatin", "Mitomycin")
@@ -205,10 +206,10 @@ def test_the_prior_counts_ranks_and_obeys(tmp_path: Path) -> None:
     assert prior.propose(kidney, SETTINGS).protocol.text == "Mitomycin + PVA"
     with pytest.raises(PolicyError, match="rules forbid"):
         prior.propose(replace(SEEN, clinical=Clinical(child_pugh_class="C")), SETTINGS)
-    prior.save(tmp_path / "prior.json")
+    save_prior(prior, tmp_path / "prior.json")
     assert FrequencyPrior.load(tmp_path / "prior.json") == prior
     with pytest.raises(PolicyError, match="no protocol to fit"):
-        FrequencyPrior.fit([])
+        fit_prior([])
 
 
 PRIOR = '{"format": "mewm-frequency-prior/1", "regimens": '

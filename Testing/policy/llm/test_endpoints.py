@@ -13,6 +13,7 @@ from MeWMLib import cli
 from MeWMLib.core.errors import EndpointError, EndpointKeyError, PolicyError
 from MeWMLib.core.folders import data_folder
 from MeWMLib.core.records import to_plain
+from MeWMLib.lab.evaluation.baselines.policies import save_prior
 from MeWMLib.policy.baselines import ConstantPolicy, FrequencyPrior, GuidelinePolicy
 from MeWMLib.policy.choose import ChosenPolicy, policy_of
 from MeWMLib.policy.llm import cache, privacy
@@ -114,7 +115,7 @@ def test_the_prompts_hold_what_is_put_in_and_nothing_is_left_open():
 
 
 def test_a_policy_by_its_name(tmp_path):
-    FrequencyPrior((("Cisplatin + Lipiodol", 3),)).save(tmp_path / "prior.json")
+    save_prior(FrequencyPrior((("Cisplatin + Lipiodol", 3),)), tmp_path / "prior.json")
     assert isinstance(policy_of("guideline"), GuidelinePolicy)
     constant = policy_of("constant:CDDP + Lipiodol")
     assert isinstance(constant, ConstantPolicy) and constant.protocol.text == "Cisplatin + Lipiodol"

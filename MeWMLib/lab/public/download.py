@@ -1,5 +1,8 @@
 """Download a public collection from the NCI Imaging Data Commons through its own client, idc-index.
 
+Only research needs public collections: a clinic imports its own folders (`cohorts/dicom_import.py`), which reads what
+arrives here as well.
+
 The index that idc-index brings lists what exists, how large, and under which licence, without any network. The
 transfer goes patient by patient; what was checked is written down, so that a download that was stopped can continue.
 The index holds no checksums: what arrives is checked against its number of files and bytes, every file must be whole,
@@ -23,7 +26,7 @@ from MeWMLib.core.io import atomic_path, write_json
 from MeWMLib.core.records import read_json
 
 #: Name of a collection here to its name in the index, and how to cite it.
-COLLECTIONS = {"hcc-tace-seg": (hcc_tace.COLLECTION, hcc_tace.CITATION)}
+COLLECTIONS = {"hcc-tace-seg": ("hcc_tace_seg", hcc_tace.CITATION)}
 STATE, LICENCE = "download.json", "LICENCE.txt"
 #: A megabyte of the index.
 MB = 1e6
