@@ -14,9 +14,6 @@ from MeWMLib.core.protocol import Protocol, agent
 from MeWMLib.lab.evaluation.metrics import Rows, table, write_metrics
 from MeWMLib.lab.synthetic.write import held_out_seeds
 
-#: What `mewm evaluate autoencoder` can train (keys of `autoencoder_trials.TRAINED`, which loads torch).
-AUTOENCODERS = ("space_to_depth", "space_to_depth_from_codec", "monai_vqvae", "monai_autoencoder_kl", "vqgan")
-
 
 def _say(stage: str, fraction: float) -> None:
     sys.stderr.write(f"\r{stage}: {100 * fraction:5.1f} %")
@@ -91,9 +88,7 @@ def _autoencoder(args: argparse.Namespace) -> tuple[Rows, str]:
     from MeWMLib.lab.codecs.study import AutoencoderSettings, evaluate_autoencoder, real_scan
 
     torch.set_num_threads(1)
-    settings = AutoencoderSettings(
-        args.work, args.minutes, tuple(args.train), tuple(args.channels), args.patients, args.validation, args.seed
-    )
+    settings = AutoencoderSettings(args.work, tuple(args.channels), args.patients, args.validation, args.seed)
     real = None
     if args.before:
         before = read_volume(args.before)
@@ -192,12 +187,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--folds", type=int, default=5)
     sub.add_argument("--drug-horizon", type=int, default=2, help="Hd, most drugs in a plan (constant and prior: as is)")
     sub.add_argument("--embolic-horizon", type=int, default=2, help="He, most embolics in a plan")
-    sub = part("autoencoder", _autoencoder, "autoencoders with an equal small budget: PSNR in treated tumours, seconds")
-    sub.add_argument("--work", type=Path, required=True, help="folder of what is trained; a stopped run goes on")
-    sub.add_argument("--minutes", type=float, default=6.0, help="CPU minutes on one thread, each")
-    sub.add_argument("--train", nargs="*", default=AUTOENCODERS, metavar="NAME", help=", ".join(AUTOENCODERS))
+    sub = part("autoencoder", _autoencoder, "block codecs of several sizes: PSNR in treated tumours, seconds")
+    sub.add_argument("--work", type=Path, required=True, help="folder of the fitted codecs; a stopped run goes on")
     sub.add_argument("--channels", nargs="*", type=int, default=(16, 20, 24, 32), help="of the block codecs")
-    sub.add_argument("--patients", type=int, default=20, help="to train on")
+    sub.add_argument("--patients", type=int, default=20, help="to fit on")
     sub.add_argument("--validation", type=int, default=12, help="patients to measure on")
     sub.add_argument("--before", help="CT of a real pair before treatment")
     sub.add_argument("--labels", help="liver and tumour on it")

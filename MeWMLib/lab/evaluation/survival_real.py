@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from MeWMLib.core.errors import DependencyError, SurvivalDataError
 from MeWMLib.core.io import atomic_path, write_json
-from MeWMLib.lab.evaluation.baselines.cox import LinearCox
 from MeWMLib.lab.evaluation.survival_charts import interval_chart, kaplan_meier_chart, reliability_chart
 from MeWMLib.lab.evaluation.survival_metrics import (
     Concordance,
@@ -27,6 +26,7 @@ from MeWMLib.lab.evaluation.survival_metrics import (
 )
 from MeWMLib.lab.evaluation.survival_models import HORIZONS, Model, Predictions, cross_validate, models_of
 from MeWMLib.lab.evaluation.survival_tables import Endpoint, read_table
+from MeWMLib.lab.linear_cox import LinearCox
 from MeWMLib.scene.survival_curves import CurvePanel, StepCurve
 
 #: The models that are drawn, and shuffled.

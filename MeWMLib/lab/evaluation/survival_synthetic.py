@@ -17,7 +17,6 @@ from MeWMLib.cohorts.synthetic.law import LAW, WEIBULL_SHAPE, survival_months
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.errors import InputError, SurvivalDataError
 from MeWMLib.core.io import write_json
-from MeWMLib.lab.evaluation.baselines.cox import LinearCox
 from MeWMLib.lab.evaluation.metrics import Rows
 from MeWMLib.lab.evaluation.survival_charts import interval_chart, kaplan_meier_chart, reliability_chart, risk_map_chart
 from MeWMLib.lab.evaluation.survival_maps import CELLS, FEWEST, risk_maps
@@ -34,6 +33,7 @@ from MeWMLib.lab.evaluation.survival_metrics import (
 from MeWMLib.lab.evaluation.survival_patients import GivenOutcome, given_outcomes
 from MeWMLib.lab.evaluation.survival_real import calibration_slope, groups_of, save_png, save_scene
 from MeWMLib.lab.evaluation.survival_simulated import evaluate_simulated
+from MeWMLib.lab.linear_cox import LinearCox
 from MeWMLib.lab.synthetic.cases import SPLITS
 from MeWMLib.lab.synthetic.write import held_out_seeds
 from MeWMLib.scene.survival_curves import CurvePanel

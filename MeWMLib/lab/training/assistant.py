@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,15 +130,8 @@ def train(
     crops = Ahead(read, run.step, settings.readers)
     losses: list[Tensor] = []
     try:
-        while True:
-            progress = run.step / settings.steps
-            if settings.minutes:
-                progress = max(progress, run.elapsed / (60 * settings.minutes))
-            if progress >= 1:
-                break
-            rate = min(1.0, (run.step + 1) / 40) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-            for group in optimiser.param_groups:
-                group["lr"] = settings.learning_rate * rate
+        while (progress := run.progress(settings.steps, settings.minutes)) < 1:
+            run.set_rate(settings.learning_rate, 40, progress)
             hu, labels = on_device(crops.get(), codec, settings.mix, run.step, device)
             images = normalise(hu).contiguous(memory_format=layout)
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.half):
@@ -147,10 +139,7 @@ def train(
             loss = loss_of(out.float(), labels)
             optimiser.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-            optimiser.step()
-            average.update(model)
-            run.step += 1
+            run.take_step(5.0)
             losses.append(loss.detach())
             if run.step % 100 == 0:
                 run.log({"loss": torch.stack(losses).mean()})

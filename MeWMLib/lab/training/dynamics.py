@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from MeWMLib.core.bundles import find_bundle
+from MeWMLib.core.records import record_to_plain
 from MeWMLib.dynamics import response
 from MeWMLib.dynamics.actions import has_lipiodol, known_agents
 from MeWMLib.dynamics.autoencoder import Autoencoder
@@ -193,13 +193,8 @@ def train(
     mixed = settings.precision == "bfloat16" or (settings.precision == "auto" and computes_bfloat16(ranks.device))
     losses: list[dict[str, float]] = []
     figures: dict[str, float] = {}
-    while (progress := ranks.from_first(_progress(run, settings))) < 1:
-        for group in optimiser.param_groups:
-            group["lr"] = (
-                settings.learning_rate
-                * min(1.0, (run.step + 1) / 50)
-                * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-            )
+    while (progress := ranks.from_first(run.progress(settings.steps, settings.minutes))) < 1:
+        run.set_rate(settings.learning_rate, 50, progress)
         model.train()
         optimiser.zero_grad()
         for _ in range(settings.accumulate):
@@ -209,10 +204,7 @@ def train(
             (loss / settings.accumulate).backward()
             losses.append({"loss": float(loss.detach()), **parts})
         ranks.average_gradients(model)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        average.update(model)
-        run.step += 1
+        run.take_step(1.0)
         if run.step % 50 == 0:
             if ranks.first:
                 means = {k: float(np.mean([x[k] for x in losses])) for k in losses[0]}
@@ -262,21 +254,8 @@ class TrainedDenoiser:
 
     def part_config(self) -> dict[str, Any]:
         """Config with the scale of this run."""
-        config = self.model.config
-        return {
-            "latent": config.latent,
-            "widths": list(config.widths),
-            "condition": config.condition,
-            "agents": list(config.agents),
-            "change_scale": list(self.scale),
-            "text": config.text,
-            "attenuation": config.attenuation,
-            "occlusion": config.occlusion,
-            "response": config.response,
-            "fate": list(config.fate),
-            "response_spread": list(self.spread),
-            "reports": config.reports,
-        }
+        kept = {"change_scale": list(self.scale), "response_spread": list(self.spread)}
+        return record_to_plain(self.model.config) | kept
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """Averaged weights."""
@@ -285,11 +264,6 @@ class TrainedDenoiser:
 
 def _moved(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
     return {k: v.to(device) for k, v in batch.items()}
-
-
-def _progress(run: Run, settings: DynamicsTraining) -> float:
-    by_steps = run.step / settings.steps
-    return max(by_steps, run.elapsed / (60 * settings.minutes)) if settings.minutes else by_steps
 
 
 def _channel_weights(change_scale: Sequence[float], codec: Autoencoder | None, image_share: float) -> Tensor | None:
@@ -302,9 +276,8 @@ def _channel_weights(change_scale: Sequence[float], codec: Autoencoder | None, i
 
 def _fate(path: Path, patients: Path, ten_hu: float) -> tuple[float, ...]:
     """Weights of the maps of the fate; those with which a run began are kept, though the cohort may have grown."""
-    if path.exists():
-        return _kept(path, ())
-    return _kept(path, fit_fate(sorted(patients.glob("*.npz"))[:FITTED_ON], ten_hu))
+    known = path.exists()
+    return _kept(path, () if known else fit_fate(sorted(patients.glob("*.npz"))[:FITTED_ON], ten_hu))
 
 
 def _kept(path: Path, values: tuple[float, ...]) -> tuple[float, ...]:
@@ -315,9 +288,9 @@ def _kept(path: Path, values: tuple[float, ...]) -> tuple[float, ...]:
     return values
 
 
-def _started(start: Path, settings: DynamicsTraining) -> Denoiser:
+def _started(start: str, settings: DynamicsTraining) -> Denoiser:
     """The denoiser of the bundle that is trained on; one of an older version comes without its head."""
-    part = find_bundle(start.resolve(), require=("dynamics",)).part("dynamics")
+    part = find_bundle(Path(start).resolve(), require=("dynamics",)).part("dynamics")
     return denoiser_from_part(*part, without_head=settings.head_steps > 0 or not settings.response)
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +16,10 @@ from torch.utils.checkpoint import checkpoint
 from MeWMLib.core.bundles import Bundle, write_part
 from MeWMLib.core.errors import InputError, SurvivalDataError
 from MeWMLib.core.io import write_json
-from MeWMLib.lab.evaluation.baselines.cox import LinearCox
+from MeWMLib.core.records import to_plain
+from MeWMLib.lab.linear_cox import LinearCox
+from MeWMLib.lab.training.checkpoint import AveragedModel, Run
 from MeWMLib.lab.training.survival_calibration import calibrate
-from MeWMLib.lab.training.survival_checkpoint import State, load_checkpoint, save_checkpoint
 from MeWMLib.lab.training.survival_data import (
     Augmentation,
     SurvivalCase,
@@ -33,8 +32,7 @@ from MeWMLib.survival.config import SurvivalConfig
 from MeWMLib.survival.cox import c_index_interval, check_outcomes, cox_loss, discrete_nll, harrell_c_index
 from MeWMLib.survival.network import Assessor, SurvivalNetwork
 
-_CURVE = ("step", "loss", "cox", "nll", "validation_c_index", "seconds")
-#: Covariate that stands for the tumour-volume baseline.
+#: Covariate that is the tumour-volume baseline.
 _VOLUME = "log1p_tumour_ml_after"
 #: Ridge of the Cox model that a training begins with: sizes before and after go together.
 _COX_RIDGE = 0.01
@@ -58,7 +56,7 @@ class TrainSurvivalConfig:
         start_from_cox: begin as the linear Cox model of the covariates, so that the images have to add to it.
         members, member_ridge: bootstrap members of the last layer (0: none) and how strongly each is held to the
             trained weights; see `training/survival_members.py`.
-        minutes: stop after so many minutes (0: after `steps`).
+        minutes: stop after so many minutes, earlier sessions of the run counted in (0: after `steps`).
         keep_best: keep the averaged weights of the best validation C-index instead of the last ones.
         evaluate_every, checkpoint_every: in steps.
         calibration_patients: at most so many training patients set the baseline hazard.
@@ -110,7 +108,7 @@ def train(
     Args:
         config: settings.
         cohort: cases to train on (and to hold some out from, if `validation` is None).
-        out: folder for curve.csv, checkpoint.json and .safetensors, metrics.json.
+        out: folder for survival.csv (the curve), survival.pt (the checkpoint) and metrics.json.
         resume: go on from the checkpoint in `out`, to the same weights as a run that was never stopped.
         on_step: called with "survival" and the finished fraction.
         validation: cases of other patients.
@@ -128,44 +126,38 @@ def train(
     """
     train_cases, others = _sides(config, cohort, validation)
     held_out = one_per_patient(others)
-    state = _start(config, train_cases)
-    curve: list[list[Any]] = []
-    if resume:
-        curve = load_checkpoint(Path(out), _settings(config), state)
-    scale = state.network.covariate_scale.cpu().numpy()
-    began = time.monotonic()
-    while state.step < config.steps:
-        losses = _step(config, state, train_cases, scale)
-        state.step += 1
-        late = config.minutes > 0 and time.monotonic() - began > 60 * config.minutes
-        last = state.step == config.steps or late
-        c_index: float | str = ""
-        if last or state.step % config.evaluate_every == 0:
-            c_index = _validate(config, state, held_out)
-        curve.append([state.step, *(f"{x:.6g}" for x in losses), c_index, f"{time.monotonic() - began:.1f}"])
-        if last or state.step % config.checkpoint_every == 0:
-            save_checkpoint(Path(out), _settings(config), state, [_CURVE, *curve])
+    run = _start(config, train_cases, out, resume)
+    scale = run.model.covariate_scale.cpu().numpy()
+    progress = run.progress(config.steps, config.minutes)
+    while progress < 1:
+        losses = _step(config, run, train_cases, scale)
+        progress = run.progress(config.steps, config.minutes)
+        last = progress >= 1
+        c_index = None
+        if last or run.step % config.evaluate_every == 0:
+            c_index = _validate(config, run, held_out)
+        run.log({**losses, "validation_c_index": c_index})
+        if last or run.step % config.checkpoint_every == 0:
+            run.save()
         if on_step is not None:
-            on_step("survival", 1.0 if last else state.step / config.steps)
-        if last:
-            break
+            on_step("survival", min(progress, 1.0))
 
-    network = state.network
-    state.assign(state.best if config.keep_best else state.average)
-    network.eval()
+    network = run.average.model
+    if config.keep_best:
+        network.load_state_dict(run.extra["best"])
     slope = calibrate(
         network, train_cases, others, config.calibration_patients, config.member_ridge, config.seed, config.device
     )
-    written = export(Path(bundle) if bundle is not None else Path(out) / "bundle", network)
+    written = export(out / "bundle" if bundle is None else bundle, network)
     metrics = {
         **evaluate(Assessor(*written.part("survival"), device=config.device), held_out, config.seed),
-        "steps": state.step,
+        "steps": run.step,
         "selected_on_validation": config.keep_best,
         "slope": slope,
         "patients_train": len({c.patient for c in train_cases}),
         "seed": config.seed,
     }
-    write_json(metrics, Path(out) / "metrics.json")
+    write_json(metrics, out / "metrics.json")
     return metrics
 
 
@@ -202,7 +194,7 @@ def _sides(
     both = {c.patient for c in train_cases} & {c.patient for c in held_out}
     if both:
         raise SurvivalDataError(
-            what="A patient stands both in training and in validation",
+            what="A patient is in both training and validation",
             given=", ".join(sorted(both)[:5]),
             remedy="Split by patient",
         )
@@ -220,7 +212,7 @@ def _sides(
     return train_cases, held_out
 
 
-def _start(config: TrainSurvivalConfig, cases: Sequence[SurvivalCase]) -> State:
+def _start(config: TrainSurvivalConfig, cases: Sequence[SurvivalCase], out: Path, resume: bool) -> Run:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = SurvivalNetwork(replace(config.network, members=config.members))
@@ -237,8 +229,8 @@ def _start(config: TrainSurvivalConfig, cases: Sequence[SurvivalCase]) -> State:
             _begin_as_cox(network, cases)
     network.to(config.device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    average = {name: p.detach().clone() for name, p in network.named_parameters()}
-    return State(network, optimiser, average, {name: p.clone() for name, p in average.items()})
+    average = AveragedModel(network, config.ema)
+    return Run(out, "survival", network, average, optimiser, to_plain(config), resume)
 
 
 def _begin_as_cox(network: SurvivalNetwork, cases: Sequence[SurvivalCase]) -> None:
@@ -265,10 +257,10 @@ def _rate(config: TrainSurvivalConfig, step: int) -> float:
 
 
 def _step(
-    config: TrainSurvivalConfig, state: State, cases: Sequence[SurvivalCase], scale: NDArray[Any]
-) -> tuple[float, float, float]:
-    batch = batch_of(cases, config.patients, config.seed, state.step)
-    rng = np.random.default_rng([config.seed, 5, state.step])
+    config: TrainSurvivalConfig, run: Run, cases: Sequence[SurvivalCase], scale: NDArray[Any]
+) -> dict[str, float]:
+    batch = batch_of(cases, config.patients, config.seed, run.step)
+    rng = np.random.default_rng([config.seed, 5, run.step])
     pairs, late = [], []
     for case in batch:
         pairs.append(torch.stack(config.augmentation.images(*case.images(config.patches, rng), rng)))
@@ -276,13 +268,12 @@ def _step(
     images = torch.stack(pairs, dim=1).to(config.device)  # (2, N, P, 2, D, H, W)
     covariates = torch.as_tensor(np.stack(late), device=config.device)
     months, events = outcomes(batch)
-    network = state.network.train()
-    for group in state.optimiser.param_groups:
-        group["lr"] = _rate(config, state.step)
-    state.optimiser.zero_grad(set_to_none=True)
+    network = run.model.train()
+    run.set_rate(_rate(config, run.step))
+    run.optimiser.zero_grad()
     # Dropout draws from torch's global generator: seeded for this step alone, and put back.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed * 1_000_003 + state.step)
+        torch.manual_seed(config.seed * 1_000_003 + run.step)
         size = config.chunk or len(batch)
         tokens = [_encode(network, images[:, i : i + size], bool(config.chunk)) for i in range(0, len(batch), size)]
         pre, post = torch.cat(tokens, dim=1)
@@ -291,12 +282,8 @@ def _step(
         nll = discrete_nll(output.log_increments, months, events, config.network.edges_months)
         loss = cox + config.nll_weight * nll
         loss.backward()
-    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-    state.optimiser.step()
-    decay = min(config.ema, (1 + state.step) / (10 + state.step))
-    for name, parameter in network.named_parameters():
-        state.average[name].lerp_(parameter.detach(), 1 - decay)
-    return loss.item(), cox.item(), nll.item()
+    run.take_step(1.0)
+    return {"loss": loss.item(), "cox": cox.item(), "nll": nll.item()}
 
 
 def _encode(network: SurvivalNetwork, images: Tensor, recompute: bool) -> Tensor:
@@ -320,20 +307,10 @@ def _log_risks(
     return np.array(risks)
 
 
-def _validate(config: TrainSurvivalConfig, state: State, held_out: Sequence[SurvivalCase]) -> float:
+def _validate(config: TrainSurvivalConfig, run: Run, held_out: Sequence[SurvivalCase]) -> float:
     """C-index of the averaged weights on held-out patients, on as many patches as in training; remember the best."""
-    current = {name: p.detach().clone() for name, p in state.network.named_parameters()}
-    state.assign(state.average)
-    try:
-        c_index = harrell_c_index(_log_risks(state.network, held_out, config, config.patches), *outcomes(held_out))
-    finally:
-        state.assign(current)
-    if c_index > state.best_c_index:
-        state.best_c_index = c_index
-        state.best = {name: p.clone() for name, p in state.average.items()}
+    network = run.average.model
+    c_index = harrell_c_index(_log_risks(network, held_out, config, config.patches), *outcomes(held_out))
+    if c_index > run.extra.get("c_index", -1.0):
+        run.extra = {"c_index": c_index, "best": {name: t.clone() for name, t in network.state_dict().items()}}
     return c_index
-
-
-def _settings(config: TrainSurvivalConfig) -> dict[str, Any]:
-    """The settings as JSON gives them back, lists for tuples."""
-    return dict(json.loads(json.dumps(asdict(config))))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from MeWMLib.core.errors import SurvivalDataError
-from MeWMLib.lab.evaluation.baselines.cox import LinearCox
+from MeWMLib.lab.linear_cox import LinearCox
 from MeWMLib.lab.training.survival_data import SurvivalCase, one_per_patient
 from MeWMLib.lab.training.survival_members import bootstrap_members
 from MeWMLib.survival.cox import exposure

@@ -70,6 +70,7 @@ def train_on_cohort(
     seed: int,
     on_step: Callable[[str, float], None] | None,
     minutes: float = 0.0,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Train on `cohort`/train, measure on `cohort`/validation, write the bundle part."""
     # The covariates already rank well; the network starts from their Cox model and adds to it in small steps. A few
@@ -82,6 +83,7 @@ def train_on_cohort(
         learning_rate=3e-4,
         keep_best=False,
         calibration_patients=150,
+        device=device,
     )
     return train(
         config,

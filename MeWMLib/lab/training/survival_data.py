@@ -1,11 +1,9 @@
-"""Cases for training the survival network: what they hold, how they are stored, split and augmented."""
+"""Cases for training the survival network: what they hold, how they are split and augmented."""
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,20 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from MeWMLib.core.errors import SurvivalDataError, UnreadableFileError
-
-
-@dataclass(frozen=True)
-class StoredArray:
-    """An array inside an .npz file, read when numpy asks for it, so that a cohort need not fit into memory."""
-
-    path: Path
-    key: str
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        with _open(self.path) as file:
-            array = file[self.key]
-        return array if dtype is None else array.astype(dtype, copy=False)
+from MeWMLib.core.errors import SurvivalDataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +20,8 @@ class SurvivalCase:
     """One patient after one treatment, and how long the patient lived.
 
     Attributes:
-        pre, post: (P, 2, D, H, W) float16 [CT in -1..1, tumour mask in 0..1] of P patches; arrays or `StoredArray`.
+        pre, post: (P, 2, D, H, W) float16 [CT in -1..1, tumour mask in 0..1] of P patches; arrays, or what
+            numpy can make one of (`survival_cohort.LazyViews`), so that a cohort need not fit into memory.
         covariates: (F,) in the order of the network's config; NaN where not known.
         months: survival or follow-up.
         event: True for a death.
@@ -70,41 +56,6 @@ class SurvivalCase:
         keep = np.resize(order, total if count is None else count)
         before, after = (torch.from_numpy(x[keep].astype(np.float32)) for x in (pre, post))
         return before, after
-
-
-def _open(path: Path) -> Any:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise UnreadableFileError(
-            what="A survival case cannot be read", given=f"{path} ({error})", remedy="Make the cohort again"
-        ) from error
-
-
-def load_cases(folder: Path) -> list[SurvivalCase]:
-    """Open the .npz files of a folder, one case each, in the order of their names; images stay on disk.
-
-    Keys: pre, post (P, 2, D, H, W), covariates (F,), months, event, patient.
-
-    Raises:
-        UnreadableFileError: no file there, or one that cannot be read or lacks a key.
-    """
-    cases = []
-    for path in sorted(Path(folder).glob("*.npz")):
-        with _open(path) as file:
-            missing = {"pre", "post", "covariates", "months", "event", "patient"} - set(file.files)
-            if missing:
-                raise UnreadableFileError(
-                    what="A survival case lacks data", given=f"{', '.join(sorted(missing))}: {path}"
-                )
-            late = np.asarray(file["covariates"], dtype=np.float32)
-            months, event, patient = float(file["months"]), bool(file["event"]), str(file["patient"])
-        cases.append(SurvivalCase(StoredArray(path, "pre"), StoredArray(path, "post"), late, months, event, patient))
-    if not cases:
-        raise UnreadableFileError(
-            what="There is no survival case in this folder", given=str(folder), remedy="Give a folder of .npz files"
-        )
-    return cases
 
 
 def outcomes(cases: Sequence[SurvivalCase]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

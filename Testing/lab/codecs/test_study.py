@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from MeWMLib.lab.codecs.space_to_depth import SpaceToDepth, SpaceToDepthConfig
+from MeWMLib.lab.codecs.trials import TRAINED, BlockTrial, TrainingImages, begin_as, train_trial
 from torch import nn
 
 from MeWMLib.core.errors import InputError
 from MeWMLib.dynamics.autoencoder import Autoencoder, compand, fit, to_blocks
 from MeWMLib.lab.codecs import study as autoencoder
 from MeWMLib.lab.codecs import trials as autoencoder_trials
-from MeWMLib.lab.codecs.space_to_depth import SpaceToDepth, SpaceToDepthConfig
 from MeWMLib.lab.codecs.study import AutoencoderSettings, Outcome, Treated, bootstrap_psnr, measure, through
-from MeWMLib.lab.codecs.trials import TRAINED, BlockTrial, TrainingImages, begin_as, train_trial
 from MeWMLib.lab.evaluation.__main__ import AUTOENCODERS, _parser
 
 
