@@ -37,7 +37,7 @@ def run_program(
         prepare: called with the arguments before the part runs.
 
     Returns:
-        The exit code: that of the error, 130 after Ctrl-C, else 0.
+        The exit code, as `finish`.
     """
     parser = argparse.ArgumentParser(prog=prog, description=about)
     _add(parser, shared or {})
@@ -49,14 +49,27 @@ def run_program(
     args = parser.parse_args(argv)
     if prepare is not None:
         prepare(args)
+    return finish(lambda tell: args.run(args, tell), getattr(args, "quiet", False))
+
+
+def finish(work: Callable[[Tell], Any], quiet: bool = False) -> int:
+    """Do the work of a program: bars and errors go to standard error, its result to standard output.
+
+    Args:
+        work: gives a text, or what is written as JSON; nothing is written of an empty result.
+        quiet: no bars.
+
+    Returns:
+        The exit code: that of the error, 130 after Ctrl-C, else 0.
+    """
     try:
-        with bars(getattr(args, "quiet", False)) as shown:
+        with bars(quiet) as shown:
 
             def tell(stage: str, fraction: float) -> None:
                 name, _, text = stage.partition(", ")
                 shown.step(name, 100 * fraction, 100, text)
 
-            result = args.run(args, tell)
+            result = work(tell)
     except MeWMError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
@@ -64,7 +77,8 @@ def run_program(
         sys.stderr.write("Stopped; what was finished is kept, and the same command goes on from there.\n")
         return 130
     if result:
-        sys.stdout.write(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+        text = result if isinstance(result, str) else json.dumps(result, indent=1, ensure_ascii=False)
+        sys.stdout.write(text + "\n")
     return 0
 
 

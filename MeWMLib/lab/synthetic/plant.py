@@ -4,40 +4,32 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import MeWMLib
-from MeWMLib.cohorts.layout import (
-    Cohort,
-    CohortCase,
-    PatientRow,
-    finished_row,
-    write_manifest,
-    write_patient,
-    write_table,
-)
+from MeWMLib.cohorts.layout import Cohort
 from MeWMLib.cohorts.synthetic.fields import derive_seed
-from MeWMLib.cohorts.synthetic.law import LAW
 from MeWMLib.cohorts.synthetic.world import Rendering
 from MeWMLib.core.errors import CohortError
 from MeWMLib.core.io import read_labels, read_volume, write_labels, write_volume
 from MeWMLib.core.protocol import Protocol
-from MeWMLib.core.volume import LabelMap, Provenance, Volume, require_same_geometry
-from MeWMLib.lab.synthetic.cases import SPLITS, protocols_for
+from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
+from MeWMLib.lab.synthetic.cases import protocols_for
 from MeWMLib.lab.synthetic.planted import Abdomen, PlantedPatient, healed
 from MeWMLib.lab.synthetic.write import (
     LICENCE,
     WORLD,
-    diameters,
+    PatientRange,
+    begin_cohort,
     fingerprint,
-    require_same_run,
-    require_seeds,
-    written,
+    world_manifest,
+    world_mark,
+    write_cohort,
+    write_drawn,
 )
 
 BUNDLE = f"synthetic-world-{WORLD}-planted"
@@ -51,31 +43,11 @@ UNTREATED = "none (tumours planted in a real CT)"
 
 
 @dataclass(frozen=True)
-class PlantSettings:
-    """Which patients to write.
+class PlantSettings(PatientRange):
+    """Which patients to write; `phase` is "portal" or "arterial", and None takes that of the CT."""
 
-    Attributes:
-        split, start, count: as in `write.CohortSettings`.
-        phase: "portal" or "arterial"; None takes that of the CT.
-        workers: processes.
-
-    Raises:
-        InputError: patients beyond the end of the split.
-    """
-
-    split: str = "test"
-    start: int = 0
     count: int = 10
     phase: str | None = None
-    workers: int = 1
-
-    def __post_init__(self) -> None:
-        require_seeds(self.split, self.start, self.count, self.workers)
-
-    @property
-    def seeds(self) -> range:
-        """Seeds of the patients."""
-        return SPLITS[self.split][self.start : self.start + self.count]
 
 
 def plant(
@@ -105,23 +77,14 @@ def plant(
     require_same_geometry(ct.geometry, labels.geometry)
     base, alone, healed_ml = healed(ct, labels)
     abdomen = Abdomen.of(base, alone, settings.phase)
-    base = Volume(base.array, base.geometry, abdomen.phase, _mark("none (lesions painted over)", 0))
+    base = Volume(base.array, base.geometry, abdomen.phase, world_mark("none (lesions painted over)", 0, BUNDLE))
     manifest = _manifest(settings, abdomen, base, healed_ml)
-    require_same_run(folder, manifest)
-    write_manifest(folder, {**manifest, "complete": False})
+    begin_cohort(folder, manifest)
     write_labels(alone, folder / BASE_LABELS)
     write_volume(base, folder / BASE)
     key = manifest["ct_sha256"]
-    missing = [s for s in settings.seeds if finished_row(folder, patient_id(key, s)) is None]
-    done = settings.count - len(missing)
-    for _ in written(missing, partial(write_one, folder, key), settings.workers):
-        done += 1
-        if on_step is not None:
-            on_step("patients", done / settings.count)
-    rows = [row for s in settings.seeds if (row := finished_row(folder, patient_id(key, s))) is not None]
-    write_table(folder, rows)
-    write_manifest(folder, {**manifest, "complete": True})
-    return Cohort.read(folder)
+    name, write = partial(patient_id, key), partial(write_one, folder, key)
+    return write_cohort(folder, manifest, settings, name, write, on_step)
 
 
 def patient_id(key: str, seed: int) -> str:
@@ -135,43 +98,15 @@ def read_abdomen(folder: Path) -> Abdomen:
     return Abdomen.of(base, read_labels(folder / BASE_LABELS, base.geometry))
 
 
-def write_one(folder: Path, key: str, seed: int) -> int:
-    """Draw and write one patient.
-
-    Returns:
-        The seed.
-    """
+def write_one(folder: Path, key: str, seed: int) -> None:
+    """Draw and write one patient."""
     patient = PlantedPatient.draw(read_abdomen(folder), seed)
-    geometry = patient.abdomen.geometry
     given = protocols_for(patient)[0]
     before = patient.render()
-    after, risk, months, event = patient.outcome(given)
-    sizes = diameters(before, after, geometry)
-    row = PatientRow(
-        patient_id(key, seed), given.text, months, event, patient.abdomen.phase, seed, patient.traits.kind,
-        patient.traits.perfusion, risk, *sizes,
-    )  # fmt: skip
-    case = CohortCase(
-        _volume(patient, before, None),
-        LabelMap(before.labels, geometry),
-        _volume(patient, after, given),
-        LabelMap(after.labels, geometry),
-    )
-    more = {
-        "synthetic": True,
-        "planted": True,
-        "notice": NOTICE,
-        "world": WORLD,
-        "traits": asdict(patient.traits),
-        "nodules": len(patient.nodules),
-        "response": asdict(patient.response(given)),
-        "viable_ml": {
-            "before": float(before.viable.sum() * geometry.voxel_ml),
-            "after": float(after.viable.sum() * geometry.voxel_ml),
-        },
-    }
-    write_patient(folder, row, case, more)
-    return seed
+    after, *known = patient.outcome(given)
+    cts = (_volume(patient, before, None), _volume(patient, after, given))
+    more = {"planted": True, "notice": NOTICE}
+    write_drawn(folder, patient_id(key, seed), patient, given, (before, after), cts, tuple(known), more)
 
 
 def planted_counterfactual(cohort: Cohort, patient: str, protocol: Protocol) -> tuple[Volume, float]:
@@ -193,34 +128,20 @@ def planted_counterfactual(cohort: Cohort, patient: str, protocol: Protocol) -> 
 
 
 def _volume(patient: PlantedPatient, drawn: Rendering, protocol: Protocol | None) -> Volume:
-    """A CT with planted tumours. It carries the mark before treatment too: it looks like a scan and is none."""
-    mark = _mark(UNTREATED if protocol is None else protocol.text, patient.seed)
+    """A CT with planted tumours. It carries the mark before treatment too: it looks like a scan and is not one."""
+    mark = world_mark(UNTREATED if protocol is None else protocol.text, patient.seed, BUNDLE)
     return Volume(np.round(drawn.hu).astype(np.int16), patient.abdomen.geometry, patient.abdomen.phase, mark)
-
-
-def _mark(protocol: str, seed: int) -> Provenance:
-    return Provenance(protocol, seed, BUNDLE, fingerprint(), {"mewm": MeWMLib.__version__})
 
 
 def _manifest(settings: PlantSettings, abdomen: Abdomen, base: Volume, healed_ml: float) -> dict[str, Any]:
     where = hashlib.sha256(np.ascontiguousarray(base.array).tobytes())
     where.update(abdomen.liver.tobytes() + np.round(base.geometry.affine, 3).tobytes() + abdomen.phase.encode())
-    return {
-        "synthetic": True,
+    return world_manifest(settings, abdomen.geometry.spacing) | {
         "planted": True,
         "notice": NOTICE,
         "licence": f"{LICENCE} The CT is the user's and keeps its own terms.",
-        "world": WORLD,
-        "world_sha256": fingerprint(),
         "ct_sha256": where.hexdigest(),
-        "law": asdict(LAW),
-        "split": settings.split,
-        "first_seed": settings.seeds[0],
-        "last_seed": settings.seeds[-1],
-        "patients": settings.count,
-        "spacing_mm": list(abdomen.geometry.spacing),
         "phase": abdomen.phase,
         "liver_hu": abdomen.liver_hu,
         "painted_over_ml": round(healed_ml, 3),
-        "mewm": MeWMLib.__version__,
     }

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -40,12 +40,13 @@ from MeWMLib.core.errors import CohortError, InputError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Provenance, Volume
 from MeWMLib.lab.synthetic.cases import SPLITS, protocols_for
+from MeWMLib.lab.synthetic.planted import PlantedPatient
 from MeWMLib.perception.findings import longest_axial_diameter_mm
 
 WORLD = 2
 BUNDLE = f"synthetic-world-{WORLD}"
 NOTICE = (
-    "Synthetic patients, drawn by MeWM from seeds and a written law; no patient stands behind them and they are no "
+    "Synthetic patients, drawn by MeWM from seeds and a written law; no real patient is among them and they are no "
     "clinical evidence."
 )
 LICENCE = (
@@ -60,35 +61,36 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class CohortSettings:
+class PatientRange:
     """Which patients to write.
 
     Attributes:
         split: of `SPLITS`.
         start: offset of the first patient in the split.
         count: how many.
-        spacing: voxel size (k, j, i) in mm.
         workers: processes.
 
     Raises:
-        InputError: patients beyond the end of the split, or a voxel that cannot be.
+        InputError: patients beyond the end of the split, or no process to write them.
     """
 
     split: str = "test"
     start: int = 0
     count: int = 60
-    spacing: Spacing = (2.5, 1.25, 1.25)
-    workers: int = 1
+    workers: int = field(default=1, kw_only=True)
 
     def __post_init__(self) -> None:
-        require_seeds(self.split, self.start, self.count, self.workers)
-        low, high = SPACING_MM
-        if len(self.spacing) != 3 or not all(low <= s <= high for s in self.spacing):
+        size = len(SPLITS.get(self.split, ()))
+        if not size:
+            raise InputError(what="There is no such split", given=self.split, remedy="Use " + ", ".join(SPLITS))
+        if self.count < 1 or self.start < 0 or self.start + self.count > size:
             raise InputError(
-                what="The voxel size cannot be",
-                given=", ".join(f"{s:g}" for s in self.spacing),
-                remedy=f"Give three numbers of {low:g} to {high:g} mm, as 2.5,1.25,1.25",
+                what=f"These patients do not lie within the {self.split} split",
+                given=f"{self.count} patients from number {self.start} on",
+                remedy=f"Ask for patients 0 to {size - 1}",
             )
+        if self.workers < 1:
+            raise InputError(what="At least one process is needed", given=str(self.workers), remedy="Give --workers 1")
 
     @property
     def seeds(self) -> Sequence[int]:
@@ -96,19 +98,25 @@ class CohortSettings:
         return SPLITS[self.split][self.start : self.start + self.count]
 
 
-def require_seeds(split: str, start: int, count: int, workers: int = 1) -> None:
-    """Raise `InputError` unless these patients lie in the split (and there is a process to write them)."""
-    size = len(SPLITS[split]) if split in SPLITS else 0
-    if not size:
-        raise InputError(what="There is no such split", given=split, remedy="Use " + ", ".join(SPLITS))
-    if count < 1 or start < 0 or start + count > size:
-        raise InputError(
-            what=f"These patients do not lie in the {split} split",
-            given=f"{count} patients from number {start} on",
-            remedy=f"Ask for patients 0 to {size - 1}",
-        )
-    if workers < 1:
-        raise InputError(what="At least one process is needed", given=str(workers), remedy="Give --workers 1")
+@dataclass(frozen=True)
+class CohortSettings(PatientRange):
+    """Which patients to write, and the voxel size (k, j, i) in mm.
+
+    Raises:
+        InputError: as `PatientRange`, or a voxel size out of range.
+    """
+
+    spacing: Spacing = (2.5, 1.25, 1.25)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        low, high = SPACING_MM
+        if len(self.spacing) != 3 or not all(low <= s <= high for s in self.spacing):
+            raise InputError(
+                what="The voxel size cannot be used",
+                given=", ".join(f"{s:g}" for s in self.spacing),
+                remedy=f"Give three numbers of {low:g} to {high:g} mm, as 2.5,1.25,1.25",
+            )
 
 
 def fingerprint() -> str:
@@ -134,23 +142,53 @@ def synthesize(folder: Path, settings: CohortSettings, on_step: Callable[[str, f
         CohortError: the folder holds something else.
         OutputError: it cannot be written.
     """
-    manifest = _manifest(settings)
+    manifest = world_manifest(settings, settings.spacing) | {"notice": NOTICE, "licence": LICENCE}
+    begin_cohort(folder, manifest)
+    return write_cohort(folder, manifest, settings, patient_id, partial(write_one, folder, settings.spacing), on_step)
+
+
+def begin_cohort(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest of an unfinished cohort.
+
+    Raises:
+        CohortError: the folder holds something else.
+        OutputError: it cannot be written.
+    """
     require_same_run(folder, manifest)
     write_manifest(folder, {**manifest, "complete": False})
-    missing = [s for s in settings.seeds if finished_row(folder, patient_id(s)) is None]
+
+
+def write_cohort(
+    folder: Path,
+    manifest: dict[str, Any],
+    settings: PatientRange,
+    name: Callable[[int], str],
+    write: Callable[[int], None],
+    on_step: Callable[[str, float], None] | None = None,
+) -> Cohort:
+    """Write the patients that a cohort lacks, then its table, and call it complete.
+
+    Args:
+        folder, manifest: as given to `begin_cohort`.
+        settings: which patients.
+        name: a patient's id from the seed.
+        write: writes the patient of a seed; it can be pickled.
+        on_step: told the share that is done.
+    """
+    missing = [s for s in settings.seeds if finished_row(folder, name(s)) is None]
     done = settings.count - len(missing)
-    for _ in written(missing, partial(write_one, folder, spacing=settings.spacing), settings.workers):
+    for _ in written(missing, write, settings.workers):
         done += 1
         if on_step is not None:
             on_step("patients", done / settings.count)
-    rows = [row for s in settings.seeds if (row := finished_row(folder, patient_id(s))) is not None]
+    rows = [row for s in settings.seeds if (row := finished_row(folder, name(s))) is not None]
     write_table(folder, rows)
     write_manifest(folder, {**manifest, "complete": True})
     return Cohort.read(folder)
 
 
-def written(seeds: Sequence[int], write: Callable[[int], int], workers: int) -> Iterator[int]:
-    """Write patients in one or several processes; `write` takes a seed and can be pickled. Yields seeds as they end."""
+def written(seeds: Sequence[int], write: Callable[[int], None], workers: int) -> Iterator[None]:
+    """Write patients in one or several processes; yields as each of them is done."""
     if workers == 1 or len(seeds) < 2:
         for seed in seeds:
             yield write(seed)
@@ -161,15 +199,14 @@ def written(seeds: Sequence[int], write: Callable[[int], int], workers: int) -> 
             for job in as_completed(jobs):
                 yield job.result()
         finally:
-            # after an error nobody waits for the patients that were not begun
+            # after an error the patients that were not begun are given up
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _manifest(settings: CohortSettings) -> dict[str, Any]:
+def world_manifest(settings: PatientRange, spacing: Sequence[float]) -> dict[str, Any]:
+    """What the manifest of every cohort of this world says."""
     return {
         "synthetic": True,
-        "notice": NOTICE,
-        "licence": LICENCE,
         "world": WORLD,
         "world_sha256": fingerprint(),
         "law": asdict(LAW),
@@ -177,7 +214,7 @@ def _manifest(settings: CohortSettings) -> dict[str, Any]:
         "first_seed": settings.seeds[0],
         "last_seed": settings.seeds[-1],
         "patients": settings.count,
-        "spacing_mm": list(settings.spacing),
+        "spacing_mm": list(spacing),
         "mewm": MeWMLib.__version__,
     }
 
@@ -188,7 +225,7 @@ def require_same_run(folder: Path, manifest: dict[str, Any]) -> None:
         return
     if not (folder / MANIFEST).is_file():
         raise CohortError(
-            what="The folder holds something else than a cohort",
+            what="The folder holds something other than a cohort",
             given=str(folder),
             remedy="Give a new folder with --out",
         )
@@ -202,42 +239,53 @@ def require_same_run(folder: Path, manifest: dict[str, Any]) -> None:
         )
 
 
-def write_one(folder: Path, seed: int, spacing: Spacing) -> int:
-    """Draw and write one patient.
-
-    Returns:
-        The seed.
-    """
+def write_one(folder: Path, spacing: Spacing, seed: int) -> None:
+    """Draw and write one patient."""
     patient = SyntheticPatient.draw(seed)
     geometry = whole_geometry(spacing)
     given = protocols_for(patient)[0]
-    before, after = patient.render_all(geometry, [None, given])
-    risk, months, event = observed(patient, given)
-    sizes = diameters(before, after, geometry)
+    drawn = patient.render_all(geometry, [None, given])
+    cts = [_volume(patient, image, geometry, protocol) for image, protocol in zip(drawn, (None, given), strict=True)]
+    write_drawn(folder, patient_id(seed), patient, given, drawn, cts, observed(patient, given), {"notice": NOTICE})
+
+
+def write_drawn(
+    folder: Path,
+    name: str,
+    patient: SyntheticPatient | PlantedPatient,
+    given: Protocol,
+    drawn: Sequence[Rendering],
+    cts: Sequence[Volume],
+    known: tuple[float, float, bool],
+    more: Mapping[str, Any],
+) -> None:
+    """Write the folder of a patient.
+
+    Args:
+        folder, name: of the cohort, and of the patient in it.
+        patient: who was drawn.
+        given: the protocol.
+        drawn, cts: before treatment and after it.
+        known: true log-risk, months, and whether death was seen.
+        more: what else `patient.json` says.
+    """
+    (before, after), geometry, traits = drawn, cts[0].geometry, patient.traits
+    risk, months, event = known
     row = PatientRow(
-        patient_id(seed), given.text, months, event, patient.anatomy.phase, seed, patient.kind,
-        patient.traits.perfusion, risk, *sizes,
+        name, given.text, months, event, cts[0].phase, patient.seed, traits.kind, traits.perfusion, risk,
+        *diameters(before, after, geometry),
     )  # fmt: skip
-    case = CohortCase(
-        _volume(patient, before, geometry, None),
-        LabelMap(before.labels, geometry),
-        _volume(patient, after, geometry, given),
-        LabelMap(after.labels, geometry),
-    )
-    more = {
+    case = CohortCase(cts[0], LabelMap(before.labels, geometry), cts[1], LabelMap(after.labels, geometry))
+    viable = {when: float(d.viable.sum() * geometry.voxel_ml) for when, d in (("before", before), ("after", after))}
+    facts = {
         "synthetic": True,
-        "notice": NOTICE,
         "world": WORLD,
-        "traits": asdict(patient.traits),
+        "traits": asdict(traits),
         "nodules": len(patient.nodules),
         "response": asdict(patient.response(given)),
-        "viable_ml": {
-            "before": float(before.viable.sum() * geometry.voxel_ml),
-            "after": float(after.viable.sum() * geometry.voxel_ml),
-        },
+        "viable_ml": viable,
     }
-    write_patient(folder, row, case, more)
-    return seed
+    write_patient(folder, row, case, {**facts, **more})
 
 
 def observed(patient: SyntheticPatient, given: Protocol, size: int = 96) -> tuple[float, float, bool]:
@@ -252,10 +300,13 @@ def observed(patient: SyntheticPatient, given: Protocol, size: int = 96) -> tupl
 
 def _volume(patient: SyntheticPatient, drawn: Rendering, geometry: Geometry, protocol: Protocol | None) -> Volume:
     """A drawn CT; after a protocol it carries the mark of a simulated volume."""
-    mark = None
-    if protocol is not None:
-        mark = Provenance(protocol.text, patient.seed, BUNDLE, fingerprint(), {"mewm": MeWMLib.__version__})
+    mark = None if protocol is None else world_mark(protocol.text, patient.seed, BUNDLE)
     return Volume(np.round(drawn.hu).astype(np.int16), geometry, patient.anatomy.phase, mark)
+
+
+def world_mark(protocol: str, seed: int, bundle: str) -> Provenance:
+    """The mark of a CT that this world drew."""
+    return Provenance(protocol, seed, bundle, fingerprint(), {"mewm": MeWMLib.__version__})
 
 
 def diameters(before: Rendering, after: Rendering, geometry: Geometry) -> tuple[float, float, float, float]:
@@ -273,7 +324,7 @@ def diameters(before: Rendering, after: Rendering, geometry: Geometry) -> tuple[
 
 
 def require_synthetic(cohort: Cohort) -> None:
-    """Raise unless the cohort was drawn by this very world.
+    """Raise unless the cohort was drawn by this version of the world.
 
     Raises:
         CohortError: real patients, or another version of the world.

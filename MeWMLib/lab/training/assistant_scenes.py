@@ -26,7 +26,7 @@ from MeWMLib.cohorts.synthetic.tumour import Nodule
 from MeWMLib.core.errors import InputError, UnreadableFileError
 from MeWMLib.core.io import from_sitk
 from MeWMLib.core.volume import LabelMap
-from MeWMLib.lab.synthetic.fit_shapes import ras_array
+from MeWMLib.lab.synthetic.fit_shapes import ras_array, signed_distance
 from MeWMLib.lab.training.augment import rotation
 
 #: Spacing at which outlines are warped and their distances computed.
@@ -91,7 +91,9 @@ def warped(array: NDArray[np.uint8], spacing_mm: float, rng: np.random.Generator
     tumour = ndimage.map_coordinates((array == 2).astype(np.float32), places, order=1) > 0.45
     middle = np.array(ndimage.center_of_mass(liver))
     origin = np.asarray(-middle * STEP_MM, np.float32)
-    shapes = [LiverShape(_signed(m), origin, STEP_MM, 1.0) if m.any() else None for m in (liver, tumour)]
+    shapes = [
+        LiverShape(signed_distance(m, STEP_MM), origin, STEP_MM, 1.0) if m.any() else None for m in (liver, tumour)
+    ]
     assert shapes[0] is not None
     return Outlines(shapes[0], shapes[1])
 
@@ -100,12 +102,6 @@ def _bend(counts: NDArray[np.int64], rng: np.random.Generator) -> FloatArray:
     """A smooth shift in mm over a grid: a field of 60 mm of grain at a random place."""
     field = SmoothField(int(rng.integers(2**40)), 60.0, 8)
     return 4.5 * field.at(Axes(*(STEP_MM * np.arange(n, dtype=np.float32) for n in counts)))
-
-
-def _signed(mask: NDArray[np.bool_]) -> FloatArray:
-    inside = ndimage.distance_transform_edt(mask)
-    outside = ndimage.distance_transform_edt(~mask)
-    return np.asarray(STEP_MM * (inside - outside - 0.5 * (np.where(mask, 1, -1))), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
