@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.errors import GeometryMismatchError, InputError
 from MeWMLib.core.io import atomic_path
+from MeWMLib.core.structures import CT_WINDOW_HU
 from MeWMLib.core.volume import TUMOUR, LabelMap, Volume
-from MeWMLib.dynamics.autoencoder import WINDOW_HU, Autoencoder, fit
+from MeWMLib.dynamics.autoencoder import Autoencoder, fit
 from MeWMLib.lab.evaluation.metrics import DRAWS, Rows
 from MeWMLib.lab.evaluation.real_pair import DENSE_HU
 from MeWMLib.lab.synthetic.cases import SPLITS, draw_case
@@ -167,7 +168,7 @@ def measure(codec: Autoencoder, patients: Iterable[Treated], seed: int = 0) -> d
     for patient in patients:
         own = {name: [0.0, 0] for name in names}
         for outcome, alone, residual in through(codec, patient):
-            truth = np.clip(outcome.hu, *WINDOW_HU)
+            truth = np.clip(outcome.hu, *CT_WINDOW_HU)
             for kind, image in (("", alone), ("residual_", residual)):
                 square = (image.astype(np.float64) - truth) ** 2
                 for where, mask in (("tumour", outcome.tumour), ("lipiodol", outcome.lipiodol)):
@@ -195,7 +196,7 @@ def seconds_of(codec: Autoencoder, shape: Sequence[int] = (96, 96, 96), repeats:
 
     CPU time, so that others on the machine do not count; on one thread it is the time of a free core.
     """
-    hu = torch.linspace(*WINDOW_HU, math.prod(shape)).reshape(1, 1, *shape)
+    hu = torch.linspace(*CT_WINDOW_HU, math.prod(shape)).reshape(1, 1, *shape)
     encode, decode = [], []
     with torch.inference_mode():
         for _ in range(repeats + 1):
@@ -218,7 +219,7 @@ def bootstrap_psnr(sums: list[tuple[float, int]], seed: int = 0) -> dict[str, fl
     known = np.array([s for s in sums if s[1] > 0], float).reshape(-1, 2)
     if not len(known):
         return {"mean": float("nan"), "low": float("nan"), "high": float("nan"), "n": 0}
-    width = WINDOW_HU[1] - WINDOW_HU[0]
+    width = CT_WINDOW_HU[1] - CT_WINDOW_HU[0]
     rng = np.random.default_rng(seed)
     drawn = known[rng.integers(0, len(known), (DRAWS, len(known)))].sum(1)  # (DRAWS, 2)
 

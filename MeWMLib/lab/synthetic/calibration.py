@@ -1,4 +1,4 @@
-"""Fit the constants of the world's law to how real patients answered, and show how well they fit.
+"""Fit the constants of the world's law to how real patients responded, and show how well they fit.
 
 The reference is the public clinical table of HCC-TACE-Seg (Moawad et al. 2021, doi 10.7937/TCIA.5FNA-0924): RECIST and
 mRECIST sums of diameters before and after treatment by three readers, and overall survival in weeks.

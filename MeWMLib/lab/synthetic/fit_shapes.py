@@ -34,7 +34,7 @@ LEVELS = 48
 TUMOUR_MODES = 16
 MIN_RADIUS_MM = 10.0
 MIN_VOXELS = 50
-#: A component counts as star-shaped when this share of its voxels lies where its radial function says.
+#: A component counts as star-shaped when its Dice with the shape of its radial function reaches this.
 MIN_STAR_DICE = 0.85
 #: Components smaller than this are not counted as tumours: specks of the label maps.
 COUNTED_RADIUS_MM = 2.5

@@ -64,10 +64,10 @@ def plant(
         ct: a real CT; lesions that `labels` names are painted over first.
         labels: 1 liver, 2 lesions, on its grid.
         settings: which patients.
-        on_step: told the share that is done.
+        on_step: called with the share that is done.
 
     Raises:
-        GeometryMismatchError: CT and labels lie on different grids.
+        GeometryMismatchError: CT and labels have different grids.
         GeometryError: the grid is oblique.
         LabelError: there is no liver.
         InputError: the phase is not known.

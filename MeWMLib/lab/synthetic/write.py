@@ -136,7 +136,7 @@ def synthesize(folder: Path, settings: CohortSettings, on_step: Callable[[str, f
     Args:
         folder: new, empty, or of an earlier run with the same split, start and voxels (`count` may have grown).
         settings: which patients.
-        on_step: told the share that is done.
+        on_step: called with the share that is done.
 
     Raises:
         CohortError: the folder holds something else.
@@ -173,7 +173,7 @@ def write_cohort(
         settings: which patients.
         name: a patient's id from the seed.
         write: writes the patient of a seed; it can be pickled.
-        on_step: told the share that is done.
+        on_step: called with the share that is done.
     """
     missing = [s for s in settings.seeds if finished_row(folder, name(s)) is None]
     done = settings.count - len(missing)

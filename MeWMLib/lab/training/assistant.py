@@ -16,13 +16,13 @@ from torch import Tensor
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.dynamics.autoencoder import Autoencoder
 from MeWMLib.lab.training.assistant_crops import Ahead, Mix, Store, crops_of, on_device
-from MeWMLib.lab.training.assistant_data import Drawn
+from MeWMLib.lab.training.assistant_data import Drawn, truth_of
 from MeWMLib.lab.training.checkpoint import AveragedModel, Run
 from MeWMLib.perception.findings import dice, measure
 from MeWMLib.perception.segmenter import Segmenter, SegmenterConfig, build, normalise
 
 Part = tuple[dict[str, Any], dict[str, NDArray[Any]]]
-#: Volumes measured on simulated outcomes must correlate at least this well with the world's: an assistant below it
+#: Volumes measured on simulated outcomes must correlate at least this well with the world's: a segmenter below it
 #: ranks protocols by noise, and `mewm train assistant` does not put it into the bundle.
 GATE_R = 0.8
 #: Steps after which the folder is looked at again for new files.
@@ -96,7 +96,7 @@ def train(
         codec: through which some images after treatment pass.
         start: bundle part to go on from; random weights if None.
         device: that trains; the CPU if None.
-        on_step: told the finished share.
+        on_step: called with the stage and its finished share.
 
     Returns:
         The averaged network and its validation figures.
@@ -158,7 +158,7 @@ def train(
 
 
 def validate(segmenter: Segmenter, data: Path, count: int) -> dict[str, float]:
-    """Figures on the files of the validation split, NaN where there are none of a kind.
+    """Figures on the files of the validation split, NaN for a kind without files.
 
     `dice_liver`, `dice_tumour`: mean Dice on scenes around held-out label maps; `dice_abdomen_before`, `_after`: of
     tumour in whole synthetic abdomens; `dice_patch_before`, `_after`, `_simulated`: in the treated patch;
@@ -187,7 +187,7 @@ def validate(segmenter: Segmenter, data: Path, count: int) -> dict[str, float]:
         drawn = Drawn.read(path)
         labelled = segmenter.segment_patches(drawn.hu.astype(np.float32), drawn.spacing_mm)
         for scan, (hu, found) in enumerate(zip(drawn.hu, labelled, strict=True)):
-            truth = drawn.truth_of(scan)
+            truth = truth_of(scan, len(drawn.labels))
             labels = drawn.labels[truth]
             when = "before" if scan == 0 else "after" if scan < len(drawn.labels) else "simulated"
             note(f"dice_patch_{when}", found, labels)
@@ -203,7 +203,7 @@ def validate(segmenter: Segmenter, data: Path, count: int) -> dict[str, float]:
 
 
 def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Pearson; NaN where there are few or one does not vary."""
+    """Pearson; NaN for two pairs or fewer, or where one does not vary."""
     return float(np.corrcoef(a, b)[0, 1]) if len(a) > 2 and a.std() > 0 and b.std() > 0 else float("nan")
 
 

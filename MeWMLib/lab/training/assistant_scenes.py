@@ -1,9 +1,9 @@
-"""Scenes that the assistant learns from: real liver and tumour outlines in a drawn abdomen of random contrast.
+"""Scenes that the segmenter learns from: real liver and tumour outlines in a drawn abdomen of random contrast.
 
-The outlines are label maps (liver 1, tumour 2) without any image, as `mewm train assistant --labels` names them. Around
-the liver the procedural abdomen of the synthetic world is drawn with organs of random brightness, and with what makes
-a network err on scans: a heart, a large spleen, contrast in stomach and bowel, lymph nodes, ascites, metal. Inside the
-liver lie the tumours of the map and drawn ones, before treatment or after it (Billot et al., SynthSeg, Medical Image
+The outlines are label maps (liver 1, tumour 2) without any image, as `mewm train assistant-data --labels` takes them.
+Around the liver the procedural abdomen of the synthetic world is drawn with organs of random brightness, and with what
+makes a network err on scans: a heart, a large spleen, contrast in stomach and bowel, lymph nodes, ascites, metal. The
+liver holds the tumours of the map and drawn ones, before treatment or after it (Billot et al., SynthSeg, Medical Image
 Analysis 2023, is where random contrast over label maps comes from).
 """
 
@@ -54,11 +54,11 @@ def label_maps(folder: Path) -> list[Path]:
     """The label maps of a folder, by name.
 
     Raises:
-        InputError: there are none.
+        InputError: it holds none.
     """
     found = sorted(folder.glob("*.nii.gz"))
     if not found:
-        raise InputError(what="No label maps are here", given=str(folder), remedy="Give a folder of .nii.gz files")
+        raise InputError(what="The folder holds no label maps", given=str(folder), remedy="Give .nii.gz files")
     return found
 
 
@@ -66,7 +66,7 @@ def read_map(path: Path) -> tuple[NDArray[np.uint8], float]:
     """Labels with axes superior, anterior, right, and their isotropic spacing in mm.
 
     Raises:
-        UnreadableFileError: no image file.
+        UnreadableFileError: not an image file.
         InputError: an oblique or anisotropic map.
     """
     try:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from MeWMLib.core.errors import InputError
-from MeWMLib.dynamics.autoencoder import WINDOW_HU, Autoencoder, compand, fit, to_blocks
+from MeWMLib.core.structures import CT_WINDOW_HU
+from MeWMLib.dynamics.autoencoder import Autoencoder, compand, fit, to_blocks
 from MeWMLib.lab.synthetic.cases import SPLITS, Case, draw_case
 
 #: The codec is refused below this PSNR inside validation tumours, Lipiodol included (dB over the 775 HU window).
@@ -44,7 +45,7 @@ def blocks_of(case: Case, rng: np.random.Generator, outcomes: Sequence[int] = (0
 
 def tumour_psnr(model: Autoencoder, cases: Sequence[Case]) -> dict[str, float]:
     """PSNR (dB, 775 HU range) of the changed image inside post-treatment tumours, and inside Lipiodol alone."""
-    low, high = WINDOW_HU
+    low, high = CT_WINDOW_HU
     errors: list[np.ndarray] = []
     oil: list[np.ndarray] = []
     with torch.inference_mode():

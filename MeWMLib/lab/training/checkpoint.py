@@ -50,7 +50,6 @@ class Run:
         name: of the part that is trained.
         model, average, optimiser: what is trained; a checkpoint in the folder is loaded into them.
         settings: JSON-ready; a checkpoint of other settings is refused. None lets a run resume under any.
-        resume: False starts anew and replaces what the folder holds.
 
     Attributes:
         step: finished steps.
@@ -70,7 +69,6 @@ class Run:
         average: AveragedModel,
         optimiser: torch.optim.Optimizer,
         settings: Mapping[str, Any] | None = None,
-        resume: bool = True,
     ) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -85,9 +83,7 @@ class Run:
         self.extra: dict[str, Any] = {}
         self._since = time.monotonic()
         self._rows_checked = False
-        if not resume:
-            self.curve.unlink(missing_ok=True)
-        elif self.path.exists():
+        if self.path.exists():
             self._resume()
 
     def _resume(self) -> None:
@@ -97,7 +93,7 @@ class Run:
                 raise InputError(
                     what="The checkpoint belongs to other settings",
                     given=str(self.path),
-                    remedy="Give another folder, or train again without resuming",
+                    remedy="Give another folder, or delete the file to begin anew",
                 )
             self.model.load_state_dict(state["model"])
             self.average.model.load_state_dict(state["average"])
@@ -108,7 +104,7 @@ class Run:
             raise UnreadableFileError(
                 what="The checkpoint cannot be read",
                 given=f"{self.path} ({error})",
-                remedy="Give another folder, or train again without resuming",
+                remedy="Give another folder, or delete the file to begin anew",
             ) from error
 
     def _cut_curve(self) -> None:
@@ -133,7 +129,7 @@ class Run:
         if progress is not None:
             rate *= min(1.0, (self.step + 1) / warm_up) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = float(rate)  # a number of numpy could not be read back
 
     def take_step(self, most: float) -> None:
         """Move the weights along their gradient, of norm `most` at most, and average them."""

@@ -1,4 +1,4 @@
-"""Cases for training the survival network: what they hold, how they are split and augmented."""
+"""Cases for training the survival network: what they hold, how batches are drawn and augmented."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SurvivalCase:
         covariates: (F,) in the order of the network's config; NaN where not known.
         months: survival or follow-up.
         event: True for a death.
-        patient: opaque identifier; cases with one identifier never fall on both sides of a split.
+        patient: opaque identifier; cases with one identifier are never in training and validation both.
     """
 
     pre: Any
@@ -66,32 +66,6 @@ def outcomes(cases: Sequence[SurvivalCase]) -> tuple[NDArray[np.float64], NDArra
 def one_per_patient(cases: Sequence[SurvivalCase]) -> list[SurvivalCase]:
     """The first case of each patient."""
     return list({c.patient: c for c in reversed(cases)}.values())[::-1]
-
-
-def split_by_patient(
-    cases: Sequence[SurvivalCase], fraction: float, seed: int
-) -> tuple[list[SurvivalCase], list[SurvivalCase]]:
-    """Split into training and validation by patient, with the same share of deaths on both sides.
-
-    Raises:
-        SurvivalDataError: too few patients for both sides.
-    """
-    died: dict[str, bool] = {}
-    for case in cases:
-        died[case.patient] = died.get(case.patient, False) or bool(case.event)
-    rng = np.random.default_rng([seed, 1])
-    held_out: set[str] = set()
-    for event in (True, False):
-        names = sorted(name for name, value in died.items() if value == event)
-        held_out |= {names[i] for i in rng.permutation(len(names))[: round(fraction * len(names))]}
-    train = [c for c in cases if c.patient not in held_out]
-    validation = [c for c in cases if c.patient in held_out]
-    if not train or not validation:
-        raise SurvivalDataError(
-            what="There are too few patients to hold some out for validation",
-            given=f"{len(died)} patients, share {fraction:g}",
-        )
-    return train, validation
 
 
 def batch_of(cases: Sequence[SurvivalCase], size: int, seed: int, step: int) -> list[SurvivalCase]:
