@@ -119,27 +119,26 @@ def _path(text: str, required: bool = False) -> dict[str, Any]:
     return {"type": Path, "required": required, "help": text}
 
 
-def _flag(text: str, **where: Any) -> dict[str, Any]:
-    return {"action": "store_true", "help": text} if not where else {"action": "store_const", "help": text, **where}
+def _switch(text: str, setting: str, value: float) -> dict[str, Any]:
+    """A flag that gives an attribute of `DynamicsTraining` another value."""
+    return {"action": "store_const", "help": text, "dest": setting, "const": value}
 
 
-def _loop(steps: int | None = 2000, device: str = "auto") -> Options:
-    """Options of what is trained step by step; `steps` None leaves all of them to a file of settings."""
+def _loop(steps: int | None = 2000, minutes: float | None = 0.0, device: str = "auto") -> Options:
+    """Options of what is trained step by step; None leaves it to a file of settings."""
     return {
         "--work": _path("folder of checkpoints and curves; a run resumes from it", True),
         "--steps": {"type": int, "default": steps},
-        "--minutes": {
-            "type": float, "default": None if steps is None else 0.0, "help": "stop after so many (0: after --steps)",
-        },
+        "--minutes": {"type": float, "default": minutes, "help": "stop after so many minutes (0: after --steps)"},
         "--device": {"default": device, "help": f"auto, cpu, cuda or mps (default {device})"},
-    }  # fmt: skip
+    }
 
 
 _BUNDLE: Options = {"--bundle": _path("folder of the bundle that is written to", True)}
 _SEED: Options = {"--seed": _number(0)}
 _COHORT: Options = {"--cohort": _path("folder of `mewm train cohort`", True)}
 _START: Options = {"--start": _number(0, "first number, so that several processes can share the work")}
-#: What a baseline or an ablation sets, by attribute of `DynamicsTraining`.
+#: Attributes of `DynamicsTraining` that baselines and ablations set.
 _ABLATIONS = ("action_blind", "text", "attenuation", "contrastive_weight")
 PARTS: dict[str, Part] = {
     "autoencoder": (
@@ -155,7 +154,7 @@ PARTS: dict[str, Part] = {
             "--cohort": _path("folder that is written to", True),
             "--split": {"choices": ("train", "validation", "test"), "default": "train"},
             "--patients": _number(800),
-            "--scans-only": _flag("no outcomes: quick patients for the response head"),
+            "--scans-only": {"action": "store_true", "help": "no outcomes: for the response head"},
         },
     ),
     "assistant-data": (
@@ -176,22 +175,20 @@ PARTS: dict[str, Part] = {
         _dynamics,
         "train the action-conditioned denoiser",
         {
-            **_BUNDLE, **_COHORT, **_loop(steps=None),
+            **_BUNDLE, **_COHORT, **_loop(None, None),
             "--seed": {"type": int},
             "--batch": {"type": int},
             "--config": _path("JSON file of settings; options given here count more"),
             "--start": {"help": "folder of the bundle whose denoiser is trained on"},
             "--learning-rate": {"type": float},
-            "--action-blind": _flag("baseline: never told the action", const=True),
-            "--no-text": _flag("ablation: no text embeddings", dest="text", const=False),
-            "--no-attenuation": _flag("ablation: no attenuated image", dest="attenuation", const=False),
-            "--no-ccl": _flag("ablation: no combo contrastive learning", dest="contrastive_weight", const=0.0),
+            "--action-blind": _switch("baseline: never sees the action", "action_blind", True),
+            "--no-text": _switch("ablation: no text embeddings", "text", False),
+            "--no-attenuation": _switch("ablation: no attenuated image", "attenuation", False),
+            "--no-ccl": _switch("ablation: no combo contrastive learning", "contrastive_weight", 0.0),
         },
     ),
-    # on the CPU a stopped survival training goes on to the very same weights
-    "survival": (
-        _survival, "train the survival network", {**_BUNDLE, **_SEED, **_COHORT, **_loop(device="cpu")},
-    ),
+    # on the CPU a stopped survival training goes on to exactly the same weights
+    "survival": (_survival, "train the survival network", {**_BUNDLE, **_SEED, **_COHORT, **_loop(device="cpu")}),
     "assistant": (
         _assistant,
         "train the segmenter",
