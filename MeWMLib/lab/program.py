@@ -25,7 +25,7 @@ def run_program(
     parts: Mapping[str, Part],
     argv: list[str] | None = None,
     shared: Options | None = None,
-    prepare: Callable[[argparse.Namespace], None] | None = None,
+    prepare: Callable[[argparse.Namespace], object] | None = None,
 ) -> int:
     """Run one part of a program; its result goes to standard output as JSON, unless it is empty.
 

@@ -214,12 +214,9 @@ PARTS: dict[str, Part] = {
 def main(argv: list[str] | None = None) -> int:
     """Run one part."""
     shared = {"--threads": _number(0, "CPU threads; 0 takes torch's default")}
-    return run_program("mewm train", __doc__, PARTS, argv, shared, _set_threads)
-
-
-def _set_threads(args: argparse.Namespace) -> None:
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    return run_program(
+        "mewm train", __doc__, PARTS, argv, shared, lambda args: args.threads and torch.set_num_threads(args.threads)
+    )
 
 
 if __name__ == "__main__":

@@ -62,7 +62,8 @@ def encode_case(case: Case, codec: Autoencoder, agents: list[str]) -> dict[str, 
         "masks": masks.astype(np.float16),
         "after_tumour": np.stack([np.packbits(a.labels == 2) for a in case.after]),
         "actions": encode_protocols(case.protocols, agents).numpy(),
-        "levels": np.array([_level(patient.response(p), p) for p in case.protocols], np.int64),
+        # what a report would state; 0 without an embolic
+        "levels": np.array([patient.response(p).attenuation_level if p.embolics else 0 for p in case.protocols]),
         "responses": np.stack([responses(patient.response(p)) for p in case.protocols]),
         "spacing": np.float32(case.spacing_mm),
         "images": np.stack([half_resolution(d.hu, d.labels == 2) for d in (case.before, *case.after)]),
@@ -128,11 +129,6 @@ def responses(answer: Response) -> NDArray[np.float32]:
     return np.array(
         [answer.necrosis, np.log(left), answer.necrosis * answer.lipiodol, np.log(viable + VIABLE_FLOOR)], np.float32
     )
-
-
-def _level(answer: Response, protocol: Protocol) -> int:
-    """Attenuation level that a report would state; 0 without an embolic."""
-    return answer.attenuation_level if protocol.embolics else 0
 
 
 def prepare(
