@@ -1,5 +1,7 @@
 # make demo    install, then plan the sample case into out/demo   (SAMPLE=synthetic needs no network after the install)
 # make test    install with the development tools, then lint, types and tests
+# make test ROOM=planning   all tests of one room (a folder of Testing/)
+# make quick   lint, types and the tests that are not slow, in parallel and without network
 # make lint    ruff and mypy only
 # make bench   the planner against Algorithm 1 as printed, in one run (some minutes)
 # make host    open the Slicer module in a window, without Slicer
@@ -7,10 +9,14 @@
 # make bench-survival   seconds of one survival score beside one pass of the assistant (half a minute)
 # make bench-segmentation   a second segmentation of what changed against a full run (a minute)
 # make bench-simulation   seconds of one simulation against 200-step DDPM of the paper's size (minutes)
+# make docs    write the measured figures of Resources/Results into README, docs and model card
 # make clean   remove what was made, but for .venv (make distclean removes that too)
 
 SAMPLE ?= lits-117
 OUT ?= out/demo
+#: one room for make test, processes for make quick
+ROOM ?=
+JOBS ?= auto
 VENV ?= .venv
 
 # torch first, and by itself: the plain build of the public registry pulls some gigabytes of CUDA on Linux, which a
@@ -35,14 +41,17 @@ STAMP_ENV := $(VENV)/.made
 STAMP_DEMO := $(VENV)/.installed-scene
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test lint bench bench-survival bench-simulation bench-segmentation host lists clean distclean
+.PHONY: demo test quick lint docs bench bench-survival bench-simulation bench-segmentation host lists clean distclean
 
 demo: $(STAMP_DEMO)
 	$(BIN)/mewm plan sample:$(SAMPLE) --out $(OUT)
 	@echo "Now open $(OUT)/report.html in a browser, or $(OUT)/scene.mrb in 3D Slicer."
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(if $(ROOM),Testing/$(ROOM))
+
+quick: lint
+	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist worksteal
 
 bench: $(STAMP_DEMO)
 	$(BIN)/python Testing/benchmarks/planner.py
@@ -61,6 +70,9 @@ bench-survival: $(STAMP_DEV)
 
 lists: $(STAMP_ENV)
 	$(BIN)/python Testing/slicer/cmake_lists.py
+
+docs: $(STAMP_DEV)
+	$(BIN)/python -m MeWMLib.lab.figures
 
 lint: $(STAMP_DEV)
 	$(BIN)/ruff check .

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import slicer
-import vtk
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
@@ -21,16 +20,15 @@ from slicer.util import VTKObservationMixin
 
 
 def find_library():
-    """Make MeWMLib importable: installed it lies beside this file, in the source tree beside this folder."""
+    """Make MeWMLib importable: installed it is beside this file, in the source tree beside this folder."""
     if importlib.util.find_spec("MeWMLib") is not None:
         return
     here = Path(__file__).resolve().parent
-    for folder in (here, here.parent):
-        if (folder / "MeWMLib" / "__init__.py").is_file():
-            sys.path.append(str(folder))
-            return
-    message = f"The folder MeWMLib lies neither in {here} nor in {here.parent}"
-    raise ImportError(message)
+    folder = next((f for f in (here, here.parent) if (f / "MeWMLib" / "__init__.py").is_file()), None)
+    if folder is None:
+        message = f"The folder MeWMLib is neither in {here} nor in {here.parent}"
+        raise ImportError(message)
+    sys.path.append(str(folder))
 
 
 class MeWM(ScriptedLoadableModule):
@@ -40,40 +38,36 @@ class MeWM(ScriptedLoadableModule):
         super().__init__(parent)
         parent.title = "MeWM"
         parent.categories = [_("Oncology")]
-        parent.dependencies = []
         parent.contributors = ["The MeWM maintainers"]
         parent.helpText = _(
             "Simulates how a liver tumour (HCC) will look after a TACE protocol, predicts the risk by survival "
-            "analysis and searches for the protocol with the lowest risk. Begin with Load sample in the panel Patient. "
+            "analysis and searches for the protocol with the lowest risk. Start with Load sample in the panel Patient. "
             "Research use only."
         )
         parent.acknowledgementText = _(
-            "The method is that of the Medical World Model (arXiv 2506.02327). MeWM shares no code with its authors."
+            "The method is that of the Medical World Model (arXiv 2506.02327). MeWM contains none of its authors' code."
         )
         slicer.app.startupCompleted.connect(register_sample_data)
         slicer.app.startupCompleted.connect(go_on_installing)
 
 
 def go_on_installing():
-    """Open the module where a restart has interrupted an installation; it goes on there."""
+    """Open the module if a restart has interrupted an installation: it goes on there."""
     if slicer.app.userSettings().contains("MeWM/PendingInstall"):
         slicer.util.selectModule("MeWM")
 
 
 def register_sample_data():
-    """Show the samples in Slicer's module Sample Data, where that is there."""
-    try:
-        import SampleData
-    except ImportError:
-        return
+    """Show the samples in Slicer's module Sample Data, if there is one."""
     find_library()
     try:
+        import SampleData
         from MeWMPanels import samples
     except ImportError:
-        # packages are missing; the panel Setup offers to install them
+        # no such module, or packages are missing; the panel Setup offers to install those
         return
-    icons = Path(__file__).parent / "Resources" / "Icons"
-    samples.register(SampleData.SampleDataLogic, lambda: slicer.mrmlScene, icons)
+    icon = Path(__file__).parent / "Resources" / "Icons" / "MeWM.png"
+    samples.register(SampleData.SampleDataLogic, lambda: slicer.mrmlScene, str(icon))
 
 
 class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -95,8 +89,8 @@ class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             from MeWMPanels.bare import BareFront
 
             self.bare = BareFront(self.layout, self.resourcePath, self._installed)
-            return
-        self._build()
+        else:
+            self._build()
 
     def _installed(self):
         """The packages are there now: build the panels without a restart."""
@@ -111,10 +105,13 @@ class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = MeWMLogic()
         self.front = Front(self.layout, self.resourcePath)
         scene = slicer.mrmlScene
-        self.addObserver(scene, scene.StartCloseEvent, self.on_scene_start_close)
-        self.addObserver(scene, scene.EndCloseEvent, self.on_scene_end_close)
-        self.addObserver(scene, scene.EndImportEvent, self.on_scene_end_close)
-        self.addObserver(scene, scene.NodeRemovedEvent, self.on_node_removed)
+        for event, function in (
+            (scene.StartCloseEvent, self.on_scene_start_close),
+            (scene.EndCloseEvent, self.on_scene_end_close),
+            (scene.EndImportEvent, self.on_scene_end_close),
+            (scene.NodeRemovedEvent, self.on_node_removed),
+        ):
+            self.addObserver(scene, event, function)
 
     def cleanup(self):
         """Called by Slicer before the module is unloaded, also when Slicer ends."""
@@ -127,23 +124,14 @@ class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.initialize_parameters()
         if not self._resumed:
             self._resumed = True
-            self._resume_install()
+            (self.front or self.bare).guard(self._resume_install)
 
     def _resume_install(self):
         """Go on with what was being installed when Slicer had to be restarted."""
         from MeWMPanels import install
 
-        shown = self.front or self.bare
-
-        def resume():
-            if install.resume(slicer.app.temporaryPath):
-                shown.after_install()
-
-        if install.pending() is not None:
-            shown.guard(resume)
-
-    def exit(self):
-        """Called by Slicer whenever another module is shown. A job goes on; the links to the widgets stay."""
+        if install.resume(slicer.app.temporaryPath):
+            (self.front or self.bare).after_install()
 
     def initialize_parameters(self):
         """Read the parameter node of the scene, or make one."""
@@ -186,5 +174,5 @@ class MeWMTest(ScriptedLoadableModuleTest):
         from MeWMPanels import self_test
 
         self.setUp()
-        self_test.run(self, MeWMLogic(), vtk)
+        self_test.run(self, MeWMLogic())
         self.setUp()

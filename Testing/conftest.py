@@ -41,8 +41,8 @@ def shared_data() -> Path:
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the user's own data folder out of the tests."""
     home = tmp_path_factory.mktemp("home")
-    for name in ("XDG_DATA_HOME", "LOCALAPPDATA"):
-        monkeypatch.setenv(name, str(home))
+    # on Windows the system is asked for the folder, whatever the environment says
+    monkeypatch.setenv("MEWM_DATA" if os.name == "nt" else "XDG_DATA_HOME", str(home))
 
 
 @pytest.fixture(scope="session")

@@ -19,11 +19,12 @@ import pytest
 
 from MeWMLib import cli
 from MeWMLib.cli import arguments, doctor, housekeeping, pictures
-from MeWMLib.cli.output import Output, ProgressView
+from MeWMLib.cli.output import Output
 from MeWMLib.core import io
 from MeWMLib.core.errors import BundleError
 from MeWMLib.jobs.job import Event
-from MeWMLib.jobs.runner import child_environment
+from MeWMLib.jobs.processes import child_environment
+from MeWMLib.jobs.table import kind_of
 
 PROGRAMS = ("cohort", "train", "evaluate")
 JOBS = ("plan", "segment", "propose", "simulate", "assess")
@@ -57,8 +58,10 @@ def case(tmp_path, fake):
 @pytest.mark.parametrize("name", ["cohort", "train", "evaluate"])
 def test_every_part_of_a_program_can_be_reached(name):
     """The command line names the parts itself, so that it need not import the programs."""
-    parser = importlib.import_module(f"{housekeeping._MODULES[name]}.__main__")._parser()
-    (parts,) = (set(a.choices) for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    parts: set[str] = set()
+    for module in {m for key, m in housekeeping._MODULES.items() if key.split()[0] == name}:
+        parser = importlib.import_module(f"{module}.__main__")._parser()
+        parts |= {p for a in parser._actions if isinstance(a, argparse._SubParsersAction) for p in a.choices}
     assert set(arguments._PROGRAMS[name][0]) == parts
 
 
@@ -243,7 +246,7 @@ def test_train_starts_the_training_program(mewm, monkeypatch):
 
 def _scene(tmp_path: Path, body: str) -> list[str]:
     file = tmp_path / "scene.py"
-    file.write_text("import json, os, sys\ndef say(**m): print(json.dumps(m), flush=True)\n" + body)
+    file.write_text("import json, os, sys\ndef say(**m): print(json.dumps({'version': 1, **m}), flush=True)\n" + body)
     return [sys.executable, str(file)]
 
 
@@ -251,8 +254,9 @@ def test_pictures_are_made(tmp_path, capsys):
     body = """
 assert sys.argv[2:] == ["--no-scene"]
 print("a library prints")
-say(event="progress", stage="report", fraction=0.5, message="slices")
-say(event="done", files=["report.html"], notes=["No OpenGL: drawn with matplotlib"])
+say(kind="progress", stage="pictures", fraction=0.5, message="slices")
+say(kind="log", stage="pictures", message="No OpenGL: drawn with matplotlib")
+say(kind="result", data={"files": ["report.html"]})
 """
     assert pictures.make(tmp_path, Output(), scene=False, command=_scene(tmp_path, body))
     err = capsys.readouterr().err
@@ -262,10 +266,9 @@ say(event="done", files=["report.html"], notes=["No OpenGL: drawn with matplotli
 @pytest.mark.parametrize(
     ("body", "text"),
     [
-        ('say(event="error", error={"what": "No slicer-core", "remedy": "Install it"}); sys.exit(3)', "No slicer-core"),
-        ('say(event="error", what="No slicer-core", remedy="Install it"); sys.exit(3)', "No slicer-core"),
+        ('say(kind="error", data={"what": "No slicer-core", "remedy": "Install it"}); sys.exit(3)', "No slicer-core"),
         ("sys.exit('it broke')", "it broke"),
-        ("os.abort()", "ended with"),
+        ("os.abort()", "ended without a result"),
     ],
 )
 def test_missing_pictures_are_said_and_lose_nothing(tmp_path, capsys, body, text):
@@ -283,14 +286,14 @@ def test_a_plan_whose_pictures_fail_is_exit_0(mewm, tmp_path, monkeypatch):
 def test_bars_on_a_terminal_and_lines_elsewhere(capsys):
     from rich.console import Console
 
-    stream = text_io.StringIO()
-    view = ProgressView(Output(), Console(file=stream, force_terminal=True, width=100))
-    view.on_event(Event("progress", "plan", 0.5, 12.0, 100.0, "best so far [1]"))
-    view.close()
+    stream, output = text_io.StringIO(), Output()
+    output._err = Console(file=stream, force_terminal=True, width=100)
+    with output.progress(kind_of("plan").stage_title) as show:
+        show(Event("progress", "plan", 0.5, 12.0, 100.0, "best so far [1]"))
     assert "Search" in stream.getvalue() and "12 s left" in stream.getvalue() and "[1]" in stream.getvalue()
-    view = ProgressView(Output(), None)
-    for fraction in (0.0, 0.1, 0.2, 0.3, 1.0):
-        view.on_event(Event("progress", "plan", fraction, message="m"))
+    with Output().progress(kind_of("plan").stage_title) as show:
+        for fraction in (0.0, 0.1, 0.2, 0.3, 1.0):
+            show(Event("progress", "plan", fraction, message="m"))
     assert len(capsys.readouterr().err.splitlines()) == 3
 
 
@@ -328,7 +331,11 @@ def _front(fake_script: Path, out: Path, mishap: str) -> subprocess.Popen[str]:
     )
     environment = {**child_environment(), "MEWM_FAKE": mishap}
     return subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        env=environment,
     )
 
 

@@ -16,8 +16,8 @@ VERBS = ("perception", "policy", "dynamics", "survival", "planning")
 PRODUCT = ("core", *VERBS, "world", "cohorts", "jobs", "scene", "cli")
 
 #: The client of a server, and what the fronts may know of jobs.
-REMOTE = ("jobs.remote", "jobs.remote_http", "jobs.remote_files", "jobs.remote_target")
-FRONTS = ("jobs.job", "jobs.runner", "jobs.wire", "jobs.server_token", *REMOTE)
+REMOTE = ("jobs.remote", "jobs.remote_http", "jobs.remote_files", "jobs.inputs")
+FRONTS = ("jobs.table", "jobs.job", "jobs.processes", "jobs.runner", "jobs.wire", "jobs.server_token", *REMOTE)
 
 #: Room to the rooms that it may import; its own is always allowed. The longest prefix of a module's name decides.
 ALLOWED: dict[str, tuple[str, ...]] = {
@@ -27,15 +27,25 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "world": (*VERBS, "core"),
     "cohorts": ("core", "perception", "policy"),
     "jobs": ("world", "planning", "cohorts", "core"),
-    "jobs.job": ("core",),
-    "jobs.runner": ("core", "jobs.job"),
-    "jobs.wire": ("core", "jobs.job"),
+    "jobs.table": ("core",),
+    "jobs.job": ("core", "jobs.table"),
+    "jobs.inputs": ("core", "jobs.job", "jobs.table"),
+    "jobs.processes": ("core",),
+    "jobs.runner": ("core", "jobs.job", "jobs.processes"),
+    "jobs.wire": ("core", "jobs.job", "jobs.table"),
     "jobs.server_token": ("core",),
-    "jobs.server_jobs": ("core", "jobs.job", "jobs.runner", "jobs.wire"),
+    "jobs.server_jobs": ("core", "jobs.job", "jobs.table", "jobs.processes", "jobs.runner", "jobs.wire"),
     "jobs.server": ("core", "jobs.job", "jobs.server_jobs", "jobs.server_token", "jobs.wire"),
     "jobs.remote_http": ("core", "jobs.job", "jobs.wire"),
-    "jobs.remote_files": ("core", "cohorts.samples", "jobs.job", "jobs.wire"),
-    "jobs.remote_target": ("core", "jobs.job", "jobs.plan_folder", "jobs.remote_files", "jobs.wire"),
+    "jobs.remote_files": (
+        "core",
+        "cohorts.samples",
+        "jobs.inputs",
+        "jobs.job",
+        "jobs.plan_folder",
+        "jobs.table",
+        "jobs.wire",
+    ),
     "jobs.remote": ("core", "jobs.job", "jobs.runner", "jobs.wire", "jobs.plan_folder", *REMOTE),
     "scene": ("core", "jobs.job", "jobs.runner"),
     "cli": ("core", *FRONTS, "scene", "policy", "cohorts.samples"),
@@ -54,7 +64,9 @@ TORCH_FREE = (
     "scene",
     "cli",
     "cohorts",
+    "jobs.table",
     "jobs.job",
+    "jobs.processes",
     "jobs.runner",
     "jobs.wire",
     "jobs.server",
@@ -68,7 +80,6 @@ TORCH_FREE = (
     "perception.liver_place",
     "perception.preprocess",
     "perception.postprocess",
-    "perception.steps",
 )
 HEAVY = ("torch", "monai")
 #: Packages of the server alone; the fronts start where they are not installed.

@@ -1,6 +1,6 @@
 """Panel Actions: named protocols with doses, checked against the clinical rules at every change."""
 
-import json
+import itertools
 import re
 from html import escape
 
@@ -9,18 +9,21 @@ from slicer.i18n import tr as _
 
 from MeWMLib.core.errors import MeWMError
 from MeWMLib.core.protocol import Action, Protocol, vocabulary
+from MeWMLib.core.records import parse_json
 from MeWMLib.policy.rules import FORBIDDEN
-from MeWMPanels.panel import Panel
+from MeWMPanels.panel import Panel, fill_table
 from MeWMPanels.tasks import protocols_of, protocols_text, rule_findings
 
 _TITLES = ("Agent", "Dose", "Usual range", "Route", "Suggested")
+#: Kinds of agents in a proposal.
+_KINDS = ("drugs", "embolics")
 _NAME, _DOSE, _RANGE, _ROUTE, _HINT = range(5)
-_RED, _AMBER, _GREEN = "#b3261e", "#8a5a00", "#1b6e33"
+_RED, _AMBER, _GREEN, _GREY = "#b3261e", "#8a5a00", "#1b6e33", "#666"
 _ADDRESS = re.compile(r"https://[^\s;|<>\"]+")
 
 
 class ActionsPanel(Panel):
-    """See the module's text. The protocol that is edited is the selected one of the list."""
+    """See the module's text. The selected protocol of the list is the one that is edited."""
 
     ui_name = "Actions"
 
@@ -44,21 +47,15 @@ class ActionsPanel(Panel):
 
     def _build_table(self):
         table = self.ui.agentTable
-        table.setColumnCount(len(_TITLES))
-        table.setHorizontalHeaderLabels([_(t) for t in _TITLES])
-        table.verticalHeader().setVisible(False)
-        table.setRowCount(len(self._agents))
+        rows = [(a.name, "", f"{a.dose_low:g} - {a.dose_high:g} {a.dose_unit}", "", "") for a in self._agents]
+        fill_table(table, [_(t) for t in _TITLES], rows, widest=_HINT)
         table.setMinimumHeight(300)
         for row, known in enumerate(self._agents):
-            name = qt.QTableWidgetItem(known.name)
+            name = table.item(row, _NAME)
             name.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsUserCheckable | qt.Qt.ItemIsSelectable)
             name.setCheckState(qt.Qt.Unchecked)
             name.setToolTip(f"{known.kind}, {known.agent_class}")
-            table.setItem(row, _NAME, name)
-            usual = qt.QTableWidgetItem(f"{known.dose_low:g} - {known.dose_high:g} {known.dose_unit}")
-            usual.setToolTip(known.source)
-            table.setItem(row, _RANGE, usual)
-            table.setItem(row, _HINT, qt.QTableWidgetItem(""))
+            table.item(row, _RANGE).setToolTip(known.source)
             dose = qt.QDoubleSpinBox()
             dose.setRange(0.0, 9999.0)
             dose.setDecimals(1)
@@ -70,17 +67,20 @@ class ActionsPanel(Panel):
             route.addItems(["-", *known.routes])
             route.currentIndexChanged.connect(lambda *_args: self._edited())
             table.setCellWidget(row, _ROUTE, route)
-            # kept here too: Qt owns them, and Python must not let go of their links
+            # kept here too: Qt owns the widgets, but Python must keep their connections
             self._doses.append(dose)
             self._routes.append(route)
-        table.resizeColumnsToContents()
-        table.horizontalHeader().setStretchLastSection(True)
 
     def _chosen(self):
         """Another protocol was selected: show what it holds."""
         self.refresh()
         ticked = [n for n in range(len(self._agents)) if self._doses[n].enabled]
         self.ui.agentTable.scrollToItem(self.ui.agentTable.item(ticked[0] if ticked else 0, _NAME))
+
+    @property
+    def _proposal(self):
+        """What the policy suggested, or nothing yet."""
+        return parse_json(self.parameters.proposal or "{}", "The proposal in the scene")
 
     @property
     def named(self):
@@ -99,10 +99,7 @@ class ActionsPanel(Panel):
 
     def _free_name(self, stem):
         taken = {name for name, _protocol in self.named}
-        number = 1
-        while f"{stem} {number}" in taken:
-            number += 1
-        return f"{stem} {number}"
+        return next(name for n in itertools.count(1) if (name := f"{stem} {n}") not in taken)
 
     def _copy(self):
         row = self.ui.protocolList.currentRow
@@ -114,20 +111,19 @@ class ActionsPanel(Panel):
         self._store([*named[:row], *named[row + 1 :]], max(0, row - 1))
 
     def _suggest(self):
-        proposal = json.loads(self.parameters.proposal)
-        protocol = Protocol.of([proposal["drugs"][0], proposal["embolics"][0]])
-        self.add(self._free_name(_("Suggested")), protocol)
+        best = [self._proposal[kind][0] for kind in _KINDS]
+        self.add(self._free_name(_("Suggested")), Protocol.of(best))
 
     def _edited(self):
-        """Read the table back into the selected protocol."""
+        """Put what the table says into the selected protocol."""
         row = self.ui.protocolList.currentRow
         if self._filling or row < 0:
             return
         actions = []
-        for n, known in enumerate(self._agents):
+        for n, (known, dose, route) in enumerate(zip(self._agents, self._doses, self._routes, strict=True)):
             if self.ui.agentTable.item(n, _NAME).checkState() == qt.Qt.Checked:
-                dose, route = self._doses[n].value, self._routes[n].currentText
-                actions.append(Action(known.name, dose or None, None if route == "-" else route))
+                given = None if route.currentText == "-" else route.currentText
+                actions.append(Action(known.name, dose.value or None, given))
         named = self.named
         named[row] = (self.ui.nameEdit.text.strip() or named[row][0], Protocol(tuple(actions)))
         self.parameters.protocols = protocols_text(named)
@@ -139,12 +135,9 @@ class ActionsPanel(Panel):
         self._filling = True
         try:
             ui.protocolList.blockSignals(True)
-            while ui.protocolList.count > len(named):
-                ui.protocolList.takeItem(ui.protocolList.count - 1)
-            for n, (name, protocol) in enumerate(named):
-                if n >= ui.protocolList.count:
-                    ui.protocolList.addItem("")
-                ui.protocolList.item(n).setText(f"{name}:  {protocol.text or _('no agent yet')}")
+            ui.protocolList.clear()
+            for name, protocol in named:
+                ui.protocolList.addItem(f"{name}:  {protocol.text or _('no agent yet')}")
             row = min(max(row, 0), len(named) - 1)
             ui.protocolList.setCurrentRow(row)
             ui.protocolList.blockSignals(False)
@@ -161,41 +154,38 @@ class ActionsPanel(Panel):
         ui.ruleLabel.setText(self._rules(chosen))
 
     def _show(self, chosen):
+        """Show a pair of name and protocol in the widgets, or None."""
+        name, protocol = chosen or ("", Protocol(()))
         if not self.ui.nameEdit.hasFocus() or chosen is None:
-            self.ui.nameEdit.setText(chosen[0] if chosen else "")
-        actions = {a.agent: a for a in chosen[1].actions} if chosen else {}
-        for n, known in enumerate(self._agents):
+            self.ui.nameEdit.setText(name)
+        actions = {a.agent: a for a in protocol.actions}
+        for n, (known, dose, route) in enumerate(zip(self._agents, self._doses, self._routes, strict=True)):
             action = actions.get(known.name)
-            item = self.ui.agentTable.item(n, _NAME)
-            item.setCheckState(qt.Qt.Checked if action else qt.Qt.Unchecked)
-            self._doses[n].setEnabled(action is not None)
-            self._routes[n].setEnabled(action is not None)
-            self._doses[n].setValue(action.dose or 0.0 if action else 0.0)
-            route = action.route if action and action.route else "-"
-            self._routes[n].setCurrentIndex(self._routes[n].findText(route))
+            self.ui.agentTable.item(n, _NAME).setCheckState(qt.Qt.Checked if action else qt.Qt.Unchecked)
+            dose.setEnabled(action is not None)
+            route.setEnabled(action is not None)
+            dose.setValue((action and action.dose) or 0.0)
+            route.setCurrentIndex(route.findText((action and action.route) or "-"))
 
     def _show_hints(self):
-        proposal = json.loads(self.parameters.proposal) if self.parameters.proposal else {}
-        ranked = {name: n for kind in ("drugs", "embolics") for n, name in enumerate(proposal.get(kind, []), start=1)}
+        proposal = self._proposal
+        ranked = {name: f"{n}. {kind[:-1]}" for n, kind, name in _suggested(proposal)}
         for n, known in enumerate(self._agents):
             item = self.ui.agentTable.item(n, _HINT)
-            item.setText(f"{ranked[known.name]}. {known.kind}" if known.name in ranked else "")
+            item.setText(ranked.get(known.name, ""))
             item.setToolTip(proposal.get("reasons", {}).get(known.name, ""))
         self._show_reasons()
 
     def _show_reasons(self):
-        """Why each agent is suggested and where that stands; the agent of the selected row comes first."""
-        proposal = json.loads(self.parameters.proposal) if self.parameters.proposal else {}
+        """Why each agent is suggested and who says so; the agent of the selected row comes first."""
+        proposal = self._proposal
         self.ui.reasonView.setVisible(bool(proposal))
         if not proposal:
             return
         selected = self.ui.agentTable.currentRow()
         first = self._agents[selected].name if selected >= 0 else ""
-        kinds = ("drugs", "embolics")
-        suggested = [(n, kind, name) for kind in kinds for n, name in enumerate(proposal[kind], start=1)]
-        suggested.sort(key=lambda entry: entry[2] != first)
         lines = [_("Suggested by:") + f" {escape(proposal['policy'])}"]
-        for n, kind, name in suggested:
+        for n, kind, name in sorted(_suggested(proposal), key=lambda entry: entry[2] != first):
             reason = escape(proposal["reasons"].get(name, "").removeprefix(f"{name}: "))
             source = _linked(proposal.get("sources", {}).get(name, ""))
             word = _("drug") if kind == "drugs" else _("embolic")
@@ -204,22 +194,28 @@ class ActionsPanel(Panel):
 
     def _rules(self, chosen):
         if chosen is None:
-            return _("Press New to put a protocol together.")
+            return _("Press New to make a protocol.")
         try:
             found = rule_findings(chosen[1], self.parameters)
         except MeWMError as error:
-            return f'<span style="color:{_RED}">{escape(str(error))}</span>'
+            return _coloured(_RED, escape(str(error)))
         if not found:
-            return f'<span style="color:{_GREEN}">' + _("No rule speaks against this protocol.") + "</span>"
+            return _coloured(_GREEN, _("No rule objects to this protocol."))
         lines = []
         for finding in found:
-            forbidden = finding.severity == FORBIDDEN
-            colour, word = (_RED, _("Not allowed")) if forbidden else (_AMBER, _("Warning"))
-            lines.append(
-                f'<span style="color:{colour}"><b>{word}:</b> {escape(finding.reason)}</span>'
-                f' <span style="color:#666">[{_linked(finding.source)}]</span>'
-            )
+            colour, word = (_RED, _("Not allowed")) if finding.severity == FORBIDDEN else (_AMBER, _("Warning"))
+            reason = _coloured(colour, f"<b>{word}:</b> {escape(finding.reason)}")
+            lines.append(reason + " " + _coloured(_GREY, f"[{_linked(finding.source)}]"))
         return "<br>".join(lines)
+
+
+def _suggested(proposal):
+    """Rank, kind and name of each agent of a proposal."""
+    return [(n, kind, name) for kind in _KINDS for n, name in enumerate(proposal.get(kind, []), start=1)]
+
+
+def _coloured(colour, html):
+    return f'<span style="color:{colour}">{html}</span>'
 
 
 def _linked(source):

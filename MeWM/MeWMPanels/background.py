@@ -29,15 +29,6 @@ class Poller:
         """Called on any thread: let Qt's thread call `function`."""
         self._queue.put((function, arguments))
 
-    def expect(self):
-        """Something is under way: poll until `done` was called as often."""
-        self._waiting += 1
-        self._timer.start()
-
-    def done(self):
-        """The counterpart of `expect`."""
-        self._waiting -= 1
-
     def poll(self):
         """Call what was posted."""
         time.sleep(_YIELD_S)
@@ -49,31 +40,31 @@ class Poller:
 
     def run(self, work, then, failed):
         """Call `work()` on a thread; then `then(result)` or `failed(error)` on Qt's thread."""
-        self.expect()
-
-        def finish(function, value):
-            self.done()
-            function(value)
+        self._expect()
 
         def target():
             try:
                 result = work()
             except Exception as error:
-                self.post(finish, failed, error)
+                self.post(self._finish, failed, error)
             else:
-                self.post(finish, then, result)
+                self.post(self._finish, then, result)
 
         threading.Thread(target=target, name="mewm-background", daemon=True).start()
 
     def later(self, function):
         """Call a function on Qt's thread, in the next turn."""
-        self.expect()
+        self._expect()
+        self.post(self._finish, function)
 
-        def call():
-            self.done()
-            function()
+    def _expect(self):
+        """Something is under way: poll until `_finish` was called as often."""
+        self._waiting += 1
+        self._timer.start()
 
-        self.post(call)
+    def _finish(self, function, *values):
+        self._waiting -= 1
+        function(*values)
 
     def slices(self, steps, alive, then, failed):
         """Run a generator on Qt's thread, one step in each turn of the event loop.

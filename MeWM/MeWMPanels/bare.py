@@ -9,7 +9,7 @@ from MeWMPanels.setup import SetupPanel
 
 
 class BareFront:
-    """Stands in for `front.Front`, of which the panel Setup uses a little.
+    """Takes the place of `front.Front`, of which the panel Setup uses a little.
 
     Args:
         layout: where the panel goes.
@@ -25,7 +25,7 @@ class BareFront:
         self.messages = Messages()
         self._node = slicer.vtkMRMLScriptedModuleNode()
         self.parameters = MeWMParameterNode(self._node)
-        self.label = qt.QLabel(_("MeWM needs some Python packages that Slicer does not bring. Press Install packages."))
+        self.label = qt.QLabel(_("MeWM needs Python packages that do not come with Slicer. Press Install packages."))
         self.label.setWordWrap(True)
         layout.addWidget(self.label)
         self.setup = SetupPanel(self)
@@ -50,7 +50,7 @@ class BareFront:
             self._installed()
 
     def close(self):
-        """Take the panel away."""
+        """Remove the panel."""
         self.setup.connect_parameters(None)
         self.label.deleteLater()
         self.setup.widget.deleteLater()

@@ -7,23 +7,18 @@ from slicer.i18n import tr as _
 
 from MeWMLib.core import io
 from MeWMLib.core.errors import GeometryError, InputError, LabelError, NoTumourError
+from MeWMLib.core.structures import structure_of
 from MeWMLib.scene.nodes import hold_volume, node_to_volume
 from MeWMLib.scene.segmentations import hold_segments
 from MeWMPanels.parameters import clinical_json
 
 
 class NoCTError(InputError):
-    """No CT is chosen, or one that is none."""
+    """No CT is chosen, or the chosen volume cannot be used as one."""
 
 
 class NoSegmentationError(InputError):
     """No segmentation is chosen."""
-
-
-_NAMES = {
-    "liver": ("liver",),
-    "tumour": ("tumour", "tumor", "lesion", "hcc", "mass", "neoplasm"),
-}
 
 
 def segments_of(node):
@@ -38,11 +33,8 @@ def segments_of(node):
 def guess_segment(node, kind):
     """Id of the segment whose name says that it is the liver or the tumour, or ""."""
     for segment_id, name in segments_of(node):
-        words = f"{segment_id} {name}".lower()
-        # "liver tumour" is a tumour
-        if any(w in words for w in _NAMES[kind]) and (
-            kind == "tumour" or not any(w in words for w in _NAMES["tumour"])
-        ):
+        structure = structure_of(f"{segment_id} {name}")
+        if structure is not None and structure.name == kind:
             return segment_id
     return ""
 
@@ -52,8 +44,8 @@ def hold_ct(parameters):
 
     Raises:
         NoCTError: none is chosen, or it is a simulated one.
-        GeometryError: it lies under a transform, or its grid cannot be used.
-        NotCTError: it is no scalar volume.
+        GeometryError: it is under a transform, or its grid cannot be used.
+        NotCTError: it is not a scalar volume.
     """
     if parameters.ct is None:
         raise NoCTError(
@@ -80,7 +72,7 @@ def hold_labels(parameters):
 
     Raises:
         NoSegmentationError: no segmentation is chosen.
-        GeometryError: it lies under a transform.
+        GeometryError: it is under a transform.
         LabelError: no segment is chosen for the tumour, or one does not exist.
     """
     node = parameters.segmentation
@@ -91,7 +83,7 @@ def hold_labels(parameters):
         )
     if node.GetParentTransformNode() is not None:
         raise GeometryError(
-            what=_("The segmentation lies under a transform"),
+            what=_("The segmentation is under a transform"),
             given=node.GetName(),
             remedy=_("Harden the transform (right click in the Data module) or take the segmentation out of it"),
         )
@@ -105,7 +97,7 @@ def hold_labels(parameters):
 
 
 def require_tumour(labels, name):
-    """Raise `NoTumourError` where there is no voxel of tumour."""
+    """Raise `NoTumourError` where no voxel is tumour."""
     if not labels.tumour.any():
         raise NoTumourError(
             what=_("The segment of the tumour is empty"),
@@ -140,7 +132,7 @@ class HeldCase:
 
         Raises:
             NotCTError: the CT holds values that no CT holds.
-            NoTumourError: there is no voxel of tumour.
+            NoTumourError: no voxel is tumour.
         """
         volume = self._ct.read()
         labels = require_tumour(self._segments.read(volume.geometry), self._segments.name)
@@ -158,21 +150,15 @@ class Case:
 
 def written_case(volume, labels, clinical, folder):
     """Write a CT and its labels for a worker."""
-    case, drawn = write_ct(volume, folder), write_labels(labels, folder)
-    return Case(volume, labels, {"case": str(case), "labels": str(drawn), "clinical": clinical})
+    drawn = folder / "labels.nrrd"
+    io.write_labels(labels, drawn)
+    return Case(volume, labels, {"case": str(write_ct(volume, folder)), "labels": str(drawn), "clinical": clinical})
 
 
 def write_ct(volume, folder):
     """Write a CT; returns the path."""
     path = folder / "ct.nrrd"
     io.write_volume(volume, path)
-    return path
-
-
-def write_labels(labels, folder):
-    """Write labels; returns the path."""
-    path = folder / "labels.nrrd"
-    io.write_labels(labels, path)
     return path
 
 

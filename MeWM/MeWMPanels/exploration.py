@@ -4,7 +4,7 @@ from slicer.i18n import tr as _
 
 from MeWMLib.core.protocol import Protocol
 from MeWMPanels import ranks
-from MeWMPanels.panel import Panel, fill_table, fit_height
+from MeWMPanels.panel import Panel, fill_table
 
 
 class ExplorationPanel(Panel):
@@ -13,33 +13,28 @@ class ExplorationPanel(Panel):
     ui_name = "Exploration"
 
     def setup(self):
-        self.candidates = ()
+        #: True while the job that runs is the search, and not one of another panel.
         self._mine = False
-        ui = self.ui
-        ui.exploreButton.clicked.connect(lambda *_args: self._start_or_cancel())
-        ui.rankTable.itemSelectionChanged.connect(self._selected)
-        ui.treeButton.clicked.connect(lambda *_args: self.front.comparison.show_chart("search chart"))
-        ui.adoptButton.clicked.connect(lambda *_args: self._adopt())
+        self.on_click(
+            exploreButton=self._start_or_cancel,
+            treeButton=lambda: self.front.comparison.show_chart("search chart"),
+            adoptButton=self._adopt,
+        )
+        self.ui.rankTable.itemSelectionChanged.connect(self._selected)
         self.show_candidates(())
 
     def _start_or_cancel(self):
         if self._mine and self.front.desk.busy:
             self.front.desk.cancel()
-            return
-        self._mine = True
-        self.front.guard(self.front.tasks.explore)
-        self.refresh()
+        else:
+            self._mine = True
+            self.front.tasks.explore()
 
     def show_candidates(self, candidates):
         """Show what the search has so far."""
         self.candidates = tuple(candidates)
-        rows = [ranks.row_of(c) for c in self.candidates]
-        table = self.ui.rankTable
-        tips = [ranks.tip_of(c) for c in self.candidates]
-        title_tips = [_(t) for t in ranks.TITLE_TIPS]
-        fill_table(table, [_(t) for t in ranks.TITLES], rows, tips, 1, title_tips)
-        table.setVisible(bool(rows))
-        fit_height(table)
+        rows, tips = [ranks.row_of(c) for c in self.candidates], [ranks.tip_of(c) for c in self.candidates]
+        fill_table(self.ui.rankTable, ranks.TITLES, rows, tips, 1, ranks.TITLE_TIPS)
         self._show_label()
 
     def _row(self):
@@ -54,33 +49,35 @@ class ExplorationPanel(Panel):
 
     def _adopt(self):
         candidate = self._row()
-        self.front.actions.add(_("Rank") + f" {candidate.rank}", Protocol.parse(candidate.protocol))
+        self.front.actions.add(_("Rank {rank}").format(rank=candidate.rank), Protocol.parse(candidate.protocol))
 
     def _show_label(self):
         candidate, comparison = self._row(), self.front.comparison
         if not self.candidates:
             text = ""
         elif self.front.desk.busy and self._mine:
-            text = _("The table changes until the search has ended; then a click on a row shows it.")
+            text = _("The table changes until the search has ended. Then click a row to see it.")
         elif candidate is None:
             text = _("Click a row to see it.")
         elif comparison is not None and candidate.rank in comparison.kept:
-            text = _("Shown in the views: rank") + f" {candidate.rank}. " + _("More in the panel Outcome.")
+            text = _("Shown in the views: rank {rank}. More in the panel Outcome.").format(rank=candidate.rank)
         else:
-            text = _("No simulated CT of this rank was kept. Add it to your protocols and simulate it to see it.")
+            text = _("No simulated CT of this rank was kept. To see it, add it to your protocols and simulate it.")
         self.ui.rankLabel.setText(text)
         searched = comparison is not None and comparison.node("search chart") is not None
-        self.enable(self.ui.treeButton, "" if searched else _("Explore protocols first"))
-        self.enable(self.ui.adoptButton, "" if candidate is not None else _("Select a row first"))
+        self.enable_each(
+            treeButton="" if searched else _("Explore protocols first"),
+            adoptButton="" if candidate is not None else _("Select a row first"),
+        )
 
     def refresh(self):
-        desk, button = self.front.desk, self.ui.exploreButton
-        if not desk.busy:
-            self._mine = False
-        if self._mine:
-            button.setText(_("Stopping...") if desk.state.cancelling else _("Cancel (keeps the best so far)"))
-            self.enable(button, _("The best so far is being saved") if desk.state.cancelling else "")
+        self._mine = self._mine and self.front.desk.busy
+        if not self._mine:
+            text, reason = _("Explore protocols"), self.front.cannot_simulate
+        elif self.front.desk.state.cancelling:
+            text, reason = _("Stopping..."), _("The best so far is being saved")
         else:
-            button.setText(_("Explore protocols"))
-            self.enable(button, _("A job is running") if desk.busy else self.front.missing_for_simulation())
+            text, reason = _("Cancel (keeps the best so far)"), ""
+        self.ui.exploreButton.setText(text)
+        self.enable_each(exploreButton=reason)
         self._show_label()

@@ -25,11 +25,6 @@ from MeWMPanels.simulation import SimulationPanel
 from MeWMPanels.tasks import Tasks
 from MeWMPanels.views import Views
 
-BANNER = (
-    "<b>Research use only.</b> Simulated volumes are no scans, predicted risks are no prognosis, and a ranked protocol "
-    "is no treatment recommendation."
-)
-
 
 def slicer_python():
     """The Python that workers run in: Slicer's own interpreter, or the one that runs here."""
@@ -37,7 +32,7 @@ def slicer_python():
 
 
 class Front:
-    """Builds the panels and keeps them in step.
+    """Builds the panels and keeps them in step; each is an attribute, `patient` to `progress`.
 
     Args:
         layout: where the panels go.
@@ -46,13 +41,11 @@ class Front:
 
     def __init__(self, layout, resource):
         self.resource = resource
-        self.parameters = None
-        self.comparison, self.shown_rank = None, 0
+        self.parameters = self.comparison = self._observed = self._shown_settings = None
+        self.shown_rank = 0
         self._refreshing = False
-        self._observed = None
-        self._shown_settings = None
         #: What starts a worker, and what loads a sample; tests give their own.
-        self.command = self._default_command
+        self.command = lambda: worker_command(slicer_python())
         self.load_sample = load_sample
         self.messages = Messages(self._fixes())
         self.desk = JobDesk(lambda: self.command(), self.refresh_soon, self.messages.show)
@@ -66,43 +59,42 @@ class Front:
             self.desk, lambda: self.parameters, self.exploration.show_candidates, self._arrived, slicer_python
         )
 
-    @staticmethod
-    def _default_command():
-        return worker_command(slicer_python())
-
     def _build(self, layout):
-        banner = qt.QLabel(_(BANNER))
+        banner = qt.QLabel(
+            _(
+                "<b>Research use only.</b> Simulated volumes are not scans, predicted risks are not a prognosis, and a "
+                "ranked protocol is not a treatment recommendation."
+            )
+        )
         banner.setWordWrap(True)
         banner.setStyleSheet("background: #fff4d6; color: #4a3b00; padding: 6px;")
         layout.addWidget(banner)
-        self.folds = {}
         self.patient, self.segmentation, self.actions = PatientPanel(self), SegmentationPanel(self), ActionsPanel(self)
         self.simulation, self.exploration = SimulationPanel(self), ExplorationPanel(self)
-        self.outcome, self.setup = OutcomePanel(self), SetupPanel(self)
+        self.outcome, self.setup, self.progress = OutcomePanel(self), SetupPanel(self), ProgressPanel(self)
         titles = {
-            "patient": _("1. Patient"),
-            "segmentation": _("2. Segmentation"),
-            "actions": _("3. Actions"),
-            "simulation": _("4. Simulation"),
-            "exploration": _("5. Exploration"),
-            "outcome": _("6. Outcome"),
-            "setup": _("Setup"),
+            self.patient: _("1. Patient"),
+            self.segmentation: _("2. Segmentation"),
+            self.actions: _("3. Actions"),
+            self.simulation: _("4. Simulation"),
+            self.exploration: _("5. Exploration"),
+            self.outcome: _("6. Outcome"),
+            self.setup: _("Setup"),
         }
-        for name, title in titles.items():
-            self.folds[name] = fold_around(getattr(self, name).widget, title, name == "patient")
-            layout.addWidget(self.folds[name])
-        self.progress = ProgressPanel(self)
+        self.panels, self.folds = [*titles, self.progress], {}
+        for panel, title in titles.items():
+            fold = self.folds[panel.ui_name.lower()] = fold_around(panel.widget, title, panel is self.patient)
+            layout.addWidget(fold)
         layout.addWidget(self.progress.widget)
         layout.addStretch(1)
-        names = ("patient", "segmentation", "actions", "simulation", "exploration", "outcome", "setup", "progress")
-        self.panels = [getattr(self, name) for name in names]
 
     def _fixes(self):
-        def opening(name):
-            return lambda: self.open_panel(name)
+        def opening(text, name):
+            return text, lambda: self.open_panel(name)
 
-        to_setup = (_("Open Setup"), opening("setup"))
-        to_segmentation = (_("Open Segmentation"), opening("segmentation"))
+        to_setup = opening(_("Open Setup"), "setup")
+        to_patient = opening(_("Open Patient"), "patient")
+        to_segmentation = opening(_("Open Segmentation"), "segmentation")
         return {
             "DependencyError": to_setup,
             "BundleError": to_setup,
@@ -110,30 +102,29 @@ class Front:
             "NoSegmentationError": to_segmentation,
             "NoTumourError": to_segmentation,
             "LabelError": to_segmentation,
-            "ProtocolError": (_("Open Actions"), opening("actions")),
-            "NoCTError": (_("Open Patient"), opening("patient")),
-            "NotCTError": (_("Open Patient"), opening("patient")),
+            "ProtocolError": opening(_("Open Actions"), "actions"),
+            "NoCTError": to_patient,
+            "NotCTError": to_patient,
             "GeometryError": (_("Open Data module"), lambda: slicer.util.selectModule("Data")),
         }
 
     def _less_memory(self):
-        """What helps a computer without memory: its processor, and where that is used already, fewer replicas."""
-        if self.parameters.computer.device != "cpu":
-            return _("Use the processor (CPU)"), self._use_cpu
-        return _("Use one replica"), self._use_one_replica
+        """What helps where memory is short: the processor, or fewer replicas where that is used already."""
+        parameters = self.parameters
+        if parameters.computer.device != "cpu":
+            return _("Use the processor (CPU)"), lambda: setattr(parameters.computer, "device", "cpu")
 
-    def _use_cpu(self):
-        self.parameters.computer.device = "cpu"
+        def use_one_replica():
+            parameters.simulation.replicas = parameters.exploration.replicas = 1
 
-    def _use_one_replica(self):
-        self.parameters.simulation.replicas = self.parameters.exploration.replicas = 1
+        return _("Use one replica"), use_one_replica
 
     def open_panel(self, name):
         """Unfold a panel."""
         self.folds[name].collapsed = False
 
     def guard(self, function):
-        """Call what a button does; an error becomes the one dialog, and no job is left half begun."""
+        """Call what a button does; an error becomes the one dialog, and no job is left half started."""
         was_busy = self.desk.busy
         try:
             function()
@@ -152,27 +143,24 @@ class Front:
         for panel in self.panels:
             panel.connect_parameters(parameters)
         self.parameters = parameters
+        found = []
         if parameters is not None:
-            tag = parameters.AddObserver("ModifiedEvent", self._modified)
-            self._observed = (parameters, tag)
+            self._observed = (parameters, parameters.AddObserver("ModifiedEvent", self._modified))
             found = results.all_comparisons(slicer.mrmlScene)
-            if found:
-                self.open_comparison(found[-1])
-            self._show_newest_table(found)
-            self.refresh()
+        if found:
+            self.open_comparison(found[-1])
+        self.exploration.show_candidates(found[-1].candidates if found else ())
+        self.refresh()
 
     def _modified(self, *_args):
         self.refresh_soon()
-        # only when it is about the views: what a user chose in a slice view by hand stays otherwise
+        # only when it is about the views: otherwise what a user chose in a slice view by hand stays
         if self._view_settings() != self._shown_settings:
             self.show_views()
 
     def _view_settings(self):
         pack = self.parameters.view
         return pack.fade, pack.outlines, pack.surfaces, pack.map, pack.layout
-
-    def _show_newest_table(self, found):
-        self.exploration.show_candidates(found[-1].candidates if found else ())
 
     def refresh_soon(self):
         """Show the state when Qt has time for it; many changes make one refresh."""
@@ -189,13 +177,20 @@ class Front:
         finally:
             self._refreshing = False
 
-    def missing_for_simulation(self):
-        """Why nothing can be simulated yet, or ""."""
-        if self.parameters.ct is None:
-            return _("Choose a CT in the panel Patient first")
-        if self.parameters.segmentation is None:
-            return _("Find liver and tumour in the panel Segmentation first")
-        return ""
+    #: Called when packages were installed.
+    after_install = refresh
+
+    @property
+    def busy(self):
+        """Why no job can be started now, or ""."""
+        return _("A job is running") if self.desk.busy else ""
+
+    @property
+    def cannot_simulate(self):
+        """Why nothing can be simulated now, or ""."""
+        no_ct = "" if self.parameters.ct is not None else _("Choose a CT in the panel Patient first")
+        no_labels = _("Find liver and tumour in the panel Segmentation first")
+        return self.busy or no_ct or ("" if self.parameters.segmentation is not None else no_labels)
 
     def _arrived(self, comparison):
         self.open_comparison(comparison)
@@ -238,20 +233,18 @@ class Front:
             self.views.show(self.comparison, self.parameters.view)
 
     def lesion_centre(self):
-        """Where the largest lesion is, RAS mm, or None."""
-        if self.parameters.findings:
-            lesions = json.loads(self.parameters.findings)["lesions"]
-            if lesions:
-                return tuple(lesions[0]["centre_ras_mm"])
-        return self.comparison.lesion if self.comparison is not None else None
+        """Where the largest lesion is, RAS mm; not measured yet, the middle of the tumour segment; or None."""
+        findings, node, tumour = self.parameters.findings, self.parameters.segmentation, self.parameters.tumour_segment
+        lesions = json.loads(findings)["lesions"] if findings else []
+        if lesions:
+            return tuple(lesions[0]["centre_ras_mm"])
+        if self.comparison is not None and self.comparison.lesion is not None:
+            return self.comparison.lesion
+        return node.GetSegmentCenterRAS(tumour) if tumour in dict(case_files.segments_of(node)) else None
 
     def go_to_lesion(self):
-        """Move the views to the lesion; before it was measured, to the middle of the tumour segment."""
+        """Move the views to the lesion."""
         centre = self.lesion_centre()
-        if centre is None and self.parameters.segmentation is not None and self.parameters.tumour_segment:
-            node = self.parameters.segmentation
-            if self.parameters.tumour_segment in [i for i, _name in case_files.segments_of(node)]:
-                centre = node.GetSegmentCenterRAS(self.parameters.tumour_segment)
         if centre is not None:
             self.views.to_lesion(centre)
 
@@ -264,12 +257,7 @@ class Front:
         self.views.close()
         self.outcome.forget()
         self.comparison, self.shown_rank = None, 0
-        self.exploration.show_candidates(())
         self.set_parameters(None)
-
-    def after_install(self):
-        """Show what is installed now."""
-        self.refresh()
 
     def close(self):
         """The module is unloaded, or Slicer ends."""

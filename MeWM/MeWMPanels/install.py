@@ -2,14 +2,14 @@
 
 import importlib
 import importlib.util
-import json
 from importlib import metadata
 from pathlib import Path
 
 import slicer
 from slicer.i18n import tr as _
 
-from MeWMLib.core.errors import DependencyError
+from MeWMLib.core.errors import DependencyError, InputError
+from MeWMLib.core.records import dump_json, parse_json
 
 #: Requirement by the name that Python imports; without these the panels cannot be built.
 FOR_PANELS = {
@@ -22,6 +22,7 @@ FOR_PANELS = {
 FOR_WORKER = {"cc3d": "connected-components-3d>=3.12", "monai": "monai>=1.4"}
 #: The report needs these; everything else works without them.
 FOR_REPORT = {"jinja2": "jinja2>=3.1", "matplotlib": "matplotlib>=3.8"}
+REQUIREMENTS = FOR_PANELS | FOR_WORKER | FOR_REPORT
 TORCH = "torch"
 #: Slicer's own builds: pip must neither replace nor upgrade them.
 KEPT_BY_SLICER = ("SimpleITK", "numpy", "vtk")
@@ -41,13 +42,7 @@ def missing(names):
 
 def missing_for_worker():
     """Everything that the worker lacks, torch included."""
-    return missing([*FOR_PANELS, *FOR_WORKER, *FOR_REPORT, TORCH])
-
-
-def requirements(names):
-    """The requirements of modules, torch left out."""
-    known = FOR_PANELS | FOR_WORKER | FOR_REPORT
-    return [known[name] for name in names if name in known]
+    return missing([*REQUIREMENTS, TORCH])
 
 
 def constraints(folder):
@@ -55,19 +50,19 @@ def constraints(folder):
     lines = []
     for name in KEPT_BY_SLICER:
         try:
-            lines.append(f"{name}=={metadata.version(name)}")
+            lines.append(f"{name}=={metadata.version(name)}\n")
         except metadata.PackageNotFoundError:
-            # built into Slicer without metadata: pip does not see it and would put another one in its place. No
+            # built into Slicer without metadata: pip does not see it and would install another one in its place. No
             # version satisfies this, so pip gives up rather than do that.
-            lines.append(f"{name}<0")
+            lines.append(f"{name}<0\n")
     path = Path(folder) / "mewm-constraints.txt"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path.write_text("".join(lines), encoding="utf-8")
     return path
 
 
 def remember(names, wheelhouse):
     """Write down what is being installed: Slicer may have to be restarted before it is done."""
-    slicer.app.userSettings().setValue(PENDING, json.dumps({"names": list(names), "wheelhouse": wheelhouse}))
+    slicer.app.userSettings().setValue(PENDING, dump_json({"names": list(names), "wheelhouse": wheelhouse}))
 
 
 def forget():
@@ -76,39 +71,33 @@ def forget():
 
 
 def pending():
-    """What `remember` wrote and is still missing: names and wheelhouse; None if there is nothing to go on with."""
+    """What `remember` wrote and is still missing: names and wheelhouse; None if nothing is left to do."""
     text = slicer.app.userSettings().value(PENDING)
     if not text:
         return None
     try:
-        data = json.loads(text)
+        data = parse_json(text, require={"names": list, "wheelhouse": str})
         names = [name for name in missing_for_worker() if name in data["names"]]
-        wheelhouse = str(data["wheelhouse"])
-    except (ValueError, KeyError, TypeError):
+    except InputError:
         names = []
     if not names:
         forget()
         return None
-    return names, wheelhouse
+    return names, data["wheelhouse"]
 
 
 def resume(folder):
-    """Go on with an installation that a restart has interrupted; it is tried once.
+    """Go on with an installation that a restart has interrupted, once; returns whether there was one.
 
-    Returns:
-        True if something was installed.
-
-    Raises:
-        DependencyError: it did not go through.
+    Errors as `install`.
     """
     found = pending()
-    if found is None:
-        return False
-    try:
-        install(found[0], folder, found[1])
-    finally:
-        forget()
-    return True
+    if found is not None:
+        try:
+            install(found[0], folder, found[1])
+        finally:
+            forget()
+    return found is not None
 
 
 def install(names, folder, wheelhouse=""):
@@ -116,11 +105,11 @@ def install(names, folder, wheelhouse=""):
 
     Args:
         names: modules that are missing.
-        folder: where the constraints file may lie.
+        folder: where the constraints file is written.
         wheelhouse: folder with wheels; then no index is asked.
 
     Raises:
-        DependencyError: the wheelhouse is no folder, the extension PyTorch is not there, or pip failed.
+        DependencyError: the wheelhouse is not a folder, the extension PyTorch is not there, or pip failed.
     """
     if wheelhouse and not Path(wheelhouse).is_dir():
         raise DependencyError(
@@ -128,20 +117,21 @@ def install(names, folder, wheelhouse=""):
             given=wheelhouse,
             remedy=_("Choose another folder, or leave it empty to use the package index"),
         )
-    plain = [name for name in names if name != TORCH]
+    plain = [REQUIREMENTS[name] for name in names if name in REQUIREMENTS]
     remember(names, wheelhouse)
     try:
         if plain:
-            _install_plain(requirements(plain), constraints(folder), wheelhouse)
+            _install_plain(plain, constraints(folder), wheelhouse)
         if TORCH in names:
             _install_torch()
     except RestartNeededError:
         # not forgotten: after the restart it goes on
         raise
+    except DependencyError:
+        forget()
+        raise
     except Exception as error:
         forget()
-        if isinstance(error, DependencyError):
-            raise
         raise DependencyError(
             what=_("The packages could not be installed"),
             given=f"{type(error).__name__}: {error}",
@@ -151,7 +141,7 @@ def install(names, folder, wheelhouse=""):
 
 
 def _install_plain(wanted, pins, wheelhouse):
-    """By `slicer.packaging` where it is there (Slicer 5.12), else by `slicer.util.pip_install`."""
+    """With `slicer.packaging` where there is one (Slicer 5.12), else with `slicer.util.pip_install`."""
     if wheelhouse:
         # both take only requirements and constraints by name; a folder of wheels is an argument of pip
         slicer.util.pip_install([*wanted, "-c", str(pins), "--no-index", "--find-links", wheelhouse])

@@ -1,6 +1,5 @@
 """One job at a time, in a worker process or on a server: started, watched, cancelled, ended; the window never waits."""
 
-import threading
 import time
 from dataclasses import dataclass, field
 
@@ -8,6 +7,7 @@ from slicer.i18n import tr as _
 
 from MeWMLib.core.errors import CancelledError, InputError, MeWMError
 from MeWMLib.jobs.runner import LocalRunner
+from MeWMLib.jobs.table import STAGES, kind_of
 from MeWMPanels.background import Poller
 
 LOG_LINES = 400
@@ -38,7 +38,7 @@ class JobDesk:
 
     def __init__(self, command, on_change, on_error):
         self.command = command
-        #: Makes the runner of a job; the panel Setup puts a remote one in its place when a server was chosen.
+        #: Makes the runner of a job; the panel Setup replaces it by a remote one when a server was chosen.
         self.make_runner = lambda: LocalRunner(self.command())
         #: Called before a task that needs a runner begins; it may ask the user and raises to refuse.
         self.before_jobs = lambda: None
@@ -46,7 +46,7 @@ class JobDesk:
         self.state = State()
         self.poller = Poller()
         self._runner = None
-        #: Counts tasks: what a task that is over still sends is dropped by it.
+        #: Counts tasks, so that whatever arrives of a task that is over is dropped.
         self._number = 0
         self.busy = False
 
@@ -78,62 +78,65 @@ class JobDesk:
         self.busy = False
         self.on_change()
 
+    def follow(self, steps):
+        """Do the steps of the task one after the other, then close it.
+
+        Args:
+            steps: a generator; each step that it yields is a function that is called with what to do next, such as
+                `partial(desk.aside, work)`, and the generator is sent what the step gives.
+        """
+
+        def next_step(result=None):
+            try:
+                step = steps.send(result)
+            except StopIteration:
+                self.end()
+            else:
+                step(next_step)
+
+        self._ends(next_step)[0](None)
+
     def aside(self, work, then):
         """Call `work()` on a thread and `then(result)` on Qt's thread, as a step of the task."""
-        number = self._number
-
-        def on_done(result):
-            if self._is_on(number):
-                self._guarded(then, result)
-
-        def on_failed(error):
-            if self._is_on(number):
-                self._fail(error)
-
-        self.poller.run(work, on_done, on_failed)
+        self.poller.run(work, *self._ends(then))
 
     def slices(self, steps, then):
         """Run a generator, one step in each turn of Qt's loop, as a step of the task; `then` gets what it returns."""
         number = self._number
-        self.poller.slices(steps, lambda: self._is_on(number), lambda value: self._guarded(then, value), self._fail)
+        self.poller.slices(steps, lambda: self._is_on(number), *self._ends(then))
 
-    def run(self, job, then, on_event=None):
-        """Run a job in a worker as a step of the task; `then(result)` is called with the data of its result."""
+    def run(self, job, then, on_event=None, runner=None):
+        """Run a job as a step of the task; `then(result)` is called with the data of its result.
+
+        Args:
+            job: what to do; None for a `runner` whose command needs no job file.
+            then: called on Qt's thread.
+            on_event: called with every event, on Qt's thread.
+            runner: runs it, instead of the desk's own.
+        """
         number = self._number
         if self.state.cancelling:
             self._fail(CancelledError(what=_("The job was stopped")))
             return
-        runner = self._runner = self.make_runner()
+        runner = self._runner = runner or self.make_runner()
+        stage_title = kind_of(job.kind).stage_title if job is not None else lambda stage: STAGES.get(stage, stage)
         poller = self.poller
-        runner.start(job, lambda event: poller.post(self._on_event, number, event, on_event))
+        runner.start(job, lambda event: poller.post(self._on_event, number, event, stage_title, on_event))
 
         def wait():
             # killing and joining may take seconds, so it is done here and not on Qt's thread
             with runner:
                 return runner.wait()
 
-        poller.expect()
+        def ending(end):
+            def call(value):
+                if self._runner is runner:
+                    self._runner = None
+                end(value)
 
-        def finished(result, error):
-            poller.done()
-            if self._runner is runner:
-                self._runner = None
-            if not self._is_on(number):
-                return
-            if error is not None:
-                self._fail(error)
-            else:
-                self._guarded(then, result)
+            return call
 
-        def target():
-            try:
-                result = wait()
-            except Exception as error:
-                poller.post(finished, None, error)
-            else:
-                poller.post(finished, result, None)
-
-        threading.Thread(target=target, name="mewm-job", daemon=True).start()
+        poller.run(wait, *map(ending, self._ends(then)))
 
     def cancel(self):
         """Ask the worker to stop and to keep what it has."""
@@ -167,20 +170,31 @@ class JobDesk:
     def _is_on(self, number):
         return self.busy and number == self._number
 
-    def _guarded(self, then, result):
-        try:
-            then(result)
-        except Exception as error:
-            self._fail(error)
+    def _ends(self, then):
+        """What ends a step: a function for its result and one for an error; both are mute once the task is over."""
+        number = self._number
+
+        def done(result):
+            if self._is_on(number):
+                try:
+                    then(result)
+                except Exception as error:
+                    self._fail(error)
+
+        def failed(error):
+            if self._is_on(number):
+                self._fail(error)
+
+        return done, failed
 
     def _fail(self, error):
         self.say(str(error))
         self.end()
-        # who pressed Cancel knows it
+        # a user who pressed Cancel knows it
         if not (isinstance(error, CancelledError) and self.state.cancelling):
             self.on_error(error)
 
-    def _on_event(self, number, event, on_event):
+    def _on_event(self, number, event, stage_title, on_event):
         if not self._is_on(number):
             return
         state = self.state
@@ -189,7 +203,7 @@ class JobDesk:
             state.stage, state.fraction = event.stage, event.fraction or 0.0
             state.eta_s, state.memory_mb = event.eta_s, event.memory_mb
             if not state.cancelling:
-                state.message = event.message
+                state.message = event.message or _(stage_title(event.stage))
             if new and event.message:
                 self.say(event.message)
         elif event.kind in ("log", "partial") and event.message:

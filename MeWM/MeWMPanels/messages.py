@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from MeWMLib.core.errors import MeWMError, WorkerError
 
-#: The worker speaks to users of the command line too; here its flags are the names of widgets.
+#: The worker also speaks to users of the command line; here its options become the names of widgets.
 _WIDGETS = (
     (r"--device cpu", _("Device: cpu (Setup)")),
     (r"--device", _("Device (Setup)")),
@@ -25,19 +25,17 @@ _WIDGETS = (
     (r"`mewm bundle import FILE\.zip`", _("Import model... in Setup")),
     (r"--out\b", _("another folder")),
 )
-
-
-#: More than this nobody reads in a dialog; the whole text is in Slicer's log.
+#: Nobody reads more than this in a dialog; the whole text is in Slicer's log.
 _MOST = 600
 
 
 def shortened(text):
-    """The begin of a long text."""
+    """The beginning of a long text."""
     return text if len(text) <= _MOST else text[:_MOST].rstrip() + " ... " + _("(the rest is in Slicer's error log)")
 
 
 def in_words_of_panels(text):
-    """Replace the flags of the command line by the names of widgets."""
+    """Replace options of the command line by the names of widgets."""
     for flag, words in _WIDGETS:
         text = re.sub(flag, words, text)
     return text
@@ -48,9 +46,9 @@ def as_mewm_error(error):
     if isinstance(error, MeWMError):
         return error
     return WorkerError(
-        what=_("The module met an unexpected error"),
+        what=_("Something unexpected went wrong in the module"),
         given=f"{type(error).__name__}: {error}",
-        remedy=_("This is a mistake in MeWM: please report it with the text of Slicer's error log"),
+        remedy=_("This is a bug in MeWM: please report it with the text of Slicer's error log"),
     )
 
 
@@ -76,20 +74,19 @@ class Messages:
         box.setIcon(qt.QMessageBox.Warning)
         box.setWindowTitle("MeWM")
         box.setText(f"<b>{escape(in_words_of_panels(ours.what))}</b>")
-        lines = []
-        if ours.given:
-            lines.append(_("Found:") + " " + escape(shortened(in_words_of_panels(ours.given))).replace("\n", "<br>"))
-        if ours.remedy:
-            lines.append(_("What to do:") + " " + escape(in_words_of_panels(ours.remedy)))
+        lines = [
+            f"{title} " + escape(shortened(in_words_of_panels(text))).replace("\n", "<br>")
+            for title, text in ((_("Found:"), ours.given), (_("What to do:"), ours.remedy))
+            if text
+        ]
         box.setInformativeText("<br><br>".join(lines))
-        names = [c.__name__ for c in type(ours).__mro__]
-        fix = next((self.fixes[name] for name in names if name in self.fixes), None)
+        fix = next((self.fixes[c.__name__] for c in type(ours).__mro__ if c.__name__ in self.fixes), None)
         fix = fix() if callable(fix) else fix
         if fix is not None:
             button = box.addButton(fix[0], qt.QMessageBox.ActionRole)
             button.clicked.connect(lambda *_args: fix[1]())
         box.addButton(qt.QMessageBox.Close)
-        # no nested event loop: a job that goes on is not held up by a dialog that nobody closes
+        # no nested event loop: a dialog that nobody closes must not hold up a job
         box.setModal(True)
         box.show()
 

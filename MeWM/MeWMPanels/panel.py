@@ -2,13 +2,11 @@
 
 import qt
 import slicer
-
-#: Height of a table's header in pixels, with some room.
-_HEADER = 28
+from slicer.i18n import tr as _
 
 
 class Panel:
-    """One section of the module.
+    """One section of the module. A panel has `setup`, called once to link signals, and `refresh`, to show the state.
 
     Args:
         front: gives `parameters`, `tasks`, `desk`, `guard` and `resource`.
@@ -21,19 +19,13 @@ class Panel:
         self.widget = slicer.util.loadUI(front.resource(f"UI/{self.ui_name}.ui"))
         self.ui = slicer.util.childWidgetVariables(self.widget)
         self.widget.setMRMLScene(slicer.mrmlScene)
-        self._link = None
+        self._link, self._tips = None, {}
         self.setup()
 
     @property
     def parameters(self):
         """The typed parameter node."""
         return self.front.parameters
-
-    def setup(self):
-        """Link signals; called once."""
-
-    def refresh(self):
-        """Show the state of parameter node, scene and desk."""
 
     def connect_parameters(self, parameters):
         """Bind the widgets to another parameter node, or to none."""
@@ -44,25 +36,43 @@ class Panel:
         if parameters is not None:
             self._link = (parameters, parameters.connectGui(self.widget))
 
-    def enable(self, button, reason):
-        """Enable a button, or say in its tool tip why it is disabled.
+    def on_click(self, **functions):
+        """Link buttons, by their names, to what they do; an error becomes the one dialog."""
+        for name, function in functions.items():
+            button = getattr(self.ui, name)
+            button.clicked.connect(lambda *_args, function=function: self.front.guard(function))
 
-        Args:
-            button: the button.
-            reason: "" to enable it.
-        """
-        if not hasattr(self, "_tips"):
-            self._tips = {}
+    def on_choice(self, **functions):
+        """Link combo boxes, by their names, to functions that are called with the data of the chosen entry."""
+        for name, function in functions.items():
+            box = getattr(self.ui, name)
+            box.currentIndexChanged.connect(
+                lambda *_args, box=box, function=function: function(box.itemData(box.currentIndex))
+            )
+
+    def enable_each(self, **reasons):
+        """`enable` for several buttons, by their names."""
+        for name, reason in reasons.items():
+            self.enable(getattr(self.ui, name), reason)
+
+    def enable(self, button, reason):
+        """Enable a button where the reason is "", or disable it and give the reason in its tool tip."""
         tip = self._tips.setdefault(button.name, button.toolTip)
         button.setEnabled(not reason)
         button.setToolTip(reason or tip)
 
 
-def keep_narrow(*boxes):
-    """Let combo boxes be narrower than their longest text: Slicer's panel is."""
-    for box in boxes:
-        box.setSizeAdjustPolicy(qt.QComboBox.AdjustToMinimumContentsLengthWithIcon)
-        box.setMinimumContentsLength(14)
+def show_text(label, text):
+    """Show a text in a label, or hide the label where there is none."""
+    label.setText(text)
+    label.setVisible(bool(text))
+
+
+def chosen_file(parent, title, pattern=""):
+    """Let the user choose a file; returns its path, or ""."""
+    path = qt.QFileDialog.getOpenFileName(parent, title, "", pattern)
+    # PySide answers with the chosen filter too, PythonQt with the path alone
+    return path if isinstance(path, str) else path[0]
 
 
 def fill_combo(combo, pairs, current):
@@ -71,29 +81,28 @@ def fill_combo(combo, pairs, current):
     combo.clear()
     for data, text in pairs:
         combo.addItem(text, data)
-    index = [data for data, _text in pairs].index(current) if current in [data for data, _text in pairs] else -1
-    combo.setCurrentIndex(index)
+    combo.setCurrentIndex(next((n for n, (data, _text) in enumerate(pairs) if data == current), -1))
     combo.blockSignals(False)
 
 
-def fill_table(table, titles, rows, tips=(), widest=-1, title_tips=()):
-    """Fill a table with texts; numbers stand on the right. The selected row stays selected.
+def fill_table(table, titles, rows, tips=(), widest=-1, title_tips=(), most=8):
+    """Fill a table with texts, numbers on the right; hidden where it is empty. The selected row stays selected.
 
     Args:
         table: a QTableWidget.
-        titles: of the columns.
+        titles: of the columns; translated here, as their tips are.
         rows: texts.
         tips: a tool tip for each row.
         widest: the column that takes the room that is left.
         title_tips: a tool tip for each title.
+        most: how many rows are seen without scrolling.
     """
     row_before = table.currentRow()
     table.blockSignals(True)
     table.setColumnCount(len(titles))
-    table.setHorizontalHeaderLabels(list(titles))
+    table.setHorizontalHeaderLabels([_(title) for title in titles])
     for column, tip in enumerate(title_tips):
-        table.horizontalHeaderItem(column).setToolTip(tip)
-    table.verticalHeader().setVisible(False)
+        table.horizontalHeaderItem(column).setToolTip(_(tip))
     table.setRowCount(len(rows))
     for r, row in enumerate(rows):
         for c, text in enumerate(row):
@@ -104,16 +113,12 @@ def fill_table(table, titles, rows, tips=(), widest=-1, title_tips=()):
                 item.setToolTip(tips[r])
             table.setItem(r, c, item)
     header = table.horizontalHeader()
-    for column in range(len(titles)):
-        stretched = column == widest % len(titles)
-        header.setSectionResizeMode(column, qt.QHeaderView.Stretch if stretched else qt.QHeaderView.ResizeToContents)
+    header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+    header.setSectionResizeMode(widest % len(titles), qt.QHeaderView.Stretch)
     if 0 <= row_before < len(rows):
         table.setCurrentCell(row_before, 0)
     table.blockSignals(False)
-
-
-def fit_height(table, most=8):
-    """Make a table as high as its rows, up to `most` of them."""
-    rows = min(most, max(1, table.rowCount))
-    row_height = table.rowHeight(0) if table.rowCount else 24
-    table.setFixedHeight(_HEADER + row_height * rows + 4)
+    table.setVisible(bool(rows))
+    if rows:
+        # 32 pixels: the header and the frame
+        table.setFixedHeight(32 + table.rowHeight(0) * min(most, len(rows)))

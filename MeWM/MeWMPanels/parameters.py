@@ -1,9 +1,14 @@
 """The typed parameter node: everything a user sets, saved and restored with the scene."""
 
+from dataclasses import fields
 from typing import Annotated
 
 import slicer
 from slicer.parameterNodeWrapper import Choice, Default, WithinRange, parameterNodeWrapper, parameterPack
+
+from MeWMLib.core.devices import DEVICES
+from MeWMLib.core.patient import Clinical
+from MeWMLib.core.volume import PHASES
 
 UNKNOWN = "not known"
 
@@ -61,18 +66,18 @@ class ViewPack:
 
 @parameterPack
 class ComputerPack:
-    """On what the work is done. A server's token is never kept here: this is saved with the scene."""
+    """Where the work is done. A server's token is never kept here: this is saved with the scene."""
 
     place: Annotated[str, Choice(["this computer", "server"]), Default("this computer")]
     server: Annotated[str, Default("")]
-    device: Annotated[str, Choice(["auto", "cpu", "cuda", "mps"]), Default("auto")]
+    device: Annotated[str, Choice(list(DEVICES)), Default("auto")]
     bundle: Annotated[str, Default("")]
     wheelhouse: Annotated[str, Default("")]
 
 
 @parameterNodeWrapper
 class MeWMParameterNode:
-    """Nodes, settings and what was found about the patient.
+    """Nodes, settings and what was found in the patient.
 
     `protocols`, `findings` and `proposal` are JSON texts: lists and tables that have no widget of their own.
     """
@@ -80,7 +85,7 @@ class MeWMParameterNode:
     ct: slicer.vtkMRMLScalarVolumeNode
     post_ct: slicer.vtkMRMLScalarVolumeNode
     segmentation: slicer.vtkMRMLSegmentationNode
-    phase: Annotated[str, Choice(["unknown", "non-contrast", "arterial", "portal", "delayed"]), Default("unknown")]
+    phase: Annotated[str, Choice(list(PHASES)), Default("unknown")]
     liver_segment: Annotated[str, Default("")]
     tumour_segment: Annotated[str, Default("")]
     protocols: Annotated[str, Default("")]
@@ -93,13 +98,9 @@ class MeWMParameterNode:
     computer: ComputerPack
 
 
-_NUMBERS = ("age_years", "afp_ng_per_ml", "bilirubin_mg_per_dl", "creatinine_mg_per_dl", "albumin_g_per_dl")
-_TEXTS = ("sex", "child_pugh_class", "bclc_stage")
-_FLAGS = ("main_portal_vein_thrombosis", "extrahepatic_spread")
-
-
 def clinical_json(pack):
     """The clinical data that are known, in the form of `Clinical.to_json`."""
-    data = {name: getattr(pack, name) for name in _NUMBERS if getattr(pack, name) > 0}
-    data |= {name: getattr(pack, name) for name in _TEXTS if getattr(pack, name) != UNKNOWN}
-    return data | {name: getattr(pack, name) == "yes" for name in _FLAGS if getattr(pack, name) != UNKNOWN}
+    values = {field.name: getattr(pack, field.name) for field in fields(Clinical)}
+    # flags are "yes" and "no" in the panel; no other field has these words
+    flags = {"yes": True, "no": False}
+    return {name: flags.get(value, value) for name, value in values.items() if value and value != UNKNOWN}

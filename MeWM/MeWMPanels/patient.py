@@ -1,12 +1,11 @@
 """Panel Patient: the CT, its phase, clinical data, an optional CT after treatment, and the sample."""
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
 from MeWMLib.scene.nodes import image_of_array, volume_to_node
 from MeWMPanels import samples
-from MeWMPanels.panel import Panel, fill_combo, keep_narrow
+from MeWMPanels.panel import Panel, fill_combo
 
 
 class PatientPanel(Panel):
@@ -16,10 +15,7 @@ class PatientPanel(Panel):
 
     def setup(self):
         fill_combo(self.ui.sampleBox, [(name, _(title)) for name, title in samples.TITLES.items()], "synthetic")
-        keep_narrow(self.ui.sampleBox)
-        self.ui.sampleBox.setSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Fixed)
-        self.ui.sampleButton.clicked.connect(lambda *_args: self.front.guard(self.load_sample))
-        self.ui.dicomButton.clicked.connect(lambda *_args: slicer.util.selectModule("DICOM"))
+        self.on_click(sampleButton=self.load_sample, dicomButton=lambda: slicer.util.selectModule("DICOM"))
 
     def load_sample(self):
         """Load the chosen sample on a thread, then fill the panels."""
@@ -33,13 +29,12 @@ class PatientPanel(Panel):
 
         def add(loaded):
             sample, prepared, post, image = loaded
-            ct, segmentation = samples.add_to_scene(slicer.mrmlScene, sample, prepared)
             parameters = self.parameters
             parameters.phase = sample.ct.phase
-            parameters.ct, parameters.segmentation = ct, segmentation
+            parameters.ct, parameters.segmentation = samples.add_to_scene(slicer.mrmlScene, sample, prepared)
             if post is not None:
-                name_after = f"Sample {sample.name}, " + _("after") + f" {samples.TREATED_WITH}"
-                parameters.post_ct = volume_to_node(slicer.mrmlScene, post, name_after, image)
+                after = _("Sample {name}, after {protocol}").format(name=sample.name, protocol=samples.TREATED_WITH)
+                parameters.post_ct = volume_to_node(slicer.mrmlScene, post, after, image)
             desk.say(sample.terms)
             desk.end()
             self.front.go_to_lesion()
@@ -48,15 +43,15 @@ class PatientPanel(Panel):
 
     def refresh(self):
         node = self.parameters.ct
-        self.enable(self.ui.sampleButton, _("A job is running") if self.front.desk.busy else "")
+        self.enable_each(sampleButton=self.front.busy)
         if node is None:
-            text = _("No CT is chosen yet. Load the sample to try MeWM.")
+            text = _("No CT has been chosen yet. Load the sample to try MeWM.")
         elif node.GetImageData() is None:
             text = _("The chosen volume holds no voxels.")
         else:
-            i, j, k = node.GetImageData().GetDimensions()
+            size = " x ".join(f"{n}" for n in node.GetImageData().GetDimensions())
             spacing = " x ".join(f"{s:.2f}" for s in node.GetSpacing())
-            text = f"{i} x {j} x {k} " + _("voxels of") + f" {spacing} mm"
+            text = _("{size} voxels of {spacing} mm").format(size=size, spacing=spacing)
             if node.GetParentTransformNode() is not None:
-                text += ". " + _("It lies under a transform: harden it before (right click in the Data module).")
+                text += ". " + _("It is under a transform: harden that first (right click in the Data module).")
         self.ui.patientLabel.setText(text)

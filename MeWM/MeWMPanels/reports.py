@@ -1,24 +1,17 @@
 """The report of a comparison: nodes back to a plan folder, then `python -m MeWMLib.scene` in a process of its own."""
 
-import json
 import shutil
-import subprocess
-import threading
-from collections import deque
 from pathlib import Path
 
 from slicer.i18n import tr as _
 
 from MeWMLib.core import io
-from MeWMLib.core.errors import CancelledError, DependencyError, OutputError, UnreadableFileError, error_from_json
-from MeWMLib.core.errors import output_error as as_output_error
-from MeWMLib.jobs.runner import child_environment, end_tree, exit_error, own_group
+from MeWMLib.core.errors import DependencyError, UnreadableFileError, output_error
 from MeWMLib.scene.nodes import hold_volume
 from MeWMLib.scene.segmentations import hold_segments
 from MeWMPanels import install
 
 REPORT, PICTURES = "report.html", "pictures"
-POLL_S = 0.1
 
 
 def folder_in(chosen, name):
@@ -90,27 +83,20 @@ class HeldComparison:
         io.write_json({**self._data, "candidates": entries, "files": files}, folder / "plan.json")
 
 
-def write(held, work, folder, python, progress, stopped):
-    """Write a report; runs on a thread.
+def command(python, work):
+    """What makes report and pictures from a plan folder."""
+    return [python, "-m", "MeWMLib.scene", str(work), "--no-scene"]
 
-    Args:
-        held: a `HeldComparison`.
-        work: folder for the volumes, which do not go into the report's own folder.
-        folder: where report, pictures and plan.json go; made only when all of them are there.
-        python: interpreter of the child process.
-        progress: called with a fraction and a sentence, on this thread.
-        stopped: polled; True ends the child.
+
+def keep(work, folder):
+    """Copy report, pictures and plan.json into the user's folder, which is made now; the volumes stay in `work`.
 
     Returns:
         The path of the report.
 
     Raises:
-        MeWMError: what the child reported, or the folder cannot be written.
-        CancelledError: `stopped` answered True.
+        OutputError: the folder cannot be written.
     """
-    progress(0.0, _("Writing the volumes for the report"))
-    held.write(work)
-    _make([python, "-m", "MeWMLib.scene", str(work), "--no-scene"], progress, stopped)
     try:
         folder.mkdir(parents=True)
         shutil.copytree(work / PICTURES, folder / PICTURES)
@@ -118,63 +104,5 @@ def write(held, work, folder, python, progress, stopped):
         shutil.copy2(work / REPORT, folder)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise as_output_error(error, folder) from error
+        raise output_error(error, folder) from error
     return folder / REPORT
-
-
-def _make(command, progress, stopped):
-    """Run the child and read its lines; its whole process tree is gone afterwards."""
-    try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=child_environment(),
-            **own_group(),
-        )
-    except OSError as error:
-        raise OutputError(what=_("The report could not be started"), given=str(error)) from error
-    lines, last_words = deque(), deque(maxlen=20)
-    readers = [
-        threading.Thread(target=lines.extend, args=(process.stdout,), daemon=True),
-        threading.Thread(target=last_words.extend, args=(process.stderr,), daemon=True),
-    ]
-    for reader in readers:
-        reader.start()
-    done, failed = False, None
-    try:
-        running = True
-        while running or lines:
-            # asked before the lines are read: what it wrote at its end is read in the last turn
-            running = process.poll() is None or readers[0].is_alive()
-            if stopped():
-                raise CancelledError(what=_("The report was stopped"))
-            while lines:
-                message = _message(lines.popleft())
-                if message.get("event") == "progress":
-                    progress(min(1.0, max(0.0, float(message.get("fraction", 0.0)))), str(message.get("message", "")))
-                elif message.get("event") == "error":
-                    failed = error_from_json(message)
-                elif message.get("event") == "done":
-                    done = True
-            if running:
-                threading.Event().wait(POLL_S)
-    finally:
-        end_tree(process)
-        for reader in readers:
-            reader.join(5.0)
-        process.stdout.close()
-        process.stderr.close()
-    if failed is not None:
-        raise failed
-    if not done:
-        raise exit_error(process.returncode, b"".join(last_words).decode("utf-8", "replace"))
-
-
-def _message(raw):
-    try:
-        message = json.loads(raw)
-    except ValueError:
-        return {}
-    return message if isinstance(message, dict) else {}

@@ -1,7 +1,5 @@
 """Sample cases: as nodes, and in Slicer's module Sample Data."""
 
-from pathlib import Path
-
 import numpy as np
 
 from MeWMLib.cohorts.samples import SAMPLES, SYNTHETIC_SEED, load_sample
@@ -9,7 +7,7 @@ from MeWMLib.core.protocol import Protocol
 from MeWMLib.scene.nodes import image_of_array, volume_to_node
 from MeWMLib.scene.segmentations import labels_to_segmentation, prepare_labels
 
-#: The samples by name: title for a menu. Each workflow has one; the last one brings a CT after treatment too.
+#: The samples by name, with titles for a menu. The last one brings a CT after treatment too.
 TREATED = "synthetic-treated"
 TITLES = {
     **{name: info.title for name, info in SAMPLES.items()},
@@ -25,15 +23,13 @@ def load(name, load_sample=load_sample):
     Returns:
         The sample, and the CT after treatment or None.
     """
-    if name != TREATED:
-        return load_sample(name), None
-    sample = load_sample("synthetic")
-    return sample, _treated(sample.ct)
+    sample = load_sample("synthetic" if name == TREATED else name)
+    return sample, _treated(sample.ct) if name == TREATED else None
 
 
 def _treated(before):
-    """The same synthetic patient after treatment, drawn from the law of that world (no network has a part in it)."""
-    # not at the top: the world draws with scipy, which the start of Slicer need not wait for
+    """The same synthetic patient after treatment, drawn by the rules of that world: no network is involved."""
+    # not at the top: the world needs scipy, and the start of Slicer must not wait for that
     from MeWMLib.cohorts.synthetic.world import SyntheticPatient
 
     drawn = SyntheticPatient.draw(SYNTHETIC_SEED).render(before.geometry, Protocol.parse(TREATED_WITH))
@@ -53,27 +49,20 @@ def add_to_scene(scene, sample, prepared=None):
     return ct, segmentation
 
 
-def register(sample_data_logic, scene, icons):
+def register(sample_data_logic, scene, icon):
     """Show the samples in the module Sample Data.
 
-    They are fetched by MeWMLib, which compares their SHA-256, so they carry no address of their own here.
+    MeWMLib fetches them and compares their SHA-256, so no address is given here.
 
     Args:
         sample_data_logic: `SampleData.SampleDataLogic`.
         scene: where a sample is loaded to.
-        icons: folder of the module's icons.
+        icon: path of their picture.
     """
-
-    def downloader(name):
-        def load(_source):
-            return list(add_to_scene(scene(), load_sample(name)))
-
-        return load
-
     for name in SAMPLES:
         sample_data_logic.registerCustomSampleDataSource(
             category="MeWM",
             sampleName=f"MeWM {name}",
-            customDownloader=downloader(name),
-            thumbnailFileName=str(Path(icons) / "MeWM.png"),
+            customDownloader=lambda _source, name=name: list(add_to_scene(scene(), load_sample(name))),
+            thumbnailFileName=icon,
         )

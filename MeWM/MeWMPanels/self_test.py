@@ -1,8 +1,10 @@
 """What MeWMTest does inside Slicer: sample, edit, geometry, parameter node, protocol, rules; no network, no weights."""
 
 import numpy as np
+import slicer
 
 from MeWMLib.cohorts.samples import load_sample
+from MeWMLib.core.errors import GeometryError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry, Volume
 from MeWMLib.policy.rules import FORBIDDEN, check
@@ -10,16 +12,8 @@ from MeWMLib.scene.nodes import image_of_array, matrix_to_vtk, node_geometry, vo
 from MeWMPanels import case_files, samples, tasks
 
 
-def run(case, logic, vtk):
-    """Run the checks.
-
-    Args:
-        case: the `unittest.TestCase`.
-        logic: the module's logic.
-        vtk: the module vtk.
-    """
-    import slicer
-
+def run(case, logic):
+    """Run the checks in a `ScriptedLoadableModuleTest`, with the module's logic."""
     case.delayDisplay("Sample")
     ct, segmentation = samples.add_to_scene(slicer.mrmlScene, load_sample("synthetic"))
     parameters = logic.getParameterNode()
@@ -49,18 +43,16 @@ def run(case, logic, vtk):
     node = volume_to_node(slicer.mrmlScene, oblique, "oblique")
     case.assertTrue(case_files.same_voxels(node, oblique))
     case.assertLess(float(np.abs(node_geometry(node).affine - affine).max()), 1e-9)
-    slicer.mrmlScene.RemoveNode(node)
 
     case.delayDisplay("Protocols and rules")
-    parameters.protocols = tasks.protocols_text([("A", Protocol.parse("Epirubicin 30 mg + Lipiodol 10 ml"))])
-    case.assertEqual(tasks.protocols_of(parameters.protocols)[0][1].text, "Epirubicin 30 mg + Lipiodol 10 ml")
-    case.assertEqual([f for f in check(tasks.protocols_of(parameters.protocols)[0][1]) if f.severity == FORBIDDEN], [])
+    text = "Epirubicin 30 mg + Lipiodol 10 ml"
+    parameters.protocols = tasks.protocols_text([("A", Protocol.parse(text))])
+    ((_name, protocol),) = tasks.protocols_of(parameters.protocols)
+    case.assertEqual(protocol.text, text)
+    case.assertNotIn(FORBIDDEN, [finding.severity for finding in check(protocol)])
 
     case.delayDisplay("A transform is refused")
     transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
     ct.SetAndObserveTransformNodeID(transform.GetID())
-    from MeWMLib.core.errors import GeometryError
-
     with case.assertRaises(GeometryError):
         case_files.ct_of(parameters)
-    ct.SetAndObserveTransformNodeID(None)

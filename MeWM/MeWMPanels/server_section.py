@@ -55,7 +55,7 @@ class ServerSection:
         """The address that was typed in.
 
         Raises:
-            InputError: there is none, or it is no address.
+            InputError: there is none, or it is not an address.
         """
         return Address.parse(self.panel.parameters.computer.server)
 
@@ -75,7 +75,7 @@ class ServerSection:
         """Ask before anything goes to a server for the first time.
 
         Raises:
-            InputError: no address.
+            InputError: there is no address.
             ConsentError: the user did not agree.
         """
         if not self.chosen:
@@ -89,7 +89,7 @@ class ServerSection:
                 given=address.url,
                 remedy=_("Choose this computer in Setup, or agree when you are asked again"),
             )
-        slicer.app.userSettings().setValue(_key("consent", address), address.url)
+        _keep("consent", address, address.url)
 
     def make_runner(self):
         """The runner of a job.
@@ -114,7 +114,7 @@ class ServerSection:
         """Ask the server for its version on a thread and show the answer, or the precise error.
 
         Raises:
-            InputError: no address.
+            InputError: there is no address.
             ConsentError: the user did not agree.
         """
         self.require_consent()
@@ -156,32 +156,36 @@ class ServerSection:
     def _keep_token_file(self):
         address = self._known_address()
         if address is not None:
-            slicer.app.userSettings().setValue(_key("token_file", address), self.ui.tokenEdit.text.strip())
+            _keep("token_file", address, self.ui.tokenEdit.text.strip())
 
     def refresh(self):
         """Show the state."""
         ui, address = self.ui, self._known_address() if self.chosen else None
         ui.serverWidget.setVisible(self.chosen)
-        ui.privacyLabel.setText(
-            privacy_text(address)
-            if self.chosen
-            else _("Privacy: everything is computed on this computer. MeWM sends nothing.")
-        )
         if not self.chosen:
+            ui.privacyLabel.setText(_("Privacy: everything is computed on this computer. MeWM sends nothing."))
             return
-        ui.tokenEdit.setEnabled(address is not None)
-        ui.tokenButton.setEnabled(address is not None)
+        ui.privacyLabel.setText(privacy_text(address))
+        known = address is not None
+        ui.tokenEdit.setEnabled(known)
+        ui.tokenButton.setEnabled(known)
         if not ui.tokenEdit.hasFocus():
-            ui.tokenEdit.setText(token_file(address) if address is not None else "")
-        if address is None:
-            text = _("Type in the address of a server.")
-        else:
-            text = self._texts.get(address.url) or _("Not tested yet.")
-        ui.serverLabel.setText(text)
-        agreed = address is not None and has_consent(address)
+            ui.tokenEdit.setText(_setting("token_file", address) if known else "")
+        tested = (self._texts.get(address.url) if known else "") or _("Not tested yet.")
+        ui.serverLabel.setText(tested if known else _("Type in the address of a server."))
+        agreed = known and has_consent(address)
         self.panel.enable(ui.withdrawButton, "" if agreed else _("You have not agreed that images go to this address"))
-        reason = "" if address is not None else _("Type in the address of a server")
+        reason = "" if known else _("Type in the address of a server")
         self.panel.enable(ui.testButton, _("The server is being asked") if self._testing else reason)
+
+
+def _setting(what, address):
+    """What this installation keeps about an address, "" if nothing."""
+    return str(slicer.app.userSettings().value(_key(what, address)) or "")
+
+
+def _keep(what, address, text):
+    slicer.app.userSettings().setValue(_key(what, address), text)
 
 
 def _key(what, address):
@@ -191,12 +195,7 @@ def _key(what, address):
 
 def has_consent(address):
     """True if the user of this installation has agreed that images go to this address."""
-    return slicer.app.userSettings().value(_key("consent", address)) == address.url
-
-
-def token_file(address):
-    """Path of the file with the token of this server, or ""."""
-    return str(slicer.app.userSettings().value(_key("token_file", address)) or "")
+    return _setting("consent", address) == address.url
 
 
 def client_of(address):
@@ -204,7 +203,7 @@ def client_of(address):
     from MeWMLib.jobs import server_token
     from MeWMLib.jobs.remote_http import ServerClient
 
-    file = token_file(address)
+    file = _setting("token_file", address)
     return ServerClient(address, lambda: server_token.find(address.url, file))
 
 
@@ -219,8 +218,8 @@ def consent_text(address):
         _("What does not: names, ids, dates, DICOM headers, paths of files."),
         _("The server removes the data when the job is done. You are asked once for each address."),
     ]
-    if not address.is_encrypted and not address.is_loopback:
-        lines.insert(1, _("The connection is NOT encrypted: whoever is in between can read the images and the token."))
+    if address.is_open:
+        lines.insert(1, _("The connection is NOT encrypted: anyone in between can read the images and the token."))
     return "\n\n".join(lines)
 
 
@@ -232,7 +231,7 @@ def privacy_text(address):
         _("Privacy: jobs send the voxels of the CT, the segmentation, clinical data, goal and settings to")
         + f" {address.url}."
     )
-    if not address.is_encrypted and not address.is_loopback:
+    if address.is_open:
         text += " " + _("The connection is not encrypted.")
     return text
 
@@ -240,17 +239,16 @@ def privacy_text(address):
 def info_text(info):
     """What a server says about itself, for people."""
     models = ", ".join(f"{name} ({sha256[:8]})" for name, sha256 in info.bundles) or _("none")
-    lines = [
+    lines = (
         _("Connected.") + f" MeWM {info.mewm}",
         _("Device:") + f" {info.device}",
         _("Models:") + f" {models}",
         _("Jobs running:") + f" {info.jobs} / {info.max_jobs}",
-    ]
+    )
     return "\n".join(lines)
 
 
 def error_text(error):
     """A failed test, for people."""
     ours = as_mewm_error(error)
-    parts = [in_words_of_panels(text) for text in (ours.what, ours.given, ours.remedy) if text]
-    return ".\n".join(parts) + "."
+    return ".\n".join(in_words_of_panels(text) for text in (ours.what, ours.given, ours.remedy) if text) + "."

@@ -15,54 +15,42 @@ class SimulationPanel(Panel):
 
     def setup(self):
         self._unticked = set()
-        self.ui.simulationList.setMaximumHeight(110)
         self.ui.simulationList.itemChanged.connect(self._ticked)
-        self.ui.simulateButton.clicked.connect(lambda *_args: self.front.guard(self._simulate))
+        self.on_click(simulateButton=lambda: self.front.tasks.simulate(self._chosen()))
 
     def _ticked(self, item):
-        name = item.data(qt.Qt.UserRole)
-        if item.checkState() == qt.Qt.Checked:
-            self._unticked.discard(name)
-        else:
-            self._unticked.add(name)
+        change = self._unticked.discard if item.checkState() == qt.Qt.Checked else self._unticked.add
+        change(item.data(qt.Qt.UserRole))
         # the list is not built again here: it would take the item away from under its own signal
         self._show_button()
 
+    def _listed(self):
+        """Name, protocol and why it is forbidden, or ""."""
+        for name, protocol in protocols_of(self.parameters.protocols):
+            found = rule_findings(protocol, self.parameters)
+            yield name, protocol, next((f.reason for f in found if f.severity == FORBIDDEN), "")
+
     def _chosen(self):
-        return [
-            (name, protocol)
-            for name, protocol in protocols_of(self.parameters.protocols)
-            if name not in self._unticked and not self._reason(protocol)
-        ]
-
-    def _reason(self, protocol):
-        forbidden = [f for f in rule_findings(protocol, self.parameters) if f.severity == FORBIDDEN]
-        return forbidden[0].reason if forbidden else ""
-
-    def _simulate(self):
-        self.front.tasks.simulate(self._chosen())
+        return [(name, p) for name, p, forbidden in self._listed() if not forbidden and name not in self._unticked]
 
     def refresh(self):
         listed = self.ui.simulationList
         listed.blockSignals(True)
         listed.clear()
-        for name, protocol in protocols_of(self.parameters.protocols):
-            reason = self._reason(protocol)
+        for name, protocol, forbidden in self._listed():
             item = qt.QListWidgetItem(f"{name}:  {protocol.text or _('no agent yet')}")
             item.setData(qt.Qt.UserRole, name)
-            item.setToolTip(reason)
-            ticked = not reason and name not in self._unticked
+            item.setToolTip(forbidden)
+            ticked = not forbidden and name not in self._unticked
             item.setCheckState(qt.Qt.Checked if ticked else qt.Qt.Unchecked)
-            if reason:
+            if forbidden:
                 item.setFlags(qt.Qt.NoItemFlags)
             listed.addItem(item)
         listed.blockSignals(False)
         self._show_button()
 
     def _show_button(self):
-        chosen = self._chosen()
-        self.ui.simulateButton.setText(_("Simulate") + (f" {len(chosen)} " + _("protocols") if len(chosen) > 1 else ""))
-        reason = _("A job is running") if self.front.desk.busy else self.front.missing_for_simulation()
-        if not reason and not chosen:
-            reason = _("Put a protocol together in the panel Actions first")
-        self.enable(self.ui.simulateButton, reason)
+        count = len(self._chosen())
+        self.ui.simulateButton.setText(_("Simulate {n} protocols").format(n=count) if count > 1 else _("Simulate"))
+        nothing = "" if count else _("Put a protocol together in the panel Actions first")
+        self.enable_each(simulateButton=self.front.cannot_simulate or nothing)

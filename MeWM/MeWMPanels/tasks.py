@@ -3,7 +3,7 @@
 import itertools
 import json
 import shutil
-import threading
+from functools import partial
 from pathlib import Path
 
 import slicer
@@ -14,6 +14,8 @@ from MeWMLib.core.errors import MeWMError, ProtocolError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.jobs.job import Job
+from MeWMLib.jobs.runner import LocalRunner
+from MeWMLib.jobs.table import kind_of
 from MeWMLib.policy.rules import FORBIDDEN, check
 from MeWMLib.scene.segmentations import labels_to_segmentation, prepare_labels
 from MeWMPanels import case_files, reports, results
@@ -21,12 +23,14 @@ from MeWMPanels.parameters import clinical_json
 
 
 def rule_findings(protocol, parameters, complete=True):
-    """What the clinical rules say to a protocol in this patient."""
+    """What the clinical rules say about a protocol in this patient."""
     return check(protocol, Clinical.from_json(clinical_json(parameters.clinical)), complete)
 
 
 class Tasks:
     """The tasks of a user.
+
+    Each method takes hold of nodes at once, opens the task on the desk, and gives it a generator of steps to follow.
 
     Args:
         desk: the job desk.
@@ -37,34 +41,30 @@ class Tasks:
     """
 
     def __init__(self, desk, parameters, on_candidates, on_comparison, python):
-        self.python, self._stop_report = python, threading.Event()
-        self.desk, self.parameters = desk, parameters
+        self.desk, self.parameters, self.python = desk, parameters, python
         self.on_candidates, self.on_comparison = on_candidates, on_comparison
         self._count = itertools.count(1)
         self._folder = None
 
     def segment(self):
-        """Let the assistant find liver and tumour in the chosen CT, then measure."""
+        """Find liver and tumour in the chosen CT, then measure."""
         held, ct_id = case_files.hold_ct(self.parameters()), self.parameters().ct.GetID()
-        folder = self._open(_("Finding liver and tumour"))
-        out, clinical = folder / "found.seg.nrrd", clinical_json(self.parameters().clinical)
+        folder, clinical = self._open("segment"), clinical_json(self.parameters().clinical)
+        out = folder / "found.seg.nrrd"
 
         def write():
             volume = held.read()
             return volume, case_files.write_ct(volume, folder)
 
-        def start(written):
-            volume, path = written
+        def steps():
+            volume, path = yield partial(self.desk.aside, write)
+            yield self._job("segment", {"case": str(path)}, out)
 
             def read():
                 labels = io.read_labels(out, volume.geometry)
-                case = case_files.written_case(volume, labels, clinical, folder)
-                return case, prepare_labels(labels)
+                return case_files.written_case(volume, labels, clinical, folder), prepare_labels(labels)
 
-            self.desk.run(self._job("segment", {"case": str(path)}, out=out), lambda _r: self.desk.aside(read, add))
-
-        def add(found):
-            case, prepared = found
+            case, prepared = yield partial(self.desk.aside, read)
             parameters = self.parameters()
             ct = slicer.mrmlScene.GetNodeByID(ct_id)
             name = f"{ct.GetName()} " if ct is not None else ""
@@ -73,15 +73,20 @@ class Tasks:
             parameters.liver_segment, parameters.tumour_segment = "liver", "tumour"
             self.desk.say(_("Liver and tumour were found. Look at the outlines before you trust what follows"))
             case_files.require_tumour(case.labels, node.GetName())
-            self._measure(case)
+            yield from self._measure(case)
 
-        self.desk.aside(write, start)
+        self.desk.follow(steps())
 
     def measure(self):
         """Measure the lesions of the chosen segmentation and ask the policy for drugs and embolics."""
         held = case_files.HeldCase(self.parameters())
-        folder = self._open(_("Measuring lesions"))
-        self.desk.aside(lambda: held.write(folder), self._measure)
+        folder = self._open("propose")
+
+        def steps():
+            case = yield partial(self.desk.aside, partial(held.write, folder))
+            yield from self._measure(case)
+
+        self.desk.follow(steps())
 
     def simulate(self, named):
         """Simulate protocols, one after the other, and show them side by side.
@@ -105,102 +110,74 @@ class Tasks:
                     given=f"{name}: {forbidden[0].reason} ({forbidden[0].source})",
                     remedy=_("Change it in the panel Actions, or take its tick away"),
                 )
-        held = case_files.HeldCase(parameters)
-        source = _source(parameters)
-        folder = self._open(_("Simulating"))
-        pack = parameters.simulation
-        settings = {"replicas": pack.replicas, "steps": pack.steps}
-        left = list(enumerate(named, start=1))
-        plans = []
+        held, source = case_files.HeldCase(parameters), _source(parameters)
+        folder, pack = self._open("simulate"), parameters.simulation
 
-        def next_one(case):
-            if not left:
-                self._finish(plans, case, source)
-                return
-            number, (name, protocol) = left.pop(0)
-            out = folder / f"protocol-{number}"
-            self.desk.say(f"{name}: {protocol.text}")
-            job = self._job("simulate", {**case.inputs, "protocol": protocol.text}, out, settings, pack.seed)
+        def steps():
+            case = yield partial(self.desk.aside, partial(held.write, folder))
+            plans = []
+            for number, (name, protocol) in enumerate(named, start=1):
+                plans.append(folder / f"protocol-{number}")
+                self.desk.say(f"{name}: {protocol.text}")
+                yield self._job("simulate", {**case.inputs, "protocol": protocol.text}, plans[-1], pack)
+            yield from self._show(plans, case, source)
 
-            def keep(_result):
-                plans.append(out)
-                next_one(case)
-
-            self.desk.run(job, keep)
-
-        self.desk.aside(lambda: held.write(folder), next_one)
+        self.desk.follow(steps())
 
     def explore(self):
         """Search for the protocol with the lowest predicted risk; Cancel keeps the best so far."""
         parameters = self.parameters()
-        held = case_files.HeldCase(parameters)
-        source = _source(parameters)
-        folder = self._open(_("Exploring protocols"))
+        held, source = case_files.HeldCase(parameters), _source(parameters)
+        folder = self._open("plan")
         pack, out = parameters.exploration, folder / "plan"
-        names = ("search", "beams", "drugs", "embolics", "drug_horizon", "embolic_horizon", "replicas", "keep")
-        settings = {name: getattr(pack, name) for name in names} | {"steps": parameters.simulation.steps}
         self.on_candidates(())
 
         def on_event(event):
             if event.kind == "partial":
                 self.on_candidates(results.candidates_in(out))
 
-        def run(case):
-            job = self._job("plan", {**case.inputs, "goal": pack.goal}, out, settings, parameters.simulation.seed)
-            self.desk.run(job, lambda _result: self._finish([out], case, source), on_event)
+        def steps():
+            case = yield partial(self.desk.aside, partial(held.write, folder))
+            inputs = {**case.inputs, "goal": pack.goal}
+            yield self._job("plan", inputs, out, pack, parameters.simulation, on_event=on_event)
+            yield from self._show([out], case, source)
 
-        self.desk.aside(lambda: held.write(folder), run)
+        self.desk.follow(steps())
 
     def assess(self, then):
-        """Judge the real post-treatment CT; `then` is called with the risk as JSON."""
+        """Assess the real post-treatment CT; `then` is called with the risk as JSON."""
         held, post = case_files.HeldCase(self.parameters()), case_files.hold_ct(_Post(self.parameters()))
-        folder = self._open(_("Judging the CT after treatment"))
+        folder = self._open("assess")
 
         def write():
             io.write_volume(post.read(), folder / "post.nrrd")
             return held.write(folder)
 
-        def done(result):
-            self.desk.end()
-            then(result)
+        def steps():
+            case = yield partial(self.desk.aside, write)
+            then((yield self._job("assess", {**case.inputs, "post": str(folder / "post.nrrd")})))
 
-        def run(case):
-            self.desk.run(self._job("assess", {**case.inputs, "post": str(folder / "post.nrrd")}), done)
-
-        self.desk.aside(write, run)
+        self.desk.follow(steps())
 
     def report(self, comparison, folder, then):
         """Write the report of a comparison into a folder; `then` is called with the path of the report."""
         held = reports.HeldComparison(comparison)
         self.desk.begin(_("Writing the report"))
         work = self._new_folder()
-        stop = self._stop_report = threading.Event()
-        desk = self.desk
 
-        def progress(fraction, message):
-            desk.poller.post(self._tell, fraction, message)
-
-        def write():
-            return reports.write(held, work, folder, self.python(), progress, lambda: stop.is_set() or asked())
-
-        def asked():
-            return desk.state.cancelling
-
-        def done(path):
-            desk.say(_("The report was written:") + f" {path}")
-            desk.end()
+        def steps():
+            yield partial(self.desk.aside, partial(held.write, work))
+            # on this computer, wherever jobs run, and ended at once by Cancel: nothing of it is worth keeping
+            runner = LocalRunner(reports.command(self.python(), work), grace_s=0.0)
+            yield partial(self.desk.run, None, runner=runner)
+            path = yield partial(self.desk.aside, partial(reports.keep, work, folder))
+            self.desk.say(_("The report was written:") + f" {path}")
             then(path)
 
-        desk.aside(write, done)
-
-    def _tell(self, fraction, message):
-        if self.desk.busy and not self.desk.state.cancelling:
-            self.desk.state.fraction, self.desk.state.message = fraction, message
-            self.desk.on_change()
+        self.desk.follow(steps())
 
     def stop(self):
-        """The scene is being closed: nothing of a task goes on, and what is half made is taken away."""
-        self._stop_report.set()
+        """The scene is being closed: what is half made in it is taken away."""
         self.desk.poller.drop_slices()
 
     def discard_files(self):
@@ -209,8 +186,8 @@ class Tasks:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
-    def _open(self, title):
-        self.desk.begin(title, jobs=True)
+    def _open(self, kind):
+        self.desk.begin(_(kind_of(kind).title), jobs=True)
         return self._new_folder()
 
     def _new_folder(self):
@@ -221,45 +198,44 @@ class Tasks:
         return folder
 
     def _measure(self, case):
+        """Steps: measure the lesions of a case and keep what is proposed."""
         pack = self.parameters().exploration
-        settings = {"drugs": pack.drugs, "embolics": pack.embolics}
+        result = yield self._job("propose", {**case.inputs, "goal": pack.goal}, None, pack)
+        parameters = self.parameters()
+        parameters.findings = json.dumps(result["findings"])
+        told = ("policy", "drugs", "embolics", "reasons", "sources")
+        parameters.proposal = json.dumps({key: result[key] for key in told if key in result})
+        self.desk.say(_("Done: the lesions are measured"))
 
-        def keep(result):
-            parameters = self.parameters()
-            parameters.findings = json.dumps(result["findings"])
-            told = ("policy", "drugs", "embolics", "reasons", "sources")
-            parameters.proposal = json.dumps({key: result[key] for key in told if key in result})
-            self.desk.say(_("Done: the lesions are measured"))
-            self.desk.end()
+    def _show(self, plans, case, source):
+        """Steps: read the results and add a comparison to the scene."""
+        loaded = yield partial(self.desk.aside, lambda: results.read(plans, case.volume, case.labels))
+        adding = results.adding(slicer.mrmlScene, loaded, case.volume, case.labels, source)
+        comparison = yield partial(self.desk.slices, adding)
+        if source.gone(slicer.mrmlScene):
+            self.desk.say(_("The CT was deleted meanwhile: a copy of it was added beside the simulated volumes"))
+        count = len(comparison.candidates)
+        self.desk.say(_("Done:") + f" {count} " + (_("protocols") if count > 1 else _("protocol")))
+        # in a turn of its own, so that the window stays alive between the two
+        self.desk.poller.later(lambda: self.on_comparison(comparison))
 
-        self.desk.run(self._job("propose", {**case.inputs, "goal": pack.goal}, settings=settings), keep)
-
-    def _finish(self, plans, case, source):
-        def add(loaded):
-            self.desk.slices(results.adding(slicer.mrmlScene, loaded, case.volume, case.labels, source), added)
-
-        def added(comparison):
-            if source.gone(slicer.mrmlScene):
-                self.desk.say(_("The CT was deleted meanwhile: a copy of it was added beside the simulated volumes"))
-            count = len(comparison.candidates)
-            self.desk.say(_("Done:") + f" {count} " + (_("protocols") if count > 1 else _("protocol")))
-            self.desk.end()
-            # in a turn of its own, so that the window stays alive between the two
-            self.desk.poller.later(lambda: self.on_comparison(comparison))
-
-        self.desk.aside(lambda: results.read(plans, case.volume, case.labels), add)
-
-    def _job(self, kind, inputs, out=None, settings=None, seed=0):
+    def _job(self, kind, inputs, out=None, *packs, on_event=None):
+        """A step that runs a job; its settings are those of its kind that the packs hold, the first one counts."""
         computer = self.parameters().computer
-        return Job(
+        settings = {}
+        for pack in packs:
+            names = [name for name in kind_of(kind).settings if name not in settings and hasattr(pack, name)]
+            settings |= {name: getattr(pack, name) for name in names}
+        job = Job(
             kind,
             inputs,
             out=str(out) if out is not None else None,
-            seed=seed,
+            seed=next((pack.seed for pack in packs if hasattr(pack, "seed")), 0),
             device=computer.device,
             bundle=computer.bundle or None,
-            settings=settings or {},
+            settings=settings,
         )
+        return partial(self.desk.run, job, on_event=on_event)
 
 
 def _source(parameters):
@@ -268,7 +244,7 @@ def _source(parameters):
 
 
 class _Post:
-    """The parameters with the post-treatment CT in the place of the CT."""
+    """The parameters with the post-treatment CT instead of the CT."""
 
     def __init__(self, parameters):
         self.ct, self.phase = parameters.post_ct, "unknown"

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import json
 import platform
 import shutil
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
-from rich.table import Table
 
 import MeWMLib
 from MeWMLib.cli.output import Output
 from MeWMLib.core import bundles
-from MeWMLib.core.errors import DependencyError, MeWMError
+from MeWMLib.core.errors import DependencyError, MeWMError, WorkerError
 from MeWMLib.core.folders import cache_folder
-from MeWMLib.jobs.runner import child_environment
+from MeWMLib.jobs.processes import find_devices
 
 REQUIRED = (
     "numpy",
@@ -37,12 +34,6 @@ REQUIRED = (
 OPTIONAL = ("slicer-core", "Jinja2", "matplotlib")
 _PYTHONS = ((3, 10), (3, 13))
 _NEEDED_GB = 4.0
-_DEVICE_PROBE = """
-import json, torch
-cuda = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
-mps = bool(getattr(torch.backends, "mps", None)) and torch.backends.mps.is_available()
-print(json.dumps({"cuda": cuda, "mps": mps, "threads": torch.get_num_threads()}))
-"""
 
 
 @dataclass(frozen=True)
@@ -70,15 +61,16 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     able = all(f.ok for f in findings if f.required)
     if output.json({"mewm": MeWMLib.__version__, "able_to_plan": able, "findings": [asdict(f) for f in findings]}):
         return 0 if able else DependencyError.exit_code
-    table = Table(title=f"MeWM {MeWMLib.__version__}")
-    table.add_column("")
-    table.add_column("What", no_wrap=True)
-    table.add_column("Found", overflow="fold")
-    table.add_column("What to do", overflow="fold")
-    for finding in findings:
-        mark = "ok" if finding.ok else ("MISSING" if finding.required else "absent")
-        output.row(table, mark, finding.name, finding.value, "" if finding.ok else finding.remedy)
-    output.table(table)
+    rows = [
+        (
+            "ok" if finding.ok else "MISSING" if finding.required else "absent",
+            finding.name,
+            finding.value,
+            "" if finding.ok else finding.remedy,
+        )
+        for finding in findings
+    ]
+    output.rows(f"MeWM {MeWMLib.__version__}", ("", "What", "Found", "What to do"), rows, wrapped=2)
     output.result("Ready to plan." if able else "Not ready to plan: see MISSING above.")
     return 0 if able else DependencyError.exit_code
 
@@ -118,25 +110,10 @@ def _package(name: str, required: bool) -> Finding:
 
 
 def _device() -> Finding:
-    # asked in a child: this process stays free of torch, and a broken driver ends the child only
-    remedy = "Install torch again; see the README"
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", _DEVICE_PROBE],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=120,
-            check=False,
-            env=child_environment(),
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return Finding("device", False, True, f"torch does not answer ({error})", remedy)
-    if done.returncode != 0:
-        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        return Finding("device", False, True, f"torch cannot be imported: {last[0]}", remedy)
-    found = json.loads(done.stdout.decode("utf-8").splitlines()[-1])
-    names = [f"cuda ({name})" for name in found["cuda"]] + (["mps"] if found["mps"] else [])
-    return Finding("device", True, True, ", ".join([*names, f"cpu ({found['threads']} threads)"]))
+        return Finding("device", True, True, find_devices())
+    except WorkerError as error:
+        return Finding("device", False, True, f"{error.what}: {error.given}", "Install torch again; see the README")
 
 
 def _bundle() -> Finding:

@@ -7,14 +7,11 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
-
-from rich.table import Table
 
 from MeWMLib.cli.output import Output
 from MeWMLib.core import bundles, io
 from MeWMLib.core.errors import DependencyError, InputError
-from MeWMLib.jobs.runner import child_environment
+from MeWMLib.jobs.processes import child_environment
 
 
 def sample(arguments: argparse.Namespace, output: Output) -> int:
@@ -22,12 +19,7 @@ def sample(arguments: argparse.Namespace, output: Output) -> int:
     from MeWMLib.cohorts import samples
 
     if arguments.name is None:
-        table = Table(title="Samples")
-        table.add_column("Name", no_wrap=True)
-        table.add_column("What", overflow="fold")
-        for name, info in samples.SAMPLES.items():
-            output.row(table, name, info.title)
-        output.table(table)
+        output.rows("Samples", ("Name", "What"), [(name, info.title) for name, info in samples.SAMPLES.items()])
         output.result("Use one as sample:NAME, or write it as files with `mewm sample NAME --out DIR`.")
         return 0
     if not arguments.out:
@@ -37,11 +29,11 @@ def sample(arguments: argparse.Namespace, output: Output) -> int:
         output.notice(samples.SAMPLES[name].terms)
         samples.mark_terms_shown(name)
     found = samples.load_sample(name, progress=output.say)
-    folder = Path(arguments.out)
-    io.write_volume(found.ct, folder / "ct.nrrd")
-    output.result(f"Written: {folder / 'ct.nrrd'}")
-    io.write_labels(found.labels, folder / "labels.seg.nrrd")
-    output.result(f"Written: {folder / 'labels.seg.nrrd'}")
+    ct, labels = Path(arguments.out) / "ct.nrrd", Path(arguments.out) / "labels.seg.nrrd"
+    io.write_volume(found.ct, ct)
+    output.result(f"Written: {ct}")
+    io.write_labels(found.labels, labels)
+    output.result(f"Written: {labels}")
     return 0
 
 
@@ -58,28 +50,21 @@ def bundle(arguments: argparse.Namespace, output: Output) -> int:
             output.result(f"Deleted: {folder}")
         return 0
     found = bundles.import_bundle(name) if action == "import" else bundles.find_bundle(name)
-    if not output.json(_described(found)):
+    parts = found.part_sha256
+    if not output.json({"name": found.name, "path": str(found.path), "sha256": found.sha256, "parts": parts}):
         output.result(f"{found.name}: every checksum is right ({found.path})")
-        for part, checksum in found.part_sha256.items():
+        for part, checksum in [*parts.items(), ("bundle", found.sha256)]:
             output.result(f"  {part:<12} {checksum}")
-        output.result(f"  {'bundle':<12} {found.sha256}")
     return 0
-
-
-def _described(found: bundles.Bundle) -> dict[str, Any]:
-    return {"name": found.name, "path": str(found.path), "sha256": found.sha256, "parts": found.part_sha256}
 
 
 def _list(output: Output) -> int:
     found = bundles.list_bundles()
     if output.json([{"name": name, "path": str(path)} for name, path in found]):
         return 0
-    table = Table(title="Model bundles (unverified; see `mewm bundle verify NAME`)")
-    table.add_column("Name", no_wrap=True)
-    table.add_column("Folder", overflow="fold")
-    for name, path in found:
-        output.row(table, name + (" (default)" if name == bundles.DEFAULT_BUNDLE else ""), str(path))
-    output.table(table)
+    default = {bundles.DEFAULT_BUNDLE: " (default)"}
+    rows = [(name + default.get(name, ""), str(path)) for name, path in found]
+    output.rows("Model bundles (unverified; see `mewm bundle verify NAME`)", ("Name", "Folder"), rows)
     if not found:
         output.result("None was found. Looked in: " + ", ".join(str(p) for p in bundles.search_path()))
     return 0

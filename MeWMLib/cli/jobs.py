@@ -1,4 +1,4 @@
-"""The commands that run a job: plan, simulate, segment, propose, assess."""
+"""The commands that run a job; the table of jobs says which there are and what each is given."""
 
 from __future__ import annotations
 
@@ -6,114 +6,86 @@ import argparse
 import json
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from MeWMLib.cli import pictures, remote, tables
 from MeWMLib.cli.output import Output
-from MeWMLib.core.errors import CancelledError, InputError, UnreadableFileError
+from MeWMLib.core.errors import CancelledError, InputError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.protocol import Protocol
+from MeWMLib.core.records import read_json
 from MeWMLib.jobs import runner
 from MeWMLib.jobs.job import Job
+from MeWMLib.jobs.table import SAMPLE_PREFIX, Input, kind_of
 from MeWMLib.policy.rules import check
 
-PLAN_SETTINGS = (
-    "search",
-    "beams",
-    "drugs",
-    "embolics",
-    "drug_horizon",
-    "embolic_horizon",
-    "replicas",
-    "steps",
-    "guidance",
-    "keep",
-    "dose_levels",
-    "toxicity_weight",
-    "complexity_weight",
-    "uncertainty_weight",
-)
-SIMULATE_SETTINGS = ("replicas", "steps", "guidance")
-_PATHS = ("labels", "post", "post_labels", "preview")
-_PLAIN = ("series", "label_values", "goal", "protocol", "post_series", "policy")
 
-
-def plan(arguments: argparse.Namespace, output: Output) -> int:
-    """`mewm plan`."""
-    return _plan_folder(arguments, output, job_of("plan", arguments, PLAN_SETTINGS))
-
-
-def simulate(arguments: argparse.Namespace, output: Output) -> int:
-    """`mewm simulate`: the folder of a plan with one candidate."""
-    job = job_of("simulate", arguments, SIMULATE_SETTINGS)
-    protocol = Protocol.parse(arguments.protocol)
-    for finding in check(protocol, Clinical.from_json(job.inputs.get("clinical", {}))):
-        output.say(f"{finding.severity}: {finding.reason} ({finding.source})")
-    return _plan_folder(arguments, output, job)
-
-
-def segment(arguments: argparse.Namespace, output: Output) -> int:
-    """`mewm segment`."""
-    result = _run(job_of("segment", arguments), arguments, output)
-    if output.json(result):
-        return 0
-    output.result(f"Liver {result['liver_ml']:.0f} ml, tumour {result['tumour_ml']:.1f} ml.")
-    tables.dice(result["labels"], output)
-    output.result(f"Written: {arguments.out}")
-    return 0
-
-
-def propose(arguments: argparse.Namespace, output: Output) -> int:
-    """`mewm propose`."""
-    result = _run(job_of("propose", arguments, ("drugs", "embolics")), arguments, output)
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Run the job of a command and show its result."""
+    start = time.monotonic()
+    job = job_of(arguments)
+    kind = kind_of(job.kind)
+    if "protocol" in job.inputs:
+        clinical = Clinical.from_json(job.inputs.get("clinical", {}))
+        for finding in check(Protocol.parse(job.inputs["protocol"]), clinical):
+            output.say(f"{finding.severity}: {finding.reason} ({finding.source})")
+    make = remote.maker(arguments, output)
+    with _interrupts(output) as stops, output.progress(kind.stage_title) as show:
+        result = runner.run(job, show, lambda: bool(stops), command=arguments.worker, make=make)
+    if kind.output is not None and kind.output.is_folder:
+        return _show_plan(arguments, output, result, start)
     if output.json(result):
         return 0
     if "preview" in result:
         output.result(f"Nothing was sent. What would be sent ({result['bytes']} bytes): {arguments.preview}")
-    else:
+    elif job.kind == "propose":
         tables.proposal(result, output)
-    return 0
-
-
-def assess(arguments: argparse.Namespace, output: Output) -> int:
-    """`mewm assess`."""
-    result = _run(job_of("assess", arguments), arguments, output)
-    if not output.json(result):
+    elif job.kind == "assess":
         tables.risk(result, output)
+    elif job.kind == "segment":
+        output.result(f"Liver {result['liver_ml']:.0f} ml, tumour {result['tumour_ml']:.1f} ml.")
+        tables.dice(result["labels"], output)
+    else:
+        output.result(json.dumps(result, indent=2, ensure_ascii=False))
+    if kind.output is not None and kind.output.required:
+        output.result(f"Written: {arguments.out}")
     return 0
 
 
-def job_of(kind: str, arguments: argparse.Namespace, settings: Sequence[str] = ()) -> Job:
+def job_of(arguments: argparse.Namespace) -> Job:
     """Turn arguments into a job; its paths are absolute and the clinical data are read and checked here."""
-    given = vars(arguments)
-    if given.get("policy") and given.get("server"):
+    kind, given = kind_of(arguments.kind), vars(arguments)
+    private = [name for name in kind.staying("private") if given[name]]
+    if private and given["server"]:
         raise InputError(
-            what="A policy is not chosen for a job on a server",
-            given=given["policy"],
-            remedy="Leave --server or --policy out: whom data are sent to is agreed on this computer",
+            what=f"A {private[0]} is not chosen for a job on a server",
+            given=given[private[0]],
+            remedy=f"Leave --server or --{private[0]} out: whom data are sent to is agreed on this computer",
         )
-    case = str(arguments.case)
-    inputs: dict[str, Any] = {"case": case if case.startswith("sample:") else _absolute(case)}
-    inputs |= {name: given[name] for name in _PLAIN if given.get(name) not in (None, "")}
-    inputs |= {name: _absolute(given[name]) for name in _PATHS if given.get(name)}
-    if given.get("resample_labels"):
-        inputs["resample_labels"] = True
-    if given.get("no_segment"):
-        inputs["segment"] = False
-    if given.get("clinical"):
-        inputs["clinical"] = Clinical.load(Path(given["clinical"])).to_json()
+    out = given.get("out")
     return Job(
-        kind,
-        inputs,
-        out=_absolute(arguments.out) if given.get("out") else None,
+        kind.name,
+        {entry.name: _value(entry, given[entry.name]) for entry in kind.inputs if given[entry.name]},
+        out=_absolute(out) if out else None,
         seed=arguments.seed,
         device=arguments.device,
         bundle=arguments.bundle,
-        settings={name: given[name] for name in settings if given.get(name) is not None},
+        settings={name: given[name] for name in kind.settings if given[name] is not None},
     )
+
+
+def _value(entry: Input, given: Any) -> Any:
+    """The value of an input from what was typed."""
+    if entry.type in ("on", "off"):
+        return entry.type == "on"
+    if entry.type == "clinical":
+        return Clinical.load(Path(given)).to_json()
+    if entry.type == "text" or (entry.type == "ct" and given.startswith(SAMPLE_PREFIX)):
+        return given
+    return _absolute(given)
 
 
 def _absolute(path: str) -> str:
@@ -122,33 +94,25 @@ def _absolute(path: str) -> str:
 
 @contextmanager
 def _interrupts(output: Output) -> Iterator[list[bool]]:
-    """Make the first Ctrl-C a wish to stop (the list becomes non-empty) and the second one the end."""
-    wished: list[bool] = []
+    """Make the first Ctrl-C a request to stop (the list becomes non-empty) and the second one the end."""
+    stops: list[bool] = []
 
     def on_interrupt(number: int, frame: Any) -> None:
-        if wished:
+        if stops:
             raise KeyboardInterrupt
-        wished.append(True)
+        stops.append(True)
         output.say("Stopping; the best so far is being saved. Press Ctrl-C again to end at once.")
 
     former = signal.signal(signal.SIGINT, on_interrupt)
     try:
-        yield wished
+        yield stops
     finally:
         signal.signal(signal.SIGINT, former)
 
 
-def _run(job: Job, arguments: argparse.Namespace, output: Output) -> dict[str, Any]:
-    make = remote.maker(arguments, output)
-    with _interrupts(output) as wished, output.progress() as progress:
-        return runner.run(job, progress.on_event, lambda: bool(wished), command=arguments.worker, make=make)
-
-
-def _plan_folder(arguments: argparse.Namespace, output: Output, job: Job) -> int:
-    start = time.monotonic()
-    result = _run(job, arguments, output)
+def _show_plan(arguments: argparse.Namespace, output: Output, result: dict[str, Any], start: float) -> int:
     folder = Path(arguments.out)
-    document = _read_plan(folder / "plan.json")
+    document = read_json(folder / "plan.json", "The plan", require={"candidates": list, "labels": dict})
     tables.plan(document, output)
     tables.dice(document["labels"], output)
     if result.get("stopped_by") == "cancelled":
@@ -163,11 +127,3 @@ def _plan_folder(arguments: argparse.Namespace, output: Output, job: Job) -> int
             output.result(f"{what}: {folder / name}")
     output.result(f"Research use only. Total time: {tables.minutes(time.monotonic() - start)}.")
     return 0
-
-
-def _read_plan(path: Path) -> dict[str, Any]:
-    try:
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UnreadableFileError(what="The plan cannot be read back", given=f"{path} ({error})") from error
-    return document

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,19 @@ from rich.table import Table
 
 from MeWMLib.cli.output import Output
 from MeWMLib.core.errors import EndpointConsentError, InputError, UnreadableFileError
+from MeWMLib.core.folders import data_folder
 from MeWMLib.core.io import atomic_path
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.protocol import Protocol, agent
-from MeWMLib.policy.explain import NOT_KNOWN, SILENT, TOUCHED, Explained, explain
-from MeWMLib.policy.llm import cache, places, privacy, report_reader
+from MeWMLib.core.records import to_plain
+from MeWMLib.core.terminal import agreed
+from MeWMLib.policy import rules as clinical_rules
+from MeWMLib.policy.llm import cache, privacy, report_reader
 from MeWMLib.policy.llm.client import ChatClient
-from MeWMLib.policy.llm.endpoints import Endpoint, find_endpoint, known_endpoints
+from MeWMLib.policy.llm.endpoints import ENDPOINTS_FILE, Endpoint, find_endpoint, known_endpoints
 from MeWMLib.policy.reports import parse_report
-from MeWMLib.policy.rules import FORBIDDEN, RULES_PATH, check, load_rules
 
-#: An operation report is some pages at most.
+#: An operation report is a few pages at most.
 _MOST_BYTES = 100_000
 
 
@@ -31,18 +34,17 @@ def rules(arguments: argparse.Namespace, output: Output) -> int:
     Returns:
         0, or 2 if a rule forbids the protocol.
     """
-    own = Path(arguments.rules).expanduser() if arguments.rules else RULES_PATH
+    own = Path(arguments.rules).expanduser() if arguments.rules else clinical_rules.RULES_PATH
     if arguments.action == "list":
         return _list(own, output)
     if not arguments.protocol:
         raise InputError(what="No protocol was given", remedy='Write `mewm rules check "Cisplatin + Lipiodol"`')
     protocol = Protocol.parse(arguments.protocol)
     clinical = Clinical.load(Path(arguments.clinical)) if arguments.clinical else Clinical()
-    found = explain(protocol, clinical, not arguments.partial, load_rules(own))
-    forbidden = any(e.state == TOUCHED and e.severity == FORBIDDEN for e in found)
-    data = {"protocol": protocol.text, "allowed": not forbidden, "rules": [e.to_json() for e in found]}
-    if not output.json(data):
-        _explain(protocol, found, forbidden, output)
+    found = clinical_rules.explain(protocol, clinical, not arguments.partial, clinical_rules.load_rules(own))
+    forbidden = any(e.state == clinical_rules.TOUCHED and e.severity == clinical_rules.FORBIDDEN for e in found)
+    data = {"protocol": protocol.text, "allowed": not forbidden, "rules": to_plain(found)}
+    _say(output, data, *_explain(protocol, found, forbidden))
     return 2 if forbidden else 0
 
 
@@ -51,7 +53,7 @@ def report(arguments: argparse.Namespace, output: Output) -> int:
     text = _read_text(arguments.file)
     found = parse_report(text)
     data = found.to_json()
-    findings = check(found.protocol) if found.protocol.actions else ()
+    findings = clinical_rules.check(found.protocol) if found.protocol.actions else ()
     if arguments.endpoint:
         client = ChatClient(find_endpoint(arguments.endpoint))
         if arguments.preview:
@@ -61,8 +63,7 @@ def report(arguments: argparse.Namespace, output: Output) -> int:
         data["second_reading"] = second.report.to_json() | {"by": arguments.endpoint}
         data["differences"] = list(second.differences)
     data["rules"] = [{"rule": f.rule, "severity": f.severity, "reason": f.reason} for f in findings]
-    if not output.json(data):
-        _report(data, output)
+    _say(output, data, *_report(data))
     return 0
 
 
@@ -73,7 +74,7 @@ def _read_text(name: str) -> str:
         data = Path(name).expanduser().read_bytes()
         if len(data) > _MOST_BYTES:
             raise UnreadableFileError(
-                what="This is too long for one operation report",
+                what="This is too long for an operation report",
                 given=f"{name}, {len(data)} bytes",
                 remedy=f"Give one report of at most {_MOST_BYTES} bytes",
             )
@@ -84,133 +85,126 @@ def _read_text(name: str) -> str:
         ) from error
 
 
-def _report(data: dict[str, Any], output: Output) -> None:
-    output.result(f"Protocol: {data['protocol'] or 'no agent was found'}")
+def _report(data: dict[str, Any]) -> Iterable[str]:
+    yield f"Protocol: {data['protocol'] or 'no agent was found'}"
     for given in data["administrations"]:
         unit = agent(given["agent"]).dose_unit
         dose = "dose not stated" if given["dose"] is None else f"{given['dose']:g} {unit}"
-        output.result(f"  {given['agent']}, {dose}, {given['route'] or 'route not stated'}: {given['text']}")
+        yield f"  {given['agent']}, {dose}, {given['route'] or 'route not stated'}: {given['text']}"
     if data["excluded"]:
-        output.result(f"Named as not given: {', '.join(data['excluded'])}")
+        yield f"Named as not given: {', '.join(data['excluded'])}"
     level = data["attenuation_level"]
-    output.result(f"Attenuation level: {'not stated' if level is None else f'{level} of 4: ' + data['outcome']}")
+    yield f"Attenuation level: {'not stated' if level is None else f'{level} of 4: ' + data['outcome']}"
     for note in data["notes"]:
-        output.result(f"  not certain: {note}")
+        yield f"  not certain: {note}"
     if "differences" in data:
-        differences = data["differences"]
-        output.result(f"{data['second_reading']['by']} {'differs:' if differences else 'reads the same.'}")
-        for difference in differences:
-            output.result(f"  {difference}")
+        yield f"{data['second_reading']['by']} {'differs:' if data['differences'] else 'reads the same.'}"
+        yield from (f"  {difference}" for difference in data["differences"])
     for found in data["rules"]:
-        output.result(f"  {found['severity']}: {found['reason']} [{found['rule']}]")
-    output.result("Research use only. Read the report itself before you rely on this.")
+        yield f"  {found['severity']}: {found['reason']} [{found['rule']}]"
+    yield "Research use only. Read the report itself before you rely on this."
 
 
 def endpoint(arguments: argparse.Namespace, output: Output) -> int:
     """`mewm endpoint list|allow|revoke|audit|forget`."""
     if arguments.action == "list":
-        return _list_endpoints(output)
-    if arguments.action == "audit":
+        _list_endpoints(output)
+    elif arguments.action == "audit":
         lines = privacy.read_audit()
-        if not output.json(lines):
-            for line in lines:
-                output.result(f"{line['time']}  {line['endpoint']}  {line['bytes']} bytes  {line['outcome']}")
-            output.result(f"{len(lines)} requests were sent. The file: {places.audit_file()}")
-        return 0
-    if arguments.action == "forget":
+        shown = [f"{line['time']}  {line['endpoint']}  {line['bytes']} bytes  {line['outcome']}" for line in lines]
+        _say(output, lines, *shown, f"{len(lines)} requests were sent. The file: {data_folder() / privacy.AUDIT_FILE}")
+    elif arguments.action == "forget":
         count = cache.forget()
-        if not output.json({"forgotten": count}):
-            output.result(f"Removed {count} stored answers.")
-        return 0
-    if not arguments.name:
+        _say(output, {"forgotten": count}, f"Removed {count} stored answers.")
+    elif not arguments.name:
         raise InputError(what=f"`mewm endpoint {arguments.action}` needs a name", remedy="See `mewm endpoint list`")
-    found = find_endpoint(arguments.name)
-    if arguments.action == "revoke":
-        had = privacy.revoke(found)
-        if not output.json({"revoked": had}):
-            output.result("Taken back." if had else "There was no consent.")
-        return 0
-    _agree(found, arguments.yes, output)
-    if not output.json({"allowed": found.identity}):
-        output.result(f"Agreed: {found.name}. Take it back with `mewm endpoint revoke {found.name}`.")
+    elif arguments.action == "revoke":
+        had = privacy.revoke(find_endpoint(arguments.name))
+        _say(output, {"revoked": had}, "Withdrawn." if had else "There was no consent.")
+    else:
+        found = find_endpoint(arguments.name)
+        _agree(found, arguments.yes, output)
+        undo = f"Withdraw with `mewm endpoint revoke {found.name}`"
+        _say(output, {"allowed": found.identity}, f"Agreed: {found.name}. {undo}.")
     return 0
 
 
 def _agree(found: Endpoint, yes: bool, output: Output) -> None:
     where = "on this computer" if found.is_loopback else "on the internet or your network"
+    pictures = ", and a few slices of the CT as pictures" if found.images else ""
     output.notice(
-        f"{found.name} is {found.url}, model {found.model}, {where}. With each proposal it is sent: measured sizes and "
-        f"densities, the clinical data and the goal that you give"
-        + (", and some slices of the CT as pictures" if found.images else "")
-        + ". Names, ids, dates, DICOM headers and places in space are not sent. Look at a request first with "
-        "--preview. You answer for whether your hospital and the law allow it."
+        f"{found.name} is {found.url}, model {found.model}, {where}. Each proposal sends it measured sizes and "
+        f"densities, the clinical data and the goal that you give{pictures}. Names, ids, dates, DICOM headers and "
+        "positions in space are not sent. See a request before it is sent with --preview. It is up to you to make sure "
+        "that your hospital and the law allow this."
     )
-    if yes:
-        privacy.grant(found)
-        return
-    refused = EndpointConsentError(
-        what="Nobody has agreed; nothing was changed", given=found.name, remedy="Answer y, or give --yes"
-    )
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise refused
-    output.notice("Agree? [y/N]")
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise refused
+    # a question that nobody can see is not asked
+    if not yes and not (sys.stderr.isatty() and agreed("Do you agree?")):
+        raise EndpointConsentError(
+            what="Nobody has agreed; nothing was changed", given=found.name, remedy="Answer y, or give --yes"
+        )
     privacy.grant(found)
 
 
-def _list_endpoints(output: Output) -> int:
-    agreed = privacy.consents()
-    rows = [e.to_json() | {"allowed": e.identity in agreed} for e in known_endpoints().values()]
-    if output.json(rows):
-        return 0
-    table = Table(title="Endpoints of language models")
-    for title in ("Name", "Allowed", "Pictures", "Key"):
-        table.add_column(title, no_wrap=True)
-    table.add_column("Address and model", overflow="fold")
+def _say(output: Output, data: Any, *lines: str) -> None:
+    """Print the data if JSON was asked for, else the lines."""
+    if not output.json(data):
+        for line in lines:
+            output.result(line)
+
+
+def _table(output: Output, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table; only its last column is broken into lines."""
+    table = Table(title=title)
+    for name in columns[:-1]:
+        table.add_column(name, no_wrap=True)
+    table.add_column(columns[-1], overflow="fold")
     for row in rows:
-        cells = (row["name"], "yes" if row["allowed"] else "no", "yes" if row["images"] else "no")
-        output.row(table, *cells, row["key_variable"] or "none", f"{row['url']} {row['model']}")
+        output.row(table, *row)
     output.table(table)
-    output.result(f"Your own: {places.endpoints_file()}")
-    return 0
+
+
+def _list_endpoints(output: Output) -> None:
+    agreed_to = privacy.consents()
+    known = known_endpoints().values()
+    if output.json([to_plain(e) | {"allowed": e.identity in agreed_to} for e in known]):
+        return
+    words = {True: "yes", False: "no"}
+    rows = [
+        (e.name, words[e.identity in agreed_to], words[e.images], e.key_variable or "none", f"{e.url} {e.model}")
+        for e in known
+    ]
+    _table(output, "Endpoints of language models", ("Name", "Allowed", "Pictures", "Key", "Address and model"), rows)
+    output.result(f"Your own: {data_folder() / ENDPOINTS_FILE}")
 
 
 def _write_preview(data: bytes, name: str, output: Output) -> None:
     with atomic_path(Path(name).expanduser()) as temporary:
         temporary.write_bytes(data)
-    if not output.json({"preview": name, "bytes": len(data)}):
-        output.result(f"Nothing was sent. What would be sent ({len(data)} bytes): {name}")
+    text = f"Nothing was sent. What would be sent ({len(data)} bytes): {name}"
+    _say(output, {"preview": name, "bytes": len(data)}, text)
 
 
-def _explain(protocol: Protocol, found: tuple[Explained, ...], forbidden: bool, output: Output) -> None:
-    output.result(f"{protocol.text}: {'not allowed' if forbidden else 'allowed'}.")
-    for entry in (e for e in found if e.state == TOUCHED):
-        output.result(f"  {entry.severity}: {entry.reason} [{entry.rule}]")
-        output.result(f"    source: {entry.source}")
-    missing: dict[str, list[str]] = {}
-    for entry in (e for e in found if e.state == NOT_KNOWN):
-        missing.setdefault(entry.field, []).append(entry.rule)
-    for field, names in missing.items():
-        output.result(f"  not asked, since {field} is not known: {', '.join(names)}")
-    silent = [e.rule for e in found if e.state == SILENT]
-    output.result(f"  nothing to say: {', '.join(silent) or 'none'}")
-    output.result("Research use only.")
+def _explain(protocol: Protocol, found: tuple[clinical_rules.Explained, ...], forbidden: bool) -> Iterable[str]:
+    yield f"{protocol.text}: {'not allowed' if forbidden else 'allowed'}."
+    for entry in (e for e in found if e.state == clinical_rules.TOUCHED):
+        yield f"  {entry.severity}: {entry.reason} [{entry.rule}]"
+        yield f"    source: {entry.source}"
+    for field in dict.fromkeys(e.field for e in found if e.state == clinical_rules.NOT_KNOWN):
+        names = [e.rule for e in found if e.state == clinical_rules.NOT_KNOWN and e.field == field]
+        yield f"  not checked, since {field} is not known: {', '.join(names)}"
+    silent = [e.rule for e in found if e.state == clinical_rules.SILENT]
+    yield f"  no objection: {', '.join(silent) or 'none'}"
+    yield "Research use only."
 
 
 def _list(path: Path, output: Output) -> int:
-    loaded = load_rules(path)
-    rows: list[dict[str, Any]] = [
+    loaded = clinical_rules.load_rules(path)
+    rows = [
         {"rule": r.id, "severity": r.severity, "reason": r.reason, "source": r.source, "needs_review": r.needs_review}
         for r in loaded
     ]
-    if output.json(rows):
-        return 0
-    table = Table(title=f"Clinical rules ({path.name})")
-    for title in ("Rule", "Severity"):
-        table.add_column(title, no_wrap=True)
-    table.add_column("Reason and source", overflow="fold")
-    for row in rows:
-        output.row(table, row["rule"], row["severity"], f"{row['reason']}\n{row['source']}")
-    output.table(table)
+    if not output.json(rows):
+        shown = [(r.id, r.severity, f"{r.reason}\n{r.source}") for r in loaded]
+        _table(output, f"Clinical rules ({path.name})", ("Rule", "Severity", "Reason and source"), shown)
     return 0

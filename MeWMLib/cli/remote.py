@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 
 from MeWMLib.cli.output import Output
 from MeWMLib.core.errors import ConsentError
+from MeWMLib.core.terminal import agreed
 from MeWMLib.jobs import server_token
-from MeWMLib.jobs.remote import RemoteRunner
-from MeWMLib.jobs.remote_http import ServerClient
 from MeWMLib.jobs.runner import Runner
 from MeWMLib.jobs.wire import Address
 
@@ -19,33 +17,31 @@ def maker(arguments: argparse.Namespace, output: Output) -> Callable[[], Runner]
     """What makes the runner of a command, or None for this computer.
 
     Raises:
-        InputError: no address.
+        InputError: not an address.
         ConsentError: nobody agreed that images are sent.
     """
     if not arguments.server:
         return None
+    from MeWMLib.jobs.remote import RemoteRunner
+    from MeWMLib.jobs.remote_http import ServerClient
+
     address = Address.parse(arguments.server)
-    _ask(address, arguments.yes_send_images, output)
+    if not arguments.yes_send_images:
+        _ask(address, output)
     client = ServerClient(address, lambda: server_token.find(address.url, arguments.token_file))
     return lambda: RemoteRunner(client)
 
 
-def _ask(address: Address, agreed: bool, output: Output) -> None:
-    if agreed:
-        return
-    refused = ConsentError(
-        what="Nobody has agreed that images are sent to the server; nothing was sent",
-        given=address.url,
-        remedy="Agree with --yes-send-images, or leave --server out to compute here",
-    )
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise refused
+def _ask(address: Address, output: Output) -> None:
     output.notice(
         f"The voxels and the grid of the CT, the labels, the goal, the clinical data and the settings will be sent to "
         f"{address.url}. No name, no id, no date and no path is sent."
     )
-    if not address.is_encrypted and not address.is_loopback:
-        output.notice("The connection is NOT encrypted: whoever is in between can read it.")
-    output.notice("Send them? [y/N]")
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise refused
+    if address.is_open:
+        output.notice("The connection is NOT encrypted: anyone in between can read it.")
+    if not agreed("Send them?"):
+        raise ConsentError(
+            what="Nobody has agreed that images are sent to the server; nothing was sent",
+            given=address.url,
+            remedy="Agree with --yes-send-images, or leave --server out to compute here",
+        )

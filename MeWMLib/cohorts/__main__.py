@@ -6,6 +6,7 @@ import argparse
 import csv
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,35 +25,34 @@ from MeWMLib.perception.findings_table import FIELDS, findings_rows, findings_ta
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mewm cohort", description="Import, download or measure real patients.")
     names = parser.add_subparsers(dest="name", required=True)
+
+    def command(name: str, run: Callable[[argparse.Namespace], dict[str, object]], text: str, out: str) -> Any:
+        sub = names.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        sub.add_argument("--out", type=Path, required=True, metavar="DIR", help=out)
+        sub.add_argument("--quiet", action="store_true", help="no progress")
+        return sub
+
     text = "turn a folder of DICOM files into a cohort: scans before and after, phases, masks, quality page"
-    sub = names.add_parser("import", help=text, description=text)
-    sub.set_defaults(run=_import)
+    sub = command("import", _import, text, "folder of the cohort; an import that was stopped continues there")
     sub.add_argument("root", type=Path, metavar="DIR", help="folder; it is only read")
     sub.add_argument("--layout", choices=LAYOUTS, required=True, help="tcia: public collection; folder: one a patient")
-    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="cohort; a stopped import goes on there")
     sub.add_argument("--clinical", type=Path, metavar="CSV", help="regimen, survival, clinical data (docs/COHORTS.md)")
     sub.add_argument("--grid", choices=GRIDS, default="cohort", help="0.8 x 0.8 x 3.0 mm (default), or as scanned")
     sub.add_argument("--all-phases", action="store_true", help="keep every phase, not only the pair")
     sub.add_argument(
         "--key-file", type=Path, metavar="F", help="key of the opaque ids (default: made once, kept by you)"
     )
-    sub.add_argument("--quiet", action="store_true", help="no progress")
     text = "download a public collection from the NCI Imaging Data Commons"
-    sub = names.add_parser("download", help=text, description=text)
-    sub.set_defaults(run=_download)
+    sub = command("download", _download, text, "folder; a download that was stopped continues there")
     sub.add_argument("collection", choices=tuple(idc.COLLECTIONS))
-    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder; a stopped download goes on there")
     sub.add_argument("--patients", default="", metavar="A,B", help="only these")
     sub.add_argument("--program-masks", action="store_true", help="also masks that were drawn by programs")
     sub.add_argument("--yes", action="store_true", help="start without being asked")
-    sub.add_argument("--verify", action="store_true", help="compare what lies there with its checksums, fetch nothing")
-    sub.add_argument("--quiet", action="store_true", help="no progress")
+    sub.add_argument("--verify", action="store_true", help="compare the files with their checksums, fetch nothing")
     text = "measure the lesions of every patient with masks: table, JSON and text"
-    sub = names.add_parser("findings", help=text, description=text)
-    sub.set_defaults(run=_findings)
+    sub = command("findings", _findings, text, "folder for findings.csv and findings.json")
     sub.add_argument("--cohort", type=Path, required=True, metavar="DIR", help="cohort")
-    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for findings.csv and findings.json")
-    sub.add_argument("--quiet", action="store_true", help="no progress")
     return parser
 
 
@@ -97,9 +97,9 @@ def _download(args: argparse.Namespace) -> dict[str, object]:
         )
     if failed:
         raise CohortError(
-            what=f"{len(failed)} of {len(series)} series did not arrive whole",
+            what=f"{len(failed)} of {len(series)} series did not arrive complete",
             given=str(args.out),
-            remedy="Run the command once more; what is there is not fetched again",
+            remedy="Run the command once more; series that arrived are not fetched again",
         )
     return {"folder": str(args.out), "series": len(series), "gigabytes": round(size, 1), "licence": licence}
 
@@ -118,7 +118,7 @@ def _findings(args: argparse.Namespace) -> dict[str, object]:
                     continue
                 found = measure(ct, labels)
                 rows += [{"patient": patient.id, "when": when, **row} for row in findings_rows(found)]
-                whole.setdefault(patient.id, {})[when] = found.to_json()
+                whole.setdefault(patient.id, {})[when] = found
         shown.step("patients", len(cohort.rows), len(cohort.rows))
     write_json(whole, args.out / "findings.json")
     with atomic_path(args.out / "findings.csv") as part, part.open("w", newline="", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""What is known of patients beside their images, as rows of a table: regimen, survival, clinical data.
+"""What is known of patients besides their images, as rows of a table: regimen, survival, clinical data.
 
 A blank cell is "not known", never zero. A time has its unit in the name of its column; a column without one is refused,
 so that weeks and months cannot be mixed. `hcc_tace.py` reads the table of the public collection into the same records.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import difflib
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -21,9 +22,10 @@ from MeWMLib.core.protocol import Action, Protocol, agent, vocabulary
 
 #: Days of each unit of time. A week is 7 days and a month 365.25 / 12 days.
 DAYS = {"days": 1.0, "weeks": 7.0, "months": 365.25 / 12}
-#: Spelling slips are mapped at this similarity of letters and above, and said.
+#: Misspelt names are mapped at this similarity of letters and above, and reported.
 SIMILAR = 0.86
 _TIMES = ("os", "ttp")
+_BOOLEAN = ("main_portal_vein_thrombosis", "extrahepatic_spread")
 _FLAGS = {**dict.fromkeys(("1", "true", "yes"), True), **dict.fromkeys(("0", "false", "no"), False)}
 
 
@@ -65,7 +67,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """Rows of a CSV file with a header, in UTF-8 (with or without mark), comma or semicolon.
 
     Raises:
-        UnreadableFileError: missing, no text, or no header.
+        UnreadableFileError: missing, not a text, or without a row.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -82,7 +84,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         for row in csv.DictReader(text.splitlines(), delimiter=separator)
     ]
     if not rows:
-        raise UnreadableFileError(what="The clinical table holds no row", given=str(path), remedy="Give a CSV file")
+        raise UnreadableFileError(what="The clinical table has no rows", given=str(path), remedy="Give a CSV file")
     return rows
 
 
@@ -93,8 +95,8 @@ def read_table(path: Path) -> dict[str, ClinicalRecord]:
     seen), `ttp_...`, `progressed`, `treatment_date` (YYYY-MM-DD), and the fields of `core.patient.Clinical`.
 
     Raises:
-        UnreadableFileError: no CSV.
-        ClinicalDataError: no column `patient`, a patient twice, a time without unit, or a cell that cannot be.
+        UnreadableFileError: not a CSV file.
+        ClinicalDataError: no column `patient`, a patient twice, a time without unit, or an impossible cell.
     """
     rows = read_rows(path)
     names = set(rows[0])
@@ -105,7 +107,7 @@ def read_table(path: Path) -> dict[str, ClinicalRecord]:
     for name in _TIMES:
         if name in {n.lower() for n in names}:
             raise ClinicalDataError(
-                what=f"The column {name} says no unit",
+                what=f"The column {name} does not name its unit",
                 given=str(path),
                 remedy=f"Call it {name}_days, {name}_weeks or {name}_months",
             )
@@ -113,7 +115,7 @@ def read_table(path: Path) -> dict[str, ClinicalRecord]:
     for number, row in enumerate(rows, start=2):
         patient = row["patient"]
         if patient in found:
-            raise ClinicalDataError(what="A patient stands twice in the clinical table", given=f"line {number}")
+            raise ClinicalDataError(what="A patient is in the clinical table twice", given=f"line {number}")
         if patient:
             found[patient] = _record(row, number)
     return found
@@ -121,39 +123,40 @@ def read_table(path: Path) -> dict[str, ClinicalRecord]:
 
 def _record(row: Mapping[str, str], line: int) -> ClinicalRecord:
     protocol, notes = parse_regimen(row.get("protocol", ""))
-    known = {f.name for f in fields(Clinical)}
     values: dict[str, Any] = {}
-    for name in known:
+    for name in (f.name for f in fields(Clinical)):
         cell = row.get(name, "")
-        if cell:
-            values[name] = _FLAGS.get(cell.lower(), cell) if name in _BOOLEAN else _number(cell)
+        number = number_of(cell)
+        if name in _BOOLEAN:
+            values[name] = _FLAGS.get(cell.lower(), cell or None)
+        else:
+            values[name] = cell or None if number is None else number
     return ClinicalRecord(
         protocol,
         months_of(row, "os", line),
         flag(row.get("event", ""), "event", line),
         months_of(row, "ttp", line),
         flag(row.get("progressed", ""), "progressed", line),
-        Clinical.from_json(values),
+        Clinical(**values),
         treated=_date(row.get("treatment_date", ""), line),
         notes=notes,
     )
 
 
-_BOOLEAN = ("main_portal_vein_thrombosis", "extrahepatic_spread")
-
-
-def _number(cell: str) -> float | str:
+def number_of(cell: str) -> float | None:
+    """The finite number in a cell; None where there is none."""
     try:
-        return float(cell)
+        value = float(cell)
     except ValueError:
-        return cell
+        return None
+    return value if math.isfinite(value) else None
 
 
 def months_of(row: Mapping[str, str], name: str, line: int) -> float | None:
     """A time in months from the one column `name_days`, `name_weeks` or `name_months` that is filled.
 
     Raises:
-        ClinicalDataError: two are filled, or it is no number or negative.
+        ClinicalDataError: two are filled, or it is not a number or negative.
     """
     filled = [(unit, row[f"{name}_{unit}"]) for unit in DAYS if row.get(f"{name}_{unit}")]
     if len(filled) > 1:
@@ -163,10 +166,19 @@ def months_of(row: Mapping[str, str], name: str, line: int) -> float | None:
     if not filled:
         return None
     unit, cell = filled[0]
-    value = _number(cell)
-    if isinstance(value, str) or not 0 <= value < 1e5:
-        raise ClinicalDataError(what=f"{name}_{unit} is no time", given=f"line {line}: {cell[:20]!r}")
-    return value * DAYS[unit] / DAYS["months"]
+    return time_of(cell, f"{name}_{unit}", line) * DAYS[unit] / DAYS["months"]
+
+
+def time_of(cell: str, name: str, line: int) -> float:
+    """A time in the unit of its column.
+
+    Raises:
+        ClinicalDataError: it is not a number, or not possible.
+    """
+    value = number_of(cell)
+    if value is None or not 0 <= value < 1e5:
+        raise ClinicalDataError(what=f"{name} is not a time", given=f"line {line}: {cell[:20]!r}")
+    return value
 
 
 def flag(cell: str, name: str, line: int) -> bool | None:
@@ -191,10 +203,10 @@ def _date(cell: str, line: int) -> str | None:
 
 
 def parse_regimen(text: str) -> tuple[Protocol | None, tuple[str, ...]]:
-    """Agents named in a cell, and what was mapped: spelling slips are near to one name of the vocabulary only.
+    """Agents named in a cell, and what was mapped: a misspelt word must be close to exactly one name of the vocabulary.
 
-    Doses are kept where they stand as in `Protocol.parse`. Agents may be parted by , ; + / & or the word "and", or, as
-    in "doxorubicin LC beads", by nothing.
+    Doses are kept where they are written as in `Protocol.parse`. Agents may be separated by , ; + / & or the word
+    "and", or, as in "doxorubicin LC beads", by nothing.
 
     Returns:
         None where the cell is blank or a part is not understood; a note says which.
@@ -230,10 +242,12 @@ def _exact(name: str) -> str | None:
 
 
 def _near(name: str) -> str | None:
-    """Canonical name of the one agent whose name differs by a slip; short names must be exact."""
+    """Canonical name of the one agent that a misspelt name is close to; short names must be exact."""
+    wanted = _letters(name)
+    if len(wanted) <= 5:
+        return None
     keys = {_letters(n): a.name for a in vocabulary().values() for n in (a.name, *a.synonyms)}
-    long = [key for key in keys if len(key) > 5]
-    near = difflib.get_close_matches(_letters(name), long, n=2, cutoff=SIMILAR) if len(_letters(name)) > 5 else []
+    near = difflib.get_close_matches(wanted, [key for key in keys if len(key) > 5], n=2, cutoff=SIMILAR)
     agents = {keys[key] for key in near}
     return agents.pop() if len(agents) == 1 else None
 

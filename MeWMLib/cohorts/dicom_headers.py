@@ -1,4 +1,4 @@
-"""Headers of every DICOM file of a folder, read by pydicom. Whatever is wrong with a file becomes one line, not an end.
+"""Headers of every DICOM file of a folder, read by pydicom. A file with an error becomes one line of a list.
 
 File names are never trusted: a file is DICOM if its bytes say so.
 """
@@ -13,26 +13,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.core.errors import DependencyError, UnreadableFileError
+from MeWMLib.core.dicom_slices import SliceRecord, is_dicom, upper_parts
+from MeWMLib.core.dicom_slices import numbers as numbers_in
+from MeWMLib.core.errors import UnreadableFileError, optional_packages
 
-#: Results and documents that lie beside images; no loss when they are passed over.
+#: Results and documents that are stored beside images; nothing is lost when they are ignored.
 DOCUMENTS = ("SR", "RTSTRUCT", "PR", "KO", "RTDOSE", "RTPLAN", "RTRECORD", "REG", "FID", "DOC", "PLAN", "AU")
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 CT_STORAGE = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
-_TAGS = (
-    *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "PatientName"),
-    *("PatientIdentityRemoved", "StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate", "AcquisitionTime"),
-    *("ContentTime", "Modality", "SeriesNumber", "AcquisitionNumber", "InstanceNumber", "ImageType"),
-    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "SamplesPerPixel"),
-    *("NumberOfFrames", "BitsAllocated", "LossyImageCompression", "ConvolutionKernel", "SliceThickness"),
-)
+#: Fields of `Header` to the attributes of DICOM that they are read from: texts, numbers, and whole numbers with what
+#: counts where one is missing.
+_TEXTS = {
+    "patient_id": "PatientID",
+    "patient_name": "PatientName",
+    "study": "StudyInstanceUID",
+    "series": "SeriesInstanceUID",
+    "series_number": "SeriesNumber",
+    "acquisition": "AcquisitionNumber",
+    "sop": "SOPInstanceUID",
+    "sop_class": "SOPClassUID",
+}
+_NUMBERS = {"spacing": "PixelSpacing", "axes": "ImageOrientationPatient", "position": "ImagePositionPatient"}
+_WHOLE = {"instance": ("InstanceNumber", 0), "samples": ("SamplesPerPixel", 1), "frames": ("NumberOfFrames", 1)}
+_DATES = ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate")
+_TAGS = [
+    *(*_TEXTS.values(), *_NUMBERS.values(), *(name for name, _ in _WHOLE.values()), *_DATES),
+    *("PatientIdentityRemoved", "AcquisitionTime", "ContentTime", "Modality", "ImageType", "Rows", "Columns"),
+    *("BitsAllocated", "LossyImageCompression", "SliceThickness"),
+]
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What the import needs to know of one file. Texts are "" and numbers are () where a tag is missing."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header(SliceRecord):
+    """What the import needs to know of one file besides; `folder` is the patient's, `size` is in bytes."""
 
-    path: Path
     folder: str
     size: int
     patient_id: str
@@ -40,25 +54,12 @@ class Header:
     identity_removed: bool
     study: str
     date: str
-    series: str
-    series_number: str
-    acquisition: str
     time: str
     instance: int
     sop: str
     sop_class: str
-    modality: str
-    image_type: tuple[str, ...]
-    shape: tuple[int, int]
-    samples: int
-    frames: int
-    spacing: tuple[float, ...]
-    axes: tuple[float, ...]
-    position: tuple[float, ...]
     thickness: float
     lossy: bool
-    syntax: str
-    kernel: str
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ class Scan:
     Attributes:
         images: headers of images and of segmentations.
         bad: what could not be read.
-        documents: number of reports, plans and other DICOM files that are no image.
-        other: number of files that are no DICOM.
+        documents: number of reports, plans and other DICOM files that are not images.
+        other: number of files that are not DICOM.
     """
 
     images: tuple[Header, ...]
@@ -93,14 +94,8 @@ def require_pydicom() -> Any:
     Raises:
         DependencyError: it is not installed.
     """
-    try:
+    with optional_packages("The import of DICOM folders", "import"):
         import pydicom
-    except ImportError as error:
-        raise DependencyError(
-            what="The import of DICOM folders needs the packages of the extra `import`",
-            given=str(error),
-            remedy='Install them: pip install "mewm[import]"',
-        ) from error
     return pydicom
 
 
@@ -152,44 +147,40 @@ def _files(root: Path) -> Iterator[tuple[Path, str | None]]:
     failed: list[OSError] = []
     for folder, names, files in os.walk(root, onerror=failed.append):
         names.sort()
-        for name in sorted(files):
-            if name != "DICOMDIR":
-                yield Path(folder) / name, None
-    for error in failed:
-        yield Path(error.filename), error.strerror or "unknown reason"
+        yield from ((Path(folder) / name, None) for name in sorted(files) if name != "DICOMDIR")
+    yield from ((Path(error.filename), error.strerror or "unknown reason") for error in failed)
 
 
 def read_header(path: Path, folder: str = "") -> Header | None:
-    """Read one file's header; None if the file is no DICOM.
+    """Read one file's header; None if the file is not DICOM.
 
     Raises:
         UnreadableFileError: DICOM, but damaged or cut.
-        OSError: the system refuses.
+        OSError: the operating system refuses.
     """
     pydicom = require_pydicom()
     with path.open("rb") as file:
         head = file.read(132)
-        # files without the 128-byte preamble begin with group 0008 in little-endian
-        if head[128:] != b"DICM" and head[:2] != b"\x08\x00":
+        if not is_dicom(head):
             return None
         file.seek(0)
         size = path.stat().st_size
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # PACS exports break the standard all the time; values are checked here
-                data = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(_TAGS))
+                data = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=_TAGS)
                 header = _header(path, folder, size, data)
         except Exception as error:  # pydicom raises whatever a broken value makes it raise
             raise UnreadableFileError(what="a DICOM file is damaged", given=str(path)) from error
         if not header.sop_class and not header.modality:
-            raise UnreadableFileError(what="a DICOM file is damaged or says not what it is", given=str(path))
+            raise UnreadableFileError(what="a DICOM file is damaged or does not say what it is", given=str(path))
         if header.modality not in DOCUMENTS:
             _require_pixels(file, header, data, size)
     return header
 
 
 def _require_pixels(file: Any, header: Header, data: Any, size: int) -> None:
-    """Raise unless the voxels that the header promises are there; `file` stands where they begin."""
+    """Raise unless the voxels that the header promises exist; `file` is at the byte where they begin."""
     start = file.tell()
     rest = size - start
     cut = UnreadableFileError(what="a DICOM file is cut: it ends before its last voxel", given=str(header.path))
@@ -199,10 +190,10 @@ def _require_pixels(file: Any, header: Header, data: Any, size: int) -> None:
         raise UnreadableFileError(what="a DICOM file is cut in its header, or holds no image", given=str(header.path))
     syntax = getattr(data.file_meta, "TransferSyntaxUID", None)
     if syntax is not None and syntax.is_deflated:
-        return  # the whole header is compressed, so that `file` stands at the end
+        return  # the whole header is compressed, so `file` is at its end
     head = file.read(6)
     if head[:4] not in (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"):
-        raise UnreadableFileError(what="a DICOM file holds no voxels", given=str(header.path))
+        raise UnreadableFileError(what="a DICOM file has no voxels", given=str(header.path))
     if syntax is not None and syntax.is_encapsulated:
         if b"\xfe\xff\xdd\xe0" not in file.read():  # the delimiter after the last fragment
             raise cut
@@ -238,52 +229,26 @@ def _header(path: Path, folder: str, size: int, data: Any) -> Header:
         except ValueError:
             return default
 
-    date = next(
-        (d for n in ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate") if _is_date(d := text(n))), ""
-    )
+    read: dict[str, Any] = {field: text(name) for field, name in _TEXTS.items()}
+    read |= {field: numbers(name) for field, name in _NUMBERS.items()}
+    read |= {field: whole(name, missing) for field, (name, missing) in _WHOLE.items()}
     kind = value("ImageType")
+    if kind is not None and not isinstance(kind, str):
+        kind = "\\".join(kind)
     return Header(
         path=path,
         folder=folder,
         size=size,
-        patient_id=text("PatientID"),
-        patient_name=text("PatientName"),
         identity_removed=text("PatientIdentityRemoved").upper() == "YES",
-        study=text("StudyInstanceUID"),
-        date=date,
-        series=text("SeriesInstanceUID"),
-        series_number=text("SeriesNumber"),
-        acquisition=text("AcquisitionNumber"),
+        date=next((found for name in _DATES if _is_date(found := text(name))), ""),
         time=text("AcquisitionTime") or text("ContentTime"),
-        instance=whole("InstanceNumber", 0),
-        sop=text("SOPInstanceUID"),
-        sop_class=text("SOPClassUID"),
         modality=text("Modality").upper() or ("CT" if text("SOPClassUID") in CT_STORAGE else ""),
-        image_type=tuple(
-            part.strip().upper() for part in str("\\".join(kind) if _many(kind) else kind or "").split("\\")
-        ),
+        image_type=upper_parts(str(kind or "")),
         shape=(whole("Rows", 0), whole("Columns", 0)),
-        samples=whole("SamplesPerPixel", 1),
-        frames=whole("NumberOfFrames", 1),
-        spacing=numbers("PixelSpacing"),
-        axes=numbers("ImageOrientationPatient"),
-        position=numbers("ImagePositionPatient"),
-        thickness=next(iter(_floats(text("SliceThickness"))), 0.0),
+        thickness=next(iter(numbers_in(text("SliceThickness"))), 0.0),
         lossy=text("LossyImageCompression") == "01",
-        syntax=str(getattr(data.file_meta, "TransferSyntaxUID", "") or ""),
-        kernel=text("ConvolutionKernel"),
+        **read,
     )
-
-
-def _many(found: Any) -> bool:
-    return found is not None and not isinstance(found, str)
-
-
-def _floats(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split("\\") if part.strip())
-    except ValueError:
-        return ()
 
 
 def _is_date(text: str) -> bool:

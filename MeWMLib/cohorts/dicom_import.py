@@ -7,8 +7,8 @@ was killed goes on where it stopped; a patient whose files and settings did not 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import MeWMLib
 from MeWMLib.cohorts import clinical_table, hcc_tace
 from MeWMLib.cohorts.clinical_table import ClinicalRecord
 from MeWMLib.cohorts.dicom_headers import BadFile, Header, scan
-from MeWMLib.cohorts.dicom_patient import GRIDS, Imported, Line, NoScanError, import_patient, reason_of
+from MeWMLib.cohorts.dicom_patient import GRIDS, Line, NoScanError, import_patient, reason_of
 from MeWMLib.cohorts.identity import PUBLIC_KEY, Identity, load_key
 from MeWMLib.cohorts.layout import (
     MANIFEST,
@@ -29,15 +29,17 @@ from MeWMLib.cohorts.layout import (
     write_table,
 )
 from MeWMLib.cohorts.quality_page import THUMBNAIL, thumbnail, write_quality_page
-from MeWMLib.core.errors import CohortError, InputError, MeWMError, OutputError
+from MeWMLib.core.errors import CohortError, InputError, OutputError
 
-LAYOUTS = ("tcia", "folder")
-#: Raised when the import itself changes, so that patients of an older one are read again.
+#: Layouts of folders to what reads their clinical tables.
+_TABLES = {"tcia": hcc_tace.read_table, "folder": clinical_table.read_table}
+LAYOUTS = tuple(_TABLES)
+#: Increased when the import itself changes, so that patients of an older one are read again.
 VERSION = 1
-NOTICE = "Real patients. Research use only; keep this folder under the rules that hold for their images."
+NOTICE = "Real patients. Research use only; keep this folder under the rules that apply to their images."
 IDS = {
     "tcia": "ids of the public collection",
-    "folder": "p + 16 hex digits of HMAC-SHA256 over folder name and PatientID; the key lies outside of the cohort",
+    "folder": "p + 16 hex digits of HMAC-SHA256 over folder name and PatientID; the key is kept outside of the cohort",
 }
 
 
@@ -109,12 +111,12 @@ def import_cohort(
         )
     public = settings.layout == "tcia"
     identity = Identity(PUBLIC_KEY if public else load_key(settings.key_file), public)
-    records = _records(settings)
+    records = _TABLES[settings.layout](settings.clinical) if settings.clinical else {}
     found = scan(root, lambda n: step("headers", n, 0))
     left_out: list[dict[str, str]] = []
 
     def leave_out(patient: str, line: Line, where: str = "") -> None:
-        left_out.append({"patient": patient, **line.to_json()})
+        left_out.append({"patient": patient, **asdict(line)})
         say(f"{where or patient or 'import'}: {line.what}: {line.reason}")
 
     for bad in found.bad:
@@ -130,7 +132,7 @@ def import_cohort(
         mark = _fingerprint(group, record, settings, identity)
         stored = read_patient(out, group.id)
         if stored is not None and stored.get("import", {}).get("source") == mark:
-            kept = [Line(one["what"], one["reason"]) for one in stored["import"]["left_out"]]
+            kept = [Line(**one) for one in stored["import"]["left_out"]]
         else:
             kept = _import_one(group, record, settings, mark, out)
         for line in kept:
@@ -156,15 +158,13 @@ def _import_one(
 ) -> list[Line]:
     """Read and write one patient; returns what was left out."""
     try:
-        found: Imported = import_patient(group.id, group.headers, record, settings.grid, settings.all_phases)
+        found = import_patient(group.id, group.headers, record, settings.grid, settings.all_phases)
     except NoScanError as error:
         return [*error.lines, Line("the patient", error.what)]
     except OutputError:
         raise
-    except MeWMError as error:
+    except Exception as error:  # a patient that breaks the reader does not end the import
         return [Line("the patient", reason_of(error))]
-    except Exception as error:  # a patient that breaks the reader ends no import
-        return [Line("the patient", f"could not be read ({type(error).__name__})")]
     found.more["import"] = {"source": mark, **found.more["import"]}
     files = {THUMBNAIL: thumbnail(found.case, found.centres)}
     write_patient(out, found.row, found.case, found.more, found.volumes, files, replace=True)
@@ -181,7 +181,7 @@ def _earlier(out: Path, settings: ImportSettings) -> dict[str, Any]:
         return {}
     if not (out / MANIFEST).is_file():
         raise CohortError(
-            what="The folder holds something else than a cohort", given=str(out), remedy="Give a new folder with --out"
+            what="The folder holds something other than a cohort", given=str(out), remedy="Give a new folder with --out"
         )
     before = read_manifest(out)
     if before.get("synthetic") or before.get("layout") != settings.layout:
@@ -191,14 +191,6 @@ def _earlier(out: Path, settings: ImportSettings) -> dict[str, Any]:
             remedy="Give a new folder with --out",
         )
     return before
-
-
-def _records(settings: ImportSettings) -> Mapping[str, ClinicalRecord]:
-    if settings.clinical is None:
-        return {}
-    if settings.layout == "tcia":
-        return hcc_tace.read_table(settings.clinical)
-    return clinical_table.read_table(settings.clinical)
 
 
 def _bad_line(bad: BadFile, identity: Identity, root: Path) -> tuple[str, Line, str]:
@@ -256,13 +248,13 @@ def _fingerprint(group: _Group, record: ClinicalRecord | None, settings: ImportS
 
 
 def _manifest(settings: ImportSettings, documents: int, other: int) -> dict[str, Any]:
-    public = settings.layout == "tcia"
+    cited = {"citation": hcc_tace.CITATION, "licence": hcc_tace.LICENCE}
     return {
         "synthetic": False,
         "notice": NOTICE,
         "layout": settings.layout,
         "ids": IDS[settings.layout],
-        **({"citation": hcc_tace.CITATION, "licence": hcc_tace.LICENCE} if public and settings.clinical else {}),
+        **(cited if settings.layout == "tcia" and settings.clinical else {}),
         "grid": settings.grid,
         "all_phases": settings.all_phases,
         "passed_over": {"documents": documents, "files_that_are_no_dicom": other},

@@ -1,15 +1,15 @@
 """One patient of an import: series of several dates become the scan before and the scan after treatment.
 
-Each stack of slices is read, judged and given a phase. What fails is left out with a line; the others go on.
+Each stack of slices is read, checked and given a phase. A stack that fails is left out with a line; the others go on.
 """
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from MeWMLib.cohorts.layout import CohortCase, PatientRow
 from MeWMLib.cohorts.phase import PhaseGuess, guess_phase
 from MeWMLib.core.errors import CohortError, MeWMError, OutputError
 from MeWMLib.core.io import read_dicom_slices
-from MeWMLib.core.volume import LabelMap, Volume
+from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.perception.findings import measure
 from MeWMLib.perception.preprocess import COHORT_SPACING_MM, box_geometry, resample, resample_volume
 
@@ -38,10 +38,6 @@ class Line:
 
     what: str
     reason: str
-
-    def to_json(self) -> dict[str, str]:
-        """JSON-ready form."""
-        return {"what": self.what, "reason": self.reason}
 
 
 @dataclass(eq=False)
@@ -62,8 +58,7 @@ class Found:
 
     @property
     def rank(self) -> tuple[Any, ...]:
-        """Of two scans of one phase the higher one is taken: masks first, then what shows more, then slices of 2.5
-        mm."""
+        """The highest of the scans of one phase is taken: masks count first, then how much it shows, then slices."""
         places = self.ct.geometry
         extent = places.shape[0] * places.spacing[0]
         return (
@@ -79,9 +74,9 @@ class Found:
         return {
             "series": self.stack.name,
             "used_as": self.used_as,
-            "shape_kji": list(self.ct.geometry.shape),
+            "shape_kji": self.ct.geometry.shape,
             "spacing_mm": [round(step, 3) for step in self.ct.geometry.spacing],
-            "phase": self.guess.to_json(),
+            "phase": self.guess,
             "notes": self.notes,
         }
 
@@ -120,8 +115,10 @@ class Imported:
     left_out: list[Line] = field(default_factory=list)
 
 
-def reason_of(error: MeWMError) -> str:
+def reason_of(error: Exception) -> str:
     """What an error says, without paths, which may hold names."""
+    if not isinstance(error, MeWMError):
+        return f"could not be read ({type(error).__name__})"
     given = "" if os.sep in error.given or "\\" in error.given or "/" in error.given else error.given
     text = f"{error.what} ({given})" if given else error.what
     return text[0].lower() + text[1:] if text[:2] != "CT" else text
@@ -135,19 +132,17 @@ def import_patient(
     Args:
         patient: opaque id.
         headers: of all the patient's files, segmentations too.
-        record: what is known beside the images.
+        record: what is known besides the images.
         grid: "cohort" resamples to `COHORT_SPACING_MM`, "native" keeps the grid of the scanner.
         all_phases: keep the other phases of the two dates as well.
 
     Raises:
-        CohortError: no usable scan before treatment; `left_out` of the error's remedy says why.
+        NoScanError: no usable scan before treatment.
     """
-    left_out: list[Line] = []
-    notes = list(record.notes) if record else []
-    studies, more_lines = _studies(headers)
-    left_out += more_lines
-    usable = [study for study in studies if study.scans]
-    before, after, note = pair(usable, record.treated if record else None)
+    known = record or ClinicalRecord()
+    notes = list(known.notes)
+    studies, left_out = _studies(headers)
+    before, after, note = pair([study for study in studies if study.scans], known.treated)
     notes += [note] if note else []
     if before is None:
         raise NoScanError(left_out)
@@ -166,16 +161,14 @@ def import_patient(
     if all_phases:
         volumes |= _other_phases(before, after, grid)
     return Imported(
-        _row(patient, record, ct, labels, post_ct, before, after),
+        _row(patient, known, ct, labels, post_ct, after.days if after else None),
         CohortCase(ct, labels, post_ct, post_labels),
         {
             "synthetic": False,
             "import": {
                 "grid": grid,
-                "studies": [
-                    {"when": s.when, "days": s.days, "scans": [scan.to_json() for scan in s.scans]} for s in studies
-                ],
-                "left_out": [line.to_json() for line in left_out],
+                "studies": [{"when": s.when, "days": s.days, "scans": s.scans} for s in studies],
+                "left_out": left_out,
                 "notes": notes,
             },
             "clinical": record.to_json() if record else {},
@@ -217,10 +210,8 @@ def _studies(headers: Sequence[Header]) -> tuple[list[Study], list[Line]]:
                 study.scans.append(_read(stack, segmentations))
             except OutputError:
                 raise
-            except MeWMError as error:
+            except Exception as error:  # one bad series, whatever is wrong with it, does not end the import
                 lines.append(Line(stack.name, reason_of(error)))
-            except Exception as error:  # one bad series, whatever is wrong with it, ends no import
-                lines.append(Line(stack.name, f"could not be read ({type(error).__name__})"))
     return sorted(studies.values(), key=lambda study: (not study.date, study.date)), lines
 
 
@@ -232,7 +223,7 @@ def _number(text: str) -> tuple[float, str]:
 
 
 def _read(stack: Stack, segmentations: Sequence[Segmentation]) -> Found:
-    ct, lowest = read_dicom_slices([one.path for one in stack.slices])
+    ct, lowest = read_dicom_slices(stack.slices)
     notes = list(stack.notes)
     if lowest < -1024:
         notes.append(f"padding down to {lowest:.0f} HU became -1024")
@@ -240,7 +231,7 @@ def _read(stack: Stack, segmentations: Sequence[Segmentation]) -> Found:
         notes.append("the slices went through lossy compression")
     thickness, step = stack.slices[0].thickness, ct.geometry.spacing[0]
     if thickness and not 0.5 <= step / thickness <= 2:
-        notes.append(f"slices of {thickness:g} mm lie {step:.3g} mm apart: the places count, not SliceThickness")
+        notes.append(f"slices of {thickness:g} mm are {step:.3g} mm apart: the positions count, not SliceThickness")
     guess = guess_phase(ct)
     mine = choose(segmentations, frozenset(one.sop for one in stack.slices))
     return Found(stack, replace(ct, phase=guess.phase), guess, notes, mine)
@@ -266,7 +257,7 @@ def pair(studies: Sequence[Study], treated: str | None) -> tuple[Study | None, S
         before = next((study for study in reversed(dated) if study.date <= treated), None)
         after = next((study for study in dated if study.date > treated), None)
         if before is None:
-            return None, None, "every study lies after the treatment"
+            return None, None, "every study is from after the treatment"
     else:
         before, after = dated[0], dated[1] if len(dated) > 1 else None
         if len(dated) > 2:
@@ -280,29 +271,22 @@ def pair(studies: Sequence[Study], treated: str | None) -> tuple[Study | None, S
 
 def _days(first: str, second: str) -> int | None:
     try:
-        a, b = (date(int(d[:4]), int(d[4:6]), int(d[6:])) for d in (first, second))
+        return (datetime.strptime(second, "%Y%m%d") - datetime.strptime(first, "%Y%m%d")).days
     except ValueError:  # a 31st of February
         return None
-    return (b - a).days
 
 
 def _choose(before: Study, after: Study | None) -> tuple[Found, Found | None]:
     """Scans of one phase: that of the scan with masks, else the first of `PREFERRED_PHASES` that both dates have."""
-    drawn = max((s for s in before.scans if s.segmentation is not None), key=lambda s: s.rank, default=None)
-    if drawn is not None:
-        phases: Sequence[str] = (drawn.phase, *PREFERRED_PHASES)
-        pre = drawn
-    else:
-        shared = [p for p in PREFERRED_PHASES if before.of_phase(p) and (after is None or after.of_phase(p))]
-        own = next(p for p in PREFERRED_PHASES if before.of_phase(p))
-        phase = next((p for p in shared if p != "unknown"), own)
-        phases = (phase, *PREFERRED_PHASES)
-        found = before.of_phase(phase)
-        assert found is not None
-        pre = found
+    pre = max((s for s in before.scans if s.segmentation is not None), key=lambda s: s.rank, default=None)
+    if pre is None:
+        own = [p for p in PREFERRED_PHASES if before.of_phase(p)]
+        shared = [p for p in own if p != "unknown" and (after is None or after.of_phase(p))]
+        pre = before.of_phase((shared or own)[0])
+        assert pre is not None
     if after is None:
         return pre, None
-    return pre, next(found for p in phases if (found := after.of_phase(p)) is not None)
+    return pre, next(found for p in (pre.phase, *PREFERRED_PHASES) if (found := after.of_phase(p)) is not None)
 
 
 def _prepared(found: Found, grid: str, lines: list[Line]) -> tuple[Volume, LabelMap | None, NDArray[np.bool_] | None]:
@@ -314,13 +298,18 @@ def _prepared(found: Found, grid: str, lines: list[Line]) -> tuple[Volume, Label
             found.notes.append("masks drawn by a program" if found.segmentation.automatic else "masks drawn by people")
         except MeWMError as error:
             lines.append(Line(f"the masks of {found.stack.name}", reason_of(error)))
-    if grid == "native":
+    target = _target(ct, grid)
+    if target is ct.geometry:
         return ct, labels, vessels
-    target = box_geometry(ct.geometry, COHORT_SPACING_MM)
     if labels is not None and vessels is not None:
         labels = LabelMap(resample(labels.array, ct.geometry, target, "nearest", 0), target)
         vessels = resample(vessels, ct.geometry, target, "nearest", 0)
     return resample_volume(ct, target), labels, vessels
+
+
+def _target(ct: Volume, grid: str) -> Geometry:
+    """The grid that a scan is written on."""
+    return ct.geometry if grid == "native" else box_geometry(ct.geometry, COHORT_SPACING_MM)
 
 
 def _other_phases(before: Study, after: Study | None, grid: str) -> dict[str, Volume | LabelMap]:
@@ -330,31 +319,30 @@ def _other_phases(before: Study, after: Study | None, grid: str) -> dict[str, Vo
             scan = study.of_phase(phase) if study else None
             if scan is not None and scan.used_as is None:
                 scan.used_as = f"{name}_{phase}"
-                target = scan.ct.geometry if grid == "native" else box_geometry(scan.ct.geometry, COHORT_SPACING_MM)
-                found[f"{scan.used_as}.nrrd"] = resample_volume(scan.ct, target)
+                found[f"{scan.used_as}.nrrd"] = resample_volume(scan.ct, _target(scan.ct, grid))
     return found
 
 
 def _row(
     patient: str,
-    record: ClinicalRecord | None,
+    record: ClinicalRecord,
     ct: Volume,
     labels: LabelMap | None,
     post: Volume | None,
-    before: Study,
-    after: Study | None,
+    days: int | None,
 ) -> PatientRow:
-    record = record or ClinicalRecord()
     diameter = None
     if labels is not None and labels.tumour.any():
-        diameter = measure(ct, labels).lesions[0].longest_axial_diameter_mm
-    values: Mapping[str, Any] = {
-        "phase": ct.phase,
-        "phase_after": post.phase if post else None,
-        "interval_days": float(after.days) if after and after.days is not None else None,
-        "has_after": post is not None,
-        "registered": False if post is not None else None,
-        "diameter_before_mm": diameter,
-    }
-    protocol = record.protocol.text if record.protocol else ""
-    return PatientRow(patient, protocol, record.months, record.event, **values)
+        diameter = measure(ct, labels, sizes_only=True).lesions[0].longest_axial_diameter_mm
+    return PatientRow(
+        patient,
+        record.protocol.text if record.protocol else "",
+        record.months,
+        record.event,
+        phase=ct.phase,
+        phase_after=post.phase if post else None,
+        interval_days=float(days) if days is not None else None,
+        has_after=post is not None,
+        registered=False if post is not None else None,
+        diameter_before_mm=diameter,
+    )

@@ -7,18 +7,19 @@ are taken twice. What cannot become a volume is left out with one sentence that 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from MeWMLib.cohorts.dicom_headers import CT_STORAGE, SECONDARY_CAPTURE, Header
+from MeWMLib.cohorts.dicom_headers import SECONDARY_CAPTURE, Header
+from MeWMLib.core.dicom_slices import in_order, normal_of, places_of, uneven_steps
 
 #: A stack of fewer slices, or a shorter one, shows no liver: scouts, bolus tracking, single captures.
 MIN_SLICES, MIN_EXTENT_MM = 8, 60.0
-#: An axial slice's normal lies nearer to the body axis than this cosine (25 degrees).
+#: Cosine (25 degrees) of the largest angle between the normal of an axial slice and the body axis.
 AXIAL_COSINE = 0.9
-#: Field of view (mm) of a body CT; outside, PixelSpacing lies.
+#: Field of view (mm) of a body CT; outside of it PixelSpacing cannot be true.
 FIELD_MM = (150.0, 900.0)
 #: Slices nearer than this are at one place.
 SAME_PLACE_MM = 0.05
@@ -73,13 +74,11 @@ def stacks_of(slices: Sequence[Header]) -> tuple[list[Stack], list[LeftOut]]:
     mixed = [f"the series is mixed: {len(groups)} kinds of slices"] if len(groups) > 1 else []
     for members in groups.values():
         notes = (*mixed, *((f"{copies} copies of the same slices were dropped",) if copies else ()))
-        reason = _unfit(members)
-        if reason:
+        if reason := _unfit(members):
             out.append(LeftOut(Stack(tuple(members), "", notes), reason))
             continue
         for stack in _split(members, notes):
-            reason = _unfit_stack(stack)
-            if reason:
+            if reason := _unfit_stack(stack):
                 out.append(LeftOut(stack, reason))
             else:
                 good.append(stack)
@@ -91,7 +90,7 @@ def _kind(one: Header) -> object:
     return (
         one.modality,
         one.sop_class.startswith(SECONDARY_CAPTURE),
-        "LOCALIZER" in one.image_type,
+        one.localizer,
         one.samples,
         one.shape,
         one.frames > 1 and one.sop,
@@ -102,27 +101,24 @@ def _kind(one: Header) -> object:
 
 
 def _unfit(members: Sequence[Header]) -> str:
-    """Why slices of this kind are no CT volume, by their headers; "" if nothing speaks against it."""
+    """Why slices of this kind are not a CT volume, by their headers; "" if they may be one."""
     one = members[0]
     if one.sop_class.startswith(SECONDARY_CAPTURE):
-        return "a secondary capture (picture of a screen), no CT"
+        return "a secondary capture (picture of a screen), not a CT"
     if one.modality != "CT":
-        return f"no CT: the modality is {one.modality}" if one.modality else "no CT: the headers name no modality"
+        return f"not a CT: the modality is {one.modality}" if one.modality else "not a CT: the headers name no modality"
     if one.samples != 1:
-        return "in colour, no CT in Hounsfield units"
-    if "LOCALIZER" in one.image_type:
+        return "in colour, not a CT in Hounsfield units"
+    if one.localizer:
         return "a localiser (scout)"
     if one.frames > 1:
-        return ""  # enhanced CT: its geometry stands in frame groups, which the reader judges
-    missing = [
-        name
-        for name, there in (
-            ("ImagePositionPatient", len(one.position) == 3),
-            ("ImageOrientationPatient", len(one.axes) == 6),
-            ("PixelSpacing", len(one.spacing) == 2),
-        )
-        if not there
-    ]
+        return ""  # enhanced CT: its geometry is in frame groups, which the reader checks
+    needed = {
+        "ImagePositionPatient": (one.position, 3),
+        "ImageOrientationPatient": (one.axes, 6),
+        "PixelSpacing": (one.spacing, 2),
+    }
+    missing = [name for name, (values, count) in needed.items() if len(values) != count]
     if missing:
         return "tags are missing: " + ", ".join(missing)
     field = [step * count for step, count in zip(one.spacing, one.shape, strict=True)]
@@ -131,7 +127,7 @@ def _unfit(members: Sequence[Header]) -> str:
             f"PixelSpacing cannot be true: {one.spacing[0]:g} x {one.spacing[1]:g} mm would make a field of view of "
             f"{field[1]:.0f} x {field[0]:.0f} mm"
         )
-    if abs(_normal(one)[2]) < AXIAL_COSINE:
+    if abs(normal_of(one)[2]) < AXIAL_COSINE:
         return "not axial (a coronal, sagittal or oblique reformat)"
     return ""
 
@@ -139,7 +135,7 @@ def _unfit(members: Sequence[Header]) -> str:
 def _unfit_stack(stack: Stack) -> str:
     if stack.slices[0].frames > 1:
         return ""
-    places = _places(stack.slices)
+    places = places_of(stack.slices)
     extent = float(places[-1] - places[0]) if len(places) > 1 else 0.0
     if len(places) > 1 and extent <= SAME_PLACE_MM:
         return f"{len(places)} slices at one place (bolus tracking)"
@@ -148,26 +144,9 @@ def _unfit_stack(stack: Stack) -> str:
     return ""
 
 
-def _normal(one: Header) -> np.ndarray:
-    axes = np.array(one.axes, dtype=np.float64).reshape(2, 3)
-    return np.asarray(np.cross(axes[0], axes[1]))
-
-
-def _places(members: Iterable[Header]) -> np.ndarray:
-    members = list(members)
-    normal = _normal(members[0])
-    return np.array([float(np.dot(one.position, normal)) for one in members])
-
-
-def _sorted(members: Iterable[Header]) -> tuple[Header, ...]:
-    members = list(members)
-    order = np.argsort(_places(members), kind="stable")
-    return tuple(members[n] for n in order)
-
-
 def _distinct(members: Sequence[Header]) -> bool:
     """True if no two slices lie at one place."""
-    places = np.sort(_places(members))
+    places = np.sort(places_of(members))
     return bool((np.diff(places) > SAME_PLACE_MM).all())
 
 
@@ -179,18 +158,18 @@ def _split(members: list[Header], notes: tuple[str, ...]) -> list[Stack]:
     for one in members:
         acquisitions[one.acquisition].append(one)
     if _distinct(members) and not _interleaved(list(acquisitions.values())):
-        return [Stack(_sorted(members), "", notes)]
-    if len({round(p / SAME_PLACE_MM) for p in _places(members)}) == 1:
+        return [Stack(in_order(members), "", notes)]
+    if len({round(p / SAME_PLACE_MM) for p in places_of(members)}) == 1:
         return [Stack(tuple(members), "", notes)]
     if len(acquisitions) > 1 and all(_distinct(one) for one in acquisitions.values()):
         note = f"{len(acquisitions)} acquisitions were stacked in this series and were split by AcquisitionNumber"
         return [
-            Stack(_sorted(one), f"acquisition {name or 'without number'}", (*notes, note))
+            Stack(in_order(one), f"acquisition {name or 'without number'}", (*notes, note))
             for name, one in sorted(acquisitions.items())
         ]
     parts = _by_repeats(members)
     note = f"{len(parts)} volumes were stacked in this series and were split where places repeat"
-    return [Stack(_sorted(one), f"part {n} of {len(parts)}", (*notes, note)) for n, one in enumerate(parts, 1)]
+    return [Stack(in_order(one), f"part {n} of {len(parts)}", (*notes, note)) for n, one in enumerate(parts, 1)]
 
 
 def _interleaved(groups: list[list[Header]]) -> bool:
@@ -198,7 +177,7 @@ def _interleaved(groups: list[list[Header]]) -> bool:
 
     Acquisitions that follow one another along the body (chest, then abdomen; or one a slice) are one volume.
     """
-    ranges = sorted((float(p.min()), float(p.max())) for g in groups if len(g) >= MIN_SLICES for p in [_places(g)])
+    ranges = sorted((float(p.min()), float(p.max())) for g in groups if len(g) >= MIN_SLICES for p in [places_of(g)])
     return any(
         min(a[1], b[1]) - max(a[0], b[0]) > 0.5 * min(a[1] - a[0], b[1] - b[0])
         for a, b in zip(ranges, ranges[1:], strict=False)
@@ -211,21 +190,19 @@ def _by_repeats(members: list[Header]) -> list[list[Header]]:
     Stored one after another, a new volume begins where a place is taken again; stored place by place, the n-th slice at
     every place belongs to the n-th volume. The way with fewer gaps in its volumes is right.
     """
-    in_order = sorted(members, key=lambda one: (one.time, one.instance, one.path.name))
-    keys = dict(zip((id(one) for one in in_order), np.round(_places(in_order) / SAME_PLACE_MM), strict=True))
+    stored = sorted(members, key=lambda one: (one.time, one.instance, one.path.name))
     runs: list[list[Header]] = [[]]
     taken: set[float] = set()
-    for one in in_order:
-        if keys[id(one)] in taken:
-            runs.append([])
-            taken = set()
-        taken.add(keys[id(one)])
-        runs[-1].append(one)
     ranks: dict[int, list[Header]] = defaultdict(list)
     count: Counter[float] = Counter()
-    for one in in_order:
-        ranks[count[keys[id(one)]]].append(one)
-        count[keys[id(one)]] += 1
+    for one, place in zip(stored, np.round(places_of(stored) / SAME_PLACE_MM).tolist(), strict=True):
+        if place in taken:
+            runs.append([])
+            taken = set()
+        taken.add(place)
+        runs[-1].append(one)
+        ranks[count[place]].append(one)
+        count[place] += 1
     ranked = [ranks[n] for n in sorted(ranks)]
     return runs if _gaps(runs) <= _gaps(ranked) else ranked
 
@@ -234,11 +211,5 @@ def _gaps(parts: list[list[Header]]) -> int:
     """Places where a volume's slices are not evenly spaced; a lone slice counts too."""
     found = 0
     for one in parts:
-        steps = np.diff(np.sort(_places(one)))
-        found += int((np.abs(steps - np.median(steps)) > 0.1 * np.median(steps)).sum()) if len(steps) else 1
+        found += len(uneven_steps(np.sort(places_of(one)))) if len(one) > 1 else 1
     return found
-
-
-def is_ct(one: Header) -> bool:
-    """True if the file says that it is a CT."""
-    return one.modality == "CT" or one.sop_class in CT_STORAGE

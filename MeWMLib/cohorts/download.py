@@ -1,15 +1,14 @@
 """Download a public collection from the NCI Imaging Data Commons through its own client, idc-index.
 
-The index that idc-index brings says what there is, how large, and under which licence, without any network. The
-transfer goes patient by patient; what was checked is written down, so that a download that stopped goes on. The index
-holds no checksums: what arrives is checked against its number of files and bytes, every file must be whole, and a
-SHA-256 is kept for later checks.
+The index that idc-index brings lists what exists, how large, and under which licence, without any network. The
+transfer goes patient by patient; what was checked is written down, so that a download that was stopped can continue.
+The index holds no checksums: what arrives is checked against its number of files and bytes, every file must be whole,
+and a SHA-256 is kept for later checks.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -19,8 +18,9 @@ from typing import Any
 
 from MeWMLib.cohorts import hcc_tace
 from MeWMLib.cohorts.dicom_headers import read_header
-from MeWMLib.core.errors import CohortError, DependencyError, InputError, MeWMError, OutputError, output_error
+from MeWMLib.core.errors import CohortError, InputError, MeWMError, OutputError, optional_packages, output_error
 from MeWMLib.core.io import atomic_path, write_json
+from MeWMLib.core.records import read_json
 
 #: Name of a collection here to its name in the index, and how to cite it.
 COLLECTIONS = {"hcc-tace-seg": (hcc_tace.COLLECTION, hcc_tace.CITATION)}
@@ -30,12 +30,21 @@ MB = 1e6
 #: Sizes of the index are rounded.
 _SIZE_TOLERANCE = 2e-3
 _FOLDERS = "%collection_id/%PatientID/%StudyInstanceUID/%Modality_%SeriesInstanceUID"
-_COLUMNS = [
-    *("collection_id", "analysis_result_id", "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "Modality"),
-    *("instanceCount", "series_size_MB", "license_short_name", "source_DOI"),
-]
+#: Fields of `RemoteSeries` and their columns in the index.
+_COLUMNS = {
+    "collection": "collection_id",
+    "patient": "PatientID",
+    "study": "StudyInstanceUID",
+    "series": "SeriesInstanceUID",
+    "modality": "Modality",
+    "files": "instanceCount",
+    "size_mb": "series_size_MB",
+    "licence": "license_short_name",
+    "doi": "source_DOI",
+    "by_program": "analysis_result_id",
+}
 
-#: Brings series (SeriesInstanceUIDs) into a folder, laid out as `_FOLDERS`; an interrupted call may be repeated.
+#: Fetches series (SeriesInstanceUIDs) into a folder, laid out as `_FOLDERS`; an interrupted call may be repeated.
 Transfer = Callable[[Sequence[str], Path], None]
 
 
@@ -56,7 +65,7 @@ class RemoteSeries:
 
     @property
     def folder(self) -> Path:
-        """Where it comes to lie below the download's folder."""
+        """Its place below the folder of the download."""
         return Path(self.collection) / self.patient / self.study / f"{self.modality}_{self.series}"
 
 
@@ -71,29 +80,18 @@ def catalogue(collection: str) -> tuple[RemoteSeries, ...]:
         raise InputError(
             what="There is no such collection", given=collection, remedy="Known: " + ", ".join(COLLECTIONS)
         )
-    try:
+    with optional_packages("Downloading", "download"):
         import idc_index_data
         import pandas
-    except ImportError as error:
-        raise _missing(error) from error
     table = pandas.read_parquet(
         idc_index_data.IDC_INDEX_PARQUET_FILEPATH,
-        columns=_COLUMNS,
+        columns=list(_COLUMNS.values()),
         filters=[("collection_id", "==", COLLECTIONS[collection][0])],
     )
+    types = {"files": int, "size_mb": float, "by_program": bool}
+    table = table.fillna({"analysis_result_id": ""}).rename(columns={old: new for new, old in _COLUMNS.items()})
     found = [
-        RemoteSeries(
-            collection=str(row.collection_id),
-            patient=str(row.PatientID),
-            study=str(row.StudyInstanceUID),
-            series=str(row.SeriesInstanceUID),
-            modality=str(row.Modality),
-            files=int(row.instanceCount),
-            size_mb=float(row.series_size_MB),
-            licence=str(row.license_short_name),
-            doi=str(row.source_DOI),
-            by_program=isinstance(row.analysis_result_id, str) and bool(row.analysis_result_id),
-        )
+        RemoteSeries(**{name: types.get(name, str)(value) for name, value in row._asdict().items()})
         for row in table.itertuples(index=False)
     ]
     return tuple(sorted(found, key=lambda one: (one.patient, one.study, one.modality, one.series)))
@@ -105,11 +103,11 @@ def select(
     """The series to fetch: those of some patients or of all; masks drawn by programs only if they are wanted.
 
     Raises:
-        InputError: a patient whom the collection does not hold.
+        InputError: a patient who is not in the collection.
     """
     unknown = sorted(set(patients) - {one.patient for one in series})
     if unknown:
-        raise InputError(what="The collection holds no such patient", given=", ".join(unknown[:5]))
+        raise InputError(what="There is no such patient in the collection", given=", ".join(unknown[:5]))
     return tuple(
         one
         for one in series
@@ -123,10 +121,8 @@ def idc_transfer() -> Transfer:
     Raises:
         DependencyError: idc-index is not installed.
     """
-    try:
+    with optional_packages("Downloading", "download"):
         import idc_index
-    except ImportError as error:
-        raise _missing(error) from error
     make: Any = idc_index.IDCClient  # type: ignore[attr-defined]  # the package carries no types
     client: Any = None
 
@@ -158,9 +154,9 @@ def download(
     Args:
         collection: a name of `COLLECTIONS`.
         series: see `select`.
-        folder: new, or of an earlier download; series that were checked and still lie there are not fetched again.
+        folder: new, or of an earlier download; series that were checked and are still there are not fetched again.
         transfer: see `idc_transfer`.
-        on_step: told the megabytes that are there, those in all, and the patient.
+        on_step: told the megabytes that have arrived, those in all, and the patient.
         on_line: told one sentence on each series that did not arrive whole.
 
     Returns:
@@ -199,7 +195,7 @@ def download(
             else:
                 state[one.series] = _measured(folder / one.folder)
             done += one.size_mb
-        _write_state(folder, collection, state)
+        write_json({"collection": collection, "series": state}, folder / STATE)
     step(done, total, "")
     return failed
 
@@ -211,15 +207,14 @@ def verify(folder: Path, collection: str, on_line: Callable[[str], None] | None 
         SeriesInstanceUIDs whose files changed or are gone.
 
     Raises:
-        CohortError: the folder is no download of this collection.
+        CohortError: the folder is not a download of this collection.
     """
     state = _state(folder, collection)
     if not state:
-        raise CohortError(what="The folder holds no download", given=str(folder), remedy="Download it first")
+        raise CohortError(what="There is no download in the folder", given=str(folder), remedy="Download it first")
     bad = []
     for uid, kept in state.items():
-        place = folder / kept["folder"]
-        found = {path.name: _sha256(path) for path in sorted(place.glob("*")) if path.is_file()}
+        found = {path.name: _sha256(path) for path in _files(folder / kept["folder"])}
         if found != kept["sha256"]:
             bad.append(uid)
             if on_line is not None:
@@ -229,10 +224,10 @@ def verify(folder: Path, collection: str, on_line: Callable[[str], None] | None 
 
 def fault(place: Path, wanted: RemoteSeries) -> str:
     """What is wrong with a series that was fetched; "" if it is whole."""
-    files = [path for path in sorted(place.glob("*")) if path.is_file()]
+    files = _files(place)
     if len(files) != wanted.files:
         return f"{len(files)} of {wanted.files} files arrived"
-    size = sum(path.stat().st_size for path in files) / MB
+    size = _bytes(files) / MB
     if abs(size - wanted.size_mb) > max(_SIZE_TOLERANCE * wanted.size_mb, 1e-3):
         return f"{size:.3f} of {wanted.size_mb:.3f} MB arrived"
     for path in files:
@@ -241,15 +236,23 @@ def fault(place: Path, wanted: RemoteSeries) -> str:
         except MeWMError as error:
             return f"{path.name}: {error.what}"
         if header is None or header.series != wanted.series:
-            return f"{path.name} is no file of this series"
+            return f"{path.name} is not a file of this series"
     return ""
 
 
+def _files(place: Path) -> list[Path]:
+    return [path for path in sorted(place.glob("*")) if path.is_file()]
+
+
+def _bytes(files: Sequence[Path]) -> int:
+    return sum(path.stat().st_size for path in files)
+
+
 def _measured(place: Path) -> dict[str, Any]:
-    files = [path for path in sorted(place.glob("*")) if path.is_file()]
+    files = _files(place)
     return {
         "folder": place.relative_to(place.parents[3]).as_posix(),
-        "bytes": sum(path.stat().st_size for path in files),
+        "bytes": _bytes(files),
         "sha256": {path.name: _sha256(path) for path in files},
     }
 
@@ -264,32 +267,21 @@ def _sha256(path: Path) -> str:
 
 def _still_there(place: Path, kept: dict[str, Any] | None) -> bool:
     """Quick look: names and bytes; `verify` compares the contents."""
-    if kept is None or not place.is_dir():
-        return False
-    files = [path for path in place.glob("*") if path.is_file()]
-    return {p.name for p in files} == set(kept["sha256"]) and sum(p.stat().st_size for p in files) == kept["bytes"]
+    files = _files(place)
+    return kept is not None and {p.name for p in files} == set(kept["sha256"]) and _bytes(files) == kept["bytes"]
 
 
 def _state(folder: Path, collection: str) -> dict[str, dict[str, Any]]:
-    try:
-        stored = json.loads((folder / STATE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not (folder / STATE).exists():
         return {}
-    except (OSError, ValueError) as error:
+    remedy = "Remove that file; whole series are recognised and not fetched again by s5cmd"
+    keys = {"collection": str, "series": dict}
+    stored = read_json(folder / STATE, "The record of the download", CohortError, remedy, keys)
+    if stored["collection"] != collection:
         raise CohortError(
-            what="The record of the download cannot be read",
-            given=str(folder / STATE),
-            remedy="Remove that file; whole series are recognised and not fetched again by s5cmd",
-        ) from error
-    if stored.get("collection") != collection:
-        raise CohortError(
-            what="The folder holds another collection", given=str(stored.get("collection")), remedy="Give another --out"
+            what="The folder holds another collection", given=stored["collection"], remedy="Give another --out"
         )
     return dict(stored["series"])
-
-
-def _write_state(folder: Path, collection: str, state: dict[str, dict[str, Any]]) -> None:
-    write_json({"collection": collection, "series": state}, folder / STATE)
 
 
 def _require_room(folder: Path, megabytes: float) -> None:
@@ -312,11 +304,3 @@ def _write_licence(folder: Path, collection: str, series: Sequence[RemoteSeries]
     text = f"{collection}\nLicence: {licences}\nCite: {COLLECTIONS[collection][1]}\nSources of the series:\n{sources}\n"
     with atomic_path(folder / LICENCE) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def _missing(error: ImportError) -> DependencyError:
-    return DependencyError(
-        what="Downloading needs the packages of the extra `download`",
-        given=str(error),
-        remedy='Install them: pip install "mewm[download]"',
-    )

@@ -1,16 +1,15 @@
 """The clinical table of HCC-TACE-Seg (TCIA, CC BY 4.0, version 2) and facts about that collection.
 
-Its times stand in weeks, which the table itself does not say; so it is checked that they are whole days over seven
-before they are used. Cite: Moawad et al., HCC-TACE-Seg, The Cancer Imaging Archive, 2021, doi 10.7937/TCIA.5FNA-0924.
+Its times are in weeks, which the table itself does not say; so they must be whole days over seven to be used.
+Cite: Moawad et al., HCC-TACE-Seg, The Cancer Imaging Archive, 2021, doi 10.7937/TCIA.5FNA-0924.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from MeWMLib.cohorts.clinical_table import ClinicalRecord, flag, parse_regimen, read_rows
+from MeWMLib.cohorts.clinical_table import ClinicalRecord, flag, number_of, parse_regimen, read_rows, time_of
 from MeWMLib.core.errors import ClinicalDataError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.protocol import Action, Protocol
@@ -28,19 +27,18 @@ _WHOLE_DAYS = 0.8
 _NEEDED = ("TCIA_ID", "OS", "TTP", "Death_1_StillAliveorLostToFU_0", "chemotherapy")
 
 
-def read_table(path: Path, with_lipiodol: bool = True) -> dict[str, ClinicalRecord]:
-    """Read the clinical table.
+def read_table(path: Path) -> dict[str, ClinicalRecord]:
+    """Read the clinical table. Lipiodol is added to every regimen, as arXiv 2506.02327 does: the table never lists it.
 
     Args:
         path: CSV file; the collection's own is a spreadsheet, to be saved as CSV.
-        with_lipiodol: add Lipiodol to every recorded regimen, as arXiv 2506.02327 does: the table never lists it.
 
     Returns:
         TCIA id to record; blank cells are not known.
 
     Raises:
-        UnreadableFileError: no CSV.
-        ClinicalDataError: another table, times that are no weeks, or a cell that cannot be.
+        UnreadableFileError: not a CSV file.
+        ClinicalDataError: another table, times that are not weeks, or an impossible cell.
     """
     rows = read_rows(path)
     missing = [name for name in _NEEDED if name not in rows[0]]
@@ -52,12 +50,12 @@ def read_table(path: Path, with_lipiodol: bool = True) -> dict[str, ClinicalReco
         )
     for column in ("OS", "TTP"):
         _require_weeks([row[column] for row in rows], column)
-    return {row["TCIA_ID"]: _record(row, line, with_lipiodol) for line, row in enumerate(rows, 2) if row["TCIA_ID"]}
+    return {row["TCIA_ID"]: _record(row, line) for line, row in enumerate(rows, 2) if row["TCIA_ID"]}
 
 
 def _require_weeks(cells: Sequence[str], column: str) -> None:
     """Raise unless the times are weeks: they were made from days, so that seven times each is a whole number."""
-    known = [float(cell) for cell in cells if _is_number(cell)]
+    known = [value for cell in cells if (value := number_of(cell)) is not None]
     whole = sum(abs(7 * value - round(7 * value)) < 0.05 for value in known)
     if not known or whole < _WHOLE_DAYS * len(known):
         raise ClinicalDataError(
@@ -67,24 +65,19 @@ def _require_weeks(cells: Sequence[str], column: str) -> None:
         )
 
 
-def _is_number(cell: str) -> bool:
-    try:
-        return float(cell) == float(cell)
-    except ValueError:
-        return False
-
-
-def _record(row: Mapping[str, str], line: int, with_lipiodol: bool) -> ClinicalRecord:
+def _record(row: Mapping[str, str], line: int) -> ClinicalRecord:
     protocol, notes = parse_regimen(row["chemotherapy"])
-    if protocol is not None and with_lipiodol and "Lipiodol" not in protocol.agents:
+    if protocol is not None and "Lipiodol" not in protocol.agents:
         protocol = Protocol((*protocol.actions, Action("Lipiodol")))
         notes = (*notes, "Lipiodol was added: the table lists drugs and beads only")
-    weeks, progression = (_time(row[name], name, line) for name in ("OS", "TTP"))
+    survival, progression = (
+        time_of(row[name], name, line) / WEEKS_A_MONTH if row[name] else None for name in ("OS", "TTP")
+    )
     return ClinicalRecord(
         protocol,
-        None if weeks is None else weeks / WEEKS_A_MONTH,
+        survival,
         flag(row["Death_1_StillAliveorLostToFU_0"], "Death_1_StillAliveorLostToFU_0", line),
-        None if progression is None else progression / WEEKS_A_MONTH,
+        progression,
         flag(row.get("Censored_0_progressed_1", ""), "Censored_0_progressed_1", line),
         _clinical(row, line),
         _response(row),
@@ -92,31 +85,23 @@ def _record(row: Mapping[str, str], line: int, with_lipiodol: bool) -> ClinicalR
     )
 
 
-def _time(cell: str, name: str, line: int) -> float | None:
-    if not cell:
-        return None
-    if not _is_number(cell) or float(cell) < 0:
-        raise ClinicalDataError(what=f"{name} is no time", given=f"line {line}: {cell[:20]!r}")
-    return float(cell)
-
-
 def _clinical(row: Mapping[str, str], line: int) -> Clinical:
     """Fields that mean the same here and there.
 
-    A portal vein thrombosis is not said to be of the main stem: none at all is no main one, any is not known.
+    The table does not say whether a portal vein thrombosis reaches the main stem: without any thrombosis it does not,
+    with one it is not known.
     """
     spread = [flag(row.get(name, ""), name, line) for name in ("Metastasis", "Lymphnodes")]
     thrombosis = flag(row.get("Portal Vein Thrombosis", ""), "Portal Vein Thrombosis", line)
-    values: dict[str, Any] = {
-        "age_years": float(row["age"]) if _is_number(row.get("age", "")) else None,
-        "sex": {"1": "male", "2": "female"}.get(row.get("Sex", "")),
-        "afp_ng_per_ml": float(row["AFP"]) if _is_number(row.get("AFP", "")) else None,
-        "child_pugh_class": row.get("CPS", "") or None,
-        "bclc_stage": row.get("BCLC", "").removeprefix("Stage-") or None,
-        "main_portal_vein_thrombosis": False if thrombosis is False else None,
-        "extrahepatic_spread": True if True in spread else False if spread == [False, False] else None,
-    }
-    return Clinical.from_json({name: value for name, value in values.items() if value is not None})
+    return Clinical(
+        age_years=number_of(row.get("age", "")),
+        sex={"1": "male", "2": "female"}.get(row.get("Sex", "")),
+        afp_ng_per_ml=number_of(row.get("AFP", "")),
+        child_pugh_class=row.get("CPS", "") or None,
+        bclc_stage=row.get("BCLC", "").removeprefix("Stage-") or None,
+        main_portal_vein_thrombosis=False if thrombosis is False else None,
+        extrahepatic_spread=True if True in spread else False if spread == [False, False] else None,
+    )
 
 
 def _response(row: Mapping[str, str]) -> dict[str, list[float | None]]:
@@ -125,5 +110,5 @@ def _response(row: Mapping[str, str]) -> dict[str, list[float | None]]:
     for criterion in ("RECIST", "mRECIST"):
         for when, name in (("BL", "before"), ("FU", "after")):
             cells = [row.get(f"{reader}_{criterion}_{when}", "") for reader in (1, 2, 3)]
-            found[f"{criterion.lower()}_{name}_mm"] = [float(c) if _is_number(c) else None for c in cells]
+            found[f"{criterion.lower()}_{name}_mm"] = [number_of(cell) for cell in cells]
     return found

@@ -3,8 +3,8 @@
 In public collections the id of the collection (such as HCC_009) is opaque already. Elsewhere an id is
 `p` and the first 16 hex digits of HMAC-SHA256(key, text), where the text is the name of the patient's folder and the
 PatientID of its headers. The key is 32 random bytes in the user's own data folder, or in a file that the user names; it
-never lies in a cohort. So a patient has the same id in every import with one key, and nobody without the key can find
-out who it is by trying names.
+is never stored in a cohort. So a patient has the same id in every import with one key, and without the key it cannot be
+found out by trying names.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class Identity:
         """Opaque id of the patient whose files lie in `folder` and say `patient_id`.
 
         Raises:
-            InputError: a public collection whose PatientID is no plain word.
+            InputError: a public collection whose PatientID is not a plain word.
         """
         if not self.public:
             return "p" + self.digest(f"{folder}\0{patient_id}")[:16]
         if not _PUBLIC_ID.fullmatch(patient_id):
             raise InputError(
-                what="The PatientID is empty or no plain word, as it is in a public collection",
+                what="The PatientID is empty or not a plain word, as a public collection has it",
                 remedy="Import with --layout folder, which makes opaque ids",
             )
         return patient_id
@@ -59,7 +59,7 @@ class Identity:
 
 
 def default_key_file() -> Path:
-    """Where the key lies unless the user names another file."""
+    """Where the key is stored unless the user names another file."""
     return data_folder() / "cohort.key"
 
 

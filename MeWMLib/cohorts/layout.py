@@ -1,21 +1,22 @@
 """The layout of a cohort on disk (docs/COHORTS.md): a manifest, a table, and a folder for each patient.
 
-The layout says nothing of where patients come from: `cohorts/synthetic/write.py` fills it with drawn ones,
+The layout does not say where patients come from: `lab/synthetic/write.py` fills it with drawn ones,
 `cohorts/dicom_import.py` with real ones, of whom less is known.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
-import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from MeWMLib.core.errors import CohortError, UnreadableFileError, output_error
 from MeWMLib.core.io import atomic_path, read_labels, read_volume, write_json, write_labels, write_volume
+from MeWMLib.core.records import read_json
 from MeWMLib.core.volume import LabelMap, Volume
 
 FORMAT = "mewm-cohort/1"
@@ -25,7 +26,7 @@ PRE, PRE_LABELS, POST, POST_LABELS = "pre.nrrd", "pre_labels.seg.nrrd", "post.nr
 
 @dataclass(frozen=True)
 class PatientRow:
-    """One row of the table. What is not known is None and stands as an empty cell.
+    """One row of the table. What is not known is None, an empty cell in the file.
 
     Attributes:
         id: opaque; also the name of the patient's folder.
@@ -67,45 +68,36 @@ class PatientRow:
 
     @classmethod
     def of_cells(cls, cells: Mapping[str, str]) -> PatientRow:
-        """Read a row; columns that are not known here are left out.
+        """Read a row; columns that are not known here are ignored.
 
         Raises:
             ValueError, KeyError: a cell cannot be read, or a column that every cohort has is missing.
         """
         name = cells["id"]
         if not name or Path(name).name != name or name.startswith("."):
-            message = f"{name!r} is no name of a folder"
+            message = f"{name!r} is not the name of a folder"
             raise ValueError(message)
-        seed = cells.get("seed")
-        numbers = {n: float(cells[n]) for n in _NUMBERS if cells.get(n)}
-        return cls(
-            id=name,
-            protocol=cells["protocol"],
-            months=float(cells["months"]) if cells["months"] else None,
-            event=_flag(cells["event"], "event"),
-            seed=int(seed) if seed else None,
-            phase=cells.get("phase") or "unknown",
-            tumour_type=cells.get("tumour_type") or None,
-            phase_after=cells.get("phase_after") or None,
-            has_after=_flag(cells.get("has_after"), "has_after"),
-            registered=_flag(cells.get("registered"), "registered"),
-            **numbers,
-        )
+        values: dict[str, Any] = {"protocol": cells["protocol"], "months": None, "event": None}
+        for column in fields(cls):
+            cell = cells[column.name] if column.name in values else cells.get(column.name)
+            if cell:
+                try:
+                    values[column.name] = _READERS[str(column.type).removesuffix(" | None")](cell)
+                except ValueError as error:
+                    message = f"{column.name}: {error}"
+                    raise ValueError(message) from error
+        return cls(**values)
 
 
-_NUMBERS = {
-    *("perfusion", "true_log_risk", "diameter_before_mm", "diameter_after_mm"),
-    *("viable_before_mm", "viable_after_mm", "interval_days"),
-}
-
-
-def _flag(cell: str | None, name: str) -> bool | None:
-    if not cell:
-        return None
+def _flag(cell: str) -> bool:
     if cell not in ("0", "1"):
-        message = f"{name} is {cell!r}, not 0 or 1"
+        message = f"{cell!r} is not 0 or 1"
         raise ValueError(message)
     return cell == "1"
+
+
+#: Type of a column to what reads its cells.
+_READERS: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float, "bool": _flag}
 
 
 def _cell(value: Any) -> str:
@@ -125,23 +117,13 @@ class CohortCase:
     after: Volume | None
     after_labels: LabelMap | None
 
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """What is not there, in words."""
-        parts = {
-            "labels before treatment": self.before_labels,
-            "the CT after treatment": self.after,
-            "labels after treatment": self.after_labels,
-        }
-        return tuple(name for name, part in parts.items() if part is None)
-
 
 @dataclass(frozen=True, eq=False)
 class Cohort:
     """A whole cohort on disk.
 
     Attributes:
-        folder: where it lies.
+        folder: where it is.
         manifest: what `cohort.json` says.
         rows: the table.
     """
@@ -155,7 +137,7 @@ class Cohort:
         """Read manifest and table; images are read by `case`.
 
         Raises:
-            CohortError: no cohort, another format, or not finished.
+            CohortError: not a cohort, another format, or not finished.
             UnreadableFileError: a broken table.
         """
         manifest = read_manifest(folder)
@@ -176,9 +158,8 @@ class Cohort:
         Raises:
             CohortError: the cohort holds no such patient.
         """
-        for row in self.rows:
-            if row.id == patient:
-                return row
+        if row := next((row for row in self.rows if row.id == patient), None):
+            return row
         raise CohortError(
             what="The cohort holds no such patient",
             given=f"{patient} in {self.folder}",
@@ -203,22 +184,6 @@ class Cohort:
             None if after is None else self._labels(folder / POST_LABELS, after),
         )
 
-    def complete_case(self, patient: str) -> tuple[Volume, LabelMap, Volume, LabelMap]:
-        """Scan and labels before, scan and labels after.
-
-        Raises:
-            CohortError: no such patient, or one of the four is missing.
-            InputError: an image cannot be read.
-        """
-        case = self.case(patient)
-        if case.before_labels is None or case.after is None or case.after_labels is None:
-            raise CohortError(
-                what="The patient is not complete",
-                given=f"{patient} lacks {', '.join(case.missing)}",
-                remedy="Segment the scans (`mewm segment`) or leave the patient out",
-            )
-        return case.before, case.before_labels, case.after, case.after_labels
-
     def _labels(self, path: Path, ct: Volume) -> LabelMap | None:
         if not self.synthetic and not path.exists():
             return None
@@ -232,17 +197,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         CohortError: there is none, or it is of another format.
     """
     path = Path(folder) / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    remedy = "Give the folder that `mewm cohort synthesize` or `mewm cohort import` wrote"
+    manifest: dict[str, Any] = read_json(path, "The cohort", CohortError, remedy, require={"format": str})
+    if manifest["format"] != FORMAT:
         raise CohortError(
-            what="The folder holds no cohort",
-            given=f"{path} ({error})",
-            remedy="Give the folder that `mewm cohort synthesize` or `mewm cohort import` wrote",
-        ) from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        given = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
-        raise CohortError(what="The cohort is of another format", given=f"{path}: {given}", remedy=f"Give {FORMAT}")
+            what="The cohort is of another format", given=f"{path}: {manifest['format']}", remedy=f"Give {FORMAT}"
+        )
     return manifest
 
 
@@ -300,8 +260,8 @@ def write_patient(
         folder: of the cohort.
         row: kept in `patient.json` as well, so that the table can be made from the folders.
         case: the images.
-        more: what else `patient.json` shall hold.
-        volumes, files: what else the folder shall hold, by file name.
+        more: further content of `patient.json`.
+        volumes, files: further content of the folder, by file name.
         replace: a patient who is there already is replaced.
 
     Raises:
@@ -331,19 +291,18 @@ def write_patient(
 
 def read_patient(folder: Path, patient: str) -> dict[str, Any] | None:
     """What `patient.json` says of a patient whose folder was written to its end; None if it was not."""
-    try:
-        stored = json.loads((Path(folder) / patient / PATIENT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return stored if isinstance(stored, dict) else None
+    with contextlib.suppress(CohortError):
+        stored: dict[str, Any] = read_json(Path(folder) / patient / PATIENT, error=CohortError, require={"row": dict})
+        return stored
+    return None
 
 
 def finished_row(folder: Path, patient: str) -> PatientRow | None:
     """Row of a patient whose folder was written to its end; None if it was not."""
-    try:
-        return PatientRow.of_cells((read_patient(folder, patient) or {})["row"])
-    except (ValueError, KeyError, TypeError):
-        return None
+    stored = read_patient(folder, patient)
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return PatientRow.of_cells(stored["row"]) if stored else None
+    return None
 
 
 def finished_rows(folder: Path) -> list[PatientRow]:

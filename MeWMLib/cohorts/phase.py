@@ -1,4 +1,4 @@
-"""The contrast phase of an abdominal CT, from how dense aorta and liver are. No header field is believed.
+"""The contrast phase of an abdominal CT, from the density of aorta and liver. No header field is trusted.
 
 The aorta is the tube that stands out as a disc of about 16 mm in every axial slice, in front of the spine and a little
 to its left, and goes on from slice to slice; it is found by dynamic programming over the slices, in every phase alike.
@@ -11,7 +11,7 @@ each phase, are kept, so that a reader can judge the guess.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,79 +39,70 @@ _SPACING_MM = (4.0, 2.0, 2.0)
 _AORTA_RADIUS_MM = 8.0
 #: Voxels (j, i) before and behind the spine in which the aorta is looked for.
 _WINDOW_VOXELS = (np.array([50, 30]), np.array([20, 40]))
-#: Less aorta than this is no measurement.
+#: Less aorta or liver than this is not a measurement.
 MIN_AORTA_MM, MIN_LIVER_ML = 30.0, 20.0
 
 
-@dataclass(frozen=True)
-class PhaseGuess:
+@dataclass(frozen=True, kw_only=True)
+class Enhancement:
+    """Aorta and liver of one CT.
+
+    Attributes:
+        aorta_hu, liver_hu: measured; None where not found.
+        aorta_mm: length of aorta that was measured.
+        liver_ml: volume of the even liver tissue that was measured.
+        liver_centre_ras: middle of that liver tissue; None where not found.
+    """
+
+    aorta_hu: float | None = None
+    liver_hu: float | None = None
+    aorta_mm: float = 0.0
+    liver_ml: float = 0.0
+    liver_centre_ras: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseGuess(Enhancement):
     """The phase of one series and why.
 
     Attributes:
         phase: one of `core.volume.PHASES`; "unknown" where aorta or liver were not found, or nothing fits.
         confidence: posterior probability of that phase under even priors, 0 where unknown.
-        aorta_hu, liver_hu: measured; None where not found.
-        aorta_mm: length of aorta that was measured.
-        liver_ml: volume of the even liver tissue that was measured.
         chances: posterior probability of each phase.
         reason: one sentence.
-        liver_centre_ras: middle of that liver tissue; None where not found.
     """
 
-    phase: str
-    confidence: float
-    aorta_hu: float | None
-    liver_hu: float | None
-    aorta_mm: float
-    liver_ml: float
-    chances: dict[str, float]
+    phase: str = "unknown"
+    confidence: float = 0.0
+    chances: dict[str, float] = field(default_factory=dict)
     reason: str
-    liver_centre_ras: tuple[float, float, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-ready form, rounded."""
+        """JSON-ready form, rounded and without places."""
+        numbers = {"confidence": 3, "aorta_hu": 1, "liver_hu": 1, "aorta_mm": 1, "liver_ml": 1}
+        values = {name: getattr(self, name) for name in numbers}
         return {
             "phase": self.phase,
-            "confidence": round(self.confidence, 3),
-            "aorta_hu": None if self.aorta_hu is None else round(self.aorta_hu, 1),
-            "liver_hu": None if self.liver_hu is None else round(self.liver_hu, 1),
-            "aorta_mm": round(self.aorta_mm, 1),
-            "liver_ml": round(self.liver_ml, 1),
+            **{name: None if v is None else round(v, numbers[name]) for name, v in values.items()},
             "chances": {name: round(value, 3) for name, value in self.chances.items()},
             "reason": self.reason,
         }
 
 
-@dataclass(frozen=True)
-class Enhancement:
-    """Aorta and liver of one CT, as in `PhaseGuess`; the defaults stand for "not found"."""
-
-    aorta_hu: float | None = None
-    aorta_mm: float = 0.0
-    liver_hu: float | None = None
-    liver_ml: float = 0.0
-    liver_centre_ras: tuple[float, float, float] | None = None
-
-
 def guess_phase(ct: Volume) -> PhaseGuess:
     """Guess the contrast phase of a CT that shows the upper abdomen."""
-    seen = measure_enhancement(ct)
-
-    def guess(phase: str, confidence: float, chances: dict[str, float], reason: str) -> PhaseGuess:
-        numbers = (seen.aorta_hu, seen.liver_hu, seen.aorta_mm, seen.liver_ml)
-        return PhaseGuess(phase, confidence, *numbers, chances, reason, seen.liver_centre_ras)
-
-    if seen.aorta_hu is None or seen.liver_hu is None:
-        found = {"aorta": seen.aorta_hu, "liver": seen.liver_hu}
-        missing = " and ".join(f"the {name}" for name, value in found.items() if value is None)
-        return guess("unknown", 0.0, {}, f"not found: {missing}")
-    chances, stray = phase_chances(seen.aorta_hu, seen.liver_hu)
-    text = f"aorta {seen.aorta_hu:.0f} HU over {seen.aorta_mm:.0f} mm, liver {seen.liver_hu:.0f} HU"
+    found = measure_enhancement(ct)
+    seen: dict[str, Any] = vars(found)
+    if found.aorta_hu is None or found.liver_hu is None:
+        missing = " and ".join(f"the {name}" for name in ("aorta", "liver") if seen[f"{name}_hu"] is None)
+        return PhaseGuess(**seen, reason=f"not found: {missing}")
+    chances, stray = phase_chances(found.aorta_hu, found.liver_hu)
+    text = f"aorta {found.aorta_hu:.0f} HU over {found.aorta_mm:.0f} mm, liver {found.liver_hu:.0f} HU"
     best, second = sorted(chances, key=lambda name: -chances[name])[:2]
     if stray > 0.5:
-        return guess("unknown", 0.0, chances, f"{text}: typical of no phase")
+        return PhaseGuess(**seen, chances=chances, reason=f"{text}: typical of no phase")
     text += f": {best} ({100 * chances[best]:.0f} %), next {second} ({100 * chances[second]:.0f} %)"
-    return guess(best, chances[best], chances, text)
+    return PhaseGuess(**seen, phase=best, confidence=chances[best], chances=chances, reason=text)
 
 
 def phase_chances(aorta_hu: float, liver_hu: float) -> tuple[dict[str, float], float]:
@@ -150,14 +141,12 @@ def measure_enhancement(ct: Volume) -> Enhancement:
     if place is not None:
         x, y, z = grid.to_ras(place + (0, rows[0], columns[0]))
         centre = float(x), float(y), float(z)
-    return Enhancement(aorta, length, liver, volume, centre)
+    return Enhancement(aorta_hu=aorta, liver_hu=liver, aorta_mm=length, liver_ml=volume, liver_centre_ras=centre)
 
 
 def _thinned(ct: Volume) -> tuple[NDArray[Any], Geometry]:
     """The scan with every second row or column where voxels are finer than half of what the search needs."""
-    steps = [
-        max(int(wanted / have), 1) for wanted, have in zip((min(_SPACING_MM),) * 3, ct.geometry.spacing, strict=True)
-    ]
+    steps = [max(int(min(_SPACING_MM) / have), 1) for have in ct.geometry.spacing]
     affine = np.array(ct.geometry.affine)
     affine[:3, :3] *= np.array(steps[::-1], dtype=np.float64)
     thin = ct.array[:: steps[0], :: steps[1], :: steps[2]]
@@ -199,11 +188,9 @@ def _aorta(hu: FloatArray, body: Mask, spine: NDArray[np.float64]) -> tuple[floa
     """Median HU in the aorta and the length over which it was measured."""
     _, step_j, step_i = _SPACING_MM
     sigma = _AORTA_RADIUS_MM / math.sqrt(2) / step_i  # at which a disc of that radius answers most
-    # one window for the blob (bone and bolus shall not drown fat), a wider one for evenness
+    # one window for the blob (so that bone and bolus do not drown fat), a wider one for evenness
     blob = -np.stack([ndimage.gaussian_laplace(one, sigma) for one in np.clip(hu, -100, 200)]) * sigma**2
-    wide = np.clip(hu, -100, 500)
-    mean = ndimage.gaussian_filter(wide, (1, 1.5, 1.5))
-    spread = np.sqrt(np.maximum(ndimage.gaussian_filter(wide**2, (1, 1.5, 1.5)) - mean**2, 0))
+    mean, spread = _local(np.clip(hu, -100, 500), (1, 1.5, 1.5))
     rows, columns = np.arange(hu.shape[1]), np.arange(hu.shape[2])
     forward = (spine[:, :1, None] - rows[None, :, None]) * step_j
     leftward = (columns[None, None, :] - spine[:, 1:, None]) * step_i
@@ -225,16 +212,23 @@ def _aorta(hu: FloatArray, body: Mask, spine: NDArray[np.float64]) -> tuple[floa
     return float(np.median(np.array(inner)[good])), length
 
 
+def _local(hu: FloatArray, sigma: tuple[float, float, float]) -> tuple[FloatArray, FloatArray]:
+    """Mean and deviation around every voxel."""
+    mean = ndimage.gaussian_filter(hu, sigma)
+    return mean, np.sqrt(np.maximum(ndimage.gaussian_filter(hu**2, sigma) - mean**2, 0))
+
+
 def _marrow(hu: FloatArray) -> Mask:
-    """What rings of cortical bone enclose, and what lies just above and below it: spongy bone, canal, discs."""
+    """What rings of cortical bone enclose, and what is just above and below it: spongy bone, canal, discs."""
     shell = ndimage.gaussian_filter(hu, (0, 0.7, 0.7)) > 180
     closed = [ndimage.binary_closing(one, iterations=2) for one in shell]
     holes = np.stack([ndimage.binary_fill_holes(one) & ~solid for one, solid in zip(closed, shell, strict=True)])
     return np.asarray(ndimage.binary_dilation(holes, np.ones((7, 1, 1), bool)))
 
 
-def _tube(score: FloatArray, reach: int = 2, price: float = 0.1) -> NDArray[np.intp]:
-    """Best path (K, 2) through the slices of a score (K, J, I), moving at most `reach` voxels a slice (Viterbi)."""
+def _tube(score: FloatArray) -> NDArray[np.intp]:
+    """Best path (K, 2) through the slices of a score (K, J, I), moving at most two voxels a slice (Viterbi)."""
+    reach, price = 2, 0.1
     moves = [(a, b) for a in range(-reach, reach + 1) for b in range(-reach, reach + 1)]
     height, width = score.shape[1:]
     total, came = score[0].astype(np.float64), np.zeros(score.shape, np.int8)
@@ -260,9 +254,7 @@ def _liver(
     hu: FloatArray, body: Mask, midline: NDArray[np.float64], voxel_ml: float
 ) -> tuple[float | None, float, NDArray[np.float64] | None]:
     """Commonest HU in the largest even piece of tissue of the right half, its volume and its middle (k, j, i)."""
-    window = np.clip(hu, -200, 400)
-    mean = ndimage.gaussian_filter(window, (1, 2, 2))
-    spread = np.sqrt(np.maximum(ndimage.gaussian_filter(window**2, (1, 2, 2)) - mean**2, 0))
+    mean, spread = _local(np.clip(hu, -200, 400), (1, 2, 2))
     inner = np.stack([ndimage.binary_erosion(one, iterations=10) for one in body])  # 20 mm: no muscle of the wall
     right = np.arange(hu.shape[2])[None, None, :] < midline[:, None, None] - 10
     even = ndimage.binary_erosion(inner & right & (mean > -20) & (mean < 250) & (spread < 32), iterations=2)

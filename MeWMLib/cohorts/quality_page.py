@@ -1,4 +1,4 @@
-"""The quality page of an imported cohort: one HTML file without anything from elsewhere.
+"""The quality page of an imported cohort: one HTML file that needs no other.
 
 One row a patient with pictures, phases with what was measured; then what was left out and why.
 """
@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MeWMLib.cohorts.layout import CohortCase, PatientRow, read_patient
-from MeWMLib.core.errors import DependencyError
+from MeWMLib.core.errors import optional_packages
 from MeWMLib.core.io import atomic_path
-from MeWMLib.core.volume import TUMOUR, Geometry, LabelMap, Volume
+from MeWMLib.core.structures import BY_LABEL
+from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.perception.preprocess import box_geometry, resample
 
 QUALITY_PAGE, THUMBNAIL = "quality.html", "thumbnail.png"
 #: Window of the pictures (HU), and their pixel.
 _WINDOW_HU, _PIXEL_MM = (-120.0, 260.0), 1.6
 _GAP = 4
-_COLOURS = {"liver": (80, 220, 120), "tumour": (255, 90, 70)}
 RGB = NDArray[np.uint8]
 
 
@@ -38,23 +38,21 @@ def thumbnail(case: CohortCase, centres: tuple[Any, Any]) -> bytes:
         centres: point (RAS mm) that the slices before and after go through; None takes the middle of the masks, or of
             the scan.
     """
-    pillow = _pillow()
+    with optional_packages("The quality page", "import"):
+        from PIL import Image
+    scans = zip((case.before, case.after), (case.before_labels, case.after_labels), centres, strict=True)
     lines = []
-    for ct, labels, centre in (
-        (case.before, case.before_labels, centres[0]),
-        (case.after, case.after_labels, centres[1]),
-    ):
+    for ct, labels, centre in scans:
         if ct is not None:
             point = _point(ct, labels, centre)
-            lines.append([_tile(ct, labels, point, 0), _tile(ct, labels, point, 1)])
-    tiles = [tile for line in lines for tile in line]
-    width = max(tile.shape[1] for tile in tiles)
+            lines.append([_tile(ct, labels, point, axis) for axis in (0, 1)])
+    width = max(tile.shape[1] for line in lines for tile in line)
     pictures = []
     for line in lines:
         height = max(tile.shape[0] for tile in line)
         pictures.append(np.concatenate([_framed(tile, height, width) for tile in line], axis=1))
     buffer = io.BytesIO()
-    pillow.fromarray(np.concatenate(pictures, axis=0)).save(buffer, "PNG", optimize=True)
+    Image.fromarray(np.concatenate(pictures, axis=0)).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
@@ -63,18 +61,6 @@ def _framed(tile: RGB, height: int, width: int) -> RGB:
     top, left = (height - tile.shape[0]) // 2, (width - tile.shape[1]) // 2
     room = ((top, height - tile.shape[0] - top + _GAP), (left, width - tile.shape[1] - left + _GAP), (0, 0))
     return np.pad(tile, room)
-
-
-def _pillow() -> Any:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise DependencyError(
-            what="The quality page needs the packages of the extra `import`",
-            given=str(error),
-            remedy='Install them: pip install "mewm[import]"',
-        ) from error
-    return Image
 
 
 def _point(ct: Volume, labels: LabelMap | None, centre: Any) -> NDArray[np.float64]:
@@ -94,29 +80,14 @@ def _tile(ct: Volume, labels: LabelMap | None, point: NDArray[np.float64], axis:
     start[axis], shape[axis] = int(place[axis]), 1
     plane = box.crop((start[0], start[1], start[2]), (shape[0], shape[1], shape[2]))
     low, high = _WINDOW_HU
-    part, here = _near(ct.array, ct.geometry, plane)
-    hu = np.squeeze(resample(part.astype(np.float32), here, plane), axis)
+    hu = np.squeeze(resample(ct.array, ct.geometry, plane), axis)
     grey = np.clip((hu - low) / (high - low) * 255, 0, 255).astype(np.uint8)
     picture = np.repeat(grey[..., None], 3, axis=2)
     if labels is not None:
-        part, here = _near(labels.array, labels.geometry, plane)
-        found = np.squeeze(resample(part, here, plane, "nearest", 0), axis)
-        for name, mask in (("liver", found > 0), ("tumour", found == TUMOUR)):
-            picture[_outline(mask)] = _COLOURS[name]
+        found = np.squeeze(resample(labels.array, labels.geometry, plane, "nearest", 0), axis)
+        for label, structure in BY_LABEL.items():
+            picture[_outline(found >= label)] = np.round(255 * np.array(structure.colour))
     return picture[::-1] if axis == 1 else picture
-
-
-def _near(array: NDArray[Any], geometry: Geometry, plane: Geometry) -> tuple[NDArray[Any], Geometry]:
-    """The part of an image that a plane needs: resampling converts all that it is given."""
-    corners = np.stack(np.meshgrid(*[(0, n - 1) for n in plane.shape], indexing="ij"), -1).reshape(-1, 3)
-    kji = geometry.to_kji(plane.to_ras(corners))
-    start = np.clip(np.floor(kji.min(axis=0)).astype(int) - 1, 0, np.array(geometry.shape) - 1)
-    end = np.clip(np.ceil(kji.max(axis=0)).astype(int) + 2, start + 1, geometry.shape)
-    k, j, i = (slice(int(a), int(b)) for a, b in zip(start, end, strict=True))
-    part = array[k, j, i]
-    return part, geometry.crop(
-        (int(start[0]), int(start[1]), int(start[2])), (part.shape[0], part.shape[1], part.shape[2])
-    )
 
 
 def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -131,7 +102,7 @@ def write_quality_page(folder: Path, rows: Sequence[PatientRow], left_out: Seque
     """Write `quality.html` into a cohort.
 
     Args:
-        folder: of the cohort; patients' `patient.json` and thumbnails are read from it.
+        folder: of the cohort; `patient.json` and the thumbnail of every patient are read from it.
         rows: the table.
         left_out: lines with `patient`, `what`, `reason`.
 
@@ -139,14 +110,8 @@ def write_quality_page(folder: Path, rows: Sequence[PatientRow], left_out: Seque
         OutputError: it cannot be written.
         DependencyError: jinja2 is not installed.
     """
-    try:
+    with optional_packages("The quality page", "import"):
         import jinja2
-    except ImportError as error:
-        raise DependencyError(
-            what="The quality page needs the packages of the extra `import`",
-            given=str(error),
-            remedy='Install them: pip install "mewm[import]"',
-        ) from error
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )

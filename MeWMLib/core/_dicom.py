@@ -1,7 +1,7 @@
 """One CT series out of a DICOM folder. Private to `core/io.py`; GDCM inside SimpleITK reads the files.
 
-The affine is built here from the headers of all slices, since ITK's series reader takes the distance of two slices for
-all and would hide a missing one.
+The affine is built here from the headers of all slices, since ITK's series reader takes the distance of the first two
+slices for all and would hide a missing one.
 """
 # mypy: allow-untyped-calls
 # SimpleITK's wrapper carries no types.
@@ -9,8 +9,7 @@ all and would hide a missing one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,36 +17,29 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from MeWMLib.core.dicom_slices import (
+    SliceRecord,
+    in_order,
+    is_dicom,
+    normal_of,
+    numbers,
+    places_of,
+    uneven_steps,
+    upper_parts,
+)
 from MeWMLib.core.errors import GeometryError, NotCTError, SeriesError, UnreadableFileError
 from MeWMLib.core.volume import Geometry
 
-#: Distances of neighbouring slices may differ by this share of their median: positions are printed with few digits.
-SPACING_TOLERANCE = 0.1
+#: Results that are stored beside the images; a folder with a CT and its SEG is a CT.
+_RESULTS = ("SEG", "SR", "RTSTRUCT", "PR", "KO", "RTDOSE", "RTPLAN")
 _LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
-
-
-@dataclass(frozen=True)
-class _Slice:
-    path: Path
-    uid: str
-    number: str
-    acquisition: str
-    description: str
-    modality: str
-    localizer: bool
-    channels: int
-    size: tuple[int, int, int]
-    spacing: tuple[float, ...]
-    axes: NDArray[np.float64]  # (2, 3): direction of the rows and of the columns, LPS
-    position: NDArray[np.float64]  # (3,) LPS mm
-    has_position: bool
 
 
 def read_series(folder: Path, series: str | None) -> tuple[NDArray[Any], Geometry]:
     """Read the one CT series of a folder, or the one that `series` names.
 
     Args:
-        folder: files that hold no DICOM are passed over; if the folder itself holds none, its sub-folders are searched.
+        folder: files that are not DICOM are passed over; if the folder itself holds none, its sub-folders are searched.
         series: SeriesNumber or SeriesInstanceUID; "4/2" means acquisition 2 of series 4.
 
     Returns:
@@ -58,54 +50,28 @@ def read_series(folder: Path, series: str | None) -> tuple[NDArray[Any], Geometr
         NotCTError: another modality, or colour.
         UnreadableFileError: a file is damaged.
     """
-    slices = _headers(sorted(p for p in folder.iterdir() if p.is_file()))
-    if not slices:
-        slices = _headers(sorted(p for p in folder.rglob("*") if p.is_file()))
+    slices = _headers(folder.iterdir()) or _headers(folder.rglob("*"))
     if not slices:
         raise SeriesError(
             what="The folder holds no DICOM file",
             given=str(folder),
             remedy="Give the folder of one CT series, or a NIfTI file",
         )
-    chosen = _choose(slices, series, folder)
-    return _assemble(chosen, folder)
+    return assemble(_choose(slices, series, folder), folder)
 
 
-def read_slices(paths: Sequence[Path]) -> tuple[NDArray[Any], Geometry]:
-    """Read the slices of one stack that somebody has chosen; nothing is left out and nothing searched.
-
-    Raises:
-        SeriesError, NotCTError, GeometryError, UnreadableFileError: as `read_series`.
-    """
-    slices = _headers(list(paths))
-    if len(slices) < len(paths):
-        raise SeriesError(what="Some files are no DICOM image", given=f"{len(paths) - len(slices)} of {len(paths)}")
-    return _assemble(slices, paths[0].parent)
-
-
-def _is_dicom(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            head = file.read(132)
-    except OSError:
-        return False
-    # files without the 128-byte preamble begin with group 0008 in little-endian
-    return head[128:] == b"DICM" or head[:2] == b"\x08\x00"
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(v) for v in text.split("\\") if v.strip())
-    except ValueError:
-        return ()
-
-
-def _headers(paths: list[Path]) -> list[_Slice]:
+def _headers(paths: Iterable[Path]) -> list[SliceRecord]:
+    """Headers of the images among some files."""
     found = []
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
-    for path in paths:
-        if not _is_dicom(path):
+    for path in sorted(path for path in paths if path.is_file()):
+        try:
+            with path.open("rb") as file:
+                head = file.read(132)
+        except OSError:
+            continue
+        if not is_dicom(head):
             continue
         reader.SetFileName(str(path))
         try:
@@ -119,26 +85,24 @@ def _headers(paths: list[Path]) -> list[_Slice]:
         def value(tag: str, keys: set[str] = keys) -> str:
             return str(reader.GetMetaData(tag)).strip(" \0") if tag in keys else ""
 
-        position, axes, spacing = (_numbers(value(t)) for t in ("0020|0032", "0020|0037", "0028|0030"))
-        has_position = len(position) == 3 and len(axes) == 6
-        if value("0008|0060") in ("SEG", "SR", "RTSTRUCT", "PR", "KO", "RTDOSE", "RTPLAN"):
-            continue  # results that lie beside the images; a folder with a CT and its SEG is a CT
-        size = (*reader.GetSize(), 1)[:3]
+        if value("0008|0060") in _RESULTS:
+            continue
+        columns, rows, frames = (*reader.GetSize(), 1)[:3]
         found.append(
-            _Slice(
+            SliceRecord(
                 path=path,
-                uid=value("0020|000e"),
-                number=value("0020|0011"),
+                series=value("0020|000e"),
+                series_number=value("0020|0011"),
                 acquisition=value("0020|0012"),
                 description=value("0008|103e")[:40],
                 modality=value("0008|0060"),
-                localizer="LOCALIZER" in value("0008|0008").upper(),
-                channels=int(reader.GetNumberOfComponents()),
-                size=(int(size[0]), int(size[1]), int(size[2])),
-                spacing=spacing,
-                axes=np.array(axes if has_position else (1, 0, 0, 0, 1, 0), dtype=np.float64).reshape(2, 3),
-                position=np.array(position if has_position else (0, 0, 0), dtype=np.float64),
-                has_position=has_position,
+                image_type=upper_parts(value("0008|0008")),
+                shape=(int(rows), int(columns)),
+                samples=int(reader.GetNumberOfComponents()),
+                frames=int(frames),
+                spacing=numbers(value("0028|0030")),
+                axes=numbers(value("0020|0037")),
+                position=numbers(value("0020|0032")),
             )
         )
     return found
@@ -150,27 +114,25 @@ def _damaged(path: Path) -> UnreadableFileError:
     )
 
 
-def _list(groups: dict[str, list[_Slice]]) -> str:
+def _list(groups: dict[str, list[SliceRecord]]) -> str:
     lines = []
     for members in list(groups.values())[:12]:
         first = members[0]
-        title = f' "{first.description}"' if first.description else ""
-        lines.append(
-            f"series {first.number or first.uid}{title}: {len(members)} slices of {first.modality or 'no modality'}"
-        )
+        title = f"{first.series_number or first.series}" + (f' "{first.description}"' if first.description else "")
+        lines.append(f"series {title}: {len(members)} slices of {first.modality or 'no modality'}")
     if len(groups) > 12:
         lines.append(f"and {len(groups) - 12} more")
     return "; ".join(lines)
 
 
-def _choose(slices: list[_Slice], series: str | None, folder: Path) -> list[_Slice]:
-    groups: dict[str, list[_Slice]] = {}
+def _choose(slices: list[SliceRecord], series: str | None, folder: Path) -> list[SliceRecord]:
+    groups: dict[str, list[SliceRecord]] = {}
     for one in slices:
-        groups.setdefault(one.uid, []).append(one)
+        groups.setdefault(one.series, []).append(one)
     acquisition = None
     if series is not None:
         wanted, _, acquisition = series.strip().partition("/")
-        matching = {uid: m for uid, m in groups.items() if wanted in (uid, m[0].number)}
+        matching = {uid: m for uid, m in groups.items() if wanted in (uid, m[0].series_number)}
         if not matching:
             raise SeriesError(
                 what=f"There is no series {wanted}", given=_list(groups), remedy="Give one of these with --series"
@@ -178,14 +140,14 @@ def _choose(slices: list[_Slice], series: str | None, folder: Path) -> list[_Sli
         groups = matching
     ct = {uid: m for uid, m in groups.items() if m[0].modality == "CT"}
     if not ct:
-        raise NotCTError(what="The DICOM series is no CT", given=_list(groups), remedy="Give a CT series")
+        raise NotCTError(what="The DICOM series is not a CT", given=_list(groups), remedy="Give a CT series")
     images = {u: kept for u, m in ct.items() if (kept := [s for s in m if not s.localizer])} or ct
     if len(images) > 1:
         raise SeriesError(
             what="The folder holds more than one CT series",
             given=f"{folder}: {_list(images)}",
             remedy="Give the sub-folder of one series, or choose with --series NUMBER"
-            if len({m[0].number for m in images.values()}) == len(images)
+            if len({m[0].series_number for m in images.values()}) == len(images)
             else "Give the sub-folder of one series, or choose with --series and its SeriesInstanceUID",
         )
     chosen = next(iter(images.values()))
@@ -199,37 +161,41 @@ def _choose(slices: list[_Slice], series: str | None, folder: Path) -> list[_Sli
     return chosen
 
 
-def _assemble(slices: list[_Slice], folder: Path) -> tuple[NDArray[Any], Geometry]:
+def assemble(slices: Sequence[SliceRecord], folder: Path) -> tuple[NDArray[Any], Geometry]:
+    """Read the slices of one stack, which lie in `folder`; errors as `read_series`."""
     first = slices[0]
-    if any(s.channels != 1 for s in slices):
+    if any(s.samples != 1 for s in slices):
         raise NotCTError(
-            what="The DICOM series is in colour", given=f"{first.channels} channels", remedy="Give the original CT"
+            what="The DICOM series is in colour", given=f"{first.samples} channels", remedy="Give the original CT"
         )
-    if len(slices) == 1 and first.size[2] > 1:
+    if len(slices) == 1 and first.frames > 1:
         return _multi_frame(first)
     if len(slices) < 2:
-        raise SeriesError(what="The series has one slice only", given=str(folder), remedy="Give the whole series")
+        raise SeriesError(what="The series has only one slice", given=str(folder), remedy="Give the whole series")
     if not all(s.has_position and len(s.spacing) == 2 for s in slices):
         raise SeriesError(
-            what="Slices carry no position, orientation or pixel spacing",
+            what="Slices have no position, orientation or pixel spacing",
             given=f"{folder}, {sum(not s.has_position for s in slices)} of {len(slices)} slices without position",
             remedy="Export the original axial series again",
         )
-    if len({s.size for s in slices}) > 1 or any(
+    if len({s.shape for s in slices}) > 1 or any(
         not np.allclose(s.axes, first.axes, atol=1e-3) or not np.allclose(s.spacing, first.spacing, rtol=1e-3)
         for s in slices
     ):
         raise SeriesError(
             what="The slices of the series differ in size, orientation or pixel spacing",
-            given=", ".join(f"{n} slices of {w} x {h}" for (w, h, _), n in Counter(s.size for s in slices).items()),
+            given=", ".join(
+                f"{n} slices of {columns} x {rows}" for (rows, columns), n in Counter(s.shape for s in slices).items()
+            ),
             remedy="Remove the scout and give the axial slices only",
         )
-    row, column = first.axes
-    normal = np.cross(row, column)
-    slices = sorted(slices, key=lambda s: float(s.position @ normal))
-    places = np.array([s.position @ normal for s in slices])
-    _require_even(slices, places)
-    step = (slices[-1].position - slices[0].position) / (len(slices) - 1)
+    row, column = np.array(first.axes).reshape(2, 3)
+    normal = normal_of(first)
+    ordered = in_order(slices)
+    places = places_of(ordered)
+    _require_even(ordered, places)
+    start = np.array(ordered[0].position)
+    step = (np.array(ordered[-1].position) - start) / (len(ordered) - 1)
     if np.linalg.norm(step - (step @ normal) * normal) > 1e-2 * np.linalg.norm(step):
         raise GeometryError(
             what="The slices are shifted against each other (gantry tilt)",
@@ -240,18 +206,18 @@ def _assemble(slices: list[_Slice], folder: Path) -> tuple[NDArray[Any], Geometr
     # PixelSpacing is (between rows, between columns); i runs along a row, over columns
     affine[:3, 0] = row * first.spacing[1] * _LPS_TO_RAS
     affine[:3, 1] = column * first.spacing[0] * _LPS_TO_RAS
-    affine[:3, 2] = normal * (places[-1] - places[0]) / (len(slices) - 1) * _LPS_TO_RAS
-    affine[:3, 3] = slices[0].position * _LPS_TO_RAS
-    geometry = Geometry((len(slices), first.size[1], first.size[0]), affine)
-    return _pixels([s.path for s in slices]), geometry
+    affine[:3, 2] = normal * (places[-1] - places[0]) / (len(ordered) - 1) * _LPS_TO_RAS
+    affine[:3, 3] = start * _LPS_TO_RAS
+    geometry = Geometry((len(ordered), *first.shape), affine)
+    return _pixels([s.path for s in ordered]), geometry
 
 
-def _require_even(slices: list[_Slice], places: NDArray[np.float64]) -> None:
+def _require_even(slices: Sequence[SliceRecord], places: NDArray[np.float64]) -> None:
     steps = np.diff(places)
     if (steps < 1e-2).any():
         counts = Counter(s.acquisition or "none" for s in slices)
         listed = ", ".join(f"acquisition {a}: {n} slices" for a, n in sorted(counts.items()))
-        number = slices[0].number or "NUMBER"
+        number = slices[0].series_number or "NUMBER"
         raise SeriesError(
             what="Several acquisitions lie at the same positions in one series",
             given=f"{int((steps < 1e-2).sum())} positions are taken twice; {listed}",
@@ -259,9 +225,9 @@ def _require_even(slices: list[_Slice], places: NDArray[np.float64]) -> None:
             if len(counts) > 1
             else "Export each phase as a series of its own",
         )
-    usual = float(np.median(steps))
-    wrong = np.flatnonzero(np.abs(steps - usual) > SPACING_TOLERANCE * usual)
+    wrong = uneven_steps(places)
     if wrong.size:
+        usual = float(np.median(steps))
         gaps = ", ".join(f"{steps[n]:.2f} mm after slice {n + 1}" for n in wrong[:5])
         missing = bool((steps[wrong] > 1.5 * usual).any())
         raise SeriesError(
@@ -286,7 +252,7 @@ def _pixels(paths: list[Path]) -> NDArray[Any]:
         raise _damaged(paths[0].parent) from error
 
 
-def _multi_frame(one: _Slice) -> tuple[NDArray[Any], Geometry]:
+def _multi_frame(one: SliceRecord) -> tuple[NDArray[Any], Geometry]:
     """An enhanced CT: all slices in one file, with the geometry that GDCM reads from its frame groups."""
     try:
         image = sitk.ReadImage(str(one.path), imageIO="GDCMImageIO")

@@ -4,49 +4,36 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from MeWMLib.core.errors import LabelError
+from MeWMLib.core.structures import BY_LABEL, structure_of
 from MeWMLib.core.volume import BACKGROUND, LIVER, TUMOUR, LabelMap
 
-_NAMES = {"background": BACKGROUND, "liver": LIVER, "tumour": TUMOUR, "tumor": TUMOUR}
-_TUMOUR_LIKE = re.compile(r"tumou?r|lesion|\bhcc|\bmass|metasta|neoplas|carcinoma|cancer|nodule", re.IGNORECASE)
-_LIVER_LIKE = re.compile(r"liver|hepatic parenchyma|\bhepar\b|\bfoie\b|\bleber\b", re.IGNORECASE)
+#: What may follow the "=" of a label value.
+_NAMES = {
+    **{str(value): value for value in (BACKGROUND, *BY_LABEL)},
+    **{structure.name: value for value, structure in BY_LABEL.items()},
+    "background": BACKGROUND,
+    "tumor": TUMOUR,
+}
 _EXAMPLE = '--label-values "1=liver,2=tumour,3=liver,4=background"'
-
-#: Colour (as Slicer's general anatomy list has it) and terminology of the two segments that MeWM writes.
-_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
-_REGION = "Anatomic codes - DICOM master list"
-SEGMENTS = (
-    (
-        LIVER,
-        "Liver",
-        "0.866667 0.509804 0.396078",
-        f"{_CONTEXT}~SCT^123037004^Anatomical Structure~SCT^10200004^Liver~^^~{_REGION}~^^~^^",
-    ),
-    (
-        TUMOUR,
-        "Tumour",
-        "0.564706 0.933333 0.564706",
-        f"{_CONTEXT}~SCT^49755003^Morphologically Altered Structure~SCT^4147007^Mass~^^"
-        f"~{_REGION}~SCT^10200004^Liver~^^",
-    ),
-)
 
 
 def parse_label_values(text: str) -> dict[int, int]:
     """Read "1=liver,2=tumour,3=liver,4=background" into {1: 1, 2: 2, 3: 1, 4: 0}.
 
     Raises:
-        LabelError: a part is not NUMBER=NAME, or a number stands twice.
+        LabelError: a part is not NUMBER=NAME, or a number is named twice.
     """
     values: dict[int, int] = {}
     for part in text.split(","):
         number, _, name = (p.strip().lower() for p in part.partition("="))
-        if not number.isdecimal() or (name not in _NAMES and name not in ("0", "1", "2")):
+        if not number.isdecimal() or name not in _NAMES:
             raise LabelError(
                 what="The label values cannot be read",
                 given=repr(text),
@@ -54,7 +41,7 @@ def parse_label_values(text: str) -> dict[int, int]:
             )
         if int(number) in values:
             raise LabelError(what="A label value is named twice", given=repr(text), remedy="Name each value once")
-        values[int(number)] = _NAMES[name] if name in _NAMES else int(name)
+        values[int(number)] = _NAMES[name]
     return values
 
 
@@ -66,7 +53,7 @@ def map_values(array: NDArray[Any], values: Mapping[int, int] | None) -> NDArray
         values: value in the file to label; every value that occurs must be named.
 
     Raises:
-        LabelError: a value that is not named, or no whole number.
+        LabelError: a value that is not named, or not a whole number.
     """
     mapping = {0: BACKGROUND, **(values if values is not None else {LIVER: LIVER, TUMOUR: TUMOUR})}
     found = np.unique(array)
@@ -76,7 +63,7 @@ def map_values(array: NDArray[Any], values: Mapping[int, int] | None) -> NDArray
         raise LabelError(
             what="The labels hold values that are neither liver nor tumour"
             if all(float(v).is_integer() for v in unknown[:1000])
-            else "The file holds no labels but broken numbers",
+            else "The file holds fractions, not labels",
             given=f"values {shown}",
             remedy=f"Say what each value is, for example {_EXAMPLE}",
         )
@@ -97,10 +84,10 @@ def merge_segments(
     """Merge the segments of a Slicer segmentation; where segments overlap, tumour wins over liver.
 
     Args:
-        layers: each (K, J, I); `SegmentN_Layer` says in which one a segment lies.
+        layers: each (K, J, I); `SegmentN_Layer` says which one a segment is in.
         metadata: header keys of the `.seg.nrrd` file.
         values: overrides the names. It speaks of `SegmentN_LabelValue`; in a file with several layers, where these
-            values repeat, of the segment's place in the list, from 1.
+            values repeat, of the place of the segment in the list, from 1.
 
     Raises:
         LabelError: a segment whose name says neither liver nor tumour, or the header lacks its value.
@@ -108,45 +95,51 @@ def merge_segments(
     numbers = sorted({int(m[1]) for key in metadata if (m := re.match(r"Segment(\d+)_", key))})
     if not numbers:
         return map_values(layers[0], values)
-    segments: list[tuple[int, int, str, int]] = []
-    for place, number in enumerate(numbers, start=1):
-        try:
-            value = int(metadata.get(f"Segment{number}_LabelValue", "1" if len(layers) > 1 else ""))
-            layer = int(metadata.get(f"Segment{number}_Layer", "0"))
-        except ValueError:
-            raise LabelError(
-                what="A segment has no label value", given=f"segment {number}", remedy="Save it again in Slicer"
-            ) from None
-        if not 0 <= layer < len(layers):
-            raise LabelError(
-                what="A segment lies in a layer that is not there", given=f"segment {number}, layer {layer}"
-            )
-        name = metadata.get(f"Segment{number}_Name", f"Segment {place}")
-        segments.append((place if len(layers) > 1 else value, value, name, layer))
-    if values is not None:
-        meaning = dict(values)
-    else:
-        meaning = {key: known for key, _, name, _ in segments if (known := _meaning(name)) is not None}
-    unknown = [(key, name) for key, _, name, _ in segments if key not in meaning]
+    several = len(layers) > 1
+    segments = [_segment(metadata, number, place, several) for place, number in enumerate(numbers, start=1)]
+    for one in segments:
+        if not 0 <= one.layer < len(layers):
+            raise LabelError(what="A segment is in a layer that does not exist", given=f"{one.name}, layer {one.layer}")
+    if values is None:
+        values = {one.key: one.meaning for one in segments if one.meaning is not None}
+    unknown = [one for one in segments if one.key not in values]
     if unknown:
-        guess = ",".join(
-            f"{key}={'background liver tumour'.split()[_meaning(name) or 0]}" for key, _, name, _ in segments
-        )
+        names = ("background", *(structure.name for structure in BY_LABEL.values()))
+        guess = ",".join(f"{one.key}={names[one.meaning or BACKGROUND]}" for one in segments)
         raise LabelError(
             what="Segments are neither liver nor tumour by their names",
-            given="; ".join(f"{name} (number {key})" for key, name in unknown[:12]),
+            given="; ".join(f"{one.name} (number {one.key})" for one in unknown[:12]),
             remedy=f'Rename them, or say what each is, for example --label-values "{guess}"',
         )
     labels = np.zeros(layers[0].shape, dtype=np.uint8)
-    for key, value, _, layer in segments:
-        np.maximum(labels, np.where(layers[layer] == value, np.uint8(meaning[key]), np.uint8(0)), out=labels)
+    for one in segments:
+        drawn = np.where(layers[one.layer] == one.value, np.uint8(values[one.key]), np.uint8(BACKGROUND))
+        np.maximum(labels, drawn, out=labels)
     return labels
 
 
-def _meaning(name: str) -> int | None:
-    if _TUMOUR_LIKE.search(name):
-        return TUMOUR
-    return LIVER if _LIVER_LIKE.search(name) else None
+@dataclass(frozen=True)
+class _Segment:
+    """One segment: the number that people call it by, its value in its layer, and what its name means."""
+
+    key: int
+    value: int
+    layer: int
+    name: str
+    meaning: int | None
+
+
+def _segment(metadata: Mapping[str, str], number: int, place: int, several: bool) -> _Segment:
+    try:
+        value = int(metadata.get(f"Segment{number}_LabelValue", "1" if several else ""))
+        layer = int(metadata.get(f"Segment{number}_Layer", "0"))
+    except ValueError:
+        raise LabelError(
+            what="A segment has no label value", given=f"segment {number}", remedy="Save it again in Slicer"
+        ) from None
+    name = metadata.get(f"Segment{number}_Name", f"Segment {place}")
+    structure = structure_of(name)
+    return _Segment(place if several else value, value, layer, name, structure.label if structure else None)
 
 
 def segment_metadata(labels: LabelMap) -> dict[str, str]:
@@ -162,7 +155,7 @@ def segment_metadata(labels: LabelMap) -> dict[str, str]:
         "Segmentation_MasterRepresentation": "Binary labelmap",
         "Segmentation_ReferenceImageExtentOffset": "0 0 0",
     }
-    for number, (value, name, colour, terminology) in enumerate(SEGMENTS):
+    for number, (value, structure) in enumerate(BY_LABEL.items()):
         mask = labels.array == value
         extent = []
         for axis in (2, 1, 0):  # i, j, k
@@ -170,14 +163,14 @@ def segment_metadata(labels: LabelMap) -> dict[str, str]:
             extent += [int(along[0]), int(along[-1])] if along.size else [0, -1]
         segment = f"Segment{number}_"
         keys |= {
-            segment + "ID": name,
-            segment + "Name": name,
+            segment + "ID": structure.title,
+            segment + "Name": structure.title,
             segment + "NameAutoGenerated": "0",
-            segment + "Color": colour,
+            segment + "Color": " ".join(f"{part:g}" for part in structure.colour),
             segment + "ColorAutoGenerated": "0",
             segment + "LabelValue": str(value),
             segment + "Layer": "0",
             segment + "Extent": " ".join(map(str, extent)),
-            segment + "Tags": f"Segmentation.Status:completed|TerminologyEntry:{terminology}|",
+            segment + "Tags": f"Segmentation.Status:completed|TerminologyEntry:{structure.terminology}|",
         }
     return keys

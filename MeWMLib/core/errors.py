@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,7 @@ class SeriesError(InputError):
 
 
 class NotCTError(InputError):
-    """The image is no CT: wrong modality, number of dimensions, channels or range of values."""
+    """The image is not a CT: wrong modality, number of dimensions, channels or range of values."""
 
 
 class GeometryError(InputError):
@@ -81,7 +83,7 @@ class UnknownAgentError(InputError):
 
 
 class ProtocolError(InputError):
-    """A protocol that cannot be: empty, the same agent twice, a dose that is no dose."""
+    """A protocol that is not possible: empty, the same agent twice, a dose that is not a dose."""
 
 
 class ClinicalDataError(InputError):
@@ -89,7 +91,7 @@ class ClinicalDataError(InputError):
 
 
 class PlanSettingsError(InputError):
-    """A setting of the plan that cannot be."""
+    """A setting of the plan that is not possible."""
 
 
 class OutcomeError(MeWMError):
@@ -121,7 +123,7 @@ class BundleError(MeWMError):
 
 
 class DeviceError(MeWMError):
-    """The compute device that was asked for is not there or has no memory left."""
+    """The compute device that was asked for does not exist or has no memory left."""
 
 
 class OutOfMemoryError(DeviceError):
@@ -159,7 +161,7 @@ class ServerError(MeWMError):
 
 
 class ServerUnreachableError(ServerError):
-    """Nobody answers at the address of the server, or the connection was lost and did not come back."""
+    """The server does not answer at its address, or the connection was lost and did not come back."""
 
 
 class ServerTimeoutError(ServerUnreachableError):
@@ -175,7 +177,7 @@ class ServerTokenError(ServerError):
 
 
 class NotAServerError(ServerError):
-    """Something answers at the address, but it is no MeWM server."""
+    """Something answers at the address, but it is not a MeWM server."""
 
 
 class ServerVersionError(ServerError):
@@ -183,19 +185,19 @@ class ServerVersionError(ServerError):
 
 
 class ServerBusyError(ServerError):
-    """The server has as many jobs as it takes (503)."""
+    """The server already has as many jobs as it accepts (503)."""
 
 
 class UnknownJobError(ServerError):
-    """The server does not know the job: it was removed, or the server was started anew."""
+    """The server does not know the job: it was removed, or the server was restarted."""
 
 
 class UploadTooLargeError(ServerError):
-    """The files are larger than what the server takes."""
+    """The files are larger than the server accepts."""
 
 
 class ConsentError(ServerError):
-    """Nobody has agreed that images are sent to this server; nothing was sent."""
+    """The user has not agreed to send images to this server; nothing was sent."""
 
 
 class EndpointError(MeWMError):
@@ -203,15 +205,15 @@ class EndpointError(MeWMError):
 
 
 class EndpointKeyError(EndpointError):
-    """There is no key for the endpoint, or it does not take the key (401, 403)."""
+    """There is no key for the endpoint, or it does not accept the key (401, 403)."""
 
 
 class EndpointConsentError(EndpointError):
-    """Nobody has agreed that data are sent to this endpoint; nothing was sent."""
+    """The user has not agreed to send data to this endpoint; nothing was sent."""
 
 
 class EndpointUnreachableError(EndpointError):
-    """Nobody answers at the address of the endpoint, or the connection was cut."""
+    """The endpoint does not answer at its address, or the connection was cut."""
 
 
 class EndpointTimeoutError(EndpointUnreachableError):
@@ -219,11 +221,11 @@ class EndpointTimeoutError(EndpointUnreachableError):
 
 
 class EndpointBusyError(EndpointError):
-    """The endpoint asks to come back later (429), also after several tries."""
+    """The endpoint is busy (429), even after several tries."""
 
 
 class EndpointAnswerError(EndpointError):
-    """The endpoint answered what cannot be used: too long, no JSON, not the schema, not the vocabulary."""
+    """The answer of the endpoint cannot be used: too long, not JSON, not the schema, not the vocabulary."""
 
 
 class PrivacyError(EndpointError):
@@ -234,6 +236,27 @@ def error_from_json(data: dict[str, str]) -> MeWMError:
     """Return the error that `MeWMError.to_json` described; unknown types become a `WorkerError`."""
     cls = _REGISTRY.get(data.get("type", ""), WorkerError)
     return cls(data.get("what", "Unknown error"), given=data.get("given", ""), remedy=data.get("remedy", ""))
+
+
+@contextlib.contextmanager
+def optional_packages(what: str, extra: str) -> Iterator[None]:
+    """Turn a failed import in the block into an error that says what to install.
+
+    Args:
+        what: what the packages are for, such as "The quality page".
+        extra: the extra of MeWM that brings them.
+
+    Raises:
+        DependencyError: a package is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise DependencyError(
+            what=f"{what} needs the packages of the extra `{extra}`",
+            given=str(error),
+            remedy=f'Install them: pip install "mewm[{extra}]"',
+        ) from error
 
 
 def output_error(error: OSError, path: Path) -> OutputError:

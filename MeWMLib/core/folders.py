@@ -9,7 +9,9 @@ import platformdirs
 
 
 def data_folder() -> Path:
-    """Bundles, consents, keys of cohorts; XDG_DATA_HOME counts on Linux."""
+    """Bundles, consents, keys of cohorts: MEWM_DATA, or the user's data folder (XDG_DATA_HOME counts on Linux)."""
+    if chosen := os.environ.get("MEWM_DATA"):
+        return Path(chosen)
     return platformdirs.user_data_path("mewm", appauthor=False)
 
 

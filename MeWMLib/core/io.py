@@ -23,8 +23,10 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from MeWMLib.core._checks import PADDING_HU, require_ct_range, require_whole_file
-from MeWMLib.core._dicom import read_series, read_slices
-from MeWMLib.core._segments import map_values, merge_segments, parse_label_values, segment_metadata
+from MeWMLib.core._dicom import assemble, read_series
+from MeWMLib.core._segments import merge_segments, segment_metadata
+from MeWMLib.core._segments import parse_label_values as parse_label_values  # callers know this module only
+from MeWMLib.core.dicom_slices import SliceRecord
 from MeWMLib.core.errors import (
     GeometryError,
     GeometryMismatchError,
@@ -34,21 +36,8 @@ from MeWMLib.core.errors import (
     UnreadableFileError,
     output_error,
 )
+from MeWMLib.core.records import to_plain
 from MeWMLib.core.volume import PHASES, Geometry, LabelMap, Provenance, Volume
-
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "atomic_path",
-    "from_sitk",
-    "parse_label_values",
-    "read_dicom_slices",
-    "read_labels",
-    "read_volume",
-    "to_sitk",
-    "write_json",
-    "write_labels",
-    "write_volume",
-]
 
 IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -70,8 +59,13 @@ def from_sitk(image: sitk.Image) -> tuple[NDArray[Any], Geometry]:
 
 def to_sitk(source: Volume | LabelMap) -> sitk.Image:
     """Return an ITK image (LPS) with the voxels and the grid of `source`."""
-    image = sitk.GetImageFromArray(np.ascontiguousarray(source.array))
-    lps = _LPS_TO_RAS @ source.geometry.affine
+    return image_of(source.array, source.geometry)
+
+
+def image_of(array: NDArray[Any], geometry: Geometry) -> sitk.Image:
+    """Return an ITK image (LPS) of voxels (K, J, I) of any type; their number need not be that of the grid."""
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array))
+    lps = _LPS_TO_RAS @ geometry.affine
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     image.SetSpacing(spacing.tolist())
     image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
@@ -82,7 +76,7 @@ def to_sitk(source: Volume | LabelMap) -> sitk.Image:
 def read_volume(path: Path, series: str | None = None) -> Volume:
     """Read a CT from a DICOM folder or a NIfTI, NRRD or MetaImage file.
 
-    Direction and type of the voxels are kept; padding under -1024 HU becomes -1024. The phase is "unknown"
+    Direction and type of the voxels are kept; padding below -1024 HU becomes -1024. The phase is "unknown"
     unless MeWM wrote the file and knew it. A simulated volume comes back with its `Provenance`.
 
     Args:
@@ -92,16 +86,13 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
     Raises:
         UnreadableFileError: missing, cut, damaged or of an unknown format.
         SeriesError: not exactly one whole, evenly spaced series.
-        NotCTError: another modality, 4-D, in colour, NaN, or values that are no HU.
+        NotCTError: another modality, 4-D, in colour, NaN, or values that are not HU.
         GeometryError: zero or absurd spacing, sheared axes.
     """
     path = Path(path)
     if path.is_dir():
-        try:
-            with _quiet_itk():
-                array, geometry = read_series(path, series)
-        except OSError as error:
-            raise _no_access(path, error) from error
+        with _reading(path):
+            array, geometry = read_series(path, series)
         metadata: dict[str, str] = {}
     else:
         image = _read_image(path)
@@ -117,20 +108,17 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
     return _as_ct(Volume(array, geometry, phase if phase in PHASES else "unknown", _provenance(metadata)))
 
 
-def read_dicom_slices(paths: Sequence[Path]) -> tuple[Volume, float]:
-    """Read one stack of axial CT slices, whose files are known.
+def read_dicom_slices(slices: Sequence[SliceRecord]) -> tuple[Volume, float]:
+    """Read one stack of axial CT slices, whose headers were read before.
 
     Returns:
-        The volume, padding clamped as in `read_volume`, and the lowest value that stood in the files.
+        The volume, padding clamped as in `read_volume`, and the lowest value in the files.
 
     Raises:
         UnreadableFileError, SeriesError, NotCTError, GeometryError: as `read_volume`.
     """
-    try:
-        with _quiet_itk():
-            array, geometry = read_slices(paths)
-    except OSError as error:
-        raise _no_access(Path(paths[0]), error) from error
+    with _reading(slices[0].path):
+        array, geometry = assemble(slices, slices[0].path.parent)
     return _as_ct(Volume(array, geometry)), float(array.min())
 
 
@@ -169,33 +157,24 @@ def read_labels(
             remedy="Give a .seg.nrrd or NIfTI file; 3D Slicer turns a DICOM SEG into one",
         )
     image = _read_image(path)
-    components = image.GetNumberOfComponentsPerPixel()
     metadata = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
-    if components == 1:
-        array, geometry = from_sitk(image)
-        layers = [array]
-    else:
-        if not any(key.startswith("Segment0_") for key in metadata):
-            raise NotCTError(
-                what="The labels hold several channels", given=f"{path}, {components} values for each voxel"
-            )
-        layers = [sitk.GetArrayFromImage(sitk.VectorIndexSelectionCast(image, n)) for n in range(components)]
-        geometry = from_sitk(sitk.VectorIndexSelectionCast(image, 0))[1]
-    if any(key.startswith("Segment0_") for key in metadata):
-        merged = merge_segments(layers, metadata, values)
-    else:
-        merged = map_values(layers[0], values)
-    labels = LabelMap(merged, geometry)
+    array, geometry = from_sitk(image)  # (K, J, I), or (K, J, I, channels)
+    layers = [array] if array.ndim == 3 else list(np.moveaxis(array, -1, 0))
+    if len(layers) > 1 and not any(key.startswith("Segment0_") for key in metadata):
+        raise NotCTError(what="The labels hold several channels", given=f"{path}, {len(layers)} values for each voxel")
+    merged = merge_segments(layers, metadata, values)
     if geometry.same_as(reference):
         return LabelMap(merged, reference)
     if not resample and not _is_part_of(geometry, reference):
         raise GeometryMismatchError(
-            what="The labels do not lie on the grid of the CT",
+            what="The labels are not on the grid of the CT",
             given=f"CT {reference.describe()}; labels {geometry.describe()}",
             remedy="Resample them with --resample-labels if both show one scan, or export them from the same series",
         )
-    target = to_sitk(LabelMap(np.zeros(reference.shape, dtype=np.uint8), reference))
-    moved = sitk.Resample(to_sitk(labels), target, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
+    target = image_of(np.zeros(reference.shape, dtype=np.uint8), reference)
+    moved = sitk.Resample(
+        image_of(merged, geometry), target, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8
+    )
     return LabelMap(sitk.GetArrayFromImage(moved), reference)
 
 
@@ -242,13 +221,13 @@ def write_labels(labels: LabelMap, path: Path) -> None:
 
 
 def write_json(data: Any, path: Path) -> None:
-    """Write JSON in UTF-8, in the order of `data`.
+    """Write JSON in UTF-8, in the order of `data`; dataclasses become objects.
 
     Raises:
-        OutputError: the file cannot be written, or `data` has no JSON form (NaN, infinity, arrays).
+        OutputError: the file cannot be written, or `data` has no form in JSON (NaN, infinity, arrays).
     """
     try:
-        text = json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False)
+        text = json.dumps(to_plain(data), ensure_ascii=False, indent=1, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise OutputError(
             what="A result has no JSON form", given=f"{path} ({error})", remedy="Report this as a bug"
@@ -301,19 +280,22 @@ def _write_image(image: sitk.Image, path: Path) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 
 
-def _no_access(path: Path, error: OSError) -> UnreadableFileError:
-    return UnreadableFileError(
-        what=f"The file or folder cannot be read ({error.strerror})", given=str(path), remedy="Check its permissions"
-    )
-
-
 @contextlib.contextmanager
-def _quiet_itk() -> Iterator[None]:
-    """ITK prints its warnings to standard error, past every handler; what matters of them is checked here by hand."""
+def _reading(path: Path) -> Iterator[None]:
+    """Keep ITK quiet while the block reads `path`, and translate an error of the operating system.
+
+    ITK prints its warnings to standard error, past every handler; what matters of them is checked here by hand.
+    """
     before = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
         yield
+    except OSError as error:
+        raise UnreadableFileError(
+            what=f"The file or folder cannot be read ({error.strerror})",
+            given=str(path),
+            remedy="Check its permissions",
+        ) from error
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(before)
 
@@ -330,11 +312,9 @@ def _read_image(path: Path) -> sitk.Image:
             else "Give a DICOM folder or a file that ends in " + ", ".join(IMAGE_SUFFIXES),
         )
     try:
-        require_whole_file(path)
-        with _quiet_itk():
+        with _reading(path):
+            require_whole_file(path)
             image = sitk.ReadImage(str(path))
-    except OSError as error:
-        raise _no_access(path, error) from error
     except RuntimeError as error:
         if "orthonormal" in str(error):
             raise GeometryError(

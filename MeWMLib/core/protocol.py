@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import json
+import itertools
 import math
 import re
 from collections.abc import Iterable
@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from MeWMLib.core.errors import ProtocolError, UnknownAgentError
-
-DRUG, EMBOLIC = "drug", "embolic"
+from MeWMLib.core.records import from_plain, read_json, record_to_plain
+from MeWMLib.core.treatment import DRUG as DRUG
+from MeWMLib.core.treatment import EMBOLIC as EMBOLIC
+from MeWMLib.core.treatment import TACE
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,8 @@ class Agent:
 @cache
 def vocabulary() -> dict[str, Agent]:
     """All agents by canonical name, drugs first, in the fixed order that the networks use."""
-    data = json.loads(Path(__file__).with_name("vocabulary.json").read_text(encoding="utf-8"))
-    agents = (Agent(**{**a, "routes": tuple(a["routes"]), "synonyms": tuple(a["synonyms"])}) for a in data["agents"])
-    return {agent.name: agent for agent in agents}
+    data = read_json(Path(__file__).with_name("vocabulary.json"), require={"agents": list})
+    return {known.name: known for known in (from_plain(Agent, entry) for entry in data["agents"])}
 
 
 def _key(name: str) -> str:
@@ -61,10 +62,10 @@ def _by_any_name() -> dict[str, str]:
 
 
 def agent(name: str) -> Agent:
-    """Return the agent of this name or synonym (case, blanks and hyphens do not count).
+    """Return the agent of this name or synonym; case, spaces and hyphens are ignored.
 
     Raises:
-        UnknownAgentError: the vocabulary has no such agent; near names are suggested.
+        UnknownAgentError: the vocabulary has no such agent; similar names are suggested.
     """
     canonical = _by_any_name().get(_key(name))
     if canonical is None:
@@ -96,7 +97,7 @@ class Action:
         object.__setattr__(self, "agent", known.name)
         if self.dose is not None:
             if isinstance(self.dose, bool) or not isinstance(self.dose, int | float):
-                raise ProtocolError(what=f"The dose of {known.name} is no number", given=repr(self.dose))
+                raise ProtocolError(what=f"The dose of {known.name} is not a number", given=repr(self.dose))
             if not (math.isfinite(self.dose) and self.dose > 0):
                 raise ProtocolError(
                     what=f"The dose of {known.name} must be positive",
@@ -134,9 +135,9 @@ _ACTION = re.compile(
 
 @dataclass(frozen=True)
 class Protocol:
-    """A set of actions. Order does not count: two protocols with the same actions are equal and hash alike.
+    """A set of actions. Order does not matter: two protocols with the same actions are equal and hash alike.
 
-    A protocol may be partial (drugs only) while a search builds it; `complete` tells.
+    A protocol may be partial (drugs only) while a search builds it; see `complete`.
     """
 
     actions: tuple[Action, ...]
@@ -144,10 +145,9 @@ class Protocol:
     def __post_init__(self) -> None:
         order = {name: n for n, name in enumerate(vocabulary())}
         actions = tuple(sorted(self.actions, key=lambda a: order[a.agent]))
-        names = [a.agent for a in actions]
-        for name in names:
-            if names.count(name) > 1:
-                raise ProtocolError(what="An agent stands twice in one protocol", given=name, remedy="Add up its doses")
+        for one, following in itertools.pairwise(actions):
+            if one.agent == following.agent:
+                raise ProtocolError(what="A protocol names an agent twice", given=one.agent, remedy="Add up its doses")
         object.__setattr__(self, "actions", actions)
 
     @classmethod
@@ -161,7 +161,7 @@ class Protocol:
 
         Raises:
             UnknownAgentError: an unknown name.
-            ProtocolError: nothing given, a wrong unit, dose or route.
+            ProtocolError: an empty text, a wrong unit, dose or route.
         """
         actions = []
         for part in re.split(r"[+;,]", text):
@@ -174,7 +174,7 @@ class Protocol:
             try:
                 dose = float(match["dose"]) if match["dose"] else None
             except ValueError:
-                raise ProtocolError(what=f"The dose of {known.name} is no number", given=match["dose"]) from None
+                raise ProtocolError(what=f"The dose of {known.name} is not a number", given=match["dose"]) from None
             actions.append(Action(known.name, dose, match["route"].lower() if match["route"] else None))
         return cls(tuple(actions))
 
@@ -191,17 +191,21 @@ class Protocol:
     @property
     def drugs(self) -> tuple[str, ...]:
         """Names of the drugs."""
-        return tuple(a.agent for a in self.actions if a.kind == DRUG)
+        return self.of_kind(DRUG)
 
     @property
     def embolics(self) -> tuple[str, ...]:
         """Names of the embolics."""
-        return tuple(a.agent for a in self.actions if a.kind == EMBOLIC)
+        return self.of_kind(EMBOLIC)
+
+    def of_kind(self, kind: str) -> tuple[str, ...]:
+        """Names of the agents of one kind, in vocabulary order."""
+        return tuple(a.agent for a in self.actions if a.kind == kind)
 
     @property
     def complete(self) -> bool:
-        """True if there is at least one drug and one embolic, which makes it a TACE protocol."""
-        return bool(self.drugs) and bool(self.embolics)
+        """True if an agent of every kind is there; for TACE at least one drug and one embolic."""
+        return not TACE.missing(a.kind for a in self.actions)
 
     def plus(self, action: Action) -> Protocol:
         """Return this protocol with one more action."""
@@ -209,12 +213,16 @@ class Protocol:
 
     def to_json(self) -> list[dict[str, Any]]:
         """JSON-ready form; `from_json` reads it."""
-        return [{"agent": a.agent, "dose": a.dose, "route": a.route} for a in self.actions]
+        return [record_to_plain(action) for action in self.actions]
 
     @classmethod
     def from_json(cls, data: list[dict[str, Any]]) -> Protocol:
-        """Read the form of `to_json`."""
-        return cls(tuple(Action(d["agent"], d.get("dose"), d.get("route")) for d in data))
+        """Read the form of `to_json`.
+
+        Raises:
+            ProtocolError: it is not one.
+        """
+        return cls(tuple(from_plain(Action, entry, "An action", ProtocolError, strict=False) for entry in data))
 
 
 @dataclass(frozen=True)
@@ -225,7 +233,7 @@ class ActionSpace:
         drugs, embolics: canonical names, best first.
         reasons: one sentence for each agent.
         policy: name of the policy that proposed it.
-        sources: where the reasons stand, for agents that have such.
+        sources: where the reasons come from, for the agents of which that is known.
     """
 
     drugs: tuple[str, ...]
@@ -235,6 +243,11 @@ class ActionSpace:
     sources: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, kind in [*((d, DRUG) for d in self.drugs), *((e, EMBOLIC) for e in self.embolics)]:
-            if agent(name).kind != kind:
-                raise ProtocolError(what=f"{name} is no {kind}")
+        for stage in TACE.stages:
+            for name in self.of_kind(stage.kind):
+                if agent(name).kind != stage.kind:
+                    raise ProtocolError(what="An agent is listed under the wrong kind", given=f"{name} as {stage.kind}")
+
+    def of_kind(self, kind: str) -> tuple[str, ...]:
+        """Candidates of one kind, best first."""
+        return {DRUG: self.drugs, EMBOLIC: self.embolics}[kind]

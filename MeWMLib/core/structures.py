@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from MeWMLib.core.volume import LIVER, TUMOUR
 
-#: HU window of all networks (lower, upper); what lies beyond is clipped.
+#: HU window of all networks (lower, upper); what is beyond it is clipped.
 CT_WINDOW_HU = (-175.0, 600.0)
 #: Window and level in HU in which people look at a CT of the liver.
 VIEW_WINDOW_HU, VIEW_LEVEL_HU = 450.0, 125.0
@@ -40,6 +40,11 @@ class Structure:
     region: str
     codes: frozenset[str]
     words: str
+
+    @property
+    def title(self) -> str:
+        """Name as people read it."""
+        return self.name.capitalize()
 
     @property
     def terminology(self) -> str:
@@ -84,6 +89,8 @@ LIVER_STRUCTURE = Structure(
 )
 #: In the order in which a name is searched: "liver tumour" is a tumour, "hepatic vein" a vessel.
 STRUCTURES = (TUMOUR_STRUCTURE, VESSEL_STRUCTURE, LIVER_STRUCTURE)
+#: Those that a label map holds, by their values.
+BY_LABEL = {s.label: s for s in sorted(STRUCTURES, key=lambda s: s.label or 0) if s.label is not None}
 
 
 def structure_of(name: str, code: str = "") -> Structure | None:

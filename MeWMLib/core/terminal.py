@@ -16,7 +16,9 @@ class Bars:
     """Progress on standard error.
 
     Args:
-        progress: bars; None prints lines instead, a tenth at a time.
+        console: where it is shown.
+        progress: bars; None prints lines instead, a quarter at a time: a log file needs no more.
+        quiet: no lines.
     """
 
     def __init__(self, console: Console, progress: Progress | None, quiet: bool) -> None:
@@ -24,19 +26,29 @@ class Bars:
         self._tasks: dict[str, TaskID] = {}
         self._said: dict[str, int] = {}
 
-    def step(self, stage: str, done: float, total: float, text: str = "") -> None:
-        """Show how far a stage is; a total of 0 is not known yet."""
+    def step(self, stage: str, done: float, total: float, text: str = "", left_s: float | None = None) -> None:
+        """Show how far a stage is.
+
+        Args:
+            stage: names the bar.
+            done, total: a total of 0 is not known yet.
+            text: what is being done.
+            left_s: seconds that are left; by default they are estimated.
+        """
         if self._progress is not None:
             if stage not in self._tasks:
-                self._tasks[stage] = self._progress.add_task(stage, total=None, text="")
+                self._tasks[stage] = self._progress.add_task(stage, total=None, text="", left="")
+            task = self._tasks[stage]
             shown = text or (f"{done:.0f} of {total:.0f}" if total else f"{done:.0f}")
-            self._progress.update(self._tasks[stage], completed=done, total=total or None, text=shown)
+            self._progress.update(task, completed=done, total=total or None, text=shown)
+            left_s = self._progress.tasks[task].time_remaining if left_s is None else left_s
+            self._progress.update(task, left=f"{left_s:.0f} s left" if left_s and done < total else "")
             return
-        tenth = int(10 * done / total) if total else int(done) // 5000
-        if not self._quiet and tenth > self._said.get(stage, -1 if total else 0):
-            self._said[stage] = tenth
-            share = f"{100 * done / total:.0f} %" if total else f"{done:.0f}"
-            self._console.print(f"{stage}: {share} {text}".rstrip(), markup=False, highlight=False)
+        part = int(4 * done / total) if total else int(done) // 5000
+        if not self._quiet and part > self._said.get(stage, -1 if total else 0):
+            self._said[stage] = part
+            share = f"{done / total:.0%}" if total else f"{done:.0f}"
+            self.line(f"{stage}: {share}  {text}".rstrip())
 
     def line(self, text: str) -> None:
         """Print one sentence; it is seen with --quiet too, since it says what is missing in the result."""
@@ -44,30 +56,32 @@ class Bars:
 
 
 @contextmanager
-def bars(quiet: bool) -> Iterator[Bars]:
-    """Progress while the block runs."""
+def bars(quiet: bool, console: Console | None = None) -> Iterator[Bars]:
+    """Progress while the block runs: bars on a terminal, lines elsewhere."""
     # rich is imported where it is used: it takes a tenth of a second, and most commands draw nothing
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+    from rich.table import Column
 
-    console = Console(stderr=True)
+    console = console or Console(stderr=True)
     if quiet or not console.is_terminal:
         yield Bars(console, None, quiet)
         return
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[text]}", markup=False),
-        TimeRemainingColumn(),
+        # fixed widths, so that on a narrow terminal only the text is cut
+        TextColumn("{task.description}", table_column=Column(width=17, no_wrap=True)),
+        BarColumn(None, table_column=Column(width=12)),
+        TaskProgressColumn(table_column=Column(width=4, no_wrap=True)),
+        TextColumn("{task.fields[left]:>10}", table_column=Column(width=10, no_wrap=True)),
+        TextColumn("{task.fields[text]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
     )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, expand=True) as progress:
         yield Bars(console, progress, quiet)
 
 
 def agreed(question: str) -> bool:
     """Ask a person; without a person at the terminal the answer is no."""
-    if not sys.stdin.isatty():
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()

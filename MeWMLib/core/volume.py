@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MeWMLib.core.errors import GeometryError, GeometryMismatchError, LabelError, NotCTError
+from MeWMLib.core.records import record_to_plain
 
 BACKGROUND, LIVER, TUMOUR = 0, 1, 2
 PHASES = ("unknown", "non-contrast", "arterial", "portal", "delayed")
-#: Two grids are the same if no corner lies further apart than this (mm).
+#: Two grids are the same if no corner is further apart than this (mm).
 GEOMETRY_TOLERANCE_MM = 1e-2
 MIN_SPACING_MM, MAX_SPACING_MM = 0.05, 20.0
 
@@ -81,12 +82,17 @@ class Geometry:
         affine[:3, 3] = self.to_ras(start)
         return Geometry(shape, affine)
 
+    @property
+    def corners(self) -> NDArray[np.intp]:
+        """Indices (8, 3) of the corner voxels, (k, j, i)."""
+        return np.stack(np.meshgrid(*[(0, n - 1) for n in self.shape], indexing="ij"), -1).reshape(-1, 3)
+
     def same_as(self, other: Geometry) -> bool:
         """True if both grids have one shape and no corner differs by more than `GEOMETRY_TOLERANCE_MM`."""
         if self.shape != other.shape:
             return False
-        corners = np.stack(np.meshgrid(*[(0, n - 1) for n in self.shape], indexing="ij"), -1).reshape(-1, 3)
-        return bool(np.abs(self.to_ras(corners) - other.to_ras(corners)).max() <= GEOMETRY_TOLERANCE_MM)
+        distance = np.abs(self.to_ras(self.corners) - other.to_ras(self.corners)).max()
+        return bool(distance <= GEOMETRY_TOLERANCE_MM)
 
     def describe(self) -> str:
         """One line for messages: sizes, spacing and origin."""
@@ -96,7 +102,7 @@ class Geometry:
         return f"{i} x {j} x {k} voxels of {si:.3g} x {sj:.3g} x {sk:.3g} mm at RAS ({origin})"
 
 
-def require_same_geometry(a: Geometry, b: Geometry, what: str = "The two images do not lie on the same grid") -> None:
+def require_same_geometry(a: Geometry, b: Geometry, what: str = "The two images are not on the same grid") -> None:
     """Raise `GeometryMismatchError` unless both grids are the same."""
     if not a.same_as(b):
         raise GeometryMismatchError(
@@ -104,6 +110,11 @@ def require_same_geometry(a: Geometry, b: Geometry, what: str = "The two images 
             given=f"{a.describe()} and {b.describe()}",
             remedy="Resample one to the grid of the other, or export both from the same series",
         )
+
+
+def _require_shape(array: NDArray[Any], geometry: Geometry, what: str) -> None:
+    if array.shape != geometry.shape:
+        raise GeometryMismatchError(what, given=f"{array.shape} voxels on {geometry.describe()}")
 
 
 @dataclass(frozen=True)
@@ -118,14 +129,7 @@ class Provenance:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready form."""
-        return {
-            "simulated": True,
-            "protocol": self.protocol,
-            "seed": self.seed,
-            "bundle": self.bundle,
-            "bundle_sha256": self.bundle_sha256,
-            "versions": dict(self.versions),
-        }
+        return {"simulated": True, **record_to_plain(self)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,16 +149,12 @@ class Volume:
     simulated: Provenance | None = None
 
     def __post_init__(self) -> None:
-        if self.array.shape != self.geometry.shape:
-            raise GeometryMismatchError(
-                what="The voxels do not fit their grid",
-                given=f"{self.array.shape} voxels on {self.geometry.describe()}",
-            )
+        _require_shape(self.array, self.geometry, "The voxels do not fit their grid")
         if self.array.dtype.kind not in "iuf":
             raise NotCTError(what="A CT holds numbers", given=f"voxels of type {self.array.dtype}")
         if self.array.dtype.kind == "f" and not np.isfinite(self.array).all():
             raise NotCTError(
-                what="The image holds values that are no number",
+                what="The image holds values that are not numbers",
                 given=f"{int((~np.isfinite(self.array)).sum())} NaN or infinite voxels",
                 remedy="Export the CT again from the PACS",
             )
@@ -174,11 +174,7 @@ class LabelMap:
     geometry: Geometry
 
     def __post_init__(self) -> None:
-        if self.array.shape != self.geometry.shape:
-            raise GeometryMismatchError(
-                what="The labels do not fit their grid",
-                given=f"{self.array.shape} voxels on {self.geometry.describe()}",
-            )
+        _require_shape(self.array, self.geometry, "The labels do not fit their grid")
         if self.array.dtype != np.uint8:
             raise LabelError(what="A label map must be of type uint8", given=str(self.array.dtype))
         if self.array.size and int(self.array.max()) > TUMOUR:

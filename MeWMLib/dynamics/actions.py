@@ -1,16 +1,21 @@
-"""tau(a): a protocol as one condition vector. The order of actions does not matter."""
+"""tau(a): a protocol as one condition vector. The order of actions does not matter.
+
+`ActionEncoder` reads agents and doses; `ReportEncoder` reads the embedding of a text instead (baseline `textomorph`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from MeWMLib.core.protocol import Protocol, agent, vocabulary
 
 FEATURES = 3
-#: The agent that stays in the dead tumour and can be seen there.
+#: The agent that stays in the dead tumour and is visible there.
 OIL = "Lipiodol"
 
 
@@ -72,7 +77,7 @@ class ActionEncoder(nn.Module):
 
         Args:
             actions: (N, A, 3) from `encode_protocols`.
-            dropped: (N,) bool; True puts the learnt "unknown action" in place (classifier-free guidance).
+            dropped: (N,) bool; True uses the learnt "unknown action" instead (classifier-free guidance).
 
         Returns:
             (N, width).
@@ -84,9 +89,53 @@ class ActionEncoder(nn.Module):
         if self.has_text:
             parts.append((self.sigma1(self.phi)[None] * present).sum(1))
         out = self.sigma2(torch.cat(parts, 1))  # (N, width)
-        if dropped is not None:
-            out = torch.where(dropped[:, None], self.unknown[None].expand_as(out), out)
-        return out
+        return _hidden(out, self.unknown, dropped)
+
+
+class ReportEncoder(nn.Module):
+    """Condition vector of a report's embedding, in place of `ActionEncoder` (`lab.reports` makes the embeddings).
+
+    Args:
+        embedding: numbers in the frozen embedding of a text.
+        width: of the condition vector.
+    """
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, embedding: int, width: int) -> None:
+        super().__init__()
+        # Unit vectors of similar texts differ little; without their common part they would all look alike.
+        self.register_buffer("centre", torch.zeros(embedding))
+        self.register_buffer("spread", torch.ones(()))
+        self.project = nn.Sequential(
+            nn.Linear(embedding, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)
+        )
+        self.unknown = nn.Parameter(torch.zeros(width))
+
+    def fit(self, embeddings: NDArray[np.float32]) -> None:
+        """Set the centre and spread from training embeddings (N, W), before training."""
+        rows = torch.from_numpy(np.asarray(embeddings, np.float32))
+        self.centre.copy_(rows.mean(0))
+        # standardised to about unit variance in each number
+        self.spread.copy_((rows - rows.mean(0)).square().mean().sqrt().clamp_min(1e-6))
+
+    def forward(self, reports: Tensor, dropped: Tensor | None = None) -> Tensor:
+        """Condition vectors.
+
+        Args:
+            reports: (N, W) embeddings.
+            dropped: (N,) bool; True uses the learnt "unknown report" instead (classifier-free guidance).
+
+        Returns:
+            (N, width).
+        """
+        return _hidden(self.project((reports - self.centre) / self.spread), self.unknown, dropped)
+
+
+def _hidden(vectors: Tensor, unknown: Tensor, dropped: Tensor | None) -> Tensor:
+    """Vectors (N, width), those that are dropped (N,) replaced by `unknown` (width,)."""
+    return vectors if dropped is None else torch.where(dropped[:, None], unknown[None].expand_as(vectors), vectors)
 
 
 def known_agents() -> list[str]:

@@ -1,9 +1,9 @@
-"""How a tumour looks before treatment, as some sixty numbers from which the response head reads how it will answer.
+"""How a tumour looks before treatment, as some sixty numbers from which the response head predicts its response.
 
-How well a tumour is perfused shows as enhancement, and enhancement only means something beside the liver of the same
-scan (contrast and phase differ) and beside other tissue at the same depth (a rim and a middle differ in one tumour).
-These numbers make both comparisons plain. A network of convolutions had to find them by itself, and with a few thousand
-patients it did not: it learnt the patients by heart.
+How well a tumour is perfused shows as enhancement, and enhancement means something only relative to the liver of the
+same scan (contrast and phase differ) and to other tissue at the same depth (rim and middle of one tumour differ). These
+numbers make both comparisons explicit. A convolutional network had to find them by itself, and with a few thousand
+patients it did not: it memorised the patients.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ Mask = NDArray[np.bool_]
 DEPTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _APART = 0.2
 _PERCENTILES = (5, 25, 50, 75, 95)
-#: A depth with less of the tumour than this share says rather what the whole tumour says.
+#: At a depth with less of the tumour than this share, the value is drawn towards that of the whole tumour.
 _FEW = 0.02
-#: Blocks with more tumour than this are wholly tumour; a tumour with fewer of them than `_SMALL` takes half ones too.
+#: Blocks with more tumour than this count as whole; a tumour with fewer than `_SMALL` of them uses half ones too.
 _WHOLE, _SMALL = 0.95, 8
 
 
@@ -65,16 +65,19 @@ def appearance(before: NDArray[Any], shares: NDArray[Any], depth: NDArray[Any], 
     total = max(float(weight.sum()), 1.0)
     mean = (latent * weight).sum((1, 2, 3)) / total
     rms = np.sqrt(((latent - mean[:, None, None, None]) ** 2 * weight).sum((1, 2, 3)) / total)
-    parts: list[Any] = [[mean[0]], rms]
-    parts += [_at_depth(light, weight * np.clip(1 - np.abs(depth - d) / _APART, 0, 1), mean[0], total) for d in DEPTHS]
-    parts.append([_step(light, whole, axis) for axis in range(3)])
-    parts.append(np.percentile(light[whole], _PERCENTILES))
     smooth = ndimage.gaussian_filter(light * weight, 1.0) / np.maximum(ndimage.gaussian_filter(weight, 1.0), 1e-3)
-    parts.append([smooth[whole].std(), *np.percentile(smooth[whole], (5, 95))])
     beside = ndimage.binary_dilation(tumour > TOUCHED) & liver
-    parts.append([_mean(light[(tumour > TOUCHED) & ~whole]), _mean(light[beside])])
-    parts.append([np.log(tumour.sum() + 1e-3), np.log(spacing_mm), *_shape(tumour), middle, deviation])
-    parts.append([whole.sum() / _solid(tumour).sum()])
+    parts: list[Any] = [
+        [mean[0]],
+        rms,
+        *(_at_depth(light, weight * np.clip(1 - np.abs(depth - d) / _APART, 0, 1), mean[0], total) for d in DEPTHS),
+        [_step(light, whole, axis) for axis in range(3)],
+        np.percentile(light[whole], _PERCENTILES),
+        [smooth[whole].std(), *np.percentile(smooth[whole], (5, 95))],
+        [_mean(light[(tumour > TOUCHED) & ~whole]), _mean(light[beside])],
+        [np.log(tumour.sum() + 1e-3), np.log(spacing_mm), *_shape(tumour), middle, deviation],
+        [whole.sum() / _solid(tumour).sum()],
+    ]
     return np.nan_to_num(np.concatenate([np.ravel(p) for p in parts])).astype(np.float32)
 
 
@@ -91,7 +94,7 @@ def _mean(values: FloatArray) -> float:
 
 
 def _at_depth(light: FloatArray, weight: FloatArray, mean: float, total: float) -> list[float]:
-    """Brightness, its deviation and the share of the tumour, where `weight` lies."""
+    """Brightness, its deviation and the share of the tumour, weighted by `weight`."""
     held, few = float(weight.sum()), _FEW * total
     middle = (float((light * weight).sum()) + few * mean) / (held + few)
     return [middle, float(np.sqrt(((light - middle) ** 2 * weight).sum() / (held + few))), held / total]
@@ -111,7 +114,7 @@ def _solid(tumour: FloatArray) -> Mask:
 
 
 def _shape(tumour: FloatArray) -> list[float]:
-    """Surface, parts, largest part, thickness, elongation, flatness, share of the bounding box; free of the size."""
+    """Surface, parts, largest part, thickness, elongation, flatness, share of the bounding box; whatever the size."""
     solid = np.pad(_solid(tumour), 1)
     count = float(solid.sum())
     surface = sum(float((np.diff(solid.astype(np.int8), axis=a) != 0).sum()) for a in range(3))

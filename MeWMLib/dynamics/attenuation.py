@@ -3,7 +3,7 @@
 After the section "Post-Treatment Tumor Generation" of arXiv 2506.02327: a level 1 to 4, read from the operation report
 ("reduced", "occluded", "no tumour staining"), sets the kernel of an erosion and dilation of the mask, the Gaussian blur
 of its edge, and how far the tumour fades. The paper attenuates in training only; here the same transform is applied
-wherever the network is asked, since it is one of its inputs.
+whenever the network is used, since it is one of its inputs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Attenuation:
     """What one level does.
 
     Attributes:
-        erosion_mm: radius of the erosion; what is left of the mask is the part that fades to necrosis.
+        erosion_mm: radius of the erosion; what remains of the mask fades to necrosis.
         dilation_mm: radius of the dilation of the eroded mask; less than the erosion, so the tumour shrinks.
         sigma_mm: of the Gaussian at the edge of the attenuated mask.
         fade: share of the way to necrosis (inside) and to liver (where the mask was eroded away).
@@ -40,7 +40,7 @@ class Attenuation:
     fade: float
 
 
-#: By level; chosen, not fitted: a step of the level is a step of each number.
+#: By level; chosen, not fitted: each level is one step in every number.
 LEVELS = {
     1: Attenuation(1.0, 1.0, 0.8, 0.2),
     2: Attenuation(2.0, 1.5, 1.2, 0.4),
@@ -65,7 +65,7 @@ def attenuate(hu: NDArray[np.floating], labels: NDArray[np.uint8], level: int, s
         InputError: no such level.
     """
     if level != 0 and level not in LEVELS:
-        raise InputError(what="Unknown level of attenuation", given=str(level), remedy="Use 0 (not assessed) to 4")
+        raise InputError(what="Unknown attenuation level", given=str(level), remedy="Use 0 (not assessed) to 4")
     out = np.array(hu, np.float32)
     tumour = labels == 2
     if level == 0 or not tumour.any():
@@ -77,7 +77,7 @@ def attenuate(hu: NDArray[np.floating], labels: NDArray[np.uint8], level: int, s
     )
     part, mask = out[box], tumour[box]
     inside = ndimage.distance_transform_edt(mask, sampling=spacing_mm)
-    # Small lesions are eroded less, so that something is left of every one.
+    # Small lesions are eroded less, so that something remains of each.
     erosion = min(a.erosion_mm, 0.5 * float(inside.max()))
     core = inside > erosion
     kept = ndimage.distance_transform_edt(~core, sampling=spacing_mm) <= a.dilation_mm * erosion / a.erosion_mm
@@ -92,11 +92,11 @@ def attenuate(hu: NDArray[np.floating], labels: NDArray[np.uint8], level: int, s
 
 
 def expected_level(protocol: Protocol, occlusion: Mapping[str, float]) -> int:
-    """Level that is expected of a protocol before anyone has seen the angiography.
+    """Level that is expected of a protocol before the angiography is known.
 
     Args:
         protocol: its embolics count.
-        occlusion: share of the flow that each embolic stops on average; one that is missing counts 0.4.
+        occlusion: share of the flow that each embolic stops on average; a missing one counts as 0.4.
 
     Returns:
         0 without an embolic, else 1 + floor(4 x share of the flow that all of them stop), at most 4.

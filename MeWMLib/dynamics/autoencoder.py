@@ -1,16 +1,13 @@
 """The 3D autoencoder: 4x down, a linear codec over blocks of 4^3 voxels whose basis is found by principal components.
 
-A trained convolutional autoencoder was beaten by this codec on tumours with Lipiodol, and this one has no step of
-training. The
-intensities are companded first, so that the contrast of necrosis against viable tumour (80 HU) is not lost beside
-Lipiodol (400 HU):
+On tumours with Lipiodol it beat a trained convolutional autoencoder, and it needs no training. The intensities are
+companded first, so that the contrast between necrosis and viable tumour (80 HU) is not lost beside Lipiodol (400 HU):
 
     y = asinh((HU - 60) / 100),   HU clipped to -175..600
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -18,44 +15,41 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-WINDOW_HU = (-175.0, 600.0)
+from MeWMLib.core.structures import CT_WINDOW_HU
+
 CENTRE_HU, WIDTH_HU = 60.0, 100.0
 BLOCK = 4
 
 
 def compand(hu: Tensor) -> Tensor:
     """HU, any shape, to companded intensities of the same shape."""
-    return torch.asinh((hu.clamp(*WINDOW_HU) - CENTRE_HU) / WIDTH_HU)
+    return torch.asinh((hu.clamp(*CT_WINDOW_HU) - CENTRE_HU) / WIDTH_HU)
 
 
 def expand(companded: Tensor) -> Tensor:
     """Inverse of `compand`; the result lies within the window."""
-    return (torch.sinh(companded) * WIDTH_HU + CENTRE_HU).clamp(*WINDOW_HU)
-
-
-@dataclass(frozen=True)
-class AutoencoderConfig:
-    """Channels of the latent."""
-
-    channels: int = 16
+    return (torch.sinh(companded) * WIDTH_HU + CENTRE_HU).clamp(*CT_WINDOW_HU)
 
 
 class Autoencoder(torch.nn.Module):
     """Linear block codec. Latents are whitened: about unit variance in each channel on the data that it was fitted on.
 
     Buffers: basis (C, 64) orthonormal rows, mean (64,), scale (C,).
+
+    Args:
+        channels: of the latent, C.
     """
 
     basis: Tensor
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, config: AutoencoderConfig) -> None:
+    def __init__(self, channels: int = 16) -> None:
         super().__init__()
-        self.config = config
-        self.register_buffer("basis", torch.zeros(config.channels, BLOCK**3))
+        self.channels = channels
+        self.register_buffer("basis", torch.zeros(channels, BLOCK**3))
         self.register_buffer("mean", torch.zeros(BLOCK**3))
-        self.register_buffer("scale", torch.ones(config.channels))
+        self.register_buffer("scale", torch.ones(channels))
 
     def encode(self, hu: Tensor) -> Tensor:
         """HU (N, 1, D, H, W) to latents (N, C, D/4, H/4, W/4)."""
@@ -71,7 +65,7 @@ class Autoencoder(torch.nn.Module):
             change: (N, C, D/4, H/4, W/4), z - z_pre.
 
         Returns:
-            HU (N, 1, D, H, W). What the codec cannot hold (fine texture, edges) is kept from `hu`.
+            HU (N, 1, D, H, W). What the codec cannot represent (fine texture, edges) is kept from `hu`.
         """
         blocks = (change.permute(0, 2, 3, 4, 1) * self.scale) @ self.basis  # (N, d, h, w, 64)
         return expand(compand(hu) + from_blocks(blocks))
@@ -97,13 +91,13 @@ class Autoencoder(torch.nn.Module):
     @classmethod
     def from_part(cls, config: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Autoencoder:
         """Rebuild from a bundle part."""
-        model = cls(AutoencoderConfig(**config))
+        model = cls(**config)
         model.load_state_dict({k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()})
         return model.eval()
 
     def part_config(self) -> dict[str, Any]:
         """Config for a bundle."""
-        return asdict(self.config)
+        return {"channels": self.channels}
 
 
 def to_blocks(image: Tensor) -> Tensor:
@@ -129,7 +123,7 @@ def fit(samples: Tensor, channels: int) -> Autoencoder:
         samples: (M, 64) companded blocks; blocks of tumours should be drawn more often than others.
         channels: of the latent.
     """
-    model = Autoencoder(AutoencoderConfig(channels))
+    model = Autoencoder(channels)
     mean = samples.mean(0)
     centred = (samples - mean).double()
     values, vectors = torch.linalg.eigh(centred.T @ centred / len(samples))

@@ -27,10 +27,15 @@ def feather(labels: LabelMap, box: tuple[slice, slice, slice], patch: Geometry) 
     tumour = labels.array[box] == 2
     distance = ndimage.distance_transform_edt(~tumour, sampling=labels.geometry.spacing)
     weight = np.clip(1.0 - distance / DILATION_MM, 0.0, 1.0)
-    index = np.stack(np.meshgrid(*[np.arange(s.start, s.stop) for s in box], indexing="ij"), -1)
-    inside = patch.to_kji(labels.geometry.to_ras(index))  # (k, j, i, 3) in patch voxels
+    inside = _patch_places(patch, labels.geometry, box)
     margin = np.minimum(inside, np.array(patch.shape) - 1.0 - inside).min(-1) * min(patch.spacing)
     return np.asarray(weight * np.clip(margin / 2.0, 0.0, 1.0), np.float32)
+
+
+def _patch_places(patch: Geometry, geometry: Geometry, box: tuple[slice, ...]) -> NDArray[np.float64]:
+    """Where the voxels of `geometry` in `box` are in the patch, in its voxels (k, j, i, 3)."""
+    index = np.stack(np.meshgrid(*[np.arange(s.start, s.stop) for s in box], indexing="ij"), -1)
+    return patch.to_kji(geometry.to_ras(index))
 
 
 def patch_box(geometry: Geometry, patch: Geometry) -> tuple[slice, slice, slice]:
@@ -46,8 +51,7 @@ def sample_patch(
     values: NDArray[np.float32], patch: Geometry, geometry: Geometry, box: tuple[slice, slice, slice]
 ) -> NDArray[np.float32]:
     """Values of a patch (K, J, I) at the voxels of `geometry` in `box`, linearly interpolated, 0 outside the patch."""
-    index = np.stack(np.meshgrid(*[np.arange(s.start, s.stop) for s in box], indexing="ij"), -1)
-    points = patch.to_kji(geometry.to_ras(index))
+    points = _patch_places(patch, geometry, box)
     return np.asarray(ndimage.map_coordinates(values, np.moveaxis(points, -1, 0), order=1, mode="constant", cval=0.0))
 
 
@@ -64,7 +68,7 @@ def compose(
         provenance: marks the result as simulated.
 
     Returns:
-        A volume of the CT's geometry and dtype; bit-identical to it wherever the dilated tumour's weight is 0.
+        A volume with the CT's geometry and dtype; bit-identical to it wherever the dilated tumour's weight is 0.
     """
     box = patch_box(ct.geometry, patch)
     weight = feather(labels, box, patch)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from MeWMLib.dynamics.actions import ActionEncoder, known_agents
+from MeWMLib.dynamics.actions import ActionEncoder, ReportEncoder, known_agents
 from MeWMLib.dynamics.appearance import features
 from MeWMLib.dynamics.maps import MASKS, TOUCHED, TRAIT_MASKS
-from MeWMLib.dynamics.reports import ReportEncoder
 from MeWMLib.dynamics.response import FEATURES
 from MeWMLib.dynamics.response_head import ResponseHead
 
@@ -28,17 +27,17 @@ class DenoiserConfig:
         agents: the agents that it knows, in order.
         change_scale: standard deviation of each latent channel's change inside treated tumours, by which changes are
             divided.
-        text: width of the frozen text embeddings of the agents; 0 does without (ablation).
+        text: width of the frozen text embeddings of the agents; 0 for none (ablation).
         attenuation: True if the attenuated latent is an input (ablation: False).
-        occlusion: share of the flow that each embolic stops on average, from which the attenuation level of a protocol
-            is expected; fitted on the training cohort.
-        response: True if the U-Net is told the response (ablation: False).
-        fate: weights of the maps of order and place (`maps.tumour_maps`), fitted on the training cohort; empty does
-            without these maps (ablation).
-        response_spread: deviation of the truth around the response head (`response.spread`), from which replicas are
-            drawn; empty for none.
-        reports: numbers in the embedding of an operation report, by which the U-Net is told of the treatment (baseline
-            `textomorph`); 0 tells it by agents and doses.
+        occlusion: share of the flow that each embolic stops on average, which gives the expected attenuation level of
+            a protocol; fitted on the training cohort.
+        response: True if the U-Net is conditioned on the response (ablation: False).
+        fate: weights of the maps of order and place (`maps.tumour_maps`), fitted on the training cohort; empty leaves
+            these maps out (ablation).
+        response_spread: deviation of the truth around the response head (see `response.deviation`), from which replicas
+            are drawn; empty for none.
+        reports: numbers in the embedding of an operation report that describes the treatment to the U-Net (baseline
+            `textomorph`); with 0 agents and doses describe it.
     """
 
     latent: int = 16
@@ -104,7 +103,7 @@ def time_features(time: Tensor, width: int) -> Tensor:
 
 
 class _TraitEncoder(nn.Module):
-    """What a tumour is, in one vector: features of the latent before treatment, pooled over the tumour."""
+    """The tumour in one vector: features of the latent before treatment, pooled over the tumour."""
 
     def __init__(self, latent: int, width: int) -> None:
         super().__init__()
@@ -144,7 +143,7 @@ class _TraitEncoder(nn.Module):
             _pick(padded, (patient, *(c + o for c, o in zip(centre, offset, strict=True))))
             for offset in itertools.product(range(3), repeat=3)
         ]
-        rows = torch.stack(neighbours, -1).flatten(1)  # (R, C * 27), as the kernel lies in memory
+        rows = torch.stack(neighbours, -1).flatten(1)  # (R, C * 27), in the memory order of the kernel
         hidden = act(nn.functional.linear(rows, first.weight.flatten(1), first.bias))
         return act(nn.functional.linear(hidden, second.weight.flatten(1), second.bias))
 
@@ -155,16 +154,16 @@ def _pick(images: Tensor, place: tuple[Tensor, ...]) -> Tensor:
     return images[patient, :, k, j, i]
 
 
-#: Maps of the fate: enhancement, smoothed, order, place, and two margins.
+#: The fate maps: enhancement, the same smoothed, order, place, and two margins.
 _FATE_MAPS = MASKS - TRAIT_MASKS + 2
 
 
 def margins(masks: Tensor, maps: Tensor) -> Tensor:
-    """How far each block of the tumour is beyond the edge of death, and of Lipiodol (N, 2, d, h, w), within -3..3.
+    """How far each block of the tumour is beyond the border of the dead part, and of Lipiodol (N, 2, d, h, w), -3..3.
 
     Args:
         masks: (N, MASKS, d, h, w).
-        maps: (N, FEATURES, d, h, w) of the response; where it is hidden the margins are 0.
+        maps: (N, FEATURES, d, h, w) of the response; where that is hidden the margins are 0.
     """
     order, place = masks[:, 7:8], masks[:, 8:9]
     dead, uptake = 0.5 * (maps[:, 0:1] + 1), 0.5 * maps[:, 2:3]
@@ -178,9 +177,12 @@ def margins(masks: Tensor, maps: Tensor) -> Tensor:
 class Denoiser(nn.Module):
     """Predicts the clean change of latents z1 - z0 from its noisy version.
 
-    Condition: the pre-treatment latent z0, its attenuated version z0', the tumour and liver masks, tau(a), what the
-    tumour is (its traits), the response, time and voxel size. A response head (`response_head.py`), a network of its
-    own, expects the response; the U-Net is told it as numbers and draws it.
+    Condition: the pre-treatment latent z0, its attenuated version z0', the tumour and liver masks, tau(a), the tumour's
+    traits, the response, time and voxel size. A response head (`response_head.py`), a network of its own, predicts the
+    response; the U-Net is given it as numbers and draws it.
+
+    The names of the layers are the names of the weights in bundles, so they stay: `foresight` is the response head, and
+    `told` the layer that reads the response.
 
     Args:
         config: sizes.
@@ -202,7 +204,7 @@ class Denoiser(nn.Module):
             nn.init.zeros_(self.told.weight)
             nn.init.zeros_(self.told.bias)
         inputs = (3 if config.attenuation else 2) * config.latent + TRAIT_MASKS
-        # What came later stands behind, so that a network that lacks it can be grown (`grown`).
+        # Inputs that were added later come last, so that a network without them can be grown (`lab.training.grow`).
         inputs += (FEATURES if config.response else 0) + (_FATE_MAPS if config.fate else 0)
         self.stem = nn.Conv3d(inputs, w[0], 3, padding=1)
         self.down = nn.ModuleList()
@@ -222,11 +224,6 @@ class Denoiser(nn.Module):
         nn.init.zeros_(self.head[-1].weight)
         nn.init.zeros_(self.head[-1].bias)
 
-    @property
-    def learns_responses(self) -> bool:
-        """True if it has a response head that is trained with the U-Net, and not kept as it is."""
-        return self.config.response and self.foresight.out.weight.requires_grad
-
     def tumour_traits(self, before: Tensor, masks: Tensor, spacing_mm: Tensor) -> Tensor:
         """Traits (N, condition) of tumours; they depend on no action and no time."""
         return self.traits(before, masks, spacing_mm)
@@ -234,7 +231,7 @@ class Denoiser(nn.Module):
     def outlook(self, traits: Tensor, actions: Tensor, dropped: Tensor | None = None) -> Tensor:
         """What an action means for a tumour: (N, condition) from traits (N, condition) and actions (N, A, 3).
 
-        A network that reads reports takes their embeddings (N, reports) for actions.
+        A network that reads reports takes their embeddings (N, reports) instead of actions.
         """
         tau = self.actions(actions, dropped)
         return self.joint(torch.cat([tau, traits, tau * traits], 1))
@@ -266,8 +263,8 @@ class Denoiser(nn.Module):
             (N, C, d, h, w).
         """
         extra = torch.cat([time_features(time, 64), spacing_mm.log()[:, None]], 1)
-        told = self.told(response) if self.config.response else 0.0
-        condition = nn.functional.silu(outlook + told + self.time(extra))
+        given = self.told(response) if self.config.response else 0.0
+        condition = nn.functional.silu(outlook + given + self.time(extra))
         images = [noisy, before, attenuated] if self.config.attenuation else [noisy, before]
         images.append(masks[:, :TRAIT_MASKS])
         maps = response[:, :, None, None, None].expand(-1, -1, *noisy.shape[2:])
@@ -287,25 +284,3 @@ class Denoiser(nn.Module):
             x = nn.functional.interpolate(grow(x), scale_factor=2.0, mode="nearest")
             x = block(torch.cat([x, kept.pop()], 1), condition)
         return self.head(x)
-
-
-def grown(model: Denoiser, response: bool, fate: tuple[float, ...]) -> Denoiser:
-    """A denoiser with inputs that the given one lacks, to be trained on.
-
-    The new inputs begin at weight zero, so that it draws what it drew. A response head begins untrained.
-
-    Args:
-        model: without the response, or without the maps of the fate, or with both (it is then given back).
-        response: tell the U-Net the response.
-        fate: weights of the maps of the fate; empty leaves those that the model has.
-    """
-    wanted = replace(model.config, response=response or model.config.response, fate=model.config.fate or fate)
-    if wanted == model.config:
-        return model
-    out = Denoiser(wanted, model.state_dict().get("actions.phi"))
-    state = dict(model.state_dict())
-    stem = torch.zeros_like(out.stem.weight)
-    stem[:, : model.stem.in_channels] = state["stem.weight"]
-    state["stem.weight"] = stem
-    out.load_state_dict(state, strict=False)
-    return out.train(model.training)

@@ -1,10 +1,10 @@
-"""Maps of a tumour on the latent grid: what a treatment's reach depends on, made plain for the denoiser.
+"""Maps of a tumour on the latent grid: what a treatment's reach depends on, made explicit for the denoiser.
 
-How much of a tumour dies is a number; which part dies depends on where a block lies in the tumour and how it is
-perfused. Perfusion shows as enhancement beside other tissue at the same depth (a capsule or a necrotic core is as
-bright or dark all around). `order` and `place` rank the blocks of a tumour by how early they die, and by how well
+How much of a tumour dies is a number; which part dies depends on where a block is in the tumour and how it is
+perfused. Perfusion shows as enhancement relative to other tissue at the same depth (a capsule is bright, or a necrotic
+core dark, all around). `order` and `place` rank the blocks of a tumour by how early they die, and by how well
 Lipiodol stays there; "the first 60 % to die" is then order > 0.4. Their weights are fitted on training pairs
-(`training/fate.py`).
+(`lab/training/fate.py`).
 """
 
 from __future__ import annotations
@@ -21,10 +21,8 @@ FloatArray = NDArray[np.float32]
 #: Channels of `tumour_maps`: share of tumour, share of liver, depth, rank of the depth, rank of the brightness,
 #: enhancement at the same depth, the same smoothed, order of death, place of Lipiodol.
 MASKS = 9
-#: The first of them, which tell what a tumour is.
+#: The first of them, which describe the tumour itself.
 TRAIT_MASKS = 5
-#: Weights of depth and enhancement in the order of death, and in the place of Lipiodol.
-FATE_WEIGHTS = 4
 #: Blocks with less tumour than this do not count as tumour.
 TOUCHED = 0.02
 #: A lesion of fewer blocks has no curve of brightness over depth of its own.
@@ -34,13 +32,14 @@ _FEW = 12
 def tumour_maps(
     brightness: NDArray[Any], shares: NDArray[Any], hu_scale: float = 1.0, fate: Sequence[float] = ()
 ) -> FloatArray:
-    """Maps that the denoiser sees.
+    """Maps that are inputs of the denoiser.
 
     Args:
         brightness: (d, h, w) first channel of the latent before treatment (the mean of each block).
         shares: (2, d, h, w) share of tumour and of liver in each block.
         hu_scale: factor that makes a brightness a multiple of 10 HU near the liver's density; its sign counts.
-        fate: `FATE_WEIGHTS` weights; without them order and place are 0.
+        fate: weights of depth and enhancement in the order of death, then in the place of Lipiodol (4); without them
+            order and place are 0.
 
     Returns:
         (MASKS, d, h, w): the shares; depth below the tumour's surface over its largest depth; rank 0..1 of the depth
@@ -85,7 +84,7 @@ def _beside_depth(light: FloatArray, depth: FloatArray, share: FloatArray) -> Fl
 
 
 def _smoothed(values: FloatArray, weight: NDArray[Any], sigma: float = 0.8) -> FloatArray:
-    """Gaussian mean of neighbouring blocks of the tumour; noise of single blocks hides the perfusion."""
+    """Gaussian mean of neighbouring blocks of the tumour, since noise in single blocks hides the perfusion."""
     total = ndimage.gaussian_filter(weight, sigma)
     mean = ndimage.gaussian_filter(values * weight, sigma) / np.maximum(total, 1e-3)
     return np.asarray(np.where(weight > 0, mean, 0.0), np.float32)

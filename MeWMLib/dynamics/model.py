@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from MeWMLib.core.errors import BundleError
+from MeWMLib.core.errors import BundleError, DependencyError
 from MeWMLib.core.protocol import Protocol
+from MeWMLib.core.records import from_plain
 from MeWMLib.dynamics import response
 from MeWMLib.dynamics.actions import encode_protocols, has_lipiodol
 from MeWMLib.dynamics.appearance import appearance
@@ -20,8 +21,10 @@ from MeWMLib.dynamics.attenuation import attenuate, expected_level
 from MeWMLib.dynamics.autoencoder import Autoencoder, compand, expand
 from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
 from MeWMLib.dynamics.maps import tumour_maps
-from MeWMLib.dynamics.reports import embed_reports, sentence_encoder
 from MeWMLib.dynamics.sampling import sampler_named
+
+#: Configuration and weights of a part of a bundle.
+Part = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +52,7 @@ class EncodedPatch:
     attenuated: dict[int, Tensor] = field(default_factory=dict)
 
 
-def block_shares(labels: Tensor) -> Tensor:
-    """Labels (D, H, W) to the share of tumour and of liver in each block of 4^3: (1, 2, D/4, H/4, W/4)."""
-    masks = torch.stack([labels == 2, labels >= 1]).float()[None]
-    return torch.nn.functional.avg_pool3d(masks, 4)
-
-
+#: Sides of the window, in blocks.
 WINDOWS = (16, 20, 24)
 
 
@@ -66,20 +64,28 @@ def treated_window(tumour_share: NDArray[Any]) -> tuple[slice, slice, slice]:
     Args:
         tumour_share: (d, h, w) share of tumour in each block.
     """
+    whole = tuple(slice(0, n) for n in tumour_share.shape)
     touched = np.argwhere(tumour_share > 0)
     if not len(touched):
-        return tuple(slice(0, n) for n in tumour_share.shape)  # type: ignore[return-value]
+        return whole  # type: ignore[return-value]
     low, high = touched.min(0), touched.max(0) + 1
-    fitting = [size for size in WINDOWS if size >= (high - low).max() + 2 and size <= min(tumour_share.shape)]
+    fitting = [size for size in WINDOWS if (high - low).max() + 2 <= size <= min(tumour_share.shape)]
     if not fitting:
-        return tuple(slice(0, n) for n in tumour_share.shape)  # type: ignore[return-value]
+        return whole  # type: ignore[return-value]
     size = fitting[0]
     start = np.clip((low + high - size) // 2, 0, np.array(tumour_share.shape) - size)
     return tuple(slice(int(a), int(a) + size) for a in start)  # type: ignore[return-value]
 
 
 class DynamicsModel:
-    """Autoencoder, denoiser and sampler together, in inference."""
+    """Autoencoder, denoiser and sampler together, in inference.
+
+    Attributes:
+        describe: protocols to embeddings of texts (N, W), for a network that reads reports; the lab provides it
+            (`lab.reports.let_networks_read_reports`).
+    """
+
+    describe: Callable[[Sequence[Protocol]], NDArray[np.float32]] | None = None
 
     def __init__(self, autoencoder: Autoencoder, denoiser: Denoiser, device: torch.device) -> None:
         self.autoencoder = autoencoder.to(device).eval()
@@ -89,12 +95,7 @@ class DynamicsModel:
         self._scale = torch.tensor(scale, device=device)[None, :, None, None, None]
 
     @classmethod
-    def from_parts(
-        cls,
-        autoencoder: tuple[dict[str, Any], dict[str, NDArray[Any]]],
-        dynamics: tuple[dict[str, Any], dict[str, NDArray[Any]]],
-        device: torch.device,
-    ) -> DynamicsModel:
+    def from_parts(cls, autoencoder: Part, dynamics: Part, device: torch.device) -> DynamicsModel:
         """Rebuild from the two bundle parts."""
         return cls(Autoencoder.from_part(*autoencoder), denoiser_from_part(*dynamics), device)
 
@@ -103,7 +104,8 @@ class DynamicsModel:
         """Encode a patch before treatment: hu and labels (D, H, W), sizes divisible by 16."""
         image = torch.from_numpy(np.asarray(hu, np.float32))[None, None].to(self.device)
         latent = self.autoencoder.encode(image)
-        shares = block_shares(torch.from_numpy(np.asarray(labels)))[0].numpy()
+        known = torch.from_numpy(np.asarray(labels))
+        shares = torch.nn.functional.avg_pool3d(torch.stack([known == 2, known >= 1]).float(), 4).numpy()
         window = treated_window(shares[0])
         before = latent[0].cpu().numpy()
         maps = tumour_maps(before[0], shares, self.autoencoder.ten_hu, self.denoiser.config.fate)
@@ -113,7 +115,7 @@ class DynamicsModel:
         return EncodedPatch(image, latent, masks, looks.to(self.device), np.asarray(labels), spacing_mm, window)
 
     def level(self, protocol: Protocol) -> int:
-        """Attenuation level 0 to 4 that is expected of a protocol, from its embolics."""
+        """Expected attenuation level 0 to 4 of a protocol, from its embolics."""
         return expected_level(protocol, self.denoiser.config.occlusion)
 
     def _attenuated(self, patch: EncodedPatch, level: int) -> Tensor:
@@ -129,19 +131,26 @@ class DynamicsModel:
         self, patch: EncodedPatch, actions: Tensor, generators: Sequence[torch.Generator], spread: float
     ) -> Tensor:
         """Standardised response (N, 3) that is drawn for each row of actions (N, A, 3) and its replica."""
+        # `foresight` is the response head, by the name of its weights in bundles
         deviation = response.deviation(self.denoiser.config.response_spread, generators).to(self.device)
         expected: Tensor = self.denoiser.foresight(patch.appearance, actions[None])
         return expected + spread * deviation
 
-    def _said(self, protocols: Sequence[Protocol], actions: Tensor) -> Tensor:
-        """What the U-Net is told of the treatment: actions (N, A, 3), or embeddings of reports (N, W)."""
+    def _treatment(self, protocols: Sequence[Protocol], actions: Tensor) -> Tensor:
+        """The treatment as the U-Net takes it: actions (N, A, 3), or embeddings of reports (N, W)."""
         if not self.denoiser.config.reports:
             return actions
-        return torch.from_numpy(embed_reports(protocols, sentence_encoder())).to(self.device)
+        if self.describe is None:
+            raise DependencyError(
+                what="The dynamics network of this bundle reads reports, which only an evaluation provides",
+                given="a bundle of the baseline textomorph",
+                remedy="Give the bundle to `mewm evaluate generation`, or choose another one",
+            )
+        return torch.from_numpy(self.describe(protocols)).to(self.device)
 
     @property
     def tells_response(self) -> bool:
-        """True if the denoiser draws a response that it was told, so that `responses` says what a simulation shows."""
+        """True if the denoiser is conditioned on a response, so that `responses` says what a simulation shows."""
         return self.denoiser.config.response
 
     @torch.inference_mode()
@@ -150,7 +159,7 @@ class DynamicsModel:
     ) -> NDArray[np.float32]:
         """The response that `simulate` draws for each protocol and seed (N, 3).
 
-        Dead share of the tissue that lived, volume over that before, share of the dead part that holds Lipiodol.
+        Dead share of the viable tissue, volume over that before, share of the dead part that holds Lipiodol.
         """
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         actions = encode_protocols(protocols, self.denoiser.config.agents).to(self.device)
@@ -173,8 +182,8 @@ class DynamicsModel:
     ) -> NDArray[np.float32]:
         """Simulate each protocol with its seed.
 
-        Noise and deviation of the response depend on the seed alone, so that two protocols with one seed differ by
-        their action only.
+        Noise and deviation of the response depend on the seed alone, so that two protocols with the same seed differ
+        only by their actions.
 
         Args:
             patch: from `encode`.
@@ -183,20 +192,20 @@ class DynamicsModel:
             guidance: classifier-free guidance scale (arXiv 2207.12598, eq. 6 with w = guidance - 1); 1 turns it off.
             sampler: a name in `sampling.SAMPLERS`.
             on_step: called with the number of finished steps.
-            levels: N attenuation levels 0 to 4, where the operation report states them; else what is expected of
-                each protocol.
-            spread: how far replicas deviate from the response that the head expects, as a share of what was measured
-                on patients that were not trained on; 0 draws the expected response itself.
+            levels: N attenuation levels 0 to 4, where the operation report states them; by default those expected of
+                the protocols.
+            spread: how far replicas deviate from the response that the head predicts, as a share of what was measured
+                on patients that were not trained on; 0 draws the predicted response itself.
 
         Returns:
             Change of HU (N, D, H, W), simulated minus before.
 
         Raises:
             PlanSettingsError: no such sampler, or no steps.
-            DependencyError: the network reads reports, and no sentence encoder is installed.
+            DependencyError: the network reads reports, and nothing provides their embeddings.
         """
         if len(protocols) == 1 and self.device.type == "cpu":
-            # torch takes a slower path for a lone 3D convolution: two take less time than one
+            # torch takes a slower path for a single 3D convolution: two take less time than one
             more = None if levels is None else [levels[0]] * 2
             pair = (protocols[0],) * 2, (seeds[0],) * 2
             return self.simulate(patch, *pair, steps, guidance, sampler, on_step, more, spread)[:1]
@@ -213,25 +222,25 @@ class DynamicsModel:
         # does not depend on its neighbours. A stochastic sampler goes on drawing from them.
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         # the order counts: deviation first, then noise, as in `responses`
-        told = torch.zeros((n, response.FEATURES), device=self.device)
-        untold = torch.zeros_like(told)
+        given = torch.zeros((n, response.FEATURES), device=self.device)
+        none_given = torch.zeros_like(given)
         if self.tells_response:
             reached = self._response(patch, actions, generators, spread)
-            told = response.features(reached, has_lipiodol(actions, config.agents))
+            given = response.features(reached, has_lipiodol(actions, config.agents))
         noise = torch.cat([torch.randn((1, *before.shape[1:]), generator=g) for g in generators]).to(self.device)
         spacing = torch.full((n,), patch.spacing_mm, device=self.device)
         traits = self.denoiser.tumour_traits(before[:1], masks[:1], spacing[:1]).expand(n, -1)
-        said = self._said(protocols, actions)
-        outlook = self.denoiser.outlook(traits, said)
+        treatment = self._treatment(protocols, actions)
+        outlook = self.denoiser.outlook(traits, treatment)
         dropped = torch.ones(n, dtype=torch.bool, device=self.device)
-        unknown = self.denoiser.outlook(traits, said, dropped) if guidance != 1.0 else outlook
+        unknown = self.denoiser.outlook(traits, treatment, dropped) if guidance != 1.0 else outlook
 
         def predict(noisy: Tensor, time: float) -> Tensor:
             times = torch.full((n,), time, device=self.device)
-            clean = self.denoiser(noisy, before, attenuated, masks, outlook, told, spacing, times)
+            clean = self.denoiser(noisy, before, attenuated, masks, outlook, given, spacing, times)
             if guidance != 1.0:
-                # The level of attenuation tells of the embolics, so it is hidden with the action.
-                blind = self.denoiser(noisy, before, before, masks, unknown, untold, spacing, times)
+                # The attenuation level reveals the embolics, so it is hidden together with the action.
+                blind = self.denoiser(noisy, before, before, masks, unknown, none_given, spacing, times)
                 clean = blind + guidance * (clean - blind)
             return clean
 
@@ -248,25 +257,24 @@ def denoiser_from_part(
     """Rebuild a denoiser from its bundle part.
 
     Args:
-        without_head: take a part of before version 4 of the default bundle, whose response head was another network;
-            the head is then an untrained one.
+        without_head: accept a part from before version 4 of the default bundle, whose response head was another
+            network; the head is then an untrained one.
 
     Raises:
         BundleError: the part was made for another version of MeWM.
     """
-    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
-    head = any(k.startswith("foresight.") for k in tensors)
+    remedy = "Use a bundle of this version, or train the part again with `mewm train dynamics`"
+    model = Denoiser(from_plain(DenoiserConfig, config, "the bundle's dynamics part", BundleError, remedy))
+    state = {k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()}
+    if without_head and not any(k.startswith("foresight.") for k in tensors):
+        state = {k: v for k, v in state.items() if not k.startswith("response.")}
+        state |= {k: v for k, v in model.state_dict().items() if k.startswith("foresight.")}
     try:
-        model = Denoiser(DenoiserConfig(**settings))
-        state = {k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()}
-        if without_head and not head:
-            state = {k: v for k, v in state.items() if not k.startswith("response.")}
-            state |= {k: v for k, v in model.state_dict().items() if k.startswith("foresight.")}
         model.load_state_dict(state)
-    except (TypeError, RuntimeError) as error:
+    except RuntimeError as error:
         raise BundleError(
             what="The bundle's dynamics part does not fit this version of MeWM",
             given=str(error).splitlines()[0][:200],
-            remedy="Use a bundle of this version, or train the part again with `mewm train dynamics`",
+            remedy=remedy,
         ) from error
     return model.eval()

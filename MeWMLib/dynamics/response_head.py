@@ -1,4 +1,4 @@
-"""The response head: what an action does to a tumour, as three numbers (`response.HEAD`), before anything is drawn."""
+"""The response head: what an action does to a tumour, as the numbers `TACE.response`, before anything is drawn."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from MeWMLib.dynamics.actions import ActionEncoder, has_lipiodol
-from MeWMLib.dynamics.response import HEAD
+from MeWMLib.core.treatment import TACE
+from MeWMLib.dynamics.actions import ActionEncoder
 
 #: Width of the layer that reads the appearance, and the share of it that is hidden in training.
 READ, DROPOUT = 256, 0.15
-#: A number of the appearance further than this many deviations from what training patients show is held there.
+#: Numbers of the appearance are clamped to this many deviations from those of the training patients.
 _FAR = 4.0
 
 
 class ResponseHead(nn.Module):
-    """Expects the response from the action and the tumour's appearance.
+    """Predicts the response from the action and the tumour's appearance.
 
     It shares nothing with the U-Net, so that it can learn from many patients whose outcome was never drawn.
 
@@ -42,10 +42,10 @@ class ResponseHead(nn.Module):
             nn.Linear(READ, width), nn.SiLU(), nn.Dropout(DROPOUT), nn.LayerNorm(width),
         )  # fmt: skip
         self.joint = nn.Sequential(nn.Linear(3 * width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
-        self.out = nn.Linear(width, len(HEAD))
+        self.out = nn.Linear(width, len(TACE.response))
 
     def fit_scale(self, appearances: Tensor) -> None:
-        """Note middle and deviation of the appearances (N, F) of the training patients."""
+        """Set middle and deviation from the appearances (N, F) of the training patients."""
         self.middle.copy_(appearances.mean(0))
         self.scale.copy_(appearances.std(0).nan_to_num() + 1e-5)
 
@@ -57,7 +57,3 @@ class ResponseHead(nn.Module):
         tau = self.actions(actions.flatten(0, 1))
         out: Tensor = self.out(self.joint(torch.cat([tau, traits, tau * traits], 1)))
         return out
-
-    def has_lipiodol(self, actions: Tensor) -> Tensor:
-        """Which protocols (N,) bool of actions (N, A, 3) hold Lipiodol; elsewhere the uptake means nothing."""
-        return has_lipiodol(actions, self.agents)

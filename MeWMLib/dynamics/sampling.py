@@ -28,7 +28,7 @@ from MeWMLib.core.errors import PlanSettingsError
 
 Predict = Callable[[Tensor, float], Tensor]
 OnStep = Callable[[int], None]
-#: One generator for the whole batch, or one a replica: then no replica depends on its neighbours in the batch.
+#: One generator for the whole batch, or one for each replica: then no replica depends on its neighbours in the batch.
 Chance = torch.Generator | Sequence[torch.Generator]
 
 
@@ -38,7 +38,7 @@ class Sampler(typing.Protocol):
     Args:
         predict: maps (x_t, t) to an estimate of the clean data x1 of the same shape.
         noise: (N, ...) standard normal, where the path begins.
-        steps: at least 1; each asks `predict` once.
+        steps: at least 1; each calls `predict` once.
         on_step: called with the number of finished steps.
         generator: of the noise that is added on the way; only stochastic samplers with more than one step need it.
 
@@ -65,15 +65,13 @@ def rectified_flow(
 
     The velocity is (x1 - x_t) / (1 - t) with x1 predicted.
     """
-    _check_steps(steps)
-    x = noise
-    for n in range(steps):
+
+    def step(x: Tensor, n: int) -> Tensor:
         t, after = n / steps, (n + 1) / steps
         clean = predict(x, t)
-        x = clean if n + 1 == steps else x + (after - t) / (1 - t) * (clean - x)
-        if on_step is not None:
-            on_step(n + 1)
-    return x
+        return clean if n + 1 == steps else x + (after - t) / (1 - t) * (clean - x)
+
+    return _walk(step, noise, steps, on_step)
 
 
 def ddim(
@@ -87,24 +85,20 @@ def ddim(
     """Steps of Song 2021 (arXiv 2010.02502), eq. 12 with the sigma of eq. 16. Arguments: see `Sampler`.
 
     Args:
-        eta: 0 is deterministic, 1 has the same law as `ddpm`.
+        eta: 0 is deterministic, 1 is `ddpm`.
     """
-    _check_steps(steps)
-    v = noise
-    for n in range(steps):
+
+    def step(v: Tensor, n: int) -> Tensor:
         (a, b), (a_next, b_next) = _level(n, steps), _level(n + 1, steps)
-        clean = _ask(predict, v, a, b)
+        clean = predict(v / (a + b), a / (a + b))
         if n + 1 == steps:
-            v = clean
-        else:
-            eps = (v - a * clean) / b
-            sigma = eta * (b_next / b) * math.sqrt(1 - (a / a_next) ** 2)
-            v = a_next * clean + math.sqrt(max(b_next**2 - sigma**2, 0.0)) * eps
-            if sigma > 0:
-                v = v + sigma * _draw(v, generator)
-        if on_step is not None:
-            on_step(n + 1)
-    return v
+            return clean
+        eps = (v - a * clean) / b
+        sigma = eta * (b_next / b) * math.sqrt(1 - (a / a_next) ** 2)
+        v = a_next * clean + math.sqrt(max(b_next**2 - sigma**2, 0.0)) * eps
+        return v + sigma * _draw(v, generator) if sigma > 0 else v
+
+    return _walk(step, noise, steps, on_step)
 
 
 def ddpm(
@@ -112,40 +106,30 @@ def ddpm(
 ) -> Tensor:
     """Ancestral sampling from the posterior of Ho 2020 (arXiv 2006.11239), eq. 6-7. Arguments: see `Sampler`.
 
-    With few steps the samples are too alike: eq. 7 takes the predicted x1 for certain. Hundreds of steps are meant.
+    The posterior is the step of `ddim` with eta = 1. With few steps the samples are too alike, since eq. 7 takes the
+    predicted x1 for certain; it is made for hundreds of steps.
     """
-    _check_steps(steps)
-    v = noise
+    return ddim(predict, noise, steps, on_step, generator, eta=1.0)
+
+
+def _walk(step: Callable[[Tensor, int], Tensor], noise: Tensor, steps: int, on_step: OnStep | None) -> Tensor:
+    """Take all steps from the noise."""
+    if steps < 1:
+        raise PlanSettingsError(
+            what="A sampler needs at least one step", given=str(steps), remedy="Give 1 step or more"
+        )
+    x = noise
     for n in range(steps):
-        (a, b), (a_next, b_next) = _level(n, steps), _level(n + 1, steps)
-        clean = _ask(predict, v, a, b)
-        if n + 1 == steps:
-            v = clean
-        else:
-            alpha = (a / a_next) ** 2
-            beta = 1 - alpha
-            mean = (a_next * beta * clean + math.sqrt(alpha) * b_next**2 * v) / b**2
-            v = mean + math.sqrt(beta) * b_next / b * _draw(v, generator)
+        x = step(x, n)
         if on_step is not None:
             on_step(n + 1)
-    return v
+    return x
 
 
 def _level(n: int, steps: int) -> tuple[float, float]:
     """Weights (a, b) of data and noise after n steps; a^2 + b^2 = 1."""
     angle = math.pi / 2 * n / steps
     return math.sin(angle), math.cos(angle)
-
-
-def _ask(predict: Predict, v: Tensor, a: float, b: float) -> Tensor:
-    return predict(v / (a + b), a / (a + b))
-
-
-def _check_steps(steps: int) -> None:
-    if steps < 1:
-        raise PlanSettingsError(
-            what="A sampler needs at least one step", given=str(steps), remedy="Give 1 step or more"
-        )
 
 
 def _draw(like: Tensor, generator: Chance | None) -> Tensor:
@@ -163,7 +147,7 @@ def _draw(like: Tensor, generator: Chance | None) -> Tensor:
         drawn = torch.cat([torch.randn(shape, generator=g, device=g.device) for g in generator])
     else:
         raise PlanSettingsError(
-            what="There must be one generator a replica",
+            what="There must be one generator for each replica",
             given=f"{len(generator)} generators for {len(like)} replicas",
             remedy="Pass one generator for all, or as many as replicas",
         )
@@ -174,13 +158,11 @@ SAMPLERS: dict[str, Sampler] = {"rectified_flow": rectified_flow, "ddim": ddim, 
 
 
 def sampler_named(name: str) -> Sampler:
-    """The sampler of a name.
+    """The sampler of this name.
 
     Raises:
         PlanSettingsError: there is none.
     """
     if name not in SAMPLERS:
-        raise PlanSettingsError(
-            what="There is no such sampler", given=name, remedy=f"Take one of {', '.join(SAMPLERS)}"
-        )
+        raise PlanSettingsError(what="There is no such sampler", given=name, remedy=f"Use one of {', '.join(SAMPLERS)}")
     return SAMPLERS[name]

@@ -1,4 +1,4 @@
-"""Read and check everything that a job was given, before a network is loaded or a file is written."""
+"""Read what a job was given: on this computer for the worker, or to send it to a server."""
 
 from __future__ import annotations
 
@@ -10,28 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from MeWMLib.core import io
-from MeWMLib.core.errors import InputError, NoTumourError, PlanSettingsError
+from MeWMLib.core.errors import NoTumourError, PlanSettingsError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import Protocol
-from MeWMLib.core.volume import LabelMap, Volume
+from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.jobs.job import Job
-
-SAMPLE_PREFIX = "sample:"
-_CASE = ("case", "series", "labels", "resample_labels", "label_values", "clinical", "goal", "segment", "policy")
-#: What a job of each kind understands. `clinical` is the JSON object itself, not a path.
-KNOWN_INPUTS = {
-    "segment": ("case", "series", "labels", "resample_labels", "label_values"),
-    "propose": (*_CASE, "preview"),
-    "plan": _CASE,
-    "simulate": (*_CASE, "protocol"),
-    "assess": (*_CASE, "post", "post_series", "post_labels"),
-}
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "resample_labels": bool,
-    "segment": bool,
-    "clinical": dict,
-}
+from MeWMLib.jobs.table import SAMPLE_PREFIX, Input, kind_of
 
 
 @dataclass(frozen=True)
@@ -56,23 +41,8 @@ class Case:
 
 
 def check_inputs(job: Job) -> None:
-    """Refuse unknown inputs and wrong types by name.
-
-    Raises:
-        InputError: see above, or there is no case.
-    """
-    known = KNOWN_INPUTS[job.kind]
-    unknown = sorted(set(job.inputs) - set(known))
-    if unknown:
-        raise InputError(
-            what=f"Unknown input of a {job.kind} job", given=", ".join(unknown), remedy="Known: " + ", ".join(known)
-        )
-    for name, value in job.inputs.items():
-        wanted = _TYPES.get(name, str)
-        if value is not None and not isinstance(value, wanted):
-            raise InputError(what=f"The input {name} is of a wrong type", given=repr(value)[:80])
-    if not job.inputs.get("case"):
-        raise InputError(what="No case was given", remedy="Give a CT file, a DICOM folder or sample:NAME")
+    """Refuse what the kind of the job does not know, and a job that lacks something; see `JobKind.check`."""
+    kind_of(job.kind).check(job.inputs, job.out)
 
 
 def plan_settings(job: Job) -> PlanSettings:
@@ -92,17 +62,8 @@ def clinical_of(job: Job) -> Clinical:
 
 
 def protocol_of(job: Job) -> Protocol:
-    """The protocol of a simulate job.
-
-    Raises:
-        InputError: none was given, or it is no protocol.
-    """
-    text = job.inputs.get("protocol")
-    if not text:
-        raise InputError(
-            what="No protocol was given", remedy='Write it as in --protocol "Epirubicin 30 mg + Lipiodol 10 ml"'
-        )
-    return Protocol.parse(text)
+    """The protocol of a simulate job."""
+    return Protocol.parse(job.inputs["protocol"])
 
 
 def read_case(job: Job, load_sample: Callable[[str], Any]) -> Case:
@@ -115,20 +76,18 @@ def read_case(job: Job, load_sample: Callable[[str], Any]) -> Case:
     Raises:
         MeWMError: anything that cannot be used; see `core.io`.
     """
-    given, inputs = str(job.inputs["case"]), job.inputs
+    kind, given = kind_of(job.kind), str(job.inputs["case"])
     labels, source, labels_name = None, "assistant", ""
     if given.startswith(SAMPLE_PREFIX):
-        sample = load_sample(given[len(SAMPLE_PREFIX) :])
+        sample = load_sample(given.removeprefix(SAMPLE_PREFIX))
         name, ct = given, sample.ct
         if sample.labels is not None:
             labels, source = sample.labels, "expert"
     else:
-        path = Path(given)
-        name, ct = path.name or path.resolve().name, io.read_volume(path, series=inputs.get("series"))
-    if inputs.get("labels"):
-        labels_path = Path(inputs["labels"])
-        labels = _read_labels(labels_path, ct, inputs)
-        source, labels_name = "user", labels_path.name
+        name, ct = Path(given).name or Path(given).resolve().name, read_ct(job, kind.input("case"))
+    if job.inputs.get("labels"):
+        labels = read_labels(job, "labels", ct.geometry)
+        source, labels_name = "user", Path(job.inputs["labels"]).name
     if labels is not None and job.kind != "segment" and not labels.tumour.any():
         raise NoTumourError(
             what="The labels hold no tumour",
@@ -138,19 +97,22 @@ def read_case(job: Job, load_sample: Callable[[str], Any]) -> Case:
     return Case(name, opaque_id(ct), ct, labels, source, labels_name)
 
 
-def _read_labels(path: Path, ct: Volume, inputs: dict[str, Any]) -> LabelMap:
-    text = inputs.get("label_values")
+def read_ct(job: Job, entry: Input) -> Volume:
+    """Read the CT of an input."""
+    return io.read_volume(Path(job.inputs[entry.name]), series=job.inputs.get(entry.series))
+
+
+def read_labels(job: Job, name: str, grid: Geometry) -> LabelMap:
+    """Read the labels of an input onto the grid of their CT."""
+    text = job.inputs.get("label_values")
     values = io.parse_label_values(text) if text else None
-    return io.read_labels(path, ct.geometry, resample=bool(inputs.get("resample_labels")), values=values)
+    return io.read_labels(Path(job.inputs[name]), grid, resample=bool(job.inputs.get("resample_labels")), values=values)
 
 
 def read_post(job: Job) -> tuple[Volume, LabelMap | None]:
     """Read the post-treatment CT of an assess job and its labels, if given."""
-    if not job.inputs.get("post"):
-        raise InputError(what="No post-treatment CT was given", remedy="Give one with --post")
-    ct = io.read_volume(Path(job.inputs["post"]), series=job.inputs.get("post_series"))
-    labels = job.inputs.get("post_labels")
-    return ct, _read_labels(Path(labels), ct, job.inputs) if labels else None
+    ct = read_ct(job, kind_of(job.kind).input("post"))
+    return ct, read_labels(job, "post_labels", ct.geometry) if job.inputs.get("post_labels") else None
 
 
 def opaque_id(ct: Volume) -> str:

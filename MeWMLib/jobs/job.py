@@ -1,31 +1,58 @@
-"""Jobs and events as JSON. The command line, the Slicer panel and the worker speak in these words only."""
+"""Jobs and events as JSON: what the command line, the Slicer panel, the server and the worker say to each other."""
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from MeWMLib.core.errors import InputError, MeWMError
+from MeWMLib.core.records import dump_json, from_plain, parse_json, record_to_plain
+from MeWMLib.jobs.table import kind_of
 
 VERSION = 1
-JOB_KINDS = ("segment", "propose", "simulate", "assess", "plan")
 EVENT_KINDS = ("progress", "partial", "log", "result", "error")
 #: The one line that a runner writes to a worker.
 CANCEL_LINE = '{"command":"cancel"}\n'
+M = TypeVar("M", bound="Message")
+
+
+class Message:
+    """What a job and an event have in common: their form as JSON."""
+
+    def to_json(self) -> str:
+        """One JSON object without a line break; `from_json` reads it."""
+        return dump_json({"version": VERSION, **record_to_plain(self)})
+
+    @classmethod
+    def from_json(cls: type[M], text: str) -> M:
+        """Read one.
+
+        Raises:
+            InputError: not JSON, another version, an unknown field or an impossible value.
+        """
+        what = cls.__name__.lower()
+        data = parse_json(text, f"The {what}", require={})
+        version = data.pop("version", None)
+        if version != VERSION:
+            raise InputError(
+                what=f"This {what} is of another version than {VERSION}",
+                given=repr(version)[:80],
+                remedy="Use the same version of MeWM on both sides",
+            )
+        return from_plain(cls, data, f"the {what}")
 
 
 @dataclass(frozen=True)
-class Job:
-    """Something that the worker shall do.
+class Job(Message):
+    """Something that the worker is to do.
 
     Attributes:
-        kind: one of `JOB_KINDS`.
-        inputs: what it works on; paths are absolute. See `MeWMLib.jobs.inputs.KNOWN_INPUTS`.
+        kind: one of `MeWMLib.jobs.table.KINDS`.
+        inputs: what it works on, as the kind says; paths are absolute.
         out: folder or file to write, or None.
         seed: seed of every random draw.
-        device: "auto", "cpu", "cuda" or "mps".
+        device: one of `MeWMLib.core.devices.DEVICES`.
         bundle: name or folder of a model bundle; None is the default one.
         settings: fields of `PlanSettings` that differ from their defaults.
     """
@@ -39,31 +66,13 @@ class Job:
     settings: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        _require(self.kind in JOB_KINDS, "Unknown kind of job", self.kind, "Use " + ", ".join(JOB_KINDS))
-        _require(isinstance(self.inputs, dict), "The inputs of a job must be one object", self.inputs)
-        _require(isinstance(self.settings, dict), "The settings of a job must be one object", self.settings)
-        whole = isinstance(self.seed, int) and not isinstance(self.seed, bool)
-        _require(whole and 0 <= self.seed < 2**31, "The seed must be a whole number from 0 to 2147483647", self.seed)
-        _require(isinstance(self.device, str), "The device must be a text", self.device)
-        for name in ("out", "bundle"):
-            _require(isinstance(getattr(self, name), str | None), f"{name} must be a text", getattr(self, name))
-
-    def to_json(self) -> str:
-        """One JSON object; `from_json` reads it."""
-        return _dump({"version": VERSION, **asdict(self)})
-
-    @classmethod
-    def from_json(cls, text: str) -> Job:
-        """Read a job.
-
-        Raises:
-            InputError: no JSON, another version, an unknown field or an impossible value.
-        """
-        return cls(**_load(text, "job", [f.name for f in fields(cls)], ["kind"]))
+        kind_of(self.kind)
+        if not 0 <= self.seed < 2**31:
+            raise InputError(what="The seed must be a whole number from 0 to 2147483647", given=repr(self.seed))
 
 
 @dataclass(frozen=True)
-class Event:
+class Event(Message):
     """Something that the worker says.
 
     Attributes:
@@ -85,29 +94,13 @@ class Event:
     data: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        _require(self.kind in EVENT_KINDS, "Unknown kind of event", self.kind, "Use " + ", ".join(EVENT_KINDS))
-        _require(isinstance(self.stage, str), "The stage of an event must be a text", self.stage)
-        _require(isinstance(self.message, str), "The message of an event must be a text", self.message)
-        _require(isinstance(self.data, dict), "The data of an event must be one object", self.data)
-        for name in ("fraction", "eta_s", "memory_mb"):
-            value = getattr(self, name)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            _require(value is None or (number and math.isfinite(value)), f"{name} must be a number", value)
-        in_range = self.fraction is None or 0.0 <= self.fraction <= 1.0
-        _require(in_range, "The fraction of an event must lie between 0 and 1", self.fraction)
-
-    def to_json(self) -> str:
-        """One JSON object without a line break; `from_json` reads it."""
-        return _dump({"version": VERSION, **asdict(self)})
-
-    @classmethod
-    def from_json(cls, text: str) -> Event:
-        """Read an event.
-
-        Raises:
-            InputError: no JSON, another version, an unknown field or an impossible value.
-        """
-        return cls(**_load(text, "event", [f.name for f in fields(cls)], ["kind"]))
+        if self.kind not in EVENT_KINDS:
+            raise InputError(what="Unknown kind of event", given=self.kind[:80], remedy="Use " + ", ".join(EVENT_KINDS))
+        # NaN fails this comparison too
+        if self.fraction is not None and not 0.0 <= self.fraction <= 1.0:
+            raise InputError(what="The fraction of an event must be between 0 and 1", given=repr(self.fraction))
+        if not all(math.isfinite(value) for value in (self.eta_s, self.memory_mb) if value is not None):
+            raise InputError(what="The numbers of an event must be finite", given=repr((self.eta_s, self.memory_mb)))
 
 
 def error_event(error: MeWMError, details: str = "") -> Event:
@@ -116,37 +109,3 @@ def error_event(error: MeWMError, details: str = "") -> Event:
     if details:
         data["traceback"] = details
     return Event("error", message=str(error), data=data)
-
-
-def _require(good: bool, what: str, given: Any, remedy: str = "") -> None:
-    if not good:
-        raise InputError(what, given=repr(given)[:200], remedy=remedy)
-
-
-def _dump(data: dict[str, Any]) -> str:
-    """Strict JSON in ASCII: a console's encoding cannot break it, and NaN (which JSON does not know) is refused."""
-    try:
-        return json.dumps(data, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError) as error:
-        raise InputError(what="A job or an event holds something that JSON does not know", given=str(error)) from error
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")  # noqa: EM102
-
-
-def _load(text: str, what: str, known: list[str], needed: list[str]) -> dict[str, Any]:
-    try:
-        data = json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise InputError(what=f"This is no {what} in JSON", given=f"{text[:80]!r} ({error})") from error
-    if not isinstance(data, dict):
-        raise InputError(what=f"A {what} must be one JSON object", given=repr(data)[:200])
-    version = data.pop("version", None)
-    update = "Use the same version of MeWM on both sides"
-    _require(version == VERSION, f"This {what} is of another version than {VERSION}", version, update)
-    unknown = sorted(set(data) - set(known))
-    _require(not unknown, f"Unknown field of a {what}", ", ".join(unknown), "Known fields: " + ", ".join(known))
-    missing = [name for name in needed if name not in data]
-    _require(not missing, f"A {what} lacks a field", ", ".join(missing))
-    return data

@@ -1,32 +1,25 @@
-"""The kinds of job: one function each, from a task to the data of its result event."""
+"""What the worker does for the jobs `segment`, `propose` and `assess`: from a task to the data of the result event."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from MeWMLib.core import io
-from MeWMLib.core.errors import InputError, OutputError
+from MeWMLib.core.errors import OutputError
 from MeWMLib.core.plan import Risk
-from MeWMLib.jobs import plan_job
-from MeWMLib.jobs.inputs import check_inputs, clinical_of, plan_settings, read_post
+from MeWMLib.jobs.inputs import plan_settings, read_post
+from MeWMLib.jobs.table import kind_of
 from MeWMLib.jobs.task import Task, dice_scores, labels_entry
 
 
-def _file_to_write(out: str) -> Path:
-    path = Path(out)
-    if path.is_dir():
-        raise OutputError(what="A folder is in the way of the file", given=str(path), remedy="Give a file with --out")
-    if not path.name.lower().endswith((".nrrd", ".nii", ".nii.gz")):
-        raise InputError(what="Labels are written as .seg.nrrd, .nrrd or .nii.gz", given=path.name)
-    return path
-
-
 def segment(task: Task) -> dict[str, Any]:
-    """Write the assistant's labels; measure them where labels were given."""
-    check_inputs(task.job)
-    out = _file_to_write(task.job.out or "")
+    """Write the segmenter's labels; measure them where labels were given."""
+    out, output = Path(task.job.out or ""), kind_of("segment").output
+    assert output is not None
+    if out.is_dir():
+        raise OutputError(what="A folder is in the way of the file", given=str(out), remedy="Give a file with --out")
+    output.name_for(out.name)
     bundle, case = task.bundle(), task.read()
     found = task.segment(task.world(bundle), case)
     entry = labels_entry("assistant", "Look at the labels before you use them")
@@ -45,12 +38,8 @@ def segment(task: Task) -> dict[str, Any]:
 
 def propose(task: Task) -> dict[str, Any]:
     """Candidate drugs and embolics with reasons."""
-    check_inputs(task.job)
-    settings, clinical = plan_settings(task.job), clinical_of(task.job)
-    bundle, case = task.bundle(), task.read()
-    world = task.world(bundle)
-    labels, entry = task.labels(world, case)
-    patient = world.patient(case.id, case.ct, labels, clinical)
+    settings = plan_settings(task.job)
+    world, _case, patient, entry = task.patient()
     with task.report.stage("propose", "Proposing drugs and embolics"):
         if task.job.inputs.get("preview"):
             return task.preview(world, patient, settings, Path(str(task.job.inputs["preview"])))
@@ -68,16 +57,10 @@ def propose(task: Task) -> dict[str, Any]:
 
 def assess(task: Task) -> dict[str, Any]:
     """Risk of a patient from a real CT before and a real CT after treatment."""
-    check_inputs(task.job)
-    clinical, bundle = clinical_of(task.job), task.bundle()
-    case = task.read()
     with task.report.stage("read", "Reading the CT after treatment"):
         post, post_labels = read_post(task.job)
-    world = task.world(bundle)
-    labels, entry = task.labels(world, case)
-    patient = world.patient(case.id, case.ct, labels, clinical)
-    task.check_cancelled()
-    with task.report.stage("assess", "Registering and judging the CT after treatment"):
+    world, case, patient, entry = task.patient()
+    with task.report.stage("assess", "Assessing the CT after treatment"):
         risk = world.assess_scan(patient, post, post_labels)
     result = {"case": case.name, "labels": entry, **risk_json(risk)}
     if task.job.out:
@@ -93,12 +76,3 @@ def risk_json(risk: Risk) -> dict[str, Any]:
         "median_survival_months": risk.median_survival_months,
         "survival": {"months": list(risk.months), "probability": list(risk.survival)},
     }
-
-
-KINDS: dict[str, Callable[[Task], dict[str, Any]]] = {
-    "segment": segment,
-    "propose": propose,
-    "simulate": plan_job.simulate,
-    "assess": assess,
-    "plan": plan_job.plan,
-}

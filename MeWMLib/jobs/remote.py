@@ -1,4 +1,4 @@
-"""Run a job on a MeWM server with the interface of the local runner. Nothing here waits on the caller's thread."""
+"""Run a job on a MeWM server. Nothing here makes the caller's thread wait."""
 
 from __future__ import annotations
 
@@ -7,41 +7,37 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
-from MeWMLib.core import io
 from MeWMLib.core.errors import (
     BundleError,
     CancelledError,
     MeWMError,
-    ServerBusyError,
     ServerError,
     ServerUnreachableError,
     UnknownJobError,
-    UploadTooLargeError,
-    WorkerError,
     error_from_json,
 )
 from MeWMLib.jobs.job import Event, Job
 from MeWMLib.jobs.plan_folder import PLAN
-from MeWMLib.jobs.remote_files import Packed, pack
+from MeWMLib.jobs.remote_files import Packed, Target, pack
 from MeWMLib.jobs.remote_http import ServerClient, Upload
-from MeWMLib.jobs.remote_target import Target
-from MeWMLib.jobs.runner import GRACE_S, OnEvent
-from MeWMLib.jobs.wire import FileEntry, upload_header
+from MeWMLib.jobs.runner import GRACE_S, Runner, stopped_error
+from MeWMLib.jobs.wire import busy_error, too_large_error, upload_header
 
+R = TypeVar("R")
 #: Seconds before each new try after the connection broke; when all are used up, the server counts as lost.
 RETRY_S: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
 #: The server itself ends a worker that does not stop; this is for a server that does not even do that.
 _EXTRA_GRACE_S = 15.0
 
 
-class RemoteRunner:
-    """One job on a server; see `runner.LocalRunner`, whose interface this is.
+class RemoteRunner(Runner):
+    """One job on a server.
 
-    Whoever makes one has the user's consent that images are sent to this address.
+    The user must have agreed that images are sent to this address.
 
     Args:
         client: speaks to the server.
@@ -52,84 +48,50 @@ class RemoteRunner:
     def __init__(
         self, client: ServerClient, grace_s: float = GRACE_S + _EXTRA_GRACE_S, retry_s: Sequence[float] | None = None
     ) -> None:
+        super().__init__(grace_s)
         self._client = client
-        self._grace_s = grace_s
         self._retry_s = tuple(RETRY_S if retry_s is None else retry_s)
-        self._on_event: OnEvent = lambda event: None
         self._thread: threading.Thread | None = None
         self._id: str | None = None
         self._result: dict[str, Any] | None = None
         self._error: BaseException | None = None
-        self._callback_error: BaseException | None = None
-        self._cancelled_at: float | None = None
         self._told_cancel = False
+        #: Events that were delivered, and how often the connection broke since the last one.
+        self._heard = self._failures = 0
         self._killed = threading.Event()
-        self._lock = threading.Lock()
         self._removed = False
 
-    def __enter__(self) -> RemoteRunner:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @property
-    def pid(self) -> int | None:
-        """None: the worker is a process of another computer."""
-        return None
-
-    def start(self, job: Job, on_event: OnEvent | None = None) -> None:
-        """Begin to send the job; returns at once. `on_event` is called on a thread of the runner.
-
-        Raises:
-            WorkerError: the runner was used before.
-        """
-        if self._thread is not None:
-            raise WorkerError(what="This runner has started a job before", remedy="Use a new one for each job")
-        self._on_event = on_event or self._on_event
+    def _begin(self, job: Job | None) -> None:
         self._thread = threading.Thread(target=self._work, args=(job,), name="mewm-remote", daemon=True)
         self._thread.start()
 
     def cancel(self) -> None:
-        """Ask the worker to stop and to keep what is finished. May be called twice; returns at once."""
         if self._cancelled_at is None:
             self._cancelled_at = time.monotonic()
 
-    def wait(self, timeout: float | None = None) -> dict[str, Any] | None:
-        """Wait for the end and return the result's data; None if `timeout` seconds pass before.
-
-        Raises:
-            MeWMError: what the worker, the server or the connection reported, in its own type.
-        """
-        if self._thread is None:
-            raise WorkerError(what="The runner has not been started")
-        until = None if timeout is None else time.monotonic() + timeout
+    def _wait(self, until: float | None) -> dict[str, Any] | None:
+        assert self._thread is not None
         while self._thread.is_alive():
             left = 0.1 if until is None else min(0.1, until - time.monotonic())
             if left <= 0.0:
                 return None
             self._thread.join(left)
             if self._cancelled_at is not None and self._id is None and self._thread.is_alive():
-                # a server that does not answer must not hold up who wants to stop; the thread sees to the rest
+                # a server that does not answer must not delay a user who wants to stop; the thread does the rest
                 self._killed.set()
                 raise CancelledError(what="The job was stopped before it was sent")
-        if self._callback_error is not None:
-            raise self._callback_error
-        if self._error is not None:
-            raise self._error
+        error = self._callback_error or self._error
+        if error is not None:
+            raise error
         return self._result
 
     def kill(self) -> None:
-        """End the job on the server now, whatever it has; returns at once."""
         self._killed.set()
         if self._id is not None:
-            # no daemon: this process may be about to end, and the worker on the server must end with it
+            # not a daemon thread: this process may be about to end, and the worker on the server must end with it
             threading.Thread(target=self._remove, name="mewm-remote-end").start()
 
     def close(self) -> None:
-        """End what is left. Harmless when all is over."""
         if self._thread is not None and self._thread.is_alive():
             self.kill()
             if self._thread is not threading.current_thread() and self._id is not None:
@@ -175,31 +137,25 @@ class RemoteRunner:
         info = self._client.version()
         self._check_stop()
         if info.jobs >= info.max_jobs:
-            raise ServerBusyError(
-                what="The server is busy",
-                given=f"{info.jobs} of at most {info.max_jobs} jobs are running on {host}",
-                remedy="Try again when they are done, or choose this computer",
-            )
-        if job.bundle is not None and job.bundle not in [name for name, _sha256 in info.bundles]:
+            raise busy_error(info.jobs, info.max_jobs, f" on {host}")
+        models = [name for name, _sha256 in info.bundles]
+        if job.bundle is not None and job.bundle not in models:
             raise BundleError(
                 what=f"The server has no model called {Path(job.bundle).name}",
-                given="it has " + (", ".join(name for name, _sha256 in info.bundles) or "none"),
+                given="it has " + (", ".join(models) or "none"),
                 remedy="Choose one that it has",
             )
         self._tell(Event("progress", "upload", 0.0, message=f"Preparing what is sent to {host}"))
         packed = pack(job, folder)
         if packed.bytes > info.max_upload_bytes:
-            raise UploadTooLargeError(
-                what="The files are larger than what the server takes",
-                given=f"{packed.bytes / 1024**2:.0f} MB, at most {info.max_upload_bytes / 1024**2:.0f} MB",
-                remedy="Crop the CT around the liver, or start the server with a larger --max-upload-mb",
-            )
-        with self._upload(packed, host) as upload:
+            raise too_large_error(info.max_upload_bytes, packed.bytes)
+        with contextlib.closing(self._upload(packed, host)) as upload:
             job_id = self._client.new_job(upload)
         with self._lock:
             self._id = job_id
+        named = ", ".join(entry.name for entry, _path in packed.files) or "the settings of the job"
         size = f"{packed.bytes / 1024**2:.1f} MB"
-        self._tell(Event("log", "upload", message=f"Sent to {self._client.address.url}: {_named(packed)}, {size}"))
+        self._tell(Event("log", "upload", message=f"Sent to {self._client.address.url}: {named}, {size}"))
         self._check_stop()
 
     def _upload(self, packed: Packed, host: str) -> Upload:
@@ -220,48 +176,55 @@ class RemoteRunner:
 
     def _follow(self, target: Target) -> Event:
         """Deliver the events until the last one, which is returned."""
-        assert self._id is not None
-        offset = failures = 0
-        while True:
-            try:
-                for event in self._client.events(self._id, offset):
-                    failures = 0
-                    self._check_stop()
-                    if event is None:
-                        continue
-                    offset += 1
-                    if event.kind in ("result", "error"):
-                        return event
-                    if event.kind == "partial" and target.folder is not None:
-                        self._fetch_into(target, PLAN, None)
-                    self._tell(event)
-                raise ServerUnreachableError(what="The server ended the connection before the job was done")
-            except ServerUnreachableError as error:
-                failures += 1
-                self._pause(failures, error)
-            except UnknownJobError as error:
-                self._check_stop()
-                raise ServerError(
-                    what="The server lost the job",
-                    given=f"{self._client.address.url} does not know it any more",
-                    remedy="The server was probably started anew: start the job again",
-                ) from error
+        try:
+            return self._again(partial(self._listen, target))
+        except UnknownJobError as error:
+            self._check_stop()
+            raise ServerError(
+                what="The server lost the job",
+                given=f"{self._client.address.url} does not know it any more",
+                remedy="The server was probably restarted: start the job again",
+            ) from error
 
-    def _pause(self, failures: int, error: ServerUnreachableError) -> None:
-        """Wait before the next try.
+    def _listen(self, target: Target) -> Event:
+        for event in self._client.events(self._id or "", self._heard):
+            self._failures = 0
+            self._check_stop()
+            if event is None:
+                continue
+            self._heard += 1
+            if event.kind in ("result", "error"):
+                return event
+            if event.kind == "partial" and target.folder is not None:
+                self._fetch(target, PLAN, None)
+            self._tell(event)
+        raise ServerUnreachableError(what="The server ended the connection before the job was done")
+
+    def _again(self, call: Callable[[], R]) -> R:
+        """Call until the connection holds; it may break some times in a row.
 
         Raises:
-            ServerUnreachableError: there were enough.
+            ServerUnreachableError: it broke too often.
         """
-        if failures > len(self._retry_s):
-            raise ServerUnreachableError(
-                what="The server is unreachable: it was lost while the job ran",
-                given=f"{self._client.address.url}, tried {len(self._retry_s)} times again ({error.what})",
-                remedy="See whether `mewm serve` still runs there, then start the job again",
-            ) from error
-        message = f"The connection to the server broke; trying again ({failures} of {len(self._retry_s)})"
+        self._failures = 0
+        while True:
+            try:
+                return call()
+            except ServerUnreachableError as error:
+                self._failures += 1
+                if self._failures > len(self._retry_s):
+                    raise ServerUnreachableError(
+                        what="The server is unreachable: it was lost while the job ran",
+                        given=f"{self._client.address.url}, tried {len(self._retry_s)} times again ({error.what})",
+                        remedy="See whether `mewm serve` still runs there, then start the job again",
+                    ) from error
+                self._pause()
+
+    def _pause(self) -> None:
+        """Wait before the next try."""
+        message = f"The connection to the server broke; trying again ({self._failures} of {len(self._retry_s)})"
         self._tell(Event("log", message=message))
-        until = time.monotonic() + self._retry_s[failures - 1]
+        until = time.monotonic() + self._retry_s[self._failures - 1]
         while time.monotonic() < until:
             self._killed.wait(0.1)
             self._check_killed()
@@ -276,7 +239,6 @@ class RemoteRunner:
     def _download(self, target: Target) -> None:
         if not target.wants_files:
             return
-        assert self._id is not None
         entries = self._again(lambda: self._client.files(self._id or ""))
         # plan.json names the others, so it comes last
         entries.sort(key=lambda entry: entry.name == PLAN)
@@ -285,41 +247,22 @@ class RemoteRunner:
             self._check_killed()
             message = f"Fetching {entry.name} from {self._client.address.host}"
             self._tell(Event("progress", "download", done / total, message=message))
-            self._again(lambda entry=entry: self._take(target, entry))  # type: ignore[misc]
+            self._again(partial(self._fetch, target, entry.name, entry.sha256))
             done += entry.bytes
         if entries:
             self._tell(Event("progress", "download", 1.0, message="The results are here"))
 
-    def _take(self, target: Target, entry: FileEntry) -> None:
-        if target.folder is not None:
-            self._fetch_into(target, entry.name, entry.sha256)
-        elif target.file is not None and entry.name == target.name:
-            with io.atomic_path(target.file) as path:
-                self._client.fetch(self._id or "", entry.name, path, entry.sha256)
-
-    def _fetch_into(self, target: Target, name: str, sha256: str | None) -> None:
-        assert target.folder is not None
-        with target.folder.receive(name) as path:
-            self._client.fetch(self._id or "", name, path, sha256)
-            if name == PLAN:
-                target.give_names_back(path)
-
-    def _again(self, call: Callable[[], Any]) -> Any:
-        """Call until the connection holds."""
-        failures = 0
-        while True:
-            try:
-                return call()
-            except ServerUnreachableError as error:
-                failures += 1
-                self._pause(failures, error)
+    def _fetch(self, target: Target, name: str, sha256: str | None) -> None:
+        with target.receive(name) as path:
+            if path is not None:
+                self._client.fetch(self._id or "", name, path, sha256)
 
     def _check_killed(self) -> None:
         if self._killed.is_set() or self._callback_error is not None:
             raise CancelledError(what="The job was stopped")
 
     def _check_stop(self) -> None:
-        """Pass a wish to stop on to the server, or end what did not stop in time."""
+        """Pass a cancel on to the server, or end what did not stop in time."""
         self._check_killed()
         if self._cancelled_at is None:
             return
@@ -331,17 +274,5 @@ class RemoteRunner:
         self._check_overdue()
 
     def _check_overdue(self) -> None:
-        if self._cancelled_at is not None and time.monotonic() - self._cancelled_at > self._grace_s:
-            raise CancelledError(
-                what="The job was stopped", remedy="What was finished until then is kept where it was written"
-            )
-
-    def _tell(self, event: Event) -> None:
-        try:
-            self._on_event(event)
-        except BaseException as error:  # it must reach the caller of wait(), not die with this thread
-            self._callback_error = self._callback_error or error
-
-
-def _named(packed: Packed) -> str:
-    return ", ".join(entry.name for entry, _path in packed.files) or "the settings of the job"
+        if self._overdue():
+            raise stopped_error()

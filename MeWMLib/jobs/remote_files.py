@@ -1,24 +1,28 @@
-"""What leaves this computer for a server, and nothing else: voxels and grid of the CT, labels, the job's settings.
+"""What leaves this computer for a server, and where the results go that come back.
 
 Files of the user are never sent as they are. They are read here, as the worker would read them, and written again with
-plain names and without any header of theirs; a DICOM folder becomes one NRRD file.
+plain names and without any header of theirs; a DICOM folder becomes one NRRD file. The results get the names back that
+the user's files have here: the server never learns them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from MeWMLib.core import io
-from MeWMLib.core.errors import BundleError, InputError
+from MeWMLib.core.errors import BundleError, InputError, ServerError
 from MeWMLib.core.patient import Clinical
-from MeWMLib.core.volume import Geometry, LabelMap, Volume
+from MeWMLib.core.records import read_json
+from MeWMLib.core.volume import Volume
+from MeWMLib.jobs.inputs import read_ct, read_labels
 from MeWMLib.jobs.job import Job
-from MeWMLib.jobs.wire import INPUT_FILES, OUTPUTS, SAMPLE_PREFIX, USED_UP, FileEntry, is_plain_name, sha256_of
-
-#: Inputs that are sent; all others are paths or used up here.
-_SENT = ("goal", "protocol", "segment")
+from MeWMLib.jobs.plan_folder import PLAN, PlanFolder
+from MeWMLib.jobs.table import SAMPLE_PREFIX, Input, kind_of
+from MeWMLib.jobs.wire import FileEntry, is_plain_name
 
 
 @dataclass(frozen=True)
@@ -44,68 +48,62 @@ def pack(job: Job, folder: Path) -> Packed:
 
     Args:
         job: as for the local runner, with paths.
-        folder: empty; whoever calls removes it.
+        folder: empty; the caller removes it.
 
     Raises:
-        MeWMError: a file cannot be used (see `core.io`), an unknown input, a bundle that is a folder.
+        MeWMError: a file cannot be used (see `core.io`), an input that is unknown or not for a server, a bundle that is
+            a folder.
     """
-    inputs = job.inputs
-    unknown = sorted(set(inputs) - {*INPUT_FILES, *USED_UP, *_SENT, "clinical"})
-    if unknown:
-        raise InputError(what="An input cannot be sent to a server", given=", ".join(unknown))
-    if not inputs.get("case"):
-        raise InputError(what="No case was given", remedy="Give a CT file, a DICOM folder or sample:NAME")
+    kind, inputs = kind_of(job.kind), job.inputs
+    kind.check(inputs, job.out)
+    private = sorted(set(kind.staying("private")) & set(inputs))
+    if private:
+        raise InputError(what="An input cannot be sent to a server", given=", ".join(private))
     if job.bundle is not None and not is_plain_name(job.bundle):
         raise BundleError(
             what="A server computes with its own models, not with a folder of this computer",
             given=Path(job.bundle).name,
             remedy="Name a model that the server has (Test connection in Setup lists them)",
         )
-    sent: dict[str, Any] = {name: inputs[name] for name in _SENT if inputs.get(name) is not None}
-    if inputs.get("clinical"):
-        sent["clinical"] = Clinical.from_json(inputs["clinical"]).to_json()
-    names = []
-    for image, drawn, series in (("case", "labels", "series"), ("post", "post_labels", "post_series")):
-        given = inputs.get(image)
-        if not given:
+    sent: dict[str, Any] = {}
+    names: list[str] = []
+    scans: dict[str, Volume | None] = {}
+    for entry in kind.inputs:
+        given = inputs.get(entry.name)
+        if given in (None, "", {}) or entry.stays:
             continue
-        ct = _read(str(given), inputs.get(series), needed=bool(inputs.get(drawn)))
-        if str(given).startswith(SAMPLE_PREFIX):
-            sent[image] = given
-        elif ct is not None:
-            sent[image] = INPUT_FILES[image]
-            names.append(INPUT_FILES[image])
-            io.write_volume(Volume(ct.array, ct.geometry, ct.phase, ct.simulated), folder / INPUT_FILES[image])
-        if inputs.get(drawn) and ct is not None:
-            sent[drawn] = INPUT_FILES[drawn]
-            names.append(INPUT_FILES[drawn])
-            io.write_labels(_read_labels(str(inputs[drawn]), ct.geometry, inputs), folder / INPUT_FILES[drawn])
-    files = tuple((_entry(folder / name), folder / name) for name in names)
-    return Packed(replace(job, inputs=sent, out=output_name(job)), files)
+        if entry.type == "ct":
+            drawn = any(inputs.get(other.name) for other in kind.inputs if other.on == entry.name)
+            ct = scans[entry.name] = _read(job, entry, needed=drawn)
+            if ct is not None and not given.startswith(SAMPLE_PREFIX):
+                io.write_volume(Volume(ct.array, ct.geometry, ct.phase, ct.simulated), folder / entry.file)
+        elif entry.type == "labels" and (grid := scans.get(entry.on)) is not None:
+            io.write_labels(read_labels(job, entry.name, grid.geometry), folder / entry.file)
+        elif entry.type == "clinical":
+            given = Clinical.from_json(given).to_json()
+        if entry.file and (folder / entry.file).exists():
+            given = entry.file
+            names.append(entry.file)
+        sent[entry.name] = given
+    files = tuple((FileEntry.of(folder / name), folder / name) for name in names)
+    return Packed(replace(job, inputs=sent, out=sent_name(job)), files)
 
 
-def output_name(job: Job) -> str | None:
-    """What a server calls the output of a job.
+def sent_name(job: Job) -> str | None:
+    """What a server calls the output of a job; None if it writes none.
 
     Raises:
         InputError: a kind of file that is not written.
     """
-    if job.out is None:
-        return None
-    known = OUTPUTS[job.kind]
-    if job.kind != "segment":
-        return known[0] if known else None
-    name = Path(job.out).name.lower()
-    for ending in (".seg.nrrd", ".nrrd", ".nii.gz", ".nii"):
-        if name.endswith(ending):
-            return f"labels{ending}"
-    raise InputError(what="Labels are written as .seg.nrrd, .nrrd or .nii.gz", given=name)
+    output = kind_of(job.kind).output
+    return output.name_for(job.out) if output is not None and job.out else None
 
 
-def _read(given: str, series: str | None, needed: bool) -> Volume | None:
-    """The CT of a path; that of a sample only if its grid is `needed`, since a server draws samples itself."""
+def _read(job: Job, entry: Input, needed: bool) -> Volume | None:
+    """A CT; that of a sample only if its grid is `needed`, since a server draws samples itself."""
+    given = job.inputs[entry.name]
     if not given.startswith(SAMPLE_PREFIX):
-        return io.read_volume(Path(given), series=series)
+        return read_ct(job, entry)
     if not needed:
         return None
     from MeWMLib.cohorts.samples import load_sample
@@ -113,11 +111,59 @@ def _read(given: str, series: str | None, needed: bool) -> Volume | None:
     return load_sample(given.removeprefix(SAMPLE_PREFIX)).ct
 
 
-def _read_labels(path: str, grid: Geometry, inputs: dict[str, Any]) -> LabelMap:
-    text = inputs.get("label_values")
-    values = io.parse_label_values(text) if text else None
-    return io.read_labels(Path(path), grid, resample=bool(inputs.get("resample_labels")), values=values)
+class Target:
+    """The folder or file of one job on this computer.
 
+    Raises:
+        InputError: no folder was given, or a kind of file that is not written.
+        OutputError: a file or folder is in the way.
+    """
 
-def _entry(path: Path) -> FileEntry:
-    return FileEntry(path.name, path.stat().st_size, sha256_of(path))
+    def __init__(self, job: Job) -> None:
+        kind = kind_of(job.kind)
+        kind.check(job.inputs, job.out)
+        self.name = sent_name(job)
+        self.folder = PlanFolder(job.out) if self.name and job.out and kind.output and kind.output.is_folder else None
+        self.file = Path(job.out) if self.name and job.out and self.folder is None else None
+        case, labels = str(job.inputs.get("case") or ""), job.inputs.get("labels")
+        self._case = "" if case.startswith(SAMPLE_PREFIX) else Path(case).name
+        self._labels = Path(labels).name if labels else ""
+        self._sent_labels = kind.files.get("labels", "")
+
+    @property
+    def wants_files(self) -> bool:
+        """True if the job writes something."""
+        return self.folder is not None or self.file is not None
+
+    def leave(self) -> None:
+        """Remove the folders that were made, if nothing was written into them."""
+        if self.folder is not None:
+            self.folder.leave()
+
+    def named(self, data: dict[str, Any]) -> dict[str, Any]:
+        """The result's data with the names that the files have here."""
+        given = {"case": self._case, "file": self.file.name if self.file is not None else None}
+        renamed: dict[str, Any] = {key: name for key, name in given.items() if name and key in data}
+        labels = data.get("labels")
+        if self._labels and isinstance(labels, dict) and isinstance(labels.get("note"), str):
+            renamed["labels"] = {**labels, "note": labels["note"].replace(self._sent_labels, self._labels)}
+        return {**data, **renamed}
+
+    @contextmanager
+    def receive(self, name: str) -> Iterator[Path | None]:
+        """Where a file from the server is to be written; None for a file that nobody wants. It is whole or absent.
+
+        Raises:
+            ServerError: it is called plan.json and is not a plan.
+        """
+        if self.folder is not None:
+            with self.folder.receive(name) as path:
+                yield path
+                if name == PLAN:
+                    plan = read_json(path, "The plan from the server", ServerError, require={"case": str})
+                    io.write_json(self.named(plan), path)
+        elif self.file is not None and name == self.name:
+            with io.atomic_path(self.file) as path:
+                yield path
+        else:
+            yield None

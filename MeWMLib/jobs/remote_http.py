@@ -1,18 +1,16 @@
-"""The HTTP client of a MeWM server: one method a request, every foreign error translated here."""
+"""The HTTP client of a MeWM server: one method for each request, every foreign error translated here."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import requests
-from requests.auth import AuthBase
 
 import MeWMLib
 from MeWMLib.core.errors import (
@@ -30,6 +28,7 @@ from MeWMLib.core.errors import (
     UploadTooLargeError,
     error_from_json,
 )
+from MeWMLib.core.records import from_plain, parse_json
 from MeWMLib.jobs.job import Event
 from MeWMLib.jobs.wire import PROTOCOL, Address, FileEntry, is_plain_name
 
@@ -37,10 +36,17 @@ from MeWMLib.jobs.wire import PROTOCOL, Address, FileEntry, is_plain_name
 CONNECT_S, ANSWER_S = 6.0, 30.0
 #: The server has to read and check a whole upload before it answers.
 UPLOAD_ANSWER_S = 300.0
-#: More than this of an answer that is no file is not read (bytes).
+#: No more than this is read of an answer that is not a file (bytes).
 _MOST_ANSWER = 4 << 20
 _BLOCK = 1 << 16
 _CHECK = "Check the address, and that `mewm serve` runs there"
+#: What an answer that is not MeWM's own means, such as that of a proxy in front of the server.
+_BY_STATUS: dict[int, tuple[type[ServerError], str, str]] = {
+    **dict.fromkeys((401, 403), (ServerTokenError, "The server does not let us in", "Check the token")),
+    413: (UploadTooLargeError, "The files are larger than what the server takes", "Crop the CT"),
+    **dict.fromkeys((429, 503), (ServerBusyError, "The server is busy", "Try again later")),
+    **dict.fromkeys((502, 504), (ServerUnreachableError, "The proxy in front of the server does not reach it", _CHECK)),
+}
 #: requests takes proxies from the environment; this computer is never behind one.
 _NO_PROXY: Any = {"http": None, "https": None, "all": None}
 
@@ -57,17 +63,6 @@ class ServerInfo:
     max_upload_bytes: int
 
 
-class _Bearer(AuthBase):
-    """Sets the token; given as `auth`, so that a .netrc file cannot put something else in its place."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
-
-
 class Upload:
     """The body of an upload, read piece by piece: the header, then the files.
 
@@ -81,45 +76,38 @@ class Upload:
     def __init__(
         self, header: bytes, files: Sequence[Path], on_sent: Callable[[float], None], stopped: Callable[[], bool]
     ) -> None:
-        self._pending, self._files = header, list(files)
         self._size = len(header) + sum(path.stat().st_size for path in files)
-        self._sent = 0
+        self._pieces, self._sent = _pieces(header, files), 0
         self._on_sent, self._stopped = on_sent, stopped
-        self._open: Any = None
 
     def __len__(self) -> int:
         return self._size
 
-    def __enter__(self) -> Upload:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._open is not None:
-            self._open.close()
-
     def read(self, size: int = -1) -> bytes:
-        """The next piece; b"" at the end.
+        """The next piece, of whatever size; b"" at the end.
 
         Raises:
             CancelledError: `stopped` said so.
         """
         if self._stopped():
             raise CancelledError(what="The job was stopped before it was sent")
-        most = size if size and size > 0 else self._size
-        piece, self._pending = self._pending[:most], self._pending[most:]
-        while not piece and (self._open is not None or self._files):
-            if self._open is None:
-                self._open = self._files.pop(0).open("rb")
-            piece = self._open.read(most)
-            if not piece:
-                self._open.close()
-                self._open = None
+        piece = next(self._pieces, b"")
         self._sent += len(piece)
         if piece:
             self._on_sent(self._sent / self._size)
         return piece
+
+    def close(self) -> None:
+        """Close the file that is being read."""
+        self._pieces.close()
+
+
+def _pieces(header: bytes, files: Sequence[Path]) -> Generator[bytes, None, None]:
+    yield header
+    for path in files:
+        with path.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                yield block
 
 
 class ServerClient:
@@ -140,28 +128,26 @@ class ServerClient:
 
         Raises:
             ServerVersionError: another protocol.
-            NotAServerError: no MeWM server.
+            NotAServerError: not a MeWM server.
             ServerError: see `core.errors`.
         """
         with self._request("GET", "/version", timeout=(connect_s, answer_s)) as response:
             data = self._json(response)
         protocol = data.get("mewm_protocol")
         if not isinstance(protocol, str):
-            raise self._no_server(why="its answer says nothing of MeWM")
-        version = str(data.get("mewm", "?"))[:40]
+            raise self._not_a_server(why="its answer says nothing of MeWM")
         if protocol != PROTOCOL:
+            there = f"MeWM {str(data.get('mewm', '?'))[:40]}, protocol {protocol[:20]}"
             raise ServerVersionError(
                 what="The server speaks another version of the protocol",
-                given=f"server: MeWM {version}, protocol {protocol[:20]}; here: MeWM {MeWMLib.__version__}, "
-                f"protocol {PROTOCOL}",
+                given=f"server: {there}; here: MeWM {MeWMLib.__version__}, protocol {PROTOCOL}",
                 remedy="Install the same version of MeWM on both sides",
             )
         try:
-            bundles = tuple((str(b["name"]), str(b["sha256"])) for b in data["bundles"])
-            numbers = [int(data[key]) for key in ("jobs", "max_jobs", "max_upload_bytes")]
-            return ServerInfo(version, str(data["device"]), bundles, *numbers)
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._no_server(why=f"its answer lacks {error}") from error
+            bundles = [(str(b["name"]), str(b["sha256"])) for b in data["bundles"]]
+            return from_plain(ServerInfo, {**data, "bundles": bundles}, strict=False)
+        except (KeyError, TypeError, InputError) as error:
+            raise self._not_a_server(why=f"its answer lacks something ({error})") from error
 
     def new_job(self, upload: Upload) -> str:
         """Send a job; returns its id."""
@@ -170,7 +156,7 @@ class ServerClient:
         with self._request("POST", "/jobs", data=upload, headers=headers, timeout=timeout) as response:
             job_id = self._json(response).get("id")
         if not isinstance(job_id, str) or not job_id.replace("-", "").replace("_", "").isalnum():
-            raise self._no_server(why="it gave no id of a job")
+            raise self._not_a_server(why="it gave no id of a job")
         return job_id
 
     def events(self, job_id: str, offset: int) -> Iterator[Event | None]:
@@ -201,8 +187,8 @@ class ServerClient:
         with self._request("GET", f"/jobs/{job_id}/files") as response:
             listed = self._json(response).get("files")
         if not isinstance(listed, list):
-            raise self._no_server(why="it lists no files")
-        return [FileEntry.from_json(entry) for entry in listed]
+            raise self._not_a_server(why="it lists no files")
+        return [from_plain(FileEntry, entry, "a file of the server") for entry in listed]
 
     def fetch(self, job_id: str, name: str, path: Path, sha256: str | None = None) -> None:
         """Write a file of a job to `path`.
@@ -236,7 +222,7 @@ class ServerClient:
                 session.request(
                     method,
                     f"{self.address.url}{path}",
-                    auth=_Bearer(self._token),
+                    auth=self._authorise,
                     timeout=timeout,
                     stream=True,
                     # a redirect could carry images and token to somebody else
@@ -250,81 +236,66 @@ class ServerClient:
         except requests.RequestException as error:
             raise self._translated(error) from error
 
+    def _authorise(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Set the token; given as `auth`, so that a .netrc file cannot put something else in its place."""
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
     def _json(self, response: requests.Response) -> dict[str, Any]:
         try:
-            data = json.loads(_begin_of(response))
-        except ValueError as error:
-            raise self._no_server(why="its answer is no JSON") from error
-        if not isinstance(data, dict):
-            raise self._no_server(why="its answer is no JSON object")
-        return data
+            found: dict[str, Any] = parse_json(_begin_of(response), "Its answer", NotAServerError, require={})
+        except NotAServerError as error:
+            raise self._not_a_server(why="its answer is not a JSON object") from error
+        return found
 
-    def _no_server(self, why: str) -> NotAServerError:
+    def _not_a_server(self, why: str) -> NotAServerError:
         return NotAServerError(
-            what="This is no MeWM server", given=f"{self.address.url}: {why}", remedy="Check address and port"
+            what="This is not a MeWM server", given=f"{self.address.url}: {why}", remedy="Check address and port"
         )
 
     def _refusal(self, response: requests.Response) -> MeWMError:
-        """The error behind an answer that is none: ours as it was sent, else by its status."""
+        """The error behind a refusal: ours as it was sent, else by its status."""
         status = response.status_code
-        try:
-            described = json.loads(_begin_of(response)).get("error")
-        except (ValueError, AttributeError):
-            described = None
-        if isinstance(described, dict) and isinstance(described.get("type"), str):
-            return error_from_json({key: str(described.get(key, "")) for key in ("type", "what", "given", "remedy")})
-        given = f"{self.address.url} answered {status}"
-        if status in (401, 403):
-            return ServerTokenError(what="The server does not let us in", given=given, remedy="Check the token")
+        with contextlib.suppress(InputError):
+            described = parse_json(_begin_of(response), require={"error": dict})["error"]
+            if isinstance(described.get("type"), str):
+                return error_from_json(
+                    {key: str(described.get(key, "")) for key in ("type", "what", "given", "remedy")}
+                )
         if status == 404 or 300 <= status < 400:
-            return self._no_server(why=f"it answered {status}")
-        if status == 413:
-            return UploadTooLargeError(
-                what="The files are larger than what the server takes", given=given, remedy="Crop the CT"
-            )
-        if status in (429, 503):
-            return ServerBusyError(what="The server is busy", given=given, remedy="Try again later")
-        if status in (502, 504):
-            return ServerUnreachableError(
-                what="The proxy in front of the server does not reach it", given=given, remedy=_CHECK
-            )
-        return ServerError(what="The server refused the request", given=given, remedy=_CHECK)
+            return self._not_a_server(why=f"it answered {status}")
+        kind, what, remedy = _BY_STATUS.get(status, (ServerError, "The server refused the request", _CHECK))
+        return kind(what, given=f"{self.address.url} answered {status}", remedy=remedy)
 
     def _translated(self, error: requests.RequestException) -> MeWMError:
-        """Turn an error of requests into one of ours: the one place where that is done."""
+        """Turn an error of requests into one of ours: the only place where that is done."""
         url, text = self.address.url, str(error)
+        small, innermost = text.lower(), f"{url}: {_innermost(text)}"
+        broken = (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError)
         if isinstance(error, requests.exceptions.SSLError):
-            if "WRONG_VERSION_NUMBER" in text.upper() or "RECORD_LAYER" in text.upper():
+            if "wrong_version_number" in small or "record_layer" in small:
                 return ServerTlsError(
-                    what="The server does not speak HTTPS", given=url, remedy="Write http:// if that is what it speaks"
+                    "The server does not speak HTTPS", given=url, remedy="Write http:// if that is what it speaks"
                 )
             return ServerTlsError(
-                what="The certificate of the server is not trusted",
-                given=f"{url}: {_last_words(text)}",
+                "The certificate of the server is not trusted",
+                given=innermost,
                 remedy="Name the file of its authority in REQUESTS_CA_BUNDLE, or correct the server's certificate",
             )
-        if isinstance(error, requests.exceptions.Timeout) or "timed out" in text.lower():
-            return ServerTimeoutError(what="The server does not answer in time", given=url, remedy=_CHECK)
+        if isinstance(error, requests.exceptions.Timeout) or "timed out" in small:
+            return ServerTimeoutError("The server does not answer in time", given=url, remedy=_CHECK)
         if isinstance(error, requests.exceptions.ProxyError):
-            return ServerUnreachableError(
-                what="The server is unreachable: the proxy refuses", given=url, remedy="Check HTTPS_PROXY and NO_PROXY"
-            )
-        if "NameResolutionError" in text or "getaddrinfo" in text:
-            return ServerUnreachableError(
-                what="The server is unreachable: its name is not known", given=url, remedy="Check the address"
-            )
-        if "refused" in text.lower():
-            return ServerUnreachableError(
-                what="The server is unreachable: nobody listens there", given=url, remedy=_CHECK
-            )
-        if isinstance(error, requests.exceptions.ConnectionError | requests.exceptions.ChunkedEncodingError):
+            why, given, remedy = "the proxy refuses", url, "Check HTTPS_PROXY and NO_PROXY"
+        elif "NameResolutionError" in text or "getaddrinfo" in text:
+            why, given, remedy = "its name is not known", url, "Check the address"
+        elif "refused" in small:
+            why, given, remedy = "nobody listens there", url, _CHECK
+        elif isinstance(error, broken):
             remedy = _CHECK if self.address.is_encrypted else f"{_CHECK}; if it speaks HTTPS, write https://"
-            return ServerUnreachableError(
-                what="The server is unreachable: the connection broke",
-                given=f"{url}: {_last_words(text)}",
-                remedy=remedy,
-            )
-        return ServerError(what="The server cannot be asked", given=f"{url}: {_last_words(text)}", remedy=_CHECK)
+            why, given = "the connection broke", innermost
+        else:
+            return ServerError("The server cannot be asked", given=innermost, remedy=_CHECK)
+        return ServerUnreachableError(f"The server is unreachable: {why}", given=given, remedy=remedy)
 
 
 def _begin_of(response: requests.Response) -> bytes:
@@ -337,6 +308,6 @@ def _begin_of(response: requests.Response) -> bytes:
     return read
 
 
-def _last_words(text: str) -> str:
+def _innermost(text: str) -> str:
     """What the innermost of the nested errors of requests says."""
     return text.rpartition("(")[2].strip(" ')\"")[:160] or text[:160]

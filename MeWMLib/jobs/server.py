@@ -21,6 +21,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,11 @@ from MeWMLib.core.errors import (
     UploadTooLargeError,
     output_error,
 )
+from MeWMLib.core.records import to_plain
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.server_jobs import JobStore, Limits, ServerJob, probe_device, require_whole_nrrd
 from MeWMLib.jobs.server_token import same
-from MeWMLib.jobs.wire import MAX_HEADER_BYTES, PROTOCOL, FileEntry, read_upload_header
+from MeWMLib.jobs.wire import MAX_HEADER_BYTES, PROTOCOL, FileEntry, read_upload_header, too_large_error
 
 _POLL_S, KEEP_ALIVE_S, _SWEEP_S = 0.05, 1.0, 30.0
 _BLOCK = 1 << 18
@@ -115,7 +117,7 @@ def make_app(settings: Settings) -> FastAPI:
                 remedy="Give the token that `mewm serve` printed at its first start",
             )
 
-    # no page that describes the interface: whoever has no token learns nothing
+    # no page that describes the interface: without the token nobody learns anything
     app = FastAPI(
         lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(authorised)]
     )
@@ -175,7 +177,7 @@ def make_app(settings: Settings) -> FastAPI:
 
     @app.get("/jobs/{job_id}/files")
     def files(job_id: str) -> dict[str, Any]:
-        return {"files": [entry.to_json() for entry in store.files(job_id)]}
+        return {"files": to_plain(store.files(job_id))}
 
     @app.get("/jobs/{job_id}/files/{name:path}")
     def file(job_id: str, name: str) -> StreamingResponse:
@@ -201,23 +203,20 @@ def make_app(settings: Settings) -> FastAPI:
 
 
 async def _lines(record: ServerJob, offset: int) -> AsyncIterator[bytes]:
-    since = 0.0
+    silent_s = 0.0
     while not record.removed:
         record.heard()
-        # in this order: what is said before the end is there when the end is seen
+        # in this order, so that everything said before the end is read once the end is seen
         over = record.ended_at is not None
         new = record.lines[offset:]
         offset += len(new)
-        if new:
-            since = 0.0
-            yield "".join(line + "\n" for line in new).encode()
+        if new or silent_s >= KEEP_ALIVE_S:
+            silent_s = 0.0
+            yield "".join(line + "\n" for line in new or [""]).encode()
         if over:
             return
         await asyncio.sleep(_POLL_S)
-        since += _POLL_S
-        if since >= KEEP_ALIVE_S:
-            since = 0.0
-            yield b"\n"
+        silent_s += _POLL_S
 
 
 async def _read_away(request: Request, most: int) -> None:
@@ -229,52 +228,57 @@ async def _read_away(request: Request, most: int) -> None:
                 return
 
 
-def _too_large(most: int) -> UploadTooLargeError:
-    return UploadTooLargeError(
-        what="The files are larger than what the server takes",
-        given=f"more than {most / 1024**2:.0f} MB",
-        remedy="Crop the CT around the liver, or start the server with a larger --max-upload-mb",
-    )
+class _Body:
+    """The body of a request, read piece by piece."""
+
+    def __init__(self, request: Request) -> None:
+        self._chunks, self._pending = request.stream(), b""
+
+    async def piece(self, most: int) -> bytes:
+        """The next bytes; b"" at the end."""
+        self._pending = self._pending or await anext(self._chunks, b"")
+        now, self._pending = self._pending[:most], self._pending[most:]
+        return now
+
+    async def line(self) -> bytes:
+        """The first line."""
+        while b"\n" not in self._pending:
+            if len(self._pending) > MAX_HEADER_BYTES:
+                raise InputError(what="The header of the upload is too long")
+            chunk = await anext(self._chunks, b"")
+            if not chunk:
+                raise InputError(what="The upload ends in its header")
+            self._pending += chunk
+        head, _, self._pending = self._pending.partition(b"\n")
+        return head
 
 
 async def _receive(request: Request, record: ServerJob, most: int) -> Job:
     """Read an upload into the folder of a job; see `wire`."""
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > most + MAX_HEADER_BYTES:
-        raise _too_large(most)
-    chunks = request.stream()
-    pending = b""
-    while b"\n" not in pending:
-        if len(pending) > MAX_HEADER_BYTES:
-            raise InputError(what="The header of the upload is too long")
-        chunk = await anext(chunks, b"")
-        if not chunk:
-            raise InputError(what="The upload ends in its header")
-        pending += chunk
-    head, _, pending = pending.partition(b"\n")
-    job, entries = read_upload_header(head)
+        raise too_large_error(most)
+    body = _Body(request)
+    job, entries = read_upload_header(await body.line())
     if sum(entry.bytes for entry in entries) > most:
-        raise _too_large(most)
+        raise too_large_error(most)
     for entry in entries:
-        pending = await _receive_file(record, entry, pending, chunks)
+        await _receive_file(record, entry, body)
         require_whole_nrrd(record.inputs / entry.name)
-    if pending or await anext(chunks, b""):
+    if await body.piece(1):
         raise InputError(what="The upload is longer than its header says")
     return job
 
 
-async def _receive_file(record: ServerJob, entry: FileEntry, pending: bytes, chunks: Any) -> bytes:
-    """Write one file; returns what was read beyond it."""
+async def _receive_file(record: ServerJob, entry: FileEntry, body: _Body) -> None:
     digest, left = hashlib.sha256(), entry.bytes
     with (record.inputs / entry.name).open("wb") as stream:
         while left:
-            if not pending:
-                pending = await anext(chunks, b"")
-                if not pending:
-                    raise InputError(what="The upload ends in a file", given=entry.name)
-            # a long upload over a slow line is no client that is gone
+            now = await body.piece(left)
+            if not now:
+                raise InputError(what="The upload ends in a file", given=entry.name)
+            # a client with a long upload over a slow line is still there
             record.heard()
-            now, pending = pending[:left], pending[left:]
             left -= len(now)
             digest.update(now)
             stream.write(now)
@@ -282,28 +286,25 @@ async def _receive_file(record: ServerJob, entry: FileEntry, pending: bytes, chu
         raise InputError(
             what="A file was damaged on its way to the server", given=entry.name, remedy="Start the job again"
         )
-    return pending
 
 
-_known: dict[tuple[Path, float], str] = {}
+@lru_cache
+def _checksum(bundle: Path, changed_at: float) -> str:
+    return bundles.open_bundle(bundle).sha256
 
 
 def _bundles() -> list[dict[str, str]]:
     """Names and checksums of the bundles; those that are damaged are left out."""
     found = []
     for name, path in bundles.list_bundles():
-        try:
-            key = (path, (path / bundles.MANIFEST).stat().st_mtime)
-            if key not in _known:
-                _known[key] = bundles.open_bundle(path).sha256
-        except (MeWMError, OSError):
-            continue
-        found.append({"name": name, "sha256": _known[key]})
+        with contextlib.suppress(MeWMError, OSError):
+            sha256 = _checksum(path, (path / bundles.MANIFEST).stat().st_mtime)
+            found.append({"name": name, "sha256": sha256})
     return found
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None] = lambda url: None) -> None:
-    """Serve until the process is told to end (Ctrl-C, SIGTERM); every job is ended then, and all data are removed.
+    """Serve until the process is told to end (Ctrl-C, SIGTERM); then every job is ended and all data are removed.
 
     Args:
         settings: see `Settings`.
@@ -351,7 +352,7 @@ def prepared(settings: Settings) -> tuple[uvicorn.Server, socket.socket]:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((settings.host, settings.port))
-        # who reads the address that is printed now may connect at once
+        # a reader of the address, which is printed next, may connect at once
         bound.listen()
     except (OSError, OverflowError) as error:
         bound.close()

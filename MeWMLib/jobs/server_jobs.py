@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,14 +14,15 @@ from pathlib import Path
 from MeWMLib.core.errors import (
     InputError,
     MeWMError,
-    ServerBusyError,
     UnknownJobError,
     WorkerError,
     output_error,
 )
 from MeWMLib.jobs.job import Event, Job, error_event
-from MeWMLib.jobs.runner import GRACE_S, LocalRunner, child_environment, worker_command
-from MeWMLib.jobs.wire import INPUT_FILES, FileEntry, is_plain_name, sha256_of
+from MeWMLib.jobs.processes import find_devices
+from MeWMLib.jobs.runner import GRACE_S, LocalRunner, worker_command
+from MeWMLib.jobs.table import kind_of
+from MeWMLib.jobs.wire import FileEntry, busy_error, is_plain_name
 
 #: The header of a NRRD file ends before this (bytes).
 _NRRD_HEADER = 1 << 16
@@ -36,7 +36,7 @@ class Limits:
         max_jobs: jobs at a time.
         max_upload_bytes: size of all files of a job together.
         retention_s: seconds after its end that a job's data are kept.
-        unheard_s: a job whose events nobody has asked for during so many seconds is ended: its client is gone.
+        unheard_s: a job is ended when nobody has asked for its events for this many seconds: its client is gone.
         grace_s: seconds between a cancel and the end of the worker.
     """
 
@@ -47,9 +47,9 @@ class Limits:
     grace_s: float = GRACE_S
 
     def __post_init__(self) -> None:
-        for name in ("max_jobs", "max_upload_bytes", "retention_s", "unheard_s", "grace_s"):
-            if getattr(self, name) <= 0:
-                raise InputError(what=f"{name} must be above 0", given=str(getattr(self, name)))
+        for name, value in vars(self).items():
+            if value <= 0:
+                raise InputError(what=f"{name} must be above 0", given=str(value))
 
 
 @dataclass
@@ -72,7 +72,7 @@ class ServerJob:
 
     @property
     def inputs(self) -> Path:
-        """Where the uploaded files lie."""
+        """Folder of the uploaded files."""
         return self.folder / "in"
 
     @property
@@ -96,7 +96,7 @@ class JobStore:
     """All jobs of a server; its methods may be called from any thread.
 
     Args:
-        data: folder for the jobs' folders; what a former server left in it is removed.
+        data: folder for the jobs' folders; what an earlier server left in it is removed.
         limits: see `Limits`.
         command: command of the worker.
 
@@ -121,7 +121,10 @@ class JobStore:
     def running(self) -> int:
         """Jobs that are under way, those that are still being sent included."""
         with self._lock:
-            return sum(job.ended_at is None for job in self._jobs.values())
+            return self._count_running()
+
+    def _count_running(self) -> int:
+        return sum(job.ended_at is None for job in self._jobs.values())
 
     def reserve(self) -> ServerJob:
         """Make room for a job before its files come.
@@ -131,13 +134,9 @@ class JobStore:
             OutputError: the folder cannot be made.
         """
         with self._lock:
-            running = sum(job.ended_at is None for job in self._jobs.values())
+            running = self._count_running()
             if self._closed or running >= self.limits.max_jobs:
-                raise ServerBusyError(
-                    what="The server is busy",
-                    given=f"{running} of at most {self.limits.max_jobs} jobs are running",
-                    remedy="Try again when they are done, or choose this computer",
-                )
+                raise busy_error(running, self.limits.max_jobs)
             job_id = secrets.token_urlsafe(24)
             record = ServerJob(job_id, self._root / secrets.token_hex(16))
             try:
@@ -158,24 +157,20 @@ class JobStore:
         Raises:
             WorkerError: the worker cannot be started.
         """
-        paths = {key: str(record.inputs / job.inputs[key]) for key in INPUT_FILES if self._is_file(job, key)}
-        out = None
-        if job.out is not None:
-            out = str(record.outputs if job.kind in ("plan", "simulate") else record.outputs / job.out)
+        kind, out = kind_of(job.kind), None
+        paths = {key: str(record.inputs / file) for key, file in kind.files.items() if job.inputs.get(key) == file}
+        if job.out is not None and kind.output is not None:
+            out = str(record.outputs if kind.output.is_folder else record.outputs / job.out)
         whole = replace(job, inputs={**job.inputs, **paths}, out=out)
         runner = record.runner = LocalRunner(self._command, self.limits.grace_s)
-        runner.start(whole, lambda event: self._on_event(record, event))
+
+        def on_event(event: Event) -> None:
+            # the end is told when the worker is gone and its files are whole
+            if event.kind not in ("result", "error"):
+                record.say(event)
+
+        runner.start(whole, on_event)
         threading.Thread(target=self._wait, args=(record, runner), name="mewm-server-job", daemon=True).start()
-
-    @staticmethod
-    def _is_file(job: Job, key: str) -> bool:
-        return job.inputs.get(key) == INPUT_FILES[key]
-
-    @staticmethod
-    def _on_event(record: ServerJob, event: Event) -> None:
-        # the end is told when the worker is gone and its files are whole
-        if event.kind not in ("result", "error"):
-            record.say(event)
 
     def _wait(self, record: ServerJob, runner: LocalRunner) -> None:
         try:
@@ -184,7 +179,9 @@ class JobStore:
         except MeWMError as error:
             final = error_event(error)
         except Exception as error:
-            final = error_event(WorkerError(what="The server met an unexpected error", given=type(error).__name__))
+            final = error_event(
+                WorkerError(what="The server failed with an unexpected error", given=type(error).__name__)
+            )
         record.say(final)
         record.ended_at = time.monotonic()
 
@@ -199,7 +196,7 @@ class JobStore:
         if record is None or record.removed:
             raise UnknownJobError(
                 what="The server does not know this job",
-                remedy="It was removed, or the server was started anew; start the job again",
+                remedy="It was removed, or the server was restarted; start the job again",
             )
         record.heard()
         return record
@@ -228,14 +225,14 @@ class JobStore:
         found = []
         for path in sorted(self.get(job_id).outputs.iterdir()):
             if is_plain_name(path.name) and path.is_file() and not path.is_symlink():
-                found.append(FileEntry(path.name, path.stat().st_size, sha256_of(path)))
+                found.append(FileEntry.of(path))
         return found
 
     def file(self, job_id: str, name: str) -> Path:
         """The path of a file that the worker has written.
 
         Raises:
-            InputError: no plain name, or there is no such file.
+            InputError: not a plain name, or there is no such file.
         """
         record = self.get(job_id)
         path = record.outputs / name if is_plain_name(name) else None
@@ -244,7 +241,7 @@ class JobStore:
         return path
 
     def sweep(self, now: float | None = None) -> None:
-        """Remove what has been over for long enough, and end what nobody listens to."""
+        """Remove jobs that ended long enough ago, and end those that nobody listens to."""
         now = time.monotonic() if now is None else now
         with self._lock:
             records = list(self._jobs.values())
@@ -269,7 +266,7 @@ class JobStore:
 def require_whole_nrrd(path: Path) -> None:
     """Refuse everything but a NRRD file that holds its own voxels.
 
-    The header of a NRRD may name another file for the voxels: on a server that would be somebody else's.
+    The header of a NRRD may name another file for the voxels: on a server that could be another user's.
 
     Raises:
         InputError: see above.
@@ -280,33 +277,16 @@ def require_whole_nrrd(path: Path) -> None:
     lines = head.lower().split(b"\n")
     detached = any(line.replace(b" ", b"").startswith(b"datafile") for line in lines)
     if not begin.startswith(b"NRRD000") or not blank or detached:
-        raise InputError(what="An uploaded file is no NRRD file with its own voxels", given=path.name)
-
-
-_DEVICE_PROBE = """
-import json, torch
-names = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
-names += ["mps"] if torch.backends.mps.is_available() else []
-print(json.dumps([*names, f"cpu ({torch.get_num_threads()} threads)"]))
-"""
+        raise InputError(what="An uploaded file is not a NRRD file with its own voxels", given=path.name)
 
 
 def probe_device(python: str, report: Callable[[str], None]) -> None:
-    """Find out on a thread, in a child, what the worker computes on; the server itself never imports torch."""
+    """Find out on a thread what the worker computes on."""
 
     def probe() -> None:
         try:
-            done = subprocess.run(
-                [python, "-c", _DEVICE_PROBE],
-                capture_output=True,
-                text=True,
-                timeout=120.0,
-                check=True,
-                stdin=subprocess.DEVNULL,
-                env=child_environment(),
-            )
-            report(", ".join(json.loads(done.stdout)))
-        except (OSError, subprocess.SubprocessError, ValueError, TypeError):
+            report(find_devices(python))
+        except MeWMError:
             report("not known: torch does not answer on the server")
 
     threading.Thread(target=probe, name="mewm-device", daemon=True).start()

@@ -29,7 +29,7 @@ def check(token: str, source: str) -> str:
     token = token.strip()
     if not MIN_CHARACTERS <= len(token) <= _MOST or not token.isascii() or not token.isprintable() or " " in token:
         raise ServerTokenError(
-            what="This is no token of a server",
+            what="This is not the token of a server",
             given=f"{source}, {len(token)} characters",
             remedy=f"A token is one line of {MIN_CHARACTERS} to {_MOST} ASCII characters without a space",
         )
@@ -40,12 +40,12 @@ def read_file(path: Path) -> str:
     """Read a token from a file.
 
     Raises:
-        ServerTokenError: the file cannot be read or holds no token.
+        ServerTokenError: the file cannot be read or does not hold a token.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no text"
+        reason = error.strerror if isinstance(error, OSError) else "not text"
         raise ServerTokenError(
             what=f"The file of the token cannot be read ({reason})", given=str(path), remedy="Choose the right file"
         ) from error
@@ -56,7 +56,7 @@ def find(address: str, file: str | Path | None = None) -> str:
     """The token for a server: from the file if one is given, else the environment, else the system's keyring.
 
     Raises:
-        ServerTokenError: there is none, or what was found is no token.
+        ServerTokenError: there is none, or what was found is not a token.
     """
     if file:
         return read_file(Path(file).expanduser())

@@ -12,20 +12,19 @@ import numpy as np
 
 from MeWMLib.core import bundles
 from MeWMLib.core.bundles import Bundle
-from MeWMLib.core.errors import CancelledError, DeviceError, OutputError
+from MeWMLib.core.devices import require_device_name
+from MeWMLib.core.errors import CancelledError, OutputError
 from MeWMLib.core.io import atomic_path
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import ActionSpace
 from MeWMLib.core.volume import LabelMap, require_same_geometry
-from MeWMLib.jobs.inputs import Case, read_case
+from MeWMLib.jobs.inputs import Case, clinical_of, read_case
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.reporter import Reporter
 
 if TYPE_CHECKING:
     from MeWMLib.world.model import WorldModel
-
-DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def _load_world(bundle: Bundle, device: str) -> WorldModel:
@@ -90,8 +89,7 @@ class Task:
 
     def read(self) -> Case:
         """Read the CT and the labels that were given."""
-        if self.job.device not in DEVICES:
-            raise DeviceError(what="Unknown device", given=self.job.device, remedy="Use " + ", ".join(DEVICES))
+        require_device_name(self.job.device)
 
         def load_sample(name: str) -> Any:
             terms = self.engine.terms_once(name)
@@ -115,7 +113,7 @@ class Task:
         return world
 
     def segment(self, world: WorldModel, case: Case) -> LabelMap:
-        """Run the assistant."""
+        """Run the segmenter."""
         with self.report.stage("segment", "Segmenting liver and tumour"):
             labels = world.segment(case.ct, self.report.progress, self.cancelled)
         self.check_cancelled()
@@ -141,25 +139,38 @@ class Task:
             temporary.write_bytes(data)
         return {"preview": file.name, "bytes": len(data)}
 
+    def patient(self) -> tuple[WorldModel, Case, Patient, dict[str, Any]]:
+        """Read the case, load the networks and measure the patient.
+
+        Returns:
+            the world, the case, the patient, and the entry "labels" of plan.json.
+        """
+        clinical, bundle, case = clinical_of(self.job), self.bundle(), self.read()
+        world = self.world(bundle)
+        labels, entry = self.labels(world, case)
+        patient = world.patient(case.id, case.ct, labels, clinical)
+        self.check_cancelled()
+        return world, case, patient, entry
+
     def labels(self, world: WorldModel, case: Case) -> tuple[LabelMap, dict[str, Any]]:
         """Decide which labels the job works on, and say so.
 
-        The user's own are used as they are. A sample's expert labels are used too, and the assistant is measured
-        against them. Without either, the assistant's are used.
+        The user's own are used as they are. A sample's expert labels are used too, and the segmenter is measured
+        against them. Without either, the segmenter's are used.
 
         Returns:
             the labels, and the entry "labels" of plan.json.
         """
         wanted = self.job.inputs.get("segment", True) is not False
         if case.labels is None:
-            note = "No labels were given: the assistant's are used. Look at them before you trust what follows"
+            note = "No labels were given: those of the segmenter are used. Look at them before you trust what follows"
             return self.segment(world, case), labels_entry("assistant", note)
         if case.labels_from == "user":
             return case.labels, labels_entry("user", f"Your own labels are used: {case.labels_name}")
         if not wanted:
             return case.labels, labels_entry("expert", "The sample's expert labels are used")
         scores = dice_scores(self.segment(world, case), case.labels)
-        note = "The sample's expert labels are used; Dice is that of the assistant against them"
+        note = "The sample's expert labels are used; Dice is that of the segmenter against them"
         return case.labels, labels_entry("expert", note, scores)
 
 

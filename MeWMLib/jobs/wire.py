@@ -1,7 +1,7 @@
 """What goes over the line between the remote runner and the server: addresses, names of files, one form of upload.
 
 An upload is one request body: a line of JSON (the header), then the bytes of the files in the order of the header.
-Nothing is pickled, and no name in it is ever used as a path before it was looked up in the lists below.
+Nothing is pickled, and no name in it is used as a path before it was looked up in the table of jobs.
 """
 
 from __future__ import annotations
@@ -15,35 +15,22 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from MeWMLib.core.errors import InputError
+from MeWMLib.core.errors import InputError, ServerBusyError, UploadTooLargeError
+from MeWMLib.core.records import dump_json, from_plain, parse_json
 from MeWMLib.jobs.job import VERSION, Job
+from MeWMLib.jobs.table import SAMPLE_PREFIX, kind_of
 
 #: Form of the requests, and form of jobs and events. Both sides must have the same.
 PROTOCOL = f"1.{VERSION}"
 DEFAULT_PORT = 8642
 #: The header of an upload is a job and a list of files; more is a mistake or an attack (bytes).
 MAX_HEADER_BYTES = 256 * 1024
-#: Input of a job to the name of its file.
-INPUT_FILES = {"case": "ct.nrrd", "labels": "labels.nrrd", "post": "post.nrrd", "post_labels": "post_labels.nrrd"}
-#: What `Job.out` may be on the line, by kind of job; the client puts the files where the user wants them.
-OUTPUTS = {
-    "plan": ("plan",),
-    "simulate": ("plan",),
-    "segment": ("labels.seg.nrrd", "labels.nrrd", "labels.nii", "labels.nii.gz"),
-    "assess": ("assess.json",),
-    "propose": (),
-}
-#: Inputs that a server never takes: whom a language-model policy sends data to is agreed on the user's own computer.
-LOCAL_ONLY = ("policy", "preview")
-#: Inputs that the client has used up when it read the files, and that no server needs.
-USED_UP = ("series", "post_series", "resample_labels", "label_values")
-SAMPLE_PREFIX = "sample:"
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def is_plain_name(name: object) -> bool:
-    """True for a name that can be a file's in a given folder and nothing else: no separator, no drive, no "..":"""
+    """True for a name that can only be that of a file in a given folder: no separator, no drive, no "..":"""
     return isinstance(name, str) and _PLAIN_NAME.fullmatch(name) is not None
 
 
@@ -62,69 +49,54 @@ class FileEntry:
     sha256: str
 
     def __post_init__(self) -> None:
-        good = is_plain_name(self.name) and _SHA256.fullmatch(str(self.sha256)) is not None
-        whole = isinstance(self.bytes, int) and not isinstance(self.bytes, bool) and self.bytes >= 0
-        if not (good and whole):
+        if not is_plain_name(self.name) or not _SHA256.fullmatch(self.sha256) or self.bytes < 0:
             raise InputError(what="A file is described wrongly", given=repr((self.name, self.bytes))[:120])
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready; `from_json` reads it."""
-        return {"name": self.name, "bytes": self.bytes, "sha256": self.sha256}
-
     @classmethod
-    def from_json(cls, data: Any) -> FileEntry:
-        """Read an entry.
+    def of(cls, path: Path) -> FileEntry:
+        """Describe a file."""
+        return cls(path.name, path.stat().st_size, sha256_of(path))
 
-        Raises:
-            InputError: it is no description of a file.
-        """
-        if not isinstance(data, dict) or set(data) != {"name", "bytes", "sha256"}:
-            raise InputError(what="A file is described wrongly", given=repr(data)[:120])
-        return cls(**data)
+
+@dataclass(frozen=True)
+class _Header:
+    protocol: str
+    job: dict[str, Any]
+    files: tuple[FileEntry, ...]
 
 
 def upload_header(job: Job, files: tuple[FileEntry, ...]) -> bytes:
     """The first line of an upload."""
-    data = {"protocol": PROTOCOL, "job": json.loads(job.to_json()), "files": [f.to_json() for f in files]}
-    return json.dumps(data, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+    return dump_json(_Header(PROTOCOL, json.loads(job.to_json()), files)).encode() + b"\n"
 
 
 def read_upload_header(line: bytes) -> tuple[Job, tuple[FileEntry, ...]]:
-    """Read the first line of an upload and refuse every job that could touch something else than its own folder.
+    """Read the first line of an upload and refuse every job that could touch anything outside its own folder.
 
     Raises:
-        InputError: no JSON, another protocol, a job that names a path, files that do not fit to the job.
+        InputError: not JSON, another protocol, a job that names a path, files that do not belong to the job.
     """
-    try:
-        data = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InputError(what="The upload does not begin with a line of JSON", given=str(error)[:120]) from error
-    if not isinstance(data, dict) or data.get("protocol") != PROTOCOL:
-        given = data.get("protocol") if isinstance(data, dict) else data
+    data = parse_json(line, "The first line of the upload", require={})
+    if data.get("protocol") != PROTOCOL:
         raise InputError(
             what=f"The upload is not of protocol {PROTOCOL}",
-            given=repr(given)[:80],
+            given=repr(data.get("protocol"))[:80],
             remedy="Use the same version of MeWM on both sides",
         )
-    job = Job.from_json(json.dumps(data.get("job")))
-    listed = data.get("files")
-    if not isinstance(listed, list):
-        raise InputError(what="The upload lists no files", given=repr(listed)[:80])
-    files = tuple(FileEntry.from_json(entry) for entry in listed)
-    _require_own_folder_only(job, {f.name for f in files})
-    if len({f.name for f in files}) != len(files):
+    header = from_plain(_Header, data, "the upload")
+    job = Job.from_json(json.dumps(header.job))
+    _require_own_folder_only(job, {f.name for f in header.files})
+    if len({f.name for f in header.files}) != len(header.files):
         raise InputError(what="The upload lists a file twice")
-    return job, files
+    return job, header.files
 
 
 def _require_own_folder_only(job: Job, names: set[str]) -> None:
-    named = set()
-    for key, file in INPUT_FILES.items():
+    kind, named = kind_of(job.kind), set()
+    kind.check(job.inputs, job.out)
+    for key, file in kind.files.items():
         value = job.inputs.get(key)
-        if value is None:
-            continue
-        sample = str(value).removeprefix(SAMPLE_PREFIX)
-        if key == "case" and str(value).startswith(SAMPLE_PREFIX) and is_plain_name(sample):
+        if value is None or (kind.input(key).type == "ct" and _is_sample(value)):
             continue
         if value != file:
             raise InputError(what=f"The input {key} must be the uploaded {file}", given=repr(value)[:80])
@@ -134,10 +106,11 @@ def _require_own_folder_only(job: Job, names: set[str]) -> None:
             what="The files of the upload are not those that the job names",
             given=f"job: {', '.join(sorted(named)) or 'none'}; upload: {', '.join(sorted(names)) or 'none'}",
         )
-    used_up = sorted({*USED_UP, *LOCAL_ONLY} & set(job.inputs))
-    if used_up:
-        raise InputError(what="An input is only for the client", given=", ".join(used_up))
-    if job.out is not None and job.out not in OUTPUTS[job.kind]:
+    # paths of the client, and whom a language-model policy may ask: agreed on the user's own computer
+    staying = sorted(set(kind.staying("used", "private")) & set(job.inputs))
+    if staying:
+        raise InputError(what="An input is only for the client", given=", ".join(staying))
+    if job.out is not None and (kind.output is None or job.out not in kind.output.names):
         raise InputError(what=f"A {job.kind} job cannot write this", given=repr(job.out)[:80])
     if job.bundle is not None and not is_plain_name(job.bundle):
         raise InputError(
@@ -145,12 +118,35 @@ def _require_own_folder_only(job: Job, names: set[str]) -> None:
         )
 
 
+def _is_sample(value: object) -> bool:
+    return str(value).startswith(SAMPLE_PREFIX) and is_plain_name(str(value).removeprefix(SAMPLE_PREFIX))
+
+
+def busy_error(running: int, most: int, where: str = "") -> ServerBusyError:
+    """A server that takes no more jobs."""
+    return ServerBusyError(
+        what="The server is busy",
+        given=f"{running} of at most {most} jobs are running{where}",
+        remedy="Try again when they are done, or choose this computer",
+    )
+
+
+def too_large_error(most: int, given: int | None = None) -> UploadTooLargeError:
+    """Files of more than `most` bytes."""
+    size = "more than" if given is None else f"{given / 1024**2:.0f} MB, at most"
+    return UploadTooLargeError(
+        what="The files are larger than what the server takes",
+        given=f"{size} {most / 1024**2:.0f} MB",
+        remedy="Crop the CT around the liver, or start the server with a larger --max-upload-mb",
+    )
+
+
 @dataclass(frozen=True)
 class Address:
     """Where a server is.
 
     Attributes:
-        url: "http://HOST:PORT" or "https://HOST:PORT", with a path where a reverse proxy has put the server into one.
+        url: "http://HOST:PORT" or "https://HOST:PORT", with a path where a reverse proxy serves it below one.
     """
 
     url: str
@@ -160,18 +156,22 @@ class Address:
         """Read what a user typed: "gpu-box", "gpu-box:8642", "https://mewm.example.org/tace".
 
         Raises:
-            InputError: no address, another scheme than http and https, or one that holds a password or a query.
+            InputError: not an address, another scheme than http and https, or one that holds a password or a query.
         """
         given = text.strip()
-        remedy = f"Write it as in http://gpu-box:{DEFAULT_PORT} or https://mewm.example.org"
+        wrong = InputError(
+            what="This is not the address of a server",
+            given=given[:120],
+            remedy=f"Write it as in http://gpu-box:{DEFAULT_PORT} or https://mewm.example.org",
+        )
         whole = given if "://" in given else f"http://{given}"
         try:
             parts = urlsplit(whole)
             host, port = parts.hostname, parts.port
         except ValueError as error:
-            raise InputError(what="This is no address of a server", given=given[:120], remedy=remedy) from error
+            raise wrong from error
         if not host or parts.scheme not in ("http", "https") or re.search(r"\s", whole):
-            raise InputError(what="This is no address of a server", given=given[:120], remedy=remedy)
+            raise wrong
         if parts.username is not None or parts.query or parts.fragment:
             raise InputError(
                 what="The address of a server holds neither a password nor a query",
@@ -197,6 +197,11 @@ class Address:
     def is_encrypted(self) -> bool:
         """True for https."""
         return self.url.startswith("https://")
+
+    @property
+    def is_open(self) -> bool:
+        """True if others on the network can read what is sent there."""
+        return not self.is_encrypted and not self.is_loopback
 
 
 def is_loopback(host: str) -> bool:

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from MeWMLib.core.errors import CancelledError, InputError, MeWMError, OutOfMemoryError, WorkerError, output_error
+from MeWMLib.jobs.inputs import check_inputs
 from MeWMLib.jobs.job import Event, Job, error_event
-from MeWMLib.jobs.kinds import KINDS
 from MeWMLib.jobs.reporter import Emit, Reporter
+from MeWMLib.jobs.table import kind_of, load
 from MeWMLib.jobs.task import Engine, Task
 
 #: A worker without a parent may save for so long what it has (seconds), then it ends.
@@ -50,14 +51,16 @@ def run(job: Job, emit: Emit, cancelled: Callable[[], bool], engine: Engine | No
     """
     report = Reporter(emit)
     try:
+        check_inputs(job)
         with report.watching():
-            return KINDS[job.kind](Task(job, report, cancelled, engine or Engine()))
+            result: dict[str, Any] = load(kind_of(job.kind).run)(Task(job, report, cancelled, engine or Engine()))
+        return result
     except Exception as error:
         raise translated(error, job) from error
 
 
 def translated(error: BaseException, job: Job | None = None) -> MeWMError:
-    """Turn any error into one of ours: the one place in the worker where that is done."""
+    """Turn any error into one of ours: the only place in the worker where that is done."""
     if isinstance(error, MeWMError):
         return error
     if isinstance(error, KeyboardInterrupt):
@@ -77,14 +80,14 @@ def translated(error: BaseException, job: Job | None = None) -> MeWMError:
     last = traceback.extract_tb(error.__traceback__)[-1:]
     where = f"{Path(last[0].filename).name}:{last[0].lineno}" if last else "?"
     return WorkerError(
-        what=f"The worker met an unexpected {type(error).__name__}",
+        what=f"The worker failed with an unexpected {type(error).__name__}",
         given=f"{error} ({where})",
-        remedy="This is a mistake in MeWM or in a package it uses: please report it with this message",
+        remedy="This is a bug in MeWM or in a package it uses: please report it with this message",
     )
 
 
 class Channel:
-    """Writes events, one a line, whole, from any thread. A reader that is gone is no error here."""
+    """Writes events, one whole line each, from any thread. It is not an error here if the reader is gone."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -135,6 +138,13 @@ def _is_cancel(line: bytes) -> bool:
     return isinstance(command, dict) and command.get("command") == "cancel"
 
 
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(what="The job file cannot be read", given=f"{path} ({error})") from error
+
+
 def main(argv: Sequence[str] | None = None, engine: Engine | None = None) -> int:
     """Run the job file that is named on the command line; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -148,7 +158,7 @@ def main(argv: Sequence[str] | None = None, engine: Engine | None = None) -> int
     try:
         if len(arguments) != 1:
             raise InputError(what="The worker takes one job file", given=" ".join(arguments))
-        job = Job.from_json(_text_of(Path(arguments[0])))
+        job = Job.from_json(_read_text(Path(arguments[0])))
         channel(Event("result", data=run(job, channel, cancel.is_set, engine)))
     except BaseException as error:
         ours = translated(error, job)
@@ -157,13 +167,6 @@ def main(argv: Sequence[str] | None = None, engine: Engine | None = None) -> int
         channel(error_event(ours, details))
         return ours.exit_code
     return 0
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(what="The job file cannot be read", given=f"{path} ({error})") from error
 
 
 if __name__ == "__main__":

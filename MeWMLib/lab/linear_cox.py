@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.autograd.functional import hessian
 
 from MeWMLib.core.errors import SurvivalDataError
-from MeWMLib.survival.cox import breslow_baseline, check_outcomes, cox_loss
+from MeWMLib.lab.cox import breslow_baseline, check_outcomes, cox_loss
 
 _MAX_STEPS = 50
 #: A standardised coefficient beyond this means that the likelihood has no maximum (the covariate separates the deaths).

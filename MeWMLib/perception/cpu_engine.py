@@ -1,7 +1,7 @@
-"""The assistant's network on a CPU through OpenVINO, where that is installed (extra `openvino`) and faster.
+"""The segmenter's network on a CPU through OpenVINO, where that is installed (extra `openvino`) and faster.
 
-Both engines compute in float32; of random windows they label about two voxels in 100,000 differently. Which one runs is
-measured once for a network and a size of window, in CPU seconds, so that other work on the machine does not decide.
+Both engines compute in float32; on random windows they label about two voxels in 100,000 differently. Which one runs is
+measured once for each network and size of window, in CPU seconds, so that other work on the machine does not decide.
 """
 
 from __future__ import annotations
@@ -20,27 +20,15 @@ from torch import Tensor, nn
 
 from MeWMLib.core.errors import DependencyError, InputError
 
-#: "auto" takes what is faster, "torch" and "openvino" ask for one of them.
+#: "auto" takes the faster one, "torch" and "openvino" ask for one of them.
 VARIABLE = "MEWM_CPU_ENGINE"
 ENGINES = ("auto", "torch", "openvino")
-#: With fewer windows than this, "auto" would spend more time on the choice than it saves.
+#: With fewer windows than this, "auto" would spend more time on choosing than it saves.
 ENOUGH = 24
-#: "auto" leaves torch only for something that is this much faster, so that a tie is always decided alike.
+#: "auto" leaves torch only for something this much faster, so that a tie is always decided in the same way.
 MARGIN = 1.15
 
 Network = Callable[[Tensor], Tensor]
-
-
-def asked() -> str:
-    """The engine that the environment asks for.
-
-    Raises:
-        InputError: no such engine.
-    """
-    name = os.environ.get(VARIABLE, "") or "auto"
-    if name not in ENGINES:
-        raise InputError(what="No such engine", given=f"{VARIABLE}={name}", remedy="Use " + ", ".join(ENGINES))
-    return name
 
 
 def choose(network: nn.Module, device: torch.device, batch: int, side: int, windows: int) -> Network:
@@ -56,7 +44,9 @@ def choose(network: nn.Module, device: torch.device, batch: int, side: int, wind
         InputError: the environment asks for an engine that does not exist.
         DependencyError: it asks for OpenVINO, which is not installed.
     """
-    name = asked()
+    name = os.environ.get(VARIABLE, "") or "auto"
+    if name not in ENGINES:
+        raise InputError(what="There is no such engine", given=f"{VARIABLE}={name}", remedy="Use " + ", ".join(ENGINES))
     if name == "torch" or device.type != "cpu":
         return network
     if name == "openvino":
@@ -65,8 +55,8 @@ def choose(network: nn.Module, device: torch.device, batch: int, side: int, wind
         return network
     try:
         other = compiled(network, batch, side)
-    except Exception as error:  # whatever a library that nobody asked for by name cannot do
-        warnings.warn(f"The assistant stays on torch: OpenVINO failed ({str(error).strip()[-200:]})", stacklevel=2)
+    except Exception as error:  # anything that a library which nobody asked for by name cannot do
+        warnings.warn(f"The segmenter stays on torch: OpenVINO failed ({str(error).strip()[-200:]})", stacklevel=2)
         return network
     return other if _seconds(network, batch, side) > MARGIN * _seconds(other, batch, side) else network
 
@@ -91,7 +81,7 @@ def compiled(network: nn.Module, batch: int, side: int) -> Network:
 def _converted(network: nn.Module) -> tuple[Any, Any]:
     """The network as OpenVINO's graph for any size.
 
-    Its own front end is asked, not `openvino.convert_model`, which reports its use to Intel's telemetry.
+    Its front end is called directly, since `openvino.convert_model` reports its use to Intel's telemetry.
     """
     try:
         import openvino
@@ -99,23 +89,23 @@ def _converted(network: nn.Module) -> tuple[Any, Any]:
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
     except ImportError as error:
         raise DependencyError(
-            what="The assistant is to run on OpenVINO, which is not installed",
+            what="The segmenter should run on OpenVINO, which is not installed",
             given=f"{VARIABLE}=openvino",
             remedy='Install it with pip install "mewm[openvino]", or unset the variable',
         ) from error
-    example = torch.zeros(2, 1, 32, 32, 32)  # a lone or larger one would take seconds
+    example = torch.zeros(2, 1, 32, 32, 32)  # a single or larger one would take seconds
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        # standard output belongs to the worker's events; tracing warns of branches that are always the same here
+        # standard output belongs to the worker's events; tracing warns about branches that are always the same here
         warnings.simplefilter("ignore")
         front_end = FrontEndManager().load_by_framework("pytorch")
-        decoder = TorchScriptPythonDecoder(network, example_input=example)  # has to live until the conversion ends
+        decoder = TorchScriptPythonDecoder(network, example_input=example)  # must exist until the conversion ends
         model = front_end.convert(front_end.load(decoder))
     return model, openvino.Core()
 
 
 @torch.inference_mode()
 def _seconds(network: Network, batch: int, side: int) -> float:
-    """CPU seconds of a pass, the better one of two after a first."""
+    """CPU seconds of a pass, the better of two after a first one."""
     images = torch.randn(batch, 1, side, side, side, generator=torch.Generator().manual_seed(0))
     network(images)
     taken = []

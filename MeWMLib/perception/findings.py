@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import cc3d
@@ -27,7 +26,7 @@ def viable_mask(hu: NDArray[Any], tumour: NDArray[np.bool_]) -> NDArray[np.bool_
     """Voxels of a tumour at the density of viable tissue.
 
     Voxels that touch a Lipiodol deposit do not count: between 400 HU of Lipiodol and 30 HU of necrosis every density is
-    passed, so that the border of a wholly dead tumour would look alive.
+    passed, so that the border of a wholly dead tumour would look viable.
 
     Args:
         hu, tumour: (K, J, I).
@@ -50,9 +49,9 @@ def measure(
         sizes_only: leave out the mRECIST diameter and the place of each lesion, which cost most of the time.
 
     Raises:
-        GeometryMismatchError: labels or vessels do not lie on the grid of the CT.
+        GeometryMismatchError: labels or vessels are not on the grid of the CT.
     """
-    require_same_geometry(ct.geometry, labels.geometry, "The labels do not lie on the grid of the CT")
+    require_same_geometry(ct.geometry, labels.geometry, "The labels are not on the grid of the CT")
     place = None if sizes_only else LiverPlace.of(labels, vessels)
     voxel_ml = ct.geometry.voxel_ml
     liver, parenchyma = labels.liver, labels.array == LIVER
@@ -99,7 +98,7 @@ def measure(
 def viable_diameter_mm(viable: NDArray[np.bool_], geometry: Geometry) -> float:
     """mRECIST diameter: the longest axial one of the largest piece of viable tissue.
 
-    Voxels that stand alone are noise and not counted: a voxel needs more than half of its 3 x 3 neighbours in the
+    Isolated voxels are noise and not counted: a voxel needs more than half of its 3 x 3 neighbours in the
     slice. A rim around a dead core counts with its whole diameter, as a reader would measure it through its middle only
     if the core were alive; so this is an upper bound there (Lencioni and Llovet, Semin Liver Dis 2010;30:52).
 
@@ -118,7 +117,7 @@ def viable_diameter_mm(viable: NDArray[np.bool_], geometry: Geometry) -> float:
 def longest_axial_diameter_mm(mask: NDArray[np.bool_], geometry: Geometry) -> float:
     """Longest diameter of a mask in any axial slice (largest Feret diameter), as RECIST measures it.
 
-    The slices are those of the array axis that lies nearest to the patient's long axis, so an oblique series is
+    The slices are those of the array axis that is nearest to the patient's long axis, so an oblique series is
     measured as it was acquired. The outline runs through the middles of the outer voxel edges.
 
     Args:
@@ -167,45 +166,3 @@ def dice(a: NDArray[Any], b: NDArray[Any]) -> float:
     a, b = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
     total = int(a.sum()) + int(b.sum())
     return 2.0 * int((a & b).sum()) / total if total else 1.0
-
-
-def findings_text(findings: Findings, most: int = 5) -> str:
-    """Describe the findings in sentences, for people and for a policy model; no coordinates, no identity.
-
-    Args:
-        findings: what was measured.
-        most: lesions that are described one by one.
-    """
-    lines = [f"Liver {findings.liver_ml:.0f} ml with tumour, parenchyma {findings.liver_mean_hu:.0f} HU."]
-    if not findings.lesions:
-        return lines[0] + " No lesion."
-    share = 100.0 * findings.tumour_ml / findings.liver_ml if findings.liver_ml else 0.0
-    count = len(findings.lesions)
-    lines.append(
-        f"{count} lesion{'s' if count > 1 else ''}, {findings.tumour_ml:.1f} ml in all ({share:.0f} % of the liver), "
-        f"{findings.viable_ml:.1f} ml of viable density."
-    )
-    for lesion in itertools.islice(findings.lesions, most):
-        lines.append(
-            f"Lesion {lesion.index}: {lesion.longest_axial_diameter_mm:.0f} mm longest axial diameter, "
-            f"{lesion.volume_ml:.1f} ml, {lesion.mean_hu:.0f} +/- {lesion.sd_hu:.0f} HU, "
-            f"{100 * lesion.necrotic_fraction:.0f} % at necrosis density, "
-            f"{100 * lesion.lipiodol_fraction:.0f} % at Lipiodol density." + _more(lesion)
-        )
-    if count > most:
-        rest = sum(lesion.volume_ml for lesion in findings.lesions[most:])
-        lines.append(f"{count - most} more lesions, {rest:.1f} ml together.")
-    return "\n".join(lines)
-
-
-def _more(lesion: Lesion) -> str:
-    """What only `measure` knows: viable diameter and place."""
-    parts = []
-    if lesion.viable_diameter_mm is not None:
-        parts.append(f"viable part {lesion.viable_diameter_mm:.0f} mm")
-    if lesion.location:
-        parts.append(lesion.location)
-    if lesion.vessel_mm is not None:
-        parts.append(f"{lesion.vessel_mm:.0f} mm from a main vessel")
-    text = "; ".join(parts)
-    return f" {text[0].upper()}{text[1:]}." if text else ""

@@ -7,7 +7,7 @@ from typing import Any
 
 from MeWMLib.core.patient import Findings
 
-#: Columns and their decimals; units stand in the names.
+#: Columns and their decimals; the names hold the units.
 _DECIMALS = {
     "volume_ml": 2,
     "longest_axial_diameter_mm": 1,

@@ -1,4 +1,4 @@
-"""Where in the liver a lesion lies: distance to the surface and to vessels, and words that need no segments.
+"""Where in the liver a lesion is: distance to the surface and to vessels, and words that need no segments.
 
 Couinaud's segments need the hepatic and portal veins, which no mask here shows in full; so the words divide the liver's
 own box: right, middle, left; front, back; upper, middle, lower.
@@ -22,7 +22,7 @@ from MeWMLib.core.volume import Geometry, LabelMap
 Mask = NDArray[np.bool_]
 Points = NDArray[np.float64]
 
-#: A lesion nearer to the surface than this lies at it.
+#: A lesion nearer to the surface than this is called at the surface.
 SUBCAPSULAR_MM = 5.0
 #: RAS axis to the words from its low to its high end.
 _WORDS = (("left", "middle", "right"), ("back", "front"), ("lower", "middle", "upper"))
@@ -48,7 +48,7 @@ class LiverPlace:
     def of(cls, labels: LabelMap, vessels: Mask | None = None) -> LiverPlace:
         """Make it from labels and, where known, a mask of the main vessels (K, J, I).
 
-        The border of the field of view is no surface of the liver.
+        The border of the field of view is not a surface of the liver.
 
         Raises:
             GeometryMismatchError: the mask of the vessels has another shape.
@@ -56,7 +56,7 @@ class LiverPlace:
         geometry = labels.geometry
         if vessels is not None and vessels.shape != geometry.shape:
             raise GeometryMismatchError(
-                what="The vessels do not lie on the grid of the labels", given=f"{vessels.shape} and {geometry.shape}"
+                what="The vessels are not on the grid of the labels", given=f"{vessels.shape} and {geometry.shape}"
             )
         tree = None
         if vessels is not None and vessels.any():

@@ -1,19 +1,17 @@
-"""A result folder of nnU-Net v2 as the assistant (optional extra `nnunet`).
+"""A result folder of nnU-Net v2 as the segmenter (optional extra `nnunet`).
 
 The folder is what nnU-Net writes, `DatasetNNN_NAME/TRAINER__PLANS__CONFIGURATION` with `plans.json`, `dataset.json`
-and `fold_*/checkpoint_final.pth`. Preprocessing, windows and resampling are nnU-Net's own; mirroring is left off, as
-for the bundle's network. A checkpoint is a pickle, and pickles can run code: it is read with torch's `weights_only`,
-which refuses everything but tensors, numbers and the NumPy scalars that nnU-Net logs.
+and `fold_*/checkpoint_final.pth`. Preprocessing, windows and resampling are nnU-Net's own; mirroring is off, as for the
+bundle's network. A checkpoint is a pickle, and pickles can run code: it is read with torch's `weights_only`, which
+refuses everything but tensors, numbers and the NumPy scalars that nnU-Net logs.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,33 +20,20 @@ import torch
 from numpy.typing import NDArray
 
 from MeWMLib.core.errors import CancelledError, DependencyError, InputError, LabelError, UnreadableFileError
-from MeWMLib.core.volume import BACKGROUND, LIVER, TUMOUR, LabelMap, Volume
+from MeWMLib.core.records import read_json
+from MeWMLib.core.structures import structure_of
+from MeWMLib.core.volume import BACKGROUND, TUMOUR, LabelMap, Volume
 
 CHECKPOINT = "checkpoint_final.pth"
-#: Environment variable that names a result folder, which then stands in for the bundle's assistant.
+#: Environment variable that names a result folder, which then replaces the bundle's segmenter.
 VARIABLE = "MEWM_ASSISTANT"
-#: Names of labels in data sets, in lower case.
-NAMES = {
-    "background": BACKGROUND,
-    "liver": LIVER,
-    **dict.fromkeys(("tumour", "tumor", "liver tumour", "liver tumor", "liver_tumor", "cancer", "lesion"), TUMOUR),
-}
-
-
-@dataclass(frozen=True)
-class NnUNetConfig:
-    """What the rest of MeWM asks of an assistant's configuration."""
-
-    spacing_mm: float
 
 
 class NnUNetSegmenter:
-    """An nnU-Net in inference, with the methods of `Segmenter` that MeWM uses."""
+    """An nnU-Net in inference, with those methods of `Segmenter` that MeWM uses."""
 
-    def __init__(self, predictor: Any, values: NDArray[np.uint8], spacing_mm: float) -> None:
-        self._predictor = predictor
-        self._values = values
-        self.config = NnUNetConfig(spacing_mm)
+    def __init__(self, predictor: Any, values: NDArray[np.uint8]) -> None:
+        self._predictor, self._values = predictor, values
 
     @classmethod
     def named(cls, device: torch.device) -> NnUNetSegmenter | None:
@@ -73,7 +58,7 @@ class NnUNetSegmenter:
         """
         if not (folder / "plans.json").is_file() or not (folder / "dataset.json").is_file():
             raise UnreadableFileError(
-                what="There is no nnU-Net result here: plans.json or dataset.json is missing",
+                what="This folder is not an nnU-Net result: plans.json or dataset.json is missing",
                 given=str(folder),
                 remedy="Give the folder TRAINER__PLANS__CONFIGURATION inside nnUNet_results/DatasetNNN_NAME",
             )
@@ -82,7 +67,7 @@ class NnUNetSegmenter:
                 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
         except ImportError as error:
             raise DependencyError(
-                what="An nnU-Net is to be used, and nnunetv2 is not installed",
+                what="The package nnunetv2 is needed to use an nnU-Net",
                 given=str(error),
                 remedy='Install it with pip install "mewm[nnunet]"',
             ) from error
@@ -90,7 +75,7 @@ class NnUNetSegmenter:
         checkpoints = sorted(folder.glob(f"fold_*/{CHECKPOINT}"))
         if not checkpoints:
             raise UnreadableFileError(
-                what="The nnU-Net result holds no trained fold", given=f"{folder} without fold_*/{CHECKPOINT}"
+                what="The nnU-Net result contains no trained fold", given=f"{folder} without fold_*/{CHECKPOINT}"
             )
         with contextlib.redirect_stdout(io.StringIO()):
             predictor = nnUNetPredictor(
@@ -100,8 +85,8 @@ class NnUNetSegmenter:
                 device=device,
                 allow_tqdm=False,
             )
-            configuration = _initialise(predictor, folder, [read_checkpoint(p) for p in checkpoints])
-        return cls(predictor, values, float(min(configuration.spacing)))
+            _initialise(predictor, folder, [read_checkpoint(p) for p in checkpoints])
+        return cls(predictor, values)
 
     def segment_ct(
         self,
@@ -135,23 +120,21 @@ def label_values(dataset: Path) -> NDArray[np.uint8]:
     """Value of nnU-Net's label to ours, as a table, from the names in `dataset.json`.
 
     Raises:
-        UnreadableFileError: no JSON.
+        UnreadableFileError: it cannot be read as JSON.
         LabelError: names that are neither liver nor tumour, or no tumour at all.
         InputError: regions instead of labels, or several input channels.
     """
-    try:
-        content = json.loads(dataset.read_text(encoding="utf-8"))
-        labels, channels = dict(content["labels"]), dict(content["channel_names"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UnreadableFileError(what="dataset.json of the nnU-Net cannot be read", given=str(dataset)) from error
+    content = read_json(dataset, "dataset.json of the nnU-Net", require={"labels": dict, "channel_names": dict})
+    labels, channels = content["labels"], content["channel_names"]
     if len(channels) != 1:
         given = ", ".join(map(str, channels.values()))
-        raise InputError(what="The nnU-Net wants several images a patient", given=given)
+        raise InputError(what="The nnU-Net needs several images of each patient", given=given)
     table = np.zeros(256, np.uint8)
     for name, value in labels.items():
         if not isinstance(value, int):
             raise InputError(what="The nnU-Net has regions instead of labels", given=f"{name}: {value}")
-        known = NAMES.get(name.lower().replace("-", " "))
+        structure = structure_of(name)
+        known = BACKGROUND if name.lower() == "background" else structure and structure.label
         if known is None:
             raise LabelError(
                 what="A label of the nnU-Net is neither liver nor tumour",
@@ -160,7 +143,7 @@ def label_values(dataset: Path) -> NDArray[np.uint8]:
             )
         table[value] = known
     if TUMOUR not in table:
-        raise LabelError(what="The nnU-Net knows no tumour", given=", ".join(labels))
+        raise LabelError(what="The nnU-Net has no label for tumour", given=", ".join(labels))
     return table
 
 
@@ -186,14 +169,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return dict(state)
 
 
-def _initialise(predictor: Any, folder: Path, states: list[dict[str, Any]]) -> Any:
-    """Build the network as nnU-Net does, with weights that were read safely; returns its configuration."""
+def _initialise(predictor: Any, folder: Path, states: list[dict[str, Any]]) -> None:
+    """Build the network as nnU-Net does, with weights that were read safely."""
     from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
     from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-    dataset = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-    plans = PlansManager(json.loads((folder / "plans.json").read_text(encoding="utf-8")))
+    dataset = read_json(folder / "dataset.json", "dataset.json of the nnU-Net")
+    plans = PlansManager(read_json(folder / "plans.json", "plans.json of the nnU-Net"))
     first = states[0]
     configuration = plans.get_configuration(first["init_args"]["configuration"])
     if configuration.previous_stage_name is not None:
@@ -220,4 +203,3 @@ def _initialise(predictor: Any, folder: Path, states: list[dict[str, Any]]) -> A
         first.get("inference_allowed_mirroring_axes"),
     )
     network.load_state_dict(first["network_weights"])
-    return configuration

@@ -1,7 +1,7 @@
-"""Clean labels after a network: one liver, no neighbour that hangs on it, no tumour that it does not hold, no specks.
+"""Clean labels after a network: one liver, no neighbour attached to it, no tumour outside it, no specks.
 
-Networks take spleen, stomach or vena cava for liver or tumour, and what they find there touches the liver. Two
-measures tell it apart, both in millimetres: a neighbour hangs on a thin bridge, and a lesion lies in liver.
+Networks mistake spleen, stomach or vena cava for liver or tumour, and what they find there touches the liver. Two
+measures in millimetres tell them apart: a neighbour is attached by a thin bridge, and a lesion is surrounded by liver.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from MeWMLib.core.volume import BACKGROUND, LIVER, TUMOUR, LabelMap
 MINIMUM_LESION_ML = 300 * 0.8 * 0.8 * 3.0 / 1000.0
 #: Half the thickness of a bridge that is cut.
 BRIDGE_MM = 5.0
-#: How far around a lesion is looked for liver.
+#: How far around a lesion liver is looked for.
 RIM_MM = 10.0
-#: The share of this rim that has to be liver. It is about half where a flat capsule halves a lesion; less spares
-#: lesions at the edge and masses that bulge out of the liver (HCC_009 after treatment: 0.38; stomach and bowel there
-#: 0.03 to 0.12). On 24 validation scans 0.3, 0.35 and 0.4 gave the same labels.
+#: The share of this rim that must be liver. It is about half where a flat capsule halves a lesion; a smaller share
+#: keeps lesions at the edge and masses that bulge out of the liver (HCC_009 after treatment: 0.38; stomach and bowel
+#: there 0.03 to 0.12). On 24 validation scans 0.3, 0.35 and 0.4 gave the same labels.
 HELD_SHARE = 0.3
-#: A lesion of which the network is less sure than this, on average over its voxels, is none. On eight validation scans
-#: this takes 3.5 false lesions a scan down to 1.4; more would take them to 0.5, and small true lesions with them.
+#: A lesion of which the network is less sure than this, on average over its voxels, is not kept. On eight validation
+#: scans this reduces 3.5 false lesions a scan to 1.4; a higher value would leave 0.5, but also lose small true lesions.
 SURE = 0.7
-#: Distances are measured in voxels of about this size; finer ones cost time and tell nothing.
+#: Distances are measured in voxels of about this size; finer ones take time and change nothing.
 COARSE_MM = 1.6
 
 Mask = NDArray[np.bool_]
@@ -34,13 +34,13 @@ Box = tuple[slice, ...]
 
 
 def clean(labels: LabelMap, minimum_ml: float = MINIMUM_LESION_ML) -> LabelMap:
-    """Remove what cannot be.
+    """Remove what is anatomically impossible.
 
-    Tumour counts as liver. What hangs on the liver by a bridge thinner than twice `BRIDGE_MM` is cut off, holes are
-    filled, and a tumour is kept if at least `HELD_SHARE` of its rim, `RIM_MM` wide and other tumours left out, is
-    liver; if no tumour is held so, the one that has most liver around it stays. The largest component of what is left
-    is kept; all else becomes background. Tumour components under `minimum_ml` become liver. Labels without any liver
-    (a segmentation of tumours only) keep their tumours wherever they lie, and small ones become background.
+    Tumour counts as liver. What is attached to the liver by a bridge thinner than twice `BRIDGE_MM` is cut off, holes
+    are filled, and a tumour is kept if at least `HELD_SHARE` of its rim, `RIM_MM` wide and other tumours left out, is
+    liver; if that holds for no tumour, the one with most liver around it stays. The largest component of what is left
+    is kept; everything else becomes background. Tumour components under `minimum_ml` become liver. Labels without any
+    liver (a segmentation of tumours only) keep their tumours wherever they are, and small ones become background.
 
     Args:
         labels: (K, J, I) with 0, 1, 2.
@@ -55,7 +55,7 @@ def clean(labels: LabelMap, minimum_ml: float = MINIMUM_LESION_ML) -> LabelMap:
     voxel_ml = labels.geometry.voxel_ml
     instead = BACKGROUND
     if (array == LIVER).any():
-        box = ndimage.find_objects(labels.liver.astype(np.uint8))[0]  # a hole lies inside the box of the liver
+        box = ndimage.find_objects(labels.liver.astype(np.uint8))[0]  # a hole is inside the box of the liver
         inside = array[box]
         _keep_one_liver(inside, labels.geometry.spacing)
         _drop_loose_tumours(inside, labels.geometry.spacing, minimum_ml / voxel_ml)
@@ -73,7 +73,7 @@ def clean(labels: LabelMap, minimum_ml: float = MINIMUM_LESION_ML) -> LabelMap:
 def without_doubtful(labels: LabelMap, probability: NDArray[np.float32]) -> LabelMap:
     """Turn lesions of which the network is not sure into liver: bright vessels, mostly.
 
-    Only lesions that `clean` would keep: what it drops is no liver either.
+    Only lesions that `clean` would keep: what it drops is not liver either.
 
     Args:
         labels: as the network gave them.
@@ -91,9 +91,8 @@ def without_doubtful(labels: LabelMap, probability: NDArray[np.float32]) -> Labe
 def _keep_one_liver(inside: NDArray[np.uint8], spacing: tuple[float, ...]) -> None:
     """Cut bridges, keep the largest part, fill its holes; in place."""
     liver = _largest(inside >= LIVER)
-    coarse, fine = _grids(liver.shape, spacing)
-    sampling = [s * c.step for s, c in zip(spacing, coarse, strict=True)]
-    # the border of the image is no border of the liver
+    coarse, fine, sampling = _grids(liver.shape, spacing)
+    # the border of the image is not a border of the liver
     depth = ndimage.distance_transform_edt(liver[coarse], sampling=sampling)
     cores = cc3d.connected_components(depth > BRIDGE_MM, connectivity=26)
     if cores.max() > 1:
@@ -109,7 +108,7 @@ def _keep_one_liver(inside: NDArray[np.uint8], spacing: tuple[float, ...]) -> No
 
 
 def _drop_loose_tumours(inside: NDArray[np.uint8], spacing: tuple[float, ...], minimum: float) -> None:
-    """Turn tumours that the liver does not hold into background; in place.
+    """Turn tumours that are not surrounded by liver into background; in place.
 
     Args:
         inside: (K, J, I) labels of one liver.
@@ -117,9 +116,8 @@ def _drop_loose_tumours(inside: NDArray[np.uint8], spacing: tuple[float, ...], m
         minimum: voxels of a lesion that counts.
     """
     components = cc3d.connected_components(inside == TUMOUR, connectivity=26)
-    coarse, _ = _grids(inside.shape, spacing)
-    sampling = [s * c.step for s, c in zip(spacing, coarse, strict=True)]
-    wide = [int(np.ceil(RIM_MM / s)) for s in sampling]  # beyond the box of the liver there is no liver
+    coarse, _, sampling = _grids(inside.shape, spacing)
+    wide = [int(np.ceil(RIM_MM / s)) for s in sampling]  # there is no liver beyond its box
     near = np.pad(components[coarse], [(n, n) for n in wide])
     if not near.any():
         return
@@ -143,8 +141,9 @@ def _largest(mask: Mask) -> Mask:
     return np.asarray(cc3d.largest_k(mask, k=1, connectivity=26) > 0, bool)
 
 
-def _grids(shape: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[Box, tuple[NDArray[np.intp], ...]]:
-    """Every n-th voxel of an array, and the index that brings an array of these back to all voxels."""
+def _grids(shape: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[Box, tuple[NDArray[np.intp], ...], list[float]]:
+    """Every n-th voxel of an array, the index that brings an array of these back to all voxels, and their spacing."""
     steps = [max(1, round(COARSE_MM / s)) for s in spacing]
     coarse = tuple(slice(None, None, n) for n in steps)
-    return coarse, np.ix_(*(np.arange(size) // n for size, n in zip(shape, steps, strict=True)))
+    fine = np.ix_(*(np.arange(size) // n for size, n in zip(shape, steps, strict=True)))
+    return coarse, fine, [s * n for s, n in zip(spacing, steps, strict=True)]

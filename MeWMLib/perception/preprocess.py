@@ -1,4 +1,4 @@
-"""From a CT on its own grid to what the networks see, and back: grids, resampling, window.
+"""From a CT on its own grid to what the networks see, and back: grids and resampling.
 
 Every grid made here has the same axes, whatever the scanner wrote: i runs to the patient's left, j to posterior, k to
 superior.
@@ -8,6 +8,7 @@ superior.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cc3d
@@ -16,33 +17,18 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from MeWMLib.core.errors import NoTumourError
-from MeWMLib.core.io import to_sitk
+from MeWMLib.core.io import image_of
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 
-#: CT window of all networks.
-WINDOW_HU = (-175.0, 600.0)
 AIR_HU = -1024
-#: Voxels (k, j, i) of the two grids that images are worked on: cohorts, and what networks see.
+#: Voxels (k, j, i) of the grid that imported cohorts are kept on.
 COHORT_SPACING_MM = (3.0, 0.8, 0.8)
-NETWORK_SPACING_MM = (1.0, 1.0, 1.0)
 PATCH_SIZE = 96
-#: The longest side of a lesion fills at most this much of the patch.
+#: The longest side of a lesion takes at most this much of the patch.
 PATCH_FIT_MM = 80.0
 
 _LPS_AXES = np.diag([-1.0, -1.0, 1.0])
 _ORDERS = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor}
-
-
-def normalise_hu(array: NDArray[Any]) -> NDArray[np.float32]:
-    """Map HU to [-1, 1] over the window; values outside are clipped."""
-    low, high = WINDOW_HU
-    return np.asarray(np.clip((array.astype(np.float32) - low) * (2.0 / (high - low)) - 1.0, -1.0, 1.0), np.float32)
-
-
-def to_hu(array: NDArray[Any]) -> NDArray[np.float32]:
-    """Inverse of `normalise_hu`: [-1, 1] to float32 HU."""
-    low, high = WINDOW_HU
-    return np.asarray((array.astype(np.float32) + 1.0) * ((high - low) / 2.0) + low, np.float32)
 
 
 def resample(
@@ -65,15 +51,12 @@ def resample(
     """
     interpolator = _ORDERS[order]
     whole = array.dtype.kind in "iub"
-    if array.dtype == np.bool_:
-        moving = _image(array.astype(np.uint8), source)
-    else:
-        # ITK cuts fractions off where the type is whole; interpolate in float and round here
-        moving = _image(array.astype(np.float32) if whole and order == "linear" else array, source)
+    # ITK cuts fractions off where the type is whole; interpolate in float and round here
+    known = np.uint8 if array.dtype == np.bool_ else np.float32 if whole and order == "linear" else array.dtype
+    moving = image_of(array.astype(known, copy=False), source)
     filter_ = sitk.ResampleImageFilter()
-    k, j, i = target.shape
-    reference = _image(np.zeros((1, 1, 1), np.uint8), target.crop((0, 0, 0), (1, 1, 1)))
-    filter_.SetSize((i, j, k))
+    reference = image_of(np.zeros((1, 1, 1), np.uint8), target)
+    filter_.SetSize(target.shape[::-1])
     filter_.SetOutputOrigin(reference.GetOrigin())
     filter_.SetOutputSpacing(reference.GetSpacing())
     filter_.SetOutputDirection(reference.GetDirection())
@@ -86,24 +69,14 @@ def resample(
     return result.astype(array.dtype, copy=False)
 
 
-def resample_volume(volume: Volume, target: Geometry, fill: float = AIR_HU) -> Volume:
+def resample_volume(volume: Volume, target: Geometry) -> Volume:
     """Resample a CT linearly; phase and provenance are kept."""
-    array = resample(volume.array, volume.geometry, target, "linear", fill)
-    return Volume(array, target, volume.phase, volume.simulated)
+    return replace(volume, array=resample(volume.array, volume.geometry, target), geometry=target)
 
 
 def to_source(labels: LabelMap, source: Geometry) -> LabelMap:
     """Bring labels that were found on another grid back to `source` by nearest neighbour."""
     return LabelMap(resample(labels.array, labels.geometry, source, "nearest", 0), source)
-
-
-def _image(array: NDArray[Any], geometry: Geometry) -> sitk.Image:
-    image = sitk.GetImageFromArray(np.ascontiguousarray(array))
-    corner = to_sitk(LabelMap(np.zeros((1, 1, 1), np.uint8), geometry.crop((0, 0, 0), (1, 1, 1))))
-    image.SetOrigin(corner.GetOrigin())
-    image.SetSpacing(corner.GetSpacing())
-    image.SetDirection(corner.GetDirection())
-    return image
 
 
 def isotropic_geometry(geometry: Geometry, spacing_mm: float = 1.0) -> Geometry:
@@ -123,24 +96,21 @@ def box_geometry(geometry: Geometry, spacing_mm: tuple[float, float, float]) -> 
         geometry: any grid, oblique ones included.
         spacing_mm: voxel size (k, j, i), such as `COHORT_SPACING_MM`.
     """
-    corners = np.stack(np.meshgrid(*[(0, n - 1) for n in geometry.shape], indexing="ij"), -1).reshape(-1, 3)
-    low, high = _bounds(geometry, corners)
+    low, high = _bounds(geometry, geometry.corners)
     steps = np.array(spacing_mm[::-1], dtype=np.float64)
     # voxels that stick out by less than a hundredth are not worth a slice
     counts = np.maximum(np.ceil((high - low) / steps - 1e-2), 1).astype(int)
     return _lps_grid((low + high) / 2, (int(counts[2]), int(counts[1]), int(counts[0])), steps)
 
 
-def patch_geometry(
-    labels: LabelMap, size: int = PATCH_SIZE, spacing_mm: float = 1.0, fit_mm: float = PATCH_FIT_MM
-) -> Geometry:
+def patch_geometry(labels: LabelMap, size: int = PATCH_SIZE) -> Geometry:
     """Return the cube around the target lesion, which is the largest tumour component.
+
+    Voxels have 1 mm, unless the bounding box of the lesion is longer than `PATCH_FIT_MM`; then they grow with it.
 
     Args:
         labels: labels on the grid of the CT.
         size: voxels along each side.
-        spacing_mm: edge of a voxel, unless the lesion is longer than `fit_mm`; then the voxels grow with it.
-        fit_mm: longest side of the lesion's bounding box that fits at `spacing_mm`.
 
     Raises:
         NoTumourError: the labels hold no tumour.
@@ -154,7 +124,7 @@ def patch_geometry(
         )
     target = int(np.argmax(np.bincount(components.ravel())[1:])) + 1
     low, high = _bounds(labels.geometry, np.argwhere(components == target))
-    spacing = max(spacing_mm, float((high - low).max()) / fit_mm)
+    spacing = max(1.0, float((high - low).max()) / PATCH_FIT_MM)
     return _lps_grid((low + high) / 2, (size, size, size), spacing)
 
 

@@ -2,13 +2,14 @@
 
 The best of all shifts, then a rigid or affine map, then a free-form deformation (cubic B-splines, Rueckert et al., IEEE
 TMI 1999), the latter two by Mattes' mutual information, as SimpleITK has them. Lipiodol must not drive the
-registration: HU are clamped to -200..250 and no sample is drawn in the tumour or near it, so that there the deformation
-is only carried on from what surrounds it.
+registration: HU are clamped to -200..250 and no sample is drawn in or near the tumour, so that the deformation there
+only continues that of its surroundings.
 """
 
 # mypy: allow-untyped-calls
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from MeWMLib.core.volume import LIVER, LabelMap, Volume
 from MeWMLib.perception.findings import dice
 from MeWMLib.perception.preprocess import AIR_HU
 
-#: Range that the registration sees: fat to enhanced vessels; Lipiodol and bone look alike at its end.
+#: Range that the registration sees: fat to enhanced vessels; Lipiodol and bone look alike at its upper end.
 CLAMP_HU = (-200.0, 250.0)
 BODY_HU = -300.0
 BONE_HU = 250.0
@@ -48,9 +49,9 @@ class Registration:
         levels: of the deformable part.
         iterations: on each level.
         sampling: share of voxels that the metric draws.
-        samples: that the deformable part draws at most; more cost time and gain no Dice (docs/REGISTRATION.md).
+        samples: that the deformable part draws at most; more take time and do not improve Dice (docs/REGISTRATION.md).
         avoid_mm: no samples within this distance of the tumour.
-        near_mm: samples of the deformable part lie within this distance of the liver; bowel and a filled stomach, which
+        near_mm: samples of the deformable part are within this distance of the liver; bowel and a filled stomach, which
             look different every day, would drive it.
     """
 
@@ -82,10 +83,14 @@ class Registered:
     transform: sitk.Transform
     quality: dict[str, float]
 
+    @property
+    def _grid(self) -> sitk.Image:
+        """An empty image on the fixed grid."""
+        return to_sitk(LabelMap(np.zeros(self.ct.geometry.shape, np.uint8), self.ct.geometry))
+
     def labels(self, moving: LabelMap) -> LabelMap:
         """Bring labels of the moving scan onto the fixed grid by nearest neighbour."""
-        grid = to_sitk(LabelMap(np.zeros(self.ct.geometry.shape, np.uint8), self.ct.geometry))
-        found = sitk.Resample(to_sitk(moving), grid, self.transform, sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
+        found = sitk.Resample(to_sitk(moving), self._grid, self.transform, sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
         return LabelMap(sitk.GetArrayFromImage(found), self.ct.geometry)
 
     def write_deformation(self, path: Path, spacing_mm: float = 4.0) -> None:
@@ -100,10 +105,10 @@ class Registered:
         Raises:
             OutputError: the file cannot be written.
         """
-        image = to_sitk(LabelMap(np.zeros(self.ct.geometry.shape, np.uint8), self.ct.geometry))
-        size, spacing = _coarser(image, spacing_mm)
+        grid = self._grid
+        size, spacing = _coarser(grid, spacing_mm)
         field = sitk.TransformToDisplacementField(
-            self.transform, sitk.sitkVectorFloat64, size, image.GetOrigin(), spacing, image.GetDirection()
+            self.transform, sitk.sitkVectorFloat64, size, grid.GetOrigin(), spacing, grid.GetDirection()
         )
         with atomic_path(path) as temporary:
             try:
@@ -142,7 +147,7 @@ def register(fixed: Volume, labels: LabelMap, moving: Volume, settings: Registra
             whole = _deformable(target, near, source, whole, settings)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        # ITK has one exception for all; on images of the right type this one means that no sample lies in both
+        # ITK has one exception for everything; on images of the right type it means that no sample is in both
         raise GeometryMismatchError(
             what="The scan after treatment could not be registered",
             given=f"{fixed.geometry.describe()} and {moving.geometry.describe()} ({reason})",
@@ -201,7 +206,7 @@ def jacobian(transform: sitk.Transform, grid: sitk.Image, mask: sitk.Image) -> d
 
 def _prepared(fixed: Volume, labels: LabelMap, settings: Registration) -> list[sitk.Image]:
     """The fixed image, clamped and coarser; on its grid: where the linear part draws its samples, where the deformable
-    part does, and the body, in which the deformation is checked: the tumour too, where no sample holds it."""
+    part does, and the body, in which the deformation is checked: in the tumour too, where no sample fixes it."""
     distance = ndimage.distance_transform_edt(~labels.tumour, sampling=fixed.geometry.spacing)
     trunk = body(fixed.array)
     where = trunk & (distance > settings.avoid_mm)
@@ -223,14 +228,17 @@ def _coarser(image: sitk.Image, spacing_mm: float) -> tuple[list[int], list[floa
     return size, [n * s / m for n, s, m in zip(image.GetSize(), image.GetSpacing(), size, strict=True)]
 
 
-def _method(mask: sitk.Image, sampling: float) -> sitk.ImageRegistrationMethod:
+def _method(mask: sitk.Image, sampling: float, shrink: Sequence[int]) -> sitk.ImageRegistrationMethod:
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(48)
     method.SetMetricSamplingStrategy(method.RANDOM)
     method.SetMetricSamplingPercentage(sampling, 1)
     method.SetMetricFixedMask(mask)
     method.SetInterpolator(sitk.sitkLinear)
-    # Sums over threads come in another order each time; the map must not depend on that.
+    method.SetShrinkFactorsPerLevel(list(shrink))
+    method.SetSmoothingSigmasPerLevel([s / 2 if s > 1 else 0 for s in shrink])
+    method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOff()
+    # Threads add up in another order each time; the map must not depend on that.
     method.SetGlobalDefaultNumberOfThreads(1)
     return method
 
@@ -238,9 +246,9 @@ def _method(mask: sitk.Image, sampling: float) -> sitk.ImageRegistrationMethod:
 def best_shift(target: sitk.Image, mask: sitk.Image, source: sitk.Image) -> NDArray[np.float64]:
     """Shift (mm, LPS, fixed to moving) of the highest correlation over all shifts of whole voxels.
 
-    Two scans of one patient need not share a frame, nor cover the same slices, and a gradient descent from afar ends
-    anywhere. All shifts are compared at once by masked normalised correlation in the Fourier domain (Padfield, IEEE
-    TIP 2012), at `SHIFT_MM`; at least half of the largest possible overlap is asked for.
+    Two scans of one patient need not share a frame or cover the same slices, and gradient descent from a distant start
+    may end anywhere. All shifts are compared at once by masked normalised correlation in the Fourier domain (Padfield,
+    IEEE TIP 2012), at `SHIFT_MM`; at least half of the largest possible overlap is required.
     """
     fixed, origin = _on_axes(target, sitk.sitkLinear, CLAMP_HU[0])
     inside, _ = _on_axes(mask, sitk.sitkNearestNeighbor, 0)
@@ -282,11 +290,8 @@ def _on_axes(image: sitk.Image, order: int, fill: float) -> tuple[NDArray[np.flo
 def _linear(
     target: sitk.Image, mask: sitk.Image, source: sitk.Image, begin: sitk.Transform, settings: Registration
 ) -> sitk.Transform:
-    method = _method(mask, settings.sampling)
+    method = _method(mask, settings.sampling, settings.shrink)
     method.SetInitialTransform(begin, inPlace=False)
-    method.SetShrinkFactorsPerLevel(list(settings.shrink))
-    method.SetSmoothingSigmasPerLevel([s / 2 if s > 1 else 0 for s in settings.shrink])
-    method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOff()
     method.SetOptimizerAsRegularStepGradientDescent(1.0, 0.01, 6 * settings.iterations)
     method.SetOptimizerScalesFromPhysicalShift()
     found = method.Execute(target, source)
@@ -322,14 +327,11 @@ def _deformable(
     lengths = [n * s for n, s in zip(target.GetSize(), target.GetSpacing(), strict=True)]
     mesh = [max(1, round(length / settings.mesh_mm)) for length in lengths]
     inside = max(1, int(np.count_nonzero(sitk.GetArrayViewFromImage(mask))))
-    method = _method(mask, min(settings.sampling, settings.samples / inside))
-    method.SetMovingInitialTransform(affine)
     scales = [2**n for n in range(settings.levels)]
+    method = _method(mask, min(settings.sampling, settings.samples / inside), scales[::-1])
+    method.SetMovingInitialTransform(affine)
     method.SetInitialTransformAsBSpline(sitk.BSplineTransformInitializer(target, mesh, order=3), True, scales)
-    method.SetShrinkFactorsPerLevel(scales[::-1])
-    method.SetSmoothingSigmasPerLevel([s / 2 if s > 1 else 0 for s in scales[::-1]])
-    method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOff()
-    # a quasi-Newton optimiser left the liver worse than the affine map did, or squeezed it to half its volume
+    # a quasi-Newton optimiser left the liver worse than the affine map, or squeezed it to half its volume
     method.SetOptimizerAsGradientDescentLineSearch(5.0, settings.iterations, 1e-4, 5)
     bend = method.Execute(target, source)
     # SimpleITK applies the last of a composite first: a point is bent, then mapped.

@@ -1,9 +1,9 @@
-"""The assistant model H_seg: liver and tumour on CT before and after treatment (DynUNet from MONAI)."""
+"""The segmenter, H_seg of the paper: liver and tumour on CT before and after treatment (DynUNet from MONAI)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,18 @@ from scipy import ndimage
 from torch import Tensor
 
 from MeWMLib.core.errors import BundleError, CancelledError, GeometryMismatchError
+from MeWMLib.core.records import from_plain, record_to_plain
+from MeWMLib.core.structures import CT_WINDOW_HU
 from MeWMLib.core.volume import TUMOUR, LabelMap, Volume
 from MeWMLib.perception import postprocess
 from MeWMLib.perception.cpu_engine import choose
 from MeWMLib.perception.preprocess import isotropic_geometry, resample, to_source
 from MeWMLib.perception.windows import AT_A_TIME, Box, Windows, add_up, predict, probability
 
-WINDOW_HU = (-175.0, 600.0)
+#: Called with the finished share.
+Progress = Callable[[float], None]
+#: True stops the work.
+Cancelled = Callable[[], bool]
 #: DynUNet lists its layers a second time under this name; they are the same tensors.
 _ALIASES = "skip_layers."
 
@@ -61,8 +66,8 @@ def build(config: SegmenterConfig) -> DynUNet:
 
 
 def normalise(hu: Tensor) -> Tensor:
-    """HU to -1..1 over the window -175..600."""
-    low, high = WINDOW_HU
+    """HU to -1..1 over the CT window."""
+    low, high = CT_WINDOW_HU
     return (hu.clamp(low, high) - low) / (high - low) * 2 - 1
 
 
@@ -72,7 +77,7 @@ class KeptSegmentation:
 
     Attributes:
         labels: (D, H, W).
-        box: of the body, in which the windows lie.
+        box: of the body, which the windows cover.
         image: (d, h, w) in the box, -1..1.
         windows: over `image`.
         logits: of each window, float16.
@@ -89,17 +94,13 @@ class KeptSegmentation:
     def tumour_probability(self) -> NDArray[np.float32]:
         """(D, H, W), 0 outside of the body."""
         out = np.zeros(self.labels.shape, np.float32)
-        place = self.windows.inner(_whole(self.windows.padded))[1]
+        place = self.windows.inner(self.windows.whole)[1]
         out[self.box] = probability(self.windows, self.logits, TUMOUR)[place]
         return out
 
 
-def _whole(shape: tuple[int, ...]) -> Box:
-    return tuple(slice(0, n) for n in shape)
-
-
 class Segmenter:
-    """The assistant in inference."""
+    """The network in inference."""
 
     def __init__(self, config: SegmenterConfig, network: DynUNet, device: torch.device) -> None:
         self.config = config
@@ -110,22 +111,23 @@ class Segmenter:
     @classmethod
     def from_part(cls, config: dict[str, Any], tensors: dict[str, NDArray[Any]], device: torch.device) -> Segmenter:
         """Rebuild from a bundle part."""
-        settings = SegmenterConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()})
+        remedy = "Import the bundle again"
+        settings = from_plain(SegmenterConfig, config, "the segmenter of this bundle", BundleError, remedy)
         network = build(settings)
         state = {k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()}
         loaded = network.load_state_dict(state, strict=False)
         lacking = [k for k in loaded.missing_keys if not k.startswith(_ALIASES)]
         if lacking or loaded.unexpected_keys:
             raise BundleError(
-                what="The weights of the assistant do not fit its configuration",
+                what="The weights of the segmenter do not fit its configuration",
                 given=", ".join([*lacking, *loaded.unexpected_keys][:3]),
-                remedy="Import the bundle again",
+                remedy=remedy,
             )
         return cls(settings, network, device)
 
     def part_config(self) -> dict[str, Any]:
         """Config for a bundle."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.config).items()}
+        return record_to_plain(self.config)
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """State for a bundle, each weight once."""
@@ -135,8 +137,8 @@ class Segmenter:
     def segment(
         self,
         hu: NDArray[Any],
-        progress: Callable[[float], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
+        progress: Progress | None = None,
+        cancelled: Cancelled | None = None,
     ) -> NDArray[np.uint8]:
         """Segment a CT on the network's grid by sliding windows with Gaussian weights.
 
@@ -156,10 +158,10 @@ class Segmenter:
     def segment_ct(
         self,
         ct: Volume,
-        progress: Callable[[float], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
+        progress: Progress | None = None,
+        cancelled: Cancelled | None = None,
     ) -> LabelMap:
-        """Segment a whole CT on its own grid; see `segment`. Lesions of which it is not sure become liver.
+        """Segment a whole CT on its own grid; see `segment`. Lesions of which the network is not sure become liver.
 
         Raises:
             CancelledError: `cancelled` said so.
@@ -173,12 +175,9 @@ class Segmenter:
 
     @torch.inference_mode()
     def segment_kept(
-        self,
-        hu: NDArray[Any],
-        progress: Callable[[float], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
+        self, hu: NDArray[Any], progress: Progress | None = None, cancelled: Cancelled | None = None
     ) -> KeptSegmentation:
-        """As `segment`, and keep what `segment_again` needs: 5 MB of memory a window of 96^3.
+        """As `segment`, and keep what `segment_again` needs: 5 MB of memory for each window of 96^3.
 
         Raises:
             CancelledError: `cancelled` said so.
@@ -186,29 +185,26 @@ class Segmenter:
         box = body_box(hu)
         image = normalise(torch.from_numpy(np.asarray(hu[box], np.float32)))
         windows = Windows.over(image.shape, self.config.window, self.config.overlap)
-        numbers = range(len(windows.boxes))
-        logits = self._predict(windows, windows.pad(image), numbers, progress, cancelled)
-        labels = np.zeros(hu.shape, np.uint8)
-        labels[box] = add_up(windows, logits)[windows.inner(_whole(windows.padded))[1]]
-        return KeptSegmentation(labels, box, image, windows, logits, len(windows.boxes))
+        empty = KeptSegmentation(np.zeros(hu.shape, np.uint8), box, image, windows, {}, 0)
+        return self._computed(empty, image, range(len(windows.boxes)), progress, cancelled)
 
     @torch.inference_mode()
     def segment_again(
         self,
         kept: KeptSegmentation,
         hu: NDArray[Any],
-        progress: Callable[[float], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
+        progress: Progress | None = None,
+        cancelled: Cancelled | None = None,
     ) -> KeptSegmentation:
-        """Segment a CT that differs from one which was segmented before in a part only, as after a simulation.
+        """Segment a CT that differs only in part from one that was segmented before, as after a simulation.
 
-        Only windows that hold a changed voxel go through the network; the labels equal those of a full run. What
-        lies beyond the window of the network (-175..600 HU) is no change.
+        Only windows that hold a changed voxel go through the network; the labels equal those of a full run. Differences
+        beyond the CT window are not a change.
 
         Args:
             kept: of the CT before.
             hu: (D, H, W), same grid.
-            progress, cancelled: as `segment`.
+            progress, cancelled: as in `segment`.
 
         Raises:
             GeometryMismatchError: another grid.
@@ -223,25 +219,33 @@ class Segmenter:
         if body_box(hu) != kept.box:
             return self.segment_kept(hu, progress, cancelled)
         image = normalise(torch.from_numpy(np.asarray(hu[kept.box], np.float32)))
+        touched = kept.windows.touched((image != kept.image).numpy())
+        return self._computed(kept, image, touched, progress, cancelled) if touched else replace(kept, computed=0)
+
+    def _computed(
+        self,
+        kept: KeptSegmentation,
+        image: Tensor,
+        numbers: Sequence[int],
+        progress: Progress | None,
+        cancelled: Cancelled | None,
+    ) -> KeptSegmentation:
+        """Labels of an image, with some windows computed and the others as they are kept."""
         windows = kept.windows
-        touched = windows.touched((image != kept.image).numpy())
-        if not touched:
-            return replace(kept, computed=0)
-        logits = kept.logits | self._predict(windows, windows.pad(image), touched, progress, cancelled)
-        part, reaching = windows.around(touched)
-        again = add_up(windows, {n: logits[n] for n in reaching}, part)
-        labels = kept.labels.copy()
+        logits = kept.logits | self._predict(windows, windows.pad(image), numbers, progress, cancelled)
+        part, reaching = windows.around(numbers)
         place, inside = windows.inner(part)
-        labels[kept.box][place] = again[inside]
-        return KeptSegmentation(labels, kept.box, image, windows, logits, len(touched))
+        labels = kept.labels.copy()
+        labels[kept.box][place] = add_up(windows, {n: logits[n] for n in reaching}, part)[inside]
+        return KeptSegmentation(labels, kept.box, image, windows, logits, len(numbers))
 
     def _predict(
         self,
         windows: Windows,
         image: Tensor,
         numbers: Sequence[int],
-        progress: Callable[[float], None] | None,
-        cancelled: Callable[[], bool] | None,
+        progress: Progress | None,
+        cancelled: Cancelled | None,
     ) -> dict[int, Tensor]:
         def before_each(done: int) -> None:
             if cancelled is not None and cancelled():
@@ -262,7 +266,7 @@ class Segmenter:
             if not is_out_of_memory(error):
                 raise
             again = True
-        # outside of the handler: the traceback of the error holds what did not fit
+        # outside the handler: the traceback of the error keeps what did not fit alive
         if again:
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
@@ -277,8 +281,8 @@ class Segmenter:
 
         Args:
             hu: (N, D, H, W) on one grid, sizes divisible by 32.
-            spacing_mm: of that grid. Where it is much finer than the network's own, two voxels are taken as one, and
-                the logits are brought back to the patch's grid.
+            spacing_mm: of that grid. Where it is much finer than the network's own, pairs of voxels are merged, and the
+                logits are brought back to the patch's grid.
 
         Returns:
             Labels (N, D, H, W).
@@ -287,7 +291,7 @@ class Segmenter:
         return np.concatenate(parts) if parts else np.zeros(hu.shape, np.uint8)
 
     def _patch_pair(self, hu: NDArray[np.float32], spacing_mm: float) -> NDArray[np.uint8]:
-        """Labels of one or two patches; a lone one goes twice, which takes less time on a CPU (see `AT_A_TIME`)."""
+        """Labels of one or two patches; a single one is computed twice, which is faster on a CPU (see `AT_A_TIME`)."""
         full = np.concatenate([hu, hu[-1:]]) if len(hu) < AT_A_TIME else hu
         images = normalise(torch.from_numpy(full))[:, None].to(self.device)
         if spacing_mm > self.config.finest * self.config.spacing_mm:
@@ -299,7 +303,7 @@ class Segmenter:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True for every way in which torch and Python say that the memory ran out."""
+    """True for every way in which torch and Python report that memory ran out."""
     text = str(error).lower()
     return (
         isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)

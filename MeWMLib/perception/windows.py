@@ -1,7 +1,9 @@
 """Sliding windows with Gaussian weights over a whole image, and over only those windows that a change touches.
 
-Places and weights are MONAI's; the sum is our own, since it must be possible to do it again for a part of the image and
-to get the very same numbers: every voxel adds up the same windows in the same order.
+Places and weights are MONAI's; the sum is our own. MONAI's `SlidingWindowInferer` returns sums over the whole image
+alone, while here a part of the image must be summed again to exactly the same numbers: every voxel adds up the same
+windows, in the same order, from the logits that were kept. A full run by MONAI's inferer beside it would be a second
+path whose labels had to agree with this one at every voxel; a test compares the two.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Box = tuple[slice, ...]
-#: A single small 3D convolution falls to a slow path on CPUs: two windows at a time.
+#: A single small 3D convolution takes a slow path on CPUs: two windows at a time.
 AT_A_TIME = 2
 
 
@@ -47,6 +49,11 @@ class Windows:
         boxes = tuple(tuple(b) for b in dense_patch_slices(padded, (side,) * 3, (step,) * 3))
         return cls(tuple(shape), side, boxes, before, padded)
 
+    @property
+    def whole(self) -> Box:
+        """All of the padded image."""
+        return tuple(slice(0, n) for n in self.padded)
+
     def pad(self, image: Tensor) -> Tensor:
         """(D, H, W) to the padded shape; the border is repeated."""
         sides = [(b, p - n - b) for b, p, n in zip(self.before, self.padded, self.shape, strict=True)]
@@ -66,7 +73,7 @@ class Windows:
         return box, [n for n, other in enumerate(self.boxes) if _meet(box, other) is not None]
 
     def inner(self, box: Box) -> tuple[Box, Box]:
-        """A box of the padded image in voxels of the image, and the part of the box that lies in the image."""
+        """A box of the padded image in voxels of the image, and the part of the box inside the image."""
         image, part = [], []
         for s, before, n in zip(box, self.before, self.shape, strict=True):
             a, b = max(0, s.start - before), min(n, s.stop - before)
@@ -95,7 +102,7 @@ def predict(
         windows: of the image.
         image: padded (D, H, W).
         numbers: of the windows; several go through the network at once, always the same number of them, so that the
-            network does the same sums whoever the neighbour is.
+            network computes the same sums whichever window is beside it.
         network: (B, 1, S, S, S) to (B, C, S, S, S).
         device: of the network.
         at_a_time: windows in a batch.
@@ -112,8 +119,8 @@ def predict(
     return out
 
 
-def add_up(windows: Windows, logits: dict[int, Tensor], box: Box | None = None) -> NDArray[np.uint8]:
-    """Labels (D, H, W) of a box of the padded image (the whole of it by default) from the logits of its windows.
+def add_up(windows: Windows, logits: dict[int, Tensor], box: Box) -> NDArray[np.uint8]:
+    """Labels (D, H, W) of a box of the padded image from the logits of its windows.
 
     Args:
         windows: of the image.
@@ -127,13 +134,12 @@ def add_up(windows: Windows, logits: dict[int, Tensor], box: Box | None = None) 
 
 def probability(windows: Windows, logits: dict[int, Tensor], label: int) -> NDArray[np.float32]:
     """Softmax (D, H, W) of one label over the padded image, of the weighted mean of the logits."""
-    total, weights = _sums(windows, logits, None)
+    total, weights = _sums(windows, logits, windows.whole)
     return np.asarray((total / weights).softmax(0)[label].numpy(), np.float32)
 
 
-def _sums(windows: Windows, logits: dict[int, Tensor], box: Box | None) -> tuple[Tensor, Tensor]:
+def _sums(windows: Windows, logits: dict[int, Tensor], box: Box) -> tuple[Tensor, Tensor]:
     """Weighted sum of the logits (C, D, H, W) in a box of the padded image, and the sum of the weights (D, H, W)."""
-    box = box or tuple(slice(0, n) for n in windows.padded)
     weight = compute_importance_map((windows.side,) * 3, mode="gaussian", sigma_scale=0.125, dtype=torch.float32)
     channels = len(next(iter(logits.values())))
     shape = tuple(s.stop - s.start for s in box)

@@ -8,118 +8,52 @@ Read from the printed algorithm (line numbers are its own), with what the print 
   of the best beam does not walk the same way twice. On random toy worlds (B 3, D 5, E 4, Hd 2, He 2, interactions as
   large as the effects) this lowered the mean regret from 0.41 to 0.29 and cost 4 simulations on top of 20.
 - *Extensions that make it worse.* As printed a beam always appends, so every plan has exactly Hd + He agents. But the
-  horizons are bounds ("prohibit over-exploration"), no sizes: a beam that already holds an agent of the phase has one
-  option more, to stay as it is.
-- *Dead ends.* A beam that the rules do not let grow stays. A drug is not offered where no embolic could follow it.
+  horizons are bounds ("prohibit over-exploration"), not sizes: a beam that already holds an agent of the stage has one
+  more option, to stay as it is.
+- *Dead ends.* A beam that the rules do not let grow stays. A drug that no embolic could follow is not offered.
 - *The answer.* Line 22 takes the best of the B beams; here the ranking holds every complete protocol that was judged,
-  so nothing that was paid for is lost. The policy's own first choice is judged before all else: a cancel finds a plan.
+  so no simulation is wasted. The policy's own first choice is judged before all else: a cancel finds a plan.
 - *Chance.* `evaluate` uses the same seeds for every protocol, so a protocol has one risk and is judged once.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
-from MeWMLib.core.plan import PlanSettings, SearchStep
-from MeWMLib.core.protocol import Action, ActionSpace, Protocol
-from MeWMLib.planning.search import (
-    CANCELLED,
-    DEFAULT_BATCH,
-    FINISHED,
-    Allowed,
-    Cancelled,
-    Evaluate,
-    Further,
-    Memo,
-    OnStep,
-    Score,
-    SearchCancelled,
-    SearchResult,
-    actions,
-    first_protocol,
-    mean_risk,
-    narrowed,
-    never,
-    nothing_further,
-    nothing_to_report,
-)
+from MeWMLib.core.plan import SearchStep
+from MeWMLib.core.protocol import Action, Protocol
+from MeWMLib.core.treatment import TACE
+from MeWMLib.planning.search import Memo, Problem
 
 
-def beam_search(
-    space: ActionSpace,
-    settings: PlanSettings,
-    evaluate: Evaluate,
-    allowed: Allowed,
-    on_step: OnStep = nothing_to_report,
-    cancelled: Cancelled = never,
-    batch: int = DEFAULT_BATCH,
-    score: Score = mean_risk,
-    further: Further = nothing_further,
-) -> SearchResult:
-    """Search the protocol of lowest risk with B parallel beams: drugs for Hd steps, then embolics for He steps.
-
-    Args:
-        space: candidates; only the first D drugs and E embolics count.
-        settings: B (`beams`), D, E, Hd, He and T (`replicas`).
-        evaluate: log-risks of batches of trials; never asked twice for one.
-        allowed: the clinical rules; must be monotone.
-        on_step: told the result so far after every batch and every step.
-        cancelled: asked before every batch; True ends the search with what it has.
-        batch: most trials in one batch.
-        score: what to rank by; the mean log-risk, as printed, if left out.
-        further: a stage to run when the search has come to its end.
-
-    Returns:
-        Every complete protocol that was judged, by rising risk, and the search tree.
-
-    Raises:
-        RuleError: the rules allow no complete protocol.
-        RiskError: `evaluate` answered with something that is no risk.
-    """
-    space = narrowed(space, settings)
-    first = first_protocol(space, allowed)
-    memo = Memo(evaluate, settings.replicas, on_step, cancelled, batch, score)
-    drugs, embolics = actions(space)
-    phases = [drugs] * settings.drug_horizon + [embolics] * settings.embolic_horizon  # lines 6 and 14
-    beams = [Protocol(())] * settings.beams  # line 4
-    try:
-        # In the tree as step 0 of no beam, so that every ranked protocol stands there.
-        memo.pending = (SearchStep(0, 0, Protocol(()), first, 0.0, kept=False),)
-        memo.judge([first])
-        memo.tree, memo.pending = memo.result(CANCELLED).tree, ()
-        for step, candidates in enumerate(phases, start=1):
-            beams = _step(step, beams, candidates, embolics, memo, allowed)
-        further(memo)
-    except SearchCancelled:
-        return memo.result(CANCELLED)
-    return memo.result(FINISHED)
+def beam_search(problem: Problem, memo: Memo) -> None:
+    """Search the protocol of lowest risk with B parallel beams: drugs for Hd steps, then embolics for He steps."""
+    # In the tree as step 0 of no beam, so that it holds every ranked protocol.
+    memo.expand([SearchStep(0, 0, Protocol(()), problem.first, 0.0, kept=False)])
+    memo.settle()
+    beams = [Protocol(())] * problem.settings.beams  # line 4
+    phases = [candidates for candidates, horizon in problem.stages for _ in range(horizon)]  # lines 6 and 14
+    for step, candidates in enumerate(phases, start=1):
+        beams = _step(step, beams, candidates, problem, memo)
 
 
 def _step(
-    step: int,
-    beams: list[Protocol],
-    candidates: tuple[Action, ...],
-    embolics: tuple[Action, ...],
-    memo: Memo,
-    allowed: Allowed,
+    step: int, beams: list[Protocol], candidates: tuple[Action, ...], problem: Problem, memo: Memo
 ) -> list[Protocol]:
     """Extend every beam once (lines 7-10), then replace the worst by the best (lines 11-12)."""
     kind = candidates[0].kind
-    extensions = {beam: _extensions(beam, candidates, embolics, allowed) for beam in dict.fromkeys(beams)}
-    memo.pending = tuple(
+    extensions = {beam: _extensions(beam, candidates, problem) for beam in dict.fromkeys(beams)}
+    memo.expand(
         SearchStep(step, number, beam, child, 0.0, kept=False)
         for number, beam in enumerate(beams, start=1)
         for child in extensions[beam]
     )
-    memo.judge(child for children in extensions.values() for child in children)
-
     seen: Counter[Protocol] = Counter()
     grown: list[Protocol] = []
     for beam in beams:
-        may_stay = any(action.kind == kind for action in beam.actions)
+        may_stay = bool(beam.of_kind(kind))
         options = [*extensions[beam], *([beam] if may_stay or not extensions[beam] else [])]
-        # The empty protocol is no option: a drug phase always finds a viable first drug (see `first_protocol`).
+        # The empty protocol is not an option: a drug stage always finds a viable first drug (see `first_protocol`).
         options.sort(key=memo.key)
         grown.append(options[min(seen[beam], len(options) - 1)])
         seen[beam] += 1
@@ -128,43 +62,35 @@ def _step(
     survivors = list(grown)
     survivors[len(grown) - 1 - grown[::-1].index(worst)] = best
     # A child is kept where its own beam took it and the replacement did not discard it.
-    memo.tree += tuple(
-        replace(e, risk=memo[e.child], kept=grown[e.beam - 1] == e.child == survivors[e.beam - 1]) for e in memo.pending
-    )
-    memo.pending = ()
+    memo.settle([e for e in memo.pending if grown[e.beam - 1] == e.child == survivors[e.beam - 1]])
     memo.report()
     return survivors
 
 
-def _extensions(
-    beam: Protocol, candidates: tuple[Action, ...], embolics: tuple[Action, ...], allowed: Allowed
-) -> list[Protocol]:
+def _extensions(beam: Protocol, candidates: tuple[Action, ...], problem: Problem) -> list[Protocol]:
     """The protocols one action further that the rules allow and that can still become complete."""
     children = [beam.plus(action) for action in candidates if action.agent not in beam.agents]
-    return [child for child in children if allowed(child) and _completable(child, embolics, allowed)]
+    return [child for child in children if problem.allowed(child) and _completable(child, problem)]
 
 
-def _completable(protocol: Protocol, embolics: tuple[Action, ...], allowed: Allowed) -> bool:
-    return bool(protocol.embolics) or any(allowed(protocol.plus(embolic)) for embolic in embolics)
+def _completable(protocol: Protocol, problem: Problem) -> bool:
+    missing = TACE.missing(action.kind for action in protocol.actions)
+    return all(
+        any(problem.allowed(protocol.plus(action)) for action in candidates)
+        for candidates, _ in problem.stages
+        if candidates[0].kind in missing
+    )
 
 
-def expected_evaluations(space: ActionSpace, settings: PlanSettings, allowed: Allowed) -> int:
-    """Upper bound for the number of protocols that `beam_search` judges, for showing progress.
-
-    Raises:
-        RuleError: the rules allow no complete protocol.
-    """
-    space = narrowed(space, settings)
-    first_protocol(space, allowed)
-    drugs, embolics = actions(space)
+def most_evaluations(problem: Problem) -> int:
+    """Upper bound for the number of protocols that `beam_search` judges."""
     total = 1
-    first_drugs = len(_extensions(Protocol(()), drugs, embolics, allowed))
     # Only beams that grew in the step before bring new protocols: a beam that stayed had its extensions judged then.
-    for candidates, horizon in ((drugs, settings.drug_horizon), (embolics, settings.embolic_horizon)):
+    for stage, (candidates, horizon) in enumerate(problem.stages):
         for taken in range(min(horizon, len(candidates))):
             # All beams start equal, so the first step judges each first drug once.
-            if candidates is drugs and taken == 0:
-                total += first_drugs
+            if stage == 0 and taken == 0:
+                total += len(_extensions(Protocol(()), candidates, problem))
             else:
-                total += settings.beams * (len(candidates) - taken)
+                total += problem.settings.beams * (len(candidates) - taken)
     return total

@@ -1,53 +1,35 @@
 """Best-first search: the most promising protocols are simulated first, and hopeless ones are given up early.
 
-It looks for what the exhaustive search finds, with fewer simulations, by two savings:
+It looks for what the exhaustive search finds, with fewer simulations, by three savings:
 
 - *Bounds.* A surrogate (`surrogate.py`) guesses the risk of what was not simulated. The protocol of lowest bound, mean
   minus `REACH` standard deviations, comes next; when no bound is under the best risk that is known, the search ends.
-- *Racing.* A protocol gets its first replica alone. All protocols share their replicas' seeds, so what is left open by
-  a replica is its difference to the mean over T, beside that of the others: a deviation s, estimated from the
-  protocols all of whose T replicas are known. After n replicas the mean over T lies within s sqrt(1/n - 1/T) of what
-  they say (finite population); a protocol that is more than `RACE` such deviations worse than the best is given up.
-
+- *Racing.* A protocol gets its first replica alone. All protocols share their replicas' seeds, so what a replica
+  leaves open is its difference from the mean over T, compared with that of the others: a deviation s, estimated from
+  the protocols all of whose T replicas are known. After n replicas the mean over T lies within s sqrt(1/n - 1/T) of
+  what they say (finite population); a protocol more than `RACE` such deviations worse than the best is given up.
 - *Hints.* Where a simulation can say beforehand what it will roughly show (a `Hint`), the surrogate reads it, the most
   promising protocols are the pilot, and few are simulated between two guesses.
 
-All are statements of a model, not proofs: on 100 random spaces of the tests the answer was that of the exhaustive
+All are statements of a model, not proofs: on the tests' 100 random spaces the answer was that of the exhaustive
 search, and there is no guarantee for others. Small `REACH` and `RACE` are faster and less sure.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from MeWMLib.core.plan import PlanSettings, SearchStep
-from MeWMLib.core.protocol import ActionSpace, Protocol
+from MeWMLib.core.plan import SearchStep
+from MeWMLib.core.protocol import Protocol
 from MeWMLib.planning.exhaustive import all_protocols
-from MeWMLib.planning.search import (
-    CANCELLED,
-    DEFAULT_BATCH,
-    FINISHED,
-    Allowed,
-    Cancelled,
-    Evaluate,
-    Further,
-    Hint,
-    Memo,
-    OnStep,
-    Score,
-    SearchCancelled,
-    SearchResult,
-    mean_risk,
-    never,
-    nothing_further,
-    nothing_to_report,
-)
+from MeWMLib.planning.search import Memo, Problem, SearchCancelled
 from MeWMLib.planning.surrogate import Surrogate
 
-#: Standard deviations of the surrogate that a bound lies under its mean.
+#: By how many standard deviations of the surrogate a bound is below its mean.
 REACH = 3.0
 #: Standard deviations of a race.
 RACE = 4.0
@@ -60,73 +42,44 @@ HINTED_FEWEST = 16
 PILOT = 8
 
 
-def best_first_search(
-    space: ActionSpace,
-    settings: PlanSettings,
-    evaluate: Evaluate,
-    allowed: Allowed,
-    on_step: OnStep = nothing_to_report,
-    cancelled: Cancelled = never,
-    batch: int = DEFAULT_BATCH,
-    score: Score = mean_risk,
-    further: Further = nothing_further,
-    hint: Hint | None = None,
-) -> SearchResult:
+def best_first_search(problem: Problem, memo: Memo) -> None:
     """Find the complete protocol of lowest risk without simulating all of them.
 
-    Args, Returns and Raises as for `exhaustive_search`; `hint` is what is known beforehand. The ranking holds the
-    protocols that were judged with all replicas; the tree also those that lost a race, with the risk that their
-    replicas foretold.
+    The ranking holds the protocols that were judged with all replicas; the tree also those that lost a race, with the
+    risk that their replicas predicted.
     """
-    protocols = all_protocols(space, settings, allowed)
-    memo = Memo(evaluate, settings.replicas, on_step, cancelled, batch, score)
-    known = None if hint is None else np.asarray(hint(protocols), np.float64)
+    protocols = all_protocols(problem)
+    known = None if problem.hint is None else np.asarray(problem.hint(protocols), np.float64)
     race = _Race(memo, protocols, known)
     try:
         pilot, chosen = (_pilot(protocols), []) if known is None else _hinted_pilot(protocols, known[:, 0])
         race.enter(pilot)
         memo.judge(pilot)
-        together = max(1, batch if known is None else batch // HINTED_SHARE)
+        together = max(1, memo.batch if known is None else memo.batch // HINTED_SHARE)
         while chosen := chosen or race.next_protocols(together):
             race.enter(chosen)
-            for number in range(settings.replicas):
+            for number in range(memo.replicas):
                 memo.judge([p for p in chosen if not race.lost(p)], [number])
             memo.tree, chosen = race.tree(), []
     except SearchCancelled:
         memo.tree, memo.pending = race.tree(), ()
-        return memo.result(CANCELLED)
+        raise
     memo.tree, memo.pending = race.tree(finished=True), ()
     memo.ruled_out = len(protocols) - sum(p in memo for p in protocols)
-    try:
-        further(memo)
-    except SearchCancelled:
-        return memo.result(CANCELLED)
-    memo.report()
-    return memo.result(FINISHED)
-
-
-def expected_evaluations(space: ActionSpace, settings: PlanSettings, allowed: Allowed) -> int:
-    """Upper bound for the number of protocols that `best_first_search` judges, for showing progress.
-
-    Raises:
-        RuleError: the rules allow no complete protocol.
-    """
-    return len(all_protocols(space, settings, allowed))
 
 
 def _pilot(protocols: Sequence[Protocol]) -> list[Protocol]:
     """Some protocols that hold every agent at least twice where that is possible, the policy's first choice first."""
-    seen: dict[str, int] = {}
+    seen: Counter[str] = Counter()
     agents = {a for p in protocols for a in p.agents}
     chosen: list[Protocol] = []
     left = list(protocols)
-    while left and (len(chosen) < PILOT or any(seen.get(a, 0) < 2 for a in agents)):
-        # the earliest of those that bring most of what was seen least
-        gain = [sum(1.0 / (1 + seen.get(a, 0)) ** 2 for a in p.agents) / len(p.actions) for p in left]
+    while left and (len(chosen) < PILOT or any(seen[a] < 2 for a in agents)):
+        # the earliest of those that add most of the agents seen least
+        gain = [sum(1.0 / (1 + seen[a]) ** 2 for a in p.agents) / len(p.actions) for p in left]
         best = left.pop(0 if not chosen else int(np.argmax(gain)))
         chosen.append(best)
-        for name in best.agents:
-            seen[name] = seen.get(name, 0) + 1
+        seen.update(best.agents)
         if len(chosen) >= max(PILOT, 2 * len(agents)):
             break
     return chosen
@@ -151,7 +104,7 @@ class _Race:
         self._lost: dict[Protocol, float] = {}
 
     def enter(self, protocols: Sequence[Protocol]) -> None:
-        """Note that these are being judged."""
+        """Record that these are being judged."""
         self._entered.update(dict.fromkeys(protocols))
         step = (SearchStep(len(p.actions), 0, Protocol(()), p, 0.0, kept=False) for p in protocols)
         self._memo.pending = (*self._memo.pending, *step)
@@ -177,14 +130,14 @@ class _Race:
         if protocol not in self._lost:
             whole = [p for p in self._protocols if p in memo]
             some = np.mean([[memo.risks(p)[n] for n in risks] for p in whole])
-            # what these replicas say, moved by how far they lie from the mean over T in the protocols known by now
-            foretold = float(np.mean(list(risks.values())) - some + np.mean([memo[p] for p in whole]))
-            if foretold - RACE * self._deviation(len(risks)) > min(memo[p] for p in whole):
-                self._lost[protocol] = foretold
+            # what these replicas say, shifted by how far they are from the mean over T in the protocols known by now
+            predicted = float(np.mean(list(risks.values())) - some + np.mean([memo[p] for p in whole]))
+            if predicted - RACE * self._deviation(len(risks)) > min(memo[p] for p in whole):
+                self._lost[protocol] = predicted
         return protocol in self._lost
 
     def _deviation(self, replicas: int) -> float:
-        """Standard deviation of the mean over T about what the first n replicas foretell."""
+        """Standard deviation of the mean over T about what the first n replicas predict."""
         memo = self._memo
         if memo.replicas == 1 or replicas == memo.replicas:
             return 0.0

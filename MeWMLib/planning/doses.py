@@ -1,9 +1,9 @@
 """The optional second stage: doses for the best protocols, one agent at a time.
 
 The searches choose agents; the paper's actions carry no dose. Here each of the best protocols gets doses at evenly
-spaced levels of each agent's usual range: agents are varied in turn, the others held, and a dose is kept where it
+spaced levels of each agent's usual range: agents are varied in turn, the others held fixed, and a dose is kept where it
 lowers the score; this is repeated until a whole round changes nothing. "No dose stated" stays possible. It finds a
-local optimum over the levels, with levels x agents simulations a round instead of levels ^ agents.
+local optimum over the levels, with levels x agents simulations in each round instead of levels ^ agents.
 """
 
 from __future__ import annotations
@@ -47,15 +47,9 @@ def refine(memo: Memo, protocols: Iterable[Protocol], count: int, allowed: Allow
             before = best
             for name in start.agents:
                 options = [p for p in _dosed(best, name, count) if allowed(p)]
-                memo.pending = tuple(SearchStep(step, number, best, p, 0.0, kept=False) for p in options if p != best)
-                memo.judge(options)
-                chosen = min([best, *options], key=memo.key)
-                memo.tree += tuple(
-                    SearchStep(e.step, e.beam, e.parent, e.child, memo[e.child], e.child == chosen)
-                    for e in memo.pending
-                )
-                memo.pending = ()
-                best = chosen
+                memo.expand(SearchStep(step, number, best, p, 0.0, kept=False) for p in options if p != best)
+                best = min([best, *options], key=memo.key)
+                memo.settle([e for e in memo.pending if e.child == best])
             if best == before:
                 break
 

@@ -1,4 +1,4 @@
-"""Why a protocol stands where it stands, from what the search has simulated anyway."""
+"""Why a protocol has its rank, from what the search has simulated anyway."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from MeWMLib.planning.search import Allowed
 
 
 def contributions(protocol: Protocol, log_risk: Mapping[Protocol, float]) -> tuple[Contribution, ...]:
-    """Leave each action out: what it moved, where the protocol without it was simulated too.
+    """What each action contributes: the difference to the protocol without it, where that was simulated too.
 
     Args:
         protocol: one that was simulated.

@@ -1,34 +1,39 @@
-"""What a search has simulated so far, on disk, so that a run killed at any moment goes on where it was.
+"""What a search has simulated so far, on disk, so that a run killed at any moment resumes where it was.
 
-One JSON object a line, only ever appended: a header that says what the numbers belong to, then one record a batch.
-Each line carries the sha256 of the line before it and of its own content, so a torn or altered line, and everything
-behind it, is found and dropped. A batch stands there whole or not at all: after a resume the search asks for the same
-batches as before, each is answered from here or computed with the same neighbours, and the plan is the same to the bit.
+One JSON object on each line, only ever appended: a header that says what the numbers belong to, then one record for
+each batch. Each line carries the sha256 of the previous line's and of its own content, so a torn or altered line is
+found, and it and everything after it are dropped. A batch is recorded whole or not at all: after a resume the search
+asks for the same batches as before, each is answered from here or computed with the same neighbours, and the plan is
+the same to the bit.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+import re
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
-from MeWMLib.core.errors import output_error
+from MeWMLib.core.errors import InputError, output_error
+from MeWMLib.core.records import dump_json, parse_json, to_plain
 from MeWMLib.planning.search import Batch
 
 FORMAT = "mewm-journal/1"
+_LINE = re.compile(rb'\{"sha256":"([0-9a-f]{64})","body":(.*)\}')
+#: Text of each protocol and number of each replica.
+_Name = tuple[tuple[str, int], ...]
 
 
-class Journal:
+class Journal(AbstractContextManager["Journal"]):
     """The journal of one search.
 
     Args:
-        path: the file; it is made where it is absent.
+        path: the file; it is created where it is absent.
         key: what the results depend on (patient, bundle, settings, seeds, versions). A journal with another key, or one
-            that cannot be read, is begun anew.
+            that cannot be read, starts afresh.
 
     Attributes:
         recalled: number of batches that were answered from the file.
@@ -39,8 +44,8 @@ class Journal:
 
     def __init__(self, path: Path, key: Mapping[str, Any]) -> None:
         self._path = path
-        self._known: dict[str, list[Any]] = {}
-        self.recalled = 0
+        self._known: dict[_Name, list[Any]] = {}
+        self.recalled, self._last = 0, ""
         header = {"format": FORMAT, "key": dict(key)}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,17 +54,11 @@ class Journal:
             self._file.truncate(good)
             self._file.seek(good)
             if not good:
-                self._last = ""
                 self._write(header)
         except OSError as error:
             raise output_error(error, path) from error
 
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -71,7 +70,7 @@ class Journal:
         return len(self._known)
 
     def recall(self, batch: Batch) -> list[Any] | None:
-        """What was recorded for a batch, one JSON value a trial; None if it is not there."""
+        """What was recorded for a batch, one JSON value for each trial; None if it was not recorded."""
         found = self._known.get(_name(batch))
         self.recalled += found is not None
         return found
@@ -82,60 +81,47 @@ class Journal:
         Raises:
             OutputError: the file cannot be written.
         """
-        trials = [[p.text, n] for p, n in batch]
         try:
-            self._write({"trials": trials, "results": results})
+            self._write({"trials": _name(batch), "results": results})
         except OSError as error:
             raise output_error(error, self._path) from error
         self._known[_name(batch)] = results
 
     def _write(self, body: dict[str, Any]) -> None:
-        text = json.dumps(body, separators=(",", ":"), sort_keys=True, allow_nan=False)
-        digest = _digest(self._last, text)
-        self._file.write(f'{{"sha256":"{digest}","body":{text}}}\n'.encode())
+        text = dump_json(body).encode()
+        self._last = _digest(self._last, text)
+        self._file.write(b'{"sha256":"%s","body":%s}\n' % (self._last.encode(), text))
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._last = digest
 
     def _read(self, header: dict[str, Any]) -> int:
-        """Read the good lines; returns how many bytes they take, 0 if the journal must be begun anew."""
+        """Read the good lines; returns how many bytes they take, 0 if the journal must start afresh."""
         try:
             lines = self._path.read_bytes().split(b"\n")
         except FileNotFoundError:
             return 0
-        good, last = 0, ""
-        # what stands behind the last line break was torn
+        good = 0
+        # what follows the last line break was torn
         for number, line in enumerate(lines[:-1]):
-            body = _checked(line, last)
-            if body is None:
+            found = _LINE.fullmatch(line)
+            if found is None or found[1].decode() != _digest(self._last, found[2]):
                 break
-            if number == 0 and body != json.loads(json.dumps(header)):
+            try:
+                body = parse_json(found[2], require={} if number == 0 else {"trials": list, "results": list})
+            except InputError:
+                break
+            if number == 0 and body != to_plain(header):
                 return 0
             if number:
-                self._known[_name_of(body["trials"])] = body["results"]
-            last = json.loads(line)["sha256"]
+                self._known[tuple((text, replica) for text, replica in body["trials"])] = body["results"]
+            self._last = found[1].decode()
             good += len(line) + 1
-        self._last = last
         return good
 
 
-def _checked(line: bytes, last: str) -> dict[str, Any] | None:
-    try:
-        entry = json.loads(line)
-        body: dict[str, Any] = entry["body"]
-        text = json.dumps(body, separators=(",", ":"), sort_keys=True, allow_nan=False)
-        return body if entry["sha256"] == _digest(last, text) else None
-    except (ValueError, KeyError, TypeError):
-        return None
+def _digest(last: str, text: bytes) -> str:
+    return hashlib.sha256(last.encode() + b"\n" + text).hexdigest()
 
 
-def _digest(last: str, text: str) -> str:
-    return hashlib.sha256(f"{last}\n{text}".encode()).hexdigest()
-
-
-def _name(batch: Batch) -> str:
-    return _name_of([[p.text, n] for p, n in batch])
-
-
-def _name_of(trials: Any) -> str:
-    return json.dumps(trials)
+def _name(batch: Batch) -> _Name:
+    return tuple((protocol.text, replica) for protocol, replica in batch)

@@ -1,14 +1,15 @@
-"""What all searches share: the callables they work over, their result, and a memo that judges no replica twice.
+"""What all searches share: the callables they work over, the problem, the result, and a memo of what was judged.
 
-A search knows neither networks nor clinical rules: it gets callables. Whatever it stops at, it returns the best so far.
-What is judged is a *trial*: one protocol with one of the T replicas. Replica n has the same seed for every protocol
-(common random numbers), so that two protocols differ by their actions alone.
+A search knows neither networks nor clinical rules: it is given callables. Whenever it stops, it returns the best so
+far. What is judged is a *trial*: one protocol with one of the T replicas. Replica n has the same seed for every
+protocol (common random numbers), so that two protocols differ by their actions alone.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,18 +18,19 @@ from numpy.typing import NDArray
 from MeWMLib.core.errors import MeWMError, PlanSettingsError, RuleError
 from MeWMLib.core.plan import PlanSettings, SearchStep
 from MeWMLib.core.protocol import Action, ActionSpace, Protocol
+from MeWMLib.core.treatment import TACE
 
 FINISHED, CANCELLED = "finished", "cancelled"
-#: How many trials one batch holds at most: two protocols of three replicas.
+#: The most trials in one batch: two protocols of three replicas.
 DEFAULT_BATCH = 6
 
 #: A protocol and the number of a replica, 0 to T - 1.
 Trial = tuple[Protocol, int]
 Batch = tuple[Trial, ...]
-#: Takes every batch that is wanted next and answers batch by batch, in order, each with one log-risk a trial. It may be
-#: lazy (one process), or work ahead (several workers). It may raise `SearchCancelled` in the middle of a batch.
+#: Takes every batch that is wanted next and answers batch by batch, in order, with one log-risk for each trial. It may
+#: be lazy (one process) or work ahead (several workers). It may raise `SearchCancelled` in the middle of a batch.
 Evaluate = Callable[[Sequence[Batch]], Iterator[Sequence[float]]]
-#: Whether the clinical rules let a (maybe partial) protocol stand. It must be monotone, as `policy.rules.allowed` is.
+#: Whether the clinical rules allow a (perhaps partial) protocol. It must be monotone, as `policy.rules.allowed` is.
 Allowed = Callable[[Protocol], bool]
 #: What is known of N protocols before anything is simulated: numbers (N, F) that the risk may follow, the first of them
 #: rising with it. A search may use them to simulate less; it never ranks by them.
@@ -45,11 +47,11 @@ class SearchResult:
         ranked: complete protocols, all of whose replicas were judged, with their score, lowest first, ties by
             canonical text.
         tree: the expansions in the order in which they were judged; `risk` is the score.
-        stopped_by: "finished", or "cancelled" for a result that does not hold the whole search: what `on_step` sees
-            is what a cancel at that moment would leave.
+        stopped_by: "finished", or "cancelled" for the result of an incomplete search: what `on_step` gets is what a
+            cancel at that moment would leave.
         evaluated: number of different protocols (partial ones included) of which at least one replica was judged.
         simulations: number of trials.
-        ruled_out: protocols that a bound or a race has excluded before all their replicas were judged.
+        ruled_out: protocols that a bound or a race excluded before all their replicas were judged.
     """
 
     ranked: tuple[tuple[Protocol, float], ...]
@@ -69,8 +71,6 @@ class SearchResult:
 OnStep = Callable[[SearchResult], None]
 #: Asked before every batch; True stops the search.
 Cancelled = Callable[[], bool]
-#: A further stage, called with the memo of a search that has come to its end.
-Further = Callable[["Memo"], None]
 
 
 class RiskError(MeWMError):
@@ -78,20 +78,12 @@ class RiskError(MeWMError):
 
 
 class SearchCancelled(Exception):
-    """No error: it carries a cancel up to where the result is made, and never leaves `planning`."""
-
-
-def nothing_to_report(_: SearchResult) -> None:
-    """An `OnStep` that does nothing."""
+    """Not an error: it carries a cancel up to where the result is made."""
 
 
 def never() -> bool:
     """A `Cancelled` that never stops."""
     return False
-
-
-def nothing_further(_: Memo) -> None:
-    """A `Further` that does nothing."""
 
 
 def mean_risk(_: Protocol, replicas: Sequence[float]) -> float:
@@ -104,31 +96,56 @@ def in_turn(judge: Callable[[Batch], Sequence[float]]) -> Evaluate:
     return lambda batches: map(judge, batches)
 
 
+class Problem:
+    """What a search is about.
+
+    Args:
+        space: candidates; only the first D drugs and E embolics count.
+        settings: beams, horizons, D and E.
+        allowed: the clinical rules.
+        hint: what is known of protocols beforehand, or None.
+
+    Attributes:
+        first: the policy's first choice, see `first_protocol`.
+        stages: candidates of each stage, best first, with the largest number of them.
+
+    Raises:
+        RuleError: the rules allow no complete protocol.
+    """
+
+    def __init__(self, space: ActionSpace, settings: PlanSettings, allowed: Allowed, hint: Hint | None = None) -> None:
+        space = narrowed(space, settings)
+        self.settings, self.allowed, self.hint = settings, allowed, hint
+        self.first = first_protocol(space, allowed)
+        horizons: list[int] = [getattr(settings, stage.horizon) for stage in TACE.stages]
+        self.stages = tuple(zip(actions(space), horizons, strict=True))
+
+
 class Memo:
     """Judges trials in small batches, each trial once, and keeps the result so far.
 
     Args:
         evaluate: log-risk of each trial of some batches.
         replicas: T.
-        on_step: told after every batch.
+        on_step: called after every batch.
         cancelled: asked before every batch.
         batch: most trials in one batch, at least 1. The replicas of a protocol stay in one batch where they fit.
         score: what to rank by.
 
     Attributes:
         tree: the expansions of the steps that are over.
-        pending: those of the step that is on; they enter a result as they are judged, none of them kept yet.
+        pending: those of the current step; they enter a result as they are judged, none of them kept yet.
         ruled_out: see `SearchResult`.
 
     Raises:
-        PlanSettingsError: a batch of no trial.
+        PlanSettingsError: a batch for not even one trial.
     """
 
     def __init__(
         self,
         evaluate: Evaluate,
         replicas: int,
-        on_step: OnStep = nothing_to_report,
+        on_step: OnStep | None = None,
         cancelled: Cancelled = never,
         batch: int = DEFAULT_BATCH,
         score: Score = mean_risk,
@@ -136,7 +153,7 @@ class Memo:
         if batch < 1:
             raise PlanSettingsError(what="A batch holds at least one simulation", given=str(batch))
         self._evaluate, self._on_step, self._cancelled = evaluate, on_step, cancelled
-        self._batch, self._score = batch, score
+        self.batch, self._score = batch, score
         self.replicas = replicas
         self._risks: dict[Protocol, dict[int, float]] = {}
         self._scores: dict[Protocol, float] = {}
@@ -169,11 +186,11 @@ class Memo:
 
         Raises:
             SearchCancelled: stop was asked for; what was judged until then is kept.
-            RiskError: the answer is no finite number, or not one for each trial.
+            RiskError: an answer is not a finite number, or there is not one for each trial.
         """
         wanted = range(self.replicas) if replicas is None else tuple(replicas)
         new = [[(p, r) for r in wanted if r not in self.risks(p)] for p in dict.fromkeys(protocols)]
-        batches = list(cut([trials for trials in new if trials], self._batch))
+        batches = list(cut([trials for trials in new if trials], self.batch))
         if not batches:
             return
         answers = iter(self._evaluate(batches))
@@ -192,9 +209,9 @@ class Memo:
         for (protocol, _), risk in zip(batch, risks, strict=True):
             if not math.isfinite(risk):
                 raise RiskError(
-                    what="The predicted risk of a protocol is no finite number",
+                    what="The predicted risk of a protocol is not a finite number",
                     given=f"{risk} for {protocol.text}",
-                    remedy="Check the image and the model bundle; the protocols judged before stand in the plan",
+                    remedy="Check the image and the model bundle; the plan holds the protocols judged before",
                 )
         for (protocol, number), risk in zip(batch, risks, strict=True):
             known = self._risks.setdefault(protocol, {})
@@ -202,12 +219,23 @@ class Memo:
             if len(known) == self.replicas:
                 self._scores[protocol] = self._score(protocol, [known[n] for n in range(self.replicas)])
 
+    def expand(self, steps: Iterable[SearchStep]) -> None:
+        """Judge the children of a step of the search; until `settle` they are pending."""
+        self.pending = tuple(steps)
+        self.judge(step.child for step in self.pending)
+
+    def settle(self, kept: Collection[SearchStep] = ()) -> None:
+        """End the step: what was pending enters the tree with its score; the search goes on with those `kept`."""
+        self.tree += tuple(replace(step, risk=self[step.child], kept=step in kept) for step in self.pending)
+        self.pending = ()
+
     def report(self) -> None:
-        """Tell `on_step` the result so far."""
-        self._on_step(self.result(CANCELLED))
+        """Call `on_step` with the result so far."""
+        if self._on_step is not None:
+            self._on_step(self.result(CANCELLED))
 
     def result(self, stopped_by: str) -> SearchResult:
-        """Everything judged so far; partial protocols stand in the tree, never in the ranking."""
+        """Everything judged so far; partial protocols are in the tree, never in the ranking."""
         ranked = sorted((p for p in self._scores if p.complete), key=self.key)
         tree = self.tree + tuple(replace(e, risk=self[e.child]) for e in self.pending if e.child in self)
         simulations = sum(map(len, self._risks.values()))
@@ -231,19 +259,14 @@ def cut(trials: Sequence[Sequence[Trial]], size: int) -> Iterator[Batch]:
         yield tuple(batch)
 
 
-def actions(space: ActionSpace) -> tuple[tuple[Action, ...], tuple[Action, ...]]:
-    """The drugs and the embolics of an action space as actions without dose, best first, each once."""
-    return (
-        tuple(Action(name) for name in dict.fromkeys(space.drugs)),
-        tuple(Action(name) for name in dict.fromkeys(space.embolics)),
-    )
+def actions(space: ActionSpace) -> tuple[tuple[Action, ...], ...]:
+    """The candidates of each stage (drugs, then embolics) as actions without dose, best first, each once."""
+    return tuple(tuple(Action(name) for name in dict.fromkeys(space.of_kind(stage.kind))) for stage in TACE.stages)
 
 
 def narrowed(space: ActionSpace, settings: PlanSettings) -> ActionSpace:
     """The first D drugs and E embolics of an action space."""
-    return ActionSpace(
-        space.drugs[: settings.drugs], space.embolics[: settings.embolics], dict(space.reasons), space.policy
-    )
+    return replace(space, drugs=space.drugs[: settings.drugs], embolics=space.embolics[: settings.embolics])
 
 
 def first_protocol(space: ActionSpace, allowed: Allowed) -> Protocol:
@@ -255,9 +278,9 @@ def first_protocol(space: ActionSpace, allowed: Allowed) -> Protocol:
     Raises:
         RuleError: the rules allow no complete protocol.
     """
-    drugs, embolics = actions(space)
-    pairs = [(i + j, i, Protocol((d, e))) for i, d in enumerate(drugs) for j, e in enumerate(embolics)]
-    for _, _, protocol in sorted(pairs, key=lambda pair: pair[:2]):
+    ranked = itertools.product(*(enumerate(candidates) for candidates in actions(space)))
+    for pair in sorted(ranked, key=lambda pair: (sum(rank for rank, _ in pair), pair[0][0])):
+        protocol = Protocol(tuple(action for _, action in pair))
         if allowed(protocol):
             return protocol
     raise RuleError(

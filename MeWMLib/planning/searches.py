@@ -2,53 +2,35 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Callable
-from functools import partial
 
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import ActionSpace
-from MeWMLib.planning import beam, best_first, doses, exhaustive
+from MeWMLib.planning import beam, doses, exhaustive
+from MeWMLib.planning.best_first import best_first_search
 from MeWMLib.planning.search import (
+    CANCELLED,
     DEFAULT_BATCH,
+    FINISHED,
     Allowed,
     Cancelled,
     Evaluate,
-    Further,
     Hint,
     Memo,
     OnStep,
+    Problem,
     Score,
+    SearchCancelled,
     SearchResult,
     mean_risk,
     never,
-    nothing_further,
-    nothing_to_report,
 )
 
-
-class Search(typing.Protocol):
-    """What every search is; see `beam.beam_search` for the arguments."""
-
-    def __call__(
-        self,
-        space: ActionSpace,
-        settings: PlanSettings,
-        evaluate: Evaluate,
-        allowed: Allowed,
-        on_step: OnStep = nothing_to_report,
-        cancelled: Cancelled = never,
-        batch: int = DEFAULT_BATCH,
-        score: Score = mean_risk,
-        further: Further = nothing_further,
-    ) -> SearchResult: ...
-
-
-#: Name to the search, and to the upper bound of the protocols that it judges.
-SEARCHES: dict[str, tuple[Search, Callable[[ActionSpace, PlanSettings, Allowed], int]]] = {
-    "beam": (beam.beam_search, beam.expected_evaluations),
-    "exhaustive": (exhaustive.exhaustive_search, exhaustive.expected_evaluations),
-    "best_first": (best_first.best_first_search, best_first.expected_evaluations),
+#: Name to the search, which fills a memo, and to the most protocols that it judges.
+SEARCHES: dict[str, tuple[Callable[[Problem, Memo], None], Callable[[Problem], int]]] = {
+    "beam": (beam.beam_search, beam.most_evaluations),
+    "exhaustive": (exhaustive.exhaustive_search, exhaustive.most_evaluations),
+    "best_first": (best_first_search, exhaustive.most_evaluations),
 }
 
 
@@ -57,28 +39,45 @@ def search(
     settings: PlanSettings,
     evaluate: Evaluate,
     allowed: Allowed,
-    on_step: OnStep = nothing_to_report,
+    on_step: OnStep | None = None,
     cancelled: Cancelled = never,
     batch: int = DEFAULT_BATCH,
     score: Score = mean_risk,
     hint: Hint | None = None,
 ) -> SearchResult:
-    """Run the search that the settings name, then the stage for doses if they ask for it; see `Search`.
+    """Run the search that the settings name, then the stage for doses if they ask for it.
 
     Args:
+        space: candidates; only the first D drugs and E embolics count.
+        settings: search, B (`beams`), D, E, Hd, He and T (`replicas`).
+        evaluate: log-risks of batches of trials; never asked twice for one.
+        allowed: the clinical rules; must be monotone.
+        on_step: called with the result so far after every batch and every step.
+        cancelled: asked before every batch; True ends the search with what it has.
+        batch: most trials in one batch.
+        score: what to rank by; by default the mean log-risk, as printed in the paper.
         hint: what is known of protocols beforehand; best-first simulates less with it, the others do not ask.
-    """
-    run, _ = SEARCHES[settings.search]
-    if settings.search == "best_first":
-        run = partial(best_first.best_first_search, hint=hint)
 
-    def second_stage(memo: Memo) -> None:
+    Returns:
+        Every complete protocol that was judged, by rising risk, and the search tree.
+
+    Raises:
+        RuleError: the rules allow no complete protocol.
+        RiskError: `evaluate` answered with something that is not a risk.
+    """
+    problem = Problem(space, settings, allowed, hint)
+    memo = Memo(evaluate, settings.replicas, on_step, cancelled, batch, score)
+    run, _ = SEARCHES[settings.search]
+    try:
+        run(problem, memo)
         if settings.dose_levels:
-            best = [p for p, _ in memo.result("finished").ranked[: settings.keep]]
+            best = [p for p, _ in memo.result(FINISHED).ranked[: settings.keep]]
             last = max((e.step for e in memo.tree), default=0)
             doses.refine(memo, best, settings.dose_levels, allowed, last + 1)
-
-    return run(space, settings, evaluate, allowed, on_step, cancelled, batch, score, second_stage)
+    except SearchCancelled:
+        return memo.result(CANCELLED)
+    memo.report()
+    return memo.result(FINISHED)
 
 
 def expected_evaluations(space: ActionSpace, settings: PlanSettings, allowed: Allowed) -> int:
@@ -87,6 +86,6 @@ def expected_evaluations(space: ActionSpace, settings: PlanSettings, allowed: Al
     Raises:
         RuleError: the rules allow no complete protocol.
     """
-    total = SEARCHES[settings.search][1](space, settings, allowed)
-    agents = settings.drug_horizon + settings.embolic_horizon
-    return total + 2 * settings.keep * settings.dose_levels * agents
+    problem = Problem(space, settings, allowed)
+    agents = sum(horizon for _, horizon in problem.stages)
+    return SEARCHES[settings.search][1](problem) + 2 * settings.keep * settings.dose_levels * agents

@@ -1,12 +1,12 @@
 """A cheap guess of the risk of protocols that were not simulated, with its uncertainty: a Gaussian process over sets.
 
-The prior says that a risk is a constant plus an effect of each agent, an effect of each pair and something of its own:
+The prior says that a risk is a constant plus an effect of each agent, an effect of each pair and a rest of its own:
 
     k(p, q) = c + v1 m + v2 m (m - 1) / 2 + v3 [p = q],    m = number of agents that p and q share
 
 which is what Gaussian effects of variance v1 (agents), v2 (pairs) and v3 (rest) amount to (Rasmussen and Williams 2006,
-sections 2.2 and 5.4). Where something is known of the protocols before they are simulated, a linear effect of it is
-added: v4 z(p) z(q) with its standardised numbers z. The ratios of the variances are those of highest marginal
+sections 2.2 and 5.4). If something is known of the protocols before they are simulated, a linear effect of it is
+added: v4 z(p) z(q) with its standardised numbers z. The ratios of the variances are those with the highest marginal
 likelihood on a small grid; the overall scale follows in closed form.
 """
 
@@ -22,13 +22,13 @@ from MeWMLib.core.protocol import Protocol
 
 FloatArray = NDArray[np.float64]
 
-#: Variance of the pair effects and of the rest beside that of the agents' effects.
+#: Variance of the pair effects and of the rest, relative to that of the agents' effects.
 _PAIRS = (0.03, 0.1, 0.3, 1.0)
 _REST = (0.003, 0.03, 0.3)
 _CONSTANT = 100.0
-#: Variance of the linear effect of what is known beforehand, beside that of the agents' effects.
+#: Variance of the linear effect of what is known beforehand, relative to that of the agents' effects.
 _KNOWN = (0.0, 1.0, 10.0, 100.0)
-#: Below this deviation risks are taken for equal; keeps the scale from vanishing.
+#: Risks with a smaller deviation count as equal; keeps the scale from vanishing.
 _FLOOR = 1e-6
 
 

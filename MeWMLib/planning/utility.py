@@ -1,4 +1,4 @@
-"""Utility: what else than the predicted risk may count, each with a weight that is 0 unless the user sets it.
+"""Utility: what may count besides the predicted risk, each with a weight that is 0 unless the user sets it.
 
     utility = log-risk + w_t x toxicity + w_c x complexity + w_u x uncertainty
 

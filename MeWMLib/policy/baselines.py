@@ -1,25 +1,24 @@
 """Policies that look at no image: the guideline, a constant plan, a frequency prior, and chance.
 
-The last three are baselines: what a policy knows counts only as far as it beats them.
+The last three are baselines: a policy knows something only if it beats them.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from MeWMLib.core.errors import MeWMError, PolicyError, UnreadableFileError
 from MeWMLib.core.io import write_json
-from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan import PlanSettings
-from MeWMLib.core.protocol import DRUG, EMBOLIC, ActionSpace, Protocol, agents_of
+from MeWMLib.core.protocol import DRUG, EMBOLIC, ActionSpace, Protocol
+from MeWMLib.core.records import from_plain, read_json
 from MeWMLib.policy import guideline
+from MeWMLib.policy.agent_names import offered
 from MeWMLib.policy.proposal import PolicyInput, Proposal, first_choice
 from MeWMLib.policy.rules import allowed
 
@@ -51,7 +50,7 @@ class ConstantPolicy:
 
     Attributes:
         protocol: the plan.
-        obey_rules: give nothing where the rules forbid it. As a baseline in a table it is given to everybody.
+        obey_rules: refuse patients in whom the rules forbid the plan; a baseline in a table is given to everybody.
     """
 
     protocol: Protocol
@@ -59,19 +58,20 @@ class ConstantPolicy:
     name: str = "constant"
 
     def propose(self, case: PolicyInput, settings: PlanSettings) -> Proposal:
-        """The plan, whatever the patient."""
-        _require_allowed(self.protocol, case.clinical, self.obey_rules, self.name)
+        """The same plan for every patient."""
+        if self.obey_rules and not allowed(self.protocol, case.clinical, complete=True):
+            raise _forbidden(self.protocol, self.name)
         reasons = {name: f"{name}: part of the constant plan." for name in self.protocol.agents}
         return Proposal(ActionSpace(self.protocol.drugs, self.protocol.embolics, reasons, self.name), self.protocol)
 
 
 @dataclass(frozen=True)
 class FrequencyPrior:
-    """What was given most often, in a cohort that it was fitted on.
+    """What was given most often in the cohort that it was fitted on.
 
     Attributes:
         regimens: text of each regimen (agents only) and how many patients had it, most frequent first.
-        obey_rules: pass over regimens that the rules forbid in this patient.
+        obey_rules: skip regimens that the rules forbid in this patient.
     """
 
     regimens: tuple[tuple[str, int], ...]
@@ -93,27 +93,23 @@ class FrequencyPrior:
 
     def propose(self, case: PolicyInput, settings: PlanSettings) -> Proposal:
         """The most frequent regimen, and the agents by how often each was given."""
-        total = sum(count for _, count in self.regimens)
-        open_ = [
-            Protocol.parse(text)
-            for text, _ in self.regimens
-            if not self.obey_rules or allowed(Protocol.parse(text), case.clinical, complete=True)
-        ]
-        if not open_:
-            _require_allowed(Protocol.parse(self.regimens[0][0]), case.clinical, True, self.name)
-        shares: Counter[str] = Counter()
-        for text, count in self.regimens:
-            for agent_name in Protocol.parse(text).agents:
-                shares[agent_name] += count
-        known = {name for protocol in open_ for name in protocol.agents}
-        ranked = [n for n, _ in sorted(shares.items(), key=lambda item: (-item[1], item[0])) if n in known]
-        drugs = tuple(n for n in ranked if n in agents_of(DRUG))[: settings.drugs]
-        embolics = tuple(n for n in ranked if n in agents_of(EMBOLIC))[: settings.embolics]
+        regimens = [(Protocol.parse(text), count) for text, count in self.regimens]
+        possible = [p for p, _ in regimens if not self.obey_rules or allowed(p, case.clinical, complete=True)]
+        if not possible:
+            raise _forbidden(regimens[0][0], self.name)
+        given: Counter[str] = Counter()
+        for protocol, count in regimens:
+            given.update(dict.fromkeys(protocol.agents, count))
+        total = sum(count for _, count in regimens)
+        known = {name for protocol in possible for name in protocol.agents}
+        ranked = [n for n, _ in sorted(given.items(), key=lambda item: (-item[1], item[0])) if n in known]
+        drugs = tuple(n for n in ranked if n in offered(DRUG))[: settings.drugs]
+        embolics = tuple(n for n in ranked if n in offered(EMBOLIC))[: settings.embolics]
         reasons = {
-            n: f"{n}: given to {100 * shares[n] / total:.0f} % of {total} patients that the prior was fitted on."
+            n: f"{n}: given to {100 * given[n] / total:.0f} % of {total} patients that the prior was fitted on."
             for n in (*drugs, *embolics)
         }
-        return Proposal(ActionSpace(drugs, embolics, reasons, self.name), open_[0])
+        return Proposal(ActionSpace(drugs, embolics, reasons, self.name), possible[0])
 
     def save(self, path: Path) -> None:
         """Write it as JSON.
@@ -128,27 +124,26 @@ class FrequencyPrior:
         """Read what `save` wrote.
 
         Raises:
-            UnreadableFileError: the file cannot be read or holds no prior.
+            UnreadableFileError: the file cannot be read or does not hold a prior.
         """
+        what, remedy = "The frequency prior", "Give the frequency_prior.json that `mewm evaluate policy` wrote"
+        data = read_json(path, what, UnreadableFileError, remedy, {"format": str, "regimens": list})
         try:
-            data: Any = json.loads(Path(path).read_text(encoding="utf-8"))
-            if data["format"] != PRIOR_FORMAT or not data["regimens"]:
-                raise ValueError(data["format"])  # noqa: TRY301
-            regimens = tuple((Protocol.parse(str(text)).text, int(count)) for text, count in data["regimens"])
-        except (OSError, ValueError, KeyError, TypeError, MeWMError) as error:
+            prior = from_plain(cls, {"regimens": data["regimens"]}, what)
+            if data["format"] != PRIOR_FORMAT or not prior.regimens:
+                raise PolicyError(what="It holds no regimens of this version", given=data["format"])
+            return cls(tuple((Protocol.parse(text).text, count) for text, count in prior.regimens))
+        except MeWMError as error:
             raise UnreadableFileError(
-                what="The frequency prior cannot be read",
-                given=f"{path} ({error})",
-                remedy="Give the frequency_prior.json that `mewm evaluate policy` wrote",
+                what=f"{what} cannot be read", given=f"{path} ({error})", remedy=remedy
             ) from error
-        return cls(regimens)
 
 
 class RandomPolicy:
     """Any protocol that the rules allow, drawn evenly over sizes and then agents.
 
     Args:
-        seed: of the draws; the patients are drawn for in the order in which they come.
+        seed: of the draws, which depend on the order of the patients.
         among: agents to choose from; None is the whole vocabulary.
     """
 
@@ -160,7 +155,7 @@ class RandomPolicy:
 
     def propose(self, case: PolicyInput, settings: PlanSettings) -> Proposal:
         """A protocol by chance."""
-        pools = [[n for n in agents_of(k) if self.among is None or n in self.among] for k in (DRUG, EMBOLIC)]
+        pools = [offered(kind, self.among) for kind in (DRUG, EMBOLIC)]
         horizons = (settings.drug_horizon, settings.embolic_horizon)
         for _ in range(200):
             names: list[str] = []
@@ -171,14 +166,13 @@ class RandomPolicy:
             if allowed(protocol, case.clinical, complete=True):
                 reasons = {n: f"{n}: drawn by chance." for n in names}
                 return Proposal(ActionSpace(protocol.drugs, protocol.embolics, reasons, self.name), protocol)
-        guideline.propose(case.findings, case.clinical, among=self.among)  # says what forbids everything
+        guideline.propose(case.findings, case.clinical, among=self.among)  # raises if the rules forbid everything
         raise PolicyError(what="No protocol that the rules allow was drawn", remedy="Give a larger vocabulary")
 
 
-def _require_allowed(protocol: Protocol, clinical: Clinical, obey: bool, name: str) -> None:
-    if obey and not allowed(protocol, clinical, complete=True):
-        raise PolicyError(
-            what=f"The rules forbid what the policy {name} gives in this patient",
-            given=protocol.text,
-            remedy="See `mewm rules check`; the guideline policy proposes what is allowed",
-        )
+def _forbidden(protocol: Protocol, name: str) -> PolicyError:
+    return PolicyError(
+        what=f"The rules forbid in this patient what the policy {name} gives",
+        given=protocol.text,
+        remedy="See `mewm rules check`; the guideline policy proposes what is allowed",
+    )

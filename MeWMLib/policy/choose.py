@@ -1,4 +1,4 @@
-"""A policy by its name, as it stands on the command line and in a job."""
+"""A policy by its name, as on the command line and in a job."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from MeWMLib.policy.baselines import ConstantPolicy, FrequencyPrior, GuidelinePo
 from MeWMLib.policy.llm.client import ChatClient
 from MeWMLib.policy.llm.endpoints import find_endpoint
 from MeWMLib.policy.llm.images import slices_png
-from MeWMLib.policy.llm.language_model import LanguageModelPolicy, names_of
+from MeWMLib.policy.llm.language_model import LanguageModelPolicy
 from MeWMLib.policy.proposal import Policy, PolicyInput, Proposal
 
 DEFAULT = "guideline"
-#: Pictures of one patient that a language model is shown.
+#: How many pictures of a patient a language model is shown.
 SLICES = 3
 FORMS = "guideline, constant:TEXT, prior:FILE, llm:ENDPOINT or llm:ENDPOINT+REFINER"
 
@@ -40,47 +40,46 @@ class ChosenPolicy:
             MeWMError: see `policy_of`.
         """
         policy = policy_of(self.name)
-        images = isinstance(policy, LanguageModelPolicy) and policy.proposer.endpoint.images
-        return policy.propose(_seen(patient, goal, images), settings)
+        return policy.propose(_seen(policy, patient, goal), settings)
 
     def preview(self, patient: Patient, goal: str, settings: PlanSettings) -> bytes:
         """The exact bytes that a language model would be sent first; nothing is sent.
 
         Raises:
-            PolicyError: the policy is none that sends anything.
-            PrivacyError: something in it is never sent.
+            PolicyError: the policy sends nothing.
+            PrivacyError: the request would hold something that is never sent.
         """
         policy = policy_of(self.name)
         if not isinstance(policy, LanguageModelPolicy):
             raise PolicyError(what="This policy sends nothing", given=self.name, remedy="Give llm:ENDPOINT")
-        return policy.request(_seen(patient, goal, policy.proposer.endpoint.images), settings)
+        return policy.request(_seen(policy, patient, goal), settings)
 
 
-def _seen(patient: Patient, goal: str, images: bool) -> PolicyInput:
+def _seen(policy: Policy, patient: Patient, goal: str) -> PolicyInput:
+    images = isinstance(policy, LanguageModelPolicy) and policy.proposer.endpoint.images
     pictures = slices_png(patient.ct, patient.labels, SLICES) if images else ()
     return PolicyInput(patient.findings, patient.clinical, goal, pictures)
 
 
-def policy_of(text: str, among: tuple[str, ...] | None = None) -> Policy:
+def policy_of(text: str) -> Policy:
     """The policy that a text names.
 
     Args:
         text: one of `FORMS`.
-        among: agents to choose from; None is the whole vocabulary.
 
     Raises:
-        PolicyError: no policy of this name.
-        MeWMError: what the name needs is not there (an endpoint, a file, a protocol).
+        PolicyError: there is no policy of this name.
+        MeWMError: something that the name refers to is missing (an endpoint, a file, an agent).
     """
     kind, _, rest = text.partition(":")
     if text == DEFAULT:
-        return GuidelinePolicy(among)
+        return GuidelinePolicy()
     if kind == "constant" and rest:
         return ConstantPolicy(Protocol.parse(rest))
     if kind == "prior" and rest:
         return FrequencyPrior.load(Path(rest).expanduser())
     if kind == "llm" and rest:
-        return language_model(text, among)
+        return language_model(text)
     raise PolicyError(what="There is no such policy", given=text, remedy=f"Use {FORMS}")
 
 
@@ -91,8 +90,8 @@ def language_model(text: str, among: tuple[str, ...] | None = None) -> LanguageM
         PolicyError: more than two names.
         EndpointError: an endpoint is not known.
     """
-    names = names_of(text)
-    if not 1 <= len(names) <= 2:
+    names = text.removeprefix("llm:").split("+")
+    if len(names) > 2:
         raise PolicyError(what="At most two endpoints work together", given=text, remedy="Write llm:PROPOSER+REFINER")
     clients = [ChatClient(find_endpoint(name)) for name in names]
-    return LanguageModelPolicy(clients[0], clients[1] if len(clients) > 1 else None, among, clients[0].endpoint.reasons)
+    return LanguageModelPolicy(clients[0], clients[1] if len(clients) > 1 else None, among)

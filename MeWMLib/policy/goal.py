@@ -1,16 +1,16 @@
-"""Read the agents that a treatment goal names, and whether they are wanted: plain English, no model, no network.
+"""The agents that a treatment goal names, and whether they are wanted: plain English, no model, no network.
 
 What is understood, sentence by sentence ("but", "however" and a semicolon end a sentence too):
 
-- An agent is named by its canonical name, a synonym, or a word for its class (`_GROUPS`): "drug-eluting beads",
-  "platinum", "anthracyclines", "particles", "glue", "alcohol", "cTACE".
-- The last cue before an agent decides, so that a cue holds for a list: "no cisplatin or mitomycin", "prefer PVA and
+- An agent is named by its canonical name, a synonym, its class or another word for that (`_CLASS_WORDS`):
+  "drug-eluting beads", "platinum", "anthracyclines", "particles", "glue", "alcohol", "cTACE".
+- The last cue before an agent decides, so that one cue covers a list: "no cisplatin or mitomycin", "prefer PVA and
   Lipiodol". Cues against: no, not, without, avoid, never, exclude, omit, allergic to, instead of, ... Cues for: prefer,
   use, with, give, favour, ... Cues that say nothing about today: after, previous, failed, no contraindication to, ...
 - A cue right behind an agent counts as well: "cisplatin is contraindicated", "mitomycin allergy", "PVA preferred".
-- An agent without any cue is named positively. Where one goal says both, no wins.
+- An agent without any cue counts as wanted. Where a goal says both yes and no, no wins.
 
-Everything else is ignored; a goal never makes an error.
+Everything else is ignored; a goal never causes an error.
 """
 
 from __future__ import annotations
@@ -19,29 +19,18 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from MeWMLib.core.protocol import vocabulary
+from MeWMLib.policy.agent_names import by_letters, classes, letters, members, pattern_of, written_names
 
-#: Word to class of agents.
-_GROUPS = {
-    "platinum": "platinum",
+#: Words for a class of agents, in addition to the name of the class itself.
+_CLASS_WORDS = {
     "platinum drug": "platinum",
     "platinum agent": "platinum",
     "platin": "platinum",
-    "anthracycline": "anthracycline",
-    "antimetabolite": "antimetabolite",
-    "topoisomerase inhibitor": "topoisomerase inhibitor",
-    "particle": "particle",
-    "glue": "glue",
     "cyanoacrylate": "glue",
     "alcohol": "sclerosant",
-    "sclerosant": "sclerosant",
-    "drug-eluting bead": "drug-eluting bead",
-    "drug-eluting microsphere": "drug-eluting bead",
     "doxorubicin-eluting bead": "drug-eluting bead",
     "bead": "drug-eluting bead",
     "deb-tace": "drug-eluting bead",
-    "iodised oil": "oil",
-    "ethiodised oil": "oil",
     "conventional tace": "oil",
     "ctace": "oil",
 }
@@ -75,67 +64,47 @@ class GoalAgents:
 
     Attributes:
         wanted: named positively.
-        excluded: named negatively; never in `wanted` too.
+        excluded: named negatively; never also in `wanted`.
     """
 
     wanted: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
 
+    @property
+    def ruled_out(self) -> tuple[str, ...]:
+        """The excluded agents, and what carries them.
+
+        The beads are loaded with doxorubicin: a goal that excludes the drug excludes them too, unless it asks for them.
+        """
+        if "Doxorubicin" in self.excluded and "LC beads" not in self.wanted:
+            return tuple(dict.fromkeys((*self.excluded, "LC beads")))
+        return self.excluded
+
 
 def parse_goal(goal: str) -> GoalAgents:
     """Return the agents that the goal wants and excludes; see the module for what is understood."""
-    wanted: dict[str, None] = {}
-    excluded: dict[str, None] = {}
-    text = goal.lower().replace("\u2019", "'").replace("ized oil", "ised oil")
-    for sentence in _SENTENCE_END.split(text):
+    found: dict[str, list[str]] = {"wanted": [], "against": [], "neutral": []}
+    for sentence in _SENTENCE_END.split(goal.lower().replace("\u2019", "'")):
         names = list(_names().finditer(sentence))
-        # Cues are looked for outside the names, so that no part of a name is taken for one.
+        # Cues are searched for outside the names, so that part of a name is never taken for a cue.
         cues = [c for c in _CUE.finditer(sentence) if not any(n.start() <= c.start() < n.end() for n in names)]
         for name in names:
-            before = [cue for cue in cues if cue.end() <= name.start()]
             behind = _BEHIND.match(sentence, name.end())
-            polarity = behind.lastgroup if behind else before[-1].lastgroup if before else "wanted"
-            for agent_name in _by_name()[_key(name[0])]:
-                if polarity == "wanted":
-                    wanted.setdefault(agent_name)
-                elif polarity == "against":
-                    excluded.setdefault(agent_name)
-    return GoalAgents(tuple(name for name in wanted if name not in excluded), tuple(excluded))
-
-
-def excluded_agents(goal: str) -> tuple[str, ...]:
-    """What a goal rules out; see `excluded_by`."""
-    return excluded_by(parse_goal(goal))
-
-
-def excluded_by(named: GoalAgents) -> tuple[str, ...]:
-    """What the named agents rule out.
-
-    The beads are loaded with doxorubicin: who excludes the drug does not want them, unless the goal asks for them.
-    """
-    if "Doxorubicin" in named.excluded and "LC beads" not in named.wanted:
-        return tuple(dict.fromkeys((*named.excluded, "LC beads")))
-    return named.excluded
-
-
-def _key(text: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", text).removesuffix("s")
+            before = [cue for cue in cues if cue.end() <= name.start()]
+            deciding = behind or (before[-1] if before else None)
+            polarity = deciding.lastgroup if deciding else None
+            found[polarity or "wanted"] += _by_name()[letters(name[0])]
+    excluded = tuple(dict.fromkeys(found["against"]))
+    return GoalAgents(tuple(n for n in dict.fromkeys(found["wanted"]) if n not in excluded), excluded)
 
 
 @cache
 def _by_name() -> dict[str, tuple[str, ...]]:
-    """Every name that is understood, without blanks, hyphens and plural, to the agents that it means."""
-    agents = vocabulary().values()
-    known = {_key(text): tuple(a.name for a in agents if a.agent_class == group) for text, group in _GROUPS.items()}
-    return known | {_key(name.lower()): (a.name,) for a in agents for name in (a.name, *a.synonyms)}
+    """`letters` of every name and class that is understood, to the agents that it means."""
+    groups = {text: members(group) for text, group in _CLASS_WORDS.items()} | classes()
+    return {letters(text): names for text, names in groups.items()} | {t: (n,) for t, n in by_letters().items()}
 
 
 @cache
 def _names() -> re.Pattern[str]:
-    """Matches any name, the longest first; blanks and hyphens are free, a plural s may follow."""
-    texts = {*_GROUPS, *(n.lower() for a in vocabulary().values() for n in (a.name, *a.synonyms))}
-    parts = []
-    for text in sorted(texts, key=len, reverse=True):
-        words = re.findall(r"[a-z0-9]+", text.removesuffix("s") if len(text) > 3 else text)
-        parts.append(r"[\s-]*".join(map(re.escape, words)) + "s?")
-    return re.compile(rf"(?<![a-z0-9])(?:{'|'.join(parts)})(?![a-z0-9])")
+    return pattern_of({*classes(), *_CLASS_WORDS, *(name.lower() for name in written_names())})

@@ -1,15 +1,15 @@
 """The offline policy: from findings, clinical data and a goal to candidate drugs and embolics. No network, no key.
 
-It stands in for pi_VLM(x0, g) of arXiv 2506.02327 (section 3.1, line 5 of Algorithm 1). An agent's score is its base
-score plus what the findings add (both in `guideline.json`, to be read and changed by a physician), minus one for each
-warning that singles it out in this patient. What the goal names comes first; what the goal excludes, and what the
-rules forbid in this patient, is not proposed.
+It takes the place of pi_VLM(x0, g) of arXiv 2506.02327 (section 3.1, line 5 of Algorithm 1). An agent's score is its
+base score plus what the findings add (both in `guideline.json`, which a physician can read and change), minus one for
+each warning about this agent in this patient. Agents that the goal names come first; agents that the goal excludes or
+the rules forbid in this patient are not proposed.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,13 +17,15 @@ from typing import Any
 
 from MeWMLib.core.errors import PlanSettingsError, RuleError
 from MeWMLib.core.patient import Clinical, Findings
-from MeWMLib.core.protocol import DRUG, EMBOLIC, ActionSpace, Protocol, agent, agents_of
-from MeWMLib.policy.goal import GoalAgents, excluded_by, parse_goal
+from MeWMLib.core.protocol import DRUG, EMBOLIC, ActionSpace, Protocol, agent
+from MeWMLib.core.records import read_json
+from MeWMLib.policy.agent_names import offered
+from MeWMLib.policy.goal import GoalAgents, parse_goal
 from MeWMLib.policy.rules import FORBIDDEN, allowed, check, explain_none, load_rules
 from MeWMLib.policy.sources import source_text
 
 POLICY_NAME = "guideline"
-#: What a drug loses for each drug of its class that is already proposed: the candidates are to differ in mechanism.
+#: What an agent loses for each agent of its class that is already chosen, so that the candidates differ in mechanism.
 SAME_CLASS_PENALTY = 1.2
 WARNING_PENALTY = 1.0
 #: Above all scores, so that the goal decides before anything else does.
@@ -44,12 +46,12 @@ def propose(
     goal: str = "",
     drugs: int = 5,
     embolics: int = 4,
-    among: Sequence[str] | None = None,
+    among: Collection[str] | None = None,
 ) -> ActionSpace:
     """Propose what to search for one patient.
 
     Args:
-        findings: what the labels say; the target lesion is the first (largest) one.
+        findings: measured on the labels; the target lesion is the first (largest) one.
         clinical: what is known of the patient; None means nothing.
         goal: the treatment goal in words; agents named there are put first or left out (see `goal`).
         drugs: D, the most drugs to propose, at least 1.
@@ -57,8 +59,8 @@ def propose(
         among: canonical names to choose from, such as what a hospital has; None means the whole vocabulary.
 
     Returns:
-        Up to D drugs and E embolics, best first, with a one-sentence reason each. Each is allowed for this patient on
-        its own, and at least one drug with one embolic is.
+        Up to D drugs and E embolics, best first, with a one-sentence reason each. Each is allowed in this patient on
+        its own, and at least one drug is allowed together with one embolic.
 
     Raises:
         PlanSettingsError: a number below 1.
@@ -71,31 +73,43 @@ def propose(
     named = parse_goal(goal)
     facts = describe(findings, clinical)
     scored = {kind: _scores(kind, facts, clinical, named, among) for kind in (DRUG, EMBOLIC)}
-    pair = _best_pair(scored[DRUG], scored[EMBOLIC], clinical)
-    if pair is None:
+    pairs = [
+        (drug, embolic)
+        for drug in scored[DRUG]
+        for embolic in scored[EMBOLIC]
+        if allowed(Protocol.of([drug.name, embolic.name]), clinical, complete=True)
+    ]
+    if not pairs:
         raise _nothing_left(clinical, named, among)
     chosen_drugs, chosen_embolics = _diverse(scored[DRUG], drugs), scored[EMBOLIC][:embolics]
-    if not any(_compatible(d.name, e.name, clinical) for d in chosen_drugs for e in chosen_embolics):
-        chosen_drugs, chosen_embolics = _with(pair[0], chosen_drugs), _with(pair[1], chosen_embolics)
+    if not any(drug in chosen_drugs and embolic in chosen_embolics for drug, embolic in pairs):
+        drug, embolic = max(pairs, key=lambda pair: pair[0].score + pair[1].score)
+        chosen_drugs, chosen_embolics = _with(drug, chosen_drugs), _with(embolic, chosen_embolics)
+    chosen = (*chosen_drugs, *chosen_embolics)
     return ActionSpace(
         tuple(d.name for d in chosen_drugs),
         tuple(e.name for e in chosen_embolics),
-        {s.name: s.reason for s in (*chosen_drugs, *chosen_embolics)},
+        {s.name: s.reason for s in chosen},
         POLICY_NAME,
-        {s.name: s.source for s in (*chosen_drugs, *chosen_embolics)},
+        {s.name: s.source for s in chosen},
     )
 
 
 def describe(findings: Findings, clinical: Clinical) -> dict[str, float]:
-    """The numbers that the adjustments of `guideline.json` look at; what is not known is left out.
+    """The numbers that the adjustments of `guideline.json` ask for; those that are not known are left out.
 
     Returns:
-        lesions: how many; child_pugh_b: 1 or 0; and of the target lesion diameter_mm (longest axial), enhancement_hu
-        (its mean minus that of the liver; the phase of the CT is not taken into account), necrotic_fraction and
-        lipiodol_fraction. tumour_share is all tumour in the liver. Of the clinical data: child_pugh_b and bclc_advanced
-        (stage C), 1 or 0, and afp_ng_per_ml.
+        lesions: how many; of the target lesion diameter_mm (longest axial), enhancement_hu (its mean minus that of the
+        liver; the phase of the CT is not taken into account), necrotic_fraction and lipiodol_fraction; tumour_share is
+        all tumour in the liver. Of the clinical data afp_ng_per_ml, and 1 or 0 as child_pugh_b and bclc_advanced
+        (stage C).
     """
-    facts = {"lesions": float(len(findings.lesions))}
+    facts: dict[str, float | None] = {
+        "lesions": float(len(findings.lesions)),
+        "afp_ng_per_ml": clinical.afp_ng_per_ml,
+        "bclc_advanced": None if clinical.bclc_stage is None else float(clinical.bclc_stage == "C"),
+        "child_pugh_b": None if clinical.child_pugh_class is None else float(clinical.child_pugh_class == "B"),
+    }
     if findings.lesions:
         target = findings.lesions[0]
         facts |= {
@@ -103,61 +117,51 @@ def describe(findings: Findings, clinical: Clinical) -> dict[str, float]:
             "enhancement_hu": target.mean_hu - findings.liver_mean_hu,
             "necrotic_fraction": target.necrotic_fraction,
             "lipiodol_fraction": target.lipiodol_fraction,
+            "tumour_share": findings.tumour_ml / findings.liver_ml if findings.liver_ml > 0 else None,
         }
-    if findings.lesions and findings.liver_ml > 0:
-        facts["tumour_share"] = findings.tumour_ml / findings.liver_ml
-    if clinical.afp_ng_per_ml is not None:
-        facts["afp_ng_per_ml"] = clinical.afp_ng_per_ml
-    if clinical.bclc_stage is not None:
-        facts["bclc_advanced"] = float(clinical.bclc_stage == "C")
-    if clinical.child_pugh_class is not None:
-        facts["child_pugh_b"] = float(clinical.child_pugh_class == "B")
-    return facts
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 @cache
 def _table() -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(Path(__file__).with_name("guideline.json").read_text(encoding="utf-8"))
+    data: dict[str, Any] = read_json(Path(__file__).with_name("guideline.json"))
     return data
 
 
 def _scores(
-    kind: str,
-    facts: Mapping[str, float],
-    clinical: Clinical,
-    named: GoalAgents,
-    among: Sequence[str] | None = None,
+    kind: str, facts: Mapping[str, float], clinical: Clinical, named: GoalAgents, among: Collection[str] | None = None
 ) -> list[_Scored]:
     """The agents of a kind that this patient may have, best first; ties in vocabulary order."""
-    # A warning about the patient as a whole holds for every agent alike and says nothing about their order.
+    # A warning about the patient as a whole concerns every agent alike and says nothing about their order.
     singling_out = {rule.id for rule in load_rules() if rule.applies_to is not None}
     scored = []
-    for name in agents_of(kind) if among is None else [n for n in agents_of(kind) if n in among]:
+    for name in offered(kind, among):
         alone = check(Protocol.of([name]), clinical, complete=False)
-        if name in excluded_by(named) or any(f.severity == FORBIDDEN for f in alone):
+        if name in named.ruled_out or any(f.severity == FORBIDDEN for f in alone):
             continue
         entry = _table()["agents"][name]
-        score, parts = float(entry["score"]), [str(entry["reason"])]
-        sources = dict.fromkeys([_source(entry)])
-        for change in _table()["adjustments"]:
-            value = facts.get(change["finding"])
-            if name not in change["agents"] or value is None:
-                continue
-            if change.get("above", -float("inf")) < value <= change.get("up_to", float("inf")):
-                score += change["add"]
-                parts.append(str(change["reason"]))
-                sources.setdefault(_source(change))
-        warned = [f.rule for f in alone if f.rule in singling_out]
-        if warned:
-            score -= WARNING_PENALTY * len(warned)
-            parts.append("warned of by the rules " + ", ".join(warned))
-            sources |= dict.fromkeys(f.source for f in alone if f.rule in singling_out)
+        changes = [c for c in _table()["adjustments"] if name in c["agents"] and _applies(c, facts)]
+        score = float(entry["score"])
+        for change in changes:  # not `sum`: it rounds differently from Python 3.12 on, which would decide ties
+            score += change["add"]
+        parts = [str(e["reason"]) for e in (entry, *changes)]
+        sources = [_source(e) for e in (entry, *changes)]
+        warnings = [f for f in alone if f.rule in singling_out]
+        if warnings:
+            score -= WARNING_PENALTY * len(warnings)
+            parts.append("warned of by the rules " + ", ".join(f.rule for f in warnings))
+            sources += [f.source for f in warnings]
         if name in named.wanted:
             # In the order in which the goal names them.
             score += GOAL_BONUS - named.wanted.index(name)
             parts.insert(0, "named in the goal")
-        scored.append(_Scored(name, score, f"{name}: " + "; ".join(parts) + ".", " | ".join(sources)))
+        scored.append(_Scored(name, score, f"{name}: " + "; ".join(parts) + ".", " | ".join(dict.fromkeys(sources))))
     return sorted(scored, key=lambda s: -s.score)
+
+
+def _applies(change: Mapping[str, Any], facts: Mapping[str, float]) -> bool:
+    value = facts.get(change["finding"])
+    return value is not None and change.get("above", -math.inf) < value <= change.get("up_to", math.inf)
 
 
 def _source(entry: Mapping[str, Any]) -> str:
@@ -165,7 +169,7 @@ def _source(entry: Mapping[str, Any]) -> str:
 
 
 def _diverse(scored: Sequence[_Scored], count: int) -> list[_Scored]:
-    """Greedy choice: each further agent of a class that is there already loses `SAME_CLASS_PENALTY`."""
+    """Greedy choice in which each agent loses `SAME_CLASS_PENALTY` for every chosen one of its class."""
     left, chosen = list(scored), list[_Scored]()
     while left and len(chosen) < count:
         classes = [agent(s.name).agent_class for s in chosen]
@@ -175,33 +179,17 @@ def _diverse(scored: Sequence[_Scored], count: int) -> list[_Scored]:
     return chosen
 
 
-def _compatible(drug: str, embolic: str, clinical: Clinical) -> bool:
-    return allowed(Protocol.of([drug, embolic]), clinical, complete=True)
-
-
-def _best_pair(
-    drugs: Sequence[_Scored], embolics: Sequence[_Scored], clinical: Clinical
-) -> tuple[_Scored, _Scored] | None:
-    pairs = [(d, e) for d in drugs for e in embolics if _compatible(d.name, e.name, clinical)]
-    return max(pairs, key=lambda pair: pair[0].score + pair[1].score, default=None)
-
-
 def _with(needed: _Scored, chosen: list[_Scored]) -> list[_Scored]:
-    """The choice with `needed` in it, in place of the last one where it is not there yet."""
+    """The choice with `needed` in it, in place of the last one if need be."""
     return chosen if needed in chosen else [*chosen[:-1], needed]
 
 
-def _nothing_left(clinical: Clinical, named: GoalAgents, among: Sequence[str] | None = None) -> RuleError:
-    excluded = excluded_by(named)
-    drugs, embolics = (
-        [n for n in agents_of(kind) if n not in excluded and (among is None or n in among)] for kind in (DRUG, EMBOLIC)
-    )
-    forbidden = explain_none(drugs, embolics, clinical)
-    given = "; ".join(
-        text for text in (forbidden, "the goal excludes " + ", ".join(excluded) if excluded else "") if text
-    )
+def _nothing_left(clinical: Clinical, named: GoalAgents, among: Collection[str] | None) -> RuleError:
+    excluded = named.ruled_out
+    drugs, embolics = ([n for n in offered(kind, among) if n not in excluded] for kind in (DRUG, EMBOLIC))
+    reasons = (explain_none(drugs, embolics, clinical), "the goal excludes " + ", ".join(excluded) if excluded else "")
     return RuleError(
         what="The clinical rules and the goal leave no protocol of a drug and an embolic agent",
-        given=given,
-        remedy="Check the patient's clinical data and the goal; where they are right, TACE is not the treatment",
+        given="; ".join(reason for reason in reasons if reason),
+        remedy="Check the patient's clinical data and the goal; if they are right, TACE is not the treatment",
     )

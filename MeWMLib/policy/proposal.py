@@ -17,7 +17,7 @@ class PolicyInput:
     """One patient and goal, as a policy sees them: x0 and g of arXiv 2506.02327.
 
     Attributes:
-        findings: what the labels say.
+        findings: measured on the labels.
         clinical: what is known of the patient.
         goal: the treatment goal in words.
         images: PNG files of slices, without any metadata; only language models look at them.
@@ -35,8 +35,8 @@ class Proposal:
 
     Attributes:
         space: candidates for the search, best first.
-        protocol: what the policy would give by itself; empty if the rules allow it nothing.
-        notes: what the user must know, such as that another policy stood in.
+        protocol: what the policy would give without a search; empty if the rules allow none of its candidates.
+        notes: what the user must know, such as that another policy was used in its place.
         usage: tokens, cost and requests of a language model; empty for the others.
     """
 
@@ -62,35 +62,23 @@ class Policy(typing.Protocol):
 
 
 def first_choice(space: ActionSpace, clinical: Clinical, settings: PlanSettings) -> Protocol:
-    """The plan of a policy without a search: down its ranking, whatever the rules allow beside what is taken already.
+    """The plan of a policy without a search: down its ranking, each agent that the rules allow with those before it.
 
     Args:
         space: ranked candidates.
         clinical: of the patient.
-        settings: its horizons Hd and He bound how many drugs and embolics are taken.
+        settings: its horizons Hd and He limit how many drugs and embolics are taken.
 
     Returns:
         A complete protocol, or the empty one if the rules allow none.
     """
-    plans = []
-    for first_drug in space.drugs:
-        for first_embolic in space.embolics:
-            protocol = Protocol.of([first_drug, first_embolic])
-            if allowed(protocol, clinical, complete=True):
-                plans.append(protocol)
-        if plans:
-            break
-    if not plans:
-        return Protocol(())
-    chosen = plans[0]
-    for names, kind, horizon in (
-        (space.drugs, "drugs", settings.drug_horizon),
-        (space.embolics, "embolics", settings.embolic_horizon),
-    ):
-        for name in names:
-            if name in chosen.agents or len(getattr(chosen, kind)) >= horizon:
-                continue
-            larger = Protocol.of([*chosen.agents, name])
-            if allowed(larger, clinical, complete=True):
-                chosen = larger
+    pairs = (Protocol.of([drug, embolic]) for drug in space.drugs for embolic in space.embolics)
+    chosen = next((pair for pair in pairs if allowed(pair, clinical, complete=True)), Protocol(()))
+    for name in (*space.drugs, *space.embolics):
+        if not chosen.complete or name in chosen.agents:
+            continue
+        larger = Protocol.of([*chosen.agents, name])
+        fits = len(larger.drugs) <= settings.drug_horizon and len(larger.embolics) <= settings.embolic_horizon
+        if fits and allowed(larger, clinical, complete=True):
+            chosen = larger
     return chosen

@@ -1,6 +1,6 @@
-"""Words of TACE operation reports: names of agents with their slips, doses, and cues of route and negation.
+"""Words of TACE operation reports: names of agents with their misspellings, doses, and cues of route and negation.
 
-Only regular expressions and the vocabulary; `reports.py` puts sentences together from them.
+Only regular expressions and the vocabulary; `reports.py` reads sentences with them.
 """
 
 from __future__ import annotations
@@ -10,23 +10,19 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from MeWMLib.core.protocol import agent, vocabulary
+from MeWMLib.policy.agent_names import by_letters, letters, pattern_of, written_names
 
-#: A word must be this long to be read in spite of a slip, and this alike (difflib ratio).
+#: A misspelt word is read if it has this many letters and is this similar to a name (difflib ratio).
 _SLIP_LETTERS, _SLIP_RATIO = 6, 0.84
-#: Words that are close to an agent's name and are none.
+#: Words that are close to an agent's name but are not misspellings of it.
 _NO_SLIPS = {"embolics", "emulsion", "emulsions", "particles", "particle", "microspheres", "angiography", "platinum"}
 
-_NUMBER_WORDS = {
-    word: n
-    for n, word in enumerate(
-        ("one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-         "eighteen nineteen twenty").split(),
-        start=1,
-    )
-}  # fmt: skip
-_NUMBER_WORDS |= {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
-_NUMBER_WORDS |= {"hundred": 100}
+_ONES = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
+_NUMBER_WORDS = {word: n for n, word in enumerate(f"{_ONES} eighteen nineteen".split(), start=1)}
+_NUMBER_WORDS |= {
+    word: 10 * n
+    for n, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety hundred".split(), start=2)
+}
 #: Unit as written to the unit of the vocabulary and the factor to it.
 _UNITS = {
     **dict.fromkeys(("mg", "mgs", "milligram", "milligrams"), ("mg", 1.0)),
@@ -41,27 +37,27 @@ _DOSE = re.compile(
     re.IGNORECASE,
 )
 
-MIXED = re.compile(
-    r"\b(?:emulsi\w+|emulsify|mix(?:ed|ture|ing)?|suspen(?:ded|sion)|blend(?:ed)?|combined with)\b", re.I
-)
-INFUSED = re.compile(
-    r"\b(?:infus\w+|perfus\w+|instil+ed|bolus|administered|given|injected|injection|delivered|HAIC)\b", re.I
-)
-EMBOLISED = re.compile(r"\b(?:(?:chemo)?emboli[sz]\w*|occlud(?:e|ing)|block(?:ing)?|plugg?ing)\b", re.I)
+
+def any_of(*alternatives: str) -> re.Pattern[str]:
+    """Matches any of the alternatives as whole words, in capitals or not."""
+    return re.compile(rf"\b(?:{'|'.join(alternatives)})\b", re.I)
+
+
+MIXED = any_of(r"emulsi\w+|emulsify|mix(?:ed|ture|ing)?|suspen(?:ded|sion)|blend(?:ed)?|combined with")
+INFUSED = any_of(r"infus\w+|perfus\w+|instil+ed|bolus|administered|given|injected|injection|delivered|HAIC")
+EMBOLISED = any_of(r"(?:chemo)?emboli[sz]\w*|occlud(?:e|ing)|block(?:ing)?|plugg?ing")
 ANY_VERB = re.compile("|".join(p.pattern for p in (MIXED, INFUSED, EMBOLISED)) + r"|\b(?:used|loaded|added)\b", re.I)
-#: What was done, as a verb: "an emulsion of" alone is no deed.
-DEED = re.compile(
-    r"\b(?:emulsified|mixed|suspended|blended|infused|infusing|perfused|instil+ed|administered|given|injected|delivered|"
-    r"emboli[sz]ed|occluded|used|loaded|added|withheld|omitted)\b",
-    re.I,
+#: What was done, as a verb: "an emulsion of" alone does not say that anything was done.
+DONE = any_of(
+    r"emulsified|mixed|suspended|blended|infused|infusing|perfused|instil+ed|administered|given|injected|delivered",
+    r"emboli[sz]ed|occluded|used|loaded|added|withheld|omitted",
 )
-LOADED = re.compile(r"\b(?:loaded|preloaded|pre-loaded|eluting)\b", re.I)
-#: Not given: before the name, and behind it. A cue before holds for a list of names.
-NOT_BEFORE = re.compile(
-    r"\b(?:no|not|without|neither|nor|instead of|rather than|avoid(?:ed|ing)?|omit(?:ted|ting)?|withheld|"
-    r"refus(?:ed|al of|es)|declin(?:ed|es)|"
-    r"allerg(?:y|ic) to|contraindication (?:to|for)|intoleran(?:ce|t) (?:to|of))\b",
-    re.I,
+LOADED = any_of(r"loaded|preloaded|pre-loaded|eluting")
+#: Not given: before the name, and behind it. A cue before covers a list of names.
+NOT_BEFORE = any_of(
+    r"no|not|without|neither|nor|instead of|rather than|avoid(?:ed|ing)?|omit(?:ted|ting)?|withheld",
+    r"refus(?:ed|al of|es)|declin(?:ed|es)|allerg(?:y|ic) to|contraindication (?:to|for)",
+    r"intoleran(?:ce|t) (?:to|of)",
 )
 NOT_BEHIND = re.compile(
     r"^[^;,.]{0,40}?\b(?:(?:was|were|is|are|had been) not|not (?:used|given|needed|required|necessary|available)|"
@@ -76,7 +72,7 @@ ANOTHER_DAY = re.compile(
     r"\b(?:is|are) planned\b|\bwill be\b|\bmonths? ago\b|\bweeks? ago\b|\byears? ago\b",
     re.I,
 )
-#: Right behind an agent: it names what is seen, not what is given.
+#: Right behind an agent: then the agent is what was seen, not what was given.
 SEEN = re.compile(
     r"^[\s-]*(?:was\s+)?(?:deposit\w*|retention|accumulat\w*|uptake|wash-?out|staining|pooling|filling|coverage|"
     r"emulsion|mixture|suspension)\b",
@@ -92,8 +88,8 @@ class Name:
 
     Attributes:
         agent: canonical name.
-        start, end: where it stands.
-        slip: what was written, if it was no known name.
+        start, end: its place in the text.
+        slip: what was written, if that was not a known name.
     """
 
     agent: str
@@ -107,10 +103,10 @@ class Dose:
     """An amount in a text.
 
     Attributes:
-        value: in `unit`; None if a range or an amount for each square metre was written, which is no one dose.
+        value: in `unit`; None if a range or an amount per square metre was written, which is not a single dose.
         unit: "mg" or "ml".
-        start, end: where it stands.
-        text: as it was written.
+        start, end: its place in the text.
+        text: as written.
     """
 
     value: float | None
@@ -121,8 +117,8 @@ class Dose:
 
 
 def find_names(text: str) -> list[Name]:
-    """The agents of a text in their order; a misspelt word is read if it is close to one name only."""
-    found = [Name(_canonical(m[0]), m.start(), m.end()) for m in _names().finditer(text)]
+    """The agents of a text in their order; a misspelt word counts if it is close to one name only."""
+    found = [Name(by_letters()[letters(m[0])], m.start(), m.end()) for m in _names().finditer(text)]
     for word in re.finditer(r"[A-Za-z][A-Za-z-]{4,}", text):
         taken = any(n.start < word.end() and word.start() < n.end for n in found)
         if not taken and (name := _slip(word[0])):
@@ -143,44 +139,19 @@ def find_doses(text: str) -> list[Dose]:
     return found
 
 
-def unit_of(name: str) -> str:
-    """Unit in which an agent is dosed."""
-    return agent(name).dose_unit
-
-
-def _letters(text: str) -> str:
-    # British and American spelling are one: iodised and iodized, gelatine and gelatin
-    return re.sub(r"[^a-z0-9]", "", text.lower()).replace("isedoil", "izedoil").removesuffix("s")
-
-
-@cache
-def _by_letters() -> dict[str, str]:
-    return {_letters(n): a.name for a in vocabulary().values() for n in (a.name, *a.synonyms)}
-
-
-def _canonical(text: str) -> str:
-    return _by_letters()[_letters(text)]
-
-
 @cache
 def _names() -> re.Pattern[str]:
-    """Any name of the vocabulary; blanks and hyphens are free, a plural s may follow; short ones in capitals only."""
-    parts = []
-    for text in sorted({n for a in vocabulary().values() for n in (a.name, *a.synonyms)}, key=len, reverse=True):
-        words = re.findall(r"[A-Za-z0-9]+", text)
-        whole = r"[\s-]*".join(re.escape(w) for w in words) + "s?"
-        # IDA, EPI, GS: in small letters they are words or parts of names
-        parts.append(whole if len(text) <= 3 and text.isupper() else f"(?i:{whole})")
-    return re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(parts)})(?![A-Za-z0-9])")
+    return pattern_of(written_names())
 
 
 def _slip(word: str) -> str:
-    letters = _letters(word)
-    if len(letters) < _SLIP_LETTERS or word.lower() in _NO_SLIPS:
+    """The agent that a misspelt word means, or "" if it is close to none or to several."""
+    spelled = letters(word)
+    if len(spelled) < _SLIP_LETTERS or word.lower() in _NO_SLIPS:
         return ""
-    known = [n for n in _by_letters() if len(n) >= _SLIP_LETTERS]
-    near = difflib.get_close_matches(letters, known, n=2, cutoff=_SLIP_RATIO)
-    names = {_by_letters()[n] for n in near}
-    # Epirubicin, idarubicin and pirarubicin are close to each other: the first letter decides, else nobody does
+    known = [n for n in by_letters() if len(n) >= _SLIP_LETTERS]
+    names = {by_letters()[n] for n in difflib.get_close_matches(spelled, known, n=2, cutoff=_SLIP_RATIO)}
+    # Epirubicin, idarubicin and pirarubicin are close to each other: only the first letter can decide
     same = {name for name in names if name[0].lower() == word[0].lower()}
-    return same.pop() if len(same) == 1 else names.pop() if len(names) == 1 else ""
+    chosen = same if len(same) == 1 else names
+    return chosen.pop() if len(chosen) == 1 else ""

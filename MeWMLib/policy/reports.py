@@ -1,10 +1,9 @@
 """TACE operation reports to protocols: agents, doses, routes, and the level of attenuation. No model, no network.
 
-After figure 3 (a) of arXiv 2506.02327, which asks language models for this; here a grammar of English sentences does
-it, and says what it was not sure of. What is understood: amounts before and behind a name, units, number words,
-"respectively", emulsions, agents that are given several times, totals, negation ("PVA was not used"), other days
-("previous TACE with ..."), misspelt names, and lists of names alone. Everything else is ignored; a report never makes
-an error.
+Figure 3 (a) of arXiv 2506.02327 asks language models for this; here a grammar of English sentences does it, and says
+what it was not sure of. What is understood: amounts before and behind a name, units, number words, "respectively",
+emulsions, agents that are given several times, totals, negation ("PVA was not used"), other days ("previous TACE with
+..."), misspelt names, and bare lists of names. Everything else is ignored; a report never causes an error.
 """
 
 from __future__ import annotations
@@ -14,8 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from MeWMLib.core.protocol import DRUG, Action, Protocol, agent, vocabulary
+from MeWMLib.core.protocol import DRUG, Action, Protocol, agent
+from MeWMLib.core.records import record_to_plain
 from MeWMLib.policy import report_words as words
+from MeWMLib.policy.agent_names import members
 from MeWMLib.policy.report_outcome import attenuation
 from MeWMLib.policy.report_words import Dose, Name
 
@@ -24,7 +25,7 @@ _SPLIT = re.compile(
     r",?\s+and then\s+|,?\s+then\s+|,?\s+followed by\s+|,?\s+after which\s+|,\s+(?:and|but|while)\s+|"
     r"\s+(?:and|but|while)\s+|,\s*", re.I
 )  # fmt: skip
-#: What may stand between an amount and its agent.
+#: Filler words that may separate an amount from its agent.
 _LINK_BEFORE = re.compile(
     r"^\s*(?:\([^)]*\)\s*)?(?:of\s+)?(?:(?:pure|plain|ultra|liquid|fluid|fluide|the|additional|further|more|small|"
     r"powdered|dissolved|a|solution|hydrochloride|hcl|[a-z]*-?eluting|loaded|into|of|super|amount|pre-?loaded)[\s-]+)*$",
@@ -47,17 +48,13 @@ class Administration:
         agent: canonical name.
         dose: in the agent's unit; None if it is not stated.
         route: infused, emulsion or embolised; None if it is not stated.
-        text: the clause in which it stands.
+        text: the clause that says so.
     """
 
     agent: str
     dose: float | None
     route: str | None
     text: str
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready form."""
-        return {"agent": self.agent, "dose": self.dose, "route": self.route, "text": self.text}
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ class OperationReport:
 
     @property
     def protocol(self) -> Protocol:
-        """The whole treatment: doses of one agent added up; its route if it was given by one only."""
+        """The whole treatment: the doses of each agent added up, and its route if there was only one."""
         actions = []
         for name in dict.fromkeys(a.agent for a in self.administrations):
             given = [a for a in self.administrations if a.agent == name]
@@ -91,23 +88,14 @@ class OperationReport:
         return Protocol(tuple(actions))
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-ready form."""
+        """The fields, and the protocol as text and as actions."""
         protocol = self.protocol
-        return {
-            "protocol": protocol.text,
-            "actions": protocol.to_json(),
-            "administrations": [a.to_json() for a in self.administrations],
-            "excluded": list(self.excluded),
-            "attenuation_level": self.attenuation_level,
-            "outcome": self.outcome,
-            "notes": list(self.notes),
-        }
+        return {"protocol": protocol.text, "actions": protocol.to_json(), **record_to_plain(self)}
 
 
 def parse_report(text: str) -> OperationReport:
     """Read one operation report; see the module for what is understood."""
-    plain = _plain(text)
-    clauses = list(_clauses(plain))
+    clauses = list(_clauses(text))
     reader = _Reader(as_list=not any(words.ANY_VERB.search(c) for c in clauses))
     for clause in clauses:
         reader.read(clause)
@@ -119,23 +107,15 @@ def parse_report(text: str) -> OperationReport:
 
 
 def relevant_text(text: str) -> str:
-    """The clauses that name an agent, a dose or an outcome, one a line: all that a model needs to see of a report."""
-    kept = []
-    for clause in _clauses(_plain(text)):
-        if words.find_names(clause) or attenuation([clause])[0] is not None:
-            kept.append(clause)
-    return "\n".join(kept)
-
-
-def _plain(text: str) -> str:
-    return text.replace("\u2019", "'").replace("\u00a0", " ").replace("\ufb01", "fi").replace("\r", "\n")
+    """The clauses that name an agent or an outcome, one per line: all that a model needs to see of a report."""
+    return "\n".join(c for c in _clauses(text) if words.find_names(c) or attenuation([c])[0] is not None)
 
 
 def _clauses(text: str) -> Iterator[str]:
-    """Sentences and parts of sentences that each speak of one deed."""
+    """Sentences and parts of sentences that each describe one step of the treatment."""
+    plain = text.replace("\u2019", "'").replace("\u00a0", " ").replace("\ufb01", "fi").replace("\r", "\n")
     # a line break inside a sentence ends nothing
-    joined = re.sub(r"(?<=[a-z,])\n(?=[a-z0-9])", " ", text)
-    for clause in _CLAUSE_END.split(joined):
+    for clause in _CLAUSE_END.split(re.sub(r"(?<=[a-z,])\n(?=[a-z0-9])", " ", plain)):
         yield from _split(clause.strip())
 
 
@@ -143,7 +123,7 @@ def _split(clause: str) -> Iterator[str]:
     """Split where both sides name an agent and say what was done with it."""
     for match in _SPLIT.finditer(clause):
         left, right = clause[: match.start()], clause[match.end() :]
-        if all(words.find_names(side) and words.DEED.search(side) for side in (left, right)):
+        if all(words.find_names(side) and words.DONE.search(side) for side in (left, right)):
             yield left.strip()
             yield from _split(right.strip())
             return
@@ -164,71 +144,65 @@ class _Reader:
         names = words.find_names(clause)
         if not names:
             return
-        for name in names:
-            if name.slip:
-                self.notes.append(f"{name.slip!r} was read as {name.agent}")
+        self.notes += [f"{name.slip!r} was read as {name.agent}" for name in names if name.slip]
         if words.ANOTHER_DAY.search(clause):
-            self.notes.append(f"left out, since it speaks of another day: {clause!r}")
+            self.notes.append(f"left out, since it is about another day: {clause!r}")
             return
-        names = [n for n in names if not self._negated(clause, n)]
+        negated = [n for n in names if _negated(clause, n)]
+        self.excluded += [n.agent for n in negated]
+        names = [n for n in names if n not in negated]
         doses = _bind(clause, names, self.notes)
         mixed = bool(words.MIXED.search(clause))
         for n, name in enumerate(names):
             dose = doses.get(n)
-            if words.SEEN.match(clause[name.end :]) and not (mixed and _stands_for_itself(clause, name, dose)):
+            seen = words.SEEN.match(clause[name.end :])
+            if seen and not (mixed and _is_ingredient(seen[0], name, dose)):
                 continue
             if dose is None and any(a.agent == name.agent for a in self.given):
                 continue  # named again, not given again
-            route = None if self._as_list else _route(clause, name, names)
-            self._add(clause, name, dose, route)
-
-    def _negated(self, clause: str, name: Name) -> bool:
-        before = clause[: name.start]
-        cues = list(words.NOT_BEFORE.finditer(before))
-        behind = words.NOT_BEHIND.match(clause[name.end :])
-        # "no tumour staining after Lipiodol": a cue holds for a list of names only, not for whatever comes later
-        between = before[cues[-1].end() :] if cues else ""
-        # "without Lipiodol, PVA was injected": there a comma ends it
-        ends = bool(cues) and cues[-1][0].lower() in ("without", "instead of", "rather than") and "," in between
-        reaches = bool(cues) and not ends and _is_list(between)
-        if reaches or behind:
-            self.excluded.append(name.agent)
-            return True
-        return False
+            self._add(clause, name, dose, None if self._as_list else _route(clause, name, names))
 
     def _add(self, clause: str, name: Name, dose: Dose | None, route: str | None) -> None:
         value = dose.value if dose else None
-        if dose is not None and dose.value is None:
-            self.notes.append(f"{name.agent}: {dose.text!r} is no single dose")
-        if dose is not None and value is not None and value <= 0:
+        if dose and value is None:
+            self.notes.append(f"{name.agent}: {dose.text!r} is not a single dose")
+        elif value is not None and value <= 0:
             self.notes.append(f"{name.agent}: a dose of zero was left out")
             value = None
-        if dose is not None and value is not None and _is_total(clause, dose):
-            parts = [a for a in self.given if a.agent == name.agent]
-            before = sum(a.dose or 0.0 for a in parts)
-            if parts:
-                rest = round(value - before, 6)
-                if rest > 0 and before:
-                    self.notes.append(f"{name.agent}: the parts make {before:g}, the report says {value:g} in total")
-                if rest <= 0:
-                    if rest < 0:
-                        self.notes.append(
-                            f"{name.agent}: the parts make {before:g}, the report says {value:g} in total"
-                        )
-                    return
-                value = rest
+        elif dose and value is not None and _is_total(clause, dose):
+            parts = [a.dose or 0.0 for a in self.given if a.agent == name.agent]
+            before = sum(parts)
+            rest = round(value - before, 6)
+            if rest < 0 or (rest > 0 and before):
+                self.notes.append(f"{name.agent}: the parts add up to {before:g}, the report says {value:g} in total")
+            if parts and rest <= 0:
+                return
+            value = rest
         self.given.append(Administration(name.agent, value, route, clause))
 
 
-def _stands_for_itself(clause: str, name: Name, dose: Dose | None) -> bool:
+def _negated(clause: str, name: Name) -> bool:
+    """True if the clause says that the agent was not given."""
+    if words.NOT_BEHIND.match(clause[name.end :]):
+        return True
+    cues = list(words.NOT_BEFORE.finditer(clause, 0, name.start))
+    if not cues:
+        return False
+    # "no tumour staining after Lipiodol": a cue covers a list of names only, not everything that comes later
+    between = clause[cues[-1].end() : name.start]
+    # "without Lipiodol, PVA was injected": after these cues a comma ends the list
+    ended = cues[-1][0].lower() in ("without", "instead of", "rather than") and "," in between
+    return not ended and _is_list(between)
+
+
+def _is_ingredient(seen: str, name: Name, dose: Dose | None) -> bool:
     """ "10 ml Lipiodol emulsion" is an amount of emulsion; "Epirubicin-Lipiodol emulsion with ..." names agents."""
-    behind = words.SEEN.match(clause[name.end :])
-    seen = behind[0].strip(" -").lower() if behind else ""
-    return seen in ("emulsion", "mixture", "suspension") and (dose is None or dose.start > name.end)
+    mixture = seen.strip(" -").lower() in ("emulsion", "mixture", "suspension")
+    return mixture and (dose is None or dose.start > name.end)
 
 
 def _is_list(text: str) -> bool:
-    """True if nothing but names, amounts and joining words stands in the text."""
+    """True if the text holds only names, amounts and joining words."""
     rest = text
     for name in reversed(words.find_names(text)):
         rest = rest[: name.start] + rest[name.end :]
@@ -239,13 +213,13 @@ def _is_list(text: str) -> bool:
 
 
 def _bind(clause: str, names: list[Name], notes: list[str]) -> dict[int, Dose]:
-    """Which amount belongs to which name (by its index): the nearest one that only filler words part from it."""
+    """Which amount belongs to which name (by its index): the nearest one with only filler words in between."""
     doses = words.find_doses(clause)
     if _RESPECTIVELY.search(clause) and len(doses) == len(names):
         return {n: d for n, (name, d) in enumerate(zip(names, doses, strict=True)) if _fits(name, d)}
     bound: dict[int, Dose] = {}
     for dose in doses:
-        options: list[tuple[int, int]] = []
+        options: list[tuple[int, int]] = []  # distance in characters, index of the name
         behind = next((n for n, name in enumerate(names) if name.start >= dose.end), None)
         before = next((n for n in reversed(range(len(names))) if names[n].end <= dose.start), None)
         if behind is not None and _LINK_BEFORE.match(clause[dose.end : names[behind].start]):
@@ -258,14 +232,14 @@ def _bind(clause: str, names: list[Name], notes: list[str]) -> dict[int, Dose]:
             bound[fitting[0]] = dose
         elif free:
             name = names[free[0][1]].agent
-            notes.append(f"{name}: {dose.text!r} is no dose in {words.unit_of(name)}")
+            notes.append(f"{name}: {dose.text!r} is not a dose in {agent(name).dose_unit}")
         elif dose.unit == "mg":
-            notes.append(f"{dose.text!r} belongs to no agent of MeWM: {clause!r}")
+            notes.append(f"{dose.text!r} belongs to no agent that MeWM knows: {clause!r}")
     return bound
 
 
 def _fits(name: Name, dose: Dose) -> bool:
-    return words.unit_of(name.agent) == dose.unit
+    return agent(name.agent).dose_unit == dose.unit
 
 
 def _is_total(clause: str, dose: Dose) -> bool:
@@ -274,19 +248,19 @@ def _is_total(clause: str, dose: Dose) -> bool:
 
 def _route(clause: str, name: Name, names: list[Name]) -> str | None:
     known = agent(name.agent)
-    if known.kind != DRUG and known.agent_class != "oil":
+    oil = members("oil")
+    is_oil = known.name in oil
+    if known.kind != DRUG and not is_oil:
         return known.routes[0]
-    others = {n.agent for n in names}
-    oil = {a.name for a in vocabulary().values() if a.agent_class == "oil"}
-    drug = any(agent(n).kind == DRUG for n in others)
+    others = [agent(n.agent) for n in names]
     emulsified = re.search(r"\bemulsi", clause, re.I) is not None
     # "50 mg of doxorubicin in 10 ml of Lipiodol" is an emulsion without the word
     mixed = words.MIXED.search(clause) or any(_IN.search(clause[: n.start]) for n in names if n.agent in oil)
-    if emulsified or (mixed and others & oil):
-        return "emulsion" if drug or emulsified else "embolised"
-    if words.LOADED.search(clause) and any(agent(n).agent_class == "drug-eluting bead" for n in others):
-        # on beads: none of the routes of the vocabulary
-        return "embolised" if known.agent_class == "oil" else None
-    if known.agent_class == "oil":
+    if emulsified or (mixed and any(a.name in oil for a in others)):
+        return "emulsion" if emulsified or any(a.kind == DRUG for a in others) else "embolised"
+    if words.LOADED.search(clause) and any(a.agent_class == "drug-eluting bead" for a in others):
+        # a drug on beads: none of the routes of the vocabulary
+        return "embolised" if is_oil else None
+    if is_oil:
         return "embolised" if words.ANY_VERB.search(clause) else None
     return "infused" if words.INFUSED.search(clause) else None

@@ -1,14 +1,15 @@
-"""Works that the rules and the guideline table refer to, each with an address where it can be looked up."""
+"""Publications that the rules and the guideline table refer to, each with an address where it can be looked up."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-#: Stands behind whatever no published source was found for, or where one was stretched.
+from MeWMLib.core.records import from_plain, read_json
+
+#: Ends the source of every statement that no publication makes in exactly this way.
 NEEDS_REVIEW = "needs physician review"
 
 
@@ -31,19 +32,18 @@ class Reference:
 
 @cache
 def references() -> dict[str, Reference]:
-    """All works of `sources.json` by key."""
-    data = json.loads(Path(__file__).with_name("sources.json").read_text(encoding="utf-8"))
-    return {key: Reference(key, **entry) for key, entry in data["sources"].items()}
+    """All publications of `sources.json` by key."""
+    data = read_json(Path(__file__).with_name("sources.json"))
+    return {key: from_plain(Reference, {"key": key, **entry}) for key, entry in data["sources"].items()}
 
 
 def source_text(note: str, keys: Sequence[str], needs_review: bool = False) -> str:
-    """One line that says where something stands.
+    """The source of a statement, in one line.
 
     Args:
-        note: what is to be found there, or whose choice it is.
-        keys: of the works.
-        needs_review: no physician has confirmed it, and no work says exactly this.
+        note: where in the publications it is found, or whose choice it is.
+        keys: of the publications.
+        needs_review: no physician has confirmed it, and no publication says exactly this.
     """
-    works = [f"{references()[key].citation}, {references()[key].url}" for key in keys]
-    parts = [*([note] if note else []), *works, *([NEEDS_REVIEW] if needs_review else [])]
-    return "; ".join(parts)
+    cited = [f"{references()[key].citation}, {references()[key].url}" for key in keys]
+    return "; ".join([*([note] if note else []), *cited, *([NEEDS_REVIEW] if needs_review else [])])

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from MeWMLib.scene.core_app import slicer
 
 _STEPS = 256
-# Dark in the middle: what did not change recedes, and the picture sits well beside CT. Blue and orange are told apart
-# by colour-blind readers too.
+# Dark in the middle: what did not change stays in the background. Colour-blind readers can tell blue from orange.
 _DIVERGING = ((0.62, 0.90, 1.0), (0.16, 0.50, 0.86), (0.15, 0.15, 0.15), (0.85, 0.33, 0.06), (1.0, 0.88, 0.52))
 _SEQUENTIAL = ((0.0, 0.0, 0.0), (0.28, 0.07, 0.42), (0.70, 0.19, 0.42), (0.96, 0.49, 0.16), (0.99, 0.95, 0.62))
 
@@ -31,11 +30,6 @@ class ColourMap:
     anchors: tuple[tuple[float, float, float], ...]
     low: float
     high: float
-
-    @property
-    def ticks(self) -> tuple[float, ...]:
-        """Values for the legend."""
-        return (self.low, (self.low + self.high) / 2, self.high)
 
     @property
     def table(self) -> NDArray[np.float64]:

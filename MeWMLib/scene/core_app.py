@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from types import TracebackType
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from MeWMLib.core.errors import DependencyError
@@ -43,7 +42,7 @@ _MODULE_LOGICS = {
 }
 
 
-class SlicerCore:
+class SlicerCore(AbstractContextManager["SlicerCore"]):
     """A running Slicer core. Use it as a context manager, or call `close`.
 
     Attributes:
@@ -62,33 +61,23 @@ class SlicerCore:
         colours.AddDefaultColorNodes()
         self.application_logic.SetModuleLogic("Colors", colours)
         self.application_logic.SetSliceLogics(vtk.vtkCollection())
-        self.application_logic.SetViewLogics(vtk.vtkCollection())
-        for factory in (
-            slicer.vtkMRMLThreeDViewDisplayableManagerFactory,
-            slicer.vtkMRMLSliceViewDisplayableManagerFactory,
-        ):
-            factory.GetInstance().SetMRMLApplicationLogic(self.application_logic)
         self.logics: dict[str, Any] = {"Colors": colours}
         for name, class_name in _MODULE_LOGICS.items():
-            logic = getattr(slicer, class_name)()
-            logic.SetMRMLScene(self.scene)
-            logic.SetMRMLApplicationLogic(self.application_logic)
+            logic = self.logics[name] = self.in_scene(getattr(slicer, class_name)())
             self.application_logic.SetModuleLogic(name, logic)
-            self.logics[name] = logic
-        self._open_storage()
         slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene, True)
-
-    def _open_storage(self) -> None:
         # Storage nodes ask the scene for a data-IO manager with a cache folder; without one they refuse to read.
-        self._remote = slicer.vtkMRMLRemoteIOLogic()
-        self._remote.SetMRMLScene(self.scene)
-        self._remote.SetMRMLApplicationLogic(self.application_logic)
+        self._remote = self.in_scene(slicer.vtkMRMLRemoteIOLogic())
         self._remote.GetCacheManager().SetRemoteCacheDirectory(self._cache.name)
-        self._data_io = slicer.vtkDataIOManagerLogic()
-        self._data_io.SetMRMLScene(self.scene)
-        self._data_io.SetMRMLApplicationLogic(self.application_logic)
+        self._data_io = self.in_scene(slicer.vtkDataIOManagerLogic())
         self._data_io.SetAndObserveDataIOManager(self._remote.GetDataIOManager())
         self._remote.AddDataIOToScene()
+
+    def in_scene(self, logic: Any) -> Any:
+        """Let a logic work on the scene; returns it."""
+        logic.SetMRMLApplicationLogic(self.application_logic)
+        logic.SetMRMLScene(self.scene)
+        return logic
 
     def close(self) -> None:
         """Empty the scene and remove the cache folder. Views on the scene must be closed before."""
@@ -98,12 +87,7 @@ class SlicerCore:
             logic.SetMRMLScene(None)
         self._cache.cleanup()
 
-    def __enter__(self) -> SlicerCore:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
 

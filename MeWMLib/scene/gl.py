@@ -7,7 +7,7 @@ import subprocess
 import sys
 from functools import cache
 
-#: Set to 1 to make every picture without OpenGL.
+#: Set to 1 to make no picture that needs OpenGL.
 NO_GL_VARIABLE = "MEWM_NO_GL"
 #: Packages that bring a software driver on Debian and Ubuntu.
 DRIVER_PACKAGES = ("libegl1", "libgl1-mesa-dri")
@@ -32,13 +32,10 @@ def prepare_environment() -> None:
 
 
 @cache
-def gl_available(timeout_s: float = 30.0) -> bool:
+def gl_available() -> bool:
     """Tell whether VTK can render here.
 
     A child process tries it: without a driver VTK ends the process by a signal. The answer is kept.
-
-    Args:
-        timeout_s: a driver that does not answer in this time counts as missing.
     """
     if os.environ.get(NO_GL_VARIABLE, "") not in ("", "0"):
         return False
@@ -49,7 +46,7 @@ def gl_available(timeout_s: float = 30.0) -> bool:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            timeout=timeout_s,
+            timeout=30.0,  # a driver that does not answer counts as missing
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):

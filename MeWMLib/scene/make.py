@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +12,12 @@ from MeWMLib.scene.comparison import build_comparison
 from MeWMLib.scene.core_app import SlicerCore
 from MeWMLib.scene.gl import DRIVER_PACKAGES, gl_available
 from MeWMLib.scene.mrb import write_mrb
-from MeWMLib.scene.pictures import Picture, make_pictures
+from MeWMLib.scene.pictures import Progress, make_pictures
 from MeWMLib.scene.plan_folder import Simulated, open_plan_folder
 from MeWMLib.scene.report import write_report
 from MeWMLib.scene.survival_plot import survival_nodes
 
-Progress = Callable[[str, float, str], None]
-PICTURES, TREE = "pictures", "search_tree.png"
+PICTURES, TREE = "pictures", "search_tree"
 NO_GL_NOTE = (
     "3D pictures were left out, since this machine has no OpenGL driver; the slices were made without one. "
     f"On Debian or Ubuntu these packages bring a driver: {' '.join(DRIVER_PACKAGES)}."
@@ -40,20 +38,20 @@ def make(directory: Path, progress: Progress, *, scene: bool = True, report: boo
 
     Args:
         directory: the plan directory; the results are written into it.
-        progress: called with stage, finished share of the whole (0 to 1) and message.
+        progress: called with the finished share of the whole (0 to 1) and a message.
         scene: write `scene.mrb`.
         report: write `report.html` and the pictures.
 
     Raises:
         MeWMError: the plan cannot be read, or a result cannot be written.
     """
-    progress("read", 0.0, "Reading the plan")
+    progress(0.0, "Reading the plan")
     plan = open_plan_folder(directory)
     before, labels = plan.read_before()
     simulated: list[Simulated] = []
     for candidate in plan.candidates:
         if candidate.files:
-            # Only of the best one the deviation is shown.
+            # the deviation is shown for the best one only
             simulated.append(plan.read_simulated(candidate, before, deviation=not simulated))
     files: list[str] = []
     notes: list[str] = [] if simulated else [NO_SIMULATION_NOTE]
@@ -63,38 +61,25 @@ def make(directory: Path, progress: Progress, *, scene: bool = True, report: boo
             notes.append(NO_GL_NOTE)
         with SlicerCore() as core:
             pictures = make_pictures(
-                core,
-                before,
-                labels,
-                simulated,
-                gl,
-                lambda share, message: progress("pictures", 0.1 + 0.4 * share, message),
+                core, before, labels, simulated, gl, lambda share, message: progress(0.1 + 0.4 * share, message)
             )
-        files += _write_pictures(directory, pictures)
+        images = {picture.name: png_bytes(picture.pixels) for picture in pictures}
         tree = tree_chart(plan.tree, plan.candidates[0].protocol if plan.candidates else None)
         if tree is not None:
-            with atomic_path(directory / PICTURES / TREE) as temporary:
-                temporary.write_bytes(tree)
-            files.append(f"{PICTURES}/{TREE}")
-        progress("report", 0.55, "Writing the report")
+            images[TREE] = tree
+        for name, image in images.items():
+            files.append(f"{PICTURES}/{name}.png")
+            with atomic_path(directory / files[-1]) as temporary:
+                temporary.write_bytes(image)
+        progress(0.55, "Writing the report")
         write_report(directory / "report.html", plan, pictures, notes)
         files.append("report.html")
     if scene:
-        progress("scene", 0.65, "Writing the scene for 3D Slicer")
+        progress(0.65, "Writing the scene for 3D Slicer")
         with SlicerCore() as core:
             build_comparison(core.scene, plan, before, labels, simulated)
             survival_nodes(core.scene, plan.candidates)
             write_mrb(core.scene, directory / "scene.mrb")
         files.append("scene.mrb")
-    progress("done", 1.0, "Done")
+    progress(1.0, "Done")
     return Made(tuple(files), tuple(notes))
-
-
-def _write_pictures(directory: Path, pictures: list[Picture]) -> list[str]:
-    names = []
-    for picture in pictures:
-        name = f"{PICTURES}/{picture.name}.png"
-        with atomic_path(directory / name) as temporary:
-            temporary.write_bytes(png_bytes(picture.pixels))
-        names.append(name)
-    return names

@@ -1,15 +1,13 @@
-"""Scenes to and from Slicer's .mrb files."""
+"""Scenes as Slicer's .mrb files."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.core.errors import OutputError, UnreadableFileError
+from MeWMLib.core.errors import OutputError
 from MeWMLib.core.io import atomic_path
 from MeWMLib.scene.core_app import vtk_errors
 
@@ -23,8 +21,13 @@ def write_mrb(scene: Any, path: Path) -> None:
     with atomic_path(path) as temporary, tempfile.TemporaryDirectory(prefix=".mewm-", dir=path.parent) as folder:
         # The name of the file becomes the name of the folder inside it, so it must be the final one from the start.
         file = Path(folder) / path.name
-        with _same_folder(), vtk_errors() as errors:
-            done = scene.WriteToMRB(str(file), None)
+        before = Path.cwd()
+        try:
+            with vtk_errors() as errors:
+                done = scene.WriteToMRB(str(file), None)
+        finally:
+            # Slicer's archive code enters the folder that it packs, and after an error it stays there.
+            os.chdir(before)
         # WriteToMRB may return True although a part was not written.
         if not done or errors or not file.is_file():
             raise OutputError(
@@ -33,29 +36,3 @@ def write_mrb(scene: Any, path: Path) -> None:
                 remedy="Check the free space on the disk, or leave the scene out with --no-scene",
             )
         file.replace(temporary)
-
-
-def read_mrb(scene: Any, path: Path) -> None:
-    """Read an .mrb file into an empty scene.
-
-    Raises:
-        UnreadableFileError: the file is missing, or Slicer reports an error while reading.
-    """
-    if not Path(path).is_file():
-        raise UnreadableFileError(what="There is no such scene", given=str(path), remedy="Check the path")
-    with _same_folder(), vtk_errors() as errors:
-        done = scene.ReadFromMRB(str(path), True)
-    if not done or errors:
-        raise UnreadableFileError(
-            what="The scene cannot be read", given=f"{path} ({errors[0][:200] if errors else 'no reason given'})"
-        )
-
-
-@contextmanager
-def _same_folder() -> Iterator[None]:
-    """Slicer's archive code enters the folder that it packs or unpacks, and after an error it stays there."""
-    folder = Path.cwd()
-    try:
-        yield
-    finally:
-        os.chdir(folder)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from MeWMLib.core.errors import GeometryError, NotCTError
+from MeWMLib.core.errors import GeometryError, NotCTError, UnreadableFileError
+from MeWMLib.core.records import dump_json, parse_json
+from MeWMLib.core.structures import VIEW_LEVEL_HU, VIEW_WINDOW_HU
 from MeWMLib.core.volume import PHASES, Geometry, Provenance, Volume
 from MeWMLib.scene.core_app import numpy_support, vtk
 
-#: How CTs are shown: lipiodol is white, and a lesion that is 40 HU darker than liver can still be seen.
-CT_WINDOW, CT_LEVEL = 450.0, 125.0
 SIMULATED = "SIMULATED"
+#: What is written on every picture of a simulated CT.
+SIMULATED_MARK = "SIMULATED \N{EM DASH} research use only"
 #: Every node attribute of ours begins with this.
 PREFIX = "MeWM."
 
@@ -23,15 +24,13 @@ PREFIX = "MeWM."
 def matrix_to_vtk(matrix: NDArray[np.float64]) -> Any:
     """Return a (4, 4) array as a `vtkMatrix4x4`."""
     result = vtk.vtkMatrix4x4()
-    for row in range(4):
-        for column in range(4):
-            result.SetElement(row, column, float(matrix[row, column]))
+    result.DeepCopy(np.asarray(matrix, dtype=np.float64).ravel())
     return result
 
 
 def matrix_from_vtk(matrix: Any) -> NDArray[np.float64]:
     """Return a `vtkMatrix4x4` as a (4, 4) float64 array."""
-    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+    return np.array(matrix.GetData()).reshape(4, 4)
 
 
 def image_of_array(array: NDArray[Any], image_class: Any = None) -> Any:
@@ -59,38 +58,25 @@ def scalars_of_image(image: Any) -> NDArray[Any]:
     return numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
 
 
-def array_of_image(image: Any) -> NDArray[Any]:
-    """Copy the voxels of a one-component VTK image as an array (K, J, I)."""
-    return np.array(scalars_of_image(image))
+def _attribute(field: str) -> str:
+    """The attribute that a field of a provenance is written to, such as MeWM.BundleSha256."""
+    return PREFIX + field.title().replace("_", "")
 
 
 def set_provenance(node: Any, provenance: Provenance) -> None:
     """Mark a node as simulated and write where it comes from into its attributes."""
-    for key, value in {
-        "Simulated": "1",
-        "Protocol": provenance.protocol,
-        "Seed": str(provenance.seed),
-        "Bundle": provenance.bundle,
-        "BundleSha256": provenance.bundle_sha256,
-        "Versions": json.dumps(provenance.versions, sort_keys=True),
-    }.items():
-        node.SetAttribute(PREFIX + key, value)
+    values = {**provenance.to_json(), "simulated": 1, "versions": dump_json(provenance.versions)}
+    for name, value in values.items():
+        node.SetAttribute(_attribute(name), str(value))
 
 
 def get_provenance(node: Any) -> Provenance | None:
     """Return what `set_provenance` wrote; None for a node that is not marked as simulated."""
     if node.GetAttribute(PREFIX + "Simulated") != "1":
         return None
-    text = {
-        key: node.GetAttribute(PREFIX + key) or "" for key in ("Protocol", "Seed", "Bundle", "BundleSha256", "Versions")
-    }
-    return Provenance(
-        protocol=text["Protocol"],
-        seed=int(text["Seed"] or 0),
-        bundle=text["Bundle"],
-        bundle_sha256=text["BundleSha256"],
-        versions=json.loads(text["Versions"] or "{}"),
-    )
+    text = {field.name: node.GetAttribute(_attribute(field.name)) or "" for field in fields(Provenance)}
+    versions = parse_json(text["versions"] or "{}", f"The note on versions of {node.GetName()}", UnreadableFileError)
+    return Provenance(text["protocol"], int(text["seed"] or 0), text["bundle"], text["bundle_sha256"], versions)
 
 
 def volume_to_node(scene: Any, volume: Volume, name: str, image: Any = None) -> Any:
@@ -110,7 +96,7 @@ def volume_to_node(scene: Any, volume: Volume, name: str, image: Any = None) -> 
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     # before the voxels come: a display node that sees them first works out a window from their histogram
     node.CreateDefaultDisplayNodes()
-    show_in_window(node, CT_WINDOW, CT_LEVEL, "vtkMRMLColorTableNodeGrey")
+    show_in_window(node, VIEW_WINDOW_HU, VIEW_LEVEL_HU, "vtkMRMLColorTableNodeGrey")
     fill_volume_node(node, volume, image)
     return node
 
@@ -139,11 +125,11 @@ def node_geometry(node: Any) -> Geometry:
     """Return the grid of a volume node.
 
     Raises:
-        GeometryError: the node lies under a transform, holds no voxels, or its grid cannot be used.
+        GeometryError: the node is under a transform, holds no voxels, or its grid cannot be used.
     """
     if node.GetParentTransformNode() is not None:
         raise GeometryError(
-            what="The volume lies under a transform",
+            what="The volume is under a transform",
             given=f"{node.GetName()} under {node.GetParentTransformNode().GetName()}",
             remedy="Harden the transform (right click in the Data module) or take the volume out of it",
         )
@@ -173,14 +159,14 @@ class HeldVolume:
         Raises:
             NotCTError: values that no CT holds.
         """
-        return Volume(array_of_image(self.image), self.geometry, self.phase, self.simulated)
+        return Volume(np.array(scalars_of_image(self.image)), self.geometry, self.phase, self.simulated)
 
 
 def hold_volume(node: Any) -> HeldVolume:
-    """Take hold of a scalar volume node; takes no time.
+    """Hold on to the voxels of a scalar volume node as they are now; takes no time.
 
     Raises:
-        GeometryError: the node lies under a transform, holds no voxels, or its grid cannot be used.
+        GeometryError: the node is under a transform, holds no voxels, or its grid cannot be used.
         NotCTError: more than one value a voxel.
     """
     geometry = node_geometry(node)
@@ -196,10 +182,5 @@ def hold_volume(node: Any) -> HeldVolume:
 
 
 def node_to_volume(node: Any) -> Volume:
-    """Copy a scalar volume node into a `Volume`; geometry and voxels are exact.
-
-    Raises:
-        GeometryError: the node lies under a transform, holds no voxels, or its grid cannot be used.
-        NotCTError: more than one value a voxel, or values that no CT holds.
-    """
+    """Copy a scalar volume node into a `Volume`; geometry and voxels are exact. Errors as `hold_volume` and `read`."""
     return hold_volume(node).read()

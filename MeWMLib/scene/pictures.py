@@ -19,10 +19,10 @@ from MeWMLib.scene.segmentations import (
     COLOUR_BEFORE,
     draw_as_outline,
     labels_to_segmentation,
-    labels_to_surfaces,
 )
+from MeWMLib.scene.surfaces import render_surfaces
 from MeWMLib.scene.target import MARGIN_MM, Target, find_target
-from MeWMLib.scene.views import AXIAL, CORONAL, BlendedSliceView, Framing, Pixels, SliceView, ThreeDView
+from MeWMLib.scene.views import AXIAL, CORONAL, Framing, Pixels, SliceView
 
 SIZE = 560
 GROUPS = ("axial", "coronal", "protocols", "surfaces")
@@ -67,7 +67,7 @@ def make_pictures(
     studio = _Studio(core, before, labels, target)
     pictures: list[Picture] = []
     try:
-        with SliceView(core, SIZE) if gl else BlendedSliceView(core, SIZE) as view:
+        with SliceView(core, SIZE) as view:
             for orientation in (AXIAL, CORONAL):
                 progress(len(pictures) / 14, f"{orientation} pictures")
                 pictures += studio.comparison(view, orientation, simulated[0] if simulated else None)
@@ -152,17 +152,15 @@ class _Studio:
         todo: list[tuple[LabelMap, Simulated | None]] = [(self.labels, None)]
         if best is not None:
             todo.append((best.labels, best))
-        with ThreeDView(self.core, SIZE) as view:
-            for labels, one in todo:
-                colour = COLOUR_BEFORE if one is None else COLOUR_AFTER
-                node = self._keep(labels_to_surfaces(self.core.scene, labels, "surfaces", colour))
-                note = Annotator(view.render([node], self.target.liver_centre, width))
-                when = "before" if one is None else "simulated"
-                note.title("Before treatment" if one is None else "Simulated")
-                if one is not None:
-                    note.simulated(one.candidate.protocol, self._seed(one))
-                text = f"Liver (transparent) and lesion in 3D, {when}; seen from the front"
-                pictures.append(Picture("surfaces", f"surfaces_{when}", text, note.pixels))
+        for labels, one in todo:
+            colour = COLOUR_BEFORE if one is None else COLOUR_AFTER
+            note = Annotator(render_surfaces(labels, colour, self.target.liver_centre, width, SIZE))
+            when = "before" if one is None else "simulated"
+            note.title("Before treatment" if one is None else "Simulated")
+            if one is not None:
+                note.simulated(one.candidate.protocol, self._seed(one))
+            text = f"Liver (transparent) and lesion in 3D, {when}; seen from the front"
+            pictures.append(Picture("surfaces", f"surfaces_{when}", text, note.pixels))
         return pictures
 
     def _finish(

@@ -10,9 +10,9 @@ from typing import Any
 import jinja2
 
 from MeWMLib.core.io import atomic_path
+from MeWMLib.core.structures import VIEW_LEVEL_HU, VIEW_WINDOW_HU
 from MeWMLib.scene import charts, search
 from MeWMLib.scene.annotate import png_bytes
-from MeWMLib.scene.nodes import CT_LEVEL, CT_WINDOW
 from MeWMLib.scene.pictures import GROUPS, Picture
 from MeWMLib.scene.plan_folder import PlanFolder, ShownCandidate
 
@@ -133,7 +133,7 @@ def render_report(plan: PlanFolder, pictures: Sequence[Picture], notes: Sequence
         pictures=groups,
         charts={name: _data_uri(png) for name, png in found.items() if png is not None},
         notes=list(notes),
-        window=f"window {CT_WINDOW:.0f} HU, level {CT_LEVEL:.0f} HU",
+        window=f"window {VIEW_WINDOW_HU:.0f} HU, level {VIEW_LEVEL_HU:.0f} HU",
     )
 
 

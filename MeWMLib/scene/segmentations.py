@@ -12,71 +12,44 @@ from scipy import ndimage
 
 from MeWMLib.core.errors import LabelError
 from MeWMLib.core.io import to_sitk
+from MeWMLib.core.structures import LIVER_STRUCTURE, TUMOUR_STRUCTURE, Colour, Structure
 from MeWMLib.core.volume import BACKGROUND, LIVER, TUMOUR, Geometry, LabelMap
 from MeWMLib.scene.core_app import slicer, vtk
 from MeWMLib.scene.nodes import image_of_array, matrix_from_vtk, matrix_to_vtk, scalars_of_image
 
-Colour = tuple[float, float, float]
-_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
-_REGIONS = "Anatomic codes - DICOM master list"
 #: Slicer's name of the representation as voxels.
 BINARY = "Binary labelmap"
-#: Grids whose voxels lie so far apart at most (in voxels) are one grid.
+#: Two grids whose voxels differ by at most this much (in voxels) are one grid.
 _ALIGNED_VOXELS = 0.01
-_LIVER_CODE = "SCT^10200004^Liver"
-
-
-@dataclass(frozen=True)
-class SegmentLook:
-    """How one segment is named, coded and drawn.
-
-    Attributes:
-        id: id and name of the segment.
-        value: its value in a `LabelMap`.
-        colour: RGB, 0 to 1.
-        terminology: Slicer's serialised terminology entry, which DICOM SEG export uses.
-        opacity_3d: of its surface.
-    """
-
-    id: str
-    value: int
-    colour: Colour
-    terminology: str
-    opacity_3d: float
-
-
-def _terminology(category: str, kind: str, region: str) -> str:
-    # context ~ category ~ type ~ type modifier ~ anatomic context ~ region ~ region modifier
-    return "~".join([_CONTEXT, category, kind, "^^", _REGIONS, region, "^^"])
-
-
-#: The two lesion colours differ for colour-blind readers too.
-COLOUR_BEFORE: Colour = (0.25, 0.82, 1.0)
+#: The lesion before and after treatment; the two colours differ for colour-blind readers too.
+COLOUR_BEFORE: Colour = TUMOUR_STRUCTURE.colour
 COLOUR_AFTER: Colour = (1.0, 0.66, 0.05)
-COLOUR_LIVER: Colour = (0.867, 0.510, 0.396)
+#: Opacity of the surfaces in 3D: the lesion is seen through the liver.
+OPACITY_3D = {LIVER_STRUCTURE: 0.33, TUMOUR_STRUCTURE: 1.0}
 
-LIVER_LOOK = SegmentLook(
-    "liver", LIVER, COLOUR_LIVER, _terminology("SCT^123037004^Anatomical Structure", _LIVER_CODE, "^^"), 0.33
-)
-TUMOUR_LOOK = SegmentLook(
-    "tumour",
-    TUMOUR,
-    COLOUR_BEFORE,
-    _terminology("SCT^49755003^Morphologically Altered Structure", "SCT^4147007^Mass", _LIVER_CODE),
-    1.0,
-)
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedLabels:
-    """The segments of a label map as VTK images; no node is needed for it, so a thread may make it."""
-
-    images: dict[SegmentLook, Any]
+#: The segments of a label map as VTK images; they need no node, so a thread may make them.
+PreparedLabels = dict[Structure, Any]
 
 
 def prepare_labels(labels: LabelMap) -> PreparedLabels:
-    """Cut out the segments "liver" (tumour included) and "tumour"."""
-    return _prepare_masks({LIVER_LOOK: labels.liver, TUMOUR_LOOK: labels.tumour}, labels.geometry)
+    """Cut out the segments "liver" (tumour included) and "tumour".
+
+    Each becomes an image of the box around it: the rest of the grid is empty, and copying it takes time.
+    """
+    images = {}
+    for structure, mask in ((LIVER_STRUCTURE, labels.liver), (TUMOUR_STRUCTURE, labels.tumour)):
+        box = box_of(mask)
+        image = images[structure] = image_of_array(mask[box], slicer.vtkOrientedImageData)
+        # an extent that does not begin at 0 keeps the voxels on the grid of the CT, to the last bit
+        image.SetExtent([bound for side in reversed(box) for bound in (side.start, side.stop - 1)])
+        image.SetImageToWorldMatrix(matrix_to_vtk(labels.geometry.affine))
+    return images
+
+
+def box_of(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """The box around a mask (K, J, I); of an empty mask the first voxel alone."""
+    found = ndimage.find_objects(mask.view(np.uint8))
+    return found[0] if found else (slice(0, 1),) * 3
 
 
 def labels_to_segmentation(
@@ -90,7 +63,7 @@ def labels_to_segmentation(
 
     Args:
         scene: a `vtkMRMLScene`.
-        labels: copied; a prepared one is taken as it is.
+        labels: copied; what `prepare_labels` made is taken as it is.
         name: name of the node.
         reference_volume_node: the CT, which gives the reference geometry.
         tumour_colour: RGB, 0 to 1.
@@ -98,90 +71,31 @@ def labels_to_segmentation(
     Returns:
         The new `vtkMRMLSegmentationNode`. A segment without a voxel is there, empty.
     """
-    prepared = labels if isinstance(labels, PreparedLabels) else prepare_labels(labels)
-    node = _add_segmentation(scene, prepared, name, tumour_colour)
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node.CreateDefaultDisplayNodes()
+    prepared = prepare_labels(labels) if isinstance(labels, LabelMap) else labels
+    for structure, image in prepared.items():
+        segment = slicer.vtkSegment()
+        segment.SetName(structure.name)
+        segment.SetColor(*(tumour_colour if structure is TUMOUR_STRUCTURE else structure.colour))
+        segment.SetTerminology(structure.terminology)
+        segment.AddRepresentation(BINARY, image)
+        node.GetSegmentation().AddSegment(segment, structure.name)
     if reference_volume_node is not None:
         node.SetReferenceImageGeometryParameterFromVolumeNode(reference_volume_node)
     draw_as_outline(node)
     return node
 
 
-def labels_to_surfaces(scene: Any, labels: LabelMap, name: str, tumour_colour: Colour = COLOUR_BEFORE) -> Any:
-    """Add a segmentation node for a 3D picture.
-
-    Where the lesion reaches the surface of the liver, the liver is cut away around it: two surfaces in one place would
-    flicker through each other.
-    """
-    coarse = _coarser(labels)
-    liver, lesion = coarse.liver.copy(), coarse.tumour
-    rim = liver & ~ndimage.binary_erosion(liver, iterations=3)
-    liver &= ~ndimage.binary_dilation(lesion & rim, iterations=3)
-    prepared = _prepare_masks({LIVER_LOOK: liver, TUMOUR_LOOK: lesion}, coarse.geometry)
-    node = _add_segmentation(scene, prepared, name, tumour_colour)
-    draw_as_outline(node)
-    return node
-
-
-def _coarser(labels: LabelMap, voxel_mm: float = 1.4) -> LabelMap:
-    """The box around the liver with voxels of about `voxel_mm` where they were finer: a picture needs no more."""
-    box = ndimage.find_objects(labels.liver.astype(np.uint8))
-    if not box:
-        return labels
-    start = [max(0, s.start - 4) for s in box[0]]
-    stop = [min(n, s.stop + 4) for s, n in zip(box[0], labels.array.shape, strict=True)]
-    steps = [max(1, round(voxel_mm / spacing)) for spacing in labels.geometry.spacing]
-    cut = tuple(slice(*bounds) for bounds in zip(start, stop, steps, strict=True))
-    array = np.ascontiguousarray(labels.array[cut])
-    affine = np.array(labels.geometry.crop((start[0], start[1], start[2]), labels.array.shape).affine)
-    affine[:3, :3] *= steps[::-1]
-    return LabelMap(array, Geometry(array.shape, affine))
-
-
-def _prepare_masks(masks: dict[SegmentLook, NDArray[np.bool_]], geometry: Geometry) -> PreparedLabels:
-    """Each mask as an image of the box around it: the rest of the grid is nothing, and copying that takes time."""
-    images = {}
-    for look, mask in masks.items():
-        start, stop = _box(mask)
-        cut = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-        image = image_of_array(mask[cut], slicer.vtkOrientedImageData)
-        # an extent that does not begin at 0 keeps the voxels on the grid of the CT, to the last bit
-        (k0, j0, i0), (k1, j1, i1) = start, stop
-        image.SetExtent(i0, i1 - 1, j0, j1 - 1, k0, k1 - 1)
-        image.SetImageToWorldMatrix(matrix_to_vtk(geometry.affine))
-        images[look] = image
-    return PreparedLabels(images)
-
-
-def _box(mask: NDArray[np.bool_]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """First voxel and the one after the last of the box around a mask; of an empty mask the first voxel alone."""
-    sides = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
-    if not all(len(side) for side in sides):
-        return (0, 0, 0), (1, 1, 1)
-    return tuple(int(s[0]) for s in sides), tuple(int(s[-1]) + 1 for s in sides)
-
-
-def _add_segmentation(scene: Any, prepared: PreparedLabels, name: str, tumour_colour: Colour) -> Any:
-    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
-    node.CreateDefaultDisplayNodes()
-    for look, image in prepared.images.items():
-        segment = slicer.vtkSegment()
-        segment.SetName(look.id)
-        segment.SetColor(*(tumour_colour if look is TUMOUR_LOOK else look.colour))
-        segment.SetTerminology(look.terminology)
-        segment.AddRepresentation(BINARY, image)
-        node.GetSegmentation().AddSegment(segment, look.id)
-    return node
-
-
-def draw_as_outline(node: Any, line_width: int = 2, liver: bool = True) -> None:
+def draw_as_outline(node: Any, liver: bool = True) -> None:
     """Draw the segments as outlines in slice views, and as surfaces in 3D views."""
     display = node.GetDisplayNode()
-    display.SetSliceIntersectionThickness(line_width)
-    for look in (LIVER_LOOK, TUMOUR_LOOK):
-        display.SetSegmentVisibility2DFill(look.id, False)
-        display.SetSegmentVisibility2DOutline(look.id, liver or look is TUMOUR_LOOK)
-        display.SetSegmentOpacity2DOutline(look.id, 1.0)
-        display.SetSegmentOpacity3D(look.id, look.opacity_3d)
+    display.SetSliceIntersectionThickness(2)
+    for structure, opacity in OPACITY_3D.items():
+        display.SetSegmentVisibility2DFill(structure.name, False)
+        display.SetSegmentVisibility2DOutline(structure.name, liver or structure is TUMOUR_STRUCTURE)
+        display.SetSegmentOpacity2DOutline(structure.name, 1.0)
+        display.SetSegmentOpacity3D(structure.name, opacity)
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +130,7 @@ def hold_segments(node: Any, liver: str = "liver", tumour: str = "tumour") -> He
         GeometryError: the grid of a segment cannot be used.
     """
     segmentation = node.GetSegmentation()
-    present = [segmentation.GetNthSegmentID(n) for n in range(segmentation.GetNumberOfSegments())]
+    present = segmentation.GetSegmentIDs()
     layers = []
     for segment_id, value in ((liver, LIVER), (tumour, TUMOUR)):
         if segment_id not in present:
@@ -229,13 +143,13 @@ def hold_segments(node: Any, liver: str = "liver", tumour: str = "tumour") -> He
         if segment.GetRepresentation(BINARY) is None:
             # drawn as a surface only
             segmentation.CreateRepresentation(BINARY)
-        mask, grid = mask_of_segment(segment)
-        if mask is not None and grid is not None:
-            layers.append((value, mask, grid))
+        found = mask_of_segment(segment)
+        if found is not None:
+            layers.append((value, *found))
     return HeldSegments(node.GetName(), tuple(layers))
 
 
-def mask_of_segment(segment: Any) -> tuple[NDArray[np.bool_] | None, Geometry | None]:
+def mask_of_segment(segment: Any) -> tuple[NDArray[np.bool_], Geometry] | None:
     """Copy the voxels of a `vtkSegment`, with their grid; None for one that holds none.
 
     Raises:
@@ -243,24 +157,9 @@ def mask_of_segment(segment: Any) -> tuple[NDArray[np.bool_] | None, Geometry | 
     """
     image = segment.GetRepresentation(BINARY)
     if image is None or image.IsEmpty():
-        return None, None
+        return None
     # several segments may share one image, each with a value of its own
     return scalars_of_image(image) == segment.GetLabelValue(), _grid_of(image)
-
-
-def segmentation_to_labels(node: Any, geometry: Geometry, liver: str = "liver", tumour: str = "tumour") -> LabelMap:
-    """Resample two segments of a segmentation node to a grid (nearest voxel).
-
-    Args:
-        node: a `vtkMRMLSegmentationNode`.
-        geometry: the grid of the answer, usually that of the CT.
-        liver, tumour: ids of the segments.
-
-    Raises:
-        LabelError: a segment is missing.
-        GeometryError: the grid of a segment cannot be used.
-    """
-    return hold_segments(node, liver, tumour).read(geometry)
 
 
 def _grid_of(image: Any) -> Geometry:
@@ -273,7 +172,7 @@ def _grid_of(image: Any) -> Geometry:
 
 
 def _paint(result: NDArray[np.uint8], geometry: Geometry, value: int, mask: NDArray[np.bool_], grid: Geometry) -> None:
-    """Write `value` where the mask is, on a grid of its own."""
+    """Write `value` into a result where a mask, which has a grid of its own, is True."""
     start = geometry.to_kji(grid.affine[:3, 3])
     whole = np.rint(start).astype(int)
     far = geometry.to_kji(grid.to_ras(np.array(grid.shape) - 1)) - (whole + np.array(grid.shape) - 1)

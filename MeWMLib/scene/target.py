@@ -34,8 +34,7 @@ class Target:
     @property
     def liver_centre(self) -> tuple[float, float, float]:
         """Middle of the box around the liver."""
-        r, a, s = ((low + high) / 2 for low, high in zip(self.liver_low, self.liver_high, strict=True))
-        return r, a, s
+        return _point(np.add(self.liver_low, self.liver_high) / 2)
 
     def liver_framing(self, orientation: str) -> Framing:
         """The slice through the lesion, cropped to the liver."""
@@ -49,30 +48,30 @@ class Target:
 
     def lesion_framing(self) -> Framing:
         """The axial slice through the lesion, cropped to the lesion and its surroundings."""
-        widest = self.liver_framing(AXIAL).width_mm
-        return Framing(AXIAL, self.centre, min(max(1.5 * self.lesion_mm, 70.0), widest))
+        return Framing(AXIAL, self.centre, min(max(1.5 * self.lesion_mm, 70.0), self.liver_framing(AXIAL).width_mm))
 
 
 def find_target(labels: LabelMap) -> Target:
-    """Find the largest lesion and the liver; without a lesion the middle of the liver takes its place."""
+    """Find the largest lesion and the liver; where there is no lesion, the middle of the liver is the target."""
     liver = labels.liver
-    points = _points(liver if liver.any() else np.ones_like(liver))
-    ras = labels.geometry.to_ras(points)
-    low, high = (tuple(float(v) for v in f(axis=0)) for f in (ras.min, ras.max))
+    ras = labels.geometry.to_ras(_points(liver if liver.any() else np.ones_like(liver)))
+    low, high = ras.min(axis=0), ras.max(axis=0)
     if not labels.tumour.any():
-        middle = tuple(float(v) for v in (np.add(low, high) / 2))
-        return Target(middle, 40.0, low, high)
+        return Target(_point((low + high) / 2), 40.0, _point(low), _point(high))
     box = ndimage.find_objects(labels.tumour.astype(np.uint8))[0]
-    start = np.array([s.start for s in box])
     components, _ = ndimage.label(labels.tumour[box])
-    lesion = components == 1 + int(np.argmax(np.bincount(components.ravel())[1:]))
-    inside = np.argwhere(lesion)
-    # The centroid of a crescent lies outside of it: take the lesion's voxel that is nearest to it.
+    inside = np.argwhere(components == 1 + int(np.argmax(np.bincount(components.ravel())[1:])))
+    # The centroid of a crescent is outside it: take the lesion's voxel that is nearest to it.
     spacing = np.array(labels.geometry.spacing)
     nearest = inside[np.argmin((((inside - inside.mean(axis=0)) * spacing) ** 2).sum(axis=1))]
-    centre = tuple(float(v) for v in labels.geometry.to_ras(nearest + start))
-    extent = float(((inside.max(axis=0) - inside.min(axis=0) + 1) * spacing).max())
-    return Target(centre, extent, low, high)
+    centre = labels.geometry.to_ras(nearest + [side.start for side in box])
+    extent = float(((np.ptp(inside, axis=0) + 1) * spacing).max())
+    return Target(_point(centre), extent, _point(low), _point(high))
+
+
+def _point(ras: NDArray[np.float64]) -> tuple[float, float, float]:
+    r, a, s = ras.tolist()
+    return r, a, s
 
 
 def _points(mask: NDArray[np.bool_], most: int = 200_000) -> NDArray[np.int64]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from MeWMLib.core.errors import BundleError, InputError
-from MeWMLib.survival.cox import check_edges
+from MeWMLib.core.errors import BundleError, InputError, SurvivalDataError
+from MeWMLib.core.records import from_plain, record_to_plain
 
 #: Sizes in the order in which the network takes them; natural logarithms.
 SIZE_COVARIATES = ("log_spacing_mm", "log1p_tumour_ml_before", "log1p_tumour_ml_after", "log1p_viable_ml_after")
@@ -20,7 +20,7 @@ GROUP = 8
 
 @dataclass(frozen=True)
 class SurvivalConfig:
-    """Shape of a `SurvivalNetwork`; JSON-ready with `asdict`, read back by `from_json`.
+    """Shape of a `SurvivalNetwork`.
 
     Attributes:
         width: features of the first stage; the four stages hold 1, 2, 4 and 6 times as many.
@@ -29,7 +29,7 @@ class SurvivalConfig:
         heads: attention heads of the cross-attention.
         hidden: width of the risk head.
         dropout: in the risk head, training only.
-        covariates: names of the late inputs in order; NaN stands for a value that is not known.
+        covariates: names of the late inputs in order; NaN means that a value is not known.
         edges_months: edges of the survival intervals, rising from 0.
         members: bootstrap members of the last layer; 0 in bundles that were made without them.
     """
@@ -64,18 +64,20 @@ class SurvivalConfig:
         Raises:
             BundleError: the data do not describe a survival network.
         """
-        unknown = sorted(set(data) - {f.name for f in fields(cls)})
-        if unknown:
-            raise BundleError(
-                what="The survival network of this bundle is of an unknown kind",
-                given=", ".join(unknown),
-                remedy="Update MeWM or choose another bundle",
-            )
-        return cls(**data)
+        remedy = "Update MeWM or choose another bundle"
+        return from_plain(cls, dict(data), "the survival network of this bundle", BundleError, remedy)
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready form."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return record_to_plain(self)
+
+
+def check_edges(edges: Sequence[float]) -> NDArray[np.float64]:
+    """Return bin edges as an array; raise `SurvivalDataError` unless they rise from 0."""
+    bounds = np.asarray(edges, dtype=np.float64)
+    if bounds.ndim != 1 or bounds.size < 2 or bounds[0] != 0 or not (np.diff(bounds) > 0).all():
+        raise SurvivalDataError(what="Bin edges must rise from 0 months", given=str(list(edges)))
+    return bounds
 
 
 def size_covariates(

@@ -18,19 +18,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from MeWMLib.core.errors import BundleError, InputError, SurvivalDataError
-from MeWMLib.survival.config import GROUP, SurvivalConfig
-from MeWMLib.survival.cox import check_edges
+from MeWMLib.survival.config import GROUP, SurvivalConfig, check_edges
+from MeWMLib.survival.layers import Densities, GatedAttention, Positions, Residual, TwoWay
 
 _MIN_SIDE = 16
-#: Densities that are told apart inside the tumour: 70 HU from one to the next.
-_BINS = 12
 
 
 class SurvivalOutput(NamedTuple):
     """What the network says about N patients.
 
     Attributes:
-        log_risk: (N,) unbounded; the log hazard ratio against the average training patient. This one number ranks.
+        log_risk: (N,) unbounded; the log hazard ratio against the average training patient. Protocols are ranked by it.
         log_increments: (N, B) log of the cumulative hazard that each interval adds: log_risk + baseline.
         patch_attention: (N, P) share of each patch in the score; sums to 1 over the patches of a patient.
         members: (N, M) log-risk of each bootstrap member of the last layer; (N, 0) without members.
@@ -45,19 +43,31 @@ class SurvivalOutput(NamedTuple):
 
     @property
     def hazards(self) -> Tensor:
-        """(N, B) probability of death in each interval for one who lives at its start: 1 - exp(-exp(increment))."""
+        """(N, B) probability of death in each interval for a patient alive at its start: 1 - exp(-exp(increment))."""
         return -torch.expm1(-torch.exp(self.log_increments))
 
 
-#: Log-risk, months (B + 1,), probability (B + 1,) and members (M,) of one patient.
-Judgement = tuple[float, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+class Prognosis(NamedTuple):
+    """What the network says about one patient.
+
+    Attributes:
+        log_risk: log hazard ratio against the average training patient; lower is better.
+        months: (B + 1,) times of the predicted survival curve.
+        probability: (B + 1,) of being alive then.
+        members: (M,) log-risk of each bootstrap member; empty for a bundle without members.
+    """
+
+    log_risk: float
+    months: NDArray[np.float64]
+    probability: NDArray[np.float64]
+    members: NDArray[np.float64]
 
 
 def survival_curve(hazards: Any, edges: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Turn interval hazards into a survival curve: S(t_b) is the product of 1 - h over the intervals up to t_b.
 
     The hazards of the network are proportional (complementary log-log link): S(t) = exp(-exp(log_risk) H0(t)).
-    So the curve follows the one number that ranks: a higher log-risk lies lower at every time.
+    So the curve of a patient with a higher log-risk is lower at every time.
 
     Args:
         hazards: (B,) or (N, B) in [0, 1].
@@ -72,101 +82,9 @@ def survival_curve(hazards: Any, edges: Any) -> tuple[NDArray[np.float64], NDArr
     bounds = check_edges(edges)
     values = np.asarray(hazards.detach().cpu() if isinstance(hazards, Tensor) else hazards, dtype=np.float64)
     if values.ndim not in (1, 2) or values.shape[-1] != bounds.size - 1 or not ((values >= 0) & (values <= 1)).all():
-        raise SurvivalDataError(what="The hazards are no probabilities of the intervals", given=str(values.shape))
+        raise SurvivalDataError(what="The hazards are not probabilities of the intervals", given=str(values.shape))
     start = np.ones((*values.shape[:-1], 1))
     return bounds, np.cumprod(np.concatenate([start, 1.0 - values], axis=-1), axis=-1)
-
-
-class _Residual(nn.Module):
-    """Basic block of two convolutions, over the volume or over axial planes (Tran et al., CVPR 2018: MC3)."""
-
-    def __init__(self, inputs: int, outputs: int, *, volumetric: bool, halve: bool) -> None:
-        super().__init__()
-        kernel, padding = ((3, 3, 3), (1, 1, 1)) if volumetric else ((1, 3, 3), (0, 1, 1))
-        # The mean over 2^3 voxels before the block halves the depth too, which a planar convolution cannot do
-        # without dropping slices; ceil_mode lets every size pass.
-        self.halve = nn.AvgPool3d(2, ceil_mode=True) if halve else nn.Identity()
-        self.conv1 = nn.Conv3d(inputs, outputs, kernel, padding=padding, bias=False)
-        self.norm1 = nn.GroupNorm(outputs // GROUP, outputs)
-        self.conv2 = nn.Conv3d(outputs, outputs, kernel, padding=padding, bias=False)
-        self.norm2 = nn.GroupNorm(outputs // GROUP, outputs)
-        self.skip = nn.Identity() if inputs == outputs else nn.Conv3d(inputs, outputs, 1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.halve(x)
-        y = F.relu(self.norm1(self.conv1(x)), inplace=True)
-        return F.relu(self.norm2(self.conv2(y)) + self.skip(x), inplace=True)
-
-
-class _Positions(nn.Module):
-    """Adds to each token where in the cube it lies, for any size: a linear map of sines and cosines."""
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.project = nn.Linear(18, features, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        axes = [(torch.arange(n, device=x.device, dtype=x.dtype) + 0.5) / n * 2 - 1 for n in x.shape[2:]]
-        places = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).flatten(0, 2)  # (T, 3)
-        angles = torch.cat([places * np.pi / 2 * 2**k for k in range(3)], dim=1)  # (T, 9)
-        waves = self.project(torch.cat([angles.sin(), angles.cos()], dim=1))  # (T, C)
-        return x.flatten(2).transpose(1, 2) + waves  # (M, T, C)
-
-
-class _Densities(nn.Module):
-    """What share of a token's place is tumour of which density: a soft histogram of the CT inside the mask.
-
-    The normalisation in the residual stages takes out absolute brightness, on which necrosis, viable tumour and
-    Lipiodol differ; this path keeps it.
-    """
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.project = nn.Linear(_BINS, features, bias=False)
-
-    def forward(self, ct: Tensor, mask: Tensor, grid: tuple[int, ...]) -> Tensor:
-        # Hat functions of neighbouring centres sum to one; what lies beyond the window counts at its ends.
-        place = (ct.clamp(-1, 1) + 1) * ((_BINS - 1) / 2)  # (M, 1, D, H, W)
-        shares = [
-            F.adaptive_avg_pool3d((1 - (place - n).abs()).clamp(min=0) * mask, grid).flatten(2) for n in range(_BINS)
-        ]
-        # A tumour fills a tenth of its cube, more or less: times ten, the shares weigh as much as the other features.
-        return self.project(10 * torch.cat(shares, dim=1).transpose(1, 2))  # (M, T, C)
-
-
-class _TwoWay(nn.Module):
-    """Before looks at after, then after looks at before, each with a residual (the paper's two-way transformer)."""
-
-    def __init__(self, features: int, heads: int) -> None:
-        super().__init__()
-        self.before_looks = nn.MultiheadAttention(features, heads, batch_first=True)
-        self.after_looks = nn.MultiheadAttention(features, heads, batch_first=True)
-        self.norms = nn.ModuleList(nn.LayerNorm(features) for _ in range(4))
-        self.mix = nn.Sequential(nn.Linear(features, features), nn.GELU(), nn.Linear(features, features))
-
-    def forward(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
-        b, a = self.norms[0](before), self.norms[1](after)
-        before = before + self.before_looks(b, a, a, need_weights=False)[0]
-        b = self.norms[0](before)
-        after = after + self.after_looks(a, b, b, need_weights=False)[0]
-        return before + self.mix(self.norms[2](before)), after + self.mix(self.norms[3](after))
-
-
-class GatedAttention(nn.Module):
-    """Attention pooling: weights softmax(w (tanh(V h) * sigmoid(U h))) over the instances (Ilse, ICML 2018, eq. 9)."""
-
-    def __init__(self, features: int, hidden: int) -> None:
-        super().__init__()
-        self.value = nn.Linear(features, hidden)
-        self.gate = nn.Linear(features, hidden)
-        # A bias here would add the same to every instance and vanish in the softmax.
-        self.score = nn.Linear(hidden, 1, bias=False)
-
-    def forward(self, instances: Tensor) -> tuple[Tensor, Tensor]:
-        """Pool (..., K, E) over K; return (..., E) and the weights (..., K)."""
-        scores = self.score(torch.tanh(self.value(instances)) * torch.sigmoid(self.gate(instances)))
-        weights = torch.softmax(scores.squeeze(-1), dim=-1)  # (..., K)
-        return (weights.unsqueeze(-1) * instances).sum(dim=-2), weights
 
 
 class SurvivalNetwork(nn.Module):
@@ -187,12 +105,12 @@ class SurvivalNetwork(nn.Module):
         for stage, (outputs, count) in enumerate(zip(stages, config.blocks, strict=True)):
             for block in range(count):
                 volumetric, halve = stage < config.volumetric_stages, stage > 0 and block == 0
-                blocks.append(_Residual(inputs, outputs, volumetric=volumetric, halve=halve))
+                blocks.append(Residual(inputs, outputs, volumetric=volumetric, halve=halve))
                 inputs = outputs
         self.stages = nn.Sequential(*blocks)
-        self.positions = _Positions(features)
-        self.densities = _Densities(features)
-        self.exchange = _TwoWay(features, config.heads)
+        self.positions = Positions(features)
+        self.densities = Densities(features)
+        self.exchange = TwoWay(features, config.heads)
         self.pool_tokens = GatedAttention(2 * features, config.hidden)
         self.pool_patches = GatedAttention(2 * features, config.hidden)
         late = len(config.covariates)
@@ -240,7 +158,7 @@ class SurvivalNetwork(nn.Module):
         flat = image.flatten(0, 1).to(self.baseline.dtype)  # (N P, 2, D, H, W)
         ct, mask = flat[:, :1], flat[:, 1:]
         x = torch.cat([flat, (ct + 1) * mask], dim=1)  # (N P, 3, D, H, W)
-        # oneDNN sends a batch of one small 3D convolution to a path that is several times slower than two of them.
+        # oneDNN sends a single small 3D convolution down a path that is several times slower than two of them.
         alone = x.shape[0] == 1 and x.device.type == "cpu" and not torch.is_grad_enabled()
         if alone:
             x = x.expand(2, -1, -1, -1, -1)
@@ -271,7 +189,7 @@ class SurvivalNetwork(nn.Module):
         patches, _ = self.pool_tokens(torch.cat([before, after], dim=-1))  # (N P, 2C)
         patient, attention = self.pool_patches(patches.unflatten(0, (n, p)))  # (N, 2C), (N, P)
         known = (covariates.to(patient.dtype) - self.covariate_mean) / self.covariate_scale
-        late = torch.where(torch.isnan(known), 0.0, known)  # (N, F); what is not known is the mean patient's
+        late = torch.where(torch.isnan(known), 0.0, known)  # (N, F); an unknown value is the mean patient's
         hidden = F.gelu(self.risk(torch.cat([self.head(patient), late], dim=1)))  # (N, H)
         risk = self.risk_out(hidden).squeeze(1)
         if self.straight is not None:
@@ -296,7 +214,7 @@ class SurvivalNetwork(nn.Module):
 
 
 class Assessor:
-    """A trained survival network in inference mode: the same input gives the same score, bit by bit, on one machine.
+    """A trained survival network in inference mode: the same input gives the same bits on one machine.
 
     Args:
         config: the configuration of bundle part "survival"; fields of `SurvivalConfig`, under "network" if it is there.
@@ -312,7 +230,7 @@ class Assessor:
     ) -> None:
         self.config = SurvivalConfig.from_json(config.get("network", config))
         self.device = torch.device(device)
-        with torch.random.fork_rng(devices=[]):  # the first weights are thrown away; their draws must not show
+        with torch.random.fork_rng(devices=[]):  # the initial weights are replaced; drawing them must leave no trace
             network = SurvivalNetwork(self.config)
         try:
             network.load_state_dict({name: torch.as_tensor(np.array(value)) for name, value in tensors.items()})
@@ -325,10 +243,10 @@ class Assessor:
         self.network = network.to(self.device).eval().requires_grad_(False)
 
     def encode(self, image: Any) -> Tensor:
-        """Encode the P patches (P, 2, D, H, W) of one patient at one time; (1, P, T, C) tokens for `score`.
+        """Encode the P patches (P, 2, D, H, W) of one patient at one time; (1, P, T, C) tokens for `judge`.
 
         Raises:
-            InputError: another shape, values that are no number, a CT that is not windowed, a mask outside [0, 1].
+            InputError: another shape, values that are not numbers, a CT that is not windowed, a mask outside [0, 1].
         """
         array = np.asarray(image, dtype=np.float32)
         if array.ndim != 5 or array.shape[1] != 2:
@@ -337,43 +255,24 @@ class Assessor:
         # A simulated CT may leave the window a little; Hounsfield units leave it by hundreds.
         if not (np.abs(ct) <= 2).all() or not ((mask >= 0) & (mask <= 1)).all():
             raise InputError(
-                what="The CT must be windowed to [-1, 1] and the mask must lie in [0, 1]",
+                what="The CT must be windowed to [-1, 1] and the mask must be within [0, 1]",
                 given=f"CT {ct.min():g} to {ct.max():g}, mask {mask.min():g} to {mask.max():g}",
             )
         with torch.inference_mode():
             return self.network.encode(torch.from_numpy(array).to(self.device)[None])
 
-    def score(self, pre: Any, post: Any, covariates: Any) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+    def judge(self, pre: Any, post: Any, covariates: Any) -> Prognosis:
         """Judge one patient after one treatment.
 
         Args:
             pre, post: (P, 2, D, H, W) patches, or their tokens from `encode`; keep the tokens before treatment when
                 many protocols are judged.
-            covariates: (F,) in the order of `config.covariates`, or a mapping of their names; what is NaN or left out
-                of the mapping counts as not known.
-
-        Returns:
-            log_risk: log hazard ratio against the average training patient; lower is better.
-            months: (B + 1,) times of the predicted survival curve.
-            probability: (B + 1,) of being alive then.
+            covariates: (F,) in the order of `config.covariates`, or a mapping of their names; NaN, and names that the
+                mapping leaves out, count as not known.
 
         Raises:
             InputError: arrays or covariates that do not fit.
         """
-        return self.judge(pre, post, covariates)[:3]
-
-    def members(self, pre: Any, post: Any, covariates: Any) -> NDArray[np.float64]:
-        """Log-risk (M,) of each bootstrap member, for the arguments of `score`; empty for a bundle without members."""
-        return self.judge(pre, post, covariates)[3]
-
-    def judge(self, pre: Any, post: Any, covariates: Any) -> Judgement:
-        """What `score` and `members` say, of one pass."""
-        output = self._output(pre, post, covariates)
-        months, probability = survival_curve(output.hazards[0], self.config.edges_months)
-        members = output.members[0].cpu().numpy().astype(np.float64)
-        return float(output.log_risk[0]), months, probability, members
-
-    def _output(self, pre: Any, post: Any, covariates: Any) -> SurvivalOutput:
         before, after = (x if isinstance(x, Tensor) else self.encode(x) for x in (pre, post))
         if isinstance(covariates, Mapping):
             unknown = sorted(set(covariates) - set(self.config.covariates))
@@ -390,4 +289,7 @@ class Assessor:
                 what="A covariate is infinite", given=str(late[0].tolist()), remedy="Leave out the unknown"
             )
         with torch.inference_mode():
-            return self.network.risk_from_tokens(before, after, late)
+            output = self.network.risk_from_tokens(before, after, late)
+        months, probability = survival_curve(output.hazards[0], self.config.edges_months)
+        members = output.members[0].cpu().numpy().astype(np.float64)
+        return Prognosis(float(output.log_risk[0]), months, probability, members)

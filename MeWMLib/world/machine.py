@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 import MeWMLib
+from MeWMLib.core.devices import require_device_name
 from MeWMLib.core.errors import DeviceError
 
 #: What one simulation may take of a card's memory, halved where it was too bold: 32 of mewm-small took 0.73 GB of an
@@ -23,8 +24,9 @@ def choose_device(name: str) -> torch.device:
     """Return the torch device of a name.
 
     Raises:
-        DeviceError: it is not there.
+        DeviceError: it is not there, or it is not a name of `DEVICES`.
     """
+    require_device_name(name)
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"

@@ -22,7 +22,6 @@ from MeWMLib.dynamics.compose import compose
 from MeWMLib.dynamics.model import DynamicsModel, EncodedPatch
 from MeWMLib.perception import postprocess
 from MeWMLib.perception.findings import dice, measure
-from MeWMLib.perception.followup import FollowUp
 from MeWMLib.perception.nnunet import NnUNetSegmenter
 from MeWMLib.perception.preprocess import resample
 from MeWMLib.perception.segmenter import Segmenter, is_out_of_memory
@@ -70,8 +69,6 @@ class WorldModel:
         self.assistant = NnUNetSegmenter.named(device) or self.segmenter
         self._dynamics = DynamicsModel.from_parts(bundle.part("autoencoder"), bundle.part("dynamics"), device)
         self._assessor = Assessor(*bundle.part("survival"), device)
-        there = "followup" in bundle.manifest["parts"]
-        self._followup = FollowUp.from_part(*bundle.part("followup"), device) if there else None
         self._prepare = lru_cache(maxsize=2)(self._prepare_once)
         #: Simulations that go through the networks together; halved where the memory runs out.
         self.chunk = chunk_size(device)
@@ -345,16 +342,10 @@ class WorldModel:
     def _outline_by(self, ready: _Prepared) -> str:
         if self._dynamics.tells_response:
             return "simulated response"
-        if self._followup is not None:
-            return "follow-up network"
         return "assistant" if ready.assistant_counts else "outline before treatment"
 
     def _labels_after(self, ready: _Prepared, images: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
-        """Labels of patches (N, D, H, W), by the follow-up network if there is one, else by the assistant."""
-        if self._followup is not None:
-            patch = ready.patch
-            found = self._followup.tumour_after(patch.hu, images, patch.labels)
-            return [patch.with_tumour(tumour) for tumour in found]
+        """Labels of patches (N, D, H, W) by the assistant."""
         if not ready.assistant_counts:
             return [ready.patch.labels_after(None, None) for _ in images]
         found = self.assistant.segment_patches(images, ready.patch.spacing_mm)

@@ -59,8 +59,8 @@ def judge(
     """Log-risk of one candidate and replica, with nothing remembered.
 
     Args:
-        whole_liver: the assistant segments the whole liver of the simulated CT by sliding windows; else it, or the
-            follow-up network where the bundle has one, sees the treated patch alone.
+        whole_liver: the segmenter segments the whole liver of the simulated CT by sliding windows; else it sees the
+            treated patch alone.
     """
     with clock("cut and encode the CT before"):
         patch = TreatedPatch.of(patient)
@@ -87,8 +87,6 @@ def judge(
             after = resample(LabelMap(whole, grid).array, grid, patch.geometry, "nearest", 0)
             # what the assistant says is read as the planner reads it: as a change against what it said before
             labels = patch.labels_after(world._prepare(patient).assistant_before, after)
-        elif world._followup is not None:
-            labels = patch.with_tumour(world._followup.tumour_after(patch.hu, image[None], patch.labels)[0])
         else:
             seen = world.segmenter.segment_patches(np.stack([patch.hu, image]), patch.spacing_mm)
             labels = patch.labels_after(seen[0], seen[1])
@@ -97,8 +95,7 @@ def judge(
     with clock("survival, 5 patches before and 5 after"):
         pre = patch.views(patch.hu, patch.labels)
         post = patch.views(image, labels)
-        risk, _, _ = world._assessor.score(pre, post, patch.covariates(changed))
-    return float(risk)
+        return world._assessor.judge(pre, post, patch.covariates(changed)).log_risk
 
 
 def liver_grid(patient: Patient, spacing_mm: float) -> tuple[object, tuple[slice, ...]]:

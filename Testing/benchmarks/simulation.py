@@ -33,7 +33,8 @@ from MeWMLib.dynamics.model import DynamicsModel
 from MeWMLib.dynamics.sampling import ddpm
 from MeWMLib.lab.codecs.vqgan import VQGAN, VQGANConfig
 from MeWMLib.lab.synthetic.cases import SPLITS
-from MeWMLib.perception.preprocess import normalise_hu, patch_geometry, resample
+from MeWMLib.perception.preprocess import patch_geometry, resample
+from MeWMLib.perception.segmenter import normalise
 
 GIVEN = Protocol.parse("Cisplatin + Doxorubicin + Mitomycin + Lipiodol")
 #: Channels of the U-Net of DiffTumor (arXiv 2402.19470), which MeWM takes over: 64 times 1, 2, 4, 8.
@@ -87,7 +88,7 @@ def mewm_once(model: DynamicsModel, case: Any, steps: int) -> Clock:
 def paper_once(vqgan: VQGAN, network: DiffusionModelUNet, hu: np.ndarray, steps: int, run: int) -> Clock:
     """The paper's way, `run` of its `steps` steps (all of them unless the machine is too slow to wait)."""
     clock = Clock()
-    image = torch.from_numpy(normalise_hu(hu))[None, None]
+    image = normalise(torch.from_numpy(hu.astype(np.float32)))[None, None]
     with torch.inference_mode():
         with clock.stage("encode"):
             before = vqgan.encode(image)  # (1, 8, 24, 24, 24)

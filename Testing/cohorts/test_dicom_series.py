@@ -17,7 +17,7 @@ def header(n: int, place: float, acquisition: str = "1", **changes) -> Header:
         date="20010101", series="1.2", series_number="4", acquisition=acquisition, time="", instance=n,
         sop=f"1.2.{n}", sop_class="1.2.840.10008.5.1.4.1.1.2", modality="CT", image_type=("ORIGINAL",),
         shape=(512, 512), samples=1, frames=1, spacing=(0.8, 0.8), axes=(1, 0, 0, 0, 1, 0),
-        position=(-200.0, -200.0, place), thickness=2.5, lossy=False, syntax="", kernel="",
+        position=(-200.0, -200.0, place), thickness=2.5, lossy=False,
     )  # fmt: skip
     return replace(base, **changes)
 

@@ -89,7 +89,7 @@ def test_a_download_that_stopped_goes_on(bucket, tmp_path):
         (lambda path: path.unlink(), "2 of 3 files"),
         (lambda path: path.write_bytes(path.read_bytes()[:-4]), "cut"),
         (lambda path: path.write_bytes(path.read_bytes()[:300]), "MB arrived"),
-        (lambda path: path.write_bytes(b"<html>" + b" " * (path.stat().st_size - 6)), "no file of this series"),
+        (lambda path: path.write_bytes(b"<html>" + b" " * (path.stat().st_size - 6)), "not a file of this series"),
     ],
 )
 def test_a_series_that_is_not_whole_is_named_and_tried_again(bucket, tmp_path, spoil, reason):

@@ -7,6 +7,7 @@ import pytest
 
 from MeWMLib.cohorts.layout import CohortCase, PatientRow
 from MeWMLib.cohorts.quality_page import QUALITY_PAGE, thumbnail, write_quality_page
+from MeWMLib.core.structures import LIVER_STRUCTURE
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 
 image = pytest.importorskip("PIL.Image")
@@ -32,9 +33,10 @@ def test_the_scan_after_stands_below_the_one_before() -> None:
     one, two = drawn(False), drawn(True)
     assert two.shape[1] == one.shape[1] and two.shape[0] == 2 * one.shape[0]
     np.testing.assert_array_equal(two[: len(one)], one)
-    green = (one[..., 1] > 200) & (one[..., 0] < 100)  # outline of the liver, on the axial and the coronal slice
+    colour = np.round(255 * np.array(LIVER_STRUCTURE.colour))
+    outline = (one == colour).all(-1)  # of the liver, on the axial and the coronal slice
     half = one.shape[1] // 2
-    assert green[:, :half].any() and green[:, half:].any()
+    assert outline[:, :half].any() and outline[:, half:].any()
     assert (two[len(one) :] == 255).mean() > 0.2 and not (one == 255).any()
     # the coronal slice is lower than the axial one, and lies in the middle of its place
     rows = np.flatnonzero(one[:, half:].any((1, 2)))

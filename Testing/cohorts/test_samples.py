@@ -28,8 +28,8 @@ def wheel(path: Path) -> str:
     labels = np.where(y < 2, 1, 0).astype("<u2")
     labels[0, 0, 0] = 2
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(samples._LITS_117.image, mrc(image, 2))
-        archive.writestr(samples._LITS_117.labels, mrc(labels, 6))
+        archive.writestr(samples._LITS_117_FILES[0], mrc(image, 2))
+        archive.writestr(samples._LITS_117_FILES[1], mrc(labels, 6))
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -43,7 +43,7 @@ class FakePip:
         self.commands.append(command)
         if self.source is None:
             return subprocess.CompletedProcess(command, 1, "", self.error)
-        target = Path(command[command.index("--dest") + 1]) / samples._LITS_117.file
+        target = Path(command[command.index("--dest") + 1]) / samples._LITS_117_WHEEL
         target.write_bytes(self.source.read_bytes())
         return subprocess.CompletedProcess(command, 0, "", "")
 
@@ -52,7 +52,7 @@ class FakePip:
 def pip(tmp_path, monkeypatch):
     source = tmp_path / "small.whl"
     sha256 = wheel(source)
-    monkeypatch.setattr(samples, "_LITS_117", samples._Wheel(**{**vars(samples._LITS_117), "sha256": sha256}))
+    monkeypatch.setattr(samples, "_LITS_117_SHA256", sha256)
     return FakePip(source)
 
 

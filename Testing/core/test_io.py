@@ -241,7 +241,7 @@ def test_four_dimensions_and_colour_are_refused(tmp_path):
         (np.where(np.arange(336) == 5, np.nan, np.linspace(-1000, 500, 336)).astype(np.float32), "NaN"),
     ],
 )
-def test_values_that_are_no_ct_are_refused(tmp_path, array, message):
+def test_values_that_are_not_a_ct_are_refused(tmp_path, array, message):
     with pytest.raises(NotCTError, match=message):
         io.read_volume(save(array.reshape(6, 7, 8), tmp_path / "x.nrrd"))
 
@@ -283,7 +283,7 @@ def test_missing_and_uneven_slices_are_refused(tmp_path):
         io.read_volume(write_dicom(tmp_path / "gap", array, places=[0, 2.5, 5, 10, 12.5, 15]))
     with pytest.raises(SeriesError, match="evenly"):
         io.read_volume(write_dicom(tmp_path / "uneven", array, places=[0, 2.5, 5, 8, 10, 12.5]))
-    with pytest.raises(SeriesError, match="one slice only"):
+    with pytest.raises(SeriesError, match="only one slice"):
         io.read_volume(write_dicom(tmp_path / "one", array[:1]))
 
 
@@ -385,6 +385,18 @@ def test_segments_are_known_by_name(tmp_path):
     assert np.array_equal(io.read_labels(path, geometry(), values={1: 2, 2: 1, 3: 0}).array, labels().array)
 
 
+def test_a_seg_nrrd_with_the_colours_of_earlier_versions_is_read(tmp_path):
+    path = tmp_path / "old.seg.nrrd"
+    io.write_labels(labels(), path)
+    content = path.read_bytes()
+    earlier_colours = {"0.867 0.51 0.396": "0.866667 0.509804 0.396078", "0.25 0.82 1": "0.564706 0.933333 0.564706"}
+    for colour, earlier in earlier_colours.items():
+        assert colour.encode() in content
+        content = content.replace(colour.encode(), earlier.encode())
+    path.write_bytes(content)
+    assert np.array_equal(io.read_labels(path, geometry()).array, labels().array)
+
+
 def test_overlapping_layers_are_merged(tmp_path):
     both = np.stack([labels().liver, labels().tumour], -1).astype(np.uint8)
     path = segmentation(tmp_path / "s.seg.nrrd", ["Liver", "Tumour"], both, layers=[0, 1], values=[1, 1])
@@ -409,7 +421,7 @@ def test_other_values_need_a_meaning(tmp_path):
     assert values == {3: 1, 5: 2, 7: 0}
     assert np.array_equal(io.read_labels(path, grid, values=values).array, labels().array)
     save(labels().array + np.float32(0.25), path)
-    with pytest.raises(LabelError, match="broken numbers"):
+    with pytest.raises(LabelError, match="fractions"):
         io.read_labels(path, grid)
 
 

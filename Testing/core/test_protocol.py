@@ -37,17 +37,17 @@ def test_unknown_agents_are_refused_with_a_hint():
 
 
 @pytest.mark.parametrize("dose", [0, -5, float("nan"), float("inf"), True, "30"])
-def test_a_dose_that_is_no_dose(dose):
+def test_a_dose_that_is_not_one(dose):
     with pytest.raises(ProtocolError, match="dose of Epirubicin"):
         Action("Epirubicin", dose)
 
 
-def test_a_route_that_is_none():
+def test_a_route_that_does_not_exist():
     with pytest.raises(ProtocolError, match="Possible: "):
         Action("Epirubicin", route="swallowed")
 
 
-def test_order_does_not_count():
+def test_order_does_not_matter():
     actions = [Action("Epirubicin", 30), Action("Cisplatin"), Action("Lipiodol", 10, "emulsion")]
     protocols = {Protocol(order) for order in itertools.permutations(actions)}
     assert len(protocols) == 1 and len({p.text for p in protocols}) == 1
@@ -68,6 +68,12 @@ def test_text_and_json_are_read_back():
     assert read.text == "Pirarubicin 20 mg + Lipiodol 10 ml (emulsion) + PVA"
 
 
+@pytest.mark.parametrize("data", [[{"dose": 3}], [{"agent": "Lipiodol", "dose": "3"}], ["Lipiodol"], [{"agent": 1}]])
+def test_json_that_is_not_a_protocol(data):
+    with pytest.raises(ProtocolError, match="action"):
+        Protocol.from_json(data)
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
@@ -81,7 +87,7 @@ def test_text_and_json_are_read_back():
         ("Epirubicin + water", UnknownAgentError),
     ],
 )
-def test_texts_that_are_no_protocol(text, error):
+def test_texts_that_are_not_a_protocol(text, error):
     with pytest.raises(error):
         Protocol.parse(text)
 
@@ -89,7 +95,7 @@ def test_texts_that_are_no_protocol(text, error):
 def test_an_action_space_keeps_drugs_and_embolics_apart():
     space = ActionSpace(("Cisplatin",), ("Lipiodol",), {"Cisplatin": "why", "Lipiodol": "why"}, "guideline")
     assert space.drugs == ("Cisplatin",)
-    with pytest.raises(ProtocolError, match="no drug"):
+    with pytest.raises(ProtocolError, match="Lipiodol as drug"):
         ActionSpace(("Lipiodol",), (), {}, "x")
-    with pytest.raises(ProtocolError, match="no embolic"):
+    with pytest.raises(ProtocolError, match="Cisplatin as embolic"):
         ActionSpace((), ("Cisplatin",), {}, "x")

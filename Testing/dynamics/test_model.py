@@ -11,11 +11,12 @@ from MeWMLib.core.protocol import Protocol
 from MeWMLib.dynamics.appearance import features
 from MeWMLib.dynamics.attenuation import attenuate
 from MeWMLib.dynamics.autoencoder import compand, fit, to_blocks
-from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig, grown, margins
+from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig, margins
 from MeWMLib.dynamics.maps import MASKS, TRAIT_MASKS
 from MeWMLib.dynamics.model import DynamicsModel, EncodedPatch, denoiser_from_part, treated_window
 from MeWMLib.dynamics.response import FEATURES
 from MeWMLib.lab.training.dynamics import TrainedDenoiser
+from MeWMLib.lab.training.grow import grown
 
 A, B = Protocol.parse("Cisplatin + Lipiodol"), Protocol.parse("Doxorubicin + PVA")
 
@@ -153,7 +154,7 @@ def test_the_attenuated_latent_counts_only_where_it_is_an_input() -> None:
         assert torch.equal(one, two) is not attenuation
 
 
-def test_the_response_counts_only_where_it_is_told() -> None:
+def test_the_response_counts_only_where_it_is_an_input() -> None:
     for response in (True, False):
         denoiser = tiny_denoiser(response=response).eval()
         given = inputs(denoiser)
@@ -164,7 +165,7 @@ def test_the_response_counts_only_where_it_is_told() -> None:
         assert torch.equal(one, two) is not response
 
 
-def test_a_denoiser_that_was_not_told_the_response_draws_the_same_when_it_is() -> None:
+def test_a_denoiser_grown_by_the_response_draws_the_same() -> None:
     older = tiny_denoiser(response=False).eval()
     newer = grown(older, True, (0.9, 0.4, -0.9, 0.3))
     given = inputs(older)
@@ -204,7 +205,7 @@ def test_the_margin_is_zero_at_the_edge_of_what_dies() -> None:
 
 
 def test_a_part_with_another_head_is_only_trained_on() -> None:
-    """Up to version 3 of the default bundle the head was a layer of the U-Net; what it learnt is of no use."""
+    """Up to version 3 of the default bundle the head was a layer of the U-Net; its weights are of no use."""
     denoiser = tiny_denoiser().eval()
     part = TrainedDenoiser(denoiser, denoiser.config.change_scale)
     tensors = {k: v for k, v in part.tensors().items() if not k.startswith("foresight.")}
@@ -220,10 +221,10 @@ def test_a_part_with_another_head_is_only_trained_on() -> None:
     assert not torch.equal(again.foresight.out.weight, denoiser.foresight.out.weight)
 
 
-def test_a_denoiser_that_is_not_told_the_response_simulates(model: DynamicsModel, patch: EncodedPatch) -> None:
-    untold = DynamicsModel(model.autoencoder, tiny_denoiser(response=False).eval(), torch.device("cpu"))
-    assert not untold.tells_response
-    assert np.abs(untold.simulate(patch, [A], [7], steps=1)).max() > 1
+def test_a_denoiser_without_the_response_simulates(model: DynamicsModel, patch: EncodedPatch) -> None:
+    without = DynamicsModel(model.autoencoder, tiny_denoiser(response=False).eval(), torch.device("cpu"))
+    assert not without.tells_response
+    assert np.abs(without.simulate(patch, [A], [7], steps=1)).max() > 1
 
 
 def test_without_a_deviation_the_expected_response_is_drawn(model: DynamicsModel, patch: EncodedPatch) -> None:
@@ -239,21 +240,21 @@ def test_without_a_deviation_the_expected_response_is_drawn(model: DynamicsModel
 
 
 def test_the_response_deviates_by_the_seed_alone(model: DynamicsModel, patch: EncodedPatch, monkeypatch) -> None:
-    """Two protocols with one seed share noise and deviation; without a spread the head's expectation is drawn."""
-    told = []
+    """Two protocols with one seed share noise and deviation; without a spread the head's prediction is drawn."""
+    given = []
     whole = Denoiser.forward
 
     def noted(self, noisy, before, attenuated, masks, outlook, response, spacing_mm, time):
-        told.append(response)
+        given.append(response)
         return whole(self, noisy, before, attenuated, masks, outlook, response, spacing_mm, time)
 
     monkeypatch.setattr(Denoiser, "forward", noted)
     model.simulate(patch, [A, A, A], [7, 7, 8], steps=1)
-    assert torch.equal(told[-1][0], told[-1][1]) and not torch.allclose(told[-1][0], told[-1][2], atol=1e-3)
+    assert torch.equal(given[-1][0], given[-1][1]) and not torch.allclose(given[-1][0], given[-1][2], atol=1e-3)
     model.simulate(patch, [B], [7], steps=1)
-    assert told[-1][0, 3] == 0 and told[-1][0, 2] == 0  # no Lipiodol, no uptake
+    assert given[-1][0, 3] == 0 and given[-1][0, 2] == 0  # no Lipiodol, no uptake
     model.simulate(patch, [A], [7], steps=1, guidance=0.0)
-    assert not told[-1].any() and told[-2].any()
+    assert not given[-1].any() and given[-2].any()
 
 
 def test_traits_are_read_inside_the_tumour_and_know_no_action() -> None:

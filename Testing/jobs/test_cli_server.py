@@ -93,7 +93,7 @@ def test_an_open_line_is_said_before_the_question(mewm, case, monkeypatch):
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        (("--server", "ftp://x"), "no address"),
+        (("--server", "ftp://x"), "not the address"),
         (("--server", "http://127.0.0.1:9", "--yes-send-images"), "There is no token"),
         (("--server", "http://127.0.0.1:9", "--yes-send-images", "--token-file", "absent"), "cannot be read"),
     ],

@@ -72,7 +72,7 @@ def test_a_wrong_event_is_refused(changes):
 
 
 def test_nan_cannot_be_sent():
-    with pytest.raises(InputError, match="JSON does not know"):
+    with pytest.raises(InputError, match="cannot be written as JSON"):
         Event("result", data={"risk": float("nan")}).to_json()
 
 

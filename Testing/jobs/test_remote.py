@@ -547,7 +547,7 @@ def test_a_server_cannot_write_elsewhere(serve, case, tmp_path, monkeypatch):
 
     for name in ("../evil", "/tmp/evil", "a/b", "", "..", ".x"):
         with pytest.raises(InputError):
-            FileEntry.from_json({"name": name, "bytes": 1, "sha256": "0" * 64})
+            FileEntry(name, 1, "0" * 64)
 
 
 @pytest.mark.parametrize(

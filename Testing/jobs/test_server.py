@@ -17,7 +17,7 @@ import requests
 import MeWMLib
 from MeWMLib.core import bundles, io
 from MeWMLib.jobs.job import Job
-from MeWMLib.jobs.runner import child_environment
+from MeWMLib.jobs.processes import child_environment
 from MeWMLib.jobs.server_jobs import probe_device
 from MeWMLib.jobs.wire import PROTOCOL
 
@@ -216,6 +216,9 @@ def test_a_busy_server_says_so_after_the_whole_upload(serve, files, monkeypatch)
         Job("plan", {"case": "ct.nrrd", "labels": "labels.nrrd"}, out="plan", bundle="/elsewhere/bundle"),
         Job("plan", {"case": "sample:../x", "labels": "labels.nrrd"}, out="plan"),
         Job("plan", {"case": "ct.nrrd", "labels": "labels.nrrd", "series": "1"}, out="plan"),
+        Job("plan", {"case": "ct.nrrd", "labels": "labels.nrrd", "policy": "llm:openai"}, out="plan"),
+        Job("plan", {"case": "ct.nrrd", "labels": "labels.nrrd", "preview": "/tmp/x"}, out="plan"),
+        Job("segment", {"case": "ct.nrrd", "labels": "labels.nrrd", "post": "/etc/passwd"}, out="labels.nrrd"),
         Job("plan", {"case": "ct.nrrd"}, out="plan"),
     ],
 )

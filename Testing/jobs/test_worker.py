@@ -349,7 +349,7 @@ def test_segment_propose_and_assess(do, case, tmp_path):
     assert result["risk"] == 0.5 and json.loads((tmp_path / "risk.json").read_text()) == result
 
 
-@pytest.mark.parametrize(("out", "error"), [("", OutputError), ("labels.txt", InputError), ("folder", OutputError)])
+@pytest.mark.parametrize(("out", "error"), [("", InputError), ("labels.txt", InputError), ("folder", OutputError)])
 def test_segment_refuses_a_bad_file_before_the_work(do, tmp_path, out, error):
     (tmp_path / "folder").mkdir()
     with pytest.raises(error):

@@ -33,7 +33,7 @@ def calls(monkeypatch) -> list[object]:
     return made
 
 
-def test_openvino_gives_what_torch_gives_and_tells_nobody(network, calls) -> None:
+def test_openvino_gives_what_torch_gives_and_opens_no_connection(network, calls) -> None:
     pytest.importorskip("openvino")
     run = cpu_engine.compiled(network, 2, 32)
     images = torch.rand(2, 1, 32, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
@@ -44,7 +44,7 @@ def test_openvino_gives_what_torch_gives_and_tells_nobody(network, calls) -> Non
     assert torch.equal(run(images), found)  # a second run gives the same bits
     other = images.clone()
     other[1] = images[0]
-    assert torch.equal(run(other)[0], found[0])  # whoever the neighbour is
+    assert torch.equal(run(other)[0], found[0])  # whatever is beside it
     assert not calls
 
 
@@ -103,7 +103,7 @@ def test_torch_stays_where_openvino_is_not_installed_or_not_wanted(network, monk
     assert cpu_engine.choose(network, CPU, 2, 32, 1000) is network
 
 
-def test_what_cannot_be_had_is_said(network, monkeypatch) -> None:
+def test_an_engine_that_is_missing_is_an_error(network, monkeypatch) -> None:
     monkeypatch.setenv(cpu_engine.VARIABLE, "onnx")
     with pytest.raises(InputError, match="MEWM_CPU_ENGINE=onnx"):
         cpu_engine.choose(network, CPU, 2, 32, 1)

@@ -28,14 +28,6 @@ def ball(geometry: Geometry, radius: float, centre=None) -> np.ndarray:
     return np.linalg.norm(ras - middle, axis=-1) <= radius
 
 
-def test_the_window_and_back():
-    hu = np.array([-3000, -175, 212.5, 600, 3000])
-    assert pre.normalise_hu(hu).tolist() == [-1, -1, 0, 1, 1]
-    inside = np.linspace(-175, 600, 50)
-    assert np.allclose(pre.to_hu(pre.normalise_hu(inside)), inside, atol=1e-3)
-    assert pre.normalise_hu(hu.astype(np.int16)).dtype == np.float32
-
-
 def test_resampling_a_ramp_is_exact_and_rounds():
     source = oblique()
     grid = np.stack(np.meshgrid(*map(np.arange, source.shape), indexing="ij"), -1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import combinations
 
@@ -13,12 +14,20 @@ import pytest
 from MeWMLib.core.errors import PlanSettingsError, RuleError
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol, agents_of, vocabulary
-from MeWMLib.planning.beam import beam_search, expected_evaluations
-from MeWMLib.planning.exhaustive import exhaustive_search
 from MeWMLib.planning.search import Batch, Evaluate, RiskError, SearchResult, in_turn
+from MeWMLib.planning.searches import expected_evaluations, search
 
 #: One replica, where replicas are not what is tested.
-Once = partial(PlanSettings, replicas=1)
+Once = partial(PlanSettings, search="beam", replicas=1)
+
+
+def beam_search(space, settings, *args, **more) -> SearchResult:
+    return search(space, replace(settings, search="beam"), *args, **more)
+
+
+def exhaustive_search(space, settings, *args, **more) -> SearchResult:
+    return search(space, replace(settings, search="exhaustive"), *args, **more)
+
 
 CLASS = {name: known.agent_class for name, known in vocabulary().items()}
 

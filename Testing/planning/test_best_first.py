@@ -13,10 +13,17 @@ import pytest
 
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol, agents_of, vocabulary
-from MeWMLib.planning.best_first import best_first_search, expected_evaluations
-from MeWMLib.planning.exhaustive import exhaustive_search
 from MeWMLib.planning.search import Batch, SearchResult, in_turn
-from MeWMLib.planning.searches import search
+from MeWMLib.planning.searches import expected_evaluations, search
+
+
+def best_first_search(space, settings, *args, **more) -> SearchResult:
+    return search(space, replace(settings, search="best_first"), *args, **more)
+
+
+def exhaustive_search(space, settings, *args, **more) -> SearchResult:
+    return search(space, replace(settings, search="exhaustive"), *args, **more)
+
 
 CLASS = {name: known.agent_class for name, known in vocabulary().items()}
 
@@ -100,7 +107,7 @@ def test_racing_gives_up_hopeless_protocols_after_one_replica() -> None:
 
     found = best_first_search(space, settings, in_turn(judge), rules)
     assert sum(n == 1 for n in asked.values()) > 0 and set(asked.values()) <= {1, 2, 3, 4, 5}
-    assert found.evaluated == len(asked) <= expected_evaluations(space, settings, rules)
+    assert found.evaluated == len(asked) <= expected_evaluations(space, replace(settings, search="best_first"), rules)
     # what lost a race stands in the tree with what was foretold of it, near the truth as the noise is small
     lost = [t for t in found.tree if asked[t.child] < 5]
     for step in lost:

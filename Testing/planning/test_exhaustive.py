@@ -11,10 +11,12 @@ import pytest
 from MeWMLib.core.errors import RuleError
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol, vocabulary
-from MeWMLib.planning.exhaustive import all_protocols, exhaustive_search, expected_evaluations
-from MeWMLib.planning.search import Batch, RiskError, SearchResult, in_turn
+from MeWMLib.planning.exhaustive import all_protocols
+from MeWMLib.planning.search import Batch, Problem, RiskError, SearchResult, in_turn
+from MeWMLib.planning.searches import expected_evaluations
+from MeWMLib.planning.searches import search as exhaustive_search
 
-Once = partial(PlanSettings, replicas=1)
+Once = partial(PlanSettings, search="exhaustive", replicas=1)
 
 SPACE = ActionSpace(
     ("Doxorubicin", "Cisplatin", "Mitomycin", "Oxaliplatin"), ("Lipiodol", "PVA", "Gelatin Sponge"), {}, "test"
@@ -67,7 +69,7 @@ def test_finds_what_brute_force_finds(seed: int, d: int, e: int, hd: int, he: in
 
 
 def test_small_protocols_come_first_and_the_policy_s_choice_before_all() -> None:
-    protocols = all_protocols(SPACE, Once(), rules)
+    protocols = all_protocols(Problem(SPACE, Once(), rules))
     assert protocols[0] == Protocol.parse("Doxorubicin + Lipiodol")
     sizes = [len(p.actions) for p in protocols]
     assert sizes == sorted(sizes)

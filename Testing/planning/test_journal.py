@@ -16,7 +16,7 @@ import pytest
 
 from MeWMLib.core.errors import OutputError
 from MeWMLib.core.protocol import Protocol
-from MeWMLib.jobs.runner import child_environment
+from MeWMLib.jobs.processes import child_environment
 from MeWMLib.planning.journal import Journal
 
 A, B = Protocol.parse("Cisplatin + Lipiodol"), Protocol.parse("Mitomycin 10 mg + PVA")

@@ -34,7 +34,7 @@ def test_rules_check_says_what_forbids_and_where_that_stands(mewm: Run) -> None:
     code, out, _ = mewm("rules", "check", "Cisplatin + Oxaliplatin + Lipiodol")
     assert code == 2 and "not allowed" in out
     assert "[one-platinum]" in out and "https://arxiv.org/abs/2506.02327" in out
-    assert "not asked, since child_pugh_class is not known: child-pugh-c, child-pugh-b" in out
+    assert "not checked, since child_pugh_class is not known: child-pugh-c, child-pugh-b" in out
 
 
 def test_rules_check_takes_clinical_data(mewm: Run, tmp_path: Path) -> None:

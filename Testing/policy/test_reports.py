@@ -128,9 +128,9 @@ def test_sentences(text: str, given: list[Any], excluded: list[str], level: int 
     ("text", "said"),
     [
         ("Epirubicn 30 mg was infused.", "'Epirubicn' was read as Epirubicin"),
-        ("Oxaliplatin 85 mg/m2 was infused.", "no single dose"),
-        ("Lipiodol 5-10 ml was injected.", "no single dose"),
-        ("Lipiodol 10 mg was injected.", "no dose in ml"),
+        ("Oxaliplatin 85 mg/m2 was infused.", "not a single dose"),
+        ("Lipiodol 5-10 ml was injected.", "not a single dose"),
+        ("Lipiodol 10 mg was injected.", "not a dose in ml"),
         ("Previous TACE with doxorubicin in March.", "another day"),
         ("50 mg epirubicin was infused on the right, 20 mg on the left.", "'20 mg' belongs to no agent"),
         ("Lipiodol 5 ml was injected. A total of 9 ml Lipiodol was injected.", "9 in total"),

@@ -14,8 +14,18 @@ import pytest
 from MeWMLib.core.errors import RuleError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.protocol import Action, Protocol, vocabulary
-from MeWMLib.policy.explain import NOT_KNOWN, SILENT, TOUCHED, explain
-from MeWMLib.policy.rules import RULES_PATH, RuleFileError, allowed, check, explain_none, load_rules
+from MeWMLib.policy.rules import (
+    NOT_KNOWN,
+    RULES_PATH,
+    SILENT,
+    TOUCHED,
+    RuleFileError,
+    allowed,
+    check,
+    explain,
+    explain_none,
+    load_rules,
+)
 from MeWMLib.policy.sources import NEEDS_REVIEW, references
 
 PLAIN = "Doxorubicin + Lipiodol"
@@ -215,26 +225,27 @@ MALFORMED: list[tuple[Any, str]] = [
     ({"version": 2, "rules": []}, "version 1"),
     ({"version": 1, "rules": {}}, "version 1"),
     ([_rule(), _rule()], "same id"),
-    (["text"], "no JSON object"),
+    (["text"], "not a JSON object"),
     ([_rule(kind="magic")], "unknown kind"),
     ([_rule(kind=["magic"])], "unknown kind"),
     ([_rule(above=None)], "above missing"),
     ([_rule(colour="red")], "unknown colour"),
-    ([_rule(reason=" ")], "text as reason"),
+    ([_rule(reason=" ")], "empty 'reason'"),
     ([_rule(severity="deadly")], "unknown severity"),
-    ([_rule(references=["nonesuch"])], "references that are not known"),
-    ([_rule(references="easl-2018")], "references that are not known"),
-    ([_rule(needs_review="perhaps")], "true or false as needs_review"),
+    ([_rule(references=["nonesuch"])], "publications that are not known"),
+    ([_rule(references="easl-2018")], "references of .* must be a list"),
+    ([_rule(needs_review="perhaps")], "needs_review of .* must be true or false"),
     ([_rule(field="shoe_size")], "shoe_size"),
     ([_rule(field="child_pugh_class")], "child_pugh_class"),
-    ([_rule(above="high")], "number as above"),
-    ([_rule(above=True)], "number as above"),
+    ([_rule(above="high")], "above of .* must be a number"),
+    ([_rule(above=True)], "above of .* must be a number"),
     ([_rule(up_to=70)], "empty range"),
     ([_rule(applies_to={"agents": ["Aspirin"]})], "Aspirin"),
     ([_rule(applies_to={"classes": ["gold"]})], "gold"),
-    ([_rule(applies_to={"class": ["oil"]})], "applies to agents or classes"),
-    ([_rule(applies_to={"agents": "PVA"})], "list of texts"),
-    ([_rule(kind="clinical_choice", above=None, field="bclc_stage", **{"is": []})], "list of texts"),
+    ([_rule(applies_to={"class": ["oil"]})], "Unknown field of applies_to"),
+    ([_rule(applies_to={"agents": []})], "no agent and no class"),
+    ([_rule(applies_to={"agents": "PVA"})], "must be a list"),
+    ([_rule(kind="clinical_choice", above=None, field="bclc_stage", **{"is": []})], "empty 'is'"),
     ([_rule(kind="at_most_one_of_class", above=None, field=None, agent_class="gold")], "gold"),
     ([_rule(kind="at_most_one_of_class", above=None, field=None, agent_class="oil", counts_as=["PVA"])], "counts_as"),
 ]
@@ -302,7 +313,7 @@ def test_the_schema_refuses_what_the_reader_refuses(content: Any, said: str) -> 
     schema = json.loads(RULES_PATH.with_name("rules.schema.json").read_text(encoding="utf-8"))
     only_the_reader = ("same id", "shoe_size", "child_pugh_class", "empty range", "Aspirin", "gold", "not known")
     broken = not jsonschema.Draft202012Validator(schema).is_valid({"version": 1, "rules": content})
-    assert broken or said.endswith(only_the_reader) or said == "text as reason"
+    assert broken or said.endswith(only_the_reader) or said == "empty 'reason'"
 
 
 def test_a_protocol_is_explained_rule_by_rule() -> None:

@@ -188,3 +188,13 @@ def plan_json(plan: Plan, geometry: Geometry, labels: np.ndarray, stopped_by: st
         **data,
         "files": {"pre": "pre.nrrd", "pre_labels": "pre.seg.nrrd"},
     }
+
+
+def pixel_of(framing: Any, ras_mm: Any, size: int) -> tuple[float, float]:
+    """(row, column) of a point, projected onto the slice, in a picture that is `size` pixels wide."""
+    right, anterior, superior = np.subtract(ras_mm, framing.centre_ras_mm)
+    across, up = {
+        "Axial": (-right, anterior), "Coronal": (-right, superior), "Sagittal": (-anterior, superior)
+    }[framing.orientation]  # fmt: skip
+    scale = size / framing.width_mm
+    return framing.rows(size) / 2 - up * scale, size / 2 + across * scale

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import MeWMLib
+from MeWMLib.core.errors import DependencyError, UnreadableFileError, error_from_json
+from MeWMLib.jobs.job import Event
 
 
 def _run(*arguments, **environment):
@@ -21,7 +23,7 @@ def _run(*arguments, **environment):
         timeout=180,
         check=False,
     )
-    return done, [json.loads(line) for line in done.stdout.splitlines()]
+    return done, [Event.from_json(line) for line in done.stdout.splitlines()]
 
 
 @pytest.fixture
@@ -32,14 +34,15 @@ def _scene_packages():
 def test_makes_everything(own_plan, _scene_packages, opengl):
     done, events = _run(own_plan)
     assert done.returncode == 0, done.stderr
-    progress = [e for e in events if e["event"] == "progress"]
-    assert [e["fraction"] for e in progress] == sorted(e["fraction"] for e in progress)
-    assert {"read", "pictures", "report", "scene"} <= {e["stage"] for e in progress}
-    assert events[-1]["event"] == "done" and events[-1]["notes"] == []
+    progress = [e for e in events if e.kind == "progress"]
+    assert [e.fraction for e in progress] == sorted(e.fraction for e in progress) and progress[-1].fraction == 1.0
+    said = " ".join(e.message for e in progress)
+    assert all(text in said for text in ("Reading the plan", "pictures", "the report", "the scene"))
+    assert events[-1].kind == "result" and events[-1].data["notes"] == []
     assert {"report.html", "scene.mrb", "pictures/surfaces_before.png", "pictures/search_tree.png"} <= set(
-        events[-1]["files"]
+        events[-1].data["files"]
     )
-    for name in events[-1]["files"]:
+    for name in events[-1].data["files"]:
         assert (own_plan / name).stat().st_size > 1000, name
     assert not [p.name for p in own_plan.rglob(".*")], "something half-made was left"
 
@@ -47,9 +50,10 @@ def test_makes_everything(own_plan, _scene_packages, opengl):
 def test_without_opengl_the_3d_pictures_are_left_out_with_a_note(own_plan, _scene_packages):
     done, events = _run(own_plan, "--no-scene", MEWM_NO_GL="1")
     assert done.returncode == 0, done.stderr
-    names = events[-1]["files"]
+    names = events[-1].data["files"]
     assert "pictures/axial_simulated.png" in names and not [n for n in names if "surfaces" in n]
-    assert "libegl1 libgl1-mesa-dri" in events[-1]["notes"][0]
+    assert "libegl1 libgl1-mesa-dri" in events[-1].data["notes"][0]
+    assert events[-1].data["notes"] == [e.message for e in events if e.kind == "log"]
     assert "libegl1 libgl1-mesa-dri" in (own_plan / "report.html").read_text(encoding="utf-8")
     assert not (own_plan / "scene.mrb").exists()
 
@@ -61,15 +65,16 @@ def test_only_the_scene_of_a_plan_without_simulated_volumes(own_plan, _scene_pac
     (own_plan / "plan.json").write_text(json.dumps(data))
     done, events = _run(own_plan, "--no-report")
     assert done.returncode == 0, done.stderr
-    assert events[-1]["files"] == ["scene.mrb"] and "no simulated volume" in events[-1]["notes"][0]
+    assert events[-1].data["files"] == ["scene.mrb"] and "no simulated volume" in events[-1].data["notes"][0]
 
 
 def test_bad_plan_is_an_event_and_exit_code_2(own_plan, _scene_packages):
     (own_plan / "plan.json").write_text("{")
     done, events = _run(own_plan)
     assert done.returncode == 2
-    assert events[-1]["event"] == "error" and events[-1]["type"] == "UnreadableFileError"
-    assert "plan.json" in events[-1]["given"] and events[-1]["remedy"]
+    error = error_from_json(events[-1].data)
+    assert events[-1].kind == "error" and type(error) is UnreadableFileError
+    assert "plan.json" in error.given and error.remedy
     assert not (own_plan / "report.html").exists() and "Traceback" not in done.stderr
 
 
@@ -77,7 +82,8 @@ def test_missing_package_is_an_event_and_exit_code_3(own_plan, tmp_path):
     (tmp_path / "slicer.py").write_text("raise ImportError('no slicer here')")
     done, events = _run(own_plan, PYTHONPATH=str(tmp_path))
     assert done.returncode == 3
-    assert events[-1]["type"] == "DependencyError" and 'pip install "mewm[scene]"' in events[-1]["remedy"]
+    error = error_from_json(events[-1].data)
+    assert type(error) is DependencyError and 'pip install "mewm[scene]"' in error.remedy
 
 
 def test_help_shows_an_example(capsys):

@@ -87,7 +87,7 @@ def test_empty_and_colour_volumes_are_refused(core):
 @pytest.mark.parametrize("grid", GRIDS)
 def test_labels_round_trip_is_exact(core, grid):
     from MeWMLib.scene.nodes import volume_to_node
-    from MeWMLib.scene.segmentations import labels_to_segmentation, segmentation_to_labels
+    from MeWMLib.scene.segmentations import hold_segments, labels_to_segmentation
 
     array = np.zeros((8, 9, 10), np.uint8)
     array[2:6, 2:7, 1:8] = 1
@@ -95,42 +95,40 @@ def test_labels_round_trip_is_exact(core, grid):
     geometry = Geometry(array.shape, GRIDS[grid])
     ct = volume_to_node(core.scene, Volume(array.astype(np.int16), geometry), "CT")
     node = labels_to_segmentation(core.scene, LabelMap(array, geometry), "labels", ct)
-    assert (segmentation_to_labels(node, geometry).array == array).all()
+    assert (hold_segments(node).read(geometry).array == array).all()
     assert node.GetNodeReference("referenceImageGeometryRef").GetName() == "CT"
     assert "SCT^10200004^Liver" in node.GetSegmentation().GetSegment("liver").GetTerminology()
     assert "SCT^4147007^Mass" in node.GetSegmentation().GetSegment("tumour").GetTerminology()
 
 
 def test_missing_segment_is_named(core):
-    from MeWMLib.scene.segmentations import labels_to_segmentation, segmentation_to_labels
+    from MeWMLib.scene.segmentations import hold_segments, labels_to_segmentation
 
     geometry = Geometry((4, 4, 4), AXIAL)
     node = labels_to_segmentation(core.scene, LabelMap(np.ones((4, 4, 4), np.uint8), geometry), "labels")
-    assert not segmentation_to_labels(node, geometry).tumour.any()
+    assert not hold_segments(node).read(geometry).tumour.any()
     with pytest.raises(LabelError, match="no segment 'hcc'.*liver, tumour"):
-        segmentation_to_labels(node, geometry, tumour="hcc")
+        hold_segments(node, tumour="hcc")
 
 
 @pytest.mark.parametrize("grid", GRIDS)
 def test_surfaces_lie_where_the_labels_lie(core, grid):
-    from MeWMLib.scene.segmentations import labels_to_surfaces
+    from MeWMLib.scene.surfaces import surfaces_of
 
     array = np.zeros((20, 60, 60), np.uint8)
     array[4:16, 10:50, 12:48] = 1
     array[7:13, 22:34, 20:32] = 2
     geometry = Geometry(array.shape, GRIDS[grid])
-    node = labels_to_surfaces(core.scene, LabelMap(array, geometry), "surfaces")
-    node.CreateClosedSurfaceRepresentation()
+    found = {structure.name: surface for structure, surface in surfaces_of(LabelMap(array, geometry)).items()}
     for segment, mask in (("liver", array > 0), ("tumour", array == 2)):
-        bounds = np.zeros(6)
-        node.GetClosedSurfaceInternalRepresentation(segment).GetBounds(bounds)
+        bounds = np.array(found[segment].GetBounds())
         points = geometry.to_ras(np.argwhere(mask))
         expected = np.stack([points.min(axis=0), points.max(axis=0)], axis=-1).ravel()
         assert np.abs(bounds - expected).max() < max(geometry.spacing) + 0.5, segment
 
 
 def test_surfaces_without_any_label(core):
-    from MeWMLib.scene.segmentations import labels_to_surfaces
+    from MeWMLib.scene.surfaces import surfaces_of
 
     labels = LabelMap(np.zeros((4, 5, 6), np.uint8), Geometry((4, 5, 6), AXIAL))
-    assert labels_to_surfaces(core.scene, labels, "surfaces").GetSegmentation().GetNumberOfSegments() == 2
+    assert [surface.GetNumberOfPolys() for surface in surfaces_of(labels).values()] == [0, 0]

@@ -35,10 +35,10 @@ def _pictures(core, shown, gl, count=3):
     return {p.name: p.pixels for p in made}
 
 
-def _view(core, gl, size=300):
-    from MeWMLib.scene.views import BlendedSliceView, SliceView
+def _view(core):
+    from MeWMLib.scene.views import SliceView
 
-    return SliceView(core, size) if gl else BlendedSliceView(core, size)
+    return SliceView(core, 300)
 
 
 def _block(pixels, at, radius=4):
@@ -74,7 +74,7 @@ def test_simulated_pictures_are_marked_and_scans_are_not(core, shown, gl):
             assert count > 300, name
 
 
-def test_brightened_lesion_is_brighter_in_its_place_and_nowhere_else(core, shown, gl):
+def test_brightened_lesion_is_brighter_in_its_place_and_nowhere_else(core, folders, shown):
     from MeWMLib.scene.nodes import volume_to_node
     from MeWMLib.scene.pictures import find_target
     from MeWMLib.scene.views import AXIAL, CORONAL, SAGITTAL, Framing
@@ -84,13 +84,13 @@ def test_brightened_lesion_is_brighter_in_its_place_and_nowhere_else(core, shown
     lit = np.where(labels.tumour, 400, before.array).astype(np.int16)
     scan = volume_to_node(core.scene, before, "scan")
     bright = volume_to_node(core.scene, before.with_array(lit), "bright")
-    with _view(core, gl) as view:
+    with _view(core) as view:
         for orientation in (AXIAL, CORONAL, SAGITTAL):
             aside = {AXIAL: (9, 5, 0), CORONAL: (9, 0, 5), SAGITTAL: (0, 9, 5)}[orientation]
             off = tuple(np.add(centre, aside))
             framing = Framing(orientation, off, 120.0)
             one, other = view.render(framing, scan), view.render(framing, bright)
-            inside = framing.pixel_of(centre, 300)
+            inside = folders.pixel_of(framing, centre, 300)
             assert (_block(other, inside) - _block(one, inside)).min() > 80, orientation
             far = np.abs(other.astype(int) - one.astype(int)).max(axis=-1)
             rows, columns = np.indices(far.shape)
@@ -98,7 +98,7 @@ def test_brightened_lesion_is_brighter_in_its_place_and_nowhere_else(core, shown
             assert far[beyond].max() == 0, orientation
 
 
-def test_left_and_right_are_not_swapped(core, folders, gl):
+def test_left_and_right_are_not_swapped(core, folders):
     from MeWMLib.scene.nodes import volume_to_node
     from MeWMLib.scene.views import AXIAL, Framing
 
@@ -109,12 +109,12 @@ def test_left_and_right_are_not_swapped(core, folders, gl):
     array[right > middle] = 350  # the patient's right
     node = volume_to_node(core.scene, Volume(array, geometry), "halves")
     centre = tuple(geometry.to_ras([(n - 1) / 2 for n in geometry.shape]))
-    with _view(core, gl) as view:
+    with _view(core) as view:
         pixels = view.render(Framing(AXIAL, centre, 80.0), node)
     assert pixels[:, 20:120].min() > 200 and pixels[:, 180:280].max() < 50
 
 
-def test_outline_lies_on_the_edge_of_the_lesion(core, shown, gl):
+def test_outline_lies_on_the_edge_of_the_lesion(core, shown):
     from MeWMLib.scene.nodes import volume_to_node
     from MeWMLib.scene.pictures import find_target
     from MeWMLib.scene.segmentations import draw_as_outline, labels_to_segmentation
@@ -125,7 +125,7 @@ def test_outline_lies_on_the_edge_of_the_lesion(core, shown, gl):
     lesion = labels_to_segmentation(core.scene, labels, "lesion", scan)
     draw_as_outline(lesion, liver=False)
     framing = Framing(AXIAL, find_target(labels).centre, 90.0)
-    with _view(core, gl) as view:
+    with _view(core) as view:
         plain, drawn = view.render(framing, scan), view.render(framing, scan, outlines=[lesion])
     changed = np.argwhere(np.abs(drawn.astype(int) - plain.astype(int)).max(axis=-1) > 20)
     distance = np.hypot(*(changed - 150).T) * 90 / 300
@@ -133,14 +133,14 @@ def test_outline_lies_on_the_edge_of_the_lesion(core, shown, gl):
     assert 9.5 < distance.min() and distance.max() < 16.5  # a ball of 13 mm in voxels of 1.5 x 1.5 x 2.5 mm
 
 
-def test_difference_is_neutral_outside_and_coloured_inside(core, shown, gl):
+def test_difference_is_neutral_outside_and_coloured_inside(core, folders, shown, gl):
     from MeWMLib.scene.pictures import find_target
     from MeWMLib.scene.views import AXIAL
 
     before, labels, _ = shown
     pixels = _pictures(core, shown, gl)["axial_difference"].astype(int)
     target = find_target(labels)
-    inside = target.liver_framing(AXIAL).pixel_of(target.centre, 560)
+    inside = folders.pixel_of(target.liver_framing(AXIAL), target.centre, 560)
     assert np.ptp(_block(pixels, inside, 10), axis=-1).mean() > 25
     # A strip through the liver, away from the lesion, the legend and the marks, holds greys only.
     rows, columns = np.indices(pixels.shape[:2])

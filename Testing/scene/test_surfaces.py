@@ -38,8 +38,7 @@ def test_a_ball_has_the_surface_of_a_ball(core, name):
     labels = _ball(AXES[name])
     node = labels_to_segmentation(core.scene, labels, "ball")
     assert not surfaces.drawn(node)
-    for _step in surfaces.adding(node, surfaces.smooth(surfaces.hold(node))):
-        pass
+    surfaces.add(node, surfaces.compute(surfaces.hold(node)))
     assert surfaces.drawn(node)
     coarsest = max(max(labels.geometry.spacing), surfaces.VOXEL_MM)
     for segment_id, radius in (("liver", 12.0), ("tumour", 6.0)):
@@ -67,8 +66,7 @@ def test_a_lesion_of_one_voxel_and_an_empty_segment(core):
     array[10, 11, 12] = 2
     single = labels_to_segmentation(core.scene, LabelMap(array, geometry), "single")
     for node, polygons in ((empty, 0), (single, 1)):
-        for _step in surfaces.adding(node, surfaces.smooth(surfaces.hold(node))):
-            pass
+        surfaces.add(node, surfaces.compute(surfaces.hold(node)))
         surface = node.GetSegmentation().GetSegment("tumour").GetRepresentation(surfaces.SURFACE)
         assert (surface.GetNumberOfPolys() > 0) == bool(polygons)
     bounds = np.array(surface.GetBounds()).reshape(3, 2)
@@ -79,7 +77,7 @@ def test_a_lesion_of_one_voxel_and_an_empty_segment(core):
 def _by_slicer(node: object, geometry: Geometry, segment_id: str) -> np.ndarray:
     """The oracle: Slicer's own resampling of a segment onto a grid."""
     from MeWMLib.scene.core_app import slicer, vtk
-    from MeWMLib.scene.nodes import array_of_image, matrix_to_vtk
+    from MeWMLib.scene.nodes import matrix_to_vtk, scalars_of_image
 
     grid = slicer.vtkOrientedImageData()
     grid.SetDimensions(geometry.shape[::-1])
@@ -88,13 +86,13 @@ def _by_slicer(node: object, geometry: Geometry, segment_id: str) -> np.ndarray:
     image, moved = slicer.vtkOrientedImageData(), slicer.vtkOrientedImageData()
     node.GetBinaryLabelmapRepresentation(segment_id, image)
     slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(image, grid, moved, False)
-    return array_of_image(moved) > 0
+    return scalars_of_image(moved) > 0
 
 
 @pytest.mark.parametrize("name", AXES)
 @pytest.mark.parametrize("target", ["the same", "cropped", "larger", "other"])
 def test_segments_come_onto_a_grid_as_slicer_brings_them(core, name, target):
-    from MeWMLib.scene.segmentations import labels_to_segmentation, segmentation_to_labels
+    from MeWMLib.scene.segmentations import hold_segments, labels_to_segmentation
 
     labels = _ball(AXES[name])
     node = labels_to_segmentation(core.scene, labels, "ball")
@@ -107,7 +105,7 @@ def test_segments_come_onto_a_grid_as_slicer_brings_them(core, name, target):
             (30, 40, 41), np.array([[-1.1, 0, 0, 33], [0, -1.1, 0, 2], [0, 0, 1.3, 10.2], [0, 0, 0, 1.0]])
         ),
     }[target]
-    found = segmentation_to_labels(node, geometry)
+    found = hold_segments(node).read(geometry)
     for mask, segment_id in ((found.liver, "liver"), (found.tumour, "tumour")):
         wanted = _by_slicer(node, geometry, segment_id)
         if target == "other":
@@ -119,7 +117,7 @@ def test_segments_come_onto_a_grid_as_slicer_brings_them(core, name, target):
 
 def test_segments_that_share_one_image_are_told_apart(core):
     """Slicer may keep several segments in one image, each with a value of its own."""
-    from MeWMLib.scene.segmentations import labels_to_segmentation, segmentation_to_labels
+    from MeWMLib.scene.segmentations import hold_segments, labels_to_segmentation
 
     labels = _ball(AXES["axial"])
     apart = labels.array.copy()
@@ -128,5 +126,5 @@ def test_segments_that_share_one_image_are_told_apart(core):
     node = labels_to_segmentation(core.scene, labels, "shared")
     node.GetSegmentation().CollapseBinaryLabelmaps(True)
     assert node.GetSegmentation().GetNumberOfLayers() == 1
-    found = segmentation_to_labels(node, labels.geometry)
+    found = hold_segments(node).read(labels.geometry)
     assert np.array_equal(found.tumour, labels.tumour)

@@ -73,12 +73,11 @@ def test_nodes_hold_the_steps(core):
 
 def test_a_scene_file_holds_them(tmp_path):
     pytest.importorskip("slicer_core", reason='slicer-core is not installed: pip install "mewm[scene]"')
-    from MeWMLib.lab.evaluation.survival_real import save_scene
+    from MeWMLib.lab.evaluation.survival_charts import save_scene
     from MeWMLib.scene.core_app import SlicerCore
-    from MeWMLib.scene.mrb import read_mrb
 
     assert save_scene(tmp_path / "kaplan_meier.mrb", [_panel("mewm"), _panel("cox")])
     with SlicerCore() as core:
-        read_mrb(core.scene, tmp_path / "kaplan_meier.mrb")
+        assert core.scene.ReadFromMRB(str(tmp_path / "kaplan_meier.mrb"), True)
         assert core.scene.GetNumberOfNodesByClass("vtkMRMLPlotChartNode") == 2
         assert core.scene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 4

@@ -85,10 +85,10 @@ def test_no_segmentation(ready):
 
 
 def test_an_mr_volume_is_refused_by_the_worker(ready):
-    from MeWMLib.scene.nodes import array_of_image, image_of_array
+    from MeWMLib.scene.nodes import image_of_array, scalars_of_image
 
     node = ready.front.parameters.ct
-    array = array_of_image(node.GetImageData()).astype(np.float32)
+    array = scalars_of_image(node.GetImageData()).astype(np.float32)
     node.SetAndObserveImageData(image_of_array(np.abs(array)))
     ready.click("segmentation", "findButton")
     error = ready.wait_error()

@@ -43,9 +43,9 @@ def _simulate(user: Any) -> None:
 def test_the_round_trip_is_exact(user, sample, fake, name, tmp_path):
     import slicer
 
-    from MeWMLib.scene.mrb import read_mrb, write_mrb
+    from MeWMLib.scene.mrb import write_mrb
     from MeWMLib.scene.nodes import node_to_volume
-    from MeWMLib.scene.segmentations import segmentation_to_labels
+    from MeWMLib.scene.segmentations import hold_segments
 
     geometry = Geometry(fake.SHAPE, GRIDS[name])
     sample.ct = Volume(sample.ct.array, geometry, "portal")
@@ -59,7 +59,7 @@ def test_the_round_trip_is_exact(user, sample, fake, name, tmp_path):
         assert np.abs(after.geometry.affine - geometry.affine).max() < 1e-4
         assert np.array_equal(after.array[~tumour], sample.ct.array[~tumour])
         assert (after.array[tumour] != sample.ct.array[tumour]).all()
-        assert np.array_equal(segmentation_to_labels(labels_node, geometry).array, sample.labels.array)
+        assert np.array_equal(hold_segments(labels_node).read(geometry).array, sample.labels.array)
 
     comparison = user.front.comparison
     assert np.array_equal(node_to_volume(comparison.ct).array, sample.ct.array)
@@ -69,13 +69,13 @@ def test_the_round_trip_is_exact(user, sample, fake, name, tmp_path):
     # files of Slicer store left-handed grids in their own way: compared in space, voxel by voxel
     write_mrb(slicer.mrmlScene, tmp_path / "grid.mrb")
     slicer.mrmlScene.Clear(0)
-    read_mrb(slicer.mrmlScene, tmp_path / "grid.mrb")
+    assert slicer.mrmlScene.ReadFromMRB(str(tmp_path / "grid.mrb"), True)
     user.look()
     back = node_to_volume(user.front.comparison.node("simulated"))
     for index in np.argwhere(tumour)[::7]:
         there = np.rint(back.geometry.to_kji(geometry.to_ras(index))).astype(int)
         assert np.abs(back.geometry.to_ras(there) - geometry.to_ras(index)).max() < 1e-3
-    mask = segmentation_to_labels(user.front.comparison.node("labels", 1), back.geometry).tumour
+    mask = hold_segments(user.front.comparison.node("labels", 1)).read(back.geometry).tumour
     before = node_to_volume(user.front.comparison.ct)
     assert np.array_equal(mask, back.array != before.array), "voxels and segment still lie on one another"
 
@@ -86,7 +86,7 @@ def test_the_overlay_sits_on_the_lesion(user, sample, folders_of_scene, turned):
     import slicer
 
     from MeWMLib.scene.target import find_target
-    from MeWMLib.scene.views import AXIAL, BlendedSliceView
+    from MeWMLib.scene.views import AXIAL, SliceView
 
     affine = folders_of_scene.oblique() if turned else folders_of_scene.AXIAL
     ct, labels, geometry = folders_of_scene.small_patient(affine)
@@ -95,7 +95,7 @@ def test_the_overlay_sits_on_the_lesion(user, sample, folders_of_scene, turned):
     comparison, size = user.front.comparison, 400
     target = find_target(sample.labels)
     framing = target.liver_framing(AXIAL)
-    with BlendedSliceView(slicer.app.core, size, "MeWM test") as view:
+    with SliceView(slicer.app.core, size, "MeWM test") as view:
         before = view.render(framing, comparison.ct).astype(int)
         after = view.render(framing, comparison.ct, comparison.node("simulated"), 1.0).astype(int)
     changed = np.argwhere(np.abs(after - before).max(axis=-1) > 8)
@@ -103,7 +103,7 @@ def test_the_overlay_sits_on_the_lesion(user, sample, folders_of_scene, turned):
     # the lesion in the plane of the slice, from its voxels and the affine alone
     ras = geometry.to_ras(np.argwhere(sample.labels.tumour))
     in_plane = ras[np.abs(ras[:, 2] - target.centre[2]) < 0.5 * max(geometry.spacing)]
-    centroid = np.array([framing.pixel_of(point, size) for point in in_plane]).mean(axis=0)
+    centroid = np.array([folders_of_scene.pixel_of(framing, point, size) for point in in_plane]).mean(axis=0)
     pixels_per_mm = size / framing.width_mm
     off_mm = np.abs(changed.mean(axis=0) - centroid) / pixels_per_mm
     assert off_mm.max() < 0.5 * max(geometry.spacing[1:]), f"the overlay is off by {off_mm} mm"

@@ -215,3 +215,19 @@ def test_a_note_that_is_broken_or_done_is_forgotten(user, lacking, text):
     lacking()
     slicer.app.userSettings().setValue("MeWM/PendingInstall", text)
     assert install.pending() is None and not slicer.app.userSettings().contains("MeWM/PendingInstall")
+
+
+def test_the_requirements_are_those_of_the_package(user):
+    """The table of the panel repeats pyproject.toml, which is not installed with the extension."""
+    import re
+
+    from MeWMPanels import install
+
+    text = (Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    stated = set(re.findall(r'"([A-Za-z0-9_-]+>=[0-9.]+)"', text))
+    assert stated >= set(install.REQUIREMENTS.values()), "the same versions"
+    # what a panel or worker needs: all of the package's own requirements that Slicer does not bring
+    own = set(re.findall(r'"([\w-]+)[>=]', text[text.index("dependencies = [") :].split("]")[0]))
+    brought = {"numpy", "SimpleITK", "requests", "torch"}
+    panels = {requirement.split(">")[0] for requirement in (install.FOR_PANELS | install.FOR_WORKER).values()}
+    assert own - brought - {"rich"} == panels, "rich is for the command line only"

@@ -86,7 +86,7 @@ def _views(user: Any) -> list[tuple[str, Any]]:
     import slicer
 
     from MeWMLib.scene.target import find_target
-    from MeWMLib.scene.views import BlendedSliceView
+    from MeWMLib.scene.views import SliceView
 
     comparison = user.front.comparison
     framing = find_target(user.sample_labels).lesion_framing()
@@ -96,7 +96,7 @@ def _views(user: Any) -> list[tuple[str, Any]]:
         ("difference (HU)", comparison.ct, comparison.node("difference"), 0.8, []),
     )
     made = []
-    with BlendedSliceView(slicer.app.core, 300, "MeWM test") as view:
+    with SliceView(slicer.app.core, 300, "MeWM test") as view:
         for title, background, foreground, opacity, outlines in layers:
             made.append((title, view.render(framing, background, foreground, opacity, outlines)))
     return made
@@ -123,18 +123,18 @@ def test_pictures_of_all_panels(shown, sample):
             grabbed.save(str(out / f"panel-{name}.png"))
 
 
-def test_the_overlay_sits_on_the_lesion(shown, sample):
+def test_the_overlay_sits_on_the_lesion(shown, sample, folders_of_scene):
     """What the simulated CT changes in the picture lies inside the outline of the lesion, in the picture too."""
     import slicer
 
     from MeWMLib.scene.target import find_target
-    from MeWMLib.scene.views import AXIAL, BlendedSliceView
+    from MeWMLib.scene.views import AXIAL, SliceView
 
     target = find_target(sample.labels)
     framing = target.liver_framing(AXIAL)
     comparison = shown.front.comparison
     size = 400
-    with BlendedSliceView(slicer.app.core, size, "MeWM test") as view:
+    with SliceView(slicer.app.core, size, "MeWM test") as view:
         before = view.render(framing, comparison.ct).astype(int)
         after = view.render(framing, comparison.node("simulated")).astype(int)
     rows, columns = np.nonzero(np.abs(after - before).max(axis=-1) > 8)
@@ -142,7 +142,7 @@ def test_the_overlay_sits_on_the_lesion(shown, sample):
     k = round(float(sample.labels.geometry.to_kji(target.centre)[0]))
     inside = np.argwhere(sample.labels.tumour[k])
     ras = sample.labels.geometry.to_ras(np.column_stack([np.full(len(inside), k), inside]))
-    expected = np.array([framing.pixel_of(point, size) for point in ras])
+    expected = np.array([folders_of_scene.pixel_of(framing, point, size) for point in ras])
     pixel = size / framing.width_mm * max(sample.labels.geometry.spacing[1:])
     found = np.column_stack([rows, columns])
     assert np.abs(found.min(axis=0) - expected.min(axis=0)).max() <= pixel + 2

@@ -75,7 +75,7 @@ def test_the_report_takes_the_segments_that_were_simulated_with(user, fake, tmp_
     from MeWMPanels import reports, results
 
     from MeWMLib.core import io
-    from MeWMLib.scene.mrb import read_mrb, write_mrb
+    from MeWMLib.scene.mrb import write_mrb
 
     user.load_sample()
     parameters = user.front.parameters
@@ -95,7 +95,7 @@ def test_the_report_takes_the_segments_that_were_simulated_with(user, fake, tmp_
     user.wait_idle()
     write_mrb(slicer.mrmlScene, tmp_path / "case.mrb")
     slicer.mrmlScene.Clear(0)
-    read_mrb(slicer.mrmlScene, tmp_path / "case.mrb")
+    assert slicer.mrmlScene.ReadFromMRB(str(tmp_path / "case.mrb"), True)
     user.look()
     (comparison,) = results.all_comparisons(slicer.mrmlScene)
     folder = tmp_path / "plan"
@@ -112,7 +112,8 @@ def test_a_folder_that_cannot_be_written(compared, monkeypatch, tmp_path):
 
     (tmp_path / "file").write_text("in the way")
     _choose_folder(monkeypatch, tmp_path / "file")
-    monkeypatch.setattr(reports, "_make", lambda *_arguments: None)
+    done = [sys.executable, "-c", 'print(\'{"version":1,"kind":"result"}\')']
+    monkeypatch.setattr(reports, "command", lambda _python, _work: done)
     compared.click("outcome", "reportButton")
     error = compared.wait_error(60)
     assert isinstance(error, OutputError) and not compared.front.desk.busy
@@ -154,9 +155,8 @@ def test_a_report_that_is_cancelled_or_whose_scene_is_closed_leaves_no_process(c
     before, chosen = _children(), tmp_path / "chosen"
     chosen.mkdir()
     _choose_folder(monkeypatch, chosen)
-    real = reports._make
     sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
-    monkeypatch.setattr(reports, "_make", lambda _command, *rest: real(sleeper, *rest))
+    monkeypatch.setattr(reports, "command", lambda _python, _work: sleeper)
     for stop in (lambda: compared.click("progress", "cancelButton"), lambda: slicer.mrmlScene.Clear(0)):
         compared.click("outcome", "reportButton")
         compared.wait(lambda: _children() - before)

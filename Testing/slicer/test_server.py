@@ -28,7 +28,7 @@ from MeWMLib.core.errors import (
     WorkerKilledError,
 )
 from MeWMLib.core.protocol import Protocol
-from MeWMLib.jobs.runner import child_environment, end_tree, own_group
+from MeWMLib.jobs.processes import child_environment, end_tree, own_group
 
 TOKEN = "a-token-of-the-panel-tests-42"
 PAIR = Protocol.parse("Cisplatin + Lipiodol")
@@ -353,7 +353,7 @@ class _Web(BaseHTTPRequestHandler):
 @pytest.mark.parametrize(
     ("answer", "text"),
     [
-        ((404, b"<html>no</html>"), "This is no MeWM server"),
+        ((404, b"<html>no</html>"), "This is not a MeWM server"),
         ((200, b'{"mewm_protocol": "0.3", "mewm": "7.7.7"}'), "another version of the protocol"),
     ],
 )
@@ -423,7 +423,7 @@ def test_an_address_that_is_none(away):
     assert not away.widget("setup", "testButton").enabled
     away.click("simulation", "simulateButton")
     error = away.wait_error()
-    assert isinstance(error, InputError) and "no address" in error.what
+    assert isinstance(error, InputError) and "not the address" in error.what
 
 
 def test_the_token_is_in_no_scene_log_or_setting(away, server, tmp_path, caplog):
@@ -454,14 +454,14 @@ def test_the_token_is_in_no_scene_log_or_setting(away, server, tmp_path, caplog)
 def test_place_and_address_survive_saving(away, tmp_path):
     import slicer
 
-    from MeWMLib.scene.mrb import read_mrb, write_mrb
+    from MeWMLib.scene.mrb import write_mrb
 
     choose(away, "https://mewm.example.org")
     write_mrb(slicer.mrmlScene, tmp_path / "s.mrb")
     slicer.mrmlScene.Clear(0)
     away.look()
     assert away.widget("setup", "placeBox").currentText == "this computer"
-    read_mrb(slicer.mrmlScene, tmp_path / "s.mrb")
+    assert slicer.mrmlScene.ReadFromMRB(str(tmp_path / "s.mrb"), True)
     away.look()
     assert away.widget("setup", "placeBox").currentText == "server"
     assert away.widget("setup", "addressEdit").text == "https://mewm.example.org"

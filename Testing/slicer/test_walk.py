@@ -53,9 +53,9 @@ def _in_one_folder(comparison: Any, roles: tuple[str, ...]) -> bool:
 def test_the_walk(user, sample, mishap, tmp_path):
     import slicer
 
-    from MeWMLib.scene.mrb import read_mrb, write_mrb
+    from MeWMLib.scene.mrb import write_mrb
     from MeWMLib.scene.nodes import node_to_volume
-    from MeWMLib.scene.segmentations import segmentation_to_labels
+    from MeWMLib.scene.segmentations import hold_segments
 
     scene, front = slicer.mrmlScene, user.front
     assert not user.widget("simulation", "simulateButton").enabled
@@ -68,7 +68,7 @@ def test_the_walk(user, sample, mishap, tmp_path):
     user.click("segmentation", "findButton")
     user.wait(lambda: front.parameters.segmentation is not None)
     user.wait_idle()
-    found = segmentation_to_labels(front.parameters.segmentation, sample.ct.geometry).tumour
+    found = hold_segments(front.parameters.segmentation).read(sample.ct.geometry).tumour
     assert found.any() and not np.array_equal(found, sample.labels.tumour), "the assistant misses a slice"
     assert "MeWM" in front.parameters.segmentation.GetName()
     assert front.parameters.tumour_segment == "tumour" and front.parameters.liver_segment == "liver"
@@ -78,7 +78,6 @@ def test_the_walk(user, sample, mishap, tmp_path):
     volume_before = _tumour_ml(user)
     user.click("segmentation", "editButton")
     assert slicer.util.mainWindow().moduleSelector().selectedModule == "SegmentEditor"
-    user.loaded.widget.exit()
     drawn = _draw(front.parameters.segmentation, sample) | found
     user.loaded.widget.enter()
     user.click("segmentation", "measureButton")
@@ -161,7 +160,7 @@ def test_the_walk(user, sample, mishap, tmp_path):
     scene.Clear(0)
     user.look()
     assert front.comparison is None and front.parameters.ct is None
-    read_mrb(scene, file)
+    assert scene.ReadFromMRB(str(file), True)
     user.look()
     assert front.parameters.protocols == protocols and front.parameters.findings
     assert user.widget("exploration", "beamsBox").value == 7
@@ -183,7 +182,7 @@ def test_the_walk(user, sample, mishap, tmp_path):
     assert _in_one_folder(front.comparison, roles)
     labels = front.comparison.node("labels", 2)
     assert "4147007" in labels.GetSegmentation().GetSegment("tumour").GetTerminology()
-    assert np.array_equal(segmentation_to_labels(front.parameters.segmentation, sample.ct.geometry).tumour, drawn)
+    assert np.array_equal(hold_segments(front.parameters.segmentation).read(sample.ct.geometry).tumour, drawn)
     assert user.widget("outcome", "comparisonBox").count == 2
     user.click_cell("exploration", "rankTable", 0, 1)
     assert front.comparison.shown_rank == 1
@@ -225,11 +224,13 @@ def test_the_scene_holds_one_folder_beside_the_ct(user):
 @pytest.mark.slow
 def test_the_walk_with_the_real_worker(user, monkeypatch, capsys):
     """A simulation and a small search with the released bundle on the synthetic sample."""
+    from MeWMPanels.front import slicer_python
     from slicer_host.watch import EventLoopWatch
 
     from MeWMLib.cohorts.samples import load_sample
     from MeWMLib.core import bundles
     from MeWMLib.core.errors import BundleError
+    from MeWMLib.jobs.runner import worker_command
 
     monkeypatch.delenv("MEWM_BUNDLES")
     try:
@@ -237,7 +238,7 @@ def test_the_walk_with_the_real_worker(user, monkeypatch, capsys):
     except BundleError as error:
         pytest.skip(f"the bundle is not complete here: {error}")
     front = user.front
-    front.command = front._default_command
+    front.command = lambda: worker_command(slicer_python())
     front.load_sample = load_sample
     user.load_sample()
     user.click("segmentation", "measureButton")

@@ -117,7 +117,6 @@ class Loaded:
 
     def close(self) -> None:
         """Unload the panel."""
-        self.widget.exit()
         self.widget.cleanup()
         self.parent.deleteLater()
 

@@ -19,9 +19,9 @@ class Picture:
     """Shows what the view "Red" would show; drawn on the CPU, so it needs no OpenGL."""
 
     def __init__(self, app: Any, label: Any, size: int = 420) -> None:
-        from MeWMLib.scene.views import BlendedSliceView
+        from MeWMLib.scene.views import SliceView
 
-        self._view, self._label, self._size = BlendedSliceView(app.core, size, "MeWM host"), label, size
+        self._view, self._label, self._size = SliceView(app.core, size, "MeWM host"), label, size
         self._shown: Any = None
 
     def draw(self) -> None:

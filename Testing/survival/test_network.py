@@ -195,15 +195,15 @@ def weights(network):
 def test_assessor_scores_like_the_network_and_is_deterministic(network):
     assessor = Assessor(network.config.to_json(), weights(network))
     pre, post, covariates = (x[0].numpy() for x in patients(1, 2))
-    risk, months, probability = assessor.score(pre, post, covariates)
+    risk, months, probability, _ = assessor.judge(pre, post, covariates)
     with torch.inference_mode():
         want = network(*(torch.as_tensor(x)[None] for x in (pre, post, covariates))).log_risk
     assert risk == pytest.approx(float(want), abs=1e-5)
     assert months.shape == probability.shape == (12,)
-    again = assessor.score(pre, post, dict(zip(SIZE_COVARIATES, covariates, strict=True)))
-    kept = assessor.score(assessor.encode(pre), post, covariates)
+    again = assessor.judge(pre, post, dict(zip(SIZE_COVARIATES, covariates, strict=True)))
+    kept = assessor.judge(assessor.encode(pre), post, covariates)
     assert risk == again[0] == kept[0] and (probability == kept[2]).all()
-    assert np.isfinite(assessor.score(pre, post, {})[0])
+    assert np.isfinite(assessor.judge(pre, post, {}).log_risk)
 
 
 def test_assessor_refuses_what_does_not_fit(network):
@@ -214,7 +214,7 @@ def test_assessor_refuses_what_does_not_fit(network):
             assessor.encode(image)
     for late in (covariates[:2], np.full(4, np.inf), {"albumin": 3.0}):
         with pytest.raises(InputError):
-            assessor.score(pre, post, late)
+            assessor.judge(pre, post, late)
     with pytest.raises(BundleError):
         Assessor(SurvivalConfig(width=16).to_json(), weights(network))
 

@@ -61,7 +61,7 @@ class Anatomy:
 
     @cached_property
     def liver_centre(self) -> tuple[float, float, float]:
-        """Where its centre of mass lies (z, y, x): as far right, forward and up as wall and dome let it."""
+        """Its centre of mass (z, y, x): as far right, forward and up as wall and dome allow."""
         (_, top), (_, front), (_, right) = self.liver_shape.extent
         x = float(np.clip(132 - right, 30, 75))
         y = float(np.clip(88 - front, -15, 25))

@@ -18,7 +18,7 @@ class Axes:
     """The coordinates (RAS mm) of an axis-aligned grid, one vector for each array axis.
 
     Attributes:
-        z: (K,) superior; y: (J,) anterior; x: (I,) right... all in mm, in the order of the array.
+        z, y, x: (K,) to superior, (J,) to anterior, (I,) to right; mm, in the order of the array.
     """
 
     z: FloatArray
@@ -58,16 +58,22 @@ class Axes:
         return Axes((self.z - z) / scale, (self.y - y) / scale, (self.x - x) / scale)
 
 
-def _spline_weights(coordinates: FloatArray, knots: int) -> FloatArray:
-    """Weights (n, knots) of a periodic uniform cubic B-spline at `coordinates` given in knot units."""
-    base = np.floor(coordinates)
-    t = coordinates - base
-    values = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], -1) / 6.0
-    weights = np.zeros((len(coordinates), knots), np.float32)
-    rows = np.arange(len(coordinates))
-    for offset in range(4):
-        np.add.at(weights, (rows, (base.astype(np.int64) + offset - 1) % knots), values[:, offset])
+def spline_weights(t: NDArray[np.floating], knots: NDArray[np.int64], count: int) -> FloatArray:
+    """Weights (n, count) of a uniform cubic B-spline at `t` (n,), 0 to 1 behind the second of four knots (4, n)."""
+    values = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]) / 6.0
+    weights = np.zeros((len(t), count), np.float32)
+    for knot, value in zip(knots, values, strict=True):
+        np.add.at(weights, (np.arange(len(t)), knot), value)
     return weights
+
+
+#: The four knots about a point, counted from the one before it.
+FOUR = np.arange(-1, 3)[:, None]
+
+
+def _periodic_weights(places: FloatArray, knots: int) -> FloatArray:
+    base = np.floor(places)
+    return spline_weights(places - base, (base.astype(np.int64) + FOUR) % knots, knots)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +87,7 @@ class SmoothField:
     def at(self, axes: Axes) -> FloatArray:
         """Values (K, J, I) at the points of `axes`."""
         lattice = np.random.default_rng(self.seed).standard_normal((self.knots,) * 3, dtype=np.float32)
-        wz, wy, wx = (_spline_weights(a / self.scale_mm, self.knots) for a in (axes.z, axes.y, axes.x))
+        wz, wy, wx = (_periodic_weights(a / self.scale_mm, self.knots) for a in (axes.z, axes.y, axes.x))
         out = np.tensordot(wz, lattice, 1)  # (K, knots, knots)
         out = np.matmul(wy[None], out)  # (K, J, knots)
         out = out @ wx.T  # (K, J, I)

@@ -1,8 +1,9 @@
-"""The law of the synthetic world: how a tumour of a visible type answers to a protocol, and how long its bearer lives.
+"""The law of the synthetic world: how a tumour of a visible type answers to a protocol.
 
 The tables are invented: they make different tumours want different protocols, and leave a trace of the type in the
 image. Only the constants of `LAW` were fitted, so that changes of diameter and survival are spread like those of real
-patients (`calibration.py`). Nothing here says what a real drug does. `docs/SYNTHETIC_WORLD.md` states the equations.
+patients (`lab/synthetic/calibration.py`; survival is in `lab/synthetic/survival.py`). Nothing here says what a real
+drug does. `docs/SYNTHETIC_WORLD.md` states the equations.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ OCCLUSION = {
 }
 #: Share of dead tumour in which Lipiodol stays when it is the only embolic and the tumour is averagely vascular.
 LIPIODOL_RETENTION = (0.80, 0.40, 0.50, 0.35, 0.60, 0.65, 0.30)
-#: How potent an agent is beside its class (1 = like its class).
+#: How potent an agent is relative to its class (1 = like its class).
 POTENCY = {
     "Raltitrexed": 0.95,
     "Epirubicin": 0.90,
@@ -61,14 +62,14 @@ TOXICITY = {DRUG: 0.04, EMBOLIC: 0.02, "Absolute Alcohol": 0.06, "NBCA": 0.05, "
 
 @dataclass(frozen=True)
 class LawConstants:
-    """Constants of the law's equations (docs/SYNTHETIC_WORLD.md), fitted by `calibration.fit`.
+    """Constants of the law's equations (docs/SYNTHETIC_WORLD.md), fitted by `lab.synthetic.calibration.fit`.
 
     Attributes:
         base, by_occlusion, by_drugs, by_both: logits of the dead share.
         spread: deviation between patients in logits of the dead share, most of it by perfusion, which can be seen.
         shrink: log-volume that a wholly dead and drugged tumour loses.
         growth: log-volume that a viable tumour gains until the next CT.
-        volume_spread: deviation between patients of the log-volume, by perfusion and by what nobody can foresee.
+        volume_spread: deviation between patients of the log-volume, by perfusion and by what cannot be foreseen.
         median_months: survival at log-hazard 0.
     """
 
@@ -87,11 +88,6 @@ LAW = LawConstants()
 #: How much of the spread between patients can be seen (by perfusion) and how much cannot; squares add up to 1.
 SEEN_RESPONSE, UNSEEN_RESPONSE = 0.9, 0.436
 SEEN_VOLUME, UNSEEN_VOLUME = 0.8, 0.6
-#: Weibull shape of the survival time, weight of the viable volume in the log-hazard, and its zero.
-WEIBULL_SHAPE = 1.6
-VIABLE_WEIGHT = 0.5
-REFERENCE_VIABLE_ML = 15.0
-NEW_LESION_WEIGHT = 0.25
 
 
 @dataclass(frozen=True)
@@ -101,7 +97,7 @@ class Traits:
     Attributes:
         kind: one of `TUMOUR_TYPES`; visible.
         perfusion: standard normal within -2..2; visible as enhancement. Well perfused tumours answer better.
-        response_noise, volume_noise: standard normal; what nobody can foresee, the same for every protocol.
+        response_noise, volume_noise: standard normal; what cannot be foreseen, the same for every protocol.
     """
 
     kind: str
@@ -144,14 +140,9 @@ class Response:
     new_lesion: float
     toxicity: float
 
-    @property
-    def attenuation_level(self) -> int:
-        """What the operation report would say of the occlusion: 1 (little) to 4 (no tumour staining left)."""
-        return 1 + min(3, int(4 * self.occlusion))
-
 
 def dose_factor(name: str, dose: float | None) -> float:
-    """Effect of a dose beside the middle of its usual range (1 there, saturating above, 1 when not stated)."""
+    """Effect of a dose relative to the middle of its usual range (1 there, saturating above, 1 when not stated)."""
     if dose is None:
         return 1.0
     known = agent(name)
@@ -198,18 +189,3 @@ def respond(traits: Traits, protocol: Protocol, law: LawConstants = LAW) -> Resp
     return Response(
         float(occlusion), float(killed), float(dead), float(shrinkage), float(retention), float(spread_out), float(harm)
     )
-
-
-def true_log_risk(viable_ml: float, response: Response) -> float:
-    """Log-hazard beside a patient who keeps `REFERENCE_VIABLE_ML` of viable tumour and was not harmed."""
-    size = VIABLE_WEIGHT * float(np.log((1 + viable_ml) / (1 + REFERENCE_VIABLE_ML)))
-    return size + NEW_LESION_WEIGHT * response.new_lesion + response.toxicity
-
-
-def survival_months(log_risk: float, rng: np.random.Generator, law: LawConstants = LAW) -> tuple[float, bool]:
-    """Draw a survival time and whether death was seen (else follow-up ended before)."""
-    scale = law.median_months / np.log(2) ** (1 / WEIBULL_SHAPE)
-    death = scale * (-np.log(rng.uniform(1e-9, 1)) * np.exp(-log_risk)) ** (1 / WEIBULL_SHAPE)
-    # Of the 80 patients of the public table 89 % were followed to their death.
-    end = rng.uniform(12, 240)
-    return float(max(0.1, min(death, end))), bool(death <= end)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from MeWMLib.cohorts.synthetic.fields import Axes, FloatArray, derive_seed
+from MeWMLib.cohorts.synthetic.fields import FOUR, Axes, FloatArray, derive_seed, spline_weights
 from MeWMLib.core.errors import UnreadableFileError
 
 #: The fitted parameters, CC BY-SA 4.0 (shapes.LICENCE.txt beside it).
@@ -20,11 +20,11 @@ CLIP = 2.5
 #: A function of spherical harmonics up to this degree is a sum of homogeneous polynomials of this degree and the one
 #: below it, restricted to the unit sphere: 21 + 15 monomials for 36 harmonics.
 DEGREE = 5
-_STATISTICS = ("count_share", "log_radius", "ratio", "depth_mm", "depth_ratio")
+#: Exponents (of z, y, x) of the monomials of `DEGREE` and of the one below it.
+EXPONENTS = [(d - b - a, b, a) for d in (DEGREE, DEGREE - 1) for b in range(d + 1) for a in range(d + 1 - b)]
 _NAMES = {
     *(f"liver_{name}" for name in ("mean", "modes", "origin", "step", "log_size")),
-    *("tumour_mean", "tumour_modes"),
-    *(f"statistics_{name}" for name in _STATISTICS),
+    *("tumour_mean", "tumour_modes", "statistics_ratio"),
 }
 
 
@@ -52,18 +52,11 @@ def read_parameters(path: Path = PARAMETERS) -> dict[str, NDArray[np.float32]]:
     return out
 
 
-def _weights(places: FloatArray, knots: int) -> FloatArray:
-    """Weights (n, knots) of a cubic B-spline mirrored at its ends; `places` in knot units within [0, knots - 1]."""
+def _mirrored_weights(places: FloatArray, knots: int) -> FloatArray:
+    """Weights (n, knots) of a spline mirrored at its ends; `places` in knot units within [0, knots - 1]."""
     base = np.floor(places).astype(np.int64)
-    t = places - base
-    values = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], -1) / 6.0
-    out = np.zeros((len(places), knots), np.float32)
-    rows = np.arange(len(places))
-    for offset in range(4):
-        knot = np.abs(base + offset - 1)
-        knot = np.where(knot > knots - 1, 2 * (knots - 1) - knot, knot)
-        np.add.at(out, (rows, knot), values[:, offset])
-    return out
+    near = np.abs(base + FOUR)
+    return spline_weights(places - base, np.where(near > knots - 1, 2 * (knots - 1) - near, near), knots)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,40 +89,35 @@ class LiverShape:
         for values, origin, knots in zip((axes.z, axes.y, axes.x), self.origin, self.grid.shape, strict=True):
             place = (values / self.size - origin) / self.step
             inside = np.clip(place, 0, knots - 1)
-            weights.append(_weights(inside, knots))
+            weights.append(_mirrored_weights(inside, knots))
             excess.append(np.abs(place - inside).astype(np.float32) * self.step)
         out = np.tensordot(weights[0], self._spline, 1)  # (K, Y, X)
         out = np.matmul(weights[1][None], out)  # (K, J, X)
         out = out @ weights[2].T  # (K, J, I)
-        for axis, beyond in enumerate(excess):
+        for beyond in np.ix_(*excess):
             if beyond.any():
-                shape = [1, 1, 1]
-                shape[axis] = -1
-                out -= beyond.reshape(shape)
+                out -= beyond
         return np.asarray(out * np.float32(self.size), np.float32)
 
     @cached_property
     def extent(self) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
         """Lowest and highest z, y and x (mm from the centre) of the inside, on a 4 mm grid."""
-        axes = Axes(
-            *(
-                np.arange(o, o + (n - 1) * self.step, 4.0, dtype=np.float32) * self.size
-                for o, n in zip(self.origin, self.grid.shape, strict=True)
-            )
-        )
-        inside = self.signed_mm(axes) > 0
+        places = [
+            np.arange(o, o + (n - 1) * self.step, 4.0, dtype=np.float32) * self.size
+            for o, n in zip(self.origin, self.grid.shape, strict=True)
+        ]
+        inside = self.signed_mm(Axes(*places)) > 0
         ends = []
-        for axis, values in enumerate((axes.z, axes.y, axes.x)):
+        for axis, values in enumerate(places):
             there = values[np.flatnonzero(inside.any(tuple({0, 1, 2} - {axis})))]
             ends.append((float(there[0]), float(there[-1])))
         return ends[0], ends[1], ends[2]
 
-    def volume_ml(self, step_mm: float = 3.0) -> float:
-        """Volume of the inside, counted on a grid of `step_mm`."""
-        (z0, z1), (y0, y1), (x0, x1) = self.extent
-        ends = ((z0, z1), (y0, y1), (x0, x1))
-        axes = Axes(*(np.arange(low - 8, high + 8, step_mm, dtype=np.float32) for low, high in ends))
-        return float((self.signed_mm(axes) > 0).sum()) * step_mm**3 / 1000
+
+def _clipped(coefficients: ArrayLike, count: int) -> FloatArray:
+    """Mode coefficients (count,) within `CLIP` deviations; missing ones are 0."""
+    given = np.asarray(coefficients, np.float32)
+    return np.clip(np.pad(given, (0, count - len(given))), -CLIP, CLIP)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,23 +140,15 @@ class LiverShapeModel:
     @staticmethod
     @cache
     def load() -> LiverShapeModel:
-        """The model of the package.
-
-        Raises:
-            UnreadableFileError: its parameter file is missing or broken.
-        """
+        """The model of the package; errors as `read_parameters`."""
         p = read_parameters()
-        mean, deviation = (float(v) for v in p["liver_log_size"])
-        return LiverShapeModel(
-            p["liver_mean"], p["liver_modes"], p["liver_origin"], float(p["liver_step"]), (mean, deviation)
-        )
+        mean, deviation = p["liver_log_size"].tolist()
+        step = float(p["liver_step"])
+        return LiverShapeModel(p["liver_mean"], p["liver_modes"], p["liver_origin"], step, (mean, deviation))
 
     def shape(self, coefficients: ArrayLike, size: float = 1.0) -> LiverShape:
         """The liver of some mode coefficients, in standard deviations; missing ones are 0."""
-        c = np.zeros(len(self.modes), np.float32)
-        given = np.asarray(coefficients, np.float32)
-        c[: len(given)] = given
-        grid = self.mean + np.tensordot(np.clip(c, -CLIP, CLIP), self.modes, 1)
+        grid = self.mean + np.tensordot(_clipped(coefficients, len(self.modes)), self.modes, 1)
         return LiverShape(np.asarray(grid, np.float32), self.origin, self.step, size)
 
     def draw(self, seed: int) -> LiverShape:
@@ -178,15 +158,10 @@ class LiverShapeModel:
         return self.shape(rng.standard_normal(len(self.modes)), size)
 
 
-def exponents(degree: int = DEGREE) -> list[tuple[int, int, int]]:
-    """Exponents (of z, y, x) of the monomials of `degree` and of `degree - 1`."""
-    return [(d - b - a, b, a) for d in (degree, degree - 1) for b in range(d + 1) for a in range(d + 1 - b)]
-
-
 def monomials(directions: NDArray[np.floating]) -> NDArray[np.float64]:
     """Values (n, 36) of the monomials at unit vectors (n, 3) in z, y, x."""
     z, y, x = np.asarray(directions, np.float64).T
-    return np.stack([z**c * y**b * x**a for c, b, a in exponents()], -1)
+    return np.stack([z**c * y**b * x**a for c, b, a in EXPONENTS], -1)
 
 
 def sphere(count: int = 600) -> NDArray[np.float64]:
@@ -203,7 +178,7 @@ class TumourShape:
     """A star-shaped tumour: the logarithm of its radius is a polynomial on the unit sphere.
 
     Attributes:
-        log_radius: (36,) coefficients of `exponents()`; the shape has the volume of the unit ball.
+        log_radius: (36,) coefficients of `EXPONENTS`; the shape has the volume of the unit ball.
         reach: the largest radius over all directions, in volume-equivalent radii.
     """
 
@@ -231,8 +206,7 @@ class TumourShape:
             powers.append(powers[-1] * z)
         for degree in (DEGREE, DEGREE - 1):
             rows = []
-            for b in range(degree + 1):
-                count = degree + 1 - b
+            for count in range(degree + 1, 0, -1):
                 rows.append(self.log_radius[at : at + count])
                 at += count
             part: FloatArray = np.zeros(scale.shape, np.float32)
@@ -257,20 +231,13 @@ class TumourShapeModel:
     @staticmethod
     @cache
     def load() -> TumourShapeModel:
-        """The model of the package.
-
-        Raises:
-            UnreadableFileError: its parameter file is missing or broken.
-        """
+        """The model of the package; errors as `read_parameters`."""
         p = read_parameters()
         return TumourShapeModel(p["tumour_mean"], p["tumour_modes"])
 
     def shape(self, coefficients: ArrayLike) -> TumourShape:
         """The tumour of some mode coefficients, in standard deviations, scaled to the volume of the unit ball."""
-        c = np.zeros(len(self.modes), np.float32)
-        given = np.asarray(coefficients, np.float32)
-        c[: len(given)] = given
-        return unit_volume(self.mean + np.clip(c, -CLIP, CLIP) @ self.modes)
+        return unit_volume(self.mean + _clipped(coefficients, len(self.modes)) @ self.modes)
 
     def draw(self, seed: int) -> TumourShape:
         """Draw a tumour; the same seed gives the same tumour on every machine."""
@@ -281,10 +248,10 @@ class TumourShapeModel:
 @cache
 def _constant() -> NDArray[np.float64]:
     """Coefficients of the function that is 1 on the sphere, (x² + y² + z²)², for the even degree of the two."""
-    out = np.zeros(len(exponents()))
-    for i, (c, b, a) in enumerate(exponents()):
-        if c + b + a == 4 and not (c % 2 or b % 2 or a % 2):
-            out[i] = 2.0 if 2 in (c, b, a) else 1.0
+    out = np.zeros(len(EXPONENTS))
+    for i, powers in enumerate(EXPONENTS):
+        if sum(powers) == 4 and not any(p % 2 for p in powers):
+            out[i] = 2.0 if 2 in powers else 1.0
     return out
 
 
@@ -295,48 +262,6 @@ def unit_volume(log_radius: NDArray[np.floating]) -> TumourShape:
     return TumourShape(np.asarray(log_radius - shift * _constant(), np.float32))
 
 
-@dataclass(frozen=True)
-class TumourStatistics:
-    """What was counted in the label maps; radii are volume-equivalent, a quantile table has 0, 10, ... 100 %.
-
-    Attributes:
-        count_share: share of the livers with tumours that have 1, 2, ... tumours; the last entry is "or more".
-        log_radius: mean and standard deviation of log(radius in mm) of the largest tumour of a liver.
-        ratio: quantiles of the other tumours' radius over the largest one's.
-        depth_mm: quantiles of the depth of a tumour's centre below the surface of the liver, mm.
-        depth_ratio: quantiles of that depth over the tumour's radius.
-    """
-
-    count_share: tuple[float, ...]
-    log_radius: tuple[float, float]
-    ratio: tuple[float, ...]
-    depth_mm: tuple[float, ...]
-    depth_ratio: tuple[float, ...]
-
-    @staticmethod
-    @cache
-    def load() -> TumourStatistics:
-        """The statistics of the package; also `TUMOUR_STATISTICS` of this module.
-
-        Raises:
-            UnreadableFileError: the parameter file is missing or broken.
-        """
-        p = read_parameters()
-
-        def numbers(name: str) -> tuple[float, ...]:
-            return tuple(float(v) for v in p[f"statistics_{name}"])
-
-        mean, deviation = numbers("log_radius")
-        return TumourStatistics(
-            numbers("count_share"), (mean, deviation), numbers("ratio"), numbers("depth_mm"), numbers("depth_ratio")
-        )
-
-
-#: Read at its first use, so that the fitting command runs where there is no file yet.
-TUMOUR_STATISTICS: TumourStatistics
-
-
-def __getattr__(name: str) -> TumourStatistics:
-    if name == "TUMOUR_STATISTICS":
-        return TumourStatistics.load()
-    raise AttributeError(name)
+def radius_ratios() -> NDArray[np.float32]:
+    """Quantiles (0, 10, ... 100 %) of the radius of the further tumours of a liver over that of its largest one."""
+    return read_parameters()["statistics_ratio"]

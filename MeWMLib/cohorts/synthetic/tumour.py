@@ -20,6 +20,17 @@ NECROSIS_MEAN_HU = 30.0
 VIABLE_FLOOR_HU = 62.0
 #: How far perfusion (a trait, standard normal) and its variation inside a tumour (a field) show, in HU.
 PERFUSION_HU, PERFUSION_FIELD_HU = 10.0, 9.0
+#: Viable tumour of each type against the liver (HU): how much darker, how much brighter (more in the arterial phase),
+#: and how strong its fine texture is.
+LOOKS = {
+    "hypervascular": (0, 45, 6),
+    "hypovascular": (22, 0, 4),
+    "necrotic_core": (0, 28, 5),
+    "infiltrative": (14, 0, 15),
+    "multinodular": (0, 12, 0),
+    "portal_thrombus": (18, 0, 0),
+    "capsule": (16, 0, 4),
+}
 
 Mask = NDArray[np.bool_]
 
@@ -67,7 +78,7 @@ class Nodule:
         return SmoothField(derive_seed("perfusion", self.seed), grain).at(axes.shifted(self.centre, scale))
 
     def box(self, axes: Axes) -> tuple[slice, slice, slice] | None:
-        """The part of the grid that the nodule can reach, None if it lies outside."""
+        """The part of the grid that the nodule can reach, None if it is outside."""
         slices = []
         for values, centre in zip((axes.z, axes.y, axes.x), self.centre, strict=True):
             near = np.flatnonzero(np.abs(values - centre) <= REACH * 1.1 * self.radius)
@@ -167,24 +178,15 @@ def _viable(
     boost = 1.6 if phase == "arterial" else 1.0
     fine = SmoothField(derive_seed("fine", nodule.seed), 3.5).at(axes.shifted(nodule.centre, scale))
     seen = PERFUSION_HU * traits.perfusion + PERFUSION_FIELD_HU * perfusion
-    match traits.kind:
-        case "hypervascular":
-            hu = liver + 45 * boost + seen + 6 * fine
-        case "hypovascular":
-            hu = liver - 22 + seen + 4 * fine
-        case "necrotic_core":
-            hu = liver + 28 * boost + seen + 5 * fine
-        case "infiltrative":
-            hu = liver - 14 + seen + 15 * fine
-        case "multinodular":
-            # dark clefts between the nodules, bright nodules
-            hu = liver + 12 * boost + seen + 26 * np.clip(shape - 0.25, -0.25, 0.35) * boost
-        case "portal_thrombus":
-            streaks = np.sin(2 * np.pi * (axes.grids[0] + 0.5 * axes.grids[2]) / 9.0)
-            hu = liver - 18 + seen + 12 * streaks
-        case _:  # capsule
-            ring = np.exp(-(((shape - 0.07) / 0.06) ** 2))
-            hu = liver - 16 + seen + 62 * boost * ring + 4 * fine
+    darker, brighter, grain = LOOKS[traits.kind]
+    hu = liver - darker + brighter * boost + seen
+    if traits.kind == "multinodular":  # dark clefts between the nodules, bright nodules
+        hu = hu + 26 * np.clip(shape - 0.25, -0.25, 0.35) * boost
+    elif traits.kind == "portal_thrombus":
+        hu = hu + 12 * np.sin(2 * np.pi * (axes.grids[0] + 0.5 * axes.grids[2]) / 9.0)
+    elif traits.kind == "capsule":
+        hu = hu + 62 * boost * np.exp(-(((shape - 0.07) / 0.06) ** 2))
+    hu = hu + grain * fine
     return np.asarray(np.maximum(hu, VIABLE_FLOOR_HU + 3 * fine), np.float32)
 
 
@@ -204,7 +206,7 @@ def _outcome(
     if answer is None or answer.necrosis <= 0 or not alive.any():
         return core, none
     local = axes.shifted(nodule.centre, scale)
-    # The middle and what is well perfused dies first: both can be seen. The last field is what nobody can foresee.
+    # The middle and what is well perfused dies first: both can be seen. The last field is what cannot be foreseen.
     unseen = SmoothField(derive_seed("pattern", nodule.seed), max(4.0, 0.45 * nodule.radius)).at(local)
     order = 0.8 * shape + 0.28 * perfusion + 0.08 * unseen
     dead = alive & (order >= _threshold(order[alive], answer.necrosis))

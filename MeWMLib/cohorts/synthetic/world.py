@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from MeWMLib.cohorts.synthetic.anatomy import Anatomy
 from MeWMLib.cohorts.synthetic.fields import Axes, FloatArray, derive_seed
-from MeWMLib.cohorts.synthetic.law import Response, Traits, respond, true_log_risk
-from MeWMLib.cohorts.synthetic.shapes import TumourStatistics
+from MeWMLib.cohorts.synthetic.law import Response, Traits, respond
+from MeWMLib.cohorts.synthetic.shapes import radius_ratios
 from MeWMLib.cohorts.synthetic.tumour import Nodule, nodule_seeds, paint
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
@@ -75,25 +75,16 @@ class SyntheticPatient:
         """Type of the tumour."""
         return self.traits.kind
 
-    @property
-    def vascularity(self) -> float:
-        """See `Traits`."""
-        return self.traits.vascularity
-
-    def target_geometry(
-        self, size: int = 96, fit_mm: float = 80.0, jitter: np.random.Generator | None = None
-    ) -> Geometry:
+    def target_geometry(self, size: int = 96, jitter: np.random.Generator | None = None) -> Geometry:
         """The treated patch: a cube of `size` voxels around the first nodule (see docs/ARCHITECTURE.md)."""
         nodule = self.nodules[0]
-        spacing = max(1.0, 2 * 1.15 * nodule.radius / fit_mm)
+        spacing = max(1.0, 2 * 1.15 * nodule.radius / 80.0)
         centre = np.array(nodule.centre)
         if jitter is not None:
             spacing = max(1.0, spacing * jitter.uniform(0.95, 1.15))
             centre = centre + jitter.uniform(-5, 5, 3) * spacing
         half = 0.5 * (size - 1) * spacing
-        affine = np.diag([-spacing, -spacing, spacing, 1.0])
-        affine[:3, 3] = [centre[2] + half, centre[1] + half, centre[0] - half]
-        return Geometry((size, size, size), affine)
+        return _lps_grid((size, size, size), (spacing,) * 3, (centre[2] + half, centre[1] + half, centre[0] - half))
 
     def response(self, protocol: Protocol) -> Response:
         """What the law says for this patient."""
@@ -113,34 +104,24 @@ class SyntheticPatient:
         self, geometry: Geometry, protocols: Sequence[Protocol | None], noise: bool = True
     ) -> list[Rendering]:
         """`render` for several protocols on one grid; the anatomy is drawn once."""
-        axes = Axes.of(geometry)
-        hu, liver = self.anatomy.render(axes)
-        return [self._draw(geometry, axes, hu.copy(), liver, protocol, noise) for protocol in protocols]
+        hu, liver = self.anatomy.render(Axes.of(geometry))
+        return [self._draw(geometry, hu.copy(), liver, protocol, noise) for protocol in protocols]
 
     def _draw(
-        self,
-        geometry: Geometry,
-        axes: Axes,
-        hu: FloatArray,
-        liver: FloatArray,
-        protocol: Protocol | None,
-        noise: bool,
+        self, geometry: Geometry, hu: FloatArray, liver: FloatArray, protocol: Protocol | None, noise: bool
     ) -> Rendering:
+        axes = Axes.of(geometry)
         answer = None if protocol is None else self.response(protocol)
         labels = (liver > 0).astype(np.uint8)
-        viable = np.zeros(hu.shape, bool)
-        lipiodol = np.zeros(hu.shape, bool)
+        viable, lipiodol = np.zeros(hu.shape, bool), np.zeros(hu.shape, bool)
         grew = answer is not None and answer.new_lesion > self.new_lesion_luck
         for nodule in (*self.nodules, *([self.new_lesion] if grew else [])):
             box = nodule.box(axes)
             if box is None:
                 continue
             part = Axes(axes.z[box[0]], axes.y[box[1]], axes.x[box[2]])
-            # A new lesion was not treated.
-            its_answer = None if nodule is self.new_lesion else answer
-            drawn = paint(
-                nodule, self.traits, part, liver[box] > 0, self.anatomy.liver_hu, self.anatomy.phase, its_answer
-            )
+            own = None if nodule is self.new_lesion else answer  # a new lesion was not treated
+            drawn = paint(nodule, self.traits, part, liver[box] > 0, self.anatomy.liver_hu, self.anatomy.phase, own)
             hu[box] = hu[box] * (1 - drawn.weight) + drawn.hu * drawn.weight
             labels[box] = np.where(drawn.mask, 2, labels[box])
             viable[box] = (viable[box] & ~drawn.mask) | (drawn.mask & ~drawn.dead)
@@ -150,12 +131,6 @@ class SyntheticPatient:
         if noise:
             hu = hu + self._noise(geometry, protocol)
         return Rendering(np.clip(hu, -1024, 3071).astype(np.float32), labels, viable, lipiodol)
-
-    def true_log_risk(self, protocol: Protocol, geometry: Geometry | None = None) -> float:
-        """Log-hazard of this patient after `protocol`, from the drawn viable volume in the treated patch."""
-        grid = geometry or self.target_geometry(48, 80.0 / 2)
-        viable = self.render(grid, protocol, noise=False).viable.sum() * grid.voxel_ml
-        return true_log_risk(float(viable), self.response(protocol))
 
     def _noise(self, geometry: Geometry, protocol: Protocol | None) -> FloatArray:
         seed = derive_seed("noise", self.seed, "pre" if protocol is None else protocol.text)
@@ -167,15 +142,13 @@ class SyntheticPatient:
 
 def _ratio(rng: np.random.Generator) -> float:
     """Radius of a further tumour over that of the largest one, as in real livers."""
-    table = TumourStatistics.load().ratio
+    table = radius_ratios()
     return float(np.interp(rng.random(), np.linspace(0, 1, len(table)), table))
 
 
 def _liver_points(anatomy: Anatomy, rng: np.random.Generator, radius: float) -> list[tuple[float, float, float]]:
     """Some points deep enough in the liver, in random order, on a coarse grid; at least two."""
-    affine = np.diag([-5.0, -5.0, 5.0, 1.0])
-    affine[:3, 3] = [150, 110, -100]
-    grid = Geometry((42, 44, 56), affine)
+    grid = _lps_grid((42, 44, 56), (5.0, 5.0, 5.0), (150, 110, -100))
     depth = anatomy.liver(Axes.of(grid))
     deep = np.argwhere(depth > min(0.55 * radius, 0.75 * float(depth.max())))
     chosen = rng.permutation(deep)[:5]
@@ -200,6 +173,14 @@ def synthetic_case(seed: int = 0, spacing: tuple[float, float, float] = (2.5, 1.
 def whole_geometry(spacing: tuple[float, float, float] = (2.5, 1.25, 1.25)) -> Geometry:
     """A grid over the whole trunk; voxel size (k, j, i) in mm."""
     k, j, i = spacing
+    return _lps_grid((int(240 / k), int(264 / j), int(360 / i)), spacing, (180, 124, -125))
+
+
+def _lps_grid(
+    shape: tuple[int, int, int], spacing: tuple[float, float, float], start: tuple[float, float, float]
+) -> Geometry:
+    """A grid to left, posterior and superior; `spacing` (k, j, i) and `start` (RAS, of the first voxel) in mm."""
+    k, j, i = spacing
     affine = np.diag([-i, -j, k, 1.0])
-    affine[:3, 3] = [180, 124, -125]
-    return Geometry((int(240 / k), int(264 / j), int(360 / i)), affine)
+    affine[:3, 3] = start
+    return Geometry(shape, affine)

@@ -127,7 +127,7 @@ def evaluate_autoencoder(
         numbers = {
             **seconds_of(codec, (settings.size,) * 3),
             "parameters": float(sum(t.numel() for t in codec.state_dict().values())),
-            "latent_channels": float(codec.config.channels),
+            "latent_channels": float(codec.channels),
         }
         rows[name] = own | {k: {"mean": v, "low": v, "high": v, "n": 1} for k, v in numbers.items()}
         say("measures", (n + 1) / len(codecs))

@@ -3,57 +3,44 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from MeWMLib.cohorts.layout import Cohort
-from MeWMLib.core.bundles import find_bundle
-from MeWMLib.core.errors import InputError, MeWMError
-from MeWMLib.core.io import parse_label_values, read_labels, read_volume, write_json
-from MeWMLib.core.protocol import Protocol, agent
-from MeWMLib.lab.evaluation.metrics import Rows, table, write_metrics
-from MeWMLib.lab.synthetic.write import held_out_seeds
+from MeWMLib.core.bundles import PARTS
+from MeWMLib.core.errors import DependencyError, InputError, MeWMError
+from MeWMLib.core.protocol import agent
+from MeWMLib.core.terminal import bars
+from MeWMLib.lab.evaluation.metrics import stamp, table, write_metrics
 
-
-def _say(stage: str, fraction: float) -> None:
-    sys.stderr.write(f"\r{stage}: {100 * fraction:5.1f} %")
-    sys.stderr.flush()
+POLICIES = ["guideline", "constant", "frequency_prior", "random"]
+Option = tuple[str, dict[str, Any]]
 
 
-def _generation(args: argparse.Namespace) -> tuple[Rows, str]:
-    from MeWMLib.lab.evaluation.generation import GenerationSettings, evaluate_generation
-    from MeWMLib.lab.evaluation.montage import write_montage
+@dataclass(frozen=True)
+class Command:
+    """One evaluation.
 
-    others = tuple(_row(text) for text in args.row)
-    seeds = held_out_seeds(Cohort.read(args.cohort)) if args.cohort else ()
-    patients = len(seeds) or args.patients
-    settings = GenerationSettings(
-        args.bundle, patients, args.seed, args.replicas, args.steps, others, args.workers, seeds=seeds
-    )
-    rows, pictures, about = evaluate_generation(settings, _say)
-    args.out.mkdir(parents=True, exist_ok=True)
-    write_json(about, args.out / "perceptual.json")
-    write_montage(args.out / "montage.png", pictures)
-    of = f"patients of {args.cohort.name}" if args.cohort else "test patients"
-    return rows, f"synthetic world v2, {patients} {of}"
+    Attributes:
+        name: on the command line; the module of that name (with _ for -) has `run(args, say)`, which returns the rows
+            and in words on whom they were measured.
+        text: help.
+        parts: of the bundle that the figures rest on.
+        options: beside --bundle, --seed and --out.
+    """
 
+    name: str
+    text: str
+    parts: tuple[str, ...]
+    options: tuple[Option, ...]
 
-def _planning(args: argparse.Namespace) -> tuple[Rows, str]:
-    from MeWMLib.lab.evaluation.planning import DRUGS, EMBOLICS, PlanningSettings, evaluate_planning
-
-    seeds = held_out_seeds(Cohort.read(args.cohort)) if args.cohort else ()
-    patients = len(seeds) or args.patients
-    drugs = tuple(agent(n).name for n in args.drugs.split(",")) if args.drugs else DRUGS
-    embolics = tuple(agent(n).name for n in args.embolics.split(",")) if args.embolics else EMBOLICS
-    settings = PlanningSettings(
-        args.bundle, patients, args.seed, args.replicas, args.steps, tuple(_row(text) for text in args.row),
-        args.workers, seeds, drugs, embolics, args.drug_horizon, args.embolic_horizon, args.beams, not args.no_oracles,
-    )  # fmt: skip
-    rows, choices = evaluate_planning(settings, _say)
-    args.out.mkdir(parents=True, exist_ok=True)
-    write_json({"patients": [c.to_json() for c in choices]}, args.out / "choices.json")
-    of = f"patients of {args.cohort.name}" if args.cohort else "test patients"
-    return rows, f"synthetic world v2, {patients} {of}, {len(settings.protocols())} protocols to choose from"
+    def used(self, args: argparse.Namespace) -> tuple[str, ...]:
+        """Parts of the bundle that these arguments use."""
+        if getattr(args, "table", None):
+            return ()
+        return PARTS if getattr(args, "simulated", 0) else self.parts
 
 
 def _row(text: str) -> tuple[str, str]:
@@ -63,189 +50,165 @@ def _row(text: str) -> tuple[str, str]:
     return name, bundle
 
 
-def _real_pair(args: argparse.Namespace) -> tuple[Rows, str]:
-    from MeWMLib.lab.evaluation.real_pair import evaluate_real_pair
-
-    before = read_volume(args.before)
-    values = parse_label_values(args.label_values)
-    labels = read_labels(args.labels, before.geometry, resample=True, values=values)
-    rows = evaluate_real_pair(
-        find_bundle(args.bundle), before, labels, read_volume(args.after), Protocol.parse(args.protocol), args.out,
-        args.replicas, args.seed, on_step=_say,
-    )  # fmt: skip
-    return rows, "one real pair"
+def _agents(text: str) -> tuple[str, ...]:
+    return tuple(agent(name).name for name in text.split(","))
 
 
-def _policy(args: argparse.Namespace) -> tuple[Rows, str]:
-    from MeWMLib.lab.evaluation.policy_command import run
-
-    return run(args)
-
-
-def _autoencoder(args: argparse.Namespace) -> tuple[Rows, str]:
-    import torch
-
-    from MeWMLib.lab.codecs.study import AutoencoderSettings, evaluate_autoencoder, real_scan
-
-    torch.set_num_threads(1)
-    settings = AutoencoderSettings(args.work, tuple(args.channels), args.patients, args.validation, args.seed)
-    real = None
-    if args.before:
-        before = read_volume(args.before)
-        labels = read_labels(args.labels, before.geometry, True, parse_label_values(args.label_values))
-        real = real_scan(before, labels, read_volume(args.after))
-    rows = evaluate_autoencoder(settings, find_bundle(args.bundle), real, _say)
-    return rows, f"synthetic world v2, {args.validation} validation patients" + (" and one real pair" if real else "")
+def _option(flag: str, text: str, default: Any = None, **more: Any) -> Option:
+    """A flag with its help; the type is that of a number that it defaults to."""
+    if type(default) in (int, float):
+        more.setdefault("type", type(default))
+    return flag, {"help": text, "default": default, **more}
 
 
-def _survival(args: argparse.Namespace) -> tuple[Rows, str]:
-    from MeWMLib.lab.evaluation.survival import evaluate_survival
+def _choice(flag: str, text: str, **more: Any) -> Option:
+    """A flag that may be left out of the settings, which have a default of their own."""
+    return _option(flag, text, argparse.SUPPRESS, **more)
 
-    return evaluate_survival(args, _say)
+
+_COHORT = _option("--cohort", "cohort on disk (docs/COHORTS.md)", type=Path, metavar="DIR")
+_DRAWN = _option("--cohort", "synthetic cohort whose patients are taken", type=Path, metavar="DIR")
+_LABEL_VALUES = _option("--label-values", "meaning of the values", "1=liver,2=tumour")
+_WORKERS = _option("--workers", "processes", 1)
+_PATIENTS = _option("--patients", "without --cohort: how many patients of the test split", 60)
+_REPLICAS = _option("--replicas", "of each simulation", 1)
+_ROWS = _option(
+    "--row", "another model to compare", [], dest="others", action="append", type=_row, metavar="NAME=BUNDLE"
+)
 
 
-def _segmentation(args: argparse.Namespace) -> tuple[Rows, str]:
-    from MeWMLib.lab.evaluation.segmentation import SegmentationSettings, evaluate_segmentation
-
-    cases = tuple((ct, labels) for ct, labels in args.case)
-    settings = SegmentationSettings(
-        args.bundle, args.sample, cases, args.label_values, args.cohort, args.patients, args.nnunet, args.seed
+def _pair(required: bool) -> tuple[Option, ...]:
+    return (
+        _option("--before", "CT before treatment", required=required),
+        _option("--labels", "liver and tumour on it", required=required),
+        _LABEL_VALUES,
+        _option("--after", "CT after treatment, same phase", required=required),
     )
-    parts = [args.sample, *(Path(ct).name for ct, _ in cases), args.cohort.name if args.cohort else ""]
-    parts.append(f"{args.patients} synthetic test patients" if args.patients else "")
-    return evaluate_segmentation(settings, args.out, _say), ", ".join(p for p in parts if p)
 
 
-def _registration(args: argparse.Namespace) -> tuple[Rows, str]:
-    from MeWMLib.lab.evaluation.registration import RegistrationSettings, evaluate_registration
-
-    pairs = tuple((a, b, c, "" if d == "-" else d) for a, b, c, d in args.pair)
-    slices = tuple(args.slices) if args.slices else None
-    settings = RegistrationSettings(pairs, args.label_values, slices, args.patients, seed=args.seed)
-    about = [f"{len(pairs)} pairs of files"] * bool(pairs) + [f"{args.patients} bent test patients"] * bool(
-        args.patients
-    )
-    return evaluate_registration(settings, args.out, _say), " and ".join(about)
-
-
-def _closed_loop(args: argparse.Namespace) -> tuple[Rows, str]:
-    from MeWMLib.lab.evaluation.closed_loop import ClosedLoopSettings, evaluate_closed_loop
-
-    settings = ClosedLoopSettings(args.bundle, args.assistant, args.patients, args.steps, args.seed)
-    return evaluate_closed_loop(settings, _say), f"synthetic world v2, {args.patients} test patients"
+COMMANDS = (
+    Command("generation", "does the simulated CT answer to the action (synthetic test patients)", PARTS, (
+        _DRAWN, _PATIENTS, _REPLICAS, _WORKERS, _ROWS,
+        _option("--steps", "of the sampler", 8),
+    )),
+    Command("planning", "is the planned protocol a good one (synthetic test patients; Tables 2 and 3)", PARTS, (
+        _DRAWN, _PATIENTS, _REPLICAS, _WORKERS, _ROWS,
+        _option("--steps", "of the sampler", 4),
+        _option("--beams", "of the beam search", 3),
+        _choice("--drugs", "drugs to choose from; by default one of each class", type=_agents, metavar="A,B"),
+        _choice("--embolics", "embolics to choose from; by default one of each class", type=_agents, metavar="A,B"),
+        _option("--drug-horizon", "most drugs in a plan", 2),
+        _option("--embolic-horizon", "most embolics in a plan", 1),
+        _option("--no-oracles", "leave out the row oracle_dynamics, which draws true CTs", True, dest="oracles",
+                action="store_false"),
+    )),
+    Command("real-pair", "a simulated CT beside the real CT after treatment, which is registered first", PARTS, (
+        *_pair(required=True),
+        _option("--protocol", 'what was given, as "Doxorubicin + Lipiodol"', required=True),
+        _option("--replicas", "of the simulation", 3),
+    )),
+    Command("policy", "does a policy name the agents that were given (F1, Jaccard, precision, recall)", (), (
+        _COHORT,
+        _option("--table", "clinical table of HCC-TACE-Seg (version 2)", type=Path, metavar="CSV"),
+        _option("--policy", "rows (default: all but llm:NAME)", POLICIES, nargs="+", metavar="NAME"),
+        _option("--constant", "the constant plan, joined by +", metavar="TEXT"),
+        _option("--repeats", "times that the patients are split anew", 20),
+        _option("--folds", "parts of each split", 5),
+        _option("--drug-horizon", "Hd, most drugs in a plan (constant and prior: as is)", 2),
+        _option("--embolic-horizon", "He, most embolics in a plan", 2),
+    )),
+    Command("autoencoder", "block codecs of several sizes: PSNR in treated tumours, seconds", ("autoencoder",), (
+        _option("--work", "folder of the fitted codecs; a stopped run goes on", type=Path, required=True),
+        _option("--channels", "of the block codecs", (16, 20, 24, 32), nargs="*", type=int),
+        _option("--patients", "to fit on", 20),
+        _option("--validation", "patients to measure on", 12),
+        *_pair(required=False),
+    )),
+    Command("survival", "survival models: tables of real patients, or the network on synthetic ones", ("survival",), (
+        _option("--table", "hcc-tace-seg, dtsdhcc, or the file of one of them", metavar="NAME|FILE"),
+        _option("--folds", "of the cross-validation", 5),
+        _option("--repeats", "of the cross-validation", 10),
+        _option("--permutations", "of the outcomes, against leakage; 0 leaves it out", 20),
+        _DRAWN,
+        _option("--patients", "without --cohort: how many patients of the test split", 1000),
+        _option("--trained-on", "training patients for the Cox baselines", 600),
+        _option("--simulated", "how many of them are simulated as well (a minute each)", 0),
+        _option("--cache", "folder of drawn patients; OUT/patients if left out", type=Path),
+        _WORKERS,
+    )),
+    Command("segmentation", "liver and tumour against known labels, beside region growing", ("assistant",), (
+        _option("--sample", "a sample case, as lits-117", "", metavar="NAME"),
+        _option("--case", "files of a case", [], dest="cases", nargs=2, action="append", metavar=("CT", "LABELS")),
+        _LABEL_VALUES, _COHORT,
+        _option("--patients", "synthetic test patients, before and after treatment", 0),
+        _option("--nnunet", "result folder of nnU-Net v2 to compare", type=Path, metavar="DIR"),
+    )),
+    Command("registration", "a scan after treatment brought to the one before: rigid to deformable", (), (
+        _option("--pair", "files of a pair; - for no labels after", [], dest="pairs", nargs=4, action="append",
+                metavar=("BEFORE", "LABELS", "AFTER", "LABELS_AFTER")),
+        _LABEL_VALUES,
+        _option("--slices", "of BEFORE, where the outlines are good: for Dice", nargs=2, type=int,
+                metavar=("FIRST", "LAST")),
+        _option("--patients", "synthetic test patients, bent by a known map", 0),
+    )),
+    Command("closed-loop", "volumes measured on simulated outcomes against the world's truth", PARTS, (
+        _option("--assistant", "another bundle whose segmenter measures", metavar="BUNDLE"),
+        _option("--patients", "of the test split", 20),
+        _option("--steps", "of the sampler", 4),
+    )),
+)  # fmt: skip
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mewm evaluate", description=__doc__)
     names = parser.add_subparsers(dest="name", required=True)
-
-    def part(name: str, run: object, text: str) -> argparse.ArgumentParser:
-        sub = names.add_parser(name, help=text, description=text)
-        sub.set_defaults(run=run)
+    for command in COMMANDS:
+        sub = names.add_parser(command.name, help=command.text, description=command.text)
+        sub.set_defaults(command=command)
         sub.add_argument("--bundle", help="name or folder; the default bundle if left out")
         sub.add_argument("--seed", type=int, default=0)
         sub.add_argument("--out", type=Path, required=True, help="folder for metrics.json, table.md and pictures")
-        return sub
-
-    sub = part("generation", _generation, "does the simulated CT answer to the action (synthetic test patients)")
-    sub.add_argument("--cohort", type=Path, metavar="DIR", help="synthetic cohort whose patients are taken")
-    sub.add_argument("--patients", type=int, default=60, help="without --cohort: how many patients of the test split")
-    sub.add_argument("--replicas", type=int, default=1)
-    sub.add_argument("--steps", type=int, default=8, help="of the sampler")
-    sub.add_argument("--workers", type=int, default=1, help="processes")
-    sub.add_argument("--row", action="append", default=[], metavar="NAME=BUNDLE", help="another model to compare")
-    sub = part("planning", _planning, "is the planned protocol a good one (synthetic test patients; Tables 2 and 3)")
-    sub.add_argument("--cohort", type=Path, metavar="DIR", help="synthetic cohort whose patients are taken")
-    sub.add_argument("--patients", type=int, default=60, help="without --cohort: how many patients of the test split")
-    sub.add_argument("--replicas", type=int, default=1)
-    sub.add_argument("--steps", type=int, default=4, help="of the sampler")
-    sub.add_argument("--beams", type=int, default=3)
-    sub.add_argument("--drugs", metavar="A,B", help="drugs to choose from; by default one of each class")
-    sub.add_argument("--embolics", metavar="A,B", help="embolics to choose from; by default one of each class")
-    sub.add_argument("--drug-horizon", type=int, default=2)
-    sub.add_argument("--embolic-horizon", type=int, default=1)
-    sub.add_argument("--workers", type=int, default=1, help="processes")
-    sub.add_argument(
-        "--no-oracles", action="store_true", help="leave out the row oracle_dynamics, which draws true CTs"
-    )
-    sub.add_argument("--row", action="append", default=[], metavar="NAME=BUNDLE", help="another model to compare")
-    sub = part("real-pair", _real_pair, "a simulated CT beside the real CT after treatment, which is registered first")
-    sub.add_argument("--before", required=True, help="CT before treatment")
-    sub.add_argument("--labels", required=True, help="liver and tumour on it")
-    sub.add_argument("--label-values", default="1=liver,2=tumour", help="meaning of the values")
-    sub.add_argument("--after", required=True, help="CT after treatment, same phase")
-    sub.add_argument("--protocol", required=True, help='what was given, as "Doxorubicin + Lipiodol"')
-    sub.add_argument("--replicas", type=int, default=3)
-    sub = part("policy", _policy, "does a policy name the agents that were given (F1, Jaccard, precision, recall)")
-    where = sub.add_mutually_exclusive_group(required=True)
-    where.add_argument("--cohort", type=Path, metavar="DIR", help="cohort on disk (docs/COHORTS.md)")
-    where.add_argument("--table", type=Path, metavar="CSV", help="clinical table of HCC-TACE-Seg (version 2)")
-    policies = ["guideline", "constant", "frequency_prior", "random"]
-    sub.add_argument("--policy", nargs="+", default=policies, metavar="NAME", help="rows (default: all but llm:NAME)")
-    sub.add_argument("--constant", metavar="TEXT", help="the constant plan, joined by +")
-    sub.add_argument("--repeats", type=int, default=20, help="times that the patients are split anew")
-    sub.add_argument("--folds", type=int, default=5)
-    sub.add_argument("--drug-horizon", type=int, default=2, help="Hd, most drugs in a plan (constant and prior: as is)")
-    sub.add_argument("--embolic-horizon", type=int, default=2, help="He, most embolics in a plan")
-    sub = part("autoencoder", _autoencoder, "block codecs of several sizes: PSNR in treated tumours, seconds")
-    sub.add_argument("--work", type=Path, required=True, help="folder of the fitted codecs; a stopped run goes on")
-    sub.add_argument("--channels", nargs="*", type=int, default=(16, 20, 24, 32), help="of the block codecs")
-    sub.add_argument("--patients", type=int, default=20, help="to fit on")
-    sub.add_argument("--validation", type=int, default=12, help="patients to measure on")
-    sub.add_argument("--before", help="CT of a real pair before treatment")
-    sub.add_argument("--labels", help="liver and tumour on it")
-    sub.add_argument("--label-values", default="1=liver,2=tumour", help="meaning of the values")
-    sub.add_argument("--after", help="CT after treatment, same phase")
-    sub = part("survival", _survival, "survival models: tables of real patients, or the network on synthetic ones")
-    sub.add_argument("--table", metavar="NAME|FILE", help="hcc-tace-seg, dtsdhcc, or the file of one of them")
-    sub.add_argument("--folds", type=int, default=5)
-    sub.add_argument("--repeats", type=int, default=10, help="of the cross-validation")
-    sub.add_argument("--permutations", type=int, default=20, help="of the outcomes, against leakage; 0 leaves it out")
-    sub.add_argument("--cohort", type=Path, metavar="DIR", help="synthetic cohort whose patients are taken")
-    sub.add_argument("--patients", type=int, default=1000, help="without --cohort: how many patients of the test split")
-    sub.add_argument("--trained-on", type=int, default=600, help="training patients for the Cox baselines")
-    sub.add_argument("--simulated", type=int, default=0, help="how many of them are simulated as well (a minute each)")
-    sub.add_argument("--cache", type=Path, help="folder of drawn patients; OUT/patients if left out")
-    sub.add_argument("--workers", type=int, default=1, help="processes")
-    sub = part("segmentation", _segmentation, "liver and tumour against known labels, beside region growing")
-    sub.add_argument("--sample", default="", metavar="NAME", help="a sample case, as lits-117")
-    sub.add_argument("--case", nargs=2, action="append", default=[], metavar=("CT", "LABELS"), help="files of a case")
-    sub.add_argument("--label-values", default="1=liver,2=tumour", help="meaning of the values")
-    sub.add_argument("--cohort", type=Path, metavar="DIR", help="cohort on disk (docs/COHORTS.md)")
-    sub.add_argument("--patients", type=int, default=0, help="synthetic test patients, before and after treatment")
-    sub.add_argument("--nnunet", type=Path, metavar="DIR", help="result folder of nnU-Net v2 to compare")
-    sub = part("registration", _registration, "a scan after treatment brought to the one before: rigid to deformable")
-    sub.add_argument(
-        "--pair", nargs=4, action="append", default=[], metavar=("BEFORE", "LABELS", "AFTER", "LABELS_AFTER"),
-        help="files of a pair; - for no labels after",
-    )  # fmt: skip
-    sub.add_argument("--label-values", default="1=liver,2=tumour", help="meaning of the values")
-    sub.add_argument(
-        "--slices",
-        nargs=2,
-        type=int,
-        metavar=("FIRST", "LAST"),
-        help="of BEFORE, where the outlines are good: for Dice",
-    )
-    sub.add_argument("--patients", type=int, default=0, help="synthetic test patients, bent by a known map")
-    sub = part("closed-loop", _closed_loop, "volumes measured on simulated outcomes against the world's truth")
-    sub.add_argument("--assistant", metavar="BUNDLE", help="another bundle whose assistant measures")
-    sub.add_argument("--patients", type=int, default=20, help="of the test split")
-    sub.add_argument("--steps", type=int, default=4, help="of the sampler")
+        for flag, how in command.options:
+            sub.add_argument(flag, **how)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Evaluate; the table goes to standard output, the files to --out."""
-    args = _parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
     try:
-        rows, cohort = args.run(args)
-        write_metrics(args.out, cohort, args.seed, rows)
+        args = _parser().parse_args(argv)
+        with bars(quiet=False) as shown:
+            rows, cohort = _run(args, lambda stage, done, total=1.0: shown.step(stage, *_percent(done, total)))
+        write_metrics(args.out, cohort, args.seed, rows, stamp(args, argv, args.command.used(args), rows))
     except MeWMError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     sys.stdout.write("\n" + table(rows))
     return 0
+
+
+def _percent(done: float, total: float) -> tuple[float, float]:
+    return (100 * done / total, 100) if total else (done, 0)
+
+
+def _run(args: argparse.Namespace, say: Any) -> Any:
+    """Run the evaluation; its module is imported here, since most of them load torch.
+
+    Raises:
+        DependencyError: a package of the lab is not installed.
+    """
+    try:
+        module = importlib.import_module(f"MeWMLib.lab.evaluation.{args.name.replace('-', '_')}")
+        return module.run(args, say)
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith("MeWMLib"):
+            raise
+        raise DependencyError(
+            what="A package that the evaluations need is not installed",
+            given=str(error.name),
+            remedy='Install it with: pip install "mewm[lab]"',
+        ) from error
 
 
 if __name__ == "__main__":

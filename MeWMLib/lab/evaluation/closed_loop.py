@@ -1,12 +1,13 @@
-"""`mewm evaluate closed-loop`: does the assistant measure on simulated outcomes what the world knows to be true?
+"""`mewm evaluate closed-loop`: does the segmenter measure on simulated outcomes what the world knows to be true?
 
-An assistant that was never trained on simulated images can be right on scans and wrong here, and then every ranking is
+A segmenter that was never trained on simulated images can be right on scans and wrong here, and then every ranking is
 noise. Measured on test patients of the synthetic world, whose outcome is known under every protocol.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,13 +18,13 @@ from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.plan import PlanSettings, replica_seeds
 from MeWMLib.dynamics.autoencoder import Autoencoder
 from MeWMLib.lab.evaluation.known_patients import Image, KnownPatient
-from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean
+from MeWMLib.lab.evaluation.metrics import Rows, bootstrap, bootstrap_mean
+from MeWMLib.lab.evaluation.work import Say, settings_from, silent
 from MeWMLib.lab.synthetic.cases import SPLITS
 from MeWMLib.perception.findings import dice
 from MeWMLib.perception.segmenter import Segmenter
 from MeWMLib.world.model import WorldModel
 
-DRAWS = 500
 #: Columns of what is noted of each outcome.
 TUMOUR, VIABLE, TRUE_TUMOUR, TRUE_VIABLE, DICE = range(5)
 
@@ -33,8 +34,8 @@ class ClosedLoopSettings:
     """What to measure.
 
     Attributes:
-        bundle: whose dynamics simulate, and whose assistant measures unless `assistant` names another.
-        assistant: bundle of the assistant, or None.
+        bundle: whose dynamics simulate, and whose segmenter measures unless `assistant` names another bundle.
+        assistant: bundle of another segmenter, or None.
         patients: how many of the test split.
         steps: of the sampler.
         seed: of simulations and intervals.
@@ -47,10 +48,16 @@ class ClosedLoopSettings:
     seed: int = 0
 
 
-def evaluate_closed_loop(settings: ClosedLoopSettings, on_step: Callable[[str, float], None] | None = None) -> Rows:
+def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
+    """Measure what the arguments ask for; rows, and on whom."""
+    rows = evaluate_closed_loop(settings_from(ClosedLoopSettings, args), say)
+    return rows, f"synthetic world v2, {args.patients} test patients"
+
+
+def evaluate_closed_loop(settings: ClosedLoopSettings, say: Say = silent) -> Rows:
     """Measure.
 
-    Rows: `simulated`, the assistant on simulated outcomes; `codec`, on true outcomes of which the change passed through
+    Rows: `simulated`, the segmenter on simulated outcomes; `codec`, on true outcomes of which the change passed through
     the autoencoder, what no simulation by it can beat; `true`, on true outcomes; `product`, the volumes that a plan
     reports for the simulated outcomes (by the follow-up network, where the bundle has one).
 
@@ -60,39 +67,38 @@ def evaluate_closed_loop(settings: ClosedLoopSettings, on_step: Callable[[str, f
     """
     bundle = find_bundle(settings.bundle)
     world = WorldModel.load(bundle)
-    assistant = world.segmenter
+    segmenter = world.segmenter
     if settings.assistant is not None:
         part = find_bundle(settings.assistant, require=("assistant",)).part("assistant")
-        assistant = Segmenter.from_part(*part, torch.device(world.device))
+        segmenter = Segmenter.from_part(*part, torch.device(world.device))
     codec = Autoencoder.from_part(*bundle.part("autoencoder"))
     plan = replace(PlanSettings(), replicas=1, steps=settings.steps)
     noted: dict[str, list[NDArray[np.float64]]] = {}
-    seeds = list(SPLITS["test"])[: settings.patients]
+    seeds = SPLITS["test"][: settings.patients]
     for n, seed in enumerate(seeds):
         known = KnownPatient.draw(world, seed)
-        for row, figures in _patient(world, assistant, codec, known, plan, settings.seed).items():
+        for row, figures in _patient(world, segmenter, codec, known, plan, settings.seed).items():
             noted.setdefault(row, []).append(figures)
-        if on_step is not None:
-            on_step("closed loop", (n + 1) / len(seeds))
+        say("closed loop", (n + 1) / len(seeds))
     return {row: rows_of(figures, settings.seed) for row, figures in noted.items()}
 
 
 def _patient(
-    world: WorldModel, assistant: Segmenter, codec: Autoencoder, known: KnownPatient, plan: PlanSettings, seed: int
+    world: WorldModel, segmenter: Segmenter, codec: Autoencoder, known: KnownPatient, plan: PlanSettings, seed: int
 ) -> dict[str, NDArray[np.float64]]:
     """What is measured on one patient: row to (protocols, 5)."""
-    judged = [world.on_patch(known.patient, [p], replica_seeds(seed, 1), plan)[1][0] for p in known.protocols]
+    replicas = [world.on_patch(known.patient, [p], replica_seeds(seed, 1), plan)[1][0] for p in known.protocols]
     truths = [t.hu for t in known.truths]
     images = {
-        "simulated": [known.patch.simulated(j.change_hu) for j in judged],
+        "simulated": [known.patch.simulated(j.change_hu) for j in replicas],
         "codec": _coded(codec, known.patch.hu, truths),
         "true": truths,
     }
-    out = {row: _measured(assistant, known, pictures) for row, pictures in images.items()}
+    out = {row: _measured(segmenter, known, pictures) for row, pictures in images.items()}
     product = out["simulated"].copy()
-    product[:, TUMOUR] = [j.change.volume_ml_after for j in judged]
-    product[:, VIABLE] = [j.change.viable_ml_after for j in judged]
-    product[:, DICE] = [dice(j.labels == 2, truth.labels == 2) for j, truth in zip(judged, known.truths, strict=True)]
+    product[:, TUMOUR] = [j.change.volume_ml_after for j in replicas]
+    product[:, VIABLE] = [j.change.viable_ml_after for j in replicas]
+    product[:, DICE] = [dice(j.labels == 2, truth.labels == 2) for j, truth in zip(replicas, known.truths, strict=True)]
     return out | {"product": product}
 
 
@@ -104,11 +110,11 @@ def _coded(codec: Autoencoder, before: Image, truths: Sequence[Image]) -> list[I
         return [codec.decode_change(first, codec.encode(t) - latent)[0, 0].numpy() for t in pairs]
 
 
-def _measured(assistant: Segmenter, known: KnownPatient, images: Sequence[Image]) -> NDArray[np.float64]:
-    """Volumes by the assistant alone: it is not told the outline before treatment, only what is liver."""
+def _measured(segmenter: Segmenter, known: KnownPatient, images: Sequence[Image]) -> NDArray[np.float64]:
+    """Volumes by the segmenter alone: of the labels before treatment it is given the liver, not the tumour."""
     ml = known.patch.geometry.voxel_ml
     figures = []
-    seen = assistant.segment_patches(np.stack(images).astype(np.float32), known.patch.spacing_mm)
+    seen = segmenter.segment_patches(np.stack(images).astype(np.float32), known.patch.spacing_mm)
     for image, found, truth in zip(images, seen, known.truths, strict=True):
         labels = np.where(truth.labels >= 1, np.maximum(found, 1), 0).astype(np.uint8)
         findings = known.patch.findings(image, labels)
@@ -118,18 +124,14 @@ def _measured(assistant: Segmenter, known: KnownPatient, images: Sequence[Image]
     return np.array(figures, np.float64)
 
 
-def rows_of(figures: Sequence[NDArray[np.float64]], seed: int) -> Mapping[str, Mapping[str, float]]:
+def rows_of(figures: Sequence[NDArray[np.float64]], seed: int) -> dict[str, dict[str, float]]:
     """Metrics of one row from (protocols, 5) of each patient."""
-    rng = np.random.default_rng(seed)
-    draws = [rng.integers(0, len(figures), len(figures)) for _ in range(DRAWS)]
-    out: dict[str, Mapping[str, float]] = {}
-    for name, mine, true in (("tumour_volume_r", TUMOUR, TRUE_TUMOUR), ("viable_volume_r", VIABLE, TRUE_VIABLE)):
-        spread = [_r([figures[i] for i in draw], mine, true) for draw in draws]
-        known = np.array(spread)[np.isfinite(spread)]  # constant volumes correlate with nothing
-        low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
-        out[name] = {"mean": _r(figures, mine, true), "low": float(low), "high": float(high), "n": len(figures)}
-    out["tumour_dice"] = bootstrap_mean([float(f[:, DICE].mean()) for f in figures], seed)
-    return out
+    count = len(figures)
+    return {
+        "tumour_volume_r": bootstrap(lambda chosen: _r([figures[i] for i in chosen], TUMOUR, TRUE_TUMOUR), count, seed),
+        "viable_volume_r": bootstrap(lambda chosen: _r([figures[i] for i in chosen], VIABLE, TRUE_VIABLE), count, seed),
+        "tumour_dice": bootstrap_mean([float(f[:, DICE].mean()) for f in figures], seed),
+    }
 
 
 def _r(figures: Sequence[NDArray[np.float64]], mine: int, true: int) -> float:

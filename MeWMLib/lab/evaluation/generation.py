@@ -5,25 +5,27 @@ Table 1's perceptual half and the checks of SPEC, on synthetic patients whose ou
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from MeWMLib.cohorts.synthetic.fields import derive_seed
 from MeWMLib.core.bundles import find_bundle
+from MeWMLib.core.io import write_json
 from MeWMLib.core.plan import PlanSettings, replica_seeds
+from MeWMLib.core.protocol import Protocol
 from MeWMLib.lab.evaluation.baselines import ACTIONLESS, Pair, pixel2cancer, syntumor
-from MeWMLib.lab.evaluation.known_patients import Image, KnownPatient
-from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean
-from MeWMLib.lab.evaluation.montage import MontageRow
-from MeWMLib.lab.evaluation.perceptual import AssistantFeatures, fid, lpips, pooled, tumour_crops
+from MeWMLib.lab.evaluation.known_patients import Image, KnownPatient, chosen_patients
+from MeWMLib.lab.evaluation.metrics import Rows, bootstrap, bootstrap_mean, rows_of
+from MeWMLib.lab.evaluation.montage import Tile, write_tiles
+from MeWMLib.lab.evaluation.perceptual import SegmenterFeatures, fid, lpips, pooled, tumour_crops
+from MeWMLib.lab.evaluation.work import Say, each_patient, settings_from, silent
+from MeWMLib.lab.reports import let_networks_read_reports
 from MeWMLib.lab.synthetic.cases import SPLITS, draw_case
 from MeWMLib.world.model import WorldModel
 from MeWMLib.world.replicas import SimulatedReplica
@@ -32,6 +34,7 @@ from MeWMLib.world.replicas import SimulatedReplica
 FITTED_ON = 20
 #: Protocols shown in the montage.
 SHOWN = 5
+Tiles = list[list[Tile | None]]
 
 
 @dataclass(frozen=True)
@@ -39,58 +42,49 @@ class GenerationSettings:
     """What to measure.
 
     Attributes:
+        seeds: of the patients.
         bundle: name or folder; None for the default.
-        patients: how many of the test split.
         seed: of replicas and baselines.
         replicas, steps: of each simulation.
         others: row name to bundle; a row that never saw an action (`baselines.ACTIONLESS`) is simulated without it.
         workers: processes; each loads the bundles.
         montage: patients whose pictures are kept.
-        seeds: of the patients; empty for the first of the test split.
     """
 
+    seeds: tuple[int, ...]
     bundle: str | None = None
-    patients: int = 60
     seed: int = 0
     replicas: int = 1
     steps: int = PlanSettings().steps
     others: tuple[tuple[str, str], ...] = ()
     workers: int = 1
     montage: int = 4
-    seeds: tuple[int, ...] = ()
-
-    @property
-    def plan(self) -> PlanSettings:
-        """Settings of a simulation."""
-        return replace(PlanSettings(), replicas=self.replicas, steps=self.steps)
-
-
-@dataclass(eq=False)
-class _Worlds:
-    main: WorldModel
-    others: dict[str, WorldModel]
-    syntumor: syntumor.Parameters
-    pixel2cancer: pixel2cancer.Parameters
 
 
 @dataclass(frozen=True, eq=False)
 class PatientFigures:
-    """What one patient adds: row to metric to number; crops of the tumour by row; a row of the montage."""
+    """What one patient adds: row to metric to number; crops of the tumour by row; lines of the montage."""
 
-    seed: int
     values: Mapping[str, Mapping[str, float]]
     crops: Mapping[str, NDArray[np.float32]]
     viable: NDArray[np.float64]
-    picture: MontageRow | None
+    tiles: Tiles
 
 
-def evaluate_generation(
-    settings: GenerationSettings, on_step: Callable[[str, float], None] | None = None
-) -> tuple[Rows, list[MontageRow], dict[str, Any]]:
+def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
+    """Measure what the arguments ask for and write perceptual.json and montage.png; rows, and on whom."""
+    seeds, about = chosen_patients(args)
+    rows, tiles, perceptual = evaluate_generation(settings_from(GenerationSettings, args, seeds=seeds), say)
+    write_json(perceptual, args.out / "perceptual.json")
+    write_tiles(args.out / "montage.png", tiles)
+    return rows, about
+
+
+def evaluate_generation(settings: GenerationSettings, say: Say = silent) -> tuple[Rows, Tiles, dict[str, Any]]:
     """Measure.
 
     Rows: `mewm`; `mewm_shuffled_actions` (the image of another protocol); `mewm_action_dropped` (the same
-    network, not told the action); `copy_pre`; `syntumor`; `pixel2cancer`; and `settings.others`.
+    network without the action); `copy_pre`; `syntumor`; `pixel2cancer`; and `settings.others`.
 
     Metrics, one number a patient, a mean over the patient's complete protocols:
 
@@ -109,144 +103,125 @@ def evaluate_generation(
     - `viable_volume_r`: Pearson of log(1 + viable ml) over all patients and protocols.
 
     Returns:
-        The rows, the montage's rows, and what else is to be written beside them.
+        The rows, the tiles of the montage, and which network gave the perceptual figures.
     """
-    numbers = list(settings.seeds or SPLITS["test"])[: settings.patients]
-    found: list[PatientFigures] = []
-    for figures in _measured(numbers, settings):
-        found.append(figures)
-        if on_step is not None:
-            on_step("generation", len(found) / len(numbers))
-    found.sort(key=lambda f: f.seed)
-    rows = _rows(found, settings)
+    found = each_patient(Measure, settings, sorted(settings.seeds), settings.workers, "generation", say)
+    rows = rows_of([f.values for f in found], settings.seed)
+    rows["mewm"]["viable_volume_r"] = bootstrap(
+        lambda chosen: _r(np.concatenate([found[i].viable for i in chosen])), len(found), settings.seed
+    )
     about = _perceptual(found, rows, settings)
-    return rows, [f.picture for f in found if f.picture is not None], about
+    return rows, [line for f in found for line in f.tiles], about
 
 
-def _measured(numbers: Sequence[int], settings: GenerationSettings) -> Iterator[PatientFigures]:
-    if settings.workers <= 1:
-        worlds = _load(settings)
-        for n, number in enumerate(numbers):
-            yield measure_patient(worlds, number, settings, n < settings.montage)
-        return
-    jobs = [(number, settings, n < settings.montage) for n, number in enumerate(numbers)]
-    # spawned, since a forked torch may hang
-    with ProcessPoolExecutor(settings.workers, mp_context=get_context("spawn"), initializer=_begin) as pool:
-        yield from pool.map(_measure_in_worker, jobs)
+class Measure:
+    """The models and fitted baselines of one run; called with the seed of a patient."""
 
-
-_KEPT: dict[GenerationSettings, _Worlds] = {}
-
-
-def _begin() -> None:
-    torch.set_num_threads(1)
-
-
-def _measure_in_worker(job: tuple[int, GenerationSettings, bool]) -> PatientFigures:
-    number, settings, shown = job
-    if settings not in _KEPT:
-        _KEPT[settings] = _load(settings)
-    return measure_patient(_KEPT[settings], number, settings, shown)
-
-
-def _load(settings: GenerationSettings) -> _Worlds:
-    pairs = []
-    for seed in list(SPLITS["train"])[:FITTED_ON]:
-        case = draw_case(seed)
-        b, after = case.before, case.after[0]
-        pairs.append(Pair(b.hu, after.hu, b.labels, case.spacing_mm, after.labels))
-    others = {name: WorldModel.load(find_bundle(bundle)) for name, bundle in settings.others}
-    world = WorldModel.load(find_bundle(settings.bundle))
-    return _Worlds(world, others, syntumor.fit(pairs), pixel2cancer.fit(pairs))
-
-
-def measure_patient(worlds: _Worlds, number: int, settings: GenerationSettings, shown: bool) -> PatientFigures:
-    """Everything about one test patient."""
-    world = worlds.main
-    known = KnownPatient.draw(world, number)
-    plan, seeds = settings.plan, replica_seeds(settings.seed, settings.replicas)
-    everything = [*known.protocols, *known.twins]
-    judged = _simulate(world, known, everything, seeds, plan)
-    mine, twins = judged[: len(known.protocols)], judged[len(known.protocols) :]
-    images = [[known.patch.simulated(j.change_hu) for j in group] for group in mine]
-    truths = [t.hu for t in known.truths]
-    values: dict[str, dict[str, float]] = {}
-    crops = {"truth": np.concatenate([tumour_crops(t, known.patch.labels, 4) for t in truths])}
-
-    def row(name: str, pictures: Sequence[Sequence[Image]]) -> None:
-        """Note the measures that every row has; `pictures` are replicas of each protocol."""
-        firsts = [replicas[0] for replicas in pictures]
-        pairs = [(image, t) for replicas, t in zip(pictures, truths, strict=True) for image in replicas]
-        oil = np.array([abs(_oil(known, image) - _oil(known, t)) for image, t in pairs])
-        values[name] = {
-            "tumour_mae_hu": float(np.mean([known.error(image, t) for image, t in pairs])),
-            "lipiodol_volume_error": float(100 * oil.mean() / known.tumour_ml),
-            "lipiodol_volume_error_ml": float(oil.mean()),
+    def __init__(self, settings: GenerationSettings) -> None:
+        self.settings = settings
+        self.plan = replace(PlanSettings(), replicas=settings.replicas, steps=settings.steps)
+        self.replicas = replica_seeds(settings.seed, settings.replicas)
+        pairs = []
+        for seed in SPLITS["train"][:FITTED_ON]:
+            case = draw_case(seed)
+            before, after = case.before, case.after[0]
+            pairs.append(Pair(before.hu, after.hu, before.labels, case.spacing_mm, after.labels))
+        let_networks_read_reports()
+        self.world = WorldModel.load(find_bundle(settings.bundle))
+        self.others = {name: WorldModel.load(find_bundle(bundle)) for name, bundle in settings.others}
+        self.hand_made: dict[str, tuple[Callable[..., Image], Any]] = {
+            "syntumor": (syntumor.simulate, syntumor.fit(pairs)),
+            "pixel2cancer": (pixel2cancer.simulate, pixel2cancer.fit(pairs)),
         }
-        crops[name] = np.concatenate([tumour_crops(image, known.patch.labels, 4) for image in firsts])
 
-    row("mewm", images)
-    row("mewm_shuffled_actions", [*images[1:], images[0]])
-    row("copy_pre", [[known.patch.hu]] * len(truths))
-    blind = replace(plan, guidance=0.0)
-    for name, other, how in (
-        ("mewm_action_dropped", world, blind),
-        *((n, w, blind if n in ACTIONLESS else plan) for n, w in worlds.others.items()),
-    ):
-        # what is not told the action gives one image for all
-        asked = known.protocols[:1] if how is blind else known.protocols
-        drawn = [[known.patch.simulated(j.change_hu) for j in g] for g in _simulate(other, known, asked, seeds, how)]
-        row(name, drawn * (len(truths) if how is blind else 1))
-    for name, draw, parameters in (
-        ("syntumor", syntumor.simulate, worlds.syntumor),
-        ("pixel2cancer", pixel2cancer.simulate, worlds.pixel2cancer),
-    ):
-        row(name, [[draw(  # type: ignore[operator]
-            known.patch.hu, known.patch.labels, known.patch.spacing_mm,
-            derive_seed(name, settings.seed, number, n), known.patch.weight, parameters,
-        )] for n in range(len(truths))])  # fmt: skip
-    own = values["mewm"]
-    own["shuffled_action_ratio"] = values["mewm_shuffled_actions"]["tumour_mae_hu"] / own["tumour_mae_hu"]
-    own["action_sensitivity"] = known.error(images[0][0], images[1][0])
-    risks = [float(np.mean([j.log_risk for j in group])) for group in mine]
-    own["counterfactual_rank_correlation"] = float(spearmanr(risks, known.true_risks())[0])
-    own["drug_viable_r"] = _drug_r(known, twins)
-    simulated = np.array([np.mean([_viable_ml(known, j) for j in group]) for group in mine])
-    true = np.array([known.viable_ml(t) for t in known.truths])
-    own["viable_volume_error"] = float(100 * np.abs(simulated - true).mean() / known.tumour_ml)
-    before = mine[0][0].change.viable_ml_before
-    values["copy_pre"]["viable_volume_error"] = float(100 * np.abs(before - true).mean() / known.tumour_ml)
-    if settings.replicas >= 3:
-        own["replica_coverage"] = _coverage(known, images, truths)
-    picture = _picture(known, images, truths, mine) if shown else None
-    return PatientFigures(number, values, crops, np.log1p(np.stack([simulated, true], 1)), picture)
+    def __call__(self, number: int) -> PatientFigures:
+        """Everything about one test patient."""
+        settings, plan = self.settings, self.plan
+        known = KnownPatient.draw(self.world, number)
+        replicas = self._simulate(self.world, known, [*known.protocols, *known.twins], plan)
+        mine, twins = replicas[: len(known.protocols)], replicas[len(known.protocols) :]
+        images = [_images(known, group) for group in mine]
+        truths = [t.hu for t in known.truths]
+        values, crops = {}, {"truth": _crops(known, truths)}
+        for name, pictures in self._pictures(known, images):
+            values[name] = _errors(known, pictures, truths)
+            crops[name] = _crops(known, [replicas[0] for replicas in pictures])
+        own = values["mewm"]
+        own["shuffled_action_ratio"] = values["mewm_shuffled_actions"]["tumour_mae_hu"] / own["tumour_mae_hu"]
+        own["action_sensitivity"] = known.error(images[0][0], images[1][0])
+        risks = [float(np.mean([j.log_risk for j in group])) for group in mine]
+        own["counterfactual_rank_correlation"] = float(spearmanr(risks, known.true_risks())[0])
+        own["drug_viable_r"] = _drug_r(known, twins)
+        simulated = np.array([_viable_ml(known, group) for group in mine])
+        true = np.array([known.viable_ml(t) for t in known.truths])
+        own["viable_volume_error"] = float(100 * np.abs(simulated - true).mean() / known.tumour_ml)
+        before = mine[0][0].change.viable_ml_before
+        values["copy_pre"]["viable_volume_error"] = float(100 * np.abs(before - true).mean() / known.tumour_ml)
+        if settings.replicas >= 3:
+            own["replica_coverage"] = _coverage(known, images, truths)
+        shown = number in settings.seeds[: settings.montage]
+        return PatientFigures(
+            values, crops, np.log1p(np.stack([simulated, true], 1)), _tiles(known, images, mine) if shown else []
+        )
+
+    def _pictures(self, known: KnownPatient, images: list[list[Image]]) -> Iterator[tuple[str, list[list[Image]]]]:
+        """Row by row the replicas of each protocol."""
+        count = len(known.protocols)
+        yield "mewm", images
+        yield "mewm_shuffled_actions", [*images[1:], images[0]]
+        yield "copy_pre", [[known.patch.hu]] * count
+        blind = replace(self.plan, guidance=0.0)
+        for name, other in {"mewm_action_dropped": self.world, **self.others}.items():
+            if name == "mewm_action_dropped" or name in ACTIONLESS:
+                # without the action there is one image for all protocols
+                once = self._simulate(other, known, known.protocols[:1], blind)
+                yield name, [_images(known, once[0])] * count
+            else:
+                yield name, [_images(known, g) for g in self._simulate(other, known, known.protocols, self.plan)]
+        patch = known.patch
+        for name, (draw, parameters) in self.hand_made.items():
+            seeds = [derive_seed(name, self.settings.seed, known.seed, n) for n in range(count)]
+            yield name, [[draw(patch.hu, patch.labels, patch.spacing_mm, s, patch.weight, parameters)] for s in seeds]
+
+    def _simulate(
+        self, world: WorldModel, known: KnownPatient, protocols: Sequence[Protocol], plan: PlanSettings
+    ) -> list[list[SimulatedReplica]]:
+        """Replicas of each protocol, one protocol at a time (more do not fit the processor's cache)."""
+        seeds = self.replicas
+        return [world.on_patch(known.patient, [protocol] * len(seeds), seeds, plan)[1] for protocol in protocols]
 
 
-def _simulate(
-    world: WorldModel, known: KnownPatient, protocols: Sequence[Any], seeds: Sequence[int], plan: PlanSettings
-) -> list[list[SimulatedReplica]]:
-    """Replicas of each protocol, two protocols at a time (more do not fit the processor's cache)."""
-    out: list[list[SimulatedReplica]] = []
-    for protocol in protocols:
-        out.append(world.on_patch(known.patient, [protocol] * len(seeds), seeds, plan)[1])
-    return out
+def _images(known: KnownPatient, group: Sequence[SimulatedReplica]) -> list[Image]:
+    return [known.patch.simulated(replica.change_hu) for replica in group]
 
 
-def _oil(known: KnownPatient, image: Image) -> float:
-    return known.lipiodol_ml(image, known.inside & (known.patch.labels >= 1))
+def _crops(known: KnownPatient, images: Sequence[Image]) -> NDArray[np.float32]:
+    return np.concatenate([tumour_crops(image, known.patch.labels, 4) for image in images])
 
 
-def _viable_ml(known: KnownPatient, judged: SimulatedReplica) -> float:
-    """Viable tumour as it is measured in the simulated image, whatever the simulation was told to draw."""
-    return known.patch.findings(known.patch.simulated(judged.change_hu), judged.labels).viable_ml
+def _errors(known: KnownPatient, pictures: Sequence[Sequence[Image]], truths: Sequence[Image]) -> dict[str, float]:
+    """The measures that every row has; `pictures` are replicas of each protocol."""
+    pairs = [(image, truth) for replicas, truth in zip(pictures, truths, strict=True) for image in replicas]
+    oil = np.array([abs(known.lipiodol_ml(image) - known.lipiodol_ml(truth)) for image, truth in pairs])
+    return {
+        "tumour_mae_hu": float(np.mean([known.error(image, truth) for image, truth in pairs])),
+        "lipiodol_volume_error": float(100 * oil.mean() / known.tumour_ml),
+        "lipiodol_volume_error_ml": float(oil.mean()),
+    }
+
+
+def _viable_ml(known: KnownPatient, group: Sequence[SimulatedReplica]) -> float:
+    """Viable tumour as it is measured in the simulated images, whatever volume the simulation was given to draw."""
+    each = zip(_images(known, group), group, strict=True)
+    return float(np.mean([known.patch.findings(image, replica.labels).viable_ml for image, replica in each]))
 
 
 def _drug_r(known: KnownPatient, twins: Sequence[Sequence[SimulatedReplica]]) -> float:
-    simulated = np.log1p([np.mean([_viable_ml(known, j) for j in group]) for group in twins])
+    simulated = np.log1p([_viable_ml(known, group) for group in twins])
     true = np.log1p([known.viable_ml(t) for t in known.twin_truths])
-    if len(true) < 3 or simulated.std() == 0 or true.std() == 0:
-        return float("nan") if true.std() == 0 or len(true) < 3 else 0.0
-    return float(np.corrcoef(simulated, true)[0, 1])
+    if len(true) < 3 or true.std() == 0:
+        return float("nan")
+    return float(np.corrcoef(simulated, true)[0, 1]) if simulated.std() > 0 else 0.0
 
 
 def _coverage(known: KnownPatient, images: Sequence[Sequence[Image]], truths: Sequence[Image]) -> float:
@@ -258,42 +233,16 @@ def _coverage(known: KnownPatient, images: Sequence[Sequence[Image]], truths: Se
     return float(np.mean(shares))
 
 
-def _picture(
-    known: KnownPatient,
-    images: Sequence[Sequence[Image]],
-    truths: Sequence[Image],
-    mine: Sequence[Sequence[SimulatedReplica]],
-) -> MontageRow:
-    k = int(np.argmax((known.patch.labels == 2).sum((1, 2))))
-    n = min(SHOWN, len(truths))
-    return MontageRow(
-        f"{known.seed}: {known.drawn.kind}",
-        known.patch.hu[k],
-        known.patch.labels[k] == 2,
-        [p.text for p in known.protocols[:n]],
-        [replicas[0][k] for replicas in images[:n]],
-        [t[k] for t in truths[:n]],
-        [group[0].labels[k] == 2 for group in mine[:n]],
-        [t.labels[k] == 2 for t in known.truths[:n]],
-    )
-
-
-def _rows(found: Sequence[PatientFigures], settings: GenerationSettings) -> dict[str, dict[str, dict[str, float]]]:
-    """Means over patients with bootstrap intervals."""
-    rows: dict[str, dict[str, dict[str, float]]] = {}
-    for name in found[0].values:
-        metrics = found[0].values[name]
-        rows[name] = {
-            m: bootstrap_mean([f.values[name].get(m, float("nan")) for f in found], settings.seed) for m in metrics
-        }
-    pairs = [f.viable for f in found]
-    rng = np.random.default_rng(settings.seed)
-    draws = [_r(np.concatenate([pairs[i] for i in rng.integers(0, len(pairs), len(pairs))])) for _ in range(500)]
-    low, high = np.nanpercentile(draws, [2.5, 97.5])
-    rows["mewm"]["viable_volume_r"] = {
-        "mean": _r(np.concatenate(pairs)), "low": float(low), "high": float(high), "n": len(pairs),
-    }  # fmt: skip
-    return rows
+def _tiles(known: KnownPatient, images: Sequence[Sequence[Image]], mine: Sequence[Sequence[SimulatedReplica]]) -> Tiles:
+    """Two lines of the montage, in the slice with most tumour: before and the simulated protocols; below, the truth."""
+    tumour = known.patch.labels == 2
+    k = int(np.argmax(tumour.sum((1, 2))))
+    above: list[Tile | None] = [Tile(known.patch.hu[k], f"{known.seed}: {known.drawn.kind}\nbefore", tumour[k])]
+    below: list[Tile | None] = [None]
+    for protocol, replicas, group, truth in list(zip(known.protocols, images, mine, known.truths, strict=True))[:SHOWN]:
+        above.append(Tile(replicas[0][k], protocol.text, group[0].labels[k] == 2, simulated=True))
+        below.append(Tile(truth.hu[k], "truth", truth.labels[k] == 2))
+    return [above, below]
 
 
 def _r(pairs: NDArray[np.float64]) -> float:
@@ -305,7 +254,7 @@ def _perceptual(
 ) -> dict[str, Any]:
     """Enter FID and LPIPS-style distances into `rows`; returns which network gave them."""
     truth = np.concatenate([f.crops["truth"] for f in found])
-    network = AssistantFeatures(WorldModel.load(find_bundle(settings.bundle)).segmenter, truth)
+    network = SegmenterFeatures(WorldModel.load(find_bundle(settings.bundle)).segmenter, truth)
     about: dict[str, Any] = {"network": network.name, "crops": len(truth)}
     rng = np.random.default_rng(settings.seed)
     # once for each patient: the intervals draw patients again and again
@@ -314,13 +263,11 @@ def _perceptual(
         distances = [float(lpips(f.crops[name], f.crops["truth"], network).mean()) for f in found]
         metrics["lpips"] = bootstrap_mean(distances, settings.seed)
         other = [pooled(f.crops[name], network) for f in found]
-        whole = fid(np.concatenate(real), np.concatenate(other), network.name)
-        draws = []
-        for _ in range(20):
-            chosen = rng.integers(0, len(found), len(found))
-            again = [np.concatenate([features[i] for i in chosen]) for features in (real, other)]
-            draws.append(fid(again[0], again[1], network.name, whole.dimensions).value)
-        low, high = np.percentile(draws, [2.5, 97.5])
-        metrics["fid"] = {"mean": whole.value, "low": float(low), "high": float(high), "n": len(found)}
-        about["fid_dimensions"] = whole.dimensions
+        _, dimensions = fid(np.concatenate(real), np.concatenate(other))
+
+        def distance(chosen: NDArray[np.intp], other: Any = other, dimensions: int = dimensions) -> float:
+            return fid(*(np.concatenate([each[i] for i in chosen]) for each in (real, other)), dimensions)[0]
+
+        metrics["fid"] = bootstrap(distance, len(found), rng, 20)
+        about["fid_dimensions"] = dimensions
     return about

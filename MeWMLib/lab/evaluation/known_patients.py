@@ -2,24 +2,56 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from MeWMLib.cohorts.synthetic.law import true_log_risk
+from MeWMLib.cohorts.layout import Cohort
 from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.protocol import Protocol
+from MeWMLib.core.structures import CT_WINDOW_HU
 from MeWMLib.core.volume import LabelMap, Volume
-from MeWMLib.lab.synthetic.cases import drug_twins, protocols_for
+from MeWMLib.lab.synthetic.cases import SPLITS, drug_twins, protocols_for
+from MeWMLib.lab.synthetic.survival import true_log_risk
+from MeWMLib.lab.synthetic.write import held_out_seeds
 from MeWMLib.perception.findings import LIPIODOL_HU
 from MeWMLib.world.model import WorldModel
 from MeWMLib.world.patch import TreatedPatch
 
 Image = NDArray[np.float32]
-#: Edge of the drawn CT in voxels; more than the treated patch, so that the patch lies inside.
+#: Edge of the drawn CT in voxels; more than the treated patch, which fits inside.
 DRAWN = 120
+
+
+def mean_error(image: Image, truth: Image, inside: NDArray[np.bool_]) -> float:
+    """Mean absolute error (HU, both clipped to the window of the networks) in `inside`."""
+    return float(np.abs(np.clip(image, *CT_WINDOW_HU) - np.clip(truth, *CT_WINDOW_HU))[inside].mean())
+
+
+def chosen_patients(args: argparse.Namespace) -> tuple[tuple[int, ...], str]:
+    """Seeds of the test patients that the arguments ask for, and in words who they are.
+
+    Those of --cohort, or else the first --patients of the test split.
+
+    Raises:
+        CohortError: not a cohort of held-out patients of this world.
+    """
+    if args.cohort:
+        seeds = held_out_seeds(Cohort.read(args.cohort))
+        return seeds, f"synthetic world v2, {len(seeds)} patients of {args.cohort.name}"
+    return tuple(SPLITS["test"][: args.patients]), f"synthetic world v2, {args.patients} test patients"
+
+
+def meet(world: WorldModel, seed: int) -> tuple[SyntheticPatient, Patient]:
+    """A synthetic patient, and what the product is given: CT and true labels before treatment."""
+    drawn = SyntheticPatient.draw(seed)
+    geometry = drawn.target_geometry(DRAWN)
+    before = drawn.render(geometry)
+    ct = Volume(before.hu, geometry, drawn.anatomy.phase)
+    return drawn, world.patient(str(seed), ct, LabelMap(before.labels, geometry))
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +80,7 @@ class KnownPatient:
     @classmethod
     def draw(cls, world: WorldModel, seed: int) -> KnownPatient:
         """Draw a test patient."""
-        drawn = SyntheticPatient.draw(seed)
-        geometry = drawn.target_geometry(DRAWN)
-        before = drawn.render(geometry)
-        ct = Volume(before.hu, geometry, drawn.anatomy.phase)
-        patient = world.patient(str(seed), ct, LabelMap(before.labels, geometry))
+        drawn, patient = meet(world, seed)
         patch = TreatedPatch.of(patient)
         protocols = tuple(p for p in protocols_for(drawn) if p.complete)
         twins = drug_twins(seed)
@@ -68,12 +96,13 @@ class KnownPatient:
         return self.patch.weight > 0
 
     def error(self, image: Image, truth: Image) -> float:
-        """Mean absolute error (HU, inside the window -175..600) in the dilated tumour."""
-        return float(np.abs(np.clip(image, -175, 600) - np.clip(truth, -175, 600))[self.inside].mean())
+        """Mean absolute error (HU, inside the window of the networks) in the dilated tumour."""
+        return mean_error(image, truth, self.inside)
 
-    def lipiodol_ml(self, hu: Image, tumour: NDArray[np.bool_]) -> float:
-        """Lipiodol in a tumour, ml."""
-        return float((tumour & (hu >= LIPIODOL_HU)).sum()) * self.patch.geometry.voxel_ml
+    def lipiodol_ml(self, image: Image) -> float:
+        """Lipiodol in the dilated tumour, ml."""
+        oil = self.inside & (self.patch.labels >= 1) & (image >= LIPIODOL_HU)
+        return float(oil.sum()) * self.patch.geometry.voxel_ml
 
     def viable_ml(self, truth: Rendering) -> float:
         """Viable tumour in the patch, ml, from the world's own masks."""

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from MeWMLib.core.volume import LabelMap
+from MeWMLib.lab.evaluation.work import box_of
 from MeWMLib.perception.findings import dice
 from MeWMLib.perception.postprocess import MINIMUM_LESION_ML
 
@@ -33,8 +33,7 @@ def surface(found: Mask, truth: Mask, spacing_mm: Sequence[float]) -> dict[str, 
     """
     if not (found.any() and truth.any()):
         return {"hd95_mm": float("nan"), "surface_dice": 0.0 if found.any() or truth.any() else float("nan")}
-    box = ndimage.find_objects((found | truth).astype(np.uint8))[0]
-    wide = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in box)
+    wide = box_of(found | truth, margin=1)
     a, b = (torch.from_numpy(np.ascontiguousarray(m[wide]))[None, None].float() for m in (found, truth))
     spacing = [float(s) for s in spacing_mm]
     with warnings.catch_warnings():

@@ -1,12 +1,8 @@
 """How much simulated CT look like real ones: FID and an LPIPS-style distance on axial crops of the tumour's box.
 
-Both compare features of a network, so that a figure means something only together with the network: every result names
-it, and figures of two networks cannot be compared. Two are offered:
-
-- `AssistantFeatures` (default): the encoder of the bundle's own assistant (DynUNet), trained by this project on
-  synthetic CT. A small network of a narrow field; its FID has nothing to do in size with that of an Inception network.
-- `VggFeatures`: the trunk of a VGG network from a local file with torchvision's state dict (nothing is downloaded, and
-  torchvision is not needed).
+Both compare features of a network, the encoder of the bundle's own segmenter (DynUNet), trained by this project on
+synthetic CT: a small network of a narrow field. A figure means something only together with its network, which every
+result names; it cannot be compared with the FID of an Inception network.
 
 FID: Heusel et al., GANs Trained by a Two Time-Scale Update Rule, NeurIPS 2017 (arXiv 1706.08500), section 3, eq. 6:
 
@@ -20,30 +16,22 @@ uniform weights (w_l = 1) and the mean over the layers instead of their sum, sin
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
 from typing import Protocol as Interface
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional
 
-from MeWMLib.core.errors import GeometryMismatchError, InputError, NoTumourError, UnreadableFileError
+from MeWMLib.core.errors import GeometryMismatchError, InputError, NoTumourError
 from MeWMLib.core.volume import TUMOUR
-from MeWMLib.perception.segmenter import WINDOW_HU, Segmenter, normalise
+from MeWMLib.perception.segmenter import Segmenter, normalise
 
 CROP = 64
 #: Images that go through a network together.
 _BATCH = 32
-#: ImageNet's mean and deviation, which torchvision's weights expect.
-_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 FloatArray = NDArray[np.float32]
 
@@ -62,10 +50,10 @@ class FeatureNetwork(Interface):
         ...
 
 
-class AssistantFeatures:
-    """Encoder of the assistant on single slices, its normalisation frozen on a reference set.
+class SegmenterFeatures:
+    """Encoder of the segmenter on single slices, its normalisation frozen on a reference set.
 
-    The assistant is a 3D network. For an image that does not vary along z, each 3D convolution equals the 2D one whose
+    The segmenter is a 3D network. For an image that does not vary along z, each 3D convolution equals the 2D one whose
     kernel is the sum over z: this is the network that is used. Its instance normalisation would make it blind to the
     brightness of a whole crop; so mean and deviation of each layer are measured once, over all crops of `reference`
     (the real images), and then stay, as those of a batch normalisation do.
@@ -75,13 +63,13 @@ class AssistantFeatures:
         """Freeze the normalisation.
 
         Args:
-            segmenter: the assistant.
+            segmenter: with its network.
             reference: (N, H, W) HU, sides divisible by the network's stride; the real crops.
         """
         network = segmenter.network
         blocks = [network.input_block, *network.downsamples, network.bottleneck]
         self.name = (
-            f"assistant encoder (DynUNet, filters {', '.join(str(f) for f in segmenter.config.filters)}; "
+            f"segmenter encoder (DynUNet, filters {', '.join(str(f) for f in segmenter.config.filters)}; "
             f"slices, normalisation frozen on {len(reference)} reference crops)"
         )
         self._stages = [
@@ -113,78 +101,6 @@ class AssistantFeatures:
                 number += 1
             found.append(x)
         return found
-
-
-#: Convolutions of each block of VGG-11, 13, 16 and 19 (Simonyan and Zisserman, arXiv 1409.1556, table 1).
-_VGG = {8: (1, 1, 2, 2, 2), 10: (2, 2, 2, 2, 2), 13: (2, 2, 3, 3, 3), 16: (2, 2, 4, 4, 4)}
-
-
-class VggFeatures:
-    """Trunk of VGG-11, 13, 16 or 19, after the last ReLU of each block (for VGG-16 the five layers of LPIPS)."""
-
-    def __init__(self, state: dict[str, Tensor], name: str) -> None:
-        """Build from a state dict of torchvision (`features.N.weight`, `features.N.bias`; the rest is not used).
-
-        Raises:
-            UnreadableFileError: it is not that of a plain VGG (those with batch normalisation are not read).
-        """
-        numbers = sorted({int(k.split(".")[1]) for k in state if k.startswith("features.") and k.endswith(".weight")})
-        weights = [state[f"features.{n}.weight"] for n in numbers]
-        plain = all(w.ndim == 4 for w in weights) and all(f"features.{n}.bias" in state for n in numbers)
-        if not plain or len(numbers) not in _VGG or weights[0].shape[1] != 3:
-            raise UnreadableFileError(
-                what="The weights are not those of a VGG-11, 13, 16 or 19 of torchvision",
-                given=f"{name} with {len(numbers)} layers under features.*",
-                remedy="Save torchvision.models.vgg16(weights=...).state_dict(), or leave the file out",
-            )
-        self.name = f"VGG-{len(numbers) + 3} ({name})"
-        self._layers = [(state[f"features.{n}.weight"].float(), state[f"features.{n}.bias"].float()) for n in numbers]
-        self._blocks = _VGG[len(numbers)]
-
-    @classmethod
-    def load(cls, path: Path) -> VggFeatures:
-        """Read a local file; see `load_state`."""
-        return cls(load_state(path), Path(path).name)
-
-    def layers(self, images: Tensor) -> list[Tensor]:
-        """Five feature maps; the CT window becomes grey values 0 to 1 in three equal channels."""
-        low, high = WINDOW_HU
-        grey = ((images - low) / (high - low)).clamp(0, 1).expand(-1, 3, -1, -1)
-        mean, deviation = (torch.tensor(v)[None, :, None, None] for v in _IMAGENET)
-        x, found, number = (grey - mean) / deviation, [], 0
-        for block, count in enumerate(self._blocks):
-            x = functional.max_pool2d(x, 2) if block else x
-            for _ in range(count):
-                weight, bias = self._layers[number]
-                x = functional.relu(functional.conv2d(x, weight, bias, padding=1))
-                number += 1
-            found.append(x)
-        return found
-
-
-def load_state(path: Path) -> dict[str, Tensor]:
-    """Read a state dict from a `.safetensors` or a `.pt`/`.pth` file; no code of the file is run.
-
-    Raises:
-        UnreadableFileError: missing, damaged, or anything else than a dict of tensors.
-    """
-    path = Path(path)
-    try:
-        if path.suffix == ".safetensors":
-            state: Any = safetensors.torch.load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
-        raise UnreadableFileError(
-            what="The weights of the feature network cannot be read",
-            given=f"{path} ({str(error).splitlines()[0][:120] if str(error) else type(error).__name__})",
-            remedy="Give a .safetensors file, or a .pt file that holds a state dict and nothing else",
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise UnreadableFileError(
-            what="The weights of the feature network are no state dict", given=str(path), remedy="Save a state dict"
-        )
-    return state
 
 
 def tumour_crops(
@@ -219,7 +135,7 @@ def tumour_crops(
     slices = np.unique(np.linspace(low[0], high[0] - 1, min(most, high[0] - low[0]) + 2).round().astype(int)[1:-1])
     half = 0.5 * max(high[1:] - low[1:]) * (1 + 2 * margin)
     middle = (low[1:] + high[1:] - 1) / 2
-    # grid_sample wants positions from -1 to 1 between the outer voxels' middles; what lies outside repeats the edge
+    # grid_sample wants positions from -1 to 1 between the outer voxels' middles; positions outside repeat the edge
     axes = [
         2 * (c + np.linspace(-half, half, size)) / max(n - 1, 1) - 1 for c, n in zip(middle, hu.shape[1:], strict=True)
     ]
@@ -230,38 +146,23 @@ def tumour_crops(
     return np.asarray(crops[:, 0].numpy(), np.float32)
 
 
-@dataclass(frozen=True)
-class Fid:
-    """A Fréchet distance and what it was computed with.
-
-    Attributes:
-        value: FID.
-        network: whose features.
-        dimensions: kept by the principal components; `features` if there was no reduction.
-        features: of the network.
-        real, other: number of images.
-    """
-
-    value: float
-    network: str
-    dimensions: int
-    features: int
-    real: int
-    other: int
-
-
 def pooled(images: FloatArray, network: FeatureNetwork) -> NDArray[np.float64]:
     """Features of crops (N, H, W) for the FID: mean over space of every channel of every layer, (N, sum of C_l)."""
     _require_images(images)
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(images), _BATCH):
-            batch = torch.from_numpy(np.asarray(images[start : start + _BATCH], np.float32))[:, None]
-            parts.append(torch.cat([f.mean((2, 3)) for f in network.layers(batch)], 1).double().cpu().numpy())
-    return np.concatenate(parts)
+    means = [torch.cat([f.mean((2, 3)) for f in layers], 1) for layers in _layers(images, network)]
+    return np.asarray(torch.cat(means).double().cpu().numpy())
 
 
-def fid(a: NDArray[np.float64], b: NDArray[np.float64], network: str, dimensions: int | None = None) -> Fid:
+def _layers(images: FloatArray, network: FeatureNetwork) -> Iterator[list[Tensor]]:
+    """Feature maps of crops (N, H, W), some crops at a time."""
+    for start in range(0, len(images), _BATCH):
+        batch = torch.from_numpy(np.asarray(images[start : start + _BATCH], np.float32))[:, None]
+        with torch.inference_mode():
+            maps = network.layers(batch)
+        yield maps
+
+
+def fid(a: NDArray[np.float64], b: NDArray[np.float64], dimensions: int | None = None) -> tuple[float, int]:
     """Fréchet distance of two sets of features from `pooled`.
 
     With fewer than two images for each feature a covariance is noise. Features are then reduced to as many principal
@@ -270,8 +171,10 @@ def fid(a: NDArray[np.float64], b: NDArray[np.float64], network: str, dimensions
 
     Args:
         a, b: (N, features) of real images and (M, features) of others, at least 8 each.
-        network: name of the network that they come from.
         dimensions: principal components to keep; by default all if there are images enough.
+
+    Returns:
+        The distance, and the dimensions that it was computed in.
 
     Raises:
         InputError: too few images, for the dimensions asked for as well.
@@ -284,14 +187,12 @@ def fid(a: NDArray[np.float64], b: NDArray[np.float64], network: str, dimensions
             given=f"{len(a)} real and {len(b)} other images for {wanted} dimensions of {a.shape[1]}",
             remedy="Give at least 8 images, and two for each dimension",
         )
-    sizes = len(a), len(b)
-    features = a.shape[1]
-    if wanted < features:
+    if wanted < a.shape[1]:
         mean = a.mean(0)
         basis = np.linalg.svd(a - mean, full_matrices=False)[2][:wanted].T  # (features, wanted)
         a, b = (a - mean) @ basis, (b - mean) @ basis
     value = frechet_distance(a.mean(0), np.atleast_2d(np.cov(a.T)), b.mean(0), np.atleast_2d(np.cov(b.T)))
-    return Fid(value, network, wanted, features, *sizes)
+    return value, wanted
 
 
 def frechet_distance(
@@ -326,15 +227,8 @@ def lpips(a: FloatArray, b: FloatArray, network: FeatureNetwork) -> NDArray[np.f
             given=f"{a.shape} and {b.shape}",
             remedy="Cut both with the same labels",
         )
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(a), _BATCH):
-            first, second = (
-                network.layers(torch.from_numpy(np.asarray(x[start : start + _BATCH], np.float32))[:, None])
-                for x in (a, b)
-            )
-            parts.append(_distance(first, second).double().cpu().numpy())
-    return np.concatenate(parts)
+    each = [_distance(*layers) for layers in zip(_layers(a, network), _layers(b, network), strict=True)]
+    return np.asarray(torch.cat(each).double().cpu().numpy())
 
 
 def _distance(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:

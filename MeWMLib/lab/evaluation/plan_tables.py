@@ -10,8 +10,10 @@ from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.lab.evaluation.true_risk import TrueRisk
-from MeWMLib.world.exploration import ReplicaScore
 from MeWMLib.world.model import WorldModel
+
+#: Log-risk of a protocol and the number of a replica.
+Risks = dict[tuple[Protocol, int], float]
 
 
 class PlanTables:
@@ -24,6 +26,13 @@ class PlanTables:
         settings: steps and guidance of a simulation.
         seeds: of the replicas.
         truth: shared with another model's tables, or None.
+
+    Attributes:
+        predicted: by the model.
+        outline_kept: if the outline is not drawn again on the simulated CT.
+        viable_measured: if the viable volume is what is measured in the simulated CT.
+        law_on_simulated: the true law on the viable volume by which the model judges its simulation.
+        network_on_true: by the learnt survival network from the true CT and outline after the protocol.
     """
 
     def __init__(
@@ -39,15 +48,17 @@ class PlanTables:
         self.seeds = tuple(seeds)
         self._patch = world.treated_patch(patient)
         self.truth = truth or TrueRisk(drawn, self._patch.geometry)
-        self._judged: dict[tuple[Protocol, int], ReplicaScore] = {}
-        self._measured: dict[tuple[Protocol, int], float] = {}
-        self._kept: dict[tuple[Protocol, int], float] = {}
-        self._drawn_risk: dict[Protocol, float] = {}
+        self.predicted: Risks = {}
+        self.outline_kept: Risks = {}
+        self.viable_measured: Risks = {}
+        self.law_on_simulated: Risks = {}
+        self.network_on_true: Risks = {}
         self._seconds = 0.0
 
     def simulate_all(self, protocols: Sequence[Protocol]) -> None:
         """Simulate and judge all replicas of some protocols, some at a time."""
         trials = [(p, n) for p in protocols for n in range(len(self.seeds))]
+        before = self._patch.labels_after(None, None)
         for start in range(0, len(trials), self._world.chunk):
             part = trials[start : start + self._world.chunk]
             begin = time.perf_counter()
@@ -55,12 +66,12 @@ class PlanTables:
             _, judged = self._world.on_patch(self._patient, named, seeds, self._settings)
             self._seconds += time.perf_counter() - begin
             for trial, one in zip(part, judged, strict=True):
-                # the volumes of hundreds of simulations fit into no memory
-                self._judged[trial] = one.verdict
+                # the risks alone: the volumes of hundreds of simulations fit into no memory
                 hu = self._patch.simulated(one.change_hu)
-                kept = self._world.judge_image(self._patient, hu, self._patch.labels_after(None, None))
-                self._kept[trial] = kept.log_risk
-                self._measured[trial] = self._world.judge_image(self._patient, hu, one.labels).log_risk
+                self.predicted[trial] = one.log_risk
+                self.law_on_simulated[trial] = self.truth.of_measured(trial[0], one.change.viable_ml_after)
+                self.outline_kept[trial] = self._world.judge_image(self._patient, hu, before).log_risk
+                self.viable_measured[trial] = self._world.judge_image(self._patient, hu, one.labels).log_risk
 
     def draw_all(self, protocols: Sequence[Protocol]) -> None:
         """Draw the true CT after some protocols and judge it.
@@ -72,29 +83,9 @@ class PlanTables:
         clean, *after = drawn.render_all(grid, [None, *protocols], noise=False)
         for protocol, one in zip(protocols, after, strict=True):
             judged = self._world.judge_image(self._patient, one.hu + (noisy - clean.hu), one.labels)
-            self._drawn_risk[protocol] = judged.log_risk
-
-    def predicted(self, protocol: Protocol, replica: int) -> float:
-        """Log-risk by the model."""
-        return self._judged[protocol, replica].log_risk
-
-    def outline_kept(self, protocol: Protocol, replica: int) -> float:
-        """Log-risk if nobody redraws the outline on the simulated CT."""
-        return self._kept[protocol, replica]
-
-    def law_on_simulated(self, protocol: Protocol, replica: int) -> float:
-        """The true law on the viable volume by which the model judges its simulation."""
-        return self.truth.of_measured(protocol, self._judged[protocol, replica].change.viable_ml_after)
-
-    def viable_measured(self, protocol: Protocol, replica: int) -> float:
-        """Log-risk if the viable volume is what is measured in the simulated CT."""
-        return self._measured[protocol, replica]
-
-    def network_on_true(self, protocol: Protocol, replica: int) -> float:
-        """Log-risk by the learnt survival network from the true CT and outline after the protocol."""
-        return self._drawn_risk[protocol]
+            self.network_on_true |= {(protocol, n): judged.log_risk for n in range(len(self.seeds))}
 
     @property
     def seconds_each(self) -> float:
         """What one simulation took, on average."""
-        return self._seconds / max(1, len(self._judged))
+        return self._seconds / max(1, len(self.predicted))

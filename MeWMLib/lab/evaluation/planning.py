@@ -6,31 +6,33 @@ looked up, so that a search costs nothing more and `seconds` is its number of si
 
 from __future__ import annotations
 
+import argparse
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
-from typing import Any
 
 import numpy as np
-import torch
 from scipy.stats import spearmanr
 
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.errors import BundleError
-from MeWMLib.core.patient import Patient
+from MeWMLib.core.io import write_json
+from MeWMLib.core.patient import Findings, Patient
 from MeWMLib.core.plan import PlanSettings, replica_seeds
 from MeWMLib.core.protocol import ActionSpace, Protocol
-from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.lab.evaluation.baselines import ACTIONLESS
-from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean
-from MeWMLib.lab.evaluation.plan_tables import PlanTables
+from MeWMLib.lab.evaluation.known_patients import chosen_patients, meet
+from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean, rows_of
+from MeWMLib.lab.evaluation.plan_tables import PlanTables, Risks
+from MeWMLib.lab.evaluation.policy import scores
 from MeWMLib.lab.evaluation.true_risk import TrueRisk
+from MeWMLib.lab.evaluation.work import Say, each_patient, settings_from, silent
+from MeWMLib.lab.reports import let_networks_read_reports
 from MeWMLib.lab.synthetic.cases import SPLITS, protocols_for
 from MeWMLib.planning.exhaustive import all_protocols
-from MeWMLib.planning.search import Batch, first_protocol, in_turn
+from MeWMLib.planning.search import Batch, Problem, first_protocol, in_turn
 from MeWMLib.planning.searches import search
 from MeWMLib.policy import guideline, rules
 from MeWMLib.world.model import WorldModel
@@ -39,12 +41,19 @@ from MeWMLib.world.model import WorldModel
 #: embolic the rules leave some seventy protocols.
 DRUGS = ("Cisplatin", "Doxorubicin", "Mitomycin", "Raltitrexed", "Hydroxycamptothecin")
 EMBOLICS = ("Lipiodol", "LC beads", "Gelatin Sponge", "NBCA", "Absolute Alcohol")
-#: The plan that is given to all; it lies outside of the space (three drugs), so its regret may be negative.
+#: The plan that is given to all; it is outside of the space (three drugs), so its regret may be negative.
 CONSTANT = Protocol.parse("Cisplatin + Doxorubicin + Mitomycin + Lipiodol")
-#: Training patients on which the frequency prior is fitted, and edge of the drawn CT (voxels).
-FITTED_ON, DRAWN = 300, 120
-#: Rows that search the table of the main model, by the search.
-SEARCHED = {"mewm": "beam", "exhaustive": "exhaustive", "best_first": "best_first"}
+#: Training patients on which the frequency prior is fitted.
+FITTED_ON = 300
+#: Rows that search a table of the main model: the table and the search.
+SEARCHED = {
+    "mewm": ("predicted", "beam"),
+    "exhaustive": ("predicted", "exhaustive"),
+    "best_first": ("predicted", "best_first"),
+    "no_assistant": ("outline_kept", "beam"),
+    "viable_measured": ("viable_measured", "beam"),
+    "oracle_survival": ("law_on_simulated", "beam"),
+}
 
 
 @dataclass(frozen=True)
@@ -52,28 +61,26 @@ class PlanningSettings:
     """What to measure.
 
     Attributes:
+        seeds: of the patients.
         bundle: name or folder; None for the default.
-        patients: how many of the test split.
         seed: of the replicas.
         replicas, steps: of each simulation.
         others: row name to bundle, such as no_ccl; a row `action_blind` is simulated without its action, since it never
             saw one.
         workers: processes; each loads the bundles.
-        seeds: of the patients; empty for the first of the test split.
         drugs, embolics: the action space.
         drug_horizon, embolic_horizon, beams: of the searches.
         fitted_on: training patients of the frequency prior.
         oracles: also draw the true CT after every protocol, for the row `oracle_dynamics`.
     """
 
+    seeds: tuple[int, ...]
     bundle: str | None = None
-    patients: int = 60
     seed: int = 0
     replicas: int = 1
     steps: int = 4
     others: tuple[tuple[str, str], ...] = ()
     workers: int = 1
-    seeds: tuple[int, ...] = ()
     drugs: tuple[str, ...] = DRUGS
     embolics: tuple[str, ...] = EMBOLICS
     drug_horizon: int = 2
@@ -86,14 +93,9 @@ class PlanningSettings:
     def plan(self) -> PlanSettings:
         """Settings of the searches."""
         return PlanSettings(
-            beams=self.beams,
-            drugs=len(self.drugs),
-            embolics=len(self.embolics),
-            drug_horizon=self.drug_horizon,
-            embolic_horizon=self.embolic_horizon,
-            replicas=self.replicas,
-            steps=self.steps,
-        )
+            beams=self.beams, drugs=len(self.drugs), embolics=len(self.embolics), drug_horizon=self.drug_horizon,
+            embolic_horizon=self.embolic_horizon, replicas=self.replicas, steps=self.steps,
+        )  # fmt: skip
 
     @property
     def space(self) -> ActionSpace:
@@ -102,12 +104,7 @@ class PlanningSettings:
 
     def protocols(self) -> tuple[Protocol, ...]:
         """Every complete protocol of the space that the rules allow."""
-        return all_protocols(self.space, self.plan, allowed)
-
-
-def allowed(protocol: Protocol) -> bool:
-    """The rules, for a patient of whom no clinical data are known."""
-    return rules.allowed(protocol)
+        return all_protocols(Problem(self.space, self.plan, rules.allowed))
 
 
 @dataclass(frozen=True)
@@ -151,7 +148,7 @@ class PatientChoices:
             out["rank_correlation"] = chosen.rank_correlation
         return out
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """JSON-ready form: what was chosen, and how much worse than the best it is."""
         chosen = {row: c.protocols[0].text for row, c in self.rows.items() if len(c.protocols) == 1}
         regret = {row: self.figures(row)["regret"] for row in self.rows}
@@ -160,22 +157,13 @@ class PatientChoices:
 
 def overlap(planned: Protocol, target: Protocol) -> dict[str, float]:
     """F1, Jaccard, precision and recall of two protocols as sets of agents, in percent."""
-    a, b = set(planned.agents), set(target.agents)
-    both = len(a & b)
-    return {
-        "f1": 100.0 * 2 * both / (len(a) + len(b)),
-        "jaccard": 100.0 * both / len(a | b),
-        "precision": 100.0 * both / len(a),
-        "recall": 100.0 * both / len(b),
-    }
+    both = scores(frozenset(planned.agents), frozenset(target.agents))
+    return {name: 100.0 * value for name, value in both.items()}
 
 
 def frequency_prior(protocols: Sequence[Protocol], patients: int = FITTED_ON) -> Protocol:
     """The protocol of a space that agrees best (mean F1) with what training patients were given."""
-    given: dict[frozenset[str], int] = {}
-    for seed in SPLITS["train"][:patients]:
-        agents = frozenset(protocols_for(SyntheticPatient.draw(seed))[0].agents)
-        given[agents] = given.get(agents, 0) + 1
+    given = Counter(frozenset(protocols_for(SyntheticPatient.draw(s))[0].agents) for s in SPLITS["train"][:patients])
 
     def agreement(protocol: Protocol) -> float:
         mine = set(protocol.agents)
@@ -184,16 +172,23 @@ def frequency_prior(protocols: Sequence[Protocol], patients: int = FITTED_ON) ->
     return max(protocols, key=lambda p: (agreement(p), p.text))
 
 
-def evaluate_planning(
-    settings: PlanningSettings, on_step: Callable[[str, float], None] | None = None
-) -> tuple[Rows, list[PatientChoices]]:
+def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
+    """Measure what the arguments ask for and write choices.json; rows, and on whom."""
+    seeds, about = chosen_patients(args)
+    settings = settings_from(PlanningSettings, args, seeds=seeds)
+    rows, choices = evaluate_planning(settings, say)
+    write_json({"patients": [c.to_json() for c in choices]}, args.out / "choices.json")
+    return rows, f"{about}, {len(settings.protocols())} protocols to choose from"
+
+
+def evaluate_planning(settings: PlanningSettings, say: Say = silent) -> tuple[Rows, list[PatientChoices]]:
     """Measure.
 
     Rows: `oracle` (the best protocol by the law), `gold` (what the patient was given), `random`, `constant`,
     `frequency_prior`, `guideline`, `mewm` (beam), `exhaustive`, `best_first`, `no_assistant` (the outline stays as it
-    was), `viable_measured` (the viable volume is measured in the simulated image, and not what the simulation was told
+    was), `viable_measured` (the viable volume is measured in the simulated image, and not what the simulation was given
     to draw), `oracle_survival` (the true law on the viable volume that the model goes by),
-    `mewm_action_dropped` (the same network, not told the action: all protocols have one risk, so any is as good),
+    `mewm_action_dropped` (the same network without the action: all protocols have one risk, so any is as good),
     `oracle_dynamics` (true images and outlines, the learnt survival network), and `settings.others`.
 
     Metrics, one number a patient: `f1`, `jaccard`, `precision`, `recall` in percent against the gold action, with
@@ -203,47 +198,14 @@ def evaluate_planning(
     Returns:
         The rows, and the choices of each patient.
     """
-    numbers = list(settings.seeds or SPLITS["test"][: settings.patients])
-    found = []
-    for choices in _measured(numbers, settings):
-        found.append(choices)
-        if on_step is not None:
-            on_step("planning", len(found) / len(numbers))
-    found.sort(key=lambda c: numbers.index(c.seed))
-    rows: dict[str, dict[str, dict[str, float]]] = {}
-    for row in found[0].rows:
-        figures = [c.figures(row) for c in found]
-        rows[row] = {m: bootstrap_mean([f.get(m, float("nan")) for f in figures], settings.seed) for m in figures[0]}
-    for row, values in rows.items():
-        if row != "frequency_prior":
-            # on the same patients, so that the interval is that of the difference
-            gains = [c.figures("frequency_prior")["regret"] - c.figures(row)["regret"] for c in found]
-            values["regret_saved"] = bootstrap_mean(gains, settings.seed)
+    found = each_patient(_Measure, settings, settings.seeds, settings.workers, "planning", say)
+    figures = [{row: c.figures(row) for row in c.rows} for c in found]
+    rows = rows_of(figures, settings.seed)
+    for row in set(rows) - {"frequency_prior"}:
+        # on the same patients, so that the interval is that of the difference
+        gains = [f["frequency_prior"]["regret"] - f[row]["regret"] for f in figures]
+        rows[row]["regret_saved"] = bootstrap_mean(gains, settings.seed)
     return rows, found
-
-
-def _measured(numbers: Sequence[int], settings: PlanningSettings) -> Iterator[PatientChoices]:
-    if settings.workers <= 1:
-        measure = _Measure(settings)
-        yield from map(measure, numbers)
-        return
-    # spawned, since a forked torch may hang
-    with ProcessPoolExecutor(settings.workers, mp_context=get_context("spawn"), initializer=_begin) as pool:
-        yield from pool.map(_measure_in_worker, [(number, settings) for number in numbers])
-
-
-_KEPT: dict[PlanningSettings, _Measure] = {}
-
-
-def _begin() -> None:
-    torch.set_num_threads(1)
-
-
-def _measure_in_worker(job: tuple[int, PlanningSettings]) -> PatientChoices:
-    number, settings = job
-    if settings not in _KEPT:
-        _KEPT[settings] = _Measure(settings)
-    return _KEPT[settings](number)
 
 
 class _Measure:
@@ -252,17 +214,14 @@ class _Measure:
     def __init__(self, settings: PlanningSettings) -> None:
         self.settings = settings
         self.protocols = settings.protocols()
+        let_networks_read_reports()
         self.world = WorldModel.load(find_bundle(settings.bundle))
         self.others = {name: WorldModel.load(find_bundle(bundle)) for name, bundle in settings.others}
         self.prior = frequency_prior(self.protocols, settings.fitted_on)
 
     def __call__(self, number: int) -> PatientChoices:
         """Everything about one test patient."""
-        drawn = SyntheticPatient.draw(number)
-        geometry = drawn.target_geometry(DRAWN)
-        before = drawn.render(geometry)
-        ct = Volume(before.hu, geometry, drawn.anatomy.phase)
-        patient = self.world.patient(str(number), ct, LabelMap(before.labels, geometry))
+        drawn, patient = meet(self.world, number)
         settings = self.settings
         tables = PlanTables(self.world, patient, drawn, settings.plan, replica_seeds(settings.seed, settings.replicas))
         tables.simulate_all(self._asked())
@@ -276,11 +235,8 @@ class _Measure:
             "frequency_prior": Chosen((self.prior,)),
             "guideline": Chosen((self._guideline(patient.findings),)),
         }
-        for name, how in SEARCHED.items():
-            rows[name] = self._searched(tables.predicted, truth, how, tables.seconds_each)
-        rows["no_assistant"] = self._searched(tables.outline_kept, truth, "beam", tables.seconds_each)
-        rows["viable_measured"] = self._searched(tables.viable_measured, truth, "beam", tables.seconds_each)
-        rows["oracle_survival"] = self._searched(tables.law_on_simulated, truth, "beam", tables.seconds_each)
+        for name, (table, how) in SEARCHED.items():
+            rows[name] = self._searched(getattr(tables, table), truth, how, tables.seconds_each)
         rows["mewm_action_dropped"] = self._without_action(self.world, patient, drawn, tables)
         if settings.oracles:
             start = time.perf_counter()
@@ -300,11 +256,11 @@ class _Measure:
     def _without_action(
         self, world: WorldModel, patient: Patient, drawn: SyntheticPatient, tables: PlanTables
     ) -> Chosen:
-        """A model that is not told the action: two protocols are simulated; as they agree, all are one choice."""
+        """A model that does not see the action: two protocols are simulated; as they agree, all are one choice."""
         blind = PlanTables(world, patient, drawn, replace(self.settings.plan, guidance=0.0), tables.seeds, tables.truth)
         two = (self.protocols[0], self.protocols[-1])
         blind.simulate_all(two)
-        risks = [[blind.predicted(p, n) for n in range(len(tables.seeds))] for p in two]
+        risks = [[blind.predicted[p, n] for n in range(len(tables.seeds))] for p in two]
         if not np.allclose(*risks, atol=1e-4):
             raise BundleError(
                 what="A model without its action tells protocols apart", given=f"{two[0].text}, {two[1].text}: {risks}"
@@ -316,27 +272,18 @@ class _Measure:
         partial = {Protocol.of(p.drugs): None for p in self.protocols}
         return (*self.protocols, *partial)
 
-    def _guideline(self, findings: object) -> Protocol:
-        everything = guideline.propose(findings, None, "", 100, 100)  # type: ignore[arg-type]
-        space = self.settings.space
-        ranked = ActionSpace(
-            tuple(d for d in everything.drugs if d in space.drugs),
-            tuple(e for e in everything.embolics if e in space.embolics),
-            {},
-            "guideline",
-        )
-        return first_protocol(ranked, allowed)
+    def _guideline(self, findings: Findings) -> Protocol:
+        among = (*self.settings.drugs, *self.settings.embolics)
+        return first_protocol(guideline.propose(findings, drugs=100, embolics=100, among=among), rules.allowed)
 
-    def _searched(
-        self, risk: Callable[[Protocol, int], float], truth: TrueRisk, how: str, seconds_each: float
-    ) -> Chosen:
+    def _searched(self, risks: Risks, truth: TrueRisk, how: str, seconds_each: float) -> Chosen:
         def judge(batch: Batch) -> list[float]:
-            return [risk(p, n) for p, n in batch]
+            return [risks[trial] for trial in batch]
 
         plan = replace(self.settings.plan, search=how)
-        found = search(self.settings.space, plan, in_turn(judge), allowed)
+        found = search(self.settings.space, plan, in_turn(judge), rules.allowed)
         assert found.best is not None
         replicas = range(self.settings.replicas)
-        predicted = [float(np.mean([risk(p, n) for n in replicas])) for p in self.protocols]
+        predicted = [float(np.mean([risks[p, n] for n in replicas])) for p in self.protocols]
         correlation = float(spearmanr(predicted, [truth(p) for p in self.protocols])[0])
         return Chosen((found.best,), found.simulations, correlation, found.simulations * seconds_each)

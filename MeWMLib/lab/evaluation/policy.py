@@ -3,23 +3,31 @@
 For each patient, with P the planned and G the given set of agents: precision |P & G| / |P|, recall |P & G| / |G|,
 F1 = 2 |P & G| / (|P| + |G|), Jaccard |P & G| / |P | G|. Policies that are fitted see the other folds only; the folds
 are drawn by patient, several times; each patient's figure is the mean over the times, and the interval is a bootstrap
-over patients. Agreement with what was given is no proof of a good plan.
+over patients. Agreement with what was given does not prove that a plan is good.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from MeWMLib.core.errors import InputError, RuleError
+from MeWMLib.core.io import write_json
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean
-from MeWMLib.lab.evaluation.policy_cases import PolicyCase, PolicyCohort
+from MeWMLib.lab.evaluation.policy_cases import PolicyCase, PolicyCohort, read_cohort, read_table
+from MeWMLib.lab.evaluation.work import Say, silent
 from MeWMLib.policy.baselines import ConstantPolicy, FrequencyPrior, GuidelinePolicy, RandomPolicy
-from MeWMLib.policy.proposal import Policy
+from MeWMLib.policy.choose import SLICES, language_model
+from MeWMLib.policy.llm.language_model import LanguageModelPolicy
+from MeWMLib.policy.proposal import Policy, PolicyInput, Proposal
 
 METRICS = ("f1", "jaccard", "precision", "recall")
 #: From the training patients and a seed to a policy.
@@ -43,6 +51,66 @@ class PolicyResult:
     notes: tuple[str, ...] = ()
 
 
+def run(args: argparse.Namespace, say: Say = silent) -> tuple[Rows, str]:
+    """Measure, and write policy.json (plans, refusals, counts) and frequency_prior.json (of all) beside the table.
+
+    Raises:
+        InputError: neither or both of a cohort and a table; see `evaluate_policies`.
+    """
+    if (args.table is None) == (args.cohort is None):
+        raise InputError(what="A policy needs one cohort or one table", remedy="Give --cohort DIR or --table CSV")
+    models = [name for name in args.policy if name.startswith("llm:")]
+    cohort = read_table(args.table) if args.table else read_cohort(args.cohort, SLICES if models else 0)
+    if args.constant:
+        cohort = replace(cohort, constant=Protocol.parse(args.constant))
+    settings = PlanSettings(drug_horizon=args.drug_horizon, embolic_horizon=args.embolic_horizon)
+    asked = {name: _AskedOnce(language_model(name, cohort.agents)) for name in models}
+    result = evaluate_policies(
+        cohort, makers(cohort, args.policy, asked), settings, args.repeats, args.folds, args.seed, say
+    )
+    prior = FrequencyPrior.fit([Protocol.of(sorted(case.gold)) for case in cohort.cases])
+    args.out.mkdir(parents=True, exist_ok=True)
+    prior.save(args.out / "frequency_prior.json")
+    about = {
+        "regimens": dict(prior.regimens),
+        "patients_without_regimen": cohort.without_regimen,
+        "strata": dict(Counter(case.stratum for case in cohort.cases)),
+        "constant": cohort.constant.text,
+        "repeats": args.repeats,
+        "folds": args.folds,
+        "refused": result.refused,
+        "plans": {row: dict(Counter(plans.values())) for row, plans in result.plans.items()},
+        "notes": list(result.notes),
+        "usage": {name: policy.usage for name, policy in asked.items()},
+    }
+    write_json(about, args.out / "policy.json")
+    for row, share in result.refused.items():
+        if share:
+            sys.stderr.write(f"{row}: nothing was proposed to {100 * share:.1f} % of the patients\n")
+    return result.rows, cohort.name
+
+
+class _AskedOnce:
+    """A policy that is asked once for each patient: it is not fitted, so that every split would ask the same.
+
+    Args:
+        policy: the language model.
+    """
+
+    def __init__(self, policy: LanguageModelPolicy) -> None:
+        self._policy, self._known = policy, dict[int, tuple[PolicyInput, Proposal]]()
+        self.name, self.usage = policy.name, dict[str, Any]()
+
+    def propose(self, case: PolicyInput, settings: PlanSettings) -> Proposal:
+        """Ask, or answer what was said before."""
+        if id(case) not in self._known:
+            proposal = self._policy.propose(case, settings)
+            # the case is kept beside it, so that its id is not given to another one
+            self._known[id(case)] = (case, proposal)
+            self.usage = proposal.usage
+        return self._known[id(case)][1]
+
+
 def scores(planned: frozenset[str], given: frozenset[str]) -> dict[str, float]:
     """The four figures of one patient; an empty plan has 0 in all of them."""
     both = len(planned & given)
@@ -60,8 +128,8 @@ def folds(patients: int, count: int, seed: int, repeat: int) -> list[list[int]]:
     return [sorted(int(n) for n in part) for part in np.array_split(order, count)]
 
 
-def makers(cohort: PolicyCohort, names: Sequence[str], more: dict[str, Maker] | None = None) -> dict[str, Maker]:
-    """Makers of the named rows.
+def makers(cohort: PolicyCohort, names: Sequence[str], asked: Mapping[str, Policy] | None = None) -> dict[str, Maker]:
+    """Makers of the named rows; policies that are not fitted are given in `asked`.
 
     `constant` and `frequency_prior` are given to everybody, also where the rules forbid it: they say what habit alone
     scores. `guideline` and `random` obey the rules.
@@ -76,7 +144,7 @@ def makers(cohort: PolicyCohort, names: Sequence[str], more: dict[str, Maker] | 
             [Protocol.of(sorted(c.gold)) for c in train], obey_rules=False
         ),
         "random": lambda _train, seed: RandomPolicy(seed, cohort.agents),
-        **(more or {}),
+        **{name: lambda _train, _seed, policy=policy: policy for name, policy in (asked or {}).items()},
     }
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -95,6 +163,7 @@ def evaluate_policies(
     repeats: int = 20,
     fold_count: int = 5,
     seed: int = 0,
+    say: Say = silent,
 ) -> PolicyResult:
     """Measure policies on patients with a gold action.
 
@@ -105,6 +174,7 @@ def evaluate_policies(
         repeats: how many times the patients are split anew.
         fold_count: folds of each split.
         seed: of splits, chance and bootstrap.
+        say: progress.
 
     Raises:
         InputError: fewer patients than folds, or a number below its least.
@@ -137,6 +207,7 @@ def evaluate_policies(
                         plans.setdefault(name, {})[cases[n].id] = Protocol.of(sorted(planned)).text
         rows[name] = {metric: bootstrap_mean(values.mean(0), seed) for metric, values in figures.items()}
         refused[name] = nothing / (repeats * len(cases))
+        say("policies", len(rows) / len(policies))
     return PolicyResult(rows, refused, plans, tuple(notes))
 
 

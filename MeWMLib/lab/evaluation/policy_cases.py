@@ -49,7 +49,7 @@ class PolicyCohort:
         cases: patients whose regimen is recorded.
         agents: what a policy may choose from.
         constant: the constant plan.
-        without_regimen: patients that were left out, since nobody recorded what they were given.
+        without_regimen: patients that were left out, since their regimen is not recorded.
     """
 
     name: str
@@ -69,7 +69,7 @@ def read_table(path: Path) -> PolicyCohort:
 
     Raises:
         UnreadableFileError: no such file, or no text.
-        InputError: a column is missing, a number is none, or no regimen is recorded.
+        InputError: a column is missing, a number cannot be read, or no regimen is recorded.
     """
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
@@ -88,7 +88,7 @@ def read_table(path: Path) -> PolicyCohort:
     try:
         cases = [case for row in rows if (case := _table_case(row)) is not None]
     except ValueError as error:
-        raise InputError(what="A number of the clinical table is none", given=f"{path}: {error}") from error
+        raise InputError(what="A number of the clinical table cannot be read", given=f"{path}: {error}") from error
     if not cases:
         raise InputError(what="The clinical table holds no regimen", given=str(path))
     name = f"HCC-TACE-Seg clinical table, {len(cases)} of {len(rows)} patients (regimen recorded, Lipiodol counted)"

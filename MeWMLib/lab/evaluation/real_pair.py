@@ -6,22 +6,25 @@ evidence: every figure has n = 1 and no interval.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import argparse
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from MeWMLib.core.bundles import Bundle
+from MeWMLib.core.bundles import Bundle, find_bundle
 from MeWMLib.core.errors import GeometryMismatchError
-from MeWMLib.core.io import write_json
+from MeWMLib.core.io import read_volume, write_json
 from MeWMLib.core.plan import PlanSettings, replica_seeds
 from MeWMLib.core.protocol import Protocol
+from MeWMLib.core.structures import CT_WINDOW_HU
 from MeWMLib.core.volume import TUMOUR, LabelMap, Volume
-from MeWMLib.dynamics.autoencoder import WINDOW_HU, Autoencoder
-from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean
+from MeWMLib.dynamics.autoencoder import Autoencoder
+from MeWMLib.lab.evaluation.known_patients import mean_error
+from MeWMLib.lab.evaluation.metrics import Rows, exact, jsonable
 from MeWMLib.lab.evaluation.montage import Tile, write_tiles
+from MeWMLib.lab.evaluation.work import Say, read_case, silent
 from MeWMLib.perception.findings import LIPIODOL_HU
 from MeWMLib.perception.preprocess import resample
 from MeWMLib.perception.registration import Registration, register
@@ -35,6 +38,16 @@ FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
+def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
+    """Compare what the arguments name; rows, and on whom."""
+    before, labels = read_case(args.before, args.labels, args.label_values)
+    protocol, after = Protocol.parse(args.protocol), read_volume(Path(args.after))
+    rows = evaluate_real_pair(
+        find_bundle(args.bundle), before, labels, after, protocol, args.out, args.replicas, args.seed, say=say
+    )
+    return rows, "one real pair"
+
+
 def evaluate_real_pair(
     bundle: Bundle,
     pre_ct: Volume,
@@ -45,7 +58,7 @@ def evaluate_real_pair(
     replicas: int = 3,
     seed: int = 0,
     registration: Registration | None = None,
-    on_step: Callable[[str, float], None] | None = None,
+    say: Say = silent,
 ) -> Rows:
     """Simulate the protocol that was given and compare with the real scan after it.
 
@@ -65,13 +78,12 @@ def evaluate_real_pair(
         out: folder for `real_pair.png` and `registration.json`.
         replicas, seed: of the simulation.
         registration: settings.
-        on_step: told the stage and its share.
+        say: progress.
 
     Raises:
         NoTumourError: the labels hold no tumour.
         GeometryMismatchError: the scans do not overlap, or the registered scan does not cover the tumour.
     """
-    say = on_step or (lambda stage, share: None)
     say("registration", 0.0)
     moved = register(pre_ct, pre_labels, post_ct, registration or Registration())
     world = WorldModel.load(bundle)
@@ -104,24 +116,19 @@ def evaluate_real_pair(
             "lipiodol_ml": oil,
         }
     values["codec"] = codec_figures(Autoencoder.from_part(*bundle.part("autoencoder")), patch.hu, truth, counted)
-    quality = {**moved.quality, "tumour_covered": share}
-    write_json({k: round(v, 4) if np.isfinite(v) else None for k, v in quality.items()}, out / "registration.json")
+    quality = {name: round(value, 4) for name, value in {**moved.quality, "tumour_covered": share}.items()}
+    write_json(jsonable(quality), out / "registration.json")
     write_picture(out / "real_pair.png", patch, simulated, truth, protocol)
     say("done", 1.0)
-    return {row: {m: bootstrap_mean([v], seed) for m, v in figures.items()} for row, figures in values.items()}
-
-
-def mean_error(image: FloatArray, truth: FloatArray, inside: Mask) -> float:
-    """Mean absolute error (HU, both clipped to the window) in `inside`."""
-    return float(np.abs(np.clip(image, *WINDOW_HU) - np.clip(truth, *WINDOW_HU))[inside].mean())
+    return {row: {m: exact(v) for m, v in figures.items()} for row, figures in values.items()}
 
 
 def psnr(image: FloatArray, truth: FloatArray, inside: Mask) -> float:
     """Peak signal to noise ratio (dB) in `inside`, against the window's width; NaN if nothing is inside."""
     if not inside.any():
         return float("nan")
-    squared = (np.clip(image, *WINDOW_HU).astype(np.float64) - np.clip(truth, *WINDOW_HU))[inside] ** 2
-    width = WINDOW_HU[1] - WINDOW_HU[0]
+    squared = (np.clip(image, *CT_WINDOW_HU).astype(np.float64) - np.clip(truth, *CT_WINDOW_HU))[inside] ** 2
+    width = CT_WINDOW_HU[1] - CT_WINDOW_HU[0]
     return float(10 * np.log10(width**2 / max(float(squared.mean()), 1e-12)))
 
 

@@ -7,8 +7,9 @@ a known map, so that the error is known in mm at every point.
 # mypy: allow-untyped-calls
 from __future__ import annotations
 
+import argparse
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from numpy.typing import NDArray
 from MeWMLib.cohorts.synthetic.fields import Axes, SmoothField, derive_seed
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient, whole_geometry
 from MeWMLib.core.errors import InputError
-from MeWMLib.core.io import parse_label_values, read_labels, read_volume, to_sitk
+from MeWMLib.core.io import read_volume, to_sitk
 from MeWMLib.core.volume import LabelMap, Volume
-from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean
-from MeWMLib.lab.evaluation.montage import LARGE_INCHES, Tile, write_tiles
+from MeWMLib.lab.evaluation.metrics import Rows, rows_of
+from MeWMLib.lab.evaluation.montage import LARGE_INCHES, Tile, slices_through, write_tiles
+from MeWMLib.lab.evaluation.work import Say, case_name, read_case, settings_from, silent
 from MeWMLib.lab.synthetic.cases import SPLITS, protocols_for
 from MeWMLib.perception.findings import dice
 from MeWMLib.perception.registration import KINDS, Registered, Registration, register
@@ -41,11 +43,10 @@ class RegistrationSettings:
     """What to measure, and on which pairs.
 
     Attributes:
-        pairs: files (before, labels, after, labels after or ""); the liver must be outlined in both for a Dice.
+        pairs: files (before, labels, after, labels after or "-"); the liver must be outlined in both for a Dice.
         label_values: meaning of the values in the labels.
         slices: first and last slice of BEFORE on which the pairs' outlines are good: the Dice counts these alone.
         patients: of the synthetic test split.
-        kinds: rows.
         registration: settings, of which `kind` is set row by row.
         seed: of deformations and intervals.
     """
@@ -54,7 +55,6 @@ class RegistrationSettings:
     label_values: str = "1=liver,2=tumour"
     slices: tuple[int, int] | None = None
     patients: int = 0
-    kinds: tuple[str, ...] = KINDS
     registration: Registration = Registration()
     seed: int = 0
 
@@ -88,20 +88,20 @@ def known_pairs(settings: RegistrationSettings) -> Iterator[KnownPair]:
             what="There is nothing to register",
             remedy="Give --pair BEFORE LABELS AFTER LABELS_AFTER, or --patients N",
         )
-    values = parse_label_values(settings.label_values)
     for before, labels, after, labels_after in settings.pairs:
-        first, then = read_volume(Path(before)), read_volume(Path(after))
-        known = read_labels(Path(labels), first.geometry, resample=True, values=values)
-        found = read_labels(Path(labels_after), then.geometry, resample=True, values=values) if labels_after else None
-        name = Path(before).name.removesuffix(".gz").removesuffix(".nii")
-        pair = KnownPair(name, first, known, then, found, None, settings.slices)
+        first, known = read_case(before, labels, settings.label_values)
+        if labels_after == "-":
+            then, found = read_volume(Path(after)), None
+        else:
+            then, found = read_case(after, labels_after, settings.label_values)
+        pair = KnownPair(case_name(before), first, known, then, found, None, settings.slices)
         if not known.liver[pair.outlined].any():
             raise InputError(
                 what="No slice with an outlined liver is left", given=f"--slices {settings.slices}",
                 remedy=f"BEFORE has the slices 0 to {len(known.array) - 1}",
             )  # fmt: skip
         yield pair
-    for seed in list(SPLITS["test"])[: settings.patients]:
+    for seed in SPLITS["test"][: settings.patients]:
         yield bent_pair(seed, settings.seed)
 
 
@@ -170,45 +170,44 @@ def _error(after: LabelMap, true: sitk.Transform, transform: sitk.Transform) -> 
     return float(np.linalg.norm(errors, axis=1).mean())
 
 
-def evaluate_registration(
-    settings: RegistrationSettings, out: Path, on_step: Callable[[str, float], None] | None = None
-) -> Rows:
+def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
+    """Register the pairs that the arguments name; rows, and on whom."""
+    rows = evaluate_registration(settings_from(RegistrationSettings, args), args.out, say)
+    about = {f"{len(args.pairs)} pairs of files": args.pairs, f"{args.patients} bent test patients": args.patients}
+    return rows, " and ".join(text for text, there in about.items() if there)
+
+
+def evaluate_registration(settings: RegistrationSettings, out: Path, say: Say = silent) -> Rows:
     """Measure; rows `unregistered` and each kind, metrics as in `measure`.
 
     Args:
         settings: see `RegistrationSettings`.
         out: folder for `checkerboard.png` and, for pairs of files, the deformation as `deformation_N.h5`.
-        on_step: told the stage.
+        say: progress.
 
     Raises:
         InputError: no pair is asked for, or an unknown kind.
         GeometryMismatchError: two scans do not overlap.
     """
-    figures: dict[str, list[Mapping[str, float]]] = {}
+    figures: list[dict[str, dict[str, float]]] = []
     tiles: list[list[Tile]] = []
+    done, all_of_them = 0, len(KINDS) * (len(settings.pairs) + settings.patients)
     out.mkdir(parents=True, exist_ok=True)
     for number, pair in enumerate(known_pairs(settings)):
-        found: Registered | None = None
-        for kind in settings.kinds:
+        mine: dict[str, dict[str, float]] = {"unregistered": {}}
+        for kind in KINDS:
             began, used = time.perf_counter(), time.process_time()
             found = register(pair.before, pair.labels, pair.after, replace(settings.registration, kind=kind))
-            times = (time.perf_counter() - began, time.process_time() - used)
-            figures.setdefault(kind, []).append(measure(pair, found, *times))
-            if on_step is not None:
-                on_step(f"registration, pair {number + 1}, {kind}", 0.0)
-        if found is None:
-            continue
-        figures.setdefault("unregistered", []).append(_unregistered(pair, found))
+            mine[kind] = measure(pair, found, time.perf_counter() - began, time.process_time() - used)
+            done += 1
+            say("registrations", done, all_of_them)
+        figures.append(mine | {"unregistered": _unregistered(pair, found)})
         if number < len(settings.pairs):
             found.write_deformation(out / f"deformation_{number + 1}.h5")
         if number < 4:
             tiles += _tiles(pair, found)
     write_tiles(out / "checkerboard.png", tiles, LARGE_INCHES)
-    rows = {}
-    for row in ("unregistered", *settings.kinds):
-        mine = figures.get(row, [])
-        rows[row] = {m: bootstrap_mean([f[m] for f in mine], settings.seed) for m in (mine[0] if mine else ())}
-    return rows
+    return rows_of(figures, settings.seed)
 
 
 def _unregistered(pair: KnownPair, found: Registered) -> dict[str, float]:
@@ -231,24 +230,19 @@ def _tiles(pair: KnownPair, found: Registered) -> list[list[Tile]]:
 
     The outline is that of the liver before; fields of both scans take turns on the checkerboard.
     """
-    at = np.flatnonzero(pair.labels.liver.any((1, 2)) & found.covered.any((1, 2)))
-    chosen = [int(k) for k in at[np.linspace(0, len(at) - 1, 5).astype(int)[1:-1]]] if len(at) else []
+    seen = pair.labels.liver & found.covered.any((1, 2), keepdims=True)
     grid = to_sitk(Volume(pair.before.array.astype(np.float32), pair.before.geometry))
     moving = to_sitk(Volume(pair.after.array.astype(np.float32), pair.after.geometry))
     plain = sitk.GetArrayFromImage(
         sitk.Resample(moving, grid, sitk.Transform(3, sitk.sitkIdentity), sitk.sitkLinear, -1024.0)
     )
     lines = []
-    for k in chosen:
+    for k in slices_through(seen, 3):
         before, after = pair.before.array[k].astype(np.float32), found.ct.array[k].astype(np.float32)
         liver = pair.labels.liver[k]
         board = checkerboard(before, after, pair.before.geometry.spacing[1:])
-        lines.append(
-            [
-                Tile(before, f"{pair.name}, slice {k}: before", liver),
-                Tile(plain[k], "after, as it was", liver),
-                Tile(after, "after, registered", liver),
-                Tile(board, "checkerboard"),
-            ]
-        )
+        lines.append([
+            Tile(before, f"{pair.name}, slice {k}: before", liver), Tile(plain[k], "after, as it was", liver),
+            Tile(after, "after, registered", liver), Tile(board, "checkerboard"),
+        ])  # fmt: skip
     return lines

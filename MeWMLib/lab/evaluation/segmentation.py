@@ -1,7 +1,8 @@
-"""`mewm evaluate segmentation`: the assistant's labels against known ones, beside region growing and an nnU-Net."""
+"""`mewm evaluate segmentation`: the segmenter's labels against known ones, beside region growing and an nnU-Net."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,12 @@ from MeWMLib.cohorts.samples import load_sample
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient, whole_geometry
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.errors import InputError
-from MeWMLib.core.io import parse_label_values, read_labels, read_volume
 from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.lab.evaluation.baselines import region_growing
 from MeWMLib.lab.evaluation.mask_metrics import compare
 from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean
-from MeWMLib.lab.evaluation.montage import LARGE_INCHES, Tile, write_tiles
+from MeWMLib.lab.evaluation.montage import LARGE_INCHES, Tile, slices_through, write_tiles
+from MeWMLib.lab.evaluation.work import Say, case_name, read_case, settings_from, silent
 from MeWMLib.lab.synthetic.cases import SPLITS, protocols_for
 from MeWMLib.perception import postprocess
 from MeWMLib.perception.nnunet import NnUNetSegmenter
@@ -78,12 +79,8 @@ def known_cases(settings: SegmentationSettings) -> Iterator[KnownCase]:
     if settings.sample:
         sample = load_sample(settings.sample)
         yield KnownCase(sample.name, "before", sample.ct, sample.labels)
-    values = parse_label_values(settings.label_values)
     for ct_path, labels_path in settings.cases:
-        ct = read_volume(Path(ct_path))
-        labels = read_labels(Path(labels_path), ct.geometry, resample=True, values=values)
-        name = Path(ct_path).name.removesuffix(".gz").removesuffix(".nii")
-        yield KnownCase(name, "case", ct, labels)
+        yield KnownCase(case_name(ct_path), "case", *read_case(ct_path, labels_path, settings.label_values))
     if settings.cohort:
         cohort = Cohort.read(settings.cohort)
         for row in cohort.rows:
@@ -92,19 +89,24 @@ def known_cases(settings: SegmentationSettings) -> Iterator[KnownCase]:
                 yield KnownCase(row.id, "before", case.before, case.before_labels)
             if case.after is not None and case.after_labels is not None:
                 yield KnownCase(row.id, "after", case.after, case.after_labels)
-    for seed in list(SPLITS["test"])[: settings.patients]:
+    for seed in SPLITS["test"][: settings.patients]:
         patient = SyntheticPatient.draw(seed)
         grid = whole_geometry((2.5, 1.5, 1.5))
-        for when, drawn in zip(
-            ("before", "after"), patient.render_all(grid, [None, protocols_for(patient)[0]]), strict=True
-        ):
+        pair = patient.render_all(grid, [None, protocols_for(patient)[0]])
+        for when, drawn in zip(("before", "after"), pair, strict=True):
             ct = Volume(np.rint(drawn.hu).astype(np.int16), grid, patient.anatomy.phase)
             yield KnownCase(f"synthetic {seed}", when, ct, LabelMap(drawn.labels, grid))
 
 
-def evaluate_segmentation(
-    settings: SegmentationSettings, out: Path, on_step: Callable[[str, float], None] | None = None
-) -> Rows:
+def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
+    """Measure on the cases that the arguments name; rows, and on whom."""
+    rows = evaluate_segmentation(settings_from(SegmentationSettings, args), args.out, say)
+    about = [args.sample, *(Path(ct).name for ct, _ in args.cases), args.cohort.name if args.cohort else ""]
+    about.append(f"{args.patients} synthetic test patients" if args.patients else "")
+    return rows, ", ".join(text for text in about if text)
+
+
+def evaluate_segmentation(settings: SegmentationSettings, out: Path, say: Say = silent) -> Rows:
     """Measure.
 
     Rows: `mewm`, `region_growing`, and `nnunet` where given; each again as `ROW_before` and `ROW_after` where both
@@ -114,14 +116,14 @@ def evaluate_segmentation(
     Args:
         settings: see `SegmentationSettings`.
         out: folder for `overlay.png`: the first six scans, known labels over those found; liver blue, tumour red.
-        on_step: told the stage.
+        say: progress.
 
     Raises:
         InputError: no case is asked for, or none has labels.
         DependencyError: an nnU-Net is asked for and nnunetv2 is not installed.
     """
     segmenters: dict[str, Segment] = {
-        "mewm": _assistant(settings.bundle),
+        "mewm": _segmenter(settings.bundle),
         "region_growing": region_growing.segment,
     }
     if settings.nnunet is not None:
@@ -134,8 +136,7 @@ def evaluate_segmentation(
         figures += [(name, case.patient, case.when, compare(f, case.labels)) for name, f in found.items()]
         if number < 6:
             tiles += _tiles(case, found["mewm"])
-        if on_step is not None:
-            on_step(f"segmentation, scan {number + 1}", 0.0)
+        say("scans", number + 1, 0)
     if not figures:
         raise InputError(
             what="No scan has labels to compare with",
@@ -146,7 +147,7 @@ def evaluate_segmentation(
     return rows_of(figures, settings.seed)
 
 
-def _assistant(bundle: str | None) -> Segment:
+def _segmenter(bundle: str | None) -> Segment:
     part = find_bundle(bundle, require=("assistant",)).part("assistant")
     segmenter = Segmenter.from_part(*part, torch.device("cpu"))
     return lambda ct: postprocess.clean(segmenter.segment_ct(ct))
@@ -160,11 +161,10 @@ def rows_of(figures: Sequence[tuple[str, str, str, Mapping[str, float]]], seed: 
         for when in ("", *(times if len(times) > 1 else ())):
             mine = [(p, f) for row, p, w, f in figures if row == name and when in ("", w)]
             patients = list(dict.fromkeys(p for p, _ in mine))
-            metrics = {}
-            for metric in mine[0][1]:
-                each = [_mean([f[metric] for p, f in mine if p == patient]) for patient in patients]
-                metrics[metric] = bootstrap_mean(each, seed)
-            rows[f"{name}_{when}" if when else name] = metrics
+            rows[f"{name}_{when}" if when else name] = {
+                metric: bootstrap_mean([_mean([f[metric] for p, f in mine if p == one]) for one in patients], seed)
+                for metric in mine[0][1]
+            }
     return rows
 
 
@@ -175,11 +175,8 @@ def _mean(values: Sequence[float]) -> float:
 
 def _tiles(case: KnownCase, found: LabelMap) -> list[list[Tile]]:
     """Four slices through the tumours, or the liver without any: known outlines, and under them those found."""
-    at = np.flatnonzero(case.labels.tumour.any((1, 2)))
-    if not len(at):
-        at = np.flatnonzero(case.labels.liver.any((1, 2)))
-    # the first and the last slice show little
-    chosen = at[np.linspace(0, len(at) - 1, 6).astype(int)[1:-1]] if len(at) else [case.ct.array.shape[0] // 2] * 4
+    shown = case.labels.tumour if case.labels.tumour.any() else case.labels.liver
+    chosen = slices_through(shown, 4) or [case.ct.array.shape[0] // 2] * 4
     return [
         [
             Tile(
@@ -188,5 +185,5 @@ def _tiles(case: KnownCase, found: LabelMap) -> list[list[Tile]]:
             )
             for k in chosen
         ]
-        for whose, labels in (("known", case.labels), ("assistant", found))
+        for whose, labels in (("known", case.labels), ("found", found))
     ]  # fmt: skip

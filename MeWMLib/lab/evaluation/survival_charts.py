@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from MeWMLib.core.errors import DependencyError
+from MeWMLib.core.io import atomic_path
+from MeWMLib.lab.evaluation.survival_metrics import kaplan_meier
 from MeWMLib.scene.charts import BEST, FAINT, GREY, INK, OTHER, STYLE, new_figure, png
-from MeWMLib.scene.survival_curves import CurvePanel
+from MeWMLib.scene.survival_curves import CurvePanel, StepCurve
 
 #: Low to high risk; two groups take the ends.
 _GROUPS = ("#2f6f9f", "#8a8f3c", "#c2500a")
@@ -27,27 +32,22 @@ def kaplan_meier_chart(panels: Sequence[CurvePanel], event: str = "survival", un
     with mpl.rc_context(STYLE):
         groups = max(len(p.curves) for p in panels)
         figure = new_figure(4.3 * len(panels) + 0.4, 3.7 + 0.19 * (groups + 1))
-        for number, panel in enumerate(panels):
-            axes = figure.add_subplot(1, len(panels), number + 1)
+        for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             last = until or max(float(c.months[-1]) for c in panel.curves)
             for n, curve in enumerate(panel.curves):
                 colour = _colour(n, len(panel.curves))
                 axes.step(curve.months, curve.survival, where="post", color=colour, linewidth=1.8)
                 axes.fill_between(curve.months, curve.low, curve.high, step="post", color=colour, alpha=0.15, lw=0)
-                label = f"{curve.label} (n = {curve.patients})"
-                axes.plot([], [], color=colour, linewidth=3, label=label)
+                axes.plot([], [], color=colour, linewidth=3, label=f"{curve.label} (n = {curve.patients})")
             axes.legend(frameon=False, loc="upper right", fontsize=8, handlelength=1.2)
             axes.set_title(panel.title, loc="left", fontsize=9.5, fontweight="bold", pad=20)
             axes.text(0, 1.03, panel.note, transform=axes.transAxes, color=GREY, fontsize=8)
-            axes.set_xlim(0, last)
-            # whole years, at most eight of them, and not left to the layout: the numbers at risk stand under them
-            axes.set_xticks(np.arange(0, last + 1e-9, 12 * max(1, np.ceil(last / 96)) if last >= 24 else 3))
-            axes.set_ylim(0, 1.02)
+            # whole years, at most eight of them, and not left to the layout: the numbers at risk are under them
+            months = np.arange(0, last + 1e-9, 12 * max(1, np.ceil(last / 96)) if last >= 24 else 3)
+            axes.set(xlim=(0, last), xticks=months, xlabel="months", ylim=(0, 1.02))
             axes.set_yticks([0, 0.25, 0.5, 0.75, 1.0], ["0 %", "25 %", "50 %", "75 %", "100 %"])
-            axes.set_xlabel("months")
             _numbers_at_risk(axes, panel)
-            if number == 0:
-                axes.set_ylabel(event)
+        figure.axes[0].set_ylabel(event)
         return png(figure)
 
 
@@ -86,11 +86,9 @@ def interval_chart(rows: Mapping[str, Mapping[str, float]], label: str, referenc
             axes.axvline(reference, color=BEST, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
         axes.set_yticks(range(len(rows)), [name.replace("single:", "") for name in rows])
         axes.tick_params(axis="y", length=0, labelcolor=INK)
-        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel=label, axisbelow=True)
         axes.grid(axis="x", color=FAINT, linewidth=0.7)
-        axes.set_axisbelow(True)
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel(label)
         return png(figure)
 
 
@@ -98,20 +96,15 @@ def reliability_chart(panels: Mapping[str, Sequence[Mapping[str, float]]], label
     """PNG: predicted against observed probability in groups of patients, a panel a model."""
     with mpl.rc_context(STYLE):
         figure = new_figure(3.4 * len(panels) + 0.3, 3.75)
-        for n, (title, groups) in enumerate(panels.items()):
-            axes = figure.add_subplot(1, len(panels), n + 1)
+        places = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axes, (title, groups) in zip(places, panels.items(), strict=True):
             axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1.2)
-            x = np.array([g["predicted"] for g in groups])
-            y = np.array([g["observed"] for g in groups])
-            error = np.array([[g["observed"] - g["low"], g["high"] - g["observed"]] for g in groups]).T.clip(min=0)
+            x, y, low, high = (np.array([g[name] for g in groups]) for name in ("predicted", "observed", "low", "high"))
+            error = np.array([y - low, high - y]).clip(min=0)
             axes.errorbar(x, y, error, fmt="o", color=OTHER, ecolor=OTHER, elinewidth=1, markersize=5)
-            axes.set_xlim(0, 1)
-            axes.set_ylim(0, 1)
-            axes.set_aspect("equal")
+            axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel=f"predicted {label}")
             axes.set_title(title, loc="left", fontsize=9.5, fontweight="bold")
-            axes.set_xlabel(f"predicted {label}")
-            if n == 0:
-                axes.set_ylabel(f"observed {label} (Kaplan-Meier)")
+        places[0].set_ylabel(f"observed {label} (Kaplan-Meier)")
         return png(figure)
 
 
@@ -130,29 +123,65 @@ def risk_map_chart(
         x_label, y_label: what columns and rows mean.
         notes: a line over the errors of each.
     """
-    columns = len(maps)
     top = max(float(np.nanmax(m)) for m in maps.values())
     worst = max(float(np.nanmax(e)) for e in errors.values())
     with mpl.rc_context(STYLE):
-        figure = new_figure(2.35 * columns + 1.0, 4.9)
-        grid = figure.subplots(2, columns, squeeze=False)
-        for column, (name, values) in enumerate(maps.items()):
-            axes = grid[0, column]
-            shown = axes.imshow(values, origin="lower", cmap="viridis", vmin=0, vmax=top)
-            axes.set_title(name, fontsize=9, fontweight="bold")
-            below = grid[1, column]
+        figure = new_figure(2.35 * len(maps) + 1.0, 4.9)
+        grid = figure.subplots(2, len(maps), squeeze=False)
+        for axes in grid.flat:
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+        for (name, values), (above, below) in zip(maps.items(), grid.T, strict=True):
+            shown = above.imshow(values, origin="lower", cmap="viridis", vmin=0, vmax=top)
+            above.set_title(name, fontsize=9, fontweight="bold")
             if name in errors:
                 wrong = below.imshow(errors[name], origin="lower", cmap="Reds", vmin=0, vmax=worst)
                 below.set_title((notes or {}).get(name, ""), fontsize=8, color=GREY)
             else:
                 below.set_axis_off()
-            for one in (axes, below):
-                one.set_xticks([])
-                one.set_yticks([])
-                for spine in one.spines.values():
-                    spine.set_visible(False)
-            (below if name in errors else axes).set_xlabel(x_label, fontsize=8)
+            (below if name in errors else above).set_xlabel(x_label, fontsize=8)
         grid[0, 0].set_ylabel(y_label, fontsize=8)
         figure.colorbar(shown, ax=list(grid[0]), label="cumulative hazard", fraction=0.03)
         figure.colorbar(wrong, ax=list(grid[1]), label="squared error", fraction=0.03)
         return png(figure)
+
+
+def risk_panel(
+    name: str, figures: Mapping[str, Mapping[str, float]], percentiles: NDArray[np.float64], months: Any, events: Any
+) -> CurvePanel:
+    """Kaplan-Meier curves of the two halves by a model's risk, with its C-index and log-rank p."""
+    c, p = figures["c_index"], figures["log_rank_p"]["mean"]
+    note = f"C {c['mean']:.3f} ({c['low']:.3f} to {c['high']:.3f}), log-rank p = {p:.2g}"
+    curves = []
+    for label, chosen in (("low risk", percentiles < 0.5), ("high risk", percentiles >= 0.5)):
+        if chosen.any():
+            seen = np.asarray(months, float)[chosen]
+            curve = kaplan_meier(seen, np.asarray(events)[chosen])
+            curves.append(StepCurve(label, **curve, patients=int(chosen.sum()), last_seen=seen))
+    return CurvePanel(words(name), note, tuple(curves))
+
+
+def words(name: str) -> str:
+    """Name of a row as words."""
+    return name.replace("_", " ")
+
+
+def save_png(path: Path, data: bytes) -> None:
+    """Write a picture, whole or not at all."""
+    with atomic_path(path) as part:
+        part.write_bytes(data)
+
+
+def save_scene(path: Path, panels: Sequence[CurvePanel]) -> bool:
+    """Write Kaplan-Meier curves as tables and plots of a Slicer scene; False where Slicer's core is not installed."""
+    try:
+        from MeWMLib.scene.core_app import SlicerCore
+        from MeWMLib.scene.mrb import write_mrb
+        from MeWMLib.scene.survival_plot import kaplan_meier_nodes
+    except DependencyError:
+        return False
+    with SlicerCore() as core:
+        for panel in panels:
+            kaplan_meier_nodes(core.scene, panel)
+        write_mrb(core.scene, path)
+    return True

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MeWMLib.core.errors import SurvivalDataError
-from MeWMLib.survival.cox import check_outcomes
+from MeWMLib.lab.cox import check_outcomes
+from MeWMLib.lab.evaluation.metrics import interval, jsonable
 
 Array = NDArray[np.float64]
 #: Rows and columns of the grid.
@@ -44,14 +45,8 @@ class RiskMaps:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready; empty cells are null."""
-
-        def plain(a: Array) -> list[list[float | None]]:
-            return [[float(v) if np.isfinite(v) else None for v in row] for row in a]
-
-        return {
-            "months": self.at, "patients": self.patients.tolist(), "nelson_aalen": plain(self.observed),
-            "predicted": {n: plain(p) for n, p in self.predicted.items()}, "mse": self.mse,
-        }  # fmt: skip
+        maps = {"nelson_aalen": self.observed, "predicted": self.predicted, "mse": self.mse}
+        return {"months": self.at, "patients": self.patients.tolist(), **jsonable(maps)}
 
 
 def risk_maps(
@@ -85,8 +80,7 @@ def risk_maps(
             draws[name].append(_mse(_means(cell, hazard, weight, np.isfinite(truth)), truth, here))
     mse = {}
     for name, p in predicted.items():
-        low, high = np.nanquantile(draws[name], [0.025, 0.975])  # a draw may leave every cell empty
-        mse[name] = {"mean": _mse(p, observed, count), "low": float(low), "high": float(high), "n": len(times)}
+        mse[name] = interval(_mse(p, observed, count), draws[name], len(times))  # a draw may leave every cell empty
     return RiskMaps(observed, predicted, count.astype(np.intp), mse, at)
 
 

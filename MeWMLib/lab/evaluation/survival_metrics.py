@@ -1,68 +1,53 @@
 """Figures of survival predictions with intervals over patients: concordance, AUC, Brier, log-rank, calibration.
 
-Harrell's and Uno's C and the cumulative/dynamic AUC are one sum over pairs of patients with different weights, so that
-a bootstrap over patients is a quadratic form, and pairs can be kept inside a fold of a cross-validation: risks of two
-fits have no common zero. Each figure is tested to 1e-6 against lifelines, scikit-survival or torchsurv; Kaplan-Meier,
-log-rank and Nelson-Aalen are those libraries' own.
+Kaplan-Meier and log-rank are those of lifelines, the weights against censoring those of scikit-survival. Harrell's and
+Uno's C and the cumulative/dynamic AUC are our own: one sum over pairs of patients with different weights, so that a
+bootstrap over patients is a quadratic form (a thousand draws in the time of a few calls of a library), and that pairs
+can be kept inside a fold of a cross-validation, as risks of two fits have no common zero. The Brier score is our own
+since an interval needs what each patient adds to it. Each figure is tested to 1e-6 against lifelines, scikit-survival
+or torchsurv.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from lifelines import KaplanMeierFitter
+from lifelines.statistics import multivariate_logrank_test
 from numpy.typing import NDArray
+from sksurv.nonparametric import CensoringDistributionEstimator
+from sksurv.util import Surv
 
-from MeWMLib.core.errors import DependencyError, SurvivalDataError
-from MeWMLib.survival.cox import check_outcomes
+from MeWMLib.core.errors import SurvivalDataError
+from MeWMLib.lab.cox import check_outcomes
+from MeWMLib.lab.evaluation.metrics import bootstrap_mean, exact, interval
+from MeWMLib.lab.linear_cox import LinearCox
 
 Array = NDArray[np.float64]
 DRAWS = 1000
 
 
-def require_libraries() -> None:
-    """Say which extra to install if lifelines or scikit-survival is missing.
-
-    Raises:
-        DependencyError: one of them is not installed.
-    """
-    try:
-        import lifelines  # noqa: F401
-        import sksurv  # noqa: F401
-    except ImportError as error:
-        raise DependencyError(
-            what="Survival models are evaluated with lifelines and scikit-survival",
-            given=str(error),
-            remedy="Install the extra: pip install 'mewm[survival]'",
-        ) from error
-
-
-def censoring_survival(months: Any, events: Any) -> tuple[Array, Array]:
-    """Kaplan-Meier of being not yet censored, G: distinct times (M,) and G just after each (M,).
-
-    Deaths come before censoring at the same time, as in scikit-survival and in R.
-    """
-    times, died = check_outcomes(months, events, need_event=False)
-    points = np.unique(times)
-    at_risk = np.array([(times >= t).sum() - ((times == t) & died).sum() for t in points], float)
-    lost = np.array([((times == t) & ~died).sum() for t in points], float)
-    return points, np.cumprod(np.where(at_risk > 0, 1 - lost / np.maximum(at_risk, 1), 1.0))
-
-
 def inverse_weights(months: Any, events: Any) -> Array:
-    """1 / G(time) of the patients who died, 0 of those censored (N,).
+    """1 / G(time) of the patients who died, 0 of those censored (N,); G is the Kaplan-Meier of being not yet censored.
 
     Raises:
         SurvivalDataError: everyone who could be observed at a death was censored, so that G is 0 there.
     """
+    outcome, censoring = _censoring(months, events)
+    try:
+        return np.asarray(censoring.predict_ipcw(outcome))
+    except ValueError as error:
+        raise SurvivalDataError(
+            what="No one is left uncensored at a death", given=str(error), remedy="Leave out the last times"
+        ) from error
+
+
+def _censoring(months: Any, events: Any) -> tuple[Any, CensoringDistributionEstimator]:
     times, died = check_outcomes(months, events)
-    points, free = censoring_survival(times, died)
-    # G counts up to and with the patient's own time: a death there is at risk before anyone is censored there.
-    own = free[np.searchsorted(points, times, side="right") - 1]
-    if (own[died] <= 0).any():
-        raise SurvivalDataError(what="No one is left uncensored at a death", remedy="Leave out the last times")
-    return np.where(died, 1 / np.where(own > 0, own, 1), 0.0)
+    outcome = Surv.from_arrays(died, times)
+    return outcome, CensoringDistributionEstimator().fit(outcome)
 
 
 class Concordance:
@@ -113,7 +98,9 @@ class Concordance:
         times, _ = check_outcomes(months, events)
         return cls((inverse_weights(months, events) * (times <= at))[:, None] * (times > at)[None])
 
-    def of(self, risks: Sequence[Array], folds: Sequence[NDArray[np.intp]] | None = None, seed: int = 0) -> Any:
+    def of(
+        self, risks: Sequence[Array], folds: Sequence[NDArray[np.intp]] | None = None, seed: int = 0
+    ) -> dict[str, float]:
         """Share of the weight on pairs in the right order; equal risks count one half.
 
         Args:
@@ -124,8 +111,7 @@ class Concordance:
         Returns:
             {mean, low, high, n}: the figure and its 95 % percentile interval.
         """
-        low, high = np.quantile(self.draws(risks, folds, seed), [0.025, 0.975])
-        return {"mean": self.share(risks, folds), "low": float(low), "high": float(high), "n": len(self.weight)}
+        return interval(self.share(risks, folds), self.draws(risks, folds, seed), len(self.weight))
 
     def draws(self, risks: Sequence[Array], folds: Sequence[NDArray[np.intp]] | None = None, seed: int = 0) -> Array:
         """The figure of each bootstrap draw; the same seed draws the same patients, so that models can be paired."""
@@ -134,9 +120,8 @@ class Concordance:
         count = DRAWS if size < 1000 else 300
         # how often each patient was drawn, (draws, N): all quadratic forms are then one product of matrices
         times = np.array([np.bincount(rng.integers(0, size, size), minlength=size) for _ in range(count)], float)
-        if total is self.weight and seed in self._below:
-            below = self._below[seed]
-        else:
+        below = self._below.get(seed) if total is self.weight else None
+        if below is None:
             below = np.einsum("dn,dn->d", times @ total, times)
             if total is self.weight:
                 self._below[seed] = below
@@ -181,27 +166,18 @@ def brier_terms(survival: Any, months: Any, events: Any, at: float) -> Array:
     Args:
         survival: (N,) predicted probability of viable beyond `at`.
     """
-    times, died = check_outcomes(months, events)
-    points, free = censoring_survival(times, died)
-    here = free[np.searchsorted(points, at, side="right") - 1] if at >= points[0] else 1.0
+    times, _ = check_outcomes(months, events)
+    _, censoring = _censoring(months, events)
+    here = float(censoring.predict_proba([min(at, times.max())])[0])
     if here <= 0:
         raise SurvivalDataError(what="No one is observed at the time of the Brier score", given=f"{at:g} months")
-    dead = np.asarray(survival, float) ** 2 * inverse_weights(times, died) * (times <= at)
-    return np.asarray(dead + (1 - np.asarray(survival, float)) ** 2 * (times > at) / here)
-
-
-def bootstrap(values: Array, seed: int = 0) -> dict[str, float]:
-    """Mean of (N,) with its 95 % interval over patients."""
-    rng = np.random.default_rng(seed)
-    means = values[rng.integers(0, len(values), (DRAWS, len(values)))].mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return {"mean": float(values.mean()), "low": float(low), "high": float(high), "n": len(values)}
+    predicted = np.asarray(survival, float)
+    dead = predicted**2 * inverse_weights(months, events) * (times <= at)
+    return np.asarray(dead + (1 - predicted) ** 2 * (times > at) / here)
 
 
 def log_rank_p(groups: NDArray[Any], months: Any, events: Any) -> float:
     """P value of the log-rank test between groups of patients; NaN if there is only one."""
-    from lifelines.statistics import multivariate_logrank_test
-
     if len(np.unique(groups)) < 2:
         return float("nan")
     return float(multivariate_logrank_test(months, groups, events).p_value)
@@ -209,8 +185,6 @@ def log_rank_p(groups: NDArray[Any], months: Any, events: Any) -> float:
 
 def kaplan_meier(months: Any, events: Any) -> dict[str, Array]:
     """Kaplan-Meier with its 95 % band (log-log): months, survival, low, high, each (M,)."""
-    from lifelines import KaplanMeierFitter
-
     fit = KaplanMeierFitter().fit(months, events)
     band = fit.confidence_interval_survival_function_.to_numpy()
     survival = fit.survival_function_.iloc[:, 0].to_numpy()
@@ -244,6 +218,65 @@ def reliability(survival: Any, months: Any, events: Any, at: float, groups: int)
     return rows
 
 
-def plain(value: float, n: int) -> Mapping[str, float]:
-    """A figure without an interval of its own."""
-    return {"mean": value, "low": value, "high": value, "n": n}
+def calibration_slope(survival: Array, months: Any, events: Any) -> dict[str, float]:
+    """Slope of log(-log S) in a Cox model (van Houwelingen, Stat Med 2000): 1 is right, under 1 is overstated."""
+    risk = np.log(-np.log(np.clip(survival, 1e-6, 1 - 1e-6)))
+    try:
+        fitted = LinearCox.fit(risk[:, None], months, events)
+    except SurvivalDataError:  # the same prediction for everyone has no slope
+        return exact(float("nan"), len(risk))
+    slope, error = float(fitted.coefficients[0]), float(fitted.standard_errors[0])
+    return {"mean": slope, "low": slope - 1.96 * error, "high": slope + 1.96 * error, "n": len(risk)}
+
+
+class Outcomes:
+    """What became of N patients, ready to measure the predictions of several models.
+
+    Args:
+        months, events: (N,).
+        times: months of AUC and Brier score; the first is that of the calibration.
+        seed: of the bootstrap.
+    """
+
+    def __init__(self, months: Array, events: NDArray[np.bool_], times: Sequence[float], seed: int = 0) -> None:
+        self.months, self.events, self.times, self.seed = months, events, times, seed
+        self.pairs = {
+            "c_index": Concordance.harrell(months, events),
+            "c_index_uno": Concordance.uno(months, events, float(np.quantile(months, 0.9))),
+            **{f"auc_{at:g}m": Concordance.auc(months, events, at) for at in times},
+        }
+
+    def figures(
+        self,
+        risks: Sequence[Array],
+        survival: Array,
+        high_risk: NDArray[np.bool_],
+        folds: Sequence[NDArray[np.intp]] | None = None,
+    ) -> dict[str, dict[str, float]]:
+        """All figures of one model.
+
+        Args:
+            risks, folds: see `Concordance.of`.
+            survival: (N, T) predicted probability of viable beyond each of the times.
+            high_risk: (N,) the two groups of the log-rank test.
+
+        Returns:
+            `c_index` (Harrell), `c_index_uno`, `auc_Nm`, `brier_Nm`, `log_rank_p`, `calibration_slope`.
+        """
+        out = {name: pairs.of(risks, folds, self.seed) for name, pairs in self.pairs.items()}
+        out |= self.brier(survival)
+        out["log_rank_p"] = exact(log_rank_p(high_risk, self.months, self.events), len(self.months))
+        out["calibration_slope"] = calibration_slope(survival[:, 0], self.months, self.events)
+        return out
+
+    def brier(self, survival: Array | None = None) -> dict[str, dict[str, float]]:
+        """Brier scores at each time of (N, T); by default of the curve of all patients, which knows nothing of any."""
+        if survival is None:
+            everyone = [observed_survival(self.months, self.events, at)[0] for at in self.times]
+            survival = np.tile(everyone, (len(self.months), 1))
+        return {
+            f"brier_{at:g}m": bootstrap_mean(
+                brier_terms(survival[:, n], self.months, self.events, at), self.seed, DRAWS
+            )
+            for n, at in enumerate(self.times)
+        }

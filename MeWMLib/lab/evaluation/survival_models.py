@@ -6,12 +6,20 @@ The models are scikit-survival's. Missing values are filled and scales are set i
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.impute import SimpleImputer
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sksurv.ensemble import RandomSurvivalForest
+from sksurv.linear_model import CoxnetSurvivalAnalysis, CoxPHSurvivalAnalysis
+from sksurv.metrics import concordance_index_censored
+from sksurv.util import Surv
 
 from MeWMLib.core.errors import SurvivalDataError
 from MeWMLib.lab.evaluation.survival_tables import Endpoint
@@ -67,21 +75,12 @@ def models_of(endpoint: Endpoint) -> list[Model]:
     return [*found, *(Model(f"single:{name}", (name,)) for name in before)]
 
 
-def cross_validate(
-    model: Model,
-    endpoint: Endpoint,
-    folds: int = 5,
-    repeats: int = 10,
-    seed: int = 0,
-    on_step: Callable[[float], None] | None = None,
-) -> Predictions:
+def cross_validate(model: Model, endpoint: Endpoint, folds: int = 5, repeats: int = 10, seed: int = 0) -> Predictions:
     """Fit on all folds but one and predict that one, several times over; folds hold like shares of events.
 
     Raises:
         SurvivalDataError: fewer events than folds.
     """
-    from sklearn.model_selection import StratifiedKFold
-
     if endpoint.events.sum() < folds:
         raise SurvivalDataError(
             what="There are fewer events than folds", given=f"{int(endpoint.events.sum())}, {folds}", remedy="Use fewer"
@@ -95,36 +94,20 @@ def cross_validate(
         splits = StratifiedKFold(folds, shuffle=True, random_state=seed + repeat).split(x, endpoint.events)
         for n, (train, test) in enumerate(splits):
             fitted = fit(model.kind, x[train], outcome[train], seed + repeat)
-            risk[test], fold[test] = fitted.risk(x[test]), n
-            known = np.sort(fitted.risk(x[train]))
+            risk[test], fold[test] = fitted.predict(x[test]), n
+            known = np.sort(fitted.predict(x[train]))
             middle = np.searchsorted(known, risk[test], "left") + np.searchsorted(known, risk[test], "right")
             percentiles[test] += middle / (2 * len(train) * repeats)
-            survival[test] += fitted.survival(x[test]) / repeats
-            if on_step is not None:
-                on_step((repeat * folds + n + 1) / (repeats * folds))
+            # flat after the last time seen in training
+            curves = fitted.predict_survival_function(x[test])
+            survival[test] += np.array([[f(np.clip(t, *f.domain)) for t in HORIZONS] for f in curves]) / repeats
         risks.append(risk)
         numbers.append(fold)
     return Predictions(risks, numbers, percentiles, survival)
 
 
-class Fitted:
-    """A fitted pipeline: fill, scale, model."""
-
-    def __init__(self, kind: str, prepare: Any, model: Any) -> None:
-        self._kind, self._prepare, self._model = kind, prepare, model
-
-    def risk(self, x: Array) -> Array:
-        """Score (N,), higher for an earlier event."""
-        return np.asarray(self._model.predict(self._prepare.transform(x)), float)
-
-    def survival(self, x: Array) -> Array:
-        """Probability (N, H) of viable beyond `HORIZONS`; flat after the last time seen in training."""
-        functions = self._model.predict_survival_function(self._prepare.transform(x))
-        return np.array([[f(np.clip(t, *f.domain)) for t in HORIZONS] for f in functions], float)
-
-
-def fit(kind: str, x: Array, outcome: Any, seed: int) -> Fitted:
-    """Fit one model on its training patients.
+def fit(kind: str, x: Array, outcome: Any, seed: int) -> Pipeline:
+    """Fit one model on its training patients: what fills and scales the covariates, and then the model itself.
 
     Args:
         kind: "cox" (ridge 0.01 of each standardised coefficient, so that stages with few patients stay finite),
@@ -132,12 +115,6 @@ def fit(kind: str, x: Array, outcome: Any, seed: int) -> Fitted:
         x: (N, F); NaN where not known.
         outcome: of `_outcome`.
     """
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-    from sksurv.ensemble import RandomSurvivalForest
-    from sksurv.linear_model import CoxPHSurvivalAnalysis
-
     prepare = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
     z = prepare.fit_transform(x)
     if kind == "elastic net":
@@ -150,16 +127,11 @@ def fit(kind: str, x: Array, outcome: Any, seed: int) -> Fitted:
     with warnings.catch_warnings():
         # a penalty that leaves no covariate is an answer: everyone has the same risk
         warnings.filterwarnings("ignore", message="all coefficients are zero")
-        return Fitted(kind, prepare, model.fit(z, outcome))
+        return Pipeline([*prepare.steps, ("model", model.fit(z, outcome))])
 
 
 def _elastic_net(z: Array, outcome: Any, seed: int) -> Any:
     """An elastic net Cox model, not yet fitted, with the penalty that an inner cross-validation likes best."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.model_selection import StratifiedKFold
-    from sksurv.linear_model import CoxnetSurvivalAnalysis
-    from sksurv.metrics import concordance_index_censored
-
     alphas = np.geomspace(0.5, 0.01, 12)
     scores = np.zeros(len(alphas))
     with warnings.catch_warnings():
@@ -174,7 +146,5 @@ def _elastic_net(z: Array, outcome: Any, seed: int) -> Any:
 
 
 def _outcome(months: Array, events: NDArray[np.bool_]) -> Any:
-    from sksurv.util import Surv
-
     # scikit-survival asks for times above 0; who was last seen on the first day lived that day.
     return Surv.from_arrays(events, np.maximum(months, 1 / 31), name_event="event", name_time="time")

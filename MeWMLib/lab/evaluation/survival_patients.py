@@ -6,24 +6,23 @@ drawings a patient, about half a second. What is kept is what the models see, an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from MeWMLib.cohorts.synthetic.fields import derive_seed
-from MeWMLib.cohorts.synthetic.law import survival_months, true_log_risk
 from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient
 from MeWMLib.core.io import atomic_path
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
-from MeWMLib.lab.evaluation.radiomics import RADIOMICS, radiomics
+from MeWMLib.lab.evaluation.radiomics import radiomics
+from MeWMLib.lab.evaluation.work import Say, box_of, each_patient, silent
 from MeWMLib.lab.synthetic.cases import protocols_for
+from MeWMLib.lab.synthetic.survival import survival_months, true_log_risk
 from MeWMLib.lab.synthetic.write import fingerprint
 from MeWMLib.perception.findings import longest_axial_diameter_mm, measure, viable_mask
 from MeWMLib.survival.patches import half_resolution
@@ -31,19 +30,14 @@ from MeWMLib.survival.patches import half_resolution
 #: What is measured on the two images, as a physician or the product would; no truth of the world in it.
 MEASURED = (
     "spacing_mm",
-    "tumour_ml_before",
-    "tumour_ml_after",
-    "viable_ml_before",
-    "viable_ml_after",
+    "tumour_ml_before", "tumour_ml_after",
+    "viable_ml_before", "viable_ml_after",
     "lipiodol_ml_after",
-    "diameter_mm_before",
-    "diameter_mm_after",
-    "viable_diameter_mm_before",
-    "viable_diameter_mm_after",
-    "nodules_before",
-    "nodules_after",
+    "diameter_mm_before", "diameter_mm_after",
+    "viable_diameter_mm_before", "viable_diameter_mm_after",
+    "nodules_before", "nodules_after",
     "liver_ml",
-)
+)  # fmt: skip
 FORMAT = 1
 
 
@@ -80,15 +74,9 @@ class GivenOutcome:
         risk = true_log_risk(viable, patient.response(given))
         months, event = survival_months(risk, rng)
         pair = (before, after)
-        return cls(
-            seed,
-            np.stack([half_resolution(d.hu, d.labels == 2) for d in pair]),
-            _measured(before, after, geometry),
-            np.stack([radiomics(d.hu, d.labels == 2, geometry.spacing[0]) for d in pair]),
-            risk,
-            months,
-            event,
-        )
+        images = np.stack([half_resolution(d.hu, d.labels == 2) for d in pair])
+        features = np.stack([radiomics(d.hu, d.labels == 2, geometry.spacing[0]) for d in pair])
+        return cls(seed, images, _measured(before, after, geometry), features, risk, months, event)
 
     def save(self, path: Path) -> None:
         """Write as .npz, whole or not at all."""
@@ -107,72 +95,49 @@ class GivenOutcome:
             return cls(int(path.stem), data["images"], measured, data["radiomics"], risk, months, bool(event))
 
 
-def given_outcomes(
-    seeds: Sequence[int],
-    cache: Path,
-    workers: int = 1,
-    on_step: Callable[[str, float], None] | None = None,
-) -> list[Path]:
+def given_outcomes(seeds: Sequence[int], cache: Path, workers: int = 1, say: Say = silent) -> list[Path]:
     """Draw the patients that are not yet in `cache`; one file each, under the fingerprint of the world.
 
     Returns:
         The files in the order of the seeds, for `GivenOutcome.load`.
     """
     folder = Path(cache) / f"given-{FORMAT}-{fingerprint()[:12]}"
-    paths = [folder / f"{seed}.npz" for seed in seeds]
-    missing = [p for p in paths if not p.exists()]
-    for n, _ in enumerate(_drawn(missing, workers), start=1):
-        if on_step is not None:
-            on_step("patients", n / len(missing))
-    return paths
+    each_patient(_drawer, folder, [s for s in seeds if not _file(folder, s).exists()], workers, "patients", say)
+    return [_file(folder, seed) for seed in seeds]
 
 
-def _drawn(paths: Sequence[Path], workers: int) -> Iterator[None]:
-    if workers <= 1:
-        yield from map(_draw_to, paths)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_draw_to, paths)
+def _file(folder: Path, seed: int) -> Path:
+    return folder / f"{seed}.npz"
 
 
-def _draw_to(path: Path) -> None:
-    GivenOutcome.draw(int(path.stem)).save(path)
+def _drawer(folder: Path) -> Callable[[int], None]:
+    return partial(_draw, folder)
 
 
-def radiomics_names() -> list[str]:
-    """Columns of the radiomics Cox baseline: `RADIOMICS` before, then after."""
-    return [f"{name}_{when}" for when in ("before", "after") for name in RADIOMICS]
+def _draw(folder: Path, seed: int) -> None:
+    GivenOutcome.draw(seed).save(_file(folder, seed))
 
 
 def _measured(before: Rendering, after: Rendering, geometry: Geometry) -> dict[str, float]:
-    pair = (before, after)
-    findings = [measure(Volume(d.hu, geometry), LabelMap(d.labels, geometry), sizes_only=True) for d in pair]
-    viable = [_viable_diameter(d, geometry) for d in pair]
-    b, a = findings
-    values: tuple[Any, ...] = (
+    b, a = (measure(Volume(d.hu, geometry), LabelMap(d.labels, geometry), sizes_only=True) for d in (before, after))
+    values = (
         geometry.spacing[0],
-        b.tumour_ml,
-        a.tumour_ml,
-        b.viable_ml,
-        a.viable_ml,
+        b.tumour_ml, a.tumour_ml,
+        b.viable_ml, a.viable_ml,
         sum(x.volume_ml * x.lipiodol_fraction for x in a.lesions),
-        max((x.longest_axial_diameter_mm for x in b.lesions), default=0.0),
-        max((x.longest_axial_diameter_mm for x in a.lesions), default=0.0),
-        *viable,
-        len(b.lesions),
-        len(a.lesions),
+        *(max((x.longest_axial_diameter_mm for x in found.lesions), default=0.0) for found in (b, a)),
+        *(_viable_diameter(d, geometry) for d in (before, after)),
+        len(b.lesions), len(a.lesions),
         b.liver_ml,
-    )
+    )  # fmt: skip
     return dict(zip(MEASURED, (float(v) for v in values), strict=True))
 
 
 def _viable_diameter(drawn: Rendering, geometry: Geometry) -> float:
-    """Longest axial diameter (mm) of what looks alive, as mRECIST measures it; single voxels of noise do not count."""
+    """Longest axial diameter (mm) of what looks viable, as mRECIST measures it; single voxels of noise do not count."""
     tumour = drawn.labels == 2
-    boxes = ndimage.find_objects(tumour.astype(np.uint8))
-    if not boxes:
+    if not tumour.any():
         return 0.0
-    # a margin, since what touches the border of an array is opened away
-    box = tuple(slice(max(s.start - 2, 0), s.stop + 2) for s in boxes[0])
+    box = box_of(tumour, margin=2)  # a margin, since what touches the border of an array is opened away
     viable = ndimage.binary_opening(viable_mask(drawn.hu[box], tumour[box]))
     return longest_axial_diameter_mm(viable, geometry) if viable.any() else 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.plan import PlanSettings, replica_seeds
 from MeWMLib.lab.evaluation.known_patients import KnownPatient
 from MeWMLib.lab.evaluation.metrics import bootstrap_mean
+from MeWMLib.lab.evaluation.work import Say, silent
 from MeWMLib.world.model import WorldModel
 
 #: Replicas of each simulated protocol.
@@ -20,7 +21,7 @@ REPLICAS = 3
 
 
 def evaluate_simulated(
-    bundle: str | None, seeds: Sequence[int], seed: int, on_step: Callable[[str, float], None] | None = None
+    bundle: str | None, seeds: Sequence[int], seed: int, say: Say = silent
 ) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
     """Judge simulated and true outcomes of all complete protocols of test patients.
 
@@ -39,8 +40,8 @@ def evaluate_simulated(
         known = KnownPatient.draw(world, number)
         # in one go: the networks take them a chunk at a time, and three replicas leave half a chunk empty
         trials = [(p, one) for p in known.protocols for one in replica_seeds(seed, REPLICAS)]
-        judged = world.on_patch(known.patient, [p for p, _ in trials], [one for _, one in trials], plan)[1]
-        simulated = np.reshape([j.log_risk for j in judged], (-1, REPLICAS)).mean(1).tolist()
+        replicas = world.on_patch(known.patient, [p for p, _ in trials], [one for _, one in trials], plan)[1]
+        simulated = np.reshape([r.log_risk for r in replicas], (-1, REPLICAS)).mean(1).tolist()
         drawn = [world.judge_image(known.patient, t.hu, t.labels).log_risk for t in known.truths]
         found.append(
             {
@@ -51,8 +52,7 @@ def evaluate_simulated(
                 "mewm_true_images": drawn,
             }
         )
-        if on_step is not None:
-            on_step("simulated", (n + 1) / len(seeds))
+        say("simulated", (n + 1) / len(seeds))
     return {name: _row(found, name, seed) for name in ("mewm_simulated", "mewm_true_images")}, found
 
 
@@ -65,7 +65,7 @@ def _row(found: Sequence[dict[str, Any]], name: str, seed: int) -> dict[str, Any
         ranks.append(_spearman(predicted, true))
         errors.append(float(np.abs((predicted - mine) - (true - truth)).mean()))
         i, j = np.triu_indices(len(true), 1)
-        # a pair that the prediction does not tell apart counts one half
+        # a pair with equal predictions counts one half
         same = np.sign(true[i] - true[j]) * np.sign(predicted[i] - predicted[j])
         right.append(float((1 + same).mean() / 2))
     return {

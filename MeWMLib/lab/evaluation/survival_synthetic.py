@@ -4,39 +4,38 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from MeWMLib.cohorts.layout import Cohort
 from MeWMLib.cohorts.synthetic.fields import derive_seed
-from MeWMLib.cohorts.synthetic.law import LAW, WEIBULL_SHAPE, survival_months
+from MeWMLib.cohorts.synthetic.law import LAW
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.errors import InputError, SurvivalDataError
 from MeWMLib.core.io import write_json
-from MeWMLib.lab.evaluation.metrics import Rows
-from MeWMLib.lab.evaluation.survival_charts import interval_chart, kaplan_meier_chart, reliability_chart, risk_map_chart
-from MeWMLib.lab.evaluation.survival_maps import CELLS, FEWEST, risk_maps
-from MeWMLib.lab.evaluation.survival_metrics import (
-    Concordance,
-    bootstrap,
-    brier_terms,
-    log_rank_p,
-    observed_survival,
-    plain,
-    reliability,
-    require_libraries,
+from MeWMLib.lab.evaluation.known_patients import chosen_patients
+from MeWMLib.lab.evaluation.metrics import Rows, interval
+from MeWMLib.lab.evaluation.survival_charts import (
+    interval_chart,
+    kaplan_meier_chart,
+    reliability_chart,
+    risk_map_chart,
+    risk_panel,
+    save_png,
+    save_scene,
+    words,
 )
+from MeWMLib.lab.evaluation.survival_maps import CELLS, FEWEST, risk_maps
+from MeWMLib.lab.evaluation.survival_metrics import Concordance, Outcomes, reliability
 from MeWMLib.lab.evaluation.survival_patients import GivenOutcome, given_outcomes
-from MeWMLib.lab.evaluation.survival_real import calibration_slope, groups_of, save_png, save_scene
 from MeWMLib.lab.evaluation.survival_simulated import evaluate_simulated
+from MeWMLib.lab.evaluation.work import Say, settings_from, silent
 from MeWMLib.lab.linear_cox import LinearCox
 from MeWMLib.lab.synthetic.cases import SPLITS
-from MeWMLib.lab.synthetic.write import held_out_seeds
-from MeWMLib.scene.survival_curves import CurvePanel
+from MeWMLib.lab.synthetic.survival import WEIBULL_SHAPE, survival_months
 from MeWMLib.survival.config import size_covariates
 from MeWMLib.survival.network import Assessor
 from MeWMLib.survival.patches import five_views
@@ -86,16 +85,9 @@ class SyntheticSettings:
                 what="Too few patients", given=f"{args.patients}, {args.trained_on}",
                 remedy="Give --patients of at least 20 and --trained-on of at least 50",
             )  # fmt: skip
-        if args.cohort:
-            seeds = held_out_seeds(Cohort.read(args.cohort))
-            about = f"{len(seeds)} patients of {args.cohort.name}"
-        else:
-            seeds, about = tuple(SPLITS["test"])[: args.patients], f"{args.patients} test patients"
-        cache = args.cache or args.out / "patients"
-        return cls(
-            args.bundle, seeds, f"synthetic world v2, {about}, true images after the given protocol", args.trained_on,
-            cache, args.simulated, workers=args.workers, seed=args.seed,
-        )  # fmt: skip
+        seeds, about = chosen_patients(args)
+        about += ", true images after the given protocol"
+        return settings_from(cls, args, seeds=seeds, about=about, cache=args.cache or args.out / "patients")
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,9 +132,13 @@ BASELINES = (
 )
 
 
-def evaluate_synthetic(
-    settings: SyntheticSettings, out: Path, on_step: Callable[[str, float], None] | None = None
-) -> tuple[Rows, str]:
+def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
+    """Measure on the synthetic patients that the arguments ask for; rows, and on whom."""
+    settings = SyntheticSettings.of(args)
+    return evaluate_synthetic(settings, args.out, say), settings.about
+
+
+def evaluate_synthetic(settings: SyntheticSettings, out: Path, say: Say = silent) -> Rows:
     """Measure; write `survival.json`, figures 5 and 6 and the reliability diagram into `out`.
 
     Rows: `mewm`, `oracle`, and the Cox baselines of `BASELINES`, which were fitted to training patients. Metrics:
@@ -152,24 +148,19 @@ def evaluate_synthetic(
     `c_index_uno`, `auc_24m`, `brier_24m`, `log_rank_p` of two groups, `calibration_slope`.
 
     Raises:
-        DependencyError: lifelines or scikit-survival is missing.
         CohortError, BundleError: what is given cannot be used.
     """
-    require_libraries()
     assessor = Assessor(*find_bundle(settings.bundle, require=("survival",)).part("survival"))
-    train = given_outcomes(list(SPLITS["train"])[: settings.trained_on], settings.cache, settings.workers, on_step)
-    test = given_outcomes(settings.seeds, settings.cache, settings.workers, on_step)
+    train = given_outcomes(SPLITS["train"][: settings.trained_on], settings.cache, settings.workers, say)
+    test = given_outcomes(settings.seeds, settings.cache, settings.workers, say)
     known = [_without_images(GivenOutcome.load(path)) for path in train]
-    patients, scores, at = [], [], []
+    patients, scores = [], []
     for n, path in enumerate(test):
         patient = GivenOutcome.load(path)
-        risk, survival = score(assessor, patient)
+        scores.append(score(assessor, patient))
         patients.append(_without_images(patient))
-        scores.append(risk)
-        at.append(survival)
-        if on_step is not None:
-            on_step("network", (n + 1) / len(test))
-    found = {"mewm": Scored(np.array(scores), np.array(at))}
+        say("network", (n + 1) / len(test))
+    found = {"mewm": Scored(*np.array(scores).T)}
     for baseline in BASELINES:
         found[baseline.row] = fit_baseline(baseline, known, patients, settings.seed)
     truth = np.array([p.true_log_risk for p in patients])
@@ -178,18 +169,18 @@ def evaluate_synthetic(
     about = draw(found, patients, rows, settings, out)
     if settings.simulated:
         chosen = settings.seeds[: settings.simulated]
-        more, simulated = evaluate_simulated(settings.bundle, chosen, settings.seed, on_step)
+        more, simulated = evaluate_simulated(settings.bundle, chosen, settings.seed, say)
         rows |= more
         about["simulated"] = simulated
     write_json(about, out / "survival.json")
-    return rows, settings.about
+    return rows
 
 
 def score(assessor: Assessor, patient: GivenOutcome) -> tuple[float, float]:
     """Log-risk and probability of viable beyond `AT` on the true images."""
     m = patient.measured
     late = size_covariates(m["spacing_mm"], m["tumour_ml_before"], m["tumour_ml_after"], m["viable_ml_after"])
-    risk, months, survival = assessor.score(*(five_views(image) for image in patient.images), late)
+    risk, months, survival, _ = assessor.judge(*(five_views(image) for image in patient.images), late)
     return risk, float(np.exp(np.interp(AT, months, np.log(np.maximum(survival, 1e-12)))))
 
 
@@ -236,37 +227,25 @@ def figures(
     found: Mapping[str, Scored], patients: Sequence[GivenOutcome], settings: SyntheticSettings
 ) -> dict[str, dict[str, Any]]:
     """Every figure of every row."""
-    months, events = _outcomes(patients)
-    observed, lives = Concordance.harrell(months, events), Concordance.lives(lives_of(patients, settings.lives))
-    uno = Concordance.uno(months, events, float(np.quantile(months, 0.9)))
-    auc = Concordance.auc(months, events, AT)
+    outcomes = Outcomes(*_outcomes(patients), (AT,), settings.seed)
+    lives = Concordance.lives(lives_of(patients, settings.lives))
+    observed = outcomes.pairs["c_index"]
     draws = {name: lives.draws([s.risk], seed=settings.seed) for name, s in found.items()}
     once = {name: observed.draws([s.risk], seed=settings.seed) for name, s in found.items()}
-    best = lives.share([found["oracle"].risk])
+    whole = {name: lives.share([s.risk]) for name, s in found.items()}
+    single = {name: observed.share([s.risk]) for name, s in found.items()}
     rows: dict[str, dict[str, Any]] = {}
     for name, one in found.items():
-        c = lives.share([one.risk])
         share = (draws[name] - 0.5) / (draws["oracle"] - 0.5)
-        rows[name] = {
-            "c_index": observed.of([one.risk], seed=settings.seed),
-            "c_index_lives": _interval(c, draws[name], len(patients)),
-            "share_of_oracle": _interval((c - 0.5) / (best - 0.5), share, len(patients)),
-            "c_index_behind_mewm": _interval(
-                lives.share([found["mewm"].risk]) - c, draws["mewm"] - draws[name], len(patients)
-            ),
-            "c_index_behind_mewm_one_life": _interval(
-                observed.share([found["mewm"].risk]) - observed.share([one.risk]),
-                once["mewm"] - once[name],
-                len(patients),
-            ),
-            "c_index_uno": uno.of([one.risk], seed=settings.seed),
-            f"auc_{AT:g}m": auc.of([one.risk], seed=settings.seed),
-            f"brier_{AT:g}m": bootstrap(brier_terms(one.survival, months, events, AT), settings.seed),
-            "log_rank_p": plain(log_rank_p(one.risk > np.median(one.risk), months, events), len(patients)),
-            "calibration_slope": calibration_slope(one.survival, months, events),
+        compared = {
+            "c_index_lives": (whole[name], draws[name]),
+            "share_of_oracle": ((whole[name] - 0.5) / (whole["oracle"] - 0.5), share),
+            "c_index_behind_mewm": (whole["mewm"] - whole[name], draws["mewm"] - draws[name]),
+            "c_index_behind_mewm_one_life": (single["mewm"] - single[name], once["mewm"] - once[name]),
         }
-    same = np.full(len(months), observed_survival(months, events, AT)[0])
-    rows["kaplan_meier"] = {f"brier_{AT:g}m": bootstrap(brier_terms(same, months, events, AT), settings.seed)}
+        rows[name] = outcomes.figures([one.risk], one.survival[:, None], one.risk > np.median(one.risk))
+        rows[name] |= {metric: interval(*values, len(patients)) for metric, values in compared.items()}
+    rows["kaplan_meier"] = outcomes.brier()
     return rows
 
 
@@ -282,13 +261,11 @@ def draw(
     panels = []
     for name in ("radiomics_cox", "mewm", "oracle"):
         order = np.argsort(np.argsort(found[name].risk)) / len(patients)
-        c, p = rows[name]["c_index"], rows[name]["log_rank_p"]["mean"]
-        note = f"C {c['mean']:.3f} ({c['low']:.3f} to {c['high']:.3f}), log-rank p = {p:.1g}"
-        panels.append(CurvePanel(name.replace("_", " "), note, groups_of(order, months, events, 2)))
+        panels.append(risk_panel(name, rows[name], order, months, events))
     save_png(out / "figure6.png", kaplan_meier_chart(panels, "survival (synthetic)", 120.0))
     save_scene(out / "figure6.mrb", panels)
     groups = {
-        n.replace("_", " "): reliability(found[n].survival, months, events, AT, 10 if len(patients) >= 200 else 4)
+        words(n): reliability(found[n].survival, months, events, AT, 10 if len(patients) >= 200 else 4)
         for n in ("mewm", "radiomics_cox", "clinical_cox")
     }
     save_png(out / "reliability.png", reliability_chart(groups, f"survival at {AT:g} months"))
@@ -303,18 +280,13 @@ def draw(
     maps = risk_maps(x, y, months, events, {n: found[n].survival for n in names}, AT, settings.seed)
     for name in names:
         rows[name]["risk_map_mse"] = maps.mse[name]
-    shown_maps = {"Nelson-Aalen": maps.observed, **{n.replace("_", " "): maps.predicted[n] for n in names}}
-    errors = {n.replace("_", " "): (maps.predicted[n] - maps.observed) ** 2 for n in names}
+    shown_maps = {"Nelson-Aalen": maps.observed, **{words(n): maps.predicted[n] for n in names}}
+    errors = {words(n): (maps.predicted[n] - maps.observed) ** 2 for n in names}
     arrow = "\N{RIGHTWARDS ARROW}"
-    notes = {n.replace("_", " "): "MSE {mean:.3f} ({low:.3f} to {high:.3f})".format(**maps.mse[n]) for n in names}
+    notes = {words(n): "MSE {mean:.3f} ({low:.3f} to {high:.3f})".format(**maps.mse[n]) for n in names}
     picture = risk_map_chart(shown_maps, errors, f"tumour before {arrow}", f"viable share after {arrow}", notes)
     save_png(out / "figure5.png", picture)
     return {**about, "risk_maps": maps.to_json()}
-
-
-def _interval(mean: float, draws: Array, n: int) -> dict[str, float]:
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return {"mean": float(mean), "low": float(low), "high": float(high), "n": n}
 
 
 def _outcomes(patients: Sequence[GivenOutcome]) -> tuple[Array, NDArray[np.bool_]]:
@@ -325,7 +297,4 @@ def _outcomes(patients: Sequence[GivenOutcome]) -> tuple[Array, NDArray[np.bool_
 
 def _without_images(patient: GivenOutcome) -> GivenOutcome:
     """The same patient with no images, since thousands of them fill the memory."""
-    none = np.zeros((2, 0), np.float16)
-    return GivenOutcome(
-        patient.seed, none, patient.measured, patient.radiomics, patient.true_log_risk, patient.months, patient.event
-    )
+    return replace(patient, images=np.zeros((2, 0), np.float16))

@@ -1,21 +1,26 @@
 """Tables of real patients for survival models, and which of their columns were known before treatment.
 
-A column is used only if it stands in a list here. What was measured after treatment stands in a second list, which the
-landmark model alone may read; everything else in a file, the outcomes first of all, cannot become a covariate.
+A column is used only if a list here names it. What was measured after treatment is in a second list, which the landmark
+model alone may read; everything else in a file, the outcomes first of all, cannot become a covariate.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from MeWMLib.core.errors import SurvivalDataError, UnreadableFileError
+from MeWMLib.core.errors import InputError, SurvivalDataError, UnreadableFileError
 
+#: Tables that are known by name: their file below the folder that the environment variable names.
+DATA_VARIABLE = "MEWM_SHARED_DATA"
+FILES = {"hcc-tace-seg": "tables/hcc_tace_seg_clinical_80.csv", "dtsdhcc": "tables/dtsdhcc.csv.gz"}
 WEEKS_A_MONTH, DAYS_A_MONTH = 365 / 84, 365 / 12
 #: The landmark of the response model: weeks after treatment at which the response must be known and from which on
 #: survival counts.
@@ -119,16 +124,14 @@ class Endpoint:
     def shuffled(self, seed: int) -> Endpoint:
         """The same covariates with the outcomes of other patients: nothing can be learnt here."""
         order = np.random.default_rng(seed).permutation(len(self.months))
-        return Endpoint(
-            self.name, self.covariates, self.clinical, self.response, self.months[order], self.events[order]
-        )
+        return replace(self, months=self.months[order], events=self.events[order])
 
 
 def require_before(names: Sequence[str], model: str) -> None:
     """Refuse covariates that were not known before treatment.
 
     Raises:
-        SurvivalDataError: a name that stands in no list of what was known before.
+        SurvivalDataError: a name that no list of what was known before holds.
     """
     late = [n for n in names if n not in HCC_TACE_BEFORE and n not in DTSDHCC_BEFORE]
     if late:
@@ -139,6 +142,27 @@ def require_before(names: Sequence[str], model: str) -> None:
         )
 
 
+def find_table(text: str) -> tuple[str, Path]:
+    """Name and file of a table: a name that `MEWM_SHARED_DATA` leads to, or a file whose name tells which it is.
+
+    Raises:
+        InputError: neither.
+    """
+    if text in FILES:
+        folder = os.environ.get(DATA_VARIABLE)
+        if not folder:
+            raise InputError(
+                what="The folder of the tables is not known",
+                given=text,
+                remedy=f"Set {DATA_VARIABLE} to the folder of the data, or give the file: --table path/to/FILE.csv",
+            )
+        return text, Path(folder) / FILES[text]
+    path = Path(text)
+    if not path.is_file():
+        raise InputError(what="There is no such table", given=text, remedy="Use " + ", ".join(FILES) + " or a CSV file")
+    return "dtsdhcc" if "dtsdhcc" in path.name.lower() else "hcc-tace-seg", path
+
+
 def read_table(name: str, path: Path) -> list[Endpoint]:
     """Endpoints of a table: `hcc-tace-seg` (OS, TTP, OS from the landmark on) or `dtsdhcc` (OS).
 
@@ -146,8 +170,6 @@ def read_table(name: str, path: Path) -> list[Endpoint]:
         UnreadableFileError: no such file, or one that lacks the columns.
         SurvivalDataError: an unknown table, or a patient twice.
     """
-    import pandas as pd
-
     readers = {"hcc-tace-seg": _hcc_tace, "dtsdhcc": _dtsdhcc}
     if name not in readers:
         raise SurvivalDataError(what="Unknown table", given=name, remedy="Use " + " or ".join(readers))
@@ -164,7 +186,7 @@ def read_table(name: str, path: Path) -> list[Endpoint]:
 
 def _hcc_tace(frame: Any) -> list[Endpoint]:
     if frame["TCIA_ID"].duplicated().any():
-        raise SurvivalDataError(what="A patient stands twice in the table", remedy="Keep one row a patient")
+        raise SurvivalDataError(what="A patient is twice in the table", remedy="Keep one row a patient")
     before = {n: _column(frame, source) for n, source in HCC_TACE_BEFORE.items()}
     before["log_afp"], before["log_size_mm"] = np.log1p(before["log_afp"]), np.log(before["log_size_mm"])
     os_weeks, died = frame["OS"].to_numpy(float), frame["Death_1_StillAliveorLostToFU_0"].to_numpy(int) == 1
@@ -172,7 +194,7 @@ def _hcc_tace(frame: Any) -> list[Endpoint]:
     seen = frame["Interval_FU"].to_numpy(float)
     after = {name: _change(frame, sources) for name, sources in HCC_TACE_AFTER.items() if "change" in name}
     after["mrecist_category"] = _column(frame, HCC_TACE_AFTER["mrecist_category"])
-    # Whoever died or was scanned later than the landmark is no patient of the landmark model.
+    # Patients who died before the landmark or were scanned after it are not in the landmark model.
     stays = (seen >= 0) & (seen <= LANDMARK_WEEKS) & (os_weeks > LANDMARK_WEEKS) & np.isfinite(after["mrecist_change"])
     late = {n: v[stays] for n, v in {**before, **after}.items()}
     return [
@@ -188,7 +210,7 @@ def _dtsdhcc(frame: Any) -> list[Endpoint]:
     first = frame.sort_values(["ID", "Date"], kind="stable").drop_duplicates("ID")
     before = {n: first[source].to_numpy(float) for n, source in DTSDHCC_BEFORE.items()}
     age = before["age_years"]
-    before["age_years"] = np.where((age > 0) & (age < 111), age, np.nan)  # 0 and 111 are no ages of these patients
+    before["age_years"] = np.where((age > 0) & (age < 111), age, np.nan)  # 0 and 111 mean that the age is not known
     before["log_afp"], before["log_size_mm"] = np.log1p(before["log_afp"]), np.log1p(before["log_size_mm"])
     months = first["OStime_day"].to_numpy(float) / DAYS_A_MONTH
     return [Endpoint("os", before, DTSDHCC_CLINICAL, (), months, first["Status_of_death"].to_numpy(int) == 1)]

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MeWMLib.cohorts.synthetic.fields import Axes
-from MeWMLib.cohorts.synthetic.law import Response, true_log_risk
+from MeWMLib.cohorts.synthetic.law import Response
 from MeWMLib.cohorts.synthetic.tumour import paint
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry
+from MeWMLib.lab.synthetic.survival import true_log_risk
 
 #: How many voxels of the patch make one of the grid on which volumes are counted, along each axis.
 COARSER = 2
@@ -27,7 +28,7 @@ class TrueRisk:
 
     Args:
         drawn: the patient.
-        patch: grid of the treated patch; what lies outside does not count.
+        patch: grid of the treated patch; what is outside does not count.
     """
 
     def __init__(self, drawn: SyntheticPatient, patch: Geometry) -> None:

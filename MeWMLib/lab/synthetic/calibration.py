@@ -19,11 +19,12 @@ from scipy import optimize, stats
 from MeWMLib.cohorts.clinical_table import read_rows
 from MeWMLib.cohorts.hcc_tace import WEEKS_A_MONTH
 from MeWMLib.cohorts.synthetic.fields import derive_seed
-from MeWMLib.cohorts.synthetic.law import LAW, LawConstants, Traits, respond, survival_months, true_log_risk
+from MeWMLib.cohorts.synthetic.law import LAW, LawConstants, Traits, respond
 from MeWMLib.core.errors import DependencyError, InputError
 from MeWMLib.core.io import atomic_path
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.lab.program import Tell, finish
+from MeWMLib.lab.synthetic.survival import survival_months, true_log_risk
 
 FloatArray = NDArray[np.float64]
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from MeWMLib.cohorts.synthetic.fields import derive_seed
-from MeWMLib.cohorts.synthetic.law import TUMOUR_TYPES, Traits, respond, survival_months, true_log_risk
+from MeWMLib.cohorts.synthetic.law import TUMOUR_TYPES, Traits, respond
 from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient
 from MeWMLib.core.protocol import DRUG, EMBOLIC, Action, Protocol, agent, agents_of
 from MeWMLib.core.volume import Geometry
+from MeWMLib.lab.synthetic.survival import survival_months, true_log_risk
 from MeWMLib.policy import rules
 
 #: Seeds of the splits. A patient is a seed, so the splits are by patient. Nothing is ever trained on the test range.

@@ -17,7 +17,15 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage, stats
 
-from MeWMLib.cohorts.synthetic.shapes import PARAMETERS, LiverShapeModel, TumourShapeModel, monomials, sphere
+from MeWMLib.cohorts.synthetic.fields import Axes
+from MeWMLib.cohorts.synthetic.shapes import (
+    PARAMETERS,
+    LiverShape,
+    LiverShapeModel,
+    TumourShapeModel,
+    monomials,
+    sphere,
+)
 from MeWMLib.core.errors import InputError
 from MeWMLib.core.io import from_sitk
 from MeWMLib.core.volume import LabelMap
@@ -235,7 +243,7 @@ def fit(folder: Path) -> tuple[dict[str, NDArray[np.generic]], list[str]]:
         (0.0, deviation),
     )
     # A mean of distances is thinner at thin ends than the livers are; size makes up for the volume lost there.
-    thin = np.mean([model.draw(seed).volume_ml(5.0) for seed in range(1000, 1100)]) / volumes.mean()
+    thin = np.mean([liver_volume_ml(model.draw(seed), 5.0) for seed in range(1000, 1100)]) / volumes.mean()
 
     stars = np.stack([s.log_radius for group in tumours for s in group if s.log_radius is not None])
     star_mean, star_modes, star_explained = principal(stars, TUMOUR_MODES)
@@ -275,11 +283,17 @@ def fit(folder: Path) -> tuple[dict[str, NDArray[np.generic]], list[str]]:
     return parameters, report
 
 
+def liver_volume_ml(liver: LiverShape, step_mm: float = 3.0) -> float:
+    """Volume of a drawn liver, counted on a grid of `step_mm`."""
+    axes = Axes(*(np.arange(low - 8, high + 8, step_mm, dtype=np.float32) for low, high in liver.extent))
+    return float((liver.signed_mm(axes) > 0).sum()) * step_mm**3 / 1000
+
+
 def compare(draws: int = 200) -> list[str]:
     """Lines that compare drawn shapes with the real ones of the parameter file that is installed."""
     with np.load(PARAMETERS, allow_pickle=False) as stored:
         real = stored["liver_volumes_ml"]
-    drawn = [LiverShapeModel.load().draw(seed).volume_ml(5.0) for seed in range(draws)]
+    drawn = [liver_volume_ml(LiverShapeModel.load().draw(seed), 5.0) for seed in range(draws)]
     ks = stats.ks_2samp(real, drawn)
     reach = [TumourShapeModel.load().draw(seed).reach for seed in range(draws)]
     return [

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from MeWMLib.cohorts.synthetic.fields import Axes, FloatArray, derive_seed
-from MeWMLib.cohorts.synthetic.law import Response, Traits, respond, survival_months, true_log_risk
-from MeWMLib.cohorts.synthetic.shapes import TumourStatistics
+from MeWMLib.cohorts.synthetic.law import Response, Traits, respond
+from MeWMLib.cohorts.synthetic.shapes import radius_ratios
 from MeWMLib.cohorts.synthetic.tumour import Nodule, nodule_seeds, paint
 from MeWMLib.cohorts.synthetic.world import FORMS, ROUGHNESS, Rendering
 from MeWMLib.core.errors import InputError, LabelError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import LIVER, TUMOUR, Geometry, LabelMap, Volume
+from MeWMLib.lab.synthetic.survival import survival_months, true_log_risk
 
 Mask = NDArray[np.bool_]
 
@@ -178,7 +179,7 @@ class PlantedPatient:
         radius = float(np.clip(rng.lognormal(np.log(21), 0.5), 8, 62))
         spots = _spots(abdomen, rng, radius)
         count = min(1 + int(rng.random() < 0.35) * int(rng.integers(1, 4)), len(spots) - 1)
-        table = TumourStatistics.load().ratio
+        table = radius_ratios()
         nodules = []
         for n, own in enumerate(nodule_seeds(derive_seed("planted", seed), count)):
             ratio = float(np.interp(rng.random(), np.linspace(0, 1, len(table)), table))

@@ -33,7 +33,7 @@ from MeWMLib.cohorts.layout import (
     write_table,
 )
 from MeWMLib.cohorts.synthetic.fields import derive_seed
-from MeWMLib.cohorts.synthetic.law import LAW, survival_months, true_log_risk
+from MeWMLib.cohorts.synthetic.law import LAW
 from MeWMLib.cohorts.synthetic.shapes import PARAMETERS
 from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient, whole_geometry
 from MeWMLib.core.errors import CohortError, InputError
@@ -41,6 +41,7 @@ from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Provenance, Volume
 from MeWMLib.lab.synthetic.cases import SPLITS, protocols_for
 from MeWMLib.lab.synthetic.planted import PlantedPatient
+from MeWMLib.lab.synthetic.survival import survival_months, true_log_risk
 from MeWMLib.perception.findings import longest_axial_diameter_mm
 
 WORLD = 2

@@ -15,20 +15,21 @@ from torch import Tensor
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.records import record_to_plain
 from MeWMLib.dynamics import response
-from MeWMLib.dynamics.actions import has_lipiodol, known_agents
+from MeWMLib.dynamics.actions import ReportEncoder, has_lipiodol, known_agents
 from MeWMLib.dynamics.autoencoder import Autoencoder
-from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig, grown
+from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
 from MeWMLib.dynamics.model import denoiser_from_part
-from MeWMLib.dynamics.reports import ReportEncoder, sentence_encoder
-from MeWMLib.dynamics.text import cached_embeddings
+from MeWMLib.lab.reports import sentence_encoder
+from MeWMLib.lab.text import cached_embeddings
 from MeWMLib.lab.training.checkpoint import AveragedModel, Run
 from MeWMLib.lab.training.contrastive import combo_contrastive, tumour_features
 from MeWMLib.lab.training.distributed import Ranks, computes_bfloat16, require_precision
 from MeWMLib.lab.training.dynamics_settings import DynamicsTraining
 from MeWMLib.lab.training.fate import fit_fate
+from MeWMLib.lab.training.grow import grown
 from MeWMLib.lab.training.latent_cohort import NOTED, LatentCohort, read_arrays
 from MeWMLib.lab.training.prepare import SCANS
-from MeWMLib.lab.training.response_head import head_loss, measure_head, train_head
+from MeWMLib.lab.training.response_head import head_loss, measure_head, standardise, train_head
 
 #: The head learns at this many times the learning rate of the U-Net.
 HEAD_RATE = 2.0
@@ -69,7 +70,7 @@ def flow_loss(
     outlook = model.outlook(traits[pair], batch.get("reports", batch["actions"]), dropped)
     # The U-Net is told the response that was reached, not the one that the head expects: it learns to draw, not guess.
     oil = has_lipiodol(batch["actions"], model.config.agents)
-    reached = response.features(response.standardise(batch["responses"]), oil, dropped)
+    reached = response.features(standardise(batch["responses"]), oil, dropped)
     noisy = (1 - t) * noise + t * clean
     predicted = model(noisy, batch["before"], attenuated, batch["masks"], outlook, reached, batch["spacing"], time)
     tumour = torch.nn.functional.max_pool3d(batch["masks"][:, :1], 3, stride=1, padding=1) > 0.02
@@ -81,7 +82,7 @@ def flow_loss(
         squares = squares * channels[None, :, None, None, None]
     loss = (squares.mean(1, keepdim=True) * weight).sum((1, 2, 3, 4)).mean()
     parts = {"flow": float(loss.detach())}
-    if settings.response_weight and not settings.action_blind and model.learns_responses:
+    if settings.response_weight and not settings.action_blind and _learns_responses(model):
         head = head_loss(model.foresight, batch)
         parts["response"] = float(head.detach())
         loss = loss + settings.response_weight * head
@@ -258,6 +259,11 @@ class TrainedDenoiser:
     def tensors(self) -> dict[str, NDArray[Any]]:
         """Averaged weights."""
         return {k: v.detach().cpu().numpy() for k, v in self.model.state_dict().items()}
+
+
+def _learns_responses(model: Denoiser) -> bool:
+    """True if it has a response head that is trained with the U-Net rather than kept as it is."""
+    return model.config.response and model.foresight.out.weight.requires_grad
 
 
 def _moved(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:

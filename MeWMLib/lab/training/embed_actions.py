@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from MeWMLib.dynamics.actions import known_agents
-from MeWMLib.dynamics.text import CACHE, ClipTextEncoder, SentenceEncoder, write_cache
 from MeWMLib.lab.program import Tell, finish
+from MeWMLib.lab.text import CACHE, ClipTextEncoder, SentenceEncoder, write_cache
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -16,7 +16,7 @@ from MeWMLib.core.protocol import EMBOLIC, Protocol, agent
 from MeWMLib.dynamics.attenuation import expected_level
 from MeWMLib.dynamics.maps import tumour_maps
 from MeWMLib.dynamics.model import treated_window
-from MeWMLib.dynamics.reports import WORDINGS, Encode, embed_reports, protocols_of
+from MeWMLib.lab.reports import WORDINGS, Encode, embed_reports, protocols_of
 
 KEYS = ("before", "changes", "attenuated", "masks", "actions", "levels", "responses", "spacing")
 #: What the response head learns from.

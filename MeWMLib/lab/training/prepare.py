@@ -21,8 +21,9 @@ from MeWMLib.dynamics.attenuation import attenuate
 from MeWMLib.dynamics.autoencoder import Autoencoder
 from MeWMLib.dynamics.maps import tumour_maps
 from MeWMLib.dynamics.model import treated_window
-from MeWMLib.dynamics.response import VIABLE_FLOOR
 from MeWMLib.lab.synthetic.cases import SPLITS, Case, case_geometry, draw_case, draw_protocol
+from MeWMLib.lab.synthetic.survival import attenuation_level
+from MeWMLib.lab.training.response_head import VIABLE_FLOOR
 from MeWMLib.perception.findings import viable_mask
 from MeWMLib.survival.config import size_covariates
 from MeWMLib.survival.patches import half_resolution
@@ -63,7 +64,7 @@ def encode_case(case: Case, codec: Autoencoder, agents: list[str]) -> dict[str, 
         "after_tumour": np.stack([np.packbits(a.labels == 2) for a in case.after]),
         "actions": encode_protocols(case.protocols, agents).numpy(),
         # what a report would state; 0 without an embolic
-        "levels": np.array([patient.response(p).attenuation_level if p.embolics else 0 for p in case.protocols]),
+        "levels": np.array([attenuation_level(patient.response(p)) if p.embolics else 0 for p in case.protocols]),
         "responses": np.stack([responses(patient.response(p)) for p in case.protocols]),
         "spacing": np.float32(case.spacing_mm),
         "images": np.stack([half_resolution(d.hu, d.labels == 2) for d in (case.before, *case.after)]),
@@ -123,7 +124,7 @@ def noted_protocols(seed: int) -> list[Protocol]:
 
 
 def responses(answer: Response) -> NDArray[np.float32]:
-    """The numbers (4,) of `dynamics.response.RESPONSES` of a response."""
+    """The numbers (4,) of `lab.training.response_head.RESPONSES` of a response."""
     left = 1 - answer.shrinkage
     viable = left * (1 - answer.necrosis)
     return np.array(

@@ -15,6 +15,7 @@ from MeWMLib.core.bundles import Bundle, write_part
 from MeWMLib.core.errors import InputError, SurvivalDataError
 from MeWMLib.core.io import write_json
 from MeWMLib.core.records import to_plain
+from MeWMLib.lab.cox import c_index_interval, check_outcomes, cox_loss, discrete_nll, harrell_c_index
 from MeWMLib.lab.linear_cox import LinearCox
 from MeWMLib.lab.training.checkpoint import AveragedModel, Run
 from MeWMLib.lab.training.survival_calibration import calibrate, output_of
@@ -26,7 +27,6 @@ from MeWMLib.lab.training.survival_data import (
     outcomes,
 )
 from MeWMLib.survival.config import SurvivalConfig
-from MeWMLib.survival.cox import c_index_interval, check_outcomes, cox_loss, discrete_nll, harrell_c_index
 from MeWMLib.survival.network import Assessor, SurvivalNetwork
 
 #: Covariate that is the tumour-volume baseline.
@@ -156,7 +156,7 @@ def evaluate(assessor: Assessor, cases: Sequence[SurvivalCase], seed: int = 0) -
     """C-index of the assessor and of the tumour volume after treatment, with bootstrap intervals over patients."""
     cases = one_per_patient(cases)
     months, events = outcomes(cases)
-    risks = [assessor.score(np.asarray(c.pre), np.asarray(c.post), c.covariates)[0] for c in cases]
+    risks = [assessor.judge(np.asarray(c.pre), np.asarray(c.post), c.covariates).log_risk for c in cases]
     scores = {"c_index": np.array(risks)}
     if _VOLUME in assessor.config.covariates:
         volume = np.array([c.covariates[assessor.config.covariates.index(_VOLUME)] for c in cases], dtype=np.float64)

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from MeWMLib.core.errors import SurvivalDataError
+from MeWMLib.lab.cox import exposure
 from MeWMLib.lab.linear_cox import LinearCox
 from MeWMLib.lab.training.survival_data import SurvivalCase, one_per_patient
 from MeWMLib.lab.training.survival_members import bootstrap_members
-from MeWMLib.survival.cox import exposure
 from MeWMLib.survival.network import SurvivalNetwork, SurvivalOutput
 
 _MIN_SLOPE = 0.25

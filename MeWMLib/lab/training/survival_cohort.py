@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MeWMLib.cohorts.synthetic.fields import derive_seed
-from MeWMLib.cohorts.synthetic.law import survival_months
 from MeWMLib.core.errors import InputError
+from MeWMLib.lab.synthetic.survival import survival_months
 from MeWMLib.lab.training.survival import TrainSurvivalConfig, train
 from MeWMLib.lab.training.survival_data import SurvivalCase
 from MeWMLib.survival.patches import five_views

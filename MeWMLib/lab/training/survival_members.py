@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from MeWMLib.survival.cox import cox_loss
+from MeWMLib.lab.cox import cox_loss
 
 _ROUNDS = 25
 

@@ -1,34 +1,26 @@
 """Answers of a language model: the JSON schema that is asked for, and what is taken from an answer.
 
-An answer is taken for data and nothing else: names that the vocabulary knows, and a cleaned sentence for each. Whatever
-instructions, markup, addresses or paths it holds has nowhere to go.
+An answer is treated as data and nothing else: names that the vocabulary knows, and a cleaned sentence for each. Any
+instructions, markup, addresses or paths in it are dropped.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from MeWMLib.core.errors import EndpointAnswerError, MeWMError
-from MeWMLib.core.protocol import DRUG, EMBOLIC, Action, agent
+from MeWMLib.core.protocol import DRUG, EMBOLIC, Action, ActionSpace, agent
 from MeWMLib.policy.reports import Administration
 
-#: Longest sentence that is kept for an agent.
+#: Most characters of the sentence that is kept for an agent.
 MOST_REASON = 240
 _UNITS = re.compile(r"\b(mg|ng|ug|g)/(dl|ml|l|m2|kg)\b", re.I)
-
-
-@dataclass(frozen=True)
-class ProposedAgents:
-    """What was taken from an answer: canonical names, best first, and why."""
-
-    drugs: tuple[str, ...]
-    embolics: tuple[str, ...]
-    reasons: dict[str, str]
 
 
 def proposal_schema(
@@ -42,14 +34,11 @@ def proposal_schema(
         reasons: whether each agent comes with a sentence (small local models do better without).
     """
 
-    def items(names: Sequence[str]) -> dict[str, Any]:
-        name = {"type": "string", "enum": list(names)}
-        if not reasons:
-            return name
-        return _object({"agent": name, "reason": {"type": "string", "maxLength": MOST_REASON}})
-
     def array(names: Sequence[str], count: int) -> dict[str, Any]:
-        return {"type": "array", "items": items(names), "minItems": 1, "maxItems": min(count, len(names))}
+        item: dict[str, Any] = {"type": "string", "enum": list(names)}
+        if reasons:
+            item = _object({"agent": item, "reason": {"type": "string", "maxLength": MOST_REASON}})
+        return {"type": "array", "items": item, "minItems": 1, "maxItems": min(count, len(names))}
 
     return _object({"drugs": array(drugs, most[0]), "embolics": array(embolics, most[1])})
 
@@ -68,25 +57,20 @@ def report_schema(names: Sequence[str]) -> dict[str, Any]:
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-def read_proposal(text: str, drugs: Sequence[str], embolics: Sequence[str], most: tuple[int, int]) -> ProposedAgents:
-    """Take the names from an answer.
+def read_proposal(text: str, drugs: Sequence[str], embolics: Sequence[str], most: tuple[int, int]) -> ActionSpace:
+    """Take canonical names, best first, and the reasons for them from an answer.
 
     Args:
         text: what the model said.
         drugs, embolics: canonical names that it could choose from.
-        most: D and E; what is more is left out.
+        most: D and E; agents beyond these are left out.
 
     Raises:
         EndpointAnswerError: no JSON object, no list, an unknown name, nothing of one kind. The message goes back to the
-            model, so it quotes nothing of the answer but cleaned names.
+            model, so it quotes only cleaned names from the answer.
     """
     data = _json_object(text)
     reasons: dict[str, str] = {}
@@ -95,17 +79,14 @@ def read_proposal(text: str, drugs: Sequence[str], embolics: Sequence[str], most
         entries = data.get(key)
         if not isinstance(entries, list) or not entries:
             raise EndpointAnswerError(what=f'The answer has no list "{key}" with an agent in it')
-        names: dict[str, None] = {}
+        names: list[str] = []
         for entry in entries[:50]:
-            name, reason = _entry(entry, key)
-            known = _known(name, kind, choice)
-            if known in names or len(names) >= count:
-                continue
-            names[known] = None
-            if reason:
-                reasons[known] = reason
+            name, reason = _agent_and_reason(entry, key, kind, choice)
+            if name not in names and len(names) < count:
+                names.append(name)
+                reasons |= {name: reason} if reason else {}
         found.append(tuple(names))
-    return ProposedAgents(found[0], found[1], reasons)
+    return ActionSpace(found[0], found[1], reasons, "language model")
 
 
 def read_administrations(text: str) -> tuple[tuple[Administration, ...], int | None]:
@@ -124,7 +105,9 @@ def read_administrations(text: str) -> tuple[tuple[Administration, ...], int | N
             action = Action(str(entry["agent"]), entry.get("dose"), entry.get("route"))
         except (MeWMError, TypeError, KeyError, AttributeError) as error:
             reason = error.what if isinstance(error, MeWMError) else "not an agent with dose and route"
-            raise EndpointAnswerError(what=f"An administration of the answer cannot be: {clean(reason)}") from error
+            raise EndpointAnswerError(
+                what=f"An administration in the answer is not possible: {clean(reason)}"
+            ) from error
         given.append(Administration(action.agent, action.dose, action.route, "language model"))
     if isinstance(level, bool) or level not in (None, 1, 2, 3, 4):
         raise EndpointAnswerError(what="The attenuation_level of the answer is not 1, 2, 3, 4 or null")
@@ -132,8 +115,8 @@ def read_administrations(text: str) -> tuple[tuple[Administration, ...], int | N
 
 
 def clean(text: str, most: int = MOST_REASON) -> str:
-    """One line of plain words: no markup, address, path, control character; at most `most` characters."""
-    # cut first: what comes from outside may be long, and no step below may take long
+    """One line of plain words: no markup, addresses, paths or control characters; at most `most` characters."""
+    # cut first: the text may be long, and no step below may take long
     plain = unicodedata.normalize("NFKC", text[: 8 * most])
     plain = re.sub(r"<[^<>]{0,300}>?", " ", plain)
     plain = _UNITS.sub(lambda m: f"{m[1]} per {m[2]}", plain)
@@ -150,39 +133,29 @@ def _is_address(word: str) -> bool:
     return word.count("/") + word.count("\\") > 1 or ".." in word or any(s in lower for s in schemes)
 
 
-def _entry(entry: Any, key: str) -> tuple[str, str]:
-    if isinstance(entry, str):
-        return entry, ""
-    if isinstance(entry, dict) and isinstance(entry.get("agent"), str):
-        reason = entry.get("reason")
-        return entry["agent"], clean(reason) if isinstance(reason, str) else ""
-    raise EndpointAnswerError(what=f'"{key}" of the answer holds something that is no agent')
-
-
-def _known(name: str, kind: str, choice: Sequence[str]) -> str:
+def _agent_and_reason(entry: Any, key: str, kind: str, choice: Sequence[str]) -> tuple[str, str]:
+    """The canonical name and the cleaned sentence of one entry of the list `key`."""
+    name, reason = (entry.get("agent"), entry.get("reason")) if isinstance(entry, dict) else (entry, None)
+    if not isinstance(name, str):
+        raise EndpointAnswerError(what=f'"{key}" of the answer holds something that is not an agent')
     try:
         known = agent(name[:80])
     except MeWMError as error:
         raise EndpointAnswerError(
-            what=f"The answer names {clean(name, 60)!r}, which is no agent of the list", remedy="Use the listed names"
+            what=f"The answer names {clean(name, 60)!r}, which is not an agent of the list",
+            remedy="Use the listed names",
         ) from error
     if known.kind != kind or known.name not in choice:
         raise EndpointAnswerError(what=f"The answer names {known.name} where it cannot be chosen")
-    return known.name
+    return known.name, clean(reason) if isinstance(reason, str) else ""
 
 
 def _json_object(text: str) -> dict[str, Any]:
-    """The first fitting JSON object of a text; what a model thinks aloud before it, and a code fence, are left out."""
+    """The first JSON object of the right form; thoughts before it (<think>) and a code fence are skipped."""
     rest = re.sub(r"<think>.*?</think>", "", text, flags=re.DOTALL)
-    decoder, at = json.JSONDecoder(), rest.find("{")
-    tries = 0
-    while at >= 0 and tries < 20:
-        try:
-            data, _ = decoder.raw_decode(rest, at)
-        except (ValueError, RecursionError):
-            at, tries = rest.find("{", at + 1), tries + 1
-            continue
-        if isinstance(data, dict) and ({"drugs", "administrations"} & set(data) or tries == 19):
-            return data
-        at, tries = rest.find("{", at + 1), tries + 1
+    for start in itertools.islice(re.finditer(r"\{", rest), 20):
+        with contextlib.suppress(ValueError, RecursionError):
+            data, _ = json.JSONDecoder().raw_decode(rest, start.start())
+            if {"drugs", "administrations"} & set(data):
+                return dict(data)
     raise EndpointAnswerError(what="The answer holds no JSON object of the form that was asked for")

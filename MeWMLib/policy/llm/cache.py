@@ -1,16 +1,19 @@
-"""Answers by the content of their requests: the same question is not asked, and not paid, twice."""
+"""Stored answers by the content of their requests: no question is asked, or paid for, twice."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import Any
 
+from MeWMLib.core.errors import MeWMError
+from MeWMLib.core.folders import data_folder
 from MeWMLib.core.io import write_json
+from MeWMLib.core.records import read_json
 from MeWMLib.policy.llm.endpoints import Endpoint
-from MeWMLib.policy.llm.places import answers_folder
 
 FORMAT = "mewm-answer/1"
+#: Folder of the answers in the user's data folder.
+ANSWERS = "endpoint_answers"
 
 
 def key_of(endpoint: Endpoint, body: bytes, prompt: str) -> str:
@@ -21,15 +24,13 @@ def key_of(endpoint: Endpoint, body: bytes, prompt: str) -> str:
     return digest.hexdigest()
 
 
-def stored(key: str) -> dict[str, Any] | None:
-    """The answer of a former request, or None."""
+def stored(key: str) -> str | None:
+    """The answer to an earlier request, or None."""
     try:
-        data = json.loads((answers_folder() / f"{key}.json").read_text(encoding="utf-8"))
-        if data["format"] == FORMAT and isinstance(data["content"], str):
-            return {"content": data["content"], "usage": dict(data["usage"])}
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return None
+        data = read_json(data_folder() / ANSWERS / f"{key}.json", require={"format": str, "content": str})
+    except MeWMError:
+        return None
+    return str(data["content"]) if data["format"] == FORMAT else None
 
 
 def store(key: str, content: str, usage: dict[str, Any]) -> None:
@@ -38,13 +39,12 @@ def store(key: str, content: str, usage: dict[str, Any]) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    write_json({"format": FORMAT, "content": content, "usage": usage}, answers_folder() / f"{key}.json")
+    write_json({"format": FORMAT, "content": content, "usage": usage}, data_folder() / ANSWERS / f"{key}.json")
 
 
 def forget() -> int:
     """Remove all answers; returns how many there were."""
-    count = 0
-    for path in answers_folder().glob("*.json"):
+    paths = list((data_folder() / ANSWERS).glob("*.json"))
+    for path in paths:
         path.unlink(missing_ok=True)
-        count += 1
-    return count
+    return len(paths)

@@ -1,22 +1,23 @@
-"""A client of OpenAI-compatible chat endpoints: bounded in time, size and tries, and careful with what it sends.
+"""A client of OpenAI-compatible chat endpoints: bounded in time, size and tries, and careful about what it sends.
 
-No redirect is followed (it would send the patient elsewhere), no cookie is kept, no netrc is read, and the key stands
-in one header only. The time of a request is bounded as a whole: a server that sends one byte a second cannot hold the
-caller.
+No redirect is followed (it would send the patient's data elsewhere), no cookie is kept, no netrc is read, and the key
+is in one header only. The time of a request is bounded as a whole: a server that sends one byte a second cannot delay
+the caller. Tries are counted here and not by urllib3's Retry, which bounds their number but not their time, and which
+would hide them from the audit file.
 """
 
 from __future__ import annotations
 
 import base64
-import json
+import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
 from dataclasses import dataclass, field
 from typing import Any
 
 import requests
-from requests.auth import AuthBase
 
 from MeWMLib.core.errors import (
     EndpointAnswerError,
@@ -26,18 +27,34 @@ from MeWMLib.core.errors import (
     EndpointTimeoutError,
     EndpointUnreachableError,
 )
+from MeWMLib.core.records import dump_json, parse_json
 from MeWMLib.policy.llm import cache, privacy
 from MeWMLib.policy.llm.answers import clean
 from MeWMLib.policy.llm.endpoints import Endpoint
 
-#: A chat answer of some agents is some kilobytes; more is not read.
+#: A chat answer that names some agents is a few kilobytes; more is not read.
 MOST_BYTES = 1_000_000
 #: First wait before another try, doubled each time; and the longest one, whatever Retry-After says.
 FIRST_WAIT_S, MOST_WAIT_S = 1.0, 30.0
-#: All tries of one question together may take so many times the time of one request.
+#: All tries of one question together may take this many times the time limit of one request.
 MOST_TIMES = 3.0
-_BUSY = (429, 503)
-_BROKEN = (500, 502, 504)
+#: Status to the error, what is wrong with the endpoint, and what to do.
+_REFUSALS: dict[int, tuple[type[EndpointError], str, str]] = {
+    **dict.fromkeys(
+        (401, 403), (EndpointKeyError, "does not accept the key", "Check {key} and what it may be used for")
+    ),
+    **dict.fromkeys((429, 503), (EndpointBusyError, "is busy", "Try again later")),
+    **dict.fromkeys((500, 502, 504), (EndpointUnreachableError, "is out of order", "Try again later")),
+    **dict.fromkeys(
+        range(300, 400),
+        (
+            EndpointError,
+            "points to another address, which is not followed",
+            "Give the final address, so that you know who is asked",
+        ),
+    ),
+    404: (EndpointError, "was not found, or does not know the model", "Check the address {url} and the model {model}"),
+}
 
 
 @dataclass
@@ -51,6 +68,16 @@ class Usage:
     cost: float = 0.0
     currency: str = ""
     seconds: float = 0.0
+
+    def add(self, endpoint: Endpoint, seconds: float, prompt_tokens: int = 0, completion_tokens: int = 0) -> None:
+        """Count one request."""
+        self.requests += 1
+        self.seconds += seconds
+        self.prompt_tokens += prompt_tokens
+        self.completion_tokens += completion_tokens
+        if endpoint.price_in or endpoint.price_out:
+            self.cost += (prompt_tokens * endpoint.price_in + completion_tokens * endpoint.price_out) / 1e6
+            self.currency = endpoint.currency
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready form; a cost of 0 without a currency means that no price is known."""
@@ -76,25 +103,13 @@ class Message:
         return {"role": self.role, "content": [*parts, {"type": "text", "text": self.text}]}
 
 
-class _Bearer(AuthBase):
-    """Puts the key into its header; with it in place, requests reads no netrc."""
-
-    def __init__(self, key: str | None) -> None:
-        self._key = key
-
-    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._key:
-            r.headers["Authorization"] = f"Bearer {self._key}"
-        return r
-
-
 @dataclass
 class ChatClient:
     """Asks one endpoint.
 
     Attributes:
         endpoint: who is asked.
-        use_cache: take answers from former equal requests.
+        use_cache: take answers to earlier equal requests.
         sleep, clock: replaced in tests.
     """
 
@@ -105,28 +120,26 @@ class ChatClient:
     usage: Usage = field(default_factory=Usage)
     _next_start: float = field(default=0.0, repr=False)
 
-    def body(self, messages: Sequence[Message], schema: dict[str, Any] | None, structured: str | None = None) -> bytes:
+    def body(self, messages: Sequence[Message], schema: dict[str, Any] | None) -> bytes:
         """The exact bytes that `ask` sends.
 
         Args:
             messages: the conversation.
             schema: JSON schema of the answer.
-            structured: another way to ask for it than the endpoint's own.
         """
         data: dict[str, Any] = {
             "model": self.endpoint.model,
-            "messages": [m.to_json() for m in messages],
+            "messages": messages,
             "max_tokens": self.endpoint.max_tokens,
             "temperature": self.endpoint.temperature,
             "stream": False,
         }
-        way = structured or self.endpoint.structured
-        if schema is not None and way == "json_schema":
+        if schema is not None and self.endpoint.structured == "json_schema":
             named = {"name": "answer", "strict": True, "schema": schema}
             data["response_format"] = {"type": "json_schema", "json_schema": named}
-        elif schema is not None and way == "json_object":
+        elif schema is not None and self.endpoint.structured == "json_object":
             data["response_format"] = {"type": "json_object"}
-        return json.dumps(data, ensure_ascii=True, separators=(",", ":")).encode("ascii")
+        return dump_json(data).encode("ascii")
 
     def ask(self, messages: Sequence[Message], schema: dict[str, Any] | None, prompt: str) -> str:
         """Send the conversation and return what the model said.
@@ -138,10 +151,10 @@ class ChatClient:
 
         Raises:
             EndpointConsentError: nobody agreed to this endpoint.
-            EndpointKeyError: no key, or a refused one.
+            EndpointKeyError: there is no key, or it was refused.
             EndpointTimeoutError, EndpointUnreachableError, EndpointBusyError: also after several tries.
-            EndpointAnswerError: what came back is no chat answer.
-            EndpointError: anything else that it refused.
+            EndpointAnswerError: what came back is not a chat answer.
+            EndpointError: any other refusal.
         """
         privacy.require_consent(self.endpoint)
         body = self.body(messages, schema)
@@ -149,34 +162,36 @@ class ChatClient:
         known = cache.stored(key) if self.use_cache else None
         if known is not None:
             self.usage.cached += 1
-            return str(known["content"])
+            return known
         try:
-            content, used = self._tries(body)
+            content, tokens = self._tries(body)
         except _NotUnderstood:
-            # some gateways know no response_format: then the prompt alone must do
-            content, used = self._tries(self.body(messages, None))
+            # some gateways do not know response_format: then the prompt alone must do
+            content, tokens = self._tries(self.body(messages, None))
         if self.use_cache:
-            cache.store(key, content, used)
+            cache.store(key, content, tokens)
         return content
 
-    def _tries(self, body: bytes) -> tuple[str, dict[str, Any]]:
+    def _tries(self, body: bytes) -> tuple[str, dict[str, int]]:
         secret = self.endpoint.key()
         end = self.clock() + MOST_TIMES * self.endpoint.timeout_s
-        wait = FIRST_WAIT_S
-        for left in reversed(range(self.endpoint.retries + 1)):
+        tries = 0
+        while True:
             self._hold_back(end)
             try:
                 return self._once(body, secret)
+            except EndpointTimeoutError:
+                raise
             except (EndpointBusyError, EndpointUnreachableError) as error:
-                asked = getattr(error, "retry_after", None)
-                pause = min(MOST_WAIT_S, max(wait, asked or 0.0))
-                if left == 0 or isinstance(error, EndpointTimeoutError) or self.clock() + pause >= end:
+                asked = getattr(error, "retry_after", 0.0)
+                pause = min(MOST_WAIT_S, max(FIRST_WAIT_S * 2**tries, asked))
+                if tries == self.endpoint.retries or self.clock() + pause >= end:
                     raise
-                self.sleep(pause)
-                wait *= 2
-        raise AssertionError  # not reached: the last try returns or raises
+            tries += 1
+            self.sleep(pause)
 
     def _hold_back(self, end: float) -> None:
+        """Wait until the rate limit allows another request."""
         pause = self._next_start - self.clock()
         if pause > 0:
             if self.clock() + pause >= end:
@@ -188,95 +203,82 @@ class ChatClient:
             self.sleep(pause)
         self._next_start = max(self.clock(), self._next_start) + 60.0 / self.endpoint.requests_per_minute
 
-    def _once(self, body: bytes, secret: str | None) -> tuple[str, dict[str, Any]]:
-        start, outcome, used = self.clock(), "failed", dict[str, Any]()
+    def _once(self, body: bytes, secret: str | None) -> tuple[str, dict[str, int]]:
+        start, outcome, tokens = self.clock(), "failed", dict[str, int]()
         try:
             status, headers, data = _exchange(self.endpoint, body, secret)
             outcome = str(status)
-            self._refuse(status, headers, data, secret, b'"response_format"' in body)
-            content, used = _content(data, self.endpoint)
-            self._count(used)
-            return content, used
+            if status != 200:
+                raise _refusal(self.endpoint, status, headers, data, secret, b'"response_format"' in body)
+            content, tokens = _content(data, self.endpoint)
+            return content, tokens
         except EndpointTimeoutError:
             outcome = "timeout"
             raise
         finally:
-            self.usage.requests += 1
-            self.usage.seconds += self.clock() - start
-            privacy.audit(self.endpoint, body, outcome, self.clock() - start, used)
-
-    def _count(self, used: dict[str, Any]) -> None:
-        self.usage.prompt_tokens += used["prompt_tokens"]
-        self.usage.completion_tokens += used["completion_tokens"]
-        e = self.endpoint
-        if e.price_in or e.price_out:
-            self.usage.cost += (used["prompt_tokens"] * e.price_in + used["completion_tokens"] * e.price_out) / 1e6
-            self.usage.currency = e.currency
-
-    def _refuse(self, status: int, headers: Any, data: bytes, secret: str | None, structured: bool) -> None:
-        if status == 200:
-            return
-        name = self.endpoint.name
-        said = data[:2000].decode("utf-8", "replace")
-        said = clean(said.replace(secret, " ") if secret else said, 160)
-        given = f"HTTP {status}" + (f": {said}" if said else "")
-        if status in (401, 403):
-            remedy = f"Check {self.endpoint.key_variable or 'the key'} and what it may be used for"
-            raise EndpointKeyError(what=f"The endpoint {name} does not take the key", given=given, remedy=remedy)
-        if status in _BUSY:
-            busy = EndpointBusyError(what=f"The endpoint {name} is busy", given=given, remedy="Try again later")
-            busy.retry_after = _seconds(headers.get("Retry-After"))  # type: ignore[attr-defined]
-            raise busy
-        if status in _BROKEN:
-            raise EndpointUnreachableError(what=f"The endpoint {name} is broken", given=given, remedy="Try again later")
-        if status in (400, 422) and structured:
-            raise _NotUnderstood(what=f"The endpoint {name} does not understand the request", given=given)
-        if 300 <= status < 400:
-            raise EndpointError(
-                what=f"The endpoint {name} points to another address, which is not followed",
-                given=f"HTTP {status}",
-                remedy="Give the final address, so that you know who is asked",
-            )
-        if status == 404:
-            raise EndpointError(
-                what=f"The endpoint {name} is not there, or does not know the model",
-                given=given,
-                remedy=f"Check the address {self.endpoint.url} and the model {self.endpoint.model}",
-            )
-        raise EndpointError(what=f"The endpoint {name} refused the request", given=given, remedy="Check its settings")
+            seconds = self.clock() - start
+            self.usage.add(self.endpoint, seconds, **tokens)
+            privacy.audit(self.endpoint, body, outcome, seconds, tokens)
 
 
 class _NotUnderstood(EndpointError):
-    """The endpoint does not understand response_format, or anything else of the request."""
+    """The endpoint does not understand response_format, or something else in the request."""
 
 
-def _exchange(endpoint: Endpoint, body: bytes, secret: str | None) -> tuple[int, Any, bytes]:
-    """Send and receive on a thread, so that the whole is bounded whatever the other side does."""
-    found: dict[str, Any] = {}
+def _refusal(
+    endpoint: Endpoint, status: int, headers: Mapping[str, str], data: bytes, secret: str | None, structured: bool
+) -> EndpointError:
+    said = data[:2000].decode("utf-8", "replace")
+    said = clean(said.replace(secret, " ") if secret else said, 160)
+    kind, what, remedy = _REFUSALS.get(status, (EndpointError, "refused the request", "Check its settings"))
+    if structured and status in (400, 422):
+        kind, what = _NotUnderstood, "does not understand the request"
+    known = {"key": endpoint.key_variable or "the key", "url": endpoint.url, "model": endpoint.model}
+    error = kind(
+        what=f"The endpoint {endpoint.name} {what}",
+        given=f"HTTP {status}" + (f": {said}" if said else ""),
+        remedy=remedy.format_map(known),
+    )
+    if isinstance(error, EndpointBusyError):
+        error.retry_after = _seconds(headers.get("Retry-After"))  # type: ignore[attr-defined]
+    return error
+
+
+def _exchange(endpoint: Endpoint, body: bytes, secret: str | None) -> tuple[int, Mapping[str, str], bytes]:
+    """Send and receive on a thread, so that the total time is bounded whatever the other side does."""
+    answer: futures.Future[tuple[int, Mapping[str, str], bytes]] = futures.Future()
     given_up = threading.Event()
-    worker = threading.Thread(target=_send, args=(endpoint, body, secret, found, given_up), daemon=True)
-    worker.start()
-    worker.join(endpoint.timeout_s)
-    if worker.is_alive():
+
+    def work() -> None:
+        try:
+            answer.set_result(_send(endpoint, body, secret, given_up))
+        except Exception as error:  # noqa: BLE001 (any error is raised again by `result`)
+            answer.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        return answer.result(endpoint.timeout_s)
+    except futures.TimeoutError:
         given_up.set()
-        raise _timeout(endpoint)
-    if "error" in found:
-        raise found["error"]
-    return found["status"], found["headers"], found["data"]
+        raise _timeout(endpoint) from None
 
 
 def _send(
-    endpoint: Endpoint, body: bytes, secret: str | None, found: dict[str, Any], given_up: threading.Event
-) -> None:
+    endpoint: Endpoint, body: bytes, secret: str | None, given_up: threading.Event
+) -> tuple[int, Mapping[str, str], bytes]:
+    def with_key(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if secret:
+            request.headers["Authorization"] = f"Bearer {secret}"
+        return request
+
     try:
         with requests.Session() as session:
             session.trust_env = not endpoint.is_loopback  # a proxy is for addresses outside
-            session.cookies.clear()
             with session.post(
                 f"{endpoint.url.rstrip('/')}/chat/completions",
                 data=body,
                 headers={"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "MeWM"},
-                auth=_Bearer(secret),
+                auth=with_key,  # also without a key: else requests would look into netrc
                 timeout=(min(20.0, endpoint.timeout_s), endpoint.timeout_s),
                 allow_redirects=False,
                 stream=True,
@@ -285,23 +287,22 @@ def _send(
                 for chunk in response.iter_content(4096):
                     data += chunk
                     if given_up.is_set():
-                        return
+                        raise _timeout(endpoint)
                     if len(data) > MOST_BYTES:
                         raise EndpointAnswerError(
-                            what=f"The endpoint {endpoint.name} answered too much", given=f"over {MOST_BYTES} bytes"
+                            what=f"The answer of the endpoint {endpoint.name} is too long",
+                            given=f"over {MOST_BYTES} bytes",
                         )
-                found.update(status=response.status_code, headers=response.headers, data=bytes(data))
-    except EndpointError as error:
-        found["error"] = error
+                return response.status_code, response.headers, bytes(data)
     except requests.Timeout:
-        found["error"] = _timeout(endpoint)
+        raise _timeout(endpoint) from None
     except (requests.RequestException, OSError, ValueError) as error:
-        # the text of such an error may hold the address, never the key or the body
-        found["error"] = EndpointUnreachableError(
+        # the text of such an error may hold the address, but never the key or the body
+        raise EndpointUnreachableError(
             what=f"The endpoint {endpoint.name} does not answer, or the connection was cut",
             given=f"{endpoint.host} ({type(error).__name__})",
             remedy="Is it running, and is the address right?",
-        )
+        ) from error
 
 
 def _timeout(endpoint: Endpoint) -> EndpointTimeoutError:
@@ -312,31 +313,25 @@ def _timeout(endpoint: Endpoint) -> EndpointTimeoutError:
     )
 
 
-def _seconds(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if 0 <= value < 1e6 else None
+def _seconds(text: str | None) -> float:
+    """Seconds of a Retry-After header; 0 if it gives none (it may also be a date)."""
+    return float(text) if text and re.fullmatch(r"\d{1,6}(?:\.\d+)?", text.strip()) else 0.0
 
 
-def _content(data: bytes, endpoint: Endpoint) -> tuple[str, dict[str, Any]]:
+def _content(data: bytes, endpoint: Endpoint) -> tuple[str, dict[str, int]]:
     """What the model said, and its tokens."""
+    answer = parse_json(data, f"The answer of the endpoint {endpoint.name}", EndpointAnswerError, given=endpoint.host)
     try:
-        answer = json.loads(data.decode("utf-8"))
         content = answer["choices"][0]["message"]["content"]
-        if isinstance(content, list):  # some servers answer in parts
-            content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-        if not isinstance(content, str) or not content.strip():
-            raise ValueError("empty")  # noqa: EM101, TRY301
-        used = answer.get("usage")
-        used = used if isinstance(used, dict) else {}
-        tokens = {k: _whole(used.get(k)) for k in ("prompt_tokens", "completion_tokens")}
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        raise EndpointAnswerError(
-            what=f"The endpoint {endpoint.name} answered what is no chat answer", given=type(error).__name__
-        ) from error
-    return content, tokens
+    except (KeyError, IndexError, TypeError):
+        content = None
+    if isinstance(content, list):  # some servers answer in parts
+        content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    if not isinstance(content, str) or not content.strip():
+        raise EndpointAnswerError(what=f"The endpoint {endpoint.name} did not send a chat answer", given=endpoint.host)
+    used = answer.get("usage")
+    used = used if isinstance(used, dict) else {}
+    return content, {name: _whole(used.get(name)) for name in ("prompt_tokens", "completion_tokens")}
 
 
 def _whole(value: Any) -> int:

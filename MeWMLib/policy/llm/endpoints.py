@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
-import json
 import os
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from MeWMLib.core.errors import EndpointError, EndpointKeyError
-from MeWMLib.policy.llm.places import endpoints_file
+from MeWMLib.core.folders import data_folder
+from MeWMLib.core.records import from_plain, read_json
 
-#: How an answer is made to follow its schema: by the server, only that it is JSON, or by the prompt alone.
+#: Endpoints that the user added or changed, in the user's data folder.
+ENDPOINTS_FILE = "endpoints.json"
+#: Who sees to it that an answer follows its schema: the server, the server for being JSON only, or the prompt alone.
 STRUCTURED = ("json_schema", "json_object", "prompt")
 KEYRING_SERVICE = "mewm-endpoint"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -40,17 +41,17 @@ class Endpoint:
         name: what the user calls it.
         url: base address, without /chat/completions.
         model: name of the model there.
-        images: it takes pictures.
+        images: it accepts pictures.
         structured: one of `STRUCTURED`.
         key_variable: environment variable that holds the key; "" where none is needed.
         timeout_s: for one whole request.
         max_tokens: of one answer.
-        requests_per_minute: more are held back.
+        requests_per_minute: further requests wait.
         temperature: of sampling.
-        price_in, price_out: for a million tokens, in `currency`; 0 is not known.
+        price_in, price_out: of a million tokens, in `currency`; 0 means not known.
         currency: of the prices.
         retries: how often a busy or broken endpoint is asked again.
-        reasons: ask for a sentence for each agent; very small models do better without.
+        reasons: ask for a sentence about each agent; very small models do better without.
     """
 
     name: str
@@ -72,19 +73,19 @@ class Endpoint:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", self.name):
             raise EndpointError(
-                what="This is no name of an endpoint", given=repr(self.name), remedy="Use a-z, 0-9, dot, hyphen"
+                what="This is not a name for an endpoint", given=repr(self.name), remedy="Use a-z, 0-9, dot, hyphen"
             )
         try:
             parts = urlsplit(self.url)
             good = parts.scheme in ("http", "https") and bool(parts.hostname) and not (parts.query or parts.fragment)
-            # a key in an address would come into logs
+            # a key in an address would end up in logs
             good = good and parts.username is None and parts.password is None
         except (ValueError, AttributeError):
             good = False
         if not good:
             raise EndpointError(
                 what=f"The address of the endpoint {self.name} cannot be used",
-                given=_without_secrets(str(self.url)),
+                given=re.sub(r"//[^/@]*@", "//...@", str(self.url)),
                 remedy="Write it as https://host/v1, without a key in it",
             )
         if urlsplit(self.url).scheme == "http" and not self.is_loopback:
@@ -127,7 +128,7 @@ class Endpoint:
         """The key: from the environment, else the system's keyring; None where none is needed.
 
         Raises:
-            EndpointKeyError: one is needed and there is none, or it holds what no header can carry.
+            EndpointKeyError: one is needed and there is none, or it holds characters that a header cannot carry.
         """
         found = os.environ.get(self.key_variable, "") if self.key_variable else ""
         found = (found or _from_keyring(self.name)).strip()
@@ -145,18 +146,15 @@ class Endpoint:
             )
         return found or None
 
-    def to_json(self) -> dict[str, Any]:
-        """All settings; there is no secret among them."""
-        return asdict(self)
-
 
 def known_endpoints() -> dict[str, Endpoint]:
-    """Ready configurations and the user's own (endpoints.json in the user's folder), by name; the user's win.
+    """The ready configurations and the user's own by name; of two with one name, the user's counts.
 
     Raises:
         EndpointError: the user's file cannot be read.
     """
-    return {**_presets(), **_read(endpoints_file(), missing_ok=True)}
+    own = data_folder() / ENDPOINTS_FILE
+    return {**_presets(), **(_read(own) if own.exists() else {})}
 
 
 def find_endpoint(name: str) -> Endpoint:
@@ -170,7 +168,7 @@ def find_endpoint(name: str) -> Endpoint:
         raise EndpointError(
             what="There is no such endpoint",
             given=name,
-            remedy=f"Known: {', '.join(known)}; add your own to {endpoints_file().name} in the user's folder",
+            remedy=f"Known: {', '.join(known)}; add your own to {data_folder() / ENDPOINTS_FILE}",
         )
     return known[name]
 
@@ -180,42 +178,20 @@ def _presets() -> dict[str, Endpoint]:
     return _read(Path(__file__).with_name("presets.json"))
 
 
-def _read(path: Path, missing_ok: bool = False) -> dict[str, Endpoint]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        known = {f.name for f in fields(Endpoint)}
-        found = {}
-        for entry in data["endpoints"]:
-            unknown = sorted(set(entry) - known)
-            if unknown:
-                raise EndpointError(
-                    what="Unknown setting of an endpoint",
-                    given=f"{', '.join(unknown)} in {path.name}",
-                    remedy="Known: " + ", ".join(sorted(known)) + ". A key is never written there",
-                )
-            made = Endpoint(**entry)
-            found[made.name] = made
-        return found
-    except FileNotFoundError:
-        if missing_ok:
-            return {}
-        raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EndpointError(
-            what="The endpoints cannot be read",
-            given=f"{path} ({type(error).__name__}: {error})",
-            remedy="Correct the file, or remove it to have the ready configurations only",
-        ) from error
+def _read(path: Path) -> dict[str, Endpoint]:
+    remedy = "Correct the file, or remove it to have only the ready configurations"
+    entries = read_json(path, "The file of endpoints", EndpointError, remedy, {"endpoints": list})["endpoints"]
+    found = [
+        from_plain(Endpoint, entry, f"endpoint {n} in {path.name}", EndpointError, remedy)
+        for n, entry in enumerate(entries, start=1)
+    ]
+    return {endpoint.name: endpoint for endpoint in found}
 
 
 def _from_keyring(name: str) -> str:
     if importlib.util.find_spec("keyring") is None:
         return ""
-    # a keyring without a back end, or a locked one, is the same as none
+    # a keyring without a back end, or a locked one, counts as none
     with contextlib.suppress(Exception):
         return str(importlib.import_module("keyring").get_password(KEYRING_SERVICE, name) or "")
     return ""
-
-
-def _without_secrets(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//...@", url)

@@ -1,36 +1,31 @@
 """The policy of the paper: a vision-language model proposes, a second one refines with the rules (section 3.1, B.1).
 
-Whatever they answer is held against the vocabulary, the clinical rules and the goal. A bad answer is asked for once
-more with what was wrong; then, and where the endpoint fails, the offline guideline stands in and says so.
+Whatever they answer is checked against the vocabulary, the clinical rules and the goal. After an unusable answer the
+model is asked once more and told what was wrong. If that fails too, or the endpoint does, the offline guideline takes
+over, and the plan says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from MeWMLib.core.errors import (
-    EndpointAnswerError,
-    EndpointConsentError,
-    EndpointError,
-    EndpointKeyError,
-    PrivacyError,
-)
+from MeWMLib.core.errors import EndpointAnswerError, EndpointConsentError, EndpointError, EndpointKeyError, PrivacyError
 from MeWMLib.core.patient import Findings
 from MeWMLib.core.plan import PlanSettings
-from MeWMLib.core.protocol import DRUG, EMBOLIC, ActionSpace, Protocol, agents_of
+from MeWMLib.core.protocol import DRUG, EMBOLIC, ActionSpace, Protocol
 from MeWMLib.policy import guideline
+from MeWMLib.policy.agent_names import offered
 from MeWMLib.policy.baselines import GuidelinePolicy
-from MeWMLib.policy.goal import excluded_agents
+from MeWMLib.policy.goal import parse_goal
 from MeWMLib.policy.llm import privacy
-from MeWMLib.policy.llm.answers import ProposedAgents, proposal_schema, read_proposal
+from MeWMLib.policy.llm.answers import proposal_schema, read_proposal
 from MeWMLib.policy.llm.client import ChatClient, Message
-from MeWMLib.policy.llm.prompts import PROPOSE, REFINE, load_prompt
+from MeWMLib.policy.llm.prompts import PROPOSE, REFINE, fill
 from MeWMLib.policy.proposal import PolicyInput, Proposal, first_choice
-from MeWMLib.policy.rules import FORBIDDEN, allowed, check, load_rules
+from MeWMLib.policy.rules import FORBIDDEN, check, load_rules
 
-#: These say that the user must do something; the guideline does not stand in for them.
+#: After these the user must do something; the guideline does not take over.
 _FOR_THE_USER = (EndpointConsentError, EndpointKeyError, PrivacyError)
 
 
@@ -39,160 +34,131 @@ class LanguageModelPolicy:
     """See the module's text.
 
     Attributes:
-        proposer: asked first, with pictures if it takes them.
+        proposer: asked first, with pictures if it accepts them.
         refiner: asked for a better list, without pictures; None for none.
         among: agents to choose from; None is the whole vocabulary.
-        reasons: ask for a sentence for each agent.
     """
 
     proposer: ChatClient
     refiner: ChatClient | None = None
     among: tuple[str, ...] | None = None
-    reasons: bool = True
-    _fallback: GuidelinePolicy = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        self._fallback = GuidelinePolicy(self.among)
+    @property
+    def _clients(self) -> list[ChatClient]:
+        return [self.proposer, *([self.refiner] if self.refiner else [])]
 
     @property
     def name(self) -> str:
         """Such as llm:gpt-4o+deepseek-r1."""
-        names = [c.endpoint.name for c in (self.proposer, self.refiner) if c is not None]
-        return "llm:" + "+".join(names)
+        return "llm:" + "+".join(client.endpoint.name for client in self._clients)
 
     def request(self, case: PolicyInput, settings: PlanSettings) -> bytes:
-        """The exact bytes of the first request, to be looked at before anything is sent.
+        """The exact bytes of the first request, to be read before anything is sent.
 
         Raises:
-            PrivacyError: the goal or a picture holds what is never sent.
+            PrivacyError: the goal or a picture holds something that is never sent.
         """
-        return self.proposer.body(*self._first(case, settings))
+        return self.proposer.body(self._messages(case, settings, None), self._schema(settings))
 
     def propose(self, case: PolicyInput, settings: PlanSettings) -> Proposal:
         """Ask; see the module.
 
         Raises:
-            RuleError: the rules and the goal leave nothing, whoever proposes.
+            RuleError: the rules and the goal leave nothing, whichever policy proposes.
             EndpointConsentError, EndpointKeyError, PrivacyError: the user must do something first.
         """
-        # first, so that a patient whom the rules leave nothing is told so, and nothing is sent about him
-        stand_in = self._fallback.propose(case, settings)
+        # first, so that nothing is sent about a patient for whom the rules leave nothing
+        fallback = GuidelinePolicy(self.among).propose(case, settings)
+        found: ActionSpace | None = None
         notes: list[str] = []
-        try:
-            messages, schema = self._first(case, settings)
-            found = self._ask(self.proposer, messages, schema, PROPOSE, settings)
-        except _FOR_THE_USER:
-            raise
-        except EndpointError as error:
-            return self._stood_in(stand_in, f"{self.proposer.endpoint.name} gave no usable answer: {error}")
-        if self.refiner is not None:
+        for client in self._clients:
             try:
-                messages, schema = self._second(case, settings, found)
-                found = self._ask(self.refiner, messages, schema, REFINE, settings)
+                found = self._ask(client, self._messages(case, settings, found), settings)
             except _FOR_THE_USER:
                 raise
             except EndpointError as error:
-                notes.append(f"{self.refiner.endpoint.name} did not refine, the first proposal stands: {error}")
+                if found is None:
+                    return self._taken_over(fallback, f"{client.endpoint.name} gave no usable answer: {error}")
+                notes.append(f"{client.endpoint.name} did not refine; the first proposal was kept: {error}")
+        assert found is not None
         space, left_out = self._under_the_rules(found, case)
         notes += left_out
-        protocol = first_choice(space, case.clinical, settings) if space is not None else Protocol(())
-        if space is None or not protocol.complete:
-            return self._stood_in(stand_in, "; ".join(["the rules and the goal leave nothing of its proposal", *notes]))
+        protocol = first_choice(space, case.clinical, settings)
+        if not protocol.complete:
+            why = "; ".join(["the rules and the goal leave nothing of its proposal", *notes])
+            return self._taken_over(fallback, why)
         return Proposal(space, protocol, tuple(notes), self._usage())
 
-    def _choice(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        kinds = (agents_of(DRUG), agents_of(EMBOLIC))
-        drugs, embolics = (tuple(n for n in names if self.among is None or n in self.among) for names in kinds)
-        return drugs, embolics
-
-    def _first(self, case: PolicyInput, settings: PlanSettings) -> tuple[list[Message], dict[str, Any]]:
-        images = case.images if self.proposer.endpoint.images else ()
-        pictures = (
-            f"{len(images)} axial CT slices before treatment, soft-tissue window, those with most tumour."
-            if images
-            else "No picture is given."
+    def _messages(self, case: PolicyInput, settings: PlanSettings, found: ActionSpace | None) -> list[Message]:
+        """What the proposer is asked, or the refiner about what was `found`."""
+        images = case.images if found is None and self.proposer.endpoint.images else ()
+        pictures = f"{len(images)} axial CT slices before treatment, soft-tissue window, those with the most tumour."
+        form = '{"agent": a listed name, "reason": one short sentence}' if self._reasons else "a listed name"
+        system, user = fill(
+            PROPOSE if found is None else REFINE,
+            pictures=pictures if images else "No picture is given.",
+            proposed=", ".join((*found.drugs, *found.embolics)) if found else "",
+            findings=findings_lines(case.findings),
+            clinical=privacy.clinical_lines(case.clinical),
+            goal=privacy.require_clean(case.goal.strip(), "the goal") or "none given",
+            drugs=", ".join(offered(DRUG, self.among)),
+            embolics=", ".join(offered(EMBOLIC, self.among)),
+            rules="; ".join(r.reason for r in load_rules() if r.severity == FORBIDDEN and not r.field),
+            most_drugs=str(settings.drugs),
+            most_embolics=str(settings.embolics),
+            form=f'Form: {{"drugs": [{form}, ...], "embolics": [{form}, ...]}}',
         )
-        values, schema = self._values(case, settings)
-        system, user = load_prompt(PROPOSE).fill(pictures=pictures, **values)
-        return [Message("system", system), Message("user", user, images)], schema
+        return [Message("system", system), Message("user", user, images)]
 
-    def _second(
-        self, case: PolicyInput, settings: PlanSettings, found: ProposedAgents
-    ) -> tuple[list[Message], dict[str, Any]]:
-        values, schema = self._values(case, settings)
-        proposed = ", ".join((*found.drugs, *found.embolics))
-        system, user = load_prompt(REFINE).fill(proposed=proposed, **values)
-        return [Message("system", system), Message("user", user)], schema
+    @property
+    def _reasons(self) -> bool:
+        return self.proposer.endpoint.reasons
 
-    def _values(self, case: PolicyInput, settings: PlanSettings) -> tuple[dict[str, str], dict[str, Any]]:
-        drugs, embolics = self._choice()
-        most = (settings.drugs, settings.embolics)
-        form = '"agent": a listed name, "reason": one short sentence' if self.reasons else "a listed name"
-        one = "{" + form + "}" if self.reasons else form
-        values = {
-            "findings": findings_lines(case.findings),
-            "clinical": privacy.clinical_lines(case.clinical),
-            "goal": privacy.require_clean(case.goal.strip(), "the goal") or "none given",
-            "drugs": ", ".join(drugs),
-            "embolics": ", ".join(embolics),
-            "rules": "; ".join(r.reason for r in load_rules() if r.severity == FORBIDDEN and not r.field),
-            "most_drugs": str(settings.drugs),
-            "most_embolics": str(settings.embolics),
-            "form": f'Form: {{"drugs": [{one}, ...], "embolics": [{one}, ...]}}',
-        }
-        return values, proposal_schema(drugs, embolics, most, self.reasons)
+    def _limits(self, settings: PlanSettings) -> tuple[tuple[str, ...], tuple[str, ...], tuple[int, int]]:
+        """Drugs and embolics to choose from, and how many of each at most."""
+        return offered(DRUG, self.among), offered(EMBOLIC, self.among), (settings.drugs, settings.embolics)
 
-    def _ask(
-        self, client: ChatClient, messages: list[Message], schema: dict[str, Any], prompt: str, settings: PlanSettings
-    ) -> ProposedAgents:
+    def _schema(self, settings: PlanSettings) -> dict[str, Any]:
+        return proposal_schema(*self._limits(settings), self._reasons)
+
+    def _ask(self, client: ChatClient, messages: list[Message], settings: PlanSettings) -> ActionSpace:
         """Ask, and once more with the error if the answer cannot be used."""
-        drugs, embolics = self._choice()
-        most = (settings.drugs, settings.embolics)
+        schema, prompt = self._schema(settings), PROPOSE if client is self.proposer else REFINE
         text = client.ask(messages, schema, prompt)
         try:
-            return read_proposal(text, drugs, embolics, most)
+            return read_proposal(text, *self._limits(settings))
         except EndpointAnswerError as error:
-            # the bad answer itself is not sent back: it may be long, and it is not ours
+            # the bad answer itself is not sent back: it may be long, and it was not written by MeWM
             again = f"Your last answer could not be used. {error} Answer again, with one JSON object of the form."
             text = client.ask([*messages, Message("user", again)], schema, prompt)
-            return read_proposal(text, drugs, embolics, most)
+            return read_proposal(text, *self._limits(settings))
 
-    def _under_the_rules(self, found: ProposedAgents, case: PolicyInput) -> tuple[ActionSpace | None, list[str]]:
+    def _under_the_rules(self, found: ActionSpace, case: PolicyInput) -> tuple[ActionSpace, list[str]]:
         """What the rules and the goal leave of a proposal, and what they took out."""
-        unwanted, notes = excluded_agents(case.goal), []
-        kept: list[tuple[str, ...]] = []
-        for names in (found.drugs, found.embolics):
-            good = []
-            for name in names:
-                alone = Protocol.of([name])
-                if name in unwanted:
-                    notes.append(f"{name} was proposed and left out: the goal excludes it")
-                elif not allowed(alone, case.clinical):
-                    reason = next(f for f in check(alone, case.clinical, False) if f.severity == FORBIDDEN)
-                    notes.append(f"{name} was proposed and left out: {reason.reason}")
-                else:
-                    good.append(name)
-            kept.append(tuple(good))
-        if not all(kept):
-            return None, notes
-        reasons = {n: f"{n}: {self.name} says: {found.reasons.get(n, 'no reason')}" for n in (*kept[0], *kept[1])}
-        sources = {n: "a language model's answer, not a source; needs physician review" for n in reasons}
-        return ActionSpace(kept[0], kept[1], reasons, self.name, sources), notes
+        reasons, notes = dict[str, str](), []
+        for name in (*found.drugs, *found.embolics):
+            findings = check(Protocol.of([name]), case.clinical, complete=False)
+            why = ["the goal excludes it"] if name in parse_goal(case.goal).ruled_out else []
+            why += [f.reason for f in findings if f.severity == FORBIDDEN]
+            if why:
+                notes.append(f"{name} was proposed and left out: {why[0]}")
+            else:
+                reasons[name] = f"{name}: {self.name} says: {found.reasons.get(name, 'no reason')}"
+        drugs, embolics = (tuple(n for n in names if n in reasons) for names in (found.drugs, found.embolics))
+        sources = dict.fromkeys(reasons, "a language model's answer, not a source; needs physician review")
+        return ActionSpace(drugs, embolics, reasons, self.name, sources), notes
 
-    def _stood_in(self, stand_in: Proposal, why: str) -> Proposal:
-        space = replace(stand_in.space, policy=f"{guideline.POLICY_NAME} (stands in for {self.name})")
-        note = f"The offline guideline policy stands in for {self.name}: {why}"
-        return Proposal(space, stand_in.protocol, (note,), self._usage())
+    def _taken_over(self, fallback: Proposal, why: str) -> Proposal:
+        space = replace(fallback.space, policy=f"{guideline.POLICY_NAME} (in place of {self.name})")
+        note = f"The offline guideline policy was used in place of {self.name}: {why}"
+        return Proposal(space, fallback.protocol, (note,), self._usage())
 
     def _usage(self) -> dict[str, Any]:
-        used = {self.proposer.endpoint.name: self.proposer.usage.to_json()}
-        if self.refiner is not None:
-            used[self.refiner.endpoint.name] = self.refiner.usage.to_json()
-        return used
+        return {client.endpoint.name: client.usage.to_json() for client in self._clients}
 
 
 def findings_lines(findings: Findings, most: int = 5) -> str:
-    """What was measured, in lines: sizes, densities and shares; no place in space, nothing that was not measured."""
+    """What was measured, in lines: sizes, densities and shares; no position, and nothing that was not measured."""
     lines = []
     if findings.liver_ml > 0:
         lines.append(f"liver {findings.liver_ml:.0f} ml, {findings.liver_mean_hu:.0f} HU")
@@ -206,8 +172,3 @@ def findings_lines(findings: Findings, most: int = 5) -> str:
             )
         lines.append(line)
     return "\n".join(lines)
-
-
-def names_of(text: str) -> Sequence[str]:
-    """Endpoint names of "llm:PROPOSER" or "llm:PROPOSER+REFINER"."""
-    return text.removeprefix("llm:").split("+")

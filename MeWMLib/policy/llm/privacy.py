@@ -1,32 +1,35 @@
 """The privacy gate: nothing is sent without consent, and nothing that looks like a person, an id or a date.
 
-A request is put together from an allow-list (numbers that were measured, clinical fields, the agents of the vocabulary,
-grey values) and from at most two texts of the user: the goal, and sentences of a report. These two are looked through
-here. A filter cannot find every name; that is why the whole request can be looked at before it is sent.
+A request holds only what is on an allow-list (measured numbers, clinical fields, the agents of the vocabulary, grey
+values) and at most two texts of the user: the goal, and sentences of a report. These two texts are searched here. No
+filter can find every name; that is why the user can look at the whole request before it is sent.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
 import re
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
-from MeWMLib.core.errors import EndpointConsentError, PrivacyError, UnreadableFileError, output_error
+from MeWMLib.core.errors import EndpointConsentError, MeWMError, PrivacyError, UnreadableFileError, output_error
+from MeWMLib.core.folders import data_folder
 from MeWMLib.core.io import write_json
 from MeWMLib.core.patient import Clinical
+from MeWMLib.core.records import dump_json, parse_json, read_json
 from MeWMLib.policy.llm.endpoints import Endpoint
 from MeWMLib.policy.llm.images import png_chunks
-from MeWMLib.policy.llm.places import audit_file, consent_file
 
-#: Older people are so few that their age alone may tell who they are (the limit of the HIPAA safe harbour rule).
+#: Addresses that the user agreed to, and one line for each request that was sent; both in the user's data folder, never
+#: in that of a scene, a plan or a report.
+CONSENT_FILE, AUDIT_FILE = "endpoint_consent.json", "endpoint_audit.jsonl"
+#: So few people are older that an age alone may reveal who they are (the limit of the HIPAA safe harbour rule).
 OLDEST = 89
-#: A goal, or the sentences of a report about what was given, are shorter.
+#: Longer than any goal, or the sentences of a report about what was given.
 MOST_CHARACTERS = 20_000
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec)[a-z]*"
-#: What is looked for, and how it is called in a message.
+#: What is searched for, and its name in a message.
 _PATTERNS = (
     ("a date", r"\b\d{4}[-/.]\d{1,2}[-/.]\d{1,2}\b|\b\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}\b|\b(?:19|20)\d{6}\b"),
     ("a date", rf"\b\d{{1,2}}(?:st|nd|rd|th)?\.? (?:of )?{_MONTH}\.?,? (?:19|20)\d\d\b"),
@@ -40,22 +43,22 @@ _PATTERNS = (
     ("a path", r"(?:[A-Za-z]:\\|/(?:home|Users|mnt|data|work)/)\S+"),
 )
 _COMPILED = tuple((what, re.compile(pattern, re.IGNORECASE)) for what, pattern in _PATTERNS)
-_CLEAN_CHUNKS = ([b"IHDR", b"IDAT", b"IEND"],)
+_CLEAN_CHUNKS = [b"IHDR", b"IDAT", b"IEND"]
 
 
 def require_clean(text: str, what: str) -> str:
     """Return a text of the user if nothing in it looks like a person, an id or a date.
 
     Args:
-        text: what shall be sent.
-        what: how it is called in the message, as "the goal".
+        text: what is about to be sent.
+        what: its name in the message, such as "the goal".
 
     Raises:
-        PrivacyError: something does; the message says what kind, not which.
+        PrivacyError: something does; the message says what kind of thing, and does not quote it.
     """
     if len(text) > MOST_CHARACTERS:
         raise PrivacyError(
-            what=f"Not sent: {what} is too long to be looked through",
+            what=f"Not sent: {what} is too long to be checked",
             given=f"{len(text)} characters",
             remedy=f"Use at most {MOST_CHARACTERS}",
         )
@@ -64,7 +67,7 @@ def require_clean(text: str, what: str) -> str:
         raise PrivacyError(
             what=f"Not sent: {what} holds what looks like {' and '.join(dict.fromkeys(found))}",
             given=f"{len(text)} characters",
-            remedy="Take it out; names, ids and dates are never sent",
+            remedy="Remove it; names, ids and dates are never sent",
         )
     return text
 
@@ -80,13 +83,15 @@ def require_clean_image(data: bytes) -> bytes:
     """Return a PNG if it has pixels and nothing else.
 
     Raises:
-        PrivacyError: it is no PNG, or holds a chunk that could carry text, a time or metadata.
+        PrivacyError: it is not a PNG, or holds a chunk that could carry text, a time or metadata.
     """
     kinds = png_chunks(data)
-    if kinds not in _CLEAN_CHUNKS:
-        named = ", ".join(k.decode("latin-1") for k in kinds) or "no PNG"
+    if kinds != _CLEAN_CHUNKS:
+        named = ", ".join(k.decode("latin-1") for k in kinds) or "not a PNG"
         raise PrivacyError(
-            what="Not sent: a picture holds more than pixels", given=named, remedy="Only pictures of MeWM are sent"
+            what="Not sent: a picture holds more than pixels",
+            given=named,
+            remedy="Only pictures that MeWM made are sent",
         )
     return data
 
@@ -101,50 +106,50 @@ def clinical_lines(clinical: Clinical) -> str:
 
 
 def consents() -> dict[str, str]:
-    """Who was agreed to (`Endpoint.identity`) and on which day.
+    """What the user agreed to (`Endpoint.identity`), and on which day.
 
     Raises:
         UnreadableFileError: the file is broken.
     """
-    path = consent_file()
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        return {str(k): str(v) for k, v in data["agreed"].items()}
-    except FileNotFoundError:
+    path = data_folder() / CONSENT_FILE
+    if not path.exists():
         return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UnreadableFileError(
-            what="The consents cannot be read", given=f"{path} ({error})", remedy="Remove the file and agree anew"
-        ) from error
+    remedy = "Remove the file and agree again"
+    data = read_json(path, "The file of consents", UnreadableFileError, remedy, {"agreed": dict})
+    return {str(k): str(v) for k, v in data["agreed"].items()}
 
 
 def grant(endpoint: Endpoint) -> None:
     """Agree that pictures, findings, clinical data and goal are sent to this endpoint from this installation."""
     day = datetime.now(timezone.utc).date().isoformat()
-    write_json({"version": 1, "agreed": {**consents(), endpoint.identity: day}}, consent_file())
+    _write_consents({**consents(), endpoint.identity: day})
 
 
 def revoke(endpoint: Endpoint) -> bool:
-    """Take a consent back; True if there was one."""
+    """Withdraw a consent; True if there was one."""
     left = consents()
     had = left.pop(endpoint.identity, None) is not None
     if had:
-        write_json({"version": 1, "agreed": left}, consent_file())
+        _write_consents(left)
     return had
+
+
+def _write_consents(agreed: dict[str, str]) -> None:
+    write_json({"version": 1, "agreed": agreed}, data_folder() / CONSENT_FILE)
 
 
 def require_consent(endpoint: Endpoint) -> None:
     """Raise `EndpointConsentError` unless the user has agreed to exactly this address and model."""
     if endpoint.identity not in consents():
         raise EndpointConsentError(
-            what=f"Nobody has agreed that data are sent to the endpoint {endpoint.name}; nothing was sent",
+            what=f"Nobody has agreed to send data to the endpoint {endpoint.name}; nothing was sent",
             given=f"{endpoint.url}, model {endpoint.model}",
             remedy=f"Look at what would be sent (--preview), then run `mewm endpoint allow {endpoint.name}`",
         )
 
 
 def audit(endpoint: Endpoint, body: bytes, outcome: str, seconds: float, usage: dict[str, Any] | None = None) -> None:
-    """Write one line about a request that was sent: when, to whom, how much; nothing of what was in it.
+    """Write one line about a request that was sent: when, to whom and how much, but nothing of its content.
 
     Raises:
         OutputError: the line cannot be written.
@@ -160,24 +165,23 @@ def audit(endpoint: Endpoint, body: bytes, outcome: str, seconds: float, usage: 
         "seconds": round(seconds, 3),
         **{k: v for k, v in (usage or {}).items() if k in ("prompt_tokens", "completion_tokens")},
     }
-    path = audit_file()
+    path = data_folder() / AUDIT_FILE
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(dump_json(line) + "\n")
     except OSError as error:
         raise output_error(error, path) from error
 
 
-def read_audit(path: Path | None = None) -> list[dict[str, Any]]:
-    """The lines of the audit file; broken ones are left out."""
-    found = []
+def read_audit() -> list[dict[str, Any]]:
+    """The lines of the audit file; broken ones, and those that say something else, are left out."""
     try:
-        for line in (path or audit_file()).read_text(encoding="utf-8").splitlines():
-            try:
-                found.append(dict(json.loads(line)))
-            except (ValueError, TypeError):
-                continue
+        lines = (data_folder() / AUDIT_FILE).read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
+    found = []
+    for line in lines:
+        with contextlib.suppress(MeWMError):
+            found.append(parse_json(line, require={"time": str, "endpoint": str, "bytes": int, "outcome": str}))
     return found

@@ -1,18 +1,19 @@
-"""A language model reads a report beside the deterministic extractor, and where they differ is shown.
+"""A language model reads a report as well as the deterministic parser, and the differences are shown.
 
 Only the sentences that name an agent or an outcome are sent, with everything that looks like a person, an id or a date
-masked. What the extractor says stands; the model adds nothing by itself.
+masked. The parser's reading counts; the model's reading is only compared with it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from MeWMLib.core.protocol import DRUG, EMBOLIC, agents_of, vocabulary
 from MeWMLib.policy.llm import privacy
 from MeWMLib.policy.llm.answers import read_administrations, report_schema
 from MeWMLib.policy.llm.client import ChatClient, Message
-from MeWMLib.policy.llm.prompts import REPORT, load_prompt
+from MeWMLib.policy.llm.prompts import REPORT, fill
 from MeWMLib.policy.reports import OperationReport, parse_report, relevant_text
 
 
@@ -22,7 +23,7 @@ class SecondReading:
 
     Attributes:
         report: the model's reading.
-        differences: one sentence for each point in which both differ; empty if they agree.
+        differences: one sentence for each point in which the two differ; empty if they agree.
     """
 
     report: OperationReport
@@ -35,7 +36,7 @@ def request(client: ChatClient, text: str) -> bytes:
 
 
 def second_reading(client: ChatClient, text: str) -> SecondReading:
-    """Let a model read the report too.
+    """Let a model read the report as well.
 
     Raises:
         EndpointError: it gave no usable answer, or the user must do something first.
@@ -47,7 +48,7 @@ def second_reading(client: ChatClient, text: str) -> SecondReading:
 
 
 def differences(first: OperationReport, second: OperationReport) -> tuple[str, ...]:
-    """In what two readings of one report differ: agents, summed doses, routes, level."""
+    """How two readings of one report differ: agents, summed doses, routes, level."""
     found = []
     ours, theirs = ({a.agent: a for a in r.protocol.actions} for r in (first, second))
     for name in vocabulary():
@@ -57,19 +58,20 @@ def differences(first: OperationReport, second: OperationReport) -> tuple[str, .
             found.append(f"{name}: only the model names it")
         elif name in ours:
             for what in ("dose", "route"):
-                a, b = getattr(ours[name], what), getattr(theirs[name], what)
-                if a != b:
-                    found.append(f"{name}: {what} {a or 'not stated'}, the model says {b or 'not stated'}")
-    if first.attenuation_level != second.attenuation_level:
-        a, b = first.attenuation_level, second.attenuation_level
-        found.append(f"attenuation level {a or 'not stated'}, the model says {b or 'not stated'}")
-    return tuple(found)
+                found += _difference(f"{name}: {what}", getattr(ours[name], what), getattr(theirs[name], what))
+    return (*found, *_difference("attenuation level", first.attenuation_level, second.attenuation_level))
+
+
+def _difference(what: str, ours: Any, theirs: Any) -> list[str]:
+    if ours == theirs:
+        return []
+    return [f"{what} {ours or 'not stated'}, the model says {theirs or 'not stated'}"]
 
 
 def _messages(text: str) -> list[Message]:
     sentences = privacy.require_clean(privacy.masked(relevant_text(text)), "the report")
     form = 'Form: {"administrations": [{"agent": ..., "dose": ..., "route": ...}, ...], "attenuation_level": ...}'
-    system, user = load_prompt(REPORT).fill(
-        drugs=", ".join(agents_of(DRUG)), embolics=", ".join(agents_of(EMBOLIC)), sentences=sentences, form=form
+    system, user = fill(
+        REPORT, drugs=", ".join(agents_of(DRUG)), embolics=", ".join(agents_of(EMBOLIC)), sentences=sentences, form=form
     )
     return [Message("system", system), Message("user", user)]

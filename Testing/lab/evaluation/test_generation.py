@@ -42,8 +42,8 @@ def test_risks_of_the_truth_rise_with_what_is_left_alive(known: KnownPatient) ->
 @pytest.mark.slow
 def test_the_rows_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generation, "FITTED_ON", 2)
-    settings = generation.GenerationSettings(patients=2, steps=1, montage=1)
-    rows, pictures, about = generation.evaluate_generation(settings)
+    settings = generation.GenerationSettings((200_000, 200_001), steps=1, montage=1)
+    rows, tiles, about = generation.evaluate_generation(settings)
     assert list(rows) == [
         "mewm", "mewm_shuffled_actions", "copy_pre", "mewm_action_dropped", "syntumor", "pixel2cancer",
     ]  # fmt: skip
@@ -53,4 +53,7 @@ def test_the_rows_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     ratio = rows["mewm_shuffled_actions"]["tumour_mae_hu"]["mean"] / rows["mewm"]["tumour_mae_hu"]["mean"]
     assert rows["mewm"]["shuffled_action_ratio"]["mean"] == pytest.approx(ratio, rel=0.2)
     assert -1 <= rows["mewm"]["counterfactual_rank_correlation"]["mean"] <= 1
-    assert len(pictures) == 1 and "assistant encoder" in about["network"]
+    assert len(tiles) == 2 and "segmenter encoder" in about["network"]
+    above, below = tiles
+    assert len(above) == len(below) and not above[0].simulated and below[0] is None
+    assert all(tile.simulated for tile in above[1:]) and not any(tile.simulated for tile in below[1:])

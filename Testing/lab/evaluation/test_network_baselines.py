@@ -1,30 +1,22 @@
 """Baselines that are MeWM's own network, trained in another way."""
 
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from MeWMLib.lab.evaluation.baselines import ACTIONLESS, difftumor, textomorph
+from MeWMLib.lab.evaluation.baselines import ACTIONLESS
 from MeWMLib.lab.training.dynamics_settings import DynamicsTraining, read_settings
 
 
-@pytest.mark.parametrize("baseline", [difftumor, textomorph])
-def test_the_file_of_a_baseline_is_its_definition(repository: Path, baseline: object) -> None:
-    path = repository / "Resources" / "Configs" / f"{baseline.ROW}.json"  # type: ignore[attr-defined]
-    assert json.loads(path.read_text(encoding="utf-8")) == baseline.SETTINGS  # type: ignore[attr-defined]
-    assert read_settings(path) == replace(DynamicsTraining(), **baseline.SETTINGS)  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize("baseline", [difftumor, textomorph])
-def test_settings_are_those_of_the_training(baseline: object) -> None:
-    known = {f.name for f in fields(DynamicsTraining)}
-    assert set(baseline.SETTINGS) <= known  # type: ignore[attr-defined]
-    replace(DynamicsTraining(), **baseline.SETTINGS)  # type: ignore[attr-defined]
+@pytest.mark.parametrize(("row", "told"), [("difftumor", {"action_blind": True}), ("textomorph", {"reports": True})])
+def test_the_settings_of_a_baseline_leave_out_all_that_knows_an_action(repository: Path, row: str, told: dict) -> None:
+    path = repository / "Resources" / "Configs" / f"{row}.json"
+    off = {"text": False, "attenuation": False, "contrastive_weight": 0.0, "response": False, "fate": False}
+    assert json.loads(path.read_text(encoding="utf-8")) == {**told, **off, "response_weight": 0.0}
+    assert read_settings(path) == replace(DynamicsTraining(), **told, **off, response_weight=0.0)
 
 
 def test_which_rows_are_simulated_without_their_action() -> None:
-    assert difftumor.ROW in ACTIONLESS and "action_blind" in ACTIONLESS
-    assert textomorph.ROW not in ACTIONLESS and "mewm" not in ACTIONLESS
-    assert not difftumor.KNOWS_ACTION and textomorph.KNOWS_ACTION
+    assert set(ACTIONLESS) == {"difftumor", "action_blind"}

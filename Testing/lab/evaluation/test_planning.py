@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from MeWMLib.cohorts.synthetic.law import true_log_risk
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient
 from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.protocol import Protocol
@@ -25,11 +24,12 @@ from MeWMLib.lab.evaluation.planning import (
 )
 from MeWMLib.lab.evaluation.true_risk import TrueRisk, coarser
 from MeWMLib.lab.synthetic.cases import SPLITS
+from MeWMLib.lab.synthetic.survival import true_log_risk
 
 A, B, C = (Protocol.parse(t) for t in ("Cisplatin + Lipiodol", "Cisplatin + Mitomycin + LC beads", "Mitomycin + PVA"))
 OTHERS = ("no_ccl", "action_blind")
 SMALL = PlanningSettings(
-    patients=1,
+    SPLITS["test"][:1],
     drugs=("Cisplatin", "Doxorubicin"),
     embolics=("Lipiodol", "NBCA"),
     drug_horizon=1,

@@ -14,7 +14,7 @@ from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.errors import GeometryMismatchError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
-from MeWMLib.dynamics.autoencoder import Autoencoder, AutoencoderConfig, fit
+from MeWMLib.dynamics.autoencoder import Autoencoder, fit
 from MeWMLib.lab.evaluation import real_pair
 from MeWMLib.perception.registration import Registration
 
@@ -82,7 +82,7 @@ def test_a_codec_is_measured_on_the_scan_after() -> None:
     whole = fit(torch.from_numpy(rng.standard_normal((500, 64)).astype(np.float32)), 64)
     exact = real_pair.codec_figures(whole, before, after, tumour)
     assert exact["tumour_psnr_db"] > 60 and exact["tumour_mae_hu"] < 0.5
-    poor = Autoencoder(AutoencoderConfig(4))  # a basis of zeros: every block becomes the mean, 60 HU
+    poor = Autoencoder(4)  # a basis of zeros: every block becomes the mean, 60 HU
     figures = real_pair.codec_figures(poor, before, after, tumour)
     dense = tumour & (after >= 250)
     error = np.clip(after, -175, 600)[dense] - 60

@@ -51,7 +51,7 @@ def test_the_shipped_weights_hold_on_a_real_scan_that_they_never_saw() -> None:
         sample = load_sample("lits-117")
     except SampleError as error:
         pytest.skip(f"the sample cannot be fetched: {error}")
-    found = segmentation._assistant(None)(sample.ct)
+    found = segmentation._segmenter(None)(sample.ct)
     assert dice(found.liver, sample.labels.liver) >= 0.90
     assert dice(found.tumour, sample.labels.tumour) >= 0.50
 

@@ -9,10 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from MeWMLib.cohorts.synthetic.law import LAW, WEIBULL_SHAPE, survival_months
+from MeWMLib.cohorts.synthetic.law import LAW
 from MeWMLib.core.errors import CohortError, InputError
 from MeWMLib.lab.evaluation import survival_synthetic
-from MeWMLib.lab.evaluation.survival_patients import MEASURED, GivenOutcome, given_outcomes, radiomics_names
+from MeWMLib.lab.evaluation.radiomics import RADIOMICS
+from MeWMLib.lab.evaluation.survival_patients import MEASURED, GivenOutcome, given_outcomes
 from MeWMLib.lab.evaluation.survival_simulated import _row
 from MeWMLib.lab.evaluation.survival_synthetic import (
     AT,
@@ -26,6 +27,7 @@ from MeWMLib.lab.evaluation.survival_synthetic import (
     lives_of,
 )
 from MeWMLib.lab.synthetic.cases import SPLITS, draw_case
+from MeWMLib.lab.synthetic.survival import WEIBULL_SHAPE, survival_months
 from MeWMLib.lab.training.prepare import covariates
 
 
@@ -80,7 +82,7 @@ def test_a_drawn_patient_is_that_of_the_cohort(tmp_path):
     trained = np.expm1(covariates(case.before, case.after[0], case.spacing_mm)[1:])
     names = ("tumour_ml_before", "tumour_ml_after", "viable_ml_after")
     assert [found.measured[n] for n in names] == pytest.approx(list(trained), rel=0.02, abs=0.05)
-    assert found.images.shape == (2, 2, 48, 48, 48) and len(radiomics_names()) == found.radiomics.size
+    assert found.images.shape == (2, 2, 48, 48, 48) and found.radiomics.shape == (2, len(RADIOMICS))
     stamp = path.stat().st_mtime_ns
     assert given_outcomes([seed], tmp_path) == [path] and path.stat().st_mtime_ns == stamp
 
@@ -144,7 +146,7 @@ def test_the_whole_evaluation(tmp_path, monkeypatch, repository):
     folder = tmp_path / "made"
     made = {}
 
-    def draw(seeds, cache, workers=1, on_step=None):
+    def draw(seeds, cache, workers=1, say=None):
         for seed in seeds:
             if seed not in made:
                 made[seed] = folder / f"{seed}.npz"
@@ -155,8 +157,8 @@ def test_the_whole_evaluation(tmp_path, monkeypatch, repository):
     settings = replace(
         _settings(tmp_path), seeds=tuple(range(1000, 1130)), bundle=str(repository / "Resources/Bundles/mewm-small")
     )
-    rows, about = evaluate_synthetic(settings, tmp_path / "out")
-    assert about == "made" and {"mewm", "oracle", "volume_cox", "clinical_cox", "radiomics_cox"} <= set(rows)
+    rows = evaluate_synthetic(settings, tmp_path / "out")
+    assert {"mewm", "oracle", "volume_cox", "clinical_cox", "radiomics_cox"} <= set(rows)
     assert rows["mewm"]["risk_map_mse"]["mean"] > 0
     for name in ("figure5.png", "figure6.png", "reliability.png", "c_index.png"):
         assert (tmp_path / "out" / name).read_bytes()[:4] == b"\x89PNG"

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from MeWMLib.core.errors import InputError, SurvivalDataError, UnreadableFileError
-from MeWMLib.lab.evaluation.survival import find_table
-from MeWMLib.lab.evaluation.survival_metrics import Concordance
+from MeWMLib.lab.evaluation.survival_metrics import Concordance, calibration_slope
 from MeWMLib.lab.evaluation.survival_models import Model, cross_validate, models_of
-from MeWMLib.lab.evaluation.survival_real import TableSettings, calibration_slope, evaluate_table, shuffled_c_index
+from MeWMLib.lab.evaluation.survival_real import TableSettings, evaluate_table, shuffled_c_index
 from MeWMLib.lab.evaluation.survival_tables import (
     CLINICAL,
     HCC_TACE_AFTER,
     HCC_TACE_BEFORE,
     Endpoint,
+    find_table,
     read_table,
     require_before,
 )
@@ -177,7 +177,7 @@ def test_tables_are_found(tmp_path, monkeypatch):
     own.write_text("a\n")
     assert find_table(str(own)) == ("hcc-tace-seg", own)
     monkeypatch.delenv("MEWM_SHARED_DATA")
-    with pytest.raises(InputError, match="Where the tables lie"):
+    with pytest.raises(InputError, match="folder of the tables"):
         find_table("hcc-tace-seg")
     with pytest.raises(InputError, match="no such table"):
         find_table(str(tmp_path / "nothing.csv"))
@@ -189,7 +189,7 @@ def test_unusable_tables_are_refused(tmp_path):
     with pytest.raises(UnreadableFileError, match="lacks a column"):
         read_table("hcc-tace-seg", own)
     own.write_text("TCIA_ID,OS\na,1\na,2\n")
-    with pytest.raises(SurvivalDataError, match="stands twice"):
+    with pytest.raises(SurvivalDataError, match="is twice"):
         read_table("hcc-tace-seg", own)
     own.write_text("")
     with pytest.raises(UnreadableFileError, match="cannot be read"):

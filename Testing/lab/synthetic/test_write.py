@@ -167,7 +167,7 @@ def test_the_program_writes_and_asks(tmp_path: Path, capsys: pytest.CaptureFixtu
         ({"--patient": "nobody"}, "no such patient"),
         ({"--protocol": "Aspirin + Lipiodol"}, "Aspirin"),
         ({"--out": "lost.nii.gz"}, "must keep its mark"),
-        ({"--cohort": "nowhere"}, "holds no cohort"),
+        ({"--cohort": "nowhere"}, "cohort cannot be read"),
     ],
 )
 def test_the_program_says_what_is_wrong(

@@ -13,7 +13,7 @@ from scipy import ndimage
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.errors import InputError, UnreadableFileError
-from MeWMLib.dynamics.autoencoder import Autoencoder, AutoencoderConfig
+from MeWMLib.dynamics.autoencoder import Autoencoder
 from MeWMLib.dynamics.model import DynamicsModel
 from MeWMLib.lab.training import assistant, assistant_data, assistant_scenes
 from MeWMLib.lab.training.__main__ import main
@@ -184,7 +184,7 @@ def test_an_image_through_the_codec_lies_between_before_and_after() -> None:
     first = torch.from_numpy(rng.normal(80, 30, (1, 1, 32, 32, 32)).astype(np.float32)).repeat(16, 1, 1, 1, 1)
     then = first.clone()
     then[:, :, 8:16, 8:16, 8:16] += 200
-    codec = Autoencoder(AutoencoderConfig(64))
+    codec = Autoencoder(64)
     codec.basis.copy_(torch.eye(64))  # holds everything
     image = coded(first, then, first, codec, np.random.default_rng(0), torch.Generator().manual_seed(0))
     change = image - first

@@ -1,5 +1,6 @@
 """Training of the denoiser, at a size that takes seconds (the assistant: test_assistant.py)."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,16 +10,15 @@ import pytest
 import torch
 
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient
-from MeWMLib.core.errors import InputError
+from MeWMLib.core.errors import DependencyError, InputError
 from MeWMLib.core.protocol import Protocol, agents_of
-from MeWMLib.dynamics import model as model_module
 from MeWMLib.dynamics.actions import known_agents
 from MeWMLib.dynamics.autoencoder import fit
 from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
 from MeWMLib.dynamics.maps import MASKS
 from MeWMLib.dynamics.model import DynamicsModel, denoiser_from_part
 from MeWMLib.dynamics.response import FEATURES
-from MeWMLib.lab.evaluation.baselines import textomorph
+from MeWMLib.lab.reports import embed_reports
 from MeWMLib.lab.synthetic import cases as cohort
 from MeWMLib.lab.training import dynamics
 from MeWMLib.lab.training.checkpoint import AveragedModel
@@ -273,7 +273,9 @@ def test_only_blocks_in_and_around_the_tumour_count_fully() -> None:
     assert loss(slice(7, 9)) == pytest.approx(20 * loss(slice(1, 3)), rel=1e-4)
 
 
-def test_a_network_can_be_told_of_the_treatment_by_reports(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_can_be_told_of_the_treatment_by_reports(
+    planted: Path, monkeypatch: pytest.MonkeyPatch, repository: Path
+) -> None:
     """The baseline textomorph: no agent is named to it but in the text of a report."""
 
     def encode(texts):
@@ -281,7 +283,8 @@ def test_a_network_can_be_told_of_the_treatment_by_reports(planted: Path, monkey
         return np.array([[text.count(w) + 0.1 * n for n, w in enumerate(words)] for text in texts], np.float32)
 
     monkeypatch.setattr(dynamics, "sentence_encoder", lambda: encode)
-    settings = replace(TINY, **{k: v for k, v in textomorph.SETTINGS.items() if k != "widths"})
+    textomorph = json.loads((repository / "Resources/Configs/textomorph.json").read_text(encoding="utf-8"))
+    settings = replace(TINY, **textomorph)
     settings = replace(settings, steps=100, learning_rate=5e-3, average=0.9)
     trained, figures = dynamics.train(planted, planted / "work", settings)
     assert figures["validation"] < 0.5 * figures["validation_shuffled"]
@@ -291,11 +294,13 @@ def test_a_network_can_be_told_of_the_treatment_by_reports(planted: Path, monkey
     patch_model = DynamicsModel(
         fit(torch.randn((400, 64), generator=torch.Generator().manual_seed(0)), 4), again, torch.device("cpu")
     )
-    monkeypatch.setattr(model_module, "sentence_encoder", lambda: encode)
     labels = np.ones((64, 64, 64), np.uint8)
     labels[20:40, 20:40, 20:40] = 2
     patch = patch_model.encode(np.random.default_rng(0).normal(100, 20, labels.shape), labels, 1.0)
     protocols = [Protocol.parse("Raltitrexed"), Protocol.parse("Epirubicin")]
+    with pytest.raises(DependencyError, match="reads reports"):
+        patch_model.simulate(patch, protocols, [1, 1], steps=1)
+    patch_model.describe = lambda given: embed_reports(given, encode)
     one, two = patch_model.simulate(patch, protocols, [1, 1], steps=1)
     assert np.abs(one - two).max() > 1
 

@@ -15,10 +15,11 @@ from MeWMLib.dynamics.attenuation import attenuate
 from MeWMLib.dynamics.autoencoder import Autoencoder, fit
 from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
 from MeWMLib.dynamics.model import DynamicsModel
-from MeWMLib.dynamics.response import RESPONSES
 from MeWMLib.lab.synthetic.cases import Case, draw_case
+from MeWMLib.lab.synthetic.survival import attenuation_level
 from MeWMLib.lab.training import prepare
 from MeWMLib.lab.training.latent_cohort import KEYS, NOTED, LatentCohort, read_arrays
+from MeWMLib.lab.training.response_head import RESPONSES
 
 SEED = 3
 
@@ -77,7 +78,7 @@ def test_levels_and_responses_are_the_laws(case: Case, arrays: dict[str, np.ndar
     patient = SyntheticPatient.draw(SEED)
     for n, protocol in enumerate(case.protocols):
         answer = patient.response(protocol)
-        assert arrays["levels"][n] == answer.attenuation_level  # both hold an embolic
+        assert arrays["levels"][n] == attenuation_level(answer)  # both hold an embolic
         assert np.array_equal(arrays["responses"][n], prepare.responses(answer))
     assert np.array_equal(arrays["actions"], encode_protocols(case.protocols, known_agents()).numpy())
 

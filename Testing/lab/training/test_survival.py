@@ -78,10 +78,10 @@ def test_a_planted_signal_is_learnt(tmp_path):
     # The calibrated curves agree with the deaths: expected and observed survival at 12 months.
     cases = cohort(200, seed=2)
     assessor = Assessor(*open_bundle(tmp_path / "bundle", require=()).part("survival"))
-    scored = [assessor.score(c.pre, c.post, c.covariates) for c in cases]
+    scored = [assessor.judge(c.pre, c.post, c.covariates) for c in cases]
     months, events = outcomes(cases)
     known = (months > 12) | events
-    expected = np.array([p[list(m).index(12)] for _, m, p in scored])[known]
+    expected = np.array([p[list(m).index(12)] for _, m, p, _ in scored])[known]
     assert abs(expected.mean() - (months[known] > 12).mean()) < 0.12
     assert abs(np.mean([s[0] for s in scored])) < 0.6
 

@@ -51,7 +51,7 @@ def test_a_bundle_with_members_gives_their_risks():
     rng = np.random.default_rng(0)
     image = rng.uniform(0, 1, (2, 2, 2, 16, 16, 16)).astype(np.float32)
     late = np.array([0.1, 3.0, 2.0, 1.0], np.float32)
-    risk, members = assessor.score(*image, late)[0], assessor.members(*image, late)
+    risk, _, _, members = assessor.judge(*image, late)
     assert members.shape == (4,) and members.std() > 0
     with torch.inference_mode():
         output = network(*(torch.as_tensor(x)[None] for x in (*image, late)))
@@ -59,7 +59,7 @@ def test_a_bundle_with_members_gives_their_risks():
     np.testing.assert_allclose(members, want.numpy(), rtol=1e-5)
     assert risk == pytest.approx(float(output.log_risk), abs=1e-6)
     old = Assessor(SurvivalConfig(width=8).to_json(), {k: v for k, v in weights.items() if "member" not in k})
-    assert old.members(*image, late).shape == (0,)
+    assert old.judge(*image, late).members.shape == (0,)
 
 
 def test_uncertainty_adds_replicas_and_members():

@@ -5,26 +5,27 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from MeWMLib import cli
 from MeWMLib.core.errors import EndpointError, EndpointKeyError, PolicyError
+from MeWMLib.core.folders import data_folder
+from MeWMLib.core.records import to_plain
 from MeWMLib.policy.baselines import ConstantPolicy, FrequencyPrior, GuidelinePolicy
 from MeWMLib.policy.choose import ChosenPolicy, policy_of
-from MeWMLib.policy.llm import cache, places, privacy
-from MeWMLib.policy.llm.endpoints import KEYRING_SERVICE, Endpoint, find_endpoint, known_endpoints
+from MeWMLib.policy.llm import cache, privacy
+from MeWMLib.policy.llm.endpoints import ENDPOINTS_FILE, KEYRING_SERVICE, Endpoint, find_endpoint, known_endpoints
 from MeWMLib.policy.llm.language_model import LanguageModelPolicy
-from MeWMLib.policy.llm.prompts import PROPOSE, REFINE, REPORT, load_prompt
+from MeWMLib.policy.llm.prompts import PROPOSE, REFINE, REPORT, fill
 
 PLAIN = Endpoint("mine", "https://models.example.org/v1", "m")
 
 
 def write_own(*entries: object) -> None:
-    places.endpoints_file().parent.mkdir(parents=True, exist_ok=True)
-    places.endpoints_file().write_text(json.dumps({"endpoints": entries}), encoding="utf-8")
+    (data_folder() / ENDPOINTS_FILE).parent.mkdir(parents=True, exist_ok=True)
+    (data_folder() / ENDPOINTS_FILE).write_text(json.dumps({"endpoints": entries}), encoding="utf-8")
 
 
 def test_the_ready_configurations():
@@ -38,7 +39,7 @@ def test_the_ready_configurations():
 
 
 def test_the_users_own_win():
-    write_own({"name": "gpt-4o", "url": "https://proxy.example.org/v1", "model": "x"}, PLAIN.to_json())
+    write_own({"name": "gpt-4o", "url": "https://proxy.example.org/v1", "model": "x"}, to_plain(PLAIN))
     assert find_endpoint("gpt-4o").url == "https://proxy.example.org/v1" and find_endpoint("mine") == PLAIN
     with pytest.raises(EndpointError, match="no such endpoint"):
         find_endpoint("nonesuch")
@@ -52,7 +53,7 @@ def test_the_users_own_win():
         ({"url": "https://user:sk-secret@models.example.org/v1"}, "cannot be used"),
         ({"url": "https://models.example.org/v1?key=1"}, "cannot be used"),
         ({"url": "https://"}, "cannot be used"),
-        ({"name": "My Endpoint"}, "no name"),
+        ({"name": "My Endpoint"}, "not a name"),
         ({"structured": "xml"}, "structured"),
         ({"timeout_s": 0}, "timeout_s"),
         ({"timeout_s": "long"}, "timeout_s"),
@@ -77,9 +78,9 @@ def test_plain_http_is_for_this_computer_only():
     "content", ["{", "[]", '{"endpoints": [{"name": "a"}]}', '{"endpoints": [{"name": "a", "key": "sk"}]}']
 )
 def test_a_broken_file_of_endpoints_is_refused(content):
-    places.endpoints_file().parent.mkdir(parents=True, exist_ok=True)
-    places.endpoints_file().write_text(content, encoding="utf-8")
-    with pytest.raises(EndpointError, match=r"cannot be read|Unknown setting"):
+    (data_folder() / ENDPOINTS_FILE).parent.mkdir(parents=True, exist_ok=True)
+    (data_folder() / ENDPOINTS_FILE).write_text(content, encoding="utf-8")
+    with pytest.raises(EndpointError, match=r"cannot be read|lacks a field|Unknown field"):
         known_endpoints()
 
 
@@ -96,22 +97,20 @@ def test_keys_come_from_the_environment_or_the_keyring_only(monkeypatch):
     assert endpoint.key() == "from-ring"
     monkeypatch.setenv("SOME_KEY", " from-environment\n")
     assert endpoint.key() == "from-environment"
-    assert "from-environment" not in json.dumps(endpoint.to_json()) and "from-environment" not in repr(endpoint)
+    assert "from-environment" not in json.dumps(to_plain(endpoint)) and "from-environment" not in repr(endpoint)
 
 
 def test_the_prompts_hold_what_is_put_in_and_nothing_is_left_open():
+    names = ["pictures", "proposed", "findings", "clinical", "goal", "drugs", "embolics", "rules", "most_drugs"]
+    values = {name: f"<{name}>" for name in (*names, "most_embolics", "form", "sentences")}
     for version in (PROPOSE, REFINE, REPORT):
-        prompt = load_prompt(version)
-        assert (
-            prompt.version == version
-            and "JSON" in prompt.system
-            and "research" in prompt.system.lower()[:200]
-            or (version == REPORT)
-        )
+        system, user = fill(version, **values)
+        assert "JSON" in system and ("research" in system or version == REPORT)
+        assert "<drugs>" in user and "$" not in user
         with pytest.raises(EndpointError, match="cannot be filled"):
-            prompt.fill()
+            fill(version)
     with pytest.raises(EndpointError, match="no such prompt"):
-        load_prompt("propose-0")
+        fill("propose-0")
 
 
 def test_a_policy_by_its_name(tmp_path):
@@ -154,7 +153,7 @@ def test_endpoints_are_listed_allowed_audited_and_revoked(mewm, client):
     assert "5 bytes  200" in mewm("endpoint", "audit")[1]
     cache.store("0" * 64, "answer", {})
     assert "Removed 1 " in mewm("endpoint", "forget")[1] and cache.stored("0" * 64) is None
-    assert "Taken back" in mewm("endpoint", "revoke", "gpt-4o")[1]
+    assert "Withdrawn" in mewm("endpoint", "revoke", "gpt-4o")[1]
     assert "no consent" in mewm("endpoint", "revoke", "gpt-4o")[1]
     assert mewm("endpoint", "allow")[0] == 2 and mewm("endpoint", "allow", "nonesuch")[0] == 2
 
@@ -163,7 +162,7 @@ def test_a_second_reading_on_the_command_line(mewm, server, client, tmp_path):
     from .conftest import chat, reply
 
     made = client(name="reader").endpoint
-    write_own(made.to_json())
+    write_own(to_plain(made))
     answer = {"administrations": [{"agent": "Cisplatin", "dose": 60, "route": "infused"}], "attenuation_level": 4}
     server.script = [reply(200, chat(answer))]
     report = tmp_path / "report.txt"
@@ -180,7 +179,7 @@ def test_a_second_reading_on_the_command_line(mewm, server, client, tmp_path):
 
 @pytest.mark.parametrize("text", ["{", '{"format": "x"}', '{"format": "mewm-answer/1", "content": 3, "usage": {}}'])
 def test_a_broken_stored_answer_is_no_answer(text):
-    path = Path(places.answers_folder() / "k.json")
+    path = data_folder() / cache.ANSWERS / "k.json"
     path.parent.mkdir(parents=True)
     path.write_text(text, encoding="utf-8")
     assert cache.stored("k") is None
@@ -192,7 +191,7 @@ def test_a_language_model_is_a_row_of_the_table_and_asked_once_a_patient(server,
     from .conftest import chat, reply
 
     made = client(name="reader").endpoint
-    write_own(made.to_json())
+    write_own(to_plain(made))
     server.script = [
         reply(200, chat({"drugs": ["Cisplatin"], "embolics": ["Lipiodol"]})),
         reply(200, chat("nonsense")),
@@ -208,6 +207,7 @@ def test_a_language_model_is_a_row_of_the_table_and_asked_once_a_patient(server,
     # only what the table's patients could be given was offered, and each stand-in is told
     assert "Aspirin" not in str(about["plans"]) and about["plans"]["llm:reader"]["Cisplatin + Lipiodol"] == 1
     assert (
-        any("stands in" in note for note in about["notes"]) and about["usage"]["llm:reader"]["reader"]["requests"] == 5
+        any("in place of" in note for note in about["notes"])
+        and about["usage"]["llm:reader"]["reader"]["requests"] == 5
     )
     assert "Raltitrexed" not in server.bodies[0]["messages"][1]["content"]

@@ -60,7 +60,7 @@ def test_a_good_answer_is_taken(server, client, case):
     assert used["requests"] == 1 and used["prompt_tokens"] == 120 and used["completion_tokens"] == 30
 
 
-#: What the server does, and whether the guideline must stand in.
+#: What the server does, and whether the guideline must take over.
 FAULTS: dict[str, tuple[list[Any], bool]] = {
     "silent": ([silent], True),
     "one byte at a time": ([dripping], True),
@@ -106,7 +106,7 @@ FAULTS: dict[str, tuple[list[Any], bool]] = {
 
 @pytest.mark.parametrize("name", list(FAULTS))
 def test_every_fault_ends_in_a_valid_action_space_in_bounded_time(server, client, case, name):
-    script, stands_in = FAULTS[name]
+    script, taken_over = FAULTS[name]
     server.script = script
     slow = name in ("silent", "one byte at a time", "headers one byte at a time")
     chat_client = client(timeout_s=0.7 if slow else 5.0, retries=2)
@@ -115,8 +115,8 @@ def test_every_fault_ends_in_a_valid_action_space_in_bounded_time(server, client
     # the product's own bound; naps take no time here
     assert time.monotonic() - start < MOST_TIMES * 5.0 + 10.0
     check_space(proposal, case)
-    assert ("stands in" in proposal.space.policy) == stands_in
-    assert any("stands in" in note for note in proposal.notes) == stands_in
+    assert ("in place of" in proposal.space.policy) == taken_over
+    assert any("in place of" in note for note in proposal.notes) == taken_over
     assert sum(chat_client.naps) <= MOST_TIMES * 5.0
     assert len(server.requests) <= 2 * (2 + 1)
     shown = json.dumps([proposal.space.reasons, proposal.notes, proposal.space.policy], ensure_ascii=False)
@@ -148,7 +148,7 @@ def test_a_bad_answer_is_asked_for_once_more_with_the_error(server, client, case
     proposal = LanguageModelPolicy(client()).propose(case, SETTINGS)
     assert proposal.space.policy == "llm:test" and len(server.bodies) == 2
     again = server.bodies[1]["messages"]
-    assert again[:2] == server.bodies[0]["messages"] and "'Aspirin', which is no agent" in again[2]["content"]
+    assert again[:2] == server.bodies[0]["messages"] and "'Aspirin', which is not an agent" in again[2]["content"]
     server.script = [reply(200, chat("no"))]
     LanguageModelPolicy(client()).propose(case, SETTINGS)
     assert len(server.bodies) == 4, "once more, and not again"
@@ -248,7 +248,7 @@ def test_an_endpoint_without_schemas_is_asked_without(server, client, case):
     assert proposal.space.policy == "llm:test"
     assert "response_format" in server.bodies[0] and "response_format" not in server.bodies[1]
     server.script = [reply(400, b"always")]
-    assert "stands in" in LanguageModelPolicy(client()).propose(case, SETTINGS).space.policy
+    assert "in place of" in LanguageModelPolicy(client()).propose(case, SETTINGS).space.policy
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_nobody_at_the_address_is_said(server, client, case):
     chat_client = client(retries=0)
     server.close()
     proposal = LanguageModelPolicy(chat_client).propose(case, SETTINGS)
-    assert "does not answer" in proposal.notes[0] and "stands in" in proposal.space.policy
+    assert "does not answer" in proposal.notes[0] and "in place of" in proposal.space.policy
 
 
 def test_every_error_of_the_client_is_one_of_ours(server, client):

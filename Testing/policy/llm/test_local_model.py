@@ -94,9 +94,9 @@ def test_a_real_model_proposes_under_its_schema(address: str) -> None:
     client = ChatClient(endpoint)
     case = PolicyInput(Findings(1500.0, 100.0, (LESION,)), Clinical(child_pugh_class="A"), "longest survival")
     settings = PlanSettings(drugs=2, embolics=1)
-    policy = LanguageModelPolicy(client, among=AMONG, reasons=False)
+    policy = LanguageModelPolicy(client, among=AMONG)
     proposal = policy.propose(case, settings)
-    # the model itself answered: the guideline did not stand in
+    # the model itself answered: the guideline did not take over
     assert proposal.space.policy == "llm:llama-cpp" and not proposal.notes, proposal.notes
     assert 1 <= len(proposal.space.drugs) <= 2 and len(proposal.space.embolics) == 1
     assert {*proposal.space.drugs, *proposal.space.embolics} <= set(AMONG)
@@ -105,6 +105,6 @@ def test_a_real_model_proposes_under_its_schema(address: str) -> None:
     assert used["requests"] == 1 and used["prompt_tokens"] > 100 and 5 < used["completion_tokens"] <= 80
     line = privacy.read_audit()[-1]
     assert line["outcome"] == "200" and line["prompt_tokens"] == used["prompt_tokens"]
-    again = LanguageModelPolicy(ChatClient(endpoint), among=AMONG, reasons=False).propose(case, settings)
+    again = LanguageModelPolicy(ChatClient(endpoint), among=AMONG).propose(case, settings)
     assert again.space == proposal.space and again.usage["llama-cpp"]["cached"] == 1
     assert json.loads(policy.request(case, settings))["response_format"]["type"] == "json_schema"

@@ -14,13 +14,15 @@ import pytest
 
 from MeWMLib.core import io
 from MeWMLib.core.errors import EndpointConsentError, PrivacyError, UnreadableFileError
+from MeWMLib.core.folders import data_folder
 from MeWMLib.core.patient import Clinical, Patient
 from MeWMLib.core.plan import PlanSettings
+from MeWMLib.core.records import to_plain
 from MeWMLib.core.volume import Volume
 from MeWMLib.perception.findings import measure
 from MeWMLib.policy.choose import ChosenPolicy
-from MeWMLib.policy.llm import places, privacy, report_reader
-from MeWMLib.policy.llm.endpoints import Endpoint
+from MeWMLib.policy.llm import privacy, report_reader
+from MeWMLib.policy.llm.endpoints import ENDPOINTS_FILE, Endpoint
 from MeWMLib.policy.llm.images import png_chunks, slices_png
 from MeWMLib.policy.llm.language_model import LanguageModelPolicy
 from MeWMLib.policy.proposal import PolicyInput
@@ -32,8 +34,8 @@ NAME, ID, DATE, BIRTH = "Musterfrau", "4711081599", "20240229", "1931-07-05"
 
 
 def add_endpoint(endpoint: Endpoint) -> None:
-    places.endpoints_file().parent.mkdir(parents=True, exist_ok=True)
-    places.endpoints_file().write_text(json.dumps({"endpoints": [endpoint.to_json()]}), encoding="utf-8")
+    (data_folder() / ENDPOINTS_FILE).parent.mkdir(parents=True, exist_ok=True)
+    (data_folder() / ENDPOINTS_FILE).write_text(json.dumps({"endpoints": [to_plain(endpoint)]}), encoding="utf-8")
 
 
 def write_dicom(folder: Path, volume: Volume) -> None:
@@ -85,9 +87,9 @@ def test_no_name_id_date_place_or_path_in_any_byte_of_what_is_sent(server, ct, t
     patient = Patient("case-abcdef123456", read, labels, measure(read, labels), clinical)
     first = Endpoint("one", server.url, "m", images=True, requests_per_minute=6000)
     second = Endpoint("two", server.url, "n", images=False, requests_per_minute=6000)
-    places.endpoints_file().parent.mkdir(parents=True, exist_ok=True)
-    both = {"endpoints": [first.to_json(), second.to_json()]}
-    places.endpoints_file().write_text(json.dumps(both), encoding="utf-8")
+    (data_folder() / ENDPOINTS_FILE).parent.mkdir(parents=True, exist_ok=True)
+    both = {"endpoints": [to_plain(first), to_plain(second)]}
+    (data_folder() / ENDPOINTS_FILE).write_text(json.dumps(both), encoding="utf-8")
     privacy.grant(first)
     privacy.grant(second)
     server.script = [reply(200, chat("bad")), server.script[0]]
@@ -181,7 +183,7 @@ def test_consent_is_for_one_address_and_model_and_can_be_taken_back(client):
 
 def test_a_broken_file_of_consents_agrees_to_nothing(client):
     asked = client().endpoint
-    places.consent_file().write_text("{", encoding="utf-8")
+    (data_folder() / privacy.CONSENT_FILE).write_text("{", encoding="utf-8")
     with pytest.raises(UnreadableFileError, match="consents cannot be read"):
         privacy.require_consent(asked)
 
@@ -194,10 +196,12 @@ def test_the_audit_says_when_to_whom_and_how_much_and_nothing_else(server, clien
     assert set(lines[1]) == {"time", "endpoint", "host", "model", "bytes", "sha256", "outcome", "seconds",
                              "prompt_tokens", "completion_tokens"}  # fmt: skip
     assert lines[0]["bytes"] == len(json.dumps(server.bodies[0], separators=(",", ":")))
-    text = places.audit_file().read_text(encoding="utf-8")
+    text = (data_folder() / privacy.AUDIT_FILE).read_text(encoding="utf-8")
+    # a checksum and a port may hold any digits by chance
+    shown = re.sub(r'"(?:sha256|host)": ?"[^"]*"', "", text)
     for content in ("survival", "Epirubicin", "afp", "412", "lesion", "base64"):
-        assert content not in text
-    places.audit_file().write_text(text + "half a li", encoding="utf-8")
+        assert content not in shown
+    (data_folder() / privacy.AUDIT_FILE).write_text(text + '{"other": 1}\nhalf a li', encoding="utf-8")
     assert len(privacy.read_audit()) == 2
 
 
@@ -225,24 +229,21 @@ def test_pictures_are_slices_with_most_tumour_windowed_cropped_and_square(ct):
     from PIL import Image
 
     volume, labels = ct
-    pictures = slices_png(volume, labels, 2, outline=True)
+    pictures = slices_png(volume, labels, 2)
     assert len(pictures) == 2
     image = np.asarray(Image.open(text_io.BytesIO(pictures[0])))
     liver = np.argwhere(labels.array > 0)
     size_mm = (liver.max(0) - liver.min(0) + 1)[1:] * 1.5 + 2 * 10.0
-    assert image.shape[2] == 3 and np.abs(np.array(image.shape[:2]) * 1.5 - size_mm).max() <= 3.0 + 1e-6
-    outline = (image == (255, 200, 0)).all(-1)
-    assert outline.any() and outline.mean() < 0.1
-    grey = np.asarray(Image.open(text_io.BytesIO(slices_png(volume, labels, 1)[0])))
-    assert grey.ndim == 2 and grey.min() < 40 < grey.max()
+    assert image.ndim == 2 and np.abs(np.array(image.shape) * 1.5 - size_mm).max() <= 3.0 + 1e-6
+    # the window is 450 HU wide around 125: the liver (60 HU) is darker than the tumour (110 HU), -100 HU is black
+    assert image.min() < 30 and abs(np.median(image[image > 60]) - 255 * (60 + 100) / 450) < 8
+    bright = np.argwhere(image > 105).mean(0) - np.array(image.shape) / 2
     # patient's right is on the left: in this array i runs to the right side of the patient, and the tumour lies there
     tumour = np.argwhere(labels.array == 2).mean(0)
     assert tumour[2] < liver.mean(0)[2]
     ras = volume.geometry.to_ras(tumour) - volume.geometry.to_ras(liver.mean(0))
-    columns = np.argwhere(outline)[:, 1].mean() - image.shape[1] / 2
-    assert np.sign(columns) == -np.sign(ras[0])
-    rows = np.argwhere(outline)[:, 0].mean() - image.shape[0] / 2
-    assert np.sign(rows) == -np.sign(ras[1]), "the front is up"
+    assert np.sign(bright[1]) == -np.sign(ras[0])
+    assert np.sign(bright[0]) == -np.sign(ras[1]), "the front is up"
 
 
 def test_the_pictures_do_not_depend_on_how_the_array_lies(ct):

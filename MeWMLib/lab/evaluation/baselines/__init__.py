@@ -1,15 +1,32 @@
 """Baselines that MeWM is measured against, written from their papers.
 
-`syntumor` and `pixel2cancer` are made by hand and know no action; each offers `simulate(hu, labels, spacing_mm, seed,
-weight=None, parameters=...)` and `fit(pairs)`. `difftumor` and `textomorph` are MeWM's own network, trained in another
-way; each states its settings.
+`syntumor` and `pixel2cancer` are made by hand and know no action; each offers `fit(pairs)` and
+
+    simulate(hu, labels, spacing_mm, seed, weight=None, parameters=None)        CT after some treatment
+
+with hu and labels (D, H, W) before treatment, the edge of a voxel, the seed of every draw, and a weight (D, H, W) from
+0 to 1 where the CT may change (by default the tumour dilated by 6 mm). The result keeps the bits of `hu` wherever the
+weight is 0. Both raise NoTumourError if the labels hold no tumour, and GeometryMismatchError if the arrays are not of
+one shape.
+
+Two more rows are MeWM's own network, data, budget and sampler with other settings of `mewm train dynamics`:
+
+- `difftumor` (`Resources/Configs/difftumor.json`), after Chen et al., Towards Generalizable Tumor Synthesis, CVPR 2024
+  (arXiv 2402.19470): conditioned on the image and the tumour's mask alone, so that what the action is worth is all that
+  differs. Unlike in the paper the tumour before treatment is seen (the paper paints tumours into healthy liver) and
+  the autoencoder is MeWM's. `action_blind` is the same network trained with the attenuated image as an input that
+  always equals the image; the two should agree.
+- `textomorph` (`Resources/Configs/textomorph.json`), after Li et al., Text-Driven Tumor Synthesis (arXiv 2412.18589):
+  steered by the frozen embedding of an operation report (`lab.reports.report_text`) in place of agents and doses;
+  no attenuation, contrast of combos or response head, which need to know what an agent is. Unlike in the paper the text
+  describes the treatment and not the look of the tumour, the sentence encoder is MiniLM, and there is no contrast
+  between descriptions of one tumour, as no two reports describe one CT here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,24 +35,10 @@ from scipy import ndimage
 from MeWMLib.core.errors import GeometryMismatchError, NoTumourError
 from MeWMLib.core.volume import TUMOUR
 
-__all__ = [
-    "ACTIONLESS",
-    "DILATION_MM",
-    "HU_RANGE",
-    "Pair",
-    "blend",
-    "box_of",
-    "noise_field",
-    "require_pairs",
-    "require_same_shape",
-    "require_tumour",
-    "rim_weight",
-]
-
 FloatArray = NDArray[np.float32]
 Labels = NDArray[np.uint8]
 
-#: Rows of MeWM's own network that were never told the action; they are simulated without it.
+#: Rows of MeWM's own network that never saw an action; they are simulated without it.
 ACTIONLESS = ("action_blind", "difftumor")
 #: A baseline changes the tumour dilated by this much, like the dynamics model.
 DILATION_MM = 6.0
@@ -65,42 +68,44 @@ class Pair:
     labels_after: Labels | None = None
 
     def __post_init__(self) -> None:
-        require_same_shape(
-            self.before, self.after, self.labels, *([] if self.labels_after is None else [self.labels_after])
-        )
-        if not (self.labels == TUMOUR).any():
-            raise NoTumourError(
-                what="A training pair holds no tumour",
-                given=f"labels of shape {self.labels.shape}",
-                remedy="Leave this pair out",
-            )
+        more = () if self.labels_after is None else (self.labels_after,)
+        what, remedy = "A training pair holds no tumour", "Leave this pair out"
+        treated_region(self.before, self.labels, self.after, *more, what=what, remedy=remedy)
 
 
-def require_same_shape(*arrays: NDArray[Any]) -> None:
-    """Raise `GeometryMismatchError` unless all arrays are of one shape."""
-    shapes = [a.shape for a in arrays]
+def treated_region(
+    hu: FloatArray,
+    labels: Labels,
+    *others: NDArray[np.generic],
+    what: str = "There is no tumour to treat",
+    remedy: str = "Give labels with value 2",
+) -> NDArray[np.bool_]:
+    """The tumour's mask (D, H, W).
+
+    Raises:
+        GeometryMismatchError: the arrays are not of one shape.
+        NoTumourError: the labels hold no tumour.
+    """
+    shapes = [a.shape for a in (hu, labels, *others)]
     if len(set(shapes)) != 1:
         raise GeometryMismatchError(
             what="The image, the labels and the weight are not of one shape",
             given=" and ".join(str(s) for s in shapes),
             remedy="Resample them to one grid first",
         )
-
-
-def require_tumour(labels: Labels) -> NDArray[np.bool_]:
-    """The tumour's mask.
-
-    Raises:
-        NoTumourError: it is empty.
-    """
     tumour = np.asarray(labels == TUMOUR)
     if not tumour.any():
-        raise NoTumourError(
-            what="There is no tumour to treat",
-            given=f"labels of shape {labels.shape}",
-            remedy="Give labels with value 2",
-        )
+        raise NoTumourError(what, given=f"labels of shape {labels.shape}", remedy=remedy)
     return tumour
+
+
+def prepared(
+    hu: FloatArray, labels: Labels, spacing_mm: float, weight: FloatArray | None
+) -> tuple[FloatArray, NDArray[np.bool_], FloatArray]:
+    """Checked arguments of `simulate`: the image, the tumour's mask, and the weight, by default of `rim_weight`."""
+    tumour = treated_region(hu, labels, *([] if weight is None else [weight]))
+    rim = rim_weight(labels, spacing_mm) if weight is None else weight
+    return np.asarray(hu, np.float32), tumour, np.asarray(rim, np.float32)
 
 
 def require_pairs(pairs: Sequence[Pair]) -> None:
@@ -114,7 +119,7 @@ def require_pairs(pairs: Sequence[Pair]) -> None:
 
 
 def rim_weight(labels: Labels, spacing_mm: float) -> FloatArray:
-    """Weight (D, H, W): 1 in the tumour, falling to 0 at `DILATION_MM` from it; stands in where none is given."""
+    """Weight (D, H, W): 1 in the tumour, falling to 0 at `DILATION_MM` from it."""
     distance = ndimage.distance_transform_edt(labels != TUMOUR, sampling=spacing_mm)
     return np.asarray(np.clip(1.0 - distance / DILATION_MM, 0.0, 1.0), np.float32)
 
@@ -148,13 +153,3 @@ def noise_field(
     field = fine[tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))]
     field = ndimage.gaussian_filter(field, blur_voxels)
     return np.asarray((field - field.mean()) / max(float(field.std()), 1e-6), np.float32)
-
-
-def box_of(mask: NDArray[np.bool_], margin: int) -> tuple[slice, ...]:
-    """The box around a mask with a margin in voxels; the whole array if the mask is empty."""
-    found = ndimage.find_objects(mask.astype(np.uint8))
-    if not found:
-        return tuple(slice(0, n) for n in mask.shape)
-    return tuple(
-        slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(found[0], mask.shape, strict=True)
-    )

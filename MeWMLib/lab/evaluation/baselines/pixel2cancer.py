@@ -29,19 +29,19 @@ from MeWMLib.lab.evaluation.baselines import (
     Labels,
     Pair,
     blend,
-    box_of,
     noise_field,
+    prepared,
     require_pairs,
-    require_same_shape,
-    require_tumour,
-    rim_weight,
 )
+from MeWMLib.lab.evaluation.work import box_of
 from MeWMLib.perception.findings import LIPIODOL_HU, NECROSIS_HU
 
 #: Population of a full cell.
 FULL = 10
 #: The six neighbours that share a face: axis and direction.
 FACES = tuple((axis, step) for axis in range(3) for step in (-1, 1))
+_BESIDE = ndimage.generate_binary_structure(3, 1).astype(np.int16)
+_BESIDE[1, 1, 1] = 0
 MAX_STEPS = 600
 #: Liver this much over its mean (in deviations) counts as vessel and is not invaded; under it, half as easily.
 VESSEL_DEVIATIONS = 1.5
@@ -59,7 +59,7 @@ class Parameters:
         lipiodol_share: of the dead part, in the tumours that take any.
         lipiodol_chance: how many tumours take Lipiodol at all; what was given, this baseline does not know.
         necrosis_hu, necrosis_sd, lipiodol_hu, lipiodol_sd: densities of the dead part.
-        viable_change_hu: change of HU in what stays alive.
+        viable_change_hu: change of HU in what stays viable.
     """
 
     growth: float = 0.02
@@ -114,7 +114,7 @@ def begin(tumour: NDArray[np.bool_], ease: FloatArray, rng: np.random.Generator)
 
 def death(state: State, chance: float, rng: np.random.Generator) -> State:
     """Viable units die beside cells that are mostly dead; population moves from viable to dead."""
-    sick = _neighbours(state.dead * 2 >= FULL)  # (D, H, W) 0..6
+    sick = ndimage.convolve((state.dead * 2 >= FULL).astype(np.int16), _BESIDE, mode="constant")  # (D, H, W) 0..6
     # two units of a cell are in danger for each dead neighbour: a front of some voxels, not of one, nor of ten
     danger = np.minimum(2 * sick, state.alive)
     dying = rng.binomial(danger, chance).astype(np.int16)
@@ -164,32 +164,12 @@ def simulate(
     weight: FloatArray | None = None,
     parameters: Parameters | None = None,
 ) -> FloatArray:
-    """Run the automaton and map it to HU.
-
-    Args:
-        hu: (D, H, W) before treatment.
-        labels: (D, H, W) of 0, 1, 2.
-        spacing_mm: edge of a voxel; a voxel is a cell.
-        seed: of every draw.
-        weight: (D, H, W) 0 to 1, where the CT may change; by default the tumour dilated by 6 mm.
-        parameters: rules and densities.
-
-    Returns:
-        (D, H, W) HU; the bits of `hu` wherever the weight is 0.
-
-    Raises:
-        NoTumourError: the labels hold no tumour.
-        GeometryMismatchError: the arrays are not of one shape.
-    """
-    hu = np.asarray(hu, np.float32)
-    given = [] if weight is None else [weight]
-    require_same_shape(hu, labels, *given)
-    require_tumour(labels)
+    """Run the automaton and map it to HU; see the package for the arguments. A voxel is a cell."""
+    hu, tumour, weight = prepared(hu, labels, spacing_mm, weight)
     chosen = parameters or Parameters()
-    weight = rim_weight(labels, spacing_mm) if weight is None else np.asarray(weight, np.float32)
     rng = np.random.default_rng(seed)
     box = box_of((labels == 2) | (weight > 0), margin=1)
-    image, tumour = hu[box], np.asarray(labels[box] == 2)
+    image, tumour = hu[box], tumour[box]
     share = float(np.clip(rng.normal(chosen.dead_share, chosen.dead_share_sd), 0.0, 0.99))
     ease = invasion_ease(image, labels[box], weight[box])
     if share > 0:
@@ -216,7 +196,7 @@ def invasion_ease(hu: FloatArray, labels: Labels, weight: FloatArray) -> FloatAr
 def fit(pairs: Sequence[Pair]) -> Parameters:
     """Fit shares and densities on pairs; every pair counts the same.
 
-    Dead is what lies under `NECROSIS_HU` or at `LIPIODOL_HU` and above after treatment (smoothed by 1 mm against
+    Dead voxels are under `NECROSIS_HU` or at `LIPIODOL_HU` and above after treatment (smoothed by 1 mm against
     noise).
 
     Raises:
@@ -288,14 +268,6 @@ def _takes_lipiodol(state: State, share: float, rng: np.random.Generator) -> NDA
         return np.zeros(gone.shape, bool)
     when = state.died_at + rng.random(gone.shape)  # cells of one step in random order
     return np.asarray(gone & (when >= np.quantile(when[gone], 1 - min(share, 1.0))))
-
-
-def _neighbours(mask: NDArray[np.bool_]) -> NDArray[np.int16]:
-    """How many of the six neighbours are set."""
-    count = np.zeros(mask.shape, np.int16)
-    for axis, step in FACES:
-        count += _shift(mask, axis, step)
-    return count
 
 
 def _shift(mask: NDArray[np.bool_], axis: int, step: int) -> NDArray[np.bool_]:

@@ -17,7 +17,7 @@ from MeWMLib.perception.postprocess import clean
 from MeWMLib.perception.preprocess import isotropic_geometry, resample, to_source
 
 SPACING_MM = 2.0
-#: Enhanced and plain parenchyma lie in this range.
+#: Enhanced and plain parenchyma are in this range.
 TISSUE_HU = (40.0, 180.0)
 #: The liver is grown over mean +- this many deviations of its seed.
 WIDTH = 2.2
@@ -45,7 +45,7 @@ def segment(ct: Volume) -> LabelMap:
 
 
 def _grown(hu: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Grow the liver from the point of the right half that lies deepest in parenchyma."""
+    """Grow the liver from the point of the right half that is deepest in parenchyma."""
     tissue = (hu > TISSUE_HU[0]) & (hu < TISSUE_HU[1])
     depth = ndimage.distance_transform_edt(tissue)
     right = np.arange(hu.shape[2]) < 0.55 * hu.shape[2]  # the last axis runs to the patient's left
@@ -69,7 +69,7 @@ def _grown(hu: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def _filled(grown: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Close gaps, so that lesions which the growth left out lie inside."""
+    """Close gaps, so that lesions which the growth left out are inside."""
     outside = ndimage.distance_transform_edt(~np.pad(grown, 8)) * SPACING_MM > CLOSE_MM
     closed = ndimage.distance_transform_edt(~outside) * SPACING_MM > CLOSE_MM
     inner = tuple(slice(8, -8) for _ in range(3))

@@ -1,8 +1,8 @@
 """SynTumor after TACE: hand-made texture, edge, capsule and mass effect. It knows no action.
 
 After Hu et al., Label-Free Liver Tumor Segmentation, CVPR 2023 (arXiv 2303.14869), section 3.1: texture from Gaussian
-noise that is scaled up by cubic splines and blurred; a blurred mask joins it to the CT; local scaling warps what lies
-around (mass effect); the edge is brightened (capsule). What differs here:
+noise that is scaled up by cubic splines and blurred; a blurred mask joins it to the CT; local scaling warps the
+surroundings (mass effect); the edge is brightened (capsule). What differs here:
 
 - The lesion is there already, so that its place and shape are not drawn.
 - The paper's tumours are darker than the liver. After TACE a part of the lesion is bright with Lipiodol and the rest is
@@ -28,13 +28,12 @@ from MeWMLib.lab.evaluation.baselines import (
     Labels,
     Pair,
     blend,
-    box_of,
     noise_field,
+    prepared,
     require_pairs,
-    require_same_shape,
-    require_tumour,
     rim_weight,
 )
+from MeWMLib.lab.evaluation.work import box_of
 from MeWMLib.perception.findings import LIPIODOL_HU
 
 #: Thickness of the capsule, inside the outline.
@@ -82,29 +81,9 @@ def simulate(
     weight: FloatArray | None = None,
     parameters: Parameters | None = None,
 ) -> FloatArray:
-    """Draw a CT after some TACE.
-
-    Args:
-        hu: (D, H, W) before treatment.
-        labels: (D, H, W) of 0, 1, 2.
-        spacing_mm: edge of a voxel.
-        seed: of every draw.
-        weight: (D, H, W) 0 to 1, where the CT may change; by default the tumour dilated by 6 mm.
-        parameters: amplitudes.
-
-    Returns:
-        (D, H, W) HU; the bits of `hu` wherever the weight is 0.
-
-    Raises:
-        NoTumourError: the labels hold no tumour.
-        GeometryMismatchError: the arrays are not of one shape.
-    """
-    hu = np.asarray(hu, np.float32)
-    given = [] if weight is None else [weight]
-    require_same_shape(hu, labels, *given)
-    tumour = require_tumour(labels)
+    """Draw a CT after some TACE; see the package for the arguments."""
+    hu, tumour, weight = prepared(hu, labels, spacing_mm, weight)
     chosen = parameters or Parameters()
-    weight = rim_weight(labels, spacing_mm) if weight is None else np.asarray(weight, np.float32)
     rng = np.random.default_rng(seed)
     share = chosen.bright_share if rng.random() < chosen.bright_chance else 0.0
     shift = chosen.shift_sd * float(rng.standard_normal())

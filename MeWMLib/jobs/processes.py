@@ -1,0 +1,120 @@
+"""Child processes of MeWM: their environment, their end with all descendants, and why one ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from MeWMLib.core.errors import WorkerError, WorkerKilledError
+
+#: What to do when memory ran out; the same words wherever it is noticed.
+MEMORY_REMEDY = "Use --device cpu, fewer --replicas or --beams, or close other programs"
+
+
+def child_environment() -> dict[str, str]:
+    """The environment of a Python child of ours: UTF-8, and MeWMLib found where this process found it.
+
+    The latter counts for a source tree that is not installed, as inside Slicer.
+    """
+    home = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(p for p in (home, os.environ.get("PYTHONPATH", "")) if p)
+    return {**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def own_group() -> dict[str, Any]:
+    """Arguments of `Popen` that give a child its own group: Ctrl-C in a terminal reaches us only, and we decide."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    return {"start_new_session": True}
+
+
+def end_tree(process: subprocess.Popen[bytes]) -> None:
+    """Kill a child with all its descendants, also those whose own parent is gone but who share its process group."""
+    victims: list[psutil.Process] = []
+    # once poll() has reaped the child, its number may belong to somebody else
+    if process.poll() is None:
+        with contextlib.suppress(psutil.Error):
+            root = psutil.Process(process.pid)
+            victims = [*root.children(recursive=True), root]
+    for victim in victims:
+        with contextlib.suppress(psutil.Error):
+            victim.kill()
+    if sys.platform != "win32":
+        # the group outlives its leader as long as a member lives; when none is left there is nothing to do
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    if victims:
+        psutil.wait_procs(victims, timeout=5.0)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(5.0)
+
+
+def exit_error(code: int, stderr: str) -> WorkerError:
+    """Say why a worker ended without a result.
+
+    Returns:
+        a `WorkerKilledError` where it was killed and nobody here did it: most often the system, out of memory.
+    """
+    kind, remedy = WorkerError, "Run it again; if it happens again, report it with the lines above"
+    how = f"exit code {code}"
+    if code < 0:
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        how = f"it was ended by {name}"
+        if name == "SIGKILL":
+            how += ", most likely because the memory ran out"
+            kind, remedy = WorkerKilledError, MEMORY_REMEDY
+        elif name in ("SIGSEGV", "SIGILL", "SIGABRT", "SIGBUS"):
+            how += ", a crash inside a native library"
+            remedy = "Run `mewm doctor`; try --device cpu"
+    if "MemoryError" in stderr or "out of memory" in stderr.lower():
+        how += ", out of memory"
+        kind, remedy = WorkerKilledError, MEMORY_REMEDY
+    tail = "\n".join(stderr.splitlines()[-20:])
+    return kind(
+        what=f"The worker ended without a result: {how}",
+        given="its last output was\n" + tail if tail else "it wrote nothing",
+        remedy=remedy,
+    )
+
+
+_DEVICE_PROBE = """
+import json, torch
+names = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+mps = bool(getattr(torch.backends, "mps", None)) and torch.backends.mps.is_available()
+names = [f"cuda ({name})" for name in names] + ["mps"] * mps
+print(json.dumps([*names, f"cpu ({torch.get_num_threads()} threads)"]))
+"""
+
+
+def find_devices(python: str = sys.executable) -> str:
+    """What torch can compute on, asked in a child: this process stays free of torch and survives a broken driver.
+
+    Raises:
+        WorkerError: torch does not answer.
+    """
+    try:
+        done = subprocess.run(
+            [python, "-c", _DEVICE_PROBE],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=120.0,
+            check=False,
+            env=child_environment(),
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise WorkerError(what="torch does not answer", given=str(error)) from error
+    if done.returncode != 0:
+        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise WorkerError(what="torch cannot be imported", given=last[0])
+    return ", ".join(json.loads(done.stdout.decode("utf-8").splitlines()[-1]))
