@@ -38,7 +38,7 @@ _PROGRAMS = {
         "write synthetic patients, import DICOM folders, download a public collection, measure lesions",
     ),
     "train": (
-        ("cohort", "autoencoder", "dynamics", "assistant", "assistant-data", "followup", "survival"),
+        ("cohort", "autoencoder", "dynamics", "assistant", "assistant-data", "survival"),
         "mewm train dynamics --help",
         "train one part on the synthetic TACE world (arguments go to the training program)",
     ),

@@ -1,12 +1,13 @@
-"""`mewm evaluate autoencoder`: which autoencoder holds a treated tumour best, for how many seconds.
+"""`mewm evaluate autoencoder`: which block codec holds a treated tumour best, for how many seconds.
 
-An equal small budget, not the best that each could reach: see `autoencoder_trials` and docs/AUTOENCODERS.md.
+What is compared, and what was found: docs/AUTOENCODERS.md.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,27 +15,17 @@ import numpy as np
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.errors import GeometryMismatchError, InputError
-from MeWMLib.core.io import atomic_path, write_json
+from MeWMLib.core.io import atomic_path
 from MeWMLib.core.structures import CT_WINDOW_HU
 from MeWMLib.core.volume import TUMOUR, LabelMap, Volume
-from MeWMLib.dynamics.autoencoder import Autoencoder, compand, expand
-from MeWMLib.lab.codecs.trials import (
-    TRAINED,
-    BlockTrial,
-    TrainingImages,
-    Trial,
-    fitted_codecs,
-    seconds_of,
-    train_trial,
-    trained_named,
-)
+from MeWMLib.dynamics.autoencoder import Autoencoder, fit
 from MeWMLib.lab.evaluation.metrics import DRAWS, Rows
 from MeWMLib.lab.evaluation.real_pair import DENSE_HU
 from MeWMLib.lab.synthetic.cases import SPLITS, draw_case
+from MeWMLib.lab.training.autoencoder import blocks_of
 from MeWMLib.perception.preprocess import patch_geometry, resample
 from MeWMLib.perception.registration import Registration, register
 
@@ -43,6 +34,8 @@ Mask = NDArray[np.bool_]
 Say = Callable[[str, float], None]
 #: Which outcomes of a validation patient are measured: what was given, and a protocol with another embolic.
 OUTCOMES = (0, 3)
+#: Which outcomes of a training patient are fitted to, beside the CT before treatment: one embolic more.
+FITTED_OUTCOMES = (0, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -50,13 +43,11 @@ class AutoencoderSettings:
     """What to compare.
 
     Attributes:
-        work: folder of what was trained; a candidate that lies there is not trained again.
-        minutes: of CPU time on one thread, for each candidate that is trained.
-        trained: names in `autoencoder_trials.TRAINED`.
-        channels: of the block codecs; 16 is among them, since others begin from it.
+        work: folder of the codecs that were fitted; one that it holds is not fitted again.
+        channels: of the block codecs.
         patients: of the training range.
         validation: patients of the validation range.
-        seed: of weights, crops, blocks and intervals.
+        seed: of the choice of blocks and of the intervals.
         size: edge of the patches in voxels.
 
     Raises:
@@ -64,8 +55,6 @@ class AutoencoderSettings:
     """
 
     work: Path
-    minutes: float = 6.0
-    trained: tuple[str, ...] = tuple(TRAINED)
     channels: tuple[int, ...] = (16, 20, 24, 32)
     patients: int = 20
     validation: int = 12
@@ -73,15 +62,13 @@ class AutoencoderSettings:
     size: int = 96
 
     def __post_init__(self) -> None:
-        for name in self.trained:
-            trained_named(name)
-        if not (self.minutes > 0 and self.patients > 0 and self.validation > 0):
+        if not (self.patients > 0 and self.validation > 0):
             raise InputError(
-                what="The comparison needs a budget and patients",
-                given=f"{self.minutes} minutes, {self.patients} and {self.validation} patients",
+                what="The comparison needs patients",
+                given=f"{self.patients} and {self.validation} patients",
                 remedy="Give positive numbers",
             )
-        if self.channels and not all(1 <= n <= 64 for n in self.channels):
+        if not all(1 <= n <= 64 for n in self.channels):
             raise InputError(
                 what="A block has 64 voxels, so a block codec has 1 to 64 channels",
                 given=", ".join(map(str, self.channels)),
@@ -109,102 +96,63 @@ class Treated:
 def evaluate_autoencoder(
     settings: AutoencoderSettings, bundle: Bundle | None = None, real: Treated | None = None, on_step: Say | None = None
 ) -> Rows:
-    """Train, measure and time.
+    """Fit, measure and time.
 
-    Rows: `codec_shipped` (the bundle's), `codec_N` (block codecs of N channels fitted on the same training images),
-    and the names of `settings.trained`.
+    Rows: `codec_shipped` (the bundle's) and `codec_N` (block codecs of N channels fitted on the same training images).
 
     Metrics (PSNR over the 775 HU of the window, pooled over voxels, intervals over patients):
 
     - `tumour_psnr_db`, `lipiodol_psnr_db`: the image after treatment encoded and decoded by itself, in the tumour and
       in what holds Lipiodol.
-    - `tumour_residual_psnr_db`, `lipiodol_residual_psnr_db`: as the dynamics model uses an autoencoder, x_pre +
-      Dec(z_post) - Dec(z_pre) in companded intensities. For a linear codec this is x_pre + Dec(z_post - z_pre).
+    - `tumour_residual_psnr_db`, `lipiodol_residual_psnr_db`: as the dynamics model uses a codec, x_pre +
+      Dec(z_post - z_pre) in companded intensities.
     - the same with `real_` before it, of `real`.
     - `encode_seconds`, `decode_seconds`: CPU time of one patch (on one thread: that of a free core).
-    - `parameters`, `latent_channels`, `train_steps`, `train_error`.
+    - `parameters`, `latent_channels`.
 
     Returns:
         The rows.
     """
     say = on_step or (lambda stage, share: None)
-    images: TrainingImages | None = None
-
-    def drawn() -> TrainingImages:
-        nonlocal images
-        if images is None:
-            images = TrainingImages.draw(settings.patients, settings.size, lambda s: say("training images", s))
-        return images
-
-    trials: dict[str, tuple[nn.Module, dict[str, float]]] = {}
+    codecs: dict[str, Autoencoder] = {}
     if bundle is not None:
-        trials["codec_shipped"] = BlockTrial(Autoencoder.from_part(*bundle.part("autoencoder"))), {}
-    codecs = _codecs(settings, drawn)
-    trials |= {f"codec_{n}": (BlockTrial(codecs[n]), {}) for n in settings.channels}
-    for name in settings.trained:
-        trials[name] = _trained(name, settings, codecs[16], drawn, say)
+        codecs["codec_shipped"] = Autoencoder.from_part(*bundle.part("autoencoder"))
+    codecs |= {f"codec_{n}": codec for n, codec in _fitted(settings, say).items()}
     patients = [_patient(seed, settings.size) for seed in SPLITS["validation"][: settings.validation]]
     rows: dict[str, dict[str, dict[str, float]]] = {}
-    for n, (name, (trial, figures)) in enumerate(trials.items()):
-        own = measure(trial, patients, settings.seed)
+    for n, (name, codec) in enumerate(codecs.items()):
+        own = measure(codec, patients, settings.seed)
         if real is not None:
-            own |= {f"real_{k}": v for k, v in measure(trial, [real], settings.seed).items()}
-        side = (settings.size,) * 3
+            own |= {f"real_{k}": v for k, v in measure(codec, [real], settings.seed).items()}
         numbers = {
-            **seconds_of(trial, side),  # type: ignore[arg-type]
-            "parameters": float(sum(t.numel() for t in trial.state_dict().values())),
-            "latent_channels": float(trial.encode(torch.zeros(1, 1, 16, 16, 16)).shape[1]),
-            **figures,
+            **seconds_of(codec, (settings.size,) * 3),
+            "parameters": float(sum(t.numel() for t in codec.state_dict().values())),
+            "latent_channels": float(codec.channels),
         }
         rows[name] = own | {k: {"mean": v, "low": v, "high": v, "n": 1} for k, v in numbers.items()}
-        say("measures", (n + 1) / len(trials))
+        say("measures", (n + 1) / len(codecs))
     return rows
 
 
-def _codecs(settings: AutoencoderSettings, images: Callable[[], TrainingImages]) -> dict[int, Autoencoder]:
-    """Block codecs, read from the folder of work or fitted."""
-    folder = settings.work / "codecs"
-    found: dict[int, Autoencoder] = {}
-    wanted = sorted({16, *settings.channels})
-    missing = [n for n in wanted if not (folder / f"{n}.safetensors").is_file()]
-    for n, codec in (fitted_codecs(images(), missing, settings.seed) if missing else {}).items():
-        _save(folder / f"{n}.safetensors", codec)
-    for n in wanted:
-        state = safetensors.torch.load_file(folder / f"{n}.safetensors")
+def _fitted(settings: AutoencoderSettings, say: Say) -> dict[int, Autoencoder]:
+    """Block codecs, read from the folder of work or fitted, all on the same blocks."""
+    files = {n: settings.work / "codecs" / f"{n}.safetensors" for n in settings.channels}
+    missing = [n for n, path in files.items() if not path.is_file()]
+    if missing:
+        rng = np.random.default_rng(settings.seed)
+        chosen = []
+        for n, seed in enumerate(SPLITS["train"][: settings.patients]):
+            chosen.append(blocks_of(draw_case(seed, settings.size), rng, FITTED_OUTCOMES))
+            say("training images", (n + 1) / settings.patients)
+        blocks = torch.cat(chosen)
+        for n in missing:
+            with atomic_path(files[n]) as part:
+                safetensors.torch.save_file(fit(blocks, n).state_dict(), part)
+    found = {}
+    for n, path in files.items():
+        state = safetensors.torch.load_file(path)
         found[n] = Autoencoder.from_part({"channels": n}, {k: v.numpy() for k, v in state.items()})
     return found
-
-
-def _trained(
-    name: str, settings: AutoencoderSettings, codec: Autoencoder, images: Callable[[], TrainingImages], say: Say
-) -> tuple[nn.Module, dict[str, float]]:
-    """A candidate, read from the folder of work or trained and kept there."""
-    weights, about = settings.work / f"{name}.safetensors", settings.work / f"{name}.json"
-    budget = {"minutes": settings.minutes, "patients": settings.patients, "seed": settings.seed}
-    if weights.is_file() and about.is_file():
-        trial = trained_named(name)(codec)
-        kept = json.loads(about.read_text(encoding="utf-8"))
-        if kept["budget"] != budget:
-            raise InputError(
-                what="The folder of work holds a candidate that was trained with another budget",
-                given=f"{about}: {kept['budget']}, asked for {budget}",
-                remedy="Give a new folder with --work",
-            )
-        safetensors.torch.load_model(trial, weights)
-        return trial.eval(), kept["figures"]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        trial = trained_named(name)(codec)
-        figures = train_trial(trial, images(), 60 * settings.minutes, settings.seed, lambda s: say(name, s))
-    _save(weights, trial)
-    write_json({"budget": budget, "figures": figures}, about)
-    return trial, figures
-
-
-def _save(path: Path, module: nn.Module) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as part:
-        safetensors.torch.save_model(module, str(part))
 
 
 def _patient(seed: int, size: int) -> Treated:
@@ -213,13 +161,13 @@ def _patient(seed: int, size: int) -> Treated:
     return Treated(case.before.hu, tuple(Outcome(a.hu, a.labels == TUMOUR, a.lipiodol) for a in chosen))
 
 
-def measure(trial: Trial, patients: Iterable[Treated], seed: int = 0) -> dict[str, dict[str, float]]:
+def measure(codec: Autoencoder, patients: Iterable[Treated], seed: int = 0) -> dict[str, dict[str, float]]:
     """The four PSNRs of `evaluate_autoencoder` over patients, each with several outcomes."""
     names = ("tumour_psnr_db", "lipiodol_psnr_db", "tumour_residual_psnr_db", "lipiodol_residual_psnr_db")
     sums: dict[str, list[tuple[float, int]]] = {name: [] for name in names}
     for patient in patients:
         own = {name: [0.0, 0] for name in names}
-        for outcome, alone, residual in through(trial, patient):
+        for outcome, alone, residual in through(codec, patient):
             truth = np.clip(outcome.hu, *CT_WINDOW_HU)
             for kind, image in (("", alone), ("residual_", residual)):
                 square = (image.astype(np.float64) - truth) ** 2
@@ -232,18 +180,33 @@ def measure(trial: Trial, patients: Iterable[Treated], seed: int = 0) -> dict[st
     return {name: bootstrap_psnr(values, seed) for name, values in sums.items()}
 
 
-def through(trial: Trial, patient: Treated) -> Iterator[tuple[Outcome, FloatArray, FloatArray]]:
-    """Each outcome with its image through an autoencoder (D, H, W) HU: by itself, and as a residual on `before`."""
-
-    def companded(hu: FloatArray) -> torch.Tensor:
-        return compand(torch.from_numpy(np.ascontiguousarray(hu, np.float32)))[None, None]
-
+def through(codec: Autoencoder, patient: Treated) -> Iterator[tuple[Outcome, FloatArray, FloatArray]]:
+    """Each outcome with its image through a codec (D, H, W) HU: by itself, and as a change of `before`."""
     with torch.inference_mode():
-        before = companded(patient.before)
-        known = trial.decode(trial.encode(before))
+        before = torch.from_numpy(patient.before)[None, None]
+        known = codec.encode(before)
         for outcome in patient.outcomes:
-            decoded = trial.decode(trial.encode(companded(outcome.hu)))
-            yield outcome, expand(decoded)[0, 0].numpy(), expand(before + decoded - known)[0, 0].numpy()
+            latent = codec.encode(torch.from_numpy(outcome.hu)[None, None])
+            alone, residual = codec.decode(latent), codec.decode_change(before, latent - known)
+            yield outcome, alone[0, 0].numpy(), residual[0, 0].numpy()
+
+
+def seconds_of(codec: Autoencoder, shape: Sequence[int] = (96, 96, 96), repeats: int = 5) -> dict[str, float]:
+    """Median CPU seconds of encoding and of decoding one image from and to HU, after one of each.
+
+    CPU time, so that others on the machine do not count; on one thread it is the time of a free core.
+    """
+    hu = torch.linspace(*CT_WINDOW_HU, math.prod(shape)).reshape(1, 1, *shape)
+    encode, decode = [], []
+    with torch.inference_mode():
+        for _ in range(repeats + 1):
+            begun = time.process_time()
+            latent = codec.encode(hu)
+            between = time.process_time()
+            codec.decode(latent)
+            encode.append(between - begun)
+            decode.append(time.process_time() - between)
+    return {"encode_seconds": float(np.median(encode[1:])), "decode_seconds": float(np.median(decode[1:]))}
 
 
 def bootstrap_psnr(sums: list[tuple[float, int]], seed: int = 0) -> dict[str, float]:

@@ -1,15 +1,13 @@
 """The paper's preset of the autoencoder: a 3D vector-quantised autoencoder, 4x down, written from the papers.
 
 MeWM takes over the autoencoder of DiffTumor (Chen 2024, arXiv 2402.19470), a VQGAN (Esser 2021, arXiv 2012.09841) in
-3D: convolutions down by 4, a codebook of 16,384 vectors of 8 numbers, convolutions up again. The adversarial and the
-perceptual loss of its training need a discriminator and a feature network; here are the network and the loss of its
-quantisation (van den Oord 2017, arXiv 1711.00937, eq. 3), to which any loss of reconstruction may be added.
+3D: convolutions down by 4, a codebook of 16,384 vectors of 8 numbers, convolutions up again. Only the network is here,
+with random weights, so that its time can be measured beside MeWM's codec (Testing/benchmarks/simulation.py).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +28,6 @@ class VQGANConfig:
         embedding: numbers in a code, channels of the latent.
         codes: in the codebook.
         groups: of the group norms, at most.
-        commitment: beta of van den Oord 2017, eq. 3.
     """
 
     base: int = 16
@@ -38,43 +35,22 @@ class VQGANConfig:
     embedding: int = 8
     codes: int = 16384
     groups: int = 32
-    commitment: float = 0.25
-
-
-class Quantised(NamedTuple):
-    """Latents after the codebook.
-
-    Attributes:
-        latent: (N, C, d, h, w) codes; its gradient goes straight through to what was quantised.
-        codes: (N, d, h, w) their numbers.
-        loss: last two terms of eq. 3, mean over latents.
-    """
-
-    latent: Tensor
-    codes: Tensor
-    loss: Tensor
 
 
 class Codebook(nn.Module):
     """Replaces each vector by the nearest code."""
 
-    def __init__(self, codes: int, embedding: int, commitment: float) -> None:
+    def __init__(self, codes: int, embedding: int) -> None:
         super().__init__()
-        self.commitment = commitment
         self.embedding = nn.Embedding(codes, embedding)
         nn.init.normal_(self.embedding.weight)
 
-    def forward(self, latent: Tensor) -> Quantised:
+    def forward(self, latent: Tensor) -> Tensor:
         """(N, C, d, h, w) to codes of the same shape."""
         vectors = latent.movedim(1, -1)  # (N, d, h, w, C)
-        with torch.no_grad():
-            rows = vectors.reshape(-1, vectors.shape[-1]).split(_ROWS)
-            codes = torch.cat([self._nearest(part) for part in rows]).reshape(vectors.shape[:-1])
-        chosen = self.embedding(codes).movedim(-1, 1)  # (N, C, d, h, w)
-        pulled = (chosen - latent.detach()).square().mean()
-        committed = (latent - chosen.detach()).square().mean()
-        through = latent + (chosen - latent).detach()
-        return Quantised(through, codes, pulled + self.commitment * committed)
+        rows = vectors.reshape(-1, vectors.shape[-1]).split(_ROWS)
+        codes = torch.cat([self._nearest(part) for part in rows]).reshape(vectors.shape[:-1])
+        return self.embedding(codes).movedim(-1, 1)
 
     def _nearest(self, vectors: Tensor) -> Tensor:
         weight = self.embedding.weight
@@ -108,7 +84,7 @@ class VQGAN(nn.Module):
             down += [shrink, _Residual(coarse, c.groups)]
         down += [nn.GroupNorm(min(c.groups, widths[-1]), widths[-1]), nn.SiLU(), nn.Conv3d(widths[-1], c.embedding, 1)]
         self.encoder = nn.Sequential(*down)
-        self.codebook = Codebook(c.codes, c.embedding, c.commitment)
+        self.codebook = Codebook(c.codes, c.embedding)
         up: list[nn.Module] = [nn.Conv3d(c.embedding, widths[-1], 1), _Residual(widths[-1], c.groups)]
         for coarse, fine in zip(widths[:0:-1], widths[-2::-1], strict=True):
             up += [nn.ConvTranspose3d(coarse, fine, 4, stride=2, padding=1), _Residual(fine, c.groups)]
@@ -132,9 +108,4 @@ class VQGAN(nn.Module):
 
     def decode(self, latent: Tensor) -> Tensor:
         """Latents (N, C, d, h, w), quantised here, to images (N, 1, 4d, 4h, 4w)."""
-        return self.decoder(self.codebook(latent).latent)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Reconstruction (N, 1, D, H, W) and loss of the quantisation."""
-        quantised = self.codebook(self.encode(image))
-        return self.decoder(quantised.latent), quantised.loss
+        return self.decoder(self.codebook(latent))

@@ -15,8 +15,6 @@ from MeWMLib.core.protocol import agent
 from MeWMLib.core.terminal import bars
 from MeWMLib.lab.evaluation.metrics import stamp, table, write_metrics
 
-#: What `mewm evaluate autoencoder` can train (keys of `codecs.trials.TRAINED`, which loads torch).
-AUTOENCODERS = ("space_to_depth", "space_to_depth_from_codec", "monai_vqvae", "monai_autoencoder_kl", "vqgan")
 POLICIES = ["guideline", "constant", "frequency_prior", "random"]
 Option = tuple[str, dict[str, Any]]
 
@@ -119,13 +117,10 @@ COMMANDS = (
         _option("--drug-horizon", "Hd, most drugs in a plan (constant and prior: as is)", 2),
         _option("--embolic-horizon", "He, most embolics in a plan", 2),
     )),
-    Command("autoencoder", "autoencoders with an equal small budget: PSNR in treated tumours, seconds",
-            ("autoencoder",), (
-        _option("--work", "folder of what is trained; a stopped run goes on", type=Path, required=True),
-        _option("--minutes", "CPU minutes on one thread, each", 6.0),
-        _option("--train", ", ".join(AUTOENCODERS), AUTOENCODERS, dest="trained", nargs="*", metavar="NAME"),
+    Command("autoencoder", "block codecs of several sizes: PSNR in treated tumours, seconds", ("autoencoder",), (
+        _option("--work", "folder of the fitted codecs; a stopped run goes on", type=Path, required=True),
         _option("--channels", "of the block codecs", (16, 20, 24, 32), nargs="*", type=int),
-        _option("--patients", "to train on", 20),
+        _option("--patients", "to fit on", 20),
         _option("--validation", "patients to measure on", 12),
         *_pair(required=False),
     )),

@@ -15,7 +15,7 @@ from MeWMLib.lab.evaluation.work import Say, read_case, settings_from
 
 
 def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
-    """Train and measure what the arguments ask for; rows, and on whom."""
+    """Fit and measure the codecs that the arguments ask for; rows, and on whom."""
     torch.set_num_threads(1)
     real = None
     if args.before:

@@ -22,8 +22,8 @@ from sksurv.util import Surv
 
 from MeWMLib.core.errors import SurvivalDataError
 from MeWMLib.lab.cox import check_outcomes
-from MeWMLib.lab.evaluation.baselines.cox import LinearCox
 from MeWMLib.lab.evaluation.metrics import bootstrap_mean, exact, interval
+from MeWMLib.lab.linear_cox import LinearCox
 
 Array = NDArray[np.float64]
 DRAWS = 1000

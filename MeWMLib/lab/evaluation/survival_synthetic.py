@@ -16,7 +16,6 @@ from MeWMLib.cohorts.synthetic.law import LAW
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.errors import InputError, SurvivalDataError
 from MeWMLib.core.io import write_json
-from MeWMLib.lab.evaluation.baselines.cox import LinearCox
 from MeWMLib.lab.evaluation.known_patients import chosen_patients
 from MeWMLib.lab.evaluation.metrics import Rows, interval
 from MeWMLib.lab.evaluation.survival_charts import (
@@ -34,6 +33,7 @@ from MeWMLib.lab.evaluation.survival_metrics import Concordance, Outcomes, relia
 from MeWMLib.lab.evaluation.survival_patients import GivenOutcome, given_outcomes
 from MeWMLib.lab.evaluation.survival_simulated import evaluate_simulated
 from MeWMLib.lab.evaluation.work import Say, settings_from, silent
+from MeWMLib.lab.linear_cox import LinearCox
 from MeWMLib.lab.synthetic.cases import SPLITS
 from MeWMLib.lab.synthetic.survival import WEIBULL_SHAPE, survival_months
 from MeWMLib.survival.config import size_covariates

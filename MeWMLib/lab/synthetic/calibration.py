@@ -1,4 +1,4 @@
-"""Fit the constants of the world's law to how real patients answered, and show how well they fit.
+"""Fit the constants of the world's law to how real patients responded, and show how well they fit.
 
 The reference is the public clinical table of HCC-TACE-Seg (Moawad et al. 2021, doi 10.7937/TCIA.5FNA-0924): RECIST and
 mRECIST sums of diameters before and after treatment by three readers, and overall survival in weeks.
@@ -6,25 +6,29 @@ mRECIST sums of diameters before and after treatment by three readers, and overa
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
 from MeWMLib.cohorts.clinical_table import read_rows
+from MeWMLib.cohorts.hcc_tace import WEEKS_A_MONTH
 from MeWMLib.cohorts.synthetic.fields import derive_seed
 from MeWMLib.cohorts.synthetic.law import LAW, LawConstants, Traits, respond
-from MeWMLib.core.errors import DependencyError, InputError, MeWMError
+from MeWMLib.core.errors import DependencyError, InputError
 from MeWMLib.core.io import atomic_path
 from MeWMLib.core.protocol import Protocol
+from MeWMLib.lab.program import Tell, finish
 from MeWMLib.lab.synthetic.survival import survival_months, true_log_risk
 
 FloatArray = NDArray[np.float64]
 
-#: What the table calls the two regimens, and the protocols that they are here (Lipiodol is added to every conventional
+#: The two regimens of the table, and the protocols by which they are simulated (Lipiodol is added to every conventional
 #: case, as the paper does).
 REGIMENS = {
     "conventional": Protocol.parse("Cisplatin + Doxorubicin + Mitomycin + Lipiodol"),
@@ -32,7 +36,7 @@ REGIMENS = {
 }
 CRITERIA = ("RECIST", "mRECIST")
 FITTED = ("base", "by_occlusion", "by_drugs", "spread", "shrink", "growth", "volume_spread")
-WEEKS_A_MONTH = 4.345
+_REMEDY = "Give the clinical table of HCC-TACE-Seg (version 2)"
 #: Less viable tumour than this share of what there was is called complete response: a reader sees none.
 UNSEEN_SHARE = 0.02
 
@@ -57,13 +61,12 @@ def read_reference(table: Path) -> dict[str, Reference]:
     """Read the clinical table.
 
     Raises:
-        UnreadableFileError: no such file, or no text.
-        InputError: a column is missing, a survival is no number, or a regimen has no patients with both criteria.
+        UnreadableFileError: the file is missing, not a text, or holds no row.
+        InputError: a column is missing, a survival is not a number, or a regimen has no patients with both criteria.
     """
     needed = ["chemotherapy", "OS", "Death_1_StillAliveorLostToFU_0"]
     needed += [f"{reader}_{c}_{when}" for reader in (1, 2, 3) for c in CRITERIA for when in ("BL", "FU")]
-    remedy = "Give the clinical table of HCC-TACE-Seg (version 2)"
-    rows = [row.cells for row in read_rows(table, needed, "The clinical table lacks columns", remedy)]
+    rows = [row.cells for row in read_rows(table, needed, "The clinical table lacks columns", _REMEDY)]
     out = {}
     for regimen in REGIMENS:
         mine = [r for r in rows if _regimen(r["chemotherapy"]) == regimen]
@@ -75,7 +78,7 @@ def read_reference(table: Path) -> dict[str, Reference]:
                 raise InputError(
                     what=f"The clinical table holds no patient of the regimen {regimen} that all readers measured",
                     given=f"{table.name}, {criterion}",
-                    remedy=remedy,
+                    remedy=_REMEDY,
                 )
             changes[criterion] = readers[known].mean(1)
             spread[criterion] = float(np.sqrt(np.median(readers[known].var(1, ddof=1)) / 3))
@@ -97,7 +100,7 @@ def _survival(weeks: str, table: Path) -> float:
         return float(weeks) / WEEKS_A_MONTH
     except ValueError as error:
         raise InputError(
-            what="An overall survival in the clinical table is no number",
+            what="An overall survival in the clinical table is not a number",
             given=f"{table.name}: OS = {weeks!r}",
             remedy="Give weeks, or leave such patients out",
         ) from error
@@ -131,7 +134,7 @@ class Population:
 def simulated(population: Population, regimen: str, law: LawConstants) -> dict[str, FloatArray]:
     """What the law gives: "RECIST" and "mRECIST" changes without readers' disagreement, and the true log-"risk".
 
-    A diameter is taken for the cube root of a volume; the viable part's for the cube root of the viable volume.
+    A diameter is taken as the cube root of a volume; that of the viable part, of the viable volume.
     """
     answers = [respond(t, REGIMENS[regimen], law) for t in population.traits]
     left = np.array([1 - a.shrinkage for a in answers])
@@ -175,7 +178,7 @@ def fit(
 
     def law_of(x: FloatArray) -> LawConstants:
         values = dict(zip(FITTED, (float(v) for v in x), strict=True))
-        # These are no negative quantities, and the drugs must count in this world.
+        # None of these is negative, and the drugs must matter in this world.
         for name in set(FITTED) - {"base"}:
             values[name] = abs(values[name])
         return replace(start, **values)
@@ -287,25 +290,20 @@ def _median_survival(months: FloatArray, died: NDArray[np.bool_]) -> float:
 
 def main(argv: list[str] | None = None) -> int:
     """`python -m MeWMLib.lab.synthetic.calibration TABLE [--fit] [--plot FILE]`: print the comparison."""
-    import argparse
-    import json
-    import sys
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("table", type=Path, help="clinical table of HCC-TACE-Seg (CSV)")
     parser.add_argument("--fit", action="store_true", help="fit the constants anew and print them")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="PNG with the distributions")
     args = parser.parse_args(argv)
-    try:
+
+    def work(tell: Tell) -> dict[str, Any]:
         reference = read_reference(args.table)
-    except MeWMError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    law = fit(reference) if args.fit else LAW
-    if args.plot is not None:
-        plot(law, reference, args.plot)
-    sys.stdout.write(json.dumps({"law": asdict(law), "comparison": report(law, reference)}, indent=1) + "\n")
-    return 0
+        law = fit(reference) if args.fit else LAW
+        if args.plot is not None:
+            plot(law, reference, args.plot)
+        return {"law": asdict(law), "comparison": report(law, reference)}
+
+    return finish(work)
 
 
 if __name__ == "__main__":

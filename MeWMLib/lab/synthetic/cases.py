@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,7 +69,7 @@ HABITS = {
     "Doxorubicin + Lipiodol": 2.0,
     "Epirubicin + Lipiodol + Gelatin Sponge": 2.0,
 }
-#: How many other protocols a clinician thinks of, and how sharply the expected outcome decides.
+#: How many other protocols a clinician considers, and how sharply the expected outcome decides.
 CONSIDERED, SHARPNESS = 16, 4.0
 
 
@@ -153,8 +152,3 @@ def draw_case(seed: int, size: int = 96, jitter: bool = True) -> Case:
     ]
     months, event = survival_months(risks[0], rng)
     return Case(seed, geometry.spacing[0], before, protocols, tuple(after), tuple(risks), months, event)
-
-
-def cases(seeds: Sequence[int]) -> Iterator[Case]:
-    """Cases one by one."""
-    return (draw_case(seed) for seed in seeds)

@@ -29,6 +29,8 @@ from MeWMLib.cohorts.synthetic.shapes import (
 from MeWMLib.core.errors import InputError
 from MeWMLib.core.io import from_sitk
 from MeWMLib.core.volume import LabelMap
+from MeWMLib.lab.program import Tell, finish
+from MeWMLib.perception.findings import dice
 
 #: Spacing of the coarse grid in mm at size 1, its half extent (z, y, x), and where the distance goes flat.
 STEP_MM = 8.0
@@ -40,7 +42,7 @@ LEVELS = 48
 TUMOUR_MODES = 16
 MIN_RADIUS_MM = 10.0
 MIN_VOXELS = 50
-#: A component counts as star-shaped when this share of its voxels lies where its radial function says.
+#: A component counts as star-shaped when its Dice with the shape of its radial function reaches this.
 MIN_STAR_DICE = 0.85
 #: Components smaller than this are not counted as tumours: specks of the label maps.
 COUNTED_RADIUS_MM = 2.5
@@ -91,7 +93,7 @@ def ras_array(labels: LabelMap) -> tuple[NDArray[np.uint8], float]:
     return np.asarray(labels.array, np.uint8)[flips], float(abs(steps[0]))
 
 
-def _signed(inside: NDArray[np.bool_], spacing: float) -> NDArray[np.float32]:
+def signed_distance(inside: NDArray[np.bool_], spacing: float) -> NDArray[np.float32]:
     """Signed distance in mm, positive inside."""
     out = ndimage.distance_transform_edt(inside) - ndimage.distance_transform_edt(~inside)
     return np.asarray((out - 0.5 * np.sign(out)) * spacing, np.float32)
@@ -108,7 +110,7 @@ def liver_sample(array: NDArray[np.uint8], spacing: float) -> LiverSample:
     largest = found == 1 + int(np.argmax(np.bincount(found.ravel(), minlength=count + 1)[1:]))
     largest = np.pad(largest, 8)
     centre = np.array(ndimage.center_of_mass(largest))
-    return LiverSample(_signed(largest, LiverSample.spacing_mm), centre, volume)
+    return LiverSample(signed_distance(largest, LiverSample.spacing_mm), centre, volume)
 
 
 def coarse_grid() -> tuple[NDArray[np.float64], tuple[int, int, int]]:
@@ -138,11 +140,6 @@ def project(row: NDArray[np.floating], mean: NDArray[np.floating], modes: NDArra
     """The nearest shape in the span of the modes, coefficients clipped as in a draw: (N,)."""
     power = (modes**2).sum(1)
     return np.asarray(mean + np.clip(modes @ (row - mean) / power, -2.5, 2.5) @ modes, np.float64)
-
-
-def dice(one: NDArray[np.bool_], two: NDArray[np.bool_]) -> float:
-    """Twice the common share."""
-    return float(2 * (one & two).sum() / max(one.sum() + two.sum(), 1))
 
 
 def leave_out(rows: NDArray[np.float32], modes: int, folds: int = 5) -> NDArray[np.float64]:
@@ -313,13 +310,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("labels", type=Path, help="folder of label maps (NIfTI)")
     parser.add_argument("--out", type=Path, default=PARAMETERS, help="parameter file to write")
     given = parser.parse_args(arguments)
-    parameters, report = fit(given.labels)
-    np.savez_compressed(given.out, allow_pickle=False, **parameters)
-    report.append(f"{given.out.name}: {given.out.stat().st_size / 1000:.0f} kB")
-    if given.out.resolve() == PARAMETERS.resolve():
-        report += compare()
-    sys.stdout.write("\n".join(report) + "\n")
-    return 0
+
+    def work(tell: Tell) -> str:
+        parameters, report = fit(given.labels)
+        np.savez_compressed(given.out, allow_pickle=False, **parameters)
+        report.append(f"{given.out.name}: {given.out.stat().st_size / 1000:.0f} kB")
+        if given.out.resolve() == PARAMETERS.resolve():
+            report += compare()
+        return "\n".join(report)
+
+    return finish(work)
 
 
 if __name__ == "__main__":

@@ -11,29 +11,25 @@ from typing import Any
 
 import numpy as np
 
-import MeWMLib
-from MeWMLib.cohorts.layout import (
-    Cohort,
-    write_manifest,
-)
+from MeWMLib.cohorts.layout import Cohort
 from MeWMLib.cohorts.synthetic.fields import derive_seed
 from MeWMLib.cohorts.synthetic.world import Rendering
 from MeWMLib.core.errors import CohortError
 from MeWMLib.core.io import read_labels, read_volume, write_labels, write_volume
 from MeWMLib.core.protocol import Protocol
-from MeWMLib.core.volume import LabelMap, Provenance, Volume, require_same_geometry
+from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
 from MeWMLib.lab.synthetic.cases import protocols_for
 from MeWMLib.lab.synthetic.planted import Abdomen, PlantedPatient, healed
 from MeWMLib.lab.synthetic.write import (
     LICENCE,
     WORLD,
-    Seeds,
+    PatientRange,
+    begin_cohort,
     fingerprint,
-    manifest_of,
-    record,
-    require_same_run,
-    require_seeds,
-    write_missing,
+    world_manifest,
+    world_mark,
+    write_cohort,
+    write_drawn,
 )
 
 BUNDLE = f"synthetic-world-{WORLD}-planted"
@@ -47,23 +43,11 @@ UNTREATED = "none (tumours planted in a real CT)"
 
 
 @dataclass(frozen=True)
-class PlantSettings(Seeds):
-    """Which patients to write, and how.
-
-    Attributes:
-        phase: "portal" or "arterial"; None takes that of the CT.
-        workers: processes.
-
-    Raises:
-        InputError: patients beyond the end of the split.
-    """
+class PlantSettings(PatientRange):
+    """Which patients to write; `phase` is "portal" or "arterial", and None takes that of the CT."""
 
     count: int = 10
     phase: str | None = None
-    workers: int = 1
-
-    def __post_init__(self) -> None:
-        require_seeds(self.split, self.start, self.count, self.workers)
 
 
 def plant(
@@ -80,10 +64,10 @@ def plant(
         ct: a real CT; lesions that `labels` names are painted over first.
         labels: 1 liver, 2 lesions, on its grid.
         settings: which patients.
-        on_step: told the share that is done.
+        on_step: called with the share that is done.
 
     Raises:
-        GeometryMismatchError: CT and labels lie on different grids.
+        GeometryMismatchError: CT and labels have different grids.
         GeometryError: the grid is oblique.
         LabelError: there is no liver.
         InputError: the phase is not known.
@@ -93,15 +77,14 @@ def plant(
     require_same_geometry(ct.geometry, labels.geometry)
     base, alone, healed_ml = healed(ct, labels)
     abdomen = Abdomen.of(base, alone, settings.phase)
-    base = Volume(base.array, base.geometry, abdomen.phase, _mark("none (lesions painted over)", 0))
+    base = Volume(base.array, base.geometry, abdomen.phase, world_mark("none (lesions painted over)", 0, BUNDLE))
     manifest = _manifest(settings, abdomen, base, healed_ml)
-    require_same_run(folder, manifest)
-    write_manifest(folder, {**manifest, "complete": False})
+    begin_cohort(folder, manifest)
     write_labels(alone, folder / BASE_LABELS)
     write_volume(base, folder / BASE)
     key = manifest["ct_sha256"]
-    ids = {seed: patient_id(key, seed) for seed in settings.seeds}
-    return write_missing(folder, manifest, ids, partial(write_one, folder, key), settings.workers, on_step)
+    name, write = partial(patient_id, key), partial(write_one, folder, key)
+    return write_cohort(folder, manifest, settings, name, write, on_step)
 
 
 def patient_id(key: str, seed: int) -> str:
@@ -115,20 +98,15 @@ def read_abdomen(folder: Path) -> Abdomen:
     return Abdomen.of(base, read_labels(folder / BASE_LABELS, base.geometry))
 
 
-def write_one(folder: Path, key: str, seed: int) -> int:
-    """Draw and write one patient.
-
-    Returns:
-        The seed.
-    """
+def write_one(folder: Path, key: str, seed: int) -> None:
+    """Draw and write one patient."""
     patient = PlantedPatient.draw(read_abdomen(folder), seed)
     given = protocols_for(patient)[0]
     before = patient.render()
-    after, risk, months, event = patient.outcome(given)
-    volumes = (_volume(patient, before, None), _volume(patient, after, given))
-    name = patient_id(key, seed)
-    record(folder, name, patient, given, (risk, months, event), (before, after), volumes, planted=True, notice=NOTICE)
-    return seed
+    after, *known = patient.outcome(given)
+    cts = (_volume(patient, before, None), _volume(patient, after, given))
+    more = {"planted": True, "notice": NOTICE}
+    write_drawn(folder, patient_id(key, seed), patient, given, (before, after), cts, tuple(known), more)
 
 
 def planted_counterfactual(cohort: Cohort, patient: str, protocol: Protocol) -> tuple[Volume, float]:
@@ -150,26 +128,20 @@ def planted_counterfactual(cohort: Cohort, patient: str, protocol: Protocol) -> 
 
 
 def _volume(patient: PlantedPatient, drawn: Rendering, protocol: Protocol | None) -> Volume:
-    """A CT with planted tumours. It carries the mark before treatment too: it looks like a scan and is none."""
-    mark = _mark(UNTREATED if protocol is None else protocol.text, patient.seed)
+    """A CT with planted tumours. It carries the mark before treatment too: it looks like a scan and is not one."""
+    mark = world_mark(UNTREATED if protocol is None else protocol.text, patient.seed, BUNDLE)
     return Volume(np.round(drawn.hu).astype(np.int16), patient.abdomen.geometry, patient.abdomen.phase, mark)
-
-
-def _mark(protocol: str, seed: int) -> Provenance:
-    return Provenance(protocol, seed, BUNDLE, fingerprint(), {"mewm": MeWMLib.__version__})
 
 
 def _manifest(settings: PlantSettings, abdomen: Abdomen, base: Volume, healed_ml: float) -> dict[str, Any]:
     where = hashlib.sha256(np.ascontiguousarray(base.array).tobytes())
     where.update(abdomen.liver.tobytes() + np.round(base.geometry.affine, 3).tobytes() + abdomen.phase.encode())
-    return manifest_of(
-        settings,
-        NOTICE,
-        f"{LICENCE} The CT is the user's and keeps its own terms.",
-        abdomen.geometry.spacing,
-        planted=True,
-        ct_sha256=where.hexdigest(),
-        phase=abdomen.phase,
-        liver_hu=abdomen.liver_hu,
-        painted_over_ml=round(healed_ml, 3),
-    )
+    return world_manifest(settings, abdomen.geometry.spacing) | {
+        "planted": True,
+        "notice": NOTICE,
+        "licence": f"{LICENCE} The CT is the user's and keeps its own terms.",
+        "ct_sha256": where.hexdigest(),
+        "phase": abdomen.phase,
+        "liver_hu": abdomen.liver_hu,
+        "painted_over_ml": round(healed_ml, 3),
+    }

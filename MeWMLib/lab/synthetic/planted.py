@@ -25,7 +25,7 @@ Mask = NDArray[np.bool_]
 
 #: Phases for which the world knows how tumours look.
 KNOWN_PHASES = ("portal", "arterial")
-#: A liver smaller than this is a label's accident.
+#: A liver smaller than this is an error of the labels.
 LEAST_LIVER_ML = 50.0
 #: How far around a real lesion the liver is painted over, and from how far away the new values come.
 RIM_MM, REACH_MM = 3.0, 8.0
@@ -127,7 +127,7 @@ def healed(ct: Volume, labels: LabelMap, seed: int = 0) -> tuple[Volume, LabelMa
     sigma = [REACH_MM / s for s in geometry.spacing]
     near = ndimage.gaussian_filter(healthy.astype(np.float32), sigma)
     mean = ndimage.gaussian_filter(np.where(healthy, hu, 0), sigma) / np.maximum(near, 1e-6)
-    # far from any healthy liver its median stands in
+    # far from any healthy liver its median is taken
     trust = np.clip(near / 0.05, 0, 1)
     smooth = trust * mean + (1 - trust) * float(np.median(hu[healthy]))
     filled = smooth + _noise_like(grain_of(hu, healthy, geometry), healthy, seed)
@@ -185,7 +185,7 @@ class PlantedPatient(Tumours):
         return drawn, risk, *survival_months(risk, rng)
 
     def _treated_patch(self, size: int = 96, fit_mm: float = 80.0) -> Mask:
-        """Which voxels lie in the cube around the first nodule (`cases.target_geometry`)."""
+        """Which voxels are in the cube around the first nodule (`cases.target_geometry`)."""
         nodule = self.nodules[0]
         half = 0.5 * size * max(1.0, 2 * 1.15 * nodule.radius / fit_mm)
         axes = Axes.of(self.abdomen.geometry)

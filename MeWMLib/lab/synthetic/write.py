@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -46,7 +46,7 @@ from MeWMLib.perception.findings import longest_axial_diameter_mm
 WORLD = 2
 BUNDLE = f"synthetic-world-{WORLD}"
 NOTICE = (
-    "Synthetic patients, drawn by MeWM from seeds and a written law; no patient stands behind them and they are no "
+    "Synthetic patients, drawn by MeWM from seeds and a written law; no real patient is among them and they are no "
     "clinical evidence."
 )
 LICENCE = (
@@ -61,18 +61,36 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Seeds:
+class PatientRange:
     """Which patients to write.
 
     Attributes:
         split: of `SPLITS`.
         start: offset of the first patient in the split.
         count: how many.
+        workers: processes.
+
+    Raises:
+        InputError: patients beyond the end of the split, or no process to write them.
     """
 
     split: str = "test"
     start: int = 0
     count: int = 60
+    workers: int = field(default=1, kw_only=True)
+
+    def __post_init__(self) -> None:
+        size = len(SPLITS.get(self.split, ()))
+        if not size:
+            raise InputError(what="There is no such split", given=self.split, remedy="Use " + ", ".join(SPLITS))
+        if self.count < 1 or self.start < 0 or self.start + self.count > size:
+            raise InputError(
+                what=f"These patients do not lie within the {self.split} split",
+                given=f"{self.count} patients from number {self.start} on",
+                remedy=f"Ask for patients 0 to {size - 1}",
+            )
+        if self.workers < 1:
+            raise InputError(what="At least one process is needed", given=str(self.workers), remedy="Give --workers 1")
 
     @property
     def seeds(self) -> Sequence[int]:
@@ -81,44 +99,24 @@ class Seeds:
 
 
 @dataclass(frozen=True)
-class CohortSettings(Seeds):
-    """Which patients to write, and how.
-
-    Attributes:
-        spacing: voxel size (k, j, i) in mm.
-        workers: processes.
+class CohortSettings(PatientRange):
+    """Which patients to write, and the voxel size (k, j, i) in mm.
 
     Raises:
-        InputError: patients beyond the end of the split, or a voxel that cannot be.
+        InputError: as `PatientRange`, or a voxel size out of range.
     """
 
     spacing: Spacing = (2.5, 1.25, 1.25)
-    workers: int = 1
 
     def __post_init__(self) -> None:
-        require_seeds(self.split, self.start, self.count, self.workers)
+        super().__post_init__()
         low, high = SPACING_MM
         if len(self.spacing) != 3 or not all(low <= s <= high for s in self.spacing):
             raise InputError(
-                what="The voxel size cannot be",
+                what="The voxel size cannot be used",
                 given=", ".join(f"{s:g}" for s in self.spacing),
                 remedy=f"Give three numbers of {low:g} to {high:g} mm, as 2.5,1.25,1.25",
             )
-
-
-def require_seeds(split: str, start: int, count: int, workers: int = 1) -> None:
-    """Raise `InputError` unless these patients lie in the split (and there is a process to write them)."""
-    size = len(SPLITS[split]) if split in SPLITS else 0
-    if not size:
-        raise InputError(what="There is no such split", given=split, remedy="Use " + ", ".join(SPLITS))
-    if count < 1 or start < 0 or start + count > size:
-        raise InputError(
-            what=f"These patients do not lie in the {split} split",
-            given=f"{count} patients from number {start} on",
-            remedy=f"Ask for patients 0 to {size - 1}",
-        )
-    if workers < 1:
-        raise InputError(what="At least one process is needed", given=str(workers), remedy="Give --workers 1")
 
 
 def fingerprint() -> str:
@@ -138,41 +136,59 @@ def synthesize(folder: Path, settings: CohortSettings, on_step: Callable[[str, f
     Args:
         folder: new, empty, or of an earlier run with the same split, start and voxels (`count` may have grown).
         settings: which patients.
-        on_step: told the share that is done.
+        on_step: called with the share that is done.
 
     Raises:
         CohortError: the folder holds something else.
         OutputError: it cannot be written.
     """
-    manifest = manifest_of(settings, NOTICE, LICENCE, settings.spacing)
+    manifest = world_manifest(settings, settings.spacing) | {"notice": NOTICE, "licence": LICENCE}
+    begin_cohort(folder, manifest)
+    return write_cohort(folder, manifest, settings, patient_id, partial(write_one, folder, settings.spacing), on_step)
+
+
+def begin_cohort(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest of an unfinished cohort.
+
+    Raises:
+        CohortError: the folder holds something else.
+        OutputError: it cannot be written.
+    """
     require_same_run(folder, manifest)
     write_manifest(folder, {**manifest, "complete": False})
-    write = partial(write_one, folder, spacing=settings.spacing)
-    return write_missing(folder, manifest, {s: patient_id(s) for s in settings.seeds}, write, settings.workers, on_step)
 
 
-def write_missing(
+def write_cohort(
     folder: Path,
     manifest: dict[str, Any],
-    ids: Mapping[int, str],
-    write: Callable[[int], int],
-    workers: int,
-    on_step: Callable[[str, float], None] | None,
+    settings: PatientRange,
+    name: Callable[[int], str],
+    write: Callable[[int], None],
+    on_step: Callable[[str, float], None] | None = None,
 ) -> Cohort:
-    """Write the patients (seed to id) that are not there yet, then the table and the whole manifest."""
-    missing = [seed for seed, name in ids.items() if finished_row(folder, name) is None]
-    done = len(ids) - len(missing)
-    for _ in written(missing, write, workers):
+    """Write the patients that a cohort lacks, then its table, and call it complete.
+
+    Args:
+        folder, manifest: as given to `begin_cohort`.
+        settings: which patients.
+        name: a patient's id from the seed.
+        write: writes the patient of a seed; it can be pickled.
+        on_step: called with the share that is done.
+    """
+    missing = [s for s in settings.seeds if finished_row(folder, name(s)) is None]
+    done = settings.count - len(missing)
+    for _ in written(missing, write, settings.workers):
         done += 1
         if on_step is not None:
-            on_step("patients", done / len(ids))
-    write_table(folder, [row for name in ids.values() if (row := finished_row(folder, name)) is not None])
+            on_step("patients", done / settings.count)
+    rows = [row for s in settings.seeds if (row := finished_row(folder, name(s))) is not None]
+    write_table(folder, rows)
     write_manifest(folder, {**manifest, "complete": True})
     return Cohort.read(folder)
 
 
-def written(seeds: Sequence[int], write: Callable[[int], int], workers: int) -> Iterator[int]:
-    """Write patients in one or several processes; `write` takes a seed and can be pickled. Yields seeds as they end."""
+def written(seeds: Sequence[int], write: Callable[[int], None], workers: int) -> Iterator[None]:
+    """Write patients in one or several processes; yields as each of them is done."""
     if workers == 1 or len(seeds) < 2:
         for seed in seeds:
             yield write(seed)
@@ -183,16 +199,14 @@ def written(seeds: Sequence[int], write: Callable[[int], int], workers: int) -> 
             for job in as_completed(jobs):
                 yield job.result()
         finally:
-            # after an error nobody waits for the patients that were not begun
+            # after an error the patients that were not begun are given up
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def manifest_of(settings: Seeds, notice: str, licence: str, spacing: Spacing, **more: Any) -> dict[str, Any]:
-    """What `cohort.json` says of drawn patients; `more` is for what the caller adds."""
+def world_manifest(settings: PatientRange, spacing: Sequence[float]) -> dict[str, Any]:
+    """What the manifest of every cohort of this world says."""
     return {
         "synthetic": True,
-        "notice": notice,
-        "licence": licence,
         "world": WORLD,
         "world_sha256": fingerprint(),
         "law": asdict(LAW),
@@ -201,7 +215,6 @@ def manifest_of(settings: Seeds, notice: str, licence: str, spacing: Spacing, **
         "last_seed": settings.seeds[-1],
         "patients": settings.count,
         "spacing_mm": list(spacing),
-        **more,
         "mewm": MeWMLib.__version__,
     }
 
@@ -212,7 +225,7 @@ def require_same_run(folder: Path, manifest: dict[str, Any]) -> None:
         return
     if not (folder / MANIFEST).is_file():
         raise CohortError(
-            what="The folder holds something else than a cohort",
+            what="The folder holds something other than a cohort",
             given=str(folder),
             remedy="Give a new folder with --out",
         )
@@ -226,62 +239,53 @@ def require_same_run(folder: Path, manifest: dict[str, Any]) -> None:
         )
 
 
-def write_one(folder: Path, seed: int, spacing: Spacing) -> int:
-    """Draw and write one patient.
-
-    Returns:
-        The seed.
-    """
+def write_one(folder: Path, spacing: Spacing, seed: int) -> None:
+    """Draw and write one patient."""
     patient = SyntheticPatient.draw(seed)
     geometry = whole_geometry(spacing)
     given = protocols_for(patient)[0]
-    before, after = patient.render_all(geometry, [None, given])
-    volumes = (_volume(patient, before, geometry, None), _volume(patient, after, geometry, given))
-    record(folder, patient_id(seed), patient, given, observed(patient, given), (before, after), volumes, notice=NOTICE)
-    return seed
+    drawn = patient.render_all(geometry, [None, given])
+    cts = [_volume(patient, image, geometry, protocol) for image, protocol in zip(drawn, (None, given), strict=True)]
+    write_drawn(folder, patient_id(seed), patient, given, drawn, cts, observed(patient, given), {"notice": NOTICE})
 
 
-def record(
+def write_drawn(
     folder: Path,
     name: str,
     patient: Tumours,
     given: Protocol,
-    seen: tuple[float, float, bool],
-    drawn: tuple[Rendering, Rendering],
-    volumes: tuple[Volume, Volume],
-    **more: Any,
+    drawn: Sequence[Rendering],
+    cts: Sequence[Volume],
+    known: tuple[float, float, bool],
+    more: Mapping[str, Any],
 ) -> None:
-    """Write the folder of one patient.
+    """Write the folder of a patient.
 
     Args:
-        folder: of the cohort.
-        name: id of the patient.
-        patient: with the tumours that were drawn.
+        folder, name: of the cohort, and of the patient in it.
+        patient: who was drawn.
         given: the protocol.
-        seen: true log-risk under it, months and event.
-        drawn, volumes: before and after it.
-        more: further content of `patient.json`.
+        drawn, cts: before treatment and after it.
+        known: true log-risk, months, and whether death was seen.
+        more: what else `patient.json` says.
     """
-    (risk, months, event), (before, after), geometry = seen, drawn, volumes[0].geometry
-    traits = patient.traits
+    (before, after), geometry, traits = drawn, cts[0].geometry, patient.traits
+    risk, months, event = known
     row = PatientRow(
-        name, given.text, months, event, volumes[0].phase, patient.seed, traits.kind, traits.perfusion, risk,
+        name, given.text, months, event, cts[0].phase, patient.seed, traits.kind, traits.perfusion, risk,
         *diameters(before, after, geometry),
     )  # fmt: skip
-    labels = [LabelMap(one.labels, geometry) for one in drawn]
-    about = {
+    case = CohortCase(cts[0], LabelMap(before.labels, geometry), cts[1], LabelMap(after.labels, geometry))
+    viable = {when: float(d.viable.sum() * geometry.voxel_ml) for when, d in (("before", before), ("after", after))}
+    facts = {
         "synthetic": True,
-        **more,
         "world": WORLD,
         "traits": asdict(traits),
         "nodules": len(patient.nodules),
         "response": asdict(patient.response(given)),
-        "viable_ml": {
-            when: float(one.viable.sum() * geometry.voxel_ml)
-            for when, one in zip(("before", "after"), drawn, strict=True)
-        },
+        "viable_ml": viable,
     }
-    write_patient(folder, row, CohortCase(volumes[0], labels[0], volumes[1], labels[1]), about)
+    write_patient(folder, row, case, {**facts, **more})
 
 
 def observed(patient: SyntheticPatient, given: Protocol, size: int = 96) -> tuple[float, float, bool]:
@@ -296,10 +300,13 @@ def observed(patient: SyntheticPatient, given: Protocol, size: int = 96) -> tupl
 
 def _volume(patient: SyntheticPatient, drawn: Rendering, geometry: Geometry, protocol: Protocol | None) -> Volume:
     """A drawn CT; after a protocol it carries the mark of a simulated volume."""
-    mark = None
-    if protocol is not None:
-        mark = Provenance(protocol.text, patient.seed, BUNDLE, fingerprint(), {"mewm": MeWMLib.__version__})
+    mark = None if protocol is None else world_mark(protocol.text, patient.seed, BUNDLE)
     return Volume(np.round(drawn.hu).astype(np.int16), geometry, patient.anatomy.phase, mark)
+
+
+def world_mark(protocol: str, seed: int, bundle: str) -> Provenance:
+    """The mark of a CT that this world drew."""
+    return Provenance(protocol, seed, bundle, fingerprint(), {"mewm": MeWMLib.__version__})
 
 
 def diameters(before: Rendering, after: Rendering, geometry: Geometry) -> tuple[float, float, float, float]:
@@ -317,7 +324,7 @@ def diameters(before: Rendering, after: Rendering, geometry: Geometry) -> tuple[
 
 
 def require_synthetic(cohort: Cohort) -> None:
-    """Raise unless the cohort was drawn by this very world.
+    """Raise unless the cohort was drawn by this version of the world.
 
     Raises:
         CohortError: real patients, or another version of the world.

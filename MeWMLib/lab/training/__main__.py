@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from MeWMLib.core.bundles import find_bundle, write_part
-from MeWMLib.core.errors import BundleError, MeWMError
+from MeWMLib.core.errors import BundleError
 from MeWMLib.dynamics.actions import known_agents
 from MeWMLib.dynamics.autoencoder import Autoencoder
+from MeWMLib.dynamics.model import DynamicsModel
+from MeWMLib.lab.program import Options, Part, Tell, run_program
+from MeWMLib.world.machine import choose_device
 
-#: How fine patches may be that a new assistant sees as they are (`SegmenterConfig.finest`; older bundles name none).
+#: How fine patches may be that a new segmenter sees as they are (`SegmenterConfig.finest`; older bundles name none).
 FINEST = 0.6
-
-
-def _say(stage: str, fraction: float) -> None:
-    sys.stderr.write(f"\r{stage}: {100 * fraction:5.1f} %")
-    sys.stderr.flush()
 
 
 def _codec(bundle: Path) -> Autoencoder:
@@ -29,7 +27,7 @@ def _codec(bundle: Path) -> Autoencoder:
 
 
 def _codec_or_none(bundle: Path) -> Autoencoder | None:
-    """The codec; None, and a word about it, where the bundle holds none yet."""
+    """The codec; None, and a note about it, where the bundle holds none yet."""
     try:
         return _codec(bundle)
     except BundleError:
@@ -37,24 +35,23 @@ def _codec_or_none(bundle: Path) -> Autoencoder | None:
         return None
 
 
-def _autoencoder(args: argparse.Namespace) -> dict[str, float]:
+def _autoencoder(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
     from MeWMLib.lab.training.autoencoder import AutoencoderTraining, train
 
-    model, figures = train(AutoencoderTraining(args.channels, args.patients), _say)
+    model, figures = train(AutoencoderTraining(args.channels, args.patients, seed=args.seed), tell)
     write_part(args.bundle, "autoencoder", model.part_config(), model.tensors())
     return figures
 
 
-def _cohort(args: argparse.Namespace) -> dict[str, float]:
+def _cohort(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
     from MeWMLib.lab.training.prepare import prepare
 
-    prepare(
-        _codec(args.bundle), known_agents(), args.cohort, args.split, args.patients, args.start, _say, args.scans_only
-    )
+    codec = _codec(args.bundle)
+    prepare(codec, known_agents(), args.cohort, args.split, args.patients, args.start, tell, args.scans_only)
     return {"patients": float(args.patients)}
 
 
-def _dynamics(args: argparse.Namespace) -> dict[str, float]:
+def _dynamics(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
     from MeWMLib.lab.training.distributed import ranks
     from MeWMLib.lab.training.dynamics import train
     from MeWMLib.lab.training.dynamics_settings import DynamicsTraining, read_settings
@@ -62,28 +59,21 @@ def _dynamics(args: argparse.Namespace) -> dict[str, float]:
     base = read_settings(args.config) if args.config else DynamicsTraining()
     # What is given on the command line counts more than the file.
     names = ("steps", "minutes", "batch", "seed", "start", "learning_rate")
-    given = {name: getattr(args, name) for name in names}
-    flags = {
-        "action_blind": True if args.action_blind else None,
-        "text": False if args.no_text else None,
-        "attenuation": False if args.no_attenuation else None,
-        "contrastive_weight": 0.0 if args.no_ccl else None,
-    }
-    settings = replace(base, **{name: value for name, value in (given | flags).items() if value is not None})
+    given = {name: getattr(args, name) for name in (*names, *_ABLATIONS)}
+    settings = replace(base, **{name: value for name, value in given.items() if value is not None})
     codec = _codec_or_none(args.bundle)
-    with ranks() as mine:
-        model, figures = train(args.cohort, args.work, settings, _say if mine.first else None, mine, codec)
+    with ranks(args.device) as mine:
+        model, figures = train(args.cohort, args.work, settings, tell if mine.first else None, mine, codec)
         if not mine.first:
-            return {}
+            return {}  # only one of several processes speaks
         write_part(args.bundle, "dynamics", model.part_config(), model.tensors())
     return figures
 
 
-def _assistant(args: argparse.Namespace) -> dict[str, float]:
+def _assistant(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
     from MeWMLib.lab.training.assistant import GATE_R, AssistantTraining, passes_gate, train
     from MeWMLib.lab.training.assistant_crops import Mix
     from MeWMLib.perception.segmenter import SegmenterConfig
-    from MeWMLib.world.machine import choose_device
 
     settings = AssistantTraining(
         steps=args.steps, minutes=args.minutes, seed=args.seed, learning_rate=args.learning_rate, readers=args.readers,
@@ -93,7 +83,7 @@ def _assistant(args: argparse.Namespace) -> dict[str, float]:
     )  # fmt: skip
     start = find_bundle(args.start, require=("assistant",)).part("assistant") if args.start else None
     codec = _codec(args.codec or args.bundle)
-    model, figures = train(args.work, settings, args.data, codec, start, choose_device(args.device), _say)
+    model, figures = train(args.work, settings, args.data, codec, start, choose_device(args.device), tell)
     into = args.bundle
     if not passes_gate(figures):
         into = args.work / "below-gate"
@@ -102,8 +92,7 @@ def _assistant(args: argparse.Namespace) -> dict[str, float]:
     return figures
 
 
-def _assistant_data(args: argparse.Namespace) -> dict[str, float]:
-    from MeWMLib.dynamics.model import DynamicsModel
+def _assistant_data(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
     from MeWMLib.lab.training.assistant_data import draw_data
 
     dynamics = None
@@ -111,111 +100,123 @@ def _assistant_data(args: argparse.Namespace) -> dict[str, float]:
         bundle = find_bundle(args.bundle.resolve(), require=("autoencoder", "dynamics"))
         dynamics = DynamicsModel.from_parts(bundle.part("autoencoder"), bundle.part("dynamics"), torch.device("cpu"))
     counts = {"patient": args.patients, "abdomen": args.abdomens, "scene": args.scenes if args.labels else 0}
-    draw_data(args.data, args.labels, args.split, counts, args.start, dynamics, _say)
+    draw_data(args.data, args.labels, args.split, counts, args.start, dynamics, tell)
     return {kind: float(count) for kind, count in counts.items()}
 
 
-def _followup(args: argparse.Namespace) -> dict[str, float]:
-    from MeWMLib.lab.training.followup import FollowUpTraining, train
-
-    settings = FollowUpTraining(steps=args.steps, minutes=args.minutes, batch=args.batch, seed=args.seed)
-    model, figures = train(args.work, settings, _codec(args.bundle), _say)
-    write_part(args.bundle, "followup", model.part_config(), model.tensors())
-    return figures
-
-
-def _survival(args: argparse.Namespace) -> dict[str, float]:
+def _survival(args: argparse.Namespace, tell: Tell) -> dict[str, Any]:
     from MeWMLib.lab.training.survival_cohort import train_on_cohort
 
-    return train_on_cohort(args.cohort, args.work, args.bundle, args.steps, args.seed, _say, args.minutes)
+    device = str(choose_device(args.device))
+    return train_on_cohort(args.cohort, args.work, args.bundle, args.steps, args.seed, tell, args.minutes, device)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mewm train", description=__doc__)
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 takes torch's default")
-    parts = parser.add_subparsers(dest="part", required=True)
+def _number(default: float, text: str = "") -> dict[str, Any]:
+    return {"type": type(default), "default": default, "help": text or None}
 
-    def part(name: str, run: object, text: str) -> argparse.ArgumentParser:
-        sub = parts.add_parser(name, help=text, description=text)
-        sub.set_defaults(run=run)
-        if name != "assistant-data":
-            sub.add_argument("--bundle", type=Path, required=True, help="folder of the bundle that is written to")
-            sub.add_argument("--seed", type=int, default=0)
-        return sub
 
-    sub = part("autoencoder", _autoencoder, "fit the block codec (minutes)")
-    sub.add_argument("--channels", type=int, default=16)
-    sub.add_argument("--patients", type=int, default=60)
-    sub = part("cohort", _cohort, "draw and encode synthetic patients for the other parts")
-    sub.add_argument("--cohort", type=Path, required=True)
-    sub.add_argument("--split", choices=("train", "validation", "test"), default="train")
-    sub.add_argument("--patients", type=int, default=800)
-    sub.add_argument("--start", type=int, default=0, help="first patient, so that several processes can share the work")
-    sub.add_argument("--scans-only", action="store_true", help="no outcomes: quick patients for the response head")
-    sub = part("assistant-data", _assistant_data, "draw scans for the assistant into a folder")
-    sub.add_argument("--data", type=Path, required=True, help="the folder; files that are there stay")
-    sub.add_argument("--labels", type=Path, help="folder of label maps, liver 1 and tumour 2 (docs/SHAPES.md)")
-    sub.add_argument("--split", choices=("train", "validation"), default="train")
-    sub.add_argument("--patients", type=int, default=200, help="treated patches of patients of the synthetic world")
-    sub.add_argument("--abdomens", type=int, default=100, help="whole abdomens of such patients")
-    sub.add_argument("--scenes", type=int, default=500, help="scenes around label maps")
-    sub.add_argument("--bundle", type=Path, help="bundle that simulates the outcomes of the patients too")
-    sub.add_argument("--start", type=int, default=0, help="first number, so that several processes can share the work")
-    for name, run, text in (
-        ("dynamics", _dynamics, "train the action-conditioned denoiser"),
-        ("survival", _survival, "train the survival network"),
-        ("assistant", _assistant, "train the segmenter"),
-        ("followup", _followup, "train the network that says what became of a known tumour"),
-    ):
-        sub = part(name, run, text)
-        if name in ("dynamics", "survival"):
-            sub.add_argument("--cohort", type=Path, required=True, help="folder made by `mewm train cohort`")
-        sub.add_argument(
-            "--work", type=Path, required=True, help="folder of checkpoints and curves; a run resumes from it"
-        )
-        if name == "dynamics":
-            sub.add_argument("--config", type=Path, help="JSON file of settings; options given here count more")
-            sub.add_argument("--start", type=Path, help="bundle whose denoiser is trained on")
-            sub.add_argument("--action-blind", action="store_true", help="baseline: never told the action")
-            sub.add_argument("--learning-rate", type=float)
-            sub.add_argument("--no-text", action="store_true", help="ablation: no text embeddings")
-            sub.add_argument("--no-attenuation", action="store_true", help="ablation: no attenuated image")
-            sub.add_argument("--no-ccl", action="store_true", help="ablation: no combo contrastive learning")
-        if name == "assistant":
-            sub.add_argument("--data", type=Path, required=True, help="folder made by `mewm train assistant-data`")
-            sub.add_argument("--start", type=Path, help="bundle whose assistant is trained on")
-            sub.add_argument("--codec", type=Path, help="bundle with the codec, if not the one that is written to")
-            sub.add_argument(
-                "--shares", type=float, nargs=3, default=(0.4, 0.25, 0.35), metavar=("PATIENTS", "ABDOMENS", "SCENES"),
-                help="of the crops",
-            )  # fmt: skip
-            sub.add_argument("--filters", type=int, nargs="+", help="channels at each resolution")
-            sub.add_argument("--learning-rate", type=float, default=1e-3)
-            sub.add_argument("--device", default="auto", help="auto, cpu or cuda")
-            sub.add_argument("--layout", choices=("channels-last", "contiguous"), default="channels-last")
-            sub.add_argument("--readers", type=int, default=1, help="threads that read crops")
-        sub.add_argument("--steps", type=int, default=2000)
-        sub.add_argument("--minutes", type=float, default=0.0, help="stop after so many minutes (0: after --steps)")
-        sub.add_argument("--batch", type=int, default=2 if name == "assistant" else 4)
-        if name == "dynamics":
-            # Nothing given: the file decides, else the defaults of DynamicsTraining.
-            sub.set_defaults(steps=None, minutes=None, batch=None, seed=None)
-    return parser
+def _path(text: str, required: bool = False) -> dict[str, Any]:
+    return {"type": Path, "required": required, "help": text}
+
+
+def _switch(text: str, setting: str, value: float) -> dict[str, Any]:
+    """A flag that gives an attribute of `DynamicsTraining` another value."""
+    return {"action": "store_const", "help": text, "dest": setting, "const": value}
+
+
+def _loop(steps: int | None = 2000, minutes: float | None = 0.0, device: str = "auto") -> Options:
+    """Options of what is trained step by step; None leaves it to a file of settings."""
+    return {
+        "--work": _path("folder of checkpoints and curves; a run resumes from it", True),
+        "--steps": {"type": int, "default": steps},
+        "--minutes": {"type": float, "default": minutes, "help": "stop after so many minutes (0: after --steps)"},
+        "--device": {"default": device, "help": f"auto, cpu, cuda or mps (default {device})"},
+    }
+
+
+_BUNDLE: Options = {"--bundle": _path("folder of the bundle that is written to", True)}
+_SEED: Options = {"--seed": _number(0)}
+_COHORT: Options = {"--cohort": _path("folder of `mewm train cohort`", True)}
+_START: Options = {"--start": _number(0, "first number, so that several processes can share the work")}
+#: Attributes of `DynamicsTraining` that baselines and ablations set.
+_ABLATIONS = ("action_blind", "text", "attenuation", "contrastive_weight")
+PARTS: dict[str, Part] = {
+    "autoencoder": (
+        _autoencoder,
+        "fit the block codec (minutes)",
+        {**_BUNDLE, **_SEED, "--channels": _number(16), "--patients": _number(60)},
+    ),
+    "cohort": (
+        _cohort,
+        "draw and encode synthetic patients for the other parts",
+        {
+            **_BUNDLE, **_START,
+            "--cohort": _path("folder that is written to", True),
+            "--split": {"choices": ("train", "validation", "test"), "default": "train"},
+            "--patients": _number(800),
+            "--scans-only": {"action": "store_true", "help": "no outcomes: for the response head"},
+        },
+    ),
+    "assistant-data": (
+        _assistant_data,
+        "draw scans for the segmenter into a folder",
+        {
+            **_START,
+            "--data": _path("the folder; files that it holds stay", True),
+            "--labels": _path("folder of label maps, liver 1 and tumour 2 (docs/SHAPES.md)"),
+            "--split": {"choices": ("train", "validation"), "default": "train"},
+            "--patients": _number(200, "treated patches of patients of the synthetic world"),
+            "--abdomens": _number(100, "whole abdomens of such patients"),
+            "--scenes": _number(500, "scenes around label maps"),
+            "--bundle": _path("bundle that simulates the outcomes of the patients too"),
+        },
+    ),
+    "dynamics": (
+        _dynamics,
+        "train the action-conditioned denoiser",
+        {
+            **_BUNDLE, **_COHORT, **_loop(None, None),
+            "--seed": {"type": int},
+            "--batch": {"type": int},
+            "--config": _path("JSON file of settings; options given here count more"),
+            "--start": {"help": "folder of the bundle whose denoiser is trained on"},
+            "--learning-rate": {"type": float},
+            "--action-blind": _switch("baseline: never sees the action", "action_blind", True),
+            "--no-text": _switch("ablation: no text embeddings", "text", False),
+            "--no-attenuation": _switch("ablation: no attenuated image", "attenuation", False),
+            "--no-ccl": _switch("ablation: no combo contrastive learning", "contrastive_weight", 0.0),
+        },
+    ),
+    # on the CPU a stopped survival training goes on to exactly the same weights
+    "survival": (_survival, "train the survival network", {**_BUNDLE, **_SEED, **_COHORT, **_loop(device="cpu")}),
+    "assistant": (
+        _assistant,
+        "train the segmenter",
+        {
+            **_BUNDLE, **_SEED, **_loop(),
+            "--batch": _number(2),
+            "--data": _path("folder of `mewm train assistant-data`", True),
+            "--start": _path("bundle whose segmenter is trained on"),
+            "--codec": _path("bundle with the codec, if not the one that is written to"),
+            "--shares": {
+                "type": float, "nargs": 3, "default": (0.4, 0.25, 0.35), "metavar": ("PATIENTS", "ABDOMENS", "SCENES"),
+                "help": "of the crops",
+            },
+            "--filters": {"type": int, "nargs": "+", "help": "channels at each resolution"},
+            "--learning-rate": _number(1e-3),
+            "--layout": {"choices": ("channels-last", "contiguous"), "default": "channels-last"},
+            "--readers": _number(1, "threads that read crops"),
+        },
+    ),
+}  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one part; figures go to standard output as JSON."""
-    args = _parser().parse_args(argv)
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    try:
-        figures = args.run(args)
-    except MeWMError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    if figures:  # only one of several processes speaks
-        sys.stdout.write(json.dumps(figures, indent=1) + "\n")
-    return 0
+    """Run one part."""
+    shared = {"--threads": _number(0, "CPU threads; 0 takes torch's default")}
+    return run_program(
+        "mewm train", __doc__, PARTS, argv, shared, lambda args: args.threads and torch.set_num_threads(args.threads)
+    )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +16,13 @@ from torch import Tensor
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.dynamics.autoencoder import Autoencoder
 from MeWMLib.lab.training.assistant_crops import Ahead, Mix, Store, crops_of, on_device
-from MeWMLib.lab.training.assistant_data import Drawn
+from MeWMLib.lab.training.assistant_data import Drawn, truth_of
 from MeWMLib.lab.training.checkpoint import AveragedModel, Run
 from MeWMLib.perception.findings import dice, measure
 from MeWMLib.perception.segmenter import Segmenter, SegmenterConfig, build, normalise
 
 Part = tuple[dict[str, Any], dict[str, NDArray[Any]]]
-#: Volumes measured on simulated outcomes must correlate at least this well with the world's: an assistant below it
+#: Volumes measured on simulated outcomes must correlate at least this well with the world's: a segmenter below it
 #: ranks protocols by noise, and `mewm train assistant` does not put it into the bundle.
 GATE_R = 0.8
 #: Steps after which the folder is looked at again for new files.
@@ -97,7 +96,7 @@ def train(
         codec: through which some images after treatment pass.
         start: bundle part to go on from; random weights if None.
         device: that trains; the CPU if None.
-        on_step: told the finished share.
+        on_step: called with the stage and its finished share.
 
     Returns:
         The averaged network and its validation figures.
@@ -131,15 +130,8 @@ def train(
     crops = Ahead(read, run.step, settings.readers)
     losses: list[Tensor] = []
     try:
-        while True:
-            progress = run.step / settings.steps
-            if settings.minutes:
-                progress = max(progress, run.elapsed / (60 * settings.minutes))
-            if progress >= 1:
-                break
-            rate = min(1.0, (run.step + 1) / 40) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-            for group in optimiser.param_groups:
-                group["lr"] = settings.learning_rate * rate
+        while (progress := run.progress(settings.steps, settings.minutes)) < 1:
+            run.set_rate(settings.learning_rate, 40, progress)
             hu, labels = on_device(crops.get(), codec, settings.mix, run.step, device)
             images = normalise(hu).contiguous(memory_format=layout)
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.half):
@@ -147,10 +139,7 @@ def train(
             loss = loss_of(out.float(), labels)
             optimiser.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-            optimiser.step()
-            average.update(model)
-            run.step += 1
+            run.take_step(5.0)
             losses.append(loss.detach())
             if run.step % 100 == 0:
                 run.log({"loss": torch.stack(losses).mean()})
@@ -169,7 +158,7 @@ def train(
 
 
 def validate(segmenter: Segmenter, data: Path, count: int) -> dict[str, float]:
-    """Figures on the files of the validation split, NaN where there are none of a kind.
+    """Figures on the files of the validation split, NaN for a kind without files.
 
     `dice_liver`, `dice_tumour`: mean Dice on scenes around held-out label maps; `dice_abdomen_before`, `_after`: of
     tumour in whole synthetic abdomens; `dice_patch_before`, `_after`, `_simulated`: in the treated patch;
@@ -198,7 +187,7 @@ def validate(segmenter: Segmenter, data: Path, count: int) -> dict[str, float]:
         drawn = Drawn.read(path)
         labelled = segmenter.segment_patches(drawn.hu.astype(np.float32), drawn.spacing_mm)
         for scan, (hu, found) in enumerate(zip(drawn.hu, labelled, strict=True)):
-            truth = drawn.truth_of(scan)
+            truth = truth_of(scan, len(drawn.labels))
             labels = drawn.labels[truth]
             when = "before" if scan == 0 else "after" if scan < len(drawn.labels) else "simulated"
             note(f"dice_patch_{when}", found, labels)
@@ -214,7 +203,7 @@ def validate(segmenter: Segmenter, data: Path, count: int) -> dict[str, float]:
 
 
 def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Pearson; NaN where there are few or one does not vary."""
+    """Pearson; NaN for two pairs or fewer, or where one does not vary."""
     return float(np.corrcoef(a, b)[0, 1]) if len(a) > 2 and a.std() > 0 and b.std() > 0 else float("nan")
 
 

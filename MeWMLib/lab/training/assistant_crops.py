@@ -1,4 +1,4 @@
-"""Crops that the assistant learns from, cut out of what `assistant_data.py` drew.
+"""Crops that the segmenter learns from, cut out of what `assistant_data.py` drew.
 
 Host and device share the work: crops are read from files as whole HU, and everything else (the passage through the
 codec, bending, contrast, noise) is done on the device that trains, for a batch at once.
@@ -40,7 +40,7 @@ class Crop:
 
 
 class Store:
-    """The files of one split in a folder; files that come while training runs are seen."""
+    """The files of one split in a folder; files that are added while training runs are used too."""
 
     def __init__(self, folder: Path, split: str) -> None:
         self.folder, self.split = folder, split
@@ -48,7 +48,7 @@ class Store:
         self.look()
         if not any(self.files.values()):
             raise InputError(
-                what="There is nothing to train the assistant on",
+                what="There is nothing to train the segmenter on",
                 given=f"{folder} without files {split}-*.safetensors",
                 remedy="Draw them with `mewm train assistant-data`",
             )
@@ -60,8 +60,8 @@ class Store:
     def crop(self, kind: str, side: int, codec: bool, rng: np.random.Generator) -> Crop:
         """A random crop of a random file.
 
-        Of the crops half lie around a point in a lesion, every lesion counting the same, and a quarter around one in
-        the liver.
+        Half of the crops are around a point in a lesion, every lesion counting the same, and a quarter around a point
+        in the liver.
 
         Args:
             kind: one of `KINDS`.
@@ -87,7 +87,7 @@ class Store:
 
 
 def _scan(scans: int, known: int, rng: np.random.Generator) -> int:
-    """A scan: before treatment in one case of five; simulated ones, where there are, as often as true outcomes."""
+    """A scan: before treatment in one case of five; simulated ones, if the file has any, as often as true outcomes."""
     if known == 1 or rng.random() < 0.2:
         return 0
     if scans > known and rng.random() < 0.5:
@@ -165,7 +165,7 @@ def coded(
 ) -> Tensor:
     """Outcomes as an unsure network would draw them: the scan before plus a decoded change of the latent.
 
-    Such a network gives something between outcomes and some noise; both are imitated, as in `training/followup.py`.
+    Such a network gives something between outcomes and some noise; both are imitated.
 
     Args:
         before, then, other: HU (B, 1, D, H, W) of the scan before, of the outcome and of another one.
@@ -188,7 +188,7 @@ def coded(
 
 
 class Ahead:
-    """Makes what the next steps need in threads of its own, in the order of the steps, so that nobody waits for it."""
+    """Makes what the next steps need in threads of its own, in the order of the steps, ahead of the training."""
 
     def __init__(self, make: Callable[[int], Any], start: int, workers: int = 1, depth: int = 4) -> None:
         self._make, self._workers = make, workers
@@ -206,7 +206,7 @@ class Ahead:
                 item = self._make(step)
                 step += self._workers
                 self._put(which, item)
-        except BaseException as error:  # handed to whoever waits, who would wait for ever
+        except BaseException as error:  # handed to the reader, which would wait without end
             self._put(which, error)
 
     def _put(self, which: int, item: Any) -> None:

@@ -1,4 +1,4 @@
-"""`mewm train assistant-data`: the volumes that the assistant learns from, drawn once into a folder.
+"""`mewm train assistant-data`: the volumes that the segmenter learns from, drawn once into a folder.
 
 Three kinds: scenes around real outlines (`assistant_scenes.py`), treated patches of patients of the synthetic TACE
 world before treatment, after it, and as the dynamics simulate it, and whole abdomens of such patients
@@ -91,10 +91,6 @@ class Drawn:
         with atomic_path(path) as temporary:
             save_file(tensors, temporary, {"spacing_mm": json.dumps(self.spacing_mm)})
 
-    def truth_of(self, scan: int) -> int:
-        """Which labels belong to a scan."""
-        return truth_of(scan, len(self.labels))
-
 
 def _points(labels: Labels, rng: np.random.Generator) -> NDArray[np.int16]:
     """(2, POINTS, 3) voxels: in lesions, of which a small one counts as much as a large one, and in the liver."""
@@ -160,7 +156,7 @@ def draw_data(
         counts: how many of each of `KINDS`.
         start: number of the first, so that several processes can share the work.
         dynamics: simulates the outcomes too; None leaves them out.
-        on_step: told the finished share.
+        on_step: called with the stage and its finished share.
 
     Raises:
         InputError: no label maps.

@@ -1,4 +1,4 @@
-"""Patients of the synthetic TACE world as the assistant learns from them: treated patches and whole abdomens."""
+"""Patients of the synthetic TACE world as the segmenter learns from them: treated patches and whole abdomens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from MeWMLib.world.patch import TreatedPatch
 
 #: Outcomes kept of each patient: on its patch, and of its whole abdomen.
 OUTCOMES, OUTCOMES_ABDOMEN = 4, 2
-#: Voxels of the CT around the patch, so that the patch lies inside wherever it is moved.
+#: Voxels of the CT around the patch, so that the patch stays inside it wherever it is moved.
 DRAWN = 128
 #: Steps of the sampler, as `mewm evaluate` takes.
 STEPS = 4
@@ -40,8 +40,8 @@ class KnownScans:
 def draw_patch(seed: int, dynamics: DynamicsModel | None, deviating: float = 0.0) -> KnownScans:
     """The treated patch before, after `OUTCOMES` protocols, and as the dynamics simulate these.
 
-    The patch lies as the product cuts it out of a CT, but a little moved and another size, so that the lesion is not
-    always in the middle.
+    The patch is the one that a plan cuts out of a CT, in half of the patients moved and resized a little, so that the
+    lesion is not always in the middle.
 
     Args:
         seed: of the patient.

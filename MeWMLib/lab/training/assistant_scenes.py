@@ -1,9 +1,9 @@
-"""Scenes that the assistant learns from: real liver and tumour outlines in a drawn abdomen of random contrast.
+"""Scenes that the segmenter learns from: real liver and tumour outlines in a drawn abdomen of random contrast.
 
-The outlines are label maps (liver 1, tumour 2) without any image, as `mewm train assistant --labels` names them. Around
-the liver the procedural abdomen of the synthetic world is drawn with organs of random brightness, and with what makes
-a network err on scans: a heart, a large spleen, contrast in stomach and bowel, lymph nodes, ascites, metal. Inside the
-liver lie the tumours of the map and drawn ones, before treatment or after it (Billot et al., SynthSeg, Medical Image
+The outlines are label maps (liver 1, tumour 2) without any image, as `mewm train assistant-data --labels` takes them.
+Around the liver the procedural abdomen of the synthetic world is drawn with organs of random brightness, and with what
+makes a network err on scans: a heart, a large spleen, contrast in stomach and bowel, lymph nodes, ascites, metal. The
+liver holds the tumours of the map and drawn ones, before treatment or after it (Billot et al., SynthSeg, Medical Image
 Analysis 2023, is where random contrast over label maps comes from).
 """
 
@@ -26,7 +26,7 @@ from MeWMLib.cohorts.synthetic.tumour import Nodule
 from MeWMLib.core.errors import InputError, UnreadableFileError
 from MeWMLib.core.io import from_sitk
 from MeWMLib.core.volume import LabelMap
-from MeWMLib.lab.synthetic.fit_shapes import ras_array
+from MeWMLib.lab.synthetic.fit_shapes import ras_array, signed_distance
 from MeWMLib.lab.training.augment import rotation
 
 #: Spacing at which outlines are warped and their distances computed.
@@ -54,11 +54,11 @@ def label_maps(folder: Path) -> list[Path]:
     """The label maps of a folder, by name.
 
     Raises:
-        InputError: there are none.
+        InputError: it holds none.
     """
     found = sorted(folder.glob("*.nii.gz"))
     if not found:
-        raise InputError(what="No label maps are here", given=str(folder), remedy="Give a folder of .nii.gz files")
+        raise InputError(what="The folder holds no label maps", given=str(folder), remedy="Give .nii.gz files")
     return found
 
 
@@ -66,7 +66,7 @@ def read_map(path: Path) -> tuple[NDArray[np.uint8], float]:
     """Labels with axes superior, anterior, right, and their isotropic spacing in mm.
 
     Raises:
-        UnreadableFileError: no image file.
+        UnreadableFileError: not an image file.
         InputError: an oblique or anisotropic map.
     """
     try:
@@ -91,7 +91,9 @@ def warped(array: NDArray[np.uint8], spacing_mm: float, rng: np.random.Generator
     tumour = ndimage.map_coordinates((array == 2).astype(np.float32), places, order=1) > 0.45
     middle = np.array(ndimage.center_of_mass(liver))
     origin = np.asarray(-middle * STEP_MM, np.float32)
-    shapes = [LiverShape(_signed(m), origin, STEP_MM, 1.0) if m.any() else None for m in (liver, tumour)]
+    shapes = [
+        LiverShape(signed_distance(m, STEP_MM), origin, STEP_MM, 1.0) if m.any() else None for m in (liver, tumour)
+    ]
     assert shapes[0] is not None
     return Outlines(shapes[0], shapes[1])
 
@@ -100,12 +102,6 @@ def _bend(counts: NDArray[np.int64], rng: np.random.Generator) -> FloatArray:
     """A smooth shift in mm over a grid: a field of 60 mm of grain at a random place."""
     field = SmoothField(int(rng.integers(2**40)), 60.0, 8)
     return 4.5 * field.at(Axes(*(STEP_MM * np.arange(n, dtype=np.float32) for n in counts)))
-
-
-def _signed(mask: NDArray[np.bool_]) -> FloatArray:
-    inside = ndimage.distance_transform_edt(mask)
-    outside = ndimage.distance_transform_edt(~mask)
-    return np.asarray(STEP_MM * (inside - outside - 0.5 * (np.where(mask, 1, -1))), np.float32)
 
 
 @dataclass(frozen=True, eq=False)

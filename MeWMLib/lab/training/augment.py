@@ -1,4 +1,4 @@
-"""Random changes of CT crops for training the assistant: place, sharpness, contrast and noise, a batch at once.
+"""Random changes of CT crops for training the segmenter: place, sharpness, contrast and noise, a batch at once.
 
 Everything runs where the images are, so that a GPU does not wait for the CPU. What scanners and contrast protocols
 differ in is imitated; left and right are not exchanged, since a liver is known by its side.

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from MeWMLib.core.errors import InputError
 from MeWMLib.core.structures import CT_WINDOW_HU
 from MeWMLib.dynamics.autoencoder import Autoencoder, compand, fit, to_blocks
 from MeWMLib.lab.synthetic.cases import SPLITS, Case, draw_case
@@ -31,10 +32,10 @@ def _image(hu: np.ndarray) -> Tensor:
     return torch.from_numpy(np.asarray(hu, np.float32))[None, None]
 
 
-def blocks_of(case: Case, rng: np.random.Generator) -> Tensor:
-    """Companded blocks (M, 64): all that touch tumour and as many others, before and after two protocols."""
+def blocks_of(case: Case, rng: np.random.Generator, outcomes: Sequence[int] = (0, 1)) -> Tensor:
+    """Companded blocks (M, 64): all that touch tumour and as many others, before treatment and in some outcomes."""
     chosen = []
-    for drawn in (case.before, *case.after[:2]):
+    for drawn in (case.before, *(case.after[n] for n in outcomes)):
         blocks = to_blocks(compand(_image(drawn.hu))).reshape(-1, 64)
         tumour = to_blocks(_image(drawn.labels == 2)).reshape(-1, 64).amax(1) > 0
         others = rng.integers(0, len(blocks), int(tumour.sum()))
@@ -73,7 +74,7 @@ def train(
         The codec and its figures on validation patients.
 
     Raises:
-        ValueError: the gate is not met.
+        InputError: the gate is not met.
     """
     rng = np.random.default_rng(settings.seed)
     seeds = list(SPLITS["train"])[: settings.patients]
@@ -86,8 +87,9 @@ def train(
     held_out = [draw_case(s) for s in list(SPLITS["validation"])[: settings.validation_patients]]
     figures = tumour_psnr(model, held_out)
     if figures["tumour_psnr_db"] < GATE_DB:
-        message = (
-            f"tumour PSNR {figures['tumour_psnr_db']:.1f} dB is under the gate of {GATE_DB} dB: take more channels"
+        raise InputError(
+            what=f"The codec does not reach {GATE_DB:g} dB inside validation tumours",
+            given=f"{settings.channels} channels, {figures['tumour_psnr_db']:.1f} dB",
+            remedy="Give more with --channels",
         )
-        raise ValueError(message)
     return model, figures

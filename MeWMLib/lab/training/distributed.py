@@ -19,6 +19,7 @@ import torch.distributed as dist
 from torch import nn
 
 from MeWMLib.core.errors import DeviceError, InputError
+from MeWMLib.world.machine import choose_device
 
 _NEEDED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
@@ -39,7 +40,7 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes files and reports progress."""
         return self.rank == 0
 
     def average_gradients(self, model: nn.Module) -> None:
@@ -87,22 +88,23 @@ class Ranks:
 
 
 @contextmanager
-def ranks(environment: Mapping[str, str] | None = None) -> Iterator[Ranks]:
+def ranks(device: str = "auto", environment: Mapping[str, str] | None = None) -> Iterator[Ranks]:
     """Join the processes that torchrun started; without torchrun there is only this one.
 
-    The GPU is taken where there is one. The group is left on the way out, after an error too.
+    The group is left on the way out, after an error too.
 
     Args:
+        device: see `choose_device`; each of several processes takes a GPU of its own.
         environment: in place of that of this process (the rendezvous reads the address from `os.environ`).
 
     Raises:
-        InputError: only a part of what torchrun sets is there, or it is no number.
-        DeviceError: fewer GPUs than processes on this machine.
+        InputError: only a part of what torchrun sets is there, or it is not a number.
+        DeviceError: the device is not available, or there are fewer GPUs than processes on this machine.
     """
     names = os.environ if environment is None else environment
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    chosen = choose_device(device)
     if "WORLD_SIZE" not in names and "RANK" not in names:
-        yield Ranks(device=torch.device("cuda" if gpus else "cpu"))
+        yield Ranks(device=chosen)
         return
     missing = [name for name in _NEEDED if name not in names]
     numbers = [names.get(name, "") for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")]
@@ -113,18 +115,19 @@ def ranks(environment: Mapping[str, str] | None = None) -> Iterator[Ranks]:
             remedy="Start it with `torchrun --nproc-per-node N -m MeWMLib.lab.training dynamics ...`",
         )
     rank, size, local = (int(n) for n in numbers)
+    gpus = torch.cuda.device_count() if chosen.type == "cuda" else 0
     if gpus and local >= gpus:
         raise DeviceError(
             what="There are fewer GPUs than training processes on this machine",
             given=f"{gpus} GPUs, process {local + 1}",
-            remedy=f"Use `--nproc-per-node {gpus}`, or hide the GPUs with CUDA_VISIBLE_DEVICES= to train on CPUs",
+            remedy=f"Use `--nproc-per-node {gpus}`, or train on CPUs with `--device cpu`",
         )
-    device = torch.device("cuda", local) if gpus else torch.device("cpu")
+    mine = torch.device("cuda", local) if gpus else torch.device("cpu")
     if gpus:
-        torch.cuda.set_device(device)
+        torch.cuda.set_device(mine)
     dist.init_process_group("nccl" if gpus else "gloo", rank=rank, world_size=size)
     try:
-        yield Ranks(rank, size, device)
+        yield Ranks(rank, size, mine)
     finally:
         dist.destroy_process_group()
 

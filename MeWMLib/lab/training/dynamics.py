@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from MeWMLib.core.bundles import find_bundle
+from MeWMLib.core.records import record_to_plain
 from MeWMLib.dynamics import response
 from MeWMLib.dynamics.actions import ReportEncoder, has_lipiodol, known_agents
 from MeWMLib.dynamics.autoencoder import Autoencoder
@@ -27,13 +27,13 @@ from MeWMLib.lab.training.distributed import Ranks, computes_bfloat16, require_p
 from MeWMLib.lab.training.dynamics_settings import DynamicsTraining
 from MeWMLib.lab.training.fate import fit_fate
 from MeWMLib.lab.training.grow import grown
-from MeWMLib.lab.training.latent_cohort import LatentCohort, read_scan
+from MeWMLib.lab.training.latent_cohort import NOTED, LatentCohort, read_arrays
 from MeWMLib.lab.training.prepare import SCANS
-from MeWMLib.lab.training.response_head import head_loss, judge_head, standardise, train_head
+from MeWMLib.lab.training.response_head import head_loss, measure_head, standardise, train_head
 
 #: The head learns at this many times the learning rate of the U-Net.
 HEAD_RATE = 2.0
-#: What tells of the action in a batch.
+#: What depends on the action in a batch.
 SHUFFLED = ("actions", "responses", "attenuated", "reports")
 #: Patients on which the weights of the maps of the fate are fitted.
 FITTED_ON = 100
@@ -88,9 +88,9 @@ def flow_loss(
         loss = loss + settings.response_weight * head
     if settings.contrastive_weight and not settings.action_blind:
         with torch.autocast(clean.device.type, enabled=False):  # a temperature of 0.1 asks for exact cosines
-            told = ~dropped  # a row whose action was hidden has no combo to be judged by
-            features = tumour_features(predicted[told].float(), batch["masks"][told])
-            contrast = combo_contrastive(features, batch["actions"][told][..., 0] > 0, pair[told])
+            shown = ~dropped  # a row whose action was hidden has no combo to compare
+            features = tumour_features(predicted[shown].float(), batch["masks"][shown])
+            contrast = combo_contrastive(features, batch["actions"][shown][..., 0] > 0, pair[shown])
         parts["contrastive"] = float(contrast.detach())
         loss = loss + settings.contrastive_weight * contrast
     return loss, parts
@@ -161,7 +161,7 @@ def train(
     has_head = model.config.response and not settings.action_blind
     if has_head and settings.head_steps and not (work / "dynamics.pt").exists():
         if ranks.first:
-            patients = data.patients + [read_scan(p) for p in sorted((cohort / SCANS).glob("*.npz"))]
+            patients = data.patients + [read_arrays(p, NOTED) for p in sorted((cohort / SCANS).glob("*.npz"))]
             rng = np.random.default_rng([settings.seed, 1])
             head_rate = settings.learning_rate * HEAD_RATE
             train_head(model.foresight, patients, settings.head_steps, head_rate, rng, ranks.device, on_step)
@@ -179,13 +179,11 @@ def train(
     run = Run(work, "dynamics", model, average, optimiser)
     ranks.require_same(run.step, "the step of their checkpoint")
     # The scale is part of the config: a resumed run must use the one it began with.
-    scale = _kept(work / "dynamics_scale.npy", model.config.change_scale) if ranks.first else ()
-    scale = ranks.from_first(scale)
+    run.extra.setdefault("change_scale", list(model.config.change_scale))
+    scale = tuple(ranks.from_first(run.extra["change_scale"]))
     scale_tensor = torch.tensor(scale, device=ranks.device)[None, :, None, None, None]
-    channels = _channel_weights(scale, codec, settings.image_share)
-    if channels is not None:
-        channels = channels.to(ranks.device)
-    # Every process draws batches and noise of its own.
+    channels = _channel_weights(scale, codec, settings.image_share, ranks.device)
+    # Every process draws its own batches and noise.
     rng = np.random.default_rng([settings.seed, run.step, *([ranks.rank] if ranks.rank else [])])
     generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + run.step + ranks.rank * 1_000_000_007)
     for cohort_part in (data, held_out):
@@ -194,13 +192,8 @@ def train(
     mixed = settings.precision == "bfloat16" or (settings.precision == "auto" and computes_bfloat16(ranks.device))
     losses: list[dict[str, float]] = []
     figures: dict[str, float] = {}
-    while (progress := ranks.from_first(_progress(run, settings))) < 1:
-        for group in optimiser.param_groups:
-            group["lr"] = (
-                settings.learning_rate
-                * min(1.0, (run.step + 1) / 50)
-                * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-            )
+    while (progress := ranks.from_first(run.progress(settings.steps, settings.minutes))) < 1:
+        run.set_rate(settings.learning_rate, 50, progress)
         model.train()
         optimiser.zero_grad()
         for _ in range(settings.accumulate):
@@ -210,16 +203,13 @@ def train(
             (loss / settings.accumulate).backward()
             losses.append({"loss": float(loss.detach()), **parts})
         ranks.average_gradients(model)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        average.update(model)
-        run.step += 1
+        run.take_step(1.0)
         if run.step % 50 == 0:
             if ranks.first:
                 means = {k: float(np.mean([x[k] for x in losses])) for k in losses[0]}
                 figures = {**means, **validate(average.model, check, scale_tensor, settings, channels)}
                 if has_head:
-                    figures |= judge_head(average.model.foresight, held_out.patients, ranks.device)[1]
+                    figures |= measure_head(average.model.foresight, held_out.patients, ranks.device)[1]
                 run.log(figures)
                 run.save()
             losses = []
@@ -231,7 +221,7 @@ def train(
             on_step(f"dynamics, step {run.step}", progress)
     if ranks.first:
         run.save()
-    spread = judge_head(average.model.foresight, held_out.patients, ranks.device)[0] if has_head else ()
+    spread = measure_head(average.model.foresight, held_out.patients, ranks.device)[0] if has_head else ()
     return TrainedDenoiser(average.model, scale, spread), {**figures, "steps": float(run.step), "seconds": run.elapsed}
 
 
@@ -263,21 +253,8 @@ class TrainedDenoiser:
 
     def part_config(self) -> dict[str, Any]:
         """Config with the scale of this run."""
-        config = self.model.config
-        return {
-            "latent": config.latent,
-            "widths": list(config.widths),
-            "condition": config.condition,
-            "agents": list(config.agents),
-            "change_scale": list(self.scale),
-            "text": config.text,
-            "attenuation": config.attenuation,
-            "occlusion": config.occlusion,
-            "response": config.response,
-            "fate": list(config.fate),
-            "response_spread": list(self.spread),
-            "reports": config.reports,
-        }
+        kept = {"change_scale": list(self.scale), "response_spread": list(self.spread)}
+        return record_to_plain(self.model.config) | kept
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """Averaged weights."""
@@ -293,37 +270,27 @@ def _moved(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
     return {k: v.to(device) for k, v in batch.items()}
 
 
-def _progress(run: Run, settings: DynamicsTraining) -> float:
-    by_steps = run.step / settings.steps
-    return max(by_steps, run.elapsed / (60 * settings.minutes)) if settings.minutes else by_steps
-
-
-def _channel_weights(change_scale: Sequence[float], codec: Autoencoder | None, image_share: float) -> Tensor | None:
+def _channel_weights(
+    change_scale: Sequence[float], codec: Autoencoder | None, image_share: float, device: torch.device
+) -> Tensor | None:
     """Weights (C,) of mean 1: a share by the squared size of a channel's change in the image, the rest alike."""
     if codec is None or image_share == 0:
         return None
     size = (torch.tensor(change_scale) * codec.scale.cpu()).square()
-    return image_share * size / size.mean() + (1 - image_share)
+    return (image_share * size / size.mean() + (1 - image_share)).to(device)
 
 
 def _fate(path: Path, patients: Path, ten_hu: float) -> tuple[float, ...]:
     """Weights of the maps of the fate; those with which a run began are kept, though the cohort may have grown."""
-    if path.exists():
-        return _kept(path, ())
-    return _kept(path, fit_fate(sorted(patients.glob("*.npz"))[:FITTED_ON], ten_hu))
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, np.array(fit_fate(sorted(patients.glob("*.npz"))[:FITTED_ON], ten_hu)))
+    return tuple(float(v) for v in np.load(path))
 
 
-def _kept(path: Path, values: tuple[float, ...]) -> tuple[float, ...]:
-    if path.exists():
-        return tuple(float(v) for v in np.load(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, np.array(values))
-    return values
-
-
-def _started(start: Path, settings: DynamicsTraining) -> Denoiser:
+def _started(start: str, settings: DynamicsTraining) -> Denoiser:
     """The denoiser of the bundle that is trained on; one of an older version comes without its head."""
-    part = find_bundle(start.resolve(), require=("dynamics",)).part("dynamics")
+    part = find_bundle(Path(start).resolve(), require=("dynamics",)).part("dynamics")
     return denoiser_from_part(*part, without_head=settings.head_steps > 0 or not settings.response)
 
 
@@ -331,5 +298,5 @@ def _reports_noted(parts: Sequence[LatentCohort], agents: Sequence[str]) -> int:
     """Note the embeddings of reports in parts of a cohort; returns their width."""
     encode = sentence_encoder()
     for part in parts:
-        part.tell(agents, encode)
+        part.note_reports(agents, encode)
     return int(parts[0].patients[0]["reports"].shape[1])

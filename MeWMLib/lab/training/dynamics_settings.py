@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from MeWMLib.core.errors import InputError, UnreadableFileError
+from MeWMLib.core.errors import InputError
+from MeWMLib.core.records import from_plain, read_json
 
 PRECISIONS = ("float32", "bfloat16", "auto")
 #: Groups of the denoiser's normalisation; every width is a multiple.
 _GROUPS = 8
+_WHAT = "The training configuration"
+#: Settings, what their values must be, and how to say so.
+_RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
+    (("steps", "batch", "pairs", "condition", "accumulate"), lambda v: v >= 1, "Use a whole number from 1 on"),
+    (
+        ("minutes", "response_weight", "contrastive_weight", "outside_weight", "seed", "head_steps"),
+        lambda v: v >= 0,
+        "Use 0 or more",
+    ),
+    (("learning_rate", "time_power"), lambda v: v > 0, "Use a positive number"),
+    (("action_dropout", "average", "image_share"), lambda v: 0 <= v <= 1, "Use a share from 0 to 1"),
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,7 @@ class DynamicsTraining:
         outside_weight: loss weight of blocks that touch no tumour (they are cut away when the patch is composed).
         average: decay of the averaged weights.
         seed: of the weights and every draw.
-        start: bundle whose denoiser is trained on, with its sizes; None starts from random weights.
+        start: folder of the bundle whose denoiser is trained on, with its sizes; None starts from random weights.
         widths: channels of the denoiser at each resolution, finest first; multiples of 8, 1 to 4 of them.
         condition: width of the denoiser's condition vector.
         accumulate: batches whose gradients make one step; each process takes so many.
@@ -74,31 +86,23 @@ class DynamicsTraining:
     outside_weight: float = 0.05
     average: float = 0.995
     seed: int = 0
-    start: Path | None = None
+    start: str | None = None
     widths: tuple[int, ...] = (32, 64, 128)
     condition: int = 128
     accumulate: int = 1
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "pairs", "condition", "accumulate"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "Use a whole number from 1 on")
-        for name in ("minutes", "response_weight", "contrastive_weight", "outside_weight", "seed", "head_steps"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "Use 0 or more")
-        for name in ("learning_rate", "time_power"):
-            _require(getattr(self, name) > 0, name, getattr(self, name), "Use a positive number")
-        for name in ("action_dropout", "average", "image_share"):
-            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "Use a share from 0 to 1")
+        for names, fits, remedy in _RANGES:
+            for name in names:
+                value = getattr(self, name)
+                _require(fits(value), name, value, remedy)
         _require(
             self.response_weight > 0 or not self.response or self.action_blind, "response_weight", self.response_weight,
             "Without a trained head the U-Net cannot be told the response: set response to false too",
         )  # fmt: skip
-        _require(
-            not (self.reports and self.response),
-            "reports",
-            self.reports,
-            "A response head knows agents: set response to false",
-        )
+        no_agents = not (self.reports and self.response)
+        _require(no_agents, "reports", self.reports, "A response head knows agents: set response to false")
         _require(self.response or not self.fate, "fate", self.fate, "Maps of the fate need the response")
         sizes = 1 <= len(self.widths) <= 4 and all(w > 0 and w % _GROUPS == 0 for w in self.widths)
         _require(sizes, "widths", list(self.widths), f"Give 1 to 4 positive multiples of {_GROUPS}")
@@ -114,52 +118,8 @@ def read_settings(path: Path) -> DynamicsTraining:
     """Read settings from a JSON object whose keys are attributes of `DynamicsTraining`; the others keep their default.
 
     Raises:
-        UnreadableFileError: no such file, or no JSON.
-        InputError: no object, an unknown key, a value of the wrong type or out of its range.
+        UnreadableFileError: the file is missing, or is not JSON.
+        InputError: not an object, an unknown key, a value of the wrong type or out of its range.
     """
-    try:
-        given = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UnreadableFileError(
-            what="The training configuration cannot be read",
-            given=f"{path}: {error}",
-            remedy="Give a JSON file, for example Resources/Configs/mewm-base.json",
-        ) from error
-    if not isinstance(given, dict):
-        raise InputError(
-            what="The training configuration is no JSON object",
-            given=f"{path}: {type(given).__name__}",
-            remedy='Write {"steps": 2000, ...}',
-        )
-    known = [f.name for f in fields(DynamicsTraining)]
-    unknown = [name for name in given if name not in known]
-    if unknown:
-        raise InputError(
-            what="The training configuration holds unknown keys",
-            given=f"{path}: {', '.join(unknown)}",
-            remedy=f"Use only {', '.join(known)}",
-        )
-    return DynamicsTraining(**{name: _typed(name, value) for name, value in given.items()})
-
-
-def _typed(name: str, value: Any) -> Any:
-    """A JSON value as the type of its setting (that of the default)."""
-    default = DynamicsTraining.__dataclass_fields__[name].default
-    if name == "start":
-        _require(value is None or isinstance(value, str), name, value, "Use the path of a bundle, or null")
-        return None if value is None else Path(value)
-    if isinstance(default, bool):
-        _require(isinstance(value, bool), name, value, "Use true or false")
-        return value
-    if isinstance(default, tuple):
-        whole = isinstance(value, list) and all(isinstance(v, int) and not isinstance(v, bool) for v in value)
-        _require(whole, name, value, "Use a list of whole numbers")
-        return tuple(value)
-    if isinstance(default, str):
-        _require(isinstance(value, str), name, value, "Use a word in quotes")
-        return value
-    if isinstance(default, int):
-        _require(isinstance(value, int) and not isinstance(value, bool), name, value, "Use a whole number")
-        return value
-    _require(isinstance(value, (int, float)) and not isinstance(value, bool), name, value, "Use a number")
-    return float(value)
+    remedy = "Give a JSON file, for example Resources/Configs/mewm-base.json"
+    return from_plain(DynamicsTraining, read_json(path, _WHAT, remedy=remedy), _WHAT)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from MeWMLib.core.errors import MeWMError
 from MeWMLib.dynamics.actions import known_agents
+from MeWMLib.lab.program import Tell, finish
 from MeWMLib.lab.text import CACHE, ClipTextEncoder, SentenceEncoder, write_cache
 
 
@@ -22,15 +21,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--licence", required=True, help="its licence")
     parser.add_argument("--out", type=Path, default=CACHE)
     args = parser.parse_args(argv)
-    try:
-        encoder = (
-            SentenceEncoder(args.sentence_encoder) if args.sentence_encoder else ClipTextEncoder(args.clip, args.hub)
-        )
+
+    def work(tell: Tell) -> None:
+        folder = args.sentence_encoder
+        encoder = SentenceEncoder(folder) if folder else ClipTextEncoder(args.clip, args.hub)
         write_cache(args.out, known_agents(), encoder, args.name, args.licence)
-    except MeWMError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    return 0
+
+    return finish(work)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Weights of the maps of order and place (`dynamics.maps`): two logistic regressions on encoded training pairs.
 
-A block died or took up Lipiodol if its mean density changed by so much; which of the blocks of a lesion do so first is
-told by their depth and their enhancement. The weights are the same for every lesion and every protocol.
+A block died or took up Lipiodol if its mean density changed by so much; which of the blocks of a lesion do so first
+depends on their depth and their enhancement. The weights are the same for every lesion and every protocol.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from MeWMLib.dynamics.maps import tumour_maps
+from MeWMLib.lab.training.latent_cohort import read_arrays
 
 #: Changes of a block's mean, in units of 10 HU: below the first it died, above the second it holds Lipiodol.
 DIED, OIL = -2.5, 5.0
@@ -35,8 +36,8 @@ def fit_fate(paths: Sequence[Path], ten_hu: float) -> tuple[float, ...]:
     death: list[NDArray[Any]] = []
     oil: list[NDArray[Any]] = []
     for path in paths:
-        with np.load(path) as data:
-            before, changes, shares, reached = (data[k] for k in ("before", "changes", "masks", "responses"))
+        arrays = read_arrays(path, ("before", "changes", "masks", "responses"))
+        before, changes, shares, reached = arrays.values()
         maps = tumour_maps(before[0], shares, ten_hu)
         whole = maps[0] > 0.6
         for change, response in zip(changes, reached, strict=True):

@@ -25,10 +25,15 @@ NOTED = ("appearance", "noted_actions", "noted_responses")
 CROP = 16
 
 
-def read_scan(path: Path) -> dict[str, NDArray[Any]]:
-    """What the response head sees of one encoded patient: its appearance and noted protocols."""
+def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Some arrays of one encoded patient (`prepare.encode_case`), by name."""
     with np.load(path) as data:
-        return {k: data[k] for k in NOTED}
+        return {name: data[name] for name in names}
+
+
+def _stacked(rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+    """Rows of like keys as float32 tensors with one more axis in front."""
+    return {k: torch.from_numpy(np.stack([row[k] for row in rows]).astype(np.float32)) for k in rows[0]}
 
 
 class LatentCohort:
@@ -53,8 +58,7 @@ class LatentCohort:
     def refresh(self) -> None:
         """Load new files."""
         for path in sorted(set(self.folder.glob("*.npz")) - self._files):
-            with np.load(path) as data:
-                arrays = {k: data[k] for k in (*KEYS, *NOTED)}
+            arrays = read_arrays(path, (*KEYS, *NOTED))
             window = treated_window(arrays["masks"][0])
             maps = tumour_maps(arrays["before"][0], arrays["masks"], self.ten_hu, self.fate)
             arrays["masks"] = maps.astype(np.float16)
@@ -84,8 +88,8 @@ class LatentCohort:
                     found.setdefault(given[0], []).append((float(level) - 0.5) / 4)
         return {name: round(float(np.mean(shares)), 4) for name, shares in sorted(found.items())}
 
-    def tell(self, agents: Sequence[str], encode: Encode) -> None:
-        """Note the embedding of an operation report of each protocol, each in a wording of its own."""
+    def note_reports(self, agents: Sequence[str], encode: Encode) -> None:
+        """Note the embedding of an operation report of each protocol, each in its own wording."""
         for n, p in enumerate(self.patients):
             if "reports" not in p:
                 protocols = protocols_of(p["actions"], agents)
@@ -98,42 +102,36 @@ class LatentCohort:
         All patients of a batch have a window of one size, that of the patient who is drawn first. Half of the levels
         are those that the report states, half those expected of the embolics, as at the time of planning.
         """
-        rows: dict[str, list[Any]] = {
-            k: [] for k in ("before", "change", "attenuated", "masks", "actions", "responses", "spacing", "pair")
-        }
-        if "reports" in self.patients[0]:
-            rows["reports"] = []
-        whole: dict[str, list[Any]] = {k: [] for k in (*NOTED, "whole_before", "whole_masks")}
+        rows: list[dict[str, Any]] = []
+        whole: list[dict[str, Any]] = []
         shape = None
-        while len(rows["before"]) < size:
+        while len(rows) < size:
             p = self.patients[int(rng.integers(len(self.patients)))]
             shape = shape or p["before"].shape
             if p["before"].shape != shape:
                 continue
-            each = min(-(-size // pairs), size - len(rows["before"]))
+            each = min(-(-size // pairs), size - len(rows))
             crop = _crop(p["masks"][0], rng)
             for which in rng.permutation(len(p["changes"]))[:each]:
                 level = int(p["levels"][which])
                 if level and rng.random() < 0.5:
                     level = int(p["expected"][which]) if "expected" in p else level
                 before = p["before"][crop]
-                rows["before"].append(before)
-                rows["change"].append(p["changes"][which][crop])
-                rows["attenuated"].append(p["attenuated"][level - 1][crop] if level else np.zeros_like(before))
-                rows["masks"].append(p["masks"][crop])
-                rows["actions"].append(p["actions"][which])
-                rows["responses"].append(p["responses"][which])
-                if "reports" in rows:
-                    rows["reports"].append(p["reports"][which])
-                rows["spacing"].append(p["spacing"])
-                rows["pair"].append(len(whole["whole_before"]))
+                row = {
+                    "before": before,
+                    "change": p["changes"][which][crop],
+                    "attenuated": p["attenuated"][level - 1][crop] if level else np.zeros_like(before),
+                    "masks": p["masks"][crop],
+                    "spacing": p["spacing"],
+                    "pair": len(whole),
+                }
+                rows.append(row | {k: p[k][which] for k in ("actions", "responses", "reports") if k in p})
             chosen = rng.permutation(len(p["noted_actions"]))[:24]
-            whole["appearance"].append(p["appearance"])
-            for key in NOTED[1:]:
-                whole[key].append(p[key][chosen])
-            whole["whole_before"].append(p["before"])
-            whole["whole_masks"].append(p["masks"])
-        out = {k: torch.from_numpy(np.stack(v).astype(np.float32)) for k, v in (rows | whole).items()}
+            noted = {k: p[k][chosen] for k in NOTED[1:]}
+            whole.append(noted | {
+                "appearance": p["appearance"], "whole_before": p["before"], "whole_masks": p["masks"],
+            })  # fmt: skip
+        out = _stacked(rows) | _stacked(whole)
         out["attenuated"] += out["before"]
         return out
 

@@ -1,4 +1,4 @@
-"""Encode a synthetic cohort once, so that training reads arrays instead of drawing and encoding patients again."""
+"""Encode a synthetic cohort once, so that training reads arrays and need not draw and encode patients again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from MeWMLib.cohorts.synthetic.fields import derive_seed
-from MeWMLib.cohorts.synthetic.law import Response, respond
+from MeWMLib.cohorts.synthetic.law import Response, Traits, respond
 from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.dynamics.actions import encode_protocols
@@ -53,9 +53,9 @@ def encode_case(case: Case, codec: Autoencoder, agents: list[str]) -> dict[str, 
         before = codec.encode(torch.from_numpy(case.before.hu)[None, None])
         after = codec.encode(torch.from_numpy(np.stack([a.hu for a in case.after]))[:, None])
         attenuated = codec.encode(torch.from_numpy(dimmed)[:, None])
-    noted = noted_protocols(case.seed)
-    masks = np.stack([block_share(labels == 2), block_share(labels >= 1)])
+    masks = _shares(labels)
     return {
+        **_noted(case.seed, patient.traits, agents),
         "before": before[0].half().numpy(),
         "appearance": seen(before[0].numpy(), masks, case.spacing_mm),
         "changes": (after - before).half().numpy(),
@@ -63,26 +63,24 @@ def encode_case(case: Case, codec: Autoencoder, agents: list[str]) -> dict[str, 
         "masks": masks.astype(np.float16),
         "after_tumour": np.stack([np.packbits(a.labels == 2) for a in case.after]),
         "actions": encode_protocols(case.protocols, agents).numpy(),
-        "levels": np.array([_level(patient.response(p), p) for p in case.protocols], np.int64),
+        # what a report would state; 0 without an embolic
+        "levels": np.array([attenuation_level(patient.response(p)) if p.embolics else 0 for p in case.protocols]),
         "responses": np.stack([responses(patient.response(p)) for p in case.protocols]),
-        "noted_actions": encode_protocols(noted, agents).numpy(),
-        "noted_responses": np.stack([responses(patient.response(p)) for p in noted]),
         "spacing": np.float32(case.spacing_mm),
         "images": np.stack([half_resolution(d.hu, d.labels == 2) for d in (case.before, *case.after)]),
         "covariates": np.stack([covariates(case.before, d, case.spacing_mm) for d in case.after]),
         "true_log_risk": np.float32(case.true_log_risk),
         "months": np.float32(case.months),
         "event": np.bool_(case.event),
-        "seed": np.int64(case.seed),
     }
 
 
 def encode_scan(seed: int, codec: Autoencoder, agents: list[str]) -> dict[str, NDArray[Any]]:
     """What the response head learns from: a patient before treatment and `NOTED` protocols with their response.
 
-    No outcome is drawn, so it takes a fifth of the time of `encode_case`. The responses are those to be expected: what
-    nobody can foresee (`law.Traits`) is left out, which would only blur what the scan tells. How far the truth deviates
-    from the head is measured on patients who have it.
+    No outcome is drawn, so it takes a fifth of the time of `encode_case`. The responses are the expected ones: chance
+    (`law.Traits`) is left out, which would only blur what the scan shows. How far the truth deviates from the head is
+    measured on patients whose responses include it.
 
     Returns:
         appearance, noted_actions, noted_responses, seed as in `encode_case`.
@@ -92,15 +90,23 @@ def encode_scan(seed: int, codec: Autoencoder, agents: list[str]) -> dict[str, N
     drawn = patient.render(geometry)
     with torch.inference_mode():
         before = codec.encode(torch.from_numpy(drawn.hu)[None, None])
-    noted = noted_protocols(seed)
     foreseen = replace(patient.traits, response_noise=0.0, volume_noise=0.0)
-    masks = np.stack([block_share(drawn.labels == 2), block_share(drawn.labels >= 1)])
+    appearance = seen(before[0].numpy(), _shares(drawn.labels), geometry.spacing[0])
+    return {**_noted(seed, foreseen, agents), "appearance": appearance}
+
+
+def _noted(seed: int, traits: Traits, agents: list[str]) -> dict[str, NDArray[Any]]:
+    noted = noted_protocols(seed)
     return {
-        "appearance": seen(before[0].numpy(), masks, geometry.spacing[0]),
         "noted_actions": encode_protocols(noted, agents).numpy(),
-        "noted_responses": np.stack([responses(respond(foreseen, p)) for p in noted]),
+        "noted_responses": np.stack([responses(respond(traits, p)) for p in noted]),
         "seed": np.int64(seed),
     }
+
+
+def _shares(labels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Shares (2, d, h, w) of tumour and of liver with tumour in the blocks of a label map."""
+    return np.stack([block_share(labels == 2), block_share(labels >= 1)])
 
 
 def seen(before: NDArray[np.float32], shares: NDArray[np.float32], spacing_mm: float) -> NDArray[np.float32]:
@@ -126,11 +132,6 @@ def responses(answer: Response) -> NDArray[np.float32]:
     )
 
 
-def _level(answer: Response, protocol: Protocol) -> int:
-    """What a report would say of the occlusion; 0 without an embolic."""
-    return attenuation_level(answer) if protocol.embolics else 0
-
-
 def prepare(
     codec: Autoencoder,
     agents: list[str],
@@ -141,7 +142,7 @@ def prepare(
     on_step: Callable[[str, float], None] | None = None,
     scans_only: bool = False,
 ) -> None:
-    """Write the first `count` patients of a split, from number `start` on; patients already there are kept.
+    """Write the first `count` patients of a split, from number `start` on; files that exist are kept.
 
     `scans_only` writes `encode_scan` of each into the folder `scans` beside, and no outcome.
     """

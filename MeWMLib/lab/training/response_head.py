@@ -1,7 +1,7 @@
 """The response head of the denoiser: trained on protocols whose outcome is known as numbers only.
 
-How well a tumour answers differs from patient to patient more than from protocol to protocol, and must be read from the
-scan before treatment. That takes more patients than the U-Net needs, but no outcome of theirs has to be drawn.
+How well a tumour responds differs from patient to patient more than from protocol to protocol, and must be read from
+the scan before treatment. That takes more patients than the U-Net needs, but none of their outcomes has to be drawn.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def train_head(
     """Train the head alone; returns the mean loss of the end.
 
     Args:
-        patients: from `latent_cohort.read_scan` or of a `LatentCohort`.
+        patients: with the arrays `latent_cohort.NOTED`.
     """
     everyone = {k: torch.from_numpy(np.stack([np.asarray(p[k], np.float32) for p in patients])) for k in NOTED}
     head.train()
@@ -141,7 +141,7 @@ def train_head(
 
 
 @torch.no_grad()
-def judge_head(
+def measure_head(
     head: ResponseHead, patients: Sequence[Mapping[str, NDArray[Any]]], device: torch.device
 ) -> tuple[tuple[float, ...], dict[str, float]]:
     """The head on patients that were not trained on.
@@ -156,19 +156,19 @@ def judge_head(
     expected, truth, oil, ranks = [], [], [], []
     for p in patients:
         actions, reached = _tensor(p["noted_actions"], device), _tensor(p["noted_responses"], device)
-        predicted = head(_tensor(p["appearance"], device)[None], actions[None])
-        expected.append(predicted.cpu())
+        said = head(_tensor(p["appearance"], device)[None], actions[None])
+        expected.append(said.cpu())
         truth.append(reached.cpu())
         oil.append(has_lipiodol(actions, head.agents).cpu())
-        order = log_viable(predicted).cpu().numpy()
-        # a head that has learnt nothing says the same of every protocol
+        order = log_viable(said).cpu().numpy()
+        # a head that has learnt nothing predicts the same for every protocol
         ranks.append(float(spearmanr(order, reached[:, 3].cpu())[0]) if np.ptp(order) > 0 else 0.0)
     head.train(was_training)
-    said, reached = torch.cat(expected), torch.cat(truth)
-    error = (log_viable(said) - reached[:, 3]).square().mean()
+    predicted, reached = torch.cat(expected), torch.cat(truth)
+    error = (log_viable(predicted) - reached[:, 3]).square().mean()
     explained = 1 - float(error / reached[:, 3].var(unbiased=False))
     figures = {"head_viable_r2": explained, "head_viable_rank": float(np.mean(ranks))}
-    return spread(said, reached, torch.cat(oil)), figures
+    return spread(predicted, reached, torch.cat(oil)), figures
 
 
 def _tensor(array: NDArray[Any], device: torch.device) -> Tensor:

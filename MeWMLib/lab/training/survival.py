@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from MeWMLib.core.bundles import Bundle, write_part
 from MeWMLib.core.errors import InputError, SurvivalDataError
 from MeWMLib.core.io import write_json
+from MeWMLib.core.records import to_plain
 from MeWMLib.lab.cox import c_index_interval, check_outcomes, cox_loss, discrete_nll, harrell_c_index
-from MeWMLib.lab.evaluation.baselines.cox import LinearCox
-from MeWMLib.lab.training.survival_calibration import calibrate
-from MeWMLib.lab.training.survival_checkpoint import State, load_checkpoint, save_checkpoint
+from MeWMLib.lab.linear_cox import LinearCox
+from MeWMLib.lab.training.checkpoint import AveragedModel, Run
+from MeWMLib.lab.training.survival_calibration import calibrate, output_of
 from MeWMLib.lab.training.survival_data import (
     Augmentation,
     SurvivalCase,
     batch_of,
     one_per_patient,
     outcomes,
-    split_by_patient,
 )
 from MeWMLib.survival.config import SurvivalConfig
 from MeWMLib.survival.network import Assessor, SurvivalNetwork
 
-_CURVE = ("step", "loss", "cox", "nll", "validation_c_index", "seconds")
-#: Covariate that stands for the tumour-volume baseline.
+#: Covariate that is the tumour-volume baseline.
 _VOLUME = "log1p_tumour_ml_after"
 #: Ridge of the Cox model that a training begins with: sizes before and after go together.
 _COX_RIDGE = 0.01
@@ -49,20 +44,15 @@ class TrainSurvivalConfig:
         steps: optimiser steps.
         patients: size of a batch, which is also the size of its risk sets.
         patches: patches of each patient in a step, drawn anew; scoring always takes all.
-        chunk: patients that are encoded at a time, whose activations are computed again in the backward pass to save
-            memory; 0 encodes the whole batch at once and recomputes nothing.
         learning_rate, weight_decay: of AdamW (betas 0.9 and 0.999 as in the paper); warm-up, then cosine.
         nll_weight: weight of the discrete-time likelihood beside the Cox loss.
         ema: decay of the averaged weights, which are the ones that are kept.
-        validation_fraction: share of patients held out if no validation cohort is given.
-        start_from_cox: begin as the linear Cox model of the covariates, so that the images have to add to it.
         members, member_ridge: bootstrap members of the last layer (0: none) and how strongly each is held to the
             trained weights; see `training/survival_members.py`.
-        minutes: stop after so many minutes (0: after `steps`).
-        keep_best: keep the averaged weights of the best validation C-index instead of the last ones.
+        minutes: stop after so many minutes, earlier sessions of the run counted in (0: after `steps`).
         evaluate_every, checkpoint_every: in steps.
         calibration_patients: at most so many training patients set the baseline hazard.
-        seed: of the split, the weights, the batches and the augmentation.
+        seed: of the weights, the batches and the augmentation.
         device: where to train.
     """
 
@@ -71,17 +61,13 @@ class TrainSurvivalConfig:
     steps: int = 600
     patients: int = 16
     patches: int = 1
-    chunk: int = 0
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     nll_weight: float = 0.5
     ema: float = 0.99
-    validation_fraction: float = 0.2
-    start_from_cox: bool = True
     members: int = 16
     member_ridge: float = 0.02
     minutes: float = 0.0
-    keep_best: bool = True
     evaluate_every: int = 50
     checkpoint_every: int = 50
     calibration_patients: int = 400
@@ -99,78 +85,69 @@ class TrainSurvivalConfig:
 def train(
     config: TrainSurvivalConfig,
     cohort: Sequence[SurvivalCase],
+    validation: Sequence[SurvivalCase],
     out: Path,
-    resume: bool = True,
+    bundle: Path,
     on_step: Callable[[str, float], None] | None = None,
-    validation: Sequence[SurvivalCase] | None = None,
-    bundle: Path | None = None,
 ) -> dict[str, Any]:
     """Train, calibrate, write the bundle part and measure what was written.
 
+    A run goes on from the checkpoint in `out`, on the CPU to the same weights as a run that was never stopped.
+
     Args:
         config: settings.
-        cohort: cases to train on (and to hold some out from, if `validation` is None).
-        out: folder for curve.csv, checkpoint.json and .safetensors, metrics.json.
-        resume: go on from the checkpoint in `out`, to the same weights as a run that was never stopped.
-        on_step: called with "survival" and the finished fraction.
+        cohort: cases to train on.
         validation: cases of other patients.
-        bundle: folder of the bundle that gets the part "survival"; by default `out`/bundle.
+        out: folder for survival.csv (the curve), survival.pt (the checkpoint) and metrics.json.
+        bundle: folder of the bundle that gets the part "survival".
+        on_step: called with "survival" and the finished fraction.
 
     Returns:
-        {"c_index": {mean, low, high, n}, "c_index_volume": the same for the tumour volume after treatment,
-        "steps", "selected_on_validation", "slope", "patients_train", "seed"}. With `keep_best` the weights were
-        selected on the validation patients, so that an unbiased figure needs a third cohort.
+        {"c_index": {mean, low, high, n}, "c_index_volume": the same for the tumour volume after treatment, "steps",
+        "slope", "patients_train", "seed"}.
 
     Raises:
         SurvivalDataError: no events, no comparable pair, a patient on both sides, covariates of another number.
         InputError: the checkpoint in `out` belongs to other settings.
         OutputError: `out` cannot be written.
     """
-    train_cases, others = _sides(config, cohort, validation)
-    held_out = one_per_patient(others)
-    state = _start(config, train_cases)
-    curve: list[list[Any]] = []
-    if resume:
-        curve = load_checkpoint(Path(out), _settings(config), state)
-    scale = state.network.covariate_scale.cpu().numpy()
-    began = time.monotonic()
-    while state.step < config.steps:
-        losses = _step(config, state, train_cases, scale)
-        state.step += 1
-        late = config.minutes > 0 and time.monotonic() - began > 60 * config.minutes
-        last = state.step == config.steps or late
-        c_index: float | str = ""
-        if last or state.step % config.evaluate_every == 0:
-            c_index = _validate(config, state, held_out)
-        curve.append([state.step, *(f"{x:.6g}" for x in losses), c_index, f"{time.monotonic() - began:.1f}"])
-        if last or state.step % config.checkpoint_every == 0:
-            save_checkpoint(Path(out), _settings(config), state, [_CURVE, *curve])
+    _require_sides(config, cohort, validation)
+    held_out = one_per_patient(validation)
+    harrell_c_index(np.zeros(len(held_out)), *outcomes(held_out))  # refuses a validation without comparable pairs
+    run = _start(config, cohort, out)
+    scale = run.model.covariate_scale.cpu().numpy()
+    progress = run.progress(config.steps, config.minutes)
+    while progress < 1:
+        losses = _step(config, run, cohort, scale)
+        progress = run.progress(config.steps, config.minutes)
+        last = progress >= 1
+        c_index = None
+        if last or run.step % config.evaluate_every == 0:
+            c_index = _validate(config, run, held_out)
+        run.log({**losses, "validation_c_index": c_index})
+        if last or run.step % config.checkpoint_every == 0:
+            run.save()
         if on_step is not None:
-            on_step("survival", 1.0 if last else state.step / config.steps)
-        if last:
-            break
+            on_step("survival", min(progress, 1.0))
 
-    network = state.network
-    state.assign(state.best if config.keep_best else state.average)
-    network.eval()
+    network = run.average.model
     slope = calibrate(
-        network, train_cases, others, config.calibration_patients, config.member_ridge, config.seed, config.device
+        network, cohort, validation, config.calibration_patients, config.member_ridge, config.seed, config.device
     )
-    written = export(Path(bundle) if bundle is not None else Path(out) / "bundle", network)
+    written = export(bundle, network)
     metrics = {
         **evaluate(Assessor(*written.part("survival"), device=config.device), held_out, config.seed),
-        "steps": state.step,
-        "selected_on_validation": config.keep_best,
+        "steps": run.step,
         "slope": slope,
-        "patients_train": len({c.patient for c in train_cases}),
+        "patients_train": len({c.patient for c in cohort}),
         "seed": config.seed,
     }
-    write_json(metrics, Path(out) / "metrics.json")
+    write_json(metrics, out / "metrics.json")
     return metrics
 
 
 def export(folder: Path, network: SurvivalNetwork) -> Bundle:
-    """Write the bundle part "survival" into the bundle in `folder`, which is made where there is none."""
+    """Write the bundle part "survival" into the bundle in `folder`, which is made if it does not exist."""
     tensors = {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
     return write_part(folder, "survival", network.config.to_json(), tensors)
 
@@ -192,21 +169,16 @@ def evaluate(assessor: Assessor, cases: Sequence[SurvivalCase], seed: int = 0) -
     return rows
 
 
-def _sides(
-    config: TrainSurvivalConfig, cohort: Sequence[SurvivalCase], validation: Sequence[SurvivalCase] | None
-) -> tuple[list[SurvivalCase], list[SurvivalCase]]:
-    if validation is None:
-        train_cases, held_out = split_by_patient(cohort, config.validation_fraction, config.seed)
-    else:
-        train_cases, held_out = list(cohort), list(validation)
-    both = {c.patient for c in train_cases} & {c.patient for c in held_out}
+def _require_sides(config: TrainSurvivalConfig, *sides: Sequence[SurvivalCase]) -> None:
+    """Refuse training and validation cases that cannot be used together."""
+    both = set.intersection(*({c.patient for c in side} for side in sides))
     if both:
         raise SurvivalDataError(
-            what="A patient stands both in training and in validation",
+            what="A patient is in both training and validation",
             given=", ".join(sorted(both)[:5]),
             remedy="Split by patient",
         )
-    for side in (train_cases, held_out):
+    for side in sides:
         check_outcomes(*outcomes(side))
         for case in side:
             if np.shape(case.covariates) != (len(config.network.covariates),):
@@ -215,12 +187,9 @@ def _sides(
                     given=f"{np.shape(case.covariates)} of patient {case.patient}",
                     remedy="Needs " + ", ".join(config.network.covariates),
                 )
-    one = one_per_patient(held_out)
-    harrell_c_index(np.zeros(len(one)), *outcomes(one))  # refuses a validation without comparable pairs
-    return train_cases, held_out
 
 
-def _start(config: TrainSurvivalConfig, cases: Sequence[SurvivalCase]) -> State:
+def _start(config: TrainSurvivalConfig, cases: Sequence[SurvivalCase], out: Path) -> Run:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = SurvivalNetwork(replace(config.network, members=config.members))
@@ -233,12 +202,11 @@ def _start(config: TrainSurvivalConfig, cases: Sequence[SurvivalCase]) -> State:
         # float16 is what a bundle keeps; with rounded values here training and use see the same numbers.
         network.covariate_mean.copy_(torch.as_tensor(mean).half())
         network.covariate_scale.copy_(torch.as_tensor(np.where(spread > 1e-3, spread, 1.0)).half())
-        if config.start_from_cox:
-            _begin_as_cox(network, cases)
+        _begin_as_cox(network, cases)
     network.to(config.device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    average = {name: p.detach().clone() for name, p in network.named_parameters()}
-    return State(network, optimiser, average, {name: p.clone() for name, p in average.items()})
+    average = AveragedModel(network, config.ema)
+    return Run(out, "survival", network, average, optimiser, to_plain(config))
 
 
 def _begin_as_cox(network: SurvivalNetwork, cases: Sequence[SurvivalCase]) -> None:
@@ -265,10 +233,10 @@ def _rate(config: TrainSurvivalConfig, step: int) -> float:
 
 
 def _step(
-    config: TrainSurvivalConfig, state: State, cases: Sequence[SurvivalCase], scale: NDArray[Any]
-) -> tuple[float, float, float]:
-    batch = batch_of(cases, config.patients, config.seed, state.step)
-    rng = np.random.default_rng([config.seed, 5, state.step])
+    config: TrainSurvivalConfig, run: Run, cases: Sequence[SurvivalCase], scale: NDArray[Any]
+) -> dict[str, float]:
+    batch = batch_of(cases, config.patients, config.seed, run.step)
+    rng = np.random.default_rng([config.seed, 5, run.step])
     pairs, late = [], []
     for case in batch:
         pairs.append(torch.stack(config.augmentation.images(*case.images(config.patches, rng), rng)))
@@ -276,64 +244,24 @@ def _step(
     images = torch.stack(pairs, dim=1).to(config.device)  # (2, N, P, 2, D, H, W)
     covariates = torch.as_tensor(np.stack(late), device=config.device)
     months, events = outcomes(batch)
-    network = state.network.train()
-    for group in state.optimiser.param_groups:
-        group["lr"] = _rate(config, state.step)
-    state.optimiser.zero_grad(set_to_none=True)
+    network = run.model.train()
+    run.set_rate(_rate(config, run.step))
+    run.optimiser.zero_grad()
     # Dropout draws from torch's global generator: seeded for this step alone, and put back.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed * 1_000_003 + state.step)
-        size = config.chunk or len(batch)
-        tokens = [_encode(network, images[:, i : i + size], bool(config.chunk)) for i in range(0, len(batch), size)]
-        pre, post = torch.cat(tokens, dim=1)
+        torch.manual_seed(config.seed * 1_000_003 + run.step)
+        pre, post = network.encode(images.flatten(0, 1)).unflatten(0, (2, -1))  # (N, P, T, C) each
         output = network.risk_from_tokens(pre, post, covariates)
         cox = cox_loss(output.log_risk, months, events)
         nll = discrete_nll(output.log_increments, months, events, config.network.edges_months)
         loss = cox + config.nll_weight * nll
         loss.backward()
-    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-    state.optimiser.step()
-    decay = min(config.ema, (1 + state.step) / (10 + state.step))
-    for name, parameter in network.named_parameters():
-        state.average[name].lerp_(parameter.detach(), 1 - decay)
-    return loss.item(), cox.item(), nll.item()
+    run.take_step(1.0)
+    return {"loss": loss.item(), "cox": cox.item(), "nll": nll.item()}
 
 
-def _encode(network: SurvivalNetwork, images: Tensor, recompute: bool) -> Tensor:
-    """Tokens (2, n, P, T, C) of images (2, n, P, 2, D, H, W)."""
-    flat = images.flatten(0, 1)
-    tokens = checkpoint(network.encode, flat, use_reentrant=False) if recompute else network.encode(flat)
-    return tokens.unflatten(0, (2, -1))
-
-
-def _log_risks(
-    network: SurvivalNetwork, cases: Sequence[SurvivalCase], config: TrainSurvivalConfig, patches: int | None = None
-) -> NDArray[np.float64]:
-    """Log-risk (N,) of cases, one after the other since they may differ in the number of patches."""
-    network.eval()
-    risks = []
+def _validate(config: TrainSurvivalConfig, run: Run, held_out: Sequence[SurvivalCase]) -> float:
+    """C-index of the averaged weights on held-out patients, on as many patches as in training."""
     with torch.inference_mode():
-        for case in cases:
-            pre, post = (x.to(config.device)[None] for x in case.images(patches))
-            late = torch.as_tensor(np.asarray(case.covariates, dtype=np.float32), device=config.device)[None]
-            risks.append(float(network(pre, post, late).log_risk[0]))
-    return np.array(risks)
-
-
-def _validate(config: TrainSurvivalConfig, state: State, held_out: Sequence[SurvivalCase]) -> float:
-    """C-index of the averaged weights on held-out patients, on as many patches as in training; remember the best."""
-    current = {name: p.detach().clone() for name, p in state.network.named_parameters()}
-    state.assign(state.average)
-    try:
-        c_index = harrell_c_index(_log_risks(state.network, held_out, config, config.patches), *outcomes(held_out))
-    finally:
-        state.assign(current)
-    if c_index > state.best_c_index:
-        state.best_c_index = c_index
-        state.best = {name: p.clone() for name, p in state.average.items()}
-    return c_index
-
-
-def _settings(config: TrainSurvivalConfig) -> dict[str, Any]:
-    """The settings as JSON gives them back, lists for tuples."""
-    return dict(json.loads(json.dumps(asdict(config))))
+        scored = [output_of(run.average.model, case, config.device, config.patches) for case in held_out]
+    return harrell_c_index(np.array([float(s.log_risk[0]) for s in scored]), *outcomes(held_out))

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from MeWMLib.core.errors import SurvivalDataError
 from MeWMLib.lab.cox import exposure
-from MeWMLib.lab.evaluation.baselines.cox import LinearCox
+from MeWMLib.lab.linear_cox import LinearCox
 from MeWMLib.lab.training.survival_data import SurvivalCase, one_per_patient
 from MeWMLib.lab.training.survival_members import bootstrap_members
-from MeWMLib.survival.network import SurvivalNetwork
+from MeWMLib.survival.network import SurvivalNetwork, SurvivalOutput
 
 _MIN_SLOPE = 0.25
 
@@ -47,7 +47,7 @@ def calibrate(
         The slope, kept within [0.25, 1].
     """
     network.eval()
-    risk, _, lives = _judged(network, held_out, device)
+    risk, _, lives = _scored(network, held_out, device)
     try:
         months, events = _flat(lives)
         slope = float(LinearCox.fit(np.repeat(risk, [len(x) for x in lives])[:, None], months, events).coefficients[0])
@@ -57,7 +57,7 @@ def calibrate(
     rng = np.random.default_rng([seed, 4])
     names = sorted({c.patient for c in train_cases})
     some = {names[i] for i in rng.permutation(len(names))[:patients]}
-    risk, features, lives = _judged(network, [c for c in train_cases if c.patient in some], device)
+    risk, features, lives = _scored(network, [c for c in train_cases if c.patient in some], device)
     months, events = _flat(lives)
     shift = float(risk.mean())
     edges = np.asarray(network.config.edges_months, dtype=np.float64)
@@ -79,7 +79,17 @@ def calibrate(
     return slope
 
 
-def _judged(
+def output_of(
+    network: SurvivalNetwork, case: SurvivalCase, device: str = "cpu", patches: int | None = None
+) -> SurvivalOutput:
+    """What the network says of one case (N = 1), on its first `patches` patches or on all; cases may differ in them."""
+    pre, post = (x.to(device)[None] for x in case.images(patches))
+    late = torch.as_tensor(np.asarray(case.covariates, dtype=np.float32), device=device)[None]
+    found: SurvivalOutput = network(pre, post, late)
+    return found
+
+
+def _scored(
     network: SurvivalNetwork, cases: Sequence[SurvivalCase], device: str
 ) -> tuple[NDArray[np.float64], Tensor, list[list[tuple[float, bool]]]]:
     """For the first case of each patient: log-risk (N,), features (N, E) float64, and all outcomes of that image."""
@@ -92,9 +102,7 @@ def _judged(
     risks, features = [], []
     with torch.inference_mode():
         for case in first:
-            pre, post = (x.to(device)[None] for x in case.images(None))
-            late = torch.as_tensor(np.asarray(case.covariates, dtype=np.float32), device=device)[None]
-            output = network(pre, post, late)
+            output = output_of(network, case, device)
             risks.append(float(output.log_risk[0]))
             features.append(output.features[0].double().cpu())
     # out of inference mode, so that the members can be fitted to them

@@ -70,24 +70,25 @@ def train_on_cohort(
     seed: int,
     on_step: Callable[[str, float], None] | None,
     minutes: float = 0.0,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Train on `cohort`/train, measure on `cohort`/validation, write the bundle part."""
-    # The covariates already rank well; the network starts from their Cox model and adds to it in small steps. A few
-    # dozen validation patients cannot choose between its states.
+    # The covariates already rank well; the network starts from their Cox model and adds to it in small steps. The last
+    # weights are kept: a few dozen validation patients cannot choose between earlier ones.
     config = TrainSurvivalConfig(
         steps=steps,
         seed=seed,
         minutes=minutes,
         patients=24,
         learning_rate=3e-4,
-        keep_best=False,
         calibration_patients=150,
+        device=device,
     )
     return train(
         config,
         survival_cases(cohort / "train"),
+        survival_cases(cohort / "validation"),
         work / "survival",
-        on_step=on_step,
-        validation=survival_cases(cohort / "validation"),
-        bundle=bundle,
+        bundle,
+        on_step,
     )

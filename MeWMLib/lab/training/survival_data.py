@@ -1,11 +1,9 @@
-"""Cases for training the survival network: what they hold, how they are stored, split and augmented."""
+"""Cases for training the survival network: what they hold, how batches are drawn and augmented."""
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,20 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from MeWMLib.core.errors import SurvivalDataError, UnreadableFileError
-
-
-@dataclass(frozen=True)
-class StoredArray:
-    """An array inside an .npz file, read when numpy asks for it, so that a cohort need not fit into memory."""
-
-    path: Path
-    key: str
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        with _open(self.path) as file:
-            array = file[self.key]
-        return array if dtype is None else array.astype(dtype, copy=False)
+from MeWMLib.core.errors import SurvivalDataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +20,12 @@ class SurvivalCase:
     """One patient after one treatment, and how long the patient lived.
 
     Attributes:
-        pre, post: (P, 2, D, H, W) float16 [CT in -1..1, tumour mask in 0..1] of P patches; arrays or `StoredArray`.
+        pre, post: (P, 2, D, H, W) float16 [CT in -1..1, tumour mask in 0..1] of P patches; arrays, or what
+            numpy can make one of (`survival_cohort.LazyViews`), so that a cohort need not fit into memory.
         covariates: (F,) in the order of the network's config; NaN where not known.
         months: survival or follow-up.
         event: True for a death.
-        patient: opaque identifier; cases with one identifier never fall on both sides of a split.
+        patient: opaque identifier; cases with one identifier are never in training and validation both.
     """
 
     pre: Any
@@ -72,41 +58,6 @@ class SurvivalCase:
         return before, after
 
 
-def _open(path: Path) -> Any:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise UnreadableFileError(
-            what="A survival case cannot be read", given=f"{path} ({error})", remedy="Make the cohort again"
-        ) from error
-
-
-def load_cases(folder: Path) -> list[SurvivalCase]:
-    """Open the .npz files of a folder, one case each, in the order of their names; images stay on disk.
-
-    Keys: pre, post (P, 2, D, H, W), covariates (F,), months, event, patient.
-
-    Raises:
-        UnreadableFileError: no file there, or one that cannot be read or lacks a key.
-    """
-    cases = []
-    for path in sorted(Path(folder).glob("*.npz")):
-        with _open(path) as file:
-            missing = {"pre", "post", "covariates", "months", "event", "patient"} - set(file.files)
-            if missing:
-                raise UnreadableFileError(
-                    what="A survival case lacks data", given=f"{', '.join(sorted(missing))}: {path}"
-                )
-            late = np.asarray(file["covariates"], dtype=np.float32)
-            months, event, patient = float(file["months"]), bool(file["event"]), str(file["patient"])
-        cases.append(SurvivalCase(StoredArray(path, "pre"), StoredArray(path, "post"), late, months, event, patient))
-    if not cases:
-        raise UnreadableFileError(
-            what="There is no survival case in this folder", given=str(folder), remedy="Give a folder of .npz files"
-        )
-    return cases
-
-
 def outcomes(cases: Sequence[SurvivalCase]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Months (N,) and events (N,) of cases."""
     return np.array([c.months for c in cases], dtype=np.float64), np.array([c.event for c in cases], dtype=bool)
@@ -115,32 +66,6 @@ def outcomes(cases: Sequence[SurvivalCase]) -> tuple[NDArray[np.float64], NDArra
 def one_per_patient(cases: Sequence[SurvivalCase]) -> list[SurvivalCase]:
     """The first case of each patient."""
     return list({c.patient: c for c in reversed(cases)}.values())[::-1]
-
-
-def split_by_patient(
-    cases: Sequence[SurvivalCase], fraction: float, seed: int
-) -> tuple[list[SurvivalCase], list[SurvivalCase]]:
-    """Split into training and validation by patient, with the same share of deaths on both sides.
-
-    Raises:
-        SurvivalDataError: too few patients for both sides.
-    """
-    died: dict[str, bool] = {}
-    for case in cases:
-        died[case.patient] = died.get(case.patient, False) or bool(case.event)
-    rng = np.random.default_rng([seed, 1])
-    held_out: set[str] = set()
-    for event in (True, False):
-        names = sorted(name for name, value in died.items() if value == event)
-        held_out |= {names[i] for i in rng.permutation(len(names))[: round(fraction * len(names))]}
-    train = [c for c in cases if c.patient not in held_out]
-    validation = [c for c in cases if c.patient in held_out]
-    if not train or not validation:
-        raise SurvivalDataError(
-            what="There are too few patients to hold some out for validation",
-            given=f"{len(died)} patients, share {fraction:g}",
-        )
-    return train, validation
 
 
 def batch_of(cases: Sequence[SurvivalCase], size: int, seed: int, step: int) -> list[SurvivalCase]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from MeWMLib.core.errors import SurvivalDataError
-from MeWMLib.lab.evaluation.baselines.cox import LinearCox
+from MeWMLib.lab.linear_cox import LinearCox
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

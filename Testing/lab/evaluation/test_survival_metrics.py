@@ -10,7 +10,6 @@ import torch
 
 from MeWMLib.core.errors import SurvivalDataError
 from MeWMLib.lab.cox import breslow_baseline, cox_loss, harrell_c_index, nelson_aalen
-from MeWMLib.lab.evaluation.baselines.cox import LinearCox
 from MeWMLib.lab.evaluation.survival_maps import CELLS, nelson_aalen_map, risk_maps
 from MeWMLib.lab.evaluation.survival_metrics import (
     Concordance,
@@ -22,6 +21,7 @@ from MeWMLib.lab.evaluation.survival_metrics import (
     reliability,
 )
 from MeWMLib.lab.evaluation.survival_tables import read_table
+from MeWMLib.lab.linear_cox import LinearCox
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -105,7 +105,7 @@ def test_another_cohort_is_not_written_over(written: Cohort, change: dict[str, o
 
 def test_a_folder_of_something_else_is_not_written_into(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("x")
-    with pytest.raises(CohortError, match="something else"):
+    with pytest.raises(CohortError, match="something other"):
         synthesize(tmp_path, SETTINGS)
 
 

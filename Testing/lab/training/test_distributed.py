@@ -79,7 +79,7 @@ def test_the_program_under_torchrun_writes_one_bundle_and_speaks_once(repository
 
 
 def test_one_process_alone_shares_nothing() -> None:
-    with ranks({}) as mine:
+    with ranks("cpu", {}) as mine:
         assert mine.first and mine.size == 1
     alone = Ranks()
     layer = torch.nn.Linear(2, 1)
@@ -94,21 +94,21 @@ def test_one_process_alone_shares_nothing() -> None:
 def test_a_part_of_the_environment_is_refused_with_what_is_missing(name: str) -> None:
     with (
         pytest.raises(InputError, match=rf"missing {name}\. Start it with `torchrun"),
-        ranks({k: v for k, v in COMPLETE.items() if k != name}),
+        ranks("cpu", {k: v for k, v in COMPLETE.items() if k != name}),
     ):
         pass
 
 
 @pytest.mark.parametrize("wrong", [{"RANK": "one"}, {"WORLD_SIZE": ""}, {"RANK": "2"}, {"LOCAL_RANK": "-1"}])
 def test_an_environment_that_cannot_be_is_refused(wrong: dict[str, str]) -> None:
-    with pytest.raises(InputError, match="not complete"), ranks({**COMPLETE, **wrong}):
+    with pytest.raises(InputError, match="not complete"), ranks("cpu", {**COMPLETE, **wrong}):
         pass
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(DeviceError, match="1 GPUs, process 2"), ranks({**COMPLETE, "LOCAL_RANK": "1"}):
+    with pytest.raises(DeviceError, match="1 GPUs, process 2"), ranks("cuda", {**COMPLETE, "LOCAL_RANK": "1"}):
         pass
 
 

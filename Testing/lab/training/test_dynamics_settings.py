@@ -22,7 +22,7 @@ def written(folder: Path, content: object) -> Path:
 
 def test_a_file_names_what_differs_from_the_defaults(tmp_path: Path) -> None:
     found = read_settings(written(tmp_path, {"widths": [16, 32], "learning_rate": 1, "text": False, "start": "a/b"}))
-    assert found == DynamicsTraining(widths=(16, 32), learning_rate=1.0, text=False, start=Path("a/b"))
+    assert found == DynamicsTraining(widths=(16, 32), learning_rate=1.0, text=False, start="a/b")
     assert isinstance(found.learning_rate, float)
     assert read_settings(written(tmp_path, {})) == DynamicsTraining()
 
@@ -39,9 +39,9 @@ def test_the_larger_network_that_ships_has_twenty_million_weights(repository: Pa
 
 
 def test_unknown_keys_are_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"learnign_rate, depth\..*learning_rate") as caught:
+    with pytest.raises(InputError, match=r"depth, learnign_rate.*Known fields.*learning_rate") as caught:
         read_settings(written(tmp_path, {"learnign_rate": 1e-3, "depth": 3, "steps": 1}))
-    assert "unknown keys" in caught.value.what
+    assert "Unknown field" in caught.value.what
 
 
 @pytest.mark.parametrize("content", ["{", "", '{"steps": 1,}'])
@@ -57,7 +57,7 @@ def test_a_missing_file_is_unreadable(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [[1, 2], "3", "null"])
 def test_something_else_than_an_object_is_refused(tmp_path: Path, content: object) -> None:
-    with pytest.raises(InputError, match="no JSON object"):
+    with pytest.raises(InputError, match="must be one JSON object"):
         read_settings(written(tmp_path, content))
 
 
@@ -89,7 +89,7 @@ def test_something_else_than_an_object_is_refused(tmp_path: Path, content: objec
     ],
 )
 def test_a_value_that_cannot_be_is_refused_with_its_name(tmp_path: Path, name: str, value: object) -> None:
-    with pytest.raises(InputError, match=f"setting {name} cannot be used"):
+    with pytest.raises(InputError, match=rf"setting {name} cannot be used|{name} of [Tt]he training configuration"):
         read_settings(written(tmp_path, {name: value}))
 
 

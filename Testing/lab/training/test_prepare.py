@@ -18,7 +18,7 @@ from MeWMLib.dynamics.model import DynamicsModel
 from MeWMLib.lab.synthetic.cases import Case, draw_case
 from MeWMLib.lab.synthetic.survival import attenuation_level
 from MeWMLib.lab.training import prepare
-from MeWMLib.lab.training.latent_cohort import KEYS, NOTED, LatentCohort, read_scan
+from MeWMLib.lab.training.latent_cohort import KEYS, NOTED, LatentCohort, read_arrays
 from MeWMLib.lab.training.response_head import RESPONSES
 
 SEED = 3
@@ -112,7 +112,7 @@ def test_a_scan_without_outcomes_is_the_patient_of_the_whole_case(codec: Autoenc
     assert [p.name for p in (tmp_path / prepare.SCANS).iterdir()] == ["000003.npz"] and not (
         tmp_path / "train"
     ).exists()
-    read = read_scan(tmp_path / prepare.SCANS / "000003.npz")
+    read = read_arrays(tmp_path / prepare.SCANS / "000003.npz", NOTED)
     assert set(read) == set(NOTED) and read["appearance"].shape == (features(6),)
 
 

@@ -1,4 +1,4 @@
-"""Linear Cox models on few covariates: the tumour-volume and the clinical baseline beside the network."""
+"""Linear Cox models on few covariates: baselines of the evaluation, and where the training of the network begins."""
 
 from __future__ import annotations
 
