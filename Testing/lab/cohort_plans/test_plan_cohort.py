@@ -20,8 +20,8 @@ from MeWMLib.core import io
 from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.errors import DependencyError, InputError
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
-from MeWMLib.jobs import plan_cohort as program
 from MeWMLib.jobs.job import Event, Job
+from MeWMLib.lab.cohort_plans import __main__ as program
 from MeWMLib.lab.cohort_plans.__main__ import CohortResult, engine_named, jobs_of, plan_cohort
 from MeWMLib.lab.cohort_plans.engines import Engine, InProcessEngine, WorkerEngine
 
