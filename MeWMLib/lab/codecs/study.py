@@ -24,10 +24,10 @@ from MeWMLib.core.volume import TUMOUR, LabelMap, Volume
 from MeWMLib.dynamics.autoencoder import Autoencoder, fit
 from MeWMLib.lab.evaluation.metrics import DRAWS, Rows
 from MeWMLib.lab.evaluation.real_pair import DENSE_HU
+from MeWMLib.lab.registration import Registration, register
 from MeWMLib.lab.synthetic.cases import SPLITS, draw_case
 from MeWMLib.lab.training.autoencoder import blocks_of
 from MeWMLib.perception.preprocess import patch_geometry, resample
-from MeWMLib.perception.registration import Registration, register
 
 FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]

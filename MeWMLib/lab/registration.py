@@ -4,6 +4,8 @@ The best of all shifts, then a rigid or affine map, then a free-form deformation
 TMI 1999), the latter two by Mattes' mutual information, as SimpleITK has them. Lipiodol must not drive the
 registration: HU are clamped to -200..250 and no sample is drawn in or near the tumour, so that the deformation there
 only continues that of its surroundings.
+
+It is part of the lab, because no command of the product registers: `mewm assess` takes a CT that was registered before.
 """
 
 # mypy: allow-untyped-calls
