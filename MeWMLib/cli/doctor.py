@@ -54,22 +54,18 @@ class Finding:
     value: str
     remedy: str = ""
 
+    @property
+    def state(self) -> str:
+        """In a word."""
+        return "ok" if self.ok else "MISSING" if self.required else "absent"
+
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Print all findings; 0 if `mewm plan` can run, 3 if something that it needs is missing."""
     findings = examine()
     able = all(f.ok for f in findings if f.required)
-    if output.json({"mewm": MeWMLib.__version__, "able_to_plan": able, "findings": [asdict(f) for f in findings]}):
-        return 0 if able else DependencyError.exit_code
-    rows = [
-        (
-            "ok" if finding.ok else "MISSING" if finding.required else "absent",
-            finding.name,
-            finding.value,
-            "" if finding.ok else finding.remedy,
-        )
-        for finding in findings
-    ]
+    output.json({"mewm": MeWMLib.__version__, "able_to_plan": able, "findings": [asdict(f) for f in findings]})
+    rows = [(f.state, f.name, f.value, "" if f.ok else f.remedy) for f in findings]
     output.rows(f"MeWM {MeWMLib.__version__}", ("", "What", "Found", "What to do"), rows, wrapped=2)
     output.result("Ready to plan." if able else "Not ready to plan: see MISSING above.")
     return 0 if able else DependencyError.exit_code

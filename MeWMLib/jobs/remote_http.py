@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +15,13 @@ import requests
 
 import MeWMLib
 from MeWMLib.core.errors import (
-    CancelledError,
     InputError,
     MeWMError,
     NotAServerError,
     ServerBusyError,
     ServerError,
-    ServerTimeoutError,
-    ServerTlsError,
     ServerTokenError,
     ServerUnreachableError,
-    ServerVersionError,
     UploadTooLargeError,
     error_from_json,
 )
@@ -47,6 +44,29 @@ _BY_STATUS: dict[int, tuple[type[ServerError], str, str]] = {
     **dict.fromkeys((429, 503), (ServerBusyError, "The server is busy", "Try again later")),
     **dict.fromkeys((502, 504), (ServerUnreachableError, "The proxy in front of the server does not reach it", _CHECK)),
 }
+_UNREACHABLE = "The server is unreachable"
+_BROKE = f"{_UNREACHABLE}: the connection broke"
+#: What is found in the types and the text of an error of requests, and what it means; the first that fits counts.
+_FAILURES: tuple[tuple[str, type[ServerError], str, str], ...] = (
+    (
+        "SSLError.*(WRONG_VERSION_NUMBER|RECORD_LAYER)",
+        ServerError,
+        "The server does not speak HTTPS",
+        "Write http:// if that is what it speaks",
+    ),
+    (
+        "SSLError",
+        ServerError,
+        "The certificate of the server is not trusted",
+        "Name the file of its authority in REQUESTS_CA_BUNDLE, or correct the server's certificate",
+    ),
+    ("Timeout|timed out", ServerUnreachableError, "The server does not answer in time", _CHECK),
+    ("ProxyError", ServerUnreachableError, f"{_UNREACHABLE}: the proxy refuses", "Check HTTPS_PROXY and NO_PROXY"),
+    ("NameResolution|getaddrinfo", ServerUnreachableError, f"{_UNREACHABLE}: its name is not known", _CHECK),
+    ("refused", ServerUnreachableError, f"{_UNREACHABLE}: nobody listens there", _CHECK),
+    ("ConnectionError|ChunkedEncodingError", ServerUnreachableError, _BROKE, _CHECK),
+    ("", ServerError, "The server cannot be asked", _CHECK),
+)
 #: requests takes proxies from the environment; this computer is never behind one.
 _NO_PROXY: Any = {"http": None, "https": None, "all": None}
 
@@ -63,46 +83,22 @@ class ServerInfo:
     max_upload_bytes: int
 
 
-class Upload:
+def upload(header: bytes, files: Sequence[Path], on_sent: Callable[[float], None]) -> Generator[bytes, None, None]:
     """The body of an upload, read piece by piece: the header, then the files.
 
     Args:
         header: see `wire.upload_header`.
         files: paths in the order of the header.
-        on_sent: called with the share that was sent.
-        stopped: polled; True ends the upload.
+        on_sent: called with the share that was sent; an error from it ends the upload.
     """
-
-    def __init__(
-        self, header: bytes, files: Sequence[Path], on_sent: Callable[[float], None], stopped: Callable[[], bool]
-    ) -> None:
-        self._size = len(header) + sum(path.stat().st_size for path in files)
-        self._pieces, self._sent = _pieces(header, files), 0
-        self._on_sent, self._stopped = on_sent, stopped
-
-    def __len__(self) -> int:
-        return self._size
-
-    def read(self, size: int = -1) -> bytes:
-        """The next piece, of whatever size; b"" at the end.
-
-        Raises:
-            CancelledError: `stopped` said so.
-        """
-        if self._stopped():
-            raise CancelledError(what="The job was stopped before it was sent")
-        piece = next(self._pieces, b"")
-        self._sent += len(piece)
-        if piece:
-            self._on_sent(self._sent / self._size)
-        return piece
-
-    def close(self) -> None:
-        """Close the file that is being read."""
-        self._pieces.close()
+    size, sent = len(header) + sum(path.stat().st_size for path in files), 0
+    for piece in _pieces(header, files):
+        sent += len(piece)
+        on_sent(sent / size)
+        yield piece
 
 
-def _pieces(header: bytes, files: Sequence[Path]) -> Generator[bytes, None, None]:
+def _pieces(header: bytes, files: Sequence[Path]) -> Iterator[bytes]:
     yield header
     for path in files:
         with path.open("rb") as stream:
@@ -127,18 +123,14 @@ class ServerClient:
         """Ask what the server is.
 
         Raises:
-            ServerVersionError: another protocol.
-            NotAServerError: not a MeWM server.
-            ServerError: see `core.errors`.
+            ServerError: another protocol, not a MeWM server, or no answer.
         """
         with self._request("GET", "/version", timeout=(connect_s, answer_s)) as response:
-            data = self._json(response)
-        protocol = data.get("mewm_protocol")
-        if not isinstance(protocol, str):
-            raise self._not_a_server(why="its answer says nothing of MeWM")
+            data = self._json(response, mewm_protocol=str)
+        protocol = data["mewm_protocol"]
         if protocol != PROTOCOL:
             there = f"MeWM {str(data.get('mewm', '?'))[:40]}, protocol {protocol[:20]}"
-            raise ServerVersionError(
+            raise ServerError(
                 what="The server speaks another version of the protocol",
                 given=f"server: {there}; here: MeWM {MeWMLib.__version__}, protocol {PROTOCOL}",
                 remedy="Install the same version of MeWM on both sides",
@@ -149,13 +141,13 @@ class ServerClient:
         except (KeyError, TypeError, InputError) as error:
             raise self._not_a_server(why=f"its answer lacks something ({error})") from error
 
-    def new_job(self, upload: Upload) -> str:
-        """Send a job; returns its id."""
+    def new_job(self, body: Iterable[bytes]) -> str:
+        """Send a job, see `upload`; returns its id."""
         headers = {"Content-Type": "application/octet-stream"}
         timeout = (CONNECT_S, UPLOAD_ANSWER_S)
-        with self._request("POST", "/jobs", data=upload, headers=headers, timeout=timeout) as response:
-            job_id = self._json(response).get("id")
-        if not isinstance(job_id, str) or not job_id.replace("-", "").replace("_", "").isalnum():
+        with self._request("POST", "/jobs", data=body, headers=headers, timeout=timeout) as response:
+            job_id: str = self._json(response, id=str)["id"]
+        if not job_id.replace("-", "").replace("_", "").isalnum():
             raise self._not_a_server(why="it gave no id of a job")
         return job_id
 
@@ -185,9 +177,7 @@ class ServerClient:
     def files(self, job_id: str) -> list[FileEntry]:
         """What the worker has written so far."""
         with self._request("GET", f"/jobs/{job_id}/files") as response:
-            listed = self._json(response).get("files")
-        if not isinstance(listed, list):
-            raise self._not_a_server(why="it lists no files")
+            listed = self._json(response, files=list)["files"]
         return [from_plain(FileEntry, entry, "a file of the server") for entry in listed]
 
     def fetch(self, job_id: str, name: str, path: Path, sha256: str | None = None) -> None:
@@ -241,11 +231,13 @@ class ServerClient:
         request.headers["Authorization"] = f"Bearer {self._token}"
         return request
 
-    def _json(self, response: requests.Response) -> dict[str, Any]:
+    def _json(self, response: requests.Response, **require: type) -> dict[str, Any]:
+        """The answer, a JSON object with these keys."""
+        found: dict[str, Any]
         try:
-            found: dict[str, Any] = parse_json(_begin_of(response), "Its answer", NotAServerError, require={})
-        except NotAServerError as error:
-            raise self._not_a_server(why="its answer is not a JSON object") from error
+            found = parse_json(_begin_of(response), require=require)
+        except InputError as error:
+            raise self._not_a_server(why="its answer is not that of MeWM") from error
         return found
 
     def _not_a_server(self, why: str) -> NotAServerError:
@@ -259,9 +251,7 @@ class ServerClient:
         with contextlib.suppress(InputError):
             described = parse_json(_begin_of(response), require={"error": dict})["error"]
             if isinstance(described.get("type"), str):
-                return error_from_json(
-                    {key: str(described.get(key, "")) for key in ("type", "what", "given", "remedy")}
-                )
+                return error_from_json(described)
         if status == 404 or 300 <= status < 400:
             return self._not_a_server(why=f"it answered {status}")
         kind, what, remedy = _BY_STATUS.get(status, (ServerError, "The server refused the request", _CHECK))
@@ -269,33 +259,13 @@ class ServerClient:
 
     def _translated(self, error: requests.RequestException) -> MeWMError:
         """Turn an error of requests into one of ours: the only place where that is done."""
-        url, text = self.address.url, str(error)
-        small, innermost = text.lower(), f"{url}: {_innermost(text)}"
-        broken = (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError)
-        if isinstance(error, requests.exceptions.SSLError):
-            if "wrong_version_number" in small or "record_layer" in small:
-                return ServerTlsError(
-                    "The server does not speak HTTPS", given=url, remedy="Write http:// if that is what it speaks"
-                )
-            return ServerTlsError(
-                "The certificate of the server is not trusted",
-                given=innermost,
-                remedy="Name the file of its authority in REQUESTS_CA_BUNDLE, or correct the server's certificate",
-            )
-        if isinstance(error, requests.exceptions.Timeout) or "timed out" in small:
-            return ServerTimeoutError("The server does not answer in time", given=url, remedy=_CHECK)
-        if isinstance(error, requests.exceptions.ProxyError):
-            why, given, remedy = "the proxy refuses", url, "Check HTTPS_PROXY and NO_PROXY"
-        elif "NameResolutionError" in text or "getaddrinfo" in text:
-            why, given, remedy = "its name is not known", url, "Check the address"
-        elif "refused" in small:
-            why, given, remedy = "nobody listens there", url, _CHECK
-        elif isinstance(error, broken):
-            remedy = _CHECK if self.address.is_encrypted else f"{_CHECK}; if it speaks HTTPS, write https://"
-            why, given = "the connection broke", innermost
-        else:
-            return ServerError("The server cannot be asked", given=innermost, remedy=_CHECK)
-        return ServerUnreachableError(f"The server is unreachable: {why}", given=given, remedy=remedy)
+        text = str(error)
+        found = " ".join([kind.__name__ for kind in type(error).__mro__] + [text])
+        flags = re.IGNORECASE | re.DOTALL
+        _pattern, ours, what, remedy = next(row for row in _FAILURES if re.search(row[0], found, flags))
+        if what == _BROKE and not self.address.is_encrypted:
+            remedy = f"{remedy}; if it speaks HTTPS, write https://"
+        return ours(what, given=f"{self.address.url}: {_innermost(text)}", remedy=remedy)
 
 
 def _begin_of(response: requests.Response) -> bytes:
