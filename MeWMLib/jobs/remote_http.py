@@ -207,19 +207,16 @@ class ServerClient:
             more["proxies"] = _NO_PROXY
         try:
             # a session for each request: the runner's threads share this object
-            with (
-                requests.Session() as session,
-                session.request(
-                    method,
-                    f"{self.address.url}{path}",
-                    auth=self._authorise,
-                    timeout=timeout,
-                    stream=True,
-                    # a redirect could carry images and token to somebody else
-                    allow_redirects=False,
-                    **more,
-                ) as response,
-            ):
+            with requests.request(
+                method,
+                f"{self.address.url}{path}",
+                auth=self._authorise,
+                timeout=timeout,
+                stream=True,
+                # a redirect could carry images and token to somebody else
+                allow_redirects=False,
+                **more,
+            ) as response:
                 if not response.ok or response.is_redirect:
                     raise self._refusal(response)
                 yield response
@@ -261,8 +258,7 @@ class ServerClient:
         """Turn an error of requests into one of ours: the only place where that is done."""
         text = str(error)
         found = " ".join([kind.__name__ for kind in type(error).__mro__] + [text])
-        flags = re.IGNORECASE | re.DOTALL
-        _pattern, ours, what, remedy = next(row for row in _FAILURES if re.search(row[0], found, flags))
+        _pattern, ours, what, remedy = next(row for row in _FAILURES if re.search(row[0], found, re.DOTALL))
         if what == _BROKE and not self.address.is_encrypted:
             remedy = f"{remedy}; if it speaks HTTPS, write https://"
         return ours(what, given=f"{self.address.url}: {_innermost(text)}", remedy=remedy)
