@@ -84,9 +84,7 @@ def examine() -> list[Finding]:
         _bundle(),
         *optional,
         _opengl(slicer_there),
-        _memory(),
-        _samples(),
-        _folder(),
+        *_computer(),
     ]
 
 
@@ -131,22 +129,18 @@ def _opengl(slicer_there: bool) -> Finding:
     return Finding("OpenGL", ok, False, "VTK renders" if ok else "no driver that VTK can use", remedy)
 
 
-def _memory() -> Finding:
+def _computer() -> list[Finding]:
+    """Memory, samples and folders: nothing of it keeps a plan from being made."""
+    from MeWMLib.cohorts.samples import SAMPLES
+
     total = psutil.virtual_memory().total / 1024**3
     free = shutil.disk_usage(Path.cwd()).free / 1024**3
-    value = f"{total:.1f} GB of memory, {free:.1f} GB free on this disk, {psutil.cpu_count() or 1} cores"
-    return Finding("computer", total >= _NEEDED_GB, False, value, f"A plan takes up to {_NEEDED_GB:g} GB of memory")
-
-
-def _samples() -> Finding:
-    from MeWMLib.cohorts import samples
-
-    kept = [name for name in samples.SAMPLES if (cache_folder() / "samples" / name / "ct.nrrd").is_file()]
-    value = f"{', '.join(samples.SAMPLES)}; cache {cache_folder()}, fetched: {', '.join(kept) or 'none'}"
-    return Finding("samples", True, False, value)
-
-
-def _folder() -> Finding:
+    memory = f"{total:.1f} GB of memory, {free:.1f} GB free on this disk, {psutil.cpu_count() or 1} cores"
+    kept = [name for name in SAMPLES if (cache_folder() / "samples" / name / "ct.nrrd").is_file()]
+    samples = f"{', '.join(SAMPLES)}; cache {cache_folder()}, fetched: {', '.join(kept) or 'none'}"
     folder = bundles.user_bundles()
-    value = f"{folder} ({'there' if folder.is_dir() else 'not made yet'})"
-    return Finding("your bundles", True, False, value)
+    return [
+        Finding("computer", total >= _NEEDED_GB, False, memory, f"A plan takes up to {_NEEDED_GB:g} GB of memory"),
+        Finding("samples", True, False, samples),
+        Finding("your bundles", True, False, f"{folder} ({'there' if folder.is_dir() else 'not made yet'})"),
+    ]

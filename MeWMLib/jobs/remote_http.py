@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from MeWMLib.core.errors import (
 )
 from MeWMLib.core.records import from_plain, parse_json
 from MeWMLib.jobs.job import Event
-from MeWMLib.jobs.wire import PROTOCOL, Address, FileEntry, is_plain_name
+from MeWMLib.jobs.wire import PROTOCOL, Address, FileEntry, is_plain_name, sha256_of
 
 #: Seconds to connect, and between two pieces of an answer.
 CONNECT_S, ANSWER_S = 6.0, 30.0
@@ -187,12 +186,10 @@ class ServerClient:
             ServerError: it does not have the checksum.
         """
         assert is_plain_name(name)
-        digest = hashlib.sha256()
         with self._request("GET", f"/jobs/{job_id}/files/{name}") as response, path.open("wb") as stream:
             for block in response.iter_content(1 << 18):
-                digest.update(block)
                 stream.write(block)
-        if sha256 is not None and digest.hexdigest() != sha256:
+        if sha256 is not None and sha256_of(path) != sha256:
             raise ServerError(
                 what="A result was damaged on its way from the server", given=name, remedy="Start the job again"
             )

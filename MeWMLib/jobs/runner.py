@@ -136,9 +136,9 @@ class LocalRunner(Runner):
         self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
         self._threads: list[threading.Thread] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._result: dict[str, Any] | None = None
-        self._error: MeWMError | None = None
-        self._said_last_at: float | None = None
+        #: The result or the error, and when it came.
+        self._final: Event | None = None
+        self._final_at = 0.0
         self._closed = False
 
     @property
@@ -183,7 +183,7 @@ class LocalRunner(Runner):
         assert self._process is not None
         while self._process.poll() is None:
             now = time.monotonic()
-            lingering = self._said_last_at is not None and now - self._said_last_at > EXIT_GRACE_S
+            lingering = self._final is not None and now - self._final_at > EXIT_GRACE_S
             if self._overdue() or lingering or self._callback_error is not None:
                 self.kill()
             elif until is not None and now >= until:
@@ -193,10 +193,10 @@ class LocalRunner(Runner):
         self.close()
         if self._callback_error is not None:
             raise self._callback_error
-        if self._error is not None:
-            raise self._error
-        if self._result is not None:
-            return self._result
+        if self._final is not None:
+            if self._final.kind == "error":
+                raise error_from_json(self._final.data)
+            return self._final.data
         if self._cancelled_at is not None:
             raise stopped_error()
         raise exit_error(self._process.returncode, "\n".join(self._stderr))
@@ -232,10 +232,8 @@ class LocalRunner(Runner):
             except InputError:
                 # a library that prints behind the worker's back: worth a look, never a crash
                 event = Event("log", stage="worker", message=line[:LOG_CHARACTERS])
-            if event.kind == "result":
-                self._result, self._said_last_at = event.data, time.monotonic()
-            elif event.kind == "error":
-                self._error, self._said_last_at = error_from_json(event.data), time.monotonic()
+            if event.kind in ("result", "error"):
+                self._final_at, self._final = time.monotonic(), event
             self._tell(event)
 
     def _read_stderr(self) -> None:
