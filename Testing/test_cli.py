@@ -63,7 +63,7 @@ def test_every_part_of_a_program_can_be_reached(name):
     for module in {m for key, m in housekeeping._MODULES.items() if key.split()[0] == name}:
         parser = importlib.import_module(f"{module}.__main__")._parser()
         parts |= {p for a in parser._actions if isinstance(a, argparse._SubParsersAction) for p in a.choices}
-    assert set(arguments._PROGRAMS[name][0]) == parts
+    assert set(arguments._PARTS[name]) == parts
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from slicer.i18n import tr as _
 
 from MeWMLib.core.errors import CancelledError, InputError, MeWMError
+from MeWMLib.jobs.job import Event
 from MeWMLib.jobs.runner import LocalRunner
-from MeWMLib.jobs.table import STAGES, kind_of
+from MeWMLib.jobs.table import common_title, kind_of
 from MeWMPanels.background import Poller
 
 LOG_LINES = 400
@@ -18,11 +19,9 @@ class State:
     """What the progress area shows."""
 
     title: str = ""
-    stage: str = ""
-    fraction: float = 0.0
-    eta_s: float | None = None
-    memory_mb: float | None = None
     message: str = ""
+    #: The last one that told of progress.
+    event: Event = Event("progress")
     cancelling: bool = False
     log: list = field(default_factory=list)
 
@@ -79,11 +78,11 @@ class JobDesk:
         self.on_change()
 
     def follow(self, steps):
-        """Do the steps of the task one after the other, then close it.
+        """Open a task, do its steps one after the other, then close it.
 
         Args:
-            steps: a generator; each step that it yields is a function that is called with what to do next, such as
-                `partial(desk.aside, work)`, and the generator is sent what the step gives.
+            steps: a generator that calls `begin` before its first step; each step that it yields is a function that is
+                called with what to do next, such as `partial(desk.aside, work)`, and it is sent what the step gives.
         """
 
         def next_step(result=None):
@@ -94,7 +93,8 @@ class JobDesk:
             else:
                 step(next_step)
 
-        self._ends(next_step)[0](None)
+        # what comes before the first step may fail: it is the caller's, for the task may not be open yet
+        next(steps)(next_step)
 
     def aside(self, work, then):
         """Call `work()` on a thread and `then(result)` on Qt's thread, as a step of the task."""
@@ -119,7 +119,7 @@ class JobDesk:
             self._fail(CancelledError(what=_("The job was stopped")))
             return
         runner = self._runner = runner or self.make_runner()
-        stage_title = kind_of(job.kind).stage_title if job is not None else lambda stage: STAGES.get(stage, stage)
+        stage_title = kind_of(job.kind).stage_title if job is not None else common_title
         poller = self.poller
         runner.start(job, lambda event: poller.post(self._on_event, number, event, stage_title, on_event))
 
@@ -199,9 +199,7 @@ class JobDesk:
             return
         state = self.state
         if event.kind == "progress":
-            new = event.stage != state.stage
-            state.stage, state.fraction = event.stage, event.fraction or 0.0
-            state.eta_s, state.memory_mb = event.eta_s, event.memory_mb
+            new, state.event = event.stage != state.event.stage, event
             if not state.cancelling:
                 state.message = event.message or _(stage_title(event.stage))
             if new and event.message:

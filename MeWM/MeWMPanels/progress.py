@@ -17,18 +17,18 @@ class ProgressPanel(Panel):
 
     def refresh(self):
         desk, ui = self.front.desk, self.ui
-        state = desk.state
+        state, event = desk.state, desk.state.event
         self.widget.setVisible(desk.busy or bool(state.log))
         ui.progressBar.setVisible(desk.busy)
         ui.cancelButton.setVisible(desk.busy)
         ui.cancelButton.setEnabled(not state.cancelling)
-        ui.progressBar.setValue(round(1000 * state.fraction))
+        ui.progressBar.setValue(round(1000 * (event.fraction or 0.0)))
         if desk.busy:
             parts = [state.message or state.title]
-            if state.eta_s is not None and state.fraction < 1.0:
-                parts.append(duration(state.eta_s) + " " + _("left"))
-            if state.memory_mb is not None:
-                parts.append(f"{state.memory_mb / 1024:.1f} GB")
+            if event.eta_s is not None and event.fraction != 1.0:
+                parts.append(duration(event.eta_s) + " " + _("left"))
+            if event.memory_mb is not None:
+                parts.append(f"{event.memory_mb / 1024:.1f} GB")
             ui.progressLabel.setText("  \N{MIDDLE DOT}  ".join(parts))
         else:
             ui.progressLabel.setText(state.log[-1].partition("  ")[2] if state.log else "")

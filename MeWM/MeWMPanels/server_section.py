@@ -6,13 +6,13 @@ and the token itself is read where it is needed and kept nowhere.
 
 import hashlib
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
 from MeWMLib.core.errors import ConsentError, MeWMError
 from MeWMLib.jobs.wire import Address
 from MeWMPanels.messages import as_mewm_error, in_words_of_panels
+from MeWMPanels.panel import chosen_file
 
 SERVER = "server"
 
@@ -30,13 +30,10 @@ class ServerSection:
         self.infos = {}
         self._texts = {}
         self._testing = ""
-        ui = self.ui
-        ui.testButton.clicked.connect(lambda *_args: panel.front.guard(self.test))
-        ui.withdrawButton.clicked.connect(lambda *_args: self._withdraw())
-        ui.tokenButton.clicked.connect(lambda *_args: self._browse())
-        ui.tokenEdit.editingFinished.connect(self._keep_token_file)
+        panel.on_click(testButton=self.test, withdrawButton=self._withdraw, tokenButton=self._browse)
+        self.ui.tokenEdit.editingFinished.connect(self._keep_token_file)
         # without the packages of the panels there are no jobs yet
-        ui.placeBox.setEnabled(panel.front.desk is not None)
+        self.ui.placeBox.setEnabled(panel.front.desk is not None)
 
     def attach(self, desk, messages):
         """Let the jobs of a desk go where the user wants them."""
@@ -146,9 +143,7 @@ class ServerSection:
         self.panel.refresh()
 
     def _browse(self):
-        path = qt.QFileDialog.getOpenFileName(self.panel.widget, _("Token file"), "", "")
-        # PySide answers with the chosen filter too, PythonQt with the path alone
-        path = path if isinstance(path, str) else path[0]
+        path = chosen_file(self.panel.widget, _("Token file"))
         if path:
             self.ui.tokenEdit.setText(path)
             self._keep_token_file()

@@ -3,7 +3,7 @@
 import itertools
 import json
 import shutil
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 
 import slicer
@@ -27,10 +27,18 @@ def rule_findings(protocol, parameters, complete=True):
     return check(protocol, Clinical.from_json(clinical_json(parameters.clinical)), complete)
 
 
-class Tasks:
-    """The tasks of a user.
+def _task(method):
+    """A task: it takes hold of nodes and opens the task at once; what it yields are steps that the desk follows."""
 
-    Each method takes hold of nodes at once, opens the task on the desk, and gives it a generator of steps to follow.
+    @wraps(method)
+    def start(self, *arguments):
+        self.desk.follow(method(self, *arguments))
+
+    return start
+
+
+class Tasks:
+    """The tasks of a user, each written as the steps that are done one after the other.
 
     Args:
         desk: the job desk.
@@ -46,6 +54,7 @@ class Tasks:
         self._count = itertools.count(1)
         self._folder = None
 
+    @_task
     def segment(self):
         """Find liver and tumour in the chosen CT, then measure."""
         held, ct_id = case_files.hold_ct(self.parameters()), self.parameters().ct.GetID()
@@ -56,38 +65,34 @@ class Tasks:
             volume = held.read()
             return volume, case_files.write_ct(volume, folder)
 
-        def steps():
-            volume, path = yield partial(self.desk.aside, write)
-            yield self._job("segment", {"case": str(path)}, out)
+        volume, path = yield partial(self.desk.aside, write)
+        yield self._job("segment", {"case": str(path)}, out)
 
-            def read():
-                labels = io.read_labels(out, volume.geometry)
-                return case_files.written_case(volume, labels, clinical, folder), prepare_labels(labels)
+        def read():
+            labels = io.read_labels(out, volume.geometry)
+            return case_files.written_case(volume, labels, clinical, folder), prepare_labels(labels)
 
-            case, prepared = yield partial(self.desk.aside, read)
-            parameters = self.parameters()
-            ct = slicer.mrmlScene.GetNodeByID(ct_id)
-            name = f"{ct.GetName()} " if ct is not None else ""
-            node = labels_to_segmentation(slicer.mrmlScene, prepared, _("Liver and tumour") + f" ({name}MeWM)", ct)
-            parameters.segmentation = node
-            parameters.liver_segment, parameters.tumour_segment = "liver", "tumour"
-            self.desk.say(_("Liver and tumour were found. Look at the outlines before you trust what follows"))
-            case_files.require_tumour(case.labels, node.GetName())
-            yield from self._measure(case)
+        case, prepared = yield partial(self.desk.aside, read)
+        parameters = self.parameters()
+        ct = slicer.mrmlScene.GetNodeByID(ct_id)
+        name = f"{ct.GetName()} " if ct is not None else ""
+        node = labels_to_segmentation(slicer.mrmlScene, prepared, _("Liver and tumour") + f" ({name}MeWM)", ct)
+        parameters.segmentation = node
+        parameters.liver_segment, parameters.tumour_segment = "liver", "tumour"
+        self.desk.say(_("Liver and tumour were found. Look at the outlines before you trust what follows"))
+        case_files.require_tumour(case.labels, node.GetName())
+        yield from self._measure(case)
 
-        self.desk.follow(steps())
-
+    @_task
     def measure(self):
         """Measure the lesions of the chosen segmentation and ask the policy for drugs and embolics."""
         held = case_files.HeldCase(self.parameters())
         folder = self._open("propose")
 
-        def steps():
-            case = yield partial(self.desk.aside, partial(held.write, folder))
-            yield from self._measure(case)
+        case = yield partial(self.desk.aside, partial(held.write, folder))
+        yield from self._measure(case)
 
-        self.desk.follow(steps())
-
+    @_task
     def simulate(self, named):
         """Simulate protocols, one after the other, and show them side by side.
 
@@ -113,17 +118,15 @@ class Tasks:
         held, source = case_files.HeldCase(parameters), _source(parameters)
         folder, pack = self._open("simulate"), parameters.simulation
 
-        def steps():
-            case = yield partial(self.desk.aside, partial(held.write, folder))
-            plans = []
-            for number, (name, protocol) in enumerate(named, start=1):
-                plans.append(folder / f"protocol-{number}")
-                self.desk.say(f"{name}: {protocol.text}")
-                yield self._job("simulate", {**case.inputs, "protocol": protocol.text}, plans[-1], pack)
-            yield from self._show(plans, case, source)
+        case = yield partial(self.desk.aside, partial(held.write, folder))
+        plans = []
+        for number, (name, protocol) in enumerate(named, start=1):
+            plans.append(folder / f"protocol-{number}")
+            self.desk.say(f"{name}: {protocol.text}")
+            yield self._job("simulate", {**case.inputs, "protocol": protocol.text}, plans[-1], pack)
+        yield from self._show(plans, case, source)
 
-        self.desk.follow(steps())
-
+    @_task
     def explore(self):
         """Search for the protocol with the lowest predicted risk; Cancel keeps the best so far."""
         parameters = self.parameters()
@@ -136,14 +139,12 @@ class Tasks:
             if event.kind == "partial":
                 self.on_candidates(results.candidates_in(out))
 
-        def steps():
-            case = yield partial(self.desk.aside, partial(held.write, folder))
-            inputs = {**case.inputs, "goal": pack.goal}
-            yield self._job("plan", inputs, out, pack, parameters.simulation, on_event=on_event)
-            yield from self._show([out], case, source)
+        case = yield partial(self.desk.aside, partial(held.write, folder))
+        inputs = {**case.inputs, "goal": pack.goal}
+        yield self._job("plan", inputs, out, pack, parameters.simulation, on_event=on_event)
+        yield from self._show([out], case, source)
 
-        self.desk.follow(steps())
-
+    @_task
     def assess(self, then):
         """Assess the real post-treatment CT; `then` is called with the risk as JSON."""
         held, post = case_files.HeldCase(self.parameters()), case_files.hold_ct(_Post(self.parameters()))
@@ -153,28 +154,23 @@ class Tasks:
             io.write_volume(post.read(), folder / "post.nrrd")
             return held.write(folder)
 
-        def steps():
-            case = yield partial(self.desk.aside, write)
-            then((yield self._job("assess", {**case.inputs, "post": str(folder / "post.nrrd")})))
+        case = yield partial(self.desk.aside, write)
+        then((yield self._job("assess", {**case.inputs, "post": str(folder / "post.nrrd")})))
 
-        self.desk.follow(steps())
-
+    @_task
     def report(self, comparison, folder, then):
         """Write the report of a comparison into a folder; `then` is called with the path of the report."""
         held = reports.HeldComparison(comparison)
         self.desk.begin(_("Writing the report"))
         work = self._new_folder()
 
-        def steps():
-            yield partial(self.desk.aside, partial(held.write, work))
-            # on this computer, wherever jobs run, and ended at once by Cancel: nothing of it is worth keeping
-            runner = LocalRunner(reports.command(self.python(), work), grace_s=0.0)
-            yield partial(self.desk.run, None, runner=runner)
-            path = yield partial(self.desk.aside, partial(reports.keep, work, folder))
-            self.desk.say(_("The report was written:") + f" {path}")
-            then(path)
-
-        self.desk.follow(steps())
+        yield partial(self.desk.aside, partial(held.write, work))
+        # on this computer, wherever jobs run, and ended at once by Cancel: nothing of it is worth keeping
+        runner = LocalRunner(reports.command(self.python(), work), grace_s=0.0)
+        yield partial(self.desk.run, None, runner=runner)
+        path = yield partial(self.desk.aside, partial(reports.keep, work, folder))
+        self.desk.say(_("The report was written:") + f" {path}")
+        then(path)
 
     def stop(self):
         """The scene is being closed: what is half made in it is taken away."""

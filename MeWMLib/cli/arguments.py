@@ -30,32 +30,20 @@ _SETTINGS = {
     "complexity_weight": "added to the log-risk for each agent beyond two",
     "uncertainty_weight": "weight of the standard deviation over the replicas",
 }
-#: Commands that start a program of their own: what each can do, an example, and what it is for.
-_PROGRAMS = {
-    "cohort": (
-        ("synthesize", "counterfactual", "import", "download", "findings"),
-        "mewm cohort synthesize --n 60 --split test --out out/cohort",
-        "write synthetic patients, import DICOM folders, download a public collection, measure lesions",
-    ),
-    "train": (
-        ("cohort", "autoencoder", "dynamics", "assistant", "assistant-data", "survival"),
-        "mewm train dynamics --help",
-        "train one part on the synthetic TACE world (arguments go to the training program)",
-    ),
+#: Commands that start a program of their own: what each can do.
+_PARTS = {
+    "cohort": ("synthesize", "counterfactual", "import", "download", "findings"),
+    "train": ("cohort", "autoencoder", "dynamics", "assistant", "assistant-data", "survival"),
     "evaluate": (
-        (
-            "generation",
-            "planning",
-            "real-pair",
-            "policy",
-            "autoencoder",
-            "survival",
-            "segmentation",
-            "registration",
-            "closed-loop",
-        ),
-        "mewm evaluate generation --cohort out/cohort --out out/generation",
-        "measure a bundle (arguments go to the evaluation program)",
+        "generation",
+        "planning",
+        "real-pair",
+        "policy",
+        "autoencoder",
+        "survival",
+        "segmentation",
+        "registration",
+        "closed-loop",
     ),
 }
 _JOB, _PROGRAM = "MeWMLib.cli.jobs:run", "MeWMLib.cli.housekeeping:program"
@@ -75,6 +63,11 @@ class Command(NamedTuple):
 
 def _option(*names: str, **more: Any) -> Option:
     return names, more
+
+
+def _program_options(name: str, **part: Any) -> tuple[Option, ...]:
+    rest = _option("rest", nargs=argparse.REMAINDER, metavar="...", help=f"see `mewm {name} --help`")
+    return _option("part", **part), rest
 
 
 _JSON = _option("--json", action="store_true", help="print the result as JSON, and nothing else")
@@ -168,10 +161,28 @@ _COMMANDS = (
         _PROGRAM,
         "plan every patient of a folder, also on several processes or computers (arguments go to the program)",
         "mewm plan-cohort out/cohort --out out/plans --engine worker --workers 2",
-        (
-            _option("part", metavar="DIR", help="a sub-folder with pre.nrrd for each patient"),
-            _option("rest", nargs=argparse.REMAINDER, metavar="...", help="see `mewm plan-cohort --help`"),
-        ),
+        _program_options("plan-cohort", metavar="DIR", help="a sub-folder with pre.nrrd for each patient"),
+    ),
+    Command(
+        "cohort",
+        _PROGRAM,
+        "write synthetic patients, import DICOM folders, download a public collection, measure lesions",
+        "mewm cohort synthesize --n 60 --split test --out out/cohort",
+        _program_options("cohort PART", choices=_PARTS["cohort"]),
+    ),
+    Command(
+        "train",
+        _PROGRAM,
+        "train one part on the synthetic TACE world (arguments go to the training program)",
+        "mewm train dynamics --help",
+        _program_options("train PART", choices=_PARTS["train"]),
+    ),
+    Command(
+        "evaluate",
+        _PROGRAM,
+        "measure a bundle (arguments go to the evaluation program)",
+        "mewm evaluate generation --cohort out/cohort --out out/generation",
+        _program_options("evaluate PART", choices=_PARTS["evaluate"]),
     ),
 )
 
@@ -183,7 +194,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         the arguments; `command` names the function to call as "module:function".
     """
     # everything after `mewm train PART` belongs to the training program, its --help too
-    if len(argv) > 1 and (argv[0] == "plan-cohort" or argv[1] in _parts(argv[0])):
+    if len(argv) > 1 and (argv[0] == "plan-cohort" or argv[1] in _PARTS.get(argv[0], ())):
         return argparse.Namespace(command=_PROGRAM, program=argv[0], part=argv[1], rest=list(argv[2:]))
     parser = argparse.ArgumentParser(
         prog="mewm",
@@ -202,23 +213,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         sub = _command(commands, command.name, command.run, command.help, command.example)
         for names, more in command.options if command.name == chosen else ():
             sub.add_argument(*names, **more)
-    for name, (parts, example, text) in _PROGRAMS.items():
-        sub = _command(commands, name, _PROGRAM, text, example)
-        sub.set_defaults(program=name)
-        sub.add_argument("part", choices=parts)
-        sub.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help=f"see `mewm {name} PART --help`")
     return parser.parse_args(argv)
-
-
-def _parts(program: str) -> tuple[str, ...]:
-    return _PROGRAMS[program][0] if program in _PROGRAMS else ()
 
 
 def _command(commands: Any, name: str, run: str, text: str, example: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=f"example: {example}"
     )
-    parser.set_defaults(command=run)
+    parser.set_defaults(command=run, program=name)
     return parser
 
 

@@ -54,22 +54,18 @@ class Finding:
     value: str
     remedy: str = ""
 
+    @property
+    def state(self) -> str:
+        """In a word."""
+        return "ok" if self.ok else "MISSING" if self.required else "absent"
+
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Print all findings; 0 if `mewm plan` can run, 3 if something that it needs is missing."""
     findings = examine()
     able = all(f.ok for f in findings if f.required)
-    if output.json({"mewm": MeWMLib.__version__, "able_to_plan": able, "findings": [asdict(f) for f in findings]}):
-        return 0 if able else DependencyError.exit_code
-    rows = [
-        (
-            "ok" if finding.ok else "MISSING" if finding.required else "absent",
-            finding.name,
-            finding.value,
-            "" if finding.ok else finding.remedy,
-        )
-        for finding in findings
-    ]
+    output.json({"mewm": MeWMLib.__version__, "able_to_plan": able, "findings": [asdict(f) for f in findings]})
+    rows = [(f.state, f.name, f.value, "" if f.ok else f.remedy) for f in findings]
     output.rows(f"MeWM {MeWMLib.__version__}", ("", "What", "Found", "What to do"), rows, wrapped=2)
     output.result("Ready to plan." if able else "Not ready to plan: see MISSING above.")
     return 0 if able else DependencyError.exit_code
@@ -88,9 +84,7 @@ def examine() -> list[Finding]:
         _bundle(),
         *optional,
         _opengl(slicer_there),
-        _memory(),
-        _samples(),
-        _folder(),
+        *_computer(),
     ]
 
 
@@ -135,22 +129,18 @@ def _opengl(slicer_there: bool) -> Finding:
     return Finding("OpenGL", ok, False, "VTK renders" if ok else "no driver that VTK can use", remedy)
 
 
-def _memory() -> Finding:
+def _computer() -> list[Finding]:
+    """Memory, samples and folders: nothing of it keeps a plan from being made."""
+    from MeWMLib.cohorts.samples import SAMPLES
+
     total = psutil.virtual_memory().total / 1024**3
     free = shutil.disk_usage(Path.cwd()).free / 1024**3
-    value = f"{total:.1f} GB of memory, {free:.1f} GB free on this disk, {psutil.cpu_count() or 1} cores"
-    return Finding("computer", total >= _NEEDED_GB, False, value, f"A plan takes up to {_NEEDED_GB:g} GB of memory")
-
-
-def _samples() -> Finding:
-    from MeWMLib.cohorts import samples
-
-    kept = [name for name in samples.SAMPLES if (cache_folder() / "samples" / name / "ct.nrrd").is_file()]
-    value = f"{', '.join(samples.SAMPLES)}; cache {cache_folder()}, fetched: {', '.join(kept) or 'none'}"
-    return Finding("samples", True, False, value)
-
-
-def _folder() -> Finding:
+    memory = f"{total:.1f} GB of memory, {free:.1f} GB free on this disk, {psutil.cpu_count() or 1} cores"
+    kept = [name for name in SAMPLES if (cache_folder() / "samples" / name / "ct.nrrd").is_file()]
+    samples = f"{', '.join(SAMPLES)}; cache {cache_folder()}, fetched: {', '.join(kept) or 'none'}"
     folder = bundles.user_bundles()
-    value = f"{folder} ({'there' if folder.is_dir() else 'not made yet'})"
-    return Finding("your bundles", True, False, value)
+    return [
+        Finding("computer", total >= _NEEDED_GB, False, memory, f"A plan takes up to {_NEEDED_GB:g} GB of memory"),
+        Finding("samples", True, False, samples),
+        Finding("your bundles", True, False, f"{folder} ({'there' if folder.is_dir() else 'not made yet'})"),
+    ]

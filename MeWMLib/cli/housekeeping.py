@@ -46,15 +46,15 @@ def bundle(arguments: argparse.Namespace, output: Output) -> int:
         return _list(output)
     if action == "delete":
         folder = bundles.delete_bundle(name)
-        if not output.json({"deleted": str(folder)}):
-            output.result(f"Deleted: {folder}")
+        output.show({"deleted": str(folder)}, f"Deleted: {folder}")
         return 0
     found = bundles.import_bundle(name) if action == "import" else bundles.find_bundle(name)
     parts = found.part_sha256
-    if not output.json({"name": found.name, "path": str(found.path), "sha256": found.sha256, "parts": parts}):
-        output.result(f"{found.name}: every checksum is right ({found.path})")
-        for part, checksum in [*parts.items(), ("bundle", found.sha256)]:
-            output.result(f"  {part:<12} {checksum}")
+    output.show(
+        {"name": found.name, "path": str(found.path), "sha256": found.sha256, "parts": parts},
+        f"{found.name}: every checksum is right ({found.path})",
+        *(f"  {part:<12} {checksum}" for part, checksum in [*parts.items(), ("bundle", found.sha256)]),
+    )
     return 0
 
 

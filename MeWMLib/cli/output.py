@@ -70,6 +70,12 @@ class Output:
             self._out.file.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
         return self.as_json
 
+    def show(self, data: Any, *lines: str) -> None:
+        """Print the data if JSON was asked for, else the lines."""
+        if not self.json(data):
+            for line in lines:
+                self.result(line)
+
     def say(self, text: str) -> None:
         """Print a message beside the result."""
         if not self.quiet:

@@ -12,7 +12,7 @@ from pathlib import Path
 from MeWMLib.cli.output import Output
 from MeWMLib.core.errors import MeWMError
 from MeWMLib.jobs import runner
-from MeWMLib.jobs.table import STAGES
+from MeWMLib.jobs.table import common_title
 
 
 def make(
@@ -34,7 +34,7 @@ def make(
     flags = [flag for flag, wanted in (("--no-report", report), ("--no-scene", scene)) if not wanted]
     start = [*(command or [sys.executable, "-m", "MeWMLib.scene"]), str(folder), *flags]
     try:
-        with output.progress(lambda stage: STAGES.get(stage, stage)) as show:
+        with output.progress(common_title) as show:
             runner.run(None, show, command=start)
     except MeWMError as error:
         output.error(

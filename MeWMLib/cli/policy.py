@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-from rich.table import Table
 
 from MeWMLib.cli.output import Output
 from MeWMLib.core.errors import EndpointConsentError, InputError, UnreadableFileError
@@ -44,7 +42,7 @@ def rules(arguments: argparse.Namespace, output: Output) -> int:
     found = clinical_rules.explain(protocol, clinical, not arguments.partial, clinical_rules.load_rules(own))
     forbidden = any(e.state == clinical_rules.TOUCHED and e.severity == clinical_rules.FORBIDDEN for e in found)
     data = {"protocol": protocol.text, "allowed": not forbidden, "rules": to_plain(found)}
-    _say(output, data, *_explain(protocol, found, forbidden))
+    output.show(data, *_explain(protocol, found, forbidden))
     return 2 if forbidden else 0
 
 
@@ -63,7 +61,7 @@ def report(arguments: argparse.Namespace, output: Output) -> int:
         data["second_reading"] = second.report.to_json() | {"by": arguments.endpoint}
         data["differences"] = list(second.differences)
     data["rules"] = [{"rule": f.rule, "severity": f.severity, "reason": f.reason} for f in findings]
-    _say(output, data, *_report(data))
+    output.show(data, *_report(data))
     return 0
 
 
@@ -112,20 +110,20 @@ def endpoint(arguments: argparse.Namespace, output: Output) -> int:
     elif arguments.action == "audit":
         lines = privacy.read_audit()
         shown = [f"{line['time']}  {line['endpoint']}  {line['bytes']} bytes  {line['outcome']}" for line in lines]
-        _say(output, lines, *shown, f"{len(lines)} requests were sent. The file: {data_folder() / privacy.AUDIT_FILE}")
+        output.show(lines, *shown, f"{len(lines)} requests were sent. The file: {data_folder() / privacy.AUDIT_FILE}")
     elif arguments.action == "forget":
         count = cache.forget()
-        _say(output, {"forgotten": count}, f"Removed {count} stored answers.")
+        output.show({"forgotten": count}, f"Removed {count} stored answers.")
     elif not arguments.name:
         raise InputError(what=f"`mewm endpoint {arguments.action}` needs a name", remedy="See `mewm endpoint list`")
     elif arguments.action == "revoke":
         had = privacy.revoke(find_endpoint(arguments.name))
-        _say(output, {"revoked": had}, "Withdrawn." if had else "There was no consent.")
+        output.show({"revoked": had}, "Withdrawn." if had else "There was no consent.")
     else:
         found = find_endpoint(arguments.name)
         _agree(found, arguments.yes, output)
         undo = f"Withdraw with `mewm endpoint revoke {found.name}`"
-        _say(output, {"allowed": found.identity}, f"Agreed: {found.name}. {undo}.")
+        output.show({"allowed": found.identity}, f"Agreed: {found.name}. {undo}.")
     return 0
 
 
@@ -146,24 +144,6 @@ def _agree(found: Endpoint, yes: bool, output: Output) -> None:
     privacy.grant(found)
 
 
-def _say(output: Output, data: Any, *lines: str) -> None:
-    """Print the data if JSON was asked for, else the lines."""
-    if not output.json(data):
-        for line in lines:
-            output.result(line)
-
-
-def _table(output: Output, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table; only its last column is broken into lines."""
-    table = Table(title=title)
-    for name in columns[:-1]:
-        table.add_column(name, no_wrap=True)
-    table.add_column(columns[-1], overflow="fold")
-    for row in rows:
-        output.row(table, *row)
-    output.table(table)
-
-
 def _list_endpoints(output: Output) -> None:
     agreed_to = privacy.consents()
     known = known_endpoints().values()
@@ -174,7 +154,7 @@ def _list_endpoints(output: Output) -> None:
         (e.name, words[e.identity in agreed_to], words[e.images], e.key_variable or "none", f"{e.url} {e.model}")
         for e in known
     ]
-    _table(output, "Endpoints of language models", ("Name", "Allowed", "Pictures", "Key", "Address and model"), rows)
+    output.rows("Endpoints of language models", ("Name", "Allowed", "Pictures", "Key", "Address and model"), rows)
     output.result(f"Your own: {data_folder() / ENDPOINTS_FILE}")
 
 
@@ -182,7 +162,7 @@ def _write_preview(data: bytes, name: str, output: Output) -> None:
     with atomic_path(Path(name).expanduser()) as temporary:
         temporary.write_bytes(data)
     text = f"Nothing was sent. What would be sent ({len(data)} bytes): {name}"
-    _say(output, {"preview": name, "bytes": len(data)}, text)
+    output.show({"preview": name, "bytes": len(data)}, text)
 
 
 def _explain(protocol: Protocol, found: tuple[clinical_rules.Explained, ...], forbidden: bool) -> Iterable[str]:
@@ -206,5 +186,5 @@ def _list(path: Path, output: Output) -> int:
     ]
     if not output.json(rows):
         shown = [(r.id, r.severity, f"{r.reason}\n{r.source}") for r in loaded]
-        _table(output, f"Clinical rules ({path.name})", ("Rule", "Severity", "Reason and source"), shown)
+        output.rows(f"Clinical rules ({path.name})", ("Rule", "Severity", "Reason and source"), shown)
     return 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from MeWMLib.cli.output import Output
 from MeWMLib.core import bundles
-from MeWMLib.core.errors import DependencyError
+from MeWMLib.core.errors import optional_packages
 from MeWMLib.jobs import server_token
 from MeWMLib.jobs.server_jobs import Limits
 from MeWMLib.jobs.wire import is_loopback
@@ -17,14 +17,8 @@ from MeWMLib.jobs.wire import is_loopback
 
 def serve(arguments: argparse.Namespace, output: Output) -> int:
     """Serve until Ctrl-C or SIGTERM."""
-    try:
+    with optional_packages("The server", "server"):
         from MeWMLib.jobs import server
-    except ImportError as error:
-        raise DependencyError(
-            what="The server needs packages that are not installed",
-            given=str(error),
-            remedy='Install them with: pip install "mewm[server]"',
-        ) from error
     data = Path(arguments.data).expanduser() if arguments.data else bundles.user_bundles().parent / "server"
     token = _token(arguments, data, output)
     limits = Limits(

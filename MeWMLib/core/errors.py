@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -157,19 +157,11 @@ class WorkerKilledError(WorkerError):
 
 
 class ServerError(MeWMError):
-    """A MeWM server refused something, or lost the job."""
+    """A MeWM server refused something, lost the job, is not trusted, or speaks another protocol."""
 
 
 class ServerUnreachableError(ServerError):
-    """The server does not answer at its address, or the connection was lost and did not come back."""
-
-
-class ServerTimeoutError(ServerUnreachableError):
-    """The server did not answer in time."""
-
-
-class ServerTlsError(ServerError):
-    """No encrypted connection could be made: the certificate is not trusted, or the server speaks plain HTTP."""
+    """The server does not answer at its address or in time, or the connection was lost and did not come back."""
 
 
 class ServerTokenError(ServerError):
@@ -178,10 +170,6 @@ class ServerTokenError(ServerError):
 
 class NotAServerError(ServerError):
     """Something answers at the address, but it is not a MeWM server."""
-
-
-class ServerVersionError(ServerError):
-    """The server speaks another version of the protocol."""
 
 
 class ServerBusyError(ServerError):
@@ -232,10 +220,11 @@ class PrivacyError(EndpointError):
     """Something that looks like a person, an id or a date was about to be sent; nothing was sent."""
 
 
-def error_from_json(data: dict[str, str]) -> MeWMError:
+def error_from_json(data: Mapping[str, Any]) -> MeWMError:
     """Return the error that `MeWMError.to_json` described; unknown types become a `WorkerError`."""
-    cls = _REGISTRY.get(data.get("type", ""), WorkerError)
-    return cls(data.get("what", "Unknown error"), given=data.get("given", ""), remedy=data.get("remedy", ""))
+    texts = {key: str(data[key]) for key in ("type", "what", "given", "remedy") if key in data}
+    cls = _REGISTRY.get(texts.pop("type", ""), WorkerError)
+    return cls(**{"what": "Unknown error", **texts})
 
 
 @contextlib.contextmanager

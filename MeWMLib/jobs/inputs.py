@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from MeWMLib.core.errors import NoTumourError, PlanSettingsError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import Protocol
+from MeWMLib.core.records import from_plain
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.table import SAMPLE_PREFIX, Input, kind_of
@@ -47,13 +48,7 @@ def check_inputs(job: Job) -> None:
 
 def plan_settings(job: Job) -> PlanSettings:
     """The settings of the job, checked; unknown ones are refused by name."""
-    known = [f.name for f in fields(PlanSettings)]
-    unknown = sorted(set(job.settings) - set(known))
-    if unknown:
-        raise PlanSettingsError(
-            what="Unknown setting", given=", ".join(unknown), remedy="Known settings: " + ", ".join(known)
-        )
-    return PlanSettings(**job.settings)
+    return from_plain(PlanSettings, job.settings, "the settings", PlanSettingsError)
 
 
 def clinical_of(job: Job) -> Clinical:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from MeWMLib.core.errors import InputError, MeWMError
-from MeWMLib.core.records import dump_json, from_plain, parse_json, record_to_plain
+from MeWMLib.core.records import dump_json, from_plain, parse_json, read_json, record_to_plain
 from MeWMLib.jobs.table import kind_of
 
 VERSION = 1
@@ -31,16 +32,26 @@ class Message:
         Raises:
             InputError: not JSON, another version, an unknown field or an impossible value.
         """
+        return cls.from_plain(parse_json(text, f"The {cls.__name__.lower()}", require={}))
+
+    @classmethod
+    def load(cls: type[M], path: Path) -> M:
+        """Read a file that holds one; as `from_json`."""
+        return cls.from_plain(read_json(path, f"The file of the {cls.__name__.lower()}", InputError, require={}))
+
+    @classmethod
+    def from_plain(cls: type[M], data: dict[str, Any]) -> M:
+        """As `from_json`, from the object that the JSON held."""
         what = cls.__name__.lower()
-        data = parse_json(text, f"The {what}", require={})
-        version = data.pop("version", None)
+        version = data.get("version")
         if version != VERSION:
             raise InputError(
                 what=f"This {what} is of another version than {VERSION}",
                 given=repr(version)[:80],
                 remedy="Use the same version of MeWM on both sides",
             )
-        return from_plain(cls, data, f"the {what}")
+        fields = {key: value for key, value in data.items() if key != "version"}
+        return from_plain(cls, fields, f"the {what}")
 
 
 @dataclass(frozen=True)

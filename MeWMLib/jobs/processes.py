@@ -57,26 +57,29 @@ def end_tree(process: subprocess.Popen[bytes]) -> None:
         process.wait(5.0)
 
 
+#: Signals that end a worker: a likely reason, the error and what to do.
+_SIGNALS: dict[str, tuple[str, type[WorkerError], str]] = {
+    "SIGKILL": (", most likely because the memory ran out", WorkerKilledError, MEMORY_REMEDY),
+    **dict.fromkeys(
+        ("SIGSEGV", "SIGILL", "SIGABRT", "SIGBUS"),
+        (", a crash inside a native library", WorkerError, "Run `mewm doctor`; try --device cpu"),
+    ),
+}
+
+
 def exit_error(code: int, stderr: str) -> WorkerError:
     """Say why a worker ended without a result.
 
     Returns:
         a `WorkerKilledError` where it was killed and nobody here did it: most often the system, out of memory.
     """
-    kind, remedy = WorkerError, "Run it again; if it happens again, report it with the lines above"
+    kind: type[WorkerError] = WorkerError
+    remedy = "Run it again; if it happens again, report it with the lines above"
     how = f"exit code {code}"
     if code < 0:
-        try:
-            name = signal.Signals(-code).name
-        except ValueError:
-            name = f"signal {-code}"
-        how = f"it was ended by {name}"
-        if name == "SIGKILL":
-            how += ", most likely because the memory ran out"
-            kind, remedy = WorkerKilledError, MEMORY_REMEDY
-        elif name in ("SIGSEGV", "SIGILL", "SIGABRT", "SIGBUS"):
-            how += ", a crash inside a native library"
-            remedy = "Run `mewm doctor`; try --device cpu"
+        name = next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
+        reason, kind, remedy = _SIGNALS.get(name, ("", kind, remedy))
+        how = f"it was ended by {name}{reason}"
     if "MemoryError" in stderr or "out of memory" in stderr.lower():
         how += ", out of memory"
         kind, remedy = WorkerKilledError, MEMORY_REMEDY

@@ -124,7 +124,7 @@ class RemoteRunner(Runner):
                 # what was finished is worth having; the error itself must not be lost to a second one
                 with contextlib.suppress(MeWMError):
                     self._download(target)
-                raise error_from_json({key: str(value) for key, value in end.data.items()})
+                raise error_from_json(end.data)
             self._download(target)
         finally:
             target.leave()
@@ -149,8 +149,8 @@ class RemoteRunner(Runner):
         packed = pack(job, folder)
         if packed.bytes > info.max_upload_bytes:
             raise too_large_error(info.max_upload_bytes, packed.bytes)
-        with contextlib.closing(self._upload(packed, host)) as upload:
-            job_id = self._client.new_job(upload)
+        with contextlib.closing(self._body(packed, host)) as body:
+            job_id = self._client.new_job(body)
         with self._lock:
             self._id = job_id
         named = ", ".join(entry.name for entry, _path in packed.files) or "the settings of the job"
@@ -158,10 +158,11 @@ class RemoteRunner(Runner):
         self._tell(Event("log", "upload", message=f"Sent to {self._client.address.url}: {named}, {size}"))
         self._check_stop()
 
-    def _upload(self, packed: Packed, host: str) -> Upload:
+    def _body(self, packed: Packed, host: str) -> Upload:
         begun, said = time.monotonic(), [0.0]
 
         def on_sent(share: float) -> None:
+            self._check_stop()
             now = time.monotonic()
             if share < 1.0 and now - said[0] < 0.2:
                 return
@@ -171,8 +172,7 @@ class RemoteRunner(Runner):
             self._tell(Event("progress", "upload", share, eta, message=f"Sending {megabytes} to {host}"))
 
         header = upload_header(packed.job, tuple(entry for entry, _path in packed.files))
-        stopped = lambda: self._killed.is_set() or self._cancelled_at is not None  # noqa: E731
-        return Upload(header, [path for _entry, path in packed.files], on_sent, stopped)
+        return Upload(header, [path for _entry, path in packed.files], on_sent)
 
     def _follow(self, target: Target) -> Event:
         """Deliver the events until the last one, which is returned."""
@@ -237,7 +237,7 @@ class RemoteRunner(Runner):
             self._check_overdue()
 
     def _download(self, target: Target) -> None:
-        if not target.wants_files:
+        if target.name is None:
             return
         entries = self._again(lambda: self._client.files(self._id or ""))
         # plan.json names the others, so it comes last

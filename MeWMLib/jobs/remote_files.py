@@ -122,22 +122,15 @@ class Target:
     def __init__(self, job: Job) -> None:
         kind = kind_of(job.kind)
         kind.check(job.inputs, job.out)
+        #: What the server calls the output; None if nothing is written.
         self.name = sent_name(job)
-        self.folder = (
-            PlanFolder(job.out).require_writable()
-            if self.name and job.out and kind.output and kind.output.is_folder
-            else None
-        )
-        self.file = Path(job.out) if self.name and job.out and self.folder is None else None
+        is_folder = kind.output is not None and kind.output.is_folder
+        self.folder = PlanFolder(job.out).require_writable() if self.name and job.out and is_folder else None
+        self.file = Path(job.out) if self.name and job.out and not is_folder else None
         case, labels = str(job.inputs.get("case") or ""), job.inputs.get("labels")
         self._case = "" if case.startswith(SAMPLE_PREFIX) else Path(case).name
         self._labels = Path(labels).name if labels else ""
         self._sent_labels = kind.files.get("labels", "")
-
-    @property
-    def wants_files(self) -> bool:
-        """True if the job writes something."""
-        return self.folder is not None or self.file is not None
 
     def leave(self) -> None:
         """Remove the folders that were made, if nothing was written into them."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,23 +14,19 @@ import requests
 
 import MeWMLib
 from MeWMLib.core.errors import (
-    CancelledError,
     InputError,
     MeWMError,
     NotAServerError,
     ServerBusyError,
     ServerError,
-    ServerTimeoutError,
-    ServerTlsError,
     ServerTokenError,
     ServerUnreachableError,
-    ServerVersionError,
     UploadTooLargeError,
     error_from_json,
 )
 from MeWMLib.core.records import from_plain, parse_json
 from MeWMLib.jobs.job import Event
-from MeWMLib.jobs.wire import PROTOCOL, Address, FileEntry, is_plain_name
+from MeWMLib.jobs.wire import PROTOCOL, Address, FileEntry, is_plain_name, sha256_of
 
 #: Seconds to connect, and between two pieces of an answer.
 CONNECT_S, ANSWER_S = 6.0, 30.0
@@ -47,6 +43,29 @@ _BY_STATUS: dict[int, tuple[type[ServerError], str, str]] = {
     **dict.fromkeys((429, 503), (ServerBusyError, "The server is busy", "Try again later")),
     **dict.fromkeys((502, 504), (ServerUnreachableError, "The proxy in front of the server does not reach it", _CHECK)),
 }
+_UNREACHABLE = "The server is unreachable"
+_BROKE = f"{_UNREACHABLE}: the connection broke"
+#: What is found in the types and the text of an error of requests, and what it means; the first that fits counts.
+_FAILURES: tuple[tuple[str, type[ServerError], str, str], ...] = (
+    (
+        "SSLError.*(WRONG_VERSION_NUMBER|RECORD_LAYER)",
+        ServerError,
+        "The server does not speak HTTPS",
+        "Write http:// if that is what it speaks",
+    ),
+    (
+        "SSLError",
+        ServerError,
+        "The certificate of the server is not trusted",
+        "Name the file of its authority in REQUESTS_CA_BUNDLE, or correct the server's certificate",
+    ),
+    ("Timeout|timed out", ServerUnreachableError, "The server does not answer in time", _CHECK),
+    ("ProxyError", ServerUnreachableError, f"{_UNREACHABLE}: the proxy refuses", "Check HTTPS_PROXY and NO_PROXY"),
+    ("NameResolution|getaddrinfo", ServerUnreachableError, f"{_UNREACHABLE}: its name is not known", _CHECK),
+    ("refused", ServerUnreachableError, f"{_UNREACHABLE}: nobody listens there", _CHECK),
+    ("ConnectionError|ChunkedEncodingError", ServerUnreachableError, _BROKE, _CHECK),
+    ("", ServerError, "The server cannot be asked", _CHECK),
+)
 #: requests takes proxies from the environment; this computer is never behind one.
 _NO_PROXY: Any = {"http": None, "https": None, "all": None}
 
@@ -64,38 +83,29 @@ class ServerInfo:
 
 
 class Upload:
-    """The body of an upload, read piece by piece: the header, then the files.
+    """The body of an upload, piece by piece: the header, then the files.
+
+    It has a length, so that it goes out with a Content-Length: not every proxy lets chunked requests pass.
 
     Args:
         header: see `wire.upload_header`.
         files: paths in the order of the header.
-        on_sent: called with the share that was sent.
-        stopped: polled; True ends the upload.
+        on_sent: called with the share that was sent; an error from it ends the upload.
     """
 
-    def __init__(
-        self, header: bytes, files: Sequence[Path], on_sent: Callable[[float], None], stopped: Callable[[], bool]
-    ) -> None:
+    def __init__(self, header: bytes, files: Sequence[Path], on_sent: Callable[[float], None]) -> None:
+        self._pieces, self._on_sent = _pieces(header, files), on_sent
         self._size = len(header) + sum(path.stat().st_size for path in files)
-        self._pieces, self._sent = _pieces(header, files), 0
-        self._on_sent, self._stopped = on_sent, stopped
 
     def __len__(self) -> int:
         return self._size
 
-    def read(self, size: int = -1) -> bytes:
-        """The next piece, of whatever size; b"" at the end.
-
-        Raises:
-            CancelledError: `stopped` said so.
-        """
-        if self._stopped():
-            raise CancelledError(what="The job was stopped before it was sent")
-        piece = next(self._pieces, b"")
-        self._sent += len(piece)
-        if piece:
-            self._on_sent(self._sent / self._size)
-        return piece
+    def __iter__(self) -> Iterator[bytes]:
+        sent = 0
+        for piece in self._pieces:
+            sent += len(piece)
+            self._on_sent(sent / self._size)
+            yield piece
 
     def close(self) -> None:
         """Close the file that is being read."""
@@ -127,18 +137,14 @@ class ServerClient:
         """Ask what the server is.
 
         Raises:
-            ServerVersionError: another protocol.
-            NotAServerError: not a MeWM server.
-            ServerError: see `core.errors`.
+            ServerError: another protocol, not a MeWM server, or no answer.
         """
         with self._request("GET", "/version", timeout=(connect_s, answer_s)) as response:
-            data = self._json(response)
-        protocol = data.get("mewm_protocol")
-        if not isinstance(protocol, str):
-            raise self._not_a_server(why="its answer says nothing of MeWM")
+            data = self._json(response, mewm_protocol=str)
+        protocol = data["mewm_protocol"]
         if protocol != PROTOCOL:
             there = f"MeWM {str(data.get('mewm', '?'))[:40]}, protocol {protocol[:20]}"
-            raise ServerVersionError(
+            raise ServerError(
                 what="The server speaks another version of the protocol",
                 given=f"server: {there}; here: MeWM {MeWMLib.__version__}, protocol {PROTOCOL}",
                 remedy="Install the same version of MeWM on both sides",
@@ -149,13 +155,13 @@ class ServerClient:
         except (KeyError, TypeError, InputError) as error:
             raise self._not_a_server(why=f"its answer lacks something ({error})") from error
 
-    def new_job(self, upload: Upload) -> str:
-        """Send a job; returns its id."""
+    def new_job(self, body: Iterable[bytes]) -> str:
+        """Send a job, see `Upload`; returns its id."""
         headers = {"Content-Type": "application/octet-stream"}
         timeout = (CONNECT_S, UPLOAD_ANSWER_S)
-        with self._request("POST", "/jobs", data=upload, headers=headers, timeout=timeout) as response:
-            job_id = self._json(response).get("id")
-        if not isinstance(job_id, str) or not job_id.replace("-", "").replace("_", "").isalnum():
+        with self._request("POST", "/jobs", data=body, headers=headers, timeout=timeout) as response:
+            job_id: str = self._json(response, id=str)["id"]
+        if not job_id.replace("-", "").replace("_", "").isalnum():
             raise self._not_a_server(why="it gave no id of a job")
         return job_id
 
@@ -185,9 +191,7 @@ class ServerClient:
     def files(self, job_id: str) -> list[FileEntry]:
         """What the worker has written so far."""
         with self._request("GET", f"/jobs/{job_id}/files") as response:
-            listed = self._json(response).get("files")
-        if not isinstance(listed, list):
-            raise self._not_a_server(why="it lists no files")
+            listed = self._json(response, files=list)["files"]
         return [from_plain(FileEntry, entry, "a file of the server") for entry in listed]
 
     def fetch(self, job_id: str, name: str, path: Path, sha256: str | None = None) -> None:
@@ -197,12 +201,10 @@ class ServerClient:
             ServerError: it does not have the checksum.
         """
         assert is_plain_name(name)
-        digest = hashlib.sha256()
         with self._request("GET", f"/jobs/{job_id}/files/{name}") as response, path.open("wb") as stream:
             for block in response.iter_content(1 << 18):
-                digest.update(block)
                 stream.write(block)
-        if sha256 is not None and digest.hexdigest() != sha256:
+        if sha256 is not None and sha256_of(path) != sha256:
             raise ServerError(
                 what="A result was damaged on its way from the server", given=name, remedy="Start the job again"
             )
@@ -217,19 +219,16 @@ class ServerClient:
             more["proxies"] = _NO_PROXY
         try:
             # a session for each request: the runner's threads share this object
-            with (
-                requests.Session() as session,
-                session.request(
-                    method,
-                    f"{self.address.url}{path}",
-                    auth=self._authorise,
-                    timeout=timeout,
-                    stream=True,
-                    # a redirect could carry images and token to somebody else
-                    allow_redirects=False,
-                    **more,
-                ) as response,
-            ):
+            with requests.request(
+                method,
+                f"{self.address.url}{path}",
+                auth=self._authorise,
+                timeout=timeout,
+                stream=True,
+                # a redirect could carry images and token to somebody else
+                allow_redirects=False,
+                **more,
+            ) as response:
                 if not response.ok or response.is_redirect:
                     raise self._refusal(response)
                 yield response
@@ -241,11 +240,13 @@ class ServerClient:
         request.headers["Authorization"] = f"Bearer {self._token}"
         return request
 
-    def _json(self, response: requests.Response) -> dict[str, Any]:
+    def _json(self, response: requests.Response, **require: type) -> dict[str, Any]:
+        """The answer, a JSON object with these keys."""
+        found: dict[str, Any]
         try:
-            found: dict[str, Any] = parse_json(_begin_of(response), "Its answer", NotAServerError, require={})
-        except NotAServerError as error:
-            raise self._not_a_server(why="its answer is not a JSON object") from error
+            found = parse_json(_begin_of(response), require=require)
+        except InputError as error:
+            raise self._not_a_server(why="its answer is not that of MeWM") from error
         return found
 
     def _not_a_server(self, why: str) -> NotAServerError:
@@ -259,9 +260,7 @@ class ServerClient:
         with contextlib.suppress(InputError):
             described = parse_json(_begin_of(response), require={"error": dict})["error"]
             if isinstance(described.get("type"), str):
-                return error_from_json(
-                    {key: str(described.get(key, "")) for key in ("type", "what", "given", "remedy")}
-                )
+                return error_from_json(described)
         if status == 404 or 300 <= status < 400:
             return self._not_a_server(why=f"it answered {status}")
         kind, what, remedy = _BY_STATUS.get(status, (ServerError, "The server refused the request", _CHECK))
@@ -269,33 +268,12 @@ class ServerClient:
 
     def _translated(self, error: requests.RequestException) -> MeWMError:
         """Turn an error of requests into one of ours: the only place where that is done."""
-        url, text = self.address.url, str(error)
-        small, innermost = text.lower(), f"{url}: {_innermost(text)}"
-        broken = (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError)
-        if isinstance(error, requests.exceptions.SSLError):
-            if "wrong_version_number" in small or "record_layer" in small:
-                return ServerTlsError(
-                    "The server does not speak HTTPS", given=url, remedy="Write http:// if that is what it speaks"
-                )
-            return ServerTlsError(
-                "The certificate of the server is not trusted",
-                given=innermost,
-                remedy="Name the file of its authority in REQUESTS_CA_BUNDLE, or correct the server's certificate",
-            )
-        if isinstance(error, requests.exceptions.Timeout) or "timed out" in small:
-            return ServerTimeoutError("The server does not answer in time", given=url, remedy=_CHECK)
-        if isinstance(error, requests.exceptions.ProxyError):
-            why, given, remedy = "the proxy refuses", url, "Check HTTPS_PROXY and NO_PROXY"
-        elif "NameResolutionError" in text or "getaddrinfo" in text:
-            why, given, remedy = "its name is not known", url, "Check the address"
-        elif "refused" in small:
-            why, given, remedy = "nobody listens there", url, _CHECK
-        elif isinstance(error, broken):
-            remedy = _CHECK if self.address.is_encrypted else f"{_CHECK}; if it speaks HTTPS, write https://"
-            why, given = "the connection broke", innermost
-        else:
-            return ServerError("The server cannot be asked", given=innermost, remedy=_CHECK)
-        return ServerUnreachableError(f"The server is unreachable: {why}", given=given, remedy=remedy)
+        text = str(error)
+        found = " ".join([kind.__name__ for kind in type(error).__mro__] + [text])
+        _pattern, ours, what, remedy = next(row for row in _FAILURES if re.search(row[0], found, re.DOTALL))
+        if what == _BROKE and not self.address.is_encrypted:
+            remedy = f"{remedy}; if it speaks HTTPS, write https://"
+        return ours(what, given=f"{self.address.url}: {_innermost(text)}", remedy=remedy)
 
 
 def _begin_of(response: requests.Response) -> bytes:

@@ -16,16 +16,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
-from MeWMLib.core.errors import (
-    CancelledError,
-    InputError,
-    MeWMError,
-    WorkerError,
-    error_from_json,
-)
+from MeWMLib.core.errors import CancelledError, InputError, MeWMError, WorkerError, error_from_json
 from MeWMLib.jobs.job import CANCEL_LINE, Event, Job
 from MeWMLib.jobs.processes import child_environment, end_tree, exit_error, own_group
 
@@ -43,10 +36,7 @@ def worker_command(python: str | None = None) -> list[str]:
     return [python or sys.executable, "-m", "MeWMLib.jobs.worker"]
 
 
-R = TypeVar("R", bound="Runner")
-
-
-class Runner:
+class Runner(contextlib.AbstractContextManager["Runner"]):
     """One job, run in a child process or on a server. A context manager: on leaving, nothing of the job is left.
 
     `start` returns at once; events come on a thread of the runner, in order. `wait` returns the result or raises the
@@ -64,12 +54,7 @@ class Runner:
         self._started = False
         self._lock = threading.Lock()
 
-    def __enter__(self: R) -> R:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     @property
@@ -151,28 +136,22 @@ class LocalRunner(Runner):
         self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
         self._threads: list[threading.Thread] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._result: dict[str, Any] | None = None
-        self._error: MeWMError | None = None
-        self._said_last_at: float | None = None
+        #: The result or the error, and when it came.
+        self._final: Event | None = None
+        self._final_at = 0.0
         self._closed = False
 
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    @property
-    def stderr_tail(self) -> str:
-        """The last lines that the worker wrote to its standard error."""
-        return "\n".join(self._stderr)
-
     def _begin(self, job: Job | None) -> None:
         """Start the worker; without a job its command is complete as it is."""
         self._folder = tempfile.TemporaryDirectory(prefix="mewm-job-", ignore_cleanup_errors=True)
         command = list(self._command)
         if job is not None:
-            file = Path(self._folder.name) / "job.json"
-            file.write_text(job.to_json(), encoding="utf-8")
-            command.append(str(file))
+            command.append(str(Path(self._folder.name) / "job.json"))
+            Path(command[-1]).write_text(job.to_json(), encoding="utf-8")
         try:
             self._process = subprocess.Popen(
                 command,
@@ -188,9 +167,8 @@ class LocalRunner(Runner):
                 what=f"The worker cannot be started ({error.strerror})", given=self._command[0]
             ) from error
         for target in (self._read_events, self._read_stderr):
-            thread = threading.Thread(target=target, name=f"mewm{target.__name__}", daemon=True)
-            thread.start()
-            self._threads.append(thread)
+            self._threads.append(threading.Thread(target=target, name=f"mewm{target.__name__}", daemon=True))
+            self._threads[-1].start()
 
     def cancel(self) -> None:
         with self._lock:
@@ -205,7 +183,7 @@ class LocalRunner(Runner):
         assert self._process is not None
         while self._process.poll() is None:
             now = time.monotonic()
-            lingering = self._said_last_at is not None and now - self._said_last_at > EXIT_GRACE_S
+            lingering = self._final is not None and now - self._final_at > EXIT_GRACE_S
             if self._overdue() or lingering or self._callback_error is not None:
                 self.kill()
             elif until is not None and now >= until:
@@ -215,13 +193,13 @@ class LocalRunner(Runner):
         self.close()
         if self._callback_error is not None:
             raise self._callback_error
-        if self._error is not None:
-            raise self._error
-        if self._result is not None:
-            return self._result
+        if self._final is not None:
+            if self._final.kind == "error":
+                raise error_from_json(self._final.data)
+            return self._final.data
         if self._cancelled_at is not None:
             raise stopped_error()
-        raise exit_error(self._process.returncode, self.stderr_tail)
+        raise exit_error(self._process.returncode, "\n".join(self._stderr))
 
     def kill(self) -> None:
         if self._process is not None and not self._closed:
@@ -237,10 +215,9 @@ class LocalRunner(Runner):
             # the calling thread may be the reader itself, when a callback closes the runner
             if thread is not threading.current_thread():
                 thread.join(timeout=5.0)
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if stream is not None:
-                with contextlib.suppress(OSError, ValueError):
-                    stream.close()
+        # closes its streams; what could not be written to its input any more is of no interest
+        with contextlib.suppress(OSError, ValueError), self._process:
+            pass
         if self._folder is not None:
             self._folder.cleanup()
 
@@ -255,10 +232,8 @@ class LocalRunner(Runner):
             except InputError:
                 # a library that prints behind the worker's back: worth a look, never a crash
                 event = Event("log", stage="worker", message=line[:LOG_CHARACTERS])
-            if event.kind == "result":
-                self._result, self._said_last_at = event.data, time.monotonic()
-            elif event.kind == "error":
-                self._error, self._said_last_at = error_from_json(event.data), time.monotonic()
+            if event.kind in ("result", "error"):
+                self._final_at, self._final = time.monotonic(), event
             self._tell(event)
 
     def _read_stderr(self) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -181,11 +182,9 @@ def make_app(settings: Settings) -> FastAPI:
 
     @app.get("/jobs/{job_id}/files/{name:path}")
     def file(job_id: str, name: str) -> StreamingResponse:
-        path = store.file(job_id, name)
         # one handle for size and content: the worker may put a newer plan.json in its place meanwhile
-        stream = path.open("rb")
-        size = stream.seek(0, 2)
-        stream.seek(0)
+        stream = store.file(job_id, name).open("rb")
+        size = os.fstat(stream.fileno()).st_size
 
         def blocks() -> Iterator[bytes]:
             with stream:
@@ -298,8 +297,7 @@ def _bundles() -> list[dict[str, str]]:
     found = []
     for name, path in bundles.list_bundles():
         with contextlib.suppress(MeWMError, OSError):
-            sha256 = _checksum(path, (path / bundles.MANIFEST).stat().st_mtime)
-            found.append({"name": name, "sha256": sha256})
+            found.append({"name": name, "sha256": _checksum(path, (path / bundles.MANIFEST).stat().st_mtime)})
     return found
 
 
@@ -330,6 +328,8 @@ def prepared(settings: Settings) -> tuple[uvicorn.Server, socket.socket]:
     """
     if (settings.certificate is None) != (settings.key is None):
         raise InputError(what="A certificate and its key belong together", remedy="Give both --certificate and --key")
+    if not 0 <= settings.port < 1 << 16:
+        raise InputError(what="The server cannot listen there: ports go from 0 to 65535", given=str(settings.port))
     config = uvicorn.Config(
         make_app(settings),
         log_level="warning",
@@ -348,17 +348,12 @@ def prepared(settings: Settings) -> tuple[uvicorn.Server, socket.socket]:
             what="The certificate or its key cannot be used", given=given, remedy="Give PEM files"
         ) from error
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((settings.host, settings.port))
-        # a reader of the address, which is printed next, may connect at once
-        bound.listen()
-    except (OSError, OverflowError) as error:
-        bound.close()
-        reason = getattr(error, "strerror", None) or str(error)
+        # it listens at once: whoever reads the address, which is printed next, may connect
+        bound = socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
         raise InputError(
-            what=f"The server cannot listen there ({reason})",
+            what=f"The server cannot listen there ({error.strerror or error})",
             given=f"{settings.host}:{settings.port}",
             remedy="Choose another --port or --host",
         ) from error

@@ -11,13 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from MeWMLib.core.errors import (
-    InputError,
-    MeWMError,
-    UnknownJobError,
-    WorkerError,
-    output_error,
-)
+from MeWMLib.core.errors import InputError, MeWMError, UnknownJobError, WorkerError, output_error
 from MeWMLib.jobs.job import Event, Job, error_event
 from MeWMLib.jobs.processes import find_devices
 from MeWMLib.jobs.runner import GRACE_S, LocalRunner, worker_command
@@ -109,7 +103,7 @@ class JobStore:
         self._command = list(command) if command is not None else worker_command()
         self._root = data / "jobs"
         self._jobs: dict[str, ServerJob] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._closed = False
         try:
             shutil.rmtree(self._root, ignore_errors=True)
@@ -121,10 +115,7 @@ class JobStore:
     def running(self) -> int:
         """Jobs that are under way, those that are still being sent included."""
         with self._lock:
-            return self._count_running()
-
-    def _count_running(self) -> int:
-        return sum(job.ended_at is None for job in self._jobs.values())
+            return sum(job.ended_at is None for job in self._jobs.values())
 
     def reserve(self) -> ServerJob:
         """Make room for a job before its files come.
@@ -134,7 +125,7 @@ class JobStore:
             OutputError: the folder cannot be made.
         """
         with self._lock:
-            running = self._count_running()
+            running = self.running
             if self._closed or running >= self.limits.max_jobs:
                 raise busy_error(running, self.limits.max_jobs)
             job_id = secrets.token_urlsafe(24)
@@ -222,11 +213,8 @@ class JobStore:
 
     def files(self, job_id: str) -> list[FileEntry]:
         """What the worker has written so far, with checksums."""
-        found = []
-        for path in sorted(self.get(job_id).outputs.iterdir()):
-            if is_plain_name(path.name) and path.is_file() and not path.is_symlink():
-                found.append(FileEntry.of(path))
-        return found
+        paths = sorted(self.get(job_id).outputs.iterdir())
+        return [FileEntry.of(path) for path in paths if _is_result(path)]
 
     def file(self, job_id: str, name: str) -> Path:
         """The path of a file that the worker has written.
@@ -234,9 +222,8 @@ class JobStore:
         Raises:
             InputError: not a plain name, or there is no such file.
         """
-        record = self.get(job_id)
-        path = record.outputs / name if is_plain_name(name) else None
-        if path is None or path.is_symlink() or not path.is_file():
+        path = self.get(job_id).outputs / name
+        if not is_plain_name(name) or not _is_result(path):
             raise InputError(what="The job has no such file", given=repr(name)[:80])
         return path
 
@@ -246,21 +233,21 @@ class JobStore:
         with self._lock:
             records = list(self._jobs.values())
         for record in records:
-            if record.ended_at is not None:
-                over = now - record.ended_at > self.limits.retention_s
-            else:
-                over = now - record.heard_at > self.limits.unheard_s
-            if over:
+            limits, ended_at = self.limits, record.ended_at
+            since, most = (record.heard_at, limits.unheard_s) if ended_at is None else (ended_at, limits.retention_s)
+            if now - since > most:
                 self._remove(record)
 
     def close(self) -> None:
         """End every job and remove all data."""
-        with self._lock:
-            self._closed = True
-            records = list(self._jobs.values())
-        for record in records:
-            self._remove(record)
+        self._closed = True
+        # a time without an end: all are over
+        self.sweep(float("inf"))
         shutil.rmtree(self._root, ignore_errors=True)
+
+
+def _is_result(path: Path) -> bool:
+    return is_plain_name(path.name) and path.is_file() and not path.is_symlink()
 
 
 def require_whole_nrrd(path: Path) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import hmac
-import importlib
-import importlib.util
 import os
 import secrets
 from pathlib import Path
 
 from MeWMLib.core.errors import ServerTokenError, output_error
+from MeWMLib.core.keyring_entries import from_keyring
 
 VARIABLE = "MEWM_SERVER_TOKEN"
 #: Name of the entries in the system's keyring; the user name of an entry is the address.
@@ -63,7 +61,7 @@ def find(address: str, file: str | Path | None = None) -> str:
     given = os.environ.get(VARIABLE)
     if given:
         return check(given, f"the environment variable {VARIABLE}")
-    stored = _from_keyring(address)
+    stored = from_keyring(KEYRING_SERVICE, address)
     if stored:
         return check(stored, "the system's keyring")
     raise ServerTokenError(
@@ -71,16 +69,6 @@ def find(address: str, file: str | Path | None = None) -> str:
         given=address,
         remedy=f"Name the file that holds it (--token-file), or set {VARIABLE}; `mewm serve` showed it once",
     )
-
-
-def _from_keyring(address: str) -> str | None:
-    if importlib.util.find_spec("keyring") is None:
-        return None
-    # a keyring without a back end, or a locked one, is the same as none
-    with contextlib.suppress(Exception):
-        found = importlib.import_module("keyring").get_password(KEYRING_SERVICE, address)
-        return str(found) if found else None
-    return None
 
 
 def make(path: Path) -> str:

@@ -30,6 +30,11 @@ STAGES = {
 _JSON_TYPES: dict[str, type] = {"on": bool, "off": bool, "clinical": dict}
 
 
+def common_title(stage: str) -> str:
+    """A title for a stage of no kind in particular; the stage itself where there is none."""
+    return STAGES.get(stage, stage)
+
+
 @dataclass(frozen=True)
 class Input:
     """One input of a job. The one called "case" is the argument of the command; every other one is an option of it.
@@ -156,7 +161,7 @@ class JobKind:
 
     def stage_title(self, stage: str) -> str:
         """A title for a stage; the stage itself where there is none."""
-        return self.stages.get(stage) or STAGES.get(stage, stage)
+        return self.stages.get(stage) or common_title(stage)
 
     def check(self, inputs: Mapping[str, Any], out: str | None) -> None:
         """Refuse unknown inputs, wrong types and a job that lacks something.

@@ -40,26 +40,16 @@ def _versions() -> dict[str, str]:
     return versions()
 
 
-def _load_sample(name: str, progress: Callable[[str], None]) -> Any:
-    from MeWMLib.cohorts.samples import load_sample
+def _load_sample(name: str, report: Reporter) -> Any:
+    """Load a sample; its terms of use are said the first time."""
+    from MeWMLib.cohorts.samples import SAMPLES, load_sample, mark_terms_shown, terms_shown
 
-    return load_sample(name, progress=progress)
-
-
-def terms_once(name: str) -> str:
-    """Terms of use of a sample the first time, "" later.
-
-    Raises:
-        SampleError: unknown name.
-    """
-    from MeWMLib.cohorts.samples import SAMPLES, mark_terms_shown, terms_shown
-
-    if terms_shown(name):
-        return ""
-    # a read-only cache costs nothing but reading the terms again
-    with contextlib.suppress(OutputError):
-        mark_terms_shown(name)
-    return SAMPLES[name].terms
+    if not terms_shown(name):
+        report.log(SAMPLES[name].terms, notice=True)
+        # a read-only cache costs nothing but reading the terms again
+        with contextlib.suppress(OutputError):
+            mark_terms_shown(name)
+    return load_sample(name, progress=report.log)
 
 
 @dataclass(frozen=True)
@@ -68,9 +58,7 @@ class Engine:
 
     load_world: Callable[[Bundle, str], Any] = _load_world
     versions: Callable[[], dict[str, str]] = _versions
-    find_bundle: Callable[[str | None], Bundle] = bundles.find_bundle
-    load_sample: Callable[[str, Callable[[str], None]], Any] = _load_sample
-    terms_once: Callable[[str], str] = terms_once
+    load_sample: Callable[[str, Reporter], Any] = _load_sample
 
 
 @dataclass(frozen=True)
@@ -90,19 +78,12 @@ class Task:
     def read(self) -> Case:
         """Read the CT and the labels that were given."""
         require_device_name(self.job.device)
-
-        def load_sample(name: str) -> Any:
-            terms = self.engine.terms_once(name)
-            if terms:
-                self.report.log(terms, notice=True)
-            return self.engine.load_sample(name, self.report.log)
-
         with self.report.stage("read", "Reading the case"):
-            return read_case(self.job, load_sample)
+            return read_case(self.job, lambda name: self.engine.load_sample(name, self.report))
 
     def bundle(self) -> Bundle:
         """Find and verify the model bundle."""
-        return self.engine.find_bundle(self.job.bundle)
+        return bundles.find_bundle(self.job.bundle)
 
     def world(self, bundle: Bundle) -> WorldModel:
         """Load the networks."""

@@ -84,7 +84,7 @@ def read_upload_header(line: bytes) -> tuple[Job, tuple[FileEntry, ...]]:
             remedy="Use the same version of MeWM on both sides",
         )
     header = from_plain(_Header, data, "the upload")
-    job = Job.from_json(json.dumps(header.job))
+    job = Job.from_plain(header.job)
     _require_own_folder_only(job, {f.name for f in header.files})
     if len({f.name for f in header.files}) != len(header.files):
         raise InputError(what="The upload lists a file twice")

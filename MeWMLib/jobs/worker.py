@@ -6,8 +6,8 @@ itself when that input closes because its parent died. Whatever a library prints
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import json
 import os
 import re
 import sys
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from MeWMLib.core.errors import CancelledError, InputError, MeWMError, OutOfMemoryError, WorkerError, output_error
-from MeWMLib.jobs.inputs import check_inputs
+from MeWMLib.core.records import parse_json
 from MeWMLib.jobs.job import Event, Job, error_event
 from MeWMLib.jobs.reporter import Emit, Reporter
 from MeWMLib.jobs.table import kind_of, load
@@ -51,9 +51,10 @@ def run(job: Job, emit: Emit, cancelled: Callable[[], bool], engine: Engine | No
     """
     report = Reporter(emit)
     try:
-        check_inputs(job)
+        kind = kind_of(job.kind)
+        kind.check(job.inputs, job.out)
         with report.watching():
-            result: dict[str, Any] = load(kind_of(job.kind).run)(Task(job, report, cancelled, engine or Engine()))
+            result: dict[str, Any] = load(kind.run)(Task(job, report, cancelled, engine or Engine()))
         return result
     except Exception as error:
         raise translated(error, job) from error
@@ -131,18 +132,9 @@ def watch_stdin(cancel: threading.Event, descriptor: int = 0, orphan_s: float = 
 
 
 def _is_cancel(line: bytes) -> bool:
-    try:
-        command = json.loads(line)
-    except ValueError:
-        return False
-    return isinstance(command, dict) and command.get("command") == "cancel"
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(what="The job file cannot be read", given=f"{path} ({error})") from error
+    with contextlib.suppress(InputError):
+        return bool(parse_json(line, require={"command": str})["command"] == "cancel")
+    return False
 
 
 def main(argv: Sequence[str] | None = None, engine: Engine | None = None) -> int:
@@ -158,7 +150,7 @@ def main(argv: Sequence[str] | None = None, engine: Engine | None = None) -> int
     try:
         if len(arguments) != 1:
             raise InputError(what="The worker takes one job file", given=" ".join(arguments))
-        job = Job.from_json(_read_text(Path(arguments[0])))
+        job = Job.load(Path(arguments[0]))
         channel(Event("result", data=run(job, channel, cancel.is_set, engine)))
     except BaseException as error:
         ours = translated(error, job)

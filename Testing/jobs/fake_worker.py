@@ -143,8 +143,9 @@ class FakeWorld:
         return Plan(tuple(found), tuple(tree), stopped_by, len(found))
 
 
-def sample(name: str, progress=None):
+def sample(name: str, report):
     """The only sample of this small world."""
+    report.log("Be kind.", notice=True)
     return SimpleNamespace(name=name, ct=small_ct(), labels=small_labels(), terms="Be kind.", title="A sample")
 
 
@@ -157,7 +158,7 @@ def engine(mishap: str = "", **changes) -> Engine:
         return made[-1]
 
     load_world.made = made
-    whole = Engine(load_world, lambda: {"mewm": "0"}, load_sample=sample, terms_once=lambda name: "Be kind.")
+    whole = Engine(load_world, lambda: {"mewm": "0"}, load_sample=sample)
     return dataclasses.replace(whole, **changes)
 
 

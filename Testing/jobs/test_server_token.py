@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.machinery
 import sys
 from types import ModuleType
 
@@ -19,7 +18,6 @@ URL = "http://gpu-box:8642"
 def _clean(monkeypatch):
     monkeypatch.delenv(server_token.VARIABLE, raising=False)
     monkeypatch.setitem(sys.modules, "keyring", None)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
 
 @pytest.fixture
@@ -27,10 +25,8 @@ def keyring(monkeypatch):
     """A keyring with entries by service and user."""
     entries: dict[tuple[str, str], str] = {}
     module = ModuleType("keyring")
-    module.__spec__ = importlib.machinery.ModuleSpec("keyring", None)
     module.get_password = lambda service, user: entries.get((service, user))
     monkeypatch.setitem(sys.modules, "keyring", module)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: module.__spec__)
     return entries
 
 

@@ -235,7 +235,7 @@ def test_cancel_ends_the_worker_on_the_server_and_keeps_the_best_so_far(away, se
     away.click("exploration", "exploreButton")
     away.wait(lambda: len(away.front.exploration.candidates) >= 2)
     assert process.workers()
-    assert away.front.desk.state.eta_s is not None or away.front.desk.state.fraction > 0
+    assert away.front.desk.state.event.eta_s is not None or away.front.desk.state.event.fraction
     away.click("progress", "cancelButton")
     away.wait(lambda: away.front.comparison is not None)
     away.wait_idle()

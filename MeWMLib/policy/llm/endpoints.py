@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import importlib.util
 import os
 import re
 from dataclasses import dataclass
@@ -14,6 +11,7 @@ from urllib.parse import urlsplit
 
 from MeWMLib.core.errors import EndpointError, EndpointKeyError
 from MeWMLib.core.folders import data_folder
+from MeWMLib.core.keyring_entries import from_keyring
 from MeWMLib.core.records import from_plain, read_json
 
 #: Endpoints that the user added or changed, in the user's data folder.
@@ -131,7 +129,7 @@ class Endpoint:
             EndpointKeyError: one is needed and there is none, or it holds characters that a header cannot carry.
         """
         found = os.environ.get(self.key_variable, "") if self.key_variable else ""
-        found = (found or _from_keyring(self.name)).strip()
+        found = (found or from_keyring(KEYRING_SERVICE, self.name)).strip()
         if found and not (found.isascii() and found.isprintable() and " " not in found):
             raise EndpointKeyError(
                 what=f"The key of the endpoint {self.name} holds characters that cannot be sent",
@@ -186,12 +184,3 @@ def _read(path: Path) -> dict[str, Endpoint]:
         for n, entry in enumerate(entries, start=1)
     ]
     return {endpoint.name: endpoint for endpoint in found}
-
-
-def _from_keyring(name: str) -> str:
-    if importlib.util.find_spec("keyring") is None:
-        return ""
-    # a keyring without a back end, or a locked one, counts as none
-    with contextlib.suppress(Exception):
-        return str(importlib.import_module("keyring").get_password(KEYRING_SERVICE, name) or "")
-    return ""
