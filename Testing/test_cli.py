@@ -61,8 +61,12 @@ def test_every_part_of_a_program_can_be_reached(name):
     """The command line names the parts itself, so that it need not import the programs."""
     parts: set[str] = set()
     for module in {m for key, m in housekeeping._MODULES.items() if key.split()[0] == name}:
-        parser = importlib.import_module(f"{module}.__main__")._parser()
-        parts |= {p for a in parser._actions if isinstance(a, argparse._SubParsersAction) for p in a.choices}
+        program = importlib.import_module(f"{module}.__main__")
+        if hasattr(program, "PARTS"):
+            parts |= set(program.PARTS)
+            continue
+        actions = program._parser()._actions
+        parts |= {p for a in actions if isinstance(a, argparse._SubParsersAction) for p in a.choices}
     assert set(arguments._PARTS[name]) == parts
 
 

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from MeWMLib.scene.survival_curves import CurvePanel, StepCurve
+from MeWMLib.lab.evaluation.kaplan_meier import CurvePanel, StepCurve
 
 pytest.importorskip("matplotlib", reason='matplotlib is not installed: pip install "mewm[scene]"')
 
@@ -55,7 +55,7 @@ def test_the_other_charts_draw_what_they_are_given():
 
 
 def test_nodes_hold_the_steps(core):
-    from MeWMLib.scene.survival_plot import kaplan_meier_nodes
+    from MeWMLib.lab.evaluation.kaplan_meier import kaplan_meier_nodes
 
     nodes = kaplan_meier_nodes(core.scene, _panel())
     tables = [n for n in nodes if n.IsA("vtkMRMLTableNode")]

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from MeWMLib.core.errors import DependencyError
 from MeWMLib.core.io import atomic_path
+from MeWMLib.lab.evaluation.kaplan_meier import CurvePanel, StepCurve, kaplan_meier_nodes
 from MeWMLib.lab.evaluation.survival_metrics import kaplan_meier
 from MeWMLib.scene.charts import BEST, FAINT, GREY, INK, OTHER, STYLE, new_figure, png
-from MeWMLib.scene.survival_curves import CurvePanel, StepCurve
 
 #: Low to high risk; two groups take the ends.
 _GROUPS = ("#2f6f9f", "#8a8f3c", "#c2500a")
@@ -177,7 +177,6 @@ def save_scene(path: Path, panels: Sequence[CurvePanel]) -> bool:
     try:
         from MeWMLib.scene.core_app import SlicerCore
         from MeWMLib.scene.mrb import write_mrb
-        from MeWMLib.scene.survival_plot import kaplan_meier_nodes
     except DependencyError:
         return False
     with SlicerCore() as core:
