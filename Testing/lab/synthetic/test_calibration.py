@@ -87,7 +87,7 @@ def test_a_table_without_a_column_is_refused_by_its_name(tmp_path: Path, rows: l
 
 def test_an_empty_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("")
-    with pytest.raises(UnreadableFileError, match="has no rows"):
+    with pytest.raises(UnreadableFileError, match="holds no row"):
         read_reference(tmp_path / "t.csv")
 
 
