@@ -28,7 +28,7 @@ def test_a_part_gets_its_options_and_its_result_is_json(capsys: pytest.CaptureFi
     assert run_program("lab", "about", PARTS, argv, shared, lambda args: seen.append(args.threads)) == 0
     said = capsys.readouterr()
     assert json.loads(said.out) == {"twice": 8.0} and seen == [3]
-    assert "doubling: 50 % slowly" in said.err and "doubling: 100 %" in said.err
+    assert "doubling: 50%  slowly" in said.err and "doubling: 100%" in said.err
 
 
 def test_an_empty_result_writes_nothing_and_a_text_is_written_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
