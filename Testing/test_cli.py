@@ -62,7 +62,7 @@ def test_every_part_of_a_program_can_be_reached(name):
     parts: set[str] = set()
     for module in {m for key, m in housekeeping._MODULES.items() if key.split()[0] == name}:
         program = importlib.import_module(f"{module}.__main__")
-        if hasattr(program, "PARTS"):
+        if isinstance(getattr(program, "PARTS", None), dict):
             parts |= set(program.PARTS)
             continue
         actions = program._parser()._actions
