@@ -287,7 +287,7 @@ def test_an_error_while_results_arrive_takes_all_nodes_away(ready, monkeypatch):
     def fail(*_arguments):
         raise RuntimeError("no memory for one more node")
 
-    monkeypatch.setattr(results, "_gather", fail)
+    monkeypatch.setattr(results, "put_into", fail)
     ready.click("exploration", "exploreButton")
     error = ready.wait_error()
     assert "no memory for one more node" in error.given and not ready.front.desk.busy

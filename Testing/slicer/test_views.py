@@ -215,7 +215,7 @@ def test_one_replica_is_a_point_estimate_without_a_range(user):
     user.wait_idle()
     text = user.widget("outcome", "summaryLabel").text
     assert "point estimate" in text and "..." not in text
-    assert user.widget("exploration", "rankTable").item(0, 3).text() == "\N{EN DASH}"
+    assert user.widget("exploration", "rankTable").item(0, 4).text() == "\N{EN DASH}"
     table = user.front.comparison.node("table").GetTable()
     columns = [table.GetColumnName(n) for n in range(table.GetNumberOfColumns())]
     assert "log risk" in columns and not [name for name in columns if "replica" in name]
@@ -225,7 +225,7 @@ def test_one_replica_is_a_point_estimate_without_a_range(user):
 
 def test_more_replicas_have_a_range(shown):
     assert "..." in shown.widget("outcome", "summaryLabel").text
-    assert "..." in shown.widget("exploration", "rankTable").item(0, 3).text()
+    assert "..." in shown.widget("exploration", "rankTable").item(0, 4).text()
     assert shown.front.comparison.node("risk chart").GetNumberOfPlotSeriesNodes() == 3
 
 
