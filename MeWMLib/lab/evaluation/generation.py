@@ -20,7 +20,7 @@ from MeWMLib.core.io import write_json
 from MeWMLib.core.plan import PlanSettings, replica_seeds
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.lab.evaluation.baselines import ACTIONLESS, Pair, pixel2cancer, syntumor
-from MeWMLib.lab.evaluation.known_patients import Image, KnownPatient, chosen_patients
+from MeWMLib.lab.evaluation.known_patients import Image, KnownPatient, WorldSettings, chosen_patients
 from MeWMLib.lab.evaluation.metrics import Rows, bootstrap, bootstrap_mean, rows_of
 from MeWMLib.lab.evaluation.montage import Tile, write_tiles
 from MeWMLib.lab.evaluation.perceptual import SegmenterFeatures, fid, lpips, pooled, tumour_crops
@@ -37,26 +37,10 @@ Tiles = list[list[Tile | None]]
 
 
 @dataclass(frozen=True)
-class GenerationSettings:
-    """What to measure.
+class GenerationSettings(WorldSettings):
+    """What to measure; `montage` is the number of patients whose pictures are kept."""
 
-    Attributes:
-        seeds: of the patients.
-        bundle: name or folder; None for the default.
-        seed: of replicas and baselines.
-        replicas, steps: of each simulation.
-        others: row name to bundle; a row that never saw an action (`baselines.ACTIONLESS`) is simulated without it.
-        workers: processes; each loads the bundles.
-        montage: patients whose pictures are kept.
-    """
-
-    seeds: tuple[int, ...]
-    bundle: str | None = None
-    seed: int = 0
-    replicas: int = 1
     steps: int = PlanSettings().steps
-    others: tuple[tuple[str, str], ...] = ()
-    workers: int = 1
     montage: int = 4
 
 
@@ -125,8 +109,7 @@ class Measure:
             case = draw_case(seed)
             before, after = case.before, case.after[0]
             pairs.append(Pair(before.hu, after.hu, before.labels, case.spacing_mm, after.labels))
-        self.world = WorldModel.load(find_bundle(settings.bundle))
-        self.others = {name: WorldModel.load(find_bundle(bundle)) for name, bundle in settings.others}
+        self.world, self.others = settings.worlds()
         self.hand_made: dict[str, tuple[Callable[..., Image], Any]] = {
             "syntumor": (syntumor.simulate, syntumor.fit(pairs)),
             "pixel2cancer": (pixel2cancer.simulate, pixel2cancer.fit(pairs)),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from MeWMLib.cohorts.layout import Cohort
 from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient
+from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.structures import CT_WINDOW_HU
@@ -24,6 +25,33 @@ from MeWMLib.world.patch import TreatedPatch
 Image = NDArray[np.float32]
 #: Edge of the drawn CT in voxels; more than the treated patch, which fits inside.
 DRAWN = 120
+
+
+@dataclass(frozen=True)
+class WorldSettings:
+    """What every study of simulations on synthetic patients asks for.
+
+    Attributes:
+        seeds: of the patients.
+        bundle: name or folder; None for the default.
+        seed: of the replicas and of what else is drawn.
+        replicas, steps: of each simulation.
+        others: row name to bundle; a row that never saw an action (`baselines.ACTIONLESS`) is simulated without it.
+        workers: processes; each loads the bundles.
+    """
+
+    seeds: tuple[int, ...]
+    bundle: str | None = None
+    seed: int = 0
+    replicas: int = 1
+    steps: int = 4
+    others: tuple[tuple[str, str], ...] = ()
+    workers: int = 1
+
+    def worlds(self) -> tuple[WorldModel, dict[str, WorldModel]]:
+        """The model that is measured, and the others by the name of their row."""
+        others = {name: WorldModel.load(find_bundle(bundle)) for name, bundle in self.others}
+        return WorldModel.load(find_bundle(self.bundle)), others
 
 
 def mean_error(image: Image, truth: Image, inside: NDArray[np.bool_]) -> float:

@@ -88,16 +88,15 @@ def nelson_aalen_map(
     cell: NDArray[np.intp], months: Array, events: NDArray[np.bool_], at: float, weight: Array
 ) -> tuple[Array, Array]:
     """Nelson-Aalen cumulative hazard at `at` of each cell's patients, each counted `weight` times; and their number."""
-    out, count = np.full(CELLS * CELLS, np.nan), np.zeros(CELLS * CELLS)
-    for c in range(CELLS * CELLS):
-        mine = (cell == c) & (weight > 0)
-        count[c] = weight[mine].sum()
-        if count[c] < FEWEST:
-            continue
-        t, d, w = months[mine], events[mine], weight[mine]
-        points = np.unique(t[d & (t <= at)])
-        out[c] = sum((w * (d & (t == p))).sum() / (w * (t >= p)).sum() for p in points)
-    return out.reshape(CELLS, CELLS), count.reshape(CELLS, CELLS)
+    order = np.argsort(months)
+    t, d = months[order], events[order]
+    counted = weight[order][:, None] * (cell[order][:, None] == np.arange(CELLS * CELLS))  # (N, cells)
+    # of each patient's cell who is at risk when that patient leaves; ties leave together
+    at_risk = counted[::-1].cumsum(axis=0)[::-1][np.searchsorted(t, t)]
+    steps = np.divide(counted * (d & (t <= at))[:, None], at_risk, out=np.zeros_like(counted), where=counted > 0)
+    count = counted.sum(axis=0)
+    hazard = np.where(count >= FEWEST, steps.sum(axis=0), np.nan)
+    return hazard.reshape(CELLS, CELLS), count.reshape(CELLS, CELLS)
 
 
 def _cells(x: Array, y: Array) -> NDArray[np.intp]:

@@ -79,7 +79,7 @@ class LinearCox:
             raise _no_maximum(str(error)) from error
         found = fitter.params_.to_numpy()
         if np.abs(found).max() > _MAX_COEFFICIENT:
-            raise _no_maximum(f"standardised coefficients {found.round(2)}")
+            raise _no_maximum("standardised coefficients " + str(found.round(2)))
         baseline = breslow_baseline((x - mean) / scale @ found, times, died)
         errors = fitter.standard_errors_.to_numpy()
         return cls(found / scale, errors / scale, mean, fitter.log_likelihood_, *baseline)
