@@ -21,7 +21,7 @@ from MeWMLib.core.plan import PlanSettings, replica_seeds
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.lab.evaluation.baselines import ACTIONLESS, Pair, pixel2cancer, syntumor
 from MeWMLib.lab.evaluation.known_patients import Image, KnownPatient, WorldSettings, chosen_patients
-from MeWMLib.lab.evaluation.metrics import Rows, bootstrap, bootstrap_mean, rows_of
+from MeWMLib.lab.evaluation.metrics import Rows, bootstrap, bootstrap_mean, correlation, rows_of
 from MeWMLib.lab.evaluation.montage import Tile, write_tiles
 from MeWMLib.lab.evaluation.perceptual import SegmenterFeatures, fid, lpips, pooled, tumour_crops
 from MeWMLib.lab.evaluation.work import Say, each_patient, settings_from, silent
@@ -91,7 +91,7 @@ def evaluate_generation(settings: GenerationSettings, say: Say = silent) -> tupl
     found = each_patient(Measure, settings, sorted(settings.seeds), settings.workers, "generation", say)
     rows = rows_of([f.values for f in found], settings.seed)
     rows["mewm"]["viable_volume_r"] = bootstrap(
-        lambda chosen: _r(np.concatenate([found[i].viable for i in chosen])), len(found), settings.seed
+        lambda chosen: correlation(*np.concatenate([found[i].viable for i in chosen]).T), len(found), settings.seed
     )
     about = _perceptual(found, rows, settings)
     return rows, [line for f in found for line in f.tiles], about
@@ -202,16 +202,16 @@ def _drug_r(known: KnownPatient, twins: Sequence[Sequence[SimulatedReplica]]) ->
     true = np.log1p([known.viable_ml(t) for t in known.twin_truths])
     if len(true) < 3 or true.std() == 0:
         return float("nan")
-    return float(np.corrcoef(simulated, true)[0, 1]) if simulated.std() > 0 else 0.0
+    return correlation(simulated, true) if simulated.std() > 0 else 0.0
 
 
 def _coverage(known: KnownPatient, images: Sequence[Sequence[Image]], truths: Sequence[Image]) -> float:
     tumour = known.patch.labels == 2
-    shares = []
-    for replicas, truth in zip(images, truths, strict=True):
-        stack = np.stack(replicas)[:, tumour]
-        shares.append(float(((truth[tumour] >= stack.min(0)) & (truth[tumour] <= stack.max(0))).mean()))
-    return float(np.mean(shares))
+    replicas, truth = (
+        np.array(images)[:, :, tumour],
+        np.array(truths)[:, tumour],
+    )  # (protocols, T, voxels), and without T
+    return float(((truth >= replicas.min(1)) & (truth <= replicas.max(1))).mean())
 
 
 def _tiles(known: KnownPatient, images: Sequence[Sequence[Image]], mine: Sequence[Sequence[SimulatedReplica]]) -> Tiles:
@@ -224,10 +224,6 @@ def _tiles(known: KnownPatient, images: Sequence[Sequence[Image]], mine: Sequenc
         above.append(Tile(replicas[0][k], protocol.text, group[0].labels[k] == 2, simulated=True))
         below.append(Tile(truth.hu[k], "truth", truth.labels[k] == 2))
     return [above, below]
-
-
-def _r(pairs: NDArray[np.float64]) -> float:
-    return float(np.corrcoef(pairs.T)[0, 1])
 
 
 def _perceptual(

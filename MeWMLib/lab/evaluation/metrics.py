@@ -62,6 +62,11 @@ def bootstrap(
     return interval(statistic(np.arange(count)), again, count)
 
 
+def correlation(first: NDArray[Any], second: NDArray[Any]) -> float:
+    """Pearson's; NaN where one side does not vary."""
+    return float(np.corrcoef(first, second)[0, 1]) if first.std() > 0 and second.std() > 0 else float("nan")
+
+
 def rows_of(patients: Sequence[Mapping[str, Mapping[str, float]]], seed: int) -> dict[str, dict[str, Any]]:
     """Means over patients with their intervals; each patient is row to metric to number, and may lack a metric."""
     names: dict[str, dict[str, None]] = {}

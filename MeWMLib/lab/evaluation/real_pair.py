@@ -21,7 +21,7 @@ from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.structures import CT_WINDOW_HU
 from MeWMLib.core.volume import TUMOUR, LabelMap, Volume
 from MeWMLib.dynamics.autoencoder import Autoencoder
-from MeWMLib.lab.evaluation.known_patients import mean_error
+from MeWMLib.lab.evaluation.known_patients import coded_change, mean_error
 from MeWMLib.lab.evaluation.metrics import Rows, exact, jsonable
 from MeWMLib.lab.evaluation.montage import Tile, write_tiles
 from MeWMLib.lab.evaluation.work import Say, read_case, silent
@@ -108,10 +108,10 @@ def evaluate_real_pair(
     ml = patch.geometry.voxel_ml
     real_oil = float((truth[counted] >= LIPIODOL_HU).sum()) * ml
     values: dict[str, dict[str, float]] = {"real_post": {"lipiodol_ml": real_oil}}
-    for row, image, drawn in (("mewm", simulated, images), ("copy_pre", patch.hu, [patch.hu])):
+    for row, drawn in (("mewm", images), ("copy_pre", [patch.hu])):
         oil = float(np.mean([(i[counted] >= LIPIODOL_HU).sum() for i in drawn])) * ml
         values[row] = {
-            "tumour_mae_hu": mean_error(image, truth, inside),
+            "tumour_mae_hu": mean_error(np.mean(drawn, axis=0), truth, inside),
             "lipiodol_volume_error": abs(oil - real_oil),
             "lipiodol_ml": oil,
         }
@@ -139,10 +139,8 @@ def codec_figures(codec: Autoencoder, before: FloatArray, after: FloatArray, tum
     model uses the codec, x_pre + Dec(z_post - z_pre). `tumour_mae_hu` is of that too.
     """
     with torch.inference_mode():
-        pre, post = (torch.from_numpy(np.ascontiguousarray(a, np.float32))[None, None] for a in (before, after))
-        latent = codec.encode(post)
-        alone = codec.decode(latent)[0, 0].numpy()
-        residual = codec.decode_change(pre, latent - codec.encode(pre))[0, 0].numpy()
+        alone = codec.decode(codec.encode(torch.from_numpy(after)[None, None]))[0, 0].numpy()
+    residual = coded_change(codec, before, after)
     return {
         "tumour_psnr_db": psnr(alone, after, tumour),
         "lipiodol_psnr_db": psnr(alone, after, tumour & (after >= DENSE_HU)),

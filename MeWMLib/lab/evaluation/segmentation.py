@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 
 from MeWMLib.cohorts.layout import Cohort
 from MeWMLib.cohorts.samples import load_sample
-from MeWMLib.cohorts.synthetic.world import SyntheticPatient, whole_geometry
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.errors import InputError
 from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.lab.evaluation.baselines import region_growing
+from MeWMLib.lab.evaluation.known_patients import before_and_after
 from MeWMLib.lab.evaluation.metrics import Rows, rows_of
 from MeWMLib.lab.evaluation.montage import LARGE_INCHES, Tile, slices_through, write_tiles
 from MeWMLib.lab.evaluation.work import Say, box_of, case_name, read_case, settings_from, silent
-from MeWMLib.lab.synthetic.cases import SPLITS, protocols_for
+from MeWMLib.lab.synthetic.cases import SPLITS
 from MeWMLib.perception import postprocess
 from MeWMLib.perception.findings import dice
 from MeWMLib.perception.nnunet import NnUNetSegmenter
@@ -104,12 +104,8 @@ def known_cases(settings: SegmentationSettings) -> Iterator[KnownCase]:
             if case.after is not None and case.after_labels is not None:
                 yield KnownCase(row.id, "after", case.after, case.after_labels)
     for seed in SPLITS["test"][: settings.patients]:
-        patient = SyntheticPatient.draw(seed)
-        grid = whole_geometry((2.5, 1.5, 1.5))
-        pair = patient.render_all(grid, [None, protocols_for(patient)[0]])
-        for when, drawn in zip(("before", "after"), pair, strict=True):
-            ct = Volume(np.rint(drawn.hu).astype(np.int16), grid, patient.anatomy.phase)
-            yield KnownCase(f"synthetic {seed}", when, ct, LabelMap(drawn.labels, grid))
+        for when, drawn in zip(("before", "after"), before_and_after(seed, (2.5, 1.5, 1.5)), strict=True):
+            yield KnownCase(f"synthetic {seed}", when, *drawn)
 
 
 def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
@@ -170,8 +166,9 @@ def _segmenter(bundle: str | None) -> Segment:
 def scan_rows(figures: Sequence[tuple[str, str, str, Mapping[str, float]]], seed: int) -> dict[str, Any]:
     """Rows of a table from (row, patient, when, figures) of each scan."""
     times = {when for _, _, when, _ in figures}
+    order = list(dict.fromkeys(name for name, *_ in figures))
     scans: dict[str, dict[str, list[Mapping[str, float]]]] = {}
-    for name, patient, when, found in figures:
+    for name, patient, when, found in sorted(figures, key=lambda f: order.index(f[0])):
         for row in (name, f"{name}_{when}") if len(times) > 1 else (name,):
             scans.setdefault(patient, {}).setdefault(row, []).append(found)
     return rows_of([{row: _means(each) for row, each in rows.items()} for rows in scans.values()], seed)

@@ -160,9 +160,8 @@ def evaluate_synthetic(settings: SyntheticSettings, out: Path, say: Say = silent
     about = draw(found, patients, rows, settings, out)
     if settings.simulated:
         chosen = settings.seeds[: settings.simulated]
-        more, simulated = evaluate_simulated(settings.bundle, chosen, settings.seed, say)
+        more, about["simulated"] = evaluate_simulated(settings.bundle, chosen, settings.seed, say)
         rows |= more
-        about["simulated"] = simulated
     write_json(about, out / "survival.json")
     return rows
 
@@ -209,8 +208,8 @@ def lives_of(patients: Sequence[GivenOutcome], count: int) -> list[tuple[Array, 
     found = [_outcomes(patients)]
     for n in range(1, count):
         rngs = [np.random.default_rng(derive_seed("life", p.seed, n)) for p in patients]
-        draws = [survival_months(p.true_log_risk, rng) for p, rng in zip(patients, rngs, strict=True)]
-        found.append((np.array([m for m, _ in draws]), np.array([e for _, e in draws])))
+        months, events = zip(*map(survival_months, (p.true_log_risk for p in patients), rngs), strict=True)
+        found.append((np.array(months), np.array(events)))
     return found
 
 
