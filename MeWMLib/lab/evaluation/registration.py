@@ -106,9 +106,9 @@ def known_pairs(settings: RegistrationSettings) -> Iterator[KnownPair]:
         yield bent_pair(seed, settings.seed)
 
 
-def bent_pair(number: int, seed: int, spacing: tuple[float, float, float] = (4.0, 2.5, 2.5)) -> KnownPair:
+def bent_pair(number: int, seed: int) -> KnownPair:
     """A synthetic patient before treatment, and after it in another place: shifted, turned and bent."""
-    (before, labels), (after, labels_after) = before_and_after(number, spacing)
+    (before, labels), (after, labels_after) = before_and_after(number, (4.0, 2.5, 2.5))
     grid = after.geometry
     reference = image_of(after.array.astype(np.float32), grid)
     true = _bend(reference, grid, np.random.default_rng(derive_seed("bend", number, seed)))
