@@ -58,7 +58,7 @@ def risk_maps(
     Args:
         x, y: (N,) what is measured of the patients, the same for every model.
         months, events: (N,).
-        survival: name to (N,) predicted probability of viable beyond `at`.
+        survival: name to (N,) predicted probability of survival beyond `at`.
         at: months.
         seed: of the bootstrap.
 

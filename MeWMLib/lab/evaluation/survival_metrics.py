@@ -153,7 +153,7 @@ def brier_terms(survival: Any, months: Any, events: Any, at: float) -> Array:
     """What each patient adds to the Brier score at `at` (Graf et al., Stat Med 1999, eq. 11); its mean is the score.
 
     Args:
-        survival: (N,) predicted probability of viable beyond `at`.
+        survival: (N,) predicted probability of survival beyond `at`.
     """
     times, _ = check_outcomes(months, events)
     _, censoring = _censoring(months, events)
@@ -245,7 +245,7 @@ class Outcomes:
 
         Args:
             risks, folds: see `Concordance.of`.
-            survival: (N, T) predicted probability of viable beyond each of the times.
+            survival: (N, T) predicted probability of survival beyond each of the times.
             high_risk: (N,) the two groups of the log-rank test.
 
         Returns:

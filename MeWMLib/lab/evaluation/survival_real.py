@@ -56,7 +56,7 @@ class Predictions:
         risks: R scores (N,); comparable within a fold.
         folds: R fold numbers (N,).
         percentiles: (N,) share of the training patients of lower risk, a mean over repetitions; compares folds.
-        survival: (N, H) probability of viable beyond `HORIZONS`, a mean over repetitions; None without a model of it.
+        survival: (N, H) probability of survival beyond `HORIZONS`, a mean over repetitions.
     """
 
     risks: list[Array]

@@ -83,7 +83,7 @@ class SyntheticSettings:
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """Predictions of one model for N patients: risk (N,), and the probability of viable beyond `AT`, if it has one."""
+    """Predictions of one model for N patients: risk (N,), and the probability of survival beyond `AT` (N,)."""
 
     risk: Array
     survival: Array
@@ -167,7 +167,7 @@ def evaluate_synthetic(settings: SyntheticSettings, out: Path, say: Say = silent
 
 
 def score(assessor: Assessor, patient: GivenOutcome) -> tuple[float, float]:
-    """Log-risk and probability of viable beyond `AT` on the true images."""
+    """Log-risk and probability of survival beyond `AT` on the true images."""
     m = patient.measured
     late = size_covariates(m["spacing_mm"], m["tumour_ml_before"], m["tumour_ml_after"], m["viable_ml_after"])
     risk, months, survival = assessor.score(*(five_views(image) for image in patient.images), late)
