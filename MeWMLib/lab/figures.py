@@ -25,7 +25,7 @@ from typing import Any
 from MeWMLib.core.errors import InputError
 from MeWMLib.core.io import atomic_path
 from MeWMLib.core.records import read_json
-from MeWMLib.lab.evaluation.metrics import shown
+from MeWMLib.lab.evaluation.metrics import markdown, shown
 
 ROOT = Path(__file__).parents[2]
 RESULTS, TABLES, SHIPPED = "Resources/Results", "tables.json", "Resources/Bundles/mewm-small/manifest.json"
@@ -110,11 +110,9 @@ class Figures:
 
     def _of_row(self, cell: str, row: str) -> str:
         cell = cell.replace("@", row)
-        for reference in _REFERENCE.findall(cell):
-            result, row, metric, _ = reference.split()
-            if metric not in self.result(result)["rows"].get(row, {}):
-                return ""
-        return cell
+        asked = [reference.split() for reference in _REFERENCE.findall(cell)]
+        known = all(metric in self.result(result)["rows"].get(row, {}) for result, row, metric, _ in asked)
+        return cell if known else ""
 
     def table(self, name: str) -> str:
         """A table in Markdown.
@@ -124,9 +122,7 @@ class Figures:
         """
         if name not in self.tables:
             raise InputError(what="There is no such table", given=name, remedy=f"See {RESULTS}/{TABLES}")
-        header = self.tables[name]["header"]
-        lines = [header, ["---"] * len(header), *([self.fill(c) for c in line] for line in self.cells(name))]
-        return "".join(_line(line) for line in lines)
+        return markdown(self.tables[name]["header"], [[self.fill(c) for c in line] for line in self.cells(name)])
 
     def fill(self, template: str) -> str:
         """A text with its {RESULT ROW METRIC FORM} replaced by figures."""
@@ -171,12 +167,6 @@ class Figures:
                     yield f"{path.name}: the stamp does not say {field}"
 
 
-def _line(cells: Sequence[str]) -> str:
-    if set(cells) == {"---"}:
-        return "|---" * len(cells) + "|\n"
-    return "| " + " | ".join(cells) + " |\n"
-
-
 def documents(root: Path = ROOT) -> list[Path]:
     """The files that figures are written into."""
     return [path for pattern in DOCUMENTS for path in sorted(root.glob(pattern))]
@@ -208,8 +198,7 @@ def main(argv: list[str] | None = None) -> int:
             figures = Figures(args.root)
             for path in documents(args.root):
                 old = path.read_text(encoding="utf-8")
-                new = figures.update(old)
-                if new != old:
+                if (new := figures.update(old)) != old:
                     with atomic_path(path) as part:
                         part.write_text(new, encoding="utf-8")
         found = problems(args.root)

@@ -1,7 +1,5 @@
 """Kaplan-Meier curves as pictures and as nodes of a Slicer scene."""
 
-import io
-
 import numpy as np
 import pytest
 
@@ -19,17 +17,19 @@ def _panel(title="mewm", groups=2):
     return CurvePanel(title, "C 0.70 (0.60 to 0.80)", tuple(curves))
 
 
-def _pixels(data):
+def _pixels(path, draw, *given):
+    """The pixels of a chart that is drawn to a file."""
     from matplotlib.image import imread
 
-    assert data[:4] == b"\x89PNG"
-    return imread(io.BytesIO(data))
+    draw(path, *given)
+    assert path.read_bytes()[:4] == b"\x89PNG"
+    return imread(path)
 
 
-def test_a_panel_a_model():
+def test_a_panel_a_model(tmp_path):
     from MeWMLib.lab.evaluation.survival_charts import kaplan_meier_chart
 
-    one, three = (_pixels(kaplan_meier_chart([_panel(groups=3)] * n)) for n in (1, 3))
+    one, three = (_pixels(tmp_path / "x.png", kaplan_meier_chart, [_panel(groups=3)] * n) for n in (1, 3))
     assert three.shape[1] > 2 * one.shape[1] and one.shape[0] == three.shape[0]
     orange = (one[..., :3] - np.array([0xC2, 0x50, 0x0A]) / 255).__abs__().max(-1) < 0.02
     blue = (one[..., :3] - np.array([0x2F, 0x6F, 0x9F]) / 255).__abs__().max(-1) < 0.02
@@ -38,19 +38,22 @@ def test_a_panel_a_model():
     assert np.argwhere(orange)[:, 0].mean() > np.argwhere(blue)[:, 0].mean()
 
 
-def test_the_other_charts_draw_what_they_are_given():
+def test_the_other_charts_draw_what_they_are_given(tmp_path):
     from MeWMLib.lab.evaluation.survival_charts import interval_chart, reliability_chart, risk_map_chart
+    from MeWMLib.lab.evaluation.survival_maps import RiskMaps
 
+    path = tmp_path / "x.png"
     rows = {"mewm": {"low": 0.6, "mean": 0.7, "high": 0.75}, "single:age": {"low": 0.4, "mean": 0.5, "high": 0.6}}
-    few = _pixels(interval_chart(rows, "C-index", 0.5))
-    many = _pixels(interval_chart({f"{n}": rows["mewm"] for n in range(9)}, "C-index"))
+    few = _pixels(path, interval_chart, rows, "C-index", 0.4)
+    many = _pixels(path, interval_chart, {f"{n}": rows["mewm"] for n in range(9)}, "C-index")
     assert many.shape[0] > few.shape[0]
     group = {"predicted": 0.5, "observed": 0.55, "low": 0.4, "high": 0.7}
-    assert _pixels(reliability_chart({"mewm": [group], "cox": [group, group]}, "survival")).std() > 0.01
+    assert _pixels(path, reliability_chart, {"mewm": [group], "cox": [group, group]}, "survival").std() > 0.01
     observed = np.full((5, 5), 0.4)
     observed[0, 0] = np.nan
-    maps = {"Nelson-Aalen": observed, "mewm": observed + 0.1}
-    picture = _pixels(risk_map_chart(maps, {"mewm": (maps["mewm"] - observed) ** 2}, "volume", "viable share"))
+    mse = {"mewm": {"mean": 0.01, "low": 0.005, "high": 0.02, "n": 100}}
+    maps = RiskMaps(observed, {"mewm": observed + 0.1}, np.full((5, 5), 9), mse, 24.0)
+    picture = _pixels(path, risk_map_chart, maps, "volume", "viable share")
     assert picture.shape[0] > 500 and picture.std() > 0.05
 
 

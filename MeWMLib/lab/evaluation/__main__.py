@@ -24,8 +24,7 @@ class Command:
     """One evaluation.
 
     Attributes:
-        name: on the command line; the module of that name (with _ for -) has `run(args, say)`, which returns the rows
-            and in words on whom they were measured.
+        name: on the command line.
         text: help.
         parts: of the bundle that the figures rest on.
         options: beside --bundle, --seed and --out.
@@ -35,6 +34,12 @@ class Command:
     text: str
     parts: tuple[str, ...]
     options: tuple[Option, ...]
+
+    def module(self, args: argparse.Namespace) -> str:
+        """Of this package; its `run(args, say)` returns the rows, and in words on whom they were measured."""
+        if self.name == "survival":
+            return "survival_real" if args.table else "survival_synthetic"
+        return self.name.replace("-", "_")
 
     def used(self, args: argparse.Namespace) -> tuple[str, ...]:
         """Parts of the bundle that these arguments use."""
@@ -199,7 +204,7 @@ def _run(args: argparse.Namespace, say: Any) -> Any:
         DependencyError: a package of the lab is not installed.
     """
     try:
-        module = importlib.import_module(f"MeWMLib.lab.evaluation.{args.name.replace('-', '_')}")
+        module = importlib.import_module(f"MeWMLib.lab.evaluation.{args.command.module(args)}")
         return module.run(args, say)
     except ModuleNotFoundError as error:
         if str(error.name).startswith("MeWMLib"):

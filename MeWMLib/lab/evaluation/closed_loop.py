@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.plan import PlanSettings, replica_seeds
 from MeWMLib.dynamics.autoencoder import Autoencoder
-from MeWMLib.lab.evaluation.known_patients import Image, KnownPatient
-from MeWMLib.lab.evaluation.metrics import Rows, bootstrap, bootstrap_mean
-from MeWMLib.lab.evaluation.work import Say, settings_from, silent
+from MeWMLib.lab.evaluation.known_patients import Image, KnownPatient, coded_change
+from MeWMLib.lab.evaluation.metrics import Rows, bootstrap, bootstrap_mean, correlation
+from MeWMLib.lab.evaluation.work import Say, each_patient, settings_from, silent
 from MeWMLib.lab.synthetic.cases import SPLITS
 from MeWMLib.perception.findings import dice
 from MeWMLib.perception.segmenter import Segmenter
@@ -65,49 +65,40 @@ def evaluate_closed_loop(settings: ClosedLoopSettings, say: Say = silent) -> Row
     against the world's masks in the treated patch; `tumour_dice` against the world's mask of that outcome, a mean over
     a patient's protocols. Intervals are over patients.
     """
-    bundle = find_bundle(settings.bundle)
-    world = WorldModel.load(bundle)
-    segmenter = world.segmenter
-    if settings.assistant is not None:
-        part = find_bundle(settings.assistant, require=("assistant",)).part("assistant")
-        segmenter = Segmenter.from_part(*part, torch.device(world.device))
-    codec = Autoencoder.from_part(*bundle.part("autoencoder"))
-    plan = replace(PlanSettings(), replicas=1, steps=settings.steps)
-    noted: dict[str, list[NDArray[np.float64]]] = {}
-    seeds = SPLITS["test"][: settings.patients]
-    for n, seed in enumerate(seeds):
-        known = KnownPatient.draw(world, seed)
-        for row, figures in _patient(world, segmenter, codec, known, plan, settings.seed).items():
-            noted.setdefault(row, []).append(figures)
-        say("closed loop", (n + 1) / len(seeds))
-    return {row: rows_of(figures, settings.seed) for row, figures in noted.items()}
+    turns = each_patient(Turn, settings, SPLITS["test"][: settings.patients], 1, "closed loop", say)
+    return {row: rows_of([turn[row] for turn in turns], settings.seed) for row in turns[0]}
 
 
-def _patient(
-    world: WorldModel, segmenter: Segmenter, codec: Autoencoder, known: KnownPatient, plan: PlanSettings, seed: int
-) -> dict[str, NDArray[np.float64]]:
-    """What is measured on one patient: row to (protocols, 5)."""
-    replicas = [world.on_patch(known.patient, [p], replica_seeds(seed, 1), plan)[1][0] for p in known.protocols]
-    truths = [t.hu for t in known.truths]
-    images = {
-        "simulated": [known.patch.simulated(j.change_hu) for j in replicas],
-        "codec": _coded(codec, known.patch.hu, truths),
-        "true": truths,
-    }
-    out = {row: _measured(segmenter, known, pictures) for row, pictures in images.items()}
-    product = out["simulated"].copy()
-    product[:, TUMOUR] = [j.score.change.volume_ml_after for j in replicas]
-    product[:, VIABLE] = [j.score.change.viable_ml_after for j in replicas]
-    product[:, DICE] = [dice(j.labels == 2, truth.labels == 2) for j, truth in zip(replicas, known.truths, strict=True)]
-    return out | {"product": product}
+class Turn:
+    """The networks of one run; called with the seed of a patient."""
 
+    def __init__(self, settings: ClosedLoopSettings) -> None:
+        bundle = find_bundle(settings.bundle)
+        self.world = WorldModel.load(bundle)
+        self.segmenter = self.world.segmenter
+        if settings.assistant is not None:
+            part = find_bundle(settings.assistant, require=("assistant",)).part("assistant")
+            self.segmenter = Segmenter.from_part(*part, torch.device(self.world.device))
+        self.codec = Autoencoder.from_part(*bundle.part("autoencoder"))
+        self.plan = replace(PlanSettings(), replicas=1, steps=settings.steps)
+        self.replica = replica_seeds(settings.seed, 1)
 
-def _coded(codec: Autoencoder, before: Image, truths: Sequence[Image]) -> list[Image]:
-    with torch.inference_mode():
-        first = torch.from_numpy(before)[None, None]
-        latent = codec.encode(first)
-        pairs = [torch.from_numpy(np.ascontiguousarray(t))[None, None] for t in truths]
-        return [codec.decode_change(first, codec.encode(t) - latent)[0, 0].numpy() for t in pairs]
+    def __call__(self, number: int) -> dict[str, NDArray[np.float64]]:
+        """What is measured on one patient: row to (protocols, 5)."""
+        known = KnownPatient.draw(self.world, number)
+        replicas = [self.world.on_patch(known.patient, [p], self.replica, self.plan)[1][0] for p in known.protocols]
+        truths = [t.hu for t in known.truths]
+        images = {
+            "simulated": [known.patch.simulated(j.change_hu) for j in replicas],
+            "codec": [coded_change(self.codec, known.patch.hu, truth) for truth in truths],
+            "true": truths,
+        }
+        out = {row: _measured(self.segmenter, known, pictures) for row, pictures in images.items()}
+        product = out["simulated"].copy()
+        product[:, TUMOUR] = [j.score.change.volume_ml_after for j in replicas]
+        product[:, VIABLE] = [j.score.change.viable_ml_after for j in replicas]
+        product[:, DICE] = [dice(j.labels == 2, t.labels == 2) for j, t in zip(replicas, known.truths, strict=True)]
+        return out | {"product": product}
 
 
 def _measured(segmenter: Segmenter, known: KnownPatient, images: Sequence[Image]) -> NDArray[np.float64]:
@@ -120,23 +111,20 @@ def _measured(segmenter: Segmenter, known: KnownPatient, images: Sequence[Image]
         findings = known.patch.findings(image, labels)
         tumour = truth.labels == 2
         overlap = dice(labels == 2, tumour)
-        figures.append([findings.tumour_ml, findings.viable_ml, tumour.sum() * ml, truth.viable.sum() * ml, overlap])
+        figures.append([findings.tumour_ml, findings.viable_ml, tumour.sum() * ml, known.viable_ml(truth), overlap])
     return np.array(figures, np.float64)
 
 
 def rows_of(figures: Sequence[NDArray[np.float64]], seed: int) -> dict[str, dict[str, float]]:
     """Metrics of one row from (protocols, 5) of each patient."""
-    count = len(figures)
+
+    def of(mine: int, true: int) -> dict[str, float]:
+        """Pearson of log(1 + ml)."""
+        ml = [np.log1p(f[:, [mine, true]]) for f in figures]
+        return bootstrap(lambda chosen: correlation(*np.concatenate([ml[i] for i in chosen]).T), len(ml), seed)
+
     return {
-        "tumour_volume_r": bootstrap(lambda chosen: _r([figures[i] for i in chosen], TUMOUR, TRUE_TUMOUR), count, seed),
-        "viable_volume_r": bootstrap(lambda chosen: _r([figures[i] for i in chosen], VIABLE, TRUE_VIABLE), count, seed),
+        "tumour_volume_r": of(TUMOUR, TRUE_TUMOUR),
+        "viable_volume_r": of(VIABLE, TRUE_VIABLE),
         "tumour_dice": bootstrap_mean([float(f[:, DICE].mean()) for f in figures], seed),
     }
-
-
-def _r(figures: Sequence[NDArray[np.float64]], mine: int, true: int) -> float:
-    """Pearson of log(1 + ml); NaN where one side does not vary."""
-    whole = np.log1p(np.concatenate(figures))
-    if whole[:, mine].std() == 0 or whole[:, true].std() == 0:
-        return float("nan")
-    return float(np.corrcoef(whole[:, mine], whole[:, true])[0, 1])

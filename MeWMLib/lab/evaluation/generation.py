@@ -20,12 +20,11 @@ from MeWMLib.core.io import write_json
 from MeWMLib.core.plan import PlanSettings, replica_seeds
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.lab.evaluation.baselines import ACTIONLESS, Pair, pixel2cancer, syntumor
-from MeWMLib.lab.evaluation.known_patients import Image, KnownPatient, chosen_patients
-from MeWMLib.lab.evaluation.metrics import Rows, bootstrap, bootstrap_mean, rows_of
+from MeWMLib.lab.evaluation.known_patients import Image, KnownPatient, WorldSettings, chosen_patients
+from MeWMLib.lab.evaluation.metrics import Rows, bootstrap, bootstrap_mean, correlation, rows_of
 from MeWMLib.lab.evaluation.montage import Tile, write_tiles
 from MeWMLib.lab.evaluation.perceptual import SegmenterFeatures, fid, lpips, pooled, tumour_crops
 from MeWMLib.lab.evaluation.work import Say, each_patient, settings_from, silent
-from MeWMLib.lab.reports import let_networks_read_reports
 from MeWMLib.lab.synthetic.cases import SPLITS, draw_case
 from MeWMLib.world.model import WorldModel
 from MeWMLib.world.replicas import SimulatedReplica
@@ -38,26 +37,10 @@ Tiles = list[list[Tile | None]]
 
 
 @dataclass(frozen=True)
-class GenerationSettings:
-    """What to measure.
+class GenerationSettings(WorldSettings):
+    """What to measure; `montage` is the number of patients whose pictures are kept."""
 
-    Attributes:
-        seeds: of the patients.
-        bundle: name or folder; None for the default.
-        seed: of replicas and baselines.
-        replicas, steps: of each simulation.
-        others: row name to bundle; a row that never saw an action (`baselines.ACTIONLESS`) is simulated without it.
-        workers: processes; each loads the bundles.
-        montage: patients whose pictures are kept.
-    """
-
-    seeds: tuple[int, ...]
-    bundle: str | None = None
-    seed: int = 0
-    replicas: int = 1
     steps: int = PlanSettings().steps
-    others: tuple[tuple[str, str], ...] = ()
-    workers: int = 1
     montage: int = 4
 
 
@@ -108,7 +91,7 @@ def evaluate_generation(settings: GenerationSettings, say: Say = silent) -> tupl
     found = each_patient(Measure, settings, sorted(settings.seeds), settings.workers, "generation", say)
     rows = rows_of([f.values for f in found], settings.seed)
     rows["mewm"]["viable_volume_r"] = bootstrap(
-        lambda chosen: _r(np.concatenate([found[i].viable for i in chosen])), len(found), settings.seed
+        lambda chosen: correlation(*np.concatenate([found[i].viable for i in chosen]).T), len(found), settings.seed
     )
     about = _perceptual(found, rows, settings)
     return rows, [line for f in found for line in f.tiles], about
@@ -126,9 +109,7 @@ class Measure:
             case = draw_case(seed)
             before, after = case.before, case.after[0]
             pairs.append(Pair(before.hu, after.hu, before.labels, case.spacing_mm, after.labels))
-        let_networks_read_reports()
-        self.world = WorldModel.load(find_bundle(settings.bundle))
-        self.others = {name: WorldModel.load(find_bundle(bundle)) for name, bundle in settings.others}
+        self.world, self.others = settings.worlds()
         self.hand_made: dict[str, tuple[Callable[..., Image], Any]] = {
             "syntumor": (syntumor.simulate, syntumor.fit(pairs)),
             "pixel2cancer": (pixel2cancer.simulate, pixel2cancer.fit(pairs)),
@@ -221,16 +202,16 @@ def _drug_r(known: KnownPatient, twins: Sequence[Sequence[SimulatedReplica]]) ->
     true = np.log1p([known.viable_ml(t) for t in known.twin_truths])
     if len(true) < 3 or true.std() == 0:
         return float("nan")
-    return float(np.corrcoef(simulated, true)[0, 1]) if simulated.std() > 0 else 0.0
+    return correlation(simulated, true) if simulated.std() > 0 else 0.0
 
 
 def _coverage(known: KnownPatient, images: Sequence[Sequence[Image]], truths: Sequence[Image]) -> float:
     tumour = known.patch.labels == 2
-    shares = []
-    for replicas, truth in zip(images, truths, strict=True):
-        stack = np.stack(replicas)[:, tumour]
-        shares.append(float(((truth[tumour] >= stack.min(0)) & (truth[tumour] <= stack.max(0))).mean()))
-    return float(np.mean(shares))
+    replicas, truth = (
+        np.array(images)[:, :, tumour],
+        np.array(truths)[:, tumour],
+    )  # (protocols, T, voxels), and without T
+    return float(((truth >= replicas.min(1)) & (truth <= replicas.max(1))).mean())
 
 
 def _tiles(known: KnownPatient, images: Sequence[Sequence[Image]], mine: Sequence[Sequence[SimulatedReplica]]) -> Tiles:
@@ -243,10 +224,6 @@ def _tiles(known: KnownPatient, images: Sequence[Sequence[Image]], mine: Sequenc
         above.append(Tile(replicas[0][k], protocol.text, group[0].labels[k] == 2, simulated=True))
         below.append(Tile(truth.hu[k], "truth", truth.labels[k] == 2))
     return [above, below]
-
-
-def _r(pairs: NDArray[np.float64]) -> float:
-    return float(np.corrcoef(pairs.T)[0, 1])
 
 
 def _perceptual(

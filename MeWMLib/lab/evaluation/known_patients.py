@@ -6,14 +6,18 @@ import argparse
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from MeWMLib.cohorts.layout import Cohort
-from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient
+from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient, whole_geometry
+from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.structures import CT_WINDOW_HU
 from MeWMLib.core.volume import LabelMap, Volume
+from MeWMLib.dynamics.autoencoder import Autoencoder
+from MeWMLib.lab.reports import let_networks_read_reports
 from MeWMLib.lab.synthetic.cases import SPLITS, drug_twins, protocols_for, target_geometry
 from MeWMLib.lab.synthetic.survival import true_log_risk
 from MeWMLib.lab.synthetic.write import held_out_seeds
@@ -26,9 +30,45 @@ Image = NDArray[np.float32]
 DRAWN = 120
 
 
+@dataclass(frozen=True)
+class WorldSettings:
+    """What every study of simulations on synthetic patients asks for.
+
+    Attributes:
+        seeds: of the patients.
+        bundle: name or folder; None for the default.
+        seed: of the replicas and of what else is drawn.
+        replicas, steps: of each simulation.
+        others: row name to bundle; a row that never saw an action (`baselines.ACTIONLESS`) is simulated without it.
+        workers: processes; each loads the bundles.
+    """
+
+    seeds: tuple[int, ...]
+    bundle: str | None = None
+    seed: int = 0
+    replicas: int = 1
+    steps: int = 4
+    others: tuple[tuple[str, str], ...] = ()
+    workers: int = 1
+
+    def worlds(self) -> tuple[WorldModel, dict[str, WorldModel]]:
+        """The model that is measured, and the others by the name of their row."""
+        let_networks_read_reports()
+        others = {name: WorldModel.load(find_bundle(bundle)) for name, bundle in self.others}
+        return WorldModel.load(find_bundle(self.bundle)), others
+
+
 def mean_error(image: Image, truth: Image, inside: NDArray[np.bool_]) -> float:
     """Mean absolute error (HU, both clipped to the window of the networks) in `inside`."""
     return float(np.abs(np.clip(image, *CT_WINDOW_HU) - np.clip(truth, *CT_WINDOW_HU))[inside].mean())
+
+
+def coded_change(codec: Autoencoder, before: Image, after: Image) -> Image:
+    """The scan after treatment as the dynamics model can give it: x_pre + Dec(z_post - z_pre)."""
+    with torch.inference_mode():
+        pre, post = (torch.from_numpy(np.ascontiguousarray(image, np.float32))[None, None] for image in (before, after))
+        found: Image = codec.decode_change(pre, codec.encode(post) - codec.encode(pre))[0, 0].numpy()
+    return found
 
 
 def chosen_patients(args: argparse.Namespace) -> tuple[tuple[int, ...], str]:
@@ -52,6 +92,14 @@ def meet(world: WorldModel, seed: int) -> tuple[SyntheticPatient, Patient]:
     before = drawn.render(geometry)
     ct = Volume(before.hu, geometry, drawn.anatomy.phase)
     return drawn, world.patient(ct, LabelMap(before.labels, geometry), id=str(seed))
+
+
+def before_and_after(seed: int, spacing: tuple[float, float, float]) -> list[tuple[Volume, LabelMap]]:
+    """Whole abdomens of a synthetic patient before and after the protocol that was given, with their true labels."""
+    patient, grid = SyntheticPatient.draw(seed), whole_geometry(spacing)
+    pair = patient.render_all(grid, [None, protocols_for(patient)[0]])
+    phase = patient.anatomy.phase
+    return [(Volume(np.rint(d.hu).astype(np.int16), grid, phase), LabelMap(d.labels, grid)) for d in pair]
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,6 +62,11 @@ def bootstrap(
     return interval(statistic(np.arange(count)), again, count)
 
 
+def correlation(first: NDArray[Any], second: NDArray[Any]) -> float:
+    """Pearson's; NaN where one side does not vary."""
+    return float(np.corrcoef(first, second)[0, 1]) if first.std() > 0 and second.std() > 0 else float("nan")
+
+
 def rows_of(patients: Sequence[Mapping[str, Mapping[str, float]]], seed: int) -> dict[str, dict[str, Any]]:
     """Means over patients with their intervals; each patient is row to metric to number, and may lack a metric."""
     names: dict[str, dict[str, None]] = {}
@@ -155,8 +160,14 @@ def shown(figure: Figure, form: str = ".3g") -> str:
 def table(rows: Rows) -> str:
     """A Markdown table: one line a row, one column a metric, each as mean (low to high)."""
     names = list(dict.fromkeys(m for figures in rows.values() for m in figures))
-    lines = ["| row | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    lines = []
     for row, figures in rows.items():
         known = [shown(f) if (f := figures.get(n)) is not None and np.isfinite(f["mean"]) else "-" for n in names]
-        lines.append(f"| {row} | " + " | ".join(known) + " |")
-    return "\n".join(lines) + "\n"
+        lines.append([row, *known])
+    return markdown(["row", *names], lines)
+
+
+def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    first, *rest = ("| " + " | ".join(cells) + " |\n" for cells in (header, *lines))
+    return "".join([first, "|---" * len(header) + "|\n", *rest])

@@ -76,29 +76,24 @@ class SegmenterFeatures:
             [(b.conv1.conv.weight, b.norm1, b.conv1.conv.stride[1]), (b.conv2.conv.weight, b.norm2, 1)] for b in blocks
         ]
         self._device = segmenter.device
-        self._frozen: list[tuple[Tensor, Tensor]] = []
+        #: Mean and variance of each norm, from the first images that pass it.
+        self._frozen: dict[torch.nn.Module, tuple[Tensor, Tensor]] = {}
         _require_images(reference)
-        self._run(torch.from_numpy(np.asarray(reference, np.float32))[:, None], freeze=True)
-
-    def layers(self, images: Tensor) -> list[Tensor]:
-        """One feature map for each resolution of the encoder."""
-        return self._run(images, freeze=False)
+        self.layers(torch.from_numpy(np.asarray(reference, np.float32))[:, None])
 
     @torch.no_grad()
-    def _run(self, images: Tensor, freeze: bool) -> list[Tensor]:
+    def layers(self, images: Tensor) -> list[Tensor]:
+        """One feature map for each resolution of the encoder."""
         x = normalise(images.to(self._device))
-        found, number = [], 0
+        found = []
         for stage in self._stages:
             for weight, norm, stride in stage:
                 # the same padding as in 3D; summing over z is exact for images that are constant along z
                 x = functional.conv2d(x, weight.sum(2), stride=stride, padding=weight.shape[-1] // 2)
-                if freeze:
-                    mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3), correction=0)
-                    self._frozen.append((mean, variance))
-                mean, variance = self._frozen[number]
-                x = functional.batch_norm(x, mean, variance, norm.weight, norm.bias, eps=norm.eps)
+                if norm not in self._frozen:
+                    self._frozen[norm] = x.mean((0, 2, 3)), x.var((0, 2, 3), correction=0)
+                x = functional.batch_norm(x, *self._frozen[norm], norm.weight, norm.bias, eps=norm.eps)
                 x = functional.leaky_relu(x, 0.01)
-                number += 1
             found.append(x)
         return found
 
@@ -155,8 +150,7 @@ def pooled(images: FloatArray, network: FeatureNetwork) -> NDArray[np.float64]:
 
 def _layers(images: FloatArray, network: FeatureNetwork) -> Iterator[list[Tensor]]:
     """Feature maps of crops (N, H, W), some crops at a time."""
-    for start in range(0, len(images), _BATCH):
-        batch = torch.from_numpy(np.asarray(images[start : start + _BATCH], np.float32))[:, None]
+    for batch in torch.from_numpy(np.asarray(images, np.float32))[:, None].split(_BATCH):
         with torch.inference_mode():
             maps = network.layers(batch)
         yield maps

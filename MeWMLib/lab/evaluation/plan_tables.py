@@ -1,19 +1,80 @@
-"""Risk of every protocol of one synthetic patient, by the model, by its parts and by the truth; each computed once."""
+"""Risk of every protocol of one synthetic patient, by the model, by its parts and by the truth; each computed once.
+
+The truth needs no CT: only the viable volume in the treated patch counts, so the liver is drawn once, and of each
+outcome only the tumour, on a grid of twice the voxel size. `Testing/lab/evaluation/test_planning.py` compares this with
+whole drawings.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+from MeWMLib.cohorts.synthetic.fields import Axes
+from MeWMLib.cohorts.synthetic.law import Response
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import Protocol
-from MeWMLib.lab.evaluation.true_risk import TrueRisk
+from MeWMLib.core.volume import Geometry
+from MeWMLib.lab.synthetic.survival import true_log_risk
 from MeWMLib.world.model import WorldModel
 
 #: Log-risk of a protocol and the number of a replica.
 Risks = dict[tuple[Protocol, int], float]
+#: How many voxels of the patch make one of the grid on which volumes are counted, along each axis.
+COARSER = 2
+
+
+class TrueRisk:
+    """The true log-hazard of one patient under any protocol.
+
+    Args:
+        drawn: the patient.
+        patch: grid of the treated patch; what is outside does not count.
+    """
+
+    def __init__(self, drawn: SyntheticPatient, patch: Geometry) -> None:
+        self._drawn, self._grid = drawn, coarser(patch, COARSER)
+        self._axes = Axes.of(self._grid)
+        self._liver: NDArray[np.bool_] = drawn.anatomy.render(self._axes)[1] > 0
+        self._known: dict[Protocol, float] = {}
+
+    def __call__(self, protocol: Protocol) -> float:
+        """Log-hazard after a protocol."""
+        if protocol not in self._known:
+            answer = self._drawn.response(protocol)
+            self._known[protocol] = true_log_risk(self.viable_ml(answer), answer)
+        return self._known[protocol]
+
+    def of_measured(self, protocol: Protocol, viable_ml: float) -> float:
+        """Log-hazard if this much viable tumour were left: the law on a volume that something else measured."""
+        return true_log_risk(viable_ml, self._drawn.response(protocol))
+
+    def viable_ml(self, answer: Response) -> float:
+        """Viable tumour in the patch after an answer to treatment."""
+        drawn, viable = self._drawn, np.zeros(self._grid.shape, bool)
+        look = (drawn.anatomy.liver_hu, drawn.anatomy.phase)
+        for box, painted in drawn.painted(self._axes, self._liver, *look, answer):
+            viable[box] = (viable[box] & ~painted.mask) | (painted.mask & ~painted.dead)
+        return float(viable.sum()) * self._grid.voxel_ml
+
+    def best(self, protocols: Iterable[Protocol]) -> Protocol:
+        """The protocol of lowest true log-hazard; ties by canonical text."""
+        return min(protocols, key=lambda p: (self(p), p.text))
+
+
+def coarser(geometry: Geometry, factor: int) -> Geometry:
+    """The same cube with voxels `factor` times as large; the sizes must be divisible by it."""
+    affine = np.array(geometry.affine)
+    affine[:3, 3] += affine[:3, :3] @ np.full(3, (factor - 1) / 2)
+    affine[:3, :3] *= factor
+    k, j, i = (n // factor for n in geometry.shape)
+    return Geometry((k, j, i), affine)
 
 
 class PlanTables:
@@ -28,11 +89,13 @@ class PlanTables:
         truth: shared with another model's tables, or None.
 
     Attributes:
-        predicted: by the model.
-        outline_kept: if the outline is not drawn again on the simulated CT.
-        viable_measured: if the viable volume is what is measured in the simulated CT.
-        law_on_simulated: the true law on the viable volume by which the model judges its simulation.
-        network_on_true: by the learnt survival network from the true CT and outline after the protocol.
+        risks: by table.
+            `predicted`: by the model.
+            `outline_kept`: if the outline is not drawn again on the simulated CT.
+            `viable_measured`: if the viable volume is what is measured in the simulated CT.
+            `law_on_simulated`: the true law on the viable volume by which the model judges its simulation.
+            `network_on_true`: by the learnt survival network from the true CT and outline after the protocol.
+        seconds: that the simulations took.
     """
 
     def __init__(
@@ -48,12 +111,8 @@ class PlanTables:
         self.seeds = tuple(seeds)
         self._patch = world.treated_patch(patient)
         self.truth = truth or TrueRisk(drawn, self._patch.geometry)
-        self.predicted: Risks = {}
-        self.outline_kept: Risks = {}
-        self.viable_measured: Risks = {}
-        self.law_on_simulated: Risks = {}
-        self.network_on_true: Risks = {}
-        self._seconds = 0.0
+        self.risks: dict[str, Risks] = defaultdict(dict)
+        self.seconds = 0.0
 
     def simulate_all(self, protocols: Sequence[Protocol]) -> None:
         """Simulate and judge all replicas of some protocols, some at a time."""
@@ -64,14 +123,18 @@ class PlanTables:
             begin = time.perf_counter()
             named, seeds = [p for p, _ in part], [self.seeds[n] for _, n in part]
             _, judged = self._world.on_patch(self._patient, named, seeds, self._settings)
-            self._seconds += time.perf_counter() - begin
+            self.seconds += time.perf_counter() - begin
             for trial, one in zip(part, judged, strict=True):
                 # the risks alone: the volumes of hundreds of simulations fit into no memory
                 hu = self._patch.simulated(one.change_hu)
-                self.predicted[trial] = one.score.log_risk
-                self.law_on_simulated[trial] = self.truth.of_measured(trial[0], one.score.change.viable_ml_after)
-                self.outline_kept[trial] = self._world.judge_image(self._patient, hu, before).log_risk
-                self.viable_measured[trial] = self._world.judge_image(self._patient, hu, one.labels).log_risk
+                found = {
+                    "predicted": one.score.log_risk,
+                    "outline_kept": self._world.judge_image(self._patient, hu, before).log_risk,
+                    "viable_measured": self._world.judge_image(self._patient, hu, one.labels).log_risk,
+                    "law_on_simulated": self.truth.of_measured(trial[0], one.score.change.viable_ml_after),
+                }
+                for table, risk in found.items():
+                    self.risks[table][trial] = risk
 
     def draw_all(self, protocols: Sequence[Protocol]) -> None:
         """Draw the true CT after some protocols and judge it.
@@ -83,9 +146,9 @@ class PlanTables:
         clean, *after = drawn.render_all(grid, [None, *protocols], noise=False)
         for protocol, one in zip(protocols, after, strict=True):
             judged = self._world.judge_image(self._patient, one.hu + (noisy - clean.hu), one.labels)
-            self.network_on_true |= {(protocol, n): judged.log_risk for n in range(len(self.seeds))}
+            self.risks["network_on_true"] |= {(protocol, n): judged.log_risk for n in range(len(self.seeds))}
 
     @property
     def seconds_each(self) -> float:
         """What one simulation took, on average."""
-        return self._seconds / max(1, len(self.predicted))
+        return self.seconds / max(1, len(self.risks["predicted"]))

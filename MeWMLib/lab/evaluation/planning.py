@@ -16,23 +16,20 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient
-from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.errors import BundleError
 from MeWMLib.core.io import write_json
 from MeWMLib.core.patient import Findings, Patient
 from MeWMLib.core.plan import PlanSettings, replica_seeds
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.lab.evaluation.baselines import ACTIONLESS
-from MeWMLib.lab.evaluation.known_patients import chosen_patients, meet
+from MeWMLib.lab.evaluation.known_patients import WorldSettings, chosen_patients, meet
 from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean, rows_of
-from MeWMLib.lab.evaluation.plan_tables import PlanTables, Risks
+from MeWMLib.lab.evaluation.plan_tables import PlanTables, Risks, TrueRisk
 from MeWMLib.lab.evaluation.policy import scores
-from MeWMLib.lab.evaluation.true_risk import TrueRisk
 from MeWMLib.lab.evaluation.work import Say, each_patient, settings_from, silent
-from MeWMLib.lab.reports import let_networks_read_reports
 from MeWMLib.lab.synthetic.cases import SPLITS, protocols_for
 from MeWMLib.planning.exhaustive import all_protocols
-from MeWMLib.planning.search import Batch, Problem, first_protocol, in_turn
+from MeWMLib.planning.search import Problem, first_protocol, in_turn
 from MeWMLib.planning.searches import search
 from MeWMLib.policy import guideline, rules
 from MeWMLib.world.model import WorldModel
@@ -57,30 +54,16 @@ SEARCHED = {
 
 
 @dataclass(frozen=True)
-class PlanningSettings:
+class PlanningSettings(WorldSettings):
     """What to measure.
 
     Attributes:
-        seeds: of the patients.
-        bundle: name or folder; None for the default.
-        seed: of the replicas.
-        replicas, steps: of each simulation.
-        others: row name to bundle, such as no_ccl; a row `action_blind` is simulated without its action, since it never
-            saw one.
-        workers: processes; each loads the bundles.
         drugs, embolics: the action space.
         drug_horizon, embolic_horizon, beams: of the searches.
         fitted_on: training patients of the frequency prior.
         oracles: also draw the true CT after every protocol, for the row `oracle_dynamics`.
     """
 
-    seeds: tuple[int, ...]
-    bundle: str | None = None
-    seed: int = 0
-    replicas: int = 1
-    steps: int = 4
-    others: tuple[tuple[str, str], ...] = ()
-    workers: int = 1
     drugs: tuple[str, ...] = DRUGS
     embolics: tuple[str, ...] = EMBOLICS
     drug_horizon: int = 2
@@ -214,9 +197,7 @@ class _Measure:
     def __init__(self, settings: PlanningSettings) -> None:
         self.settings = settings
         self.protocols = settings.protocols()
-        let_networks_read_reports()
-        self.world = WorldModel.load(find_bundle(settings.bundle))
-        self.others = {name: WorldModel.load(find_bundle(bundle)) for name, bundle in settings.others}
+        self.world, self.others = settings.worlds()
         self.prior = frequency_prior(self.protocols, settings.fitted_on)
 
     def __call__(self, number: int) -> PatientChoices:
@@ -236,20 +217,20 @@ class _Measure:
             "guideline": Chosen((self._guideline(patient.findings),)),
         }
         for name, (table, how) in SEARCHED.items():
-            rows[name] = self._searched(getattr(tables, table), truth, how, tables.seconds_each)
+            rows[name] = self._searched(tables.risks[table], truth, how, tables.seconds_each)
         rows["mewm_action_dropped"] = self._without_action(self.world, patient, drawn, tables)
         if settings.oracles:
             start = time.perf_counter()
             tables.draw_all(self._asked())
             each = (time.perf_counter() - start) / len(self._asked())
-            rows["oracle_dynamics"] = self._searched(tables.network_on_true, truth, "beam", each)
+            rows["oracle_dynamics"] = self._searched(tables.risks["network_on_true"], truth, "beam", each)
         for name, other in self.others.items():
             if name in ACTIONLESS:
                 rows[name] = self._without_action(other, patient, drawn, tables)
                 continue
             more = PlanTables(other, patient, drawn, settings.plan, tables.seeds, truth)
             more.simulate_all(self._asked())
-            rows[name] = self._searched(more.predicted, truth, "beam", more.seconds_each)
+            rows[name] = self._searched(more.risks["predicted"], truth, "beam", more.seconds_each)
         everything = {*self.protocols, gold, CONSTANT}
         return PatientChoices(number, gold, rows["oracle"].protocols[0], {p: truth(p) for p in everything}, rows)
 
@@ -260,7 +241,7 @@ class _Measure:
         blind = PlanTables(world, patient, drawn, replace(self.settings.plan, guidance=0.0), tables.seeds, tables.truth)
         two = (self.protocols[0], self.protocols[-1])
         blind.simulate_all(two)
-        risks = [[blind.predicted[p, n] for n in range(len(tables.seeds))] for p in two]
+        risks = [[blind.risks["predicted"][p, n] for n in range(len(tables.seeds))] for p in two]
         if not np.allclose(*risks, atol=1e-4):
             raise BundleError(
                 what="A model without its action tells protocols apart", given=f"{two[0].text}, {two[1].text}: {risks}"
@@ -277,11 +258,9 @@ class _Measure:
         return first_protocol(guideline.propose(findings, drugs=100, embolics=100, among=among), rules.allowed)
 
     def _searched(self, risks: Risks, truth: TrueRisk, how: str, seconds_each: float) -> Chosen:
-        def judge(batch: Batch) -> list[float]:
-            return [risks[trial] for trial in batch]
-
         plan = replace(self.settings.plan, search=how)
-        found = search(self.settings.space, plan, in_turn(judge), rules.allowed)
+        judge = in_turn(lambda batch: [risks[trial] for trial in batch])
+        found = search(self.settings.space, plan, judge, rules.allowed)
         assert found.best is not None
         replicas = range(self.settings.replicas)
         predicted = [float(np.mean([risks[p, n] for n in replicas])) for p in self.protocols]

@@ -192,8 +192,8 @@ def evaluate_policies(
     plans: dict[str, dict[str, str]] = {}
     notes: dict[str, None] = {}
     for name, make in policies.items():
-        figures = {metric: np.zeros((repeats, len(cases))) for metric in METRICS}
-        nothing = 0
+        figures = np.zeros((len(METRICS), repeats, len(cases)))
+        plans[name], nothing = {}, 0
         for repeat in range(repeats):
             for part, test in enumerate(folds(len(cases), fold_count, seed, repeat)):
                 held_out = set(test)
@@ -202,11 +202,10 @@ def evaluate_policies(
                 for n in test:
                     planned = _plan(policy, cases[n], settings, notes)
                     nothing += not planned
-                    for metric, value in scores(planned, cases[n].gold).items():
-                        figures[metric][repeat, n] = value
+                    figures[:, repeat, n] = list(scores(planned, cases[n].gold).values())
                     if repeat == 0:
-                        plans.setdefault(name, {})[cases[n].id] = Protocol.of(sorted(planned)).text
-        rows[name] = {metric: bootstrap_mean(values.mean(0), seed) for metric, values in figures.items()}
+                        plans[name][cases[n].id] = Protocol.of(sorted(planned)).text
+        rows[name] = {m: bootstrap_mean(values, seed) for m, values in zip(METRICS, figures.mean(1), strict=True)}
         refused[name] = nothing / (repeats * len(cases))
         say("policies", len(rows) / len(policies))
     return PolicyResult(rows, refused, plans, tuple(notes))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,21 +120,18 @@ def _number(text: str) -> float | None:
     return float(text) if text.strip() else None
 
 
-def read_cohort(folder: Path, images: int = 0, patients: Sequence[str] | None = None) -> PolicyCohort:
+def read_cohort(folder: Path, images: int = 0) -> PolicyCohort:
     """Read a cohort on disk (docs/COHORTS.md); findings are measured on its labels before treatment.
 
     Args:
         folder: of the cohort.
         images: slices for each patient, for policies that look at them.
-        patients: ids to take; None takes all.
 
     Raises:
         CohortError: no cohort, or no patient in it has a protocol.
     """
     cohort, cases, blank = Cohort.read(folder), [], 0
     for row in cohort.rows:
-        if patients is not None and row.id not in patients:
-            continue
         if not row.protocol.strip():
             blank += 1
             continue

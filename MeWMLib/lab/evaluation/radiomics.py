@@ -14,6 +14,8 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import stats
 
+from MeWMLib.lab.evaluation.work import box_of
+
 #: Order of `radiomics`.
 RADIOMICS = (
     "log_volume_ml",
@@ -44,9 +46,7 @@ def radiomics(hu: NDArray[Any], mask: NDArray[np.bool_], spacing_mm: float) -> N
     count = int(mask.sum())
     if count < _FEW:
         return np.zeros(len(RADIOMICS))
-    where = np.argwhere(mask)
-    low, high = where.min(0), where.max(0) + 1
-    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    box = box_of(mask, margin=0)
     inside, values = mask[box], np.clip(np.asarray(hu[box][mask[box]], np.float64), *CLIP_HU)
     image = sitk.GetImageFromArray(np.pad(inside, 1).astype(np.uint8))
     image.SetSpacing((spacing_mm,) * 3)
@@ -54,7 +54,7 @@ def radiomics(hu: NDArray[Any], mask: NDArray[np.bool_], spacing_mm: float) -> N
     shape.ComputePerimeterOn()
     shape.Execute(image)
     volume, surface = count * spacing_mm**3, shape.GetPerimeter(1)  # mm3, mm2
-    axes = np.clip(np.linalg.eigvalsh(np.cov(where.T)), 0, None)  # rising
+    axes = np.clip(np.linalg.eigvalsh(np.cov(np.argwhere(mask).T)), 0, None)  # rising
     shares = np.unique(np.floor(values / BIN_HU), return_counts=True)[1] / count
     # a mask of one density has no third or fourth moment
     flat = values.std() < 1e-6

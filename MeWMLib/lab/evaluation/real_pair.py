@@ -21,7 +21,7 @@ from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.structures import CT_WINDOW_HU
 from MeWMLib.core.volume import TUMOUR, LabelMap, Volume
 from MeWMLib.dynamics.autoencoder import Autoencoder
-from MeWMLib.lab.evaluation.known_patients import mean_error
+from MeWMLib.lab.evaluation.known_patients import Image, coded_change, mean_error
 from MeWMLib.lab.evaluation.metrics import Rows, exact, jsonable
 from MeWMLib.lab.evaluation.montage import Tile, write_tiles
 from MeWMLib.lab.evaluation.work import Say, read_case, silent
@@ -34,7 +34,6 @@ from MeWMLib.world.patch import TreatedPatch
 #: Voxels of the codec's second figure: Lipiodol that no tissue reaches.
 DENSE_HU = 250.0
 
-FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
@@ -108,10 +107,10 @@ def evaluate_real_pair(
     ml = patch.geometry.voxel_ml
     real_oil = float((truth[counted] >= LIPIODOL_HU).sum()) * ml
     values: dict[str, dict[str, float]] = {"real_post": {"lipiodol_ml": real_oil}}
-    for row, image, drawn in (("mewm", simulated, images), ("copy_pre", patch.hu, [patch.hu])):
+    for row, drawn in (("mewm", images), ("copy_pre", [patch.hu])):
         oil = float(np.mean([(i[counted] >= LIPIODOL_HU).sum() for i in drawn])) * ml
         values[row] = {
-            "tumour_mae_hu": mean_error(image, truth, inside),
+            "tumour_mae_hu": mean_error(np.mean(drawn, axis=0), truth, inside),
             "lipiodol_volume_error": abs(oil - real_oil),
             "lipiodol_ml": oil,
         }
@@ -123,7 +122,7 @@ def evaluate_real_pair(
     return {row: {m: exact(v) for m, v in figures.items()} for row, figures in values.items()}
 
 
-def psnr(image: FloatArray, truth: FloatArray, inside: Mask) -> float:
+def psnr(image: Image, truth: Image, inside: Mask) -> float:
     """Peak signal to noise ratio (dB) in `inside`, against the window's width; NaN if nothing is inside."""
     if not inside.any():
         return float("nan")
@@ -132,17 +131,15 @@ def psnr(image: FloatArray, truth: FloatArray, inside: Mask) -> float:
     return float(10 * np.log10(width**2 / max(float(squared.mean()), 1e-12)))
 
 
-def codec_figures(codec: Autoencoder, before: FloatArray, after: FloatArray, tumour: Mask) -> dict[str, float]:
+def codec_figures(codec: Autoencoder, before: Image, after: Image, tumour: Mask) -> dict[str, float]:
     """How well the codec holds the scan after treatment in the tumour.
 
     `tumour_psnr_db` and `lipiodol_psnr_db`: encoded and decoded by itself. `tumour_residual_psnr_db`: as the dynamics
     model uses the codec, x_pre + Dec(z_post - z_pre). `tumour_mae_hu` is of that too.
     """
     with torch.inference_mode():
-        pre, post = (torch.from_numpy(np.ascontiguousarray(a, np.float32))[None, None] for a in (before, after))
-        latent = codec.encode(post)
-        alone = codec.decode(latent)[0, 0].numpy()
-        residual = codec.decode_change(pre, latent - codec.encode(pre))[0, 0].numpy()
+        alone = codec.decode(codec.encode(torch.from_numpy(after)[None, None]))[0, 0].numpy()
+    residual = coded_change(codec, before, after)
     return {
         "tumour_psnr_db": psnr(alone, after, tumour),
         "lipiodol_psnr_db": psnr(alone, after, tumour & (after >= DENSE_HU)),
@@ -151,9 +148,7 @@ def codec_figures(codec: Autoencoder, before: FloatArray, after: FloatArray, tum
     }
 
 
-def write_picture(
-    path: Path, patch: TreatedPatch, simulated: FloatArray, truth: FloatArray, protocol: Protocol
-) -> None:
+def write_picture(path: Path, patch: TreatedPatch, simulated: Image, truth: Image, protocol: Protocol) -> None:
     """PNG: before, simulated, real after (registered), simulated minus real; the slice with most tumour."""
     tumour = patch.labels == TUMOUR
     k = int(tumour.sum((1, 2)).argmax())

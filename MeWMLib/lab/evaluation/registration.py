@@ -19,16 +19,17 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from MeWMLib.cohorts.synthetic.fields import Axes, SmoothField, derive_seed
-from MeWMLib.cohorts.synthetic.world import SyntheticPatient, whole_geometry
 from MeWMLib.core.errors import InputError
-from MeWMLib.core.io import read_volume, to_sitk
+from MeWMLib.core.io import image_of, read_volume, to_sitk
 from MeWMLib.core.volume import LabelMap, Volume
+from MeWMLib.lab.evaluation.known_patients import before_and_after
 from MeWMLib.lab.evaluation.metrics import Rows, rows_of
 from MeWMLib.lab.evaluation.montage import LARGE_INCHES, Tile, slices_through, write_tiles
 from MeWMLib.lab.evaluation.work import Say, case_name, read_case, settings_from, silent
 from MeWMLib.lab.registration import KINDS, Registered, Registration, register
-from MeWMLib.lab.synthetic.cases import SPLITS, protocols_for
+from MeWMLib.lab.synthetic.cases import SPLITS
 from MeWMLib.perception.findings import dice
+from MeWMLib.perception.preprocess import resample
 
 #: Deformation of the synthetic pairs: deviation of the smooth part (mm), its grain (mm), shift (mm) and turn (radian).
 BEND_MM, GRAIN_MM, SHIFT_MM, TURN = 5.0, 70.0, 12.0, 0.05
@@ -105,20 +106,17 @@ def known_pairs(settings: RegistrationSettings) -> Iterator[KnownPair]:
         yield bent_pair(seed, settings.seed)
 
 
-def bent_pair(number: int, seed: int, spacing: tuple[float, float, float] = (4.0, 2.5, 2.5)) -> KnownPair:
+def bent_pair(number: int, seed: int) -> KnownPair:
     """A synthetic patient before treatment, and after it in another place: shifted, turned and bent."""
-    patient = SyntheticPatient.draw(number)
-    grid = whole_geometry(spacing)
-    before, after = patient.render_all(grid, [None, protocols_for(patient)[0]])
-    volumes = [Volume(np.rint(d.hu).astype(np.int16), grid, patient.anatomy.phase) for d in (before, after)]
-    rng = np.random.default_rng(derive_seed("bend", number, seed))
-    reference = to_sitk(Volume(volumes[1].array.astype(np.float32), grid))
-    true = _bend(reference, grid, rng)
+    (before, labels), (after, labels_after) = before_and_after(number, (4.0, 2.5, 2.5))
+    grid = after.geometry
+    reference = image_of(after.array.astype(np.float32), grid)
+    true = _bend(reference, grid, np.random.default_rng(derive_seed("bend", number, seed)))
     hu = sitk.Resample(reference, reference, true, sitk.sitkLinear, -1024.0, sitk.sitkFloat32)
-    labels = sitk.Resample(to_sitk(LabelMap(after.labels, grid)), reference, true, sitk.sitkNearestNeighbor, 0)
-    moved = Volume(np.rint(sitk.GetArrayFromImage(hu)).astype(np.int16), grid, patient.anatomy.phase)
-    known = LabelMap(sitk.GetArrayFromImage(labels).astype(np.uint8), grid)
-    return KnownPair(f"synthetic {number}", volumes[0], LabelMap(before.labels, grid), moved, known, true)
+    moved = Volume(np.rint(sitk.GetArrayFromImage(hu)).astype(np.int16), grid, after.phase)
+    outlines = sitk.Resample(to_sitk(labels_after), reference, true, sitk.sitkNearestNeighbor, 0)
+    known = LabelMap(sitk.GetArrayFromImage(outlines).astype(np.uint8), grid)
+    return KnownPair(f"synthetic {number}", before, labels, moved, known, true)
 
 
 def _bend(reference: sitk.Image, grid: Any, rng: np.random.Generator) -> sitk.Transform:
@@ -231,11 +229,7 @@ def _tiles(pair: KnownPair, found: Registered) -> list[list[Tile]]:
     The outline is that of the liver before; fields of both scans take turns on the checkerboard.
     """
     seen = pair.labels.liver & found.covered.any((1, 2), keepdims=True)
-    grid = to_sitk(Volume(pair.before.array.astype(np.float32), pair.before.geometry))
-    moving = to_sitk(Volume(pair.after.array.astype(np.float32), pair.after.geometry))
-    plain = sitk.GetArrayFromImage(
-        sitk.Resample(moving, grid, sitk.Transform(3, sitk.sitkIdentity), sitk.sitkLinear, -1024.0)
-    )
+    plain = resample(pair.after.array, pair.after.geometry, pair.before.geometry)
     lines = []
     for k in slices_through(seen, 3):
         before, after = pair.before.array[k].astype(np.float32), found.ct.array[k].astype(np.float32)

@@ -1,32 +1,46 @@
-"""`mewm evaluate segmentation`: the segmenter's labels against known ones, beside region growing and an nnU-Net."""
+"""`mewm evaluate segmentation`: the segmenter's labels against known ones, beside region growing and an nnU-Net.
+
+Overlap and surface distances (MONAI's), and lesion by lesion.
+"""
 
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cc3d
 import numpy as np
 import torch
+from monai.metrics import compute_hausdorff_distance, compute_surface_dice
+from numpy.typing import NDArray
 
 from MeWMLib.cohorts.layout import Cohort
 from MeWMLib.cohorts.samples import load_sample
-from MeWMLib.cohorts.synthetic.world import SyntheticPatient, whole_geometry
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.errors import InputError
 from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.lab.evaluation.baselines import region_growing
-from MeWMLib.lab.evaluation.mask_metrics import compare
-from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean
+from MeWMLib.lab.evaluation.known_patients import before_and_after
+from MeWMLib.lab.evaluation.metrics import Rows, rows_of
 from MeWMLib.lab.evaluation.montage import LARGE_INCHES, Tile, slices_through, write_tiles
-from MeWMLib.lab.evaluation.work import Say, case_name, read_case, settings_from, silent
-from MeWMLib.lab.synthetic.cases import SPLITS, protocols_for
+from MeWMLib.lab.evaluation.work import Say, box_of, case_name, read_case, settings_from, silent
+from MeWMLib.lab.synthetic.cases import SPLITS
 from MeWMLib.perception import postprocess
+from MeWMLib.perception.findings import dice
 from MeWMLib.perception.nnunet import NnUNetSegmenter
+from MeWMLib.perception.postprocess import MINIMUM_LESION_ML
 from MeWMLib.perception.segmenter import Segmenter
 
+#: Surface voxels nearer than this count as agreeing.
+TOLERANCE_MM = 2.0
+#: A lesion is found if this share of it is labelled tumour.
+FOUND_SHARE = 0.1
+
+Mask = NDArray[np.bool_]
 Segment = Callable[[Volume], LabelMap]
 
 
@@ -90,12 +104,8 @@ def known_cases(settings: SegmentationSettings) -> Iterator[KnownCase]:
             if case.after is not None and case.after_labels is not None:
                 yield KnownCase(row.id, "after", case.after, case.after_labels)
     for seed in SPLITS["test"][: settings.patients]:
-        patient = SyntheticPatient.draw(seed)
-        grid = whole_geometry((2.5, 1.5, 1.5))
-        pair = patient.render_all(grid, [None, protocols_for(patient)[0]])
-        for when, drawn in zip(("before", "after"), pair, strict=True):
-            ct = Volume(np.rint(drawn.hu).astype(np.int16), grid, patient.anatomy.phase)
-            yield KnownCase(f"synthetic {seed}", when, ct, LabelMap(drawn.labels, grid))
+        for when, drawn in zip(("before", "after"), before_and_after(seed, (2.5, 1.5, 1.5)), strict=True):
+            yield KnownCase(f"synthetic {seed}", when, *drawn)
 
 
 def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
@@ -110,7 +120,7 @@ def evaluate_segmentation(settings: SegmentationSettings, out: Path, say: Say = 
     """Measure.
 
     Rows: `mewm`, `region_growing`, and `nnunet` where given; each again as `ROW_before` and `ROW_after` where both
-    occur. Metrics: see `mask_metrics.compare`. The figure of a patient is the mean over its scans; intervals are over
+    occur. Metrics: see `compare`. The figure of a patient is the mean over its scans; intervals are over
     patients.
 
     Args:
@@ -144,7 +154,7 @@ def evaluate_segmentation(settings: SegmentationSettings, out: Path, say: Say = 
             remedy="Import the DICOM SEG masks too",
         )
     write_tiles(out / "overlay.png", tiles, LARGE_INCHES)
-    return rows_of(figures, settings.seed)
+    return scan_rows(figures, settings.seed)
 
 
 def _segmenter(bundle: str | None) -> Segment:
@@ -153,24 +163,74 @@ def _segmenter(bundle: str | None) -> Segment:
     return lambda ct: postprocess.clean(segmenter.segment_ct(ct))
 
 
-def rows_of(figures: Sequence[tuple[str, str, str, Mapping[str, float]]], seed: int) -> dict[str, Any]:
+def scan_rows(figures: Sequence[tuple[str, str, str, Mapping[str, float]]], seed: int) -> dict[str, Any]:
     """Rows of a table from (row, patient, when, figures) of each scan."""
-    rows: dict[str, Any] = {}
-    times = list(dict.fromkeys(when for _, _, when, _ in figures))
-    for name in dict.fromkeys(row for row, *_ in figures):
-        for when in ("", *(times if len(times) > 1 else ())):
-            mine = [(p, f) for row, p, w, f in figures if row == name and when in ("", w)]
-            patients = list(dict.fromkeys(p for p, _ in mine))
-            rows[f"{name}_{when}" if when else name] = {
-                metric: bootstrap_mean([_mean([f[metric] for p, f in mine if p == one]) for one in patients], seed)
-                for metric in mine[0][1]
-            }
-    return rows
+    times = {when for _, _, when, _ in figures}
+    order = list(dict.fromkeys(name for name, *_ in figures))
+    scans: dict[str, dict[str, list[Mapping[str, float]]]] = {}
+    for name, patient, when, found in sorted(figures, key=lambda f: order.index(f[0])):
+        for row in (name, f"{name}_{when}") if len(times) > 1 else (name,):
+            scans.setdefault(patient, {}).setdefault(row, []).append(found)
+    return rows_of([{row: _means(each) for row, each in rows.items()} for rows in scans.values()], seed)
 
 
-def _mean(values: Sequence[float]) -> float:
-    known = [v for v in values if np.isfinite(v)]
-    return float(np.mean(known)) if known else float("nan")
+def _means(scans: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean of each metric over the scans in which it is known."""
+    known = {metric: [s[metric] for s in scans if np.isfinite(s[metric])] for metric in scans[0]}
+    return {metric: float(np.mean(values)) if values else float("nan") for metric, values in known.items()}
+
+
+def surface(found: Mask, truth: Mask, spacing_mm: Sequence[float]) -> dict[str, float]:
+    """`hd95_mm`, the 95th percentile of surface distances, and `surface_dice` at 2 mm; NaN if one mask is empty.
+
+    Args:
+        found, truth: (K, J, I).
+        spacing_mm: of the array's axes.
+    """
+    if not (found.any() and truth.any()):
+        return {"hd95_mm": float("nan"), "surface_dice": 0.0 if found.any() or truth.any() else float("nan")}
+    wide = box_of(found | truth, margin=1)
+    a, b = (torch.from_numpy(np.ascontiguousarray(m[wide]))[None, None].float() for m in (found, truth))
+    spacing = [float(s) for s in spacing_mm]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of MONAI about one class
+        far = compute_hausdorff_distance(a, b, include_background=True, percentile=95, spacing=spacing)
+        near = compute_surface_dice(a, b, [TOLERANCE_MM], include_background=True, spacing=spacing)
+    return {"hd95_mm": float(far), "surface_dice": float(near)}
+
+
+def lesions(found: Mask, truth: Mask, voxel_ml: float, minimum_ml: float = MINIMUM_LESION_ML) -> dict[str, float]:
+    """Lesion by lesion, lesions under `minimum_ml` left out.
+
+    Returns:
+        `lesion_sensitivity`: share of true lesions of which a tenth is found (NaN without lesions);
+        `lesion_false_positives`: found components that no true tumour touches.
+    """
+    known = cc3d.connected_components(truth, connectivity=26)
+    sizes = np.bincount(known.ravel())
+    hits = np.bincount(known[found], minlength=len(sizes))
+    counted = sizes[1:] * voxel_ml >= minimum_ml
+    seen = hits[1:] >= FOUND_SHARE * sizes[1:]
+    others = cc3d.connected_components(found, connectivity=26)
+    volumes = np.bincount(others.ravel())[1:] * voxel_ml
+    touched = np.bincount(others[truth], minlength=len(volumes) + 1)[1:] > 0
+    return {
+        "lesion_sensitivity": float(seen[counted].mean()) if counted.any() else float("nan"),
+        "lesion_false_positives": float(((volumes >= minimum_ml) & ~touched).sum()),
+    }
+
+
+def compare(found: LabelMap, truth: LabelMap) -> dict[str, float]:
+    """All measures of a segmentation: liver (tumour included) and tumour, on one grid."""
+    spacing = truth.geometry.spacing
+    out = {
+        "dice_liver": dice(found.liver, truth.liver),
+        "dice_tumour": dice(found.tumour, truth.tumour) if truth.tumour.any() else float("nan"),
+    }
+    for name, a, b in (("liver", found.liver, truth.liver), ("tumour", found.tumour, truth.tumour)):
+        measured = surface(a, b, spacing)
+        out |= {f"hd95_mm_{name}": measured["hd95_mm"], f"surface_dice_{name}": measured["surface_dice"]}
+    return out | lesions(found.tumour, truth.tumour, truth.geometry.voxel_ml)
 
 
 def _tiles(case: KnownCase, found: LabelMap) -> list[list[Tile]]:

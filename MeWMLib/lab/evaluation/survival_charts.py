@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from MeWMLib.core.errors import DependencyError
 from MeWMLib.core.io import atomic_path
 from MeWMLib.lab.evaluation.kaplan_meier import CurvePanel, StepCurve, kaplan_meier_nodes
-from MeWMLib.lab.evaluation.survival_metrics import kaplan_meier
+from MeWMLib.lab.evaluation.survival_maps import RiskMaps
+from MeWMLib.lab.evaluation.survival_metrics import kaplan_meier, reliability
 from MeWMLib.scene.charts import BEST, FAINT, GREY, INK, OTHER, STYLE, new_figure, png
 
+Figures = Mapping[str, Mapping[str, Mapping[str, float]]]
+Outcome = tuple[NDArray[np.float64], NDArray[np.bool_]]
 #: Low to high risk; two groups take the ends.
 _GROUPS = ("#2f6f9f", "#8a8f3c", "#c2500a")
 
 
-def kaplan_meier_chart(panels: Sequence[CurvePanel], event: str = "survival", until: float | None = None) -> bytes:
+@contextmanager
+def _chart(path: Path, width: float, height: float) -> Iterator[Figure]:
+    """A figure of a size in inches, written as PNG once it is drawn, whole or not at all."""
+    with mpl.rc_context(STYLE):
+        figure = new_figure(width, height)
+        yield figure
+        with atomic_path(path) as part:
+            part.write_bytes(png(figure))
+
+
+def kaplan_meier_chart(
+    path: Path, panels: Sequence[CurvePanel], event: str = "survival", until: float | None = None
+) -> None:
     """PNG: a panel a model, a curve with its 95 % band a risk group, and under it how many are at risk.
 
     Args:
+        path: of the picture.
         panels: side by side.
         event: what the vertical axis counts.
         until: months at which the axis ends; the last observation if left out.
     """
-    with mpl.rc_context(STYLE):
-        groups = max(len(p.curves) for p in panels)
-        figure = new_figure(4.3 * len(panels) + 0.4, 3.7 + 0.19 * (groups + 1))
+    groups = max(len(p.curves) for p in panels)
+    with _chart(path, 4.3 * len(panels) + 0.4, 3.7 + 0.19 * (groups + 1)) as figure:
         for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             last = until or max(float(c.months[-1]) for c in panel.curves)
             for n, curve in enumerate(panel.curves):
@@ -48,7 +65,6 @@ def kaplan_meier_chart(panels: Sequence[CurvePanel], event: str = "survival", un
             axes.set_yticks([0, 0.25, 0.5, 0.75, 1.0], ["0 %", "25 %", "50 %", "75 %", "100 %"])
             _numbers_at_risk(axes, panel)
         figure.axes[0].set_ylabel(event)
-        return png(figure)
 
 
 def _numbers_at_risk(axes: Axes, panel: CurvePanel) -> None:
@@ -71,10 +87,9 @@ def _colour(number: int, groups: int) -> str:
     return _GROUPS[0 if number == 0 else 2 if number == groups - 1 else 1]
 
 
-def interval_chart(rows: Mapping[str, Mapping[str, float]], label: str, reference: float | None = None) -> bytes:
+def interval_chart(path: Path, rows: Mapping[str, Mapping[str, float]], label: str, reference: float = 0.5) -> None:
     """PNG: a figure with its interval for each row, first row on top; `reference` is a dashed line."""
-    with mpl.rc_context(STYLE):
-        figure = new_figure(7.2, 0.9 + 0.27 * len(rows))
+    with _chart(path, 7.2, 0.9 + 0.27 * len(rows)) as figure:
         axes = figure.add_subplot()
         for n, (name, f) in enumerate(rows.items()):
             colour = GREY if name.startswith("single:") or "shuffled" in name else OTHER
@@ -82,20 +97,17 @@ def interval_chart(rows: Mapping[str, Mapping[str, float]], label: str, referenc
             axes.plot(f["mean"], n, "o", color=colour, markersize=5)
             axes.annotate(f"{f['mean']:.2f}", (f["high"], n), xytext=(6, 0), textcoords="offset points", va="center",
                           fontsize=8, color=colour)  # fmt: skip
-        if reference is not None:
-            axes.axvline(reference, color=BEST, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
+        axes.axvline(reference, color=BEST, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
         axes.set_yticks(range(len(rows)), [name.replace("single:", "") for name in rows])
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel=label, axisbelow=True)
         axes.grid(axis="x", color=FAINT, linewidth=0.7)
         axes.spines["left"].set_visible(False)
-        return png(figure)
 
 
-def reliability_chart(panels: Mapping[str, Sequence[Mapping[str, float]]], label: str) -> bytes:
+def reliability_chart(path: Path, panels: Mapping[str, Sequence[Mapping[str, float]]], label: str) -> None:
     """PNG: predicted against observed probability in groups of patients, a panel a model."""
-    with mpl.rc_context(STYLE):
-        figure = new_figure(3.4 * len(panels) + 0.3, 3.75)
+    with _chart(path, 3.4 * len(panels) + 0.3, 3.75) as figure:
         places = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, (title, groups) in zip(places, panels.items(), strict=True):
             axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1.2)
@@ -103,73 +115,82 @@ def reliability_chart(panels: Mapping[str, Sequence[Mapping[str, float]]], label
             error = np.array([y - low, high - y]).clip(min=0)
             axes.errorbar(x, y, error, fmt="o", color=OTHER, ecolor=OTHER, elinewidth=1, markersize=5)
             axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel=f"predicted {label}")
-            axes.set_title(title, loc="left", fontsize=9.5, fontweight="bold")
+            axes.set_title(words(title), loc="left", fontsize=9.5, fontweight="bold")
         places[0].set_ylabel(f"observed {label} (Kaplan-Meier)")
-        return png(figure)
 
 
-def risk_map_chart(
-    maps: Mapping[str, NDArray[np.float64]],
-    errors: Mapping[str, NDArray[np.float64]],
-    x_label: str,
-    y_label: str,
-    notes: Mapping[str, str] | None = None,
-) -> bytes:
-    """PNG: maps of a risk on one grid with one scale, and under them the squared errors of the predicted ones.
+def risk_map_chart(path: Path, maps: RiskMaps, x_label: str, y_label: str) -> None:
+    """PNG: maps of a risk on one grid with one scale, and under the predicted ones their squared errors.
 
-    Args:
-        maps: name to (R, C); the first is what was observed. NaN cells stay white.
-        errors: name to (R, C) for the others.
-        x_label, y_label: what columns and rows mean.
-        notes: a line over the errors of each.
+    Empty cells stay white; `x_label` and `y_label` say what columns and rows mean.
     """
-    top = max(float(np.nanmax(m)) for m in maps.values())
+    errors = {name: (map_ - maps.observed) ** 2 for name, map_ in maps.predicted.items()}
     worst = max(float(np.nanmax(e)) for e in errors.values())
-    with mpl.rc_context(STYLE):
-        figure = new_figure(2.35 * len(maps) + 1.0, 4.9)
-        grid = figure.subplots(2, len(maps), squeeze=False)
+    pictures = {"Nelson-Aalen": maps.observed, **maps.predicted}
+    top = max(float(np.nanmax(m)) for m in pictures.values())
+    with _chart(path, 2.35 * len(pictures) + 1.0, 4.9) as figure:
+        grid = figure.subplots(2, len(pictures), squeeze=False)
         for axes in grid.flat:
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
-        for (name, values), (above, below) in zip(maps.items(), grid.T, strict=True):
+        for (name, values), (above, below) in zip(pictures.items(), grid.T, strict=True):
             shown = above.imshow(values, origin="lower", cmap="viridis", vmin=0, vmax=top)
-            above.set_title(name, fontsize=9, fontweight="bold")
+            above.set_title(words(name), fontsize=9, fontweight="bold")
             if name in errors:
                 wrong = below.imshow(errors[name], origin="lower", cmap="Reds", vmin=0, vmax=worst)
-                below.set_title((notes or {}).get(name, ""), fontsize=8, color=GREY)
+                note = "MSE {mean:.3f} ({low:.3f} to {high:.3f})".format(**maps.mse[name])
+                below.set_title(note, fontsize=8, color=GREY)
             else:
                 below.set_axis_off()
             (below if name in errors else above).set_xlabel(x_label, fontsize=8)
         grid[0, 0].set_ylabel(y_label, fontsize=8)
         figure.colorbar(shown, ax=list(grid[0]), label="cumulative hazard", fraction=0.03)
         figure.colorbar(wrong, ax=list(grid[1]), label="squared error", fraction=0.03)
-        return png(figure)
+
+
+def draw_halves(
+    path: Path, rows: Figures, ranks: Mapping[str, NDArray[np.float64]], outcome: Outcome, event: str, until: float
+) -> None:
+    """Kaplan-Meier curves of the two halves by each model's risk, as PNG and as a Slicer scene (.mrb).
+
+    Args:
+        path: of the PNG.
+        rows: row to metric to figure.
+        ranks: row to (N,) share of patients of lower risk.
+        outcome: months and events.
+        event, until: see `kaplan_meier_chart`.
+    """
+    panels = [risk_panel(name, rows[name], rank, *outcome) for name, rank in ranks.items()]
+    kaplan_meier_chart(path, panels, event, until)
+    save_scene(path.with_suffix(".mrb"), panels)
+
+
+def draw_reliability(
+    path: Path, survival: Mapping[str, NDArray[np.float64]], outcome: Outcome, at: float, groups: int, event: str
+) -> dict[str, list[dict[str, float]]]:
+    """The reliability diagram of some models at one time, as PNG; returns its numbers."""
+    tables = {name: reliability(predicted, *outcome, at, groups) for name, predicted in survival.items()}
+    reliability_chart(path, tables, f"{event} at {at:g} months")
+    return tables
 
 
 def risk_panel(
-    name: str, figures: Mapping[str, Mapping[str, float]], percentiles: NDArray[np.float64], months: Any, events: Any
+    name: str, figures: Mapping[str, Mapping[str, float]], ranks: NDArray[np.float64], months: Any, events: Any
 ) -> CurvePanel:
     """Kaplan-Meier curves of the two halves by a model's risk, with its C-index and log-rank p."""
-    c, p = figures["c_index"], figures["log_rank_p"]["mean"]
-    note = f"C {c['mean']:.3f} ({c['low']:.3f} to {c['high']:.3f}), log-rank p = {p:.2g}"
+    note = "C {mean:.3f} ({low:.3f} to {high:.3f})".format(**figures["c_index"])
     curves = []
-    for label, chosen in (("low risk", percentiles < 0.5), ("high risk", percentiles >= 0.5)):
+    for label, chosen in (("low risk", ranks < 0.5), ("high risk", ranks >= 0.5)):
         if chosen.any():
             seen = np.asarray(months, float)[chosen]
             curve = kaplan_meier(seen, np.asarray(events)[chosen])
             curves.append(StepCurve(label, **curve, patients=int(chosen.sum()), last_seen=seen))
-    return CurvePanel(words(name), note, tuple(curves))
+    return CurvePanel(words(name), f"{note}, log-rank p = {figures['log_rank_p']['mean']:.2g}", tuple(curves))
 
 
 def words(name: str) -> str:
     """Name of a row as words."""
     return name.replace("_", " ")
-
-
-def save_png(path: Path, data: bytes) -> None:
-    """Write a picture, whole or not at all."""
-    with atomic_path(path) as part:
-        part.write_bytes(data)
 
 
 def save_scene(path: Path, panels: Sequence[CurvePanel]) -> bool:

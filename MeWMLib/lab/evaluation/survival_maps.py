@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from MeWMLib.core.errors import SurvivalDataError
 from MeWMLib.lab.cox import check_outcomes
@@ -57,7 +58,7 @@ def risk_maps(
     Args:
         x, y: (N,) what is measured of the patients, the same for every model.
         months, events: (N,).
-        survival: name to (N,) predicted probability of viable beyond `at`.
+        survival: name to (N,) predicted probability of survival beyond `at`.
         at: months.
         seed: of the bootstrap.
 
@@ -72,15 +73,14 @@ def risk_maps(
     if not np.isfinite(observed).any():
         raise SurvivalDataError(what="Too few patients for a risk map", given=str(len(times)), remedy="Give more")
     predicted = {n: _means(cell, h, every, np.isfinite(observed)) for n, h in hazards.items()}
-    rng, draws = np.random.default_rng(seed), {n: [] for n in hazards}  # type: dict[str, list[float]]
-    for _ in range(_DRAWS):
+    rng, draws = np.random.default_rng(seed), np.zeros((_DRAWS, len(hazards)))
+    for draw in draws:
         weight = np.bincount(rng.integers(0, len(times), len(times)), minlength=len(times)).astype(float)
         truth, here = nelson_aalen_map(cell, times, died, at, weight)
-        for name, hazard in hazards.items():
-            draws[name].append(_mse(_means(cell, hazard, weight, np.isfinite(truth)), truth, here))
-    mse = {}
-    for name, p in predicted.items():
-        mse[name] = interval(_mse(p, observed, count), draws[name], len(times))  # a draw may leave every cell empty
+        # NaN if it leaves every cell empty
+        draw[:] = [_mse(_means(cell, h, weight, np.isfinite(truth)), truth, here) for h in hazards.values()]
+    errors = [_mse(p, observed, count) for p in predicted.values()]
+    mse = {n: interval(error, each, len(times)) for n, error, each in zip(hazards, errors, draws.T, strict=True)}
     return RiskMaps(observed, predicted, count.astype(np.intp), mse, at)
 
 
@@ -88,41 +88,35 @@ def nelson_aalen_map(
     cell: NDArray[np.intp], months: Array, events: NDArray[np.bool_], at: float, weight: Array
 ) -> tuple[Array, Array]:
     """Nelson-Aalen cumulative hazard at `at` of each cell's patients, each counted `weight` times; and their number."""
-    out, count = np.full(CELLS * CELLS, np.nan), np.zeros(CELLS * CELLS)
-    for c in range(CELLS * CELLS):
-        mine = (cell == c) & (weight > 0)
-        count[c] = weight[mine].sum()
-        if count[c] < FEWEST:
-            continue
-        t, d, w = months[mine], events[mine], weight[mine]
-        points = np.unique(t[d & (t <= at)])
-        out[c] = sum((w * (d & (t == p))).sum() / (w * (t >= p)).sum() for p in points)
-    return out.reshape(CELLS, CELLS), count.reshape(CELLS, CELLS)
+    order = np.argsort(months)
+    t, d = months[order], events[order]
+    counted = weight[order][:, None] * (cell[order][:, None] == np.arange(CELLS * CELLS))  # (N, cells)
+    # of each patient's cell who is at risk when that patient leaves; ties leave together
+    at_risk = counted[::-1].cumsum(axis=0)[::-1][np.searchsorted(t, t)]
+    steps = np.divide(counted * (d & (t <= at))[:, None], at_risk, out=np.zeros_like(counted), where=counted > 0)
+    count = counted.sum(axis=0)
+    hazard = np.where(count >= FEWEST, steps.sum(axis=0), np.nan)
+    return hazard.reshape(CELLS, CELLS), count.reshape(CELLS, CELLS)
 
 
 def _cells(x: Array, y: Array) -> NDArray[np.intp]:
     """Number of each patient's cell: row * CELLS + column."""
-    column = _quantile_group(x)
-    row = np.zeros(len(x), np.intp)
+    column, row = _quantile_group(x), np.zeros(len(x), np.intp)
     for c in range(CELLS):
         row[column == c] = _quantile_group(y[column == c])
     return row * CELLS + column
 
 
 def _quantile_group(values: Array) -> NDArray[np.intp]:
-    rank = np.argsort(np.argsort(values, kind="stable"), kind="stable")
-    return np.asarray(rank * CELLS // max(len(values), 1), np.intp)
+    return np.asarray((rankdata(values, "ordinal") - 1) * CELLS // max(len(values), 1), np.intp)
 
 
 def _means(cell: NDArray[np.intp], values: Array, weight: Array, known: NDArray[np.bool_]) -> Array:
-    total = np.bincount(cell, weight * values, CELLS * CELLS)
-    count = np.bincount(cell, weight, CELLS * CELLS)
-    mean = np.where(count > 0, total / np.where(count > 0, count, 1), np.nan).reshape(CELLS, CELLS)
-    return np.where(known, mean, np.nan)
+    total, count = (np.bincount(cell, w, CELLS * CELLS).reshape(CELLS, CELLS) for w in (weight * values, weight))
+    return np.divide(total, count, out=np.full((CELLS, CELLS), np.nan), where=known & (count > 0))
 
 
 def _mse(predicted: Array, observed: Array, count: Array) -> float:
     """Mean of the squared errors of the cells, each weighted by its patients."""
     known = np.isfinite(observed)
-    total = count[known].sum()
-    return float((count * (predicted - observed) ** 2)[known].sum() / total) if total > 0 else float("nan")
+    return float(np.average((predicted - observed)[known] ** 2, weights=count[known])) if known.any() else float("nan")

@@ -65,8 +65,6 @@ class Concordance:
                 remedy="Concordance needs a death before the last time of another patient",
             )
         self.weight = weight
-        #: Weight of all pairs of each bootstrap draw by seed; it is the same for all risks.
-        self._below: dict[int, Array] = {}
 
     @classmethod
     def harrell(cls, months: Any, events: Any) -> Concordance:
@@ -120,12 +118,7 @@ class Concordance:
         count = DRAWS if size < 1000 else 300
         # how often each patient was drawn, (draws, N): all quadratic forms are then one product of matrices
         times = np.array([np.bincount(rng.integers(0, size, size), minlength=size) for _ in range(count)], float)
-        below = self._below.get(seed) if total is self.weight else None
-        if below is None:
-            below = np.einsum("dn,dn->d", times @ total, times)
-            if total is self.weight:
-                self._below[seed] = below
-        above = np.einsum("dn,dn->d", times @ right, times)
+        above, below = (np.einsum("dn,dn->d", times @ pairs, times) for pairs in (right, total))
         return np.where(below > 0, above / np.where(below > 0, below, 1), 0.5)
 
     def share(self, risks: Sequence[Array], folds: Sequence[NDArray[np.intp]] | None = None) -> float:
@@ -135,13 +128,9 @@ class Concordance:
 
     def _sums(self, risks: Sequence[Array], folds: Sequence[NDArray[np.intp]] | None) -> tuple[Array, Array]:
         """Weight on pairs in the right order (N, N), and on all pairs."""
-        if folds is None and len(risks) == 1:
-            return self.weight * _in_order(risks[0]), self.weight
         right, total = np.zeros_like(self.weight), np.zeros_like(self.weight)
         for n, risk in enumerate(risks):
-            weight = self.weight
-            if folds is not None:
-                weight = weight * (folds[n][:, None] == folds[n][None])
+            weight = self.weight if folds is None else self.weight * (folds[n][:, None] == folds[n][None])
             right += weight * _in_order(risk)
             total += weight
         if total.sum() <= 0:
@@ -164,7 +153,7 @@ def brier_terms(survival: Any, months: Any, events: Any, at: float) -> Array:
     """What each patient adds to the Brier score at `at` (Graf et al., Stat Med 1999, eq. 11); its mean is the score.
 
     Args:
-        survival: (N,) predicted probability of viable beyond `at`.
+        survival: (N,) predicted probability of survival beyond `at`.
     """
     times, _ = check_outcomes(months, events)
     _, censoring = _censoring(months, events)
@@ -189,17 +178,16 @@ def kaplan_meier(months: Any, events: Any) -> dict[str, Array]:
     band = fit.confidence_interval_survival_function_.to_numpy()
     survival = fit.survival_function_.iloc[:, 0].to_numpy()
     # where all live or none does, the log-log band has no width
-    low, high = (np.where(np.isnan(band[:, n]), survival, band[:, n]) for n in (0, 1))
-    return {
-        "months": fit.survival_function_.index.to_numpy(dtype=float), "survival": survival, "low": low, "high": high,
-    }  # fmt: skip
+    low, high = np.where(np.isnan(band), survival[:, None], band).T
+    return {"months": fit.timeline, "survival": survival, "low": low, "high": high}
 
 
 def observed_survival(months: Any, events: Any, at: float) -> tuple[float, float, float]:
     """Kaplan-Meier at one time with its 95 % interval."""
-    curve = kaplan_meier(months, events)
-    n = int(np.searchsorted(curve["months"], at, side="right")) - 1
-    return float(curve["survival"][n]), float(curve["low"][n]), float(curve["high"][n])
+    times, *curves = kaplan_meier(months, events).values()
+    n = int(np.searchsorted(times, at, side="right")) - 1
+    survival, low, high = (float(curve[n]) for curve in curves)
+    return survival, low, high
 
 
 def reliability(survival: Any, months: Any, events: Any, at: float, groups: int) -> list[dict[str, float]]:
@@ -257,7 +245,7 @@ class Outcomes:
 
         Args:
             risks, folds: see `Concordance.of`.
-            survival: (N, T) predicted probability of viable beyond each of the times.
+            survival: (N, T) predicted probability of survival beyond each of the times.
             high_risk: (N,) the two groups of the log-rank test.
 
         Returns:
@@ -274,9 +262,5 @@ class Outcomes:
         if survival is None:
             everyone = [observed_survival(self.months, self.events, at)[0] for at in self.times]
             survival = np.tile(everyone, (len(self.months), 1))
-        return {
-            f"brier_{at:g}m": bootstrap_mean(
-                brier_terms(survival[:, n], self.months, self.events, at), self.seed, DRAWS
-            )
-            for n, at in enumerate(self.times)
-        }
+        terms = {at: brier_terms(survival[:, n], self.months, self.events, at) for n, at in enumerate(self.times)}
+        return {f"brier_{at:g}m": bootstrap_mean(each, self.seed, DRAWS) for at, each in terms.items()}

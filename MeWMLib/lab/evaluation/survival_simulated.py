@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -39,19 +40,12 @@ def evaluate_simulated(
     for n, number in enumerate(seeds):
         known = KnownPatient.draw(world, number)
         # in one go: the networks take them a chunk at a time, and three replicas leave half a chunk empty
-        trials = [(p, one) for p in known.protocols for one in replica_seeds(seed, REPLICAS)]
-        replicas = world.on_patch(known.patient, [p for p, _ in trials], [one for _, one in trials], plan)[1]
+        protocols, each = zip(*product(known.protocols, replica_seeds(seed, REPLICAS)), strict=True)
+        replicas = world.on_patch(known.patient, protocols, each, plan)[1]
         simulated = np.reshape([r.score.log_risk for r in replicas], (-1, REPLICAS)).mean(1).tolist()
         drawn = [world.judge_image(known.patient, t.hu, t.labels).log_risk for t in known.truths]
-        found.append(
-            {
-                "seed": number,
-                "protocols": [p.text for p in known.protocols],
-                "true": known.true_risks(),
-                "mewm_simulated": simulated,
-                "mewm_true_images": drawn,
-            }
-        )
+        one = {"seed": number, "protocols": [p.text for p in known.protocols], "true": known.true_risks()}
+        found.append(one | {"mewm_simulated": simulated, "mewm_true_images": drawn})
         say("simulated", (n + 1) / len(seeds))
     return {name: _row(found, name, seed) for name in ("mewm_simulated", "mewm_true_images")}, found
 
@@ -62,19 +56,12 @@ def _row(found: Sequence[dict[str, Any]], name: str, seed: int) -> dict[str, Any
     ranks, errors, right = [], [], []
     for one in found:
         true, predicted = np.array(one["true"]), np.array(one[name])
-        ranks.append(_spearman(predicted, true))
+        # 0 where the prediction is the same for all
+        ranks.append(float(spearmanr(predicted, true)[0]) if np.ptp(predicted) and np.ptp(true) else 0.0)
         errors.append(float(np.abs((predicted - mine) - (true - truth)).mean()))
         i, j = np.triu_indices(len(true), 1)
         # a pair with equal predictions counts one half
         same = np.sign(true[i] - true[j]) * np.sign(predicted[i] - predicted[j])
         right.append(float((1 + same).mean() / 2))
-    return {
-        "counterfactual_rank_correlation": bootstrap_mean(ranks, seed),
-        "risk_error": bootstrap_mean(errors, seed),
-        "order_right": bootstrap_mean(right, seed),
-    }
-
-
-def _spearman(a: Any, b: Any) -> float:
-    """Rank correlation; 0 where the prediction is the same for all."""
-    return float(spearmanr(a, b)[0]) if np.std(a) > 0 and np.std(b) > 0 else 0.0
+    figures = {"counterfactual_rank_correlation": ranks, "risk_error": errors, "order_right": right}
+    return {name: bootstrap_mean(values, seed) for name, values in figures.items()}

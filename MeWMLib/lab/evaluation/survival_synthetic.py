@@ -18,18 +18,9 @@ from MeWMLib.core.errors import InputError, SurvivalDataError
 from MeWMLib.core.io import write_json
 from MeWMLib.lab.evaluation.known_patients import chosen_patients
 from MeWMLib.lab.evaluation.metrics import Rows, interval
-from MeWMLib.lab.evaluation.survival_charts import (
-    interval_chart,
-    kaplan_meier_chart,
-    reliability_chart,
-    risk_map_chart,
-    risk_panel,
-    save_png,
-    save_scene,
-    words,
-)
+from MeWMLib.lab.evaluation.survival_charts import draw_halves, draw_reliability, interval_chart, risk_map_chart, words
 from MeWMLib.lab.evaluation.survival_maps import CELLS, FEWEST, risk_maps
-from MeWMLib.lab.evaluation.survival_metrics import Concordance, Outcomes, reliability
+from MeWMLib.lab.evaluation.survival_metrics import Concordance, Outcomes
 from MeWMLib.lab.evaluation.survival_patients import GivenOutcome, given_outcomes
 from MeWMLib.lab.evaluation.survival_simulated import evaluate_simulated
 from MeWMLib.lab.evaluation.work import Say, settings_from, silent
@@ -92,7 +83,7 @@ class SyntheticSettings:
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """Predictions of one model for N patients: risk (N,), and the probability of viable beyond `AT`, if it has one."""
+    """Predictions of one model for N patients: risk (N,), and the probability of survival beyond `AT` (N,)."""
 
     risk: Array
     survival: Array
@@ -169,15 +160,14 @@ def evaluate_synthetic(settings: SyntheticSettings, out: Path, say: Say = silent
     about = draw(found, patients, rows, settings, out)
     if settings.simulated:
         chosen = settings.seeds[: settings.simulated]
-        more, simulated = evaluate_simulated(settings.bundle, chosen, settings.seed, say)
+        more, about["simulated"] = evaluate_simulated(settings.bundle, chosen, settings.seed, say)
         rows |= more
-        about["simulated"] = simulated
     write_json(about, out / "survival.json")
     return rows
 
 
 def score(assessor: Assessor, patient: GivenOutcome) -> tuple[float, float]:
-    """Log-risk and probability of viable beyond `AT` on the true images."""
+    """Log-risk and probability of survival beyond `AT` on the true images."""
     m = patient.measured
     late = size_covariates(m["spacing_mm"], m["tumour_ml_before"], m["tumour_ml_after"], m["viable_ml_after"])
     risk, months, survival, _ = assessor.judge(*(five_views(image) for image in patient.images), late)
@@ -218,8 +208,8 @@ def lives_of(patients: Sequence[GivenOutcome], count: int) -> list[tuple[Array, 
     found = [_outcomes(patients)]
     for n in range(1, count):
         rngs = [np.random.default_rng(derive_seed("life", p.seed, n)) for p in patients]
-        draws = [survival_months(p.true_log_risk, rng) for p, rng in zip(patients, rngs, strict=True)]
-        found.append((np.array([m for m, _ in draws]), np.array([e for _, e in draws])))
+        months, events = zip(*map(survival_months, (p.true_log_risk for p in patients), rngs), strict=True)
+        found.append((np.array(months), np.array(events)))
     return found
 
 
@@ -230,23 +220,25 @@ def figures(
     outcomes = Outcomes(*_outcomes(patients), (AT,), settings.seed)
     lives = Concordance.lives(lives_of(patients, settings.lives))
     observed = outcomes.pairs["c_index"]
-    draws = {name: lives.draws([s.risk], seed=settings.seed) for name, s in found.items()}
-    once = {name: observed.draws([s.risk], seed=settings.seed) for name, s in found.items()}
-    whole = {name: lives.share([s.risk]) for name, s in found.items()}
-    single = {name: observed.share([s.risk]) for name, s in found.items()}
+    several, once = ({n: _drawn(pairs, s, settings.seed) for n, s in found.items()} for pairs in (lives, observed))
     rows: dict[str, dict[str, Any]] = {}
     for name, one in found.items():
-        share = (draws[name] - 0.5) / (draws["oracle"] - 0.5)
+        # of each the figure, then its draws
         compared = {
-            "c_index_lives": (whole[name], draws[name]),
-            "share_of_oracle": ((whole[name] - 0.5) / (whole["oracle"] - 0.5), share),
-            "c_index_behind_mewm": (whole["mewm"] - whole[name], draws["mewm"] - draws[name]),
-            "c_index_behind_mewm_one_life": (single["mewm"] - single[name], once["mewm"] - once[name]),
+            "c_index_lives": several[name],
+            "share_of_oracle": (several[name] - 0.5) / (several["oracle"] - 0.5),
+            "c_index_behind_mewm": several["mewm"] - several[name],
+            "c_index_behind_mewm_one_life": once["mewm"] - once[name],
         }
         rows[name] = outcomes.figures([one.risk], one.survival[:, None], one.risk > np.median(one.risk))
-        rows[name] |= {metric: interval(*values, len(patients)) for metric, values in compared.items()}
+        rows[name] |= {metric: interval(v[0], v[1:], len(patients)) for metric, v in compared.items()}
     rows["kaplan_meier"] = outcomes.brier()
     return rows
+
+
+def _drawn(pairs: Concordance, scored: Scored, seed: int) -> Array:
+    """Concordance of one model, and then that of each bootstrap draw."""
+    return np.append(pairs.share([scored.risk]), pairs.draws([scored.risk], seed=seed))
 
 
 def draw(
@@ -257,35 +249,25 @@ def draw(
     out: Path,
 ) -> dict[str, Any]:
     """Figures 5 and 6, reliability and C-index as pictures; adds `risk_map_mse` to the rows; returns the numbers."""
-    months, events = _outcomes(patients)
-    panels = []
-    for name in ("radiomics_cox", "mewm", "oracle"):
-        order = np.argsort(np.argsort(found[name].risk)) / len(patients)
-        panels.append(risk_panel(name, rows[name], order, months, events))
-    save_png(out / "figure6.png", kaplan_meier_chart(panels, "survival (synthetic)", 120.0))
-    save_scene(out / "figure6.mrb", panels)
-    groups = {
-        words(n): reliability(found[n].survival, months, events, AT, 10 if len(patients) >= 200 else 4)
-        for n in ("mewm", "radiomics_cox", "clinical_cox")
-    }
-    save_png(out / "reliability.png", reliability_chart(groups, f"survival at {AT:g} months"))
+    outcome = _outcomes(patients)
+    ranks = {n: np.argsort(np.argsort(found[n].risk)) / len(patients) for n in ("radiomics_cox", "mewm", "oracle")}
+    draw_halves(out / "figure6.png", rows, ranks, outcome, "survival (synthetic)", 120.0)
+    survival = {n: found[n].survival for n in ("mewm", "radiomics_cox", "clinical_cox")}
+    size = 10 if len(patients) >= 200 else 4
+    tables = draw_reliability(out / "reliability.png", survival, outcome, AT, size, "survival")
     shown = {n: f["c_index_lives"] for n, f in rows.items() if "c_index_lives" in f}
-    save_png(out / "c_index.png", interval_chart(shown, f"C-index, {settings.lives} lives (dashed: chance)", 0.5))
-    about: dict[str, Any] = {"reliability": groups}
+    interval_chart(out / "c_index.png", shown, f"C-index, {settings.lives} lives (dashed: chance)")
+    about: dict[str, Any] = {"reliability": {words(n): table for n, table in tables.items()}}
     if len(patients) < FEWEST * CELLS**2:
         return about  # no cell of the risk maps would be full
     x = np.array([p.measured["tumour_ml_before"] for p in patients])
     y = np.array([p.measured["viable_ml_after"] / max(p.measured["tumour_ml_before"], 1e-3) for p in patients])
-    names = ("clinical_cox", "radiomics_cox", "mewm")
-    maps = risk_maps(x, y, months, events, {n: found[n].survival for n in names}, AT, settings.seed)
-    for name in names:
-        rows[name]["risk_map_mse"] = maps.mse[name]
-    shown_maps = {"Nelson-Aalen": maps.observed, **{words(n): maps.predicted[n] for n in names}}
-    errors = {words(n): (maps.predicted[n] - maps.observed) ** 2 for n in names}
+    predicted = {n: survival[n] for n in ("clinical_cox", "radiomics_cox", "mewm")}
+    maps = risk_maps(x, y, *outcome, predicted, AT, settings.seed)
+    for name, error in maps.mse.items():
+        rows[name]["risk_map_mse"] = error
     arrow = "\N{RIGHTWARDS ARROW}"
-    notes = {words(n): "MSE {mean:.3f} ({low:.3f} to {high:.3f})".format(**maps.mse[n]) for n in names}
-    picture = risk_map_chart(shown_maps, errors, f"tumour before {arrow}", f"viable share after {arrow}", notes)
-    save_png(out / "figure5.png", picture)
+    risk_map_chart(out / "figure5.png", maps, f"tumour before {arrow}", f"viable share after {arrow}")
     return {**about, "risk_maps": maps.to_json()}
 
 

@@ -229,7 +229,5 @@ def _column(frame: Any, source: str | tuple[str, ...]) -> NDArray[np.float64]:
 def _change(frame: Any, sources: tuple[str, ...]) -> NDArray[np.float64]:
     """Mean over readers of the relative change of the sum of diameters; -1 is a complete response."""
     before, after = (frame[list(part)].to_numpy(float) for part in (sources[:3], sources[3:]))
-    known = np.isfinite(before) & np.isfinite(after) & (before > 0)
-    change = np.where(known, after / np.where(known, before, 1) - 1, 0.0)
-    count = known.sum(axis=1)
-    return np.where(count > 0, change.sum(axis=1) / np.maximum(count, 1), np.nan)
+    change = after / np.where(before > 0, before, np.nan) - 1
+    return np.asarray(pd.DataFrame(change).mean(axis=1), np.float64)  # over the readers that know it

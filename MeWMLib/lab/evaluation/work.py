@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import fields
 from functools import lru_cache
 from multiprocessing import get_context
@@ -54,22 +55,18 @@ def each_patient(
         stage, say: progress.
     """
     found: list[T] = []
-    for one in _results(begin, settings, patients, workers):
-        found.append(one)
-        say(stage, len(found) / len(patients))
+    with ExitStack() as stack:
+        if workers > 1:
+            # spawned, since a forked torch may hang
+            pool = ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,))
+            jobs = [(begin, settings, patient) for patient in patients]
+            results: Iterator[T] = stack.enter_context(pool).map(_in_worker, jobs)
+        else:
+            results = map(begin(settings), patients)
+        for one in results:
+            found.append(one)
+            say(stage, len(found) / len(patients))
     return found
-
-
-def _results(
-    begin: Callable[[Any], Callable[[Any], T]], settings: Hashable, patients: Sequence[Any], workers: int
-) -> Iterator[T]:
-    if workers <= 1:
-        yield from map(begin(settings), patients)
-        return
-    # spawned, since a forked torch may hang
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        yield from pool.map(_in_worker, [(begin, settings, patient) for patient in patients])
 
 
 @lru_cache(maxsize=1)

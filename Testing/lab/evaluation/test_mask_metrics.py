@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from MeWMLib.core.volume import Geometry, LabelMap
-from MeWMLib.lab.evaluation.mask_metrics import compare, lesions, surface
+from MeWMLib.lab.evaluation.segmentation import compare, lesions, surface
 
 
 def cube(start: tuple[int, int, int], side: int, shape: tuple[int, int, int] = (30, 40, 40)) -> np.ndarray:

@@ -13,6 +13,7 @@ from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry
 from MeWMLib.lab.evaluation.__main__ import main
+from MeWMLib.lab.evaluation.plan_tables import TrueRisk, coarser
 from MeWMLib.lab.evaluation.planning import (
     CONSTANT,
     Chosen,
@@ -22,7 +23,6 @@ from MeWMLib.lab.evaluation.planning import (
     frequency_prior,
     overlap,
 )
-from MeWMLib.lab.evaluation.true_risk import TrueRisk, coarser
 from MeWMLib.lab.synthetic.cases import SPLITS, target_geometry
 from MeWMLib.lab.synthetic.survival import true_log_risk
 

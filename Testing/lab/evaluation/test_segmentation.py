@@ -23,11 +23,11 @@ def test_the_figure_of_a_patient_is_the_mean_over_its_scans() -> None:
         ("mewm", "b", "before", {"dice_liver": 0.9}),
         ("mewm", "b", "after", {"dice_liver": float("nan")}),
     ]
-    rows = segmentation.rows_of(figures, 0)
+    rows = segmentation.scan_rows(figures, 0)
     assert list(rows) == ["mewm", "mewm_before", "mewm_after"]
     assert rows["mewm"]["dice_liver"]["mean"] == pytest.approx(0.8) and rows["mewm"]["dice_liver"]["n"] == 2
     assert rows["mewm_after"]["dice_liver"]["mean"] == pytest.approx(0.6) and rows["mewm_after"]["dice_liver"]["n"] == 1
-    assert list(segmentation.rows_of(figures[:1], 0)) == ["mewm"]
+    assert list(segmentation.scan_rows(figures[:1], 0)) == ["mewm"]
 
 
 def test_nothing_to_evaluate_on_is_said(tmp_path) -> None:

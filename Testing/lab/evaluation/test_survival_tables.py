@@ -9,8 +9,14 @@ import pytest
 
 from MeWMLib.core.errors import InputError, SurvivalDataError, UnreadableFileError
 from MeWMLib.lab.evaluation.survival_metrics import Concordance, calibration_slope
-from MeWMLib.lab.evaluation.survival_models import Model, cross_validate, models_of
-from MeWMLib.lab.evaluation.survival_real import TableSettings, evaluate_table, shuffled_c_index
+from MeWMLib.lab.evaluation.survival_real import (
+    Model,
+    TableSettings,
+    cross_validate,
+    evaluate_table,
+    models_of,
+    shuffled_c_index,
+)
 from MeWMLib.lab.evaluation.survival_tables import (
     CLINICAL,
     HCC_TACE_AFTER,

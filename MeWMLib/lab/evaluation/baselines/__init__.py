@@ -68,15 +68,14 @@ class Pair:
     labels_after: Labels | None = None
 
     def __post_init__(self) -> None:
-        more = () if self.labels_after is None else (self.labels_after,)
         what, remedy = "A training pair holds no tumour", "Leave this pair out"
-        treated_region(self.before, self.labels, self.after, *more, what=what, remedy=remedy)
+        treated_region(self.before, self.labels, self.after, self.labels_after, what=what, remedy=remedy)
 
 
 def treated_region(
     hu: FloatArray,
     labels: Labels,
-    *others: NDArray[np.generic],
+    *others: NDArray[np.generic] | None,
     what: str = "There is no tumour to treat",
     remedy: str = "Give labels with value 2",
 ) -> NDArray[np.bool_]:
@@ -86,7 +85,7 @@ def treated_region(
         GeometryMismatchError: the arrays are not of one shape.
         NoTumourError: the labels hold no tumour.
     """
-    shapes = [a.shape for a in (hu, labels, *others)]
+    shapes = [a.shape for a in (hu, labels, *others) if a is not None]
     if len(set(shapes)) != 1:
         raise GeometryMismatchError(
             what="The image, the labels and the weight are not of one shape",
@@ -103,7 +102,7 @@ def prepared(
     hu: FloatArray, labels: Labels, spacing_mm: float, weight: FloatArray | None
 ) -> tuple[FloatArray, NDArray[np.bool_], FloatArray]:
     """Checked arguments of `simulate`: the image, the tumour's mask, and the weight, by default of `rim_weight`."""
-    tumour = treated_region(hu, labels, *([] if weight is None else [weight]))
+    tumour = treated_region(hu, labels, weight)
     rim = rim_weight(labels, spacing_mm) if weight is None else weight
     return np.asarray(hu, np.float32), tumour, np.asarray(rim, np.float32)
 
@@ -151,5 +150,10 @@ def noise_field(
     fine = ndimage.zoom(coarse, factor, order=3, mode="reflect") if factor > 1 else coarse
     start = [(have - want) // 2 for have, want in zip(fine.shape, shape, strict=True)]
     field = fine[tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))]
-    field = ndimage.gaussian_filter(field, blur_voxels)
-    return np.asarray((field - field.mean()) / max(float(field.std()), 1e-6), np.float32)
+    return standardised(ndimage.gaussian_filter(field, blur_voxels), np.ones(shape, bool))
+
+
+def standardised(field: FloatArray, inside: NDArray[np.bool_]) -> FloatArray:
+    """Mean 0 and deviation 1 in a mask: large grains in a small lesion would shift its mean by chance alone."""
+    part = field[inside]
+    return np.asarray((field - part.mean()) / max(float(part.std()), 1e-6), np.float32)

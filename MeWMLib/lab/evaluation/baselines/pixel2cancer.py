@@ -149,10 +149,8 @@ def regress(
     for _ in range(MAX_STEPS):
         if int(state.dead.sum()) >= goal:
             break
-        state = replace(state, step=state.step + 1)
-        state = death(state, parameters.death, rng)
-        state = growth(state, parameters.growth, rng)
-        state = invasion(state, parameters.invasion, rng)
+        state = death(replace(state, step=state.step + 1), parameters.death, rng)
+        state = invasion(growth(state, parameters.growth, rng), parameters.invasion, rng)
     return state
 
 
@@ -214,19 +212,20 @@ def fit(pairs: Sequence[Pair]) -> Parameters:
         rows.append((after[oil], after[dark], (after - before)[~oil & ~dark]))
     taking = [share for share, oil in zip(shares, oils, strict=True) if oil > 0.01]
     defaults = Parameters()
-    lipiodol = _pooled([r[0] for r in rows], (defaults.lipiodol_hu, defaults.lipiodol_sd))
-    necrosis = _pooled([r[1] for r in rows], (defaults.necrosis_hu, defaults.necrosis_sd))
+    oily, necrotic, viable = zip(*rows, strict=True)
+    lipiodol_hu, lipiodol_sd = _pooled(oily, (defaults.lipiodol_hu, defaults.lipiodol_sd))
+    necrosis_hu, necrosis_sd = _pooled(necrotic, (defaults.necrosis_hu, defaults.necrosis_sd))
     return replace(
         defaults,
         dead_share=float(np.mean(shares)),
         dead_share_sd=float(np.std(shares)),
         lipiodol_share=float(sum(oils) / sum(taking)) if taking else 0.0,
         lipiodol_chance=len(taking) / len(pairs),
-        lipiodol_hu=lipiodol[0],
-        lipiodol_sd=lipiodol[1],
-        necrosis_hu=necrosis[0],
-        necrosis_sd=necrosis[1],
-        viable_change_hu=_pooled([r[2] for r in rows], (0.0, 0.0))[0],
+        lipiodol_hu=lipiodol_hu,
+        lipiodol_sd=lipiodol_sd,
+        necrosis_hu=necrosis_hu,
+        necrosis_sd=necrosis_sd,
+        viable_change_hu=_pooled(viable, (0.0, 0.0))[0],
     )
 
 
@@ -272,9 +271,6 @@ def _takes_lipiodol(state: State, share: float, rng: np.random.Generator) -> NDA
 
 def _shift(mask: NDArray[np.bool_], axis: int, step: int) -> NDArray[np.bool_]:
     """The mask moved by one cell; nothing enters at the faces."""
-    out = np.zeros_like(mask)
-    to = [slice(None)] * mask.ndim
-    of = [slice(None)] * mask.ndim
-    to[axis], of[axis] = (slice(1, None), slice(None, -1)) if step > 0 else (slice(None, -1), slice(1, None))
-    out[tuple(to)] = mask[tuple(of)]
-    return out
+    moved = np.roll(mask, step, axis)
+    np.moveaxis(moved, axis, 0)[0 if step > 0 else -1] = False
+    return moved

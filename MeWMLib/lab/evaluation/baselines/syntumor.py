@@ -32,6 +32,7 @@ from MeWMLib.lab.evaluation.baselines import (
     prepared,
     require_pairs,
     rim_weight,
+    standardised,
 )
 from MeWMLib.lab.evaluation.work import box_of
 from MeWMLib.perception.findings import LIPIODOL_HU
@@ -88,14 +89,14 @@ def simulate(
     share = chosen.bright_share if rng.random() < chosen.bright_chance else 0.0
     shift = chosen.shift_sd * float(rng.standard_normal())
     # drawn on the whole grid, so that a seed gives one texture whatever the weight is
-    texture = _standardised(noise_field(hu.shape, chosen.grain_mm / spacing_mm, 0.5, rng), tumour)
+    texture = standardised(noise_field(hu.shape, chosen.grain_mm / spacing_mm, 0.5, rng), tumour)
     places = noise_field(hu.shape, chosen.patch_mm / spacing_mm, 0.5, rng)
     bright = _soft_share(places, tumour, share, EDGE_MM / spacing_mm)
     change = bright * (chosen.bright_hu + chosen.bright_sd * texture)
     change += (1 - bright) * (chosen.dark_hu + chosen.dark_sd * texture)
     # the soft border between the classes took some of the deviation
     mean, deviation = _mixture(chosen, share)
-    change = shift + mean + deviation * _standardised(change, tumour)
+    change = shift + mean + deviation * standardised(change, tumour)
     change += _capsule(tumour, spacing_mm, chosen.capsule_hu)
     change *= _edge(tumour, spacing_mm)
     box = box_of(weight > 0, margin=4)
@@ -113,38 +114,28 @@ def fit(pairs: Sequence[Pair]) -> Parameters:
         NoTumourError: no pairs.
     """
     require_pairs(pairs)
-    ratios = [_size_ratio(p) for p in pairs if p.labels_after is not None]
+    known = [p for p in pairs if p.labels_after is not None]
+    ratios = [np.cbrt((p.labels_after == TUMOUR).sum() / (p.labels == TUMOUR).sum()) for p in known]
     scale = float(np.clip(np.mean(ratios), 0.5, 1.3)) if ratios else 1.0
     residuals = [_residual(p, scale) for p in pairs]
-    capsule = float(
-        np.mean([r[shell].mean() - r[~shell].mean() for r, shell, _ in residuals if 0 < shell.mean() < 1] or [0.0])
-    )
-    left = [r - capsule * (shell - shell.mean()) for r, shell, _ in residuals]
-    bright = [b for _, _, b in residuals]
-    share = float(np.mean([b.mean() for b in bright]))
-    weights = [np.full(len(r), 1.0 / len(r)) for r in left]
-    change, oil, each = np.concatenate(left), np.concatenate(bright), np.concatenate(weights)
-    bright_hu, dark_hu = _mean(change[oil], each[oil]), _mean(change[~oil], each[~oil])
-    rest = [r - np.where(b, bright_hu, dark_hu) for r, b in zip(left, bright, strict=True)]
-    shifts = [float(r.mean()) for r in rest]
-    spread = np.concatenate([(r - shift) ** 2 for r, shift in zip(rest, shifts, strict=True)])
-    chance = float(np.mean([b.mean() > 0.01 for b in bright]))
+    edges = [r[shell].mean() - r[~shell].mean() for r, shell, _ in residuals if 0 < shell.mean() < 1]
+    capsule = float(np.mean(edges or [0.0]))
+    left = [(r - capsule * (shell - shell.mean()), oil) for r, shell, oil in residuals]
+    bright_hu, dark_hu = (_mean([(r, oil == kind) for r, oil in left]) for kind in (True, False))
+    rest = [(r - np.where(oil, bright_hu, dark_hu), oil) for r, oil in left]
+    spread = [((r - r.mean()) ** 2, oil) for r, oil in rest]
+    chance = float(np.mean([oil.mean() > 0.01 for _, oil in left]))
     return Parameters(
-        bright_share=share / chance if chance else 0.0,
+        bright_share=float(np.mean([oil.mean() for _, oil in left])) / chance if chance else 0.0,
         bright_hu=bright_hu,
-        bright_sd=float(np.sqrt(_mean(spread[oil], each[oil]))),
+        bright_sd=float(np.sqrt(_mean(spread))),
         dark_hu=dark_hu,
-        dark_sd=float(np.sqrt(_mean(spread[~oil], each[~oil]))),
+        dark_sd=float(np.sqrt(_mean([(r, ~oil) for r, oil in spread]))),
         capsule_hu=capsule,
         scale=scale,
         bright_chance=chance,
-        shift_sd=float(np.sqrt(np.mean(np.square(shifts)))),
+        shift_sd=float(np.sqrt(np.mean([r.mean() ** 2 for r, _ in rest]))),
     )
-
-
-def _size_ratio(pair: Pair) -> float:
-    after = 0 if pair.labels_after is None else int((pair.labels_after == TUMOUR).sum())
-    return float((after / int((pair.labels == TUMOUR).sum())) ** (1 / 3))
 
 
 def _residual(pair: Pair, scale: float) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
@@ -157,8 +148,10 @@ def _residual(pair: Pair, scale: float) -> tuple[NDArray[np.float64], NDArray[np
     return change, _shell(tumour, pair.spacing_mm)[tumour], np.asarray(after >= LIPIODOL_HU)[tumour]
 
 
-def _mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
-    return float(np.average(values, weights=weights)) if len(values) else 0.0
+def _mean(cases: Sequence[tuple[NDArray[np.float64], NDArray[np.bool_]]]) -> float:
+    """Mean over the chosen voxels of (values, chosen) of each tumour; every tumour counts the same."""
+    total = sum(chosen.mean() for _, chosen in cases)
+    return float(sum((values * chosen).mean() for values, chosen in cases) / total) if total else 0.0
 
 
 def _mixture(chosen: Parameters, share: float) -> tuple[float, float]:
@@ -184,14 +177,7 @@ def _edge(tumour: NDArray[np.bool_], spacing_mm: float) -> FloatArray:
 def _capsule(tumour: NDArray[np.bool_], spacing_mm: float, amplitude_hu: float) -> FloatArray:
     """Change of the edge beside the inside; its mean over the tumour is 0, so that it moves no mean."""
     shell = _shell(tumour, spacing_mm)
-    mean = float(shell[tumour].mean())
-    return np.asarray(np.where(tumour, amplitude_hu * (shell - mean), 0.0), np.float32)
-
-
-def _standardised(field: FloatArray, inside: NDArray[np.bool_]) -> FloatArray:
-    """Mean 0 and deviation 1 in the tumour: large grains in a small lesion would shift its mean by chance alone."""
-    part = field[inside]
-    return np.asarray((field - part.mean()) / max(float(part.std()), 1e-6), np.float32)
+    return np.asarray(np.where(tumour, amplitude_hu * (shell - shell[tumour].mean()), 0.0), np.float32)
 
 
 def _soft_share(field: FloatArray, inside: NDArray[np.bool_], share: float, edge_voxels: float) -> FloatArray:
