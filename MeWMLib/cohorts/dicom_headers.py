@@ -105,7 +105,7 @@ def scan(root: Path, on_step: Callable[[int], None] | None = None) -> Scan:
 
     Args:
         root: folder; a patient is a sub-folder of it, or what the headers say.
-        on_step: told the number of files that were looked at.
+        on_step: called with the number of files that were looked at.
 
     Raises:
         UnreadableFileError: there is no such folder, or it cannot be listed.

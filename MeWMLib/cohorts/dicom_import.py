@@ -98,8 +98,8 @@ def import_cohort(
         root: read only.
         out: new, empty, or of an earlier import with the same layout; patients of other folders stay in it.
         settings: how.
-        on_step: told the stage ("headers", "patients"), how many are done and how many there are (0: not known yet).
-        on_line: told one sentence on each thing that was left out, for the user's own eyes (it may hold paths).
+        on_step: called with the stage ("headers", "patients"), how many are done, and how many there are (0: unknown).
+        on_line: called with one sentence on each thing that was left out, for the user's own eyes (it may hold paths).
 
     Raises:
         CohortError: `out` holds something else, or no patient at all could be imported.
@@ -204,7 +204,7 @@ def _bad_line(bad: BadFile, identity: Identity, root: Path) -> tuple[str, LeftOu
 
 
 def _patients(images: Sequence[Header], identity: Identity, leave_out: LeaveOut) -> list[_Group]:
-    """Files by patient; what has to be said about it is told to `leave_out`."""
+    """Files by patient; what has to be said about them goes to `leave_out`."""
     groups: dict[str, _Group] = {}
     for one, patient in (_public_ids if identity.public else _own_ids)(images, identity, leave_out):
         groups.setdefault(patient, _Group(patient, one.folder, [])).headers.append(one)

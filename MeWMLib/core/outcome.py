@@ -59,7 +59,7 @@ class ReplicaScore:
         log_risk, months, survival: what the survival network says.
         change: what happened to the tumour; its viable volume is the predicted one where there is one.
         members: log-risk by each member of the survival ensemble; empty without one.
-        predicted_viable_ml: viable tumour that the simulation was told to draw, and that the risk is based on; None
+        predicted_viable_ml: viable tumour that the simulation was conditioned on, and that the risk is based on; None
             where it was measured in the image.
         measured_viable_ml: viable tumour measured in the simulated image; None in journals of older versions.
     """

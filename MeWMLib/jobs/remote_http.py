@@ -62,7 +62,7 @@ _FAILURES: tuple[tuple[str, type[ServerError], str, str], ...] = (
     ("Timeout|timed out", ServerUnreachableError, "The server does not answer in time", _CHECK),
     ("ProxyError", ServerUnreachableError, f"{_UNREACHABLE}: the proxy refuses", "Check HTTPS_PROXY and NO_PROXY"),
     ("NameResolution|getaddrinfo", ServerUnreachableError, f"{_UNREACHABLE}: its name is not known", _CHECK),
-    ("refused", ServerUnreachableError, f"{_UNREACHABLE}: nobody listens there", _CHECK),
+    ("refused", ServerUnreachableError, f"{_UNREACHABLE}: nothing answers there", _CHECK),
     ("ConnectionError|ChunkedEncodingError", ServerUnreachableError, _BROKE, _CHECK),
     ("", ServerError, "The server cannot be asked", _CHECK),
 )

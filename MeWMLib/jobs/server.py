@@ -349,7 +349,7 @@ def prepared(settings: Settings) -> tuple[uvicorn.Server, socket.socket]:
         ) from error
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        # it listens at once: whoever reads the address, which is printed next, may connect
+        # it listens at once: anyone who reads the address, which is printed next, may connect
         bound = socket.create_server((settings.host, settings.port), family=family)
     except OSError as error:
         raise InputError(

@@ -67,7 +67,7 @@ def _answer(given: argparse.Namespace, send: Callable[[Event], None]) -> int:
 
 
 def _load() -> Any:
-    """Import what needs the optional packages: here, so that a missing one can be told as an event."""
+    """Import what needs the optional packages: here, so that a missing one can be reported as an event."""
     try:
         from MeWMLib.scene.make import make
     except ModuleNotFoundError as error:

@@ -19,7 +19,7 @@ DIGITS = 5
 
 
 class PredictedResponse(NamedTuple):
-    """What a simulation is told to draw: the tumour's volume over that before, and the viable tumour, ml."""
+    """What a simulation is conditioned on: the tumour's volume over that before, and the viable tumour, ml."""
 
     ratio: float
     viable_ml: float
@@ -37,7 +37,7 @@ def predicted_responses(
     trials: Sequence[tuple[Protocol, int]],
     settings: PlanSettings,
 ) -> list[PredictedResponse] | None:
-    """What the simulations of some protocols and seeds are told to draw.
+    """What the simulations of some protocols and seeds are conditioned on.
 
     Returns:
         None where none is predicted (`predicts_response`).
