@@ -78,7 +78,7 @@ TORCH_FREE = (
 )
 #: What each room is for, in the order of docs/ARCHITECTURE.md.
 PURPOSES = {
-    "core": "the words that everybody uses: volumes, patients, protocols, plans, errors; files; model bundles",
+    "core": "the shared vocabulary: volumes, patients, protocols, plans, errors; files; model bundles",
     "perception": "CT to liver and tumour labels, and what they measure",
     "policy": "patient and goal to candidate drugs and embolics; clinical rules; operation reports; language models",
     "dynamics": "patch, protocol and seed to a simulated patch",
@@ -89,7 +89,7 @@ PURPOSES = {
     "jobs": "what a job is, and how it is run: worker process, runner, server and its client",
     "scene": "plans to Slicer's MRML, pictures and report",
     "cli": "the command `mewm`",
-    "lab": "what only research needs: training, evaluation, registration, synthetic cohorts, codecs, baselines",
+    "lab": "everything only research needs: training, evaluation, registration, synthetic cohorts, codecs, baselines",
 }
 HEAVY = ("torch", "monai")
 #: Packages of the server alone; the fronts start where they are not installed.

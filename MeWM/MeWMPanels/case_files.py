@@ -55,7 +55,7 @@ def hold_ct(parameters):
     held = hold_volume(parameters.ct)
     if held.simulated is not None:
         raise NoCTError(
-            what=_("The chosen volume is a simulated one"),
+            what=_("The chosen volume is simulated"),
             given=parameters.ct.GetName(),
             remedy=_("Choose the scan before treatment"),
         )
@@ -89,7 +89,7 @@ def hold_labels(parameters):
         )
     if not parameters.tumour_segment or not parameters.liver_segment:
         raise LabelError(
-            what=_("It is not known which segment is the liver and which the tumour"),
+            what=_("MeWM cannot tell which segment is the liver and which is the tumour"),
             given=", ".join(name for _id, name in segments_of(node)) or _("a segmentation without a segment"),
             remedy=_("Choose both segments in the panel Segmentation"),
         )

@@ -162,7 +162,7 @@ def _install_torch():
     except ImportError as error:
         raise RestartNeededError(
             what=_("The extension PyTorch is not installed"),
-            remedy=_("Install it with the Extensions Manager and restart Slicer; MeWM then goes on by itself"),
+            remedy=_("Install it with the Extensions Manager and restart Slicer; MeWM then continues by itself"),
         ) from error
     if PyTorchUtilsLogic().installTorch(askConfirmation=True) is None:
         raise DependencyError(what=_("PyTorch was not installed"), remedy=_("See the extension PyTorch"))

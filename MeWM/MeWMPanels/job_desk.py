@@ -64,7 +64,7 @@ class JobDesk:
             raise InputError(
                 what=_("Another job is running"),
                 given=self.state.title,
-                remedy=_("Wait for its end, or press Cancel"),
+                remedy=_("Wait for it to finish, or press Cancel"),
             )
         if jobs:
             self.before_jobs()

@@ -115,7 +115,7 @@ class OutcomePanel(Panel):
         tip = _("Difference in HU, or standard deviation over the replicas, with a legend")
         rank = rank_of(comparison.node("uncertainty")) if comparison else None
         if rank not in (None, self.front.shown_rank):
-            tip += ". " + _("The uncertainty is known for rank {rank} only").format(rank=rank)
+            tip += ". " + _("Uncertainty is available only for rank {rank}").format(rank=rank)
         self.ui.mapBox.setToolTip(tip)
 
     @staticmethod

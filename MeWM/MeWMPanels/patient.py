@@ -47,7 +47,7 @@ class PatientPanel(Panel):
         if node is None:
             text = _("No CT has been chosen yet. Load the sample to try MeWM.")
         elif node.GetImageData() is None:
-            text = _("The chosen volume holds no voxels.")
+            text = _("The chosen volume is empty.")
         else:
             size = " x ".join(f"{n}" for n in node.GetImageData().GetDimensions())
             spacing = " x ".join(f"{s:.2f}" for s in node.GetSpacing())

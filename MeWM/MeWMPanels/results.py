@@ -52,7 +52,7 @@ def read(folders, before, labels):
     found = [(folder, document, candidate) for folder, document in documents for candidate in document.plan.candidates]
     if not found:
         raise UnreadableFileError(
-            what=_("Nothing was simulated yet when the job was stopped"), remedy=_("Let it run a little longer")
+            what=_("The job was stopped before anything had been simulated"), remedy=_("Let it run a little longer")
         )
     found.sort(key=lambda one: one[2].risk.log_risk)
     kept = []

@@ -221,7 +221,7 @@ def consent_text(address):
 def privacy_text(address):
     """The line about privacy when a server is chosen."""
     if address is None:
-        return _("Privacy: nothing is sent before an address is typed in.")
+        return _("Privacy: nothing is sent until you enter an address.")
     text = (
         _("Privacy: jobs send the voxels of the CT, the segmentation, clinical data, goal and settings to")
         + f" {address.url}."

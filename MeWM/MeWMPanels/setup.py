@@ -76,7 +76,7 @@ class SetupPanel(Panel):
             else _("All packages are installed.")
         )
         busy = _("A job is running") if self.front.desk is not None and self.front.desk.busy else ""
-        remote = _("The models of a server are kept there") if away else ""
+        remote = _("A server's models are managed on the server") if away else ""
         self.enable_each(
             removeButton=remote or ("" if chosen in imported else _("Choose a model that you imported")),
             installButton=busy or ("" if lacking else _("Nothing is missing")),

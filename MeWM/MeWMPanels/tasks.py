@@ -111,9 +111,9 @@ class Tasks:
             forbidden = [f for f in rule_findings(protocol, parameters) if f.severity == FORBIDDEN]
             if forbidden:
                 raise ProtocolError(
-                    what=_("A protocol may not be given"),
+                    what=_("The clinical rules forbid a protocol"),
                     given=f"{name}: {forbidden[0].reason} ({forbidden[0].source})",
-                    remedy=_("Change it in the panel Actions, or take its tick away"),
+                    remedy=_("Change it in the panel Actions, or untick it"),
                 )
         held, source = case_files.HeldCase(parameters), _source(parameters)
         folder, pack = self._open("simulate"), parameters.simulation
@@ -209,7 +209,7 @@ class Tasks:
         adding = results.adding(slicer.mrmlScene, loaded, case.volume, case.labels, source)
         comparison = yield partial(self.desk.slices, adding)
         if source.gone(slicer.mrmlScene):
-            self.desk.say(_("The CT was deleted meanwhile: a copy of it was added beside the simulated volumes"))
+            self.desk.say(_("The CT was deleted in the meantime: a copy was added beside the simulated volumes"))
         count = len(comparison.candidates)
         self.desk.say(_("Done:") + f" {count} " + (_("protocols") if count > 1 else _("protocol")))
         # in a turn of its own, so that the window stays alive between the two

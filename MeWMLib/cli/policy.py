@@ -139,7 +139,7 @@ def _agree(found: Endpoint, yes: bool, output: Output) -> None:
     # a question that nobody can see is not asked
     if not yes and not (sys.stderr.isatty() and agreed("Do you agree?")):
         raise EndpointConsentError(
-            what="Nobody has agreed; nothing was changed", given=found.name, remedy="Answer y, or give --yes"
+            what="You did not agree; nothing was changed", given=found.name, remedy="Answer y, or give --yes"
         )
     privacy.grant(found)
 

@@ -41,7 +41,7 @@ def _ask(address: Address, output: Output) -> None:
         output.notice("The connection is NOT encrypted: anyone in between can read it.")
     if not agreed("Send them?"):
         raise ConsentError(
-            what="Nobody has agreed that images are sent to the server; nothing was sent",
+            what="You have not agreed that images are sent to the server; nothing was sent",
             given=address.url,
             remedy="Agree with --yes-send-images, or leave --server out to compute here",
         )

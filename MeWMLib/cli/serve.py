@@ -42,7 +42,7 @@ def serve(arguments: argparse.Namespace, output: Output) -> int:
             f"Warning: {arguments.host} can be reached from other computers, and CTs travel unencrypted. "
             "Give --certificate and --key, or put an HTTPS proxy in front (docs/SERVER.md)."
         )
-    server.serve(settings, lambda url: output.result(f"MeWM serves at {url} (Ctrl-C ends it)"))
+    server.serve(settings, lambda url: output.result(f"MeWM is serving at {url} (Ctrl-C stops it)"))
     return 0
 
 
@@ -58,5 +58,5 @@ def _token(arguments: argparse.Namespace, data: Path, output: Output) -> str:
     if file.is_file():
         return server_token.read_file(file)
     token = server_token.make(file)
-    output.notice(f"A token was made; it is shown only now and kept in {file}:\n{token}")
+    output.notice(f"A new token was created and saved in {file}; it is shown only once:\n{token}")
     return token

@@ -229,7 +229,7 @@ def read_table(folder: Path) -> tuple[PatientRow, ...]:
         raise UnreadableFileError(
             what="The table of the cohort cannot be read",
             given=f"{path} ({type(error).__name__}: {error})",
-            remedy="Write the cohort anew",
+            remedy="Write the cohort again",
         ) from error
 
 

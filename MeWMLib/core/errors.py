@@ -257,7 +257,9 @@ def output_error(error: OSError, path: Path) -> OutputError:
             remedy="Free some space or give another folder with --out; nothing half-written was left",
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return OutputError("The result may not be written there", given=str(path), remedy="Give a folder you can write")
+        return OutputError(
+            "No permission to write the result there", given=str(path), remedy="Give a folder you can write"
+        )
     return OutputError(
         f"The result could not be written ({error.strerror})", given=str(path), remedy="Give another folder with --out"
     )

@@ -336,7 +336,7 @@ def _read_image(path: Path) -> sitk.Image:
                 remedy="Resample the image to an orthogonal grid first",
             ) from error
         raise UnreadableFileError(
-            what="The file is cut, damaged or of another format than its name says",
+            what="The file is truncated, damaged or not in the format that its name suggests",
             given=f"{path} ({str(error).strip().splitlines()[-1][:160]})",
             remedy="Copy or export the file again",
         ) from error

@@ -258,9 +258,13 @@ class PlanFolder:
         while not above.exists() and above != above.parent:
             above = above.parent
         if not above.is_dir():
-            raise OutputError(what="A file is in the way of the folder", given=str(above), remedy="Give another --out")
+            raise OutputError(
+                what="A file already exists where the folder should go", given=str(above), remedy="Give another --out"
+            )
         if not os.access(above, os.W_OK | os.X_OK):
-            raise OutputError(what="The folder may not be written", given=str(above), remedy="Give another --out")
+            raise OutputError(
+                what="No permission to write to the folder", given=str(above), remedy="Give another --out"
+            )
         return self
 
     def write(self, document: PlanDocument) -> None:

@@ -18,7 +18,9 @@ def segment(task: Task) -> dict[str, Any]:
     out, output = Path(task.job.out or ""), kind_of("segment").output
     assert output is not None
     if out.is_dir():
-        raise OutputError(what="A folder is in the way of the file", given=str(out), remedy="Give a file with --out")
+        raise OutputError(
+            what="A folder already exists where the file should go", given=str(out), remedy="Give a file with --out"
+        )
     output.name_for(out.name)
     bundle, case = task.bundle(), task.read()
     found = task.segment(task.world(bundle), case)

@@ -104,7 +104,7 @@ def find_devices(python: str = sys.executable) -> str:
     """What torch can compute on, asked in a child: this process stays free of torch and survives a broken driver.
 
     Raises:
-        WorkerError: torch does not answer.
+        WorkerError: torch did not respond.
     """
     try:
         done = subprocess.run(
@@ -116,7 +116,7 @@ def find_devices(python: str = sys.executable) -> str:
             env=child_environment(),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise WorkerError(what="torch does not answer", given=str(error)) from error
+        raise WorkerError(what="torch did not respond", given=str(error)) from error
     if done.returncode != 0:
         last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         raise WorkerError(what="torch cannot be imported", given=last[0])

@@ -232,7 +232,7 @@ class RemoteRunner(Runner):
                 raise CancelledError(
                     what="The job was stopped while the server could not be reached",
                     given=self._client.address.url,
-                    remedy="The server ends the job itself when nobody asks for it; the best so far is kept",
+                    remedy="The server stops the job once no client asks about it; the best so far is kept",
                 )
             self._check_overdue()
 

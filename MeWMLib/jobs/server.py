@@ -246,7 +246,7 @@ class _Body:
                 raise InputError(what="The header of the upload is too long")
             chunk = await anext(self._chunks, b"")
             if not chunk:
-                raise InputError(what="The upload ends in its header")
+                raise InputError(what="The upload stopped in the middle of its header")
             self._pending += chunk
         head, _, self._pending = self._pending.partition(b"\n")
         return head
@@ -275,7 +275,7 @@ async def _receive_file(record: ServerJob, entry: FileEntry, body: _Body) -> Non
         while left:
             now = await body.piece(left)
             if not now:
-                raise InputError(what="The upload ends in a file", given=entry.name)
+                raise InputError(what="The upload stopped in the middle of a file", given=entry.name)
             # a client with a long upload over a slow line is still there
             record.heard()
             left -= len(now)

@@ -274,6 +274,6 @@ def probe_device(python: str, report: Callable[[str], None]) -> None:
         try:
             report(find_devices(python))
         except MeWMError:
-            report("not known: torch does not answer on the server")
+            report("not known: torch did not respond on the server")
 
     threading.Thread(target=probe, name="mewm-device", daemon=True).start()

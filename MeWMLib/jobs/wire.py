@@ -174,7 +174,7 @@ class Address:
             raise wrong
         if parts.username is not None or parts.query or parts.fragment:
             raise InputError(
-                what="The address of a server holds neither a password nor a query",
+                what="A server address must not contain a password or a query",
                 given=f"an address of {host}",
                 remedy="Give the token by a file or by MEWM_SERVER_TOKEN",
             )

@@ -71,11 +71,11 @@ def translated(error: BaseException, job: Job | None = None) -> MeWMError:
     # torch is not imported here, so its errors are known by their names
     if "OutOfMemoryError" in names or (isinstance(error, RuntimeError) and _CARD_FULL.search(text)):
         return OutOfMemoryError(
-            what="The graphics card has no memory left", given=str(error).splitlines()[0] if text else "", remedy=_CARD
+            what="The graphics card ran out of memory", given=str(error).splitlines()[0] if text else "", remedy=_CARD
         )
     full = isinstance(error, OSError) and error.errno == errno.ENOMEM
     if isinstance(error, MemoryError) or full or _COMPUTER_FULL.search(text):
-        return OutOfMemoryError(what="The computer has no memory left", remedy=_COMPUTER)
+        return OutOfMemoryError(what="The computer ran out of memory", remedy=_COMPUTER)
     if isinstance(error, OSError) and error.errno in _WRITE_ERRORS:
         return output_error(error, Path(str(error.filename or (job.out if job else "") or "")))
     last = traceback.extract_tb(error.__traceback__)[-1:]

@@ -284,7 +284,7 @@ def first_protocol(space: ActionSpace, allowed: Allowed) -> Protocol:
         if allowed(protocol):
             return protocol
     raise RuleError(
-        what="The clinical rules leave no complete protocol to choose from",
+        what="The clinical rules forbid every complete protocol",
         given=f"drugs: {', '.join(space.drugs) or 'none'}; embolics: {', '.join(space.embolics) or 'none'}",
         remedy="Offer more agents, or check the patient's clinical data against the contraindications",
     )

@@ -107,7 +107,7 @@ class FrequencyPrior:
         try:
             prior = from_plain(cls, {"regimens": data["regimens"]}, what)
             if data["format"] != PRIOR_FORMAT or not prior.regimens:
-                raise PolicyError(what="It holds no regimens of this version", given=data["format"])
+                raise PolicyError(what="The file has no regimens in this version's format", given=data["format"])
             return cls(tuple((Protocol.parse(text).text, count) for text, count in prior.regimens))
         except MeWMError as error:
             raise UnreadableFileError(

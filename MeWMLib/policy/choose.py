@@ -92,6 +92,6 @@ def language_model(text: str, among: tuple[str, ...] | None = None) -> LanguageM
     """
     names = text.removeprefix("llm:").split("+")
     if len(names) > 2:
-        raise PolicyError(what="At most two endpoints work together", given=text, remedy="Write llm:PROPOSER+REFINER")
+        raise PolicyError(what="At most two endpoints can be combined", given=text, remedy="Write llm:PROPOSER+REFINER")
     clients = [ChatClient(find_endpoint(name)) for name in names]
     return LanguageModelPolicy(clients[0], clients[1] if len(clients) > 1 else None, among)

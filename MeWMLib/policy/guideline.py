@@ -149,7 +149,7 @@ def _scores(
         warnings = [f for f in alone if f.rule in singling_out]
         if warnings:
             score -= WARNING_PENALTY * len(warnings)
-            parts.append("warned of by the rules " + ", ".join(f.rule for f in warnings))
+            parts.append("warned against by the rules " + ", ".join(f.rule for f in warnings))
             sources += [f.source for f in warnings]
         if name in named.wanted:
             # In the order in which the goal names them.
@@ -189,7 +189,7 @@ def _nothing_left(clinical: Clinical, named: GoalAgents, among: Collection[str] 
     drugs, embolics = ([n for n in offered(kind, among) if n not in excluded] for kind in (DRUG, EMBOLIC))
     reasons = (explain_none(drugs, embolics, clinical), "the goal excludes " + ", ".join(excluded) if excluded else "")
     return RuleError(
-        what="The clinical rules and the goal leave no protocol of a drug and an embolic agent",
+        what="The clinical rules and the goal rule out every combination of a drug and an embolic",
         given="; ".join(reason for reason in reasons if reason),
-        remedy="Check the patient's clinical data and the goal; if they are right, TACE is not the treatment",
+        remedy="Check the patient's clinical data and the goal; if they are right, these rules allow no TACE for this patient",
     )

@@ -32,7 +32,7 @@ def choose_device(name: str) -> torch.device:
         name = "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
     if not there.get(name, False):
         raise DeviceError(
-            what="The compute device is not there",
+            what="The compute device is not available",
             given=name,
             remedy="Use --device auto; available: " + ", ".join(k for k, v in there.items() if v),
         )

@@ -45,7 +45,7 @@ def test_a_noisy_library_does_not_disturb_the_events(fake_script, tmp_path):
     ("mishap", "error", "text"),
     [
         ("crash", WorkerError, "unexpected ZeroDivisionError.*a mistake in the code.*fake_worker"),
-        ("oom", DeviceError, "no memory left.*--device cpu"),
+        ("oom", DeviceError, "ran out of memory.*--device cpu"),
         ("kill", WorkerError, "SIGKILL"),
     ],
 )

@@ -183,7 +183,7 @@ def test_a_new_plan_replaces_the_old_one_and_keeps_what_is_the_users(own_plan):
 def test_a_folder_that_cannot_be_written_is_refused_before_the_work(tmp_path):
     (tmp_path / "file").write_text("x")
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(OutputError, match="in the way"):
+        with pytest.raises(OutputError, match="already exists"):
             PlanFolder(path).require_writable()
     folder = PlanFolder(tmp_path / "deep" / "plan").require_writable()
     folder.journal_file()

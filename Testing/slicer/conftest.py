@@ -109,7 +109,7 @@ class User:
         self.wait_idle()
 
     def tick(self, name: str) -> None:
-        """Tick an agent, or take its tick away."""
+        """Tick an agent, or untick it."""
         names = [agent.name for agent in self.front.actions._agents]
         self.click_cell("actions", "agentTable", names.index(name), 0, left=9)
 

@@ -345,7 +345,7 @@ def require_synthetic(cohort: Cohort) -> None:
         raise CohortError(
             what="The cohort was drawn by another version of the synthetic world",
             given=f"{cohort.folder}, world {cohort.manifest.get('world')}",
-            remedy="Write the cohort anew with `mewm cohort synthesize`",
+            remedy="Write the cohort again with `mewm cohort synthesize`",
         )
 
 

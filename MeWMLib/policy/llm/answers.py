@@ -158,4 +158,4 @@ def _json_object(text: str) -> dict[str, Any]:
             data, _ = json.JSONDecoder().raw_decode(rest, start.start())
             if {"drugs", "administrations"} & set(data):
                 return dict(data)
-    raise EndpointAnswerError(what="The answer holds no JSON object of the form that was asked for")
+    raise EndpointAnswerError(what="The answer contains no JSON object in the requested form")

@@ -142,7 +142,7 @@ def require_consent(endpoint: Endpoint) -> None:
     """Raise `EndpointConsentError` unless the user has agreed to exactly this address and model."""
     if endpoint.identity not in consents():
         raise EndpointConsentError(
-            what=f"Nobody has agreed to send data to the endpoint {endpoint.name}; nothing was sent",
+            what=f"You have not agreed to send data to the endpoint {endpoint.name}; nothing was sent",
             given=f"{endpoint.url}, model {endpoint.model}",
             remedy=f"Look at what would be sent (--preview), then run `mewm endpoint allow {endpoint.name}`",
         )
