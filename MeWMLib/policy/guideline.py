@@ -191,5 +191,5 @@ def _nothing_left(clinical: Clinical, named: GoalAgents, among: Collection[str] 
     return RuleError(
         what="The clinical rules and the goal rule out every combination of a drug and an embolic",
         given="; ".join(reason for reason in reasons if reason),
-        remedy="Check the patient's clinical data and the goal; if they are right, these rules allow no TACE for this patient",
+        remedy="Check the patient's clinical data and the goal; if they are right, no TACE is allowed for this patient",
     )
