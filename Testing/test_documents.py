@@ -57,7 +57,7 @@ def _check(words: list[str]) -> None:
     name, rest = Path(words[0]).name, words[1:]
     if name == "mewm":
         parsed = cli_arguments.parse(rest)
-        if hasattr(parsed, "program"):
+        if hasattr(parsed, "part"):
             _parse_program(program_module(parsed.program, parsed.part), [parsed.part, *parsed.rest])
     elif name == "make":
         targets = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
@@ -84,9 +84,9 @@ def test_long_shell_lines_are_lines_that_the_programs_take(page: Path, block: st
 def test_short_shell_lines_run(page: Path, block: str, is_long: bool, tmp_path: Path) -> None:
     (tmp_path / "report.txt").write_text(REPORT, encoding="utf-8")
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(REPOSITORY)}
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "utf-8"}
     for words in _lines(block):
-        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, check=False, encoding="utf-8")
         assert done.returncode == 0, f"{page.name}: {shlex.join(words)}\n{done.stdout}\n{done.stderr}"
 
 

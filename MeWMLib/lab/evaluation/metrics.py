@@ -105,9 +105,9 @@ def stamp(args: argparse.Namespace, argv: Sequence[str], parts: Sequence[str], r
     bundle = None
     if parts:
         used = find_bundle(args.bundle, require=())
-        manifest = used.manifest["parts"]
-        sums = {name: manifest[name]["sha256"] for name in parts if name in manifest}
-        bundle = {"name": used.name, "version": used.manifest["version"], "sha256": used.sha256, "parts": sums}
+        there = used.manifest.parts
+        sums = {name: there[name].sha256 for name in parts if name in there}
+        bundle = {"name": used.name, "version": used.manifest.version, "sha256": used.sha256, "parts": sums}
     return {
         "bundle": bundle,
         "command": " ".join(["mewm evaluate", *(_without_folder(word) for word in argv)]),

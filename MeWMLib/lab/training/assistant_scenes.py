@@ -144,7 +144,7 @@ class MapAnatomy(Anatomy):
         """HU without tumours, the liver's signed distance, and where a mass may bulge out of the liver."""
         hu, liver = self.render(axes)
         rng = np.random.default_rng(derive_seed("neighbours", self.seed))
-        drawn = self._drawn_liver(axes)
+        drawn = self.liver_shape.signed_mm(axes.shifted(self.liver_centre))
         wall, dome = self._inner_wall(axes), self._dome(axes, drawn)
         fine = self._field("fine", 3.5).at(axes)
         wide = self._field("wide", 16.0).at(axes)

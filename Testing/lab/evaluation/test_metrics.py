@@ -91,8 +91,8 @@ def test_a_stamp_says_where_figures_come_from_without_folders() -> None:
     found = stamp(args, argv, ("survival", "dynamics"), rows)
     assert found["command"] == 'mewm evaluate generation --row blind=blind --out out --protocol "A + B"'
     bundle = find_bundle(None)
-    parts = {name: bundle.manifest["parts"][name]["sha256"] for name in ("survival", "dynamics")}
-    version = bundle.manifest["version"]
+    parts = {name: bundle.manifest.parts[name].sha256 for name in ("survival", "dynamics")}
+    version = bundle.manifest.version
     assert found["bundle"] == {"name": "mewm-small", "version": version, "sha256": bundle.sha256, "parts": parts}
     assert (found["mewm"], found["seed"], found["device"], found["patients"]) == (MeWMLib.__version__, 4, "cpu", 2)
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", found["date"])

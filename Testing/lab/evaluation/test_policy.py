@@ -261,7 +261,7 @@ def test_the_command_writes_the_table_and_says_what_it_did(tmp_path: Path, capsy
 def test_a_synthetic_cohort_is_measured_on_its_labels(tmp_path: Path) -> None:
     from MeWMLib.lab.synthetic.write import CohortSettings, synthesize
 
-    cohort = synthesize(tmp_path / "cohort", CohortSettings("test", 0, 2, (6.0, 3.0, 3.0), 1), None)
+    cohort = synthesize(tmp_path / "cohort", CohortSettings("test", 0, 2, spacing=(6.0, 3.0, 3.0)), None)
     found = read_cohort(tmp_path / "cohort", images=2)
     assert len(found.cases) == 2 and found.agents is None and "synthetic" in found.name
     for case, row in zip(found.cases, cohort.rows, strict=True):
