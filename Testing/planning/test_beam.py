@@ -266,7 +266,7 @@ def test_a_drug_that_no_embolic_may_follow_is_not_taken() -> None:
 
 def test_no_protocol_left_is_an_error() -> None:
     space = ActionSpace(("Cisplatin",), ("LC beads",), {}, "test")
-    with pytest.raises(RuleError, match=r"no complete protocol.*Cisplatin.*LC beads"):
+    with pytest.raises(RuleError, match=r"every complete protocol.*Cisplatin.*LC beads"):
         beam_search(space, Once(), each(toy(0)), rules)
     with pytest.raises(RuleError):
         expected_evaluations(space, Once(), rules)

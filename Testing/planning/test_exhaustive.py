@@ -114,7 +114,7 @@ def test_equal_in_any_batch_size() -> None:
 
 
 def test_no_protocol_left_is_an_error() -> None:
-    with pytest.raises(RuleError, match="no complete protocol"):
+    with pytest.raises(RuleError, match="every complete protocol"):
         exhaustive_search(SPACE, Once(), in_turn(lambda batch: [0.0] * len(batch)), lambda p: False)
     with pytest.raises(RuleError):
         expected_evaluations(SPACE, Once(), lambda p: not p.complete)

@@ -164,7 +164,7 @@ def test_the_ct_is_deleted_while_a_job_runs(ready, mishap):
     ready.wait(lambda: ready.front.comparison is not None)
     ready.wait_idle()
     assert ready.front.comparison.ct.GetName() == "CT before treatment"
-    assert any("deleted meanwhile" in line for line in ready.front.desk.state.log)
+    assert any("deleted in the meantime" in line for line in ready.front.desk.state.log)
 
 
 def test_a_killed_worker(ready, mishap):

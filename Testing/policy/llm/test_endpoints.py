@@ -144,7 +144,7 @@ def test_endpoints_are_listed_allowed_audited_and_revoked(mewm, client):
     assert code == 0 and not any(row["allowed"] for row in json.loads(out))
     code, _, err = mewm("endpoint", "allow", "gpt-4o")
     assert (
-        code == 2 and "You have not agreed" in err and "slices of the CT as pictures" in err and "api.openai.com" in err
+        code == 2 and "You did not agree" in err and "slices of the CT as pictures" in err and "api.openai.com" in err
     )
     code, out, _ = mewm("endpoint", "allow", "gpt-4o", "--yes")
     assert code == 0 and "Agreed" in out
