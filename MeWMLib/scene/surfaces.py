@@ -25,8 +25,8 @@ SURFACE = "Closed surface"
 VOXEL_MM = 1.5
 #: Width of the smoothing, in voxels of the coarse grid and in mm: along thick slices the second one counts.
 SIGMA_VOXELS, SIGMA_MM = 0.8, 2.0
-
-
+#: So much wider in a large picture, where the steps between thick slices would show as stripes.
+PICTURE_WIDER = 2.0
 Held = tuple[NDArray[np.bool_], Geometry]
 
 
@@ -58,7 +58,7 @@ def add(node: Any, surfaces: Mapping[str, Any]) -> None:
             segment.AddRepresentation(SURFACE, surface)
 
 
-def surface_of(mask: NDArray[np.bool_], grid: Geometry) -> Any:
+def surface_of(mask: NDArray[np.bool_], grid: Geometry, wider: float = 1.0) -> Any:
     """The surface of a mask in RAS mm, as `vtkPolyData` with normals; empty for an empty mask."""
     if not mask.any():
         return vtk.vtkPolyData()
@@ -68,7 +68,7 @@ def surface_of(mask: NDArray[np.bool_], grid: Geometry) -> Any:
     padded = np.pad(mask, pads).astype(np.float32)
     blocks = [n for size, step in zip(padded.shape, steps, strict=True) for n in (size // step, step)]
     coarse = padded.reshape(blocks).mean(axis=(1, 3, 5))  # (K, J, I) / steps
-    widths = [min(SIGMA_VOXELS, SIGMA_MM / (step * mm)) for step, mm in zip(steps, grid.spacing, strict=True)]
+    widths = [wider * min(SIGMA_VOXELS, SIGMA_MM / (step * mm)) for step, mm in zip(steps, grid.spacing, strict=True)]
     field = ndimage.gaussian_filter(coarse, widths)
     affine = np.array(grid.affine)
     # the middle of the first block, which begins two blocks outside the mask's grid
@@ -111,7 +111,7 @@ def surfaces_of(labels: LabelMap) -> dict[Structure, Any]:
     rim = liver & ~ndimage.binary_erosion(liver, iterations=3)
     liver &= ~ndimage.binary_dilation(lesion & rim, iterations=3)
     masks = {LIVER_STRUCTURE: liver, TUMOUR_STRUCTURE: lesion}
-    return {structure: surface_of(mask, coarse.geometry) for structure, mask in masks.items()}
+    return {structure: surface_of(mask, coarse.geometry, PICTURE_WIDER) for structure, mask in masks.items()}
 
 
 def _coarser(labels: LabelMap) -> LabelMap:
