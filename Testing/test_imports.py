@@ -89,7 +89,7 @@ PURPOSES = {
     "jobs": "what a job is, and how it is run: worker process, runner, server and its client",
     "scene": "plans to Slicer's MRML, pictures and report",
     "cli": "the command `mewm`",
-    "lab": "everything only research needs: training, evaluation, registration, synthetic cohorts, codecs, baselines",
+    "lab": "everything only research needs: training, evaluation, registration, synthetic cohorts, baselines, figures",
 }
 HEAVY = ("torch", "monai")
 #: Packages of the server alone; the fronts start where they are not installed.

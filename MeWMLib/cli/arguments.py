@@ -39,7 +39,6 @@ _PARTS = {
         "planning",
         "real-pair",
         "policy",
-        "autoencoder",
         "survival",
         "segmentation",
         "registration",

@@ -31,10 +31,12 @@ from MeWMLib.core.volume import Provenance
 from MeWMLib.dynamics.compose import compose
 from MeWMLib.dynamics.model import DynamicsModel
 from MeWMLib.dynamics.sampling import ddpm
-from MeWMLib.lab.codecs.vqgan import VQGAN, VQGANConfig
 from MeWMLib.lab.synthetic.cases import SPLITS
 from MeWMLib.perception.preprocess import patch_geometry, resample
 from MeWMLib.perception.segmenter import normalise
+
+sys.path.insert(0, str(Path(__file__).parent))
+from vqgan import VQGAN, VQGANConfig  # noqa: E402  (it is beside this file)
 
 GIVEN = Protocol.parse("Cisplatin + Doxorubicin + Mitomycin + Lipiodol")
 #: Channels of the U-Net of DiffTumor (arXiv 2402.19470), which MeWM takes over: 64 times 1, 2, 4, 8.

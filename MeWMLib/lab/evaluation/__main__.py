@@ -82,12 +82,12 @@ _ROWS = _option(
 )
 
 
-def _pair(required: bool) -> tuple[Option, ...]:
+def _pair() -> tuple[Option, ...]:
     return (
-        _option("--before", "CT before treatment", required=required),
-        _option("--labels", "liver and tumour on it", required=required),
+        _option("--before", "CT before treatment", required=True),
+        _option("--labels", "liver and tumour on it", required=True),
         _LABEL_VALUES,
-        _option("--after", "CT after treatment, same phase", required=required),
+        _option("--after", "CT after treatment, same phase", required=True),
     )
 
 
@@ -108,7 +108,7 @@ COMMANDS = (
                 action="store_false"),
     )),
     Command("real-pair", "a simulated CT beside the real CT after treatment, which is registered first", PARTS, (
-        *_pair(required=True),
+        *_pair(),
         _option("--protocol", 'what was given, as "Doxorubicin + Lipiodol"', required=True),
         _option("--replicas", "of the simulation", 3),
     )),
@@ -121,13 +121,6 @@ COMMANDS = (
         _option("--folds", "parts of each split", 5),
         _option("--drug-horizon", "Hd, most drugs in a plan (constant and prior: as is)", 2),
         _option("--embolic-horizon", "He, most embolics in a plan", 2),
-    )),
-    Command("autoencoder", "block codecs of several sizes: PSNR in treated tumours, seconds", ("autoencoder",), (
-        _option("--work", "folder of the fitted codecs; a stopped run goes on", type=Path, required=True),
-        _option("--channels", "of the block codecs", (16, 20, 24, 32), nargs="*", type=int),
-        _option("--patients", "to fit on", 20),
-        _option("--validation", "patients to measure on", 12),
-        *_pair(required=False),
     )),
     Command("survival", "survival models: tables of real patients, or the network on synthetic ones", ("survival",), (
         _option("--table", "hcc-tace-seg, dtsdhcc, or the file of one of them", metavar="NAME|FILE"),
