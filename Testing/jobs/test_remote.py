@@ -160,7 +160,9 @@ def test_no_name_and_no_path_leaves_this_computer(serve, tap, case, tmp_path, fa
     assert fake.small_ct().array.astype("<i2").tobytes() in sent
     text = sent.lower()
     names = ("smith", "john", "1955", "patient", str(tmp_path).lower(), str(Path.home()).lower(), "pytest")
-    for name in (*names, socket.gethostname().lower()):
+    # a host name of a few letters stands in any compressed voxels by chance
+    host = socket.gethostname().lower()
+    for name in (*names, *([host] if len(host) > 5 else [])):
         assert name.encode() not in text, name
 
 
@@ -407,7 +409,7 @@ def test_nobody_listens():
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
     error = _version_error(f"http://127.0.0.1:{port}")
-    assert type(error) is ServerUnreachableError and "nobody listens" in error.what
+    assert type(error) is ServerUnreachableError and "nothing answers" in error.what
 
 
 def test_a_name_that_nobody_knows():

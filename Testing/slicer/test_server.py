@@ -331,7 +331,7 @@ def test_a_wrong_token_a_missing_file_and_no_token(away, server, tmp_path):
 
 def test_nobody_listens(away):
     choose(away, "http://127.0.0.1:9")
-    assert "nobody listens" in answer_to_test(away)
+    assert "nothing answers" in answer_to_test(away)
     away.click("simulation", "simulateButton")
     assert isinstance(away.wait_error(), ServerUnreachableError)
 
