@@ -55,7 +55,8 @@ class ServerProcess:
             **own_group(),
         )
         assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().decode().split()[3]
+        line = self.process.stdout.readline().decode()
+        self.url = next(word for word in line.split() if word.startswith("http://"))
 
     def workers(self) -> list[int]:
         """Process ids of the workers that live."""
