@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-# Before torch is imported: tests share a machine, and sums over threads differ from machine to machine.
+# Before torch is imported: tests share a machine, and sums over threads differ from machine to machine. Where xdist runs
+# a process for each core, one thread each is all that there is.
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "2")
+    os.environ.setdefault(_name, "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 
 #: Files whose tests take more than some seconds together (`pytest --durations=0`): `make quick` leaves them out.
 SLOW_FILES = (
@@ -32,10 +33,11 @@ SLOW_FILES = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of slow files."""
+    """Mark the tests of slow files, and take them first: what runs beside a slow file then ends with it."""
     for item in items:
         if item.path.relative_to(REPOSITORY / "Testing").as_posix().startswith(SLOW_FILES):
             item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="session")

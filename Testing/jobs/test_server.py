@@ -346,7 +346,7 @@ def test_the_worker_does_not_see_the_token(tmp_path):
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     try:
         assert process.stdout is not None
-        url = process.stdout.readline().split()[4]
+        url = next(word for word in process.stdout.readline().split() if word.startswith("http://"))
 
         class Server:
             token = "token-from-the-environment"

@@ -167,7 +167,7 @@ def test_the_server_part_is_hidden_until_it_is_chosen(user):
     assert user.front.setup.ui.serverWidget.isVisible()
     button = user.widget("setup", "testButton")
     assert not button.enabled and "address" in button.toolTip
-    assert "before an address" in user.widget("setup", "privacyLabel").text
+    assert "nothing is sent until" in user.widget("setup", "privacyLabel").text
 
 
 def test_test_connection_shows_version_device_and_models(away, server):
