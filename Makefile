@@ -14,7 +14,7 @@
 
 SAMPLE ?= lits-117
 OUT ?= out/demo
-# one room for make test; processes of make quick
+# one room for make test, which runs two processes, since each may take 2 GB; processes of make quick
 ROOM ?=
 JOBS ?= logical
 VENV ?= .venv
@@ -48,7 +48,7 @@ demo: $(STAMP_DEMO)
 	@echo "Now open $(OUT)/report.html in a browser, or $(OUT)/scene.mrb in 3D Slicer."
 
 test: lint
-	$(BIN)/python -m pytest $(if $(ROOM),Testing/$(ROOM))
+	$(BIN)/python -m pytest $(if $(ROOM),Testing/$(ROOM)) -n 2 --dist loadfile --no-loadscope-reorder
 
 quick: lint
 	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist worksteal
