@@ -1,4 +1,4 @@
-"""How large an image may be before anything of it is unpacked: a small file can declare more voxels than memory holds."""
+"""How large an image may be before anything of it is unpacked: a small file can declare more than memory holds."""
 
 from __future__ import annotations
 
