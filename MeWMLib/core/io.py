@@ -37,7 +37,7 @@ from MeWMLib.core.errors import (
     output_error,
 )
 from MeWMLib.core.grids import placed_on, turned_like
-from MeWMLib.core.image_files import DETACHED, read_image_file, require_written
+from MeWMLib.core.image_files import DETACHED, finish_written, read_image_file
 from MeWMLib.core.image_files import SUFFIXES as IMAGE_SUFFIXES  # noqa: F401 (callers know this module only)
 from MeWMLib.core.image_files.voxels import quiet
 from MeWMLib.core.records import to_plain
@@ -293,7 +293,7 @@ def _write_image(image: sitk.Image, path: Path) -> None:
         sitk.WriteImage(image, str(temporary), useCompression=True)
         try:
             # some ITK writers do not notice a full disk
-            require_written(temporary, sitk.GetArrayViewFromImage(image))
+            finish_written(temporary, sitk.GetArrayViewFromImage(image))
         except UnreadableFileError as error:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 

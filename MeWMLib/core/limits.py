@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 from MeWMLib.core.errors import InputError
 
@@ -27,9 +29,34 @@ def max_voxel_bytes() -> int:
         limit = float("nan")
     if not 0 < limit < 2**20:
         raise InputError(
-            what=f"{ENVIRONMENT} must be a number of GiB above 0", given=repr(text), remedy="Write a number such as 4"
+            what=f"--max-gib or {ENVIRONMENT} must be a number of GiB above 0",
+            given=repr(text),
+            remedy="Write a number such as 4",
         )
     return int(limit * 2**30)
+
+
+@contextlib.contextmanager
+def limit_of(gib: str | None) -> Iterator[None]:
+    """Put another limit in force for the block, in this process and in the workers that it starts.
+
+    Args:
+        gib: GiB as typed; None leaves the limit as it is.
+
+    Raises:
+        InputError: not a number above zero.
+    """
+    before = os.environ.get(ENVIRONMENT)
+    if gib is not None:
+        os.environ[ENVIRONMENT] = gib.strip() or "?"
+    try:
+        max_voxel_bytes()
+        yield
+    finally:
+        if before is not None:
+            os.environ[ENVIRONMENT] = before
+        else:
+            os.environ.pop(ENVIRONMENT, None)
 
 
 def require_declared_size(voxel_bytes: int, given: str) -> None:

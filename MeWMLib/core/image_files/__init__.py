@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from MeWMLib.core.errors import GeometryError, UnreadableFileError
 from MeWMLib.core.image_files import metaimage, nifti, nrrd, voxels
 from MeWMLib.core.image_files.layout import AGAIN, Layout
+from MeWMLib.core.image_files.seal import put_seal, require_seal
 from MeWMLib.core.volume import Geometry
 
 _FORMATS: dict[str, Callable[[Path], Layout]] = {
@@ -50,6 +51,7 @@ def read_image_file(path: Path) -> ImageFile:
     if not path.exists():
         raise UnreadableFileError(what="There is no such file or folder", given=str(path), remedy="Check the path")
     try:
+        require_seal(path)
         layout = _layout(path)
         geometry = Geometry(layout.shape, layout.affine)
         return ImageFile(voxels.read_voxels(layout), geometry, layout.metadata)
@@ -62,9 +64,14 @@ def read_image_file(path: Path) -> ImageFile:
         ) from error
 
 
-def require_written(path: Path, array: NDArray[Any]) -> None:
-    """Check that a file which was just written holds `array` to its end; see `voxels.require_written`."""
+def finish_written(path: Path, array: NDArray[Any]) -> None:
+    """Check that a file which was just written holds `array` to its end, and put a checksum of all its bytes into it.
+
+    Raises:
+        UnreadableFileError: it does not hold them; see `voxels.require_written`.
+    """
     voxels.require_written(_layout(path), array)
+    put_seal(path)
 
 
 def _layout(path: Path) -> Layout:

@@ -26,7 +26,7 @@ class Part:
 
     Attributes:
         path: the file.
-        start: first byte of the voxels, or of their stream; -1: the voxels are the last bytes of the file.
+        start: first byte of the voxels, or of their stream.
         packed: bytes of the compressed stream, where the header says so.
     """
 

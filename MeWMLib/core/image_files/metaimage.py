@@ -197,8 +197,9 @@ def _parts(
     stated = whole_numbers(path, "CompressedDataSize", packed, 1)[0] if packed and encoding == "zlib" else None
     if skip < -1 or (skip and (encoding != "raw" or (text.upper() == "LOCAL" and skip > 0))):
         raise unreadable(path, "has a damaged header", f"HeaderSize {skip}")
+    skip = max(skip, 0)  # -1, "the last bytes of the file", at its word: a file that was cut would give shifted voxels
     if text.upper() == "LOCAL":
-        return (Part(path, -1 if skip else end, stated),)
+        return (Part(path, end, stated),)
     if words[:1] == ["LIST"]:
         held = re.fullmatch(r"(\d+)D?", words[1]) if len(words) > 1 else re.fullmatch(r"(\d+)", str(len(sizes) - 1))
         if held is None or not 1 <= int(held[1]) <= len(sizes):

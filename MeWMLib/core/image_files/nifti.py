@@ -122,9 +122,12 @@ def _begin(path: Path, zipped: bool, count: int) -> bytes:
             return file.read(count)
         found, engine = b"", zlib.decompressobj(31)
         try:
-            while len(found) < count and (packed := engine.unconsumed_tail or file.read(1 << 14)):
-                if engine.eof:  # a header may end its own member
-                    packed, engine = engine.unused_data + packed, zlib.decompressobj(31)
+            while len(found) < count:
+                packed = engine.unused_data or engine.unconsumed_tail or file.read(1 << 14)
+                if not packed:
+                    break
+                if engine.eof:  # a stream may have several members
+                    engine = zlib.decompressobj(31)
                 found += engine.decompress(packed, count - len(found))
         except zlib.error as error:
             raise damaged(path, str(error)) from error

@@ -225,7 +225,7 @@ def _parts(path: Path, header: _Header, sizes: tuple[int, ...], encoding: str) -
     fields = header.fields
     lines = whole_numbers(path, "line skip", fields.get("lineskip", "0"), 1)[0]
     skip = whole_numbers(path, "byte skip", fields.get("byteskip", "0"), 1)[0]
-    if lines < 0 or skip < -1 or (encoding != "raw" and (lines or skip == -1)) or skip > MAX_HEADER:
+    if lines < 0 or not -1 <= skip <= MAX_HEADER or (encoding != "raw" and (lines or skip < 0)):
         raise unreadable(path, "skips parts of its data in a way that is not read", f"line skip {lines}, {skip} bytes")
     if "datafile" in fields:
         parts = _detached(path, header, sizes)
@@ -235,7 +235,8 @@ def _parts(path: Path, header: _Header, sizes: tuple[int, ...], encoding: str) -
         parts = (Part(path, header.end),)
     if encoding != "raw":
         return parts, skip
-    return tuple(Part(p.path, -1 if skip == -1 else _after(p, lines) + skip) for p in parts), 0
+    # -1 stands for "the last bytes of the file": taken at its word, a file that was cut would give shifted voxels
+    return tuple(Part(part.path, _after(part, lines) + max(skip, 0)) for part in parts), 0
 
 
 def _after(part: Part, lines: int) -> int:

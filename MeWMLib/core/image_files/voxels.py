@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import mmap
 import struct
 import zlib
 from collections.abc import Iterator
@@ -60,9 +61,9 @@ def require_size(layout: Layout) -> None:
     require_declared_size(layout.nbytes, str(layout.path))
     share = layout.nbytes // len(layout.parts)
     for part in layout.parts:
-        held = part.path.stat().st_size - max(part.start, 0)
+        held = part.path.stat().st_size - part.start
         if layout.encoding == "raw":
-            _require_length(part, held, share, at_least=part.start < 0)
+            _require_length(part, held, share)
         elif layout.encoding in _WINDOW:
             if part.packed is not None:
                 _require_length(part, held, part.packed)
@@ -88,10 +89,10 @@ def require_written(layout: Layout, array: NDArray[Any]) -> None:
         raise damaged(layout.path, "checksum")
 
 
-def _require_length(part: Part, found: int, expected: int, at_least: bool = False) -> None:
+def _require_length(part: Part, found: int, expected: int) -> None:
     if found < expected:
         raise damaged(part.path, f"{max(found, 0)} of {expected} bytes")
-    if found > expected and not at_least:
+    if found > expected:
         raise unreadable(part.path, "is longer than its header says", f"{found} bytes, {expected} declared")
 
 
@@ -101,15 +102,16 @@ def _bytes(array: NDArray[Any]) -> memoryview:
 
 
 def _ends_with_checksum_of(layout: Layout, array: NDArray[Any]) -> bool:
-    """True if the one file of a layout ends with the checksum (gzip: and the size) of these voxels."""
+    """True if the one file of a layout ends with the checksum (gzip: and the size) of these voxels, and only there."""
     if layout.encoding == "gzip":
         size = (len(layout.lead) + array.nbytes) % 2**32
         end = struct.pack("<II", zlib.crc32(_bytes(array), zlib.crc32(layout.lead)), size)
     else:
         end = struct.pack(">I", zlib.adler32(_bytes(array)))
-    with layout.parts[0].path.open("rb") as file:
-        file.seek(-len(end), 2)
-        return file.read() == end
+    part = layout.parts[0]
+    with part.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        # found earlier, the stream may end there and something follow
+        return content.find(end, part.start) == len(content) - len(end)
 
 
 def _by_itk(layout: Layout) -> NDArray[Any] | None:
@@ -144,7 +146,7 @@ def _decode(layout: Layout) -> NDArray[Any]:
     for number, part in enumerate(layout.parts):
         out = target[number * share : (number + 1) * share]
         with part.path.open("rb") as file:
-            file.seek(part.path.stat().st_size - share if part.start < 0 else part.start)
+            file.seek(part.start)
             if layout.encoding == "raw":
                 if file.readinto(out) != share:
                     raise damaged(part.path, "it became shorter")
@@ -186,6 +188,8 @@ def _parse_text(part: Part, content: bytes, layout: Layout, out: memoryview) -> 
         if layout.encoding == "hex":
             found = bytes.fromhex(content.decode("ascii"))
         else:
+            if not content[-1:].isspace():
+                raise damaged(part.path, "nothing ends its last number")
             words, number = content.split(), float if layout.dtype.kind == "f" else int
             found = np.array([number(word) for word in words], dtype=layout.dtype).tobytes()
     except (ValueError, OverflowError) as error:
