@@ -37,7 +37,7 @@ from MeWMLib.core.errors import (
     output_error,
 )
 from MeWMLib.core.grids import placed_on, turned_like
-from MeWMLib.core.image_files import DETACHED, finish_written, read_image_file
+from MeWMLib.core.image_files import DETACHED, copy_written, read_image_file
 from MeWMLib.core.image_files import SUFFIXES as IMAGE_SUFFIXES  # noqa: F401 (callers know this module only)
 from MeWMLib.core.image_files.voxels import quiet
 from MeWMLib.core.records import to_plain
@@ -290,12 +290,14 @@ def _write_image(image: sitk.Image, path: Path) -> None:
             what="An image is written as one file", given=str(path), remedy="Write .nrrd, .nii.gz or .mha instead"
         )
     with atomic_path(Path(path)) as temporary:
-        sitk.WriteImage(image, str(temporary), useCompression=True)
+        written = temporary.with_name(f".{temporary.name}")
         try:
-            # some ITK writers do not notice a full disk
-            finish_written(temporary, sitk.GetArrayViewFromImage(image))
-        except UnreadableFileError as error:
+            sitk.WriteImage(image, str(written), useCompression=True)
+            copy_written(written, temporary, sitk.GetArrayViewFromImage(image))
+        except UnreadableFileError as error:  # some ITK writers do not notice a full disk
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        finally:
+            written.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

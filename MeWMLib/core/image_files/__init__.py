@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from MeWMLib.core.errors import GeometryError, UnreadableFileError
 from MeWMLib.core.image_files import metaimage, nifti, nrrd, voxels
 from MeWMLib.core.image_files.layout import AGAIN, Layout
-from MeWMLib.core.image_files.seal import put_seal, require_seal
+from MeWMLib.core.image_files.seal import copy_sealed, require_seal
 from MeWMLib.core.volume import Geometry
 
 _FORMATS: dict[str, Callable[[Path], Layout]] = {
@@ -64,14 +64,15 @@ def read_image_file(path: Path) -> ImageFile:
         ) from error
 
 
-def finish_written(path: Path, array: NDArray[Any]) -> None:
-    """Check that a file which was just written holds `array` to its end, and put a checksum of all its bytes into it.
+def copy_written(source: Path, target: Path, array: NDArray[Any]) -> None:
+    """Check that a file which was just written holds `array` to its end, and copy it with a checksum of all its bytes.
 
     Raises:
         UnreadableFileError: it does not hold them; see `voxels.require_written`.
+        OSError: the copy cannot be written.
     """
-    voxels.require_written(_layout(path), array)
-    put_seal(path)
+    voxels.require_written(_layout(source), array)
+    copy_sealed(source, target)
 
 
 def _layout(path: Path) -> Layout:

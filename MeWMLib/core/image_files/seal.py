@@ -22,25 +22,19 @@ _AROUND = {".nrrd": (b"# " + _TEXT, b"\n"), ".mha": (b"Comment = " + _TEXT, b"\n
 _GZIP_HEAD, _GZIP_COMMENT = 10, 0x10
 
 
-def put_seal(path: Path) -> None:
-    """Put the checksum into a file that was just written; a format without a place for it stays as it is."""
-    ending = _ending(path)
-    if ending is None:
-        return
-    before, after = _AROUND[ending]
-    whole = path.with_name(path.name + ".whole")
-    try:
-        path.replace(whole)
-        with whole.open("rb") as source, path.open("wb") as target:
-            head = _head(source, ending)
+def copy_sealed(source: Path, target: Path) -> None:
+    """Copy a file that was just written, with the checksum put in; a format without a place for it stays as it is."""
+    ending = _ending(source)
+    with source.open("rb") as file, target.open("wb") as copy:
+        if ending is not None:
+            before, after = _AROUND[ending]
+            head = _head(file, ending)
             if ending == ".nii.gz":
-                head = head[:3] + bytes([head[3] | _GZIP_COMMENT]) + head[4:]
-            digest = _digest(head, source)
-            target.write(head + before + digest + after)
-            source.seek(len(head))
-            shutil.copyfileobj(source, target, 1 << 20)
-    finally:
-        whole.unlink(missing_ok=True)
+                assert head[3] == 0, "SimpleITK writes neither name nor comment"
+                head = head[:3] + bytes([_GZIP_COMMENT]) + head[4:]
+            copy.write(head + before + _digest(head, file) + after)
+            file.seek(len(head))
+        shutil.copyfileobj(file, copy, 1 << 20)
 
 
 def require_seal(path: Path) -> None:

@@ -105,6 +105,27 @@ def test_a_damaged_image_is_an_error_or_unchanged(data):
     np.testing.assert_array_equal(found.geometry.affine, whole.geometry.affine)
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_header_of_any_bytes_is_one_of_our_errors_or_read(data):
+    """Bytes of the header changed, left out or put in: never another kind of error."""
+    name = data.draw(st.sampled_from(("x.nii", "x.nrrd", "x.mha", "x.mhd", "x.nhdr")))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        sitk.WriteImage(random_image(data.draw), str(path))
+        content = bytearray(path.read_bytes())
+        header = {".nii": 352, ".nrrd": content.find(b"\n\n"), ".mha": content.find(b"LOCAL")}
+        for _ in range(data.draw(st.integers(1, 3))):
+            place = data.draw(st.integers(0, min(header.get(path.suffix, len(content)), len(content)) - 1))
+            content[place : place + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=4))
+        path.write_bytes(content)
+        try:
+            found = read_image_file(path)
+        except MeWMError:
+            return
+    assert found.array.shape[:3] == found.geometry.shape
+
+
 def _first_voxel(content: bytes, name: str) -> int:
     """Where the compressed stream begins."""
     mark = {"x.nrrd": b"\n\n", "x.mha": b"ElementDataFile = LOCAL\n"}.get(name)
@@ -167,6 +188,15 @@ def test_members_and_what_follows_a_stream(tmp_path, name):
         path.write_bytes(head + other)
         with pytest.raises(UnreadableFileError):
             io.read_volume(path)
+
+
+def test_a_file_of_the_same_name_without_gz_is_another_file(tmp_path):
+    """SimpleITK reads the voxels of x.nii when it is asked for x.nii.gz beside it."""
+    ct = small_ct()
+    io.write_volume(ct, tmp_path / "x.nii.gz")
+    io.write_volume(ct.with_array(ct.array[::-1].copy()), tmp_path / "x.nii")
+    np.testing.assert_array_equal(io.read_volume(tmp_path / "x.nii.gz").array, ct.array)
+    np.testing.assert_array_equal(io.read_volume(tmp_path / "x.nii").array, ct.array[::-1])
 
 
 @pytest.mark.parametrize("name", NAMES)
