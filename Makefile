@@ -9,6 +9,7 @@
 # make bench-survival   seconds of one survival score beside one pass of the assistant (half a minute)
 # make bench-segmentation   a second segmentation of what changed against a full run (a minute)
 # make bench-simulation   seconds of one simulation against 200-step DDPM of the paper's size (minutes)
+# make bench-reading   reading a CT against SimpleITK's own readers, seconds and memory (minutes)
 # make docs    write the measured figures of Resources/Results into README, docs and model card
 # make clean   remove what was made, but for .venv (make distclean removes that too)
 
@@ -41,7 +42,7 @@ STAMP_ENV := $(VENV)/.made
 STAMP_DEMO := $(VENV)/.installed-scene
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test quick lint docs bench bench-survival bench-simulation bench-segmentation host lists clean distclean
+.PHONY: demo test quick lint docs bench bench-survival bench-simulation bench-segmentation bench-reading host lists clean distclean
 
 demo: $(STAMP_DEMO)
 	$(BIN)/mewm plan sample:$(SAMPLE) --out $(OUT)
@@ -64,6 +65,9 @@ bench-simulation: $(STAMP_DEV)
 
 bench-segmentation: $(STAMP_DEV)
 	$(BIN)/python Testing/benchmarks/segmentation.py
+
+bench-reading: $(STAMP_DEV)
+	$(BIN)/python Testing/benchmarks/reading.py
 
 bench-survival: $(STAMP_DEV)
 	$(BIN)/python Testing/benchmarks/survival_score.py

@@ -7,7 +7,7 @@ from pathlib import Path
 from slicer.i18n import tr as _
 
 from MeWMLib.core.errors import DependencyError, UnreadableFileError, output_error
-from MeWMLib.core.plan_folder import PLAN, PlanFolder
+from MeWMLib.core.plan_folder import PLAN, RUN, PlanFolder
 from MeWMLib.scene.nodes import hold_volume
 from MeWMLib.scene.segmentations import hold_segments
 from MeWMPanels import install
@@ -96,7 +96,8 @@ def keep(work, folder):
     try:
         folder.mkdir(parents=True)
         shutil.copytree(work / PICTURES, folder / PICTURES)
-        shutil.copy2(work / PLAN, folder)
+        for name in (PLAN, RUN):  # with the checksums of report and pictures
+            shutil.copy2(work / name, folder)
         shutil.copy2(work / REPORT, folder)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)

@@ -43,7 +43,7 @@ class Source:
 
 def candidates_in(folder):
     """The candidates of the plan that a worker is writing; none before its first one."""
-    return PlanFolder(folder).read().plan.candidates if (folder / PLAN).is_file() else ()
+    return PlanFolder(folder).read(verify="none").plan.candidates if (folder / PLAN).is_file() else ()
 
 
 def read(folders, before, labels):

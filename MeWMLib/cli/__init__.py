@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from MeWMLib.cli.arguments import parse
 from MeWMLib.cli.output import Output
 from MeWMLib.core.errors import CancelledError, MeWMError
+from MeWMLib.core.limits import limit_of
 from MeWMLib.jobs.table import load
 
 __all__ = ["main"]
@@ -34,7 +35,8 @@ def main(argv: Sequence[str] | None = None, worker: Sequence[str] | None = None)
     output = Output(quiet=getattr(arguments, "quiet", False), as_json=getattr(arguments, "json", False))
     try:
         arguments.worker = worker
-        code: int = load(arguments.command)(arguments, output)
+        with limit_of(getattr(arguments, "max_gib", None)):
+            code: int = load(arguments.command)(arguments, output)
     except MeWMError as error:
         output.error(str(error))
         return error.exit_code

@@ -69,6 +69,9 @@ def _program_options(name: str, **part: Any) -> tuple[Option, ...]:
     return _option("part", **part), rest
 
 
+_MAX_GIB = _option(
+    "--max-gib", metavar="N", help="largest image that is read, in GiB of voxels (default 2, or MEWM_MAX_GIB)"
+)
 _JSON = _option("--json", action="store_true", help="print the result as JSON, and nothing else")
 _COMMANDS = (
     Command(
@@ -138,6 +141,7 @@ _COMMANDS = (
             _option("--token-file", metavar="F", help="file with the token; else MEWM_SERVER_TOKEN, else one is made"),
             _option("--data", metavar="DIR", help="folder for the jobs' files (default: in the user's data folder)"),
             _option("--max-jobs", type=int, default=1, metavar="N", help="jobs at a time (default 1)"),
+            _MAX_GIB,
             _option("--max-upload-mb", type=int, default=4096, metavar="N", help="largest job (default 4096)"),
             _option("--keep-minutes", type=float, default=60.0, metavar="N", help="data of ended jobs (default 60)"),
             _option("--certificate", metavar="PEM", help="serve HTTPS with this certificate"),
@@ -194,7 +198,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """
     # everything after `mewm train PART` belongs to the training program, its --help too
     if len(argv) > 1 and (argv[0] == "plan-cohort" or argv[1] in _PARTS.get(argv[0], ())):
-        return argparse.Namespace(command=_PROGRAM, program=argv[0], part=argv[1], rest=list(argv[2:]))
+        limit, rest = _limit_in(argv[2:])
+        return argparse.Namespace(command=_PROGRAM, program=argv[0], part=argv[1], rest=rest, max_gib=limit)
     parser = argparse.ArgumentParser(
         prog="mewm",
         description="MeWM simulates a liver tumour's CT after TACE, assesses it by survival analysis and searches "
@@ -213,6 +218,15 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         for names, more in command.options if command.name == chosen else ():
             sub.add_argument(*names, **more)
     return parser.parse_args(argv)
+
+
+def _limit_in(words: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The one option that a program shares with the other commands, and the words that are left to the program."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, argument_default=None)
+    names, more = _MAX_GIB
+    parser.add_argument(*names, **more)
+    found, rest = parser.parse_known_args(list(words))
+    return found.max_gib, rest
 
 
 def _command(commands: Any, name: str, run: str, text: str, example: str) -> argparse.ArgumentParser:
@@ -239,6 +253,8 @@ def _job(parser: argparse.ArgumentParser, kind: JobKind) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of every random draw (default 0)")
     parser.add_argument("--device", default="auto", choices=DEVICES, help="where networks run")
     parser.add_argument("--bundle", metavar="B", help="name or folder of a model bundle (default mewm-small)")
+    names, more = _MAX_GIB
+    parser.add_argument(*names, **more)
     parser.add_argument("--quiet", action="store_true", help="no progress")
     group = parser.add_argument_group("on a server (docs/SERVER.md)")
     group.add_argument("--server", metavar="URL", help="compute on this MeWM server; the CT is sent there")

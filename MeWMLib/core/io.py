@@ -1,7 +1,7 @@
 """Reading and writing volumes, labels and JSON. The one place where ITK's LPS becomes our RAS.
 
-Bad input ends here with an error that says what is wrong: `_checks` looks at the bytes, `_dicom` at a folder of slices,
-`_segments` at the meaning of label values.
+Bad input ends here with an error that says what is wrong: `image_files` looks at the bytes of a file, `_dicom` at a
+folder of slices, `_checks` at the values, `_segments` at the meaning of labels.
 """
 # mypy: allow-untyped-calls
 # SimpleITK's wrapper carries no types.
@@ -23,13 +23,12 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from MeWMLib.core._checks import PADDING_HU, require_ct_range, require_whole_file
+from MeWMLib.core._checks import PADDING_HU, require_ct_range, require_one_ct
 from MeWMLib.core._dicom import assemble, read_series
 from MeWMLib.core._segments import merge_segments, segment_metadata
 from MeWMLib.core._segments import parse_label_values as parse_label_values  # callers know this module only
 from MeWMLib.core.dicom_slices import SliceRecord
 from MeWMLib.core.errors import (
-    GeometryError,
     GeometryMismatchError,
     NotCTError,
     OutcomeError,
@@ -37,12 +36,14 @@ from MeWMLib.core.errors import (
     UnreadableFileError,
     output_error,
 )
+from MeWMLib.core.grids import placed_on, turned_like
+from MeWMLib.core.image_files import DETACHED, copy_written, read_image_file
+from MeWMLib.core.image_files import SUFFIXES as IMAGE_SUFFIXES  # noqa: F401 (callers know this module only)
+from MeWMLib.core.image_files.voxels import quiet
 from MeWMLib.core.records import to_plain
 from MeWMLib.core.volume import PHASES, Geometry, LabelMap, Provenance, Volume
 
-IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_GRID_TOLERANCE_VOXELS = 1e-2
 
 
 def from_sitk(image: sitk.Image) -> tuple[NDArray[Any], Geometry]:
@@ -86,9 +87,10 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
 
     Raises:
         UnreadableFileError: missing, cut, damaged or of an unknown format.
+        InputError: it declares more voxels than are read by default (`core.limits`).
         SeriesError: not exactly one whole, evenly spaced series.
         NotCTError: another modality, 4-D, in colour, NaN, or values that are not HU.
-        GeometryError: zero or absurd spacing, sheared axes.
+        GeometryError: zero or absurd spacing, sheared axes, or a place that the header does not give or gives twice.
     """
     path = Path(path)
     if path.is_dir():
@@ -96,15 +98,9 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
             array, geometry = read_series(path, series)
         metadata: dict[str, str] = {}
     else:
-        image = _read_image(path)
-        if image.GetNumberOfComponentsPerPixel() != 1:
-            raise NotCTError(
-                what="The image is in colour or holds several channels",
-                given=f"{path}, {image.GetNumberOfComponentsPerPixel()} values for each voxel",
-                remedy="Give the CT itself, one value for each voxel",
-            )
-        array, geometry = from_sitk(image)
-        metadata = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys() if key.startswith("MeWM_")}
+        file = read_image_file(path)
+        array, geometry, metadata = file.array, file.geometry, file.metadata
+        require_one_ct(array, metadata, path)
     phase = metadata.get("MeWM_phase", "unknown")
     return _as_ct(Volume(array, geometry, phase if phase in PHASES else "unknown", _provenance(metadata)))
 
@@ -136,8 +132,8 @@ def read_labels(
 ) -> LabelMap:
     """Read a segmentation of liver and tumour onto the grid of a CT.
 
-    The segments of a `.seg.nrrd` are known by their names. Slicer may store only the part of the grid that is in use;
-    such a file is put back into its place without resampling.
+    The segments of a `.seg.nrrd` are known by their names. Slicer may store only the part of the grid that is in use,
+    other programs another order or direction of the axes; such a file is put into its place without resampling.
 
     Args:
         path: `.seg.nrrd`, NRRD, NIfTI or MetaImage.
@@ -157,19 +153,18 @@ def read_labels(
             given=str(path),
             remedy="Give a .seg.nrrd or NIfTI file; 3D Slicer turns a DICOM SEG into one",
         )
-    image = _read_image(path)
-    metadata = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
-    array, geometry = from_sitk(image)  # (K, J, I), or (K, J, I, channels)
+    file = read_image_file(path)
+    array, geometry, metadata = file.array, file.geometry, file.metadata  # (K, J, I), or (K, J, I, channels)
     layers = [array] if array.ndim == 3 else list(np.moveaxis(array, -1, 0))
     if len(layers) > 1 and not any(key.startswith("Segment0_") for key in metadata):
         raise NotCTError(what="The labels hold several channels", given=f"{path}, {len(layers)} values for each voxel")
     merged = merge_segments(layers, metadata, values)
-    if geometry.same_as(reference):
-        return LabelMap(merged, reference)
-    if not resample and not _is_part_of(geometry, reference):
+    if (placed := placed_on(merged, geometry, reference)) is not None:
+        return LabelMap(placed, reference)
+    if not resample:
         raise GeometryMismatchError(
             what="The labels are not on the grid of the CT",
-            given=f"CT {reference.describe()}; labels {geometry.describe()}",
+            given=f"{path}, CT and labels differ: {reference.differences(turned_like(merged, geometry, reference)[1])}",
             remedy="Resample them with --resample-labels if both show one scan, or export them from the same series",
         )
     target = image_of(np.zeros(reference.shape, dtype=np.uint8), reference)
@@ -227,14 +222,19 @@ def write_json(data: Any, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written, or `data` has no form in JSON (NaN, infinity, arrays).
     """
+    text = json_text(data, path)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def json_text(data: Any, path: Path) -> str:
+    """What `write_json` writes to `path`; the same errors."""
     try:
-        text = json.dumps(to_plain(data), ensure_ascii=False, indent=1, allow_nan=False)
+        return json.dumps(to_plain(data), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
         raise OutputError(
             what="A result has no JSON form", given=f"{path} ({error})", remedy="Report this as a bug"
         ) from error
-    with atomic_path(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def write_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], path: Path) -> None:
@@ -285,70 +285,33 @@ def _as_os_error(error: RuntimeError, path: Path) -> OSError:
 
 
 def _write_image(image: sitk.Image, path: Path) -> None:
+    if path.name.lower().endswith(DETACHED):
+        raise OutputError(
+            what="An image is written as one file", given=str(path), remedy="Write .nrrd, .nii.gz or .mha instead"
+        )
     with atomic_path(Path(path)) as temporary:
-        sitk.WriteImage(image, str(temporary), useCompression=True)
+        written = temporary.with_name(f".{temporary.name}")
         try:
-            require_whole_file(temporary)  # some ITK writers do not notice a full disk
-        except UnreadableFileError as error:
+            sitk.WriteImage(image, str(written), useCompression=True)
+            copy_written(written, temporary, sitk.GetArrayViewFromImage(image))
+        except UnreadableFileError as error:  # some ITK writers do not notice a full disk
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        finally:
+            written.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Keep ITK quiet while the block reads `path`, and translate an error of the operating system.
-
-    ITK prints its warnings to standard error, past every handler; what matters of them is checked here by hand.
-    """
-    before = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    """Keep ITK quiet while the block reads `path`, and translate an error of the operating system."""
     try:
-        yield
+        with quiet():
+            yield
     except OSError as error:
         raise UnreadableFileError(
             what=f"The file or folder cannot be read ({error.strerror})",
             given=str(path),
             remedy="Check its permissions",
         ) from error
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(before)
-
-
-def _read_image(path: Path) -> sitk.Image:
-    if not path.exists():
-        raise UnreadableFileError(what="There is no such file or folder", given=str(path), remedy="Check the path")
-    if not path.name.lower().endswith(IMAGE_SUFFIXES):
-        raise UnreadableFileError(
-            what="The file is of a format that MeWM does not read",
-            given=str(path),
-            remedy="Give the folder of the series"
-            if path.suffix.lower() in (".dcm", ".ima")
-            else "Give a DICOM folder or a file that ends in " + ", ".join(IMAGE_SUFFIXES),
-        )
-    try:
-        with _reading(path):
-            require_whole_file(path)
-            image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        if "orthonormal" in str(error):
-            raise GeometryError(
-                what="The image axes are sheared",
-                given=str(path),
-                remedy="Resample the image to an orthogonal grid first",
-            ) from error
-        raise UnreadableFileError(
-            what="The file is truncated, damaged or not in the format that its name suggests",
-            given=f"{path} ({str(error).strip().splitlines()[-1][:160]})",
-            remedy="Copy or export the file again",
-        ) from error
-    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
-        image = image[:, :, :, 0]
-    if image.GetDimension() != 3:
-        raise NotCTError(
-            what=f"The image has {image.GetDimension()} dimensions",
-            given=f"{path}, {' x '.join(map(str, image.GetSize()))}",
-            remedy="Give one 3-D phase" if image.GetDimension() > 3 else "Give the whole volume, not one slice",
-        )
-    return image
 
 
 def _provenance(metadata: Mapping[str, str]) -> Provenance | None:
@@ -365,13 +328,3 @@ def _provenance(metadata: Mapping[str, str]) -> Provenance | None:
             given=f"MeWM header keys: {', '.join(sorted(metadata))}",
             remedy="Use the file that MeWM wrote",
         ) from error
-
-
-def _is_part_of(geometry: Geometry, reference: Geometry) -> bool:
-    """True if `geometry` is `reference` moved and cut by whole voxels."""
-    if not np.allclose(geometry.affine[:3, :3], reference.affine[:3, :3], atol=1e-4):
-        return False
-    start = reference.to_kji(geometry.affine[:3, 3])
-    end = reference.to_kji(geometry.to_ras(np.array(geometry.shape) - 1))
-    inside = bool((start > -0.5).all() and (end < np.array(reference.shape) - 0.5).all())
-    return inside and bool(np.abs(start - np.round(start)).max() < _GRID_TOLERANCE_VOXELS)

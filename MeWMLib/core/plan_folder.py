@@ -4,159 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Literal
 
-import SimpleITK as sitk
-
-import MeWMLib
 from MeWMLib.core import io
 from MeWMLib.core.errors import MeWMError, OutputError, UnreadableFileError, output_error
-from MeWMLib.core.patient import Clinical, Findings
-from MeWMLib.core.plan import Candidate, Plan, PlanSettings
-from MeWMLib.core.protocol import ActionSpace
-from MeWMLib.core.records import from_plain, read_json, to_plain
-from MeWMLib.core.volume import LabelMap, Provenance, Volume, require_same_geometry
+from MeWMLib.core.image_files import read_image_file
+from MeWMLib.core.plan import Candidate
 
-#: Version of the form of plan.json; fields may be added to it, older plans then have their defaults.
-SCHEMA = 1
-RESEARCH_USE_ONLY = (
-    "Research use only. Simulated volumes are not scans, predicted risks are not a prognosis, and a ranked protocol is "
-    "not a treatment recommendation."
-)
+# callers of the folder know this module only
+from MeWMLib.core.plan_document import REMEDY, write_document
+from MeWMLib.core.plan_document import RESEARCH_USE_ONLY as RESEARCH_USE_ONLY
+from MeWMLib.core.plan_document import BundleFacts as BundleFacts
+from MeWMLib.core.plan_document import LabelsUsed as LabelsUsed
+from MeWMLib.core.plan_document import PlanDocument as PlanDocument
+from MeWMLib.core.plan_document import TreatmentSummary as TreatmentSummary
+from MeWMLib.core.plan_document import read_document as read_document
+from MeWMLib.core.sealed import FILES, read_sealed, require_unchanged, sha256_of, write_sealed
+from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
+
 PLAN, RUN, REPORT, SCENE = "plan.json", "run.json", "report.html", "scene.mrb"
 #: What a search has simulated, while it is not finished (`planning.journal`).
 JOURNAL = ".mewm-journal.jsonl"
 BEFORE = {"pre": "pre.nrrd", "pre_labels": "pre.seg.nrrd"}
 #: What an earlier plan may have left here; it would contradict the new plan.
-_FORMER = ("simulated_*.nrrd", *BEFORE.values(), RUN, SCENE, REPORT)
-_REMEDY = "Run mewm plan again, or give the folder that it wrote"
-
-
-@dataclass(frozen=True)
-class BundleFacts:
-    """Which model bundle computed a plan: its name, its checksum, and the checksum of each part."""
-
-    name: str
-    sha256: str
-    parts: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class LabelsUsed:
-    """Whose labels a plan is based on ("user", "expert" or "assistant"), and how well the segmenter agrees with them.
-
-    The Dice coefficients are None where the segmenter was not measured.
-    """
-
-    source: str
-    dice_liver: float | None = None
-    dice_tumour: float | None = None
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class TreatmentSummary:
-    """What is treated.
-
-    Attributes:
-        lesion: index of the target lesion.
-        lesions: how many the patient has.
-        share_of_tumour_percent: of all tumour, in the treated patch.
-        patch_spacing_mm: edge of a voxel of the patch.
-        assistant_dice_on_patch: how well the segmenter finds the tumour in the patch before treatment.
-        outline_after_by: who draws the outline after treatment.
-    """
-
-    lesion: int
-    lesions: int
-    share_of_tumour_percent: float
-    patch_spacing_mm: float = 1.0
-    assistant_dice_on_patch: float | None = None
-    outline_after_by: str = ""
-
-
-@dataclass(frozen=True)
-class PlanDocument:
-    """Everything in plan.json. No times and no paths: the same job, the same bytes.
-
-    Attributes:
-        plan: the ranking and the search tree.
-        case: the sample or the base name of the file.
-        goal: of the treatment, in the user's words.
-        policy: what was proposed, by whom and why.
-        files: names of the files "pre" and "pre_labels"; empty until they are written.
-        mewm: version that made it.
-    """
-
-    plan: Plan
-    case: str
-    goal: str
-    clinical: Clinical
-    seed: int
-    device: str
-    settings: PlanSettings
-    bundle: BundleFacts
-    versions: dict[str, str]
-    findings: Findings
-    policy: ActionSpace
-    labels: LabelsUsed
-    treated: TreatmentSummary
-    files: dict[str, str] = field(default_factory=dict)
-    mewm: str = MeWMLib.__version__
-    research_use_only: str = RESEARCH_USE_ONLY
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready form."""
-        space = to_plain(self.policy)
-        return {
-            "mewm": self.mewm,
-            "schema": SCHEMA,
-            "research_use_only": self.research_use_only,
-            "case": self.case,
-            "goal": self.goal,
-            "clinical": self.clinical.to_json(),
-            "seed": self.seed,
-            "device": self.device,
-            "settings": asdict(self.settings),
-            "bundle": to_plain(self.bundle),
-            "versions": dict(self.versions),
-            "findings": to_plain(self.findings),
-            "policy": {"name": space.pop("policy"), **space},
-            "labels": to_plain(self.labels),
-            "treated": to_plain(self.treated),
-            **self.plan.to_json(),
-            "files": dict(self.files),
-        }
-
-    @classmethod
-    def from_json(cls, data: Any) -> PlanDocument:
-        """Read the form of `to_json`, also that of older versions.
-
-        Raises:
-            UnreadableFileError: another schema, or a field that is missing, of a wrong type or not possible.
-        """
-        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-            found = data.get("schema") if isinstance(data, dict) else type(data).__name__
-            raise UnreadableFileError(
-                what=f"The plan is not of schema {SCHEMA}", given=f"schema {found!r}", remedy=_REMEDY
-            )
-        entry = {**data, "plan": data}
-        if isinstance(data.get("policy"), dict):
-            entry["policy"] = {**data["policy"], "policy": data["policy"].get("name")}
-        if isinstance(data.get("settings"), dict):
-            entry["settings"] = {"search": "beam", **data["settings"]}  # the only search that older versions had
-        try:
-            return from_plain(cls, entry, "the plan", UnreadableFileError, _REMEDY, strict=False)
-        except MeWMError as error:
-            problem = error.what + (f": {error.given}" if error.given else "")
-            raise UnreadableFileError(what="The plan is not complete", given=problem, remedy=_REMEDY) from error
-
-    def provenance(self, candidate: Candidate) -> Provenance:
-        """Where the simulated volume of a candidate comes from."""
-        return Provenance(candidate.protocol.text, self.seed, self.bundle.name, self.bundle.sha256, self.versions)
+_FORMER = (PLAN, "simulated_*.nrrd", *BEFORE.values(), RUN, SCENE, REPORT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,19 +54,37 @@ class PlanFolder:
         self.path = Path(path)
         self._open = False
         self._made: list[Path] = []
+        self._sums: dict[str, str] = {}
 
-    def read(self) -> PlanDocument:
-        """Read and check plan.json.
+    def read(self, verify: Literal["all", "plan", "none"] = "all") -> PlanDocument:
+        """Read and check plan.json, and by their checksums the files beside it.
+
+        Args:
+            verify: files of the plan and all that was made from it (run.json, report, scene, pictures); those of the
+                plan alone; or "none" while they are still being written. A file that is missing is found when it is
+                read.
 
         Raises:
-            UnreadableFileError: no such file, not JSON, or refused by `PlanDocument.from_json`.
+            UnreadableFileError: no such file, not JSON, refused by `PlanDocument.from_json`, or a file is not as it was
+                written.
         """
-        file = self.path / PLAN
-        data = read_json(file, "The plan", UnreadableFileError, _REMEDY)
-        try:
-            return PlanDocument.from_json(data)
-        except UnreadableFileError as error:
-            raise UnreadableFileError(error.what, given=f"{file}: {error.given}", remedy=error.remedy) from error
+        document = read_document(self.path / PLAN)
+        if verify != "none":
+            require_unchanged(self.path, document.files_sha256, map(_plain_name, document.file_names))
+        if verify == "all" and (self.path / RUN).is_file():
+            made = self._read_run().get(FILES, {})
+            require_unchanged(self.path, made, made)
+        return document
+
+    def _read_run(self) -> dict[str, Any]:
+        data = read_sealed(self.path / RUN, "The times of the run", REMEDY)
+        sums = data.get(FILES, {}) if isinstance(data, dict) else None
+        if not isinstance(sums, dict) or not all(
+            isinstance(text, str) and not PurePath(name).is_absolute() and ".." not in PurePath(name).parts
+            for name, text in sums.items()
+        ):
+            raise UnreadableFileError(what="run.json is not one of ours", given=str(self.path), remedy=REMEDY)
+        return dict(data)
 
     def read_before(self, document: PlanDocument) -> tuple[Volume, LabelMap]:
         """Read the CT before treatment and its labels.
@@ -237,15 +129,9 @@ class PlanFolder:
         return KeptCandidate(candidate, ct, labels, sd)
 
     def _file(self, files: dict[str, str], key: str) -> Path:
-        name = files.get(key, "")
-        # A plan that came from elsewhere must not make us read files outside its own folder.
-        if PurePath(name).name != name or name in ("", ".", ".."):
-            raise UnreadableFileError(
-                what="plan.json names a file outside its folder", given=f"{key}: {name!r}", remedy=_REMEDY
-            )
-        path = self.path / name
+        path = self.path / _plain_name(files.get(key, ""))
         if not path.is_file():
-            raise UnreadableFileError(what="A file of the plan is missing", given=str(path), remedy=_REMEDY)
+            raise UnreadableFileError(what="A file of the plan is missing", given=str(path), remedy=REMEDY)
         return path
 
     def require_writable(self) -> PlanFolder:
@@ -268,21 +154,34 @@ class PlanFolder:
         return self
 
     def write(self, document: PlanDocument) -> None:
-        """Write plan.json, in place of the one that is there."""
+        """Write plan.json, in place of the one that is there, with the checksums of what was written before it."""
         self._begin()
-        io.write_json(document.to_json(), self.path / PLAN)
+        known = {**document.files_sha256, **self._sums}
+        sums = {name: known[name] for name in document.file_names if name in known}
+        write_document(replace(document, files_sha256=sums), self.path / PLAN)
 
     def write_run(self, timings: dict[str, Any]) -> None:
         """Write what differs from run to run: times and memory."""
         self._begin()
-        io.write_json(timings, self.path / RUN)
+        write_sealed({**timings, FILES: {}}, self.path / RUN)
+
+    def record_made(self, names: Sequence[str]) -> None:
+        """Note in run.json the checksums of what was made from the plan, such as the report.
+
+        Args:
+            names: relative to the folder, with "/".
+        """
+        data = self._read_run() if (self.path / RUN).is_file() else {}
+        data.pop("sha256", None)
+        sums = {**data.get(FILES, {}), **{name: sha256_of(self.path / name) for name in names}}
+        write_sealed({**data, FILES: sums}, self.path / RUN)
 
     def write_before(self, ct: Volume, labels: LabelMap) -> dict[str, str]:
         """Write the CT and labels before treatment; returns the file names."""
         self._begin()
         io.write_volume(ct, self.path / BEFORE["pre"])
         io.write_labels(labels, self.path / BEFORE["pre_labels"])
-        return dict(BEFORE)
+        return self._summed(BEFORE)
 
     def write_kept(self, rank: int, ct: Volume, labels: LabelMap, sd: Volume | None) -> dict[str, str]:
         """Write the simulated volumes of one rank and the deviation over its replicas; returns the file names."""
@@ -294,7 +193,12 @@ class PlanFolder:
         if sd is not None:
             files["sd"] = f"{stem}_sd.nrrd"
             io.write_volume(sd, self.path / files["sd"])
-        return files
+        return self._summed(files)
+
+    def _summed(self, files: Mapping[str, str]) -> dict[str, str]:
+        """Keep the checksums of files that were just written, for plan.json."""
+        self._sums |= {name: sha256_of(self.path / name) for name in files.values()}
+        return dict(files)
 
     @contextlib.contextmanager
     def receive(self, name: str) -> Iterator[Path]:
@@ -343,9 +247,19 @@ class PlanFolder:
             raise output_error(error, self.path) from error
 
 
+def _plain_name(name: str) -> str:
+    # A plan that came from elsewhere must not make us read files outside its own folder.
+    if PurePath(name).name != name or name in ("", ".", ".."):
+        raise UnreadableFileError(what="plan.json names a file outside its folder", given=repr(name), remedy=REMEDY)
+    return name
+
+
 def _read_map(path: Path) -> Volume:
     # `read_volume` refuses what is not a CT, such as a map of standard deviations.
     try:
-        return Volume(*io.from_sitk(sitk.ReadImage(str(path))))
-    except RuntimeError as error:
-        raise UnreadableFileError(what="A map of the plan cannot be read", given=str(path), remedy=_REMEDY) from error
+        file = read_image_file(path)
+        return Volume(file.array, file.geometry)
+    except MeWMError as error:
+        raise UnreadableFileError(
+            what="A map of the plan cannot be read", given=f"{path} ({error.what})", remedy=REMEDY
+        ) from error

@@ -47,14 +47,18 @@ def read_json(
     Raises:
         MeWMError: of type `error`: missing, unreadable, no JSON, beyond the limits above, or a key is not as required.
     """
+    return parse_json(read_bytes(path, what, error, remedy), what, error, remedy, require, given=str(path))
+
+
+def read_bytes(path: Path | str, what: str, error: type[MeWMError], remedy: str) -> bytes:
+    """The bytes of a file that is to be parsed; arguments and errors as `read_json`."""
     path = Path(path)
     try:
         if path.stat().st_size > MAX_BYTES:
             raise error(what=f"{what} is too large", given=f"{path}, {path.stat().st_size} bytes", remedy=remedy)
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as problem:
         raise error(what=f"{what} cannot be read", given=f"{path} ({problem.strerror})", remedy=remedy) from problem
-    return parse_json(data, what, error, remedy, require, given=str(path))
 
 
 def parse_json(

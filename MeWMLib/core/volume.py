@@ -13,8 +13,8 @@ from MeWMLib.core.records import record_to_plain
 
 BACKGROUND, LIVER, TUMOUR = 0, 1, 2
 PHASES = ("unknown", "non-contrast", "arterial", "portal", "delayed")
-#: Two grids are the same if no corner is further apart than this (mm).
-GEOMETRY_TOLERANCE_MM = 1e-2
+#: Two grids are the same if they are closer than this share of a voxel at every corner.
+SAME_GRID_VOXELS = 1e-2
 MIN_SPACING_MM, MAX_SPACING_MM = 0.05, 20.0
 
 
@@ -88,11 +88,34 @@ class Geometry:
         return np.stack(np.meshgrid(*[(0, n - 1) for n in self.shape], indexing="ij"), -1).reshape(-1, 3)
 
     def same_as(self, other: Geometry) -> bool:
-        """True if both grids have one shape and no corner differs by more than `GEOMETRY_TOLERANCE_MM`."""
+        """True if both grids have one shape and differ by less than `SAME_GRID_VOXELS` of a voxel at every corner."""
         if self.shape != other.shape:
             return False
-        distance = np.abs(self.to_ras(self.corners) - other.to_ras(self.corners)).max()
-        return bool(distance <= GEOMETRY_TOLERANCE_MM)
+        distance = np.abs(self.to_kji(other.to_ras(self.corners)) - self.corners).max()
+        return bool(distance < SAME_GRID_VOXELS)
+
+    def differences(self, other: Geometry) -> str:
+        """What tells two grids apart, for messages: only what differs, from this grid to the other."""
+        found = []
+        if self.shape != other.shape:
+            sizes = [" x ".join(map(str, one.shape[::-1])) for one in (self, other)]
+            found.append(f"sizes {sizes[0]} and {sizes[1]} voxels")
+        spacing = [np.array(one.spacing[::-1]) for one in (self, other)]
+        if np.abs(spacing[0] / spacing[1] - 1).max() > 1e-6:
+            found.append("spacing {} and {} mm".format(*(" x ".join(f"{v:.6g}" for v in s) for s in spacing)))
+        axes = [one.affine[:3, :3] / s for one, s in zip((self, other), spacing, strict=True)]
+        sines, cosines = np.cross(axes[0], axes[1], axis=0), (axes[0] * axes[1]).sum(axis=0)
+        angle = float(np.degrees(np.arctan2(np.linalg.norm(sines, axis=0), cosines)).max())
+        if angle > 1e-3:
+            found.append(f"directions of the axes up to {angle:.3g} degrees apart")
+        origins = self.affine[:3, 3], other.affine[:3, 3]
+        if (apart := float(np.linalg.norm(origins[0] - origins[1]))) > 1e-4:
+            at = ["(" + ", ".join(f"{v:.6g}" for v in origin) + ")" for origin in origins]
+            found.append(f"first voxel at RAS {at[0]} and {at[1]} mm, {apart:.3g} mm apart")
+        if self.shape == other.shape:
+            far = float(np.linalg.norm(self.to_ras(self.corners) - other.to_ras(self.corners), axis=1).max())
+            found.append(f"corners up to {far:.3g} mm apart")
+        return "; ".join(found)
 
     def describe(self) -> str:
         """One line for messages: sizes, spacing and origin."""
@@ -117,7 +140,7 @@ def require_same_geometry(a: Geometry, b: Geometry, what: str = "The two images 
     if not a.same_as(b):
         raise GeometryMismatchError(
             what,
-            given=f"{a.describe()} and {b.describe()}",
+            given=f"{a.differences(b)} (the first is {a.describe()})",
             remedy="Resample one to the grid of the other, or export both from the same series",
         )
 

@@ -16,8 +16,8 @@ from typing import Any
 from MeWMLib.core import io
 from MeWMLib.core.errors import BundleError, InputError, ServerError, UnreadableFileError
 from MeWMLib.core.patient import Clinical
-from MeWMLib.core.plan_folder import PLAN, PlanDocument, PlanFolder
-from MeWMLib.core.records import read_json
+from MeWMLib.core.plan_folder import PLAN, PlanFolder, read_document
+from MeWMLib.core.sealed import write_sealed
 from MeWMLib.core.volume import Volume
 from MeWMLib.jobs.inputs import read_ct, read_labels
 from MeWMLib.jobs.job import Job
@@ -158,12 +158,12 @@ class Target:
                 yield path
                 if name == PLAN:
                     try:
-                        document = PlanDocument.from_json(read_json(path))
+                        document = read_document(path)
                     except UnreadableFileError as error:
                         raise ServerError(
                             what="The server sent a plan that cannot be read", given=error.given[:120]
                         ) from error
-                    io.write_json(self.named(document.to_json()), path)
+                    write_sealed(self.named(document.to_json()), path)
         elif self.file is not None and name == self.name:
             with io.atomic_path(self.file) as path:
                 yield path

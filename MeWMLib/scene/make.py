@@ -47,7 +47,7 @@ def make(directory: Path, progress: Progress, *, scene: bool = True, report: boo
     """
     progress(0.0, "Reading the plan")
     folder = PlanFolder(directory)
-    document = folder.read()
+    document = folder.read(verify="plan")  # report and scene are made anew
     plan = document.plan
     before, labels = folder.read_before(document)
     simulated = folder.read_kept(document, before, deviations=1)  # the deviation of the best one alone is shown
@@ -79,5 +79,6 @@ def make(directory: Path, progress: Progress, *, scene: bool = True, report: boo
             survival_nodes(core.scene, plan.candidates)
             write_mrb(core.scene, directory / "scene.mrb")
         files.append("scene.mrb")
+    folder.record_made(files)
     progress(1.0, "Done")
     return Made(tuple(files), tuple(notes))

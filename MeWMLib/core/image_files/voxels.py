@@ -1,0 +1,216 @@
+"""The voxels of an image file: exactly as many bytes as the header declares, and every checksum of their stream holds.
+
+Streams are unpacked once, straight into the array. SimpleITK's own readers pass over damage: a MetaImage stream that
+does not unpack leaves what was in memory, a NIfTI file is not read up to its checksum.
+"""
+# mypy: allow-untyped-calls
+# SimpleITK's wrapper carries no types.
+
+from __future__ import annotations
+
+import contextlib
+import math
+import mmap
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from MeWMLib.core.image_files.layout import Layout, Part, damaged, unreadable
+from MeWMLib.core.limits import require_declared_size
+
+#: Packed bytes that are unpacked at a time; deflate makes at most 1032 times as many of them.
+_CHUNK = 1 << 15
+MAX_RATIO = 1032
+_WINDOW = {"gzip": 31, "zlib": 15}
+
+
+def read_voxels(layout: Layout) -> NDArray[Any]:
+    """Read the voxels of a file.
+
+    Args:
+        layout: what its header says.
+
+    Returns:
+        (K, J, I), or (K, J, I, C) for several values each, in this computer's byte order. Where the header rescales,
+        float32 (float64 for doubles) as from SimpleITK, else the stored type.
+
+    Raises:
+        InputError: more voxels than are read by default.
+        UnreadableFileError: more or fewer bytes than declared, or a stream that is damaged.
+    """
+    require_size(layout)
+    array = _by_itk(layout)
+    if array is None:
+        array = _decode(layout)
+    if layout.channels is not None:
+        array = np.moveaxis(array, array.ndim - 1 - layout.channels, -1)
+    return array if layout.scale is None else _rescaled(array, *layout.scale)
+
+
+def require_size(layout: Layout) -> None:
+    """Hold what the header declares against the limit and against the size of the files, before anything is unpacked.
+
+    Raises:
+        InputError, UnreadableFileError: see `read_voxels`.
+    """
+    require_declared_size(layout.nbytes, str(layout.path))
+    share = layout.nbytes // len(layout.parts)
+    for part in layout.parts:
+        held = part.path.stat().st_size - part.start
+        if layout.encoding == "raw":
+            _require_length(part, held, share)
+        elif layout.encoding in _WINDOW:
+            if part.packed is not None:
+                _require_length(part, held, part.packed)
+            if share + len(layout.lead) > MAX_RATIO * max(held, 0):
+                raise damaged(part.path, f"{held} packed bytes cannot hold the {share} bytes that are declared")
+        # as text a value takes a digit and a space, as hex two digits a byte
+        elif held < (2 * share if layout.encoding == "hex" else 2 * share // layout.dtype.itemsize - 1):
+            raise damaged(part.path, f"{held} bytes of text for {share} bytes of voxels")
+
+
+def require_written(layout: Layout, array: NDArray[Any]) -> None:
+    """Check a file that was just written by its sizes and the checksum at its end, without unpacking it again.
+
+    Args:
+        layout: what its header says.
+        array: the voxels that were to be written, C-contiguous.
+
+    Raises:
+        UnreadableFileError: it does not hold them.
+    """
+    require_size(layout)
+    if layout.encoding in _WINDOW and not _ends_with_checksum_of(layout, array):
+        raise damaged(layout.path, "checksum")
+
+
+def _require_length(part: Part, found: int, expected: int) -> None:
+    if found < expected:
+        raise damaged(part.path, f"{max(found, 0)} of {expected} bytes")
+    if found > expected:
+        raise unreadable(part.path, "is longer than its header says", f"{found} bytes, {expected} declared")
+
+
+def _bytes(array: NDArray[Any]) -> memoryview:
+    view: memoryview = array.reshape(-1).view(np.uint8).data
+    return view
+
+
+def _ends_with_checksum_of(layout: Layout, array: NDArray[Any]) -> bool:
+    """True if the one file of a layout ends with the checksum (gzip: and the size) of these voxels, and only there."""
+    if layout.encoding == "gzip":
+        size = (len(layout.lead) + array.nbytes) % 2**32
+        end = struct.pack("<II", zlib.crc32(_bytes(array), zlib.crc32(layout.lead)), size)
+    else:
+        end = struct.pack(">I", zlib.adler32(_bytes(array)))
+    part = layout.parts[0]
+    with part.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        # found earlier, the stream may end there and something follow
+        return content.find(end, part.start) == len(content) - len(end)
+
+
+def _by_itk(layout: Layout) -> NDArray[Any] | None:
+    """The voxels of a .nii.gz or .mha from SimpleITK, whose zlib-ng unpacks twice as fast as Python's zlib.
+
+    None unless their checksum is the one at the end of the file: our own decoder then finds out why.
+    """
+    name = layout.path.name.lower()
+    if (
+        not name.endswith({"gzip": ".nii.gz", "zlib": ".mha"}.get(layout.encoding, "no such file"))
+        or layout.channels is not None
+        or layout.scale is not None
+        or not layout.dtype.isnative
+    ):
+        return None
+    try:
+        with quiet():
+            image = sitk.ReadImage(str(layout.path))
+    except RuntimeError:
+        return None
+    array: NDArray[Any] = sitk.GetArrayFromImage(image)
+    if array.dtype != layout.dtype or array.size != math.prod(layout.sizes):
+        return None
+    return array.reshape(layout.shape) if _ends_with_checksum_of(layout, array) else None
+
+
+def _decode(layout: Layout) -> NDArray[Any]:
+    """(..., the fastest axis last), as stored but in this computer's byte order."""
+    array = np.empty(layout.sizes[::-1], dtype=layout.dtype)
+    target = _bytes(array)
+    share = len(target) // len(layout.parts)
+    for number, part in enumerate(layout.parts):
+        out = target[number * share : (number + 1) * share]
+        with part.path.open("rb") as file:
+            file.seek(part.start)
+            if layout.encoding == "raw":
+                if file.readinto(out) != share:
+                    raise damaged(part.path, "it became shorter")
+            elif layout.encoding in _WINDOW:
+                _inflate(part, file, _WINDOW[layout.encoding], out, len(layout.lead))
+            else:
+                _parse_text(part, file.read()[len(layout.lead) :], layout, out)
+    if not layout.dtype.isnative:
+        array = array.byteswap(inplace=True).view(layout.dtype.newbyteorder("="))
+    return array
+
+
+def _inflate(part: Part, file: BinaryIO, window: int, out: memoryview, skip: int) -> None:
+    """Unpack a whole stream; zlib checks the checksum and length of each member at its end."""
+    filled, size, engine = -skip, len(out), zlib.decompressobj(window)
+    try:
+        while packed := file.read(_CHUNK):
+            while packed:
+                if engine.eof:
+                    if window == _WINDOW["zlib"] or not packed.startswith(b"\x1f\x8b"[: len(packed)]):
+                        raise unreadable(part.path, "goes on after the end of its voxels")
+                    engine = zlib.decompressobj(window)
+                block = engine.decompress(packed)
+                packed = engine.unused_data
+                end = filled + len(block)
+                if end > size:
+                    raise unreadable(part.path, "is longer than its header says", f"more than {size} bytes of voxels")
+                if end > 0:
+                    out[max(filled, 0) : end] = block[max(-filled, 0) :]
+                filled = end
+    except zlib.error as error:
+        raise damaged(part.path, str(error)) from error
+    if not engine.eof or filled < size:
+        raise damaged(part.path, f"{max(filled, 0)} of {size} bytes")
+
+
+def _parse_text(part: Part, content: bytes, layout: Layout, out: memoryview) -> None:
+    try:
+        if layout.encoding == "hex":
+            found = bytes.fromhex(content.decode("ascii"))
+        else:
+            if not content[-1:].isspace():
+                raise damaged(part.path, "nothing ends its last number")
+            words, number = content.split(), float if layout.dtype.kind == "f" else int
+            found = np.array([number(word) for word in words], dtype=layout.dtype).tobytes()
+    except (ValueError, OverflowError) as error:
+        raise damaged(part.path, str(error)[:80]) from error
+    _require_length(part, len(found), len(out))
+    out[:] = found
+
+
+def _rescaled(array: NDArray[Any], slope: float, intercept: float) -> NDArray[Any]:
+    result = np.empty(array.shape, dtype=np.float64 if array.dtype == np.float64 else np.float32)
+    for source, target in zip(array, result, strict=True):  # slice by slice: doubles of the whole would be in the way
+        target[...] = source.astype(np.float64) * slope + intercept
+    return result
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep ITK's warnings off standard error, where they pass every handler; what they warn of was checked before."""
+    before = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(before)

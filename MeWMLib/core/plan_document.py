@@ -1,0 +1,175 @@
+"""What plan.json holds: the plan, and everything that it was computed from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import MeWMLib
+from MeWMLib.core.errors import MeWMError, UnreadableFileError
+from MeWMLib.core.patient import Clinical, Findings
+from MeWMLib.core.plan import Candidate, Plan, PlanSettings
+from MeWMLib.core.protocol import ActionSpace
+from MeWMLib.core.records import from_plain, to_plain
+from MeWMLib.core.sealed import FILES, read_sealed, write_sealed
+from MeWMLib.core.volume import Provenance
+
+#: Version of the form of plan.json; fields may be added to it, older plans then have their defaults.
+SCHEMA = 1
+RESEARCH_USE_ONLY = (
+    "Research use only. Simulated volumes are not scans, predicted risks are not a prognosis, and a ranked protocol is "
+    "not a treatment recommendation."
+)
+REMEDY = "Run mewm plan again, or give the folder that it wrote"
+
+
+@dataclass(frozen=True)
+class BundleFacts:
+    """Which model bundle computed a plan: its name, its checksum, and the checksum of each part."""
+
+    name: str
+    sha256: str
+    parts: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LabelsUsed:
+    """Whose labels a plan is based on ("user", "expert" or "assistant"), and how well the segmenter agrees with them.
+
+    The Dice coefficients are None where the segmenter was not measured.
+    """
+
+    source: str
+    dice_liver: float | None = None
+    dice_tumour: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class TreatmentSummary:
+    """What is treated.
+
+    Attributes:
+        lesion: index of the target lesion.
+        lesions: how many the patient has.
+        share_of_tumour_percent: of all tumour, in the treated patch.
+        patch_spacing_mm: edge of a voxel of the patch.
+        assistant_dice_on_patch: how well the segmenter finds the tumour in the patch before treatment.
+        outline_after_by: who draws the outline after treatment.
+    """
+
+    lesion: int
+    lesions: int
+    share_of_tumour_percent: float
+    patch_spacing_mm: float = 1.0
+    assistant_dice_on_patch: float | None = None
+    outline_after_by: str = ""
+
+
+@dataclass(frozen=True)
+class PlanDocument:
+    """Everything in plan.json. No times and no paths: the same job, the same bytes.
+
+    Attributes:
+        plan: the ranking and the search tree.
+        case: the sample or the base name of the file.
+        goal: of the treatment, in the user's words.
+        policy: what was proposed, by whom and why.
+        files: names of the files "pre" and "pre_labels"; empty until they are written.
+        files_sha256: checksums of these and of the candidates' files, by name; none in plans of earlier versions.
+        mewm: version that made it.
+    """
+
+    plan: Plan
+    case: str
+    goal: str
+    clinical: Clinical
+    seed: int
+    device: str
+    settings: PlanSettings
+    bundle: BundleFacts
+    versions: dict[str, str]
+    findings: Findings
+    policy: ActionSpace
+    labels: LabelsUsed
+    treated: TreatmentSummary
+    files: dict[str, str] = field(default_factory=dict)
+    files_sha256: dict[str, str] = field(default_factory=dict)
+    mewm: str = MeWMLib.__version__
+    research_use_only: str = RESEARCH_USE_ONLY
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        space = to_plain(self.policy)
+        return {
+            "mewm": self.mewm,
+            "schema": SCHEMA,
+            "research_use_only": self.research_use_only,
+            "case": self.case,
+            "goal": self.goal,
+            "clinical": self.clinical.to_json(),
+            "seed": self.seed,
+            "device": self.device,
+            "settings": asdict(self.settings),
+            "bundle": to_plain(self.bundle),
+            "versions": dict(self.versions),
+            "findings": to_plain(self.findings),
+            "policy": {"name": space.pop("policy"), **space},
+            "labels": to_plain(self.labels),
+            "treated": to_plain(self.treated),
+            **self.plan.to_json(),
+            "files": dict(self.files),
+            FILES: dict(self.files_sha256),
+        }
+
+    @property
+    def file_names(self) -> list[str]:
+        """Names of all files of the plan."""
+        return [name for files in (self.files, *(c.files for c in self.plan.candidates)) for name in files.values()]
+
+    @classmethod
+    def from_json(cls, data: Any) -> PlanDocument:
+        """Read the form of `to_json`, also that of older versions.
+
+        Raises:
+            UnreadableFileError: another schema, or a field that is missing, of a wrong type or not possible.
+        """
+        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+            found = data.get("schema") if isinstance(data, dict) else type(data).__name__
+            raise UnreadableFileError(
+                what=f"The plan is not of schema {SCHEMA}", given=f"schema {found!r}", remedy=REMEDY
+            )
+        entry = {**data, "plan": data}
+        if isinstance(data.get("policy"), dict):
+            entry["policy"] = {**data["policy"], "policy": data["policy"].get("name")}
+        if isinstance(data.get("settings"), dict):
+            entry["settings"] = {"search": "beam", **data["settings"]}  # the only search that older versions had
+        try:
+            return from_plain(cls, entry, "the plan", UnreadableFileError, REMEDY, strict=False)
+        except MeWMError as error:
+            problem = error.what + (f": {error.given}" if error.given else "")
+            raise UnreadableFileError(what="The plan is not complete", given=problem, remedy=REMEDY) from error
+
+    def provenance(self, candidate: Candidate) -> Provenance:
+        """Where the simulated volume of a candidate comes from."""
+        return Provenance(candidate.protocol.text, self.seed, self.bundle.name, self.bundle.sha256, self.versions)
+
+
+def read_document(file: Path) -> PlanDocument:
+    """Read a plan.json by itself and check its own checksum.
+
+    Raises:
+        UnreadableFileError: no such file, not JSON, changed since it was written, or refused by
+            `PlanDocument.from_json`.
+    """
+    data = read_sealed(file, "The plan", REMEDY)
+    try:
+        return PlanDocument.from_json(data)
+    except UnreadableFileError as error:
+        raise UnreadableFileError(error.what, given=f"{file}: {error.given}", remedy=error.remedy) from error
+
+
+def write_document(document: PlanDocument, file: Path) -> None:
+    """Write a plan.json with its own checksum."""
+    write_sealed(document.to_json(), file)
