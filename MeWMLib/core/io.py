@@ -1,6 +1,6 @@
 """Reading and writing volumes, labels and JSON. The one place where ITK's LPS becomes our RAS.
 
-Bad input ends here with an error that says what is wrong: `_checks` looks at the bytes, `_dicom` at a folder of slices,
+Bad input ends here with an error that says what is wrong: `_checks` looks at the bytes, `dicom` at a folder of slices,
 `_segments` at the meaning of label values.
 """
 # mypy: allow-untyped-calls
@@ -15,7 +15,8 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,12 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from MeWMLib.core._checks import PADDING_HU, require_ct_range, require_whole_file
-from MeWMLib.core._dicom import assemble, read_series
 from MeWMLib.core._segments import merge_segments, segment_metadata
 from MeWMLib.core._segments import parse_label_values as parse_label_values  # callers know this module only
-from MeWMLib.core.dicom_slices import SliceRecord
+from MeWMLib.core.dicom.assemble import read_stack
+from MeWMLib.core.dicom.segmentation import labels_on, segmentation_in
+from MeWMLib.core.dicom.series import Phase, choose
+from MeWMLib.core.dicom.stacks import Stack
 from MeWMLib.core.errors import (
     GeometryError,
     GeometryMismatchError,
@@ -42,7 +45,6 @@ from MeWMLib.core.volume import PHASES, Geometry, LabelMap, Provenance, Volume
 
 IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_GRID_TOLERANCE_VOXELS = 1e-2
 
 
 def from_sitk(image: sitk.Image) -> tuple[NDArray[Any], Geometry]:
@@ -74,53 +76,58 @@ def image_of(array: NDArray[Any], geometry: Geometry) -> sitk.Image:
     return image
 
 
-def read_volume(path: Path, series: str | None = None) -> Volume:
+def read_volume(path: Path, series: str | None = None, phase_of: Callable[[Volume], Phase] | None = None) -> Volume:
     """Read a CT from a DICOM folder or a NIfTI, NRRD or MetaImage file.
 
-    Direction and type of the voxels are kept; padding below -1024 HU becomes -1024. The phase is "unknown"
-    unless MeWM wrote the file and knew it. A simulated volume comes back with its `Provenance`.
+    Direction and type of the voxels are kept; padding below -1024 HU becomes -1024. A simulated volume comes back with
+    its `Provenance`. The phase is that of `phase_of` for DICOM, "unknown" without it, and what MeWM wrote for its own
+    files.
 
     Args:
         path: a file, or a folder that holds one CT series (itself or in one of its sub-folders).
-        series: SeriesNumber or SeriesInstanceUID where a folder holds several; "4/2" is acquisition 2 of series 4.
+        series: which one where a folder holds several: SeriesNumber, SeriesInstanceUID, or, where a series holds
+            several volumes, "4/2" (acquisition 2 of series 4) or "4/part2", as the error that lists them says.
+        phase_of: guesses the contrast phase, with `phase` and `confidence`: `perception.phase.guess_phase`.
 
     Raises:
         UnreadableFileError: missing, cut, damaged or of an unknown format.
-        SeriesError: not exactly one whole, evenly spaced series.
+        SeriesError: not exactly one whole, evenly spaced series; slices that do not agree.
         NotCTError: another modality, 4-D, in colour, NaN, or values that are not HU.
         GeometryError: zero or absurd spacing, sheared axes.
+        InputError: it declares more voxels than are read.
     """
     path = Path(path)
     if path.is_dir():
         with _reading(path):
-            array, geometry = read_series(path, series)
-        metadata: dict[str, str] = {}
-    else:
-        image = _read_image(path)
-        if image.GetNumberOfComponentsPerPixel() != 1:
-            raise NotCTError(
-                what="The image is in colour or holds several channels",
-                given=f"{path}, {image.GetNumberOfComponentsPerPixel()} values for each voxel",
-                remedy="Give the CT itself, one value for each voxel",
-            )
-        array, geometry = from_sitk(image)
-        metadata = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys() if key.startswith("MeWM_")}
+            stack = choose(path, series, None if phase_of is None else lambda one: phase_of(read_dicom_stack(one)[0]))
+            volume, _ = read_dicom_stack(stack)
+        return volume if phase_of is None else replace(volume, phase=phase_of(volume).phase)
+    image = _read_image(path)
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        raise NotCTError(
+            what="The image is in colour or holds several channels",
+            given=f"{path}, {image.GetNumberOfComponentsPerPixel()} values for each voxel",
+            remedy="Give the CT itself, one value for each voxel",
+        )
+    array, geometry = from_sitk(image)
+    metadata = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys() if key.startswith("MeWM_")}
     phase = metadata.get("MeWM_phase", "unknown")
     return _as_ct(Volume(array, geometry, phase if phase in PHASES else "unknown", _provenance(metadata)))
 
 
-def read_dicom_slices(slices: Sequence[SliceRecord]) -> tuple[Volume, float]:
-    """Read one stack of axial CT slices, whose headers were read before.
+def read_dicom_stack(stack: Stack) -> tuple[Volume, float]:
+    """Read one stack of CT slices, whose headers were read before.
 
     Returns:
         The volume, padding clamped as in `read_volume`, and the lowest value in the files.
 
     Raises:
-        UnreadableFileError, SeriesError, NotCTError, GeometryError: as `read_volume`.
+        UnreadableFileError, SeriesError, NotCTError, GeometryError, InputError: as `read_volume`.
     """
-    with _reading(slices[0].path):
-        array, geometry = assemble(slices, slices[0].path.parent)
-    return _as_ct(Volume(array, geometry)), float(array.min())
+    with _reading(stack.slices[0].file.path):
+        array, geometry, lowest = read_stack(stack)
+    require_ct_range(array)
+    return Volume(array, geometry), lowest
 
 
 def _as_ct(volume: Volume) -> Volume:
@@ -136,11 +143,12 @@ def read_labels(
 ) -> LabelMap:
     """Read a segmentation of liver and tumour onto the grid of a CT.
 
-    The segments of a `.seg.nrrd` are known by their names. Slicer may store only the part of the grid that is in use;
+    The segments of a `.seg.nrrd` are known by their names, those of a DICOM SEG by their codes and names. Slicer may
+    store only the part of the grid that is in use;
     such a file is put back into its place without resampling.
 
     Args:
-        path: `.seg.nrrd`, NRRD, NIfTI or MetaImage.
+        path: `.seg.nrrd`, NRRD, NIfTI or MetaImage; a DICOM SEG, or a folder that holds one.
         reference: grid of the CT.
         resample: bring labels of another grid onto `reference` by nearest neighbour.
         values: value in the file to 0, 1 or 2 (see `parse_label_values`); the default is 1 liver, 2 tumour.
@@ -151,12 +159,10 @@ def read_labels(
         GeometryMismatchError: another grid, and `resample` is False.
     """
     path = Path(path)
-    if path.is_dir():
-        raise UnreadableFileError(
-            what="Labels are read from a file, not from a folder",
-            given=str(path),
-            remedy="Give a .seg.nrrd or NIfTI file; 3D Slicer turns a DICOM SEG into one",
-        )
+    with _reading(path):
+        segmentation = segmentation_in(path)
+    if segmentation is not None:
+        return labels_on(segmentation, reference, resample, values)
     image = _read_image(path)
     metadata = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
     array, geometry = from_sitk(image)  # (K, J, I), or (K, J, I, channels)
@@ -166,7 +172,7 @@ def read_labels(
     merged = merge_segments(layers, metadata, values)
     if geometry.same_as(reference):
         return LabelMap(merged, reference)
-    if not resample and not _is_part_of(geometry, reference):
+    if not resample and not geometry.is_part_of(reference):
         raise GeometryMismatchError(
             what="The labels are not on the grid of the CT",
             given=f"CT {reference.describe()}; labels {geometry.describe()}",
@@ -365,13 +371,3 @@ def _provenance(metadata: Mapping[str, str]) -> Provenance | None:
             given=f"MeWM header keys: {', '.join(sorted(metadata))}",
             remedy="Use the file that MeWM wrote",
         ) from error
-
-
-def _is_part_of(geometry: Geometry, reference: Geometry) -> bool:
-    """True if `geometry` is `reference` moved and cut by whole voxels."""
-    if not np.allclose(geometry.affine[:3, :3], reference.affine[:3, :3], atol=1e-4):
-        return False
-    start = reference.to_kji(geometry.affine[:3, 3])
-    end = reference.to_kji(geometry.to_ras(np.array(geometry.shape) - 1))
-    inside = bool((start > -0.5).all() and (end < np.array(reference.shape) - 0.5).all())
-    return inside and bool(np.abs(start - np.round(start)).max() < _GRID_TOLERANCE_VOXELS)

@@ -15,6 +15,8 @@ BACKGROUND, LIVER, TUMOUR = 0, 1, 2
 PHASES = ("unknown", "non-contrast", "arterial", "portal", "delayed")
 #: Two grids are the same if no corner is further apart than this (mm).
 GEOMETRY_TOLERANCE_MM = 1e-2
+#: A grid is a part of another if its voxels lie on the other's to this share of a voxel.
+PART_TOLERANCE_VOXELS = 1e-2
 MIN_SPACING_MM, MAX_SPACING_MM = 0.05, 20.0
 
 
@@ -25,10 +27,13 @@ class Geometry:
     Attributes:
         shape: number of voxels (K, J, I).
         affine: (4, 4) float64; maps voxel index (i, j, k, 1) to RAS mm. The same matrix as Slicer's IJKToRAS.
+        frame_of_reference: FrameOfReferenceUID of a scan that was read from DICOM: RAS means the same place only in
+            images that share it; "" where it is not known.
     """
 
     shape: tuple[int, int, int]
     affine: NDArray[np.float64]
+    frame_of_reference: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         shape = tuple(int(n) for n in self.shape)
@@ -93,6 +98,15 @@ class Geometry:
             return False
         distance = np.abs(self.to_ras(self.corners) - other.to_ras(self.corners)).max()
         return bool(distance <= GEOMETRY_TOLERANCE_MM)
+
+    def is_part_of(self, other: Geometry) -> bool:
+        """True if it is `other` moved and cut by whole voxels."""
+        if not np.allclose(self.affine[:3, :3], other.affine[:3, :3], atol=1e-4):
+            return False
+        start = other.to_kji(self.affine[:3, 3])
+        end = other.to_kji(self.to_ras(np.array(self.shape) - 1))
+        inside = bool((start > -0.5).all() and (end < np.array(other.shape) - 0.5).all())
+        return inside and bool(np.abs(start - np.round(start)).max() < PART_TOLERANCE_VOXELS)
 
     def describe(self) -> str:
         """One line for messages: sizes, spacing and origin."""
@@ -162,7 +176,8 @@ class Volume:
         _require_shape(self.array, self.geometry, "The voxels do not fit their grid")
         if self.array.dtype.kind not in "iuf":
             raise NotCTError(what="A CT holds numbers", given=f"voxels of type {self.array.dtype}")
-        if self.array.dtype.kind == "f" and not np.isfinite(self.array).all():
+        # slice by slice: a mask of the whole scan would take half as much memory again
+        if self.array.dtype.kind == "f" and not all(np.isfinite(one).all() for one in self.array):
             raise NotCTError(
                 what="The image holds values that are not numbers",
                 given=f"{int((~np.isfinite(self.array)).sum())} NaN or infinite voxels",

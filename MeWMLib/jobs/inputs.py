@@ -18,6 +18,7 @@ from MeWMLib.core.records import from_plain
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.table import SAMPLE_PREFIX, Input, kind_of
+from MeWMLib.perception import phase
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def read_case(job: Job, load_sample: Callable[[str], Any]) -> Case:
 
 def read_ct(job: Job, entry: Input) -> Volume:
     """Read the CT of an input."""
-    return io.read_volume(Path(job.inputs[entry.name]), series=job.inputs.get(entry.series))
+    return phase.read_ct(Path(job.inputs[entry.name]), series=job.inputs.get(entry.series))
 
 
 def read_labels(job: Job, name: str, grid: Geometry) -> LabelMap:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from MeWMLib.cohorts.dicom_headers import scan
 from MeWMLib.cohorts.dicom_import import ImportSettings, import_cohort
 from MeWMLib.cohorts.dicom_patient import import_patient
 from MeWMLib.cohorts.layout import PATIENT
+from MeWMLib.core.dicom.scan import scan
 from MeWMLib.core.records import to_plain
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]
@@ -69,7 +69,7 @@ def test_two_real_acquisitions_in_one_series_are_split(hcc_009, tmp_path):
             uid = uid or data.SeriesInstanceUID
             data.SeriesInstanceUID, data.SeriesNumber = uid, 5
             data.save_as(tmp_path / f"{folder.name[:3]}_{path.name}")
-    found = import_patient("HCC_009", scan(tmp_path).images, None, "native", False)
+    found = import_patient("HCC_009", scan(tmp_path).objects, None, "native", False)
     (study,) = found.more["import"]["studies"]
     assert [(s["series"], s["phase"]["phase"]) for s in to_plain(study["scans"])] == [
         ("series 5, acquisition 1, 69 slices", "arterial"),
