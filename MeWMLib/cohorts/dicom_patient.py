@@ -23,7 +23,7 @@ from MeWMLib.core.dicom.records import DicomObject, SliceRecord
 from MeWMLib.core.dicom.scan import Scan
 from MeWMLib.core.dicom.segmentation import Segmentation
 from MeWMLib.core.dicom.series import PREFERRED_PHASES, with_suspects
-from MeWMLib.core.dicom.stacks import LeftOut, Stack, stacks_of
+from MeWMLib.core.dicom.stacks import LeftOut, Stack, number_key, stacks_of
 from MeWMLib.core.errors import CohortError, MeWMError, OutputError
 from MeWMLib.core.io import read_dicom_stack
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
@@ -208,7 +208,7 @@ def _studies(files: Sequence[DicomObject], around: Scan) -> tuple[list[Study], l
     lines += [_no_ct(members) for _, members in sorted(others.items(), key=lambda item: item[0])]
     studies: dict[str, Study] = {}
     for (when, _), slices in sorted(
-        series.items(), key=lambda item: (item[0][0], _number(item[1][0].file.series_number))
+        series.items(), key=lambda item: (item[0][0], number_key(item[1][0].file.series_number))
     ):
         study = studies.setdefault(when, Study(slices[0].file.date, []))
         stacks, out = stacks_of(slices)
@@ -236,13 +236,6 @@ def _no_ct(members: Sequence[DicomObject]) -> LeftOut:
     else:
         reason = f"not a CT: the modality is {first.modality or 'not named'}"
     return LeftOut(f"{number}, {count} slice{'s' if count > 1 else ''}", reason)
-
-
-def _number(text: str) -> tuple[float, str]:
-    try:
-        return float(text), ""
-    except ValueError:
-        return float("inf"), text
 
 
 def _read(stack: Stack, segmentations: Sequence[Segmentation]) -> Found:

@@ -116,6 +116,8 @@ def look_at(path: Path) -> DicomObject | BadFile | None:
                 return _object(path, size, elements)
             except _Fault as fault:
                 return _bad(path, elements, str(fault))
+            except UnreadableFileError as error:
+                return _bad(path, elements, error.what[0].lower() + error.what[1:])
             except OSError:
                 raise
             except Exception:  # pydicom raises whatever a broken value makes it raise

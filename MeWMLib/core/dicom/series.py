@@ -13,7 +13,7 @@ import numpy as np
 
 from MeWMLib.core.dicom.records import FileHeader, SliceRecord, places_of
 from MeWMLib.core.dicom.scan import Scan, scan, suspects
-from MeWMLib.core.dicom.stacks import TOO_SHORT, LeftOut, Stack, kind_of_slice, stacks_of
+from MeWMLib.core.dicom.stacks import TOO_SHORT, LeftOut, Stack, kind_of_slice, number_key, stacks_of
 from MeWMLib.core.errors import MeWMError, NotCTError, SeriesError, UnreadableFileError
 
 #: The first that there is is taken for planning, and for a pair of scans that both have.
@@ -99,6 +99,8 @@ def candidates(found: Scan) -> tuple[list[Candidate], list[LeftOut]]:
     split = [stacks_of(members) for members in groups.values()]
     firsts = [members[0].file for members in groups.values()]
     listed: list[Candidate] = []
+    order = sorted(range(len(firsts)), key=lambda n: (firsts[n].date, number_key(firsts[n].series_number)))
+    firsts, split = [firsts[n] for n in order], [split[n] for n in order]
     for first, (stacks, _) in zip(firsts, split, strict=True):
         alone = sum(other.series_number == first.series_number for other in firsts) == 1
         name = first.series_number if first.series_number and alone else first.series
@@ -152,7 +154,7 @@ def choose(folder: Path, series: str | None = None, look: Callable[[Stack], Phas
     chosen = [*sound, *pieces]
     if len(chosen) == 1:
         return chosen[0].stack
-    raise _several(folder, chosen, look)
+    raise _several(folder, chosen, [one for one in listed if one not in chosen], look)
 
 
 def _named(listed: list[Candidate], series: str) -> list[Candidate]:
@@ -193,7 +195,10 @@ def _list(listed: Sequence[Candidate]) -> str:
     return "; ".join([*lines, *([f"and {len(listed) - _LISTED} more"] if len(listed) > _LISTED else [])])
 
 
-def _several(folder: Path, chosen: list[Candidate], look: Callable[[Stack], Phase] | None) -> SeriesError:
+def _several(
+    folder: Path, chosen: list[Candidate], more: list[Candidate], look: Callable[[Stack], Phase] | None
+) -> SeriesError:
+    """The error that lists what could be meant, and what else there is (short or not axial)."""
     seen = [_looked_at(one, look) if n < _LISTED else one for n, one in enumerate(chosen)]
     best = min((one for one in seen if not one.trouble and not one.stack.fault), key=lambda one: one.rank, default=None)
     one_series = len({one.first.series for one in seen}) == 1
@@ -211,7 +216,7 @@ def _several(folder: Path, chosen: list[Candidate], look: Callable[[Stack], Phas
         remedy += ", or export each phase as a series of its own"
     if not one_series:
         remedy += ", or give the sub-folder of one series"
-    return SeriesError(what=what, given=f"{folder}: {_list(seen)}", remedy=remedy)
+    return SeriesError(what=what, given=f"{folder}: {_list([*seen, *more])}", remedy=remedy)
 
 
 def _looked_at(one: Candidate, look: Callable[[Stack], Phase] | None) -> Candidate:

@@ -255,11 +255,11 @@ def _parts(groups: dict[str, list[SliceRecord]], name: str, notes: tuple[str, ..
             f"acquisition {value or 'without number'}" if acquisitions else f"part {n} of {len(groups)}",
             (*notes, note),
         )
-        for n, (value, one) in enumerate(sorted(groups.items(), key=lambda item: _number(item[0])), 1)
+        for n, (value, one) in enumerate(sorted(groups.items(), key=lambda item: number_key(item[0])), 1)
     ]
 
 
-def _number(text: str) -> tuple[float, str]:
+def number_key(text: str) -> tuple[float, str]:
     """Key that sorts "10" behind "9"."""
     try:
         return float(text), ""

@@ -173,8 +173,10 @@ class _Reader:
         if path != self._path:
             if self._file is not None:
                 self._file.close()
-            deflated = one.layout.syntax == DEFLATED
-            self._file = io.BytesIO(inflated(path)) if deflated else path.open("rb", buffering=0)
+            if one.layout.syntax == DEFLATED:
+                self._file = io.BytesIO(inflated(path))
+            else:  # fragments are looked for in small steps, plain voxels are read in one
+                self._file = path.open("rb", buffering=-1 if one.layout.compressed else 0)
             self._path = path
         return self._file
 
@@ -218,7 +220,7 @@ class _Reader:
         file.seek(one.layout.start)
         path = self._folder / "frame.dcm"
         try:
-            frame = get_frame(io.BufferedReader(file), one.frame, number_of_frames=one.layout.frames)
+            frame = get_frame(file, one.frame, number_of_frames=one.layout.frames)
             _write_frame(path, one.layout, frame)
             found = sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="GDCMImageIO"))
         except Exception as error:  # pydicom raises many kinds, SimpleITK RuntimeError
@@ -227,8 +229,6 @@ class _Reader:
                 given=f"{one.where}, transfer syntax {_syntax_name(one.layout.syntax)}",
                 remedy="Export the series again from the PACS, uncompressed",
             ) from error
-        finally:
-            self._path = None  # the buffer around the file took it over
         return found.reshape(one.shape)
 
 
