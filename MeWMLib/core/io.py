@@ -16,7 +16,6 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,15 +78,16 @@ def image_of(array: NDArray[Any], geometry: Geometry) -> sitk.Image:
 def read_volume(path: Path, series: str | None = None, phase_of: Callable[[Volume], Phase] | None = None) -> Volume:
     """Read a CT from a DICOM folder or a NIfTI, NRRD or MetaImage file.
 
-    Direction and type of the voxels are kept; padding below -1024 HU becomes -1024. A simulated volume comes back with
-    its `Provenance`. The phase is that of `phase_of` for DICOM, "unknown" without it, and what MeWM wrote for its own
-    files.
+    Direction and type of the voxels are kept; padding below -1024 HU becomes -1024. The phase is "unknown"
+    unless MeWM wrote the file and knew it. A simulated volume comes back with its `Provenance`.
 
     Args:
         path: a file, or a folder that holds one CT series (itself or in one of its sub-folders).
         series: which one where a folder holds several: SeriesNumber, SeriesInstanceUID, or, where a series holds
             several volumes, "4/2" (acquisition 2 of series 4) or "4/part2", as the error that lists them says.
-        phase_of: guesses the contrast phase, with `phase` and `confidence`: `perception.phase.guess_phase`.
+        phase_of: guesses the contrast phase of each series where several are listed, with `phase` and `confidence`:
+            `perception.phase.guess_phase`. It is not asked about the one that is returned, since that takes longer
+            than reading.
 
     Raises:
         UnreadableFileError: missing, cut, damaged or of an unknown format.
@@ -100,8 +100,7 @@ def read_volume(path: Path, series: str | None = None, phase_of: Callable[[Volum
     if path.is_dir():
         with _reading(path):
             stack = choose(path, series, None if phase_of is None else lambda one: phase_of(read_dicom_stack(one)[0]))
-            volume, _ = read_dicom_stack(stack)
-        return volume if phase_of is None else replace(volume, phase=phase_of(volume).phase)
+            return read_dicom_stack(stack)[0]
     image = _read_image(path)
     if image.GetNumberOfComponentsPerPixel() != 1:
         raise NotCTError(

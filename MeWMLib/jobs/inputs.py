@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +94,10 @@ def read_case(job: Job, load_sample: Callable[[str], Any]) -> Case:
 
 
 def read_ct(job: Job, entry: Input) -> Volume:
-    """Read the CT of an input."""
-    return phase.read_ct(Path(job.inputs[entry.name]), series=job.inputs.get(entry.series))
+    """Read the CT of an input; the phase of one from DICOM is guessed from the image, as an import does."""
+    path = Path(job.inputs[entry.name])
+    ct = phase.read_ct(path, series=job.inputs.get(entry.series))
+    return replace(ct, phase=phase.guess_phase(ct).phase) if path.is_dir() else ct
 
 
 def read_labels(job: Job, name: str, grid: Geometry) -> LabelMap:

@@ -83,7 +83,7 @@ class PhaseGuess:
 
 
 def read_ct(path: Path, series: str | None = None) -> Volume:
-    """Read a CT as `core.io.read_volume` does, with the phase that `guess_phase` sees where it comes from DICOM.
+    """Read a CT as `core.io.read_volume` does; where a folder holds several series, the error names their phases.
 
     Example:
         >>> ct = read_ct("dicom_folder", series="4/2")  # acquisition 2 of series 4

@@ -38,6 +38,13 @@ def read_stack(stack: Stack) -> tuple[NDArray[Any], Geometry, float]:
         GeometryError: gantry tilt, or an unusable grid.
         InputError: more voxels than are read.
     """
+    slices, geometry = checked(stack)
+    array, lowest = read_voxels(slices)
+    return array, geometry, lowest
+
+
+def checked(stack: Stack) -> tuple[tuple[SliceRecord, ...], Geometry]:
+    """The slices of a stack in order, and their grid, if they agree; nothing is unpacked, errors as `read_stack`."""
     if stack.fault:
         kind = UnreadableFileError if "damaged" in stack.fault or "cut" in stack.fault else SeriesError
         raise kind(_sentence(stack.fault), given=_some(stack.files), remedy=_EXPORT)
@@ -47,9 +54,7 @@ def read_stack(stack: Stack) -> tuple[NDArray[Any], Geometry, float]:
             what="The series has only one slice", given=slices[0].where, remedy="Give the folder of the whole series"
         )
     _require_hu(slices)
-    geometry = _grid(slices)
-    array, lowest = read_voxels(slices)
-    return array, geometry, lowest
+    return slices, _grid(slices)
 
 
 def _sentence(text: str) -> str:

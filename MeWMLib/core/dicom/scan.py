@@ -56,11 +56,22 @@ def scan(root: Path, on_step: Callable[[int], None] | None = None, deep: bool = 
     """
     if not root.is_dir():
         raise UnreadableFileError(what="There is no such folder", given=str(root), remedy="Check the path")
+    return _gathered(_files(root, deep), root, on_step)
+
+
+def scan_files(paths: Iterable[Path]) -> Scan:
+    """Read the headers of some files, as `scan` does."""
+    return _gathered(((path, None) for path in paths), None, None)
+
+
+def _gathered(
+    files: Iterable[tuple[Path, OSError | None]], root: Path | None, on_step: Callable[[int], None] | None
+) -> Scan:
     objects: list[DicomObject] = []
     bad: list[BadFile] = []
     documents: list[FileHeader] = []
     other: list[Path] = []
-    for n, (path, unlisted) in enumerate(_files(root, deep)):
+    for n, (path, unlisted) in enumerate(files):
         if on_step is not None:
             on_step(n + 1)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -11,10 +12,12 @@ from typing import Protocol
 
 import numpy as np
 
+from MeWMLib.core.dicom.assemble import checked
 from MeWMLib.core.dicom.records import FileHeader, SliceRecord, places_of
-from MeWMLib.core.dicom.scan import Scan, scan, suspects
+from MeWMLib.core.dicom.scan import Scan, scan, scan_files, suspects
 from MeWMLib.core.dicom.stacks import TOO_SHORT, LeftOut, Stack, kind_of_slice, number_key, stacks_of
 from MeWMLib.core.errors import MeWMError, NotCTError, SeriesError, UnreadableFileError
+from MeWMLib.core.volume import Geometry
 
 #: The first that there is is taken for planning, and for a pair of scans that both have.
 PREFERRED_PHASES = ("portal", "arterial", "delayed", "non-contrast", "unknown")
@@ -136,7 +139,10 @@ def choose(folder: Path, series: str | None = None, look: Callable[[Stack], Phas
         NotCTError: there are images, but no CT.
         UnreadableFileError: there is nothing but damaged files.
     """
-    found = scan_ct(folder)
+    return _one(scan_ct(folder), folder, series, look)
+
+
+def _one(found: Scan, folder: Path, series: str | None, look: Callable[[Stack], Phase] | None) -> Stack:
     listed, out = candidates(found)
     if not listed:
         raise _nothing(folder, found, out)
@@ -155,6 +161,22 @@ def choose(folder: Path, series: str | None = None, look: Callable[[Stack], Phas
     if len(chosen) == 1:
         return chosen[0].stack
     raise _several(folder, chosen, [one for one in listed if one not in chosen], look)
+
+
+def check_files(paths: Sequence[Path]) -> Geometry | None:
+    """Check files that another program read as one volume; nothing is unpacked.
+
+    Returns:
+        The grid that they make; None where no CT is among them.
+
+    Raises:
+        MeWMError: what `choose` and reading would say of a folder that holds just these files.
+    """
+    found = scan_files(paths)
+    if not found.slices and not found.bad:
+        return None
+    folder = Path(os.path.commonpath([path.parent for path in paths]))
+    return checked(_one(found, folder, None, None))[1]
 
 
 def _named(listed: list[Candidate], series: str) -> list[Candidate]:
