@@ -223,8 +223,15 @@ def _studies(files: Sequence[DicomObject], around: Scan) -> tuple[list[Study], l
             except OutputError:
                 raise
             except Exception as error:  # one bad series, whatever is wrong with it, does not end the import
-                lines.append(LeftOut(stack.name, reason_of(error)))
+                lines.append(LeftOut(stack.name, _without_names(reason_of(error), stack)))
     return sorted(studies.values(), key=lambda study: (not study.date, study.date)), lines
+
+
+def _without_names(text: str, stack: Stack) -> str:
+    """A reason without names of files, which may be those of people."""
+    for name in sorted({one.file.path.name for one in stack.slices}, key=len, reverse=True):
+        text = text.replace(name, "a file")
+    return text
 
 
 def _no_ct(members: Sequence[DicomObject]) -> LeftOut:
@@ -313,6 +320,8 @@ def _prepared(
     if found.segmentation is not None:
         try:
             labels, vessels = masks_on(found.segmentation, ct.geometry)
+            if not found.segmentation.sources:
+                found.notes.append("masks were matched by their place, since they name no slice")
             found.notes.append("masks drawn by a program" if found.segmentation.automatic else "masks drawn by people")
         except MeWMError as error:
             lines.append(LeftOut(f"the masks of {found.stack.name}", reason_of(error)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -366,6 +367,21 @@ def test_hu_agree_with_an_independent_reader(phantom, hu, tmp_path):
     np.testing.assert_array_equal(volume.array, sitk.GetArrayFromImage(image))
     point = np.array(image.TransformIndexToPhysicalPoint((3, 4, 5)))
     np.testing.assert_allclose(volume.geometry.to_ras((5, 4, 3)), point * (-1, -1, 1))
+
+
+@pytest.mark.parametrize("form", ["classic", "enhanced"])
+def test_memory_holds_the_voxels_about_once(phantom, tmp_path, form):
+    hu = phantom.plain(40, 256)
+    if form == "classic":
+        phantom.classic(tmp_path, hu)
+    else:
+        phantom.enhanced(tmp_path / "1.dcm", hu)
+    read_volume(tmp_path)  # what is imported on the way counts for nothing
+    tracemalloc.start()
+    volume = read_volume(tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert volume.array.nbytes == hu.nbytes and peak < 1.6 * hu.nbytes
 
 
 def test_every_error_is_one_of_ours(phantom, hu, tmp_path):
