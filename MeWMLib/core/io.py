@@ -28,7 +28,7 @@ from MeWMLib.core._segments import merge_segments, segment_metadata
 from MeWMLib.core._segments import parse_label_values as parse_label_values  # callers know this module only
 from MeWMLib.core.dicom.assemble import read_stack
 from MeWMLib.core.dicom.segmentation import labels_on, segmentation_in
-from MeWMLib.core.dicom.series import Phase, choose
+from MeWMLib.core.dicom.series import Phase, choose, holds_volume
 from MeWMLib.core.dicom.stacks import Stack
 from MeWMLib.core.errors import (
     GeometryError,
@@ -82,7 +82,7 @@ def read_volume(path: Path, series: str | None = None, phase_of: Callable[[Volum
     unless MeWM wrote the file and knew it. A simulated volume comes back with its `Provenance`.
 
     Args:
-        path: a file, or a folder that holds one CT series (itself or in one of its sub-folders).
+        path: a file (of DICOM only an enhanced CT), or a folder that holds one CT series, itself or in a sub-folder.
         series: which one where a folder holds several: SeriesNumber, SeriesInstanceUID, or, where a series holds
             several volumes, "4/2" (acquisition 2 of series 4) or "4/part2", as the error that lists them says.
         phase_of: guesses the contrast phase of each series where several are listed, with `phase` and `confidence`:
@@ -97,7 +97,7 @@ def read_volume(path: Path, series: str | None = None, phase_of: Callable[[Volum
         InputError: it declares more voxels than are read.
     """
     path = Path(path)
-    if path.is_dir():
+    if path.is_dir() or (not path.name.lower().endswith(IMAGE_SUFFIXES) and holds_volume(path)):
         with _reading(path):
             stack = choose(path, series, None if phase_of is None else lambda one: phase_of(read_dicom_stack(one)[0]))
             return read_dicom_stack(stack)[0]

@@ -97,7 +97,9 @@ def read_ct(job: Job, entry: Input) -> Volume:
     """Read the CT of an input; the phase of one from DICOM is guessed from the image, as an import does."""
     path = Path(job.inputs[entry.name])
     ct = phase.read_ct(path, series=job.inputs.get(entry.series))
-    return replace(ct, phase=phase.guess_phase(ct).phase) if path.is_dir() else ct
+    if path.name.lower().endswith(io.IMAGE_SUFFIXES) and path.is_file():
+        return ct
+    return replace(ct, phase=phase.guess_phase(ct).phase)
 
 
 def read_labels(job: Job, name: str, grid: Geometry) -> LabelMap:

@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 from MeWMLib.core.dicom.records import SliceRecord, numbers, upper_parts
 
+_RESCALE = "PixelValueTransformationSequence"
+
 
 def frame_records(
     groups: dict[Any, Any], common: dict[str, Any], refuse: Callable[[str], NoReturn]
@@ -31,7 +33,11 @@ def frame_records(
     frames = common["layout"].frames
     if len(each) != frames:
         refuse(f"a DICOM file declares {frames} frames but describes {len(each)} of them")
-    return tuple(_record(n, one, shared[0] if shared else None, common) for n, one in enumerate(each))
+    all_share = shared[0] if shared else None
+    if any(one is not None and one.get(_RESCALE) for one in (*each, all_share)):
+        # what the file says outside of its groups, where it does not belong, counts only if no group says anything
+        common = {**common, "slope": None, "intercept": None, "units": ""}
+    return tuple(_record(n, one, all_share, common) for n, one in enumerate(each))
 
 
 def _record(number: int, own: Any, shared: Any, common: dict[str, Any]) -> SliceRecord:
@@ -44,7 +50,7 @@ def _record(number: int, own: Any, shared: Any, common: dict[str, Any]) -> Slice
         return None
 
     measures, content = group("PixelMeasuresSequence"), group("FrameContentSequence")
-    value, kind = group("PixelValueTransformationSequence"), group("CTImageFrameTypeSequence")
+    value, kind = group(_RESCALE), group("CTImageFrameTypeSequence")
     # what a converter of classic slices found no better place for
     rest = [group(f"Unassigned{name}ConvertedAttributesSequence") for name in ("PerFrame", "Shared")]
     acquisition = _text(content, "FrameAcquisitionNumber") or next(
@@ -57,9 +63,7 @@ def _record(number: int, own: Any, shared: Any, common: dict[str, Any]) -> Slice
             "spacing": _numbers(measures, "PixelSpacing", 2),
             "axes": _numbers(group("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
             "position": _numbers(group("PlanePositionSequence"), "ImagePositionPatient", 3),
-            "slope": _number(value, "RescaleSlope"),
-            "intercept": _number(value, "RescaleIntercept"),
-            "units": _text(value, "RescaleType"),
+            **({} if value is None else _rescale(value)),
             "image_type": upper_parts(_text(kind, "FrameType")) if kind else common["file"].image_type,
             "thickness": _number(measures, "SliceThickness") or 0.0,
             "acquisition": acquisition,
@@ -69,6 +73,14 @@ def _record(number: int, own: Any, shared: Any, common: dict[str, Any]) -> Slice
             "time": _text(content, "FrameAcquisitionDateTime") or common["time"],
         }
     )
+
+
+def _rescale(value: Any) -> dict[str, Any]:
+    return {
+        "slope": _number(value, "RescaleSlope"),
+        "intercept": _number(value, "RescaleIntercept"),
+        "units": _text(value, "RescaleType"),
+    }
 
 
 def _text(item: Any, name: str) -> str:

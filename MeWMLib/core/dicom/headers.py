@@ -35,8 +35,8 @@ from MeWMLib.core.limits import max_voxel_bytes
 NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 BIG_ENDIAN, DEFLATED = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
 _PIXELS, _FLOAT_PIXELS = 0x7FE00010, (0x7FE00008, 0x7FE00009)
-#: Where frame groups begin: what lies before them is common to all frames.
-_GROUPS = 0x52009229
+#: Shared and per-frame groups: what lies before them is common to all frames.
+_GROUPS = (0x52009229, 0x52009230)
 _UNDEFINED = 0xFFFFFFFF
 #: Fields of `FileHeader` and of `SliceRecord` to the tags that they are read from, as texts.
 _FILE_TEXTS = {
@@ -175,20 +175,19 @@ class _Elements:
         stop: list[tuple[int, int]] = []
 
         def at_end(tag: int, vr: str | None, length: int) -> bool:
-            if tag >= _GROUPS and (tag == _GROUPS or tag == _PIXELS or tag in _FLOAT_PIXELS):
+            if tag >= _GROUPS[0] and (tag in _GROUPS or tag == _PIXELS or tag in _FLOAT_PIXELS):
                 stop.append((int(tag), length))
                 return True
             return False
 
         self._take(data_element_generator(file, not self.explicit, self.little, at_end, specific_tags=_TAGS), file)
-        if stop and stop[-1][0] == _GROUPS:
+        if stop and stop[-1][0] in _GROUPS:
             stop.clear()
-            wanted = [_GROUPS, 0x52009230]
 
             def at_pixels(tag: int, vr: str | None, length: int) -> bool:
-                return tag != _GROUPS and at_end(tag, vr, length)
+                return tag not in _GROUPS and at_end(tag, vr, length)
 
-            found = data_element_generator(file, not self.explicit, self.little, at_pixels, specific_tags=wanted)
+            found = data_element_generator(file, not self.explicit, self.little, at_pixels, specific_tags=list(_GROUPS))
             self.groups = {int(one.tag): one for one in found}
         if stop:
             long = self.explicit  # OB and OW have a two-byte representation, two empty bytes and a length of four
@@ -279,6 +278,7 @@ def _object(path: Path, size: int, elements: _Elements) -> DicomObject:
     lookup, padding = _LOOKUP in elements.values, _padding(elements, layout.signed)
     common: dict[str, Any] = {name: elements.text(tag) for name, tag in _SLICE_TEXTS.items()}
     common |= {"file": header, "layout": layout, "lookup": lookup, "padding": padding}
+    common |= {"slope": elements.number(_SLOPE), "intercept": elements.number(_INTERCEPT)}
     common["instance"] = elements.whole(_INSTANCE, 0)
     common["time"] = next((found for tag in _TIMES if (found := elements.text(tag))), "")
     if elements.groups or header.sop_class not in (CLASSIC_CT, ""):
@@ -290,8 +290,6 @@ def _object(path: Path, size: int, elements: _Elements) -> DicomObject:
     common |= {name: numbers(text) if "\\" in text else () for name, text in vectors.items()}
     one = SliceRecord(
         **common,
-        slope=elements.number(_SLOPE),
-        intercept=elements.number(_INTERCEPT),
         image_type=header.image_type,
         thickness=(*numbers(elements.text(_THICKNESS)), 0.0)[0],
     )

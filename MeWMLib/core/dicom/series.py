@@ -13,7 +13,8 @@ from typing import Protocol
 import numpy as np
 
 from MeWMLib.core.dicom.assemble import checked
-from MeWMLib.core.dicom.records import FileHeader, SliceRecord, places_of
+from MeWMLib.core.dicom.headers import look_at
+from MeWMLib.core.dicom.records import DicomObject, FileHeader, SliceRecord, places_of
 from MeWMLib.core.dicom.scan import Scan, scan, scan_files, suspects
 from MeWMLib.core.dicom.stacks import TOO_SHORT, LeftOut, Stack, kind_of_slice, number_key, stacks_of
 from MeWMLib.core.errors import MeWMError, NotCTError, SeriesError, UnreadableFileError
@@ -84,12 +85,23 @@ class Candidate:
         return order, -shown, round(self.step_mm, 1), self.first.date
 
 
+def holds_volume(path: Path) -> bool:
+    """True for one file that holds several slices of a CT (enhanced CT)."""
+    try:
+        found = look_at(path) if path.is_file() else None
+    except OSError:
+        return False
+    return isinstance(found, DicomObject) and len(found.slices) > 1
+
+
 def scan_ct(folder: Path) -> Scan:
-    """Scan a folder; its sub-folders only where it holds no CT itself.
+    """Scan a folder, its sub-folders only where it holds no CT itself; or one file.
 
     Raises:
         UnreadableFileError: the folder cannot be listed.
     """
+    if folder.is_file():
+        return scan_files([folder])
     found = scan(folder, deep=False)
     return found if found.slices else scan(folder)
 
@@ -130,7 +142,8 @@ def choose(folder: Path, series: str | None = None, look: Callable[[Stack], Phas
     """The one CT volume of a folder, or the one that `series` names.
 
     Args:
-        folder: files that are no CT are passed over; sub-folders are searched where the folder itself holds no CT.
+        folder: files that are no CT are passed over; sub-folders are searched where the folder itself holds no CT. Or
+            the file of an enhanced CT.
         series: what a list says: SeriesNumber, SeriesInstanceUID, NUMBER/ACQUISITION or NUMBER/partN.
         look: guesses the phase of a stack; asked for the list alone.
 
@@ -257,7 +270,9 @@ def _nothing(folder: Path, found: Scan, out: Iterable[LeftOut]) -> MeWMError:
         colour = any("colour" in line for line in lines)
         kind = NotCTError if colour else SeriesError
         what = "The DICOM series is in colour" if colour else "The folder holds no CT volume"
-        return kind(what=what, given=f"{folder}: {'; '.join(lines[:_LISTED])}", remedy="Give the axial slices of a CT")
+        names = ", ".join(dict.fromkeys(one.file.path.name for one in found.slices[:5]))
+        given = f"{folder}: {'; '.join(lines[:_LISTED])} ({names}{' ...' if len(found.slices) > 5 else ''})"
+        return kind(what=what, given=given, remedy="Give the axial slices of a CT")
     if found.bad:
         names = ", ".join(bad.path.name for bad in found.bad[:5])
         return UnreadableFileError(

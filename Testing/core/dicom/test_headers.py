@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -156,3 +157,13 @@ def test_every_header_field_survives_odd_types(phantom, tmp_path):
         found.file.date == "" and found.acquisition == "" and found.image_type == ("DERIVED",) and found.spacing == ()
     )
     assert isinstance(found.thickness, float) and np.isfinite(found.thickness)
+
+
+def test_reading_is_what_loads_pydicom():
+    code = (
+        "import sys, MeWMLib, MeWMLib.core.io, MeWMLib.cli.arguments, MeWMLib.jobs.inputs\n"
+        "import MeWMLib.cohorts.dicom_import\n"
+        "raise SystemExit(sorted({'pydicom', 'highdicom'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -64,6 +64,46 @@ def test_rescale_that_all_frames_share(phantom, hu, tmp_path):
     same(read_volume(tmp_path), hu)
 
 
+def test_groups_in_every_writing(phantom, hu, tmp_path):
+    """Sequences of undefined length, implicit form, no shared groups, rescale where it does not belong."""
+    from pydicom.uid import ImplicitVRLittleEndian
+
+    def undefined(data):
+        for one in data.iterall():
+            if one.VR == "SQ":
+                one.is_undefined_length = True
+                for item in one.value:
+                    item.is_undefined_length_sequence_item = True
+
+    def implicit(data):
+        data.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+        data["PixelData"].VR = "OW"
+
+    def unshared(data):
+        (shared,) = data.SharedFunctionalGroupsSequence
+        for frame in data.PerFrameFunctionalGroupsSequence:
+            frame.update(shared)
+        del data.SharedFunctionalGroupsSequence
+
+    def outside(data):
+        for frame in data.PerFrameFunctionalGroupsSequence:
+            del frame.PixelValueTransformationSequence
+        data.RescaleSlope, data.RescaleIntercept = 1, -1024
+
+    def both(data):
+        data.RescaleSlope, data.RescaleIntercept = 1, 777
+
+    for n, changes in enumerate(([undefined], [implicit], [undefined, implicit], [unshared], [outside], [both])):
+
+        def change(data, changes=changes):
+            for one in changes:
+                one(data)
+
+        path = phantom.enhanced(tmp_path / f"{n}" / "1.dcm", hu, change=change)
+        same(read_volume(path.parent), hu)
+        same(read_volume(path), hu)  # the file itself
+
+
 @pytest.mark.parametrize("legacy", [False, True])
 def test_frames_in_several_files_are_one_volume(phantom, hu, tmp_path, legacy):
     for n, order in enumerate(([11, 3, 5], [0, 1, 2, 4], [6, 10, 8, 7], [9])):
