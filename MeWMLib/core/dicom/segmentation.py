@@ -109,7 +109,7 @@ def _described(path: Path, data: Any) -> Segmentation:
             given=f"{path}, {frames} frames declared, {len(groups)} described",
             remedy="Export it again",
         )
-    require_declared_size(int(data.Rows) * int(data.Columns) * frames, str(path))
+    require_declared_size((bits + 7) // 8, str(path))
     shared = list(data.get("SharedFunctionalGroupsSequence") or ())
     places = [_first(one, "PlanePositionSequence") or _first(shared, "PlanePositionSequence") for one in groups]
     positions = [[float(v) for v in place.ImagePositionPatient] for place in places if place is not None]
@@ -310,6 +310,12 @@ def _drawn(found: Segmentation, wanted: Mapping[int, int]) -> tuple[NDArray[np.u
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             data = highdicom.seg.segread(str(found.path))
+            grid = data.get_volume_geometry()
+            if grid is None:
+                message = "the frames form no regular grid"
+                raise ValueError(message)
+            # two frames far apart make a high volume of nothing
+            require_declared_size(int(np.prod(grid.spatial_shape)) * len(wanted), str(found.path))
             volume = data.get_volume(segment_numbers=list(wanted), combine_segments=False, rescale_fractional=False)
         half = int(data.get("MaximumFractionalValue") or 1) / 2 if data.SegmentationType == "FRACTIONAL" else 0.5
         source = _geometry(volume.array.shape[:3], np.asarray(volume.affine))
@@ -329,7 +335,8 @@ def _drawn(found: Segmentation, wanted: Mapping[int, int]) -> tuple[NDArray[np.u
 
 def _exact(labels: NDArray[np.uint8], source: Geometry, grid: Geometry) -> NDArray[np.uint8] | None:
     """Labels on the grid, voxel by voxel; None if a voxel that is drawn has none of its own there."""
-    steps = (np.linalg.inv(grid.affine) @ source.affine)[:3, :3]
+    several = np.array(source.shape[::-1]) > 1  # along one slice there is no step to compare
+    steps = (np.linalg.inv(grid.affine) @ source.affine)[:3, :3][:, several]
     whole = np.round(steps)
     if np.abs(steps - whole).max() > _SAME_VOXEL or (np.abs(whole).sum(0) != 1).any():
         return None

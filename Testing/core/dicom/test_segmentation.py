@@ -229,10 +229,60 @@ def test_a_damaged_segmentation_is_an_error_of_ours(phantom, case, tmp_path, typ
             read_labels(path, grid)
 
 
+@pytest.mark.parametrize("type_", ["BINARY", "FRACTIONAL", "LABELMAP"])
+@pytest.mark.parametrize("kept", [(5,), (3, 4, 7)], ids=["one slice", "a gap"])
+def test_slices_without_anything_drawn_may_be_missing(phantom, case, tmp_path, type_, kept):
+    sources, truth, grid = case
+    few = np.zeros_like(truth)
+    few[list(kept)] = truth[list(kept)]
+
+    def thick(seg):  # what it says of distances of slices counts for nothing where there is one
+        seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices = 3.0
+
+    path = phantom.segmentation(
+        tmp_path / "x", sources, masks(few), [LIVER, MASS], type_, change=thick if len(kept) == 1 else None
+    )
+    np.testing.assert_array_equal(read_labels(path, grid).array, few)
+
+
+def test_frames_in_any_order_and_compressed(phantom, case, tmp_path):
+    import pydicom.uid
+
+    sources, truth, grid = case
+
+    def turned(seg):
+        frames = list(seg.PerFrameFunctionalGroupsSequence)
+        seg.PixelData = seg.pixel_array[::-1].tobytes()
+        seg.PerFrameFunctionalGroupsSequence = frames[::-1]
+        seg.compress(pydicom.uid.RLELossless)
+
+    for type_ in ("FRACTIONAL", "LABELMAP"):
+        path = phantom.segmentation(tmp_path / type_, sources, masks(truth), [LIVER, MASS], type_, change=turned)
+        np.testing.assert_array_equal(read_labels(path, grid).array, truth)
+
+
+def test_a_high_volume_of_nothing_is_refused(phantom, case, tmp_path):
+    """Two frames close to each other and one far away: billions of slices between them."""
+    sources, truth, grid = case
+
+    def far(seg):
+        from pydicom.dataset import Dataset
+
+        frames = seg.PerFrameFunctionalGroupsSequence
+        for frame, z in ((frames[0], 0.0), (frames[1], 2.5), (frames[2], 4e9)):
+            place = Dataset()
+            place.ImagePositionPatient = [-156, -156, z]
+            frame.PlanePositionSequence = [place]
+
+    path = phantom.segmentation(tmp_path / "x", sources[2:5], [truth[2:5] >= 1], [LIVER], change=far)
+    with pytest.raises(MeWMError):
+        read_labels(path, grid)
+
+
 def test_a_segmentation_that_declares_too_much_is_refused(phantom, case, tmp_path, monkeypatch):
     sources, truth, grid = case
     path = phantom.segmentation(tmp_path / "x", sources, masks(truth), [LIVER, MASS])
-    monkeypatch.setenv("MEWM_MAX_GIB", "0.000001")
+    monkeypatch.setenv("MEWM_MAX_GIB", "0.0000001")
     with pytest.raises(InputError, match="more voxels"):
         read_labels(path, grid)
 
