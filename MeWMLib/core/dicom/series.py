@@ -74,7 +74,9 @@ class Candidate:
             words.append(f"{self.looks.phase} ({100 * self.looks.confidence:.0f} %)" if known else "phase unknown")
         if trouble := self.trouble or self.stack.fault or self.stack.doubt:
             words.append(trouble)
-        return ", ".join([*words, f"UID {first.series}"])
+        if not self.key.startswith(first.series):
+            words.append(f"UID {first.series}")
+        return ", ".join(words)
 
     @property
     def rank(self) -> tuple[float, float, float, str]:
