@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from MeWMLib.cohorts.samples import load_sample
     from MeWMLib.core.io import read_labels
-    from MeWMLib.core.io import read_volume as read_ct
     from MeWMLib.core.patient import Clinical, Patient
     from MeWMLib.core.plan import PlanSettings
     from MeWMLib.core.protocol import Protocol
+    from MeWMLib.perception.phase import read_ct
     from MeWMLib.world.model import WorldModel
 
 __version__ = "0.2.0"
@@ -27,7 +27,7 @@ _MODULES = {
     "Protocol": "core.protocol",
     "WorldModel": "world.model",
     "load_sample": "cohorts.samples",
-    "read_ct": "core.io",
+    "read_ct": "perception.phase",
     "read_labels": "core.io",
 }
 __all__ = ["Clinical", "Patient", "PlanSettings", "Protocol", "WorldModel", "load_sample", "read_ct", "read_labels"]
@@ -37,8 +37,7 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    own = "read_volume" if name == "read_ct" else name
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), own)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

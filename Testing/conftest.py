@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-# Before torch is imported: tests share a machine, and sums over threads differ from machine to machine. Where xdist runs
-# a process for each core, one thread each is all that there is.
+# Before torch is imported: tests share a machine, and sums over threads differ from machine to machine. Where xdist
+# runs a process for each core, one thread each is all that there is.
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 
@@ -73,6 +73,18 @@ def fake_script() -> Path:
 def fake(fake_script: Path) -> ModuleType:
     """The same script as a module."""
     spec = importlib.util.spec_from_file_location("mewm_fake_worker", fake_script)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def phantom() -> ModuleType:
+    """Drawn trunks and how to write them as DICOM: `core/dicom/builders.py`."""
+    file = REPOSITORY / "Testing" / "core" / "dicom" / "builders.py"
+    spec = importlib.util.spec_from_file_location("mewm_dicom_builders", file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module

@@ -32,7 +32,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "jobs": ("world", "planning", "cohorts", "core"),
     "jobs.table": ("core",),
     "jobs.job": ("core", "jobs.table"),
-    "jobs.inputs": ("core", "jobs.job", "jobs.table"),
+    "jobs.inputs": ("core", "jobs.job", "jobs.table", "perception.phase"),
     "jobs.processes": ("core",),
     "jobs.runner": ("core", "jobs.job", "jobs.processes"),
     "jobs.wire": ("core", "jobs.job", "jobs.table"),
@@ -73,6 +73,7 @@ TORCH_FREE = (
     "perception.findings",
     "perception.findings_table",
     "perception.liver_place",
+    "perception.phase",
     "perception.preprocess",
     "perception.postprocess",
 )

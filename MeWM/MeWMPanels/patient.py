@@ -4,7 +4,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MeWMLib.scene.nodes import image_of_array, volume_to_node
-from MeWMPanels import samples
+from MeWMPanels import dicom_files, samples
 from MeWMPanels.panel import Panel, fill_combo
 
 
@@ -14,6 +14,7 @@ class PatientPanel(Panel):
     ui_name = "Patient"
 
     def setup(self):
+        self._checked, self._warning = "", ""
         fill_combo(self.ui.sampleBox, [(name, _(title)) for name, title in samples.TITLES.items()], "synthetic")
         self.on_click(sampleButton=self.load_sample, dicomButton=lambda: slicer.util.selectModule("DICOM"))
 
@@ -54,4 +55,24 @@ class PatientPanel(Panel):
             text = _("{size} voxels of {spacing} mm").format(size=size, spacing=spacing)
             if node.GetParentTransformNode() is not None:
                 text += ". " + _("It is under a transform: harden that first (right click in the Data module).")
+            self._check(node)
+            if self._warning:
+                text += ".\n" + self._warning
         self.ui.patientLabel.setText(text)
+
+    def _check(self, node):
+        """Check the DICOM files behind another CT than before, on a thread; the label shows what was found."""
+        uids = dicom_files.uids_of(node)
+        if uids == self._checked:
+            return
+        self._checked, self._warning = uids, ""
+        check = dicom_files.hold_check(node)
+        if check is None:
+            return
+
+        def done(warning):
+            if self._checked == uids:
+                self._warning = warning
+                self.front.refresh_soon()
+
+        self.front.desk.poller.run(check, done, self.front.messages.show)

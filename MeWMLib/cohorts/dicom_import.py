@@ -15,9 +15,7 @@ from typing import Any
 import MeWMLib
 from MeWMLib.cohorts import clinical_table, hcc_tace
 from MeWMLib.cohorts.clinical_table import ClinicalRecord
-from MeWMLib.cohorts.dicom_headers import BadFile, Header, scan
 from MeWMLib.cohorts.dicom_patient import GRIDS, NoScanError, import_patient, reason_of
-from MeWMLib.cohorts.dicom_series import LeftOut
 from MeWMLib.cohorts.identity import PUBLIC_KEY, Identity, load_key
 from MeWMLib.cohorts.layout import (
     MANIFEST,
@@ -30,13 +28,16 @@ from MeWMLib.cohorts.layout import (
     write_table,
 )
 from MeWMLib.cohorts.quality_page import THUMBNAIL, thumbnail, write_quality_page
+from MeWMLib.core.dicom.records import BadFile, DicomObject
+from MeWMLib.core.dicom.scan import Scan, scan
+from MeWMLib.core.dicom.stacks import LeftOut
 from MeWMLib.core.errors import CohortError, InputError, OutputError
 
 #: Layouts of folders to what reads their clinical tables.
 _TABLES = {"tcia": hcc_tace.read_table, "folder": clinical_table.read_table}
 LAYOUTS = tuple(_TABLES)
 #: Increased when the import itself changes, so that patients of an older one are read again.
-VERSION = 1
+VERSION = 2
 NOTICE = "Real patients. Research use only; keep this folder under the rules that apply to their images."
 IDS = {
     "tcia": "ids of the public collection",
@@ -82,7 +83,7 @@ class _Group:
 
     id: str
     folder: str
-    headers: list[Header]
+    files: list[DicomObject]
 
 
 def import_cohort(
@@ -126,8 +127,8 @@ def import_cohort(
 
     for bad in found.bad:
         leave_out(*_bad_line(bad, identity, root))
-    groups = _patients(found.images, identity, leave_out)
-    manifest = _manifest(settings, found.documents, found.other)
+    groups = _patients(found.objects, identity, root, leave_out)
+    manifest = _manifest(settings, len(found.documents), len(found.other))
     write_manifest(out, {**manifest, "complete": False})
     for n, group in enumerate(groups):
         step("patients", n, len(groups))
@@ -137,7 +138,7 @@ def import_cohort(
         if stored is not None and stored.get("import", {}).get("source") == mark:
             kept = [LeftOut(**one) for one in stored["import"]["left_out"]]
         else:
-            kept = _import_one(group, record, settings, mark, out)
+            kept = _import_one(group, record, settings, mark, out, found)
         for line in kept:
             leave_out(group.id, line, group.id if public else f"{group.id} ({group.folder or '.'})")
     step("patients", len(groups), len(groups))
@@ -145,7 +146,7 @@ def import_cohort(
     if not rows:
         raise CohortError(
             what="No patient could be imported",
-            given=f"{len(found.images)} DICOM images, {len(left_out)} reasons",
+            given=f"{len(found.objects)} DICOM images, {len(left_out)} reasons",
             remedy="See the lines above; a patient needs an axial CT of the liver before treatment",
         )
     mine = {group.id for group in groups}
@@ -157,11 +158,11 @@ def import_cohort(
 
 
 def _import_one(
-    group: _Group, record: ClinicalRecord | None, settings: ImportSettings, mark: str, out: Path
+    group: _Group, record: ClinicalRecord | None, settings: ImportSettings, mark: str, out: Path, around: Scan
 ) -> list[LeftOut]:
     """Read and write one patient; returns what was left out."""
     try:
-        found = import_patient(group.id, group.headers, record, settings.grid, settings.all_phases)
+        found = import_patient(group.id, group.files, record, settings.grid, settings.all_phases, around)
     except NoScanError as error:
         return [*error.lines, LeftOut("the patient", error.what)]
     except OutputError:
@@ -200,47 +201,59 @@ def _bad_line(bad: BadFile, identity: Identity, root: Path) -> tuple[str, LeftOu
     where = str(bad.path.relative_to(root)).encode("utf-8", "backslashreplace").decode()
     if identity.public:
         return "", LeftOut(where, bad.reason), where
-    return identity.patient(bad.folder, ""), LeftOut("a file", bad.reason), where
+    return identity.patient(_folder(bad.path, root), ""), LeftOut("a file", bad.reason), where
 
 
-def _patients(images: Sequence[Header], identity: Identity, leave_out: LeaveOut) -> list[_Group]:
+def _folder(path: Path, root: Path) -> str:
+    """The patient's folder: the sub-folder of `root` that a file lies in, "" for one that lies in none."""
+    parts = path.relative_to(root).parts
+    return parts[0] if len(parts) > 1 or path.is_dir() else ""
+
+
+def _patients(files: Sequence[DicomObject], identity: Identity, root: Path, leave_out: LeaveOut) -> list[_Group]:
     """Files by patient; what has to be said about them goes to `leave_out`."""
     groups: dict[str, _Group] = {}
-    for one, patient in (_public_ids if identity.public else _own_ids)(images, identity, leave_out):
-        groups.setdefault(patient, _Group(patient, one.folder, [])).headers.append(one)
+    placed = [(one, _folder(one.header.path, root)) for one in files]
+    for one, folder, patient in (_public_ids if identity.public else _own_ids)(placed, identity, leave_out):
+        groups.setdefault(patient, _Group(patient, folder, [])).files.append(one)
     return [groups[patient] for patient in sorted(groups)]
 
 
-def _public_ids(images: Sequence[Header], identity: Identity, leave_out: LeaveOut) -> Iterator[tuple[Header, str]]:
+#: Files with the patient's folder that they lie in.
+_Placed = Sequence[tuple[DicomObject, str]]
+
+
+def _public_ids(files: _Placed, identity: Identity, leave_out: LeaveOut) -> Iterator[tuple[DicomObject, str, str]]:
     """Files and their patients in a public collection, without those that still name a person."""
     named: Counter[str] = Counter()
-    for one in images:
-        if not one.identity_removed and one.patient_name not in ("", one.patient_id):
-            named[one.folder] += 1
+    for one, folder in files:
+        header = one.header
+        if not header.identity_removed and header.patient_name not in ("", header.patient_id):
+            named[folder] += 1
             continue
         try:
-            yield one, identity.patient(one.folder, one.patient_id)
+            yield one, folder, identity.patient(folder, header.patient_id)
         except InputError as error:
-            leave_out("", LeftOut("a file", reason_of(error)), str(one.path))
+            leave_out("", LeftOut("a file", reason_of(error)), str(header.path))
     reason = "their headers still name a patient; import them with --layout folder, which makes opaque ids"
     for folder, count in sorted(named.items()):
         leave_out("", LeftOut(f"{count} files", reason), folder)
 
 
-def _own_ids(images: Sequence[Header], identity: Identity, leave_out: LeaveOut) -> Iterator[tuple[Header, str]]:
+def _own_ids(files: _Placed, identity: Identity, leave_out: LeaveOut) -> Iterator[tuple[DicomObject, str, str]]:
     """Files and their patients where each patient has a folder; patients who share one are kept apart."""
     ids: dict[str, set[str]] = defaultdict(set)
-    for one in images:
-        ids[one.folder].add(one.patient_id)
+    for one, folder in files:
+        ids[folder].add(one.header.patient_id)
     members: dict[str, set[str]] = defaultdict(set)
     owners: dict[str, set[str]] = defaultdict(set)
-    for one in images:
-        several = len(ids[one.folder] - {""}) > 1
-        patient = identity.patient(one.folder, one.patient_id if several else "")
-        yield one, patient
-        members[one.folder].add(patient)
-        if one.patient_id:
-            owners[one.patient_id].add(patient)
+    for one, folder in files:
+        several = len(ids[folder] - {""}) > 1
+        patient = identity.patient(folder, one.header.patient_id if several else "")
+        yield one, folder, patient
+        members[folder].add(patient)
+        if one.header.patient_id:
+            owners[one.header.patient_id].add(patient)
     for folder, found in sorted(ids.items()):
         if len(found - {""}) > 1:
             mine = sorted(members[folder])
@@ -254,7 +267,7 @@ def _own_ids(images: Sequence[Header], identity: Identity, leave_out: LeaveOut) 
 
 def _fingerprint(group: _Group, record: ClinicalRecord | None, settings: ImportSettings, identity: Identity) -> str:
     """Keyed hash of all that the patient's folder depends on."""
-    files = sorted(f"{one.sop} {one.size}" for one in group.headers)
+    files = sorted(f"{one.header.sop} {one.header.size}" for one in group.files)
     return identity.digest("\n".join([str(VERSION), settings.grid, str(settings.all_phases), repr(record), *files]))
 
 

@@ -16,19 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MeWMLib.cohorts.clinical_table import ClinicalRecord
-from MeWMLib.cohorts.dicom_headers import Header
-from MeWMLib.cohorts.dicom_seg import Segmentation, choose, masks_on, read_segmentation
-from MeWMLib.cohorts.dicom_series import LeftOut, Stack, stacks_of
+from MeWMLib.cohorts.dicom_seg import choose, masks_on, read_segmentation
 from MeWMLib.cohorts.layout import CohortCase, PatientRow
-from MeWMLib.cohorts.phase import PhaseGuess, guess_phase
+from MeWMLib.core.dicom.kinds import SECONDARY_CAPTURE
+from MeWMLib.core.dicom.records import DicomObject, SliceRecord
+from MeWMLib.core.dicom.scan import Scan
+from MeWMLib.core.dicom.segmentation import Segmentation
+from MeWMLib.core.dicom.series import PREFERRED_PHASES, with_suspects
+from MeWMLib.core.dicom.stacks import LeftOut, Stack, number_key, stacks_of
 from MeWMLib.core.errors import CohortError, MeWMError, OutputError
-from MeWMLib.core.io import read_dicom_slices
+from MeWMLib.core.io import read_dicom_stack
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.perception.findings import measure
+from MeWMLib.perception.phase import PhaseGuess, guess_phase
 from MeWMLib.perception.preprocess import COHORT_SPACING_MM, box_geometry, resample, resample_volume
 
-#: Both scans should show the same phase; the first that both have is taken.
-PREFERRED_PHASES = ("portal", "arterial", "delayed", "non-contrast", "unknown")
 GRIDS = ("cohort", "native")
 
 
@@ -117,23 +119,29 @@ def reason_of(error: Exception) -> str:
 
 
 def import_patient(
-    patient: str, headers: Sequence[Header], record: ClinicalRecord | None, grid: str, all_phases: bool
+    patient: str,
+    files: Sequence[DicomObject],
+    record: ClinicalRecord | None,
+    grid: str,
+    all_phases: bool,
+    around: Scan | None = None,
 ) -> Imported:
     """Turn the files of one patient into a case.
 
     Args:
         patient: opaque id.
-        headers: of all the patient's files, segmentations too.
+        files: all of the patient's, segmentations too.
         record: what is known besides the images.
         grid: "cohort" resamples to `COHORT_SPACING_MM`, "native" keeps the grid of the scanner.
         all_phases: keep the other phases of the two dates as well.
+        around: the scan of the folder, for files that cannot be read beside the patient's.
 
     Raises:
         NoScanError: no usable scan before treatment.
     """
     known = record or ClinicalRecord()
     notes = list(known.notes)
-    studies, left_out = _studies(headers)
+    studies, left_out = _studies(files, around or Scan())
     before, after, note = pair([study for study in studies if study.scans], known.treated)
     notes += [note] if note else []
     if before is None:
@@ -180,53 +188,75 @@ class NoScanError(CohortError):
         self.lines = tuple(lines)
 
 
-def _studies(headers: Sequence[Header]) -> tuple[list[Study], list[LeftOut]]:
+def _studies(files: Sequence[DicomObject], around: Scan) -> tuple[list[Study], list[LeftOut]]:
     """Read every stack of every date; studies come in the order of their dates, undated ones last."""
     lines: list[LeftOut] = []
     segmentations = []
-    series: dict[tuple[str, str], list[Header]] = defaultdict(list)
-    for one in headers:
-        if one.modality == "SEG":
+    series: dict[tuple[str, str], list[SliceRecord]] = defaultdict(list)
+    others: dict[tuple[str, str], list[DicomObject]] = defaultdict(list)
+    for one in files:
+        where = one.header.date or one.header.study, one.header.series
+        if one.header.kind == "segmentation":
             try:
-                segmentations.append(read_segmentation(one.path))
+                segmentations.append(read_segmentation(one.header.path))
             except MeWMError as error:
                 lines.append(LeftOut("a segmentation", reason_of(error)))
+        elif one.header.kind == "image":
+            others[where].append(one)
         else:
-            series[one.date or one.study, one.series].append(one)
+            series[where] += one.slices
+    lines += [_no_ct(members) for _, members in sorted(others.items(), key=lambda item: item[0])]
     studies: dict[str, Study] = {}
-    for (when, _), slices in sorted(series.items(), key=lambda item: (item[0][0], _number(item[1][0].series_number))):
-        study = studies.setdefault(when, Study(slices[0].date, []))
-        good, out = stacks_of(slices)
+    for (when, _), slices in sorted(
+        series.items(), key=lambda item: (item[0][0], number_key(item[1][0].file.series_number))
+    ):
+        study = studies.setdefault(when, Study(slices[0].file.date, []))
+        stacks, out = stacks_of(slices)
         lines += out
-        for stack in good:
+        for stack in stacks:
+            stack = with_suspects(stack, around)
+            if reason := stack.fault or stack.doubt:
+                lines.append(LeftOut(stack.name, reason))
+                continue
             try:
                 study.scans.append(_read(stack, segmentations))
             except OutputError:
                 raise
             except Exception as error:  # one bad series, whatever is wrong with it, does not end the import
-                lines.append(LeftOut(stack.name, reason_of(error)))
+                lines.append(LeftOut(stack.name, _without_names(reason_of(error), stack)))
     return sorted(studies.values(), key=lambda study: (not study.date, study.date)), lines
 
 
-def _number(text: str) -> tuple[float, str]:
-    try:
-        return float(text), ""
-    except ValueError:
-        return float("inf"), text
+def _without_names(text: str, stack: Stack) -> str:
+    """A reason without names of files, which may be those of people."""
+    for name in sorted({one.file.path.name for one in stack.slices}, key=len, reverse=True):
+        text = text.replace(name, "a file")
+    return text
+
+
+def _no_ct(members: Sequence[DicomObject]) -> LeftOut:
+    """A line on a series of images that are no CT."""
+    first, count = members[0].header, len(members)
+    number = f"series {first.series_number}" if first.series_number else "a series without number"
+    if first.sop_class.startswith(SECONDARY_CAPTURE):
+        reason = "a secondary capture (picture of a screen), not a CT"
+    else:
+        reason = f"not a CT: the modality is {first.modality or 'not named'}"
+    return LeftOut(f"{number}, {count} slice{'s' if count > 1 else ''}", reason)
 
 
 def _read(stack: Stack, segmentations: Sequence[Segmentation]) -> Found:
-    ct, lowest = read_dicom_slices(stack.slices)
+    ct, lowest = read_dicom_stack(stack)
     notes = list(stack.notes)
     if lowest < -1024:
         notes.append(f"padding down to {lowest:.0f} HU became -1024")
-    if any(one.lossy for one in stack.slices):
+    if any(one.file.lossy for one in stack.slices):
         notes.append("the slices went through lossy compression")
     thickness, step = stack.slices[0].thickness, ct.geometry.spacing[0]
     if thickness and not 0.5 <= step / thickness <= 2:
         notes.append(f"slices of {thickness:g} mm are {step:.3g} mm apart: the positions count, not SliceThickness")
     guess = guess_phase(ct)
-    mine = choose(segmentations, frozenset(one.sop for one in stack.slices))
+    mine = choose(segmentations, stack)
     return Found(stack, replace(ct, phase=guess.phase), guess, notes, mine)
 
 
@@ -290,6 +320,8 @@ def _prepared(
     if found.segmentation is not None:
         try:
             labels, vessels = masks_on(found.segmentation, ct.geometry)
+            if not found.segmentation.sources:
+                found.notes.append("masks were matched by their place, since they name no slice")
             found.notes.append("masks drawn by a program" if found.segmentation.automatic else "masks drawn by people")
         except MeWMError as error:
             lines.append(LeftOut(f"the masks of {found.stack.name}", reason_of(error)))

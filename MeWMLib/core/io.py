@@ -1,6 +1,6 @@
 """Reading and writing volumes, labels and JSON. The one place where ITK's LPS becomes our RAS.
 
-Bad input ends here with an error that says what is wrong: `image_files` looks at the bytes of a file, `_dicom` at a
+Bad input ends here with an error that says what is wrong: `image_files` looks at the bytes of a file, `dicom` at a
 folder of slices, `_checks` at the values, `_segments` at the meaning of labels.
 """
 # mypy: allow-untyped-calls
@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,12 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from MeWMLib.core._checks import PADDING_HU, require_ct_range, require_one_ct
-from MeWMLib.core._dicom import assemble, read_series
 from MeWMLib.core._segments import merge_segments, segment_metadata
 from MeWMLib.core._segments import parse_label_values as parse_label_values  # callers know this module only
-from MeWMLib.core.dicom_slices import SliceRecord
+from MeWMLib.core.dicom.assemble import read_stack
+from MeWMLib.core.dicom.segmentation import labels_on, segmentation_in
+from MeWMLib.core.dicom.series import Phase, choose, holds_volume
+from MeWMLib.core.dicom.stacks import Stack
 from MeWMLib.core.errors import (
     GeometryMismatchError,
     NotCTError,
@@ -75,48 +77,52 @@ def image_of(array: NDArray[Any], geometry: Geometry) -> sitk.Image:
     return image
 
 
-def read_volume(path: Path, series: str | None = None) -> Volume:
+def read_volume(path: Path, series: str | None = None, phase_of: Callable[[Volume], Phase] | None = None) -> Volume:
     """Read a CT from a DICOM folder or a NIfTI, NRRD or MetaImage file.
 
     Direction and type of the voxels are kept; padding below -1024 HU becomes -1024. The phase is "unknown"
     unless MeWM wrote the file and knew it. A simulated volume comes back with its `Provenance`.
 
     Args:
-        path: a file, or a folder that holds one CT series (itself or in one of its sub-folders).
-        series: SeriesNumber or SeriesInstanceUID where a folder holds several; "4/2" is acquisition 2 of series 4.
+        path: a file (of DICOM only an enhanced CT), or a folder that holds one CT series, itself or in a sub-folder.
+        series: which one where a folder holds several: SeriesNumber, SeriesInstanceUID, or, where a series holds
+            several volumes, "4/2" (acquisition 2 of series 4) or "4/part2", as the error that lists them says.
+        phase_of: guesses the contrast phase of each series where several are listed, with `phase` and `confidence`:
+            `perception.phase.guess_phase`. It is not asked about the one that is returned, since that takes longer
+            than reading.
 
     Raises:
         UnreadableFileError: missing, cut, damaged or of an unknown format.
         InputError: it declares more voxels than are read by default (`core.limits`).
-        SeriesError: not exactly one whole, evenly spaced series.
+        SeriesError: not exactly one whole, evenly spaced series; slices that do not agree.
         NotCTError: another modality, 4-D, in colour, NaN, or values that are not HU.
         GeometryError: zero or absurd spacing, sheared axes, or a place that the header does not give or gives twice.
     """
     path = Path(path)
-    if path.is_dir():
+    if path.is_dir() or (not path.name.lower().endswith(IMAGE_SUFFIXES) and holds_volume(path)):
         with _reading(path):
-            array, geometry = read_series(path, series)
-        metadata: dict[str, str] = {}
-    else:
-        file = read_image_file(path)
-        array, geometry, metadata = file.array, file.geometry, file.metadata
-        require_one_ct(array, metadata, path)
+            stack = choose(path, series, None if phase_of is None else lambda one: phase_of(read_dicom_stack(one)[0]))
+            return read_dicom_stack(stack)[0]
+    file = read_image_file(path)
+    array, geometry, metadata = file.array, file.geometry, file.metadata
+    require_one_ct(array, metadata, path)
     phase = metadata.get("MeWM_phase", "unknown")
     return _as_ct(Volume(array, geometry, phase if phase in PHASES else "unknown", _provenance(metadata)))
 
 
-def read_dicom_slices(slices: Sequence[SliceRecord]) -> tuple[Volume, float]:
-    """Read one stack of axial CT slices, whose headers were read before.
+def read_dicom_stack(stack: Stack) -> tuple[Volume, float]:
+    """Read one stack of CT slices, whose headers were read before.
 
     Returns:
         The volume, padding clamped as in `read_volume`, and the lowest value in the files.
 
     Raises:
-        UnreadableFileError, SeriesError, NotCTError, GeometryError: as `read_volume`.
+        UnreadableFileError, SeriesError, NotCTError, GeometryError, InputError: as `read_volume`.
     """
-    with _reading(slices[0].path):
-        array, geometry = assemble(slices, slices[0].path.parent)
-    return _as_ct(Volume(array, geometry)), float(array.min())
+    with _reading(stack.slices[0].file.path):
+        array, geometry, lowest = read_stack(stack)
+    require_ct_range(array)
+    return Volume(array, geometry), lowest
 
 
 def _as_ct(volume: Volume) -> Volume:
@@ -132,11 +138,12 @@ def read_labels(
 ) -> LabelMap:
     """Read a segmentation of liver and tumour onto the grid of a CT.
 
-    The segments of a `.seg.nrrd` are known by their names. Slicer may store only the part of the grid that is in use,
-    other programs another order or direction of the axes; such a file is put into its place without resampling.
+    The segments of a `.seg.nrrd` are known by their names, those of a DICOM SEG by their codes and names. Slicer may
+    store only the part of the grid that is in use, other programs another order or direction of the axes; such a file
+    is put into its place without resampling.
 
     Args:
-        path: `.seg.nrrd`, NRRD, NIfTI or MetaImage.
+        path: `.seg.nrrd`, NRRD, NIfTI or MetaImage; a DICOM SEG, or a folder that holds one.
         reference: grid of the CT.
         resample: bring labels of another grid onto `reference` by nearest neighbour.
         values: value in the file to 0, 1 or 2 (see `parse_label_values`); the default is 1 liver, 2 tumour.
@@ -147,12 +154,10 @@ def read_labels(
         GeometryMismatchError: another grid, and `resample` is False.
     """
     path = Path(path)
-    if path.is_dir():
-        raise UnreadableFileError(
-            what="Labels are read from a file, not from a folder",
-            given=str(path),
-            remedy="Give a .seg.nrrd or NIfTI file; 3D Slicer turns a DICOM SEG into one",
-        )
+    with _reading(path):
+        segmentation = segmentation_in(path)
+    if segmentation is not None:
+        return labels_on(segmentation, reference, resample, values)
     file = read_image_file(path)
     array, geometry, metadata = file.array, file.geometry, file.metadata  # (K, J, I), or (K, J, I, channels)
     layers = [array] if array.ndim == 3 else list(np.moveaxis(array, -1, 0))

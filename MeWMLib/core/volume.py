@@ -25,10 +25,13 @@ class Geometry:
     Attributes:
         shape: number of voxels (K, J, I).
         affine: (4, 4) float64; maps voxel index (i, j, k, 1) to RAS mm. The same matrix as Slicer's IJKToRAS.
+        frame_of_reference: FrameOfReferenceUID of a scan that was read from DICOM: RAS means the same place only in
+            images that share it; "" where it is not known.
     """
 
     shape: tuple[int, int, int]
     affine: NDArray[np.float64]
+    frame_of_reference: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         shape = tuple(int(n) for n in self.shape)
@@ -185,7 +188,8 @@ class Volume:
         _require_shape(self.array, self.geometry, "The voxels do not fit their grid")
         if self.array.dtype.kind not in "iuf":
             raise NotCTError(what="A CT holds numbers", given=f"voxels of type {self.array.dtype}")
-        if self.array.dtype.kind == "f" and not np.isfinite(self.array).all():
+        # slice by slice: a mask of the whole scan would take half as much memory again
+        if self.array.dtype.kind == "f" and not all(np.isfinite(one).all() for one in self.array):
             raise NotCTError(
                 what="The image holds values that are not numbers",
                 given=f"{int((~np.isfinite(self.array)).sum())} NaN or infinite voxels",

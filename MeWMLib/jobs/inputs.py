@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from MeWMLib.core.records import from_plain
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.table import SAMPLE_PREFIX, Input, kind_of
+from MeWMLib.perception import phase
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,12 @@ def read_case(job: Job, load_sample: Callable[[str], Any]) -> Case:
 
 
 def read_ct(job: Job, entry: Input) -> Volume:
-    """Read the CT of an input."""
-    return io.read_volume(Path(job.inputs[entry.name]), series=job.inputs.get(entry.series))
+    """Read the CT of an input; the phase of one from DICOM is guessed from the image, as an import does."""
+    path = Path(job.inputs[entry.name])
+    ct = phase.read_ct(path, series=job.inputs.get(entry.series))
+    if path.name.lower().endswith(io.IMAGE_SUFFIXES) and path.is_file():
+        return ct
+    return replace(ct, phase=phase.guess_phase(ct).phase)
 
 
 def read_labels(job: Job, name: str, grid: Geometry) -> LabelMap:

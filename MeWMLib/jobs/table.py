@@ -201,8 +201,10 @@ _POLICY_HELP = "who proposes: guideline (default), constant:TEXT, prior:FILE, ll
 _PROTOCOL_HELP = 'agents with optional doses, joined by +, such as "Epirubicin 30 mg + Lipiodol 10 ml"'
 _FILES = (
     Input("case", _CASE_HELP, "ct", "CASE", required=True, series="series"),
-    Input("series", "which series of a DICOM folder: number, UID, or N/ACQUISITION", metavar="N", stays="used"),
-    Input("labels", "your own segmentation: 1 liver, 2 tumour; it is not changed", "labels", "FILE", on="case"),
+    Input("series", "which series of a DICOM folder: number, UID, N/ACQUISITION or N/partN", metavar="N", stays="used"),
+    Input(
+        "labels", "your own segmentation: 1 liver, 2 tumour, or a DICOM SEG; not changed", "labels", "FILE", on="case"
+    ),
     Input("resample_labels", "accept labels on another grid than the CT's", "on", stays="used"),
     Input("label_values", "what other values mean, such as 6=liver,7=tumour", stays="used"),
 )

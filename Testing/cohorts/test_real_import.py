@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from MeWMLib.cohorts.dicom_headers import scan
 from MeWMLib.cohorts.dicom_import import ImportSettings, import_cohort
 from MeWMLib.cohorts.dicom_patient import import_patient
 from MeWMLib.cohorts.layout import PATIENT
+from MeWMLib.core.dicom.scan import scan
+from MeWMLib.core.errors import SeriesError
 from MeWMLib.core.records import to_plain
+from MeWMLib.perception.phase import guess_phase, read_ct
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 
@@ -57,6 +60,36 @@ def test_the_real_patient_becomes_a_pair(hcc_009, shared_data, tmp_path):
     assert case.before.geometry.spacing == pytest.approx((3.0, 0.8, 0.8)) and case.after.array.min() >= -1024
 
 
+def named_by_plan(error: SeriesError) -> dict[str, tuple[int, str, str]]:
+    """What `mewm plan` lists: what to type, to slices, phase and date."""
+    found = {}
+    for line in error.given.partition(": ")[2].split("; "):
+        key = re.match(r"series ([^\s,:]+)", line)[1]
+        count, date = re.search(r": (\d+) slices", line)[1], re.search(r"\d{4}-\d\d-\d\d", line)[0]
+        found[key] = int(count), re.search(r"(non-contrast|arterial|portal|delayed) \(\d+ %\)", line)[1], date
+    return found
+
+
+def test_plan_names_the_series_and_phases_of_the_import(hcc_009):
+    with pytest.raises(SeriesError, match="more than one CT series") as caught:
+        read_ct(hcc_009)
+    listed = named_by_plan(caught.value)
+    assert sorted(listed.values(), key=lambda one: (one[2], one[0], one[1])) == [
+        (20, "non-contrast", "1998-02-15"),
+        (69, "arterial", "1998-02-15"),
+        (69, "portal", "1998-02-15"),
+        (20, "non-contrast", "1998-03-20"),
+        (70, "arterial", "1998-03-20"),
+        (96, "portal", "1998-03-20"),
+    ]
+    assert listed["103"][1] == "portal" and "--series 103," in caught.value.remedy
+    for key, (count, phase, _) in listed.items():
+        ct = read_ct(hcc_009, series=key)
+        assert (
+            guess_phase(ct).phase == phase and ct.geometry.shape == (count, 512, 512) and ct.array.dtype.name == "int16"
+        )
+
+
 def test_two_real_acquisitions_in_one_series_are_split(hcc_009, tmp_path):
     """Arterial and portal of the first date under one SeriesInstanceUID, as 21 patients of the collection have them."""
     import pydicom
@@ -69,10 +102,14 @@ def test_two_real_acquisitions_in_one_series_are_split(hcc_009, tmp_path):
             uid = uid or data.SeriesInstanceUID
             data.SeriesInstanceUID, data.SeriesNumber = uid, 5
             data.save_as(tmp_path / f"{folder.name[:3]}_{path.name}")
-    found = import_patient("HCC_009", scan(tmp_path).images, None, "native", False)
+    found = import_patient("HCC_009", scan(tmp_path).objects, None, "native", False)
     (study,) = found.more["import"]["studies"]
     assert [(s["series"], s["phase"]["phase"]) for s in to_plain(study["scans"])] == [
         ("series 5, acquisition 1, 69 slices", "arterial"),
         ("series 5, acquisition 3, 69 slices", "portal"),
     ]
+    with pytest.raises(SeriesError, match="Several acquisitions") as caught:
+        read_ct(tmp_path)
+    plan = {key: one[:2] for key, one in named_by_plan(caught.value).items()}
+    assert plan == {"5/1": (69, "arterial"), "5/3": (69, "portal")}
     assert found.case.after is None and found.row.has_after is False and found.left_out == []

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from MeWMLib.cohorts import hcc_tace
-from MeWMLib.cohorts.dicom_headers import read_header
+from MeWMLib.core.dicom.headers import read_object
 from MeWMLib.core.errors import CohortError, InputError, MeWMError, OutputError, optional_packages, output_error
 from MeWMLib.core.io import atomic_path, write_json
 from MeWMLib.core.records import read_json
@@ -235,10 +235,10 @@ def fault(place: Path, wanted: RemoteSeries) -> str:
         return f"{size:.3f} of {wanted.size_mb:.3f} MB arrived"
     for path in files:
         try:
-            header = read_header(path)
+            found_file = read_object(path)
         except MeWMError as error:
             return f"{path.name}: {error.what}"
-        if header is None or header.series != wanted.series:
+        if found_file is None or found_file.header.series != wanted.series:
             return f"{path.name} is not a file of this series"
     return ""
 

@@ -7,22 +7,28 @@ from pathlib import Path
 
 import pytest
 
-from MeWMLib.cohorts.dicom_headers import Header
-from MeWMLib.cohorts.dicom_series import SAME_PLACE_MM, stacks_of
+from MeWMLib.core.dicom.records import SAME_PLACE_MM, FileHeader, PixelLayout, SliceRecord
+from MeWMLib.core.dicom.stacks import stacks_of
 
 
-def header(n: int, place: float, acquisition: str = "1", **changes) -> Header:
-    base = Header(
-        path=Path(f"f{n}"), folder="p", size=1, patient_id="P", patient_name="P", identity_removed=True, study="1",
-        date="20010101", series="1.2", series_number="4", acquisition=acquisition, time="", instance=n,
-        sop=f"1.2.{n}", sop_class="1.2.840.10008.5.1.4.1.1.2", modality="CT", image_type=("ORIGINAL",),
-        shape=(512, 512), samples=1, frames=1, spacing=(0.8, 0.8), axes=(1, 0, 0, 0, 1, 0),
-        position=(-200.0, -200.0, place), thickness=2.5, lossy=False,
+def header(n: int, place: float, acquisition: str = "1", **changes) -> SliceRecord:
+    file = FileHeader(
+        path=Path(f"f{n}"), size=1, kind="ct", sop_class="1.2.840.10008.5.1.4.1.1.2", sop=f"1.2.{n}", modality="CT",
+        study="1", series="1.2", series_number="4", description="", date="20010101", patient_id="P", patient_name="P",
+        identity_removed=True, frame_of_reference="9", image_type=("ORIGINAL",), lossy=False,
+    )  # fmt: skip
+    layout = PixelLayout(
+        rows=512, columns=512, frames=1, samples=changes.pop("samples", 1), bits=16, stored=16, high=15, signed=True,
+        little_endian=True, syntax="", compressed=False, start=0,
+    )  # fmt: skip
+    base = SliceRecord(
+        file=file, layout=layout, spacing=(0.8, 0.8), axes=(1, 0, 0, 0, 1, 0), position=(-200.0, -200.0, place),
+        slope=1.0, intercept=0.0, image_type=("ORIGINAL",), thickness=2.5, acquisition=acquisition, instance=n,
     )  # fmt: skip
     return replace(base, **changes)
 
 
-def column(count=40, step=2.5, start=0.0, first=0, acquisition="1", **changes) -> list[Header]:
+def column(count=40, step=2.5, start=0.0, first=0, acquisition="1", **changes) -> list[SliceRecord]:
     return [header(first + n, start + step * n, acquisition, **changes) for n in range(count)]
 
 
@@ -82,15 +88,9 @@ def test_a_mixed_series_keeps_its_axial_slices():
     assert [one.reason for one in out] == ["a localiser (scout)"]
 
 
-COLLECT = "1.2.840.10008.5.1.4.1.1.7"
-
-
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"modality": "MR"}, "the modality is MR"),
-        ({"modality": "", "sop_class": "1.2"}, "name no modality"),
-        ({"sop_class": COLLECT}, "secondary capture"),
         ({"samples": 3}, "in colour"),
         ({"image_type": ("ORIGINAL", "PRIMARY", "LOCALIZER")}, "localiser"),
         ({"position": ()}, "ImagePositionPatient"),
@@ -102,21 +102,62 @@ COLLECT = "1.2.840.10008.5.1.4.1.1.7"
     ],
 )
 def test_what_is_no_axial_ct_is_left_out_with_its_reason(changes, reason):
-    good, out = stacks_of(column(**changes))
-    assert good == [] and len(out) == 1 and reason in out[0].reason
+    stacks, out = stacks_of(column(**changes))
+    assert len(stacks) + len(out) == 1 and reason in [*(s.doubt for s in stacks), *(one.reason for one in out)][0]
 
 
 def test_short_stacks_and_bolus_tracking_are_left_out():
-    assert "too short to show a liver (5 slices over 10 mm)" in stacks_of(column(5))[1][0].reason
-    assert "too short" in stacks_of(column(40, 1.0))[1][0].reason  # many slices, but 39 mm
-    assert "too short" in stacks_of(column(1))[1][0].reason
+    assert "too short to show a liver (5 slices over 10 mm)" in stacks_of(column(5))[0][0].doubt
+    assert "too short" in stacks_of(column(40, 1.0))[0][0].doubt  # many slices, but 39 mm
+    assert "too short" in stacks_of(column(1))[0][0].doubt
+    assert stacks_of(column())[0][0].doubt == ""
     tracking = [header(n, 5.0) for n in range(20)]
     good, out = stacks_of(tracking)
     assert good == [] and out[0].reason == "20 slices at one place (bolus tracking)"
 
 
 def test_places_that_differ_by_printing_are_one_place():
-    again = [replace(one, instance=one.instance + 100, sop="9." + one.sop) for one in column()]
+    again = column(first=100)
     moved = [replace(one, position=(*one.position[:2], one.position[2] + 0.4 * SAME_PLACE_MM)) for one in again]
     good, _ = stacks_of(column() + moved)
     assert [len(s.slices) for s in good] == [40, 40]
+
+
+@pytest.mark.parametrize(
+    ("name", "field"), [("temporal position", "temporal"), ("StackID", "stack"), ("Bolus", "contrast")]
+)
+def test_other_tags_tell_phases_apart_where_acquisitions_do_not(name, field):
+    mixed = [
+        one for pair in zip(column(**{field: "b"}), column(first=100, **{field: "a"}), strict=True) for one in pair
+    ]
+    good, _ = stacks_of(mixed)
+    assert [s.part for s in good] == ["part 1 of 2", "part 2 of 2"] and name in good[0].notes[0]
+    assert [s.slices[0].instance for s in good] == [100, 0]  # in the order of the values
+
+
+def test_slices_without_a_place_among_those_with_one_are_a_fault_with_names():
+    slices = column()
+    slices[7] = replace(slices[7], position=())
+    good, out = stacks_of(slices)
+    assert (
+        [s.files for s in good] == [("f7",)]
+        and "no position" in good[0].fault
+        and "ImagePositionPatient" in out[0].reason
+    )
+
+
+def test_one_name_for_two_slices_is_a_fault():
+    slices = column()
+    other = slices[21]
+    slices[20] = replace(slices[20], file=replace(slices[20].file, sop=other.file.sop))
+    (good,), _ = stacks_of(slices)
+    assert "one SOPInstanceUID" in good.fault and set(good.files) == {"f20", "f21"}
+
+
+def test_few_other_slices_at_places_that_are_taken_are_a_fault(monkeypatch):
+    monkeypatch.setattr("MeWMLib.core.dicom.stacks.same_slice", lambda a, b: False)
+    (good,), _ = stacks_of([*column(), header(900, 2.5 * 25)])
+    assert "same places" in good.fault and set(good.files) == {"f25", "f900"}
+    monkeypatch.setattr("MeWMLib.core.dicom.stacks.same_slice", lambda a, b: True)
+    (good,), _ = stacks_of([*column(), header(900, 2.5 * 25)])
+    assert good.fault == "" and len(good.slices) == 40 and "stored twice" in good.notes[0]

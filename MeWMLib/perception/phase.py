@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from MeWMLib.core.io import read_volume
 from MeWMLib.core.volume import Geometry, Volume
 from MeWMLib.perception.preprocess import box_geometry, resample
 
@@ -78,6 +80,15 @@ class PhaseGuess:
             "chances": {name: round(value, 3) for name, value in self.chances.items()},
             "reason": self.reason,
         }
+
+
+def read_ct(path: Path, series: str | None = None) -> Volume:
+    """Read a CT as `core.io.read_volume` does; where a folder holds several series, the error names their phases.
+
+    Example:
+        >>> ct = read_ct("dicom_folder", series="4/2")  # acquisition 2 of series 4
+    """
+    return read_volume(Path(path), series, guess_phase)
 
 
 def guess_phase(ct: Volume) -> PhaseGuess:

@@ -1,4 +1,4 @@
-"""Where slices lie: both readers of DICOM headers share this."""
+"""Where slices lie: in order, evenly or not."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from MeWMLib.core.dicom_slices import (
+from MeWMLib.core.dicom.headers import is_dicom
+from MeWMLib.core.dicom.records import (
+    FileHeader,
+    PixelLayout,
     SliceRecord,
     in_order,
-    is_dicom,
     normal_of,
     numbers,
     places_of,
@@ -19,12 +21,19 @@ from MeWMLib.core.dicom_slices import (
     upper_parts,
 )
 
+FILE = FileHeader(
+    path=Path("a"), size=1, kind="ct", sop_class="", sop="1", modality="CT", study="1", series="1", series_number="1",
+    description="", date="", patient_id="", patient_name="", identity_removed=True, frame_of_reference="",
+    image_type=(), lossy=False,
+)  # fmt: skip
+LAYOUT = PixelLayout(
+    rows=4, columns=4, frames=1, samples=1, bits=16, stored=16, high=15, signed=True, little_endian=True, syntax="",
+    compressed=False, start=0,
+)  # fmt: skip
+
 
 def one(position: tuple[float, ...], axes: tuple[float, ...] = (1, 0, 0, 0, 1, 0)) -> SliceRecord:
-    return SliceRecord(
-        path=Path("a"), series="1", series_number="1", acquisition="", modality="CT", image_type=("AXIAL",),
-        shape=(4, 4), samples=1, frames=1, spacing=(1.0, 1.0), axes=axes, position=position,
-    )  # fmt: skip
+    return SliceRecord(file=FILE, layout=LAYOUT, spacing=(1.0, 1.0), axes=axes, position=position)
 
 
 def test_slices_are_ordered_along_their_normal() -> None:
@@ -55,3 +64,4 @@ def test_a_slice_knows_whether_it_has_a_place_and_is_a_scout() -> None:
 
 def test_numbers_of_a_value() -> None:
     assert numbers("0.8\\0.7") == (0.8, 0.7) and numbers("") == () and numbers("1\\x") == ()
+    assert numbers("nan") == numbers("1\\inf") == ()

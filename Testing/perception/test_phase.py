@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from MeWMLib.cohorts.phase import TYPICAL_HU, guess_phase, phase_chances
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient, whole_geometry
 from MeWMLib.core.volume import PHASES, Geometry, Volume
+from MeWMLib.perception.phase import TYPICAL_HU, guess_phase, phase_chances
 
 LPS = np.array([[-4.0, 0, 0, 190], [0, -4, 0, 190], [0, 0, 5, 0], [0, 0, 0, 1]])
 
@@ -65,3 +65,11 @@ def test_synthetic_patients_are_named_by_their_own_phase():
         assert guess.phase == patient.anatomy.phase and guess.confidence > 0.8, guess.reason
         seen.add(guess.phase)
     assert seen == {"portal", "arterial"}
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8), (3, 12, 10), (1, 512, 512), (200, 4, 4), (5, 60, 60)])
+@pytest.mark.parametrize("spacing", [(0.7, 0.8, 2.5), (8.0, 8.0, 8.0), (0.1, 0.1, 15.0)])
+def test_whatever_a_grid_is_there_is_a_guess(shape, spacing):
+    affine = np.diag([*spacing, 1.0])
+    array = np.random.default_rng(0).integers(-1000, 1000, shape).astype(np.int16)
+    assert guess_phase(Volume(array, Geometry(shape, affine))).phase in PHASES

@@ -1,0 +1,310 @@
+"""From slices to stacks: which slices make one volume. One DICOM series may hold several, or none.
+
+Contrast phases stored in one series are told apart by AcquisitionNumber where it does so, else by temporal position,
+stack, file or contrast agent, else by the places that are taken twice. What cannot become a volume is left out with one
+sentence that says why. `plan` and `cohort import` both ask here, so they name the same stacks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from MeWMLib.core.dicom.copies import same_slice, without_copies
+from MeWMLib.core.dicom.records import SAME_PLACE_MM, SliceRecord, in_order, normal_of, places_of, uneven_steps
+
+#: A stack of fewer slices, or a shorter one, shows no liver: scouts, bolus tracking, single captures.
+MIN_SLICES, MIN_EXTENT_MM = 8, 60.0
+#: Cosine (25 degrees) of the largest angle between the normal of an axial slice and the body axis.
+AXIAL_COSINE = 0.9
+#: Field of view (mm) of a body CT; outside of it PixelSpacing cannot be true.
+FIELD_MM = (150.0, 900.0)
+#: Doubts.
+NOT_AXIAL, TOO_SHORT = "not axial (a coronal, sagittal or oblique reformat)", "too short"
+#: What may tell volumes at the same places apart, in the order in which it is asked, and its DICOM name.
+_APART: tuple[tuple[str, Callable[[SliceRecord], str]], ...] = (
+    ("AcquisitionNumber", lambda one: one.acquisition),
+    ("temporal position", lambda one: one.temporal),
+    ("StackID", lambda one: one.stack),
+    ("file", lambda one: one.file.sop if one.layout.frames > 1 else ""),
+    ("frame of reference", lambda one: one.file.frame_of_reference),
+    ("ContrastBolusAgent", lambda one: one.contrast),
+)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Slices of one volume, in the order of their places.
+
+    Attributes:
+        slices: along the normal.
+        part: "" or which part of a series that was split: "acquisition 2", "part 1 of 2".
+        notes: what was seen and put right.
+        doubt: why it is no scan of a liver though it can be read (too short, not axial), or "".
+        fault: why it cannot be read although it should be a whole CT, or "".
+        files: names of the files that are at fault.
+    """
+
+    slices: tuple[SliceRecord, ...]
+    part: str = ""
+    notes: tuple[str, ...] = ()
+    doubt: str = ""
+    fault: str = ""
+    files: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """How people call it: series number, part and number of slices."""
+        first = self.slices[0].file
+        number = f"series {first.series_number}" if first.series_number else "a series without number"
+        part = f", {self.part}" if self.part else ""
+        return f"{number}{part}, {len(self.slices)} slice{'s' if len(self.slices) > 1 else ''}"
+
+    @property
+    def extent_mm(self) -> float:
+        """Distance of the first and the last slice."""
+        places = places_of((self.slices[0], self.slices[-1]))
+        return abs(float(places[1] - places[0]))
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """One clear sentence on what was left out. `what` names no person and no path."""
+
+    what: str
+    reason: str
+
+
+def stacks_of(slices: Sequence[SliceRecord]) -> tuple[list[Stack], list[LeftOut]]:
+    """Split the slices of one series into stacks; those of which `doubt` or `fault` say something are among them.
+
+    Args:
+        slices: of one patient, study and SeriesInstanceUID.
+    """
+    kept, copies, clash = without_copies(slices)
+    groups: dict[object, list[SliceRecord]] = defaultdict(list)
+    for one in kept:
+        groups[kind_of_slice(one)].append(one)
+    mixed = [f"the series is mixed: {len(groups)} kinds of slices"] if len(groups) > 1 else []
+    notes = (*mixed, *((f"{copies} copies of the same slices were dropped",) if copies else ()))
+    lost = _without_place(groups)
+    stacks: list[Stack] = []
+    out: list[LeftOut] = []
+    for members in groups.values():
+        if reason := _unfit(members):
+            out.append(LeftOut(Stack(tuple(members)).name, reason))
+            continue
+        for stack in _split(members, notes):
+            if reason := _unfit_stack(stack):
+                out.append(LeftOut(stack.name, reason))
+            else:
+                stacks.append(replace(stack, doubt=_doubt(stack)))
+    if clash:
+        stacks = [_faulty(s, "files with one SOPInstanceUID hold different slices", clash) for s in stacks]
+    if lost:
+        reason = "slices have no position, orientation or pixel spacing"
+        stacks = [_faulty(s, reason, [one.where for one in lost]) for s in stacks]
+    if len(stacks) > 1 and len({s.part for s in stacks}) < len(stacks):
+        stacks = [replace(s, part=f"part {n} of {len(stacks)}") for n, s in enumerate(stacks, 1)]
+    return stacks, out
+
+
+def _faulty(stack: Stack, fault: str, files: Sequence[str]) -> Stack:
+    return stack if stack.fault else replace(stack, fault=fault, files=tuple(files))
+
+
+def _without_place(groups: dict[object, list[SliceRecord]]) -> list[SliceRecord]:
+    """Slices that say nothing about their place although others of their kind in the series do."""
+    placed = {(m[0].shape, m[0].image_type) for m in groups.values() if not _missing(m[0])}
+    return [one for m in groups.values() if _missing(m[0]) for one in m if (one.shape, one.image_type) in placed]
+
+
+def kind_of_slice(one: SliceRecord) -> object:
+    """Slices of one volume agree in this."""
+    return (
+        one.localizer,
+        one.layout.samples,
+        one.shape,
+        tuple(round(v, 3) for v in one.spacing),
+        tuple(round(v, 2) + 0.0 for v in one.axes),
+        len(one.position),
+    )
+
+
+def _missing(one: SliceRecord) -> list[str]:
+    needed = {
+        "ImagePositionPatient": (one.position, 3),
+        "ImageOrientationPatient": (one.axes, 6),
+        "PixelSpacing": (one.spacing, 2),
+    }
+    return [name for name, (values, count) in needed.items() if len(values) != count]
+
+
+def _unfit(members: Sequence[SliceRecord]) -> str:
+    """Why slices of this kind are no volume, by their headers; "" if they may be one."""
+    one = members[0]
+    if one.layout.samples != 1:
+        return "in colour, not a CT in Hounsfield units"
+    if one.localizer:
+        return "a localiser (scout)"
+    missing = _missing(one)
+    return "tags are missing: " + ", ".join(missing) if missing else ""
+
+
+def _unfit_stack(stack: Stack) -> str:
+    if abs(normal_of(stack.slices[0])[2]) < AXIAL_COSINE:
+        return ""  # `_doubt` says so
+    places = places_of(stack.slices)
+    if len(places) > 1 and float(np.ptp(places)) <= SAME_PLACE_MM:
+        return f"{len(places)} slices at one place (bolus tracking)"
+    return ""
+
+
+def _doubt(stack: Stack) -> str:
+    """Why a volume is no scan of a liver."""
+    one, count, extent = stack.slices[0], len(stack.slices), stack.extent_mm
+    field = [step * count for step, count in zip(one.spacing, one.shape, strict=True)]
+    if not all(FIELD_MM[0] <= side <= FIELD_MM[1] for side in field):
+        return (
+            f"PixelSpacing cannot be true: {one.spacing[0]:g} x {one.spacing[1]:g} mm would make a field of view of "
+            f"{field[1]:.0f} x {field[0]:.0f} mm"
+        )
+    if abs(normal_of(one)[2]) < AXIAL_COSINE:
+        return NOT_AXIAL
+    if count < MIN_SLICES or extent < MIN_EXTENT_MM:
+        return f"{TOO_SHORT} to show a liver ({count} slice{'s' if count > 1 else ''} over {extent:.0f} mm)"
+    return ""
+
+
+def _distinct(members: Sequence[SliceRecord]) -> bool:
+    """True if no two slices lie at one place."""
+    places = np.sort(places_of(members))
+    return bool((np.diff(places) > SAME_PLACE_MM).all())
+
+
+def _grid(members: Sequence[SliceRecord]) -> list[int]:
+    """The place of every slice as a whole number; places that differ by printing alone share one."""
+    places = places_of(members)
+    order = np.argsort(places, kind="stable")
+    new = np.concatenate([[0], np.cumsum(np.diff(places[order]) > SAME_PLACE_MM)])
+    found = np.empty(len(places), dtype=int)
+    found[order] = new
+    return [int(n) for n in found]
+
+
+def _split(members: list[SliceRecord], notes: tuple[str, ...]) -> list[Stack]:
+    """Stacks of slices of one kind, none with two slices at one place."""
+    members, notes = _without_doubles(members, notes)
+    distinct = _distinct(members)
+    most = max(Counter(_grid(members)).values())
+    if most == len(members):
+        return [Stack(tuple(members), "", notes)]  # one slice, or all at one place
+    for name, of in _APART:
+        groups: dict[str, list[SliceRecord]] = defaultdict(list)
+        for one in members:
+            groups[of(one)].append(one)
+        if len(groups) < 2:
+            continue
+        parts = list(groups.values())
+        if distinct:
+            if name != "file" and _interleaved(parts):
+                return _parts(groups, name, notes)
+        elif all(_distinct(one) for one in parts) and (
+            len(parts) == most or min(len(one) for one in parts) >= MIN_SLICES
+        ):
+            return _parts(groups, name, notes)
+    if distinct:
+        return [Stack(in_order(members), "", notes)]
+    if twice := _few_repeats(members):
+        here = [one.where for group in twice for one in group]
+        return [_faulty(Stack(in_order(members), "", notes), "slices that differ lie at the same places", here)]
+    runs = _by_repeats(members)
+    note = f"{len(runs)} volumes were stacked in this series and were split where places repeat"
+    return [Stack(in_order(one), f"part {n} of {len(runs)}", (*notes, note)) for n, one in enumerate(runs, 1)]
+
+
+def _few_repeats(members: list[SliceRecord]) -> list[list[SliceRecord]]:
+    """Slices that share a place, by place, where these are too few to be another volume; else nothing."""
+    places: dict[int, list[SliceRecord]] = defaultdict(list)
+    for one, place in zip(members, _grid(members), strict=True):
+        places[place].append(one)
+    twice = [group for group in places.values() if len(group) > 1]
+    return twice if len(twice) < min(MIN_SLICES, 0.25 * len(places)) else []
+
+
+def _without_doubles(members: list[SliceRecord], notes: tuple[str, ...]) -> tuple[list[SliceRecord], tuple[str, ...]]:
+    """Drop single slices that were stored again under another SOPInstanceUID."""
+    doubles = [one for group in _few_repeats(members) for one in group[1:] if same_slice(group[0], one)]
+    if not doubles:
+        return members, notes
+    gone = {id(one) for one in doubles}
+    kept = [one for one in members if id(one) not in gone]
+    return kept, (*notes, f"{len(doubles)} slices were stored twice under other names; one of each was kept")
+
+
+def _parts(groups: dict[str, list[SliceRecord]], name: str, notes: tuple[str, ...]) -> list[Stack]:
+    acquisitions = name == "AcquisitionNumber"
+    what = f"{len(groups)} acquisitions" if acquisitions else f"{len(groups)} volumes"
+    note = f"{what} were stacked in this series and were split by {name}"
+    return [
+        Stack(
+            in_order(one),
+            f"acquisition {value or 'without number'}" if acquisitions else f"part {n} of {len(groups)}",
+            (*notes, note),
+        )
+        for n, (value, one) in enumerate(sorted(groups.items(), key=lambda item: number_key(item[0])), 1)
+    ]
+
+
+def number_key(text: str) -> tuple[float, str]:
+    """Key that sorts "10" behind "9"."""
+    try:
+        return float(text), ""
+    except ValueError:
+        return float("inf"), text
+
+
+def _interleaved(groups: list[list[SliceRecord]]) -> bool:
+    """True if acquisitions lie within one another: two phases whose slices happen not to meet.
+
+    Acquisitions that follow one another along the body (chest, then abdomen; or one a slice) are one volume.
+    """
+    ranges = sorted((float(p.min()), float(p.max())) for g in groups if len(g) >= MIN_SLICES for p in [places_of(g)])
+    return any(
+        min(a[1], b[1]) - max(a[0], b[0]) > 0.5 * min(a[1] - a[0], b[1] - b[0])
+        for a, b in zip(ranges, ranges[1:], strict=False)
+    )
+
+
+def _by_repeats(members: list[SliceRecord]) -> list[list[SliceRecord]]:
+    """Volumes stacked without a tag that tells them apart, in the order in which they were taken.
+
+    Stored one after another, a new volume begins where a place is taken again; stored place by place, the n-th slice at
+    every place belongs to the n-th volume. The way with fewer gaps in its volumes is right.
+    """
+    stored = sorted(members, key=lambda one: (one.time, one.instance, one.file.path.name, one.frame))
+    runs: list[list[SliceRecord]] = [[]]
+    taken: set[int] = set()
+    ranks: dict[int, list[SliceRecord]] = defaultdict(list)
+    count: Counter[int] = Counter()
+    for one, place in zip(stored, _grid(stored), strict=True):
+        if place in taken:
+            runs.append([])
+            taken = set()
+        taken.add(place)
+        runs[-1].append(one)
+        ranks[count[place]].append(one)
+        count[place] += 1
+    ranked = [ranks[n] for n in sorted(ranks)]
+    return runs if _gaps(runs) <= _gaps(ranked) else ranked
+
+
+def _gaps(parts: list[list[SliceRecord]]) -> int:
+    """Places where a volume's slices are not evenly spaced; a lone slice counts too."""
+    found = 0
+    for one in parts:
+        found += len(uneven_steps(np.sort(places_of(one)))) if len(one) > 1 else 1
+    return found
