@@ -20,11 +20,11 @@ from MeWMLib.cohorts.dicom_headers import Header
 from MeWMLib.cohorts.dicom_seg import Segmentation, choose, masks_on, read_segmentation
 from MeWMLib.cohorts.dicom_series import LeftOut, Stack, stacks_of
 from MeWMLib.cohorts.layout import CohortCase, PatientRow
-from MeWMLib.cohorts.phase import PhaseGuess, guess_phase
 from MeWMLib.core.errors import CohortError, MeWMError, OutputError
 from MeWMLib.core.io import read_dicom_slices
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.perception.findings import measure
+from MeWMLib.perception.phase import PhaseGuess, guess_phase
 from MeWMLib.perception.preprocess import COHORT_SPACING_MM, box_geometry, resample, resample_volume
 
 #: Both scans should show the same phase; the first that both have is taken.

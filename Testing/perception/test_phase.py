@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from MeWMLib.cohorts.phase import TYPICAL_HU, guess_phase, phase_chances
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient, whole_geometry
 from MeWMLib.core.volume import PHASES, Geometry, Volume
+from MeWMLib.perception.phase import TYPICAL_HU, guess_phase, phase_chances
 
 LPS = np.array([[-4.0, 0, 0, 190], [0, -4, 0, 190], [0, 0, 5, 0], [0, 0, 0, 1]])
 
