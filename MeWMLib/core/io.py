@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from MeWMLib.core._checks import PADDING_HU, require_ct_range, require_whole_file
 from MeWMLib.core._dicom import assemble, read_series
-from MeWMLib.core._segments import merge_segments, segment_metadata
+from MeWMLib.core._segments import Values, merge_segments, require_liver, segment_metadata
 from MeWMLib.core._segments import parse_label_values as parse_label_values  # callers know this module only
 from MeWMLib.core.dicom_slices import SliceRecord
 from MeWMLib.core.errors import (
@@ -132,22 +132,31 @@ def _as_ct(volume: Volume) -> Volume:
 
 
 def read_labels(
-    path: Path, reference: Geometry, resample: bool = False, values: Mapping[int, int] | None = None
+    path: Path,
+    reference: Geometry,
+    resample: bool = False,
+    values: Values | None = None,
+    *,
+    tumour_alone: bool = False,
+    notes: list[str] | None = None,
 ) -> LabelMap:
     """Read a segmentation of liver and tumour onto the grid of a CT.
 
-    The segments of a `.seg.nrrd` are known by their names. Slicer may store only the part of the grid that is in use;
+    The segments of a `.seg.nrrd` are known by their terminology and their names. Slicer may store only the part of the grid that is in use;
     such a file is put back into its place without resampling.
 
     Args:
         path: `.seg.nrrd`, NRRD, NIfTI or MetaImage.
         reference: grid of the CT.
         resample: bring labels of another grid onto `reference` by nearest neighbour.
-        values: value in the file to 0, 1 or 2 (see `parse_label_values`); the default is 1 liver, 2 tumour.
+        values: value in the file, or name of a segment, to 0, 1 or 2 (see `parse_label_values`); the default is
+            1 liver, 2 tumour.
+        tumour_alone: accept labels that hold tumour and no liver.
+        notes: is given a sentence on segments that were left out because they are surely something else.
 
     Raises:
         UnreadableFileError: missing, cut, damaged or of an unknown format.
-        LabelError: values or segments that are neither liver nor tumour.
+        LabelError: values or segments of which it is not sure what they are; tumour without liver.
         GeometryMismatchError: another grid, and `resample` is False.
     """
     path = Path(path)
@@ -163,7 +172,12 @@ def read_labels(
     layers = [array] if array.ndim == 3 else list(np.moveaxis(array, -1, 0))
     if len(layers) > 1 and not any(key.startswith("Segment0_") for key in metadata):
         raise NotCTError(what="The labels hold several channels", given=f"{path}, {len(layers)} values for each voxel")
-    merged = merge_segments(layers, metadata, values)
+    found = merge_segments(layers, metadata, values)
+    merged = found.labels
+    if notes is not None:
+        notes.extend(found.notes)
+    if not tumour_alone:
+        require_liver(merged, path.name)
     if geometry.same_as(reference):
         return LabelMap(merged, reference)
     if not resample and not _is_part_of(geometry, reference):
