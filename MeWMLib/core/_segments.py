@@ -36,7 +36,12 @@ def parse_label_values(text: str) -> dict[int | str, int]:
     values: dict[int | str, int] = {}
     for part in text.split(","):
         key, _, meaning = (p.strip().lower() for p in part.rpartition("="))
-        if not re.search(r"\w", key) or re.match(r"[+-]?\d+(\.\d+)?\Z", key) and not key.isdecimal() or meaning not in _NAMES:
+        if (
+            not re.search(r"\w", key)
+            or re.match(r"[+-]?\d+(\.\d+)?\Z", key)
+            and not key.isdecimal()
+            or meaning not in _NAMES
+        ):
             raise LabelError(
                 what="The label values cannot be read",
                 given=repr(text),

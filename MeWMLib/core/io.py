@@ -142,8 +142,8 @@ def read_labels(
 ) -> LabelMap:
     """Read a segmentation of liver and tumour onto the grid of a CT.
 
-    The segments of a `.seg.nrrd` are known by their terminology and their names. Slicer may store only the part of the grid that is in use;
-    such a file is put back into its place without resampling.
+    The segments of a `.seg.nrrd` are known by their terminology and their names. Slicer may store only the part of the
+    grid that is in use; such a file is put back into its place without resampling.
 
     Args:
         path: `.seg.nrrd`, NRRD, NIfTI or MetaImage.

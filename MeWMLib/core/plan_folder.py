@@ -17,6 +17,7 @@ from MeWMLib.core.errors import MeWMError, OutputError, UnreadableFileError, out
 from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.plan import Candidate, Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace
+from MeWMLib.core.questions import Question
 from MeWMLib.core.records import from_plain, read_json, to_plain
 from MeWMLib.core.volume import LabelMap, Provenance, Volume, require_same_geometry
 
@@ -87,6 +88,7 @@ class PlanDocument:
         case: the sample or the base name of the file.
         goal: of the treatment, in the user's words.
         policy: what was proposed, by whom and why.
+        questions: what looked wrong with labels or scan; empty in plans of older versions.
         files: names of the files "pre" and "pre_labels"; empty until they are written.
         mewm: version that made it.
     """
@@ -104,6 +106,7 @@ class PlanDocument:
     policy: ActionSpace
     labels: LabelsUsed
     treated: TreatmentSummary
+    questions: tuple[Question, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
     mewm: str = MeWMLib.__version__
     research_use_only: str = RESEARCH_USE_ONLY
@@ -127,6 +130,7 @@ class PlanDocument:
             "policy": {"name": space.pop("policy"), **space},
             "labels": to_plain(self.labels),
             "treated": to_plain(self.treated),
+            "questions": to_plain(self.questions),
             **self.plan.to_json(),
             "files": dict(self.files),
         }

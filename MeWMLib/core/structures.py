@@ -117,8 +117,8 @@ _DOUBTFUL_CODES = frozenset(
     "6574001 M-54000 367643001 M-3340A 44132006 M-41610 79654002 M-36300 50960005 M-37000 55584005 M-35300 "
     "75753009 M-35000 396339007 M-35001 409774005 M-0100C".split()
 )
-#: Aorta and inferior vena cava: beside the liver. Where its own vessels are drawn, somebody has to say whether they count
-#: as liver.
+#: Aorta and inferior vena cava: beside the liver. Where its own vessels are drawn, somebody has to say whether they
+#: count as liver.
 _GREAT_VESSELS = frozenset("15825003 T-42000 7832008 T-42500 64131007 T-48710".split())
 #: Regions that contain the liver and say nothing more: the abdomen.
 _WIDE_REGIONS = frozenset({"818981001", "818983003", "113345001", "T-D4000"})
