@@ -73,7 +73,8 @@ def map_values(array: NDArray[Any], values: Values | None) -> NDArray[np.uint8]:
             given=", ".join(named[:12]),
             remedy=f"Name the numbers instead, for example {_EXAMPLE}",
         )
-    mapping = {0: BACKGROUND, **(values if values is not None else {LIVER: LIVER, TUMOUR: TUMOUR})}
+    mapping: dict[int | str, int] = {0: BACKGROUND}
+    mapping |= values if values is not None else {LIVER: LIVER, TUMOUR: TUMOUR}
     found = np.unique(array)
     unknown = [v for v in found.tolist() if v not in mapping]
     if unknown:

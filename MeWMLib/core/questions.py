@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from MeWMLib.core.errors import InputError, LabelQuestionError
@@ -51,6 +51,6 @@ def require_accepted(questions: Iterable[Question], accepted: bool) -> None:
         )
 
 
-def in_lines(questions: Sequence[Question]) -> list[str]:
-    """One line each, the severe ones first."""
-    return [f"{one.severity}: {one.text}" for one in sorted(questions, key=lambda q: _ORDER.index(q.severity))]
+def in_line(question: Question) -> str:
+    """Severity and sentence."""
+    return f"{question.severity}: {question.text}"

@@ -18,7 +18,7 @@ from MeWMLib.core.io import atomic_path
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import ActionSpace
-from MeWMLib.core.questions import Question, in_lines, require_accepted
+from MeWMLib.core.questions import NOTE, Question, in_line, require_accepted
 from MeWMLib.core.volume import LIVER, LabelMap, Volume, require_same_geometry
 from MeWMLib.jobs.inputs import Case, clinical_of, read_case
 from MeWMLib.jobs.job import Job
@@ -159,8 +159,8 @@ class Task:
         return self._asked(questions)
 
     def _asked(self, questions: tuple[Question, ...]) -> tuple[Question, ...]:
-        for line in in_lines(questions):
-            self.report.log(line, notice=True)
+        for one in questions:
+            self.report.log(in_line(one), notice=one.severity != NOTE)
         return questions
 
     def labels(self, world: WorldModel, case: Case) -> tuple[LabelMap, dict[str, Any]]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
-from MeWMLib.core.questions import SEVERE, WARNING, Question
+from MeWMLib.core.questions import NOTE, SEVERE, WARNING, Question
 from MeWMLib.core.volume import LIVER, LabelMap, Volume, require_same_geometry
 from MeWMLib.perception.phase import guess_phase
 from MeWMLib.perception.trunk import Trunk
@@ -113,7 +113,7 @@ def _volumes(labels: LabelMap) -> Iterator[Question]:
         text = f"The liver has {liver_ml:.0f} ml; a whole one has {low:.0f} ml or more" + (
             ", but the scan does not show a whole liver." if small else "."
         )
-        yield Question("liver-volume", WARNING if small else SEVERE, text, numbers)
+        yield Question("liver-volume", NOTE if small else SEVERE, text, numbers)
 
 
 def _encloses(tumour: Mask, parenchyma: Mask) -> bool:
