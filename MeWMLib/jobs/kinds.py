@@ -24,9 +24,7 @@ def segment(task: Task) -> dict[str, Any]:
         )
     output.name_for(out.name)
     bundle, case = task.bundle(), task.read()
-    questions = task.ask_scan(case.ct)
-    if case.has_liver:
-        questions += task.ask_labels(case.ct, case.labels)
+    questions = task.ask_given(case)
     found = task.segment(task.world(bundle), case)
     entry = labels_entry("assistant", "Look at the labels before you use them")
     if case.labels is not None:

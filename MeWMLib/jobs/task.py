@@ -80,10 +80,7 @@ class Task:
         """Read the CT and the labels that were given."""
         require_device_name(self.job.device)
         with self.report.stage("read", "Reading the case"):
-            case = read_case(self.job, lambda name: self.engine.load_sample(name, self.report))
-        for note in case.notes:
-            self.report.log(note, notice=True)
-        return case
+            return read_case(self.job, lambda name: self.engine.load_sample(name, self.report))
 
     def bundle(self) -> Bundle:
         """Find and verify the model bundle."""
@@ -131,10 +128,8 @@ class Task:
             LabelQuestionError: labels or scan look wrong, and the job does not say that they are right.
         """
         clinical, bundle, case = clinical_of(self.job), self.bundle(), self.read()
-        questions = self.ask_scan(case.ct)
-        if case.has_liver:
-            # what was given is questioned before the seconds that loading takes
-            questions += self.ask_labels(case.ct, case.labels)
+        # what was given is questioned before the seconds that loading takes
+        questions = self.ask_given(case)
         world = self.world(bundle)
         labels, entry = self.labels(world, case)
         if not case.has_liver and labels.tumour.any():
@@ -143,24 +138,27 @@ class Task:
         self.check_cancelled()
         return PatientAtWork(world, case, patient, entry, questions)
 
-    def ask_scan(self, ct: Volume) -> tuple[Question, ...]:
-        """What the CT alone lets one ask; shown to the user."""
+    def ask_given(self, case: Case) -> tuple[Question, ...]:
+        """What the CT and the labels that were given let one ask; as `ask_labels`."""
         from MeWMLib.world.questions import question_scan
 
-        return self._asked(question_scan(ct))
+        notes = tuple(Question("segments", NOTE, f"{note}.") for note in case.notes)
+        questions = self._asked((*notes, *question_scan(case.ct)))
+        if case.labels is None or not case.has_liver:
+            return questions
+        return questions + self.ask_labels(case.ct, case.labels)
 
-    def ask_labels(self, ct: Volume, labels: LabelMap | None) -> tuple[Question, ...]:
-        """What the labels let one ask; shown to the user, and severe ones stop the job unless it accepts them."""
+    def ask_labels(self, ct: Volume, labels: LabelMap) -> tuple[Question, ...]:
+        """What labels let one ask; shown to the user, and severe ones stop the job unless it accepts them."""
         from MeWMLib.world.questions import question_patient
 
-        assert labels is not None
         questions = question_patient(ct, labels)
         require_accepted(questions, bool(self.job.inputs.get("accept_labels")))
         return self._asked(questions)
 
     def _asked(self, questions: tuple[Question, ...]) -> tuple[Question, ...]:
         for one in questions:
-            self.report.log(in_line(one), notice=one.severity != NOTE)
+            self.report.log(in_line(one), notice=True)
         return questions
 
     def labels(self, world: WorldModel, case: Case) -> tuple[LabelMap, dict[str, Any]]:

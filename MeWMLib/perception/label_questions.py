@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
-from MeWMLib.core.questions import NOTE, SEVERE, WARNING, Question
+from MeWMLib.core.questions import SEVERE, WARNING, Question
 from MeWMLib.core.volume import LIVER, LabelMap, Volume, require_same_geometry
 from MeWMLib.perception.phase import guess_phase
 from MeWMLib.perception.trunk import Trunk
@@ -107,13 +107,15 @@ def _volumes(labels: LabelMap) -> Iterator[Question]:
     if liver_ml > high:
         text = f"The liver has {liver_ml:.0f} ml; a liver with tumour has {low:.0f} to {high:.0f} ml."
         yield Question("liver-volume", SEVERE, text, numbers)
-    elif rest_ml and liver_ml < low:
-        extent = np.array(labels.geometry.shape) * labels.geometry.spacing
-        small = (extent < _LIVER_MM).any() or _faces(labels.liver)
-        text = f"The liver has {liver_ml:.0f} ml; a whole one has {low:.0f} ml or more" + (
-            ", but the scan does not show a whole liver." if small else "."
-        )
-        yield Question("liver-volume", NOTE if small else SEVERE, text, numbers)
+    elif rest_ml and liver_ml < low and not _is_part(labels):
+        text = f"The liver has {liver_ml:.0f} ml; a whole one has {low:.0f} ml or more."
+        yield Question("liver-volume", SEVERE, text, numbers)
+
+
+def _is_part(labels: LabelMap) -> bool:
+    """True if the scan does not show a whole liver: it is too small, or its border cuts the liver."""
+    extent = np.array(labels.geometry.shape) * labels.geometry.spacing
+    return bool((extent < _LIVER_MM).any() or _faces(labels.liver))
 
 
 def _encloses(tumour: Mask, parenchyma: Mask) -> bool:
