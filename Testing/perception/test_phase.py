@@ -65,3 +65,13 @@ def test_synthetic_patients_are_named_by_their_own_phase():
         assert guess.phase == patient.anatomy.phase and guess.confidence > 0.8, guess.reason
         seen.add(guess.phase)
     assert seen == {"portal", "arterial"}
+
+
+def test_spongy_bone_in_the_way_of_the_tube_is_not_blood(phantom):
+    hu = phantom.trunk("non-contrast")[0]
+    j, i = np.ogrid[:96, :96]
+    disc = np.hypot((i - 47.5) * 4 - 10, (j - 47.5) * 4 - 30) < 10  # where the aorta runs
+    for k in range(10):
+        hu[k][disc] = 115 + (hu[k][disc] - 42)
+    guess = guess_phase(Volume(hu, Geometry(phantom.SHAPE, LPS)))
+    assert guess.phase == "non-contrast" and guess.aorta_hu == pytest.approx(42, abs=4)
