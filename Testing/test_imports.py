@@ -55,6 +55,7 @@ TORCH_FREE = (
     "policy",
     "planning",
     "world.exploration",
+    "world.questions",
     "world.replicas",
     "scene",
     "cli",
@@ -72,10 +73,12 @@ TORCH_FREE = (
     "lab.synthetic.plant",
     "perception.findings",
     "perception.findings_table",
+    "perception.label_questions",
     "perception.liver_place",
     "perception.phase",
     "perception.preprocess",
     "perception.postprocess",
+    "perception.trunk",
 )
 #: What each room is for, in the order of docs/ARCHITECTURE.md.
 PURPOSES = {

@@ -7,7 +7,7 @@ from slicer.i18n import tr as _
 
 from MeWMLib.core import io
 from MeWMLib.core.errors import GeometryError, InputError, LabelError, NoTumourError
-from MeWMLib.core.structures import structure_of
+from MeWMLib.core.structures import meaning_of_entry
 from MeWMLib.scene.nodes import hold_volume, node_to_volume
 from MeWMLib.scene.segmentations import hold_segments
 from MeWMPanels.parameters import clinical_json
@@ -31,12 +31,18 @@ def segments_of(node):
 
 
 def guess_segment(node, kind):
-    """Id of the segment whose name says that it is the liver or the tumour, or ""."""
+    """Id of the segment that surely is the liver or the tumour, by terminology and name.
+
+    "" where none is and where several are: then the user chooses.
+    """
+    found = []
     for segment_id, name in segments_of(node):
-        structure = structure_of(f"{segment_id} {name}")
+        structure = meaning_of_entry(
+            name, node.GetSegmentation().GetSegment(segment_id).GetTerminology() or ""
+        ).structure
         if structure is not None and structure.name == kind:
-            return segment_id
-    return ""
+            found.append(segment_id)
+    return found[0] if len(found) == 1 else ""
 
 
 def hold_ct(parameters):

@@ -101,6 +101,7 @@ class Front:
             "DeviceError": self._less_memory,
             "NoSegmentationError": to_segmentation,
             "NoTumourError": to_segmentation,
+            "LabelQuestionError": (_("Go on with these labels"), lambda: self.guard(self.tasks.accept_and_repeat)),
             "LabelError": to_segmentation,
             "ProtocolError": opening(_("Open Actions"), "actions"),
             "NoCTError": to_patient,

@@ -18,6 +18,7 @@ _WIDGETS = (
     (r"--beams", _("Beams")),
     (r"--bundle", _("Model (Setup)")),
     (r"--sample synthetic", _("the synthetic sample")),
+    (r"go on with --accept-labels", _("press Go on with these labels")),
     (r"--labels", _("Segmentation")),
     (r"--token-file", _("Token file (Setup)")),
     (r"`mewm doctor`", _("Check in Setup")),

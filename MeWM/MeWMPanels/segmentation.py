@@ -66,4 +66,5 @@ class SegmentationPanel(Panel):
         if findings:
             text = _("Liver {liver:.0f} ml, tumour {tumour:.1f} ml. The largest lesion is the one that is treated.")
             text = text.format(liver=findings["liver_ml"], tumour=sum(one["volume_ml"] for one in lesions))
+            text = "\n".join([text, *(f"{one['severity']}: {one['text']}" for one in findings.get("questions", []))])
         self.ui.findingsLabel.setText(text)

@@ -31,7 +31,8 @@ def _task(method):
     """A task: it takes hold of nodes and opens the task at once; what it yields are steps that the desk follows."""
 
     @wraps(method)
-    def start(self, *arguments):
+    def start(self, *arguments, accepting=False):
+        self._accepting, self._again = accepting, partial(start, self, *arguments)
         self.desk.follow(method(self, *arguments))
 
     return start
@@ -53,6 +54,13 @@ class Tasks:
         self.on_candidates, self.on_comparison = on_candidates, on_comparison
         self._count = itertools.count(1)
         self._folder = None
+        #: Whether the user said that labels which look wrong are right; and what a task is started again with.
+        self._accepting, self._again = False, None
+
+    def accept_and_repeat(self):
+        """Start the last task again, with labels that the user says are right although they look wrong."""
+        if self._again is not None:
+            self._again(accepting=True)
 
     @_task
     def segment(self):
@@ -80,6 +88,7 @@ class Tasks:
         parameters.segmentation = node
         parameters.liver_segment, parameters.tumour_segment = "liver", "tumour"
         self.desk.say(_("Liver and tumour were found. Look at the outlines before you trust what follows"))
+        self._again = self.measure
         case_files.require_tumour(case.labels, node.GetName())
         yield from self._measure(case)
 
@@ -198,7 +207,7 @@ class Tasks:
         pack = self.parameters().exploration
         result = yield self._job("propose", {**case.inputs, "goal": pack.goal}, None, pack)
         parameters = self.parameters()
-        parameters.findings = json.dumps(result["findings"])
+        parameters.findings = json.dumps({**result["findings"], "questions": result.get("questions", [])})
         told = ("policy", "drugs", "embolics", "reasons", "sources")
         parameters.proposal = json.dumps({key: result[key] for key in told if key in result})
         self.desk.say(_("Done: the lesions are measured"))
@@ -222,6 +231,8 @@ class Tasks:
         for pack in packs:
             names = [name for name in kind_of(kind).settings if name not in settings and hasattr(pack, name)]
             settings |= {name: getattr(pack, name) for name in names}
+        if self._accepting:
+            inputs = {**inputs, "accept_labels": True}
         job = Job(
             kind,
             inputs,

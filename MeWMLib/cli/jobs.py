@@ -48,6 +48,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     elif job.kind == "segment":
         output.result(f"Liver {result['liver_ml']:.0f} ml, tumour {result['tumour_ml']:.1f} ml.")
         tables.dice(result["labels"], output)
+        tables.questions(result.get("questions", ()), output)
     else:
         output.result(json.dumps(result, indent=2, ensure_ascii=False))
     if kind.output is not None and kind.output.required:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -10,6 +11,7 @@ from MeWMLib.cli.output import Output
 from MeWMLib.core.outcome import Risk
 from MeWMLib.core.plan import Candidate
 from MeWMLib.core.plan_folder import PlanDocument
+from MeWMLib.core.questions import SEVERE
 from MeWMLib.core.records import to_plain
 
 _SHOWN = 10
@@ -27,6 +29,7 @@ def plan(document: PlanDocument, output: Output) -> None:
     if not candidates:
         output.result("No complete protocol has been simulated yet.")
         dice(to_plain(document.labels), output)
+        questions(to_plain(document.questions), output)
         return
     narrow = output.width < _WIDE
     break_ = "\n" if narrow else " "
@@ -48,6 +51,7 @@ def plan(document: PlanDocument, output: Output) -> None:
         output.result(f"  {rule}: {reason}")
     output.result(_MEANING)
     dice(to_plain(document.labels), output)
+    questions(to_plain(document.questions), output)
 
 
 def _row(candidate: Candidate, break_: str, narrow: bool) -> list[str]:
@@ -74,6 +78,13 @@ def dice(labels: dict[str, Any], output: Output) -> None:
         output.result(f"Segmenter: Dice liver {_dice(labels['dice_liver'])}, tumour {_dice(labels['dice_tumour'])}.")
 
 
+def questions(asked: Sequence[Mapping[str, Any]], output: Output) -> None:
+    """What looked wrong with labels or scan, beside the result, so that nobody has to scroll up for it."""
+    for one in asked:
+        word = "accepted" if one["severity"] == SEVERE else one["severity"]
+        output.result(f"{word.capitalize()}: {one['text']}")
+
+
 def proposal(result: dict[str, Any], output: Output) -> None:
     """Proposed agents with reasons."""
     table = Table(title=f"Proposed by: {result['policy']}")
@@ -85,6 +96,7 @@ def proposal(result: dict[str, Any], output: Output) -> None:
             output.row(table, kind.removesuffix("s"), name, result["reasons"].get(name, ""))
     output.table(table)
     dice(result["labels"], output)
+    questions(result.get("questions", ()), output)
 
 
 def risk(result: dict[str, Any], output: Output) -> None:
@@ -97,6 +109,7 @@ def risk(result: dict[str, Any], output: Output) -> None:
     )
     output.result(f"Predicted median survival: {_months(result['median_survival_months'])}.")
     dice(result["labels"], output)
+    questions(result.get("questions", ()), output)
     output.result("Research use only.")
 
 

@@ -187,7 +187,7 @@ class Cohort:
     def _labels(self, path: Path, ct: Volume) -> LabelMap | None:
         if not self.synthetic and not path.exists():
             return None
-        return read_labels(path, ct.geometry)
+        return read_labels(path, ct.geometry, tumour_alone=True)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

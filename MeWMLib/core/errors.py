@@ -74,6 +74,10 @@ class LabelError(InputError):
     """A label map holds other values than 0 background, 1 liver, 2 tumour."""
 
 
+class LabelQuestionError(LabelError):
+    """Labels or a scan look wrong, and nobody has said that they are right."""
+
+
 class NoTumourError(InputError):
     """There is no tumour to treat."""
 

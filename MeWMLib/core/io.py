@@ -24,7 +24,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from MeWMLib.core._checks import PADDING_HU, require_ct_range, require_one_ct
-from MeWMLib.core._segments import merge_segments, segment_metadata
+from MeWMLib.core._segments import Values, merge_segments, require_liver, segment_metadata
 from MeWMLib.core._segments import parse_label_values as parse_label_values  # callers know this module only
 from MeWMLib.core.dicom.assemble import read_stack
 from MeWMLib.core.dicom.segmentation import labels_on, segmentation_in
@@ -39,12 +39,12 @@ from MeWMLib.core.errors import (
     output_error,
 )
 from MeWMLib.core.grids import placed_on, turned_like
-from MeWMLib.core.image_files import DETACHED, copy_written, read_image_file
-from MeWMLib.core.image_files import SUFFIXES as IMAGE_SUFFIXES  # noqa: F401 (callers know this module only)
+from MeWMLib.core.image_files import DETACHED, SUFFIXES, copy_written, read_image_file
 from MeWMLib.core.image_files.voxels import quiet
 from MeWMLib.core.records import to_plain
 from MeWMLib.core.volume import PHASES, Geometry, LabelMap, Provenance, Volume
 
+IMAGE_SUFFIXES = SUFFIXES
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -134,36 +134,55 @@ def _as_ct(volume: Volume) -> Volume:
 
 
 def read_labels(
-    path: Path, reference: Geometry, resample: bool = False, values: Mapping[int, int] | None = None
+    path: Path,
+    reference: Geometry,
+    resample: bool = False,
+    values: Values | None = None,
+    *,
+    tumour_alone: bool = False,
+    notes: list[str] | None = None,
 ) -> LabelMap:
     """Read a segmentation of liver and tumour onto the grid of a CT.
 
-    The segments of a `.seg.nrrd` are known by their names, those of a DICOM SEG by their codes and names. Slicer may
-    store only the part of the grid that is in use, other programs another order or direction of the axes; such a file
-    is put into its place without resampling.
+    The segments of a `.seg.nrrd` or a DICOM SEG are known by their terminology and their names. Slicer may store only
+    the part of the grid that is in use, other programs another order or direction of the axes; such a file is put into
+    its place without resampling.
 
     Args:
         path: `.seg.nrrd`, NRRD, NIfTI or MetaImage; a DICOM SEG, or a folder that holds one.
         reference: grid of the CT.
         resample: bring labels of another grid onto `reference` by nearest neighbour.
-        values: value in the file to 0, 1 or 2 (see `parse_label_values`); the default is 1 liver, 2 tumour.
+        values: value in the file, or name of a segment, to 0, 1 or 2 (see `parse_label_values`); the default is
+            1 liver, 2 tumour.
+        tumour_alone: accept labels that hold tumour and no liver.
+        notes: is given a sentence on segments that were left out because they are surely something else.
 
     Raises:
         UnreadableFileError: missing, cut, damaged or of an unknown format.
-        LabelError: values or segments that are neither liver nor tumour.
+        LabelError: values or segments of which it is not sure what they are; tumour without liver.
         GeometryMismatchError: another grid, and `resample` is False.
     """
     path = Path(path)
     with _reading(path):
         segmentation = segmentation_in(path)
     if segmentation is not None:
-        return labels_on(segmentation, reference, resample, values)
+        labels, left_out = labels_on(segmentation, reference, resample, values)
+        if notes is not None:
+            notes.extend(left_out)
+        if not tumour_alone:
+            require_liver(labels.array, path.name)
+        return labels
     file = read_image_file(path)
     array, geometry, metadata = file.array, file.geometry, file.metadata  # (K, J, I), or (K, J, I, channels)
     layers = [array] if array.ndim == 3 else list(np.moveaxis(array, -1, 0))
     if len(layers) > 1 and not any(key.startswith("Segment0_") for key in metadata):
         raise NotCTError(what="The labels hold several channels", given=f"{path}, {len(layers)} values for each voxel")
-    merged = merge_segments(layers, metadata, values)
+    found = merge_segments(layers, metadata, values)
+    merged = found.labels
+    if notes is not None:
+        notes.extend(found.notes)
+    if not tumour_alone:
+        require_liver(merged, path.name)
     if (placed := placed_on(merged, geometry, reference)) is not None:
         return LabelMap(placed, reference)
     if not resample:

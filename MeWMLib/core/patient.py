@@ -123,10 +123,15 @@ class Lesion:
 
 @dataclass(frozen=True)
 class Findings:
-    """What the labels say: liver and lesions, largest first."""
+    """What the labels say: liver and lesions, largest first.
+
+    Attributes:
+        liver_ml: liver, tumour included.
+        liver_mean_hu: mean of the liver without tumour; None where there is none, which is not 0 HU.
+    """
 
     liver_ml: float
-    liver_mean_hu: float
+    liver_mean_hu: float | None
     lesions: tuple[Lesion, ...]
 
     @property

@@ -11,6 +11,7 @@ from MeWMLib.core.errors import MeWMError, UnreadableFileError
 from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.plan import Candidate, Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace
+from MeWMLib.core.questions import Question
 from MeWMLib.core.records import from_plain, to_plain
 from MeWMLib.core.sealed import FILES, read_sealed, write_sealed
 from MeWMLib.core.volume import Provenance
@@ -76,6 +77,7 @@ class PlanDocument:
         case: the sample or the base name of the file.
         goal: of the treatment, in the user's words.
         policy: what was proposed, by whom and why.
+        questions: what looked wrong with labels or scan; empty in plans of older versions.
         files: names of the files "pre" and "pre_labels"; empty until they are written.
         files_sha256: checksums of these and of the candidates' files, by name; none in plans of earlier versions.
         mewm: version that made it.
@@ -94,6 +96,7 @@ class PlanDocument:
     policy: ActionSpace
     labels: LabelsUsed
     treated: TreatmentSummary
+    questions: tuple[Question, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
     files_sha256: dict[str, str] = field(default_factory=dict)
     mewm: str = MeWMLib.__version__
@@ -118,6 +121,7 @@ class PlanDocument:
             "policy": {"name": space.pop("policy"), **space},
             "labels": to_plain(self.labels),
             "treated": to_plain(self.treated),
+            "questions": to_plain(self.questions),
             **self.plan.to_json(),
             "files": dict(self.files),
             FILES: dict(self.files_sha256),

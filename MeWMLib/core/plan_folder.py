@@ -93,7 +93,7 @@ class PlanFolder:
             MeWMError: a file is missing or cannot be read.
         """
         ct = io.read_volume(self._file(document.files, "pre"))
-        return ct, io.read_labels(self._file(document.files, "pre_labels"), ct.geometry)
+        return ct, io.read_labels(self._file(document.files, "pre_labels"), ct.geometry, tumour_alone=True)
 
     def read_kept(self, document: PlanDocument, before: Volume, deviations: int | None = None) -> list[KeptCandidate]:
         """Read the simulated volumes of the candidates that have files; they must be on the grid of the CT.
@@ -122,7 +122,7 @@ class PlanFolder:
         require_same_geometry(before.geometry, ct.geometry, "The simulated CT is not on the grid of the CT")
         if ct.simulated is None:
             ct = replace(ct, simulated=document.provenance(candidate))
-        labels = io.read_labels(self._file(files, "labels"), ct.geometry)
+        labels = io.read_labels(self._file(files, "labels"), ct.geometry, tumour_alone=True)
         sd = _read_map(self._file(files, "sd")) if deviation and "sd" in files else None
         if sd is not None:
             require_same_geometry(before.geometry, sd.geometry, "The deviation map is not on the grid of the CT")

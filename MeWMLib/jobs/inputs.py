@@ -15,7 +15,7 @@ from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.records import from_plain
-from MeWMLib.core.volume import Geometry, LabelMap, Volume
+from MeWMLib.core.volume import LIVER, Geometry, LabelMap, Volume
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.table import SAMPLE_PREFIX, Input, kind_of
 from MeWMLib.perception import phase
@@ -32,6 +32,7 @@ class Case:
         labels: labels that were given, by the user or with the sample, or None.
         labels_from: "user", "expert" (the sample's own) or "assistant" (none were given).
         labels_name: base name of the user's file, or "".
+        notes: what was left out of the labels that were given.
     """
 
     name: str
@@ -40,6 +41,12 @@ class Case:
     labels: LabelMap | None
     labels_from: str
     labels_name: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def has_liver(self) -> bool:
+        """True if labels were given that hold liver."""
+        return self.labels is not None and bool((self.labels.array == LIVER).any())
 
 
 def check_inputs(job: Job) -> None:
@@ -74,6 +81,7 @@ def read_case(job: Job, load_sample: Callable[[str], Any]) -> Case:
     """
     kind, given = kind_of(job.kind), str(job.inputs["case"])
     labels, source, labels_name = None, "assistant", ""
+    notes: list[str] = []
     if given.startswith(SAMPLE_PREFIX):
         sample = load_sample(given.removeprefix(SAMPLE_PREFIX))
         name, ct = given, sample.ct
@@ -82,7 +90,7 @@ def read_case(job: Job, load_sample: Callable[[str], Any]) -> Case:
     else:
         name, ct = Path(given).name or Path(given).resolve().name, read_ct(job, kind.input("case"))
     if job.inputs.get("labels"):
-        labels = read_labels(job, "labels", ct.geometry)
+        labels = read_labels(job, "labels", ct.geometry, notes)
         source, labels_name = "user", Path(job.inputs["labels"]).name
     if labels is not None and job.kind != "segment" and not labels.tumour.any():
         raise NoTumourError(
@@ -90,7 +98,7 @@ def read_case(job: Job, load_sample: Callable[[str], Any]) -> Case:
             given=labels_name or name,
             remedy="Give labels with 2 for tumour (see --label-values), or leave --labels out to segment the CT",
         )
-    return Case(name, opaque_id(ct), ct, labels, source, labels_name)
+    return Case(name, opaque_id(ct), ct, labels, source, labels_name, tuple(notes))
 
 
 def read_ct(job: Job, entry: Input) -> Volume:
@@ -102,11 +110,21 @@ def read_ct(job: Job, entry: Input) -> Volume:
     return replace(ct, phase=phase.guess_phase(ct).phase)
 
 
-def read_labels(job: Job, name: str, grid: Geometry) -> LabelMap:
-    """Read the labels of an input onto the grid of their CT."""
+def read_labels(job: Job, name: str, grid: Geometry, notes: list[str] | None = None) -> LabelMap:
+    """Read the labels of an input onto the grid of their CT.
+
+    Labels of the case that hold tumour alone are accepted: the segmenter gives the liver (`Task.labels`).
+    """
     text = job.inputs.get("label_values")
     values = io.parse_label_values(text) if text else None
-    return io.read_labels(Path(job.inputs[name]), grid, resample=bool(job.inputs.get("resample_labels")), values=values)
+    return io.read_labels(
+        Path(job.inputs[name]),
+        grid,
+        resample=bool(job.inputs.get("resample_labels")),
+        values=values,
+        tumour_alone=name == "labels",
+        notes=notes,
+    )
 
 
 def read_post(job: Job) -> tuple[Volume, LabelMap | None]:

@@ -8,6 +8,7 @@ from typing import Any
 from MeWMLib.core import io
 from MeWMLib.core.errors import OutputError
 from MeWMLib.core.outcome import Risk
+from MeWMLib.core.records import to_plain
 from MeWMLib.jobs.inputs import plan_settings, read_post
 from MeWMLib.jobs.table import kind_of
 from MeWMLib.jobs.task import Task, dice_scores, labels_entry
@@ -23,6 +24,7 @@ def segment(task: Task) -> dict[str, Any]:
         )
     output.name_for(out.name)
     bundle, case = task.bundle(), task.read()
+    questions = task.ask_given(case)
     found = task.segment(task.world(bundle), case)
     entry = labels_entry("assistant", "Look at the labels before you use them")
     if case.labels is not None:
@@ -33,6 +35,7 @@ def segment(task: Task) -> dict[str, Any]:
     return {
         "file": out.name,
         "labels": entry,
+        "questions": to_plain(questions),
         "liver_ml": round(float(found.liver.sum()) * voxel, 2),
         "tumour_ml": round(float(found.tumour.sum()) * voxel, 2),
     }
@@ -41,7 +44,8 @@ def segment(task: Task) -> dict[str, Any]:
 def propose(task: Task) -> dict[str, Any]:
     """Candidate drugs and embolics with reasons."""
     settings = plan_settings(task.job)
-    world, _case, patient, entry = task.patient()
+    ready = task.patient()
+    world, patient = ready.world, ready.patient
     with task.report.stage("propose", "Proposing drugs and embolics"):
         if task.job.inputs.get("preview"):
             return task.preview(world, patient, settings, Path(str(task.job.inputs["preview"])))
@@ -53,7 +57,8 @@ def propose(task: Task) -> dict[str, Any]:
         "reasons": dict(space.reasons),
         "sources": dict(space.sources),
         "findings": patient.findings.to_json(),
-        "labels": entry,
+        "questions": to_plain(ready.questions),
+        "labels": ready.entry,
     }
 
 
@@ -61,10 +66,11 @@ def assess(task: Task) -> dict[str, Any]:
     """Risk of a patient from a real CT before and a real CT after treatment."""
     with task.report.stage("read", "Reading the CT after treatment"):
         post, post_labels = read_post(task.job)
-    world, case, patient, entry = task.patient()
+    ready = task.patient()
     with task.report.stage("assess", "Assessing the CT after treatment"):
-        risk = world.assess_scan(patient, post, post_labels)
-    result = {"case": case.name, "labels": entry, **risk_json(risk)}
+        risk = ready.world.assess_scan(ready.patient, post, post_labels)
+    questions = to_plain(ready.questions)
+    result = {"case": ready.case.name, "labels": ready.entry, "questions": questions, **risk_json(risk)}
     if task.job.out:
         io.write_json(result, Path(task.job.out))
     return result

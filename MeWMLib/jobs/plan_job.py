@@ -13,6 +13,7 @@ from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import Candidate, Plan, PlanSettings, replica_seeds
 from MeWMLib.core.plan_folder import PLAN, BundleFacts, LabelsUsed, PlanDocument, PlanFolder
 from MeWMLib.core.protocol import ActionSpace
+from MeWMLib.core.questions import Question
 from MeWMLib.core.records import from_plain, to_plain
 from MeWMLib.jobs.inputs import Case, plan_settings, protocol_of
 from MeWMLib.jobs.task import Task
@@ -39,6 +40,7 @@ class _Work:
     world: WorldModel
     patient: Patient
     labels: LabelsUsed
+    questions: tuple[Question, ...]
 
     def document(self, space: ActionSpace) -> PlanDocument:
         """Everything in plan.json that is known before the search."""
@@ -57,6 +59,7 @@ class _Work:
             policy=space,
             labels=self.labels,
             treated=self.world.treatment_summary(self.patient),
+            questions=self.questions,
         )
 
     def write(self, document: PlanDocument) -> PlanDocument:
@@ -106,9 +109,10 @@ def simulate(task: Task) -> dict[str, Any]:
 def _in_folder(task: Task, work: Callable[[_Work], dict[str, Any]]) -> dict[str, Any]:
     settings = plan_settings(task.job)
     folder = PlanFolder(str(task.job.out)).require_writable()
-    world, case, patient, entry = task.patient()
+    ready = task.patient()
+    used = from_plain(LabelsUsed, to_plain(ready.entry))
     try:
-        return work(_Work(task, case, settings, folder, world, patient, from_plain(LabelsUsed, to_plain(entry))))
+        return work(_Work(task, ready.case, settings, folder, ready.world, ready.patient, used, ready.questions))
     finally:
         folder.leave()
 

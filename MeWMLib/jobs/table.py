@@ -206,7 +206,8 @@ _FILES = (
         "labels", "your own segmentation: 1 liver, 2 tumour, or a DICOM SEG; not changed", "labels", "FILE", on="case"
     ),
     Input("resample_labels", "accept labels on another grid than the CT's", "on", stays="used"),
-    Input("label_values", "what other values mean, such as 6=liver,7=tumour", stays="used"),
+    Input("label_values", "what values or segments mean, such as 6=liver,Lesions=tumour", stays="used"),
+    Input("accept_labels", "go on where labels or scan look wrong (see docs/INPUTS.md)", "on"),
 )
 _PATIENT = (
     *_FILES,

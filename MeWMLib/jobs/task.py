@@ -18,7 +18,8 @@ from MeWMLib.core.io import atomic_path
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import ActionSpace
-from MeWMLib.core.volume import LabelMap, require_same_geometry
+from MeWMLib.core.questions import NOTE, Question, in_line, require_accepted
+from MeWMLib.core.volume import LIVER, LabelMap, Volume, require_same_geometry
 from MeWMLib.jobs.inputs import Case, clinical_of, read_case
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.reporter import Reporter
@@ -120,18 +121,45 @@ class Task:
             temporary.write_bytes(data)
         return {"preview": file.name, "bytes": len(data)}
 
-    def patient(self) -> tuple[WorldModel, Case, Patient, dict[str, Any]]:
-        """Read the case, load the networks and measure the patient.
+    def patient(self) -> PatientAtWork:
+        """Read the case, load the networks, question labels and scan, and measure the patient.
 
-        Returns:
-            the world, the case, the patient, and the entry "labels" of plan.json.
+        Raises:
+            LabelQuestionError: labels or scan look wrong, and the job does not say that they are right.
         """
         clinical, bundle, case = clinical_of(self.job), self.bundle(), self.read()
+        # what was given is questioned before the seconds that loading takes
+        questions = self.ask_given(case)
         world = self.world(bundle)
         labels, entry = self.labels(world, case)
+        if not case.has_liver and labels.tumour.any():
+            questions += self.ask_labels(case.ct, labels)
         patient = world.patient(case.ct, labels, clinical, case.id)
         self.check_cancelled()
-        return world, case, patient, entry
+        return PatientAtWork(world, case, patient, entry, questions)
+
+    def ask_given(self, case: Case) -> tuple[Question, ...]:
+        """What the CT and the labels that were given let one ask; as `ask_labels`."""
+        from MeWMLib.world.questions import question_scan
+
+        notes = tuple(Question("segments", NOTE, f"{note}.") for note in case.notes)
+        questions = self._asked((*notes, *question_scan(case.ct)))
+        if case.labels is None or not case.has_liver:
+            return questions
+        return questions + self.ask_labels(case.ct, case.labels)
+
+    def ask_labels(self, ct: Volume, labels: LabelMap) -> tuple[Question, ...]:
+        """What labels let one ask; shown to the user, and severe ones stop the job unless it accepts them."""
+        from MeWMLib.world.questions import question_patient
+
+        questions = question_patient(ct, labels)
+        require_accepted(questions, bool(self.job.inputs.get("accept_labels")))
+        return self._asked(questions)
+
+    def _asked(self, questions: tuple[Question, ...]) -> tuple[Question, ...]:
+        for one in questions:
+            self.report.log(in_line(one), notice=True)
+        return questions
 
     def labels(self, world: WorldModel, case: Case) -> tuple[LabelMap, dict[str, Any]]:
         """Decide which labels the job works on, and say so.
@@ -147,12 +175,39 @@ class Task:
             note = "No labels were given: those of the segmenter are used. Look at them before you trust what follows"
             return self.segment(world, case), labels_entry("assistant", note)
         if case.labels_from == "user":
-            return case.labels, labels_entry("user", f"Your own labels are used: {case.labels_name}")
+            note = f"Your own labels are used: {case.labels_name}"
+            if case.has_liver:
+                return case.labels, labels_entry("user", note)
+            note += ". They hold no liver: it is that of the segmenter, the tumour is yours"
+            self.report.log(note, notice=True)
+            return liver_added(case.labels, self.segment(world, case)), labels_entry("user", note)
         if not wanted:
             return case.labels, labels_entry("expert", "The sample's expert labels are used")
         scores = dice_scores(self.segment(world, case), case.labels)
         note = "The sample's expert labels are used; Dice is that of the segmenter against them"
         return case.labels, labels_entry("expert", note, scores)
+
+
+@dataclass(frozen=True)
+class PatientAtWork:
+    """A patient in a loaded world.
+
+    Attributes:
+        entry: the entry "labels" of plan.json.
+        questions: what was asked about labels and scan.
+    """
+
+    world: WorldModel
+    case: Case
+    patient: Patient
+    entry: dict[str, Any]
+    questions: tuple[Question, ...]
+
+
+def liver_added(tumour: LabelMap, found: LabelMap) -> LabelMap:
+    """Labels with the tumour of one map and the liver of another; what the other calls tumour is liver too."""
+    require_same_geometry(tumour.geometry, found.geometry)
+    return tumour.with_array(np.where(tumour.tumour, tumour.array, found.liver.astype(np.uint8)))
 
 
 def _usage(used: dict[str, Any]) -> str:
@@ -175,4 +230,8 @@ def dice_scores(found: LabelMap, truth: LabelMap) -> dict[str, float | None]:
         both = int(a.sum()) + int(b.sum())
         return round(2.0 * int(np.logical_and(a, b).sum()) / both, 4) if both else None
 
-    return {"dice_liver": dice(found.liver, truth.liver), "dice_tumour": dice(found.tumour, truth.tumour)}
+    has_liver = bool((truth.array == LIVER).any()) or not truth.array.any()  # tumour alone says nothing of the liver
+    return {
+        "dice_liver": dice(found.liver, truth.liver) if has_liver else None,
+        "dice_tumour": dice(found.tumour, truth.tumour),
+    }

@@ -41,7 +41,7 @@ def measure(
 ) -> Findings:
     """Measure the liver and every connected lesion (26 neighbours), largest first.
 
-    `liver_ml` is with tumour, `liver_mean_hu` without (0 if nothing else is left).
+    `liver_ml` is with tumour, `liver_mean_hu` without (None if nothing else is left).
 
     Args:
         ct, labels: on one grid.
@@ -90,7 +90,7 @@ def measure(
         )
     return Findings(
         liver_ml=float(liver.sum()) * voxel_ml,
-        liver_mean_hu=float(ct.array[parenchyma].mean(dtype=np.float64)) if parenchyma.any() else 0.0,
+        liver_mean_hu=float(ct.array[parenchyma].mean(dtype=np.float64)) if parenchyma.any() else None,
         lesions=tuple(lesions),
     )
 

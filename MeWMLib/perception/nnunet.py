@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from MeWMLib.core.errors import CancelledError, DependencyError, InputError, LabelError, UnreadableFileError
 from MeWMLib.core.records import read_json
-from MeWMLib.core.structures import structure_of
-from MeWMLib.core.volume import BACKGROUND, TUMOUR, LabelMap, Volume
+from MeWMLib.core.structures import meaning_of
+from MeWMLib.core.volume import TUMOUR, LabelMap, Volume
 
 CHECKPOINT = "checkpoint_final.pth"
 #: Environment variable that names a result folder, which then replaces the bundle's segmenter.
@@ -121,7 +121,7 @@ def label_values(dataset: Path) -> NDArray[np.uint8]:
 
     Raises:
         UnreadableFileError: it cannot be read as JSON.
-        LabelError: names that are neither liver nor tumour, or no tumour at all.
+        LabelError: a name of which it is not sure what it means, or no tumour at all.
         InputError: regions instead of labels, or several input channels.
     """
     content = read_json(dataset, "dataset.json of the nnU-Net", require={"labels": dict, "channel_names": dict})
@@ -133,15 +133,14 @@ def label_values(dataset: Path) -> NDArray[np.uint8]:
     for name, value in labels.items():
         if not isinstance(value, int):
             raise InputError(what="The nnU-Net has regions instead of labels", given=f"{name}: {value}")
-        structure = structure_of(name)
-        known = BACKGROUND if name.lower() == "background" else structure and structure.label
-        if known is None:
+        meaning = meaning_of(name)
+        if meaning.label is None:
             raise LabelError(
-                what="A label of the nnU-Net is neither liver nor tumour",
-                given=name,
-                remedy="Use a model with the labels background, liver and tumour",
+                what="It is not sure whether a label of the nnU-Net is liver, tumour or neither",
+                given=f"{name}: {meaning.why}" if meaning.why else name,
+                remedy="Use a model with the labels background, liver and tumour, or name its label so in dataset.json",
             )
-        table[value] = known
+        table[value] = meaning.label
     if TUMOUR not in table:
         raise LabelError(what="The nnU-Net has no label for tumour", given=", ".join(labels))
     return table

@@ -41,6 +41,8 @@ _SPACING_MM = (4.0, 2.0, 2.0)
 _AORTA_RADIUS_MM = 8.0
 #: Voxels (j, i) before and behind the spine in which the aorta is looked for.
 _WINDOW_VOXELS = (np.array([50, 30]), np.array([20, 40]))
+#: Score of a slice below which the tube is in no aorta.
+_LOWEST_SCORE = -1.5
 #: Less aorta or liver than this is not a measurement.
 MIN_AORTA_MM, MIN_LIVER_ML = 30.0, 20.0
 
@@ -204,13 +206,26 @@ def _aorta(hu: FloatArray, body: Mask, spine: NDArray[np.float64]) -> tuple[floa
     path = _tube(np.asarray(score, np.float32))
     k = np.arange(len(hu))
     along = score[k, path[:, 0], path[:, 1]]
+    inner = [float(np.median(hu[n, max(j - 2, 0) : j + 3, max(i - 2, 0) : i + 3])) for n, (j, i) in enumerate(path)]
+    values = np.array(inner)
     # the better half of what looks like an aorta at all: elsewhere it may leave the field of view
-    good = along > max(float(np.median(along)), -1.5)
+    same = _one_density(values, np.maximum(along - _LOWEST_SCORE, 0))
+    good = same & (along >= float(np.median(along[same]))) if same.any() else same
     length = float(good.sum()) * _SPACING_MM[0]
     if length < MIN_AORTA_MM:
         return None, length
-    inner = [float(np.median(hu[n, max(j - 2, 0) : j + 3, max(i - 2, 0) : i + 3])) for n, (j, i) in enumerate(path)]
-    return float(np.median(np.array(inner)[good])), length
+    return float(np.median(values[good])), length
+
+
+def _one_density(values: NDArray[np.float64], weights: NDArray[np.float64]) -> Mask:
+    """The slices of one density for which most speaks; `weights` are 0 where a slice shows no aorta.
+
+    Blood is as dense in one slice as in the next, and changes little along the aorta. Where the tube leaves it, such as
+    for the spongy bone of a large vertebra, the density jumps; the better half of the scores may be all there.
+    """
+    alike = np.abs(values[:, None] - values[None, :]) <= np.maximum(15.0, 0.12 * np.abs(values))[:, None]
+    alike &= (weights > 0)[None, :]
+    return np.asarray(alike[int((alike * weights).sum(axis=1).argmax())])
 
 
 def _local(hu: FloatArray, sigma: tuple[float, float, float]) -> tuple[FloatArray, FloatArray]:

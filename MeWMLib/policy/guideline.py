@@ -114,7 +114,7 @@ def describe(findings: Findings, clinical: Clinical) -> dict[str, float]:
         target = findings.lesions[0]
         facts |= {
             "diameter_mm": target.longest_axial_diameter_mm,
-            "enhancement_hu": target.mean_hu - findings.liver_mean_hu,
+            "enhancement_hu": None if findings.liver_mean_hu is None else target.mean_hu - findings.liver_mean_hu,
             "necrotic_fraction": target.necrotic_fraction,
             "lipiodol_fraction": target.lipiodol_fraction,
             "tumour_share": findings.tumour_ml / findings.liver_ml if findings.liver_ml > 0 else None,

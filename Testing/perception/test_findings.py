@@ -114,7 +114,8 @@ def test_no_tumour_no_liver_and_another_grid():
     geometry = grid((4, 4, 4))
     ct = Volume(np.zeros((4, 4, 4), np.int16), geometry)
     findings = measure(ct, LabelMap(np.zeros((4, 4, 4), np.uint8), geometry))
-    assert findings.lesions == () and findings.liver_ml == findings.liver_mean_hu == findings.tumour_ml == 0.0
+    assert findings.lesions == () and findings.liver_ml == findings.tumour_ml == 0.0
+    assert findings.liver_mean_hu is None  # no parenchyma is not a parenchyma of 0 HU
     other = grid((4, 4, 4), (2.0, 1.0, 1.0))
     with pytest.raises(GeometryMismatchError):
         measure(ct, LabelMap(np.zeros((4, 4, 4), np.uint8), other))

@@ -73,3 +73,13 @@ def test_whatever_a_grid_is_there_is_a_guess(shape, spacing):
     affine = np.diag([*spacing, 1.0])
     array = np.random.default_rng(0).integers(-1000, 1000, shape).astype(np.int16)
     assert guess_phase(Volume(array, Geometry(shape, affine))).phase in PHASES
+
+
+def test_spongy_bone_in_the_way_of_the_tube_is_not_blood(phantom):
+    hu = phantom.trunk("non-contrast")[0]
+    j, i = np.ogrid[:96, :96]
+    disc = np.hypot((i - 47.5) * 4 - 10, (j - 47.5) * 4 - 30) < 10  # where the aorta runs
+    for k in range(10):
+        hu[k][disc] = 115 + (hu[k][disc] - 42)
+    guess = guess_phase(Volume(hu, Geometry(phantom.SHAPE, LPS)))
+    assert guess.phase == "non-contrast" and guess.aorta_hu == pytest.approx(42, abs=4)

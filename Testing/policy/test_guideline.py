@@ -264,3 +264,13 @@ def test_the_table_is_whole() -> None:
             and (change["references"] or change["needs_review"])
             and ("above" in change or "up_to" in change)
         )
+
+
+def test_a_liver_without_parenchyma_gives_no_reason_from_enhancement() -> None:
+    known = findings(enhancement_hu=30.0)
+    unknown = Findings(known.liver_ml, None, known.lesions)
+    assert "enhancement_hu" in describe(known, Clinical()) and "enhancement_hu" not in describe(unknown, Clinical())
+    assert "enhances" in propose(known).reasons["Lipiodol"]
+    assert "enhances" not in " ".join(propose(unknown).reasons.values())
+    dark = Findings(known.liver_ml, None, findings(enhancement_hu=-60.0).lesions)
+    assert propose(dark).reasons == propose(unknown).reasons  # nothing is known of either

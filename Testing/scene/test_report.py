@@ -215,3 +215,25 @@ def test_the_axis_of_the_survival_curves_ends_with_the_curves(axial_plan):
     assert last_month([short]) == 24.0 and last_month([short, long]) == 60.0
     assert _until(short, 12.0) == ([0.0, 6.0, 12.0], [1.0, 0.5, 0.1])
     assert (survival_chart([short, replace(short, rank=2)]) or b"").startswith(b"\x89PNG")
+
+
+def test_questions_and_a_density_that_is_not_known_are_said(own_plan):
+    _page, _reader, text = _render(own_plan)
+    assert "Questions to the labels" not in text and "not known" not in text
+
+    def change(data):
+        data["findings"]["liver_mean_hu"] = None
+        data["questions"] = [
+            {
+                "topic": "liver-left",
+                "severity": "severe",
+                "text": "The liver is on the left.",
+                "numbers": {"share": 0.9},
+            },
+            {"topic": "liver-cut", "severity": "warning", "text": BAD, "numbers": {}},
+        ]
+
+    _edit(own_plan, change)
+    page, _reader, text = _render(own_plan)
+    assert "Questions to the labels and the scan" in text and "accepted by the user : The liver is on the left." in text
+    assert "density without tumour not known" in text and "<script>" not in page

@@ -16,19 +16,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from MeWMLib.core._segments import Segment, Values, answered, left_out, require_sure
 from MeWMLib.core.dicom.headers import is_dicom, read_object
 from MeWMLib.core.dicom.packages import package
 from MeWMLib.core.dicom.scan import scan
 from MeWMLib.core.errors import GeometryError, GeometryMismatchError, LabelError, MeWMError, UnreadableFileError
+from MeWMLib.core.grids import turned_like
 from MeWMLib.core.limits import require_declared_size
-from MeWMLib.core.structures import BY_LABEL, Structure, structure_of
-from MeWMLib.core.volume import BACKGROUND, LIVER, TUMOUR, Geometry, LabelMap
+from MeWMLib.core.structures import Structure, meaning_of
+from MeWMLib.core.volume import Geometry, LabelMap
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 #: Voxels lie on the CT's own if they are nearer to them than this share of a voxel.
 _SAME_VOXEL = 0.05
-#: SNOMED codes of the liver as a region; a mass in another organ is no tumour of the liver.
-_LIVER_REGIONS = ("10200004", "T-62000")
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Segmentation:
 
     Attributes:
         path: the file.
-        structures: segment number to what it shows; segments of anything else are left out.
+        structures: segment number to what it surely shows; segments of anything else are left out.
+        segments: every segment with its meaning (`core._segments`), also where that is not sure.
         automatic: every segment was made by an algorithm alone.
         sources: SOPInstanceUIDs of the slices it was drawn on; it may name none.
-        names: label of every segment by its number.
         frame_of_reference: FrameOfReferenceUID, or "".
         positions: first voxel (LPS mm) of every frame (F, 3).
     """
@@ -49,7 +49,7 @@ class Segmentation:
     structures: dict[int, Structure]
     automatic: bool
     sources: frozenset[str]
-    names: dict[int, str] = field(default_factory=dict)
+    segments: tuple[Segment, ...] = ()
     frame_of_reference: str = ""
     positions: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3)), repr=False, compare=False)
 
@@ -65,7 +65,8 @@ def read_segmentation(path: Path) -> Segmentation:
     found = describe(path)
     if all(structure.label is None for structure in found.structures.values()):
         raise LabelError(
-            what="The segmentation holds neither liver nor tumour", given=", ".join(found.names.values())[:80]
+            what="The segmentation holds neither liver nor tumour",
+            given="; ".join(one.shown for one in found.segments)[:200],
         )
     return found
 
@@ -85,19 +86,20 @@ def describe(path: Path) -> Segmentation:
 
 
 def _described(path: Path, data: Any) -> Segmentation:
-    names, structures, algorithms = {}, {}, set()
+    structures, segments, algorithms = {}, [], set()
     for item in data.SegmentSequence:
         number = int(item.SegmentNumber)
         if number == 0:
             continue  # the background, which label maps may describe too
-        names[number] = str(item.get("SegmentLabel") or f"segment {number}")
+        name = str(item.get("SegmentLabel") or f"segment {number}")
         algorithms.add(str(item.get("SegmentAlgorithmType", "")))
-        structure = structure_of(names[number], _code(item, "SegmentedPropertyTypeCodeSequence"))
-        region = _code(item, "AnatomicRegionSequence")
-        if structure is not None and structure.label == TUMOUR and region and region not in _LIVER_REGIONS:
-            structure = None
-        if structure is not None:
-            structures[number] = structure
+        code, scheme = _code(item, "SegmentedPropertyTypeCodeSequence")
+        region, region_scheme = _code(item, "AnatomicRegionSequence")
+        category, _ = _code(item, "SegmentedPropertyCategoryCodeSequence")
+        meaning = meaning_of(name, code, scheme=scheme, category=category, region=region, region_scheme=region_scheme)
+        segments.append(Segment(number, number, 0, name, meaning.label, meaning.why))
+        if meaning.structure is not None:
+            structures[number] = meaning.structure
     groups = list(data.get("PerFrameFunctionalGroupsSequence") or ())
     frames = int(data.get("NumberOfFrames") or 1)
     bits = int(data.Rows) * int(data.Columns) * frames * int(data.BitsAllocated)
@@ -118,7 +120,7 @@ def _described(path: Path, data: Any) -> Segmentation:
         structures,
         algorithms == {"AUTOMATIC"},
         _sources(data, groups),
-        names,
+        tuple(segments),
         str(data.get("FrameOfReferenceUID") or ""),
         np.array(positions).reshape(-1, 3),
     )
@@ -130,9 +132,13 @@ def _first(place: Any, name: str) -> Any:
     return items[0] if items else None
 
 
-def _code(item: Any, name: str) -> str:
+def _code(item: Any, name: str) -> tuple[str, str]:
+    """Value and scheme of the first code of a sequence."""
     found = _first(item, name)
-    return "" if found is None else str(found.get("CodeValue") or found.get("LongCodeValue") or "")
+    if found is None:
+        return "", ""
+    value = found.get("CodeValue") or found.get("LongCodeValue") or ""
+    return str(value), str(found.get("CodingSchemeDesignator") or "")
 
 
 def _sources(data: Any, groups: list[Any]) -> frozenset[str]:
@@ -186,15 +192,18 @@ def segmentation_in(path: Path) -> Segmentation | None:
 
 
 def labels_on(
-    found: Segmentation, grid: Geometry, resample: bool = False, values: Mapping[int, int] | None = None
-) -> LabelMap:
+    found: Segmentation, grid: Geometry, resample: bool = False, values: Values | None = None
+) -> tuple[LabelMap, tuple[str, ...]]:
     """Labels of a DICOM SEG on the grid of a CT; exact where its voxels lie on those of the CT.
 
     Args:
         found: the segmentation; it need not name any slice of the CT.
         grid: of the CT.
         resample: accept another grid (nearest neighbour), and another frame of reference.
-        values: segment number to 0, 1 or 2, where codes and names do not say it.
+        values: segment number or name to 0, 1 or 2, where codes and names do not say it.
+
+    Returns:
+        Labels, and sentences on segments that were left out.
 
     Raises:
         LabelError: no liver and no tumour, or segments of which nobody knows what they are.
@@ -202,7 +211,8 @@ def labels_on(
         GeometryError: nothing of it lies on the grid.
         UnreadableFileError: voxels that cannot be unpacked.
     """
-    meaning = _meaning(found, values)
+    segments = answered(list(found.segments), values or {})
+    require_sure(segments, segments)
     frames = (found.frame_of_reference, grid.frame_of_reference)
     if all(frames) and frames[0] != frames[1] and not resample:
         raise GeometryMismatchError(
@@ -210,64 +220,17 @@ def labels_on(
             given=f"{found.path.name}: {frames[0]}, the CT: {frames[1]}",
             remedy="Give the segmentation of this CT, or --resample-labels if both show one scan",
         )
-    labels, source = _drawn(found, {number: label for number, label in meaning.items() if label})
+    labels, source = _drawn(found, {one.key: one.meaning for one in segments if one.meaning})
     placed = _exact(labels, source, grid)
     if placed is None and not resample:
         raise GeometryMismatchError(
             what="The labels are not on the grid of the CT",
-            given=f"CT {grid.describe()}; labels {source.describe()}",
+            given=f"{found.path}, CT and labels differ: {grid.differences(turned_like(labels, source, grid)[1])}",
             remedy="Resample them with --resample-labels if both show one scan, or export them from the same series",
         )
     placed = _nearest(labels, source, grid) if placed is None else placed
     _require_there(labels, placed, source)
-    return LabelMap(placed, grid)
-
-
-def _meaning(found: Segmentation, values: Mapping[int, int] | None) -> dict[int, int]:
-    """Segment number to label; other organs are background once liver and tumour are known."""
-    if values is not None:
-        named = {number: found.structures[number].label for number in found.structures if number not in values}
-        open_ = {number: found.names[number] for number, label in named.items() if label}
-        if unknown := sorted(set(values) - set(found.names) - {0}):
-            raise LabelError(
-                what="There is no segment of that number", given=", ".join(map(str, unknown)), remedy=_ask(found)
-            )
-        if open_:
-            raise LabelError(
-                what="The label values leave segments out that are liver or tumour by their names",
-                given=_segments(open_),
-                remedy=_ask(found),
-            )
-        return {number: label for number, label in values.items() if number}
-    meaning = {number: s.label for number, s in found.structures.items() if s.label is not None}
-    unknown_names = {number: name for number, name in found.names.items() if number not in found.structures}
-    if unknown_names and {LIVER, TUMOUR} - set(meaning.values()):
-        raise LabelError(
-            what="Segments are neither liver nor tumour by their codes and names",
-            given=_segments(unknown_names),
-            remedy=_ask(found),
-        )
-    if not meaning:
-        raise LabelError(
-            what="The segmentation holds neither liver nor tumour", given=_segments(found.names), remedy=_ask(found)
-        )
-    return meaning
-
-
-def _segments(names: Mapping[int, str]) -> str:
-    listed = [f"{name} (number {number})" for number, name in list(names.items())[:12]]
-    return "; ".join([*listed, *([f"and {len(names) - 12} more"] if len(names) > 12 else [])])
-
-
-def _ask(found: Segmentation) -> str:
-    words = {label: structure.name for label, structure in BY_LABEL.items()}
-    guesses = []
-    for number in list(found.names)[:6]:
-        structure = found.structures.get(number)
-        guesses.append(
-            f"{number}={words.get(structure.label or BACKGROUND, 'background') if structure else 'background'}"
-        )
-    return f'Say what each segment is, for example --label-values "{",".join(guesses)}"'
+    return LabelMap(placed, grid), left_out(segments)
 
 
 def masks_on(found: Segmentation, grid: Geometry) -> tuple[LabelMap, NDArray[np.bool_]]:
@@ -283,7 +246,8 @@ def masks_on(found: Segmentation, grid: Geometry) -> tuple[LabelMap, NDArray[np.
         GeometryError: no voxel of the segmentation is on the grid.
     """
     labels, vessels = np.zeros(grid.shape, np.uint8), np.zeros(grid.shape, bool)
-    kinds = {number: s.label for number, s in found.structures.items()}
+    sure = {one.key for one in found.segments if one.meaning is not None}
+    kinds = {number: s.label for number, s in found.structures.items() if number in sure}
     for wanted in ({n: v for n, v in kinds.items() if v is not None}, {n: 1 for n, v in kinds.items() if v is None}):
         if not wanted:
             continue

@@ -161,7 +161,8 @@ def findings_lines(findings: Findings, most: int = 5) -> str:
     """What was measured, in lines: sizes, densities and shares; no position, and nothing that was not measured."""
     lines = []
     if findings.liver_ml > 0:
-        lines.append(f"liver {findings.liver_ml:.0f} ml, {findings.liver_mean_hu:.0f} HU")
+        density = "density not known" if findings.liver_mean_hu is None else f"{findings.liver_mean_hu:.0f} HU"
+        lines.append(f"liver {findings.liver_ml:.0f} ml, {density}")
     lines.append(f"{len(findings.lesions)} lesions" if len(findings.lesions) != 1 else "1 lesion")
     for lesion in findings.lesions[:most]:
         line = f"lesion {lesion.index}: {lesion.longest_axial_diameter_mm:.0f} mm"

@@ -69,22 +69,20 @@ def test_other_organs_are_background_once_liver_and_tumour_are_known(phantom, ca
     sources, truth, grid = case
     spleen = np.zeros(truth.shape, bool)
     spleen[2:9, 32:40, 30:40] = True
-    kinds = [LIVER, MASS, SPLEEN, AORTA, ODD]
-    path = phantom.segmentation(tmp_path / "x", sources, masks(truth, spleen, spleen, spleen), kinds)
+    path = phantom.segmentation(tmp_path / "x", sources, masks(truth, spleen, spleen), [LIVER, MASS, SPLEEN, AORTA])
     np.testing.assert_array_equal(read_labels(path, grid).array, truth)
 
 
 def test_a_segment_that_may_be_the_tumour_is_asked_for(phantom, case, tmp_path):
     sources, truth, grid = case
     path = phantom.segmentation(tmp_path / "x", sources, masks(truth, truth == 2), [LIVER, AORTA, ODD])
-    with pytest.raises(LabelError, match=r"Segment_3 \(number 3\).*--label-values \"1=liver,2=background,3=background"):
+    with pytest.raises(LabelError, match=r"Segment_3 \(number 3;.*--label-values \"Segment_3=background"):
         read_labels(path, grid)
     wanted = truth.copy()
     np.testing.assert_array_equal(read_labels(path, grid, values={1: 1, 3: 2}).array, wanted)
-    with pytest.raises(LabelError, match="leave segments out.*Liver"):
-        read_labels(path, grid, values={3: 2})
-    with pytest.raises(LabelError, match="no segment of that number.*9"):
-        read_labels(path, grid, values={1: 1, 9: 2})
+    np.testing.assert_array_equal(read_labels(path, grid, values={"segment_3": 2}).array, wanted)
+    with pytest.raises(LabelError, match="No segment has this name.*segment_9"):
+        read_labels(path, grid, values={"segment_9": 2})
 
 
 def test_a_mass_of_another_organ_is_no_tumour_of_the_liver(phantom, case, tmp_path):
@@ -109,7 +107,7 @@ def test_neither_liver_nor_tumour(phantom, case, tmp_path):
     sources, truth, grid = case
     path = phantom.segmentation(tmp_path / "x", sources, [truth > 0], [AORTA])
     for read in (lambda: read_labels(path, grid), lambda: read_segmentation(path)):
-        with pytest.raises(LabelError, match="neither liver nor tumour.*Aorta"):
+        with pytest.raises(LabelError, match="(neither|No segment is) liver (nor|or) tumour.*Aorta"):
             read()
     vessels = masks_on(describe(path), grid)[1]
     np.testing.assert_array_equal(vessels, truth > 0)

@@ -294,3 +294,11 @@ def test_a_chosen_endpoint_is_found_by_its_name(server, ct):
     patient = Patient("p", volume, labels, measure(volume, labels))
     data = json.loads(ChosenPolicy("llm:mine").preview(patient, "", SETTINGS))
     assert data["model"] == "m" and len(data["messages"][1]["content"]) == 4 and server.requests == []
+
+
+def test_a_density_that_is_not_known_is_said_to_be_so() -> None:
+    from MeWMLib.core.patient import Findings
+    from MeWMLib.policy.llm.language_model import findings_lines
+
+    assert findings_lines(Findings(800.0, None, ())).startswith("liver 800 ml, density not known\n")
+    assert findings_lines(Findings(800.0, 101.4, ())).startswith("liver 800 ml, 101 HU\n")

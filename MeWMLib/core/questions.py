@@ -1,0 +1,56 @@
+"""Questions to labels and scans: what looks wrong before anything is planned on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from MeWMLib.core.errors import InputError, LabelQuestionError
+
+SEVERE, WARNING, NOTE = "severe", "warning", "note"
+_ORDER = (SEVERE, WARNING, NOTE)
+ACCEPT_OPTION = "--accept-labels"
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something that a person should look at.
+
+    Attributes:
+        topic: short name of what was asked, such as "liver-volume".
+        severity: "severe" stops a job unless the user accepts it; "warning" and "note" are shown.
+        text: one sentence.
+        numbers: what was measured; the unit is part of the name.
+
+    Raises:
+        InputError: another severity.
+    """
+
+    topic: str
+    severity: str
+    text: str
+    numbers: dict[str, float] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        if self.severity not in _ORDER:
+            raise InputError(what="Unknown severity", given=self.severity, remedy="Use " + ", ".join(_ORDER))
+
+
+def require_accepted(questions: Iterable[Question], accepted: bool) -> None:
+    """Stop at severe questions.
+
+    Raises:
+        LabelQuestionError: there are some, and the user has not accepted them.
+    """
+    severe = [one.text for one in questions if one.severity == SEVERE]
+    if severe and not accepted:
+        raise LabelQuestionError(
+            what="Something looks wrong with the labels or the scan",
+            given=" ".join(severe).rstrip("."),
+            remedy=f"Correct it and try again; if it is right as it is, go on with {ACCEPT_OPTION}",
+        )
+
+
+def in_line(question: Question) -> str:
+    """Severity and sentence."""
+    return f"{question.severity}: {question.text}"
