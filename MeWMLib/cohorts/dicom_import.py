@@ -14,7 +14,7 @@ from typing import Any
 
 import MeWMLib
 from MeWMLib.cohorts import clinical_table, hcc_tace
-from MeWMLib.cohorts.clinical_table import ClinicalRecord
+from MeWMLib.cohorts.clinical_table import ClinicalRecord, ClinicalTable
 from MeWMLib.cohorts.dicom_headers import BadFile, Header, scan
 from MeWMLib.cohorts.dicom_patient import GRIDS, NoScanError, import_patient, reason_of
 from MeWMLib.cohorts.dicom_series import LeftOut
@@ -116,7 +116,7 @@ def import_cohort(
         )
     public = settings.layout == "tcia"
     identity = Identity(PUBLIC_KEY if public else load_key(settings.key_file), public)
-    records = _TABLES[settings.layout](settings.clinical) if settings.clinical else {}
+    table = _TABLES[settings.layout](settings.clinical) if settings.clinical else None
     found = scan(root, lambda n: step("headers", n, 0))
     left_out: list[dict[str, str]] = []
 
@@ -127,11 +127,13 @@ def import_cohort(
     for bad in found.bad:
         leave_out(*_bad_line(bad, identity, root))
     groups = _patients(found.images, identity, leave_out)
-    manifest = _manifest(settings, found.documents, found.other)
+    records = _records(groups, table, public)
+    notes = _table_notes(groups, table, public, say)
+    manifest = {**_manifest(settings, found.documents, found.other), "clinical_notes": notes}
     write_manifest(out, {**manifest, "complete": False})
     for n, group in enumerate(groups):
         step("patients", n, len(groups))
-        record = records.get(group.id) if public else records.get(group.folder)
+        record = records.get(group.id)
         mark = _fingerprint(group, record, settings, identity)
         stored = read_patient(out, group.id)
         if stored is not None and stored.get("import", {}).get("source") == mark:
@@ -151,9 +153,41 @@ def import_cohort(
     mine = {group.id for group in groups}
     older = [one for one in before.get("left_out", []) if one.get("patient") and one["patient"] not in mine]
     write_table(out, rows)
-    write_quality_page(out, rows, [*older, *left_out])
+    write_quality_page(out, rows, [*older, *left_out], notes)
     write_manifest(out, {**manifest, "patients": len(rows), "left_out": [*older, *left_out], "complete": True})
     return Cohort.read(out)
+
+
+def _key(group: _Group, public: bool) -> str:
+    """What the clinical table calls a patient."""
+    return group.id if public else group.folder
+
+
+def _records(groups: Sequence[_Group], table: ClinicalTable | None, public: bool) -> dict[str, ClinicalRecord]:
+    """What the table says of each patient, by id; one who is not in it has a note that says so."""
+    if table is None:
+        return {}
+    absent = ClinicalRecord(notes=("the clinical table has no row of this patient: survival is not known",))
+    return {group.id: table.get(_key(group, public), absent) for group in groups}
+
+
+def _table_notes(
+    groups: Sequence[_Group], table: ClinicalTable | None, public: bool, say: Callable[[str], None]
+) -> list[str]:
+    """What has to be said once of the table. Its names of patients are for the user's own eyes only."""
+    if table is None:
+        return []
+    notes = list(table.notes)
+    for note in notes:
+        say(f"clinical table: {note}")
+    here = {_key(group, public) for group in groups}
+    if absent := [name for name in table if name not in here]:
+        say(f"clinical table: patients without images: {', '.join(absent[:20])}{', ...' * (len(absent) > 20)}")
+        notes.append(f"rows of {len(absent)} of its {len(table)} patients belong to no images that were found")
+    if missing := sum(_key(group, public) not in table for group in groups):
+        notes.append(f"{missing} of {len(groups)} patients with images have no row in it")
+        say(f"clinical table: {notes[-1]}")
+    return notes
 
 
 def _import_one(
