@@ -37,7 +37,7 @@ from MeWMLib.core.errors import (
     UnreadableFileError,
     output_error,
 )
-from MeWMLib.core.records import to_plain
+from MeWMLib.core.records import parse_json, to_plain
 from MeWMLib.core.volume import PHASES, Geometry, LabelMap, Provenance, Volume
 
 IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
@@ -355,11 +355,14 @@ def _provenance(metadata: Mapping[str, str]) -> Provenance | None:
     if metadata.get("MeWM_SIMULATED") != "1":
         return None
     try:
-        seed, versions = int(metadata["MeWM_seed"]), json.loads(metadata.get("MeWM_versions", "{}"))
+        seed, versions = (
+            int(metadata["MeWM_seed"]),
+            parse_json(metadata.get("MeWM_versions", "{}"), "versions", UnreadableFileError, require={}),
+        )
         return Provenance(
             metadata["MeWM_protocol"], seed, metadata["MeWM_bundle"], metadata["MeWM_bundle_sha256"], dict(versions)
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, UnreadableFileError) as error:
         raise UnreadableFileError(
             what="The file is marked as simulated but does not say by what",
             given=f"MeWM header keys: {', '.join(sorted(metadata))}",

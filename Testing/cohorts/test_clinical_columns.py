@@ -1,4 +1,4 @@
-"""Columns as people name them: read where they can mean one thing only, else named; never a survival lost in silence."""
+"""Columns as people name them: read where they can mean one thing only, else named; no survival is lost in silence."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def read(tmp_path):
     ("name", "means"),
     [
         ("OS_MONTHS", "os_months"), ("Overall Survival (Months)", "os_months"), ("survival_months", "os_months"),
-        ("Survival in months", "os_months"), ("OSDays", "os_days"), ("OS.time (days)", "os_days"), ("os_wk", "os_weeks"),
+        ("Survival in months", "os_months"), ("OSDays", "os_days"), ("OS.time (days)", "os_days"),
+        ("os_wk", "os_weeks"),
         ("days_os", "os_days"), ("TTP-months", "ttp_months"), ("OS years", "os_years"), ("OS_STATUS", "event"),
         ("Overall Survival Status", "event"), ("Patient's Vital Status", "event"), ("death", "event"),
         ("Died", "event"), ("vital_status", "event"), ("PATIENT_ID", "patient"), ("Patient ID", "patient"),

@@ -152,7 +152,7 @@ def _write_tables(out: Path, rows: dict[str, dict[str, Any]], order: dict[str, J
 
 def _fingerprint(job: Job) -> str:
     """What a plan is made of: the job without the place it goes to, and the images."""
-    data = json.loads(job.to_json())
+    data = job.to_plain()
     data.pop("out")
     digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode())
     for key in ("case", "labels"):
