@@ -30,7 +30,8 @@ from MeWMLib.cohorts.layout import (
     write_table,
 )
 from MeWMLib.cohorts.quality_page import THUMBNAIL, thumbnail, write_quality_page
-from MeWMLib.core.errors import CohortError, InputError, OutputError
+from MeWMLib.core.errors import CohortError, InputError, MeWMError, OutputError
+from MeWMLib.core.records import from_plain
 
 #: Layouts of folders to what reads their clinical tables.
 _TABLES = {"tcia": hcc_tace.read_table, "folder": clinical_table.read_table}
@@ -136,9 +137,8 @@ def import_cohort(
         record = records.get(group.id)
         mark = _fingerprint(group, record, settings, identity)
         stored = read_patient(out, group.id)
-        if stored is not None and stored.get("import", {}).get("source") == mark:
-            kept = [LeftOut(**one) for one in stored["import"]["left_out"]]
-        else:
+        kept = _kept(stored, mark)
+        if kept is None:
             kept = _import_one(group, record, settings, mark, out)
         for line in kept:
             leave_out(group.id, line, group.id if public else f"{group.id} ({group.folder or '.'})")
@@ -156,6 +156,23 @@ def import_cohort(
     write_quality_page(out, rows, [*older, *left_out], notes)
     write_manifest(out, {**manifest, "patients": len(rows), "left_out": [*older, *left_out], "complete": True})
     return Cohort.read(out)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What an import left in `patient.json`."""
+
+    source: str
+    left_out: tuple[LeftOut, ...]
+
+
+def _kept(stored: dict[str, Any] | None, mark: str) -> list[LeftOut] | None:
+    """What was left out of a patient who need not be read again; None of one who must."""
+    try:
+        found = from_plain(_Stored, (stored or {}).get("import"), strict=False)
+    except MeWMError:
+        return None
+    return list(found.left_out) if found.source == mark else None
 
 
 def _key(group: _Group, public: bool) -> str:

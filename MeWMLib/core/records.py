@@ -94,6 +94,8 @@ def parse_json(
 def find_json(text: str, keys: Collection[str], most: int = 20) -> dict[str, Any] | None:
     """The first JSON object inside of a longer text that has one of the keys; None if there is none.
 
+    Its texts are as they were sent, null bytes and halves of characters among them.
+
     Args:
         text: such as the answer of a language model, with thoughts before the object.
         keys: names, of which it has at least one.
@@ -102,9 +104,7 @@ def find_json(text: str, keys: Collection[str], most: int = 20) -> dict[str, Any
     for start in itertools.islice(re.finditer(r"\{", text), most):
         with contextlib.suppress(ValueError, RecursionError):
             data, end = _DECODER.raw_decode(text, start.start())
-            part = text[start.start() : end]
-            if _depth(part) <= MAX_DEPTH and not set(keys).isdisjoint(data):
-                _require_characters(data, part)
+            if _depth(text[start.start() : end]) <= MAX_DEPTH and not set(keys).isdisjoint(data):
                 return dict(data)
     return None
 

@@ -177,7 +177,7 @@ def audit(endpoint: Endpoint, body: bytes, outcome: str, seconds: float, usage: 
 def read_audit() -> list[dict[str, Any]]:
     """The lines of the audit file; broken ones, and those that say something else, are left out."""
     try:
-        lines = (data_folder() / AUDIT_FILE).read_text(encoding="utf-8").splitlines()
+        lines = (data_folder() / AUDIT_FILE).read_bytes().splitlines()
     except OSError:
         return []
     found = []
