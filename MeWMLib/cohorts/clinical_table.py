@@ -19,6 +19,7 @@ from MeWMLib.core.errors import ClinicalDataError, ProtocolError, UnknownAgentEr
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.tables import Row, read_csv
+from MeWMLib.core.texts import MOST_PROTOCOL, require_length
 from MeWMLib.policy.report_words import find_names
 
 #: Days of each unit of time. A week is 7 days, a year 365.25 and a month a twelfth of it.
@@ -246,6 +247,7 @@ def parse_regimen(text: str) -> tuple[Protocol | None, tuple[str, ...]]:
     """
     if not text.strip():
         return None, ()
+    require_length(text, MOST_PROTOCOL, "The regimen of a patient", ClinicalDataError)
     with contextlib.suppress(UnknownAgentError, ProtocolError):  # read more tolerantly below
         return Protocol.parse(text), ()
     names, rest = find_names(text, SIMILAR), text
