@@ -37,6 +37,7 @@ from MeWMLib.core.errors import (
     UnreadableFileError,
     output_error,
 )
+from MeWMLib.core.itk_state import quiet_itk
 from MeWMLib.core.records import parse_json, to_plain
 from MeWMLib.core.volume import PHASES, Geometry, LabelMap, Provenance, Volume
 
@@ -299,18 +300,15 @@ def _reading(path: Path) -> Iterator[None]:
 
     ITK prints its warnings to standard error, past every handler; what matters of them is checked here by hand.
     """
-    before = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
-        yield
+        with quiet_itk:
+            yield
     except OSError as error:
         raise UnreadableFileError(
             what=f"The file or folder cannot be read ({error.strerror})",
             given=str(path),
             remedy="Check its permissions",
         ) from error
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(before)
 
 
 def _read_image(path: Path) -> sitk.Image:

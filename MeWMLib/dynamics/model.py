@@ -266,7 +266,11 @@ def denoiser_from_part(
     """
     remedy = "Use a bundle of this version, or train the part again with `mewm train dynamics`"
     settings = from_plain(DenoiserConfig, config, "the bundle's dynamics part", BundleError, remedy)
-    with rebuilding("The configuration of the bundle's dynamics part is not possible", remedy):
+    # the initial weights are replaced; drawing them must leave no trace
+    with (
+        rebuilding("The configuration of the bundle's dynamics part is not possible", remedy),
+        torch.random.fork_rng(devices=[]),
+    ):
         model = Denoiser(settings)
     state = {k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()}
     if without_head and not any(k.startswith("foresight.") for k in tensors):

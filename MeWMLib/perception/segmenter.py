@@ -131,7 +131,9 @@ class Segmenter:
         """Rebuild from a bundle part."""
         remedy = "Import the bundle again"
         settings = from_plain(SegmenterConfig, config, "the segmenter of this bundle", BundleError, remedy)
-        with rebuilding("The weights of the segmenter do not fit its configuration", remedy):
+        what = "The weights of the segmenter do not fit its configuration"
+        # the initial weights are replaced; drawing them must leave no trace
+        with rebuilding(what, remedy), torch.random.fork_rng(devices=[]):
             network = build(settings)
             state = {k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()}
             loaded = network.load_state_dict(state, strict=False)
