@@ -1,6 +1,5 @@
 """The panels together: what one changes, the others show. Holds the state of the window, never data of a patient."""
 
-import json
 import shutil
 import sys
 
@@ -22,7 +21,7 @@ from MeWMPanels.progress import ProgressPanel
 from MeWMPanels.segmentation import SegmentationPanel
 from MeWMPanels.setup import SetupPanel
 from MeWMPanels.simulation import SimulationPanel
-from MeWMPanels.tasks import Tasks
+from MeWMPanels.tasks import Tasks, findings_of
 from MeWMPanels.views import Views
 
 
@@ -236,7 +235,7 @@ class Front:
     def lesion_centre(self):
         """Where the largest lesion is, RAS mm; not measured yet, the middle of the tumour segment; or None."""
         findings, node, tumour = self.parameters.findings, self.parameters.segmentation, self.parameters.tumour_segment
-        lesions = json.loads(findings)["lesions"] if findings else []
+        lesions = findings_of(findings)["lesions"]
         if lesions:
             return tuple(lesions[0]["centre_ras_mm"])
         if self.comparison is not None and self.comparison.lesion is not None:

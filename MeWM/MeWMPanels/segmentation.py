@@ -1,12 +1,11 @@
 """Panel Segmentation: the segmenter, your own segmentation, the Segment Editor, findings."""
 
-import json
-
 import slicer
 from slicer.i18n import tr as _
 
 from MeWMPanels.case_files import guess_segment, segments_of
 from MeWMPanels.panel import Panel, fill_combo, fill_table
+from MeWMPanels.tasks import findings_of
 
 #: Columns of the table: title, field of a lesion, factor, digits.
 _COLUMNS = (
@@ -56,14 +55,14 @@ class SegmentationPanel(Panel):
         no_ct = "" if parameters.ct is not None else _("Choose a CT in the panel Patient first")
         none = "" if parameters.segmentation is not None else _("There is no segmentation yet")
         self.enable_each(findButton=busy or no_ct, measureButton=busy or no_ct or none, editButton=none)
-        self._show_findings(json.loads(parameters.findings) if parameters.findings else None)
+        self._show_findings(findings_of(parameters.findings))
 
     def _show_findings(self, findings):
-        lesions = findings["lesions"] if findings else []
+        lesions = findings["lesions"]
         rows = [[f"{factor * one[field]:.{digits}f}" for _t, field, factor, digits in _COLUMNS] for one in lesions]
         fill_table(self.ui.findingsTable, [title for title, *_rest in _COLUMNS], rows, most=5)
         text = _("Not measured yet.")
-        if findings:
+        if "liver_ml" in findings:
             text = _("Liver {liver:.0f} ml, tumour {tumour:.1f} ml. The largest lesion is the one that is treated.")
             text = text.format(liver=findings["liver_ml"], tumour=sum(one["volume_ml"] for one in lesions))
             text = "\n".join([text, *(f"{one['severity']}: {one['text']}" for one in findings.get("questions", []))])

@@ -11,8 +11,9 @@ from slicer.i18n import tr as _
 
 from MeWMLib.core import io
 from MeWMLib.core.errors import MeWMError, ProtocolError
-from MeWMLib.core.patient import Clinical
+from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.protocol import Protocol
+from MeWMLib.core.records import from_plain, parse_json
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.runner import LocalRunner
 from MeWMLib.jobs.table import kind_of
@@ -257,10 +258,23 @@ class _Post:
         self.ct, self.phase = parameters.post_ct, "unknown"
 
 
+def findings_of(text):
+    """Read the findings of the parameter node: a dictionary of the numbers of `Findings`, only `lesions` (none) where
+    nothing was measured or the text cannot be read."""
+    try:
+        return from_plain(Findings, parse_json(text), strict=False).to_json() if text else {"lesions": []}
+    except MeWMError:
+        return {"lesions": []}
+
+
 def protocols_of(text):
     """Read the protocols of the parameter node: pairs of name and `Protocol`; what cannot be read is left out."""
     found = []
-    for entry in json.loads(text or "[]"):
+    try:
+        entries = parse_json(text or "[]")
+    except MeWMError:  # of a scene that was damaged or edited
+        return found
+    for entry in entries if isinstance(entries, list) else ():
         try:
             found.append((str(entry["name"]), Protocol.from_json(entry["actions"])))
         except (MeWMError, KeyError, TypeError):

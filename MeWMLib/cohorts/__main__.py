@@ -54,6 +54,7 @@ def _import(args: argparse.Namespace) -> dict[str, object]:
         "patients": len(cohort.rows),
         "with_a_scan_after": sum(row.has_after is True for row in cohort.rows),
         "left_out": len(cohort.manifest["left_out"]),
+        "clinical_notes": list(cohort.manifest.get("clinical_notes", [])),
         "quality_page": str(args.out / QUALITY_PAGE),
         "manifest": str(args.out / MANIFEST),
     }

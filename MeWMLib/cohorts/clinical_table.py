@@ -7,25 +7,56 @@ so that weeks and months cannot be mixed. `hcc_tace.py` reads the table of the p
 from __future__ import annotations
 
 import contextlib
-import csv
-import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.core.errors import ClinicalDataError, ProtocolError, UnknownAgentError, UnreadableFileError
+from MeWMLib.cohorts.clinical_columns import CLINICAL, UNITS, understand
+from MeWMLib.core.errors import ClinicalDataError, ProtocolError, UnknownAgentError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.protocol import Protocol
+from MeWMLib.core.tables import Row, read_csv
+from MeWMLib.core.texts import MOST_PROTOCOL, require_length
 from MeWMLib.policy.report_words import find_names
 
-#: Days of each unit of time. A week is 7 days and a month 365.25 / 12 days.
-DAYS = {"days": 1.0, "weeks": 7.0, "months": 365.25 / 12}
+#: Days of each unit of time. A week is 7 days, a year 365.25 and a month a twelfth of it.
+DAYS = {"days": 1.0, "weeks": 7.0, "months": 365.25 / 12, "years": 365.25}
+#: Longer than anyone is followed.
+MOST_DAYS = 100 * 365.25
 #: Misspelt names are mapped at this similarity of letters and above, and reported.
 SIMILAR = 0.86
 _BOOLEAN = ("main_portal_vein_thrombosis", "extrahepatic_spread")
-_FLAGS = {**dict.fromkeys(("1", "true", "yes"), True), **dict.fromkeys(("0", "false", "no"), False)}
+#: Words for death seen and not seen, as in cBioPortal's "1:DECEASED" and "0:LIVING".
+DEAD, ALIVE = frozenset({"deceased", "dead", "died", "death"}), frozenset({"living", "alive", "censored"})
+_PROGRESSED = (
+    frozenset({"progressed", "progression", "recurred/progressed", "recurred", "event"}),
+    frozenset({"censored", "diseasefree", "disease free", "progression free", "not progressed"}),
+)
+_SEX = {"f": "female", "w": "female", "woman": "female", "m": "male", "man": "male"}
+_POINTS = {"A": range(5, 7), "B": range(7, 10), "C": range(10, 16)}
+
+
+def _sex(cell: str) -> str:
+    return _SEX.get(cell.lower(), cell.lower())
+
+
+def _child_pugh(cell: str) -> str:
+    """The class, which may come with its points ("A5", "B (7)"); points of another class are left for the error."""
+    match = re.fullmatch(r"(?:child[ -]?pugh ?)?([abc])(?: ?\(?([0-9]{1,2})\)?)?", cell, re.IGNORECASE)
+    fits = match and (not match[2] or int(match[2]) in _POINTS[match[1].upper()])
+    return match[1].upper() if match and fits else cell
+
+
+def bclc(cell: str) -> str:
+    """The stage alone, of "Stage-B" and "BCLC B" too."""
+    return re.sub(r"^(?:(?:BCLC|STAGE)[ -]?)+", "", cell.upper())
+
+
+#: Texts of clinical data in the words of `Clinical`.
+_WORDS: Mapping[str, Callable[[str], str]] = {"sex": _sex, "child_pugh_class": _child_pugh, "bclc_stage": bclc}
 
 
 @dataclass(frozen=True)
@@ -62,146 +93,147 @@ class ClinicalRecord:
         }
 
 
-@dataclass(frozen=True)
-class Row:
-    """One row of a clinical table; errors name its line in the file, and never the patient."""
+@dataclass(frozen=True, eq=False)
+class ClinicalTable(Mapping[str, ClinicalRecord]):
+    """Records by patient, and what has to be said about the table as a whole.
 
-    cells: Mapping[str, str]
-    line: int
+    Attributes:
+        records: patient to record.
+        notes: columns that were read under another name, and those that were not read.
+    """
 
-    def text(self, name: str) -> str:
-        """The cell of a column; "" where it is blank, or there is no such column."""
-        return self.cells.get(name, "")
+    records: Mapping[str, ClinicalRecord]
+    notes: tuple[str, ...] = ()
 
-    def number(self, name: str) -> float | None:
-        """The finite number in a cell; None where there is none."""
-        try:
-            value = float(self.text(name))
-        except ValueError:
-            return None
-        return value if math.isfinite(value) else None
+    def __getitem__(self, patient: str) -> ClinicalRecord:
+        return self.records[patient]
 
-    def time(self, name: str) -> float | None:
-        """A time in the unit of its column; None from a blank cell.
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.records)
 
-        Raises:
-            ClinicalDataError: it is not a number, or not possible.
-        """
-        value = self.number(name)
-        if self.text(name) and (value is None or not 0 <= value < 1e5):
-            raise self.wrong(what=f"{name} is not a time", name=name)
-        return value
-
-    def months(self, name: str) -> float | None:
-        """A time in months from the one column `name_days`, `name_weeks` or `name_months` that is filled.
-
-        Raises:
-            ClinicalDataError: two are filled, or it is not a number or negative.
-        """
-        times = {unit: value for unit in DAYS if (value := self.time(f"{name}_{unit}")) is not None}
-        if len(times) > 1:
-            raise self.wrong(what=f"{name} is given in two units", remedy="Keep one of the columns")
-        return next((value * DAYS[unit] / DAYS["months"] for unit, value in times.items()), None)
-
-    def flag(self, name: str) -> bool | None:
-        """True or False from 1/0, yes/no, true/false; None from a blank cell.
-
-        Raises:
-            ClinicalDataError: anything else.
-        """
-        cell = self.text(name).lower()
-        if cell and cell not in _FLAGS:
-            raise self.wrong(what=f"{name} must be 0 or 1", name=name)
-        return _FLAGS.get(cell)
-
-    def wrong(self, what: str, name: str = "", remedy: str = "") -> ClinicalDataError:
-        """An error about this row, with the cell of a column."""
-        cell = f": {self.text(name)[:20]!r}" if name else ""
-        return ClinicalDataError(what=what, given=f"line {self.line}{cell}", remedy=remedy)
+    def __len__(self) -> int:
+        return len(self.records)
 
 
-def read_rows(path: Path, needed: Sequence[str], what: str, remedy: str) -> list[Row]:
-    """Rows of a CSV file with a header, in UTF-8 (with or without mark), comma or semicolon.
-
-    Args:
-        path: the file.
-        needed: columns that must be there.
-        what, remedy: of the error if one is not.
+def time_of(row: Row, name: str, unit: str) -> float | None:
+    """A time in the unit that is given; None where it is not known.
 
     Raises:
-        UnreadableFileError: missing, not a text, or without a row.
-        ClinicalDataError: a column is missing.
+        ClinicalDataError: it is not a number, or not possible.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UnreadableFileError(
-            what="The clinical table cannot be read",
-            given=f"{path} ({type(error).__name__})",
-            remedy="Give a CSV file in UTF-8; a spreadsheet program can save one",
-        ) from error
-    head = text.splitlines()[0] if text.strip() else ""
-    separator = ";" if head.count(";") > head.count(",") else ","
-    rows = [
-        Row({(name or "").strip(): (cell or "").strip() for name, cell in row.items() if name is not None}, line)
-        for line, row in enumerate(csv.DictReader(text.splitlines(), delimiter=separator), start=2)
-    ]
-    if not rows:
-        raise UnreadableFileError(what="The clinical table has no rows", given=str(path), remedy="Give a CSV file")
-    if missing := [name for name in needed if name not in rows[0].cells]:
-        raise ClinicalDataError(what, given=f"{path.name} without {', '.join(missing[:5])}", remedy=remedy)
-    return rows
+        value = row.number(name)
+    except ClinicalDataError as error:
+        raise row.wrong(what=f"{name} is not a time", name=name, remedy=error.remedy) from error
+    if value is not None and not 0 <= value * DAYS[unit] <= MOST_DAYS:
+        raise row.wrong(what=f"{name} is not a time", name=name, remedy="Give a time from 0 to 100 years")
+    return value
 
 
-def read_table(path: Path) -> dict[str, ClinicalRecord]:
-    """Read the table of a layout `folder` (docs/COHORTS.md).
-
-    Columns: `patient` (name of the folder), `protocol`, one of `os_days`, `os_weeks`, `os_months`, `event` (1 death was
-    seen), `ttp_...`, `progressed`, `treatment_date` (YYYY-MM-DD), and the fields of `core.patient.Clinical`.
+def months_of(row: Row, name: str) -> float | None:
+    """A time in months from the one column `name_days`, `name_weeks`, ... that is filled.
 
     Raises:
-        UnreadableFileError: not a CSV file.
-        ClinicalDataError: no column `patient`, a patient twice, a time without unit, or an impossible cell.
+        ClinicalDataError: two are filled, or it is not a number, negative, or above 100 years.
     """
-    rows = read_rows(path, ["patient"], "The clinical table has no column `patient`", "Add it")
-    for name in {column.lower() for column in rows[0].cells} & {"os", "ttp"}:
-        raise ClinicalDataError(
-            what=f"The column {name} does not name its unit",
-            given=str(path),
-            remedy=f"Call it {name}_days, {name}_weeks or {name}_months",
-        )
+    times = {unit: value for unit in UNITS if (value := time_of(row, f"{name}_{unit}", unit)) is not None}
+    if len(times) > 1:
+        raise row.wrong(what=f"{name} is given in two units", remedy="Keep one of the columns")
+    return next((value * DAYS[unit] / DAYS["months"] for unit, value in times.items()), None)
+
+
+def by_patient(rows: Iterable[Row], name: str, read: Callable[[Row], ClinicalRecord]) -> dict[str, ClinicalRecord]:
+    """Records by the cells of a column.
+
+    Raises:
+        ClinicalDataError: a patient twice, or a row without one; or what `read` raises.
+    """
     found: dict[str, ClinicalRecord] = {}
     for row in rows:
-        patient = row.text("patient")
+        patient = row.text(name)
+        if not patient:
+            raise row.wrong(
+                what="A row of the clinical table names no patient", name=name, remedy="Name it, or delete the row"
+            )
         if patient in found:
             raise row.wrong(what="A patient is in the clinical table twice")
-        if patient:
-            found[patient] = _record(row)
+        record = read(row)
+        found[patient] = replace(record, notes=(*record.notes, *_unknown_survival(record)))
     return found
 
 
+def _unknown_survival(record: ClinicalRecord) -> tuple[str, ...]:
+    """A note where survival is not known, or only in part."""
+    if record.months is None:
+        return ("survival is not known: the clinical table has no time",)
+    return () if record.event is not None else ("the clinical table does not say whether death was seen",)
+
+
+def clinical_of(row: Row, values: Mapping[str, Any]) -> Clinical:
+    """Clinical data; an error names the line.
+
+    Raises:
+        ClinicalDataError: an impossible value.
+    """
+    try:
+        return Clinical(**values)
+    except ClinicalDataError as error:
+        name = error.what.split()[0]
+        what = error.what if name in row.places else f"{error.what}: {error.given}"
+        raise row.wrong(what, name, error.remedy) from error
+
+
+def read_table(path: Path) -> ClinicalTable:
+    """Read the table of a layout `folder` (docs/COHORTS.md).
+
+    Columns: `patient` (name of the folder), `protocol`, one of `os_days`, `os_weeks`, `os_months`, `os_years`, `event`
+    (1 death was seen), `ttp_...`, `progressed`, `treatment_date` (YYYY-MM-DD), and the fields of
+    `core.patient.Clinical`; names count without case and punctuation, and `clinical_columns` knows others for them.
+
+    Raises:
+        UnreadableFileError: not a CSV file.
+        ClinicalDataError: no column of patients, a patient twice, a time without unit, two columns for one thing, or a
+            cell that is not what its column holds.
+    """
+    table = read_csv(path, "The clinical table", ClinicalDataError)
+    columns = understand(table)
+    return ClinicalTable(by_patient(table.rows(columns.places), "patient", _record), columns.notes)
+
+
 def _record(row: Row) -> ClinicalRecord:
-    protocol, notes = parse_regimen(row.text("protocol"))
+    protocol, notes = parse_regimen(row.known("protocol"))
     values: dict[str, Any] = {}
-    for name in (f.name for f in fields(Clinical)):
-        cell, number = row.text(name), row.number(name)
+    for name in CLINICAL:
         if name in _BOOLEAN:
-            values[name] = _FLAGS.get(cell.lower(), cell or None)
+            values[name] = row.flag(name)
+        elif name in _WORDS:
+            values[name] = _WORDS[name](row.known(name)) or None
         else:
-            values[name] = cell or None if number is None else number
-    date = row.text("treatment_date")
-    if date and not re.fullmatch(r"\d{4}-?\d{2}-?\d{2}", date):
-        raise row.wrong(what="A date must be written YYYY-MM-DD")
+            values[name] = row.number(name)
     return ClinicalRecord(
         protocol,
-        row.months("os"),
-        row.flag("event"),
-        row.months("ttp"),
-        row.flag("progressed"),
-        Clinical(**values),
-        treated=date.replace("-", "") or None,
+        months_of(row, "os"),
+        row.flag("event", DEAD, ALIVE),
+        months_of(row, "ttp"),
+        row.flag("progressed", *_PROGRESSED),
+        clinical_of(row, values),
+        treated=_date(row) or None,
         notes=notes,
     )
+
+
+def _date(row: Row) -> str:
+    """The date of treatment as YYYYMMDD; "" where it is not known."""
+    date = row.known("treatment_date")
+    if not date:
+        return ""
+    try:
+        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}", date):
+            raise ValueError
+        datetime.strptime(date.replace("-", ""), "%Y%m%d")
+    except ValueError:
+        raise row.wrong(what="A date must be written YYYY-MM-DD, and be one", name="treatment_date") from None
+    return date.replace("-", "")
 
 
 def parse_regimen(text: str) -> tuple[Protocol | None, tuple[str, ...]]:
@@ -215,6 +247,7 @@ def parse_regimen(text: str) -> tuple[Protocol | None, tuple[str, ...]]:
     """
     if not text.strip():
         return None, ()
+    require_length(text, MOST_PROTOCOL, "The regimen of a patient", ClinicalDataError)
     with contextlib.suppress(UnknownAgentError, ProtocolError):  # read more tolerantly below
         return Protocol.parse(text), ()
     names, rest = find_names(text, SIMILAR), text

@@ -14,7 +14,7 @@ from typing import Any
 
 import MeWMLib
 from MeWMLib.cohorts import clinical_table, hcc_tace
-from MeWMLib.cohorts.clinical_table import ClinicalRecord
+from MeWMLib.cohorts.clinical_table import ClinicalRecord, ClinicalTable
 from MeWMLib.cohorts.dicom_patient import GRIDS, NoScanError, import_patient, reason_of
 from MeWMLib.cohorts.identity import PUBLIC_KEY, Identity, load_key
 from MeWMLib.cohorts.layout import (
@@ -31,7 +31,8 @@ from MeWMLib.cohorts.quality_page import THUMBNAIL, thumbnail, write_quality_pag
 from MeWMLib.core.dicom.records import BadFile, DicomObject
 from MeWMLib.core.dicom.scan import Scan, scan
 from MeWMLib.core.dicom.stacks import LeftOut
-from MeWMLib.core.errors import CohortError, InputError, OutputError
+from MeWMLib.core.errors import CohortError, InputError, MeWMError, OutputError
+from MeWMLib.core.records import from_plain
 
 #: Layouts of folders to what reads their clinical tables.
 _TABLES = {"tcia": hcc_tace.read_table, "folder": clinical_table.read_table}
@@ -117,7 +118,7 @@ def import_cohort(
         )
     public = settings.layout == "tcia"
     identity = Identity(PUBLIC_KEY if public else load_key(settings.key_file), public)
-    records = _TABLES[settings.layout](settings.clinical) if settings.clinical else {}
+    table = _TABLES[settings.layout](settings.clinical) if settings.clinical else None
     found = scan(root, lambda n: step("headers", n, 0))
     left_out: list[dict[str, str]] = []
 
@@ -128,16 +129,17 @@ def import_cohort(
     for bad in found.bad:
         leave_out(*_bad_line(bad, identity, root))
     groups = _patients(found.objects, identity, root, leave_out)
-    manifest = _manifest(settings, len(found.documents), len(found.other))
+    records = _records(groups, table, public)
+    notes = _table_notes(groups, table, public, say)
+    manifest = {**_manifest(settings, len(found.documents), len(found.other)), "clinical_notes": notes}
     write_manifest(out, {**manifest, "complete": False})
     for n, group in enumerate(groups):
         step("patients", n, len(groups))
-        record = records.get(group.id) if public else records.get(group.folder)
+        record = records.get(group.id)
         mark = _fingerprint(group, record, settings, identity)
         stored = read_patient(out, group.id)
-        if stored is not None and stored.get("import", {}).get("source") == mark:
-            kept = [LeftOut(**one) for one in stored["import"]["left_out"]]
-        else:
+        kept = _kept(stored, mark)
+        if kept is None:
             kept = _import_one(group, record, settings, mark, out, found)
         for line in kept:
             leave_out(group.id, line, group.id if public else f"{group.id} ({group.folder or '.'})")
@@ -152,9 +154,58 @@ def import_cohort(
     mine = {group.id for group in groups}
     older = [one for one in before.get("left_out", []) if one.get("patient") and one["patient"] not in mine]
     write_table(out, rows)
-    write_quality_page(out, rows, [*older, *left_out])
+    write_quality_page(out, rows, [*older, *left_out], notes)
     write_manifest(out, {**manifest, "patients": len(rows), "left_out": [*older, *left_out], "complete": True})
     return Cohort.read(out)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What an import left in `patient.json`."""
+
+    source: str
+    left_out: tuple[LeftOut, ...]
+
+
+def _kept(stored: dict[str, Any] | None, mark: str) -> list[LeftOut] | None:
+    """What was left out of a patient who need not be read again; None of one who must."""
+    try:
+        found = from_plain(_Stored, (stored or {}).get("import"), strict=False)
+    except MeWMError:
+        return None
+    return list(found.left_out) if found.source == mark else None
+
+
+def _key(group: _Group, public: bool) -> str:
+    """What the clinical table calls a patient."""
+    return group.id if public else group.folder
+
+
+def _records(groups: Sequence[_Group], table: ClinicalTable | None, public: bool) -> dict[str, ClinicalRecord]:
+    """What the table says of each patient, by id; one who is not in it has a note that says so."""
+    if table is None:
+        return {}
+    absent = ClinicalRecord(notes=("the clinical table has no row of this patient: survival is not known",))
+    return {group.id: table.get(_key(group, public), absent) for group in groups}
+
+
+def _table_notes(
+    groups: Sequence[_Group], table: ClinicalTable | None, public: bool, say: Callable[[str], None]
+) -> list[str]:
+    """What has to be said once of the table. Its names of patients are for the user's own eyes only."""
+    if table is None:
+        return []
+    notes = list(table.notes)
+    for note in notes:
+        say(f"clinical table: {note}")
+    here = {_key(group, public) for group in groups}
+    if absent := [name for name in table if name not in here]:
+        say(f"clinical table: patients without images: {', '.join(absent[:20])}{', ...' * (len(absent) > 20)}")
+        notes.append(f"rows of {len(absent)} of its {len(table)} patients belong to no images that were found")
+    if missing := sum(_key(group, public) not in table for group in groups):
+        notes.append(f"{missing} of {len(groups)} patients with images have no row in it")
+        say(f"clinical table: {notes[-1]}")
+    return notes
 
 
 def _import_one(

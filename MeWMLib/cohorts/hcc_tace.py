@@ -9,10 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from MeWMLib.cohorts.clinical_table import ClinicalRecord, Row, parse_regimen, read_rows
+from MeWMLib.cohorts.clinical_table import (
+    ClinicalRecord,
+    ClinicalTable,
+    bclc,
+    by_patient,
+    clinical_of,
+    parse_regimen,
+    time_of,
+)
 from MeWMLib.core.errors import ClinicalDataError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.protocol import Action, Protocol
+from MeWMLib.core.tables import Row, read_csv
 
 LICENCE = "CC BY 4.0"
 CITATION = (
@@ -24,9 +33,24 @@ WEEKS_A_MONTH = 4.345
 #: Share of times that must be whole days for them to be weeks; months would fulfil it by chance in a few percent.
 _WHOLE_DAYS = 0.8
 _NEEDED = ("TCIA_ID", "OS", "TTP", "Death_1_StillAliveorLostToFU_0", "chemotherapy")
+_COLUMNS = (
+    *_NEEDED,
+    *(
+        "Censored_0_progressed_1",
+        "Metastasis",
+        "Lymphnodes",
+        "Portal Vein Thrombosis",
+        "Sex",
+        "age",
+        "AFP",
+        "CPS",
+        "BCLC",
+    ),
+    *(f"{reader}_{name}_{when}" for name in ("RECIST", "mRECIST") for reader in (1, 2, 3) for when in ("BL", "FU")),
+)
 
 
-def read_table(path: Path) -> dict[str, ClinicalRecord]:
+def read_table(path: Path) -> ClinicalTable:
     """Read the clinical table. Lipiodol is added to every regimen, as arXiv 2506.02327 does: the table never lists it.
 
     Args:
@@ -37,22 +61,26 @@ def read_table(path: Path) -> dict[str, ClinicalRecord]:
 
     Raises:
         UnreadableFileError: not a CSV file.
-        ClinicalDataError: another table, times that are not weeks, or an impossible cell.
+        ClinicalDataError: another table, times that are not weeks, a patient twice, or an impossible cell.
     """
-    rows = read_rows(
-        path,
+    table = read_csv(path, "The clinical table", ClinicalDataError)
+    table.require(
         _NEEDED,
         "This is not the clinical table of HCC-TACE-Seg",
         "Give version 2 of the collection's table as CSV, or use --layout folder",
     )
+    places = {name: place for name in _COLUMNS if (place := table.place(name)) is not None}
+    rows = table.rows(places)
     for column in ("OS", "TTP"):
         _require_weeks(rows, column)
-    return {row.text("TCIA_ID"): _record(row) for row in rows if row.text("TCIA_ID")}
+    unread = table.unread(list(places.values()))
+    notes = ("columns that are not read: " + ", ".join(repr(name[:60]) for name in unread),) if unread else ()
+    return ClinicalTable(by_patient(rows, "TCIA_ID", _record), notes)
 
 
 def _require_weeks(rows: Sequence[Row], column: str) -> None:
     """Raise unless the times are weeks: they were made from days, so that seven times each is a whole number."""
-    known = [value for row in rows if (value := row.number(column)) is not None]
+    known = [value for row in rows if (value := time_of(row, column, "weeks")) is not None]
     whole = sum(abs(7 * value - round(7 * value)) < 0.05 for value in known)
     if not known or whole < _WHOLE_DAYS * len(known):
         raise ClinicalDataError(
@@ -63,12 +91,12 @@ def _require_weeks(rows: Sequence[Row], column: str) -> None:
 
 
 def _record(row: Row) -> ClinicalRecord:
-    protocol, notes = parse_regimen(row.text("chemotherapy"))
+    protocol, notes = parse_regimen(row.known("chemotherapy"))
     if protocol is not None and "Lipiodol" not in protocol.agents:
         protocol = Protocol((*protocol.actions, Action("Lipiodol")))
         notes = (*notes, "Lipiodol was added: the table lists drugs and beads only")
     survival, progression = (
-        None if (weeks := row.time(name)) is None else weeks / WEEKS_A_MONTH for name in ("OS", "TTP")
+        None if (weeks := time_of(row, name, "weeks")) is None else weeks / WEEKS_A_MONTH for name in ("OS", "TTP")
     )
     return ClinicalRecord(
         protocol,
@@ -89,14 +117,20 @@ def _clinical(row: Row) -> Clinical:
     with one it is not known.
     """
     spread = [row.flag(name) for name in ("Metastasis", "Lymphnodes")]
-    return Clinical(
-        age_years=row.number("age"),
-        sex={"1": "male", "2": "female"}.get(row.text("Sex")),
-        afp_ng_per_ml=row.number("AFP"),
-        child_pugh_class=row.text("CPS") or None,
-        bclc_stage=row.text("BCLC").removeprefix("Stage-") or None,
-        main_portal_vein_thrombosis=False if row.flag("Portal Vein Thrombosis") is False else None,
-        extrahepatic_spread=True if True in spread else False if spread == [False, False] else None,
+    sex = row.number("Sex")
+    if sex not in (None, 1, 2):
+        raise row.wrong(what="Sex must be 1 (male) or 2 (female)", name="Sex")
+    return clinical_of(
+        row,
+        {
+            "age_years": row.number("age"),
+            "sex": None if sex is None else "male" if sex == 1 else "female",
+            "afp_ng_per_ml": row.number("AFP"),
+            "child_pugh_class": row.known("CPS") or None,
+            "bclc_stage": bclc(row.known("BCLC")) or None,
+            "main_portal_vein_thrombosis": False if row.flag("Portal Vein Thrombosis") is False else None,
+            "extrahepatic_spread": True if True in spread else False if spread == [False, False] else None,
+        },
     )
 
 

@@ -7,16 +7,17 @@ The layout does not say where patients come from: `lab/synthetic/write.py` fills
 from __future__ import annotations
 
 import contextlib
-import csv
+import math
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.core.errors import CohortError, UnreadableFileError, output_error
+from MeWMLib.core.errors import CohortError, InputError, UnreadableFileError, output_error
 from MeWMLib.core.io import atomic_path, read_labels, read_volume, write_csv, write_json, write_labels, write_volume
 from MeWMLib.core.records import read_json
+from MeWMLib.core.tables import read_csv
 from MeWMLib.core.volume import LabelMap, Volume
 
 FORMAT = "mewm-cohort/1"
@@ -96,8 +97,16 @@ def _flag(cell: str) -> bool:
     return cell == "1"
 
 
+def _finite(cell: str) -> float:
+    value = float(cell)
+    if not math.isfinite(value):
+        message = f"{cell!r} is not a finite number"
+        raise ValueError(message)
+    return value
+
+
 #: Type of a column to what reads its cells.
-_READERS: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float, "bool": _flag}
+_READERS: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": _finite, "bool": _flag}
 
 
 def _cell(value: Any) -> str:
@@ -223,9 +232,12 @@ def read_table(folder: Path) -> tuple[PatientRow, ...]:
     """
     path = Path(folder) / TABLE
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return tuple(PatientRow.of_cells(cells) for cells in csv.DictReader(file))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        table = read_csv(path, "The table of the cohort")
+        rows = tuple(PatientRow.of_cells(dict(zip(row.places, row.cells, strict=True))) for row in table.rows())
+        if len({row.id for row in rows}) < len(rows):
+            raise ValueError("a patient is in it twice")  # noqa: EM101, TRY301
+        return rows
+    except (InputError, ValueError, KeyError) as error:
         raise UnreadableFileError(
             what="The table of the cohort cannot be read",
             given=f"{path} ({type(error).__name__}: {error})",

@@ -92,13 +92,16 @@ def _tile(ct: Volume, labels: LabelMap | None, point: NDArray[np.float64], axis:
     return picture[::-1] if axis == 1 else picture
 
 
-def write_quality_page(folder: Path, rows: Sequence[PatientRow], left_out: Sequence[Mapping[str, str]]) -> None:
+def write_quality_page(
+    folder: Path, rows: Sequence[PatientRow], left_out: Sequence[Mapping[str, str]], notes: Sequence[str] = ()
+) -> None:
     """Write `quality.html` into a cohort.
 
     Args:
         folder: of the cohort; `patient.json` and the thumbnail of every patient are read from it.
         rows: the table.
         left_out: lines with `patient`, `what`, `reason`.
+        notes: on the clinical table as a whole.
 
     Raises:
         OutputError: it cannot be written.
@@ -121,7 +124,7 @@ def write_quality_page(folder: Path, rows: Sequence[PatientRow], left_out: Seque
         "thing left out" if len(left_out) == 1 else "things left out": len(left_out),
     }
     reasons = Counter(one["reason"].split(" (")[0].split(":")[0] for one in left_out).most_common()
-    text = template.render(patients=patients, counts=counts, left_out=left_out, reasons=reasons)
+    text = template.render(patients=patients, counts=counts, left_out=left_out, reasons=reasons, notes=notes)
     with atomic_path(Path(folder) / QUALITY_PAGE) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

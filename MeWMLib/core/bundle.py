@@ -6,10 +6,11 @@ once more when its tensors are read.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,46 @@ class Bundle:
         return dict(part.config), {
             key: value.astype(np.float32) if value.dtype == np.float16 else value for key, value in tensors.items()
         }
+
+
+def require_sizes(config: Any, limits: Mapping[str, tuple[float, float]], what: str) -> None:
+    """Refuse a configuration before a network of its size is built.
+
+    Args:
+        config: a dataclass of numbers and tuples of numbers.
+        limits: name of a field to the lowest and the highest value of it, or of each of its entries (64 at most).
+        what: names it in an error.
+
+    Raises:
+        BundleError: a value beyond its limits.
+    """
+    for name, (low, high) in limits.items():
+        value = getattr(config, name)
+        values = tuple(value) if isinstance(value, tuple | list) else (value,)
+        if len(values) > 64 or not all(low <= one <= high for one in values):
+            raise BundleError(
+                what=f"The configuration of {what} is not possible",
+                given=f"{name} = {value!r}"[:120],
+                remedy=f"Values of {name} are from {low:g} to {high:g}; get the bundle again",
+            )
+
+
+@contextlib.contextmanager
+def rebuilding(what: str, remedy: str) -> Iterator[None]:
+    """Turn what torch raises where a configuration is no network, or the weights are not its own, into a `BundleError`.
+
+    Args:
+        what: the sentence of the error.
+        remedy: what the user can do.
+
+    Raises:
+        BundleError: see above.
+    """
+    try:
+        yield
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise BundleError(what, given=lines[-1].strip()[:200], remedy=remedy) from error
 
 
 def refusal(what: str, given: object) -> BundleError:

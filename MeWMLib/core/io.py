@@ -40,8 +40,8 @@ from MeWMLib.core.errors import (
 )
 from MeWMLib.core.grids import placed_on, turned_like
 from MeWMLib.core.image_files import DETACHED, SUFFIXES, copy_written, read_image_file
-from MeWMLib.core.image_files.voxels import quiet
-from MeWMLib.core.records import to_plain
+from MeWMLib.core.itk_state import quiet_itk
+from MeWMLib.core.records import parse_json, to_plain
 from MeWMLib.core.volume import PHASES, Geometry, LabelMap, Provenance, Volume
 
 IMAGE_SUFFIXES = SUFFIXES
@@ -326,9 +326,12 @@ def _write_image(image: sitk.Image, path: Path) -> None:
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Keep ITK quiet while the block reads `path`, and translate an error of the operating system."""
+    """Keep ITK quiet while the block reads `path`, and translate an error of the operating system.
+
+    What ITK's warnings speak of is checked by us: the headers of image files and of DICOM are read here by hand.
+    """
     try:
-        with quiet():
+        with quiet_itk:
             yield
     except OSError as error:
         raise UnreadableFileError(
@@ -342,11 +345,14 @@ def _provenance(metadata: Mapping[str, str]) -> Provenance | None:
     if metadata.get("MeWM_SIMULATED") != "1":
         return None
     try:
-        seed, versions = int(metadata["MeWM_seed"]), json.loads(metadata.get("MeWM_versions", "{}"))
+        seed, versions = (
+            int(metadata["MeWM_seed"]),
+            parse_json(metadata.get("MeWM_versions", "{}"), "versions", UnreadableFileError, require={}),
+        )
         return Provenance(
             metadata["MeWM_protocol"], seed, metadata["MeWM_bundle"], metadata["MeWM_bundle_sha256"], dict(versions)
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, UnreadableFileError) as error:
         raise UnreadableFileError(
             what="The file is marked as simulated but does not say by what",
             given=f"MeWM header keys: {', '.join(sorted(metadata))}",

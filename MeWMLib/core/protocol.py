@@ -14,6 +14,7 @@ from typing import Any
 
 from MeWMLib.core.errors import ProtocolError, UnknownAgentError
 from MeWMLib.core.records import from_plain, read_json, record_to_plain
+from MeWMLib.core.texts import MOST_PROTOCOL, require_length
 from MeWMLib.core.treatment import DRUG as DRUG
 from MeWMLib.core.treatment import EMBOLIC as EMBOLIC
 from MeWMLib.core.treatment import TACE
@@ -161,10 +162,11 @@ class Protocol:
 
         Raises:
             UnknownAgentError: an unknown name.
-            ProtocolError: an empty text, a wrong unit, dose or route.
+            ProtocolError: an empty or too long text, a wrong unit, dose or route.
         """
+        require_length(text, MOST_PROTOCOL, "The protocol", ProtocolError)
         actions = []
-        for part in re.split(r"[+;,]", text):
+        for part in re.split(r"[+;,]", " ".join(text.split())):
             match = _ACTION.match(part.strip())
             if match is None:
                 raise ProtocolError(what="A part of the protocol is empty", given=repr(text), remedy="Write A + B + C")

@@ -1,16 +1,18 @@
 """JSON in and out: the one place where files and messages are parsed, checked, and turned into dataclasses.
 
-Whatever is wrong with a text (no JSON, too large, too deep, a number of a thousand digits, a missing field, a wrong
-type) becomes one of MeWM's errors that names the place inside it.
+Whatever is wrong with a text (no JSON, not UTF-8, too large, too deep, a number of a thousand digits, a key twice, half
+a character, a missing field, a wrong type) becomes one of MeWM's errors that names the place inside it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import math
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -23,9 +25,14 @@ T = TypeVar("T")
 MAX_BYTES = 64 * 2**20
 #: Nesting beyond this would end the parser, not the text.
 MAX_DEPTH = 60
-#: Digits of a whole number; Python needs quadratic time for more.
-MAX_DIGITS = 400
+#: Digits of a whole number; more is no number of ours, and beyond 308 it would not fit into a float.
+MAX_DIGITS = 40
+#: Whole numbers of a record fit into what NumPy counts with.
+_MAX_INT = 2**63
 _BRACKET = re.compile(r'"(?:\\.|[^"\\])*"|[\[\]{}]')
+#: Escapes that a text may hold and no file name or output: the null byte, and half of a pair of UTF-16.
+_NO_CHARACTER = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+_UNUSABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def read_json(
@@ -54,11 +61,14 @@ def read_bytes(path: Path | str, what: str, error: type[MeWMError], remedy: str)
     """The bytes of a file that is to be parsed; arguments and errors as `read_json`."""
     path = Path(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise error(what=f"{what} is too large", given=f"{path}, {path.stat().st_size} bytes", remedy=remedy)
-        return path.read_bytes()
-    except OSError as problem:
-        raise error(what=f"{what} cannot be read", given=f"{path} ({problem.strerror})", remedy=remedy) from problem
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as problem:  # a null byte in the path is a ValueError
+        why = getattr(problem, "strerror", None) or str(problem)
+        raise error(what=f"{what} cannot be read", given=f"{str(path)!r} ({why})", remedy=remedy) from problem
+    if len(data) > MAX_BYTES:
+        raise error(what=f"{what} is too large", given=f"{path}, more than {MAX_BYTES} bytes", remedy=remedy)
+    return data
 
 
 def parse_json(
@@ -73,16 +83,35 @@ def parse_json(
     try:
         if len(text) > MAX_BYTES:
             raise ValueError("it is too large")  # noqa: EM101, TRY301
-        whole = text.decode("utf-8") if isinstance(text, bytes) else text
+        whole = text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff")
         if _depth(whole) > MAX_DEPTH:
             raise ValueError("it is nested too deeply")  # noqa: EM101, TRY301
-        data = json.loads(whole, parse_constant=_refuse_constant, parse_int=_whole_number)
+        data = _DECODER.decode(whole)
+        _require_characters(data, whole)
         if require is not None:
             _require(data, require)
     except (ValueError, RecursionError) as problem:
         shown = given or repr(text[:80])
         raise error(what=f"{what} cannot be read as JSON", given=f"{shown} ({problem})", remedy=remedy) from problem
     return data
+
+
+def find_json(text: str, keys: Collection[str], most: int = 20) -> dict[str, Any] | None:
+    """The first JSON object inside of a longer text that has one of the keys; None if there is none.
+
+    Its texts are as they were sent, null bytes and halves of characters among them.
+
+    Args:
+        text: such as the answer of a language model, with thoughts before the object.
+        keys: names, of which it has at least one.
+        most: how many opening brackets are tried.
+    """
+    for start in itertools.islice(re.finditer(r"\{", text), most):
+        with contextlib.suppress(ValueError, RecursionError):
+            data, end = _DECODER.raw_decode(text, start.start())
+            if _depth(text[start.start() : end]) <= MAX_DEPTH and not set(keys).isdisjoint(data):
+                return dict(data)
+    return None
 
 
 def dump_json(value: Any, error: type[MeWMError] = InputError) -> str:
@@ -166,7 +195,11 @@ def _record(cls: type[T], data: Any, where: str, strict: bool) -> T:
         raise _MisfitError(problem=f"{where} lacks a field", given=", ".join(missing))
     hints = _hints(cls)  # type: ignore[arg-type]
     values = {n: _value(hints[n], data[n], f"{n} of {where}", strict) for n in known if n in data}
-    return cls(**values)
+    try:
+        return cls(**values)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as problem:
+        # its own checks compare and count with what the fields hold, and cannot foresee every value
+        raise _MisfitError(problem=f"{where} is not possible", given=str(problem)[:80]) from problem
 
 
 def _value(hint: Any, value: Any, where: str, strict: bool) -> Any:
@@ -223,7 +256,7 @@ _SCALARS: dict[type, tuple[tuple[type, ...], str]] = {
 def _scalar(hint: Any, value: Any, where: str) -> Any:
     types_, name = _SCALARS.get(hint, ((hint,), getattr(hint, "__name__", str(hint))))
     fits = isinstance(value, types_) and (hint is bool or not isinstance(value, bool))
-    if not fits or (hint is float and not math.isfinite(value)):
+    if not fits or (hint is float and not math.isfinite(value)) or (hint is int and abs(value) >= _MAX_INT):
         raise _MisfitError(problem=f"{where} must be {name}", given=repr(value)[:80])
     return float(value) if hint is float else value
 
@@ -235,7 +268,8 @@ def _require(data: Any, keys: Mapping[str, type | tuple[type, ...]]) -> None:
         if key not in data:
             message = f"there is no {key!r} in it"
             raise ValueError(message)
-        if not isinstance(data[key], wanted):
+        types_ = wanted if isinstance(wanted, tuple) else (wanted,)
+        if not isinstance(data[key], types_) or (isinstance(data[key], bool) and bool not in types_):
             message = f"{key!r} is of a wrong type: {data[key]!r:.80}"
             raise ValueError(message)
 
@@ -249,6 +283,43 @@ def _whole_number(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
         raise ValueError("a number has too many digits")  # noqa: EM101
     return int(digits)
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError("a number is too large")  # noqa: EM101
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        message = f"the key {twice[:60]!r} is in one object twice"
+        raise ValueError(message)
+    return found
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole_number
+)
+
+
+def _require_characters(data: Any, text: str) -> None:
+    """Raise if a text or a key in the data holds what is no character; `text` is what the data was read from."""
+    if not _NO_CHARACTER.search(text) and not _UNUSABLE.search(text):
+        return
+    waiting = [data]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            waiting += [*one, *one.values()]
+        elif isinstance(one, list):
+            waiting += one
+        elif isinstance(one, str) and _UNUSABLE.search(one):
+            raise ValueError("a text in it holds a null byte or half a character")  # noqa: EM101
 
 
 def _depth(text: str) -> int:

@@ -8,6 +8,7 @@ companded first, so that the contrast between necrosis and viable tumour (80 HU)
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from MeWMLib.core.bundle import rebuilding, require_sizes
+from MeWMLib.core.errors import BundleError
+from MeWMLib.core.records import from_plain
 from MeWMLib.core.structures import CT_WINDOW_HU
 
 CENTRE_HU, WIDTH_HU = 60.0, 100.0
@@ -29,6 +33,16 @@ def compand(hu: Tensor) -> Tensor:
 def expand(companded: Tensor) -> Tensor:
     """Inverse of `compand`; the result lies within the window."""
     return (torch.sinh(companded) * WIDTH_HU + CENTRE_HU).clamp(*CT_WINDOW_HU)
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """What is stored with the weights: channels of the latent."""
+
+    channels: int = 16
+
+    def __post_init__(self) -> None:
+        require_sizes(self, {"channels": (1, BLOCK**3)}, "the autoencoder")
 
 
 class Autoencoder(torch.nn.Module):
@@ -90,9 +104,16 @@ class Autoencoder(torch.nn.Module):
 
     @classmethod
     def from_part(cls, config: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Autoencoder:
-        """Rebuild from a bundle part."""
-        model = cls(**config)
-        model.load_state_dict({k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()})
+        """Rebuild from a bundle part.
+
+        Raises:
+            BundleError: the configuration is not possible, or the weights do not fit it.
+        """
+        remedy = "Import the bundle again"
+        settings = from_plain(AutoencoderConfig, config, "the autoencoder of this bundle", BundleError, remedy)
+        with rebuilding("The weights of the autoencoder do not fit its configuration", remedy):
+            model = cls(settings.channels)
+            model.load_state_dict({k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()})
         return model.eval()
 
     def part_config(self) -> dict[str, Any]:

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from MeWMLib.core.bundle import require_sizes
+from MeWMLib.core.errors import BundleError
+from MeWMLib.core.protocol import agent
 from MeWMLib.dynamics.actions import ActionEncoder, ReportEncoder, known_agents
 from MeWMLib.dynamics.appearance import features
 from MeWMLib.dynamics.maps import MASKS, TOUCHED, TRAIT_MASKS
@@ -52,6 +55,24 @@ class DenoiserConfig:
     fate: tuple[float, ...] = ()
     response_spread: tuple[float, ...] = ()
     reports: int = 0
+
+    def __post_init__(self) -> None:
+        sizes = {
+            "latent": (1, 256),
+            "widths": (8, 2048),
+            "condition": (1, 4096),
+            "text": (0, 8192),
+            "reports": (0, 8192),
+        }
+        require_sizes(self, sizes, "the denoiser")
+        if self.change_scale and len(self.change_scale) != self.latent:
+            raise BundleError(
+                what="The configuration of the denoiser is not possible",
+                given=f"{len(self.change_scale)} scales of changes, {self.latent} channels",
+                remedy="Get the bundle again",
+            )
+        for name in (*self.agents, *self.occlusion):
+            agent(name)
 
 
 class _Block(nn.Module):

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from MeWMLib.core.bundle import rebuilding
 from MeWMLib.core.errors import BundleError, DependencyError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.records import from_plain
@@ -264,7 +265,13 @@ def denoiser_from_part(
         BundleError: the part was made for another version of MeWM.
     """
     remedy = "Use a bundle of this version, or train the part again with `mewm train dynamics`"
-    model = Denoiser(from_plain(DenoiserConfig, config, "the bundle's dynamics part", BundleError, remedy))
+    settings = from_plain(DenoiserConfig, config, "the bundle's dynamics part", BundleError, remedy)
+    # the initial weights are replaced; drawing them must leave no trace
+    with (
+        rebuilding("The configuration of the bundle's dynamics part is not possible", remedy),
+        torch.random.fork_rng(devices=[]),
+    ):
+        model = Denoiser(settings)
     state = {k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()}
     if without_head and not any(k.startswith("foresight.") for k in tensors):
         state = {k: v for k, v in state.items() if not k.startswith("response.")}

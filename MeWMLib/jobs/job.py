@@ -23,7 +23,11 @@ class Message:
 
     def to_json(self) -> str:
         """One JSON object without a line break; `from_json` reads it."""
-        return dump_json({"version": VERSION, **record_to_plain(self)})
+        return dump_json(self.to_plain())
+
+    def to_plain(self) -> dict[str, Any]:
+        """The same as an object."""
+        return {"version": VERSION, **record_to_plain(self)}
 
     @classmethod
     def from_json(cls: type[M], text: str) -> M:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from typing import Any
 import psutil
 
 from MeWMLib.core.errors import WorkerError, WorkerKilledError
+from MeWMLib.core.records import parse_json
 
 #: What to do when memory ran out; the same words wherever it is noticed.
 MEMORY_REMEDY = "Use --device cpu, fewer --replicas or --beams, or close other programs"
@@ -96,7 +96,7 @@ import json, torch
 names = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
 mps = bool(getattr(torch.backends, "mps", None)) and torch.backends.mps.is_available()
 names = [f"cuda ({name})" for name in names] + ["mps"] * mps
-print(json.dumps([*names, f"cpu ({torch.get_num_threads()} threads)"]))
+print(json.dumps({"names": [*names, f"cpu ({torch.get_num_threads()} threads)"]}))
 """
 
 
@@ -120,4 +120,5 @@ def find_devices(python: str = sys.executable) -> str:
     if done.returncode != 0:
         last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         raise WorkerError(what="torch cannot be imported", given=last[0])
-    return ", ".join(json.loads(done.stdout.decode("utf-8").splitlines()[-1]))
+    told = (done.stdout.splitlines() or [b""])[-1]
+    return ", ".join(parse_json(told, "torch's answer", WorkerError, require={"names": list})["names"])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +66,7 @@ class _Header:
 
 def upload_header(job: Job, files: tuple[FileEntry, ...]) -> bytes:
     """The first line of an upload."""
-    return dump_json(_Header(PROTOCOL, json.loads(job.to_json()), files)).encode() + b"\n"
+    return dump_json(_Header(PROTOCOL, job.to_plain(), files)).encode() + b"\n"
 
 
 def read_upload_header(line: bytes) -> tuple[Job, tuple[FileEntry, ...]]:

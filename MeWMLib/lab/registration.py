@@ -23,6 +23,7 @@ from scipy.signal import fftconvolve
 
 from MeWMLib.core.errors import GeometryMismatchError, InputError, OutputError
 from MeWMLib.core.io import atomic_path, to_sitk
+from MeWMLib.core.itk_state import one_itk_thread
 from MeWMLib.core.volume import LIVER, LabelMap, Volume
 from MeWMLib.perception.findings import dice
 from MeWMLib.perception.preprocess import AIR_HU
@@ -142,11 +143,12 @@ def register(fixed: Volume, labels: LabelMap, moving: Volume, settings: Registra
     if settings.kind not in KINDS:
         raise InputError(what="Unknown kind of registration", given=settings.kind, remedy="Use " + ", ".join(KINDS))
     try:
-        whole = _rigid(target, mask, source, settings)
-        if settings.kind != "rigid":
-            whole = _affine(target, mask, source, settings, whole)
-        if settings.kind == "deformable":
-            whole = _deformable(target, near, source, whole, settings)
+        with one_itk_thread:  # the map must not depend on the order in which threads add up
+            whole = _rigid(target, mask, source, settings)
+            if settings.kind != "rigid":
+                whole = _affine(target, mask, source, settings, whole)
+            if settings.kind == "deformable":
+                whole = _deformable(target, near, source, whole, settings)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         # ITK has one exception for everything; on images of the right type it means that no sample is in both
@@ -240,8 +242,6 @@ def _method(mask: sitk.Image, sampling: float, shrink: Sequence[int]) -> sitk.Im
     method.SetShrinkFactorsPerLevel(list(shrink))
     method.SetSmoothingSigmasPerLevel([s / 2 if s > 1 else 0 for s in shrink])
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOff()
-    # Threads add up in another order each time; the map must not depend on that.
-    method.SetGlobalDefaultNumberOfThreads(1)
     return method
 
 

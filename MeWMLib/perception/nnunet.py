@@ -131,8 +131,10 @@ def label_values(dataset: Path) -> NDArray[np.uint8]:
         raise InputError(what="The nnU-Net needs several images of each patient", given=given)
     table = np.zeros(256, np.uint8)
     for name, value in labels.items():
-        if not isinstance(value, int):
+        if not isinstance(value, int) or isinstance(value, bool):
             raise InputError(what="The nnU-Net has regions instead of labels", given=f"{name}: {value}")
+        if not 0 <= value < len(table):
+            raise LabelError(what="A label of the nnU-Net has a value that is not possible", given=f"{name}: {value}")
         meaning = meaning_of(name)
         if meaning.label is None:
             raise LabelError(

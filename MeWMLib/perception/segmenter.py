@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from MeWMLib.core.bundle import rebuilding, require_sizes
 from MeWMLib.core.errors import BundleError, CancelledError, GeometryMismatchError
 from MeWMLib.core.records import from_plain, record_to_plain
 from MeWMLib.core.structures import CT_WINDOW_HU
@@ -47,6 +48,23 @@ class SegmenterConfig:
     window: int = 64
     overlap: float = 0.5
     finest: float = 0.75
+
+    def __post_init__(self) -> None:
+        sizes = {
+            "filters": (1, 2048),
+            "spacing_mm": (0.1, 20),
+            "window": (8, 1024),
+            "overlap": (0, 0.95),
+            "finest": (0, 10),
+        }
+        require_sizes(self, sizes, "the segmenter")
+        levels = len(self.filters)
+        if not 3 <= levels <= 8 or self.window % 2 ** (levels - 1):
+            raise BundleError(
+                what="The configuration of the segmenter is not possible",
+                given=f"{levels} levels, windows of {self.window} voxels",
+                remedy="It has 3 to 8 levels, and a window can be halved at each; get the bundle again",
+            )
 
 
 def build(config: SegmenterConfig) -> DynUNet:
@@ -113,9 +131,12 @@ class Segmenter:
         """Rebuild from a bundle part."""
         remedy = "Import the bundle again"
         settings = from_plain(SegmenterConfig, config, "the segmenter of this bundle", BundleError, remedy)
-        network = build(settings)
-        state = {k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()}
-        loaded = network.load_state_dict(state, strict=False)
+        what = "The weights of the segmenter do not fit its configuration"
+        # the initial weights are replaced; drawing them must leave no trace
+        with rebuilding(what, remedy), torch.random.fork_rng(devices=[]):
+            network = build(settings)
+            state = {k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()}
+            loaded = network.load_state_dict(state, strict=False)
         lacking = [k for k in loaded.missing_keys if not k.startswith(_ALIASES)]
         if lacking or loaded.unexpected_keys:
             raise BundleError(

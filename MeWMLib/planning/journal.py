@@ -14,17 +14,30 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from MeWMLib.core.errors import InputError, output_error
-from MeWMLib.core.records import dump_json, parse_json, to_plain
+from MeWMLib.core.records import dump_json, from_plain, parse_json, to_plain
 from MeWMLib.planning.search import Batch
 
 FORMAT = "mewm-journal/1"
 _LINE = re.compile(rb'\{"sha256":"([0-9a-f]{64})","body":(.*)\}')
 #: Text of each protocol and number of each replica.
 _Name = tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One batch: its trials, and what came out of each."""
+
+    trials: _Name
+    results: list[Any]
+
+    def __post_init__(self) -> None:
+        if len(self.trials) != len(self.results):
+            raise InputError(what="A batch has another number of results than of trials")
 
 
 class Journal(AbstractContextManager["Journal"]):
@@ -107,13 +120,17 @@ class Journal(AbstractContextManager["Journal"]):
             if found is None or found[1].decode() != _digest(self._last, found[2]):
                 break
             try:
-                body = parse_json(found[2], require={} if number == 0 else {"trials": list, "results": list})
+                body = parse_json(found[2], require={})
             except InputError:
                 break
             if number == 0 and body != to_plain(header):
                 return 0
             if number:
-                self._known[tuple((text, replica) for text, replica in body["trials"])] = body["results"]
+                try:
+                    entry = from_plain(_Entry, body, "a line of the journal")
+                except InputError:
+                    break
+                self._known[entry.trials] = entry.results
             self._last = found[1].decode()
             good += len(line) + 1
         return good

@@ -10,15 +10,17 @@ What is understood, sentence by sentence ("but", "however" and a semicolon end a
 - A cue right behind an agent counts as well: "cisplatin is contraindicated", "mitomycin allergy", "PVA preferred".
 - An agent without any cue counts as wanted. Where a goal says both yes and no, no wins.
 
-Everything else is ignored; a goal never causes an error.
+Everything else is ignored; a goal causes no error unless it is too long.
 """
 
 from __future__ import annotations
 
+import bisect
 import re
 from dataclasses import dataclass
 from functools import cache
 
+from MeWMLib.core.texts import MOST_GOAL, require_length, single_blanks
 from MeWMLib.policy.agent_names import by_letters, classes, letters, members, pattern_of, written_names
 
 #: Words for a class of agents, in addition to the name of the class itself.
@@ -82,16 +84,27 @@ class GoalAgents:
 
 
 def parse_goal(goal: str) -> GoalAgents:
-    """Return the agents that the goal wants and excludes; see the module for what is understood."""
+    """Return the agents that the goal wants and excludes; see the module for what is understood.
+
+    Raises:
+        InputError: it has more than `MOST_GOAL` characters.
+    """
     found: dict[str, list[str]] = {"wanted": [], "against": [], "neutral": []}
-    for sentence in _SENTENCE_END.split(goal.lower().replace("\u2019", "'")):
+    require_length(goal, MOST_GOAL, "The goal")
+    for sentence in _SENTENCE_END.split(single_blanks(goal.lower()).replace("\u2019", "'")):
         names = list(_names().finditer(sentence))
         # Cues are searched for outside the names, so that part of a name is never taken for a cue.
-        cues = [c for c in _CUE.finditer(sentence) if not any(n.start() <= c.start() < n.end() for n in names)]
+        starts = [name.start() for name in names]
+        cues = []
+        for cue in _CUE.finditer(sentence):
+            last = bisect.bisect_right(starts, cue.start()) - 1
+            if last < 0 or names[last].end() <= cue.start():
+                cues.append(cue)
+        ends = [cue.end() for cue in cues]
         for name in names:
             behind = _BEHIND.match(sentence, name.end())
-            before = [cue for cue in cues if cue.end() <= name.start()]
-            deciding = behind or (before[-1] if before else None)
+            before = bisect.bisect_right(ends, name.start()) - 1
+            deciding = behind or (cues[before] if before >= 0 else None)
             polarity = deciding.lastgroup if deciding else None
             found[polarity or "wanted"] += _by_name()[letters(name[0])]
     excluded = tuple(dict.fromkeys(found["against"]))

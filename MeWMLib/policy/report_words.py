@@ -6,9 +6,10 @@ Only regular expressions and the vocabulary; `reports.py` reads sentences with t
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from MeWMLib.policy.agent_names import by_letters, letters, pattern_of, written_names
 
@@ -103,7 +104,7 @@ class Dose:
     """An amount in a text.
 
     Attributes:
-        value: in `unit`; None if a range or an amount per square metre was written, which is not a single dose.
+        value: in `unit`; None if a range, an amount per square metre or one beyond all numbers was written.
         unit: "mg" or "ml".
         start, end: its place in the text.
         text: as written.
@@ -124,8 +125,12 @@ def find_names(text: str, likeness: float = _SLIP_RATIO) -> list[Name]:
         likeness: how close, as a share of letters.
     """
     found = [Name(by_letters()[letters(m[0])], m.start(), m.end()) for m in _names().finditer(text)]
+    exact = iter([*found])
+    current = next(exact, None)
     for word in re.finditer(r"[A-Za-z][A-Za-z-]{4,}", text):
-        taken = any(n.start < word.end() and word.start() < n.end for n in found)
+        while current is not None and current.end <= word.start():
+            current = next(exact, None)
+        taken = current is not None and current.start < word.end()
         if not taken and (name := _slip(word[0], likeness)):
             found.append(Name(name, word.start(), word.end(), word[0]))
     return sorted(found, key=lambda n: n.start)
@@ -139,7 +144,7 @@ def find_doses(text: str) -> list[Dose]:
         written = m["value"].lower()
         number = _NUMBER_WORDS.get(written)
         value = float(number) if number is not None else float(written.replace(",", "."))
-        certain = not (m["range"] or m["area"])
+        certain = math.isfinite(value * factor) and not (m["range"] or m["area"])
         found.append(Dose(round(value * factor, 6) if certain else None, unit, m.start(), m.end(), m[0].strip()))
     return found
 
@@ -149,10 +154,12 @@ def _names() -> re.Pattern[str]:
     return pattern_of(written_names())
 
 
+@lru_cache(maxsize=4096)
 def _slip(word: str, likeness: float) -> str:
     """The agent that a misspelt word means, or "" if it is close to none or to several."""
     spelled = letters(word)
-    if len(spelled) < _SLIP_LETTERS or word.lower() in _NO_SLIPS:
+    # twice the longest name is less than 0.67 like any
+    if not _SLIP_LETTERS <= len(spelled) <= 2 * max(map(len, by_letters())) or word.lower() in _NO_SLIPS:
         return ""
     known = [n for n in by_letters() if len(n) >= _SLIP_LETTERS]
     names = {by_letters()[n] for n in difflib.get_close_matches(spelled, known, n=2, cutoff=likeness)}

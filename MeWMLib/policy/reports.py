@@ -3,11 +3,16 @@
 Figure 3 (a) of arXiv 2506.02327 asks language models for this; here a grammar of English sentences does it, and says
 what it was not sure of. What is understood: amounts before and behind a name, units, number words, "respectively",
 emulsions, agents that are given several times, totals, negation ("PVA was not used"), other days ("previous TACE with
-..."), misspelt names, and bare lists of names. Everything else is ignored; a report never causes an error.
+..."), misspelt names, and bare lists of names. Everything else is ignored; a report that is not too
+long causes no error.
+
+The time is in proportion to the length.
 """
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +20,7 @@ from typing import Any
 
 from MeWMLib.core.protocol import DRUG, Action, Protocol, agent
 from MeWMLib.core.records import record_to_plain
+from MeWMLib.core.texts import MOST_REPORT, require_length, shortened, single_blanks
 from MeWMLib.policy import report_words as words
 from MeWMLib.policy.agent_names import members
 from MeWMLib.policy.report_outcome import attenuation
@@ -25,12 +31,18 @@ _SPLIT = re.compile(
     r",?\s+and then\s+|,?\s+then\s+|,?\s+followed by\s+|,?\s+after which\s+|,\s+(?:and|but|while)\s+|"
     r"\s+(?:and|but|while)\s+|,\s*", re.I
 )  # fmt: skip
-#: Filler words that may separate an amount from its agent.
-_LINK_BEFORE = re.compile(
-    r"^\s*(?:\([^)]*\)\s*)?(?:of\s+)?(?:(?:pure|plain|ultra|liquid|fluid|fluide|the|additional|further|more|small|"
-    r"powdered|dissolved|a|solution|hydrochloride|hcl|[a-z]*-?eluting|loaded|into|of|super|amount|pre-?loaded)[\s-]+)*$",
+#: What may separate an amount from its agent: a parenthesis, then filler words.
+_LINK_BEGIN = re.compile(r"\s*(?:\([^)]*\)\s*)?")
+_LINK_WORD = re.compile(
+    r"(?:[a-z]*-?eluting|pure|plain|ultra|liquid|fluide|fluid|the|additional|further|more|small|powdered|dissolved|"
+    r"amount|a|solution|hydrochloride|hcl|pre-?loaded|loaded|into|of|super)[\s-]+",
     re.I,
 )
+#: Characters: how far an amount and its agent are apart at most, where else words are looked for beside a name, and how
+#: much of a long clause is shown.
+_FAR, _NEAR, _SHOWN = 400, 120, 300
+#: After these cues a comma ends the list of what was not given.
+_UNTIL_COMMA = ("without", "instead of", "rather than")
 _LINK_BEHIND = re.compile(
     r"^\s*(?:particles?|microspheres?|sponge|slurry|beads?|hydrochloride|hcl)?\s*(?:\([^)\d]*)?\(?\s*(?:,\s*)?"
     r"(?:at a dose of|dose(?: of)?|dosed at|in a dose of|total(?: dose)?(?: of)?|:|=|-|\(|x)?\s*$",
@@ -48,7 +60,7 @@ class Administration:
         agent: canonical name.
         dose: in the agent's unit; None if it is not stated.
         route: infused, emulsion or embolised; None if it is not stated.
-        text: the clause that says so.
+        text: the clause that says so, the beginning of a long one.
     """
 
     agent: str
@@ -94,7 +106,11 @@ class OperationReport:
 
 
 def parse_report(text: str) -> OperationReport:
-    """Read one operation report; see the module for what is understood."""
+    """Read one operation report; see the module for what is understood.
+
+    Raises:
+        InputError: it has more than `MOST_REPORT` characters.
+    """
     clauses = list(_clauses(text))
     reader = _Reader(as_list=not any(words.ANY_VERB.search(c) for c in clauses))
     for clause in clauses:
@@ -113,7 +129,10 @@ def relevant_text(text: str) -> str:
 
 def _clauses(text: str) -> Iterator[str]:
     """Sentences and parts of sentences that each describe one step of the treatment."""
-    plain = text.replace("\u2019", "'").replace("\u00a0", " ").replace("\ufb01", "fi").replace("\r", "\n")
+    require_length(text, MOST_REPORT, "The report")
+    plain = (
+        single_blanks(text).replace("\u2019", "'").replace("\u00a0", " ").replace("\ufb01", "fi").replace("\r", "\n")
+    )
     # a line break inside a sentence ends nothing
     for clause in _CLAUSE_END.split(re.sub(r"(?<=[a-z,])\n(?=[a-z0-9])", " ", plain)):
         yield from _split(clause.strip())
@@ -121,14 +140,24 @@ def _clauses(text: str) -> Iterator[str]:
 
 def _split(clause: str) -> Iterator[str]:
     """Split where both sides name an agent and say what was done with it."""
-    for match in _SPLIT.finditer(clause):
-        left, right = clause[: match.start()], clause[match.end() :]
-        if all(words.find_names(side) and words.DONE.search(side) for side in (left, right)):
-            yield left.strip()
-            yield from _split(right.strip())
-            return
-    if clause:
-        yield clause
+    names = words.find_names(clause)
+    done = [match.span() for match in words.DONE.finditer(clause)]
+    begin, name, verb = 0, 0, 0  # of the part that is not yet given out: its place, its first name, its first verb
+    for match in _SPLIT.finditer(clause) if names and done else ():
+        while name < len(names) and names[name].start < begin:
+            name += 1
+        while verb < len(done) and done[verb][0] < begin:
+            verb += 1
+        left = name < len(names) and names[name].end <= match.start() and _ends_by(done, verb, match.start())
+        if left and names[-1].start >= match.end() and done[-1][0] >= match.end():
+            yield clause[begin : match.start()].strip()
+            begin = match.end()
+    if rest := clause[begin:].strip():
+        yield rest
+
+
+def _ends_by(spans: list[tuple[int, int]], first: int, end: int) -> bool:
+    return first < len(spans) and spans[first][1] <= end
 
 
 class _Reader:
@@ -139,6 +168,8 @@ class _Reader:
         self.excluded: list[str] = []
         self.notes: list[str] = []
         self._as_list = as_list
+        self._named: set[str] = set()
+        self._sums: dict[str, float] = {}  # of the doses of each agent so far
 
     def read(self, clause: str) -> None:
         names = words.find_names(clause)
@@ -146,21 +177,22 @@ class _Reader:
             return
         self.notes += [f"{name.slip!r} was read as {name.agent}" for name in names if name.slip]
         if words.ANOTHER_DAY.search(clause):
-            self.notes.append(f"left out, since it is about another day: {clause!r}")
+            self.notes.append(f"left out, since it is about another day: {shortened(clause, _SHOWN)!r}")
             return
-        negated = [n for n in names if _negated(clause, n)]
-        self.excluded += [n.agent for n in negated]
-        names = [n for n in names if n not in negated]
+        negated = _negated(clause, names)
+        self.excluded += [name.agent for name, no in zip(names, negated, strict=True) if no]
+        names = [name for name, no in zip(names, negated, strict=True) if not no]
         doses = _bind(clause, names, self.notes)
         mixed = bool(words.MIXED.search(clause))
+        routes = _Routes(clause, names)
         for n, name in enumerate(names):
             dose = doses.get(n)
-            seen = words.SEEN.match(clause[name.end :])
+            seen = words.SEEN.match(clause[name.end : name.end + _NEAR])
             if seen and not (mixed and _is_ingredient(seen[0], name, dose)):
                 continue
-            if dose is None and any(a.agent == name.agent for a in self.given):
+            if dose is None and name.agent in self._named:
                 continue  # named again, not given again
-            self._add(clause, name, dose, None if self._as_list else _route(clause, name, names))
+            self._add(clause, name, dose, None if self._as_list else routes.of(name))
 
     def _add(self, clause: str, name: Name, dose: Dose | None, route: str | None) -> None:
         value = dose.value if dose else None
@@ -170,29 +202,41 @@ class _Reader:
             self.notes.append(f"{name.agent}: a dose of zero was left out")
             value = None
         elif dose and value is not None and _is_total(clause, dose):
-            parts = [a.dose or 0.0 for a in self.given if a.agent == name.agent]
-            before = sum(parts)
+            before = self._sums.get(name.agent, 0.0)
             rest = round(value - before, 6)
             if rest < 0 or (rest > 0 and before):
                 self.notes.append(f"{name.agent}: the parts add up to {before:g}, the report says {value:g} in total")
-            if parts and rest <= 0:
+            if name.agent in self._named and rest <= 0:
                 return
             value = rest
-        self.given.append(Administration(name.agent, value, route, clause))
+        self.given.append(Administration(name.agent, value, route, shortened(clause, _SHOWN)))
+        self._named.add(name.agent)
+        self._sums[name.agent] = self._sums.get(name.agent, 0.0) + (value or 0.0)
 
 
-def _negated(clause: str, name: Name) -> bool:
-    """True if the clause says that the agent was not given."""
-    if words.NOT_BEHIND.match(clause[name.end :]):
-        return True
-    cues = list(words.NOT_BEFORE.finditer(clause, 0, name.start))
-    if not cues:
-        return False
-    # "no tumour staining after Lipiodol": a cue covers a list of names only, not everything that comes later
-    between = clause[cues[-1].end() : name.start]
-    # "without Lipiodol, PVA was injected": after these cues a comma ends the list
-    ended = cues[-1][0].lower() in ("without", "instead of", "rather than") and "," in between
-    return not ended and _is_list(between)
+def _negated(clause: str, names: list[Name]) -> list[bool]:
+    """Whether the clause says of each agent that it was not given."""
+    cues = list(words.NOT_BEFORE.finditer(clause))
+    ends = [cue.end() for cue in cues]
+    # names and joining words alone between a name and the one before it
+    gaps = [_is_list(clause[a.end : b.start]) for a, b in itertools.pairwise(names)]
+    found: list[bool] = []
+    cue, covers, comma = -1, False, -1
+    for n, name in enumerate(names):
+        last = bisect.bisect_right(ends, name.start) - 1
+        if last < 0:
+            covers = False
+        elif last != cue:  # the first name behind this cue
+            cue, comma = last, clause.find(",", ends[last])
+            covers = _is_list(clause[ends[last] : name.start])
+        else:
+            covers = covers and gaps[n - 1]
+        # "no tumour staining after Lipiodol": a cue covers a list of names only, not everything that comes later.
+        # "without Lipiodol, PVA was injected": after these cues a comma ends the list.
+        ended = covers and cues[last][0].lower() in _UNTIL_COMMA and 0 <= comma < name.start
+        behind = words.NOT_BEHIND.match(clause[name.end : name.end + _NEAR])
+        found.append(bool(behind) or (covers and not ended))
+    return found
 
 
 def _is_ingredient(seen: str, name: Name, dose: Dose | None) -> bool:
@@ -203,13 +247,16 @@ def _is_ingredient(seen: str, name: Name, dose: Dose | None) -> bool:
 
 def _is_list(text: str) -> bool:
     """True if the text holds only names, amounts and joining words."""
-    rest = text
-    for name in reversed(words.find_names(text)):
-        rest = rest[: name.start] + rest[name.end :]
-    rest = re.sub(
-        r"\b(?:or|and|nor|neither|any|the|of|use|using|used|further|additional|either|particles?|a)\b", "", rest
+    rest, end = [], 0
+    for name in words.find_names(text):
+        rest.append(text[end : name.start])
+        end = name.end
+    plain = re.sub(
+        r"\b(?:or|and|nor|neither|any|the|of|use|using|used|further|additional|either|particles?|a)\b",
+        "",
+        "".join([*rest, text[end:]]),
     )
-    return not re.search(r"[A-Za-z]{3,}|:", rest)
+    return not re.search(r"[A-Za-z]{3,}|:", plain)
 
 
 def _bind(clause: str, names: list[Name], notes: list[str]) -> dict[int, Dose]:
@@ -217,15 +264,16 @@ def _bind(clause: str, names: list[Name], notes: list[str]) -> dict[int, Dose]:
     doses = words.find_doses(clause)
     if _RESPECTIVELY.search(clause) and len(doses) == len(names):
         return {n: d for n, (name, d) in enumerate(zip(names, doses, strict=True)) if _fits(name, d)}
+    starts, ends = [name.start for name in names], [name.end for name in names]
     bound: dict[int, Dose] = {}
     for dose in doses:
         options: list[tuple[int, int]] = []  # distance in characters, index of the name
-        behind = next((n for n, name in enumerate(names) if name.start >= dose.end), None)
-        before = next((n for n in reversed(range(len(names))) if names[n].end <= dose.start), None)
-        if behind is not None and _LINK_BEFORE.match(clause[dose.end : names[behind].start]):
-            options.append((names[behind].start - dose.end, behind))
-        if before is not None and _LINK_BEHIND.match(clause[names[before].end : dose.start]):
-            options.append((dose.start - names[before].end, before))
+        behind, before = bisect.bisect_left(starts, dose.end), bisect.bisect_right(ends, dose.start) - 1
+        if behind < len(names) and _is_filler(clause, dose.end, starts[behind]):
+            options.append((starts[behind] - dose.end, behind))
+        if before >= 0 and dose.start - ends[before] <= _FAR:
+            if _LINK_BEHIND.match(clause[ends[before] : dose.start]):
+                options.append((dose.start - ends[before], before))
         free = [o for o in sorted(options) if o[1] not in bound]
         fitting = [n for _, n in free if _fits(names[n], dose)]
         if fitting:
@@ -234,8 +282,23 @@ def _bind(clause: str, names: list[Name], notes: list[str]) -> dict[int, Dose]:
             name = names[free[0][1]].agent
             notes.append(f"{name}: {dose.text!r} is not a dose in {agent(name).dose_unit}")
         elif dose.unit == "mg":
-            notes.append(f"{dose.text!r} belongs to no agent that MeWM knows: {clause!r}")
+            notes.append(f"{dose.text!r} belongs to no agent that MeWM knows: {shortened(clause, _SHOWN)!r}")
     return bound
+
+
+def _is_filler(clause: str, start: int, end: int) -> bool:
+    """True if only filler words separate an amount from its agent."""
+    if end - start > _FAR:
+        return False
+    text, at = clause[start:end], 0
+    if begin := _LINK_BEGIN.match(text):
+        at = begin.end()
+    while at < len(text):
+        word = _LINK_WORD.match(text, at)
+        if word is None:
+            return False
+        at = word.end()
+    return True
 
 
 def _fits(name: Name, dose: Dose) -> bool:
@@ -243,24 +306,40 @@ def _fits(name: Name, dose: Dose) -> bool:
 
 
 def _is_total(clause: str, dose: Dose) -> bool:
-    return bool(words.TOTAL.search(clause[: dose.start]) or words.TOTAL_BEHIND.match(clause[dose.end :]))
+    return bool(
+        words.TOTAL.search(clause, max(0, dose.start - _NEAR), dose.start)
+        or words.TOTAL_BEHIND.match(clause[dose.end : dose.end + _NEAR])
+    )
 
 
-def _route(clause: str, name: Name, names: list[Name]) -> str | None:
-    known = agent(name.agent)
-    oil = members("oil")
-    is_oil = known.name in oil
-    if known.kind != DRUG and not is_oil:
-        return known.routes[0]
-    others = [agent(n.agent) for n in names]
-    emulsified = re.search(r"\bemulsi", clause, re.I) is not None
-    # "50 mg of doxorubicin in 10 ml of Lipiodol" is an emulsion without the word
-    mixed = words.MIXED.search(clause) or any(_IN.search(clause[: n.start]) for n in names if n.agent in oil)
-    if emulsified or (mixed and any(a.name in oil for a in others)):
-        return "emulsion" if emulsified or any(a.kind == DRUG for a in others) else "embolised"
-    if words.LOADED.search(clause) and any(a.agent_class == "drug-eluting bead" for a in others):
-        # a drug on beads: none of the routes of the vocabulary
-        return "embolised" if is_oil else None
-    if is_oil:
-        return "embolised" if words.ANY_VERB.search(clause) else None
-    return "infused" if words.INFUSED.search(clause) else None
+class _Routes:
+    """How the agents of one clause were given: what follows from the whole clause is looked for once."""
+
+    def __init__(self, clause: str, names: list[Name]) -> None:
+        oil = members("oil")
+        known = {name.agent for name in names}
+        self._drug = any(agent(name).kind == DRUG for name in known)
+        self._bead = any(agent(name).agent_class == "drug-eluting bead" for name in known)
+        self._loaded = words.LOADED.search(clause) is not None
+        self._infused, self._any = words.INFUSED.search(clause) is not None, words.ANY_VERB.search(clause) is not None
+        self._emulsified = re.search(r"\bemulsi", clause, re.I) is not None
+        # "50 mg of doxorubicin in 10 ml of Lipiodol" is an emulsion without the word
+        self._mixed = not known.isdisjoint(oil) and (
+            words.MIXED.search(clause) is not None
+            or any(_IN.search(clause, max(0, n.start - _NEAR), n.start) for n in names if n.agent in oil)
+        )
+
+    def of(self, name: Name) -> str | None:
+        """The route of one of the names; None if it is not stated."""
+        known = agent(name.agent)
+        is_oil = known.name in members("oil")
+        if known.kind != DRUG and not is_oil:
+            return known.routes[0]
+        if self._emulsified or self._mixed:
+            return "emulsion" if self._emulsified or self._drug else "embolised"
+        if self._loaded and self._bead:
+            # a drug on beads: none of the routes of the vocabulary
+            return "embolised" if is_oil else None
+        if is_oil:
+            return "embolised" if self._any else None
+        return "infused" if self._infused else None

@@ -12,6 +12,7 @@ NO_GL_VARIABLE = "MEWM_NO_GL"
 #: Packages that bring a software driver on Debian and Ubuntu.
 DRIVER_PACKAGES = ("libegl1", "libgl1-mesa-dri")
 
+_WINDOW = "VTK_DEFAULT_OPENGL_WINDOW"
 # Only the modules that a render window needs: 0.4 s instead of 2 s for the whole of VTK.
 _PROBE = """
 import vtkmodules.vtkRenderingOpenGL2
@@ -27,8 +28,14 @@ raise SystemExit(0 if window.SupportsOpenGL() else 3)
 
 def prepare_environment() -> None:
     """Make VTK render through EGL on a Linux machine without a screen. Call it before VTK is imported."""
-    if sys.platform == "linux" and not os.environ.get("DISPLAY"):
-        os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+    os.environ.update(_wanted())
+
+
+def _wanted() -> dict[str, str]:
+    """Variables that VTK needs and that are not set."""
+    if sys.platform != "linux" or os.environ.get("DISPLAY") or _WINDOW in os.environ:
+        return {}
+    return {_WINDOW: "vtkEGLRenderWindow"}
 
 
 @cache
@@ -39,7 +46,6 @@ def gl_available() -> bool:
     """
     if os.environ.get(NO_GL_VARIABLE, "") not in ("", "0"):
         return False
-    prepare_environment()
     try:
         done = subprocess.run(
             [sys.executable, "-c", _PROBE],
@@ -48,6 +54,7 @@ def gl_available() -> bool:
             stderr=subprocess.DEVNULL,
             timeout=30.0,  # a driver that does not answer counts as missing
             check=False,
+            env=os.environ | _wanted(),
         )
     except (OSError, subprocess.TimeoutExpired):
         return False

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MeWMLib.core.errors import GeometryError, NotCTError, UnreadableFileError
-from MeWMLib.core.records import dump_json, parse_json
+from MeWMLib.core.records import dump_json, from_plain, parse_json
 from MeWMLib.core.structures import VIEW_LEVEL_HU, VIEW_WINDOW_HU
 from MeWMLib.core.volume import PHASES, Geometry, Provenance, Volume
 from MeWMLib.scene.core_app import numpy_support, vtk
@@ -75,8 +75,10 @@ def get_provenance(node: Any) -> Provenance | None:
     if node.GetAttribute(PREFIX + "Simulated") != "1":
         return None
     text = {field.name: node.GetAttribute(_attribute(field.name)) or "" for field in fields(Provenance)}
-    versions = parse_json(text["versions"] or "{}", f"The note on versions of {node.GetName()}", UnreadableFileError)
-    return Provenance(text["protocol"], int(text["seed"] or 0), text["bundle"], text["bundle_sha256"], versions)
+    what = f"The note on versions of {node.GetName()}"
+    versions = parse_json(text["versions"] or "{}", what, UnreadableFileError, require={})
+    seed = parse_json(text["seed"] or "0", f"The seed of {node.GetName()}", UnreadableFileError)
+    return from_plain(Provenance, {**text, "seed": seed, "versions": versions}, "the provenance", UnreadableFileError)
 
 
 def volume_to_node(scene: Any, volume: Volume, name: str, image: Any = None) -> Any:

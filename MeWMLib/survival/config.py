@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from MeWMLib.core.bundle import require_sizes
 from MeWMLib.core.errors import BundleError, InputError, SurvivalDataError
 from MeWMLib.core.records import from_plain, record_to_plain
 
@@ -16,6 +17,11 @@ from MeWMLib.core.records import from_plain, record_to_plain
 SIZE_COVARIATES = ("log_spacing_mm", "log1p_tumour_ml_before", "log1p_tumour_ml_after", "log1p_viable_ml_after")
 #: Features that one group normalisation shares.
 GROUP = 8
+#: Lowest and highest value of each field; far beyond any network that is trained.
+_SIZES = {
+    "width": (GROUP, 1024), "blocks": (1, 64), "volumetric_stages": (0, 4), "heads": (1, 64), "hidden": (1, 8192),
+    "dropout": (0, 1), "members": (0, 10_000),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ class SurvivalConfig:
         for name in ("blocks", "covariates", "edges_months"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         check_edges(self.edges_months)
+        require_sizes(self, _SIZES, "the survival network")
         if self.width < GROUP or self.width % GROUP or (6 * self.width) % self.heads:
             raise InputError(
                 what="The width of the survival network does not fit its groups and heads",

@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from MeWMLib.core.errors import BundleError, InputError, SurvivalDataError
+from MeWMLib.core.bundle import rebuilding
+from MeWMLib.core.errors import InputError, SurvivalDataError
 from MeWMLib.survival.config import GROUP, SurvivalConfig, check_edges
 from MeWMLib.survival.layers import Densities, GatedAttention, Positions, Residual, TwoWay
 
@@ -230,16 +231,11 @@ class Assessor:
     ) -> None:
         self.config = SurvivalConfig.from_json(config.get("network", config))
         self.device = torch.device(device)
-        with torch.random.fork_rng(devices=[]):  # the initial weights are replaced; drawing them must leave no trace
+        what, remedy = "The weights of the survival network do not fit its configuration", "Import the bundle again"
+        # the initial weights are replaced; drawing them must leave no trace
+        with rebuilding(what, remedy), torch.random.fork_rng(devices=[]):
             network = SurvivalNetwork(self.config)
-        try:
             network.load_state_dict({name: torch.as_tensor(np.array(value)) for name, value in tensors.items()})
-        except RuntimeError as error:
-            raise BundleError(
-                what="The weights of the survival network do not fit its configuration",
-                given=str(error).splitlines()[-1].strip(),
-                remedy="Import the bundle again",
-            ) from error
         self.network = network.to(self.device).eval().requires_grad_(False)
 
     def encode(self, image: Any) -> Tensor:

@@ -8,12 +8,10 @@ does not unpack leaves what was in memory, a NIfTI file is not read up to its ch
 
 from __future__ import annotations
 
-import contextlib
 import math
 import mmap
 import struct
 import zlib
-from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -21,6 +19,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from MeWMLib.core.image_files.layout import Layout, Part, damaged, unreadable
+from MeWMLib.core.itk_state import quiet_itk
 from MeWMLib.core.limits import require_declared_size
 
 #: Packed bytes that are unpacked at a time; deflate makes at most 1032 times as many of them.
@@ -128,7 +127,7 @@ def _by_itk(layout: Layout) -> NDArray[Any] | None:
     ):
         return None
     try:
-        with quiet():
+        with quiet_itk:
             image = sitk.ReadImage(str(layout.path))
     except RuntimeError:
         return None
@@ -203,14 +202,3 @@ def _rescaled(array: NDArray[Any], slope: float, intercept: float) -> NDArray[An
     for source, target in zip(array, result, strict=True):  # slice by slice: doubles of the whole would be in the way
         target[...] = source.astype(np.float64) * slope + intercept
     return result
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep ITK's warnings off standard error, where they pass every handler; what they warn of was checked before."""
-    before = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        yield
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(before)

@@ -152,7 +152,7 @@ def _write_tables(out: Path, rows: dict[str, dict[str, Any]], order: dict[str, J
 
 def _fingerprint(job: Job) -> str:
     """What a plan is made of: the job without the place it goes to, and the images."""
-    data = json.loads(job.to_json())
+    data = job.to_plain()
     data.pop("out")
     digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode())
     for key in ("case", "labels"):
@@ -215,7 +215,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Plan a cohort; one line a patient on standard error, the table in --out."""
     args = _parser().parse_args(argv)
     wished = threading.Event()
-    signal.signal(signal.SIGINT, lambda number, frame: wished.set())
+    former = signal.signal(signal.SIGINT, lambda number, frame: wished.set())
     try:
         given = {f.name: getattr(args, f.name) for f in fields(PlanSettings)}
         settings = {name: value for name, value in given.items() if value is not None}
@@ -233,6 +233,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MeWMError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
+    finally:
+        signal.signal(signal.SIGINT, former)
     sys.stdout.write(
         f"{len(found.planned)} planned, {len(found.known)} planned before, {len(found.failed)} failed, "
         f"{len(found.stopped)} stopped: {args.out / TABLE}\n"

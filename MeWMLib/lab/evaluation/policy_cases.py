@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+from MeWMLib.cohorts.clinical_table import bclc, clinical_of
 from MeWMLib.cohorts.layout import Cohort
-from MeWMLib.core.errors import CohortError, InputError, UnreadableFileError
-from MeWMLib.core.patient import Clinical, Findings, Lesion
+from MeWMLib.core.errors import CohortError, InputError
+from MeWMLib.core.patient import Findings, Lesion
 from MeWMLib.core.protocol import Protocol
+from MeWMLib.core.tables import Row, read_csv
 from MeWMLib.perception.findings import measure
 from MeWMLib.policy.llm.images import slices_png
 from MeWMLib.policy.proposal import PolicyInput
@@ -70,24 +71,10 @@ def read_table(path: Path) -> PolicyCohort:
         UnreadableFileError: no such file, or no text.
         InputError: a column is missing, a number cannot be read, or no regimen is recorded.
     """
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, ValueError, csv.Error) as error:
-        raise UnreadableFileError(
-            what="The clinical table cannot be read", given=f"{path}: {error}", remedy="Give it as CSV in UTF-8"
-        ) from error
-    missing = [name for name in _COLUMNS if not rows or name not in rows[0]]
-    if missing:
-        raise InputError(
-            what="The clinical table lacks columns",
-            given=f"{Path(path).name} without {', '.join(missing)}",
-            remedy="Give the clinical table of HCC-TACE-Seg (version 2)",
-        )
-    try:
-        cases = [case for row in rows if (case := _table_case(row)) is not None]
-    except ValueError as error:
-        raise InputError(what="A number of the clinical table cannot be read", given=f"{path}: {error}") from error
+    table = read_csv(path, "The clinical table")
+    table.require(_COLUMNS, "The clinical table lacks columns", "Give the clinical table of HCC-TACE-Seg (version 2)")
+    rows = table.rows({name: place for name in _COLUMNS if (place := table.place(name)) is not None})
+    cases = [case for row in rows if (case := _table_case(row)) is not None]
     if not cases:
         raise InputError(what="The clinical table holds no regimen", given=str(path))
     name = f"HCC-TACE-Seg clinical table, {len(cases)} of {len(rows)} patients (regimen recorded, Lipiodol counted)"
@@ -95,29 +82,25 @@ def read_table(path: Path) -> PolicyCohort:
     return PolicyCohort(name, tuple(cases), PUBLIC_AGENTS, constant, len(rows) - len(cases))
 
 
-def _table_case(row: dict[str, str]) -> PolicyCase | None:
-    given = parse_report(row["chemotherapy"]).protocol
+def _table_case(row: Row) -> PolicyCase | None:
+    given = parse_report(row.known("chemotherapy")).protocol
     if not given.actions:
         return None
-    size_mm = _number(row["Tr_Size"]) or 0.0
+    size_mm = row.number("Tr_Size") or 0.0
     lesion = Lesion(1, 0.0, 10.0 * size_mm, (0.0, 0.0, 0.0), 0.0, 0.0, 0.0, 0.0, 0.0)
-    count = 2 if row["tumor_nodul"].startswith("multi") else 1
+    count = 2 if row.text("tumor_nodul").startswith("multi") else 1
     # liver and lesion have the same (unknown) HU, so that no finding about enhancement is met
     findings = Findings(0.0, 0.0, (lesion,) * count if size_mm else ())
-    stage = row["BCLC"].removeprefix("Stage-").strip()
-    clinical = Clinical(
-        age_years=_number(row["age"]),
-        afp_ng_per_ml=_number(row["AFP"]),
-        child_pugh_class=row["CPS"].strip() or None,
-        bclc_stage=stage or None,
-        extrahepatic_spread={"0": False, "1": True}.get(row["Metastasis"].strip()),
-    )
+    stage = bclc(row.known("BCLC"))
+    values = {
+        "age_years": row.number("age"),
+        "afp_ng_per_ml": row.number("AFP"),
+        "child_pugh_class": row.known("CPS") or None,
+        "bclc_stage": stage or None,
+        "extrahepatic_spread": row.flag("Metastasis"),
+    }
     gold = frozenset({*given.agents, "Lipiodol"})
-    return PolicyCase(row["TCIA_ID"], PolicyInput(findings, clinical), gold, stage)
-
-
-def _number(text: str) -> float | None:
-    return float(text) if text.strip() else None
+    return PolicyCase(row.text("TCIA_ID"), PolicyInput(findings, clinical_of(row, values)), gold, stage)
 
 
 def read_cohort(folder: Path, images: int = 0) -> PolicyCohort:

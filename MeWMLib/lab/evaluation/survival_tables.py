@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from MeWMLib.core.errors import InputError, SurvivalDataError, UnreadableFileError
+from MeWMLib.core.tables import read_csv
 
 #: Tables that are known by name: their file below the folder that the environment variable names.
 DATA_VARIABLE = "MEWM_SHARED_DATA"
@@ -173,10 +174,11 @@ def read_table(name: str, path: Path) -> list[Endpoint]:
     readers = {"hcc-tace-seg": _hcc_tace, "dtsdhcc": _dtsdhcc}
     if name not in readers:
         raise SurvivalDataError(what="Unknown table", given=name, remedy="Use " + " or ".join(readers))
+    read_csv(path)  # refuses what pandas would read in silence: rows of another width, a column twice
     try:
         frame = pd.read_csv(path)
         return readers[name](frame)
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except (OSError, ValueError, TypeError, pd.errors.ParserError) as error:
         raise UnreadableFileError(what="The table cannot be read", given=f"{path} ({error})") from error
     except KeyError as error:
         raise UnreadableFileError(
@@ -189,8 +191,8 @@ def _hcc_tace(frame: Any) -> list[Endpoint]:
         raise SurvivalDataError(what="A patient is twice in the table", remedy="Keep one row a patient")
     before = {n: _column(frame, source) for n, source in HCC_TACE_BEFORE.items()}
     before["log_afp"], before["log_size_mm"] = np.log1p(before["log_afp"]), np.log(before["log_size_mm"])
-    os_weeks, died = frame["OS"].to_numpy(float), frame["Death_1_StillAliveorLostToFU_0"].to_numpy(int) == 1
-    ttp_weeks, progressed = frame["TTP"].to_numpy(float), frame["Censored_0_progressed_1"].to_numpy(int) == 1
+    os_weeks, died = frame["OS"].to_numpy(float), _flags(frame, "Death_1_StillAliveorLostToFU_0")
+    ttp_weeks, progressed = frame["TTP"].to_numpy(float), _flags(frame, "Censored_0_progressed_1")
     seen = frame["Interval_FU"].to_numpy(float)
     after = {name: _change(frame, sources) for name, sources in HCC_TACE_AFTER.items() if "change" in name}
     after["mrecist_category"] = _column(frame, HCC_TACE_AFTER["mrecist_category"])
@@ -213,7 +215,16 @@ def _dtsdhcc(frame: Any) -> list[Endpoint]:
     before["age_years"] = np.where((age > 0) & (age < 111), age, np.nan)  # 0 and 111 mean that the age is not known
     before["log_afp"], before["log_size_mm"] = np.log1p(before["log_afp"]), np.log1p(before["log_size_mm"])
     months = first["OStime_day"].to_numpy(float) / DAYS_A_MONTH
-    return [Endpoint("os", before, DTSDHCC_CLINICAL, (), months, first["Status_of_death"].to_numpy(int) == 1)]
+    return [Endpoint("os", before, DTSDHCC_CLINICAL, (), months, _flags(first, "Status_of_death"))]
+
+
+def _flags(frame: Any, name: str) -> NDArray[np.bool_]:
+    """A column of 0 and 1."""
+    values = frame[name].to_numpy(float)
+    if not np.isin(values, (0, 1)).all():
+        message = f"{name} must be 0 or 1"
+        raise ValueError(message)
+    return np.asarray(values == 1)
 
 
 def _column(frame: Any, source: str | tuple[str, ...]) -> NDArray[np.float64]:

@@ -284,6 +284,10 @@ def _state(folder: Path, collection: str) -> dict[str, dict[str, Any]]:
         raise CohortError(
             what="The folder holds another collection", given=stored["collection"], remedy="Give another --out"
         )
+    wanted = {"bytes": int, "sha256": dict, "folder": str}
+    for uid, one in stored["series"].items():
+        if not isinstance(one, dict) or not all(isinstance(one.get(key), kind) for key, kind in wanted.items()):
+            raise CohortError(what="The record of the download is not complete", given=uid[:80], remedy=remedy)
     return dict(stored["series"])
 
 

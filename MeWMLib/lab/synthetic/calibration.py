@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-from MeWMLib.cohorts.clinical_table import read_rows
 from MeWMLib.cohorts.hcc_tace import WEEKS_A_MONTH
 from MeWMLib.cohorts.synthetic.fields import derive_seed
 from MeWMLib.cohorts.synthetic.law import LAW, LawConstants, Traits, respond
 from MeWMLib.core.errors import DependencyError, InputError
 from MeWMLib.core.io import atomic_path
 from MeWMLib.core.protocol import Protocol
+from MeWMLib.core.tables import Row, read_csv
 from MeWMLib.lab.program import Tell, finish
 from MeWMLib.lab.synthetic.survival import survival_months, true_log_risk
 
@@ -66,10 +66,12 @@ def read_reference(table: Path) -> dict[str, Reference]:
     """
     needed = ["chemotherapy", "OS", "Death_1_StillAliveorLostToFU_0"]
     needed += [f"{reader}_{c}_{when}" for reader in (1, 2, 3) for c in CRITERIA for when in ("BL", "FU")]
-    rows = [row.cells for row in read_rows(table, needed, "The clinical table lacks columns", _REMEDY)]
+    found = read_csv(table, "The clinical table")
+    found.require(needed, "The clinical table lacks columns", _REMEDY)
+    rows = found.rows({name: place for name in needed if (place := found.place(name)) is not None})
     out = {}
     for regimen in REGIMENS:
-        mine = [r for r in rows if _regimen(r["chemotherapy"]) == regimen]
+        mine = [row for row in rows if _regimen(row.known("chemotherapy")) == regimen]
         changes, spread = {}, {}
         for criterion in CRITERIA:
             readers = np.array([[_change(r, reader, criterion) for reader in (1, 2, 3)] for r in mine]).reshape(-1, 3)
@@ -85,8 +87,8 @@ def read_reference(table: Path) -> dict[str, Reference]:
         out[regimen] = Reference(
             changes,
             spread,
-            np.array([_survival(r["OS"], table) for r in mine]),
-            np.array([r["Death_1_StillAliveorLostToFU_0"] == "1" for r in mine]),
+            np.array([_survival(row) for row in mine]),
+            np.array([_died(row) for row in mine]),
         )
     return out
 
@@ -95,23 +97,30 @@ def _regimen(text: str) -> str:
     return "" if not text.strip() else "beads" if "beads" in text.lower() else "conventional"
 
 
-def _survival(weeks: str, table: Path) -> float:
-    try:
-        return float(weeks) / WEEKS_A_MONTH
-    except ValueError as error:
-        raise InputError(
+def _survival(row: Row) -> float:
+    weeks = row.number("OS")
+    if weeks is None:
+        raise row.wrong(
             what="An overall survival in the clinical table is not a number",
-            given=f"{table.name}: OS = {weeks!r}",
-            remedy="Give weeks, or leave such patients out",
-        ) from error
+            name="OS",
+            remedy="Leave such patients out",
+        )
+    return weeks / WEEKS_A_MONTH
 
 
-def _change(row: Mapping[str, str], reader: int, criterion: str) -> float:
-    try:
-        before = float(row[f"{reader}_{criterion}_BL"])
-        return float(row[f"{reader}_{criterion}_FU"]) / before - 1 if before > 0 else float("nan")
-    except ValueError:
-        return float("nan")
+def _died(row: Row) -> bool:
+    column = "Death_1_StillAliveorLostToFU_0"
+    died = row.flag(column)
+    if died is None:
+        raise row.wrong(
+            what="The clinical table does not say whether death was seen", name=column, remedy="Leave such patients out"
+        )
+    return died
+
+
+def _change(row: Row, reader: int, criterion: str) -> float:
+    before, after = (row.number(f"{reader}_{criterion}_{when}") for when in ("BL", "FU"))
+    return after / before - 1 if before and before > 0 and after is not None else float("nan")
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.dynamics.autoencoder import Autoencoder
+from MeWMLib.lab.torch_state import kept_torch_state
 from MeWMLib.lab.training.assistant_crops import Ahead, Mix, Store, crops_of, on_device
 from MeWMLib.lab.training.assistant_data import Drawn, truth_of
 from MeWMLib.lab.training.checkpoint import AveragedModel, Run
@@ -78,6 +79,7 @@ class Loss:
         return whole + 0.5 * (each * there).sum() / there.sum().clamp(min=1)
 
 
+@kept_torch_state()
 def train(
     work: Path,
     settings: AssistantTraining,

@@ -22,6 +22,7 @@ from safetensors.numpy import save_file
 from MeWMLib.cohorts.synthetic.fields import derive_seed
 from MeWMLib.core.errors import UnreadableFileError
 from MeWMLib.core.io import atomic_path
+from MeWMLib.core.records import parse_json
 from MeWMLib.dynamics.model import DynamicsModel
 from MeWMLib.lab.synthetic.cases import SPLITS
 from MeWMLib.lab.training.assistant_patients import draw_abdomen, draw_patch
@@ -83,7 +84,8 @@ class Drawn:
         """
         with opened(path) as file:
             tensors = [file.get_tensor(name) for name in ("hu", "labels", "points", "viable_ml")]
-            return cls(*tensors, spacing_mm=json.loads(file.metadata()["spacing_mm"]))
+            told = (file.metadata() or {}).get("spacing_mm", "")
+            return cls(*tensors, spacing_mm=parse_json(told, "The voxel size", UnreadableFileError))
 
     def write(self, path: Path) -> None:
         """Write it whole, so that parts of it can be read."""

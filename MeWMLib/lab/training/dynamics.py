@@ -21,6 +21,7 @@ from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
 from MeWMLib.dynamics.model import denoiser_from_part
 from MeWMLib.lab.reports import sentence_encoder
 from MeWMLib.lab.text import cached_embeddings
+from MeWMLib.lab.torch_state import kept_torch_state
 from MeWMLib.lab.training.checkpoint import AveragedModel, Run
 from MeWMLib.lab.training.contrastive import combo_contrastive, tumour_features
 from MeWMLib.lab.training.distributed import Ranks, computes_bfloat16, require_precision
@@ -96,6 +97,7 @@ def flow_loss(
     return loss, parts
 
 
+@kept_torch_state()
 def train(
     cohort: Path,
     work: Path,

@@ -6,9 +6,6 @@ instructions, markup, addresses or paths in it are dropped.
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import json
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -16,6 +13,7 @@ from typing import Any
 
 from MeWMLib.core.errors import EndpointAnswerError, MeWMError
 from MeWMLib.core.protocol import DRUG, EMBOLIC, Action, ActionSpace, agent
+from MeWMLib.core.records import find_json
 from MeWMLib.policy.reports import Administration
 
 #: Most characters of the sentence that is kept for an agent.
@@ -153,9 +151,6 @@ def _agent_and_reason(entry: Any, key: str, kind: str, choice: Sequence[str]) ->
 def _json_object(text: str) -> dict[str, Any]:
     """The first JSON object of the right form; thoughts before it (<think>) and a code fence are skipped."""
     rest = re.sub(r"<think>.*?</think>", "", text, flags=re.DOTALL)
-    for start in itertools.islice(re.finditer(r"\{", rest), 20):
-        with contextlib.suppress(ValueError, RecursionError):
-            data, _ = json.JSONDecoder().raw_decode(rest, start.start())
-            if {"drugs", "administrations"} & set(data):
-                return dict(data)
+    if (data := find_json(rest, ("drugs", "administrations"))) is not None:
+        return data
     raise EndpointAnswerError(what="The answer contains no JSON object in the requested form")

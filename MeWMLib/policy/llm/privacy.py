@@ -36,7 +36,7 @@ _PATTERNS = (
     ("a date", rf"\b{_MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?,? (?:19|20)\d\d\b|\b{_MONTH}\.? (?:19|20)\d\d\b"),
     ("an id", r"\b(?:MRN|PID|patient ?(?:id|no|number)|case ?(?:id|no|number)|accession|ssn)\b[\s:#.]*\w*\d"),
     ("an id", r"\b\w*\d{6,}\w*\b|\bHCC[-_]\d+|\b\d(?:\.\d+){5,}\b"),
-    ("an e-mail address", r"[\w.+-]+@[\w-]+\.\w+"),
+    ("an e-mail address", r"[\w.+-]{1,64}@[\w-]+\.\w+"),
     ("a name", r"(?-i:\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herr|Frau|Mme|Sra?)\b\.? ?[A-Z]\w+)"),
     ("a name", r"\b(?:patient(?:'s)? name|name|named|patient|operator|surgeon|physician|signed(?: by)?)\s*[:=]\s*\w+"),
     ("a telephone number", r"\+\d[\d ()/-]{7,}\d"),
@@ -177,7 +177,7 @@ def audit(endpoint: Endpoint, body: bytes, outcome: str, seconds: float, usage: 
 def read_audit() -> list[dict[str, Any]]:
     """The lines of the audit file; broken ones, and those that say something else, are left out."""
     try:
-        lines = (data_folder() / AUDIT_FILE).read_text(encoding="utf-8").splitlines()
+        lines = (data_folder() / AUDIT_FILE).read_bytes().splitlines()
     except OSError:
         return []
     found = []

@@ -97,9 +97,9 @@ def test_a_row_of_the_table_becomes_a_patient(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        (["H1,Cisplatin,A,Stage-A,low,70,7,uninodular,0"], "A number"),
+        (["H1,Cisplatin,A,Stage-A,low,70,7,uninodular,0"], "AFP is not a number"),
         (["H3,,A,Stage-A,5,50,2,uninodular,0"], "no regimen"),
-        ([], "lacks columns"),
+        ([], "no rows"),
     ],
 )
 def test_a_bad_table_is_refused(tmp_path: Path, rows: list[str], said: str) -> None:

@@ -19,6 +19,7 @@ from MeWMLib.lab.evaluation.survival_real import (
 )
 from MeWMLib.lab.evaluation.survival_tables import (
     CLINICAL,
+    DTSDHCC_BEFORE,
     HCC_TACE_AFTER,
     HCC_TACE_BEFORE,
     Endpoint,
@@ -198,7 +199,13 @@ def test_unusable_tables_are_refused(tmp_path):
     with pytest.raises(SurvivalDataError, match="is twice"):
         read_table("hcc-tace-seg", own)
     own.write_text("")
-    with pytest.raises(UnreadableFileError, match="cannot be read"):
+    with pytest.raises(UnreadableFileError, match="no rows"):
         read_table("hcc-tace-seg", own)
+    own.write_text("TCIA_ID,OS\na,1,2\n")  # pandas would take the first column for an index
+    with pytest.raises(InputError, match="another number of cells"):
+        read_table("hcc-tace-seg", own)
+    own.write_text("ID,Date,Status_of_death,OStime_day," + ",".join(DTSDHCC_BEFORE.values()) + "\na,1,2,3" + ",1" * 8)
+    with pytest.raises(UnreadableFileError, match="Status_of_death must be 0 or 1"):
+        read_table("dtsdhcc", own)
     with pytest.raises(SurvivalDataError, match="Unknown table"):
         read_table("other", own)

@@ -1,0 +1,126 @@
+"""Free texts cost what they are long: characters that patterns are given, and lines of Python that run, are counted."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from MeWMLib.cohorts.clinical_table import parse_regimen
+from MeWMLib.core import protocol
+from MeWMLib.core.errors import ClinicalDataError, InputError, MeWMError, ProtocolError
+from MeWMLib.core.protocol import Protocol
+from MeWMLib.core.texts import MOST_GOAL, MOST_PROTOCOL, MOST_REPORT
+from MeWMLib.policy import goal, report_outcome, report_words, reports
+from MeWMLib.policy.goal import parse_goal
+from MeWMLib.policy.llm.privacy import masked
+from MeWMLib.policy.reports import parse_report, relevant_text
+
+UNITS = (
+    "Epirubicin 30 mg and Lipiodol 10 ml were infused, ", "cisplatin, ", "without PVA or cisplatin and lipiodol or ",
+    "30 mg ", "30 mg of a cisplatin ", "total dose of 30 mg cisplatin ", "in x ml of y lipiodol ", " and then ",
+    "cisplastin ",
+    "Cisplatin was infused and then PVA was injected and then ", "no ", "(", "\n", " ",
+)  # fmt: skip
+
+
+class Counting:
+    """A pattern that counts the characters that it is given."""
+
+    seen = 0
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self.pattern = pattern.pattern
+        self._pattern = pattern
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        def run(*args: object) -> object:
+            text = next(arg for arg in args if isinstance(arg, str) and (name != "sub" or arg is args[1]))
+            ends = [arg for arg in args if isinstance(arg, int)]
+            found = getattr(self._pattern, name)(*args)
+            begin, end = [*ends, 0][0], ends[1] if len(ends) > 1 else len(text)
+            # what has to begin at its place is not looked for in all that follows
+            Counting.seen += 1 + (end - begin if name != "match" else found.end() - begin if found else 0)
+            return found
+
+        return run
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], object], str], int]:
+    """What a text costs: characters that are given to patterns, and lines of our Python that are run."""
+    for module in (reports, report_words, report_outcome, goal, protocol):
+        for name, value in list(vars(module).items()):
+            if isinstance(value, re.Pattern):
+                monkeypatch.setattr(module, name, Counting(value))
+    for module in (report_words, goal):
+        names = Counting(module._names())
+        monkeypatch.setattr(module, "_names", lambda names=names: names)
+
+    def count(read: Callable[[str], object], text: str) -> int:
+        lines, former = 0, sys.gettrace()
+
+        def trace(frame: object, event: str, _: object) -> object:
+            nonlocal lines
+            lines += event == "line"
+            return trace
+
+        Counting.seen = 0
+        sys.settrace(trace)  # type: ignore[arg-type]
+        try:
+            read(text)
+        except MeWMError:
+            pass  # a list of names twice is no protocol
+        finally:
+            sys.settrace(former)
+        return Counting.seen + lines
+
+    return count
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("read", [parse_report, relevant_text, parse_goal, Protocol.parse])
+def test_twice_the_text_is_twice_the_work(work, read, unit):
+    most = 3000 if read is Protocol.parse else 12_000
+    read_once = (unit * (most // len(unit)))[: most // 4]
+    work(read, read_once)  # what is looked up once, and kept
+    small, large = work(read, read_once), work(read, (unit * most)[: 4 * len(read_once)])
+    assert large <= 5 * small + 2000
+
+
+@pytest.mark.parametrize(
+    ("read", "most", "error", "what"),
+    [
+        (parse_report, MOST_REPORT, InputError, "The report"),
+        (relevant_text, MOST_REPORT, InputError, "The report"),
+        (parse_goal, MOST_GOAL, InputError, "The goal"),
+        (Protocol.parse, MOST_PROTOCOL, ProtocolError, "The protocol"),
+        (parse_regimen, MOST_PROTOCOL, ClinicalDataError, "The regimen of a patient"),
+    ],
+)
+def test_a_text_that_is_too_long_is_refused_with_both_lengths(read, most, error, what):
+    with pytest.raises(error, match=f"{what} is too long.*{most + 1} characters, at most {most} are read"):
+        read("x" * (most + 1))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "30 mg " + "a-eluting " * 36 + "cisplatin!",  # two readings of each word: 2^36 ways once
+        "cisplatin" + " " * 12_000 + "x",
+        "cisplatin " + "(" * 12_000,
+        "5" * 12_000 + " mg",
+        "a@" * 6000,
+        "a" * 12_000 + "@",
+        "name " * 2400,
+    ],
+)
+def test_texts_that_patterns_would_read_in_many_ways_end(text):
+    assert parse_report(text) is not None and parse_goal(text) is not None and masked(text) is not None
+
+
+def test_an_amount_beyond_numbers_is_no_dose():
+    found = parse_report("9" * 400 + " mg of cisplatin was infused.")
+    assert found.protocol.text == "Cisplatin (infused)" and "not a single dose" in found.notes[0]
