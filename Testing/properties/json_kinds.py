@@ -72,7 +72,7 @@ def document() -> PlanDocument:
     return PlanDocument(
         plan, "case-1", "control", Clinical(age_years=61, child_pugh_class="A", extrahepatic_spread=False), 20, "cpu",
         PlanSettings(), BundleFacts("small", "ab" * 32), {"mewm": "1"}, Findings(1500.0, 100.0, (lesion,)), space,
-        LabelsUsed("expert", 0.9, None, "note"), TreatmentSummary(1, 1, 100.0), {"pre": "pre.nrrd"},
+        LabelsUsed("expert", 0.9, None, "note"), TreatmentSummary(1, 1, 100.0), files={"pre": "pre.nrrd"},
     )  # fmt: skip
 
 
