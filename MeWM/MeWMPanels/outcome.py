@@ -71,7 +71,7 @@ class OutcomePanel(Panel):
             risk=risk,
             span=f" ({low:+.2f} ... {high:+.2f})" if low != high else "",
             ratio=math.exp(risk),
-            median=_("{n:g} months").format(n=median) if median is not None else _("not reached"),
+            median=_("{n:.1f} months").format(n=median) if median is not None else _("not reached"),
         )
         self.refresh()
 

@@ -203,6 +203,8 @@ def write_volume(volume: Volume, path: Path) -> None:
         for key in ("protocol", "seed", "bundle", "bundle_sha256"):
             image.SetMetaData(f"MeWM_{key}", str(marks[key]))
         image.SetMetaData("MeWM_versions", json.dumps(marks["versions"]))
+        if volume.simulated.forbidden:
+            image.SetMetaData("MeWM_forbidden", volume.simulated.forbidden)
     if volume.phase != "unknown":
         image.SetMetaData("MeWM_phase", volume.phase)
     _write_image(image, path)
@@ -357,8 +359,9 @@ def _provenance(metadata: Mapping[str, str]) -> Provenance | None:
     try:
         seed, versions = int(metadata["MeWM_seed"]), json.loads(metadata.get("MeWM_versions", "{}"))
         return Provenance(
-            metadata["MeWM_protocol"], seed, metadata["MeWM_bundle"], metadata["MeWM_bundle_sha256"], dict(versions)
-        )
+            metadata["MeWM_protocol"], seed, metadata["MeWM_bundle"], metadata["MeWM_bundle_sha256"], dict(versions),
+            metadata.get("MeWM_forbidden", ""),
+        )  # fmt: skip
     except (KeyError, ValueError, TypeError) as error:
         raise UnreadableFileError(
             what="The file is marked as simulated but does not say by what",

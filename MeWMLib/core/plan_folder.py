@@ -13,9 +13,10 @@ import SimpleITK as sitk
 
 import MeWMLib
 from MeWMLib.core import io
+from MeWMLib.core.beside import Beside
 from MeWMLib.core.errors import MeWMError, OutputError, UnreadableFileError, output_error
 from MeWMLib.core.patient import Clinical, Findings
-from MeWMLib.core.plan import Candidate, Plan, PlanSettings
+from MeWMLib.core.plan import FREE, Candidate, Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace
 from MeWMLib.core.records import from_plain, read_json, to_plain
 from MeWMLib.core.volume import LabelMap, Provenance, Volume, require_same_geometry
@@ -26,6 +27,8 @@ RESEARCH_USE_ONLY = (
     "Research use only. Simulated volumes are not scans, predicted risks are not a prognosis, and a ranked protocol is "
     "not a treatment recommendation."
 )
+#: Kinds of plans, and the policy of the second one.
+SEARCHED, NAMED, BY_USER = "searched", "named", "named by the user"
 PLAN, RUN, REPORT, SCENE = "plan.json", "run.json", "report.html", "scene.mrb"
 #: What a search has simulated, while it is not finished (`planning.journal`).
 JOURNAL = ".mewm-journal.jsonl"
@@ -89,6 +92,8 @@ class PlanDocument:
         policy: what was proposed, by whom and why.
         files: names of the files "pre" and "pre_labels"; empty until they are written.
         mewm: version that made it.
+        kind: `SEARCHED`, or `NAMED` for one protocol that the user named: it has no rank.
+        beside: the user's own protocol beside the first one, where one was given.
     """
 
     plan: Plan
@@ -107,6 +112,14 @@ class PlanDocument:
     files: dict[str, str] = field(default_factory=dict)
     mewm: str = MeWMLib.__version__
     research_use_only: str = RESEARCH_USE_ONLY
+    kind: str = SEARCHED
+    beside: Beside | None = None
+
+    @property
+    def forbidden(self) -> list[str]:
+        """The protocols that were simulated although clinical rules forbid them, with the rules."""
+        named = [*self.plan.candidates, *([self.beside.mine] if self.beside else [])]
+        return [f"{c.protocol.text}: {c.forbidden}" for c in named if c.forbidden]
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -115,6 +128,8 @@ class PlanDocument:
             "mewm": self.mewm,
             "schema": SCHEMA,
             "research_use_only": self.research_use_only,
+            "kind": self.kind,
+            "forbidden": self.forbidden,
             "case": self.case,
             "goal": self.goal,
             "clinical": self.clinical.to_json(),
@@ -128,6 +143,7 @@ class PlanDocument:
             "labels": to_plain(self.labels),
             "treated": to_plain(self.treated),
             **self.plan.to_json(),
+            "beside": self.beside.to_json() if self.beside else None,
             "files": dict(self.files),
         }
 
@@ -146,8 +162,11 @@ class PlanDocument:
         entry = {**data, "plan": data}
         if isinstance(data.get("policy"), dict):
             entry["policy"] = {**data["policy"], "policy": data["policy"].get("name")}
+            if entry["policy"]["policy"] == BY_USER:  # older versions had no kind
+                entry["kind"] = NAMED
         if isinstance(data.get("settings"), dict):
-            entry["settings"] = {"search": "beam", **data["settings"]}  # the only search that older versions had
+            # older versions had no other search, or no other space
+            entry["settings"] = {"search": "beam", "space": FREE, **data["settings"]}
         try:
             return from_plain(cls, entry, "the plan", UnreadableFileError, _REMEDY, strict=False)
         except MeWMError as error:
@@ -156,7 +175,10 @@ class PlanDocument:
 
     def provenance(self, candidate: Candidate) -> Provenance:
         """Where the simulated volume of a candidate comes from."""
-        return Provenance(candidate.protocol.text, self.seed, self.bundle.name, self.bundle.sha256, self.versions)
+        bundle = self.bundle
+        return Provenance(
+            candidate.protocol.text, self.seed, bundle.name, bundle.sha256, self.versions, candidate.forbidden
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,9 +307,13 @@ class PlanFolder:
         return dict(BEFORE)
 
     def write_kept(self, rank: int, ct: Volume, labels: LabelMap, sd: Volume | None) -> dict[str, str]:
-        """Write the simulated volumes of one rank and the deviation over its replicas; returns the file names."""
+        """Write the simulated volumes of one rank (0: the user's own protocol) and the deviation over its replicas.
+
+        Returns:
+            the file names.
+        """
         self._begin()
-        stem = f"simulated_{rank:02d}"
+        stem = f"simulated_{rank:02d}" if rank else "simulated_mine"
         files = {"ct": f"{stem}.nrrd", "labels": f"{stem}.seg.nrrd"}
         io.write_volume(ct, self.path / files["ct"])
         io.write_labels(labels, self.path / files["labels"])

@@ -76,7 +76,9 @@ def get_provenance(node: Any) -> Provenance | None:
         return None
     text = {field.name: node.GetAttribute(_attribute(field.name)) or "" for field in fields(Provenance)}
     versions = parse_json(text["versions"] or "{}", f"The note on versions of {node.GetName()}", UnreadableFileError)
-    return Provenance(text["protocol"], int(text["seed"] or 0), text["bundle"], text["bundle_sha256"], versions)
+    return Provenance(
+        text["protocol"], int(text["seed"] or 0), text["bundle"], text["bundle_sha256"], versions, text["forbidden"]
+    )
 
 
 def volume_to_node(scene: Any, volume: Volume, name: str, image: Any = None) -> Any:
