@@ -123,6 +123,18 @@ _COMMANDS = (
         ),
     ),
     Command(
+        "render",
+        "MeWMLib.cli.pictures:render",
+        "make the report and the scene of an existing plan again",
+        "mewm render out/plan --no-scene",
+        (
+            _option("folder", metavar="DIR", help="folder that `mewm plan` or `mewm simulate` wrote"),
+            _option("--no-report", action="store_true", help="leave out report.html and the pictures"),
+            _option("--no-scene", action="store_true", help="leave out scene.mrb"),
+            _option("--quiet", action="store_true", help="no progress"),
+        ),
+    ),
+    Command(
         "doctor",
         "MeWMLib.cli.doctor:run",
         "say what is installed, what is missing and how to get it",

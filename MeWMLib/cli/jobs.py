@@ -121,12 +121,11 @@ def _show_plan(arguments: argparse.Namespace, output: Output, result: dict[str, 
     if result.get("stopped_by") == "cancelled":
         output.result(f"Stopped; the best so far is in {folder / 'plan.json'}.")
         if document.plan.candidates:
-            output.result(f"Pictures and report of it: python -m MeWMLib.scene {folder}")
+            output.result(f"Pictures and report of it: {pictures.render_command(folder)}")
         return CancelledError.exit_code
     made = pictures.make(folder, output, report=not arguments.no_report, scene=not arguments.no_scene)
     output.result(f"The plan: {folder / 'plan.json'}")
-    for name, what in (("report.html", "The report, for a browser"), ("scene.mrb", "The scene, for 3D Slicer")):
-        if made and (folder / name).is_file():
-            output.result(f"{what}: {folder / name}")
+    if made:
+        pictures.show(folder, output)
     output.result(f"Research use only. Total time: {tables.minutes(time.monotonic() - start)}.")
     return 0

@@ -143,8 +143,8 @@ def completions(
 
     Returns:
         Template by template, each in the order of the policy. Two protocols of the same agents would be the same to
-        the networks, which see no route: the first of them stays. Particles are left out only where the rules allow no
-        protocol of a template with them.
+        the networks, which see no route: the first of them stays. Particles are left out only where a template allows
+        no protocol with them under the rules and with so many agents.
 
     Raises:
         RuleError: nothing of the space fills a template, or the rules allow nothing of it.

@@ -23,7 +23,7 @@ from MeWMLib.world.machine import choose_device
 from MeWMLib.world.model import WorldModel
 from MeWMLib.world.response_prediction import PredictedResponse
 
-FAST = PlanSettings(beams=2, drugs=2, embolics=2, drug_horizon=1, embolic_horizon=1, replicas=2, steps=1)
+FAST = PlanSettings(space="free", beams=2, drugs=2, embolics=2, drug_horizon=1, embolic_horizon=1, replicas=2, steps=1)
 SPACE = ActionSpace(("Cisplatin", "Doxorubicin"), ("Lipiodol", "PVA"), {}, "test")
 A, B = Protocol.parse("Cisplatin + Lipiodol"), Protocol.parse("Doxorubicin + PVA")
 
