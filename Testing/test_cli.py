@@ -373,7 +373,7 @@ def test_the_table_fits_an_ordinary_terminal(fake, small_bundle, tmp_path, width
     tables.plan(document, output)
     text = stream.getvalue()
     assert max(map(len, text.splitlines()[:10])) <= width
-    for whole in ("(-75 %)", "24 months", "Hydroxycamptothecin", "a-rule", "[because]", "2.0 to 0.5 ml"):
+    for whole in ("(-75 %)", "20.0 months", "Hydroxycamptothecin", "a-rule", "[because]", "2.0 to 0.5 ml"):
         assert whole in text
     assert f"HR {best.risk.hazard_ratio:.2f}" in text and "is its exponential" in text
 

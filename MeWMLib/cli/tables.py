@@ -39,14 +39,17 @@ def plan(document: PlanDocument, output: Output) -> None:
     table = Table(title=f"{what}simulated, research use only)")
     table.add_column("#" if ranked else "", justify="right", no_wrap=True)
     table.add_column("Protocol", overflow="fold", min_width=20)
+    if weighed:
+        table.add_column("Score", justify="right", no_wrap=True)
     table.add_column(f"Log-risk, hazard{break_}ratio (range{break_}of replicas)", no_wrap=True)
     table.add_column("Viable tumour", justify="right", no_wrap=True)
     table.add_column(f"Median{break_}survival", justify="right", no_wrap=True)
     if not narrow:
         table.add_column("Warnings")
     for candidate in candidates[:_SHOWN]:
-        number, *cells = _row(candidate, break_, narrow)
-        output.row(table, number if ranked else "", *cells)
+        number, protocol, *cells = _row(candidate, break_, narrow)
+        score = [f"{candidate.risk.log_risk if candidate.utility is None else candidate.utility:+.2f}"] * bool(weighed)
+        output.row(table, number if ranked else "", protocol, *score, *cells)
     output.table(table)
     for text in document.forbidden:
         output.result(f"FORBIDDEN by the clinical rules, simulated because you asked for it: {text}.")
@@ -92,7 +95,7 @@ def weights_text(settings: PlanSettings) -> str:
     if not any(settings.weights.values()):
         return f"{where}. Ranked by the predicted risk alone."
     return (
-        f"{where}. Ranked by log-risk plus weights: {settings.weights_text} (toxicity for each rule that warns, "
+        f"{where}. Ranked by score, which is log-risk plus weights: {settings.weights_text} (toxicity for each rule that warns, "
         "complexity for each agent beyond two, uncertainty for the deviation over the replicas)."
     )
 

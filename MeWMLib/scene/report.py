@@ -145,7 +145,7 @@ def render_report(document: PlanDocument, pictures: Sequence[Picture], notes: Se
         best_words=best_in_words(plan, named, weighed) if best else [],
         named=named,
         weighed=weighed,
-        weights=f"Weights beside the log-risk: {weights}." if weighed else "Ranked by the log-risk alone.",
+        weights=f"Ranked by score: log-risk plus weights ({weights})." if weighed else "Ranked by the log-risk alone.",
         candidates=plan.candidates[:MAX_ROWS],
         left_out=max(0, len(plan.candidates) - MAX_ROWS),
         clinical=clinical_rows(document.clinical),

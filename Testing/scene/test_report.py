@@ -68,7 +68,7 @@ def test_says_what_the_plan_says(axial_plan):
     _, _, text = _render(axial_plan)
     document = PlanFolder(axial_plan).read()
     for candidate in document.plan.candidates:
-        assert candidate.protocol.text in text
+        assert candidate.described in text
         assert f"{candidate.risk.log_risk:+.2f}".replace("-", "\N{MINUS SIGN}") in text
         assert f"{np.exp(candidate.risk.log_risk):.2f}" in text
     assert "A replica is one simulation of a protocol" in text
