@@ -39,7 +39,8 @@ def plan(document: PlanDocument, output: Output) -> None:
     table = Table(title=f"{what}simulated, research use only)")
     table.add_column("#" if ranked else "", justify="right", no_wrap=True)
     table.add_column("Protocol", overflow="fold", min_width=20)
-    if weighed:
+    scored = bool(weighed) and not narrow
+    if scored:
         table.add_column("Score", justify="right", no_wrap=True)
     table.add_column(f"Log-risk, hazard{break_}ratio (range{break_}of replicas)", no_wrap=True)
     table.add_column("Viable tumour", justify="right", no_wrap=True)
@@ -48,7 +49,7 @@ def plan(document: PlanDocument, output: Output) -> None:
         table.add_column("Warnings")
     for candidate in candidates[:_SHOWN]:
         number, protocol, *cells = _row(candidate, break_, narrow)
-        score = [f"{candidate.risk.log_risk if candidate.utility is None else candidate.utility:+.2f}"] * bool(weighed)
+        score = [_score(candidate)] if scored else []
         output.row(table, number if ranked else "", protocol, *score, *cells)
     output.table(table)
     for text in document.forbidden:
@@ -95,8 +96,8 @@ def weights_text(settings: PlanSettings) -> str:
     if not any(settings.weights.values()):
         return f"{where}. Ranked by the predicted risk alone."
     return (
-        f"{where}. Ranked by score, which is log-risk plus weights: {settings.weights_text} (toxicity for each rule that warns, "
-        "complexity for each agent beyond two, uncertainty for the deviation over the replicas)."
+        f"{where}. Ranked by score, which is log-risk plus weights: {settings.weights_text} (toxicity for each rule "
+        "that warns, complexity for each agent beyond two, uncertainty for the deviation over the replicas)."
     )
 
 
@@ -109,12 +110,18 @@ def _row(candidate: Candidate, break_: str, narrow: bool) -> list[str]:
     row = [
         str(candidate.rank),
         candidate.described + under,
-        f"{risk.log_risk:+.2f}, HR {risk.hazard_ratio:.2f}{break_}({low:+.2f} to {high:+.2f})",
+        f"{risk.log_risk:+.2f}, HR {risk.hazard_ratio:.2f}{break_}({low:+.2f} to {high:+.2f})"
+        + (f"\nscore {_score(candidate)}" if narrow and candidate.utility is not None else ""),
         f"{change.viable_ml_before:.1f} to {change.viable_ml_after:.1f} ml{break_}"
         f"({change.viable_change_percent:+.0f} %)",
         _months(risk.median_survival_months),
     ]
     return row if narrow else [*row, warnings]
+
+
+def _score(candidate: Candidate) -> str:
+    """What a candidate is ranked by."""
+    return f"{candidate.risk.log_risk if candidate.utility is None else candidate.utility:+.2f}"
 
 
 def dice(labels: dict[str, Any], output: Output) -> None:

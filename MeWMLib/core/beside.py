@@ -7,7 +7,7 @@ from typing import Any
 
 from MeWMLib.core.errors import UnreadableFileError
 from MeWMLib.core.plan import Candidate
-from MeWMLib.core.protocol import Protocol
+from MeWMLib.core.protocol import Action, Protocol, agent
 from MeWMLib.core.records import from_plain
 
 ADD, REPLACE, DROP = KINDS = ("add", "replace", "drop")
@@ -75,3 +75,31 @@ class Beside:
             UnreadableFileError: a field is missing or of a wrong type.
         """
         return from_plain(cls, data, "the comparison of two protocols", UnreadableFileError, strict=False)
+
+
+def swaps(mine: Protocol, first: Protocol) -> tuple[Swap, ...]:
+    """Every single step from one protocol towards another, not yet simulated.
+
+    An action of `first` that `mine` lacks replaces the same agent with another dose or route, else an agent of the same
+    class that `first` does without (one anthracycline by another, gelatin sponge by PVA), else it is added. What is
+    left of `mine` that `first` does without is dropped.
+    """
+    spare = [a for a in mine.actions if a.agent not in first.agents]
+    found = []
+    for action in (a for a in first.actions if a not in mine.actions):
+        known = agent(action.agent).agent_class
+        same = [a for a in mine.actions if a.agent == action.agent]
+        former = next(iter(same or [a for a in spare if agent(a.agent).agent_class == known]), None)
+        if former in spare:
+            spare.remove(former)
+        rest = tuple(a for a in mine.actions if a != former)
+        kind, text = (ADD, "") if former is None else (REPLACE, former.text)
+        found.append(Swap(kind, action.text, text, Protocol((*rest, action))))
+    for action in spare:
+        found.append(Swap(DROP, action.text, "", without(mine, action)))
+    return tuple(found)
+
+
+def without(protocol: Protocol, action: Action) -> Protocol:
+    """A protocol with one action left out."""
+    return Protocol(tuple(a for a in protocol.actions if a != action))

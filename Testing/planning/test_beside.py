@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from MeWMLib.core.beside import ADD, DROP, REPLACE, Beside
+from MeWMLib.core.beside import ADD, DROP, REPLACE, Beside, swaps
 from MeWMLib.core.outcome import Risk, TumourChange
 from MeWMLib.core.plan import Candidate
 from MeWMLib.core.protocol import Protocol
-from MeWMLib.planning.beside import beside, swaps
+from MeWMLib.planning.beside import beside
 
 MINE = Protocol.parse("Epirubicin 30 mg + Lipiodol 10 ml + Gelatin Sponge")
 FIRST = Protocol.parse("Doxorubicin 50 mg + Cisplatin 50 mg + Lipiodol 12 ml + PVA")
