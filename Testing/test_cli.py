@@ -29,7 +29,7 @@ from MeWMLib.jobs.table import kind_of
 
 PROGRAMS = ("cohort", "train", "evaluate")
 JOBS = ("plan", "segment", "propose", "simulate", "assess")
-COMMANDS = (*JOBS, "sample", "doctor", "bundle", "rules", "report", "endpoint", *PROGRAMS)
+COMMANDS = (*JOBS, "sample", "render", "doctor", "bundle", "rules", "report", "endpoint", *PROGRAMS)
 PLAN = ("plan", "sample:tiny", "--no-report", "--no-scene")
 
 
@@ -112,7 +112,15 @@ def test_plan_prints_the_ranked_protocols(mewm, tmp_path):
     assert code == 0
     plan = json.loads((tmp_path / "out" / "plan.json").read_text())
     assert plan["settings"]["replicas"] == 2
-    for text in (plan["candidates"][0]["protocol"], "(-75 %)", "24 months", "plan.json", "Total time", "Research use"):
+    for text in (
+        *plan["candidates"][0]["described"].split()[:3],
+        "(-75 %)",
+        " months",
+        "Searched: protocols that fill a template",
+        "plan.json",
+        "Total time",
+        "Research use",
+    ):
         assert text in out
     assert "Dice liver 1.000, tumour 0.857" in out and "expert labels" in out
     assert "Be kind." in err and "Search: 100%" in err
@@ -161,8 +169,48 @@ def test_a_crash_of_the_worker_is_exit_1(mewm, tmp_path, monkeypatch):
 def test_simulate_says_which_rules_the_protocol_touches(mewm, tmp_path):
     arguments = ("--protocol", "Cisplatin + Oxaliplatin + Lipiodol", "--out", tmp_path / "out")
     code, out, err = mewm("simulate", "sample:tiny", *arguments, "--no-report", "--no-scene")
-    assert code == 0 and "platin" in err and "forbidden" in err
-    assert "Oxaliplatin + Cisplatin + Lipiodol" in out
+    assert code == 2 and "one-platinum" in err and "--allow-forbidden" in err and "Be kind" not in err
+    assert out == "" and not (tmp_path / "out").exists()
+    insisted = ("--no-report", "--no-scene", "--allow-forbidden")
+    code, out, err = mewm("simulate", "sample:tiny", *arguments, *insisted)
+    assert code == 0 and "forbidden: Combining platinum" in err
+    assert "FORBIDDEN by the clinical rules" in out and "Oxaliplatin + Cisplatin + Lipiodol" in out
+
+
+def test_simulate_ranks_nothing(mewm, tmp_path):
+    arguments = ("--protocol", "Cisplatin + PVA", "--out", tmp_path / "out", "--no-report", "--no-scene")
+    code, out, err = mewm("simulate", "sample:tiny", *arguments)
+    assert code == 0 and "fits no template" in err and "Cisplatin + PVA (fits no template)" in out
+    assert "Predicted outcome of your protocol" in out
+    assert not [word for word in ("lower is better", "Ranked by", "#") if word in out]
+
+
+def test_my_protocol_is_shown_beside_the_first(mewm, tmp_path):
+    mine = "Epirubicin 30 mg + Lipiodol 10 ml + Gelatin Sponge"
+    code, out, _ = mewm(*PLAN, "--out", tmp_path / "out", "--mine", mine, "--replicas", "1")
+    assert code == 0
+    pair = json.loads((tmp_path / "out" / "plan.json").read_text())["beside"]
+    flat = " ".join(out.split())
+    assert f"Yours minus MeWM's: {pair['risk_difference']:+.2f} log-risk" in flat
+    assert pair["swaps"] and all(f"{s['risk_change']:+.2f})" in flat for s in pair["swaps"])
+    for moved in (*pair["mine"]["contributions"], *pair["first"]["contributions"]):
+        assert f"{moved['action']} {moved['risk_change']:+.2f}" in flat
+
+
+def test_render_makes_the_report_of_a_folder_again(mewm, tmp_path, capsys):
+    assert mewm(*PLAN, "--out", tmp_path / "out")[0] == 0
+    body = """
+assert sys.argv[1:] == [sys.argv[1], "--no-scene"]
+open(sys.argv[1] + "/report.html", "w").write("a report")
+say(kind="result", data={"files": ["report.html"]})
+"""
+    folder = tmp_path / "out"
+    assert cli.main(["render", str(folder), "--no-scene", "--quiet"], worker=_scene(tmp_path, body)) == 0
+    assert str(folder / "report.html") in capsys.readouterr().out
+    code, _, err = mewm("render", tmp_path / "nothing")
+    assert code == 2 and "plan.json" in err and "Traceback" not in err
+    code, _, err = mewm("render", folder, "--no-scene", "--no-report")
+    assert code == 2 and "Nothing is left to make" in err
 
 
 def test_json_is_all_there_is_on_standard_output(mewm, case, tmp_path):
@@ -279,7 +327,7 @@ say(kind="result", data={"files": ["report.html"]})
 def test_missing_pictures_are_said_and_lose_nothing(tmp_path, capsys, body, text):
     assert not pictures.make(tmp_path, Output(), command=_scene(tmp_path, body))
     err = capsys.readouterr().err
-    assert text in err and "The plan is complete" in err and "python -m MeWMLib.scene" in err
+    assert text in err and "The plan is complete" in err and "mewm render" in err
 
 
 def test_a_plan_whose_pictures_fail_is_exit_0(mewm, tmp_path, monkeypatch):
@@ -325,7 +373,7 @@ def test_the_table_fits_an_ordinary_terminal(fake, small_bundle, tmp_path, width
     tables.plan(document, output)
     text = stream.getvalue()
     assert max(map(len, text.splitlines()[:10])) <= width
-    for whole in ("(-75 %)", "24 months", "Hydroxycamptothecin", "a-rule", "[because]", "2.0 to 0.5 ml"):
+    for whole in ("(-75 %)", "20.0 months", "Hydroxycamptothecin", "a-rule", "[because]", "2.0 to 0.5 ml"):
         assert whole in text
     assert f"HR {best.risk.hazard_ratio:.2f}" in text and "is its exponential" in text
 
@@ -377,7 +425,7 @@ def test_ctrl_c_keeps_the_best_so_far(fake_script, small_bundle, tmp_path):
     assert code == 130 and "Stopping; the best so far" in err and "Traceback" not in err
     plan = json.loads((out / "plan.json").read_text())
     assert plan["stopped_by"] == "cancelled" and plan["candidates"][0]["files"]
-    assert plan["candidates"][0]["protocol"] in text and "python -m MeWMLib.scene" in text
+    assert plan["candidates"][0]["described"].split()[0] in text and "mewm render" in text
 
 
 @posix

@@ -29,7 +29,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(VERBS, ("core",)),
     "world": (*VERBS, "core"),
     "cohorts": ("core", "perception", "policy"),
-    "jobs": ("world", "planning", "cohorts", "core"),
+    "jobs": ("world", "planning", "policy", "cohorts", "core"),
     "jobs.table": ("core",),
     "jobs.job": ("core", "jobs.table"),
     "jobs.inputs": ("core", "jobs.job", "jobs.table", "perception.phase"),

@@ -87,6 +87,19 @@ class ActionsPanel(Panel):
         """All protocols: pairs of name and `Protocol`."""
         return protocols_of(self.parameters.protocols)
 
+    @property
+    def selected(self):
+        """Name and protocol that are selected, or None."""
+        named, row = self.named, self.ui.protocolList.currentRow
+        return named[row] if 0 <= row < len(named) else None
+
+    def change_selected(self, protocol):
+        """Put another protocol in the place of the selected one; returns its name."""
+        named, row = self.named, self.ui.protocolList.currentRow
+        named[row] = (named[row][0], protocol)
+        self._store(named, row)
+        return named[row][0]
+
     def add(self, name, protocol):
         """Add a protocol and select it."""
         self._store([*self.named, (name, protocol)], len(self.named))

@@ -27,7 +27,8 @@ class ExplorationPanel(Panel):
             self.front.desk.cancel()
         else:
             self._mine = True
-            self.front.tasks.explore()
+            chosen = self.front.actions.selected if self.ui.mineBox.checked else None
+            self.front.tasks.explore(chosen[1] if chosen else None)
 
     def show_candidates(self, candidates):
         """Show what the search has so far."""
@@ -78,5 +79,8 @@ class ExplorationPanel(Panel):
         else:
             text, reason = _("Cancel (keeps the best so far)"), ""
         self.ui.exploreButton.setText(text)
-        self.enable_each(exploreButton=reason)
+        self.enable_each(
+            exploreButton=reason,
+            mineBox="" if self.front.actions.selected else _("Put a protocol together in Actions first"),
+        )
         self._show_label()

@@ -9,6 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MeWMPanels import ranks, results
+from MeWMPanels.mine import MineSection
 from MeWMPanels.panel import Panel, fill_combo, show_text
 from MeWMPanels.reports import folder_in
 from MeWMPanels.views import rank_of
@@ -21,6 +22,7 @@ class OutcomePanel(Panel):
 
     def setup(self):
         self._assessment = self._report = ""
+        self.mine = MineSection(self.front, self.ui.mineWidget)
         self.on_choice(comparisonBox=self._choose_comparison, rankBox=self._choose_rank)
         self.ui.flickerBox.toggled.connect(self._flicker)
         self.on_click(
@@ -71,13 +73,14 @@ class OutcomePanel(Panel):
             risk=risk,
             span=f" ({low:+.2f} ... {high:+.2f})" if low != high else "",
             ratio=math.exp(risk),
-            median=_("{n:g} months").format(n=median) if median is not None else _("not reached"),
+            median=_("{n:.1f} months").format(n=median) if median is not None else _("not reached"),
         )
         self.refresh()
 
     def forget(self):
         """The scene was closed."""
         self._assessment = self._report = ""
+        self.mine.forget()
         self.ui.flickerBox.setChecked(False)
 
     def refresh(self):
@@ -107,6 +110,7 @@ class OutcomePanel(Panel):
             assessButton=self.front.cannot_simulate or post,
             reportButton=self.front.busy or reason,
         )
+        self.mine.refresh()
         show_text(ui.reportLabel, self._report)
         show_text(ui.assessLabel, self._assessment)
 

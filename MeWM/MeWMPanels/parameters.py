@@ -27,6 +27,7 @@ class ClinicalPack:
     albumin_g_per_dl: Annotated[float, WithinRange(0.0, 8.0), Default(0.0)]
     main_portal_vein_thrombosis: Annotated[str, Choice([UNKNOWN, "no", "yes"]), Default(UNKNOWN)]
     extrahepatic_spread: Annotated[str, Choice([UNKNOWN, "no", "yes"]), Default(UNKNOWN)]
+    body_surface_m2: Annotated[float, WithinRange(0.0, 3.5), Default(0.0)]
 
 
 @parameterPack
@@ -47,7 +48,7 @@ class ExplorationPack:
     beams: Annotated[int, WithinRange(1, 20), Default(3)]
     drugs: Annotated[int, WithinRange(1, 11), Default(5)]
     embolics: Annotated[int, WithinRange(1, 7), Default(4)]
-    drug_horizon: Annotated[int, WithinRange(1, 5), Default(2)]
+    drug_horizon: Annotated[int, WithinRange(1, 5), Default(3)]
     embolic_horizon: Annotated[int, WithinRange(1, 5), Default(2)]
     replicas: Annotated[int, WithinRange(1, 20), Default(3)]
     keep: Annotated[int, WithinRange(1, 10), Default(3)]

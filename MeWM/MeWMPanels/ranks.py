@@ -7,7 +7,7 @@ from slicer.i18n import tr as _
 #: Title of a column, what it means (for its tool tip), and the cell of a candidate.
 _COLUMNS = (
     ("Rank", "1 is the best", lambda c: str(c.rank)),
-    ("Protocol", "Agents with doses", lambda c: c.protocol.text),
+    ("Protocol", "Kind of protocol, and agents with doses", lambda c: c.described),
     ("Log-risk", "0 is the average patient; lower is better", lambda c: f"{c.risk.log_risk:+.2f}"),
     ("Hazard", "Hazard ratio, exp(log-risk): 2 is twice the risk of death", lambda c: f"{c.risk.hazard_ratio:.2f}"),
     (
@@ -42,7 +42,7 @@ def span_of(risk):
 def median_of(risk):
     """Median survival in words."""
     if risk.median_survival_months is not None:
-        return f"{risk.median_survival_months:g} " + _("months")
+        return f"{risk.median_survival_months:.1f} " + _("months")
     return _("over") + f" {risk.months[-1]:g} " + _("months") if risk.months else _("not reached")
 
 

@@ -47,14 +47,15 @@ def candidates_in(folder):
 
 
 def read(folders, before, labels):
-    """Read plan folders, on a thread: one plan with all candidates by rising risk, and the kept volumes."""
+    """Read plan folders, on a thread: one plan with all candidates, those of several plans by rising risk."""
     documents = [(folder, folder.read()) for folder in map(PlanFolder, folders)]
     found = [(folder, document, candidate) for folder, document in documents for candidate in document.plan.candidates]
     if not found:
         raise UnreadableFileError(
             what=_("The job was stopped before anything had been simulated"), remedy=_("Let it run a little longer")
         )
-    found.sort(key=lambda one: one[2].risk.log_risk)
+    if len(documents) > 1:  # a single plan is in its own order, in which weights may count beside the risk
+        found.sort(key=lambda one: one[2].risk.log_risk)
     kept = []
     for rank, (folder, document, candidate) in enumerate(found, start=1):
         if candidate.files:

@@ -137,8 +137,12 @@ class Tasks:
         yield from self._show(plans, case, source)
 
     @_task
-    def explore(self):
-        """Search for the protocol with the lowest predicted risk; Cancel keeps the best so far."""
+    def explore(self, mine=None):
+        """Search for the protocol with the lowest predicted risk; Cancel keeps the best so far.
+
+        Args:
+            mine: a protocol of the user that is simulated beside the first one, or None.
+        """
         parameters = self.parameters()
         held, source = case_files.HeldCase(parameters), _source(parameters)
         folder = self._open("plan")
@@ -150,7 +154,7 @@ class Tasks:
                 self.on_candidates(results.candidates_in(out))
 
         case = yield partial(self.desk.aside, partial(held.write, folder))
-        inputs = {**case.inputs, "goal": pack.goal}
+        inputs = {**case.inputs, "goal": pack.goal, **({"mine": mine.text} if mine is not None else {})}
         yield self._job("plan", inputs, out, pack, parameters.simulation, on_event=on_event)
         yield from self._show([out], case, source)
 

@@ -16,18 +16,20 @@ from MeWMLib.jobs.table import KINDS, JobKind
 from MeWMLib.jobs.wire import DEFAULT_PORT
 
 _SETTINGS = {
+    "search": "how protocols are searched; beam is Algorithm 1 of the paper, in the free space",
+    "space": "protocols that are given, with doses, or all combinations of agents without doses or weights",
     "beams": "B, parallel protocols",
     "drugs": "D, drugs that the policy proposes",
     "embolics": "E, embolics that the policy proposes",
-    "drug_horizon": "Hd, most drugs in a protocol",
+    "drug_horizon": "Hd, most drugs in a protocol; 2 in the free space",
     "embolic_horizon": "He, most embolics in a protocol",
     "replicas": "T, simulations of each protocol",
     "steps": "sampling steps of the dynamics model",
     "guidance": "classifier-free guidance; 1 means none",
     "keep": "how many of the best are written as volumes",
     "dose_levels": "doses of each agent that a second stage tries for the best; 0 leaves doses out",
-    "toxicity_weight": "added to the log-risk for each clinical rule that warns of a protocol",
-    "complexity_weight": "added to the log-risk for each agent beyond two",
+    "toxicity_weight": "added to the log-risk for each clinical rule that warns of a protocol; 0 in the free space",
+    "complexity_weight": "added to the log-risk for each agent beyond two; 0 in the free space",
     "uncertainty_weight": "weight of the standard deviation over the replicas",
 }
 #: Commands that start a program of their own: what each can do.
@@ -121,6 +123,18 @@ _COMMANDS = (
         (
             _option("name", nargs="?", metavar="NAME", help="without it the samples are listed"),
             _option("--out", metavar="DIR", help="folder to write ct.nrrd and labels.seg.nrrd into"),
+        ),
+    ),
+    Command(
+        "render",
+        "MeWMLib.cli.pictures:render",
+        "make the report and the scene of an existing plan again",
+        "mewm render out/plan --no-scene",
+        (
+            _option("folder", metavar="DIR", help="folder that `mewm plan` or `mewm simulate` wrote"),
+            _option("--no-report", action="store_true", help="leave out report.html and the pictures"),
+            _option("--no-scene", action="store_true", help="leave out scene.mrb"),
+            _option("--quiet", action="store_true", help="no progress"),
         ),
     ),
     Command(
@@ -271,13 +285,15 @@ def _job(parser: argparse.ArgumentParser, kind: JobKind) -> None:
 
 
 def _settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
-    from MeWMLib.core.plan import SEARCH_NAMES, PlanSettings
+    from MeWMLib.core.plan import SEARCH_NAMES, SPACES, PlanSettings
+
+    choices = {"search": SEARCH_NAMES, "space": SPACES}
 
     group = parser.add_argument_group("settings (a letter is that of Algorithm 1 of the paper)")
     for name in names:
         default = getattr(PlanSettings(), name)
-        if name == "search":
-            group.add_argument("--search", choices=SEARCH_NAMES, help=f"default {default}")
+        if name in choices:
+            group.add_argument(f"--{name}", choices=choices[name], help=f"{_SETTINGS[name]} (default {default})")
         else:
             flag, text = "--" + name.replace("_", "-"), f"{_SETTINGS[name]} (default {default:g})"
             group.add_argument(flag, type=type(default), metavar="N", help=text)

@@ -15,7 +15,7 @@ import psutil
 import MeWMLib
 from MeWMLib.cli.output import Output
 from MeWMLib.core import bundles
-from MeWMLib.core.errors import DependencyError, MeWMError, WorkerError
+from MeWMLib.core.errors import DependencyError, MeWMError, WorkerError, install_command
 from MeWMLib.core.folders import cache_folder
 from MeWMLib.jobs.processes import find_devices
 
@@ -99,7 +99,8 @@ def _package(name: str, required: bool) -> Finding:
     try:
         return Finding(name, True, required, importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
-        remedy = f"pip install {name}" if required else "pip install 'mewm[scene]', for pictures, scene.mrb and report"
+        more = f"{install_command('scene')}, for pictures, scene.mrb and report"
+        remedy = f"pip install {name}" if required else more
         return Finding(name, False, required, "not installed", remedy)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from MeWMLib.cli.output import Output
 from MeWMLib.core import bundles, io
-from MeWMLib.core.errors import DependencyError, InputError
+from MeWMLib.core.errors import DependencyError, InputError, install_command
 from MeWMLib.jobs.processes import child_environment
 
 
@@ -98,7 +98,7 @@ def program(arguments: argparse.Namespace, output: Output) -> int:
         raise DependencyError(
             what="This command belongs to the research part of MeWM, which is not installed here",
             given=f"mewm {arguments.program} {arguments.part}",
-            remedy='Install the library with: pip install "mewm[lab]"',
+            remedy=f"Install the library with: {install_command('lab')}",
         )
     rest = [a for a in arguments.rest if a != "--"]
     command = [sys.executable, "-m", module, arguments.part, *rest]

@@ -16,11 +16,12 @@ from MeWMLib.cli.output import Output
 from MeWMLib.core.errors import CancelledError, InputError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan_folder import PlanFolder
-from MeWMLib.core.protocol import Protocol
+from MeWMLib.core.templates import template_of
 from MeWMLib.jobs import runner
+from MeWMLib.jobs.inputs import clinical_of, protocol_of
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.table import SAMPLE_PREFIX, Input, kind_of
-from MeWMLib.policy.rules import check
+from MeWMLib.policy.permission import require_allowed
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
@@ -28,10 +29,13 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     start = time.monotonic()
     job = job_of(arguments)
     kind = kind_of(job.kind)
-    if "protocol" in job.inputs:
-        clinical = Clinical.from_json(job.inputs.get("clinical", {}))
-        for finding in check(Protocol.parse(job.inputs["protocol"]), clinical):
+    protocol = protocol_of(job)
+    if protocol is not None:
+        # before a server is asked or a worker is started
+        for finding in require_allowed(protocol, clinical_of(job), bool(job.inputs.get("allow_forbidden"))):
             output.say(f"{finding.severity}: {finding.reason} ({finding.source})")
+        if template_of(protocol) is None:
+            output.say(f"{protocol.text} fits no template: it is none of the kinds of protocols that are usually given")
     make = remote.maker(arguments, output)
     with _interrupts(output) as stops, output.progress(kind.stage_title) as show:
         result = runner.run(job, show, lambda: bool(stops), command=arguments.worker, make=make)
@@ -118,12 +122,11 @@ def _show_plan(arguments: argparse.Namespace, output: Output, result: dict[str, 
     if result.get("stopped_by") == "cancelled":
         output.result(f"Stopped; the best so far is in {folder / 'plan.json'}.")
         if document.plan.candidates:
-            output.result(f"Pictures and report of it: python -m MeWMLib.scene {folder}")
+            output.result(f"Pictures and report of it: {pictures.render_command(folder)}")
         return CancelledError.exit_code
     made = pictures.make(folder, output, report=not arguments.no_report, scene=not arguments.no_scene)
     output.result(f"The plan: {folder / 'plan.json'}")
-    for name, what in (("report.html", "The report, for a browser"), ("scene.mrb", "The scene, for 3D Slicer")):
-        if made and (folder / name).is_file():
-            output.result(f"{what}: {folder / name}")
+    if made:
+        pictures.show(folder, output)
     output.result(f"Research use only. Total time: {tables.minutes(time.monotonic() - start)}.")
     return 0

@@ -1,16 +1,19 @@
-"""Run `python -m MeWMLib.scene`, which makes pictures, scene.mrb and report.html in a process of its own.
+"""Pictures, scene.mrb and report.html of a plan: `python -m MeWMLib.scene` makes them in a process of its own.
 
 A plan is complete without them: whatever goes wrong there is said, and loses nothing.
 """
 
 from __future__ import annotations
 
+import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from MeWMLib.cli.output import Output
-from MeWMLib.core.errors import MeWMError
+from MeWMLib.core.errors import InputError, MeWMError
+from MeWMLib.core.plan_folder import REPORT, SCENE, PlanFolder
 from MeWMLib.jobs import runner
 from MeWMLib.jobs.table import common_title
 
@@ -31,15 +34,47 @@ def make(
     """
     if not report and not scene:
         return False
-    flags = [flag for flag, wanted in (("--no-report", report), ("--no-scene", scene)) if not wanted]
-    start = [*(command or [sys.executable, "-m", "MeWMLib.scene"]), str(folder), *flags]
     try:
-        with output.progress(common_title) as show:
-            runner.run(None, show, command=start)
+        _run(folder, output, report, scene, command)
     except MeWMError as error:
         output.error(
             f"The plan is complete, but not all of its pictures could be made: {error} "
-            f"Try again with: python -m MeWMLib.scene {folder}"
+            f"Try again with: {render_command(folder)}"
         )
         return False
     return True
+
+
+def render(arguments: argparse.Namespace, output: Output) -> int:
+    """`mewm render FOLDER`: make the report and the scene of a plan's folder again.
+
+    Raises:
+        MeWMError: there is no plan in it, or something could not be made.
+    """
+    folder = Path(arguments.folder).expanduser()
+    report, scene = not arguments.no_report, not arguments.no_scene
+    if not report and not scene:
+        raise InputError(what="Nothing is left to make", given="--no-report --no-scene", remedy="Leave one of them out")
+    PlanFolder(folder).read()
+    _run(folder, output, report, scene, arguments.worker)
+    show(folder, output)
+    return 0
+
+
+def render_command(folder: Path) -> str:
+    """The command that makes the report and the scene of a folder."""
+    return f"mewm render {shlex.quote(str(folder))}"
+
+
+def show(folder: Path, output: Output) -> None:
+    """Say what there is to look at."""
+    for name, what in ((REPORT, "The report, for a browser"), (SCENE, "The scene, for 3D Slicer")):
+        if (folder / name).is_file():
+            output.result(f"{what}: {folder / name}")
+
+
+def _run(folder: Path, output: Output, report: bool, scene: bool, command: Sequence[str] | None) -> None:
+    flags = [flag for flag, wanted in (("--no-report", report), ("--no-scene", scene)) if not wanted]
+    start = [*(command or [sys.executable, "-m", "MeWMLib.scene"]), str(folder), *flags]
+    with output.progress(common_title) as shown:
+        runner.run(None, shown, command=start)

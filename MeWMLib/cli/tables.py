@@ -8,9 +8,10 @@ from typing import Any
 from rich.table import Table
 
 from MeWMLib.cli.output import Output
+from MeWMLib.core.beside import Beside
 from MeWMLib.core.outcome import Risk
-from MeWMLib.core.plan import Candidate
-from MeWMLib.core.plan_folder import PlanDocument
+from MeWMLib.core.plan import TEMPLATES, Candidate, PlanSettings
+from MeWMLib.core.plan_folder import SEARCHED, PlanDocument
 from MeWMLib.core.questions import SEVERE
 from MeWMLib.core.records import to_plain
 
@@ -24,7 +25,7 @@ _MEANING = (
 
 
 def plan(document: PlanDocument, output: Output) -> None:
-    """The ranked protocols, the warnings about them, and whose labels were used."""
+    """The ranked protocols, or the one that the user named; the warnings about them, and whose labels were used."""
     candidates = document.plan.candidates
     if not candidates:
         output.result("No complete protocol has been simulated yet.")
@@ -33,25 +34,75 @@ def plan(document: PlanDocument, output: Output) -> None:
         return
     narrow = output.width < _WIDE
     break_ = "\n" if narrow else " "
-    table = Table(title="Protocols by predicted risk (lower is better; simulated, research use only)")
-    table.add_column("#", justify="right", no_wrap=True)
+    ranked = document.kind == SEARCHED
+    weighed = " and weights" if ranked and any(document.settings.weights.values()) else ""
+    what = (
+        f"Protocols by predicted risk{weighed} (lower is better; " if ranked else "Predicted outcome of your protocol ("
+    )
+    table = Table(title=f"{what}simulated, research use only)")
+    table.add_column("#" if ranked else "", justify="right", no_wrap=True)
     table.add_column("Protocol", overflow="fold", min_width=20)
+    scored = bool(weighed) and not narrow
+    if scored:
+        table.add_column("Score", justify="right", no_wrap=True)
     table.add_column(f"Log-risk, hazard{break_}ratio (range{break_}of replicas)", no_wrap=True)
     table.add_column("Viable tumour", justify="right", no_wrap=True)
     table.add_column(f"Median{break_}survival", justify="right", no_wrap=True)
     if not narrow:
         table.add_column("Warnings")
     for candidate in candidates[:_SHOWN]:
-        output.row(table, *_row(candidate, break_, narrow))
+        number, protocol, *cells = _row(candidate, break_, narrow)
+        score = [_score(candidate)] if scored else []
+        output.row(table, number if ranked else "", protocol, *score, *cells)
     output.table(table)
+    for text in document.forbidden:
+        output.result(f"FORBIDDEN by the clinical rules, simulated because you asked for it: {text}.")
+    if ranked:
+        output.result(weights_text(document.settings))
     if len(candidates) > _SHOWN:
         output.result(f"... and {len(candidates) - _SHOWN} more in plan.json.")
     reasons = {w.rule: f"{w.severity}: {w.reason}" for c in candidates[:_SHOWN] for w in c.warnings}
     for rule, reason in sorted(reasons.items()):
         output.result(f"  {rule}: {reason}")
     output.result(_MEANING)
+    if document.beside is not None:
+        _beside(document.beside, output)
     dice(to_plain(document.labels), output)
     questions(to_plain(document.questions), output)
+
+
+def _beside(pair: Beside, output: Output) -> None:
+    """The user's protocol beside the first one, what each action moved, and what a single swap does."""
+    mine, first = pair.mine, pair.first
+    rows = [
+        (who, c.described, c.risk.text, f"{c.tumour_change.viable_change_percent:+.0f} %",
+         _months(c.risk.median_survival_months))
+        for who, c in (("Yours", mine), ("First by MeWM", first))
+    ]  # fmt: skip
+    columns = ("", "Protocol", "Predicted risk", "Viable tumour", "Median survival")
+    output.rows("Your protocol beside the first one (same seeds)", columns, rows, wrapped=4)
+    output.result(f"Yours minus MeWM's: {pair.risk_difference:+.2f} log-risk (lower is better).")
+    for who, c in (("yours", mine), ("MeWM's", first)):
+        moved = [f"{m.action} {m.risk_change:+.2f}" for m in c.contributions if m.risk_change is not None]
+        output.result(f"What each action of {who} moved, against leaving it out: {', '.join(moved) or 'not known'}.")
+    if not pair.swaps:
+        output.result("The two protocols are the same.")
+    for swap in pair.swaps:
+        told = f"forbidden by {', '.join(swap.forbidden)}"
+        if swap.log_risk is not None and swap.risk_change is not None:
+            told = f"log-risk {swap.log_risk:+.2f} ({swap.risk_change:+.2f})"
+        output.result(f"  yours with one swap, {swap.text}: {told}")
+
+
+def weights_text(settings: PlanSettings) -> str:
+    """What protocols are ranked by, and from which space they come."""
+    where = "Searched: protocols that fill a template" if settings.space == TEMPLATES else "Searched: all combinations"
+    if not any(settings.weights.values()):
+        return f"{where}. Ranked by the predicted risk alone."
+    return (
+        f"{where}. Ranked by score, which is log-risk plus weights: {settings.weights_text} (toxicity for each rule "
+        "that warns, complexity for each agent beyond two, uncertainty for the deviation over the replicas)."
+    )
 
 
 def _row(candidate: Candidate, break_: str, narrow: bool) -> list[str]:
@@ -62,13 +113,19 @@ def _row(candidate: Candidate, break_: str, narrow: bool) -> list[str]:
     under = f"\n({warnings})" if narrow and warnings else ""
     row = [
         str(candidate.rank),
-        candidate.protocol.text + under,
-        f"{risk.log_risk:+.2f}, HR {risk.hazard_ratio:.2f}{break_}({low:+.2f} to {high:+.2f})",
+        candidate.described + under,
+        f"{risk.log_risk:+.2f}, HR {risk.hazard_ratio:.2f}{break_}({low:+.2f} to {high:+.2f})"
+        + (f"\nscore {_score(candidate)}" if narrow and candidate.utility is not None else ""),
         f"{change.viable_ml_before:.1f} to {change.viable_ml_after:.1f} ml{break_}"
         f"({change.viable_change_percent:+.0f} %)",
         _months(risk.median_survival_months),
     ]
     return row if narrow else [*row, warnings]
+
+
+def _score(candidate: Candidate) -> str:
+    """What a candidate is ranked by."""
+    return f"{candidate.risk.log_risk if candidate.utility is None else candidate.utility:+.2f}"
 
 
 def dice(labels: dict[str, Any], output: Output) -> None:
@@ -120,7 +177,7 @@ def minutes(seconds: float) -> str:
 
 
 def _months(value: float | None) -> str:
-    return "not reached" if value is None else f"{value:.0f} months"
+    return "not reached" if value is None else f"{value:.1f} months"
 
 
 def _dice(value: float | None) -> str:

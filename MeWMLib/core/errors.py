@@ -231,6 +231,17 @@ def error_from_json(data: Mapping[str, Any]) -> MeWMError:
     return cls(**{"what": "Unknown error", **texts})
 
 
+def install_command(extra: str) -> str:
+    """The command that installs an extra of MeWM, by how MeWM itself is there.
+
+    No index has a distribution of that name for a copy of the source: pip is given the copy itself.
+    """
+    checkout = Path(__file__).resolve().parents[2]
+    if (checkout / "pyproject.toml").is_file():
+        return f'pip install -e ".[{extra}]" in the folder {checkout}'
+    return f'pip install "mewm[{extra}]"'
+
+
 @contextlib.contextmanager
 def optional_packages(what: str, extra: str) -> Iterator[None]:
     """Turn a failed import in the block into an error that says what to install.
@@ -248,7 +259,7 @@ def optional_packages(what: str, extra: str) -> Iterator[None]:
         raise DependencyError(
             what=f"{what} needs the packages of the extra `{extra}`",
             given=str(error),
-            remedy=f'Install them: pip install "mewm[{extra}]"',
+            remedy=f"Install them: {install_command(extra)}",
         ) from error
 
 

@@ -222,6 +222,8 @@ def write_volume(volume: Volume, path: Path) -> None:
         for key in ("protocol", "seed", "bundle", "bundle_sha256"):
             image.SetMetaData(f"MeWM_{key}", str(marks[key]))
         image.SetMetaData("MeWM_versions", json.dumps(marks["versions"]))
+        if volume.simulated.forbidden:
+            image.SetMetaData("MeWM_forbidden", volume.simulated.forbidden)
     if volume.phase != "unknown":
         image.SetMetaData("MeWM_phase", volume.phase)
     _write_image(image, path)
@@ -350,8 +352,9 @@ def _provenance(metadata: Mapping[str, str]) -> Provenance | None:
             parse_json(metadata.get("MeWM_versions", "{}"), "versions", UnreadableFileError, require={}),
         )
         return Provenance(
-            metadata["MeWM_protocol"], seed, metadata["MeWM_bundle"], metadata["MeWM_bundle_sha256"], dict(versions)
-        )
+            metadata["MeWM_protocol"], seed, metadata["MeWM_bundle"], metadata["MeWM_bundle_sha256"], dict(versions),
+            metadata.get("MeWM_forbidden", ""),
+        )  # fmt: skip
     except (KeyError, ValueError, UnreadableFileError) as error:
         raise UnreadableFileError(
             what="The file is marked as simulated but does not say by what",

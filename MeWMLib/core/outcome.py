@@ -141,8 +141,16 @@ class Risk:
 
     @property
     def median_survival_months(self) -> float | None:
-        """First time at which the mean curve is at or under one half; None if it never is."""
-        return next((t for t, p in zip(self.months, self.survival, strict=True) if p <= 0.5), None)
+        """Where the mean curve, drawn as straight lines between its months, first is at one half; None if nowhere."""
+        before = None
+        for time, probability in zip(self.months, self.survival, strict=True):
+            if probability <= 0.5:
+                if before is None or probability == 0.5:
+                    return time
+                last, above = before
+                return last + (time - last) * (above - 0.5) / (above - probability)
+            before = time, probability
+        return None
 
     @property
     def text(self) -> str:

@@ -21,6 +21,7 @@ _RANGES = {
     "bilirubin_mg_per_dl": (0.0, 60.0),
     "creatinine_mg_per_dl": (0.0, 30.0),
     "albumin_g_per_dl": (0.5, 8.0),
+    "body_surface_m2": (0.5, 3.5),
 }
 
 
@@ -38,6 +39,7 @@ class Clinical:
     albumin_g_per_dl: float | None = None
     main_portal_vein_thrombosis: bool | None = None
     extrahepatic_spread: bool | None = None
+    body_surface_m2: float | None = None
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():

@@ -11,8 +11,15 @@ from MeWMLib.core.errors import PlanSettingsError, UnreadableFileError
 from MeWMLib.core.outcome import Risk, TumourChange, in_numbers
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.records import from_plain, record_to_plain, to_plain
+from MeWMLib.core.templates import described, template_of
 
 SEARCH_NAMES = ("beam", "exhaustive", "best_first")
+TEMPLATES, FREE = SPACES = ("templates", "free")
+#: What the defaults are in each space. Any combination is scored by the risk alone, as printed in the paper.
+_BY_SPACE: dict[str, dict[str, float]] = {
+    TEMPLATES: {"drug_horizon": 3, "toxicity_weight": 0.1, "complexity_weight": 0.05},
+    FREE: {"drug_horizon": 2, "toxicity_weight": 0.0, "complexity_weight": 0.0},
+}
 #: Lowest and highest value of the settings that may not be from 1 to 100.
 _LIMITS = {
     "guidance": (0, 20),
@@ -29,6 +36,8 @@ class PlanSettings:
 
     Attributes:
         search: "best_first" (what exhaustive finds, with fewer simulations), "beam" (Algorithm 1) or "exhaustive".
+        space: "templates" (protocols that are given, with doses: `core.templates`) or "free" (all combinations, without
+            doses). Algorithm 1 builds combinations agent by agent, so a beam search has only the free space.
         beams: B, parallel protocols.
         drugs, embolics: D and E, how many of each the policy proposes.
         drug_horizon, embolic_horizon: Hd and He, how many of each a protocol may hold.
@@ -38,27 +47,44 @@ class PlanSettings:
         keep: how many of the best protocols are written as volumes.
         dose_levels: doses of each agent that a second stage tries for the best `keep` protocols; 0 leaves doses out.
         toxicity_weight, complexity_weight, uncertainty_weight: what else counts beside the risk (`planning.utility`).
+
+    What is left out depends on the search and the space: see `_BY_SPACE`.
     """
 
     search: str = "best_first"
+    space: str = ""
     beams: int = 3
     drugs: int = 5
     embolics: int = 4
-    drug_horizon: int = 2
+    drug_horizon: int = None  # type: ignore[assignment]  # set by `__post_init__`
     embolic_horizon: int = 2
     replicas: int = 3
     steps: int = 8
     guidance: float = 1.0
     keep: int = 3
     dose_levels: int = 0
-    toxicity_weight: float = 0.0
-    complexity_weight: float = 0.0
+    toxicity_weight: float = None  # type: ignore[assignment]
+    complexity_weight: float = None  # type: ignore[assignment]
     uncertainty_weight: float = 0.0
 
     def __post_init__(self) -> None:
         if self.search not in SEARCH_NAMES:
             raise PlanSettingsError(what="Unknown search", given=self.search, remedy="Use " + " or ".join(SEARCH_NAMES))
-        for name, default in ((f.name, f.default) for f in fields(self) if f.name != "search"):
+        space = self.space or (FREE if self.search == "beam" else TEMPLATES)
+        if space not in SPACES:
+            raise PlanSettingsError(what="Unknown space of protocols", given=space, remedy="Use " + " or ".join(SPACES))
+        if space == TEMPLATES and self.search == "beam":
+            raise PlanSettingsError(
+                what="A beam search builds protocols agent by agent and fills no templates",
+                given=f"search {self.search}, space {space}",
+                remedy="Use the search best_first or exhaustive, or the space free",
+            )
+        object.__setattr__(self, "space", space)
+        defaults: dict[str, Any] = {f.name: f.default for f in fields(self) if f.name not in ("search", "space")}
+        defaults |= _BY_SPACE[space]
+        for name, default in defaults.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, default)
             value, (low, high) = getattr(self, name), _LIMITS.get(name, (1, 100))
             whole = isinstance(default, int)
             number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
@@ -76,6 +102,11 @@ class PlanSettings:
     def weights(self) -> dict[str, float]:
         """Weights of the utility by the name of the term."""
         return {name: getattr(self, f"{name}_weight") for name in ("toxicity", "complexity", "uncertainty")}
+
+    @property
+    def weights_text(self) -> str:
+        """The weights in words, such as "toxicity 0.1, complexity 0.05"; "none" where all are 0."""
+        return ", ".join(f"{name} {weight:g}" for name, weight in self.weights.items() if weight) or "none"
 
 
 DEFAULT_SETTINGS = PlanSettings()
@@ -161,6 +192,8 @@ class Candidate:
             "rank": self.rank,
             "protocol": self.protocol.text,
             "actions": self.protocol.to_json(),
+            "template": template_of(self.protocol),
+            "described": described(self.protocol),
             "risk": self.risk.log_risk,
             "risk_interval": list(self.risk.interval),
             "risk_replicas": list(self.risk.replicas),
@@ -189,6 +222,16 @@ class Candidate:
         }
         entry = {**data, "protocol": data["actions"], "risk": risk}
         return from_plain(cls, entry, "a candidate", UnreadableFileError, strict=False)
+
+    @property
+    def forbidden(self) -> str:
+        """Names of the clinical rules that forbid it, for one that was simulated nevertheless; else ""."""
+        return ", ".join(w.rule for w in self.warnings if w.severity == "forbidden")
+
+    @property
+    def described(self) -> str:
+        """The protocol as a sentence that begins with its kind, such as "cTACE: ..."."""
+        return described(self.protocol)
 
     def __repr__(self) -> str:
         rank = f"rank {self.rank}: " if self.rank else ""

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import MeWMLib
+from MeWMLib.core.beside import Beside
 from MeWMLib.core.errors import MeWMError, UnreadableFileError
 from MeWMLib.core.patient import Clinical, Findings
-from MeWMLib.core.plan import Candidate, Plan, PlanSettings
+from MeWMLib.core.plan import FREE, Candidate, Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace
 from MeWMLib.core.questions import Question
 from MeWMLib.core.records import from_plain, to_plain
@@ -18,6 +19,8 @@ from MeWMLib.core.volume import Provenance
 
 #: Version of the form of plan.json; fields may be added to it, older plans then have their defaults.
 SCHEMA = 1
+#: Kinds of plans, and the policy of the second one.
+SEARCHED, NAMED, BY_USER = "searched", "named", "named by the user"
 RESEARCH_USE_ONLY = (
     "Research use only. Simulated volumes are not scans, predicted risks are not a prognosis, and a ranked protocol is "
     "not a treatment recommendation."
@@ -81,6 +84,8 @@ class PlanDocument:
         files: names of the files "pre" and "pre_labels"; empty until they are written.
         files_sha256: checksums of these and of the candidates' files, by name; none in plans of earlier versions.
         mewm: version that made it.
+        kind: `SEARCHED`, or `NAMED` for one protocol that the user named: it has no rank.
+        beside: the user's own protocol beside the first one, where one was given.
     """
 
     plan: Plan
@@ -101,6 +106,14 @@ class PlanDocument:
     files_sha256: dict[str, str] = field(default_factory=dict)
     mewm: str = MeWMLib.__version__
     research_use_only: str = RESEARCH_USE_ONLY
+    kind: str = SEARCHED
+    beside: Beside | None = None
+
+    @property
+    def forbidden(self) -> list[str]:
+        """The protocols that were simulated although clinical rules forbid them, with the rules."""
+        named = [*self.plan.candidates, *([self.beside.mine] if self.beside else [])]
+        return [f"{c.protocol.text}: {c.forbidden}" for c in named if c.forbidden]
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -109,6 +122,8 @@ class PlanDocument:
             "mewm": self.mewm,
             "schema": SCHEMA,
             "research_use_only": self.research_use_only,
+            "kind": self.kind,
+            "forbidden": self.forbidden,
             "case": self.case,
             "goal": self.goal,
             "clinical": self.clinical.to_json(),
@@ -123,6 +138,7 @@ class PlanDocument:
             "treated": to_plain(self.treated),
             "questions": to_plain(self.questions),
             **self.plan.to_json(),
+            "beside": self.beside.to_json() if self.beside else None,
             "files": dict(self.files),
             FILES: dict(self.files_sha256),
         }
@@ -130,7 +146,8 @@ class PlanDocument:
     @property
     def file_names(self) -> list[str]:
         """Names of all files of the plan."""
-        return [name for files in (self.files, *(c.files for c in self.plan.candidates)) for name in files.values()]
+        named = [*self.plan.candidates, *([self.beside.mine] if self.beside else [])]
+        return [name for files in (self.files, *(c.files for c in named)) for name in files.values()]
 
     @classmethod
     def from_json(cls, data: Any) -> PlanDocument:
@@ -147,8 +164,11 @@ class PlanDocument:
         entry = {**data, "plan": data}
         if isinstance(data.get("policy"), dict):
             entry["policy"] = {**data["policy"], "policy": data["policy"].get("name")}
+            if entry["policy"]["policy"] == BY_USER:  # older versions had no kind
+                entry["kind"] = NAMED
         if isinstance(data.get("settings"), dict):
-            entry["settings"] = {"search": "beam", **data["settings"]}  # the only search that older versions had
+            # older versions had no other search, or no other space
+            entry["settings"] = {"search": "beam", "space": FREE, **data["settings"]}
         try:
             return from_plain(cls, entry, "the plan", UnreadableFileError, REMEDY, strict=False)
         except MeWMError as error:
@@ -157,7 +177,10 @@ class PlanDocument:
 
     def provenance(self, candidate: Candidate) -> Provenance:
         """Where the simulated volume of a candidate comes from."""
-        return Provenance(candidate.protocol.text, self.seed, self.bundle.name, self.bundle.sha256, self.versions)
+        bundle = self.bundle
+        return Provenance(
+            candidate.protocol.text, self.seed, bundle.name, bundle.sha256, self.versions, candidate.forbidden
+        )
 
 
 def read_document(file: Path) -> PlanDocument:

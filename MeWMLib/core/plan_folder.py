@@ -13,10 +13,13 @@ from MeWMLib.core import io
 from MeWMLib.core.errors import MeWMError, OutputError, UnreadableFileError, output_error
 from MeWMLib.core.image_files import read_image_file
 from MeWMLib.core.plan import Candidate
+from MeWMLib.core.plan_document import BY_USER as BY_USER
+from MeWMLib.core.plan_document import NAMED as NAMED
 
 # callers of the folder know this module only
 from MeWMLib.core.plan_document import REMEDY, write_document
 from MeWMLib.core.plan_document import RESEARCH_USE_ONLY as RESEARCH_USE_ONLY
+from MeWMLib.core.plan_document import SEARCHED as SEARCHED
 from MeWMLib.core.plan_document import BundleFacts as BundleFacts
 from MeWMLib.core.plan_document import LabelsUsed as LabelsUsed
 from MeWMLib.core.plan_document import PlanDocument as PlanDocument
@@ -184,9 +187,13 @@ class PlanFolder:
         return self._summed(BEFORE)
 
     def write_kept(self, rank: int, ct: Volume, labels: LabelMap, sd: Volume | None) -> dict[str, str]:
-        """Write the simulated volumes of one rank and the deviation over its replicas; returns the file names."""
+        """Write the simulated volumes of one rank (0: the user's own protocol) and the deviation over its replicas.
+
+        Returns:
+            the file names.
+        """
         self._begin()
-        stem = f"simulated_{rank:02d}"
+        stem = f"simulated_{rank:02d}" if rank else "simulated_mine"
         files = {"ct": f"{stem}.nrrd", "labels": f"{stem}.seg.nrrd"}
         io.write_volume(ct, self.path / files["ct"])
         io.write_labels(labels, self.path / files["labels"])

@@ -206,8 +206,13 @@ class Protocol:
 
     @property
     def complete(self) -> bool:
-        """True if an agent of every kind is there; for TACE at least one drug and one embolic."""
-        return not TACE.missing(a.kind for a in self.actions)
+        """True if nothing is lacking: there is at least one embolic."""
+        return not self.lacking
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """The kinds of agents without which the protocol is not complete: "embolic", or none."""
+        return TACE.lacking(a.kind for a in self.actions)
 
     def plus(self, action: Action) -> Protocol:
         """Return this protocol with one more action."""

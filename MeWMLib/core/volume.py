@@ -155,13 +155,18 @@ def _require_shape(array: NDArray[Any], geometry: Geometry, what: str) -> None:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a simulated volume comes from. Its presence is what marks a volume as simulated."""
+    """Where a simulated volume comes from. Its presence is what marks a volume as simulated.
+
+    Attributes:
+        forbidden: names of the clinical rules that forbid the protocol in this patient; "" for one that is allowed.
+    """
 
     protocol: str
     seed: int
     bundle: str
     bundle_sha256: str
     versions: dict[str, str] = field(default_factory=dict, hash=False)
+    forbidden: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready form."""

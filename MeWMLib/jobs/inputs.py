@@ -64,9 +64,14 @@ def clinical_of(job: Job) -> Clinical:
     return Clinical.from_json(job.inputs.get("clinical") or {})
 
 
-def protocol_of(job: Job) -> Protocol:
-    """The protocol of a simulate job."""
-    return Protocol.parse(job.inputs["protocol"])
+#: Inputs that hold a protocol of the user.
+PROTOCOLS = ("protocol", "mine")
+
+
+def protocol_of(job: Job) -> Protocol | None:
+    """The protocol that the user of a job named; None where there is none."""
+    text = next((job.inputs[name] for name in PROTOCOLS if job.inputs.get(name)), None)
+    return Protocol.parse(text) if text else None
 
 
 def read_case(job: Job, load_sample: Callable[[str], Any]) -> Case:

@@ -11,19 +11,25 @@ from MeWMLib.core.errors import CancelledError
 from MeWMLib.core.outcome import Outcome
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import Candidate, Plan, PlanSettings, replica_seeds
-from MeWMLib.core.plan_folder import PLAN, BundleFacts, LabelsUsed, PlanDocument, PlanFolder
-from MeWMLib.core.protocol import ActionSpace
+from MeWMLib.core.plan_folder import BY_USER, NAMED, PLAN, BundleFacts, LabelsUsed, PlanDocument, PlanFolder
+from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.questions import Question
 from MeWMLib.core.records import from_plain, to_plain
-from MeWMLib.jobs.inputs import Case, plan_settings, protocol_of
+from MeWMLib.jobs.inputs import Case, clinical_of, plan_settings, protocol_of
 from MeWMLib.jobs.task import Task
+from MeWMLib.planning.beside import beside
 from MeWMLib.planning.journal import Journal
+from MeWMLib.planning.search import SearchCancelled
+from MeWMLib.policy.permission import require_allowed
+from MeWMLib.policy.rules import FORBIDDEN, check
 
 if TYPE_CHECKING:
     from MeWMLib.world.model import WorldModel
 
 #: After a cancel, volumes are still saved for so long (seconds); one is always saved.
 SAVE_AFTER_CANCEL_S = 15.0
+#: Protocols that are simulated together between two looks at a cancel.
+TOGETHER = 2
 _NOTHING = Plan((), (), "cancelled", 0)
 #: A candidate, and whether to hurry, to its outcomes.
 Outcomes = Callable[[Candidate, bool], Sequence[Outcome]]
@@ -83,17 +89,25 @@ class _Work:
                     deadline = deadline or time.monotonic() + SAVE_AFTER_CANCEL_S
                     if n and time.monotonic() > deadline:
                         break
-                outcomes = outcomes_of(candidate, deadline is not None)
-                spread = self.world.spread(outcomes) if len(outcomes) > 1 else None
-                files = self.folder.write_kept(candidate.rank, outcomes[0].ct, outcomes[0].labels, spread)
-                candidates[n] = replace(candidate, files=files)
+                candidates[n] = self.written(candidate, outcomes_of(candidate, deadline is not None))
                 report.progress((n + 1) / len(kept), f"{n + 1} of {len(kept)}: {candidate.protocol.text}")
+            pair = document.beside
+            if pair is not None and not task.cancelled():
+                mine = self.written(pair.mine, outcomes_of(pair.mine, False))
+                document = replace(document, beside=replace(pair, mine=mine, first=candidates[0]))
         plan = replace(document.plan, candidates=tuple(candidates), stopped_by=stopped_by)
         self.folder.write(replace(document, plan=plan))
         self.folder.write_run(report.timings())
         if not plan.cancelled:
             self.folder.drop_journal()
         return {"plan": PLAN, "labels": to_plain(self.labels), "device": self.world.device, **_summary(plan)}
+
+    def written(self, candidate: Candidate, outcomes: Sequence[Outcome]) -> Candidate:
+        """Write the volumes of one candidate; returns it with their names."""
+        ct, spread = outcomes[0].ct, self.world.spread(outcomes) if len(outcomes) > 1 else None
+        if candidate.forbidden and ct.simulated is not None:
+            ct = replace(ct, simulated=replace(ct.simulated, forbidden=candidate.forbidden))
+        return replace(candidate, files=self.folder.write_kept(candidate.rank, ct, outcomes[0].labels, spread))
 
 
 def plan(task: Task) -> dict[str, Any]:
@@ -108,6 +122,10 @@ def simulate(task: Task) -> dict[str, Any]:
 
 def _in_folder(task: Task, work: Callable[[_Work], dict[str, Any]]) -> dict[str, Any]:
     settings = plan_settings(task.job)
+    # before anything is read: nobody waits for minutes to hear that a protocol is forbidden
+    protocol = protocol_of(task.job)
+    if protocol is not None:
+        require_allowed(protocol, clinical_of(task.job), bool(task.job.inputs.get("allow_forbidden")))
     folder = PlanFolder(str(task.job.out)).require_writable()
     ready = task.patient()
     used = from_plain(LabelsUsed, to_plain(ready.entry))
@@ -152,24 +170,54 @@ def _search(work: _Work) -> dict[str, Any]:
         if not found.evaluated:
             task.check_cancelled()
     seeds = replica_seeds(seed, settings.replicas)
+    document = replace(document, plan=found)
+    mine = protocol_of(task.job)
+    if mine is not None and found.best is not None and not task.cancelled():
+        document = _beside(work, document, mine, seeds)
 
     def outcomes_of(candidate: Candidate, hurry: bool) -> Sequence[Outcome]:
         # in a hurry the first replica must do; it is the one that is written
         return world.simulate(work.patient, candidate.protocol, seeds[:1] if hurry else seeds, settings)
 
-    return work.save(replace(document, plan=found), outcomes_of)
+    return work.save(document, outcomes_of)
+
+
+def _beside(work: _Work, document: PlanDocument, mine: Protocol, seeds: tuple[int, ...]) -> PlanDocument:
+    """The document with the user's protocol beside the first one; without it after a cancel."""
+    task, world, patient, plan = work.task, work.world, work.patient, document.plan
+    assert plan.best is not None  # asked before
+
+    def judge(protocols: Sequence[Protocol]) -> list[Candidate]:
+        judged: list[Candidate] = []
+        for n in range(0, len(protocols), TOGETHER):
+            task.report.progress(n / len(protocols), f"Simulating {protocols[n].text}")
+            judged += world.judge(patient, protocols[n : n + TOGETHER], seeds, work.settings, task.cancelled)
+        return judged
+
+    def forbids(protocol: Protocol) -> list[str]:
+        return [f.rule for f in check(protocol, patient.clinical) if f.severity == FORBIDDEN]
+
+    with task.report.stage("beside", f"Simulating {mine.text}"):
+        try:
+            found = beside(mine, plan.best, judge, forbids, plan.candidates)
+        except SearchCancelled:
+            task.report.log("Stopped before your protocol was compared with the first one")
+            return document
+    candidates = (replace(plan.best, contributions=found.first.contributions), *plan.candidates[1:])
+    return replace(document, plan=replace(plan, candidates=candidates), beside=found)
 
 
 def _simulate_one(work: _Work) -> dict[str, Any]:
     task, world = work.task, work.world
     protocol = protocol_of(task.job)
+    assert protocol is not None  # `JobKind.check` asked for it
     reasons = {name: "Named by the user" for name in protocol.agents}
-    document = work.document(ActionSpace(protocol.drugs, protocol.embolics, reasons, "named by the user"))
+    document = work.document(ActionSpace(protocol.drugs, protocol.embolics, reasons, BY_USER))
     with task.report.stage("plan", f"Simulating {protocol.text}"):
         outcomes = world.simulate(work.patient, protocol, task.job.seed, work.settings)
         task.check_cancelled()
         candidate = world.candidate(work.patient, protocol, outcomes)
-    return work.save(replace(document, plan=Plan((candidate,), (), "finished", 1)), lambda *_: outcomes)
+    return work.save(replace(document, plan=Plan((candidate,), (), "finished", 1), kind=NAMED), lambda *_: outcomes)
 
 
 def _best_line(found: Plan) -> str:

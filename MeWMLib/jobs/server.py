@@ -1,6 +1,6 @@
 """The server: `mewm serve`. It takes jobs over HTTP and runs them as the local runner does, in child processes.
 
-Only this file imports FastAPI and uvicorn (`pip install "mewm[server]"`). Every request needs the token.
+Only this file imports FastAPI and uvicorn (the extra `server`). Every request needs the token.
 
 | request | what |
 |---|---|

@@ -199,6 +199,10 @@ def load(name: str) -> Callable[..., Any]:
 _CASE_HELP = "a DICOM folder, a NIfTI, NRRD or MetaImage file, or sample:NAME (see `mewm sample`)"
 _POLICY_HELP = "who proposes: guideline (default), constant:TEXT, prior:FILE, llm:ENDPOINT[+REFINER] (docs/POLICY.md)"
 _PROTOCOL_HELP = 'agents with optional doses, joined by +, such as "Epirubicin 30 mg + Lipiodol 10 ml"'
+_MINE_HELP = "your own protocol: it is simulated beside the first one, and what each action of either moves is shown"
+_FORBIDDEN = Input(
+    "allow_forbidden", "simulate the protocol that you name although a clinical rule forbids it; outputs say so", "on"
+)
 _FILES = (
     Input("case", _CASE_HELP, "ct", "CASE", required=True, series="series"),
     Input("series", "which series of a DICOM folder: number, UID, N/ACQUISITION or N/partN", metavar="N", stays="used"),
@@ -232,11 +236,12 @@ _KINDS = (
         title="Exploring protocols",
         help="search the TACE protocol of lowest predicted risk and simulate the best ones",
         example="mewm plan ct.nrrd --labels labels.seg.nrrd --clinical patient.json --out out/plan",
-        inputs=(*_PATIENT, _POLICY),
+        inputs=(*_PATIENT, _POLICY, Input("mine", _MINE_HELP, metavar="PROTOCOL"), _FORBIDDEN),
         run="MeWMLib.jobs.plan_job:plan",
         output=_PLAN_FOLDER,
         settings=(
             "search",
+            "space",
             "beams",
             "drugs",
             "embolics",
@@ -249,14 +254,14 @@ _KINDS = (
             "complexity_weight",
             "uncertainty_weight",
         ),
-        stages={"plan": "Search", "simulate": "Simulate the best"},
+        stages={"plan": "Search", "beside": "Your protocol", "simulate": "Simulate the best"},
     ),
     JobKind(
         "simulate",
         title="Simulating",
         help="simulate the CT after one protocol that you name",
         example='mewm simulate sample:lits-117 --protocol "Epirubicin 30 mg + Lipiodol 10 ml" --out out/simulated',
-        inputs=(*_PATIENT, Input("protocol", _PROTOCOL_HELP, required=True)),
+        inputs=(*_PATIENT, Input("protocol", _PROTOCOL_HELP, required=True), _FORBIDDEN),
         run="MeWMLib.jobs.plan_job:simulate",
         output=_PLAN_FOLDER,
         settings=_SIMULATION_SETTINGS,

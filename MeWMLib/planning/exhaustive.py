@@ -1,4 +1,4 @@
-"""Exhaustive search: every protocol with 1..Hd drugs and 1..He embolics under the clinical rules.
+"""Exhaustive search: every protocol of a list, or with 1..Hd drugs and 1..He embolics, under the clinical rules.
 
 For small action spaces, and as the truth that the other searches are measured against. Small protocols come first, and
 among those the ones that the policy ranks high, so that a cancel leaves a sensible plan.
@@ -24,7 +24,10 @@ def exhaustive_search(problem: Problem, memo: Memo) -> None:
 
 
 def all_protocols(problem: Problem) -> tuple[Protocol, ...]:
-    """Every complete protocol within the horizons and under the rules, small ones first, then in the policy's order."""
+    """The protocols to choose from; without a list of them every complete protocol within the horizons and under the
+    rules, small ones first, then in the policy's order."""
+    if problem.protocols is not None:
+        return problem.protocols
     found = [Protocol(())]
     for candidates, horizon in problem.stages:
         found = [p for base in found for p in _grow(base, candidates, horizon, problem.allowed)]

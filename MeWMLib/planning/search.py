@@ -104,19 +104,28 @@ class Problem:
         settings: beams, horizons, D and E.
         allowed: the clinical rules.
         hint: what is known of protocols beforehand, or None.
+        protocols: the protocols to choose from, best guess first, all of them allowed; None for every combination.
 
     Attributes:
-        first: the policy's first choice, see `first_protocol`.
+        first: the first choice: of the protocols, or of the policy, see `first_protocol`.
         stages: candidates of each stage, best first, with the largest number of them.
 
     Raises:
         RuleError: the rules allow no complete protocol.
     """
 
-    def __init__(self, space: ActionSpace, settings: PlanSettings, allowed: Allowed, hint: Hint | None = None) -> None:
+    def __init__(
+        self,
+        space: ActionSpace,
+        settings: PlanSettings,
+        allowed: Allowed,
+        hint: Hint | None = None,
+        protocols: Sequence[Protocol] | None = None,
+    ) -> None:
         space = narrowed(space, settings)
         self.settings, self.allowed, self.hint = settings, allowed, hint
-        self.first = first_protocol(space, allowed)
+        self.protocols = None if protocols is None else tuple(protocols)
+        self.first = self.protocols[0] if self.protocols else first_protocol(space, allowed)
         horizons: list[int] = [getattr(settings, stage.horizon) for stage in TACE.stages]
         self.stages = tuple(zip(actions(space), horizons, strict=True))
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from MeWMLib.core.plan import PlanSettings
-from MeWMLib.core.protocol import ActionSpace
+from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.planning import beam, doses, exhaustive
 from MeWMLib.planning.best_first import best_first_search
 from MeWMLib.planning.search import (
@@ -44,6 +44,7 @@ def search(
     batch: int = DEFAULT_BATCH,
     score: Score = mean_risk,
     hint: Hint | None = None,
+    protocols: Sequence[Protocol] | None = None,
 ) -> SearchResult:
     """Run the search that the settings name, then the stage for doses if they ask for it.
 
@@ -57,6 +58,7 @@ def search(
         batch: most trials in one batch.
         score: what to rank by; by default the mean log-risk, as printed in the paper.
         hint: what is known of protocols beforehand; best-first simulates less with it, the others do not ask.
+        protocols: those to choose from, in place of all combinations; a beam search does not ask.
 
     Returns:
         Every complete protocol that was judged, by rising risk, and the search tree.
@@ -65,7 +67,7 @@ def search(
         RuleError: the rules allow no complete protocol.
         RiskError: `evaluate` answered with something that is not a risk.
     """
-    problem = Problem(space, settings, allowed, hint)
+    problem = Problem(space, settings, allowed, hint, protocols)
     memo = Memo(evaluate, settings.replicas, on_step, cancelled, batch, score)
     run, _ = SEARCHES[settings.search]
     try:
@@ -80,12 +82,14 @@ def search(
     return memo.result(FINISHED)
 
 
-def expected_evaluations(space: ActionSpace, settings: PlanSettings, allowed: Allowed) -> int:
+def expected_evaluations(
+    space: ActionSpace, settings: PlanSettings, allowed: Allowed, protocols: Sequence[Protocol] | None = None
+) -> int:
     """Upper bound (doses: a guess) for the number of protocols that `search` judges, for showing progress.
 
     Raises:
         RuleError: the rules allow no complete protocol.
     """
-    problem = Problem(space, settings, allowed)
+    problem = Problem(space, settings, allowed, None, protocols)
     agents = sum(horizon for _, horizon in problem.stages)
     return SEARCHES[settings.search][1](problem) + 2 * settings.keep * settings.dose_levels * agents

@@ -1,4 +1,4 @@
-"""Utility: what may count besides the predicted risk, each with a weight that is 0 unless the user sets it.
+"""Utility: what may count besides the predicted risk, each with a weight (`PlanSettings`; all 0 in the free space).
 
     utility = log-risk + w_t x toxicity + w_c x complexity + w_u x uncertainty
 

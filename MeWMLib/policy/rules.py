@@ -16,10 +16,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from MeWMLib.core.dosing import over_limits
 from MeWMLib.core.errors import RuleError, UnknownAgentError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan import RuleFinding
-from MeWMLib.core.protocol import Protocol, agent, vocabulary
+from MeWMLib.core.protocol import Protocol, agent, agents_of, vocabulary
 from MeWMLib.core.records import from_plain, read_json
 from MeWMLib.policy.agent_names import members
 from MeWMLib.policy.sources import references, source_text
@@ -136,8 +137,7 @@ def _clinical(rule: Rule, protocol: Protocol, clinical: Clinical) -> str:
 
 
 def _completeness(rule: Rule, protocol: Protocol, _: Clinical) -> str:
-    missing = [kind for kind, names in (("drug", protocol.drugs), ("embolic", protocol.embolics)) if not names]
-    return "no " + " and no ".join(missing) if missing else ""
+    return " and ".join(f"no {kind}, such as {' or '.join(agents_of(kind)[:2])}" for kind in protocol.lacking)
 
 
 #: Kind to its check, the fields it must have and the fields it may have.
@@ -177,6 +177,8 @@ def check(
         detail = _KINDS[rule.kind][0](rule, protocol, clinical or Clinical())
         if detail:
             findings.append(RuleFinding(rule.id, rule.severity, f"{rule.reason} ({detail})", rule.source))
+    if rules is None:
+        findings += over_limits(protocol, clinical)
     return tuple(sorted(findings, key=lambda f: f.severity != FORBIDDEN))
 
 
@@ -212,6 +214,9 @@ def explain(
     """
     known = clinical or Clinical()
     found = []
+    if rules is None or rules == load_rules():
+        limits = over_limits(protocol, known)
+        found += [Explained(f.rule, f.severity, f.reason, f.source, TOUCHED) for f in limits]
     for rule in load_rules() if rules is None else rules:
         reason, state, field = rule.reason, SILENT, ""
         if broken := check(protocol, known, complete, (rule,)):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.core.errors import DependencyError, MeWMError, WorkerError
+from MeWMLib.core.errors import DependencyError, MeWMError, WorkerError, install_command
 from MeWMLib.jobs.job import Event, error_event
 
 
@@ -74,7 +74,7 @@ def _load() -> Any:
         if (error.name or "").startswith("MeWMLib"):
             raise
         raise DependencyError(
-            what=f"The package {error.name} is not installed", remedy='Install it with: pip install "mewm[scene]"'
+            what=f"The package {error.name} is not installed", remedy=f"Install it with: {install_command('scene')}"
         ) from error
     return make
 

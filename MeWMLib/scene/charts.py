@@ -105,7 +105,8 @@ def survival_chart(candidates: Sequence[Candidate]) -> bytes | None:
                 linewidth=2.6 if best else 1.1,
                 alpha=1.0 if best else 0.55,
             )
-        _label_ends(axes, shown, last)
+        if len(shown) > 1:  # one alone has no rank
+            _label_ends(axes, shown, last)
         axes.set_ylim(0, 1.02)
         axes.set_xlim(0, last * 1.08)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1.0], ["0 %", "25 %", "50 %", "75 %", "100 %"])

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from MeWMLib.core.plan_folder import KeptCandidate, PlanDocument
+from MeWMLib.core.plan_folder import NAMED, KeptCandidate, PlanDocument
 from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.scene.colours import deviation_map, difference_map, round_limit
 from MeWMLib.scene.core_app import slicer
@@ -144,10 +144,10 @@ def comparison_steps(
         yield
     foreground = sequence = None
     if simulated:
-        foreground, sequence = yield from _simulated_cts(scene, simulated, prepared.images)
+        foreground, sequence = yield from _simulated_cts(scene, document, simulated, prepared.images)
         nodes.append(foreground)
         for one, segments in zip(simulated, prepared.labels, strict=True):
-            name = f"{SIMULATED} labels, rank {one.candidate.rank}: {one.candidate.protocol.text}"
+            name = f"{SIMULATED} labels, {_called(document, one)}"
             segmentation = labels_to_segmentation(scene, segments, name, foreground, COLOUR_AFTER)
             segmentation.GetDisplayNode().SetVisibility(one is simulated[0])
             _mark(segmentation, one)
@@ -221,11 +221,19 @@ def _mark(node: Any, one: KeptCandidate) -> None:
     node.SetAttribute(PREFIX + "Rank", str(one.candidate.rank))
 
 
+def _called(document: PlanDocument, one: KeptCandidate) -> str:
+    """Rank and protocol in the name of a node; a protocol that the user named has no rank, unless there are several."""
+    candidate = one.candidate
+    alone = document.kind == NAMED and len(document.plan.candidates) == 1
+    rank = "" if alone else f"rank {candidate.rank}: "
+    return rank + candidate.protocol.text + (f" (FORBIDDEN: {candidate.forbidden})" if candidate.forbidden else "")
+
+
 def _simulated_cts(
-    scene: Any, simulated: Sequence[KeptCandidate], images: Sequence[Any]
+    scene: Any, document: PlanDocument, simulated: Sequence[KeptCandidate], images: Sequence[Any]
 ) -> Generator[None, None, tuple[Any, Any]]:
     """Add the best simulated CT; where there are more, also a sequence by rank, else None in its place."""
-    names = [f"{SIMULATED} CT, rank {one.candidate.rank}: {one.candidate.protocol.text}" for one in simulated]
+    names = [f"{SIMULATED} CT, {_called(document, one)}" for one in simulated]
     shown = volume_to_node(scene, simulated[0].ct, names[0], images[0])
     _mark(shown, simulated[0])
     yield
@@ -284,6 +292,7 @@ def _read_me(scene: Any, document: PlanDocument) -> Any:
         f"Bundle: {document.bundle.name}, sha256 {document.bundle.sha256}.",
         "Nodes whose names say SIMULATED are computed, not scans; their attributes say by what.",
     ]
+    lines += [f"FORBIDDEN by the clinical rules, simulated at the user's wish: {text}" for text in document.forbidden]
     if document.plan.cancelled:
         lines.append("The search was stopped before it was finished: the ranking holds what was found until then.")
     node.SetText("\n".join(lines))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from MeWMLib.core.errors import DependencyError
+from MeWMLib.core.errors import DependencyError, install_command
 from MeWMLib.scene import gl
 
 gl.prepare_environment()
@@ -23,7 +23,7 @@ except ImportError as error:
     raise DependencyError(
         what="The package slicer-core is not installed",
         given=str(error),
-        remedy='Install it with: pip install "mewm[scene]"',
+        remedy=f"Install it with: {install_command('scene')}",
     ) from error
 
 # Logics register the node classes of their module with the scene. Without them a scene file is read without an error

@@ -116,7 +116,7 @@ class _Studio:
             return pictures
         ct, after = self._simulated(best)
         both, outlines = [_BEFORE_KEY, _AFTER_KEY], [self.lesion, after]
-        caption = f"{orientation} CT as simulated after the protocol of rank {best.candidate.rank}"
+        caption = f"{orientation} CT as simulated after {best.candidate.described}"
         pictures.append(take("simulated", caption, "Simulated CT", both, ct, outlines, simulated=best))
         caption = "Difference in HU over the CT: orange is brighter after treatment, blue darker, grey unchanged"
         over = self._difference(best)

@@ -13,7 +13,7 @@ from MeWMLib.core.io import atomic_path
 from MeWMLib.core.outcome import Risk
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan import Plan
-from MeWMLib.core.plan_folder import PlanDocument
+from MeWMLib.core.plan_folder import NAMED, PlanDocument
 from MeWMLib.core.structures import VIEW_LEVEL_HU, VIEW_WINDOW_HU
 from MeWMLib.scene import charts, search
 from MeWMLib.scene.annotate import png_bytes
@@ -31,6 +31,7 @@ _CLINICAL = {
     "albumin_g_per_dl": ("albumin", "g/dl"),
     "main_portal_vein_thrombosis": ("main portal vein thrombosis", ""),
     "extrahepatic_spread": ("extrahepatic spread", ""),
+    "body_surface_m2": ("body surface", "m2"),
 }
 _MINUS = "\N{MINUS SIGN}"
 
@@ -51,13 +52,21 @@ def clinical_rows(clinical: Clinical) -> list[tuple[str, str]]:
     return rows
 
 
-def best_in_words(plan: Plan) -> list[str]:
-    """Sentences about the best protocol."""
+def best_in_words(plan: Plan, named: bool = False, weighed: bool = False) -> list[str]:
+    """Sentences about the best protocol.
+
+    Args:
+        plan: with at least one candidate.
+        named: the plan is one protocol that the user named: it has no rank.
+        weighed: more than the risk counted in the ranking.
+    """
     best = plan.candidates[0]
     risk, change = best.risk, best.tumour_change
     low, high = risk.interval
+    of = f"Of {plan.evaluated} simulated protocols (partial ones included) this one "
+    of += "is ranked first by risk and weights, with a " if weighed else "has the lowest predicted risk: a "
     sentences = [
-        f"Of {plan.evaluated} simulated protocols (partial ones included) this one has the lowest predicted risk: a "
+        f"{'Its predicted risk is a ' if named else of}"
         f"log-risk of {signed(risk.log_risk)} (hazard ratio {risk.hazard_ratio:.2f} against the average patient), from "
         f"{signed(low)} to {signed(high)} over {len(risk.replicas)} replicas, which are simulations of it with "
         "different seeds."
@@ -83,7 +92,7 @@ def median_text(risk: Risk) -> str:
         return "not predicted"
     if risk.median_survival_months is None:
         return f"over {risk.months[-1]:.0f} months"
-    return f"{risk.median_survival_months:.0f} months"
+    return f"{risk.median_survival_months:.1f} months"
 
 
 def write_report(path: Path, document: PlanDocument, pictures: Sequence[Picture], notes: Sequence[str]) -> None:
@@ -124,7 +133,8 @@ def render_report(document: PlanDocument, pictures: Sequence[Picture], notes: Se
         "tree": charts.tree_chart(plan.tree, best.protocol if best else None),
         "risk": charts.risk_chart(plan.candidates) if best else None,
     }
-    space = document.policy
+    space, named, weights = document.policy, document.kind == NAMED, document.settings.weights_text
+    weighed = weights != "none"
     kinds = (("drug", space.drugs), ("embolic", space.embolics))
     return environment.get_template("report.html.j2").render(
         plan=document,
@@ -132,7 +142,10 @@ def render_report(document: PlanDocument, pictures: Sequence[Picture], notes: Se
         settings=asdict(document.settings),
         cancelled=plan.cancelled,
         best=best,
-        best_words=best_in_words(plan) if best else [],
+        best_words=best_in_words(plan, named, weighed) if best else [],
+        named=named,
+        weighed=weighed,
+        weights=f"Ranked by score: log-risk plus weights ({weights})." if weighed else "Ranked by the log-risk alone.",
         candidates=plan.candidates[:MAX_ROWS],
         left_out=max(0, len(plan.candidates) - MAX_ROWS),
         clinical=clinical_rows(document.clinical),

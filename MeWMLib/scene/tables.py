@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from MeWMLib.core.plan import Candidate
+from MeWMLib.core.templates import title_of
 from MeWMLib.scene.plots import FAINT, Column, add_chart, add_series, add_table
 
 TABLE_NAME = "MeWM ranked protocols"
@@ -22,11 +23,12 @@ def protocol_table(scene: Any, candidates: Sequence[Candidate]) -> Any:
         The new `vtkMRMLTableNode`.
     """
     risks, changes = [c.risk for c in candidates], [c.tumour_change for c in candidates]
-    medians = ["" if r.median_survival_months is None else f"{r.median_survival_months:g}" for r in risks]
+    medians = ["" if r.median_survival_months is None else f"{r.median_survival_months:.1f}" for r in risks]
     rules = ["; ".join(w.text for w in c.warnings) for c in candidates]
     columns = [
         Column("rank", [c.rank for c in candidates], int, "1 is the best"),
         Column("protocol", [c.protocol.text for c in candidates], str, "agents with doses"),
+        Column("kind", [title_of(c.protocol) for c in candidates], str, "the template that it fits"),
         Column(_RISK, [r.log_risk for r in risks], float, "mean over the replicas; 0 is the average patient"),
         Column("hazard ratio", [r.hazard_ratio for r in risks], float, "exp(log risk): 2 is twice the risk of death"),
     ]

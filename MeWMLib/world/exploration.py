@@ -13,9 +13,10 @@ from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan import Candidate, Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.records import to_plain
+from MeWMLib.core.templates import DoseOf, completions
 from MeWMLib.planning.explain import Watched, contributions
 from MeWMLib.planning.journal import Journal
-from MeWMLib.planning.search import DEFAULT_BATCH, Batch, Cancelled, Hint, SearchResult, never
+from MeWMLib.planning.search import DEFAULT_BATCH, Batch, Cancelled, Hint, SearchResult, narrowed, never
 from MeWMLib.planning.searches import expected_evaluations, search
 from MeWMLib.planning.utility import score_of
 from MeWMLib.policy import rules
@@ -100,6 +101,11 @@ class Explorer:
         return [known[n] for n in sorted(known)]
 
 
+def count_warnings(protocol: Protocol, clinical: Clinical) -> int:
+    """How many rules and limits warn of a protocol: the term "toxicity" of the utility."""
+    return sum(f.severity == rules.WARNING for f in rules.check(protocol, clinical, complete=False))
+
+
 def explore(
     space: ActionSpace,
     settings: PlanSettings,
@@ -110,6 +116,7 @@ def explore(
     cancelled: Cancelled = never,
     batch: int = DEFAULT_BATCH,
     hint: Hint | None = None,
+    dose: DoseOf | None = None,
 ) -> Plan:
     """Search the protocol of lowest predicted risk.
 
@@ -123,17 +130,25 @@ def explore(
         cancelled: asked between batches.
         batch: most simulations in one batch.
         hint: what is known of protocols beforehand.
+        dose: of an agent in a slot; only protocols that fill a template with the agents of the space are searched then
+            (`core.templates`). None for all combinations, without doses.
 
     Raises:
         RuleError: the rules allow no protocol of this space.
     """
     explorer = Explorer(clinical, settings, score, journal)
-    expected = expected_evaluations(space, settings, explorer.allowed)
+    protocols = None
+    if dose is not None:
+        most = settings.drug_horizon, settings.embolic_horizon
+        protocols = completions(narrowed(space, settings), explorer.allowed, dose, *most)
+    expected = expected_evaluations(space, settings, explorer.allowed, protocols)
 
     def on_step(found: SearchResult) -> None:
         if on_plan is not None and found.ranked:
             on_plan(explorer.plan(found), min(1.0, found.evaluated / max(1, expected)))
 
     utility = score_of(settings, explorer.warnings)
-    found = search(space, settings, explorer.evaluate, explorer.allowed, on_step, cancelled, batch, utility, hint)
+    found = search(
+        space, settings, explorer.evaluate, explorer.allowed, on_step, cancelled, batch, utility, hint, protocols
+    )
     return explorer.plan(found)

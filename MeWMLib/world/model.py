@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from numpy.typing import NDArray
 
 from MeWMLib.core.bundle import Bundle
 from MeWMLib.core.bundles import find_bundle
+from MeWMLib.core.dosing import doses_for
 from MeWMLib.core.errors import GeometryMismatchError, NoTumourError
 from MeWMLib.core.outcome import Outcome, ReplicaScore, Risk, TumourChange
 from MeWMLib.core.patient import Clinical, Patient
-from MeWMLib.core.plan import DEFAULT_SETTINGS, Candidate, Plan, PlanSettings, replica_seeds
+from MeWMLib.core.plan import DEFAULT_SETTINGS, TEMPLATES, Candidate, Plan, PlanSettings, replica_seeds
 from MeWMLib.core.plan_folder import TreatmentSummary
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.volume import LabelMap, Provenance, Volume
@@ -30,10 +32,11 @@ from MeWMLib.perception.preprocess import resample
 from MeWMLib.perception.segmenter import Segmenter
 from MeWMLib.planning.journal import Journal
 from MeWMLib.planning.search import DEFAULT_BATCH, Batch
+from MeWMLib.planning.utility import score_of
 from MeWMLib.policy import guideline, rules
 from MeWMLib.policy.choose import ChosenPolicy
 from MeWMLib.survival.network import Assessor
-from MeWMLib.world.exploration import explore
+from MeWMLib.world.exploration import count_warnings, explore
 from MeWMLib.world.machine import choose_device, chunk_size, versions
 from MeWMLib.world.patch import FloatArray, Labels, TreatedPatch
 from MeWMLib.world.replicas import SimulatedReplica, keep_best, simulation_key
@@ -152,6 +155,23 @@ class WorldModel:
         ready = self.simulator.prepare(patient)
         return ready.patch, self.simulator.replicas(ready, list(zip(protocols, seeds, strict=True)), settings)
 
+    def judge(
+        self,
+        patient: Patient,
+        protocols: Sequence[Protocol],
+        seeds: Sequence[int],
+        settings: PlanSettings,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> list[Candidate]:
+        """Simulate and score N protocols with the same seeds on the treated patch, as a search does.
+
+        Raises:
+            SearchCancelled: soon after `cancelled` says so.
+        """
+        ready = self.simulator.prepare(patient)
+        replicas = iter(self.simulator.replicas(ready, [(p, s) for p in protocols for s in seeds], settings, cancelled))
+        return [self._candidate(patient, p, [next(replicas).score for _ in seeds]) for p in protocols]
+
     def treated_patch(self, patient: Patient) -> TreatedPatch:
         """The cube in which outcomes are simulated, measured and scored."""
         return self.simulator.prepare(patient).patch
@@ -176,7 +196,10 @@ class WorldModel:
 
     def candidate(self, patient: Patient, protocol: Protocol, outcomes: Sequence[Outcome]) -> Candidate:
         """A protocol by its replicas: risk, mean change of the tumour, and what the rules say."""
-        scores = [self._score_of(patient, outcome) for outcome in outcomes]
+        return self._candidate(patient, protocol, [self._score_of(patient, outcome) for outcome in outcomes])
+
+    @staticmethod
+    def _candidate(patient: Patient, protocol: Protocol, scores: Sequence[ReplicaScore]) -> Candidate:
         warnings = rules.check(protocol, patient.clinical)
         return Candidate(protocol, Risk.over(scores), TumourChange.mean([s.change for s in scores]), warnings)
 
@@ -221,7 +244,7 @@ class WorldModel:
         cancelled: Callable[[], bool] = lambda: False,
         journal: Journal | None = None,
     ) -> Plan:
-        """Search the protocol of lowest predicted risk.
+        """Search the protocol of lowest predicted risk, or of lowest utility where the settings have weights.
 
         Args:
             patient: before treatment.
@@ -239,15 +262,17 @@ class WorldModel:
         ready = self.simulator.prepare(patient)
         seeds = replica_seeds(seed, settings.replicas)
         kept: dict[Protocol, list[SimulatedReplica]] = {}
+        utility = score_of(settings, partial(count_warnings, clinical=patient.clinical))
 
         def score(batches: Sequence[Batch]) -> Iterator[list[ReplicaScore]]:
             for batch in batches:
                 replicas = self.simulator.replicas(ready, [(p, seeds[n]) for p, n in batch], settings, cancelled)
-                keep_best(kept, batch, replicas, settings)
+                keep_best(kept, batch, replicas, settings, utility)
                 yield [r.score for r in replicas]
 
         hint = response_hint(self.simulator.dynamics, ready.encoded, ready.before, seeds, settings)
-        found = explore(space, settings, patient.clinical, score, journal, on_plan, cancelled, hint=hint)
+        dose = doses_for(patient.findings, patient.clinical) if settings.space == TEMPLATES else None
+        found = explore(space, settings, patient.clinical, score, journal, on_plan, cancelled, hint=hint, dose=dose)
         for candidate in found.candidates[: settings.keep]:
             for replica, one in zip(kept.get(candidate.protocol, []), seeds, strict=False):
                 ready.kept[simulation_key(candidate.protocol, one, settings)] = replica

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from MeWMLib.core.outcome import ReplicaScore
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import Protocol
-from MeWMLib.planning.search import Batch
+from MeWMLib.planning.search import Batch, Score
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +40,21 @@ def keep_best(
     batch: Batch,
     replicas: Sequence[SimulatedReplica],
     settings: PlanSettings,
+    score: Score,
 ) -> None:
-    """Keep the replicas of the protocols that would be written now; thousands of volumes do not fit into memory."""
+    """Keep the replicas of the protocols that would be written now; thousands of volumes do not fit into memory.
+
+    Args:
+        kept: what is kept, by protocol; it is changed.
+        batch, replicas: what was simulated.
+        settings: how many protocols are written, and of how many replicas.
+        score: what protocols are ranked by.
+    """
     for (protocol, number), one in zip(batch, replicas, strict=True):
         if protocol.complete and number == len(kept.get(protocol, [])):
             kept.setdefault(protocol, []).append(one)
     whole = [p for p, found in kept.items() if len(found) == settings.replicas]
-    whole.sort(key=lambda p: float(np.mean([r.score.log_risk for r in kept[p]])))
+    whole.sort(key=lambda p: score(p, [r.score.log_risk for r in kept[p]]))
     unfinished = [p for p in kept if p not in whole]
     for protocol in [*whole[settings.keep :], *unfinished[: max(0, len(unfinished) - settings.keep)]]:
         del kept[protocol]

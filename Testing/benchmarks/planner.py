@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import naive  # noqa: E402  (both lie beside this file)
 import scaling  # noqa: E402
 
-SETTINGS = PlanSettings(beams=5, drugs=6, embolics=5, drug_horizon=2, embolic_horizon=2, replicas=3)
+SETTINGS = PlanSettings(space="free", beams=5, drugs=6, embolics=5, drug_horizon=2, embolic_horizon=2, replicas=3)
 SEED = 0
 #: Wanted by the project: how many times faster than Algorithm 1 as printed, and than it with the crop only.
 WANTED = {"as printed": 100.0, "crop only": 5.0}

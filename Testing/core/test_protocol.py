@@ -54,7 +54,7 @@ def test_order_does_not_matter():
     one = protocols.pop()
     assert one.drugs == ("Epirubicin", "Cisplatin") and one.embolics == ("Lipiodol",) and one.complete
     assert one != Protocol.of(["Epirubicin", "Cisplatin", "Lipiodol"])  # doses count
-    assert not Protocol.of(["Epirubicin"]).complete and not Protocol.of(["Lipiodol"]).complete
+    assert not Protocol.of(["Epirubicin"]).complete and Protocol.of(["Lipiodol"]).complete
     assert Protocol(()).plus(actions[0]).plus(actions[1]) == Protocol.of(["Cisplatin"]).plus(actions[0])
 
 

@@ -12,12 +12,14 @@ from MeWMLib.core.protocol import ActionSpace, Protocol, vocabulary
 from MeWMLib.core.treatment import DRUG, EMBOLIC, TACE, Stage, TreatmentKind
 
 
-def test_tace_asks_for_a_drug_and_an_embolic():
+def test_a_search_adds_a_drug_and_an_embolic_and_a_protocol_needs_the_embolic():
     assert TACE.missing([]) == (DRUG, EMBOLIC)
     assert TACE.missing([DRUG, DRUG]) == (EMBOLIC,)
     assert TACE.missing([EMBOLIC, DRUG]) == ()
     for one, two in itertools.combinations(vocabulary().values(), 2):
-        assert Protocol.of([one.name, two.name]).complete is (one.kind != two.kind)
+        assert Protocol.of([one.name, two.name]).complete is (EMBOLIC in (one.kind, two.kind))
+    assert Protocol.of(["Cisplatin"]).lacking == TACE.lacking([DRUG]) == (EMBOLIC,)
+    assert Protocol.of(["PVA"]).lacking == TACE.lacking([EMBOLIC]) == (), "embolisation alone is TAE"
 
 
 def test_stages_name_settings_and_kinds_that_exist():
@@ -30,5 +32,5 @@ def test_stages_name_settings_and_kinds_that_exist():
 
 
 def test_another_kind_has_its_own_rule():
-    ablation = TreatmentKind("ablation", "Ablation", (Stage("probe", "probe_horizon"),), ("ablated share",))
-    assert ablation.missing([DRUG]) == ("probe",) and ablation.missing(["probe"]) == ()
+    ablation = TreatmentKind("ablation", "Ablation", (Stage("probe", "probe_horizon"),), ("probe",), ("ablated share",))
+    assert ablation.missing([DRUG]) == ablation.lacking([DRUG]) == ("probe",) and ablation.missing(["probe"]) == ()

@@ -25,6 +25,8 @@ from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Provenance, Volume
 from MeWMLib.jobs import worker
 from MeWMLib.jobs.task import Engine
+from MeWMLib.planning.search import SearchCancelled
+from MeWMLib.policy.rules import check
 
 SHAPE = (12, 14, 16)
 GEOMETRY = Geometry(SHAPE, np.diag([-1.5, -1.5, 2.0, 1.0]))
@@ -117,7 +119,13 @@ class FakeWorld:
         return TumourChange(2.0, 1.0, 2.0, 0.5, 0.25, 10.0, 8.0)
 
     def candidate(self, patient, protocol, outcomes):
-        return Candidate(protocol, self.assess(patient, outcomes), self.change(patient, outcomes[0]))
+        warnings = check(protocol, patient.clinical)
+        return Candidate(protocol, self.assess(patient, outcomes), self.change(patient, outcomes[0]), warnings)
+
+    def judge(self, patient, protocols, seeds, settings, cancelled):
+        if cancelled():
+            raise SearchCancelled
+        return [self.candidate(patient, p, self.simulate(patient, p, seeds, settings)) for p in protocols]
 
     def treatment_summary(self, patient):
         return TreatmentSummary(1, 1, 100.0)

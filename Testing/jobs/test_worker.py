@@ -70,7 +70,8 @@ def test_a_plan_has_all_that_is_promised(do, fake, tmp_path):
     out = tmp_path / "deep" / "out"
     result = do(_job(out=out, goal="shrink it", clinical={"age_years": 60}, settings={"replicas": 2, "keep": 2}))
     plan = json.loads((out / "plan.json").read_text(encoding="utf-8"))
-    assert list(plan)[:4] == ["mewm", "schema", "research_use_only", "case"]
+    assert list(plan)[:6] == ["mewm", "schema", "research_use_only", "kind", "forbidden", "case"]
+    assert plan["kind"] == "searched" and plan["forbidden"] == [] and plan["beside"] is None
     assert (plan["schema"], plan["case"], plan["goal"], plan["seed"]) == (1, "sample:tiny", "shrink it", 3)
     assert plan["clinical"] == {"age_years": 60} and plan["settings"]["keep"] == 2
     assert plan["stopped_by"] == "finished" and plan["evaluated_protocols"] == 6 == result["candidates"]
@@ -330,7 +331,7 @@ def test_simulate_writes_a_plan_of_one_candidate(do, tmp_path):
     result = do(_job("simulate", tmp_path / "out", {"replicas": 2}, protocol="THP 30 mg + Lipiodol 10 ml"))
     plan = json.loads((tmp_path / "out" / "plan.json").read_text())
     assert [c["protocol"] for c in plan["candidates"]] == ["Pirarubicin 30 mg + Lipiodol 10 ml"]
-    assert plan["policy"]["name"] == "named by the user" and result["candidates"] == 1
+    assert plan["kind"] == "named" and plan["policy"]["name"] == "named by the user" and result["candidates"] == 1
     assert (tmp_path / "out" / "simulated_01_sd.nrrd").is_file()
 
 

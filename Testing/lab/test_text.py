@@ -150,7 +150,7 @@ def test_without_transformers_the_program_says_what_to_install(
     out = tmp_path / "cache.npz"
     code = embed_actions.main([option, str(tmp_path), "--name", "x", "--licence", "y", "--out", str(out)])
     said = capsys.readouterr().err
-    assert code == 3 and 'pip install "mewm[text]"' in said and "Traceback" not in said
+    assert code == 3 and "pip install" in said and "[text]" in said and "Traceback" not in said
     assert not out.exists()
 
 

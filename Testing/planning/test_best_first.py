@@ -171,5 +171,5 @@ def test_searches_pass_the_hint_to_best_first_alone() -> None:
 
     judge = in_turn(lambda batch: [risk(p, n) for p, n in batch])
     for name, times in (("beam", 0), ("exhaustive", 0), ("best_first", 1)):
-        search(space, replace(settings, search=name), judge, rules, hint=hint)
+        search(space, replace(settings, search=name, space="free"), judge, rules, hint=hint)
         assert len(asked) == times

@@ -81,7 +81,7 @@ def test_doses_respect_the_rules_and_levels_span_the_usual_range() -> None:
 
 def test_the_utility_is_the_risk_unless_a_weight_is_set() -> None:
     warned = {A: 2, B: 0}
-    plain = utility.score_of(PlanSettings(), warned.__getitem__)
+    plain = utility.score_of(PlanSettings(space="free"), warned.__getitem__)
     assert plain(A, [0.0, 1.0]) == 0.5
     settings = PlanSettings(toxicity_weight=0.1, complexity_weight=0.01, uncertainty_weight=2.0)
     score = utility.score_of(settings, warned.__getitem__)

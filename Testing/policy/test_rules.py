@@ -35,7 +35,7 @@ CLOTTED = {"main_portal_vein_thrombosis": True}
 #: rule, severity, a protocol and a patient that touch it, and a pair that just does not.
 CASES: list[tuple[str, str, str, dict[str, Any], str, dict[str, Any]]] = [
     ("completeness", "forbidden", "Cisplatin", {}, "Cisplatin + Lipiodol", {}),
-    ("completeness", "forbidden", "Lipiodol + PVA", {}, "Mitomycin + PVA", {}),
+    ("completeness", "forbidden", "Cisplatin + Mitomycin", {}, "Lipiodol + PVA", {}),
     ("one-platinum", "forbidden", "Cisplatin + Oxaliplatin + Lipiodol", {}, "Cisplatin + Lipiodol", {}),
     ("one-anthracycline", "forbidden", "Epirubicin + Idarubicin + PVA", {}, "Epirubicin + Cisplatin + PVA", {}),
     ("one-anthracycline", "forbidden", "Epirubicin + LC beads", {}, "Doxorubicin + LC beads", {}),

@@ -83,7 +83,7 @@ def test_missing_package_is_an_event_and_exit_code_3(own_plan, tmp_path):
     done, events = _run(own_plan, PYTHONPATH=str(tmp_path))
     assert done.returncode == 3
     error = error_from_json(events[-1].data)
-    assert type(error) is DependencyError and 'pip install "mewm[scene]"' in error.remedy
+    assert type(error) is DependencyError and "pip install" in error.remedy and "[scene]" in error.remedy
 
 
 def test_help_shows_an_example(capsys):

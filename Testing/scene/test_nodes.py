@@ -23,7 +23,9 @@ GRIDS = {
     "left-handed": AXIAL @ np.diag([1, 1, -1, 1]),
     "sagittal": AXIAL[:, [2, 0, 1, 3]],
 }
-PROVENANCE = Provenance('Epirubicin 30 mg + "x"; <b>:', 41, "mewm-small", "ab" * 32, {"torch": "2:9;"})
+PROVENANCE = Provenance(
+    'Epirubicin 30 mg + "x"; <b>:', 41, "mewm-small", "ab" * 32, {"torch": "2:9;"}, "a-rule, b-rule"
+)
 
 
 @pytest.mark.parametrize("grid", GRIDS)
@@ -132,3 +134,29 @@ def test_surfaces_without_any_label(core):
 
     labels = LabelMap(np.zeros((4, 5, 6), np.uint8), Geometry((4, 5, 6), AXIAL))
     assert [surface.GetNumberOfPolys() for surface in surfaces_of(labels).values()] == [0, 0]
+
+
+def test_the_scene_of_a_forbidden_protocol_says_so(core, own_plan):
+    import json
+
+    from MeWMLib.core.plan_folder import PlanFolder
+    from MeWMLib.scene.comparison import build_comparison
+
+    data = json.loads((own_plan / "plan.json").read_text())
+    rule = {"rule": "one-platinum", "severity": "forbidden", "reason": "Two platinums", "source": "Some"}
+    data["candidates"] = [{**data["candidates"][0], "warnings": [rule]}]
+    data.update(kind="named", search_tree=[])
+    (own_plan / "plan.json").write_text(json.dumps(data))
+    folder = PlanFolder(own_plan)
+    document = folder.read()
+    before, labels = folder.read_before(document)
+    nodes = build_comparison(core.scene, document, before, labels, folder.read_kept(document, before))
+    simulated = [
+        n for n in nodes if n.GetName().startswith("SIMULATED") and document.plan.best.protocol.text in n.GetName()
+    ]
+    assert len(simulated) == 2, "the CT and its labels"
+    for node in simulated:
+        assert "FORBIDDEN: one-platinum" in node.GetName() and "rank" not in node.GetName()
+        assert node.GetAttribute("MeWM.Forbidden") == "one-platinum"
+    (read_me,) = [n for n in nodes if n.GetName().startswith("MeWM read me")]
+    assert "FORBIDDEN by the clinical rules" in read_me.GetText()

@@ -64,7 +64,7 @@ def test_a_plan_of_an_older_version_opens(own_plan):
             del candidate[name]
     for name in ("simulations", "ruled_out", "pruned"):
         del data[name]
-    for name in ("search", "dose_levels", "toxicity_weight", "complexity_weight", "uncertainty_weight"):
+    for name in ("search", "space", "dose_levels", "toxicity_weight", "complexity_weight", "uncertainty_weight"):
         del data["settings"][name]
     data["treated"] = {"lesion": 1, "lesions": 2, "share_of_tumour_percent": 94.0}
     data["findings"]["lesions"] = [

@@ -68,7 +68,7 @@ def test_says_what_the_plan_says(axial_plan):
     _, _, text = _render(axial_plan)
     document = PlanFolder(axial_plan).read()
     for candidate in document.plan.candidates:
-        assert candidate.protocol.text in text
+        assert candidate.described in text
         assert f"{candidate.risk.log_risk:+.2f}".replace("-", "\N{MINUS SIGN}") in text
         assert f"{np.exp(candidate.risk.log_risk):.2f}" in text
     assert "A replica is one simulation of a protocol" in text
@@ -237,3 +237,57 @@ def test_questions_and_a_density_that_is_not_known_are_said(own_plan):
     page, _reader, text = _render(own_plan)
     assert "Questions to the labels and the scan" in text and "accepted by the user : The liver is on the left." in text
     assert "density without tumour not known" in text and "<script>" not in page
+
+
+def test_a_protocol_that_was_named_has_a_report_without_rank(own_plan):
+    def name(data):
+        data["kind"] = "named"
+        data["candidates"] = data["candidates"][:1]
+        data["search_tree"] = []
+
+    _edit(own_plan, name)
+    text = _render(own_plan)[2]
+    best = PlanFolder(own_plan).read().plan.candidates[0]
+    assert best.described in text and "Predicted outcome" in text and "Predicted survival" in text
+    said = text.lower()
+    assert not [w for w in ("ranked", "lowest", "rank ", "how the search went", "best protocol") if w in said]
+
+
+def test_a_forbidden_protocol_is_marked(own_plan):
+    def forbid(data):
+        rule = {"rule": "one-platinum", "severity": "forbidden", "reason": "Two platinums", "source": "Some"}
+        data["candidates"][0]["warnings"] = [rule]
+
+    _edit(own_plan, forbid)
+    text = _render(own_plan)[2]
+    assert "Forbidden by the clinical rules" in text and "one-platinum" in text and "--allow-forbidden" in text
+
+
+def test_my_protocol_beside_the_first(own_plan):
+    from dataclasses import replace
+
+    from MeWMLib.core.beside import Beside, swaps
+    from MeWMLib.core.plan import Contribution
+
+    folder = PlanFolder(own_plan)
+    document = folder.read()
+    first, other = document.plan.candidates[:2]
+    mine = replace(other, rank=0, contributions=(Contribution("Lipiodol 10 ml", 0.5, -0.61),))
+    steps = swaps(mine.protocol, first.protocol)
+    judged = [replace(s, log_risk=-0.333, risk_change=0.111) for s in steps[:1]]
+    judged += [replace(s, forbidden=("a-rule",)) for s in steps[1:]]
+    folder.write(replace(document, beside=Beside(mine, first, tuple(judged))))
+    text = _render(own_plan)[2]
+    assert "Your protocol beside the first one" in text and mine.described in text and len(steps) > 1
+    for expected in (steps[0].text, "+0.11", "forbidden by a-rule", "Lipiodol 10 ml \N{MINUS SIGN}0.61"):
+        assert expected in text
+
+
+def test_weights_and_scores_are_printed(own_plan):
+    def weigh(data):
+        data["settings"].update(toxicity_weight=0.1, complexity_weight=0.05)
+        data["candidates"][0]["utility"] = -0.77
+
+    _edit(own_plan, weigh)
+    text = _render(own_plan)[2]
+    assert "toxicity 0.1, complexity 0.05" in text and "score \N{MINUS SIGN}0.77" in text and "Ranked first" in text

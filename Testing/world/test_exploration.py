@@ -77,8 +77,8 @@ def test_a_plan_says_what_moved_the_risk_and_what_was_pruned() -> None:
 
 
 def test_a_weight_changes_the_ranking_and_is_shown() -> None:
-    plain = explore(SPACE, PlanSettings(search="exhaustive", replicas=1), Clinical(), Toy())
-    settings = PlanSettings(search="exhaustive", replicas=1, complexity_weight=1.0)
+    plain = explore(SPACE, PlanSettings(search="exhaustive", space="free", replicas=1), Clinical(), Toy())
+    settings = PlanSettings(search="exhaustive", space="free", replicas=1, complexity_weight=1.0)
     short = explore(SPACE, settings, Clinical(), Toy())
     assert len(plain.candidates[0].protocol.actions) == 4 and plain.candidates[0].utility is None
     best = short.candidates[0]

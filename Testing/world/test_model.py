@@ -16,14 +16,16 @@ from MeWMLib.core.outcome import ReplicaScore
 from MeWMLib.core.patient import Clinical, Patient
 from MeWMLib.core.plan import Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol
+from MeWMLib.core.templates import template_of
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.dynamics.model import DynamicsModel
+from MeWMLib.planning.search import SearchCancelled
 from MeWMLib.world import simulator as simulator_module
 from MeWMLib.world.machine import choose_device
 from MeWMLib.world.model import WorldModel
 from MeWMLib.world.response_prediction import PredictedResponse
 
-FAST = PlanSettings(beams=2, drugs=2, embolics=2, drug_horizon=1, embolic_horizon=1, replicas=2, steps=1)
+FAST = PlanSettings(space="free", beams=2, drugs=2, embolics=2, drug_horizon=1, embolic_horizon=1, replicas=2, steps=1)
 SPACE = ActionSpace(("Cisplatin", "Doxorubicin"), ("Lipiodol", "PVA"), {}, "test")
 A, B = Protocol.parse("Cisplatin + Lipiodol"), Protocol.parse("Doxorubicin + PVA")
 
@@ -318,3 +320,30 @@ def test_the_default_bundle_answers_to_the_action(repository: Path) -> None:
     tumour = case.labels.tumour
     bright = [float((o.ct.array[tumour] >= 200).mean()) for o in (oil, dry)]
     assert bright[0] > 0.05 and bright[0] > 5 * bright[1]
+
+
+def test_by_default_a_plan_fills_templates_with_doses_and_ranks_by_weights(world: WorldModel, patient: Patient) -> None:
+    settings = replace(FAST, space="templates", drug_horizon=2, embolic_horizon=2)
+    space = ActionSpace(("Cisplatin", "Doxorubicin"), ("Lipiodol", "PVA", "LC beads"), {}, "test")
+    settings = replace(settings, embolics=3, complexity_weight=0.05, toxicity_weight=0.1)
+    plan = world.plan(patient, space, settings, 1)
+    assert PlanSettings().space == "templates" and PlanSettings().weights == settings.weights
+    for candidate in plan.candidates:
+        name = template_of(candidate.protocol)
+        assert name in ("ctace", "deb_tace", "tae")
+        lipiodol = [a.dose for a in candidate.protocol.actions if a.agent == "Lipiodol"]
+        assert lipiodol in ([], [5.0]), "a small lesion"
+        warnings = sum(w.severity == "warning" for w in candidate.warnings)
+        weighed = candidate.risk.log_risk + 0.1 * warnings + 0.05 * max(0, len(candidate.protocol.actions) - 2)
+        assert candidate.utility == pytest.approx(weighed)
+    scores = [c.utility for c in plan.candidates]
+    assert scores == sorted(scores)  # type: ignore[type-var]
+
+
+def test_protocols_are_judged_as_a_plan_judges_them(world: WorldModel, patient: Patient) -> None:
+    plan = world.plan(patient, SPACE, FAST, 1)
+    protocols = [c.protocol for c in plan.candidates]
+    judged = world.judge(patient, protocols, (1, 2), FAST)
+    assert [c.risk for c in judged] == [c.risk for c in plan.candidates]
+    with pytest.raises(SearchCancelled):
+        world.judge(patient, [Protocol.parse("Mitomycin + PVA")], (1, 2), FAST, lambda: True)

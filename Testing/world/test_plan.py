@@ -17,7 +17,9 @@ from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.planning.journal import Journal
 from MeWMLib.world.model import WorldModel
 
-FAST = PlanSettings(beams=2, drugs=2, embolics=2, drug_horizon=1, embolic_horizon=1, replicas=3, steps=1, keep=2)
+FAST = PlanSettings(
+    space="free", beams=2, drugs=2, embolics=2, drug_horizon=1, embolic_horizon=1, replicas=3, steps=1, keep=2
+)
 SPACE = ActionSpace(("Cisplatin", "Doxorubicin"), ("Lipiodol", "PVA"), {}, "test")
 A, B = Protocol.parse("Cisplatin + Lipiodol"), Protocol.parse("Doxorubicin + PVA")
 

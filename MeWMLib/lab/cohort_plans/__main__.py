@@ -15,14 +15,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from MeWMLib.core.errors import CancelledError, InputError, MeWMError, UnreadableFileError
 from MeWMLib.core.io import atomic_path, write_json
 from MeWMLib.core.patient import Clinical
-from MeWMLib.core.plan import SEARCH_NAMES, Plan, PlanSettings
+from MeWMLib.core.plan import SEARCH_NAMES, SPACES, Plan, PlanSettings
 from MeWMLib.core.plan_folder import PLAN, PlanFolder
 from MeWMLib.core.records import read_json
 from MeWMLib.jobs.job import Event, Job
@@ -204,10 +204,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--bundle", metavar="B", help="name or folder of a model bundle")
     parser.add_argument("--goal", default="", metavar="TEXT")
     parser.add_argument("--search", choices=SEARCH_NAMES)
-    for entry in fields(PlanSettings):
-        if entry.name != "search":
-            kind = type(entry.default)
-            parser.add_argument("--" + entry.name.replace("_", "-"), type=kind, metavar="N", help=f"{entry.default:g}")
+    parser.add_argument("--space", choices=SPACES)
+    for name, default in asdict(PlanSettings()).items():
+        if name not in ("search", "space"):
+            parser.add_argument("--" + name.replace("_", "-"), type=type(default), metavar="N", help=f"{default:g}")
     return parser
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from MeWMLib.core.bundles import find_bundle
-from MeWMLib.core.errors import DependencyError, MeWMError, WorkerKilledError, error_from_json
+from MeWMLib.core.errors import DependencyError, MeWMError, WorkerKilledError, error_from_json, install_command
 from MeWMLib.core.io import atomic_path
 from MeWMLib.jobs.inputs import SAMPLE_PREFIX
 from MeWMLib.jobs.job import Event, Job
@@ -45,7 +45,7 @@ class RayEngine:
             import ray
         except ImportError as error:
             raise DependencyError(
-                what="Ray is not installed", remedy='Install it with: pip install "mewm[ray]"'
+                what="Ray is not installed", remedy=f"Install it with: {install_command('ray')}"
             ) from error
         self._ray = ray
         self._workers, self._address, self._threads, self._gpus = workers, address, threads, gpus

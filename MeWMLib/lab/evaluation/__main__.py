@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from MeWMLib.core.bundles import PARTS
-from MeWMLib.core.errors import DependencyError, InputError, MeWMError
+from MeWMLib.core.errors import DependencyError, InputError, MeWMError, install_command
 from MeWMLib.core.protocol import agent
 from MeWMLib.core.terminal import bars
 from MeWMLib.lab.evaluation.metrics import stamp, table, write_metrics
@@ -205,7 +205,7 @@ def _run(args: argparse.Namespace, say: Any) -> Any:
         raise DependencyError(
             what="A package that the evaluations need is not installed",
             given=str(error.name),
-            remedy='Install it with: pip install "mewm[lab]"',
+            remedy=f"Install it with: {install_command('lab')}",
         ) from error
 
 

@@ -130,7 +130,7 @@ class KnownPatient:
         """Draw a test patient."""
         drawn, patient = meet(world, seed)
         patch = TreatedPatch.of(patient)
-        protocols = tuple(p for p in protocols_for(drawn) if p.complete)
+        protocols = tuple(p for p in protocols_for(drawn) if p.drugs and p.embolics)
         twins = drug_twins(seed)
         truths = drawn.render_all(patch.geometry, [*protocols, *twins])
         return cls(

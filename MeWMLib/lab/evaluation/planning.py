@@ -19,7 +19,7 @@ from MeWMLib.cohorts.synthetic.world import SyntheticPatient
 from MeWMLib.core.errors import BundleError
 from MeWMLib.core.io import write_json
 from MeWMLib.core.patient import Findings, Patient
-from MeWMLib.core.plan import PlanSettings, replica_seeds
+from MeWMLib.core.plan import FREE, PlanSettings, replica_seeds
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.lab.evaluation.baselines import ACTIONLESS
 from MeWMLib.lab.evaluation.known_patients import WorldSettings, chosen_patients, meet
@@ -76,8 +76,9 @@ class PlanningSettings(WorldSettings):
     def plan(self) -> PlanSettings:
         """Settings of the searches."""
         return PlanSettings(
-            beams=self.beams, drugs=len(self.drugs), embolics=len(self.embolics), drug_horizon=self.drug_horizon,
-            embolic_horizon=self.embolic_horizon, replicas=self.replicas, steps=self.steps,
+            space=FREE, beams=self.beams, drugs=len(self.drugs), embolics=len(self.embolics),
+            drug_horizon=self.drug_horizon, embolic_horizon=self.embolic_horizon,
+            replicas=self.replicas, steps=self.steps,
         )  # fmt: skip
 
     @property

@@ -72,7 +72,7 @@ def draw_patch(seed: int, dynamics: DynamicsModel | None, deviating: float = 0.0
 
 
 def _some(patient: SyntheticPatient, count: int, rng: np.random.Generator) -> list[Protocol]:
-    complete = [p for p in protocols_for(patient) if p.complete]
+    complete = [p for p in protocols_for(patient) if p.drugs and p.embolics]
     return [complete[i] for i in rng.permutation(len(complete))[:count]]
 
 

@@ -136,7 +136,7 @@ def test_wrong_engines_and_empty_folders_are_said(tmp_path: Path, monkeypatch: p
     with pytest.raises(InputError, match=r"pre\.nrrd"):
         jobs_of(tmp_path, tmp_path / "out", Job("plan"))
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(DependencyError, match=r"mewm\[ray\]"):
+    with pytest.raises(DependencyError, match=r"pip install.*\[ray\]"):
         engine_named("ray://somewhere:10001", 2)
 
 

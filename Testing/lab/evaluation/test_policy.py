@@ -22,7 +22,7 @@ from MeWMLib.policy.baselines import ConstantPolicy, FrequencyPrior, GuidelinePo
 from MeWMLib.policy.proposal import PolicyInput, first_choice
 from MeWMLib.policy.rules import allowed
 
-SETTINGS = PlanSettings()
+SETTINGS = PlanSettings(space="free")
 LESION = Lesion(1, 30.0, 60.0, (0.0, 0.0, 0.0), 100.0, 15.0, 0.0, 0.1, 25.0)
 SEEN = PolicyInput(Findings(1500.0, 100.0, (LESION,)))
 HEADER = "TCIA_ID,chemotherapy,CPS,BCLC,AFP,age,Tr_Size,tumor_nodul,Metastasis"

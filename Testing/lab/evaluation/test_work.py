@@ -57,7 +57,7 @@ def test_a_missing_package_of_the_lab_is_named(
     monkeypatch.setattr(command.importlib, "import_module", missing)
     assert command.main(["survival", "--out", str(tmp_path)]) == DependencyError.exit_code
     said = capsys.readouterr().err
-    assert "Given: lifelines" in said and 'pip install "mewm[lab]"' in said
+    assert "Given: lifelines" in said and "pip install" in said and "[lab]" in said
 
     def broken(name: str) -> None:
         raise ModuleNotFoundError("No module named 'MeWMLib.x'", name="MeWMLib.x")

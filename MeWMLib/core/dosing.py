@@ -1,0 +1,123 @@
+"""Doses: what a search proposes for a patient, and limits to warn of. The numbers and their sources: `doses.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from MeWMLib.core.errors import UnreadableFileError
+from MeWMLib.core.patient import Clinical, Findings
+from MeWMLib.core.plan import RuleFinding
+from MeWMLib.core.protocol import DRUG, Protocol, agent
+from MeWMLib.core.records import from_plain, read_json
+
+#: Body surface (m2) of the adult whose doses the table states.
+STANDARD_M2 = 1.7
+
+
+@dataclass(frozen=True)
+class DoseRule:
+    """How much of an agent is proposed.
+
+    Attributes:
+        agent: canonical name.
+        slot: name of the slot of a template for which this is; "" for all others.
+        typical: dose where the size of the tumour is not known.
+        least, most: bounds of every dose, in the agent's unit.
+        source: where the numbers come from.
+        steps: longest axial diameter (mm; None: any) up to which a dose is taken, and the dose.
+        per_cm: dose for each cm of the diameter, in place of steps.
+    """
+
+    agent: str
+    slot: str
+    typical: float
+    least: float
+    most: float
+    source: str
+    steps: tuple[tuple[float | None, float], ...] = ()
+    per_cm: float | None = None
+
+    def dose(self, diameter_mm: float | None, body_surface_m2: float | None) -> float:
+        """The dose for a lesion of this diameter in a patient of this body surface, in whole mg or ml."""
+        if diameter_mm is None:
+            dose = self.typical
+        elif self.per_cm is not None:
+            dose = self.per_cm * diameter_mm / 10
+        else:
+            dose = next(amount for up_to, amount in self.steps if up_to is None or diameter_mm <= up_to)
+        if body_surface_m2 is not None and agent(self.agent).kind == DRUG:
+            dose *= body_surface_m2 / STANDARD_M2
+        return float(min(max(round(dose), self.least), self.most))
+
+
+@dataclass(frozen=True)
+class DoseLimit:
+    """A dose that is warned of.
+
+    Attributes:
+        id: name of the finding.
+        agent: canonical name.
+        above: the limit, in the agent's unit.
+        reason, source: as those of a clinical rule.
+        per_m2: the limit is for each m2 of body surface, and is not asked where that is not known.
+    """
+
+    id: str
+    agent: str
+    above: float
+    reason: str
+    source: str
+    per_m2: bool = False
+
+
+@cache
+def _tables() -> tuple[tuple[DoseRule, ...], tuple[DoseLimit, ...]]:
+    data = read_json(Path(__file__).with_name("doses.json"), require={"doses": list, "limits": list})
+    rules = tuple(from_plain(DoseRule, entry, "a dose") for entry in data["doses"])
+    for rule in rules:
+        known = agent(rule.agent)
+        # outside of the usual range the networks were trained with no dose at all
+        if not known.dose_low <= rule.least <= rule.typical <= rule.most <= known.dose_high:
+            raise UnreadableFileError(what="A dose of doses.json is outside of the usual range", given=rule.agent)
+    return rules, tuple(from_plain(DoseLimit, entry, "a limit") for entry in data["limits"])
+
+
+def dose_rule(slot: str, name: str) -> DoseRule | None:
+    """The rule for an agent in a slot; None for what is given until the flow stops."""
+    found = [rule for rule in _tables()[0] if rule.agent == name and rule.slot in (slot, "")]
+    return max(found, key=lambda rule: bool(rule.slot), default=None)
+
+
+def doses_for(findings: Findings | None, clinical: Clinical | None = None) -> Callable[[str, str], float | None]:
+    """Doses for a patient: a function of slot and agent, for `templates.completions`.
+
+    Args:
+        findings: the largest lesion decides; None or no lesion gives typical doses.
+        clinical: its body surface, where it is known.
+    """
+    lesions = findings.lesions if findings is not None else ()
+    diameter = lesions[0].longest_axial_diameter_mm if lesions else None
+    surface = clinical.body_surface_m2 if clinical is not None else None
+
+    def dose(slot: str, name: str) -> float | None:
+        rule = dose_rule(slot, name)
+        return None if rule is None else rule.dose(diameter, surface)
+
+    return dose
+
+
+def over_limits(protocol: Protocol, clinical: Clinical | None = None) -> tuple[RuleFinding, ...]:
+    """The limits that doses of a protocol exceed, as warnings."""
+    surface = clinical.body_surface_m2 if clinical is not None else None
+    found = []
+    for limit in _tables()[1]:
+        dose = next((a.dose for a in protocol.actions if a.agent == limit.agent), None)
+        most = limit.above if not limit.per_m2 else None if surface is None else limit.above * surface
+        if dose is not None and most is not None and dose > most:
+            unit = agent(limit.agent).dose_unit
+            reason = f"{limit.reason} ({limit.agent} {dose:g} {unit}, limit {most:g} {unit})"
+            found.append(RuleFinding(limit.id, "warning", reason, limit.source))
+    return tuple(found)

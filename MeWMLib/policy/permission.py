@@ -1,0 +1,38 @@
+"""What the clinical rules forbid is refused before a scan is read or a network is loaded, unless the user insists."""
+
+from __future__ import annotations
+
+from MeWMLib.core.errors import RuleError
+from MeWMLib.core.patient import Clinical
+from MeWMLib.core.plan import RuleFinding
+from MeWMLib.core.protocol import Protocol
+from MeWMLib.policy.rules import FORBIDDEN, check
+
+
+class ForbiddenProtocolError(RuleError):
+    """The clinical rules forbid a protocol that the user named."""
+
+
+def require_allowed(protocol: Protocol, clinical: Clinical, allow_forbidden: bool = False) -> tuple[RuleFinding, ...]:
+    """Refuse a protocol that the rules forbid in this patient.
+
+    Args:
+        protocol: that the user named.
+        clinical: what is known of the patient.
+        allow_forbidden: the user wants it nevertheless.
+
+    Returns:
+        What the rules say, forbidden findings first; those are there only where the user insists.
+
+    Raises:
+        ForbiddenProtocolError: a rule forbids it; an incomplete protocol is told by name what it lacks.
+    """
+    found = check(protocol, clinical)
+    forbidden = [f for f in found if f.severity == FORBIDDEN]
+    if forbidden and not allow_forbidden:
+        raise ForbiddenProtocolError(
+            what="The clinical rules forbid this protocol in this patient",
+            given=f"{protocol.text}: " + "; ".join(f"{f.reason} [{f.rule}]" for f in forbidden),
+            remedy="Change it, or go on with --allow-forbidden: every output then says that it is forbidden",
+        )
+    return found

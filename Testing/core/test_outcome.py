@@ -1,0 +1,47 @@
+"""The median survival is where the printed curve crosses one half."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from MeWMLib.core.outcome import Risk
+
+EDGES = (0.0, 3.0, 6.0, 9.0, 12.0, 18.0, 24.0, 36.0, 48.0, 60.0, 84.0, 120.0)
+
+
+def _risk(survival: tuple[float, ...], months: tuple[float, ...] = EDGES) -> Risk:
+    return Risk((0.0,), months, survival)
+
+
+def test_between_two_months_it_is_read_off_the_straight_line() -> None:
+    # 0.55 at 9 and 0.41 at 12 months: 0.05 of 0.14 down the line
+    risk = _risk((1.0, 0.85, 0.7, 0.55, 0.41, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.0))
+    assert risk.median_survival_months == pytest.approx(9.0 + 3.0 * 5 / 14)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_it_lies_on_the_curve_as_it_is_drawn(seed: int) -> None:
+    """Oracle: numpy's interpolation, which draws a line as matplotlib does."""
+    rng = np.random.default_rng(seed)
+    survival = np.cumprod(np.concatenate([[1.0], rng.uniform(0.6, 1.0, len(EDGES) - 1)]))
+    median = _risk(tuple(map(float, survival))).median_survival_months
+    if survival[-1] > 0.5:
+        assert median is None
+    else:
+        assert median is not None and np.interp(median, EDGES, survival) == pytest.approx(0.5)
+        assert (np.interp(np.linspace(0.0, median - 1e-6, 50), EDGES, survival) > 0.5).all()
+
+
+def test_at_a_month_of_the_curve_it_is_that_month() -> None:
+    assert _risk((1.0, 0.5, 0.5), (0.0, 6.0, 12.0)).median_survival_months == 6.0
+    assert _risk((0.4, 0.3), (3.0, 6.0)).median_survival_months == 3.0
+    assert _risk((1.0, 0.51), (0.0, 6.0)).median_survival_months is None
+    assert Risk((0.0,)).median_survival_months is None
+
+
+def test_one_figure_everywhere() -> None:
+    from MeWMLib.jobs.kinds import risk_json
+
+    risk = _risk((1.0, 0.6, 0.2), (0.0, 6.0, 12.0))
+    assert risk_json(risk)["median_survival_months"] == risk.median_survival_months == pytest.approx(7.5)

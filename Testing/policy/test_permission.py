@@ -1,0 +1,33 @@
+"""What the rules forbid is refused by name, and allowed only to those who insist."""
+
+from __future__ import annotations
+
+import pytest
+
+from MeWMLib.core.patient import Clinical
+from MeWMLib.core.protocol import Protocol
+from MeWMLib.policy.permission import ForbiddenProtocolError, require_allowed
+
+TWO = Protocol.parse("Cisplatin + Oxaliplatin + Lipiodol")
+
+
+def test_a_forbidden_protocol_is_refused_with_its_rule_and_what_to_do() -> None:
+    with pytest.raises(
+        ForbiddenProtocolError, match=r"Oxaliplatin and Cisplatin\) \[one-platinum\].*--allow-forbidden"
+    ):
+        require_allowed(TWO, Clinical())
+    assert [f.rule for f in require_allowed(TWO, Clinical(), allow_forbidden=True)] == ["one-platinum"]
+    assert require_allowed(Protocol.parse("Cisplatin + Lipiodol"), Clinical()) == ()
+
+
+def test_the_patient_counts() -> None:
+    plain = Protocol.parse("Doxorubicin + Lipiodol")
+    with pytest.raises(ForbiddenProtocolError, match="child-pugh-c"):
+        require_allowed(plain, Clinical(child_pugh_class="C"))
+    assert [f.severity for f in require_allowed(plain, Clinical(child_pugh_class="B"))] == ["warning"]
+
+
+def test_a_drug_alone_is_told_by_name_what_it_lacks() -> None:
+    with pytest.raises(ForbiddenProtocolError, match="no embolic, such as Lipiodol"):
+        require_allowed(Protocol.parse("Epirubicin"), Clinical())
+    assert require_allowed(Protocol.parse("PVA"), Clinical()) == ()

@@ -1,0 +1,57 @@
+"""My protocol beside a ranked one: a search saves the pair, and a button takes an action over and simulates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from MeWMLib.core.beside import swaps
+from MeWMLib.core.protocol import Protocol
+
+MINE = Protocol.parse("Epirubicin 30 mg + Lipiodol 10 ml + Gelatin Sponge")
+
+
+def _explored(user: Any, compare: bool) -> Any:
+    user.load_sample()
+    user.click("segmentation", "measureButton")
+    user.wait(lambda: user.front.parameters.findings)
+    user.wait_idle()
+    user.front.actions.add("Mine", MINE)
+    user.front.parameters.exploration.replicas = user.front.parameters.simulation.replicas = 1
+    user.front.refresh()
+    user.widget("exploration", "mineBox").setChecked(compare)
+    user.click("exploration", "exploreButton")
+    user.wait(lambda: user.front.comparison)
+    user.wait_idle()
+    user.front.refresh()
+    return user.front.comparison
+
+
+def test_a_search_saves_the_pair_and_the_panel_shows_it(user: Any) -> None:
+    document = _explored(user, compare=True).document
+    assert document.beside is not None and document.beside.mine.protocol == MINE
+    label = user.front.outcome.mine.label
+    assert f"{document.beside.risk_difference:+.2f}" in label.text
+    texts = [button.text for button in user.front.outcome.mine.buttons]
+    assert len(texts) == len(document.beside.swaps)
+    for text, swap in zip(texts, document.beside.swaps, strict=True):
+        assert swap.text in text and (swap.risk_change is None or f"({swap.risk_change:+.2f})" in text)
+
+
+def test_a_button_takes_an_action_over_and_simulates_again(user: Any) -> None:
+    best = _explored(user, compare=False).candidates[0]
+    section = user.front.outcome.mine
+    assert "not simulated yet" in section.label.text
+    wanted = swaps(MINE, best.protocol)
+    assert [b.text for b in section.buttons] == [f"Take over: {swap.text}" for swap in wanted]
+    before = user.front.comparison
+    section.buttons[0].click()
+    user.wait(lambda: user.front.comparison is not before)
+    user.wait_idle()
+    user.front.refresh()
+    assert user.front.actions.selected == ("Mine", wanted[0].protocol)
+    assert [c.protocol for c in user.front.comparison.candidates] == [wanted[0].protocol]
+    # still beside the first of the search, with the steps that are left
+    assert f"rank {best.rank}" in section.label.text
+    assert [b.text for b in section.buttons] == [
+        f"Take over: {s.text}" for s in swaps(wanted[0].protocol, best.protocol)
+    ]
