@@ -37,6 +37,7 @@ from MeWMLib.policy.goal_grammar import (
     Sentence,
     is_left_open,
     judge,
+    opened,
     sentences,
 )
 from MeWMLib.policy.goal_limits import take_limits
@@ -57,6 +58,8 @@ class _Reading:
     excluded: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     denied: list[str] = field(default_factory=list)
+    unclear: list[str] = field(default_factory=list)
+    adverse: list[str] = field(default_factory=list)
     ignored: list[tuple[int, int]] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
     used: set[int] = field(default_factory=set)
@@ -107,14 +110,18 @@ def read_goal(goal: str) -> Goal:
     plain = PlainText.of(goal)
     found = _Reading(goal)
     tokens, limits, limited = take_limits(list(words.tokens(plain, facts_in(plain.text))), found.ask)
-    open_end = False
+    open_end, open_from = False, opened(tokens)
     for sentence in sentences(tokens):
-        open_end = _read_sentence(sentence, found, limited, open_end)
+        open_end = _read_sentence(sentence, found, limited, open_end, open_from)
     excluded = tuple(dict.fromkeys(found.excluded))
     for name in dict.fromkeys(found.wanted):
         if name in excluded:
             found.ask(f"{name} is both wanted and ruled out; it is left out: is that right?")
-    wanted = tuple(name for name in dict.fromkeys(found.wanted) if name not in excluded)
+    wanted = tuple(n for n in dict.fromkeys(found.wanted) if n not in excluded and n not in found.unclear)
+    if "LC beads" in wanted and "Doxorubicin" in excluded:
+        found.ask("LC beads are wanted, and they are loaded with doxorubicin, which is ruled out: is that right?")
+        if "Doxorubicin" in found.adverse:
+            wanted = tuple(name for name in wanted if name != "LC beads")
     for name in found.denied:
         if name in found.facts.get("allergies", ()):
             found.ask(f"An allergy to {name} is both stated and denied")
@@ -123,7 +130,9 @@ def read_goal(goal: str) -> Goal:
     )
 
 
-def _read_sentence(sentence: Sentence, found: _Reading, limited: set[int], open_end: bool) -> bool:
+def _read_sentence(
+    sentence: Sentence, found: _Reading, limited: set[int], open_end: bool, open_from: int
+) -> bool:
     """Read one sentence; returns whether something was left open, so that no later wish can be trusted."""
     spoken, previous = False, None
     left = [(n, part) for n, part in sentence.orphans if is_left_open(part)]
@@ -132,8 +141,9 @@ def _read_sentence(sentence: Sentence, found: _Reading, limited: set[int], open_
         spoken |= any(t.kind == "wish" for t in group.pre)
         judge(group, spoken, previous)
         previous = group
-        if open_end or sentence.question:
-            group.polarities = [DOUBT if p in (WISH, PERMIT) else p for p in group.polarities]
+        if open_end or sentence.question or group.members[0].start > open_from:
+            unsure = (WISH, PERMIT, HISTORY) if sentence.question else (WISH, PERMIT)
+            group.polarities = [DOUBT if p in unsure else p for p in group.polarities]
     _attach_orphans(sentence, found)
     for group in sentence.groups:
         _take_group(group, found, limited)
@@ -202,6 +212,7 @@ def _take_agent(member: Token, polarity: str, allergic: bool, limited: bool, fou
         found.excluded += names
     elif polarity == ADVERSE:
         found.excluded += names
+        found.adverse += names
         if allergic:
             known = found.facts.get("allergies", ())
             found.facts["allergies"] = tuple(dict.fromkeys((*known, *_allergens(names))))
@@ -210,6 +221,7 @@ def _take_agent(member: Token, polarity: str, allergic: bool, limited: bool, fou
     elif polarity == FREED:
         found.excluded = [name for name in found.excluded if name not in names]
     elif polarity in (DOUBT, BARE) and not (limited and polarity == BARE):
+        found.unclear += names
         verb = "are" if len(names) > 1 else "is"
         found.ask(
             f"{', '.join(names)}: {verb} wanted or ruled out? “{found.shown([member])}” is mentioned, and no word says "

@@ -23,6 +23,23 @@ _NEG_SECOND = set("pas|pas de|pas d'|jamais|mai|nunca|jamas|ningun|ninguna|tampo
 _ARTICLES = set("the a an any his her their der die das den dem ein eine le la les un une el los las il lo".split())
 #: These compare only where a preference was spoken of; else they mean "as" or "that".
 _OPEN_THAN = {"als", "que", "che", "over", "than"}
+#: An adverse phrase that ends so is about what follows.
+_LEADS_ON = {"to", "on", "with", "of", "from", "under", "after", "auf", "von", "de"}
+_PLEASE = {"please", "bitte", "svp"}
+#: Exceptions that stand for themselves; the others may also free an agent from an exclusion before them.
+_ALL_BUT = set(
+    "but not|anything but|everything but|all but|anything except|everything except|anything other than|nur nicht|"
+    "alles ausser|tout sauf|todo menos|todo excepto|tutto tranne|anything else than".split("|")
+)
+#: Negations of what is done, which need a verb; those of a noun ("no", "without") can deny an allergy.
+_VERB_NEG = set(
+    "do not|don't|dont|does not|doesn't|did not|didn't|should not|shouldn't|must not|mustn't|cannot|can not|can't|cant|"
+    "may not|will not|won't|would not|wouldn't|not to|unable to|not able to|ne pas|rather not".split("|")
+)
+_NEVER = set(
+    "never|by no means|under no circumstances|in no case|on no account|nie|niemals|auf keinen fall|keinesfalls|jamais|"
+    "nunca|jamas|mai|\u4e0d\u8981|\u4e0d\u80fd|\u4e0d\u53ef|\u52ff|\u522b".split("|")
+)
 _INFINITIVE = {"to", "zu", "de", "di", "d'", "a", "of", "from", "by"}
 
 
@@ -35,6 +52,9 @@ class Group:
         cuts: places in `members` before which stands a comma.
         then: places before which stands a word of sequence.
         pre, post: the words before, and those right behind.
+        shared: the words behind it lead to the next group, without a comma.
+        worded: its members are joined by words ("or"), not by marks.
+        follows_break: a comma or the beginning of the sentence stands before its words.
         lone: nothing but the group and plain words stands in the sentence, and "with" joins it.
         polarities: of each member; set by `judge`.
     """
@@ -46,6 +66,7 @@ class Group:
     post: list[Token] = field(default_factory=list)
     shared: bool = False
     lone: bool = False
+    worded: bool = True
     follows_break: bool = True
     polarities: list[str] = field(default_factory=list)
 
@@ -139,6 +160,7 @@ def _group(tokens: list[Token], place: int) -> tuple[Group, int]:
         joins = ahead < len(tokens) and (tokens[ahead].kind == FACT if fact else tokens[ahead].kind in (AGENT, SUBSTANCE))
         if not joins or not link:
             break
+        group.worded &= any(t.kind == "conn" and t.text.isalpha() for t in tokens[end:ahead])
         if comma:
             group.cuts.append(len(group.members))
         if then:
@@ -151,19 +173,40 @@ def _group(tokens: list[Token], place: int) -> tuple[Group, int]:
 
 
 def _share(gap: list[Token]) -> tuple[list[Token], list[Token]]:
-    """Words between two groups without a comma: those that speak of the first, and those that speak of the second."""
+    """Words between two groups without a comma: those that speak of the first, and those that speak of the second.
+
+    Words that may speak of both are given to both: then neither is taken for more than it is.
+    """
     kinds = [t.kind for t in gap]
+    if kinds[:1] == ["conn"]:
+        return [], gap
+    unclear = 0
     for n, kind in enumerate(kinds):
         rest = [k for k in kinds[n + 1 :] if k not in ("aux", "benign", MARK)]
+        said_of_it = any(t.kind == "aux" for t in gap[:n]) or (n and gap[0].text == ":")
         if kind in ("adverse", "failed"):
-            if rest and rest[0] in ("after_prep", "with", "follow"):
-                break
+            led_on = gap[n].text.rpartition(" ")[2] in _LEADS_ON or any(t.text == ":" for t in gap[n:])
+            if led_on or (rest and rest[0] in ("after_prep", "with")):
+                close = said_of_it or all(k == MARK for k in kinds[:n])
+                return gap[: n + 1] if close else gap[:unclear], gap
             return gap[: n + 1], gap[n + 1 :]
-        if kind in ("wish_after", "permit", "avoid_after"):
+        if kind in ("permit", "avoid_after") or (kind == "wish_after" and gap[n].text not in _PLEASE):
             return gap[: n + 1], gap[n + 1 :]
-        if kind not in (*_SKIPPED, UNKNOWN, "neg"):
+        ends = ("follow", "conn", "than", "except", "with", "after_prep", "neg", "avoid")
+        if kind == "neg" and not rest and gap[0].text == ":":
+            return gap[: n + 1], gap
+        if kind == "neg" and rest and (said_of_it or rest[0] in (*ends, UNKNOWN, "clinical")):
+            end = next((m for m in range(n + 1, len(kinds)) if kinds[m] == "conn"), len(kinds))
+            return gap[:end], gap[end:] or gap
+        if kind == "neg" and rest[:1] == ["wish"] and rest[1:2] and rest[1] in ends:
+            return gap[: n + 1], gap
+        if kind == "avoid" and (any(t.text == ":" for t in gap[n:]) or (rest and rest[0] != "wish")):
+            return gap[: n + 1], gap
+        if kind in (UNKNOWN, "clinical", "history"):
+            unclear = n + 1
+        elif kind not in (*_SKIPPED, "neg"):
             break
-    return [], gap
+    return gap[:unclear], gap
 
 
 def _mark_lone(tokens: list[Token], groups: list[Group]) -> None:
@@ -183,18 +226,20 @@ def judge(group: Group, spoken: bool, previous: Group | None) -> None:
     before, behind = _before(group, spoken, previous), _behind(group)
     count = len(group.members)
     cut = max(group.cuts) if group.cuts else None
+    if before == HISTORY and any(t.kind == "clinical" for t in group.post):
+        behind = _UNCLEAR
     if before == BARE and behind in (None, _UNCLEAR):
         found = [WISH if group.lone and behind is None else BARE] * count
     elif behind is None or (behind == PERMIT and before == WISH):
         found = [before] * count
     elif behind == _UNCLEAR:
         # what follows the last one is not understood: a wish may have ended before it
-        found = [before] * (count - 1) + [DOUBT if before in (WISH, PERMIT) else before]
+        found = [before] * (count - 1) + [DOUBT if before in (WISH, PERMIT, HISTORY) else before]
     elif before == BARE:
         found = [behind] * count
     elif cut is not None:
         found = [before] * cut + [DOUBT if behind == WISH and _only_please(group) else behind] * (count - cut)
-    elif before == EXCLUDE and behind == ADVERSE:
+    elif before == EXCLUDE and behind == ADVERSE and _denies(group):
         found = [DENIED] * count
     elif ADVERSE in (before, behind) or EXCLUDE in (before, behind):
         sure = EXCLUDE if before in (ADVERSE, EXCLUDE) else DOUBT
@@ -211,8 +256,18 @@ def judge(group: Group, spoken: bool, previous: Group | None) -> None:
     group.polarities = found
 
 
+def _denies(group: Group) -> bool:
+    """ "no A allergy": a noun's negation before, and the allergy right behind."""
+    cues = [t for t in group.pre if t.kind not in (*_SKIPPED, "after_prep")]
+    nouns = all(t.kind == "neg" and t.text not in _VERB_NEG | _NEVER for t in cues)
+    behind = [t.kind for t in group.post if t.kind not in ("benign", MARK)]
+    worded = group.worded and all(t.text != ":" for t in group.post)
+    return nouns and worded and behind[:1] == ["adverse"]
+
+
 def _only_please(group: Group) -> bool:
-    return [t.text for t in group.post if t.kind == "wish_after"] in (["please"], ["bitte"], ["svp"])
+    words_after = {t.text for t in group.post if t.kind == "wish_after"}
+    return bool(words_after) and words_after <= _PLEASE
 
 
 def _before(group: Group, spoken: bool, previous: Group | None) -> str:
@@ -229,8 +284,11 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
     if "limit" in kinds:
         negs += sum(t.kind == "limit" and t.text.startswith(("no", "never", "pas", "nicht", "non")) for t in tokens)
     if "except" in kinds:
-        if previous is not None and previous.polarities and previous.polarities[-1] in (EXCLUDE, ADVERSE):
-            return FREED if not group.follows_break or len(kinds) == 1 else DOUBT
+        alone = any(t.text in _ALL_BUT for t in tokens if t.kind == "except")
+        if previous is not None and previous.polarities[-1:] == [EXCLUDE] and not alone:
+            excluded = {name for member in previous.members for name in member.value}
+            freed = all(m.kind == AGENT and excluded > set(m.value) for m in group.members)
+            return FREED if freed and (not group.follows_break or len(kinds) == 1) else DOUBT
         return DOUBT if negs or "avoid" in kinds or "adverse" in kinds else EXCLUDE
     if "adverse" in kinds:
         place = kinds.index("adverse")
@@ -238,6 +296,8 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
         if earlier == 0 and negs and _negations(tokens[place:]):
             return EXCLUDE
         if earlier > 1 or (earlier and "avoid" in kinds[:place]):
+            return DOUBT
+        if any(t.text in _VERB_NEG | _NEVER for t in tokens[:place]):
             return DOUBT
         return DENIED if earlier else DOUBT if "doubt" in kinds[:place] else ADVERSE
     if "doubt" in kinds or "failed" in kinds:
@@ -250,7 +310,8 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
     if "avoid" in kinds or "avoid_after" in kinds:
         return DOUBT if negs else EXCLUDE
     if "double" in kinds:
-        return DOUBT if negs or UNKNOWN in kinds else WISH
+        direct = [k for k in kinds if k not in ("aux", "benign")][-1] == "double"
+        return WISH if direct and not negs and UNKNOWN not in kinds else DOUBT
     if negs:
         if negs > 1:
             return DOUBT
@@ -265,7 +326,10 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
     if "wish" in kinds or "wish_after" in kinds:
         return _wish(tokens, kinds, group.follows_break)
     if "with" in kinds:
-        return WISH if set(kinds) <= {"with", "benign", "conn", "aux"} and group.follows_break else BARE
+        place = kinds.index("with")
+        plain = set(kinds[:place]) <= {"benign", "conn", "aux"} and set(kinds[place + 1 :]) <= {"aux"}
+        earlier = set(previous.polarities) if previous is not None else set()
+        return WISH if plain and group.follows_break and earlier <= {WISH, EXCLUDE} else BARE
     return BARE
 
 
@@ -273,7 +337,7 @@ def _wish(tokens: list[Token], kinds: list[str], starts: bool) -> str:
     """A wish word governs the group if nothing that is not understood stands between, and it is no mere mention."""
     last = max(n for n, kind in enumerate(kinds) if kind in ("wish", "wish_after"))
     first = next(n for n, kind in enumerate(kinds) if kind in ("wish", "wish_after"))
-    if any(kind in (UNKNOWN, "clinical", "contrast") for kind in kinds[last + 1 :]):
+    if any(kind in (UNKNOWN, "clinical", "follow") for kind in kinds[last + 1 :]):
         return DOUBT
     earlier = [n for n in range(first) if kinds[n] not in ("benign", "conn")]
     noun = tokens[first].text.endswith("ing") or tokens[first].text in ("use of", "gabe von")
@@ -301,7 +365,7 @@ def _behind(group: Group) -> str | None:
     if "adverse" in kinds:
         earlier = _negations(tokens[: kinds.index("adverse")])
         return ADVERSE if not earlier else DENIED if earlier == 1 else DOUBT
-    if "avoid_after" in kinds or ("avoid" in kinds and not group.shared):
+    if "avoid_after" in kinds or "avoid" in kinds:
         return DOUBT if negs else EXCLUDE
     if "failed" in kinds or "doubt" in kinds:
         return DOUBT
@@ -315,7 +379,7 @@ def _behind(group: Group) -> str | None:
     if head in ("follow", "after_prep", "with"):
         return None
     if "history" in kinds:
-        return HISTORY
+        return _UNCLEAR if "clinical" in kinds or UNKNOWN in kinds else HISTORY
     if head in ("clinical", UNKNOWN):
         return _UNCLEAR
     if "permit" in kinds:
@@ -341,3 +405,35 @@ def is_left_open(segment: Sequence[Token]) -> bool:
     last = tokens[-1]
     flags = kinds & (open_kinds | {"adverse", "failed"})
     return bool(flags) and (last.kind in ("after_prep", "with") or last.text in _ARTICLES)
+
+
+def opened(tokens: Sequence[Token]) -> int:
+    """Where in a goal a negation stands without what it negates: no later wish can be trusted; a large number if nowhere.
+
+    "do not, allergic to A, use B": something was put between the negation and its verb.
+    """
+    stops = {words.STRONG, WEAK, words.QUESTION, "contrast", "conn", "follow", "adverse", "neg", "avoid", "doubt"}
+    stops |= {"failed", "with", FACT, "except", "than", "double"}
+    kept = [t for t in tokens if t.kind not in ("aux", "benign", "wish_after") and (t.kind != MARK or t.text == ":")]
+    for n, token in enumerate(kept):
+        verb = token.kind == "neg" and (token.text in _VERB_NEG | _NEVER or (n and kept[n - 1].kind == "wish"))
+        infinitive = token.text in ("to", "zu") and n and kept[n - 1].kind not in ("adverse", "failed")
+        behind = kept[n + 1] if n + 1 < len(kept) else None
+        alone = token.kind == "neg" and behind is not None and behind.kind == "conn" and (not n or kept[n - 1].kind != AGENT)
+        if alone:
+            return token.start
+        if not (verb or infinitive):
+            continue
+        if behind is None or behind.kind in stops or behind.text == ":":
+            return token.start
+        if behind.kind == "history" and (infinitive or token.text in _VERB_NEG):
+            return token.start
+        if infinitive and behind.kind == AGENT and any(t.kind == "neg" for t in kept[max(0, n - 3) : n]):
+            return token.start
+        if verb and behind.kind == "after_prep" and (n + 2 >= len(kept) or kept[n + 2].kind != "wish"):
+            return token.start
+        if behind.kind in (AGENT, SUBSTANCE) and verb:
+            said = next((t.kind for t in kept[n + 2 :] if t.kind not in (AGENT, DOSE)), "")
+            if token.text in _VERB_NEG or said in ("adverse", "failed"):
+                return token.start
+    return 10**9

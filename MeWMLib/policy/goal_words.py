@@ -133,7 +133,7 @@ def _lexicon() -> tuple[re.Pattern[str], dict[str, str], list[tuple[str, re.Patt
             if _CJK.search(phrase):
                 chinese.setdefault(phrase, name)
             elif "*" in phrase:
-                body = re.escape(phrase).replace(r"\*", r"[^\W\d_]*").replace(r"\ ", r"\s+")
+                body = re.escape(phrase).replace(r"\*", r"[^\W\d_]*").replace(r"\ ", r"[ \t]+")
                 stars.append((name, re.compile(body)))
                 patterns.append(body)
             else:
@@ -142,7 +142,7 @@ def _lexicon() -> tuple[re.Pattern[str], dict[str, str], list[tuple[str, re.Patt
         if _CJK.search(word):
             chinese[word] = COUNTED
     whole = sorted(plain, key=len, reverse=True)
-    patterns = [re.escape(p).replace(r"\ ", r"\s+") + ("" if p[-1] in "'." else r"(?![\w])") for p in whole] + [
+    patterns = [re.escape(p).replace(r"\ ", r"[ \t]+") + ("" if p[-1] in "'." else r"(?![\w])") for p in whole] + [
         rf"{p}(?![\w])" for p in patterns
     ]
     return re.compile("|".join(f"(?:{p})" for p in patterns)), plain, stars, chinese
