@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from MeWMLib.core.clinical import Clinical as Clinical
+from MeWMLib.core.goal import Goal
 from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class Patient:
         labels: liver and tumour on the same grid.
         findings: measured on the labels.
         clinical: clinical data, all optional.
+        goal: of the treatment, as it was read; what it rules out is never given.
     """
 
     id: str
@@ -87,6 +89,7 @@ class Patient:
     labels: LabelMap
     findings: Findings
     clinical: Clinical = Clinical()
+    goal: Goal = Goal()
 
     def __post_init__(self) -> None:
         require_same_geometry(self.ct.geometry, self.labels.geometry, "The labels are not on the grid of the CT")

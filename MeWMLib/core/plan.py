@@ -92,7 +92,7 @@ class RuleFinding:
 
     Attributes:
         rule: its identifier in the rule table.
-        severity: "forbidden" or "warning".
+        severity: "forbidden", "warning" or "note".
         reason: why, for a physician.
         source: where that is written.
     """
@@ -143,6 +143,7 @@ class Candidate:
         files: names of the files "ct", "labels" and "sd" in the plan's folder; empty if no volume was kept.
         utility: what it is ranked by where a weight of the utility is set, else None: then it is the log-risk.
         contributions: what each action moved, for those that the search has simulated without it.
+        unjudged: the rules that cannot be judged, by the clinical field that is missing.
         rank: its place in the plan that holds it, 1 for the best; 0 outside of a plan.
     """
 
@@ -153,6 +154,7 @@ class Candidate:
     files: dict[str, str] = field(default_factory=dict, hash=False)
     utility: float | None = None
     contributions: tuple[Contribution, ...] = ()
+    unjudged: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     rank: int = field(default=0, compare=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -173,6 +175,7 @@ class Candidate:
             "files": dict(self.files),
             "utility": self.utility,
             "contributions": to_plain(self.contributions),
+            "unjudged": to_plain(self.unjudged),
         }
 
     @classmethod

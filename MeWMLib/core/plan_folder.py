@@ -14,6 +14,7 @@ import SimpleITK as sitk
 import MeWMLib
 from MeWMLib.core import io
 from MeWMLib.core.errors import MeWMError, OutputError, UnreadableFileError, output_error
+from MeWMLib.core.goal import Goal
 from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.plan import Candidate, Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace
@@ -86,6 +87,7 @@ class PlanDocument:
         plan: the ranking and the search tree.
         case: the sample or the base name of the file.
         goal: of the treatment, in the user's words.
+        goal_reading: how it was understood; empty in plans of older versions.
         policy: what was proposed, by whom and why.
         files: names of the files "pre" and "pre_labels"; empty until they are written.
         mewm: version that made it.
@@ -105,6 +107,7 @@ class PlanDocument:
     labels: LabelsUsed
     treated: TreatmentSummary
     files: dict[str, str] = field(default_factory=dict)
+    goal_reading: Goal = Goal()
     mewm: str = MeWMLib.__version__
     research_use_only: str = RESEARCH_USE_ONLY
 
@@ -117,6 +120,7 @@ class PlanDocument:
             "research_use_only": self.research_use_only,
             "case": self.case,
             "goal": self.goal,
+            "goal_reading": to_plain(self.goal_reading),
             "clinical": self.clinical.to_json(),
             "seed": self.seed,
             "device": self.device,

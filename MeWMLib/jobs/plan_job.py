@@ -47,6 +47,7 @@ class _Work:
             plan=_NOTHING,
             case=self.case.name,
             goal=str(job.inputs.get("goal") or ""),
+            goal_reading=self.patient.goal,
             clinical=self.patient.clinical,
             seed=job.seed,
             device=self.world.device,

@@ -23,6 +23,7 @@ _NEG_SECOND = set("pas|pas de|pas d'|jamais|mai|nunca|jamas|ningun|ninguna|tampo
 _ARTICLES = set("the a an any his her their der die das den dem ein eine le la les un une el los las il lo".split())
 #: These compare only where a preference was spoken of; else they mean "as" or "that".
 _OPEN_THAN = {"als", "que", "che", "over", "than"}
+_OR = {"or", "nor", "oder", "ou", "o", "u", "oppure", "ni", "noch", "\u6216"}
 #: An adverse phrase that ends so is about what follows.
 _LEADS_ON = {"to", "on", "with", "of", "from", "under", "after", "auf", "von", "de"}
 _PLEASE = {"please", "bitte", "svp"}
@@ -53,7 +54,7 @@ class Group:
         then: places before which stands a word of sequence.
         pre, post: the words before, and those right behind.
         shared: the words behind it lead to the next group, without a comma.
-        worded: its members are joined by words ("or"), not by marks.
+        worded: its members are joined by "or".
         follows_break: a comma or the beginning of the sentence stands before its words.
         lone: nothing but the group and plain words stands in the sentence, and "with" joins it.
         polarities: of each member; set by `judge`.
@@ -160,7 +161,7 @@ def _group(tokens: list[Token], place: int) -> tuple[Group, int]:
         joins = ahead < len(tokens) and (tokens[ahead].kind == FACT if fact else tokens[ahead].kind in (AGENT, SUBSTANCE))
         if not joins or not link:
             break
-        group.worded &= any(t.kind == "conn" and t.text.isalpha() for t in tokens[end:ahead])
+        group.worded &= any(t.text in _OR for t in tokens[end:ahead])
         if comma:
             group.cuts.append(len(group.members))
         if then:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
+from MeWMLib.core.goal import Goal
 from MeWMLib.core.outcome import ReplicaScore, Risk, TumourChange
-from MeWMLib.core.patient import Clinical
+from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.plan import Candidate, Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.records import to_plain
@@ -32,17 +33,25 @@ class Explorer:
         settings: of the plan.
         score: simulates and scores.
         journal: of an earlier run with the same key, or None.
+        findings, goal: what else the rules look at.
     """
 
     def __init__(
-        self, clinical: Clinical, settings: PlanSettings, score: ScoreBatches, journal: Journal | None = None
+        self,
+        clinical: Clinical,
+        settings: PlanSettings,
+        score: ScoreBatches,
+        journal: Journal | None = None,
+        findings: Findings | None = None,
+        goal: Goal | None = None,
     ) -> None:
         self._settings, self._score, self._journal = settings, score, journal
         self._known: dict[Protocol, dict[int, ReplicaScore]] = {}
         self._log_risk: dict[Protocol, float] = {}
-        self._check = cache(lambda p: rules.check(p, clinical, complete=False))
+        self._check = cache(lambda p: rules.check(p, clinical, complete=False, findings=findings, goal=goal))
+        self._explain = lambda p: rules.explain(p, clinical, findings=findings, goal=goal)
         self.allowed = Watched(
-            lambda p: rules.allowed(p, clinical),
+            lambda p: all(f.severity != rules.FORBIDDEN for f in self._check(p)),
             lambda p: [f.rule for f in self._check(p) if f.severity == rules.FORBIDDEN],
         )
 
@@ -92,6 +101,7 @@ class Explorer:
             self._check(protocol),
             utility=utility,
             contributions=contributions(protocol, self._log_risk),
+            unjudged=rules.unjudged(self._explain(protocol)),
         )
 
     def _scores(self, protocol: Protocol) -> list[ReplicaScore]:
@@ -110,6 +120,8 @@ def explore(
     cancelled: Cancelled = never,
     batch: int = DEFAULT_BATCH,
     hint: Hint | None = None,
+    findings: Findings | None = None,
+    goal: Goal | None = None,
 ) -> Plan:
     """Search the protocol of lowest predicted risk.
 
@@ -123,11 +135,12 @@ def explore(
         cancelled: asked between batches.
         batch: most simulations in one batch.
         hint: what is known of protocols beforehand.
+        findings, goal: what else the rules look at.
 
     Raises:
         RuleError: the rules allow no protocol of this space.
     """
-    explorer = Explorer(clinical, settings, score, journal)
+    explorer = Explorer(clinical, settings, score, journal, findings, goal)
     expected = expected_evaluations(space, settings, explorer.allowed)
 
     def on_step(found: SearchResult) -> None:

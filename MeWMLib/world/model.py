@@ -177,8 +177,14 @@ class WorldModel:
     def candidate(self, patient: Patient, protocol: Protocol, outcomes: Sequence[Outcome]) -> Candidate:
         """A protocol by its replicas: risk, mean change of the tumour, and what the rules say."""
         scores = [self._score_of(patient, outcome) for outcome in outcomes]
-        warnings = rules.check(protocol, patient.clinical)
-        return Candidate(protocol, Risk.over(scores), TumourChange.mean([s.change for s in scores]), warnings)
+        explained = rules.explain(protocol, patient.clinical, findings=patient.findings, goal=patient.goal)
+        return Candidate(
+            protocol,
+            Risk.over(scores),
+            TumourChange.mean([s.change for s in scores]),
+            rules.check(protocol, patient.clinical, findings=patient.findings, goal=patient.goal),
+            unjudged=rules.unjudged(explained),
+        )
 
     def assess_scan(self, patient: Patient, post_ct: Volume, post_labels: LabelMap | None = None) -> Risk:
         """Risk after a real treatment, from the CT after it.
@@ -247,7 +253,7 @@ class WorldModel:
                 yield [r.score for r in replicas]
 
         hint = response_hint(self.simulator.dynamics, ready.encoded, ready.before, seeds, settings)
-        found = explore(space, settings, patient.clinical, score, journal, on_plan, cancelled, hint=hint)
+        found = explore(space, settings, patient.clinical, score, journal, on_plan, cancelled, hint=hint, findings=patient.findings, goal=patient.goal)
         for candidate in found.candidates[: settings.keep]:
             for replica, one in zip(kept.get(candidate.protocol, []), seeds, strict=False):
                 ready.kept[simulation_key(candidate.protocol, one, settings)] = replica
@@ -259,6 +265,7 @@ class WorldModel:
         return {
             "patch": hashlib.sha256(patch.hu.tobytes() + patch.labels.tobytes()).hexdigest(),
             "clinical": patient.clinical.to_json(),
+            "goal": [list(patient.goal.ruled_out), [limit.text for limit in patient.goal.limits]],
             "space": [list(space.drugs), list(space.embolics)],
             "settings": asdict(settings),
             "seed": seed,
