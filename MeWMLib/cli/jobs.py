@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.cli import pictures, remote, tables
+from MeWMLib.cli import goals, pictures, remote, tables
 from MeWMLib.cli.output import Output
+from MeWMLib.core.clinical_dicom import prefilled
 from MeWMLib.core.errors import CancelledError, InputError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan_folder import PlanFolder
@@ -26,12 +27,12 @@ from MeWMLib.policy.rules import check
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Run the job of a command and show its result."""
     start = time.monotonic()
-    job = job_of(arguments)
+    job = goals.confirmed(job_of(arguments), output)
     kind = kind_of(job.kind)
     if "protocol" in job.inputs:
         clinical = Clinical.from_json(job.inputs.get("clinical", {}))
         for finding in check(Protocol.parse(job.inputs["protocol"]), clinical):
-            output.say(f"{finding.severity}: {finding.reason} ({finding.source})")
+            output.say(finding.text)
     make = remote.maker(arguments, output)
     with _interrupts(output) as stops, output.progress(kind.stage_title) as show:
         result = runner.run(job, show, lambda: bool(stops), command=arguments.worker, make=make)
@@ -65,10 +66,14 @@ def job_of(arguments: argparse.Namespace) -> Job:
             given=given[private[0]],
             remedy=f"Leave --server or --{private[0]} out: whom data are sent to is agreed on this computer",
         )
-    out = given.get("out")
+    out, inputs = given.get("out"), {e.name: _value(e, given[e.name]) for e in kind.inputs if given[e.name]}
+    if given.get("from_dicom"):
+        wanted = [part.strip() for part in given["from_dicom"].split(",") if part.strip()]
+        known = Clinical.from_json(inputs.get("clinical") or {})
+        inputs["clinical"] = prefilled(known, Path(inputs["case"]), wanted).to_json()
     return Job(
         kind.name,
-        {entry.name: _value(entry, given[entry.name]) for entry in kind.inputs if given[entry.name]},
+        inputs,
         out=_absolute(out) if out else None,
         seed=arguments.seed,
         device=arguments.device,

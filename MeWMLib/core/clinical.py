@@ -313,8 +313,8 @@ def _class_of(points: int | None) -> str | None:
 
 
 def _entries(value: Any, name: str) -> list[str]:
-    """A list of texts, or one text with commas."""
-    parts = re.split(r"[,;]", value) if isinstance(value, str) else value
+    """A list of texts, or one text that is parted by commas."""
+    parts = re.split(r"[,;|]", value) if isinstance(value, str) else value
     if not isinstance(parts, list | tuple) or not all(isinstance(p, str) for p in parts) or len(parts) > _MOST:
         raise ClinicalDataError(
             what=f"{name} must be a list of texts", given=repr(value)[:80], remedy='Write ["...", "..."]; [] means none'
@@ -352,9 +352,11 @@ def _allergies(value: Any, name: str) -> tuple[str, ...]:
 
 def _previous(value: Any, name: str) -> tuple[str, ...]:
     """Protocols of earlier sessions, in canonical text: a free text could name a person or a day."""
-    parts = value if not isinstance(value, str) else [value]
+    # a comma parts the agents of a protocol, so that sessions in one text are parted otherwise
+    parts = value.split("|") if isinstance(value, str) else value
     try:
-        return tuple(Protocol.parse(part).text for part in (_entries(list(parts), name) if parts else []))
+        given = [part for part in _entries(parts, name) if plain(part) not in ("", NONE)]
+        return tuple(Protocol.parse(part).text for part in given)
     except MeWMError as error:
         if not isinstance(error, UnknownAgentError | ProtocolError):
             raise

@@ -59,6 +59,15 @@ class FieldInfo:
         kind = "a whole number" if self.kind == "whole" else "a number"
         return f"{kind} from {self.low:g} to {self.high:g}" + (f" {self.unit}" if self.unit else "")
 
+    def shown(self, value: Any) -> str:
+        """A value for people, with its unit."""
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if isinstance(value, list | tuple):
+            return ", ".join(value) or NONE
+        number = isinstance(value, int | float)
+        return f"{value:.4g} {self.unit}".strip() if number else str(value)
+
     def normal(self, value: Any) -> Any:
         """The value in the form that `Clinical` keeps.
 

@@ -35,12 +35,11 @@ from MeWMLib.policy.goal_grammar import (
     WISH,
     Group,
     Sentence,
-    is_left_open,
     judge,
-    opened,
     sentences,
 )
 from MeWMLib.policy.goal_limits import take_limits
+from MeWMLib.policy.goal_openings import is_left_open, opened
 from MeWMLib.policy.goal_words import AGENT, FACT, SUBSTANCE, UNKNOWN, PlainText, Token
 
 #: A goal is a few sentences.

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from MeWMLib.policy import goal_words as words
+from MeWMLib.policy.goal_openings import NEVER, VERB_NEG
 from MeWMLib.policy.goal_words import AGENT, DOSE, FACT, MARK, SUBSTANCE, UNKNOWN, WEAK, Token
 
 WISH, EXCLUDE, ADVERSE, DENIED = "wish", "exclude", "adverse", "denied"
@@ -20,7 +21,6 @@ _SKIPPED = (MARK, "aux", "benign", DOSE, "conn", "then")
 #: Two words that are one negation in French, Spanish and Italian.
 _NEG_FIRST = {"ne", "n'", "non", "no"}
 _NEG_SECOND = set("pas|pas de|pas d'|jamais|mai|nunca|jamas|ningun|ninguna|tampoco|nessun|nessuna|aucun|aucune".split("|"))
-_ARTICLES = set("the a an any his her their der die das den dem ein eine le la les un une el los las il lo".split())
 #: These compare only where a preference was spoken of; else they mean "as" or "that".
 _OPEN_THAN = {"als", "que", "che", "over", "than"}
 _OR = {"or", "nor", "oder", "ou", "o", "u", "oppure", "ni", "noch", "\u6216"}
@@ -31,15 +31,6 @@ _PLEASE = {"please", "bitte", "svp"}
 _ALL_BUT = set(
     "but not|anything but|everything but|all but|anything except|everything except|anything other than|nur nicht|"
     "alles ausser|tout sauf|todo menos|todo excepto|tutto tranne|anything else than".split("|")
-)
-#: Negations of what is done, which need a verb; those of a noun ("no", "without") can deny an allergy.
-_VERB_NEG = set(
-    "do not|don't|dont|does not|doesn't|did not|didn't|should not|shouldn't|must not|mustn't|cannot|can not|can't|cant|"
-    "may not|will not|won't|would not|wouldn't|not to|unable to|not able to|ne pas|rather not".split("|")
-)
-_NEVER = set(
-    "never|by no means|under no circumstances|in no case|on no account|nie|niemals|auf keinen fall|keinesfalls|jamais|"
-    "nunca|jamas|mai|\u4e0d\u8981|\u4e0d\u80fd|\u4e0d\u53ef|\u52ff|\u522b".split("|")
 )
 _INFINITIVE = {"to", "zu", "de", "di", "d'", "a", "of", "from", "by"}
 
@@ -260,7 +251,7 @@ def judge(group: Group, spoken: bool, previous: Group | None) -> None:
 def _denies(group: Group) -> bool:
     """ "no A allergy": a noun's negation before, and the allergy right behind."""
     cues = [t for t in group.pre if t.kind not in (*_SKIPPED, "after_prep")]
-    nouns = all(t.kind == "neg" and t.text not in _VERB_NEG | _NEVER for t in cues)
+    nouns = all(t.kind == "neg" and t.text not in VERB_NEG | NEVER for t in cues)
     behind = [t.kind for t in group.post if t.kind not in ("benign", MARK)]
     worded = group.worded and all(t.text != ":" for t in group.post)
     return nouns and worded and behind[:1] == ["adverse"]
@@ -298,7 +289,7 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
             return EXCLUDE
         if earlier > 1 or (earlier and "avoid" in kinds[:place]):
             return DOUBT
-        if any(t.text in _VERB_NEG | _NEVER for t in tokens[:place]):
+        if any(t.text in VERB_NEG | NEVER for t in tokens[:place]):
             return DOUBT
         return DENIED if earlier else DOUBT if "doubt" in kinds[:place] else ADVERSE
     if "doubt" in kinds or "failed" in kinds:
@@ -388,53 +379,3 @@ def _behind(group: Group) -> str | None:
     if head in ("wish_after", "wish"):
         return WISH if all(k not in (UNKNOWN, "clinical") for k in significant[:1]) else DOUBT
     return None
-
-
-def is_left_open(segment: Sequence[Token]) -> bool:
-    """True for a segment without a group whose negation or question waits for what it is about: "do not", "should we".
-
-    Something was put between it and its object, so that no later wish of the goal can be trusted.
-    """
-    tokens = [t for t in segment if t.kind != MARK]
-    if not tokens:
-        return False
-    open_kinds = {"neg", "avoid", "except", "than", "doubt", "history", "double"}
-    filler = {"aux", "benign", "after_prep", "wish", "wish_after", "permit", "conn", "with", "follow", "then"}
-    kinds = {t.kind for t in tokens}
-    if kinds & open_kinds and kinds <= open_kinds | filler:
-        return True
-    last = tokens[-1]
-    flags = kinds & (open_kinds | {"adverse", "failed"})
-    return bool(flags) and (last.kind in ("after_prep", "with") or last.text in _ARTICLES)
-
-
-def opened(tokens: Sequence[Token]) -> int:
-    """Where in a goal a negation stands without what it negates: no later wish can be trusted; a large number if nowhere.
-
-    "do not, allergic to A, use B": something was put between the negation and its verb.
-    """
-    stops = {words.STRONG, WEAK, words.QUESTION, "contrast", "conn", "follow", "adverse", "neg", "avoid", "doubt"}
-    stops |= {"failed", "with", FACT, "except", "than", "double"}
-    kept = [t for t in tokens if t.kind not in ("aux", "benign", "wish_after") and (t.kind != MARK or t.text == ":")]
-    for n, token in enumerate(kept):
-        verb = token.kind == "neg" and (token.text in _VERB_NEG | _NEVER or (n and kept[n - 1].kind == "wish"))
-        infinitive = token.text in ("to", "zu") and n and kept[n - 1].kind not in ("adverse", "failed")
-        behind = kept[n + 1] if n + 1 < len(kept) else None
-        alone = token.kind == "neg" and behind is not None and behind.kind == "conn" and (not n or kept[n - 1].kind != AGENT)
-        if alone:
-            return token.start
-        if not (verb or infinitive):
-            continue
-        if behind is None or behind.kind in stops or behind.text == ":":
-            return token.start
-        if behind.kind == "history" and (infinitive or token.text in _VERB_NEG):
-            return token.start
-        if infinitive and behind.kind == AGENT and any(t.kind == "neg" for t in kept[max(0, n - 3) : n]):
-            return token.start
-        if verb and behind.kind == "after_prep" and (n + 2 >= len(kept) or kept[n + 2].kind != "wish"):
-            return token.start
-        if behind.kind in (AGENT, SUBSTANCE) and verb:
-            said = next((t.kind for t in kept[n + 2 :] if t.kind not in (AGENT, DOSE)), "")
-            if token.text in _VERB_NEG or said in ("adverse", "failed"):
-                return token.start
-    return 10**9

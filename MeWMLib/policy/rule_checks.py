@@ -76,6 +76,13 @@ class Facts:
     def value(self, field: str) -> Any:
         """A clinical field, or what follows from the others or from the labels; None if it is not known."""
         value = self.clinical.known(field)
+        if value is None and field == "child_pugh_score" and self.clinical.child_pugh_class in ("A", "C"):
+            # a class of which all points lie on one side of every threshold that asks for points
+            return 6 if self.clinical.child_pugh_class == "A" else 10
+        if value is None and field == "renal_failure" and (
+            self.clinical.egfr_ml_per_min is not None or self.clinical.creatinine_mg_per_dl is not None
+        ):
+            return False  # the rules on the numbers say more than the word
         found = self.findings
         if value is None and field == "tumour_burden_percent" and found is not None and found.liver_ml > 0:
             return 100.0 * found.tumour_ml / found.liver_ml

@@ -231,7 +231,7 @@ def test_more_replicas_have_a_range(shown):
 
 def test_clinical_data_reach_the_rules(shown):
     shown.front.patient.ui.clinicalFold.collapsed = False
-    _choose(shown, "patient", "childPughBox", "C")
+    _choose(shown, "patient", "clinical_child_pugh_class", "C")
     assert "Not allowed" in shown.widget("actions", "ruleLabel").text
     assert not shown.widget("simulation", "simulateButton").enabled
 
