@@ -176,7 +176,7 @@ def _attach_orphans(sentence: Sentence, found: _Reading) -> None:
             before.polarities[-1] = ADVERSE
             before.post = [*before.post, part[place]]
             found.used.add(id(part[place]))
-        elif behind is not None and set(behind.polarities) == {BARE}:
+        elif behind is not None and set(behind.polarities) == {BARE} and behind.members[0].kind != FACT:
             behind.polarities = [ADVERSE] * len(behind.members)
             behind.pre = [part[place], *behind.pre]
             found.used.add(id(part[place]))
@@ -257,6 +257,11 @@ def _take_fact(member: Token, polarity: str, found: _Reading) -> None:
         found.ask(f"“{found.shown([member])}” is not clear: write it into the clinical data ({stated.field})")
         found.leave([member])
         return
+    if found.facts.get(stated.field) == UNSPECIFIED or value == UNSPECIFIED:
+        # the statement with a grade counts
+        known = found.facts.get(stated.field, value)
+        found.facts[stated.field] = value if known == UNSPECIFIED else known
+        value = found.facts[stated.field]
     if found.facts.get(stated.field, value) != value:
         found.ask(f"{stated.field} is stated twice, as {found.facts[stated.field]} and as {value}")
     found.facts.setdefault(stated.field, value)

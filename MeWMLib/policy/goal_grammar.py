@@ -142,8 +142,10 @@ def _group(tokens: list[Token], place: int) -> tuple[Group, int]:
     end = place + 1
     while True:
         ahead, comma, then, link = end, False, False, True
-        while ahead < len(tokens) and tokens[ahead].kind in (*_SKIPPED, WEAK, "with"):
+        while ahead < len(tokens) and (tokens[ahead].kind in (*_SKIPPED, WEAK, "with") or tokens[ahead].text == "in"):
             kind = tokens[ahead].kind
+            # "without A, with B" says two things
+            link &= not (kind == "with" and comma)
             comma |= kind == WEAK
             then |= kind == "then"
             # an article or an auxiliary verb of the next clause does not join two agents without "and" or a comma
@@ -310,6 +312,8 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
         place = next((n for n, t in enumerate(tokens) if t.kind in ("neg", "limit")), 0)
         if previous is not None and previous.polarities[-1:] == [ADVERSE] and kinds[place + 1 : place + 2] == ["after_prep"]:
             return DENIED  # "allergic to A, not to B"
+        if UNKNOWN in kinds[place:] and tokens[-1].text in _INFINITIVE:
+            return DOUBT  # "not opposed to A"
         return HISTORY if "history" in kinds[place:] else EXCLUDE
     if "history" in kinds:
         return HISTORY
@@ -317,6 +321,8 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
         return PERMIT
     if "wish" in kinds or "wish_after" in kinds:
         return _wish(tokens, kinds, group.follows_break)
+    if [t.text for t in tokens] == ["to"] and previous is not None and previous.polarities[-1:] == [WISH]:
+        return EXCLUDE if any(t.kind == "wish_after" for t in previous.post) else BARE  # "A preferred to B"
     if "with" in kinds:
         place = kinds.index("with")
         plain = set(kinds[:place]) <= {"benign", "conn", "aux"} and set(kinds[place + 1 :]) <= {"aux"}
@@ -355,7 +361,10 @@ def _behind(group: Group) -> str | None:
     significant = [k for k in kinds if k not in ("aux", "benign", "conn", "then")]
     negs = _negations(tokens)
     if "adverse" in kinds:
-        earlier = _negations(tokens[: kinds.index("adverse")])
+        place = kinds.index("adverse")
+        earlier = _negations(tokens[:place])
+        if set(kinds[place:]) & {"neg", "avoid", "avoid_after"}:
+            return DOUBT  # "A allergy was ruled out"
         return ADVERSE if not earlier else DENIED if earlier == 1 else DOUBT
     if "avoid_after" in kinds or "avoid" in kinds:
         return DOUBT if negs else EXCLUDE

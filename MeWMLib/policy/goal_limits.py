@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from MeWMLib.core.goal import GoalLimit
 from MeWMLib.core.protocol import agent
-from MeWMLib.policy.goal_words import AGENT, DOSE, MARK, NUMBER, Token, counted
+from MeWMLib.policy.goal_words import AGENT, DOSE, MARK, NUMBER, WEAK, Token, counted
 
 _NUMBERS = {
     word: float(n)
@@ -74,6 +74,8 @@ def _near_agent(tokens: Sequence[Token], limit: int, dose: int) -> int | None:
             return n
     for step in (1, -1):
         n = dose + 1 if step == 1 else limit - 1
+        if step == -1 and n >= 0 and tokens[n].kind == WEAK:
+            n -= 1
         while 0 <= n < len(tokens) and tokens[n].kind in _BETWEEN:
             n += step
         if 0 <= n < len(tokens) and tokens[n].kind == AGENT:
