@@ -49,7 +49,15 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "lab": PRODUCT,
 }
 #: What the Slicer module may import of the package; it is no part of it and lives in Slicer's process.
-ALLOWED_IN_SLICER = ("core", *FRONTS, "scene", "policy.rules", "policy.goal", "cohorts.samples", "cohorts.synthetic.world")
+ALLOWED_IN_SLICER = (
+    "core",
+    *FRONTS,
+    "scene",
+    "policy.rules",
+    "policy.goal",
+    "cohorts.samples",
+    "cohorts.synthetic.world",
+)
 #: Rooms that never import torch, nor anything that does.
 TORCH_FREE = (
     "core",

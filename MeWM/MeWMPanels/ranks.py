@@ -77,8 +77,13 @@ def summary_of(candidate, seed):
         _("Tumour:") + tumour,
         *(f'<span style="color:#8a5a00">{escape(w.severity)}: {escape(w.reason)}</span>' for w in candidate.warnings),
         *(
-            ['<span style="color:#8a5a00">' + _("Rules that cannot be judged, not known:")
-             + f" {escape(candidate.unjudged_text)}</span>"] if candidate.unjudged else []
+            [
+                '<span style="color:#8a5a00">'
+                + _("Rules that cannot be judged, not known:")
+                + f" {escape(candidate.unjudged_text)}</span>"
+            ]
+            if candidate.unjudged
+            else []
         ),
         '<span style="color:#666">' + _("Simulated; research use only. Seed") + f" {seed}.</span>",
     ]

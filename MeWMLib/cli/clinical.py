@@ -22,9 +22,10 @@ def clinical(arguments: argparse.Namespace, output: Output) -> int:
         raise InputError(what="No file was given", remedy="Write `mewm clinical check patient.json`")
     found = Clinical.load(Path(arguments.file).expanduser())
     table, known = field_table(), found.to_json()
-    data = {"clinical": known, "albi_grade": found.albi_grade, "missing": [name for name in table if name not in known]}
+    missing = [name for name in table if name not in known]
+    data = {"clinical": known, "albi_grade": found.albi_grade, "missing": missing}
     lines = [f"{table[name].title}: {table[name].shown(value)}" for name, value in known.items()]
     if found.albi_grade is not None:
         lines.append(f"ALBI grade: {found.albi_grade} (score {found.albi_score:.2f})")
-    output.show(data, *lines, f"Not known: {', '.join(data['missing']) or 'nothing'}")
+    output.show(data, *lines, f"Not known: {', '.join(missing) or 'nothing'}")
     return 0

@@ -10,7 +10,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.core.clinical_fields import NONE, UNSPECIFIED, FieldInfo, choice, flag, info_of, number, plain, texts, whole
+from MeWMLib.core.clinical_fields import (
+    NONE,
+    UNSPECIFIED,
+    FieldInfo,
+    choice,
+    flag,
+    info_of,
+    number,
+    plain,
+    texts,
+    whole,
+)
 from MeWMLib.core.errors import ClinicalDataError, MeWMError, ProtocolError, UnknownAgentError
 from MeWMLib.core.protocol import Protocol, agent, vocabulary
 from MeWMLib.core.records import read_json

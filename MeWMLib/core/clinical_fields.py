@@ -8,8 +8,8 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from dataclasses import Field as DataclassField
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from MeWMLib.core.errors import ClinicalDataError
@@ -120,14 +120,16 @@ class FieldInfo:
         units = {plain(self.unit): 1.0} | {plain(text): factor for text, factor in self.others.values()}
         value, unit = data.get("value"), data.get("unit")
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if set(data) != {"value", "unit"} or not number or not isinstance(unit, str) or plain(unit) not in units:
+        known_unit = isinstance(unit, str) and plain(unit) in units
+        if set(data) != {"value", "unit"} or not number or not known_unit:
             known = [self.unit, *(text for text, _ in self.others.values())]
             raise ClinicalDataError(
                 what=f"{self.name} has a unit that is not understood",
                 given=repr(dict(data))[:120],
                 remedy='Write {"value": number, "unit": unit} with one of: ' + ", ".join(k for k in known if k),
             )
-        return value if units[plain(unit)] == 1.0 else value * units[plain(unit)]
+        factor = units[plain(str(unit))]
+        return value if factor == 1.0 else float(value or 0) * factor
 
 
 def plain(text: str) -> str:

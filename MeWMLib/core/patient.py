@@ -9,6 +9,7 @@ from MeWMLib.core.clinical import Clinical as Clinical
 from MeWMLib.core.goal import Goal
 from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
 
+
 @dataclass(frozen=True)
 class Lesion:
     """One connected tumour component.

@@ -14,8 +14,8 @@ from MeWMLib.core import bundles
 from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.devices import require_device_name
 from MeWMLib.core.errors import CancelledError, OutputError
-from MeWMLib.core.io import atomic_path
 from MeWMLib.core.goal import Goal
+from MeWMLib.core.io import atomic_path
 from MeWMLib.core.patient import Clinical, Patient
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import ActionSpace

@@ -33,13 +33,11 @@ from MeWMLib.policy.goal_grammar import (
     HISTORY,
     PERMIT,
     WISH,
-    Group,
-    Sentence,
     judge,
-    sentences,
 )
 from MeWMLib.policy.goal_limits import take_limits
 from MeWMLib.policy.goal_openings import is_left_open, opened
+from MeWMLib.policy.goal_sentences import Group, Sentence, sentences
 from MeWMLib.policy.goal_words import AGENT, FACT, SUBSTANCE, UNKNOWN, PlainText, Token
 
 #: A goal is a few sentences.
@@ -129,9 +127,7 @@ def read_goal(goal: str) -> Goal:
     )
 
 
-def _read_sentence(
-    sentence: Sentence, found: _Reading, limited: set[int], open_end: bool, open_from: int
-) -> bool:
+def _read_sentence(sentence: Sentence, found: _Reading, limited: set[int], open_end: bool, open_from: int) -> bool:
     """Read one sentence; returns whether something was left open, so that no later wish can be trusted."""
     spoken, previous = False, None
     left = [(n, part) for n, part in sentence.orphans if is_left_open(part)]
@@ -155,7 +151,7 @@ def _read_sentence(
 
 
 def _attach_orphans(sentence: Sentence, found: _Reading) -> None:
-    """An adverse word without an object speaks of the agent before it ("use A (anaphylaxis)"), or of a bare one behind."""
+    """An adverse word without an object speaks of the agent before it, "use A (anaphylaxis)", or a bare one behind."""
     for number, part in sentence.orphans:
         kinds = [t.kind for t in part]
         if "adverse" not in kinds and "failed" not in kinds:
@@ -251,8 +247,9 @@ def _take_fact(member: Token, polarity: str, found: _Reading) -> None:
     value = stated.value
     if polarity in (EXCLUDE, DENIED):
         value = stated.denied
-    elif polarity == DOUBT:
-        value = None
+    if polarity == DOUBT and value is not None:
+        # the careful reading counts until somebody says otherwise
+        found.ask(f"“{found.shown([member])}” is not clear: is it there? It is taken for there ({stated.field})")
     if value is None:
         found.ask(f"“{found.shown([member])}” is not clear: write it into the clinical data ({stated.field})")
         found.leave([member])
@@ -352,5 +349,3 @@ def echo(goal: Goal) -> Iterator[str]:
     yield f"Goal: {goal.text.strip()}"
     yield from (f"  {line}" for line in goal.lines)
     yield from (f"  question: {question}" for question in goal.questions)
-
-

@@ -92,9 +92,11 @@ _PATTERNS: tuple[tuple[str, Reader], ...] = (
         r"(?:congestive |chronic |severe |decompensated |systolic |diastolic )*(?:heart|cardiac) "
         rf"(?:failure|insufficiency|decompensation){_NYHA}|\bchf\b{_NYHA.replace('class>', 'class2>')}"
         r"|nyha\s*(?:class|klasse)?\s*(?P<only>" + _GRADE + r")\b",
-        lambda m: _graded("heart_failure", "class")(m)
-        if not m["only"]
-        else Stated("heart_failure", field_table()["heart_failure"].normal(m["only"]), NONE),
+        lambda m: (
+            _graded("heart_failure", "class")(m)
+            if not m["only"]
+            else Stated("heart_failure", field_table()["heart_failure"].normal(m["only"]), NONE)
+        ),
     ),
     (
         r"(?:herz(?:insuffizienz|versagen|schwache)|insuffisance cardiaque|insuficiencia cardiaca|"
@@ -129,8 +131,10 @@ _PATTERNS: tuple[tuple[str, Reader], ...] = (
     (
         rf"(?:platelets?|thrombozyten|plaquettes|plaquetas|piastrine)(?: count)?{_IS}{_NUM}\s*"
         r"(?P<unit>g\s*/\s*l|gpt\s*/\s*l|/\s*nl|k\b|x?\s*10\^?9\s*/\s*l|/\s*ul)?",
-        _number("platelets_10e9_per_l", {"gl": 1.0, "gptl": 1.0, "nl": 1.0, "k": 1.0, "109l": 1.0, "x109l": 1.0,
-                                         "ul": 0.001}),
+        _number(
+            "platelets_10e9_per_l",
+            {"gl": 1.0, "gptl": 1.0, "nl": 1.0, "k": 1.0, "109l": 1.0, "x109l": 1.0, "ul": 0.001},
+        ),
     ),
     (rf"\binr{_IS}{_NUM}", _number("inr", {"": 1.0})),
     (rf"\b(?:afp|alpha-?fetoprotein){_IS}{_NUM}\s*(?P<unit>ng\s*/\s*ml)?", _number("afp_ng_per_ml", {"ngml": 1.0})),
@@ -163,9 +167,11 @@ _PATTERNS: tuple[tuple[str, Reader], ...] = (
         r"(?:main\s+)?\bpvtt?\b|pfortaderthrombose|"
         r"thrombose (?:de la veine )?porte|thrombose portale|trombosis (?:de la vena )?porta[l]?|trombosi "
         r"(?:della vena )?porta(?:le)?|\u95e8\u9759\u8109(?:\u4e3b\u5e72)?(?:\u764c\u6813|\u8840\u6813)",
-        lambda m: Stated("portal_vein_thrombosis", "main", NONE)
-        if m[0].startswith(("main", "\u95e8\u9759\u8109\u4e3b\u5e72"))
-        else _graded("portal_vein_thrombosis", "level")(m),
+        lambda m: (
+            Stated("portal_vein_thrombosis", "main", NONE)
+            if m[0].startswith(("main", "\u95e8\u9759\u8109\u4e3b\u5e72"))
+            else _graded("portal_vein_thrombosis", "level")(m)
+        ),
     ),
     (r"\bvp\s*-?(?P<level>[1-4])\b", _vp),
     (

@@ -11,7 +11,7 @@ from MeWMLib.policy.goal_words import AGENT, DOSE, MARK, NUMBER, WEAK, Token, co
 _NUMBERS = {
     word: float(n)
     for n, line in enumerate(
-        ("one single a ein eine un une uno una", "two zwei deux dos due", "three drei trois tres tre", "four vier quatre")
+        ("one single a ein eine un une uno una", "two zwei deux dos due", "three drei trois tres tre", "four vier")
         , start=1)
     for word in line.split()
 }  # fmt: skip

@@ -42,7 +42,7 @@ def is_left_open(segment: Sequence[Token]) -> bool:
 
 
 def opened(tokens: Sequence[Token]) -> int:
-    """Where in a goal a negation stands without what it negates: no later wish can be trusted; a large number if nowhere.
+    """Where in a goal a negation stands without what it negates, so that no later wish counts; past its end if nowhere.
 
     "do not, allergic to A, use B": something was put between the negation and its verb.
     """
@@ -53,14 +53,20 @@ def opened(tokens: Sequence[Token]) -> int:
         verb = token.kind == "neg" and (token.text in VERB_NEG | NEVER or (n and kept[n - 1].kind == "wish"))
         infinitive = token.text in ("to", "zu") and n and kept[n - 1].kind not in ("adverse", "failed")
         behind = kept[n + 1] if n + 1 < len(kept) else None
-        alone = token.kind == "neg" and behind is not None and behind.kind == "conn" and (not n or kept[n - 1].kind != AGENT)
+        alone = (
+            token.kind == "neg"
+            and behind is not None
+            and behind.kind == "conn"
+            and (not n or kept[n - 1].kind != AGENT)
+        )
         if alone:
             return token.start
         if not (verb or infinitive):
             continue
         if behind is None or behind.kind in stops or behind.text == ":":
             return token.start
-        if behind.kind == "history" and (infinitive or token.text in VERB_NEG):
+        former = behind.kind == "history" and behind.text.startswith(("pre", "prior", "former", "earlier"))
+        if former or (behind.kind == "history" and (infinitive or token.text in VERB_NEG)):
             return token.start
         if infinitive and behind.kind == AGENT and any(t.kind == "neg" for t in kept[max(0, n - 3) : n]):
             return token.start
@@ -68,6 +74,6 @@ def opened(tokens: Sequence[Token]) -> int:
             return token.start
         if behind.kind in (AGENT, SUBSTANCE) and verb:
             said = next((t.kind for t in kept[n + 2 :] if t.kind not in (AGENT, DOSE)), "")
-            if token.text in VERB_NEG or said in ("adverse", "failed"):
+            if token.text in VERB_NEG or said in ("adverse", "failed", "avoid", "avoid_after", "neg", words.UNKNOWN):
                 return token.start
     return 10**9

@@ -110,7 +110,7 @@ def _phrases(entry: str | dict[str, str]) -> list[str]:
 def _names() -> tuple[re.Pattern[str], dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
     """A pattern of every name, `letters` to the agents that are meant, and the Chinese names."""
     data = _data()
-    meant = {letters(text): (name,) for text, name in by_letters().items()}
+    meant: dict[str, tuple[str, ...]] = {letters(text): (name,) for text, name in by_letters().items()}
     meant |= {letters(name): members(name) for name in classes()}
     listed: list[tuple[str, tuple[str, ...]]] = [
         (phrase, (name,)) for name, text in data["agents"].items() for phrase in text.split("|")

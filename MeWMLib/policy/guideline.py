@@ -108,7 +108,9 @@ def describe(findings: Findings, clinical: Clinical) -> dict[str, float]:
         "lesions": float(len(findings.lesions)),
         "afp_ng_per_ml": clinical.afp_ng_per_ml,
         "bclc_advanced": None if clinical.bclc_stage is None else float(clinical.bclc_stage == "C"),
-        "child_pugh_b": None if clinical.known("child_pugh_class") is None else float(clinical.known("child_pugh_class") == "B"),
+        "child_pugh_b": None
+        if clinical.known("child_pugh_class") is None
+        else float(clinical.known("child_pugh_class") == "B"),
     }
     if findings.lesions:
         target = findings.lesions[0]
@@ -194,7 +196,10 @@ def _nothing_left(
 ) -> RuleError:
     excluded = named.ruled_out
     drugs, embolics = ([n for n in offered(kind, among) if n not in excluded] for kind in (DRUG, EMBOLIC))
-    reasons = (explain_none(drugs, embolics, clinical, findings, named), "the goal excludes " + ", ".join(excluded) if excluded else "")
+    reasons = (
+        explain_none(drugs, embolics, clinical, findings, named),
+        "the goal excludes " + ", ".join(excluded) if excluded else "",
+    )
     return RuleError(
         what="The clinical rules and the goal rule out every combination of a drug and an embolic",
         given="; ".join(reason for reason in reasons if reason),

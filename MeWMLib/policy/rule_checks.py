@@ -79,8 +79,10 @@ class Facts:
         if value is None and field == "child_pugh_score" and self.clinical.child_pugh_class in ("A", "C"):
             # a class of which all points lie on one side of every threshold that asks for points
             return 6 if self.clinical.child_pugh_class == "A" else 10
-        if value is None and field == "renal_failure" and (
-            self.clinical.egfr_ml_per_min is not None or self.clinical.creatinine_mg_per_dl is not None
+        if (
+            value is None
+            and field == "renal_failure"
+            and (self.clinical.egfr_ml_per_min is not None or self.clinical.creatinine_mg_per_dl is not None)
         ):
             return False  # the rules on the numbers say more than the word
         found = self.findings

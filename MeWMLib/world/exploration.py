@@ -48,8 +48,8 @@ class Explorer:
         self._settings, self._score, self._journal = settings, score, journal
         self._known: dict[Protocol, dict[int, ReplicaScore]] = {}
         self._log_risk: dict[Protocol, float] = {}
+        self._seen = (clinical, True, None, findings, goal)
         self._check = cache(lambda p: rules.check(p, clinical, complete=False, findings=findings, goal=goal))
-        self._explain = lambda p: rules.explain(p, clinical, findings=findings, goal=goal)
         self.allowed = Watched(
             lambda p: all(f.severity != rules.FORBIDDEN for f in self._check(p)),
             lambda p: [f.rule for f in self._check(p) if f.severity == rules.FORBIDDEN],
@@ -101,7 +101,7 @@ class Explorer:
             self._check(protocol),
             utility=utility,
             contributions=contributions(protocol, self._log_risk),
-            unjudged=rules.unjudged(self._explain(protocol)),
+            unjudged=rules.unjudged(rules.explain(protocol, *self._seen)),
         )
 
     def _scores(self, protocol: Protocol) -> list[ReplicaScore]:

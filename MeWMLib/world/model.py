@@ -253,7 +253,18 @@ class WorldModel:
                 yield [r.score for r in replicas]
 
         hint = response_hint(self.simulator.dynamics, ready.encoded, ready.before, seeds, settings)
-        found = explore(space, settings, patient.clinical, score, journal, on_plan, cancelled, hint=hint, findings=patient.findings, goal=patient.goal)
+        found = explore(
+            space,
+            settings,
+            patient.clinical,
+            score,
+            journal,
+            on_plan,
+            cancelled,
+            hint=hint,
+            findings=patient.findings,
+            goal=patient.goal,
+        )
         for candidate in found.candidates[: settings.keep]:
             for replica, one in zip(kept.get(candidate.protocol, []), seeds, strict=False):
                 ready.kept[simulation_key(candidate.protocol, one, settings)] = replica
