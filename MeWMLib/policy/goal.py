@@ -205,6 +205,8 @@ def _take_agent(member: Token, polarity: str, allergic: bool, limited: bool, fou
         found.wanted += names
     elif polarity == EXCLUDE:
         found.excluded += names
+        if limited:
+            found.ask(f"{', '.join(names)}: ruled out, or only limited?")
     elif polarity == ADVERSE:
         found.excluded += names
         found.adverse += names

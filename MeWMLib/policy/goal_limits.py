@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from MeWMLib.core.goal import GoalLimit
 from MeWMLib.core.protocol import agent
-from MeWMLib.policy.goal_words import AGENT, DOSE, MARK, NUMBER, WEAK, Token, counted
+from MeWMLib.policy.goal_words import AGENT, DOSE, MARK, NUMBER, TAKEN, WEAK, Token, counted
 
 _NUMBERS = {
     word: float(n)
@@ -32,6 +33,7 @@ def take_limits(
         The tokens that are left, the limits, and the ids of the agents' tokens that a limit is about.
     """
     gone, limits, about = set[int](), list[GoalLimit](), set[int]()
+    breaks = set[int]()
     for place, token in enumerate(tokens):
         if token.text in _LONE:
             limits.append(GoalLimit("drugs", 1))
@@ -47,13 +49,20 @@ def take_limits(
                 continue
             about.add(id(tokens[named]))
             gone |= {place, number}
+            # "no A, at most 50 mg B": the limit parts B from what was said of A
+            breaks |= {place} if named > place else set()
             continue
         behind = _next(tokens, number, lambda t: bool(counted(t.text)), most=2)
         if behind is not None:
             value = tokens[number].value if tokens[number].kind == NUMBER else _NUMBERS[tokens[number].text]
             limits.append(GoalLimit(counted(tokens[behind].text), float(value)))
             gone.update(range(place, behind + 1))
-    kept = [token for place, token in enumerate(tokens) if place not in gone]
+            breaks.add(place)
+    kept = [
+        replace(token, kind=TAKEN) if place in breaks else token
+        for place, token in enumerate(tokens)
+        if place not in gone or place in breaks
+    ]
     return kept, tuple(dict.fromkeys(limits)), about
 
 

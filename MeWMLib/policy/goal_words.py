@@ -26,6 +26,8 @@ CLASSES = (
 )
 AGENT, SUBSTANCE, FACT, NUMBER, DOSE, COUNTED = "agent", "substance", "fact", "number", "dose", "counted"
 STRONG, WEAK, MARK, QUESTION, UNKNOWN = "strong", "weak", "mark", "question", "unknown"
+#: What a limit was read from.
+TAKEN = "taken"
 #: A misspelt word is read if it has so many letters and is so similar to a name (difflib ratio).
 _SLIP_LETTERS, _SLIP_RATIO = 6, 0.84
 #: Classes in which a misspelt word is looked for; a misspelt wish is no wish.
