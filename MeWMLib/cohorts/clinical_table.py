@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from MeWMLib.core.clinical import field_table
 from MeWMLib.core.errors import ClinicalDataError, ProtocolError, UnknownAgentError, UnreadableFileError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.protocol import Protocol
@@ -24,7 +25,7 @@ from MeWMLib.policy.report_words import find_names
 DAYS = {"days": 1.0, "weeks": 7.0, "months": 365.25 / 12}
 #: Misspelt names are mapped at this similarity of letters and above, and reported.
 SIMILAR = 0.86
-_BOOLEAN = ("main_portal_vein_thrombosis", "extrahepatic_spread")
+_BOOLEAN = tuple(name for name, info in field_table().items() if info.kind == "flag")
 _FLAGS = {**dict.fromkeys(("1", "true", "yes"), True), **dict.fromkeys(("0", "false", "no"), False)}
 
 

@@ -11,7 +11,9 @@ from MeWMLib.policy.goal_words import AGENT, DOSE, FACT, MARK, SUBSTANCE, UNKNOW
 SKIPPED = (MARK, "aux", "benign", DOSE, "conn", "then")
 OR = {"or", "nor", "oder", "ou", "o", "u", "oppure", "ni", "noch", "\u6216"}
 #: An adverse phrase that ends so is about what follows.
-_LEADS_ON = {"to", "on", "with", "of", "from", "under", "after", "auf", "von", "de"}
+_LEADS_ON = {"to", "tolerate", "tolera", "tolere", "on", "with", "of", "from", "under", "after", "auf", "von", "de"}
+#: Verbs that may stand behind what they are about.
+_AT_THE_END = set("vermeiden ausschliessen weglassen absetzen evitar evitare eviter exclure".split())
 PLEASE = {"please", "bitte", "svp"}
 
 
@@ -177,6 +179,8 @@ def _share(gap: list[Token]) -> tuple[list[Token], list[Token]]:
             end = next((m for m in range(n + 1, len(kinds)) if kinds[m] == "conn"), len(kinds))
             return gap[:end], gap[end:] or gap
         if kind == "neg" and rest[:1] == ["wish"] and rest[1:2] and rest[1] in ends:
+            return gap[: n + 1], gap
+        if kind == "avoid" and gap[n].text in _AT_THE_END:
             return gap[: n + 1], gap
         if kind == "avoid" and (any(t.text == ":" for t in gap[n:]) or (rest and rest[0] != "wish")):
             return gap[: n + 1], gap

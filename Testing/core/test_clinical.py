@@ -143,7 +143,9 @@ def test_the_age_follows_from_the_dates(tmp_path: Path) -> None:
     assert prefilled(Clinical(), tmp_path, ["age"]).age_years == 63
 
 
-@pytest.mark.parametrize(("wanted", "said"), [(["name"], "not taken from DICOM"), ([], "not taken"), (["sex"], "agree")])
+@pytest.mark.parametrize(
+    ("wanted", "said"), [(["name"], "not taken from DICOM"), ([], "not taken"), (["sex"], "agree")]
+)
 def test_dicom_headers_that_cannot_be_used(tmp_path: Path, wanted: list[str], said: str) -> None:
     _slice(tmp_path, "a.dcm", PatientSex="F")
     _slice(tmp_path, "b.dcm", PatientSex="M")
