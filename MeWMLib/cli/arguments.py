@@ -92,7 +92,7 @@ _COMMANDS = (
         "mewm clinical template",
         (
             _option("action", choices=("template", "schema", "check")),
-            _option("file", nargs="?", metavar="FILE", help="of check: the JSON file"),
+            _option("file", nargs="?", metavar="FILE", help="the file to check, or a new one to write to"),
             _JSON,
         ),
     ),

@@ -10,13 +10,22 @@ from MeWMLib.cli.output import Output
 from MeWMLib.core.clinical import Clinical, field_table, template
 from MeWMLib.core.clinical_schema import json_schema
 from MeWMLib.core.errors import InputError
+from MeWMLib.core.io import write_json
 
 
 def clinical(arguments: argparse.Namespace, output: Output) -> int:
-    """`mewm clinical template`, `mewm clinical schema` and `mewm clinical check FILE`."""
+    """`mewm clinical template [FILE]`, `mewm clinical schema [FILE]` and `mewm clinical check FILE`."""
     if arguments.action != "check":
         made = template() if arguments.action == "template" else json_schema()
-        output.result(json.dumps(made, indent=2, ensure_ascii=False))
+        if not arguments.file:
+            # the result is JSON in either case
+            print(json.dumps(made, indent=2, ensure_ascii=False))  # noqa: T201
+            return 0
+        file = Path(arguments.file).expanduser()
+        if file.exists():
+            raise InputError(what="The file is there already", given=str(file), remedy="Give another name")
+        write_json(made, file)
+        output.show({"file": str(file)}, f"Written: {file}")
         return 0
     if not arguments.file:
         raise InputError(what="No file was given", remedy="Write `mewm clinical check patient.json`")

@@ -8,6 +8,7 @@ from typing import Any
 from MeWMLib.core import io
 from MeWMLib.core.errors import OutputError
 from MeWMLib.core.outcome import Risk
+from MeWMLib.core.records import to_plain
 from MeWMLib.jobs.inputs import plan_settings, read_post
 from MeWMLib.jobs.table import kind_of
 from MeWMLib.jobs.task import Task, dice_scores, labels_entry
@@ -47,6 +48,7 @@ def propose(task: Task) -> dict[str, Any]:
             return task.preview(world, patient, settings, Path(str(task.job.inputs["preview"])))
         space = task.propose(world, patient, settings)
     return {
+        "goal": to_plain(patient.goal),
         "policy": space.policy,
         "drugs": list(space.drugs),
         "embolics": list(space.embolics),

@@ -121,6 +121,9 @@ def test_a_form_for_clinical_data_is_printed_and_checked(mewm: Run, tmp_path: Pa
     code, _, err = mewm("clinical", "check", file)
     assert code == 2 and "Use female or male" in err
     assert mewm("clinical", "check")[0] == 2
+    assert mewm("clinical", "template", tmp_path / "new.json")[0] == 0
+    assert json.loads((tmp_path / "new.json").read_text(encoding="utf-8")) == json.loads(form)
+    assert "there already" in mewm("clinical", "template", tmp_path / "new.json")[2]
 
 
 @pytest.mark.parametrize(
