@@ -35,8 +35,9 @@ def _widget(info):
     box = qt.QDoubleSpinBox()
     # the lowest value, which stands for no value at all
     box.setSpecialValueText(_("not known"))
-    box.setDecimals(0 if info.kind == "whole" or info.high >= 100 and info.high <= 2000 else 1)
-    box.setSingleStep(1.0 if info.high >= 80 or info.kind == "whole" else 0.1)
+    counted = info.kind == "whole" or 80 <= info.high <= 2000
+    box.setDecimals(0 if counted else 2 if info.high < 5 else 1)
+    box.setSingleStep(1.0 if counted else 0.1)
     if info.unit:
         box.setSuffix(f" {info.unit}")
     return box

@@ -77,6 +77,7 @@ class Clinical:
         "main portal vein thrombosis", "older form of portal_vein_thrombosis: true is main; false is not main"
     )
     extrahepatic_spread: bool | None = flag("extrahepatic disease", "metastases or lymph nodes outside the liver")
+    body_surface_m2: float | None = number("body surface", "m2", 0.5, 3.5, "doses are scaled by it")
     child_pugh_score: float | None = whole("Child-Pugh points", 5, 15, "checked against the class")
     ecog: float | None = whole("ECOG performance status", 0, 4)
     allergies: tuple[str, ...] | None = texts(
