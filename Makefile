@@ -78,6 +78,8 @@ lists: $(STAMP_ENV)
 docs: $(STAMP_DEV)
 	$(BIN)/python -m MeWMLib.lab.figures
 	$(BIN)/python Testing/test_imports.py
+	$(BIN)/python Testing/core/test_clinical_page.py
+	$(BIN)/python Testing/policy/test_rules_page.py
 
 lint: $(STAMP_DEV)
 	$(BIN)/ruff check .

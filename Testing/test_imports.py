@@ -29,7 +29,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(VERBS, ("core",)),
     "world": (*VERBS, "core"),
     "cohorts": ("core", "perception", "policy"),
-    "jobs": ("world", "planning", "policy", "cohorts", "core"),
+    # a goal is read, and asked about, before a job does any work
+    "jobs": ("world", "planning", "cohorts", "policy", "core"),
     "jobs.table": ("core",),
     "jobs.job": ("core", "jobs.table"),
     "jobs.inputs": ("core", "jobs.job", "jobs.table", "perception.phase"),
@@ -48,7 +49,15 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "lab": PRODUCT,
 }
 #: What the Slicer module may import of the package; it is no part of it and lives in Slicer's process.
-ALLOWED_IN_SLICER = ("core", *FRONTS, "scene", "policy.rules", "cohorts.samples", "cohorts.synthetic.world")
+ALLOWED_IN_SLICER = (
+    "core",
+    *FRONTS,
+    "scene",
+    "policy.rules",
+    "policy.goal",
+    "cohorts.samples",
+    "cohorts.synthetic.world",
+)
 #: Rooms that never import torch, nor anything that does.
 TORCH_FREE = (
     "core",

@@ -10,9 +10,9 @@ from slicer.i18n import tr as _
 from MeWMLib.core.errors import MeWMError
 from MeWMLib.core.protocol import Action, Protocol, vocabulary
 from MeWMLib.core.records import parse_json
-from MeWMLib.policy.rules import FORBIDDEN
+from MeWMLib.policy.rules import FORBIDDEN, NOTE, TOUCHED, unjudged
 from MeWMPanels.panel import Panel, fill_table
-from MeWMPanels.tasks import protocols_of, protocols_text, rule_findings
+from MeWMPanels.tasks import explained, protocols_of, protocols_text
 
 _TITLES = ("Agent", "Dose", "Usual range", "Route", "Suggested")
 #: Kinds of agents in a proposal.
@@ -209,16 +209,21 @@ class ActionsPanel(Panel):
         if chosen is None:
             return _("Press New to make a protocol.")
         try:
-            found = rule_findings(chosen[1], self.parameters)
+            answers = explained(chosen[1], self.parameters)
         except MeWMError as error:
             return _coloured(_RED, escape(str(error)))
-        if not found:
-            return _coloured(_GREEN, _("No rule objects to this protocol."))
+        found, missing = [e for e in answers if e.state == TOUCHED], unjudged(answers)
+        if not found and not missing:
+            return _coloured(_GREEN, _("No rule objects to this protocol; all were asked."))
         lines = []
+        words = {FORBIDDEN: (_RED, _("Not allowed")), NOTE: (_GREY, _("Note"))}
         for finding in found:
-            colour, word = (_RED, _("Not allowed")) if finding.severity == FORBIDDEN else (_AMBER, _("Warning"))
+            colour, word = words.get(finding.severity, (_AMBER, _("Warning")))
             reason = _coloured(colour, f"<b>{word}:</b> {escape(finding.reason)}")
             lines.append(reason + " " + _coloured(_GREY, f"[{_linked(finding.source)}]"))
+        if missing:
+            text = _("not known:") + " " + "; ".join(f"{name} ({', '.join(rules)})" for name, rules in missing.items())
+            lines.append(_coloured(_AMBER, "<b>" + _("Cannot be judged:") + "</b> " + escape(text)))
         return "<br>".join(lines)
 
 

@@ -1,9 +1,13 @@
 """Panel Exploration: goal and settings of the search, Start that becomes Cancel, ranks that fill while it runs."""
 
+from html import escape
+
 from slicer.i18n import tr as _
 
+from MeWMLib.core.errors import MeWMError
 from MeWMPanels import ranks
-from MeWMPanels.panel import Panel, fill_table
+from MeWMPanels.panel import Panel, fill_table, show_text
+from MeWMPanels.tasks import goal_of
 
 
 class ExplorationPanel(Panel):
@@ -16,6 +20,7 @@ class ExplorationPanel(Panel):
         self._mine = False
         self.on_click(
             exploreButton=self._start_or_cancel,
+            acceptButton=self._accept_goal,
             treeButton=lambda: self.front.comparison.show_chart("search chart"),
             adoptButton=self._adopt,
         )
@@ -29,6 +34,28 @@ class ExplorationPanel(Panel):
             self._mine = True
             chosen = self.front.actions.selected if self.ui.mineBox.checked else None
             self.front.tasks.explore(chosen[1] if chosen else None)
+
+    def _accept_goal(self):
+        pack = self.parameters.exploration
+        pack.accepted_goal = pack.goal
+        self.refresh()
+
+    def _show_goal(self):
+        """Show how the goal was understood; returns why no search may start with it, or ""."""
+        try:
+            _clinical, goal = goal_of(self.parameters)
+        except MeWMError as error:
+            # clinical data that are not possible: the job says so in its dialog
+            show_text(self.ui.goalLabel, escape(str(error)))
+            self.ui.acceptButton.setVisible(False)
+            return ""
+        pack = self.parameters.exploration
+        open_end = bool(goal.questions) and pack.accepted_goal != pack.goal
+        lines = [escape(line) for line in goal.lines] if goal.text.strip() else []
+        lines += [f'<span style="color:#8a5a00"><b>{_("Question:")}</b> {escape(q)}</span>' for q in goal.questions]
+        show_text(self.ui.goalLabel, "<br>".join(lines))
+        self.ui.acceptButton.setVisible(open_end)
+        return _("The goal leaves a question open: change it, or confirm its reading") if open_end else ""
 
     def show_candidates(self, candidates):
         """Show what the search has so far."""
@@ -72,8 +99,9 @@ class ExplorationPanel(Panel):
 
     def refresh(self):
         self._mine = self._mine and self.front.desk.busy
+        goal_reason = self._show_goal()
         if not self._mine:
-            text, reason = _("Explore protocols"), self.front.cannot_simulate
+            text, reason = _("Explore protocols"), self.front.cannot_simulate or goal_reason
         elif self.front.desk.state.cancelling:
             text, reason = _("Stopping..."), _("The best so far is being saved")
         else:

@@ -1,33 +1,43 @@
 """The typed parameter node: everything a user sets, saved and restored with the scene."""
 
-from dataclasses import fields
 from typing import Annotated
 
 import slicer
 from slicer.parameterNodeWrapper import Choice, Default, WithinRange, parameterNodeWrapper, parameterPack
 
+from MeWMLib.core.clinical import field_table
 from MeWMLib.core.devices import DEVICES
-from MeWMLib.core.patient import Clinical
 from MeWMLib.core.volume import PHASES
 
 UNKNOWN = "not known"
 
 
-@parameterPack
-class ClinicalPack:
-    """Clinical data. A number of 0 and the word "not known" mean that it is not known."""
+def clinical_hint(info):
+    """How a field of the table of clinical data is kept in the node: as text, or as a number whose lowest value, 0 or
+    -1, means that it is not known.
+    """
+    if info.kind in ("number", "whole"):
+        # 0 sessions and status 0 are known
+        unknown = -1.0 if info.kind == "whole" and info.low == 0 else 0.0
+        return Annotated[float, WithinRange(unknown, float(info.high)), Default(unknown)]
+    if info.kind == "list":
+        return Annotated[str, Default("")]
+    choices = ("no", "yes") if info.kind == "flag" else info.choices
+    return Annotated[str, Choice([UNKNOWN, *choices]), Default(UNKNOWN)]
 
-    age_years: Annotated[float, WithinRange(0.0, 120.0), Default(0.0)]
-    sex: Annotated[str, Choice([UNKNOWN, "female", "male"]), Default(UNKNOWN)]
-    child_pugh_class: Annotated[str, Choice([UNKNOWN, "A", "B", "C"]), Default(UNKNOWN)]
-    bclc_stage: Annotated[str, Choice([UNKNOWN, "0", "A", "B", "C", "D"]), Default(UNKNOWN)]
-    afp_ng_per_ml: Annotated[float, WithinRange(0.0, 1e8), Default(0.0)]
-    bilirubin_mg_per_dl: Annotated[float, WithinRange(0.0, 60.0), Default(0.0)]
-    creatinine_mg_per_dl: Annotated[float, WithinRange(0.0, 30.0), Default(0.0)]
-    albumin_g_per_dl: Annotated[float, WithinRange(0.0, 8.0), Default(0.0)]
-    main_portal_vein_thrombosis: Annotated[str, Choice([UNKNOWN, "no", "yes"]), Default(UNKNOWN)]
-    extrahepatic_spread: Annotated[str, Choice([UNKNOWN, "no", "yes"]), Default(UNKNOWN)]
-    body_surface_m2: Annotated[float, WithinRange(0.0, 3.5), Default(0.0)]
+
+#: Clinical data, one parameter for each field of the table in `core.clinical`.
+ClinicalPack = parameterPack(
+    type(
+        "ClinicalPack",
+        (),
+        {
+            "__module__": __name__,
+            "__doc__": "Clinical data; see `clinical_hint` for what is not known.",
+            "__annotations__": {name: clinical_hint(info) for name, info in field_table().items()},
+        },
+    )
+)
 
 
 @parameterPack
@@ -44,6 +54,7 @@ class ExplorationPack:
     """How protocols are searched (Algorithm 1 of arXiv 2506.02327)."""
 
     goal: Annotated[str, Default("")]
+    accepted_goal: Annotated[str, Default("")]
     search: Annotated[str, Choice(["beam", "exhaustive", "best_first"]), Default("best_first")]
     beams: Annotated[int, WithinRange(1, 20), Default(3)]
     drugs: Annotated[int, WithinRange(1, 11), Default(5)]
@@ -101,7 +112,18 @@ class MeWMParameterNode:
 
 def clinical_json(pack):
     """The clinical data that are known, in the form of `Clinical.to_json`."""
-    values = {field.name: getattr(pack, field.name) for field in fields(Clinical)}
-    # flags are "yes" and "no" in the panel; no other field has these words
-    flags = {"yes": True, "no": False}
-    return {name: flags.get(value, value) for name, value in values.items() if value and value != UNKNOWN}
+    found = {}
+    for name, info in field_table().items():
+        value = getattr(pack, name)
+        if info.kind in ("number", "whole"):
+            if value > 0 or (value == 0 and info.kind == "whole" and info.low == 0):
+                found[name] = value
+        elif info.kind == "flag":
+            if value != UNKNOWN:
+                found[name] = value == "yes"
+        elif info.kind == "list":
+            if value.strip():
+                found[name] = value
+        elif value != UNKNOWN:
+            found[name] = value
+    return found

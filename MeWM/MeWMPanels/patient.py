@@ -6,6 +6,7 @@ from slicer.i18n import tr as _
 from MeWMLib.scene.nodes import image_of_array, volume_to_node
 from MeWMPanels import dicom_files, samples
 from MeWMPanels.panel import Panel, fill_combo
+from MeWMPanels.patient_fields import add_clinical_widgets
 
 
 class PatientPanel(Panel):
@@ -15,6 +16,10 @@ class PatientPanel(Panel):
 
     def setup(self):
         self._checked, self._warning = "", ""
+        #: Widgets of the clinical fields by their names.
+        self.clinical = add_clinical_widgets(self.ui.clinicalFold.layout())
+        for name, widget in self.clinical.items():
+            setattr(self.ui, f"clinical_{name}", widget)
         fill_combo(self.ui.sampleBox, [(name, _(title)) for name, title in samples.TITLES.items()], "synthetic")
         self.on_click(sampleButton=self.load_sample, dicomButton=lambda: slicer.util.selectModule("DICOM"))
 

@@ -47,8 +47,11 @@ def median_of(risk):
 
 
 def tip_of(candidate):
-    """Protocol and warnings, for a tool tip."""
-    return "\n".join([candidate.protocol.text, *(w.text for w in candidate.warnings)])
+    """Protocol, warnings and what could not be judged, for a tool tip."""
+    lines = [candidate.protocol.text, *(w.text for w in candidate.warnings)]
+    if candidate.unjudged:
+        lines.append(_("Cannot be judged, not known:") + " " + candidate.unjudged_text)
+    return "\n".join(lines)
 
 
 def summary_of(candidate, seed):
@@ -73,6 +76,15 @@ def summary_of(candidate, seed):
         _("Predicted median survival:") + " " + median_of(risk),
         _("Tumour:") + tumour,
         *(f'<span style="color:#8a5a00">{escape(w.severity)}: {escape(w.reason)}</span>' for w in candidate.warnings),
+        *(
+            [
+                '<span style="color:#8a5a00">'
+                + _("Rules that cannot be judged, not known:")
+                + f" {escape(candidate.unjudged_text)}</span>"
+            ]
+            if candidate.unjudged
+            else []
+        ),
         '<span style="color:#666">' + _("Simulated; research use only. Seed") + f" {seed}.</span>",
     ]
     return "<br>".join(lines)

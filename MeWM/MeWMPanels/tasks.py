@@ -17,15 +17,30 @@ from MeWMLib.core.records import from_plain, parse_json
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.runner import LocalRunner
 from MeWMLib.jobs.table import kind_of
-from MeWMLib.policy.rules import FORBIDDEN, check
+from MeWMLib.policy.goal import read_goal, with_facts
+from MeWMLib.policy.rules import FORBIDDEN, TOUCHED, explain
 from MeWMLib.scene.segmentations import labels_to_segmentation, prepare_labels
 from MeWMPanels import case_files, reports, results
 from MeWMPanels.parameters import clinical_json
 
 
+def explained(protocol, parameters, complete=True):
+    """What every clinical rule says about a protocol in this patient, the goal and the measured lesions included."""
+    clinical, goal = goal_of(parameters)
+    found = parameters.findings
+    findings = from_plain(Findings, parse_json(found), "the findings", strict=False) if found else None
+    return explain(protocol, clinical, complete, findings=findings, goal=goal)
+
+
 def rule_findings(protocol, parameters, complete=True):
-    """What the clinical rules say about a protocol in this patient."""
-    return check(protocol, Clinical.from_json(clinical_json(parameters.clinical)), complete)
+    """The rules that a protocol touches."""
+    return [entry for entry in explained(protocol, parameters, complete) if entry.state == TOUCHED]
+
+
+def goal_of(parameters):
+    """The clinical data with what the goal states, and the goal as it was read."""
+    clinical = Clinical.from_json(clinical_json(parameters.clinical))
+    return with_facts(read_goal(parameters.exploration.goal), clinical)
 
 
 def _task(method):
@@ -154,7 +169,7 @@ class Tasks:
                 self.on_candidates(results.candidates_in(out))
 
         case = yield partial(self.desk.aside, partial(held.write, folder))
-        inputs = {**case.inputs, "goal": pack.goal, **({"mine": mine.text} if mine is not None else {})}
+        inputs = {**case.inputs, **self._goal(), **({"mine": mine.text} if mine is not None else {})}
         yield self._job("plan", inputs, out, pack, parameters.simulation, on_event=on_event)
         yield from self._show([out], case, source)
 
@@ -186,6 +201,11 @@ class Tasks:
         self.desk.say(_("The report was written:") + f" {path}")
         then(path)
 
+    def _goal(self):
+        """The goal, and whether its reading was confirmed in the panel."""
+        pack = self.parameters().exploration
+        return {"goal": pack.goal, "accept_goal": bool(pack.goal) and pack.accepted_goal == pack.goal}
+
     def stop(self):
         """The scene is being closed: what is half made in it is taken away."""
         self.desk.poller.drop_slices()
@@ -210,7 +230,8 @@ class Tasks:
     def _measure(self, case):
         """Steps: measure the lesions of a case and keep what is proposed."""
         pack = self.parameters().exploration
-        result = yield self._job("propose", {**case.inputs, "goal": pack.goal}, None, pack)
+        # measuring does not rely on the goal; the panel Exploration asks before a search does
+        result = yield self._job("propose", {**case.inputs, "goal": pack.goal, "accept_goal": True}, None, pack)
         parameters = self.parameters()
         parameters.findings = json.dumps({**result["findings"], "questions": result.get("questions", [])})
         told = ("policy", "drugs", "embolics", "reasons", "sources")

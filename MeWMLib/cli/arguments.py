@@ -91,6 +91,17 @@ _COMMANDS = (
         ),
     ),
     Command(
+        "clinical",
+        "MeWMLib.cli.clinical:clinical",
+        "print a form for clinical data, its JSON schema, or how a file is read (docs/CLINICAL.md)",
+        "mewm clinical template",
+        (
+            _option("action", choices=("template", "schema", "check")),
+            _option("file", nargs="?", metavar="FILE", help="the file to check, or a new one to write to"),
+            _JSON,
+        ),
+    ),
+    Command(
         "report",
         "MeWMLib.cli.policy:report",
         "read a TACE operation report: agents, doses, routes and attenuation level",
@@ -264,6 +275,9 @@ def _job(parser: argparse.ArgumentParser, kind: JobKind) -> None:
     if kind.output is not None:
         metavar = "DIR" if kind.output.is_folder else "FILE"
         parser.add_argument("--out", required=kind.output.required, metavar=metavar, help=kind.output.help)
+    if any(entry.type == "clinical" for entry in kind.inputs):
+        text = "take age, sex or both from the DICOM headers where --clinical does not give them, such as age,sex"
+        parser.add_argument("--from-dicom", metavar="WHAT", help=text)
     parser.add_argument("--seed", type=int, default=0, help="seed of every random draw (default 0)")
     parser.add_argument("--device", default="auto", choices=DEVICES, help="where networks run")
     parser.add_argument("--bundle", metavar="B", help="name or folder of a model bundle (default mewm-small)")

@@ -11,14 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.cli import pictures, remote, tables
+from MeWMLib.cli import goals, pictures, remote, tables
 from MeWMLib.cli.output import Output
+from MeWMLib.core.clinical_dicom import prefilled
 from MeWMLib.core.errors import CancelledError, InputError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan_folder import PlanFolder
 from MeWMLib.core.templates import template_of
 from MeWMLib.jobs import runner
-from MeWMLib.jobs.inputs import clinical_of, protocol_of
+from MeWMLib.jobs.inputs import protocol_of
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.table import SAMPLE_PREFIX, Input, kind_of
 from MeWMLib.policy.permission import require_allowed
@@ -27,13 +28,14 @@ from MeWMLib.policy.permission import require_allowed
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Run the job of a command and show its result."""
     start = time.monotonic()
-    job = job_of(arguments)
+    job = goals.confirmed(job_of(arguments), output)
     kind = kind_of(job.kind)
     protocol = protocol_of(job)
     if protocol is not None:
-        # before a server is asked or a worker is started
-        for finding in require_allowed(protocol, clinical_of(job), bool(job.inputs.get("allow_forbidden"))):
-            output.say(f"{finding.severity}: {finding.reason} ({finding.source})")
+        clinical, goal = goals.read(job)
+        # before a server is asked or a worker is started; the labels, which some rules ask for, are not known here
+        for finding in require_allowed(protocol, clinical, bool(job.inputs.get("allow_forbidden")), goal=goal):
+            output.say(finding.text)
         if template_of(protocol) is None:
             output.say(f"{protocol.text} fits no template: it is none of the kinds of protocols that are usually given")
     make = remote.maker(arguments, output)
@@ -70,10 +72,14 @@ def job_of(arguments: argparse.Namespace) -> Job:
             given=given[private[0]],
             remedy=f"Leave --server or --{private[0]} out: whom data are sent to is agreed on this computer",
         )
-    out = given.get("out")
+    out, inputs = given.get("out"), {e.name: _value(e, given[e.name]) for e in kind.inputs if given[e.name]}
+    if given.get("from_dicom"):
+        wanted = [part.strip() for part in given["from_dicom"].split(",") if part.strip()]
+        known = Clinical.from_json(inputs.get("clinical") or {})
+        inputs["clinical"] = prefilled(known, Path(inputs["case"]), wanted).to_json()
     return Job(
         kind.name,
-        {entry.name: _value(entry, given[entry.name]) for entry in kind.inputs if given[entry.name]},
+        inputs,
         out=_absolute(out) if out else None,
         seed=arguments.seed,
         device=arguments.device,

@@ -170,11 +170,13 @@ def _explain(protocol: Protocol, found: tuple[clinical_rules.Explained, ...], fo
     for entry in (e for e in found if e.state == clinical_rules.TOUCHED):
         yield f"  {entry.severity}: {entry.reason} [{entry.rule}]"
         yield f"    source: {entry.source}"
-    for field in dict.fromkeys(e.field for e in found if e.state == clinical_rules.NOT_KNOWN):
-        names = [e.rule for e in found if e.state == clinical_rules.NOT_KNOWN and e.field == field]
-        yield f"  not checked, since {field} is not known: {', '.join(names)}"
+    for field, names in clinical_rules.unjudged(found).items():
+        yield f"  cannot be judged, since {field} is not known: {', '.join(names)}"
+    if all(e.state == clinical_rules.SILENT for e in found):
+        yield f"  none of the {len(found)} rules objects; all were asked"
     silent = [e.rule for e in found if e.state == clinical_rules.SILENT]
-    yield f"  no objection: {', '.join(silent) or 'none'}"
+    if silent:
+        yield f"  no objection: {', '.join(silent)}"
     yield "Research use only."
 
 

@@ -64,6 +64,8 @@ def plan(document: PlanDocument, output: Output) -> None:
     reasons = {w.rule: f"{w.severity}: {w.reason}" for c in candidates[:_SHOWN] for w in c.warnings}
     for rule, reason in sorted(reasons.items()):
         output.result(f"  {rule}: {reason}")
+    for line in rule_lines(candidates[0]):
+        output.result(line)
     output.result(_MEANING)
     if document.beside is not None:
         _beside(document.beside, output)
@@ -105,10 +107,21 @@ def weights_text(settings: PlanSettings) -> str:
     )
 
 
+def rule_lines(candidate: Candidate) -> list[str]:
+    """What could not be judged of the best protocol; that no rule objects is said only where all were asked."""
+    if candidate.unjudged:
+        return [f"Rules that cannot be judged for rank 1, since this is not known: {candidate.unjudged_text}."]
+    asked = candidate.unjudged is not None and not candidate.warnings
+    return ["Rules that rank 1 touches: none; all were asked."] if asked else []
+
+
 def _row(candidate: Candidate, break_: str, narrow: bool) -> list[str]:
     risk, change = candidate.risk, candidate.tumour_change
     low, high = risk.interval
     warnings = ", ".join(w.rule for w in candidate.warnings)
+    if candidate.unjudged:
+        count = sum(map(len, candidate.unjudged.values()))
+        warnings = ", ".join(part for part in (warnings, f"{count} not judged") if part)
     # on a narrow terminal a cell takes two lines, and the warnings are below the protocol
     under = f"\n({warnings})" if narrow and warnings else ""
     row = [

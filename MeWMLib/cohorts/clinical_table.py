@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from MeWMLib.cohorts.clinical_columns import CLINICAL, UNITS, understand
+from MeWMLib.core.clinical import field_table
+from MeWMLib.core.clinical_fields import NONE, UNSPECIFIED, plain
 from MeWMLib.core.errors import ClinicalDataError, ProtocolError, UnknownAgentError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.protocol import Protocol
@@ -28,35 +30,12 @@ DAYS = {"days": 1.0, "weeks": 7.0, "months": 365.25 / 12, "years": 365.25}
 MOST_DAYS = 100 * 365.25
 #: Misspelt names are mapped at this similarity of letters and above, and reported.
 SIMILAR = 0.86
-_BOOLEAN = ("main_portal_vein_thrombosis", "extrahepatic_spread")
 #: Words for death seen and not seen, as in cBioPortal's "1:DECEASED" and "0:LIVING".
 DEAD, ALIVE = frozenset({"deceased", "dead", "died", "death"}), frozenset({"living", "alive", "censored"})
 _PROGRESSED = (
     frozenset({"progressed", "progression", "recurred/progressed", "recurred", "event"}),
     frozenset({"censored", "diseasefree", "disease free", "progression free", "not progressed"}),
 )
-_SEX = {"f": "female", "w": "female", "woman": "female", "m": "male", "man": "male"}
-_POINTS = {"A": range(5, 7), "B": range(7, 10), "C": range(10, 16)}
-
-
-def _sex(cell: str) -> str:
-    return _SEX.get(cell.lower(), cell.lower())
-
-
-def _child_pugh(cell: str) -> str:
-    """The class, which may come with its points ("A5", "B (7)"); points of another class are left for the error."""
-    match = re.fullmatch(r"(?:child[ -]?pugh ?)?([abc])(?: ?\(?([0-9]{1,2})\)?)?", cell, re.IGNORECASE)
-    fits = match and (not match[2] or int(match[2]) in _POINTS[match[1].upper()])
-    return match[1].upper() if match and fits else cell
-
-
-def bclc(cell: str) -> str:
-    """The stage alone, of "Stage-B" and "BCLC B" too."""
-    return re.sub(r"^(?:(?:BCLC|STAGE)[ -]?)+", "", cell.upper())
-
-
-#: Texts of clinical data in the words of `Clinical`.
-_WORDS: Mapping[str, Callable[[str], str]] = {"sex": _sex, "child_pugh_class": _child_pugh, "bclc_stage": bclc}
 
 
 @dataclass(frozen=True)
@@ -204,12 +183,7 @@ def _record(row: Row) -> ClinicalRecord:
     protocol, notes = parse_regimen(row.known("protocol"))
     values: dict[str, Any] = {}
     for name in CLINICAL:
-        if name in _BOOLEAN:
-            values[name] = row.flag(name)
-        elif name in _WORDS:
-            values[name] = _WORDS[name](row.known(name)) or None
-        else:
-            values[name] = row.number(name)
+        values[name] = _clinical_value(row, name)
     return ClinicalRecord(
         protocol,
         months_of(row, "os"),
@@ -220,6 +194,22 @@ def _record(row: Row) -> ClinicalRecord:
         treated=_date(row) or None,
         notes=notes,
     )
+
+
+def _clinical_value(row: Row, name: str) -> Any:
+    """The cell of a clinical field, for `Clinical` to read; None where it is not known."""
+    info = field_table()[name]
+    if info.kind == "flag":
+        return row.flag(name)
+    if info.kind in ("number", "whole"):
+        return row.number(name)
+    cell = row.text(name)
+    if plain(cell) in (NONE, "nil") and (info.kind == "list" or NONE in info.choices):
+        return NONE  # "no ascites" is known; of a sex or a stage the word says that nothing is
+    cell = row.known(name)
+    if UNSPECIFIED in info.choices and cell in ("0", "1") and cell not in {*info.choices, *info.synonyms}:
+        return cell == "1"
+    return cell or None
 
 
 def _date(row: Row) -> str:

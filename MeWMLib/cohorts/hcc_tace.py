@@ -12,7 +12,6 @@ from pathlib import Path
 from MeWMLib.cohorts.clinical_table import (
     ClinicalRecord,
     ClinicalTable,
-    bclc,
     by_patient,
     clinical_of,
     parse_regimen,
@@ -127,7 +126,7 @@ def _clinical(row: Row) -> Clinical:
             "sex": None if sex is None else "male" if sex == 1 else "female",
             "afp_ng_per_ml": row.number("AFP"),
             "child_pugh_class": row.known("CPS") or None,
-            "bclc_stage": bclc(row.known("BCLC")) or None,
+            "bclc_stage": row.known("BCLC") or None,
             "main_portal_vein_thrombosis": False if row.flag("Portal Vein Thrombosis") is False else None,
             "extrahepatic_spread": True if True in spread else False if spread == [False, False] else None,
         },

@@ -106,6 +106,10 @@ class RuleError(InputError):
     """The clinical rules leave no protocol to choose from."""
 
 
+class GoalQuestionError(InputError):
+    """A treatment goal holds something that must be answered before anything relies on it."""
+
+
 class PolicyError(RuleError):
     """A policy that is unknown, or that has nothing to propose."""
 

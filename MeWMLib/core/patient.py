@@ -3,85 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from MeWMLib.core.errors import ClinicalDataError
-from MeWMLib.core.records import from_plain, read_json
+from MeWMLib.core.clinical import Clinical as Clinical
+from MeWMLib.core.goal import Goal
 from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
-
-_CHOICES = {
-    "sex": ("female", "male"),
-    "child_pugh_class": ("A", "B", "C"),
-    "bclc_stage": ("0", "A", "B", "C", "D"),
-}
-_RANGES = {
-    "age_years": (0.0, 120.0),
-    "afp_ng_per_ml": (0.0, 1e8),
-    "bilirubin_mg_per_dl": (0.0, 60.0),
-    "creatinine_mg_per_dl": (0.0, 30.0),
-    "albumin_g_per_dl": (0.5, 8.0),
-    "body_surface_m2": (0.5, 3.5),
-}
-
-
-@dataclass(frozen=True)
-class Clinical:
-    """Clinical data; the unit is part of the field's name; None means not known."""
-
-    age_years: float | None = None
-    sex: str | None = None
-    afp_ng_per_ml: float | None = None
-    child_pugh_class: str | None = None
-    bclc_stage: str | None = None
-    bilirubin_mg_per_dl: float | None = None
-    creatinine_mg_per_dl: float | None = None
-    albumin_g_per_dl: float | None = None
-    main_portal_vein_thrombosis: bool | None = None
-    extrahepatic_spread: bool | None = None
-    body_surface_m2: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-                raise ClinicalDataError(
-                    what=f"{name} is not possible", given=repr(value), remedy=f"Give a number from {low:g} to {high:g}"
-                )
-        for name, choices in _CHOICES.items():
-            value = getattr(self, name)
-            if value is not None and value not in choices:
-                raise ClinicalDataError(
-                    what=f"{name} is not known", given=repr(value), remedy="Use " + " or ".join(choices)
-                )
-        for name in ("main_portal_vein_thrombosis", "extrahepatic_spread"):
-            if getattr(self, name) not in (None, True, False):
-                raise ClinicalDataError(what=f"{name} must be true or false", given=repr(getattr(self, name)))
-
-    @classmethod
-    def from_json(cls, data: Any) -> Clinical:
-        """Read a JSON object; unknown fields are refused by name.
-
-        Raises:
-            ClinicalDataError: not an object, an unknown field, or an impossible value.
-        """
-        from_plain(cls, data, "the clinical data", ClinicalDataError)
-        return cls(**data)  # as given: 61 years are not 61.0 years
-
-    @classmethod
-    def load(cls, path: Path) -> Clinical:
-        """Read a JSON file.
-
-        Raises:
-            ClinicalDataError: the file is missing, is not JSON, or its content is refused.
-        """
-        return cls.from_json(read_json(path, "The clinical data", ClinicalDataError, "Give a JSON file"))
-
-    def to_json(self) -> dict[str, Any]:
-        """Only the fields that are known."""
-        return {k: v for k, v in asdict(self).items() if v is not None}
 
 
 @dataclass(frozen=True)
@@ -161,6 +87,7 @@ class Patient:
         labels: liver and tumour on the same grid.
         findings: measured on the labels.
         clinical: clinical data, all optional.
+        goal: of the treatment, as it was read; what it rules out is never given.
     """
 
     id: str
@@ -168,6 +95,7 @@ class Patient:
     labels: LabelMap
     findings: Findings
     clinical: Clinical = Clinical()
+    goal: Goal = Goal()
 
     def __post_init__(self) -> None:
         require_same_geometry(self.ct.geometry, self.labels.geometry, "The labels are not on the grid of the CT")

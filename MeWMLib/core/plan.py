@@ -123,7 +123,7 @@ class RuleFinding:
 
     Attributes:
         rule: its identifier in the rule table.
-        severity: "forbidden" or "warning".
+        severity: "forbidden", "warning" or "note".
         reason: why, for a physician.
         source: where that is written.
     """
@@ -174,6 +174,8 @@ class Candidate:
         files: names of the files "ct", "labels" and "sd" in the plan's folder; empty if no volume was kept.
         utility: what it is ranked by where a weight of the utility is set, else None: then it is the log-risk.
         contributions: what each action moved, for those that the search has simulated without it.
+        unjudged: the rules that cannot be judged, by the clinical field that is missing; empty
+            where all were asked, None where that was not recorded.
         rank: its place in the plan that holds it, 1 for the best; 0 outside of a plan.
     """
 
@@ -184,6 +186,7 @@ class Candidate:
     files: dict[str, str] = field(default_factory=dict, hash=False)
     utility: float | None = None
     contributions: tuple[Contribution, ...] = ()
+    unjudged: dict[str, tuple[str, ...]] | None = field(default=None, hash=False)
     rank: int = field(default=0, compare=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -206,7 +209,13 @@ class Candidate:
             "files": dict(self.files),
             "utility": self.utility,
             "contributions": to_plain(self.contributions),
+            "unjudged": to_plain(self.unjudged),
         }
+
+    @property
+    def unjudged_text(self) -> str:
+        """Which rules cannot be judged and what is missing for them; "" where all were asked or it is not recorded."""
+        return "; ".join(f"{missing} ({', '.join(rules)})" for missing, rules in (self.unjudged or {}).items())
 
     @classmethod
     def from_json(cls, data: Any) -> Candidate:

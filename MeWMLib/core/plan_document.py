@@ -9,6 +9,7 @@ from typing import Any
 import MeWMLib
 from MeWMLib.core.beside import Beside
 from MeWMLib.core.errors import MeWMError, UnreadableFileError
+from MeWMLib.core.goal import Goal
 from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.plan import FREE, Candidate, Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace
@@ -79,6 +80,7 @@ class PlanDocument:
         plan: the ranking and the search tree.
         case: the sample or the base name of the file.
         goal: of the treatment, in the user's words.
+        goal_reading: how it was understood; empty in plans of older versions.
         policy: what was proposed, by whom and why.
         questions: what looked wrong with labels or scan; empty in plans of older versions.
         files: names of the files "pre" and "pre_labels"; empty until they are written.
@@ -108,6 +110,7 @@ class PlanDocument:
     research_use_only: str = RESEARCH_USE_ONLY
     kind: str = SEARCHED
     beside: Beside | None = None
+    goal_reading: Goal = Goal()
 
     @property
     def forbidden(self) -> list[str]:
@@ -126,6 +129,7 @@ class PlanDocument:
             "forbidden": self.forbidden,
             "case": self.case,
             "goal": self.goal,
+            "goal_reading": to_plain(self.goal_reading),
             "clinical": self.clinical.to_json(),
             "seed": self.seed,
             "device": self.device,

@@ -51,6 +51,7 @@ def propose(task: Task) -> dict[str, Any]:
             return task.preview(world, patient, settings, Path(str(task.job.inputs["preview"])))
         space = task.propose(world, patient, settings)
     return {
+        "goal": to_plain(patient.goal),
         "policy": space.policy,
         "drugs": list(space.drugs),
         "embolics": list(space.embolics),

@@ -15,7 +15,7 @@ from MeWMLib.core.plan_folder import BY_USER, NAMED, PLAN, BundleFacts, LabelsUs
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.questions import Question
 from MeWMLib.core.records import from_plain, to_plain
-from MeWMLib.jobs.inputs import Case, clinical_of, plan_settings, protocol_of
+from MeWMLib.jobs.inputs import Case, plan_settings, protocol_of
 from MeWMLib.jobs.task import Task
 from MeWMLib.planning.beside import beside
 from MeWMLib.planning.journal import Journal
@@ -55,6 +55,7 @@ class _Work:
             plan=_NOTHING,
             case=self.case.name,
             goal=str(job.inputs.get("goal") or ""),
+            goal_reading=self.patient.goal,
             clinical=self.patient.clinical,
             seed=job.seed,
             device=self.world.device,
@@ -123,11 +124,16 @@ def simulate(task: Task) -> dict[str, Any]:
 def _in_folder(task: Task, work: Callable[[_Work], dict[str, Any]]) -> dict[str, Any]:
     settings = plan_settings(task.job)
     # before anything is read: nobody waits for minutes to hear that a protocol is forbidden
-    protocol = protocol_of(task.job)
+    protocol, insists = protocol_of(task.job), bool(task.job.inputs.get("allow_forbidden"))
     if protocol is not None:
-        require_allowed(protocol, clinical_of(task.job), bool(task.job.inputs.get("allow_forbidden")))
+        clinical, goal = task.goal()
+        require_allowed(protocol, clinical, insists, goal=goal)
     folder = PlanFolder(str(task.job.out)).require_writable()
     ready = task.patient()
+    if protocol is not None:
+        # some rules ask for what was measured on the labels
+        patient = ready.patient
+        require_allowed(protocol, patient.clinical, insists, patient.findings, patient.goal)
     used = from_plain(LabelsUsed, to_plain(ready.entry))
     try:
         return work(_Work(task, ready.case, settings, folder, ready.world, ready.patient, used, ready.questions))
@@ -195,7 +201,8 @@ def _beside(work: _Work, document: PlanDocument, mine: Protocol, seeds: tuple[in
         return judged
 
     def forbids(protocol: Protocol) -> list[str]:
-        return [f.rule for f in check(protocol, patient.clinical) if f.severity == FORBIDDEN]
+        found = check(protocol, patient.clinical, findings=patient.findings, goal=patient.goal)
+        return [f.rule for f in found if f.severity == FORBIDDEN]
 
     with task.report.stage("beside", f"Simulating {mine.text}"):
         try:

@@ -216,7 +216,8 @@ _FILES = (
 _PATIENT = (
     *_FILES,
     Input("clinical", "file with clinical data, such as child_pugh_class", "clinical", "JSON"),
-    Input("goal", "what the treatment should achieve"),
+    Input("goal", 'what the treatment should achieve, such as "prefer LC beads, no cisplatin"'),
+    Input("accept_goal", "go on with the goal as it was understood, questions and all", "on"),
     Input("segment", "do not try the segmenter where there are labels", "off"),
 )
 #: To whom a language-model policy sends data is agreed on the user's own computer.

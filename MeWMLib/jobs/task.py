@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,9 @@ from MeWMLib.core import bundles
 from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.devices import require_device_name
 from MeWMLib.core.errors import CancelledError, OutputError
+from MeWMLib.core.goal import Goal
 from MeWMLib.core.io import atomic_path
-from MeWMLib.core.patient import Patient
+from MeWMLib.core.patient import Clinical, Patient
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import ActionSpace
 from MeWMLib.core.questions import NOTE, Question, in_line, require_accepted
@@ -23,6 +24,7 @@ from MeWMLib.core.volume import LIVER, LabelMap, Volume, require_same_geometry
 from MeWMLib.jobs.inputs import Case, clinical_of, read_case
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.reporter import Reporter
+from MeWMLib.policy.goal import read_goal, require_answered, with_facts
 
 if TYPE_CHECKING:
     from MeWMLib.world.model import WorldModel
@@ -113,6 +115,16 @@ class Task:
             self.report.log(f"{endpoint}: {_usage(used)}", notice=True)
         return proposal.space
 
+    def goal(self) -> tuple[Clinical, Goal]:
+        """The clinical data with what the goal states, and the goal as it was read.
+
+        Raises:
+            GoalQuestionError: it leaves a question open, and the user has not accepted the reading.
+        """
+        text = str(self.job.inputs.get("goal") or "")
+        clinical, goal = with_facts(read_goal(text), clinical_of(self.job))
+        return clinical, goal if self.job.inputs.get("accept_goal") else require_answered(goal)
+
     def preview(self, world: WorldModel, patient: Patient, settings: PlanSettings, file: Path) -> dict[str, Any]:
         """Write the exact bytes that the job's policy would send first; nothing is sent."""
         goal, name = str(self.job.inputs.get("goal") or ""), str(self.job.inputs.get("policy") or "")
@@ -127,14 +139,15 @@ class Task:
         Raises:
             LabelQuestionError: labels or scan look wrong, and the job does not say that they are right.
         """
-        clinical, bundle, case = clinical_of(self.job), self.bundle(), self.read()
+        clinical, goal = self.goal()
+        bundle, case = self.bundle(), self.read()
         # what was given is questioned before the seconds that loading takes
         questions = self.ask_given(case)
         world = self.world(bundle)
         labels, entry = self.labels(world, case)
         if not case.has_liver and labels.tumour.any():
             questions += self.ask_labels(case.ct, labels)
-        patient = world.patient(case.ct, labels, clinical, case.id)
+        patient = replace(world.patient(case.ct, labels, clinical, case.id), goal=goal)
         self.check_cancelled()
         return PatientAtWork(world, case, patient, entry, questions)
 

@@ -17,7 +17,6 @@ from MeWMLib.core.records import from_plain, read_json
 from MeWMLib.policy import guideline
 from MeWMLib.policy.agent_names import offered
 from MeWMLib.policy.proposal import PolicyInput, Proposal, first_choice
-from MeWMLib.policy.rules import allowed
 
 PRIOR_FORMAT = "mewm-frequency-prior/1"
 
@@ -38,7 +37,8 @@ class GuidelinePolicy:
         space = guideline.propose(
             case.findings, case.clinical, case.goal, settings.drugs, settings.embolics, self.among
         )
-        return Proposal(space, first_choice(space, case.clinical, settings))
+        clinical, goal = case.read
+        return Proposal(space, first_choice(space, clinical, settings, case.findings, goal))
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class ConstantPolicy:
 
     def propose(self, case: PolicyInput, settings: PlanSettings) -> Proposal:
         """The same plan for every patient."""
-        if self.obey_rules and not allowed(self.protocol, case.clinical, complete=True):
+        if self.obey_rules and not case.allows(self.protocol):
             raise _forbidden(self.protocol, self.name)
         reasons = {name: f"{name}: part of the constant plan." for name in self.protocol.agents}
         return Proposal(ActionSpace(self.protocol.drugs, self.protocol.embolics, reasons, self.name), self.protocol)
@@ -78,7 +78,7 @@ class FrequencyPrior:
     def propose(self, case: PolicyInput, settings: PlanSettings) -> Proposal:
         """The most frequent regimen, and the agents by how often each was given."""
         regimens = [(Protocol.parse(text), count) for text, count in self.regimens]
-        possible = [p for p, _ in regimens if not self.obey_rules or allowed(p, case.clinical, complete=True)]
+        possible = [p for p, _ in regimens if not self.obey_rules or case.allows(p)]
         if not possible:
             raise _forbidden(regimens[0][0], self.name)
         given: Counter[str] = Counter()
@@ -117,7 +117,7 @@ class FrequencyPrior:
 
 def _forbidden(protocol: Protocol, name: str) -> PolicyError:
     return PolicyError(
-        what=f"The rules forbid in this patient what the policy {name} gives",
+        what=f"The rules forbid in this patient, or the goal rules out, what the policy {name} gives",
         given=protocol.text,
         remedy="See `mewm rules check`; the guideline policy proposes what is allowed",
     )

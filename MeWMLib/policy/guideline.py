@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from MeWMLib.core.errors import PlanSettingsError, RuleError
+from MeWMLib.core.goal import Goal
 from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.protocol import DRUG, EMBOLIC, ActionSpace, Protocol, agent
 from MeWMLib.core.records import read_json
 from MeWMLib.policy.agent_names import offered
-from MeWMLib.policy.goal import GoalAgents, parse_goal
-from MeWMLib.policy.rules import FORBIDDEN, allowed, check, explain_none, load_rules
+from MeWMLib.policy.goal import GoalAgents, read_goal, with_facts
+from MeWMLib.policy.rules import FORBIDDEN, WARNING, allowed, check, explain_none, load_rules
 from MeWMLib.policy.sources import source_text
 
 POLICY_NAME = "guideline"
@@ -69,18 +70,17 @@ def propose(
     for label, number in (("drugs", drugs), ("embolics", embolics)):
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise PlanSettingsError(what=f"The number of {label} to propose must be at least 1", given=repr(number))
-    clinical = clinical or Clinical()
-    named = parse_goal(goal)
+    clinical, named = with_facts(read_goal(goal), clinical or Clinical())
     facts = describe(findings, clinical)
-    scored = {kind: _scores(kind, facts, clinical, named, among) for kind in (DRUG, EMBOLIC)}
+    scored = {kind: _scores(kind, facts, clinical, named, among, findings) for kind in (DRUG, EMBOLIC)}
     pairs = [
         (drug, embolic)
         for drug in scored[DRUG]
         for embolic in scored[EMBOLIC]
-        if allowed(Protocol.of([drug.name, embolic.name]), clinical, complete=True)
+        if allowed(Protocol.of([drug.name, embolic.name]), clinical, complete=True, findings=findings, goal=named)
     ]
     if not pairs:
-        raise _nothing_left(clinical, named, among)
+        raise _nothing_left(clinical, named, among, findings)
     chosen_drugs, chosen_embolics = _diverse(scored[DRUG], drugs), scored[EMBOLIC][:embolics]
     if not any(drug in chosen_drugs and embolic in chosen_embolics for drug, embolic in pairs):
         drug, embolic = max(pairs, key=lambda pair: pair[0].score + pair[1].score)
@@ -108,7 +108,9 @@ def describe(findings: Findings, clinical: Clinical) -> dict[str, float]:
         "lesions": float(len(findings.lesions)),
         "afp_ng_per_ml": clinical.afp_ng_per_ml,
         "bclc_advanced": None if clinical.bclc_stage is None else float(clinical.bclc_stage == "C"),
-        "child_pugh_b": None if clinical.child_pugh_class is None else float(clinical.child_pugh_class == "B"),
+        "child_pugh_b": None
+        if clinical.known("child_pugh_class") is None
+        else float(clinical.known("child_pugh_class") == "B"),
     }
     if findings.lesions:
         target = findings.lesions[0]
@@ -129,14 +131,19 @@ def _table() -> dict[str, Any]:
 
 
 def _scores(
-    kind: str, facts: Mapping[str, float], clinical: Clinical, named: GoalAgents, among: Collection[str] | None = None
+    kind: str,
+    facts: Mapping[str, float],
+    clinical: Clinical,
+    named: Goal | GoalAgents,
+    among: Collection[str] | None = None,
+    findings: Findings | None = None,
 ) -> list[_Scored]:
     """The agents of a kind that this patient may have, best first; ties in vocabulary order."""
     # A warning about the patient as a whole concerns every agent alike and says nothing about their order.
     singling_out = {rule.id for rule in load_rules() if rule.applies_to is not None}
     scored = []
     for name in offered(kind, among):
-        alone = check(Protocol.of([name]), clinical, complete=False)
+        alone = check(Protocol.of([name]), clinical, complete=False, findings=findings)
         if name in named.ruled_out or any(f.severity == FORBIDDEN for f in alone):
             continue
         entry = _table()["agents"][name]
@@ -146,7 +153,7 @@ def _scores(
             score += change["add"]
         parts = [str(e["reason"]) for e in (entry, *changes)]
         sources = [_source(e) for e in (entry, *changes)]
-        warnings = [f for f in alone if f.rule in singling_out]
+        warnings = [f for f in alone if f.rule in singling_out and f.severity == WARNING]
         if warnings:
             score -= WARNING_PENALTY * len(warnings)
             parts.append("warned against by the rules " + ", ".join(f.rule for f in warnings))
@@ -184,10 +191,15 @@ def _with(needed: _Scored, chosen: list[_Scored]) -> list[_Scored]:
     return chosen if needed in chosen else [*chosen[:-1], needed]
 
 
-def _nothing_left(clinical: Clinical, named: GoalAgents, among: Collection[str] | None) -> RuleError:
+def _nothing_left(
+    clinical: Clinical, named: Goal, among: Collection[str] | None, findings: Findings | None
+) -> RuleError:
     excluded = named.ruled_out
     drugs, embolics = ([n for n in offered(kind, among) if n not in excluded] for kind in (DRUG, EMBOLIC))
-    reasons = (explain_none(drugs, embolics, clinical), "the goal excludes " + ", ".join(excluded) if excluded else "")
+    reasons = (
+        explain_none(drugs, embolics, clinical, findings, named),
+        "the goal excludes " + ", ".join(excluded) if excluded else "",
+    )
     return RuleError(
         what="The clinical rules and the goal rule out every combination of a drug and an embolic",
         given="; ".join(reason for reason in reasons if reason),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from MeWMLib.core.errors import RuleError
-from MeWMLib.core.patient import Clinical
+from MeWMLib.core.goal import Goal
+from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.plan import RuleFinding
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.policy.rules import FORBIDDEN, check
@@ -13,13 +14,21 @@ class ForbiddenProtocolError(RuleError):
     """The clinical rules forbid a protocol that the user named."""
 
 
-def require_allowed(protocol: Protocol, clinical: Clinical, allow_forbidden: bool = False) -> tuple[RuleFinding, ...]:
+def require_allowed(
+    protocol: Protocol,
+    clinical: Clinical,
+    allow_forbidden: bool = False,
+    findings: Findings | None = None,
+    goal: Goal | None = None,
+) -> tuple[RuleFinding, ...]:
     """Refuse a protocol that the rules forbid in this patient.
 
     Args:
         protocol: that the user named.
         clinical: what is known of the patient.
         allow_forbidden: the user wants it nevertheless.
+        findings: measured on the labels; None before anything is read: rules that ask for them are silent then.
+        goal: as it was read; what it rules out is forbidden.
 
     Returns:
         What the rules say, forbidden findings first; those are there only where the user insists.
@@ -27,7 +36,7 @@ def require_allowed(protocol: Protocol, clinical: Clinical, allow_forbidden: boo
     Raises:
         ForbiddenProtocolError: a rule forbids it; an incomplete protocol is told by name what it lacks.
     """
-    found = check(protocol, clinical)
+    found = check(protocol, clinical, findings=findings, goal=goal)
     forbidden = [f for f in found if f.severity == FORBIDDEN]
     if forbidden and not allow_forbidden:
         raise ForbiddenProtocolError(

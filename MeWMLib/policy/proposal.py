@@ -6,9 +6,11 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any
 
+from MeWMLib.core.goal import Goal
 from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol
+from MeWMLib.policy.goal import read_goal, with_facts
 from MeWMLib.policy.rules import allowed
 
 
@@ -27,6 +29,16 @@ class PolicyInput:
     clinical: Clinical = field(default_factory=Clinical)
     goal: str = ""
     images: tuple[bytes, ...] = ()
+
+    @property
+    def read(self) -> tuple[Clinical, Goal]:
+        """The clinical data with what the goal states, and the goal as it was read."""
+        return with_facts(read_goal(self.goal), self.clinical)
+
+    def allows(self, protocol: Protocol) -> bool:
+        """True if neither the rules nor the goal forbid a whole protocol in this patient."""
+        clinical, goal = self.read
+        return allowed(protocol, clinical, complete=True, findings=self.findings, goal=goal)
 
 
 @dataclass(frozen=True)
@@ -61,24 +73,36 @@ class Policy(typing.Protocol):
         """
 
 
-def first_choice(space: ActionSpace, clinical: Clinical, settings: PlanSettings) -> Protocol:
+def first_choice(
+    space: ActionSpace,
+    clinical: Clinical,
+    settings: PlanSettings,
+    findings: Findings | None = None,
+    goal: Goal | None = None,
+) -> Protocol:
     """The plan of a policy without a search: down its ranking, each agent that the rules allow with those before it.
 
     Args:
         space: ranked candidates.
         clinical: of the patient.
         settings: its horizons Hd and He limit how many drugs and embolics are taken.
+        findings: measured on the labels.
+        goal: what it rules out or limits is not taken.
 
     Returns:
         A complete protocol, or the empty one if the rules allow none.
     """
+
+    def may(protocol: Protocol) -> bool:
+        return allowed(protocol, clinical, complete=True, findings=findings, goal=goal)
+
     pairs = (Protocol.of([drug, embolic]) for drug in space.drugs for embolic in space.embolics)
-    chosen = next((pair for pair in pairs if allowed(pair, clinical, complete=True)), Protocol(()))
+    chosen = next((pair for pair in pairs if may(pair)), Protocol(()))
     for name in (*space.drugs, *space.embolics):
         if not chosen.complete or name in chosen.agents:
             continue
         larger = Protocol.of([*chosen.agents, name])
         fits = len(larger.drugs) <= settings.drug_horizon and len(larger.embolics) <= settings.embolic_horizon
-        if fits and allowed(larger, clinical, complete=True):
+        if fits and may(larger):
             chosen = larger
     return chosen

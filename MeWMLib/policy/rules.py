@@ -9,79 +9,36 @@ Source of the idea: arXiv 2506.02327, section 3.3 ("clinical rules are introduce
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from dataclasses import field as dataclass_field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from MeWMLib.core.clinical import allergen
+from MeWMLib.core.clinical_fields import UNSPECIFIED
 from MeWMLib.core.dosing import over_limits
-from MeWMLib.core.errors import RuleError, UnknownAgentError
-from MeWMLib.core.patient import Clinical
+from MeWMLib.core.errors import ClinicalDataError, RuleError, UnknownAgentError
+from MeWMLib.core.goal import Goal
+from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.plan import RuleFinding
-from MeWMLib.core.protocol import Protocol, agent, agents_of, vocabulary
+from MeWMLib.core.protocol import Protocol, agent, vocabulary
 from MeWMLib.core.records import from_plain, read_json
+from MeWMLib.policy import rule_checks
 from MeWMLib.policy.agent_names import members
+from MeWMLib.policy.rule_checks import KINDS, WHOLE_ONLY, Facts, Rule
 from MeWMLib.policy.sources import references, source_text
 
-FORBIDDEN, WARNING = "forbidden", "warning"
-#: States of a rule: the protocol breaks it, a clinical field that it asks for is not known, or it has no objection.
-TOUCHED, NOT_KNOWN, SILENT = STATES = ("touched", "not known", "silent")
+FORBIDDEN, WARNING, NOTE = _SEVERITIES = (rule_checks.FORBIDDEN, rule_checks.WARNING, rule_checks.NOTE)
+#: States of a rule: the protocol touches it, it cannot be judged since a clinical field is missing, or no objection.
+TOUCHED, NOT_KNOWN, SILENT = STATES = ("touched", "cannot be judged", "silent")
+#: Fields that are asked for under another name.
+_SHOWN_AS = {"main_portal_vein_thrombosis": "portal_vein_thrombosis"}
 RULES_PATH = Path(__file__).with_name("rules.json")
 
 
 class RuleFileError(RuleError):
     """The file of clinical rules cannot be read or does not follow its schema."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One clinical rule. Which of the fields after `source` count depends on `kind` (see `_KINDS`).
-
-    Attributes:
-        id: its unique name.
-        kind: which check it is.
-        severity: "forbidden" or "warning".
-        reason: why, for a physician.
-        source: who says so, in one line with the addresses of its references.
-        agent_class: class of which at most one substance may be given.
-        counts_as: agent to the substance of `agent_class` that it carries.
-        agents, others: none of the first may be given together with any of the second.
-        field: the field of `Clinical` that it asks for.
-        above, up_to: it applies where above < value <= up_to; for doses, in multiples of `Agent.dose_high`.
-        choices: values of the field to which it applies.
-        applies_to: canonical names of the agents that it concerns; None means all.
-        references: keys of `policy/sources.json`.
-        needs_review: no physician has confirmed the rule, and no publication says exactly this.
-    """
-
-    id: str
-    kind: str
-    severity: str
-    reason: str
-    source: str
-    agent_class: str = ""
-    counts_as: Mapping[str, str] = dataclass_field(default_factory=dict, hash=False)
-    agents: tuple[str, ...] = ()
-    others: tuple[str, ...] = ()
-    field: str = ""
-    above: float = 0.0
-    up_to: float = float("inf")
-    choices: tuple[str, ...] = ()
-    applies_to: tuple[str, ...] | None = None
-    references: tuple[str, ...] = ()
-    needs_review: bool = False
-
-    def covers(self, value: float | str | bool | None) -> bool:
-        """True if the rule applies to this value of its clinical field; a value that is not known never counts."""
-        if value is None or isinstance(value, bool):
-            return value is True
-        return value in self.choices if isinstance(value, str) else self.above < value <= self.up_to
-
-    def concerned(self, protocol: Protocol) -> tuple[str, ...]:
-        """The agents of the protocol that the rule is about."""
-        return tuple(a for a in protocol.agents if self.applies_to is None or a in self.applies_to)
 
 
 @dataclass(frozen=True)
@@ -97,59 +54,6 @@ class Explained(RuleFinding):
     field: str = ""
 
 
-# Each check returns what in the protocol or the patient breaks the rule, or "" if nothing does.
-
-
-def _at_most_one_of_class(rule: Rule, protocol: Protocol, _: Clinical) -> str:
-    carriers: dict[str, str] = {}
-    for name in protocol.agents:
-        substance = rule.counts_as.get(name, name)
-        if agent(substance).agent_class == rule.agent_class:
-            # Doxorubicin together with beads that carry it is one substance, not two.
-            carriers.setdefault(substance, name)
-    return " and ".join(carriers.values()) if len(carriers) > 1 else ""
-
-
-def _not_together(rule: Rule, protocol: Protocol, _: Clinical) -> str:
-    here = [a for a in protocol.agents if a in rule.agents]
-    there = [a for a in protocol.agents if a in rule.others]
-    return " and ".join([*here, *there]) if here and there else ""
-
-
-def _dose_ceiling(rule: Rule, protocol: Protocol, _: Clinical) -> str:
-    over = []
-    for action in protocol.actions:
-        known = agent(action.agent)
-        # Compared as a product, so that a rounding error cannot lift a dose right at the ceiling above it.
-        if action.dose is not None and rule.above * known.dose_high < action.dose <= rule.up_to * known.dose_high:
-            unit = known.dose_unit
-            over.append(f"{action.agent} {action.dose:g} {unit}, usual up to {known.dose_high:g} {unit}")
-    return "; ".join(over)
-
-
-def _clinical(rule: Rule, protocol: Protocol, clinical: Clinical) -> str:
-    value = getattr(clinical, rule.field)
-    concerned = rule.concerned(protocol)
-    if not concerned or not rule.covers(value):
-        return ""
-    shown = "" if value is True else f" {value}" if isinstance(value, str) else f" {value:g}"
-    return rule.field + shown + ("" if rule.applies_to is None else ", " + " and ".join(concerned))
-
-
-def _completeness(rule: Rule, protocol: Protocol, _: Clinical) -> str:
-    return " and ".join(f"no {kind}, such as {' or '.join(agents_of(kind)[:2])}" for kind in protocol.lacking)
-
-
-#: Kind to its check, the fields it must have and the fields it may have.
-_KINDS: dict[str, tuple[Callable[[Rule, Protocol, Clinical], str], set[str], set[str]]] = {
-    "at_most_one_of_class": (_at_most_one_of_class, {"agent_class"}, {"counts_as"}),
-    "not_together": (_not_together, {"agents", "others"}, set()),
-    "dose_ceiling": (_dose_ceiling, {"above"}, {"up_to"}),
-    "clinical_threshold": (_clinical, {"field", "above"}, {"up_to", "applies_to"}),
-    "clinical_choice": (_clinical, {"field", "is"}, {"applies_to"}),
-    "clinical_flag": (_clinical, {"field"}, {"applies_to"}),
-    "completeness": (_completeness, set(), set()),
-}
 #: The type that a clinical field must have for a kind of rule, as annotated in `Clinical`.
 _FIELD_TYPES = {"clinical_threshold": "float | None", "clinical_choice": "str | None", "clinical_flag": "bool | None"}
 _COMMON = {"id", "kind", "severity", "reason", "source"}
@@ -157,39 +61,72 @@ _OPTIONAL = {"references", "needs_review"}
 
 
 def check(
-    protocol: Protocol, clinical: Clinical | None = None, complete: bool = True, rules: Sequence[Rule] | None = None
+    protocol: Protocol,
+    clinical: Clinical | None = None,
+    complete: bool = True,
+    rules: Sequence[Rule] | None = None,
+    findings: Findings | None = None,
+    goal: Goal | None = None,
 ) -> tuple[RuleFinding, ...]:
-    """Say which clinical rules a protocol breaks.
+    """Say which clinical rules a protocol touches: the first of the three answers of `explain`.
 
     Args:
         protocol: complete, or partial with `complete=False`.
         clinical: what is known of the patient; what is not known breaks no rule. None means nothing is known.
-        complete: whether the protocol must contain a drug and an embolic agent.
+        complete: whether the protocol must contain an embolic agent.
         rules: rules to use in place of MeWM's own.
+        findings: measured on the labels; None means nothing is known.
+        goal: what it rules out is forbidden, and so is what is above its limits.
 
     Returns:
-        Findings, the forbidden ones first, otherwise in the order of the rules.
+        Findings: forbidden, warning, note; otherwise in the order of the rules.
     """
-    findings = []
+    facts, found = Facts(clinical or Clinical(), findings), list(_of_goal(protocol, goal))
     for rule in load_rules() if rules is None else rules:
-        if rule.kind == "completeness" and not complete:
+        if rule.kind in WHOLE_ONLY and not complete:
             continue
-        detail = _KINDS[rule.kind][0](rule, protocol, clinical or Clinical())
+        detail = KINDS[rule.kind][0](rule, protocol, facts)
         if detail:
-            findings.append(RuleFinding(rule.id, rule.severity, f"{rule.reason} ({detail})", rule.source))
+            found.append(RuleFinding(rule.id, rule.severity, f"{rule.reason} ({detail})", rule.source))
     if rules is None:
-        findings += over_limits(protocol, clinical)
-    return tuple(sorted(findings, key=lambda f: f.severity != FORBIDDEN))
+        found += over_limits(protocol, clinical)
+    return tuple(sorted(found, key=lambda f: _SEVERITIES.index(f.severity)))
+
+
+def _of_goal(protocol: Protocol, goal: Goal | None) -> Iterator[RuleFinding]:
+    """What the treatment goal forbids."""
+    if goal is None:
+        return
+    excluded = [name for name in protocol.agents if name in goal.ruled_out]
+    if excluded:
+        reason = f"The goal rules it out ({' and '.join(excluded)})"
+        yield RuleFinding("goal-excludes", FORBIDDEN, reason, "the treatment goal")
+    over = [f"{broken}, {limit.text}" for limit in goal.limits if (broken := limit.broken_by(protocol))]
+    if over:
+        reason = f"It is above a limit of the goal ({'; '.join(over)})"
+        yield RuleFinding("goal-limits", FORBIDDEN, reason, "the treatment goal")
 
 
 def allowed(
-    protocol: Protocol, clinical: Clinical | None = None, complete: bool = False, rules: Sequence[Rule] | None = None
+    protocol: Protocol,
+    clinical: Clinical | None = None,
+    complete: bool = False,
+    rules: Sequence[Rule] | None = None,
+    findings: Findings | None = None,
+    goal: Goal | None = None,
 ) -> bool:
     """True if no rule forbids the protocol. With `complete=False` a search may prune partial protocols with it."""
-    return all(finding.severity != FORBIDDEN for finding in check(protocol, clinical, complete, rules))
+    found = check(protocol, clinical, complete, rules, findings, goal)
+    return all(finding.severity != FORBIDDEN for finding in found)
 
 
-def explain_none(drugs: Sequence[str], embolics: Sequence[str], clinical: Clinical | None = None) -> str:
+def explain_none(
+    drugs: Sequence[str],
+    embolics: Sequence[str],
+    clinical: Clinical | None = None,
+    findings: Findings | None = None,
+    goal: Goal | None = None,
+) -> str:
     """Say in one line which rules forbid the pairs of these agents: the text of a `RuleError`.
 
     Where a single rule forbids every pair, only such rules are named.
@@ -197,7 +134,7 @@ def explain_none(drugs: Sequence[str], embolics: Sequence[str], clinical: Clinic
     pairs = [Protocol.of([drug, embolic]) for drug in drugs for embolic in embolics]
     reasons: dict[str, list[str]] = {}
     for pair in pairs:
-        for finding in check(pair, clinical):
+        for finding in check(pair, clinical, findings=findings, goal=goal):
             if finding.severity == FORBIDDEN:
                 reasons.setdefault(finding.rule, []).append(finding.reason)
     everywhere = {rule: found for rule, found in reasons.items() if len(found) == len(pairs)}
@@ -205,26 +142,46 @@ def explain_none(drugs: Sequence[str], embolics: Sequence[str], clinical: Clinic
 
 
 def explain(
-    protocol: Protocol, clinical: Clinical | None = None, complete: bool = True, rules: Sequence[Rule] | None = None
+    protocol: Protocol,
+    clinical: Clinical | None = None,
+    complete: bool = True,
+    rules: Sequence[Rule] | None = None,
+    findings: Findings | None = None,
+    goal: Goal | None = None,
 ) -> tuple[Explained, ...]:
     """Say what every rule says to a protocol; arguments as those of `check`.
 
     Returns:
-        Broken rules first (forbidden, then warning), then those that could not be checked, then the rest.
+        Touched rules first (forbidden, warning, note), then those that cannot be judged, with the clinical field that
+        is missing, then the rest.
     """
-    known = clinical or Clinical()
-    found = []
+    facts = Facts(clinical or Clinical(), findings)
+    found = [Explained(f.rule, f.severity, f.reason, f.source, TOUCHED) for f in _of_goal(protocol, goal)]
     if rules is None or rules == load_rules():
-        limits = over_limits(protocol, known)
+        limits = over_limits(protocol, facts.clinical)
         found += [Explained(f.rule, f.severity, f.reason, f.source, TOUCHED) for f in limits]
     for rule in load_rules() if rules is None else rules:
         reason, state, field = rule.reason, SILENT, ""
-        if broken := check(protocol, known, complete, (rule,)):
+        if broken := check(protocol, facts.clinical, complete, (rule,), findings):
             reason, state = broken[0].reason, TOUCHED
-        elif rule.field and getattr(known, rule.field) is None and rule.concerned(protocol):
-            state, field = NOT_KNOWN, rule.field
+        elif (asked := _asks_for(rule)) and facts.value(asked) in (None, UNSPECIFIED) and rule.concerned(protocol):
+            state, field = NOT_KNOWN, _SHOWN_AS.get(asked, asked)
         found.append(Explained(rule.id, rule.severity, reason, rule.source, state, field))
-    return tuple(sorted(found, key=lambda e: (STATES.index(e.state), e.state == TOUCHED and e.severity != FORBIDDEN)))
+    order = [*_SEVERITIES, ""]
+    return tuple(sorted(found, key=lambda e: (STATES.index(e.state), order.index(e.severity) * (e.state == TOUCHED))))
+
+
+def unjudged(explained: Sequence[Explained]) -> dict[str, tuple[str, ...]]:
+    """Of what `explain` says: each clinical field that is missing, with the rules that cannot be judged without it."""
+    missing: dict[str, tuple[str, ...]] = {}
+    for entry in explained:
+        if entry.state == NOT_KNOWN:
+            missing[entry.field] = (*missing.get(entry.field, ()), entry.rule)
+    return missing
+
+
+def _asks_for(rule: Rule) -> str:
+    return "allergies" if rule.kind == "allergy" else rule.field
 
 
 @cache
@@ -252,9 +209,9 @@ def _read_rule(entry: Any, number: int) -> Rule:
         raise RuleFileError(what=f"Clinical rule {number} is not a JSON object", given=repr(entry))
     name = f"Clinical rule {entry.get('id', number)!r}"
     kind = entry.get("kind")
-    if not isinstance(kind, str) or kind not in _KINDS:
-        raise RuleFileError(what=f"{name} is of an unknown kind", given=repr(kind), remedy="Use " + ", ".join(_KINDS))
-    _, required, optional = _KINDS[kind]
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise RuleFileError(what=f"{name} is of an unknown kind", given=repr(kind), remedy="Use " + ", ".join(KINDS))
+    _, required, optional = KINDS[kind]
     missing = sorted((_COMMON | required) - set(entry))
     unknown = sorted(set(entry) - _COMMON - _OPTIONAL - required - optional)
     if missing or unknown:
@@ -272,6 +229,7 @@ def _read_rule(entry: Any, number: int) -> Rule:
             rule,
             agents=tuple(agent(text).name for text in rule.agents),
             others=tuple(agent(text).name for text in rule.others),
+            allergens=tuple(_allergen(text, name) for text in rule.allergens),
             counts_as={agent(text).name: agent(substance).name for text, substance in rule.counts_as.items()},
         )
     except UnknownAgentError as error:
@@ -279,6 +237,13 @@ def _read_rule(entry: Any, number: int) -> Rule:
     for what, wrong, remedy in _problems(rule, entry):
         raise RuleFileError(what=f"{name} {what}", given=repr(wrong), remedy=remedy)
     return replace(rule, source=source_text(rule.source, rule.references, rule.needs_review))
+
+
+def _allergen(text: str, name: str) -> str:
+    try:
+        return allergen(text)
+    except ClinicalDataError as error:
+        raise RuleFileError(what=f"{name}: {error.what}", given=error.given, remedy=error.remedy) from error
 
 
 @dataclass(frozen=True)
@@ -303,8 +268,8 @@ def _problems(rule: Rule, entry: Mapping[str, Any]) -> Iterator[tuple[str, Any, 
     for key, value in entry.items():
         if (value == [] and key != "references") or (isinstance(value, str) and not value.strip()):
             yield f"has an empty {key!r}", value, ""
-    if rule.severity not in (FORBIDDEN, WARNING):
-        yield "has an unknown severity", rule.severity, "Use forbidden or warning"
+    if rule.severity not in _SEVERITIES:
+        yield "has an unknown severity", rule.severity, "Use " + " or ".join(_SEVERITIES)
     if unknown := [key for key in rule.references if key not in references()]:
         remedy = "Use keys of MeWMLib/policy/sources.json, or write the publication out as source"
         yield "refers to publications that are not known", unknown, remedy

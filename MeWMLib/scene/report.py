@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jinja2
 
+from MeWMLib.core.clinical import field_table
 from MeWMLib.core.io import atomic_path
 from MeWMLib.core.outcome import Risk
 from MeWMLib.core.patient import Clinical
@@ -20,19 +21,6 @@ from MeWMLib.scene.annotate import png_bytes
 from MeWMLib.scene.pictures import GROUPS, Picture
 
 MAX_ROWS = 20
-_CLINICAL = {
-    "age_years": ("age", "years"),
-    "sex": ("sex", ""),
-    "afp_ng_per_ml": ("AFP", "ng/ml"),
-    "child_pugh_class": ("Child-Pugh class", ""),
-    "bclc_stage": ("BCLC stage", ""),
-    "bilirubin_mg_per_dl": ("bilirubin", "mg/dl"),
-    "creatinine_mg_per_dl": ("creatinine", "mg/dl"),
-    "albumin_g_per_dl": ("albumin", "g/dl"),
-    "main_portal_vein_thrombosis": ("main portal vein thrombosis", ""),
-    "extrahepatic_spread": ("extrahepatic spread", ""),
-    "body_surface_m2": ("body surface", "m2"),
-}
 _MINUS = "\N{MINUS SIGN}"
 
 
@@ -43,12 +31,10 @@ def signed(value: float, digits: int = 2) -> str:
 
 def clinical_rows(clinical: Clinical) -> list[tuple[str, str]]:
     """Name and value with unit of each clinical field that is known."""
-    words = {True: "yes", False: "no"}
-    rows = []
-    for key, value in clinical.to_json().items():
-        name, unit = _CLINICAL[key]
-        text = words[value] if isinstance(value, bool) else f"{value}"
-        rows.append((name, f"{text} {unit}".strip()))
+    table = field_table()
+    rows = [(table[name].title, table[name].shown(value)) for name, value in clinical.to_json().items()]
+    if clinical.albi_grade is not None:
+        rows.append(("ALBI grade", f"{clinical.albi_grade}"))
     return rows
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from typing import Any
 
+from MeWMLib.core.goal import Goal
 from MeWMLib.core.outcome import ReplicaScore, Risk, TumourChange
-from MeWMLib.core.patient import Clinical
+from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.plan import Candidate, Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.records import to_plain
@@ -33,17 +35,25 @@ class Explorer:
         settings: of the plan.
         score: simulates and scores.
         journal: of an earlier run with the same key, or None.
+        findings, goal: what else the rules look at.
     """
 
     def __init__(
-        self, clinical: Clinical, settings: PlanSettings, score: ScoreBatches, journal: Journal | None = None
+        self,
+        clinical: Clinical,
+        settings: PlanSettings,
+        score: ScoreBatches,
+        journal: Journal | None = None,
+        findings: Findings | None = None,
+        goal: Goal | None = None,
     ) -> None:
         self._settings, self._score, self._journal = settings, score, journal
         self._known: dict[Protocol, dict[int, ReplicaScore]] = {}
         self._log_risk: dict[Protocol, float] = {}
-        self._check = cache(lambda p: rules.check(p, clinical, complete=False))
+        self._rules: dict[str, Any] = {"clinical": clinical, "findings": findings, "goal": goal}
+        self._check = cache(lambda p: rules.check(p, complete=False, **self._rules))
         self.allowed = Watched(
-            lambda p: rules.allowed(p, clinical),
+            lambda p: all(f.severity != rules.FORBIDDEN for f in self._check(p)),
             lambda p: [f.rule for f in self._check(p) if f.severity == rules.FORBIDDEN],
         )
 
@@ -90,9 +100,10 @@ class Explorer:
             protocol,
             Risk.over(scores),
             TumourChange.mean([s.change for s in scores]),
-            self._check(protocol),
+            rules.check(protocol, **self._rules),
             utility=utility,
             contributions=contributions(protocol, self._log_risk),
+            unjudged=rules.unjudged(rules.explain(protocol, **self._rules)),
         )
 
     def _scores(self, protocol: Protocol) -> list[ReplicaScore]:
@@ -101,9 +112,12 @@ class Explorer:
         return [known[n] for n in sorted(known)]
 
 
-def count_warnings(protocol: Protocol, clinical: Clinical) -> int:
-    """How many rules and limits warn of a protocol: the term "toxicity" of the utility."""
-    return sum(f.severity == rules.WARNING for f in rules.check(protocol, clinical, complete=False))
+def count_warnings(
+    protocol: Protocol, clinical: Clinical, findings: Findings | None = None, goal: Goal | None = None
+) -> int:
+    """How many rules and limits warn of a protocol: the term "toxicity" of the utility. A note is no warning."""
+    found = rules.check(protocol, clinical, complete=False, findings=findings, goal=goal)
+    return sum(f.severity == rules.WARNING for f in found)
 
 
 def explore(
@@ -117,6 +131,8 @@ def explore(
     batch: int = DEFAULT_BATCH,
     hint: Hint | None = None,
     dose: DoseOf | None = None,
+    findings: Findings | None = None,
+    goal: Goal | None = None,
 ) -> Plan:
     """Search the protocol of lowest predicted risk.
 
@@ -132,11 +148,12 @@ def explore(
         hint: what is known of protocols beforehand.
         dose: of an agent in a slot; only protocols that fill a template with the agents of the space are searched then
             (`core.templates`). None for all combinations, without doses.
+        findings, goal: what else the rules look at.
 
     Raises:
         RuleError: the rules allow no protocol of this space.
     """
-    explorer = Explorer(clinical, settings, score, journal)
+    explorer = Explorer(clinical, settings, score, journal, findings, goal)
     protocols = None
     if dose is not None:
         most = settings.drug_horizon, settings.embolic_horizon

@@ -200,8 +200,14 @@ class WorldModel:
 
     @staticmethod
     def _candidate(patient: Patient, protocol: Protocol, scores: Sequence[ReplicaScore]) -> Candidate:
-        warnings = rules.check(protocol, patient.clinical)
-        return Candidate(protocol, Risk.over(scores), TumourChange.mean([s.change for s in scores]), warnings)
+        known = _known_of(patient)
+        return Candidate(
+            protocol,
+            Risk.over(scores),
+            TumourChange.mean([s.change for s in scores]),
+            rules.check(protocol, **known),
+            unjudged=rules.unjudged(rules.explain(protocol, **known)),
+        )
 
     def assess_scan(self, patient: Patient, post_ct: Volume, post_labels: LabelMap | None = None) -> Risk:
         """Risk after a real treatment, from the CT after it.
@@ -262,7 +268,7 @@ class WorldModel:
         ready = self.simulator.prepare(patient)
         seeds = replica_seeds(seed, settings.replicas)
         kept: dict[Protocol, list[SimulatedReplica]] = {}
-        utility = score_of(settings, partial(count_warnings, clinical=patient.clinical))
+        utility = score_of(settings, partial(count_warnings, **_known_of(patient)))
 
         def score(batches: Sequence[Batch]) -> Iterator[list[ReplicaScore]]:
             for batch in batches:
@@ -271,8 +277,19 @@ class WorldModel:
                 yield [r.score for r in replicas]
 
         hint = response_hint(self.simulator.dynamics, ready.encoded, ready.before, seeds, settings)
-        dose = doses_for(patient.findings, patient.clinical) if settings.space == TEMPLATES else None
-        found = explore(space, settings, patient.clinical, score, journal, on_plan, cancelled, hint=hint, dose=dose)
+        found = explore(
+            space,
+            settings,
+            patient.clinical,
+            score,
+            journal,
+            on_plan,
+            cancelled,
+            hint=hint,
+            dose=doses_for(patient.findings, patient.clinical) if settings.space == TEMPLATES else None,
+            findings=patient.findings,
+            goal=patient.goal,
+        )
         for candidate in found.candidates[: settings.keep]:
             for replica, one in zip(kept.get(candidate.protocol, []), seeds, strict=False):
                 ready.kept[simulation_key(candidate.protocol, one, settings)] = replica
@@ -284,6 +301,7 @@ class WorldModel:
         return {
             "patch": hashlib.sha256(patch.hu.tobytes() + patch.labels.tobytes()).hexdigest(),
             "clinical": patient.clinical.to_json(),
+            "goal": [list(patient.goal.ruled_out), [limit.text for limit in patient.goal.limits]],
             "space": [list(space.drugs), list(space.embolics)],
             "settings": asdict(settings),
             "seed": seed,
@@ -320,3 +338,8 @@ class WorldModel:
         changed = (after != before) & (after != 255) & (patient.labels.array >= 1)
         labels = patient.labels.with_array(np.where(changed, after, patient.labels.array).astype(np.uint8))
         return Outcome(ct, labels, protocol, seed, replica.score)
+
+
+def _known_of(patient: Patient) -> dict[str, Any]:
+    """What the clinical rules look at, by the names of their arguments."""
+    return {"clinical": patient.clinical, "findings": patient.findings, "goal": patient.goal}

@@ -24,16 +24,17 @@ from MeWMLib.core.volume import Geometry, LabelMap, Volume
         ("bilirubin_mg_per_dl", 61),
         ("creatinine_mg_per_dl", 31),
         ("albumin_g_per_dl", 42),  # g/l in the field for g/dl
-        ("sex", "f"),
+        ("sex", "x"),
         ("child_pugh_class", "D"),
-        ("child_pugh_class", "a"),
+        ("child_pugh_class", "A9"),
         ("bclc_stage", "E"),
         ("main_portal_vein_thrombosis", "no"),
         ("extrahepatic_spread", 2),
     ],
 )
 def test_impossible_values_are_refused_by_name(field, value):
-    with pytest.raises(ClinicalDataError, match=field):
+    said = "Child-Pugh" if value == "A9" else field
+    with pytest.raises(ClinicalDataError, match=said):
         Clinical(**{field: value})
 
 

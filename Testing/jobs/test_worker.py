@@ -17,6 +17,7 @@ from MeWMLib.core.errors import (
     ClinicalDataError,
     DeviceError,
     GeometryMismatchError,
+    GoalQuestionError,
     InputError,
     MeWMError,
     NoTumourError,
@@ -64,6 +65,24 @@ def case(tmp_path, fake):
     io.write_volume(fake.small_ct(), tmp_path / "in" / "ct.nrrd")
     io.write_labels(fake.small_labels(), tmp_path / "in" / "labels.seg.nrrd")
     return tmp_path / "in"
+
+
+def test_a_goal_that_leaves_a_question_open_stops_before_any_work(do, tmp_path):
+    with pytest.raises(GoalQuestionError, match="Cisplatin: is wanted or ruled out"):
+        do(_job(out=tmp_path / "out", goal="cisplatin"))
+    assert not (tmp_path / "out").exists()
+    do(_job(out=tmp_path / "out", goal="cisplatin", accept_goal=True, settings={"replicas": 1}))
+    plan = json.loads((tmp_path / "out" / "plan.json").read_text(encoding="utf-8"))
+    assert plan["goal_reading"]["questions"] and plan["goal_reading"]["wanted"] == []
+
+
+def test_what_a_goal_rules_out_and_states_is_in_no_plan(do, tmp_path):
+    do(_job(out=tmp_path, goal="allergic to epirubicin, NYHA II", settings={"replicas": 1}))
+    document = PlanFolder(tmp_path).read()
+    assert document.goal_reading.excluded == ("Epirubicin",) and document.clinical.heart_failure == "II"
+    assert document.clinical.allergies == ("Epirubicin",)
+    with pytest.raises(ClinicalDataError, match="heart_failure"):
+        do(_job(out=tmp_path, clinical={"heart_failure": "V"}))
 
 
 def test_a_plan_has_all_that_is_promised(do, fake, tmp_path):

@@ -34,7 +34,8 @@ def test_rules_check_says_what_forbids_and_where_that_stands(mewm: Run) -> None:
     code, out, _ = mewm("rules", "check", "Cisplatin + Oxaliplatin + Lipiodol")
     assert code == 2 and "not allowed" in out
     assert "[one-platinum]" in out and "https://arxiv.org/abs/2506.02327" in out
-    assert "not checked, since child_pugh_class is not known: child-pugh-c, child-pugh-b" in out
+    assert "cannot be judged, since child_pugh_class is not known: child-pugh-c, child-pugh-b" in out
+    assert "none" not in out, "it is only said where all were asked"
 
 
 def test_rules_check_takes_clinical_data(mewm: Run, tmp_path: Path) -> None:
@@ -105,3 +106,42 @@ def test_an_unreadable_report_is_a_sentence(mewm: Run, tmp_path: Path) -> None:
     for name, said in (("none.txt", "cannot be read"), ("latin.txt", "cannot be read"), ("long.txt", "too long")):
         code, out, err = mewm("report", "parse", tmp_path / name)
         assert code == 2 and said in err and out == "" and "Traceback" not in err
+
+
+def test_a_form_for_clinical_data_is_printed_and_checked(mewm: Run, tmp_path: Path) -> None:
+    code, form, _ = mewm("clinical", "template")
+    assert code == 0 and set(json.loads(form).values()) == {None}
+    assert json.loads(mewm("clinical", "schema")[1])["additionalProperties"] is False
+    file = tmp_path / "patient.json"
+    file.write_text(json.dumps({**json.loads(form), "child_pugh": "B8", "sex": "F"}), encoding="utf-8")
+    code, out, _ = mewm("clinical", "check", file)
+    assert code == 0 and "Child-Pugh points: 8" in out and "sex: female" in out and "Not known: age_years" in out
+    assert json.loads(mewm("clinical", "check", file, "--json")[1])["clinical"]["child_pugh_score"] == 8
+    file.write_text('{"sex": "x"}', encoding="utf-8")
+    code, _, err = mewm("clinical", "check", file)
+    assert code == 2 and "Use female or male" in err
+    assert mewm("clinical", "check")[0] == 2
+    assert mewm("clinical", "template", tmp_path / "new.json")[0] == 0
+    assert json.loads((tmp_path / "new.json").read_text(encoding="utf-8")) == json.loads(form)
+    assert "there already" in mewm("clinical", "template", tmp_path / "new.json")[2]
+
+
+@pytest.mark.parametrize(
+    ("goal", "said"),
+    [
+        ("doxorubicin", "Doxorubicin: is wanted or ruled out?"),
+        ("use cisplatin, no cisplatin", "both wanted and ruled out"),
+        ("TIPS stent", "speaks of stent"),
+    ],
+)
+def test_a_question_about_the_goal_stops_before_any_work(mewm: Run, goal: str, said: str) -> None:
+    code, out, err = mewm("propose", "nonesuch.nrrd", "--goal", goal)
+    assert code == 2 and out == "" and said in err and "--accept-goal" in err and "nonesuch" not in err
+    code, _, err = mewm("propose", "nonesuch.nrrd", "--goal", goal, "--accept-goal")
+    assert code == 2 and "nonesuch" in err, "it went on, to a CT that is not there"
+
+
+def test_the_goal_is_echoed_before_the_work(mewm: Run) -> None:
+    goal = "anaphylaxis with cisplatin; doxorubicin-refractory"
+    _, out, err = mewm("propose", "nonesuch.nrrd", "--quiet", "--goal", goal)
+    assert "excluded: Cisplatin, Doxorubicin" in err and "wanted: nothing" in err and out == ""

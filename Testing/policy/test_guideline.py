@@ -226,7 +226,7 @@ ANTHRACYCLINES = ("Epirubicin", "Idarubicin", "Pirarubicin", "Doxorubicin")
         ("Do not use platinum drugs", (), PLATINUM),
         ("prefer not to use anthracyclines", (), ANTHRACYCLINES),
         ("doxorubicin-eluting beads please", ("LC beads",), ()),
-        ("Cisplatin is contraindicated; gelfoam", ("Gelatin Sponge",), ("Cisplatin",)),
+        ("Cisplatin is contraindicated; gelfoam", (), ("Cisplatin",)),
         ("allergic to iodized oil", (), ("Lipiodol",)),
         ("use PVA particles instead of gelatine sponge", ("PVA",), ("Gelatin Sponge",)),
         ("after failed cTACE try DEB-TACE", ("LC beads",), ()),

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from MeWMLib.core.errors import RuleError
-from MeWMLib.core.patient import Clinical
+from MeWMLib.core.patient import Clinical, Findings, Lesion
 from MeWMLib.core.protocol import Action, Protocol, vocabulary
 from MeWMLib.policy.rules import (
     NOT_KNOWN,
@@ -25,6 +25,7 @@ from MeWMLib.policy.rules import (
     explain,
     explain_none,
     load_rules,
+    unjudged,
 )
 from MeWMLib.policy.sources import NEEDS_REVIEW, references
 
@@ -32,14 +33,78 @@ PLAIN = "Doxorubicin + Lipiodol"
 SPREAD = {"extrahepatic_spread": True}
 CLOTTED = {"main_portal_vein_thrombosis": True}
 
+CIS, ADR, PVA = "Cisplatin + PVA", "Doxorubicin + PVA", "Mitomycin + PVA"
+IODINE, PLATINUM = {"allergies": ["iodine"]}, {"allergies": ["Oxaliplatin"]}
+
+#: As `CASES` below: what is known of heart, kidneys, coagulation, bile ducts, tumour and allergies.
+MORE_CASES: list[tuple[str, str, str, dict[str, Any], str, dict[str, Any]]] = [
+    ("beads-with-another-drug", "warning", "Cisplatin + LC beads", {}, "Doxorubicin + LC beads", {}),
+    ("allergy", "forbidden", CIS, {"allergies": ["Cisplatin"]}, ADR, {"allergies": ["Cisplatin"]}),
+    ("allergy", "forbidden", CIS, {"allergies": ["platinum"]}, CIS, {"allergies": []}),
+    (
+        "allergy",
+        "forbidden",
+        "Mitomycin + LC beads",
+        {"allergies": ["Doxorubicin"]},
+        PVA,
+        {"allergies": ["Doxorubicin"]},
+    ),
+    ("allergy-same-class", "warning", CIS, PLATINUM, "Oxaliplatin + PVA", PLATINUM),
+    ("iodine-allergy-lipiodol", "forbidden", "Cisplatin + Lipiodol", IODINE, CIS, IODINE),
+    ("iodine-allergy-contrast", "warning", CIS, IODINE, CIS, {"allergies": ["Lipiodol"]}),
+    ("heart-failure-anthracycline", "forbidden", ADR, {"heart_failure": "III"}, CIS, {"heart_failure": "III"}),
+    (
+        "heart-failure-anthracycline",
+        "forbidden",
+        "Mitomycin + LC beads",
+        {"heart_failure": "IV"},
+        ADR,
+        {"heart_failure": "II"},
+    ),
+    (
+        "heart-failure-anthracycline-mild",
+        "warning",
+        ADR,
+        {"heart_failure": "unspecified"},
+        ADR,
+        {"heart_failure": "none"},
+    ),
+    ("lvef-anthracycline", "forbidden", ADR, {"lvef_percent": 40}, ADR, {"lvef_percent": 41}),
+    ("lvef-anthracycline-mild", "warning", ADR, {"lvef_percent": 50}, ADR, {"lvef_percent": 51}),
+    ("egfr-cisplatin", "forbidden", CIS, {"egfr_ml_per_min": 30}, CIS, {"egfr_ml_per_min": 31}),
+    ("egfr-platinum", "warning", CIS, {"egfr_ml_per_min": 60}, CIS, {"egfr_ml_per_min": 61}),
+    ("egfr-contrast", "warning", PVA, {"egfr_ml_per_min": 30}, PVA, {"egfr_ml_per_min": 31}),
+    ("renal-failure-cisplatin", "forbidden", CIS, {"renal_failure": True}, PVA, {"renal_failure": True}),
+    ("renal-failure-drugs", "warning", PVA, {"renal_failure": True}, ADR, {"renal_failure": True}),
+    ("renal-failure-contrast", "warning", ADR, {"renal_failure": True}, ADR, {"renal_failure": False}),
+    ("platelets", "warning", PVA, {"platelets_10e9_per_l": 50}, PVA, {"platelets_10e9_per_l": 51}),
+    ("inr", "warning", PVA, {"inr": 1.9}, PVA, {"inr": 1.8}),
+    ("biliary-abscess", "warning", PVA, {"biliary_intervention": "stent"}, PVA, {"biliary_intervention": "none"}),
+    ("arterioportal-shunt", "warning", PVA, {"arterioportal_shunt": True}, PVA, {"arterioportal_shunt": False}),
+    ("tumour-burden", "warning", PVA, {"tumour_burden_percent": 50.1}, PVA, {"tumour_burden_percent": 50}),
+    ("ascites", "warning", PVA, {"ascites": "mild"}, PVA, {"ascites": "none"}),
+    ("encephalopathy", "warning", PVA, {"encephalopathy": "1"}, PVA, {"encephalopathy": "none"}),
+    ("child-pugh-b8", "warning", PVA, {"child_pugh_score": 8}, PVA, {"child_pugh_score": 7}),
+    (
+        "portal-vein-branch",
+        "warning",
+        PVA,
+        {"portal_vein_thrombosis": "lobar"},
+        PVA,
+        {"portal_vein_thrombosis": "none"},
+    ),
+    ("performance-status", "warning", PVA, {"ecog": 1}, PVA, {"ecog": 0}),
+]
+
 #: rule, severity, a protocol and a patient that touch it, and a pair that just does not.
 CASES: list[tuple[str, str, str, dict[str, Any], str, dict[str, Any]]] = [
     ("completeness", "forbidden", "Cisplatin", {}, "Cisplatin + Lipiodol", {}),
     ("completeness", "forbidden", "Cisplatin + Mitomycin", {}, "Lipiodol + PVA", {}),
+    ("bland-embolisation", "note", "Lipiodol + PVA", {}, "Mitomycin + PVA", {}),
     ("one-platinum", "forbidden", "Cisplatin + Oxaliplatin + Lipiodol", {}, "Cisplatin + Lipiodol", {}),
     ("one-anthracycline", "forbidden", "Epirubicin + Idarubicin + PVA", {}, "Epirubicin + Cisplatin + PVA", {}),
     ("one-anthracycline", "forbidden", "Epirubicin + LC beads", {}, "Doxorubicin + LC beads", {}),
-    ("doxorubicin-counted-once", "warning", "Doxorubicin + LC beads", {}, "Cisplatin + LC beads", {}),
+    ("doxorubicin-counted-once", "note", "Doxorubicin + LC beads", {}, "Cisplatin + LC beads", {}),
     ("pva-alone", "forbidden", "Mitomycin + PVA + Gelatin Sponge", {}, "Mitomycin + KMG + Gelatin Sponge", {}),
     ("pva-alone", "forbidden", "Mitomycin + PVA + Absolute Alcohol", {}, "Mitomycin + PVA + Lipiodol", {}),
     ("dose-above-usual", "warning", "Cisplatin 101 mg + Lipiodol", {}, "Cisplatin 100 mg + Lipiodol", {}),
@@ -98,6 +163,7 @@ CASES: list[tuple[str, str, str, dict[str, Any], str, dict[str, Any]]] = [
         "Raltitrexed + PVA",
         {"creatinine_mg_per_dl": 1.5},
     ),
+    *MORE_CASES,
 ]
 
 
@@ -110,14 +176,14 @@ def test_each_rule_speaks_and_is_silent(
     other_protocol: str,
     other_patient: dict[str, Any],
 ) -> None:
-    touched = {f.rule: f for f in check(Protocol.parse(protocol), Clinical(**patient))}
+    touched = {f.rule: f for f in check(Protocol.parse(protocol), Clinical.from_json(patient))}
     assert rule in touched
     assert touched[rule].severity == severity
     assert touched[rule].reason and touched[rule].source
-    assert rule not in {f.rule for f in check(Protocol.parse(other_protocol), Clinical(**other_patient))}
+    assert rule not in {f.rule for f in check(Protocol.parse(other_protocol), Clinical.from_json(other_patient))}
     # What forbids also prunes; completeness alone is not asked of partial protocols.
     if severity == "forbidden":
-        assert allowed(Protocol.parse(protocol), Clinical(**patient)) == (rule == "completeness")
+        assert allowed(Protocol.parse(protocol), Clinical.from_json(patient)) == (rule == "completeness")
 
 
 def test_every_rule_of_the_file_has_a_case() -> None:
@@ -133,6 +199,46 @@ def test_the_regimens_of_the_public_data_set_and_the_paper_are_allowed() -> None
         "Oxaliplatin 100 mg + Epirubicin 40 mg + Lipiodol 10 ml + Gelatin Sponge",
     ):
         assert allowed(Protocol.parse(text), complete=True), text
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c[3]], ids=lambda case: case[0])
+def test_each_rule_says_that_it_cannot_be_judged(
+    case: tuple[str, str, str, dict[str, Any], str, dict[str, Any]],
+) -> None:
+    """Where nothing is known of the patient, and the field that is missing is named."""
+    rule, _, protocol, patient, _, _ = case
+    found = {e.rule: e for e in explain(Protocol.parse(protocol))}[rule]
+    named = {"main_portal_vein_thrombosis": "portal_vein_thrombosis"}
+    assert found.state == NOT_KNOWN and found.field in {named.get(name, name) for name in patient}
+    assert rule in unjudged(explain(Protocol.parse(protocol)))[found.field]
+
+
+def test_a_class_that_is_not_stated_cannot_be_judged() -> None:
+    found = {e.rule: e.state for e in explain(Protocol.parse(ADR), Clinical(heart_failure="unspecified"))}
+    assert found["heart-failure-anthracycline"] == NOT_KNOWN
+    assert found["heart-failure-anthracycline-mild"] == TOUCHED
+
+
+def test_all_rules_can_be_judged_in_a_patient_of_whom_all_is_known() -> None:
+    whole = Clinical(
+        age_years=60, child_pugh_class="A", child_pugh_score=5, bclc_stage="B", bilirubin_mg_per_dl=1.0,
+        creatinine_mg_per_dl=0.9, albumin_g_per_dl=4.0, extrahepatic_spread=False, ecog=0, allergies=(),
+        heart_failure="none", lvef_percent=60, egfr_ml_per_min=90, platelets_10e9_per_l=150, inr=1.1, ascites="none",
+        encephalopathy="none", portal_vein_thrombosis="none", arterioportal_shunt=False, biliary_intervention="none",
+    )  # fmt: skip
+    findings = Findings(1500.0, 100.0, (Lesion(1, 30.0, 40.0, (0.0, 0.0, 0.0), 120.0, 10.0, 0.0, 0.0, 30.0),))
+    found = explain(Protocol.parse("Doxorubicin + Lipiodol"), whole, findings=findings)
+    assert {e.state for e in found} == {SILENT} and unjudged(found) == {}
+    assert unjudged(explain(Protocol.parse("Doxorubicin + Lipiodol"), whole)) == {
+        "tumour_burden_percent": ("tumour-burden",)
+    }
+
+
+def test_the_tumour_burden_comes_from_the_labels() -> None:
+    big = Findings(1000.0, 100.0, (Lesion(1, 600.0, 40.0, (0.0, 0.0, 0.0), 120.0, 10.0, 0.0, 0.0, 30.0),))
+    assert "tumour-burden" in {f.rule for f in check(Protocol.parse(PVA), findings=big)}
+    given = Clinical(tumour_burden_percent=20)
+    assert "tumour-burden" not in {f.rule for f in check(Protocol.parse(PVA), given, findings=big)}
 
 
 def test_unknown_clinical_data_touch_no_rule() -> None:
@@ -174,6 +280,10 @@ def _random_patient(rng: random.Random) -> Clinical:
         creatinine_mg_per_dl=rng.choice([None, rng.uniform(0.4, 4.0)]),
         main_portal_vein_thrombosis=rng.choice([None, True, False]),
         extrahepatic_spread=rng.choice([None, True, False]),
+        allergies=rng.choice([None, (), ("iodine",), ("platinum",), ("Doxorubicin",)]),
+        heart_failure=rng.choice([None, "none", "II", "IV"]),
+        lvef_percent=rng.choice([None, 35, 60]),
+        egfr_ml_per_min=rng.choice([None, 25, 90]),
     )
 
 

@@ -132,6 +132,40 @@ def test_missing_survival_and_clinical_data(own_plan):
     assert "3D pictures were left out" in text
 
 
+def test_the_reading_of_the_goal_is_shown(own_plan):
+    assert "How the goal was understood" not in _render(own_plan)[2], "an older plan does not know it"
+
+    def read(data):
+        data["goal_reading"] = {
+            "text": data["goal"], "wanted": ["PVA"], "excluded": ["Cisplatin"],
+            "limits": [{"of": "drugs", "at_most": 1}],
+            "facts": {"heart_failure": "III"}, "not_understood": [BAD], "questions": ["really?"],
+        }  # fmt: skip
+
+    _edit(own_plan, read)
+    page, _, text = _render(own_plan)
+    assert "wanted: PVA" in text and "excluded: Cisplatin" in text and "limits: drugs up to 1" in text
+    assert "heart_failure III" in text and "accepted by the user although asked : really?" in text
+    assert "<script>" not in page
+
+
+def test_none_is_said_only_where_all_rules_were_asked(own_plan):
+    def asked(unjudged):
+        def change(data):
+            for candidate in data["candidates"]:
+                candidate["warnings"] = []
+                candidate["unjudged"] = unjudged
+
+        _edit(own_plan, change)
+        return _render(own_plan)[2]
+
+    assert "None of the rules objects; all were asked" in asked({})
+    text = asked({"allergies": ["allergy", "iodine-allergy-contrast"]})
+    assert "cannot be judged" in text and "allergies (allergy, iodine-allergy-contrast)" in text
+    assert "all were asked" not in text and "2 cannot be judged" in text
+    assert "all were asked" not in asked(None)
+
+
 def test_many_candidates_are_cut(own_plan):
     def more(data):
         data["candidates"] = [{**data["candidates"][0], "rank": n + 1, "files": {}} for n in range(31)]

@@ -231,9 +231,50 @@ def test_more_replicas_have_a_range(shown):
 
 def test_clinical_data_reach_the_rules(shown):
     shown.front.patient.ui.clinicalFold.collapsed = False
-    _choose(shown, "patient", "childPughBox", "C")
+    _choose(shown, "patient", "clinical_child_pugh_class", "C")
     assert "Not allowed" in shown.widget("actions", "ruleLabel").text
     assert not shown.widget("simulation", "simulateButton").enabled
+
+
+def test_every_clinical_field_has_a_widget(shown):
+    from MeWMPanels.parameters import clinical_json
+
+    from MeWMLib.core.clinical import field_table
+
+    pack = shown.front.parameters.clinical
+    assert clinical_json(pack) == {} and set(shown.front.patient.clinical) == set(field_table())
+    shown.widget("patient", "clinical_allergies").setText("iodine, cisplatin")
+    shown.widget("patient", "clinical_ecog").setValue(0)
+    shown.widget("patient", "clinical_bilirubin_mg_per_dl").setValue(1.5)
+    _choose(shown, "patient", "clinical_renal_failure", "no")
+    assert clinical_json(pack) == {
+        "allergies": "iodine, cisplatin", "ecog": 0, "bilirubin_mg_per_dl": 1.5, "renal_failure": False
+    }  # fmt: skip
+    assert "Cannot be judged" in shown.widget("actions", "ruleLabel").text
+    for name in ("clinical_allergies",):
+        shown.widget("patient", name).setText("")
+    shown.widget("patient", "clinical_ecog").setValue(-1)
+    _choose(shown, "patient", "clinical_renal_failure", "not known")
+    shown.widget("patient", "clinical_bilirubin_mg_per_dl").setValue(0)
+    assert clinical_json(pack) == {}
+
+
+def test_a_question_about_the_goal_is_confirmed_in_the_panel(shown):
+    goal, explore = shown.widget("exploration", "goalEdit"), shown.widget("exploration", "exploreButton")
+    former = goal.text
+    goal.setText("doxorubicin, allergic to cisplatin")
+    shown.look()
+    label = shown.widget("exploration", "goalLabel").text
+    assert "excluded: Cisplatin" in label and "wanted: nothing" in label and "Question:" in label
+    assert not explore.enabled and shown.front.exploration.ui.acceptButton.visible
+    shown.click("exploration", "acceptButton")
+    shown.look()
+    assert explore.enabled and not shown.front.exploration.ui.acceptButton.visible
+    goal.setText("use doxorubicin, allergic to cisplatin")
+    shown.look()
+    assert explore.enabled and "wanted: Doxorubicin" in shown.widget("exploration", "goalLabel").text
+    goal.setText(former)
+    shown.look()
 
 
 def test_a_ranked_protocol_is_taken_over(shown):

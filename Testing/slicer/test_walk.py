@@ -153,7 +153,7 @@ def test_the_walk(user, sample, mishap, tmp_path):
     roles = ("simulated", "table", "difference", "plan", "survival chart", "sequence", "browser", "labels")
     assert _in_one_folder(explored, roles)
     user.front.patient.ui.clinicalFold.collapsed = False
-    user.widget("patient", "ageBox").setValue(63)
+    user.widget("patient", "clinical_age_years").setValue(63)
     user.look()
     write_mrb(scene, file)
     protocols = front.parameters.protocols
@@ -168,7 +168,7 @@ def test_the_walk(user, sample, mishap, tmp_path):
     assert user.widget("outcome", "fadeSlider").value == pytest.approx(0.25)
     assert front.parameters.ct is not None and front.parameters.segmentation is not None
     assert {kind: sorted(_names(scene, f"vtkMRML{kind}Node")) for kind in kinds} == before
-    assert front.parameters.clinical.age_years == 63 and user.widget("patient", "ageBox").value == 63
+    assert front.parameters.clinical.age_years == 63 and user.widget("patient", "clinical_age_years").value == 63
     assert front.comparison.id == explored.id and front.comparison.candidates == explored.candidates
     assert front.shown_rank == 2 and front.comparison.node("simulated").GetImageData() is not None
     assert np.array_equal(node_to_volume(front.comparison.node("simulated")).array, second)

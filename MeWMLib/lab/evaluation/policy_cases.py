@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from MeWMLib.cohorts.clinical_table import bclc, clinical_of
+from MeWMLib.cohorts.clinical_table import clinical_of
 from MeWMLib.cohorts.layout import Cohort
 from MeWMLib.core.errors import CohortError, InputError
 from MeWMLib.core.patient import Findings, Lesion
@@ -91,16 +91,15 @@ def _table_case(row: Row) -> PolicyCase | None:
     count = 2 if row.text("tumor_nodul").startswith("multi") else 1
     # liver and lesion have the same (unknown) HU, so that no finding about enhancement is met
     findings = Findings(0.0, 0.0, (lesion,) * count if size_mm else ())
-    stage = bclc(row.known("BCLC"))
     values = {
         "age_years": row.number("age"),
         "afp_ng_per_ml": row.number("AFP"),
         "child_pugh_class": row.known("CPS") or None,
-        "bclc_stage": stage or None,
+        "bclc_stage": row.known("BCLC") or None,
         "extrahepatic_spread": row.flag("Metastasis"),
     }
-    gold = frozenset({*given.agents, "Lipiodol"})
-    return PolicyCase(row.text("TCIA_ID"), PolicyInput(findings, clinical_of(row, values)), gold, stage)
+    gold, clinical = frozenset({*given.agents, "Lipiodol"}), clinical_of(row, values)
+    return PolicyCase(row.text("TCIA_ID"), PolicyInput(findings, clinical), gold, clinical.bclc_stage or "")
 
 
 def read_cohort(folder: Path, images: int = 0) -> PolicyCohort:

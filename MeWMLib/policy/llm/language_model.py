@@ -17,7 +17,6 @@ from MeWMLib.core.protocol import DRUG, EMBOLIC, ActionSpace, Protocol
 from MeWMLib.policy import guideline
 from MeWMLib.policy.agent_names import offered
 from MeWMLib.policy.baselines import GuidelinePolicy
-from MeWMLib.policy.goal import parse_goal
 from MeWMLib.policy.llm import privacy
 from MeWMLib.policy.llm.answers import proposal_schema, read_proposal
 from MeWMLib.policy.llm.client import ChatClient, Message
@@ -83,7 +82,8 @@ class LanguageModelPolicy:
         assert found is not None
         space, left_out = self._under_the_rules(found, case)
         notes += left_out
-        protocol = first_choice(space, case.clinical, settings)
+        clinical, goal = case.read
+        protocol = first_choice(space, clinical, settings, case.findings, goal)
         if not protocol.complete:
             why = "; ".join(["the rules and the goal leave nothing of its proposal", *notes])
             return self._taken_over(fallback, why)
@@ -136,9 +136,10 @@ class LanguageModelPolicy:
     def _under_the_rules(self, found: ActionSpace, case: PolicyInput) -> tuple[ActionSpace, list[str]]:
         """What the rules and the goal leave of a proposal, and what they took out."""
         reasons, notes = dict[str, str](), []
+        clinical, goal = case.read
         for name in (*found.drugs, *found.embolics):
-            findings = check(Protocol.of([name]), case.clinical, complete=False)
-            why = ["the goal excludes it"] if name in parse_goal(case.goal).ruled_out else []
+            findings = check(Protocol.of([name]), clinical, complete=False, findings=case.findings)
+            why = ["the goal excludes it"] if name in goal.ruled_out else []
             why += [f.reason for f in findings if f.severity == FORBIDDEN]
             if why:
                 notes.append(f"{name} was proposed and left out: {why[0]}")

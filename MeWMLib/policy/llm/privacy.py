@@ -99,6 +99,8 @@ def require_clean_image(data: bytes) -> bytes:
 def clinical_lines(clinical: Clinical) -> str:
     """Clinical data for a prompt: the fields of `Clinical` only; an age above 89 years is given as 90 or older."""
     data = clinical.to_json()
+    # the only field with words of the user's own
+    require_clean("; ".join(clinical.allergies or ()), "the list of allergies")
     age = data.get("age_years")
     if isinstance(age, int | float) and age > OLDEST:
         data["age_years"] = "90 or older"

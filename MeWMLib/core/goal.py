@@ -1,0 +1,92 @@
+"""How a treatment goal was understood: what it wants, excludes and limits, what it states, and what is not clear."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from MeWMLib.core.protocol import Protocol, agent
+
+#: What a limit counts, and the word for it.
+COUNTED = ("drugs", "embolics", "agents")
+
+
+@dataclass(frozen=True)
+class GoalLimit:
+    """An upper limit that a goal sets.
+
+    Attributes:
+        of: canonical name of an agent whose dose is limited, or one of `COUNTED`.
+        at_most: the limit; a dose in the unit of the agent.
+    """
+
+    of: str
+    at_most: float
+
+    @property
+    def text(self) -> str:
+        """Such as "Doxorubicin up to 50 mg" or "drugs up to 1"."""
+        unit = "" if self.of in COUNTED else f" {agent(self.of).dose_unit}"
+        return f"{self.of} up to {self.at_most:g}{unit}"
+
+    def broken_by(self, protocol: Protocol) -> str:
+        """What in a protocol is above the limit, or ""; adding an agent cannot mend it."""
+        if self.of in COUNTED:
+            counted = {"drugs": protocol.drugs, "embolics": protocol.embolics, "agents": protocol.agents}[self.of]
+            return f"{len(counted)} {self.of}" if len(counted) > self.at_most else ""
+        doses = [a for a in protocol.actions if a.agent == self.of and a.dose is not None and a.dose > self.at_most]
+        return doses[0].text if doses else ""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A treatment goal as it was read.
+
+    Attributes:
+        text: in the user's words.
+        wanted: agents that a wish word governs, by canonical name, in the order of the goal.
+        excluded: agents that it rules out; never also in `wanted`.
+        limits: upper limits on doses and numbers of agents.
+        facts: fields of `Clinical` that it states, such as {"heart_failure": "III"}.
+        not_understood: the parts that were not used.
+        questions: what must be answered before anything relies on this reading.
+    """
+
+    text: str = ""
+    wanted: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    limits: tuple[GoalLimit, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict, hash=False)
+    not_understood: tuple[str, ...] = ()
+    questions: tuple[str, ...] = ()
+
+    @property
+    def ruled_out(self) -> tuple[str, ...]:
+        """The excluded agents, and what carries them.
+
+        The beads are loaded with doxorubicin: a goal that excludes the drug excludes them too, unless it asks for them.
+        """
+        if "Doxorubicin" in self.excluded and "LC beads" not in self.wanted:
+            return tuple(dict.fromkeys((*self.excluded, "LC beads")))
+        return self.excluded
+
+    @property
+    def lines(self) -> list[str]:
+        """The reading, to be shown to whoever wrote the goal."""
+        facts = [f"{name} {_shown(value)}" for name, value in self.facts.items()]
+        carried = [name for name in self.ruled_out if name not in self.excluded]
+        excluded = [*self.excluded, *(f"{name} (loaded with doxorubicin)" for name in carried)]
+        parts = [
+            ("wanted", list(self.wanted)),
+            ("excluded", excluded),
+            ("limits", [limit.text for limit in self.limits]),
+            ("stated about the patient", facts),
+            ("not understood", [f"\u201c{part}\u201d" for part in self.not_understood]),
+        ]
+        return [f"{title}: {', '.join(found) or 'nothing'}" for title, found in parts]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(value) if isinstance(value, list | tuple) else f"{value}"

@@ -1,0 +1,228 @@
+"""The grammar of treatment goals: what the words around a group of agents say about it.
+
+The words before a group and those right behind it give its polarity. Whatever is not clear has the polarity `DOUBT`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from MeWMLib.policy.goal_openings import NEVER, VERB_NEG
+from MeWMLib.policy.goal_sentences import OR, PLEASE, SKIPPED, Group
+from MeWMLib.policy.goal_words import AGENT, DOSE, FACT, MARK, UNKNOWN, Token
+
+WISH, EXCLUDE, ADVERSE, DENIED = "wish", "exclude", "adverse", "denied"
+HISTORY, PERMIT, DOUBT, BARE, FREED, LIMITED = "history", "permit", "doubt", "bare", "freed", "limited"
+#: Behind a group, words that leave the meaning of that group open.
+_UNCLEAR = "unclear"
+#: Two words that are one negation in French, Spanish and Italian.
+_NEG_FIRST = {"ne", "n'", "non", "no"}
+_NEG_SECOND = set(
+    "pas|pas de|pas d'|jamais|mai|nunca|jamas|ningun|ninguna|tampoco|nessun|nessuna|aucun|aucune".split("|")
+)
+#: These compare only where a preference was spoken of; else they mean "as" or "that".
+_OPEN_THAN = {"als", "que", "che", "over", "than"}
+#: Exceptions that stand for themselves; the others may also free an agent from an exclusion before them.
+_ALL_BUT = set(
+    "but not|anything but|everything but|all but|anything except|everything except|anything other than|nur nicht|"
+    "alles ausser|tout sauf|todo menos|todo excepto|tutto tranne|anything else than".split("|")
+)
+_INFINITIVE = {"to", "zu", "de", "di", "d'", "a", "of", "from", "by"}
+
+
+def judge(group: Group, spoken: bool, previous: Group | None) -> None:
+    """Set the polarity of each member of a group.
+
+    Args:
+        group: of a sentence.
+        spoken: a word of preference stands earlier in the sentence.
+        previous: the group before it in the sentence.
+    """
+    before, behind = _before(group, spoken, previous), _behind(group)
+    count = len(group.members)
+    cut = max(group.cuts) if group.cuts else None
+    if before == HISTORY and any(t.kind == "clinical" for t in group.post):
+        behind = _UNCLEAR
+    if before == BARE and behind in (None, _UNCLEAR):
+        found = [WISH if group.lone and behind is None else BARE] * count
+    elif behind is None or (behind == PERMIT and before == WISH):
+        found = [before] * count
+    elif behind == _UNCLEAR:
+        # what follows the last one is not understood: a wish may have ended before it
+        found = [before] * (count - 1) + [DOUBT if before in (WISH, PERMIT, HISTORY) else before]
+    elif before == BARE:
+        found = [behind] * count
+    elif cut is not None:
+        found = [before] * cut + [DOUBT if behind == WISH and _only_please(group) else behind] * (count - cut)
+    elif before == EXCLUDE and behind == ADVERSE and _denies(group):
+        found = [DENIED] * count
+    elif ADVERSE in (before, behind) or EXCLUDE in (before, behind):
+        sure = EXCLUDE if before in (ADVERSE, EXCLUDE) else DOUBT
+        found = [sure] * (count - 1) + [ADVERSE if ADVERSE in (before, behind) else EXCLUDE]
+        if DENIED in (before, behind):
+            found = [DOUBT] * count
+    elif before == behind:
+        found = [before] * count
+    else:
+        found = [DOUBT] * count
+    for place in group.then:
+        if found[place - 1] in (EXCLUDE, ADVERSE) and found[place] == found[place - 1]:
+            found[place:] = [DOUBT] * (count - place)
+    if group.members[0].kind == FACT:
+        found = _of_facts(group, before, found, previous)
+    group.polarities = found
+
+
+def _of_facts(group: Group, before: str, found: list[str], previous: Group | None) -> list[str]:
+    """A denial reaches only what "or" joins to it: "no ascites, heart failure" denies one and states the other."""
+    denied = before in (EXCLUDE, DENIED)
+    if denied and len(found) > 1 and not group.worded:
+        return [found[0]] + [DOUBT] * (len(found) - 1)
+    led_on = previous is not None and (set(previous.polarities) & {EXCLUDE, DENIED})
+    if before == BARE and led_on and any(t.text in OR for t in group.pre):
+        return [DOUBT] * len(found)
+    return found
+
+
+def _denies(group: Group) -> bool:
+    """ "no A allergy": a noun's negation before, and the allergy right behind."""
+    cues = [t for t in group.pre if t.kind not in (*SKIPPED, "after_prep")]
+    nouns = all(t.kind == "neg" and t.text not in VERB_NEG | NEVER for t in cues)
+    behind = [t.kind for t in group.post if t.kind not in ("benign", MARK)]
+    worded = group.worded and all(t.text != ":" for t in group.post)
+    return nouns and worded and behind[:1] == ["adverse"]
+
+
+def _only_please(group: Group) -> bool:
+    words_after = {t.text for t in group.post if t.kind == "wish_after"}
+    return bool(words_after) and words_after <= PLEASE
+
+
+def _before(group: Group, spoken: bool, previous: Group | None) -> str:
+    """The polarity that the words before a group give it."""
+    tokens = [t for t in group.pre if t.kind not in (MARK, DOSE)]
+    colon = [n for n, t in enumerate(group.pre) if t.kind == MARK and t.text == ":"]
+    if colon and not any(t.kind in ("neg", "avoid", "adverse", "doubt", "except") for t in group.pre[: colon[-1]]):
+        # a heading ("Tumour control: use ...") says nothing about what follows, unless it is itself a cue
+        kept = group.pre[colon[-1] + 1 :]
+        if any(t.kind not in SKIPPED for t in kept):
+            tokens = [t for t in kept if t.kind not in (MARK, DOSE)]
+    kinds = [t.kind for t in tokens]
+    negs = _negations(tokens)
+    if "limit" in kinds:
+        negs += sum(t.kind == "limit" and t.text.startswith(("no", "never", "pas", "nicht", "non")) for t in tokens)
+    if "except" in kinds:
+        alone = any(t.text in _ALL_BUT for t in tokens if t.kind == "except")
+        if previous is not None and previous.polarities[-1:] == [EXCLUDE] and not alone:
+            excluded = {name for member in previous.members for name in member.value}
+            freed = all(m.kind == AGENT and excluded > set(m.value) for m in group.members)
+            return FREED if freed and (not group.follows_break or len(kinds) == 1) else DOUBT
+        return DOUBT if negs or "avoid" in kinds or "adverse" in kinds else EXCLUDE
+    if "adverse" in kinds:
+        place = kinds.index("adverse")
+        earlier = _negations(tokens[:place])
+        if earlier == 0 and negs and _negations(tokens[place:]):
+            return EXCLUDE
+        if earlier > 1 or (earlier and "avoid" in kinds[:place]):
+            return DOUBT
+        if any(t.text in VERB_NEG | NEVER for t in tokens[:place]):
+            return DOUBT
+        return DENIED if earlier else DOUBT if "doubt" in kinds[:place] else ADVERSE
+    if "doubt" in kinds or "failed" in kinds:
+        return DOUBT
+    if "than" in kinds:
+        text = next(t.text for t in tokens if t.kind == "than")
+        if text in _OPEN_THAN and not (spoken or "wish" in kinds):
+            return DOUBT if text in ("over", "than") else BARE
+        return DOUBT if negs else EXCLUDE
+    if "avoid" in kinds or "avoid_after" in kinds:
+        return DOUBT if negs else EXCLUDE
+    if "double" in kinds:
+        direct = [k for k in kinds if k not in ("aux", "benign")][-1] == "double"
+        return WISH if direct and not negs and UNKNOWN not in kinds else DOUBT
+    if negs:
+        if negs > 1:
+            return DOUBT
+        place = next((n for n, t in enumerate(tokens) if t.kind in ("neg", "limit")), 0)
+        if (
+            previous is not None
+            and previous.polarities[-1:] == [ADVERSE]
+            and kinds[place + 1 : place + 2] == ["after_prep"]
+        ):
+            return DENIED  # "allergic to A, not to B"
+        if UNKNOWN in kinds[place:] and tokens[-1].text in _INFINITIVE:
+            return DOUBT  # "not opposed to A"
+        return HISTORY if "history" in kinds[place:] else EXCLUDE
+    if "history" in kinds:
+        return HISTORY
+    if "permit" in kinds:
+        return PERMIT
+    if "wish" in kinds or "wish_after" in kinds:
+        return _wish(tokens, kinds, group.follows_break)
+    if [t.text for t in tokens] == ["to"] and previous is not None and previous.polarities[-1:] == [WISH]:
+        return EXCLUDE if any(t.kind == "wish_after" for t in previous.post) else BARE  # "A preferred to B"
+    if "with" in kinds:
+        place = kinds.index("with")
+        plain = set(kinds[:place]) <= {"benign", "conn", "aux"} and set(kinds[place + 1 :]) <= {"aux"}
+        spoken_before = set(previous.polarities) if previous is not None else set()
+        return WISH if plain and group.follows_break and spoken_before <= {WISH, EXCLUDE} else BARE
+    return BARE
+
+
+def _wish(tokens: list[Token], kinds: list[str], starts: bool) -> str:
+    """A wish word governs the group if nothing that is not understood stands between, and it is no mere mention."""
+    last = max(n for n, kind in enumerate(kinds) if kind in ("wish", "wish_after"))
+    first = next(n for n, kind in enumerate(kinds) if kind in ("wish", "wish_after"))
+    if any(kind in (UNKNOWN, "clinical", "follow") for kind in kinds[last + 1 :]):
+        return DOUBT
+    earlier = [n for n in range(first) if kinds[n] not in ("benign", "conn")]
+    noun = tokens[first].text.endswith("ing") or tokens[first].text in ("use of", "gabe von")
+    if earlier and tokens[earlier[-1]].text in _INFINITIVE:
+        return DOUBT  # "hesitates to use", "to use" after a break
+    if noun and any(kinds[n] in (UNKNOWN, "clinical") for n in earlier):
+        return DOUBT
+    if "clinical" in kinds[:first] and not starts:
+        return DOUBT
+    return WISH
+
+
+def _negations(tokens: Sequence[Token]) -> int:
+    negs = [t.text for t in tokens if t.kind == "neg"]
+    pairs = min(sum(n in _NEG_FIRST for n in negs), sum(n in _NEG_SECOND for n in negs))
+    return len(negs) - pairs
+
+
+def _behind(group: Group) -> str | None:
+    """The polarity that the words right behind a group give it; None if they say nothing about it."""
+    tokens = [t for t in group.post if t.kind not in (MARK, DOSE)]
+    kinds = [t.kind for t in tokens]
+    significant = [k for k in kinds if k not in ("aux", "benign", "conn", "then")]
+    negs = _negations(tokens)
+    if "adverse" in kinds:
+        place = kinds.index("adverse")
+        earlier = _negations(tokens[:place])
+        if set(kinds[place:]) & {"neg", "avoid", "avoid_after"}:
+            return DOUBT  # "A allergy was ruled out"
+        return ADVERSE if not earlier else DENIED if earlier == 1 else DOUBT
+    if "avoid_after" in kinds or "avoid" in kinds:
+        return DOUBT if negs else EXCLUDE
+    if "failed" in kinds or "doubt" in kinds:
+        return DOUBT
+    if negs:
+        return EXCLUDE if negs == 1 else DOUBT
+    if "except" in kinds or "than" in kinds:
+        return None
+    if not significant:
+        return None
+    head = significant[0]
+    if head in ("follow", "after_prep", "with"):
+        return None
+    if "history" in kinds:
+        return _UNCLEAR if "clinical" in kinds or UNKNOWN in kinds else HISTORY
+    if head in ("clinical", UNKNOWN):
+        return _UNCLEAR
+    if "permit" in kinds:
+        return PERMIT
+    if head in ("wish_after", "wish"):
+        return WISH if all(k not in (UNKNOWN, "clinical") for k in significant[:1]) else DOUBT
+    return None

@@ -1,0 +1,197 @@
+"""A treatment goal as sentences: groups of agents, substances or statements, and the words between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from MeWMLib.policy import goal_words as words
+from MeWMLib.policy.goal_words import AGENT, DOSE, FACT, MARK, SUBSTANCE, UNKNOWN, WEAK, Token
+
+SKIPPED = (MARK, "aux", "benign", DOSE, "conn", "then")
+OR = {"or", "nor", "oder", "ou", "o", "u", "oppure", "ni", "noch", "\u6216"}
+#: An adverse phrase that ends so is about what follows.
+_LEADS_ON = {"to", "tolerate", "tolera", "tolere", "on", "with", "of", "from", "under", "after", "auf", "von", "de"}
+#: Verbs that may stand behind what they are about.
+_AT_THE_END = set("vermeiden ausschliessen weglassen absetzen evitar evitare eviter exclure".split())
+PLEASE = {"please", "bitte", "svp"}
+
+
+@dataclass
+class Group:
+    """Agents, substances or statements that are listed together.
+
+    Attributes:
+        members: their tokens.
+        cuts: places in `members` before which stands a comma.
+        then: places before which stands a word of sequence.
+        pre, post: the words before, and those right behind.
+        shared: the words behind it lead to the next group, without a comma.
+        worded: its members are joined by "or".
+        follows_break: a comma or the beginning of the sentence stands before its words.
+        lone: nothing but the group and plain words stands in the sentence, and "with" joins it.
+        polarities: of each member; set by `judge`.
+    """
+
+    members: list[Token]
+    cuts: list[int] = field(default_factory=list)
+    then: list[int] = field(default_factory=list)
+    pre: list[Token] = field(default_factory=list)
+    post: list[Token] = field(default_factory=list)
+    shared: bool = False
+    lone: bool = False
+    worded: bool = True
+    follows_break: bool = True
+    polarities: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Sentence:
+    """A sentence: its groups, and the words that belong to none of them, segment by segment.
+
+    Attributes:
+        orphans: segments without a group, each with the number of groups before it.
+        question: it ends with a question mark.
+    """
+
+    tokens: list[Token]
+    groups: list[Group]
+    orphans: list[tuple[int, list[Token]]]
+    question: bool = False
+
+
+def sentences(tokens: Sequence[Token]) -> list[Sentence]:
+    """Cut a goal into sentences; a semicolon and words such as "but" cut too."""
+    parts: list[list[Token]] = [[]]
+    asked, whole = set[int](), [0]
+    for token in tokens:
+        if token.kind == words.QUESTION:
+            asked.update(whole)
+        if token.kind in (words.STRONG, words.QUESTION, "contrast"):
+            if token.kind != "contrast" and token.text != ";":
+                whole = []
+            parts.append([])
+            whole.append(len(parts) - 1)
+        else:
+            parts[-1].append(token)
+    return [_sentence(part, n in asked) for n, part in enumerate(parts) if part]
+
+
+def _sentence(tokens: list[Token], question: bool) -> Sentence:
+    groups, gaps = list[Group](), list[list[Token]]([[]])
+    place = 0
+    while place < len(tokens):
+        if tokens[place].kind in (AGENT, SUBSTANCE, FACT):
+            group, place = _group(tokens, place)
+            groups.append(group)
+            gaps.append([])
+        else:
+            gaps[-1].append(tokens[place])
+            place += 1
+    orphans: list[tuple[int, list[Token]]] = []
+    for number, gap in enumerate(gaps):
+        segments = _split(gap)
+        before = groups[number - 1] if number else None
+        behind = groups[number] if number < len(groups) else None
+        if before is not None:
+            first = segments.pop(0)
+            if behind is not None and not segments:
+                before.post, behind.pre = _share(first)
+                before.shared, behind.follows_break = True, False
+                continue
+            before.post = first
+        if behind is not None:
+            behind.pre = segments.pop()
+        orphans += [(number, segment) for segment in segments if segment]
+    _mark_lone(tokens, groups)
+    return Sentence(tokens, groups, orphans, question)
+
+
+def _split(gap: list[Token]) -> list[list[Token]]:
+    parts: list[list[Token]] = [[]]
+    for token in gap:
+        if token.kind == WEAK:
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return parts
+
+
+def _group(tokens: list[Token], place: int) -> tuple[Group, int]:
+    """The group that starts here, and where it ends."""
+    group = Group([tokens[place]])
+    fact = tokens[place].kind == FACT
+    end = place + 1
+    while True:
+        ahead, comma, then, link = end, False, False, True
+        while ahead < len(tokens) and (tokens[ahead].kind in (*SKIPPED, WEAK, "with") or tokens[ahead].text == "in"):
+            kind = tokens[ahead].kind
+            # "without A, with B" says two things
+            link &= not (kind == "with" and comma)
+            comma |= kind == WEAK
+            then |= kind == "then"
+            # an article or an auxiliary verb of the next clause does not join two agents without "and" or a comma
+            link &= kind != "aux" or comma or tokens[ahead - 1].kind in ("conn", "with", "then")
+            ahead += 1
+        joins = ahead < len(tokens) and (
+            tokens[ahead].kind == FACT if fact else tokens[ahead].kind in (AGENT, SUBSTANCE)
+        )
+        if not joins or not link:
+            break
+        by_or = any(t.text in OR for t in tokens[end:ahead])
+        # "no ascites, encephalopathy or bleeding" denies all three
+        group.worded = by_or if fact else group.worded and by_or
+        if comma:
+            group.cuts.append(len(group.members))
+        if then:
+            group.then.append(len(group.members))
+        group.members.append(tokens[ahead])
+        end = ahead + 1
+    while end < len(tokens) and tokens[end].kind == DOSE:
+        end += 1
+    return group, end
+
+
+def _share(gap: list[Token]) -> tuple[list[Token], list[Token]]:
+    """Words between two groups without a comma: those that speak of the first, and those that speak of the second.
+
+    Words that may speak of both are given to both: then neither is taken for more than it is.
+    """
+    kinds = [t.kind for t in gap]
+    if kinds[:1] == ["conn"]:
+        return [], gap
+    unclear = 0
+    for n, kind in enumerate(kinds):
+        rest = [k for k in kinds[n + 1 :] if k not in ("aux", "benign", MARK)]
+        said_of_it = any(t.kind == "aux" for t in gap[:n]) or (n and gap[0].text == ":")
+        if kind in ("adverse", "failed"):
+            led_on = gap[n].text.rpartition(" ")[2] in _LEADS_ON or any(t.text == ":" for t in gap[n:])
+            if led_on or (rest and rest[0] in ("after_prep", "with")):
+                close = said_of_it or all(k == MARK for k in kinds[:n])
+                return gap[: n + 1] if close else gap[:unclear], gap
+            return gap[: n + 1], gap[n + 1 :]
+        if kind in ("permit", "avoid_after") or (kind == "wish_after" and gap[n].text not in PLEASE):
+            return gap[: n + 1], gap[n + 1 :]
+        ends = ("follow", "conn", "than", "except", "with", "after_prep", "neg", "avoid")
+        if kind == "neg" and not rest and gap[0].text == ":":
+            return gap[: n + 1], gap
+        if kind == "neg" and rest and (said_of_it or rest[0] in (*ends, UNKNOWN, "clinical")):
+            end = next((m for m in range(n + 1, len(kinds)) if kinds[m] == "conn"), len(kinds))
+            return gap[:end], gap[end:] or gap
+        if kind == "neg" and rest[:1] == ["wish"] and rest[1:2] and rest[1] in ends:
+            return gap[: n + 1], gap
+        if kind == "avoid" and gap[n].text in _AT_THE_END:
+            return gap[: n + 1], gap
+        if kind == "avoid" and (any(t.text == ":" for t in gap[n:]) or (rest and rest[0] != "wish")):
+            return gap[: n + 1], gap
+        if kind in (UNKNOWN, "clinical", "history"):
+            unclear = n + 1
+        elif kind not in (*SKIPPED, "neg"):
+            break
+    return gap[:unclear], gap
+
+
+def _mark_lone(tokens: list[Token], groups: list[Group]) -> None:
+    plain = all(t.kind in (AGENT, DOSE, MARK, "with", "conn", "benign", WEAK) for t in tokens)
+    if len(groups) == 1 and plain and any(t.kind == "with" for t in tokens):
+        groups[0].lone = len(groups[0].members) > 1

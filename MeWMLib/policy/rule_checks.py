@@ -1,0 +1,178 @@
+"""What one clinical rule is, and the check of each kind of rule: what in a protocol or a patient breaks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from typing import Any
+
+from MeWMLib.core.patient import Clinical, Findings
+from MeWMLib.core.protocol import Protocol, agent, agents_of, vocabulary
+
+FORBIDDEN, WARNING, NOTE = "forbidden", "warning", "note"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One clinical rule. Which of the fields after `source` count depends on `kind` (see `KINDS`).
+
+    Attributes:
+        id: its unique name.
+        kind: which check it is.
+        severity: "forbidden", "warning" or "note" (something to know, no objection).
+        reason: why, for a physician.
+        source: who says so, in one line with the addresses of its references.
+        agent_class: class of which at most one substance may be given.
+        counts_as: agent to the substance that it carries.
+        agents, others: none of the first may be given together with any of the second.
+        field: the field of `Clinical` that it asks for.
+        above, up_to: it applies where above < value <= up_to; for doses, in multiples of `Agent.dose_high`.
+        choices: values of the field to which it applies.
+        allergens: allergies to which it applies; none means those to the agents of the protocol themselves.
+        same_class: it applies to agents of the class of an allergen, in place of the allergen itself.
+        applies_to: canonical names of the agents that it concerns; None means all.
+        references: keys of `policy/sources.json`.
+        needs_review: no physician has confirmed the rule, and no publication says exactly this.
+    """
+
+    id: str
+    kind: str
+    severity: str
+    reason: str
+    source: str
+    agent_class: str = ""
+    counts_as: Mapping[str, str] = dataclass_field(default_factory=dict, hash=False)
+    agents: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    field: str = ""
+    above: float = 0.0
+    up_to: float = float("inf")
+    choices: tuple[str, ...] = ()
+    allergens: tuple[str, ...] = ()
+    same_class: bool = False
+    applies_to: tuple[str, ...] | None = None
+    references: tuple[str, ...] = ()
+    needs_review: bool = False
+
+    def covers(self, value: float | str | bool | None) -> bool:
+        """True if the rule applies to this value of its clinical field; a value that is not known never counts."""
+        if value is None or isinstance(value, bool):
+            return value is True
+        return value in self.choices if isinstance(value, str) else self.above < value <= self.up_to
+
+    def concerned(self, protocol: Protocol) -> tuple[str, ...]:
+        """The agents of the protocol that the rule is about."""
+        return tuple(a for a in protocol.agents if self.applies_to is None or a in self.applies_to)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the rules know of a patient."""
+
+    clinical: Clinical
+    findings: Findings | None = None
+
+    def value(self, field: str) -> Any:
+        """A clinical field, or what follows from the others or from the labels; None if it is not known."""
+        value = self.clinical.known(field)
+        if value is None and field == "child_pugh_score" and self.clinical.child_pugh_class in ("A", "C"):
+            # a class of which all points lie on one side of every threshold that asks for points
+            return 6 if self.clinical.child_pugh_class == "A" else 10
+        if (
+            value is None
+            and field == "renal_failure"
+            and (self.clinical.egfr_ml_per_min is not None or self.clinical.creatinine_mg_per_dl is not None)
+        ):
+            return False  # the rules on the numbers say more than the word
+        found = self.findings
+        if value is None and field == "tumour_burden_percent" and found is not None and found.liver_ml > 0:
+            return 100.0 * found.tumour_ml / found.liver_ml
+        return value
+
+
+# Each check returns what in the protocol or the patient breaks the rule, or "" if nothing does.
+
+
+def _at_most_one_of_class(rule: Rule, protocol: Protocol, _: Facts) -> str:
+    carriers: dict[str, str] = {}
+    for name in protocol.agents:
+        substance = rule.counts_as.get(name, name)
+        if agent(substance).agent_class == rule.agent_class:
+            # Doxorubicin together with beads that carry it is one substance, not two.
+            carriers.setdefault(substance, name)
+    return " and ".join(carriers.values()) if len(carriers) > 1 else ""
+
+
+def _not_together(rule: Rule, protocol: Protocol, _: Facts) -> str:
+    here = [a for a in protocol.agents if a in rule.agents]
+    there = [a for a in protocol.agents if a in rule.others]
+    return " and ".join([*here, *there]) if here and there else ""
+
+
+def _dose_ceiling(rule: Rule, protocol: Protocol, _: Facts) -> str:
+    over = []
+    for action in protocol.actions:
+        known = agent(action.agent)
+        # Compared as a product, so that a rounding error cannot lift a dose right at the ceiling above it.
+        if action.dose is not None and rule.above * known.dose_high < action.dose <= rule.up_to * known.dose_high:
+            unit = known.dose_unit
+            over.append(f"{action.agent} {action.dose:g} {unit}, usual up to {known.dose_high:g} {unit}")
+    return "; ".join(over)
+
+
+def _clinical(rule: Rule, protocol: Protocol, facts: Facts) -> str:
+    value = facts.value(rule.field)
+    concerned = rule.concerned(protocol)
+    if not concerned or not rule.covers(value):
+        return ""
+    shown = "" if value is True else f" {value}" if isinstance(value, str) else f" {value:.3g}"
+    return rule.field + shown + ("" if rule.applies_to is None else ", " + " and ".join(concerned))
+
+
+def _allergy(rule: Rule, protocol: Protocol, facts: Facts) -> str:
+    known = facts.clinical.allergies or ()
+    if rule.allergens:
+        hit = [name for name in known if name in rule.allergens]
+        concerned = rule.concerned(protocol)
+        whom = "" if rule.applies_to is None else ", " + " and ".join(concerned)
+        return f"allergic to {' and '.join(hit)}{whom}" if hit and concerned else ""
+    hits = []
+    for name in rule.concerned(protocol):
+        substance = rule.counts_as.get(name, name)
+        group = agent(substance).agent_class
+        itself = {name, substance, group} & set(known)
+        mates = [a for a in known if a not in itself and a != group and _class_of(a) == group]
+        if itself and not rule.same_class:
+            hits.append(name)
+        elif rule.same_class and mates and not itself:
+            hits.append(f"{name}, allergic to {' and '.join(mates)}")
+    return " and ".join(hits)
+
+
+def _class_of(name: str) -> str:
+    return vocabulary()[name].agent_class if name in vocabulary() else ""
+
+
+def _completeness(_rule: Rule, protocol: Protocol, _: Facts) -> str:
+    return " and ".join(f"no {kind}, such as {' or '.join(agents_of(kind)[:2])}" for kind in protocol.lacking)
+
+
+def _bland(_rule: Rule, protocol: Protocol, _: Facts) -> str:
+    return " and ".join(protocol.embolics) if protocol.embolics and not protocol.drugs else ""
+
+
+#: Kind to its check, the fields it must have and the fields it may have.
+KINDS: dict[str, tuple[Callable[[Rule, Protocol, Facts], str], set[str], set[str]]] = {
+    "at_most_one_of_class": (_at_most_one_of_class, {"agent_class"}, {"counts_as"}),
+    "not_together": (_not_together, {"agents", "others"}, set()),
+    "dose_ceiling": (_dose_ceiling, {"above"}, {"up_to"}),
+    "clinical_threshold": (_clinical, {"field", "above"}, {"up_to", "applies_to"}),
+    "clinical_choice": (_clinical, {"field", "is"}, {"applies_to"}),
+    "clinical_flag": (_clinical, {"field"}, {"applies_to"}),
+    "allergy": (_allergy, set(), {"allergens", "counts_as", "same_class", "applies_to"}),
+    "completeness": (_completeness, set(), set()),
+    "bland": (_bland, set(), set()),
+}
+#: Kinds that are asked of whole protocols only: what is missing may still come.
+WHOLE_ONLY = ("completeness", "bland")
