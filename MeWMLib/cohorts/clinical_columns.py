@@ -61,7 +61,7 @@ _IF_IT_IS: Mapping[str, str] = {
     "bilirubin": "bilirubin_mg_per_dl (in mg/dl)",
     "creatinine": "creatinine_mg_per_dl (in mg/dl)",
     "albumin": "albumin_g_per_dl (in g/dl)",
-    **dict.fromkeys(("pvt", "portal_vein_thrombosis", "pvtt"), "main_portal_vein_thrombosis (of the main trunk)"),
+    **dict.fromkeys(("pvt", "pvtt"), "portal_vein_thrombosis (none, segmental, lobar or main)"),
     **dict.fromkeys(("metastasis", "metastases"), "extrahepatic_spread"),
     **dict.fromkeys(("treatment", "drug", "drugs", "agents", "chemotherapy"), "protocol (what the TACE gave)"),
     **dict.fromkeys(("censored", "censor", "alive", "status"), "event (1 where death was seen, else 0)"),

@@ -89,7 +89,7 @@ _THROMBUS = r"(?:tumou?r\s+)?(?:thromb[a-z]*|occlusion|invasion)"
 #: Pattern over small letters without accents, and what it states.
 _PATTERNS: tuple[tuple[str, Reader], ...] = (
     (
-        r"(?:congestive |chronic |severe |decompensated |systolic |diastolic )*(?:heart|cardiac) "
+        r"(?:(?:congestive|chronic|severe|decompensated|systolic|diastolic) ){0,3}(?:heart|cardiac) "
         rf"(?:failure|insufficiency|decompensation){_NYHA}|\bchf\b{_NYHA.replace('class>', 'class2>')}"
         r"|nyha\s*(?:class|klasse)?\s*(?P<only>" + _GRADE + r")\b",
         lambda m: (
@@ -109,7 +109,7 @@ _PATTERNS: tuple[tuple[str, Reader], ...] = (
         _number("lvef_percent", {"": 1.0}),
     ),
     (
-        r"(?:chronic |acute |end[- ]stage |severe )*(?:renal|kidney) (?:failure|insufficiency|impairment|disease)|"
+        r"(?:(?:chronic|acute|end[- ]stage|severe) ){0,3}(?:renal|kidney) (?:failure|insufficiency|impairment|disease)|"
         r"\b(?:ckd|esrd|aki)\b|niereninsuffizienz|nierenversagen|insuffisance renale|insuficiencia renal|"
         r"insufficienza renale|(?:on |h[ae]mo)?dialysis|dialysepflichtig|dialyse|\u80be\u529f\u80fd\u4e0d\u5168|"
         r"\u80be\u8870\u7aed|\u80be\u8870",

@@ -27,6 +27,25 @@ _ALL_BUT = set(
     "but not|anything but|everything but|all but|anything except|everything except|anything other than|nur nicht|"
     "alles ausser|tout sauf|todo menos|todo excepto|tutto tranne|anything else than".split("|")
 )
+#: Auxiliary verbs of what was, or is already, done: "first two were with A" wishes nothing.
+_PAST = set("was|were|been|has been|had|war|waren|wurde|etait|fue|era".split("|"))
+_TOLD = _PAST | set("is|are|has|have|ist|sind|werden|est|sont|es|son|e|sono".split("|"))
+#: Words that count sessions, given or to come.
+_SESSIONS = set("session|sessions|sitzung|first|twice|one|two|three|again|further|zuerst|d'abord|primero".split("|"))
+#: Before a participle these wish, "A should be used".
+_MODAL = set(
+    "should be|must be|shall be|to be|has to be|have to be|needs to be|need to be|ought to be|will be|soll|sollte|muss|"
+    "doit|doit etre|debe|debe ser|deve|deve essere|va".split("|")
+)
+_DONE = set(
+    "used|given|tried|added|chosen|selected|included|injected|administered|applied|taken|employed|preferred|verwendet|"
+    "gegeben|benutzt|eingesetzt|verabreicht|genommen|gewahlt|utilise|utilisee|donne|donnee|administre|administree|"
+    "employe|choisi|usado|usada|utilizado|utilizada|dado|dada|administrado|administrada|elegido|usato|usata|utilizzato|"
+    "utilizzata|dato|data|somministrato|somministrata|scelto|scelta".split("|")
+)
+#: Articles of an amount, "avec du lipiodol".
+_PARTITIVE = set("du|de|d'|de la|de l'|del|della".split("|"))
+_NEITHER = set("neither|weder|ni|ne".split("|"))
 _INFINITIVE = {"to", "zu", "de", "di", "d'", "a", "of", "from", "by"}
 
 
@@ -39,6 +58,8 @@ def judge(group: Group, spoken: bool, previous: Group | None) -> None:
         previous: the group before it in the sentence.
     """
     before, behind = _before(group, spoken, previous), _behind(group)
+    if before == WISH and behind == _UNCLEAR and _seen_done(group):
+        behind = None
     count = len(group.members)
     cut = max(group.cuts) if group.cuts else None
     if before == HISTORY and any(t.kind == "clinical" for t in group.post):
@@ -68,6 +89,11 @@ def judge(group: Group, spoken: bool, previous: Group | None) -> None:
     for place in group.then:
         if found[place - 1] in (EXCLUDE, ADVERSE) and found[place] == found[place - 1]:
             found[place:] = [DOUBT] * (count - place)
+    if found == [DENIED] * count and previous is not None and previous.polarities[-1:] == [EXCLUDE]:
+        # "neither to A nor to B is there an allergy"
+        linked = [t.text in OR and t.kind == "neg" for t in group.pre[:1]] == [True]
+        if linked and any(t.kind == "after_prep" for t in previous.pre[-1:]):
+            previous.polarities = [DENIED] * len(previous.polarities)
     if group.members[0].kind == FACT:
         found = _of_facts(group, before, found, previous)
     group.polarities = found
@@ -122,7 +148,7 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
         place = kinds.index("adverse")
         earlier = _negations(tokens[:place])
         if earlier == 0 and negs and _negations(tokens[place:]):
-            return EXCLUDE
+            return _denied_behind(tokens[place + 1 :])
         if earlier > 1 or (earlier and "avoid" in kinds[:place]):
             return DOUBT
         if any(t.text in VERB_NEG | NEVER for t in tokens[:place]):
@@ -144,15 +170,13 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
         if negs > 1:
             return DOUBT
         place = next((n for n, t in enumerate(tokens) if t.kind in ("neg", "limit")), 0)
-        if (
-            previous is not None
-            and previous.polarities[-1:] == [ADVERSE]
-            and kinds[place + 1 : place + 2] == ["after_prep"]
-        ):
-            return DENIED  # "allergic to A, not to B"
+        if previous is not None and _denied_too(tokens, place, previous.polarities[-1:]):
+            return DENIED
         if UNKNOWN in kinds[place:] and tokens[-1].text in _INFINITIVE:
             return DOUBT  # "not opposed to A"
-        return HISTORY if "history" in kinds[place:] else EXCLUDE
+        if "history" in kinds[place:]:
+            return DOUBT if "wish" in kinds[place:] else HISTORY
+        return EXCLUDE
     if "history" in kinds:
         return HISTORY
     if "permit" in kinds:
@@ -163,7 +187,10 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
         return EXCLUDE if any(t.kind == "wish_after" for t in previous.post) else BARE  # "A preferred to B"
     if "with" in kinds:
         place = kinds.index("with")
-        plain = set(kinds[:place]) <= {"benign", "conn", "aux"} and set(kinds[place + 1 :]) <= {"aux"}
+        plain = set(kinds[:place]) <= {"benign", "conn", "aux"} and all(
+            t.kind == "aux" or t.text in _PARTITIVE for t in tokens[place + 1 :]
+        )
+        plain &= all(t.text not in _TOLD | _SESSIONS for t in tokens[:place])
         spoken_before = set(previous.polarities) if previous is not None else set()
         return WISH if plain and group.follows_break and spoken_before <= {WISH, EXCLUDE} else BARE
     return BARE
@@ -175,6 +202,8 @@ def _wish(tokens: list[Token], kinds: list[str], starts: bool) -> str:
     first = next(n for n, kind in enumerate(kinds) if kind in ("wish", "wish_after"))
     if any(kind in (UNKNOWN, "clinical", "follow") for kind in kinds[last + 1 :]):
         return DOUBT
+    if any(t.text in _PAST for t in tokens[first:]):
+        return DOUBT  # "our first choice was A"
     earlier = [n for n in range(first) if kinds[n] not in ("benign", "conn")]
     noun = tokens[first].text.endswith("ing") or tokens[first].text in ("use of", "gabe von")
     if earlier and tokens[earlier[-1]].text in _INFINITIVE:
@@ -184,6 +213,35 @@ def _wish(tokens: list[Token], kinds: list[str], starts: bool) -> str:
     if "clinical" in kinds[:first] and not starts:
         return DOUBT
     return WISH
+
+
+def _denied_too(tokens: Sequence[Token], place: int, former: Sequence[str]) -> bool:
+    """ "allergic to A, not to B", "allergic to neither A nor B"."""
+    rest = [t.kind for t in tokens[place + 1 :] if t.kind not in ("aux", "benign")]
+    alone = tokens[place].text == "not to" and not rest
+    if former == [DENIED] and tokens[place].text in OR and not rest:
+        return True
+    return former in ([ADVERSE], [DENIED]) and (alone or rest[:1] == ["after_prep"])
+
+
+def _denied_behind(tokens: Sequence[Token]) -> str:
+    """A negation behind an adverse word: "allergic neither to A" denies it, "due to an allergy no A" rules A out."""
+    words = [t for t in tokens if t.kind not in ("aux", "benign")]
+    place = next(n for n, t in enumerate(words) if t.kind == "neg")
+    if len(words) == 1:
+        return DOUBT if words[0].text in VERB_NEG else EXCLUDE
+    beside = [t.kind for t in (*words[max(0, place - 1) : place], *words[place + 1 : place + 2])]
+    neither = words[place].text in _NEITHER | {"not", "nicht", "pas", "no", "non"}
+    if len(words) == 2 and "after_prep" in beside and neither:
+        return DENIED
+    return EXCLUDE if "wish" in beside or words[-1].kind == "neg" else DOUBT
+
+
+def _seen_done(group: Group) -> bool:
+    """ "would like to see A tried first": the participle says what is wished."""
+    words = [t for t in group.post if t.kind not in (MARK, DOSE, "aux", "benign")]
+    sees = any(t.kind == "wish" and t.text.endswith(" see") for t in group.pre)
+    return sees and len(words) == 1 and words[0].text in _DONE
 
 
 def _negations(tokens: Sequence[Token]) -> int:
@@ -201,6 +259,8 @@ def _behind(group: Group) -> str | None:
     if "adverse" in kinds:
         place = kinds.index("adverse")
         earlier = _negations(tokens[:place])
+        if "doubt" in kinds[:place]:
+            return DOUBT  # "A unless allergic"
         if set(kinds[place:]) & {"neg", "avoid", "avoid_after"}:
             return DOUBT  # "A allergy was ruled out"
         return ADVERSE if not earlier else DENIED if earlier == 1 else DOUBT
@@ -215,6 +275,12 @@ def _behind(group: Group) -> str | None:
     if not significant:
         return None
     head = significant[0]
+    modal = next((n for n, t in enumerate(tokens) if t.text in _DONE), 0)
+    if any(t.text in _PAST for t in tokens[: kinds.index(head)]):
+        return _UNCLEAR if head != "wish" else DOUBT  # "A was our first choice"
+    if modal and any(t.text in _MODAL for t in tokens[:modal]) and set(kinds[:modal]) <= {"aux", "benign"}:
+        rest = set(kinds[modal + 1 :]) - {"aux", "benign"}
+        return WISH if rest <= {"follow", "wish_after"} else DOUBT
     if head in ("follow", "after_prep", "with"):
         return None
     if "history" in kinds:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from MeWMLib.policy import goal_words as words
-from MeWMLib.policy.goal_words import AGENT, DOSE, FACT, MARK, SUBSTANCE, WEAK, Token
+from MeWMLib.policy.goal_words import AGENT, DOSE, FACT, MARK, SUBSTANCE, WEAK, Token, counted
 
 #: Negations of what is done, which need a verb; those of a noun ("no", "without") can deny an allergy.
 VERB_NEG = set(
@@ -34,6 +34,8 @@ def is_left_open(segment: Sequence[Token]) -> bool:
     open_kinds = {"neg", "avoid", "except", "than", "doubt", "history", "double"}
     filler = {"aux", "benign", "after_prep", "wish", "wish_after", "permit", "conn", "with", "follow", "then"}
     kinds = {t.kind for t in tokens}
+    if tokens[0].kind == "neg" and tokens[0].text not in VERB_NEG | NEVER and kinds == {"neg", "benign"}:
+        return not counted(tokens[-1].text)  # "no other drug" says what it is about
     if kinds & open_kinds and kinds <= open_kinds | filler:
         return True
     last = tokens[-1]
@@ -73,7 +75,7 @@ def opened(tokens: Sequence[Token]) -> int:
         if verb and behind.kind == "after_prep" and (n + 2 >= len(kept) or kept[n + 2].kind != "wish"):
             return token.start
         if behind.kind in (AGENT, SUBSTANCE) and verb:
-            said = next((t.kind for t in kept[n + 2 :] if t.kind not in (AGENT, DOSE)), "")
+            said = next((kept[m].kind for m in range(n + 2, len(kept)) if kept[m].kind not in (AGENT, DOSE)), "")
             if token.text in VERB_NEG or said in ("adverse", "failed", "avoid", "avoid_after", "neg", words.UNKNOWN):
                 return token.start
     return 10**9

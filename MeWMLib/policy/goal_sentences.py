@@ -14,7 +14,11 @@ OR = {"or", "nor", "oder", "ou", "o", "u", "oppure", "ni", "noch", "\u6216"}
 _LEADS_ON = {"to", "tolerate", "tolera", "tolere", "on", "with", "of", "from", "under", "after", "auf", "von", "de"}
 #: Verbs that may stand behind what they are about.
 _AT_THE_END = set("vermeiden ausschliessen weglassen absetzen evitar evitare eviter exclure".split())
+#: What stands behind "with" then is not ruled out.
+_REPLACING = {"replace", "replacing", "substitute", "substituting"}
 PLEASE = {"please", "bitte", "svp"}
+#: Behind a negation, these show that it is about what stands before it.
+_ENDS = ("follow", "conn", "than", "except", "with", "after_prep", "neg", "avoid")
 
 
 @dataclass
@@ -52,32 +56,36 @@ class Sentence:
     Attributes:
         orphans: segments without a group, each with the number of groups before it.
         question: it ends with a question mark.
+        contrasted: a word such as "but" parts it from the sentence before.
     """
 
     tokens: list[Token]
     groups: list[Group]
     orphans: list[tuple[int, list[Token]]]
     question: bool = False
+    contrasted: bool = False
 
 
 def sentences(tokens: Sequence[Token]) -> list[Sentence]:
     """Cut a goal into sentences; a semicolon and words such as "but" cut too."""
     parts: list[list[Token]] = [[]]
-    asked, whole = set[int](), [0]
+    asked, whole, contrasted = set[int](), [0], set[int]()
     for token in tokens:
         if token.kind == words.QUESTION:
             asked.update(whole)
         if token.kind in (words.STRONG, words.QUESTION, "contrast"):
             if token.kind != "contrast" and token.text != ";":
                 whole = []
+            if token.kind == "contrast":
+                contrasted.add(len(parts))
             parts.append([])
             whole.append(len(parts) - 1)
         else:
             parts[-1].append(token)
-    return [_sentence(part, n in asked) for n, part in enumerate(parts) if part]
+    return [_sentence(part, n in asked, n in contrasted) for n, part in enumerate(parts) if part]
 
 
-def _sentence(tokens: list[Token], question: bool) -> Sentence:
+def _sentence(tokens: list[Token], question: bool, contrasted: bool) -> Sentence:
     groups, gaps = list[Group](), list[list[Token]]([[]])
     place = 0
     while place < len(tokens):
@@ -104,7 +112,7 @@ def _sentence(tokens: list[Token], question: bool) -> Sentence:
             behind.pre = segments.pop()
         orphans += [(number, segment) for segment in segments if segment]
     _mark_lone(tokens, groups)
-    return Sentence(tokens, groups, orphans, question)
+    return Sentence(tokens, groups, orphans, question, contrasted)
 
 
 def _split(gap: list[Token]) -> list[list[Token]]:
@@ -121,13 +129,15 @@ def _group(tokens: list[Token], place: int) -> tuple[Group, int]:
     """The group that starts here, and where it ends."""
     group = Group([tokens[place]])
     fact = tokens[place].kind == FACT
+    before = [t.text for t in tokens[max(0, place - 3) : place] if t.kind not in ("aux", "benign")]
+    replaced = bool(before) and before[-1] in _REPLACING
     end = place + 1
     while True:
         ahead, comma, then, link = end, False, False, True
         while ahead < len(tokens) and (tokens[ahead].kind in (*SKIPPED, WEAK, "with") or tokens[ahead].text == "in"):
             kind = tokens[ahead].kind
             # "without A, with B" says two things
-            link &= not (kind == "with" and comma)
+            link &= not (kind == "with" and (comma or replaced))
             comma |= kind == WEAK
             then |= kind == "then"
             # an article or an auxiliary verb of the next clause does not join two agents without "and" or a comma
@@ -158,37 +168,47 @@ def _share(gap: list[Token]) -> tuple[list[Token], list[Token]]:
     Words that may speak of both are given to both: then neither is taken for more than it is.
     """
     kinds = [t.kind for t in gap]
-    if kinds[:1] == ["conn"]:
-        return [], gap
-    unclear = 0
+    if kinds[:1] == ["conn"] or (kinds[:2] == ["neg", "after_prep"] and gap[0].text in OR):
+        return [], gap  # "allergic neither to A nor to B"
+    unclear, colon = 0, max((n for n, t in enumerate(gap) if t.text == ":"), default=-1)
+    behind = _next_words(kinds)
+    said_of_it, close = gap[0].text == ":" if gap else False, True
     for n, kind in enumerate(kinds):
-        rest = [k for k in kinds[n + 1 :] if k not in ("aux", "benign", MARK)]
-        said_of_it = any(t.kind == "aux" for t in gap[:n]) or (n and gap[0].text == ":")
+        following = kinds[behind[n]] if behind[n] < len(kinds) else ""
         if kind in ("adverse", "failed"):
-            led_on = gap[n].text.rpartition(" ")[2] in _LEADS_ON or any(t.text == ":" for t in gap[n:])
-            if led_on or (rest and rest[0] in ("after_prep", "with")):
-                close = said_of_it or all(k == MARK for k in kinds[:n])
-                return gap[: n + 1] if close else gap[:unclear], gap
+            led_on = gap[n].text.rpartition(" ")[2] in _LEADS_ON or colon >= n
+            if led_on or following in ("after_prep", "with"):
+                return gap[: n + 1] if said_of_it or close else gap[:unclear], gap
             return gap[: n + 1], gap[n + 1 :]
         if kind in ("permit", "avoid_after") or (kind == "wish_after" and gap[n].text not in PLEASE):
             return gap[: n + 1], gap[n + 1 :]
-        ends = ("follow", "conn", "than", "except", "with", "after_prep", "neg", "avoid")
-        if kind == "neg" and not rest and gap[0].text == ":":
+        if kind == "neg" and not following and gap[0].text == ":":
             return gap[: n + 1], gap
-        if kind == "neg" and rest and (said_of_it or rest[0] in (*ends, UNKNOWN, "clinical")):
+        if kind == "neg" and following and (said_of_it or following in (*_ENDS, UNKNOWN, "clinical")):
             end = next((m for m in range(n + 1, len(kinds)) if kinds[m] == "conn"), len(kinds))
             return gap[:end], gap[end:] or gap
-        if kind == "neg" and rest[:1] == ["wish"] and rest[1:2] and rest[1] in ends:
+        second = behind[behind[n]] if following else len(kinds)
+        if kind == "neg" and following == "wish" and second < len(kinds) and kinds[second] in _ENDS:
             return gap[: n + 1], gap
         if kind == "avoid" and gap[n].text in _AT_THE_END:
             return gap[: n + 1], gap
-        if kind == "avoid" and (any(t.text == ":" for t in gap[n:]) or (rest and rest[0] != "wish")):
+        if kind == "avoid" and (colon >= n or (following and following != "wish")):
             return gap[: n + 1], gap
         if kind in (UNKNOWN, "clinical", "history"):
             unclear = n + 1
         elif kind not in (*SKIPPED, "neg"):
             break
+        said_of_it, close = said_of_it or kind == "aux", close and kind == MARK
     return gap[:unclear], gap
+
+
+def _next_words(kinds: Sequence[str]) -> list[int]:
+    """For each word the place of the next that is more than an auxiliary or plain one; `len(kinds)` where none is."""
+    found, place = [0] * len(kinds), len(kinds)
+    for n in range(len(kinds) - 1, -1, -1):
+        found[n] = place
+        place = place if kinds[n] in ("aux", "benign", MARK) else n
+    return found
 
 
 def _mark_lone(tokens: list[Token], groups: list[Group]) -> None:

@@ -7,6 +7,8 @@ their letters. Letters are compared in small and without accents; Chinese words 
 from __future__ import annotations
 
 import difflib
+import itertools
+import math
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -20,7 +22,20 @@ from MeWMLib.policy.agent_names import by_letters, classes, letters, members, pa
 
 #: Classes of words; where a word is in two, the earlier one counts, so that the careful meaning wins.
 CLASSES = (
-    *("double", "adverse", "avoid", "avoid_after", "limit", "neg", "except", "than", "failed", "doubt", "history"),
+    *(
+        "aim",
+        "double",
+        "adverse",
+        "avoid",
+        "avoid_after",
+        "limit",
+        "neg",
+        "except",
+        "than",
+        "failed",
+        "doubt",
+        "history",
+    ),
     *("permit", "contrast", "wish", "wish_after", "clinical", "then", "with", "conn", "after_prep", "follow", "benign"),
     "aux",
 )
@@ -40,6 +55,8 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 _COMPOUND = re.compile(
     r"(?<=[a-z]{3})(?=(?:allergie|allergik|unvertraglich|uberempfindlich|intoleranz|refraktar|resisten|toxizitat|frei\b))"
 )
+#: Line breaks of any system.
+_BREAKS = "\n\r\v\f\x85\u2028\u2029"
 _MARKS = {
     **dict.fromkeys(".!;\n。！；", STRONG),
     **dict.fromkeys("?？", QUESTION),
@@ -78,19 +95,29 @@ class PlainText:
 
     @classmethod
     def of(cls, original: str) -> PlainText:
-        """Take accents off and split German compounds."""
+        """Take accents off, split German compounds, and leave one blank or line break in the place of several."""
         found, places = list[str](), list[int]()
         for place, letter in enumerate(original):
+            if letter.isspace():
+                blank = "\n" if letter in _BREAKS else " "
+                if not found or not found[-1].isspace():
+                    found.append(blank)
+                    places.append(place)
+                elif blank == "\n":
+                    found[-1] = blank
+                continue
+            if unicodedata.category(letter) == "Cf":
+                continue  # a soft hyphen or another mark that nobody sees
             known = {"\u2019": "'", "\u2018": "'", "\u00a0": " ", "\u2013": "-", "\u2014": " - "}.get(letter, letter)
             for part in unicodedata.normalize("NFKD", known).casefold():
                 if not unicodedata.combining(part):
                     found.append(part)
                     places.append(place)
-        text = "".join(found)
-        for cut in sorted((m.start() for m in _COMPOUND.finditer(text)), reverse=True):
-            text = f"{text[:cut]} {text[cut:]}"
-            places.insert(cut, places[cut])
-        return cls(text, tuple(places))
+        cuts = [match.start() for match in _COMPOUND.finditer("".join(found))]
+        parts = [slice(begin, end) for begin, end in itertools.pairwise([0, *cuts, len(found)])]
+        text = " ".join("".join(found[part]) for part in parts)
+        shifted = [place for part in parts for place in (*places[part], *places[part.stop : part.stop + 1])]
+        return cls(text, tuple(shifted))
 
     def original(self, start: int, end: int) -> tuple[int, int]:
         """A span of the plain text as a span of the original."""
@@ -184,7 +211,9 @@ def _slip(word: str) -> tuple[str, Any] | None:
     if near and len({meant[name] for name in near if _ratio(word, name) > _ratio(word, near[0]) - 0.04}) == 1:
         return AGENT, meant[near[0]]
     if len(word) > _SLIP_LETTERS:
-        close = difflib.get_close_matches(word, list(_slip_words()), 1, _SLIP_RATIO)
+        # "tolerance" is no misspelt "intolerance", and "continue" no "discontinue"
+        possible = [known for known in _slip_words() if known[0] == word[0]]
+        close = difflib.get_close_matches(word, possible, 1, _SLIP_RATIO)
         if close:
             return _slip_words()[close[0]], None
     return None
@@ -233,6 +262,8 @@ def _one(text: str, place: int, starts: dict[int, tuple[int, Any]]) -> tuple[str
         match = pattern.match(text, place)
         if match:
             value = float(match[0 if kind == NUMBER else "value"].replace(",", "."))
+            if not math.isfinite(value):
+                return UNKNOWN, match.end(), None
             return kind, match.end(), (value, match["unit"][:2]) if kind == DOSE else value
     word = _WORD.match(text, place)
     if word:
@@ -257,7 +288,7 @@ def _chinese(text: str, place: int) -> tuple[str, int, Any]:
         if part in substances:
             return SUBSTANCE, place + length, substances[part]
         if part in phrases:
-            return phrases[part], place + length, None
+            return UNKNOWN if phrases[part] == "aim" else phrases[part], place + length, None
     return UNKNOWN, place + 1, None
 
 
@@ -291,4 +322,5 @@ def _phrase(text: str, place: int) -> tuple[str, int, Any] | None:
     kind = plain.get(phrase)
     if kind is None:
         kind = next(name for name, star in stars if star.fullmatch(phrase))
-    return kind, match.end(), None
+    # "with low toxicity" is no toxicity; nothing is made of it
+    return UNKNOWN if kind == "aim" else kind, match.end(), None

@@ -101,7 +101,7 @@ def test_columns_that_nobody_reads_are_named(read, header, said):
         (("patient,afp_ng_per_ml", "a,>400"), "afp_ng_per_ml is not a number"),
         (("patient,extrahepatic_spread", "a,maybe"), "extrahepatic_spread must be 0 or 1"),
         (("patient,age_years", "a,140"), "age_years is not possible.*line 2.*'140'"),
-        (("patient,child_pugh_class", "a,A9"), "child_pugh_class"),
+        (("patient,child_pugh_class", "a,A9"), "Child-Pugh do not belong.*A, 9 points.*line 2"),
         (("patient,sex", "a,1"), "sex is not known"),
         (("patient,treatment_date", "a,2001-02-31"), "YYYY-MM-DD"),
         (("patient,os_months", ",3"), "names no patient.*line 2"),
@@ -120,11 +120,27 @@ def test_words_of_clinical_data(read):
         "b,Male,b (7),bclc c,0,unknown",
     )
     assert found["a"].clinical.to_json() == {
-        "age_years": 61.0, "sex": "female", "child_pugh_class": "A", "bclc_stage": "B", "extrahepatic_spread": True
+        "age_years": 61.0, "sex": "female", "child_pugh_class": "A", "child_pugh_score": 5, "bclc_stage": "B",
+        "extrahepatic_spread": True,
     }  # fmt: skip
     assert found["b"].clinical.to_json() == {
-        "sex": "male", "child_pugh_class": "B", "bclc_stage": "C", "extrahepatic_spread": False
+        "sex": "male", "child_pugh_class": "B", "child_pugh_score": 7, "bclc_stage": "C", "extrahepatic_spread": False
     }  # fmt: skip
+
+
+def test_every_field_of_the_clinical_data_is_a_column(read):
+    found = read(
+        "patient,ecog,allergies,heart failure,ascites,portal_vein_thrombosis,renal_failure,previous_tace",
+        "a,1,Cisplatin; iodine,III,none,1,no,Cisplatin + Lipiodol",
+        "b,unknown,none,unknown,mild,Vp4,yes,",
+        "c,,,no,,0,,n/a",
+    )
+    assert [record.clinical.to_json() for record in found.values()] == [
+        {"ecog": 1, "allergies": ["Cisplatin", "iodine"], "heart_failure": "III", "ascites": "none",
+         "portal_vein_thrombosis": "unspecified", "renal_failure": False, "previous_tace": ["Cisplatin + Lipiodol"]},
+        {"allergies": [], "ascites": "mild", "portal_vein_thrombosis": "main", "renal_failure": True},
+        {"heart_failure": "none", "portal_vein_thrombosis": "none"},
+    ]  # fmt: skip
 
 
 def test_the_column_patient_is_taken_before_a_hospital_id(read):

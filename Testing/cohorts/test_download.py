@@ -173,5 +173,5 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     for ask in (idc.idc_transfer, lambda: catalogue(NAME)):
-        with pytest.raises(DependencyError, match=r"mewm\[download\]"):
+        with pytest.raises(DependencyError, match=r"\[download\]"):
             ask()

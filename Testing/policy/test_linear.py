@@ -13,8 +13,8 @@ from MeWMLib.core import protocol
 from MeWMLib.core.errors import ClinicalDataError, InputError, MeWMError, ProtocolError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.texts import MOST_GOAL, MOST_PROTOCOL, MOST_REPORT
-from MeWMLib.policy import goal, report_outcome, report_words, reports
-from MeWMLib.policy.goal import parse_goal
+from MeWMLib.policy import goal_facts, goal_words, report_outcome, report_words, reports
+from MeWMLib.policy.goal import parse_goal, read_goal
 from MeWMLib.policy.llm.privacy import masked
 from MeWMLib.policy.reports import parse_report, relevant_text
 
@@ -23,6 +23,11 @@ UNITS = (
     "30 mg ", "30 mg of a cisplatin ", "total dose of 30 mg cisplatin ", "in x ml of y lipiodol ", " and then ",
     "cisplastin ",
     "Cisplatin was infused and then PVA was injected and then ", "no ", "(", "\n", " ",
+)  # fmt: skip
+#: Words of goals of every kind, between two agents.
+FILLERS = (
+    "dome ", "the ", "stent ", "allergy ", "chronic ", "no ", "do not ", "at most ", "at most 5 mg ", "had ", "with ",
+    "except ", "heart failure, ", "Jodallergie ", "whether, ", "cisplatin? ", "to ", "no cisplatin except ", "inr ",
 )  # fmt: skip
 
 
@@ -51,13 +56,17 @@ class Counting:
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], object], str], int]:
     """What a text costs: characters that are given to patterns, and lines of our Python that are run."""
-    for module in (reports, report_words, report_outcome, goal, protocol):
+    for module in (reports, report_words, report_outcome, goal_words, protocol):
         for name, value in list(vars(module).items()):
             if isinstance(value, re.Pattern):
                 monkeypatch.setattr(module, name, Counting(value))
-    for module in (report_words, goal):
-        names = Counting(module._names())
-        monkeypatch.setattr(module, "_names", lambda names=names: names)
+    names = Counting(report_words._names())
+    monkeypatch.setattr(report_words, "_names", lambda: names)
+    for name in ("_names", "_lexicon", "_substances"):
+        pattern, *rest = getattr(goal_words, name)()
+        monkeypatch.setattr(goal_words, name, lambda tables=(Counting(pattern), *rest): tables)
+    compiled = tuple((Counting(pattern), read) for pattern, read in goal_facts._COMPILED)
+    monkeypatch.setattr(goal_facts, "_COMPILED", compiled)
 
     def count(read: Callable[[str], object], text: str) -> int:
         lines, former = 0, sys.gettrace()
@@ -81,13 +90,22 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], object], 
 
 
 @pytest.mark.parametrize("unit", UNITS)
-@pytest.mark.parametrize("read", [parse_report, relevant_text, parse_goal, Protocol.parse])
+@pytest.mark.parametrize("read", [parse_report, relevant_text, read_goal.__wrapped__, Protocol.parse])
 def test_twice_the_text_is_twice_the_work(work, read, unit):
     most = 3000 if read is Protocol.parse else 12_000
     read_once = (unit * (most // len(unit)))[: most // 4]
     work(read, read_once)  # what is looked up once, and kept
     small, large = work(read, read_once), work(read, (unit * most)[: 4 * len(read_once)])
     assert large <= 5 * small + 2000
+
+
+@pytest.mark.parametrize("filler", FILLERS)
+@pytest.mark.parametrize(("head", "tail"), [("use cisplatin ", "lipiodol"), ("", ""), ("allergic to ", " cisplatin")])
+def test_a_long_middle_of_a_goal_costs_what_it_is_long(work, head, tail, filler):
+    read = read_goal.__wrapped__
+    short, long = (head + filler * (most // len(filler)) + tail for most in (2000, 8000))
+    work(read, short)
+    assert work(read, long) <= 5 * work(read, short) + 2000
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from MeWMLib.core.patient import Clinical
+from MeWMLib.core.goal import Goal
+from MeWMLib.core.patient import Clinical, Findings, Lesion
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.policy.permission import ForbiddenProtocolError, require_allowed
 
@@ -30,4 +31,17 @@ def test_the_patient_counts() -> None:
 def test_a_drug_alone_is_told_by_name_what_it_lacks() -> None:
     with pytest.raises(ForbiddenProtocolError, match="no embolic, such as Lipiodol"):
         require_allowed(Protocol.parse("Epirubicin"), Clinical())
-    assert require_allowed(Protocol.parse("PVA"), Clinical()) == ()
+    # an embolic alone is TAE, which is noted
+    assert [(f.rule, f.severity) for f in require_allowed(Protocol.parse("PVA"), Clinical())] == [
+        ("bland-embolisation", "note")
+    ]
+
+
+def test_the_goal_and_what_was_measured_count() -> None:
+    protocol = Protocol.parse("Cisplatin + PVA")
+    with pytest.raises(ForbiddenProtocolError, match="goal-excludes"):
+        require_allowed(protocol, Clinical(), goal=Goal(excluded=("Cisplatin",)))
+    lesion = Lesion(1, 800.0, 120.0, (0.0, 0.0, 0.0), 60.0, 10.0, 0.0, 0.0, 800.0)
+    assert require_allowed(protocol, Clinical()) == ()
+    found = require_allowed(protocol, Clinical(), findings=Findings(1400.0, 100.0, (lesion,)))
+    assert [f.rule for f in found] == ["tumour-burden"]

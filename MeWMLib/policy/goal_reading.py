@@ -1,0 +1,224 @@
+"""What the groups of a treatment goal say, taken together: agents, limits, facts, and what is left or asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from MeWMLib.core.clinical import ALLERGENS
+from MeWMLib.core.clinical_fields import UNSPECIFIED
+from MeWMLib.policy import goal_words as words
+from MeWMLib.policy.agent_names import classes
+from MeWMLib.policy.goal_facts import Stated
+from MeWMLib.policy.goal_grammar import ADVERSE, BARE, DENIED, DOUBT, EXCLUDE, FREED, HISTORY, PERMIT, WISH
+from MeWMLib.policy.goal_sentences import Group, Sentence
+from MeWMLib.policy.goal_words import AGENT, FACT, SUBSTANCE, UNKNOWN, Token
+
+#: Parts of words that speak of an allergy; other adverse words (toxicity, resistance) are none.
+_ALLERGIC = ("aller", "alerg", "anaph", "anaf", "hypersens", "ipersens", "uberempf", "hives", "urtic", "rash", "过敏")
+#: Words for an agent that was named before.
+_IT = set("it|them|this|that|these|those|which|ihn|welche|welches|celui-ci|\u5b83".split("|"))
+
+
+@dataclass
+class Reading:
+    """What was found so far."""
+
+    text: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    # in the order in which they were found, each once
+    wanted: dict[str, None] = field(default_factory=dict)
+    excluded: dict[str, None] = field(default_factory=dict)
+    denied: dict[str, None] = field(default_factory=dict)
+    unclear: dict[str, None] = field(default_factory=dict)
+    adverse: dict[str, None] = field(default_factory=dict)
+    questions: dict[str, None] = field(default_factory=dict)
+    ignored: list[tuple[int, int]] = field(default_factory=list)
+    used: set[int] = field(default_factory=set)
+
+    def ask(self, question: str) -> None:
+        self.questions[question] = None
+
+    def shown(self, tokens: Sequence[Token]) -> str:
+        return self.text[tokens[0].start : tokens[-1].end].strip()
+
+    def leave(self, tokens: Sequence[Token]) -> None:
+        """These words were not used."""
+        if tokens:
+            self.ignored.append((tokens[0].start, tokens[-1].end))
+
+
+def attach_orphans(sentence: Sentence, former: Group | None, found: Reading) -> None:
+    """An adverse word without an object speaks of the agent before it, "use A (anaphylaxis)", or a bare one behind.
+
+    What points back at an agent, "use A, the patient refuses it", leaves it open.
+
+    Args:
+        sentence: its groups are judged.
+        former: the last group of the sentences before.
+        found: what is asked.
+    """
+    for number, part in sentence.orphans:
+        kinds = [t.kind for t in part]
+        spoken_of = sentence.groups[number - 1] if number else former
+        if spoken_of is not None and points_back(part, sentence.contrasted if not number else None):
+            # nothing more is said for A, nor surely against it
+            spoken_of.polarities = [DOUBT if p in (WISH, PERMIT) else p for p in spoken_of.polarities]
+        if "adverse" not in kinds and "failed" not in kinds:
+            continue
+        place = next(n for n, kind in enumerate(kinds) if kind in ("adverse", "failed"))
+        if any(k == "neg" for k in kinds[:place]):
+            found.used.add(id(part[place]))
+            continue
+        rest = [k for k in kinds[place + 1 :] if k not in ("aux", "benign", words.MARK)]
+        if rest[:1] == ["after_prep"] and UNKNOWN in rest:
+            continue  # it has an object that is no agent
+        before = sentence.groups[number - 1] if number else None
+        behind = sentence.groups[number] if number < len(sentence.groups) else None
+        if before is not None and before.members[-1].kind != FACT:
+            if "doubt" in kinds[:place]:
+                continue  # "use A, unless she is allergic" states no allergy
+            was = before.polarities[-1]
+            if was in (WISH, PERMIT, DOUBT, HISTORY):
+                found.ask(f"{_named(before.members[-1])}: “{found.shown(part)}” seems to speak of it")
+            before.polarities[-1] = ADVERSE
+            before.post = [*before.post, part[place]]
+            found.used.add(id(part[place]))
+        elif (
+            behind is not None
+            and "doubt" not in kinds[:place]
+            and set(behind.polarities) == {BARE}
+            and behind.members[0].kind != FACT
+        ):
+            behind.polarities = [ADVERSE] * len(behind.members)
+            behind.pre = [part[place], *behind.pre]
+            found.used.add(id(part[place]))
+
+
+def points_back(part: Sequence[Token], contrasted: bool | None = None) -> bool:
+    """True if words without an agent object to the one before: "the patient refuses it", "which is contraindicated".
+
+    Args:
+        part: a segment without a group.
+        contrasted: a word such as "but" parts it from the agent, or another sentence begins; None for a comma.
+    """
+    against = ("adverse", "failed", "avoid", "avoid_after", "neg")
+    place = next((n for n, t in enumerate(part) if t.kind in against), None)
+    if place is None:
+        return False
+    if any(t.text in _IT for t in part) and not any(t.kind in (UNKNOWN, "clinical") for t in part[place + 1 :]):
+        return True
+    last = next((t.kind for t in reversed(part) if t.kind not in ("aux", "benign", words.MARK)), "")
+    if contrasted is None:
+        return last in ("avoid", "avoid_after") and part[0].kind != last
+    return contrasted and last in against
+
+
+def take_group(group: Group, found: Reading, limited: set[int]) -> None:
+    cues = [t for t in (*group.pre, *group.post) if t.kind in ("adverse", "failed")]
+    allergic = any(part in t.text for t in cues for part in _ALLERGIC)
+    if any(p in (ADVERSE, DENIED) for p in group.polarities):
+        found.used.update(id(t) for t in cues if t.kind == "adverse")
+    for member, polarity in zip(group.members, group.polarities, strict=True):
+        if member.kind == FACT:
+            _take_fact(member, polarity, found)
+        elif member.kind == SUBSTANCE:
+            _take_substance(member, polarity, found)
+        else:
+            _take_agent(member, polarity, allergic, id(member) in limited, found)
+    open_ones = [
+        member
+        for member, polarity in zip(group.members, group.polarities, strict=True)
+        if member.kind != FACT and polarity in (HISTORY, PERMIT, DOUBT, BARE) and id(member) not in limited
+    ]
+    if open_ones:
+        found.leave([*group.pre, *group.members, *group.post])
+
+
+def _take_agent(member: Token, polarity: str, allergic: bool, limited: bool, found: Reading) -> None:
+    names: tuple[str, ...] = member.value
+    if polarity == WISH:
+        found.wanted |= dict.fromkeys(names)
+    elif polarity == EXCLUDE:
+        found.excluded |= dict.fromkeys(names)
+        if limited:
+            found.ask(f"{', '.join(names)}: ruled out, or only limited?")
+    elif polarity == ADVERSE:
+        found.excluded |= dict.fromkeys(names)
+        found.adverse |= dict.fromkeys(names)
+        if allergic:
+            known = found.facts.get("allergies", ())
+            found.facts["allergies"] = tuple(dict.fromkeys((*known, *_allergens(names))))
+    elif polarity == DENIED:
+        found.denied |= dict.fromkeys(_allergens(names))
+    elif polarity == FREED:
+        for name in names:
+            found.excluded.pop(name, None)
+    elif polarity in (DOUBT, BARE) and not (limited and polarity == BARE):
+        found.unclear |= dict.fromkeys(names)
+        verb = "are" if len(names) > 1 else "is"
+        found.ask(
+            f"{', '.join(names)}: {verb} wanted or ruled out? “{found.shown([member])}” is mentioned, and no word says "
+            f"so clearly: write “use {found.shown([member])}” or “no {found.shown([member])}”"
+        )
+
+
+def _allergens(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The name of the class where a whole class of allergens is meant, else the agents."""
+    whole = next((group for group, members in classes().items() if members == names and group in ALLERGENS), "")
+    return (whole,) if whole else names
+
+
+def _take_substance(member: Token, polarity: str, found: Reading) -> None:
+    name = str(member.value)
+    if polarity == ADVERSE:
+        known = found.facts.get("allergies", ())
+        found.facts["allergies"] = tuple(dict.fromkeys((*known, name)))
+    elif polarity == DENIED:
+        found.denied[name] = None
+    else:
+        found.ask(f"“{found.shown([member])}” was not used: is there an allergy to it?")
+        found.leave([member])
+
+
+def _take_fact(member: Token, polarity: str, found: Reading) -> None:
+    stated: Stated = member.value
+    value = stated.value
+    if polarity in (EXCLUDE, DENIED):
+        value = stated.denied
+    if polarity == DOUBT and value is not None:
+        # the careful reading counts until somebody says otherwise
+        found.ask(f"“{found.shown([member])}” is not clear: is it there? It is taken for there ({stated.field})")
+    if value is None:
+        found.ask(f"“{found.shown([member])}” is not clear: write it into the clinical data ({stated.field})")
+        found.leave([member])
+        return
+    if found.facts.get(stated.field) == UNSPECIFIED or value == UNSPECIFIED:
+        # the statement with a grade counts
+        known = found.facts.get(stated.field, value)
+        found.facts[stated.field] = value if known == UNSPECIFIED else known
+        value = found.facts[stated.field]
+    if found.facts.get(stated.field, value) != value:
+        found.ask(f"{stated.field} is stated twice, as {found.facts[stated.field]} and as {value}")
+    found.facts.setdefault(stated.field, value)
+
+
+def leave_part(part: Sequence[Token], found: Reading) -> None:
+    """List what was not used of a few words, and ask where it is a clinical word."""
+    negs = 0
+    for token in part:
+        denied = negs == 1
+        negs += token.kind == "neg"
+        if token.kind in ("clinical", "adverse", "failed") and id(token) not in found.used and not denied:
+            found.ask(
+                f"“{found.shown(part)}” speaks of {found.shown([token])} and was not used: write it into the clinical "
+                "data or name the agent that it rules out"
+            )
+    unused = [t for t in part if t.kind in (UNKNOWN, "clinical") or (t.kind == "adverse" and id(t) not in found.used)]
+    if unused:
+        found.leave([t for t in part if t.start >= unused[0].start and t.end <= unused[-1].end])
+
+
+def _named(member: Token) -> str:
+    return ", ".join(member.value) if member.kind == AGENT else str(member.value)
