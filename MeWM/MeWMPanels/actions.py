@@ -8,6 +8,7 @@ import qt
 from slicer.i18n import tr as _
 
 from MeWMLib.core.errors import MeWMError
+from MeWMLib.core.plan import unjudged_in_words
 from MeWMLib.core.protocol import Action, Protocol, vocabulary
 from MeWMLib.core.records import parse_json
 from MeWMLib.policy.rules import FORBIDDEN, NOTE, TOUCHED, unjudged
@@ -222,8 +223,8 @@ class ActionsPanel(Panel):
             reason = _coloured(colour, f"<b>{word}:</b> {escape(finding.reason)}")
             lines.append(reason + " " + _coloured(_GREY, f"[{_linked(finding.source)}]"))
         if missing:
-            text = _("not known:") + " " + "; ".join(f"{name} ({', '.join(rules)})" for name, rules in missing.items())
-            lines.append(_coloured(_AMBER, "<b>" + _("Cannot be judged:") + "</b> " + escape(text)))
+            text = escape(unjudged_in_words(missing))
+            lines.append(_coloured(_AMBER, "<b>" + _("Cannot be judged:") + "</b> " + text))
         return "<br>".join(lines)
 
 

@@ -50,7 +50,7 @@ def tip_of(candidate):
     """Protocol, warnings and what could not be judged, for a tool tip."""
     lines = [candidate.protocol.text, *(w.text for w in candidate.warnings)]
     if candidate.unjudged:
-        lines.append(_("Cannot be judged, not known:") + " " + candidate.unjudged_text)
+        lines.append(_("Cannot be judged:") + " " + candidate.unjudged_text)
     return "\n".join(lines)
 
 
@@ -77,11 +77,7 @@ def summary_of(candidate, seed):
         _("Tumour:") + tumour,
         *(f'<span style="color:#8a5a00">{escape(w.severity)}: {escape(w.reason)}</span>' for w in candidate.warnings),
         *(
-            [
-                '<span style="color:#8a5a00">'
-                + _("Rules that cannot be judged, not known:")
-                + f" {escape(candidate.unjudged_text)}</span>"
-            ]
+            ['<span style="color:#8a5a00">' + _("Cannot be judged:") + f" {escape(candidate.unjudged_text)}</span>"]
             if candidate.unjudged
             else []
         ),

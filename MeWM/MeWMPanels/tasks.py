@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+from dataclasses import dataclass
 from functools import partial, wraps
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from MeWMLib.core import io
 from MeWMLib.core.errors import MeWMError, ProtocolError
 from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.protocol import Protocol
-from MeWMLib.core.records import from_plain, parse_json
+from MeWMLib.core.questions import Question
+from MeWMLib.core.records import from_plain, parse_json, to_plain
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.runner import LocalRunner
 from MeWMLib.jobs.table import kind_of
@@ -283,11 +285,22 @@ class _Post:
         self.ct, self.phase = parameters.post_ct, "unknown"
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What was asked about labels and scan, as it is kept beside the findings."""
+
+    questions: tuple[Question, ...] = ()
+
+
 def findings_of(text):
-    """Read the findings of the parameter node: a dictionary of the numbers of `Findings`, only `lesions` (none) where
-    nothing was measured or the text cannot be read."""
+    """Read the findings of the parameter node: a dictionary of the numbers of `Findings` and, as `questions`, of what
+    was asked about labels and scan; only `lesions` (none) where nothing was measured or the text cannot be read."""
     try:
-        return from_plain(Findings, parse_json(text), strict=False).to_json() if text else {"lesions": []}
+        data = parse_json(text) if text else None
+        if data is None:
+            return {"lesions": []}
+        found = from_plain(Findings, data, strict=False).to_json()
+        return {**found, "questions": to_plain(from_plain(Asked, data, strict=False).questions)}
     except MeWMError:
         return {"lesions": []}
 

@@ -110,7 +110,7 @@ def weights_text(settings: PlanSettings) -> str:
 def rule_lines(candidate: Candidate) -> list[str]:
     """What could not be judged of the best protocol; that no rule objects is said only where all were asked."""
     if candidate.unjudged:
-        return [f"Rules that cannot be judged for rank 1, since this is not known: {candidate.unjudged_text}."]
+        return [f"Cannot be judged: {candidate.unjudged_text} (--clinical; `mewm clinical template` writes a file)."]
     asked = candidate.unjudged is not None and not candidate.warnings
     return ["Rules that rank 1 touches: none; all were asked."] if asked else []
 
@@ -121,7 +121,7 @@ def _row(candidate: Candidate, break_: str, narrow: bool) -> list[str]:
     warnings = ", ".join(w.rule for w in candidate.warnings)
     if candidate.unjudged:
         count = sum(map(len, candidate.unjudged.values()))
-        warnings = ", ".join(part for part in (warnings, f"{count} not judged") if part)
+        warnings = f"{warnings or 'none'} ({count} not judged)"
     # on a narrow terminal a cell takes two lines, and the warnings are below the protocol
     under = f"\n({warnings})" if narrow and warnings else ""
     row = [

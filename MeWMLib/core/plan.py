@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from html import escape
 from typing import Any
 
+from MeWMLib.core.clinical import field_table
 from MeWMLib.core.errors import PlanSettingsError, UnreadableFileError
 from MeWMLib.core.outcome import Risk, TumourChange, in_numbers
 from MeWMLib.core.protocol import Protocol
@@ -166,6 +167,23 @@ class Pruned:
         return {"protocol": self.protocol.text, "rules": list(self.rules)}
 
 
+def unjudged_in_words(unjudged: Mapping[str, Sequence[str]]) -> str:
+    """Such as "3 rules, since allergies and INR are not known".
+
+    Args:
+        unjudged: rules that cannot be judged, by the clinical field that is missing.
+
+    Returns:
+        "" where all can be judged.
+    """
+    if not unjudged:
+        return ""
+    table, count = field_table(), sum(map(len, unjudged.values()))
+    titles = [table[name].title if name in table else name for name in unjudged]
+    listed = " and ".join([", ".join(titles[:-1]), titles[-1]] if len(titles) > 1 else titles)
+    return f"{count} rule{'s' if count > 1 else ''}, since {listed} {'are' if len(titles) > 1 else 'is'} not known"
+
+
 @dataclass(frozen=True)
 class Candidate:
     """One protocol of a plan.
@@ -214,7 +232,12 @@ class Candidate:
 
     @property
     def unjudged_text(self) -> str:
-        """Which rules cannot be judged and what is missing for them; "" where all were asked or it is not recorded."""
+        """How many rules cannot be judged and what is missing for them, in one line; see `unjudged_in_words`."""
+        return unjudged_in_words(self.unjudged or {})
+
+    @property
+    def unjudged_rules(self) -> str:
+        """The clinical fields that are missing, each with the rules that ask for it."""
         return "; ".join(f"{missing} ({', '.join(rules)})" for missing, rules in (self.unjudged or {}).items())
 
     @classmethod

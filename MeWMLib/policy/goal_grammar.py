@@ -45,6 +45,8 @@ _DONE = set(
 )
 #: Articles of an amount, "avec du lipiodol".
 _PARTITIVE = set("du|de|d'|de la|de l'|del|della".split("|"))
+#: Said of an allergy, these deny it; said of an agent, they exclude it.
+_RULED_OUT = set("ruled out|excluded|ausgeschlossen|exclu|exclue|excluido|escluso|\u6392\u9664".split("|"))
 _NEITHER = set("neither|weder|ni|ne".split("|"))
 _INFINITIVE = {"to", "zu", "de", "di", "d'", "a", "of", "from", "by"}
 
@@ -64,7 +66,9 @@ def judge(group: Group, spoken: bool, previous: Group | None) -> None:
     cut = max(group.cuts) if group.cuts else None
     if before == HISTORY and any(t.kind == "clinical" for t in group.post):
         behind = _UNCLEAR
-    if before == BARE and behind in (None, _UNCLEAR):
+    if before == ADVERSE and behind == EXCLUDE and any(t.text in _RULED_OUT for t in group.post):
+        found = [DOUBT] * count  # "an allergy to A was ruled out"
+    elif before == BARE and behind in (None, _UNCLEAR):
         found = [WISH if group.lone and behind is None else BARE] * count
     elif behind is None or (behind == PERMIT and before == WISH):
         found = [before] * count
@@ -153,6 +157,8 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
             return DOUBT
         if any(t.text in VERB_NEG | NEVER for t in tokens[:place]):
             return DOUBT
+        if UNKNOWN in kinds[place:] and "wish" in kinds[place + kinds[place:].index(UNKNOWN) :]:
+            return DOUBT  # "a rash with penicillin and wants A"
         return DENIED if earlier else DOUBT if "doubt" in kinds[:place] else ADVERSE
     if "doubt" in kinds or "failed" in kinds:
         return DOUBT
@@ -172,8 +178,8 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
         place = next((n for n, t in enumerate(tokens) if t.kind in ("neg", "limit")), 0)
         if previous is not None and _denied_too(tokens, place, previous.polarities[-1:]):
             return DENIED
-        if UNKNOWN in kinds[place:] and tokens[-1].text in _INFINITIVE:
-            return DOUBT  # "not opposed to A"
+        if UNKNOWN in kinds[place:] and (tokens[-1].text in _INFINITIVE or kinds[-1] in ("with", "after_prep")):
+            return DOUBT  # "not opposed to A", "no risk with A"
         if "history" in kinds[place:]:
             return DOUBT if "wish" in kinds[place:] else HISTORY
         return EXCLUDE

@@ -19,6 +19,11 @@ from MeWMLib.policy.goal_words import AGENT, FACT, SUBSTANCE, UNKNOWN, Token
 _ALLERGIC = ("aller", "alerg", "anaph", "anaf", "hypersens", "ipersens", "uberempf", "hives", "urtic", "rash", "过敏")
 #: Words for an agent that was named before.
 _IT = set("it|them|this|that|these|those|which|ihn|welche|welches|celui-ci|\u5b83".split("|"))
+#: What is given beside an embolic.
+_DRUGS = set(
+    "drug|drugs|chemotherapy|medikament|medikamente|therapie|medicament|medicaments|farmaco|farmacos|farmaci|"
+    "\u836f\u7269|\u5316\u7597".split("|")
+)
 
 
 @dataclass
@@ -62,7 +67,8 @@ def attach_orphans(sentence: Sentence, former: Group | None, found: Reading) -> 
     for number, part in sentence.orphans:
         kinds = [t.kind for t in part]
         spoken_of = sentence.groups[number - 1] if number else former
-        if spoken_of is not None and points_back(part, sentence.contrasted if not number else None):
+        conditional = "adverse" in kinds and "doubt" in kinds[: kinds.index("adverse")] and not sentence.groups[number:]
+        if spoken_of is not None and (conditional or points_back(part, None if number else sentence.contrasted)):
             # nothing more is said for A, nor surely against it
             spoken_of.polarities = [DOUBT if p in (WISH, PERMIT) else p for p in spoken_of.polarities]
         if "adverse" not in kinds and "failed" not in kinds:
@@ -85,15 +91,14 @@ def attach_orphans(sentence: Sentence, former: Group | None, found: Reading) -> 
             before.polarities[-1] = ADVERSE
             before.post = [*before.post, part[place]]
             found.used.add(id(part[place]))
-        elif (
-            behind is not None
-            and "doubt" not in kinds[:place]
-            and set(behind.polarities) == {BARE}
-            and behind.members[0].kind != FACT
-        ):
+        elif "doubt" not in kinds[:place] and behind is not None and _is_bare(behind):
             behind.polarities = [ADVERSE] * len(behind.members)
             behind.pre = [part[place], *behind.pre]
             found.used.add(id(part[place]))
+
+
+def _is_bare(group: Group) -> bool:
+    return set(group.polarities) == {BARE} and group.members[0].kind != FACT
 
 
 def points_back(part: Sequence[Token], contrasted: bool | None = None) -> bool:
@@ -215,9 +220,18 @@ def leave_part(part: Sequence[Token], found: Reading) -> None:
                 f"“{found.shown(part)}” speaks of {found.shown([token])} and was not used: write it into the clinical "
                 "data or name the agent that it rules out"
             )
-    unused = [t for t in part if t.kind in (UNKNOWN, "clinical") or (t.kind == "adverse" and id(t) not in found.used)]
+    if part and is_without_drugs(part):
+        found.ask(f"“{found.shown(part)}” was not used: proposals hold a drug; name what is not wanted, “no A”")
+    told = (UNKNOWN, "clinical", "adverse", "failed")
+    unused = [t for t in part if t.kind in told and id(t) not in found.used]
     if unused:
         found.leave([t for t in part if t.start >= unused[0].start and t.end <= unused[-1].end])
+
+
+def is_without_drugs(part: Sequence[Token]) -> bool:
+    """True for "no drugs" and "without chemotherapy"; "no other drug" beside an agent says less."""
+    kept = [t for t in part if t.kind not in ("aux", words.MARK)]
+    return len(kept) == 2 and kept[0].kind == "neg" and kept[1].text in _DRUGS
 
 
 def _named(member: Token) -> str:

@@ -22,22 +22,9 @@ from MeWMLib.policy.agent_names import by_letters, classes, letters, members, pa
 
 #: Classes of words; where a word is in two, the earlier one counts, so that the careful meaning wins.
 CLASSES = (
-    *(
-        "aim",
-        "double",
-        "adverse",
-        "avoid",
-        "avoid_after",
-        "limit",
-        "neg",
-        "except",
-        "than",
-        "failed",
-        "doubt",
-        "history",
-    ),
-    *("permit", "contrast", "wish", "wish_after", "clinical", "then", "with", "conn", "after_prep", "follow", "benign"),
-    "aux",
+    *("aim", "double", "adverse", "avoid", "avoid_after", "limit", "neg", "except", "than", "failed", "doubt"),
+    *("history", "permit", "contrast", "wish", "wish_after", "clinical", "then", "with", "conn", "after_prep"),
+    *("follow", "benign", "aux"),
 )
 AGENT, SUBSTANCE, FACT, NUMBER, DOSE, COUNTED = "agent", "substance", "fact", "number", "dose", "counted"
 STRONG, WEAK, MARK, QUESTION, UNKNOWN = "strong", "weak", "mark", "question", "unknown"
@@ -55,6 +42,7 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 _COMPOUND = re.compile(
     r"(?<=[a-z]{3})(?=(?:allergie|allergik|unvertraglich|uberempfindlich|intoleranz|refraktar|resisten|toxizitat|frei\b))"
 )
+_NON = re.compile(r"(?<![^\W_])(?P<non>non)(?P<name>[a-z]{5,})")
 #: Line breaks of any system.
 _BREAKS = "\n\r\v\f\x85\u2028\u2029"
 _MARKS = {
@@ -95,7 +83,7 @@ class PlainText:
 
     @classmethod
     def of(cls, original: str) -> PlainText:
-        """Take accents off, split German compounds, and leave one blank or line break in the place of several."""
+        """Take accents off, split German compounds and "nonplatinum", and put one blank in the place of several."""
         found, places = list[str](), list[int]()
         for place, letter in enumerate(original):
             if letter.isspace():
@@ -113,8 +101,10 @@ class PlainText:
                 if not unicodedata.combining(part):
                     found.append(part)
                     places.append(place)
-        cuts = [match.start() for match in _COMPOUND.finditer("".join(found))]
-        parts = [slice(begin, end) for begin, end in itertools.pairwise([0, *cuts, len(found)])]
+        whole, known_names = "".join(found), _names()[1]
+        cuts = {match.start() for match in _COMPOUND.finditer(whole)}
+        cuts |= {match.end("non") for match in _NON.finditer(whole) if letters(match["name"]) in known_names}
+        parts = [slice(begin, end) for begin, end in itertools.pairwise([0, *sorted(cuts), len(found)])]
         text = " ".join("".join(found[part]) for part in parts)
         shifted = [place for part in parts for place in (*places[part], *places[part.stop : part.stop + 1])]
         return cls(text, tuple(shifted))

@@ -45,7 +45,7 @@ def protocol_table(scene: Any, candidates: Sequence[Candidate]) -> Any:
 
 
 def _unjudged(candidate: Candidate) -> list[str]:
-    return [f"cannot be judged, not known: {candidate.unjudged_text}"] if candidate.unjudged else []
+    return [f"cannot be judged: {candidate.unjudged_text}"] if candidate.unjudged else []
 
 
 def risk_chart(scene: Any, table_node: Any) -> list[Any]:

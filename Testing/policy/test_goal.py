@@ -64,7 +64,9 @@ BASES = (
     "should we use {a}?|do not use {a}|anything but {a}|{a} preferred|allergic to {a}|not without {a}|TACE with {a}|"
     "we would like to use {a} with {b}|consider {a}|never use {a}|longest survival, few side effects|"
     "use at most 50 mg {a}|please avoid {a} and use {b}|{a} with {b}|prefer not to use {a}|Doxorubicin bevorzugen|"
-    "utiliser {a}|\u9996\u9009{a}|\u4e0d\u8981\u7528{a}"
+    "utiliser {a}|\u9996\u9009{a}|\u4e0d\u8981\u7528{a}|only {a}|{a} rather than {b}|{a} instead of {b}|"
+    "{a} should be used|{a} would be our choice|I would like to see {a} tried first|avec du {a}|"
+    "continue {a}|prefer {a} with low toxicity"
 ).split("|")
 SEPARATORS = ("; ", ". ", ", ", " and ", " - ", "\n", " but ", " because ", " (", ") ", " ")
 _NAMES = st.sampled_from(sorted(AGENTS))

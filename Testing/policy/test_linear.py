@@ -64,7 +64,8 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], object], 
     monkeypatch.setattr(report_words, "_names", lambda: names)
     for name in ("_names", "_lexicon", "_substances"):
         pattern, *rest = getattr(goal_words, name)()
-        monkeypatch.setattr(goal_words, name, lambda tables=(Counting(pattern), *rest): tables)
+        tables = (Counting(pattern), *rest)
+        monkeypatch.setattr(goal_words, name, lambda tables=tables: tables)
     compiled = tuple((Counting(pattern), read) for pattern, read in goal_facts._COMPILED)
     monkeypatch.setattr(goal_facts, "_COMPILED", compiled)
 
