@@ -22,6 +22,11 @@ from MeWMLib.core.volume import Geometry
 _LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 #: What RescaleType may be: HU, which count where it is missing, or unspecified (GDCM writes "US" for a CT).
 _UNITS = ("HU", "US")
+_WRITTEN_OUT = {"": "HU", "HOUNSFIELD": "HU", "HOUNSFIELD UNIT": "HU", "HOUNSFIELD UNITS": "HU", "UNSPECIFIED": "US"}
+#: Slices may be this share of their distance away from an even grid, so that positions of few digits are even ...
+_OFF_GRID = 0.1
+#: ... and this share where all distances are alike; small differences in them add up along the body.
+_DRIFT = 0.25
 _EXPORT = "Export the series again from the PACS"
 
 
@@ -84,7 +89,7 @@ def _require_hu(slices: Sequence[SliceRecord]) -> None:
         )
     if flat := [one.where for one in slices if one.slope == 0]:
         raise SeriesError(what="Slices have a rescale slope of 0", given=_some(flat), remedy=_EXPORT)
-    named = [one.units.upper() or "HU" for one in slices]
+    named = [_WRITTEN_OUT.get(unit := one.units.upper(), unit) for one in slices]
     units = Counter(named)
     wrong = [one.where for one, unit in zip(slices, named, strict=True) if unit not in _UNITS]
     if wrong:
@@ -112,10 +117,13 @@ def _grid(slices: Sequence[SliceRecord]) -> Geometry:
     _require_even(slices, places)
     start = np.array(first.position)
     step = (np.array(slices[-1].position) - start) / (len(slices) - 1)
-    if np.linalg.norm(step - (step @ normal) * normal) > 1e-2 * np.linalg.norm(step):
+    across = float(np.linalg.norm(step - (step @ normal) * normal))
+    # a tilt of a fraction of a degree adds up to many voxels from the first slice to the last
+    if across > 1e-2 * np.linalg.norm(step) or across * (len(slices) - 1) > 0.5 * max(first.spacing):
+        angle = np.degrees(np.arctan2(across, abs(float(step @ normal))))
         raise GeometryError(
             what="The slices are shifted against each other (gantry tilt)",
-            given=str(first.file.path.parent),
+            given=f"{first.file.path.parent}, by {angle:.2g} degrees or {across * (len(slices) - 1):.2g} mm in all",
             remedy="Resample the series to an orthogonal grid first",
         )
     affine = np.eye(4)
@@ -145,7 +153,10 @@ def _require_even(slices: Sequence[SliceRecord], places: NDArray[np.float64]) ->
             remedy="Export each phase as a series of its own",
         )
     wrong = uneven_steps(places)
-    if wrong.size:
+    number = np.arange(len(places))
+    slope, start = np.polyfit(number, places, 1)
+    away = float(np.abs(places - (slope * number + start)).max())
+    if wrong.size and away > _OFF_GRID * slope:
         usual = float(np.median(steps))
         gaps = ", ".join(f"{steps[n]:.2f} mm after slice {n + 1} ({slices[n].where})" for n in wrong[:5])
         missing = bool((steps[wrong] > 1.5 * usual).any())
@@ -153,4 +164,10 @@ def _require_even(slices: Sequence[SliceRecord], places: NDArray[np.float64]) ->
             what="Slices are missing from the series" if missing else "The slices are not evenly spaced",
             given=f"{len(slices)} slices, usually {usual:.2f} mm apart, but {gaps}",
             remedy="Export the whole series again" if missing else "Resample the series to even spacing first",
+        )
+    if away > _DRIFT * slope:
+        raise SeriesError(
+            what="The distance of the slices changes along the body",
+            given=f"{len(slices)} slices, {steps.min():.2f} to {steps.max():.2f} mm apart",
+            remedy="Resample the series to even spacing first",
         )

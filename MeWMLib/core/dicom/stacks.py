@@ -1,8 +1,10 @@
 """From slices to stacks: which slices make one volume. One DICOM series may hold several, or none.
 
-Contrast phases stored in one series are told apart by AcquisitionNumber where it does so, else by temporal position,
-stack, file or contrast agent, else by the places that are taken twice. What cannot become a volume is left out with one
-sentence that says why. `plan` and `cohort import` both ask here, so they name the same stacks.
+Contrast phases and reconstructions stored in one series are told apart by AcquisitionNumber where it does so, else by
+temporal position, stack, file, contrast agent and what else `_APART` names, else by the order in which they were
+stored: a place that is taken twice is another volume's. Where that is not known either, nothing is split at random.
+What cannot become a volume is left out with one sentence that says why. `plan` and `cohort import` both ask here, so
+they name the same stacks.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -32,7 +35,16 @@ _APART: tuple[tuple[str, Callable[[SliceRecord], str]], ...] = (
     ("file", lambda one: one.file.sop if one.layout.frames > 1 else ""),
     ("frame of reference", lambda one: one.file.frame_of_reference),
     ("ContrastBolusAgent", lambda one: one.contrast),
+    ("ConvolutionKernel", lambda one: one.kernel),
+    ("time", lambda one: one.time),
+    ("ImageType", lambda one: "\\".join(one.image_type)),
+    ("SeriesDescription", lambda one: one.file.description),
+    ("folder", lambda one: str(one.file.path.parent)),
 )
+#: These may differ between slices of one volume; they count only where places are taken twice.
+_WITHIN_ONE = ("file", "ImageType", "SeriesDescription", "folder")
+#: Slices of one volume may differ by this in spacing (mm) and in the cosines of their axes.
+_SAME_SPACING_MM, _SAME_COSINE = 5e-4, 2e-3
 
 
 @dataclass(frozen=True)
@@ -85,15 +97,19 @@ def stacks_of(slices: Sequence[SliceRecord]) -> tuple[list[Stack], list[LeftOut]
         slices: of one patient, study and SeriesInstanceUID.
     """
     kept, copies, clash = without_copies(slices)
-    groups: dict[object, list[SliceRecord]] = defaultdict(list)
+    groups: list[list[SliceRecord]] = []
     for one in kept:
-        groups[kind_of_slice(one)].append(one)
+        mine = next((group for group in groups if same_kind(group[0], one)), None)
+        if mine is None:
+            groups.append([one])
+        else:
+            mine.append(one)
     mixed = [f"the series is mixed: {len(groups)} kinds of slices"] if len(groups) > 1 else []
     notes = (*mixed, *((f"{copies} copies of the same slices were dropped",) if copies else ()))
     lost = _without_place(groups)
     stacks: list[Stack] = []
     out: list[LeftOut] = []
-    for members in groups.values():
+    for members in groups:
         if reason := _unfit(members):
             out.append(LeftOut(Stack(tuple(members)).name, reason))
             continue
@@ -116,21 +132,23 @@ def _faulty(stack: Stack, fault: str, files: Sequence[str]) -> Stack:
     return stack if stack.fault else replace(stack, fault=fault, files=tuple(files))
 
 
-def _without_place(groups: dict[object, list[SliceRecord]]) -> list[SliceRecord]:
+def _without_place(groups: Sequence[list[SliceRecord]]) -> list[SliceRecord]:
     """Slices that say nothing about their place although others of their kind in the series do."""
-    placed = {(m[0].shape, m[0].image_type) for m in groups.values() if not _missing(m[0])}
-    return [one for m in groups.values() if _missing(m[0]) for one in m if (one.shape, one.image_type) in placed]
+    placed = {(m[0].shape, m[0].image_type) for m in groups if not _missing(m[0])}
+    return [one for m in groups if _missing(m[0]) for one in m if (one.shape, one.image_type) in placed]
 
 
-def kind_of_slice(one: SliceRecord) -> object:
-    """Slices of one volume agree in this."""
+def same_kind(a: SliceRecord, b: SliceRecord) -> bool:
+    """True if two slices may belong to one volume, by all but their places."""
+
+    def near(first: tuple[float, ...], second: tuple[float, ...], most: float) -> bool:
+        return len(first) == len(second) and all(abs(x - y) <= most for x, y in zip(first, second, strict=True))
+
     return (
-        one.localizer,
-        one.layout.samples,
-        one.shape,
-        tuple(round(v, 3) for v in one.spacing),
-        tuple(round(v, 2) + 0.0 for v in one.axes),
-        len(one.position),
+        (a.localizer, a.layout.samples, a.shape, len(a.position))
+        == (b.localizer, b.layout.samples, b.shape, len(b.position))
+        and near(a.spacing, b.spacing, _SAME_SPACING_MM)
+        and near(a.axes, b.axes, _SAME_COSINE)
     )
 
 
@@ -197,7 +215,7 @@ def _grid(members: Sequence[SliceRecord]) -> list[int]:
 
 def _split(members: list[SliceRecord], notes: tuple[str, ...]) -> list[Stack]:
     """Stacks of slices of one kind, none with two slices at one place."""
-    members, notes = _without_doubles(members, notes)
+    members, notes = _without_doubles(members, notes, _few_repeats(members))
     distinct = _distinct(members)
     most = max(Counter(_grid(members)).values())
     if most == len(members):
@@ -210,20 +228,34 @@ def _split(members: list[SliceRecord], notes: tuple[str, ...]) -> list[Stack]:
             continue
         parts = list(groups.values())
         if distinct:
-            if name != "file" and _interleaved(parts):
+            if name not in _WITHIN_ONE and _interleaved(parts):
                 return _parts(groups, name, notes)
         elif all(_distinct(one) for one in parts) and (
             len(parts) == most or min(len(one) for one in parts) >= MIN_SLICES
         ):
             return _parts(groups, name, notes)
     if distinct:
-        return [Stack(in_order(members), "", notes)]
+        rounds = _rounds(members)
+        if not _interleaved(rounds):
+            return [Stack(in_order(members), "", notes)]
+        return _by_order(rounds, "were stored one after another", notes)
     if twice := _few_repeats(members):
         here = [one.where for group in twice for one in group]
         return [_faulty(Stack(in_order(members), "", notes), "slices that differ lie at the same places", here)]
-    runs = _by_repeats(members)
-    note = f"{len(runs)} volumes were stacked in this series and were split where places repeat"
-    return [Stack(in_order(one), f"part {n} of {len(runs)}", (*notes, note)) for n, one in enumerate(runs, 1)]
+    if same := _without_order(members):
+        # two volumes differ at once; reading all of both for nothing takes long
+        kept, said = _without_doubles(members, notes, same) if same_slice(*same[0][:2]) else (members, notes)
+        if len(kept) < len(members):
+            return _split(kept, said)
+        fault = "slices of several volumes lie at the same places, and nothing says which belong together"
+        here = [one.where for group in same for one in group]
+        return [_faulty(Stack(in_order(members), "", notes), fault, here)]
+    return _by_order(_by_repeats(members), "were split where places repeat", notes)
+
+
+def _by_order(parts: list[list[SliceRecord]], why: str, notes: tuple[str, ...]) -> list[Stack]:
+    note = f"{len(parts)} volumes were stacked in this series and {why}"
+    return [Stack(in_order(one), f"part {n} of {len(parts)}", (*notes, note)) for n, one in enumerate(parts, 1)]
 
 
 def _few_repeats(members: list[SliceRecord]) -> list[list[SliceRecord]]:
@@ -235,9 +267,11 @@ def _few_repeats(members: list[SliceRecord]) -> list[list[SliceRecord]]:
     return twice if len(twice) < min(MIN_SLICES, 0.25 * len(places)) else []
 
 
-def _without_doubles(members: list[SliceRecord], notes: tuple[str, ...]) -> tuple[list[SliceRecord], tuple[str, ...]]:
-    """Drop single slices that were stored again under another SOPInstanceUID."""
-    doubles = [one for group in _few_repeats(members) for one in group[1:] if same_slice(group[0], one)]
+def _without_doubles(
+    members: list[SliceRecord], notes: tuple[str, ...], groups: list[list[SliceRecord]]
+) -> tuple[list[SliceRecord], tuple[str, ...]]:
+    """Drop slices that were stored again under another SOPInstanceUID; `groups` are those that share a place."""
+    doubles = [one for group in groups for one in group[1:] if same_slice(group[0], one)]
     if not doubles:
         return members, notes
     gone = {id(one) for one in doubles}
@@ -273,10 +307,32 @@ def _interleaved(groups: list[list[SliceRecord]]) -> bool:
     Acquisitions that follow one another along the body (chest, then abdomen; or one a slice) are one volume.
     """
     ranges = sorted((float(p.min()), float(p.max())) for g in groups if len(g) >= MIN_SLICES for p in [places_of(g)])
-    return any(
-        min(a[1], b[1]) - max(a[0], b[0]) > 0.5 * min(a[1] - a[0], b[1] - b[0])
-        for a, b in zip(ranges, ranges[1:], strict=False)
-    )
+    return any(min(a[1], b[1]) - max(a[0], b[0]) > 0.5 * min(a[1] - a[0], b[1] - b[0]) for a, b in pairwise(ranges))
+
+
+def _stored(one: SliceRecord) -> tuple[str, int, int]:
+    """Key of the order in which slices were stored."""
+    return one.time, one.instance, one.frame
+
+
+def _without_order(members: list[SliceRecord]) -> list[list[SliceRecord]]:
+    """Slices at one place of which nothing says which was stored first; the names of their files may be anything."""
+    found: dict[object, list[SliceRecord]] = defaultdict(list)
+    for one, place in zip(members, _grid(members), strict=True):
+        found[place, _stored(one)].append(one)
+    return [group for group in found.values() if len(group) > 1]
+
+
+def _rounds(members: list[SliceRecord]) -> list[list[SliceRecord]]:
+    """Slices by how often their storing began again at the other end of the body; one list if it never did."""
+    if len({one.instance for one in members}) < len(members):
+        return [members]
+    stored = sorted(members, key=lambda one: one.instance)
+    steps = np.diff(places_of(stored))
+    forward = 1 if (steps > 0).sum() * 2 >= len(steps) else -1
+    again = np.flatnonzero(steps * forward < -(MIN_SLICES - 2) * float(np.median(np.abs(steps)))) + 1
+    cuts = [0, *again.tolist(), len(stored)]
+    return [stored[a:b] for a, b in pairwise(cuts)]
 
 
 def _by_repeats(members: list[SliceRecord]) -> list[list[SliceRecord]]:
@@ -285,7 +341,7 @@ def _by_repeats(members: list[SliceRecord]) -> list[list[SliceRecord]]:
     Stored one after another, a new volume begins where a place is taken again; stored place by place, the n-th slice at
     every place belongs to the n-th volume. The way with fewer gaps in its volumes is right.
     """
-    stored = sorted(members, key=lambda one: (one.time, one.instance, one.file.path.name, one.frame))
+    stored = sorted(members, key=_stored)
     runs: list[list[SliceRecord]] = [[]]
     taken: set[int] = set()
     ranks: dict[int, list[SliceRecord]] = defaultdict(list)
