@@ -9,6 +9,7 @@ they name the same stacks.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -247,6 +248,8 @@ def _split(members: list[SliceRecord], notes: tuple[str, ...]) -> list[Stack]:
         kept, said = _without_doubles(members, notes, same) if same_slice(*same[0][:2]) else (members, notes)
         if len(kept) < len(members):
             return _split(kept, said)
+        if runs := _by_names(members):
+            return _by_order(runs, "were split where places repeat, in the order of the names of their files", notes)
         fault = "slices of several volumes lie at the same places, and nothing says which belong together"
         here = [one.where for group in same for one in group]
         return [_faulty(Stack(in_order(members), "", notes), fault, here)]
@@ -323,6 +326,31 @@ def _without_order(members: list[SliceRecord]) -> list[list[SliceRecord]]:
     return [group for group in found.values() if len(group) > 1]
 
 
+def _by_names(members: list[SliceRecord]) -> list[list[SliceRecord]]:
+    """Volumes in the order of the names of files, if it runs along the body from end to end each time; else nothing."""
+
+    def key(one: SliceRecord) -> tuple[list[tuple[int, str]], int]:
+        parts = re.findall(r"\d+|\D+", one.file.path.name)
+        return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], one.frame
+
+    runs = _runs(sorted(members, key=key))
+    steps = [np.diff(places_of(run)) for run in runs]
+    return runs if all(len(run) > 2 for run in runs) and all((s > 0).all() or (s < 0).all() for s in steps) else []
+
+
+def _runs(stored: Sequence[SliceRecord]) -> list[list[SliceRecord]]:
+    """Slices in the order in which they were stored; a new run begins where a place is taken again."""
+    runs: list[list[SliceRecord]] = [[]]
+    taken: set[int] = set()
+    for one, place in zip(stored, _grid(stored), strict=True):
+        if place in taken:
+            runs.append([])
+            taken = set()
+        taken.add(place)
+        runs[-1].append(one)
+    return runs
+
+
 def _rounds(members: list[SliceRecord]) -> list[list[SliceRecord]]:
     """Slices by how often their storing began again at the other end of the body; one list if it never did."""
     if len({one.instance for one in members}) < len(members):
@@ -342,16 +370,10 @@ def _by_repeats(members: list[SliceRecord]) -> list[list[SliceRecord]]:
     every place belongs to the n-th volume. The way with fewer gaps in its volumes is right.
     """
     stored = sorted(members, key=_stored)
-    runs: list[list[SliceRecord]] = [[]]
-    taken: set[int] = set()
+    runs = _runs(stored)
     ranks: dict[int, list[SliceRecord]] = defaultdict(list)
     count: Counter[int] = Counter()
     for one, place in zip(stored, _grid(stored), strict=True):
-        if place in taken:
-            runs.append([])
-            taken = set()
-        taken.add(place)
-        runs[-1].append(one)
         ranks[count[place]].append(one)
         count[place] += 1
     ranked = [ranks[n] for n in sorted(ranks)]

@@ -205,8 +205,16 @@ def test_what_may_differ_within_a_volume_tells_those_at_the_same_places_apart(fi
 
 def test_volumes_that_nothing_tells_apart_are_not_parted_by_the_names_of_their_files(monkeypatch):
     monkeypatch.setattr("MeWMLib.core.dicom.stacks.same_slice", lambda a, b: False)
-    (stack,), _ = stacks_of(twice({}, {}))
+    mixed = [replace(one, file=replace(one.file, path=Path(f"x{n}"))) for n, one in enumerate(twice({}, {}))]
+    (stack,), _ = stacks_of(mixed)
     assert "nothing says which belong together" in stack.fault and len(stack.files) == 60
+
+
+def test_names_that_follow_the_body_twice_tell_volumes_apart(monkeypatch):
+    monkeypatch.setattr("MeWMLib.core.dicom.stacks.same_slice", lambda a, b: False)
+    slices = [replace(one, instance=0) for one in column(30) + column(30, -2.5, 72.5, 100)]
+    good, _ = stacks_of(slices)  # f0, f1 ... f29, f100 ...: by number, not by letters
+    assert [len(s.slices) for s in good] == [30, 30] and pure(good) and "names of their files" in good[0].notes[0]
 
 
 def test_a_series_stored_twice_under_other_names_is_one_volume(monkeypatch):
