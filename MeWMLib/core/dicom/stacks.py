@@ -9,7 +9,6 @@ they name the same stacks.
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,8 @@ from itertools import pairwise
 import numpy as np
 
 from MeWMLib.core.dicom.copies import same_slice, without_copies
-from MeWMLib.core.dicom.records import SAME_PLACE_MM, SliceRecord, in_order, normal_of, places_of, uneven_steps
+from MeWMLib.core.dicom.order import by_repeats, grid_of, rounds_of
+from MeWMLib.core.dicom.records import SAME_PLACE_MM, SliceRecord, in_order, normal_of, places_of
 
 #: A stack of fewer slices, or a shorter one, shows no liver: scouts, bolus tracking, single captures.
 MIN_SLICES, MIN_EXTENT_MM = 8, 60.0
@@ -44,6 +44,8 @@ _APART: tuple[tuple[str, Callable[[SliceRecord], str]], ...] = (
 )
 #: These may differ between slices of one volume; they count only where places are taken twice.
 _WITHIN_ONE = ("file", "ImageType", "SeriesDescription", "folder")
+#: These may be the same for some neighbouring slices of one volume; they count only where they part all of them.
+_OF_BLOCKS = ("ConvolutionKernel", "time", "ImageType", "SeriesDescription", "folder")
 #: Slices of one volume may differ by this in spacing (mm) and in the cosines of their axes.
 _SAME_SPACING_MM, _SAME_COSINE = 5e-4, 2e-3
 
@@ -204,21 +206,11 @@ def _distinct(members: Sequence[SliceRecord]) -> bool:
     return bool((np.diff(places) > SAME_PLACE_MM).all())
 
 
-def _grid(members: Sequence[SliceRecord]) -> list[int]:
-    """The place of every slice as a whole number; places that differ by printing alone share one."""
-    places = places_of(members)
-    order = np.argsort(places, kind="stable")
-    new = np.concatenate([[0], np.cumsum(np.diff(places[order]) > SAME_PLACE_MM)])
-    found = np.empty(len(places), dtype=int)
-    found[order] = new
-    return [int(n) for n in found]
-
-
 def _split(members: list[SliceRecord], notes: tuple[str, ...]) -> list[Stack]:
     """Stacks of slices of one kind, none with two slices at one place."""
-    members, notes = _without_doubles(members, notes, _few_repeats(members))
+    members, notes = _without_doubles(members, notes)
     distinct = _distinct(members)
-    most = max(Counter(_grid(members)).values())
+    most = max(Counter(grid_of(members)).values())
     if most == len(members):
         return [Stack(tuple(members), "", notes)]  # one slice, or all at one place
     for name, of in _APART:
@@ -232,28 +224,22 @@ def _split(members: list[SliceRecord], notes: tuple[str, ...]) -> list[Stack]:
             if name not in _WITHIN_ONE and _interleaved(parts):
                 return _parts(groups, name, notes)
         elif all(_distinct(one) for one in parts) and (
-            len(parts) == most or min(len(one) for one in parts) >= MIN_SLICES
+            len(parts) == most or (name not in _OF_BLOCKS and min(len(one) for one in parts) >= MIN_SLICES)
         ):
             return _parts(groups, name, notes)
     if distinct:
-        rounds = _rounds(members)
+        rounds = rounds_of(members, MIN_SLICES - 2)
         if not _interleaved(rounds):
             return [Stack(in_order(members), "", notes)]
         return _by_order(rounds, "were stored one after another", notes)
-    if twice := _few_repeats(members):
-        here = [one.where for group in twice for one in group]
-        return [_faulty(Stack(in_order(members), "", notes), "slices that differ lie at the same places", here)]
-    if same := _without_order(members):
-        # two volumes differ at once; reading all of both for nothing takes long
-        kept, said = _without_doubles(members, notes, same) if same_slice(*same[0][:2]) else (members, notes)
-        if len(kept) < len(members):
-            return _split(kept, said)
-        if runs := _by_names(members):
-            return _by_order(runs, "were split where places repeat, in the order of the names of their files", notes)
-        fault = "slices of several volumes lie at the same places, and nothing says which belong together"
-        here = [one.where for group in same for one in group]
-        return [_faulty(Stack(in_order(members), "", notes), fault, here)]
-    return _by_order(_by_repeats(members), "were split where places repeat", notes)
+    if parts := [] if _few(twice := _repeats(members), members) else by_repeats(members):
+        return _by_order(parts, "were split where places repeat", notes)
+    fault = (
+        "slices that differ lie at the same places"
+        if _few(twice, members)
+        else "slices of several volumes lie at the same places, and nothing says which belong together"
+    )
+    return [_faulty(Stack(in_order(members), "", notes), fault, [one.where for group in twice for one in group])]
 
 
 def _by_order(parts: list[list[SliceRecord]], why: str, notes: tuple[str, ...]) -> list[Stack]:
@@ -261,20 +247,28 @@ def _by_order(parts: list[list[SliceRecord]], why: str, notes: tuple[str, ...]) 
     return [Stack(in_order(one), f"part {n} of {len(parts)}", (*notes, note)) for n, one in enumerate(parts, 1)]
 
 
-def _few_repeats(members: list[SliceRecord]) -> list[list[SliceRecord]]:
-    """Slices that share a place, by place, where these are too few to be another volume; else nothing."""
+def _repeats(members: list[SliceRecord]) -> list[list[SliceRecord]]:
+    """Slices that share a place, by place."""
     places: dict[int, list[SliceRecord]] = defaultdict(list)
-    for one, place in zip(members, _grid(members), strict=True):
+    for one, place in zip(members, grid_of(members), strict=True):
         places[place].append(one)
-    twice = [group for group in places.values() if len(group) > 1]
-    return twice if len(twice) < min(MIN_SLICES, 0.25 * len(places)) else []
+    return [group for group in places.values() if len(group) > 1]
 
 
-def _without_doubles(
-    members: list[SliceRecord], notes: tuple[str, ...], groups: list[list[SliceRecord]]
-) -> tuple[list[SliceRecord], tuple[str, ...]]:
-    """Drop slices that were stored again under another SOPInstanceUID; `groups` are those that share a place."""
-    doubles = [one for group in groups for one in group[1:] if same_slice(group[0], one)]
+def _few(groups: list[list[SliceRecord]], members: list[SliceRecord]) -> bool:
+    """True if slices that share a place are too few to be another volume."""
+    places = len(members) - sum(len(group) - 1 for group in groups)
+    return 0 < len(groups) < min(MIN_SLICES, 0.25 * places)
+
+
+def _without_doubles(members: list[SliceRecord], notes: tuple[str, ...]) -> tuple[list[SliceRecord], tuple[str, ...]]:
+    """Drop slices that were stored again under another SOPInstanceUID: single ones, or all that share a place."""
+    groups = _repeats(members)
+    doubles = [one for group in groups for one in group[1:]]
+    if _few(groups, members):
+        doubles = [one for group in groups for one in group[1:] if same_slice(group[0], one)]
+    elif not all(same_slice(group[0], one) for group in groups for one in group[1:]):  # most volumes differ at once
+        return members, notes
     if not doubles:
         return members, notes
     gone = {id(one) for one in doubles}
@@ -311,78 +305,3 @@ def _interleaved(groups: list[list[SliceRecord]]) -> bool:
     """
     ranges = sorted((float(p.min()), float(p.max())) for g in groups if len(g) >= MIN_SLICES for p in [places_of(g)])
     return any(min(a[1], b[1]) - max(a[0], b[0]) > 0.5 * min(a[1] - a[0], b[1] - b[0]) for a, b in pairwise(ranges))
-
-
-def _stored(one: SliceRecord) -> tuple[str, int, int]:
-    """Key of the order in which slices were stored."""
-    return one.time, one.instance, one.frame
-
-
-def _without_order(members: list[SliceRecord]) -> list[list[SliceRecord]]:
-    """Slices at one place of which nothing says which was stored first; the names of their files may be anything."""
-    found: dict[object, list[SliceRecord]] = defaultdict(list)
-    for one, place in zip(members, _grid(members), strict=True):
-        found[place, _stored(one)].append(one)
-    return [group for group in found.values() if len(group) > 1]
-
-
-def _by_names(members: list[SliceRecord]) -> list[list[SliceRecord]]:
-    """Volumes in the order of the names of files, if it runs along the body from end to end each time; else nothing."""
-
-    def key(one: SliceRecord) -> tuple[list[tuple[int, str]], int]:
-        parts = re.findall(r"\d+|\D+", one.file.path.name)
-        return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], one.frame
-
-    runs = _runs(sorted(members, key=key))
-    steps = [np.diff(places_of(run)) for run in runs]
-    return runs if all(len(run) > 2 for run in runs) and all((s > 0).all() or (s < 0).all() for s in steps) else []
-
-
-def _runs(stored: Sequence[SliceRecord]) -> list[list[SliceRecord]]:
-    """Slices in the order in which they were stored; a new run begins where a place is taken again."""
-    runs: list[list[SliceRecord]] = [[]]
-    taken: set[int] = set()
-    for one, place in zip(stored, _grid(stored), strict=True):
-        if place in taken:
-            runs.append([])
-            taken = set()
-        taken.add(place)
-        runs[-1].append(one)
-    return runs
-
-
-def _rounds(members: list[SliceRecord]) -> list[list[SliceRecord]]:
-    """Slices by how often their storing began again at the other end of the body; one list if it never did."""
-    if len({one.instance for one in members}) < len(members):
-        return [members]
-    stored = sorted(members, key=lambda one: one.instance)
-    steps = np.diff(places_of(stored))
-    forward = 1 if (steps > 0).sum() * 2 >= len(steps) else -1
-    again = np.flatnonzero(steps * forward < -(MIN_SLICES - 2) * float(np.median(np.abs(steps)))) + 1
-    cuts = [0, *again.tolist(), len(stored)]
-    return [stored[a:b] for a, b in pairwise(cuts)]
-
-
-def _by_repeats(members: list[SliceRecord]) -> list[list[SliceRecord]]:
-    """Volumes stacked without a tag that tells them apart, in the order in which they were taken.
-
-    Stored one after another, a new volume begins where a place is taken again; stored place by place, the n-th slice at
-    every place belongs to the n-th volume. The way with fewer gaps in its volumes is right.
-    """
-    stored = sorted(members, key=_stored)
-    runs = _runs(stored)
-    ranks: dict[int, list[SliceRecord]] = defaultdict(list)
-    count: Counter[int] = Counter()
-    for one, place in zip(stored, _grid(stored), strict=True):
-        ranks[count[place]].append(one)
-        count[place] += 1
-    ranked = [ranks[n] for n in sorted(ranks)]
-    return runs if _gaps(runs) <= _gaps(ranked) else ranked
-
-
-def _gaps(parts: list[list[SliceRecord]]) -> int:
-    """Places where a volume's slices are not evenly spaced; a lone slice counts too."""
-    found = 0
-    for one in parts:
-        found += len(uneven_steps(np.sort(places_of(one)))) if len(one) > 1 else 1
-    return found

@@ -128,8 +128,7 @@ def _hu(one: SliceRecord, stored: NDArray[Any]) -> tuple[NDArray[np.float64], fl
     pad = np.zeros(stored.shape, bool)
     if one.padding is not None and _odd_padding(one):
         pad = (stored >= one.padding[0]) & (stored <= one.padding[1])
-    if not layout.compressed:
-        stored = _significant(one, stored, pad)
+    stored = _significant(one, stored, pad)
     slope, intercept = _rescale(one)
     hu = stored * np.float64(slope) + intercept
     hu[pad] = PADDING_HU
@@ -271,7 +270,8 @@ def _write_frame(path: Path, layout: PixelLayout, frame: bytes) -> None:
     data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     data.Modality, data.PhotometricInterpretation, data.SamplesPerPixel = "OT", "MONOCHROME2", 1
     data.Rows, data.Columns = layout.rows, layout.columns
-    data.BitsAllocated, data.BitsStored, data.HighBit = layout.bits, layout.stored, layout.high
+    # all bits: GDCM would drop those above the stored ones without a word, padding and too high values too
+    data.BitsAllocated, data.BitsStored, data.HighBit = layout.bits, layout.bits, layout.bits - 1
     data.PixelRepresentation = int(layout.signed)
     data.PixelData = encapsulate([frame], has_bot=False)
     data["PixelData"].is_undefined_length = True

@@ -214,13 +214,30 @@ def test_names_that_follow_the_body_twice_tell_volumes_apart(monkeypatch):
     monkeypatch.setattr("MeWMLib.core.dicom.stacks.same_slice", lambda a, b: False)
     slices = [replace(one, instance=0) for one in column(30) + column(30, -2.5, 72.5, 100)]
     good, _ = stacks_of(slices)  # f0, f1 ... f29, f100 ...: by number, not by letters
-    assert [len(s.slices) for s in good] == [30, 30] and pure(good) and "names of their files" in good[0].notes[0]
+    assert [len(s.slices) for s in good] == [30, 30] and pure(good)
 
 
 def test_a_series_stored_twice_under_other_names_is_one_volume(monkeypatch):
     monkeypatch.setattr("MeWMLib.core.dicom.stacks.same_slice", lambda a, b: True)
     (stack,), _ = stacks_of(twice({}, {}))
     assert len(stack.slices) == 30 and not stack.fault and "30 slices were stored twice" in stack.notes[0]
+
+
+def test_an_order_that_is_none_parts_nothing():
+    """Frames of two volumes in any order, or numbers that were drawn."""
+    numbers = sorted(range(60), key=lambda n: n * 37 % 60)
+    slices = [replace(one, instance=n) for one, n in zip(column(30) + column(30, first=100), numbers, strict=True)]
+    (stack,), _ = stacks_of(slices)
+    assert "nothing says which belong together" in stack.fault
+    # the table went to and fro: blocks of ten slices, each once for either volume, with their own times
+    blocks = [
+        replace(one, time=f"10{block:02d}{phase:02d}", instance=0)
+        for phase, volume in enumerate((column(30), column(30, first=100)))
+        for n, one in enumerate(volume)
+        for block in (n // 10,)
+    ]
+    good, _ = stacks_of(blocks)
+    assert [len(s.slices) for s in good] == [30, 30] and pure(good)
 
 
 def test_volumes_between_each_other_that_were_stored_one_after_another_are_split():

@@ -271,6 +271,31 @@ def test_padding_becomes_air(phantom, hu, tmp_path, value):
     same(read_volume(phantom.classic(tmp_path / "a", hu, change=change)), wanted)
 
 
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90"])
+@pytest.mark.parametrize("value", [63536, 5000])
+def test_values_above_the_stored_bits_are_not_cut_by_a_codec(phantom, hu, tmp_path, syntax, value):
+    """RLE, JPEG-LS and JPEG 2000 hold all 16 bits of a CT that says 12."""
+
+    def change(data, n):
+        values = np.frombuffer(data.PixelData, "<u2").copy()
+        values[:7] = value
+        data.PixelData = values.tobytes()
+        data.PixelPaddingValue = 63536
+        data.compress(syntax, generate_instance_uid=False)
+        data.BitsStored, data.HighBit = 12, 11
+
+    if syntax.endswith("90"):
+        pytest.importorskip("openjpeg")
+    folder = phantom.classic(tmp_path / "a", hu, change=change)
+    if value == 63536:
+        wanted = hu.copy()
+        wanted[:, 0, :7] = -1024
+        same(read_volume(folder), wanted)
+    else:
+        with pytest.raises(UnreadableFileError, match="12 bits"):
+            read_volume(folder)
+
+
 def test_low_padding_is_clamped(phantom, hu, tmp_path):
     low = hu.copy()
     low[:, :3] = -3024
