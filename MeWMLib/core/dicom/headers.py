@@ -333,6 +333,10 @@ def _layout(path: Path, size: int, elements: _Elements) -> PixelLayout:
     frames = elements.whole(_FRAMES, 1)
     if 0 in (values["rows"], values["columns"]):
         _refuse("a DICOM file is cut in its header, or holds no image")
+    if not values["stored"] <= values["high"] + 1 <= values["bits"]:
+        _refuse(
+            f"a DICOM file says that {values['stored']} bits up to bit {values['high']} are stored in {values['bits']}"
+        )
     if frames < 1:
         _refuse(f"a DICOM file says that it has {frames} frames")
     if elements.pixels is None:

@@ -124,7 +124,6 @@ def _odd_padding(one: SliceRecord) -> bool:
 
 def _hu(one: SliceRecord, stored: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
     """HU of a slice, padding clamped, and the lowest one before that."""
-    layout = one.layout
     pad = np.zeros(stored.shape, bool)
     if one.padding is not None and _odd_padding(one):
         pad = (stored >= one.padding[0]) & (stored <= one.padding[1])
