@@ -25,9 +25,10 @@ _UNITS = ("HU", "US")
 _WRITTEN_OUT = {"": "HU", "HOUNSFIELD": "HU", "HOUNSFIELD UNIT": "HU", "HOUNSFIELD UNITS": "HU", "UNSPECIFIED": "US"}
 #: Slices may be this share of their distance away from an even grid, so that positions of few digits are even ...
 _OFF_GRID = 0.1
-#: ... and this share where all distances are alike; small differences in them add up along the body.
+#: ... and this share away from the grid that is laid from the first to the last, since small differences add up.
 _DRIFT = 0.25
 _EXPORT = "Export the series again from the PACS"
+_APART = "Export each phase or reconstruction as a series of its own"
 
 
 def read_stack(stack: Stack) -> tuple[NDArray[Any], Geometry, float]:
@@ -52,7 +53,8 @@ def checked(stack: Stack) -> tuple[tuple[SliceRecord, ...], Geometry]:
     """The slices of a stack in order, and their grid, if they agree; nothing is unpacked, errors as `read_stack`."""
     if stack.fault:
         kind = UnreadableFileError if "damaged" in stack.fault or "cut" in stack.fault else SeriesError
-        raise kind(_sentence(stack.fault), given=_some(stack.files), remedy=_EXPORT)
+        remedy = _APART if "same places" in stack.fault else _EXPORT
+        raise kind(_sentence(stack.fault), given=_some(stack.files), remedy=remedy)
     slices = in_order(stack.slices)
     if len(slices) < 2:
         raise SeriesError(
@@ -165,7 +167,7 @@ def _require_even(slices: Sequence[SliceRecord], places: NDArray[np.float64]) ->
             given=f"{len(slices)} slices, usually {usual:.2f} mm apart, but {gaps}",
             remedy="Export the whole series again" if missing else "Resample the series to even spacing first",
         )
-    if away > _DRIFT * slope:
+    if np.abs(places - np.linspace(places[0], places[-1], len(places))).max() > _DRIFT * slope:
         raise SeriesError(
             what="The distance of the slices changes along the body",
             given=f"{len(slices)} slices, {steps.min():.2f} to {steps.max():.2f} mm apart",
