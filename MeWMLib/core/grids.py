@@ -38,7 +38,9 @@ def turned_like(array: NDArray[Any], geometry: Geometry, reference: Geometry) ->
 
 
 def placed_on(array: NDArray[Any], geometry: Geometry, reference: Geometry) -> NDArray[Any] | None:
-    """Put voxels that are a part of a grid into their place on it; the rest is 0.
+    """Put voxels that are a part of a grid into their place on it, the rest is 0; or take it out of a larger one.
+
+    A grid that is neither a part nor larger on all sides, such as one that is a slice off, was not made for this one.
 
     Args:
         array: (K, J, I).
@@ -46,7 +48,8 @@ def placed_on(array: NDArray[Any], geometry: Geometry, reference: Geometry) -> N
         reference: the whole grid.
 
     Returns:
-        Voxels on `reference`, none of them interpolated; None if the voxels of the two grids do not coincide.
+        Voxels on `reference`, none of them interpolated; None if the voxels of the two grids do not coincide, or some
+        that are not 0 lie outside of it.
     """
     turned, part = turned_like(array, geometry, reference)
     places = reference.to_kji(part.to_ras(part.corners))
@@ -54,10 +57,13 @@ def placed_on(array: NDArray[Any], geometry: Geometry, reference: Geometry) -> N
     if np.abs(places - part.corners - start).max() >= SAME_GRID_VOXELS:
         return None
     end = start + part.shape
+    if part.shape == reference.shape and not start.any():
+        return np.ascontiguousarray(turned)
+    if (start <= 0).all() and (end >= reference.shape).all():
+        inside = turned[tuple(slice(-a, n - a) for a, n in zip(start, reference.shape, strict=True))]
+        return np.ascontiguousarray(inside) if np.count_nonzero(inside) == np.count_nonzero(turned) else None
     if start.min() < 0 or (end > reference.shape).any():
         return None
-    if part.shape == reference.shape:
-        return np.ascontiguousarray(turned)
     whole = np.zeros(reference.shape, dtype=array.dtype)
     whole[tuple(slice(a, b) for a, b in zip(start, end, strict=True))] = turned
     return whole

@@ -102,6 +102,19 @@ def test_a_part_that_reaches_outside_or_lies_between_voxels_is_none():
         assert placed_on(whole.array[:2, :2, :2], part, whole.geometry) is None
 
 
+def test_a_grid_is_taken_out_of_a_larger_one_if_nothing_lies_outside():
+    whole = labels_on(reference())
+    more = np.pad(whole.array, ((2, 0), (1, 3), (0, 4)))
+    geometry = whole.geometry.crop((-2, -1, 0), more.shape)
+    for order, signs in TURNS[::7]:
+        other = stored_otherwise(LabelMap(more, geometry), order, signs)
+        np.testing.assert_array_equal(placed_on(other.array, other.geometry, whole.geometry), whole.array)
+    more[0, 0, 0] = 1
+    assert placed_on(more, geometry, whole.geometry) is None
+    empty = np.zeros(whole.geometry.shape, np.uint8)  # one slice off: two grids of which neither holds the other
+    assert placed_on(empty, whole.geometry.crop((1, 0, 0), empty.shape), whole.geometry) is None
+
+
 @pytest.mark.parametrize(
     ("change", "words", "not_words"),
     [

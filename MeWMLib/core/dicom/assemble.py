@@ -22,7 +22,13 @@ from MeWMLib.core.volume import Geometry
 _LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 #: What RescaleType may be: HU, which count where it is missing, or unspecified (GDCM writes "US" for a CT).
 _UNITS = ("HU", "US")
+_WRITTEN_OUT = {"": "HU", "HOUNSFIELD": "HU", "HOUNSFIELD UNIT": "HU", "HOUNSFIELD UNITS": "HU", "UNSPECIFIED": "US"}
+#: Slices may be this share of their distance away from an even grid, so that positions of few digits are even ...
+_OFF_GRID = 0.1
+#: ... and this share away from the grid that is laid from the first to the last, since small differences add up.
+_DRIFT = 0.25
 _EXPORT = "Export the series again from the PACS"
+_APART = "Export each phase or reconstruction as a series of its own"
 
 
 def read_stack(stack: Stack) -> tuple[NDArray[Any], Geometry, float]:
@@ -47,7 +53,8 @@ def checked(stack: Stack) -> tuple[tuple[SliceRecord, ...], Geometry]:
     """The slices of a stack in order, and their grid, if they agree; nothing is unpacked, errors as `read_stack`."""
     if stack.fault:
         kind = UnreadableFileError if "damaged" in stack.fault or "cut" in stack.fault else SeriesError
-        raise kind(_sentence(stack.fault), given=_some(stack.files), remedy=_EXPORT)
+        remedy = _APART if "same places" in stack.fault else _EXPORT
+        raise kind(_sentence(stack.fault), given=_some(stack.files), remedy=remedy)
     slices = in_order(stack.slices)
     if len(slices) < 2:
         raise SeriesError(
@@ -84,7 +91,7 @@ def _require_hu(slices: Sequence[SliceRecord]) -> None:
         )
     if flat := [one.where for one in slices if one.slope == 0]:
         raise SeriesError(what="Slices have a rescale slope of 0", given=_some(flat), remedy=_EXPORT)
-    named = [one.units.upper() or "HU" for one in slices]
+    named = [_WRITTEN_OUT.get(unit := one.units.upper(), unit) for one in slices]
     units = Counter(named)
     wrong = [one.where for one, unit in zip(slices, named, strict=True) if unit not in _UNITS]
     if wrong:
@@ -118,10 +125,13 @@ def _grid(slices: Sequence[SliceRecord]) -> Geometry:
     _require_even(slices, places)
     start = np.array(first.position)
     step = (np.array(slices[-1].position) - start) / (len(slices) - 1)
-    if np.linalg.norm(step - (step @ normal) * normal) > 1e-2 * np.linalg.norm(step):
+    across = float(np.linalg.norm(step - (step @ normal) * normal))
+    # a tilt of a fraction of a degree adds up to many voxels from the first slice to the last
+    if across > 1e-2 * np.linalg.norm(step) or across * (len(slices) - 1) > 0.5 * max(first.spacing):
+        angle = np.degrees(np.arctan2(across, abs(float(step @ normal))))
         raise GeometryError(
             what="The slices are shifted against each other (gantry tilt)",
-            given=str(first.file.path.parent),
+            given=f"{first.file.path.parent}, by {angle:.2g} degrees or {across * (len(slices) - 1):.2g} mm in all",
             remedy="Resample the series to an orthogonal grid first",
         )
     affine = np.eye(4)
@@ -151,7 +161,10 @@ def _require_even(slices: Sequence[SliceRecord], places: NDArray[np.float64]) ->
             remedy="Export each phase as a series of its own",
         )
     wrong = uneven_steps(places)
-    if wrong.size:
+    number = np.arange(len(places))
+    slope, start = np.polyfit(number, places, 1)
+    away = float(np.abs(places - (slope * number + start)).max())
+    if wrong.size and away > _OFF_GRID * slope:
         usual = float(np.median(steps))
         gaps = ", ".join(f"{steps[n]:.2f} mm after slice {n + 1} ({slices[n].where})" for n in wrong[:5])
         missing = bool((steps[wrong] > 1.5 * usual).any())
@@ -159,4 +172,10 @@ def _require_even(slices: Sequence[SliceRecord], places: NDArray[np.float64]) ->
             what="Slices are missing from the series" if missing else "The slices are not evenly spaced",
             given=f"{len(slices)} slices, usually {usual:.2f} mm apart, but {gaps}",
             remedy="Export the whole series again" if missing else "Resample the series to even spacing first",
+        )
+    if np.abs(places - np.linspace(places[0], places[-1], len(places))).max() > _DRIFT * slope:
+        raise SeriesError(
+            what="The distance of the slices changes along the body",
+            given=f"{len(slices)} slices, {steps.min():.2f} to {steps.max():.2f} mm apart",
+            remedy="Resample the series to even spacing first",
         )

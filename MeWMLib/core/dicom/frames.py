@@ -69,6 +69,7 @@ def _record(number: int, own: Any, shared: Any, common: dict[str, Any]) -> Slice
             "acquisition": acquisition,
             "temporal": _text(content, "TemporalPositionIndex") or common["temporal"],
             "stack": _text(content, "StackID"),
+            "kernel": _text(group("CTReconstructionSequence"), "ConvolutionKernel") or common["kernel"],
             "contrast": common["contrast"] or next((t for one in rest if (t := _text(one, "ContrastBolusAgent"))), ""),
             "time": _text(content, "FrameAcquisitionDateTime") or common["time"],
         }

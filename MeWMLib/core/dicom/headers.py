@@ -54,6 +54,7 @@ _SLICE_TEXTS = {
     "acquisition": 0x00200012,
     "temporal": 0x00200100,
     "contrast": 0x00180010,
+    "kernel": 0x00181210,
 }
 _VECTORS = {"spacing": 0x00280030, "axes": 0x00200037, "position": 0x00200032}
 #: Two-byte numbers of the layout, and what counts where one is missing.
@@ -74,17 +75,28 @@ _INSTANCE, _FRAMES, _LOSSY, _LOOKUP, _INTERCEPT, _SLOPE = (
     0x00200013, 0x00280008, 0x00282110, 0x00283000, 0x00281052, 0x00281053,
 )  # fmt: skip
 _PADDING, _PADDING_LIMIT = 0x00280120, 0x00280121
+#: OverlayBitPosition of each overlay; one above the stored bits says which bit of every voxel is not the CT's.
+_OVERLAYS = tuple(0x60000102 + (n << 17) for n in range(16))
 _TAGS = [
     *(*_FILE_TEXTS.values(), *_SLICE_TEXTS.values(), *_VECTORS.values(), *(tag for tag, _ in _LAYOUT.values())),
     *(_CHARSET, _IMAGE_TYPE, _SOP_CLASS, _MODALITY, _REMOVED, _THICKNESS, *_DATES, *_TIMES, _INSTANCE, _FRAMES),
-    *(_LOSSY, _LOOKUP, _INTERCEPT, _SLOPE, _PADDING, _PADDING_LIMIT),
+    *(_LOSSY, _LOOKUP, _INTERCEPT, _SLOPE, _PADDING, _PADDING_LIMIT, *_OVERLAYS),
 ]
 
 
 def is_dicom(head: bytes) -> bool:
     """True if the first 132 bytes of a file say that it is DICOM."""
-    # files without the 128-byte preamble begin with group 0008 in little-endian
-    return head[128:132] == b"DICM" or head[:2] == b"\x08\x00"
+    if head[128:132] == b"DICM":
+        return True
+    # files without the 128-byte preamble begin with group 0002 or 0008 in little-endian, with an element of a low
+    # number, and with its type or its short length; voxels of another file may begin with the same number
+    group, element, named = head[:2], head[2:4], re.match(rb"[A-Z]{2}", head[4:6])
+    return (
+        group in (b"\2\0", b"\x08\0")
+        and element < b"\x20\0"
+        and element[1:] == b"\0"
+        and (named is not None or head[5:8] == b"\0\0\0")
+    )
 
 
 def read_object(path: Path) -> DicomObject | None:
@@ -156,14 +168,15 @@ class _Elements:
         """Walk through a file; `head` are its first 132 bytes, which were read."""
         from pydicom.filereader import data_element_generator
 
-        if head[128:132] == b"DICM":
+        whole = head[128:132] == b"DICM"
+        if not whole:
+            file.seek(0)
+        if whole or head[:2] == b"\2\0":
             meta = {}
             for one in data_element_generator(file, False, True, stop_when=lambda tag, vr, n: tag >> 16 != 2):
                 if _whole(one):
                     meta[int(one.tag)] = one
             self._meta_class, self.syntax = _text(meta.get(0x00020002)), _text(meta.get(0x00020010))
-        else:
-            file.seek(0)
         if self.syntax == DEFLATED:
             file = io.BytesIO(inflated(path, file.tell()))
             file.seek(self._deflated_at(path))
@@ -286,7 +299,7 @@ def _object(path: Path, size: int, elements: _Elements) -> DicomObject:
     common |= {"file": header, "layout": layout, "lookup": lookup, "padding": padding}
     common |= {"slope": elements.number(_SLOPE), "intercept": elements.number(_INTERCEPT)}
     common["instance"] = elements.whole(_INSTANCE, 0)
-    common["time"] = next((found for tag in _TIMES if (found := elements.text(tag))), "")
+    common["time"] = "\\".join(found for tag in _TIMES if (found := elements.text(tag)))
     if elements.groups or header.sop_class not in (CLASSIC_CT, ""):
         return DicomObject(header, frame_records(elements.groups, common, _refuse))
     if layout.frames != 1:
@@ -326,6 +339,10 @@ def _layout(path: Path, size: int, elements: _Elements) -> PixelLayout:
     frames = elements.whole(_FRAMES, 1)
     if 0 in (values["rows"], values["columns"]):
         _refuse("a DICOM file is cut in its header, or holds no image")
+    if not values["stored"] <= values["high"] + 1 <= values["bits"]:
+        _refuse(
+            f"a DICOM file says that {values['stored']} bits up to bit {values['high']} are stored in {values['bits']}"
+        )
     if frames < 1:
         _refuse(f"a DICOM file says that it has {frames} frames")
     if elements.pixels is None:
@@ -333,6 +350,7 @@ def _layout(path: Path, size: int, elements: _Elements) -> PixelLayout:
     tag, length, start = elements.pixels
     compressed = elements.syntax not in (*NATIVE, DEFLATED, "")
     signed = values.pop("signed") == 1
+    bits = [elements.short(tag, 0) for tag in _OVERLAYS if tag in elements.values]
     layout = PixelLayout(
         **values,
         signed=signed,
@@ -341,6 +359,7 @@ def _layout(path: Path, size: int, elements: _Elements) -> PixelLayout:
         syntax=elements.syntax,
         compressed=compressed,
         start=start,
+        overlays=sum({1 << bit for bit in bits if values["high"] < bit < values["bits"]}),
     )
     if tag != _PIXELS:
         _refuse("a DICOM file holds fractions instead of the stored values of a CT")
@@ -350,13 +369,13 @@ def _layout(path: Path, size: int, elements: _Elements) -> PixelLayout:
         if not _ends(path, start):
             _refuse("a DICOM file is cut: it ends before its last voxel")
         return layout
-    bits = layout.rows * layout.columns * layout.samples * layout.bits * frames
+    declared = layout.rows * layout.columns * layout.samples * layout.bits * frames
     if elements.syntax != DEFLATED and start + length > size:
         _refuse("a DICOM file is cut: it ends before its last voxel")
-    if not 0 <= length - (bits + 7) // 8 <= 1:
+    if not 0 <= length - (declared + 7) // 8 <= 1:
         _refuse(
             f"a DICOM file is cut or damaged: it declares {frames} x {layout.rows} x {layout.columns} voxels "
-            f"({bits // 8} bytes) and holds {length} bytes"
+            f"({declared // 8} bytes) and holds {length} bytes"
         )
     return layout
 

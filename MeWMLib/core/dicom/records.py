@@ -32,6 +32,7 @@ class PixelLayout:
         syntax: TransferSyntaxUID, "" where the file has none.
         compressed: voxels are in fragments that a codec must unpack.
         start: byte of the first voxel; of the first fragment's item where compressed.
+        overlays: bits above the stored ones that the file says to hold overlays.
     """
 
     rows: int
@@ -46,6 +47,7 @@ class PixelLayout:
     syntax: str
     compressed: bool
     start: int
+    overlays: int = 0
 
     @property
     def frame_bytes(self) -> int:
@@ -101,7 +103,7 @@ class SliceRecord:
         padding: stored values, first and last, of voxels outside of the scanner's circle.
         image_type: parts in upper case.
         thickness: SliceThickness in mm, 0 where missing.
-        acquisition, temporal, stack, contrast, time: what may tell contrast phases apart.
+        acquisition, temporal, stack, contrast, kernel, time: what may tell contrast phases and reconstructions apart.
         instance: order in which it was stored.
     """
 
@@ -122,6 +124,7 @@ class SliceRecord:
     temporal: str = ""
     stack: str = ""
     contrast: str = ""
+    kernel: str = ""
     time: str = ""
     instance: int = 0
 

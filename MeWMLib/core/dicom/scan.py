@@ -125,6 +125,8 @@ def suspects(found: Scan, members: Iterable[SliceRecord]) -> list[BadFile]:
         if (bad.series in series if bad.series else bad.path.parent in patterns and not bad.path.is_dir())
     ]
     for path in found.other:
+        if path.name.startswith("._"):
+            continue  # where macOS keeps what other disks cannot hold of the file that is called the same
         if path.parent in patterns and (path.suffix.lower() in SUFFIXES or _pattern(path) in patterns[path.parent]):
             empty = path.stat().st_size == 0
             reason = "a file is empty" if empty else "a file is not DICOM, whatever its name says: it is damaged"

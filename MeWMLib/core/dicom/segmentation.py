@@ -103,9 +103,9 @@ def _described(path: Path, data: Any) -> Segmentation:
     groups = list(data.get("PerFrameFunctionalGroupsSequence") or ())
     frames = int(data.get("NumberOfFrames") or 1)
     bits = int(data.Rows) * int(data.Columns) * frames * int(data.BitsAllocated)
-    if len(groups) != frames or (
-        not data.file_meta.TransferSyntaxUID.is_compressed and path.stat().st_size < (bits + 7) // 8
-    ):
+    syntax = data.file_meta.TransferSyntaxUID
+    packed = syntax.is_compressed or syntax.is_deflated
+    if len(groups) != frames or (not packed and path.stat().st_size < (bits + 7) // 8):
         raise UnreadableFileError(
             what="The DICOM segmentation is cut, or damaged",
             given=f"{path}, {frames} frames declared, {len(groups)} described",
@@ -273,7 +273,10 @@ def _drawn(found: Segmentation, wanted: Mapping[int, int]) -> tuple[NDArray[np.u
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            data = highdicom.seg.segread(str(found.path))
+            plain = package("pydicom").dcmread(found.path)
+            if "FrameOfReferenceUID" not in plain:  # highdicom asks for one where frames have a place
+                plain.FrameOfReferenceUID = highdicom.UID()
+            data = highdicom.seg.Segmentation.from_dataset(plain, copy=False)
             grid = data.get_volume_geometry()
             if grid is None:
                 message = "the frames form no regular grid"

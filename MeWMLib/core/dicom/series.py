@@ -16,7 +16,7 @@ from MeWMLib.core.dicom.assemble import checked
 from MeWMLib.core.dicom.headers import look_at
 from MeWMLib.core.dicom.records import DicomObject, FileHeader, SliceRecord, places_of
 from MeWMLib.core.dicom.scan import Scan, scan, scan_files, suspects
-from MeWMLib.core.dicom.stacks import TOO_SHORT, LeftOut, Stack, kind_of_slice, number_key, stacks_of
+from MeWMLib.core.dicom.stacks import TOO_SHORT, LeftOut, Stack, number_key, same_kind, stacks_of
 from MeWMLib.core.errors import MeWMError, NotCTError, SeriesError, UnreadableFileError
 from MeWMLib.core.volume import Geometry
 
@@ -242,7 +242,7 @@ def _several(
     acquisitions = all(one.stack.part.startswith("acquisition") for one in seen)
     if one_series:
         what = f"Several {'acquisitions' if acquisitions else 'volumes'} lie at the same positions in one series"
-        if len({kind_of_slice(one.stack.slices[0]) for one in seen}) > 1:
+        if not all(same_kind(seen[0].stack.slices[0], one.stack.slices[0]) for one in seen):
             what = "The slices of the series differ in size, orientation or pixel spacing, and make several volumes"
     else:
         what = "The folder holds more than one CT series"

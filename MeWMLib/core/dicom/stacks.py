@@ -1,8 +1,10 @@
 """From slices to stacks: which slices make one volume. One DICOM series may hold several, or none.
 
-Contrast phases stored in one series are told apart by AcquisitionNumber where it does so, else by temporal position,
-stack, file or contrast agent, else by the places that are taken twice. What cannot become a volume is left out with one
-sentence that says why. `plan` and `cohort import` both ask here, so they name the same stacks.
+Contrast phases and reconstructions stored in one series are told apart by AcquisitionNumber where it does so, else by
+temporal position, stack, file, contrast agent and what else `_APART` names, else by the order in which they were
+stored: a place that is taken twice is another volume's. Where that is not known either, nothing is split at random.
+What cannot become a volume is left out with one sentence that says why. `plan` and `cohort import` both ask here, so
+they name the same stacks.
 """
 
 from __future__ import annotations
@@ -10,11 +12,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
 from MeWMLib.core.dicom.copies import same_slice, without_copies
-from MeWMLib.core.dicom.records import SAME_PLACE_MM, SliceRecord, in_order, normal_of, places_of, uneven_steps
+from MeWMLib.core.dicom.order import by_repeats, grid_of, rounds_of
+from MeWMLib.core.dicom.records import SAME_PLACE_MM, SliceRecord, in_order, normal_of, places_of
 
 #: A stack of fewer slices, or a shorter one, shows no liver: scouts, bolus tracking, single captures.
 MIN_SLICES, MIN_EXTENT_MM = 8, 60.0
@@ -32,7 +36,18 @@ _APART: tuple[tuple[str, Callable[[SliceRecord], str]], ...] = (
     ("file", lambda one: one.file.sop if one.layout.frames > 1 else ""),
     ("frame of reference", lambda one: one.file.frame_of_reference),
     ("ContrastBolusAgent", lambda one: one.contrast),
+    ("ConvolutionKernel", lambda one: one.kernel),
+    ("time", lambda one: one.time),
+    ("ImageType", lambda one: "\\".join(one.image_type)),
+    ("SeriesDescription", lambda one: one.file.description),
+    ("folder", lambda one: str(one.file.path.parent)),
 )
+#: These may differ between slices of one volume; they count only where places are taken twice.
+_WITHIN_ONE = ("file", "ImageType", "SeriesDescription", "folder")
+#: These may be the same for some neighbouring slices of one volume; they count only where they part all of them.
+_OF_BLOCKS = ("ConvolutionKernel", "time", "ImageType", "SeriesDescription", "folder")
+#: Slices of one volume may differ by this in spacing (mm) and in the cosines of their axes.
+_SAME_SPACING_MM, _SAME_COSINE = 5e-4, 2e-3
 
 
 @dataclass(frozen=True)
@@ -85,15 +100,19 @@ def stacks_of(slices: Sequence[SliceRecord]) -> tuple[list[Stack], list[LeftOut]
         slices: of one patient, study and SeriesInstanceUID.
     """
     kept, copies, clash = without_copies(slices)
-    groups: dict[object, list[SliceRecord]] = defaultdict(list)
+    groups: list[list[SliceRecord]] = []
     for one in kept:
-        groups[kind_of_slice(one)].append(one)
+        mine = next((group for group in groups if same_kind(group[0], one)), None)
+        if mine is None:
+            groups.append([one])
+        else:
+            mine.append(one)
     mixed = [f"the series is mixed: {len(groups)} kinds of slices"] if len(groups) > 1 else []
     notes = (*mixed, *((f"{copies} copies of the same slices were dropped",) if copies else ()))
     lost = _without_place(groups)
     stacks: list[Stack] = []
     out: list[LeftOut] = []
-    for members in groups.values():
+    for members in groups:
         if reason := _unfit(members):
             out.append(LeftOut(Stack(tuple(members)).name, reason))
             continue
@@ -116,21 +135,23 @@ def _faulty(stack: Stack, fault: str, files: Sequence[str]) -> Stack:
     return stack if stack.fault else replace(stack, fault=fault, files=tuple(files))
 
 
-def _without_place(groups: dict[object, list[SliceRecord]]) -> list[SliceRecord]:
+def _without_place(groups: Sequence[list[SliceRecord]]) -> list[SliceRecord]:
     """Slices that say nothing about their place although others of their kind in the series do."""
-    placed = {(m[0].shape, m[0].image_type) for m in groups.values() if not _missing(m[0])}
-    return [one for m in groups.values() if _missing(m[0]) for one in m if (one.shape, one.image_type) in placed]
+    placed = {(m[0].shape, m[0].image_type) for m in groups if not _missing(m[0])}
+    return [one for m in groups if _missing(m[0]) for one in m if (one.shape, one.image_type) in placed]
 
 
-def kind_of_slice(one: SliceRecord) -> object:
-    """Slices of one volume agree in this."""
+def same_kind(a: SliceRecord, b: SliceRecord) -> bool:
+    """True if two slices may belong to one volume, by all but their places."""
+
+    def near(first: tuple[float, ...], second: tuple[float, ...], most: float) -> bool:
+        return len(first) == len(second) and all(abs(x - y) <= most for x, y in zip(first, second, strict=True))
+
     return (
-        one.localizer,
-        one.layout.samples,
-        one.shape,
-        tuple(round(v, 3) for v in one.spacing),
-        tuple(round(v, 2) + 0.0 for v in one.axes),
-        len(one.position),
+        (a.localizer, a.layout.samples, a.shape, len(a.position))
+        == (b.localizer, b.layout.samples, b.shape, len(b.position))
+        and near(a.spacing, b.spacing, _SAME_SPACING_MM)
+        and near(a.axes, b.axes, _SAME_COSINE)
     )
 
 
@@ -185,21 +206,11 @@ def _distinct(members: Sequence[SliceRecord]) -> bool:
     return bool((np.diff(places) > SAME_PLACE_MM).all())
 
 
-def _grid(members: Sequence[SliceRecord]) -> list[int]:
-    """The place of every slice as a whole number; places that differ by printing alone share one."""
-    places = places_of(members)
-    order = np.argsort(places, kind="stable")
-    new = np.concatenate([[0], np.cumsum(np.diff(places[order]) > SAME_PLACE_MM)])
-    found = np.empty(len(places), dtype=int)
-    found[order] = new
-    return [int(n) for n in found]
-
-
 def _split(members: list[SliceRecord], notes: tuple[str, ...]) -> list[Stack]:
     """Stacks of slices of one kind, none with two slices at one place."""
     members, notes = _without_doubles(members, notes)
     distinct = _distinct(members)
-    most = max(Counter(_grid(members)).values())
+    most = max(Counter(grid_of(members)).values())
     if most == len(members):
         return [Stack(tuple(members), "", notes)]  # one slice, or all at one place
     for name, of in _APART:
@@ -210,34 +221,54 @@ def _split(members: list[SliceRecord], notes: tuple[str, ...]) -> list[Stack]:
             continue
         parts = list(groups.values())
         if distinct:
-            if name != "file" and _interleaved(parts):
+            if name not in _WITHIN_ONE and _interleaved(parts):
                 return _parts(groups, name, notes)
         elif all(_distinct(one) for one in parts) and (
-            len(parts) == most or min(len(one) for one in parts) >= MIN_SLICES
+            len(parts) == most or (name not in _OF_BLOCKS and min(len(one) for one in parts) >= MIN_SLICES)
         ):
             return _parts(groups, name, notes)
     if distinct:
-        return [Stack(in_order(members), "", notes)]
-    if twice := _few_repeats(members):
-        here = [one.where for group in twice for one in group]
-        return [_faulty(Stack(in_order(members), "", notes), "slices that differ lie at the same places", here)]
-    runs = _by_repeats(members)
-    note = f"{len(runs)} volumes were stacked in this series and were split where places repeat"
-    return [Stack(in_order(one), f"part {n} of {len(runs)}", (*notes, note)) for n, one in enumerate(runs, 1)]
+        rounds = rounds_of(members, MIN_SLICES - 2)
+        if not _interleaved(rounds):
+            return [Stack(in_order(members), "", notes)]
+        return _by_order(rounds, "were stored one after another", notes)
+    if parts := [] if _few(twice := _repeats(members), members) else by_repeats(members):
+        return _by_order(parts, "were split where places repeat", notes)
+    fault = (
+        "slices that differ lie at the same places"
+        if _few(twice, members)
+        else "slices of several volumes lie at the same places, and nothing says which belong together"
+    )
+    return [_faulty(Stack(in_order(members), "", notes), fault, [one.where for group in twice for one in group])]
 
 
-def _few_repeats(members: list[SliceRecord]) -> list[list[SliceRecord]]:
-    """Slices that share a place, by place, where these are too few to be another volume; else nothing."""
+def _by_order(parts: list[list[SliceRecord]], why: str, notes: tuple[str, ...]) -> list[Stack]:
+    note = f"{len(parts)} volumes were stacked in this series and {why}"
+    return [Stack(in_order(one), f"part {n} of {len(parts)}", (*notes, note)) for n, one in enumerate(parts, 1)]
+
+
+def _repeats(members: list[SliceRecord]) -> list[list[SliceRecord]]:
+    """Slices that share a place, by place."""
     places: dict[int, list[SliceRecord]] = defaultdict(list)
-    for one, place in zip(members, _grid(members), strict=True):
+    for one, place in zip(members, grid_of(members), strict=True):
         places[place].append(one)
-    twice = [group for group in places.values() if len(group) > 1]
-    return twice if len(twice) < min(MIN_SLICES, 0.25 * len(places)) else []
+    return [group for group in places.values() if len(group) > 1]
+
+
+def _few(groups: list[list[SliceRecord]], members: list[SliceRecord]) -> bool:
+    """True if slices that share a place are too few to be another volume."""
+    places = len(members) - sum(len(group) - 1 for group in groups)
+    return 0 < len(groups) < min(MIN_SLICES, 0.25 * places)
 
 
 def _without_doubles(members: list[SliceRecord], notes: tuple[str, ...]) -> tuple[list[SliceRecord], tuple[str, ...]]:
-    """Drop single slices that were stored again under another SOPInstanceUID."""
-    doubles = [one for group in _few_repeats(members) for one in group[1:] if same_slice(group[0], one)]
+    """Drop slices that were stored again under another SOPInstanceUID: single ones, or all that share a place."""
+    groups = _repeats(members)
+    doubles = [one for group in groups for one in group[1:]]
+    if _few(groups, members):
+        doubles = [one for group in groups for one in group[1:] if same_slice(group[0], one)]
+    elif not all(same_slice(group[0], one) for group in groups for one in group[1:]):  # most volumes differ at once
+        return members, notes
     if not doubles:
         return members, notes
     gone = {id(one) for one in doubles}
@@ -273,38 +304,4 @@ def _interleaved(groups: list[list[SliceRecord]]) -> bool:
     Acquisitions that follow one another along the body (chest, then abdomen; or one a slice) are one volume.
     """
     ranges = sorted((float(p.min()), float(p.max())) for g in groups if len(g) >= MIN_SLICES for p in [places_of(g)])
-    return any(
-        min(a[1], b[1]) - max(a[0], b[0]) > 0.5 * min(a[1] - a[0], b[1] - b[0])
-        for a, b in zip(ranges, ranges[1:], strict=False)
-    )
-
-
-def _by_repeats(members: list[SliceRecord]) -> list[list[SliceRecord]]:
-    """Volumes stacked without a tag that tells them apart, in the order in which they were taken.
-
-    Stored one after another, a new volume begins where a place is taken again; stored place by place, the n-th slice at
-    every place belongs to the n-th volume. The way with fewer gaps in its volumes is right.
-    """
-    stored = sorted(members, key=lambda one: (one.time, one.instance, one.file.path.name, one.frame))
-    runs: list[list[SliceRecord]] = [[]]
-    taken: set[int] = set()
-    ranks: dict[int, list[SliceRecord]] = defaultdict(list)
-    count: Counter[int] = Counter()
-    for one, place in zip(stored, _grid(stored), strict=True):
-        if place in taken:
-            runs.append([])
-            taken = set()
-        taken.add(place)
-        runs[-1].append(one)
-        ranks[count[place]].append(one)
-        count[place] += 1
-    ranked = [ranks[n] for n in sorted(ranks)]
-    return runs if _gaps(runs) <= _gaps(ranked) else ranked
-
-
-def _gaps(parts: list[list[SliceRecord]]) -> int:
-    """Places where a volume's slices are not evenly spaced; a lone slice counts too."""
-    found = 0
-    for one in parts:
-        found += len(uneven_steps(np.sort(places_of(one)))) if len(one) > 1 else 1
-    return found
+    return any(min(a[1], b[1]) - max(a[0], b[0]) > 0.5 * min(a[1] - a[0], b[1] - b[0]) for a, b in pairwise(ranges))

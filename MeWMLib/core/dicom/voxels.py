@@ -20,13 +20,15 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from MeWMLib.core._checks import MAX_HU, PADDING_HU
+from MeWMLib.core._checks import PADDING_HU
 from MeWMLib.core.dicom.headers import DEFLATED, inflated
 from MeWMLib.core.dicom.records import PixelLayout, SliceRecord
 from MeWMLib.core.errors import NotCTError, UnreadableFileError
 from MeWMLib.core.limits import require_declared_size
 
 _INT16 = np.iinfo(np.int16)
+#: HU of the top of 12 bits: padding up there would become a ring of metal around the patient.
+_METAL_HU = 3000
 
 
 def read_voxels(slices: Sequence[SliceRecord]) -> tuple[NDArray[Any], float]:
@@ -112,22 +114,20 @@ def _range(layout: PixelLayout) -> tuple[int, int]:
 
 
 def _odd_padding(one: SliceRecord) -> bool:
-    """True if padding would become a density: it lies above all HU, or outside of the stored bits."""
+    """True if padding would become metal, or lies outside of the stored bits."""
     if one.padding is None:
         return False
     slope, intercept = _rescale(one)
     first, last = _range(one.layout)
-    return any(value * slope + intercept > MAX_HU or not first <= value <= last for value in one.padding)
+    return any(value * slope + intercept > _METAL_HU or not first <= value <= last for value in one.padding)
 
 
 def _hu(one: SliceRecord, stored: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
     """HU of a slice, padding clamped, and the lowest one before that."""
-    layout = one.layout
     pad = np.zeros(stored.shape, bool)
     if one.padding is not None and _odd_padding(one):
         pad = (stored >= one.padding[0]) & (stored <= one.padding[1])
-    if not layout.compressed:
-        stored = _significant(one, stored, pad)
+    stored = _significant(one, stored, pad)
     slope, intercept = _rescale(one)
     hu = stored * np.float64(slope) + intercept
     hu[pad] = PADDING_HU
@@ -136,19 +136,43 @@ def _hu(one: SliceRecord, stored: NDArray[Any]) -> tuple[NDArray[np.float64], fl
 
 
 def _significant(one: SliceRecord, stored: NDArray[Any], pad: NDArray[np.bool_]) -> NDArray[Any]:
-    """The stored bits of every voxel; bits beside them must be empty, since what they hold is not said."""
+    """The stored bits of every voxel.
+
+    The bits above them may hold overlays that the file speaks of; else they are empty, or repeat the sign. Where they
+    hold something else nobody knows what it is.
+    """
     layout = one.layout
     if layout.stored == layout.bits:
         return stored
-    wide = stored.astype(np.int64) >> (layout.high + 1 - layout.stored)
-    first, last = _range(layout)
-    if layout.high < layout.bits - 1 and ((wide < first) | (wide > last))[~pad].any():
+    raw = stored.astype(np.int64) & ((1 << layout.bits) - 1)
+    value = raw >> (layout.high + 1 - layout.stored) & ((1 << layout.stored) - 1)
+    if layout.signed:
+        value -= (value >> (layout.stored - 1)) << layout.stored
+    unsaid = ((1 << layout.bits) - (1 << (layout.high + 1))) & ~layout.overlays
+    above = raw & unsaid
+    empty, negative = above == 0, value < 0
+    strange = ~(empty | (negative & (above == unsaid)))[~pad]
+    if strange.any() or (unsaid and not _one_sign(one, value[~pad], (empty & negative)[~pad])):
         raise UnreadableFileError(
             what="Voxels do not fit the bits that the DICOM file says are stored",
             given=f"{one.where}, {layout.stored} bits",
             remedy="Export the series again from the PACS, without overlays burnt into the voxels",
         )
-    return wide
+    return value
+
+
+def _one_sign(one: SliceRecord, value: NDArray[Any], bare: NDArray[np.bool_]) -> bool:
+    """False if negative values whose upper bits are empty may be high positive ones, which do not fit the stored bits.
+
+    Args:
+        value: of voxels, taken for negative where their highest stored bit is set.
+        bare: which of them are negative with empty bits above.
+    """
+    if not bare.any():
+        return True
+    slope, intercept = _rescale(one)
+    written_out = (value < 0) & ~bare
+    return not written_out.any() and bool((value[bare] * slope + intercept).max() >= PADDING_HU)
 
 
 class _Reader:
@@ -245,7 +269,8 @@ def _write_frame(path: Path, layout: PixelLayout, frame: bytes) -> None:
     data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     data.Modality, data.PhotometricInterpretation, data.SamplesPerPixel = "OT", "MONOCHROME2", 1
     data.Rows, data.Columns = layout.rows, layout.columns
-    data.BitsAllocated, data.BitsStored, data.HighBit = layout.bits, layout.stored, layout.high
+    # all bits: GDCM would drop those above the stored ones without a word, padding and too high values too
+    data.BitsAllocated, data.BitsStored, data.HighBit = layout.bits, layout.bits, layout.bits - 1
     data.PixelRepresentation = int(layout.signed)
     data.PixelData = encapsulate([frame], has_bot=False)
     data["PixelData"].is_undefined_length = True

@@ -6,7 +6,9 @@ identity where neither is coded; other libraries choose otherwise. Here a contra
 
 from __future__ import annotations
 
+import html
 import math
+import re
 import struct
 import zlib
 from collections.abc import Sequence
@@ -53,6 +55,11 @@ _TYPES = {
     2: ("u1", 1), 4: ("i2", 1), 8: ("i4", 1), 16: ("f4", 1), 64: ("f8", 1), 256: ("i1", 1), 512: ("u2", 1),
     768: ("u4", 1), 1024: ("i8", 1), 1280: ("u8", 1), 128: ("u1", 3), 2304: ("u1", 4),
 }  # fmt: skip
+#: An entry of a label table in an extension, as TotalSegmentator and Connectome Workbench write it.
+_LABEL = re.compile(rb"<Label\b([^<>]*)>\s*(?:<!\[CDATA\[([^\]]*)\]\]>|([^<>]*))\s*</Label>")
+#: A name that says nothing but a number.
+_NUMBERED = re.compile(r"(?:l|label|value|class|segment|region|\?*)[ _-]*\d*", re.IGNORECASE)
+_LABEL_KEY = re.compile(rb"\bKey\s*=\s*[\"'](\d{1,5})[\"']")
 _MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 
 
@@ -98,9 +105,26 @@ def read_layout(path: Path) -> Layout:
     offset = _offset(path, header, pair)
     if pair:
         return _pair(path, dtype, sizes, channels, affine, scale, offset)
-    lead = _begin(path, zipped, offset) if zipped else b""
-    part = Part(path, 0 if zipped else offset)
-    return Layout(path, dtype, sizes, channels, affine, "gzip" if zipped else "raw", (part,), lead, scale)
+    head = _begin(path, zipped, offset)
+    part, lead = Part(path, 0 if zipped else offset), head if zipped else b""
+    encoding, names = "gzip" if zipped else "raw", _label_names(head[header.size :])
+    return Layout(path, dtype, sizes, channels, affine, encoding, (part,), lead, scale, names)
+
+
+def _label_names(extensions: bytes) -> dict[str, str]:
+    """What the values of a label map mean, where an extension of the header has a table of them.
+
+    Returns:
+        Name and value of each, under the keys of a `.seg.nrrd`; 0 is background.
+    """
+    start = extensions.find(b"<LabelTable")
+    found: dict[str, str] = {}
+    for n, (attributes, quoted, plain) in enumerate(_LABEL.findall(extensions, start) if start >= 0 else ()):
+        key, name = _LABEL_KEY.search(attributes), html.unescape((quoted or plain).decode("utf-8", "replace")).strip()
+        if key is not None and int(key[1]) > 0:
+            found |= {f"Segment{n}_Name": name, f"Segment{n}_LabelValue": str(int(key[1]))}
+    names = [text for key, text in found.items() if key.endswith("Name")]
+    return {} if all(_NUMBERED.fullmatch(name) for name in names) else found
 
 
 def _pair(path: Path, dtype: Any, sizes: Any, channels: Any, affine: Any, scale: Any, offset: int) -> Layout:

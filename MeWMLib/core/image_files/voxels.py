@@ -138,6 +138,8 @@ def _by_itk(layout: Layout) -> NDArray[Any] | None:
         or layout.channels is not None
         or layout.scale is not None
         or not layout.dtype.isnative
+        # MetaIO cannot do without, and says so on standard error
+        or (layout.encoding == "zlib" and layout.parts[0].packed is None)
     ):
         return None
     try:

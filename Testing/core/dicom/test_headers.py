@@ -13,6 +13,7 @@ import pytest
 from MeWMLib.core.dicom.headers import read_object
 from MeWMLib.core.dicom.packages import package
 from MeWMLib.core.dicom.scan import scan
+from MeWMLib.core.dicom.voxels import read_voxels
 from MeWMLib.core.errors import DependencyError, UnreadableFileError
 
 
@@ -55,6 +56,20 @@ def test_a_file_without_preamble_is_known_and_another_file_is_not(dataset, tmp_p
     assert read_object(tmp_path / "note.dcm") is None
     (tmp_path / "empty.dcm").write_bytes(b"")
     assert read_object(tmp_path / "empty.dcm") is None
+
+
+def test_a_file_that_begins_with_its_own_header_is_known(dataset, tmp_path):
+    """Group 0002 without the 128 bytes before it."""
+    path = save(dataset, tmp_path / "a")
+    path.write_bytes(path.read_bytes()[132:])
+    assert read_object(path).header.series_number == "12"
+    np.testing.assert_array_equal(read_voxels(read_object(path).slices)[0][0], dataset.pixel_array)
+
+
+def test_voxels_that_begin_as_a_header_would_are_no_dicom(tmp_path):
+    for content in (b"\x08\0" * 400, b"\x08\0\0\0" + b"\xff" * 400, b"\2\0" * 400, b"\x08\0\x16\0\x1a\0\0\1" * 9):
+        (tmp_path / "a.raw").write_bytes(content)
+        assert read_object(tmp_path / "a.raw") is None
 
 
 @pytest.mark.parametrize("cut", [1, 4, 5000])

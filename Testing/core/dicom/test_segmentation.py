@@ -259,6 +259,22 @@ def test_frames_in_any_order_and_compressed(phantom, case, tmp_path):
         np.testing.assert_array_equal(read_labels(path, grid).array, truth)
 
 
+def test_deflated_and_without_a_frame_of_reference(phantom, case, tmp_path):
+    import pydicom
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    sources, truth, grid = case
+    path = phantom.segmentation(tmp_path / "x", sources, masks(truth), [LIVER, MASS])
+    data = pydicom.dcmread(path)
+    del data.FrameOfReferenceUID
+    data.save_as(path)
+    np.testing.assert_array_equal(read_labels(path, grid).array, truth)
+    data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    data.save_as(path)
+    assert path.stat().st_size < truth.size // 8
+    np.testing.assert_array_equal(read_labels(path, grid).array, truth)
+
+
 def test_a_high_volume_of_nothing_is_refused(phantom, case, tmp_path):
     """Two frames close to each other and one far away: billions of slices between them."""
     sources, truth, grid = case

@@ -86,6 +86,19 @@ def test_segmentations_beside_a_ct_harm_nothing(phantom, hu, tmp_path, type_):
     np.testing.assert_array_equal(read_volume(folder).array, hu)
 
 
+def test_what_systems_leave_in_a_folder_harms_nothing(phantom, hu, tmp_path):
+    """Files of macOS are called as the slices are; voxels of another file may begin as a header does."""
+    folder = phantom.classic(tmp_path, hu)
+    for path in list(folder.iterdir()):
+        (folder / f"._{path.name}").write_bytes(bytes.fromhex("0005160700020000") + b"Mac OS X" + bytes(80))
+    (folder / "__MACOSX").mkdir()
+    (folder / "__MACOSX" / "._4_0000.dcm").write_bytes(b"")
+    for name, content in ((".DS_Store", b"\0\0\0\1Bud1"), ("Thumbs.db", b"\xd0\xcf\x11\xe0"), ("a.zip", b"PK\3\4")):
+        (folder / name).write_bytes(content)
+    (folder / "labels.raw").write_bytes(b"\x08\0" * 500)
+    np.testing.assert_array_equal(read_volume(folder).array, hu)
+
+
 # damaged files
 
 
@@ -174,6 +187,25 @@ def listed(error: MeWMError) -> dict[str, str]:
     """What to type for every line of a list, and the line."""
     text = error.given.partition(": ")[2]
     return {re.match(r"series ([^\s,:]+)", line)[1]: line for line in text.split("; ")}
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_slice_that_was_sent_in_two_forms_is_one(phantom, hu, tmp_path, same):
+    import pydicom
+    from pydicom.uid import RLELossless
+
+    folder = phantom.classic(tmp_path, hu)
+    for path in list(folder.iterdir()):
+        data = pydicom.dcmread(path)
+        if not same and path.name == "4_0015.dcm":
+            data.PixelData = data.PixelData[:-2] + b"\0\0"
+        data.compress(RLELossless, generate_instance_uid=False)
+        data.save_as(folder / f"c{path.name}")
+    if same:
+        np.testing.assert_array_equal(read_volume(folder).array, hu)
+    else:
+        with pytest.raises(SeriesError, match=r"(?s)hold different slices.*c?4_0015.dcm"):
+            read_volume(folder)
 
 
 @pytest.mark.parametrize("form", ["temporal", "nothing", "interleaved", "files"])

@@ -161,3 +161,93 @@ def test_few_other_slices_at_places_that_are_taken_are_a_fault(monkeypatch):
     monkeypatch.setattr("MeWMLib.core.dicom.stacks.same_slice", lambda a, b: True)
     (good,), _ = stacks_of([*column(), header(900, 2.5 * 25)])
     assert good.fault == "" and len(good.slices) == 40 and "stored twice" in good.notes[0]
+
+
+def pure(stacks) -> bool:
+    """True if each stack holds slices of one of two volumes, whose slices are called f0 ... and f100 ..."""
+    return all(len({int(one.file.path.name[1:]) >= 100 for one in stack.slices}) == 1 for stack in stacks)
+
+
+def twice(first: dict, second: dict, start: float = 0.0) -> list[SliceRecord]:
+    """Two volumes that count their slices alike, mixed by the names of their files."""
+    one = column(30, **first)
+    other = [replace(s, instance=n) for n, s in enumerate(column(30, start=start, first=100, **second))]
+    names = sorted(range(60), key=lambda n: n * 37 % 60)
+    return [([*one, *other])[n] for n in names]
+
+
+@pytest.mark.parametrize("start", [0.0, 1.25])
+@pytest.mark.parametrize("field", ["kernel", "time"])
+def test_reconstructions_and_times_tell_volumes_apart(field, start):
+    good, _ = stacks_of(twice({field: "a"}, {field: "b"}, start))
+    assert [len(s.slices) for s in good] == [30, 30] and pure(good)
+
+
+@pytest.mark.parametrize("field", ["image_type", "description", "path"])
+def test_what_may_differ_within_a_volume_tells_those_at_the_same_places_apart(field):
+    values = {"image_type": (("A",), ("B",)), "description": ("a", "b"), "path": ("a/f{}", "b/f{}")}[field]
+
+    def changed(one):
+        value = values[int(one.file.path.name[1:]) >= 100]
+        if field == "image_type":
+            return replace(one, image_type=value)
+        number = one.file.path.name[1:]
+        return replace(one, file=replace(one.file, **{field: Path(value.format(number)) if field == "path" else value}))
+
+    good, _ = stacks_of([changed(one) for one in twice({}, {})])
+    assert [len(s.slices) for s in good] == [30, 30] and pure(good)
+    # along one volume they part nothing
+    values = values[::-1]
+    whole = [changed(one) for one in (*column(20, 5.0), *column(20, 5.0, start=2.5, first=100))]
+    good, _ = stacks_of([replace(one, instance=0) for one in whole])
+    assert [len(s.slices) for s in good] == [40]
+
+
+def test_volumes_that_nothing_tells_apart_are_not_parted_by_the_names_of_their_files(monkeypatch):
+    monkeypatch.setattr("MeWMLib.core.dicom.stacks.same_slice", lambda a, b: False)
+    mixed = [replace(one, file=replace(one.file, path=Path(f"x{n}"))) for n, one in enumerate(twice({}, {}))]
+    (stack,), _ = stacks_of(mixed)
+    assert "nothing says which belong together" in stack.fault and len(stack.files) == 60
+
+
+def test_names_that_follow_the_body_twice_tell_volumes_apart(monkeypatch):
+    monkeypatch.setattr("MeWMLib.core.dicom.stacks.same_slice", lambda a, b: False)
+    slices = [replace(one, instance=0) for one in column(30) + column(30, -2.5, 72.5, 100)]
+    good, _ = stacks_of(slices)  # f0, f1 ... f29, f100 ...: by number, not by letters
+    assert [len(s.slices) for s in good] == [30, 30] and pure(good)
+
+
+def test_a_series_stored_twice_under_other_names_is_one_volume(monkeypatch):
+    monkeypatch.setattr("MeWMLib.core.dicom.stacks.same_slice", lambda a, b: True)
+    (stack,), _ = stacks_of(twice({}, {}))
+    assert len(stack.slices) == 30 and not stack.fault and "30 slices were stored twice" in stack.notes[0]
+
+
+def test_an_order_that_is_none_parts_nothing():
+    """Frames of two volumes in any order, or numbers that were drawn."""
+    numbers = sorted(range(60), key=lambda n: n * 37 % 60)
+    slices = [replace(one, instance=n) for one, n in zip(column(30) + column(30, first=100), numbers, strict=True)]
+    (stack,), _ = stacks_of(slices)
+    assert "nothing says which belong together" in stack.fault
+    # the table went to and fro: blocks of ten slices, each once for either volume, with their own times
+    blocks = [
+        replace(one, time=f"10{block:02d}{phase:02d}", instance=0)
+        for phase, volume in enumerate((column(30), column(30, first=100)))
+        for n, one in enumerate(volume)
+        for block in (n // 10,)
+    ]
+    good, _ = stacks_of(blocks)
+    assert [len(s.slices) for s in good] == [30, 30] and pure(good)
+
+
+def test_volumes_between_each_other_that_were_stored_one_after_another_are_split():
+    for backwards in (False, True):
+        slices = column(30, 5.0) + column(30, 5.0, start=2.5, first=100)
+        if backwards:
+            slices = [replace(one, instance=-one.instance) for one in slices]
+        good, _ = stacks_of(slices)
+        assert [len(s.slices) for s in good] == [30, 30] and pure(good)
+    # the numbers of one volume may follow its places in any way but going round again
+    for numbers in (range(60), range(60, 0, -1), [n * 37 % 60 for n in range(60)], [0] * 60):
+        shuffled = [replace(one, instance=n) for one, n in zip(column(60), numbers, strict=True)]
+        assert [len(s.slices) for s in stacks_of(shuffled)[0]] == [60]

@@ -203,9 +203,71 @@ def test_voxels_beyond_the_stored_bits_are_refused_by_name(phantom, hu, tmp_path
     assert "4_0020.dcm" in caught.value.given
 
 
-@pytest.mark.parametrize("value", [63536, 0])
+@pytest.mark.parametrize(("stored", "high"), [(17, 16), (16, 14), (12, 16), (12, 10), (40000, 15)])
+def test_bits_that_cannot_be_are_refused(phantom, hu, tmp_path, stored, high):
+    def change(data, n):
+        data.BitsStored, data.HighBit = stored, high
+
+    with pytest.raises(UnreadableFileError, match=f"{stored} bits up to bit {high}"):
+        read_volume(phantom.classic(tmp_path / "a", hu, change=change))
+
+
+def test_overlays_in_bits_that_the_file_names_are_no_voxels(phantom, hu, tmp_path):
+    def change(data, n):
+        data.BitsStored, data.HighBit = 12, 11
+        values = np.frombuffer(data.PixelData, "<u2").copy()
+        values[100:120] |= 0x1000
+        values[110:130] |= 0x8000
+        data.PixelData = values.tobytes()
+        for group, bit in ((0x6000, 12), (0x6002, 15)):
+            data.add_new((group, 0x0100), "US", 16)
+            data.add_new((group, 0x0102), "US", bit)
+
+    same(read_volume(phantom.classic(tmp_path / "a", hu, change=change)), hu)
+
+    def other(data, n):
+        change(data, n)
+        del data[0x6002, 0x0102]
+
+    with pytest.raises(UnreadableFileError, match="12 bits"):
+        read_volume(phantom.classic(tmp_path / "b", hu, change=other))
+
+
+@pytest.mark.parametrize("low", [True, False])
+def test_the_sign_may_end_at_the_stored_bits(phantom, hu, tmp_path, low):
+    """Signed 12 bits in 16 whose upper bits are empty; not so values above 2047 that do not fit."""
+    high = hu.copy()
+    high[4, 5:9, 12:20] = 2500
+
+    def change(data, n):
+        data.PixelRepresentation, data.BitsStored, data.HighBit = 1, 12, 11
+        data.RescaleIntercept = 0 if low else -1024
+        values = hu[n] if low else high[n].astype(np.int32) + 1024
+        data.PixelData = (values & 0x0FFF).astype("<u2").tobytes()
+
+    folder = phantom.classic(tmp_path / "a", hu, change=change)
+    if low:
+        same(read_volume(folder), hu)
+    else:
+        with pytest.raises(UnreadableFileError, match="12 bits"):
+            read_volume(folder)
+
+
+def test_positive_values_beyond_signed_bits_do_not_become_negative(phantom, hu, tmp_path):
+    high = hu.copy()
+    high[4, 5:9, 12:20] = 2500
+
+    def change(data, n):
+        data.PixelRepresentation, data.BitsStored, data.HighBit, data.RescaleIntercept = 1, 12, 11, 0
+        data.PixelData = high[n].astype("<i2").tobytes()
+
+    with pytest.raises(UnreadableFileError, match="12 bits"):
+        read_volume(phantom.classic(tmp_path / "a", hu, change=change))
+
+
+@pytest.mark.parametrize("value", [63536, 0, 4095])
 def test_padding_becomes_air(phantom, hu, tmp_path, value):
-    """-2000 stored as 63536 in 12 of 16 unsigned bits, as older scanners do; and 0, which is -1024 HU."""
+    """-2000 stored as 63536 in 12 of 16 unsigned bits, as older scanners do; 0, which is -1024 HU; the highest one."""
 
     def change(data, n):
         data.BitsStored, data.HighBit, data.PixelPaddingValue = 12, 11, value
@@ -216,6 +278,29 @@ def test_padding_becomes_air(phantom, hu, tmp_path, value):
     wanted = hu.copy()
     wanted[:, 0, :7] = -1024
     same(read_volume(phantom.classic(tmp_path / "a", hu, change=change)), wanted)
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.80"])
+@pytest.mark.parametrize("value", [63536, 5000])
+def test_values_above_the_stored_bits_are_not_cut_by_a_codec(phantom, hu, tmp_path, syntax, value):
+    """RLE and JPEG-LS hold all 16 bits of a CT that says 12."""
+
+    def change(data, n):
+        values = np.frombuffer(data.PixelData, "<u2").copy()
+        values[:7] = value
+        data.PixelData = values.tobytes()
+        data.PixelPaddingValue = 63536
+        data.compress(syntax, generate_instance_uid=False)
+        data.BitsStored, data.HighBit = 12, 11
+
+    folder = phantom.classic(tmp_path / "a", hu, change=change)
+    if value == 63536:
+        wanted = hu.copy()
+        wanted[:, 0, :7] = -1024
+        same(read_volume(folder), wanted)
+    else:
+        with pytest.raises(UnreadableFileError, match="12 bits"):
+            read_volume(folder)
 
 
 def test_low_padding_is_clamped(phantom, hu, tmp_path):

@@ -116,7 +116,7 @@ def test_byte_order_and_every_type(tmp_path):
             assert found.dtype == np.dtype(kind) and np.array_equal(found, HU % 100), (name, msb)
 
 
-def test_a_compressed_stream_is_as_long_as_declared_and_whole(tmp_path):
+def test_a_compressed_stream_is_as_long_as_declared_and_whole(tmp_path, capfd):
     packed = zlib.compress(HU.tobytes())
 
     def saved(voxels, size):
@@ -125,6 +125,7 @@ def test_a_compressed_stream_is_as_long_as_declared_and_whole(tmp_path):
     np.testing.assert_array_equal(io.read_volume(saved(packed, len(packed))).array, HU)
     # SimpleITK returns what was in memory without the size, and reads the rest of these as if they were whole
     np.testing.assert_array_equal(io.read_volume(saved(packed, None)).array, HU)
+    assert capfd.readouterr().err == ""  # MetaIO would say there that it cannot unpack it
     for voxels, size in (
         (packed, len(packed) - 1), (packed, len(packed) + 1), (packed + b"x", len(packed)), (packed + b"x", None),
         (packed[:-1], len(packed) - 1), (packed[:-4], None), (zlib.compress(HU.tobytes()[:-2]), None),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from MeWMLib.core import io
-from MeWMLib.core.errors import GeometryError, MeWMError, NotCTError, UnreadableFileError
+from MeWMLib.core.errors import GeometryError, LabelError, MeWMError, NotCTError, UnreadableFileError
 from MeWMLib.core.image_files import read_image_file
 
 HU = np.random.default_rng(0).integers(-1000, 1000, (4, 5, 6)).astype(np.int16)  # (K, J, I)
@@ -226,3 +226,56 @@ def test_version_two(tmp_path):
         (tmp_path / "x.nii").write_bytes(nifti2(**changes))
         with pytest.raises(MeWMError):
             io.read_volume(tmp_path / "x.nii")
+
+
+def with_names(path: Path, entries: str, labels: np.ndarray) -> Path:
+    """A label map whose header has a table of names, as TotalSegmentator writes it."""
+    text = (
+        '<?xml version="1.0" encoding="UTF-8"?> <CaretExtension>  <Date><![CDATA[2013-07-14T05:45:09]]></Date>  '
+        f'<VolumeInformation Index="0">   <LabelTable>{entries}  </LabelTable>  </VolumeInformation></CaretExtension>'
+    ).encode()
+    extension = struct.pack("<ii", -(-(len(text) + 8) // 16) * 16, 0) + text
+    extension += b" " * (-len(extension) % 16)
+    head = header(datatype=2, bitpix=8, vox_offset=352 + len(extension))
+    content = head[:348] + b"\1\0\0\0" + extension + labels.astype(np.uint8).tobytes()
+    path.write_bytes(gzip.compress(content) if path.name.endswith(".gz") else content)
+    return path
+
+
+ENTRY = '<Label Key="{}" Red="0.5" Green="0" Blue="0.2" Alpha="1"><![CDATA[{}]]></Label>'
+
+
+@pytest.mark.parametrize("name", ["x.nii", "x.nii.gz"])
+def test_names_of_values_in_an_extension_count(tmp_path, name):
+    """Value 1 is the liver only where nothing else is said of it."""
+    drawn = np.zeros(HU.shape, np.uint8)
+    drawn[1, 1:4, 1:5], drawn[2, 2, 2:4], drawn[3, 0, 0] = 5, 2, 1
+    entries = "".join(ENTRY.format(*one) for one in ((1, "liver_vessels"), (2, "liver_tumor"), (5, "liver"), (9, "x")))
+    path = with_names(tmp_path / name, entries, drawn)
+    geometry = read_image_file(path).geometry
+    notes: list[str] = []
+    found = io.read_labels(path, geometry, notes=notes).array
+    np.testing.assert_array_equal(found, np.select([drawn == 5, drawn == 2], [1, 2], 0))
+    assert "liver_vessels" in notes[0]
+    only = with_names(tmp_path / name, entries, np.where(drawn == 5, 0, drawn))
+    with pytest.raises(LabelError, match="tumour, but no liver"):
+        io.read_labels(only, geometry)
+    unsure = with_names(tmp_path / name, "<Label Key='5'>liver</Label>" + ENTRY.format(2, "mass &amp; rim"), drawn)
+    with pytest.raises(LabelError, match="no segment.*1"):
+        io.read_labels(unsure, geometry)
+    with pytest.raises(LabelError, match=r"not sure what a segment is.*mass & rim"):
+        io.read_labels(with_names(tmp_path / name, "<Label Key='5'>liver</Label>" + ENTRY.format(2, "mass &amp; rim"),
+                                  np.where(drawn == 1, 0, drawn)), geometry)  # fmt: skip
+    path = with_names(tmp_path / name, entries, drawn)
+    given = io.read_labels(path, geometry, values={1: 2, 2: 0}).array  # what the user says wins
+    np.testing.assert_array_equal(given, np.select([drawn == 5, drawn == 1], [1, 2], 0))
+
+
+@pytest.mark.parametrize(
+    "entries", ["", "<Label", "<Label Key=''>a</Label>", "<Label Key='1'>" + "<" * 9999, ENTRY.format(1, "L1")]
+)
+def test_a_table_that_says_nothing_leaves_the_values_as_they_are(tmp_path, entries):
+    drawn = np.zeros(HU.shape, np.uint8)
+    drawn[1:3, 1:4, 1:5], drawn[2, 2, 2:4] = 1, 2
+    path = with_names(tmp_path / "x.nii", entries, drawn)
+    np.testing.assert_array_equal(io.read_labels(path, read_image_file(path).geometry).array, drawn)
