@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from MeWMLib.policy.goal_openings import NEVER, VERB_NEG
-from MeWMLib.policy.goal_sentences import OR, PLEASE, SKIPPED, Group
+from MeWMLib.policy.goal_sentences import OR, PLEASE, RULED_OUT, SKIPPED, Group
 from MeWMLib.policy.goal_words import AGENT, DOSE, FACT, MARK, UNKNOWN, Token
 
 WISH, EXCLUDE, ADVERSE, DENIED = "wish", "exclude", "adverse", "denied"
@@ -45,8 +45,13 @@ _DONE = set(
 )
 #: Articles of an amount, "avec du lipiodol".
 _PARTITIVE = set("du|de|d'|de la|de l'|del|della".split("|"))
-#: Said of an allergy, these deny it; said of an agent, they exclude it.
-_RULED_OUT = set("ruled out|excluded|ausgeschlossen|exclu|exclue|excluido|escluso|\u6392\u9664".split("|"))
+#: What stands behind these is feared, and not there.
+_AIMS = {"to avoid", "to reduce", "to prevent", "to protect", "to spare", "prevent", "preventing"}
+#: What stands behind these is the reason for what was said before: "no A because of ascites".
+_REASONS = set(
+    "due to|because of|because|since|caused by|given|wegen|weil|durch|car|parce|porque|por|per|perche|\u56e0\u4e3a|"
+    "\u7531\u4e8e".split("|")
+)
 _NEITHER = set("neither|weder|ni|ne".split("|"))
 _INFINITIVE = {"to", "zu", "de", "di", "d'", "a", "of", "from", "by"}
 
@@ -66,7 +71,7 @@ def judge(group: Group, spoken: bool, previous: Group | None) -> None:
     cut = max(group.cuts) if group.cuts else None
     if before == HISTORY and any(t.kind == "clinical" for t in group.post):
         behind = _UNCLEAR
-    if before == ADVERSE and behind == EXCLUDE and any(t.text in _RULED_OUT for t in group.post):
+    if before == ADVERSE and behind == EXCLUDE and any(t.text in RULED_OUT for t in group.post):
         found = [DOUBT] * count  # "an allergy to A was ruled out"
     elif before == BARE and behind in (None, _UNCLEAR):
         found = [WISH if group.lone and behind is None else BARE] * count
@@ -131,6 +136,11 @@ def _only_please(group: Group) -> bool:
 def _before(group: Group, spoken: bool, previous: Group | None) -> str:
     """The polarity that the words before a group give it."""
     tokens = [t for t in group.pre if t.kind not in (MARK, DOSE)]
+    if group.members[0].kind == FACT:
+        tokens = tokens[1 + max((n for n, t in enumerate(tokens) if t.text in _REASONS), default=-1) :]
+        avoided = [t.text for t in tokens if t.kind in ("avoid", "avoid_after") or t.text in _AIMS]
+        if avoided and not set(avoided) & RULED_OUT and not any(t.kind == "neg" for t in tokens):
+            return DOUBT  # "to avoid encephalopathy" does not say that there is none
     colon = [n for n, t in enumerate(group.pre) if t.kind == MARK and t.text == ":"]
     if colon and not any(t.kind in ("neg", "avoid", "adverse", "doubt", "except") for t in group.pre[: colon[-1]]):
         # a heading ("Tumour control: use ...") says nothing about what follows, unless it is itself a cue

@@ -12,6 +12,7 @@ from MeWMLib.policy import goal_words as words
 from MeWMLib.policy.agent_names import classes
 from MeWMLib.policy.goal_facts import Stated
 from MeWMLib.policy.goal_grammar import ADVERSE, BARE, DENIED, DOUBT, EXCLUDE, FREED, HISTORY, PERMIT, WISH
+from MeWMLib.policy.goal_openings import NEVER, VERB_NEG
 from MeWMLib.policy.goal_sentences import Group, Sentence
 from MeWMLib.policy.goal_words import AGENT, FACT, SUBSTANCE, UNKNOWN, Token
 
@@ -24,6 +25,8 @@ _DRUGS = set(
     "drug|drugs|chemotherapy|medikament|medikamente|therapie|medicament|medicaments|farmaco|farmacos|farmaci|"
     "\u836f\u7269|\u5316\u7597".split("|")
 )
+#: "use A, no"
+_NO = {"no", "not", "nein", "nicht", "non", "pas"}
 
 
 @dataclass
@@ -116,7 +119,8 @@ def points_back(part: Sequence[Token], contrasted: bool | None = None) -> bool:
         return True
     last = next((t.kind for t in reversed(part) if t.kind not in ("aux", "benign", words.MARK)), "")
     if contrasted is None:
-        return last in ("avoid", "avoid_after") and part[0].kind != last
+        said_no = part[-1].kind == "neg" and part[-1].text in VERB_NEG | NEVER | _NO
+        return said_no or (last in ("avoid", "avoid_after") and part[0].kind != last)
     return contrasted and last in against
 
 

@@ -16,6 +16,8 @@ _LEADS_ON = {"to", "tolerate", "tolera", "tolere", "on", "with", "of", "from", "
 _AT_THE_END = set("vermeiden ausschliessen weglassen absetzen evitar evitare eviter exclure".split())
 #: What stands behind "with" then is not ruled out.
 _REPLACING = {"replace", "replacing", "substitute", "substituting"}
+#: Said of an allergy or a finding, these deny it; said of an agent, they exclude it.
+RULED_OUT = set("ruled out|excluded|ausgeschlossen|exclu|exclue|excluido|escluso|\u6392\u9664".split("|"))
 PLEASE = {"please", "bitte", "svp"}
 #: Behind a negation, these show that it is about what stands before it.
 _ENDS = ("follow", "conn", "than", "except", "with", "after_prep", "neg", "avoid")
@@ -104,7 +106,10 @@ def _sentence(tokens: list[Token], question: bool, contrasted: bool) -> Sentence
         if before is not None:
             first = segments.pop(0)
             if behind is not None and not segments:
-                before.post, behind.pre = _share(first)
+                # "renal failure: avoid A" rules out A and does not deny the failure; "... was ruled out" does
+                ahead = before.members[0].kind == FACT and behind.members[0].kind != FACT
+                ahead &= bool(first) and first[0].kind not in ("aux", "avoid_after") and first[0].text not in RULED_OUT
+                before.post, behind.pre = ([], first) if ahead else _share(first)
                 before.shared, behind.follows_break = True, False
                 continue
             before.post = first

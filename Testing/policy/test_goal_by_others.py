@@ -96,6 +96,26 @@ def test_kinds_of_exclusions(text: str, excluded: bool, asked: bool) -> None:
     assert bool(goal.questions) == asked, goal.questions
 
 
+@pytest.mark.parametrize(
+    ("text", "facts", "asked"),
+    [
+        ("renal failure: no cisplatin", {"renal_failure": True}, False),
+        ("insuffisance r\u00e9nale: \u00e9viter le cisplatine", {"renal_failure": True}, False),
+        ("Cisplatin vermeiden wegen Niereninsuffizienz", {"renal_failure": True}, False),
+        ("no cisplatin because of renal failure", {"renal_failure": True}, False),
+        ("no usar cisplatino por insuficiencia renal", {"renal_failure": True}, False),
+        ("renal failure was ruled out", {"renal_failure": False}, False),
+        ("renal failure: absent", {"renal_failure": False}, False),
+        ("no ascites because of diuretics", {"ascites": "none"}, False),
+        ("avoid renal failure", {"renal_failure": True}, True),
+        ("prefer epirubicin to avoid heart failure", {"heart_failure": "unspecified"}, True),
+    ],
+)
+def test_a_finding_is_not_denied_by_what_is_said_of_an_agent(text: str, facts: dict[str, object], asked: bool) -> None:
+    goal = read_goal(text)
+    assert goal.facts == facts and bool(goal.questions) == asked
+
+
 @pytest.mark.parametrize("text", ["no drugs", "without chemotherapy", "keine Medikamente", "PVA, no drug"])
 def test_a_treatment_without_drugs_is_asked_about(text: str) -> None:
     assert any("was not used" in question for question in read_goal(text).questions)
