@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from MeWMLib.core import io
+from MeWMLib.core.errors import GoalQuestionError
 from MeWMLib.core.plan_folder import NAMED, PlanFolder
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.jobs import worker
 from MeWMLib.jobs.job import Job
+from MeWMLib.policy import rules
 from MeWMLib.policy.permission import ForbiddenProtocolError
+from MeWMLib.policy.rules import load_rules
 
 pytestmark = pytest.mark.usefixtures("small_bundle")
 TWO_PLATINUMS = "Cisplatin + Oxaliplatin + Lipiodol"
@@ -51,6 +54,30 @@ def test_what_is_forbidden_is_refused_before_anything_is_read(do, fake, tmp_path
     with pytest.raises(ForbiddenProtocolError, match=rule):
         do(kind, tmp_path / "out", engine=engine, clinical=clinical, **{name: text})
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("kind", "name"), [("simulate", "protocol"), ("plan", "mine")])
+@pytest.mark.parametrize(("goal", "rule"), [("no epirubicin", "goal-excludes"), ("allergic to iodine", "iodine")])
+def test_what_the_goal_rules_out_is_refused_before_anything_is_read(do, fake, tmp_path, kind, name, goal, rule):
+    engine = fake.engine(load_sample=_untouched, load_world=_untouched)
+    with pytest.raises(ForbiddenProtocolError, match=rule):
+        do(kind, tmp_path / "out", engine=engine, goal=goal, **{name: MINE})
+    with pytest.raises(GoalQuestionError, match="is wanted or ruled out"):
+        do(kind, tmp_path / "out", engine=engine, goal="epirubicin", **{name: MINE})
+
+
+def test_what_is_measured_is_asked_once_it_is_known(do, tmp_path, monkeypatch):
+    """A rule on the labels cannot be asked before they are read; then it is, before anything is simulated."""
+    entry = {"id": "big", "kind": "clinical_threshold", "severity": "forbidden", "field": "tumour_burden_percent"}
+    entry |= {"above": 0.001, "reason": "Too much tumour", "source": "a test"}
+    (tmp_path / "rules.json").write_text(json.dumps({"version": 1, "rules": [entry]}))
+    found = load_rules(tmp_path / "rules.json")
+    monkeypatch.setattr(rules, "load_rules", lambda: found)
+    with pytest.raises(ForbiddenProtocolError, match="Too much tumour"):
+        do("simulate", tmp_path / "out", protocol=MINE)
+    assert not any(tmp_path.glob("out/*.nrrd")) and not do.engine.load_world.made[-1].simulated
+    do("simulate", tmp_path / "out", protocol=MINE, allow_forbidden=True)
+    assert do.engine.load_world.made[-1].simulated
 
 
 def test_a_forbidden_simulation_says_so_in_every_output(do, tmp_path):

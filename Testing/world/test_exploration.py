@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from MeWMLib.core.goal import Goal
 from MeWMLib.core.outcome import ReplicaScore, TumourChange
-from MeWMLib.core.patient import Clinical
+from MeWMLib.core.patient import Clinical, Findings, Lesion
 from MeWMLib.core.plan import SEARCH_NAMES, Plan, PlanSettings
-from MeWMLib.core.protocol import ActionSpace
+from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.planning.journal import Journal
 from MeWMLib.planning.search import Batch, SearchCancelled
-from MeWMLib.world.exploration import explore
+from MeWMLib.world.exploration import count_warnings, explore
 
 SPACE = ActionSpace(("Cisplatin", "Oxaliplatin", "Mitomycin"), ("Lipiodol", "PVA", "Gelatin Sponge"), {}, "test")
 
@@ -84,3 +85,27 @@ def test_a_weight_changes_the_ranking_and_is_shown() -> None:
     best = short.candidates[0]
     assert len(best.protocol.actions) == 2 and best.utility == pytest.approx(best.risk.log_risk)
     assert [c.utility for c in short.candidates] == sorted(c.utility for c in short.candidates if c.utility is not None)
+
+
+def test_goal_and_findings_count_in_the_search() -> None:
+    lesion = Lesion(1, 900.0, 120.0, (0.0, 0.0, 0.0), 60.0, 10.0, 0.0, 0.0, 900.0)
+    findings, goal = Findings(1500.0, 100.0, (lesion,)), Goal(excluded=("Cisplatin",))
+    settings = PlanSettings(space="free", replicas=1, search="exhaustive")
+    plan = explore(SPACE, settings, Clinical(), Toy(), findings=findings, goal=goal)
+    assert plan.candidates and all("Cisplatin" not in c.protocol.agents for c in plan.candidates)
+    assert all([w.rule for w in c.warnings] == ["tumour-burden"] for c in plan.candidates)
+    assert all(c.unjudged and "tumour_burden_percent" not in c.unjudged for c in plan.candidates)
+    assert {rule for pruned in plan.pruned for rule in pruned.rules} >= {"goal-excludes"}
+
+
+def test_a_note_costs_nothing_and_a_limit_does() -> None:
+    beads, much = Protocol.parse("Doxorubicin 50 mg + LC beads 2 ml"), Protocol.parse("Epirubicin + Lipiodol 25 ml")
+    assert count_warnings(beads, Clinical()) == 0 < count_warnings(much, Clinical())
+    lesion = Lesion(1, 900.0, 120.0, (0.0, 0.0, 0.0), 60.0, 10.0, 0.0, 0.0, 900.0)
+    assert count_warnings(beads, Clinical(), Findings(1500.0, 100.0, (lesion,))) == 1
+
+
+def test_embolisation_alone_is_noted_in_a_plan() -> None:
+    space = ActionSpace((), ("PVA",), {}, "test")
+    plan = explore(space, PlanSettings(replicas=1), Clinical(), Toy(), dose=lambda slot, name: None)
+    assert [w.rule for w in plan.candidates[0].warnings] == ["bland-embolisation"]
