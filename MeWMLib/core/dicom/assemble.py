@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from MeWMLib.core.dicom.records import SAME_PLACE_MM, SliceRecord, in_order, normal_of, places_of, uneven_steps
+from MeWMLib.core.dicom.records import SAME_PLACE_MM, SliceRecord, axes_of, in_order, normal_of, places_of, uneven_steps
 from MeWMLib.core.dicom.stacks import Stack
 from MeWMLib.core.dicom.voxels import read_voxels
 from MeWMLib.core.errors import GeometryError, NotCTError, SeriesError, UnreadableFileError
@@ -119,7 +119,7 @@ def _grid(slices: Sequence[SliceRecord]) -> Geometry:
             given=f"{first.file.path}: {first.spacing[0]:g} x {first.spacing[1]:g} mm",
             remedy="Export the CT again; the size of the voxels cannot be guessed",
         )
-    row, column = np.array(first.axes, dtype=np.float64).reshape(2, 3)
+    row, column = axes_of(first)
     normal = normal_of(first)
     places = places_of(slices)
     _require_even(slices, places)

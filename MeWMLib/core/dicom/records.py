@@ -160,11 +160,15 @@ class DicomObject:
 
 @dataclass(frozen=True)
 class BadFile:
-    """A file or folder that cannot be read: where, why (without anything from inside it), and its series if known."""
+    """A file or folder that cannot be read: where, why (without anything from inside it), and its series if known.
+
+    `opened` is False where the operating system refused: it may be anything.
+    """
 
     path: Path
     reason: str
     series: str = ""
+    opened: bool = True
 
 
 def numbers(text: str) -> tuple[float, ...]:
@@ -183,8 +187,14 @@ def upper_parts(text: str) -> tuple[str, ...]:
 
 def normal_of(one: SliceRecord) -> NDArray[np.float64]:
     """Unit vector (3,) across a slice, LPS."""
-    row, column = np.array(one.axes, dtype=np.float64).reshape(2, 3)
-    return np.asarray(np.cross(row, column))
+    normal = np.cross(*axes_of(one))
+    return np.asarray(normal / np.linalg.norm(normal))
+
+
+def axes_of(one: SliceRecord) -> NDArray[np.float64]:
+    """Unit vectors (2, 3) along the rows and along the columns, LPS; their digits may make them a hair too long."""
+    axes = np.array(one.axes, dtype=np.float64).reshape(2, 3)
+    return np.asarray(axes / np.linalg.norm(axes, axis=1, keepdims=True))
 
 
 def places_of(members: Iterable[SliceRecord]) -> NDArray[np.float64]:

@@ -83,7 +83,7 @@ def _gathered(
             if path == root:
                 raise UnreadableFileError(what=f"The folder cannot be read ({reason})", given=str(root)) from error
             kind = "file" if unlisted is None else "folder"
-            bad.append(BadFile(path, f"the {kind} cannot be read ({reason})"))
+            bad.append(BadFile(path, f"the {kind} cannot be read ({reason})", opened=False))
             continue
         if found is None:
             other.append(path)
@@ -99,8 +99,12 @@ def _gathered(
 def _files(root: Path, deep: bool) -> Iterator[tuple[Path, OSError | None]]:
     """Every file in a fixed order, then the folders that cannot be listed with the error that says why."""
     failed: list[OSError] = []
-    for folder, names, files in os.walk(root, onerror=failed.append):
-        names.sort()
+    seen = {os.path.realpath(root)}
+    for folder, names, files in os.walk(root, onerror=failed.append, followlinks=True):
+        # a link may lead to a folder above it, or to one that is listed anyway
+        real = {name: os.path.realpath(Path(folder, name)) for name in names}
+        names[:] = sorted(name for name in names if real[name] not in seen)
+        seen.update(real[name] for name in names)
         paths = (Path(folder) / name for name in sorted(files) if name.upper() != "DICOMDIR")
         yield from ((path, None) for path in paths if path.is_file() or not path.exists())
         if not deep:
@@ -119,15 +123,23 @@ def suspects(found: Scan, members: Iterable[SliceRecord]) -> list[BadFile]:
     patterns: dict[Path, set[str]] = {}
     for one in members:
         patterns.setdefault(one.file.path.parent, set()).add(_pattern(one.file.path))
+
+    def like_them(path: Path) -> bool:
+        if path.name.startswith("._"):
+            return False  # where macOS keeps what other disks cannot hold of the file that is called the same
+        return path.suffix.lower() in SUFFIXES or _pattern(path) in patterns[path.parent]
+
     mine = [
         bad
         for bad in found.bad
-        if (bad.series in series if bad.series else bad.path.parent in patterns and not bad.path.is_dir())
+        if (
+            bad.series in series
+            if bad.series
+            else bad.path.parent in patterns and not bad.path.is_dir() and (bad.opened or like_them(bad.path))
+        )
     ]
     for path in found.other:
-        if path.name.startswith("._"):
-            continue  # where macOS keeps what other disks cannot hold of the file that is called the same
-        if path.parent in patterns and (path.suffix.lower() in SUFFIXES or _pattern(path) in patterns[path.parent]):
+        if path.parent in patterns and like_them(path):
             empty = path.stat().st_size == 0
             reason = "a file is empty" if empty else "a file is not DICOM, whatever its name says: it is damaged"
             mine.append(BadFile(path, reason))

@@ -29,6 +29,9 @@ from MeWMLib.core.volume import Geometry, LabelMap
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 #: Voxels lie on the CT's own if they are nearer to them than this share of a voxel.
 _SAME_VOXEL = 0.05
+#: Positions of slices are printed with few digits: a frame and the CT's own grid may be this far apart (mm) along them,
+#: and by this share of the distance of slices.
+_PRINTED_MM, _PRINTED_SHARE = 0.11, 0.25
 
 
 @dataclass(frozen=True)
@@ -220,7 +223,7 @@ def labels_on(
             given=f"{found.path.name}: {frames[0]}, the CT: {frames[1]}",
             remedy="Give the segmentation of this CT, or --resample-labels if both show one scan",
         )
-    labels, source = _drawn(found, {one.key: one.meaning for one in segments if one.meaning})
+    labels, source = _drawn(found, {one.key: one.meaning for one in segments if one.meaning}, grid)
     placed = _exact(labels, source, grid)
     if placed is None and not resample:
         raise GeometryMismatchError(
@@ -251,7 +254,7 @@ def masks_on(found: Segmentation, grid: Geometry) -> tuple[LabelMap, NDArray[np.
     for wanted in ({n: v for n, v in kinds.items() if v is not None}, {n: 1 for n, v in kinds.items() if v is None}):
         if not wanted:
             continue
-        drawn, source = _drawn(found, wanted)
+        drawn, source = _drawn(found, wanted, grid)
         placed = _exact(drawn, source, grid)
         placed = _nearest(drawn, source, grid) if placed is None else placed
         _require_there(drawn, placed, source)
@@ -267,7 +270,7 @@ def _require_there(drawn: NDArray[np.uint8], placed: NDArray[np.uint8], source: 
         raise GeometryError(what="The segmentation is not where its CT is", given=source.describe())
 
 
-def _drawn(found: Segmentation, wanted: Mapping[int, int]) -> tuple[NDArray[np.uint8], Geometry]:
+def _drawn(found: Segmentation, wanted: Mapping[int, int], reference: Geometry) -> tuple[NDArray[np.uint8], Geometry]:
     """Segments as labels on their own grid; where segments overlap, tumour wins over liver."""
     highdicom = package("highdicom")
     try:
@@ -276,6 +279,7 @@ def _drawn(found: Segmentation, wanted: Mapping[int, int]) -> tuple[NDArray[np.u
             plain = package("pydicom").dcmread(found.path)
             if "FrameOfReferenceUID" not in plain:  # highdicom asks for one where frames have a place
                 plain.FrameOfReferenceUID = highdicom.UID()
+            _even_out(plain, reference)
             data = highdicom.seg.Segmentation.from_dataset(plain, copy=False)
             grid = data.get_volume_geometry()
             if grid is None:
@@ -298,6 +302,23 @@ def _drawn(found: Segmentation, wanted: Mapping[int, int]) -> tuple[NDArray[np.u
             remedy="Export it again as a DICOM SEG of type BINARY, or as .seg.nrrd",
         ) from error
     return labels, source
+
+
+def _even_out(data: Any, grid: Geometry) -> None:
+    """Put frames on the voxels of a CT if all of them are there but for the digits of their positions.
+
+    A CT of 0.625 mm whose positions are printed as 0.6 and 1.3 is even all the same, and so is what was drawn on it;
+    highdicom finds no grid in such frames.
+    """
+    places = [_first(one, "PlanePositionSequence") for one in data.get("PerFrameFunctionalGroupsSequence") or ()]
+    if not places or None in places:
+        return
+    there = grid.to_kji(np.array([one.ImagePositionPatient for one in places], np.float64) @ _LPS_TO_RAS[:3, :3])
+    index = np.rint(there)
+    along = max(_SAME_VOXEL, min(_PRINTED_SHARE, _PRINTED_MM / grid.spacing[0]))
+    if (np.abs(there - index) <= (along, _SAME_VOXEL, _SAME_VOXEL)).all():
+        for one, position in zip(places, grid.to_ras(index) @ _LPS_TO_RAS[:3, :3], strict=True):
+            one.ImagePositionPatient = [f"{v:.10g}" for v in position]
 
 
 def _exact(labels: NDArray[np.uint8], source: Geometry, grid: Geometry) -> NDArray[np.uint8] | None:

@@ -97,7 +97,7 @@ def holds_volume(path: Path) -> bool:
 
 
 def scan_ct(folder: Path) -> Scan:
-    """Scan a folder, its sub-folders only where it holds no CT itself; or one file.
+    """Scan a folder, its sub-folders only where it holds no CT volume itself (a scout is none); or one file.
 
     Raises:
         UnreadableFileError: the folder cannot be listed.
@@ -105,7 +105,7 @@ def scan_ct(folder: Path) -> Scan:
     if folder.is_file():
         return scan_files([folder])
     found = scan(folder, deep=False)
-    return found if found.slices else scan(folder)
+    return found if candidates(found)[0] else scan(folder)
 
 
 def candidates(found: Scan) -> tuple[list[Candidate], list[LeftOut]]:

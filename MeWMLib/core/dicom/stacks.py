@@ -26,6 +26,8 @@ MIN_SLICES, MIN_EXTENT_MM = 8, 60.0
 AXIAL_COSINE = 0.9
 #: Field of view (mm) of a body CT; outside of it PixelSpacing cannot be true.
 FIELD_MM = (150.0, 900.0)
+#: No scanner is that wide; axes are unit vectors at right angles but for their digits; no patient is 100 m away.
+_MOST_FIELD_MM, _COSINE_ERROR, _FAR_MM = 2000.0, 0.02, 1e5
 #: Doubts.
 NOT_AXIAL, TOO_SHORT = "not axial (a coronal, sagittal or oblique reformat)", "too short"
 #: What may tell volumes at the same places apart, in the order in which it is asked, and its DICOM name.
@@ -172,7 +174,28 @@ def _unfit(members: Sequence[SliceRecord]) -> str:
     if one.localizer:
         return "a localiser (scout)"
     missing = _missing(one)
-    return "tags are missing: " + ", ".join(missing) if missing else ""
+    return "tags are missing: " + ", ".join(missing) if missing else _impossible(one)
+
+
+def _impossible(one: SliceRecord) -> str:
+    """Which value of a slice's place cannot be true, whatever the slice shows."""
+    field = [step * count for step, count in zip(one.spacing, one.shape, strict=True)]
+    if min(field) <= 0 or max(field) > _MOST_FIELD_MM:
+        return _field_in_words(one)
+    axes = np.array(one.axes).reshape(2, 3)
+    if np.abs(axes @ axes.T - np.eye(2)).max() > _COSINE_ERROR:
+        return "ImageOrientationPatient cannot be true: " + ", ".join(f"{v:g}" for v in one.axes)
+    if max(map(abs, one.position)) > _FAR_MM:
+        return "ImagePositionPatient cannot be true: " + ", ".join(f"{v:g}" for v in one.position)
+    return ""
+
+
+def _field_in_words(one: SliceRecord) -> str:
+    height, width = (step * count for step, count in zip(one.spacing, one.shape, strict=True))
+    return (
+        f"PixelSpacing cannot be true: {one.spacing[0]:g} x {one.spacing[1]:g} mm would make a field of view of "
+        f"{width:.0f} x {height:.0f} mm"
+    )
 
 
 def _unfit_stack(stack: Stack) -> str:
@@ -189,10 +212,7 @@ def _doubt(stack: Stack) -> str:
     one, count, extent = stack.slices[0], len(stack.slices), stack.extent_mm
     field = [step * count for step, count in zip(one.spacing, one.shape, strict=True)]
     if not all(FIELD_MM[0] <= side <= FIELD_MM[1] for side in field):
-        return (
-            f"PixelSpacing cannot be true: {one.spacing[0]:g} x {one.spacing[1]:g} mm would make a field of view of "
-            f"{field[1]:.0f} x {field[0]:.0f} mm"
-        )
+        return _field_in_words(one)
     if abs(normal_of(one)[2]) < AXIAL_COSINE:
         return NOT_AXIAL
     if count < MIN_SLICES or extent < MIN_EXTENT_MM:

@@ -275,6 +275,31 @@ def test_deflated_and_without_a_frame_of_reference(phantom, case, tmp_path):
     np.testing.assert_array_equal(read_labels(path, grid).array, truth)
 
 
+@pytest.mark.parametrize(("step", "digits"), [(0.625, 1), (0.625, 2), (1.25, 1), (3.125, 1)])
+@pytest.mark.parametrize("type_", ["BINARY", "LABELMAP"])
+def test_drawn_on_a_ct_whose_positions_have_few_digits(phantom, tmp_path, type_, step, digits):
+    import pydicom
+
+    hu, count = phantom.plain(30), 30
+    places = [round(step * n + 0.3, digits) for n in range(count)]
+    folder = phantom.classic(tmp_path / "ct", hu, places=places)
+    sources = sorted((pydicom.dcmread(p) for p in folder.iterdir()), key=lambda d: d.ImagePositionPatient[2])
+    truth = np.zeros(hu.shape, np.uint8)
+    truth[3:25, 10:30, 12:25], truth[9:13, 15:20, 14:20] = 1, 2
+    grid = read_volume(folder).geometry
+    path = phantom.segmentation(tmp_path / "x", sources, masks(truth), [LIVER, MASS], type_)
+    np.testing.assert_array_equal(read_labels(path, grid).array, truth)
+
+    def moved(seg):  # by more than printing explains
+        for frame in seg.PerFrameFunctionalGroupsSequence:
+            x, y, z = frame.PlanePositionSequence[0].ImagePositionPatient
+            frame.PlanePositionSequence[0].ImagePositionPatient = [x, y, z + 0.4 * step]
+
+    path = phantom.segmentation(tmp_path / "y", sources, masks(truth), [LIVER, MASS], type_, change=moved)
+    with pytest.raises(MeWMError, match="not on the grid|no regular grid"):
+        read_labels(path, grid)
+
+
 def test_a_high_volume_of_nothing_is_refused(phantom, case, tmp_path):
     """Two frames close to each other and one far away: billions of slices between them."""
     sources, truth, grid = case

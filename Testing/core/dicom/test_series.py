@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from MeWMLib.core.dicom.scan import scan
 from MeWMLib.core.errors import MeWMError, NotCTError, SeriesError, UnreadableFileError
 from MeWMLib.core.io import read_volume
 from MeWMLib.perception.phase import guess_phase
@@ -97,6 +98,45 @@ def test_what_systems_leave_in_a_folder_harms_nothing(phantom, hu, tmp_path):
         (folder / name).write_bytes(content)
     (folder / "labels.raw").write_bytes(b"\x08\0" * 500)
     np.testing.assert_array_equal(read_volume(folder).array, hu)
+
+
+def test_a_scout_above_the_series_does_not_hide_it(phantom, hu, tmp_path):
+    def scout(data, n):
+        data.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+        data.ImageOrientationPatient = [1, 0, 0, 0, 0, -1]
+
+    phantom.classic(tmp_path, hu[:1], series="1", change=scout)
+    phantom.classic(tmp_path / "4", hu)
+    np.testing.assert_array_equal(read_volume(tmp_path).array, hu)
+    phantom.classic(tmp_path, hu[:9] + 1, series="2")  # a volume of the folder itself counts
+    np.testing.assert_array_equal(read_volume(tmp_path).array, hu[:9] + 1)
+
+
+def test_links_are_followed_once_and_a_broken_one_harms_nothing(phantom, hu, tmp_path):
+    folder = phantom.classic(tmp_path / "data" / "4", hu)
+    view = tmp_path / "view"
+    view.mkdir()
+    for name in ("series", "again"):
+        (view / name).symlink_to(folder)
+    (folder / "up").symlink_to(tmp_path)
+    (folder / "latest").symlink_to(tmp_path / "gone")
+    np.testing.assert_array_equal(read_volume(view).array, hu)
+    assert len(scan(tmp_path).slices) == len(hu)
+    (folder / "4_0099.dcm").symlink_to(tmp_path / "gone")
+    with pytest.raises(UnreadableFileError, match="4_0099.dcm"):
+        read_volume(view)
+
+
+@pytest.mark.parametrize("change", ["spacing", "axes"])
+def test_values_that_cannot_be_true_are_refused_where_there_is_no_other_series(phantom, hu, tmp_path, change):
+    def spoil(data, n):
+        if change == "spacing":
+            data.PixelSpacing = [-6.5, 6.5]
+        else:
+            data.ImageOrientationPatient = [0.9, 0, 0, 0, 0.9, 0]
+
+    with pytest.raises(SeriesError, match="cannot be true"):
+        read_volume(phantom.classic(tmp_path, hu, change=spoil))
 
 
 # damaged files

@@ -99,6 +99,11 @@ def test_a_mixed_series_keeps_its_axial_slices():
         ({"spacing": (8.0, 8.0)}, "field of view of 4096 x 4096 mm"),
         ({"spacing": (0.0, 0.0)}, "PixelSpacing cannot be true"),
         ({"axes": (1, 0, 0, 0, 0, -1)}, "not axial"),
+        ({"spacing": (0.8, -0.8)}, "PixelSpacing cannot be true"),
+        ({"axes": (0, 0, 0, 0, 0, 0)}, "ImageOrientationPatient cannot be true"),
+        ({"axes": (1, 0, 0, 1, 0, 0)}, "ImageOrientationPatient cannot be true"),
+        ({"axes": (1, 0, 0, 0.1, 0.995, 0)}, "ImageOrientationPatient cannot be true"),
+        ({"position": (1e30, 0.0, 0.0)}, "ImagePositionPatient cannot be true"),
     ],
 )
 def test_what_is_no_axial_ct_is_left_out_with_its_reason(changes, reason):
