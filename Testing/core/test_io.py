@@ -417,14 +417,30 @@ def test_a_segmentation_of_part_of_the_grid_is_put_in_place(tmp_path):
 def test_other_values_need_a_meaning(tmp_path):
     path = save((labels().array * 2 + (labels().array > 0)).astype(np.int16), tmp_path / "v.nrrd")  # 0, 3, 5
     grid = io.from_sitk(sitk.ReadImage(str(path)))[1]
-    with pytest.raises(LabelError, match='values 0, 3, 5.*--label-values "1=liver'):
+    with pytest.raises(LabelError, match='values 0, 3, 5.*--label-values "3=liver,5=tumour"'):
         io.read_labels(path, grid)
     values = io.parse_label_values("3=liver, 5=tumor,7=background")
     assert values == {3: 1, 5: 2, 7: 0}
     assert np.array_equal(io.read_labels(path, grid, values=values).array, labels().array)
     save(labels().array + np.float32(0.25), path)
-    with pytest.raises(LabelError, match="fractions"):
+    with pytest.raises(LabelError, match="fractions, not labels.*not probabilities"):
         io.read_labels(path, grid)
+
+
+@pytest.mark.parametrize(
+    ("one", "said"),
+    [
+        (float("nan"), r"no numbers \(NaN"),
+        (float("inf"), r"no numbers \(NaN"),
+        (-1.0, "values -1, 0, 1, 2.*0 for background"),
+        (255.0, 'example --label-values "1=liver,2=tumour,255=background"'),
+    ],
+)
+def test_values_that_are_no_labels_have_a_remedy_of_their_own(tmp_path, one, said):
+    array = labels().array.astype(np.float32)
+    array[0, 0, 0] = one
+    with pytest.raises(LabelError, match=said):
+        io.read_labels(save(array, tmp_path / "v.nrrd"), geometry())
 
 
 @pytest.mark.parametrize(
