@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from MeWMLib.cohorts.clinical_columns import CLINICAL, UNITS, Columns, understand
+from MeWMLib.core.clinical_words import WORDS
 from MeWMLib.core.errors import ClinicalDataError, ProtocolError, UnknownAgentError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.protocol import Protocol
@@ -36,31 +37,6 @@ _PROGRESSED = (
     frozenset({"progressed", "progression", "recurred/progressed", "recurred", "event"}),
     frozenset({"censored", "diseasefree", "disease free", "progression free", "not progressed"}),
 )
-_SEX = {
-    **dict.fromkeys(("f", "w", "woman", "weiblich", "femme", "féminin", "mujer", "femenino", "femmina"), "female"),
-    **dict.fromkeys(("m", "man", "männlich", "homme", "masculin", "hombre", "masculino", "maschio"), "male"),
-}
-_POINTS = {"A": range(5, 7), "B": range(7, 10), "C": range(10, 16)}
-
-
-def _sex(cell: str) -> str:
-    return _SEX.get(cell.lower(), cell.lower())
-
-
-def _child_pugh(cell: str) -> str:
-    """The class, which may come with its points ("A5", "B (7)"); points of another class are left for the error."""
-    match = re.fullmatch(r"(?:child[ -]?pugh ?)?([abc])(?: ?\(?([0-9]{1,2})\)?)?", cell, re.IGNORECASE)
-    fits = match and (not match[2] or int(match[2]) in _POINTS[match[1].upper()])
-    return match[1].upper() if match and fits else cell
-
-
-def bclc(cell: str) -> str:
-    """The stage alone, of "Stage-B" and "BCLC B" too."""
-    return re.sub(r"^(?:(?:BCLC|STAGE)[ -]?)+", "", cell.upper())
-
-
-#: Texts of clinical data in the words of `Clinical`.
-_WORDS: Mapping[str, Callable[[str], str]] = {"sex": _sex, "child_pugh_class": _child_pugh, "bclc_stage": bclc}
 
 
 @dataclass(frozen=True)
@@ -223,8 +199,8 @@ def _record(row: Row, columns: Columns) -> ClinicalRecord:
     for name in CLINICAL:
         if name in _BOOLEAN:
             values[name] = row.flag(name)
-        elif name in _WORDS:
-            values[name] = _WORDS[name](row.known(name)) or None
+        elif name in WORDS:
+            values[name] = WORDS[name](row.known(name)) or None
         else:
             values[name] = row.number(name)
     return ClinicalRecord(

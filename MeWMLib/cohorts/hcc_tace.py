@@ -12,12 +12,12 @@ from pathlib import Path
 from MeWMLib.cohorts.clinical_table import (
     ClinicalRecord,
     ClinicalTable,
-    bclc,
     by_patient,
     clinical_of,
     parse_regimen,
     time_of,
 )
+from MeWMLib.core.clinical_words import bclc
 from MeWMLib.core.errors import ClinicalDataError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.protocol import Action, Protocol

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from MeWMLib.core.clinical_words import in_our_words
 from MeWMLib.core.errors import ClinicalDataError
 from MeWMLib.core.records import from_plain, read_json
 from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
@@ -22,6 +23,11 @@ _RANGES = {
     "creatinine_mg_per_dl": (0.0, 30.0),
     "albumin_g_per_dl": (0.5, 8.0),
 }
+#: What to do about a file that is no JSON, or holds a value of another type.
+_EXAMPLE = (
+    'Write it as in {"age_years": 61, "sex": "male", "extrahepatic_spread": false}: names and words in double quotes, '
+    "numbers with a point and without their unit, no comment, no comma after the last one"
+)
 
 
 @dataclass(frozen=True)
@@ -60,12 +66,14 @@ class Clinical:
 
     @classmethod
     def from_json(cls, data: Any) -> Clinical:
-        """Read a JSON object; unknown fields are refused by name.
+        """Read a JSON object; unknown fields are refused by name, words such as "M" and "A5" are read.
 
         Raises:
             ClinicalDataError: not an object, an unknown field, or an impossible value.
         """
-        from_plain(cls, data, "the clinical data", ClinicalDataError)
+        if isinstance(data, dict):
+            data = in_our_words(data)
+        from_plain(cls, data, "The clinical data", ClinicalDataError, _EXAMPLE)
         return cls(**data)  # as given: 61 years are not 61.0 years
 
     @classmethod
@@ -75,7 +83,7 @@ class Clinical:
         Raises:
             ClinicalDataError: the file is missing, is not JSON, or its content is refused.
         """
-        return cls.from_json(read_json(path, "The clinical data", ClinicalDataError, "Give a JSON file"))
+        return cls.from_json(read_json(path, "The clinical data", ClinicalDataError, _EXAMPLE))
 
     def to_json(self) -> dict[str, Any]:
         """Only the fields that are known."""

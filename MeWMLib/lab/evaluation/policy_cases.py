@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from MeWMLib.cohorts.clinical_table import bclc, clinical_of
+from MeWMLib.cohorts.clinical_table import clinical_of
 from MeWMLib.cohorts.layout import Cohort
+from MeWMLib.core.clinical_words import bclc
 from MeWMLib.core.errors import CohortError, InputError
 from MeWMLib.core.patient import Findings, Lesion
 from MeWMLib.core.protocol import Protocol
