@@ -10,6 +10,7 @@
 # make bench-segmentation   a second segmentation of what changed against a full run (a minute)
 # make bench-simulation   seconds of one simulation against 200-step DDPM of the paper's size (minutes)
 # make bench-reading   reading a CT against SimpleITK's own readers, seconds and memory (minutes)
+# make properties   200,000 damaged inputs against the readers, and a table (INPUTS=..., SEED=...)
 # make docs    write the measured figures of Resources/Results into README, docs and model card
 # make clean   remove what was made, but for .venv (make distclean removes that too)
 
@@ -42,7 +43,7 @@ STAMP_ENV := $(VENV)/.made
 STAMP_DEMO := $(VENV)/.installed-scene
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test quick lint docs bench bench-survival bench-simulation bench-segmentation bench-reading host lists clean distclean
+.PHONY: demo test quick lint docs properties bench bench-survival bench-simulation bench-segmentation bench-reading host lists clean distclean
 
 demo: $(STAMP_DEMO)
 	$(BIN)/mewm plan sample:$(SAMPLE) --out $(OUT)
@@ -71,6 +72,11 @@ bench-reading: $(STAMP_DEV)
 
 bench-survival: $(STAMP_DEV)
 	$(BIN)/python Testing/benchmarks/survival_score.py
+
+INPUTS ?= 200000
+SEED ?= 1
+properties: $(STAMP_DEV)
+	$(BIN)/python Testing/properties/run.py --inputs $(INPUTS) --seed $(SEED) --processes 2
 
 lists: $(STAMP_ENV)
 	$(BIN)/python Testing/slicer/cmake_lists.py

@@ -160,6 +160,7 @@ def _training(folder: Path, bundle: Any) -> None:
     @kept_torch_state()
     def train() -> None:
         torch.manual_seed(1)
+        torch.set_num_threads(1)
         torch.backends.cudnn.benchmark = True
         torch.randn(3)
         raise ZeroDivisionError
@@ -242,3 +243,19 @@ def test_importing_the_library_leaves_the_process_alone():
         "assert state() == before\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_command_leaves_the_threads_of_torch(tmp_path, capsys):
+    from MeWMLib.lab.training.__main__ import main
+
+    before = torch.get_num_threads()
+    folders = (
+        "--bundle",
+        str(tmp_path / "bundle"),
+        "--cohort",
+        str(tmp_path / "none"),
+        "--work",
+        str(tmp_path / "work"),
+    )
+    assert main(["--threads", str(before + 1), "dynamics", *folders, "--config", str(tmp_path / "no.json")]) == 2
+    assert torch.get_num_threads() == before and capsys.readouterr().err

@@ -46,10 +46,7 @@ _ALSO: Mapping[str, tuple[str, ...]] = {
     "bclc_stage": ("bclc", "bclc_class"),
 }
 #: Names that do not say what 1 means: with "vital_status" it is alive in some registries and dead in others.
-_OF_EITHER = frozenset(
-    "vitalstatus patientsvitalstatus patientvitalstatus survivalstatus osstatus overallsurvivalstatus ttpstatus "
-    "timetoprogressionstatus".split()
-)
+_OF_EITHER = frozenset("vitalstatus patientsvitalstatus patientvitalstatus survivalstatus".split())
 #: What is read in one unit only.
 _MEASURED = {name.split("_")[0]: name for name in CLINICAL if "_per_" in name}
 _TIME_WORDS: Mapping[str, tuple[str, ...]] = {

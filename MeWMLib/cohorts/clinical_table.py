@@ -208,7 +208,7 @@ def _record(row: Row, columns: Columns) -> ClinicalRecord:
         months_of(row, "os"),
         row.flag("event", DEAD, ALIVE, words_only=columns.says_nothing_of_1("event")),
         months_of(row, "ttp"),
-        row.flag("progressed", *_PROGRESSED, words_only=columns.says_nothing_of_1("progressed")),
+        row.flag("progressed", *_PROGRESSED),
         clinical_of(row, values),
         treated=_date(row) or None,
         notes=notes,

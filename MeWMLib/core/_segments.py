@@ -109,10 +109,11 @@ def _not_labels(found: list[Any], unknown: list[Any]) -> LabelError:
     if any(v < 0 for v in unknown):
         remedy = "Write 0 for background, and numbers from 1 on for everything else"
     else:
-        shown = [v for v in found if v][:4]
-        words = ("liver", "tumour", "background", "background") if len(shown) > 1 else ("tumour",)
-        option = ",".join(f"{v:g}={word}" for v, word in zip(shown, words, strict=False))
-        remedy = f'Say what each value is (liver, tumour or background), for example --label-values "{option}"'
+        # no guess of liver or tumour: it would be copied
+        option = ",".join(f"{v:g}=?" for v in found[:12] if v)
+        remedy = (
+            f'Say what each value is with --label-values "{option}": liver, tumour or background in place of each ?'
+        )
     return LabelError(what="The labels hold values that are neither liver nor tumour", given=given, remedy=remedy)
 
 

@@ -1,13 +1,14 @@
 """Reading a CT by MeWM against SimpleITK's own readers on the same files, in one run: seconds and peak memory.
 
-`python Testing/benchmarks/reading.py [--shape 300 512 512] [--repeats 5] [--json FILE]`; exit code 1 if a limit is
-exceeded.
+`python Testing/benchmarks/reading.py [--shape 300 512 512] [--repeats 5] [--json FILE] [--beside TREE]`; exit code 1 if
+a limit is exceeded. TREE is the source tree of another version of MeWM (a git worktree), which reads the same files.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -45,7 +46,8 @@ def main() -> None:
     parser.add_argument("--shape", type=int, nargs=3, default=(300, 512, 512), metavar=("K", "J", "I"))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)  # the reader and the path; prints its peak memory
+    parser.add_argument("--beside", type=Path, metavar="TREE", help="source tree of another version of MeWM")
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)  # reader, path, repeats; prints seconds and peak
     args = parser.parse_args()
     if args.child:
         _child(*args.child)
@@ -54,17 +56,19 @@ def main() -> None:
         folder = Path(name)
         write_files(folder, ct_like(tuple(args.shape)))
         nbytes = 2 * int(np.prod(args.shape))
-        rows = [measure(folder / case, packed, args.repeats, nbytes) for case, packed in CASES.items()]
+        rows = [measure(folder / case, packed, args.repeats, nbytes, args.beside) for case, packed in CASES.items()]
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     print(
         f"{' x '.join(map(str, args.shape))} int16, {nbytes / 2**20:.0f} MiB of voxels, {args.repeats} repeats, medians"
     )
-    print(f"{'file':10} {'SimpleITK s':>12} {'MeWM s':>8} {'ratio':>6} {'limit':>6} {'memory':>7} {'limit':>6}")
+    beside = f" {'beside: ratio':>14} {'memory':>7}" if args.beside else ""
+    print(f"{'file':10} {'SimpleITK s':>12} {'MeWM s':>8} {'ratio':>6} {'limit':>6} {'memory':>7} {'limit':>6}{beside}")
     for row in rows:
+        beside = f" {row['beside_ratio']:14.2f} {row['beside_memory']:7.2f}" if args.beside else ""
         print(
             f"{row['file']:10} {row['simpleitk_s']:12.3f} {row['mewm_s']:8.3f} {row['ratio']:6.2f} {row['limit']:6.2f} "
-            f"{row['memory']:7.2f} {MEMORY_LIMIT:6.2f}{'' if row['within'] else '  EXCEEDED'}"
+            f"{row['memory']:7.2f} {MEMORY_LIMIT:6.2f}{beside}{'' if row['within'] else '  EXCEEDED'}"
         )
     if not all(row["within"] for row in rows):
         raise SystemExit(1)
@@ -168,7 +172,7 @@ def read_mewm(path: Path) -> Any:
 READERS: dict[str, Callable[[Path], Any]] = {"simpleitk": read_simpleitk, "mewm": read_mewm}
 
 
-def measure(path: Path, packed: bool, repeats: int, nbytes: int) -> dict[str, Any]:
+def measure(path: Path, packed: bool, repeats: int, nbytes: int, beside: Path | None = None) -> dict[str, Any]:
     """One row: the two readers take turns, after one unmeasured read of each."""
     seconds: dict[str, list[float]] = {name: [] for name in READERS}
     for n in range(repeats + 1):
@@ -179,8 +183,13 @@ def measure(path: Path, packed: bool, repeats: int, nbytes: int) -> dict[str, An
                 seconds[name].append(time.perf_counter() - start)
     found = {f"{name}_s": median(times) for name, times in seconds.items()}
     ratio, limit = found["mewm_s"] / found["simpleitk_s"], PACKED_LIMIT if packed else RAW_LIMIT
-    memory = {name: _peak(name, path) / nbytes for name in READERS}
+    memory = {name: _alone(name, path)[1] / nbytes for name in READERS}
+    other = {}
+    if beside is not None:
+        took, peak = _alone("mewm", path, repeats, beside)
+        other = {"beside_ratio": took / found["simpleitk_s"], "beside_memory": peak / nbytes}
     return {
+        **other,
         "file": path.name,
         **found,
         "ratio": ratio,
@@ -191,21 +200,31 @@ def measure(path: Path, packed: bool, repeats: int, nbytes: int) -> dict[str, An
     }
 
 
-def _peak(reader: str, path: Path) -> int:
-    """Bytes by which the peak of a child process grows when it reads a file."""
-    command = [sys.executable, __file__, "--child", reader, str(path)]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+def _alone(reader: str, path: Path, repeats: int = 0, tree: Path | None = None) -> tuple[float, int]:
+    """Median seconds of a reader in a child process, and the bytes by which its peak grows at the first read."""
+    command = [sys.executable, __file__, "--child", reader, str(path), str(repeats)]
+    environment = {**os.environ, **({"PYTHONPATH": str(tree.resolve())} if tree else {})}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    seconds, peak = done.stdout.split()
+    return float(seconds), int(peak)
 
 
-def _child(reader: str, path: str) -> None:
-    small = Path(path).parent / "warm-up.nrrd"
+def _child(reader: str, path: str, repeats: str) -> None:
+    small = Path(path).parent / "warm-up.mha"
     if not small.exists():
         image = sitk.GetImageFromArray(np.linspace(-1000, 1000, 512).astype(np.int16).reshape(8, 8, 8))
         sitk.WriteImage(image, str(small))
     READERS[reader](small)  # what is imported on the way is no memory of the image
     before = _peak_bytes()
     image = READERS[reader](Path(path))
-    print(_peak_bytes() - before)
+    peak = _peak_bytes() - before
+    del image
+    seconds = [0.0]
+    for n in range(int(repeats)):
+        start = time.perf_counter()
+        READERS[reader](Path(path))
+        seconds[n:] = [time.perf_counter() - start]
+    print(median(seconds), peak)
 
 
 def _peak_bytes() -> int:

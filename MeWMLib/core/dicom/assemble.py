@@ -106,6 +106,12 @@ def _require_hu(slices: Sequence[SliceRecord]) -> None:
 def _grid(slices: Sequence[SliceRecord]) -> Geometry:
     """The grid of slices that are in order."""
     first = slices[0]
+    if min(first.spacing) <= 0:
+        raise GeometryError(
+            what="The pixel spacing in the header is zero or negative",
+            given=f"{first.file.path}: {first.spacing[0]:g} x {first.spacing[1]:g} mm",
+            remedy="Export the CT again; the size of the voxels cannot be guessed",
+        )
     row, column = np.array(first.axes, dtype=np.float64).reshape(2, 3)
     normal = normal_of(first)
     places = places_of(slices)

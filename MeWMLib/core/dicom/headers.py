@@ -159,7 +159,8 @@ class _Elements:
         if head[128:132] == b"DICM":
             meta = {}
             for one in data_element_generator(file, False, True, stop_when=lambda tag, vr, n: tag >> 16 != 2):
-                meta[int(one.tag)] = one
+                if _whole(one):
+                    meta[int(one.tag)] = one
             self._meta_class, self.syntax = _text(meta.get(0x00020002)), _text(meta.get(0x00020010))
         else:
             file.seek(0)
@@ -195,9 +196,8 @@ class _Elements:
 
     def _take(self, found: Any, file: BinaryIO) -> None:
         for one in found:
-            value = getattr(one, "value", None)
-            if isinstance(value, bytes) and getattr(one, "length", 0) not in (len(value), _UNDEFINED):
-                return  # the file ends inside this value
+            if not _whole(one):
+                return
             self.values[int(one.tag)] = one
 
     @staticmethod
@@ -243,6 +243,12 @@ class _Elements:
             return default
         form = ("<" if self.little else ">") + ("h" if signed else "H")
         return int(struct.unpack(form, one.value[:2])[0])
+
+
+def _whole(one: Any) -> bool:
+    """False where the file ends inside a value, which pydicom cuts without a word."""
+    value = getattr(one, "value", None)
+    return not isinstance(value, bytes) or getattr(one, "length", 0) in (len(value), _UNDEFINED)
 
 
 def _text(one: Any) -> str:

@@ -9,7 +9,6 @@ does not unpack leaves what was in memory, a NIfTI file is not read up to its ch
 from __future__ import annotations
 
 import math
-import mmap
 import struct
 import zlib
 from typing import Any, BinaryIO
@@ -108,9 +107,24 @@ def _ends_with_checksum_of(layout: Layout, array: NDArray[Any]) -> bool:
     else:
         end = struct.pack(">I", zlib.adler32(_bytes(array)))
     part = layout.parts[0]
-    with part.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        # found earlier, the stream may end there and something follow
-        return content.find(end, part.start) == len(content) - len(end)
+    left, before = part.path.stat().st_size - part.start, b""
+    with part.path.open("rb") as file:
+        file.seek(part.start)
+        while block := file.read(1 << 20):
+            # found earlier, the stream may end there and something follow
+            if (found := (before + block).find(end)) >= 0:
+                return found - len(before) == left - len(end)
+            before, left = block[1 - len(end) :], left - len(block)
+    return False
+
+
+class _Lent:
+    """The voxels of an ITK image for `np.asarray`, not copied: the array keeps this object, and this the image."""
+
+    def __init__(self, image: sitk.Image) -> None:
+        lent: dict[str, Any] = dict(sitk.GetArrayViewFromImage(image).__array_interface__)
+        self.__array_interface__ = {**lent, "data": (lent["data"][0], False)}
+        self.image = image
 
 
 def _by_itk(layout: Layout) -> NDArray[Any] | None:
@@ -131,7 +145,7 @@ def _by_itk(layout: Layout) -> NDArray[Any] | None:
             image = sitk.ReadImage(str(layout.path))
     except RuntimeError:
         return None
-    array: NDArray[Any] = sitk.GetArrayFromImage(image)
+    array = np.asarray(_Lent(image))
     if array.dtype != layout.dtype or array.size != math.prod(layout.sizes):
         return None
     return array.reshape(layout.shape) if _ends_with_checksum_of(layout, array) else None

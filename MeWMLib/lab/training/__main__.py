@@ -16,6 +16,7 @@ from MeWMLib.dynamics.actions import known_agents
 from MeWMLib.dynamics.autoencoder import Autoencoder
 from MeWMLib.dynamics.model import DynamicsModel
 from MeWMLib.lab.program import Options, Part, Tell, run_program
+from MeWMLib.lab.torch_state import kept_torch_state
 from MeWMLib.world.machine import choose_device
 
 #: How fine patches may be that a new segmenter sees as they are (`SegmenterConfig.finest`; older bundles name none).
@@ -214,9 +215,15 @@ PARTS: dict[str, Part] = {
 def main(argv: list[str] | None = None) -> int:
     """Run one part."""
     shared = {"--threads": _number(0, "CPU threads; 0 takes torch's default")}
-    return run_program(
-        "mewm train", __doc__, PARTS, argv, shared, lambda args: args.threads and torch.set_num_threads(args.threads)
-    )
+    with kept_torch_state():
+        return run_program(
+            "mewm train",
+            __doc__,
+            PARTS,
+            argv,
+            shared,
+            lambda args: args.threads and torch.set_num_threads(args.threads),
+        )
 
 
 if __name__ == "__main__":

@@ -167,3 +167,12 @@ def test_reading_is_what_loads_pydicom():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_file_that_was_cut_anywhere_is_named_or_has_no_magic(dataset, tmp_path):
+    whole = save(dataset, tmp_path / "whole").read_bytes()
+    path = tmp_path / "cut"
+    for end in range(140, len(whole) - 1, 7):
+        path.write_bytes(whole[:end])
+        found = scan(tmp_path)
+        assert [bad.path for bad in found.bad] == [path] and not found.documents and len(found.objects) == 1, end

@@ -441,3 +441,12 @@ def test_every_error_is_one_of_ours(phantom, hu, tmp_path):
             except MeWMError:
                 continue
         path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("spacing", [["-1", "1"], ["0", "0"], ["1", "-0.5"]])
+def test_a_pixel_spacing_that_cannot_be_is_refused(phantom, tmp_path, spacing):
+    folder = phantom.classic(
+        tmp_path / "ct", phantom.plain(), change=lambda data, n: setattr(data, "PixelSpacing", spacing)
+    )
+    with pytest.raises(MeWMError, match="(?i)pixel ?spacing"):
+        read_volume(folder)
