@@ -13,7 +13,8 @@ from MeWMLib.core import io
 from MeWMLib.core.errors import MeWMError, ProtocolError
 from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.protocol import Protocol
-from MeWMLib.core.records import from_plain, parse_json
+from MeWMLib.core.questions import Question
+from MeWMLib.core.records import from_plain, parse_json, to_plain
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.runner import LocalRunner
 from MeWMLib.jobs.table import kind_of
@@ -259,11 +260,15 @@ class _Post:
 
 
 def findings_of(text):
-    """Read the findings of the parameter node: a dictionary of the numbers of `Findings`, only `lesions` (none) where
-    nothing was measured or the text cannot be read."""
+    """Read the findings of the parameter node: a dictionary of the numbers of `Findings` and of `questions`, only
+    `lesions` (none) where nothing was measured or the text cannot be read."""
     try:
-        return from_plain(Findings, parse_json(text), strict=False).to_json() if text else {"lesions": []}
-    except MeWMError:
+        data = parse_json(text) if text else {}
+        if not data:
+            return {"lesions": []}
+        asked = [from_plain(Question, one) for one in data.get("questions") or []]
+        return {**from_plain(Findings, data, strict=False).to_json(), "questions": to_plain(asked)}
+    except (MeWMError, AttributeError, TypeError):  # of a scene that was damaged or edited
         return {"lesions": []}
 
 
