@@ -45,6 +45,10 @@ _ALSO: Mapping[str, tuple[str, ...]] = {
     "child_pugh_class": ("child_pugh", "child_pugh_grade", "child_pugh_stage"),
     "bclc_stage": ("bclc", "bclc_class"),
 }
+#: Names that do not say what 1 means: with "vital_status" it is alive in some registries and dead in others.
+_OF_EITHER = frozenset("vitalstatus patientsvitalstatus patientvitalstatus survivalstatus".split())
+#: What is read in one unit only.
+_MEASURED = {name.split("_")[0]: name for name in CLINICAL if "_per_" in name}
 _TIME_WORDS: Mapping[str, tuple[str, ...]] = {
     "os": ("os", "os_time", "overall_survival", "overall_survival_time", "survival", "survival_time", "time_to_death"),
     "ttp": ("ttp", "ttp_time", "time_to_progression"),
@@ -69,7 +73,6 @@ _IF_IT_IS: Mapping[str, str] = {
         ("time", "follow_up", "followup", "follow_up_time", "fu_time", "futime", "time_to_event"),
         "os_days, os_weeks or os_months (from treatment on)",
     ),
-    **dict.fromkeys(("days_to_death", "days_to_last_follow_up", "days_to_last_followup"), "os_days (of both together)"),
 }
 #: Beginnings of names of other endpoints.
 _OTHER_ENDPOINTS = ("pfs", "pfi", "dfs", "dfi", "dss", "rfs", "progression_free", "disease_free", "disease_specific")
@@ -113,10 +116,16 @@ class Columns:
     Attributes:
         places: own name of a column to its place in the table.
         notes: one sentence for the columns that were read under another name, and one for those that were not read.
+        names: own name of a column to its name in the table.
     """
 
     places: Mapping[str, int]
     notes: tuple[str, ...]
+    names: Mapping[str, str]
+
+    def says_nothing_of_1(self, name: str) -> bool:
+        """True if numbers and yes or no in this column say nothing: its name does not tell for what 1 stands."""
+        return _squeezed(self.names.get(name, "")) in _OF_EITHER
 
 
 def understand(table: Table) -> Columns:
@@ -142,7 +151,8 @@ def understand(table: Table) -> Columns:
                 raise ClinicalDataError(
                     what=f"Two columns of the clinical table mean {found}",
                     given=f"{table.columns[other]!r} and {name!r} in {table.path.name}",
-                    remedy="Keep one of them",
+                    remedy="Keep one of them"
+                    + (", or give the name patient to the one that names the folders" if found == "patient" else ""),
                 )
             else:
                 places[found] = place
@@ -152,7 +162,7 @@ def understand(table: Table) -> Columns:
             given=f"{table.path.name} with " + ", ".join(repr(name) for name in table.columns[:8]),
             remedy="Add it, or give one of its columns that name: it names the folder of each patient",
         )
-    return Columns(places, _notes(table, places))
+    return Columns(places, _notes(table, places), {name: table.columns[place] for name, place in places.items()})
 
 
 def _notes(table: Table, places: Mapping[str, int]) -> tuple[str, ...]:
@@ -173,7 +183,13 @@ def _hinted(name: str, places: Mapping[str, int]) -> str:
     folded, shown = fold(name), repr(name[:60])
     if folded.startswith(_OTHER_ENDPOINTS):
         return f"{shown} (another endpoint than overall survival and time to progression)"
-    if right := _IF_IT_IS.get(folded):
+    if folded.startswith("days_to_last_follow") or folded == "days_to_death":
+        return f"{shown} (one column os_days is read, of both together, counted from treatment on)"
+    first = folded.split("_")[0]
+    if "_" in folded and first in _MEASURED:
+        unit = _MEASURED[first].removeprefix(f"{first}_").replace("_per_", "/")
+        return f"{shown} (convert it to {unit} and call it {_MEASURED[first]})"
+    if right := _IF_IT_IS.get(folded) or _IF_IT_IS.get(re.sub(f"_(?:{'|'.join(UNITS)})$", "", folded)):
         return f"{shown} (call it {right} if it is that)"
     if re.search("surv|death|dead|decease", folded):
         return f"{shown} (if it is survival from treatment on, call its time os_months, its flag event)"

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.cohorts.clinical_columns import CLINICAL, UNITS, understand
+from MeWMLib.cohorts.clinical_columns import CLINICAL, UNITS, Columns, understand
 from MeWMLib.core.clinical import field_table
 from MeWMLib.core.clinical_fields import NONE, UNSPECIFIED, plain
 from MeWMLib.core.errors import ClinicalDataError, ProtocolError, UnknownAgentError
@@ -26,12 +26,13 @@ from MeWMLib.policy.report_words import find_names
 
 #: Days of each unit of time. A week is 7 days, a year 365.25 and a month a twelfth of it.
 DAYS = {"days": 1.0, "weeks": 7.0, "months": 365.25 / 12, "years": 365.25}
-#: Longer than anyone is followed.
-MOST_DAYS = 100 * 365.25
+#: Longer than anyone can have been followed: TACE is as old. So days in a column of months are seen.
+MOST_DAYS = 50 * 365.25
 #: Misspelt names are mapped at this similarity of letters and above, and reported.
 SIMILAR = 0.86
 #: Words for death seen and not seen, as in cBioPortal's "1:DECEASED" and "0:LIVING".
-DEAD, ALIVE = frozenset({"deceased", "dead", "died", "death"}), frozenset({"living", "alive", "censored"})
+DEAD = frozenset({"deceased", "dead", "died", "death"})
+ALIVE = frozenset({"living", "alive", "censored", "lost", "lost to follow-up", "lost to follow up", "ltfu"})
 _PROGRESSED = (
     frozenset({"progressed", "progression", "recurred/progressed", "recurred", "event"}),
     frozenset({"censored", "diseasefree", "disease free", "progression free", "not progressed"}),
@@ -105,7 +106,11 @@ def time_of(row: Row, name: str, unit: str) -> float | None:
     except ClinicalDataError as error:
         raise row.wrong(what=f"{name} is not a time", name=name, remedy=error.remedy) from error
     if value is not None and not 0 <= value * DAYS[unit] <= MOST_DAYS:
-        raise row.wrong(what=f"{name} is not a time", name=name, remedy="Give a time from 0 to 100 years")
+        raise row.wrong(
+            what=f"{name} is not a time",
+            name=name,
+            remedy="Give a time from 0 to 50 years, in the unit of the column's name",
+        )
     return value
 
 
@@ -113,7 +118,7 @@ def months_of(row: Row, name: str) -> float | None:
     """A time in months from the one column `name_days`, `name_weeks`, ... that is filled.
 
     Raises:
-        ClinicalDataError: two are filled, or it is not a number, negative, or above 100 years.
+        ClinicalDataError: two are filled, or it is not a number, negative, or above 50 years.
     """
     times = {unit: value for unit in UNITS if (value := time_of(row, f"{name}_{unit}", unit)) is not None}
     if len(times) > 1:
@@ -176,10 +181,19 @@ def read_table(path: Path) -> ClinicalTable:
     """
     table = read_csv(path, "The clinical table", ClinicalDataError)
     columns = understand(table)
-    return ClinicalTable(by_patient(table.rows(columns.places), "patient", _record), columns.notes)
+    records = by_patient(table.rows(columns.places), "patient", lambda row: _record(row, columns))
+    return ClinicalTable(records, (*columns.notes, *_all_dead(records.values())))
 
 
-def _record(row: Row) -> ClinicalRecord:
+def _all_dead(records: Collection[ClinicalRecord]) -> tuple[str, ...]:
+    """A note where nobody is censored: in a table of living patients, 1 may stand for alive."""
+    dead = [record for record in records if record.event]
+    if len(dead) < max(len(records), 2):
+        return ()
+    return (f"death was seen in all {len(dead)} patients: check that 1 stands for death, not for alive",)
+
+
+def _record(row: Row, columns: Columns) -> ClinicalRecord:
     protocol, notes = parse_regimen(row.known("protocol"))
     values: dict[str, Any] = {}
     for name in CLINICAL:
@@ -187,7 +201,7 @@ def _record(row: Row) -> ClinicalRecord:
     return ClinicalRecord(
         protocol,
         months_of(row, "os"),
-        row.flag("event", DEAD, ALIVE),
+        row.flag("event", DEAD, ALIVE, words_only=columns.says_nothing_of_1("event")),
         months_of(row, "ttp"),
         row.flag("progressed", *_PROGRESSED),
         clinical_of(row, values),
@@ -218,6 +232,7 @@ def _date(row: Row) -> str:
     if not date:
         return ""
     try:
+        date = re.sub(r"[T ]00:00(?::00(?:\.0+)?)?Z?\Z", "", date)  # as spreadsheets and pandas write a day
         if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}", date):
             raise ValueError
         datetime.strptime(date.replace("-", ""), "%Y%m%d")

@@ -5,6 +5,7 @@ Private to `core/io.py` and to the reader of DICOM SEG, which asks and answers i
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -81,14 +82,7 @@ def map_values(array: NDArray[Any], values: Values | None) -> NDArray[np.uint8]:
     found = np.unique(array)
     unknown = [v for v in found.tolist() if v not in mapping]
     if unknown:
-        shown = ", ".join(f"{v:g}" for v in found[:12].tolist()) + (" ..." if found.size > 12 else "")
-        raise LabelError(
-            what="The labels hold values that are neither liver nor tumour"
-            if all(float(v).is_integer() for v in unknown[:1000])
-            else "The file holds fractions, not labels",
-            given=f"values {shown}",
-            remedy=f"Say what each value is, for example {_EXAMPLE}",
-        )
+        raise _not_labels(found.tolist(), unknown)
     labels = np.zeros(array.shape, dtype=np.uint8)
     for value in found.tolist():
         if mapping[value] not in (BACKGROUND, LIVER, TUMOUR):
@@ -98,6 +92,29 @@ def map_values(array: NDArray[Any], values: Values | None) -> NDArray[np.uint8]:
         if mapping[value]:
             labels[array == value] = mapping[value]
     return labels
+
+
+def _not_labels(found: list[Any], unknown: list[Any]) -> LabelError:
+    """What to say of values that are not known: name them, or, where they are no labels, give others."""
+    given = "values " + ", ".join(f"{v:g}" for v in found[:12]) + (" ..." if len(found) > 12 else "")
+    if not all(float(v).is_integer() for v in unknown[:1000]):  # NaN and infinity are no whole numbers either
+        return LabelError(
+            what="The file holds fractions, not labels"
+            if all(math.isfinite(v) for v in found)
+            else "The labels hold values that are no numbers (NaN or infinity)",
+            given=given,
+            remedy="Give labels: whole numbers, 0 where there is neither liver nor tumour; not probabilities, and not "
+            "labels that were interpolated",
+        )
+    if any(v < 0 for v in unknown):
+        remedy = "Write 0 for background, and numbers from 1 on for everything else"
+    else:
+        # no guess of liver or tumour: it would be copied
+        option = ",".join(f"{v:g}=?" for v in found[:12] if v)
+        remedy = (
+            f'Say what each value is with --label-values "{option}": liver, tumour or background in place of each ?'
+        )
+    return LabelError(what="The labels hold values that are neither liver nor tumour", given=given, remedy=remedy)
 
 
 @dataclass(frozen=True)

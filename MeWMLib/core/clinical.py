@@ -28,7 +28,7 @@ from MeWMLib.core.records import read_json
 
 #: mg/dl to umol/l: molar masses 584.7 (bilirubin) and 113.12 g/mol (creatinine).
 BILIRUBIN_UMOL, CREATININE_UMOL = 17.1, 88.4
-_CHILD_PUGH = re.compile(r"(?:childpugh|cp|cps)?(?:class|score|stage|klasse)?([abc])?(\d{1,2})?(?:points?|punkte)?")
+_CHILD_PUGH = re.compile(r"(?:childpugh|child|cp|cps)?(?:class|score|stage|klasse)?([abc])?(\d{1,2})?(?:points?|punkte)?")
 _BCLC = re.compile(r"(?:bclc)?(?:stage|stadium)?([0abcd])[12]?")
 #: Points to the class of Child-Pugh.
 _POINTS = {"A": (5, 6), "B": (7, 9), "C": (10, 15)}
@@ -179,7 +179,7 @@ class Clinical:
             low, high = _POINTS[self.child_pugh_class]
             if not low <= self.child_pugh_score <= high:
                 raise ClinicalDataError(
-                    what="The points of Child-Pugh do not belong to its class",
+                    what="The points of child_pugh_score do not belong to child_pugh_class",
                     given=f"class {self.child_pugh_class}, {self.child_pugh_score:g} points",
                     remedy="A is 5 to 6 points, B 7 to 9, C 10 to 15",
                 )
@@ -268,7 +268,7 @@ class Clinical:
         Raises:
             ClinicalDataError: the file is missing, is not JSON, or its content is refused.
         """
-        return cls.from_json(read_json(path, "The clinical data", ClinicalDataError, "Give a JSON file. " + _TEMPLATE))
+        return cls.from_json(read_json(path, "The clinical data", ClinicalDataError, _TEMPLATE))
 
     def to_json(self) -> dict[str, Any]:
         """Only the fields that are known."""
@@ -276,7 +276,11 @@ class Clinical:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in known.items()}
 
 
-_TEMPLATE = "`mewm clinical template` prints one to fill in"
+_TEMPLATE = (
+    'Write it as in {"age_years": 61, "sex": "male", "extrahepatic_spread": false}: names and words in double quotes, '
+    "numbers with a point and without their unit, no comment, no comma after the last one. "
+    "`mewm clinical template` prints one to fill in"
+)
 #: Keys beside those of the table.
 _ALIASES = {"child_pugh": "child_pugh_class"}
 

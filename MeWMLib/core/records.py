@@ -165,7 +165,7 @@ def from_plain(
     try:
         return _record(cls, data, name, strict)
     except _MisfitError as misfit:
-        raise error(misfit.problem, given=misfit.given, remedy=remedy or misfit.remedy) from None
+        raise error(misfit.problem, given=misfit.given, remedy=misfit.remedy or remedy) from None
 
 
 class _MisfitError(Exception):

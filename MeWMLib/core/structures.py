@@ -212,7 +212,7 @@ def _agreed(coded: Kind, said: NameReading) -> NameReading | None:
     """What code and name say together; None where they contradict each other."""
     if coded == "doubtful":
         return None
-    if said.kind in (coded, "unknown"):
+    if said.kind == coded or (said.kind == "unknown" and said.hint in ("", coded)):
         # a code of another organ says nothing of a tumour in it
         return replace(said, kind=coded, why="another organ" if coded == "other" else "")
     # a vessel is also another organ's
@@ -223,7 +223,7 @@ def _contradiction(coded: Kind, said: NameReading) -> str:
     if coded == "doubtful":
         return "its code is of something in the liver that is neither liver nor tumour"
     meant = {"other": "another organ"}.get(coded, f"{coded}")
-    return f"its code says {meant}, its name {said.why or said.kind}"
+    return f"its code says {meant}, its name {said.why if said.kind == 'doubtful' else said.hint or said.kind}"
 
 
 def _meaning(reading: NameReading) -> Meaning:

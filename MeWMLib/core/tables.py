@@ -28,11 +28,12 @@ MAX_BYTES = 64 * 2**20
 MAX_COLUMNS = 5000
 #: What people write where a value is not known, folded; also with brackets around it.
 NOT_KNOWN = frozenset(
-    "|-|--|\u2013|\u2014|.|na|n/a|#n/a|n.a.|n.a|nan|null|none|nil|unknown|not known|unk|missing|not available"
+    "|-|--|'--|\u2013|\u2014|.|na|n/a|#n/a|n.a.|n.a|nan|null|none|nil|unknown|not known|unk|missing|not available"
     "|not reported|not applicable|not evaluated|not done|not recorded|pending".split("|")
 )
-_TRUE = frozenset({"1", "true", "yes", "y", "t"})
-_FALSE = frozenset({"0", "false", "no", "n", "f"})
+#: Also as spreadsheet programs in German, French, Spanish and Italian write them.
+_TRUE = frozenset("1 true yes y t wahr ja j vrai oui verdadero sí si vero sì".split())
+_FALSE = frozenset("0 false no n f falsch nein faux non falso".split())
 _SEPARATORS = (",", ";", "\t")
 _REMEDY = "Give a CSV file in UTF-8; a spreadsheet program can save one"
 #: Beginnings of files that are something else, and what they are.
@@ -181,8 +182,19 @@ class Row:
                 remedy="Write a point before decimals and nothing between thousands",
             )
 
-    def flag(self, name: str, yes: frozenset[str] = frozenset(), no: frozenset[str] = frozenset()) -> bool | None:
+    def flag(
+        self,
+        name: str,
+        yes: frozenset[str] = frozenset(),
+        no: frozenset[str] = frozenset(),
+        words_only: bool = False,
+    ) -> bool | None:
         """True or False from 1/0, yes/no, true/false, the given words, or both as in "1:DECEASED"; None if not known.
+
+        Args:
+            name: of the column.
+            yes, no: further words.
+            words_only: one of these has to be there, since the name of the column does not say what 1 means.
 
         Raises:
             MeWMError: (the table's type) anything else, or a number and a word that contradict each other.
@@ -196,6 +208,13 @@ class Row:
         if len(found) != 1 or None in found:
             words = "".join(f", or {a}/{b}" for a, b in zip(sorted(yes)[:1], sorted(no)[:1], strict=False))
             raise self.wrong(what=f"{name} must be 0 or 1", name=name, remedy=f"Write 1/0, yes/no or true/false{words}")
+        if words_only and not any(part in yes | no for part in parts):
+            example = "/".join(sorted(yes)[:1] + sorted(no)[:1])
+            raise self.wrong(
+                what=f"The name of a column does not say what {parts[0]} means",
+                name=name,
+                remedy=f"Write words such as {example}, or call the column {name} if 1 means that it was seen",
+            )
         return found.pop()
 
     def wrong(self, what: str, name: str = "", remedy: str = "") -> MeWMError:
@@ -210,7 +229,7 @@ def read_csv(path: Path | str, what: str = "The table", error: type[MeWMError] =
     """Read a CSV file with a header: UTF-8 with or without mark, also gzipped; comma, semicolon or tab.
 
     Lines at the beginning that start with "#" (as cBioPortal writes) and "sep=;" (as Excel writes) are passed over, and
-    so are rows without any text.
+    so are rows without any text and, as spreadsheet programs leave them, columns without a name and any text.
 
     Args:
         path: the file.
@@ -237,7 +256,6 @@ def read_csv(path: Path | str, what: str = "The table", error: type[MeWMError] =
         raise UnreadableFileError(what=f"{what} has no rows", given=str(path), remedy="Give a CSV file with a header")
     if len(columns) > MAX_COLUMNS:
         raise error(what=f"{what} has too many columns", given=f"{len(columns)} of {MAX_COLUMNS} at most")
-    _require_names(columns, what, error)
     for at, cells in rest:
         if len(cells) != len(columns):
             raise error(
@@ -245,7 +263,11 @@ def read_csv(path: Path | str, what: str = "The table", error: type[MeWMError] =
                 given=f"line {at} of {path.name}: {len(cells)} cells, {len(columns)} columns",
                 remedy="Put a cell that holds the separator in quotes, and leave a blank cell where nothing is known",
             )
-    return Table(path, what, error, separator, columns, tuple((at, tuple(c.strip() for c in row)) for at, row in rest))
+    rows = [(at, tuple(cell.strip() for cell in row)) for at, row in rest]
+    kept = [n for n, name in enumerate(columns) if name or any(row[n] for _, row in rows)]
+    columns = tuple(columns[n] for n in kept)
+    _require_names(columns, what, error)
+    return Table(path, what, error, separator, columns, tuple((at, tuple(row[n] for n in kept)) for at, row in rows))
 
 
 def _text(path: Path, what: str) -> str:
@@ -353,10 +375,11 @@ def _require_names(columns: Sequence[str], what: str, error: type[MeWMError]) ->
         if folded in seen:
             both = repr(name) if seen[folded] == name else f"{seen[folded]!r} and {name!r}"
             raise error(
-                what=f"A column of {what[0].lower()}{what[1:]} has no name twice"
+                what=f"Two columns of {what[0].lower()}{what[1:]} have no name"
                 if not folded
                 else f"A column is in {what[0].lower()}{what[1:]} twice",
-                given=both,
-                remedy="Give every column a name of its own, or delete one of the two",
+                given=both if folded else ", ".join(repr(one) for one in columns[:8]),
+                remedy="Give every column a name of its own, or delete one of the two"
+                + ("" if folded else "; the row of names comes first, without a title above it"),
             )
         seen[folded] = name

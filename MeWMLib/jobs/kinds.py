@@ -28,7 +28,11 @@ def segment(task: Task) -> dict[str, Any]:
     found = task.segment(task.world(bundle), case)
     entry = labels_entry("assistant", "Look at the labels before you use them")
     if case.labels is not None:
-        entry = labels_entry("assistant", "Dice is that against the labels given", dice_scores(found, case.labels))
+        entry = labels_entry(
+            "assistant",
+            "The segmenter's are written; Dice compares them with the labels given",
+            dice_scores(found, case.labels),
+        )
     with task.report.stage("write", "Writing the labels"):
         io.write_labels(found, out)
     voxel = found.geometry.voxel_ml

@@ -139,10 +139,12 @@ class Task:
         Raises:
             LabelQuestionError: labels or scan look wrong, and the job does not say that they are right.
         """
+        from MeWMLib.world.questions import question_clinical
+
         clinical, goal = self.goal()
         bundle, case = self.bundle(), self.read()
         # what was given is questioned before the seconds that loading takes
-        questions = self.ask_given(case)
+        questions = self._asked(question_clinical(clinical)) + self.ask_given(case)
         world = self.world(bundle)
         labels, entry = self.labels(world, case)
         if not case.has_liver and labels.tumour.any():

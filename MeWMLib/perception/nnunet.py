@@ -138,6 +138,14 @@ def label_values(dataset: Path) -> NDArray[np.uint8]:
         raise InputError(what="The nnU-Net needs several images of each patient", given=given)
     table = np.zeros(256, np.uint8)
     for name, value in labels.items():
+        if name == "ignore":  # nnU-Net's own word for what was not annotated in training; it is never predicted
+            continue
+        if isinstance(value, str) and name.isdecimal():
+            raise InputError(
+                what="dataset.json is written as for nnU-Net 1",
+                given=f"{name}: {value}",
+                remedy='Write names before values, as nnU-Net 2 does: {"background": 0, "liver": 1, "tumour": 2}',
+            )
         if not isinstance(value, int) or isinstance(value, bool):
             raise InputError(what="The nnU-Net has regions instead of labels", given=f"{name}: {value}")
         if not 0 <= value < len(table):

@@ -1,10 +1,26 @@
-"""What is asked about a patient before anything is computed: labels, place and phase of the scan. No networks."""
+"""What is asked about a patient before anything is computed: labels, scan and clinical data. No networks."""
 
 from __future__ import annotations
 
-from MeWMLib.core.questions import Question
+from MeWMLib.core.patient import Clinical
+from MeWMLib.core.questions import WARNING, Question
 from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.perception.label_questions import question_labels, question_phase
+
+#: In mg/dl nobody with so much is treated by TACE; in umol/l it is normal.
+_BILIRUBIN_MG_PER_DL = 5.0
+_UMOL_PER_L = 17.1
+
+
+def question_clinical(clinical: Clinical) -> tuple[Question, ...]:
+    """Values that are possible, but more likely written in another unit."""
+    bilirubin = clinical.bilirubin_mg_per_dl
+    if bilirubin is None or bilirubin < _BILIRUBIN_MG_PER_DL:
+        return ()
+    text = (
+        f"A bilirubin of {bilirubin:g} mg/dl rules TACE out: if it is in umol/l, write {bilirubin / _UMOL_PER_L:.1f}."
+    )
+    return (Question("bilirubin-unit", WARNING, text, {"bilirubin_mg_per_dl": float(bilirubin)}),)
 
 
 def question_scan(ct: Volume) -> tuple[Question, ...]:

@@ -66,7 +66,11 @@ def test_names_of_cbioportal(read):
         ("patient,os_months,event,AFP", "'AFP' (call it afp_ng_per_ml (in ng/ml) if it is that)"),
         ("patient,os_months,event,colour", "not read: 'colour'"),
         ("patient,surv_time,event", "'surv_time' (if it is survival"),
-        ("patient,days_to_death,event", "'days_to_death' (call it os_days"),
+        ("patient,days_to_death,event", "'days_to_death' (one column os_days is read"),
+        # never the name of another unit
+        ("patient,os_months,bilirubin_umol_per_l", "'bilirubin_umol_per_l' (convert it to mg/dl and call it"),
+        ("patient,os_months,Albumin (g/l)", "(convert it to g/dl and call it albumin_g_per_dl)"),
+        ("patient,follow_up_months,event", "'follow_up_months' (call it os_days, os_weeks or os_months"),
         ("patient,months,event", "no column of survival times"),
         ("patient,os_months,state", "there is no column `event`"),
         (",patient,os_months,event", "(no name)"),
@@ -95,8 +99,13 @@ def test_columns_that_nobody_reads_are_named(read, header, said):
         (("patient,event,EVENT", "a,1,1"), "is in the clinical table twice"),
         (("patient,os_months", "a,12 months"), "os_months is not a time.*'12 months'"),
         (("patient,os_months", "a,>60"), "os_months is not a time.*'>60'"),
-        (("patient,os_months", "a,1201"), "not a time"),
-        (("patient,os_years", "a,101"), "0 to 100 years"),
+        (("patient,os_months", "a,900"), "not a time.*'900'.*in the unit"),  # days, most likely
+        # 1 is alive in some registries; in R's example data 1 is censored and 2 dead
+        (("patient,vital_status", "a,1"), "does not say what 1 means.*column 'vital_status'.*dead/alive"),
+        (("patient,Patient's Vital Status", "a,0"), "does not say what 0 means"),
+        (("patient,survival_status", "a,yes"), "does not say what yes means"),
+        (("patient,event", "a,1", "b,2"), "0 or 1.*line 3"),
+        (("patient,os_years", "a,101"), "0 to 50 years"),
         (("patient,OS_STATUS", "a,1:LIVING"), "0 or 1.*column 'OS_STATUS'"),
         (("patient,afp_ng_per_ml", "a,>400"), "afp_ng_per_ml is not a number"),
         (("patient,extrahepatic_spread", "a,maybe"), "extrahepatic_spread must be 0 or 1"),
@@ -152,3 +161,23 @@ def test_errors_do_not_name_the_patient(read):
     with pytest.raises(InputError) as caught:
         read("patient,os_months", "Erika Mustermann,soon")
     assert "Erika" not in str(caught.value)
+
+
+def test_a_table_in_which_everybody_died_is_noted(read):
+    assert any("all 2 patients" in note for note in read("patient,os_months,event", "a,3,1", "b,4,1").notes)
+    for lines in (("a,3,1", "b,4,0"), ("a,3,1", "b,4,")):
+        assert not any("was seen in all" in note for note in read("patient,os_months,event", *lines).notes)
+
+
+@pytest.mark.parametrize("date", ["2001-02-03 00:00:00", "2001-02-03T00:00", "2001-02-03 00:00:00.000", "20010203"])
+def test_a_day_as_spreadsheets_and_pandas_write_it(read, date):
+    assert read("patient,treatment_date", f"a,{date}")["a"].treated == "20010203"
+
+
+def test_who_was_lost_was_not_seen_to_die(read):
+    assert read("patient,os_months,event", "a,3,Lost to follow-up")["a"].event is False
+
+
+def test_times_with_another_hour_are_no_days(read):
+    with pytest.raises(ClinicalDataError, match="YYYY-MM-DD"):
+        read("patient,treatment_date", "a,2001-02-03 14:30:00")

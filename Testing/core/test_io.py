@@ -380,7 +380,7 @@ def test_segments_are_known_by_name(tmp_path):
     path = segmentation(tmp_path / "s.seg.nrrd", ["HCC lesion", "Liver"], swapped)
     assert np.array_equal(io.read_labels(path, geometry()).array, labels().array)
     path = segmentation(tmp_path / "t.seg.nrrd", ["Liver tumor", "Necrosis", "liver"], swapped)
-    with pytest.raises(LabelError, match='Necrosis.*--label-values "Necrosis=background"'):
+    with pytest.raises(LabelError, match='Necrosis.*--label-values "Necrosis='):
         io.read_labels(path, geometry())
     with pytest.raises(LabelError, match="Necrosis"):
         io.read_labels(path, geometry(), values={1: 2, 3: 1})
@@ -417,18 +417,34 @@ def test_a_segmentation_of_part_of_the_grid_is_put_in_place(tmp_path):
 def test_other_values_need_a_meaning(tmp_path):
     path = save((labels().array * 2 + (labels().array > 0)).astype(np.int16), tmp_path / "v.nrrd")  # 0, 3, 5
     grid = io.from_sitk(sitk.ReadImage(str(path)))[1]
-    with pytest.raises(LabelError, match='values 0, 3, 5.*--label-values "1=liver'):
+    with pytest.raises(LabelError, match='values 0, 3, 5.*--label-values "3=.,5=.".*in place of'):
         io.read_labels(path, grid)
     values = io.parse_label_values("3=liver, 5=tumor,7=background")
     assert values == {3: 1, 5: 2, 7: 0}
     assert np.array_equal(io.read_labels(path, grid, values=values).array, labels().array)
     save(labels().array + np.float32(0.25), path)
-    with pytest.raises(LabelError, match="fractions"):
+    with pytest.raises(LabelError, match="fractions, not labels.*not probabilities"):
         io.read_labels(path, grid)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1", "1=spleen", "=liver", "a=spleen", "1.5=liver", "1=liver,1=tumour", "-1=liver", "1=liver,"]
+    ("one", "said"),
+    [
+        (float("nan"), r"no numbers \(NaN"),
+        (float("inf"), r"no numbers \(NaN"),
+        (-1.0, "values -1, 0, 1, 2.*0 for background"),
+        (255.0, '--label-values "1=.,2=.,255=."'),
+    ],
+)
+def test_values_that_are_no_labels_have_a_remedy_of_their_own(tmp_path, one, said):
+    array = labels().array.astype(np.float32)
+    array[0, 0, 0] = one
+    with pytest.raises(LabelError, match=said):
+        io.read_labels(save(array, tmp_path / "v.nrrd"), geometry())
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "1=spleen", "=liver", "a=spleen", "1.5=liver", "1=liver,1=tumour", "-1=liver", "1=liver,", "1=?"]
 )
 def test_bad_label_values(text):
     with pytest.raises(LabelError):

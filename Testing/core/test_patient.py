@@ -60,6 +60,48 @@ def test_unreadable_files_and_unknown_fields(tmp_path):
         Clinical.from_json([1])
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ({"sex": "M"}, {"sex": "male"}),
+        ({"sex": " Female "}, {"sex": "female"}),
+        ({"sex": "weiblich"}, {"sex": "female"}),
+        ({"child_pugh_class": "A5"}, {"child_pugh_class": "A", "child_pugh_score": 5}),
+        ({"child_pugh_class": "Child B"}, {"child_pugh_class": "B"}),
+        ({"child_pugh_class": "Child-Pugh b (8)"}, {"child_pugh_class": "B", "child_pugh_score": 8}),
+        ({"bclc_stage": "b"}, {"bclc_stage": "B"}),
+        ({"bclc_stage": "BCLC C"}, {"bclc_stage": "C"}),
+        ({"bclc_stage": 0}, {"bclc_stage": "0"}),
+    ],
+)
+def test_words_are_those_of_the_tables(written, read):
+    assert Clinical.from_json(written).to_json() == read
+
+
+@pytest.mark.parametrize(
+    "written", [{"child_pugh_class": "A7"}, {"sex": 1}, {"bclc_stage": 1}, {"bclc_stage": False}, {"sex": "x"}]
+)
+def test_words_that_mean_nothing_stay_refused(written):
+    with pytest.raises(ClinicalDataError, match=next(iter(written))):
+        Clinical.from_json(written)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"age_years": 61,}',
+        '{"age_years": 61} // of 2001',
+        "{'age_years': 61}",
+        '{"age_years": NaN}',
+    ],
+)
+def test_what_is_no_json_is_told_how_to_write_it(tmp_path, text):
+    path = tmp_path / "clinical.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ClinicalDataError, match='"sex": "male".*double quotes.*no comma after'):
+        Clinical.load(path)
+
+
 def test_findings_add_up():
     one = Lesion(1, 10.0, 30.0, (0, 0, 0), 80.0, 10.0, 0.1, 0.2, 7.0)
     two = Lesion(2, 4.0, 20.0, (1, 1, 1), 80.0, 10.0, 0.0, 0.0, 4.0)

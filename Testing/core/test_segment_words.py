@@ -16,7 +16,11 @@ TUMOURS = (
     "Masses", "liver metastases", "Liver mets", "nodule", "nodules", "Neoplasm, Primary", "neoplasms",
     "index lesion", "Target lesion 1", "largest tumor", "tumor left lobe", "viable tumor", "Lebermetastasen",
     "Tumoren", "tumeur", "lésions", "Läsion", "malignant liver lesion", "tumors of the liver",
-    "intrahepatic cholangiocarcinoma", "tumor mask", "gt_tumor",
+    "intrahepatic cholangiocarcinoma", "tumor mask", "gt_tumor", "Tumor Nr. 1", "lesion no. 2", "lésion n°1",
+    "Rundherd", "Leberherd", "Hepatozelluläres Karzinom", "carcinoma hepatocelular", "CHC", "masse hépatique",
+    "tumore epatico", "tumor_pre", "tumor portal venous phase", "tumor.nii.gz", "tumormask", "satellite nodule",
+    "HCC - segment 8", "S8 - HCC", "Segment IVb lesion", "肝肿瘤",
+    "肝细胞癌", "肝转移瘤", "肝占位", "肝右叶病灶", "간암", "肝腫瘍",
 )  # fmt: skip
 LIVERS = (
     "liver", "Liver", "LIVERS", "liver_right_lobe", "liver_segment_1", "liver_segment_8", "Liver segment 4a",
@@ -24,9 +28,14 @@ LIVERS = (
     "healthy liver", "normal liver", "Liver without tumor", "liver_without_tumour", "tumor-free liver",
     "tumorless liver", "non-tumoral liver", "nontumorous liver", "Liver w/o lesions", "liver minus tumor",
     "liver excluding the tumors", "Foie sans tumeur", "Leber ohne Tumor", "liver no tumor", "total liver mask",
+    "LIV", "gesamte Leber", "Tumorfreie Leber", "Leberparenchym", "Lebersegment 4", "foie entier", "liver_notumor",
+    "parénquima hepático", "lobe gauche du foie", "liver.nii", "livermask", "liver_pre", "liver arterial phase",
+    "全肝", "正常肝", "肝左叶", "肝实质（不含肿瘤）", "非肿瘤肝脏",
 )  # fmt: skip
 VESSELS = (
     "hepatic vein", "Portal veins", "liver_vessels", "aorta", "Inferior vena cava", "hepatic artery", "vessels",
+    "Blood vessel", "postcava", "Pfortader", "Lebergefäße", "Lebervenen", "veine porte", "vena porta",
+    "门静脉", "肝静脉",
 )  # fmt: skip
 #: Surely another organ: background, without a question.
 OTHERS = (
@@ -34,7 +43,8 @@ OTHERS = (
     "adrenal_gland_left", "lungs", "lung_upper_lobe_left", "vertebrae_T12", "rib_left_4", "stomach",
     "gallbladder", "colon", "small_bowel", "urinary_bladder", "heart", "bone", "portal_vein_and_splenic_vein",
     "iliac_artery_left", "pulmonary_vein", "kidney_cyst_left", "kidney without tumor", "lymph nodes",
-    "bile duct", "ascites", "background", "Milz", "prostate",
+    "bile duct", "ascites", "background", "Milz", "prostate", "rkid", "LAG", "sto", "pericardial_effusion",
+    "peritoneum", "intracerebral_hemorrhage", "airway", "Hintergrund", "背景", "左肾", "脾脏", "胆囊",
 )  # fmt: skip
 #: Never taken for anything: somebody has to say what they are.
 ASKED = (
@@ -51,6 +61,12 @@ ASKED = (
     "foo lesion", "liver foo", "liver and spleen", "perihepatic", "liver rim", "healthy tumor",
     "normal liver tumor", "GTV", "ablated lesion", "residual of resected tumor", "hepatic lymph node",
     "tumor bed", "sliver", "delivery",
+    # a vertebra, a lobe of the lung, a contrast phase, a lesion without the word for it, a set difference
+    "T12 lesion", "L5 metastasis", "C5 mass", "upper lobe nodule", "right lower lobe mass", "liver venous",
+    "liver_portal", "hepatic arterial", "liver target", "hypodense liver", "secondary liver", "viable liver",
+    "liver and vessels", "liver, portal vein", "liver without tumor and vessels", "liver -tumor", "liver \\ tumor",
+    "liver_-_tumor", "liver ∖ tumor", "liver ∪ tumor", "liver;tumor", "liver - right lobe", "tumor +5mm", "GTV_5mm",
+    "肝血管瘤", "肝囊肿", "肾肿瘤", "肝肿瘤周围", "门静脉癌栓", "无肿瘤", "脂肪肝", "肝硬化结节", "肝和肿瘤",
 )  # fmt: skip
 
 

@@ -86,11 +86,23 @@ def test_a_code_counts_where_the_name_says_nothing(name: str, code: str) -> None
         ("kidney", "10200004"),
         ("Segment_1", "6574001"),  # necrosis
         ("tumor", "367643001"),  # cyst
+        # a word that is not known leaves the rest of the name what it says
+        ("tumor JS", "10200004"),
+        ("nontarget lesion", "10200004"),
+        ("liver JS", "4147007"),
+        ("liver foo", "32764006"),  # portal vein
+        ("foo lesion", "64033007"),
+        ("liver and vessels", "10200004"),
     ],
 )
 def test_code_and_name_that_contradict_each_other_are_asked(name: str, code: str) -> None:
     found = meaning_of(name, code, scheme="SCT")
     assert found.structure is None and found.label is None and found.why
+
+
+@pytest.mark.parametrize(("name", "code", "label"), [("tumor JS", "4147007", 2), ("liver JS", "10200004", 1)])
+def test_a_code_speaks_for_a_word_that_is_not_known(name: str, code: str, label: int) -> None:
+    assert meaning_of(name).label is None and meaning_of(name, code, scheme="SCT").label == label
 
 
 def test_other_organs_by_code_are_background() -> None:

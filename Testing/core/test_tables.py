@@ -66,7 +66,8 @@ def test_the_separator_is_the_one_that_fits_every_row(table):
         ("id,n,n\na,1,2\n", "column is in the clinical table twice.*'n'"),
         ("id,OS MONTHS,os_months\na,1,2\n", "'OS MONTHS' and 'os_months'"),
         ("id,OS-Months,os.months\na,1,2\n", "twice"),
-        ("id,n,,\na,1,,\n", "has no name twice"),
+        ("id,n,,\na,1,,2\nb,1,3,\n", "Two columns .* have no name"),
+        ("Our cohort,,\nid,n,m\na,1,2\n", "Two columns .* have no name.*without a title"),
         ("id," + "x" * 140_000 + "\na,1\n", "field larger"),
     ],
 )
@@ -204,3 +205,16 @@ def test_any_table_that_a_program_writes_is_read_back(tmp_path_factory, rows, se
             read_csv(path)
     else:
         assert [cells for _, cells in read_csv(path).records] == wanted
+
+
+def test_columns_that_a_spreadsheet_program_left_over_are_passed_over(table):
+    found = table("id,n,,,\na,1,,,\n,,,,\nb,2, ,,\n")
+    assert found.columns == ("id", "n") and [row.cells for row in found.rows()] == [("a", "1"), ("b", "2")]
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"), [("WAHR", True), ("falsch", False), ("oui", True), ("non", False), ("'--", None)]
+)
+def test_flags_of_other_languages_and_blanks_of_gdc(table, cell, value):
+    (row,) = table(f"id,n\na,{cell}\n").rows()
+    assert row.flag("n") is value

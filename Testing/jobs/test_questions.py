@@ -82,6 +82,13 @@ def test_swapped_values_stop_every_kind_of_job_unless_they_are_accepted(do, fake
         assert [q["topic"] for q in result["questions"]] == ["swapped"]
 
 
+@pytest.mark.parametrize(("bilirubin", "asked"), [(17, "write 1.0."), (4.9, None)])
+def test_a_bilirubin_in_another_unit_is_asked(do, small_bundle, bilirubin, asked):
+    result = do(Job("propose", {"case": "sample:tiny", "clinical": {"bilirubin_mg_per_dl": bilirubin}}))
+    found = [q["text"] for q in result["questions"] if q["topic"] == "bilirubin-unit"]
+    assert [text.endswith(asked) for text in found] == ([True] if asked else [])
+
+
 def test_a_plan_of_an_older_version_has_no_questions(do, tmp_path, small_bundle):
     out = tmp_path / "out"
     do(Job("plan", {"case": "sample:tiny"}, str(out)))

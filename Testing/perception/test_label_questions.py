@@ -155,6 +155,50 @@ def test_air_and_bone_in_a_lesion(drawn):
     assert found["bone-in-lesion"].numbers["share"] > 0.05
 
 
+@pytest.mark.parametrize("wrong", ["front", "left", "another scan"])
+def test_labels_that_lie_on_something_else(drawn, wrong):
+    hu, labels = drawn
+    labels = inner(labels)
+    moved = {
+        "front": np.roll(labels, -60 // 4, axis=1),
+        "left": np.roll(labels, -48 // 4, axis=2),
+        "another scan": labels,
+    }[wrong]
+    if wrong == "another scan":
+        hu = np.roll(hu, 60 // 4, axis=1)
+    on_air = ((moved == 1) & (hu < -100)).sum() / (moved == 1).sum()  # not averaged: what the phantom was drawn with
+    assert on_air > 0.1
+    assert asked(hu, moved)["fat-in-liver"].severity == "severe"
+
+
+def test_a_fatty_liver_is_no_displaced_one(drawn):
+    hu, labels = drawn
+    labels = inner(labels)
+    fatty = hu.copy()
+    fatty[labels == 1] = -20
+    assert "fat-in-liver" not in asked(fatty, labels)
+    # noise that is averaged away in voxels of 1.3 mm: a tenth of them is below the limit
+    fine = AFFINE @ np.diag([1 / 3, 1 / 3, 1 / 3, 1.0])
+    noisy = np.kron(fatty, np.ones((3, 3, 3), np.float32))
+    noisy += np.random.default_rng(0).normal(0, 30, noisy.shape).astype(np.float32)
+    more = np.kron(labels, np.ones((3, 3, 3), np.uint8))
+    assert ((more == 1) & (noisy < -50)).sum() > 0.1 * (more == 1).sum()
+    assert "fat-in-liver" not in asked(noisy, more, fine)
+
+
+def test_oral_contrast_that_was_taken_for_a_lesion(drawn):
+    hu, labels = drawn
+    labels = inner(labels)
+    full = hu.copy()
+    half = (labels == 2) & (np.arange(hu.shape[0]) > 13)[:, None, None]
+    full[half] = 240
+    found = asked(full, labels)
+    share = half.sum() / (labels == 2).sum()
+    assert found["bright-lesion"].severity == "warning"
+    assert share / 2 < found["bright-lesion"].numbers["share"] <= share
+    assert "bright-lesion" not in asked(full, labels, before_treatment=False)
+
+
 def test_lipiodol_before_treatment(drawn):
     hu, labels = drawn
     treated = hu.copy()

@@ -27,6 +27,21 @@ def dataset(folder: Path, labels: object, channels: object = None) -> Path:
 def test_labels_are_known_by_their_names(tmp_path) -> None:
     table = label_values(dataset(tmp_path, {"background": 0, "Tumor": 1, "liver": 2}))
     assert table[:3].tolist() == [0, 2, 1]
+    # names of public data sets (MSD Task03, LiTS, AMOS, FLARE), and nnU-Net's own word
+    many = (
+        "background",
+        "liver",
+        "cancer",
+        "spleen",
+        "right kidney",
+        "arota",
+        "postcava",
+        "RAG",
+        "gall bladder",
+        "ignore",
+    )
+    table = label_values(dataset(tmp_path, {name: value for value, name in enumerate(many)}))
+    assert table[: len(many)].tolist() == [0, 1, 2] + [0] * 7
 
 
 @pytest.mark.parametrize(
@@ -34,6 +49,8 @@ def test_labels_are_known_by_their_names(tmp_path) -> None:
     [
         ({"background": 0, "liver": 1, "spleen": 2}, None, LabelError),
         ({"background": 0, "liver": 1}, None, LabelError),
+        ({"0": "background", "1": "liver", "2": "tumour"}, None, InputError),
+        ({"background": 0, "liver": 1, "ignore": 2}, None, LabelError),  # no tumour
         ({"background": 0, "whole": [1, 2], "tumour": 2}, None, InputError),
         ({"background": 0, "liver": 1, "tumour": 2}, {"0": "CT", "1": "PET"}, InputError),
         (None, None, UnreadableFileError),

@@ -41,7 +41,9 @@ class Drawn:
         for n in range(rng.randrange(2, 6)):
             value = round(rng.uniform(1, 90), 1)
             event = rng.random() < 0.5
-            cell = rng.choice(("1", "1:DECEASED", "yes") if event else ("0", "0:LIVING", "no"))
+            words = ("1:DECEASED", "Dead") if event else ("0:LIVING", "alive")
+            bare = ("1", "yes") if event else ("0", "no")  # what 1 means, a column of vital status does not say
+            cell = rng.choice(words if self.rows[0][2] == "vital_status" else words + bare)
             self.rows.append([f"p{n}", f"{value:g}", cell, "Cisplatin + Lipiodol"])
             self.known[f"p{n}"] = value * _DAYS[self.unit] / _DAYS["months"], event
 

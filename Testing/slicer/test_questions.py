@@ -83,3 +83,10 @@ def test_the_terminology_counts_before_the_name(ready):
         node.GetSegmentation().AddSegment(segment, f"S{n}")
     ready.front.refresh()
     assert ready.front.parameters.tumour_segment == "S0" and ready.front.parameters.liver_segment == ""
+
+
+@pytest.mark.parametrize("text", ['{"questions": [1], "lesions": []}', "[1]", '{"questions": 5}', "{", '"x"', "{}"])
+def test_findings_of_a_damaged_scene_are_none(user, text):
+    from MeWMPanels.tasks import findings_of
+
+    assert findings_of(text) == {"lesions": []}
