@@ -179,7 +179,7 @@ class Clinical:
             low, high = _POINTS[self.child_pugh_class]
             if not low <= self.child_pugh_score <= high:
                 raise ClinicalDataError(
-                    what="The points of child_pugh_score do not belong to child_pugh_class",
+                    what="child_pugh_class: the points of Child-Pugh do not belong to its class",
                     given=f"class {self.child_pugh_class}, {self.child_pugh_score:g} points",
                     remedy="A is 5 to 6 points, B 7 to 9, C 10 to 15",
                 )
