@@ -165,7 +165,8 @@ def from_plain(
     try:
         return _record(cls, data, name, strict)
     except _MisfitError as misfit:
-        raise error(misfit.problem, given=misfit.given, remedy=misfit.remedy or remedy) from None
+        told = ". ".join(said for said in (misfit.remedy, remedy) if said)
+        raise error(misfit.problem, given=misfit.given, remedy=told) from None
 
 
 class _MisfitError(Exception):
