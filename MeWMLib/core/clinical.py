@@ -28,7 +28,9 @@ from MeWMLib.core.records import read_json
 
 #: mg/dl to umol/l: molar masses 584.7 (bilirubin) and 113.12 g/mol (creatinine).
 BILIRUBIN_UMOL, CREATININE_UMOL = 17.1, 88.4
-_CHILD_PUGH = re.compile(r"(?:childpugh|child|cp|cps)?(?:class|score|stage|klasse)?([abc])?(\d{1,2})?(?:points?|punkte)?")
+_CHILD_PUGH = re.compile(
+    r"(?:childpugh|child|cp|cps)?(?:class|score|stage|klasse)?([abc])?(\d{1,2})?(?:points?|punkte)?"
+)
 _BCLC = re.compile(r"(?:bclc)?(?:stage|stadium)?([0abcd])[12]?")
 #: Points to the class of Child-Pugh.
 _POINTS = {"A": (5, 6), "B": (7, 9), "C": (10, 15)}
