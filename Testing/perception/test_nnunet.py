@@ -71,7 +71,7 @@ def test_without_nnunet_it_is_said_how_to_get_it(tmp_path, monkeypatch) -> None:
     (tmp_path / "plans.json").write_text("{}")
     monkeypatch.setitem(sys.modules, "nnunetv2", None)
     monkeypatch.setitem(sys.modules, "nnunetv2.inference.predict_from_raw_data", None)
-    with pytest.raises(DependencyError, match=r"mewm\[nnunet\]"):
+    with pytest.raises(DependencyError, match=r"\[nnunet\]"):
         NnUNetSegmenter.open(tmp_path, CPU)
 
 
