@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from MeWMLib.core.dicom.records import SAME_PLACE_MM, SliceRecord, places_of
+from MeWMLib.core.dicom.records import SAME_PLACE_MM, SliceRecord, in_order, places_of
 
 
 def grid_of(members: Sequence[SliceRecord]) -> list[int]:
@@ -94,10 +94,19 @@ def _runs(stored: Sequence[SliceRecord]) -> list[list[SliceRecord]]:
 
 
 def rounds_of(members: Sequence[SliceRecord], least: int) -> list[list[SliceRecord]]:
-    """Slices by how often their storing began again `least` slices back along the body; one list if it never did."""
-    if len({one.instance for one in members}) < len(members):
+    """Slices by how often their storing began again `least` slices back along the body; one list if it never did.
+
+    Where every InstanceNumber is there several times, as when two series were joined, each of them is a round.
+    """
+    numbers: dict[int, list[SliceRecord]] = defaultdict(list)
+    for one in in_order(members):
+        numbers[one.instance].append(one)
+    counts = {len(same) for same in numbers.values()}
+    if len(numbers) > least and len(counts) == 1 and counts != {1}:
+        return [list(turn) for turn in zip(*numbers.values(), strict=True)]
+    if len({_key(one) for one in members}) < len(members):
         return [list(members)]
-    stored = sorted(members, key=lambda one: one.instance)
+    stored = sorted(members, key=_key)
     steps = np.diff(places_of(stored))
     forward = 1 if (steps > 0).sum() * 2 >= len(steps) else -1
     again = np.flatnonzero(steps * forward < -least * float(np.median(np.abs(steps)))) + 1

@@ -10,7 +10,7 @@ they name the same stacks.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -244,7 +244,8 @@ def _split(members: list[SliceRecord], notes: tuple[str, ...]) -> list[Stack]:
             if name not in _WITHIN_ONE and _interleaved(parts):
                 return _parts(groups, name, notes)
         elif all(_distinct(one) for one in parts) and (
-            len(parts) == most or (name not in _OF_BLOCKS and min(len(one) for one in parts) >= MIN_SLICES)
+            len(parts) == most
+            or (min(len(one) for one in parts) >= MIN_SLICES and (name not in _OF_BLOCKS or _interleaved(parts, all)))
         ):
             return _parts(groups, name, notes)
     if distinct:
@@ -318,10 +319,10 @@ def number_key(text: str) -> tuple[float, str]:
         return float("inf"), text
 
 
-def _interleaved(groups: list[list[SliceRecord]]) -> bool:
-    """True if acquisitions lie within one another: two phases whose slices happen not to meet.
+def _interleaved(groups: list[list[SliceRecord]], how: Callable[[Iterable[bool]], bool] = any) -> bool:
+    """True if acquisitions (any two neighbours, or all) lie within one another: phases whose slices do not meet.
 
     Acquisitions that follow one another along the body (chest, then abdomen; or one a slice) are one volume.
     """
     ranges = sorted((float(p.min()), float(p.max())) for g in groups if len(g) >= MIN_SLICES for p in [places_of(g)])
-    return any(min(a[1], b[1]) - max(a[0], b[0]) > 0.5 * min(a[1] - a[0], b[1] - b[0]) for a, b in pairwise(ranges))
+    return how(min(a[1], b[1]) - max(a[0], b[0]) > 0.5 * min(a[1] - a[0], b[1] - b[0]) for a, b in pairwise(ranges))

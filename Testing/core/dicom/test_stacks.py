@@ -208,6 +208,16 @@ def test_what_may_differ_within_a_volume_tells_those_at_the_same_places_apart(fi
     assert [len(s.slices) for s in good] == [40]
 
 
+def test_three_volumes_of_which_two_meet_are_told_apart_by_the_type_of_image():
+    slices = [
+        replace(one, image_type=(str(n),), instance=k)
+        for n in range(3)
+        for k, one in enumerate(column(30, 5.0, 2.5 * n, 100 * n))
+    ]
+    good, _ = stacks_of(slices)
+    assert [len(s.slices) for s in good] == [30] * 3 and all(len({o.image_type for o in s.slices}) == 1 for s in good)
+
+
 def test_volumes_that_nothing_tells_apart_are_not_parted_by_the_names_of_their_files(monkeypatch):
     monkeypatch.setattr("MeWMLib.core.dicom.stacks.same_slice", lambda a, b: False)
     mixed = [replace(one, file=replace(one.file, path=Path(f"x{n}"))) for n, one in enumerate(twice({}, {}))]
@@ -252,6 +262,15 @@ def test_volumes_between_each_other_that_were_stored_one_after_another_are_split
             slices = [replace(one, instance=-one.instance) for one in slices]
         good, _ = stacks_of(slices)
         assert [len(s.slices) for s in good] == [30, 30] and pure(good)
+    # numbers that are there twice, or times, say it as well
+    joined = [replace(one, instance=one.instance % 100) for one in column(30, 5.0) + column(30, 5.0, 2.5, 100)]
+    mixed = column(30, 5.0) + column(30, 5.0, 2.5, 100)
+    timed = [replace(one, time=f"{one.instance:06d}", instance=one.instance * 37 % 101) for one in mixed]
+    for slices in (joined, timed):
+        good, _ = stacks_of(slices)
+        assert [len(s.slices) for s in good] == [30, 30] and pure(good)
+    body = [replace(one, instance=one.instance % 100) for one in column(30) + column(30, start=75.0, first=100)]
+    assert [len(s.slices) for s in stacks_of(body)[0]] == [60]  # chest, then abdomen
     # the numbers of one volume may follow its places in any way but going round again
     for numbers in (range(60), range(60, 0, -1), [n * 37 % 60 for n in range(60)], [0] * 60):
         shuffled = [replace(one, instance=n) for one, n in zip(column(60), numbers, strict=True)]
