@@ -282,6 +282,7 @@ def test_a_network_can_be_told_of_the_treatment_by_reports(
         words = ("Raltitrexed", "Epirubicin", "artery", "injected")
         return np.array([[text.count(w) + 0.1 * n for n, w in enumerate(words)] for text in texts], np.float32)
 
+    monkeypatch.setattr(DynamicsModel, "describe", None)  # evaluations provide one for the whole process
     monkeypatch.setattr(dynamics, "sentence_encoder", lambda: encode)
     textomorph = json.loads((repository / "Resources/Configs/textomorph.json").read_text(encoding="utf-8"))
     settings = replace(TINY, **textomorph)
