@@ -86,7 +86,12 @@ class Facts:
         ):
             return False  # the rules on the numbers say more than the word
         found = self.findings
-        if value is None and field == "tumour_burden_percent" and found is not None and found.liver_ml > 0:
+        if (
+            value is None
+            and field == "tumour_burden_percent"
+            and found is not None
+            and 0 < found.liver_ml >= found.tumour_ml  # more tumour than liver is no measurement
+        ):
             return 100.0 * found.tumour_ml / found.liver_ml
         return value
 

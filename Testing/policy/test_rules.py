@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,8 @@ def test_all_rules_can_be_judged_in_a_patient_of_whom_all_is_known() -> None:
 def test_the_tumour_burden_comes_from_the_labels() -> None:
     big = Findings(1000.0, 100.0, (Lesion(1, 600.0, 40.0, (0.0, 0.0, 0.0), 120.0, 10.0, 0.0, 0.0, 30.0),))
     assert "tumour-burden" in {f.rule for f in check(Protocol.parse(PVA), findings=big)}
+    absurd = replace(big, liver_ml=300.0)
+    assert "tumour-burden" not in {f.rule for f in check(Protocol.parse(PVA), findings=absurd)}
     given = Clinical(tumour_burden_percent=20)
     assert "tumour-burden" not in {f.rule for f in check(Protocol.parse(PVA), given, findings=big)}
 
