@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -141,8 +142,7 @@ def _missing(rng: Random) -> Case:
 def _twice(rng: Random) -> Case:
     truth = draw_ct(rng, oblique=False)
     slices = _slices(truth, rng)
-    again = Dataset()
-    again.update(rng.choice(slices))
+    again = deepcopy(rng.choice(slices))
     if rng.random() < 0.5:  # another picture in the same place
         again.PixelData = bytes(rng.randrange(256) for _ in again.PixelData)
         again.SOPInstanceUID = f"{ROOT}77.{rng.getrandbits(30)}"

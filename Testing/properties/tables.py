@@ -122,12 +122,11 @@ def _twice(rng: Random) -> Case:
     again = rng.choice(
         (name, name.upper(), name.replace("_", " "), rng.choice((*_PATIENT, *_EVENT, *_TIME["months"], "os_days")))
     )
-    same = (_PATIENT, _TIME[drawn.unit], _EVENT)[place]
     drawn.rows[0].append(again)
     for row in drawn.rows[1:]:
         row.append(rng.choice(("1", "0", "7")))
     # "patient" and a hospital's id may stand side by side: the column of that name counts
-    if place == 0 and "patient" in (name, again) and name != again and again in same and name != "patient":
+    if again == "patient" != drawn.rows[0][0]:
         drawn.known = {row[-1]: drawn.known[row[0]] for row in drawn.rows[1:]}
     return _case(drawn.data(), drawn.known)
 
