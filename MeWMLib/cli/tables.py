@@ -149,7 +149,7 @@ def dice(labels: dict[str, Any], output: Output) -> None:
 
 
 def questions(asked: Sequence[Mapping[str, Any]], output: Output) -> None:
-    """What looked wrong with labels or scan, beside the result, so that nobody has to scroll up for it."""
+    """What looked wrong with labels or scan, printed again beside the result, where it is read."""
     for one in asked:
         word = "accepted" if one["severity"] == SEVERE else one["severity"]
         output.result(f"{word.capitalize()}: {one['text']}")

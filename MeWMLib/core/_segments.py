@@ -97,7 +97,7 @@ def map_values(array: NDArray[Any], values: Values | None) -> NDArray[np.uint8]:
 def _not_labels(found: list[Any], unknown: list[Any]) -> LabelError:
     """What to say of values that are not known: name them, or, where they are no labels, give others."""
     given = "values " + ", ".join(f"{v:g}" for v in found[:12]) + (" ..." if len(found) > 12 else "")
-    if not all(float(v).is_integer() for v in unknown[:1000]):  # NaN and infinity are no whole numbers either
+    if not all(float(v).is_integer() for v in unknown[:1000]):  # neither are NaN and infinity
         return LabelError(
             what="The file holds fractions, not labels"
             if all(math.isfinite(v) for v in found)

@@ -75,7 +75,7 @@ class LabelError(InputError):
 
 
 class LabelQuestionError(LabelError):
-    """Labels or a scan look wrong, and nobody has said that they are right."""
+    """Labels or a scan look wrong, and the user has not confirmed them."""
 
 
 class NoTumourError(InputError):

@@ -19,7 +19,7 @@ _REPLACING = {"replace", "replacing", "substitute", "substituting"}
 #: Said of an allergy or a finding, these deny it; said of an agent, they exclude it.
 RULED_OUT = set("ruled out|excluded|ausgeschlossen|exclu|exclue|excluido|escluso|\u6392\u9664".split("|"))
 PLEASE = {"please", "bitte", "svp"}
-#: Behind a negation, these show that it is about what stands before it.
+#: Words after a negation which show that it refers to what comes before it.
 _ENDS = ("follow", "conn", "than", "except", "with", "after_prep", "neg", "avoid")
 
 

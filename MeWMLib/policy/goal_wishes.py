@@ -41,7 +41,7 @@ def is_conditional(sentence: Sentence) -> bool:
 
 
 def speaks_of_the_past(sentence: Sentence) -> bool:
-    """True if a sentence could make what stands near it a report: history, a failure, a question, a year, a heading."""
+    """True if a sentence reports rather than asks: history, a failure, a question, a year or a heading."""
     told = ("history", "failed", "doubt", NUMBER)
     flags = ("adverse", "avoid", "avoid_after", "neg", "clinical")
     headed = any(t.kind in flags for n, part in sentence.orphans if not sentence.groups or n == 0 for t in part)

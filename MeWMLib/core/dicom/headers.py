@@ -35,7 +35,7 @@ from MeWMLib.core.limits import max_voxel_bytes
 NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 BIG_ENDIAN, DEFLATED = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
 _PIXELS, _FLOAT_PIXELS = 0x7FE00010, (0x7FE00008, 0x7FE00009)
-#: Shared and per-frame groups: what lies before them is common to all frames.
+#: Tags of the shared and the per-frame functional groups; every element before them applies to all frames.
 _GROUPS = (0x52009229, 0x52009230)
 _UNDEFINED = 0xFFFFFFFF
 #: Fields of `FileHeader` and of `SliceRecord` to the tags that they are read from, as texts.

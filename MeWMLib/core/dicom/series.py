@@ -246,7 +246,7 @@ def _several(
             what = "The slices of the series differ in size, orientation or pixel spacing, and make several volumes"
     else:
         what = "The folder holds more than one CT series"
-    remedy = "Choose with --series and what stands behind the word series"
+    remedy = "Choose one with --series, followed by what the list shows after the word series"
     if best is not None:
         remedy = f"Choose one with --series {best.key}, the best of them for planning, or with another of these names"
     if one_series and not acquisitions:
