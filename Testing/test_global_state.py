@@ -132,11 +132,11 @@ def _segmentation_figures(folder: Path, *_: Any) -> None:
 
 
 def _texts(folder: Path, *_: Any) -> None:
-    from MeWMLib.policy.goal import parse_goal
+    from MeWMLib.policy.goal import read_goal
     from MeWMLib.policy.reports import parse_report
     from MeWMLib.policy.rules import check
 
-    parse_goal("no cisplatin")
+    read_goal("no cisplatin")
     check(parse_report("30 mg of epirubicin and 10 ml of Lipiodol were infused.").protocol)
 
 

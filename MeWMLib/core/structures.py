@@ -176,14 +176,6 @@ def meaning_of(
     return _meaning(agreed if agreed is not None else NameReading("doubtful", _contradiction(coded, said)))
 
 
-def structure_of(
-    name: str, code: str = "", *, scheme: str = "", category: str = "", region: str = "", region_scheme: str = ""
-) -> Structure | None:
-    """The structure that a segment surely is; None for another thing, and where it is not sure (see `meaning_of`)."""
-    more = {"scheme": scheme, "category": category, "region": region, "region_scheme": region_scheme}
-    return meaning_of(name, code, **more).structure
-
-
 def meaning_of_entry(name: str, entry: str) -> Meaning:
     """As `meaning_of`, from the terminology entry of a Slicer segment: category, type and region, joined by "~"."""
     parts = [part.split("^") + [""] * 2 for part in entry.split("~")] + [["", "", ""]] * 7

@@ -49,11 +49,6 @@ class Case:
         return self.labels is not None and bool((self.labels.array == LIVER).any())
 
 
-def check_inputs(job: Job) -> None:
-    """Refuse what the kind of the job does not know, and a job that lacks something; see `JobKind.check`."""
-    kind_of(job.kind).check(job.inputs, job.out)
-
-
 def plan_settings(job: Job) -> PlanSettings:
     """The settings of the job, checked; unknown ones are refused by name."""
     return from_plain(PlanSettings, job.settings, "the settings", PlanSettingsError)

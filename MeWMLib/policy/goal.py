@@ -12,7 +12,7 @@ A goal causes no error unless it is too long: what must be answered is in `Goal.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 from MeWMLib.core.clinical import Clinical
@@ -29,34 +29,6 @@ from MeWMLib.policy.goal_reading import Reading, attach_orphans, leave_part, tak
 from MeWMLib.policy.goal_sentences import Sentence, sentences
 from MeWMLib.policy.goal_wishes import is_conditional, say_without_verb, speaks_of_the_past
 from MeWMLib.policy.goal_words import PlainText
-
-
-@dataclass(frozen=True)
-class GoalAgents:
-    """Agents that a goal names, by canonical name in the order in which the goal names them.
-
-    Attributes:
-        wanted: a wish word governs them.
-        excluded: ruled out; never also in `wanted`.
-    """
-
-    wanted: tuple[str, ...] = ()
-    excluded: tuple[str, ...] = ()
-
-    @property
-    def ruled_out(self) -> tuple[str, ...]:
-        """See `Goal.ruled_out`."""
-        return Goal(wanted=self.wanted, excluded=self.excluded).ruled_out
-
-
-def parse_goal(goal: str) -> GoalAgents:
-    """The agents that a goal wants and excludes: what `read_goal` says of them alone.
-
-    Raises:
-        InputError: it has more than `MOST_GOAL` characters.
-    """
-    read = read_goal(goal)
-    return GoalAgents(read.wanted, read.excluded)
 
 
 @lru_cache(maxsize=256)

@@ -21,7 +21,7 @@ from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.protocol import DRUG, EMBOLIC, ActionSpace, Protocol, agent
 from MeWMLib.core.records import read_json
 from MeWMLib.policy.agent_names import offered
-from MeWMLib.policy.goal import GoalAgents, read_goal, with_facts
+from MeWMLib.policy.goal import read_goal, with_facts
 from MeWMLib.policy.rules import FORBIDDEN, WARNING, allowed, check, explain_none, load_rules
 from MeWMLib.policy.sources import source_text
 
@@ -134,7 +134,7 @@ def _scores(
     kind: str,
     facts: Mapping[str, float],
     clinical: Clinical,
-    named: Goal | GoalAgents,
+    named: Goal,
     among: Collection[str] | None = None,
     findings: Findings | None = None,
 ) -> list[_Scored]:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from MeWMLib.core.segment_words import read_name
-from MeWMLib.core.structures import meaning_of, structure_of
+from MeWMLib.core.structures import meaning_of
 
 TUMOURS = (
     "tumor", "Tumour", "TUMORS", "liver_tumor", "liver_tumors", "LiverTumor", "livertumor01", "Liver Lesion",
@@ -82,13 +82,13 @@ def test_livers(name: str) -> None:
 
 @pytest.mark.parametrize("name", VESSELS)
 def test_vessels(name: str) -> None:
-    found = structure_of(name)
+    found = meaning_of(name).structure
     assert found is not None and found.name == "vessel"
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_organs_are_background(name: str) -> None:
-    assert structure_of(name) is None and meaning_of(name).label == 0, read_name(name)
+    assert meaning_of(name).structure is None and meaning_of(name).label == 0, read_name(name)
 
 
 @pytest.mark.parametrize("name", ASKED)

@@ -12,7 +12,6 @@ from MeWMLib.core.structures import (
     VESSEL_STRUCTURE,
     meaning_of,
     meaning_of_entry,
-    structure_of,
 )
 from MeWMLib.core.volume import LIVER, TUMOUR
 
@@ -57,19 +56,19 @@ CODES = {
     ],
 )
 def test_a_name_means_one_structure(name: str, wanted: str) -> None:
-    found = structure_of(name)
+    found = meaning_of(name).structure
     assert found is not None and found.name == wanted
 
 
 @pytest.mark.parametrize("name", ["kidney", "Segment 1", "spleen", ""])
 def test_other_names_mean_nothing(name: str) -> None:
-    assert structure_of(name) is None
+    assert meaning_of(name).structure is None
 
 
 @pytest.mark.parametrize(("name", "code"), [(name, code) for name, codes in CODES.items() for code in codes])
 def test_a_code_counts_where_the_name_says_nothing(name: str, code: str) -> None:
     for written in ("Segment_1", "my drawing", "", {"tumour": "Lesions", "vessel": "veins"}.get(name, "liver")):
-        found = structure_of(written, code, scheme="SRT" if "-" in code else "SCT")
+        found = meaning_of(written, code, scheme="SRT" if "-" in code else "SCT").structure
         assert found is not None and found.name == name
 
 
@@ -107,8 +106,8 @@ def test_a_code_speaks_for_a_word_that_is_not_known(name: str, code: str, label:
 
 def test_other_organs_by_code_are_background() -> None:
     for code in ("64033007", "T-71000", "78961009", "39607008", "15776009"):
-        assert structure_of("Segment_7", code) is None and meaning_of("Segment_7", code).label == 0
-    assert structure_of("kidney", "64033007") is None
+        assert meaning_of("Segment_7", code).structure is None and meaning_of("Segment_7", code).label == 0
+    assert meaning_of("kidney", "64033007").structure is None
 
 
 def test_a_code_of_another_scheme_or_of_nothing_in_particular_leaves_it_to_the_name() -> None:
@@ -131,7 +130,7 @@ def test_a_mass_belongs_to_its_region() -> None:
     for region in ("64033007", "39607008", "12738006", "999999"):
         for code in ("4147007", ""):
             assert meaning_of("Mass", code, region=region).label is None
-        assert structure_of("Mass", "4147007", region=region) is None
+        assert meaning_of("Mass", "4147007", region=region).structure is None
     assert meaning_of("Liver thing", "10200004", category="49755003").label is None  # something abnormal in the liver
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from MeWMLib.core.errors import PlanSettingsError, RuleError
+from MeWMLib.core.goal import Goal
 from MeWMLib.core.patient import Clinical, Findings, Lesion
 from MeWMLib.core.protocol import ActionSpace, Protocol, agent, agents_of, vocabulary
 from MeWMLib.policy import guideline
-from MeWMLib.policy.goal import GoalAgents, parse_goal
+from MeWMLib.policy.goal import read_goal
 from MeWMLib.policy.guideline import describe, propose
 from MeWMLib.policy.rules import allowed
 from MeWMLib.policy.sources import NEEDS_REVIEW
@@ -99,7 +100,7 @@ def test_scores_are_added_in_the_order_of_the_table() -> None:
     """In another order they round differently, and agents of nearly equal score would change places."""
     assert 2.4 + 0.2 + 0.2 + 0.2 != 2.4 + (0.2 + 0.2 + 0.2)
     seen, clinical = findings(70), Clinical(afp_ng_per_ml=900, bclc_stage="C")
-    scored = guideline._scores("drug", describe(seen, clinical), clinical, GoalAgents())
+    scored = guideline._scores("drug", describe(seen, clinical), clinical, Goal())
     assert next(s.score for s in scored if s.name == "Raltitrexed") == 2.4 + 0.2 + 0.2 + 0.2
 
 
@@ -141,7 +142,7 @@ def test_a_warning_lowers_the_rank() -> None:
 )
 def test_findings_move_the_score(seen: Findings, clinical: Clinical, name: str, up: bool, said: str) -> None:
     def score(facts: dict[str, float]) -> tuple[float, str]:
-        scored = guideline._scores(agent(name).kind, facts, Clinical(), GoalAgents())
+        scored = guideline._scores(agent(name).kind, facts, Clinical(), Goal())
         return next((s.score, s.reason) for s in scored if s.name == name)
 
     before, _ = score(describe(findings(40), Clinical(child_pugh_class="A")))
@@ -242,15 +243,16 @@ ANTHRACYCLINES = ("Epirubicin", "Idarubicin", "Pirarubicin", "Doxorubicin")
     ],
 )
 def test_goals(goal: str, wanted: tuple[str, ...], excluded: tuple[str, ...]) -> None:
-    assert parse_goal(goal) == GoalAgents(wanted, excluded)
-    assert parse_goal(goal.upper()) == GoalAgents(wanted, excluded)
+    for text in (goal, goal.upper()):
+        read = read_goal(text)
+        assert (read.wanted, read.excluded) == (wanted, excluded)
 
 
 def test_every_name_of_the_vocabulary_is_understood() -> None:
     for known in vocabulary().values():
         for name in (known.name, *known.synonyms):
-            assert parse_goal(f"use {name}").wanted == (known.name,), name
-            assert parse_goal(f"no {name}.").excluded == (known.name,), name
+            assert read_goal(f"use {name}").wanted == (known.name,), name
+            assert read_goal(f"no {name}.").excluded == (known.name,), name
 
 
 def test_the_table_is_whole() -> None:

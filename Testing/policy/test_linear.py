@@ -14,7 +14,7 @@ from MeWMLib.core.errors import ClinicalDataError, InputError, MeWMError, Protoc
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.texts import MOST_GOAL, MOST_PROTOCOL, MOST_REPORT
 from MeWMLib.policy import goal_facts, goal_words, report_outcome, report_words, reports
-from MeWMLib.policy.goal import parse_goal, read_goal
+from MeWMLib.policy.goal import read_goal
 from MeWMLib.policy.llm.privacy import masked
 from MeWMLib.policy.reports import parse_report, relevant_text
 
@@ -114,7 +114,7 @@ def test_a_long_middle_of_a_goal_costs_what_it_is_long(work, head, tail, filler)
     [
         (parse_report, MOST_REPORT, InputError, "The report"),
         (relevant_text, MOST_REPORT, InputError, "The report"),
-        (parse_goal, MOST_GOAL, InputError, "The goal"),
+        (read_goal, MOST_GOAL, InputError, "The goal"),
         (Protocol.parse, MOST_PROTOCOL, ProtocolError, "The protocol"),
         (parse_regimen, MOST_PROTOCOL, ClinicalDataError, "The regimen of a patient"),
     ],
@@ -137,7 +137,7 @@ def test_a_text_that_is_too_long_is_refused_with_both_lengths(read, most, error,
     ],
 )
 def test_texts_that_patterns_would_read_in_many_ways_end(text):
-    assert parse_report(text) is not None and parse_goal(text) is not None and masked(text) is not None
+    assert parse_report(text) is not None and read_goal(text) is not None and masked(text) is not None
 
 
 def test_an_amount_beyond_numbers_is_no_dose():

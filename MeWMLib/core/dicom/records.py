@@ -134,11 +134,6 @@ class SliceRecord:
         return self.layout.rows, self.layout.columns
 
     @property
-    def has_position(self) -> bool:
-        """True if it says where the slice lies."""
-        return len(self.position) == 3 and len(self.axes) == 6
-
-    @property
     def localizer(self) -> bool:
         """True for a scout."""
         return "LOCALIZER" in self.image_type

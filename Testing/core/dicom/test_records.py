@@ -56,8 +56,7 @@ def test_a_file_is_dicom_by_its_first_bytes() -> None:
     assert not is_dicom(b"") and not is_dicom(b"DICM") and not is_dicom(b"text " * 40)
 
 
-def test_a_slice_knows_whether_it_has_a_place_and_is_a_scout() -> None:
-    assert one((0, 0, 1)).has_position and not one(()).has_position and not one((0, 0, 1), ()).has_position
+def test_a_slice_knows_whether_it_is_a_scout() -> None:
     scout = replace(one((0, 0, 0)), image_type=upper_parts("Derived\\Localizer "))
     assert scout.localizer and scout.image_type == ("DERIVED", "LOCALIZER") and not one((0, 0, 0)).localizer
 
