@@ -109,14 +109,14 @@ def _world(folder: Path, bundle: Any) -> None:
 
 
 def _register(folder: Path, *_: Any) -> None:
-    from MeWMLib.lab.registration import Registration, register
+    from MeWMLib.perception.registration import Registration, register
 
     moved = CT.with_array(np.roll(CT.array, 1, 2))
     register(CT, LABELS, moved, Registration(spacing_mm=6.0, iterations=1, levels=1, shrink=(2, 1)))
 
 
 def _registration_fails(folder: Path, *_: Any) -> None:
-    from MeWMLib.lab.registration import Registration, register
+    from MeWMLib.perception.registration import Registration, register
 
     far = Volume(np.full(CT.array.shape, -1000, np.int16), Geometry(CT.geometry.shape, np.diag([-3.0, -3.0, 3.0, 1.0])))
     try:

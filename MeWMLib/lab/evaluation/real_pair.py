@@ -1,6 +1,6 @@
 """One real patient scanned before and after TACE: is the simulated CT nearer to the real one than no change is?
 
-The scan after treatment is registered to the one before (`lab/registration.py`). One patient is an example, no
+The scan after treatment is registered to the one before (`perception/registration.py`). One patient is an example, no
 evidence: every figure has n = 1 and no interval.
 """
 
@@ -25,9 +25,9 @@ from MeWMLib.lab.evaluation.known_patients import Image, coded_change, mean_erro
 from MeWMLib.lab.evaluation.metrics import Rows, exact, jsonable
 from MeWMLib.lab.evaluation.montage import Tile, write_tiles
 from MeWMLib.lab.evaluation.work import Say, read_case, silent
-from MeWMLib.lab.registration import Registration, register
 from MeWMLib.perception.findings import LIPIODOL_HU
 from MeWMLib.perception.preprocess import resample
+from MeWMLib.perception.registration import Registration, register
 from MeWMLib.world.model import WorldModel
 from MeWMLib.world.patch import TreatedPatch
 

@@ -26,10 +26,10 @@ from MeWMLib.lab.evaluation.known_patients import before_and_after
 from MeWMLib.lab.evaluation.metrics import Rows, rows_of
 from MeWMLib.lab.evaluation.montage import LARGE_INCHES, Tile, slices_through, write_tiles
 from MeWMLib.lab.evaluation.work import Say, case_name, read_case, settings_from, silent
-from MeWMLib.lab.registration import KINDS, Registered, Registration, register
 from MeWMLib.lab.synthetic.cases import SPLITS
 from MeWMLib.perception.findings import dice
 from MeWMLib.perception.preprocess import resample
+from MeWMLib.perception.registration import KINDS, Registered, Registration, register
 
 #: Deformation of the synthetic pairs: deviation of the smooth part (mm), its grain (mm), shift (mm) and turn (radian).
 BEND_MM, GRAIN_MM, SHIFT_MM, TURN = 5.0, 70.0, 12.0, 0.05

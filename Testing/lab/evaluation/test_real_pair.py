@@ -16,7 +16,7 @@ from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.dynamics.autoencoder import Autoencoder, fit
 from MeWMLib.lab.evaluation import real_pair
-from MeWMLib.lab.registration import Registration
+from MeWMLib.perception.registration import Registration
 
 COARSE = Registration(spacing_mm=6.0, shrink=(2, 1), mesh_mm=90.0, levels=1, iterations=8, sampling=0.5)
 GIVEN = Protocol.of(["Cisplatin", "Doxorubicin", "Mitomycin", "Lipiodol"])

@@ -15,7 +15,7 @@ from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.lab.evaluation import registration
 from MeWMLib.lab.evaluation.__main__ import main
 from MeWMLib.lab.evaluation.registration import RegistrationSettings, checkerboard
-from MeWMLib.lab.registration import Registered, Registration
+from MeWMLib.perception.registration import Registered, Registration
 
 
 def test_the_error_is_that_of_the_map() -> None:

@@ -11,9 +11,9 @@ from scipy import ndimage
 from MeWMLib.core import io
 from MeWMLib.core.errors import GeometryMismatchError, InputError, OutputError
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
-from MeWMLib.lab import registration
-from MeWMLib.lab.registration import Registration
+from MeWMLib.perception import registration
 from MeWMLib.perception.findings import dice
+from MeWMLib.perception.registration import Registration
 
 COARSE = Registration(spacing_mm=6.0, shrink=(2, 1), mesh_mm=90.0, levels=1, iterations=8, sampling=0.5)
 

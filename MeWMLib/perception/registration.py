@@ -5,7 +5,7 @@ TMI 1999), the latter two by Mattes' mutual information, as SimpleITK has them. 
 registration: HU are clamped to -200..250 and no sample is drawn in or near the tumour, so that the deformation there
 only continues that of its surroundings.
 
-It is part of the lab, because no command of the product registers: `mewm assess` takes a CT that was registered before.
+`mewm assess` and the judging of simulations on real pairs (`lab/evaluation`) use it.
 """
 
 # mypy: allow-untyped-calls
