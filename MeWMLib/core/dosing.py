@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -111,13 +111,24 @@ def doses_for(findings: Findings | None, clinical: Clinical | None = None) -> Ca
 
 def over_limits(protocol: Protocol, clinical: Clinical | None = None) -> tuple[RuleFinding, ...]:
     """The limits that doses of a protocol exceed, as warnings."""
-    surface = clinical.body_surface_m2 if clinical is not None else None
     found = []
+    for limit, dose, most in _exceeded(protocol, clinical):
+        unit = agent(limit.agent).dose_unit
+        reason = f"{limit.reason} ({limit.agent} {dose:g} {unit}, limit {most:g} {unit})"
+        found.append(RuleFinding(limit.id, "warning", reason, limit.source))
+    return tuple(found)
+
+
+def agents_over_limits(protocol: Protocol, clinical: Clinical | None = None) -> set[str]:
+    """The agents of which `over_limits` warns."""
+    return {limit.agent for limit, _, _ in _exceeded(protocol, clinical)}
+
+
+def _exceeded(protocol: Protocol, clinical: Clinical | None) -> Iterator[tuple[DoseLimit, float, float]]:
+    """Each limit that is exceeded, the dose, and the limit for this patient."""
+    surface = clinical.body_surface_m2 if clinical is not None else None
     for limit in _tables()[1]:
         dose = next((a.dose for a in protocol.actions if a.agent == limit.agent), None)
         most = limit.above if not limit.per_m2 else None if surface is None else limit.above * surface
         if dose is not None and most is not None and dose > most:
-            unit = agent(limit.agent).dose_unit
-            reason = f"{limit.reason} ({limit.agent} {dose:g} {unit}, limit {most:g} {unit})"
-            found.append(RuleFinding(limit.id, "warning", reason, limit.source))
-    return tuple(found)
+            yield limit, dose, most

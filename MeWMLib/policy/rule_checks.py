@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import Any
 
+from MeWMLib.core.dosing import agents_over_limits
+from MeWMLib.core.liver_function import child_pugh_class
 from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.protocol import Protocol, agent, agents_of, vocabulary
 
@@ -115,9 +117,13 @@ def _not_together(rule: Rule, protocol: Protocol, _: Facts) -> str:
     return " and ".join([*here, *there]) if here and there else ""
 
 
-def _dose_ceiling(rule: Rule, protocol: Protocol, _: Facts) -> str:
+def _dose_ceiling(rule: Rule, protocol: Protocol, facts: Facts) -> str:
+    # a limit of the doses' own table says more than the usual range: nobody is warned twice of one dose
+    said = agents_over_limits(protocol, facts.clinical) if rule.severity == WARNING else set()
     over = []
     for action in protocol.actions:
+        if action.agent in said:
+            continue
         known = agent(action.agent)
         # Compared as a product, so that a rounding error cannot lift a dose right at the ceiling above it.
         if action.dose is not None and rule.above * known.dose_high < action.dose <= rule.up_to * known.dose_high:
@@ -167,6 +173,12 @@ def _bland(_rule: Rule, protocol: Protocol, _: Facts) -> str:
     return " and ".join(protocol.embolics) if protocol.embolics and not protocol.drugs else ""
 
 
+def _child_pugh_values(_rule: Rule, _protocol: Protocol, facts: Facts) -> str:
+    stated, points = facts.clinical.known("child_pugh_class"), facts.clinical.computed_child_pugh
+    made = child_pugh_class(points)
+    return f"stated {stated}, by the values {made} ({points} points)" if made and stated and made != stated else ""
+
+
 #: Kind to its check, the fields it must have and the fields it may have.
 KINDS: dict[str, tuple[Callable[[Rule, Protocol, Facts], str], set[str], set[str]]] = {
     "at_most_one_of_class": (_at_most_one_of_class, {"agent_class"}, {"counts_as"}),
@@ -176,6 +188,7 @@ KINDS: dict[str, tuple[Callable[[Rule, Protocol, Facts], str], set[str], set[str
     "clinical_choice": (_clinical, {"field", "is"}, {"applies_to"}),
     "clinical_flag": (_clinical, {"field"}, {"applies_to"}),
     "allergy": (_allergy, set(), {"allergens", "counts_as", "same_class", "applies_to"}),
+    "child_pugh_values": (_child_pugh_values, set(), set()),
     "completeness": (_completeness, set(), set()),
     "bland": (_bland, set(), set()),
 }

@@ -37,6 +37,14 @@ CLOTTED = {"main_portal_vein_thrombosis": True}
 CIS, ADR, PVA = "Cisplatin + PVA", "Doxorubicin + PVA", "Mitomycin + PVA"
 IODINE, PLATINUM = {"allergies": ["iodine"]}, {"allergies": ["Oxaliplatin"]}
 
+#: 3 + 1 + 1 + 1 + 1 = 7 points of Child-Pugh, class B.
+VALUES = {
+    "bilirubin_mg_per_dl": 3.2,
+    "albumin_g_per_dl": 3.9,
+    "inr": 1.1,
+    "ascites": "none",
+    "encephalopathy": "none",
+}
 #: As `CASES` below: what is known of heart, kidneys, coagulation, bile ducts, tumour and allergies.
 MORE_CASES: list[tuple[str, str, str, dict[str, Any], str, dict[str, Any]]] = [
     ("beads-with-another-drug", "warning", "Cisplatin + LC beads", {}, "Doxorubicin + LC beads", {}),
@@ -95,6 +103,25 @@ MORE_CASES: list[tuple[str, str, str, dict[str, Any], str, dict[str, Any]]] = [
         {"portal_vein_thrombosis": "none"},
     ),
     ("performance-status", "warning", PVA, {"ecog": 1}, PVA, {"ecog": 0}),
+    ("bile-ducts-lipiodol", "forbidden", PLAIN, {"dilated_bile_ducts": True}, PVA, {"dilated_bile_ducts": True}),
+    ("hyperthyroidism-lipiodol", "forbidden", PLAIN, {"hyperthyroidism": True}, PLAIN, {"hyperthyroidism": False}),
+    (
+        "heart-failure-lipiodol",
+        "warning",
+        "Cisplatin + Lipiodol",
+        {"heart_failure": "III"},
+        CIS,
+        {"heart_failure": "III"},
+    ),
+    (
+        "child-pugh-values",
+        "warning",
+        PVA,
+        {**VALUES, "child_pugh_class": "A"},
+        PVA,
+        {**VALUES, "child_pugh_class": "B"},
+    ),
+    ("child-pugh-values", "warning", PVA, {**VALUES, "child_pugh_score": 10}, PVA, {**VALUES, "child_pugh_score": 8}),
 ]
 
 #: rule, severity, a protocol and a patient that touch it, and a pair that just does not.
@@ -109,7 +136,8 @@ CASES: list[tuple[str, str, str, dict[str, Any], str, dict[str, Any]]] = [
     ("pva-alone", "forbidden", "Mitomycin + PVA + Gelatin Sponge", {}, "Mitomycin + KMG + Gelatin Sponge", {}),
     ("pva-alone", "forbidden", "Mitomycin + PVA + Absolute Alcohol", {}, "Mitomycin + PVA + Lipiodol", {}),
     ("dose-above-usual", "warning", "Cisplatin 101 mg + Lipiodol", {}, "Cisplatin 100 mg + Lipiodol", {}),
-    ("dose-above-usual", "warning", "Cisplatin + Lipiodol 40 ml", {}, "Cisplatin + Lipiodol 40.1 ml", {}),
+    ("dose-above-usual", "warning", "Cisplatin 200 mg + PVA", {}, "Cisplatin 201 mg + PVA", {}),
+    ("dose-above-usual", "warning", "Cisplatin 101 mg + PVA", {}, "Cisplatin + Lipiodol 25 ml", {}),
     ("dose-above-twice-usual", "forbidden", "Cisplatin + Lipiodol 40.1 ml", {}, "Cisplatin + Lipiodol 40 ml", {}),
     ("child-pugh-c", "forbidden", PLAIN, {"child_pugh_class": "C"}, PLAIN, {"child_pugh_class": "B"}),
     ("child-pugh-b", "warning", PLAIN, {"child_pugh_class": "B"}, PLAIN, {"child_pugh_class": "A"}),
@@ -202,7 +230,11 @@ def test_the_regimens_of_the_public_data_set_and_the_paper_are_allowed() -> None
         assert allowed(Protocol.parse(text), complete=True), text
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c[3]], ids=lambda case: case[0])
+#: What is stated is compared with values; where either is missing, there is nothing to compare.
+ASKS_FOR_NOTHING = ("child-pugh-values",)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c[3] and c[0] not in ASKS_FOR_NOTHING], ids=lambda case: case[0])
 def test_each_rule_says_that_it_cannot_be_judged(
     case: tuple[str, str, str, dict[str, Any], str, dict[str, Any]],
 ) -> None:
@@ -226,6 +258,7 @@ def test_all_rules_can_be_judged_in_a_patient_of_whom_all_is_known() -> None:
         creatinine_mg_per_dl=0.9, albumin_g_per_dl=4.0, extrahepatic_spread=False, ecog=0, allergies=(),
         heart_failure="none", lvef_percent=60, egfr_ml_per_min=90, platelets_10e9_per_l=150, inr=1.1, ascites="none",
         encephalopathy="none", portal_vein_thrombosis="none", arterioportal_shunt=False, biliary_intervention="none",
+        dilated_bile_ducts=False, hyperthyroidism=False,
     )  # fmt: skip
     findings = Findings(1500.0, 100.0, (Lesion(1, 30.0, 40.0, (0.0, 0.0, 0.0), 120.0, 10.0, 0.0, 0.0, 30.0),))
     found = explain(Protocol.parse("Doxorubicin + Lipiodol"), whole, findings=findings)
@@ -242,6 +275,20 @@ def test_the_tumour_burden_comes_from_the_labels() -> None:
     assert "tumour-burden" not in {f.rule for f in check(Protocol.parse(PVA), findings=absurd)}
     given = Clinical(tumour_burden_percent=20)
     assert "tumour-burden" not in {f.rule for f in check(Protocol.parse(PVA), given, findings=big)}
+
+
+def test_the_points_of_child_pugh_follow_from_the_values() -> None:
+    rules = {f.rule for f in check(Protocol.parse(PVA), Clinical.from_json({**VALUES, "inr": 1.8}))}
+    assert "child-pugh-b8" in rules and "child-pugh-b" in rules
+    assert "child-pugh-b8" not in {f.rule for f in check(Protocol.parse(PVA), Clinical.from_json(VALUES))}
+
+
+def test_nobody_is_warned_twice_of_one_dose() -> None:
+    found = check(Protocol.parse("Cisplatin + Lipiodol 25 ml"))
+    assert [f.rule for f in found] == ["limit-lipiodol"]
+    both = check(Protocol.parse("Cisplatin 150 mg + Lipiodol 25 ml"))
+    assert [f.rule for f in both] == ["dose-above-usual", "limit-lipiodol"]
+    assert "Lipiodol" not in both[0].reason
 
 
 def test_unknown_clinical_data_touch_no_rule() -> None:
