@@ -12,6 +12,7 @@ from MeWMLib.core.records import to_plain
 from MeWMLib.jobs.inputs import plan_settings, read_post
 from MeWMLib.jobs.table import kind_of
 from MeWMLib.jobs.task import Task, dice_scores, labels_entry
+from MeWMLib.policy.rules import left_out
 
 
 def segment(task: Task) -> dict[str, Any]:
@@ -61,6 +62,7 @@ def propose(task: Task) -> dict[str, Any]:
         "embolics": list(space.embolics),
         "reasons": dict(space.reasons),
         "sources": dict(space.sources),
+        "left_out": left_out(patient.clinical, patient.findings, patient.goal),
         "findings": patient.findings.to_json(),
         "questions": to_plain(ready.questions),
         "labels": ready.entry,

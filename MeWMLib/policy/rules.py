@@ -120,6 +120,18 @@ def allowed(
     return all(finding.severity != FORBIDDEN for finding in found)
 
 
+def left_out(
+    clinical: Clinical | None = None, findings: Findings | None = None, goal: Goal | None = None
+) -> dict[str, str]:
+    """Agents that may not be given to this patient at all, each with the reasons: no policy proposes them."""
+    found = {}
+    for name in vocabulary():
+        alone = check(Protocol.of([name]), clinical, False, findings=findings, goal=goal)
+        if reasons := [finding.reason for finding in alone if finding.severity == FORBIDDEN]:
+            found[name] = "; ".join(reasons)
+    return found
+
+
 def explain_none(
     drugs: Sequence[str],
     embolics: Sequence[str],

@@ -15,6 +15,7 @@ import pytest
 from MeWMLib.core.errors import RuleError
 from MeWMLib.core.patient import Clinical, Findings, Lesion
 from MeWMLib.core.protocol import Action, Protocol, vocabulary
+from MeWMLib.policy.goal import read_goal
 from MeWMLib.policy.rules import (
     NOT_KNOWN,
     RULES_PATH,
@@ -25,6 +26,7 @@ from MeWMLib.policy.rules import (
     check,
     explain,
     explain_none,
+    left_out,
     load_rules,
     unjudged,
 )
@@ -281,6 +283,18 @@ def test_the_points_of_child_pugh_follow_from_the_values() -> None:
     rules = {f.rule for f in check(Protocol.parse(PVA), Clinical.from_json({**VALUES, "inr": 1.8}))}
     assert "child-pugh-b8" in rules and "child-pugh-b" in rules
     assert "child-pugh-b8" not in {f.rule for f in check(Protocol.parse(PVA), Clinical.from_json(VALUES))}
+
+
+def test_what_may_not_be_given_at_all_is_left_out_with_its_reason() -> None:
+    rng = random.Random(7)
+    for _ in range(40):
+        patient = _random_patient(rng)
+        found = left_out(patient)
+        for name in vocabulary():
+            assert (name in found) == (not allowed(Protocol.of([name]), patient))
+    yellow = left_out(Clinical(bilirubin_mg_per_dl=5.5))
+    assert "5.5" in yellow["Doxorubicin"] and "Cisplatin" not in yellow
+    assert "goal" in left_out(goal=read_goal("no cisplatin"))["Cisplatin"]
 
 
 def test_nobody_is_warned_twice_of_one_dose() -> None:
