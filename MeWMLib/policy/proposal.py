@@ -8,8 +8,9 @@ from typing import Any
 
 from MeWMLib.core.goal import Goal
 from MeWMLib.core.patient import Clinical, Findings
-from MeWMLib.core.plan import PlanSettings
+from MeWMLib.core.plan import TEMPLATES, PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol
+from MeWMLib.core.templates import template_of
 from MeWMLib.policy.goal import read_goal, with_facts
 from MeWMLib.policy.rules import allowed
 
@@ -85,7 +86,8 @@ def first_choice(
     Args:
         space: ranked candidates.
         clinical: of the patient.
-        settings: its horizons Hd and He limit how many drugs and embolics are taken.
+        settings: its horizons Hd and He limit how many drugs and embolics are taken; in the space of templates an agent
+            is taken only where the protocol then still fills one.
         findings: measured on the labels.
         goal: what it rules out or limits is not taken.
 
@@ -94,7 +96,8 @@ def first_choice(
     """
 
     def may(protocol: Protocol) -> bool:
-        return allowed(protocol, clinical, complete=True, findings=findings, goal=goal)
+        usual = settings.space != TEMPLATES or template_of(protocol) is not None
+        return usual and allowed(protocol, clinical, complete=True, findings=findings, goal=goal)
 
     pairs = (Protocol.of([drug, embolic]) for drug in space.drugs for embolic in space.embolics)
     chosen = next((pair for pair in pairs if may(pair)), Protocol(()))
