@@ -32,7 +32,7 @@ _NO = {"no", "not", "nein", "nicht", "non", "pas"}
 
 #: Of whom else a goal may speak.
 _RELATIVES = re.compile(
-    r"\b(?:mother|father|parents?|brothers?|sisters?|siblings?|sons?|daughters?|child|children|wife|husband|spouse|"
+    r"\b(?:mother|father|parents?|brothers?|sisters?|siblings?|sons?|daughters?|children|wife|husband|spouse|"
     r"uncle|aunt|cousin|grand(?:mother|father|parents?)|relatives?|famil(?:y|ial)|mutter|vater|bruder|schwester|eltern|"
     r"sohn|tochter|ehefrau|ehemann|familie|mere|pere|frere|soeur|fils|fille|epouse|famille|madre|padre|herman[oa]|"
     r"hij[oa]|espos[oa]|familia|fratello|sorella|figli[oa]|moglie|marito|famiglia)\b"
