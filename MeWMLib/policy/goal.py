@@ -20,12 +20,14 @@ from MeWMLib.core.clinical_fields import NONE, UNSPECIFIED
 from MeWMLib.core.errors import ClinicalDataError, GoalQuestionError
 from MeWMLib.core.goal import Goal
 from MeWMLib.core.texts import MOST_GOAL, require_length
+from MeWMLib.policy import goal_phrases as phrases
 from MeWMLib.policy import goal_words as words
 from MeWMLib.policy.goal_facts import facts_in
-from MeWMLib.policy.goal_grammar import DOUBT, HISTORY, PERMIT, WISH, judge
+from MeWMLib.policy.goal_findings import settle, take_fragments
+from MeWMLib.policy.goal_grammar import ADVERSE, DOUBT, FEARED, HISTORY, PERMIT, WISH, judge
 from MeWMLib.policy.goal_limits import take_limits
 from MeWMLib.policy.goal_openings import is_left_open, opened
-from MeWMLib.policy.goal_reading import Reading, ask_of_whom, attach_orphans, leave_part, take_group
+from MeWMLib.policy.goal_reading import Reading, ask_of_refusal, ask_of_whom, attach_orphans, leave_part, take_group
 from MeWMLib.policy.goal_sentences import Sentence, sentences
 from MeWMLib.policy.goal_wishes import is_conditional, say_without_verb, speaks_of_the_past
 from MeWMLib.policy.goal_words import PlainText
@@ -41,15 +43,18 @@ def read_goal(goal: str) -> Goal:
     require_length(goal, MOST_GOAL, "The goal")
     plain = PlainText.of(goal)
     found = Reading(goal)
-    tokens, limits, limited = take_limits(list(words.tokens(plain, facts_in(plain.text))), found.ask)
+    spoken = phrases.settle(list(words.tokens(plain, facts_in(plain.text))))
+    tokens, limits, limited = take_limits(spoken, found.ask)
     parts = sentences(tokens)
     _judge_all(parts, opened(tokens))
     former = None
     for part in parts:
         attach_orphans(part, former, found)
         former = part.groups[-1] if part.groups else former
+    take_fragments(parts, found)
     for part in parts:
         _take(part, found, limited)
+    settle(found)
     ask_of_whom(plain.text, found)
     excluded = tuple(found.excluded)
     for name in found.wanted:
@@ -85,6 +90,8 @@ def _judge_all(parts: Sequence[Sentence], open_from: int) -> None:
             if open_end or number >= left or conditional or part.question or group.members[0].start > open_from:
                 unsure = (WISH, PERMIT, HISTORY) if part.question else (WISH, PERMIT)
                 group.polarities = [DOUBT if p in unsure else p for p in group.polarities]
+                if part.question:
+                    group.polarities = [FEARED if p == ADVERSE else p for p in group.polarities]
                 calm = False
         if calm and not open_end:
             say_without_verb(part)
@@ -97,6 +104,7 @@ def _take(sentence: Sentence, found: Reading, limited: set[int]) -> None:
         take_group(group, found, limited)
     for _, part in sentence.orphans:
         leave_part(part, found)
+        ask_of_refusal(part, found)
     for group in sentence.groups:
         leave_part(group.pre, found)
         leave_part(group.post, found)

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 
 from MeWMLib.policy.goal_openings import NEVER, VERB_NEG
 from MeWMLib.policy.goal_sentences import OR, PLEASE, RULED_OUT, SKIPPED, Group
-from MeWMLib.policy.goal_words import AGENT, DOSE, FACT, MARK, UNKNOWN, Token
+from MeWMLib.policy.goal_words import AGENT, DOSE, FACT, MARK, NARROWING, UNKNOWN, Token
 
 WISH, EXCLUDE, ADVERSE, DENIED = "wish", "exclude", "adverse", "denied"
 HISTORY, PERMIT, DOUBT, BARE, FREED, LIMITED = "history", "permit", "doubt", "bare", "freed", "limited"
+#: An adverse fact that is not sure: it counts until somebody says otherwise, and is asked about.
+FEARED = "feared"
 #: Behind a group, words that leave the meaning of that group open.
 _UNCLEAR = "unclear"
 #: Two words that are one negation in French, Spanish and Italian.
@@ -48,19 +50,32 @@ _PARTITIVE = set("du|de|d'|de la|de l'|del|della".split("|"))
 #: What stands behind these is feared, and not there.
 _AIMS = {"to avoid", "to reduce", "to prevent", "to protect", "to spare", "prevent", "preventing"}
 #: What stands behind these is the reason for what was said before: "no A because of ascites".
-_REASONS = set(
+REASONS = set(
     "due to|because of|because|since|caused by|given|wegen|weil|durch|car|parce|porque|por|per|perche|\u56e0\u4e3a|"
     "\u7531\u4e8e".split("|")
 )
 #: They deny what stands behind them, never what stands before.
 _WITHOUT = set("without|w/o|ohne|sans|sin|senza|free of|negative for|denies|neither|weder".split("|"))
 #: Behind a negation they say no more than "there": "ascites not present".
-_THERE = set(
+THERE = set(
     "present|seen|found|detected|detectable|visible|evident|documented|known|demonstrated|identified|observed|noted|"
     "vorhanden|nachweisbar|bekannt|sichtbar|gesehen|present|presente|presentes|visto|vista|vu|vue|connu|connue|"
     "evidente|noto|nota|conocido|conocida".split("|")
 )
+#: A finding of which these are said may be there no more: it is asked.
+GONE = set(
+    "resolved|regressed|disappeared|recanalised|recanalized|gone|cured|treated|resolving|regredient|aufgelost|"
+    "rekanalisiert|verschwunden|resolutif|disparu|disparue|resuelta|resuelto|risolto|risolta|anymore|any more|any longer|"
+    "resected|removed|\u6d88\u5931|\u6d88\u9000".split("|")
+)
+#: What is denied with these was there once.
+NO_LONGER = set("no longer|not longer|nicht mehr|nicht langer|ne plus|plus d'|ya no|non piu|\u4e0d\u518d".split("|"))
+_AFTER = set("after|following|post|nach|apres|tras|despues de|dopo|\u540e|\u672f\u540e".split("|"))
 _NEITHER = set("neither|weder|ni|ne".split("|"))
+#: Behind a finding or an allergy they deny it, and can mean nothing else.
+DENIALS = set(
+    "negative|neg|neg.|none|denied|absent|negativ|negatif|negativo|negativa|-ve|(-)|nil|\u9634\u6027|\u5426\u8ba4".split("|")
+)
 _INFINITIVE = {"to", "zu", "de", "di", "d'", "a", "of", "from", "by"}
 
 
@@ -79,8 +94,12 @@ def judge(group: Group, spoken: bool, previous: Group | None) -> None:
     cut = max(group.cuts) if group.cuts else None
     if before == HISTORY and any(t.kind == "clinical" for t in group.post):
         behind = _UNCLEAR
-    if before == ADVERSE and behind == EXCLUDE and any(t.text in RULED_OUT for t in group.post):
+    if before == ADVERSE and behind == EXCLUDE and any(t.text in DENIALS for t in group.post):
+        found = [DENIED] * count  # "allergies: A (-)"
+    elif before == ADVERSE and behind == EXCLUDE and any(t.text in RULED_OUT for t in group.post):
         found = [DOUBT] * count  # "an allergy to A was ruled out"
+    elif before == ADVERSE and behind == DOUBT and count == 1:
+        found = [FEARED]  # "allergic to A: unknown"
     elif before == BARE and behind in (None, _UNCLEAR):
         found = [WISH if group.lone and behind is None else BARE] * count
     elif behind is None or (behind == PERMIT and before == WISH):
@@ -113,18 +132,43 @@ def judge(group: Group, spoken: bool, previous: Group | None) -> None:
             previous.polarities = [DENIED] * len(previous.polarities)
     if group.members[0].kind == FACT:
         found = _of_facts(group, before, found, previous)
+    else:
+        found = [_unsure(group, polarity) for polarity in found]
     group.polarities = found
+
+
+def _unsure(group: Group, polarity: str) -> str:
+    """What is narrowed ("avoid too much A", "no small B") is no exclusion, and a name of several things is no wish."""
+    if polarity == EXCLUDE:
+        cue = next((n for n, t in enumerate(group.pre) if t.kind in ("neg", "avoid", "limit")), len(group.pre))
+        if any(t.value in NARROWING for t in (*group.pre[cue + 1 :], *group.post)):
+            return DOUBT
+    if polarity in (WISH, PERMIT) and any(m.note for m in group.members):
+        return DOUBT
+    return polarity
 
 
 def _of_facts(group: Group, before: str, found: list[str], previous: Group | None) -> list[str]:
     """A denial reaches only what "or" joins to it: "no ascites, heart failure" denies one and states the other."""
     denied = before in (EXCLUDE, DENIED)
+    if denied and any(t.text in NO_LONGER for t in group.pre):
+        return [DOUBT] * len(found)
     if denied and len(found) > 1 and not group.worded:
-        return [found[0]] + [DOUBT] * (len(found) - 1)
+        # a number is not denied by what is said before it
+        return [found[0]] + [DOUBT if m.value.denied is not None else BARE for m in group.members[1:]]
     led_on = previous is not None and (set(previous.polarities) & {EXCLUDE, DENIED})
     if before == BARE and led_on and any(t.text in OR for t in group.pre):
         return [DOUBT] * len(found)
     return found
+
+
+def _has_its_own_object(tokens: Sequence[Token]) -> bool:
+    """True if words behind a negation are denied by it, and lead on to the agent: "no fear to use A"."""
+    kinds = [t.kind for t in tokens]
+    if UNKNOWN not in kinds:
+        return False
+    behind = tokens[kinds.index(UNKNOWN) + 1 :]
+    return any(t.text in _INFINITIVE or t.kind in ("with", "after_prep", "follow", "avoid") for t in behind)
 
 
 def _denies(group: Group) -> bool:
@@ -145,7 +189,7 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
     """The polarity that the words before a group give it."""
     tokens = [t for t in group.pre if t.kind not in (MARK, DOSE)]
     if group.members[0].kind == FACT:
-        tokens = tokens[1 + max((n for n, t in enumerate(tokens) if t.text in _REASONS), default=-1) :]
+        tokens = tokens[1 + max((n for n, t in enumerate(tokens) if t.text in REASONS), default=-1) :]
         avoided = [t.text for t in tokens if t.kind in ("avoid", "avoid_after") or t.text in _AIMS]
         if avoided and not set(avoided) & RULED_OUT and not any(t.kind == "neg" for t in tokens):
             return DOUBT  # "to avoid encephalopathy" does not say that there is none
@@ -169,6 +213,8 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
     if "adverse" in kinds:
         place = kinds.index("adverse")
         earlier = _negations(tokens[:place])
+        if any(t.text in NO_LONGER for t in tokens[:place]):
+            return DOUBT
         if earlier == 0 and negs and _negations(tokens[place:]):
             return _denied_behind(tokens[place + 1 :])
         if earlier > 1 or (earlier and "avoid" in kinds[:place]):
@@ -196,13 +242,17 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
         place = next((n for n, t in enumerate(tokens) if t.kind in ("neg", "limit")), 0)
         if previous is not None and _denied_too(tokens, place, previous.polarities[-1:]):
             return DENIED
-        if UNKNOWN in kinds[place:] and (tokens[-1].text in _INFINITIVE or kinds[-1] in ("with", "after_prep")):
-            return DOUBT  # "not opposed to A", "no risk with A"
+        if _has_its_own_object(tokens[place + 1 :]):
+            return DOUBT  # "not opposed to A", "no risk with A", "don't be shy to use A"
+        if any(t.kind == "limit" for t in tokens) and not any(t.kind == "neg" for t in tokens):
+            return DOUBT  # "no more than a little A"
         if "history" in kinds[place:]:
             return DOUBT if "wish" in kinds[place:] else HISTORY
         return EXCLUDE
     if "history" in kinds:
-        return HISTORY
+        after = next((n for n, t in enumerate(tokens) if t.text in _AFTER), 0)
+        # "HUS after A": what came after it may be its doing
+        return DOUBT if after and kinds[after - 1] in (UNKNOWN, "clinical") else HISTORY
     if "permit" in kinds:
         return PERMIT
     if "wish" in kinds or "wish_after" in kinds:
@@ -261,6 +311,13 @@ def _denied_behind(tokens: Sequence[Token]) -> str:
     return EXCLUDE if "wish" in beside or words[-1].kind == "neg" else DOUBT
 
 
+def _answered_no(group: Group, tokens: Sequence[Token]) -> bool:
+    """True if nothing but a "no" stands behind an adverse word, and it can be about nothing else."""
+    said = [t for t in tokens if t.kind not in ("aux", "benign") and t.text not in THERE]
+    colon = any(t.text == ":" for t in group.post)
+    return len(said) == 1 and said[0].kind == "neg" and (colon or said[0].text in DENIALS)
+
+
 def _seen_done(group: Group) -> bool:
     """ "would like to see A tried first": the participle says what is wished."""
     words = [t for t in group.post if t.kind not in (MARK, DOSE, "aux", "benign")]
@@ -279,9 +336,16 @@ def _denied_fact(tokens: Sequence[Token]) -> str | None:
     place = next(n for n, t in enumerate(tokens) if t.kind == "neg")
     if tokens[place].text in _WITHOUT:
         return None
-    behind = [t for t in tokens[place + 1 :] if t.text not in _THERE]
+    behind = [t for t in tokens[place + 1 :] if t.text not in THERE]
     about_another = any(t.kind in (UNKNOWN, "clinical", "adverse") for t in behind)
     return DOUBT if about_another or _negations(tokens) > 1 else EXCLUDE
+
+
+def _denies_another(tokens: Sequence[Token]) -> bool:
+    """True for "A without delay", "A with no dose reduction": the negation has an object of its own."""
+    place = next(n for n, t in enumerate(tokens) if t.kind == "neg")
+    led = tokens[place].text in _WITHOUT or (place and tokens[place - 1].kind == "with")
+    return bool(led) and any(t.kind in (UNKNOWN, "clinical", "benign") for t in tokens[place + 1 :])
 
 
 def _behind(group: Group) -> str | None:
@@ -295,8 +359,14 @@ def _behind(group: Group) -> str | None:
         earlier = _negations(tokens[:place])
         if "doubt" in kinds[:place]:
             return DOUBT  # "A unless allergic"
+        if _answered_no(group, tokens[place + 1 :]) and not earlier:
+            return DENIED  # "A allergy: no", "A allergy (-)"
         if set(kinds[place:]) & {"neg", "avoid", "avoid_after"}:
             return DOUBT  # "A allergy was ruled out"
+        if "doubt" in kinds[place:] and not earlier:
+            return FEARED  # "A allergy: unknown"
+        if any(t.text in _AIMS for t in group.pre):
+            return DOUBT  # "to prevent A toxicity"
         return ADVERSE if not earlier else DENIED if earlier == 1 else DOUBT
     if "avoid_after" in kinds or "avoid" in kinds:
         return DOUBT if negs else EXCLUDE
@@ -304,6 +374,8 @@ def _behind(group: Group) -> str | None:
         return DOUBT
     if negs and group.members[0].kind == FACT:
         return _denied_fact(tokens)
+    if negs and _denies_another(tokens):
+        return None
     if negs:
         return EXCLUDE if negs == 1 else DOUBT
     if "except" in kinds or "than" in kinds:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from MeWMLib.core.goal import GoalLimit
 from MeWMLib.core.protocol import agent
-from MeWMLib.policy.goal_words import AGENT, DOSE, MARK, NUMBER, TAKEN, WEAK, Token, counted
+from MeWMLib.policy.goal_words import AGENT, DOSE, MARK, NUMBER, QUESTION, STRONG, TAKEN, WEAK, Token, counted
 
 _NUMBERS = {
     word: float(n)
@@ -17,6 +17,15 @@ _NUMBERS = {
     for word in line.split()
 }  # fmt: skip
 _BETWEEN = (MARK, "aux", "benign", "after_prep", "with", "follow", "wish")
+_ONLY = set("only|just|nur|solo|solamente|soltanto|seulement|seul|seule|maximum|alone|\u53ea|\u4ec5".split("|"))
+#: Before a dose these say that it is exceeded; those of `_THAN` where "more" stands before.
+_ABOVE = set(
+    "over|above|beyond|exceeding|exceeds|more than|greater than|higher than|in excess of|>|\u2265|uber|oberhalb|mehr als|"
+    "au-dela|plus que|superieur|superieure|superiore|mas|encima|oltre|sopra|\u8d85\u8fc7|\u5927\u4e8e|\u9ad8\u4e8e".split("|")
+)
+_THAN = set("than|als|que|de|di|che|d'".split("|"))
+_MORE = set("more|mehr|plus|mas|piu|higher|larger|greater|bigger|\u66f4\u591a".split("|"))
+_BREAKS = (STRONG, WEAK, QUESTION, "contrast")
 _LONE = {"monotherapy", "single-agent", "single agent", "\u5355\u836f"}
 
 
@@ -34,10 +43,16 @@ def take_limits(
     """
     gone, limits, about = set[int](), list[GoalLimit](), set[int]()
     breaks = set[int]()
+    tokens = _excess(tokens)
     for place, token in enumerate(tokens):
         if token.text in _LONE:
             limits.append(GoalLimit("drugs", 1))
             gone.add(place)
+        lone = _lone_count(tokens, place)
+        if lone is not None:
+            limits.append(GoalLimit(counted(tokens[lone].text), _value(tokens[lone - 1])))
+            gone.update(range(place, lone + 1))
+            continue
         if token.kind != "limit":
             continue
         number = _next(tokens, place, lambda t: t.kind in (NUMBER, DOSE) or t.text in _NUMBERS)
@@ -45,17 +60,23 @@ def take_limits(
             continue
         if tokens[number].kind == DOSE:
             named = _near_agent(tokens, place, number)
-            if named is None or not _add_dose(tokens[named], tokens[number], limits, ask):
+            if named is None:
+                ask(f"A limit of {tokens[number].text} was not used: what is limited to it? Write “at most 50 mg A”")
+                gone |= {place, number}
                 continue
             about.add(id(tokens[named]))
+            if not _add_dose(tokens[named], tokens[number], limits, ask):
+                # what cannot be read as a limit is no exclusion either
+                gone |= {place, number}
+                breaks |= {place} if named > place else set()
+                continue
             gone |= {place, number}
             # "no A, at most 50 mg B": the limit parts B from what was said of A
             breaks |= {place} if named > place else set()
             continue
         behind = _next(tokens, number, lambda t: bool(counted(t.text)), most=2)
         if behind is not None:
-            value = tokens[number].value if tokens[number].kind == NUMBER else _NUMBERS[tokens[number].text]
-            limits.append(GoalLimit(counted(tokens[behind].text), float(value)))
+            limits.append(GoalLimit(counted(tokens[behind].text), _value(tokens[number])))
             gone.update(range(place, behind + 1))
             breaks.add(place)
     kept = [
@@ -64,6 +85,48 @@ def take_limits(
         if place not in gone or place in breaks
     ]
     return kept, tuple(dict.fromkeys(limits)), about
+
+
+def _value(token: Token) -> float:
+    return float(token.value) if token.kind == NUMBER else _NUMBERS[token.text]
+
+
+def _lone_count(tokens: Sequence[Token], place: int) -> int | None:
+    """Where what is counted stands, if "only one drug" or "one drug only" begins here."""
+    only = tokens[place].text in _ONLY
+    number = place + only
+    behind = number + 1
+    if behind >= len(tokens) or not counted(tokens[behind].text):
+        return None
+    if tokens[number].kind != NUMBER and tokens[number].text not in set(_NUMBERS) - {"a", "ein", "eine", "un", "une", "uno", "una"}:
+        return None
+    return behind if only or (behind + 1 < len(tokens) and tokens[behind + 1].text in _ONLY) else None
+
+
+def _excess(tokens: Sequence[Token]) -> list[Token]:
+    """A negated excess is a limit: "do not give more A than 50 mg", "no A over 50 mg", "avoid A above 75 mg"."""
+    found, against, more = list(tokens), list[int](), False
+    for place, token in enumerate(tokens):
+        if token.kind in _BREAKS:
+            against, more = [], False
+        elif token.kind in ("neg", "avoid"):
+            against, more = [*against, place], more or token.text in ("nicht mehr", "ne plus", "plus d'", "non piu")
+        elif token.text in _MORE:
+            more = True
+        dose = place + 1
+        while dose < len(tokens) and tokens[dose].kind in ("aux", "benign", "after_prep") and dose < place + 3:
+            dose += 1
+        above = token.text in _ABOVE or (token.text in _THAN and more)
+        if not above or dose >= len(tokens) or tokens[dose].kind not in (DOSE, NUMBER) or len(against) != 1:
+            continue
+        if tokens[dose].kind == NUMBER:
+            continue
+        found[place] = replace(token, kind="limit")
+        for n in range(against[0], place):
+            if found[n].kind in ("neg", "avoid", "wish") or found[n].text in _MORE:
+                found[n] = replace(found[n], kind=MARK)
+        against = []
+    return found
 
 
 def _next(tokens: Sequence[Token], place: int, fits: Callable[[Token], bool], most: int = 4) -> int | None:
@@ -85,7 +148,7 @@ def _near_agent(tokens: Sequence[Token], limit: int, dose: int) -> int | None:
         n = dose + 1 if step == 1 else limit - 1
         if step == -1 and n >= 0 and tokens[n].kind == WEAK:
             n -= 1
-        while 0 <= n < len(tokens) and tokens[n].kind in _BETWEEN:
+        while 0 <= n < len(tokens) and (tokens[n].kind in _BETWEEN or (step == -1 and tokens[n].kind == "contrast")):
             n += step
         if 0 <= n < len(tokens) and tokens[n].kind == AGENT:
             return n
@@ -93,7 +156,13 @@ def _near_agent(tokens: Sequence[Token], limit: int, dose: int) -> int | None:
 
 
 def _add_dose(named: Token, dose: Token, limits: list[GoalLimit], ask: Callable[[str], None]) -> bool:
-    value, unit = dose.value
+    value, unit, each = dose.value
+    if each:
+        ask(
+            f"A limit of {dose.text} of {', '.join(named.value)} was not used, since it depends on the body: write it as "
+            f"the amount for this patient, “at most 50 {agent(named.value[0]).dose_unit}”"
+        )
+        return False
     unit = {"cc": "ml", "mi": "mg"}.get(unit, unit)
     unit = "ml" if dose.text.rstrip("s").endswith(("liter", "litre")) else unit
     wrong = [name for name in named.value if agent(name).dose_unit != unit]

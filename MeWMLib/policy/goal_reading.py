@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from MeWMLib.core.clinical import ALLERGENS
-from MeWMLib.core.clinical_fields import UNSPECIFIED
 from MeWMLib.policy import goal_words as words
 from MeWMLib.policy.agent_names import classes
-from MeWMLib.policy.goal_facts import Stated
-from MeWMLib.policy.goal_grammar import ADVERSE, BARE, DENIED, DOUBT, EXCLUDE, FREED, HISTORY, PERMIT, WISH
+from MeWMLib.policy.goal_findings import Said, take_fact
+from MeWMLib.policy.goal_grammar import ADVERSE, BARE, DENIED, DOUBT, EXCLUDE, FEARED, FREED, HISTORY, PERMIT, WISH
+from MeWMLib.policy.goal_levels import QUALIFIERS
 from MeWMLib.policy.goal_openings import NEVER, VERB_NEG
 from MeWMLib.policy.goal_sentences import Group, Sentence
 from MeWMLib.policy.goal_words import AGENT, FACT, SUBSTANCE, UNKNOWN, Token
@@ -26,6 +26,15 @@ _DRUGS = set(
     "drug|drugs|chemotherapy|medikament|medikamente|therapie|medicament|medicaments|farmaco|farmacos|farmaci|"
     "\u836f\u7269|\u5316\u7597".split("|")
 )
+#: What a proposal is for; who refuses these refuses it.
+_PROCEDURES = set(
+    "tace|deb-tace|ctace|tae|embolisation|embolization|embolisations|embolizations|chemoembolisation|chemoembolization|"
+    "procedure|intervention|treatment|therapy|therapie|behandlung|eingriff|session|sessions|sitzung|chemotherapy|chemo|"
+    "chemotherapie|transarterielle chemoembolisation|traitement|chimioembolisation|chimiotherapie|tratamiento|"
+    "quimioembolizacion|quimioterapia|embolizacion|embolizzazione|trattamento|chemioembolizzazione|chemioterapia|"
+    "embolic|embolics|drug|drugs|agents|medikamente|\u6813\u585e|\u5316\u7597|\u4ecb\u5165|\u6cbb\u7597".split("|")
+)
+_OTHERS = {"other", "else", "all", "every", "others"}
 #: "use A, no"
 _NO = {"no", "not", "nein", "nicht", "non", "pas"}
 
@@ -45,6 +54,7 @@ class Reading:
 
     text: str
     facts: dict[str, Any] = field(default_factory=dict)
+    said: dict[str, list[Said]] = field(default_factory=dict)
     # in the order in which they were found, each once
     wanted: dict[str, None] = field(default_factory=dict)
     excluded: dict[str, None] = field(default_factory=dict)
@@ -57,6 +67,10 @@ class Reading:
 
     def ask(self, question: str) -> None:
         self.questions[question] = None
+
+    def say(self, name: str, said: Said) -> None:
+        """A statement of a field; `goal_findings.settle` makes a fact of all of them."""
+        self.said.setdefault(name, []).append(said)
 
     def shown(self, tokens: Sequence[Token]) -> str:
         return self.text[tokens[0].start : tokens[-1].end].strip()
@@ -137,15 +151,17 @@ def points_back(part: Sequence[Token], contrasted: bool | None = None) -> bool:
 def take_group(group: Group, found: Reading, limited: set[int]) -> None:
     cues = [t for t in (*group.pre, *group.post) if t.kind in ("adverse", "failed")]
     allergic = any(part in t.text for t in cues for part in _ALLERGIC)
-    if any(p in (ADVERSE, DENIED) for p in group.polarities):
+    if any(p in (ADVERSE, DENIED, FEARED) for p in group.polarities):
         found.used.update(id(t) for t in cues if t.kind == "adverse")
     for member, polarity in zip(group.members, group.polarities, strict=True):
         if member.kind == FACT:
-            _take_fact(member, polarity, found)
+            take_fact(group, member, polarity, found)
         elif member.kind == SUBSTANCE:
             _take_substance(member, polarity, found)
         else:
             _take_agent(member, polarity, allergic, id(member) in limited, found)
+        if polarity == FEARED:
+            found.ask(f"“{found.shown([member])}”: is an allergy or a harm by it sure? It is taken for sure until then")
     open_ones = [
         member
         for member, polarity in zip(group.members, group.polarities, strict=True)
@@ -163,7 +179,9 @@ def _take_agent(member: Token, polarity: str, allergic: bool, limited: bool, fou
         found.excluded |= dict.fromkeys(names)
         if limited:
             found.ask(f"{', '.join(names)}: ruled out, or only limited?")
-    elif polarity == ADVERSE:
+        if member.note:
+            found.ask(f"“{found.shown([member])}”: {member.note}; {', '.join(names)} is left out: is that right?")
+    elif polarity in (ADVERSE, FEARED):
         found.excluded |= dict.fromkeys(names)
         found.adverse |= dict.fromkeys(names)
         if allergic:
@@ -176,6 +194,9 @@ def _take_agent(member: Token, polarity: str, allergic: bool, limited: bool, fou
             found.excluded.pop(name, None)
     elif polarity in (DOUBT, BARE) and not (limited and polarity == BARE):
         found.unclear |= dict.fromkeys(names)
+        if member.note:
+            found.ask(f"“{found.shown([member])}”: {member.note}; which agent of this program is meant?")
+            return
         verb = "are" if len(names) > 1 else "is"
         found.ask(
             f"{', '.join(names)}: {verb} wanted or ruled out? “{found.shown([member])}” is mentioned, and no word says "
@@ -191,7 +212,7 @@ def _allergens(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def _take_substance(member: Token, polarity: str, found: Reading) -> None:
     name = str(member.value)
-    if polarity == ADVERSE:
+    if polarity in (ADVERSE, FEARED):
         known = found.facts.get("allergies", ())
         found.facts["allergies"] = tuple(dict.fromkeys((*known, name)))
     elif polarity == DENIED:
@@ -201,34 +222,28 @@ def _take_substance(member: Token, polarity: str, found: Reading) -> None:
         found.leave([member])
 
 
-def _take_fact(member: Token, polarity: str, found: Reading) -> None:
-    stated: Stated = member.value
-    value = stated.value
-    if polarity in (EXCLUDE, DENIED):
-        value = stated.denied
-    if polarity == DOUBT and value is not None:
-        # the careful reading counts until somebody says otherwise
-        found.ask(f"“{found.shown([member])}” is not clear: is it there? It is taken for there ({stated.field})")
-    if value is None:
-        found.ask(f"“{found.shown([member])}” is not clear: write it into the clinical data ({stated.field})")
-        found.leave([member])
-        return
-    if found.facts.get(stated.field) == UNSPECIFIED or value == UNSPECIFIED:
-        # the statement with a grade counts
-        known = found.facts.get(stated.field, value)
-        found.facts[stated.field] = value if known == UNSPECIFIED else known
-        value = found.facts[stated.field]
-    if found.facts.get(stated.field, value) != value:
-        found.ask(f"{stated.field} is stated twice, as {found.facts[stated.field]} and as {value}")
-    found.facts.setdefault(stated.field, value)
+def ask_of_refusal(part: Sequence[Token], found: Reading) -> None:
+    """A refusal of the treatment itself is asked about: "no TACE", "patient refuses chemoembolisation"."""
+    kept = [t for t in part if t.kind not in ("aux", words.MARK)]
+    for place, token in enumerate(kept):
+        if token.text not in _PROCEDURES:
+            continue
+        before = [t for t in kept[max(0, place - 3) : place] if t.kind != "benign" or t.text in _OTHERS]
+        behind = [t.kind for t in kept[place + 1 :] if t.kind != "benign"]
+        refused = bool(before) and before[-1].kind in ("neg", "avoid", "than", "except")
+        if refused or behind[:1] in (["avoid"], ["avoid_after"], ["neg"]):
+            found.ask(f"“{found.shown(part)}” speaks against the treatment itself: is it to be planned all the same?")
+            return
 
 
 def leave_part(part: Sequence[Token], found: Reading) -> None:
     """List what was not used of a few words, and ask where it is a clinical word."""
-    negs = 0
+    negs, direct = 0, True
     for token in part:
-        denied = negs == 1
+        # "no flow in the portal vein" denies the flow, and "no new metastases" the new ones
+        denied = negs == 1 and direct
         negs += token.kind == "neg"
+        direct = token.kind == "neg" or (direct and token.kind != UNKNOWN and not QUALIFIERS.match(token.text))
         if token.kind in ("clinical", "adverse", "failed") and id(token) not in found.used and not denied:
             found.ask(
                 f"“{found.shown(part)}” speaks of {found.shown([token])} and was not used: write it into the clinical "

@@ -24,9 +24,12 @@ from MeWMLib.policy.agent_names import by_letters, classes, letters, members, pa
 CLASSES = (
     *("aim", "double", "adverse", "avoid", "avoid_after", "limit", "neg", "except", "than", "failed", "doubt"),
     *("history", "permit", "contrast", "wish", "wish_after", "clinical", "then", "with", "conn", "after_prep"),
-    *("follow", "benign", "aux"),
+    *("follow", "amount", "size", "benign", "aux", "reluctant"),
 )
 AGENT, SUBSTANCE, FACT, NUMBER, DOSE, COUNTED = "agent", "substance", "fact", "number", "dose", "counted"
+MEASURE, RELUCTANT = "measure", "reluctant"
+#: Plain words that narrow what they stand beside: "too much", "small".
+NARROWING = ("amount", "size")
 STRONG, WEAK, MARK, QUESTION, UNKNOWN = "strong", "weak", "mark", "question", "unknown"
 #: What a limit was read from.
 TAKEN = "taken"
@@ -36,7 +39,21 @@ _SLIP_LETTERS, _SLIP_RATIO = 6, 0.84
 _SLIP_CLASSES = ("adverse", "avoid", "clinical")
 _CJK = re.compile(r"[\u3400-\u9fff]")
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
-_DOSE = re.compile(r"(?P<value>\d+(?:[.,]\d+)?)\s*(?P<unit>milligram(?:m|s)?|mg|milliliters?|millilitres?|ml|cc)\b")
+#: A dose for each kilogram, square metre or the like is no dose.
+_DOSE = re.compile(
+    r"(?P<value>\d+(?:[.,]\d+)?)\s*(?P<unit>milligram(?:m|s)?|mg|milliliters?|millilitres?|ml|cc)\b"
+    r"(?:\s*(?:/|per|pro|par|por|je|each|\u6bcf)\s*(?:body |korper)?(?P<per>m2|m\^2|qm|sqm|m\b|square met[a-z]+|quadratmeter|"
+    r"metre carre|metro cuadrado|metro quadr\w+|kg|kilo\w*|ml|l\b|lb|lesion|lobe|d\b|day|week|bw\b|surface|vial|"
+    r"\u516c\u65a4|\u5343\u514b|\u5e73\u65b9\u7c73))?"
+)
+_MEASURE = re.compile(
+    r"\d+(?:[.,]\d+)?\s*(?:mg\s*/\s*d?l|[munp]?g\s*/\s*[dm]?l|(?:[munp\u03bc]|micro|k|m)?mol\s*/\s*l|"
+    r"(?:[mk\u03bc]?i?u|i\.?e\.?)\s*/\s*m?l|/\s*(?:nl|ul|\u03bcl|mm3)|x?\s*10\s*\^?\s*(?:9|3|6)\s*/\s*(?:l|ul|\u03bcl)|"
+    r"gpt\s*/\s*l|ml\s*/\s*min|mm\s?hg|mval\s*/\s*l|meq\s*/\s*l)(?![a-z\d])"
+)
+_WIDTH = re.compile(r"\d+(?:\s*-\s*\d+)?\s*(?:um|\u03bcm|microns?|micrometers?|micrometres?|mikrometer|\u5fae\u7c73)(?![a-z])")
+#: "PVT -ve", "iodine (-)"
+_SIGNED = re.compile(r"\(\s*(?P<sign>[-+])+\s*\)|(?<!\w)(?P<sign2>[-+])ve(?!\w)")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 #: German writes the reason behind the substance in one word: Jodallergie, Cisplatinunverträglichkeit.
 _COMPOUND = re.compile(
@@ -64,7 +81,8 @@ class Token:
         text: in small letters without accents.
         start, end: in the goal as it was written.
         value: of an agent the canonical names that it means; of a substance its name; of a number, it; of a dose, the
-            number and the unit.
+            number, the unit and for what each ("kg", or ""); of a plain word one of `NARROWING`.
+        note: of an agent, why its name does not say surely which agent is meant, or "".
     """
 
     kind: str
@@ -72,6 +90,7 @@ class Token:
     start: int
     end: int
     value: Any = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -142,13 +161,24 @@ def _names() -> tuple[re.Pattern[str], dict[str, tuple[str, ...]], dict[str, tup
     return pattern_of(written), meant, chinese
 
 
+def _key(name: str) -> str:
+    """`letters`, and for a Chinese name itself."""
+    return letters(name) or name
+
+
+@cache
+def variants() -> dict[str, str]:
+    """Names that do not say surely which agent is meant, by `_key`, to why."""
+    return {_key(text): why for why, names in _data()["variants"].items() for text in names.split("|")}
+
+
 @cache
 def _lexicon() -> tuple[re.Pattern[str], dict[str, str], list[tuple[str, re.Pattern[str]]], dict[str, str]]:
     """A pattern of every phrase, phrase to class, patterns with * to their class, Chinese phrase to class."""
     data, plain, stars, chinese = _data(), dict[str, str](), list[tuple[str, re.Pattern[str]]](), dict[str, str]()
     patterns: list[str] = []
     for name in CLASSES:
-        for phrase in _phrases(data[name]):
+        for phrase in _phrases(data.get(name, {})):
             if _CJK.search(phrase):
                 chinese.setdefault(phrase, name)
             elif "*" in phrase:
@@ -232,7 +262,8 @@ def tokens(plain: PlainText, facts: list[tuple[int, int, Any]]) -> Iterator[Toke
             place += 1
             continue
         kind, end, value = _one(text, place, starts)
-        yield Token(kind, text[place:end], *plain.original(place, end), value)
+        note = variants().get(_key(text[place:end]), "") if kind == AGENT else ""
+        yield Token(kind, text[place:end], *plain.original(place, end), value, note)
         place = end
 
 
@@ -241,6 +272,9 @@ def _one(text: str, place: int, starts: dict[int, tuple[int, Any]]) -> tuple[str
     if place in starts:
         end, value = starts[place]
         return FACT, end, value
+    signed = _SIGNED.match(text, place)
+    if signed:
+        return ("neg" if "-" in (signed["sign"], signed["sign2"]) else "benign"), signed.end(), None
     if _CJK.match(text[place]):
         return _chinese(text, place)
     found = [f for f in (_name(text, place), _phrase(text, place), _substance(text, place)) if f is not None]
@@ -248,13 +282,15 @@ def _one(text: str, place: int, starts: dict[int, tuple[int, Any]]) -> tuple[str
         # of two that are equally long the name counts: it comes first
         kind, end, value = max(found, key=lambda f: f[1])
         return kind, end, value
-    for pattern, kind in ((_DOSE, DOSE), (_NUMBER, NUMBER)):
+    for pattern, kind in ((_MEASURE, MEASURE), (_WIDTH, "benign"), (_DOSE, DOSE), (_NUMBER, NUMBER)):
         match = pattern.match(text, place)
+        if match and kind in (MEASURE, "benign"):
+            return kind, match.end(), None if kind == MEASURE else "size"
         if match:
             value = float(match[0 if kind == NUMBER else "value"].replace(",", "."))
             if not math.isfinite(value):
                 return UNKNOWN, match.end(), None
-            return kind, match.end(), (value, match["unit"][:2]) if kind == DOSE else value
+            return kind, match.end(), (value, match["unit"][:2], match["per"] or "") if kind == DOSE else value
     word = _WORD.match(text, place)
     if word:
         slip = _slip(word[0])
@@ -278,7 +314,7 @@ def _chinese(text: str, place: int) -> tuple[str, int, Any]:
         if part in substances:
             return SUBSTANCE, place + length, substances[part]
         if part in phrases:
-            return UNKNOWN if phrases[part] == "aim" else phrases[part], place + length, None
+            return _kind_and_end(phrases[part], place + length)
     return UNKNOWN, place + 1, None
 
 
@@ -312,5 +348,12 @@ def _phrase(text: str, place: int) -> tuple[str, int, Any] | None:
     kind = plain.get(phrase)
     if kind is None:
         kind = next(name for name, star in stars if star.fullmatch(phrase))
+    return _kind_and_end(kind, match.end())
+
+
+def _kind_and_end(kind: str, end: int) -> tuple[str, int, Any]:
+    """Kind, end and value of a phrase of a class."""
+    if kind in NARROWING:
+        return "benign", end, kind
     # "with low toxicity" is no toxicity; nothing is made of it
-    return UNKNOWN if kind == "aim" else kind, match.end(), None
+    return UNKNOWN if kind == "aim" else kind, end, None
