@@ -24,7 +24,7 @@ from MeWMLib.policy import goal_phrases as phrases
 from MeWMLib.policy import goal_words as words
 from MeWMLib.policy.goal_facts import facts_in
 from MeWMLib.policy.goal_findings import settle, take_fragments
-from MeWMLib.policy.goal_grammar import ADVERSE, DOUBT, FEARED, HISTORY, PERMIT, WISH, judge
+from MeWMLib.policy.goal_grammar import ADVERSE, BARE, DOUBT, FEARED, HISTORY, PERMIT, WISH, judge
 from MeWMLib.policy.goal_limits import take_limits
 from MeWMLib.policy.goal_openings import is_left_open, opened
 from MeWMLib.policy.goal_reading import Reading, ask_of_refusal, ask_of_whom, attach_orphans, leave_part, take_group
@@ -90,6 +90,8 @@ def _judge_all(parts: Sequence[Sentence], open_from: int) -> None:
             if open_end or number >= left or conditional or part.question or group.members[0].start > open_from:
                 unsure = (WISH, PERMIT, HISTORY) if part.question else (WISH, PERMIT)
                 group.polarities = [DOUBT if p in unsure else p for p in group.polarities]
+                if part.question and group.members[0].kind == words.FACT:
+                    group.polarities = [DOUBT if p == BARE else p for p in group.polarities]
                 if part.question:
                     group.polarities = [FEARED if p == ADVERSE else p for p in group.polarities]
                 calm = False

@@ -37,7 +37,8 @@ def _heart_failure(match: re.Match[str]) -> Stated:
     normal = field_table()["heart_failure"].normal
     first, last = _first(match, "class", "class2", "only"), _first(match, "last", "last2", "last3")
     if not first:
-        return Stated("heart_failure", UNSPECIFIED, NONE)
+        kind = _first(match, "kind").replace("congestive", "").strip()
+        return Stated("heart_failure", UNSPECIFIED, NONE, graded=bool(kind))
     value = worse("heart_failure", normal(first), normal(last or first))
     return Stated("heart_failure", value, NONE, graded=True, doubt=_DOUBT if last else "")
 
@@ -108,11 +109,12 @@ _LEVEL = rf"(?:{MAIN}|{LOBAR}|{SEGMENTAL})"
 _THROMBUS = r"(?:(?:tumou?r|bland)\s+)?(?:thromb[a-z]*|occlusion|invasion)"
 _VEIN = r"(?:portal[- ]vein|portal venous|portal|pv|v\.? portae|vena portae|pfortader)"
 _PORTAL = r"(?:de la veine )?porte|portale|(?:de la )?(?:vena )?porta[l]?|(?:della )?(?:vena )?porta(?:le)?"
+_CLASS_AND_POINTS = re.compile(r"(?<![\w-])(?:a[56]|b[789]|c1[0-5])(?!\w)")
 _ANYWHERE = re.compile(r"extra-?hepatic|distant|fern|.*a distan|\u8fdc\u5904|\u809d\u5916")
 #: Pattern over small letters without accents, and what it states.
 _PATTERNS: tuple[tuple[str, Reader], ...] = (
     (
-        r"(?:(?:congestive|chronic|severe|decompensated|systolic|diastolic) ){0,3}(?:heart|cardiac) "
+        r"(?P<kind>(?:(?:congestive|chronic|severe|decompensated|systolic|diastolic|acute) ){0,3})(?:heart|cardiac) "
         rf"(?:failure|insufficiency|decompensation)(?:[\s(]*{_CLASS}(?P<class>{_GRADE})(?:{_RANGE}(?P<last>{_GRADE}))?\)?)?"
         rf"|\bchf\b(?:[\s(]*{_CLASS}(?P<class2>{_GRADE})(?:{_RANGE}(?P<last2>{_GRADE}))?\)?)?"
         rf"|{_CLASS}(?P<only>{_GRADE})\b(?:{_RANGE}(?P<last3>{_GRADE})\b)?(?: (?:heart|cardiac) failure)?",
@@ -158,11 +160,13 @@ _PATTERNS: tuple[tuple[str, Reader], ...] = (
     ),
     (
         r"(?:(?P<grade>mild|slight|moderate|severe|massive|tense|refractory|large|small)\s+)?"
-        r"(?:ascites|aszites|ascite|ascitis)(?:\s*\(?(?:grade|grad|grado|\u00b0)\s*(?P<number>[1-3])\)?)?|"
+        r"(?:ascites|aszites|ascite|ascitis)(?:\s*\(?(?:grade|grad|grado|\u00b0)\s*(?P<number>[1-3])\)?)?"
+        r"(?:\s+(?P<grade3>minime|legere|discrete|leve|lieve|moderee?|moderada|moderata|abondante|abundante|grave|"
+        r"massiv[ao]|importante|tesa|a tension|refractaire|refractaria|refrattaria))?(?!\w)|"
         r"(?P<grade2>\u5c11\u91cf|\u5fae\u91cf|\u4e2d\u91cf|\u5927\u91cf|\u91cd\u5ea6|\u8f7b\u5ea6|\u4e2d\u5ea6|\u4e2d\u7b49\u91cf|"
         r"\u987d\u56fa\u6027|\u96be\u6cbb\u6027)?\u8179\u6c34",
-        lambda m: _graded("ascites", "grade", "grade2")(m)
-        if _first(m, "grade", "grade2") or not m["number"]
+        lambda m: _graded("ascites", "grade", "grade2", "grade3")(m)
+        if _first(m, "grade", "grade2", "grade3") or not m["number"]
         else Stated("ascites", ("mild", "moderate", "severe")[int(m["number"]) - 1], NONE, graded=True),
     ),
     (
@@ -264,11 +268,25 @@ def facts_in(text: str) -> list[tuple[int, int, Stated]]:
     for number, stop in enumerate(stops[: len(found)]):
         start, end, stated = found[number]
         found.extend(later_values(text, stated, start, end, stop))
+    found.extend(_other_classes(text, found))
     clauses, timed = Clauses(text), list[tuple[int, int, Stated]]()
     for start, end, stated in sorted(found, key=lambda f: f[0]):
         graded = stated.graded or (stated.denied is not None and is_qualified(text, start))
         timed.append((start, end, replace(stated, graded=graded, when=clauses.when(start))))
     return timed
+
+
+def _other_classes(text: str, found: list[tuple[int, int, Stated]]) -> list[tuple[int, int, Stated]]:
+    """A second class of Child-Pugh without its name: "Child-Pugh A elsewhere, but I count B9"."""
+    places = [(start, end) for start, end, stated in found if stated.field == "child_pugh_class"]
+    if not places:
+        return []
+    taken = {n for start, end, _ in found for n in range(start, end)}
+    return [
+        (match.start(), match.end(), Stated("child_pugh_class", match[0].upper()))
+        for match in _CLASS_AND_POINTS.finditer(text, places[0][1])
+        if match.start() not in taken
+    ]
 
 
 def _found(text: str) -> Iterator[tuple[int, int, Stated]]:

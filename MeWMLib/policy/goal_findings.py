@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from MeWMLib.core.clinical_fields import NONE, UNSPECIFIED
-from MeWMLib.policy.goal_grammar import BARE, DENIED, DOUBT, EXCLUDE, GONE, REASONS, THERE
+from MeWMLib.policy.goal_grammar import ANY_MORE, BARE, DENIED, DOUBT, EXCLUDE, GONE, REASONS, THERE
 from MeWMLib.policy.goal_levels import QUALIFIERS, level_of
 from MeWMLib.policy.goal_sentences import Group, Sentence
 from MeWMLib.policy.goal_stated import NOW, PAST, WAS, Stated, there, when, worse
@@ -58,9 +58,9 @@ def denies_part(group: Group, member: Token) -> bool:
     cue = max((n for n, t in enumerate(group.pre) if t.kind == "neg"), default=None)
     if cue is not None and member is group.members[0] and any(map(_narrows, group.pre[cue + 1 :])):
         return True
-    for token in group.post if member is group.members[-1] else ():
+    for token in group.post if cue is not None and member is group.members[-1] else ():
         if token.text in REASONS or token.kind in ("neg", "contrast", "wish", "avoid", "conn", "doubt", AGENT, SUBSTANCE):
-            return token.kind == "neg" and cue is not None
+            return token.kind == "neg"
         if token.kind == "except" or _narrows(token):
             return True
     return False
@@ -81,6 +81,8 @@ def take_fact(group: Group, member: Token, polarity: str, found: Reading) -> Non
     stated: Stated = member.value
     shown = found.shown([member])
     value, denied = stated.value, polarity in (EXCLUDE, DENIED)
+    if denied and member is group.members[-1] and any(t.text in ANY_MORE for t in group.post):
+        polarity, denied = DOUBT, False  # "no ascites anymore": there was
     if stated.says_no and not denied:
         found.say(stated.field, Said(None, stated.when, shown, careful=None if value == NONE else there(stated.field)))
         return

@@ -65,9 +65,10 @@ THERE = set(
 #: A finding of which these are said may be there no more: it is asked.
 GONE = set(
     "resolved|regressed|disappeared|recanalised|recanalized|gone|cured|treated|resolving|regredient|aufgelost|"
-    "rekanalisiert|verschwunden|resolutif|disparu|disparue|resuelta|resuelto|risolto|risolta|anymore|any more|any longer|"
+    "rekanalisiert|verschwunden|resolutif|disparu|disparue|resuelta|resuelto|risolto|risolta|"
     "resected|removed|\u6d88\u5931|\u6d88\u9000".split("|")
 )
+ANY_MORE = {"anymore", "any more", "any longer"}
 #: What is denied with these was there once.
 NO_LONGER = set("no longer|not longer|nicht mehr|nicht langer|ne plus|plus d'|ya no|non piu|\u4e0d\u518d".split("|"))
 _AFTER = set("after|following|post|nach|apres|tras|despues de|dopo|\u540e|\u672f\u540e".split("|"))
@@ -157,7 +158,8 @@ def _of_facts(group: Group, before: str, found: list[str], previous: Group | Non
         # a number is not denied by what is said before it
         return [found[0]] + [DOUBT if m.value.denied is not None else BARE for m in group.members[1:]]
     led_on = previous is not None and (set(previous.polarities) & {EXCLUDE, DENIED})
-    if before == BARE and led_on and any(t.text in OR for t in group.pre):
+    within = previous is not None and previous.members[-1].kind == FACT and not group.follows_break
+    if before == BARE and led_on and (within or any(t.text in OR for t in group.pre)):
         return [DOUBT] * len(found)
     return found
 
@@ -209,6 +211,8 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
             excluded = {name for member in previous.members for name in member.value}
             freed = all(m.kind == AGENT and excluded > set(m.value) for m in group.members)
             return FREED if freed and (not group.follows_break or len(kinds) == 1) else DOUBT
+        if negs and "adverse" in kinds[: kinds.index("except")]:
+            return FEARED  # "no allergy except to A"
         return DOUBT if negs or "avoid" in kinds or "adverse" in kinds else EXCLUDE
     if "adverse" in kinds:
         place = kinds.index("adverse")

@@ -96,7 +96,7 @@ def _end_point(tokens: Sequence[Token], place: int) -> tuple[Token, int] | None:
     if tokens[place].text not in _STOP or place + 1 >= len(tokens):
         return None
     behind = tokens[place + 1]
-    if behind.text not in _WHEN:
+    if behind.text not in _WHEN and behind.text.partition(" ")[0] not in _WHEN:
         return None
     object_ = _skip(tokens, place + 2, (*_PLAIN, "benign", "after_prep"), 4)
     if object_ < len(tokens) and tokens[object_].kind in (AGENT, SUBSTANCE):

@@ -34,6 +34,7 @@ _PROCEDURES = set(
     "quimioembolizacion|quimioterapia|embolizacion|embolizzazione|trattamento|chemioembolizzazione|chemioterapia|"
     "embolic|embolics|drug|drugs|agents|medikamente|\u6813\u585e|\u5316\u7597|\u4ecb\u5165|\u6cbb\u7597".split("|")
 )
+_AGAINST = ("neg", "avoid", "than", "except")
 _OTHERS = {"other", "else", "all", "every", "others"}
 #: "use A, no"
 _NO = {"no", "not", "nein", "nicht", "non", "pas"}
@@ -226,12 +227,15 @@ def ask_of_refusal(part: Sequence[Token], found: Reading) -> None:
     """A refusal of the treatment itself is asked about: "no TACE", "patient refuses chemoembolisation"."""
     kept = [t for t in part if t.kind not in ("aux", words.MARK)]
     for place, token in enumerate(kept):
-        if token.text not in _PROCEDURES:
+        bland = token.text == "tae" or (token.text == "bland" and any(t.text in _PROCEDURES for t in kept[place : place + 2]))
+        if token.text not in _PROCEDURES and not bland:
             continue
-        before = [t for t in kept[max(0, place - 3) : place] if t.kind != "benign" or t.text in _OTHERS]
+        cue = next((n for n in range(place - 1, max(-1, place - 4), -1) if kept[n].kind in _AGAINST), None)
+        between = kept[cue + 1 : place] if cue is not None else ()
+        led = cue is not None and all(t.kind in (UNKNOWN, "benign") and t.text not in _OTHERS for t in between)
         behind = [t.kind for t in kept[place + 1 :] if t.kind != "benign"]
-        refused = bool(before) and before[-1].kind in ("neg", "avoid", "than", "except")
-        if refused or behind[:1] in (["avoid"], ["avoid_after"], ["neg"]):
+        led &= behind[:1] not in (["adverse"], ["clinical"], [UNKNOWN])
+        if led or bland or behind[:1] in (["avoid"], ["avoid_after"], ["neg"]):
             found.ask(f"“{found.shown(part)}” speaks against the treatment itself: is it to be planned all the same?")
             return
 

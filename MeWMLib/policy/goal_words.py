@@ -274,7 +274,7 @@ def _one(text: str, place: int, starts: dict[int, tuple[int, Any]]) -> tuple[str
         return FACT, end, value
     signed = _SIGNED.match(text, place)
     if signed:
-        return ("neg" if "-" in (signed["sign"], signed["sign2"]) else "benign"), signed.end(), None
+        return ("neg" if "-" in (signed["sign"], signed["sign2"]) else "permit"), signed.end(), None
     if _CJK.match(text[place]):
         return _chinese(text, place)
     found = [f for f in (_name(text, place), _phrase(text, place), _substance(text, place)) if f is not None]
