@@ -32,7 +32,7 @@ def clinical(arguments: argparse.Namespace, output: Output) -> int:
         raise InputError(what="No file was given", remedy="Write `mewm clinical check patient.json`")
     found = Clinical.load(Path(arguments.file).expanduser())
     table, known = field_table(), found.to_json()
-    missing = [name for name in table if name not in known]
+    missing = [name for name in table if name not in known and found.known(name) is None]
     made = {"albi_grade": found.albi_grade, "computed_child_pugh": found.computed_child_pugh}
     data = {"clinical": known, **made, "missing": missing}
     lines = [f"{table[name].title}: {table[name].shown(value)}" for name, value in known.items()]

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from MeWMLib.core.allergens import allergen
 from MeWMLib.core.clinical_fields import (
     NONE,
     UNSPECIFIED,
@@ -30,7 +31,7 @@ from MeWMLib.core.liver_function import (
     child_pugh_class,
     child_pugh_points,
 )
-from MeWMLib.core.protocol import Protocol, agent, vocabulary
+from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.records import read_json
 
 #: mg/dl to umol/l: molar mass of creatinine, 113.12 g/mol.
@@ -39,13 +40,6 @@ _CHILD_PUGH = re.compile(
     r"(?:childpugh|child|cp|cps)?(?:class|score|stage|klasse)?([abc])?(\d{1,2})?(?:points?|punkte)?"
 )
 _BCLC = re.compile(r"(?:bclc)?(?:stage|stadium)?([0abcd])[12]?")
-#: Allergens of the table, and what people call them (in plain letters); any agent of the vocabulary is one too.
-ALLERGENS = {
-    "iodine": "iodine iodinatedcontrast iodinecontrast iodinatedcontrastmedium contrast contrastmedium contrastmedia "
-    "contrastagent jod iode yodo iodio kontrastmittel",
-    "platinum": "platinum platin platine platino platinumdrugs platinumdrug",
-    "anthracycline": "anthracycline anthracyclines anthrazykline anthrazyklin",
-}
 _NO_ALLERGY = {"", "none", "no", "nil", "nka", "nkda", "keine"}
 _MOST = 20
 
@@ -144,6 +138,7 @@ class Clinical:
     )
     dilated_bile_ducts: bool | None = flag("dilated bile ducts", "without external drainage")
     hyperthyroidism: bool | None = flag("hyperthyroidism")
+    pregnancy: bool | None = flag("pregnancy")
     tumour_burden_percent: float | None = number(
         "tumour in the liver", "%", 0, 100, "share of the liver's volume; measured on the labels where not given"
     )
@@ -350,29 +345,6 @@ def _entries(value: Any, name: str) -> list[str]:
             what=f"{name} must be a list of texts", given=repr(value)[:80], remedy='Write ["...", "..."]; [] means none'
         )
     return [part.strip() for part in parts]
-
-
-def allergen(text: str) -> str:
-    """The name under which an allergy is kept: an allergen of the table, an agent, or the substance as written.
-
-    Raises:
-        ClinicalDataError: no name of a substance.
-    """
-    key = plain(text)
-    for name, words in ALLERGENS.items():
-        if key in words.split() or key == plain(name):
-            return name
-    try:
-        return agent(text).name
-    except UnknownAgentError:
-        pass
-    if not re.fullmatch(r"[^\W\d_][\w ./'-]{1,39}", text):
-        raise ClinicalDataError(
-            what="An allergy must be the name of a substance",
-            given=repr(text)[:80],
-            remedy="Use " + ", ".join([*ALLERGENS, *vocabulary()]) + " or another name of at most 40 letters",
-        )
-    return text.lower()
 
 
 def _allergies(value: Any, name: str) -> tuple[str, ...]:

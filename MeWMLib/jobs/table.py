@@ -201,7 +201,7 @@ _POLICY_HELP = "who proposes: guideline (default), constant:TEXT, prior:FILE, ll
 _PROTOCOL_HELP = 'agents with optional doses, joined by +, such as "Epirubicin 30 mg + Lipiodol 10 ml"'
 _MINE_HELP = "your own protocol: it is simulated beside the first one, and what each action of either moves is shown"
 _FORBIDDEN = Input(
-    "allow_forbidden", "simulate the protocol that you name although a clinical rule forbids it; outputs say so", "on"
+    "allow_forbidden", "go on although a clinical rule forbids it or TACE is contraindicated; outputs say so", "on"
 )
 _FILES = (
     Input("case", _CASE_HELP, "ct", "CASE", required=True, series="series"),
@@ -284,7 +284,7 @@ _KINDS = (
         title="Measuring lesions",
         help="propose drugs and embolics for a patient, with reasons",
         example="mewm propose ct.nrrd --labels labels.seg.nrrd --json",
-        inputs=(*_PATIENT, _POLICY, Input("preview", _PREVIEW_HELP, "path", "FILE", stays="private")),
+        inputs=(*_PATIENT, _POLICY, Input("preview", _PREVIEW_HELP, "path", "FILE", stays="private"), _FORBIDDEN),
         run="MeWMLib.jobs.kinds:propose",
         settings=("drugs", "embolics"),
     ),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from MeWMLib.core.clinical import ALLERGENS
+from MeWMLib.core.allergens import GROUPS
 from MeWMLib.policy import goal_words as words
 from MeWMLib.policy.agent_names import classes
 from MeWMLib.policy.goal_findings import Said, take_fact
@@ -207,7 +207,7 @@ def _take_agent(member: Token, polarity: str, allergic: bool, limited: bool, fou
 
 def _allergens(names: tuple[str, ...]) -> tuple[str, ...]:
     """The name of the class where a whole class of allergens is meant, else the agents."""
-    whole = next((group for group, members in classes().items() if members == names and group in ALLERGENS), "")
+    whole = next((group for group, members in classes().items() if members == names and group in GROUPS), "")
     return (whole,) if whole else names
 
 

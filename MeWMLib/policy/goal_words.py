@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from MeWMLib.core.allergens import GROUPS
 from MeWMLib.core.records import read_json
 from MeWMLib.policy.agent_names import by_letters, classes, letters, members, pattern_of, written_names
 
@@ -198,15 +199,14 @@ def _lexicon() -> tuple[re.Pattern[str], dict[str, str], list[tuple[str, re.Patt
 
 
 @cache
-def _substances() -> tuple[re.Pattern[str], dict[str, str]]:
-    chinese, latin = dict[str, str](), list[str]()
-    for name, text in _data()["substances"].items():
-        for phrase in text.split("|"):
-            if _CJK.search(phrase):
-                chinese[phrase] = name
-            else:
-                latin.append(re.escape(phrase).replace(r"\ ", r"[\s-]+"))
-    return re.compile(rf"(?:{'|'.join(sorted(latin, key=len, reverse=True))})s?(?![\w])"), chinese
+def _substances() -> tuple[re.Pattern[str], dict[str, str], dict[str, str]]:
+    """A pattern of every substance that is no agent, Chinese names to what they mean, and the others."""
+    named = [(phrase, name) for name, text in _data()["substances"].items() for phrase in text.split("|")]
+    named += [(phrase, name) for name, text in GROUPS.items() for phrase in text.split("|")]
+    chinese = {phrase: name for phrase, name in named if _CJK.search(phrase)}
+    latin = {phrase.replace("-", " "): name for phrase, name in named if phrase not in chinese}
+    parts = [re.escape(p).replace(r"\ ", r"[\s-]+") for p in sorted(latin, key=len, reverse=True)]
+    return re.compile(rf"(?:{'|'.join(parts)})s?(?![\w])"), chinese, latin
 
 
 @cache
@@ -306,7 +306,7 @@ def _one(text: str, place: int, starts: dict[int, tuple[int, Any]]) -> tuple[str
 def _chinese(text: str, place: int) -> tuple[str, int, Any]:
     _, _, names = _names()
     _, _, _, phrases = _lexicon()
-    _, substances = _substances()
+    _, substances, _ = _substances()
     for length in range(min(8, len(text) - place), 0, -1):
         part = text[place : place + length]
         if part in names:
@@ -328,13 +328,14 @@ def _name(text: str, place: int) -> tuple[str, int, Any] | None:
 
 
 def _substance(text: str, place: int) -> tuple[str, int, Any] | None:
-    pattern, _ = _substances()
+    pattern, _, names = _substances()
     if place and text[place - 1].isalnum():
         return None
     match = pattern.match(text, place)
     if match is None:
         return None
-    return SUBSTANCE, match.end(), "iodine"
+    written = re.sub(r"[\s-]+", " ", match[0])
+    return SUBSTANCE, match.end(), names.get(written) or names[written.removesuffix("s")]
 
 
 def _phrase(text: str, place: int) -> tuple[str, int, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from MeWMLib.core.goal import Goal
@@ -24,17 +24,19 @@ class PolicyInput:
         clinical: what is known of the patient.
         goal: the treatment goal in words.
         images: PNG files of slices, without any metadata; only language models look at them.
+        insists: see `Goal.insists`.
     """
 
     findings: Findings
     clinical: Clinical = field(default_factory=Clinical)
     goal: str = ""
     images: tuple[bytes, ...] = ()
+    insists: bool = False
 
     @property
     def read(self) -> tuple[Clinical, Goal]:
         """The clinical data with what the goal states, and the goal as it was read."""
-        return with_facts(read_goal(self.goal), self.clinical)
+        return with_facts(replace(read_goal(self.goal), insists=self.insists), self.clinical)
 
     def allows(self, protocol: Protocol) -> bool:
         """True if neither the rules nor the goal forbid a whole protocol in this patient."""

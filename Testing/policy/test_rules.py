@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 
 from MeWMLib.core.errors import RuleError
+from MeWMLib.core.goal import Goal
 from MeWMLib.core.patient import Clinical, Findings, Lesion
 from MeWMLib.core.protocol import Action, Protocol, vocabulary
 from MeWMLib.policy.goal import read_goal
@@ -23,7 +24,9 @@ from MeWMLib.policy.rules import (
     TOUCHED,
     RuleFileError,
     allowed,
+    blocking,
     check,
+    contraindications,
     explain,
     explain_none,
     left_out,
@@ -47,6 +50,8 @@ VALUES = {
     "ascites": "none",
     "encephalopathy": "none",
 }
+#: 3 + 2 + 2 + 2 + 1 = 10 points, class C.
+WORSE = {**VALUES, "albumin_g_per_dl": 3.0, "inr": 2.0, "ascites": "mild"}
 #: As `CASES` below: what is known of heart, kidneys, coagulation, bile ducts, tumour and allergies.
 MORE_CASES: list[tuple[str, str, str, dict[str, Any], str, dict[str, Any]]] = [
     ("beads-with-another-drug", "warning", "Cisplatin + LC beads", {}, "Doxorubicin + LC beads", {}),
@@ -95,7 +100,7 @@ MORE_CASES: list[tuple[str, str, str, dict[str, Any], str, dict[str, Any]]] = [
     ("tumour-burden", "warning", PVA, {"tumour_burden_percent": 50.1}, PVA, {"tumour_burden_percent": 50}),
     ("ascites", "warning", PVA, {"ascites": "mild"}, PVA, {"ascites": "none"}),
     ("encephalopathy", "warning", PVA, {"encephalopathy": "1"}, PVA, {"encephalopathy": "none"}),
-    ("child-pugh-b8", "warning", PVA, {"child_pugh_score": 8}, PVA, {"child_pugh_score": 7}),
+    ("child-pugh-b8", "forbidden", PVA, {"child_pugh_score": 8}, PVA, {"child_pugh_score": 7}),
     (
         "portal-vein-branch",
         "warning",
@@ -105,6 +110,25 @@ MORE_CASES: list[tuple[str, str, str, dict[str, Any], str, dict[str, Any]]] = [
         {"portal_vein_thrombosis": "none"},
     ),
     ("performance-status", "warning", PVA, {"ecog": 1}, PVA, {"ecog": 0}),
+    ("performance-status", "warning", PVA, {"ecog": 2}, PVA, {"ecog": 3}),
+    ("performance-status-poor", "forbidden", PVA, {"ecog": 3}, PVA, {"ecog": 2}),
+    ("ascites-refractory", "forbidden", PVA, {"ascites": "refractory"}, PVA, {"ascites": "severe"}),
+    ("pregnancy", "forbidden", PVA, {"pregnancy": True}, PVA, {"pregnancy": False}),
+    ("age-child", "warning", PVA, {"age_years": 17}, PVA, {"age_years": 18}),
+    ("age-child", "warning", PVA, {"age_years": 0}, PVA, {"age_years": 60}),
+    ("gelatin-allergy", "forbidden", "Cisplatin + KMG", {"allergies": ["gelatin"]}, PVA, {"allergies": ["gelatin"]}),
+    ("egfr-raltitrexed", "forbidden", "Raltitrexed + PVA", {"egfr_ml_per_min": 25}, PVA, {"egfr_ml_per_min": 25}),
+    (
+        "egfr-raltitrexed-dose",
+        "warning",
+        "Raltitrexed + PVA",
+        {"egfr_ml_per_min": 65},
+        "Raltitrexed + PVA",
+        {"egfr_ml_per_min": 66},
+    ),
+    ("egfr-mitomycin", "warning", PVA, {"egfr_ml_per_min": 30}, PVA, {"egfr_ml_per_min": 31}),
+    ("beads-load-not-named", "note", "LC beads", {}, "Doxorubicin + LC beads", {}),
+    ("child-pugh-c-by-values", "forbidden", PVA, {**WORSE, "child_pugh_class": "A"}, PVA, WORSE),
     ("bile-ducts-lipiodol", "forbidden", PLAIN, {"dilated_bile_ducts": True}, PVA, {"dilated_bile_ducts": True}),
     ("hyperthyroidism-lipiodol", "forbidden", PLAIN, {"hyperthyroidism": True}, PLAIN, {"hyperthyroidism": False}),
     (
@@ -140,10 +164,10 @@ CASES: list[tuple[str, str, str, dict[str, Any], str, dict[str, Any]]] = [
     ("dose-above-usual", "warning", "Cisplatin 101 mg + Lipiodol", {}, "Cisplatin 100 mg + Lipiodol", {}),
     ("dose-above-usual", "warning", "Cisplatin 200 mg + PVA", {}, "Cisplatin 201 mg + PVA", {}),
     ("dose-above-usual", "warning", "Cisplatin 101 mg + PVA", {}, "Cisplatin + Lipiodol 25 ml", {}),
-    ("dose-above-twice-usual", "forbidden", "Cisplatin + Lipiodol 40.1 ml", {}, "Cisplatin + Lipiodol 40 ml", {}),
+    ("dose-above-twice-usual", "forbidden", "Cisplatin 201 mg + PVA", {}, "Cisplatin 200 mg + PVA", {}),
     ("child-pugh-c", "forbidden", PLAIN, {"child_pugh_class": "C"}, PLAIN, {"child_pugh_class": "B"}),
     ("child-pugh-b", "warning", PLAIN, {"child_pugh_class": "B"}, PLAIN, {"child_pugh_class": "A"}),
-    ("bclc-d", "warning", PLAIN, {"bclc_stage": "D"}, PLAIN, {"bclc_stage": "B"}),
+    ("bclc-d", "forbidden", PLAIN, {"bclc_stage": "D"}, PLAIN, {"bclc_stage": "B"}),
     ("bclc-c", "warning", PLAIN, {"bclc_stage": "C"}, PLAIN, {"bclc_stage": "B"}),
     ("bclc-0-a", "warning", PLAIN, {"bclc_stage": "0"}, PLAIN, {"bclc_stage": "B"}),
     ("portal-vein-occlusive-embolic", "forbidden", "Cisplatin + PVA", CLOTTED, "Cisplatin + Lipiodol", CLOTTED),
@@ -233,7 +257,7 @@ def test_the_regimens_of_the_public_data_set_and_the_paper_are_allowed() -> None
 
 
 #: What is stated is compared with values; where either is missing, there is nothing to compare.
-ASKS_FOR_NOTHING = ("child-pugh-values",)
+ASKS_FOR_NOTHING = ("child-pugh-values", "child-pugh-c-by-values")
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c[3] and c[0] not in ASKS_FOR_NOTHING], ids=lambda case: case[0])
@@ -260,7 +284,7 @@ def test_all_rules_can_be_judged_in_a_patient_of_whom_all_is_known() -> None:
         creatinine_mg_per_dl=0.9, albumin_g_per_dl=4.0, extrahepatic_spread=False, ecog=0, allergies=(),
         heart_failure="none", lvef_percent=60, egfr_ml_per_min=90, platelets_10e9_per_l=150, inr=1.1, ascites="none",
         encephalopathy="none", portal_vein_thrombosis="none", arterioportal_shunt=False, biliary_intervention="none",
-        dilated_bile_ducts=False, hyperthyroidism=False,
+        dilated_bile_ducts=False, hyperthyroidism=False, pregnancy=False,
     )  # fmt: skip
     findings = Findings(1500.0, 100.0, (Lesion(1, 30.0, 40.0, (0.0, 0.0, 0.0), 120.0, 10.0, 0.0, 0.0, 30.0),))
     found = explain(Protocol.parse("Doxorubicin + Lipiodol"), whole, findings=findings)
@@ -297,12 +321,61 @@ def test_what_may_not_be_given_at_all_is_left_out_with_its_reason() -> None:
     assert "goal" in left_out(goal=read_goal("no cisplatin"))["Cisplatin"]
 
 
+@pytest.mark.parametrize(
+    ("allergy", "protocol", "rule"),
+    [
+        ("Omnipaque", "Cisplatin + Lipiodol", "iodine-allergy-lipiodol"),
+        ("visipaque", "Cisplatin + Lipiodol", "iodine-allergy-lipiodol"),
+        ("iohexol", PVA, "iodine-allergy-contrast"),
+        ("radiocontrast", PVA, "iodine-allergy-contrast"),
+        ("contrast agent anaphylaxis", PVA, "iodine-allergy-contrast"),
+        ("anaphylaxis to Ultravist", PVA, "iodine-allergy-contrast"),
+        ("Kontrastmittel", PVA, "iodine-allergy-contrast"),
+        ("platinum compounds", CIS, "allergy"),
+        ("carboplatin", CIS, "allergy"),
+        ("daunorubicin", ADR, "allergy"),
+        ("Caelyx", "Mitomycin + LC beads", "allergy"),
+        ("gelatine", "Cisplatin + Gelatin Sponge", "gelatin-allergy"),
+        ("poppy seed oil", "Cisplatin + Lipiodol", "allergy"),
+    ],
+)
+def test_an_allergy_is_known_by_its_brand(allergy: str, protocol: str, rule: str) -> None:
+    assert rule in {f.rule for f in check(Protocol.parse(protocol), Clinical(allergies=(allergy,)))}
+
+
+def test_an_allergy_to_an_unknown_substance_cannot_be_judged() -> None:
+    for allergy in ("unknown", "xyzol", "several drugs"):
+        found = explain(Protocol.parse(CIS), Clinical(allergies=(allergy,)))
+        assert "allergy" in unjudged(found)["allergies"]
+    known = explain(Protocol.parse(CIS), Clinical(allergies=("penicillin", "Latex")))
+    assert "allergies" not in unjudged(known)
+
+
+def test_tace_is_contraindicated_in_a_patient_whatever_is_given() -> None:
+    moribund = Clinical(bclc_stage="D", ecog=3, ascites="refractory")
+    assert [f.rule for f in contraindications(moribund)] == ["bclc-d", "ascites-refractory", "performance-status-poor"]
+    assert contraindications(Clinical(bclc_stage="C", ecog=1, allergies=("Cisplatin",))) == ()
+    assert not allowed(Protocol.parse(PVA), moribund)
+    insists = Goal(insists=True)
+    found = check(Protocol.parse(PVA), moribund, goal=insists)
+    assert {"bclc-d", "ascites-refractory"} <= {f.rule for f in found if f.severity == "forbidden"}
+    assert blocking(found, insists) == [] and allowed(Protocol.parse(PVA), moribund, goal=insists)
+    # what forbids a drug blocks whatever the user insists on
+    yellow = Clinical(bclc_stage="D", bilirubin_mg_per_dl=6.0)
+    assert not allowed(Protocol.parse(ADR), yellow, goal=insists)
+
+
 def test_nobody_is_warned_twice_of_one_dose() -> None:
-    found = check(Protocol.parse("Cisplatin + Lipiodol 25 ml"))
-    assert [f.rule for f in found] == ["limit-lipiodol"]
-    both = check(Protocol.parse("Cisplatin 150 mg + Lipiodol 25 ml"))
+    found = check(Protocol.parse("Cisplatin + Lipiodol 18 ml"))
+    assert [(f.rule, f.severity) for f in found] == [("limit-lipiodol", "warning")]
+    found = check(Protocol.parse("Cisplatin + Lipiodol 41 ml"))
+    assert [(f.rule, f.severity) for f in found] == [("limit-lipiodol-most", "forbidden")]
+    both = check(Protocol.parse("Cisplatin 150 mg + Lipiodol 18 ml"))
     assert [f.rule for f in both] == ["dose-above-usual", "limit-lipiodol"]
     assert "Lipiodol" not in both[0].reason
+    # a limit that only warns hides no rule that forbids
+    found = check(Protocol.parse("Doxorubicin 151 mg + PVA"))
+    assert {(f.rule, f.severity) for f in found} >= {("dose-above-twice-usual", "forbidden")}
 
 
 def test_unknown_clinical_data_touch_no_rule() -> None:
