@@ -165,9 +165,11 @@ _PATTERNS: tuple[tuple[str, Reader], ...] = (
         r"massiv[ao]|importante|tesa|a tension|refractaire|refractaria|refrattaria))?(?!\w)|"
         r"(?P<grade2>\u5c11\u91cf|\u5fae\u91cf|\u4e2d\u91cf|\u5927\u91cf|\u91cd\u5ea6|\u8f7b\u5ea6|\u4e2d\u5ea6|\u4e2d\u7b49\u91cf|"
         r"\u987d\u56fa\u6027|\u96be\u6cbb\u6027)?\u8179\u6c34",
-        lambda m: _graded("ascites", "grade", "grade2", "grade3")(m)
-        if _first(m, "grade", "grade2", "grade3") or not m["number"]
-        else Stated("ascites", ("mild", "moderate", "severe")[int(m["number"]) - 1], NONE, graded=True),
+        lambda m: (
+            _graded("ascites", "grade", "grade2", "grade3")(m)
+            if _first(m, "grade", "grade2", "grade3") or not m["number"]
+            else Stated("ascites", ("mild", "moderate", "severe")[int(m["number"]) - 1], NONE, graded=True)
+        ),
     ),
     (
         r"(?:hepatic |portosystemic )?(?:encephalopathy|enzephalopathie|encephalopathie|encefalopatia)"

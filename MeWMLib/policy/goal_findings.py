@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from MeWMLib.core.clinical_fields import NONE, UNSPECIFIED
-from MeWMLib.policy.goal_grammar import ANY_MORE, BARE, DENIED, DOUBT, EXCLUDE, GONE, REASONS, THERE
 from MeWMLib.policy.goal_levels import QUALIFIERS, level_of
+from MeWMLib.policy.goal_polarity import ANY_MORE, BARE, DENIED, DOUBT, EXCLUDE, GONE, REASONS, THERE
 from MeWMLib.policy.goal_sentences import Group, Sentence
 from MeWMLib.policy.goal_stated import NOW, PAST, WAS, Stated, there, when, worse
-from MeWMLib.policy.goal_words import AGENT, DOSE, FACT, MARK, NUMBER, SUBSTANCE, UNKNOWN, Token
+from MeWMLib.policy.goal_words import AGENT, FACT, MARK, NUMBER, SUBSTANCE, UNKNOWN, Token
 
 if TYPE_CHECKING:
     from MeWMLib.policy.goal_reading import Reading
@@ -59,7 +59,16 @@ def denies_part(group: Group, member: Token) -> bool:
     if cue is not None and member is group.members[0] and any(map(_narrows, group.pre[cue + 1 :])):
         return True
     for token in group.post if cue is not None and member is group.members[-1] else ():
-        if token.text in REASONS or token.kind in ("neg", "contrast", "wish", "avoid", "conn", "doubt", AGENT, SUBSTANCE):
+        if token.text in REASONS or token.kind in (
+            "neg",
+            "contrast",
+            "wish",
+            "avoid",
+            "conn",
+            "doubt",
+            AGENT,
+            SUBSTANCE,
+        ):
             return token.kind == "neg"
         if token.kind == "except" or _narrows(token):
             return True
@@ -140,7 +149,9 @@ def settle(found: Reading) -> None:
             whole = [s for s in whole if s.when not in (PAST, WAS)]
         if whole and field not in _LASTING and all(s.when == PAST for s in whole):
             found.ask(f"“{whole[-1].shown}” is of the past: is it so now? ({field})")
-            whole = [replace(s, value=there(field)) if s.value in (NONE, False) else s for s in whole if s.value is not None]
+            whole = [
+                replace(s, value=there(field)) if s.value in (NONE, False) else s for s in whole if s.value is not None
+            ]
             whole = [s for s in whole if s.value is not None]
         values = _distinct(field, [s.value for s in whole])
         if not values:
@@ -159,7 +170,9 @@ def _ask_of_part(field: str, denial: Said, found: Reading) -> None:
     if denial.careful is None:
         found.ask(f"“{denial.shown}” is denied: is there none anywhere else? ({field})")
         return
-    found.ask(f"“{denial.shown}” is denied, which leaves less of it open: is there any? It is taken for there ({field})")
+    found.ask(
+        f"“{denial.shown}” is denied, which leaves less of it open: is there any? It is taken for there ({field})"
+    )
     found.facts[field] = denial.careful
 
 

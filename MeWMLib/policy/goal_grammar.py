@@ -8,76 +8,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from MeWMLib.policy.goal_openings import NEVER, VERB_NEG
+from MeWMLib.policy.goal_polarity import (
+    ADVERSE,
+    AFTER,
+    AIMS,
+    ALL_BUT,
+    BARE,
+    DENIALS,
+    DENIED,
+    DONE,
+    DOUBT,
+    EXCLUDE,
+    FEARED,
+    FREED,
+    HISTORY,
+    INFINITIVE,
+    MODAL,
+    NEITHER,
+    NO_LONGER,
+    OPEN_THAN,
+    PARTITIVE,
+    PAST,
+    PERMIT,
+    REASONS,
+    SESSIONS,
+    THERE,
+    TOLD,
+    UNCLEAR,
+    WISH,
+    WITHOUT,
+    negations,
+)
 from MeWMLib.policy.goal_sentences import OR, PLEASE, RULED_OUT, SKIPPED, Group
 from MeWMLib.policy.goal_words import AGENT, DOSE, FACT, MARK, NARROWING, UNKNOWN, Token
-
-WISH, EXCLUDE, ADVERSE, DENIED = "wish", "exclude", "adverse", "denied"
-HISTORY, PERMIT, DOUBT, BARE, FREED, LIMITED = "history", "permit", "doubt", "bare", "freed", "limited"
-#: An adverse fact that is not sure: it counts until somebody says otherwise, and is asked about.
-FEARED = "feared"
-#: Behind a group, words that leave the meaning of that group open.
-_UNCLEAR = "unclear"
-#: Two words that are one negation in French, Spanish and Italian.
-_NEG_FIRST = {"ne", "n'", "non", "no"}
-_NEG_SECOND = set(
-    "pas|pas de|pas d'|jamais|mai|nunca|jamas|ningun|ninguna|tampoco|nessun|nessuna|aucun|aucune".split("|")
-)
-#: These compare only where a preference was spoken of; else they mean "as" or "that".
-_OPEN_THAN = {"als", "que", "che", "over", "than"}
-#: Exceptions that stand for themselves; the others may also free an agent from an exclusion before them.
-_ALL_BUT = set(
-    "but not|anything but|everything but|all but|anything except|everything except|anything other than|nur nicht|"
-    "alles ausser|tout sauf|todo menos|todo excepto|tutto tranne|anything else than".split("|")
-)
-#: Auxiliary verbs of what was, or is already, done: "first two were with A" wishes nothing.
-_PAST = set("was|were|been|has been|had|war|waren|wurde|etait|fue|era".split("|"))
-_TOLD = _PAST | set("is|are|has|have|ist|sind|werden|est|sont|es|son|e|sono".split("|"))
-#: Words that count sessions, given or to come.
-_SESSIONS = set("session|sessions|sitzung|first|twice|one|two|three|again|further|zuerst|d'abord|primero".split("|"))
-#: Before a participle these wish, "A should be used".
-_MODAL = set(
-    "should be|must be|shall be|to be|has to be|have to be|needs to be|need to be|ought to be|will be|soll|sollte|muss|"
-    "doit|doit etre|debe|debe ser|deve|deve essere|va".split("|")
-)
-_DONE = set(
-    "used|given|tried|added|chosen|selected|included|injected|administered|applied|taken|employed|preferred|verwendet|"
-    "gegeben|benutzt|eingesetzt|verabreicht|genommen|gewahlt|utilise|utilisee|donne|donnee|administre|administree|"
-    "employe|choisi|usado|usada|utilizado|utilizada|dado|dada|administrado|administrada|elegido|usato|usata|utilizzato|"
-    "utilizzata|dato|data|somministrato|somministrata|scelto|scelta".split("|")
-)
-#: Articles of an amount, "avec du lipiodol".
-_PARTITIVE = set("du|de|d'|de la|de l'|del|della".split("|"))
-#: What stands behind these is feared, and not there.
-_AIMS = {"to avoid", "to reduce", "to prevent", "to protect", "to spare", "prevent", "preventing"}
-#: What stands behind these is the reason for what was said before: "no A because of ascites".
-REASONS = set(
-    "due to|because of|because|since|caused by|given|wegen|weil|durch|car|parce|porque|por|per|perche|\u56e0\u4e3a|"
-    "\u7531\u4e8e".split("|")
-)
-#: They deny what stands behind them, never what stands before.
-_WITHOUT = set("without|w/o|ohne|sans|sin|senza|free of|negative for|denies|neither|weder".split("|"))
-#: Behind a negation they say no more than "there": "ascites not present".
-THERE = set(
-    "present|seen|found|detected|detectable|visible|evident|documented|known|demonstrated|identified|observed|noted|"
-    "vorhanden|nachweisbar|bekannt|sichtbar|gesehen|present|presente|presentes|visto|vista|vu|vue|connu|connue|"
-    "evidente|noto|nota|conocido|conocida".split("|")
-)
-#: A finding of which these are said may be there no more: it is asked.
-GONE = set(
-    "resolved|regressed|disappeared|recanalised|recanalized|gone|cured|treated|resolving|regredient|aufgelost|"
-    "rekanalisiert|verschwunden|resolutif|disparu|disparue|resuelta|resuelto|risolto|risolta|"
-    "resected|removed|\u6d88\u5931|\u6d88\u9000".split("|")
-)
-ANY_MORE = {"anymore", "any more", "any longer"}
-#: What is denied with these was there once.
-NO_LONGER = set("no longer|not longer|nicht mehr|nicht langer|ne plus|plus d'|ya no|non piu|\u4e0d\u518d".split("|"))
-_AFTER = set("after|following|post|nach|apres|tras|despues de|dopo|\u540e|\u672f\u540e".split("|"))
-_NEITHER = set("neither|weder|ni|ne".split("|"))
-#: Behind a finding or an allergy they deny it, and can mean nothing else.
-DENIALS = set(
-    "negative|neg|neg.|none|denied|absent|negativ|negatif|negativo|negativa|-ve|(-)|nil|\u9634\u6027|\u5426\u8ba4".split("|")
-)
-_INFINITIVE = {"to", "zu", "de", "di", "d'", "a", "of", "from", "by"}
 
 
 def judge(group: Group, spoken: bool, previous: Group | None) -> None:
@@ -89,23 +52,23 @@ def judge(group: Group, spoken: bool, previous: Group | None) -> None:
         previous: the group before it in the sentence.
     """
     before, behind = _before(group, spoken, previous), _behind(group)
-    if before == WISH and behind == _UNCLEAR and _seen_done(group):
+    if before == WISH and behind == UNCLEAR and _seen_done(group):
         behind = None
     count = len(group.members)
     cut = max(group.cuts) if group.cuts else None
     if before == HISTORY and any(t.kind == "clinical" for t in group.post):
-        behind = _UNCLEAR
+        behind = UNCLEAR
     if before == ADVERSE and behind == EXCLUDE and any(t.text in DENIALS for t in group.post):
         found = [DENIED] * count  # "allergies: A (-)"
     elif before == ADVERSE and behind == EXCLUDE and any(t.text in RULED_OUT for t in group.post):
         found = [DOUBT] * count  # "an allergy to A was ruled out"
     elif before == ADVERSE and behind == DOUBT and count == 1:
         found = [FEARED]  # "allergic to A: unknown"
-    elif before == BARE and behind in (None, _UNCLEAR):
+    elif before == BARE and behind in (None, UNCLEAR):
         found = [WISH if group.lone and behind is None else BARE] * count
     elif behind is None or (behind == PERMIT and before == WISH):
         found = [before] * count
-    elif behind == _UNCLEAR:
+    elif behind == UNCLEAR:
         # what follows the last one is not understood: a wish may have ended before it
         found = [before] * (count - 1) + [DOUBT if before in (WISH, PERMIT, HISTORY) else before]
     elif before == BARE:
@@ -170,7 +133,7 @@ def _has_its_own_object(tokens: Sequence[Token]) -> bool:
     if UNKNOWN not in kinds:
         return False
     behind = tokens[kinds.index(UNKNOWN) + 1 :]
-    return any(t.text in _INFINITIVE or t.kind in ("with", "after_prep", "follow", "avoid") for t in behind)
+    return any(t.text in INFINITIVE or t.kind in ("with", "after_prep", "follow", "avoid") for t in behind)
 
 
 def _denies(group: Group) -> bool:
@@ -192,7 +155,7 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
     tokens = [t for t in group.pre if t.kind not in (MARK, DOSE)]
     if group.members[0].kind == FACT:
         tokens = tokens[1 + max((n for n, t in enumerate(tokens) if t.text in REASONS), default=-1) :]
-        avoided = [t.text for t in tokens if t.kind in ("avoid", "avoid_after") or t.text in _AIMS]
+        avoided = [t.text for t in tokens if t.kind in ("avoid", "avoid_after") or t.text in AIMS]
         if avoided and not set(avoided) & RULED_OUT and not any(t.kind == "neg" for t in tokens):
             return DOUBT  # "to avoid encephalopathy" does not say that there is none
     colon = [n for n, t in enumerate(group.pre) if t.kind == MARK and t.text == ":"]
@@ -202,11 +165,11 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
         if any(t.kind not in SKIPPED for t in kept):
             tokens = [t for t in kept if t.kind not in (MARK, DOSE)]
     kinds = [t.kind for t in tokens]
-    negs = _negations(tokens)
+    negs = negations(tokens)
     if "limit" in kinds:
         negs += sum(t.kind == "limit" and t.text.startswith(("no", "never", "pas", "nicht", "non")) for t in tokens)
     if "except" in kinds:
-        alone = any(t.text in _ALL_BUT for t in tokens if t.kind == "except")
+        alone = any(t.text in ALL_BUT for t in tokens if t.kind == "except")
         if previous is not None and previous.polarities[-1:] == [EXCLUDE] and not alone:
             excluded = {name for member in previous.members for name in member.value}
             freed = all(m.kind == AGENT and excluded > set(m.value) for m in group.members)
@@ -216,10 +179,10 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
         return DOUBT if negs or "avoid" in kinds or "adverse" in kinds else EXCLUDE
     if "adverse" in kinds:
         place = kinds.index("adverse")
-        earlier = _negations(tokens[:place])
+        earlier = negations(tokens[:place])
         if any(t.text in NO_LONGER for t in tokens[:place]):
             return DOUBT
-        if earlier == 0 and negs and _negations(tokens[place:]):
+        if earlier == 0 and negs and negations(tokens[place:]):
             return _denied_behind(tokens[place + 1 :])
         if earlier > 1 or (earlier and "avoid" in kinds[:place]):
             return DOUBT
@@ -232,7 +195,7 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
         return DOUBT
     if "than" in kinds:
         text = next(t.text for t in tokens if t.kind == "than")
-        if text in _OPEN_THAN and not (spoken or "wish" in kinds):
+        if text in OPEN_THAN and not (spoken or "wish" in kinds):
             return DOUBT if text in ("over", "than") else BARE
         return DOUBT if negs else EXCLUDE
     if "avoid" in kinds or "avoid_after" in kinds:
@@ -254,7 +217,7 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
             return DOUBT if "wish" in kinds[place:] else HISTORY
         return EXCLUDE
     if "history" in kinds:
-        after = next((n for n, t in enumerate(tokens) if t.text in _AFTER), 0)
+        after = next((n for n, t in enumerate(tokens) if t.text in AFTER), 0)
         # "HUS after A": what came after it may be its doing
         return DOUBT if after and kinds[after - 1] in (UNKNOWN, "clinical") else HISTORY
     if "permit" in kinds:
@@ -266,9 +229,9 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
     if "with" in kinds:
         place = kinds.index("with")
         plain = set(kinds[:place]) <= {"benign", "conn", "aux"} and all(
-            t.kind == "aux" or t.text in _PARTITIVE for t in tokens[place + 1 :]
+            t.kind == "aux" or t.text in PARTITIVE for t in tokens[place + 1 :]
         )
-        plain &= all(t.text not in _TOLD | _SESSIONS for t in tokens[:place])
+        plain &= all(t.text not in TOLD | SESSIONS for t in tokens[:place])
         spoken_before = set(previous.polarities) if previous is not None else set()
         return WISH if plain and group.follows_break and spoken_before <= {WISH, EXCLUDE} else BARE
     return BARE
@@ -280,11 +243,11 @@ def _wish(tokens: list[Token], kinds: list[str], starts: bool) -> str:
     first = next(n for n, kind in enumerate(kinds) if kind in ("wish", "wish_after"))
     if any(kind in (UNKNOWN, "clinical", "follow") for kind in kinds[last + 1 :]):
         return DOUBT
-    if any(t.text in _PAST for t in tokens[first:]):
+    if any(t.text in PAST for t in tokens[first:]):
         return DOUBT  # "our first choice was A"
     earlier = [n for n in range(first) if kinds[n] not in ("benign", "conn")]
     noun = tokens[first].text.endswith("ing") or tokens[first].text in ("use of", "gabe von")
-    if earlier and tokens[earlier[-1]].text in _INFINITIVE:
+    if earlier and tokens[earlier[-1]].text in INFINITIVE:
         return DOUBT  # "hesitates to use", "to use" after a break
     if noun and any(kinds[n] in (UNKNOWN, "clinical") for n in earlier):
         return DOUBT
@@ -309,7 +272,7 @@ def _denied_behind(tokens: Sequence[Token]) -> str:
     if len(words) == 1:
         return DOUBT if words[0].text in VERB_NEG else EXCLUDE
     beside = [t.kind for t in (*words[max(0, place - 1) : place], *words[place + 1 : place + 2])]
-    neither = words[place].text in _NEITHER | {"not", "nicht", "pas", "no", "non"}
+    neither = words[place].text in NEITHER | {"not", "nicht", "pas", "no", "non"}
     if len(words) == 2 and "after_prep" in beside and neither:
         return DENIED
     return EXCLUDE if "wish" in beside or words[-1].kind == "neg" else DOUBT
@@ -326,29 +289,23 @@ def _seen_done(group: Group) -> bool:
     """ "would like to see A tried first": the participle says what is wished."""
     words = [t for t in group.post if t.kind not in (MARK, DOSE, "aux", "benign")]
     sees = any(t.kind == "wish" and t.text.endswith(" see") for t in group.pre)
-    return sees and len(words) == 1 and words[0].text in _DONE
-
-
-def _negations(tokens: Sequence[Token]) -> int:
-    negs = [t.text for t in tokens if t.kind == "neg"]
-    pairs = min(sum(n in _NEG_FIRST for n in negs), sum(n in _NEG_SECOND for n in negs))
-    return len(negs) - pairs
+    return sees and len(words) == 1 and words[0].text in DONE
 
 
 def _denied_fact(tokens: Sequence[Token]) -> str | None:
     """A negation behind a finding: "ascites: none" denies it, "ascites without fever" denies what comes behind."""
     place = next(n for n, t in enumerate(tokens) if t.kind == "neg")
-    if tokens[place].text in _WITHOUT:
+    if tokens[place].text in WITHOUT:
         return None
     behind = [t for t in tokens[place + 1 :] if t.text not in THERE]
     about_another = any(t.kind in (UNKNOWN, "clinical", "adverse") for t in behind)
-    return DOUBT if about_another or _negations(tokens) > 1 else EXCLUDE
+    return DOUBT if about_another or negations(tokens) > 1 else EXCLUDE
 
 
 def _denies_another(tokens: Sequence[Token]) -> bool:
     """True for "A without delay", "A with no dose reduction": the negation has an object of its own."""
     place = next(n for n, t in enumerate(tokens) if t.kind == "neg")
-    led = tokens[place].text in _WITHOUT or (place and tokens[place - 1].kind == "with")
+    led = tokens[place].text in WITHOUT or (place and tokens[place - 1].kind == "with")
     return bool(led) and any(t.kind in (UNKNOWN, "clinical", "benign") for t in tokens[place + 1 :])
 
 
@@ -357,10 +314,10 @@ def _behind(group: Group) -> str | None:
     tokens = [t for t in group.post if t.kind not in (MARK, DOSE)]
     kinds = [t.kind for t in tokens]
     significant = [k for k in kinds if k not in ("aux", "benign", "conn", "then")]
-    negs = _negations(tokens)
+    negs = negations(tokens)
     if "adverse" in kinds:
         place = kinds.index("adverse")
-        earlier = _negations(tokens[:place])
+        earlier = negations(tokens[:place])
         if "doubt" in kinds[:place]:
             return DOUBT  # "A unless allergic"
         if _answered_no(group, tokens[place + 1 :]) and not earlier:
@@ -369,7 +326,7 @@ def _behind(group: Group) -> str | None:
             return DOUBT  # "A allergy was ruled out"
         if "doubt" in kinds[place:] and not earlier:
             return FEARED  # "A allergy: unknown"
-        if any(t.text in _AIMS for t in group.pre):
+        if any(t.text in AIMS for t in group.pre):
             return DOUBT  # "to prevent A toxicity"
         return ADVERSE if not earlier else DENIED if earlier == 1 else DOUBT
     if "avoid_after" in kinds or "avoid" in kinds:
@@ -387,18 +344,18 @@ def _behind(group: Group) -> str | None:
     if not significant:
         return None
     head = significant[0]
-    modal = next((n for n, t in enumerate(tokens) if t.text in _DONE), 0)
-    if any(t.text in _PAST for t in tokens[: kinds.index(head)]):
-        return _UNCLEAR if head != "wish" else DOUBT  # "A was our first choice"
-    if modal and any(t.text in _MODAL for t in tokens[:modal]) and set(kinds[:modal]) <= {"aux", "benign"}:
+    modal = next((n for n, t in enumerate(tokens) if t.text in DONE), 0)
+    if any(t.text in PAST for t in tokens[: kinds.index(head)]):
+        return UNCLEAR if head != "wish" else DOUBT  # "A was our first choice"
+    if modal and any(t.text in MODAL for t in tokens[:modal]) and set(kinds[:modal]) <= {"aux", "benign"}:
         rest = set(kinds[modal + 1 :]) - {"aux", "benign"}
         return WISH if rest <= {"follow", "wish_after"} else DOUBT
     if head in ("follow", "after_prep", "with"):
         return None
     if "history" in kinds:
-        return _UNCLEAR if "clinical" in kinds or UNKNOWN in kinds else HISTORY
+        return UNCLEAR if "clinical" in kinds or UNKNOWN in kinds else HISTORY
     if head in ("clinical", UNKNOWN):
-        return _UNCLEAR
+        return UNCLEAR
     if "permit" in kinds:
         return PERMIT
     if head in ("wish_after", "wish"):

@@ -26,9 +26,7 @@ LOBAR = (
     r"lobar\w*|lobaire|right|left|branch\w*|first[- ]order|ast\b|recht\w*|link\w*|droite?|gauche|branche|derech[ao]|"
     r"izquierd[ao]|rama|destr[ao]|sinistr[ao]|ramo|\u5de6\u652f|\u53f3\u652f|\u5206\u652f"
 )
-MAIN = (
-    r"main|trunk|mainstem|main-stem|stem|(?:haupt)?stamm\w*|haupt|tronc(?:ulaire)?|tronco|principale?|\u4e3b\u5e72"
-)
+MAIN = r"main|trunk|mainstem|main-stem|stem|(?:haupt)?stamm\w*|haupt|tronc(?:ulaire)?|tronco|principale?|\u4e3b\u5e72"
 #: Field to the patterns of its grades and what they say, and to words that say no more than that it is there.
 _LEVELS: dict[str, tuple[tuple[str, Any], ...]] = {
     "ascites": ((_REFRACTORY, "refractory"), (_SEVERE, "severe"), (_MODERATE, "moderate"), (_SLIGHT, "mild")),

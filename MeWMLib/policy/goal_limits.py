@@ -21,7 +21,9 @@ _ONLY = set("only|just|nur|solo|solamente|soltanto|seulement|seul|seule|maximum|
 #: Before a dose these say that it is exceeded; those of `_THAN` where "more" stands before.
 _ABOVE = set(
     "over|above|beyond|exceeding|exceeds|more than|greater than|higher than|in excess of|>|\u2265|uber|oberhalb|mehr als|"
-    "au-dela|plus que|superieur|superieure|superiore|mas|encima|oltre|sopra|\u8d85\u8fc7|\u5927\u4e8e|\u9ad8\u4e8e".split("|")
+    "au-dela|plus que|superieur|superieure|superiore|mas|encima|oltre|sopra|\u8d85\u8fc7|\u5927\u4e8e|\u9ad8\u4e8e".split(
+        "|"
+    )
 )
 _THAN = set("than|als|que|de|di|che|d'".split("|"))
 _MORE = set("more|mehr|plus|mas|piu|higher|larger|greater|bigger|\u66f4\u591a".split("|"))
@@ -98,7 +100,15 @@ def _lone_count(tokens: Sequence[Token], place: int) -> int | None:
     behind = number + 1
     if behind >= len(tokens) or not counted(tokens[behind].text):
         return None
-    if tokens[number].kind != NUMBER and tokens[number].text not in set(_NUMBERS) - {"a", "ein", "eine", "un", "une", "uno", "una"}:
+    if tokens[number].kind != NUMBER and tokens[number].text not in set(_NUMBERS) - {
+        "a",
+        "ein",
+        "eine",
+        "un",
+        "une",
+        "uno",
+        "una",
+    }:
         return None
     return behind if only or (behind + 1 < len(tokens) and tokens[behind + 1].text in _ONLY) else None
 

@@ -30,7 +30,9 @@ _UMOL = r"(?:\u00b5|\u03bc|u|micro)?mol\s*/\s*l"
 #: Behind these a number is no value of another kind of the same field.
 _FOREIGN = r"(?!\s*(?:mg|ml|cc|cm|mm|g|x|years?|yrs?|months?|weeks?|days?|sessions?|lesions?|points?)\b(?!\s*/))"
 _YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?![\d%])|\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d{1,2}/(?:19|20)?\d\d")
-_AGO = re.compile(r"\s*(?:years?|yrs?|months?|mo|weeks?|wks?|days?|jahr\w*|monat\w*|woche\w*|ans?|mois|anos?|mes\w*|anni)\b")
+_AGO = re.compile(
+    r"\s*(?:years?|yrs?|months?|mo|weeks?|wks?|days?|jahr\w*|monat\w*|woche\w*|ans?|mois|anos?|mes\w*|anni)\b"
+)
 _WORD = re.compile(r"[^\W\d_]+")
 _FILL = set(
     "is was were at to the of and on in it but a an has have been level value with only about from last ct mri lab labs "

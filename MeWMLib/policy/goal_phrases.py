@@ -19,12 +19,30 @@ _MIXED = set(
     "disciolta|mescolato|mescolata|emulsionato|emulsionata".split("|")
 )
 _INTO = set("in|into|with|within|mit|dans|avec|en|con|nel|im".split("|"))
-_STOP = set("stop|stopping|end|ending|finish|stopp|stoppen|beenden|arreter|arret|parar|detener|fermare|fermarsi".split("|"))
+_STOP = set(
+    "stop|stopping|end|ending|finish|stopp|stoppen|beenden|arreter|arret|parar|detener|fermare|fermarsi".split("|")
+)
 _WHEN = set(
-    "at|when|once|if|on|upon|before|until|as soon as|bei|wenn|sobald|vor|quand|lorsque|des|a|cuando|al|quando|se".split("|")
+    "at|when|once|if|on|upon|before|until|as soon as|bei|wenn|sobald|vor|quand|lorsque|des|a|cuando|al|quando|se".split(
+        "|"
+    )
 )
 _INFINITIVE = {"to", "zu", "de", "di", "d'", "a", "en", "in", "from", "al"}
-_ABOUT = {"about", "with", "against", "to", "of", "concerning", "regarding", "for", "bei", "mit", "gegen", "avec", "con"}
+_ABOUT = {
+    "about",
+    "with",
+    "against",
+    "to",
+    "of",
+    "concerning",
+    "regarding",
+    "for",
+    "bei",
+    "mit",
+    "gegen",
+    "avec",
+    "con",
+}
 _FORGET = ("forget", "vergess", "vergiss", "oubli", "olvid", "dimentic", "omit", "\u5fd8")
 _NO = set("no|nein|non|none|nicht|not|negative|keine|nessuna|ninguna|aucune|\u65e0|\u6ca1\u6709|\u5426".split("|"))
 _YES = set("yes|ja|oui|si|positive|\u662f|\u6709".split("|"))
@@ -32,7 +50,9 @@ _YES = set("yes|ja|oui|si|positive|\u662f|\u6709".split("|"))
 _LABS = set(
     "plt|plts|thrombo|thrombos|tc|bili|bil|tbil|dbil|krea|crea|creat|cr|scr|alb|quick|pt|ptt|aptt|hb|hgb|hct|wbc|"
     "leuko|leukos|leuc|leucos|anc|alt|ast|got|gpt|ggt|gamma|alp|tsh|ft|ft3|ft4|bnp|probnp|nt|troponin|trop|meld|albi|"
-    "crp|pct|nh|ammonia|ammoniak|bun|urea|harnstoff|gfr|crcl|fe|fevg|fevi|hbv|tp|inr|urr|ldh|lactate|laktat|spo|hba".split("|")
+    "crp|pct|nh|ammonia|ammoniak|bun|urea|harnstoff|gfr|crcl|fe|fevg|fevi|hbv|tp|inr|urr|ldh|lactate|laktat|spo|hba".split(
+        "|"
+    )
 )
 _ABOUT_SO_MANY = {"about", "around", "approximately", "roughly", "circa", "ca", "nearly", "almost", "etwa", "environ"}
 _BREAKS = (words.STRONG, WEAK, words.QUESTION)
@@ -131,7 +151,9 @@ def _measured(tokens: Sequence[Token], place: int, found: list[Token]) -> tuple[
     token = tokens[place]
     if token.kind == MEASURE:
         # the word of the value may stand before it: "Krea 1,9 mg/dl"
-        before = next((n for n in range(len(found) - 1, max(-1, len(found) - 4), -1) if found[n].kind not in _PLAIN), None)
+        before = next(
+            (n for n in range(len(found) - 1, max(-1, len(found) - 4), -1) if found[n].kind not in _PLAIN), None
+        )
         if before is not None and found[before].kind in (UNKNOWN, "clinical"):
             found[before] = replace(found[before], kind="clinical")
             return replace(token, kind="benign"), place + 1

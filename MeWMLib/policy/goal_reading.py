@@ -11,14 +11,29 @@ from MeWMLib.core.allergens import GROUPS
 from MeWMLib.policy import goal_words as words
 from MeWMLib.policy.agent_names import classes
 from MeWMLib.policy.goal_findings import Said, take_fact
-from MeWMLib.policy.goal_grammar import ADVERSE, BARE, DENIED, DOUBT, EXCLUDE, FEARED, FREED, HISTORY, PERMIT, WISH
 from MeWMLib.policy.goal_levels import QUALIFIERS
 from MeWMLib.policy.goal_openings import NEVER, VERB_NEG
+from MeWMLib.policy.goal_polarity import ADVERSE, BARE, DENIED, DOUBT, EXCLUDE, FEARED, FREED, HISTORY, PERMIT, WISH
 from MeWMLib.policy.goal_sentences import Group, Sentence
 from MeWMLib.policy.goal_words import AGENT, FACT, SUBSTANCE, UNKNOWN, Token
 
 #: Parts of words that speak of an allergy; other adverse words (toxicity, resistance) are none.
-_ALLERGIC = ("aller", "alerg", "anaph", "anaf", "hypersens", "ipersens", "uberempf", "hives", "urtic", "rash", "过敏")
+_ALLERGIC = (
+    "aller",
+    "alerg",
+    "anaph",
+    "anaf",
+    "hypersens",
+    "ipersens",
+    "uberempf",
+    "hives",
+    "urtic",
+    "rash",
+    "exanthem",
+    "prurit",
+    "itch",
+    "过敏",
+)
 #: Words for an agent that was named before.
 _IT = set("it|them|this|that|these|those|which|ihn|welche|welches|celui-ci|\u5b83".split("|"))
 #: What is given beside an embolic.
@@ -227,7 +242,9 @@ def ask_of_refusal(part: Sequence[Token], found: Reading) -> None:
     """A refusal of the treatment itself is asked about: "no TACE", "patient refuses chemoembolisation"."""
     kept = [t for t in part if t.kind not in ("aux", words.MARK)]
     for place, token in enumerate(kept):
-        bland = token.text == "tae" or (token.text == "bland" and any(t.text in _PROCEDURES for t in kept[place : place + 2]))
+        bland = token.text == "tae" or (
+            token.text == "bland" and any(t.text in _PROCEDURES for t in kept[place : place + 2])
+        )
         if token.text not in _PROCEDURES and not bland:
             continue
         cue = next((n for n in range(place - 1, max(-1, place - 4), -1) if kept[n].kind in _AGAINST), None)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from MeWMLib.policy.goal_grammar import BARE, EXCLUDE, WISH
 from MeWMLib.policy.goal_openings import is_left_open
+from MeWMLib.policy.goal_polarity import BARE, EXCLUDE, WISH
 from MeWMLib.policy.goal_sentences import PLEASE, Sentence
 from MeWMLib.policy.goal_words import AGENT, DOSE, MARK, NUMBER, Token
 

@@ -52,7 +52,9 @@ _MEASURE = re.compile(
     r"(?:[mk\u03bc]?i?u|i\.?e\.?)\s*/\s*m?l|/\s*(?:nl|ul|\u03bcl|mm3)|x?\s*10\s*\^?\s*(?:9|3|6)\s*/\s*(?:l|ul|\u03bcl)|"
     r"gpt\s*/\s*l|ml\s*/\s*min|mm\s?hg|mval\s*/\s*l|meq\s*/\s*l)(?![a-z\d])"
 )
-_WIDTH = re.compile(r"\d+(?:\s*-\s*\d+)?\s*(?:um|\u03bcm|microns?|micrometers?|micrometres?|mikrometer|\u5fae\u7c73)(?![a-z])")
+_WIDTH = re.compile(
+    r"\d+(?:\s*-\s*\d+)?\s*(?:um|\u03bcm|microns?|micrometers?|micrometres?|mikrometer|\u5fae\u7c73)(?![a-z])"
+)
 #: "PVT -ve", "iodine (-)"
 _SIGNED = re.compile(r"\(\s*(?P<sign>[-+])+\s*\)|(?<!\w)(?P<sign2>[-+])ve(?!\w)")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")

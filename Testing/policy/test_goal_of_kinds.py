@@ -32,7 +32,9 @@ def _fact_holds(facts: dict[str, object], told: str) -> bool:
     """ "ascites=mild" must be so; "ascites!=none" must not."""
     name, value = told.replace("!=", "=").split("=")
     found = facts.get(name)
-    shown = set(map(str, found)) if isinstance(found, tuple) else {f"{found:g}" if isinstance(found, float) else str(found)}
+    shown = (
+        set(map(str, found)) if isinstance(found, tuple) else {f"{found:g}" if isinstance(found, float) else str(found)}
+    )
     return (value in shown) != ("!=" in told)
 
 
