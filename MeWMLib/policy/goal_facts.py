@@ -95,7 +95,7 @@ def _thrombosis(match: re.Match[str]) -> Stated:
 
 
 def _no_flow(match: re.Match[str]) -> Stated:
-    given = _first(match, "level", "level2", "level3")
+    given = _first(match, "level", "level2", "level3", "level4")
     return Stated("portal_vein_thrombosis", grade_of("portal_vein_thrombosis", given) if given else UNSPECIFIED, NONE)
 
 
@@ -145,7 +145,8 @@ _PATTERNS: tuple[tuple[str, Reader], ...] = (
     (
         r"(?:child(?:[- ]?(?:turcotte[- ]?)?pugh)?|\bctp\b|\bcps?(?=[ -]?[abc][ -]?\d))\s*(?:class|score|stage|stadium|"
         r"klasse)?\s*[:=-]?\s*(?P<class>[abc])\s*[-(]?\s*(?P<points>\d{1,2})?\)?"
-        rf"(?:{_RANGE}(?:(?:child[- ]?(?:pugh)?\s*)?(?P<class2>[abc]))?\s?(?P<points2>\d{{1,2}})?(?!\w)(?<=[\dabc]))?(?!\w)",
+        rf"(?:{_RANGE}(?:(?:child[- ]?(?:pugh)?\s*)?(?P<class2>[abc]))?\s?"
+        r"(?P<points2>\d{1,2})?(?!\w)(?<=[\dabc]))?(?!\w)",
         _child_pugh,
     ),
     (
@@ -180,11 +181,15 @@ _PATTERNS: tuple[tuple[str, Reader], ...] = (
     ),
     # before the vein: what is said of its flow
     (
-        rf"no (?:portal )?flow (?:in|within) (?:the )?(?:(?P<level>{_LEVEL}) )?{_VEIN}(?! vein)|"
-        rf"(?:(?P<level2>{_LEVEL}) )?{_VEIN}(?: (?P<level3>{_LEVEL}))?(?: trunk| branch| vein)? (?:is |was |are )?(?:not patent|"
+        r"(?:no|absent|absence of|lack of|without|kein|pas de|sin|senza) (?:portal )?(?:flow|fluss|flux|flujo|flusso) "
+        rf"(?:in|within|im|in der|dans|en|nel|nella) (?:the |le |la |el )?(?:(?P<level>{_LEVEL}) )?{_VEIN}(?! vein)"
+        rf"(?: (?P<level4>{_LEVEL}))?|"
+        rf"(?:(?P<level2>{_LEVEL}) )?{_VEIN}(?: (?P<level3>{_LEVEL}))?(?: trunk| branch| vein)? (?:is |was |"
+        rf"are )?(?:not patent|"
         r"non-?patent|(?:completely |partially )?(?:occluded|thrombosed|blocked))|"
         rf"cavern(?:ous|omatous) transformation|pfortader (?:ist )?(?:verschlossen|thrombosiert|nicht offen)|"
-        r"(?:veine )?porte (?:non permeable|thrombosee|occluse)|porta (?:trombosada|no permeable|trombizzata|non pervia)",
+        r"(?:veine )?porte (?:non permeable|thrombosee|occluse)|porta (?:trombosada|no permeable|trombizzata|"
+        r"non pervia)",
         _no_flow,
     ),
     (
@@ -196,13 +201,15 @@ _PATTERNS: tuple[tuple[str, Reader], ...] = (
     (
         rf"(?:(?P<level>{_LEVEL})\s+)?(?:branch\s+)?{_VEIN}"
         rf"(?:\s+(?P<level2>{_LEVEL}))?(?:\s+branch)?\s+{_THROMBUS}|"
-        rf"{_THROMBUS} (?:in|of|within) (?:the )?(?:(?P<level3>{_LEVEL}) )?(?:branch of (?:the )?)?{_VEIN}(?! vein)(?: trunk)?"
+        rf"{_THROMBUS} (?:in|of|within) (?:the )?(?:(?P<level3>{_LEVEL}) )?(?:branch of (?:the )?)?{_VEIN}"
+        r"(?! vein)(?: trunk)?"
         rf"(?: (?P<level4>{_LEVEL}))?|"
         rf"(?:(?P<level5>{_LEVEL})\s+)?\bpvtt?\b(?:\s+(?:(?:of|in|on|am|im|a)\s+)?(?:the )?(?P<level6>{_LEVEL})\b)?|"
         r"(?P<level7>haupt(?:stamm)?|stamm|ast|segmentast|segment)?-?(?:pfortader)?(?:haupt)?stammthrombose|"
         r"pfortader(?:haupt)?(?P<level8>stamm|ast)?-?thrombose|pfortaderthrombose|"
         rf"thrombose (?:{_PORTAL})(?: (?P<level9>tronculaire|segmentaire|lobaire|droite|gauche|du tronc))?|"
-        rf"trombosi[s]? (?:{_PORTAL})(?: (?P<level10>principale?|segmentari[ao]|lobar|derecha|izquierda|destra|sinistra|"
+        rf"trombosi[s]? (?:{_PORTAL})(?: (?P<level10>principale?|segmentari[ao]|lobar|derecha|izquierda|destra|"
+        rf"sinistra|"
         r"del tronco))?|\u95e8\u9759\u8109(?P<level11>\u4e3b\u5e72|\u5de6\u652f|\u53f3\u652f|\u5206\u652f)?"
         r"(?:\u764c\u6813|\u8840\u6813)|(?P<level12>\u5de6\u652f|\u53f3\u652f|\u4e3b\u5e72|\u5206\u652f)(?:\u764c\u6813|\u8840\u6813)",
         _thrombosis,
@@ -247,7 +254,8 @@ _PATTERNS: tuple[tuple[str, Reader], ...] = (
         _is("hyperthyroidism", True, False, doubt="its cause is named, not whether the thyroid is overactive now"),
     ),
     (
-        r"(?:extra-?hepatic|lung|bone|pulmonary|osseous|distant|lymph[- ]node|nodal|brain|adrenal|peritoneal|pleural|cerebral)\s+"
+        r"(?:extra-?hepatic|lung|bone|pulmonary|osseous|distant|lymph[- ]node|nodal|brain|adrenal|peritoneal|"
+        r"pleural|cerebral)\s+"
         r"(?:spread|metasta[a-z]+|disease|mets?)|fernmetastasen|lungenmetastasen|knochenmetastasen|"
         r"metastases (?:pulmonaires|osseuses|a distance)|metastasis (?:pulmonares|oseas|a distancia)|"
         r"metastasi (?:polmonari|ossee|a distanza)|\u8fdc\u5904\u8f6c\u79fb|\u809d\u5916\u8f6c\u79fb|"

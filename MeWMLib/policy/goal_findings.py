@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _LASTING = {"biliary_intervention"}
 #: Where one looked is no qualification of what one did not see.
 _LOOKED = set(
-    "ct us mri mrt irm rm tac tdm ultrasound sonography sono sonographically imaging scan scans film doppler examination "
+    "ct us mri mrt irm rm tac tdm ultrasound sonography sono sonographically imaging scan scans film "
+    "doppler examination "
     "exam angiography ultraschall bildgebung untersuchung echographie imagerie ecografia eco imagen imaging far so "
     "evidence sign signs hinweis anhalt zeichen history moment time clinically klinisch patient either".split()
 )

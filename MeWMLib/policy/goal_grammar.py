@@ -13,6 +13,7 @@ from MeWMLib.policy.goal_polarity import (
     AFTER,
     AIMS,
     ALL_BUT,
+    ANY_MORE,
     BARE,
     DENIALS,
     DENIED,
@@ -107,6 +108,8 @@ def _unsure(group: Group, polarity: str) -> str:
         cue = next((n for n, t in enumerate(group.pre) if t.kind in ("neg", "avoid", "limit")), len(group.pre))
         if any(t.value in NARROWING for t in (*group.pre[cue + 1 :], *group.post)):
             return DOUBT
+    if polarity == DENIED and any(t.text in ANY_MORE for t in (*group.pre, *group.post)):
+        return DOUBT  # "not allergic to A anymore"
     if polarity in (WISH, PERMIT) and any(m.note for m in group.members):
         return DOUBT
     return polarity

@@ -65,7 +65,8 @@ _COMPILED = {
 _IS_THERE = re.compile(rf"(?<!\w)(?:{_THERE})(?!\w)")
 #: Words beside a grade that add nothing: "moderate only", "thrombus in the right branch".
 _BESIDE = set(
-    "only just now today currently in of the on is but a mild branch portal vein thrombus thrombosed thrombosis segment "
+    "only just now today currently in of the on is but a mild branch portal vein thrombus thrombosed "
+    "thrombosis segment "
     "pvt grade side jetzt aktuell nur ast pfortader thrombosiert de la du le rama vena solo seulement maintenant ahora "
     "adesso trombosis thrombose trombosi tumour tumor x nodules aber".split()
 )

@@ -16,14 +16,15 @@ _NUMBERS = {
         , start=1)
     for word in line.split()
 }  # fmt: skip
+_ARTICLES = {"a", "ein", "eine", "un", "une", "uno", "una"}
 _BETWEEN = (MARK, "aux", "benign", "after_prep", "with", "follow", "wish")
 _ONLY = set("only|just|nur|solo|solamente|soltanto|seulement|seul|seule|maximum|alone|\u53ea|\u4ec5".split("|"))
 #: Before a dose these say that it is exceeded; those of `_THAN` where "more" stands before.
 _ABOVE = set(
-    "over|above|beyond|exceeding|exceeds|more than|greater than|higher than|in excess of|>|\u2265|uber|oberhalb|mehr als|"
-    "au-dela|plus que|superieur|superieure|superiore|mas|encima|oltre|sopra|\u8d85\u8fc7|\u5927\u4e8e|\u9ad8\u4e8e".split(
-        "|"
-    )
+    "over|above|beyond|exceed|exceeding|exceeds|more than|greater than|higher than|in excess of|>|\u2265|uber|"
+    "oberhalb|mehr als|"
+    "au-dela|plus que|superieur|superieure|superiore|mas|encima|oltre|sopra|\u8d85\u8fc7|\u5927\u4e8e|"
+    "\u9ad8\u4e8e".split("|")
 )
 _THAN = set("than|als|que|de|di|che|d'".split("|"))
 _MORE = set("more|mehr|plus|mas|piu|higher|larger|greater|bigger|\u66f4\u591a".split("|"))
@@ -100,15 +101,8 @@ def _lone_count(tokens: Sequence[Token], place: int) -> int | None:
     behind = number + 1
     if behind >= len(tokens) or not counted(tokens[behind].text):
         return None
-    if tokens[number].kind != NUMBER and tokens[number].text not in set(_NUMBERS) - {
-        "a",
-        "ein",
-        "eine",
-        "un",
-        "une",
-        "uno",
-        "una",
-    }:
+    counts = tokens[number].kind == NUMBER or tokens[number].text in (_NUMBERS if only else _NUMBERS.keys() - _ARTICLES)
+    if not counts:
         return None
     return behind if only or (behind + 1 < len(tokens) and tokens[behind + 1].text in _ONLY) else None
 
@@ -169,7 +163,8 @@ def _add_dose(named: Token, dose: Token, limits: list[GoalLimit], ask: Callable[
     value, unit, each = dose.value
     if each:
         ask(
-            f"A limit of {dose.text} of {', '.join(named.value)} was not used, since it depends on the body: write it as "
+            f"A limit of {dose.text} of {', '.join(named.value)} was not used, since it depends on the body: "
+            f"write it as "
             f"the amount for this patient, “at most 50 {agent(named.value[0]).dose_unit}”"
         )
         return False

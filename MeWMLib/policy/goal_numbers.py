@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
 from typing import Any
 
 from MeWMLib.core.clinical import field_table
@@ -20,7 +21,8 @@ Reader = Callable[[re.Match[str]], "Stated | None"]
 NUM = r"\d+(?:[.,]\d+)?"
 IS = (
     r"\s*(?:(?:level|value|count|total|of|is|was|were|at|only|about|approx\.?|ca\.?|from|now|today|currently|previously|"
-    r"reduced to|reduced|elevated|fell|fallen|dropped|decreased|declined|rose|rising|risen|increased|has|have|von|ist|war|"
+    r"reduced to|reduced|elevated|fell|fallen|dropped|decreased|declined|rose|rising|risen|increased|has|"
+    r"have|von|ist|war|"
     r"betragt|bei|fruher|aktuell|jetzt|est|etait|a|es|era|de|del|di|actuellement|ahora|adesso|attuale|actual|"
     r"\u4e3a|\u662f|\u7ea6|=|:|,|~)\s*){0,5}"
 )
@@ -35,7 +37,8 @@ _AGO = re.compile(
 )
 _WORD = re.compile(r"[^\W\d_]+")
 _FILL = set(
-    "is was were at to the of and on in it but a an has have been level value with only about from last ct mri lab labs "
+    "is was were at to the of and on in it but a an has have been level value with only about from last "
+    "ct mri lab labs "
     "ist war auf bei und am im der die das von est etait le la les a de du et es era el y en il lo e di un una".split()
 )
 _BEHIND = re.compile(r"\s*(?:$|[,;.!?)\n(\u3002\uff0c\uff1b])")
@@ -57,7 +60,7 @@ class Measured:
     field: str
     names: str
     unit: str = ""
-    factors: dict[str, float] = field(default_factory=lambda: {"": 1.0})
+    factors: dict[str, float] = dataclass_field(default_factory=lambda: {"": 1.0})
 
     @property
     def pattern(self) -> str:
@@ -102,7 +105,8 @@ _UL = r"g\s*/\s*l|gpt\s*/\s*l|/\s*nl|k\b|[x*]?\s*10\s*\^?\s*9\s*/\s*l|x?\s*10e9\
 MEASURED = (
     Measured(
         "lvef_percent",
-        r"(?:lv-?)?ef\b|left ventricular ejection fraction|ejection fraction|fevg|fevi|fevs|fe(?=\W{0,3}\d+(?:[.,]\d+)?\s*%)|"
+        r"(?:lv-?)?ef\b|left ventricular ejection fraction|ejection fraction|fevg|fevi|fevs|"
+        r"fe(?=\W{0,3}\d+(?:[.,]\d+)?\s*%)|"
         r"ejektionsfraktion|fraction d'ejection|fraccion de eyeccion|frazione di eiezione|"
         r"(?:\u5de6\u5fc3\u5ba4)?\u5c04\u8840\u5206\u6570",
         "%",

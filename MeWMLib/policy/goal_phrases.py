@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from MeWMLib.policy import goal_words as words
+from MeWMLib.policy.goal_polarity import AIMS, NEG_FIRST, NEG_SECOND
 from MeWMLib.policy.goal_words import AGENT, DOSE, MARK, MEASURE, NUMBER, RELUCTANT, SUBSTANCE, UNKNOWN, WEAK, Token
 
 _MIXED = set(
-    "suspended|suspend|suspending|dissolved|mixed|emulsified|dispersed|diluted|in suspension|suspendiert|emulgiert|gelost|"
+    "suspended|suspension|emulsion|solution|suspend|suspending|dissolved|mixed|emulsified|dispersed|"
+    "diluted|in suspension|suspendiert|"
+    "emulgiert|gelost|"
     "aufgelost|gemischt|suspendu|suspendue|en suspension|dissous|dissoute|melange|melangee|emulsionne|emulsionnee|"
     "suspendido|suspendida|disuelto|disuelta|mezclado|mezclada|emulsionado|emulsionada|sospeso|sospesa|disciolto|"
     "disciolta|mescolato|mescolata|emulsionato|emulsionata".split("|")
@@ -67,7 +70,7 @@ def settle(tokens: Sequence[Token]) -> list[Token]:
         token = tokens[place]
         taken = (
             _answered(tokens, place)
-            or _joined(tokens, place)
+            or _joined(tokens, place, found)
             or _end_point(tokens, place)
             or _measured(tokens, place, found)
         )
@@ -98,7 +101,7 @@ def _answered(tokens: Sequence[Token], place: int) -> tuple[Token, int] | None:
     return None
 
 
-def _joined(tokens: Sequence[Token], place: int) -> tuple[Token, int] | None:
+def _joined(tokens: Sequence[Token], place: int, found: list[Token]) -> tuple[Token, int] | None:
     """ "A suspended in B" gives both; "A suspended in 2022" gives none."""
     if tokens[place].text not in _MIXED:
         return None
@@ -107,6 +110,8 @@ def _joined(tokens: Sequence[Token], place: int) -> tuple[Token, int] | None:
         return None
     object_ = _skip(tokens, behind + 1, (*_PLAIN, "benign", DOSE, NUMBER, "after_prep"), 5)
     if object_ < len(tokens) and tokens[object_].kind in (AGENT, SUBSTANCE):
+        while found and found[-1].text in ("en", "in", "als", "as", "an", "a"):
+            found.pop()  # "en suspension dans"
         return _span(tokens, "with", place, behind), behind + 1
     return None
 
@@ -131,9 +136,13 @@ def _reluctant(tokens: Sequence[Token], place: int, found: list[Token]) -> tuple
         before -= 1
     if before < 0 or found[before].kind != "neg":
         return replace(tokens[place], kind="doubt"), place + 1
-    start = found[before].start
+    start, first = found[before].start, found[before].text
     del found[before:]
     behind, last, kind = place + 1, place, "benign"
+    if behind < len(tokens) and first in NEG_FIRST and tokens[behind].text in NEG_SECOND:
+        behind, last = behind + 1, behind  # "n'oubliez pas"
+    if behind < len(tokens) and tokens[behind].text in AIMS:
+        return replace(_span(tokens, "avoid", place, behind), start=start), behind + 1
     prep = behind < len(tokens) and tokens[behind].text in _INFINITIVE | _ABOUT
     object_ = _skip(tokens, behind + prep, ("aux", "benign"), 3)
     named = object_ < len(tokens) and tokens[object_].kind in (AGENT, SUBSTANCE)

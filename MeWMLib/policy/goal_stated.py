@@ -31,9 +31,11 @@ _MONTH = (
 _PAST = re.compile(
     r"\b(?:previous(?:ly)?|before|former(?:ly)?|earlier|initial(?:ly)?|at baseline|baseline|used to|pre|once|yesterday|"
     r"(?:at|on) (?:admission|diagnosis|first presentation)|last (?:year|month|week|time|session|visit|spring|summer|"
-    r"autumn|winter)|(?:years?|yrs?|months?|mo|weeks?|wks?|days?) (?:ago|before|earlier)|(?:19|20)\d\d|fruher\w*|vorher|"
+    r"autumn|winter)|(?:years?|yrs?|months?|mo|weeks?|wks?|days?) (?:ago|before|earlier)|(?:19|20)\d\d|"
+    r"fruher\w*|vorher|"
     r"zuvor|damals|vormals|ehemals|letzte[snr]? (?:jahr|monat|woche)|vor \w+ (?:jahr|monat|woche|tag)\w*|bei aufnahme|"
-    r"auparavant|avant|l'an(?:nee)? derni?er?e?|le mois dernier|il y a|antes|previamente|hace|el ano pasado|el mes pasado|"
+    r"auparavant|avant|l'an(?:nee)? derni?er?e?|le mois dernier|il y a|antes|previamente|hace|"
+    r"el ano pasado|el mes pasado|"
     r"l'anno scorso|il mese scorso|in precedenza|fa|precedentemente|"
     rf"in (?:{_MONTH})|im (?:{_MONTH})|en (?:{_MONTH})|a (?:{_MONTH}))\b|"
     r"\u4e4b\u524d|\u4ee5\u524d|\u53bb\u5e74|\u539f\u6765|\u65e2\u5f80|\u4e0a\u6b21|\u66fe|\u5e74\u524d|\u6708\u524d"

@@ -43,7 +43,8 @@ _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 #: A dose for each kilogram, square metre or the like is no dose.
 _DOSE = re.compile(
     r"(?P<value>\d+(?:[.,]\d+)?)\s*(?P<unit>milligram(?:m|s)?|mg|milliliters?|millilitres?|ml|cc)\b"
-    r"(?:\s*(?:/|per|pro|par|por|je|each|\u6bcf)\s*(?:body |korper)?(?P<per>m2|m\^2|qm|sqm|m\b|square met[a-z]+|quadratmeter|"
+    r"(?:\s*(?:/|per|pro|par|por|je|each|\u6bcf)\s*(?:body |korper)?(?P<per>m2|m\^2|qm|sqm|m\b|"
+    r"square met[a-z]+|quadratmeter|"
     r"metre carre|metro cuadrado|metro quadr\w+|kg|kilo\w*|ml|l\b|lb|lesion|lobe|d\b|day|week|bw\b|surface|vial|"
     r"\u516c\u65a4|\u5343\u514b|\u5e73\u65b9\u7c73))?"
 )
