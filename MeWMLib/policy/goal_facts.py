@@ -19,7 +19,7 @@ from MeWMLib.policy.goal_stated import Clauses, Stated, worse
 
 _GRADE = r"(?:iv|i{1,3}|[1-4])"
 _CLASS = r"nyha\s*(?:class|klasse|classe|clase|stage|stadium)?\s*"
-_RANGE = r"\s*(?:-|/|to|bis|a|al|hasta|or|oder|ou|o|~|\u81f3|\u5230)\s*"
+_RANGE = r"\s*(?:->|\u2192|-|/|to|bis|a|al|hasta|or|oder|ou|o|~|\u81f3|\u5230)\s*"
 _DOUBT = "a range: the worse end is taken"
 
 
@@ -254,9 +254,9 @@ _PATTERNS: tuple[tuple[str, Reader], ...] = (
         _is("hyperthyroidism", True, False, doubt="its cause is named, not whether the thyroid is overactive now"),
     ),
     (
-        r"(?:extra-?hepatic|lung|bone|pulmonary|osseous|distant|lymph[- ]node|nodal|brain|adrenal|peritoneal|"
-        r"pleural|cerebral)\s+"
-        r"(?:spread|metasta[a-z]+|disease|mets?)|fernmetastasen|lungenmetastasen|knochenmetastasen|"
+        r"(?:extra-?hepatic|lung|bone|pulmonary|osseous|distant|lymph[- ]node|nodal|brain|adrenal|peritoneal|pleural|"
+        r"cerebral)\s+(?:spread|metasta[a-z]+|mets?)|(?:extra-?hepatic|distant|nodal|peritoneal)\s+disease|"
+        r"fernmetastasen|lungenmetastasen|knochenmetastasen|"
         r"metastases (?:pulmonaires|osseuses|a distance)|metastasis (?:pulmonares|oseas|a distancia)|"
         r"metastasi (?:polmonari|ossee|a distanza)|\u8fdc\u5904\u8f6c\u79fb|\u809d\u5916\u8f6c\u79fb|"
         r"\u80ba\u8f6c\u79fb|\u9aa8\u8f6c\u79fb",

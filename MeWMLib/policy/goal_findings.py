@@ -31,6 +31,7 @@ _LOOKED = set(
 )
 #: Plain words that do not qualify what is denied.
 _PLAIN = set("any all every kind of any kind of|type of|too|well|now|today|also|auch|aussi|anche|tambien".split("|"))
+_MORE = {"more", "mehr"}
 _STRONG_AUX = {"severe", "mild", "strong", "schwere", "une grave", "absolute", "relative", "clear", "former"}
 
 
@@ -59,6 +60,9 @@ def denies_part(group: Group, member: Token) -> bool:
     cue = max((n for n, t in enumerate(group.pre) if t.kind == "neg"), default=None)
     if cue is not None and member is group.members[0] and any(map(_narrows, group.pre[cue + 1 :])):
         return True
+    denial = next((n for n, t in enumerate(group.post) if t.kind == "neg"), None)
+    if cue is None and denial is not None and member is group.members[-1]:
+        return any(map(_narrows, group.post[denial + 1 :]))  # "ascites: not severe"
     for token in group.post if cue is not None and member is group.members[-1] else ():
         if token.text in REASONS or token.kind in (
             "neg",
@@ -79,8 +83,8 @@ def denies_part(group: Group, member: Token) -> bool:
 def _narrows(token: Token) -> bool:
     if token.text in THERE or token.text in _LOOKED or when(token.text):
         return False
-    if token.kind == "aux":
-        return token.text in _STRONG_AUX
+    if token.kind == "aux" or token.text in _MORE:
+        return token.text in _STRONG_AUX | _MORE
     if token.kind == "benign":
         return token.value is not None or QUALIFIERS.match(token.text) is not None
     return token.kind in (UNKNOWN, "clinical", "avoid_after", "adverse", "failed")

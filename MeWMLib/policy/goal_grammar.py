@@ -19,6 +19,7 @@ from MeWMLib.policy.goal_polarity import (
     DENIED,
     DONE,
     DOUBT,
+    EVER,
     EXCLUDE,
     FEARED,
     FREED,
@@ -217,6 +218,8 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
         if any(t.kind == "limit" for t in tokens) and not any(t.kind == "neg" for t in tokens):
             return DOUBT  # "no more than a little A"
         if "history" in kinds[place:]:
+            if group.members[0].kind == FACT:
+                return EXCLUDE if any(t.text.startswith(EVER) for t in tokens[place:]) else DOUBT
             return DOUBT if "wish" in kinds[place:] else HISTORY
         return EXCLUDE
     if "history" in kinds:
@@ -300,6 +303,8 @@ def _denied_fact(tokens: Sequence[Token]) -> str | None:
     place = next(n for n, t in enumerate(tokens) if t.kind == "neg")
     if tokens[place].text in WITHOUT:
         return None
+    if tokens[place].text in NO_LONGER:
+        return DOUBT
     behind = [t for t in tokens[place + 1 :] if t.text not in THERE]
     about_another = any(t.kind in (UNKNOWN, "clinical", "adverse") for t in behind)
     return DOUBT if about_another or negations(tokens) > 1 else EXCLUDE

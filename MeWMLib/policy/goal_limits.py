@@ -23,7 +23,7 @@ _ONLY = set("only|just|nur|solo|solamente|soltanto|seulement|seul|seule|maximum|
 _ABOVE = set(
     "over|above|beyond|exceed|exceeding|exceeds|more than|greater than|higher than|in excess of|>|\u2265|uber|"
     "oberhalb|mehr als|"
-    "au-dela|plus que|superieur|superieure|superiore|mas|encima|oltre|sopra|\u8d85\u8fc7|\u5927\u4e8e|"
+    "au-dela|dela|plus que|superieur|superieure|superiore|mas|encima|oltre|sopra|\u8d85\u8fc7|\u5927\u4e8e|"
     "\u9ad8\u4e8e".split("|")
 )
 _THAN = set("than|als|que|de|di|che|d'".split("|"))

@@ -181,13 +181,15 @@ def later_values(text: str, stated: Stated, start: int, end: int, stop: int) -> 
             continue
         unit = _UNITS[stated.field].match(text, end + match.end())
         behind = unit.end() if unit else end + match.end()
-        after = re.split(r"[,;.(\n]", text[behind : behind + 40])[0]
+        after = re.split(r"[,;.()\n]", text[behind : behind + 40].lstrip(" ("))[0]
         timed = {word for a, b in time_words(after) for word in _WORD.findall(after[a:b])}
-        clause = re.split(r"[,;:(\n]|->|\band\b|\bund\b|\bet\b", window[: match.start()])
-        near = {word for a, b in time_words(clause[-1]) for word in _WORD.findall(clause[-1][a:b])}
-        words = set(_WORD.findall(clause[-1]))
+        gap = window[: match.start()]
+        clause = re.split(r"[,;:(\n]|->|\band\b|\bund\b|\bet\b", gap)[-1]
+        near = {word for a, b in time_words(clause) for word in _WORD.findall(clause[a:b])}
+        words = set(_WORD.findall(clause))
+        others = {word for a, b in time_words(gap) for word in _WORD.findall(gap[a:b])}
         closed = _BEHIND.match(text, behind) or (timed and set(_WORD.findall(after)) <= timed | _FILL)
-        spoken = near or timed or (not words and len(clause) == 2)
+        spoken = near or timed or set(_WORD.findall(gap)) <= others | _FILL
         if not closed or not spoken or not words <= near | _FILL:
             return
         given = unit[0].strip() if unit else ""

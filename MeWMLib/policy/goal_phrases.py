@@ -11,7 +11,19 @@ from dataclasses import replace
 
 from MeWMLib.policy import goal_words as words
 from MeWMLib.policy.goal_polarity import AIMS, NEG_FIRST, NEG_SECOND
-from MeWMLib.policy.goal_words import AGENT, DOSE, MARK, MEASURE, NUMBER, RELUCTANT, SUBSTANCE, UNKNOWN, WEAK, Token
+from MeWMLib.policy.goal_words import (
+    AGENT,
+    DOSE,
+    FACT,
+    MARK,
+    MEASURE,
+    NUMBER,
+    RELUCTANT,
+    SUBSTANCE,
+    UNKNOWN,
+    WEAK,
+    Token,
+)
 
 _MIXED = set(
     "suspended|suspension|emulsion|solution|suspend|suspending|dissolved|mixed|emulsified|dispersed|"
@@ -53,6 +65,10 @@ _YES = set("yes|ja|oui|si|positive|\u662f|\u6709".split("|"))
 _LABS = set(
     "plt|plts|thrombo|thrombos|tc|bili|bil|tbil|dbil|krea|crea|creat|cr|scr|alb|quick|pt|ptt|aptt|hb|hgb|hct|wbc|"
     "leuko|leukos|leuc|leucos|anc|alt|ast|got|gpt|ggt|gamma|alp|tsh|ft|ft3|ft4|bnp|probnp|nt|troponin|trop|meld|albi|"
+    "afp|plaquettes|plaquetas|piastrine|thrombozyten|thrombozythen|thrombocytes|platelets|creatinine|kreatinin|creatinina|"
+    "bilirubin|bilirubine|bilirrubina|albumin|albumine|albumina|hemoglobin|haemoglobin|hamoglobin|sodium|natrium|na|k|"
+    "potassium|kalium|leukocytes|leukozyten|neutrophils|lymphocytes|glucose|transaminases|lipase|che|cholinesterase|"
+    "psa|cea|fibrinogen|pivka|lipase|procalcitonin|"
     "crp|pct|nh|ammonia|ammoniak|bun|urea|harnstoff|gfr|crcl|fe|fevg|fevi|hbv|tp|inr|urr|ldh|lactate|laktat|spo|hba".split(
         "|"
     )
@@ -70,6 +86,7 @@ def settle(tokens: Sequence[Token]) -> list[Token]:
         token = tokens[place]
         taken = (
             _answered(tokens, place)
+            or _signed(tokens, place)
             or _joined(tokens, place, found)
             or _end_point(tokens, place)
             or _measured(tokens, place, found)
@@ -101,6 +118,22 @@ def _answered(tokens: Sequence[Token], place: int) -> tuple[Token, int] | None:
     return None
 
 
+def _signed(tokens: Sequence[Token], place: int) -> tuple[Token, int] | None:
+    """ "PVT -, ascites +" and "ascites: 0" say whether there is one."""
+    token = tokens[place]
+    zero = token.kind == NUMBER and token.value == 0
+    closed = place + 1 >= len(tokens) or tokens[place + 1].kind in _BREAKS
+    before = place - 1 - (place > 1 and tokens[place - 1].text == ":")
+    if place == 0 or not closed or not (zero or token.text in ("-", "+")):
+        return None
+    said_of = tokens[before]
+    finding = said_of.kind == FACT and said_of.value.denied is not None
+    if finding or (said_of.kind in (SUBSTANCE, "adverse") and not zero):
+        text = "(+)" if token.text == "+" else "(-)"
+        return replace(token, kind="permit" if token.text == "+" else "neg", text=text), place + 1
+    return None
+
+
 def _joined(tokens: Sequence[Token], place: int, found: list[Token]) -> tuple[Token, int] | None:
     """ "A suspended in B" gives both; "A suspended in 2022" gives none."""
     if tokens[place].text not in _MIXED:
@@ -112,7 +145,7 @@ def _joined(tokens: Sequence[Token], place: int, found: list[Token]) -> tuple[To
     if object_ < len(tokens) and tokens[object_].kind in (AGENT, SUBSTANCE):
         while found and found[-1].text in ("en", "in", "als", "as", "an", "a"):
             found.pop()  # "en suspension dans"
-        return _span(tokens, "with", place, behind), behind + 1
+        return _span(tokens, "with", place, object_ - 1), object_
     return None
 
 

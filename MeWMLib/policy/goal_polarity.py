@@ -67,6 +67,8 @@ ANY_MORE = {"anymore", "any more", "any longer"}
 #: What is denied with these was there once.
 NO_LONGER = set("no longer|not longer|nicht mehr|nicht langer|ne plus|plus d'|ya no|non piu|\u4e0d\u518d".split("|"))
 AFTER = set("after|following|post|nach|apres|tras|despues de|dopo|\u540e|\u672f\u540e".split("|"))
+#: "no history of ascites" denies it for all times, "no previous ascites" does not.
+EVER = ("history", "antecedent", "vorgeschichte", "anamnes", "storia")
 NEITHER = set("neither|weder|ni|ne".split("|"))
 #: Behind a finding or an allergy they deny it, and can mean nothing else.
 DENIALS = set(

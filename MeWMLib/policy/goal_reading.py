@@ -249,7 +249,9 @@ def ask_of_refusal(part: Sequence[Token], found: Reading) -> None:
             continue
         cue = next((n for n in range(place - 1, max(-1, place - 4), -1) if kept[n].kind in _AGAINST), None)
         between = kept[cue + 1 : place] if cue is not None else ()
-        led = cue is not None and all(t.kind in (UNKNOWN, "benign", "wish") and t.text not in _OTHERS for t in between)
+        led = cue is not None and all(
+            t.kind in (UNKNOWN, "benign", "wish", "after_prep") and t.text not in _OTHERS for t in between
+        )
         behind = [t.kind for t in kept[place + 1 :] if t.kind != "benign"]
         led &= behind[:1] not in (["adverse"], ["clinical"], [UNKNOWN])
         if led or bland or behind[:1] in (["avoid"], ["avoid_after"], ["neg"]):
