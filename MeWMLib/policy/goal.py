@@ -24,11 +24,12 @@ from MeWMLib.policy import goal_phrases as phrases
 from MeWMLib.policy import goal_words as words
 from MeWMLib.policy.goal_facts import facts_in
 from MeWMLib.policy.goal_findings import settle, take_fragments
+from MeWMLib.policy.goal_found import Reading
 from MeWMLib.policy.goal_grammar import judge
 from MeWMLib.policy.goal_limits import take_limits
 from MeWMLib.policy.goal_openings import is_left_open, opened
 from MeWMLib.policy.goal_polarity import ADVERSE, BARE, DOUBT, FEARED, HISTORY, PERMIT, WISH
-from MeWMLib.policy.goal_reading import Reading, ask_of_refusal, ask_of_whom, attach_orphans, leave_part, take_group
+from MeWMLib.policy.goal_reading import ask_of_refusal, ask_of_whom, attach_orphans, leave_part, take_group
 from MeWMLib.policy.goal_sentences import Sentence, sentences
 from MeWMLib.policy.goal_wishes import is_conditional, say_without_verb, speaks_of_the_past
 from MeWMLib.policy.goal_words import PlainText

@@ -7,18 +7,16 @@ the other is of the past; else the worse one counts, and it is asked.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 from MeWMLib.core.clinical_fields import NONE, UNSPECIFIED
+from MeWMLib.policy.goal_found import Reading, Said
 from MeWMLib.policy.goal_levels import QUALIFIERS, level_of
 from MeWMLib.policy.goal_polarity import ANY_MORE, BARE, DENIED, DOUBT, EXCLUDE, GONE, REASONS, THERE
 from MeWMLib.policy.goal_sentences import Group, Sentence
 from MeWMLib.policy.goal_stated import NOW, PAST, WAS, Stated, there, when, worse
 from MeWMLib.policy.goal_words import AGENT, FACT, MARK, NUMBER, SUBSTANCE, UNKNOWN, Token
-
-if TYPE_CHECKING:
-    from MeWMLib.policy.goal_reading import Reading
 
 #: What stays once it was done: that it is of the past takes nothing from it.
 _LASTING = {"biliary_intervention"}
@@ -29,27 +27,8 @@ _LOOKED = set(
     "exam angiography ultraschall bildgebung untersuchung echographie imagerie ecografia eco imagen imaging far so "
     "evidence sign signs hinweis anhalt zeichen history moment time clinically klinisch patient either".split()
 )
-#: Plain words that do not qualify what is denied.
-_PLAIN = set("any all every kind of any kind of|type of|too|well|now|today|also|auch|aussi|anche|tambien".split("|"))
 _MORE = {"more", "mehr"}
 _STRONG_AUX = {"severe", "mild", "strong", "schwere", "une grave", "absolute", "relative", "clear", "former"}
-
-
-@dataclass(frozen=True)
-class Said:
-    """What one statement says of a field.
-
-    Attributes:
-        value: None where a denial reaches no more than a grade, a level or a place.
-        when: see `goal_stated`.
-        shown: its words.
-        careful: for a denial in part, the value that counts until it is answered.
-    """
-
-    value: Any
-    when: str
-    shown: str
-    careful: Any = None
 
 
 def denies_part(group: Group, member: Token) -> bool:

@@ -186,6 +186,9 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
         earlier = negations(tokens[:place])
         if any(t.text in NO_LONGER for t in tokens[:place]):
             return DOUBT
+        denial = max((n for n in range(place) if kinds[n] == "neg"), default=place)
+        if UNKNOWN in kinds[denial:place]:
+            return DOUBT  # "without x allergic to A": the negation has an object of its own
         if earlier == 0 and negs and negations(tokens[place:]):
             return _denied_behind(tokens[place + 1 :])
         if earlier > 1 or (earlier and "avoid" in kinds[:place]):

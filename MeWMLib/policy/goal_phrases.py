@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from MeWMLib.policy import goal_words as words
-from MeWMLib.policy.goal_polarity import AIMS, NEG_FIRST, NEG_SECOND
+from MeWMLib.policy.goal_polarity import AIMS, NEG_SECOND
 from MeWMLib.policy.goal_words import (
     AGENT,
     DOSE,
@@ -172,7 +172,7 @@ def _reluctant(tokens: Sequence[Token], place: int, found: list[Token]) -> tuple
     start, first = found[before].start, found[before].text
     del found[before:]
     behind, last, kind = place + 1, place, "benign"
-    if behind < len(tokens) and first in NEG_FIRST and tokens[behind].text in NEG_SECOND:
+    if behind < len(tokens) and first in ("ne", "n'") and tokens[behind].text in NEG_SECOND:
         behind, last = behind + 1, behind  # "n'oubliez pas"
     if behind < len(tokens) and tokens[behind].text in AIMS:
         return replace(_span(tokens, "avoid", place, behind), start=start), behind + 1

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 from MeWMLib.core.allergens import GROUPS
 from MeWMLib.policy import goal_words as words
 from MeWMLib.policy.agent_names import classes
-from MeWMLib.policy.goal_findings import Said, take_fact
+from MeWMLib.policy.goal_findings import take_fact
+from MeWMLib.policy.goal_found import Reading
 from MeWMLib.policy.goal_levels import QUALIFIERS
 from MeWMLib.policy.goal_openings import NEVER, VERB_NEG
 from MeWMLib.policy.goal_polarity import ADVERSE, BARE, DENIED, DOUBT, EXCLUDE, FEARED, FREED, HISTORY, PERMIT, WISH
@@ -62,39 +61,6 @@ _RELATIVES = re.compile(
     r"sohn|tochter|ehefrau|ehemann|familie|mere|pere|frere|soeur|fils|fille|epouse|famille|madre|padre|herman[oa]|"
     r"hij[oa]|espos[oa]|familia|fratello|sorella|figli[oa]|moglie|marito|famiglia)\b"
 )
-
-
-@dataclass
-class Reading:
-    """What was found so far."""
-
-    text: str
-    facts: dict[str, Any] = field(default_factory=dict)
-    said: dict[str, list[Said]] = field(default_factory=dict)
-    # in the order in which they were found, each once
-    wanted: dict[str, None] = field(default_factory=dict)
-    excluded: dict[str, None] = field(default_factory=dict)
-    denied: dict[str, None] = field(default_factory=dict)
-    unclear: dict[str, None] = field(default_factory=dict)
-    adverse: dict[str, None] = field(default_factory=dict)
-    questions: dict[str, None] = field(default_factory=dict)
-    ignored: list[tuple[int, int]] = field(default_factory=list)
-    used: set[int] = field(default_factory=set)
-
-    def ask(self, question: str) -> None:
-        self.questions[question] = None
-
-    def say(self, name: str, said: Said) -> None:
-        """A statement of a field; `goal_findings.settle` makes a fact of all of them."""
-        self.said.setdefault(name, []).append(said)
-
-    def shown(self, tokens: Sequence[Token]) -> str:
-        return self.text[tokens[0].start : tokens[-1].end].strip()
-
-    def leave(self, tokens: Sequence[Token]) -> None:
-        """These words were not used."""
-        if tokens:
-            self.ignored.append((tokens[0].start, tokens[-1].end))
 
 
 def attach_orphans(sentence: Sentence, former: Group | None, found: Reading) -> None:
@@ -234,7 +200,8 @@ def _take_substance(member: Token, polarity: str, found: Reading) -> None:
     elif polarity == DENIED:
         found.denied[name] = None
     else:
-        found.ask(f"“{found.shown([member])}” was not used: is there an allergy to it?")
+        more = "" if name == "iodine" else ", or which agent of this program is meant"
+        found.ask(f"“{found.shown([member])}” was not used: is there an allergy to it{more}?")
         found.leave([member])
 
 

@@ -19,7 +19,8 @@ GRADED = {
     "decompensated heart failure": ("heart_failure", "none"), "overt encephalopathy": ("encephalopathy", "none"),
     "encephalopathy grade 3": ("encephalopathy", "none"), "large arterioportal shunt": ("arterioportal_shunt", False),
     "end-stage renal failure": ("renal_failure", False), "overt hyperthyroidism": ("hyperthyroidism", False),
-    "extensive lung metastases": ("extrahepatic_spread", False), "marked bile duct dilatation": ("dilated_bile_ducts", False),
+    "extensive lung metastases": ("extrahepatic_spread", False),
+    "marked bile duct dilatation": ("dilated_bile_ducts", False),
 }  # fmt: skip
 DENIALS = ("no {x}", "without {x}", "there is no {x}", "{x}: none", "no evidence of {x}", "{x} absent", "denies {x}")
 BEHIND = ("", "; use epirubicin", ", no fever", ". Child-Pugh A5", ", and wants PVA", " on CT", " at present")
@@ -52,7 +53,8 @@ WELCOMED = (
     "don't hesitate to use {x}", "never hesitate to give {x}", "no reservations about {x}", "use {x} without delay",
     "use {x} without dose reduction", "no doubt use {x}", "do not forget {x}", "use {x} with no hesitation",
     "ne pas h\u00e9siter \u00e0 utiliser {x}", "no dudar en usar {x}", "non esitare a usare {x}", "sin duda usar {x}",
-    "ohne Zweifel {x} verwenden", "do not be shy to use {x}", "no need to avoid {x}", "inject {x} slowly, stop at stasis",
+    "ohne Zweifel {x} verwenden", "do not be shy to use {x}", "no need to avoid {x}",
+    "inject {x} slowly, stop at stasis",
 )  # fmt: skip
 EXCESS = (
     "no {x} over {d}", "do not give more {x} than {d}", "avoid {x} above {d}", "not more than {d} {x}",
@@ -132,7 +134,8 @@ def test_a_limit_for_each_kilogram_is_asked(form: str, each: str) -> None:
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.sampled_from(LABS), st.sampled_from(UNITS), st.sampled_from((" ", ": ", " = ")),
-       st.sampled_from(("", "use epirubicin; ", "no PVA, ")), st.sampled_from(("", "; use Lipiodol", ", stable")))  # fmt: skip
+       st.sampled_from(("", "use epirubicin; ", "no PVA, ")),
+       st.sampled_from(("", "; use Lipiodol", ", stable")))  # fmt: skip
 def test_no_laboratory_value_vanishes(lab: str, unit: str, is_: str, before: str, behind: str) -> None:
     goal = read_goal(f"{before}{lab}{is_}4.3 {unit}{behind}")
     assert goal.questions or goal.facts
