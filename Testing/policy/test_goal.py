@@ -66,9 +66,9 @@ BASES = (
     "use at most 50 mg {a}|please avoid {a} and use {b}|{a} with {b}|prefer not to use {a}|Doxorubicin bevorzugen|"
     "utiliser {a}|\u9996\u9009{a}|\u4e0d\u8981\u7528{a}|only {a}|{a} rather than {b}|{a} instead of {b}|"
     "{a} should be used|{a} would be our choice|I would like to see {a} tried first|avec du {a}|"
-    "continue {a}|prefer {a} with low toxicity|don't hesitate to use {a}|no reservations about {a}|use {a} without delay|"
-    "use {a} suspended in {b}|use {a} and stop at stasis|no {a} over 40 mg|avoid too much {a}|don't forget {a}|"
-    "use {a} without dose reduction|sin duda usar {a}|n'h\u00e9sitez pas \u00e0 utiliser {a}"
+    "continue {a}|prefer {a} with low toxicity|don't hesitate to use {a}|no reservations about {a}|"
+    "use {a} without delay|use {a} suspended in {b}|use {a} and stop at stasis|no {a} over 40 mg|avoid too much {a}|"
+    "don't forget {a}|use {a} without dose reduction|sin duda usar {a}|n'h\u00e9sitez pas \u00e0 utiliser {a}"
 ).split("|")
 SEPARATORS = ("; ", ". ", ", ", " and ", " - ", "\n", " but ", " because ", " (", ") ", " ")
 _NAMES = st.sampled_from(sorted(AGENTS))
