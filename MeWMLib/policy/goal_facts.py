@@ -55,6 +55,14 @@ def _graded(field: str, *groups: str) -> Reader:
     return read
 
 
+def _ascites(match: re.Match[str]) -> Stated:
+    number = match["number"]
+    if not number:
+        return _graded("ascites", "grade", "grade2", "grade3", "grade4")(match)
+    grade = len(number) if number.startswith("i") else int(number)
+    return Stated("ascites", ("mild", "moderate", "severe")[grade - 1], NONE, graded=True)
+
+
 def _child_pugh(match: re.Match[str]) -> Stated | None:
     first = match["class"].upper() + (match["points"] or "")
     second = ((match["class2"] or "").upper() or match["class"].upper()) + (match["points2"] or "")
@@ -160,17 +168,15 @@ _PATTERNS: tuple[tuple[str, Reader], ...] = (
         _ecog,
     ),
     (
-        r"(?:(?P<grade>mild|slight|moderate|severe|massive|tense|refractory|large|small)\s+)?"
-        r"(?:ascites|aszites|ascite|ascitis)(?:\s*\(?(?:grade|grad|grado|\u00b0)\s*(?P<number>[1-3])\)?)?"
+        r"(?:(?P<grade>mild|slight|moderate|severe|massive|tense|refractory|large|small|trace|minimal|minor|gross|marked)\s+)?"
+        r"(?:ascites|aszites|ascite|ascitis)(?:\s*\(?(?:grade|grad|grado|\u00b0)\s*(?P<number>[1-3]|i{1,3})\b\)?|"
+        r":\s*(?P<grade4>trace|minimal|mild|slight|moderate|severe|massive|tense|"
+        r"refractory|large|small)(?!\w))?"
         r"(?:\s+(?P<grade3>minime|legere|discrete|leve|lieve|moderee?|moderada|moderata|abondante|abundante|grave|"
         r"massiv[ao]|importante|tesa|a tension|refractaire|refractaria|refrattaria))?(?!\w)|"
         r"(?P<grade2>\u5c11\u91cf|\u5fae\u91cf|\u4e2d\u91cf|\u5927\u91cf|\u91cd\u5ea6|\u8f7b\u5ea6|\u4e2d\u5ea6|\u4e2d\u7b49\u91cf|"
         r"\u987d\u56fa\u6027|\u96be\u6cbb\u6027)?\u8179\u6c34",
-        lambda m: (
-            _graded("ascites", "grade", "grade2", "grade3")(m)
-            if _first(m, "grade", "grade2", "grade3") or not m["number"]
-            else Stated("ascites", ("mild", "moderate", "severe")[int(m["number"]) - 1], NONE, graded=True)
-        ),
+        _ascites,
     ),
     (
         r"(?:hepatic |portosystemic )?(?:encephalopathy|enzephalopathie|encephalopathie|encefalopatia)"
@@ -195,7 +201,7 @@ _PATTERNS: tuple[tuple[str, Reader], ...] = (
     (
         rf"(?:(?P<level>{_LEVEL}) )?(?:portal vein|pv|pfortader)(?: is| are| ist)? (?:patent|open|offen|durchgangig)|"
         rf"patent (?:(?P<level2>{_LEVEL}) )?(?:portal vein|pv)|veine porte permeable|vena porta (?:permeable|pervia)|"
-        r"\u95e8\u9759\u8109\u901a\u7545",
+        r"\u95e8\u9759?\u8109\u901a\u7545",
         _patent,
     ),
     (
@@ -210,13 +216,17 @@ _PATTERNS: tuple[tuple[str, Reader], ...] = (
         rf"thrombose (?:{_PORTAL})(?: (?P<level9>tronculaire|segmentaire|lobaire|droite|gauche|du tronc))?|"
         rf"trombosi[s]? (?:{_PORTAL})(?: (?P<level10>principale?|segmentari[ao]|lobar|derecha|izquierda|destra|"
         rf"sinistra|"
-        r"del tronco))?|\u95e8\u9759\u8109(?P<level11>\u4e3b\u5e72|\u5de6\u652f|\u53f3\u652f|\u5206\u652f)?"
+        r"del tronco))?|\u95e8\u9759?\u8109(?P<level11>\u4e3b\u5e72|\u5de6\u652f|\u53f3\u652f|\u5206\u652f)?"
         r"(?:\u764c\u6813|\u8840\u6813)|(?P<level12>\u5de6\u652f|\u53f3\u652f|\u4e3b\u5e72|\u5206\u652f)(?:\u764c\u6813|\u8840\u6813)",
         _thrombosis,
     ),
     (
-        r"\u95e8\u9759\u8109(?:\u4e3b\u5e72|\u5de6\u652f|\u53f3\u652f|\u5206\u652f)(?:\u672a\u89c1|\u65e0)(?:\u660e\u663e)?(?:\u764c\u6813|\u8840\u6813)",
+        r"\u95e8\u9759?\u8109(?:\u4e3b\u5e72|\u5de6\u652f|\u53f3\u652f|\u5206\u652f)(?:\u672a\u89c1|\u65e0)(?:\u660e\u663e)?(?:\u764c\u6813|\u8840\u6813)",
         _is("portal_vein_thrombosis", UNSPECIFIED, NONE, graded=True, says_no=True),
+    ),
+    (
+        r"\u95e8\u9759?\u8109(?:\u672a\u89c1|\u65e0)(?:\u764c\u6813|\u8840\u6813)",
+        _is("portal_vein_thrombosis", NONE, UNSPECIFIED),
     ),
     (rf"\bvp\s*-?(?P<level>[0-4])\b(?:{_RANGE}(?:vp)?(?P<last>[1-4])\b)?", _vp),
     (

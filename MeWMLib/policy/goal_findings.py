@@ -14,7 +14,7 @@ from MeWMLib.core.clinical_fields import NONE, UNSPECIFIED
 from MeWMLib.policy.goal_found import Reading, Said
 from MeWMLib.policy.goal_levels import QUALIFIERS, level_of
 from MeWMLib.policy.goal_polarity import ANY_MORE, BARE, DENIED, DOUBT, EXCLUDE, GONE, REASONS, THERE
-from MeWMLib.policy.goal_sentences import Group, Sentence
+from MeWMLib.policy.goal_sentences import RULED_OUT, Group, Sentence
 from MeWMLib.policy.goal_stated import NOW, PAST, WAS, Stated, there, when, worse
 from MeWMLib.policy.goal_words import AGENT, FACT, MARK, NUMBER, SUBSTANCE, UNKNOWN, Token
 
@@ -22,7 +22,7 @@ from MeWMLib.policy.goal_words import AGENT, FACT, MARK, NUMBER, SUBSTANCE, UNKN
 _LASTING = {"biliary_intervention"}
 #: Where one looked is no qualification of what one did not see.
 _LOOKED = set(
-    "ct us mri mrt irm rm tac tdm ultrasound sonography sono sonographically imaging scan scans film "
+    "ct thorax abdomen us mri mrt irm rm tac tdm ultrasound sonography sono sonographically imaging scan scans film "
     "doppler examination "
     "exam angiography ultraschall bildgebung untersuchung echographie imagerie ecografia eco imagen imaging far so "
     "evidence sign signs hinweis anhalt zeichen history moment time clinically klinisch patient either".split()
@@ -39,7 +39,7 @@ def denies_part(group: Group, member: Token) -> bool:
     cue = max((n for n, t in enumerate(group.pre) if t.kind == "neg"), default=None)
     if cue is not None and member is group.members[0] and any(map(_narrows, group.pre[cue + 1 :])):
         return True
-    denial = next((n for n, t in enumerate(group.post) if t.kind == "neg"), None)
+    denial = next((n for n, t in enumerate(group.post) if t.kind == "neg" or t.text in RULED_OUT), None)
     if cue is None and denial is not None and member is group.members[-1]:
         return any(map(_narrows, group.post[denial + 1 :]))  # "ascites: not severe"
     for token in group.post if cue is not None and member is group.members[-1] else ():
@@ -78,6 +78,10 @@ def take_fact(group: Group, member: Token, polarity: str, found: Reading) -> Non
         polarity, denied = DOUBT, False  # "no ascites anymore": there was
     if stated.says_no and not denied:
         found.say(stated.field, Said(None, stated.when, shown, careful=None if value == NONE else there(stated.field)))
+        return
+    if value in (NONE, False) and not denied and any(t.kind == "except" or _narrows(t) for t in group.post):
+        # "portal vein patent except the right branch"
+        found.say(stated.field, Said(None, stated.when, shown, there(stated.field)))
         return
     if denied:
         value = stated.denied

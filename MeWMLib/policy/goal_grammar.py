@@ -107,7 +107,9 @@ def _unsure(group: Group, polarity: str) -> str:
     """What is narrowed ("avoid too much A", "no small B") is no exclusion, and a name of several things is no wish."""
     if polarity == EXCLUDE:
         cue = next((n for n, t in enumerate(group.pre) if t.kind in ("neg", "avoid", "limit")), len(group.pre))
-        if any(t.value in NARROWING for t in (*group.pre[cue + 1 :], *group.post)):
+        # a dose behind it says how much of it is not to be given: "stop A before 450 mg"
+        behind = any(t.value in NARROWING or t.kind == DOSE for t in group.post)
+        if behind or any(t.value in NARROWING for t in group.pre[cue + 1 :]):
             return DOUBT
     if polarity == DENIED and any(t.text in ANY_MORE for t in (*group.pre, *group.post)):
         return DOUBT  # "not allergic to A anymore"

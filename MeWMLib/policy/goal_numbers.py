@@ -21,7 +21,7 @@ Reader = Callable[[re.Match[str]], "Stated | None"]
 NUM = r"\d+(?:[.,]\d+)?"
 IS = (
     r"\s*(?:(?:level|value|count|total|of|is|was|were|at|only|about|approx\.?|ca\.?|from|now|today|currently|previously|"
-    r"reduced to|reduced|elevated|fell|fallen|dropped|decreased|declined|rose|rising|risen|increased|has|"
+    r"up|down|peaked|climbed|recovered|improved|worsened|to|reduced|elevated|fell|fallen|dropped|decreased|declined|rose|rising|risen|increased|has|"
     r"have|von|ist|war|"
     r"betragt|bei|fruher|aktuell|jetzt|est|etait|a|es|era|de|del|di|actuellement|ahora|adesso|attuale|actual|"
     r"\u4e3a|\u662f|\u7ea6|=|:|,|~)\s*){0,5}"
@@ -37,7 +37,8 @@ _AGO = re.compile(
 )
 _WORD = re.compile(r"[^\W\d_]+")
 _FILL = set(
-    "is was were at to the of and on in it but a an has have been level value with only about from last "
+    "recovered improved worsened rose fell dropped up down peaked reduced is was were at to the of and "
+    "on in it but a an has have been level value with only about from last "
     "ct mri lab labs "
     "ist war auf bei und am im der die das von est etait le la les a de du et es era el y en il lo e di un una".split()
 )
@@ -152,6 +153,12 @@ MEASURED = (
 )  # fmt: skip
 _BY_FIELD = {measured.field: measured for measured in MEASURED} | {"ecog": Measured("ecog", "ecog")}
 _UNITS = {name: re.compile(rf"\s*(?:{m.unit})" if m.unit else r"\s*%?") for name, m in _BY_FIELD.items()}
+#: A class that stands without its name behind a word of time.
+_CLASSES = {
+    "heart_failure": re.compile(r"\s*(?:is |at |class |klasse |nyha )?(?P<class>iv|i{1,3}|[1-4])(?!\w)"),
+    "child_pugh_class": re.compile(r"\s*(?:is |at |class |klasse |child )?(?P<class>[abc]\d{0,2})(?!\w)"),
+    "bclc_stage": re.compile(r"\s*(?:is |at |stage |bclc )?(?P<class>[0abcd])(?!\w)"),
+}
 _DIGITS = re.compile(rf"(?<![\d.,/^a-z<>]){NUM}(?![\d^a-z])")
 
 
@@ -170,11 +177,13 @@ def later_values(text: str, stated: Stated, start: int, end: int, stop: int) -> 
         start, end: of the first value.
         stop: where the next statement begins.
     """
-    measured = _BY_FIELD.get(stated.field)
-    if measured is None:
-        return
     stop = min(stop, end + _REACH, len(text))
     window = text[end:stop]
+    measured = _BY_FIELD.get(stated.field)
+    if stated.field in _CLASSES and stated.value is not None:
+        yield from _later_classes(window, stated, end)
+    if measured is None:
+        return
     years = [match.span() for match in _YEAR.finditer(window)]
     for match in _DIGITS.finditer(window):
         if any(a <= match.start() < b for a, b in years) or _AGO.match(window, match.end()):
@@ -197,6 +206,19 @@ def later_values(text: str, stated: Stated, start: int, end: int, stop: int) -> 
         if value is not None:
             yield end + match.start(), behind, replace(stated, value=value, doubt="", when="")
         return
+
+
+def _later_classes(window: str, stated: Stated, end: int) -> Iterator[tuple[int, int, Stated]]:
+    """A class behind a word of time, "NYHA II, now IV"."""
+    pattern = _CLASSES[stated.field]
+    for _, timed in time_words(window):
+        match = pattern.match(window, timed)
+        if match and _BEHIND.match(window, match.end()):
+            value = match["class"].upper()
+            if stated.field != "child_pugh_class":
+                value = field_table()[stated.field].normal(value)
+            yield end + match.start("class"), end + match.end(), replace(stated, value=value, doubt="", when="")
+            return
 
 
 def _unit_of(text: str, measured: Measured) -> str:

@@ -63,7 +63,7 @@ _NO = set("no|nein|non|none|nicht|not|negative|keine|nessuna|ninguna|aucune|\u65
 _YES = set("yes|ja|oui|si|positive|\u662f|\u6709".split("|"))
 #: Laboratory values and scores that are no field, or are a field whose unit is missing.
 _LABS = set(
-    "plt|plts|thrombo|thrombos|tc|bili|bil|tbil|dbil|krea|crea|creat|cr|scr|alb|quick|pt|ptt|aptt|hb|hgb|hct|wbc|"
+    "vp|plt|plts|thrombo|thrombos|tc|bili|bil|tbil|dbil|krea|crea|creat|cr|scr|alb|quick|pt|ptt|aptt|hb|hgb|hct|wbc|"
     "leuko|leukos|leuc|leucos|anc|alt|ast|got|gpt|ggt|gamma|alp|tsh|ft|ft3|ft4|bnp|probnp|nt|troponin|trop|meld|albi|"
     "afp|plaquettes|plaquetas|piastrine|thrombozyten|thrombozythen|thrombocytes|platelets|creatinine|kreatinin|creatinina|"
     "bilirubin|bilirubine|bilirrubina|albumin|albumine|albumina|hemoglobin|haemoglobin|hamoglobin|sodium|natrium|na|k|"
