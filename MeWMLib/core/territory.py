@@ -174,7 +174,7 @@ class Territory:
 
     def __post_init__(self) -> None:
         if not self.parts:
-            raise _unknown("No territory was given", "")
+            raise _unknown(what="No territory was given", given="")
         if any(_is_painted(part) for part in self.parts):
             if len(self.parts) > 1:
                 raise TerritoryError(
@@ -187,7 +187,7 @@ class Territory:
         named = {part for part in self.parts if not part.startswith("segment")}
         unknown = sorted(named - set(_BY_NAME))
         if unknown:
-            raise _unknown("Unknown territory", unknown[0])
+            raise _unknown(what="Unknown territory", given=unknown[0])
         numbered = {s for part in self.parts if part not in named for s in _segments_in(part)}
         order: dict[str, float] = {part: _ORDER[part] for part in named}
         if numbered:
@@ -218,13 +218,13 @@ class Territory:
         """
         require_length(text, MOST_TERRITORY, "The territory", TerritoryError)
         if any(unicodedata.category(c) in ("Cc", "Cs") and not c.isspace() for c in text):
-            raise _unknown("The territory holds characters that cannot be read", text)
+            raise _unknown(what="The territory holds characters that cannot be read", given=text)
         if _is_painted(" ".join(text.split()).casefold()):
             name = " ".join(text.split()[2:])
             return cls((f"{PAINTED} {name}".strip(),))
         plain = _plain(text)
         if not plain:
-            raise _unknown("No territory was given", text)
+            raise _unknown(what="No territory was given", given=text)
         if plain in _by_any_name():
             return cls((_by_any_name()[plain],))
         parts: list[str] = []
@@ -237,7 +237,7 @@ class Territory:
                 continue
             match = _ITEM.fullmatch(item)
             if match is None:
-                raise _unknown("Unknown territory", item or text)
+                raise _unknown(what="Unknown territory", given=item or text)
             if match["word"] or match["artery"]:
                 word = "a" if match["word"] == "a" or match["artery"] else "segment"
             numbers = _range(match["first"], match["last"] or match["first"])
@@ -313,7 +313,7 @@ def _segments_in(part: str) -> list[str]:
     words = part.replace(",", " ").split()[1:]
     unknown = [word for word in words if not set(expand(word)) <= set(SEGMENTS)]
     if not words or unknown:
-        raise _unknown("There is no such segment", part)
+        raise _unknown(what="There is no such segment", given=part)
     return [s for word in words for s in expand(word)]
 
 
