@@ -7,6 +7,7 @@ from typing import Any
 
 from MeWMLib.core.clinical import Clinical as Clinical
 from MeWMLib.core.goal import Goal
+from MeWMLib.core.targets import Session
 from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
 
 
@@ -88,6 +89,7 @@ class Patient:
         findings: measured on the labels.
         clinical: clinical data, all optional.
         goal: of the treatment, as it was read; what it rules out is never given.
+        session: what is treated; None treats all tumour in the cube around the largest lesion.
     """
 
     id: str
@@ -96,6 +98,7 @@ class Patient:
     findings: Findings
     clinical: Clinical = Clinical()
     goal: Goal = Goal()
+    session: Session | None = None
 
     def __post_init__(self) -> None:
         require_same_geometry(self.ct.geometry, self.labels.geometry, "The labels are not on the grid of the CT")
