@@ -150,7 +150,7 @@ class Tasks:
         for number, (name, protocol) in enumerate(named, start=1):
             plans.append(folder / f"protocol-{number}")
             self.desk.say(f"{name}: {protocol.text}")
-            yield self._job("simulate", {**case.inputs, "protocol": protocol.text}, plans[-1], pack)
+            yield self._job("simulate", {**case.inputs, **case.session, "protocol": protocol.text}, plans[-1], pack)
         yield from self._show(plans, case, source)
 
     @_task
@@ -171,7 +171,7 @@ class Tasks:
                 self.on_candidates(results.candidates_in(out))
 
         case = yield partial(self.desk.aside, partial(held.write, folder))
-        inputs = {**case.inputs, **self._goal(), **({"mine": mine.text} if mine is not None else {})}
+        inputs = {**case.inputs, **case.session, **self._goal(), **({"mine": mine.text} if mine is not None else {})}
         yield self._job("plan", inputs, out, pack, parameters.simulation, on_event=on_event)
         yield from self._show([out], case, source)
 
@@ -236,6 +236,7 @@ class Tasks:
         result = yield self._job("propose", {**case.inputs, "goal": pack.goal, "accept_goal": True}, None, pack)
         parameters = self.parameters()
         parameters.findings = json.dumps({**result["findings"], "questions": result.get("questions", [])})
+        parameters.targets = ""  # the numbers were those of other lesions
         told = ("policy", "drugs", "embolics", "reasons", "sources")
         parameters.proposal = json.dumps({key: result[key] for key in told if key in result})
         self.desk.say(_("Done: the lesions are measured"))

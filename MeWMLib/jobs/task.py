@@ -19,12 +19,12 @@ from MeWMLib.core.io import atomic_path
 from MeWMLib.core.patient import Clinical, Patient
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import ActionSpace
-from MeWMLib.core.questions import NOTE, Question, in_line, require_accepted, require_target
+from MeWMLib.core.questions import NOTE, SEVERE, WARNING, Question, in_line, require_accepted, require_target
 from MeWMLib.core.volume import LIVER, LabelMap, Volume, require_same_geometry
 from MeWMLib.jobs.inputs import Case, clinical_of, read_case, read_fed, read_segments, targets_of, territory_of
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.reporter import Reporter
-from MeWMLib.jobs.table import kind_of
+from MeWMLib.jobs.table import SAMPLE_PREFIX, kind_of
 from MeWMLib.policy.goal import read_goal, require_answered, with_facts
 
 if TYPE_CHECKING:
@@ -170,6 +170,8 @@ class Task:
         fed, segments = read_fed(self.job, grid), read_segments(self.job, grid)
         patient = treating(patient, targets, territory_of(self.job), fed, segments)
         questions = question_session(patient, targets is not None)
+        if case.name.startswith(SAMPLE_PREFIX):  # nobody is treated by a demonstration: said, but not asked
+            questions = tuple(replace(one, severity=WARNING) if one.severity == SEVERE else one for one in questions)
         if kind_of(self.job.kind).output is not None:  # what only lists the lesions needs no target
             require_target(questions, bool(self.job.inputs.get("accept_labels")))
         return patient, self._asked(questions)
@@ -188,7 +190,7 @@ class Task:
         """What labels let one ask; shown to the user, and severe ones stop the job unless it accepts them."""
         from MeWMLib.world.questions import question_patient
 
-        questions = question_patient(ct, labels)
+        questions = question_patient(ct, labels, clinical_of(self.job))
         require_accepted(questions, bool(self.job.inputs.get("accept_labels")))
         return self._asked(questions)
 

@@ -238,24 +238,15 @@ def question_session(patient: Patient, chosen: bool) -> tuple[Question, ...]:
 
 
 def _rivals(patient: Patient, session: Session) -> tuple[Question, ...]:
-    numbers = numbered(patient.labels)
-    fed = np.bincount(numbers[_fed_tumour(session, numbers)])
-    order = np.argsort(-fed[1:], kind="stable")[:2] + 1
-    if len(order) < 2 or fed[order[1]] < RIVAL * fed[order[0]]:
+    fed = np.bincount(numbered(patient.labels)[session.mask])
+    order = [int(n) for n in np.argsort(-fed[1:], kind="stable")[:2] + 1]
+    if len(order) < 2 or fed[order[1]] < max(1.0, RIVAL * fed[order[0]]):
         return ()
-    first, second = (patient.findings.lesions[n - 1] for n in order)
     ml = [float(fed[n]) * patient.ct.geometry.voxel_ml for n in order]
-    places = [f"{one.location.split(';')[0]}" if one.location else "" for one in (first, second)]
-    words = [
-        f"lesion {one.index} ({volume:.1f} ml{f', {place}' if place else ''})"
-        for one, volume, place in zip((first, second), ml, places, strict=True)
-    ]
+    places = {one.index: f", {one.location.split(';')[0]}" for one in patient.findings.lesions if one.location}
+    words = [f"lesion {n} ({volume:.1f} ml{places.get(n, '')})" for n, volume in zip(order, ml, strict=True)]
     text = f"Two lesions are alike in size, and either may be the target: {words[0]} and {words[1]}."
     return (Question("target", SEVERE, text, {"first_ml": round(ml[0], 2), "second_ml": round(ml[1], 2)}),)
-
-
-def _fed_tumour(session: Session, numbers: NDArray[np.int32]) -> Mask:
-    return session.mask & (numbers > 0)
 
 
 def _borders(patient: Patient, session: Session) -> tuple[Question, ...]:

@@ -95,6 +95,14 @@ MORE_CASES: list[tuple[str, str, str, dict[str, Any], str, dict[str, Any]]] = [
         {"portal_vein_thrombosis": "none"},
     ),
     ("performance-status", "warning", PVA, {"ecog": 1}, PVA, {"ecog": 0}),
+    (
+        "tace-refractoriness",
+        "warning",
+        PVA,
+        {"previous_tace_sessions": 2},
+        PVA,
+        {"previous_tace_sessions": 1},
+    ),
 ]
 
 #: rule, severity, a protocol and a patient that touch it, and a pair that just does not.
@@ -226,6 +234,7 @@ def test_all_rules_can_be_judged_in_a_patient_of_whom_all_is_known() -> None:
         creatinine_mg_per_dl=0.9, albumin_g_per_dl=4.0, extrahepatic_spread=False, ecog=0, allergies=(),
         heart_failure="none", lvef_percent=60, egfr_ml_per_min=90, platelets_10e9_per_l=150, inr=1.1, ascites="none",
         encephalopathy="none", portal_vein_thrombosis="none", arterioportal_shunt=False, biliary_intervention="none",
+        previous_tace=(),
     )  # fmt: skip
     findings = Findings(1500.0, 100.0, (Lesion(1, 30.0, 40.0, (0.0, 0.0, 0.0), 120.0, 10.0, 0.0, 0.0, 30.0),))
     found = explain(Protocol.parse("Doxorubicin + Lipiodol"), whole, findings=findings)
@@ -233,6 +242,15 @@ def test_all_rules_can_be_judged_in_a_patient_of_whom_all_is_known() -> None:
     assert unjudged(explain(Protocol.parse("Doxorubicin + Lipiodol"), whole)) == {
         "tumour_burden_percent": ("tumour-burden",)
     }
+
+
+def test_previous_sessions_are_counted_from_what_was_given_in_them() -> None:
+    twice, once, none = (Clinical(previous_tace=("Lipiodol",) * n) for n in (2, 1, 0))
+    states = [
+        {e.rule: e.state for e in explain(Protocol.parse(PVA), known)}["tace-refractoriness"]
+        for known in (twice, once, none, Clinical())
+    ]
+    assert states == [TOUCHED, SILENT, SILENT, NOT_KNOWN]
 
 
 def test_the_tumour_burden_comes_from_the_labels() -> None:
