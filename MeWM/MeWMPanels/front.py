@@ -21,7 +21,7 @@ from MeWMPanels.progress import ProgressPanel
 from MeWMPanels.segmentation import SegmentationPanel
 from MeWMPanels.setup import SetupPanel
 from MeWMPanels.simulation import SimulationPanel
-from MeWMPanels.tasks import Tasks, findings_of
+from MeWMPanels.tasks import Tasks, findings_of, ticked_lesions
 from MeWMPanels.views import Views
 
 
@@ -236,11 +236,13 @@ class Front:
             self.views.show(self.comparison, self.parameters.view)
 
     def lesion_centre(self):
-        """Where the largest lesion is, RAS mm; not measured yet, the middle of the tumour segment; or None."""
+        """Where the target is, or the largest lesion, RAS mm; not measured yet, the middle of the tumour; or None."""
         findings, node, tumour = self.parameters.findings, self.parameters.segmentation, self.parameters.tumour_segment
         lesions = findings_of(findings)["lesions"]
         if lesions:
-            return tuple(lesions[0]["centre_ras_mm"])
+            ticked = ticked_lesions(self.parameters)
+            first = next((one for one in lesions if one["index"] in ticked), lesions[0])
+            return tuple(first["centre_ras_mm"])
         if self.comparison is not None and self.comparison.lesion is not None:
             return self.comparison.lesion
         return node.GetSegmentCenterRAS(tumour) if tumour in dict(case_files.segments_of(node)) else None

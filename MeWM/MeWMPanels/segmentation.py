@@ -5,11 +5,10 @@ import slicer
 from slicer.i18n import tr as _
 
 from MeWMLib.core.errors import MeWMError
-from MeWMLib.core.targets import Targets
 from MeWMLib.core.territory import Territory, known_parts
 from MeWMPanels.case_files import guess_segment, segments_of
 from MeWMPanels.panel import Panel, fill_combo, fill_table
-from MeWMPanels.tasks import findings_of
+from MeWMPanels.tasks import findings_of, ticked_lesions
 
 #: Columns of the table: title, field of a lesion, factor, digits.
 _COLUMNS = (
@@ -101,7 +100,7 @@ class SegmentationPanel(Panel):
         rows = [[f"{factor * one[field]:.{digits}f}" for _t, field, factor, digits in _COLUMNS] for one in lesions]
         tips = [one["location"] for one in lesions]
         fill_table(table, [title for title, *_rest in _COLUMNS], rows, tips, most=5)
-        ticked = _numbers(self.parameters.targets)
+        ticked = ticked_lesions(self.parameters)
         table.blockSignals(True)
         for row, one in enumerate(lesions):
             item = table.item(row, 0)
@@ -119,7 +118,7 @@ class SegmentationPanel(Panel):
     def _show_treated(self):
         """Say what will be treated, or why the territory cannot be used."""
         parameters = self.parameters
-        ticked = _numbers(parameters.targets)
+        ticked = ticked_lesions(parameters)
         text = _("Nothing is ticked: all tumour is treated that is in the cube around the largest lesion.")
         if ticked:
             numbers = ", ".join(map(str, ticked))
@@ -139,11 +138,3 @@ class SegmentationPanel(Panel):
                 elif not territory.is_whole:
                     text += " " + _("The borders of segments are approximate.")
         self.ui.treatedLabel.setText(text)
-
-
-def _numbers(targets):
-    """Numbers of the lesions that are ticked; none where the text of a damaged scene cannot be read."""
-    try:
-        return Targets.parse(targets).lesions if targets else ()
-    except MeWMError:
-        return ()

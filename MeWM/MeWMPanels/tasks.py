@@ -16,6 +16,7 @@ from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.questions import Question
 from MeWMLib.core.records import from_plain, parse_json, to_plain
+from MeWMLib.core.targets import Targets
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.runner import LocalRunner
 from MeWMLib.jobs.table import kind_of
@@ -304,6 +305,14 @@ def findings_of(text):
         return {**found, "questions": to_plain(from_plain(Asked, data, strict=False).questions)}
     except MeWMError:
         return {"lesions": []}
+
+
+def ticked_lesions(parameters):
+    """Numbers of the lesions that are ticked; none where the text of a damaged scene cannot be read."""
+    try:
+        return Targets.parse(parameters.targets).lesions if parameters.targets else ()
+    except MeWMError:
+        return ()
 
 
 def protocols_of(text):

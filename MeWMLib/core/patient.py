@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from MeWMLib.core.clinical import Clinical as Clinical
@@ -102,6 +102,15 @@ class Patient:
 
     def __post_init__(self) -> None:
         require_same_geometry(self.ct.geometry, self.labels.geometry, "The labels are not on the grid of the CT")
+
+    @property
+    def target_findings(self) -> Findings:
+        """The findings with the target first, which is the largest lesion that is treated: doses go by its size."""
+        if self.session is None:
+            return self.findings
+        first = self.session.lesions[0]
+        lesions = sorted(self.findings.lesions, key=lambda lesion: lesion.index != first)
+        return replace(self.findings, lesions=tuple(lesions))
 
     def __repr__(self) -> str:
         found = self.findings

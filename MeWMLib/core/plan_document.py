@@ -99,6 +99,13 @@ class TreatmentSummary:
             why=session.why,
         )
 
+    def of(self, lesion: int) -> str:
+        """How much of a lesion is treated: "all", "34 %", "no"; "" in plans of older versions, which do not say it."""
+        if not self.targets:
+            return ""
+        percent = dict(zip(self.targets, self.target_percent, strict=False)).get(lesion, 0.0)
+        return "all" if percent > 99.95 else f"{percent:.0f} %" if percent else "no"
+
     @property
     def text(self) -> str:
         """What is treated, in one line: "lesions 1, 3 (34 %) of 5; 62 % of all tumour"."""
@@ -152,6 +159,11 @@ class PlanDocument:
     kind: str = SEARCHED
     beside: Beside | None = None
     goal_reading: Goal = Goal()
+
+    @property
+    def target_centre(self) -> tuple[float, float, float] | None:
+        """Where the target lesion is, RAS mm; None where it was not measured."""
+        return next((one.centre_ras_mm for one in self.findings.lesions if one.index == self.treated.lesion), None)
 
     @property
     def forbidden(self) -> list[str]:

@@ -62,8 +62,8 @@ def require_target(questions: Iterable[Question], accepted: bool) -> None:
         raise TargetQuestionError(
             what="It is not sure which lesion is to be treated",
             given=" ".join(severe).rstrip("."),
-            remedy=f"Name the targets, such as --target 1, --target 2 or --target all; {ACCEPT_OPTION} treats the "
-            "largest and what is in the cube around it",
+            remedy="Name the targets, such as --target 1, --target 2 or --target all; --target largest treats the "
+            f"largest and what is in the cube around it, as {ACCEPT_OPTION} does",
         )
 
 

@@ -14,9 +14,9 @@ from MeWMLib.core.territory import Territory
 from MeWMLib.core.texts import require_length
 from MeWMLib.core.volume import Geometry
 
-ALL, SEGMENT = "all", "segment"
+ALL, LARGEST, SEGMENT = "all", "largest", "segment"
 MOST_TARGETS = 2000
-_HOW = "Write numbers of the list of lesions such as 1,3, or all, or segment:RIGHT, segment:LEFT, segment:5,8"
+_HOW = "Write numbers of the list of lesions such as 1,3, or all, largest, segment:RIGHT, segment:LEFT, segment:5,8"
 _SIDES = {"right": "right lobe", "left": "left lobe"}
 
 
@@ -28,15 +28,17 @@ class Targets:
         lesions: numbers as in the findings, where 1 is the largest.
         place: the part of the liver, for lesions that are named by it.
         everything: all lesions.
+        largest: what is treated where nothing is said: the largest lesion and what is in the cube around it.
     """
 
     lesions: tuple[int, ...] = ()
     place: Territory | None = None
     everything: bool = False
+    largest: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Targets:
-        """Read "1,3", "all", "segment:RIGHT" or "segment:5,8".
+        """Read "1,3", "all", "largest", "segment:RIGHT" or "segment:5,8".
 
         Raises:
             TargetError: none of these.
@@ -46,6 +48,8 @@ class Targets:
         word, colon, rest = plain.partition(":")
         if plain.casefold() == ALL:
             return cls(everything=True)
+        if plain.casefold() == LARGEST:
+            return cls(largest=True)
         if colon and word.strip().casefold() in (SEGMENT, "segments"):
             try:
                 place = Territory.parse(_SIDES.get(rest.strip().casefold(), rest))
@@ -67,8 +71,8 @@ class Targets:
     @property
     def text(self) -> str:
         """Canonical text, which `parse` reads back."""
-        if self.everything:
-            return ALL
+        if self.everything or self.largest:
+            return ALL if self.everything else LARGEST
         return f"{SEGMENT}:{self.place.text}" if self.place else ",".join(map(str, self.lesions))
 
 

@@ -228,7 +228,7 @@ _PATIENT = (
     Input("accept_goal", "go on with the goal as it was understood, questions and all", "on"),
     Input("segment", "do not try the segmenter where there are labels", "off"),
 )
-_TARGET_HELP = "lesions to treat: 1,3 (numbers of the list of lesions), all, segment:RIGHT or segment:5,8"
+_TARGET_HELP = "lesions to treat: 1,3 (numbers of the list of lesions), all, largest, segment:RIGHT, segment:5,8"
 _TERRITORY_HELP = 'what the treated artery feeds: "right lobe", "segments 5, 8", "A8", "right hepatic artery"'
 _SESSION = (
     Input("target", _TARGET_HELP, metavar="LESIONS"),

@@ -35,6 +35,8 @@ _CANTLIE_DEG = 20.0
 _POCKET = 0.8
 #: A shallower pocket is none, and the middle of the liver stands in; a whole liver has 25 mm and more.
 _POCKET_MM = 12.0
+#: Where the image cuts the liver by more than this share of its surface (taken as that of a cube), it is a part.
+_MOST_CUT = 0.02
 #: The border between the right sections leaves Cantlie's plane at the vena cava by so much, degrees.
 _RIGHT_VEIN_DEG = 60.0
 #: How far below the pocket the portal branches divide upper from lower segments, and how far above it segment 4, as
@@ -60,7 +62,7 @@ class Division:
         cava: how far along Cantlie's plane the back of the liver is from the pocket (negative).
         left_end: how far the liver reaches to the left of Cantlie's plane.
         height: of the liver.
-        found: False where the mask shows no pocket, so that its middle stands in: part of a liver, or a ball.
+        found: False where the mask shows no pocket, so that its middle stands in: a part of a liver, or a ball.
     """
 
     pocket: Points
@@ -75,7 +77,7 @@ class Division:
         points = _coarse(labels)
         if not len(points):
             return None
-        pocket = _pocket(points)
+        pocket = _pocket(points) if _share_cut(labels) <= _MOST_CUT else None
         at = pocket if pocket is not None else points.mean(axis=0)
         right, ahead = _along(points - at)
         near = np.abs(right) < 1.5 * _GRID_MM
@@ -174,6 +176,15 @@ def _coarse(labels: LabelMap) -> Points:
     steps = [max(1, round(_GRID_MM / mm)) for mm in labels.geometry.spacing]
     thin = labels.liver[:: steps[0], :: steps[1], :: steps[2]]
     return labels.geometry.to_ras(np.argwhere(thin) * steps)
+
+
+def _share_cut(labels: LabelMap) -> float:
+    """Which share of the liver's surface is made by the border of the image."""
+    liver, (k, j, i) = labels.liver, labels.geometry.spacing[::-1]
+    faces = zip(range(3), (j * i, k * i, k * j), strict=True)
+    cut = sum(int(np.take(liver, end, axis=axis).sum()) * area for axis, area in faces for end in (0, -1))
+    volume = float(liver.sum()) * labels.geometry.voxel_ml * 1000.0
+    return float(cut) / (6.0 * volume ** (2 / 3)) if volume else 0.0
 
 
 def _pocket(points: Points) -> Points | None:

@@ -116,7 +116,7 @@ class WorldModel:
 
     def propose(self, patient: Patient, goal: str = "", settings: PlanSettings = DEFAULT_SETTINGS) -> ActionSpace:
         """Candidate drugs and embolics by the offline guideline policy."""
-        return guideline.propose(patient.findings, patient.clinical, goal, settings.drugs, settings.embolics)
+        return guideline.propose(patient.target_findings, patient.clinical, goal, settings.drugs, settings.embolics)
 
     @staticmethod
     def policy(name: str) -> ChosenPolicy:
@@ -312,7 +312,7 @@ class WorldModel:
             on_plan,
             cancelled,
             hint=hint,
-            dose=doses_for(patient.findings, patient.clinical) if settings.space == TEMPLATES else None,
+            dose=doses_for(patient.target_findings, patient.clinical) if settings.space == TEMPLATES else None,
             findings=patient.findings,
             goal=patient.goal,
         )

@@ -88,6 +88,7 @@ def treating(
         TargetError: a lesion that there is not, or no lesion in the part of the liver.
         NoTumourError: no target is fed.
     """
+    targets = None if targets is not None and targets.largest else targets
     if territory is None and fed is not None:
         territory = Territory.painted()
     drawn = SegmentMap(segments, patient.ct.geometry, DRAWN) if segments is not None else None
@@ -259,11 +260,6 @@ def _borders(patient: Patient, session: Session) -> tuple[Question, ...]:
         "be two or three centimetres off. Give drawn segments with --segments, or paint what is fed and give it with "
         "--fed."
     )
-    if division is None or not division.found or _is_cut(patient.labels.liver):
+    if division is None or not division.found:
         text += " The scan does not show the whole liver, which makes them worse."
     return (Question("segments-approximate", NOTE, text),)
-
-
-def _is_cut(liver: Mask) -> bool:
-    """True if the border of the image cuts the liver."""
-    return any(bool(np.take(liver, end, axis=axis).any()) for axis in range(3) for end in (0, -1))

@@ -18,6 +18,7 @@ from MeWMLib.core.territory import SEGMENTS, Territory
         ("3, 1", "1,3"),
         ("1;1 2", "1,2"),
         ("ALL", "all"),
+        (" Largest ", "largest"),
         ("segment:RIGHT", "segment:right lobe"),
         ("segment: left", "segment:left lobe"),
         ("segments:5,8", "segment:segments 5, 8"),

@@ -57,7 +57,9 @@ def test_the_territory_is_chosen_or_typed(ready):
     box = ready.widget("segmentation", "territoryBox")
     assert [box.itemText(n) for n in range(box.count)] == ["", *known_parts()]
     box.setCurrentText("S5/S8")
-    assert "Fed: segments 5, 8. The borders of segments are approximate." in ready.front.segmentation.ui.treatedLabel.text
+    assert (
+        "Fed: segments 5, 8. The borders of segments are approximate." in ready.front.segmentation.ui.treatedLabel.text
+    )
     assert ready.front.parameters.territory == "S5/S8"
     box.setCurrentText("RIPA")
     assert "Paint what it feeds" in ready.front.segmentation.ui.treatedLabel.text
