@@ -105,10 +105,10 @@ class Patient:
 
     @property
     def target_findings(self) -> Findings:
-        """The findings with the target first, which is the largest lesion that is treated: doses go by its size."""
+        """The findings with the target first: doses go by its size."""
         if self.session is None:
             return self.findings
-        first = self.session.lesions[0]
+        first = self.session.target
         lesions = sorted(self.findings.lesions, key=lambda lesion: lesion.index != first)
         return replace(self.findings, lesions=tuple(lesions))
 

@@ -90,7 +90,7 @@ class TreatmentSummary:
         """The same with what a session says."""
         return replace(
             self,
-            lesion=session.lesions[0],
+            lesion=session.target,
             targets=session.lesions,
             target_percent=tuple(session.percent[n] for n in session.lesions),
             beyond=session.beyond,

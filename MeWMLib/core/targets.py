@@ -81,7 +81,8 @@ class Session:
     """What one session treats in a patient.
 
     Attributes:
-        lesions: numbers of the lesions that are treated, or of which a part is.
+        target: number of the lesion that the cube is around: of which most is fed.
+        lesions: numbers of all lesions that are treated, or of which a part is.
         percent: of the volume of each, how much of it is treated.
         mask: (K, J, I) on the CT's grid: the tumour that is treated.
         patch: the cube in which it is simulated.
@@ -91,6 +92,7 @@ class Session:
         why: in one or two sentences, why these and what is not treated.
     """
 
+    target: int
     lesions: tuple[int, ...]
     percent: Mapping[int, float]
     mask: NDArray[np.bool_]

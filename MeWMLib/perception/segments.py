@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
 from MeWMLib.core.territory import SEGMENTS, in_words
@@ -124,6 +125,17 @@ class SegmentMap:
         if division is not None:
             codes[liver] = division.at(labels.geometry.to_ras(np.argwhere(liver)))
         return cls(codes, labels.geometry)
+
+    @classmethod
+    def drawn(cls, codes: Codes, labels: LabelMap) -> SegmentMap:
+        """Segments that somebody drew; what they left out of the liver, such as its tumour, goes to the nearest one."""
+        gaps = labels.liver & (codes == 0)
+        if gaps.any() and codes.any():
+            nearest = ndimage.distance_transform_edt(
+                codes == 0, sampling=labels.geometry.spacing, return_distances=False, return_indices=True
+            )
+            codes = np.where(gaps, codes[tuple(nearest)], codes).astype(np.uint8)
+        return cls(codes, labels.geometry, DRAWN)
 
     @property
     def is_approximate(self) -> bool:

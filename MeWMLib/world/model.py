@@ -161,23 +161,24 @@ class WorldModel:
         return treating(patient, **choice)
 
     @staticmethod
-    def _in_session(patient: Patient, protocol: Protocol) -> Patient:
-        """The patient, with a session for the territory of a protocol where they have none."""
-        territory = protocol.territory
-        if territory is None or (patient.session is not None and patient.session.territory == territory):
-            return patient
-        if patient.session is not None:
-            raise TerritoryError(
-                what="A session has one territory, and the protocol names another one",
-                given=f"{territory.text}; session: {_named(patient.session.territory)}",
-                remedy="Make a session for it with WorldModel.treating",
-            )
-        return treating(patient, territory=territory)
+    def _in_session(patient: Patient, *protocols: Protocol) -> Patient:
+        """The patient, with a session for the territory of the protocols where they have none."""
+        for territory in {p.territory for p in protocols if p.territory is not None}:
+            if patient.session is None:
+                patient = treating(patient, territory=territory)
+            elif patient.session.territory != territory:
+                raise TerritoryError(
+                    what="A session has one territory, and a protocol names another one",
+                    given=f"{territory.text}; session: {_named(patient.session.territory)}",
+                    remedy="Make a session for it with WorldModel.treating",
+                )
+        return patient
 
     def on_patch(
         self, patient: Patient, protocols: Sequence[Protocol], seeds: Sequence[int], settings: PlanSettings
     ) -> tuple[TreatedPatch, list[SimulatedReplica]]:
         """Simulate and score N protocols with N seeds on the treated patch alone, without the full CT."""
+        patient = self._in_session(patient, *protocols)
         ready = self.simulator.prepare(patient)
         return ready.patch, self.simulator.replicas(ready, list(zip(protocols, seeds, strict=True)), settings)
 
@@ -193,7 +194,9 @@ class WorldModel:
 
         Raises:
             SearchCancelled: soon after `cancelled` says so.
+            TerritoryError: as `simulate`.
         """
+        patient = self._in_session(patient, *protocols)
         ready = self.simulator.prepare(patient)
         replicas = iter(self.simulator.replicas(ready, [(p, s) for p in protocols for s in seeds], settings, cancelled))
         return [self._candidate(patient, p, [next(replicas).score for _ in seeds]) for p in protocols]
@@ -258,7 +261,7 @@ class WorldModel:
         """Target lesion, share of all tumour in the patch, its voxel size, and who draws the outline afterwards."""
         ready, session = self.simulator.prepare(patient), patient.session
         return TreatmentSummary(
-            lesion=session.lesions[0] if session else 1,
+            lesion=session.target if session else 1,
             lesions=len(patient.findings.lesions),
             share_of_tumour_percent=ready.patch.share_of_tumour(patient),
             patch_spacing_mm=round(ready.patch.spacing_mm, 4),

@@ -20,8 +20,8 @@ from MeWMLib.core.targets import Session, Targets
 from MeWMLib.core.territory import Territory, in_words
 from MeWMLib.core.volume import Geometry
 from MeWMLib.perception.findings import measure, numbered
-from MeWMLib.perception.preprocess import patch_around, patch_geometry
-from MeWMLib.perception.segments import APPROXIMATE, DRAWN, Division, SegmentMap
+from MeWMLib.perception.preprocess import patch_around
+from MeWMLib.perception.segments import APPROXIMATE, Division, SegmentMap
 
 Mask = NDArray[np.bool_]
 #: A second lesion of so much of the largest one's volume may be the target as well.
@@ -91,16 +91,14 @@ def treating(
     targets = None if targets is not None and targets.largest else targets
     if territory is None and fed is not None:
         territory = Territory.painted()
-    drawn = SegmentMap(segments, patient.ct.geometry, DRAWN) if segments is not None else None
+    drawn = SegmentMap.drawn(segments, patient.labels) if segments is not None else None
     if drawn is not None:
         patient = replace(patient, findings=measure(patient.ct, patient.labels, segments=drawn))
-    by_name = fed is None and territory is not None
-    by_segments = (by_name and not territory.is_whole) or (targets is not None and targets.place is not None)  # type: ignore[union-attr]
-    if by_name:
-        _require_known(territory)  # type: ignore[arg-type]
+    parts = _fed_segments(territory) if territory is not None and fed is None else None
+    by_segments = parts is not None or (targets is not None and targets.place is not None)
     known = (drawn or SegmentMap.approximate(patient.labels)) if by_segments else None
-    if by_name and known is not None and territory is not None and not territory.is_whole:
-        fed = known.mask(territory.segments or ())
+    if parts is not None and known is not None:
+        fed = known.mask(parts)
     lesions = _Lesions.of(patient, fed)
     source = "" if known is None else known.source
     wanted = _wanted(targets, lesions, known)
@@ -112,7 +110,9 @@ def treating(
             given=f"{territory.described if territory else 'no territory'}; lesions {_listed(wanted)}",
             remedy="Choose another territory or target; `mewm propose` lists the lesions with their places",
         )
-    cube = _cube(patient, lesions, fed_of, everything=targets is None and fed is None)
+    fed_voxels = np.bincount(lesions.number[lesions.fed], minlength=lesions.count + 1)
+    main = max(fed_of, key=lambda n: (fed_voxels[n], -n))
+    cube = patch_around(patient.labels.geometry, lesions.places[lesions.number == main])
     target = np.isin(lesions.number, fed_of) & lesions.fed
     treated = lesions.shares(target & lesions.in_cube(cube))
     # of a target that the user did not name, what lies beyond the cube is not spoken of as one
@@ -121,6 +121,7 @@ def treating(
     mask[tuple(lesions.places[target].T)] = True
     beyond = [n for n in wanted if treated[n] == 0] if targets is not None else []
     session = Session(
+        target=main,
         lesions=tuple(chosen),
         percent={n: round(100 * float(treated[n]), 1) for n in chosen},
         mask=mask,
@@ -132,19 +133,21 @@ def treating(
     return replace(patient, session=replace(session, why=_why(session, targets, lesions, fed_share)))
 
 
-def _require_known(territory: Territory) -> None:
+def _fed_segments(territory: Territory) -> frozenset[str] | None:
+    """The segments that a territory feeds; None for the whole liver, where no border matters."""
     if territory.is_painted:
         raise TerritoryError(
             what="The territory is a painted region, and none was given",
             given=territory.text,
             remedy="Give the label file with --fed, or name the territory",
         )
-    if territory.unknown:
+    if territory.segments is None:
         raise TerritoryError(
             what="What an artery from outside of the liver feeds in it is not known",
             given=" and ".join(territory.unknown),
             remedy="Paint what it feeds and give the label file with --fed",
         )
+    return None if territory.is_whole else territory.segments
 
 
 def _wanted(targets: Targets | None, lesions: _Lesions, known: SegmentMap | None) -> list[int]:
@@ -172,15 +175,6 @@ def _wanted(targets: Targets | None, lesions: _Lesions, known: SegmentMap | None
             remedy="`mewm propose` lists the lesions, largest first",
         )
     return list(targets.lesions)
-
-
-def _cube(patient: Patient, lesions: _Lesions, wanted: Sequence[int], everything: bool) -> Geometry:
-    """The cube around the lesion of which most is fed."""
-    if everything:
-        return patch_geometry(patient.labels)
-    fed = np.bincount(lesions.number[lesions.fed], minlength=len(lesions.sizes))
-    largest = max(wanted, key=lambda n: (fed[n], -n))
-    return patch_around(patient.labels.geometry, lesions.places[lesions.number == largest])
 
 
 def _why(session: Session, targets: Targets | None, lesions: _Lesions, fed_share: NDArray[np.float64]) -> str:

@@ -117,6 +117,17 @@ def test_a_segment_4_that_nobody_divided_is_fed_whole():
     assert SegmentMap(codes, geometry, "drawn").mask(["4b"]).sum() == 4
 
 
+def test_what_drawn_segments_leave_out_goes_to_the_nearest():
+    geometry = Geometry((4, 6, 20), np.diag([-1.0, -1.0, 3.0, 1.0]))
+    liver = np.ones(geometry.shape, np.uint8)
+    codes = np.zeros(geometry.shape, np.uint8)
+    codes[:, :, :8], codes[:, :, 12:] = 1 + SEGMENTS.index("8"), 1 + SEGMENTS.index("2")
+    found = SegmentMap.drawn(codes, LabelMap(liver, geometry))
+    assert found.mask(["8"])[:, :, :10].all() and found.mask(["2"])[:, :, 10:].all() and not found.is_approximate
+    liver[:, :, 9] = 0
+    assert not SegmentMap.drawn(codes, LabelMap(liver, geometry)).codes[:, :, 9].any()
+
+
 #: Percent of the liver: what published volumetry found in normal livers (right liver, 2 and 3, 4: Abdalla et al.,
 #: Surgery 2004;135:404; segment 8: Mise et al., HPB 2014;16:439).
 PUBLISHED = {"right lobe": (49, 82), "left lateral section": (5, 27), "segment 4": (10, 29), "segment 8": (11, 38)}

@@ -107,9 +107,18 @@ def test_tumour_that_is_not_fed_keeps_its_bits(world: WorldModel, three: Patient
 
 def test_the_cube_goes_with_the_target(three: Patient) -> None:
     session = treating(three, Targets.parse("3")).session
-    assert session is not None and session.lesions == (3,)
+    assert session is not None and session.lesions == (3,) and session.target == 3
     middle = session.patch.to_ras((np.array(session.patch.shape) - 1) / 2)
     assert middle == pytest.approx(three.ct.geometry.to_ras(BALLS[2][0]), abs=1.5)
+
+
+def test_the_target_is_the_lesion_of_which_most_is_fed(three: Patient) -> None:
+    fed = lesion(three, 2)
+    fed[BALLS[0][0]] = True  # one voxel of lesion 1
+    chosen = treating(three, fed=fed)
+    assert chosen.session is not None and chosen.session.lesions == (1, 2) and chosen.session.target == 2
+    assert [one.index for one in chosen.target_findings.lesions] == [2, 1, 3]
+    assert treating(three).target_findings.lesions == three.findings.lesions
 
 
 def test_targets_outside_of_the_cube_are_said_with_their_share(three: Patient) -> None:
