@@ -1,0 +1,344 @@
+"""How often an amount was given: "2 x 25 mg", "two vials each loaded with 75 mg", "5 ml each", "50 mg twice".
+
+What is certain is multiplied out; what is not keeps the amount as written and names the words that make it uncertain. It is
+never taken for a single amount without saying so.
+"""
+
+from __future__ import annotations
+
+import bisect
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from MeWMLib.policy.report_numbers import Dose, find_doses, number
+from MeWMLib.policy.report_words import AGENT, Name, any_of
+
+_NUMBER = "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
+_UNIT = r"(?:mg|g|ml|mls|cc|iu|ug|mcg|gbq)\b"
+_COUNT = rf"(?:\d{{1,2}}(?!\d|[.,]\d|\s*-?\s*{_UNIT})|{_NUMBER}|one|single|both)"
+_MANY = "several|multiple|many|numerous|various|a few|a couple of|some|repeated|serial|further"
+_CONTAINER = (
+    r"(?:vial|syringe|ampoule|ampule|dose|aliquot|portion|injection|infusion|bolus|bottle|pack|fraction|increment|"
+    r"step|cycle|administration)(?:e?s)?"
+)
+_VESSEL = (
+    r"(?:arter(?:y|ies)|branch(?:es)?|vessels?|feeders?|segments?|lobes?|sides?|pedicles?|lesions?|tumou?rs?|nodules?|"
+    r"sites?|territor(?:y|ies)|positions?|feeding)"
+)
+_COUNTED = re.compile(
+    rf"(?<![\w.,/-])(?P<n>{_COUNT}|{_MANY})\s+(?:(?!mg\b|ml\b|and\b|in\b|into\b|of\b)[a-z-]+\s+){{0,3}}?"
+    rf"(?P<noun>(?P<container>{_CONTAINER})|{_VESSEL})\b",
+    re.I,
+)  # fmt: skip
+#: A number behind these is the name of a segment, not a count of branches.
+_SEGMENT_BEFORE = re.compile(r"\b(?:segments?|seg\.?|sg\.?|s|[as]\d\w?)[\s,/]*(?:\w{1,4}[\s,/]+)?(?:and\s+)?$", re.I)
+_TIMES_BEFORE = re.compile(
+    rf"(?<![\w.,-])(?:(?P<n>{_COUNT})\s*(?:x|\*|times)|(?P<twice>twice|thrice)|"
+    rf"(?P<many>{_MANY}|\d{{1,2}}\s*(?:-|to)\s*\d{{1,2}})\s*(?:x|times))\s*$",
+    re.I,
+)  # fmt: skip
+_GROUP = re.compile(rf"(?<![\w.,-])(?P<n>{_COUNT})\s*(?:x|\*|times)\s*\(", re.I)
+#: Containers right before an amount, and right behind it.
+_OF_BEFORE = re.compile(
+    rf"(?:(?<![\w.,/-])(?P<n>{_COUNT}|{_MANY}|a|an)\s+(?:[a-z-]+\s+)?)?(?<![\w-])(?P<noun>{_CONTAINER})\s+of\s*$", re.I
+)
+_COUNT_BEFORE = re.compile(rf"(?<![\w.,/-])(?P<n>{_COUNT}|{_MANY}|a|an)\s+$", re.I)
+_CONTAINER_BEHIND = re.compile(
+    r"[\s-]*(?P<noun>(?:vial|syringe|ampoule|ampule|aliquot|portion|bolus|fraction|increment|injection|dose)(?:e?s)?)\b",
+    re.I,
+)
+_TIMES_BEHIND = re.compile(
+    rf"(?<![\w.,])(?:x\s*(?P<x>\d{{1,2}})(?![\w]|[.,]\d|\s*(?:-|x|{_UNIT}))|"
+    rf"(?P<n>{_COUNT})\s*(?:times|x)(?!\s*\(?\s*\d)\b|(?P<twice>twice|thrice)|(?P<many>repeatedly|again|several times|"
+    r"multiple times|many times|once or twice|[0-9]\s*(?:-|to)\s*[0-9] times))(?!\s*(?:daily|a day|per day))",
+    re.I,
+)  # fmt: skip
+_EACH = re.compile(
+    rf"\b(?:each(?: of(?: the| these| both)?(?: (?P<n>{_COUNT}))?)?(?=\W|$)|apiece\b|every\b|"
+    rf"per (?:[a-z-]+ ){{0,2}}?(?:{_VESSEL}|{_CONTAINER}|session|side)\b)",
+    re.I,
+)  # fmt: skip
+#: Between "each" and the amount that belongs to it.
+_EACH_LINK = any_of(
+    r"loaded|loading|preloaded|with|containing|contained|contains|carrying|filled|received|receiving|got|holding|held|of"
+)
+_DONE = any_of(
+    r"infused|injected|given|administered|delivered|instil+ed|perfused|used|applied|repeated|mixed|emulsified"
+)
+_ADVERB = re.compile(r"(?:infused|injected|given|administered|delivered|instil+ed|perfused|repeated)(?:\s+\w+ly)?\s+$", re.I)
+_BETWEEN = re.compile(r"[\s,()+&/-]*(?:(?:of|and|with|plus|in|total|each)\b[\s,()+&/-]*)*", re.I)
+_DIVIDED = any_of(r"divided|split|distributed|shared|in total|total|altogether|fractionated")
+_VAGUE = any_of(
+    r"repeated (?:injections?|infusions?|boluses|doses|aliquots|administrations?)|(?:in|as) (?:several|multiple|repeated|"
+    r"small|serial) (?:injections?|infusions?|boluses|doses|aliquots|portions|steps|fractions|increments)",
+    rf"(?:in|as) (?:{_COUNT}) (?:aliquots|portions|steps|fractions|increments|sittings)(?! of\b)",
+    r"(?:the )?same (?:dose|amount|volume|quantity)|(?:half|double|twice|a third|a quarter) (?:of )?(?:the|this|that) "
+    r"(?:dose|amount|volume|quantity)|half (?:a |of a )?(?:vial|syringe|ampoule)",
+)
+_TOTAL_BEFORE = re.compile(
+    r"(?:\b(?:total|overall|cumulative|altogether|in all|sum)\b|(?<=[\d)a-z])\s*=)[\s:]*(?:(?:dose|volume|amount|quantity|of|"
+    r"is|was|were|used|given|the|a|drug|=)\b[\s:=]*){0,5}[\s:(=]*$",
+    re.I,
+)
+_TOTAL_BEHIND = re.compile(r"[\s,(]*(?:in total|in all|altogether|total|overall)\b", re.I)
+_NEAR, _GROUP_FAR = 60, 200
+
+
+@dataclass
+class _Given:
+    """An amount while the words around it are read."""
+
+    dose: Dose
+    start: int
+    end: int
+    times: int = 1
+    uncertain: str = ""
+    over: tuple[int, ...] = ()
+    total: bool = False
+
+
+def find_amounts(text: str, names: Sequence[Name], places: int, counted_before: int | None) -> list[Dose]:
+    """The amounts of a clause, those that were given several times multiplied out.
+
+    Args:
+        text: the clause without sizes (`without_sizes`).
+        names: what the clause names, in order (`find_mentions`).
+        places: how many arteries or segments it names.
+        counted_before: how many vials or arteries the clause before counted, None if none.
+    """
+    plain = _blank(text, names)
+    given = [_Given(dose, dose.start, dose.end) for dose in find_doses(text)]
+    amounts = [g for g in given if g.dose.unit != "vial"]
+    vials = [g for g in given if g.dose.unit == "vial"]
+    counted = [m for m in _COUNTED.finditer(text) if not _is_segment(text, m)]
+    used: set[int] = set()  # where counts stand that an amount was multiplied with
+    if amounts:
+        _multiply(text, plain, amounts, used)
+        _distribute(text, plain, names, amounts, counted, (places, counted_before), used)
+        _leave_open(text, plain, amounts, counted, used)
+        _find_totals(plain, amounts)
+    spans = [m.span() for m in counted if m.start() in used]
+    left = [v for v in vials if not any(a <= v.start and v.end <= b for a, b in spans) and v.start not in used]
+    return sorted((_dose(g, text) for g in (*amounts, *left)), key=lambda dose: dose.start)
+
+
+def last_count(text: str) -> int | None:
+    """How many vials, arteries or the like the clause counted last."""
+    found = [m for m in _COUNTED.finditer(text) if not _is_segment(text, m)]
+    return _count(found[-1]["n"]) if found else None
+
+
+def _dose(given: _Given, text: str) -> Dose:
+    dose = given.dose
+    value = None if dose.value is None else round(dose.value * given.times, 6)
+    written = text[given.start : given.end].strip() if given.times > 1 else dose.text
+    uncertain = dose.uncertain or given.uncertain
+    return replace(
+        dose, value=value, start=given.start, end=given.end, text=written, uncertain=uncertain, over=given.over,
+        total=given.total,
+    )  # fmt: skip
+
+
+def _multiply(text: str, plain: str, amounts: list[_Given], used: set[int]) -> None:
+    """Read counts that stand at the amount itself."""
+    for m in _GROUP.finditer(text):
+        close = text.find(")", m.end(), m.end() + _GROUP_FAR)
+        inside = [g for g in amounts if m.end() <= g.start < close]
+        for g in inside:
+            g.times = _count(m["n"]) or 1
+        if inside:
+            inside[0].start = m.start()
+    for g in amounts:
+        window = max(0, g.start - _NEAR)
+        before = _TIMES_BEFORE.search(text, window, g.start)
+        if g.times == 1 and before:
+            _apply(g, before["n"] or before["twice"], before[0])
+            g.start = before.start()
+        elif container := _OF_BEFORE.search(text, window, g.start):
+            many = container["noun"].lower().endswith("s")
+            if container["n"] or many:
+                _apply(g, container["n"], container[0])
+                used.add(container.start())
+                g.start = container.start()
+        elif container := _CONTAINER_BEHIND.match(text, g.end):
+            count = _COUNT_BEFORE.search(text, window, g.start)
+            if count or container["noun"].lower().endswith("s"):
+                _apply(g, count["n"] if count else None, text[count.start() if count else g.start : container.end()])
+                g.start, g.end = count.start() if count else g.start, container.end()
+    ends = [g.end for g in amounts]
+    for m in _TIMES_BEHIND.finditer(text):
+        last = bisect.bisect_right(ends, m.start()) - 1
+        if last < 0 or any(g.start <= m.start() < g.end for g in amounts[last : last + 2]):
+            continue
+        written = m["x"] or m["n"] or m["twice"]
+        if m.start() - ends[last] <= _NEAR and not plain[ends[last] : m.start()].strip(" ,()of"):
+            _apply(amounts[last], written, m[0])
+            if plain[ends[last] : m.start()] == text[ends[last] : m.start()]:
+                amounts[last].end = m.end()
+        elif _ADVERB.search(text, max(0, m.start() - _NEAR), m.start()):
+            for g in amounts[: last + 1]:
+                if g.times == 1 and not g.uncertain:
+                    _apply(g, written, m[0])
+
+
+def _apply(given: _Given, count: str | None, words: str) -> None:
+    """Multiply with a count as written; one that is none makes the amount uncertain."""
+    times = _count(count or "")
+    if times is None:
+        given.uncertain = given.uncertain or words.strip(" -(")
+    else:
+        given.times *= times
+
+
+def _distribute(
+    text: str, plain: str, names: Sequence[Name], amounts: list[_Given], counted: list[re.Match[str]],
+    outside: tuple[int, int | None], used: set[int],
+) -> None:  # fmt: skip
+    """Read "each" and "per artery": over a list of agents, counted vials or arteries, or the arteries that are named."""
+    starts, ends = [g.start for g in amounts], [g.end for g in amounts]
+    counted_starts = [m.start() for m in counted]
+    for cue in _EACH.finditer(text):
+        last, following = bisect.bisect_right(ends, cue.start()) - 1, bisect.bisect_left(starts, cue.end())
+        gap = plain[ends[last] : cue.start()] if last >= 0 and cue.start() - ends[last] <= _GROUP_FAR else "x"
+        immediate = not gap.strip(" ,()")
+        leads = following < len(amounts) and starts[following] - cue.end() <= _GROUP_FAR
+        leads = leads and bool(_EACH_LINK.search(plain, cue.end(), starts[following]))
+        if immediate and (over := _agents(text, names, amounts[last], cue)):
+            amounts[last].over = over
+            continue
+        if immediate:
+            chosen = [amounts[last]]
+        elif leads:
+            chosen = _chain(plain, amounts, following)
+        elif last >= 0:
+            chosen = [g for g in amounts[: last + 1] if g.times == 1 and not g.uncertain]
+        else:
+            continue
+        at = bisect.bisect_left(counted_starts, cue.start())
+        nearest = counted[at - 1] if leads and not immediate and at else None
+        times = _count(cue["n"] or "") or _times(cue, counted, nearest, outside, used)
+        for g in chosen:
+            if g.times > 1 and times == g.times:
+                continue  # "2 x 25 mg, one each into two arteries"
+            if times is None:
+                g.uncertain = g.uncertain or cue[0]
+            else:
+                g.times *= times
+
+
+def _times(
+    cue: re.Match[str], counted: list[re.Match[str]], nearest: re.Match[str] | None, outside: tuple[int, int | None],
+    used: set[int],
+) -> int | None:  # fmt: skip
+    """How many there are of what "each" means; None if nobody says."""
+    if nearest is not None and cue.start() - nearest.end() <= _GROUP_FAR:
+        used.add(nearest.start())
+        return _count(nearest["n"])
+    numbers = {_count(m["n"]) for m in counted}
+    if len(numbers) == 1:
+        used.update(m.start() for m in counted)
+        return numbers.pop()
+    places, before = outside
+    if not numbers:
+        return places if places > 1 else before
+    return None
+
+
+def _agents(text: str, names: Sequence[Name], given: _Given, cue: re.Match[str]) -> tuple[int, ...]:
+    """The agents of "cisplatin and doxorubicin, 50 mg each" and "50 mg each of cisplatin and doxorubicin"."""
+    starts = [name.start for name in names]
+    behind = bisect.bisect_left(starts, cue.end())
+    if re.fullmatch(r"each of(?: the)?", cue[0], re.I) and behind < len(names):
+        if not text[cue.end() : names[behind].start].strip():
+            return _list_of(text, names, behind, 1)
+        return ()
+    before = bisect.bisect_left(starts, given.start) - 1
+    if before >= 0 and not text[names[before].end : given.start].strip(" ,(:-"):
+        return _list_of(text, names, before, -1)
+    return ()
+
+
+def _list_of(text: str, names: Sequence[Name], first: int, step: int) -> tuple[int, ...]:
+    """Agents that follow each other with nothing but joining words between them; () for fewer than two."""
+    found = [first]
+    while 0 <= (following := found[-1] + step) < len(names):
+        one, other = sorted((found[-1], following))
+        gap = text[names[one].end : names[other].start]
+        if len(gap) > _NEAR or gap.strip(" ,+/&") not in ("", "and", "plus", "with"):
+            break
+        found.append(following)
+    agents = [n for n in found if names[n].kind == AGENT]
+    return tuple(sorted(agents)) if len(agents) > 1 else ()
+
+
+def _chain(plain: str, amounts: list[_Given], first: int) -> list[_Given]:
+    """Amounts from one on, as long as they follow each other as in a list."""
+    found = [amounts[first]]
+    for g in amounts[first + 1 :]:
+        gap = plain[found[-1].end : g.start]
+        if len(gap) > _GROUP_FAR or not (match := _BETWEEN.match(gap)) or match.end() < len(gap):
+            break
+        found.append(g)
+    return found
+
+
+def _leave_open(text: str, plain: str, amounts: list[_Given], counted: list[re.Match[str]], used: set[int]) -> None:
+    """Mark amounts of which the words do not say how often: "two vials were loaded with 75 mg"."""
+    starts = [g.start for g in amounts]
+    divided = _DIVIDED.search(text) is not None
+    for m in counted:
+        following = bisect.bisect_left(starts, m.end())
+        if m["container"] is None or m.start() in used or following == len(amounts):
+            continue
+        used.add(m.start())
+        if _count(m["n"]) == 1 or divided or starts[following] - m.end() > _GROUP_FAR:
+            continue
+        for g in _chain(plain, amounts, following):
+            if g.times == 1 and not g.over:
+                g.uncertain = g.uncertain or m[0]
+    vague = _VAGUE.search(text)
+    if vague and not divided:
+        ends = [g.end for g in amounts]
+        last = bisect.bisect_right(ends, vague.start()) - 1
+        for g in amounts[: last + 1] if last >= 0 else amounts[:1]:
+            g.uncertain = g.uncertain or vague[0]
+
+
+def _find_totals(plain: str, amounts: list[_Given]) -> None:
+    """Mark what is called a total, and what follows it in the same list."""
+    carried = -1  # where the last total ends
+    for g in amounts:
+        window = max(0, g.start - _GROUP_FAR)
+        if _TOTAL_BEFORE.search(plain, window, g.start) or _TOTAL_BEHIND.match(plain, g.end):
+            g.total = True
+        elif carried >= 0 and g.start - carried <= _GROUP_FAR:
+            g.total = not _DONE.search(plain, carried, g.start) and "(" not in plain[carried : g.start]
+        carried = g.end if g.total else -1
+
+
+def _count(written: str) -> int | None:
+    """The value of a count; None for "several" and the like."""
+    word = " ".join(written.lower().split())
+    fixed = {"twice": 2, "thrice": 3, "both": 2, "single": 1, "a": 1, "an": 1}
+    if word in fixed:
+        return fixed[word]
+    try:
+        value = int(number(word))
+    except ValueError:
+        return None
+    return value or None
+
+
+def _is_segment(text: str, counted: re.Match[str]) -> bool:
+    before = max(0, counted.start() - 20)
+    return counted["n"].isdigit() and _SEGMENT_BEFORE.search(text, before, counted.start()) is not None
+
+
+def _blank(text: str, names: Sequence[Name]) -> str:
+    """The text with blanks in the place of names, so that words around them stand together."""
+    parts, at = [], 0
+    for name in names:
+        parts += [text[at : name.start], " " * (name.end - name.start)]
+        at = name.end
+    return "".join([*parts, text[at:]])
