@@ -17,7 +17,8 @@ from MeWMLib.policy.report_words import AGENT, Name, any_of
 _NUMBER = "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
 _UNIT = r"(?:mg|g|ml|mls|cc|iu|ug|mcg|gbq)\b"
 _COUNT = rf"(?:\d{{1,2}}(?!\d|[.,]\d|\s*-?\s*{_UNIT})|{_NUMBER}|one|single|both)"
-_MANY = "several|multiple|many|numerous|various|a few|a couple of|some|repeated|serial|further"
+_RANGE = rf"(?:\d{{1,2}}|{_NUMBER}|one)\s*(?:-|to|or)\s*(?:\d{{1,2}}(?!\d|[.,]\d|\s*-?\s*{_UNIT})|{_NUMBER})"
+_MANY = rf"{_RANGE}|several|multiple|many|numerous|various|a few|a couple of|some|repeated|serial|further"
 _CONTAINER = (
     r"(?:vial|syringe|ampoule|ampule|dose|aliquot|portion|injection|infusion|bolus|bottle|pack|fraction|increment|"
     r"step|cycle|administration)(?:e?s)?"
@@ -27,7 +28,7 @@ _VESSEL = (
     r"sites?|territor(?:y|ies)|positions?|feeding)"
 )
 _COUNTED = re.compile(
-    rf"(?<![\w.,/-])(?P<n>{_COUNT}|{_MANY})\s+(?:(?!mg\b|ml\b|and\b|in\b|into\b|of\b)[a-z-]+\s+){{0,3}}?"
+    rf"(?<![\w.,/-])(?P<n>{_MANY}|{_COUNT})\s+(?:(?!mg\b|ml\b|and\b|in\b|into\b|of\b)[a-z-]+\s+){{0,3}}?"
     rf"(?P<noun>(?P<container>{_CONTAINER})|{_VESSEL})\b",
     re.I,
 )  # fmt: skip
@@ -35,13 +36,13 @@ _COUNTED = re.compile(
 _SEGMENT_BEFORE = re.compile(r"\b(?:segments?|seg\.?|sg\.?|s|[as]\d\w?)[\s,/]*(?:\w{1,4}[\s,/]+)?(?:and\s+)?$", re.I)
 _TIMES_BEFORE = re.compile(
     rf"(?<![\w.,-])(?:(?P<n>{_COUNT})\s*(?:x|\*|times)|(?P<twice>twice|thrice)|"
-    rf"(?P<many>{_MANY}|\d{{1,2}}\s*(?:-|to)\s*\d{{1,2}})\s*(?:x|times))\s*$",
+    rf"(?P<many>{_MANY})\s*(?:x|times))\s*$",
     re.I,
 )  # fmt: skip
 _GROUP = re.compile(rf"(?<![\w.,-])(?P<n>{_COUNT})\s*(?:x|\*|times)\s*\(", re.I)
 #: Containers right before an amount, and right behind it.
 _OF_BEFORE = re.compile(
-    rf"(?:(?<![\w.,/-])(?P<n>{_COUNT}|{_MANY}|a|an)\s+(?:[a-z-]+\s+)?)?(?<![\w-])(?P<noun>{_CONTAINER})\s+of\s*$", re.I
+    rf"(?:(?<![\w.,/-])(?P<n>{_MANY}|{_COUNT}|a|an)\s+(?:[a-z-]+\s+)?)?(?<![\w-])(?P<noun>{_CONTAINER})\s+of\s*$", re.I
 )
 _COUNT_BEFORE = re.compile(rf"(?<![\w.,/-])(?P<n>{_COUNT}|{_MANY}|a|an)\s+$", re.I)
 _CONTAINER_BEHIND = re.compile(
@@ -66,23 +67,31 @@ _EACH_LINK = any_of(
 _DONE = any_of(
     r"infused|injected|given|administered|delivered|instil+ed|perfused|used|applied|repeated|mixed|emulsified"
 )
-_ADVERB = re.compile(r"(?:infused|injected|given|administered|delivered|instil+ed|perfused|repeated)(?:\s+\w+ly)?\s+$", re.I)
+_ADVERB = re.compile(r"(?:infused|injected|given|administered|delivered|instil+ed|perfused)(?:\s+\w+ly)?\s+$", re.I)
 _BETWEEN = re.compile(r"[\s,()+&/-]*(?:(?:of|and|with|plus|in|total|each)\b[\s,()+&/-]*)*", re.I)
 _DIVIDED = any_of(r"divided|split|distributed|shared|in total|total|altogether|fractionated")
 _VAGUE = any_of(
     r"repeated (?:injections?|infusions?|boluses|doses|aliquots|administrations?)|(?:in|as) (?:several|multiple|repeated|"
     r"small|serial) (?:injections?|infusions?|boluses|doses|aliquots|portions|steps|fractions|increments)",
     rf"(?:in|as) (?:{_COUNT}) (?:aliquots|portions|steps|fractions|increments|sittings)(?! of\b)",
+    rf"repeated(?: \w+)? (?:twice|thrice|(?:{_COUNT}) times)",
     r"(?:the )?same (?:dose|amount|volume|quantity)|(?:half|double|twice|a third|a quarter) (?:of )?(?:the|this|that) "
     r"(?:dose|amount|volume|quantity)|half (?:a |of a )?(?:vial|syringe|ampoule)",
 )
+#: "3.5 of 4 ml", "half of 10 ml".
+_SHARE_BEFORE = re.compile(
+    r"(?:\b(?:half|thirds?|quarters?|most|parts?|portion)|\d) of (?:the |a |these )?(?:total |available )?$", re.I
+)
+#: Before vials that an amount was put into.
+_INTO = re.compile(r"\b(?:in|into|on|onto|to|over|among|between|using)\s+(?:the\s+)?$", re.I)
 _TOTAL_BEFORE = re.compile(
     r"(?:\b(?:total|overall|cumulative|altogether|in all|sum)\b|(?<=[\d)a-z])\s*=)[\s:]*(?:(?:dose|volume|amount|quantity|of|"
     r"is|was|were|used|given|the|a|drug|=)\b[\s:=]*){0,5}[\s:(=]*$",
     re.I,
 )
 _TOTAL_BEHIND = re.compile(r"[\s,(]*(?:in total|in all|altogether|total|overall)\b", re.I)
-_NEAR, _GROUP_FAR = 60, 200
+#: Characters: beside an amount, and of a group; and how many amounts one word may govern.
+_NEAR, _GROUP_FAR, _MOST = 60, 200, 12
 
 
 @dataclass
@@ -118,9 +127,14 @@ def find_amounts(text: str, names: Sequence[Name], places: int, counted_before: 
         _distribute(text, plain, names, amounts, counted, (places, counted_before), used)
         _leave_open(text, plain, amounts, counted, used)
         _find_totals(plain, amounts)
-    spans = [m.span() for m in counted if m.start() in used]
-    left = [v for v in vials if not any(a <= v.start and v.end <= b for a, b in spans) and v.start not in used]
+    spans = sorted([*(m.span() for m in counted if m.start() in used), *((g.start, g.end) for g in amounts)])
+    left = [v for v in vials if not _is_in(spans, v.start)]
     return sorted((_dose(g, text) for g in (*amounts, *left)), key=lambda dose: dose.start)
+
+
+def _is_in(spans: Sequence[tuple[int, int]], at: int) -> bool:
+    before = bisect.bisect_right(spans, (at, at + 10**6)) - 1
+    return before >= 0 and at < spans[before][1]
 
 
 def last_count(text: str) -> int | None:
@@ -142,15 +156,19 @@ def _dose(given: _Given, text: str) -> Dose:
 
 def _multiply(text: str, plain: str, amounts: list[_Given], used: set[int]) -> None:
     """Read counts that stand at the amount itself."""
+    starts = [g.start for g in amounts]
     for m in _GROUP.finditer(text):
         close = text.find(")", m.end(), m.end() + _GROUP_FAR)
-        inside = [g for g in amounts if m.end() <= g.start < close]
+        first = bisect.bisect_left(starts, m.end())
+        inside = [g for g in amounts[first : first + _MOST] if g.start < close]
         for g in inside:
             g.times = _count(m["n"]) or 1
         if inside:
             inside[0].start = m.start()
     for g in amounts:
         window = max(0, g.start - _NEAR)
+        if share := _SHARE_BEFORE.search(text, window, g.start):
+            g.uncertain = text[share.start() : g.end]
         before = _TIMES_BEFORE.search(text, window, g.start)
         if g.times == 1 and before:
             _apply(g, before["n"] or before["twice"], before[0])
@@ -177,7 +195,7 @@ def _multiply(text: str, plain: str, amounts: list[_Given], used: set[int]) -> N
             if plain[ends[last] : m.start()] == text[ends[last] : m.start()]:
                 amounts[last].end = m.end()
         elif _ADVERB.search(text, max(0, m.start() - _NEAR), m.start()):
-            for g in amounts[: last + 1]:
+            for g in amounts[max(0, last + 1 - _MOST) : last + 1]:
                 if g.times == 1 and not g.uncertain:
                     _apply(g, written, m[0])
 
@@ -198,6 +216,7 @@ def _distribute(
     """Read "each" and "per artery": over a list of agents, counted vials or arteries, or the arteries that are named."""
     starts, ends = [g.start for g in amounts], [g.end for g in amounts]
     counted_starts = [m.start() for m in counted]
+    numbers = {_count(m["n"]) for m in counted}
     for cue in _EACH.finditer(text):
         last, following = bisect.bisect_right(ends, cue.start()) - 1, bisect.bisect_left(starts, cue.end())
         gap = plain[ends[last] : cue.start()] if last >= 0 and cue.start() - ends[last] <= _GROUP_FAR else "x"
@@ -208,16 +227,16 @@ def _distribute(
             amounts[last].over = over
             continue
         if immediate:
-            chosen = [amounts[last]]
+            chosen = _chain_back(plain, amounts, last)
         elif leads:
             chosen = _chain(plain, amounts, following)
         elif last >= 0:
-            chosen = [g for g in amounts[: last + 1] if g.times == 1 and not g.uncertain]
+            chosen = [g for g in amounts[max(0, last + 1 - _MOST) : last + 1] if g.times == 1 and not g.uncertain]
         else:
             continue
         at = bisect.bisect_left(counted_starts, cue.start())
         nearest = counted[at - 1] if leads and not immediate and at else None
-        times = _count(cue["n"] or "") or _times(cue, counted, nearest, outside, used)
+        times = _count(cue["n"] or "") or _times(cue, counted, numbers, nearest, outside, used)
         for g in chosen:
             if g.times > 1 and times == g.times:
                 continue  # "2 x 25 mg, one each into two arteries"
@@ -228,17 +247,16 @@ def _distribute(
 
 
 def _times(
-    cue: re.Match[str], counted: list[re.Match[str]], nearest: re.Match[str] | None, outside: tuple[int, int | None],
-    used: set[int],
+    cue: re.Match[str], counted: list[re.Match[str]], numbers: set[int | None], nearest: re.Match[str] | None,
+    outside: tuple[int, int | None], used: set[int],
 ) -> int | None:  # fmt: skip
     """How many there are of what "each" means; None if nobody says."""
     if nearest is not None and cue.start() - nearest.end() <= _GROUP_FAR:
         used.add(nearest.start())
         return _count(nearest["n"])
-    numbers = {_count(m["n"]) for m in counted}
     if len(numbers) == 1:
-        used.update(m.start() for m in counted)
-        return numbers.pop()
+        used.update(m.start() for m in counted[-_MOST:])
+        return next(iter(numbers))
     places, before = outside
     if not numbers:
         return places if places > 1 else before
@@ -275,11 +293,23 @@ def _list_of(text: str, names: Sequence[Name], first: int, step: int) -> tuple[i
 def _chain(plain: str, amounts: list[_Given], first: int) -> list[_Given]:
     """Amounts from one on, as long as they follow each other as in a list."""
     found = [amounts[first]]
-    for g in amounts[first + 1 :]:
+    for g in amounts[first + 1 : first + _MOST]:
         gap = plain[found[-1].end : g.start]
         if len(gap) > _GROUP_FAR or not (match := _BETWEEN.match(gap)) or match.end() < len(gap):
             break
         found.append(g)
+    return found
+
+
+def _chain_back(plain: str, amounts: list[_Given], last: int) -> list[_Given]:
+    """An amount and those it was mixed with: "20 mg THP + 4 ml Lipiodol each"."""
+    found = [amounts[last]]
+    for g in reversed(amounts[max(0, last - _MOST) : last]):
+        gap = plain[g.end : found[0].start]
+        if len(gap) > _NEAR or gap.strip(" ,()") not in ("+", "with", "in", "plus", "/", "of  in", "and"):
+            break
+        if g.times == 1 and not g.uncertain:
+            found.insert(0, g)
     return found
 
 
@@ -289,7 +319,12 @@ def _leave_open(text: str, plain: str, amounts: list[_Given], counted: list[re.M
     divided = _DIVIDED.search(text) is not None
     for m in counted:
         following = bisect.bisect_left(starts, m.end())
-        if m["container"] is None or m.start() in used or following == len(amounts):
+        if m["container"] is None or m.start() in used:
+            continue
+        if following and _INTO.search(text, max(0, m.start() - _NEAR), m.start()):
+            used.add(m.start())  # "150 mg were loaded onto two vials": the amount is that of both
+            continue
+        if following == len(amounts):
             continue
         used.add(m.start())
         if _count(m["n"]) == 1 or divided or starts[following] - m.end() > _GROUP_FAR:
@@ -301,7 +336,7 @@ def _leave_open(text: str, plain: str, amounts: list[_Given], counted: list[re.M
     if vague and not divided:
         ends = [g.end for g in amounts]
         last = bisect.bisect_right(ends, vague.start()) - 1
-        for g in amounts[: last + 1] if last >= 0 else amounts[:1]:
+        for g in amounts[max(0, last + 1 - _MOST) : last + 1] if last >= 0 else amounts[:1]:
             g.uncertain = g.uncertain or vague[0]
 
 

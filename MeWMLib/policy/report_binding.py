@@ -27,13 +27,15 @@ _FAR, _NEAR = 400, 120
 #: After these cues a comma ends the list of what was not given.
 _UNTIL_COMMA = ("without", "instead of", "rather than")
 _LINK_BEHIND = re.compile(
-    r"^\s*(?:particles?|microspheres?|sponge|slurry|beads?|hydrochloride|hcl|pledgets?|foam)?"
+    r"^\s*(?:(?:resin|glass) )?(?:particles?|microspheres?|sponge|slurry|beads?|hydrochloride|hcl|pledgets?|foam)?"
     r"\s*(?:\([^)\d]*\)?)?\s*\(?\s*(?:,\s*)?(?:(?:used|given|i\.?v\.?|i\.?a\.?|volume|amount|consumption)\b\.?\s*)?"
-    r"(?:at a dose of|dose(?: of)?|dosed at|in a dose of|total(?: dose)?(?: of)?|was|were|:|=|-|\(|x)?\s*"
-    r"(?:vials? of\s*)?$",
+    r"(?:(?:(?:was|were)\s+)?(?:infused|injected|given|administered|delivered)\s+)?"
+    r"(?:at a dose of|as|in|dose(?: of)?|dosed at|in a dose of|total(?: dose)?(?: of)?|was|were|:|=|-|\(|x)?\s*"
+    r"(?:vials? of\s*)?\(?\s*$",
     re.I,
 )
 _IN = re.compile(r"\bin(?: \S+ m[lL])?(?: of)?(?: \S+)?\s*$", re.I)
+_FREE = words.any_of(r"infus\w+|perfus\w+|bolus|HAIC")
 _RESPECTIVELY = re.compile(r"\brespectively\b", re.I)
 _REST_UNITS = ("vial", "other")
 
@@ -69,6 +71,7 @@ def bind(text: str, names: Sequence[Name], doses: Sequence[Dose]) -> Bound:
         found.doses = {n: d for n, d in zip(agents, doses, strict=True) if _fits(names[n], d)}
         return found
     starts, ends = [name.start for name in names], [name.end for name in names]
+    text = _without_ratios(text, doses)
     for dose in doses:
         if dose.over:
             found.doses |= {n: dose for n in dose.over if n not in found.doses and _fits(names[n], dose)}
@@ -77,6 +80,9 @@ def bind(text: str, names: Sequence[Name], doses: Sequence[Dose]) -> Bound:
         behind, before = bisect.bisect_left(starts, dose.end), bisect.bisect_right(ends, dose.start) - 1
         if behind < len(names) and _is_filler(text, dose.end, starts[behind]):
             options.append((starts[behind] - dose.end, behind))
+            # "2 ml doxorubicin-eluting beads"
+            if behind + 1 < len(names) and text[ends[behind] : starts[behind + 1]] in ("-", " "):
+                options.append((starts[behind + 1] - dose.end, behind + 1))
         if before >= 0 and dose.start - ends[before] <= _FAR:
             if _LINK_BEHIND.match(text[ends[before] : dose.start]):
                 options.append((dose.start - ends[before], before))
@@ -84,6 +90,16 @@ def bind(text: str, names: Sequence[Name], doses: Sequence[Dose]) -> Bound:
                 options.append((dose.start - ends[before], known[-1]))
         _give(found, names, dose, [n for _, n in sorted(options)])
     return found
+
+
+def _without_ratios(text: str, doses: Sequence[Dose]) -> str:
+    """The text with blanks for concentrations, so that the amount behind one is still beside its name."""
+    parts, at = [], 0
+    for dose in doses:
+        if dose.value is None and "/" in dose.text:
+            parts += [text[at : dose.start], " " * (dose.end - dose.start)]
+            at = dose.end
+    return "".join([*parts, text[at:]])
 
 
 def _give(found: Bound, names: Sequence[Name], dose: Dose, near: list[int]) -> None:
@@ -178,7 +194,8 @@ class Routes:
         known = {name.agent for name in names}
         self._drug = any(agent(name).kind == DRUG for name in known)
         self._bead = any(agent(name).agent_class == "drug-eluting bead" for name in known)
-        self._loaded = words.LOADED.search(clause) is not None
+        # beads and a drug in one breath are loaded beads, unless it is said to be infused
+        self._loaded = words.LOADED.search(clause) is not None or not _FREE.search(clause)
         self._infused, self._any = words.INFUSED.search(clause) is not None, words.ANY_VERB.search(clause) is not None
         self._emulsified = re.search(r"\bemulsi", clause, re.I) is not None
         # "50 mg of doxorubicin in 10 ml of Lipiodol" is an emulsion without the word

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache
 
@@ -20,7 +20,7 @@ _NEAR = 120
 _ROMAN = "VIII|VII|VI|IV|V|III|II|I"
 #: A segment's number; not an amount, a size or a part of a longer number.
 _NUMBER = (
-    rf"(?:[1-8](?:[ab](?![a-z]))?|(?:{_ROMAN})(?:\s?[ab](?![A-Za-z]))?)(?![\w]|[.,]\d|\s*-?\s*(?:x|mg|g|ml|cc|vials?|mm|cm|fr)\b)"
+    rf"(?:[1-8](?:[a-d](?![a-z]))?|(?:{_ROMAN})(?:\s?[ab](?![A-Za-z]))?)(?![\w]|[.,]\d|\s*-?\s*(?:x|mg|g|ml|cc|vials?|mm|cm|fr)\b)"
 )
 _ITEM = rf"(?:(?:[Ss]g?|[Ss]egment\s)\s?)?{_NUMBER}(?:\s*(?:-|\u2013|to)\s*(?:[Ss]g?)?{_NUMBER})?"
 _AND = r"\s*(?:,\s*and\s|,|/|\+|&|\band\b|\bto\b)\s*(?:the\s+)?"
@@ -45,6 +45,15 @@ _PAIR = re.compile(
     re.I,
 )
 _SINGLE = re.compile(rf"(?<!\w)(?P<one>{_ADJECTIVE})\s+(?P<noun>{_NOUN})(?!\w)", re.I)
+_BOTH = re.compile(
+    r"\b(?:both|each|every|each of the)\s+(?:the\s+)?(?P<noun>(?:hepatic|lobar|(?:inferior\s+)?phrenic)\s+arter(?:y|ies))\b"
+    r"(?:\s*\((?:the )?(?:right|left) and (?:the )?(?:left|right)\))?",
+    re.I,
+)
+#: "the right inferior phrenic and the right internal mammary artery"
+_SHORT = re.compile(
+    r"\b(?P<name>(?:right|left)\s+(?:inferior\s+phrenic|internal\s+(?:mammary|thoracic)))(?!\s+arter)\b", re.I
+)
 #: "... and the remaining 3 ml into the left": the noun stands at another place.
 _SIDE = re.compile(
     r"\b(?:and|into|to|in|on|via|through|plus)\s+(?:the\s+)?(?P<side>right|left)(?:\s+(?:one|side))?"
@@ -64,6 +73,14 @@ _SMALL = r"(?:\W+[\w-]+)"
 _NOT_BEFORE = re.compile(
     r"\b(?P<cue>no|not|without|except(?: for)?|sparing|excluding|apart from|avoid\w*|instead of|rather than|never|"
     rf"protect\w*|outside(?: of)?|other than){_SMALL}{{0,4}}\W*$",
+    re.I,
+)
+#: A vessel that is closed so that nothing flows there.
+_CLOSED_BEFORE = re.compile(
+    rf"\b(?:coil\w*|microcoil\w*|plugg?\w*|protective|prophylactic|redistribut\w+){_SMALL}{{0,4}}\W*$", re.I
+)
+_CLOSED_BEHIND = re.compile(
+    rf"{_SMALL}{{0,3}}?\W+(?:coil\w*|microcoil\w*|plugged|protected|with (?:\w+ )?(?:micro)?coils?|by (?:\w+ )?(?:micro)?coils?)\b",
     re.I,
 )
 _EXCEPT = re.compile(r"except|sparing|excluding|apart|other", re.I)
@@ -94,9 +111,14 @@ _WENT_BEHIND = re.compile(
     r"identified)\b",
     re.I,
 )
+_ONWARDS = re.compile(r"\W*(?:[\w-]+\W+){0,3}?(?:in|into|to|towards?)\W+(?:the\W+)?", re.I)
 _PARENT = re.compile(
     r"\W*(?:(?:tumou?r|feeding|branch(?:es)?|segment(?:al)?|artery|arteries|arising|originating|coming|vessels?|feeders?|"
     r"which|that|arises?|originates?|and its)\W+){0,5}(?:of|from|off)\W+(?:the\W+|a\W+)?$",
+    re.I,
+)
+_NARROWER = re.compile(
+    r"\s*\(\s*|\W*(?:[\w-]+\W+){0,2}?(?:branch(?:es)?|feeders?|arter(?:y|ies))\W+(?:to|of|for|feeding|supplying)\W+(?:the\W+)?",
     re.I,
 )
 _LESION_BEFORE = re.compile(
@@ -209,7 +231,11 @@ def _named(text: str) -> list[tuple[int, int, tuple[str, ...]]]:
         noun = _singular(m["noun"])
         other = m["other"] if re.match(r"right|left", m["other"], re.I) else _same_side(m["one"], m["other"])
         found.append((m.start(), m.end(), (*_parts(f"{m['one']} {noun}"), *_parts(f"{other} {noun}"))))
+    for m in _BOTH.finditer(text):
+        noun = _singular(m["noun"])
+        found.append((m.start(), m.end(), (*_parts(f"right {noun}"), *_parts(f"left {noun}"))))
     found += [(m.start(), m.end(), _parts(_singular(m[0]))) for m in _SINGLE.finditer(text)]
+    found += [(m.start(), m.end(), _parts(f"{m['name']} artery")) for m in _SHORT.finditer(text)]
     for pattern, word in ((_SEGMENTS, "segment "), (_ARTERIES, "A")):
         found += [(m.start(), m.end(), _numbered(m["list"], word)) for m in pattern.finditer(text)]
     found += [(m.start(), m.end(), _parts(f"segment {m['n']}")) for m in _ORDINAL.finditer(text)]
@@ -221,6 +247,8 @@ def _numbered(written: str, word: str) -> tuple[str, ...]:
     listed = re.sub(r"(?i:segment|sg|s|a)\s?(?=[1-8IV])", "", written)
     listed = re.sub(r"\s*(?:-|\u2013|\bto\b)\s*", "-", listed)
     items = [re.sub(r"\s", "", item) for item in re.split(r"[,/+&\s]|\band\b|\bthe\b", listed) if item.strip()]
+    # Couinaud divides only IV; "A8c" is a branch inside of segment 8
+    items = [item if item[:-1].upper() in ("4", "IV") else item.rstrip("abcd") for item in items]
     return tuple(part for item in items for part in _parts(f"{word}{item}"))
 
 
@@ -245,6 +273,8 @@ def _names() -> re.Pattern[str]:
 
 def _plural(name: str) -> str:
     pattern = re.escape(name).replace(r"\ ", r"[\s-]+")
+    if name == "hepatic artery":
+        return pattern  # "hepatic arteries" may be any of them
     return pattern.replace("artery", "arter(?:y|ies)").removesuffix("lobe") + ("lobes?" if pattern.endswith("lobe") else "")
 
 
@@ -284,16 +314,20 @@ def _with_roles(text: str, places: Sequence[Place]) -> list[Place]:
         begin = max(places[n - 1].end if n else 0, place.start - _NEAR)
         end = min(places[n + 1].start if n + 1 < len(places) else len(text), place.end + _NEAR)
         before, behind = text[begin : place.start], text[place.end : end]
-        role, excepted = _role(before, behind)
+        role, excepted = _role(before, behind, Territory(place.parts).segments is None)
         if found and _is_joined(before) and found[-1].role in (Role.DIRECT, Role.WAY, Role.LESION, Role.SEEN):
             # "the right and ... ", "A5 and A8": what is said of the first is said of both
             if role in (Role.DIRECT, Role.WAY):
                 role = found[-1].role
+        elif role is Role.DIRECT and found and found[-1].role is Role.WAY and _ONWARDS.fullmatch(before):
+            role = Role.WAY  # "through the proper hepatic artery into A8"
         elif n and _PARENT.fullmatch(before):
             role, excepted = Role.LEFT_OUT, False  # "A8 of the right hepatic artery": A8 is meant
         if role in (Role.DIRECT, Role.WAY) and set(place.parts) <= _WAYS and not _TREATED_WORD.search(before):
             role = Role.SEEN
-        found.append(Place(place.parts, place.start, place.end, place.text, role, excepted))
+        if n and found[-1].counts and _NARROWER.fullmatch(before) and _is_within(place, found[-1]):
+            found[-1] = replace(found[-1], role=Role.LEFT_OUT)  # "left lobe (S2)": segment 2 is meant
+        found.append(replace(place, role=role, excepted=excepted))
     return _negation_back(text, found)
 
 
@@ -303,19 +337,26 @@ def _negation_back(text: str, places: list[Place]) -> list[Place]:
         one, other = places[n], places[n + 1]
         same = other.role in (Role.LEFT_OUT, Role.SEEN, Role.WAY) and not other.excepted
         if same and one.role is Role.DIRECT and _is_joined(text[one.end : other.start]):
-            places[n] = Place(one.parts, one.start, one.end, one.text, other.role)
+            places[n] = replace(one, role=other.role)
     return places
+
+
+def _is_within(one: Place, other: Place) -> bool:
+    inner, outer = Territory(one.parts).segments, Territory(other.parts).segments
+    return inner is not None and outer is not None and inner < outer
 
 
 def _is_joined(text: str) -> bool:
     return len(text) < 20 and text.strip(" ,") in ("and", "and the", "", "/", "+", "&", "plus", "as well as")
 
 
-def _role(before: str, behind: str) -> tuple[Role, bool]:
+def _role(before: str, behind: str, outside: bool) -> tuple[Role, bool]:
     left_out = _NOT_BEFORE.search(before)
     if left_out and not _TREATED_WORD.search(before, left_out.end("cue")):
         return Role.LEFT_OUT, _EXCEPT.search(left_out["cue"]) is not None
     if _NOT_BEHIND.match(behind):
+        return Role.LEFT_OUT, False
+    if outside and (_CLOSED_BEFORE.search(before) or _CLOSED_BEHIND.match(behind)):
         return Role.LEFT_OUT, False
     seen = _SEEN_BEFORE.search(before)
     if seen and not _TREATED_WORD.search(before, seen.start() + 1):

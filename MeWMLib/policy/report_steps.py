@@ -6,6 +6,7 @@ same dose on the left", "total dose 100 mg").
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -70,6 +71,9 @@ _GOES_ON = re.compile(
 )
 _ON_A_SIDE = re.compile(r"\s*(?:the )?(?:right|left|other|second)\b", re.I)
 _ENDS = re.compile(r"\s*(?:[,.;:)]|$|and\b|was\b|were\b|then\b)", re.I)
+#: Marks an amount that stands where one more of the agent before would, and may be of something else.
+_UNSURE = "?"
+_NAMELY = re.compile(r"(?::|\(|\b(?:of which|namely|i\.e\.|thereof|that is))\s*$", re.I)
 _JOINS = re.compile(r"(?:\b(?:then|and|plus|followed by|later|finally)|[,+(])\s*$", re.I)
 
 
@@ -129,6 +133,7 @@ class Reader:
 
     Args:
         as_list: the report is a bare list of agents, which says nothing of routes.
+        today: the last sentence that says "today"; -1 if none does.
 
     Attributes:
         given: in the order of the report.
@@ -138,13 +143,13 @@ class Reader:
         territory: what was treated.
     """
 
-    def __init__(self, as_list: bool) -> None:
+    def __init__(self, as_list: bool, today: int = -1) -> None:
         self.given: list[Administration] = []
         self.excluded: list[str] = []
         self.notes: list[str] = []
         self.unread: list[str] = []
         self.territory = TerritoryReader()
-        self._as_list = as_list
+        self._as_list, self._today = as_list, today
         self._named: set[str] = set()
         self._totals: dict[int, float] = {}  # places in `given` that state the amount of all, to that amount
         self._group: _Group | None = None
@@ -168,8 +173,8 @@ class Reader:
         self._counted = last_count(plain)
         before = len(self.given)
         acted = self._read_names(text, plain, names, left_out, doses, places)
-        self._read_references(text)
-        self.territory.read(clause.text, places, names, acted or len(self.given) > before)
+        acted = self._read_references(text) or acted or len(self.given) > before
+        self.territory.read(text, places, names, acted)
 
     def finish(self) -> None:
         """Settle totals and parts of mixtures, which later clauses may have told."""
@@ -178,7 +183,8 @@ class Reader:
 
     def _is_another_day(self, clause: Clause) -> bool:
         today = words.TODAY.search(clause.text) is not None
-        if words.ANOTHER_DAY.search(clause.text) and not today:
+        once = clause.sentence < self._today and words.ONCE.search(clause.text) is not None
+        if not today and (once or words.ANOTHER_DAY.search(clause.text)):
             self._another_day = clause.sentence
         if self._another_day != clause.sentence or today:
             return False
@@ -194,6 +200,7 @@ class Reader:
         bound = bind(plain, names, doses)
         for dose, name in bound.misfits:
             self.notes.append(f"{name}: {dose.text!r} is not a dose in {agent(name).dose_unit}")
+            self._add_unread(text, dose)
         mixed = bool(words.MIXED.search(text))
         routes = Routes(text, names)
         restated = _RESTATED.match(text) is not None
@@ -217,6 +224,8 @@ class Reader:
             if dose is None and total is None and name.agent in self._named:
                 acted = True  # named again, not given again
                 continue
+            if dose and self._is_of_mixture(text, names, n, dose):
+                dose = None  # "12 ml Lipiodol/epirubicin emulsion" are 12 ml of emulsion
             route = None if self._as_list else routes.of(name.agent)
             again = restated or (dose is not None and self._is_the_mixture(text, names, n, dose))
             if dose or not total:
@@ -226,16 +235,27 @@ class Reader:
         if new:
             self._close_group()
             self._group = _Group(new, bool(_MADE.search(text)) and not _GIVEN.search(text))
-        for dose in bind(plain, left_out, bound.left).left if left_out else bound.left:
-            acted = self._add_reference(text, plain, names, dose, places) or acted
-        return acted
+        left = bind(plain, left_out, bound.left).left if left_out else bound.left
+        return self._read_left(text, plain, names, left, places) or acted
+
+    @staticmethod
+    def _is_of_mixture(text: str, names: Sequence[Name], n: int, dose: Dose) -> bool:
+        if dose.end > names[n].start:
+            return False
+        at = n
+        while at + 1 < len(names) and text[names[at].end : names[at + 1].start].strip() in ("/", "-", "+"):
+            at += 1
+        behind = at + 1 < len(names) and names[at + 1].kind == MIXTURE
+        return at > n and behind and not text[names[at].end : names[at + 1].start].strip(" -")
 
     def _is_the_mixture(self, text: str, names: Sequence[Name], n: int, dose: Dose) -> bool:
         """ "The emulsion of 10 ml Lipiodol was injected", where 10 ml were mixed before."""
         mixture = next((m for m in names[:n] if m.kind == MIXTURE), None)
         if mixture is None or not _THE_MIXTURE.search(text, max(0, mixture.start - _NEAR), mixture.start):
             return False
-        return any(a.agent == names[n].agent and a.dose == dose.value for a in self.given[-_NEAR:])
+        first = max(0, len(self.given) - _NEAR)
+        made = (a for at, a in enumerate(self.given[first:], start=first) if at not in self._totals)
+        return any(a.agent == names[n].agent and a.dose == dose.value for a in made)
 
     def _add(self, text: str, name: str, dose: Dose | None, route: str | None, total: bool = False) -> list[int]:
         """Add one administration; its place in `given`, unless there is none."""
@@ -258,32 +278,75 @@ class Reader:
         amount = f", {dose.text}" if dose else ""
         self.unread.append(f"product {name.agent}{amount} ({what})")
 
-    def _add_reference(
-        self, text: str, plain: str, names: Sequence[Name], dose: Dose, places: Sequence[Place]
+    def _read_left(
+        self, text: str, plain: str, names: Sequence[Name], left: Sequence[Dose], places: Sequence[Place]
     ) -> bool:
-        """An amount without a name of its own: one more of an agent named before, a part of a mixture, or unread."""
-        behind = _PART_OF.match(plain, dose.end)
+        """Amounts without a name of their own; True if something was given by one."""
+        acted = False
+        referring = [(dose, how) for dose in left if (how := self._reference(plain, dose, places))]
+        if self._is_breakdown(plain, names, [dose for dose, _ in referring]):
+            return True
+        ways = dict(referring)
+        for dose in left:
+            acted = self._add_reference(text, names, dose, ways.get(dose, "")) or acted
+        return acted
+
+    @staticmethod
+    def _reference(plain: str, dose: Dose, places: Sequence[Place]) -> str:
+        """The words by which an amount refers to an agent named before; "" if there are none."""
+        if behind := _PART_OF.match(plain, dose.end):
+            return behind[0]
+        if dose.more or dose.rest or dose.total:
+            return dose.text
         on = _GOES_ON.match(plain, dose.end)
-        goes_on = on is not None and (_ON_A_SIDE.match(plain, on.end()) or any(p.start >= dose.end for p in places))
-        ends = _JOINS.search(plain, max(0, dose.start - _NEAR), dose.start) and _ENDS.match(plain, dose.end)
-        refers = behind or dose.more or dose.rest or dose.total or goes_on or ends
-        known = self._known(names, dose) if refers and dose.unit in ("mg", "ml") else []
+        starts = [p.start for p in places]
+        following = bisect.bisect_left(starts, dose.end)
+        if on and (_ON_A_SIDE.match(plain, on.end()) or following < len(places)):
+            return on[0]
+        if _ON_A_SIDE.match(plain, dose.end):
+            return dose.text
+        if following < len(places) and not plain[dose.end : starts[following]].strip(" (:"):
+            return places[following].text
+        joined = _JOINS.search(plain, max(0, dose.start - _NEAR), dose.start)
+        return _UNSURE if joined and _ENDS.match(plain, dose.end) else ""
+
+    def _is_breakdown(self, plain: str, names: Sequence[Name], parts: Sequence[Dose]) -> bool:
+        """ "10 ml was given, 6 ml into the right and 4 ml into the left": the parts are the whole, not more."""
+        if len(parts) < 2 or any(dose.value is None or dose.more for dose in parts):
+            return False
+        known = self._known(names, parts[0])
+        if len(known) != 1 or len({dose.unit for dose in parts}) > 1:
+            return False
+        whole = next((a.dose for a in reversed(self.given) if a.agent == known[0]), None)
+        added = round(sum(dose.value or 0.0 for dose in parts), 6)
+        if whole is not None and added != whole and _NAMELY.search(plain, max(0, parts[0].start - _NEAR), parts[0].start):
+            self._mark(known, f"{whole:g} {parts[0].unit} and parts of {added:g} {parts[0].unit}")
+            return True
+        return whole is not None and added == whole
+
+    def _add_reference(self, text: str, names: Sequence[Name], dose: Dose, how: str) -> bool:
+        """An amount without a name of its own: one more of an agent named before, a part of a mixture, or unread."""
+        known = self._known(names, dose) if how and dose.unit in ("mg", "ml") else []
         group = self._group
-        if not known or (ends and not (behind or dose.more or dose.rest or dose.total or goes_on or known[1:] == [])):
+        if not known or (how is _UNSURE and len(known) > 1):
             self._add_unread(text, dose)
             return False
-        if group and dose.value is not None and (behind or (dose.rest and (group.made or group.parts))):
+        whole = group is not None and (group.made or group.parts > 0)
+        if group and dose.value is not None and (_PART_OF.fullmatch(how) or (whole and not dose.more and not dose.total)):
             group.parts += dose.value
-            group.share = group.share or f"{dose.text}{behind[0] if behind else ''}"
+            group.share = group.share or f"{dose.text}{how if _PART_OF.fullmatch(how) else ''}"
             group.all_given = group.all_given or dose.rest
             return True
         if len(known) > 1:
             self._mark(known, dose.text)
             self._add_unread(text, dose)
             return False
-        sure = behind or dose.more or dose.rest or dose.total or goes_on
-        uncertain = dose.uncertain or ("" if sure else dose.text)
-        former = next(a for a in reversed(self.given) if a.agent == known[0])
+        at = next(n for n in range(len(self.given) - 1, -1, -1) if self.given[n].agent == known[0])
+        former = self.given[at]
+        if former.dose is None and not dose.more and not dose.total and former.text == shortened(text, _SHOWN):
+            self.given[at] = replace(former, dose=dose.value, uncertain=former.uncertain or dose.uncertain)
+            return True
+        uncertain = dose.uncertain or (dose.text if how is _UNSURE else "")
         new = self._add(text, known[0], replace(dose, uncertain=uncertain), former.route, dose.total)
         if group:
             group.given += new
@@ -316,11 +379,11 @@ class Reader:
             amount = "the dose" if given.dose is None else f"{given.dose:g} {agent(given.agent).dose_unit}"
             self.notes.append(f"{given.agent}: {amount} may not be what was given: {because!r}")
 
-    def _read_references(self, text: str) -> None:
-        """Read "half of it", "the rest was discarded", "the same on the left"."""
+    def _read_references(self, text: str) -> bool:
+        """Read "half of it", "the rest was discarded", "the same on the left"; True if something was given by it."""
         group = self._group
         if group is None:
-            return
+            return False
         share, other = _SHARE.search(text), _OTHER_SHARE.search(text)
         if share and not group.share:
             group.share = share[0]
@@ -332,6 +395,7 @@ class Reader:
         if again := _AGAIN.search(text):
             for at in group.given:
                 self._mark_at(at, again[0])
+        return again is not None or (share or other) is not None
 
     def _close_group(self) -> None:
         """Compare what was given of a mixture with what it was made of."""
@@ -368,19 +432,19 @@ class Reader:
         unit = agent(self.given[at].agent).dose_unit
         before = round(sum(kept[n].dose or 0.0 for n in parts), 6)
         rest = round(total - before, 6)
-        open_parts = any(kept[n].uncertain for n in parts)
+        open_parts, last = any(kept[n].uncertain for n in parts), parts[-1]
         if rest == 0 or (rest > 0 and (open_parts or not before)):
             for n in parts:
                 kept[n] = replace(kept[n], uncertain="")
         else:
             said = f"the parts add up to {before:g}, the report says {total:g} in total"
             self.notes.append(f"{self.given[at].agent}: {said}")
-            last = parts[-1]
             kept[last] = replace(kept[last], uncertain=kept[last].uncertain or f"{total:g} {unit} in total")
-        if rest > 0 and not before:
-            kept[parts[-1]] = replace(kept[parts[-1]], dose=total)
+        if rest > 0 and (open_parts or not before):
+            kept[last] = replace(kept[last], dose=round((kept[last].dose or 0.0) + rest, 6))
         elif rest > 0:
-            kept[at] = replace(self.given[at], dose=rest, uncertain="" if open_parts else f"{total:g} {unit} in total")
+            route = self.given[at].route or kept[last].route
+            kept[at] = replace(self.given[at], dose=rest, route=route, uncertain=f"{total:g} {unit} in total")
 
     def _compare(self, name: str, one: float, other: float) -> None:
         if one != other:

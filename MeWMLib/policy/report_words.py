@@ -25,7 +25,7 @@ def any_of(*alternatives: str) -> re.Pattern[str]:
 
 
 MIXED = any_of(r"emulsi\w+|emulsify|mix(?:ed|ture|ing)?|suspen(?:ded|sion)|blend(?:ed)?|combined with")
-INFUSED = any_of(r"infus\w+|perfus\w+|instil+ed|bolus|administered|given|injected|injection|delivered|HAIC")
+INFUSED = any_of(r"infus\w+|perfus\w+|instil+ed|bolus|administered|given|injected|injections?|delivered|HAIC")
 EMBOLISED = any_of(r"(?:chemo)?emboli[sz]\w*|occlud(?:e|ing)|block(?:ing)?|plugg?ing")
 ANY_VERB = re.compile("|".join(p.pattern for p in (MIXED, INFUSED, EMBOLISED)) + r"|\b(?:used|loaded|added)\b", re.I)
 #: What was done, as a verb: "an emulsion of" alone does not say that anything was done.
@@ -46,20 +46,26 @@ NOT_BEHIND = re.compile(
     r"(?:was|were) (?:considered|discussed|planned)|allergy|hypersensitivity)\b",
     re.I,
 )
-_SESSION = (
-    r"(?:TACE|DEB-?TACE|cTACE|session|procedure|treatment|course|(?:chemo|radio)?emboli[sz]ation|intervention|cycle|operation)"
-)
+_SESSION = r"(?:(?:DEB-?|c)?TACE|session|procedure|treatment|course|(?:chemo|radio)?emboli[sz]ation|intervention|cycle)"
+_MONTH = "January|February|March|April|May|June|July|August|September|October|November|December"
+_SOME = r"\d{1,2}|one|two|three|four|five|six|seven|eight|ten|twelve|several|a few|some"
 #: A clause about another day, and one that is about today again.
 ANOTHER_DAY = re.compile(
-    rf"\b(?:previous(?:ly)?|prior|last|first|earlier|former|past|initial) {_SESSION}s?\b|\bhistory of\b|"
-    rf"\b(?:next|follow-?up|further|later|another|future|subsequent) {_SESSION}s?\b|\bnext time\b|"
-    rf"\b(?:status post|s/p|(?:had|has|have) (?:previously |already )?(?:received|undergone|had)|underwent|after (?:\w+ )?"
-    rf"{_SESSION}s? (?:with|in|of)|previously|yesterday|last (?:year|month|week))\b|"
+    r"\b(?:previous(?:ly)?|prior|last|first|earlier|former) (?:(?:DEB-?|c)?TACE|session|procedure|treatment|course|"
+    r"(?:chemo)?emboli[sz]ation)s?\b|\bhistory of\b|\bnext (?:TACE|session|procedure|time|course|cycle|week|month|year)\b|"
+    r"\b(?:past|initial|follow-?up|future|later|subsequent|another|further|repeat) (?:(?:DEB-?|c)?TACE|session|course|cycle)s?\b|"
+    r"\b(?:status post|s/p|yesterday|last (?:year|month|week)|previously (?:treated|given|received|infused|had))\b|"
+    rf"\b(?:had|has|have) (?:previously |already )?(?:received|undergone|had) (?:[\w-]+ ){{0,3}}{_SESSION}s?\b|"
+    rf"\bafter (?:{_SOME}) (?:[\w-]+ )?{_SESSION}s\b|"
     r"\b(?:is|are) (?:planned|scheduled|intended)\b|\b(?:was|were) (?:scheduled|postponed)\b|\bwill be\b|"
-    r"\b(?:days?|weeks?|months?|years?) (?:ago|earlier|before|previously|later)\b|\bnext (?:week|month|year)\b|"
-    rf"\bin (?:January|February|March|April|May|June|July|August|September|October|November|December|\d{{4}})\b.*\b{_SESSION}\b",
+    r"\b(?:days?|weeks?|months?|years?) (?:ago|earlier|before|previously|later)\b|"
+    rf"\bin (?:about |approximately )?(?:{_SOME})(?:\s*(?:-|to)\s*(?:{_SOME}))? (?:weeks|months)\b|"
+    rf"\bin (?:{_MONTH}|(?:19|20)\d\d)\b.{{0,80}}\b{_SESSION}\b|"
+    r"^\s*(?:plan|recommendations?|outlook|procedere|next steps?)\s*:",
     re.I,
 )
+#: What a report of today may say too: about another day only if a later sentence says "today".
+ONCE = re.compile(rf"\b(?:underwent|had|received|was treated with)\b.{{0,60}}\b{_SESSION}\b|\bthen\W*$", re.I)
 TODAY = any_of(r"today|now|this (?:time|session|procedure)|current(?:ly)?|present (?:session|procedure|treatment)")
 #: Right behind an agent: then the agent is what was seen, not what was given.
 SEEN = re.compile(
@@ -154,7 +160,7 @@ def _slip(word: str, likeness: float) -> str:
     # twice the longest name is less than 0.67 like any
     if not _SLIP_LETTERS <= len(spelled) <= 2 * max(map(len, by_letters())):
         return ""
-    if word.lower() in _NO_SLIPS or spelled in materials()[1]:
+    if word.lower() in _NO_SLIPS or spelled in materials()[1] or spelled in ordinary_words():
         return ""
     known = [n for n in by_letters() if len(n) >= _SLIP_LETTERS]
     names = {by_letters()[n] for n in difflib.get_close_matches(spelled, known, n=2, cutoff=likeness)}

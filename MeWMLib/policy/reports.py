@@ -84,7 +84,8 @@ class OperationReport:
         """The fields, and the protocol as text and as actions."""
         protocol = self.protocol
         actions = [record_to_plain(action) for action in protocol.actions]
-        return {"protocol": protocol.text, "actions": actions, **record_to_plain(self)}
+        uncertain = {name: list(said) for name, said in self.uncertain.items()}
+        return {"protocol": protocol.text, "actions": actions, "uncertain": uncertain, **record_to_plain(self)}
 
 
 def parse_report(text: str) -> OperationReport:
@@ -95,7 +96,8 @@ def parse_report(text: str) -> OperationReport:
     """
     clauses = list(_clauses(text))
     texts = [clause.text for clause in clauses]
-    reader = Reader(as_list=not any(words.ANY_VERB.search(c) for c in texts))
+    today = max((c.sentence for c in clauses if words.TODAY.search(c.text)), default=-1)
+    reader = Reader(as_list=not any(words.ANY_VERB.search(c) for c in texts), today=today)
     for clause in clauses:
         reader.read(clause)
     reader.finish()
@@ -122,6 +124,7 @@ def _clauses(text: str) -> Iterator[Clause]:
     plain = single_blanks(text).translate(_CHARACTERS)
     # a line break inside a sentence ends nothing
     plain = re.sub(r"(?<=[a-z,])\n(?=[a-z0-9])", " ", plain)
+    plain = re.sub(r"(?<=\d)[xX*](?=\d)", " x ", plain)
     sentence, begin = 0, 0
     for end in (*_CLAUSE_END.finditer(plain), None):
         part = plain[begin : end.start() if end else len(plain)].strip()
