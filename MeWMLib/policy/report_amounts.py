@@ -80,7 +80,13 @@ _VAGUE = any_of(
 )
 #: "3.5 of 4 ml", "half of 10 ml".
 _SHARE_BEFORE = re.compile(
-    r"(?:\b(?:half|thirds?|quarters?|most|parts?|portion)|\d) of (?:the |a |these )?(?:total |available )?$", re.I
+    r"(?:\b(?:half|thirds?|quarters?|most|parts?|portion)|\d) of (?:the |a |these |this )?(?:[a-z]+ )?$", re.I
+)
+_PLANNED_BEFORE = re.compile(
+    r"\b(?:planned|intended|prescribed|calculated|target|scheduled|ordered)\b(?:\W+[a-z]+){0,3}\W*$", re.I
+)
+_BOTH_PLACES = re.compile(
+    r"\bboth\s+(?:the\s+)?(?:right|left|hepatic|lobar|lobes?|sides?|arter|branch|segment|vessel|feeder)\w*", re.I
 )
 #: Before vials that an amount was put into.
 _INTO = re.compile(r"\b(?:in|into|on|onto|to|over|among|between|using)\s+(?:the\s+)?$", re.I)
@@ -169,6 +175,8 @@ def _multiply(text: str, plain: str, amounts: list[_Given], used: set[int]) -> N
         window = max(0, g.start - _NEAR)
         if share := _SHARE_BEFORE.search(text, window, g.start):
             g.uncertain = text[share.start() : g.end]
+        elif planned := _PLANNED_BEFORE.search(text, window, g.start):
+            g.uncertain = planned[0].strip()
         before = _TIMES_BEFORE.search(text, window, g.start)
         if g.times == 1 and before:
             _apply(g, before["n"] or before["twice"], before[0])
@@ -236,6 +244,8 @@ def _distribute(
             continue
         at = bisect.bisect_left(counted_starts, cue.start())
         nearest = counted[at - 1] if leads and not immediate and at else None
+        if cue["n"]:
+            used.add(cue.start("n"))
         times = _count(cue["n"] or "") or _times(cue, counted, numbers, nearest, outside, used)
         for g in chosen:
             if g.times > 1 and times == g.times:
@@ -332,6 +342,10 @@ def _leave_open(text: str, plain: str, amounts: list[_Given], counted: list[re.M
         for g in _chain(plain, amounts, following):
             if g.times == 1 and not g.over:
                 g.uncertain = g.uncertain or m[0]
+    if not divided and len(amounts) == 1 and (both := _BOTH_PLACES.search(text)):
+        open_amount = amounts[0].times == 1 and not amounts[0].over and _EACH.search(text) is None
+        if open_amount:  # "5 ml into both lobes" may be 5 ml in all or 5 ml each
+            amounts[0].uncertain = amounts[0].uncertain or both[0]
     vague = _VAGUE.search(text)
     if vague and not divided:
         ends = [g.end for g in amounts]

@@ -37,11 +37,13 @@ _LEAD = re.compile(
     r"(?<!\w)(?:(?P<bound>up to|at most|at least|no more than|not more than|less than|more than|max(?:imum|imal|\.)?"
     r"(?: (?:dose|volume|amount))?(?: of)?|min(?:imum|imal|\.)?(?: (?:dose|volume|amount))?(?: of)?|below|above|"
     r"[<>\u2264\u2265]=?)|"
-    r"(?:(?:an?|the|another) )?(?P<more>further|additional|another|extra|more|second|third|subsequent)|"
+    r"(?:(?:an?|the|another) )?(?P<more>further|additional|another|extra|more|second|third|subsequent)"
+    r"(?: (?:dose|bolus|portion|injection|infusion|aliquot)(?: of)?)?|"
     r"(?:the )?(?P<rest>remaining|rest of the|rest of|residual|last|final)|"
     r"about|approximately|approx\.?|ca\.?|circa|around|roughly|some|~)\s*$",
     re.I,
 )
+_MORE_BEHIND = re.compile(r"\s*(?:more|extra|in addition|additionally)\b", re.I)
 _LEAD_FAR = 40
 
 _N = r"\d+(?:[.,]\d+)?"
@@ -106,7 +108,7 @@ def find_doses(text: str) -> list[Dose]:
         found.append(
             Dose(
                 round(value, 6) if certain else None, unit, start, m.end(), written, "" if certain else written,
-                bool(lead and lead["more"]), bool(lead and lead["rest"]),
+                bool((lead and lead["more"]) or _MORE_BEHIND.match(text, m.end())), bool(lead and lead["rest"]),
             )
         )  # fmt: skip
     return found

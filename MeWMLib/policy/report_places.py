@@ -57,7 +57,7 @@ _SHORT = re.compile(
 #: "... and the remaining 3 ml into the left": the noun stands at another place.
 _SIDE = re.compile(
     r"\b(?:and|into|to|in|on|via|through|plus)\s+(?:the\s+)?(?P<side>right|left)(?:\s+(?:one|side))?"
-    r"(?=\s*(?:[,.;:)]|$|and\b|was\b|were\b|each\b|respectively\b))",
+    r"(?=\s*(?:[,.;:)]|$|and\b|was\b|were\b|each\b|respectively\b|as well\b))",
     re.I,
 )
 #: Names that are too short or too common to be looked for in a sentence.
@@ -101,7 +101,7 @@ _SEEN_BEHIND = re.compile(
     re.I,
 )
 _WENT_BEFORE = re.compile(
-    r"\b(?:catheteri[sz]\w+(?: of)?|cannulat\w+(?: of)?|prob(?:ed|ing)|select(?:ed|ion)(?: of)?|access(?:ed|ing)?|via|"
+    r"\b(?:catheteri[sz]\w+(?: of)?|(?:super-?)?selective(?:ly)?|cannulat\w+(?: of)?|prob(?:ed|ing)|select(?:ed|ion)(?: of)?|access(?:ed|ing)?|via|"
     r"through|thru|by way of|(?:catheter|microcatheter|tip|advanced|placed|positioned|position|parked|wedged|located|"
     rf"navigated|engaged|passed)\b(?:{_SMALL}{{0,4}}?\W+(?:in|into|to|at|within|of))?)(?:\W+[\w-]+){{0,4}}\W*$",
     re.I,
@@ -202,6 +202,8 @@ def treated_in(text: str, places: Sequence[Place]) -> Treated:
     for place in [*chosen, *lesions]:
         if maybe := _MAYBE.search(text, max(0, place.start - _NEAR), min(len(text), place.end + _NEAR)):
             uncertain = uncertain or maybe[0]
+        if place.text.lower() == "hepatic artery":
+            uncertain = uncertain or place.text  # it may be any of them
     excepted = next((p for p in places if p.excepted), None)
     if excepted and (chosen or lesions):
         uncertain = uncertain or f"without {excepted.text}"

@@ -9,22 +9,29 @@ from __future__ import annotations
 import bisect
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from MeWMLib.core.protocol import DRUG, agent
+from MeWMLib.core.protocol import agent
 from MeWMLib.core.texts import shortened
 from MeWMLib.policy import report_words as words
-from MeWMLib.policy.agent_names import letters, members
+from MeWMLib.policy.agent_names import letters
 from MeWMLib.policy.products import PRODUCT, materials
 from MeWMLib.policy.report_amounts import find_amounts, last_count
 from MeWMLib.policy.report_binding import Routes, bind, is_ingredient, negated
+from MeWMLib.policy.report_given import Administration, Clause, Group
 from MeWMLib.policy.report_numbers import Dose, without_sizes
 from MeWMLib.policy.report_places import Place, find_places
+from MeWMLib.policy.report_references import (
+    AGAIN, GIVEN, MADE, ONE_MORE, OTHER_SHARE, PART_OF, SHARE, THROWN, UNSURE, is_namely, is_only_made, reference, was_given,
+)  # fmt: skip
 from MeWMLib.policy.report_territory import TerritoryReader
+from MeWMLib.policy.report_totals import settled
 from MeWMLib.policy.report_words import AGENT, MIXTURE, Name
 
 #: Characters: where words are looked for beside a name, and how much of a long clause is shown.
 _NEAR, _SHOWN = 120, 300
+#: Names and administrations that are looked back to from one place.
+_MOST = 12
 #: A heading over what is told elsewhere too: amounts under it are not given once more.
 _RESTATED = re.compile(
     r"\s*(?:(?:in )?(?:summary|conclusion|conclusions|impression|totals?|overall|altogether)\b[^:,]{0,30}[:,]|"
@@ -34,98 +41,7 @@ _RESTATED = re.compile(
 )
 #: "The emulsion of 10 ml Lipiodol and ..." is the one that was made before.
 _THE_MIXTURE = re.compile(r"\b(?:the|this)\s+(?:\w+\s+)?$", re.I)
-_MADE = words.any_of(r"prepared|mixed|emulsified|drawn up|dissolved|loaded|suspended|made|ready")
-_GIVEN = words.any_of(r"infus\w+|inject\w+|given|administered|delivered|instil+ed|perfused|emboli[sz]\w+|went|applied")
-_PART_OF = re.compile(
-    r"\s*(?:of|from|out of)\s+(?:it|this|that|these|which|(?:the|this|that)\s+(?:\w+\s+)?(?:emulsion|mixture|suspension|"
-    r"solution|beads?|microspheres?|dose|drug|volume))\b",
-    re.I,
-)
-_SHARE = re.compile(
-    r"\b(?:(?:one |a )?(?:half|third|quarter|part|portion|most)|two thirds|three quarters|\d{1,2}\s?%|the (?:first )?half) of "
-    r"(?:it|this|that|which|(?:the|this|that) (?:\w+ )?(?:emulsion|mixture|suspension|solution|beads?|microspheres?|dose|"
-    r"drug|volume|amount))\b",
-    re.I,
-)
-_OTHER_SHARE = re.compile(
-    r"\b(?:the )?(?:(?:other|second|remaining|last) (?:half|third|quarter|two thirds|part|portion|emulsion|mixture|"
-    r"suspension|beads?|solution)|rest|remainder)\b(?! pain)",
-    re.I,
-)
-_THROWN = words.any_of(
-    r"discarded|wasted|thrown away|unused|left over|not (?:injected|given|used|administered|needed|delivered)",
-    r"returned to (?:the )?pharmacy",
-)
-_AGAIN = re.compile(
-    r"\b(?:(?:this|it|the (?:same )?(?:procedure|infusion|injection|emulsion|dose|embolisation|embolization|treatment|"
-    r"chemoembolisation|chemoembolization|same|steps?)) (?:was|were) (?:then |also )?(?:repeated|given again|injected again)|"
-    r"(?:was|were) (?:then )?repeated\b|the same (?:dose|amount|procedure|mixture|emulsion|volume|quantity|treatment|was|"
-    r"were|in|into|on|for)\b|likewise|in the same way|same for\b)",
-    re.I,
-)
-#: Behind an amount without a name: then it is one of the agent named before.
-_GOES_ON = re.compile(
-    r"\s*(?:each\s+)?(?:(?:was|were)\s+)?(?:(?:then|also|slowly|subsequently|given|infused|injected|administered|delivered|"
-    r"instilled|placed)\s+)*(?:in(?:to)?|to|on|via|through|for|at)\b",
-    re.I,
-)
-_ON_A_SIDE = re.compile(r"\s*(?:the )?(?:right|left|other|second)\b", re.I)
-_ENDS = re.compile(r"\s*(?:[,.;:)]|$|and\b|was\b|were\b|then\b)", re.I)
-#: Marks an amount that stands where one more of the agent before would, and may be of something else.
-_UNSURE = "?"
-_NAMELY = re.compile(r"(?::|\(|\b(?:of which|namely|i\.e\.|thereof|that is))\s*$", re.I)
-_JOINS = re.compile(r"(?:\b(?:then|and|plus|followed by|later|finally)|[,+(])\s*$", re.I)
-
-
-@dataclass(frozen=True)
-class Clause:
-    """A part of a sentence.
-
-    Attributes:
-        text: without the blanks around it.
-        sentence: number of its sentence; parts between semicolons are of one.
-    """
-
-    text: str
-    sentence: int
-
-
-@dataclass(frozen=True)
-class Administration:
-    """One agent, given once, or several times with an amount that is multiplied out.
-
-    Attributes:
-        agent: canonical name.
-        dose: in the agent's unit; None if it is not stated.
-        route: infused, emulsion or embolised; None if it is not stated.
-        text: the clause that says so, the beginning of a long one.
-        uncertain: the words for which the dose is not certain ("two vials", "per artery"); "" if it is.
-    """
-
-    agent: str
-    dose: float | None
-    route: str | None
-    text: str
-    uncertain: str = ""
-
-
-@dataclass
-class _Group:
-    """The agents that were named together last: what "half of it" and "a further 5 ml" refer to.
-
-    Attributes:
-        given: places in `Reader.given`.
-        made: they were only prepared so far.
-        parts: ml of the mixture that were given.
-        share: the words of a share of it that was given.
-        all_given: the rest was given too.
-    """
-
-    given: list[int]
-    made: bool
-    parts: float = 0.0
-    share: str = ""
-    all_given: bool = False
+_RATIO_BEHIND = re.compile(r"\s*(?:/|\bper\b)\s*(?:ml|cc|kg|m2|m\u00b2)(?!\w)", re.I)
 
 
 class Reader:
@@ -152,7 +68,7 @@ class Reader:
         self._as_list, self._today = as_list, today
         self._named: set[str] = set()
         self._totals: dict[int, float] = {}  # places in `given` that state the amount of all, to that amount
-        self._group: _Group | None = None
+        self._group: Group | None = None
         self._counted: int | None = None
         self._another_day = -1  # the sentence that is about another day
 
@@ -179,13 +95,17 @@ class Reader:
     def finish(self) -> None:
         """Settle totals and parts of mixtures, which later clauses may have told."""
         self._close_group()
-        self._settle_totals()
+        self.given = settled(self.given, self._totals, self.notes)
 
     def _is_another_day(self, clause: Clause) -> bool:
         today = words.TODAY.search(clause.text) is not None
         once = clause.sentence < self._today and words.ONCE.search(clause.text) is not None
         if not today and (once or words.ANOTHER_DAY.search(clause.text)):
-            self._another_day = clause.sentence
+            named = bool(words.find_names(clause.text))
+            # what follows in the sentence is about the same day, if this tells what was given then
+            self._another_day = clause.sentence if named else -1
+            if not named:
+                return True
         if self._another_day != clause.sentence or today:
             return False
         if words.find_names(clause.text):
@@ -204,14 +124,15 @@ class Reader:
         mixed = bool(words.MIXED.search(text))
         routes = Routes(text, names)
         restated = _RESTATED.match(text) is not None
-        acted, new = False, []
+        acted = False
+        new: list[int] = []
+        shares: list[tuple[float, str]] = []  # amounts of the mixture
         for n, name in enumerate(names):
             dose = bound.doses.get(n)
             if name.kind == MIXTURE:
-                if dose and dose.value is not None and self._group and not new:
-                    self._group.parts += dose.value
-                    self._group.share = self._group.share or dose.text
                 acted = True
+                if dose and dose.value is not None and (not new or self._is_definite(text, name)):
+                    shares.append((dose.value, dose.text))
                 continue
             if name.kind == PRODUCT:
                 self._add_product(name, dose)
@@ -227,6 +148,9 @@ class Reader:
             if dose and self._is_of_mixture(text, names, n, dose):
                 dose = None  # "12 ml Lipiodol/epirubicin emulsion" are 12 ml of emulsion
             route = None if self._as_list else routes.of(name.agent)
+            if dose and _RATIO_BEHIND.match(text, name.end):
+                said = f"{dose.text} {text[name.start : name.end]}{_RATIO_BEHIND.match(text, name.end)[0]}"
+                dose = replace(dose, value=None, uncertain=said)
             again = restated or (dose is not None and self._is_the_mixture(text, names, n, dose))
             if dose or not total:
                 new += self._add(text, name.agent, dose, route, again)
@@ -234,9 +158,16 @@ class Reader:
                 new += self._add(text, name.agent, total, route, True)
         if new:
             self._close_group()
-            self._group = _Group(new, bool(_MADE.search(text)) and not _GIVEN.search(text))
+            agents = tuple(dict.fromkeys(self.given[n].agent for n in new))
+            self._group = Group(new, agents, bool(MADE.search(text)) and not GIVEN.search(text))
+        for value, said in shares if self._group else ():
+            self._group.give(value, said)
         left = bind(plain, left_out, bound.left).left if left_out else bound.left
-        return self._read_left(text, plain, names, left, places) or acted
+        return self._read_left(text, plain, names, doses, left, places) or acted
+
+    @staticmethod
+    def _is_definite(text: str, mixture: Name) -> bool:
+        return _THE_MIXTURE.search(text, max(0, mixture.start - _NEAR), mixture.start) is not None
 
     @staticmethod
     def _is_of_mixture(text: str, names: Sequence[Name], n: int, dose: Dose) -> bool:
@@ -250,10 +181,10 @@ class Reader:
 
     def _is_the_mixture(self, text: str, names: Sequence[Name], n: int, dose: Dose) -> bool:
         """ "The emulsion of 10 ml Lipiodol was injected", where 10 ml were mixed before."""
-        mixture = next((m for m in names[:n] if m.kind == MIXTURE), None)
-        if mixture is None or not _THE_MIXTURE.search(text, max(0, mixture.start - _NEAR), mixture.start):
+        mixture = next((m for m in names[max(0, n - _MOST) : n] if m.kind == MIXTURE), None)
+        if mixture is None or not self._is_definite(text, mixture):
             return False
-        first = max(0, len(self.given) - _NEAR)
+        first = max(0, len(self.given) - _MOST)
         made = (a for at, a in enumerate(self.given[first:], start=first) if at not in self._totals)
         return any(a.agent == names[n].agent and a.dose == dose.value for a in made)
 
@@ -279,36 +210,23 @@ class Reader:
         self.unread.append(f"product {name.agent}{amount} ({what})")
 
     def _read_left(
-        self, text: str, plain: str, names: Sequence[Name], left: Sequence[Dose], places: Sequence[Place]
-    ) -> bool:
+        self, text: str, plain: str, names: Sequence[Name], doses: Sequence[Dose], left: Sequence[Dose],
+        places: Sequence[Place],
+    ) -> bool:  # fmt: skip
         """Amounts without a name of their own; True if something was given by one."""
         acted = False
-        referring = [(dose, how) for dose in left if (how := self._reference(plain, dose, places))]
+        ends, starts = [dose.end for dose in doses], [place.start for place in places]
+        referring = []
+        for dose in left:
+            before = bisect.bisect_right(ends, dose.start) - 1
+            if how := reference(plain, dose, doses[before] if before >= 0 else None, places, starts):
+                referring.append((dose, how))
         if self._is_breakdown(plain, names, [dose for dose, _ in referring]):
             return True
         ways = dict(referring)
         for dose in left:
-            acted = self._add_reference(text, names, dose, ways.get(dose, "")) or acted
+            acted = self._add_reference(text, plain, names, dose, ways.get(dose, "")) or acted
         return acted
-
-    @staticmethod
-    def _reference(plain: str, dose: Dose, places: Sequence[Place]) -> str:
-        """The words by which an amount refers to an agent named before; "" if there are none."""
-        if behind := _PART_OF.match(plain, dose.end):
-            return behind[0]
-        if dose.more or dose.rest or dose.total:
-            return dose.text
-        on = _GOES_ON.match(plain, dose.end)
-        starts = [p.start for p in places]
-        following = bisect.bisect_left(starts, dose.end)
-        if on and (_ON_A_SIDE.match(plain, on.end()) or following < len(places)):
-            return on[0]
-        if _ON_A_SIDE.match(plain, dose.end):
-            return dose.text
-        if following < len(places) and not plain[dose.end : starts[following]].strip(" (:"):
-            return places[following].text
-        joined = _JOINS.search(plain, max(0, dose.start - _NEAR), dose.start)
-        return _UNSURE if joined and _ENDS.match(plain, dose.end) else ""
 
     def _is_breakdown(self, plain: str, names: Sequence[Name], parts: Sequence[Dose]) -> bool:
         """ "10 ml was given, 6 ml into the right and 4 ml into the left": the parts are the whole, not more."""
@@ -319,22 +237,29 @@ class Reader:
             return False
         whole = next((a.dose for a in reversed(self.given) if a.agent == known[0]), None)
         added = round(sum(dose.value or 0.0 for dose in parts), 6)
-        if whole is not None and added != whole and _NAMELY.search(plain, max(0, parts[0].start - _NEAR), parts[0].start):
+        if whole is not None and added != whole and is_namely(plain, parts[0]):
             self._mark(known, f"{whole:g} {parts[0].unit} and parts of {added:g} {parts[0].unit}")
             return True
         return whole is not None and added == whole
 
-    def _add_reference(self, text: str, names: Sequence[Name], dose: Dose, how: str) -> bool:
+    def _add_reference(self, text: str, plain: str, names: Sequence[Name], dose: Dose, how: str) -> bool:
         """An amount without a name of its own: one more of an agent named before, a part of a mixture, or unread."""
-        known = self._known(names, dose) if how and dose.unit in ("mg", "ml") else []
+        known = self._known(names, dose) if dose.unit in ("mg", "ml") else []
         group = self._group
-        if not known or (how is _UNSURE and len(known) > 1):
+        if not how and known and was_given(plain, dose):
+            # "50 mg was injected": of what was made, or of something else
+            if group and dose.value is not None and (group.made or group.parts):
+                group.give(dose.value, dose.text, known[0] if len(known) == 1 and dose.unit == "mg" else "")
+                return True
+            self._mark(known, dose.text)
+        if not how or not known or (how is UNSURE and len(known) > 1):
             self._add_unread(text, dose)
             return False
-        whole = group is not None and (group.made or group.parts > 0)
-        if group and dose.value is not None and (_PART_OF.fullmatch(how) or (whole and not dose.more and not dose.total)):
-            group.parts += dose.value
-            group.share = group.share or f"{dose.text}{how if _PART_OF.fullmatch(how) else ''}"
+        part = PART_OF.fullmatch(how) is not None
+        whole = group is not None and (group.made or bool(group.parts) or is_only_made(plain, dose))
+        if group and dose.value is not None and (part or (whole and how is not ONE_MORE)):
+            of = known[0] if len(known) == 1 and not part and "" not in group.parts else ""
+            group.give(dose.value, f"{dose.text}{how if part else ''}", of)
             group.all_given = group.all_given or dose.rest
             return True
         if len(known) > 1:
@@ -346,7 +271,7 @@ class Reader:
         if former.dose is None and not dose.more and not dose.total and former.text == shortened(text, _SHOWN):
             self.given[at] = replace(former, dose=dose.value, uncertain=former.uncertain or dose.uncertain)
             return True
-        uncertain = dose.uncertain or (dose.text if how is _UNSURE else "")
+        uncertain = dose.uncertain or (dose.text if how is UNSURE else "")
         new = self._add(text, known[0], replace(dose, uncertain=uncertain), former.route, dose.total)
         if group:
             group.given += new
@@ -354,9 +279,9 @@ class Reader:
 
     def _known(self, names: Sequence[Name], dose: Dose) -> list[str]:
         """The agents that an amount without a name may be one of: those before it in the clause, else those named last."""
-        here = [n.agent for n in names if n.kind == AGENT and n.end <= dose.start and n.agent in self._named]
-        last = [self.given[n].agent for n in self._group.given] if self._group else []
-        for among in (here, last):
+        behind = bisect.bisect_right(names, dose.start, key=lambda name: name.end)
+        here = [n.agent for n in names[max(0, behind - _MOST) : behind] if n.kind == AGENT and n.agent in self._named]
+        for among in (here, self._group.agents if self._group else ()):
             fitting = [name for name in dict.fromkeys(among) if agent(name).dose_unit == dose.unit]
             if fitting:
                 return fitting
@@ -384,68 +309,26 @@ class Reader:
         group = self._group
         if group is None:
             return False
-        share, other = _SHARE.search(text), _OTHER_SHARE.search(text)
+        marks = [] if group.marked else group.given
+        share, other = SHARE.search(text), OTHER_SHARE.search(text)
         if share and not group.share:
             group.share = share[0]
-        if other and (thrown := _THROWN.search(text)):
-            for at in group.given:
+        if other and (thrown := THROWN.search(text)):
+            group.marked = True
+            for at in marks:
                 self._mark_at(at, f"{other[0]} {thrown[0]}")
-        elif other and (_GIVEN.search(text) or share):
+        elif other and (GIVEN.search(text) or share):
             group.all_given = True
-        if again := _AGAIN.search(text):
-            for at in group.given:
+        if again := AGAIN.search(text):
+            group.marked = True
+            for at in marks:
                 self._mark_at(at, again[0])
         return again is not None or (share or other) is not None
 
     def _close_group(self) -> None:
         """Compare what was given of a mixture with what it was made of."""
         group = self._group
-        if group is None or not group.share or group.all_given:
-            return
-        oil = sum(self.given[n].dose or 0.0 for n in group.given if self.given[n].agent in members("oil"))
-        embolic = sum(self.given[n].dose or 0.0 for n in group.given if agent(self.given[n].agent).kind != DRUG)
-        if group.parts and group.parts >= (oil or embolic):
+        if group is None or group.is_all_given(self.given):
             return
         for n in group.given:
             self._mark_at(n, group.share)
-
-    def _settle_totals(self) -> None:
-        """Compare the totals with the parts; where they say more, the rest is added, and less is only noted."""
-        kept: dict[int, Administration] = dict(enumerate(self.given))
-        for at, total in self._totals.items():
-            name = self.given[at].agent
-            parts = [n for n, a in kept.items() if a.agent == name and n not in self._totals]
-            stated = [n for n in self._totals if self.given[n].agent == name]
-            if not parts:
-                if at != stated[0]:
-                    self._compare(name, self._totals[stated[0]], total)
-                    del kept[at]
-                continue
-            del kept[at]
-            if at == stated[0]:
-                self._settle(kept, parts, at, total)
-            else:
-                self._compare(name, self._totals[stated[0]], total)
-        self.given = [kept[n] for n in sorted(kept)]
-
-    def _settle(self, kept: dict[int, Administration], parts: list[int], at: int, total: float) -> None:
-        unit = agent(self.given[at].agent).dose_unit
-        before = round(sum(kept[n].dose or 0.0 for n in parts), 6)
-        rest = round(total - before, 6)
-        open_parts, last = any(kept[n].uncertain for n in parts), parts[-1]
-        if rest == 0 or (rest > 0 and (open_parts or not before)):
-            for n in parts:
-                kept[n] = replace(kept[n], uncertain="")
-        else:
-            said = f"the parts add up to {before:g}, the report says {total:g} in total"
-            self.notes.append(f"{self.given[at].agent}: {said}")
-            kept[last] = replace(kept[last], uncertain=kept[last].uncertain or f"{total:g} {unit} in total")
-        if rest > 0 and (open_parts or not before):
-            kept[last] = replace(kept[last], dose=round((kept[last].dose or 0.0) + rest, 6))
-        elif rest > 0:
-            route = self.given[at].route or kept[last].route
-            kept[at] = replace(self.given[at], dose=rest, route=route, uncertain=f"{total:g} {unit} in total")
-
-    def _compare(self, name: str, one: float, other: float) -> None:
-        if one != other:
-            self.notes.append(f"{name}: the report says {one:g} and {other:g} in total")

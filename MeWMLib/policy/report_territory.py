@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from MeWMLib.core.territory import Territory
 from MeWMLib.core.texts import shortened
@@ -16,6 +17,9 @@ _SHOWN = 300
 _DONE = re.compile(r"\b(?:(?:chemo)?emboli[sz]ed|treated|infused|injected|perfused|received|went)\b", re.I)
 _HEADING = re.compile(r"\b(?:(?:chemo|radio)?emboli[sz]ation|(?:DEB-?|c-?|DEM-?)?TACE|TAE|TACI|HAIC|chemoinfusion)\b", re.I)
 _IT = re.compile(r"\b(?:it|this|half|rest|remainder|emulsion|mixture|suspension|beads?|particles?|drugs?)\b", re.I)
+_THIS_ARTERY = re.compile(
+    r"\b(?:this|that|these|those|the latter|the former|the said) (?:\w+ )?(?:arter(?:y|ies)|vessels?|branch(?:es)?|feeders?)\b", re.I
+)
 _NO_TREATMENT = re.compile(
     r"\b(?:final|completion|control|follow-?up|post-?(?:procedur\w+|emboli[sz]ation|treatment|intervention\w*)|indication|"
     r"planned|diagnosis|history|coil\w*|plug\w*|protect\w*|redistribut\w+|contrast)\b",
@@ -37,6 +41,7 @@ class TerritoryReader:
         self._headings: list[tuple[tuple[Place, ...], str, str]] = []
         self._position: list[Place] = []  # where the catheter is
         self._position_text = ""
+        self._named: tuple[Sequence[Place], str] = ((), "")  # what the clause before named
 
     def read(self, text: str, places: Sequence[Place], names: Sequence[Name], acted: bool) -> None:
         """Take in a clause.
@@ -47,6 +52,10 @@ class TerritoryReader:
             names: what it names and does not negate.
             acted: something was given by it.
         """
+        if not places and _THIS_ARTERY.search(text):
+            places, text = self._named[0], f"{self._named[1]}; {text}"
+            places = [replace(p, role=Role.DIRECT) for p in places if p.role is not Role.LEFT_OUT]
+        self._named = (places, text)
         products = any(name.kind == PRODUCT for name in names) and not _NO_TREATMENT.search(text)
         others = any(name.kind == NOT_A_DOSE for name in names)
         done = _DONE.search(text) is not None and not others and not _NO_TREATMENT.search(text)

@@ -22,13 +22,15 @@ from MeWMLib.core.territory import Territory
 from MeWMLib.core.texts import MOST_REPORT, require_length, single_blanks
 from MeWMLib.policy import report_words as words
 from MeWMLib.policy.report_outcome import attenuation
-from MeWMLib.policy.report_steps import Administration, Clause, Reader
+from MeWMLib.policy.report_given import Administration, Clause
+from MeWMLib.policy.report_steps import Reader
 
 _CLAUSE_END = re.compile(r"[;\n]|(?<!\bDr)(?<!\bca)(?<!\bapprox)\.(?=\s|$)|[!?](?=\s|$)")
 _SPLIT = re.compile(
     r",?\s+and then\s+|,?\s+then\s+|,?\s+followed by\s+|,?\s+after which\s+|,\s+(?:and|but|while)\s+|"
     r"\s+(?:and|but|while)\s+|,\s*", re.I
 )  # fmt: skip
+_PARENTHESIS = re.compile(r"\([^()\n]{0,200}\)")
 #: Characters that mean the same as others.
 _CHARACTERS = str.maketrans({"\u2019": "'", "\u00a0": " ", "\ufb01": "fi", "\r": "\n", "\u00d7": "x", "\u2212": "-"})
 
@@ -125,6 +127,7 @@ def _clauses(text: str) -> Iterator[Clause]:
     # a line break inside a sentence ends nothing
     plain = re.sub(r"(?<=[a-z,])\n(?=[a-z0-9])", " ", plain)
     plain = re.sub(r"(?<=\d)[xX*](?=\d)", " x ", plain)
+    plain = _PARENTHESIS.sub(lambda match: match[0].replace(";", ","), plain)
     sentence, begin = 0, 0
     for end in (*_CLAUSE_END.finditer(plain), None):
         part = plain[begin : end.start() if end else len(plain)].strip()
