@@ -51,7 +51,7 @@ def products() -> tuple[Product, ...]:
 
 @cache
 def accompanying() -> tuple[Product, ...]:
-    """What is given or measured in mg or ml in each procedure and is no treatment of a tumour: contrast medium, heparin."""
+    """What is given or measured in mg or ml in a procedure and treats no tumour: contrast medium, heparin, urine."""
     return tuple(from_plain(Product, entry, "A line of not_a_dose") for entry in _table()["not_a_dose"])
 
 

@@ -1,7 +1,7 @@
 """How often an amount was given: "2 x 25 mg", "two vials each loaded with 75 mg", "5 ml each", "50 mg twice".
 
-What is certain is multiplied out; what is not keeps the amount as written and names the words that make it uncertain. It is
-never taken for a single amount without saying so.
+What is certain is multiplied out; what is not keeps the amount as written and names the words that make it uncertain.
+It is never taken for a single amount without saying so.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _COUNT = rf"(?:\d{{1,2}}(?!\d|[.,]\d|\s*-?\s*{_UNIT})|{_NUMBER}|one|single|both)
 _RANGE = rf"(?:\d{{1,2}}|{_NUMBER}|one)\s*(?:-|to|or)\s*(?:\d{{1,2}}(?!\d|[.,]\d|\s*-?\s*{_UNIT})|{_NUMBER})"
 _MANY = rf"{_RANGE}|several|multiple|many|numerous|various|a few|a couple of|some|repeated|serial|further"
 _CONTAINER = (
-    r"(?:vial|syringe|ampoule|ampule|dose|aliquot|portion|injection|infusion|bolus|bottle|pack|fraction|increment|"
+    r"(?:vial|syringe|ampoule|ampule|amp|dose|aliquot|portion|injection|infusion|bolus|bottle|pack|fraction|increment|"
     r"step|cycle|administration)(?:e?s)?"
 )
 _VESSEL = (
@@ -71,16 +71,18 @@ _ADVERB = re.compile(r"(?:infused|injected|given|administered|delivered|instil+e
 _BETWEEN = re.compile(r"[\s,()+&/-]*(?:(?:of|and|with|plus|in|total|each)\b[\s,()+&/-]*)*", re.I)
 _DIVIDED = any_of(r"divided|split|distributed|shared|in total|total|altogether|fractionated")
 _VAGUE = any_of(
-    r"repeated (?:injections?|infusions?|boluses|doses|aliquots|administrations?)|(?:in|as) (?:several|multiple|repeated|"
+    r"repeated (?:injections?|infusions?|boluses|doses|aliquots|administrations?)|(?:in|as) (?:several|multiple|"
+    r"repeated|"
     r"small|serial) (?:injections?|infusions?|boluses|doses|aliquots|portions|steps|fractions|increments)",
     rf"(?:in|as) (?:{_COUNT}) (?:aliquots|portions|steps|fractions|increments|sittings)(?! of\b)",
+    r"and again|once more|a second time|another time|twice more|(?:half|thirds?|quarters?|fifths?) (?:was|were|could)",
     rf"repeated(?: \w+)? (?:twice|thrice|(?:{_COUNT}) times)",
     r"(?:the )?same (?:dose|amount|volume|quantity)|(?:half|double|twice|a third|a quarter) (?:of )?(?:the|this|that) "
     r"(?:dose|amount|volume|quantity)|half (?:a |of a )?(?:vial|syringe|ampoule)",
 )
 #: "3.5 of 4 ml", "half of 10 ml".
 _SHARE_BEFORE = re.compile(
-    r"(?:\b(?:half|thirds?|quarters?|most|parts?|portion)|\d) of (?:the |a |these |this )?(?:[a-z]+ )?$", re.I
+    r"(?:\b(?:half|thirds?|quarters?|most|parts?|portion)|\d|^|,) ?of (?:the |a |these |this )?(?:[a-z]+ )?$", re.I
 )
 _PLANNED_BEFORE = re.compile(
     r"\b(?:planned|intended|prescribed|calculated|target|scheduled|ordered)\b(?:\W+[a-z]+){0,3}\W*$", re.I
@@ -91,7 +93,8 @@ _BOTH_PLACES = re.compile(
 #: Before vials that an amount was put into.
 _INTO = re.compile(r"\b(?:in|into|on|onto|to|over|among|between|using)\s+(?:the\s+)?$", re.I)
 _TOTAL_BEFORE = re.compile(
-    r"(?:\b(?:total|overall|cumulative|altogether|in all|sum)\b|(?<=[\d)a-z])\s*=)[\s:]*(?:(?:dose|volume|amount|quantity|of|"
+    r"(?:\b(?:total|overall|cumulative|altogether|in all|sum)\b|(?<=[\d)a-z])\s*=)[\s:]*(?:(?:dose|volume|"
+    r"amount|quantity|of|"
     r"is|was|were|used|given|the|a|drug|=)\b[\s:=]*){0,5}[\s:(=]*$",
     re.I,
 )
@@ -221,7 +224,7 @@ def _distribute(
     text: str, plain: str, names: Sequence[Name], amounts: list[_Given], counted: list[re.Match[str]],
     outside: tuple[int, int | None], used: set[int],
 ) -> None:  # fmt: skip
-    """Read "each" and "per artery": over a list of agents, counted vials or arteries, or the arteries that are named."""
+    """Read "each" and "per artery": over agents, counted vials or arteries, or the arteries that are named."""
     starts, ends = [g.start for g in amounts], [g.end for g in amounts]
     counted_starts = [m.start() for m in counted]
     numbers = {_count(m["n"]) for m in counted}

@@ -218,4 +218,3 @@ class Routes:
         if is_oil:
             return "embolised" if self._any else None
         return "infused" if self._infused else None
-

@@ -19,14 +19,15 @@ _UNITS = {
     **dict.fromkeys(("g", "gram", "grams"), ("mg", 1000.0)),
     **dict.fromkeys(("ug", "\u00b5g", "\u03bcg", "mcg", "microgram", "micrograms"), ("mg", 0.001)),
     **dict.fromkeys(("ml", "mls", "cc", "ccs", "milliliter", "milliliters", "millilitre", "millilitres"), ("ml", 1.0)),
-    **dict.fromkeys(("vial", "vials", "ampoule", "ampoules", "ampule", "ampules"), ("vial", 1.0)),
+    **dict.fromkeys(
+        ("vial", "vials", "ampoule", "ampoules", "ampule", "ampules", "amp", "amps", "syringe", "syringes"),
+        ("vial", 1.0),
+    ),
     **dict.fromkeys(("iu", "ie", "units", "gbq", "mbq", "mci"), ("other", 1.0)),
 }
 _VALUE = rf"\d+(?:[.,]\d+)?|{'|'.join(sorted(_NUMBER_WORDS, key=len, reverse=True))}"
 _UNIT = "|".join(sorted(map(re.escape, _UNITS), key=len, reverse=True))
-_RATIO = (
-    r"\s*(?:/|\bper\b)\s*(?:m(?:2|\u00b2)|kg|square met(?:er|re)|ml|cc)\b|\s*/\s*m(?:2|\u00b2)"
-)
+_RATIO = r"\s*(?:/|\bper\b)\s*(?:m(?:2|\u00b2)|kg|square met(?:er|re)|ml|cc)\b|\s*/\s*m(?:2|\u00b2)"
 _DOSE = re.compile(
     rf"(?<![\w.,])(?P<value>{_VALUE})(?P<range>\s*(?:-|\u2013|to|or)\s*(?:{_VALUE}))?[\s-]*"
     rf"(?P<unit>{_UNIT})\b(?P<ratio>{_RATIO})?",

@@ -20,12 +20,14 @@ _NEAR = 120
 _ROMAN = "VIII|VII|VI|IV|V|III|II|I"
 #: A segment's number; not an amount, a size or a part of a longer number.
 _NUMBER = (
-    rf"(?:[1-8](?:[a-d](?![a-z]))?|(?:{_ROMAN})(?:\s?[ab](?![A-Za-z]))?)(?![\w]|[.,]\d|\s*-?\s*(?:x|mg|g|ml|cc|vials?|mm|cm|fr)\b)"
+    rf"(?:[1-8](?:[a-d](?![a-z]))?|(?:{_ROMAN})(?:\s?[ab](?![A-Za-z]))?)(?![\w]|[.,]\d|\s*-?\s*(?:x|mg|g|"
+    rf"ml|cc|vials?|mm|cm|fr)\b)"
 )
 _ITEM = rf"(?:(?:[Ss]g?|[Ss]egment\s)\s?)?{_NUMBER}(?:\s*(?:-|\u2013|to)\s*(?:[Ss]g?)?{_NUMBER})?"
 _AND = r"\s*(?:,\s*and\s|,|/|\+|&|\band\b|\bto\b)\s*(?:the\s+)?"
 _SEGMENTS = re.compile(
-    rf"(?<![\w/])(?:(?:(?i:(?:sub)?segments?|segs?\.?|sg\.?|segment[a-z]* arter(?:y|ies)))\s*|S(?=[\dIV])\s?|S\s(?=[1-8]\b))"
+    rf"(?<![\w/])(?:(?:(?i:(?:sub)?segments?|segs?\.?|sg\.?|segment[a-z]* arter(?:y|ies)))\s*|S(?=[\dIV])\s?|"
+    rf"S\s(?=[1-8]\b))"
     rf"(?P<list>{_ITEM}(?:{_AND}{_ITEM})*)"
 )
 _ARTERIES = re.compile(rf"(?<![\w/])A(?=[1-8])(?P<list>{_NUMBER}(?:(?:{_AND}|\s*-\s*)A?{_NUMBER})*)")
@@ -36,7 +38,8 @@ _ADJECTIVE = (
     r"(?:\s+(?:right|left|anterior|posterior|medial|lateral|inferior))?)"
 )
 _NOUN = (
-    r"(?:(?:inferior\s+)?phrenic arter(?:y|ies)|(?:hepatic|lobar|sectoral|sectional)\s+(?:arter(?:y|ies)|branch(?:es)?)|"
+    r"(?:(?:inferior\s+)?phrenic arter(?:y|ies)|(?:hepatic|lobar|sectoral|sectional)\s+(?:arter(?:y|ies)|"
+    r"branch(?:es)?)|"
     r"(?:hepatic\s+|liver\s+)?lobes?|hemilivers?|arter(?:y|ies)|branch(?:es)?|sections?|sectors?)"
 )
 #: "right and left hepatic arteries": the noun is said once.
@@ -46,7 +49,8 @@ _PAIR = re.compile(
 )
 _SINGLE = re.compile(rf"(?<!\w)(?P<one>{_ADJECTIVE})\s+(?P<noun>{_NOUN})(?!\w)", re.I)
 _BOTH = re.compile(
-    r"\b(?:both|each|every|each of the)\s+(?:the\s+)?(?P<noun>(?:hepatic|lobar|(?:inferior\s+)?phrenic)\s+arter(?:y|ies))\b"
+    r"\b(?:both|each|every|each of the)\s+(?:the\s+)?(?P<noun>(?:hepatic|lobar|"
+    r"(?:inferior\s+)?phrenic)\s+arter(?:y|ies))\b"
     r"(?:\s*\((?:the )?(?:right|left) and (?:the )?(?:left|right)\))?",
     re.I,
 )
@@ -61,9 +65,13 @@ _SIDE = re.compile(
     re.I,
 )
 #: Names that are too short or too common to be looked for in a sentence.
-_TOO_COMMON = frozenset({"liver", "caudate", "anterior branch", "posterior branch", "anterior artery", "posterior artery"})
+_TOO_COMMON = frozenset(
+    {"liver", "caudate", "anterior branch", "posterior branch", "anterior artery", "posterior artery"}
+)
 #: Nothing is treated there for itself; the words that say so must be clear.
-_WAYS = frozenset({"superior mesenteric artery", "gastroduodenal artery", "right gastric artery", "left gastric artery"})
+_WAYS = frozenset(
+    {"superior mesenteric artery", "gastroduodenal artery", "right gastric artery", "left gastric artery"}
+)
 
 _TREATED_WORD = re.compile(
     r"\b(?:infus\w*|inject\w*|(?:chemo)?emboli[sz]\w*|instil\w*|administ\w*|given|deliver\w*|treated|received|perfused)\b",
@@ -80,14 +88,16 @@ _CLOSED_BEFORE = re.compile(
     rf"\b(?:coil\w*|microcoil\w*|plugg?\w*|protective|prophylactic|redistribut\w+){_SMALL}{{0,4}}\W*$", re.I
 )
 _CLOSED_BEHIND = re.compile(
-    rf"{_SMALL}{{0,3}}?\W+(?:coil\w*|microcoil\w*|plugged|protected|with (?:\w+ )?(?:micro)?coils?|by (?:\w+ )?(?:micro)?coils?)\b",
+    rf"{_SMALL}{{0,3}}?\W+(?:coil\w*|microcoil\w*|plugged|protected|with (?:\w+ )?(?:micro)?coils?|"
+    rf"by (?:\w+ )?(?:micro)?coils?)\b",
     re.I,
 )
 _EXCEPT = re.compile(r"except|sparing|excluding|apart|other", re.I)
 _NOT_BEHIND = re.compile(
     r"[^,;:]{0,40}?\b(?:(?:was|were|is|are|has been|had been|could|did|can|be|left)\s+(?:\w+\s+)?(?:not|never|spared|"
     r"preserved|excluded|untreated|omitted|avoided|free|patent|normal|unremarkable|protected|inaccessible)|remain\w* "
-    r"(?:free|patent|open|untreated)|not (?:treated|emboli[sz]ed|catheteri[sz]ed|injected|accessible)|untreated|spared)\b",
+    r"(?:free|patent|open|untreated)|not (?:treated|emboli[sz]ed|catheteri[sz]ed|injected|accessible)|untreated|"
+    r"spared)\b",
     re.I,
 )
 _SEEN_BEFORE = re.compile(
@@ -101,7 +111,8 @@ _SEEN_BEHIND = re.compile(
     re.I,
 )
 _WENT_BEFORE = re.compile(
-    r"\b(?:catheteri[sz]\w+(?: of)?|(?:super-?)?selective(?:ly)?|cannulat\w+(?: of)?|prob(?:ed|ing)|select(?:ed|ion)(?: of)?|access(?:ed|ing)?|via|"
+    r"\b(?:catheteri[sz]\w+(?: of)?|(?:super-?)?selective(?:ly)?|cannulat\w+(?: of)?|prob(?:ed|ing)|select(?:ed|"
+    r"ion)(?: of)?|access(?:ed|ing)?|via|"
     r"through|thru|by way of|(?:catheter|microcatheter|tip|advanced|placed|positioned|position|parked|wedged|located|"
     rf"navigated|engaged|passed)\b(?:{_SMALL}{{0,4}}?\W+(?:in|into|to|at|within|of))?)(?:\W+[\w-]+){{0,4}}\W*$",
     re.I,
@@ -127,7 +138,8 @@ _LESION_BEFORE = re.compile(
     re.I,
 )
 _MAYBE = re.compile(
-    r"\b(?:probably|presumably|possibly|likely|perhaps|apparently|supposedly|questionabl[ey]|if possible|attempt\w*|tried|"
+    r"\b(?:probably|presumably|possibly|likely|perhaps|apparently|supposedly|questionabl[ey]|if possible|"
+    r"attempt\w*|tried|"
     r"unclear|uncertain)\b|\?",
     re.I,
 )
@@ -228,7 +240,7 @@ def territory_of(places: Sequence[Place]) -> Territory | None:
 
 
 def _named(text: str) -> list[tuple[int, int, tuple[str, ...]]]:
-    found = [(m.start(), m.end(), _parts(m[0])) for m in _names().finditer(text)]
+    found = [(m.start(), m.end(), _parts(m[0]) or _parts(_singular(m[0]))) for m in _names().finditer(text)]
     for m in _PAIR.finditer(text):
         noun = _singular(m["noun"])
         other = m["other"] if re.match(r"right|left", m["other"], re.I) else _same_side(m["one"], m["other"])
@@ -277,13 +289,14 @@ def _plural(name: str) -> str:
     pattern = re.escape(name).replace(r"\ ", r"[\s-]+")
     if name == "hepatic artery":
         return pattern  # "hepatic arteries" may be any of them
-    return pattern.replace("artery", "arter(?:y|ies)").removesuffix("lobe") + ("lobes?" if pattern.endswith("lobe") else "")
+    pattern = pattern.replace("artery", "arter(?:y|ies)")
+    return re.sub(r"(?:lobe|segment|section|sector|branch)$", lambda last: f"{last[0]}(?:e?s)?", pattern)
 
 
 def _singular(phrase: str) -> str:
     plain = " ".join(phrase.lower().split())
     plain = plain.replace("arteries", "artery").replace("branches", "branch").replace("aberrant ", "replaced ")
-    return re.sub(r"(?<=lobe|tion|ctor|iver)s\b", "", plain)
+    return re.sub(r"(?<=lobe|tion|ctor|iver|ment)s\b", "", plain)
 
 
 def _same_side(one: str, other: str) -> str:

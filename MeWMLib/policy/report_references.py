@@ -1,4 +1,4 @@
-"""What later words of an operation report refer to: "a further 5 ml", "3 ml into the left", "half of it", "the same dose"."""
+"""What words of an operation report refer to what was told before: "a further 5 ml", "half of it", "the same dose"."""
 
 from __future__ import annotations
 
@@ -21,12 +21,16 @@ PART_OF = re.compile(
 )
 #: "Half of it", "80 % of the beads".
 SHARE = re.compile(
-    r"\b(?:(?:one |a )?(?:half|third|quarter|part|portion|most)|two thirds|three quarters|\d{1,2}\s?%|the (?:first )?half) "
-    rf"of (?:it|this|that|which|(?:the|this|that) (?:\w+ )?{_WHAT})\b",
+    r"\b(?:(?:one |a )?(?:half|third|quarter|part|portion|most)|two thirds|three quarters|\d{1,2}\s?%|"
+    r"the (?:first )?half) "
+    rf"of (?:it|this|that|which|(?:the|this|that) (?:\w+ )?{_WHAT})\b|"
+    r"(?:of which|of it|thereof),? (?:only |about |approximately )?(?:\d{1,2}\s?%|half|one third|two thirds|most)|"
+    r"\b\d{1,2}\s?% (?:was|were|could be) (?:given|injected|delivered|administered|infused)\b",
     re.I,
 )
 OTHER_SHARE = re.compile(
-    rf"\b(?:the )?(?:(?:other|second|remaining|last) (?:half|third|quarter|two thirds|part|portion|{_WHAT})|rest|remainder)\b",
+    rf"\b(?:the )?(?:(?:other|second|remaining|last) (?:half|third|quarter|two thirds|part|portion|{_WHAT})|"
+    rf"rest|remainder)\b",
     re.I,
 )
 THROWN = any_of(
@@ -39,14 +43,17 @@ _ACT = (
 )
 AGAIN = re.compile(
     rf"\b(?:(?:this|it|the (?:same )?{_ACT}) (?:was|were) (?:then |also )?(?:repeated|given again|injected again)|"
-    rf"(?:was|were) (?:then )?repeated\b|the same (?:{_ACT}|was|were|in|into|on|for)\b|likewise|in the same way|same for\b)",
+    rf"(?:was|were) (?:then )?repeated\b|the same (?:{_ACT}|was|were|in|into|on|for)\b|likewise|in the same way|"
+    rf"same for\b)",
     re.I,
 )
 #: What was only prepared, and what was given.
 MADE = any_of(r"prepared|mixed|emulsified|drawn up|dissolved|loaded|suspended|made|ready")
 GIVEN = any_of(r"infus\w+|inject\w+|given|administered|delivered|instil+ed|perfused|emboli[sz]\w+|went|applied")
 _WAS_GIVEN = re.compile(
-    r"\s*(?:(?:was|were|could be|then|slowly|only)\s+){0,4}(?:infused|injected|given|administered|delivered|instil+ed)\b", re.I
+    r"\s*(?:(?:was|were|could be|then|slowly|only)\s+){0,4}(?:infused|injected|given|administered|delivered|"
+    r"instil+ed)\b",
+    re.I,
 )
 #: Behind an amount without a name: then it is one of the agent named before.
 _GOES_ON = re.compile(
@@ -55,11 +62,13 @@ _GOES_ON = re.compile(
     re.I,
 )
 _ON_A_SIDE = re.compile(r"\s*(?:the )?(?:right|left|other|second)\b", re.I)
+_SIDE_BEFORE = re.compile(r"\b(?:right|left)(?: (?:lobe|side|artery))?\s*[:=]?\s*$", re.I)
 _ENDS = re.compile(r"\s*(?:[,.;:)]|$|and\b|was\b|were\b|then\b)", re.I)
 _JOINS = re.compile(r"(?:\b(?:then|and|plus|followed by|later|finally)|[,+(])\s*$", re.I)
 _LISTED = re.compile(r"\s*(?:\+|,|and|,\s*and|plus|/)\s*", re.I)
 _OTHER_BEFORE = re.compile(
-    r"\b(?:the )?(?:other|second|third|next|latter)(?: [a-z]+){0,2}? (?:with|of|contained|containing|received|got)\s*$", re.I
+    r"\b(?:the )?(?:other|second|third|next|latter)(?: [a-z]+){0,2}? (?:with|of|contained|containing|received|got)\s*$",
+    re.I,
 )
 _NAMELY = re.compile(r"(?::|\(|\b(?:of which|namely|i\.e\.|thereof|that is))\s*$", re.I)
 
@@ -87,7 +96,7 @@ def reference(plain: str, dose: Dose, former: Dose | None, places: Sequence[Plac
     following = bisect.bisect_left(starts, dose.end)
     if on and (_ON_A_SIDE.match(plain, on.end()) or following < len(places)):
         return on[0]
-    if _ON_A_SIDE.match(plain, dose.end):
+    if _ON_A_SIDE.match(plain, dose.end) or _SIDE_BEFORE.search(plain, before, dose.start):
         return dose.text
     if following < len(places) and _is_beside(plain, dose.end, starts[following]):
         return places[following].text
@@ -106,6 +115,12 @@ def is_only_made(plain: str, dose: Dose) -> bool:
 def is_namely(plain: str, dose: Dose) -> bool:
     """True if the words before an amount say that it is a part of the one before: "10 ml: 6 ml right"."""
     return _NAMELY.search(plain, max(0, dose.start - _NEAR), dose.start) is not None
+
+
+def is_in_parenthesis(plain: str, dose: Dose) -> bool:
+    """True if an amount stands in a parenthesis: what is said of the one before, not one more."""
+    before = plain[max(0, dose.start - _NEAR) : dose.start]
+    return before.rfind("(") > before.rfind(")")
 
 
 def was_given(plain: str, dose: Dose) -> bool:

@@ -1,7 +1,7 @@
-"""What the clauses of an operation report say one after the other: what was given, how much in all, where, and what not.
+"""What the clauses of an operation report say one after the other: what was given, how much in all, where, what not.
 
-`reports.py` splits a report into clauses; `Reader` keeps what later clauses refer to ("a further 5 ml", "half of it", "the
-same dose on the left", "total dose 100 mg").
+`reports.py` splits a report into clauses; `Reader` keeps what later clauses refer to ("a further 5 ml", "half of it",
+"the same dose on the left", "total dose 100 mg").
 """
 
 from __future__ import annotations
@@ -22,7 +22,20 @@ from MeWMLib.policy.report_given import Administration, Clause, Group
 from MeWMLib.policy.report_numbers import Dose, without_sizes
 from MeWMLib.policy.report_places import Place, find_places
 from MeWMLib.policy.report_references import (
-    AGAIN, GIVEN, MADE, ONE_MORE, OTHER_SHARE, PART_OF, SHARE, THROWN, UNSURE, is_namely, is_only_made, reference, was_given,
+    AGAIN,
+    GIVEN,
+    MADE,
+    ONE_MORE,
+    OTHER_SHARE,
+    PART_OF,
+    SHARE,
+    THROWN,
+    UNSURE,
+    is_in_parenthesis,
+    is_namely,
+    is_only_made,
+    reference,
+    was_given,
 )  # fmt: skip
 from MeWMLib.policy.report_territory import TerritoryReader
 from MeWMLib.policy.report_totals import settled
@@ -35,7 +48,8 @@ _MOST = 12
 #: A heading over what is told elsewhere too: amounts under it are not given once more.
 _RESTATED = re.compile(
     r"\s*(?:(?:in )?(?:summary|conclusion|conclusions|impression|totals?|overall|altogether)\b[^:,]{0,30}[:,]|"
-    r"(?:materials?|medications?|drugs?|agents?|(?:chemotherapeutic|embolic) (?:agents?|materials?)|consumables|procedure|"
+    r"(?:materials?|medications?|drugs?|agents?|(?:chemotherapeutic|embolic) (?:agents?|materials?)|consumables|"
+    r"procedure|"
     r"title|operation|intervention|treatment)(?: used| given| performed)?\s*:)",
     re.I,
 )
@@ -118,52 +132,58 @@ class Reader:
     ) -> bool:  # fmt: skip
         """Read what names and amounts say; True if something of an agent or a mixture was given by it."""
         bound = bind(plain, names, doses)
-        for dose, name in bound.misfits:
-            self.notes.append(f"{name}: {dose.text!r} is not a dose in {agent(name).dose_unit}")
+        for dose, beside in bound.misfits:
+            self.notes.append(f"{beside}: {dose.text!r} is not a dose in {agent(beside).dose_unit}")
             self._add_unread(text, dose)
         mixed = bool(words.MIXED.search(text))
         routes = Routes(text, names)
         restated = _RESTATED.match(text) is not None
         acted = False
         new: list[int] = []
-        shares: list[tuple[float, str]] = []  # amounts of the mixture
+        shares: list[Dose] = []  # amounts of the mixture
         for n, name in enumerate(names):
-            dose = bound.doses.get(n)
+            amount, total = bound.doses.get(n), bound.totals.get(n)
             if name.kind == MIXTURE:
                 acted = True
-                if dose and dose.value is not None and (not new or self._is_definite(text, name)):
-                    shares.append((dose.value, dose.text))
-                continue
-            if name.kind == PRODUCT:
-                self._add_product(name, dose)
-            if name.kind != AGENT:
-                continue
-            total = bound.totals.get(n)
-            seen = words.SEEN.match(text[name.end : name.end + _NEAR])
-            if seen and not (mixed and is_ingredient(seen[0], name, dose)):
-                continue
-            if dose is None and total is None and name.agent in self._named:
-                acted = True  # named again, not given again
-                continue
-            if dose and self._is_of_mixture(text, names, n, dose):
-                dose = None  # "12 ml Lipiodol/epirubicin emulsion" are 12 ml of emulsion
-            route = None if self._as_list else routes.of(name.agent)
-            if dose and _RATIO_BEHIND.match(text, name.end):
-                said = f"{dose.text} {text[name.start : name.end]}{_RATIO_BEHIND.match(text, name.end)[0]}"
-                dose = replace(dose, value=None, uncertain=said)
-            again = restated or (dose is not None and self._is_the_mixture(text, names, n, dose))
-            if dose or not total:
-                new += self._add(text, name.agent, dose, route, again)
-            if total:
-                new += self._add(text, name.agent, total, route, True)
+                if amount and (not new or self._is_definite(text, name)):
+                    shares.append(amount)
+            elif name.kind == PRODUCT:
+                self._add_product(name, amount)
+            elif name.kind == AGENT:
+                seen = words.SEEN.match(text[name.end : name.end + _NEAR])
+                if seen and not (mixed and is_ingredient(seen[0], name, amount)):
+                    continue
+                if amount is None and total is None and name.agent in self._named:
+                    acted = True  # named again, not given again
+                    continue
+                amount = self._amount_of(text, names, n, amount)
+                if amount is None and not bound.totals and bound.doses.get(n):
+                    self._add_unread(text, bound.doses[n])
+                route = None if self._as_list else routes.of(name.agent)
+                again = restated or (amount is not None and self._is_the_mixture(text, names, n, amount))
+                if amount or not total:
+                    new.append(self._add(text, name.agent, amount, route, again))
+                if total:
+                    new.append(self._add(text, name.agent, total, route, True))
         if new:
             self._close_group()
             agents = tuple(dict.fromkeys(self.given[n].agent for n in new))
             self._group = Group(new, agents, bool(MADE.search(text)) and not GIVEN.search(text))
-        for value, said in shares if self._group else ():
-            self._group.give(value, said)
+        for share in shares:
+            if self._group and share.value is not None:
+                self._group.give(share.value, share.text)
         left = bind(plain, left_out, bound.left).left if left_out else bound.left
         return self._read_left(text, plain, names, doses, left, places) or acted
+
+    @classmethod
+    def _amount_of(cls, text: str, names: Sequence[Name], n: int, dose: Dose | None) -> Dose | None:
+        """The amount beside a name, unless it is one of a mixture, or only a concentration."""
+        if dose is None or cls._is_of_mixture(text, names, n, dose):
+            return None  # "12 ml Lipiodol/epirubicin emulsion" are 12 ml of emulsion
+        if ratio := _RATIO_BEHIND.match(text, names[n].end):
+            said = f"{dose.text} {text[names[n].start : names[n].end]}{ratio[0]}"
+            return replace(dose, value=None, uncertain=said)
+        return dose
 
     @staticmethod
     def _is_definite(text: str, mixture: Name) -> bool:
@@ -188,8 +208,8 @@ class Reader:
         made = (a for at, a in enumerate(self.given[first:], start=first) if at not in self._totals)
         return any(a.agent == names[n].agent and a.dose == dose.value for a in made)
 
-    def _add(self, text: str, name: str, dose: Dose | None, route: str | None, total: bool = False) -> list[int]:
-        """Add one administration; its place in `given`, unless there is none."""
+    def _add(self, text: str, name: str, dose: Dose | None, route: str | None, total: bool = False) -> int:
+        """Add one administration; its place in `given`."""
         value, uncertain = (dose.value, dose.uncertain) if dose else (None, "")
         if dose and value is None:
             self.notes.append(f"{name}: {dose.text!r} is not a single dose")
@@ -202,7 +222,7 @@ class Reader:
             self._totals[len(self.given)] = value
         self.given.append(Administration(name, value, route, shortened(text, _SHOWN), uncertain))
         self._named.add(name)
-        return [len(self.given) - 1]
+        return len(self.given) - 1
 
     def _add_product(self, name: Name, dose: Dose | None) -> None:
         what = materials()[1][letters(name.agent)][1]
@@ -237,7 +257,9 @@ class Reader:
             return False
         whole = next((a.dose for a in reversed(self.given) if a.agent == known[0]), None)
         added = round(sum(dose.value or 0.0 for dose in parts), 6)
-        if whole is not None and added != whole and is_namely(plain, parts[0]):
+        first = next((name for name in names if name.kind == AGENT), None)
+        before = first is None or first.end <= parts[0].start
+        if whole is not None and added != whole and before and is_namely(plain, parts[0]):
             self._mark(known, f"{whole:g} {parts[0].unit} and parts of {added:g} {parts[0].unit}")
             return True
         return whole is not None and added == whole
@@ -271,14 +293,18 @@ class Reader:
         if former.dose is None and not dose.more and not dose.total and former.text == shortened(text, _SHOWN):
             self.given[at] = replace(former, dose=dose.value, uncertain=former.uncertain or dose.uncertain)
             return True
+        if how is UNSURE and former.dose is not None and is_in_parenthesis(plain, dose):
+            if dose.value != former.dose:
+                self._mark_at(at, dose.text)  # "100 mg (two ampoules of 40 mg)"
+            return True
         uncertain = dose.uncertain or (dose.text if how is UNSURE else "")
         new = self._add(text, known[0], replace(dose, uncertain=uncertain), former.route, dose.total)
         if group:
-            group.given += new
+            group.given.append(new)
         return True
 
     def _known(self, names: Sequence[Name], dose: Dose) -> list[str]:
-        """The agents that an amount without a name may be one of: those before it in the clause, else those named last."""
+        """The agents that an amount without a name may be of: those before it in the clause, else those named last."""
         behind = bisect.bisect_right(names, dose.start, key=lambda name: name.end)
         here = [n.agent for n in names[max(0, behind - _MOST) : behind] if n.kind == AGENT and n.agent in self._named]
         for among in (here, self._group.agents if self._group else ()):

@@ -15,10 +15,14 @@ from MeWMLib.policy.report_words import Name
 _SHOWN = 300
 #: That something was treated, said of the place itself; and as a heading, which counts only if nothing else is said.
 _DONE = re.compile(r"\b(?:(?:chemo)?emboli[sz]ed|treated|infused|injected|perfused|received|went)\b", re.I)
-_HEADING = re.compile(r"\b(?:(?:chemo|radio)?emboli[sz]ation|(?:DEB-?|c-?|DEM-?)?TACE|TAE|TACI|HAIC|chemoinfusion)\b", re.I)
+_HEADING = re.compile(
+    r"\b(?:(?:chemo|radio)?emboli[sz]ation|(?:DEB-?|c-?|DEM-?)?TACE|TAE|TACI|HAIC|chemoinfusion)\b", re.I
+)
 _IT = re.compile(r"\b(?:it|this|half|rest|remainder|emulsion|mixture|suspension|beads?|particles?|drugs?)\b", re.I)
 _THIS_ARTERY = re.compile(
-    r"\b(?:this|that|these|those|the latter|the former|the said) (?:\w+ )?(?:arter(?:y|ies)|vessels?|branch(?:es)?|feeders?)\b", re.I
+    r"\b(?:this|that|these|those|the latter|the former|the said) (?:\w+ )?(?:arter(?:y|ies)|vessels?|"
+    r"branch(?:es)?|feeders?)\b",
+    re.I,
 )
 _NO_TREATMENT = re.compile(
     r"\b(?:final|completion|control|follow-?up|post-?(?:procedur\w+|emboli[sz]ation|treatment|intervention\w*)|indication|"

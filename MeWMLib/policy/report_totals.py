@@ -9,9 +9,7 @@ from MeWMLib.core.protocol import agent
 from MeWMLib.policy.report_given import Administration
 
 
-def settled(
-    given: Sequence[Administration], totals: Mapping[int, float], notes: list[str]
-) -> list[Administration]:
+def settled(given: Sequence[Administration], totals: Mapping[int, float], notes: list[str]) -> list[Administration]:
     """The administrations without those that only state a total.
 
     Where the parts make less, the rest is added; where they make more, they stay; both are noted and make the dose

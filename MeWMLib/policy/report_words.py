@@ -52,8 +52,10 @@ _SOME = r"\d{1,2}|one|two|three|four|five|six|seven|eight|ten|twelve|several|a f
 #: A clause about another day, and one that is about today again.
 ANOTHER_DAY = re.compile(
     r"\b(?:previous(?:ly)?|prior|last|first|earlier|former) (?:(?:DEB-?|c)?TACE|session|procedure|treatment|course|"
-    r"(?:chemo)?emboli[sz]ation)s?\b|\bhistory of\b|\bnext (?:TACE|session|procedure|time|course|cycle|week|month|year)\b|"
-    r"\b(?:past|initial|follow-?up|future|later|subsequent|another|further|repeat) (?:(?:DEB-?|c)?TACE|session|course|cycle)s?\b|"
+    r"(?:chemo)?emboli[sz]ation)s?\b|\bhistory of\b|\bnext (?:TACE|session|procedure|time|course|cycle|week|"
+    r"month|year)\b|"
+    r"\b(?:past|initial|follow-?up|future|later|subsequent|another|further|repeat) (?:(?:DEB-?|c)?TACE|session|"
+    r"course|cycle)s?\b|"
     r"\b(?:status post|s/p|yesterday|last (?:year|month|week)|previously (?:treated|given|received|infused|had))\b|"
     rf"\b(?:had|has|have) (?:previously |already )?(?:received|undergone|had) (?:[\w-]+ ){{0,3}}{_SESSION}s?\b|"
     rf"\bafter (?:{_SOME}) (?:[\w-]+ )?{_SESSION}s\b|"
@@ -111,11 +113,11 @@ def find_names(text: str, likeness: float = _SLIP_RATIO) -> list[Name]:
     """
     found = []
     for m in _names().finditer(text):
-        word = ordinary_words().get(letters(m[0]))
-        if word is None:
+        also_a_word = ordinary_words().get(letters(m[0]))
+        if also_a_word is None:
             found.append(Name(by_letters()[letters(m[0])], m.start(), m.end()))
         elif m[0][0].isupper() and (_is_inside(text, m.start()) or _PRODUCT_BEHIND.match(text, m.end())):
-            found.append(Name(word, m.start(), m.end()))
+            found.append(Name(also_a_word, m.start(), m.end()))
     exact = iter([*found])
     current = next(exact, None)
     for word in re.finditer(r"[A-Za-z][A-Za-z-]{4,}", text):

@@ -1,10 +1,11 @@
 """TACE operation reports to protocols: agents, doses, routes, where they were given, and the level of attenuation.
 
 Figure 3 (a) of arXiv 2506.02327 asks language models for this; here a grammar of English sentences does it, without a
-model and a network, and says what it was not sure of. What is understood: amounts before and behind a name, units, number
-words, "respectively", emulsions, agents that are given several times ("2 x 25 mg", "5 ml each", "a further 5 ml"), totals,
-negation ("PVA was not used"), other days ("previous TACE with ..."), misspelt names, brands, bare lists of names, arteries
-and segments. Amounts and products that belong to nothing are listed; a report that is not too long causes no error.
+model and a network, and says what it was not sure of. What is understood: amounts before and behind a name, units,
+number words, "respectively", emulsions, agents that are given several times ("2 x 25 mg", "5 ml each", "a further
+5 ml"), totals, negation ("PVA was not used"), other days ("previous TACE with ..."), misspelt names, brands, bare lists
+of names, arteries and segments. Amounts and products that belong to nothing are listed; a report that is not too long
+causes no error.
 
 The time is in proportion to the length.
 """
@@ -21,8 +22,8 @@ from MeWMLib.core.records import record_to_plain
 from MeWMLib.core.territory import Territory
 from MeWMLib.core.texts import MOST_REPORT, require_length, single_blanks
 from MeWMLib.policy import report_words as words
-from MeWMLib.policy.report_outcome import attenuation
 from MeWMLib.policy.report_given import Administration, Clause
+from MeWMLib.policy.report_outcome import attenuation
 from MeWMLib.policy.report_steps import Reader
 
 _CLAUSE_END = re.compile(r"[;\n]|(?<!\bDr)(?<!\bca)(?<!\bapprox)\.(?=\s|$)|[!?](?=\s|$)")

@@ -14,16 +14,26 @@ from MeWMLib.core.errors import ClinicalDataError, InputError, MeWMError, Protoc
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.texts import MOST_GOAL, MOST_PROTOCOL, MOST_REPORT
 from MeWMLib.policy import (
-    goal_facts, goal_words, report_amounts, report_binding, report_numbers, report_outcome, report_places, report_steps,
-    report_territory, report_words, reports,
+    goal_facts,
+    goal_words,
+    report_amounts,
+    report_binding,
+    report_numbers,
+    report_outcome,
+    report_places,
+    report_references,
+    report_steps,
+    report_territory,
+    report_words,
+    reports,
 )  # fmt: skip
 from MeWMLib.policy.goal import read_goal
 from MeWMLib.policy.llm.privacy import masked
 from MeWMLib.policy.reports import parse_report, relevant_text
 
 REPORTS = (
-    reports, report_amounts, report_binding, report_numbers, report_outcome, report_places, report_steps, report_territory,
-    report_words,
+    reports, report_amounts, report_binding, report_numbers, report_outcome, report_places, report_references,
+    report_steps, report_territory, report_words,
 )  # fmt: skip
 UNITS = (
     "Epirubicin 30 mg and Lipiodol 10 ml were infused, ", "cisplatin, ", "without PVA or cisplatin and lipiodol or ",

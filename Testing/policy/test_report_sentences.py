@@ -1,4 +1,4 @@
-"""Sentences of operation reports in the styles of several hospitals: amounts, products, places, and what is not read."""
+"""Sentences of operation reports in the styles of several hospitals: amounts, products, places, what is not read."""
 
 from __future__ import annotations
 
