@@ -57,7 +57,8 @@ _TIMES_BEHIND = re.compile(
 )  # fmt: skip
 _EACH = re.compile(
     rf"\b(?:each(?: of(?: the| these| both)?(?: (?P<n>{_COUNT}))?)?(?=\W|$)|apiece\b|every\b|"
-    rf"per (?:[a-z-]+ ){{0,2}}?(?:{_VESSEL}|{_CONTAINER}|session|side)\b)",
+    rf"per (?:[a-z-]+ ){{0,2}}?(?:{_VESSEL}|{_CONTAINER}|session|side)\b|"
+    rf"/\s?(?:{_CONTAINER}|artery|vessel|branch|feeder|session)\b)",
     re.I,
 )  # fmt: skip
 #: Between "each" and the amount that belongs to it.

@@ -19,6 +19,7 @@ from MeWMLib.policy.report_words import AGENT, Name
 _LINK_BEGIN = re.compile(r"\s*(?:\([^)]*\)\s*)?")
 _LINK_WORD = re.compile(
     r"(?:[a-z]*-?eluting|pure|plain|ultra|liquid|fluide|fluid|the|additional|further|more|small|powdered|dissolved|"
+    r"free|generic|fresh|lyophili[sz]ed|crystalline|aqueous|diluted|undiluted|concentrated|fine(?:ly)?|standard|"
     r"amount|an?|solution|hydrochloride|hcl|pre-?loaded|loaded|into|of|super|this|same|selective)[\s-]+",
     re.I,
 )
@@ -28,7 +29,7 @@ _FAR, _NEAR = 400, 120
 _UNTIL_COMMA = ("without", "instead of", "rather than")
 _LINK_BEHIND = re.compile(
     r"^\s*(?:(?:resin|glass) )?(?:particles?|microspheres?|sponge|slurry|beads?|hydrochloride|hcl|pledgets?|foam)?"
-    r"\s*(?:\([^)\d]*\)?)?\s*\(?\s*(?:,\s*)?(?:(?:used|given|i\.?v\.?|i\.?a\.?|volume|amount|consumption)\b\.?\s*)?"
+    r"\)?\s*(?:\([^)\d]*\)?)?\s*\(?\s*(?:,\s*)?(?:(?:used|given|i\.?v\.?|i\.?a\.?|volume|amount|consumption)\b\.?\s*)?"
     r"(?:(?:(?:was|were)\s+)?(?:infused|injected|given|administered|delivered)\s+)?"
     r"(?:at a dose of|as|in|dose(?: of)?|dosed at|in a dose of|total(?: dose)?(?: of)?|was|were|:|=|-|\(|x)?\s*"
     r"(?:vials? of\s*)?\(?\s*$",
@@ -108,10 +109,21 @@ def _give(found: Bound, names: Sequence[Name], dose: Dose, near: list[int]) -> N
     fitting = [n for n in free if _fits(names[n], dose)]
     if fitting:
         into[fitting[0]] = dose
+    elif free and (drug := _loaded_on(names, free[0], dose, found.doses)) is not None:
+        into[drug] = dose
     elif free and names[free[0]].kind == AGENT and dose.unit not in _REST_UNITS:
         found.misfits.append((dose, names[free[0]].agent))
     else:
         found.left.append(dose)
+
+
+def _loaded_on(names: Sequence[Name], beads: int, dose: Dose, doses: Collection[int]) -> int | None:
+    """The drug of "doxorubicin-loaded HepaSphere (75 mg)", where the amount stands beside the beads."""
+    drug = beads - 1
+    if drug < 0 or drug in doses or names[beads].kind != AGENT or names[drug].kind != AGENT:
+        return None
+    on_beads = agent(names[beads].agent).agent_class == "drug-eluting bead" and agent(names[drug].agent).kind == DRUG
+    return drug if on_beads and _fits(names[drug], dose) and names[beads].start - names[drug].end <= _NEAR else None
 
 
 def _named_in(names: Sequence[Name], last: int, doses: Collection[int]) -> list[int]:

@@ -92,6 +92,8 @@ _CLOSED_BEHIND = re.compile(
     rf"by (?:\w+ )?(?:micro)?coils?)\b",
     re.I,
 )
+#: Ends what was left out: "not the right but the left".
+_OVER = re.compile(rf"{_TREATED_WORD.pattern}|\bbut\b", re.I)
 _EXCEPT = re.compile(r"except|sparing|excluding|apart|other", re.I)
 _NOT_BEHIND = re.compile(
     r"[^,;:]{0,40}?\b(?:(?:was|were|is|are|has been|had been|could|did|can|be|left)\s+(?:\w+\s+)?(?:not|never|spared|"
@@ -367,7 +369,7 @@ def _is_joined(text: str) -> bool:
 
 def _role(before: str, behind: str, outside: bool) -> tuple[Role, bool]:
     left_out = _NOT_BEFORE.search(before)
-    if left_out and not _TREATED_WORD.search(before, left_out.end("cue")):
+    if left_out and not _OVER.search(before, left_out.end("cue")):
         return Role.LEFT_OUT, _EXCEPT.search(left_out["cue"]) is not None
     if _NOT_BEHIND.match(behind):
         return Role.LEFT_OUT, False

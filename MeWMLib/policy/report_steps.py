@@ -274,6 +274,8 @@ class Reader:
                 group.give(dose.value, dose.text, known[0] if len(known) == 1 and dose.unit == "mg" else "")
                 return True
             self._mark(known, dose.text)
+        if not known and group and PART_OF.fullmatch(how):
+            self._mark(group.agents, f"{dose.text}{how}")  # "50 ml of the solution"
         if not how or not known or (how is UNSURE and len(known) > 1):
             self._add_unread(text, dose)
             return False

@@ -20,7 +20,8 @@ _HEADING = re.compile(
 )
 _IT = re.compile(r"\b(?:it|this|half|rest|remainder|emulsion|mixture|suspension|beads?|particles?|drugs?)\b", re.I)
 _THIS_ARTERY = re.compile(
-    r"\b(?:this|that|these|those|the latter|the former|the said) (?:\w+ )?(?:arter(?:y|ies)|vessels?|"
+    r"^\s*(?:both|all|these|those) (?:were|was)\b|\b(?:this|that|these|those|the latter|the former|"
+    r"the said) (?:\w+ )?(?:arter(?:y|ies)|vessels?|"
     r"branch(?:es)?|feeders?)\b",
     re.I,
 )

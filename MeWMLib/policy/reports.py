@@ -26,7 +26,11 @@ from MeWMLib.policy.report_given import Administration, Clause
 from MeWMLib.policy.report_outcome import attenuation
 from MeWMLib.policy.report_steps import Reader
 
-_CLAUSE_END = re.compile(r"[;\n]|(?<!\bDr)(?<!\bca)(?<!\bapprox)\.(?=\s|$)|[!?](?=\s|$)")
+#: A point behind "i.v." or "min." ends a sentence only before a capital.
+_CLAUSE_END = re.compile(
+    r"[;\n]|(?<!\bDr)(?<!\bca)(?<!\bapprox)(?<!\bseg)(?<!\bSeg)"
+    r"(?:(?<!\bi\.v)(?<!\bi\.a)(?<!\bmax)(?<!\bmin)|(?=\.\s+[A-Z\n]))\.(?=\s|$)|[!?](?=\s|$)"
+)
 _SPLIT = re.compile(
     r",?\s+and then\s+|,?\s+then\s+|,?\s+followed by\s+|,?\s+after which\s+|,\s+(?:and|but|while)\s+|"
     r"\s+(?:and|but|while)\s+|,\s*", re.I
