@@ -11,54 +11,35 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from MeWMLib.policy.report_numbers import Dose, find_doses, number
+from MeWMLib.policy.report_counts import CONTAINER, COUNT, MANY, UNIT, VESSEL, count_of, find_counts
+from MeWMLib.policy.report_numbers import Dose, find_doses
 from MeWMLib.policy.report_words import AGENT, Name, any_of
 
-_NUMBER = "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
-_UNIT = r"(?:mg|g|ml|mls|cc|iu|ug|mcg|gbq)\b"
-_COUNT = rf"(?:\d{{1,2}}(?!\d|[.,]\d|\s*-?\s*{_UNIT})|{_NUMBER}|one|single|both)"
-_RANGE = rf"(?:\d{{1,2}}|{_NUMBER}|one)\s*(?:-|to|or)\s*(?:\d{{1,2}}(?!\d|[.,]\d|\s*-?\s*{_UNIT})|{_NUMBER})"
-_MANY = rf"{_RANGE}|several|multiple|many|numerous|various|a few|a couple of|some|repeated|serial|further"
-_CONTAINER = (
-    r"(?:vial|syringe|ampoule|ampule|amp|dose|aliquot|portion|injection|infusion|bolus|bottle|pack|fraction|increment|"
-    r"step|cycle|administration)(?:e?s)?"
-)
-_VESSEL = (
-    r"(?:arter(?:y|ies)|branch(?:es)?|vessels?|feeders?|segments?|lobes?|sides?|pedicles?|lesions?|tumou?rs?|nodules?|"
-    r"sites?|territor(?:y|ies)|positions?|feeding)"
-)
-_COUNTED = re.compile(
-    rf"(?<![\w.,/-])(?P<n>{_MANY}|{_COUNT})\s+(?:(?!mg\b|ml\b|and\b|in\b|into\b|of\b)[a-z-]+\s+){{0,3}}?"
-    rf"(?P<noun>(?P<container>{_CONTAINER})|{_VESSEL})\b",
-    re.I,
-)  # fmt: skip
-#: A number behind these is the name of a segment, not a count of branches.
-_SEGMENT_BEFORE = re.compile(r"\b(?:segments?|seg\.?|sg\.?|s|[as]\d\w?)[\s,/]*(?:\w{1,4}[\s,/]+)?(?:and\s+)?$", re.I)
 _TIMES_BEFORE = re.compile(
-    rf"(?<![\w.,-])(?:(?P<n>{_COUNT})\s*(?:x|\*|times)|(?P<twice>twice|thrice)|"
-    rf"(?P<many>{_MANY})\s*(?:x|times))\s*$",
+    rf"(?<![\w.,-])(?:(?P<n>{COUNT})\s*(?:x|\*|times)|(?P<twice>twice|thrice)|"
+    rf"(?P<many>{MANY})\s*(?:x|times))\s*$",
     re.I,
 )  # fmt: skip
-_GROUP = re.compile(rf"(?<![\w.,-])(?P<n>{_COUNT})\s*(?:x|\*|times)\s*\(", re.I)
+_GROUP = re.compile(rf"(?<![\w.,-])(?P<n>{COUNT})\s*(?:x|\*|times)\s*\(", re.I)
 #: Containers right before an amount, and right behind it.
 _OF_BEFORE = re.compile(
-    rf"(?:(?<![\w.,/-])(?P<n>{_MANY}|{_COUNT}|a|an)\s+(?:[a-z-]+\s+)?)?(?<![\w-])(?P<noun>{_CONTAINER})\s+of\s*$", re.I
+    rf"(?:(?<![\w.,/-])(?P<n>{MANY}|{COUNT}|a|an)\s+(?:[a-z-]+\s+)?)?(?<![\w-])(?P<noun>{CONTAINER})\s+of\s*$", re.I
 )
-_COUNT_BEFORE = re.compile(rf"(?<![\w.,/-])(?P<n>{_COUNT}|{_MANY}|a|an)\s+$", re.I)
+_COUNT_BEFORE = re.compile(rf"(?<![\w.,/-])(?P<n>{COUNT}|{MANY}|a|an)\s+$", re.I)
 _CONTAINER_BEHIND = re.compile(
     r"[\s-]*(?P<noun>(?:vial|syringe|ampoule|ampule|aliquot|portion|bolus|fraction|increment|injection|dose)(?:e?s)?)\b",
     re.I,
 )
 _TIMES_BEHIND = re.compile(
-    rf"(?<![\w.,])(?:x\s*(?P<x>\d{{1,2}})(?![\w]|[.,]\d|\s*(?:-|x|{_UNIT}))|"
-    rf"(?P<n>{_COUNT})\s*(?:times|x)(?!\s*\(?\s*\d)\b|(?P<twice>twice|thrice)|(?P<many>repeatedly|again|several times|"
+    rf"(?<![\w.,])(?:x\s*(?P<x>\d{{1,2}})(?![\w]|[.,]\d|\s*(?:-|x|{UNIT}))|"
+    rf"(?P<n>{COUNT})\s*(?:times|x)(?!\s*\(?\s*\d)\b|(?P<twice>twice|thrice)|(?P<many>repeatedly|again|several times|"
     r"multiple times|many times|once or twice|[0-9]\s*(?:-|to)\s*[0-9] times))(?!\s*(?:daily|a day|per day))",
     re.I,
 )  # fmt: skip
 _EACH = re.compile(
-    rf"\b(?:each(?: of(?: the| these| both)?(?: (?P<n>{_COUNT}))?)?(?=\W|$)|apiece\b|every\b|"
-    rf"per (?:[a-z-]+ ){{0,2}}?(?:{_VESSEL}|{_CONTAINER}|session|side)\b|"
-    rf"/\s?(?:{_CONTAINER}|artery|vessel|branch|feeder|session)\b)",
+    rf"\b(?:each(?: of(?: the| these| both)?(?: (?P<n>{COUNT}))?)?(?=\W|$)|apiece\b|every\b|"
+    rf"per (?:[a-z-]+ ){{0,2}}?(?:{VESSEL}|{CONTAINER}|session|side)\b|"
+    rf"/\s?(?:{CONTAINER}|artery|vessel|branch|feeder|session)\b)",
     re.I,
 )  # fmt: skip
 #: Between "each" and the amount that belongs to it.
@@ -75,9 +56,10 @@ _VAGUE = any_of(
     r"repeated (?:injections?|infusions?|boluses|doses|aliquots|administrations?)|(?:in|as) (?:several|multiple|"
     r"repeated|"
     r"small|serial) (?:injections?|infusions?|boluses|doses|aliquots|portions|steps|fractions|increments)",
-    rf"(?:in|as) (?:{_COUNT}) (?:aliquots|portions|steps|fractions|increments|sittings)(?! of\b)",
+    rf"(?:in|as) (?:{COUNT}) (?:aliquots|portions|steps|fractions|increments|sittings)(?! of\b)",
     r"and again|once more|a second time|another time|twice more|(?:half|thirds?|quarters?|fifths?) (?:was|were|could)",
-    rf"repeated(?: \w+)? (?:twice|thrice|(?:{_COUNT}) times)",
+    r"(?:half|thirds?|quarters?|parts?|most) of (?:a|one|the) (?:vial|syringe|ampoule|ampule)",
+    rf"repeated(?: \w+)? (?:twice|thrice|(?:{COUNT}) times)",
     r"(?:the )?same (?:dose|amount|volume|quantity)|(?:half|double|twice|a third|a quarter) (?:of )?(?:the|this|that) "
     r"(?:dose|amount|volume|quantity)|half (?:a |of a )?(?:vial|syringe|ampoule)",
 )
@@ -130,7 +112,7 @@ def find_amounts(text: str, names: Sequence[Name], places: int, counted_before: 
     given = [_Given(dose, dose.start, dose.end) for dose in find_doses(text)]
     amounts = [g for g in given if g.dose.unit != "vial"]
     vials = [g for g in given if g.dose.unit == "vial"]
-    counted = [m for m in _COUNTED.finditer(text) if not _is_segment(text, m)]
+    counted = find_counts(text)
     used: set[int] = set()  # where counts stand that an amount was multiplied with
     if amounts:
         _multiply(text, plain, amounts, used)
@@ -147,12 +129,6 @@ def _is_in(spans: Sequence[tuple[int, int]], at: int) -> bool:
     return before >= 0 and at < spans[before][1]
 
 
-def last_count(text: str) -> int | None:
-    """How many vials, arteries or the like the clause counted last."""
-    found = [m for m in _COUNTED.finditer(text) if not _is_segment(text, m)]
-    return _count(found[-1]["n"]) if found else None
-
-
 def _dose(given: _Given, text: str) -> Dose:
     dose = given.dose
     value = None if dose.value is None else round(dose.value * given.times, 6)
@@ -160,7 +136,7 @@ def _dose(given: _Given, text: str) -> Dose:
     uncertain = dose.uncertain or given.uncertain
     return replace(
         dose, value=value, start=given.start, end=given.end, text=written, uncertain=uncertain, over=given.over,
-        total=given.total,
+        total=given.total, times=given.times,
     )  # fmt: skip
 
 
@@ -172,7 +148,7 @@ def _multiply(text: str, plain: str, amounts: list[_Given], used: set[int]) -> N
         first = bisect.bisect_left(starts, m.end())
         inside = [g for g in amounts[first : first + _MOST] if g.start < close]
         for g in inside:
-            g.times = _count(m["n"]) or 1
+            g.times = count_of(m["n"]) or 1
         if inside:
             inside[0].start = m.start()
     for g in amounts:
@@ -214,7 +190,7 @@ def _multiply(text: str, plain: str, amounts: list[_Given], used: set[int]) -> N
 
 def _apply(given: _Given, count: str | None, words: str) -> None:
     """Multiply with a count as written; one that is none makes the amount uncertain."""
-    times = _count(count or "")
+    times = count_of(count or "")
     if times is None:
         given.uncertain = given.uncertain or words.strip(" -(")
     else:
@@ -228,18 +204,20 @@ def _distribute(
     """Read "each" and "per artery": over agents, counted vials or arteries, or the arteries that are named."""
     starts, ends = [g.start for g in amounts], [g.end for g in amounts]
     counted_starts = [m.start() for m in counted]
-    numbers = {_count(m["n"]) for m in counted}
+    numbers = {count_of(m["n"]) for m in counted}
     for cue in _EACH.finditer(text):
         last, following = bisect.bisect_right(ends, cue.start()) - 1, bisect.bisect_left(starts, cue.end())
         gap = plain[ends[last] : cue.start()] if last >= 0 and cue.start() - ends[last] <= _GROUP_FAR else "x"
         immediate = not gap.strip(" ,()")
         leads = following < len(amounts) and starts[following] - cue.end() <= _GROUP_FAR
-        leads = leads and bool(_EACH_LINK.search(plain, cue.end(), starts[following]))
+        near = leads and last < 0 and starts[following] - cue.end() <= _NEAR  # "each segment was given 10 mg"
+        leads = near or (leads and bool(_EACH_LINK.search(plain, cue.end(), starts[following])))
         if immediate and (over := _agents(text, names, amounts[last], cue)):
             amounts[last].over = over
             continue
         if immediate:
-            chosen = _chain_back(plain, amounts, last)
+            # "3 portions of 20 mg each" has been multiplied, and what stands before is the whole
+            chosen = _chain_back(plain, amounts, last) if amounts[last].times == 1 else [amounts[last]]
         elif leads:
             chosen = _chain(plain, amounts, following)
         elif last >= 0:
@@ -250,7 +228,7 @@ def _distribute(
         nearest = counted[at - 1] if leads and not immediate and at else None
         if cue["n"]:
             used.add(cue.start("n"))
-        times = _count(cue["n"] or "") or _times(cue, counted, numbers, nearest, outside, used)
+        times = count_of(cue["n"] or "") or _times(cue, counted, numbers, nearest, outside, used)
         for g in chosen:
             if g.times > 1 and times == g.times:
                 continue  # "2 x 25 mg, one each into two arteries"
@@ -267,7 +245,7 @@ def _times(
     """How many there are of what "each" means; None if nobody says."""
     if nearest is not None and cue.start() - nearest.end() <= _GROUP_FAR:
         used.add(nearest.start())
-        return _count(nearest["n"])
+        return count_of(nearest["n"])
     if len(numbers) == 1:
         used.update(m.start() for m in counted[-_MOST:])
         return next(iter(numbers))
@@ -341,7 +319,7 @@ def _leave_open(text: str, plain: str, amounts: list[_Given], counted: list[re.M
         if following == len(amounts):
             continue
         used.add(m.start())
-        if _count(m["n"]) == 1 or divided or starts[following] - m.end() > _GROUP_FAR:
+        if count_of(m["n"]) == 1 or divided or starts[following] - m.end() > _GROUP_FAR:
             continue
         for g in _chain(plain, amounts, following):
             if g.times == 1 and not g.over:
@@ -368,24 +346,6 @@ def _find_totals(plain: str, amounts: list[_Given]) -> None:
         elif carried >= 0 and g.start - carried <= _GROUP_FAR:
             g.total = not _DONE.search(plain, carried, g.start) and "(" not in plain[carried : g.start]
         carried = g.end if g.total else -1
-
-
-def _count(written: str) -> int | None:
-    """The value of a count; None for "several" and the like."""
-    word = " ".join(written.lower().split())
-    fixed = {"twice": 2, "thrice": 3, "both": 2, "single": 1, "a": 1, "an": 1}
-    if word in fixed:
-        return fixed[word]
-    try:
-        value = int(number(word))
-    except ValueError:
-        return None
-    return value or None
-
-
-def _is_segment(text: str, counted: re.Match[str]) -> bool:
-    before = max(0, counted.start() - 20)
-    return counted["n"].isdigit() and _SEGMENT_BEFORE.search(text, before, counted.start()) is not None
 
 
 def _blank(text: str, names: Sequence[Name]) -> str:

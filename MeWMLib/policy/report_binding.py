@@ -13,7 +13,7 @@ from MeWMLib.policy import report_words as words
 from MeWMLib.policy.agent_names import members
 from MeWMLib.policy.products import NOT_A_DOSE, PRODUCT
 from MeWMLib.policy.report_numbers import Dose
-from MeWMLib.policy.report_words import AGENT, Name
+from MeWMLib.policy.report_words import AGENT, MIXTURE, Name
 
 #: What may separate an amount from its agent: a parenthesis, then filler words.
 _LINK_BEGIN = re.compile(r"\s*(?:\([^)]*\)\s*)?")
@@ -71,6 +71,11 @@ def bind(text: str, names: Sequence[Name], doses: Sequence[Dose]) -> Bound:
     if _RESPECTIVELY.search(text) and len(doses) == len(agents):
         found.doses = {n: d for n, d in zip(agents, doses, strict=True) if _fits(names[n], d)}
         return found
+    slashed = [n for n, name in enumerate(names) if name.kind != MIXTURE]
+    spans = [(dose.start, dose.end) for dose in doses], [(names[n].start, names[n].end) for n in slashed]
+    if len(doses) == len(slashed) > 1 and all(_is_slashed(text, one) for one in spans):
+        found.doses = dict(zip(slashed, doses, strict=True))
+        return found
     starts, ends = [name.start for name in names], [name.end for name in names]
     text = _without_ratios(text, doses)
     for dose in doses:
@@ -91,6 +96,11 @@ def bind(text: str, names: Sequence[Name], doses: Sequence[Dose]) -> Bound:
                 options.append((dose.start - ends[before], known[-1]))
         _give(found, names, dose, [n for _, n in sorted(options)])
     return found
+
+
+def _is_slashed(text: str, spans: Sequence[tuple[int, int]]) -> bool:
+    """ "epirubicin/Lipiodol (40 mg/8 ml)": True if nothing but a slash stands between them."""
+    return all(text[a[1] : b[0]].strip() == "/" for a, b in itertools.pairwise(spans))
 
 
 def _without_ratios(text: str, doses: Sequence[Dose]) -> str:

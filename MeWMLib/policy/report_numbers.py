@@ -19,6 +19,7 @@ _UNITS = {
     **dict.fromkeys(("g", "gram", "grams"), ("mg", 1000.0)),
     **dict.fromkeys(("ug", "\u00b5g", "\u03bcg", "mcg", "microgram", "micrograms"), ("mg", 0.001)),
     **dict.fromkeys(("ml", "mls", "cc", "ccs", "milliliter", "milliliters", "millilitre", "millilitres"), ("ml", 1.0)),
+    **dict.fromkeys(("l", "liter", "liters", "litre", "litres"), ("ml", 1000.0)),
     **dict.fromkeys(
         ("vial", "vials", "ampoule", "ampoules", "ampule", "ampules", "amp", "amps", "syringe", "syringes"),
         ("vial", 1.0),
@@ -76,6 +77,7 @@ class Dose:
         more, rest: it is called a further or the remaining amount.
         over: the names that each get it, by their index; () for the one that it belongs to.
         total: it is the amount of all that was given.
+        times: how often, where the value is a product.
     """
 
     value: float | None
@@ -88,6 +90,7 @@ class Dose:
     rest: bool = False
     over: tuple[int, ...] = ()
     total: bool = False
+    times: int = 1
 
 
 def without_sizes(text: str) -> str:

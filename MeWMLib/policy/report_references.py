@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from MeWMLib.policy.report_numbers import Dose
-from MeWMLib.policy.report_places import Place
+from MeWMLib.policy.report_roles import Place
 from MeWMLib.policy.report_words import any_of
 
 #: Marks an amount that stands where one more of the agent before would, and may be of something else.
@@ -66,6 +66,7 @@ _SIDE_BEFORE = re.compile(r"\b(?:right|left)(?: (?:lobe|side|artery))?\s*[:=]?\s
 _ENDS = re.compile(r"\s*(?:[,.;:)]|$|and\b|was\b|were\b|then\b)", re.I)
 _JOINS = re.compile(r"(?:\b(?:then|and|plus|followed by|later|finally)|[,+(])\s*$", re.I)
 _LISTED = re.compile(r"\s*(?:\+|,|and|,\s*and|plus|/)\s*", re.I)
+_THEN = re.compile(r"\s*(?:(?:\+|,|and|plus|then|later|followed by|subsequently)\s*){1,3}", re.I)
 _OTHER_BEFORE = re.compile(
     r"\b(?:the )?(?:other|second|third|next|latter)(?: [a-z]+){0,2}? (?:with|of|contained|containing|received|got)\s*$",
     re.I,
@@ -73,13 +74,15 @@ _OTHER_BEFORE = re.compile(
 _NAMELY = re.compile(r"(?::|\(|\b(?:of which|namely|i\.e\.|thereof|that is))\s*$", re.I)
 
 
-def reference(plain: str, dose: Dose, former: Dose | None, places: Sequence[Place], starts: Sequence[int]) -> str:
+def reference(
+    plain: str, dose: Dose, beside: tuple[Dose | None, Dose | None], places: Sequence[Place], starts: Sequence[int]
+) -> str:
     """The words by which an amount without a name refers to an agent named before; "" if there are none.
 
     Args:
         plain: the clause without sizes.
         dose: the amount.
-        former: the amount before it in the clause.
+        beside: the amounts before and behind it in the clause.
         places: what the clause names.
         starts: where they stand.
     """
@@ -90,6 +93,9 @@ def reference(plain: str, dose: Dose, former: Dose | None, places: Sequence[Plac
         return dose.text
     if dose.more or dose.total or _OTHER_BEFORE.search(plain, before, dose.start):
         return ONE_MORE
+    former, latter = beside
+    if latter and latter.unit == dose.unit and _THEN.fullmatch(plain, dose.end, latter.start):
+        return ONE_MORE  # "2 ml and later a further 3 ml of ethanol"
     if former and former.unit == dose.unit and _LISTED.fullmatch(plain, former.end, dose.start):
         return dose.text
     on = _GOES_ON.match(plain, dose.end)

@@ -16,11 +16,12 @@ from MeWMLib.core.texts import shortened
 from MeWMLib.policy import report_words as words
 from MeWMLib.policy.agent_names import letters
 from MeWMLib.policy.products import PRODUCT, materials
-from MeWMLib.policy.report_amounts import find_amounts, last_count
+from MeWMLib.policy.report_amounts import find_amounts
 from MeWMLib.policy.report_binding import Routes, bind, is_ingredient, negated
+from MeWMLib.policy.report_counts import last_count
 from MeWMLib.policy.report_given import Administration, Clause, Group
 from MeWMLib.policy.report_numbers import Dose, without_sizes
-from MeWMLib.policy.report_places import Place, find_places
+from MeWMLib.policy.report_places import find_places
 from MeWMLib.policy.report_references import (
     AGAIN,
     GIVEN,
@@ -37,6 +38,7 @@ from MeWMLib.policy.report_references import (
     reference,
     was_given,
 )  # fmt: skip
+from MeWMLib.policy.report_roles import Place
 from MeWMLib.policy.report_territory import TerritoryReader
 from MeWMLib.policy.report_totals import settled
 from MeWMLib.policy.report_words import AGENT, MIXTURE, Name
@@ -120,6 +122,8 @@ class Reader:
             self._another_day = clause.sentence if named else -1
             if not named:
                 return True
+        if words.RESUMES.search(clause.text) and not words.ANOTHER_DAY.search(clause.text):
+            self._another_day = -1
         if self._another_day != clause.sentence or today:
             return False
         if words.find_names(clause.text):
@@ -239,7 +243,7 @@ class Reader:
         referring = []
         for dose in left:
             before = bisect.bisect_right(ends, dose.start) - 1
-            if how := reference(plain, dose, doses[before] if before >= 0 else None, places, starts):
+            if how := reference(plain, dose, _beside(doses, before), places, starts):
                 referring.append((dose, how))
         if self._is_breakdown(plain, names, [dose for dose, _ in referring]):
             return True
@@ -255,7 +259,7 @@ class Reader:
         known = self._known(names, parts[0])
         if len(known) != 1 or len({dose.unit for dose in parts}) > 1:
             return False
-        whole = next((a.dose for a in reversed(self.given) if a.agent == known[0]), None)
+        whole = self._last_dose(known[0])
         added = round(sum(dose.value or 0.0 for dose in parts), 6)
         first = next((name for name in names if name.kind == AGENT), None)
         before = first is None or first.end <= parts[0].start
@@ -268,6 +272,8 @@ class Reader:
         """An amount without a name of its own: one more of an agent named before, a part of a mixture, or unread."""
         known = self._known(names, dose) if dose.unit in ("mg", "ml") else []
         group = self._group
+        if dose.times > 1 and len(known) == 1 and self._last_dose(known[0]) == dose.value:
+            return True  # "60 mg in 3 portions of 20 mg"
         if not how and known and was_given(plain, dose):
             # "50 mg was injected": of what was made, or of something else
             if group and dose.value is not None and (group.made or group.parts):
@@ -315,6 +321,9 @@ class Reader:
                 return fitting
         return []
 
+    def _last_dose(self, name: str) -> float | None:
+        return next((a.dose for a in reversed(self.given) if a.agent == name), None)
+
     def _add_unread(self, text: str, dose: Dose) -> None:
         self.unread.append(f"{dose.text!r} in {shortened(text, _SHOWN)!r}")
 
@@ -360,3 +369,9 @@ class Reader:
             return
         for n in group.given:
             self._mark_at(n, group.share)
+
+
+def _beside(doses: Sequence[Dose], before: int) -> tuple[Dose | None, Dose | None]:
+    """The amounts before and behind the one that follows `before`."""
+    behind = before + 2
+    return doses[before] if before >= 0 else None, doses[behind] if behind < len(doses) else None

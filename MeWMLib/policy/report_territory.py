@@ -9,7 +9,8 @@ from dataclasses import replace
 from MeWMLib.core.territory import Territory
 from MeWMLib.core.texts import shortened
 from MeWMLib.policy.products import NOT_A_DOSE, PRODUCT
-from MeWMLib.policy.report_places import Place, Role, last_way, territory_of, treated_in
+from MeWMLib.policy.report_places import last_way, territory_of, treated_in
+from MeWMLib.policy.report_roles import Place, Role
 from MeWMLib.policy.report_words import Name
 
 _SHOWN = 300
@@ -17,6 +18,13 @@ _SHOWN = 300
 _DONE = re.compile(r"\b(?:(?:chemo)?emboli[sz]ed|treated|infused|injected|perfused|received|went)\b", re.I)
 _HEADING = re.compile(
     r"\b(?:(?:chemo|radio)?emboli[sz]ation|(?:DEB-?|c-?|DEM-?)?TACE|TAE|TACI|HAIC|chemoinfusion)\b", re.I
+)
+#: "Vessel: right hepatic artery"
+_LABEL = re.compile(
+    r"\s*(?:treated |target(?:ed)? |feeding |injected |emboli[sz]ed )?(?:vessels?|arter(?:y|ies)|territor(?:y|"
+    r"ies)|feeders?|"
+    r"segments?)(?: treated| emboli[sz]ed)?\s*:",
+    re.I,
 )
 _IT = re.compile(r"\b(?:it|this|half|rest|remainder|emulsion|mixture|suspension|beads?|particles?|drugs?)\b", re.I)
 _THIS_ARTERY = re.compile(
@@ -66,7 +74,7 @@ class TerritoryReader:
         done = _DONE.search(text) is not None and not others and not _NO_TREATMENT.search(text)
         if acted or products or (done and (places or _IT.search(text))):
             self._treat(text, places)
-        elif places and _HEADING.search(text) and not _NO_TREATMENT.search(text):
+        elif places and (_HEADING.search(text) or _LABEL.match(text)) and not _NO_TREATMENT.search(text):
             found = treated_in(text, places)
             if found.places:
                 self._headings.append((found.places, text, found.uncertain))

@@ -68,6 +68,8 @@ ANOTHER_DAY = re.compile(
 )
 #: What a report of today may say too: about another day only if a later sentence says "today".
 ONCE = re.compile(rf"\b(?:underwent|had|received|was treated with)\b.{{0,60}}\b{_SESSION}\b|\bthen\W*$", re.I)
+#: In a sentence about another day: from here on it is about today.
+RESUMES = any_of(r"therefore|thus|hence|consequently|accordingly")
 TODAY = any_of(r"today|now|this (?:time|session|procedure)|current(?:ly)?|present (?:session|procedure|treatment)")
 #: Right behind an agent: then the agent is what was seen, not what was given.
 SEEN = re.compile(

@@ -18,10 +18,12 @@ from MeWMLib.policy import (
     goal_words,
     report_amounts,
     report_binding,
+    report_counts,
     report_numbers,
     report_outcome,
     report_places,
     report_references,
+    report_roles,
     report_steps,
     report_territory,
     report_words,
@@ -32,8 +34,8 @@ from MeWMLib.policy.llm.privacy import masked
 from MeWMLib.policy.reports import parse_report, relevant_text
 
 REPORTS = (
-    reports, report_amounts, report_binding, report_numbers, report_outcome, report_places, report_references,
-    report_steps, report_territory, report_words,
+    reports, report_amounts, report_binding, report_counts, report_numbers, report_outcome, report_places,
+    report_references, report_roles, report_steps, report_territory, report_words,
 )  # fmt: skip
 UNITS = (
     "Epirubicin 30 mg and Lipiodol 10 ml were infused, ", "cisplatin, ", "without PVA or cisplatin and lipiodol or ",
