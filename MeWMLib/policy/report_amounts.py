@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from MeWMLib.policy.report_counts import CONTAINER, COUNT, MANY, UNIT, VESSEL, count_of, find_counts
+from MeWMLib.policy.report_counts import CONTAINER, COUNT, MANY, UNIT, VESSEL, count_of, find_counts, is_of_vials
 from MeWMLib.policy.report_numbers import Dose, find_doses
 from MeWMLib.policy.report_words import AGENT, Name, any_of
 
@@ -42,6 +42,11 @@ _EACH = re.compile(
     rf"/\s?(?:{CONTAINER}|artery|vessel|branch|feeder|session)\b)",
     re.I,
 )  # fmt: skip
+_NOUN_OF_EACH = re.compile(
+    rf"(?:each(?: of)?|every|per|/)\s?(?:(?:the|these|{COUNT})\s+){{0,2}}(?:[a-z-]+\s+){{0,2}}?"
+    rf"(?:(?P<container>{CONTAINER})|{VESSEL})\b",
+    re.I,
+)
 #: Between "each" and the amount that belongs to it.
 _EACH_LINK = any_of(
     r"loaded|loading|preloaded|with|containing|contained|contains|carrying|filled|received|receiving|got|holding|held|of"
@@ -99,14 +104,14 @@ class _Given:
     total: bool = False
 
 
-def find_amounts(text: str, names: Sequence[Name], places: int, counted_before: int | None) -> list[Dose]:
+def find_amounts(text: str, names: Sequence[Name], places: int, before: tuple[int | None, bool] | None) -> list[Dose]:
     """The amounts of a clause, those that were given several times multiplied out.
 
     Args:
         text: the clause without sizes (`without_sizes`).
         names: what the clause names, in order (`find_mentions`).
         places: how many arteries or segments it names.
-        counted_before: how many vials or arteries the clause before counted, None if none.
+        before: what the clause before counted last (`last_count`).
     """
     plain = _blank(text, names)
     given = [_Given(dose, dose.start, dose.end) for dose in find_doses(text)]
@@ -116,7 +121,7 @@ def find_amounts(text: str, names: Sequence[Name], places: int, counted_before: 
     used: set[int] = set()  # where counts stand that an amount was multiplied with
     if amounts:
         _multiply(text, plain, amounts, used)
-        _distribute(text, plain, names, amounts, counted, (places, counted_before), used)
+        _distribute(text, plain, names, amounts, counted, (places, before), used)
         _leave_open(text, plain, amounts, counted, used)
         _find_totals(plain, amounts)
     spans = sorted([*(m.span() for m in counted if m.start() in used), *((g.start, g.end) for g in amounts)])
@@ -199,12 +204,16 @@ def _apply(given: _Given, count: str | None, words: str) -> None:
 
 def _distribute(
     text: str, plain: str, names: Sequence[Name], amounts: list[_Given], counted: list[re.Match[str]],
-    outside: tuple[int, int | None], used: set[int],
+    outside: tuple[int, tuple[int | None, bool] | None], used: set[int],
 ) -> None:  # fmt: skip
     """Read "each" and "per artery": over agents, counted vials or arteries, or the arteries that are named."""
     starts, ends = [g.start for g in amounts], [g.end for g in amounts]
-    counted_starts = [m.start() for m in counted]
-    numbers = {count_of(m["n"]) for m in counted}
+    by_kind = {
+        None: counted,
+        True: [m for m in counted if is_of_vials(m)],
+        False: [m for m in counted if not is_of_vials(m)],
+    }
+    numbers = {kind: {count_of(m["n"]) for m in listed} for kind, listed in by_kind.items()}
     for cue in _EACH.finditer(text):
         last, following = bisect.bisect_right(ends, cue.start()) - 1, bisect.bisect_left(starts, cue.end())
         gap = plain[ends[last] : cue.start()] if last >= 0 and cue.start() - ends[last] <= _GROUP_FAR else "x"
@@ -224,11 +233,19 @@ def _distribute(
             chosen = [g for g in amounts[max(0, last + 1 - _MOST) : last + 1] if g.times == 1 and not g.uncertain]
         else:
             continue
-        at = bisect.bisect_left(counted_starts, cue.start())
-        nearest = counted[at - 1] if leads and not immediate and at else None
+        noun = _NOUN_OF_EACH.match(text, cue.start())
+        kind = is_of_vials(noun) if noun else None
         if cue["n"]:
             used.add(cue.start("n"))
-        times = count_of(cue["n"] or "") or _times(cue, counted, numbers, nearest, outside, used)
+        times = count_of(cue["n"] or "")
+        if times is None and immediate and kind is not False:
+            # "two vials with 50 mg each", wherever they were given then
+            times = _vials_before(by_kind[True], chosen[0], used)
+        if times is None:
+            before = outside[1] if outside[1] and (outside[1][1] == kind or (noun is None and leads)) else None
+            places = outside[0] if kind is not True else 0
+            following_it = leads and not immediate
+            times = _times(cue, by_kind[kind], numbers[kind], following_it, (places, before and before[0]), used)
         for g in chosen:
             if g.times > 1 and times == g.times:
                 continue  # "2 x 25 mg, one each into two arteries"
@@ -238,14 +255,24 @@ def _distribute(
                 g.times *= times
 
 
+def _vials_before(counted: list[re.Match[str]], given: _Given, used: set[int]) -> int | None:
+    at = bisect.bisect_left(counted, given.start, key=lambda m: m.start())
+    if not at or given.start - counted[at - 1].end() > _NEAR:
+        return None
+    used.add(counted[at - 1].start())
+    return count_of(counted[at - 1]["n"])
+
+
 def _times(
-    cue: re.Match[str], counted: list[re.Match[str]], numbers: set[int | None], nearest: re.Match[str] | None,
+    cue: re.Match[str], counted: list[re.Match[str]], numbers: set[int | None], leads: bool,
     outside: tuple[int, int | None], used: set[int],
 ) -> int | None:  # fmt: skip
     """How many there are of what "each" means; None if nobody says."""
-    if nearest is not None and cue.start() - nearest.end() <= _GROUP_FAR:
-        used.add(nearest.start())
-        return count_of(nearest["n"])
+    at = bisect.bisect_left(counted, cue.start(), key=lambda m: m.start())
+    if leads and at and cue.start() - counted[at - 1].end() <= _GROUP_FAR:
+        used.add(counted[at - 1].start())
+        times = count_of(counted[at - 1]["n"])
+        return None if times == 1 else times  # "one vial each of two sizes"
     if len(numbers) == 1:
         used.update(m.start() for m in counted[-_MOST:])
         return next(iter(numbers))

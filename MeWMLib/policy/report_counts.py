@@ -33,10 +33,15 @@ def find_counts(text: str) -> list[re.Match[str]]:
     return [m for m in _COUNTED.finditer(text) if not _is_segment(text, m)]
 
 
-def last_count(text: str) -> int | None:
-    """How many vials, arteries or the like the clause counted last."""
+def is_of_vials(counted: re.Match[str]) -> bool:
+    """True if vials, doses and the like are counted, False for arteries and the like."""
+    return counted["container"] is not None
+
+
+def last_count(text: str) -> tuple[int | None, bool] | None:
+    """How many were counted last (None for "several"), and whether these are vials; None if nothing was counted."""
     found = find_counts(text)
-    return count_of(found[-1]["n"]) if found else None
+    return (count_of(found[-1]["n"]), is_of_vials(found[-1])) if found else None
 
 
 def count_of(written: str) -> int | None:

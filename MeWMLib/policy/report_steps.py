@@ -85,7 +85,7 @@ class Reader:
         self._named: set[str] = set()
         self._totals: dict[int, float] = {}  # places in `given` that state the amount of all, to that amount
         self._group: Group | None = None
-        self._counted: int | None = None
+        self._counted: tuple[int | None, bool] | None = None
         self._another_day = -1  # the sentence that is about another day
 
     def read(self, clause: Clause) -> None:
@@ -172,7 +172,8 @@ class Reader:
         if new:
             self._close_group()
             agents = tuple(dict.fromkeys(self.given[n].agent for n in new))
-            self._group = Group(new, agents, bool(MADE.search(text)) and not GIVEN.search(text))
+            made = MADE.search(text) or any(name.kind == MIXTURE for name in names)
+            self._group = Group(new, agents, bool(made) and not GIVEN.search(text))
         for share in shares:
             if self._group and share.value is not None:
                 self._group.give(share.value, share.text)
@@ -195,13 +196,22 @@ class Reader:
 
     @staticmethod
     def _is_of_mixture(text: str, names: Sequence[Name], n: int, dose: Dose) -> bool:
-        if dose.end > names[n].start:
+        """ "12 ml Lipiodol/epirubicin emulsion", "2 ml NBCA-Lipiodol": True if the amount is that of several agents."""
+
+        def joined(one: int) -> bool:
+            return text[names[one].end : names[one + 1].start].strip() in ("/", "-", "+")
+
+        first = last = n
+        while first > max(0, n - _MOST) and joined(first - 1):
+            first -= 1
+        while last + 1 < min(len(names), n + _MOST) and joined(last):
+            last += 1
+        if first == last or not 0 <= names[first].start - dose.end <= _NEAR:
             return False
-        at = n
-        while at + 1 < len(names) and text[names[at].end : names[at + 1].start].strip() in ("/", "-", "+"):
-            at += 1
-        behind = at + 1 < len(names) and names[at + 1].kind == MIXTURE
-        return at > n and behind and not text[names[at].end : names[at + 1].start].strip(" -")
+        chain = names[first : last + 1]
+        behind = names[last + 1] if last + 1 < len(names) else None
+        emulsion = behind is not None and behind.kind == MIXTURE and not text[chain[-1].end : behind.start].strip(" -")
+        return emulsion or all(name.kind == AGENT and agent(name.agent).dose_unit == dose.unit for name in chain)
 
     def _is_the_mixture(self, text: str, names: Sequence[Name], n: int, dose: Dose) -> bool:
         """ "The emulsion of 10 ml Lipiodol was injected", where 10 ml were mixed before."""

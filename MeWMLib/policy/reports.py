@@ -81,11 +81,11 @@ class OperationReport:
     @property
     def uncertain(self) -> dict[str, tuple[str, ...]]:
         """The agents whose dose is uncertain, each with the words that make it so."""
-        found: dict[str, tuple[str, ...]] = {}
+        found: dict[str, dict[str, None]] = {}
         for given in self.administrations:
             if given.uncertain:
-                found[given.agent] = (*found.get(given.agent, ()), given.uncertain)
-        return found
+                found.setdefault(given.agent, {})[given.uncertain] = None
+        return {name: tuple(said) for name, said in found.items()}
 
     def to_json(self) -> dict[str, Any]:
         """The fields, and the protocol as text and as actions."""
