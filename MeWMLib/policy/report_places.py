@@ -185,7 +185,10 @@ def _names() -> re.Pattern[str]:
     short = [n for n in written if n.isupper() and n.isalpha()]
     long = [n for n in written if not n.isupper() and " " in n] + ["bilobar"]
     words = "|".join(_plural(n) for n in sorted(long, key=len, reverse=True))
-    return re.compile(rf"(?<![\w-])(?:(?i:{words})|{'|'.join(sorted(short, key=len, reverse=True))})(?![\w-])")
+    initials = "|".join(sorted(short, key=len, reverse=True))
+    return re.compile(
+        rf"(?<![\w-])(?:(?i:{words})|(?:(?i:accessory|replaced|aberrant)\s+(?=[RL]HA))?(?:{initials}))(?![\w-])"
+    )
 
 
 def _plural(name: str) -> str:
@@ -198,6 +201,7 @@ def _plural(name: str) -> str:
 
 def _singular(phrase: str) -> str:
     plain = " ".join(phrase.lower().split())
+    plain = re.sub(r"\b([rl])ha\b", lambda m: f"{'right' if m[1] == 'r' else 'left'} hepatic artery", plain)
     plain = plain.replace("arteries", "artery").replace("branches", "branch").replace("aberrant ", "replaced ")
     return re.sub(r"(?<=lobe|tion|ctor|iver|ment)s\b", "", plain)
 
