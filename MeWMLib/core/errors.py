@@ -90,6 +90,10 @@ class ProtocolError(InputError):
     """A protocol that is not possible: empty, the same agent twice, a dose that is not a dose."""
 
 
+class TerritoryError(ProtocolError):
+    """A territory that is not known, or whose place in the liver nobody can tell."""
+
+
 class ClinicalDataError(InputError):
     """Clinical data that cannot be read: unknown field, wrong type, impossible value."""
 

@@ -212,7 +212,8 @@ class Candidate:
         return {
             "rank": self.rank,
             "protocol": self.protocol.text,
-            "actions": self.protocol.to_json(),
+            "actions": to_plain(self.protocol.actions),
+            "territory": to_plain(self.protocol.territory),
             "template": template_of(self.protocol),
             "described": described(self.protocol),
             "risk": self.risk.log_risk,
@@ -252,7 +253,8 @@ class Candidate:
             "survival": curve["probability"],
             "members": data.get("risk_members", []),
         }
-        entry = {**data, "protocol": data["actions"], "risk": risk}
+        fed = {"actions": data["actions"], "territory": data.get("territory")}
+        entry = {**data, "protocol": fed, "risk": risk}
         return from_plain(cls, entry, "a candidate", UnreadableFileError, strict=False)
 
     @property

@@ -17,6 +17,7 @@ from MeWMLib.core.goal import Goal
 from MeWMLib.core.patient import Clinical, Findings, Lesion
 from MeWMLib.core.protocol import Action, Protocol, vocabulary
 from MeWMLib.policy.goal import read_goal
+from MeWMLib.policy.products import products
 from MeWMLib.policy.rules import (
     NOT_KNOWN,
     RULES_PATH,
@@ -541,6 +542,7 @@ def test_every_reference_can_be_looked_up_and_is_used() -> None:
     table = json.loads(RULES_PATH.with_name("guideline.json").read_text(encoding="utf-8"))
     entries = [*table["agents"].values(), *table["adjustments"]]
     used |= {key for entry in entries for key in entry["references"]}
+    used |= {key for product in products() for key in product.sources}
     assert used == set(references())
 
 
