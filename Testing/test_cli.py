@@ -227,7 +227,9 @@ def test_the_same_in_words(mewm, case, tmp_path):
     code, out, _ = mewm("assess", case, "--post", case)
     assert code == 0 and "Log-risk +0.500 (+0.250 to +0.750)" in out and "not reached" in out
     code, out, _ = mewm("propose", case)
-    assert code == 0 and "Epirubicin" in out and "because" in out
+    assert code == 0 and "Epirubicin" in out and "because" in out and "Left out" not in out
+    code, out, _ = mewm("propose", case, "--goal", "no cisplatin; hyperthyroidism")
+    assert code == 0 and "Left out, Cisplatin: The goal" in out and "Left out, Lipiodol: " in out
     code, out, _ = mewm("segment", case, "--out", tmp_path / "found.seg.nrrd")
     assert code == 0 and "found.seg.nrrd" in out and (tmp_path / "found.seg.nrrd").is_file()
 

@@ -11,6 +11,7 @@ from MeWMLib.core.clinical import Clinical, field_table, template
 from MeWMLib.core.clinical_schema import json_schema
 from MeWMLib.core.errors import InputError
 from MeWMLib.core.io import write_json
+from MeWMLib.core.liver_function import child_pugh_class
 
 
 def clinical(arguments: argparse.Namespace, output: Output) -> int:
@@ -31,10 +32,13 @@ def clinical(arguments: argparse.Namespace, output: Output) -> int:
         raise InputError(what="No file was given", remedy="Write `mewm clinical check patient.json`")
     found = Clinical.load(Path(arguments.file).expanduser())
     table, known = field_table(), found.to_json()
-    missing = [name for name in table if name not in known]
-    data = {"clinical": known, "albi_grade": found.albi_grade, "missing": missing}
+    missing = [name for name in table if name not in known and found.known(name) is None]
+    made = {"albi_grade": found.albi_grade, "computed_child_pugh": found.computed_child_pugh}
+    data = {"clinical": known, **made, "missing": missing}
     lines = [f"{table[name].title}: {table[name].shown(value)}" for name, value in known.items()]
     if found.albi_grade is not None:
         lines.append(f"ALBI grade: {found.albi_grade} (score {found.albi_score:.2f})")
+    if (points := found.computed_child_pugh) is not None:
+        lines.append(f"Child-Pugh by these values: {child_pugh_class(points)} ({points} points)")
     output.show(data, *lines, f"Not known: {', '.join(missing) or 'nothing'}")
     return 0

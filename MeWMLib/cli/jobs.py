@@ -22,7 +22,7 @@ from MeWMLib.jobs import runner
 from MeWMLib.jobs.inputs import protocol_of, targets_of, territory_of
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.table import SAMPLE_PREFIX, Input, kind_of
-from MeWMLib.policy.permission import require_allowed
+from MeWMLib.policy.permission import require_allowed, require_indicated
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
@@ -30,6 +30,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     start = time.monotonic()
     job = goals.confirmed(job_of(arguments), output)
     kind = kind_of(job.kind)
+    if "allow_forbidden" in {entry.name for entry in kind.inputs}:
+        require_indicated(goals.read(job)[0], bool(job.inputs.get("allow_forbidden")))
     protocol = protocol_of(job)
     if kind.treats:
         territory_of(job), targets_of(job)  # what cannot be read is refused before anything is started

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from MeWMLib.cli.output import Output
+from MeWMLib.core.allergens import is_known
 from MeWMLib.core.errors import EndpointConsentError, InputError, UnreadableFileError
 from MeWMLib.core.folders import data_folder
 from MeWMLib.core.io import atomic_path
@@ -16,6 +17,7 @@ from MeWMLib.core.patient import Clinical
 from MeWMLib.core.protocol import Protocol, agent
 from MeWMLib.core.records import to_plain
 from MeWMLib.core.terminal import agreed
+from MeWMLib.core.territory import Territory
 from MeWMLib.policy import rules as clinical_rules
 from MeWMLib.policy.llm import cache, privacy, report_reader
 from MeWMLib.policy.llm.client import ChatClient
@@ -42,7 +44,7 @@ def rules(arguments: argparse.Namespace, output: Output) -> int:
     found = clinical_rules.explain(protocol, clinical, not arguments.partial, clinical_rules.load_rules(own))
     forbidden = any(e.state == clinical_rules.TOUCHED and e.severity == clinical_rules.FORBIDDEN for e in found)
     data = {"protocol": protocol.text, "allowed": not forbidden, "rules": to_plain(found)}
-    output.show(data, *_explain(protocol, found, forbidden))
+    output.show(data, *_explain(protocol, found, forbidden, clinical))
     return 2 if forbidden else 0
 
 
@@ -88,11 +90,15 @@ def _report(data: dict[str, Any]) -> Iterable[str]:
     for given in data["administrations"]:
         unit = agent(given["agent"]).dose_unit
         dose = "dose not stated" if given["dose"] is None else f"{given['dose']:g} {unit}"
-        yield f"  {given['agent']}, {dose}, {given['route'] or 'route not stated'}: {given['text']}"
+        open_ = f", UNCERTAIN because of {given['uncertain']!r}" if given["uncertain"] else ""
+        yield f"  {given['agent']}, {dose}{open_}, {given['route'] or 'route not stated'}: {given['text']}"
+    yield f"Territory: {_territory(data)}"
     if data["excluded"]:
         yield f"Named as not given: {', '.join(data['excluded'])}"
     level = data["attenuation_level"]
     yield f"Attenuation level: {'not stated' if level is None else f'{level} of 4: ' + data['outcome']}"
+    for unread in data["unread"]:
+        yield f"  not read: {unread}"
     for note in data["notes"]:
         yield f"  not certain: {note}"
     if "differences" in data:
@@ -101,6 +107,13 @@ def _report(data: dict[str, Any]) -> Iterable[str]:
     for found in data["rules"]:
         yield f"  {found['severity']}: {found['reason']} [{found['rule']}]"
     yield "Research use only. Read the report itself before you rely on this."
+
+
+def _territory(data: dict[str, Any]) -> str:
+    if data["territory"] is None:
+        return "not stated"
+    doubt = f", UNCERTAIN because of {data['territory_uncertain']!r}" if data["territory_uncertain"] else ""
+    return f"{Territory.parse(data['territory']).described}{doubt}: {data['territory_text']}"
 
 
 def endpoint(arguments: argparse.Namespace, output: Output) -> int:
@@ -165,13 +178,24 @@ def _write_preview(data: bytes, name: str, output: Output) -> None:
     output.show({"preview": name, "bytes": len(data)}, text)
 
 
-def _explain(protocol: Protocol, found: tuple[clinical_rules.Explained, ...], forbidden: bool) -> Iterable[str]:
-    yield f"{protocol.text}: {'not allowed' if forbidden else 'allowed'}."
+def _missing(field: str, clinical: Clinical) -> str:
+    """What is missing for a rule: a field, or the meaning of an allergy."""
+    strange = [name for name in clinical.allergies or () if not is_known(name)] if field == "allergies" else []
+    known = "MeWM does not know whether an allergy to {} matters here"
+    return known.format(" and ".join(strange)) if strange else f"{field} is not known"
+
+
+def _explain(
+    protocol: Protocol, found: tuple[clinical_rules.Explained, ...], forbidden: bool, clinical: Clinical
+) -> Iterable[str]:
+    open_ones = len(clinical_rules.unjudged(found))
+    judged = "allowed" if not open_ones else "no rule that can be judged forbids it; not all can be judged"
+    yield f"{protocol.text}: {'not allowed' if forbidden else judged}."
     for entry in (e for e in found if e.state == clinical_rules.TOUCHED):
         yield f"  {entry.severity}: {entry.reason} [{entry.rule}]"
         yield f"    source: {entry.source}"
     for field, names in clinical_rules.unjudged(found).items():
-        yield f"  cannot be judged, since {field} is not known: {', '.join(names)}"
+        yield f"  cannot be judged, since {_missing(field, clinical)}: {', '.join(names)}"
     if all(e.state == clinical_rules.SILENT for e in found):
         yield f"  none of the {len(found)} rules objects; all were asked"
     silent = [e.rule for e in found if e.state == clinical_rules.SILENT]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -10,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from MeWMLib.core.allergens import allergen
 from MeWMLib.core.clinical_fields import (
     NONE,
     UNSPECIFIED,
@@ -23,24 +23,23 @@ from MeWMLib.core.clinical_fields import (
     whole,
 )
 from MeWMLib.core.errors import ClinicalDataError, MeWMError, ProtocolError, UnknownAgentError
-from MeWMLib.core.protocol import Protocol, agent, vocabulary
+from MeWMLib.core.liver_function import (
+    BILIRUBIN_UMOL,
+    CHILD_PUGH_POINTS,
+    albi_grade,
+    albi_score,
+    child_pugh_class,
+    child_pugh_points,
+)
+from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.records import read_json
 
-#: mg/dl to umol/l: molar masses 584.7 (bilirubin) and 113.12 g/mol (creatinine).
-BILIRUBIN_UMOL, CREATININE_UMOL = 17.1, 88.4
+#: mg/dl to umol/l: molar mass of creatinine, 113.12 g/mol.
+CREATININE_UMOL = 88.4
 _CHILD_PUGH = re.compile(
     r"(?:childpugh|child|cp|cps)?(?:class|score|stage|klasse)?([abc])?(\d{1,2})?(?:points?|punkte)?"
 )
 _BCLC = re.compile(r"(?:bclc)?(?:stage|stadium)?([0abcd])[12]?")
-#: Points to the class of Child-Pugh.
-_POINTS = {"A": (5, 6), "B": (7, 9), "C": (10, 15)}
-#: Allergens of the table, and what people call them (in plain letters); any agent of the vocabulary is one too.
-ALLERGENS = {
-    "iodine": "iodine iodinatedcontrast iodinecontrast iodinatedcontrastmedium contrast contrastmedium contrastmedia "
-    "contrastagent jod iode yodo iodio kontrastmittel",
-    "platinum": "platinum platin platine platino platinumdrugs platinumdrug",
-    "anthracycline": "anthracycline anthracyclines anthrazykline anthrazyklin",
-}
 _NO_ALLERGY = {"", "none", "no", "nil", "nka", "nkda", "keine"}
 _MOST = 20
 
@@ -137,6 +136,9 @@ class Clinical:
         anastomosis="bilioentericanastomosis biliaryanastomosis hepaticojejunostomy whipple",
         sphincterotomy="papillotomy",
     )
+    dilated_bile_ducts: bool | None = flag("dilated bile ducts", "without external drainage")
+    hyperthyroidism: bool | None = flag("hyperthyroidism")
+    pregnancy: bool | None = flag("pregnancy")
     tumour_burden_percent: float | None = number(
         "tumour in the liver", "%", 0, 100, "share of the liver's volume; measured on the labels where not given"
     )
@@ -174,11 +176,11 @@ class Clinical:
             )
         if points is not None:
             object.__setattr__(self, "child_pugh_score", points)
-        object.__setattr__(self, "child_pugh_class", (found[1] or _class_of(points) or "").upper() or None)
+        object.__setattr__(self, "child_pugh_class", (found[1] or child_pugh_class(points) or "").upper() or None)
 
     def _require_agreement(self) -> None:
         if self.child_pugh_class is not None and self.child_pugh_score is not None:
-            low, high = _POINTS[self.child_pugh_class]
+            low, high = CHILD_PUGH_POINTS[self.child_pugh_class]
             if not low <= self.child_pugh_score <= high:
                 raise ClinicalDataError(
                     what="child_pugh_class: the points of Child-Pugh do not belong to its class",
@@ -202,26 +204,34 @@ class Clinical:
 
     @property
     def albi_score(self) -> float | None:
-        """0.66 log10(bilirubin in umol/l) - 0.085 (albumin in g/l); Johnson et al., J Clin Oncol 2015;33:550-558."""
+        """See `liver_function.albi_score`; None unless bilirubin and albumin are known."""
         if self.bilirubin_mg_per_dl is None or self.albumin_g_per_dl is None:
             return None
-        return 0.66 * math.log10(self.bilirubin_mg_per_dl * BILIRUBIN_UMOL) - 0.085 * self.albumin_g_per_dl * 10.0
+        return albi_score(self.bilirubin_mg_per_dl, self.albumin_g_per_dl)
 
     @property
     def albi_grade(self) -> int | None:
-        """1 up to -2.60, 2 up to -1.39, else 3 (same source)."""
-        score = self.albi_score
-        return None if score is None else 1 if score <= -2.60 else 2 if score <= -1.39 else 3
+        """See `liver_function.albi_grade`."""
+        return None if self.albi_score is None else albi_grade(self.albi_score)
+
+    @property
+    def computed_child_pugh(self) -> int | None:
+        """Points by laboratory values, ascites and encephalopathy; see `liver_function.child_pugh_points`."""
+        return child_pugh_points(
+            self.bilirubin_mg_per_dl, self.albumin_g_per_dl, self.inr, self.ascites, self.encephalopathy
+        )
 
     def known(self, name: str) -> Any:
         """A field, or what follows from the others where it was not given; None if it is not known.
 
-        The class of Child-Pugh follows from the points; whether the main portal vein is occluded, from its level; the
-        number of previous sessions, from what was given in them.
+        The points of Child-Pugh follow from what they are made of, the class from the points; whether the main portal
+        vein is occluded, from its level; the number of previous sessions, from what was given in them.
         """
         value = getattr(self, name)
-        if value is None and name == "child_pugh_class" and self.child_pugh_score is not None:
-            return _class_of(int(self.child_pugh_score))
+        if value is None and name == "child_pugh_score" and self.child_pugh_class is None:
+            return self.computed_child_pugh
+        if value is None and name == "child_pugh_class":
+            return child_pugh_class(self.known("child_pugh_score"))
         if value is None and name == "main_portal_vein_thrombosis":
             level = self.portal_vein_thrombosis
             return None if level in (None, UNSPECIFIED) else level == "main"
@@ -329,10 +339,6 @@ def _in_unit(name: str, key: str, value: Any, factor: float) -> Any:
     return value * factor
 
 
-def _class_of(points: int | None) -> str | None:
-    return next((name for name, (low, high) in _POINTS.items() if points and low <= points <= high), None)
-
-
 def _entries(value: Any, name: str) -> list[str]:
     """A list of texts, or one text that is parted by commas."""
     parts = re.split(r"[,;|]", value) if isinstance(value, str) else value
@@ -341,29 +347,6 @@ def _entries(value: Any, name: str) -> list[str]:
             what=f"{name} must be a list of texts", given=repr(value)[:80], remedy='Write ["...", "..."]; [] means none'
         )
     return [part.strip() for part in parts]
-
-
-def allergen(text: str) -> str:
-    """The name under which an allergy is kept: an allergen of the table, an agent, or the substance as written.
-
-    Raises:
-        ClinicalDataError: no name of a substance.
-    """
-    key = plain(text)
-    for name, words in ALLERGENS.items():
-        if key in words.split() or key == plain(name):
-            return name
-    try:
-        return agent(text).name
-    except UnknownAgentError:
-        pass
-    if not re.fullmatch(r"[^\W\d_][\w ./'-]{1,39}", text):
-        raise ClinicalDataError(
-            what="An allergy must be the name of a substance",
-            given=repr(text)[:80],
-            remedy="Use " + ", ".join([*ALLERGENS, *vocabulary()]) + " or another name of at most 40 letters",
-        )
-    return text.lower()
 
 
 def _allergies(value: Any, name: str) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from MeWMLib.core.clinical import ALLERGENS, field_table
+from MeWMLib.core.allergens import GROUPS
+from MeWMLib.core.clinical import field_table
 from MeWMLib.core.clinical_fields import FieldInfo
 
 
@@ -79,7 +80,7 @@ def _also(name: str, info: FieldInfo) -> str:
     if info.others:
         return ", ".join(f"`{key}` ({unit})" for key, (unit, _) in info.others.items())
     if name == "allergies":
-        return "; ".join(f"{allergen}: {', '.join(words.split()[1:4])} ..." for allergen, words in ALLERGENS.items())
+        return "; ".join(f"{group}: {', '.join(words.split('|')[1:4])} ..." for group, words in GROUPS.items())
     if info.kind == "choice":
         found: dict[str, list[str]] = {}
         for word, choice in info.synonyms.items():

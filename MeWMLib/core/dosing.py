@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -40,8 +40,12 @@ class DoseRule:
     steps: tuple[tuple[float | None, float], ...] = ()
     per_cm: float | None = None
 
-    def dose(self, diameter_mm: float | None, body_surface_m2: float | None) -> float:
-        """The dose for a lesion of this diameter in a patient of this body surface, in whole mg or ml."""
+    def dose(self, diameter_mm: float | None, body_surface_m2: float | None, factor: float = 1.0) -> float:
+        """The dose for a lesion of this diameter in a patient of this body surface, in whole mg or ml.
+
+        Args:
+            factor: by which a value of the patient reduces it; a reduced dose may fall to the lower end of the range.
+        """
         if diameter_mm is None:
             dose = self.typical
         elif self.per_cm is not None:
@@ -50,7 +54,32 @@ class DoseRule:
             dose = next(amount for up_to, amount in self.steps if up_to is None or diameter_mm <= up_to)
         if body_surface_m2 is not None and agent(self.agent).kind == DRUG:
             dose *= body_surface_m2 / STANDARD_M2
-        return float(min(max(round(dose), self.least), self.most))
+        least = self.least if factor == 1.0 else agent(self.agent).dose_low
+        return float(min(max(round(dose * factor), least), self.most))
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """A value of the patient by which doses are reduced.
+
+    Attributes:
+        agents: canonical names.
+        field: the number of `Clinical` that it asks for; where it is not known nothing is reduced.
+        steps: value up to which a factor counts (None: any), and the factor.
+        source: where the numbers come from.
+    """
+
+    agents: tuple[str, ...]
+    field: str
+    steps: tuple[tuple[float | None, float], ...]
+    source: str
+
+    def factor(self, clinical: Clinical | None) -> float:
+        """By what doses are multiplied in this patient."""
+        value = clinical.known(self.field) if clinical is not None else None
+        if value is None:
+            return 1.0
+        return next(factor for up_to, factor in self.steps if up_to is None or value <= up_to)
 
 
 @dataclass(frozen=True)
@@ -63,6 +92,7 @@ class DoseLimit:
         above: the limit, in the agent's unit.
         reason, source: as those of a clinical rule.
         per_m2: the limit is for each m2 of body surface, and is not asked where that is not known.
+        severity: "warning" or "forbidden".
     """
 
     id: str
@@ -71,18 +101,21 @@ class DoseLimit:
     reason: str
     source: str
     per_m2: bool = False
+    severity: str = "warning"
 
 
 @cache
-def _tables() -> tuple[tuple[DoseRule, ...], tuple[DoseLimit, ...]]:
-    data = read_json(Path(__file__).with_name("doses.json"), require={"doses": list, "limits": list})
+def _tables() -> tuple[tuple[DoseRule, ...], tuple[DoseLimit, ...], tuple[Reduction, ...]]:
+    needed = dict.fromkeys(("doses", "limits", "reductions"), list)
+    data = read_json(Path(__file__).with_name("doses.json"), require=needed)
     rules = tuple(from_plain(DoseRule, entry, "a dose") for entry in data["doses"])
     for rule in rules:
         known = agent(rule.agent)
         # outside of the usual range the networks were trained with no dose at all
         if not known.dose_low <= rule.least <= rule.typical <= rule.most <= known.dose_high:
             raise UnreadableFileError(what="A dose of doses.json is outside of the usual range", given=rule.agent)
-    return rules, tuple(from_plain(DoseLimit, entry, "a limit") for entry in data["limits"])
+    reductions = tuple(from_plain(Reduction, entry, "a reduction") for entry in data["reductions"])
+    return rules, tuple(from_plain(DoseLimit, entry, "a limit") for entry in data["limits"]), reductions
 
 
 def dose_rule(slot: str, name: str) -> DoseRule | None:
@@ -96,7 +129,7 @@ def doses_for(findings: Findings | None, clinical: Clinical | None = None) -> Ca
 
     Args:
         findings: the largest lesion decides; None or no lesion gives typical doses.
-        clinical: its body surface, where it is known.
+        clinical: its body surface and the values that reduce doses, where they are known.
     """
     lesions = findings.lesions if findings is not None else ()
     diameter = lesions[0].longest_axial_diameter_mm if lesions else None
@@ -104,20 +137,40 @@ def doses_for(findings: Findings | None, clinical: Clinical | None = None) -> Ca
 
     def dose(slot: str, name: str) -> float | None:
         rule = dose_rule(slot, name)
-        return None if rule is None else rule.dose(diameter, surface)
+        if rule is None:
+            return None
+        factors = [r.factor(clinical) for r in _tables()[2] if name in r.agents]
+        return rule.dose(diameter, surface, min(factors, default=1.0))
 
     return dose
 
 
 def over_limits(protocol: Protocol, clinical: Clinical | None = None) -> tuple[RuleFinding, ...]:
-    """The limits that doses of a protocol exceed, as warnings."""
-    surface = clinical.body_surface_m2 if clinical is not None else None
+    """The limits that doses of a protocol exceed; of two for one agent the stricter finding alone."""
     found = []
+    exceeded = list(_exceeded(protocol, clinical))
+    banned = {limit.agent for limit, _, _ in exceeded if limit.severity != "warning"}
+    for limit, dose, most in exceeded:
+        if limit.severity == "warning" and limit.agent in banned:
+            continue
+        unit = agent(limit.agent).dose_unit
+        reason = f"{limit.reason} ({limit.agent} {dose:g} {unit}, limit {most:g} {unit})"
+        found.append(RuleFinding(limit.id, limit.severity, reason, limit.source))
+    return tuple(found)
+
+
+def agents_over_limits(protocol: Protocol, clinical: Clinical | None = None) -> dict[str, str]:
+    """The agents of which `over_limits` speaks, each with the severity."""
+    # the stricter one of two limits comes last
+    found = sorted((limit.severity == "forbidden", limit.agent) for limit, _, _ in _exceeded(protocol, clinical))
+    return {name: "forbidden" if banned else "warning" for banned, name in found}
+
+
+def _exceeded(protocol: Protocol, clinical: Clinical | None) -> Iterator[tuple[DoseLimit, float, float]]:
+    """Each limit that is exceeded, the dose, and the limit for this patient."""
+    surface = clinical.body_surface_m2 if clinical is not None else None
     for limit in _tables()[1]:
         dose = next((a.dose for a in protocol.actions if a.agent == limit.agent), None)
         most = limit.above if not limit.per_m2 else None if surface is None else limit.above * surface
         if dose is not None and most is not None and dose > most:
-            unit = agent(limit.agent).dose_unit
-            reason = f"{limit.reason} ({limit.agent} {dose:g} {unit}, limit {most:g} {unit})"
-            found.append(RuleFinding(limit.id, "warning", reason, limit.source))
-    return tuple(found)
+            yield limit, dose, most

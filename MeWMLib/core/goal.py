@@ -50,6 +50,7 @@ class Goal:
         facts: fields of `Clinical` that it states, such as {"heart_failure": "III"}.
         not_understood: the parts that were not used.
         questions: what must be answered before anything relies on this reading.
+        insists: the user goes on although TACE is contraindicated in this patient.
     """
 
     text: str = ""
@@ -59,6 +60,7 @@ class Goal:
     facts: dict[str, Any] = field(default_factory=dict, hash=False)
     not_understood: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
+    insists: bool = False
 
     @property
     def ruled_out(self) -> tuple[str, ...]:

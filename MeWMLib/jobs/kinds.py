@@ -13,6 +13,8 @@ from MeWMLib.core.records import to_plain
 from MeWMLib.jobs.inputs import plan_settings, read_post
 from MeWMLib.jobs.table import kind_of
 from MeWMLib.jobs.task import Task, dice_scores, labels_entry
+from MeWMLib.policy.permission import require_indicated
+from MeWMLib.policy.rules import left_out
 
 
 def segment(task: Task) -> dict[str, Any]:
@@ -49,6 +51,7 @@ def segment(task: Task) -> dict[str, Any]:
 def propose(task: Task) -> dict[str, Any]:
     """Candidate drugs and embolics with reasons."""
     settings = plan_settings(task.job)
+    require_indicated(task.goal()[0], bool(task.job.inputs.get("allow_forbidden")))
     ready = task.patient()
     world, patient = ready.world, ready.patient
     with task.report.stage("propose", "Proposing drugs and embolics"):
@@ -62,6 +65,7 @@ def propose(task: Task) -> dict[str, Any]:
         "embolics": list(space.embolics),
         "reasons": dict(space.reasons),
         "sources": dict(space.sources),
+        "left_out": left_out(patient.clinical, patient.findings, patient.goal),
         "findings": patient.findings.to_json(),
         "treated": _treated(patient),
         "questions": to_plain(ready.questions),

@@ -30,8 +30,8 @@ from MeWMLib.jobs.task import Task
 from MeWMLib.planning.beside import beside
 from MeWMLib.planning.journal import Journal
 from MeWMLib.planning.search import SearchCancelled
-from MeWMLib.policy.permission import require_allowed
-from MeWMLib.policy.rules import FORBIDDEN, check
+from MeWMLib.policy.permission import require_allowed, require_indicated
+from MeWMLib.policy.rules import blocking, check
 
 if TYPE_CHECKING:
     from MeWMLib.world.model import WorldModel
@@ -146,9 +146,10 @@ def _in_folder(task: Task, work: Callable[[_Work], dict[str, Any]]) -> dict[str,
     # before anything is read: nobody waits for minutes to hear that a protocol is forbidden
     protocol, insists = protocol_of(task.job), bool(task.job.inputs.get("allow_forbidden"))
     territory_of(task.job), targets_of(task.job)
+    clinical, goal = task.goal()
     if protocol is not None:
-        clinical, goal = task.goal()
         require_allowed(protocol, clinical, insists, goal=goal)
+    require_indicated(clinical, insists)
     folder = PlanFolder(str(task.job.out)).require_writable()
     ready = task.patient()
     if protocol is not None:
@@ -226,7 +227,7 @@ def _beside(work: _Work, document: PlanDocument, mine: Protocol, seeds: tuple[in
 
     def forbids(protocol: Protocol) -> list[str]:
         found = check(protocol, patient.clinical, findings=patient.findings, goal=patient.goal)
-        return [f.rule for f in found if f.severity == FORBIDDEN]
+        return [f.rule for f in blocking(found, patient.goal)]
 
     with task.report.stage("beside", f"Simulating {mine.text}"):
         try:

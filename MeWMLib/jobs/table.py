@@ -209,7 +209,7 @@ _PROTOCOL_HELP = (
 )
 _MINE_HELP = "your own protocol: it is simulated beside the first one, and what each action of either moves is shown"
 _FORBIDDEN = Input(
-    "allow_forbidden", "simulate the protocol that you name although a clinical rule forbids it; outputs say so", "on"
+    "allow_forbidden", "go on although a clinical rule forbids it or TACE is contraindicated; outputs say so", "on"
 )
 _FILES = (
     Input("case", _CASE_HELP, "ct", "CASE", required=True, series="series"),
@@ -301,7 +301,13 @@ _KINDS = (
         title="Measuring lesions",
         help="propose drugs and embolics for a patient, with reasons",
         example="mewm propose ct.nrrd --labels labels.seg.nrrd --json",
-        inputs=(*_PATIENT, *_SESSION, _POLICY, Input("preview", _PREVIEW_HELP, "path", "FILE", stays="private")),
+        inputs=(
+            *_PATIENT,
+            *_SESSION,
+            _POLICY,
+            Input("preview", _PREVIEW_HELP, "path", "FILE", stays="private"),
+            _FORBIDDEN,
+        ),
         run="MeWMLib.jobs.kinds:propose",
         settings=("drugs", "embolics"),
     ),

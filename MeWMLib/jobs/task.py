@@ -123,7 +123,8 @@ class Task:
             GoalQuestionError: it leaves a question open, and the user has not accepted the reading.
         """
         text = str(self.job.inputs.get("goal") or "")
-        clinical, goal = with_facts(read_goal(text), clinical_of(self.job))
+        insists = bool(self.job.inputs.get("allow_forbidden"))
+        clinical, goal = with_facts(replace(read_goal(text), insists=insists), clinical_of(self.job))
         return clinical, goal if self.job.inputs.get("accept_goal") else require_answered(goal)
 
     def preview(self, world: WorldModel, patient: Patient, settings: PlanSettings, file: Path) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class GuidelinePolicy:
     def propose(self, case: PolicyInput, settings: PlanSettings) -> Proposal:
         """See `guideline.propose`."""
         space = guideline.propose(
-            case.findings, case.clinical, case.goal, settings.drugs, settings.embolics, self.among
+            case.findings, case.clinical, case.goal, settings.drugs, settings.embolics, self.among, case.insists
         )
         clinical, goal = case.read
         return Proposal(space, first_choice(space, clinical, settings, case.findings, goal))

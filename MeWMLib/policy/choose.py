@@ -58,7 +58,7 @@ class ChosenPolicy:
 def _seen(policy: Policy, patient: Patient, goal: str) -> PolicyInput:
     images = isinstance(policy, LanguageModelPolicy) and policy.proposer.endpoint.images
     pictures = slices_png(patient.ct, patient.labels, SLICES) if images else ()
-    return PolicyInput(patient.findings, patient.clinical, goal, pictures)
+    return PolicyInput(patient.findings, patient.clinical, goal, pictures, patient.goal.insists)
 
 
 def policy_of(text: str) -> Policy:

@@ -25,7 +25,7 @@ from MeWMLib.policy.goal_facts import facts_in
 from MeWMLib.policy.goal_grammar import DOUBT, HISTORY, PERMIT, WISH, judge
 from MeWMLib.policy.goal_limits import take_limits
 from MeWMLib.policy.goal_openings import is_left_open, opened
-from MeWMLib.policy.goal_reading import Reading, attach_orphans, leave_part, take_group
+from MeWMLib.policy.goal_reading import Reading, ask_of_whom, attach_orphans, leave_part, take_group
 from MeWMLib.policy.goal_sentences import Sentence, sentences
 from MeWMLib.policy.goal_wishes import is_conditional, say_without_verb, speaks_of_the_past
 from MeWMLib.policy.goal_words import PlainText
@@ -50,6 +50,7 @@ def read_goal(goal: str) -> Goal:
         former = part.groups[-1] if part.groups else former
     for part in parts:
         _take(part, found, limited)
+    ask_of_whom(plain.text, found)
     excluded = tuple(found.excluded)
     for name in found.wanted:
         if name in excluded:

@@ -192,6 +192,17 @@ _PATTERNS: tuple[tuple[str, Reader], ...] = (
     ),
     (r"(?:endoscopic )?(?:sphincterotomy|papillotomy)", _is("biliary_intervention", "sphincterotomy", NONE)),
     (
+        r"dilat(?:ed|(?:at)?ion of) (?:the )?(?:intrahepatic |extrahepatic |common )?(?:bile|biliary) (?:ducts?|tree)|"
+        r"(?:bile[- ]duct|biliary|ductal) dilat(?:at)?ion|gestaute gallenwege|voies biliaires dilatees|"
+        r"vias biliares dilatadas|vie biliari dilatate|\u80c6\u7ba1\u6269\u5f20",
+        _is("dilated_bile_ducts", True, False),
+    ),
+    (
+        r"hyperthyroid(?:ism)?|thyrotoxicosis|hyperthyreose|hyperthyroidie|hipertiroidismo|ipertiroidismo|"
+        r"\u7532\u4ea2|\u7532\u72b6\u817a\u529f\u80fd\u4ea2\u8fdb",
+        _is("hyperthyroidism", True, False),
+    ),
+    (
         r"(?:extra-?hepatic|lung|bone|pulmonary|osseous|distant|lymph[- ]node|nodal|brain|adrenal)\s+"
         r"(?:spread|metasta[a-z]+|disease|mets?)|fernmetastasen|lungenmetastasen|knochenmetastasen|"
         r"metastases (?:pulmonaires|osseuses|a distance)|metastasis (?:pulmonares|oseas|a distancia)|"

@@ -52,6 +52,14 @@ _REASONS = set(
     "due to|because of|because|since|caused by|given|wegen|weil|durch|car|parce|porque|por|per|perche|\u56e0\u4e3a|"
     "\u7531\u4e8e".split("|")
 )
+#: They deny what stands behind them, never what stands before.
+_WITHOUT = set("without|w/o|ohne|sans|sin|senza|free of|negative for|denies|neither|weder".split("|"))
+#: Behind a negation they say no more than "there": "ascites not present".
+_THERE = set(
+    "present|seen|found|detected|detectable|visible|evident|documented|known|demonstrated|identified|observed|noted|"
+    "vorhanden|nachweisbar|bekannt|sichtbar|gesehen|present|presente|presentes|visto|vista|vu|vue|connu|connue|"
+    "evidente|noto|nota|conocido|conocida".split("|")
+)
 _NEITHER = set("neither|weder|ni|ne".split("|"))
 _INFINITIVE = {"to", "zu", "de", "di", "d'", "a", "of", "from", "by"}
 
@@ -266,6 +274,16 @@ def _negations(tokens: Sequence[Token]) -> int:
     return len(negs) - pairs
 
 
+def _denied_fact(tokens: Sequence[Token]) -> str | None:
+    """A negation behind a finding: "ascites: none" denies it, "ascites without fever" denies what comes behind."""
+    place = next(n for n, t in enumerate(tokens) if t.kind == "neg")
+    if tokens[place].text in _WITHOUT:
+        return None
+    behind = [t for t in tokens[place + 1 :] if t.text not in _THERE]
+    about_another = any(t.kind in (UNKNOWN, "clinical", "adverse") for t in behind)
+    return DOUBT if about_another or _negations(tokens) > 1 else EXCLUDE
+
+
 def _behind(group: Group) -> str | None:
     """The polarity that the words right behind a group give it; None if they say nothing about it."""
     tokens = [t for t in group.post if t.kind not in (MARK, DOSE)]
@@ -284,6 +302,8 @@ def _behind(group: Group) -> str | None:
         return DOUBT if negs else EXCLUDE
     if "failed" in kinds or "doubt" in kinds:
         return DOUBT
+    if negs and group.members[0].kind == FACT:
+        return _denied_fact(tokens)
     if negs:
         return EXCLUDE if negs == 1 else DOUBT
     if "except" in kinds or "than" in kinds:

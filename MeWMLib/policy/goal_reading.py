@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from MeWMLib.core.clinical import ALLERGENS
+from MeWMLib.core.allergens import GROUPS
 from MeWMLib.core.clinical_fields import UNSPECIFIED
 from MeWMLib.policy import goal_words as words
 from MeWMLib.policy.agent_names import classes
@@ -27,6 +28,15 @@ _DRUGS = set(
 )
 #: "use A, no"
 _NO = {"no", "not", "nein", "nicht", "non", "pas"}
+
+
+#: Of whom else a goal may speak.
+_RELATIVES = re.compile(
+    r"\b(?:mother|father|parents?|brothers?|sisters?|siblings?|sons?|daughters?|children|wife|husband|spouse|"
+    r"uncle|aunt|cousin|grand(?:mother|father|parents?)|relatives?|famil(?:y|ial)|mutter|vater|bruder|schwester|eltern|"
+    r"sohn|tochter|ehefrau|ehemann|familie|mere|pere|frere|soeur|fils|fille|epouse|famille|madre|padre|herman[oa]|"
+    r"hij[oa]|espos[oa]|familia|fratello|sorella|figli[oa]|moglie|marito|famiglia)\b"
+)
 
 
 @dataclass
@@ -175,7 +185,7 @@ def _take_agent(member: Token, polarity: str, allergic: bool, limited: bool, fou
 
 def _allergens(names: tuple[str, ...]) -> tuple[str, ...]:
     """The name of the class where a whole class of allergens is meant, else the agents."""
-    whole = next((group for group, members in classes().items() if members == names and group in ALLERGENS), "")
+    whole = next((group for group, members in classes().items() if members == names and group in GROUPS), "")
     return (whole,) if whole else names
 
 
@@ -230,6 +240,18 @@ def leave_part(part: Sequence[Token], found: Reading) -> None:
     unused = [t for t in part if t.kind in told and id(t) not in found.used]
     if unused:
         found.leave([t for t in part if t.start >= unused[0].start and t.end <= unused[-1].end])
+
+
+def ask_of_whom(plain: str, found: Reading) -> None:
+    """What is said of a relative would be taken for the patient's own: ask, and keep the careful reading.
+
+    Args:
+        plain: the goal in small letters without accents.
+        found: all that was read.
+    """
+    spoken_of = _RELATIVES.search(plain)
+    if spoken_of and (found.facts or found.adverse):
+        found.ask(f"“{spoken_of[0]}”: what is said is taken for the patient's own; is it?")
 
 
 def is_without_drugs(part: Sequence[Token]) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from MeWMLib.core.protocol import DRUG, EMBOLIC, ActionSpace, Protocol, agent
 from MeWMLib.core.records import read_json
 from MeWMLib.policy.agent_names import offered
 from MeWMLib.policy.goal import read_goal, with_facts
-from MeWMLib.policy.rules import FORBIDDEN, WARNING, allowed, check, explain_none, load_rules
+from MeWMLib.policy.rules import WARNING, allowed, blocking, check, explain_none, load_rules
 from MeWMLib.policy.sources import source_text
 
 POLICY_NAME = "guideline"
@@ -48,6 +48,7 @@ def propose(
     drugs: int = 5,
     embolics: int = 4,
     among: Collection[str] | None = None,
+    insists: bool = False,
 ) -> ActionSpace:
     """Propose what to search for one patient.
 
@@ -58,6 +59,7 @@ def propose(
         drugs: D, the most drugs to propose, at least 1.
         embolics: E, the most embolics to propose, at least 1.
         among: canonical names to choose from, such as what a hospital has; None means the whole vocabulary.
+        insists: see `Goal.insists`.
 
     Returns:
         Up to D drugs and E embolics, best first, with a one-sentence reason each. Each is allowed in this patient on
@@ -70,7 +72,7 @@ def propose(
     for label, number in (("drugs", drugs), ("embolics", embolics)):
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise PlanSettingsError(what=f"The number of {label} to propose must be at least 1", given=repr(number))
-    clinical, named = with_facts(read_goal(goal), clinical or Clinical())
+    clinical, named = with_facts(replace(read_goal(goal), insists=insists), clinical or Clinical())
     facts = describe(findings, clinical)
     scored = {kind: _scores(kind, facts, clinical, named, among, findings) for kind in (DRUG, EMBOLIC)}
     pairs = [
@@ -144,14 +146,15 @@ def _scores(
     scored = []
     for name in offered(kind, among):
         alone = check(Protocol.of([name]), clinical, complete=False, findings=findings)
-        if name in named.ruled_out or any(f.severity == FORBIDDEN for f in alone):
+        if name in named.ruled_out or blocking(alone, named):
             continue
         entry = _table()["agents"][name]
         changes = [c for c in _table()["adjustments"] if name in c["agents"] and _applies(c, facts)]
         score = float(entry["score"])
         for change in changes:  # not `sum`: it rounds differently from Python 3.12 on, which would decide ties
             score += change["add"]
-        parts = [str(e["reason"]) for e in (entry, *changes)]
+        parts = [str(e["reason"]) for e in (entry, *(c for c in changes if c["add"] > 0))]
+        parts += [f"against it: {c['reason']}" for c in changes if c["add"] <= 0]
         sources = [_source(e) for e in (entry, *changes)]
         warnings = [f for f in alone if f.rule in singling_out and f.severity == WARNING]
         if warnings:

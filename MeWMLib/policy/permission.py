@@ -7,11 +7,34 @@ from MeWMLib.core.goal import Goal
 from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.plan import RuleFinding
 from MeWMLib.core.protocol import Protocol
-from MeWMLib.policy.rules import FORBIDDEN, check
+from MeWMLib.policy.rules import FORBIDDEN, check, contraindications
 
 
 class ForbiddenProtocolError(RuleError):
     """The clinical rules forbid a protocol that the user named."""
+
+
+class ContraindicatedError(RuleError):
+    """TACE is contraindicated in this patient, whatever is given."""
+
+
+def require_indicated(clinical: Clinical, allow_forbidden: bool = False) -> None:
+    """Refuse to plan TACE for a patient in whom it is contraindicated.
+
+    Args:
+        clinical: what is known of the patient.
+        allow_forbidden: the user wants it nevertheless.
+
+    Raises:
+        ContraindicatedError: a rule about the patient as a whole forbids TACE.
+    """
+    found = contraindications(clinical)
+    if found and not allow_forbidden:
+        raise ContraindicatedError(
+            what="TACE is contraindicated in this patient",
+            given="; ".join(f"{f.reason} [{f.rule}]" for f in found),
+            remedy="Correct the clinical data if they are wrong, or go on with --allow-forbidden: every output says so",
+        )
 
 
 def require_allowed(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from MeWMLib.core.goal import Goal
 from MeWMLib.core.patient import Clinical, Findings
-from MeWMLib.core.plan import PlanSettings
+from MeWMLib.core.plan import TEMPLATES, PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol
+from MeWMLib.core.templates import template_of
 from MeWMLib.policy.goal import read_goal, with_facts
 from MeWMLib.policy.rules import allowed
 
@@ -23,17 +24,19 @@ class PolicyInput:
         clinical: what is known of the patient.
         goal: the treatment goal in words.
         images: PNG files of slices, without any metadata; only language models look at them.
+        insists: see `Goal.insists`.
     """
 
     findings: Findings
     clinical: Clinical = field(default_factory=Clinical)
     goal: str = ""
     images: tuple[bytes, ...] = ()
+    insists: bool = False
 
     @property
     def read(self) -> tuple[Clinical, Goal]:
         """The clinical data with what the goal states, and the goal as it was read."""
-        return with_facts(read_goal(self.goal), self.clinical)
+        return with_facts(replace(read_goal(self.goal), insists=self.insists), self.clinical)
 
     def allows(self, protocol: Protocol) -> bool:
         """True if neither the rules nor the goal forbid a whole protocol in this patient."""
@@ -85,7 +88,8 @@ def first_choice(
     Args:
         space: ranked candidates.
         clinical: of the patient.
-        settings: its horizons Hd and He limit how many drugs and embolics are taken.
+        settings: its horizons Hd and He limit how many drugs and embolics are taken; in the space of templates an agent
+            is taken only where the protocol then still fills one.
         findings: measured on the labels.
         goal: what it rules out or limits is not taken.
 
@@ -94,7 +98,8 @@ def first_choice(
     """
 
     def may(protocol: Protocol) -> bool:
-        return allowed(protocol, clinical, complete=True, findings=findings, goal=goal)
+        usual = settings.space != TEMPLATES or template_of(protocol) is not None
+        return usual and allowed(protocol, clinical, complete=True, findings=findings, goal=goal)
 
     pairs = (Protocol.of([drug, embolic]) for drug in space.drugs for embolic in space.embolics)
     chosen = next((pair for pair in pairs if may(pair)), Protocol(()))

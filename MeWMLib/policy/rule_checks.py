@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import Any
 
+from MeWMLib.core.dosing import agents_over_limits
+from MeWMLib.core.liver_function import child_pugh_class
 from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.protocol import Protocol, agent, agents_of, vocabulary
 
 FORBIDDEN, WARNING, NOTE = "forbidden", "warning", "note"
+#: Beads that carry a drug whether it is named or not.
+LOADED = "LC beads"
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,11 @@ class Rule:
         if value is None or isinstance(value, bool):
             return value is True
         return value in self.choices if isinstance(value, str) else self.above < value <= self.up_to
+
+    @property
+    def of_patient(self) -> bool:
+        """True if it looks at the patient alone, whatever is given."""
+        return (self.kind.startswith("clinical_") and self.applies_to is None) or self.kind == "child_pugh_values"
 
     def concerned(self, protocol: Protocol) -> tuple[str, ...]:
         """The agents of the protocol that the rule is about."""
@@ -115,9 +124,13 @@ def _not_together(rule: Rule, protocol: Protocol, _: Facts) -> str:
     return " and ".join([*here, *there]) if here and there else ""
 
 
-def _dose_ceiling(rule: Rule, protocol: Protocol, _: Facts) -> str:
+def _dose_ceiling(rule: Rule, protocol: Protocol, facts: Facts) -> str:
+    # a limit of the doses' own table says more than the usual range: nobody is warned twice of one dose
+    said = agents_over_limits(protocol, facts.clinical)
     over = []
     for action in protocol.actions:
+        if said.get(action.agent) in (rule.severity, FORBIDDEN):
+            continue
         known = agent(action.agent)
         # Compared as a product, so that a rounding error cannot lift a dose right at the ceiling above it.
         if action.dose is not None and rule.above * known.dose_high < action.dose <= rule.up_to * known.dose_high:
@@ -164,7 +177,21 @@ def _completeness(_rule: Rule, protocol: Protocol, _: Facts) -> str:
 
 
 def _bland(_rule: Rule, protocol: Protocol, _: Facts) -> str:
-    return " and ".join(protocol.embolics) if protocol.embolics and not protocol.drugs else ""
+    bare = not protocol.drugs and LOADED not in protocol.embolics
+    return " and ".join(protocol.embolics) if protocol.embolics and bare else ""
+
+
+def _unloaded(rule: Rule, protocol: Protocol, _: Facts) -> str:
+    return " and ".join(a for a in protocol.agents if a in rule.agents) if not protocol.drugs else ""
+
+
+def _child_pugh_values(rule: Rule, _protocol: Protocol, facts: Facts) -> str:
+    """The class that values make differs from the stated one; with choices, only where it is one of them."""
+    stated, points = facts.clinical.known("child_pugh_class"), facts.clinical.computed_child_pugh
+    made = child_pugh_class(points)
+    if not made or not stated or made == stated or (rule.choices and made not in rule.choices):
+        return ""
+    return f"stated {stated}, by the values {made} ({points} points)"
 
 
 #: Kind to its check, the fields it must have and the fields it may have.
@@ -176,8 +203,10 @@ KINDS: dict[str, tuple[Callable[[Rule, Protocol, Facts], str], set[str], set[str
     "clinical_choice": (_clinical, {"field", "is"}, {"applies_to"}),
     "clinical_flag": (_clinical, {"field"}, {"applies_to"}),
     "allergy": (_allergy, set(), {"allergens", "counts_as", "same_class", "applies_to"}),
+    "child_pugh_values": (_child_pugh_values, set(), {"is"}),
     "completeness": (_completeness, set(), set()),
     "bland": (_bland, set(), set()),
+    "unloaded": (_unloaded, {"agents"}, set()),
 }
 #: Kinds that are asked of whole protocols only: what is missing may still come.
-WHOLE_ONLY = ("completeness", "bland")
+WHOLE_ONLY = ("completeness", "bland", "unloaded")

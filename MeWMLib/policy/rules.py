@@ -9,20 +9,20 @@ Source of the idea: arXiv 2506.02327, section 3.3 ("clinical rules are introduce
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.core.clinical import allergen
+from MeWMLib.core.allergens import allergen, is_known
 from MeWMLib.core.clinical_fields import UNSPECIFIED
 from MeWMLib.core.dosing import over_limits
 from MeWMLib.core.errors import ClinicalDataError, RuleError, UnknownAgentError
 from MeWMLib.core.goal import Goal
 from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.plan import RuleFinding
-from MeWMLib.core.protocol import Protocol, agent, vocabulary
+from MeWMLib.core.protocol import DRUG, Protocol, agent, agents_of, vocabulary
 from MeWMLib.core.records import from_plain, read_json
 from MeWMLib.policy import rule_checks
 from MeWMLib.policy.agent_names import members
@@ -116,8 +116,36 @@ def allowed(
     goal: Goal | None = None,
 ) -> bool:
     """True if no rule forbids the protocol. With `complete=False` a search may prune partial protocols with it."""
-    found = check(protocol, clinical, complete, rules, findings, goal)
-    return all(finding.severity != FORBIDDEN for finding in found)
+    return not blocking(check(protocol, clinical, complete, rules, findings, goal), goal)
+
+
+def blocking(found: Iterable[RuleFinding], goal: Goal | None = None) -> list[RuleFinding]:
+    """Of what `check` says, what a protocol may not be given for.
+
+    Where the user goes on although TACE is contraindicated (`Goal.insists`), rules about the patient as a whole do not
+    block; they are still found, and every output says so.
+    """
+    lifted = {rule.id for rule in load_rules() if rule.of_patient} if goal is not None and goal.insists else set()
+    return [f for f in found if f.severity == FORBIDDEN and f.rule not in lifted]
+
+
+def contraindications(clinical: Clinical, findings: Findings | None = None) -> tuple[RuleFinding, ...]:
+    """Rules by which TACE is contraindicated in this patient, whatever is given."""
+    rules = [rule for rule in load_rules() if rule.of_patient and rule.severity == FORBIDDEN]
+    # a rule of the patient asks for no agent in particular
+    return check(Protocol.of(agents_of(DRUG)[:1]), clinical, False, rules, findings)
+
+
+def left_out(
+    clinical: Clinical | None = None, findings: Findings | None = None, goal: Goal | None = None
+) -> dict[str, str]:
+    """Agents that may not be given to this patient at all, each with the reasons: no policy proposes them."""
+    found = {}
+    for name in vocabulary():
+        alone = check(Protocol.of([name]), clinical, False, findings=findings, goal=goal)
+        if reasons := [finding.reason for finding in blocking(alone, goal)]:
+            found[name] = "; ".join(reasons)
+    return found
 
 
 def explain_none(
@@ -135,7 +163,7 @@ def explain_none(
     reasons: dict[str, list[str]] = {}
     for pair in pairs:
         for finding in check(pair, clinical, findings=findings, goal=goal):
-            if finding.severity == FORBIDDEN:
+            if blocking([finding], goal):
                 reasons.setdefault(finding.rule, []).append(finding.reason)
     everywhere = {rule: found for rule, found in reasons.items() if len(found) == len(pairs)}
     return "; ".join(f"{found[0]} [{rule}]" for rule, found in (everywhere or reasons).items())
@@ -153,7 +181,7 @@ def explain(
 
     Returns:
         Touched rules first (forbidden, warning, note), then those that cannot be judged, with the clinical field that
-        is missing, then the rest.
+        is missing (or, of allergies, names a substance that MeWM does not know), then the rest.
     """
     facts = Facts(clinical or Clinical(), findings)
     found = [Explained(f.rule, f.severity, f.reason, f.source, TOUCHED) for f in _of_goal(protocol, goal)]
@@ -164,7 +192,7 @@ def explain(
         reason, state, field = rule.reason, SILENT, ""
         if broken := check(protocol, facts.clinical, complete, (rule,), findings):
             reason, state = broken[0].reason, TOUCHED
-        elif (asked := _asks_for(rule)) and facts.value(asked) in (None, UNSPECIFIED) and rule.concerned(protocol):
+        elif (asked := _asks_for(rule)) and rule.concerned(protocol) and not _can_judge(asked, facts.value(asked)):
             state, field = NOT_KNOWN, _SHOWN_AS.get(asked, asked)
         found.append(Explained(rule.id, rule.severity, reason, rule.source, state, field))
     order = [*_SEVERITIES, ""]
@@ -182,6 +210,13 @@ def unjudged(explained: Sequence[Explained]) -> dict[str, tuple[str, ...]]:
 
 def _asks_for(rule: Rule) -> str:
     return "allergies" if rule.kind == "allergy" else rule.field
+
+
+def _can_judge(field: str, value: Any) -> bool:
+    """False for what is not known, and for allergies of which one is to a substance that nobody here knows."""
+    if field == "allergies" and value is not None:
+        return all(map(is_known, value))
+    return value not in (None, UNSPECIFIED)
 
 
 @cache

@@ -11,6 +11,7 @@ import jinja2
 
 from MeWMLib.core.clinical import field_table
 from MeWMLib.core.io import atomic_path
+from MeWMLib.core.liver_function import child_pugh_class
 from MeWMLib.core.outcome import Risk
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan import Plan
@@ -35,6 +36,8 @@ def clinical_rows(clinical: Clinical) -> list[tuple[str, str]]:
     rows = [(table[name].title, table[name].shown(value)) for name, value in clinical.to_json().items()]
     if clinical.albi_grade is not None:
         rows.append(("ALBI grade", f"{clinical.albi_grade}"))
+    if (points := clinical.computed_child_pugh) is not None:
+        rows.append(("Child-Pugh by these values", f"{child_pugh_class(points)} ({points} points)"))
     return rows
 
 
@@ -65,7 +68,8 @@ def best_in_words(plan: Plan, named: bool = False, weighed: bool = False) -> lis
         f"{change.lipiodol_ml_after:.1f} ml of tumour hold lipiodol; the longest axial diameter goes from "
         f"{change.diameter_mm_before:.0f} mm to {change.diameter_mm_after:.0f} mm."
     )
-    if len(plan.candidates) > 1 and plan.candidates[1].risk.interval[0] <= high:
+    several = len(risk.replicas) > 1
+    if several and len(plan.candidates) > 1 and plan.candidates[1].risk.interval[0] <= high:
         sentences.append(
             "The range of its replicas overlaps that of the next protocol: the order of the two is not certain."
         )

@@ -53,8 +53,8 @@ class Explorer:
         self._rules: dict[str, Any] = {"clinical": clinical, "findings": findings, "goal": goal}
         self._check = cache(lambda p: rules.check(p, complete=False, **self._rules))
         self.allowed = Watched(
-            lambda p: all(f.severity != rules.FORBIDDEN for f in self._check(p)),
-            lambda p: [f.rule for f in self._check(p) if f.severity == rules.FORBIDDEN],
+            lambda p: not rules.blocking(self._check(p), goal),
+            lambda p: [f.rule for f in rules.blocking(self._check(p), goal)],
         )
 
     def evaluate(self, batches: Sequence[Batch]) -> Iterator[Sequence[float]]:

@@ -116,7 +116,8 @@ class WorldModel:
 
     def propose(self, patient: Patient, goal: str = "", settings: PlanSettings = DEFAULT_SETTINGS) -> ActionSpace:
         """Candidate drugs and embolics by the offline guideline policy."""
-        return guideline.propose(patient.target_findings, patient.clinical, goal, settings.drugs, settings.embolics)
+        most = settings.drugs, settings.embolics
+        return guideline.propose(patient.target_findings, patient.clinical, goal, *most, insists=patient.goal.insists)
 
     @staticmethod
     def policy(name: str) -> ChosenPolicy:

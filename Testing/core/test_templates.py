@@ -169,6 +169,16 @@ def test_a_dose_above_a_limit_is_warned_of_with_its_source(text: str, clinical: 
     assert not over_limits(lower, Clinical(body_surface_m2=1.7)) and not over_limits(Protocol.of(["Lipiodol"]), known)
 
 
+def test_values_of_the_patient_reduce_a_dose() -> None:
+    """Half above 1.2 mg/dl of bilirubin, a quarter above 3; raltitrexed by eGFR; nothing where it is not known."""
+    for bilirubin, epirubicin in ((None, 50), (1.2, 50), (1.3, 25), (3.0, 25), (3.1, 12)):
+        dose = doses_for(_findings(60.0), Clinical(bilirubin_mg_per_dl=bilirubin))
+        assert dose("emulsion", "Epirubicin") == epirubicin and dose("emulsion", "Cisplatin") == 100
+    for egfr, raltitrexed in ((None, 4), (66, 4), (65, 3), (54, 2)):
+        assert doses_for(_findings(60.0), Clinical(egfr_ml_per_min=egfr))("infused", "Raltitrexed") == raltitrexed
+    assert doses_for(_findings(60.0), Clinical(bilirubin_mg_per_dl=2.0))("loaded", "Doxorubicin") == 38
+
+
 def test_the_table_says_who_describes_each_template_and_dose() -> None:
     for template in templates():
         assert template.source and template.text

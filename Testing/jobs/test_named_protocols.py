@@ -14,7 +14,7 @@ from MeWMLib.core.protocol import Protocol
 from MeWMLib.jobs import worker
 from MeWMLib.jobs.job import Job
 from MeWMLib.policy import rules
-from MeWMLib.policy.permission import ForbiddenProtocolError
+from MeWMLib.policy.permission import ContraindicatedError, ForbiddenProtocolError
 from MeWMLib.policy.rules import load_rules
 
 pytestmark = pytest.mark.usefixtures("small_bundle")
@@ -47,6 +47,7 @@ def _untouched(*_):
         (TWO_PLATINUMS, {}, "one-platinum"),
         ("Epirubicin", {}, "no embolic"),
         (MINE, {"child_pugh_class": "C"}, "child-pugh"),
+        (MINE, {"bclc_stage": "D"}, "bclc-d"),
     ],
 )
 def test_what_is_forbidden_is_refused_before_anything_is_read(do, fake, tmp_path, kind, name, text, clinical, rule):
@@ -54,6 +55,28 @@ def test_what_is_forbidden_is_refused_before_anything_is_read(do, fake, tmp_path
     with pytest.raises(ForbiddenProtocolError, match=rule):
         do(kind, tmp_path / "out", engine=engine, clinical=clinical, **{name: text})
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["plan", "propose"])
+@pytest.mark.parametrize(
+    ("clinical", "goal", "rule"),
+    [
+        ({"child_pugh_class": "C"}, "", "child-pugh-c"),
+        ({"bclc_stage": "D"}, "", "bclc-d"),
+        ({}, "Child-Pugh B9, prefer epirubicin", "child-pugh-b8"),
+    ],
+)
+def test_tace_is_not_planned_where_it_is_contraindicated(do, fake, tmp_path, kind, clinical, goal, rule):
+    engine = fake.engine(load_sample=_untouched, load_world=_untouched)
+    with pytest.raises(ContraindicatedError, match=rule):
+        do(kind, tmp_path / "out", engine=engine, clinical=clinical, goal=goal)
+    assert not (tmp_path / "out").exists()
+
+
+def test_whoever_insists_gets_a_plan(do, tmp_path):
+    do("plan", tmp_path / "out", clinical={"bclc_stage": "D"}, allow_forbidden=True, settings={"replicas": 1})
+    document = PlanFolder(tmp_path / "out").read()
+    assert document.plan.candidates and document.goal_reading.insists
 
 
 @pytest.mark.parametrize(("kind", "name"), [("simulate", "protocol"), ("plan", "mine")])

@@ -117,7 +117,7 @@ def test_a_warning_lowers_the_rank() -> None:
     assert first == ("Doxorubicin",) and warned.drugs[0] == "Cisplatin"
     assert "bilirubin-anthracycline" in warned.reasons["Doxorubicin"]
     # What holds for every agent alike does not crowd the reasons.
-    assert "warned" not in propose(PLAIN, Clinical(bclc_stage="D")).reasons["Doxorubicin"]
+    assert "warned" not in propose(PLAIN, Clinical(bclc_stage="C")).reasons["Doxorubicin"]
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,11 @@ import jsonschema
 import pytest
 
 from MeWMLib.core.errors import RuleError
+from MeWMLib.core.goal import Goal
 from MeWMLib.core.patient import Clinical, Findings, Lesion
 from MeWMLib.core.protocol import Action, Protocol, vocabulary
+from MeWMLib.policy.goal import read_goal
+from MeWMLib.policy.products import products
 from MeWMLib.policy.rules import (
     NOT_KNOWN,
     RULES_PATH,
@@ -22,9 +25,12 @@ from MeWMLib.policy.rules import (
     TOUCHED,
     RuleFileError,
     allowed,
+    blocking,
     check,
+    contraindications,
     explain,
     explain_none,
+    left_out,
     load_rules,
     unjudged,
 )
@@ -37,6 +43,16 @@ CLOTTED = {"main_portal_vein_thrombosis": True}
 CIS, ADR, PVA = "Cisplatin + PVA", "Doxorubicin + PVA", "Mitomycin + PVA"
 IODINE, PLATINUM = {"allergies": ["iodine"]}, {"allergies": ["Oxaliplatin"]}
 
+#: 3 + 1 + 1 + 1 + 1 = 7 points of Child-Pugh, class B.
+VALUES = {
+    "bilirubin_mg_per_dl": 3.2,
+    "albumin_g_per_dl": 3.9,
+    "inr": 1.1,
+    "ascites": "none",
+    "encephalopathy": "none",
+}
+#: 3 + 2 + 2 + 2 + 1 = 10 points, class C.
+WORSE = {**VALUES, "albumin_g_per_dl": 3.0, "inr": 2.0, "ascites": "mild"}
 #: As `CASES` below: what is known of heart, kidneys, coagulation, bile ducts, tumour and allergies.
 MORE_CASES: list[tuple[str, str, str, dict[str, Any], str, dict[str, Any]]] = [
     ("beads-with-another-drug", "warning", "Cisplatin + LC beads", {}, "Doxorubicin + LC beads", {}),
@@ -85,7 +101,7 @@ MORE_CASES: list[tuple[str, str, str, dict[str, Any], str, dict[str, Any]]] = [
     ("tumour-burden", "warning", PVA, {"tumour_burden_percent": 50.1}, PVA, {"tumour_burden_percent": 50}),
     ("ascites", "warning", PVA, {"ascites": "mild"}, PVA, {"ascites": "none"}),
     ("encephalopathy", "warning", PVA, {"encephalopathy": "1"}, PVA, {"encephalopathy": "none"}),
-    ("child-pugh-b8", "warning", PVA, {"child_pugh_score": 8}, PVA, {"child_pugh_score": 7}),
+    ("child-pugh-b8", "forbidden", PVA, {"child_pugh_score": 8}, PVA, {"child_pugh_score": 7}),
     (
         "portal-vein-branch",
         "warning",
@@ -95,6 +111,44 @@ MORE_CASES: list[tuple[str, str, str, dict[str, Any], str, dict[str, Any]]] = [
         {"portal_vein_thrombosis": "none"},
     ),
     ("performance-status", "warning", PVA, {"ecog": 1}, PVA, {"ecog": 0}),
+    ("performance-status", "warning", PVA, {"ecog": 2}, PVA, {"ecog": 3}),
+    ("performance-status-poor", "forbidden", PVA, {"ecog": 3}, PVA, {"ecog": 2}),
+    ("ascites-refractory", "forbidden", PVA, {"ascites": "refractory"}, PVA, {"ascites": "severe"}),
+    ("pregnancy", "forbidden", PVA, {"pregnancy": True}, PVA, {"pregnancy": False}),
+    ("age-child", "warning", PVA, {"age_years": 17}, PVA, {"age_years": 18}),
+    ("age-child", "warning", PVA, {"age_years": 0}, PVA, {"age_years": 60}),
+    ("gelatin-allergy", "forbidden", "Cisplatin + KMG", {"allergies": ["gelatin"]}, PVA, {"allergies": ["gelatin"]}),
+    ("egfr-raltitrexed", "forbidden", "Raltitrexed + PVA", {"egfr_ml_per_min": 25}, PVA, {"egfr_ml_per_min": 25}),
+    (
+        "egfr-raltitrexed-dose",
+        "warning",
+        "Raltitrexed + PVA",
+        {"egfr_ml_per_min": 65},
+        "Raltitrexed + PVA",
+        {"egfr_ml_per_min": 66},
+    ),
+    ("egfr-mitomycin", "warning", PVA, {"egfr_ml_per_min": 30}, PVA, {"egfr_ml_per_min": 31}),
+    ("beads-load-not-named", "note", "LC beads", {}, "Doxorubicin + LC beads", {}),
+    ("child-pugh-c-by-values", "forbidden", PVA, {**WORSE, "child_pugh_class": "A"}, PVA, WORSE),
+    ("bile-ducts-lipiodol", "forbidden", PLAIN, {"dilated_bile_ducts": True}, PVA, {"dilated_bile_ducts": True}),
+    ("hyperthyroidism-lipiodol", "forbidden", PLAIN, {"hyperthyroidism": True}, PLAIN, {"hyperthyroidism": False}),
+    (
+        "heart-failure-lipiodol",
+        "warning",
+        "Cisplatin + Lipiodol",
+        {"heart_failure": "III"},
+        CIS,
+        {"heart_failure": "III"},
+    ),
+    (
+        "child-pugh-values",
+        "warning",
+        PVA,
+        {**VALUES, "child_pugh_class": "A"},
+        PVA,
+        {**VALUES, "child_pugh_class": "B"},
+    ),
+    ("child-pugh-values", "warning", PVA, {**VALUES, "child_pugh_score": 10}, PVA, {**VALUES, "child_pugh_score": 8}),
     (
         "tace-refractoriness",
         "warning",
@@ -117,11 +171,12 @@ CASES: list[tuple[str, str, str, dict[str, Any], str, dict[str, Any]]] = [
     ("pva-alone", "forbidden", "Mitomycin + PVA + Gelatin Sponge", {}, "Mitomycin + KMG + Gelatin Sponge", {}),
     ("pva-alone", "forbidden", "Mitomycin + PVA + Absolute Alcohol", {}, "Mitomycin + PVA + Lipiodol", {}),
     ("dose-above-usual", "warning", "Cisplatin 101 mg + Lipiodol", {}, "Cisplatin 100 mg + Lipiodol", {}),
-    ("dose-above-usual", "warning", "Cisplatin + Lipiodol 40 ml", {}, "Cisplatin + Lipiodol 40.1 ml", {}),
-    ("dose-above-twice-usual", "forbidden", "Cisplatin + Lipiodol 40.1 ml", {}, "Cisplatin + Lipiodol 40 ml", {}),
+    ("dose-above-usual", "warning", "Cisplatin 200 mg + PVA", {}, "Cisplatin 201 mg + PVA", {}),
+    ("dose-above-usual", "warning", "Cisplatin 101 mg + PVA", {}, "Cisplatin + Lipiodol 25 ml", {}),
+    ("dose-above-twice-usual", "forbidden", "Cisplatin 201 mg + PVA", {}, "Cisplatin 200 mg + PVA", {}),
     ("child-pugh-c", "forbidden", PLAIN, {"child_pugh_class": "C"}, PLAIN, {"child_pugh_class": "B"}),
     ("child-pugh-b", "warning", PLAIN, {"child_pugh_class": "B"}, PLAIN, {"child_pugh_class": "A"}),
-    ("bclc-d", "warning", PLAIN, {"bclc_stage": "D"}, PLAIN, {"bclc_stage": "B"}),
+    ("bclc-d", "forbidden", PLAIN, {"bclc_stage": "D"}, PLAIN, {"bclc_stage": "B"}),
     ("bclc-c", "warning", PLAIN, {"bclc_stage": "C"}, PLAIN, {"bclc_stage": "B"}),
     ("bclc-0-a", "warning", PLAIN, {"bclc_stage": "0"}, PLAIN, {"bclc_stage": "B"}),
     ("portal-vein-occlusive-embolic", "forbidden", "Cisplatin + PVA", CLOTTED, "Cisplatin + Lipiodol", CLOTTED),
@@ -210,7 +265,11 @@ def test_the_regimens_of_the_public_data_set_and_the_paper_are_allowed() -> None
         assert allowed(Protocol.parse(text), complete=True), text
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c[3]], ids=lambda case: case[0])
+#: What is stated is compared with values; where either is missing, there is nothing to compare.
+ASKS_FOR_NOTHING = ("child-pugh-values", "child-pugh-c-by-values")
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c[3] and c[0] not in ASKS_FOR_NOTHING], ids=lambda case: case[0])
 def test_each_rule_says_that_it_cannot_be_judged(
     case: tuple[str, str, str, dict[str, Any], str, dict[str, Any]],
 ) -> None:
@@ -234,6 +293,7 @@ def test_all_rules_can_be_judged_in_a_patient_of_whom_all_is_known() -> None:
         creatinine_mg_per_dl=0.9, albumin_g_per_dl=4.0, extrahepatic_spread=False, ecog=0, allergies=(),
         heart_failure="none", lvef_percent=60, egfr_ml_per_min=90, platelets_10e9_per_l=150, inr=1.1, ascites="none",
         encephalopathy="none", portal_vein_thrombosis="none", arterioportal_shunt=False, biliary_intervention="none",
+        dilated_bile_ducts=False, hyperthyroidism=False, pregnancy=False,
         previous_tace=(),
     )  # fmt: skip
     findings = Findings(1500.0, 100.0, (Lesion(1, 30.0, 40.0, (0.0, 0.0, 0.0), 120.0, 10.0, 0.0, 0.0, 30.0),))
@@ -260,6 +320,81 @@ def test_the_tumour_burden_comes_from_the_labels() -> None:
     assert "tumour-burden" not in {f.rule for f in check(Protocol.parse(PVA), findings=absurd)}
     given = Clinical(tumour_burden_percent=20)
     assert "tumour-burden" not in {f.rule for f in check(Protocol.parse(PVA), given, findings=big)}
+
+
+def test_the_points_of_child_pugh_follow_from_the_values() -> None:
+    rules = {f.rule for f in check(Protocol.parse(PVA), Clinical.from_json({**VALUES, "inr": 1.8}))}
+    assert "child-pugh-b8" in rules and "child-pugh-b" in rules
+    assert "child-pugh-b8" not in {f.rule for f in check(Protocol.parse(PVA), Clinical.from_json(VALUES))}
+
+
+def test_what_may_not_be_given_at_all_is_left_out_with_its_reason() -> None:
+    rng = random.Random(7)
+    for _ in range(40):
+        patient = _random_patient(rng)
+        found = left_out(patient)
+        for name in vocabulary():
+            assert (name in found) == (not allowed(Protocol.of([name]), patient))
+    yellow = left_out(Clinical(bilirubin_mg_per_dl=5.5))
+    assert "5.5" in yellow["Doxorubicin"] and "Cisplatin" not in yellow
+    assert "goal" in left_out(goal=read_goal("no cisplatin"))["Cisplatin"]
+
+
+@pytest.mark.parametrize(
+    ("allergy", "protocol", "rule"),
+    [
+        ("Omnipaque", "Cisplatin + Lipiodol", "iodine-allergy-lipiodol"),
+        ("visipaque", "Cisplatin + Lipiodol", "iodine-allergy-lipiodol"),
+        ("iohexol", PVA, "iodine-allergy-contrast"),
+        ("radiocontrast", PVA, "iodine-allergy-contrast"),
+        ("contrast agent anaphylaxis", PVA, "iodine-allergy-contrast"),
+        ("anaphylaxis to Ultravist", PVA, "iodine-allergy-contrast"),
+        ("Kontrastmittel", PVA, "iodine-allergy-contrast"),
+        ("platinum compounds", CIS, "allergy"),
+        ("carboplatin", CIS, "allergy"),
+        ("daunorubicin", ADR, "allergy"),
+        ("Caelyx", "Mitomycin + LC beads", "allergy"),
+        ("gelatine", "Cisplatin + Gelatin Sponge", "gelatin-allergy"),
+        ("poppy seed oil", "Cisplatin + Lipiodol", "allergy"),
+    ],
+)
+def test_an_allergy_is_known_by_its_brand(allergy: str, protocol: str, rule: str) -> None:
+    assert rule in {f.rule for f in check(Protocol.parse(protocol), Clinical(allergies=(allergy,)))}
+
+
+def test_an_allergy_to_an_unknown_substance_cannot_be_judged() -> None:
+    for allergy in ("unknown", "xyzol", "several drugs"):
+        found = explain(Protocol.parse(CIS), Clinical(allergies=(allergy,)))
+        assert "allergy" in unjudged(found)["allergies"]
+    known = explain(Protocol.parse(CIS), Clinical(allergies=("penicillin", "Latex")))
+    assert "allergies" not in unjudged(known)
+
+
+def test_tace_is_contraindicated_in_a_patient_whatever_is_given() -> None:
+    moribund = Clinical(bclc_stage="D", ecog=3, ascites="refractory")
+    assert [f.rule for f in contraindications(moribund)] == ["bclc-d", "ascites-refractory", "performance-status-poor"]
+    assert contraindications(Clinical(bclc_stage="C", ecog=1, allergies=("Cisplatin",))) == ()
+    assert not allowed(Protocol.parse(PVA), moribund)
+    insists = Goal(insists=True)
+    found = check(Protocol.parse(PVA), moribund, goal=insists)
+    assert {"bclc-d", "ascites-refractory"} <= {f.rule for f in found if f.severity == "forbidden"}
+    assert blocking(found, insists) == [] and allowed(Protocol.parse(PVA), moribund, goal=insists)
+    # what forbids a drug blocks whatever the user insists on
+    yellow = Clinical(bclc_stage="D", bilirubin_mg_per_dl=6.0)
+    assert not allowed(Protocol.parse(ADR), yellow, goal=insists)
+
+
+def test_nobody_is_warned_twice_of_one_dose() -> None:
+    found = check(Protocol.parse("Cisplatin + Lipiodol 18 ml"))
+    assert [(f.rule, f.severity) for f in found] == [("limit-lipiodol", "warning")]
+    found = check(Protocol.parse("Cisplatin + Lipiodol 41 ml"))
+    assert [(f.rule, f.severity) for f in found] == [("limit-lipiodol-most", "forbidden")]
+    both = check(Protocol.parse("Cisplatin 150 mg + Lipiodol 18 ml"))
+    assert [f.rule for f in both] == ["dose-above-usual", "limit-lipiodol"]
+    assert "Lipiodol" not in both[0].reason
+    # a limit that only warns hides no rule that forbids
+    found = check(Protocol.parse("Doxorubicin 151 mg + PVA"))
+    assert {(f.rule, f.severity) for f in found} >= {("dose-above-twice-usual", "forbidden")}
 
 
 def test_unknown_clinical_data_touch_no_rule() -> None:
@@ -425,6 +560,7 @@ def test_every_reference_can_be_looked_up_and_is_used() -> None:
     table = json.loads(RULES_PATH.with_name("guideline.json").read_text(encoding="utf-8"))
     entries = [*table["agents"].values(), *table["adjustments"]]
     used |= {key for entry in entries for key in entry["references"]}
+    used |= {key for product in products() for key in product.sources}
     assert used == set(references())
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from MeWMLib.core.errors import RuleError
 from MeWMLib.core.goal import Goal
 from MeWMLib.core.outcome import ReplicaScore, TumourChange
 from MeWMLib.core.patient import Clinical, Findings, Lesion
@@ -99,7 +100,7 @@ def test_goal_and_findings_count_in_the_search() -> None:
 
 
 def test_a_note_costs_nothing_and_a_limit_does() -> None:
-    beads, much = Protocol.parse("Doxorubicin 50 mg + LC beads 2 ml"), Protocol.parse("Epirubicin + Lipiodol 25 ml")
+    beads, much = Protocol.parse("Doxorubicin 50 mg + LC beads 2 ml"), Protocol.parse("Epirubicin + Lipiodol 18 ml")
     assert count_warnings(beads, Clinical()) == 0 < count_warnings(much, Clinical())
     lesion = Lesion(1, 900.0, 120.0, (0.0, 0.0, 0.0), 60.0, 10.0, 0.0, 0.0, 900.0)
     assert count_warnings(beads, Clinical(), Findings(1500.0, 100.0, (lesion,))) == 1
@@ -109,3 +110,14 @@ def test_embolisation_alone_is_noted_in_a_plan() -> None:
     space = ActionSpace((), ("PVA",), {}, "test")
     plan = explore(space, PlanSettings(replicas=1), Clinical(), Toy(), dose=lambda slot, name: None)
     assert [w.rule for w in plan.candidates[0].warnings] == ["bland-embolisation"]
+
+
+def test_a_contraindication_stops_a_search_unless_the_user_insists_and_marks_what_is_found() -> None:
+    moribund, settings = Clinical(bclc_stage="D"), PlanSettings(search="exhaustive", space="free", replicas=1)
+    with pytest.raises(RuleError, match="contraindications"):
+        explore(SPACE, settings, moribund, Toy())
+    plan = explore(SPACE, settings, moribund, Toy(), goal=Goal(insists=True))
+    assert plan.candidates and all("bclc-d" in candidate.forbidden for candidate in plan.candidates)
+    # in all else it is the plan of a patient in whom nothing forbids it
+    plain = explore(SPACE, settings, Clinical(), Toy())
+    assert [c.protocol for c in plan.candidates] == [c.protocol for c in plain.candidates]

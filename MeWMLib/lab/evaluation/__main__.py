@@ -11,6 +11,7 @@ from typing import Any
 
 from MeWMLib.core.bundles import PARTS
 from MeWMLib.core.errors import DependencyError, InputError, MeWMError, install_command
+from MeWMLib.core.plan import FREE, SPACES
 from MeWMLib.core.protocol import agent
 from MeWMLib.core.terminal import bars
 from MeWMLib.lab.evaluation.metrics import stamp, table, write_metrics
@@ -119,7 +120,9 @@ COMMANDS = (
         _option("--constant", "the constant plan, joined by +", metavar="TEXT"),
         _option("--repeats", "times that the patients are split anew", 20),
         _option("--folds", "parts of each split", 5),
-        _option("--drug-horizon", "Hd, most drugs in a plan (constant and prior: as is)", 2),
+        _option("--space", "protocols that fill a template, or all combinations (constant and prior: as is)", FREE,
+                choices=SPACES),
+        _option("--drug-horizon", "Hd, most drugs in a plan (default: that of the space)", type=int),
         _option("--embolic-horizon", "He, most embolics in a plan", 2),
     )),
     Command("survival", "survival models: tables of real patients, or the network on synthetic ones", ("survival",), (

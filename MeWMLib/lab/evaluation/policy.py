@@ -19,7 +19,7 @@ import numpy as np
 
 from MeWMLib.core.errors import InputError, RuleError
 from MeWMLib.core.io import write_json
-from MeWMLib.core.plan import FREE, PlanSettings
+from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.lab.evaluation.baselines.policies import RandomPolicy, fit_prior, save_prior
 from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace, say: Say = silent) -> tuple[Rows, str]:
     cohort = read_table(args.table) if args.table else read_cohort(args.cohort, SLICES if models else 0)
     if args.constant:
         cohort = replace(cohort, constant=Protocol.parse(args.constant))
-    settings = PlanSettings(space=FREE, drug_horizon=args.drug_horizon, embolic_horizon=args.embolic_horizon)
+    settings = PlanSettings(space=args.space, drug_horizon=args.drug_horizon, embolic_horizon=args.embolic_horizon)
     asked = {name: _AskedOnce(language_model(name, cohort.agents)) for name in models}
     result = evaluate_policies(
         cohort, makers(cohort, args.policy, asked), settings, args.repeats, args.folds, args.seed, say
@@ -77,6 +77,9 @@ def run(args: argparse.Namespace, say: Say = silent) -> tuple[Rows, str]:
         "patients_without_regimen": cohort.without_regimen,
         "strata": dict(Counter(case.stratum for case in cohort.cases)),
         "constant": cohort.constant.text,
+        "space": settings.space,
+        "drug_horizon": settings.drug_horizon,
+        "embolic_horizon": settings.embolic_horizon,
         "repeats": args.repeats,
         "folds": args.folds,
         "refused": result.refused,

@@ -12,8 +12,9 @@ import pytest
 from MeWMLib.cohorts.layout import write_table
 from MeWMLib.core.errors import CohortError, InputError, PolicyError, UnreadableFileError
 from MeWMLib.core.patient import Clinical, Findings, Lesion
-from MeWMLib.core.plan import PlanSettings
+from MeWMLib.core.plan import FREE, TEMPLATES, PlanSettings
 from MeWMLib.core.protocol import Protocol
+from MeWMLib.core.templates import template_of
 from MeWMLib.lab.evaluation.__main__ import main
 from MeWMLib.lab.evaluation.baselines.policies import RandomPolicy, fit_prior, save_prior
 from MeWMLib.lab.evaluation.policy import evaluate_policies, folds, makers, scores
@@ -71,7 +72,7 @@ def test_the_figure_known_of_the_real_table(shared_data: Path) -> None:
     assert f1["low"] < f1["mean"] < f1["high"]
     # the most frequent regimen is the constant plan in every split
     assert result.rows["frequency_prior"] == result.rows["constant"]
-    assert result.refused == {"constant": 0.0, "frequency_prior": 0.0, "guideline": pytest.approx(1 / 68)}
+    assert result.refused == {"constant": 0.0, "frequency_prior": 0.0, "guideline": pytest.approx(2 / 68)}
     assert 0.7 < result.rows["guideline"]["f1"]["mean"] < 0.8
 
 
@@ -194,6 +195,15 @@ def test_the_first_choice_follows_ranking_rules_and_horizons() -> None:
     many = first_choice(space, Clinical(), PlanSettings(drug_horizon=11, embolic_horizon=7))
     assert "Epirubicin" not in many.agents and allowed(many, complete=True)
     assert first_choice(space, Clinical(child_pugh_class="C"), SETTINGS) == Protocol(())
+
+
+def test_the_first_choice_among_templates_is_one_that_is_usually_given() -> None:
+    settings = PlanSettings(space=TEMPLATES, drugs=11, embolics=7)
+    space = GuidelinePolicy(PUBLIC_AGENTS).propose(SEEN, settings).space
+    chosen = first_choice(space, Clinical(), settings)
+    assert template_of(chosen) == "ctace" and "LC beads" not in chosen.agents
+    # the free space adds what no template holds
+    assert template_of(first_choice(space, Clinical(), replace(settings, space=FREE))) is None
 
 
 def test_the_prior_counts_ranks_and_obeys(tmp_path: Path) -> None:
