@@ -149,14 +149,7 @@ MORE_CASES: list[tuple[str, str, str, dict[str, Any], str, dict[str, Any]]] = [
         {**VALUES, "child_pugh_class": "B"},
     ),
     ("child-pugh-values", "warning", PVA, {**VALUES, "child_pugh_score": 10}, PVA, {**VALUES, "child_pugh_score": 8}),
-    (
-        "tace-refractoriness",
-        "warning",
-        PVA,
-        {"previous_tace_sessions": 2},
-        PVA,
-        {"previous_tace_sessions": 1},
-    ),
+    ("tace-refractoriness", "warning", PVA, {"previous_tace_sessions": 2}, PVA, {"previous_tace_sessions": 1}),
 ]
 
 #: rule, severity, a protocol and a patient that touch it, and a pair that just does not.
