@@ -94,16 +94,21 @@ class Front:
         to_setup = opening(_("Open Setup"), "setup")
         to_patient = opening(_("Open Patient"), "patient")
         to_segmentation = opening(_("Open Segmentation"), "segmentation")
+
+        def going_on(text, name):
+            return text, lambda: self.guard(lambda: self.tasks.accept_and_repeat(name))
+
         return {
             "DependencyError": to_setup,
             "BundleError": to_setup,
             "DeviceError": self._less_memory,
             "NoSegmentationError": to_segmentation,
             "NoTumourError": to_segmentation,
-            "TargetQuestionError": (_("Treat the largest"), lambda: self.guard(self.tasks.accept_and_repeat)),
+            "TargetQuestionError": going_on(_("Treat the largest"), "accept_labels"),
             "TargetError": to_segmentation,
             "TerritoryError": to_segmentation,
-            "LabelQuestionError": (_("Go on with these labels"), lambda: self.guard(self.tasks.accept_and_repeat)),
+            "LabelQuestionError": going_on(_("Go on with these labels"), "accept_labels"),
+            "ContraindicatedError": going_on(_("Go on although it is contraindicated"), "allow_forbidden"),
             "LabelError": to_segmentation,
             "ProtocolError": opening(_("Open Actions"), "actions"),
             "NoCTError": to_patient,

@@ -50,7 +50,7 @@ def _task(method):
     """A task: it takes hold of nodes and opens the task at once; what it yields are steps that the desk follows."""
 
     @wraps(method)
-    def start(self, *arguments, accepting=False):
+    def start(self, *arguments, accepting=()):
         self._accepting, self._again = accepting, partial(start, self, *arguments)
         self.desk.follow(method(self, *arguments))
 
@@ -73,13 +73,18 @@ class Tasks:
         self.on_candidates, self.on_comparison = on_candidates, on_comparison
         self._count = itertools.count(1)
         self._folder = None
-        #: Whether the user said that labels which look wrong are right; and what a task is started again with.
-        self._accepting, self._again = False, None
+        #: Inputs of a job by which the user goes on where it stopped; and what a task is started again with.
+        self._accepting, self._again = (), None
 
-    def accept_and_repeat(self):
-        """Start the last task again, with labels that the user says are right although they look wrong."""
+    def accept_and_repeat(self, name):
+        """Start the last task again, and go on where it stopped.
+
+        Args:
+            name: the input that says so: "accept_labels" (they are right although they look wrong) or
+                "allow_forbidden" (although TACE is contraindicated).
+        """
         if self._again is not None:
-            self._again(accepting=True)
+            self._again(accepting=(*self._accepting, name))
 
     @_task
     def segment(self):
@@ -261,8 +266,8 @@ class Tasks:
         for pack in packs:
             names = [name for name in kind_of(kind).settings if name not in settings and hasattr(pack, name)]
             settings |= {name: getattr(pack, name) for name in names}
-        if self._accepting:
-            inputs = {**inputs, "accept_labels": True}
+        known = {entry.name for entry in kind_of(kind).inputs}
+        inputs = {**inputs, **{name: True for name in self._accepting if name in known}}
         job = Job(
             kind,
             inputs,
