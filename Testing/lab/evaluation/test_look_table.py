@@ -129,7 +129,7 @@ def test_an_outline_is_carried_where_the_scan_after_has_none(tmp_path, monkeypat
 
 
 def test_drawn_patients_are_scanned_in_one_phase_on_a_scanners_grid() -> None:
-    seen = list(scans.drawn_scans(2, Protocol.parse("Doxorubicin + Lipiodol"), first=3))
+    seen = list(scans.drawn_scans(2, Protocol.parse("Doxorubicin + Lipiodol")))
     assert len(seen) == 2
     for one in seen:
         assert one.ct.phase == "portal" and one.labels.tumour.any()
