@@ -66,6 +66,7 @@ TORCH_FREE = (
     "world.exploration",
     "world.questions",
     "world.replicas",
+    "world.treating",
     "scene",
     "cli",
     "cohorts",
@@ -86,6 +87,7 @@ TORCH_FREE = (
     "perception.liver_place",
     "perception.phase",
     "perception.preprocess",
+    "perception.segments",
     "perception.postprocess",
     "perception.trunk",
 )

@@ -1,13 +1,15 @@
 """From nodes to the files that a worker reads. Nodes are copied on Qt's thread, files are written on another."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from slicer.i18n import tr as _
 
 from MeWMLib.core import io
 from MeWMLib.core.errors import GeometryError, InputError, LabelError, NoTumourError
+from MeWMLib.core.regions import write_region
 from MeWMLib.core.structures import meaning_of_entry
+from MeWMLib.core.territory import Territory
 from MeWMLib.scene.nodes import hold_volume, node_to_volume
 from MeWMLib.scene.segmentations import hold_segments
 from MeWMPanels.parameters import clinical_json
@@ -132,6 +134,9 @@ class HeldCase:
     def __init__(self, parameters):
         self._ct, self._segments = hold_ct(parameters), hold_labels(parameters)
         self._clinical = clinical_json(parameters.clinical)
+        self._session = session_inputs(parameters)
+        painted, known = parameters.fed_segment, dict(segments_of(parameters.segmentation))
+        self._fed = hold_segments(parameters.segmentation, painted, painted) if painted in known else None
 
     def write(self, folder):
         """Read both, write them for a worker; returns `Case`.
@@ -142,16 +147,33 @@ class HeldCase:
         """
         volume = self._ct.read()
         labels = require_tumour(self._segments.read(volume.geometry), self._segments.name)
-        return written_case(volume, labels, self._clinical, folder)
+        session = dict(self._session)
+        if self._fed is not None:
+            write_region(self._fed.read(volume.geometry).liver, volume.geometry, folder / "fed.nrrd")
+            session["fed"] = str(folder / "fed.nrrd")
+        return replace(written_case(volume, labels, self._clinical, folder), session=session)
+
+
+def session_inputs(parameters):
+    """What the panel says of the session, as inputs of a job: targets and territory.
+
+    Raises:
+        TerritoryError: the territory cannot be read.
+    """
+    found = {"target": parameters.targets} if parameters.targets else {}
+    if parameters.territory.strip():
+        found["territory"] = Territory.parse(parameters.territory).text
+    return found
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A CT with its labels, and what a job is told of them."""
+    """A CT with its labels, and what a job is told of them; `session` is for jobs that treat."""
 
     volume: object
     labels: object
     inputs: dict
+    session: dict = field(default_factory=dict)
 
 
 def written_case(volume, labels, clinical, folder):

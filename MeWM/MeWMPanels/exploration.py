@@ -76,7 +76,7 @@ class ExplorationPanel(Panel):
 
     def _adopt(self):
         candidate = self._row()
-        self.front.actions.add(_("Rank {rank}").format(rank=candidate.rank), candidate.protocol)
+        self.front.actions.add(_("Rank {rank}").format(rank=candidate.rank), candidate.protocol.fed(None))
 
     def _show_label(self):
         candidate, comparison = self._row(), self.front.comparison

@@ -21,7 +21,7 @@ from MeWMPanels.progress import ProgressPanel
 from MeWMPanels.segmentation import SegmentationPanel
 from MeWMPanels.setup import SetupPanel
 from MeWMPanels.simulation import SimulationPanel
-from MeWMPanels.tasks import Tasks, findings_of
+from MeWMPanels.tasks import Tasks, findings_of, ticked_lesions
 from MeWMPanels.views import Views
 
 
@@ -94,13 +94,21 @@ class Front:
         to_setup = opening(_("Open Setup"), "setup")
         to_patient = opening(_("Open Patient"), "patient")
         to_segmentation = opening(_("Open Segmentation"), "segmentation")
+
+        def going_on(text, name):
+            return text, lambda: self.guard(lambda: self.tasks.accept_and_repeat(name))
+
         return {
             "DependencyError": to_setup,
             "BundleError": to_setup,
             "DeviceError": self._less_memory,
             "NoSegmentationError": to_segmentation,
             "NoTumourError": to_segmentation,
-            "LabelQuestionError": (_("Go on with these labels"), lambda: self.guard(self.tasks.accept_and_repeat)),
+            "TargetQuestionError": going_on(_("Treat the largest"), "accept_labels"),
+            "TargetError": to_segmentation,
+            "TerritoryError": to_segmentation,
+            "LabelQuestionError": going_on(_("Go on with these labels"), "accept_labels"),
+            "ContraindicatedError": going_on(_("Go on although it is contraindicated"), "allow_forbidden"),
             "LabelError": to_segmentation,
             "ProtocolError": opening(_("Open Actions"), "actions"),
             "NoCTError": to_patient,
@@ -233,11 +241,13 @@ class Front:
             self.views.show(self.comparison, self.parameters.view)
 
     def lesion_centre(self):
-        """Where the largest lesion is, RAS mm; not measured yet, the middle of the tumour segment; or None."""
+        """Where the target is, or the largest lesion, RAS mm; not measured yet, the middle of the tumour; or None."""
         findings, node, tumour = self.parameters.findings, self.parameters.segmentation, self.parameters.tumour_segment
         lesions = findings_of(findings)["lesions"]
         if lesions:
-            return tuple(lesions[0]["centre_ras_mm"])
+            ticked = ticked_lesions(self.parameters)
+            first = next((one for one in lesions if one["index"] in ticked), lesions[0])
+            return tuple(first["centre_ras_mm"])
         if self.comparison is not None and self.comparison.lesion is not None:
             return self.comparison.lesion
         return node.GetSegmentCenterRAS(tumour) if tumour in dict(case_files.segments_of(node)) else None

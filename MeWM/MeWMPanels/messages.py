@@ -19,6 +19,7 @@ _WIDGETS = (
     (r"--bundle", _("Model (Setup)")),
     (r"--sample synthetic", _("the synthetic sample")),
     (r"go on with --accept-labels", _("press Go on with these labels")),
+    (r"go on with --allow-forbidden", _("press Go on although it is contraindicated")),
     (r"--labels", _("Segmentation")),
     (r"--token-file", _("Token file (Setup)")),
     (r"`mewm doctor`", _("Check in Setup")),

@@ -47,7 +47,8 @@ class MineSection:
             self._build(None, ())
             show_text(self.label, "")
             return
-        known = self._known()
+        # one session has one territory: what was simulated is compared as it was given
+        mine, known = (mine[0], mine[1].fed(first.protocol.territory)), self._known()
         found = known.get(mine[1])
         text = _("My protocol (panel Actions):") + f" {mine[0]}: {mine[1].text}. "
         if found is None:
@@ -98,5 +99,5 @@ class MineSection:
         return button
 
     def _take_over(self, swap):
-        name = self.front.actions.change_selected(swap.protocol)
-        self.front.tasks.simulate([(name, swap.protocol)])
+        protocol = swap.protocol.fed(None)  # the territory is that of the panel Segmentation
+        self.front.tasks.simulate([(self.front.actions.change_selected(protocol), protocol)])

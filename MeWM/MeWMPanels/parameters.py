@@ -91,7 +91,8 @@ class ComputerPack:
 class MeWMParameterNode:
     """Nodes, settings and what was found in the patient.
 
-    `protocols`, `findings` and `proposal` are JSON texts: lists and tables that have no widget of their own.
+    `protocols`, `findings` and `proposal` are JSON texts: lists and tables that have no widget of their own. `targets`
+    are the numbers of the lesions that are ticked, such as "1,3"; none means all that one session can treat.
     """
 
     ct: slicer.vtkMRMLScalarVolumeNode
@@ -100,6 +101,9 @@ class MeWMParameterNode:
     phase: Annotated[str, Choice(list(PHASES)), Default("unknown")]
     liver_segment: Annotated[str, Default("")]
     tumour_segment: Annotated[str, Default("")]
+    targets: Annotated[str, Default("")]
+    territory: Annotated[str, Default("")]
+    fed_segment: Annotated[str, Default("")]
     protocols: Annotated[str, Default("")]
     findings: Annotated[str, Default("")]
     proposal: Annotated[str, Default("")]

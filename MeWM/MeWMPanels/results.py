@@ -64,7 +64,8 @@ def read(folders, before, labels):
     # the volumes are in the scene from now on, no longer in files
     candidates = tuple(replace(candidate, files={}) for *_folder, candidate in found)
     first = documents[0][1]
-    return replace(first, plan=replace(first.plan, candidates=candidates)), kept, prepare(before, labels, kept)
+    ready = prepare(before, labels, kept, first.target_centre)
+    return replace(first, plan=replace(first.plan, candidates=candidates)), kept, ready
 
 
 @lru_cache(maxsize=8)
@@ -246,9 +247,8 @@ class Comparison:
 
     @property
     def lesion(self):
-        """Where the largest lesion is, RAS mm, or None."""
-        lesions = self.document.findings.lesions
-        return lesions[0].centre_ras_mm if lesions else None
+        """Where the target is, RAS mm, or None."""
+        return self.document.target_centre
 
     def show_rank(self, rank):
         """Put the simulated CT of a rank into the volume that is shown, with its outlines and difference."""

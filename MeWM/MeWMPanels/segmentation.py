@@ -1,11 +1,14 @@
-"""Panel Segmentation: the segmenter, your own segmentation, the Segment Editor, findings."""
+"""Panel Segmentation: the segmenter, your own segmentation, the Segment Editor, findings, and what is to be treated."""
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
+from MeWMLib.core.errors import MeWMError
+from MeWMLib.core.territory import Territory, known_parts
 from MeWMPanels.case_files import guess_segment, segments_of
 from MeWMPanels.panel import Panel, fill_combo, fill_table
-from MeWMPanels.tasks import findings_of
+from MeWMPanels.tasks import findings_of, ticked_lesions
 
 #: Columns of the table: title, field of a lesion, factor, digits.
 _COLUMNS = (
@@ -33,10 +36,32 @@ class SegmentationPanel(Panel):
         self.on_choice(
             liverBox=lambda segment: self._choose("liver", segment),
             tumourBox=lambda segment: self._choose("tumour", segment),
+            fedBox=lambda segment: self._choose("fed", segment),
         )
+        ui = self.ui
+        ui.territoryBox.addItems(["", *known_parts()])
+        ui.territoryBox.currentTextChanged.connect(lambda *_args: self._territory_typed())
+        ui.findingsTable.itemChanged.connect(lambda *_args: self._ticked())
+        ui.findingsTable.itemSelectionChanged.connect(lambda *_args: self._go_to_row())
 
     def _choose(self, kind, segment):
         setattr(self.parameters, f"{kind}_segment", segment or "")
+        self._show_treated()
+
+    def _territory_typed(self):
+        self.parameters.territory = self.ui.territoryBox.currentText
+        self._show_treated()
+
+    def _ticked(self):
+        table = self.ui.findingsTable
+        ticked = [str(n + 1) for n in range(table.rowCount) if table.item(n, 0).checkState() == qt.Qt.Checked]
+        self.parameters.targets = ",".join(ticked)
+        self._show_treated()
+
+    def _go_to_row(self):
+        lesions, row = findings_of(self.parameters.findings)["lesions"], self.ui.findingsTable.currentRow()
+        if 0 <= row < len(lesions):
+            self.front.views.to_lesion(lesions[row]["centre_ras_mm"])
 
     def refresh(self):
         parameters, ui = self.parameters, self.ui
@@ -51,19 +76,65 @@ class SegmentationPanel(Panel):
                 chosen = wanted
             fill_combo(box, segments, chosen)
             box.setEnabled(bool(segments))
+        painted = [("", _("none")), *((i, name) for i, name in segments if i not in self._own)]
+        if parameters.fed_segment not in dict(painted):
+            self._choose("fed", "")
+        fill_combo(ui.fedBox, painted, parameters.fed_segment)
+        if ui.territoryBox.currentText != parameters.territory:
+            ui.territoryBox.blockSignals(True)
+            ui.territoryBox.setCurrentText(parameters.territory)
+            ui.territoryBox.blockSignals(False)
         busy = self.front.busy
         no_ct = "" if parameters.ct is not None else _("Choose a CT in the panel Patient first")
         none = "" if parameters.segmentation is not None else _("There is no segmentation yet")
         self.enable_each(findButton=busy or no_ct, measureButton=busy or no_ct or none, editButton=none)
         self._show_findings(findings_of(parameters.findings))
 
+    @property
+    def _own(self):
+        """The segments of liver and tumour: no painted region."""
+        return (self.parameters.liver_segment, self.parameters.tumour_segment)
+
     def _show_findings(self, findings):
-        lesions = findings["lesions"]
+        lesions, table = findings["lesions"], self.ui.findingsTable
         rows = [[f"{factor * one[field]:.{digits}f}" for _t, field, factor, digits in _COLUMNS] for one in lesions]
-        fill_table(self.ui.findingsTable, [title for title, *_rest in _COLUMNS], rows, most=5)
+        tips = [one["location"] for one in lesions]
+        fill_table(table, [title for title, *_rest in _COLUMNS], rows, tips, most=5)
+        ticked = ticked_lesions(self.parameters)
+        table.blockSignals(True)
+        for row, one in enumerate(lesions):
+            item = table.item(row, 0)
+            item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable | qt.Qt.ItemIsUserCheckable)
+            item.setCheckState(qt.Qt.Checked if one["index"] in ticked else qt.Qt.Unchecked)
+        table.blockSignals(False)
         text = _("Not measured yet.")
         if "liver_ml" in findings:
-            text = _("Liver {liver:.0f} ml, tumour {tumour:.1f} ml. The largest lesion is the one that is treated.")
+            text = _("Liver {liver:.0f} ml, tumour {tumour:.1f} ml.")
             text = text.format(liver=findings["liver_ml"], tumour=sum(one["volume_ml"] for one in lesions))
             text = "\n".join([text, *(f"{one['severity']}: {one['text']}" for one in findings.get("questions", []))])
         self.ui.findingsLabel.setText(text)
+        self._show_treated()
+
+    def _show_treated(self):
+        """Say what will be treated, or why the territory cannot be used."""
+        parameters = self.parameters
+        ticked = ticked_lesions(parameters)
+        text = _("Nothing is ticked: all tumour is treated that is in the cube around the largest lesion.")
+        if ticked:
+            numbers = ", ".join(map(str, ticked))
+            text = _("Treated: lesion {numbers}, as far as the cube around the largest of them reaches.")
+            text = text.format(numbers=numbers)
+        try:
+            territory = Territory.parse(parameters.territory) if parameters.territory.strip() else None
+        except MeWMError as error:
+            text = f"{error.what}: {error.given}."
+        else:
+            if parameters.fed_segment:
+                text += " " + _("Fed is the painted region alone.")
+            elif territory is not None:
+                text += " " + _("Fed: {territory}.").format(territory=territory.described)
+                if territory.unknown or territory.is_painted:
+                    text += " " + _("Paint what it feeds, and choose that segment below.")
+                elif not territory.is_whole:
+                    text += " " + _("The borders of segments are approximate.")
+        self.ui.treatedLabel.setText(text)

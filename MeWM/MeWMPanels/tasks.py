@@ -16,6 +16,7 @@ from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.questions import Question
 from MeWMLib.core.records import from_plain, parse_json, to_plain
+from MeWMLib.core.targets import Targets
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.runner import LocalRunner
 from MeWMLib.jobs.table import kind_of
@@ -49,7 +50,7 @@ def _task(method):
     """A task: it takes hold of nodes and opens the task at once; what it yields are steps that the desk follows."""
 
     @wraps(method)
-    def start(self, *arguments, accepting=False):
+    def start(self, *arguments, accepting=()):
         self._accepting, self._again = accepting, partial(start, self, *arguments)
         self.desk.follow(method(self, *arguments))
 
@@ -72,13 +73,18 @@ class Tasks:
         self.on_candidates, self.on_comparison = on_candidates, on_comparison
         self._count = itertools.count(1)
         self._folder = None
-        #: Whether the user said that labels which look wrong are right; and what a task is started again with.
-        self._accepting, self._again = False, None
+        #: Inputs of a job by which the user goes on where it stopped; and what a task is started again with.
+        self._accepting, self._again = (), None
 
-    def accept_and_repeat(self):
-        """Start the last task again, with labels that the user says are right although they look wrong."""
+    def accept_and_repeat(self, name):
+        """Start the last task again, and go on where it stopped.
+
+        Args:
+            name: the input that says so: "accept_labels" (they are right although they look wrong) or
+                "allow_forbidden" (although TACE is contraindicated).
+        """
         if self._again is not None:
-            self._again(accepting=True)
+            self._again(accepting=(*self._accepting, name))
 
     @_task
     def segment(self):
@@ -150,7 +156,7 @@ class Tasks:
         for number, (name, protocol) in enumerate(named, start=1):
             plans.append(folder / f"protocol-{number}")
             self.desk.say(f"{name}: {protocol.text}")
-            yield self._job("simulate", {**case.inputs, "protocol": protocol.text}, plans[-1], pack)
+            yield self._job("simulate", {**case.inputs, **case.session, "protocol": protocol.text}, plans[-1], pack)
         yield from self._show(plans, case, source)
 
     @_task
@@ -171,7 +177,7 @@ class Tasks:
                 self.on_candidates(results.candidates_in(out))
 
         case = yield partial(self.desk.aside, partial(held.write, folder))
-        inputs = {**case.inputs, **self._goal(), **({"mine": mine.text} if mine is not None else {})}
+        inputs = {**case.inputs, **case.session, **self._goal(), **({"mine": mine.text} if mine is not None else {})}
         yield self._job("plan", inputs, out, pack, parameters.simulation, on_event=on_event)
         yield from self._show([out], case, source)
 
@@ -236,6 +242,7 @@ class Tasks:
         result = yield self._job("propose", {**case.inputs, "goal": pack.goal, "accept_goal": True}, None, pack)
         parameters = self.parameters()
         parameters.findings = json.dumps({**result["findings"], "questions": result.get("questions", [])})
+        parameters.targets = ""  # the numbers were those of other lesions
         told = ("policy", "drugs", "embolics", "reasons", "sources")
         parameters.proposal = json.dumps({key: result[key] for key in told if key in result})
         self.desk.say(_("Done: the lesions are measured"))
@@ -259,8 +266,8 @@ class Tasks:
         for pack in packs:
             names = [name for name in kind_of(kind).settings if name not in settings and hasattr(pack, name)]
             settings |= {name: getattr(pack, name) for name in names}
-        if self._accepting:
-            inputs = {**inputs, "accept_labels": True}
+        known = {entry.name for entry in kind_of(kind).inputs}
+        inputs = {**inputs, **{name: True for name in self._accepting if name in known}}
         job = Job(
             kind,
             inputs,
@@ -303,6 +310,14 @@ def findings_of(text):
         return {**found, "questions": to_plain(from_plain(Asked, data, strict=False).questions)}
     except MeWMError:
         return {"lesions": []}
+
+
+def ticked_lesions(parameters):
+    """Numbers of the lesions that are ticked; none where the text of a damaged scene cannot be read."""
+    try:
+        return Targets.parse(parameters.targets).lesions if parameters.targets else ()
+    except MeWMError:
+        return ()
 
 
 def protocols_of(text):

@@ -40,6 +40,9 @@ _PARTS = {
         "generation",
         "planning",
         "real-pair",
+        "real-pairs",
+        "look",
+        "two-sample",
         "policy",
         "survival",
         "segmentation",
@@ -104,7 +107,7 @@ _COMMANDS = (
     Command(
         "report",
         "MeWMLib.cli.policy:report",
-        "read a TACE operation report: agents, doses, routes and attenuation level",
+        "read a TACE operation report: agents, doses, routes, territory, attenuation level, and what is not read",
         "mewm report parse report.txt --json",
         (
             _option("action", choices=("parse",)),

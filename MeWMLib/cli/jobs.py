@@ -19,7 +19,7 @@ from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan_folder import PlanFolder
 from MeWMLib.core.templates import template_of
 from MeWMLib.jobs import runner
-from MeWMLib.jobs.inputs import protocol_of
+from MeWMLib.jobs.inputs import protocol_of, targets_of, territory_of
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.table import SAMPLE_PREFIX, Input, kind_of
 from MeWMLib.policy.permission import require_allowed, require_indicated
@@ -33,6 +33,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     if "allow_forbidden" in {entry.name for entry in kind.inputs}:
         require_indicated(goals.read(job)[0], bool(job.inputs.get("allow_forbidden")))
     protocol = protocol_of(job)
+    if kind.treats:
+        territory_of(job), targets_of(job)  # what cannot be read is refused before anything is started
     if protocol is not None:
         clinical, goal = goals.read(job)
         # before a server is asked or a worker is started; the labels, which some rules ask for, are not known here

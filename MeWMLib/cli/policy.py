@@ -17,6 +17,7 @@ from MeWMLib.core.patient import Clinical
 from MeWMLib.core.protocol import Protocol, agent
 from MeWMLib.core.records import to_plain
 from MeWMLib.core.terminal import agreed
+from MeWMLib.core.territory import Territory
 from MeWMLib.policy import rules as clinical_rules
 from MeWMLib.policy.llm import cache, privacy, report_reader
 from MeWMLib.policy.llm.client import ChatClient
@@ -89,11 +90,15 @@ def _report(data: dict[str, Any]) -> Iterable[str]:
     for given in data["administrations"]:
         unit = agent(given["agent"]).dose_unit
         dose = "dose not stated" if given["dose"] is None else f"{given['dose']:g} {unit}"
-        yield f"  {given['agent']}, {dose}, {given['route'] or 'route not stated'}: {given['text']}"
+        open_ = f", UNCERTAIN because of {given['uncertain']!r}" if given["uncertain"] else ""
+        yield f"  {given['agent']}, {dose}{open_}, {given['route'] or 'route not stated'}: {given['text']}"
+    yield f"Territory: {_territory(data)}"
     if data["excluded"]:
         yield f"Named as not given: {', '.join(data['excluded'])}"
     level = data["attenuation_level"]
     yield f"Attenuation level: {'not stated' if level is None else f'{level} of 4: ' + data['outcome']}"
+    for unread in data["unread"]:
+        yield f"  not read: {unread}"
     for note in data["notes"]:
         yield f"  not certain: {note}"
     if "differences" in data:
@@ -102,6 +107,13 @@ def _report(data: dict[str, Any]) -> Iterable[str]:
     for found in data["rules"]:
         yield f"  {found['severity']}: {found['reason']} [{found['rule']}]"
     yield "Research use only. Read the report itself before you rely on this."
+
+
+def _territory(data: dict[str, Any]) -> str:
+    if data["territory"] is None:
+        return "not stated"
+    doubt = f", UNCERTAIN because of {data['territory_uncertain']!r}" if data["territory_uncertain"] else ""
+    return f"{Territory.parse(data['territory']).described}{doubt}: {data['territory_text']}"
 
 
 def endpoint(arguments: argparse.Namespace, output: Output) -> int:

@@ -57,6 +57,9 @@ def plan(document: PlanDocument, output: Output) -> None:
     output.table(table)
     for text in document.forbidden:
         output.result(f"FORBIDDEN by the clinical rules, simulated because you asked for it: {text}.")
+    output.result(f"Treated: {document.treated.text}.")
+    if document.treated.why:
+        output.result(document.treated.why)
     if ranked:
         output.result(weights_text(document.settings))
     if len(candidates) > _SHOWN:
@@ -167,8 +170,24 @@ def proposal(result: dict[str, Any], output: Output) -> None:
     output.table(table)
     for name, reason in result.get("left_out", {}).items():  # a server of an older version has none
         output.result(f"Left out, {name}: {reason}")
+    lesions(result, output)
     dice(result["labels"], output)
     questions(result.get("questions", ()), output)
+
+
+def lesions(result: Mapping[str, Any], output: Output) -> None:
+    """The lesions by number, with the share of each that a session would treat."""
+    treated = dict(zip(result["treated"]["targets"], result["treated"]["target_percent"], strict=True))
+    listed = result["findings"]["lesions"]
+    rows = [
+        (str(one["index"]), f"{one['volume_ml']:.1f} ml", f"{one['longest_axial_diameter_mm']:.0f} mm",
+         f"{treated[one['index']]:.0f} %" if one["index"] in treated else "no", one["location"])
+        for one in listed[:_SHOWN]
+    ]  # fmt: skip
+    output.rows("Lesions, largest first", ("#", "Volume", "RECIST", "Treated", "Place"), rows)
+    if len(listed) > _SHOWN:
+        output.result(f"... and {len(listed) - _SHOWN} smaller ones (--json lists all).")
+    output.result(result["treated"]["why"])
 
 
 def risk(result: dict[str, Any], output: Output) -> None:

@@ -94,7 +94,7 @@ def swaps(mine: Protocol, first: Protocol) -> tuple[Swap, ...]:
             spare.remove(former)
         rest = tuple(a for a in mine.actions if a != former)
         kind, text = (ADD, "") if former is None else (REPLACE, former.text)
-        found.append(Swap(kind, action.text, text, Protocol((*rest, action))))
+        found.append(Swap(kind, action.text, text, mine.of_actions((*rest, action))))
     for action in spare:
         found.append(Swap(DROP, action.text, "", without(mine, action)))
     return tuple(found)
@@ -102,4 +102,4 @@ def swaps(mine: Protocol, first: Protocol) -> tuple[Swap, ...]:
 
 def without(protocol: Protocol, action: Action) -> Protocol:
     """A protocol with one action left out."""
-    return Protocol(tuple(a for a in protocol.actions if a != action))
+    return protocol.of_actions(a for a in protocol.actions if a != action)

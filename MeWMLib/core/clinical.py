@@ -225,7 +225,7 @@ class Clinical:
         """A field, or what follows from the others where it was not given; None if it is not known.
 
         The points of Child-Pugh follow from what they are made of, the class from the points; whether the main portal
-        vein is occluded, from its level.
+        vein is occluded, from its level; the number of previous sessions, from what was given in them.
         """
         value = getattr(self, name)
         if value is None and name == "child_pugh_score" and self.child_pugh_class is None:
@@ -237,6 +237,8 @@ class Clinical:
             return None if level in (None, UNSPECIFIED) else level == "main"
         if value in (None, UNSPECIFIED) and name == "portal_vein_thrombosis" and self.main_portal_vein_thrombosis:
             return "main"
+        if value is None and name == "previous_tace_sessions" and self.previous_tace is not None:
+            return len(self.previous_tace)
         return value
 
     @classmethod

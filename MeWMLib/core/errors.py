@@ -78,6 +78,14 @@ class LabelQuestionError(LabelError):
     """Labels or a scan look wrong, and the user has not confirmed them."""
 
 
+class TargetQuestionError(LabelQuestionError):
+    """Several lesions may be the target, and the user has not said which."""
+
+
+class TargetError(InputError):
+    """A target that is not understood, or a lesion that there is not."""
+
+
 class NoTumourError(InputError):
     """There is no tumour to treat."""
 
@@ -88,6 +96,10 @@ class UnknownAgentError(InputError):
 
 class ProtocolError(InputError):
     """A protocol that is not possible: empty, the same agent twice, a dose that is not a dose."""
+
+
+class TerritoryError(ProtocolError):
+    """A territory that is not known, or whose place in the liver nobody can tell."""
 
 
 class ClinicalDataError(InputError):

@@ -242,6 +242,18 @@ def write_labels(labels: LabelMap, path: Path) -> None:
     _write_image(image, path)
 
 
+def write_label_values(array: NDArray[np.uint8], geometry: Geometry, metadata: Mapping[str, str], path: Path) -> None:
+    """Write labels of any meaning (K, J, I), with keys of the header.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    image = image_of(array, geometry)
+    for key, value in metadata.items():
+        image.SetMetaData(key, value)
+    _write_image(image, path)
+
+
 def write_json(data: Any, path: Path) -> None:
     """Write JSON in UTF-8, in the order of `data`; dataclasses become objects.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from MeWMLib.core.clinical import Clinical as Clinical
 from MeWMLib.core.goal import Goal
+from MeWMLib.core.targets import Session
 from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
 
 
@@ -88,6 +89,7 @@ class Patient:
         findings: measured on the labels.
         clinical: clinical data, all optional.
         goal: of the treatment, as it was read; what it rules out is never given.
+        session: what is treated; None treats all tumour in the cube around the largest lesion.
     """
 
     id: str
@@ -96,9 +98,19 @@ class Patient:
     findings: Findings
     clinical: Clinical = Clinical()
     goal: Goal = Goal()
+    session: Session | None = None
 
     def __post_init__(self) -> None:
         require_same_geometry(self.ct.geometry, self.labels.geometry, "The labels are not on the grid of the CT")
+
+    @property
+    def target_findings(self) -> Findings:
+        """The findings with the target first: doses go by its size."""
+        if self.session is None:
+            return self.findings
+        first = self.session.target
+        lesions = sorted(self.findings.lesions, key=lambda lesion: lesion.index != first)
+        return replace(self.findings, lesions=tuple(lesions))
 
     def __repr__(self) -> str:
         found = self.findings

@@ -13,6 +13,7 @@ from MeWMLib.core.outcome import Risk, TumourChange, in_numbers
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.records import from_plain, record_to_plain, to_plain
 from MeWMLib.core.templates import described, template_of
+from MeWMLib.core.territory import Territory
 
 SEARCH_NAMES = ("beam", "exhaustive", "best_first")
 TEMPLATES, FREE = SPACES = ("templates", "free")
@@ -212,7 +213,8 @@ class Candidate:
         return {
             "rank": self.rank,
             "protocol": self.protocol.text,
-            "actions": self.protocol.to_json(),
+            "actions": to_plain(self.protocol.actions),
+            "territory": to_plain(self.protocol.territory),
             "template": template_of(self.protocol),
             "described": described(self.protocol),
             "risk": self.risk.log_risk,
@@ -252,7 +254,8 @@ class Candidate:
             "survival": curve["probability"],
             "members": data.get("risk_members", []),
         }
-        entry = {**data, "protocol": data["actions"], "risk": risk}
+        fed = {"actions": data["actions"], "territory": data.get("territory")}
+        entry = {**data, "protocol": fed, "risk": risk}
         return from_plain(cls, entry, "a candidate", UnreadableFileError, strict=False)
 
     @property
@@ -311,6 +314,17 @@ class Plan:
     def __post_init__(self) -> None:
         ranked = tuple(replace(c, rank=n) for n, c in enumerate(self.candidates, start=1))
         object.__setattr__(self, "candidates", ranked)
+
+    def fed(self, territory: Territory | None) -> Plan:
+        """The same plan with every protocol given into a territory."""
+        if territory is None:
+            return self
+        return replace(
+            self,
+            candidates=tuple(replace(c, protocol=c.protocol.fed(territory)) for c in self.candidates),
+            tree=tuple(replace(s, parent=s.parent.fed(territory), child=s.child.fed(territory)) for s in self.tree),
+            pruned=tuple(replace(p, protocol=p.protocol.fed(territory)) for p in self.pruned),
+        )
 
     @property
     def best(self) -> Candidate | None:

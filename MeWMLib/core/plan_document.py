@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,15 @@ from MeWMLib.core.protocol import ActionSpace
 from MeWMLib.core.questions import Question
 from MeWMLib.core.records import from_plain, to_plain
 from MeWMLib.core.sealed import FILES, read_sealed, write_sealed
+from MeWMLib.core.targets import Session
 from MeWMLib.core.volume import Provenance
 
 #: Version of the form of plan.json; fields may be added to it, older plans then have their defaults.
 SCHEMA = 1
 #: Kinds of plans, and the policy of the second one.
 SEARCHED, NAMED, BY_USER = "searched", "named", "named by the user"
+#: Lesions that one line lists.
+_LISTED = 12
 RESEARCH_USE_ONLY = (
     "Research use only. Simulated volumes are not scans, predicted risks are not a prognosis, and a ranked protocol is "
     "not a treatment recommendation."
@@ -62,6 +65,12 @@ class TreatmentSummary:
         patch_spacing_mm: edge of a voxel of the patch.
         assistant_dice_on_patch: how well the segmenter finds the tumour in the patch before treatment.
         outline_after_by: who draws the outline after treatment.
+        targets: numbers of the lesions that are treated, or of which a part is; empty in plans of older versions.
+        target_percent: of the volume of each, how much of it is treated.
+        beyond: numbers of lesions that the user chose and of which nothing is treated.
+        territory: what is fed, as text; "" where nobody has said it.
+        segments_by: who divided the liver into segments, where that was needed.
+        why: in words, why these lesions, and what stays untreated.
     """
 
     lesion: int
@@ -70,6 +79,45 @@ class TreatmentSummary:
     patch_spacing_mm: float = 1.0
     assistant_dice_on_patch: float | None = None
     outline_after_by: str = ""
+    targets: tuple[int, ...] = ()
+    target_percent: tuple[float, ...] = ()
+    beyond: tuple[int, ...] = ()
+    territory: str = ""
+    segments_by: str = ""
+    why: str = ""
+
+    def with_session(self, session: Session) -> TreatmentSummary:
+        """The same with what a session says."""
+        return replace(
+            self,
+            lesion=session.target,
+            targets=session.lesions,
+            target_percent=tuple(session.percent[n] for n in session.lesions),
+            beyond=session.beyond,
+            territory=session.territory.text if session.territory is not None else "",
+            segments_by=session.segments_by,
+            why=session.why,
+        )
+
+    def of(self, lesion: int) -> str:
+        """How much of a lesion is treated: "all", "34 %", "no"; "" in plans of older versions, which do not say it."""
+        if not self.targets:
+            return ""
+        percent = dict(zip(self.targets, self.target_percent, strict=False)).get(lesion, 0.0)
+        return "all" if percent > 99.95 else f"{percent:.0f} %" if percent else "no"
+
+    @property
+    def text(self) -> str:
+        """What is treated, in one line: "lesions 1, 3 (34 %) of 5; 62 % of all tumour"."""
+        if not self.targets:  # a plan of an older version
+            return f"lesion {self.lesion} and what is close to it; {self.share_of_tumour_percent:.0f} % of all tumour"
+        shown = [
+            f"{n}" if percent > 99.95 else f"{n} ({percent:.0f} %)"
+            for n, percent in zip(self.targets, self.target_percent, strict=False)
+        ]
+        more = f" and {len(shown) - _LISTED} more" if len(shown) > _LISTED else ""
+        listed = f"lesion{'s' if len(shown) > 1 else ''} {', '.join(shown[:_LISTED])}{more} of {self.lesions}"
+        return f"{listed}; {self.share_of_tumour_percent:.0f} % of all tumour"
 
 
 @dataclass(frozen=True)
@@ -111,6 +159,11 @@ class PlanDocument:
     kind: str = SEARCHED
     beside: Beside | None = None
     goal_reading: Goal = Goal()
+
+    @property
+    def target_centre(self) -> tuple[float, float, float] | None:
+        """Where the target lesion is, RAS mm; None where it was not measured."""
+        return next((one.centre_ras_mm for one in self.findings.lesions if one.index == self.treated.lesion), None)
 
     @property
     def forbidden(self) -> list[str]:

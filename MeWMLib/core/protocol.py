@@ -14,6 +14,7 @@ from typing import Any
 
 from MeWMLib.core.errors import ProtocolError, UnknownAgentError
 from MeWMLib.core.records import from_plain, read_json, record_to_plain
+from MeWMLib.core.territory import Territory
 from MeWMLib.core.texts import MOST_PROTOCOL, require_length
 from MeWMLib.core.treatment import DRUG as DRUG
 from MeWMLib.core.treatment import EMBOLIC as EMBOLIC
@@ -136,12 +137,19 @@ _ACTION = re.compile(
 
 @dataclass(frozen=True)
 class Protocol:
-    """A set of actions. Order does not matter: two protocols with the same actions are equal and hash alike.
+    """A set of actions, and what they are given into.
 
-    A protocol may be partial (drugs only) while a search builds it; see `complete`.
+    Order does not matter: two protocols with the same actions and the same territory are equal and hash alike. A
+    protocol may be partial (drugs only) while a search builds it; see `complete`.
+
+    Attributes:
+        actions: in vocabulary order.
+        territory: what the treated artery feeds, the same for all actions; None where nobody has said it, and of the
+            empty protocol.
     """
 
     actions: tuple[Action, ...]
+    territory: Territory | None = None
 
     def __post_init__(self) -> None:
         order = {name: n for n, name in enumerate(vocabulary())}
@@ -150,6 +158,8 @@ class Protocol:
             if one.agent == following.agent:
                 raise ProtocolError(what="A protocol names an agent twice", given=one.agent, remedy="Add up its doses")
         object.__setattr__(self, "actions", actions)
+        if not actions:
+            object.__setattr__(self, "territory", None)
 
     @classmethod
     def of(cls, names: Iterable[str]) -> Protocol:
@@ -158,15 +168,20 @@ class Protocol:
 
     @classmethod
     def parse(cls, text: str) -> Protocol:
-        """Read "Epirubicin 30 mg + Lipiodol 10 ml (emulsion)"; "+", ";" and "," separate actions.
+        """Read "Epirubicin 30 mg + Lipiodol 10 ml (emulsion) @ segments 5, 8".
+
+        "+", ";" and "," separate actions; everything behind the first "@" is the territory.
 
         Raises:
             UnknownAgentError: an unknown name.
+            TerritoryError: an unknown territory.
             ProtocolError: an empty or too long text, a wrong unit, dose or route.
         """
         require_length(text, MOST_PROTOCOL, "The protocol", ProtocolError)
+        given, at, fed = text.partition("@")
+        territory = Territory.parse(fed) if at else None
         actions = []
-        for part in re.split(r"[+;,]", " ".join(text.split())):
+        for part in re.split(r"[+;,]", " ".join(given.split())):
             match = _ACTION.match(part.strip())
             if match is None:
                 raise ProtocolError(what="A part of the protocol is empty", given=repr(text), remedy="Write A + B + C")
@@ -178,11 +193,16 @@ class Protocol:
             except ValueError:
                 raise ProtocolError(what=f"The dose of {known.name} is not a number", given=match["dose"]) from None
             actions.append(Action(known.name, dose, match["route"].lower() if match["route"] else None))
-        return cls(tuple(actions))
+        return cls(tuple(actions), territory)
 
     @property
     def text(self) -> str:
         """The one canonical text, which `parse` reads back."""
+        return f"{self.agents_text} @ {self.territory.text}" if self.territory else self.agents_text
+
+    @property
+    def agents_text(self) -> str:
+        """The canonical text of the actions alone."""
         return " + ".join(a.text for a in self.actions)
 
     @property
@@ -216,11 +236,20 @@ class Protocol:
 
     def plus(self, action: Action) -> Protocol:
         """Return this protocol with one more action."""
-        return Protocol((*self.actions, action))
+        return self.of_actions((*self.actions, action))
 
-    def to_json(self) -> list[dict[str, Any]]:
-        """JSON-ready form; `from_json` reads it."""
-        return [record_to_plain(action) for action in self.actions]
+    def of_actions(self, actions: Iterable[Action]) -> Protocol:
+        """Other actions into the same territory."""
+        return Protocol(tuple(actions), self.territory)
+
+    def fed(self, territory: Territory | None) -> Protocol:
+        """The same actions into a territory."""
+        return self if territory == self.territory else Protocol(self.actions, territory)
+
+    def to_json(self) -> list[dict[str, Any]] | dict[str, Any]:
+        """JSON-ready form: a list of actions; with a territory an object that holds both."""
+        actions = [record_to_plain(action) for action in self.actions]
+        return {"actions": actions, "territory": self.territory.text} if self.territory else actions
 
     @classmethod
     def from_json(cls, data: Any) -> Protocol:
@@ -231,9 +260,13 @@ class Protocol:
         """
         if isinstance(data, str):
             return cls.parse(data) if data else cls(())
+        fed = None
+        if isinstance(data, dict) and set(data) <= {"actions", "territory"}:
+            fed, data = data.get("territory"), data.get("actions")
         if not isinstance(data, list | tuple):
             raise ProtocolError(what="A protocol is a list of actions", given=repr(data)[:80])
-        return cls(tuple(from_plain(Action, entry, "An action", ProtocolError, strict=False) for entry in data))
+        actions = (from_plain(Action, entry, "An action", ProtocolError, strict=False) for entry in data)
+        return cls(tuple(actions), None if fed is None else Territory.from_json(fed))
 
     def __repr__(self) -> str:
         return f"Protocol({self.text!r})"

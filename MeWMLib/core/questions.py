@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from MeWMLib.core.errors import InputError, LabelQuestionError
+from MeWMLib.core.errors import InputError, LabelQuestionError, TargetQuestionError
 
 SEVERE, WARNING, NOTE = "severe", "warning", "note"
 _ORDER = (SEVERE, WARNING, NOTE)
@@ -48,6 +48,22 @@ def require_accepted(questions: Iterable[Question], accepted: bool) -> None:
             what="Something looks wrong with the labels or the scan",
             given=" ".join(severe).rstrip("."),
             remedy=f"Correct it and try again; if it is right as it is, go on with {ACCEPT_OPTION}",
+        )
+
+
+def require_target(questions: Iterable[Question], accepted: bool) -> None:
+    """Stop where several lesions may be the target.
+
+    Raises:
+        TargetQuestionError: so it is, and the user has neither named one nor accepted the default.
+    """
+    severe = [one.text for one in questions if one.severity == SEVERE]
+    if severe and not accepted:
+        raise TargetQuestionError(
+            what="It is not sure which lesion is to be treated",
+            given=" ".join(severe).rstrip("."),
+            remedy="Name the targets, such as --target 1, --target 2 or --target all; --target largest treats the "
+            f"largest and what is in the cube around it, as {ACCEPT_OPTION} does",
         )
 
 

@@ -116,18 +116,20 @@ def title_of(protocol: Protocol) -> str:
 def described(protocol: Protocol) -> str:
     """A protocol as a sentence: "cTACE: Epirubicin 50 mg in Lipiodol 10 ml, then Gelatin Sponge".
 
-    One that fits no template is its canonical text with a remark; doses that are not stated are left out.
+    One that fits no template is its canonical text with a remark; doses that are not stated are left out. A territory
+    comes last: "..., into segments 5, 8".
     """
     found = _fitted(protocol)
+    fed = f", into {protocol.territory.described}" if protocol.territory else ""
     if found is None:
-        return f"{protocol.text} (fits no template)"
+        return f"{protocol.agents_text} (fits no template){fed}"
     text = ""
     for slot, actions in zip(found[0].slots, found[1], strict=True):
         if actions:
             names = [Action(a.agent, a.dose).text for a in actions]
             listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
             text += (slot.before if text else "") + listed + slot.after
-    return f"{found[0].title}: {text}"
+    return f"{found[0].title}: {text}{fed}"
 
 
 def completions(

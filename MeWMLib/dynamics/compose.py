@@ -56,7 +56,12 @@ def sample_patch(
 
 
 def compose(
-    ct: Volume, labels: LabelMap, change_hu: NDArray[np.float32], patch: Geometry, provenance: Provenance
+    ct: Volume,
+    labels: LabelMap,
+    change_hu: NDArray[np.float32],
+    patch: Geometry,
+    provenance: Provenance,
+    untreated: NDArray[np.bool_] | None = None,
 ) -> Volume:
     """Add a change of HU, given on the patch, to the CT.
 
@@ -66,12 +71,15 @@ def compose(
         change_hu: (K, J, I) on `patch`, simulated minus before.
         patch: grid of the treated patch.
         provenance: marks the result as simulated.
+        untreated: (K, J, I) tumour that is not treated: it keeps its bits even where treated tumour is near.
 
     Returns:
         A volume with the CT's geometry and dtype; bit-identical to it wherever the dilated tumour's weight is 0.
     """
     box = patch_box(ct.geometry, patch)
     weight = feather(labels, box, patch)
+    if untreated is not None:
+        weight[untreated[box]] = 0.0
     change = sample_patch(change_hu, patch, ct.geometry, box) * weight
     out = ct.array.copy()
     part = out[box]

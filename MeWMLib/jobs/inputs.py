@@ -9,12 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.core import io
-from MeWMLib.core.errors import NoTumourError, PlanSettingsError
+import numpy as np
+from numpy.typing import NDArray
+
+from MeWMLib.core import io, regions
+from MeWMLib.core.errors import InputError, NoTumourError, PlanSettingsError, TerritoryError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.records import from_plain
+from MeWMLib.core.targets import Targets
+from MeWMLib.core.territory import Territory
 from MeWMLib.core.volume import LIVER, Geometry, LabelMap, Volume
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.table import SAMPLE_PREFIX, Input, kind_of
@@ -67,6 +72,55 @@ def protocol_of(job: Job) -> Protocol | None:
     """The protocol that the user of a job named; None where there is none."""
     text = next((job.inputs[name] for name in PROTOCOLS if job.inputs.get(name)), None)
     return Protocol.parse(text) if text else None
+
+
+def territory_of(job: Job) -> Territory | None:
+    """What the user of a job says is fed: by itself, with their protocol, or as a painted region.
+
+    Raises:
+        TerritoryError: it cannot be read, or two are named that are not the same.
+    """
+    text = str(job.inputs.get("territory") or "")
+    stated = Territory.parse(text) if text else None
+    protocol = protocol_of(job)
+    within = protocol.territory if protocol is not None else None
+    if stated is not None and within is not None and stated != within:
+        raise TerritoryError(
+            what="Two territories are named for one session",
+            given=f"{stated.text}; with the protocol: {within.text}",
+            remedy="Name the one that is fed, once",
+        )
+    found = stated or within
+    return Territory.painted() if found is None and job.inputs.get("fed") else found
+
+
+def targets_of(job: Job) -> Targets | None:
+    """The lesions that the user of a job wants treated; None where they have not said it."""
+    text = str(job.inputs.get("target") or "")
+    return Targets.parse(text) if text else None
+
+
+def read_fed(job: Job, grid: Geometry) -> NDArray[np.bool_] | None:
+    """The painted region that is fed (K, J, I), on the grid of the CT; None where there is none.
+
+    Raises:
+        InputError: a segment is named and no file.
+        MeWMError: as `core.regions.read_region`.
+    """
+    path, name = job.inputs.get("fed"), str(job.inputs.get("fed_segment") or "")
+    if not path:
+        if name:
+            raise InputError(
+                what="A segment is named, and no file with the painted region", given=name, remedy="Give it with --fed"
+            )
+        return None
+    return regions.read_region(Path(path), grid, name)
+
+
+def read_segments(job: Job, grid: Geometry) -> NDArray[np.uint8] | None:
+    """Couinaud's segments that somebody drew, as `core.regions.read_segments`; None where no file was given."""
+    path = job.inputs.get("segments")
+    return regions.read_segments(Path(path), grid) if path else None
 
 
 def read_case(job: Job, load_sample: Callable[[str], Any]) -> Case:

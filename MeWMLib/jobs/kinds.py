@@ -8,6 +8,7 @@ from typing import Any
 from MeWMLib.core import io
 from MeWMLib.core.errors import OutputError
 from MeWMLib.core.outcome import Risk
+from MeWMLib.core.patient import Patient
 from MeWMLib.core.records import to_plain
 from MeWMLib.jobs.inputs import plan_settings, read_post
 from MeWMLib.jobs.table import kind_of
@@ -66,9 +67,18 @@ def propose(task: Task) -> dict[str, Any]:
         "sources": dict(space.sources),
         "left_out": left_out(patient.clinical, patient.findings, patient.goal),
         "findings": patient.findings.to_json(),
+        "treated": _treated(patient),
         "questions": to_plain(ready.questions),
         "labels": ready.entry,
     }
+
+
+def _treated(patient: Patient) -> dict[str, Any]:
+    """The lesions that a session would treat, in the words of plan.json."""
+    session = patient.session
+    assert session is not None  # this kind of job chooses one
+    listed = [*session.lesions]
+    return {"targets": listed, "target_percent": [session.percent[n] for n in listed], "why": session.why}
 
 
 def assess(task: Task) -> dict[str, Any]:

@@ -11,11 +11,21 @@ from MeWMLib.core.errors import CancelledError
 from MeWMLib.core.outcome import Outcome
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import Candidate, Plan, PlanSettings, replica_seeds
-from MeWMLib.core.plan_folder import BY_USER, NAMED, PLAN, BundleFacts, LabelsUsed, PlanDocument, PlanFolder
+from MeWMLib.core.plan_folder import (
+    BY_USER,
+    NAMED,
+    PLAN,
+    BundleFacts,
+    LabelsUsed,
+    PlanDocument,
+    PlanFolder,
+    TreatmentSummary,
+)
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.questions import Question
 from MeWMLib.core.records import from_plain, to_plain
-from MeWMLib.jobs.inputs import Case, plan_settings, protocol_of
+from MeWMLib.core.territory import Territory
+from MeWMLib.jobs.inputs import Case, plan_settings, protocol_of, targets_of, territory_of
 from MeWMLib.jobs.task import Task
 from MeWMLib.planning.beside import beside
 from MeWMLib.planning.journal import Journal
@@ -65,9 +75,19 @@ class _Work:
             findings=self.patient.findings,
             policy=space,
             labels=self.labels,
-            treated=self.world.treatment_summary(self.patient),
+            treated=self.treated(),
             questions=self.questions,
         )
+
+    def treated(self) -> TreatmentSummary:
+        """What is treated in this session."""
+        found, session = self.world.treatment_summary(self.patient), self.patient.session
+        return found if session is None else found.with_session(session)
+
+    @property
+    def territory(self) -> Territory | None:
+        """What is fed; the same for every protocol."""
+        return self.patient.session.territory if self.patient.session is not None else None
 
     def write(self, document: PlanDocument) -> PlanDocument:
         """Write plan.json, and before the first time the volumes before treatment that it names."""
@@ -125,6 +145,7 @@ def _in_folder(task: Task, work: Callable[[_Work], dict[str, Any]]) -> dict[str,
     settings = plan_settings(task.job)
     # before anything is read: nobody waits for minutes to hear that a protocol is forbidden
     protocol, insists = protocol_of(task.job), bool(task.job.inputs.get("allow_forbidden"))
+    territory_of(task.job), targets_of(task.job)
     clinical, goal = task.goal()
     if protocol is not None:
         require_allowed(protocol, clinical, insists, goal=goal)
@@ -152,6 +173,7 @@ def _search(work: _Work) -> dict[str, Any]:
 
     def on_plan(found: Plan, fraction: float) -> None:
         nonlocal document
+        found = found.fed(work.territory)
         if found.evaluated > document.plan.evaluated:
             # until the search has ended, this is what a killed run leaves: a plan that was cut short
             document = work.write(replace(document, plan=replace(found, stopped_by="cancelled")))
@@ -163,7 +185,9 @@ def _search(work: _Work) -> dict[str, Any]:
         try:
             if len(journal):
                 report.log(f"Resuming from the journal of a run that was stopped: {len(journal)} batches are known")
-            found = world.plan(work.patient, space, settings, seed, on_plan, task.cancelled, journal)
+            found = world.plan(work.patient, space, settings, seed, on_plan, task.cancelled, journal).fed(
+                work.territory
+            )
         except CancelledError:
             found = document.plan
             if not document.files:
@@ -178,7 +202,7 @@ def _search(work: _Work) -> dict[str, Any]:
             task.check_cancelled()
     seeds = replica_seeds(seed, settings.replicas)
     document = replace(document, plan=found)
-    mine = protocol_of(task.job)
+    mine = _named(work)
     if mine is not None and found.best is not None and not task.cancelled():
         document = _beside(work, document, mine, seeds)
 
@@ -217,7 +241,7 @@ def _beside(work: _Work, document: PlanDocument, mine: Protocol, seeds: tuple[in
 
 def _simulate_one(work: _Work) -> dict[str, Any]:
     task, world = work.task, work.world
-    protocol = protocol_of(task.job)
+    protocol = _named(work)
     assert protocol is not None  # `JobKind.check` asked for it
     reasons = {name: "Named by the user" for name in protocol.agents}
     document = work.document(ActionSpace(protocol.drugs, protocol.embolics, reasons, BY_USER))
@@ -226,6 +250,12 @@ def _simulate_one(work: _Work) -> dict[str, Any]:
         task.check_cancelled()
         candidate = world.candidate(work.patient, protocol, outcomes)
     return work.save(replace(document, plan=Plan((candidate,), (), "finished", 1), kind=NAMED), lambda *_: outcomes)
+
+
+def _named(work: _Work) -> Protocol | None:
+    """The protocol that the user named, given into the territory of the session."""
+    protocol = protocol_of(work.task.job)
+    return protocol.fed(work.territory) if protocol is not None else None
 
 
 def _best_line(found: Plan) -> str:

@@ -17,9 +17,10 @@ from MeWMLib.core import io
 from MeWMLib.core.errors import BundleError, InputError, ServerError, UnreadableFileError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan_folder import PLAN, PlanFolder, read_document
+from MeWMLib.core.regions import read_segments, write_region, write_segments
 from MeWMLib.core.sealed import write_sealed
 from MeWMLib.core.volume import Volume
-from MeWMLib.jobs.inputs import read_ct, read_labels
+from MeWMLib.jobs.inputs import read_ct, read_fed, read_labels
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.table import SAMPLE_PREFIX, Input, kind_of
 from MeWMLib.jobs.wire import FileEntry, is_plain_name
@@ -79,6 +80,12 @@ def pack(job: Job, folder: Path) -> Packed:
                 io.write_volume(Volume(ct.array, ct.geometry, ct.phase, ct.simulated), folder / entry.file)
         elif entry.type == "labels" and (grid := scans.get(entry.on)) is not None:
             io.write_labels(read_labels(job, entry.name, grid.geometry), folder / entry.file)
+        elif entry.type == "region" and (grid := scans.get(entry.on)) is not None:
+            painted = read_fed(job, grid.geometry)
+            assert painted is not None  # a file was given
+            write_region(painted, grid.geometry, folder / entry.file)
+        elif entry.type == "segments" and (grid := scans.get(entry.on)) is not None:
+            write_segments(read_segments(Path(given), grid.geometry), grid.geometry, folder / entry.file)
         elif entry.type == "clinical":
             given = Clinical.from_json(given).to_json()
         if entry.file and (folder / entry.file).exists():

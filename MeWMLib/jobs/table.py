@@ -43,19 +43,19 @@ class Input:
         name: its key in `Job.inputs`.
         help: one line for people.
         type: "text"; "on", "off" (an option that sets true or false); "ct" (path of an image or of a DICOM folder, or
-            sample:NAME); "labels" (of a label file); "path" (of another file); "clinical" (the JSON object; for the
-            command its file).
+            sample:NAME); "labels" (of a label file); "region" and "segments" (of a file with what somebody drew on the
+            CT); "path" (of another file); "clinical" (the JSON object; for the command its file).
         metavar: what the help calls its value.
         required: no job without it.
         series: of a CT, the input that chooses the DICOM series.
-        on: of labels, the input with the CT that they belong to.
+        on: of labels and regions, the input with the CT that they belong to.
         stays: "" if it is sent to a server; "used" if reading the files on this computer uses it up; "private" if jobs
             with it do not run on a server.
     """
 
     name: str
     help: str
-    type: Literal["text", "on", "off", "ct", "labels", "path", "clinical"] = "text"
+    type: Literal["text", "on", "off", "ct", "labels", "region", "segments", "path", "clinical"] = "text"
     metavar: str = "TEXT"
     required: bool = False
     series: str = ""
@@ -72,7 +72,7 @@ class Input:
     @property
     def file(self) -> str:
         """Name under which a server is sent this file, or "" if it is not a file that is sent."""
-        if self.type not in ("ct", "labels"):
+        if self.type not in ("ct", "labels", "region", "segments"):
             return ""
         return "ct.nrrd" if self.name == "case" else f"{self.name}.nrrd"
 
@@ -147,6 +147,11 @@ class JobKind:
     stages: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
+    def treats(self) -> bool:
+        """True if a session is chosen: which lesions are treated, and what is fed."""
+        return any(entry.name == "target" for entry in self.inputs)
+
+    @property
     def files(self) -> dict[str, str]:
         """Inputs that are sent as files, with the names of the files."""
         return {entry.name: entry.file for entry in self.inputs if entry.file}
@@ -198,7 +203,10 @@ def load(name: str) -> Callable[..., Any]:
 
 _CASE_HELP = "a DICOM folder, a NIfTI, NRRD or MetaImage file, or sample:NAME (see `mewm sample`)"
 _POLICY_HELP = "who proposes: guideline (default), constant:TEXT, prior:FILE, llm:ENDPOINT[+REFINER] (docs/POLICY.md)"
-_PROTOCOL_HELP = 'agents with optional doses, joined by +, such as "Epirubicin 30 mg + Lipiodol 10 ml"'
+_PROTOCOL_HELP = (
+    'agents with optional doses, joined by +, and maybe "@" with the territory, such as '
+    '"Epirubicin 30 mg + Lipiodol 10 ml @ segments 5, 8"'
+)
 _MINE_HELP = "your own protocol: it is simulated beside the first one, and what each action of either moves is shown"
 _FORBIDDEN = Input(
     "allow_forbidden", "go on although a clinical rule forbids it or TACE is contraindicated; outputs say so", "on"
@@ -220,6 +228,15 @@ _PATIENT = (
     Input("accept_goal", "go on with the goal as it was understood, questions and all", "on"),
     Input("segment", "do not try the segmenter where there are labels", "off"),
 )
+_TARGET_HELP = "lesions to treat: 1,3 (numbers of the list of lesions), all, largest, segment:RIGHT, segment:5,8"
+_TERRITORY_HELP = 'what the treated artery feeds: "right lobe", "segments 5, 8", "A8", "right hepatic artery"'
+_SESSION = (
+    Input("target", _TARGET_HELP, metavar="LESIONS"),
+    Input("territory", _TERRITORY_HELP),
+    Input("fed", "label file of the region that is fed, painted on the CT", "region", "FILE", on="case"),
+    Input("fed_segment", "which segment of --fed is meant; without it all", metavar="NAME", stays="used"),
+    Input("segments", "label file of Couinaud's segments, drawn on the CT", "segments", "FILE", on="case"),
+)
 #: To whom a language-model policy sends data is agreed on the user's own computer.
 _POLICY = Input("policy", _POLICY_HELP, metavar="NAME", stays="private")
 _PREVIEW_HELP = "send nothing: write the exact bytes that --policy would send"
@@ -237,7 +254,7 @@ _KINDS = (
         title="Exploring protocols",
         help="search the TACE protocol of lowest predicted risk and simulate the best ones",
         example="mewm plan ct.nrrd --labels labels.seg.nrrd --clinical patient.json --out out/plan",
-        inputs=(*_PATIENT, _POLICY, Input("mine", _MINE_HELP, metavar="PROTOCOL"), _FORBIDDEN),
+        inputs=(*_PATIENT, *_SESSION, _POLICY, Input("mine", _MINE_HELP, metavar="PROTOCOL"), _FORBIDDEN),
         run="MeWMLib.jobs.plan_job:plan",
         output=_PLAN_FOLDER,
         settings=(
@@ -262,7 +279,7 @@ _KINDS = (
         title="Simulating",
         help="simulate the CT after one protocol that you name",
         example='mewm simulate sample:lits-117 --protocol "Epirubicin 30 mg + Lipiodol 10 ml" --out out/simulated',
-        inputs=(*_PATIENT, Input("protocol", _PROTOCOL_HELP, required=True), _FORBIDDEN),
+        inputs=(*_PATIENT, *_SESSION, Input("protocol", _PROTOCOL_HELP, required=True), _FORBIDDEN),
         run="MeWMLib.jobs.plan_job:simulate",
         output=_PLAN_FOLDER,
         settings=_SIMULATION_SETTINGS,
@@ -284,7 +301,13 @@ _KINDS = (
         title="Measuring lesions",
         help="propose drugs and embolics for a patient, with reasons",
         example="mewm propose ct.nrrd --labels labels.seg.nrrd --json",
-        inputs=(*_PATIENT, _POLICY, Input("preview", _PREVIEW_HELP, "path", "FILE", stays="private"), _FORBIDDEN),
+        inputs=(
+            *_PATIENT,
+            *_SESSION,
+            _POLICY,
+            Input("preview", _PREVIEW_HELP, "path", "FILE", stays="private"),
+            _FORBIDDEN,
+        ),
         run="MeWMLib.jobs.kinds:propose",
         settings=("drugs", "embolics"),
     ),

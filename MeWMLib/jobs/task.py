@@ -19,11 +19,12 @@ from MeWMLib.core.io import atomic_path
 from MeWMLib.core.patient import Clinical, Patient
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import ActionSpace
-from MeWMLib.core.questions import NOTE, Question, in_line, require_accepted
+from MeWMLib.core.questions import NOTE, SEVERE, WARNING, Question, in_line, require_accepted, require_target
 from MeWMLib.core.volume import LIVER, LabelMap, Volume, require_same_geometry
-from MeWMLib.jobs.inputs import Case, clinical_of, read_case
+from MeWMLib.jobs.inputs import Case, clinical_of, read_case, read_fed, read_segments, targets_of, territory_of
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.reporter import Reporter
+from MeWMLib.jobs.table import SAMPLE_PREFIX, kind_of
 from MeWMLib.policy.goal import read_goal, require_answered, with_facts
 
 if TYPE_CHECKING:
@@ -152,7 +153,29 @@ class Task:
             questions += self.ask_labels(case.ct, labels)
         patient = replace(world.patient(case.ct, labels, clinical, case.id), goal=goal)
         self.check_cancelled()
-        return PatientAtWork(world, case, patient, entry, questions)
+        patient, asked = self.session(case, patient)
+        return PatientAtWork(world, case, patient, entry, questions + asked)
+
+    def session(self, case: Case, patient: Patient) -> tuple[Patient, tuple[Question, ...]]:
+        """The patient with what is treated in this session, and what is asked about it.
+
+        Raises:
+            TargetQuestionError: several lesions may be the target, and the job does not say which.
+            MeWMError: see `world.treating.treating` and the readers of what was drawn.
+        """
+        from MeWMLib.world.treating import question_session, treating
+
+        if not kind_of(self.job.kind).treats:
+            return patient, ()
+        grid, targets = case.ct.geometry, targets_of(self.job)
+        fed, segments = read_fed(self.job, grid), read_segments(self.job, grid)
+        patient = treating(patient, targets, territory_of(self.job), fed, segments)
+        questions = question_session(patient, targets is not None)
+        if case.name.startswith(SAMPLE_PREFIX):  # nobody is treated by a demonstration: said, but not asked
+            questions = tuple(replace(one, severity=WARNING) if one.severity == SEVERE else one for one in questions)
+        if kind_of(self.job.kind).output is not None:  # what only lists the lesions needs no target
+            require_target(questions, bool(self.job.inputs.get("accept_labels")))
+        return patient, self._asked(questions)
 
     def ask_given(self, case: Case) -> tuple[Question, ...]:
         """What the CT and the labels that were given let one ask; as `ask_labels`."""
@@ -168,7 +191,7 @@ class Task:
         """What labels let one ask; shown to the user, and severe ones stop the job unless it accepts them."""
         from MeWMLib.world.questions import question_patient
 
-        questions = question_patient(ct, labels)
+        questions = question_patient(ct, labels, clinical_of(self.job))
         require_accepted(questions, bool(self.job.inputs.get("accept_labels")))
         return self._asked(questions)
 

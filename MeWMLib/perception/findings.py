@@ -14,6 +14,7 @@ from scipy.spatial.distance import pdist
 from MeWMLib.core.patient import Findings, Lesion
 from MeWMLib.core.volume import LIVER, Geometry, LabelMap, Volume, require_same_geometry
 from MeWMLib.perception.liver_place import LiverPlace
+from MeWMLib.perception.segments import SegmentMap
 
 #: Lipiodol deposits: denser than any enhanced tumour or vessel in the portal phase.
 LIPIODOL_HU = 200
@@ -36,8 +37,21 @@ def viable_mask(hu: NDArray[Any], tumour: NDArray[np.bool_]) -> NDArray[np.bool_
     return np.asarray(viable & ~ndimage.binary_dilation(bright), bool) if bright.any() else viable
 
 
+def numbered(labels: LabelMap) -> NDArray[np.int32]:
+    """Connected lesions (26 neighbours) by their numbers in the findings: (K, J, I), 1 for the largest, 0 elsewhere."""
+    components = cc3d.connected_components(labels.tumour, connectivity=26)
+    sizes = np.bincount(components.ravel())
+    numbers = np.zeros(len(sizes), np.int32)
+    numbers[1 + np.argsort(-sizes[1:], kind="stable")] = np.arange(1, len(sizes), dtype=np.int32)
+    return np.asarray(numbers[components], np.int32)
+
+
 def measure(
-    ct: Volume, labels: LabelMap, vessels: NDArray[np.bool_] | None = None, sizes_only: bool = False
+    ct: Volume,
+    labels: LabelMap,
+    vessels: NDArray[np.bool_] | None = None,
+    sizes_only: bool = False,
+    segments: SegmentMap | None = None,
 ) -> Findings:
     """Measure the liver and every connected lesion (26 neighbours), largest first.
 
@@ -47,12 +61,13 @@ def measure(
         ct, labels: on one grid.
         vessels: (K, J, I) mask of the main vessels, where known.
         sizes_only: leave out the mRECIST diameter and the place of each lesion, which cost most of the time.
+        segments: of the liver, where somebody drew them: the place of each lesion is then told by them.
 
     Raises:
         GeometryMismatchError: labels or vessels are not on the grid of the CT.
     """
     require_same_geometry(ct.geometry, labels.geometry, "The labels are not on the grid of the CT")
-    place = None if sizes_only else LiverPlace.of(labels, vessels)
+    place = None if sizes_only else LiverPlace.of(labels, vessels, segments)
     voxel_ml = ct.geometry.voxel_ml
     liver, parenchyma = labels.liver, labels.array == LIVER
     components = cc3d.connected_components(labels.tumour, connectivity=26)

@@ -1,7 +1,9 @@
-"""Where in the liver a lesion is: distance to the surface and to vessels, and words that need no segments.
+"""Where in the liver a lesion is: distance to the surface and to vessels, and words.
 
-Couinaud's segments need the hepatic and portal veins, which no mask here shows in full; so the words divide the liver's
-own box: right, middle, left; front, back; upper, middle, lower.
+The words name Couinaud's segments where a division of the liver is known: one that somebody drew, or else the
+APPROXIMATE one of `perception.segments`, said as "about". A part of a liver shows no landmarks to divide it by; there
+the words divide the liver's own box into right, middle, left. Front, back, upper, middle and lower are always those of
+the box.
 """
 # mypy: allow-untyped-calls
 # scipy carries no types.
@@ -18,6 +20,7 @@ from scipy.spatial import cKDTree
 
 from MeWMLib.core.errors import GeometryMismatchError
 from MeWMLib.core.volume import Geometry, LabelMap
+from MeWMLib.perception.segments import Division, SegmentMap, place_in_words, shares_of
 
 Mask = NDArray[np.bool_]
 Points = NDArray[np.float64]
@@ -36,6 +39,8 @@ class LiverPlace:
         geometry: grid.
         surface, vessels: search trees of points (RAS mm); None where there are none.
         low, high: box of the liver along the RAS axes (mm); None without a liver.
+        segments: those that somebody drew, or None.
+        division: the approximate one where nobody did; None where the liver shows no landmarks.
     """
 
     geometry: Geometry
@@ -43,10 +48,12 @@ class LiverPlace:
     vessels: Any
     low: Points | None
     high: Points | None
+    segments: SegmentMap | None = None
+    division: Division | None = None
 
     @classmethod
-    def of(cls, labels: LabelMap, vessels: Mask | None = None) -> LiverPlace:
-        """Make it from labels and, where known, a mask of the main vessels (K, J, I).
+    def of(cls, labels: LabelMap, vessels: Mask | None = None, segments: SegmentMap | None = None) -> LiverPlace:
+        """Make it from labels and, where known, a mask of the main vessels (K, J, I), and segments.
 
         The border of the field of view is not a surface of the liver.
 
@@ -72,7 +79,10 @@ class LiverPlace:
         points = geometry.to_ras(np.argwhere(edge) + start)
         corners = points if len(points) else geometry.to_ras(np.argwhere(inside) + start)
         surface = cKDTree(points) if len(points) else None
-        return cls(geometry, surface, tree, corners.min(axis=0), corners.max(axis=0))
+        division = Division.of(labels) if segments is None else None
+        if division is not None and not division.found:
+            division = None
+        return cls(geometry, surface, tree, corners.min(axis=0), corners.max(axis=0), segments, division)
 
     def describe(self, mask: Mask, start: NDArray[np.intp]) -> tuple[float | None, float | None, str]:
         """Distances (mm) of a lesion to the liver's surface and to a main vessel, and its place in words.
@@ -89,9 +99,16 @@ class LiverPlace:
         vessel = _nearest(self.vessels, points)
         if self.low is None or self.high is None:
             return edge, vessel, ""
-        return edge, vessel, self._words(self.geometry.to_ras(np.argwhere(mask) + start), edge)
+        places = np.argwhere(mask) + start
+        points, segments = self.geometry.to_ras(places), ""
+        if self.segments is not None:
+            codes = self.segments.codes[tuple(places.T)]
+            segments = place_in_words(shares_of(codes), self.segments.is_approximate)
+        elif self.division is not None:
+            segments = place_in_words(shares_of(self.division.at(points)))
+        return edge, vessel, self._words(points, edge, segments)
 
-    def _words(self, points: Points, edge: float | None) -> str:
+    def _words(self, points: Points, edge: float | None, segments: str) -> str:
         assert self.low is not None and self.high is not None
         shares = (points - self.low) / np.maximum(self.high - self.low, 1e-6)
         parts = []
@@ -101,7 +118,7 @@ class LiverPlace:
             first, last = (words[int(end * len(words))] for end in (ends[1], ends[0]))
             parts.append(first if first == last else f"{first} to {last}")
         side, depth, height = parts
-        text = f"{side} part of the liver, {depth}, {height}"
+        text = f"{segments or f'{side} part of the liver'}, {depth}, {height}"
         if edge is None:
             return text
         return f"{text}; at its surface" if edge < SUBCAPSULAR_MM else f"{text}; {edge:.0f} mm below its surface"

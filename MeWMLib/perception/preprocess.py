@@ -122,7 +122,18 @@ def patch_geometry(labels: LabelMap, size: int = PATCH_SIZE) -> Geometry:
             remedy="Segment the tumour, or give labels with value 2",
         )
     target = int(np.argmax(np.bincount(components.ravel())[1:])) + 1
-    low, high = _bounds(labels.geometry, np.argwhere(components == target))
+    return patch_around(labels.geometry, np.argwhere(components == target), size)
+
+
+def patch_around(geometry: Geometry, voxels: NDArray[Any], size: int = PATCH_SIZE) -> Geometry:
+    """Return the cube around a lesion; see `patch_geometry`.
+
+    Args:
+        geometry: grid of the CT.
+        voxels: (N, 3) the lesion's (k, j, i).
+        size: voxels along each side.
+    """
+    low, high = _bounds(geometry, voxels)
     spacing = max(1.0, float((high - low).max()) / PATCH_FIT_MM)
     return centred_grid((low + high) / 2, (size, size, size), spacing)
 

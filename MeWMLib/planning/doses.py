@@ -57,4 +57,4 @@ def refine(memo: Memo, protocols: Iterable[Protocol], count: int, allowed: Allow
 def _dosed(protocol: Protocol, name: str, count: int) -> list[Protocol]:
     others = tuple(a for a in protocol.actions if a.agent != name)
     route = next(a.route for a in protocol.actions if a.agent == name)
-    return [Protocol((*others, Action(name, dose, route))) for dose in levels(name, count)]
+    return [protocol.of_actions((*others, Action(name, dose, route))) for dose in levels(name, count)]

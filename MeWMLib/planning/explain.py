@@ -18,7 +18,7 @@ def contributions(protocol: Protocol, log_risk: Mapping[Protocol, float]) -> tup
     """
     found = []
     for action in protocol.actions:
-        without = log_risk.get(Protocol(tuple(a for a in protocol.actions if a != action)))
+        without = log_risk.get(protocol.of_actions(a for a in protocol.actions if a != action))
         change = None if without is None else log_risk[protocol] - without
         found.append(Contribution(action.text, without, change))
     return tuple(found)

@@ -59,5 +59,7 @@ def pattern_of(names: Iterable[str]) -> re.Pattern[str]:
     for name in sorted(names, key=len, reverse=True):
         words = re.findall(r"[A-Za-z0-9]+", name.removesuffix("s") if len(name) > 3 else name)
         whole = r"[\s-]*".join(words) + "s?"
+        if whole[-3].isdigit():  # "Glubran 2 ml" are two millilitres of Glubran, not an amount of Glubran 2
+            whole += r"(?!\s*(?:mg|g|ml|cc)\b)"
         parts.append(whole if len(name) <= 3 and name.isupper() else f"(?i:{whole})")
     return re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(parts)})(?![A-Za-z0-9])")

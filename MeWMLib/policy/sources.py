@@ -1,4 +1,4 @@
-"""Publications that the rules and the guideline table refer to, each with an address where it can be looked up."""
+"""Publications that rules, guideline table and table of products refer to, each with an address to look it up at."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Reference:
     """A guideline, paper, product label or data set.
 
     Attributes:
-        key: its name in `rules.json` and `guideline.json`.
+        key: its name in `rules.json`, `guideline.json` and `products.json`.
         citation: authors, title, journal.
         url: where it can be looked up.
         kind: guideline, review, trial, product label, ...

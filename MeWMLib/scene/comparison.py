@@ -65,9 +65,11 @@ class Prepared:
     maps: tuple[Any, ...] = ()
 
 
-def prepare(before: Volume, labels: LabelMap, simulated: Sequence[KeptCandidate]) -> Prepared:
-    """Compute the part of a comparison that needs no scene."""
-    target = find_target(labels)
+def prepare(
+    before: Volume, labels: LabelMap, simulated: Sequence[KeptCandidate], near: Sequence[float] | None = None
+) -> Prepared:
+    """Compute the part of a comparison that needs no scene; `near` as for `find_target`."""
+    target = find_target(labels, near)
     if not simulated:
         return Prepared(target, None, 0.0, 0.0)
     best = simulated[0]
@@ -133,7 +135,7 @@ def comparison_steps(
     Returns:
         The nodes in the folder; without `ct_node` and `labels_node` the CT and its labels come first.
     """
-    prepared = prepared or prepare(before, labels, simulated)
+    prepared = prepared or prepare(before, labels, simulated, document.target_centre)
     ct, nodes = ct_node, []
     if ct is None:
         ct = volume_to_node(scene, before, "CT before treatment")

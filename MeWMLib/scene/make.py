@@ -59,7 +59,13 @@ def make(directory: Path, progress: Progress, *, scene: bool = True, report: boo
             notes.append(NO_GL_NOTE)
         with SlicerCore() as core:
             pictures = make_pictures(
-                core, before, labels, simulated, gl, lambda share, message: progress(0.1 + 0.4 * share, message)
+                core,
+                before,
+                labels,
+                simulated,
+                gl,
+                lambda share, message: progress(0.1 + 0.4 * share, message),
+                document.target_centre,
             )
         images = {picture.name: png_bytes(picture.pixels) for picture in pictures}
         tree = tree_chart(plan.tree, plan.best.protocol if plan.best else None)

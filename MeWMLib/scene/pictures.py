@@ -54,7 +54,13 @@ class Picture:
 
 
 def make_pictures(
-    core: SlicerCore, before: Volume, labels: LabelMap, simulated: Sequence[KeptCandidate], gl: bool, progress: Progress
+    core: SlicerCore,
+    before: Volume,
+    labels: LabelMap,
+    simulated: Sequence[KeptCandidate],
+    gl: bool,
+    progress: Progress,
+    near: Sequence[float] | None = None,
 ) -> list[Picture]:
     """Make all pictures of a plan.
 
@@ -65,8 +71,9 @@ def make_pictures(
         simulated: the kept candidates, best first; may be empty.
         gl: False for pictures without OpenGL; then the surfaces are left out.
         progress: called with the finished share (0 to 1) and a message.
+        near: where the lesion is that is treated, RAS mm; the largest one is shown without it.
     """
-    target = find_target(labels)
+    target = find_target(labels, near)
     studio = _Studio(core, before, labels, target)
     pictures: list[Picture] = []
     try:

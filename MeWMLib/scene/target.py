@@ -1,7 +1,8 @@
-"""Where to look: the largest lesion and the liver around it, and the slices that show them."""
+"""Where to look: the lesion that is treated and the liver around it, and the slices that show them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,7 @@ class Target:
     """Where to look, all in RAS mm.
 
     Attributes:
-        centre: a point inside the largest lesion, near its centroid.
+        centre: a point inside the lesion, near its centroid.
         lesion_mm: its largest extent along an axis.
         liver_low, liver_high: corners of the box around the liver.
     """
@@ -51,8 +52,13 @@ class Target:
         return Framing(AXIAL, self.centre, min(max(1.5 * self.lesion_mm, 70.0), self.liver_framing(AXIAL).width_mm))
 
 
-def find_target(labels: LabelMap) -> Target:
-    """Find the largest lesion and the liver; where there is no lesion, the middle of the liver is the target."""
+def find_target(labels: LabelMap, near: Sequence[float] | None = None) -> Target:
+    """Find a lesion and the liver; where there is no lesion, the middle of the liver is the target.
+
+    Args:
+        labels: liver and tumour.
+        near: the lesion nearest to this point (RAS mm); the largest one without it.
+    """
     liver = labels.liver
     ras = labels.geometry.to_ras(_points(liver if liver.any() else np.ones_like(liver)))
     low, high = ras.min(axis=0), ras.max(axis=0)
@@ -60,11 +66,18 @@ def find_target(labels: LabelMap) -> Target:
         return Target(_point((low + high) / 2), 40.0, _point(low), _point(high))
     box = ndimage.find_objects(labels.tumour.astype(np.uint8))[0]
     components, _ = ndimage.label(labels.tumour[box])
-    inside = np.argwhere(components == 1 + int(np.argmax(np.bincount(components.ravel())[1:])))
+    start = [side.start for side in box]
+    if near is None:
+        chosen = 1 + int(np.argmax(np.bincount(components.ravel())[1:]))
+    else:
+        tumour = np.argwhere(components)
+        away = np.linalg.norm(labels.geometry.to_ras(tumour + start) - np.asarray(near), axis=1)
+        chosen = components[tuple(tumour[np.argmin(away)])]
+    inside = np.argwhere(components == chosen)
     # The centroid of a crescent is outside it: take the lesion's voxel that is nearest to it.
     spacing = np.array(labels.geometry.spacing)
     nearest = inside[np.argmin((((inside - inside.mean(axis=0)) * spacing) ** 2).sum(axis=1))]
-    centre = labels.geometry.to_ras(nearest + [side.start for side in box])
+    centre = labels.geometry.to_ras(nearest + start)
     extent = float(((np.ptp(inside, axis=0) + 1) * spacing).max())
     return Target(_point(centre), extent, _point(low), _point(high))
 

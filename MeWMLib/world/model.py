@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from MeWMLib.core.bundle import Bundle
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.dosing import doses_for
-from MeWMLib.core.errors import GeometryMismatchError, NoTumourError
+from MeWMLib.core.errors import GeometryMismatchError, NoTumourError, TerritoryError
 from MeWMLib.core.outcome import Outcome, ReplicaScore, Risk, TumourChange
 from MeWMLib.core.patient import Clinical, Patient
 from MeWMLib.core.plan import DEFAULT_SETTINGS, TEMPLATES, Candidate, Plan, PlanSettings, replica_seeds
 from MeWMLib.core.plan_folder import TreatmentSummary
 from MeWMLib.core.protocol import ActionSpace, Protocol
-from MeWMLib.core.volume import LabelMap, Provenance, Volume
+from MeWMLib.core.territory import Territory
+from MeWMLib.core.volume import LIVER, LabelMap, Provenance, Volume
 from MeWMLib.dynamics.compose import compose
 from MeWMLib.dynamics.model import DynamicsModel
 from MeWMLib.perception import postprocess
@@ -42,6 +43,7 @@ from MeWMLib.world.patch import FloatArray, Labels, TreatedPatch
 from MeWMLib.world.replicas import SimulatedReplica, keep_best, simulation_key
 from MeWMLib.world.response_prediction import response_hint
 from MeWMLib.world.simulator import PreparedPatient, Simulator
+from MeWMLib.world.treating import treating
 
 
 class WorldModel:
@@ -115,7 +117,7 @@ class WorldModel:
     def propose(self, patient: Patient, goal: str = "", settings: PlanSettings = DEFAULT_SETTINGS) -> ActionSpace:
         """Candidate drugs and embolics by the offline guideline policy."""
         most = settings.drugs, settings.embolics
-        return guideline.propose(patient.findings, patient.clinical, goal, *most, insists=patient.goal.insists)
+        return guideline.propose(patient.target_findings, patient.clinical, goal, *most, insists=patient.goal.insists)
 
     @staticmethod
     def policy(name: str) -> ChosenPolicy:
@@ -139,8 +141,13 @@ class WorldModel:
             seed: of the first replica, or the seed of each.
             settings: replicas, sampling steps and guidance.
             replicas: how many, in place of the settings' number; one alone shows what is expected.
+
+        Raises:
+            TerritoryError: the protocol's territory is another than that of the patient's session, or of a patient
+                without a session cannot be placed in the liver (see `treating`).
         """
         protocol = Protocol.parse(protocol) if isinstance(protocol, str) else protocol
+        patient = self._in_session(patient, protocol)
         settings = settings if replicas is None else replace(settings, replicas=replicas)
         seeds = replica_seeds(seed, settings.replicas) if isinstance(seed, int) else tuple(seed)
         ready = self.simulator.prepare(patient)
@@ -149,10 +156,30 @@ class WorldModel:
             self._outcome(patient, ready, replica, protocol, one) for replica, one in zip(found, seeds, strict=True)
         ]
 
+    @staticmethod
+    def treating(patient: Patient, **choice: Any) -> Patient:
+        """The patient with a session: which lesions are treated, and what is fed; see `world.treating.treating`."""
+        return treating(patient, **choice)
+
+    @staticmethod
+    def _in_session(patient: Patient, *protocols: Protocol) -> Patient:
+        """The patient, with a session for the territory of the protocols where they have none."""
+        for territory in {p.territory for p in protocols if p.territory is not None}:
+            if patient.session is None:
+                patient = treating(patient, territory=territory)
+            elif patient.session.territory != territory:
+                raise TerritoryError(
+                    what="A session has one territory, and a protocol names another one",
+                    given=f"{territory.text}; session: {_named(patient.session.territory)}",
+                    remedy="Make a session for it with WorldModel.treating",
+                )
+        return patient
+
     def on_patch(
         self, patient: Patient, protocols: Sequence[Protocol], seeds: Sequence[int], settings: PlanSettings
     ) -> tuple[TreatedPatch, list[SimulatedReplica]]:
         """Simulate and score N protocols with N seeds on the treated patch alone, without the full CT."""
+        patient = self._in_session(patient, *protocols)
         ready = self.simulator.prepare(patient)
         return ready.patch, self.simulator.replicas(ready, list(zip(protocols, seeds, strict=True)), settings)
 
@@ -168,7 +195,9 @@ class WorldModel:
 
         Raises:
             SearchCancelled: soon after `cancelled` says so.
+            TerritoryError: as `simulate`.
         """
+        patient = self._in_session(patient, *protocols)
         ready = self.simulator.prepare(patient)
         replicas = iter(self.simulator.replicas(ready, [(p, s) for p in protocols for s in seeds], settings, cancelled))
         return [self._candidate(patient, p, [next(replicas).score for _ in seeds]) for p in protocols]
@@ -231,9 +260,9 @@ class WorldModel:
 
     def treatment_summary(self, patient: Patient) -> TreatmentSummary:
         """Target lesion, share of all tumour in the patch, its voxel size, and who draws the outline afterwards."""
-        ready = self.simulator.prepare(patient)
+        ready, session = self.simulator.prepare(patient), patient.session
         return TreatmentSummary(
-            lesion=1,
+            lesion=session.target if session else 1,
             lesions=len(patient.findings.lesions),
             share_of_tumour_percent=ready.patch.share_of_tumour(patient),
             patch_spacing_mm=round(ready.patch.spacing_mm, 4),
@@ -277,7 +306,7 @@ class WorldModel:
                 keep_best(kept, batch, replicas, settings, utility)
                 yield [r.score for r in replicas]
 
-        hint = response_hint(self.simulator.dynamics, ready.encoded, ready.before, seeds, settings)
+        hint = response_hint(self.simulator.dynamics, ready.encoded, ready.treated, seeds, settings, ready.untreated_ml)
         found = explore(
             space,
             settings,
@@ -287,7 +316,7 @@ class WorldModel:
             on_plan,
             cancelled,
             hint=hint,
-            dose=doses_for(patient.findings, patient.clinical) if settings.space == TEMPLATES else None,
+            dose=doses_for(patient.target_findings, patient.clinical) if settings.space == TEMPLATES else None,
             findings=patient.findings,
             goal=patient.goal,
         )
@@ -300,7 +329,7 @@ class WorldModel:
         """What the numbers of a plan depend on: a journal of another key is of no use."""
         patch = self.treated_patch(patient)
         return {
-            "patch": hashlib.sha256(patch.hu.tobytes() + patch.labels.tobytes()).hexdigest(),
+            "patch": hashlib.sha256(patch.hu.tobytes() + patch.treated_labels.tobytes()).hexdigest(),
             "clinical": patient.clinical.to_json(),
             "goal": [list(patient.goal.ruled_out), [limit.text for limit in patient.goal.limits]],
             "space": [list(space.drugs), list(space.embolics)],
@@ -331,14 +360,24 @@ class WorldModel:
         self, patient: Patient, ready: PreparedPatient, replica: SimulatedReplica, protocol: Protocol, seed: int
     ) -> Outcome:
         provenance = Provenance(protocol.text, seed, self.bundle.name, self.bundle.sha256, versions())
-        grid = ready.patch.geometry
-        ct = compose(patient.ct, patient.labels, replica.change_hu, grid, provenance)
+        grid, session = ready.patch.geometry, patient.session
+        untreated = patient.labels.tumour & ~session.mask if session is not None else None
+        known = patient.labels
+        if untreated is not None:
+            known = known.with_array(np.where(untreated, LIVER, known.array).astype(np.uint8))
+        ct = compose(patient.ct, known, replica.change_hu, grid, provenance, untreated)
         # Labels change only where the patch's own did: elsewhere every voxel of the user's segmentation stays.
         after = resample(replica.labels, grid, patient.ct.geometry, "nearest", 255)
         before = resample(ready.patch.labels, grid, patient.ct.geometry, "nearest", 255)
-        changed = (after != before) & (after != 255) & (patient.labels.array >= 1)
+        changed = (after != before) & (after != 255) & (known.array >= LIVER)
+        if untreated is not None:
+            changed &= ~untreated
         labels = patient.labels.with_array(np.where(changed, after, patient.labels.array).astype(np.uint8))
         return Outcome(ct, labels, protocol, seed, replica.score)
+
+
+def _named(territory: Territory | None) -> str:
+    return territory.text if territory is not None else "none named"
 
 
 def _known_of(patient: Patient) -> dict[str, Any]:

@@ -20,6 +20,9 @@ from MeWMLib.survival.patches import five_views, half_resolution
 
 FloatArray = NDArray[np.float32]
 Labels = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+#: Stands for tumour that is not treated while labels are resampled.
+_UNTREATED = 3
 #: How far around the liver's mean is taken that replaces the rim of a shrinking tumour, and what counts as grain.
 LIVER_AROUND_MM = 8.0
 GRAIN_VOXELS = 1.5
@@ -34,30 +37,54 @@ class TreatedPatch:
     Attributes:
         geometry: cube around the target lesion (see docs/ARCHITECTURE.md).
         hu: (D, H, W) CT before treatment.
-        labels: (D, H, W).
-        weight: (D, H, W) 1 in the tumour, falling to 0 at the end of its dilated rim; where it is 0 nothing can change.
+        labels: (D, H, W) with all tumour, treated or not.
+        weight: (D, H, W) 1 in the treated tumour, falling to 0 at the end of its dilated rim; where it is 0 nothing can
+            change.
+        untreated: (D, H, W) tumour that is not treated; None where there is none.
     """
 
     geometry: Geometry
     hu: FloatArray
     labels: Labels
     weight: FloatArray
+    untreated: Mask | None = None
 
     @classmethod
     def of(cls, patient: Patient) -> TreatedPatch:
-        """Cut the patch of a patient.
+        """Cut the patch of a patient, for what their session treats.
 
         Raises:
             NoTumourError: the labels hold no tumour.
         """
-        return cls.at(patch_geometry(patient.labels), patient.ct, patient.labels)
+        session = patient.session
+        if session is None:
+            return cls.at(patch_geometry(patient.labels), patient.ct, patient.labels)
+        return cls.at(session.patch, patient.ct, patient.labels, session.mask)
 
     @classmethod
-    def at(cls, geometry: Geometry, ct: Volume, known: LabelMap) -> TreatedPatch:
-        """Cut a patch out of a CT and its labels at a given place."""
+    def at(cls, geometry: Geometry, ct: Volume, known: LabelMap, treated: Mask | None = None) -> TreatedPatch:
+        """Cut a patch out of a CT and its labels at a given place.
+
+        Args:
+            geometry: of the patch.
+            ct, known: on one grid.
+            treated: (K, J, I) the tumour of `known` that is treated; None for all of it.
+        """
         hu = resample(ct.array, ct.geometry, geometry).astype(np.float32)
-        labels = resample(known.array, known.geometry, geometry, "nearest", 0)
-        return cls(geometry, hu, labels, _weight(labels, geometry))
+        array = known.array if treated is None else np.where(known.tumour & ~treated, _UNTREATED, known.array)
+        labels = resample(array.astype(np.uint8, copy=False), known.geometry, geometry, "nearest", 0)
+        untreated = labels == _UNTREATED
+        if not untreated.any():
+            return cls(geometry, hu, labels, _weight(labels, geometry))
+        labels[untreated] = LIVER
+        weight = np.where(untreated, 0, _weight(labels, geometry)).astype(np.float32)
+        labels[untreated] = TUMOUR
+        return cls(geometry, hu, labels, weight, untreated)
+
+    @cached_property
+    def treated_labels(self) -> Labels:
+        """Labels (D, H, W) in which tumour that is not treated counts as liver."""
+        return self.labels if self.untreated is None else np.where(self.untreated, LIVER, self.labels).astype(np.uint8)
 
     @property
     def spacing_mm(self) -> float:
@@ -120,9 +147,9 @@ class TreatedPatch:
         return np.where(changed, np.where(smooth, TUMOUR, LIVER), self.labels).astype(np.uint8)
 
     def scale_tumour(self, ratio: float) -> Labels:
-        """Labels (D, H, W) with the tumour grown or shrunk, evenly along its surface, to `ratio` of its volume.
+        """Labels (D, H, W) with the treated tumour grown or shrunk, evenly along its surface, to `ratio` of its volume.
 
-        The liver bounds its growth, and only what can change takes part.
+        The liver bounds its growth, and only what can change takes part; tumour that is not treated stays.
         """
         wanted = self._wanted(ratio)
         tumour = np.zeros(self._depth.size, bool)
@@ -133,7 +160,7 @@ class TreatedPatch:
     def _wanted(self, ratio: float) -> int:
         """Voxels of a tumour of `ratio` of its volume."""
         free = max(1, int(self._free.sum()))
-        return int(np.clip(round(ratio * float((self.labels == TUMOUR).sum())), 1, free))
+        return int(np.clip(round(ratio * float((self.treated_labels == TUMOUR).sum())), 1, free))
 
     def _depth_at(self, ratio: float) -> float:
         """Depth of the surface of such a tumour."""
@@ -142,7 +169,7 @@ class TreatedPatch:
 
     @cached_property
     def _free(self) -> NDArray[np.bool_]:
-        """Where tumour can be: (D, H, W) in the liver and where the CT could change."""
+        """Where treated tumour can be: (D, H, W) in the liver and where the CT could change."""
         return (self.weight > 0) & (self.labels >= LIVER)
 
     @cached_property
@@ -152,11 +179,11 @@ class TreatedPatch:
 
     @cached_property
     def _outward(self) -> FloatArray:
-        """Distance (D, H, W) to the tumour's surface in voxels, negative inside.
+        """Distance (D, H, W) to the treated tumour's surface in voxels, negative inside.
 
         Voxels of one distance, of which there are whole shells, are told apart by the smoothed distance.
         """
-        tumour = self.labels == TUMOUR
+        tumour = self.treated_labels == TUMOUR
         outside, inside = ndimage.distance_transform_edt(~tumour), ndimage.distance_transform_edt(tumour)
         distance = outside - inside
         return np.asarray(distance + 0.1 * ndimage.gaussian_filter(distance, 2.0), np.float32)
@@ -187,8 +214,8 @@ class TreatedPatch:
         return np.asarray(five_views(half_resolution(hu, labels == TUMOUR)))
 
     def share_of_tumour(self, patient: Patient) -> float:
-        """Percent of the patient's whole tumour volume that is in the patch."""
-        inside = float((self.labels == TUMOUR).sum()) * self.geometry.voxel_ml
+        """Percent of the patient's whole tumour volume that is treated in the patch."""
+        inside = float((self.treated_labels == TUMOUR).sum()) * self.geometry.voxel_ml
         whole = patient.findings.tumour_ml
         return round(min(100.0, 100.0 * inside / whole), 1) if whole > 0 else 0.0
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from MeWMLib.core.patient import Clinical
-from MeWMLib.core.questions import WARNING, Question
+from MeWMLib.core.questions import NOTE, WARNING, Question
 from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.perception.label_questions import question_labels, question_phase
 
@@ -28,6 +30,25 @@ def question_scan(ct: Volume) -> tuple[Question, ...]:
     return question_phase(ct)
 
 
-def question_patient(ct: Volume, labels: LabelMap) -> tuple[Question, ...]:
-    """What labels on a CT before treatment let one ask; `question_scan` is asked apart."""
-    return question_labels(ct, labels, before_treatment=True)
+def question_patient(ct: Volume, labels: LabelMap, clinical: Clinical | None = None) -> tuple[Question, ...]:
+    """What labels on a CT before treatment let one ask; `question_scan` is asked apart.
+
+    What is as dense as Lipiodol is asked about with the previous sessions that the clinical data state.
+    """
+    sessions = (clinical or Clinical()).known("previous_tace_sessions")
+    found = question_labels(ct, labels, before_treatment=True)
+    return tuple(_with_sessions(one, sessions) if one.topic == "lipiodol" else one for one in found)
+
+
+def _with_sessions(asked: Question, sessions: float | None) -> Question:
+    """The question about Lipiodol, with what is stated about previous sessions."""
+    ml = f"{asked.numbers['volume_ml']:.1f} ml of the liver are as dense as Lipiodol"
+    if sessions is None:
+        text = f"{asked.text} State previous sessions with previous_tace_sessions in the clinical data."
+        return replace(asked, text=text)
+    if not sessions:
+        text = f"{ml}, although the clinical data state that there was no TACE before: one of them is wrong."
+        return replace(asked, text=text)
+    many = "1 session" if sessions == 1 else f"{sessions:g} sessions"
+    text = f"{ml}, as after the {many} that you stated: what is simulated is a first treatment, without what is there."
+    return replace(asked, text=text, severity=NOTE)

@@ -31,8 +31,8 @@ class SimulatedReplica:
 
 
 def simulation_key(protocol: Protocol, seed: int, settings: PlanSettings) -> tuple[Any, ...]:
-    """What a simulation of a prepared patient depends on; bundle and patient are fixed by where it is kept."""
-    return protocol, seed, settings.steps, settings.guidance, settings.spread
+    """What a simulation of a prepared patient depends on; bundle, patient and territory: by where it is kept."""
+    return protocol.fed(None), seed, settings.steps, settings.guidance, settings.spread
 
 
 def keep_best(

@@ -36,8 +36,17 @@ def predicted_responses(
     before: Findings,
     trials: Sequence[tuple[Protocol, int]],
     settings: PlanSettings,
+    untreated_viable_ml: float = 0.0,
 ) -> list[PredictedResponse] | None:
     """What the simulations of some protocols and seeds are conditioned on.
+
+    Args:
+        model: predicts the response.
+        encoded: the patch.
+        before: sizes of the tumour that is treated.
+        trials: protocols and seeds.
+        settings: guidance and spread.
+        untreated_viable_ml: viable tumour beside it that stays as it is, and counts.
 
     Returns:
         None where none is predicted (`predicts_response`).
@@ -46,15 +55,24 @@ def predicted_responses(
         return None
     protocols, seeds = [p for p, _ in trials], [seed for _, seed in trials]
     found = model.responses(encoded, protocols, seeds, settings.spread).astype(np.float64)
-    return [PredictedResponse(float(ratio), before.viable_ml * float(ratio * (1 - dead))) for dead, ratio, _ in found]
+    return [
+        PredictedResponse(float(ratio), before.viable_ml * float(ratio * (1 - dead)) + untreated_viable_ml)
+        for dead, ratio, _ in found
+    ]
 
 
 def response_hint(
-    model: DynamicsModel, encoded: EncodedPatch, before: Findings, seeds: Sequence[int], settings: PlanSettings
+    model: DynamicsModel,
+    encoded: EncodedPatch,
+    before: Findings,
+    seeds: Sequence[int],
+    settings: PlanSettings,
+    untreated_ml: tuple[float, float] = (0.0, 0.0),
 ) -> Hint | None:
     """Logs of the viable and of the whole volume after treatment, as they will be drawn, as a mean over the replicas.
 
-    The response head needs a thousandth of the time of a simulation.
+    The response head needs a thousandth of the time of a simulation. Arguments as for `predicted_responses`;
+    `untreated_ml` is the viable and the whole tumour that stays.
 
     Returns:
         None where none is predicted (`predicts_response`).
@@ -64,8 +82,9 @@ def response_hint(
 
     def hint(protocols: Sequence[Protocol]) -> NDArray[np.float64]:
         trials = [(p, seed) for p in protocols for seed in seeds]
-        found = predicted_responses(model, encoded, before, trials, settings) or []
-        logs = np.log1p([[r.viable_ml, before.tumour_ml * r.ratio] for r in found])
+        viable, whole = untreated_ml
+        found = predicted_responses(model, encoded, before, trials, settings, viable) or []
+        logs = np.log1p([[r.viable_ml, before.tumour_ml * r.ratio + whole] for r in found])
         return np.round(logs.reshape(len(protocols), len(seeds), 2).mean(1), DIGITS)
 
     return hint

@@ -40,7 +40,8 @@ class PreparedPatient:
     Attributes:
         patch: the cube in which outcomes are simulated and scored.
         encoded: its latent code.
-        before: sizes of the tumour in the patch.
+        before: sizes of all tumour in the patch.
+        treated: sizes of the tumour that is treated.
         tokens: what the survival network makes of the patch before treatment.
         segmented_before: (D, H, W) the segmenter's labels of the patch.
         segmenter_dice: how well it finds the tumour that was given.
@@ -50,10 +51,19 @@ class PreparedPatient:
     patch: TreatedPatch
     encoded: EncodedPatch
     before: Findings
+    treated: Findings
     tokens: torch.Tensor
     segmented_before: Labels
     segmenter_dice: float
     kept: dict[tuple[Any, ...], SimulatedReplica] = field(default_factory=dict)
+
+    @property
+    def untreated_ml(self) -> tuple[float, float]:
+        """Viable and whole tumour in the patch that is not treated, and so stays."""
+        if self.patch.untreated is None:
+            return 0.0, 0.0
+        all_, treated = self.before, self.treated
+        return max(0.0, all_.viable_ml - treated.viable_ml), max(0.0, all_.tumour_ml - treated.tumour_ml)
 
     @property
     def segmenter_counts(self) -> bool:
@@ -78,10 +88,12 @@ class Simulator:
     def _prepare(self, patient: Patient) -> PreparedPatient:
         patch = TreatedPatch.of(patient)
         found = self.segmenter.segment_patches(patch.hu[None], patch.spacing_mm)[0]
+        before = patch.findings(patch.hu, patch.labels)
         return PreparedPatient(
             patch=patch,
-            encoded=self.dynamics.encode(patch.hu, patch.labels, patch.spacing_mm),
-            before=patch.findings(patch.hu, patch.labels),
+            encoded=self.dynamics.encode(patch.hu, patch.treated_labels, patch.spacing_mm),
+            before=before,
+            treated=before if patch.untreated is None else patch.findings(patch.hu, patch.treated_labels),
             tokens=self.assessor.encode(patch.views(patch.hu, patch.labels)),
             segmented_before=found,
             segmenter_dice=dice((found == TUMOUR) & (patch.labels >= 1), patch.labels == TUMOUR),
@@ -139,7 +151,9 @@ class Simulator:
             on_step=check, spread=settings.spread,
         )  # fmt: skip
         # The simulation knows how far it let the tumour shrink and die; measuring the image only guesses it.
-        responses = predicted_responses(self.dynamics, ready.encoded, ready.before, trials, settings)
+        responses = predicted_responses(
+            self.dynamics, ready.encoded, ready.treated, trials, settings, ready.untreated_ml[0]
+        )
         check(0)
         if responses is None:
             images = np.stack([patch.simulated(c) for c in changes])

@@ -94,6 +94,25 @@ def test_report_parse_prints_what_it_read_and_what_it_was_not_sure_of(mewm: Run,
     assert data["attenuation_level"] == 4 and data["rules"][0]["rule"] == "dose-above-usual"
 
 
+def test_report_parse_shows_territory_doubt_and_what_is_not_read(mewm: Run, tmp_path: Path) -> None:
+    text = (
+        "Two vials of DC Bead, each loaded with 75 mg doxorubicin, were injected into S5 and S8. Cisplatin 20 mg per "
+        "artery was infused. Embosphere 2 ml was used. 40 mg of a study drug was given. Heparin 3000 IU."
+    )
+    (tmp_path / "report.txt").write_text(text, encoding="utf-8")
+    code, out, _ = mewm("report", "parse", tmp_path / "report.txt")
+    assert code == 0 and "Doxorubicin 150 mg + LC beads (embolised) @ segments 5, 8" in out
+    assert "Territory: segments 5, 8: Two vials" in out and "20 mg, UNCERTAIN because of 'per artery'" in out
+    assert "not read: product Embosphere, 2 ml (tris-acryl" in out and "not read: '40 mg' in" in out
+    assert "eparin" not in out
+    data = json.loads(mewm("report", "parse", tmp_path / "report.txt", "--json")[1])
+    assert data["territory"] == "segments 5, 8" and data["uncertain"] == {"Cisplatin": ["per artery"]}
+    assert len(data["unread"]) == 2
+    (tmp_path / "report.txt").write_text("Tumour in segment 7 treated with PVA 2 ml.", encoding="utf-8")
+    out = mewm("report", "parse", tmp_path / "report.txt")[1]
+    assert "Territory: segment 7, UNCERTAIN because of \"'segment 7' is where a lesion lies\"" in out
+
+
 def test_report_parse_reads_standard_input(mewm: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("nothing to see"))
     code, out, _ = mewm("report", "parse", "-")

@@ -13,16 +13,38 @@ from MeWMLib.core import protocol
 from MeWMLib.core.errors import ClinicalDataError, InputError, MeWMError, ProtocolError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.texts import MOST_GOAL, MOST_PROTOCOL, MOST_REPORT
-from MeWMLib.policy import goal_facts, goal_words, report_outcome, report_words, reports
+from MeWMLib.policy import (
+    goal_facts,
+    goal_words,
+    report_amounts,
+    report_binding,
+    report_counts,
+    report_numbers,
+    report_outcome,
+    report_places,
+    report_references,
+    report_roles,
+    report_steps,
+    report_territory,
+    report_words,
+    reports,
+)  # fmt: skip
 from MeWMLib.policy.goal import read_goal
 from MeWMLib.policy.llm.privacy import masked
 from MeWMLib.policy.reports import parse_report, relevant_text
 
+REPORTS = (
+    reports, report_amounts, report_binding, report_counts, report_numbers, report_outcome, report_places,
+    report_references, report_roles, report_steps, report_territory, report_words,
+)  # fmt: skip
 UNITS = (
     "Epirubicin 30 mg and Lipiodol 10 ml were infused, ", "cisplatin, ", "without PVA or cisplatin and lipiodol or ",
     "30 mg ", "30 mg of a cisplatin ", "total dose of 30 mg cisplatin ", "in x ml of y lipiodol ", " and then ",
     "cisplastin ",
     "Cisplatin was infused and then PVA was injected and then ", "no ", "(", "\n", " ",
+    "2 x 25 mg cisplatin ", "each ", "5 ml each ", "two vials ", "twice ", "2 x (", "total 5 mg ", "Embosphere 2 ml, ",
+    "right hepatic artery, ", "S5 and ", "A5, ", "the left and ", "via ", "3 ml Lipiodol each into A5 and A8, ",
+    "half of it, the rest; ", "further 5 ml. ", "300-500 um, ", "the same dose ", "not the right lobe, ",
 )  # fmt: skip
 #: Words of goals of every kind, between two agents.
 FILLERS = (
@@ -56,7 +78,7 @@ class Counting:
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], object], str], int]:
     """What a text costs: characters that are given to patterns, and lines of our Python that are run."""
-    for module in (reports, report_words, report_outcome, goal_words, protocol):
+    for module in (*REPORTS, goal_words, protocol):
         for name, value in list(vars(module).items()):
             if isinstance(value, re.Pattern):
                 monkeypatch.setattr(module, name, Counting(value))

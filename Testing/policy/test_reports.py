@@ -132,13 +132,24 @@ def test_sentences(text: str, given: list[Any], excluded: list[str], level: int 
         ("Lipiodol 5-10 ml was injected.", "not a single dose"),
         ("Lipiodol 10 mg was injected.", "not a dose in ml"),
         ("Previous TACE with doxorubicin in March.", "another day"),
-        ("50 mg epirubicin was infused on the right, 20 mg on the left.", "'20 mg' belongs to no agent"),
+        ("Several vials of 20 mg cisplatin were infused.", "20 mg may not be all: 'Several vials of'"),
         ("Lipiodol 5 ml was injected. A total of 9 ml Lipiodol was injected.", "9 in total"),
         ("The staining was reduced. The staining disappeared.", "levels [2, 4]"),
     ],
 )
 def test_what_is_not_certain_is_said(text: str, said: str) -> None:
     assert any(said in note for note in parse_report(text).notes)
+
+
+def test_an_amount_on_the_other_side_is_one_more_of_the_same_agent() -> None:
+    report = parse_report("50 mg epirubicin was infused on the right, 20 mg on the left.")
+    assert [a.dose for a in report.administrations] == [50, 20] and not report.unread
+
+
+def test_an_amount_of_nothing_known_is_listed() -> None:
+    assert parse_report("40 mg of a study drug was infused.").unread == (
+        "'40 mg' in '40 mg of a study drug was infused'",
+    )
 
 
 def test_a_total_counts_where_the_parts_make_less() -> None:

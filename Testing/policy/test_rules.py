@@ -17,6 +17,7 @@ from MeWMLib.core.goal import Goal
 from MeWMLib.core.patient import Clinical, Findings, Lesion
 from MeWMLib.core.protocol import Action, Protocol, vocabulary
 from MeWMLib.policy.goal import read_goal
+from MeWMLib.policy.products import products
 from MeWMLib.policy.rules import (
     NOT_KNOWN,
     RULES_PATH,
@@ -148,6 +149,7 @@ MORE_CASES: list[tuple[str, str, str, dict[str, Any], str, dict[str, Any]]] = [
         {**VALUES, "child_pugh_class": "B"},
     ),
     ("child-pugh-values", "warning", PVA, {**VALUES, "child_pugh_score": 10}, PVA, {**VALUES, "child_pugh_score": 8}),
+    ("tace-refractoriness", "warning", PVA, {"previous_tace_sessions": 2}, PVA, {"previous_tace_sessions": 1}),
 ]
 
 #: rule, severity, a protocol and a patient that touch it, and a pair that just does not.
@@ -285,6 +287,7 @@ def test_all_rules_can_be_judged_in_a_patient_of_whom_all_is_known() -> None:
         heart_failure="none", lvef_percent=60, egfr_ml_per_min=90, platelets_10e9_per_l=150, inr=1.1, ascites="none",
         encephalopathy="none", portal_vein_thrombosis="none", arterioportal_shunt=False, biliary_intervention="none",
         dilated_bile_ducts=False, hyperthyroidism=False, pregnancy=False,
+        previous_tace=(),
     )  # fmt: skip
     findings = Findings(1500.0, 100.0, (Lesion(1, 30.0, 40.0, (0.0, 0.0, 0.0), 120.0, 10.0, 0.0, 0.0, 30.0),))
     found = explain(Protocol.parse("Doxorubicin + Lipiodol"), whole, findings=findings)
@@ -292,6 +295,15 @@ def test_all_rules_can_be_judged_in_a_patient_of_whom_all_is_known() -> None:
     assert unjudged(explain(Protocol.parse("Doxorubicin + Lipiodol"), whole)) == {
         "tumour_burden_percent": ("tumour-burden",)
     }
+
+
+def test_previous_sessions_are_counted_from_what_was_given_in_them() -> None:
+    twice, once, none = (Clinical(previous_tace=("Lipiodol",) * n) for n in (2, 1, 0))
+    states = [
+        {e.rule: e.state for e in explain(Protocol.parse(PVA), known)}["tace-refractoriness"]
+        for known in (twice, once, none, Clinical())
+    ]
+    assert states == [TOUCHED, SILENT, SILENT, NOT_KNOWN]
 
 
 def test_the_tumour_burden_comes_from_the_labels() -> None:
@@ -541,6 +553,7 @@ def test_every_reference_can_be_looked_up_and_is_used() -> None:
     table = json.loads(RULES_PATH.with_name("guideline.json").read_text(encoding="utf-8"))
     entries = [*table["agents"].values(), *table["adjustments"]]
     used |= {key for entry in entries for key in entry["references"]}
+    used |= {key for product in products() for key in product.sources}
     assert used == set(references())
 
 

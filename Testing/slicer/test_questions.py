@@ -7,6 +7,7 @@ import json
 import pytest
 
 from MeWMLib.core.errors import LabelError, LabelQuestionError
+from MeWMLib.policy.permission import ContraindicatedError
 
 
 @pytest.fixture
@@ -40,6 +41,22 @@ def test_labels_that_look_wrong_stop_and_the_user_may_go_on(ready):
     assert "severe: " in ready.widget("segmentation", "findingsLabel").text
     # the next task asks again
     assert isinstance(ready.error_after(ready.front.tasks.measure), LabelQuestionError)
+
+
+def test_a_patient_in_whom_tace_is_contraindicated_is_planned_only_if_the_user_insists(ready):
+    ready.front.parameters.clinical.bclc_stage = "D"
+    error = ready.error_after(ready.front.tasks.measure)
+    assert isinstance(error, ContraindicatedError) and "bclc-d" in error.given
+    ready.front.messages.show(error)
+    box = ready.front.messages.box
+    assert "--allow-forbidden" not in box.informativeText
+    (button,) = [b for b in box.buttons() if b.text == "Go on although it is contraindicated"]
+    button.click()
+    ready.front.messages.close()
+    ready.wait_idle()
+    assert json.loads(ready.front.parameters.findings)["lesions"]
+    # nobody insists for the next patient
+    assert isinstance(ready.error_after(ready.front.tasks.explore), ContraindicatedError)
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         given = {f.name: getattr(args, f.name) for f in fields(PlanSettings)}
         settings = {name: value for name, value in given.items() if value is not None}
-        inputs = {"goal": args.goal} if args.goal else {}
+        # nobody is there to ask which of two lesions is meant
+        inputs = {"target": "largest", **({"goal": args.goal} if args.goal else {})}
         template = Job("plan", inputs, None, args.seed, args.device, args.bundle, settings)
         jobs = jobs_of(args.folder, args.out, template)
         args.out.mkdir(parents=True, exist_ok=True)

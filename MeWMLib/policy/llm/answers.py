@@ -14,7 +14,7 @@ from typing import Any
 from MeWMLib.core.errors import EndpointAnswerError, MeWMError
 from MeWMLib.core.protocol import DRUG, EMBOLIC, Action, ActionSpace, agent
 from MeWMLib.core.records import find_json
-from MeWMLib.policy.reports import Administration
+from MeWMLib.policy.report_given import Administration
 
 #: Most characters of the sentence that is kept for an agent.
 MOST_REASON = 240
