@@ -55,7 +55,7 @@ def _graded(field: str, *groups: str) -> Reader:
     return read
 
 
-def _ascites(match: re.Match[str]) -> Stated:
+def _ascites(match: re.Match[str]) -> Stated | None:
     number = match["number"]
     if not number:
         return _graded("ascites", "grade", "grade2", "grade3", "grade4")(match)
