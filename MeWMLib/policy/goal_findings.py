@@ -79,7 +79,8 @@ def take_fact(group: Group, member: Token, polarity: str, found: Reading) -> Non
     if stated.says_no and not denied:
         found.say(stated.field, Said(None, stated.when, shown, careful=None if value == NONE else there(stated.field)))
         return
-    if value in (NONE, False) and not denied and any(t.kind == "except" or _narrows(t) for t in group.post):
+    last = member is group.members[-1]
+    if value in (NONE, False) and not denied and last and any(t.kind == "except" or _narrows(t) for t in group.post):
         # "portal vein patent except the right branch"
         found.say(stated.field, Said(None, stated.when, shown, there(stated.field)))
         return
@@ -95,7 +96,7 @@ def take_fact(group: Group, member: Token, polarity: str, found: Reading) -> Non
         found.ask(f"“{shown}” is not clear: write it into the clinical data ({stated.field})")
         found.leave([member])
         return
-    over = [t.text for t in group.post if t.text in GONE and member is group.members[-1]]
+    over = member is group.members[-1] and any(t.text in GONE for t in group.post)
     if polarity == DOUBT or (over and not denied):
         # the careful reading counts until somebody says otherwise
         found.ask(f"“{shown}” is not clear: is it there? It is taken for there ({stated.field})")

@@ -219,7 +219,7 @@ def ask_of_refusal(part: Sequence[Token], found: Reading) -> None:
         led = cue is not None and all(
             t.kind in (UNKNOWN, "benign", "wish", "after_prep") and t.text not in _OTHERS for t in between
         )
-        behind = [t.kind for t in kept[place + 1 :] if t.kind != "benign"]
+        behind = [t.kind for t in kept[place + 1 : place + 4] if t.kind != "benign"]
         led &= behind[:1] not in (["adverse"], ["clinical"], [UNKNOWN])
         if led or bland or behind[:1] in (["avoid"], ["avoid_after"], ["neg"]):
             found.ask(f"“{found.shown(part)}” speaks against the treatment itself: is it to be planned all the same?")

@@ -50,6 +50,7 @@ UNITS = (
 FILLERS = (
     "dome ", "the ", "stent ", "allergy ", "chronic ", "no ", "do not ", "at most ", "at most 5 mg ", "had ", "with ",
     "except ", "heart failure, ", "Jodallergie ", "whether, ", "cisplatin? ", "to ", "no cisplatin except ", "inr ",
+    "tace ", "pv patent, ", "inr 1.1, now 2 ", "no hesitation ", "suspended in ", "(-) ", "4 mg/dl ", "not over 5 mg ",
 )  # fmt: skip
 
 
