@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from MeWMLib.core.errors import GeometryMismatchError, InputError, OutputError
 from MeWMLib.core.io import atomic_path, from_sitk, to_sitk
-from MeWMLib.core.itk_state import one_itk_thread
+from MeWMLib.core.itk_state import one_itk_thread, quiet_itk
 from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.perception import registration_steps as steps
 from MeWMLib.perception.registration_quality import MOST_FOLDED, agreement, helps, jacobian
@@ -35,6 +35,9 @@ KINDS = ("rigid", "affine", "deformable", "staged")
 AS_IT_WAS = "as it was"
 #: Scans that agree so well (correlation, HU) are one scan, or registered already: nothing is tried.
 SAME_CORRELATION, SAME_MAE_HU = 0.98, 3.0
+
+#: An affine map that changes all volumes by more is not the same body: a liver keeps its volume when it moves.
+MOST_GROWTH = 0.08
 
 Mask = NDArray[np.bool_]
 Measures = dict[str, float]
@@ -155,7 +158,7 @@ def register(
     if settings.kind not in KINDS:
         raise InputError(what="Unknown kind of registration", given=settings.kind, remedy="Use " + ", ".join(KINDS))
     ready = steps.prepare(fixed, labels, moving, moving_labels, settings)
-    with one_itk_thread:  # the map must not depend on the order in which threads add up
+    with quiet_itk, one_itk_thread:  # the map must not depend on the order in which threads add up
         run = _Run(ready, labels, moving, moving_labels, settings, on_stage)
         try:
             run.staged() if settings.kind == "staged" else run.all_of_them()
@@ -259,10 +262,9 @@ class _Run:
             self.stages.append(Stage(name, False, f"could not be done: {reason}"))
             return reason
         better, reason = helps(self.measures, measures)
-        if better and name in ("deformable", "outlines"):
-            folded = jacobian(found, self.ready.target, self.ready.trunk)["jacobian_folded_share"]
-            if folded > MOST_FOLDED:
-                better, reason = False, f"{reason}, but {100 * folded:.1f} % of the body folds"
+        if better and name in ("affine", "deformable", "outlines"):
+            unsound = _unsound(jacobian(found, self.ready.target, self.ready.trunk), name == "affine")
+            better, reason = not unsound, reason + unsound
         self.stages.append(Stage(name, better, reason, measures))
         if better:
             self.best, self.measures = found, measures
@@ -275,6 +277,14 @@ class _Run:
         if self.moving_labels is not None:
             found = steps.moved_labels(self.moving_labels, self.ready.target, self.coarse.geometry, transform)
         return agreement(self.coarse, self.coarse_labels, hu, covered, found)
+
+
+def _unsound(values: Measures, linear: bool) -> str:
+    """What is wrong with a deformation although the scans agree better; "" if nothing is."""
+    if linear and abs(values["jacobian_low"] - 1) > MOST_GROWTH:
+        return f", but all volumes change by {100 * (values['jacobian_low'] - 1):+.0f} %"
+    folded = values["jacobian_folded_share"]
+    return f", but {100 * folded:.1f} % of the body folds" if folded > MOST_FOLDED else ""
 
 
 def _finished(

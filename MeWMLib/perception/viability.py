@@ -36,7 +36,7 @@ UNENHANCED_HU, NEAR_UNENHANCED = 35.0, 0.4
 DEVIATIONS, LEAST_MARGIN_HU = 2.5, 12.0
 #: The liver is measured so far from its border and from tumour; at least so much of it.
 BORDER_MM, LEAST_LIVER_ML = 6.0, 20.0
-#: Beside oil every density between oil and tissue is passed.
+#: Beside oil, in the next voxel at least, every density between oil and tissue is passed.
 BESIDE_OIL_MM = 2.0
 #: Phases that tell whether tissue is perfused.
 TELLING = ("arterial", "portal", "delayed")
@@ -178,7 +178,8 @@ def tissue_of(ct: Volume, region: Mask, reference: LiverReference | None) -> Tis
         return Tissue(**masks, reference=reference)
     beside = oil
     if oil.any():
-        beside = ndimage.distance_transform_edt(~oil, sampling=ct.geometry.spacing) <= BESIDE_OIL_MM
+        near = ndimage.distance_transform_edt(~oil, sampling=ct.geometry.spacing) <= BESIDE_OIL_MM
+        beside = near | ndimage.binary_dilation(oil)
     tissue = inside & ~beside
     mean = smoothed(np.clip(hu, -200, OIL_HU), tissue, ct.geometry)
     dense = tissue & (mean >= max(DENSE_HU, reference.bright_from_hu))

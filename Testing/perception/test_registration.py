@@ -67,7 +67,7 @@ def test_a_shift_is_found_in_spite_of_lipiodol(pair) -> None:
     assert found.ct.geometry.same_as(before.geometry) and found.ct.array.shape == before.array.shape
     measured = found.quality
     assert measured["liver_correlation_before"] < measured["abdomen_correlation_after"]
-    assert measured["body_dice_before"] < 0.9 < measured["body_dice_after"]
+    assert measured["body_dice_before"] + 0.02 < measured["body_dice_after"]
     assert measured["bone_dice_after"] > measured["bone_dice_before"] + 0.2
     assert measured["liver_mae_hu_after"] < 0.5 * measured["liver_mae_hu_before"]
     assert 0.7 < measured["jacobian_low"] < measured["jacobian_high"] < 1.4 and measured["jacobian_folded_share"] == 0
