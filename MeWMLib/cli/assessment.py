@@ -80,7 +80,8 @@ def _lesions(result: Mapping[str, Any], output: Output) -> None:
 def _side(lesions: Sequence[Mapping[str, Any]], numbers: Sequence[int]) -> str:
     found = [lesions[n - 1] for n in numbers]
     return "; ".join(
-        f"{one['diameter_mm']:.0f} ({_mm(one['viable_diameter_mm'])}), {one['volume_ml']:.1f} ({one['lipiodol_ml']:.1f})"
+        f"{one['diameter_mm']:.0f} ({_mm(one['viable_diameter_mm'])}), "
+        f"{one['volume_ml']:.1f} ({one['lipiodol_ml']:.1f})"
         for one in found
     )
 

@@ -57,10 +57,11 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         tables.questions(result.get("questions", ()), output)
     else:
         output.result(json.dumps(result, indent=2, ensure_ascii=False))
-    if kind.output is not None and arguments.out:
-        folder = Path(arguments.out).parent
-        written = ", ".join([str(arguments.out), *(str(folder / name) for name in result.get("files", ()))])
-        output.result(f"Written: {written}")
+    if kind.output is not None and job.out:
+        beside = [path for path in kind.output.beside_of(Path(arguments.out)).values() if path.is_file()]
+        output.result(f"Written: {', '.join(map(str, (arguments.out, *beside)))}")
+        if beside:
+            output.result(f"The picture: {result['registration']['picture']}")
     return 0
 
 

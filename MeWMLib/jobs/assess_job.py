@@ -68,12 +68,11 @@ def assess(task: Task) -> dict[str, Any]:
         **risk_json(risk),
         "registered_by": "user" if registered else "mewm",
         **found.to_json(),
-        "files": [],
     }
     task.check_cancelled()
     if out is not None:
         with task.report.stage("write", "Writing the result"):
-            result["files"] = _write_beside(found, ready, out, bool(inputs.get("registered")))
+            _write_beside(found, ready, out, bool(inputs.get("registered")))
             io.write_json(result, out)
     return result
 
@@ -107,14 +106,12 @@ def _doubt(ready: PatientAtWork, given: LabelMap | None) -> str:
     )
 
 
-def _write_beside(found: Assessment, ready: PatientAtWork, out: Path, registered: bool) -> list[str]:
-    """Write the picture and, if asked for, the registered CT and the deformation; returns their names."""
+def _write_beside(found: Assessment, ready: PatientAtWork, out: Path, registered: bool) -> None:
+    """Write the picture and, if asked for, the registered CT and the deformation."""
     output = kind_of("assess").output
     assert output is not None
     picture, ct, deformation = output.beside_of(out).values()
     found.write_picture(ready.patient, picture)
-    if not registered:
-        return [picture.name]
-    io.write_volume(found.registered.ct, ct)
-    found.registered.write_deformation(deformation)
-    return [picture.name, ct.name, deformation.name]
+    if registered:
+        io.write_volume(found.registered.ct, ct)
+        found.registered.write_deformation(deformation)

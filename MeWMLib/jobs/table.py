@@ -233,7 +233,9 @@ _PHASE_HELP = "where you know it better than it can be seen: arterial, portal, d
 _POST = (
     Input("post", "the CT after treatment", "ct", "FILE", required=True, series="post_series"),
     Input("post_series", "which series, if --post is a DICOM folder", metavar="N", stays="used"),
-    Input("post_labels", "labels on the CT after treatment; segmented where they are missing", "labels", "FILE", on="post"),
+    Input(
+        "post_labels", "labels on the CT after treatment; segmented where they are missing", "labels", "FILE", on="post"
+    ),
     Input("phase", f"contrast phase of CASE, {_PHASE_HELP}", metavar="PHASE"),
     Input("post_phase", "the same of the CT after treatment", metavar="PHASE"),
     Input("register", "the CT after treatment is registered already: only measure how well it fits", "off"),

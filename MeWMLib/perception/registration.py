@@ -1,8 +1,9 @@
 """Register the scan after treatment to the one before it, in stages that are each kept only where they help.
 
-The best of all shifts, a rigid map of the body, one of the liver alone (breathing moves it against the spine), an affine
-map, a free-form deformation (cubic B-splines, Rueckert et al., IEEE TMI 1999) and, where the liver is outlined in both
-scans, a last deformation by its outlines. All but the last go by Mattes' mutual information, as SimpleITK has it.
+The best of all shifts, a rigid map of the body, one of the liver alone (breathing moves it against the spine), an
+affine map, a free-form deformation (cubic B-splines, Rueckert et al., IEEE TMI 1999) and, where the liver is outlined
+in both scans, a last deformation by its outlines. All but the last go by Mattes' mutual information, as SimpleITK has
+it.
 
 Lipiodol must not drive the registration: HU are clamped to -200..250, and the tumour is painted over in both scans at
 the density of the liver, or, where it is outlined before treatment only, no sample is drawn in or near it.
@@ -13,7 +14,6 @@ the density of the liver, or, where it is outlined before treatment only, no sam
 # mypy: allow-untyped-calls
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial

@@ -25,8 +25,8 @@ SLICES = 3
 #: Liver before, liver after, tumour before, tumour after.
 COLOURS = ((90, 230, 90), (255, 80, 60), (255, 220, 0), (255, 90, 255))
 LEGEND = (
-    "Rows: three slices through the tumour. Columns: before; after, registered; fields of both in turn. Outlines: liver "
-    "before green, after red; tumour before yellow, after violet."
+    "Rows: three slices through the tumour. Columns: before; after, registered; fields of both in turn. Outlines: "
+    "liver before green, after red; tumour before yellow, after violet."
 )
 
 Pixels = NDArray[np.uint8]
@@ -47,9 +47,7 @@ def registration_picture(before: Volume, labels: LabelMap, found: Registered, af
     slice_mm = float(max(before.geometry.spacing))
     grid = box_geometry(before.geometry, (slice_mm, PIXEL_MM, PIXEL_MM))
     images = [resample(v.array.astype(np.float32), v.geometry, grid) for v in (before, found.ct)]
-    maps = [
-        None if m is None else resample(m.array, m.geometry, grid, "nearest", 0) for m in (labels, after)
-    ]
+    maps = [None if m is None else resample(m.array, m.geometry, grid, "nearest", 0) for m in (labels, after)]
     mine = maps[0]
     assert mine is not None
     where = mine == 2 if (mine == 2).any() else mine > 0

@@ -77,9 +77,10 @@ def agreement(
 ) -> dict[str, float]:
     """How well two scans on one grid agree, tumour left out where HU are compared.
 
-    `body_dice`; `bone_dice` (`BONE_HU` and more); `abdomen_correlation`, `liver_correlation` and `near_correlation` (of
-    the liver and `NEAR_MM` around it) of clamped HU; `liver_mae_hu`; `liver_covered`, the share of the liver that the moved scan shows; `liver_dice` where labels of the
-    moved scan are given. The liver is that of the scan before, the tumour that of both.
+    `body_dice`; `bone_dice` (`BONE_HU` and more); `abdomen_correlation`, `liver_correlation` and `near_correlation`
+    (of the liver and `NEAR_MM` around it) of clamped HU; `liver_mae_hu`; `liver_covered`, the share of the liver that
+    the moved scan shows; `liver_dice` where labels of the moved scan are given. The liver is that of the scan before,
+    the tumour that of both.
 
     Args:
         fixed, labels: the scan before, on one grid.
@@ -110,8 +111,8 @@ def agreement(
 def helps(before: Mapping[str, float], after: Mapping[str, float]) -> tuple[bool, str]:
     """Whether a stage improved the agreement, and the measures by which that was decided.
 
-    Dice of the livers (where known), error in the liver, and correlation in and around it are taken as misfits; the mean of their
-    relative changes decides. So a gain in one is not bought with a large loss in another, in whatever unit.
+    Dice of the livers (where known), error in the liver, and correlation in and around it are taken as misfits; the
+    mean of their relative changes decides, so that no gain is bought with a large loss in another unit.
     """
     changes, told = [], []
     for name, words, misfit in _MISFITS:
@@ -201,6 +202,6 @@ def require_fit(verdict: Verdict, accepted: bool) -> None:
         raise RegistrationError(
             what="The scan after treatment does not fit the one before well enough to be compared",
             given="; ".join(verdict.missed),
-            remedy="Give another series of the same patient and the same part of the body with --post or --post-series; "
+            remedy="Give another series of the same patient and part of the body with --post or --post-series; "
             "if it is registered already, say --no-register; to go on all the same, --accept-registration",
         )

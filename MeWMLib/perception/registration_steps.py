@@ -111,16 +111,16 @@ def prepare(
 
     def thin(array: FloatArray) -> sitk.Image:
         smooth = sitk.SmoothingRecursiveGaussian(image_of(array, fixed.geometry), [0.5 * s for s in voxel])
-        return sitk.Resample(
-            smooth, size, sitk.Transform(), sitk.sitkLinear, *place, CLAMP_HU[0], sitk.sitkFloat32
-        )
+        return sitk.Resample(smooth, size, sitk.Transform(), sitk.sitkLinear, *place, CLAMP_HU[0], sitk.sitkFloat32)
 
-    source = image_of(clamped(moving), moving.geometry)
+    source = plain_source = image_of(clamped(moving), moving.geometry)
+    if moving_labels is not None:
+        plain_source = image_of(painted_over(moving, moving_labels), moving.geometry)
     return Prepared(
         target=thin(clamped(fixed)),
         plain=thin(painted_over(fixed, labels)),
         source=source,
-        plain_source=source if moving_labels is None else image_of(painted_over(moving, moving_labels), moving.geometry),
+        plain_source=plain_source,
         wide=masks[0],
         near=masks[1],
         trunk=masks[2],
@@ -227,7 +227,9 @@ def outlines(
     image = sitk.GetImageFromArray(field * share, isVector=True)
     image.CopyInformation(coarse)
     local = sitk.DisplacementFieldTransform(image)
-    parts = [begin.GetNthTransform(n) for n in range(begin.GetNumberOfTransforms())] if _is_composite(begin) else [begin]
+    parts = (
+        [begin.GetNthTransform(n) for n in range(begin.GetNumberOfTransforms())] if _is_composite(begin) else [begin]
+    )
     return sitk.CompositeTransform([*parts, local])
 
 

@@ -248,7 +248,9 @@ def _treated(match: LesionMatch, before: ScanLesions, after: ScanLesions) -> Tre
     was = [before.lesion(n) for n in match.before]
     equal = before.phase == "arterial" and max(one.bright_diameter_mm or 0.0 for one in was) < NODULE_MM
     if alive >= NODULE_MM and equal:
-        return told(VIABLE, alive, f"a piece of {alive:.0f} mm enhances as the lesion did before: no less than the liver")
+        return told(
+            VIABLE, alive, f"a piece of {alive:.0f} mm enhances as the lesion did before: no less than the liver"
+        )
     if alive >= NODULE_MM:
         return told(EQUIVOCAL, alive, f"a piece of {alive:.0f} mm is as dense as the liver and no denser")
     if bright >= SPECK_MM:
@@ -256,5 +258,3 @@ def _treated(match: LesionMatch, before: ScanLesions, after: ScanLesions) -> Tre
     if hidden >= HIDDEN_SHARE:
         return told(EQUIVOCAL, alive, f"nothing enhances, but Lipiodol hides {100 * hidden:.0f} % of the lesion")
     return told(NONVIABLE, alive, "no piece of it enhances in the arterial phase")
-
-

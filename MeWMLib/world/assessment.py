@@ -15,7 +15,7 @@ from MeWMLib.core.records import to_plain
 from MeWMLib.core.volume import PHASES, LabelMap, Volume
 from MeWMLib.perception.phase import guess_phase
 from MeWMLib.perception.registration import OnStage, Registered, Registration, measured_as_it_is, register
-from MeWMLib.perception.registration_picture import registration_picture, write_picture
+from MeWMLib.perception.registration_picture import LEGEND, registration_picture, write_picture
 from MeWMLib.perception.registration_quality import Verdict, judge, require_fit
 from MeWMLib.perception.response import Response, response_of
 from MeWMLib.perception.response_lesions import match_lesions, measure_lesions
@@ -60,6 +60,7 @@ class Assessment:
             "registration": {
                 **to_plain(self.verdict),
                 "measures": _finite(found.quality),
+                "picture": LEGEND,
                 "stages": [{**to_plain(stage), "measures": _finite(stage.measures)} for stage in found.stages],
             },
             "phases": {"before": to_plain(self.phases[0]), "after": to_plain(self.phases[1])},
@@ -180,9 +181,7 @@ def _response(
         scans.append(lesions)
         numbers.append(components)
     moved = found.numbers(numbers[1], labels)
-    matches = match_lesions(
-        numbers[0], moved, found.covered, patient.ct.geometry, after_count=len(scans[1].lesions)
-    )
+    matches = match_lesions(numbers[0], moved, found.covered, patient.ct.geometry, after_count=len(scans[1].lesions))
     return response_of(scans[0], replace(scans[1], doubt=doubt), matches)
 
 

@@ -84,8 +84,13 @@ def test_equal_scans_agree() -> None:
     same = quality.agreement(before, labels, before.array.astype(np.float32), covered)
     assert same == pytest.approx(
         {
-            "body_dice": 1, "bone_dice": 1, "abdomen_correlation": 1, "liver_correlation": 1, "near_correlation": 1,
-            "liver_mae_hu": 0, "liver_covered": 1,
+            "body_dice": 1,
+            "bone_dice": 1,
+            "abdomen_correlation": 1,
+            "liver_correlation": 1,
+            "near_correlation": 1,
+            "liver_mae_hu": 0,
+            "liver_covered": 1,
         }
     )
     brighter = quality.agreement(before, labels, before.array + np.float32(10), covered)

@@ -154,5 +154,7 @@ def test_the_picture_shows_three_slices_in_three_columns(responding: Assessment,
     pixels = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "picture.png")))
     assert pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.shape[0] % 3 == pixels.shape[1] % 3 == 0
     third = pixels.shape[1] // 3
-    coloured = [bool((np.ptp(pixels[:, n * third : (n + 1) * third].astype(int), axis=2) > 100).any()) for n in range(3)]
+    coloured = [
+        bool((np.ptp(pixels[:, n * third : (n + 1) * third].astype(int), axis=2) > 100).any()) for n in range(3)
+    ]
     assert coloured == [True, True, False]  # outlines on both scans, none on the checkerboard
