@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from MeWMLib.core.volume import Geometry, LabelMap, Volume, require_same_geometry
-from MeWMLib.perception.findings import longest_axial_diameter_mm, viable_diameter_mm
+from MeWMLib.perception.chords import longest_chord_mm
+from MeWMLib.perception.findings import longest_axial_diameter_mm
 from MeWMLib.perception.viability import LiverReference, Tissue, tissue_of
 
 #: Two lesions are one if they share so much of the smaller one, ...
@@ -39,8 +40,8 @@ class MeasuredLesion:
         diameter_mm: of the whole lesion (RECIST).
         lipiodol_ml: see `perception.viability`.
         viable_ml, necrotic_ml, unknown_ml: None where the phase does not tell them.
-        viable_diameter_mm: of its largest viable piece; None as above.
-        bright_diameter_mm: of its largest piece that is brighter than the liver; None as above.
+        viable_diameter_mm: the longest line in viable tissue (`perception.chords`); None as above.
+        bright_diameter_mm: the longest line in tissue that is brighter than the liver; None as above.
     """
 
     index: int
@@ -247,7 +248,7 @@ def _measured(
         return float(part(name).sum()) * voxel if tissue.tells else None
 
     def mm(name: str) -> float | None:
-        return viable_diameter_mm(part(name), geometry) if tissue.tells else None
+        return longest_chord_mm(part(name), geometry) if tissue.tells else None
 
     x, y, z = geometry.to_ras(np.argwhere(mask).mean(axis=0) + [s.start for s in box])
     return MeasuredLesion(
