@@ -101,6 +101,10 @@ class Front:
             "NoSegmentationError": to_segmentation,
             "NoTumourError": to_segmentation,
             "LabelQuestionError": (_("Go on with these labels"), lambda: self.guard(self.tasks.accept_and_repeat)),
+            "RegistrationError": (
+                _("Go on with this registration"),
+                lambda: self.guard(lambda: self.tasks.accept_and_repeat("accept_registration")),
+            ),
             "LabelError": to_segmentation,
             "ProtocolError": opening(_("Open Actions"), "actions"),
             "NoCTError": to_patient,

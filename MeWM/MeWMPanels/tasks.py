@@ -49,7 +49,7 @@ def _task(method):
     """A task: it takes hold of nodes and opens the task at once; what it yields are steps that the desk follows."""
 
     @wraps(method)
-    def start(self, *arguments, accepting=False):
+    def start(self, *arguments, accepting=()):
         self._accepting, self._again = accepting, partial(start, self, *arguments)
         self.desk.follow(method(self, *arguments))
 
@@ -72,13 +72,17 @@ class Tasks:
         self.on_candidates, self.on_comparison = on_candidates, on_comparison
         self._count = itertools.count(1)
         self._folder = None
-        #: Whether the user said that labels which look wrong are right; and what a task is started again with.
-        self._accepting, self._again = False, None
+        #: Inputs by which the user said that what looks wrong is right; and what a task is started again with.
+        self._accepting, self._again = (), None
 
-    def accept_and_repeat(self):
-        """Start the last task again, with labels that the user says are right although they look wrong."""
+    def accept_and_repeat(self, name="accept_labels"):
+        """Start the last task again, with what the user says is right although it looks wrong.
+
+        Args:
+            name: the input of the job that says so.
+        """
         if self._again is not None:
-            self._again(accepting=True)
+            self._again(accepting=(*self._accepting, name))
 
     @_task
     def segment(self):
@@ -177,7 +181,7 @@ class Tasks:
 
     @_task
     def assess(self, then):
-        """Assess the real post-treatment CT; `then` is called with the risk as JSON."""
+        """Register, measure and judge the real post-treatment CT; `then` is called with the result as JSON."""
         held, post = case_files.HeldCase(self.parameters()), case_files.hold_ct(_Post(self.parameters()))
         folder = self._open("assess")
 
@@ -259,8 +263,8 @@ class Tasks:
         for pack in packs:
             names = [name for name in kind_of(kind).settings if name not in settings and hasattr(pack, name)]
             settings |= {name: getattr(pack, name) for name in names}
-        if self._accepting:
-            inputs = {**inputs, "accept_labels": True}
+        known = {entry.name for entry in kind_of(kind).inputs}
+        inputs = {**inputs, **{name: True for name in self._accepting if name in known}}
         job = Job(
             kind,
             inputs,

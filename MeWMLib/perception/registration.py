@@ -34,7 +34,7 @@ from MeWMLib.perception.registration_steps import Prepared, Registration
 KINDS = ("rigid", "affine", "deformable", "staged")
 AS_IT_WAS = "as it was"
 #: Scans that agree so well (correlation, HU) are one scan, or registered already: nothing is tried.
-SAME_CORRELATION, SAME_MAE_HU = 0.98, 3.0
+SAME_CORRELATION, SAME_MAE_HU = 0.95, 12.0
 
 #: An affine map that changes all volumes by more is not the same body: a liver keeps its volume when it moves.
 MOST_GROWTH = 0.08

@@ -37,12 +37,14 @@ LIMITS: dict[str, tuple[float, float, float]] = {
     "liver_covered": (0.7, 0.9, 0.97),
     "near_correlation": (0.35, 0.45, 0.55),
     "abdomen_correlation": (0.35, 0.4, 0.5),
+    "jacobian_low": (0.5, 0.6, 0.7),
 }
 _TOLD = {
     "liver_dice": "liver Dice",
     "liver_covered": "share of the liver that is shown",
     "near_correlation": "correlation in and around the liver",
     "abdomen_correlation": "correlation of the abdomen",
+    "jacobian_low": "smallest change of volume (Jacobian)",
     "liver_mae_hu": "error in the liver (HU)",
 }
 #: A deformation that folds more of the body than this is not kept.
@@ -177,10 +179,10 @@ def judge(quality: Mapping[str, float]) -> Verdict:
     """Judge the agreement of two registered scans.
 
     Args:
-        quality: of `Registered`, with "_after".
+        quality: of `Registered`.
     """
-    values = {name: quality.get(f"{name}_after", math.nan) for name in (*LIMITS, "liver_mae_hu")}
-    known = {name: value for name, value in values.items() if f"{name}_after" in quality}
+    values = {name: quality.get(f"{name}_after", quality.get(name, math.nan)) for name in (*LIMITS, "liver_mae_hu")}
+    known = {name: value for name, value in values.items() if f"{name}_after" in quality or name in quality}
     text = ", ".join(f"{_TOLD[name]} {_number(value)}" for name, value in known.items())
     missed = tuple(
         f"{_TOLD[name]} {_number(values[name])} (at least {LIMITS[name][0]:g})"
