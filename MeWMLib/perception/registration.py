@@ -24,9 +24,9 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from MeWMLib.core.errors import GeometryMismatchError, InputError, OutputError
-from MeWMLib.core.io import atomic_path, from_sitk, to_sitk
+from MeWMLib.core.io import atomic_path, from_sitk, image_of, to_sitk
 from MeWMLib.core.itk_state import one_itk_thread, quiet_itk
-from MeWMLib.core.volume import LabelMap, Volume
+from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.perception import registration_steps as steps
 from MeWMLib.perception.registration_quality import MOST_FOLDED, agreement, helps, jacobian
 from MeWMLib.perception.registration_steps import Prepared, Registration
@@ -98,9 +98,9 @@ class Registered:
         """Bring labels of the moving scan onto the fixed grid by nearest neighbour."""
         return steps.moved_labels(moving, self._grid, self.ct.geometry, self.transform)
 
-    def numbers(self, moving: NDArray[np.int32], geometry: LabelMap) -> NDArray[np.int32]:
-        """Bring numbers of lesions (K, J, I) on the grid of the moving labels onto the fixed grid."""
-        image = steps.image_of(moving, geometry.geometry)
+    def numbers(self, moving: NDArray[np.int32], geometry: Geometry) -> NDArray[np.int32]:
+        """Bring numbers of lesions (K, J, I) on the grid of the moving scan onto the fixed grid."""
+        image = image_of(moving, geometry)
         found = sitk.Resample(image, self._grid, self.transform, sitk.sitkNearestNeighbor, 0, sitk.sitkInt32)
         return np.asarray(sitk.GetArrayFromImage(found))
 

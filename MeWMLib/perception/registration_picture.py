@@ -80,11 +80,11 @@ def write_picture(pixels: Pixels, path: Path) -> None:
 def _grey(hu: NDArray[np.float32]) -> Pixels:
     low, high = WINDOW_HU
     grey = np.clip((hu - low) / (high - low) * 255, 0, 255).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
+    return np.asarray(np.repeat(grey[..., None], 3, axis=2), np.uint8)
 
 
 def _outlined(tile: Pixels, outlines: list[tuple[Mask, tuple[int, int, int]]]) -> Pixels:
-    drawn = tile.copy()
+    drawn: Pixels = tile.copy()
     for mask, colour in outlines:
         drawn[mask & ~ndimage.binary_erosion(mask, border_value=1)] = colour
     return drawn

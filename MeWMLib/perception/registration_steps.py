@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -129,7 +130,7 @@ def prepare(
 
 def clamped(ct: Volume) -> FloatArray:
     """HU that the registration sees."""
-    return np.clip(ct.array, *CLAMP_HU).astype(np.float32)
+    return np.asarray(np.clip(ct.array, *CLAMP_HU), np.float32)
 
 
 def painted_over(ct: Volume, labels: LabelMap) -> FloatArray:
@@ -227,10 +228,7 @@ def outlines(
     image = sitk.GetImageFromArray(field * share, isVector=True)
     image.CopyInformation(coarse)
     local = sitk.DisplacementFieldTransform(image)
-    parts = (
-        [begin.GetNthTransform(n) for n in range(begin.GetNumberOfTransforms())] if _is_composite(begin) else [begin]
-    )
-    return sitk.CompositeTransform([*parts, local])
+    return sitk.CompositeTransform([*_parts(begin), local])
 
 
 def _distances(labels: LabelMap) -> tuple[sitk.Image, sitk.Image]:
@@ -352,8 +350,7 @@ def _linear(ready: Prepared, begin: sitk.Transform, settings: Registration, near
     images = (ready.plain, ready.plain_source) if near else (ready.target, ready.source)
     found = method.Execute(*images)
     # the optimiser wraps what it was given
-    single: sitk.Transform = found.GetNthTransform(0) if _is_composite(found) else found
-    return single
+    return _parts(found)[0]
 
 
 def _bend(
@@ -369,7 +366,15 @@ def _bend(
     method.SetInitialTransformAsBSpline(sitk.BSplineTransformInitializer(target, mesh, order=3), True, list(scales))
     # a quasi-Newton optimiser left the liver worse than the affine map, or squeezed it to half its volume
     method.SetOptimizerAsGradientDescentLineSearch(5.0, iterations, 1e-4, 5)
-    return method.Execute(target, source)
+    found: sitk.Transform = method.Execute(target, source)
+    return found
+
+
+def _parts(transform: Any) -> list[sitk.Transform]:
+    """The maps that a composite is made of; any other is one itself."""
+    if not _is_composite(transform):
+        return [transform]
+    return [transform.GetNthTransform(n) for n in range(transform.GetNumberOfTransforms())]
 
 
 def _is_composite(transform: sitk.Transform) -> bool:

@@ -5,9 +5,10 @@ HU brings single voxels of any tissue under any limit. So the density is average
 counts as dead where it is darker than that scan's liver by more than the liver itself varies. What the phase does not
 show is said to be unknown.
 
-- Arterial: perfused tumour is fed by the artery, so it is as bright as the liver or brighter. Darker: no enhancement.
-- Portal and delayed: viable HCC may be darker than the liver ("washout"), so only what is near the density of tissue
-  without contrast agent counts as necrotic.
+- Necrotic is what is darker than the liver and nearer to the density of tissue without contrast agent than to it:
+  viable HCC may be somewhat darker ("washout" in the portal and delayed phase, and veins without contrast agent are
+  darker than an arterial liver).
+- Arterial: perfused tumour is fed by the artery, so that what is brighter than the liver enhances.
 - Without contrast agent, or where the phase is not known, only Lipiodol is told.
 """
 
@@ -32,6 +33,8 @@ DENSE_HU = 200.0
 SMOOTHING_MM = 2.0
 #: Tissue without contrast agent that reaches it, HU, and how far from there to the liver is still "near".
 UNENHANCED_HU, NEAR_UNENHANCED = 35.0, 0.4
+#: Averaged density of fat and air, which are no tissue of a tumour: the outline is off there.
+FAT_HU = 0.0
 #: So many deviations of the liver's own averaged density are not "darker" or "brighter" yet; at least so many HU.
 DEVIATIONS, LEAST_MARGIN_HU = 2.5, 12.0
 #: The liver is measured so far from its border and from tumour; at least so much of it.
@@ -74,10 +77,8 @@ class LiverReference:
     @property
     def dead_below_hu(self) -> float:
         """Averaged density below which tissue counts as not perfused; see the module's text."""
-        darker = self.median_hu - self.margin_hu
-        if self.phase == "arterial":
-            return darker
-        return min(darker, UNENHANCED_HU + NEAR_UNENHANCED * (self.median_hu - UNENHANCED_HU))
+        near = UNENHANCED_HU + NEAR_UNENHANCED * (self.median_hu - UNENHANCED_HU)
+        return min(self.median_hu - self.margin_hu, near)
 
     @property
     def bright_from_hu(self) -> float:
@@ -93,7 +94,8 @@ class Tissue:
         lipiodol: `OIL_HU` and more in the scan as it is.
         necrotic: not perfused, as far as the phase tells.
         viable: as dense as perfused tissue.
-        unknown: beside oil, or too dense for tissue and too thin for oil; all but oil where the phase tells nothing.
+        unknown: beside oil; too dense for tissue and too thin for oil; fat and air; all but oil where the phase tells
+            nothing.
         bright: the part of `viable` that is brighter than the liver.
         reference: what it was compared with.
     """
@@ -182,11 +184,11 @@ def tissue_of(ct: Volume, region: Mask, reference: LiverReference | None) -> Tis
         beside = near | ndimage.binary_dilation(oil)
     tissue = inside & ~beside
     mean = smoothed(np.clip(hu, -200, OIL_HU), tissue, ct.geometry)
-    dense = tissue & (mean >= max(DENSE_HU, reference.bright_from_hu))
-    dead = tissue & (mean < reference.dead_below_hu)
-    alive = tissue & ~dense & ~dead
+    neither = tissue & ((mean >= max(DENSE_HU, reference.bright_from_hu)) | (mean < FAT_HU))
+    dead = tissue & ~neither & (mean < reference.dead_below_hu)
+    alive = tissue & ~neither & ~dead
     masks["necrotic"][box], masks["viable"][box] = dead, alive
-    masks["unknown"][box] = dense | (inside & beside & ~oil)
+    masks["unknown"][box] = neither | (inside & beside & ~oil)
     masks["bright"][box] = alive & (mean >= reference.bright_from_hu)
     return Tissue(**masks, reference=reference)
 

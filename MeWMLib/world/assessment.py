@@ -180,7 +180,7 @@ def _response(
         lesions, components = measure_lesions(ct, known, liver_reference(ct, known, phase.phase), by_user)
         scans.append(lesions)
         numbers.append(components)
-    moved = found.numbers(numbers[1], labels)
+    moved = found.numbers(numbers[1], labels.geometry)
     matches = match_lesions(numbers[0], moved, found.covered, patient.ct.geometry, after_count=len(scans[1].lesions))
     return response_of(scans[0], replace(scans[1], doubt=doubt), matches)
 

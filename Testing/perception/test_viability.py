@@ -119,9 +119,15 @@ def test_the_reference_is_the_liver_without_tumour_and_border() -> None:
 
 def test_limits_are_those_that_the_text_says() -> None:
     arterial, portal = LiverReference("arterial", 70, 4, 500), LiverReference("portal", 110, 4, 500)
-    assert arterial.margin_hu == 12 and arterial.dead_below_hu == 58 and arterial.bright_from_hu == 82
+    assert arterial.margin_hu == 12 and arterial.bright_from_hu == 82
+    assert arterial.dead_below_hu == pytest.approx(35 + 0.4 * 35)
     assert portal.dead_below_hu == pytest.approx(35 + 0.4 * 75)  # nearer to tissue without contrast than to the liver
     assert LiverReference("portal", 60, 8, 500).dead_below_hu == pytest.approx(min(40, 45))
+
+
+def test_fat_in_the_outline_is_not_necrosis() -> None:
+    found = parts(*scan(110.0, 120.0, -80.0, 8.0, "portal"))
+    assert found["unknown core"] > 0.95 and found["necrotic core"] < 0.05
 
 
 def test_smoothing_takes_nothing_from_outside() -> None:
