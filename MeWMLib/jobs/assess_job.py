@@ -36,6 +36,7 @@ def assess(task: Task) -> dict[str, Any]:
         known_phase(post, stated[1])
     ready = task.patient()
     labels, entry = _labels_after(task, ready, post, given)
+    questions = ready.questions + task.ask_after(post, labels)
     registered = inputs.get("register", True) is False
 
     def on_stage(fraction: float, name: str) -> None:
@@ -64,7 +65,7 @@ def assess(task: Task) -> dict[str, Any]:
         "case": ready.case.name,
         "labels": ready.entry,
         "labels_after": entry,
-        "questions": to_plain(ready.questions),
+        "questions": to_plain(questions),
         **risk_json(risk),
         "registered_by": "user" if registered else "mewm",
         **found.to_json(),

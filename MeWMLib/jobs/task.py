@@ -171,6 +171,15 @@ class Task:
         require_accepted(questions, bool(self.job.inputs.get("accept_labels")))
         return self._asked(questions)
 
+    def ask_after(self, ct: Volume, labels: LabelMap) -> tuple[Question, ...]:
+        """As `ask_labels`, of a CT after treatment."""
+        from MeWMLib.world.questions import question_after
+
+        found = question_after(ct, labels)
+        questions = tuple(replace(one, topic=f"after-{one.topic}", text=f"After treatment: {one.text}") for one in found)
+        require_accepted(questions, bool(self.job.inputs.get("accept_labels")))
+        return self._asked(questions)
+
     def _asked(self, questions: tuple[Question, ...]) -> tuple[Question, ...]:
         for one in questions:
             self.report.log(in_line(one), notice=True)

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from MeWMLib.core import io
-from MeWMLib.core.errors import CancelledError, InputError, RegistrationError
+from MeWMLib.core.errors import CancelledError, InputError, LabelQuestionError, RegistrationError
 from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.jobs import worker
 from MeWMLib.jobs.job import Job
@@ -100,6 +100,16 @@ def test_a_phase_that_does_not_exist_is_refused_at_once(do, files, name) -> None
         "phase": "arterial",
         "reason": "as you stated",
     }
+
+
+def test_the_labels_after_treatment_are_questioned_too(do, files, tmp_path, fake) -> None:
+    swapped = np.array([0, 2, 1], np.uint8)[io.read_labels(Path(files["post_labels"]), fake.GEOMETRY).array]
+    io.write_labels(LabelMap(swapped, fake.GEOMETRY), tmp_path / "swapped.nrrd")
+    given = {**files, "post_labels": str(tmp_path / "swapped.nrrd"), "accept_registration": True}
+    with pytest.raises(LabelQuestionError, match=r"After treatment: .*swapped.*--accept-labels"):
+        do(given)
+    result = do({**given, "accept_labels": True})
+    assert [q["topic"] for q in result["questions"]] == ["after-swapped"]
 
 
 def test_it_stops_between_the_stages(do, files) -> None:
