@@ -175,8 +175,10 @@ class Task:
         """As `ask_labels`, of a CT after treatment."""
         from MeWMLib.world.questions import question_after
 
-        found = question_after(ct, labels)
-        questions = tuple(replace(one, topic=f"after-{one.topic}", text=f"After treatment: {one.text}") for one in found)
+        questions = tuple(
+            replace(one, topic=f"after-{one.topic}", text=f"After treatment: {one.text}")
+            for one in question_after(ct, labels)
+        )
         require_accepted(questions, bool(self.job.inputs.get("accept_labels")))
         return self._asked(questions)
 

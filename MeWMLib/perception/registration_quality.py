@@ -29,7 +29,7 @@ _MISFITS: tuple[tuple[str, str, Callable[[float], float]], ...] = (
     ("near_correlation", "correlation in and around the liver", lambda correlation: 1.0 - correlation),
 )
 #: A stage must lower the misfits by so much on average, and may raise none by more; a misfit below the last is noise.
-LEAST_GAIN, MOST_LOSS, LEAST_MISFIT = 0.02, 0.25, 0.01
+LEAST_GAIN, MOST_LOSS, LEAST_MISFIT = 0.02, 0.2, 0.01
 #: What must agree in two registered scans: below the first limit the registration failed, from the second on it is
 #: fair, from the third on good. Measured on real scans: docs/REGISTRATION.md.
 LIMITS: dict[str, tuple[float, float, float]] = {
