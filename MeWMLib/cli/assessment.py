@@ -32,8 +32,9 @@ def show(result: Mapping[str, Any], output: Output) -> None:
         output.result(f"Phase {when}: {phase['phase']} ({phase['reason']}).")
     _volumes(result["volumes_ml"], output)
     _lesions(result, output)
+    confirmed = result["labels_after"]["source"] == "user"
     for criterion in ("recist", "mrecist"):
-        _size(result[criterion], output)
+        _size(result[criterion], confirmed, output)
     for one in result["lirads"]:
         lesion = ", ".join(map(str, one["before"]))
         output.result(f"LI-RADS treatment response, lesion {lesion}: {one['category']} ({'; '.join(one['reasons'])}).")
@@ -86,8 +87,10 @@ def _side(lesions: Sequence[Mapping[str, Any]], numbers: Sequence[int]) -> str:
     )
 
 
-def _size(found: Mapping[str, Any], output: Output) -> None:
+def _size(found: Mapping[str, Any], confirmed: bool, output: Output) -> None:
     what = found["category"] or "cannot be judged"
+    if found["category"] and not confirmed:
+        what += ", not confirmed"
     targets = f", target lesions {_numbers(found['targets'])}" if found["targets"] else ""
     output.result(f"{found['criterion']}: {what}{targets} ({'; '.join(found['reasons'])}).")
 

@@ -319,7 +319,6 @@ _KINDS = (
         stages={
             "segment_after": "Segment the CT after treatment",
             "register": "Register",
-            "respond": "Measure the response",
             "assess": "Assess the risk",
         },
     ),
