@@ -63,6 +63,7 @@ TORCH_FREE = (
     "core",
     "policy",
     "planning",
+    "world.assessment",
     "world.exploration",
     "world.questions",
     "world.replicas",
@@ -81,6 +82,7 @@ TORCH_FREE = (
     *REMOTE,
     "lab.synthetic.write",
     "lab.synthetic.plant",
+    "perception.chords",
     "perception.findings",
     "perception.findings_table",
     "perception.label_questions",
@@ -89,12 +91,17 @@ TORCH_FREE = (
     "perception.preprocess",
     "perception.segments",
     "perception.postprocess",
+    "perception.registration",
+    "perception.registration_picture",
+    "perception.response",
+    "perception.response_lesions",
     "perception.trunk",
+    "perception.viability",
 )
 #: What each room is for, in the order of docs/ARCHITECTURE.md.
 PURPOSES = {
     "core": "the shared vocabulary: volumes, patients, protocols, plans, errors; files; model bundles",
-    "perception": "CT to liver and tumour labels, and what they measure",
+    "perception": "CT to liver and tumour labels, and what they measure; two scans brought together, and the response",
     "policy": "patient and goal to candidate drugs and embolics; clinical rules; operation reports; language models",
     "dynamics": "patch, protocol and seed to a simulated patch",
     "survival": "before and after to a risk",
@@ -104,7 +111,7 @@ PURPOSES = {
     "jobs": "what a job is, and how it is run: worker process, runner, server and its client",
     "scene": "plans to Slicer's MRML, pictures and report",
     "cli": "the command `mewm`",
-    "lab": "everything only research needs: training, evaluation, registration, synthetic cohorts, baselines, figures",
+    "lab": "everything only research needs: training, evaluation, synthetic cohorts, baselines, figures",
 }
 HEAVY = ("torch", "monai")
 #: Packages of the server alone; the fronts start where they are not installed.

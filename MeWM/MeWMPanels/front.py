@@ -109,6 +109,7 @@ class Front:
             "TerritoryError": to_segmentation,
             "LabelQuestionError": going_on(_("Go on with these labels"), "accept_labels"),
             "ContraindicatedError": going_on(_("Go on although it is contraindicated"), "allow_forbidden"),
+            "RegistrationError": going_on(_("Go on with this registration"), "accept_registration"),
             "LabelError": to_segmentation,
             "ProtocolError": opening(_("Open Actions"), "actions"),
             "NoCTError": to_patient,

@@ -75,6 +75,7 @@ class OutcomePanel(Panel):
             ratio=math.exp(risk),
             median=_("{n:.1f} months").format(n=median) if median is not None else _("not reached"),
         )
+        self._assessment += "\n" + "\n".join(_response_lines(result))
         self.refresh()
 
     def forget(self):
@@ -126,3 +127,14 @@ class OutcomePanel(Panel):
     def _rank_text(candidate, kept):
         text = f"{candidate.rank}.  {candidate.protocol.text}   ({candidate.risk.text})"
         return text if candidate.rank in kept else text + "  " + _("[no volume]")
+
+
+def _response_lines(result):
+    """How the CT after treatment fits, and the response by each criterion, one line each."""
+    found = result["registration"]
+    yield _("Registration:") + f" {found['word']} ({found['text']})."
+    for one in (result["recist"], result["mrecist"]):
+        yield f"{one['criterion']}: {one['category'] or _('cannot be judged')} ({'; '.join(one['reasons'])})."
+    for one in result["lirads"]:
+        lesion = ", ".join(map(str, one["before"]))
+        yield _("Lesion {n}:").format(n=lesion) + f" {one['category']} ({'; '.join(one['reasons'])})."

@@ -80,8 +80,8 @@ class Tasks:
         """Start the last task again, and go on where it stopped.
 
         Args:
-            name: the input that says so: "accept_labels" (they are right although they look wrong) or
-                "allow_forbidden" (although TACE is contraindicated).
+            name: the input that says so: "accept_labels", "accept_registration" (they are right although
+                they look wrong) or "allow_forbidden" (although TACE is contraindicated).
         """
         if self._again is not None:
             self._again(accepting=(*self._accepting, name))
@@ -183,7 +183,7 @@ class Tasks:
 
     @_task
     def assess(self, then):
-        """Assess the real post-treatment CT; `then` is called with the risk as JSON."""
+        """Register, measure and judge the real post-treatment CT; `then` is called with the result as JSON."""
         held, post = case_files.HeldCase(self.parameters()), case_files.hold_ct(_Post(self.parameters()))
         folder = self._open("assess")
 

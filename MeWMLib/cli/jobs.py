@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.cli import goals, pictures, remote, tables
+from MeWMLib.cli import assessment, goals, pictures, remote, tables
 from MeWMLib.cli.output import Output
 from MeWMLib.core.clinical_dicom import prefilled
 from MeWMLib.core.errors import CancelledError, InputError
@@ -54,15 +54,18 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     elif job.kind == "propose":
         tables.proposal(result, output)
     elif job.kind == "assess":
-        tables.risk(result, output)
+        assessment.show(result, output)
     elif job.kind == "segment":
         output.result(f"Liver {result['liver_ml']:.0f} ml, tumour {result['tumour_ml']:.1f} ml.")
         tables.dice(result["labels"], output)
         tables.questions(result.get("questions", ()), output)
     else:
         output.result(json.dumps(result, indent=2, ensure_ascii=False))
-    if kind.output is not None and kind.output.required:
-        output.result(f"Written: {arguments.out}")
+    if kind.output is not None and job.out:
+        beside = [path for path in kind.output.beside_of(Path(arguments.out)).values() if path.is_file()]
+        output.result(f"Written: {', '.join(map(str, (arguments.out, *beside)))}")
+        if beside:
+            output.result(f"The picture: {result['registration']['picture']}")
     return 0
 
 

@@ -9,7 +9,6 @@ from rich.table import Table
 
 from MeWMLib.cli.output import Output
 from MeWMLib.core.beside import Beside
-from MeWMLib.core.outcome import Risk
 from MeWMLib.core.plan import TEMPLATES, Candidate, PlanSettings
 from MeWMLib.core.plan_folder import SEARCHED, PlanDocument
 from MeWMLib.core.questions import SEVERE
@@ -81,7 +80,7 @@ def _beside(pair: Beside, output: Output) -> None:
     mine, first = pair.mine, pair.first
     rows = [
         (who, c.described, c.risk.text, f"{c.tumour_change.viable_change_percent:+.0f} %",
-         _months(c.risk.median_survival_months))
+         months(c.risk.median_survival_months))
         for who, c in (("Yours", mine), ("First by MeWM", first))
     ]  # fmt: skip
     columns = ("", "Protocol", "Predicted risk", "Viable tumour", "Median survival")
@@ -134,7 +133,7 @@ def _row(candidate: Candidate, break_: str, narrow: bool) -> list[str]:
         + (f"\nscore {_score(candidate)}" if narrow and candidate.utility is not None else ""),
         f"{change.viable_ml_before:.1f} to {change.viable_ml_after:.1f} ml{break_}"
         f"({change.viable_change_percent:+.0f} %)",
-        _months(risk.median_survival_months),
+        months(risk.median_survival_months),
     ]
     return row if narrow else [*row, warnings]
 
@@ -190,27 +189,13 @@ def lesions(result: Mapping[str, Any], output: Output) -> None:
     output.result(result["treated"]["why"])
 
 
-def risk(result: dict[str, Any], output: Output) -> None:
-    """A risk in words."""
-    low, high = result["risk_interval"]
-    found = Risk((result["risk"],))
-    output.result(
-        f"Log-risk {found.log_risk:+.3f} ({low:+.3f} to {high:+.3f}), hazard ratio {found.hazard_ratio:.2f}; 0 is the "
-        "average patient."
-    )
-    output.result(f"Predicted median survival: {_months(result['median_survival_months'])}.")
-    dice(result["labels"], output)
-    questions(result.get("questions", ()), output)
-    output.result("Research use only.")
-
-
 def minutes(seconds: float) -> str:
     """Such as "2 min 5 s"."""
     whole = round(seconds)
     return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{seconds:.1f} s"
 
 
-def _months(value: float | None) -> str:
+def months(value: float | None) -> str:
     return "not reached" if value is None else f"{value:.1f} months"
 
 

@@ -70,6 +70,10 @@ class GeometryMismatchError(GeometryError):
     """Two images that must share one grid do not."""
 
 
+class RegistrationError(GeometryMismatchError):
+    """Two scans could not be brought together well enough to compare them, and the user has not accepted that."""
+
+
 class LabelError(InputError):
     """A label map holds other values than 0 background, 1 liver, 2 tumour."""
 

@@ -1,4 +1,4 @@
-"""What the worker does for the jobs `segment`, `propose` and `assess`: from a task to the data of the result event."""
+"""What the worker does for the jobs `segment` and `propose`: from a task to the data of the result event."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from MeWMLib.core.errors import OutputError
 from MeWMLib.core.outcome import Risk
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.records import to_plain
-from MeWMLib.jobs.inputs import plan_settings, read_post
+from MeWMLib.jobs.inputs import plan_settings
 from MeWMLib.jobs.table import kind_of
 from MeWMLib.jobs.task import Task, dice_scores, labels_entry
 from MeWMLib.policy.permission import require_indicated
@@ -81,25 +81,14 @@ def _treated(patient: Patient) -> dict[str, Any]:
     return {"targets": listed, "target_percent": [session.percent[n] for n in listed], "why": session.why}
 
 
-def assess(task: Task) -> dict[str, Any]:
-    """Risk of a patient from a real CT before and a real CT after treatment."""
-    with task.report.stage("read", "Reading the CT after treatment"):
-        post, post_labels = read_post(task.job)
-    ready = task.patient()
-    with task.report.stage("assess", "Assessing the CT after treatment"):
-        risk = ready.world.assess_scan(ready.patient, post, post_labels)
-    questions = to_plain(ready.questions)
-    result = {"case": ready.case.name, "labels": ready.entry, "questions": questions, **risk_json(risk)}
-    if task.job.out:
-        io.write_json(result, Path(task.job.out))
-    return result
-
-
 def risk_json(risk: Risk) -> dict[str, Any]:
-    """A risk as JSON, in the words of plan.json."""
+    """A risk as JSON, in the words of plan.json; the range of the ensemble is null where there is none."""
+    members = [min(risk.members), max(risk.members)] if risk.members else None
     return {
         "risk": risk.log_risk,
         "risk_interval": list(risk.interval),
+        "risk_members": members,
+        "risk_uncertainty": risk.uncertainty,
         "median_survival_months": risk.median_survival_months,
         "survival": {"months": list(risk.months), "probability": list(risk.survival)},
     }

@@ -134,6 +134,8 @@ class Target:
         is_folder = kind.output is not None and kind.output.is_folder
         self.folder = PlanFolder(job.out).require_writable() if self.name and job.out and is_folder else None
         self.file = Path(job.out) if self.name and job.out and not is_folder else None
+        #: Files that lie beside it, by what the server calls them.
+        self.beside = kind.output.beside_of(self.file) if self.file is not None and kind.output is not None else {}
         case, labels = str(job.inputs.get("case") or ""), job.inputs.get("labels")
         self._case = "" if case.startswith(SAMPLE_PREFIX) else Path(case).name
         self._labels = Path(labels).name if labels else ""
@@ -173,6 +175,9 @@ class Target:
                     write_sealed(self.named(document.to_json()), path)
         elif self.file is not None and name == self.name:
             with io.atomic_path(self.file) as path:
+                yield path
+        elif name in self.beside:
+            with io.atomic_path(self.beside[name]) as path:
                 yield path
         else:
             yield None

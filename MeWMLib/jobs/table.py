@@ -86,12 +86,14 @@ class Output:
         help: one line for people.
         endings: of a file, those that can be written; with a single one any name will do. A folder has none.
         required: no job without it.
+        beside: endings of further files that lie beside the one that is named, in place of its own ending.
     """
 
     name: str
     help: str
     endings: tuple[str, ...] = ()
     required: bool = True
+    beside: tuple[str, ...] = ()
 
     @property
     def is_folder(self) -> bool:
@@ -102,6 +104,10 @@ class Output:
     def names(self) -> tuple[str, ...]:
         """Every name that it can have on a server."""
         return tuple(self.name + ending for ending in self.endings) or (self.name,)
+
+    def beside_of(self, out: Path) -> dict[str, Path]:
+        """Where the further files of an output at `out` lie on this computer, by what a server calls them."""
+        return {self.name + ending: out.with_name(out.stem + ending) for ending in self.beside}
 
     def name_for(self, out: str) -> str:
         """What a server calls the output that a user wants at `out`.
@@ -240,10 +246,18 @@ _SESSION = (
 #: To whom a language-model policy sends data is agreed on the user's own computer.
 _POLICY = Input("policy", _POLICY_HELP, metavar="NAME", stays="private")
 _PREVIEW_HELP = "send nothing: write the exact bytes that --policy would send"
+_PHASE_HELP = "where you know it better than it can be seen: arterial, portal, delayed or non-contrast"
 _POST = (
     Input("post", "the CT after treatment", "ct", "FILE", required=True, series="post_series"),
     Input("post_series", "which series, if --post is a DICOM folder", metavar="N", stays="used"),
-    Input("post_labels", "labels on the CT after treatment", "labels", "FILE", on="post"),
+    Input(
+        "post_labels", "labels on the CT after treatment; segmented where they are missing", "labels", "FILE", on="post"
+    ),
+    Input("phase", f"contrast phase of CASE, {_PHASE_HELP}", metavar="PHASE"),
+    Input("post_phase", "the same of the CT after treatment", metavar="PHASE"),
+    Input("register", "the CT after treatment is registered already: only measure how well it fits", "off"),
+    Input("accept_registration", "go on although the scans do not fit (see docs/ASSESS.md)", "on"),
+    Input("registered", "also write the registered CT and the deformation beside --out", "on"),
 )
 _PLAN_FOLDER = Output("plan", "folder to write")
 _SIMULATION_SETTINGS = ("replicas", "steps", "guidance")
@@ -314,12 +328,22 @@ _KINDS = (
     JobKind(
         "assess",
         title="Assessing the CT after treatment",
-        help="predict the risk from a real CT before and a real CT after treatment",
-        example="mewm assess pre.nrrd --labels pre.seg.nrrd --post post.nrrd --json",
+        help="register a real CT after treatment to the one before, measure the response and predict the risk",
+        example="mewm assess pre.nrrd --labels pre.seg.nrrd --post post.nrrd --out response.json",
         inputs=(*_PATIENT, *_POST),
-        run="MeWMLib.jobs.kinds:assess",
-        output=Output("assess", "JSON file to write", (".json",), required=False),
-        stages={"assess": "Assess"},
+        run="MeWMLib.jobs.assess_job:assess",
+        output=Output(
+            "assess",
+            "JSON file to write; a picture of the registration goes beside it",
+            (".json",),
+            required=False,
+            beside=(".png", "_registered.nrrd", "_deformation.h5"),
+        ),
+        stages={
+            "segment_after": "Segment the CT after treatment",
+            "register": "Register",
+            "assess": "Assess the risk",
+        },
     ),
 )
 #: Every kind of job by its name.

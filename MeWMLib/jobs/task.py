@@ -195,6 +195,17 @@ class Task:
         require_accepted(questions, bool(self.job.inputs.get("accept_labels")))
         return self._asked(questions)
 
+    def ask_after(self, ct: Volume, labels: LabelMap) -> tuple[Question, ...]:
+        """As `ask_labels`, of a CT after treatment."""
+        from MeWMLib.world.questions import question_after
+
+        questions = tuple(
+            replace(one, topic=f"after-{one.topic}", text=f"After treatment: {one.text}")
+            for one in question_after(ct, labels)
+        )
+        require_accepted(questions, bool(self.job.inputs.get("accept_labels")))
+        return self._asked(questions)
+
     def _asked(self, questions: tuple[Question, ...]) -> tuple[Question, ...]:
         for one in questions:
             self.report.log(in_line(one), notice=True)

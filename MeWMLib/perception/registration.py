@@ -1,9 +1,12 @@
-"""Register the scan after treatment to the one before it.
+"""Register the scan after treatment to the one before it, in stages that are each kept only where they help.
 
-The best of all shifts, then a rigid or affine map, then a free-form deformation (cubic B-splines, Rueckert et al., IEEE
-TMI 1999), the latter two by Mattes' mutual information, as SimpleITK has them. Lipiodol must not drive the
-registration: HU are clamped to -200..250 and no sample is drawn in or near the tumour, so that the deformation there
-only continues that of its surroundings.
+The best of all shifts, a rigid map of the body, one of the liver alone (breathing moves it against the spine), an
+affine map, a free-form deformation (cubic B-splines, Rueckert et al., IEEE TMI 1999) and, where the liver is outlined
+in both scans, a last deformation by its outlines. All but the last go by Mattes' mutual information, as SimpleITK has
+it.
+
+Lipiodol must not drive the registration: HU are clamped to -200..250, and the tumour is painted over in both scans at
+the density of the liver, or, where it is outlined before treatment only, no sample is drawn in or near it.
 
 `mewm assess` and the judging of simulations on real pairs (`lab/evaluation`) use it.
 """
@@ -11,63 +14,56 @@ only continues that of its surroundings.
 # mypy: allow-untyped-calls
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.signal import fftconvolve
 
 from MeWMLib.core.errors import GeometryMismatchError, InputError, OutputError
-from MeWMLib.core.io import atomic_path, to_sitk
-from MeWMLib.core.itk_state import one_itk_thread
-from MeWMLib.core.volume import LIVER, LabelMap, Volume
-from MeWMLib.perception.findings import dice
-from MeWMLib.perception.preprocess import AIR_HU
+from MeWMLib.core.io import atomic_path, from_sitk, image_of, to_sitk
+from MeWMLib.core.itk_state import one_itk_thread, quiet_itk
+from MeWMLib.core.volume import Geometry, LabelMap, Volume
+from MeWMLib.perception import registration_steps as steps
+from MeWMLib.perception.registration_quality import MOST_FOLDED, agreement, helps, jacobian
+from MeWMLib.perception.registration_steps import Prepared, Registration
 
-#: Range that the registration sees: fat to enhanced vessels; Lipiodol and bone look alike at its upper end.
-CLAMP_HU = (-200.0, 250.0)
-BODY_HU = -300.0
-BONE_HU = 250.0
-#: Step in which shifts are compared.
-SHIFT_MM = 6.0
-KINDS = ("rigid", "affine", "deformable")
+KINDS = ("rigid", "affine", "deformable", "staged")
+AS_IT_WAS = "as it was"
+#: Scans that agree so well (correlation, HU) are one scan, or registered already: nothing is tried.
+SAME_CORRELATION, SAME_MAE_HU = 0.95, 12.0
 
-FloatArray = NDArray[np.float32]
+#: An affine map that changes all volumes by more is not the same body: a liver keeps its volume when it moves.
+MOST_GROWTH = 0.08
+
 Mask = NDArray[np.bool_]
+Measures = dict[str, float]
+OnStage = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
-class Registration:
-    """How to register.
+class Stage:
+    """One stage that was tried.
 
     Attributes:
-        kind: "rigid", "affine" or "deformable"; each begins with the one before it.
-        spacing_mm: voxel size at which the metric is computed.
-        shrink: pyramid, coarse to fine, of the affine part.
-        mesh_mm: distance of the B-splines' control points on the first level; halved on each further one.
-        levels: of the deformable part.
-        iterations: on each level.
-        sampling: share of voxels that the metric draws.
-        samples: that the deformable part draws at most; more take time and do not improve Dice (docs/REGISTRATION.md).
-        avoid_mm: no samples within this distance of the tumour.
-        near_mm: samples of the deformable part are within this distance of the liver; bowel and a filled stomach, which
-            look different every day, would drive it.
+        name: "as it was", "shift", "rigid", "liver" (rigid, of the liver alone), "affine", "deformable" or "outlines".
+        kept: the stages after it begin from it.
+        reason: what was compared, and with what.
+        measures: `agreement` on the coarse grid, tumour of both scans left out; empty where it failed.
     """
 
-    kind: str = "deformable"
-    spacing_mm: float = 3.0
-    shrink: tuple[int, ...] = (4, 2, 1)
-    mesh_mm: float = 80.0
-    levels: int = 2
-    iterations: int = 15
-    sampling: float = 0.3
-    samples: int = 15_000
-    avoid_mm: float = 6.0
-    near_mm: float = 20.0
+    name: str
+    kept: bool
+    reason: str
+    measures: Measures = field(default_factory=dict, hash=False)
+
+    @property
+    def text(self) -> str:
+        """One line for a log."""
+        return f"{self.name}: {'kept' if self.kept else 'not kept'} ({self.reason})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +75,19 @@ class Registered:
         covered: (K, J, I).
         transform: a point of the fixed scan to the same point of the moving one, ITK's LPS mm.
         quality: see `agreement`, with "_before" and "_after", and the Jacobian of the deformation.
+        stages: what was tried; of a registration of another kind than "staged", what was done.
     """
 
     ct: Volume
     covered: Mask
     transform: sitk.Transform
-    quality: dict[str, float]
+    quality: Measures
+    stages: tuple[Stage, ...] = ()
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Names of the stages that make up the map."""
+        return tuple(stage.name for stage in self.stages if stage.kept)
 
     @property
     def _grid(self) -> sitk.Image:
@@ -93,8 +96,13 @@ class Registered:
 
     def labels(self, moving: LabelMap) -> LabelMap:
         """Bring labels of the moving scan onto the fixed grid by nearest neighbour."""
-        found = sitk.Resample(to_sitk(moving), self._grid, self.transform, sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
-        return LabelMap(sitk.GetArrayFromImage(found), self.ct.geometry)
+        return steps.moved_labels(moving, self._grid, self.ct.geometry, self.transform)
+
+    def numbers(self, moving: NDArray[np.int32], geometry: Geometry) -> NDArray[np.int32]:
+        """Bring numbers of lesions (K, J, I) on the grid of the moving scan onto the fixed grid."""
+        image = image_of(moving, geometry)
+        found = sitk.Resample(image, self._grid, self.transform, sitk.sitkNearestNeighbor, 0, sitk.sitkInt32)
+        return np.asarray(sitk.GetArrayFromImage(found))
 
     def write_deformation(self, path: Path, spacing_mm: float = 4.0) -> None:
         """Write the map as a displacement field, an ITK transform file that 3D Slicer loads as a transform node.
@@ -109,13 +117,13 @@ class Registered:
             OutputError: the file cannot be written.
         """
         grid = self._grid
-        size, spacing = _coarser(grid, spacing_mm)
-        field = sitk.TransformToDisplacementField(
+        size, spacing = steps.coarser(grid, spacing_mm)
+        found = sitk.TransformToDisplacementField(
             self.transform, sitk.sitkVectorFloat64, size, grid.GetOrigin(), spacing, grid.GetDirection()
         )
         with atomic_path(path) as temporary:
             try:
-                sitk.WriteTransform(sitk.DisplacementFieldTransform(field), str(temporary))
+                sitk.WriteTransform(sitk.DisplacementFieldTransform(found), str(temporary))
             except RuntimeError as error:
                 raise OutputError(
                     what="The deformation cannot be written",
@@ -124,7 +132,14 @@ class Registered:
                 ) from error
 
 
-def register(fixed: Volume, labels: LabelMap, moving: Volume, settings: Registration) -> Registered:
+def register(
+    fixed: Volume,
+    labels: LabelMap,
+    moving: Volume,
+    settings: Registration,
+    moving_labels: LabelMap | None = None,
+    on_stage: OnStage = lambda fraction, name: None,
+) -> Registered:
     """Bring `moving` onto the grid of `fixed`; deterministic.
 
     Args:
@@ -132,223 +147,171 @@ def register(fixed: Volume, labels: LabelMap, moving: Volume, settings: Registra
         labels: on its grid.
         moving: after treatment.
         settings: see `Registration`.
+        moving_labels: of the scan after, on its own grid, where known: they let the tumour be painted over in both
+            scans, the outlines be matched, and the Dice of the livers be asked.
+        on_stage: called before each stage with the finished share and its name; what it raises ends the registration.
 
     Raises:
         GeometryMismatchError: the two scans do not overlap, so that there is nothing to register.
         InputError: an unknown kind.
     """
-    target, mask, near, inside = _prepared(fixed, labels, settings)
-    source = sitk.Cast(sitk.Clamp(to_sitk(moving), sitk.sitkFloat32, *CLAMP_HU), sitk.sitkFloat32)
-    grid = to_sitk(Volume(fixed.array.astype(np.float32), fixed.geometry))
     if settings.kind not in KINDS:
         raise InputError(what="Unknown kind of registration", given=settings.kind, remedy="Use " + ", ".join(KINDS))
-    try:
-        with one_itk_thread:  # the map must not depend on the order in which threads add up
-            whole = _rigid(target, mask, source, settings)
-            if settings.kind != "rigid":
-                whole = _affine(target, mask, source, settings, whole)
-            if settings.kind == "deformable":
-                whole = _deformable(target, near, source, whole, settings)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        # ITK has one exception for everything; on images of the right type it means that no sample is in both
-        raise GeometryMismatchError(
-            what="The scan after treatment could not be registered",
-            given=f"{fixed.geometry.describe()} and {moving.geometry.describe()} ({reason})",
-            remedy="Give two scans of the same part of the body",
-        ) from error
-    before = _moved(moving, grid, sitk.Transform(3, sitk.sitkIdentity))
-    after = _moved(moving, grid, whole)
-    quality = {f"{k}_before": v for k, v in agreement(fixed, labels, *before).items()}
-    quality |= {f"{k}_after": v for k, v in agreement(fixed, labels, *after).items()}
-    quality |= jacobian(whole, target, inside)
-    return Registered(Volume(after[0], fixed.geometry, moving.phase), after[1], whole, quality)
+    ready = steps.prepare(fixed, labels, moving, moving_labels, settings)
+    with quiet_itk, one_itk_thread:  # the map must not depend on the order in which threads add up
+        run = _Run(ready, labels, moving, moving_labels, settings, on_stage)
+        try:
+            run.staged() if settings.kind == "staged" else run.all_of_them()
+        except RuntimeError as error:
+            raise _failed(fixed, moving, error) from error
+        on_stage(0.95, "measure")
+        return _finished(fixed, labels, moving, moving_labels, ready, run)
 
 
-def body(hu: NDArray[np.generic]) -> Mask:
-    """The largest part that is not air, with its holes (lungs, bowel) filled slice by slice."""
-    components, count = ndimage.label(np.asarray(hu) > BODY_HU)
-    if not count:
-        return np.zeros(hu.shape, bool)
-    largest = components == 1 + int(np.argmax(np.bincount(components.ravel())[1:]))
-    return np.stack([ndimage.binary_fill_holes(s) for s in largest])
+def measured_as_it_is(
+    fixed: Volume, labels: LabelMap, moving: Volume, moving_labels: LabelMap | None = None
+) -> Registered:
+    """A scan that is registered already: brought onto the grid of `fixed` where it lies, and measured.
 
-
-def agreement(fixed: Volume, labels: LabelMap, moved: FloatArray, covered: Mask) -> dict[str, float]:
-    """How well two scans on one grid agree, tumour left out where HU are compared.
-
-    `body_dice`; `bone_dice` (`BONE_HU` and more); `abdomen_correlation` and `liver_correlation` of clamped HU;
-    `liver_mae_hu`. The liver is that of the scan before.
+    Args:
+        fixed, labels, moving, moving_labels: as in `register`.
     """
-    a, b = (np.clip(np.asarray(x, np.float32), *CLAMP_HU) for x in (fixed.array, moved))
-    inside = body(fixed.array) & covered
-    apart = inside & ~labels.tumour
-    liver = (labels.array == LIVER) & covered
-    return {
-        "body_dice": dice(inside, body(moved) & covered),
-        "bone_dice": dice((fixed.array >= BONE_HU) & apart, (moved >= BONE_HU) & apart),
-        "abdomen_correlation": _correlation(a[apart], b[apart]),
-        "liver_correlation": _correlation(a[liver], b[liver]),
-        "liver_mae_hu": float(np.abs(a - b)[liver].mean()) if liver.any() else float("nan"),
-    }
+    ready = steps.prepare(fixed, labels, moving, moving_labels, Registration())
+    with one_itk_thread:
+        run = _Run(ready, labels, moving, moving_labels, Registration(), lambda fraction, name: None)
+        run.begin("the user's own registration")
+        return _finished(fixed, labels, moving, moving_labels, ready, run)
 
 
-def jacobian(transform: sitk.Transform, grid: sitk.Image, mask: sitk.Image) -> dict[str, float]:
-    """Determinant of the Jacobian in the mask: 1 keeps a volume, 0 or less folds."""
-    field = sitk.TransformToDisplacementField(
-        transform, sitk.sitkVectorFloat64, grid.GetSize(), grid.GetOrigin(), grid.GetSpacing(), grid.GetDirection()
-    )
-    values = sitk.GetArrayFromImage(sitk.DisplacementFieldJacobianDeterminant(field))
-    inside = values[sitk.GetArrayFromImage(mask) > 0]
-    low, high = np.percentile(inside, [0.5, 99.5])
-    return {
-        "jacobian_low": float(low),
-        "jacobian_high": float(high),
-        "jacobian_folded_share": float((inside <= 0).mean()),
-    }
+class _Run:
+    """The stages of one registration: the best map so far, and what was tried."""
 
+    def __init__(
+        self,
+        ready: Prepared,
+        labels: LabelMap,
+        moving: Volume,
+        moving_labels: LabelMap | None,
+        settings: Registration,
+        on_stage: OnStage,
+    ) -> None:
+        self.ready, self.moving, self.moving_labels, self.settings = ready, moving, moving_labels, settings
+        self.labels, self.on_stage = labels, on_stage
+        array, geometry = from_sitk(ready.target)
+        self.coarse = Volume(array, geometry)
+        small = sitk.Resample(to_sitk(labels), ready.target, sitk.Transform(), sitk.sitkNearestNeighbor)
+        self.coarse_labels = LabelMap(sitk.GetArrayFromImage(small), geometry)
+        self.best: sitk.Transform = steps.still(ready)
+        self.stages: list[Stage] = []
+        self.measures: Measures = {}
 
-def _prepared(fixed: Volume, labels: LabelMap, settings: Registration) -> list[sitk.Image]:
-    """The fixed image, clamped and coarser; on its grid: where the linear part draws its samples, where the deformable
-    part does, and the body, in which the deformation is checked: in the tumour too, where no sample fixes it."""
-    distance = ndimage.distance_transform_edt(~labels.tumour, sampling=fixed.geometry.spacing)
-    trunk = body(fixed.array)
-    where = trunk & (distance > settings.avoid_mm)
-    clamped = Volume(np.clip(fixed.array, *CLAMP_HU).astype(np.float32), fixed.geometry)
-    image = to_sitk(clamped)
-    liver = ndimage.distance_transform_edt(~labels.liver, sampling=fixed.geometry.spacing) <= settings.near_mm
-    size, spacing = _coarser(image, settings.spacing_mm)
-    grid = (size, sitk.Transform(), sitk.sitkLinear, image.GetOrigin(), spacing, image.GetDirection())
-    smooth = sitk.SmoothingRecursiveGaussian(image, [0.5 * s for s in spacing])
-    coarse = sitk.Resample(smooth, *grid, CLAMP_HU[0], sitk.sitkFloat32)
-    masks = [to_sitk(LabelMap(m.astype(np.uint8), fixed.geometry)) for m in (where, where & liver, trunk)]
-    nearest = (size, sitk.Transform(), sitk.sitkNearestNeighbor, *grid[3:], 0, sitk.sitkUInt8)
-    return [coarse, *(sitk.Resample(mask, *nearest) for mask in masks)]
+    def begin(self, reason: str) -> None:
+        """Measure the scans as they are."""
+        self.measures = self._measured(self.best)
+        self.stages.append(Stage(AS_IT_WAS, True, reason, self.measures))
 
+    def staged(self) -> None:
+        """Try every stage, and keep what helps.
 
-def _coarser(image: sitk.Image, spacing_mm: float) -> tuple[list[int], list[float]]:
-    """Size and spacing of a grid over an image with voxels of about `spacing_mm`."""
-    size = [max(8, round(n * s / spacing_mm)) for n, s in zip(image.GetSize(), image.GetSpacing(), strict=True)]
-    return size, [n * s / m for n, s, m in zip(image.GetSize(), image.GetSpacing(), size, strict=True)]
-
-
-def _method(mask: sitk.Image, sampling: float, shrink: Sequence[int]) -> sitk.ImageRegistrationMethod:
-    method = sitk.ImageRegistrationMethod()
-    method.SetMetricAsMattesMutualInformation(48)
-    method.SetMetricSamplingStrategy(method.RANDOM)
-    method.SetMetricSamplingPercentage(sampling, 1)
-    method.SetMetricFixedMask(mask)
-    method.SetInterpolator(sitk.sitkLinear)
-    method.SetShrinkFactorsPerLevel(list(shrink))
-    method.SetSmoothingSigmasPerLevel([s / 2 if s > 1 else 0 for s in shrink])
-    method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOff()
-    return method
-
-
-def best_shift(target: sitk.Image, mask: sitk.Image, source: sitk.Image) -> NDArray[np.float64]:
-    """Shift (mm, LPS, fixed to moving) of the highest correlation over all shifts of whole voxels.
-
-    Two scans of one patient need not share a frame or cover the same slices, and gradient descent from a distant start
-    may end anywhere. All shifts are compared at once by masked normalised correlation in the Fourier domain (Padfield,
-    IEEE TIP 2012), at `SHIFT_MM`; at least half of the largest possible overlap is required.
-    """
-    fixed, origin = _on_axes(target, sitk.sitkLinear, CLAMP_HU[0])
-    inside, _ = _on_axes(mask, sitk.sitkNearestNeighbor, 0)
-    moving, start = _on_axes(source, sitk.sitkLinear, CLAMP_HU[0])
-    a, b = inside.astype(np.float64), np.ones(moving.shape)
-    f, g = (fixed - CLAMP_HU[0]) * a, moving - CLAMP_HU[0]
-
-    def correlate(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(fftconvolve(x, y[::-1, ::-1, ::-1]))
-
-    count = np.maximum(correlate(a, b), 1e-3)
-    sum_f, sum_g = correlate(f, b), correlate(a, g)
-    spread_f = correlate(f * f, b) - sum_f**2 / count
-    spread_g = correlate(a, g * g) - sum_g**2 / count
-    both = np.sqrt(np.maximum(spread_f, 1.0) * np.maximum(spread_g, 1.0))
-    score = (correlate(f, g) - sum_f * sum_g / count) / both
-    score[count < 0.5 * count.max()] = -np.inf
-    offset = np.array(np.unravel_index(int(score.argmax()), score.shape)) - (np.array(g.shape) - 1)  # (k, j, i)
-    return np.asarray(start - origin - SHIFT_MM * offset[::-1])
-
-
-def _on_axes(image: sitk.Image, order: int, fill: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Voxels of `SHIFT_MM` along the LPS axes that cover the image, and the position of the first."""
-    corners = np.array(
-        [
-            image.TransformIndexToPhysicalPoint(
-                [n * (size - 1) for n, size in zip(corner, image.GetSize(), strict=True)]
-            )
-            for corner in np.ndindex(2, 2, 2)
+        Raises:
+            RuntimeError: no stage could be done at all; of ITK.
+        """
+        self.on_stage(0.02, AS_IT_WAS)
+        self.begin("where the headers put the scans")
+        same = self.measures["near_correlation"] >= SAME_CORRELATION and self.measures["liver_mae_hu"] <= SAME_MAE_HU
+        if same:
+            return
+        ready, settings = self.ready, self.settings
+        errors = [
+            self._try("shift", 0.05, lambda: steps.shift(ready)),
+            self._try("rigid", 0.1, lambda: steps.rigid(ready, self.best, settings)),
+            self._try("liver", 0.25, lambda: steps.rigid(ready, self.best, settings, near=True)),
         ]
+        rigid = self.best
+        errors.append(self._try("affine", 0.35, lambda: steps.affine(ready, rigid, settings, near=True)))
+        errors.append(self._try("deformable", 0.45, lambda: steps.deformable(ready, self.best, settings)))
+        if all(errors):
+            raise RuntimeError(errors[-1])
+        known = self.moving_labels
+        if known is not None and known.liver.any() and self.labels.liver.any():
+            self._try("outlines", 0.7, partial(self._outlines, known))
+
+    def _outlines(self, known: LabelMap) -> sitk.Transform:
+        return steps.outlines(self.ready, self.best, self.labels, known, self.settings)
+
+    def all_of_them(self) -> None:
+        """Do shift, rigid, affine and deformable up to the kind that is asked for, whatever they do."""
+        self.on_stage(0.05, "shift")
+        self.best = steps.rigid(self.ready, steps.shift(self.ready), self.settings)
+        wanted = KINDS.index(self.settings.kind)
+        if wanted >= 1:
+            self.best = steps.affine(self.ready, self.best, self.settings)
+        if wanted >= 2:
+            self.best = steps.deformable(self.ready, self.best, self.settings)
+        names = ("shift", *KINDS[: wanted + 1])
+        self.stages = [Stage(name, True, "asked for") for name in names]
+
+    def _try(self, name: str, fraction: float, make: Callable[[], sitk.Transform]) -> str:
+        """Try a stage and keep it if it helps; returns why it could not be done, or ""."""
+        self.on_stage(fraction, name)
+        try:
+            found = make()
+            measures = self._measured(found)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()[:160]
+            self.stages.append(Stage(name, False, f"could not be done: {reason}"))
+            return reason
+        better, reason = helps(self.measures, measures)
+        if better and name in ("affine", "deformable", "outlines"):
+            unsound = _unsound(jacobian(found, self.ready.target, self.ready.trunk), name == "affine")
+            better, reason = not unsound, reason + unsound
+        self.stages.append(Stage(name, better, reason, measures))
+        if better:
+            self.best, self.measures = found, measures
+        return ""
+
+    def _measured(self, transform: sitk.Transform) -> Measures:
+        """Agreement on the coarse grid."""
+        hu, covered = steps.moved(self.moving, self.ready.target, transform)
+        found = None
+        if self.moving_labels is not None:
+            found = steps.moved_labels(self.moving_labels, self.ready.target, self.coarse.geometry, transform)
+        return agreement(self.coarse, self.coarse_labels, hu, covered, found)
+
+
+def _unsound(values: Measures, linear: bool) -> str:
+    """What is wrong with a deformation although the scans agree better; "" if nothing is."""
+    if linear and abs(values["jacobian_low"] - 1) > MOST_GROWTH:
+        return f", but all volumes change by {100 * (values['jacobian_low'] - 1):+.0f} %"
+    folded = values["jacobian_folded_share"]
+    return f", but {100 * folded:.1f} % of the body folds" if folded > MOST_FOLDED else ""
+
+
+def _finished(
+    fixed: Volume, labels: LabelMap, moving: Volume, moving_labels: LabelMap | None, ready: Prepared, run: _Run
+) -> Registered:
+    """Bring the scan over, and measure on the full grid."""
+    grid = to_sitk(LabelMap(np.zeros(fixed.geometry.shape, np.uint8), fixed.geometry))
+    quality: Measures = {}
+    for when, transform in (("before", sitk.Transform(3, sitk.sitkIdentity)), ("after", run.best)):
+        hu, covered = steps.moved(moving, grid, transform)
+        found = None
+        if moving_labels is not None:
+            found = steps.moved_labels(moving_labels, grid, fixed.geometry, transform)
+        quality |= {f"{k}_{when}": v for k, v in agreement(fixed, labels, hu, covered, found).items()}
+    quality |= jacobian(run.best, ready.target, ready.trunk)
+    ct = Volume(hu, fixed.geometry, moving.phase, moving.simulated)
+    return Registered(ct, covered, run.best, quality, tuple(run.stages))
+
+
+def _failed(fixed: Volume, moving: Volume, error: RuntimeError) -> GeometryMismatchError:
+    """ITK has one exception for everything; on images of the right type it means that no sample is in both."""
+    reason = str(error).splitlines()[-1].strip() if str(error) else ""
+    return GeometryMismatchError(
+        what="The scan after treatment could not be registered",
+        given=f"{fixed.geometry.describe()} and {moving.geometry.describe()} ({reason})",
+        remedy="Give two scans of the same part of the body",
     )
-    low, high = corners.min(0), corners.max(0)
-    size = [int(n) for n in np.ceil((high - low) / SHIFT_MM) + 1]
-    axes = (size, sitk.Transform(), order, low.tolist(), [SHIFT_MM] * 3, np.eye(3).ravel().tolist())
-    found = sitk.Resample(image, *axes, float(fill), sitk.sitkFloat32)
-    return sitk.GetArrayFromImage(found).astype(np.float64), low
 
 
-def _linear(
-    target: sitk.Image, mask: sitk.Image, source: sitk.Image, begin: sitk.Transform, settings: Registration
-) -> sitk.Transform:
-    method = _method(mask, settings.sampling, settings.shrink)
-    method.SetInitialTransform(begin, inPlace=False)
-    method.SetOptimizerAsRegularStepGradientDescent(1.0, 0.01, 6 * settings.iterations)
-    method.SetOptimizerScalesFromPhysicalShift()
-    found = method.Execute(target, source)
-    # the optimiser wraps what it was given
-    single: sitk.Transform = found.GetNthTransform(0) if found.GetName() == "CompositeTransform" else found
-    return single
-
-
-def _rigid(target: sitk.Image, mask: sitk.Image, source: sitk.Image, settings: Registration) -> sitk.Transform:
-    """Rigid map about the middle of the fixed image, begun from the best shift."""
-    begin = sitk.Euler3DTransform()
-    begin.SetCenter(target.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in target.GetSize()]))
-    begin.SetTranslation(best_shift(target, mask, source).tolist())
-    return _linear(target, mask, source, begin, settings)
-
-
-def _affine(
-    target: sitk.Image, mask: sitk.Image, source: sitk.Image, settings: Registration, rigid: sitk.Transform
-) -> sitk.Transform:
-    """Affine map begun from the rigid one."""
-    turned = sitk.Euler3DTransform(rigid)
-    begin = sitk.AffineTransform(3)
-    begin.SetMatrix(turned.GetMatrix())
-    begin.SetCenter(turned.GetCenter())
-    begin.SetTranslation(turned.GetTranslation())
-    return _linear(target, mask, source, begin, settings)
-
-
-def _deformable(
-    target: sitk.Image, mask: sitk.Image, source: sitk.Image, affine: sitk.Transform, settings: Registration
-) -> sitk.Transform:
-    """B-spline deformation behind the affine map, control points halved from level to level."""
-    lengths = [n * s for n, s in zip(target.GetSize(), target.GetSpacing(), strict=True)]
-    mesh = [max(1, round(length / settings.mesh_mm)) for length in lengths]
-    inside = max(1, int(np.count_nonzero(sitk.GetArrayViewFromImage(mask))))
-    scales = [2**n for n in range(settings.levels)]
-    method = _method(mask, min(settings.sampling, settings.samples / inside), scales[::-1])
-    method.SetMovingInitialTransform(affine)
-    method.SetInitialTransformAsBSpline(sitk.BSplineTransformInitializer(target, mesh, order=3), True, scales)
-    # a quasi-Newton optimiser left the liver worse than the affine map, or squeezed it to half its volume
-    method.SetOptimizerAsGradientDescentLineSearch(5.0, settings.iterations, 1e-4, 5)
-    bend = method.Execute(target, source)
-    # SimpleITK applies the last of a composite first: a point is bent, then mapped.
-    return sitk.CompositeTransform([affine, bend])
-
-
-def _moved(moving: Volume, grid: sitk.Image, transform: sitk.Transform) -> tuple[FloatArray, Mask]:
-    image = to_sitk(Volume(moving.array.astype(np.float32), moving.geometry))
-    there = to_sitk(LabelMap(np.ones(moving.geometry.shape, np.uint8), moving.geometry))
-    hu = sitk.GetArrayFromImage(sitk.Resample(image, grid, transform, sitk.sitkLinear, AIR_HU, sitk.sitkFloat32))
-    covered = sitk.Resample(there, grid, transform, sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
-    return hu, sitk.GetArrayFromImage(covered) > 0
-
-
-def _correlation(a: FloatArray, b: FloatArray) -> float:
-    if a.size < 2 or a.std() == 0 or b.std() == 0:
-        return float("nan")
-    return float(np.corrcoef(a, b)[0, 1])
+__all__ = ["KINDS", "Registered", "Registration", "Stage", "agreement", "jacobian", "measured_as_it_is", "register"]

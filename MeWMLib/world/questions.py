@@ -30,6 +30,11 @@ def question_scan(ct: Volume) -> tuple[Question, ...]:
     return question_phase(ct)
 
 
+def question_after(ct: Volume, labels: LabelMap) -> tuple[Question, ...]:
+    """What labels on a CT after treatment let one ask; Lipiodol belongs there."""
+    return question_labels(ct, labels, before_treatment=False)
+
+
 def question_patient(ct: Volume, labels: LabelMap, clinical: Clinical | None = None) -> tuple[Question, ...]:
     """What labels on a CT before treatment let one ask; `question_scan` is asked apart.
 

@@ -79,7 +79,8 @@ def test_swapped_values_stop_every_kind_of_job_unless_they_are_accepted(do, fake
         assert [q.topic for q in plan.questions] == ["swapped"]
         assert json.loads((Path(path) / "plan.json").read_text())["questions"][0]["severity"] == "severe"
     else:
-        assert [q["topic"] for q in result["questions"]] == ["swapped"]
+        # the segmenter of this small world outlines the CT after treatment as the user did the one before
+        assert [q["topic"] for q in result["questions"] if not q["topic"].startswith("after-")] == ["swapped"]
 
 
 @pytest.mark.parametrize(("bilirubin", "asked"), [(17, "write 1.0."), (4.9, None)])

@@ -123,6 +123,12 @@ def test_every_kind_of_job(serve, case, tmp_path, fake):
     out = tmp_path / "risk.json"
     assert go(server, Job("assess", {"case": ct, "labels": labels, **post}, str(out)))["risk"] == 0.5
     assert json.loads(out.read_text())["risk"] == 0.5
+    # what lies beside the file comes back under the user's own name
+    assert {p.name for p in tmp_path.glob("risk*")} == {"risk.json", "risk.png"}
+    more = {"registered": True, **post}
+    go(server, Job("assess", {"case": ct, "labels": labels, **more}, str(tmp_path / "again.json")))
+    endings = (".json", ".png", "_registered.nrrd", "_deformation.h5")
+    assert {p.name for p in tmp_path.glob("again*")} == {f"again{ending}" for ending in endings}
     job = Job("simulate", {"case": "sample:tiny", "protocol": "Cisplatin + Lipiodol"}, str(tmp_path / "sim"))
     assert go(server, job)["candidates"] == 1
     # labels of another meaning are mapped here; the server needs no explanation

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from MeWMLib.core.errors import RegistrationError
 from MeWMLib.core.protocol import Protocol
 
 
@@ -202,7 +203,30 @@ def test_the_sample_for_judging_brings_a_ct_after_treatment(user):
     # without a prepared comparison it can be judged at once
     user.click("outcome", "assessButton")
     user.wait_idle()
-    assert "+0.50" in user.widget("outcome", "assessLabel").text
+    told = user.widget("outcome", "assessLabel").text
+    assert "+0.50" in told and "Registration: good" in told and "RECIST 1.1:" in told
+
+
+def test_a_ct_that_does_not_fit_is_judged_only_if_the_user_says_so(shown):
+    import slicer
+
+    from MeWMLib.scene.nodes import node_to_volume, volume_to_node
+
+    before = node_to_volume(shown.front.parameters.ct)
+    noise = np.random.default_rng(0).integers(-900, 300, before.array.shape).astype(np.int16)
+    shown.front.parameters.post_ct = volume_to_node(slicer.mrmlScene, before.with_array(noise), "Another patient")
+    shown.look()
+    shown.click("outcome", "assessButton")
+    error = shown.wait_error()
+    assert isinstance(error, RegistrationError)
+    shown.front.messages.show(error)
+    box = shown.front.messages.box
+    assert "--" not in box.informativeText and "correlation" in box.informativeText
+    (button,) = [b for b in box.buttons() if b.text == "Go on with this registration"]
+    button.click()
+    shown.front.messages.close()
+    shown.wait_idle()
+    assert "Registration: failed" in shown.widget("outcome", "assessLabel").text
 
 
 def test_one_replica_is_a_point_estimate_without_a_range(user):

@@ -75,7 +75,8 @@ def test_hcc_009_is_brought_back(shared_data, tmp_path) -> None:
     values = ["--label-values", "1=liver,2=tumour,3=liver,4=background", "--slices", "0", "35"]
     assert main(["registration", "--pair", *map(str, pair), *values, "--out", str(tmp_path / "out")]) == 0
     rows = json.loads((tmp_path / "out" / "metrics.json").read_text())["rows"]
-    rigid, bent = rows["rigid"], rows["deformable"]
+    rigid, bent, product = rows["rigid"], rows["deformable"], rows["staged_outlines"]
+    assert product["dice_liver"]["mean"] > bent["dice_liver"]["mean"] - 0.01 and product["folded_percent"]["mean"] < 0.5
     assert bent["dice_liver"]["mean"] >= 0.92 > rigid["dice_liver"]["mean"] > 0.85
     assert bent["liver_mae_hu"]["mean"] < 0.7 * rigid["liver_mae_hu"]["mean"]
     assert bent["folded_percent"]["mean"] < 0.5 and bent["cpu_seconds"]["mean"] < 60
@@ -88,10 +89,12 @@ def test_a_bent_patient_is_brought_back(tmp_path) -> None:
     quick = Registration(spacing_mm=5.0, shrink=(2, 1), levels=1, iterations=10, mesh_mm=60.0)
     settings = RegistrationSettings(patients=1, registration=quick)
     rows = registration.evaluate_registration(settings, tmp_path)
-    assert list(rows) == ["unregistered", "rigid", "affine", "deformable"]
+    assert list(rows) == ["unregistered", "rigid", "affine", "deformable", "staged", "staged_outlines"]
     errors = [rows[r]["error_mm"]["mean"] for r in rows]
     assert errors[0] > 8 and errors[1] < 0.7 * errors[0] and errors[3] < errors[1]
     assert rows["deformable"]["dice_liver"]["mean"] > rows["unregistered"]["dice_liver"]["mean"]
+    assert rows["staged_outlines"]["dice_liver"]["mean"] >= rows["staged"]["dice_liver"]["mean"] - 0.01
+    assert errors[5] < errors[1]  # by the known map, which the outlines know nothing of
     assert rows["deformable"]["folded_percent"]["mean"] == 0
     assert (tmp_path / "checkerboard.png").stat().st_size > 10_000
     assert json.dumps(rows)

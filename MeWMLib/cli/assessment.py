@@ -1,0 +1,118 @@
+"""The result of `mewm assess` in words and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from MeWMLib.cli import tables
+from MeWMLib.cli.output import Output
+from MeWMLib.core.outcome import Risk
+
+_STAGES_SKIPPED = ("as it was",)
+_KINDS = {
+    "same": "the same lesion",
+    "merged": "merged into one",
+    "split": "fell apart",
+    "new": "new",
+    "gone": "no longer seen",
+    "not covered": "not shown by the CT after",
+}
+_VOLUMES = ("liver", "volume", "viable", "necrotic", "lipiodol", "unknown")
+_VOLUME_WORDS = {"volume": "tumour", "lipiodol": "Lipiodol", "unknown": "not told"}
+
+
+def show(result: Mapping[str, Any], output: Output) -> None:
+    """Print registration, volumes, lesions, responses and risk."""
+    _registration(result, output)
+    tables.dice(result["labels"], output)
+    output.result(f"Labels after treatment: {result['labels_after']['note']}.")
+    for when in ("before", "after"):
+        phase = result["phases"][when]
+        output.result(f"Phase {when}: {phase['phase']} ({phase['reason']}).")
+    _volumes(result["volumes_ml"], output)
+    _lesions(result, output)
+    confirmed = result["labels_after"]["source"] == "user"
+    for criterion in ("recist", "mrecist"):
+        _size(result[criterion], confirmed, output)
+    for one in result["lirads"]:
+        lesion = ", ".join(map(str, one["before"]))
+        output.result(f"LI-RADS treatment response, lesion {lesion}: {one['category']} ({'; '.join(one['reasons'])}).")
+    _risk(result, output)
+    tables.questions(result.get("questions", ()), output)
+    output.result("Research use only.")
+
+
+def _registration(result: Mapping[str, Any], output: Output) -> None:
+    found = result["registration"]
+    by = "Registration by you" if result["registered_by"] == "user" else "Registration"
+    output.result(f"{by}: {found['word']} ({found['text']}).")
+    for missed in found["missed"]:
+        output.result(f"  below its limit, accepted: {missed}")
+    tried = [stage for stage in found["stages"] if stage["name"] not in _STAGES_SKIPPED]
+    for stage in tried:
+        output.result(f"  {stage['name']}: {'kept' if stage['kept'] else 'not kept'} ({stage['reason']})")
+    if not tried and result["registered_by"] == "mewm":
+        output.result("  the scans lie on one another already: nothing was moved")
+
+
+def _volumes(volumes: Mapping[str, Mapping[str, float | None]], output: Output) -> None:
+    rows = [
+        [when, *(_ml(volumes[when][name]) for name in _VOLUMES)]
+        for when in ("before", "after")
+    ]  # fmt: skip
+    columns = ("ml", *(_VOLUME_WORDS.get(name, name) for name in _VOLUMES))
+    output.rows("Volumes; viable and necrotic as far as the phase tells", columns, rows, wrapped=0)
+
+
+def _lesions(result: Mapping[str, Any], output: Output) -> None:
+    rows = []
+    for match in result["matches"]:
+        sides = [_side(result[when]["lesions"], match[when]) for when in ("before", "after")]
+        kind = _KINDS[match["kind"]]
+        if match["distance_mm"]:
+            kind += f", {match['distance_mm']:.0f} mm apart"
+        rows.append([_numbers(match["before"]), _numbers(match["after"]), *sides, kind])
+    if rows:
+        columns = ("Before", "After", "Before: mm (viable), ml (Lipiodol)", "After: mm (viable), ml (Lipiodol)", "")
+        output.rows("Lesions, matched through the registration", columns, rows)
+
+
+def _side(lesions: Sequence[Mapping[str, Any]], numbers: Sequence[int]) -> str:
+    found = [lesions[n - 1] for n in numbers]
+    return "; ".join(
+        f"{one['diameter_mm']:.0f} ({_mm(one['viable_diameter_mm'])}), "
+        f"{one['volume_ml']:.1f} ({one['lipiodol_ml']:.1f})"
+        for one in found
+    )
+
+
+def _size(found: Mapping[str, Any], confirmed: bool, output: Output) -> None:
+    what = found["category"] or "cannot be judged"
+    if found["category"] and not confirmed:
+        what += ", not confirmed"
+    targets = f", target lesions {_numbers(found['targets'])}" if found["targets"] else ""
+    output.result(f"{found['criterion']}: {what}{targets} ({'; '.join(found['reasons'])}).")
+
+
+def _risk(result: Mapping[str, Any], output: Output) -> None:
+    low, high = result["risk_interval"]
+    found = Risk((result["risk"],))
+    text = f"Log-risk {found.log_risk:+.3f} ({low:+.3f} to {high:+.3f}), hazard ratio {found.hazard_ratio:.2f}"
+    if result["risk_members"]:
+        least, most = result["risk_members"]
+        text += f"; members of the ensemble {least:+.3f} to {most:+.3f}, deviation {result['risk_uncertainty']:.3f}"
+    output.result(f"{text}; 0 is the average patient.")
+    output.result(f"Predicted median survival: {tables.months(result['median_survival_months'])}.")
+
+
+def _numbers(values: Sequence[int]) -> str:
+    return ", ".join(map(str, values)) or "-"
+
+
+def _ml(value: float | None) -> str:
+    return "cannot be judged" if value is None else f"{value:.1f}"
+
+
+def _mm(value: float | None) -> str:
+    return "?" if value is None else f"{value:.0f}"
