@@ -1,0 +1,174 @@
+"""A CT scanner: its grid, its point spread, and its noise, which is neither white nor the same in all directions.
+
+Reconstruction by filtered back-projection gives noise whose power rises with frequency and is cut off by the kernel;
+in an abdomen, wider than deep, horizontal streaks carry most of it; neighbouring slices share some of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft, ndimage
+
+from MeWMLib.core.errors import InputError
+from MeWMLib.rendering.grains import FloatArray, Places
+
+#: Range of HU that a scanner writes.
+HU_RANGE = (-1024.0, 3071.0)
+#: What scanners of the abdomen use: voxel in plane (mm), distance of slices (mm), deviation of noise (HU).
+IN_PLANE_MM, SLICE_MM, NOISE_HU = (0.5, 1.0), (1.0, 5.0), (3.0, 60.0)
+#: A field of noise is drawn once within these many voxels (k, j, i) and repeats beyond: noise has no long memory.
+TILE = (40, 160, 160)
+#: Dense oil starves the detector: deviation of the streaks (HU) for 1 HU of oil near by, and how far they reach (mm).
+STREAK, STREAK_MM = 0.12, 6.0
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """One scanner and its settings.
+
+    Attributes:
+        in_plane_mm, slice_mm: voxel in plane and distance of slices.
+        noise_hu: deviation of the noise on its own grid.
+        low_cut, high_cut: cycles/mm below and above which noise has little power.
+        streak: 0 to 0.95, how much more power noise has across its streaks than along them.
+        angle: of the streaks against left to right, radians.
+        slice_tie: correlation of the noise of neighbouring slices, 0 to 0.5.
+        blur_mm: deviation of the point spread in plane.
+        edge: how strongly the kernel enhances edges: dense oil is brighter by this share, and darker around.
+        edge_mm: how far that reaches.
+
+    Raises:
+        InputError: a value no scanner has.
+    """
+
+    in_plane_mm: float = 0.72
+    slice_mm: float = 2.5
+    noise_hu: float = 22.0
+    low_cut: float = 0.06
+    high_cut: float = 0.5
+    streak: float = 0.55
+    angle: float = 0.2
+    slice_tie: float = 0.28
+    blur_mm: float = 0.5
+    edge: float = 0.3
+    edge_mm: float = 1.4
+
+    def __post_init__(self) -> None:
+        limits = (
+            ("voxel in plane", self.in_plane_mm, *IN_PLANE_MM, "mm"),
+            ("distance of slices", self.slice_mm, *SLICE_MM, "mm"),
+            ("noise", self.noise_hu, *NOISE_HU, "HU"),
+            ("part of the noise's power in streaks", self.streak, 0.0, 0.95, ""),
+            ("correlation between slices", self.slice_tie, 0.0, 0.5, ""),
+        )
+        for name, value, low, high, unit in limits:
+            if not low <= value <= high:
+                raise InputError(
+                    what=f"No scanner has this {name}",
+                    given=f"{value:g} {unit}".strip(),
+                    remedy=f"Give {low:g} to {high:g} {unit}".strip(),
+                )
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel (k, j, i) in mm."""
+        return self.slice_mm, self.in_plane_mm, self.in_plane_mm
+
+    @property
+    def spread_mm(self) -> tuple[float, float, float]:
+        """Deviation of the point spread along z, y, x; a slice averages over its thickness."""
+        return self.slice_mm / np.sqrt(12.0), self.blur_mm, self.blur_mm
+
+    def grid_over(self, places: Places) -> Places:
+        """Voxels of the scanner over a grid; the same voxels where that grid has the scanner's spacing.
+
+        Args:
+            places: z, y, x (mm) of the grid's voxels.
+        """
+        out = []
+        for p, size in zip(places, self.spacing, strict=True):
+            step = float(p[1] - p[0]) if len(p) > 1 else size
+            if abs(abs(step) - size) < 1e-4 * size:
+                out.append(np.asarray(p, np.float64))
+                continue
+            low, high = float(min(p[0], p[-1])), float(max(p[0], p[-1]))
+            # the scanner's voxels lie where they lie, not on the first voxel of whatever grid is laid over them
+            first = np.floor(low / size) * size
+            out.append(first + size * np.arange(int(np.ceil((high - first) / size)) + 1))
+        return out[0], out[1], out[2]
+
+    def noise(self, shape: tuple[int, int, int], rng: np.random.Generator) -> FloatArray:
+        """Noise (K, J, I) in HU on the scanner's own voxels, of deviation `noise_hu`."""
+        tile = tuple(min(n, t) for n, t in zip(shape, TILE, strict=True))
+        white = rng.standard_normal(tile, dtype=np.float32)
+        spectrum = fft.rfft2(white, axes=(1, 2))
+        spectrum *= self._amplitude(tile[1], tile[2])
+        field = fft.irfft2(spectrum, tile[1:], axes=(1, 2))
+        if self.slice_tie > 0 and tile[0] > 1:
+            # white slices mixed with their neighbours by a share w correlate by 2 w / (1 + 2 w^2)
+            w = (1 - np.sqrt(max(0.0, 1 - 2 * self.slice_tie**2))) / (2 * self.slice_tie)
+            field = field + np.float32(w) * (np.roll(field, 1, 0) + np.roll(field, -1, 0))
+        field *= np.float32(self.noise_hu) / max(float(field.std()), 1e-6)
+        if tile == shape:
+            return np.asarray(field, np.float32)
+        k, j, i = ((np.arange(n) + int(rng.integers(t))) % t for n, t in zip(shape, tile, strict=True))
+        return np.asarray(field[np.ix_(k, j, i)], np.float32)
+
+    def _amplitude(self, rows: int, columns: int) -> FloatArray:
+        """Square root of the noise's power (J, I // 2 + 1), up to a factor."""
+        fy = fft.fftfreq(rows, self.in_plane_mm)[:, None]
+        fx = fft.rfftfreq(columns, self.in_plane_mm)[None]
+        square = fy**2 + fx**2
+        power = (square + 0.02 * self.low_cut**2) / (square + self.low_cut**2) * np.exp(-square / self.high_cut**2)
+        # streaks along `angle` have their frequencies across it
+        across = (fy * np.cos(self.angle) - fx * np.sin(self.angle)) ** 2 / np.maximum(square, 1e-9)
+        power *= 1 + self.streak * (2 * across - 1)
+        return np.asarray(np.sqrt(power), np.float32)
+
+    def oil(self, rise: FloatArray) -> FloatArray:
+        """How the kernel shows oil (K, J, I): denser and with a dark rim, its sum over the image kept."""
+        if self.edge == 0 or not rise.any():
+            return rise
+        sigma = self.edge_mm / self.in_plane_mm
+        wide = ndimage.gaussian_filter(rise, (0, sigma, sigma), mode="constant", truncate=3)
+        return np.asarray(rise + self.edge * (rise - wide), np.float32)
+
+    def with_streaks(self, noise: FloatArray, rise: FloatArray) -> FloatArray:
+        """Noise (K, J, I) that is stronger beside dense oil, along rows."""
+        if not rise.any():
+            return noise
+        sigma = STREAK_MM / self.in_plane_mm
+        near = ndimage.uniform_filter(rise, (0, 3, int(2 * sigma) | 1), mode="constant")
+        return np.asarray(noise * (1 + STREAK * near / self.noise_hu), np.float32)
+
+
+def linear_weights(source: NDArray[np.floating], target: NDArray[np.floating]) -> FloatArray:
+    """Weights (n_target, n_source) of linear interpolation between evenly spaced places; the ends continue outside."""
+    if len(source) == 1:
+        return np.ones((len(target), 1), np.float32)
+    at = (np.asarray(target, np.float64) - float(source[0])) / float(source[1] - source[0])
+    at = np.clip(at, 0, len(source) - 1)
+    below = np.minimum(at.astype(np.int64), len(source) - 2)
+    out = np.zeros((len(target), len(source)), np.float32)
+    rows = np.arange(len(target))
+    out[rows, below] = 1 - (at - below)
+    out[rows, below + 1] = at - below
+    return out
+
+
+def resampled(values: FloatArray, source: Places, target: Places) -> FloatArray:
+    """Values (K, J, I) brought from one aligned grid to another by linear interpolation, as a CT is resampled."""
+    out = np.asarray(values, np.float32)
+    for axis, (a, b) in enumerate(zip(source, target, strict=True)):
+        if len(a) == len(b) and np.allclose(a, b, atol=1e-4):
+            continue
+        out = np.moveaxis(np.tensordot(linear_weights(a, b), out, (1, axis)), 0, axis)
+    return np.ascontiguousarray(out, np.float32)
+
+
+def as_stored(hu: FloatArray) -> FloatArray:
+    """HU within the range that a scanner writes."""
+    return np.asarray(np.clip(hu, *HU_RANGE), np.float32)
