@@ -35,16 +35,19 @@ class GrainConstants:
         piece_spread: deviation of the logarithm of a piece's iodine.
         grain_spread: the same of a grain's within its piece.
         radius_mm, radius_spread: median of a grain's deviation in space, and deviation of its logarithm.
+        haze, haze_mm: share of a piece's iodine in vessels too fine to be told apart, and how wide it lies around.
     """
 
-    piece_mm: float = 1.8
+    piece_mm: float = 2.5
     across_mm: float = 0.7
     grains_a_piece: float = 5.0
-    piece_mg: float = 0.18
-    piece_spread: float = 1.0
+    piece_mg: float = 0.12
+    piece_spread: float = 1.2
     grain_spread: float = 0.8
     radius_mm: float = 0.6
     radius_spread: float = 0.2
+    haze: float = 0.25
+    haze_mm: float = 1.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,16 +120,23 @@ def draw_grains(
 
     count = 1 + rng.poisson(max(0.0, constants.grains_a_piece - 1), pieces)
     parent = np.repeat(np.arange(pieces), count)
-    mass = np.exp(constants.piece_spread * rng.standard_normal(pieces))[parent] / count[parent]
-    mass *= np.exp(constants.grain_spread * rng.standard_normal(len(parent)))
+    of_piece = np.exp(constants.piece_spread * rng.standard_normal(pieces))
+    share = np.exp(constants.grain_spread * rng.standard_normal(len(parent)))
+    share *= (1 - constants.haze) / np.bincount(parent, share)[parent]
     place = start[parent] + along[parent] * (constants.piece_mm * rng.standard_normal(len(parent)))[:, None]
     place += constants.across_mm * rng.standard_normal(place.shape)
-    radius = constants.radius_mm * np.exp(constants.radius_spread * rng.standard_normal(len(parent)))
+    radius = np.full(len(parent), constants.radius_mm)
+    mass = of_piece[parent] * share
+    if constants.haze > 0:
+        place, mass = np.concatenate([place, start]), np.concatenate([mass, constants.haze * of_piece])
+        radius = np.concatenate([radius, np.full(pieces, constants.haze_mm)])
+    radius = radius * np.exp(constants.radius_spread * rng.standard_normal(len(radius)))
     weight = (density > 0).astype(np.float32) if allowed is None else allowed
-    kept = rng.random(len(parent)) < _nearest(weight, places, place)
+    kept = rng.random(len(place)) < _nearest(weight, places, place)
     if not kept.any():
         # every piece left the territory by chance: the iodine stays where the pieces began
-        place, kept = start[parent], np.ones(len(parent), bool)
+        place, mass, radius = start, of_piece, np.full(pieces, constants.radius_mm)
+        kept = np.ones(pieces, bool)
     place, mass, radius = place[kept], mass[kept], radius[kept]
     return Grains(place, mass * (total / mass.sum()), radius)
 

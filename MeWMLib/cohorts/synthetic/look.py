@@ -56,7 +56,7 @@ class LookConstants:
     in_plane_mm: Range = _from("measured", (0.62, 0.85))
     slices_mm: tuple[float, ...] = _from("measured, and the common distances besides", (2.5, 2.5, 2.5, 3.0, 5.0))
     low_cut: float = _from("fitted", 0.06)
-    high_cut: Range = _from("fitted", (0.42, 0.58))
+    high_cut: Range = _from("fitted", (0.36, 0.5))
     streak: Range = _from("fitted", (0.35, 0.7))
     slice_tie: float = _from("fitted", 0.28)
     blur_mm: Range = _from("assumed", (0.45, 0.6))
