@@ -14,6 +14,7 @@ from MeWMLib.core.errors import DependencyError, InputError, MeWMError, install_
 from MeWMLib.core.protocol import agent
 from MeWMLib.core.terminal import bars
 from MeWMLib.lab.evaluation.metrics import stamp, table, write_metrics
+from MeWMLib.lab.evaluation.pairs import SIDES
 
 POLICIES = ["guideline", "constant", "frequency_prior", "random"]
 Option = tuple[str, dict[str, Any]]
@@ -77,6 +78,13 @@ _LABEL_VALUES = _option("--label-values", "meaning of the values", "1=liver,2=tu
 _WORKERS = _option("--workers", "processes", 1)
 _PATIENTS = _option("--patients", "without --cohort: how many patients of the test split", 60)
 _REPLICAS = _option("--replicas", "of each simulation", 1)
+_JUDGING = _option("--judging", "open patients who are for judging only; the run is logged", False, action="store_true")
+_LISTED = (
+    _option("--pairs", "list of real pairs (docs/JUDGE.md)", type=Path, required=True, metavar="CSV"),
+    _option("--data", "folders that hold the files of the list", [], type=Path, nargs="+", metavar="DIR"),
+    _option("--patient", "patients of the list; all if left out", [], nargs="+", metavar="NAME"),
+    _JUDGING,
+)
 _ROWS = _option(
     "--row", "another model to compare", [], dest="others", action="append", type=_row, metavar="NAME=BUNDLE"
 )
@@ -107,10 +115,32 @@ COMMANDS = (
         _option("--no-oracles", "leave out the row oracle_dynamics, which draws true CTs", True, dest="oracles",
                 action="store_false"),
     )),
-    Command("real-pair", "a simulated CT beside the real CT after treatment, which is registered first", PARTS, (
+    Command("real-pair", "simulated CT and baselines beside the real CT after treatment, which is registered", PARTS, (
         *_pair(),
         _option("--protocol", 'what was given, as "Doxorubicin + Lipiodol"', required=True),
+        _option("--before-native", "voxels of the scanner before treatment, for volumes of Lipiodol", metavar="CT"),
+        _option("--after-native", "the same after treatment", metavar="CT"),
+        _option("--side", "half of the tumour that the treated artery fed", "whole", choices=SIDES),
+        _option("--weeks", "from treatment to the scan after", type=float),
+        _option("--patient", "name", "patient"),
+        _JUDGING,
         _option("--replicas", "of the simulation", 3),
+    )),
+    Command("real-pairs", "the same for every pair of a list, leaving one out for the baselines", PARTS, (
+        *_LISTED,
+        _option("--replicas", "of each simulation", 3),
+    )),
+    Command("look", "Lipiodol, noise and contrast of real, drawn and simulated scans as numbers", PARTS, (
+        *_LISTED,
+        _option("--protocol", "of the drawn patients", "Cisplatin + Doxorubicin + Mitomycin + Lipiodol"),
+        _option("--drawn", "patients of the synthetic world", 12),
+        _option("--replicas", "of each simulation", 3),
+    )),
+    Command("two-sample", "can a small classifier tell real treated tissue from drawn and simulated", PARTS, (
+        *_LISTED,
+        _option("--protocol", "of the drawn patients", "Cisplatin + Doxorubicin + Mitomycin + Lipiodol"),
+        _option("--drawn", "patients of the synthetic world", 24),
+        _option("--replicas", "of each simulation", 3),
     )),
     Command("policy", "does a policy name the agents that were given (F1, Jaccard, precision, recall)", (), (
         _COHORT,

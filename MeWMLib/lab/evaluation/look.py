@@ -1,18 +1,68 @@
-"""How a CT looks, real or simulated: Lipiodol, noise and contrast as numbers that can be held against one another."""
+"""How a CT looks, real or simulated: Lipiodol, noise and contrast as numbers that can be held against one another.
+
+`mewm evaluate look` measures real scans of a list, drawn patients of the synthetic world and simulations of a bundle,
+and says where in the range of the real ones the others lie.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import argparse
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.errors import GeometryError, GeometryMismatchError
-from MeWMLib.lab.evaluation.look_lipiodol import lipiodol_look
+from MeWMLib.core.protocol import Protocol
+from MeWMLib.lab.evaluation.look_lipiodol import LIPIODOL_HU, lipiodol_look
 from MeWMLib.lab.evaluation.look_noise import noise_look, parenchyma
+from MeWMLib.lab.evaluation.look_table import look_rows
+from MeWMLib.lab.evaluation.metrics import Rows
+from MeWMLib.lab.evaluation.pairs import chosen, log_judging, read_pairs
+
+if TYPE_CHECKING:
+    from MeWMLib.lab.evaluation.scans import Seen
+    from MeWMLib.lab.evaluation.work import Say
 
 Mask = NDArray[np.bool_]
 Spacing = tuple[float, float, float]
+
+
+def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
+    """Measure what the arguments name; rows, and on whom."""
+    # the statistics are used without networks, and by what draws the scans
+    from MeWMLib.lab.evaluation.scans import after_scan, before_scan, drawn_scans, simulated_scans
+    from MeWMLib.world.model import WorldModel
+
+    pairs = chosen(read_pairs(args.pairs, args.data), args.judging, args.patient)
+    for line in log_judging(args.out, pairs, "mewm evaluate look"):
+        say(f"judging, {line}", 0.0)
+    world = WorldModel.load(find_bundle(args.bundle))
+    after, before, judging, simulated = {}, {}, {}, []
+
+    def arterial(seen: Seen | None) -> dict[str, float]:
+        return {} if seen is None else {f"arterial_{n}": v for n, v in contrast_look(*seen.arrays).items()}
+
+    for n, files in enumerate(pairs):
+        say(f"real scans, {files.patient}", n / len(pairs))
+        if (seen := after_scan(files)) is not None:
+            mine = judging if files.judging else after
+            mine[files.patient] = look(*seen.arrays) | arterial(after_scan(files, arterial=True))
+        if (seen := before_scan(files)) is not None and not files.judging:
+            before[files.patient] = look(*seen.arrays) | arterial(before_scan(files, arterial=True))
+        if not files.judging:
+            made = simulated_scans(files, world, args.replicas, args.seed)
+            simulated += [look(*one.arrays) for one in made]
+    protocol, drawn = Protocol.parse(args.protocol), []
+    for seen in drawn_scans(args.drawn, protocol):
+        drawn.append(look(*seen.arrays))
+        say("drawn patients", len(drawn) / args.drawn)
+    for n, seen in enumerate(drawn_scans(args.drawn, protocol, phase="arterial")):
+        drawn[n] = drawn[n] | arterial(seen)
+    rows = look_rows(after, before, judging, {"world": drawn, "bundle": simulated}, args.seed)
+    names = ", ".join(files.patient for files in pairs)
+    return rows, f"{names}; {len(drawn)} drawn patients; {len(simulated)} simulations"
 
 
 def look(hu: NDArray[Any], tumour: Mask, liver: Mask, spacing: Spacing) -> dict[str, float]:
@@ -44,13 +94,15 @@ def look(hu: NDArray[Any], tumour: Mask, liver: Mask, spacing: Spacing) -> dict[
 
 
 def contrast_look(hu: NDArray[Any], tumour: Mask, liver: Mask, spacing: Spacing) -> dict[str, float]:
-    """Density: `liver_hu` (median of the liver away from its border and tumour), `tumour_minus_liver_hu` (of medians).
+    """Density: `liver_hu`, `tumour_minus_liver_hu`; medians of the liver away from its border and tumour, and of tumour
+    without Lipiodol.
 
     The phase is that of the scan: rows of one phase alone can be held against one another.
     """
     where, nothing = parenchyma(liver, tumour, spacing), float("nan")
     parenchyma_hu = float(np.median(hu[where])) if where.any() else nothing
-    tumour_hu = float(np.median(hu[tumour])) if tumour.any() else nothing
+    bare = tumour & (hu < LIPIODOL_HU)
+    tumour_hu = float(np.median(hu[bare])) if bare.any() else nothing
     return {"liver_hu": parenchyma_hu, "tumour_minus_liver_hu": tumour_hu - parenchyma_hu}
 
 

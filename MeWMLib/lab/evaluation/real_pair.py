@@ -1,12 +1,13 @@
-"""One real patient scanned before and after TACE: is the simulated CT nearer to the real one than no change is?
+"""`mewm evaluate real-pair`: one patient scanned before and after TACE. Is the simulated CT nearer than no change is?
 
-The scan after treatment is registered to the one before (`perception/registration.py`). One patient is an example, no
-evidence: every figure has n = 1 and no interval.
+The scan after treatment is registered to the one before, and every prediction is held against it on one fixed grid
+(`pair_measures.py`, docs/JUDGE.md). One patient is an example, no evidence: every figure has n = 1 and no interval.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,112 +15,132 @@ import torch
 from numpy.typing import NDArray
 
 from MeWMLib.core.bundles import Bundle, find_bundle
-from MeWMLib.core.errors import GeometryMismatchError
-from MeWMLib.core.io import read_volume, write_json
-from MeWMLib.core.plan import PlanSettings, replica_seeds
+from MeWMLib.core.io import write_json
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.structures import CT_WINDOW_HU
-from MeWMLib.core.volume import TUMOUR, LabelMap, Volume
+from MeWMLib.core.volume import TUMOUR
 from MeWMLib.dynamics.autoencoder import Autoencoder
 from MeWMLib.lab.evaluation.known_patients import Image, coded_change, mean_error
-from MeWMLib.lab.evaluation.metrics import Rows, exact, jsonable
-from MeWMLib.lab.evaluation.montage import Tile, write_tiles
-from MeWMLib.lab.evaluation.work import Say, read_case, silent
-from MeWMLib.perception.findings import LIPIODOL_HU
+from MeWMLib.lab.evaluation.metrics import Rows, jsonable
+from MeWMLib.lab.evaluation.montage import LARGE_INCHES, Tile, write_tiles
+from MeWMLib.lab.evaluation.pair_measures import fed_half, lipiodol_figures, on_grid, with_ratios
+from MeWMLib.lab.evaluation.pair_prepared import PreparedPair
+from MeWMLib.lab.evaluation.pair_rows import Shift, Simulated, baselines
+from MeWMLib.lab.evaluation.pairs import PairFiles, log_judging
+from MeWMLib.lab.evaluation.work import Say, box_of, silent
 from MeWMLib.perception.preprocess import resample
-from MeWMLib.perception.registration import Registration, register
+from MeWMLib.perception.registration import Registration
 from MeWMLib.world.model import WorldModel
-from MeWMLib.world.patch import TreatedPatch
 
 #: Voxels of the codec's second figure: Lipiodol that no tissue reaches.
 DENSE_HU = 250.0
+#: Around what is judged in the picture.
+PICTURE_MARGIN_MM = 20.0
 
 Mask = NDArray[np.bool_]
+Figures = dict[str, dict[str, float]]
 
 
 def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
     """Compare what the arguments name; rows, and on whom."""
-    before, labels = read_case(args.before, args.labels, args.label_values)
-    protocol, after = Protocol.parse(args.protocol), read_volume(Path(args.after))
-    rows = evaluate_real_pair(
-        find_bundle(args.bundle), before, labels, after, protocol, args.out, args.replicas, args.seed, say=say
-    )
-    return rows, "one real pair"
+    natives = [None if path is None else Path(path) for path in (args.before_native, args.after_native)]
+    files = PairFiles(
+        args.patient, Path(args.before), Path(args.labels), Path(args.after), Protocol.parse(args.protocol),
+        None, *natives, side=args.side, weeks=args.weeks, judging=args.judging, label_values=args.label_values,
+    )  # fmt: skip
+    for line in log_judging(args.out, [files], "mewm evaluate real-pair"):
+        say(f"judging, {line}", 0.0)
+    say("registration", 0.0)
+    pair = PreparedPair.read(files, Registration())
+    rows = judge(pair, find_bundle(args.bundle), args.out, args.replicas, args.seed, say=say)
+    return as_rows(rows), f"one real pair, {described(files)}"
 
 
-def evaluate_real_pair(
+def described(files: PairFiles) -> str:
+    """A pair in words: what was given, where, and when the scan after was made."""
+    weeks = "weeks not known" if files.weeks is None else f"{files.weeks:g} weeks"
+    assumed = "" if files.recorded else " (assumed)"
+    return f"{files.patient}: {files.protocol.text}{assumed}, fed side {files.side}, {weeks}"
+
+
+def as_rows(rows: Mapping[str, Mapping[str, float]]) -> Rows:
+    """Figures of one patient: n = 1 and no interval."""
+    return {row: {name: {"mean": value, "n": 1} for name, value in found.items()} for row, found in rows.items()}
+
+
+def judge(
+    pair: PreparedPair,
     bundle: Bundle,
-    pre_ct: Volume,
-    pre_labels: LabelMap,
-    post_ct: Volume,
-    protocol: Protocol,
     out: Path,
     replicas: int = 3,
     seed: int = 0,
-    registration: Registration | None = None,
+    shift: Shift | None = None,
+    world: WorldModel | None = None,
     say: Say = silent,
-) -> Rows:
-    """Simulate the protocol that was given and compare with the real scan after it.
+) -> Figures:
+    """Hold simulations and baselines against the real scan after treatment.
 
-    Rows: `mewm` (mean of the replicas), `copy_pre`, `codec` (the real scan through the bundle's autoencoder, what no
-    simulation by it can beat).
-
-    Metrics on the treated patch: `tumour_mae_hu` in the dilated tumour (inside the window);
-    `lipiodol_volume_error` in ml within the outline before treatment; `lipiodol_ml` itself, and of the real scan in the
-    row `real_post`; for the codec `tumour_psnr_db` and `lipiodol_psnr_db` (voxels of `DENSE_HU` and more), against the
-    window's width of 775 HU.
+    Rows: `real` (Lipiodol alone); `mewm_expected`, the mean of the replicas; `mewm_territory`, the same in the half
+    that the artery fed; `mewm_sampled`, the mean of the figures of each replica, and `mewm_sampled_1` and on, each one;
+    those of `pair_rows.baselines`; `codec`, the real change through the bundle's autoencoder, what no simulation by it
+    can beat. Metrics: `pair_measures.Truth.figures`, `lipiodol_figures` on native voxels, `with_ratios`.
 
     Args:
-        bundle: never trained on this post-treatment scan, if this is to be a test.
-        pre_ct, pre_labels: before, on one grid.
-        post_ct: after, on any grid near the same place.
-        protocol: what the patient was given.
+        pair: prepared.
+        bundle: never trained on this patient, if this is to be a test.
         out: folder for `real_pair.png` and `registration.json`.
         replicas, seed: of the simulation.
-        registration: settings.
+        shift: what other pairs changed by; without it the rows that need it are left out.
+        world: of the bundle, where it is loaded already.
         say: progress.
 
     Raises:
         NoTumourError: the labels hold no tumour.
-        GeometryMismatchError: the scans do not overlap, or the registered scan does not cover the tumour.
     """
-    say("registration", 0.0)
-    moved = register(pre_ct, pre_labels, post_ct, registration or Registration())
-    world = WorldModel.load(bundle)
-    patient = world.patient(pre_ct, pre_labels, id="real pair")
-    patch = TreatedPatch.of(patient)
-    reached = resample(moved.covered.astype(np.uint8), pre_ct.geometry, patch.geometry, "nearest", 0) > 0
-    tumour = patch.labels == TUMOUR
-    share = float(reached[tumour].mean())
-    if share < 0.5:
-        raise GeometryMismatchError(
-            what="The registered scan after treatment does not cover the tumour",
-            given=f"{100 * share:.0f} % of the tumour in the patch",
-            remedy="Give a scan of the whole liver",
-        )
     say("simulation", 0.4)
-    outcomes = world.simulate(patient, protocol, replica_seeds(seed, replicas), PlanSettings(replicas=replicas))
-    images = [resample(o.ct.array, o.ct.geometry, patch.geometry).astype(np.float32) for o in outcomes]
-    simulated = np.mean(images, axis=0)
-    truth = resample(moved.ct.array, pre_ct.geometry, patch.geometry).astype(np.float32)
+    world = world or WorldModel.load(bundle)
+    made = Simulated.draw(world, pair.before, pair.labels, pair.files.protocol, replicas, seed)
     say("measures", 0.8)
-    inside, counted = (patch.weight > 0) & reached, tumour & reached
-    ml = patch.geometry.voxel_ml
-    real_oil = float((truth[counted] >= LIPIODOL_HU).sum()) * ml
-    values: dict[str, dict[str, float]] = {"real_post": {"lipiodol_ml": real_oil}}
-    for row, drawn in (("mewm", images), ("copy_pre", [patch.hu])):
-        oil = float(np.mean([(i[counted] >= LIPIODOL_HU).sum() for i in drawn])) * ml
-        values[row] = {
-            "tumour_mae_hu": mean_error(np.mean(drawn, axis=0), truth, inside),
-            "lipiodol_volume_error": abs(oil - real_oil),
-            "lipiodol_ml": oil,
-        }
-    values["codec"] = codec_figures(Autoencoder.from_part(*bundle.part("autoencoder")), patch.hu, truth, counted)
-    quality = {name: round(value, 4) for name, value in {**moved.quality, "tumour_covered": share}.items()}
-    write_json(jsonable(quality), out / "registration.json")
-    write_picture(out / "real_pair.png", patch, simulated, truth, protocol)
+    fed = fed_half(pair.labels, pair.files.side), fed_half(pair.native_labels, pair.files.side)
+    rows: Figures = {"real": lipiodol_figures(pair.native_after, pair.native_after_inside)}
+    rows["mewm_expected"] = _simulated(pair, made, made.expected)
+    rows["mewm_territory"] = _simulated(pair, made, made.expected, *fed)
+    samples = [_simulated(pair, made, change) for change in made.changes]
+    rows["mewm_sampled"] = {name: float(np.mean([s[name] for s in samples])) for name in samples[0]}
+    rows |= {f"mewm_sampled_{n}": figures for n, figures in enumerate(samples, start=1)}
+    side = pair.files.side
+    native = dict(baselines(pair.native_before, pair.native_labels, side, shift))
+    for row, image in baselines(pair.before, pair.labels, side, shift):
+        drawn = pair.native_before.with_array(native[row])
+        rows[row] = pair.truth.figures(image) | lipiodol_figures(drawn, pair.native_inside)
+    rows["codec"] = _codec(pair, made, bundle)
+    quality = {name: round(value, 4) for name, value in pair.quality.items()}
+    given = {"protocol": pair.files.protocol.text, "protocol_recorded": pair.files.recorded, "side": side}
+    write_json(jsonable({**quality, **given, "weeks": pair.files.weeks}), out / "registration.json")
+    write_picture(out / "real_pair.png", pair, made)
     say("done", 1.0)
-    return {row: {m: exact(v) for m, v in figures.items()} for row, figures in values.items()}
+    return with_ratios(rows)
+
+
+def _simulated(
+    pair: PreparedPair, made: Simulated, change: Image, fed: Mask | None = None, native_fed: Mask | None = None
+) -> dict[str, float]:
+    """Figures of one simulated change, in a territory if one is given on both grids."""
+    image = made.added(change, pair.before, pair.labels, fed)
+    native = made.added(change, pair.native_before, pair.native_labels, native_fed)
+    return pair.truth.figures(image.array.astype(np.float32)) | lipiodol_figures(native, pair.native_inside)
+
+
+def _codec(pair: PreparedPair, made: Simulated, bundle: Bundle) -> dict[str, float]:
+    """The real change through the autoencoder, as the dynamics model uses it."""
+    codec, patch, truth = Autoencoder.from_part(*bundle.part("autoencoder")), made.patch, pair.truth
+    after = resample(truth.after, truth.geometry, patch.geometry)
+    reached = resample(truth.inside.astype(np.uint8), truth.geometry, patch.geometry, "nearest", 0) > 0
+    image = made.added(coded_change(codec, patch.hu, after) - patch.hu, pair.before, pair.labels)
+    return {
+        **truth.figures(image.array.astype(np.float32)),
+        **codec_figures(codec, patch.hu, after, (patch.labels == TUMOUR) & reached),
+    }
 
 
 def psnr(image: Image, truth: Image, inside: Mask) -> float:
@@ -132,10 +153,11 @@ def psnr(image: Image, truth: Image, inside: Mask) -> float:
 
 
 def codec_figures(codec: Autoencoder, before: Image, after: Image, tumour: Mask) -> dict[str, float]:
-    """How well the codec holds the scan after treatment in the tumour.
+    """How well the codec holds the scan after treatment in the tumour of the treated patch, inside the window.
 
-    `tumour_psnr_db` and `lipiodol_psnr_db`: encoded and decoded by itself. `tumour_residual_psnr_db`: as the dynamics
-    model uses the codec, x_pre + Dec(z_post - z_pre). `tumour_mae_hu` is of that too.
+    `tumour_psnr_db` and `lipiodol_psnr_db` (voxels of `DENSE_HU` and more): encoded and decoded by itself.
+    `tumour_residual_psnr_db`: as the dynamics model uses the codec, x_pre + Dec(z_post - z_pre). `tumour_mae_hu` is of
+    that too.
     """
     with torch.inference_mode():
         alone = codec.decode(codec.encode(torch.from_numpy(after)[None, None]))[0, 0].numpy()
@@ -148,15 +170,33 @@ def codec_figures(codec: Autoencoder, before: Image, after: Image, tumour: Mask)
     }
 
 
-def write_picture(path: Path, patch: TreatedPatch, simulated: Image, truth: Image, protocol: Protocol) -> None:
-    """PNG: before, simulated, real after (registered), simulated minus real; the slice with most tumour."""
-    tumour = patch.labels == TUMOUR
-    k = int(tumour.sum((1, 2)).argmax())
-    outline = tumour[k]
+def write_picture(path: Path, pair: PreparedPair, made: Simulated) -> None:
+    """PNG: before, expected, a sample, the real scan after (registered), and the differences of the first two to it.
+
+    The axial slice with most tumour, cut around what is judged.
+    """
+    truth, spacing = pair.truth, pair.truth.geometry.spacing
+    k = int(pair.labels.tumour.sum((1, 2)).argmax())
+    box = box_of(truth.inside, round(PICTURE_MARGIN_MM / spacing[2]))[1:]
+    expected, sample = (
+        on_grid(made.added(change, pair.before, pair.labels), truth.geometry)
+        for change in (made.expected, made.changes[0])
+    )
+    outline = pair.labels.tumour[k][box]
+    real = truth.after[k][box]
+
+    def drawn(image: Image, title: str) -> Tile:
+        return Tile(image[k][box], title, outline, simulated=True)
+
+    def apart(image: Image, title: str) -> Tile:
+        return Tile(image[k][box] - real, title, outline, simulated=True, difference=True)
+
     tiles = [
-        Tile(patch.hu[k], "before", outline),
-        Tile(simulated[k], f"simulated: {protocol.text}", outline, simulated=True),
-        Tile(truth[k], "real scan after, registered", outline),
-        Tile((simulated - truth)[k], "simulated minus real (HU)", outline, simulated=True, difference=True),
+        Tile(truth.before[k][box], f"{pair.files.patient}, before", outline),
+        drawn(expected, f"expected: {made.provenance.protocol}"),
+        drawn(sample, "one sample"),
+        Tile(real, "real scan after, registered", outline),
+        apart(expected, "expected minus real (HU)"),
+        apart(sample, "sample minus real (HU)"),
     ]
-    write_tiles(path, [tiles])
+    write_tiles(path, [tiles[:3], tiles[3:]], LARGE_INCHES)
