@@ -102,18 +102,19 @@ class Scanner:
 
     def noise(self, shape: tuple[int, int, int], rng: np.random.Generator) -> FloatArray:
         """Noise (K, J, I) in HU on the scanner's own voxels, of deviation `noise_hu`."""
-        tile = tuple(min(n, t) for n, t in zip(shape, TILE, strict=True))
+        rows, columns = (fft.next_fast_len(min(n, t), real=True) for n, t in zip(shape[1:], TILE[1:], strict=True))
+        tile = (min(shape[0], TILE[0]), rows, columns)
         white = rng.standard_normal(tile, dtype=np.float32)
         spectrum = fft.rfft2(white, axes=(1, 2))
-        spectrum *= self._amplitude(tile[1], tile[2])
-        field = fft.irfft2(spectrum, tile[1:], axes=(1, 2))
+        spectrum *= self._amplitude(rows, columns)
+        field = fft.irfft2(spectrum, (rows, columns), axes=(1, 2))
         if self.slice_tie > 0 and tile[0] > 1:
             # white slices mixed with their neighbours by a share w correlate by 2 w / (1 + 2 w^2)
             w = (1 - np.sqrt(max(0.0, 1 - 2 * self.slice_tie**2))) / (2 * self.slice_tie)
             field = field + np.float32(w) * (np.roll(field, 1, 0) + np.roll(field, -1, 0))
         field *= np.float32(self.noise_hu) / max(float(field.std()), 1e-6)
-        if tile == shape:
-            return np.asarray(field, np.float32)
+        if all(n <= t for n, t in zip(shape, tile, strict=True)):
+            return np.ascontiguousarray(field[:, : shape[1], : shape[2]], np.float32)
         k, j, i = ((np.arange(n) + int(rng.integers(t))) % t for n, t in zip(shape, tile, strict=True))
         return np.asarray(field[np.ix_(k, j, i)], np.float32)
 
@@ -129,44 +130,70 @@ class Scanner:
         return np.asarray(np.sqrt(power), np.float32)
 
     def oil(self, rise: FloatArray) -> FloatArray:
-        """How the kernel shows oil (K, J, I): denser and with a dark rim, its sum over the image kept."""
-        if self.edge == 0 or not rise.any():
+        """How the kernel shows oil (K, J, I): denser and with a dark rim; away from the borders its sum is kept."""
+        box = _reached(rise, int(3 * self.edge_mm / self.in_plane_mm) + 1)
+        if self.edge == 0 or box is None:
             return rise
         sigma = self.edge_mm / self.in_plane_mm
-        wide = ndimage.gaussian_filter(rise, (0, sigma, sigma), mode="constant", truncate=3)
-        return np.asarray(rise + self.edge * (rise - wide), np.float32)
+        part = rise[box]
+        wide = ndimage.gaussian_filter(part, (0, sigma, sigma), mode="constant", truncate=3)
+        out = rise.copy()
+        out[box] = part + np.float32(self.edge) * (part - wide)
+        return out
 
     def with_streaks(self, noise: FloatArray, rise: FloatArray) -> FloatArray:
         """Noise (K, J, I) that is stronger beside dense oil, along rows."""
-        if not rise.any():
+        long = int(2 * STREAK_MM / self.in_plane_mm) | 1
+        box = _reached(rise, long // 2 + 1)
+        if box is None:
             return noise
-        sigma = STREAK_MM / self.in_plane_mm
-        near = ndimage.uniform_filter(rise, (0, 3, int(2 * sigma) | 1), mode="constant")
-        return np.asarray(noise * (1 + STREAK * near / self.noise_hu), np.float32)
+        near = ndimage.uniform_filter(rise[box], (0, 3, long), mode="constant")
+        out = noise.copy()
+        out[box] *= 1 + np.float32(STREAK / self.noise_hu) * near
+        return out
 
 
-def linear_weights(source: NDArray[np.floating], target: NDArray[np.floating]) -> FloatArray:
-    """Weights (n_target, n_source) of linear interpolation between evenly spaced places; the ends continue outside."""
-    if len(source) == 1:
-        return np.ones((len(target), 1), np.float32)
-    at = (np.asarray(target, np.float64) - float(source[0])) / float(source[1] - source[0])
-    at = np.clip(at, 0, len(source) - 1)
-    below = np.minimum(at.astype(np.int64), len(source) - 2)
-    out = np.zeros((len(target), len(source)), np.float32)
-    rows = np.arange(len(target))
-    out[rows, below] = 1 - (at - below)
-    out[rows, below + 1] = at - below
-    return out
+def _reached(rise: FloatArray, margin: int) -> tuple[slice, slice, slice] | None:
+    """The box of what is not 0, with a margin in plane; None where all is 0."""
+    there = rise != 0
+    slices = []
+    for axis in range(3):
+        line = np.flatnonzero(there.any(tuple({0, 1, 2} - {axis})))
+        if not len(line):
+            return None
+        more = margin if axis else 0
+        slices.append(slice(max(0, int(line[0]) - more), int(line[-1]) + 1 + more))
+    return slices[0], slices[1], slices[2]
 
 
 def resampled(values: FloatArray, source: Places, target: Places) -> FloatArray:
-    """Values (K, J, I) brought from one aligned grid to another by linear interpolation, as a CT is resampled."""
+    """Values (K, J, I) brought from one aligned grid to another by linear interpolation, as a CT is resampled.
+
+    Beyond the ends of the source the last values continue.
+
+    Args:
+        values: on `source`.
+        source, target: z, y, x of the voxels, evenly spaced.
+    """
     out = np.asarray(values, np.float32)
-    for axis, (a, b) in enumerate(zip(source, target, strict=True)):
+    # what shrinks an axis goes first
+    for axis in sorted(range(3), key=lambda n: len(target[n]) / len(source[n])):
+        a, b = source[axis], target[axis]
         if len(a) == len(b) and np.allclose(a, b, atol=1e-4):
             continue
-        out = np.moveaxis(np.tensordot(linear_weights(a, b), out, (1, axis)), 0, axis)
-    return np.ascontiguousarray(out, np.float32)
+        if len(a) == 1:
+            out = np.repeat(out, len(b), axis)
+            continue
+        at = np.clip((np.asarray(b, np.float64) - float(a[0])) / float(a[1] - a[0]), 0, len(a) - 1)
+        below = np.minimum(at.astype(np.int64), len(a) - 2)
+        part = (at - below).astype(np.float32).reshape([-1 if n == axis else 1 for n in range(3)])
+        low = np.take(out, below, axis)
+        high = np.take(out, below + 1, axis)
+        high -= low
+        high *= part
+        high += low
+        out = high
+    return out
 
 
 def as_stored(hu: FloatArray) -> FloatArray:

@@ -134,6 +134,11 @@ class Tissue:
         return self.mask & (self.shape - 0.10 * self.perfusion > 0.48)
 
     @cached_property
+    def dead_before(self) -> FloatArray:
+        """Above 0 where tissue is dead before any treatment."""
+        return np.where(self.core, 1.0, -1.0).astype(np.float32)
+
+    @cached_property
     def cells(self) -> FloatArray:
         """Numbers of the parts that share an arteriole."""
         return Cells(self.nodule.seed, self.nodule.radius).at(self.local)
@@ -209,6 +214,8 @@ class Tissue:
 
     def on(self, values: FloatArray, axes: Axes, scale: float) -> FloatArray:
         """Values of the lattice on a grid (K', J', I') of a scan in which the nodule has `scale` times its size."""
+        if not np.ptp(values):
+            return np.full((len(axes.z), len(axes.y), len(axes.x)), values.flat[0], np.float32)
         local = axes.shifted(self.nodule.centre, scale)
         return resampled(values, self.places, (local.z, local.y, local.x))
 

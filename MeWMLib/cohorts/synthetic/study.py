@@ -17,6 +17,8 @@ from scipy import ndimage
 
 from MeWMLib.cohorts.synthetic.anatomy import Anatomy
 from MeWMLib.cohorts.synthetic.fields import Axes, FloatArray, SmoothField, derive_seed
+from MeWMLib.cohorts.synthetic.law import Response
+from MeWMLib.cohorts.synthetic.law3 import LABILITY, labile
 from MeWMLib.cohorts.synthetic.look import LOOK, LookConstants
 from MeWMLib.cohorts.synthetic.outcome import Session, Tissue, placed
 from MeWMLib.cohorts.synthetic.pose import Pose, padded, posed, warp, warp_code
@@ -27,7 +29,7 @@ from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient, lps_gri
 from MeWMLib.core.errors import InputError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import TUMOUR, Geometry
-from MeWMLib.rendering.grains import Grains, Places, spread_grains
+from MeWMLib.rendering.grains import Grains, Places, iodine_in_voxels, spread_grains
 from MeWMLib.rendering.iodine import rise_hu
 from MeWMLib.rendering.scanner import Scanner, as_stored, resampled
 
@@ -107,7 +109,7 @@ class CoarseMaps:
 
         axes = Axes.of(scan.geometry)
         places = [a[: n * b].reshape(n, b).mean(1) for a, n, b in zip((axes.z, axes.y, axes.x), shape, block, strict=True)]
-        iodine = spread_grains(scan.grains, (places[0], places[1], places[2]), (0.0, 0.0, 0.0))
+        iodine = iodine_in_voxels(scan.grains, (places[0], places[1], places[2]))
         k, j, i = (b * s for b, s in zip(block, voxel, strict=True))
         return cls(mean(scan.viable), mean(scan.labels == TUMOUR), mean(scan.tissue), iodine, (k, j, i))
 
@@ -122,6 +124,11 @@ class StudyPatient(SyntheticPatient):
     def draw(cls, seed: int, look: LookConstants = LOOK) -> StudyPatient:
         """Draw a patient; the same seed gives the same patient on every machine."""
         return replace(super().draw(seed), look=look)
+
+    def response(self, protocol: Protocol) -> Response:
+        """What the law says for this patient, with the patient's lability of size."""
+        factor = LABILITY.draw(np.random.default_rng(derive_seed("lability", self.seed)))
+        return labile(super().response(protocol), factor)
 
     @cached_property
     def scanner(self) -> Scanner:
@@ -239,6 +246,10 @@ class StudyPatient(SyntheticPatient):
             out.append(self._scanned(scan, protocol, noise))
         return out
 
+    def observed(self, geometry: Geometry, protocols: Sequence[Protocol | None]) -> list[Scan]:
+        """`render_all` with the session of the patient: its territory, and its weeks until the scan."""
+        return self.render_all(geometry, protocols, session=self.session)
+
     def _tissue(
         self,
         anatomy: Anatomy,
@@ -275,9 +286,7 @@ class StudyPatient(SyntheticPatient):
             part = Axes(axes.z[box[0]], axes.y[box[1]], axes.x[box[2]])
             shape = nodule.shape(part, scale)
             mask = (shape > 0) & inside[box]
-            value = tissue.on(np.where(tissue.core, 1.0, -1.0).astype(np.float32), part, scale)
-            if dying is not None:
-                value = np.maximum(value, tissue.on(dying, part, scale))
+            value = tissue.on(tissue.dead_before if dying is None else np.maximum(tissue.dead_before, dying), part, scale)
             alive = viable_hu(tissue, self.traits, part, shape, scale, anatomy.liver_hu, anatomy.phase, self.look)
             fine = SmoothField(derive_seed("dead", nodule.seed), 3.0).at(part.shifted(nodule.centre, scale))
             share = np.clip(value / 0.4 + 0.5, 0, 1)

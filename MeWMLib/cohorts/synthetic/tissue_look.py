@@ -58,10 +58,9 @@ def viable_hu(tissue: Tissue, traits: Traits, axes: Axes, shape: FloatArray, sca
     """HU (K, J, I) of viable tumour on a part of a grid."""
     nodule = tissue.nodule
     local = axes.shifted(nodule.centre, scale)
-    middling = PERFUSION_FIELD_HU * tissue.on(tissue.perfusion, axes, scale)
-    mosaic = MOSAIC_HU * tissue.on(tissue.cells, axes, scale)
+    parts = tissue.on(PERFUSION_FIELD_HU * tissue.perfusion + MOSAIC_HU * tissue.cells, axes, scale)
     fine = SmoothField(derive_seed("fine", nodule.seed), 2.5).at(local)
-    hu = liver + contrast(traits, phase, look) + middling + mosaic + look.texture_hu * fine
+    hu = liver + contrast(traits, phase, look) + parts + look.texture_hu * fine
     if traits.kind == "multinodular":
         hu = hu + CLEFT_HU * np.clip(4 * (shape - 0.2), -1, 1)
     elif traits.kind == "capsule":
