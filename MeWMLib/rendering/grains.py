@@ -178,9 +178,7 @@ def spread_grains(grains: Grains, places: Places, blur_mm: tuple[float, float, f
     return out
 
 
-def _add(
-    out: FloatArray, at: NDArray[np.float64], amount: NDArray[np.float64], deviation: NDArray[np.float64]
-) -> None:
+def _add(out: FloatArray, at: NDArray[np.float64], amount: NDArray[np.float64], deviation: NDArray[np.float64]) -> None:
     """Add amounts (N,) at fractional voxels (N, 3), blurred by a deviation (3,) in voxels."""
     reach = np.ceil(4 * deviation).astype(np.int64) + 1
     near = ((at > -reach) & (at < np.array(out.shape) - 1 + reach)).all(1)

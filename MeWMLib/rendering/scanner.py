@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from MeWMLib.core.errors import InputError
@@ -79,7 +78,7 @@ class Scanner:
 
     @property
     def spread_mm(self) -> tuple[float, float, float]:
-        """Deviation of the point spread along z, y, x; the profile of a slice is as wide at half height as it is thick."""
+        """Deviation of the point spread along z, y, x; a slice's profile is as wide at half height as it is thick."""
         return self.slice_mm / 2.355, self.blur_mm, self.blur_mm
 
     def grid_over(self, places: Places) -> Places:
@@ -139,7 +138,7 @@ class Scanner:
         wide = ndimage.gaussian_filter(part, (0, sigma, sigma), mode="constant", truncate=3)
         out = rise.copy()
         out[box] = part + np.float32(self.edge) * (part - wide)
-        return out
+        return np.asarray(out, np.float32)
 
     def with_streaks(self, noise: FloatArray, rise: FloatArray) -> FloatArray:
         """Noise (K, J, I) that is stronger beside dense oil, along rows."""
@@ -150,7 +149,7 @@ class Scanner:
         near = ndimage.uniform_filter(rise[box], (0, 3, long), mode="constant")
         out = noise.copy()
         out[box] *= 1 + np.float32(STREAK / self.noise_hu) * near
-        return out
+        return np.asarray(out, np.float32)
 
 
 def _reached(rise: FloatArray, margin: int) -> tuple[slice, slice, slice] | None:

@@ -6,6 +6,7 @@ on whatever grid, shows the same parts and the same grains.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -69,6 +70,23 @@ def injected_ml(protocol: Protocol) -> float:
             known = agent("Lipiodol")
             return 0.5 * (known.dose_low + known.dose_high) if action.dose is None else action.dose
     return 0.0
+
+
+def left_ml(taken_up: Sequence[float], luck: float, given_ml: float, weeks: float, look: LookConstants) -> list[float]:
+    """Lipiodol (ml) that is left in each nodule after some weeks; together never more than was injected.
+
+    Args:
+        taken_up: of every nodule, see `Tissue.taken_up_ml`.
+        luck: the patient's factor, 0 where nothing stays.
+        given_ml: that was injected; what the nodules can hold is limited by it, and then washes out.
+        weeks: since the session.
+        look: constants.
+    """
+    wanted = luck * sum(taken_up)
+    if wanted <= 0:
+        return [0.0] * len(taken_up)
+    share = luck * min(1.0, MOST_RETAINED * given_ml / wanted) * washed_out(weeks, look) / washed_out(WEEKS[0], look)
+    return [share * ml for ml in taken_up]
 
 
 def washed_out(weeks: float, look: LookConstants) -> float:
@@ -147,7 +165,8 @@ class Tissue:
     def order(self) -> FloatArray:
         """What dies first has the highest values."""
         luck = SmoothField(derive_seed("pattern", self.nodule.seed), max(4.0, 0.45 * self.nodule.radius)).at(self.local)
-        return BY_CELL * self.cells + BY_PERFUSION * self.perfusion + BY_DEPTH * self.shape + BY_LUCK * luck
+        order = BY_CELL * self.cells + BY_PERFUSION * self.perfusion + BY_DEPTH * self.shape + BY_LUCK * luck
+        return np.asarray(order, np.float32)
 
     @cached_property
     def vessels(self) -> FloatArray:
@@ -174,18 +193,11 @@ class Tissue:
         edge = ranked[0] + 1.0 if count == 0 else float(ranked[min(count, len(ranked)) - 1])
         return np.asarray(value - edge, np.float32)
 
-    def oil_ml(self, answer: Response, fed: FloatArray, protocol: Protocol, weeks: float, look: LookConstants, luck: float) -> float:  # fmt: skip
-        """Lipiodol (ml) that is left in the nodule after `weeks`; never more than was injected.
-
-        Args:
-            luck: the patient's factor (median 1), 0 where nothing stays.
-        """
-        uptake = answer.necrosis * answer.lipiodol / USUAL_UPTAKE
+    def taken_up_ml(self, answer: Response, fed: FloatArray, look: LookConstants) -> float:
+        """Lipiodol (ml) that the fed part of the nodule holds one week after a session, in a patient of median luck."""
         fed_ml = float((fed * self.mask).sum()) * self.cell_ml
-        early = fed_ml * look.oil_share * uptake * luck * washed_out(WEEKS[0], look)
-        # what the tumour can hold is limited by what was given, and then washes out
-        given = MOST_RETAINED * injected_ml(protocol)
-        return min(early, given) * washed_out(weeks, look) / washed_out(WEEKS[0], look)
+        uptake = answer.necrosis * answer.lipiodol / USUAL_UPTAKE
+        return fed_ml * look.oil_share * uptake * washed_out(WEEKS[0], look)
 
     def density(self, dying: FloatArray, fed: FloatArray, answer: Response, look: LookConstants) -> FloatArray:
         """Where Lipiodol is expected (K, J, I), not normalised: in fed parts, at rims, where flow stopped."""

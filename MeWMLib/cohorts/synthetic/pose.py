@@ -1,4 +1,4 @@
-"""How a patient lies and breathes in one scan against another: a small turn, a shift, and a dome that is higher or lower."""
+"""How a patient lies and breathes in one scan against another: a small turn, a shift, and a higher or lower dome."""
 
 from __future__ import annotations
 

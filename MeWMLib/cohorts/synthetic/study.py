@@ -1,4 +1,4 @@
-"""Version 3 of the world: the patients of version 2, whose scans look like those of a scanner (docs/SYNTHETIC_WORLD.md).
+"""Version 3 of the world: patients of version 2 whose scans look like those of a scanner (docs/SYNTHETIC_WORLD.md).
 
 Anatomy, tumours and law are those of `world`; what differs is what a session leaves (`outcome`), how tissue looks
 (`tissue_look`), and that a scan has a scanner, a pose, two phases and a time after treatment.
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,98 +19,24 @@ from MeWMLib.cohorts.synthetic.fields import Axes, FloatArray, SmoothField, deri
 from MeWMLib.cohorts.synthetic.law import Response
 from MeWMLib.cohorts.synthetic.law3 import LABILITY, labile
 from MeWMLib.cohorts.synthetic.look import LOOK, LookConstants
-from MeWMLib.cohorts.synthetic.outcome import Session, Tissue, placed
+from MeWMLib.cohorts.synthetic.outcome import Session, Tissue, injected_ml, left_ml, placed
 from MeWMLib.cohorts.synthetic.pose import Pose, padded, posed, warp, warp_code
+from MeWMLib.cohorts.synthetic.scan import Scan, joined
 from MeWMLib.cohorts.synthetic.territories import Fed, HalfSpace, WholeLiver
 from MeWMLib.cohorts.synthetic.tissue_look import DeathLook, dead_hu, viable_hu
-from MeWMLib.cohorts.synthetic.tumour import Nodule
 from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient, lps_grid
 from MeWMLib.core.errors import InputError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import TUMOUR, Geometry
-from MeWMLib.rendering.grains import Grains, Places, iodine_in_voxels, spread_grains
+from MeWMLib.rendering.grains import Grains, Places, spread_grains
 from MeWMLib.rendering.iodine import rise_hu
 from MeWMLib.rendering.scanner import Scanner, as_stored, resampled
 
 PHASES = ("portal", "arterial")
 #: Iodine (mg/ml) from which a voxel is said to hold Lipiodol: some 100 HU.
 OIL_MG_ML = 4.0
-#: Voxels of a coarse map are as near as possible to this, in mm.
-MAP_MM = 4.0
 #: How often a session feeds the whole liver, and where else the border lies: offset from the tumour's middle in radii.
 WHOLE_FED, BORDER_AT = 0.5, (-0.35, 0.8)
-
-
-@dataclass(frozen=True, eq=False)
-class Scan(Rendering):
-    """A drawn CT with what it was made of.
-
-    Attributes:
-        tissue: (K, J, I) HU without Lipiodol and noise.
-        iodine: (K, J, I) mg/ml of Lipiodol as the scanner's point spread leaves it.
-        geometry: of the arrays.
-        grains: of Lipiodol, in the patient (RAS mm).
-        phase: "portal" or "arterial".
-        weeks: after treatment; None before it.
-    """
-
-    tissue: FloatArray
-    iodine: FloatArray
-    geometry: Geometry
-    grains: Grains
-    phase: str
-    weeks: float | None
-
-    def coarse(self, spacing_mm: float = MAP_MM) -> CoarseMaps:
-        """Physical maps on blocks of whole voxels of about `spacing_mm`."""
-        return CoarseMaps.of(self, spacing_mm)
-
-
-@dataclass(frozen=True, eq=False)
-class CoarseMaps:
-    """Physical maps (k, j, i) of a scan on blocks of its voxels.
-
-    Attributes:
-        viable: share of each block that is viable tumour.
-        tumour: share that is tumour.
-        attenuation: HU of tissue without Lipiodol and noise.
-        iodine: mg/ml of Lipiodol; its sum over the blocks is that of the grains that lie within them.
-        spacing: mm (k, j, i).
-    """
-
-    viable: FloatArray
-    tumour: FloatArray
-    attenuation: FloatArray
-    iodine: FloatArray
-    spacing: tuple[float, float, float]
-
-    @classmethod
-    def of(cls, scan: Scan, spacing_mm: float) -> CoarseMaps:
-        """Average a scan over blocks; voxels beyond the last whole block are left out.
-
-        Raises:
-            InputError: a block would hold no voxel or more than the scan has.
-        """
-        voxel = scan.geometry.spacing
-        block = [max(1, round(spacing_mm / s)) for s in voxel]
-        shape = [n // b for n, b in zip(scan.geometry.shape, block, strict=True)]
-        if spacing_mm <= 0 or min(shape) < 1:
-            raise InputError(
-                what="The scan has no blocks of this size",
-                given=f"{spacing_mm:g} mm on {scan.geometry.describe()}",
-                remedy="Ask for blocks of 3 to 4 mm",
-            )
-
-        def mean(values: NDArray[Any]) -> FloatArray:
-            cut = values[tuple(slice(0, n * b) for n, b in zip(shape, block, strict=True))]
-            split = [v for n, b in zip(shape, block, strict=True) for v in (n, b)]
-            return np.asarray(cut.reshape(split).mean((1, 3, 5)), np.float32)
-
-        axes = Axes.of(scan.geometry)
-        places = [a[: n * b].reshape(n, b).mean(1) for a, n, b in zip((axes.z, axes.y, axes.x), shape, block, strict=True)]
-        iodine = iodine_in_voxels(scan.grains, (places[0], places[1], places[2]))
-        k, j, i = (b * s for b, s in zip(block, voxel, strict=True))
-        return cls(mean(scan.viable), mean(scan.labels == TUMOUR), mean(scan.tissue), iodine, (k, j, i))
 
 
 @dataclass(frozen=True)
@@ -123,7 +48,9 @@ class StudyPatient(SyntheticPatient):
     @classmethod
     def draw(cls, seed: int, look: LookConstants = LOOK) -> StudyPatient:
         """Draw a patient; the same seed gives the same patient on every machine."""
-        return replace(super().draw(seed), look=look)
+        drawn = super().draw(seed)
+        assert isinstance(drawn, cls)
+        return replace(drawn, look=look)
 
     def response(self, protocol: Protocol) -> Response:
         """What the law says for this patient, with the patient's lability of size."""
@@ -267,18 +194,17 @@ class StudyPatient(SyntheticPatient):
         grains: list[Grains] = []
         answer = None if protocol is None else self.response(protocol)
         grew = answer is not None and answer.new_lesion > self.new_lesion_luck
+        left = {} if answer is None or protocol is None else self._left(answer, protocol, session)
         for tissue in self._tissues if grew else self._tissues[:-1]:
             nodule = tissue.nodule
-            treated = answer if nodule is not self.new_lesion else None  # a new lesion was not treated
-            scale = 1.0 if treated is None else (1 - treated.shrinkage) ** (1 / 3)
-            dying = None
-            if treated is not None and protocol is not None:
-                fed = tissue.fed(session.fed or self.fed)
-                dying = tissue.dying(treated, fed)
-                ml = tissue.oil_ml(treated, fed, protocol, session.weeks, self.look, self.oil_luck)
+            scale, dying = 1.0, None
+            if answer is not None and protocol is not None and tissue in left:  # a new lesion was not treated
+                scale = (1 - answer.shrinkage) ** (1 / 3)
+                fed, ml = left[tissue]
+                dying = tissue.dying(answer, fed)
                 if ml > 0:
                     seed = derive_seed("grains", self.seed, nodule.seed, protocol.text)
-                    drawn = tissue.grains(tissue.density(dying, fed, treated, self.look), ml, self.look, seed)
+                    drawn = tissue.grains(tissue.density(dying, fed, answer, self.look), ml, self.look, seed)
                     grains.append(replace(drawn, place=placed(drawn, nodule.centre, scale)))
             box = nodule.box(axes)
             if box is None:
@@ -286,7 +212,9 @@ class StudyPatient(SyntheticPatient):
             part = Axes(axes.z[box[0]], axes.y[box[1]], axes.x[box[2]])
             shape = nodule.shape(part, scale)
             mask = (shape > 0) & inside[box]
-            value = tissue.on(tissue.dead_before if dying is None else np.maximum(tissue.dead_before, dying), part, scale)
+            value = tissue.on(
+                tissue.dead_before if dying is None else np.maximum(tissue.dead_before, dying), part, scale
+            )
             alive = viable_hu(tissue, self.traits, part, shape, scale, anatomy.liver_hu, anatomy.phase, self.look)
             fine = SmoothField(derive_seed("dead", nodule.seed), 3.0).at(part.shifted(nodule.centre, scale))
             share = np.clip(value / 0.4 + 0.5, 0, 1)
@@ -300,9 +228,17 @@ class StudyPatient(SyntheticPatient):
         weeks = None if protocol is None else session.weeks
         nothing = np.zeros((1, 1, 1), np.float32)
         return Scan(
-            plain.hu, plain.labels, plain.viable, plain.lipiodol, plain.hu, nothing, geometry, _joined(grains),
+            plain.hu, plain.labels, plain.viable, plain.lipiodol, plain.hu, nothing, geometry, joined(grains),
             anatomy.phase, weeks,
         )  # fmt: skip
+
+    def _left(self, answer: Response, protocol: Protocol, session: Session) -> dict[Tissue, tuple[FloatArray, float]]:
+        """For every treated nodule how far it is fed (on its lattice), and the Lipiodol (ml) that is left in it."""
+        treated = self._tissues[:-1]
+        fed = [tissue.fed(session.fed or self.fed) for tissue in treated]
+        held = [tissue.taken_up_ml(answer, f, self.look) for tissue, f in zip(treated, fed, strict=True)]
+        left = left_ml(held, self.oil_luck, injected_ml(protocol), session.weeks, self.look)
+        return dict(zip(treated, zip(fed, left, strict=True), strict=True))
 
     def _scanned(self, scan: Scan, protocol: Protocol | None, noise: bool) -> Scan:
         """What the scanner makes of it: blur, oil, noise, all on its own grid, then on the grid that was asked for."""
@@ -338,18 +274,5 @@ def _posed(scan: Scan, index: NDArray[np.float32], geometry: Geometry) -> Scan:
     )  # fmt: skip
 
 
-def _joined(grains: Sequence[Grains]) -> Grains:
-    """Grains of several nodules."""
-    if not grains:
-        return Grains.none()
-    return Grains(
-        np.concatenate([g.place for g in grains]),
-        np.concatenate([g.mg for g in grains]),
-        np.concatenate([g.radius_mm for g in grains]),
-    )
-
-
 def _triple(values: NDArray[np.floating]) -> tuple[float, float, float]:
     return float(values[0]), float(values[1]), float(values[2])
-
-

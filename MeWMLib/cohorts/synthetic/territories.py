@@ -81,7 +81,7 @@ class FedMask:
         geometry: its grid, aligned with the patient's axes.
 
     Raises:
-        GeometryError: mask and grid differ, or the grid is oblique.
+        GeometryError: mask and grid differ, it is a single slice, or the grid is oblique.
     """
 
     mask: NDArray[np.bool_]
@@ -94,16 +94,25 @@ class FedMask:
                 given=f"{self.mask.shape} and {self.geometry.shape} voxels",
                 remedy="Give the region on the grid that goes with it",
             )
+        if min(self.mask.shape) < 2:
+            raise GeometryError(
+                what="The fed region is a single slice",
+                given=self.geometry.describe(),
+                remedy="Give a region in three dimensions",
+            )
         Axes.of(self.geometry)
 
     def share(self, axes: Axes) -> FloatArray:
         """0 to 1 (K, J, I); the region ends where its grid ends."""
         own = Axes.of(self.geometry)
-        soft = ndimage.gaussian_filter(
-            np.pad(self.mask.astype(np.float32), 1), [0.5 * SOFT_MM / s for s in self.geometry.spacing], mode="constant"
+        sigma = [0.5 * SOFT_MM / s for s in self.geometry.spacing]
+        around = [int(np.ceil(4 * s)) + 1 for s in sigma]
+        padded = np.pad(self.mask.astype(np.float32), [(n, n) for n in around])
+        soft = ndimage.gaussian_filter(padded, sigma, mode="constant")
+        z, y, x = (
+            a[0] + (a[1] - a[0]) * np.arange(-n, len(a) + n) for a, n in zip((own.z, own.y, own.x), around, strict=True)
         )
-        wide = tuple(np.concatenate([[2 * a[0] - a[1]], a, [2 * a[-1] - a[-2]]]) for a in (own.z, own.y, own.x))
-        return np.clip(resampled(soft, (wide[0], wide[1], wide[2]), (axes.z, axes.y, axes.x)), 0, 1)
+        return np.clip(resampled(soft, (z, y, x), (axes.z, axes.y, axes.x)), 0, 1)
 
 
 def lobe(side: str, border: tuple[float, float, float], seed: int = 0) -> HalfSpace:

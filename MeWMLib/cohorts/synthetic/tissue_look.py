@@ -54,8 +54,26 @@ def contrast(traits: Traits, phase: str, look: LookConstants) -> float:
     return float(low + (high - low) * np.clip(place, 0, 1))
 
 
-def viable_hu(tissue: Tissue, traits: Traits, axes: Axes, shape: FloatArray, scale: float, liver: float, phase: str, look: LookConstants) -> FloatArray:  # fmt: skip
-    """HU (K, J, I) of viable tumour on a part of a grid."""
+def viable_hu(
+    tissue: Tissue,
+    traits: Traits,
+    axes: Axes,
+    shape: FloatArray,
+    scale: float,
+    liver: float,
+    phase: str,
+    look: LookConstants,
+) -> FloatArray:
+    """HU (K, J, I) of viable tumour on a part of a grid.
+
+    Args:
+        tissue, traits: of the nodule.
+        axes, shape: of the part, and the nodule's shape function there.
+        scale: of the nodule, 1 before treatment.
+        liver: HU of the liver.
+        phase: "portal" or "arterial".
+        look: constants.
+    """
     nodule = tissue.nodule
     local = axes.shifted(nodule.centre, scale)
     parts = tissue.on(PERFUSION_FIELD_HU * tissue.perfusion + MOSAIC_HU * tissue.cells, axes, scale)

@@ -163,7 +163,7 @@ class SyntheticPatient(Tumours):
 
     def render_all(
         self, geometry: Geometry, protocols: Sequence[Protocol | None], noise: bool = True
-    ) -> list[Rendering]:
+    ) -> Sequence[Rendering]:
         """`render` for several protocols on one grid; the anatomy is drawn once."""
         hu, liver = self.anatomy.render(Axes.of(geometry))
         return [self._draw(geometry, hu.copy(), liver, protocol, noise) for protocol in protocols]

@@ -17,7 +17,8 @@ import numpy as np
 from MeWMLib.cohorts.synthetic.fields import derive_seed
 from MeWMLib.cohorts.synthetic.look import LOOK, LookConstants
 from MeWMLib.cohorts.synthetic.outcome import Session
-from MeWMLib.cohorts.synthetic.study import Scan, StudyPatient
+from MeWMLib.cohorts.synthetic.scan import Scan
+from MeWMLib.cohorts.synthetic.study import StudyPatient
 from MeWMLib.core.io import write_json
 from MeWMLib.core.volume import LIVER, TUMOUR
 from MeWMLib.lab.evaluation.look import look
@@ -42,7 +43,10 @@ NOISE = (
 #: A statistic is near if it lies within the range of the real scans or this share beyond its ends.
 NEAR = 0.25
 #: What is fitted: constants of the grains, and of the look; all are positive and moved by factors.
-OF_GRAINS = ("piece_mm", "across_mm", "grains_a_piece", "piece_mg", "piece_spread", "grain_spread", "radius_mm", "haze", "haze_mm")  # fmt: skip
+OF_GRAINS = (
+    "piece_mm", "across_mm", "grains_a_piece", "piece_mg", "piece_spread", "grain_spread", "radius_mm", "haze",
+    "haze_mm",
+)  # fmt: skip
 OF_LOOK = ("oil_share", "oil_patch_mm", "oil_fill", "oil_rim")
 #: Scans without labels whose liver is measured by `liver_level`; a late arterial one of HCC_007 is no arterial scan.
 LEVELS = {
@@ -121,10 +125,8 @@ def moved(constants: LookConstants, steps: Mapping[str, float]) -> LookConstants
     """Constants with the named ones multiplied by exp(step); `haze` and `oil_fill` stay shares."""
     limits = {"haze": 0.8, "oil_fill": 0.95}
 
-    def by_factor(of: Any, names: Sequence[str]) -> dict[str, float]:
-        return {
-            n: min(getattr(of, n) * float(np.exp(steps[n])), limits.get(n, np.inf)) for n in names if n in steps
-        }
+    def by_factor(of: Any, names: Sequence[str]) -> dict[str, Any]:
+        return {n: min(getattr(of, n) * float(np.exp(steps[n])), limits.get(n, np.inf)) for n in names if n in steps}
 
     grains = replace(constants.grains, **by_factor(constants.grains, OF_GRAINS))
     return replace(constants, grains=grains, **by_factor(constants, OF_LOOK))
@@ -198,7 +200,7 @@ def main(argv: list[str] | None = None) -> int:
             "statistics": compared(real, looks),
         }
         if args.out is not None:
-            write_json(args.out, result)
+            write_json(result, args.out)
         return result
 
     return finish(work, args.quiet)

@@ -121,4 +121,8 @@ def liver_levels(folder: Path, names: Mapping[str, tuple[str, ...]]) -> dict[str
     Args:
         names: patient to the rest of the names of its files.
     """
-    return {f"{p} {rest}": liver_level(read_volume(scan_path(folder, p, f"{rest}_1p5mm"))) for p, all_ in names.items() for rest in all_}
+    return {
+        f"{p} {rest}": liver_level(read_volume(scan_path(folder, p, f"{rest}_1p5mm")))
+        for p, all_ in names.items()
+        for rest in all_
+    }

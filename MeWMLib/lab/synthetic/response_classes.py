@@ -25,7 +25,6 @@ from MeWMLib.core.tables import read_csv
 from MeWMLib.lab.program import Tell, finish
 from MeWMLib.lab.synthetic.calibration import (
     CRITERIA,
-    REGIMENS,
     Population,
     Reference,
     read_by_people,
@@ -151,7 +150,7 @@ def _real_shares(classes: Mapping[str, list[NDArray[np.int64]]]) -> dict[str, di
 
 
 def compare(table: Path, constants: Lability = LABILITY) -> dict[str, Any]:
-    """Shares of the classes, real (mean of the readers, lowest, highest) and drawn by both worlds; KS of the changes."""
+    """Shares of the classes, real (mean of the readers, lowest, highest) and drawn; KS of the changes."""
     classes, reference = read_classes(table), read_reference(table)
     real = _real_shares(classes)
     changes = {world: drawn_changes(reference, world, constants) for world in (2, 3)}
@@ -165,7 +164,8 @@ def compare(table: Path, constants: Lability = LABILITY) -> dict[str, Any]:
         for regimen, known in reference.items():
             tests = {w: stats.ks_2samp(changes[w][regimen][criterion], known.changes[criterion]) for w in (2, 3)}
             out["ks"][f"{regimen} {criterion}"] = {
-                f"world {w}": {"ks": round(float(t.statistic), 3), "p": round(float(t.pvalue), 3)} for w, t in tests.items()
+                f"world {w}": {"ks": round(float(t.statistic), 3), "p": round(float(t.pvalue), 3)}
+                for w, t in tests.items()
             }
     return out
 
