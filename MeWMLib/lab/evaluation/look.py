@@ -39,7 +39,10 @@ def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
     for line in log_judging(args.out, pairs, "mewm evaluate look"):
         say(f"judging, {line}", 0.0)
     world = WorldModel.load(find_bundle(args.bundle))
-    after, before, judging, simulated = {}, {}, {}, []
+    after: dict[str, dict[str, float]] = {}
+    before: dict[str, dict[str, float]] = {}
+    judging: dict[str, dict[str, float]] = {}
+    columns: dict[str, list[dict[str, float]]] = {}
 
     def arterial(seen: Seen | None) -> dict[str, float]:
         return {} if seen is None else {f"arterial_{n}": v for n, v in contrast_look(*seen.arrays).items()}
@@ -51,18 +54,17 @@ def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
             mine[files.patient] = look(*seen.arrays) | arterial(after_scan(files, arterial=True))
         if (seen := before_scan(files)) is not None and not files.judging:
             before[files.patient] = look(*seen.arrays) | arterial(before_scan(files, arterial=True))
-        if not files.judging:
-            made = simulated_scans(files, world, args.replicas, args.seed)
-            simulated += [look(*one.arrays) for one in made]
+        made = [look(*one.arrays) for one in simulated_scans(files, world, args.replicas, args.seed)]
+        columns.setdefault(f"bundle_{files.patient}" if files.judging else "bundle", []).extend(made)
     protocol, drawn = Protocol.parse(args.protocol), []
     for seen in drawn_scans(args.drawn, protocol):
         drawn.append(look(*seen.arrays))
         say("drawn patients", len(drawn) / args.drawn)
     for n, seen in enumerate(drawn_scans(args.drawn, protocol, phase="arterial")):
         drawn[n] = drawn[n] | arterial(seen)
-    rows = look_rows(after, before, judging, {"world": drawn, "bundle": simulated}, args.seed)
+    rows = look_rows(after, before, judging, {"world": drawn, **columns}, args.seed)
     names = ", ".join(files.patient for files in pairs)
-    return rows, f"{names}; {len(drawn)} drawn patients; {len(simulated)} simulations"
+    return rows, f"{names}; {len(drawn)} drawn patients; {args.replicas} simulations of each patient"
 
 
 def look(hu: NDArray[Any], tumour: Mask, liver: Mask, spacing: Spacing) -> dict[str, float]:

@@ -48,7 +48,7 @@ def look_rows(
         others: name of a column to the looks of its scans.
         seed: of the intervals.
     """
-    names = list(dict.fromkeys(n for looks in (after, judging) for one in looks.values() for n in one))
+    names = list(dict.fromkeys(n for looks in (after, judging, before) for one in looks.values() for n in one))
     rows: dict[str, dict[str, dict[str, float]]] = {}
     for name in names:
         row = {f"real_{patient}": _one(one[name]) for patient, one in {**after, **judging}.items() if name in one}

@@ -78,7 +78,8 @@ class Truth:
 
     def smooth(self, image: NDArray[Any]) -> FloatArray:
         """Gaussian mean of `SMOOTH_MM` over what is judged, (N,): nothing outside of it counts."""
-        return local_mean(seen(image), self.inside, [SMOOTH_MM / s for s in self.geometry.spacing])[self.inside]
+        smooth = local_mean(seen(image), self.inside, [SMOOTH_MM / s for s in self.geometry.spacing])
+        return np.asarray(smooth[self.inside])
 
     @cached_property
     def _smooth(self) -> tuple[FloatArray, FloatArray]:
@@ -123,7 +124,7 @@ class Truth:
 
 def seen(hu: NDArray[Any]) -> FloatArray:
     """HU as they are judged: not under `FLOOR_HU`."""
-    return np.maximum(np.asarray(hu, np.float32), np.float32(FLOOR_HU))
+    return np.asarray(np.maximum(np.asarray(hu, np.float32), np.float32(FLOOR_HU)))
 
 
 def lipiodol_figures(image: Volume, inside: Mask) -> dict[str, float]:

@@ -61,8 +61,10 @@ class PreparedPair:
         values = parse_label_values(files.label_values)
         known = read_labels(files.labels, scan.geometry, resample=True, values=values)
         after = read_volume(files.after)
-        natives = [None if one is None else read_volume(one) for one in (files.before_native, files.after_native)]
-        return cls.of(files, scan, known, after, *natives, settings)
+        native, native_after = (
+            None if one is None else read_volume(one) for one in (files.before_native, files.after_native)
+        )
+        return cls.of(files, scan, known, after, native, native_after, settings)
 
     @classmethod
     def of(

@@ -43,11 +43,19 @@ Figures = dict[str, dict[str, float]]
 
 def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
     """Compare what the arguments name; rows, and on whom."""
-    natives = [None if path is None else Path(path) for path in (args.before_native, args.after_native)]
     files = PairFiles(
-        args.patient, Path(args.before), Path(args.labels), Path(args.after), Protocol.parse(args.protocol),
-        None, *natives, side=args.side, weeks=args.weeks, judging=args.judging, label_values=args.label_values,
-    )  # fmt: skip
+        args.patient,
+        Path(args.before),
+        Path(args.labels),
+        Path(args.after),
+        Protocol.parse(args.protocol),
+        before_native=Path(args.before_native) if args.before_native else None,
+        after_native=Path(args.after_native) if args.after_native else None,
+        side=args.side,
+        weeks=args.weeks,
+        judging=args.judging,
+        label_values=args.label_values,
+    )
     for line in log_judging(args.out, [files], "mewm evaluate real-pair"):
         say(f"judging, {line}", 0.0)
     say("registration", 0.0)

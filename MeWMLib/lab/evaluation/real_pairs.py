@@ -59,9 +59,9 @@ def rows_of(pairs: Mapping[str, Figures]) -> Rows:
         for row, figures in rows.items():
             out[f"{patient}/{row}"] = {name: {"mean": value, "n": 1} for name, value in figures.items()}
     for row in dict.fromkeys(row for rows in pairs.values() for row in rows):
-        figures = [rows[row] for rows in pairs.values() if row in rows]
-        names = dict.fromkeys(name for one in figures for name in one)
-        values = {name: [one[name] for one in figures if np.isfinite(one.get(name, np.nan))] for name in names}
+        there = [rows[row] for rows in pairs.values() if row in rows]
+        names = dict.fromkeys(name for one in there for name in one)
+        values = {name: [one[name] for one in there if np.isfinite(one.get(name, np.nan))] for name in names}
         out[f"mean/{row}"] = {
             name: {"mean": float(np.mean(known)) if known else float("nan"), "n": len(known)}
             for name, known in values.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from MeWMLib.lab.evaluation.pairs import PairFiles
 from MeWMLib.lab.evaluation.work import box_of
 from MeWMLib.lab.synthetic.cases import SPLITS
 from MeWMLib.perception.preprocess import resample
-from MeWMLib.perception.registration import Registration, register
+from MeWMLib.perception.registration import Registered, Registration, register
 from MeWMLib.world.model import WorldModel
 
 #: Grid (k, j, i) that drawn patients are scanned on, as the real ones were.
@@ -103,10 +104,16 @@ def after_scan(files: PairFiles, arterial: bool = False) -> Seen | None:
     ct = read_volume(path)
     if files.labels_after is not None:
         return Seen.cut(files.patient, ct, _labelled(files, files.labels_after, ct.geometry))
+    moved, labels = _registered(files)
+    return Seen.cut(files.patient, ct, carried(moved, labels, ct.geometry))
+
+
+@lru_cache(maxsize=1)
+def _registered(files: PairFiles) -> tuple[Registered, LabelMap]:
+    """The scan after on the one before, and the labels there; both phases after treatment share one frame."""
     before = read_volume(files.before)
     labels = _labelled(files, files.labels, before.geometry)
-    moved = register(before, labels, read_volume(files.after), Registration())
-    return Seen.cut(files.patient, ct, carried(moved, labels, ct.geometry))
+    return register(before, labels, read_volume(files.after), Registration()), labels
 
 
 def simulated_scans(files: PairFiles, world: WorldModel, replicas: int, seed: int) -> list[Seen]:
