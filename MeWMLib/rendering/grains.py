@@ -38,16 +38,16 @@ class GrainConstants:
         haze, haze_mm: share of a piece's iodine in vessels too fine to be told apart, and how wide it lies around.
     """
 
-    piece_mm: float = 2.5
-    across_mm: float = 0.7
-    grains_a_piece: float = 5.0
-    piece_mg: float = 0.12
+    piece_mm: float = 2.4
+    across_mm: float = 0.35
+    grains_a_piece: float = 8.0
+    piece_mg: float = 0.1
     piece_spread: float = 1.2
-    grain_spread: float = 0.8
-    radius_mm: float = 0.6
+    grain_spread: float = 0.39
+    radius_mm: float = 0.55
     radius_spread: float = 0.2
-    haze: float = 0.25
-    haze_mm: float = 1.7
+    haze: float = 0.3
+    haze_mm: float = 1.99
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,8 +20,9 @@ HU_RANGE = (-1024.0, 3071.0)
 IN_PLANE_MM, SLICE_MM, NOISE_HU = (0.5, 1.0), (1.0, 5.0), (3.0, 60.0)
 #: A field of noise is drawn once within these many voxels (k, j, i) and repeats beyond: noise has no long memory.
 TILE = (40, 160, 160)
-#: Dense oil starves the detector: deviation of the streaks (HU) for 1 HU of oil near by, and how far they reach (mm).
-STREAK, STREAK_MM = 0.12, 6.0
+#: Dense oil starves the detector: deviation of the streaks (HU) for 1 HU of oil near by, how far they reach (mm), and
+#: how many deviations of the noise they add at most.
+STREAK, STREAK_MM, STREAK_MOST = 0.06, 6.0, 1.5
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class Scanner:
             return noise
         near = ndimage.uniform_filter(rise[box], (0, 3, long), mode="constant")
         out = noise.copy()
-        out[box] *= 1 + np.float32(STREAK / self.noise_hu) * near
+        out[box] *= 1 + np.minimum(np.float32(STREAK / self.noise_hu) * near, STREAK_MOST)
         return np.asarray(out, np.float32)
 
 

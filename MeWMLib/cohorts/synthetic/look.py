@@ -39,6 +39,7 @@ class LookConstants:
         oil_half_life: weeks in which half of what is left is washed out.
         oil_patch_mm, oil_fill: size of the parts of a territory that fill with oil, and their share of it.
         oil_rim: how much denser deposits are at the rim of the lesion than in its middle (logarithm).
+        oil_clump: how uneven they are over some mm (deviation of the logarithm).
         death_none: share of patients whose dead tissue is hardly darker in the portal phase.
         death_drop: mean fall (HU) of dead tissue in the portal phase in the others.
         death_floor: HU below which dead tissue does not fall.
@@ -57,19 +58,20 @@ class LookConstants:
     slices_mm: tuple[float, ...] = _from("measured, and the common distances besides", (2.5, 2.5, 2.5, 3.0, 5.0))
     low_cut: float = _from("fitted", 0.04)
     high_cut: Range = _from("fitted", (0.41, 0.5))
-    streak: Range = _from("fitted", (0.35, 0.7))
+    streak: Range = _from("measured", (0.5, 0.75))
     slice_tie: float = _from("fitted", 0.28)
     blur_mm: Range = _from("assumed", (0.45, 0.6))
-    edge: Range = _from("fitted", (0.15, 0.5))
-    texture_hu: float = _from("fitted", 6.0)
+    edge: Range = _from("fitted", (0.15, 0.55))
+    texture_hu: float = _from("fitted", 7.0)
     grains: GrainConstants = _from("fitted", GrainConstants())
-    oil_share: float = _from("fitted", 0.0024)
-    oil_spread: float = _from("fitted", 0.7)
+    oil_share: float = _from("fitted", 0.0037)
+    oil_spread: float = _from("assumed: about the spread between the pairs", 0.6)
     oil_none: float = _from("assumed", 0.1)
     oil_half_life: float = _from("assumed", 12.0)
-    oil_patch_mm: float = _from("fitted", 11.0)
-    oil_fill: float = _from("fitted", 0.4)
-    oil_rim: float = _from("fitted", 1.0)
+    oil_patch_mm: float = _from("fitted", 10.5)
+    oil_fill: float = _from("fitted", 0.48)
+    oil_rim: float = _from("fitted", 0.9)
+    oil_clump: float = _from("fitted", 1.05)
     death_none: float = _from("measured on two pairs, so hardly more than assumed", 0.4)
     death_drop: float = _from("measured on two pairs, so hardly more than assumed", 24.0)
     death_floor: float = _from("measured", 28.0)

@@ -196,7 +196,8 @@ class Tissue:
     def taken_up_ml(self, answer: Response, fed: FloatArray, look: LookConstants) -> float:
         """Lipiodol (ml) that the fed part of the nodule holds one week after a session, in a patient of median luck."""
         fed_ml = float((fed * self.mask).sum()) * self.cell_ml
-        uptake = answer.necrosis * answer.lipiodol / USUAL_UPTAKE
+        # what is retained grows less than in proportion: vessels that are full take no more
+        uptake = float(np.sqrt(answer.necrosis * answer.lipiodol / USUAL_UPTAKE))
         return fed_ml * look.oil_share * uptake * washed_out(WEEKS[0], look)
 
     def density(self, dying: FloatArray, fed: FloatArray, answer: Response, look: LookConstants) -> FloatArray:
@@ -211,7 +212,7 @@ class Tissue:
         gate = 0.5 + 0.5 * np.tanh((where - edge) / 0.5)
         # deposits crowd at the rim of the lesion and at the border between what died and what lives
         rim = np.exp(-(((self.shape - 0.12) / 0.14) ** 2)) + 0.6 * np.exp(-((dying / 0.5) ** 2)) - 0.6 * self.shape
-        weight = gate * np.exp(look.oil_rim * rim + 0.5 * fine) * np.where(self.core, 0.1, 1.0)
+        weight = gate * np.exp(look.oil_rim * rim + look.oil_clump * fine) * np.where(self.core, 0.1, 1.0)
         return np.asarray(weight * fed * fed * self.mask, np.float32)
 
     def grains(self, density: FloatArray, ml: float, look: LookConstants, seed: int) -> Grains:

@@ -23,7 +23,7 @@ from MeWMLib.cohorts.synthetic.outcome import Session, Tissue, injected_ml, left
 from MeWMLib.cohorts.synthetic.pose import Pose, padded, posed, warp, warp_code
 from MeWMLib.cohorts.synthetic.scan import Scan, joined
 from MeWMLib.cohorts.synthetic.territories import Fed, HalfSpace, WholeLiver
-from MeWMLib.cohorts.synthetic.tissue_look import DeathLook, dead_hu, viable_hu
+from MeWMLib.cohorts.synthetic.tissue_look import DeathLook, dead_hu, small_vessels, viable_hu
 from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient, lps_grid
 from MeWMLib.core.errors import InputError
 from MeWMLib.core.protocol import Protocol
@@ -162,6 +162,7 @@ class StudyPatient(SyntheticPatient):
         session = session or Session()
         wide, margin = padded(geometry)
         hu, liver = anatomy.render(Axes.of(wide))
+        hu = hu + np.where(liver > 0, small_vessels(self.seed, Axes.of(wide), anatomy.phase), 0)
         inner = tuple(slice(m, n - m) for m, n in zip(margin, wide.shape, strict=True))
         out = []
         for protocol in protocols:

@@ -22,9 +22,11 @@ PLACE = {
     "capsule": (0.50, 0.45),
 }
 #: How far perfusion (a trait, standard normal) moves that place, and what it does inside a tumour (HU).
-BY_PERFUSION, PERFUSION_FIELD_HU = 0.10, 5.0
+BY_PERFUSION, PERFUSION_FIELD_HU = 0.10, 6.0
 #: How much the parts of one tumour differ (HU).
-MOSAIC_HU = 5.0
+MOSAIC_HU = 8.0
+#: Vessels between those of the anatomy and what a scanner can resolve: over how many mm they wind, and their HU.
+VESSEL_SCALE_MM, VESSEL_HU = 15.0, {"portal": 34.0, "arterial": 9.0}
 #: Ring of a capsule, and clefts of a cluster (HU).
 RING_HU, CLEFT_HU = 22.0, 14.0
 
@@ -45,6 +47,16 @@ class DeathLook:
         rng = np.random.default_rng(derive_seed("death look", seed))
         hidden = bool(rng.random() < look.death_none)
         return cls(float(rng.uniform(0, 5)) if hidden else float(rng.gamma(2.2, look.death_drop / 2.2)))
+
+
+def small_vessels(seed: int, axes: Axes, phase: str) -> FloatArray:
+    """HU (K, J, I) by which vessels too small for the anatomy stand out of the liver; mostly in the portal phase.
+
+    As there, a tube is where two smooth fields vanish together.
+    """
+    a, b = (SmoothField(derive_seed("small vessels", seed, n), VESSEL_SCALE_MM).at(axes) for n in range(2))
+    width = np.clip(0.035 + 0.03 * SmoothField(derive_seed("small vessels", seed, "width"), 30.0).at(axes), 0.004, None)
+    return np.asarray(VESSEL_HU[phase] * np.clip(1.5 * (1 - (a * a + b * b) / width), 0, 1), np.float32)
 
 
 def contrast(traits: Traits, phase: str, look: LookConstants) -> float:

@@ -30,6 +30,8 @@ from MeWMLib.lab.synthetic.look_scans import PAIRS, liver_levels, real_looks
 
 #: Weeks after TACE of the drawn scans: about those of the real ones (53 and 77 days).
 WEEKS = (4.0, 11.0)
+#: Distance of the slices of both real pairs; grains look larger and hang together less on thicker ones.
+SLICES_MM = 2.5
 #: What is compared of a scan after treatment; contrast is drawn from measured ranges and noise is of every scan.
 DEPOSITS = (
     "share_200_percent", "share_300_percent", "blobs_per_100ml", "singles_per_100ml", "diameter_50_mm",
@@ -47,7 +49,7 @@ OF_GRAINS = (
     "piece_mm", "across_mm", "grains_a_piece", "piece_mg", "piece_spread", "grain_spread", "radius_mm", "haze",
     "haze_mm",
 )  # fmt: skip
-OF_LOOK = ("oil_share", "oil_patch_mm", "oil_fill", "oil_rim")
+OF_LOOK = ("oil_share", "oil_patch_mm", "oil_fill", "oil_rim", "oil_clump")
 #: Scans without labels whose liver is measured by `liver_level`; a late arterial one of HCC_007 is no arterial scan.
 LEVELS = {
     "HCC_002": ("pre_arterial", "pre_portal"),
@@ -65,7 +67,7 @@ Looks = Sequence[Mapping[str, float]]
 
 def drawn_scan(seed: int, constants: LookConstants = LOOK, margin_mm: float = 8.0) -> Scan:
     """A drawn patient's portal scan on the scanner's own voxels, 4 to 11 weeks after the conventional regimen."""
-    patient = StudyPatient.draw(seed, constants)
+    patient = StudyPatient.draw(seed, replace(constants, slices_mm=(SLICES_MM,)))
     weeks = float(np.random.default_rng(derive_seed("look weeks", seed)).uniform(*WEEKS))
     session, given = Session(weeks, patient.fed), [REGIMENS["conventional"]]
     return patient.render_all(patient.scan_geometry(margin_mm), given, session=session, phase="portal")[0]
@@ -96,6 +98,8 @@ def medians(looks: Looks) -> dict[str, float]:
 def compared(real: Mapping[str, Mapping[str, float]], looks: Looks) -> dict[str, dict[str, Any]]:
     """For every statistic the lowest and highest real value, quartiles of the drawn ones, and whether they are near.
 
+    None stands where no scan has the statistic.
+
     Deposits are compared with the scans after treatment, noise with all. Quartiles of deposits are of those patients in
     whom there is a deposit.
     """
@@ -106,10 +110,15 @@ def compared(real: Mapping[str, Mapping[str, float]], looks: Looks) -> dict[str,
         values = np.array([one[name] for one in (after if name in DEPOSITS else real.values())])
         drawn = np.array([one[name] for one in (held if name in DEPOSITS else looks)])
         drawn = drawn[np.isfinite(drawn)]
-        low, high = float(values.min()), float(values.max())
-        quartiles = [float(q) for q in np.percentile(drawn, (25, 50, 75))] if len(drawn) else [float("nan")] * 3
-        near = (1 - NEAR) * low <= quartiles[1] <= (1 + NEAR) * high
-        rows[name] = {"real": [low, high], "drawn": quartiles, "n_drawn": len(drawn), "near": bool(near)}
+        values = values[np.isfinite(values)]
+        row: dict[str, Any] = {"real": None, "drawn": None, "n_drawn": len(drawn), "near": False}
+        if len(values):
+            row["real"] = [float(values.min()), float(values.max())]
+        if len(drawn):
+            row["drawn"] = [float(q) for q in np.percentile(drawn, (25, 50, 75))]
+        if len(values) and len(drawn):
+            row["near"] = bool((1 - NEAR) * values.min() <= np.median(drawn) <= (1 + NEAR) * values.max())
+        rows[name] = row
     return rows
 
 
