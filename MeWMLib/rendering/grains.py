@@ -19,8 +19,8 @@ FloatArray = NDArray[np.float32]
 #: z, y and x (mm) of the voxels of an axis-aligned grid, each evenly spaced.
 Places = tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]
 
-#: Grains are drawn in classes of about one radius; the next class has 1.5 times the radius.
-RADIUS_STEP = float(np.log(1.5))
+#: Grains are drawn in classes of about one radius; the next class has twice the radius.
+RADIUS_STEP = float(np.log(2.0))
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,16 @@ class GrainConstants:
         haze, haze_mm: share of a piece's iodine in vessels too fine to be told apart, and how wide it lies around.
     """
 
-    piece_mm: float = 2.4
-    across_mm: float = 0.35
-    grains_a_piece: float = 8.0
+    piece_mm: float = 3.5
+    across_mm: float = 0.25
+    grains_a_piece: float = 12.0
     piece_mg: float = 0.1
     piece_spread: float = 1.2
     grain_spread: float = 0.39
     radius_mm: float = 0.55
     radius_spread: float = 0.2
-    haze: float = 0.3
-    haze_mm: float = 1.99
+    haze: float = 0.18
+    haze_mm: float = 2.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,7 @@ def draw_grains(
     index = np.stack(np.unravel_index(cells, shape), -1)
     start = np.stack([p[index[:, n]] for n, p in enumerate(places)], -1) + (rng.random((pieces, 3)) - 0.5) * step
     along = direction.reshape(-1, 3)[cells].astype(np.float64)
-    along += 0.5 * rng.standard_normal(along.shape) * (np.linalg.norm(along, axis=1, keepdims=True) + 1e-3)
+    along += 0.3 * rng.standard_normal(along.shape) * (np.linalg.norm(along, axis=1, keepdims=True) + 1e-3)
     along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
 
     count = 1 + rng.poisson(max(0.0, constants.grains_a_piece - 1), pieces)
@@ -125,12 +125,11 @@ def draw_grains(
     share *= (1 - constants.haze) / np.bincount(parent, share)[parent]
     place = start[parent] + along[parent] * (constants.piece_mm * rng.standard_normal(len(parent)))[:, None]
     place += constants.across_mm * rng.standard_normal(place.shape)
-    radius = np.full(len(parent), constants.radius_mm)
+    radius = constants.radius_mm * np.exp(constants.radius_spread * rng.standard_normal(len(parent)))
     mass = of_piece[parent] * share
     if constants.haze > 0:
         place, mass = np.concatenate([place, start]), np.concatenate([mass, constants.haze * of_piece])
         radius = np.concatenate([radius, np.full(pieces, constants.haze_mm)])
-    radius = radius * np.exp(constants.radius_spread * rng.standard_normal(len(radius)))
     weight = (density > 0).astype(np.float32) if allowed is None else allowed
     kept = rng.random(len(place)) < _nearest(weight, places, place)
     if not kept.any():

@@ -19,7 +19,7 @@ HU_RANGE = (-1024.0, 3071.0)
 #: What scanners of the abdomen use: voxel in plane (mm), distance of slices (mm), deviation of noise (HU).
 IN_PLANE_MM, SLICE_MM, NOISE_HU = (0.5, 1.0), (1.0, 5.0), (3.0, 60.0)
 #: A field of noise is drawn once within these many voxels (k, j, i) and repeats beyond: noise has no long memory.
-TILE = (40, 160, 160)
+TILE = (24, 128, 128)
 #: Dense oil starves the detector: deviation of the streaks (HU) for 1 HU of oil near by, how far they reach (mm), and
 #: how many deviations of the noise they add at most.
 STREAK, STREAK_MM, STREAK_MOST = 0.06, 6.0, 1.5

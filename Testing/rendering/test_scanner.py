@@ -47,8 +47,8 @@ def test_a_sharper_kernel_reaches_less_far() -> None:
 
 
 def test_large_fields_repeat_a_tile_and_keep_their_statistics() -> None:
-    field = SCANNER.noise((TILE[0] + 3, 40, TILE[2] + 20), np.random.default_rng(2))
-    assert field.shape == (TILE[0] + 3, 40, TILE[2] + 20)
+    field = SCANNER.noise((TILE[0] + 3, 90, TILE[2] + 20), np.random.default_rng(2))
+    assert field.shape == (TILE[0] + 3, 90, TILE[2] + 20)
     assert field.std() == pytest.approx(20, rel=0.1) and tied(field, 0) == pytest.approx(0.3, abs=0.06)
 
 

@@ -71,7 +71,7 @@ class LookConstants:
     oil_patch_mm: float = _from("fitted", 10.5)
     oil_fill: float = _from("fitted", 0.48)
     oil_rim: float = _from("fitted", 0.9)
-    oil_clump: float = _from("fitted", 1.05)
+    oil_clump: float = _from("fitted", 1.0)
     death_none: float = _from("measured on two pairs, so hardly more than assumed", 0.4)
     death_drop: float = _from("measured on two pairs, so hardly more than assumed", 24.0)
     death_floor: float = _from("measured", 28.0)
