@@ -102,13 +102,13 @@ class Truth:
         smooth, (before, after) = self.smooth(predicted), self._smooth
         maps = [self.lipiodol_map(image) for image in (predicted, self.after)]
         varies = all(one.std() > 0 for one in maps)
-        moved = smooth - before
+        moved = (predicted - self.before)[self.inside]
         return {
             "mae_hu": float(np.abs(error).mean()),
             "rmse_hu": float(np.sqrt((error**2).mean())),
             "mae_8mm_hu": float(np.abs(smooth - after).mean()),
-            # what rounding leaves of no change, or of the same change everywhere, is none
-            "change_r_8mm": correlation(moved, after - before) if moved.std() > 1e-2 else float("nan"),
+            # what rounding and the floor leave of no change, or of the same change everywhere, is none
+            "change_r_8mm": correlation(smooth - before, after - before) if moved.std() > 1e-3 else float("nan"),
             "lipiodol_map_r": float(stats.spearmanr(*maps).statistic) if varies else float("nan"),
         }
 

@@ -36,7 +36,9 @@ class PreparedPair:
         native_inside: what is judged, on that grid.
         native_after, native_after_inside: the scan after as the scanner made it (else the one that was given), and what
             is judged there.
-        quality: of the registration, and what share of what is judged each scan holds.
+        quality: of the registration; the share of the tumour that the registered scan covers; and, for each native
+            scan, the volume that is judged there over that on the fixed grid (less than 1 where a crop ends, more or
+            less where the map of the registration changes volumes).
     """
 
     files: PairFiles
@@ -98,8 +100,8 @@ class PreparedPair:
         quality = {
             **moved.quality,
             "tumour_covered": float(covered[labels.tumour].mean()),
-            "native_before_covered": float(inside.sum()) * native_before.geometry.voxel_ml / ml,
-            "native_after_covered": float(inside_after.sum()) * target.geometry.voxel_ml / ml,
+            "native_before_ratio": float(inside.sum()) * native_before.geometry.voxel_ml / ml,
+            "native_after_ratio": float(inside_after.sum()) * target.geometry.voxel_ml / ml,
         }
         return cls(files, before, labels, truth, native_before, native_labels, inside, target, inside_after, quality)
 

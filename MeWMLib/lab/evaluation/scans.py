@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -132,19 +132,15 @@ def simulated_scans(files: PairFiles, world: WorldModel, replicas: int, seed: in
     return [replace(base, ct=made.added(change, base.ct, base.labels)) for change in made.changes]
 
 
-def drawn_scans(
-    count: int, protocol: Protocol | None, first: int = 0, phase: str = "portal", seeds: Sequence[int] = ()
-) -> Iterator[Seen]:
-    """Patients of the synthetic world in one phase, after a protocol or before treatment, on a scanner's grid.
+def drawn_scans(count: int, protocol: Protocol | None, phase: str = "portal") -> Iterator[Seen]:
+    """Patients of the test split of the synthetic world in one phase, after a protocol or before treatment.
 
     Args:
-        count: how many.
+        count: how many; they are the same ones every time.
         protocol: None before treatment.
-        first: how many of the test split to pass over.
-        phase: of the scan.
-        seeds: in place of those of the test split.
+        phase: of the scan, which is drawn on a scanner's grid around the largest nodule.
     """
-    for seed in seeds or SPLITS["test"][first:]:
+    for seed in SPLITS["test"]:
         if count <= 0:
             return
         patient = SyntheticPatient.draw(seed)

@@ -42,6 +42,11 @@ class Fold:
     train: tuple[Sequence[Patches], Sequence[Patches]]
     test: tuple[Sequence[Patches], Sequence[Patches]]
 
+    @property
+    def complete(self) -> bool:
+        """True if every side has a patch."""
+        return all(any(len(one) for one in side) for side in (*self.train, *self.test))
+
 
 def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
     """Compare what the arguments name; rows, and on whom."""
@@ -81,6 +86,8 @@ def two_sample_rows(
     on) against real ones; `real_left_right` and `real_slabs`, halves of each real tumour against one another: its
     patches to the left and right of the middle, or in even and odd slabs from foot to head.
 
+    A row or patient without a patch on any side (simulations without Lipiodol) is left out.
+
     Metrics: `auc_PATIENT`, trained on the others, tested on that one; `auc`, the mean over patients. Intervals are over
     cubes of tissue within the patients tested: they do not speak of other patients. n is the number of patients.
 
@@ -105,17 +112,16 @@ def two_sample_rows(
     for name in [name for name in real if len(real[name])]:
         others = [other for other in given if other != name]
         learn, asked = [real[o] for o in others], [real[name]]
-        if simulated.get(name):
-            known = [one for o in others for one in simulated.get(o, [])]
-            folds["bundle"][name] = Fold((learn, known), (asked, simulated[name]))
-        if len(drawn) > 1:
-            folds["world"][name] = Fold((learn, drawn[::2]), (asked, drawn[1::2]))
+        known = [one for o in others for one in simulated.get(o, [])]
+        folds["bundle"][name] = Fold((learn, known), (asked, simulated.get(name, [])))
+        folds["world"][name] = Fold((learn, drawn[::2]), (asked, drawn[1::2]))
         for row, halves in (("real_left_right", left_right), ("real_slabs", slabs)):
             pairs = [halves(one) for one in learn]
             own = halves(real[name])
             folds[row][name] = Fold(([a for a, _ in pairs], [b for _, b in pairs]), ([own[0]], [own[1]]))
     rows: dict[str, dict[str, dict[str, float]]] = {}
-    for row, parts in folds.items():
+    for row, found in folds.items():
+        parts = {name: fold for name, fold in found.items() if fold.complete}
         scored = {name: scores(fold) for name, fold in parts.items()}
         rng = np.random.default_rng(seed)
         draws = {name: [_drawn_area(one, rng) for _ in range(DRAWS)] for name, one in scored.items()}

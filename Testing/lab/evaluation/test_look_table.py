@@ -88,8 +88,9 @@ def test_the_command_measures_real_drawn_and_simulated_scans(tiny_bundle, tmp_pa
     blobs, noise = rows["blobs_per_100ml"], rows["noise_sd_hu"]
     assert blobs["real_high"]["mean"] == blobs["real_B"]["mean"] < blobs["real_J"]["mean"]
     assert noise["real_low"]["mean"] == pytest.approx(15, rel=0.06) and noise["real_low"]["n"] == 4
-    # a simulation changes nothing but tumour: the noise of the liver is the scanner's
-    assert noise["bundle"]["mean"] == pytest.approx((noise["before_A"]["mean"] + noise["before_B"]["mean"]) / 2)
+    # a simulation changes nothing but the tumour and a rim of it: the noise of the liver is the scanner's
+    own = (noise["before_A"]["mean"] + noise["before_B"]["mean"]) / 2
+    assert noise["bundle"]["mean"] == pytest.approx(own, rel=0.02)
     assert noise["bundle_J"]["n"] == 1 and blobs["world"]["n"] == 1
     assert rows["arterial_liver_hu"]["before_A"]["mean"] == pytest.approx(110, abs=2)
     assert (out / "judging.log").read_text().count("\tJ\trun 1") == 1
@@ -128,7 +129,7 @@ def test_an_outline_is_carried_where_the_scan_after_has_none(tmp_path, monkeypat
 
 
 def test_drawn_patients_are_scanned_in_one_phase_on_a_scanners_grid() -> None:
-    seen = list(scans.drawn_scans(2, Protocol.parse("Doxorubicin + Lipiodol"), first=3))
+    seen = list(scans.drawn_scans(2, Protocol.parse("Doxorubicin + Lipiodol")))
     assert len(seen) == 2
     for one in seen:
         assert one.ct.phase == "portal" and one.labels.tumour.any()

@@ -135,7 +135,7 @@ def test_the_whole_on_a_synthetic_pair(pair, tmp_path) -> None:
     assert real_pair.as_rows(rows)["copy_pre"]["mae_ratio"] == {"mean": 1, "n": 1}
     quality = json.loads((tmp_path / "registration.json").read_text())
     assert quality["tumour_covered"] == 1 and quality["body_dice_after"] > 0.95
-    assert quality["native_after_covered"] == pytest.approx(1, abs=0.1)
+    assert quality["native_after_ratio"] == pytest.approx(1, abs=0.1)
     assert (quality["side"], quality["weeks"]) == ("back", 6.0) and quality["protocol"] == GIVEN.text
     picture = matplotlib.image.imread(tmp_path / "real_pair.png")[..., :3]
     yellow = np.abs(picture - np.array([1.0, 0.83, 0.0])).max(-1) < 0.12

@@ -1,13 +1,16 @@
 """The two-sample test: the area is right, it sees what differs, and it does not see what does not."""
 
+import json
 import math
 
 import numpy as np
 import pytest
 
+from MeWMLib.core import io
 from MeWMLib.core.errors import InputError
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
-from MeWMLib.lab.evaluation import two_sample
+from MeWMLib.lab.evaluation import __main__ as command
+from MeWMLib.lab.evaluation import scans, two_sample
 from MeWMLib.lab.evaluation.two_sample import Logistic, area, left_right, scores, slabs, two_sample_rows
 from MeWMLib.lab.evaluation.two_sample_patches import NAMES, SIZE, Patches, patches_of
 
@@ -62,6 +65,19 @@ def test_what_differs_is_told_and_what_does_not_is_not(monkeypatch) -> None:
     assert strange["bundle"]["auc"] == rows["bundle"]["auc"] and strange["bundle"]["auc_J"]["mean"] < 0.1
 
 
+def test_a_row_without_patches_is_left_out(monkeypatch) -> None:
+    monkeypatch.setattr(two_sample, "DRAWS", 20)
+    rng = np.random.default_rng(5)
+    empty = Patches(np.zeros((0, 5)), np.zeros(0, np.intp), np.zeros((0, 3)))
+    real = {name: sample(rng, 0) for name in "ABC"}
+    bare = {"A": [empty], "B": [sample(rng, 8), empty], "C": [sample(rng, 8)]}
+    rows = two_sample_rows(real, bare, [sample(rng, 0)])
+    assert set(rows) == {"bundle", "real_left_right", "real_slabs"}
+    assert set(rows["bundle"]) == {"auc", "auc_B", "auc_C"} and rows["bundle"]["auc"]["n"] == 2
+    assert rows["bundle"]["auc_B"]["mean"] > 0.9
+    assert "bundle" not in two_sample_rows(real, {name: [empty] for name in "ABC"}, [])
+
+
 def test_one_patient_is_too_few() -> None:
     rng = np.random.default_rng(3)
     real = {"A": sample(rng, 0), "J": sample(rng, 0)}
@@ -109,6 +125,31 @@ def test_patches_lie_in_treated_tumour_and_tell_grains_from_lumps() -> None:
     assert np.array_equal(again.features, grains[0].features)
     found = scores(two_sample.Fold(([grains[0]], [lumps[0]]), ([grains[1]], [lumps[1]])))
     assert area(*(np.concatenate([s for s, _ in side]) for side in found)) > 0.95
+
+
+def test_the_command_compares_scans_of_a_list(tiny_bundle, tmp_path, monkeypatch, capsys) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    text = "patient,before,labels,after,labels_after,after_native,protocol\n"
+    for seed, name in ((1, "A"), (2, "B")):
+        for when, lump in (("before", 6), ("after", 2)):
+            ct, labels = treated(seed, 30.0, lump)
+            hu = ct.array.copy()
+            hu[:, :3] = -100  # fat, by which a CT is known
+            io.write_volume(ct.with_array(hu.astype(np.int16)), data / f"{name}_{when}.nrrd")
+        io.write_labels(labels, data / f"{name}.seg.nrrd")
+        after = f"{name}_after.nrrd"
+        text += f"{name},{name}_before.nrrd,{name}.seg.nrrd,{after},{name}.seg.nrrd,{after},Lipiodol\n"
+    (data / "pairs.csv").write_text(text, encoding="utf-8")
+    drawn = [scans.Seen("drawn", *treated(seed, 30.0, 6)) for seed in (5, 6)]
+    monkeypatch.setattr(two_sample, "drawn_scans", lambda count, protocol: iter(drawn[:count]))
+    given = ["two-sample", "--pairs", str(data / "pairs.csv"), "--out", str(out), "--replicas", "1", "--drawn", "2"]
+    assert command.main([*given, "--bundle", str(tiny_bundle.path)]) == 0
+    written = json.loads((out / "metrics.json").read_text())
+    rows = written["rows"]
+    assert rows["world"]["auc"]["mean"] > 0.95  # grains against lumps
+    assert rows["real_slabs"]["auc"]["n"] == 2 and "A (60 patches)" in written["cohort"]
+    assert not (out / "judging.log").exists() and "real_left_right" in capsys.readouterr().out
 
 
 def test_no_patch_where_there_is_no_room_or_no_lipiodol() -> None:
