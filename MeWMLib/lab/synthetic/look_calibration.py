@@ -62,6 +62,9 @@ LEVELS = {
 #: Radius (mm) of the tumours that the fit draws: real ones are large, and small ones hold few grains.
 FIT_RADIUS_MM = (24.0, 50.0)
 
+#: Tumours of this volume and more are compared with the real ones by themselves: both of these are large.
+LARGE_ML = 60.0
+
 Looks = Sequence[Mapping[str, float]]
 
 
@@ -207,6 +210,7 @@ def main(argv: list[str] | None = None) -> int:
             "origins": LookConstants.origins(),
             "liver_hu": levels,
             "statistics": compared(real, looks),
+            "statistics_large": compared(real, [one for one in looks if one["tumour_ml"] >= LARGE_ML]),
         }
         if args.out is not None:
             write_json(result, args.out)

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -65,11 +64,10 @@ def test_shares_add_up_and_labile_sizes_lengthen_the_tails() -> None:
 
 
 @pytest.mark.real_data
-def test_the_readers_classes_are_drawn_as_often_as_they_were_given(capsys: pytest.CaptureFixture[str]) -> None:
-    file = Path(os.environ.get("MEWM_SHARED_DATA", "../shared/data")) / "tables" / "hcc_tace_seg_clinical_80.csv"
-    if not file.is_file():
-        pytest.skip("the clinical table is not there (MEWM_SHARED_DATA)")
-    assert response_classes.main([str(file)]) == 0
+def test_the_readers_classes_are_drawn_as_often_as_they_were_given(
+    shared_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert response_classes.main([str(shared_data / "tables" / "hcc_tace_seg_clinical_80.csv")]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["patients"] == {"RECIST": [73, 73, 72], "mRECIST": [73, 73, 72]}
     # two standard errors of a share of one half of 73 patients are 0.12, those of a share of 0.1 are 0.07
