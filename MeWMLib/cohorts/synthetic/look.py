@@ -64,7 +64,7 @@ class LookConstants:
     edge: Range = _from("fitted", (0.15, 0.55))
     texture_hu: float = _from("fitted", 7.0)
     grains: GrainConstants = _from("fitted", GrainConstants())
-    oil_share: float = _from("fitted", 0.0037)
+    oil_share: float = _from("fitted", 0.0045)
     oil_spread: float = _from("assumed: about the spread between the pairs", 0.6)
     oil_none: float = _from("assumed", 0.1)
     oil_half_life: float = _from("assumed", 12.0)

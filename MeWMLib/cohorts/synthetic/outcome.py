@@ -198,7 +198,9 @@ class Tissue:
         fed_ml = float((fed * self.mask).sum()) * self.cell_ml
         # what is retained grows less than in proportion: vessels that are full take no more
         uptake = float(np.sqrt(answer.necrosis * answer.lipiodol / USUAL_UPTAKE))
-        return fed_ml * look.oil_share * uptake * washed_out(WEEKS[0], look)
+        # tissue that is resorbed takes its oil along
+        kept = min(1.0, 1 - answer.shrinkage)
+        return fed_ml * kept * look.oil_share * uptake * washed_out(WEEKS[0], look)
 
     def density(self, dying: FloatArray, fed: FloatArray, answer: Response, look: LookConstants) -> FloatArray:
         """Where Lipiodol is expected (K, J, I), not normalised: in fed parts, at rims, where flow stopped."""

@@ -30,7 +30,7 @@ from MeWMLib.lab.synthetic.look_scans import PAIRS, native_scan
 #: Edge of a tile (mm), about the middle of the tumour in the slice.
 TILE_MM = 70.0
 #: Tumours of which slices are shown, as large as real ones; a slice has at least this share of the largest area.
-RADIUS_MM, AREA = (18.0, 60.0), 0.4
+RADIUS_MM, AREA = (25.0, 60.0), 0.4
 #: Real and drawn slices each in a sheet for a fresh eye.
 EACH = 12
 #: Lines and columns of the sheets.
@@ -83,7 +83,7 @@ def drawn_slices(first: int) -> Iterator[Shown]:
             continue
         rng = np.random.default_rng(seed)
         session = Session(float(rng.uniform(*WEEKS)), patient.fed)
-        geometry = patient.scan_geometry(0.5 * TILE_MM)
+        geometry = patient.scan_geometry(0.8 * TILE_MM)
         (scan,) = patient.render_all(geometry, [REGIMENS["conventional"]], session=session, phase="portal")
         tumour = scan.labels == TUMOUR
         if not tumour.any() or not (scan.labels == LIVER).any():
