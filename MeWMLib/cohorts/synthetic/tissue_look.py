@@ -27,6 +27,8 @@ BY_PERFUSION, PERFUSION_FIELD_HU = 0.10, 6.0
 MOSAIC_HU = 8.0
 #: Vessels between those of the anatomy and what a scanner can resolve: over how many mm they wind, and their HU.
 VESSEL_SCALE_MM, VESSEL_HU = 15.0, {"portal": 34.0, "arterial": 9.0}
+#: Shape of the gamma distribution of the fall of dead tissue: wide, as the two pairs differ.
+DROP_SHAPE = 1.5
 #: Ring of a capsule, and clefts of a cluster (HU).
 RING_HU, CLEFT_HU = 22.0, 14.0
 
@@ -46,7 +48,7 @@ class DeathLook:
         """Draw one patient's; in some hardly anything is seen."""
         rng = np.random.default_rng(derive_seed("death look", seed))
         hidden = bool(rng.random() < look.death_none)
-        return cls(float(rng.uniform(0, 5)) if hidden else float(rng.gamma(2.2, look.death_drop / 2.2)))
+        return cls(float(rng.uniform(0, 5)) if hidden else float(rng.gamma(DROP_SHAPE, look.death_drop / DROP_SHAPE)))
 
 
 def small_vessels(seed: int, axes: Axes, phase: str) -> FloatArray:
