@@ -16,7 +16,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = "MeWMLib"
 VERBS = ("perception", "policy", "dynamics", "survival", "planning")
-PRODUCT = ("core", *VERBS, "world", "cohorts", "jobs", "scene", "cli")
+PRODUCT = ("core", *VERBS, "world", "rendering", "cohorts", "jobs", "scene", "cli")
 
 #: The client of a server, and what the fronts may know of jobs.
 REMOTE = ("jobs.remote", "jobs.remote_http", "jobs.remote_files", "jobs.inputs")
@@ -28,7 +28,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "core": (),
     **dict.fromkeys(VERBS, ("core",)),
     "world": (*VERBS, "core"),
-    "cohorts": ("core", "perception", "policy"),
+    "rendering": ("core",),
+    "cohorts": ("core", "perception", "policy", "rendering"),
     # a goal is read, and asked about, before a job does any work
     "jobs": ("world", "planning", "cohorts", "policy", "core"),
     "jobs.table": ("core",),
@@ -70,6 +71,7 @@ TORCH_FREE = (
     "world.treating",
     "scene",
     "cli",
+    "rendering",
     "cohorts",
     "jobs.table",
     "jobs.job",
@@ -107,6 +109,7 @@ PURPOSES = {
     "survival": "before and after to a risk",
     "planning": "the search, over callables only",
     "world": "`WorldModel`: the five verbs joined over one bundle",
+    "rendering": "physical maps (tissue, iodine) to HU as a scanner shows them",
     "cohorts": "samples, real patients (import, layout, tables), and the drawing of synthetic ones for samples",
     "jobs": "what a job is, and how it is run: worker process, runner, server and its client",
     "scene": "plans to Slicer's MRML, pictures and report",

@@ -163,10 +163,14 @@ class SyntheticPatient(Tumours):
 
     def render_all(
         self, geometry: Geometry, protocols: Sequence[Protocol | None], noise: bool = True
-    ) -> list[Rendering]:
+    ) -> Sequence[Rendering]:
         """`render` for several protocols on one grid; the anatomy is drawn once."""
         hu, liver = self.anatomy.render(Axes.of(geometry))
         return [self._draw(geometry, hu.copy(), liver, protocol, noise) for protocol in protocols]
+
+    def observed(self, geometry: Geometry, protocols: Sequence[Protocol | None]) -> Sequence[Rendering]:
+        """`render_all` under the circumstances that were drawn for the patient; version 2 has none."""
+        return self.render_all(geometry, protocols)
 
     def _draw(
         self, geometry: Geometry, hu: FloatArray, liver: FloatArray, protocol: Protocol | None, noise: bool

@@ -7,7 +7,7 @@ mRECIST sums of diameters before and after treatment by three readers, and overa
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from scipy import optimize, stats
 
 from MeWMLib.cohorts.hcc_tace import WEEKS_A_MONTH
 from MeWMLib.cohorts.synthetic.fields import derive_seed
-from MeWMLib.cohorts.synthetic.law import LAW, LawConstants, Traits, respond
+from MeWMLib.cohorts.synthetic.law import LAW, LawConstants, Response, Traits, respond
 from MeWMLib.core.errors import DependencyError, InputError
 from MeWMLib.core.io import atomic_path
 from MeWMLib.core.protocol import Protocol
@@ -140,12 +140,20 @@ class Population:
         return cls(traits, radius, {c: rng.normal(size=count) for c in CRITERIA})
 
 
-def simulated(population: Population, regimen: str, law: LawConstants) -> dict[str, FloatArray]:
+def simulated(
+    population: Population, regimen: str, law: LawConstants, change: Callable[[int, Response], Response] | None = None
+) -> dict[str, FloatArray]:
     """What the law gives: "RECIST" and "mRECIST" changes without readers' disagreement, and the true log-"risk".
 
     A diameter is taken as the cube root of a volume; that of the viable part, of the viable volume.
+
+    Args:
+        population, regimen, law: who is treated how.
+        change: what another version of the world makes of the response of a patient (by number in the population).
     """
     answers = [respond(t, REGIMENS[regimen], law) for t in population.traits]
+    if change is not None:
+        answers = [change(n, answer) for n, answer in enumerate(answers)]
     left = np.array([1 - a.shrinkage for a in answers])
     viable = left * np.array([1 - a.necrosis for a in answers])
     viable_ml = viable * 4 / 3 * np.pi * population.radius_mm**3 / 1000

@@ -8,6 +8,7 @@ import numpy as np
 
 from MeWMLib.cohorts.synthetic.fields import derive_seed
 from MeWMLib.cohorts.synthetic.law import TUMOUR_TYPES, Traits, respond
+from MeWMLib.cohorts.synthetic.patients import WORLD, draw_patient
 from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient, lps_grid
 from MeWMLib.core.protocol import DRUG, EMBOLIC, Action, Protocol, agent, agents_of
 from MeWMLib.core.volume import Geometry
@@ -139,13 +140,17 @@ def case_geometry(patient: SyntheticPatient, size: int = 96) -> Geometry:
     return target_geometry(patient, size, np.random.default_rng(derive_seed("case", patient.seed)))
 
 
-def draw_case(seed: int, size: int = 96, jitter: bool = True) -> Case:
-    """Draw patient `seed` and the outcomes of its protocols on the treated patch."""
-    patient = SyntheticPatient.draw(seed)
+def draw_case(seed: int, size: int = 96, jitter: bool = True, world: int = WORLD) -> Case:
+    """Draw patient `seed` and the outcomes of its protocols on the treated patch, in a version of the world.
+
+    Raises:
+        InputError: there is no such version.
+    """
+    patient = draw_patient(seed, world)
     rng = np.random.default_rng(derive_seed("case", seed))
     geometry = target_geometry(patient, size, rng if jitter else None)
     protocols = protocols_for(patient)
-    before, *after = patient.render_all(geometry, [None, *protocols])
+    before, *after = patient.observed(geometry, [None, *protocols])
     risks = [
         true_log_risk(float(drawn.viable.sum()) * geometry.voxel_ml, patient.response(p))
         for drawn, p in zip(after, protocols, strict=True)

@@ -1,0 +1,1 @@
+"""From physical maps (tissue, iodine) to HU as a scanner shows them; no patients, no networks."""
