@@ -135,12 +135,14 @@ COMMANDS = (
         *_LISTED,
         _option("--protocol", "of the drawn patients", "Cisplatin + Doxorubicin + Mitomycin + Lipiodol"),
         _option("--drawn", "patients of the synthetic world", 12),
+        _option("--world", "version of the synthetic world", 3, choices=(2, 3)),
         _option("--replicas", "of each simulation", 3),
     )),
     Command("two-sample", "can a small classifier tell real treated tissue from drawn and simulated", PARTS, (
         *_LISTED,
         _option("--protocol", "of the drawn patients", "Cisplatin + Doxorubicin + Mitomycin + Lipiodol"),
         _option("--drawn", "patients of the synthetic world", 24),
+        _option("--world", "version of the synthetic world", 3, choices=(2, 3)),
         _option("--replicas", "of each simulation", 3),
     )),
     Command("policy", "does a policy name the agents that were given (F1, Jaccard, precision, recall)", (), (

@@ -57,10 +57,10 @@ def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
         made = [look(*one.arrays) for one in simulated_scans(files, world, args.replicas, args.seed)]
         columns.setdefault(f"bundle_{files.patient}" if files.judging else "bundle", []).extend(made)
     protocol, drawn = Protocol.parse(args.protocol), []
-    for seen in drawn_scans(args.drawn, protocol):
+    for seen in drawn_scans(args.drawn, protocol, version=args.world):
         drawn.append(look(*seen.arrays))
         say("drawn patients", len(drawn) / args.drawn)
-    for n, seen in enumerate(drawn_scans(args.drawn, protocol, phase="arterial")):
+    for n, seen in enumerate(drawn_scans(args.drawn, protocol, "arterial", args.world)):
         drawn[n] = drawn[n] | arterial(seen)
     rows = look_rows(after, before, judging, {"world": drawn, **columns}, args.seed)
     names = ", ".join(files.patient for files in pairs)

@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from MeWMLib.cohorts.synthetic.world import SyntheticPatient, lps_grid
+from MeWMLib.cohorts.synthetic.fields import derive_seed
+from MeWMLib.cohorts.synthetic.outcome import Session
+from MeWMLib.cohorts.synthetic.patients import WORLDS, draw_patient
+from MeWMLib.cohorts.synthetic.study import StudyPatient
+from MeWMLib.cohorts.synthetic.world import lps_grid
 from MeWMLib.core.errors import InputError
 from MeWMLib.core.io import parse_label_values, read_labels, read_volume
 from MeWMLib.core.protocol import Protocol
@@ -29,6 +33,10 @@ from MeWMLib.world.model import WorldModel
 SCANNER_MM = (2.5, 0.7, 0.7)
 #: Kept around the tumour.
 MARGIN_MM = 25.0
+#: The newest version of the synthetic world.
+NEWEST = max(WORLDS)
+#: Weeks after treatment at which drawn patients are scanned, as the real ones were.
+WEEKS_AFTER = (4.0, 11.0)
 #: Most voxels of a side of a drawn scan in plane.
 MOST = 320
 
@@ -132,18 +140,29 @@ def simulated_scans(files: PairFiles, world: WorldModel, replicas: int, seed: in
     return [replace(base, ct=made.added(change, base.ct, base.labels)) for change in made.changes]
 
 
-def drawn_scans(count: int, protocol: Protocol | None, phase: str = "portal") -> Iterator[Seen]:
+def drawn_scans(count: int, protocol: Protocol | None, phase: str = "portal", version: int = NEWEST) -> Iterator[Seen]:
     """Patients of the test split of the synthetic world in one phase, after a protocol or before treatment.
 
     Args:
         count: how many; they are the same ones every time.
         protocol: None before treatment.
-        phase: of the scan, which is drawn on a scanner's grid around the largest nodule.
+        phase: of the scan, which is drawn on a scanner's grid around the largest nodule: from version 3 on the
+            patient's own scanner, before that one as the real ones were.
+        version: of the world.
     """
     for seed in SPLITS["test"]:
         if count <= 0:
             return
-        patient = SyntheticPatient.draw(seed)
+        patient = draw_patient(seed, version)
+        if isinstance(patient, StudyPatient):
+            grid = patient.scan_geometry(MARGIN_MM)
+            weeks = float(np.random.default_rng(derive_seed("look weeks", seed)).uniform(*WEEKS_AFTER))
+            (scan,) = patient.render_all(grid, [protocol], session=Session(weeks), phase=phase)
+            if (scan.labels == 2).any():
+                ct = Volume(np.round(scan.hu).astype(np.int16), grid, phase)
+                yield Seen(f"drawn {seed}", ct, LabelMap(scan.labels, grid))
+                count -= 1
+            continue
         if patient.anatomy.phase != phase:
             continue
         nodule = patient.nodules[0]

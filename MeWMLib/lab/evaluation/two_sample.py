@@ -64,7 +64,7 @@ def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
         made = simulated_scans(files, world, args.replicas, args.seed)
         simulated[files.patient] = [patches_of(s.ct, s.labels, args.seed + 1 + k) for k, s in enumerate(made)]
     drawn = []
-    for k, seen in enumerate(drawn_scans(args.drawn, Protocol.parse(args.protocol))):
+    for k, seen in enumerate(drawn_scans(args.drawn, Protocol.parse(args.protocol), version=args.world)):
         drawn.append(patches_of(seen.ct, seen.labels, args.seed + k))
         say("drawn patients", (k + 1) / args.drawn)
     judging = [files.patient for files in pairs if files.judging]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from MeWMLib.cohorts.synthetic.patients import draw_patient
 from MeWMLib.core import io
 from MeWMLib.core.errors import InputError
 from MeWMLib.core.protocol import Protocol
@@ -77,7 +78,7 @@ def test_the_command_measures_real_drawn_and_simulated_scans(tiny_bundle, tmp_pa
         text += f"{name},{own},{name}.seg.nrrd,{other},{name}.seg.nrrd,{own},{other},{own},Lipiodol,{judging}\n"
     (data / "pairs.csv").write_text(text, encoding="utf-8")
     small = [scans.Seen("drawn", *scan(99, 30))]
-    monkeypatch.setattr(scans, "drawn_scans", lambda count, protocol, phase="portal": iter(small[:count]))
+    monkeypatch.setattr(scans, "drawn_scans", lambda count, protocol, phase="portal", version=3: iter(small[:count]))
     given = ["look", "--pairs", str(data / "pairs.csv"), "--out", str(out), "--replicas", "1", "--drawn", "1"]
     assert command.main([*given, "--bundle", str(tiny_bundle.path), "--judging"]) == 0
     rows = json.loads((out / "metrics.json").read_text())["rows"]
@@ -129,9 +130,15 @@ def test_an_outline_is_carried_where_the_scan_after_has_none(tmp_path, monkeypat
 
 
 def test_drawn_patients_are_scanned_in_one_phase_on_a_scanners_grid() -> None:
-    seen = list(scans.drawn_scans(2, Protocol.parse("Doxorubicin + Lipiodol")))
-    assert len(seen) == 2
-    for one in seen:
+    given = Protocol.parse("Doxorubicin + Lipiodol")
+    for one in list(scans.drawn_scans(2, given, version=2)):
         assert one.ct.phase == "portal" and one.labels.tumour.any()
         assert one.ct.geometry.spacing == pytest.approx(scans.SCANNER_MM)
+    for phase in ("portal", "arterial"):
+        newest = list(scans.drawn_scans(2, given, phase))
+        assert len(newest) == 2
+        for one in newest:
+            own = draw_patient(int(one.patient.removeprefix("drawn ")), 3).scanner
+            assert one.ct.phase == phase and one.labels.tumour.any()
+            assert one.ct.geometry.spacing == pytest.approx(own.spacing)
     assert list(scans.drawn_scans(0, None)) == []

@@ -142,7 +142,7 @@ def test_the_command_compares_scans_of_a_list(tiny_bundle, tmp_path, monkeypatch
         text += f"{name},{name}_before.nrrd,{name}.seg.nrrd,{after},{name}.seg.nrrd,{after},Lipiodol\n"
     (data / "pairs.csv").write_text(text, encoding="utf-8")
     drawn = [scans.Seen("drawn", *treated(seed, 30.0, 6)) for seed in (5, 6)]
-    monkeypatch.setattr(two_sample, "drawn_scans", lambda count, protocol: iter(drawn[:count]))
+    monkeypatch.setattr(two_sample, "drawn_scans", lambda count, protocol, version: iter(drawn[:count]))
     given = ["two-sample", "--pairs", str(data / "pairs.csv"), "--out", str(out), "--replicas", "1", "--drawn", "2"]
     assert command.main([*given, "--bundle", str(tiny_bundle.path)]) == 0
     written = json.loads((out / "metrics.json").read_text())
