@@ -22,6 +22,11 @@ _COLUMNS = (
 )
 
 
+def _shown(value, factor, digits):
+    """A number of a lesion; a dash where the contrast phase does not tell it."""
+    return "-" if value is None else f"{factor * value:.{digits}f}"
+
+
 class SegmentationPanel(Panel):
     """See the module's text."""
 
@@ -97,7 +102,7 @@ class SegmentationPanel(Panel):
 
     def _show_findings(self, findings):
         lesions, table = findings["lesions"], self.ui.findingsTable
-        rows = [[f"{factor * one[field]:.{digits}f}" for _t, field, factor, digits in _COLUMNS] for one in lesions]
+        rows = [[_shown(one[field], factor, digits) for _t, field, factor, digits in _COLUMNS] for one in lesions]
         tips = [one["location"] for one in lesions]
         fill_table(table, [title for title, *_rest in _COLUMNS], rows, tips, most=5)
         ticked = ticked_lesions(self.parameters)

@@ -62,7 +62,12 @@ def _volumes(volumes: Mapping[str, Mapping[str, float | None]], output: Output) 
         for when in ("before", "after")
     ]  # fmt: skip
     columns = ("ml", *(_VOLUME_WORDS.get(name, name) for name in _VOLUMES))
-    output.rows("Volumes; viable and necrotic as far as the phase tells", columns, rows, wrapped=0)
+    output.rows(
+        "Volumes by density; viable and necrotic as far as the phase tells, response by size is below",
+        columns,
+        rows,
+        wrapped=0,
+    )
 
 
 def _lesions(result: Mapping[str, Any], output: Output) -> None:
@@ -98,7 +103,9 @@ def _size(found: Mapping[str, Any], confirmed: bool, output: Output) -> None:
 def _risk(result: Mapping[str, Any], output: Output) -> None:
     low, high = result["risk_interval"]
     found = Risk((result["risk"],))
-    text = f"Log-risk {found.log_risk:+.3f} ({low:+.3f} to {high:+.3f}), hazard ratio {found.hazard_ratio:.2f}"
+    # of one real scan there is one replica, and no range of it
+    spread = f" ({low:+.3f} to {high:+.3f})" if high > low else ""
+    text = f"Log-risk {found.log_risk:+.3f}{spread}, hazard ratio {found.hazard_ratio:.2f}"
     if result["risk_members"]:
         least, most = result["risk_members"]
         text += f"; members of the ensemble {least:+.3f} to {most:+.3f}, deviation {result['risk_uncertainty']:.3f}"

@@ -16,6 +16,7 @@ from MeWMLib.core.io import write_csv, write_json
 from MeWMLib.core.terminal import bars, run_with_summary
 from MeWMLib.perception.findings import measure
 from MeWMLib.perception.findings_table import FIELDS, findings_rows, findings_table
+from MeWMLib.perception.phase import phase_of
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,7 +73,7 @@ def _findings(args: argparse.Namespace) -> dict[str, object]:
             for when, ct, labels in pairs:
                 if ct is None or labels is None:
                     continue
-                found = measure(ct, labels)
+                found = measure(ct, labels, phase=phase_of(ct))
                 rows += [{"patient": patient.id, "when": when, **row} for row in findings_rows(found)]
                 whole.setdefault(patient.id, {})[when] = found
         shown.step("patients", len(cohort.rows), len(cohort.rows))

@@ -27,8 +27,7 @@ GROUPS = {
     "platinum agent|platinum agents|platinum chemotherapy|platinum salts|铂类|carboplatin|paraplatin|satraplatin|"
     "heptaplatin|miriplatin",
     "anthracycline": "anthracycline|anthracyclines|anthrazyklin|anthrazykline|antraciclina|"
-    "antracicline|蒽环类|daunorubicin|daunomycin|cerubidine|daunoxome|valrubicin|aclarubicin|amrubicin|"
-    "liposomal doxorubicin|pegylated liposomal doxorubicin|caelyx|doxil|myocet",
+    "antracicline|蒽环类|daunorubicin|daunomycin|cerubidine|daunoxome|valrubicin|aclarubicin|amrubicin",
     "gelatin": "gelatin|gelatine|gelatina|gelatin products|bovine gelatin|porcine gelatin|pork gelatin|明胶|"
     "gelofusine|haemaccel",
 }
@@ -36,7 +35,8 @@ GROUPS = {
 _OF_AGENTS = {
     "poppy seed oil": "Lipiodol", "poppy seed": "Lipiodol", "poppyseed": "Lipiodol", "poppyseed oil": "Lipiodol",
     "cyanoacrylate": "NBCA", "tissue glue": "NBCA", "superglue": "NBCA", "dermabond": "NBCA", "polyvinyl": "PVA",
-    "alcohol": "Absolute Alcohol",
+    "alcohol": "Absolute Alcohol", "liposomal doxorubicin": "Doxorubicin", "caelyx": "Doxorubicin",
+    "pegylated liposomal doxorubicin": "Doxorubicin", "doxil": "Doxorubicin", "myocet": "Doxorubicin",
 }  # fmt: skip
 #: Common allergens that are in none of the agents.
 UNRELATED = (

@@ -30,6 +30,7 @@ from MeWMLib.core.liver_function import (
     albi_score,
     child_pugh_class,
     child_pugh_points,
+    least_child_pugh_points,
 )
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.records import read_json
@@ -217,9 +218,16 @@ class Clinical:
     @property
     def computed_child_pugh(self) -> int | None:
         """Points by laboratory values, ascites and encephalopathy; see `liver_function.child_pugh_points`."""
-        return child_pugh_points(
-            self.bilirubin_mg_per_dl, self.albumin_g_per_dl, self.inr, self.ascites, self.encephalopathy
-        )
+        return child_pugh_points(*self._of_child_pugh)
+
+    @property
+    def least_child_pugh(self) -> int:
+        """The points that these make at least, where some are not known."""
+        return least_child_pugh_points(*self._of_child_pugh)
+
+    @property
+    def _of_child_pugh(self) -> tuple[float | None, float | None, float | None, str | None, str | None]:
+        return self.bilirubin_mg_per_dl, self.albumin_g_per_dl, self.inr, self.ascites, self.encephalopathy
 
     def known(self, name: str) -> Any:
         """A field, or what follows from the others where it was not given; None if it is not known.

@@ -29,6 +29,7 @@ class DoseRule:
         source: where the numbers come from.
         steps: longest axial diameter (mm; None: any) up to which a dose is taken, and the dose.
         per_cm: dose for each cm of the diameter, in place of steps.
+        usual_most: upper end of what is usual in this slot, where it is another one than that of the vocabulary.
     """
 
     agent: str
@@ -39,6 +40,7 @@ class DoseRule:
     source: str
     steps: tuple[tuple[float | None, float], ...] = ()
     per_cm: float | None = None
+    usual_most: float | None = None
 
     def dose(self, diameter_mm: float | None, body_surface_m2: float | None, factor: float = 1.0) -> float:
         """The dose for a lesion of this diameter in a patient of this body surface, in whole mg or ml.
@@ -122,6 +124,12 @@ def dose_rule(slot: str, name: str) -> DoseRule | None:
     """The rule for an agent in a slot; None for what is given until the flow stops."""
     found = [rule for rule in _tables()[0] if rule.agent == name and rule.slot in (slot, "")]
     return max(found, key=lambda rule: bool(rule.slot), default=None)
+
+
+def usual_most(name: str, protocol: Protocol) -> float:
+    """Upper end of an agent's usual range in a protocol: on beads more is usual than in an emulsion."""
+    rule = dose_rule("loaded", name) if "LC beads" in protocol.embolics else None
+    return agent(name).dose_high if rule is None or rule.usual_most is None else rule.usual_most
 
 
 def doses_for(findings: Findings | None, clinical: Clinical | None = None) -> Callable[[str, str], float | None]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from MeWMLib.core.clinical_fields import UNSPECIFIED
+
 #: mg/dl to umol/l: molar mass of bilirubin, 584.7 g/mol.
 BILIRUBIN_UMOL = 17.1
 #: Points of Child-Pugh to its class.
@@ -34,23 +36,40 @@ def child_pugh_points(
     ascites: str | None,
     encephalopathy: str | None,
 ) -> int | None:
-    """The points of Child-Pugh, None unless all five are known.
+    """The points of Child-Pugh, None unless all five are known; arguments as those of `least_child_pugh_points`."""
+    parts = _parts(bilirubin_mg_per_dl, albumin_g_per_dl, inr, ascites, encephalopathy)
+    return sum(parts) if None not in parts else None  # type: ignore[arg-type]
+
+
+def least_child_pugh_points(
+    bilirubin_mg_per_dl: float | None,
+    albumin_g_per_dl: float | None,
+    inr: float | None,
+    ascites: str | None,
+    encephalopathy: str | None,
+) -> int:
+    """The points that there are at least: what is not known counts one.
 
     1, 2 or 3 points each: bilirubin up to 2, up to 3, above; albumin above 3.5, from 2.8, below; INR below 1.7, up to
     2.3, above; ascites none, mild (controlled), more; encephalopathy none, grade 1 or 2, more. Pugh et al., Br J Surg
     1973;60:646-649, with the INR in the place of the prothrombin time, as is usual today.
 
     Args:
-        ascites, encephalopathy: in the words of `Clinical`; a degree that is not stated counts as not known.
+        ascites, encephalopathy: in the words of `Clinical`; a degree that is not stated counts two points at least.
     """
-    if bilirubin_mg_per_dl is None or albumin_g_per_dl is None or inr is None:
-        return None
-    signs = _ASCITES.get(ascites or ""), _ENCEPHALOPATHY.get(encephalopathy or "")
-    if signs[0] is None or signs[1] is None:
-        return None
-    worse = (
-        (bilirubin_mg_per_dl >= 2.0, bilirubin_mg_per_dl > 3.0),
-        (albumin_g_per_dl <= 3.5, albumin_g_per_dl < 2.8),
-        (inr >= 1.7, inr > 2.3),
+    parts = _parts(bilirubin_mg_per_dl, albumin_g_per_dl, inr, ascites, encephalopathy)
+    signs = (1, 1, 1, 1 + (ascites == UNSPECIFIED), 1 + (encephalopathy == UNSPECIFIED))
+    return sum(least if part is None else part for part, least in zip(parts, signs, strict=True))
+
+
+def _parts(
+    bilirubin: float | None, albumin: float | None, inr: float | None, ascites: str | None, encephalopathy: str | None
+) -> tuple[int | None, ...]:
+    """Points of each of the five, None for what is not known."""
+    return (
+        None if bilirubin is None else 1 + (bilirubin >= 2.0) + (bilirubin > 3.0),
+        None if albumin is None else 1 + (albumin <= 3.5) + (albumin < 2.8),
+        None if inr is None else 1 + (inr >= 1.7) + (inr > 2.3),
+        _ASCITES.get(ascites or ""),
+        _ENCEPHALOPATHY.get(encephalopathy or ""),
     )
-    return sum(1 + two_points + three_points for two_points, three_points in worse) + signs[0] + signs[1]

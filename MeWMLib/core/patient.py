@@ -22,9 +22,10 @@ class Lesion:
         centre_ras_mm: centroid.
         mean_hu, sd_hu: statistics inside it.
         lipiodol_fraction: share of voxels at lipiodol density.
-        necrotic_fraction: share of voxels at necrosis density.
-        viable_ml: what is neither.
-        viable_diameter_mm: mRECIST diameter, the longest axial one of the viable part; 0 if nothing is viable.
+        necrotic_fraction: share of voxels that are not perfused; None where the contrast phase does not tell.
+        viable_ml: what is perfused; None as above.
+        viable_diameter_mm: mRECIST diameter, the longest axial one of the viable part; 0 if nothing is viable. It is
+            read in the arterial phase, and None in others.
         hu_low, hu_high: 5th and 95th percentile of HU.
         liver_edge_mm: shortest distance from the lesion to the surface of the liver; 0 if it touches it.
         vessel_mm: shortest distance to a main vessel, where vessels are known.
@@ -40,8 +41,8 @@ class Lesion:
     mean_hu: float
     sd_hu: float
     lipiodol_fraction: float
-    necrotic_fraction: float
-    viable_ml: float
+    necrotic_fraction: float | None
+    viable_ml: float | None
     viable_diameter_mm: float | None = None
     hu_low: float | None = None
     hu_high: float | None = None
@@ -70,8 +71,8 @@ class Findings:
 
     @property
     def viable_ml(self) -> float:
-        """Viable volume of all lesions."""
-        return sum(lesion.viable_ml for lesion in self.lesions)
+        """Viable volume of all lesions; of one of which it is not known, nothing."""
+        return sum(lesion.viable_ml or 0.0 for lesion in self.lesions)
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready form."""

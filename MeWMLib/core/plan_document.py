@@ -107,6 +107,11 @@ class TreatmentSummary:
         return "all" if percent > 99.95 else f"{percent:.0f} %" if percent else "no"
 
     @property
+    def partly(self) -> bool:
+        """True if somebody chose targets or a territory, so that tumour in the simulated region may be untreated."""
+        return bool(self.territory or self.beyond or "that you chose" in self.why)
+
+    @property
     def text(self) -> str:
         """What is treated, in one line: "lesions 1, 3 (34 %) of 5; 62 % of all tumour"."""
         if not self.targets:  # a plan of an older version

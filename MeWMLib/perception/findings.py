@@ -1,8 +1,13 @@
-"""What the labels say: liver and lesions in millilitres, millimetres and Hounsfield units."""
+"""What the labels say: liver and lesions in millilitres, millimetres and Hounsfield units.
+
+What lives of a lesion is told in two ways. A patient's scan is measured as `perception.viability` does: averaged
+density against the scan's own liver and phase. On the treated patch (`sizes_only`) single voxels are held against two
+limits, which fit the images of the synthetic world that the shipped networks were trained on.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import cc3d
 import numpy as np
@@ -15,12 +20,12 @@ from MeWMLib.core.patient import Findings, Lesion
 from MeWMLib.core.volume import LIVER, Geometry, LabelMap, Volume, require_same_geometry
 from MeWMLib.perception.liver_place import LiverPlace
 from MeWMLib.perception.segments import SegmentMap
+from MeWMLib.perception.viability import Tissue, liver_reference, tissue_of
 
-#: Lipiodol deposits: denser than any enhanced tumour or vessel in the portal phase.
-LIPIODOL_HU = 200
-#: Necrosis: less dense than any perfused tumour. Noise brings single voxels of a dark lesion under it, so compare
-#: shares within one patient.
-NECROSIS_HU = 50
+#: On the treated patch: Lipiodol deposits, denser than any enhanced tumour or vessel in the portal phase; and necrosis,
+#: less dense than any perfused tumour. Noise brings single voxels of a dark lesion under it: shares of one patient can
+#: be compared, and no scanner's images.
+LIPIODOL_HU, NECROSIS_HU = 200, 50
 
 
 def viable_mask(hu: NDArray[Any], tumour: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -52,6 +57,7 @@ def measure(
     vessels: NDArray[np.bool_] | None = None,
     sizes_only: bool = False,
     segments: SegmentMap | None = None,
+    phase: str | None = None,
 ) -> Findings:
     """Measure the liver and every connected lesion (26 neighbours), largest first.
 
@@ -60,8 +66,11 @@ def measure(
     Args:
         ct, labels: on one grid.
         vessels: (K, J, I) mask of the main vessels, where known.
-        sizes_only: leave out the mRECIST diameter and the place of each lesion, which cost most of the time.
+        sizes_only: as on the treated patch: leave out the mRECIST diameter and the place of each lesion, and tell what
+            lives by two limits.
         segments: of the liver, where somebody drew them: the place of each lesion is then told by them.
+        phase: of the scan, where it is known better than its own field says. Where the phase does not tell, what lives
+            and what is necrotic is None; the mRECIST diameter is told in the arterial phase alone.
 
     Raises:
         GeometryMismatchError: labels or vessels are not on the grid of the CT.
@@ -73,12 +82,14 @@ def measure(
     components = cc3d.connected_components(labels.tumour, connectivity=26)
     boxes = ndimage.find_objects(components)
     sizes = np.bincount(components.ravel(), minlength=len(boxes) + 1)[1:]
+    tissue = None if sizes_only else tissue_of(ct, labels.tumour, liver_reference(ct, labels, phase))
     lesions = []
     for index, n in enumerate(np.argsort(-sizes, kind="stable"), start=1):
         mask = components[boxes[n]] == n + 1
-        viable = viable_mask(ct.array[boxes[n]], mask)
         hu = ct.array[boxes[n]][mask].astype(np.float64)
-        lipiodol, necrotic = float(np.mean(hu >= LIPIODOL_HU)), float(np.mean(hu < NECROSIS_HU))
+        known = (
+            _by_limits(ct.array[boxes[n]], mask) if tissue is None else _by_liver(tissue, boxes[n], mask, ct.geometry)
+        )
         start = np.array([s.start for s in boxes[n]])
         centre = ct.geometry.to_ras(np.argwhere(mask).mean(axis=0) + start)
         volume_ml = float(sizes[n]) * voxel_ml
@@ -92,10 +103,10 @@ def measure(
                 centre_ras_mm=(float(centre[0]), float(centre[1]), float(centre[2])),
                 mean_hu=float(hu.mean()),
                 sd_hu=float(hu.std()),
-                lipiodol_fraction=lipiodol,
-                necrotic_fraction=necrotic,
-                viable_ml=float(viable.sum()) * voxel_ml,
-                viable_diameter_mm=viable_diameter_mm(viable, ct.geometry) if place else None,
+                lipiodol_fraction=known.lipiodol,
+                necrotic_fraction=known.necrotic,
+                viable_ml=None if known.viable is None else known.viable * voxel_ml,
+                viable_diameter_mm=known.diameter_mm,
                 hu_low=float(low),
                 hu_high=float(high),
                 liver_edge_mm=edge_mm,
@@ -108,6 +119,30 @@ def measure(
         liver_mean_hu=float(ct.array[parenchyma].mean(dtype=np.float64)) if parenchyma.any() else None,
         lesions=tuple(lesions),
     )
+
+
+class _Told(NamedTuple):
+    """What a lesion consists of: shares of its voxels, the number of those that live, the mRECIST diameter."""
+
+    lipiodol: float
+    necrotic: float | None
+    viable: int | None
+    diameter_mm: float | None
+
+
+def _by_limits(hu: NDArray[Any], mask: NDArray[np.bool_]) -> _Told:
+    inside = hu[mask]
+    shares = float(np.mean(inside >= LIPIODOL_HU)), float(np.mean(inside < NECROSIS_HU))
+    return _Told(*shares, int(viable_mask(hu, mask).sum()), None)
+
+
+def _by_liver(tissue: Tissue, box: tuple[slice, ...], mask: NDArray[np.bool_], geometry: Geometry) -> _Told:
+    lipiodol = float(tissue.lipiodol[box][mask].mean())
+    if tissue.reference is None or not tissue.tells:
+        return _Told(lipiodol, None, None, None)
+    viable = tissue.viable[box] & mask
+    diameter = viable_diameter_mm(viable, geometry) if tissue.reference.phase == "arterial" else None
+    return _Told(lipiodol, float(tissue.necrotic[box][mask].mean()), int(viable.sum()), diameter)
 
 
 def viable_diameter_mm(viable: NDArray[np.bool_], geometry: Geometry) -> float:

@@ -47,6 +47,10 @@ _LOWEST_SCORE = -1.5
 MIN_AORTA_MM, MIN_LIVER_ML = 30.0, 20.0
 
 
+#: A guess that is less sure is not a phase by which anything is measured.
+SURE = 0.6
+
+
 @dataclass(frozen=True, kw_only=True)
 class PhaseGuess:
     """The phase of one series and why.
@@ -91,6 +95,14 @@ def read_ct(path: Path, series: str | None = None) -> Volume:
         >>> ct = read_ct("dicom_folder", series="4/2")  # acquisition 2 of series 4
     """
     return read_volume(Path(path), series, guess_phase)
+
+
+def phase_of(ct: Volume) -> str:
+    """The phase of a scan by its own field, else by a guess that is sure; else "unknown"."""
+    if ct.phase != "unknown":
+        return ct.phase
+    guess = guess_phase(ct)
+    return guess.phase if guess.confidence >= SURE else "unknown"
 
 
 def guess_phase(ct: Volume) -> PhaseGuess:

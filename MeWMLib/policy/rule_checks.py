@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import Any
 
-from MeWMLib.core.dosing import agents_over_limits
+from MeWMLib.core.dosing import agents_over_limits, usual_most
 from MeWMLib.core.liver_function import child_pugh_class
 from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.protocol import Protocol, agent, agents_of, vocabulary
@@ -131,11 +131,12 @@ def _dose_ceiling(rule: Rule, protocol: Protocol, facts: Facts) -> str:
     for action in protocol.actions:
         if said.get(action.agent) in (rule.severity, FORBIDDEN):
             continue
-        known = agent(action.agent)
+        # what forbids must stay forbidden whatever is added, beads too
+        usual = usual_most(action.agent, protocol) if rule.severity == WARNING else agent(action.agent).dose_high
+        most, unit = usual, agent(action.agent).dose_unit
         # Compared as a product, so that a rounding error cannot lift a dose right at the ceiling above it.
-        if action.dose is not None and rule.above * known.dose_high < action.dose <= rule.up_to * known.dose_high:
-            unit = known.dose_unit
-            over.append(f"{action.agent} {action.dose:g} {unit}, usual up to {known.dose_high:g} {unit}")
+        if action.dose is not None and rule.above * most < action.dose <= rule.up_to * most:
+            over.append(f"{action.agent} {action.dose:g} {unit}, usual up to {most:g} {unit}")
     return "; ".join(over)
 
 
@@ -162,7 +163,8 @@ def _allergy(rule: Rule, protocol: Protocol, facts: Facts) -> str:
         itself = {name, substance, group} & set(known)
         mates = [a for a in known if a not in itself and a != group and _class_of(a) == group]
         if itself and not rule.same_class:
-            hits.append(name)
+            by_class = itself == {group}
+            hits.append(f"{name}, allergic to the class {group}" if by_class else name)
         elif rule.same_class and mates and not itself:
             hits.append(f"{name}, allergic to {' and '.join(mates)}")
     return " and ".join(hits)
@@ -188,10 +190,14 @@ def _unloaded(rule: Rule, protocol: Protocol, _: Facts) -> str:
 def _child_pugh_values(rule: Rule, _protocol: Protocol, facts: Facts) -> str:
     """The class that values make differs from the stated one; with choices, only where it is one of them."""
     stated, points = facts.clinical.known("child_pugh_class"), facts.clinical.computed_child_pugh
-    made = child_pugh_class(points)
-    if not made or not stated or made == stated or (rule.choices and made not in rule.choices):
+    made, least = child_pugh_class(points), "" if points is not None else "at least "
+    if points is None:
+        # what is not known cannot make it better
+        points = facts.clinical.least_child_pugh
+        made = child_pugh_class(points) if child_pugh_class(points) == "C" else None
+    if not made or made == stated or (rule.choices and made not in rule.choices) or not (stated or rule.choices):
         return ""
-    return f"stated {stated}, by the values {made} ({points} points)"
+    return f"stated {stated or 'nothing'}, by the values {made} ({least}{points} points)"
 
 
 #: Kind to its check, the fields it must have and the fields it may have.

@@ -25,6 +25,13 @@ MAX_ROWS = 20
 _MINUS = "\N{MINUS SIGN}"
 
 
+#: Where the numbers of an outcome are taken, by whether some tumour there is not treated.
+_REGION = {
+    False: "In the treated region",
+    True: "In the simulated region, in which tumour that is not treated stays as it is and counts,",
+}
+
+
 def signed(value: float, digits: int = 2) -> str:
     """A number with its sign, with a real minus."""
     return f"{value:+.{digits}f}".replace("-", _MINUS)
@@ -41,13 +48,14 @@ def clinical_rows(clinical: Clinical) -> list[tuple[str, str]]:
     return rows
 
 
-def best_in_words(plan: Plan, named: bool = False, weighed: bool = False) -> list[str]:
+def best_in_words(plan: Plan, named: bool = False, weighed: bool = False, partly: bool = False) -> list[str]:
     """Sentences about the best protocol.
 
     Args:
         plan: with at least one candidate.
         named: the plan is one protocol that the user named: it has no rank.
         weighed: more than the risk counted in the ranking.
+        partly: some tumour in the simulated region is not treated; it counts in these numbers.
     """
     best = plan.candidates[0]
     risk, change = best.risk, best.tumour_change
@@ -63,7 +71,7 @@ def best_in_words(plan: Plan, named: bool = False, weighed: bool = False) -> lis
     if risk.months:
         sentences.append(f"Predicted median survival: {median_text(risk)}.")
     sentences.append(
-        f"In the treated region the viable tumour goes from {change.viable_ml_before:.1f} ml to "
+        f"{_REGION[partly]} the viable tumour goes from {change.viable_ml_before:.1f} ml to "
         f"{change.viable_ml_after:.1f} ml ({signed(change.viable_change_percent, 0)} %), and "
         f"{change.lipiodol_ml_after:.1f} ml of tumour hold lipiodol; the longest axial diameter goes from "
         f"{change.diameter_mm_before:.0f} mm to {change.diameter_mm_after:.0f} mm."
@@ -132,7 +140,7 @@ def render_report(document: PlanDocument, pictures: Sequence[Picture], notes: Se
         settings=asdict(document.settings),
         cancelled=plan.cancelled,
         best=best,
-        best_words=best_in_words(plan, named, weighed) if best else [],
+        best_words=best_in_words(plan, named, weighed, document.treated.partly) if best else [],
         named=named,
         weighed=weighed,
         weights=f"Ranked by score: log-risk plus weights ({weights})." if weighed else "Ranked by the log-risk alone.",

@@ -13,7 +13,7 @@ from MeWMLib.core.errors import GeometryMismatchError, InputError
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.records import to_plain
 from MeWMLib.core.volume import PHASES, LabelMap, Volume
-from MeWMLib.perception.phase import guess_phase
+from MeWMLib.perception.phase import SURE, guess_phase
 from MeWMLib.perception.registration import OnStage, Registered, Registration, measured_as_it_is, register
 from MeWMLib.perception.registration_picture import LEGEND, registration_picture, write_picture
 from MeWMLib.perception.registration_quality import Verdict, judge, require_fit
@@ -22,7 +22,7 @@ from MeWMLib.perception.response_lesions import match_lesions, measure_lesions
 from MeWMLib.perception.viability import liver_reference
 
 #: A guess that is less sure is not a phase on which anything is judged.
-PHASE_CONFIDENCE = 0.6
+PHASE_CONFIDENCE = SURE
 #: So much of the tumour must be shown by the scan after.
 TUMOUR_COVERED = 0.5
 

@@ -29,6 +29,7 @@ from MeWMLib.dynamics.model import DynamicsModel
 from MeWMLib.perception import postprocess
 from MeWMLib.perception.findings import measure
 from MeWMLib.perception.nnunet import NnUNetSegmenter
+from MeWMLib.perception.phase import phase_of
 from MeWMLib.perception.preprocess import resample
 from MeWMLib.perception.segmenter import Segmenter
 from MeWMLib.planning.journal import Journal
@@ -112,7 +113,7 @@ class WorldModel:
                 given=f"{labels.liver.sum() * labels.geometry.voxel_ml:.0f} ml of liver and no tumour",
                 remedy="Give your own segmentation with --labels, with tumour as value 2",
             )
-        return Patient(id, ct, labels, measure(ct, labels), clinical or Clinical())
+        return Patient(id, ct, labels, measure(ct, labels, phase=phase_of(ct)), clinical or Clinical())
 
     def propose(self, patient: Patient, goal: str = "", settings: PlanSettings = DEFAULT_SETTINGS) -> ActionSpace:
         """Candidate drugs and embolics by the offline guideline policy."""

@@ -20,6 +20,7 @@ from MeWMLib.core.targets import Session, Targets
 from MeWMLib.core.territory import Territory, in_words
 from MeWMLib.core.volume import Geometry
 from MeWMLib.perception.findings import measure, numbered
+from MeWMLib.perception.phase import phase_of
 from MeWMLib.perception.preprocess import patch_around
 from MeWMLib.perception.segments import APPROXIMATE, Division, SegmentMap
 
@@ -93,7 +94,9 @@ def treating(
         territory = Territory.painted()
     drawn = SegmentMap.drawn(segments, patient.labels) if segments is not None else None
     if drawn is not None:
-        patient = replace(patient, findings=measure(patient.ct, patient.labels, segments=drawn))
+        patient = replace(
+            patient, findings=measure(patient.ct, patient.labels, segments=drawn, phase=phase_of(patient.ct))
+        )
     parts = _fed_segments(territory) if territory is not None and fed is None else None
     by_segments = parts is not None or (targets is not None and targets.place is not None)
     known = (drawn or SegmentMap.approximate(patient.labels)) if by_segments else None

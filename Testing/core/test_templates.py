@@ -9,6 +9,7 @@ import pytest
 
 from MeWMLib.core.dosing import dose_rule, doses_for, over_limits
 from MeWMLib.core.errors import RuleError
+from MeWMLib.core.goal import Goal
 from MeWMLib.core.patient import Clinical, Findings, Lesion
 from MeWMLib.core.protocol import ActionSpace, Protocol, agents_of, vocabulary
 from MeWMLib.core.templates import completions, described, template_of, templates, title_of
@@ -124,7 +125,8 @@ def test_completions_against_plain_enumeration() -> None:
 
 
 def test_particles_are_left_out_only_where_a_rule_forbids_them() -> None:
-    clotted = partial(rules.allowed, clinical=Clinical(main_portal_vein_thrombosis=True), complete=True)
+    known = {"clinical": Clinical(main_portal_vein_thrombosis=True), "goal": Goal(insists=True)}
+    clotted = partial(rules.allowed, complete=True, **known)  # type: ignore[arg-type]
     found = completions(WHOLE, clotted, doses_for(None))
     assert found and all(set(p.embolics) == {"Lipiodol"} for p in found)
 

@@ -42,7 +42,7 @@ def test_spheres_have_their_volume_diameter_and_centre(degrees):
     geometry = grid((60, 70, 80), (1.5, 0.8, 0.8), degrees)
     large, small = ball(geometry, (30, 30, 25), 15.0), ball(geometry, (30, 55, 65), 6.0)
     labels = LabelMap((1 + large + small).astype(np.uint8), geometry)
-    findings = measure(Volume(np.full(geometry.shape, 100, np.int16), geometry), labels)
+    findings = measure(Volume(np.full(geometry.shape, 100, np.int16), geometry, "portal"), labels)
     assert findings.liver_ml == pytest.approx(np.prod(geometry.shape) * geometry.voxel_ml)
     assert [lesion.index for lesion in findings.lesions] == [1, 2]
     for lesion, radius, centre in zip(findings.lesions, (15.0, 6.0), ((30, 30, 25), (30, 55, 65)), strict=True):
@@ -59,7 +59,7 @@ def test_statistics_agree_with_simpleitk():
         (1 + ball(geometry, (10, 10, 10), 8) + ball(geometry, (10, 24, 24), 4)).astype(np.uint8), geometry
     )
     ct = Volume(rng.normal(110, 90, geometry.shape).astype(np.float32), geometry)
-    findings = measure(ct, labels)
+    findings = measure(ct, labels, sizes_only=True)
     parts = sitk.RelabelComponent(sitk.ConnectedComponent(to_sitk(labels) == 2, True))
     stats = sitk.LabelIntensityStatisticsImageFilter()
     stats.Execute(parts, to_sitk(ct))
@@ -199,14 +199,45 @@ def test_the_viable_diameter_leaves_out_dead_tissue_and_noise():
     hu = ct.array.copy()
     hu[(labels.array == 2) & (np.arange(110) >= 55)[None, None, :]] = 20  # the left half is dead
     hu[40, 55, 70] = 90  # a single bright voxel in it
-    (lesion,) = measure(Volume(hu, ct.geometry), labels).lesions
+    (lesion,) = measure(Volume(hu, ct.geometry, "arterial"), labels).lesions
     assert lesion.longest_axial_diameter_mm == pytest.approx(41, abs=1.5)
     assert lesion.viable_diameter_mm == pytest.approx(41, abs=2.0)  # the cut runs along the long side
+    assert lesion.necrotic_fraction == pytest.approx(0.5, abs=0.06)
     hu[(labels.array == 2) & (np.arange(110) >= 45)[None, None, :]] = 20
-    (lesion,) = measure(Volume(hu, ct.geometry), labels).lesions
-    assert lesion.viable_diameter_mm == pytest.approx(2 * np.sqrt(20**2 - 10**2), abs=2.5)
-    (dead,) = measure(Volume(np.full_like(hu, 10), ct.geometry), labels).lesions
+    (lesion,) = measure(Volume(hu, ct.geometry, "arterial"), labels).lesions
+    # the averaging moves the border of dead tissue by up to its width (2 mm) into what lives
+    assert 2 * np.sqrt(20**2 - 13**2) - 2 < lesion.viable_diameter_mm < 2 * np.sqrt(20**2 - 10**2) + 1
+    hu[labels.array == 2] = 10
+    (dead,) = measure(Volume(hu, ct.geometry, "arterial"), labels).lesions
     assert dead.viable_diameter_mm == 0.0 and dead.hu_low == dead.hu_high == 10.0
+    assert dead.necrotic_fraction == 1.0 and dead.viable_ml == 0.0
+
+
+@pytest.mark.parametrize(
+    ("phase", "told", "mrecist"),
+    [("arterial", True, True), ("portal", True, False), ("delayed", True, False), ("non-contrast", False, False),
+     ("unknown", False, False)],
+)  # fmt: skip
+def test_what_lives_is_told_only_in_phases_that_tell_and_mrecist_in_the_arterial_one(phase, told, mrecist):
+    ct, labels = liver_with((40, 55, 55), 20.0)
+    (lesion,) = measure(Volume(ct.array, ct.geometry, phase), labels).lesions
+    assert (lesion.viable_ml is not None) == (lesion.necrotic_fraction is not None) == told
+    assert (lesion.viable_diameter_mm is not None) == mrecist and lesion.lipiodol_fraction == 0.0
+    # what is known better than the scan's own field counts
+    (again,) = measure(Volume(ct.array, ct.geometry, phase), labels, phase="arterial").lesions
+    assert again.viable_diameter_mm is not None
+    # on the treated patch two limits tell it whatever the phase
+    (patch,) = measure(Volume(ct.array, ct.geometry, phase), labels, sizes_only=True).lesions
+    assert patch.viable_ml == pytest.approx(patch.volume_ml) and patch.viable_diameter_mm is None
+
+
+def test_noise_of_a_scanner_makes_no_tissue_dead():
+    """Single voxels of a noisy scan are under any limit; averaged density against the scan's own liver is not."""
+    ct, labels = liver_with((40, 55, 55), 20.0)
+    noisy = ct.array + np.random.default_rng(1).normal(0, 30, ct.array.shape)
+    (lesion,) = measure(Volume(noisy.astype(np.float32), ct.geometry, "portal"), labels).lesions
+    (limits,) = measure(Volume(noisy.astype(np.float32), ct.geometry, "portal"), labels, sizes_only=True).lesions
+    assert lesion.necrotic_fraction == pytest.approx(0.0, abs=0.01) and limits.necrotic_fraction > 0.1
 
 
 def test_the_table_holds_every_lesion_and_its_place():
@@ -240,6 +271,7 @@ def test_sizes_alone_are_those_of_a_whole_measurement():
     whole, sizes = (
         measure(Volume(hu, geometry), LabelMap(labels, geometry), sizes_only=only).lesions[0] for only in (False, True)
     )
+    told = {name: getattr(sizes, name) for name in ("lipiodol_fraction", "necrotic_fraction", "viable_ml")}
     unknown = {"viable_diameter_mm": None, "liver_edge_mm": None, "vessel_mm": None, "location": ""}
-    assert sizes == replace(whole, **unknown)
-    assert whole.location and whole.viable_diameter_mm is not None
+    assert sizes == replace(whole, **unknown, **told)
+    assert whole.location

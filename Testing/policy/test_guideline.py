@@ -83,17 +83,15 @@ def test_random_patients_get_an_allowed_space_or_a_named_reason() -> None:
             space = propose(seen, clinical, goal, *counts)
         except RuleError as error:
             refused += 1
-            assert clinical.child_pugh_class == "C" or (
-                clinical.main_portal_vein_thrombosis and goal == "without Lipiodol"
-            )
-            assert "[child-pugh-c]" in error.given or "[portal-vein-occlusive-embolic]" in error.given
+            assert clinical.child_pugh_class == "C" or clinical.main_portal_vein_thrombosis
+            assert "[child-pugh-c]" in error.given or "[portal-vein]" in error.given
             continue
         assert has_pair(space, clinical)
         assert 1 <= len(space.drugs) <= counts[0] and 1 <= len(space.embolics) <= counts[1]
         for name in (*space.drugs, *space.embolics):
             assert allowed(Protocol.of([name]), clinical)
         assert space == propose(seen, clinical, goal, *counts)
-    assert 20 < refused < 150
+    assert 60 < refused < 240
 
 
 def test_scores_are_added_in_the_order_of_the_table() -> None:
@@ -107,7 +105,9 @@ def test_scores_are_added_in_the_order_of_the_table() -> None:
 def test_what_the_rules_forbid_in_this_patient_is_not_proposed() -> None:
     space = propose(PLAIN, Clinical(creatinine_mg_per_dl=2.5), drugs=11)
     assert not {"Cisplatin", "Mitomycin"} & set(space.drugs) and len(space.drugs) == 9
-    space = propose(PLAIN, Clinical(main_portal_vein_thrombosis=True))
+    with pytest.raises(RuleError, match="portal-vein"):
+        propose(PLAIN, Clinical(main_portal_vein_thrombosis=True))
+    space = propose(PLAIN, Clinical(main_portal_vein_thrombosis=True), insists=True)
     assert space.embolics == ("Lipiodol",)
 
 

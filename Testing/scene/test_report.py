@@ -78,7 +78,7 @@ def test_says_what_the_plan_says(axial_plan):
         "seed",
         "Child-Pugh class",
         "Lencioni 2016",
-        "94 % of the tumour volume",
+        "94 % of all tumour",
         "is in common use for this stage",
     ):
         assert expected in text

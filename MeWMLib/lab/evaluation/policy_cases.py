@@ -12,6 +12,7 @@ from MeWMLib.core.patient import Findings, Lesion
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.tables import Row, read_csv
 from MeWMLib.perception.findings import measure
+from MeWMLib.perception.phase import phase_of
 from MeWMLib.policy.llm.images import slices_png
 from MeWMLib.policy.proposal import PolicyInput
 from MeWMLib.policy.reports import parse_report
@@ -119,7 +120,7 @@ def read_cohort(folder: Path, images: int = 0) -> PolicyCohort:
             continue
         case = cohort.case(row.id)
         pngs = slices_png(case.before, case.before_labels, images) if images else ()
-        seen = PolicyInput(measure(case.before, case.before_labels), images=pngs)
+        seen = PolicyInput(measure(case.before, case.before_labels, phase=phase_of(case.before)), images=pngs)
         cases.append(PolicyCase(row.id, seen, frozenset(Protocol.parse(row.protocol).agents), row.tumour_type or ""))
     if not cases:
         raise CohortError(what="No patient of the cohort has a protocol", given=str(folder))

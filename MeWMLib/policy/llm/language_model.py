@@ -158,6 +158,10 @@ class LanguageModelPolicy:
         return {client.endpoint.name: client.usage.to_json() for client in self._clients}
 
 
+def _percent(share: float | None) -> str:
+    return "not known" if share is None else f"{100 * share:.0f} %"
+
+
 def findings_lines(findings: Findings, most: int = 5) -> str:
     """What was measured, in lines: sizes, densities and shares; no position, and nothing that was not measured."""
     lines = []
@@ -169,8 +173,8 @@ def findings_lines(findings: Findings, most: int = 5) -> str:
         line = f"lesion {lesion.index}: {lesion.longest_axial_diameter_mm:.0f} mm"
         if lesion.volume_ml > 0:
             line += (
-                f", {lesion.volume_ml:.1f} ml, {lesion.mean_hu:.0f} HU, necrosis density "
-                f"{100 * lesion.necrotic_fraction:.0f} %, Lipiodol density {100 * lesion.lipiodol_fraction:.0f} %"
+                f", {lesion.volume_ml:.1f} ml, {lesion.mean_hu:.0f} HU, necrotic {_percent(lesion.necrotic_fraction)}, "
+                f"Lipiodol {_percent(lesion.lipiodol_fraction)}"
             )
         lines.append(line)
     return "\n".join(lines)
