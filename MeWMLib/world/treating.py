@@ -187,6 +187,7 @@ def _why(session: Session, targets: Targets | None, lesions: _Lesions, fed_share
     if targets is not None:
         where = cube.format("target")
         text = f"Treated are the targets that you chose ({targets.text}), as far as they are in {where}."
+        text += " Other lesions stay as they are, fed or not." if len(session.lesions) < lesions.count else ""
     elif session.territory is not None:
         text = f"Treated is all tumour that is fed and in {cube.format('fed lesion')}."
     else:
