@@ -27,6 +27,7 @@ from MeWMLib.policy.goal_polarity import (
     INFINITIVE,
     MODAL,
     NEITHER,
+    NOT,
     NO_LONGER,
     OPEN_THAN,
     PARTITIVE,
@@ -37,6 +38,7 @@ from MeWMLib.policy.goal_polarity import (
     THERE,
     TOLD,
     UNCLEAR,
+    UNFIT,
     WISH,
     WITHOUT,
     negations,
@@ -64,8 +66,8 @@ def judge(group: Group, spoken: bool, previous: Group | None) -> None:
         found = [DENIED] * count  # "allergies: A (-)"
     elif before == ADVERSE and behind == EXCLUDE and any(t.text in RULED_OUT for t in group.post):
         found = [DOUBT] * count  # "an allergy to A was ruled out"
-    elif before == ADVERSE and behind == DOUBT and count == 1:
-        found = [FEARED]  # "allergic to A: unknown"
+    elif before == ADVERSE and (behind == DOUBT or _unconfirmed(group)) and count == 1:
+        found = [FEARED]  # "allergic to A: unknown", "allergy to A not proved"
     elif before == BARE and behind in (None, UNCLEAR):
         found = [WISH if group.lone and behind is None else BARE] * count
     elif behind is None or (behind == PERMIT and before == WISH):
@@ -151,6 +153,12 @@ def _denies(group: Group) -> bool:
     return nouns and worded and behind[:1] == ["adverse"]
 
 
+def _unconfirmed(group: Group) -> bool:
+    """ "allergy to A not confirmed": the negation behind may deny the allergy; one with a wish word rules A out."""
+    kinds = [t.kind for t in group.post]
+    return "neg" in kinds and not {"wish", "permit", "avoid", "adverse"} & set(kinds)
+
+
 def _only_please(group: Group) -> bool:
     words_after = {t.text for t in group.post if t.kind == "wish_after"}
     return bool(words_after) and words_after <= PLEASE
@@ -220,6 +228,8 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
             return DENIED
         if _has_its_own_object(tokens[place + 1 :]):
             return DOUBT  # "not opposed to A", "no risk with A", "don't be shy to use A"
+        if any(t.text in AIMS for t in tokens[place + 1 :]) or _not_done(tokens):
+            return DOUBT  # "we do not want to avoid A", "do not leave A out"
         if any(t.kind == "limit" for t in tokens) and not any(t.kind == "neg" for t in tokens):
             return DOUBT  # "no more than a little A"
         if "history" in kinds[place:]:
@@ -315,6 +325,14 @@ def _denied_fact(tokens: Sequence[Token]) -> str | None:
     return DOUBT if about_another or negations(tokens) > 1 else EXCLUDE
 
 
+def _not_done(tokens: Sequence[Token]) -> bool:
+    """True if a verb that is not known is negated: "A cannot be skimped on" may rule A out or wish it."""
+    place = next((n for n, t in enumerate(tokens) if t.kind == "neg"), len(tokens))
+    rest = [t for t in tokens[place + 1 :] if t.kind not in ("aux", "benign", "wish")]
+    verb = place < len(tokens) and tokens[place].text in VERB_NEG | NEVER | NOT
+    return verb and bool(rest) and rest[0].kind == UNKNOWN and rest[0].text not in DONE | UNFIT
+
+
 def _denies_another(tokens: Sequence[Token]) -> bool:
     """True for "A without delay", "A with no dose reduction": the negation has an object of its own."""
     place = next(n for n, t in enumerate(tokens) if t.kind == "neg")
@@ -351,7 +369,7 @@ def _behind(group: Group) -> str | None:
     if negs and _denies_another(tokens):
         return None
     if negs:
-        return EXCLUDE if negs == 1 else DOUBT
+        return EXCLUDE if negs == 1 and not _not_done(tokens) else DOUBT
     if "except" in kinds or "than" in kinds:
         return None
     if not significant:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from MeWMLib.core.goal import GoalLimit
 from MeWMLib.core.protocol import agent
+from MeWMLib.policy.goal_bounds import BETWEEN, settle_lower, take_caps
 from MeWMLib.policy.goal_words import AGENT, DOSE, MARK, NUMBER, QUESTION, STRONG, TAKEN, WEAK, Token, counted
 
 _NUMBERS = {
@@ -17,7 +18,6 @@ _NUMBERS = {
     for word in line.split()
 }  # fmt: skip
 _ARTICLES = {"a", "ein", "eine", "un", "une", "uno", "una"}
-_BETWEEN = (MARK, "aux", "benign", "after_prep", "with", "follow", "wish")
 _ONLY = set("only|just|nur|solo|solamente|soltanto|seulement|seul|seule|maximum|alone|\u53ea|\u4ec5".split("|"))
 #: Before a dose these say that it is exceeded; those of `_THAN` where "more" stands before.
 _ABOVE = set(
@@ -44,8 +44,10 @@ def take_limits(
     Returns:
         The tokens that are left, the limits, and the ids of the agents' tokens that a limit is about.
     """
-    gone, limits, about = set[int](), list[GoalLimit](), set[int]()
-    breaks = set[int]()
+    tokens, limits, about = take_caps(
+        settle_lower(tokens, ask), lambda named, dose, limits: _add_dose(named, dose, limits, ask), ask
+    )
+    gone, breaks = set[int](), set[int]()
     tokens = _excess(tokens)
     for place, token in enumerate(tokens):
         if token.text in _LONE:
@@ -138,7 +140,7 @@ def _next(tokens: Sequence[Token], place: int, fits: Callable[[Token], bool], mo
     for n in range(place + 1, min(len(tokens), place + 2 + most)):
         if fits(tokens[n]):
             return n
-        if tokens[n].kind not in (*_BETWEEN, AGENT):
+        if tokens[n].kind not in (*BETWEEN, AGENT):
             return None
     return None
 
@@ -152,7 +154,7 @@ def _near_agent(tokens: Sequence[Token], limit: int, dose: int) -> int | None:
         n = dose + 1 if step == 1 else limit - 1
         if step == -1 and n >= 0 and tokens[n].kind == WEAK:
             n -= 1
-        while 0 <= n < len(tokens) and (tokens[n].kind in _BETWEEN or (step == -1 and tokens[n].kind == "contrast")):
+        while 0 <= n < len(tokens) and (tokens[n].kind in BETWEEN or (step == -1 and tokens[n].kind == "contrast")):
             n += step
         if 0 <= n < len(tokens) and tokens[n].kind == AGENT:
             return n
@@ -168,7 +170,7 @@ def _add_dose(named: Token, dose: Token, limits: list[GoalLimit], ask: Callable[
             f"the amount for this patient, “at most 50 {agent(named.value[0]).dose_unit}”"
         )
         return False
-    unit = {"cc": "ml", "mi": "mg"}.get(unit, unit)
+    unit = {"cc": "ml", "mi": "mg", "\u6beb\u5347": "ml", "\u6beb\u514b": "mg"}.get(unit, unit)
     unit = "ml" if dose.text.rstrip("s").endswith(("liter", "litre")) else unit
     wrong = [name for name in named.value if agent(name).dose_unit != unit]
     if wrong:

@@ -72,9 +72,19 @@ EVER = ("history", "antecedent", "vorgeschichte", "anamnes", "storia")
 NEITHER = set("neither|weder|ni|ne".split("|"))
 #: Behind a finding or an allergy they deny it, and can mean nothing else.
 DENIALS = set(
-    "negative|neg|neg.|none|denied|absent|negativ|negatif|negativo|negativa|-ve|(-)|nil|\u9634\u6027|\u5426\u8ba4".split(
+    "negative|neg|neg.|none|denied|absent|negativ|negatif|negativo|negativa|negada|negado|negata|negato|niee|verneint|-ve|"
+    "(-)|nil|\u9634\u6027|\u5426\u8ba4".split(
         "|"
     )
+)
+#: Negations of a verb in other languages, and plain ones.
+NOT = {"not", "nicht", "pas", "ne", "n'", "non", "no", "\u4e0d"}
+#: Negated, these verbs and states rule an agent out, and wish it never.
+UNFIT = set(
+    "stock|receive|have|get|employ|apply|infuse|order|propose|offer|load|deliver|"
+    "available|indicated|option|suitable|appropriate|feasible|advisable|advised|reimbursed|licensed|approved|in stock|"
+    "verfugbar|vorhanden|indiziert|geeignet|angezeigt|sinnvoll|zugelassen|lieferbar|ratsam|disponible|indique|indiquee|"
+    "adapte|adaptee|approprie|indicado|indicada|adecuado|adecuada|disponibile|indicato|indicata|adatto|adatta".split("|")
 )
 INFINITIVE = {"to", "zu", "de", "di", "d'", "a", "of", "from", "by"}
 
