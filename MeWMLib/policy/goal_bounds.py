@@ -16,9 +16,11 @@ from MeWMLib.policy.goal_words import AGENT, DOSE, MARK, NUMBER, QUESTION, STRON
 #: Between the parts of a limit.
 BETWEEN = (MARK, "aux", "benign", "after_prep", "with", "follow", "wish")
 #: Behind a dose these make a limit of it; other limits ("up to", "below") need one behind them.
-_CAPS = set(
-    "max|max.|maximum|maximal|maximale|maximally|at most|at the most|at maximum|or less|or below|or lower|or under|tops|"
-    "limit|cap|capped|ceiling|upper limit|as a maximum|as maximum|as the maximum|as an upper limit|as upper limit|"
+CAPS = set(
+    "max|max.|maximum|maximal|maximale|maximally|at most|at the most|at maximum|or less|or below|or lower|or under|"
+    "tops|"
+    "being the maximum|being the limit|being the upper limit|limit|cap|capped|ceiling|upper limit|as a maximum|"
+    "as maximum|as the maximum|as an upper limit|as upper limit|"
     "as the upper limit|as a cap|as the cap|hochstens|obergrenze|als obergrenze|oder weniger|au plus|tout au plus|"
     "au maximum|au max|maximum autorise|ou moins|plafond|como maximo|a lo sumo|maximo|maxima|tope|o menos|al massimo|"
     "massimo|massima|o meno|tetto|\u6700\u591a|\u81f3\u591a|\u6700\u5927|\u4ee5\u5185|\u4ee5\u4e0b|\u4e4b\u5185|"
@@ -33,6 +35,7 @@ _LOWER = set(
     "geringer|moins de|moins|inferieur|sous|menos de|menos|inferior|bajo|meno di|meno|inferiore|sotto|\u5c11\u4e8e|"
     "\u4f4e\u4e8e|\u5c0f\u4e8e".split("|")
 )
+_LEAST = {"minimum", "min", "minimal", "minimo", "minima", "mindestdosis", "mindestmenge"}
 _BREAKS = (STRONG, QUESTION, "contrast")
 
 
@@ -61,7 +64,11 @@ def take_caps(
         if dose is None:
             continue
         gone.update(range(place, end))
-        if tokens[place].text == "max." and end < len(tokens) and tokens[end].kind in ("neg", "wish", "avoid", "adverse"):
+        if (
+            tokens[place].text == "max."
+            and end < len(tokens)
+            and tokens[end].kind in ("neg", "wish", "avoid", "adverse")
+        ):
             stops.add(place)  # its point ended the sentence
         if named is None or tokens[dose].kind == NUMBER:
             ask(f"A limit of {tokens[dose].text} was not used: what is limited to it? Write “at most 50 mg A”")
@@ -89,7 +96,7 @@ def take_caps(
 def _cap_end(tokens: Sequence[Token], place: int) -> int:
     """Where a cap that begins here ends, 0 if none does."""
     token, end = tokens[place], place + 1
-    if token.kind == "limit" and token.text in _CAPS:
+    if token.kind == "limit" and token.text in CAPS:
         ahead = end
         while ahead < len(tokens) and ahead < place + 4 and tokens[ahead].kind in (MARK, "aux", "benign", "after_prep"):
             ahead += 1
@@ -112,7 +119,7 @@ def _capped(tokens: Sequence[Token], place: int, end: int) -> tuple[int | None, 
     if dose is None or tokens[dose].kind not in (DOSE, NUMBER):
         return None, None
     if named is None:
-        named = _back(tokens, dose, (*BETWEEN, WEAK, STRONG), 5)
+        named = _back(tokens, dose, (*BETWEEN, WEAK, STRONG, NUMBER), 5)
         named = named if named is not None and tokens[named].kind == AGENT else None
         if tokens[dose].kind == NUMBER and named is None:
             return None, None
@@ -166,13 +173,19 @@ def settle_lower(tokens: Sequence[Token], ask: Callable[[str], None]) -> list[To
     """Ask of lower limits, and take the negation from them: "no less than 5 ml A" rules nothing out."""
     found = list(tokens)
     for place, token in enumerate(found):
-        least = token.kind == "least"
-        if not least and not (token.text in _LOWER and token.kind in ("limit", UNKNOWN, "after_prep", "amount", "except")):
+        least = token.kind == "least" or (token.kind == UNKNOWN and token.text in _LEAST)
+        if not least and not (
+            token.text in _LOWER and token.kind in ("limit", UNKNOWN, "after_prep", "amount", "except")
+        ):
             continue
         ahead = place + 1
         while ahead < len(found) and ahead < place + 4 and found[ahead].kind in (*BETWEEN, "than", AGENT):
             ahead += 1
         dosed = ahead < len(found) and found[ahead].kind in (DOSE, NUMBER)
+        if least and not dosed:
+            behind = _back(found, place, (MARK, "aux", "conn", WEAK), 2)  # "5 ml or more"
+            behind = behind if behind is not None and found[behind].kind == DOSE else None
+            ahead, dosed = (behind, True) if behind is not None else (ahead, False)
         if least:
             found[place] = replace(token, kind=MARK if dosed else UNKNOWN)
         if not dosed:
@@ -184,7 +197,7 @@ def settle_lower(tokens: Sequence[Token], ask: Callable[[str], None]) -> list[To
                 first -= 1
             if first < 0 or found[first].kind not in ("neg", "avoid", "avoid_after"):
                 continue
-        for n in range(first, ahead):
+        for n in range(first, ahead):  # none where the dose stands before
             if found[n].kind not in (AGENT, "wish", "aux", "benign"):
                 found[n] = replace(found[n], kind=MARK)
         ask(f"A lower limit of {found[ahead].text} was not used: plans keep upper limits alone; is it needed?")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from MeWMLib.core.goal import GoalLimit
 from MeWMLib.core.protocol import agent
-from MeWMLib.policy.goal_bounds import BETWEEN, settle_lower, take_caps
+from MeWMLib.policy.goal_bounds import BETWEEN, CAPS, settle_lower, take_caps
 from MeWMLib.policy.goal_words import AGENT, DOSE, MARK, NUMBER, QUESTION, STRONG, TAKEN, WEAK, Token, counted
 
 _NUMBERS = {
@@ -57,6 +57,7 @@ def take_limits(
         if lone is not None:
             limits.append(GoalLimit(counted(tokens[lone].text), _value(tokens[lone - 1])))
             gone.update(range(place, lone + 1))
+            gone |= {lone + 1} if lone + 1 < len(tokens) and tokens[lone + 1].text in CAPS else set()
             continue
         if token.kind != "limit":
             continue
@@ -106,7 +107,7 @@ def _lone_count(tokens: Sequence[Token], place: int) -> int | None:
     counts = tokens[number].kind == NUMBER or tokens[number].text in (_NUMBERS if only else _NUMBERS.keys() - _ARTICLES)
     if not counts:
         return None
-    return behind if only or (behind + 1 < len(tokens) and tokens[behind + 1].text in _ONLY) else None
+    return behind if only or (behind + 1 < len(tokens) and tokens[behind + 1].text in _ONLY | CAPS) else None
 
 
 def _excess(tokens: Sequence[Token]) -> list[Token]:

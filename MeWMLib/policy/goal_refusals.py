@@ -30,7 +30,8 @@ _TACE = (
     r"procedures?|prozedur|intervencion[a-z]*|intervento|procedimiento|procedura|\u6813\u585e|\u4ecb\u5165|\u624b\u672f"
 )
 _ANY = (
-    r"treatments?|therap[a-z]+|terapi[a-z]+|behandl[a-z]+|sessions?|sitzung[a-z]*|chemo|chemotherap[a-z]+|traitements?|seances?|"
+    r"treatments?|therap[a-z]+|terapi[a-z]+|behandl[a-z]+|behandeln|sessions?|sitzung[a-z]*|chemo|chemotherap[a-z]+|"
+    r"traitements?|seances?|"
     r"tratamientos?|"
     r"sesion(?:es)?|quimioterapia|chimiotherapie|trattament[a-z]+|sedut[ae]|chemioterapia|\u5316\u7597|\u6cbb\u7597"
 )
@@ -40,10 +41,14 @@ _CONSENT = (
 )
 #: Verbs of refusal, in any form.
 _REFUSES = (
-    r"refus[a-z]+|declin[a-z]+|reject[a-z]+|turn[a-z]* down|turn[a-z]* [a-z]+ down|unwilling|oppos[a-z]+|object(?:s|ed)? to|withdr[ae]w[a-z]*|"
-    r"revok[a-z]+|resist(?:s|ed)|says? no to|said no to|lehn[a-z]+|ablehn[a-z]+|abzulehnen|abgelehnt[a-z]*|verweiger[a-z]*|weiger[a-z]+|"
-    r"widerruf[a-z]*|verzicht[a-z]*|widersetzt|zuruckgezogen|rechaz[a-z]+|niega|negado|rehus[a-z]+|opone|rifiut[a-z]+|respin[a-z]+|"
-    r"retire[a-z]*|revoc[a-z]+|ritirat[a-z]+|nega|renounc[a-z]+|renonc[a-z]+|renunci[a-z]+|rinunci[a-z]+|\u62d2|\u4e0d\u613f|\u4e0d\u60f3|"
+    r"refus[a-z]*|changed [a-z]+ mind|declin[a-z]+|reject[a-z]+|turn[a-z]* down|turn[a-z]* [a-z]+ down|unwilling|"
+    r"oppos[a-z]+|object(?:s|ed)? to|withdr[ae]w[a-z]*|"
+    r"revok[a-z]+|resist(?:s|ed)|says? no to|said no to|lehn[a-z]+|ablehn[a-z]+|abzulehnen|abgelehnt[a-z]*|"
+    r"verweiger[a-z]*|weiger[a-z]+|"
+    r"widerruf[a-z]*|verzicht[a-z]*|widersetzt|zuruckgezogen|rechaz[a-z]+|niega|negado|rehus[a-z]+|opone|rifiut[a-z]+|"
+    r"respin[a-z]+|"
+    r"retire[a-z]*|revoc[a-z]+|ritirat[a-z]+|nega|renounc[a-z]+|renonc[a-z]+|renunci[a-z]+|rinunci[a-z]+|\u62d2|"
+    r"\u4e0d\u613f|\u4e0d\u60f3|"
     r"\u4e0d\u540c\u610f|\u4e0d\u63a5\u53d7|\u4e0d\u80af|\u653e\u5f03|\u4e0d\u5e0c\u671b|\u4e0d\u613f\u610f"
 )
 #: Who refuses.
@@ -53,9 +58,11 @@ _WHO = (
 )
 #: Verbs of wish and consent, which a negation turns into a refusal.
 _AGREES = (
-    r"agree[a-z]*|consent[a-z]*|accept[a-z]*|want[a-z]*|wish[a-z]*|willing|desire[a-z]*|will|mochte[a-z]*|wunsch[a-z]*|gewunscht|gewollt|"
-    r"wollen|willigt|einverstanden|stimmt[a-z]*|zugestimmt|akzeptier[a-z]*|veut|souhait[a-z]+|desir[a-z]+|accord|quiere|dese[a-z]+|"
-    r"acept[a-z]+|consient[a-z]*|vuole|desider[a-z]+|accett[a-z]+|acconsent[a-z]+"
+    r"agree[a-z]*|consent[a-z]*|accept[a-z]*|want[a-z]*|wish[a-z]*|request[a-z]*|willing|desire[a-z]*|will|"
+    r"mochte[a-z]*|wunsch[a-z]*|gewunscht|wunschgemass|gewollt|"
+    r"wollen|willigt|einverstanden|stimmt[a-z]*|zugestimmt|akzeptier[a-z]*|lassen|veut|souhait[a-z]*|desir[a-z]+|"
+    r"accord|quiere|dese[a-z]+|"
+    r"acept[a-z]+|consient[a-z]*|vuole|volont[a-z]*|voluntad|desider[a-z]+|accett[a-z]+|acconsent[a-z]+"
 )
 _NEGATED = (
     r"no|not|never|n't|[a-z]+n't|cannot|nicht|kein[a-z]*|nie|ne|n'|pas|plus|jamais|ni|nunca|non|mai|\u4e0d|\u672a"
@@ -72,8 +79,11 @@ def _words(pattern: str) -> re.Pattern[str]:
 _MATCH_TACE, _MATCH_ANY = _words(_TACE), re.compile(f"{_words(_TACE).pattern}|{_words(_ANY).pattern}")
 _MATCH_CONSENT, _MATCH_REFUSES, _MATCH_WHO = _words(_CONSENT), _words(_REFUSES), _words(_WHO)
 _MATCH_AGREES, _MATCH_NEGATED = _words(_AGREES), _words(_NEGATED)
+_MATCH_AGAINST = _words("gegen|against|contre|contra|contro")
+_MATCH_RATHER = re.compile(rf"(?<![a-z])prefer[a-z]* [^.]*? to (?:the |a )?(?:{_MATCH_TACE.pattern})")
 _MATCH_LITTLE = re.compile(_MATCH_NEGATED.pattern + "|" + _words("hardly|scarcely|barely|kaum|apenas|appena").pattern)
 _BREAKS = (STRONG, WEAK, QUESTION, "contrast")
+_BESIDE = {"ab", "do", "does", "did", "is", "to", "it"}
 _ASKED = "speaks against the treatment itself: is it to be planned all the same?"
 
 
@@ -136,8 +146,12 @@ def _refused(clause: Sequence[Token], text: str) -> bool:
     procedure = (_MATCH_TACE if named else _MATCH_ANY).search(text)
     if procedure is None:
         words = [t for t in clause if t.kind not in ("aux", "benign", MARK)]
-        only = all(_MATCH_REFUSES.fullmatch(t.text) or _MATCH_WHO.fullmatch(t.text) or t.text == "ab" for t in words)
-        return bool(words) and only and refuses is not None and not named
-    if refuses:
+        known = (_MATCH_REFUSES, _MATCH_WHO, _MATCH_NEGATED, _MATCH_AGREES)
+        said = [word for t in words for word in t.text.split() if word not in _BESIDE]
+        only = bool(said) and all(any(pattern.search(word) for pattern in known) for word in said)
+        return only and not named and bool(refuses or (negated and _MATCH_AGREES.search(text)))
+    if refuses or _MATCH_RATHER.search(text):
+        return True
+    if _MATCH_AGAINST.search(text) and _MATCH_WHO.search(text):
         return True
     return bool(negated and _MATCH_AGREES.search(text) and (_MATCH_WHO.search(text) or not named))

@@ -15,7 +15,7 @@ _PLACE = re.compile(
     r"[\u5de6\u53f3](?:\u809d)?\u53f6|\u809d?[1-8\u4e00-\u516b]\u6bb5|[\u5de6\u53f3]\u534a\u809d"
 )
 _CUE = re.compile(
-    r"(?<![a-z0-9])(?:treat\w*|embolis\w+|embolize\w*|target\w*|avoid\w*|spar(?:e|es|ed|ing)|protect\w*|exclud\w+|leave|"
+    r"(?<![a-z0-9])(?:treat\w*|embolis\w+|embolize\w*|target\w*|avoid\w*|spar(?:e|es|ed|ing)|protect\w*|preserv\w*|exclud\w+|leave|"
     r"leav\w+|skip\w*|omit\w*|only|just|not|no|never|don't|without|except|superselective\w*|selective\w*|inject\w*|"
     r"use|give|in|into|via|through|behandel\w*|nur|nicht|kein\w*|schon\w*|vermeid\w*|aussparen|auslassen|ohne|ausser|"
     r"uber|traiter|traitez|seulement|uniquement|eviter|evitez|epargner|epargnez|pas|sans|sauf|tratar|trate|solo|"
@@ -29,7 +29,7 @@ _FOUND = re.compile(
     r"ablat\w*)(?![a-z0-9])|\u8840\u6813|\u764c\u6813|\u95e8|\u7624|\u7ed3\u8282"
 )
 _DEED = re.compile(
-    r"(?<![a-z0-9])(?:treat|spare|avoid|target|embolise|embolize|behandeln|schonen|vermeiden|traiter|epargner|eviter|tratar|"
+    r"(?<![a-z0-9])(?:treat|preserve|spare|avoid|target|embolise|embolize|behandeln|schonen|vermeiden|traiter|epargner|eviter|tratar|"
     r"evitar|trattare|evitare|risparmiare|only|nur|not)(?![a-z0-9])"
 )
 _CLAUSES = re.compile(r"[,;!?\n\u3002\uff0c\uff1b]|\.(?=\s|$)")
