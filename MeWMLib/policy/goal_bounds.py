@@ -1,7 +1,7 @@
 """Bounds in a treatment goal that are not written as "at most 50 mg A": caps behind a dose, and lower limits.
 
-"A 40 mg max", "40 mg A at most" and "A, 40 mg or less" are limits. "A not less than 40 mg" rules nothing out: plans keep
-no lower limit, so that it is asked about.
+"A 40 mg max", "40 mg A at most" and "A, 40 mg or less" are limits. "A not less than 40 mg" rules nothing out: plans
+keep no lower limit, so that it is asked about.
 """
 
 from __future__ import annotations
@@ -166,6 +166,8 @@ def _parted(tokens: Sequence[Token]) -> set[int]:
             if excluding and comma:
                 found.add(place)
             comma = False
+        elif comma and token.kind in ("wish", "with", "permit"):
+            excluding = False  # "no A, use B 40 mg max"
     return found
 
 

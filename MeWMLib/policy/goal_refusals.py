@@ -41,11 +41,12 @@ _CONSENT = (
 )
 #: Verbs of refusal, in any form.
 _REFUSES = (
-    r"refus[a-z]*|changed [a-z]+ mind|declin[a-z]+|reject[a-z]+|turn[a-z]* down|turn[a-z]* [a-z]+ down|unwilling|"
-    r"oppos[a-z]+|object(?:s|ed)? to|withdr[ae]w[a-z]*|"
+    r"refus[a-z]*|changed [a-z]+ mind|declin[a-z]+|reject[a-z]+|turn[a-z]* (?:[a-z]+ ){0,4}down|"
+    r"unwilling|oppos[a-z]+|object(?:s|ed)? to|withdr[ae]w[a-z]*|"
     r"revok[a-z]+|resist(?:s|ed)|says? no to|said no to|lehn[a-z]+|ablehn[a-z]+|abzulehnen|abgelehnt[a-z]*|"
     r"verweiger[a-z]*|weiger[a-z]+|"
-    r"widerruf[a-z]*|verzicht[a-z]*|widersetzt|zuruckgezogen|rechaz[a-z]+|niega|negado|rehus[a-z]+|opone|rifiut[a-z]+|"
+    r"widerruf[a-z]*|verzicht[a-z]*|widersetzt|zuruckgezogen|rechaz[a-z]+|niega|negado|rehus[a-z]+|opp?one|"
+    r"rifiut[a-z]+|"
     r"respin[a-z]+|"
     r"retire[a-z]*|revoc[a-z]+|ritirat[a-z]+|nega|renounc[a-z]+|renonc[a-z]+|renunci[a-z]+|rinunci[a-z]+|\u62d2|"
     r"\u4e0d\u613f|\u4e0d\u60f3|"
@@ -53,7 +54,8 @@ _REFUSES = (
 )
 #: Who refuses.
 _WHO = (
-    r"patient[a-z]*|pat|pt|pts|he|she|er|sie|paciente|paziente|il|elle|ella|family|\u60a3\u8005|\u75c5\u4eba|"
+    r"patient[a-z]*|pat|pt|pts|he|she|er|sie|paciente|paziente|il|elle|ella|family|familie|famille|familia|famiglia|"
+    r"wife|husband|angehorige[a-z]*|\u60a3\u8005|\u75c5\u4eba|"
     r"\u5bb6\u5c5e"
 )
 #: Verbs of wish and consent, which a negation turns into a refusal.
@@ -140,7 +142,7 @@ def _refused(clause: Sequence[Token], text: str) -> bool:
     named = any(t.kind in (AGENT, SUBSTANCE, FACT) for t in clause)
     refuses, negated = _MATCH_REFUSES.search(text), _MATCH_NEGATED.search(text)
     against = refuses or negated or any(t.kind in _AGAINST for t in clause)
-    if _MATCH_CONSENT.search(text) and against and not named:
+    if _MATCH_CONSENT.search(text) and against and (not named or _MATCH_TACE.search(text)):
         return True
     # "refuses treatment with A" refuses A
     procedure = (_MATCH_TACE if named else _MATCH_ANY).search(text)

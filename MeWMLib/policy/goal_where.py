@@ -1,4 +1,4 @@
-"""Wishes of a goal about where to treat: "only segment 8", "spare the left lobe". A plan is told so by its territory."""
+"""Wishes about where to treat, "only segment 8", "spare the left lobe": a plan has its territory for them."""
 
 from __future__ import annotations
 
