@@ -176,14 +176,18 @@ def settle_lower(tokens: Sequence[Token], ask: Callable[[str], None]) -> list[To
     found = list(tokens)
     for place, token in enumerate(found):
         least = token.kind == "least" or (token.kind == UNKNOWN and token.text in _LEAST)
-        if not least and not (
-            token.text in _LOWER and token.kind in ("limit", UNKNOWN, "after_prep", "amount", "except")
-        ):
+        before = found[max(0, place - 8) : place]
+        # "no A > 50 mg" is an upper limit
+        sign = token.text in (">", "\u2265") and all(t.kind not in ("neg", "avoid") for t in before)
+        least |= sign
+        if not least and (token.text not in _LOWER or token.kind not in ("limit", UNKNOWN, "after_prep", "except")):
             continue
         ahead = place + 1
         while ahead < len(found) and ahead < place + 4 and found[ahead].kind in (*BETWEEN, "than", AGENT):
             ahead += 1
         dosed = ahead < len(found) and found[ahead].kind in (DOSE, NUMBER)
+        if sign and (not dosed or found[ahead].kind != DOSE):
+            continue
         if least and not dosed:
             behind = _back(found, place, (MARK, "aux", "conn", WEAK), 2)  # "5 ml or more"
             behind = behind if behind is not None and found[behind].kind == DOSE else None

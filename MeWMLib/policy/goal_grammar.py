@@ -204,7 +204,8 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
             return DOUBT if text in ("over", "than") else BARE
         return DOUBT if negs else EXCLUDE
     if "avoid" in kinds or "avoid_after" in kinds:
-        twice = kinds.count("avoid") > 1 and "conn" not in kinds  # "avoid avoiding A"
+        # "avoid avoiding A", "we refuse to avoid A"
+        twice = kinds.count("avoid") + sum(t.text in AIMS for t in tokens) > 1 and "conn" not in kinds
         return DOUBT if negs or twice else EXCLUDE
     if "double" in kinds:
         direct = [k for k in kinds if k not in ("aux", "benign")][-1] == "double"

@@ -85,6 +85,8 @@ def take_limits(
             limits.append(GoalLimit(counted(tokens[behind].text), _value(tokens[number])))
             gone.update(range(place, behind + 1))
             breaks.add(place)
+        elif tokens[number].kind == NUMBER and _near_agent(tokens, place, number) is not None:
+            ask(f"A limit of {tokens[number].text} was not used: it has no unit. Write “at most 50 mg A”")
     kept = [
         replace(token, kind=TAKEN) if place in breaks else token
         for place, token in enumerate(tokens)

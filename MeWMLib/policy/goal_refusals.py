@@ -30,7 +30,8 @@ _TACE = (
     r"procedures?|prozedur|intervencion[a-z]*|intervento|procedimiento|procedura|\u6813\u585e|\u4ecb\u5165|\u624b\u672f"
 )
 _ANY = (
-    r"treatments?|therap[a-z]+|terapi[a-z]+|behandl[a-z]+|behandeln|sessions?|sitzung[a-z]*|chemo|chemotherap[a-z]+|"
+    r"treatments?|proceed|undergo[a-z]*|treated|therap[a-z]+|terapi[a-z]+|behandl[a-z]+|behandeln|sessions?|"
+    r"sitzung[a-z]*|chemo|chemotherap[a-z]+|"
     r"traitements?|seances?|"
     r"tratamientos?|"
     r"sesion(?:es)?|quimioterapia|chimiotherapie|trattament[a-z]+|sedut[ae]|chemioterapia|\u5316\u7597|\u6cbb\u7597"
@@ -41,7 +42,8 @@ _CONSENT = (
 )
 #: Verbs of refusal, in any form.
 _REFUSES = (
-    r"refus[a-z]*|changed [a-z]+ mind|declin[a-z]+|reject[a-z]+|turn[a-z]* (?:[a-z]+ ){0,4}down|"
+    r"refus[a-z]*|changed [a-z]+ mind|prefer[a-z]* not|opt[a-z]* out|reluctan[a-z]+|hesitan[a-z]+|not keen|"
+    r"contrari[ao]|abgeneigt|declin[a-z]+|reject[a-z]+|turn[a-z]* (?:[a-z]+ ){0,4}down|"
     r"unwilling|oppos[a-z]+|object(?:s|ed)? to|withdr[ae]w[a-z]*|"
     r"revok[a-z]+|resist(?:s|ed)|says? no to|said no to|lehn[a-z]+|ablehn[a-z]+|abzulehnen|abgelehnt[a-z]*|"
     r"verweiger[a-z]*|weiger[a-z]+|"
@@ -73,8 +75,8 @@ _NEGATED = (
 
 def _words(pattern: str) -> re.Pattern[str]:
     """The words of a pattern; Chinese ones stand anywhere."""
-    latin = [p for p in pattern.split("|") if p.isascii()]
-    chinese = [p for p in pattern.split("|") if not p.isascii()]
+    chinese = [p for p in pattern.split("|") if p.startswith("\\u")]
+    latin = [p for p in pattern.split("|") if p not in chinese]
     return re.compile("|".join([rf"(?<![a-z0-9])(?:{'|'.join(latin)})(?![a-z0-9])", *chinese]))
 
 
