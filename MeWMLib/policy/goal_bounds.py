@@ -73,6 +73,9 @@ def take_caps(
         if named is None or tokens[dose].kind == NUMBER:
             ask(f"A limit of {tokens[dose].text} was not used: what is limited to it? Write “at most 50 mg A”")
             continue
+        if _is_told(tokens, place):
+            ask(f"A limit of {tokens[dose].text} was not used: it seems to be of the past")
+            continue
         about.add(id(tokens[named]))
         if not add(tokens[named], tokens[dose], limits):
             continue
@@ -137,6 +140,16 @@ def _back(tokens: Sequence[Token], place: int, kinds: Sequence[str], most: int) 
         if tokens[n].kind not in kinds:
             return n
     return None
+
+
+def _is_told(tokens: Sequence[Token], place: int) -> bool:
+    """True if the words before a cap, back to a comma or the like, tell what was: "had A 50 mg max"."""
+    for n in range(place - 1, max(-1, place - 10), -1):
+        if tokens[n].kind in (*_BREAKS, "conn") or (tokens[n].kind == WEAK and n < place - 2):
+            return False
+        if tokens[n].kind == "history":
+            return True
+    return False
 
 
 def _beside(tokens: Sequence[Token], named: int) -> int | None:

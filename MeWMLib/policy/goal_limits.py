@@ -153,6 +153,7 @@ def _near_agent(tokens: Sequence[Token], limit: int, dose: int) -> int | None:
     for n in range(limit + 1, dose):
         if tokens[n].kind == AGENT:
             return n
+    found = None
     for step in (1, -1):
         n = dose + 1 if step == 1 else limit - 1
         if step == -1 and n >= 0 and tokens[n].kind == WEAK:
@@ -160,12 +161,24 @@ def _near_agent(tokens: Sequence[Token], limit: int, dose: int) -> int | None:
         while 0 <= n < len(tokens) and (tokens[n].kind in BETWEEN or (step == -1 and tokens[n].kind == "contrast")):
             n += step
         if 0 <= n < len(tokens) and tokens[n].kind == AGENT:
-            return n
-    return None
+            if tokens[dose].kind != DOSE or _fits(tokens[n], tokens[dose]):
+                return n
+            found = n if found is None else found
+    return found
+
+
+def _fits(named: Token, dose: Token) -> bool:
+    return all(agent(name).dose_unit == _unit(dose) for name in named.value)
+
+
+def _unit(dose: Token) -> str:
+    unit = str(dose.value[1])
+    unit = {"cc": "ml", "mi": "mg", "\u6beb\u5347": "ml", "\u6beb\u514b": "mg"}.get(unit, unit)
+    return "ml" if dose.text.rstrip("s").endswith(("liter", "litre")) else unit
 
 
 def _add_dose(named: Token, dose: Token, limits: list[GoalLimit], ask: Callable[[str], None]) -> bool:
-    value, unit, each = dose.value
+    value, _, each = dose.value
     if each:
         ask(
             f"A limit of {dose.text} of {', '.join(named.value)} was not used, since it depends on the body: "
@@ -173,9 +186,7 @@ def _add_dose(named: Token, dose: Token, limits: list[GoalLimit], ask: Callable[
             f"the amount for this patient, “at most 50 {agent(named.value[0]).dose_unit}”"
         )
         return False
-    unit = {"cc": "ml", "mi": "mg", "\u6beb\u5347": "ml", "\u6beb\u514b": "mg"}.get(unit, unit)
-    unit = "ml" if dose.text.rstrip("s").endswith(("liter", "litre")) else unit
-    wrong = [name for name in named.value if agent(name).dose_unit != unit]
+    wrong = [name for name in named.value if agent(name).dose_unit != _unit(dose)]
     if wrong:
         ask(f"A limit of {dose.text} does not fit {', '.join(wrong)}, dosed in {agent(wrong[0]).dose_unit}")
         return False

@@ -108,7 +108,7 @@ def points_back(part: Sequence[Token], contrasted: bool | None = None) -> bool:
         contrasted: a word such as "but" parts it from the agent, or another sentence begins; None for a comma.
     """
     against = ("adverse", "failed", "avoid", "avoid_after", "neg")
-    place = next((n for n, t in enumerate(part) if t.kind in against), None)
+    place = next((n for n, t in enumerate(part) if t.kind in against or t.text == "to avoid"), None)
     if place is None:
         return False
     if any(t.text in _IT for t in part) and not any(t.kind in (UNKNOWN, "clinical") for t in part[place + 1 :]):

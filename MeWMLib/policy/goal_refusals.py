@@ -52,7 +52,7 @@ _REFUSES = (
     r"respin[a-z]+|"
     r"retire[a-z]*|revoc[a-z]+|ritirat[a-z]+|nega|renounc[a-z]+|renonc[a-z]+|renunci[a-z]+|rinunci[a-z]+|\u62d2|"
     r"\u4e0d\u613f|\u4e0d\u60f3|"
-    r"\u4e0d\u540c\u610f|\u4e0d\u63a5\u53d7|\u4e0d\u80af|\u653e\u5f03|\u4e0d\u5e0c\u671b|\u4e0d\u613f\u610f"
+    r"\u4e0d\u540c\u610f|\u4e0d\u63a5\u53d7|\u4e0d\u80af|\u653e\u5f03|\u65e0\u6cd5\u63a5\u53d7|\u4e0d\u5e0c\u671b|\u4e0d\u613f\u610f"
 )
 #: Who refuses.
 _WHO = (

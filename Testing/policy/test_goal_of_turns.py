@@ -1,7 +1,8 @@
 """Turns of phrase that a radiologist's second trial found misread: nothing is inverted, nothing vanishes.
 
 `goal_sentences_of_turns.csv`: A refusals of the treatment, C double negations and lower limits, D limits behind their
-dose, E "almost none", I denied allergies, P places to treat.
+dose, E "almost none", I denied allergies, P places to treat. The table was written while the reader was mended: 96 of the
+111 sentences failed with the reader before, four failed at first with the mended one.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ KEPT = (
     "I don't want to avoid {x}", "nobody wants to avoid {x}", "{x} cannot be left out", "we cannot do without {x}",
     "{x} can not be dispensed with", "never leave {x} out", "auf {x} nicht verzichten", "{x} nicht weglassen",
     "keiner will auf {x} verzichten", "avoiding {x} is not acceptable", "no queremos evitar {x}",
-    "ne pas renoncer \u00e0 {x}",
+    "ne pas renoncer \u00e0 {x}", "kein Grund, {x} zu vermeiden", "we refuse to avoid {x}",
     "non si deve evitare {x}", "{x} must not be less than 30 mg", "{x} nicht unter 30 mg", "{x} not below 30 mg",
 )  # fmt: skip
 CAPPED = (
@@ -81,7 +82,7 @@ def test_the_table_of_turns(row: dict[str, str]) -> None:
 
 
 def test_the_table_of_turns_is_whole() -> None:
-    assert len({row["sentence"] for row in SENTENCES}) == len(SENTENCES) == 109
+    assert len({row["sentence"] for row in SENTENCES}) == len(SENTENCES) == 111
     assert {row["kind"] for row in SENTENCES} == set("ACDEIP")
     assert {row["asks"] for row in SENTENCES} <= {"yes", "no", "?"}
 
