@@ -1,8 +1,8 @@
 """Turns of phrase that a radiologist's second trial found misread: nothing is inverted, nothing vanishes.
 
 `goal_sentences_of_turns.csv`: A refusals of the treatment, C double negations and lower limits, D limits behind their
-dose, E "almost none", I denied allergies, P places to treat. The table was written while the reader was mended: 96 of the
-111 sentences failed with the reader before, four failed at first with the mended one.
+dose, E "almost none", I denied allergies, P places to treat. The table was written while the reader was mended: 96 of
+its 111 sentences failed with the reader before, four failed at first with the mended one.
 """
 
 from __future__ import annotations
