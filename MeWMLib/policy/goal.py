@@ -27,10 +27,12 @@ from MeWMLib.policy.goal_findings import settle, take_fragments
 from MeWMLib.policy.goal_found import Reading
 from MeWMLib.policy.goal_grammar import judge
 from MeWMLib.policy.goal_limits import take_limits
-from MeWMLib.policy.goal_openings import is_left_open, opened
-from MeWMLib.policy.goal_polarity import ADVERSE, BARE, DOUBT, FEARED, HISTORY, PERMIT, WISH
-from MeWMLib.policy.goal_reading import ask_of_refusal, ask_of_whom, attach_orphans, leave_part, take_group
+from MeWMLib.policy.goal_openings import is_denied_reason, is_left_open, opened
+from MeWMLib.policy.goal_polarity import ADVERSE, BARE, DOUBT, EXCLUDE, FEARED, HISTORY, PERMIT, WISH
+from MeWMLib.policy.goal_reading import ask_of_whom, attach_orphans, leave_part, take_group
+from MeWMLib.policy.goal_refusals import ask_of_refusal, ask_of_refusals
 from MeWMLib.policy.goal_sentences import Sentence, sentences
+from MeWMLib.policy.goal_where import ask_of_where
 from MeWMLib.policy.goal_wishes import is_conditional, say_without_verb, speaks_of_the_past
 from MeWMLib.policy.goal_words import PlainText
 
@@ -58,6 +60,8 @@ def read_goal(goal: str) -> Goal:
         _take(part, found, limited)
     settle(found)
     ask_of_whom(plain.text, found)
+    ask_of_refusals(spoken, plain.text, plain.places, found)
+    ask_of_where(plain.text, found)
     excluded = tuple(found.excluded)
     for name in found.wanted:
         if name in excluded:
@@ -89,6 +93,8 @@ def _judge_all(parts: Sequence[Sentence], open_from: int) -> None:
             spoken |= any(t.kind == "wish" for t in group.pre)
             judge(group, spoken, previous)
             previous = group
+            if any(n == number and is_denied_reason(segment, group) for n, segment in part.orphans):
+                group.polarities = [DOUBT if p == EXCLUDE else p for p in group.polarities]
             if open_end or number >= left or conditional or part.question or group.members[0].start > open_from:
                 unsure = (WISH, PERMIT, HISTORY) if part.question else (WISH, PERMIT)
                 group.polarities = [DOUBT if p in unsure else p for p in group.polarities]

@@ -212,7 +212,7 @@ _PATTERNS: tuple[tuple[str, Reader], ...] = (
         rf"(?: (?P<level4>{_LEVEL}))?|"
         rf"(?:(?P<level5>{_LEVEL})\s+)?\bpvtt?\b(?:\s+(?:(?:of|in|on|am|im|a)\s+)?(?:the )?(?P<level6>{_LEVEL})\b)?|"
         r"(?P<level7>haupt(?:stamm)?|stamm|ast|segmentast|segment)?-?(?:pfortader)?(?:haupt)?stammthrombose|"
-        r"pfortader(?:haupt)?(?P<level8>stamm|ast)?-?thrombose|pfortaderthrombose|"
+        r"pfortader(?:haupt)?(?P<level8>stamm|ast)?-?(?:tumor)?(?:thrombose|thrombus|verschluss|invasion|infiltration)|"
         rf"thrombose (?:{_PORTAL})(?: (?P<level9>tronculaire|segmentaire|lobaire|droite|gauche|du tronc))?|"
         rf"trombosi[s]? (?:{_PORTAL})(?: (?P<level10>principale?|segmentari[ao]|lobar|derecha|izquierda|destra|"
         rf"sinistra|"

@@ -5,14 +5,25 @@ The words before a group and those right behind it give its polarity. Whatever i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from MeWMLib.policy.goal_denials import (
+    answered_no,
+    denied_behind,
+    denied_fact,
+    denied_too,
+    denied_twice,
+    denies,
+    denies_another,
+    has_its_own_object,
+    not_done,
+    unconfirmed,
+)
 from MeWMLib.policy.goal_openings import NEVER, VERB_NEG
 from MeWMLib.policy.goal_polarity import (
     ADVERSE,
     AFTER,
     AIMS,
     ALL_BUT,
+    ALMOST,
     ANY_MORE,
     BARE,
     DENIALS,
@@ -26,7 +37,6 @@ from MeWMLib.policy.goal_polarity import (
     HISTORY,
     INFINITIVE,
     MODAL,
-    NEITHER,
     NO_LONGER,
     OPEN_THAN,
     PARTITIVE,
@@ -34,11 +44,9 @@ from MeWMLib.policy.goal_polarity import (
     PERMIT,
     REASONS,
     SESSIONS,
-    THERE,
     TOLD,
     UNCLEAR,
     WISH,
-    WITHOUT,
     negations,
 )
 from MeWMLib.policy.goal_sentences import OR, PLEASE, RULED_OUT, SKIPPED, Group
@@ -64,8 +72,8 @@ def judge(group: Group, spoken: bool, previous: Group | None) -> None:
         found = [DENIED] * count  # "allergies: A (-)"
     elif before == ADVERSE and behind == EXCLUDE and any(t.text in RULED_OUT for t in group.post):
         found = [DOUBT] * count  # "an allergy to A was ruled out"
-    elif before == ADVERSE and behind == DOUBT and count == 1:
-        found = [FEARED]  # "allergic to A: unknown"
+    elif before == ADVERSE and (behind == DOUBT or unconfirmed(group)) and count == 1:
+        found = [FEARED]  # "allergic to A: unknown", "allergy to A not proved"
     elif before == BARE and behind in (None, UNCLEAR):
         found = [WISH if group.lone and behind is None else BARE] * count
     elif behind is None or (behind == PERMIT and before == WISH):
@@ -77,8 +85,12 @@ def judge(group: Group, spoken: bool, previous: Group | None) -> None:
         found = [behind] * count
     elif cut is not None:
         found = [before] * cut + [DOUBT if behind == WISH and _only_please(group) else behind] * (count - cut)
-    elif before == EXCLUDE and behind == ADVERSE and _denies(group):
+    elif before == EXCLUDE and behind == ADVERSE and denies(group):
         found = [DENIED] * count
+    elif before == behind == EXCLUDE and denied_twice(group):
+        found = [DOUBT] * count
+    elif before in (HISTORY, DOUBT) and behind == ADVERSE and any(t.kind == "neg" for t in group.pre):
+        found = [FEARED] * count  # "no previous allergy to A"
     elif ADVERSE in (before, behind) or EXCLUDE in (before, behind):
         sure = EXCLUDE if before in (ADVERSE, EXCLUDE) else DOUBT
         found = [sure] * (count - 1) + [ADVERSE if ADVERSE in (before, behind) else EXCLUDE]
@@ -121,6 +133,8 @@ def _unsure(group: Group, polarity: str) -> str:
 def _of_facts(group: Group, before: str, found: list[str], previous: Group | None) -> list[str]:
     """A denial reaches only what "or" joins to it: "no ascites, heart failure" denies one and states the other."""
     denied = before in (EXCLUDE, DENIED)
+    if set(found) & {EXCLUDE, DENIED} and any(t.text in ALMOST for t in (*group.pre, *group.post)):
+        return [DOUBT] * len(found)
     if denied and any(t.text in NO_LONGER for t in group.pre):
         return [DOUBT] * len(found)
     if denied and len(found) > 1 and not group.worded:
@@ -131,24 +145,6 @@ def _of_facts(group: Group, before: str, found: list[str], previous: Group | Non
     if before == BARE and led_on and (within or any(t.text in OR for t in group.pre)):
         return [DOUBT] * len(found)
     return found
-
-
-def _has_its_own_object(tokens: Sequence[Token]) -> bool:
-    """True if words behind a negation are denied by it, and lead on to the agent: "no fear to use A"."""
-    kinds = [t.kind for t in tokens]
-    if UNKNOWN not in kinds:
-        return False
-    behind = tokens[kinds.index(UNKNOWN) + 1 :]
-    return any(t.text in INFINITIVE or t.kind in ("with", "after_prep", "follow", "avoid") for t in behind)
-
-
-def _denies(group: Group) -> bool:
-    """ "no A allergy": a noun's negation before, and the allergy right behind."""
-    cues = [t for t in group.pre if t.kind not in (*SKIPPED, "after_prep")]
-    nouns = all(t.kind == "neg" and t.text not in VERB_NEG | NEVER for t in cues)
-    behind = [t.kind for t in group.post if t.kind not in ("benign", MARK)]
-    worded = group.worded and all(t.text != ":" for t in group.post)
-    return nouns and worded and behind[:1] == ["adverse"]
 
 
 def _only_please(group: Group) -> bool:
@@ -192,7 +188,7 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
         if UNKNOWN in kinds[denial:place]:
             return DOUBT  # "without x allergic to A": the negation has an object of its own
         if earlier == 0 and negs and negations(tokens[place:]):
-            return _denied_behind(tokens[place + 1 :])
+            return denied_behind(tokens[place + 1 :])
         if earlier > 1 or (earlier and "avoid" in kinds[:place]):
             return DOUBT
         if any(t.text in VERB_NEG | NEVER for t in tokens[:place]):
@@ -208,7 +204,9 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
             return DOUBT if text in ("over", "than") else BARE
         return DOUBT if negs else EXCLUDE
     if "avoid" in kinds or "avoid_after" in kinds:
-        return DOUBT if negs else EXCLUDE
+        # "avoid avoiding A", "we refuse to avoid A"
+        twice = kinds.count("avoid") + sum(t.text in AIMS for t in tokens) > 1 and "conn" not in kinds
+        return DOUBT if negs or twice else EXCLUDE
     if "double" in kinds:
         direct = [k for k in kinds if k not in ("aux", "benign")][-1] == "double"
         return WISH if direct and not negs and UNKNOWN not in kinds else DOUBT
@@ -216,10 +214,12 @@ def _before(group: Group, spoken: bool, previous: Group | None) -> str:
         if negs > 1:
             return DOUBT
         place = next((n for n, t in enumerate(tokens) if t.kind in ("neg", "limit")), 0)
-        if previous is not None and _denied_too(tokens, place, previous.polarities[-1:]):
+        if previous is not None and denied_too(tokens, place, previous.polarities[-1:]):
             return DENIED
-        if _has_its_own_object(tokens[place + 1 :]):
+        if has_its_own_object(tokens[place + 1 :]):
             return DOUBT  # "not opposed to A", "no risk with A", "don't be shy to use A"
+        if any(t.text in AIMS for t in tokens[place + 1 :]) or not_done(tokens):
+            return DOUBT  # "we do not want to avoid A", "do not leave A out"
         if any(t.kind == "limit" for t in tokens) and not any(t.kind == "neg" for t in tokens):
             return DOUBT  # "no more than a little A"
         if "history" in kinds[place:]:
@@ -267,59 +267,11 @@ def _wish(tokens: list[Token], kinds: list[str], starts: bool) -> str:
     return WISH
 
 
-def _denied_too(tokens: Sequence[Token], place: int, former: Sequence[str]) -> bool:
-    """ "allergic to A, not to B", "allergic to neither A nor B"."""
-    rest = [t.kind for t in tokens[place + 1 :] if t.kind not in ("aux", "benign")]
-    alone = tokens[place].text == "not to" and not rest
-    if former == [DENIED] and tokens[place].text in OR and not rest:
-        return True
-    return former in ([ADVERSE], [DENIED]) and (alone or rest[:1] == ["after_prep"])
-
-
-def _denied_behind(tokens: Sequence[Token]) -> str:
-    """A negation behind an adverse word: "allergic neither to A" denies it, "due to an allergy no A" rules A out."""
-    words = [t for t in tokens if t.kind not in ("aux", "benign")]
-    place = next(n for n, t in enumerate(words) if t.kind == "neg")
-    if len(words) == 1:
-        return DOUBT if words[0].text in VERB_NEG else EXCLUDE
-    beside = [t.kind for t in (*words[max(0, place - 1) : place], *words[place + 1 : place + 2])]
-    neither = words[place].text in NEITHER | {"not", "nicht", "pas", "no", "non"}
-    if len(words) == 2 and "after_prep" in beside and neither:
-        return DENIED
-    return EXCLUDE if "wish" in beside or words[-1].kind == "neg" else DOUBT
-
-
-def _answered_no(group: Group, tokens: Sequence[Token]) -> bool:
-    """True if nothing but a "no" stands behind an adverse word, and it can be about nothing else."""
-    said = [t for t in tokens if t.kind not in ("aux", "benign") and t.text not in THERE]
-    colon = any(t.text == ":" for t in group.post)
-    return len(said) == 1 and said[0].kind == "neg" and (colon or said[0].text in DENIALS)
-
-
 def _seen_done(group: Group) -> bool:
     """ "would like to see A tried first": the participle says what is wished."""
     words = [t for t in group.post if t.kind not in (MARK, DOSE, "aux", "benign")]
     sees = any(t.kind == "wish" and t.text.endswith(" see") for t in group.pre)
     return sees and len(words) == 1 and words[0].text in DONE
-
-
-def _denied_fact(tokens: Sequence[Token]) -> str | None:
-    """A negation behind a finding: "ascites: none" denies it, "ascites without fever" denies what comes behind."""
-    place = next(n for n, t in enumerate(tokens) if t.kind == "neg")
-    if tokens[place].text in WITHOUT:
-        return None
-    if tokens[place].text in NO_LONGER:
-        return DOUBT
-    behind = [t for t in tokens[place + 1 :] if t.text not in THERE]
-    about_another = any(t.kind in (UNKNOWN, "clinical", "adverse") for t in behind)
-    return DOUBT if about_another or negations(tokens) > 1 else EXCLUDE
-
-
-def _denies_another(tokens: Sequence[Token]) -> bool:
-    """True for "A without delay", "A with no dose reduction": the negation has an object of its own."""
-    place = next(n for n, t in enumerate(tokens) if t.kind == "neg")
-    led = tokens[place].text in WITHOUT or (place and tokens[place - 1].kind == "with")
-    return bool(led) and any(t.kind in (UNKNOWN, "clinical", "benign") for t in tokens[place + 1 :])
 
 
 def _behind(group: Group) -> str | None:
@@ -333,7 +285,7 @@ def _behind(group: Group) -> str | None:
         earlier = negations(tokens[:place])
         if "doubt" in kinds[:place]:
             return DOUBT  # "A unless allergic"
-        if _answered_no(group, tokens[place + 1 :]) and not earlier:
+        if answered_no(group, tokens[place + 1 :]) and not earlier:
             return DENIED  # "A allergy: no", "A allergy (-)"
         if set(kinds[place:]) & {"neg", "avoid", "avoid_after"}:
             return DOUBT  # "A allergy was ruled out"
@@ -347,11 +299,11 @@ def _behind(group: Group) -> str | None:
     if "failed" in kinds or "doubt" in kinds:
         return DOUBT
     if negs and group.members[0].kind == FACT:
-        return _denied_fact(tokens)
-    if negs and _denies_another(tokens):
+        return denied_fact(tokens)
+    if negs and denies_another(tokens):
         return None
     if negs:
-        return EXCLUDE if negs == 1 else DOUBT
+        return EXCLUDE if negs == 1 and not not_done(tokens) else DOUBT
     if "except" in kinds or "than" in kinds:
         return None
     if not significant:

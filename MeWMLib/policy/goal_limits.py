@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from MeWMLib.core.goal import GoalLimit
 from MeWMLib.core.protocol import agent
+from MeWMLib.policy.goal_bounds import BETWEEN, CAPS, settle_lower, take_caps
 from MeWMLib.policy.goal_words import AGENT, DOSE, MARK, NUMBER, QUESTION, STRONG, TAKEN, WEAK, Token, counted
 
 _NUMBERS = {
@@ -17,7 +18,6 @@ _NUMBERS = {
     for word in line.split()
 }  # fmt: skip
 _ARTICLES = {"a", "ein", "eine", "un", "une", "uno", "una"}
-_BETWEEN = (MARK, "aux", "benign", "after_prep", "with", "follow", "wish")
 _ONLY = set("only|just|nur|solo|solamente|soltanto|seulement|seul|seule|maximum|alone|\u53ea|\u4ec5".split("|"))
 #: Before a dose these say that it is exceeded; those of `_THAN` where "more" stands before.
 _ABOVE = set(
@@ -44,8 +44,10 @@ def take_limits(
     Returns:
         The tokens that are left, the limits, and the ids of the agents' tokens that a limit is about.
     """
-    gone, limits, about = set[int](), list[GoalLimit](), set[int]()
-    breaks = set[int]()
+    tokens, limits, about = take_caps(
+        settle_lower(tokens, ask), lambda named, dose, limits: _add_dose(named, dose, limits, ask), ask
+    )
+    gone, breaks = set[int](), set[int]()
     tokens = _excess(tokens)
     for place, token in enumerate(tokens):
         if token.text in _LONE:
@@ -55,6 +57,7 @@ def take_limits(
         if lone is not None:
             limits.append(GoalLimit(counted(tokens[lone].text), _value(tokens[lone - 1])))
             gone.update(range(place, lone + 1))
+            gone |= {lone + 1} if lone + 1 < len(tokens) and tokens[lone + 1].text in CAPS else set()
             continue
         if token.kind != "limit":
             continue
@@ -82,6 +85,8 @@ def take_limits(
             limits.append(GoalLimit(counted(tokens[behind].text), _value(tokens[number])))
             gone.update(range(place, behind + 1))
             breaks.add(place)
+        elif tokens[number].kind == NUMBER and _near_agent(tokens, place, number) is not None:
+            ask(f"A limit of {tokens[number].text} was not used: it has no unit. Write “at most 50 mg A”")
     kept = [
         replace(token, kind=TAKEN) if place in breaks else token
         for place, token in enumerate(tokens)
@@ -104,7 +109,7 @@ def _lone_count(tokens: Sequence[Token], place: int) -> int | None:
     counts = tokens[number].kind == NUMBER or tokens[number].text in (_NUMBERS if only else _NUMBERS.keys() - _ARTICLES)
     if not counts:
         return None
-    return behind if only or (behind + 1 < len(tokens) and tokens[behind + 1].text in _ONLY) else None
+    return behind if only or (behind + 1 < len(tokens) and tokens[behind + 1].text in _ONLY | CAPS) else None
 
 
 def _excess(tokens: Sequence[Token]) -> list[Token]:
@@ -138,7 +143,7 @@ def _next(tokens: Sequence[Token], place: int, fits: Callable[[Token], bool], mo
     for n in range(place + 1, min(len(tokens), place + 2 + most)):
         if fits(tokens[n]):
             return n
-        if tokens[n].kind not in (*_BETWEEN, AGENT):
+        if tokens[n].kind not in (*BETWEEN, AGENT):
             return None
     return None
 
@@ -148,19 +153,32 @@ def _near_agent(tokens: Sequence[Token], limit: int, dose: int) -> int | None:
     for n in range(limit + 1, dose):
         if tokens[n].kind == AGENT:
             return n
+    found = None
     for step in (1, -1):
         n = dose + 1 if step == 1 else limit - 1
         if step == -1 and n >= 0 and tokens[n].kind == WEAK:
             n -= 1
-        while 0 <= n < len(tokens) and (tokens[n].kind in _BETWEEN or (step == -1 and tokens[n].kind == "contrast")):
+        while 0 <= n < len(tokens) and (tokens[n].kind in BETWEEN or (step == -1 and tokens[n].kind == "contrast")):
             n += step
         if 0 <= n < len(tokens) and tokens[n].kind == AGENT:
-            return n
-    return None
+            if tokens[dose].kind != DOSE or _fits(tokens[n], tokens[dose]):
+                return n
+            found = n if found is None else found
+    return found
+
+
+def _fits(named: Token, dose: Token) -> bool:
+    return all(agent(name).dose_unit == _unit(dose) for name in named.value)
+
+
+def _unit(dose: Token) -> str:
+    unit = str(dose.value[1])
+    unit = {"cc": "ml", "mi": "mg", "\u6beb\u5347": "ml", "\u6beb\u514b": "mg"}.get(unit, unit)
+    return "ml" if dose.text.rstrip("s").endswith(("liter", "litre")) else unit
 
 
 def _add_dose(named: Token, dose: Token, limits: list[GoalLimit], ask: Callable[[str], None]) -> bool:
-    value, unit, each = dose.value
+    value, _, each = dose.value
     if each:
         ask(
             f"A limit of {dose.text} of {', '.join(named.value)} was not used, since it depends on the body: "
@@ -168,9 +186,7 @@ def _add_dose(named: Token, dose: Token, limits: list[GoalLimit], ask: Callable[
             f"the amount for this patient, “at most 50 {agent(named.value[0]).dose_unit}”"
         )
         return False
-    unit = {"cc": "ml", "mi": "mg"}.get(unit, unit)
-    unit = "ml" if dose.text.rstrip("s").endswith(("liter", "litre")) else unit
-    wrong = [name for name in named.value if agent(name).dose_unit != unit]
+    wrong = [name for name in named.value if agent(name).dose_unit != _unit(dose)]
     if wrong:
         ask(f"A limit of {dose.text} does not fit {', '.join(wrong)}, dosed in {agent(wrong[0]).dose_unit}")
         return False

@@ -7,9 +7,13 @@ cannot be trusted.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from MeWMLib.policy import goal_words as words
 from MeWMLib.policy.goal_words import AGENT, DOSE, FACT, MARK, SUBSTANCE, WEAK, Token, counted
+
+if TYPE_CHECKING:
+    from MeWMLib.policy.goal_sentences import Group
 
 #: Negations of what is done, which need a verb; those of a noun ("no", "without") can deny an allergy.
 VERB_NEG = set(
@@ -20,6 +24,7 @@ NEVER = set(
     "never|by no means|under no circumstances|in no case|on no account|nie|niemals|auf keinen fall|keinesfalls|jamais|"
     "nunca|jamas|mai|\u4e0d\u8981|\u4e0d\u80fd|\u4e0d\u53ef|\u52ff|\u522b".split("|")
 )
+_INFINITIVES = {"zu", "wegzulassen", "auszulassen", "auszuschliessen", "abzusetzen"}
 _ARTICLES = set("the a an any his her their der die das den dem ein eine le la les un une el los las il lo".split())
 
 
@@ -41,6 +46,12 @@ def is_left_open(segment: Sequence[Token]) -> bool:
     last = tokens[-1]
     flags = kinds & (open_kinds | {"adverse", "failed"})
     return bool(flags) and (last.kind in ("after_prep", "with") or last.text in _ARTICLES)
+
+
+def is_denied_reason(segment: Sequence[Token], group: Group) -> bool:
+    """ "kein Grund, A zu vermeiden": the negation before the comma is about the infinitive behind the agents."""
+    led = any(t.text in _INFINITIVES for t in group.post) and any(t.kind == "avoid" for t in group.post)
+    return led and any(t.kind == "neg" for t in segment)
 
 
 def opened(tokens: Sequence[Token]) -> int:

@@ -73,6 +73,14 @@ _LABS = set(
         "|"
     )
 )
+#: Parts of the liver, and words that tell them apart.
+_PLACES = set(
+    "segment segments segmente segmento segmentos segmenti lobe lobes lappen leberlappen lobo lobulo lobi s".split()
+)
+_SIDES = set(
+    "left right other caudate treat treating embolise embolize embolising target linken rechten linke rechte izquierdo "
+    "derecho sinistro destro gauche droit anderen".split()
+)
 _ABOUT_SO_MANY = {"about", "around", "approximately", "roughly", "circa", "ca", "nearly", "almost", "etwa", "environ"}
 _BREAKS = (words.STRONG, WEAK, words.QUESTION)
 _PLAIN = ("aux", MARK)
@@ -90,6 +98,7 @@ def settle(tokens: Sequence[Token]) -> list[Token]:
             or _joined(tokens, place, found)
             or _end_point(tokens, place)
             or _measured(tokens, place, found)
+            or _spared(tokens, place)
         )
         if taken is None and token.kind == RELUCTANT:
             taken = _reluctant(tokens, place, found)
@@ -160,6 +169,25 @@ def _end_point(tokens: Sequence[Token], place: int) -> tuple[Token, int] | None:
     if object_ < len(tokens) and tokens[object_].kind in (AGENT, SUBSTANCE):
         return None
     return replace(tokens[place], kind="benign"), place + 1
+
+
+def _spared(tokens: Sequence[Token], place: int) -> tuple[Token, int] | None:
+    """ "spare segment 4", "do not treat the left lobe": a part of the liver is ruled out, and no agent."""
+    if tokens[place].kind not in ("avoid", "neg"):
+        return None
+    object_ = _skip(tokens, place + 1, (*_PLAIN, "benign", "wish", "after_prep", "limit"), 4)
+    while (
+        object_ < len(tokens)
+        and object_ < place + 6
+        and (tokens[object_].text in _SIDES or tokens[object_].kind == "aux")
+    ):
+        object_ += 1
+    if object_ >= len(tokens) or tokens[object_].text not in _PLACES:
+        return None
+    end = _skip(tokens, object_ + 1, (NUMBER, MARK), 2)
+    if end < len(tokens) and tokens[end].kind in (FACT, "clinical", "adverse", UNKNOWN, AGENT, SUBSTANCE):
+        return None
+    return _span(tokens, "benign", place, end - 1), end
 
 
 def _reluctant(tokens: Sequence[Token], place: int, found: list[Token]) -> tuple[Token, int]:

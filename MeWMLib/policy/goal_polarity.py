@@ -63,6 +63,11 @@ GONE = set(
     "rekanalisiert|verschwunden|resolutif|disparu|disparue|resuelta|resuelto|risolto|risolta|"
     "resected|removed|\u6d88\u5931|\u6d88\u9000".split("|")
 )
+#: A denial with one of these is none: "almost free of ascites".
+ALMOST = set(
+    "almost|nearly|practically|virtually|essentially|largely|mostly|fast|praktisch|nahezu|beinahe|weitgehend|presque|"
+    "quasiment|quasi|pratiquement|casi|practicamente|praticamente|pressoche|\u51e0\u4e4e|\u57fa\u672c".split("|")
+)
 ANY_MORE = {"anymore", "any more", "any longer"}
 #: What is denied with these was there once.
 NO_LONGER = set("no longer|not longer|nicht mehr|nicht langer|ne plus|plus d'|ya no|non piu|\u4e0d\u518d".split("|"))
@@ -72,7 +77,17 @@ EVER = ("history", "antecedent", "vorgeschichte", "anamnes", "storia")
 NEITHER = set("neither|weder|ni|ne".split("|"))
 #: Behind a finding or an allergy they deny it, and can mean nothing else.
 DENIALS = set(
-    "negative|neg|neg.|none|denied|absent|negativ|negatif|negativo|negativa|-ve|(-)|nil|\u9634\u6027|\u5426\u8ba4".split(
+    "negative|neg|neg.|none|denied|absent|negativ|negatif|negativo|negativa|negada|negado|negata|negato|niee|verneint|-ve|"
+    "(-)|nil|\u9634\u6027|\u5426\u8ba4".split("|")
+)
+#: Negations of a verb in other languages, and plain ones.
+NOT = {"not", "nicht", "pas", "ne", "n'", "non", "no", "\u4e0d"}
+#: Negated, these verbs and states rule an agent out, and wish it never.
+UNFIT = set(
+    "stock|receive|have|get|employ|apply|infuse|order|propose|offer|load|deliver|"
+    "available|indicated|option|suitable|appropriate|feasible|advisable|advised|reimbursed|licensed|approved|in stock|"
+    "verfugbar|vorhanden|indiziert|geeignet|angezeigt|sinnvoll|zugelassen|lieferbar|ratsam|disponible|indique|indiquee|"
+    "adapte|adaptee|approprie|indicado|indicada|adecuado|adecuada|disponibile|indicato|indicata|adatto|adatta".split(
         "|"
     )
 )

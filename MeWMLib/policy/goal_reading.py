@@ -40,16 +40,6 @@ _DRUGS = set(
     "drug|drugs|chemotherapy|medikament|medikamente|therapie|medicament|medicaments|farmaco|farmacos|farmaci|"
     "\u836f\u7269|\u5316\u7597".split("|")
 )
-#: What a proposal is for; who refuses these refuses it.
-_PROCEDURES = set(
-    "tace|deb-tace|ctace|tae|embolisation|embolization|embolisations|embolizations|chemoembolisation|chemoembolization|"
-    "procedure|intervention|treatment|therapy|therapie|behandlung|eingriff|session|sessions|sitzung|chemotherapy|chemo|"
-    "chemotherapie|transarterielle chemoembolisation|traitement|chimioembolisation|chimiotherapie|tratamiento|"
-    "quimioembolizacion|quimioterapia|embolizacion|embolizzazione|trattamento|chemioembolizzazione|chemioterapia|"
-    "embolic|embolics|drug|drugs|agents|medikamente|\u6813\u585e|\u5316\u7597|\u4ecb\u5165|\u6cbb\u7597".split("|")
-)
-_AGAINST = ("neg", "avoid", "than", "except")
-_OTHERS = {"other", "else", "all", "every", "others"}
 #: "use A, no"
 _NO = {"no", "not", "nein", "nicht", "non", "pas"}
 
@@ -118,7 +108,7 @@ def points_back(part: Sequence[Token], contrasted: bool | None = None) -> bool:
         contrasted: a word such as "but" parts it from the agent, or another sentence begins; None for a comma.
     """
     against = ("adverse", "failed", "avoid", "avoid_after", "neg")
-    place = next((n for n, t in enumerate(part) if t.kind in against), None)
+    place = next((n for n, t in enumerate(part) if t.kind in against or t.text == "to avoid"), None)
     if place is None:
         return False
     if any(t.text in _IT for t in part) and not any(t.kind in (UNKNOWN, "clinical") for t in part[place + 1 :]):
@@ -166,6 +156,8 @@ def _take_agent(member: Token, polarity: str, allergic: bool, limited: bool, fou
     elif polarity in (ADVERSE, FEARED):
         found.excluded |= dict.fromkeys(names)
         found.adverse |= dict.fromkeys(names)
+        if limited:
+            found.ask(f"{', '.join(names)}: ruled out, or only limited?")
         if allergic:
             known = found.facts.get("allergies", ())
             found.facts["allergies"] = tuple(dict.fromkeys((*known, *_allergens(names))))
@@ -203,27 +195,6 @@ def _take_substance(member: Token, polarity: str, found: Reading) -> None:
         more = "" if name == "iodine" else ", or which agent of this program is meant"
         found.ask(f"“{found.shown([member])}” was not used: is there an allergy to it{more}?")
         found.leave([member])
-
-
-def ask_of_refusal(part: Sequence[Token], found: Reading) -> None:
-    """A refusal of the treatment itself is asked about: "no TACE", "patient refuses chemoembolisation"."""
-    kept = [t for t in part if t.kind not in ("aux", words.MARK)]
-    for place, token in enumerate(kept):
-        bland = token.text == "tae" or (
-            token.text == "bland" and any(t.text in _PROCEDURES for t in kept[place : place + 2])
-        )
-        if token.text not in _PROCEDURES and not bland:
-            continue
-        cue = next((n for n in range(place - 1, max(-1, place - 4), -1) if kept[n].kind in _AGAINST), None)
-        between = kept[cue + 1 : place] if cue is not None else ()
-        led = cue is not None and all(
-            t.kind in (UNKNOWN, "benign", "wish", "after_prep") and t.text not in _OTHERS for t in between
-        )
-        behind = [t.kind for t in kept[place + 1 : place + 4] if t.kind != "benign"]
-        led &= behind[:1] not in (["adverse"], ["clinical"], [UNKNOWN])
-        if led or bland or behind[:1] in (["avoid"], ["avoid_after"], ["neg"]):
-            found.ask(f"“{found.shown(part)}” speaks against the treatment itself: is it to be planned all the same?")
-            return
 
 
 def leave_part(part: Sequence[Token], found: Reading) -> None:

@@ -13,11 +13,18 @@ OR = {"or", "nor", "oder", "ou", "o", "u", "oppure", "ni", "noch", "\u6216"}
 #: An adverse phrase that ends so is about what follows.
 _LEADS_ON = {"to", "tolerate", "tolera", "tolere", "on", "with", "of", "from", "under", "after", "auf", "von", "de"}
 #: Verbs that may stand behind what they are about.
-_AT_THE_END = set("vermeiden ausschliessen weglassen absetzen evitar evitare eviter exclure".split())
+_AT_THE_END = set(
+    "wegzulassen auszulassen auszuschliessen abzusetzen verzichten vermeiden "
+    "ausschliessen weglassen absetzen evitar evitare eviter exclure".split()
+)
 #: What stands behind "with" then is not ruled out.
 _REPLACING = {"replace", "replacing", "substitute", "substituting"}
 #: Said of an allergy or a finding, these deny it; said of an agent, they exclude it.
-RULED_OUT = set("ruled out|excluded|ausgeschlossen|exclu|exclue|excluido|escluso|\u6392\u9664".split("|"))
+RULED_OUT = set(
+    "ruled out|excluded|ausgeschlossen|exclu|exclue|excluido|excluida|escluso|esclusa|refuted|disproved|disproven|"
+    "widerlegt|entkraftet|ecarte|ecartee|infirme|infirmee|descartado|descartada|desmentida|smentita|smentito|"
+    "\u6392\u9664".split("|")
+)
 PLEASE = {"please", "bitte", "svp"}
 #: Words after a negation which show that it refers to what comes before it.
 _ENDS = ("follow", "conn", "than", "except", "with", "after_prep", "neg", "avoid")

@@ -25,7 +25,7 @@ from MeWMLib.policy.agent_names import by_letters, classes, letters, members, pa
 CLASSES = (
     *("aim", "double", "adverse", "avoid", "avoid_after", "limit", "neg", "except", "than", "failed", "doubt"),
     *("history", "permit", "contrast", "wish", "wish_after", "clinical", "then", "with", "conn", "after_prep"),
-    *("follow", "amount", "size", "benign", "aux", "reluctant"),
+    *("follow", "amount", "size", "benign", "aux", "reluctant", "least"),
 )
 AGENT, SUBSTANCE, FACT, NUMBER, DOSE, COUNTED = "agent", "substance", "fact", "number", "dose", "counted"
 MEASURE, RELUCTANT = "measure", "reluctant"
@@ -42,7 +42,7 @@ _CJK = re.compile(r"[\u3400-\u9fff]")
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 #: A dose for each kilogram, square metre or the like is no dose.
 _DOSE = re.compile(
-    r"(?P<value>\d+(?:[.,]\d+)?)\s*(?P<unit>milligram(?:m|s)?|mg|milliliters?|millilitres?|ml|cc)\b"
+    r"(?P<value>\d+(?:[.,]\d+)?)\s*(?P<unit>milligram(?:m|s)?|mg|milliliters?|millilitres?|ml|cc|\u6beb\u5347|\u6beb\u514b)(?![a-z\d_])"
     r"(?:\s*(?:/|per|pro|par|por|je|each|\u6bcf)\s*(?:body |korper)?(?P<per>m2|m\^2|qm|sqm|m\b|"
     r"square met[a-z]+|quadratmeter|"
     r"metre carre|metro cuadrado|metro quadr\w+|kg|kilo\w*|ml|l\b|lb|lesion|lobe|d\b|day|week|bw\b|surface|vial|"
