@@ -22,6 +22,7 @@ from MeWMLib.policy import rules as clinical_rules
 from MeWMLib.policy.llm import cache, privacy, report_reader
 from MeWMLib.policy.llm.client import ChatClient
 from MeWMLib.policy.llm.endpoints import ENDPOINTS_FILE, Endpoint, find_endpoint, known_endpoints
+from MeWMLib.policy.report_loads import rule_findings
 from MeWMLib.policy.reports import parse_report
 
 #: An operation report is a few pages at most.
@@ -53,7 +54,7 @@ def report(arguments: argparse.Namespace, output: Output) -> int:
     text = _read_text(arguments.file)
     found = parse_report(text)
     data = found.to_json()
-    findings = clinical_rules.check(found.protocol) if found.protocol.actions else ()
+    findings, told = rule_findings(found)
     if arguments.endpoint:
         client = ChatClient(find_endpoint(arguments.endpoint))
         if arguments.preview:
@@ -62,6 +63,7 @@ def report(arguments: argparse.Namespace, output: Output) -> int:
         second = report_reader.second_reading(client, text)
         data["second_reading"] = second.report.to_json() | {"by": arguments.endpoint}
         data["differences"] = list(second.differences)
+    data["rules_told"] = list(told)
     data["rules"] = [{"rule": f.rule, "severity": f.severity, "reason": f.reason} for f in findings]
     output.show(data, *_report(data))
     return 0
@@ -86,7 +88,7 @@ def _read_text(name: str) -> str:
 
 
 def _report(data: dict[str, Any]) -> Iterable[str]:
-    yield f"Protocol: {data['protocol'] or 'no agent was found'}"
+    yield f"Protocol: {data['protocol'] or 'no agent was found'}{_doubts(data)}"
     for given in data["administrations"]:
         unit = agent(given["agent"]).dose_unit
         dose = "dose not stated" if given["dose"] is None else f"{given['dose']:g} {unit}"
@@ -104,9 +106,17 @@ def _report(data: dict[str, Any]) -> Iterable[str]:
     if "differences" in data:
         yield f"{data['second_reading']['by']} {'differs:' if data['differences'] else 'reads the same.'}"
         yield from (f"  {difference}" for difference in data["differences"])
+    yield from (f"  rules: {said}" for said in data["rules_told"])
     for found in data["rules"]:
         yield f"  {found['severity']}: {found['reason']} [{found['rule']}]"
     yield "Research use only. Read the report itself before you rely on this."
+
+
+def _doubts(data: dict[str, Any]) -> str:
+    """What of the protocol is not certain, for its headline."""
+    doubts = [*data["uncertain"], *(["the territory"] if data["territory_uncertain"] else [])]
+    unread = f"; NOT READ: {', '.join(data['unread_drugs'])}" if data["unread_drugs"] else ""
+    return (f"; UNCERTAIN: {', '.join(doubts)}" if doubts else "") + unread
 
 
 def _territory(data: dict[str, Any]) -> str:

@@ -28,6 +28,7 @@ class Product:
         agent: canonical name of the agent that it is; None if it is none.
         sources: keys of `sources.json`.
         words: further names, which are ordinary words too.
+        drug: it is a drug that is no agent.
     """
 
     names: tuple[str, ...]
@@ -35,6 +36,7 @@ class Product:
     agent: str | None = None
     sources: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    drug: bool = False
 
 
 @cache
@@ -59,6 +61,12 @@ def accompanying() -> tuple[Product, ...]:
 def ordinary_words() -> dict[str, str]:
     """Names of products that are words too, by their letters, to the canonical name of the agent."""
     return {letters(word): product.agent for product in products() if product.agent for word in product.words}
+
+
+@cache
+def drugs_not_read() -> frozenset[str]:
+    """The `letters` of the names of drugs that are no agent: with one of them an embolisation is not bland."""
+    return frozenset(letters(name) for product in products() if product.drug for name in product.names)
 
 
 @cache

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from MeWMLib.policy.report_counts import CONTAINER, COUNT, MANY, UNIT, VESSEL, count_of, find_counts, is_of_vials
 from MeWMLib.policy.report_numbers import Dose, find_doses
+from MeWMLib.policy.report_totals import TOTAL_BEFORE, TOTAL_BEHIND
 from MeWMLib.policy.report_words import AGENT, Name, any_of
 
 _TIMES_BEFORE = re.compile(
@@ -80,13 +81,6 @@ _BOTH_PLACES = re.compile(
 )
 #: Before vials that an amount was put into.
 _INTO = re.compile(r"\b(?:in|into|on|onto|to|over|among|between|using)\s+(?:the\s+)?$", re.I)
-_TOTAL_BEFORE = re.compile(
-    r"(?:\b(?:total|overall|cumulative|altogether|in all|sum)\b|(?<=[\d)a-z])\s*=)[\s:]*(?:(?:dose|volume|"
-    r"amount|quantity|of|"
-    r"is|was|were|used|given|the|a|drug|=)\b[\s:=]*){0,5}[\s:(=]*$",
-    re.I,
-)
-_TOTAL_BEHIND = re.compile(r"[\s,(]*(?:in total|in all|altogether|total|overall)\b", re.I)
 #: Characters: beside an amount, and of a group; and how many amounts one word may govern.
 _NEAR, _GROUP_FAR, _MOST = 60, 200, 12
 
@@ -368,7 +362,7 @@ def _find_totals(plain: str, amounts: list[_Given]) -> None:
     carried = -1  # where the last total ends
     for g in amounts:
         window = max(0, g.start - _GROUP_FAR)
-        if _TOTAL_BEFORE.search(plain, window, g.start) or _TOTAL_BEHIND.match(plain, g.end):
+        if TOTAL_BEFORE.search(plain, window, g.start) or TOTAL_BEHIND.match(plain, g.end):
             g.total = True
         elif carried >= 0 and g.start - carried <= _GROUP_FAR:
             g.total = not _DONE.search(plain, carried, g.start) and "(" not in plain[carried : g.start]

@@ -1,4 +1,4 @@
-"""Which name of a clause an amount belongs to, which names are said not to have been given, and by which route."""
+"""Which name of a clause an amount belongs to, and which names are said not to have been given."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from MeWMLib.core.protocol import DRUG, agent
 from MeWMLib.policy import report_words as words
-from MeWMLib.policy.agent_names import members
 from MeWMLib.policy.products import NOT_A_DOSE, PRODUCT
 from MeWMLib.policy.report_numbers import Dose
 from MeWMLib.policy.report_words import AGENT, MIXTURE, Name
@@ -35,8 +34,6 @@ _LINK_BEHIND = re.compile(
     r"(?:vials? of\s*)?\(?\s*$",
     re.I,
 )
-_IN = re.compile(r"\bin(?: \S+ m[lL])?(?: of)?(?: \S+)?\s*$", re.I)
-_FREE = words.any_of(r"infus\w+|perfus\w+|bolus|HAIC")
 _RESPECTIVELY = re.compile(r"\brespectively\b", re.I)
 _REST_UNITS = ("vial", "other")
 
@@ -93,7 +90,8 @@ def bind(text: str, names: Sequence[Name], doses: Sequence[Dose]) -> Bound:
             if _LINK_BEHIND.match(text[ends[before] : dose.start]):
                 options.append((dose.start - ends[before], before))
             elif dose.total and (known := _named_in(names, before, found.doses)):
-                options.append((dose.start - ends[before], known[-1]))
+                fitting = [n for n in known if _fits(names[n], dose)]
+                options.append((dose.start - ends[before], (fitting or known)[-1]))
         _give(found, names, dose, [n for _, n in sorted(options)])
     return found
 
@@ -205,38 +203,3 @@ def is_ingredient(seen: str, name: Name, dose: Dose | None) -> bool:
     """ "10 ml Lipiodol emulsion" is an amount of emulsion; "Epirubicin-Lipiodol emulsion with ..." names agents."""
     mixture = seen.strip(" -").lower() in ("emulsion", "mixture", "suspension")
     return mixture and (dose is None or dose.start > name.end)
-
-
-class Routes:
-    """How the agents of one clause were given: what follows from the whole clause is looked for once."""
-
-    def __init__(self, clause: str, names: Sequence[Name]) -> None:
-        names = [name for name in names if name.kind == AGENT]
-        oil = members("oil")
-        known = {name.agent for name in names}
-        self._drug = any(agent(name).kind == DRUG for name in known)
-        self._bead = any(agent(name).agent_class == "drug-eluting bead" for name in known)
-        # beads and a drug in one breath are loaded beads, unless it is said to be infused
-        self._loaded = words.LOADED.search(clause) is not None or not _FREE.search(clause)
-        self._infused, self._any = words.INFUSED.search(clause) is not None, words.ANY_VERB.search(clause) is not None
-        self._emulsified = re.search(r"\bemulsi", clause, re.I) is not None
-        # "50 mg of doxorubicin in 10 ml of Lipiodol" is an emulsion without the word
-        self._mixed = not known.isdisjoint(oil) and (
-            words.MIXED.search(clause) is not None
-            or any(_IN.search(clause, max(0, n.start - _NEAR), n.start) for n in names if n.agent in oil)
-        )
-
-    def of(self, name: str) -> str | None:
-        """The route of an agent of the clause; None if it is not stated."""
-        known = agent(name)
-        is_oil = known.name in members("oil")
-        if known.kind != DRUG and not is_oil:
-            return known.routes[0]
-        if self._emulsified or self._mixed:
-            return "emulsion" if self._emulsified or self._drug else "embolised"
-        if self._loaded and self._bead:
-            # a drug on beads: none of the routes of the vocabulary
-            return "embolised" if is_oil else None
-        if is_oil:
-            return "embolised" if self._any else None
-        return "infused" if self._infused else None

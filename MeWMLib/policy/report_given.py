@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from MeWMLib.core.protocol import DRUG, agent
 from MeWMLib.policy.agent_names import members
 
+#: What a clause is, where a plan and what came of it are told apart.
+PLANNED_PART, GIVEN_PART = "planned", "given"
+
 
 @dataclass(frozen=True)
 class Clause:
@@ -16,10 +19,12 @@ class Clause:
     Attributes:
         text: without the blanks around it.
         sentence: number of its sentence; parts between semicolons are of one.
+        part: PLANNED_PART or GIVEN_PART of a text that tells both; "" otherwise.
     """
 
     text: str
     sentence: int
+    part: str = ""
 
 
 @dataclass(frozen=True)

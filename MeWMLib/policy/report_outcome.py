@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from MeWMLib.policy.report_words import any_of
+from MeWMLib.policy.report_words import any_of, find_names
 
 _AIM = re.compile(
     r"\bto (?:emboli[sz]e|occlude|block|reduce)\b[^,;]*|\bfor (?:the )?(?:protective )?emboli[sz]ation\b[^,;]*", re.I
@@ -29,6 +29,23 @@ _BEFORE = re.compile(
     r"(?:\w+ )?(?:angiogra\w+|DSA|run|arteriogra\w+|emboli[sz]ation|treatment)?",
     re.I,
 )
+#: The sentence is about the tumour and what feeds it.
+_TUMOUR = re.compile(
+    r"\b(?:tumou?rs?|tumou?ral|lesions?|nodules?|mass(?:es)?|HCCs?|carcinomas?|metastas[ie]s|feed\w*|"
+    r"stain\w*|blush\w*|hypervascular\w*|neovascular\w*|target\w*)\b", re.I,
+)  # fmt: skip
+#: Vessels and organs that are no tumour, and vessels that are closed to protect them.
+_ELSEWHERE = re.compile(
+    r"\b(?:cystic|gastroduodenal|GDA|(?:right|left) gastric|gastric|duoden\w+|gallbladder|stomach|bowel|pancrea\w+|"
+    r"parenchym\w+|splenic|mesenteric|SMA|femoral|falciform|supraduodenal|coil\w*|microcoil\w*|plug\w*|protect\w*|"
+    r"prophylactic\w*|redistribut\w+|spared)\b", re.I,
+)  # fmt: skip
+_LESION = re.compile(r"\b(?:tumou?rs?|tumou?ral|lesions?|nodules?|HCCs?|carcinomas?|metastas[ie]s|feed\w*)\b", re.I)
+_LOOKED = re.compile(r"\b(?:(?:angio|arterio|aorto|porto)gra\w+|DSA|runs?|CBCT|CTHA)\b", re.I)
+_AFTER = re.compile(
+    r"\b(?:final\w*|completion|control|post\w*|after\w*|end|subsequent\w*|repeat\w*|follow-?up|then|now|last|closing|"
+    r"check|residual|remaining|remains?|left|no longer|any more|disappear\w*|vanish\w*|gone)\b", re.I,
+)  # fmt: skip
 _END = any_of(
     r"disappear\w*|vanish\w*|occlu(?:ded|sion)|obliterat\w+|absent|embolised|embolized|devasculari[sz]ed",
     r"devasculari[sz]ation|gone|eliminated|no longer (?:seen|visible)|stasis|stagnat\w+",
@@ -65,9 +82,16 @@ _UNCHANGED = any_of(
 def attenuation(clauses: Sequence[str]) -> tuple[int | None, str, str]:
     """The level, the clause that it was read from, and a note if clauses contradict each other.
 
-    Clauses about the time before the treatment do not count; of the others, the last one that states an outcome counts.
+    Only clauses that speak of the tumour, its staining or what feeds it count, and none about the time before the
+    treatment; of these the last one that states an outcome counts.
     """
-    stated = [(level, clause) for clause in clauses if (level := _level(clause)) is not None]
+    named = [n for n, clause in enumerate(clauses) if find_names(clause)]
+    first = named[0] if named else -1  # before it, nothing was given
+    stated = [
+        (level, clause)
+        for n, clause in enumerate(clauses)
+        if (n >= first or not _is_before(clause)) and (level := _level(clause)) is not None
+    ]
     if not stated:
         return None, "", ""
     level, clause = stated[-1]
@@ -76,7 +100,14 @@ def attenuation(clauses: Sequence[str]) -> tuple[int | None, str, str]:
     return level, clause, note if len(levels) > 1 else ""
 
 
+def _is_before(clause: str) -> bool:
+    """True for what was seen before anything was given: nothing in it says that it is the end."""
+    return not _AFTER.search(clause) and (_LOOKED.search(clause) is not None or _NONE_LEFT.search(clause) is not None)
+
+
 def _level(clause: str) -> int | None:
+    if not _TUMOUR.search(clause) or (_ELSEWHERE.search(clause) and not _LESION.search(clause)):
+        return None
     if _BEFORE.match(clause.strip().removeprefix("the ").removeprefix("The ")) or not _SUBJECT.search(clause):
         return None
     # an aim is not an outcome: "used to embolize the feeding branches"

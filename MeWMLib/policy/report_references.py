@@ -15,7 +15,14 @@ UNSURE = "?"
 #: Marks an amount that is one more of the agent before, and no part of what was told.
 ONE_MORE = "one more"
 _NEAR = 120
-_WHAT = r"(?:emulsion|mixture|suspension|solution|beads?|microspheres?|dose|drug|volume|amount)"
+_WHAT = r"(?:emulsion|mixture|suspension|solution|beads?|microspheres?|dose|drug|volume|amount|vials?|syringes?)"
+#: "4/5", "two thirds", "80 %"; not "S4/5" or "segments 4/5".
+_FRACTION = (
+    r"(?:(?<![\w/.,])(?<!segment )(?<!segments )(?<!seg )(?<!seg\. )[1-9]\s?/\s?(?:[2-9]|10)(?![\d/])|"
+    r"\b(?:(?:one |a )?half|(?:one |a |two )?thirds?|(?:one |a |two |three )?(?:quarter|fourth)s?|"
+    r"(?:one |a |two |three |four )?fifths?|most|\d{1,2}(?:[.,]\d)?\s?(?:%|percent|per cent)))"
+)
+_SHARE_GIVEN = r"infused|injected|given|administered|delivered|instil+ed|perfused|used|applied"
 PART_OF = re.compile(
     rf"\s*(?:of|from|out of)\s+(?:it|this|that|these|which|(?:the|this|that)\s+(?:\w+\s+)?{_WHAT})\b", re.I
 )
@@ -25,9 +32,15 @@ SHARE = re.compile(
     r"the (?:first )?half) "
     rf"of (?:it|this|that|which|(?:the|this|that) (?:\w+ )?{_WHAT})\b|"
     r"(?:of which|of it|thereof),? (?:only |about |approximately )?(?:\d{1,2}\s?%|half|one third|two thirds|most)|"
-    r"\b\d{1,2}\s?% (?:was|were|could be) (?:given|injected|delivered|administered|infused)\b",
+    rf"{_FRACTION} (?:of (?:it|this|that|which|them|(?:the|this|that) (?:\w+ )?{_WHAT}) )?"
+    rf"(?:(?:was|were|could be|could only be|has been|only|then|slowly|being) ){{0,3}}(?:{_SHARE_GIVEN})\b|"
+    rf"(?:of which|of it|thereof),? (?:only |about )?{_FRACTION}|"
+    rf"\b(?:{_SHARE_GIVEN})(?: only| about)? {_FRACTION} of (?:it|this|that|(?:the|this) (?:\w+ )?{_WHAT})\b|"
+    rf"\b(?:{_SHARE_GIVEN})\s?(?:to|:|only|by)? {_FRACTION}(?=\s*(?:$|[);,]))",
     re.I,
 )
+#: "Half into A5 and half into A8" are the whole.
+BOTH_HALVES = re.compile(r"\bhalf\b[^.;]{0,80}\bhalf\b", re.I)
 OTHER_SHARE = re.compile(
     rf"\b(?:the )?(?:(?:other|second|remaining|last) (?:half|third|quarter|two thirds|part|portion|{_WHAT})|"
     rf"rest|remainder)\b",
@@ -110,6 +123,12 @@ def reference(
         return places[following - 1].text
     joined = _JOINS.search(plain, before, dose.start)
     return UNSURE if joined and _ENDS.match(plain, dose.end) else ""
+
+
+def beside(doses: Sequence[Dose], before: int) -> tuple[Dose | None, Dose | None]:
+    """The amounts before and behind the one that follows `before`."""
+    behind = before + 2
+    return doses[before] if before >= 0 else None, doses[behind] if behind < len(doses) else None
 
 
 def is_only_made(plain: str, dose: Dose) -> bool:

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import bisect
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,15 +14,19 @@ from MeWMLib.core.protocol import agent
 from MeWMLib.core.texts import shortened
 from MeWMLib.policy import report_words as words
 from MeWMLib.policy.agent_names import letters
-from MeWMLib.policy.products import PRODUCT, materials
+from MeWMLib.policy.products import PRODUCT, drugs_not_read, materials
 from MeWMLib.policy.report_amounts import find_amounts
-from MeWMLib.policy.report_binding import Routes, bind, is_ingredient, negated
+from MeWMLib.policy.report_binding import bind, is_ingredient, negated
 from MeWMLib.policy.report_counts import last_count
-from MeWMLib.policy.report_given import Administration, Clause, Group
+from MeWMLib.policy.report_days import OtherDays
+from MeWMLib.policy.report_given import GIVEN_PART, PLANNED_PART, Administration, Clause, Group
+from MeWMLib.policy.report_mixtures import amount_of, is_definite, pairs
 from MeWMLib.policy.report_numbers import Dose, without_sizes
 from MeWMLib.policy.report_places import find_places
+from MeWMLib.policy.report_planned import Plans
 from MeWMLib.policy.report_references import (
     AGAIN,
+    BOTH_HALVES,
     GIVEN,
     MADE,
     ONE_MORE,
@@ -32,6 +35,7 @@ from MeWMLib.policy.report_references import (
     SHARE,
     THROWN,
     UNSURE,
+    beside,
     is_in_parenthesis,
     is_namely,
     is_only_made,
@@ -39,25 +43,15 @@ from MeWMLib.policy.report_references import (
     was_given,
 )  # fmt: skip
 from MeWMLib.policy.report_roles import Place
+from MeWMLib.policy.report_routes import Routes
 from MeWMLib.policy.report_territory import TerritoryReader
-from MeWMLib.policy.report_totals import settled
+from MeWMLib.policy.report_totals import RESTATED, settled
 from MeWMLib.policy.report_words import AGENT, MIXTURE, Name
 
 #: Characters: where words are looked for beside a name, and how much of a long clause is shown.
 _NEAR, _SHOWN = 120, 300
 #: Names and administrations that are looked back to from one place.
 _MOST = 12
-#: A heading over what is told elsewhere too: amounts under it are not given once more.
-_RESTATED = re.compile(
-    r"\s*(?:(?:in )?(?:summary|conclusion|conclusions|impression|totals?|overall|altogether)\b[^:,]{0,30}[:,]|"
-    r"(?:materials?|medications?|drugs?|agents?|(?:chemotherapeutic|embolic) (?:agents?|materials?)|consumables|"
-    r"procedure|"
-    r"title|operation|intervention|treatment)(?: used| given| performed)?\s*:)",
-    re.I,
-)
-#: "The emulsion of 10 ml Lipiodol and ..." is the one that was made before.
-_THE_MIXTURE = re.compile(r"\b(?:the|this)\s+(?:\w+\s+)?$", re.I)
-_RATIO_BEHIND = re.compile(r"\s*(?:/|\bper\b)\s*(?:ml|cc|kg|m2|m\u00b2)(?!\w)", re.I)
 
 
 class Reader:
@@ -72,6 +66,7 @@ class Reader:
         excluded: agents named as not given.
         notes: what was not certain.
         unread: products that are no agent, and amounts that belong to nothing.
+        unread_drugs: those of the products that are drugs.
         territory: what was treated.
     """
 
@@ -80,18 +75,22 @@ class Reader:
         self.excluded: list[str] = []
         self.notes: list[str] = []
         self.unread: list[str] = []
+        self.unread_drugs: list[str] = []
         self.territory = TerritoryReader()
-        self._as_list, self._today = as_list, today
+        self._as_list, self._days = as_list, OtherDays(today, self.notes)
         self._named: set[str] = set()
         self._totals: dict[int, float] = {}  # places in `given` that state the amount of all, to that amount
         self._group: Group | None = None
         self._counted: tuple[int | None, bool] | None = None
-        self._another_day = -1  # the sentence that is about another day
+        self._plans = Plans()
 
     def read(self, clause: Clause) -> None:
         """Take in the next clause."""
         text = clause.text
-        if self._is_another_day(clause):
+        if self._days.is_another(clause):
+            return
+        if clause.part == PLANNED_PART:
+            self.unread += self._plans.take(text, lambda dose: self._known((), dose))
             return
         names, places = words.find_mentions(text), find_places(text)
         self.notes += [f"{name.slip!r} was read as {name.agent}" for name in names if name.slip]
@@ -105,30 +104,16 @@ class Reader:
         self._counted = last_count(plain)
         before = len(self.given)
         acted = self._read_names(text, plain, names, left_out, doses, places)
+        if self._plans.open and (clause.part == GIVEN_PART or GIVEN.search(text)):
+            self._add_bare(text)
         acted = self._read_references(text) or acted or len(self.given) > before
         self.territory.read(text, places, names, acted)
 
     def finish(self) -> None:
-        """Settle totals and parts of mixtures, which later clauses may have told."""
+        """Settle totals, plans and parts of mixtures, which later clauses may have told."""
         self._close_group()
+        self._settle_plans()
         self.given = settled(self.given, self._totals, self.notes)
-
-    def _is_another_day(self, clause: Clause) -> bool:
-        today = words.TODAY.search(clause.text) is not None
-        once = clause.sentence < self._today and words.ONCE.search(clause.text) is not None
-        if not today and (once or words.ANOTHER_DAY.search(clause.text)):
-            named = bool(words.find_names(clause.text))
-            # what follows in the sentence is about the same day, if this tells what was given then
-            self._another_day = clause.sentence if named else -1
-            if not named:
-                return True
-        if words.RESUMES.search(clause.text) and not words.ANOTHER_DAY.search(clause.text):
-            self._another_day = -1
-        if self._another_day != clause.sentence or today:
-            return False
-        if words.find_names(clause.text):
-            self.notes.append(f"left out, since it is about another day: {shortened(clause.text, _SHOWN)!r}")
-        return True
 
     def _read_names(
         self, text: str, plain: str, names: Sequence[Name], left_out: Sequence[Name], doses: list[Dose],
@@ -141,7 +126,7 @@ class Reader:
             self._add_unread(text, dose)
         mixed = bool(words.MIXED.search(text))
         routes = Routes(text, names)
-        restated = _RESTATED.match(text) is not None
+        restated = RESTATED.match(text) is not None
         acted = False
         new: list[int] = []
         shares: list[Dose] = []  # amounts of the mixture
@@ -149,7 +134,7 @@ class Reader:
             amount, total = bound.doses.get(n), bound.totals.get(n)
             if name.kind == MIXTURE:
                 acted = True
-                if amount and (not new or self._is_definite(text, name)):
+                if amount and (not new or is_definite(text, name)):
                     shares.append(amount)
             elif name.kind == PRODUCT:
                 self._add_product(name, amount)
@@ -160,7 +145,7 @@ class Reader:
                 if amount is None and total is None and name.agent in self._named:
                     acted = True  # named again, not given again
                     continue
-                amount = self._amount_of(text, names, n, amount)
+                amount = amount_of(text, names, n, amount)
                 if amount is None and not bound.totals and bound.doses.get(n):
                     self._add_unread(text, bound.doses[n])
                 route = None if self._as_list else routes.of(name.agent)
@@ -170,53 +155,18 @@ class Reader:
                 if total:
                     new.append(self._add(text, name.agent, total, route, True))
         if new:
-            self._close_group()
-            agents = tuple(dict.fromkeys(self.given[n].agent for n in new))
-            made = MADE.search(text) or any(name.kind == MIXTURE for name in names)
-            self._group = Group(new, agents, bool(made) and not GIVEN.search(text))
+            made = MADE.search(text) is not None or any(name.kind == MIXTURE for name in names)
+            self._open_group(new, text, made)
         for share in shares:
             if self._group and share.value is not None:
                 self._group.give(share.value, share.text)
         left = bind(plain, left_out, bound.left).left if left_out else bound.left
         return self._read_left(text, plain, names, doses, left, places) or acted
 
-    @classmethod
-    def _amount_of(cls, text: str, names: Sequence[Name], n: int, dose: Dose | None) -> Dose | None:
-        """The amount beside a name, unless it is one of a mixture, or only a concentration."""
-        if dose is None or cls._is_of_mixture(text, names, n, dose):
-            return None  # "12 ml Lipiodol/epirubicin emulsion" are 12 ml of emulsion
-        if ratio := _RATIO_BEHIND.match(text, names[n].end):
-            said = f"{dose.text} {text[names[n].start : names[n].end]}{ratio[0]}"
-            return replace(dose, value=None, uncertain=said)
-        return dose
-
-    @staticmethod
-    def _is_definite(text: str, mixture: Name) -> bool:
-        return _THE_MIXTURE.search(text, max(0, mixture.start - _NEAR), mixture.start) is not None
-
-    @staticmethod
-    def _is_of_mixture(text: str, names: Sequence[Name], n: int, dose: Dose) -> bool:
-        """ "12 ml Lipiodol/epirubicin emulsion", "2 ml NBCA-Lipiodol": True if the amount is that of several agents."""
-
-        def joined(one: int) -> bool:
-            return text[names[one].end : names[one + 1].start].strip() in ("/", "-", "+")
-
-        first = last = n
-        while first > max(0, n - _MOST) and joined(first - 1):
-            first -= 1
-        while last + 1 < min(len(names), n + _MOST) and joined(last):
-            last += 1
-        if first == last or not 0 <= names[first].start - dose.end <= _NEAR:
-            return False
-        chain = names[first : last + 1]
-        behind = names[last + 1] if last + 1 < len(names) else None
-        emulsion = behind is not None and behind.kind == MIXTURE and not text[chain[-1].end : behind.start].strip(" -")
-        return emulsion or all(name.kind == AGENT and agent(name.agent).dose_unit == dose.unit for name in chain)
-
     def _is_the_mixture(self, text: str, names: Sequence[Name], n: int, dose: Dose) -> bool:
         """ "The emulsion of 10 ml Lipiodol was injected", where 10 ml were mixed before."""
         mixture = next((m for m in names[max(0, n - _MOST) : n] if m.kind == MIXTURE), None)
-        if mixture is None or not self._is_definite(text, mixture):
+        if mixture is None or not is_definite(text, mixture):
             return False
         first = max(0, len(self.given) - _MOST)
         made = (a for at, a in enumerate(self.given[first:], start=first) if at not in self._totals)
@@ -240,6 +190,8 @@ class Reader:
 
     def _add_product(self, name: Name, dose: Dose | None) -> None:
         what = materials()[1][letters(name.agent)][1]
+        if letters(name.agent) in drugs_not_read():
+            self.unread_drugs.append(name.agent)
         amount = f", {dose.text}" if dose else ""
         self.unread.append(f"product {name.agent}{amount} ({what})")
 
@@ -248,12 +200,16 @@ class Reader:
         places: Sequence[Place],
     ) -> bool:  # fmt: skip
         """Amounts without a name of their own; True if something was given by one."""
-        acted = False
         ends, starts = [dose.end for dose in doses], [place.start for place in places]
         referring = []
+        if self._plans.open:
+            left = [dose for dose in left if not self._add_planned(text, dose)]
+        paired = self._add_pairs(text, plain, names, left)
+        acted = len(left) > len(paired)
+        left = paired
         for dose in left:
             before = bisect.bisect_right(ends, dose.start) - 1
-            if how := reference(plain, dose, _beside(doses, before), places, starts):
+            if how := reference(plain, dose, beside(doses, before), places, starts):
                 referring.append((dose, how))
         if self._is_breakdown(plain, names, [dose for dose, _ in referring]):
             return True
@@ -261,6 +217,66 @@ class Reader:
         for dose in left:
             acted = self._add_reference(text, plain, names, dose, ways.get(dose, "")) or acted
         return acted
+
+    def _add_planned(self, text: str, dose: Dose) -> bool:
+        """ "60 mg was given", where 100 mg of an agent were planned: True if it was read as of this agent."""
+        name = self._plans.of(dose, self._with_dose())
+        if not name:
+            return False
+        route = None if self._as_list else Routes(text, [Name(name, dose.start, dose.start)]).of(name)
+        self._open_group([self._add(text, name, dose, route, dose.total)], text)
+        return True
+
+    def _add_bare(self, text: str) -> None:
+        """ "Actually administered 40", where a plan names the agent."""
+        if found := self._plans.bare(text, self._with_dose()):
+            self._open_group([self._add(text, found[0], found[1], None)], text)
+
+    def _settle_plans(self) -> None:
+        """What was planned counts, as uncertain, only where no amount that was given is told."""
+        done = self._with_dose()
+        for name, (dose, text) in self._plans.open.items():
+            if name in done:
+                self.notes.append(f"{name}: {dose.text} was planned, and is not what was given")
+                continue
+            because = dose.uncertain or "planned"
+            self.given = [a for a in self.given if a.agent != name or a.dose is not None]
+            self._add(text, name, replace(dose, uncertain=because), None)
+
+    def _with_dose(self) -> set[str]:
+        return {a.agent for a in self.given if a.dose is not None}
+
+    def _open_group(self, new: list[int], text: str, made: bool = False) -> None:
+        self._close_group()
+        agents = tuple(dict.fromkeys(self.given[n].agent for n in new))
+        self._group = Group(new, agents, made and not GIVEN.search(text))
+
+    def _add_pairs(self, text: str, plain: str, names: Sequence[Name], left: Sequence[Dose]) -> list[Dose]:
+        """ "15 mg + 3 ml into A3": once more of the drug and the oil that were named before; what is left of `left`."""
+        found = [(pair, [self._known(names, dose) for dose in pair]) for pair in pairs(plain, names, left)]
+        if not found:
+            return list(left)
+        group, read = self._group, set()
+        told: dict[str, float] = {}
+        for dose, fitting in ((d, k) for pair, known in found for d, k in zip(pair, known, strict=True) if len(k) == 1):
+            told[fitting[0]] = round(told.get(fitting[0], 0.0) + (dose.value or 0.0), 6)
+        breakdown = len(found) > 1 and all(self._last_dose(name) == dose for name, dose in told.items())
+        for pair, known in found:
+            for dose, fitting in zip(pair, known, strict=True):
+                if len(fitting) == 1 and breakdown:
+                    pass
+                elif len(fitting) == 1 and group and (group.made or group.parts):
+                    group.give(dose.value or 0.0, dose.text, fitting[0])
+                elif len(fitting) == 1:
+                    route = next(a.route for a in reversed(self.given) if a.agent == fitting[0])
+                    new = self._add(text, fitting[0], dose, route)
+                    if group:
+                        group.given.append(new)
+                else:
+                    self._mark(fitting, dose.text)
+                    self._add_unread(text, dose)
+                read.add(dose)
+        return [dose for dose in left if dose not in read]
 
     def _is_breakdown(self, plain: str, names: Sequence[Name], parts: Sequence[Dose]) -> bool:
         """ "10 ml was given, 6 ml into the right and 4 ml into the left": the parts are the whole, not more."""
@@ -364,7 +380,7 @@ class Reader:
             group.marked = True
             for at in marks:
                 self._mark_at(at, f"{other[0]} {thrown[0]}")
-        elif other and (GIVEN.search(text) or share):
+        elif (other and (GIVEN.search(text) or share)) or (share and BOTH_HALVES.search(text)):
             group.all_given = True
         if again := AGAIN.search(text):
             group.marked = True
@@ -379,9 +395,3 @@ class Reader:
             return
         for n in group.given:
             self._mark_at(n, group.share)
-
-
-def _beside(doses: Sequence[Dose], before: int) -> tuple[Dose | None, Dose | None]:
-    """The amounts before and behind the one that follows `before`."""
-    behind = before + 2
-    return doses[before] if before >= 0 else None, doses[behind] if behind < len(doses) else None

@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from MeWMLib.core.protocol import agent
 from MeWMLib.policy.report_given import Administration
+
+#: Words for the amount of all, in the languages that reports mix into English.
+TOTAL_WORD = (
+    r"total(?:s|e|en|ly|ling|ing|led|ed)?|overall|cumulative(?:ly)?|altogether|all together|in all|sum|sums up to|"
+    r"summed(?: up)?|adding up to|adds up to|amounting to|combined(?= (?:dose|volume|amount))|"
+    r"(?:ins)?gesamt(?:dosis|menge|volumen)?|summe|zusammen|en tout|in tutto|complessiv\w+|totaal"
+)
+TOTAL_BEFORE = re.compile(
+    rf"(?:\b(?:{TOTAL_WORD})\b|(?<=[\d)a-z])\s*=)[\s:]*(?:(?:dose|dosis|dosi|menge|volume|volumen|amount|quantity|of|"
+    r"to|de|di|von|is|was|were|used|given|the|a|drug|=)\b[\s:=]*){0,5}[\s:(=]*$",
+    re.I,
+)
+#: A heading over what is told elsewhere too: amounts under it are not given once more.
+RESTATED = re.compile(
+    r"\s*(?:(?:in )?(?:summary|conclusion|conclusions|impression|totals?|overall|altogether|all together|"
+    r"gesamt\w*|insgesamt|summe|cumulative(?:ly)?|sum)\b[^:,]{0,30}[:,]|"
+    r"(?:materials?|medications?|drugs?|agents?|(?:chemotherapeutic|embolic) (?:agents?|materials?)|consumables|"
+    r"procedure|"
+    r"title|operation|intervention|treatment)(?: used| given| performed)?\s*:)",
+    re.I,
+)
+TOTAL_BEHIND = re.compile(
+    r"[\s,(]*(?:in total|in all|altogether|all together|total|overall|cumulative(?:ly)?|insgesamt|gesamt|zusammen|"
+    r"au total|en total|in totale|en tout|in tutto|in summe|in sum)\b",
+    re.I,
+)
 
 
 def settled(given: Sequence[Administration], totals: Mapping[int, float], notes: list[str]) -> list[Administration]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from MeWMLib.core.protocol import Action, Protocol
@@ -23,7 +23,11 @@ from MeWMLib.core.territory import Territory
 from MeWMLib.core.texts import MOST_REPORT, require_length, single_blanks
 from MeWMLib.policy import report_words as words
 from MeWMLib.policy.report_given import Administration, Clause
+from MeWMLib.policy.report_language import other_language
+from MeWMLib.policy.report_loads import loads
 from MeWMLib.policy.report_outcome import attenuation
+from MeWMLib.policy.report_planned import with_plans
+from MeWMLib.policy.report_sessions import last_session
 from MeWMLib.policy.report_steps import Reader
 
 #: A point behind "i.v." or "min." ends a sentence only before a capital.
@@ -54,6 +58,8 @@ class OperationReport:
         territory_text: the words that the territory was read from.
         territory_uncertain: the words that make the territory uncertain; "" if none do.
         unread: products that are no agent of MeWM, and amounts that belong to nothing.
+        unread_drugs: those of the products that are drugs.
+        loaded: the drugs that it says the beads were loaded with.
     """
 
     administrations: tuple[Administration, ...]
@@ -65,6 +71,8 @@ class OperationReport:
     territory_text: str = ""
     territory_uncertain: str = ""
     unread: tuple[str, ...] = ()
+    unread_drugs: tuple[str, ...] = ()
+    loaded: tuple[str, ...] = ()
 
     @property
     def protocol(self) -> Protocol:
@@ -101,21 +109,26 @@ def parse_report(text: str) -> OperationReport:
     Raises:
         InputError: it has more than `MOST_REPORT` characters.
     """
-    clauses = list(_clauses(text))
+    told = last_session(list(_clauses(text)))
+    clauses = with_plans(told.clauses)
     texts = [clause.text for clause in clauses]
     today = max((c.sentence for c in clauses if words.TODAY.search(c.text)), default=-1)
     reader = Reader(as_list=not any(words.ANY_VERB.search(c) for c in texts), today=today)
     for clause in clauses:
         reader.read(clause)
     reader.finish()
+    language = other_language(text)
     level, outcome, note = attenuation(texts)
-    notes = [*reader.notes, *([note] if note else [])]
-    given = {a.agent for a in reader.given}
-    excluded = tuple(n for n in dict.fromkeys(reader.excluded) if n not in given)
+    doubt = language or told.doubt
+    notes = [*filter(None, (language, told.doubt)), *told.notes, *reader.notes, *([note] if note else [])]
+    given = tuple(a if a.uncertain or not doubt else replace(a, uncertain=doubt) for a in reader.given)
+    named = {a.agent for a in given}
+    excluded = tuple(n for n in dict.fromkeys(reader.excluded) if n not in named)
     where = reader.territory
     return OperationReport(
-        tuple(reader.given), excluded, level, outcome, tuple(dict.fromkeys(notes)), where.territory, where.text,
-        where.uncertain, tuple(dict.fromkeys(reader.unread)),
+        given, excluded, level, outcome, tuple(dict.fromkeys(notes)), where.territory, where.text,
+        where.uncertain or (doubt if where.territory else ""), tuple(dict.fromkeys(reader.unread)),
+        tuple(dict.fromkeys(reader.unread_drugs)), tuple(dict.fromkeys(loads(texts, named))),
     )  # fmt: skip
 
 
