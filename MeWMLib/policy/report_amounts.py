@@ -74,7 +74,7 @@ _SHARE_BEFORE = re.compile(
     r"(?:\b(?:half|thirds?|quarters?|most|parts?|portion)|\d|^|,) ?of (?:the |a |these |this )?(?:[a-z]+ )?$", re.I
 )
 _PLANNED_BEFORE = re.compile(
-    r"\b(?:planned|intended|prescribed|calculated|target|scheduled|ordered)\b(?:\W+[a-z]+){0,3}\W*$", re.I
+    r"(?<!\bas )\b(?:planned|intended|prescribed|calculated|target|scheduled|ordered)\b(?:\W+[a-z]+){0,3}\W*$", re.I
 )
 _BOTH_PLACES = re.compile(
     r"\bboth\s+(?:the\s+)?(?:right|left|hepatic|lobar|lobes?|sides?|arter|branch|segment|vessel|feeder)\w*", re.I

@@ -106,7 +106,8 @@ def _is_before(clause: str) -> bool:
 
 
 def _level(clause: str) -> int | None:
-    if not _TUMOUR.search(clause) or (_ELSEWHERE.search(clause) and not _LESION.search(clause)):
+    looked = _LOOKED.search(clause) is not None and not _AFTER.search(clause)  # "no stain in S4 on the angiography"
+    if not _TUMOUR.search(clause) or ((looked or _ELSEWHERE.search(clause)) and not _LESION.search(clause)):
         return None
     if _BEFORE.match(clause.strip().removeprefix("the ").removeprefix("The ")) or not _SUBJECT.search(clause):
         return None

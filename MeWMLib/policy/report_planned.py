@@ -23,7 +23,8 @@ _PLAN_WORD = (
     r"planned|intended|prescribed|calculated|scheduled|ordered|foreseen|envisaged|aimed for|"
     r"(?:target|nominal)(?:ed)? (?:dose|volume|amount)"
 )
-_PLAN = any_of(_PLAN_WORD)
+_PLAN = re.compile(rf"(?<!\bas )\b(?:{_PLAN_WORD})\b", re.I)
+_PERFORMED = any_of(r"performed|carried out|completed|done")
 _GIVEN = any_of(
     r"given|administered|injected|infused|delivered|received|applied|instil+ed|actual(?:ly)?|used|achieved|reached"
 )
@@ -78,8 +79,11 @@ def _cut(clause: Clause) -> Iterator[Clause]:
             plans[-1] = (plans[-1][0] + part, planned)
         else:
             plans.append((part, planned))
-    if not any(is_plan for _, is_plan in plans):
-        yield clause
+    if len(plans) > 1 and plans[1][1] and not find_doses(plans[0][0]) and not _GIVEN.search(plans[0][0]):
+        plans[:2] = [(plans[0][0] + plans[1][0], True)]  # "cisplatin (planned 100 mg ..."
+    done = len(plans) == 1 and (_GIVEN.search(text) or _PERFORMED.search(text))
+    if done or not any(is_plan for _, is_plan in plans):
+        yield clause  # "the planned dose of 100 mg was given" is no plan alone
         return
     # the plan first: it names what "60 mg of the planned 100 mg" is an amount of
     for part, is_plan in sorted(plans, key=lambda entry: not entry[1]):
@@ -126,13 +130,18 @@ class Plans:
             if dose is not None:
                 self.open[name.agent] = (dose, text)
         unread = []
+        bare = [name.agent for name in names if name.kind == AGENT and not self._has_amount(name.agent)]
         for dose in bound.left:
-            fitting = known(dose)
+            here = [name for name in dict.fromkeys(bare) if agent(name).dose_unit == dose.unit]
+            fitting = here or known(dose)
             if len(fitting) == 1:
-                self.open.setdefault(fitting[0], (dose, text))
+                self.open[fitting[0]] = (dose, text)
             else:
                 unread.append(f"{dose.text!r} in {shortened(text, _SHOWN)!r}")
         return unread
+
+    def _has_amount(self, name: str) -> bool:
+        return name in self.open and self.open[name][0].value is not None
 
     def of(self, dose: Dose, given: Iterable[str]) -> str:
         """The agent that an amount without a name was given of: the only planned one of its unit, or "".

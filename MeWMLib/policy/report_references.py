@@ -28,15 +28,15 @@ PART_OF = re.compile(
 )
 #: "Half of it", "80 % of the beads".
 SHARE = re.compile(
-    r"\b(?:(?:one |a )?(?:half|third|quarter|part|portion|most)|two thirds|three quarters|\d{1,2}\s?%|"
-    r"the (?:first )?half) "
+    rf"(?:{_FRACTION}|\b(?:part|portion|the (?:first )?half)) "
     rf"of (?:it|this|that|which|(?:the|this|that) (?:\w+ )?{_WHAT})\b|"
-    r"(?:of which|of it|thereof),? (?:only |about |approximately )?(?:\d{1,2}\s?%|half|one third|two thirds|most)|"
+    rf"(?:of which|of it|thereof),? (?:only |about |approximately )?{_FRACTION}|"
     rf"{_FRACTION} (?:of (?:it|this|that|which|them|(?:the|this|that) (?:\w+ )?{_WHAT}) )?"
     rf"(?:(?:was|were|could be|could only be|has been|only|then|slowly|being) ){{0,3}}(?:{_SHARE_GIVEN})\b|"
-    rf"(?:of which|of it|thereof),? (?:only |about )?{_FRACTION}|"
-    rf"\b(?:{_SHARE_GIVEN})(?: only| about)? {_FRACTION} of (?:it|this|that|(?:the|this) (?:\w+ )?{_WHAT})\b|"
-    rf"\b(?:{_SHARE_GIVEN})\s?(?:to|:|only|by)? {_FRACTION}(?=\s*(?:$|[);,]))",
+    rf"\b(?:{_SHARE_GIVEN})(?:[\s:]+(?:fraction|share|portion|to|only|by|up to|about|approximately|approx\.)){{0,2}}"
+    rf"[\s:]+{_FRACTION}(?=\s*(?:$|[);,]|of (?:it|this|that|(?:the|this) (?:\w+ )?{_WHAT})))|"
+    rf"\b(?:partly|partially|incompletely|in part) (?:{_SHARE_GIVEN})\b|"
+    rf"\b(?:{_SHARE_GIVEN}) (?:only )?(?:partly|partially|incompletely|in part)\b",
     re.I,
 )
 #: "Half into A5 and half into A8" are the whole.
@@ -57,7 +57,7 @@ _ACT = (
 AGAIN = re.compile(
     rf"\b(?:(?:this|it|the (?:same )?{_ACT}) (?:was|were) (?:then |also )?(?:repeated|given again|injected again)|"
     rf"(?:was|were) (?:then )?repeated\b|the same (?:{_ACT}|was|were|in|into|on|for)\b|likewise|in the same way|"
-    rf"same for\b)",
+    rf"same for\b)|(?<![\w.,+])\d{{1,3}}\s?\+\s?\d{{1,2}}(?=\s(?:in|into|to|via)\b)",
     re.I,
 )
 #: What was only prepared, and what was given.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from MeWMLib.core.texts import shortened
 from MeWMLib.policy.report_given import Clause
 from MeWMLib.policy.report_numbers import find_doses
-from MeWMLib.policy.report_words import any_of, find_names
+from MeWMLib.policy.report_words import ANOTHER_DAY, any_of, find_names
 
 _ORDINALS = {
     word: n
@@ -24,16 +24,18 @@ _ORDINALS = {
     )
     for word in words
 }  # fmt: skip
+_ORDINALS |= {"initial": 1, "a": 1, "b": 2, "c": 3, "d": 4}
+_ORDINALS |= dict.fromkeys(("repeat", "subsequent", "latest", "final"), 90)
 _NOUN = (
     r"(?:DEB-?|c|DEM-?)?(?:TACE|TAE|HAIC)|sessions?|procedures?|treatments?|courses?|cycles?|sittings?|visits?|"
     r"chemoemboli[sz]ations?"
 )
-_WORD = r"first|second|third|fourth|fifth|sixth|1st|2nd|3rd|[4-9]th"
+_WORD = r"initial|repeat|subsequent|latest|final|first|second|third|fourth|fifth|sixth|1st|2nd|3rd|[4-9]th"
 _NOT_AN_AMOUNT = r"(?![\w/]|[.,]\d|\s*-?\s*(?:mg|ml|cc|g|x|vials?|\u00b5m|um)\b)"
 _SESSION = (
     rf"(?:(?P<word>{_WORD})\s+(?:[A-Z]+-?)?(?:[a-z]+ )?(?:{_NOUN})\b(?:\s+sessions?\b)?|"
     rf"(?:(?:TACE|treatment) )?(?:{_NOUN})\s*(?:no\.?|nr\.?|number|\#)?\s*(?P<number>\d{{1,2}}|I{{1,3}}|IV|V|VI|"
-    rf"one|two|three|four|five|six){_NOT_AN_AMOUNT})"
+    rf"one|two|three|four|five|six|(?-i:[A-D])){_NOT_AN_AMOUNT})"
 )
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 _MONTH = (
@@ -51,11 +53,21 @@ _LATER = r"(?:about |approximately )?[\w-]+ (?:days?|weeks?|months?|years?) (?:l
 _EVERY = re.compile(_SESSION, re.I)
 #: What begins a session: its number, a date or "today" at the beginning of a clause.
 _HEADING = re.compile(
-    rf"\s*(?:-\s*)?(?:(?:in|at|during|for|on)\s+)?(?:the\s+|her\s+|his\s+)?(?:{_SESSION}|{_DATE}|(?P<now>{_NOW}))"
-    rf"(?P<more>(?:\s*\([^()]{{0,60}}\)|,?\s*{_LATER}|,?\s+(?:on|in|of|dated)\s+(?:the )?(?:{_MONTH}\b)?[\d./ -]*"
-    rf"(?:{_MONTH}\b)?[ \d]{{0,6}}|,?\s+(?:{_NOW})\b|\s+(?:TACE|session)\b)*)\s*[:,.\u2013-]?\s*",
+    rf"\s*(?:-\s*)?(?:{_LATER},?\s+)?(?:(?:in|at|during|for|on)\s+)?(?:(?:the|an?|her|his)\s+)?"
+    rf"(?:{_SESSION}|{_DATE}|(?P<now>{_NOW}))"
+    rf"(?P<more>(?:\s*\([^()]{{0,60}}\)|,?\s*{_LATER}|,?\s+(?:(?:on|in|of|dated)\s+)?(?:the )?(?=\d|{_MONTH}\b)"
+    rf"(?:{_MONTH}\b)?[\d./ -]*(?:{_MONTH}\b)?[ \d]{{0,6}}(?!\d*\s*(?:mg|ml|cc|g)\b)|"
+    rf",?\s+(?:{_NOW})\b|\s+(?:TACE|session)\b)*)\s*[:,.\u2013-]?\s*",
     re.I,
 )  # fmt: skip
+#: "Two sessions were performed. In the first, ..."
+_SEVERAL = re.compile(
+    r"\b(?:two|three|four|five|several|multiple|both|[2-6]) (?:[a-z]+ )?(?:sessions|TACEs|TACE procedures|procedures|"
+    r"treatments|cycles|courses|sittings)\b", re.I
+)  # fmt: skip
+_BARE_HEADING = re.compile(
+    rf"\s*(?:(?:in|at|during)\s+the|the)\s+(?P<word>{_WORD})(?:\s+one)?(?P<number>(?!))?(?P<now>(?!))?\s*[,:]\s*", re.I
+)
 _TODAY = any_of(_NOW)
 #: Of a session that is still to come.
 _TO_COME = any_of(r"planned|scheduled|will be|next|intended|to be (?:given|done|performed)|postponed|cancelled|future")
@@ -124,10 +136,9 @@ def _sections(clauses: Sequence[Clause]) -> tuple[list[Clause], list[_Section]]:
     preamble: list[Clause] = []
     sections: dict[tuple[str, int], _Section] = {}
     current: _Section | None = None
-    last = -1
+    several = any(_SEVERAL.search(clause.text) for clause in clauses)
     for clause in clauses:
-        heading = _HEADING.match(clause.text) if clause.sentence != last else None
-        last = clause.sentence
+        heading = _HEADING.match(clause.text) or (_BARE_HEADING.match(clause.text) if several else None)
         if heading:
             key, date = _key(heading)
             title = heading[0].strip(" :,.-\u2013")
@@ -140,7 +151,7 @@ def _sections(clauses: Sequence[Clause]) -> tuple[list[Clause], list[_Section]]:
 
 def _key(heading: re.Match[str]) -> tuple[tuple[str, int], int | None]:
     """What tells the session of a heading from others, and its date as a number that grows."""
-    date = _date(heading)
+    date = _date(heading) if heading.re is _HEADING else None
     if written := heading["word"] or heading["number"]:
         word = written.lower()
         return ("session", _ORDINALS.get(word) or int(re.sub(r"\D", "", word) or 0)), date
@@ -186,6 +197,14 @@ def _told_in_one(clauses: Sequence[Clause]) -> Sessions:
         numbers = {m["word"] or m["number"] for m in _EVERY.finditer(clause.text)}
         if len({n.lower() for n in numbers}) > 1 and find_names(clause.text) and find_doses(clause.text):
             return Sessions(_without_sessions(clauses), (), f"several sessions in {shortened(clause.text, 120)!r}")
+    told = [c for c in clauses if find_names(c.text) and find_doses(c.text)]
+    for clause in clauses if len(told) > 1 else ():
+        if (
+            (m := _SEVERAL.search(clause.text))
+            and not _TO_COME.search(clause.text)
+            and not ANOTHER_DAY.search(clause.text)
+        ):
+            return Sessions(list(clauses), (), f"{m[0]} are told of, and not which amounts are of the last")
     return Sessions(list(clauses))
 
 

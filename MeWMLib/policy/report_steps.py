@@ -121,8 +121,8 @@ class Reader:
     ) -> bool:  # fmt: skip
         """Read what names and amounts say; True if something of an agent or a mixture was given by it."""
         bound = bind(plain, names, doses)
-        for dose, beside in bound.misfits:
-            self.notes.append(f"{beside}: {dose.text!r} is not a dose in {agent(beside).dose_unit}")
+        for dose, other in bound.misfits:
+            self.notes.append(f"{other}: {dose.text!r} is not a dose in {agent(other).dose_unit}")
             self._add_unread(text, dose)
         mixed = bool(words.MIXED.search(text))
         routes = Routes(text, names)
@@ -261,10 +261,13 @@ class Reader:
         for dose, fitting in ((d, k) for pair, known in found for d, k in zip(pair, known, strict=True) if len(k) == 1):
             told[fitting[0]] = round(told.get(fitting[0], 0.0) + (dose.value or 0.0), 6)
         breakdown = len(found) > 1 and all(self._last_dose(name) == dose for name, dose in told.items())
+        first = found[0][0][0]
+        certain = is_namely(plain, first) or is_in_parenthesis(plain, first)
         for pair, known in found:
             for dose, fitting in zip(pair, known, strict=True):
                 if len(fitting) == 1 and breakdown:
-                    pass
+                    if not (certain or (group and group.made)):
+                        self._mark(fitting, dose.text)
                 elif len(fitting) == 1 and group and (group.made or group.parts):
                     group.give(dose.value or 0.0, dose.text, fitting[0])
                 elif len(fitting) == 1:

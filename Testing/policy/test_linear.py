@@ -19,13 +19,21 @@ from MeWMLib.policy import (
     report_amounts,
     report_binding,
     report_counts,
+    report_days,
+    report_language,
+    report_loads,
+    report_mixtures,
     report_numbers,
     report_outcome,
+    report_planned,
     report_places,
     report_references,
     report_roles,
+    report_routes,
+    report_sessions,
     report_steps,
     report_territory,
+    report_totals,
     report_words,
     reports,
 )  # fmt: skip
@@ -34,8 +42,9 @@ from MeWMLib.policy.llm.privacy import masked
 from MeWMLib.policy.reports import parse_report, relevant_text
 
 REPORTS = (
-    reports, report_amounts, report_binding, report_counts, report_numbers, report_outcome, report_places,
-    report_references, report_roles, report_steps, report_territory, report_words,
+    reports, report_amounts, report_binding, report_counts, report_days, report_language, report_loads,
+    report_mixtures, report_numbers, report_outcome, report_places, report_planned, report_references, report_roles,
+    report_routes, report_sessions, report_steps, report_territory, report_totals, report_words,
 )  # fmt: skip
 UNITS = (
     "Epirubicin 30 mg and Lipiodol 10 ml were infused, ", "cisplatin, ", "without PVA or cisplatin and lipiodol or ",
@@ -45,6 +54,9 @@ UNITS = (
     "2 x 25 mg cisplatin ", "each ", "5 ml each ", "two vials ", "twice ", "2 x (", "total 5 mg ", "Embosphere 2 ml, ",
     "right hepatic artery, ", "S5 and ", "A5, ", "the left and ", "via ", "3 ml Lipiodol each into A5 and A8, ",
     "half of it, the rest; ", "further 5 ml. ", "300-500 um, ", "the same dose ", "not the right lobe, ",
+    "session 1: 5 mg cisplatin. ", "second session ", "12.03.2024 ", "planned 5 mg cisplatin, ", "planned: ", "given 5 mg, ",
+    "15 mg + 3 ml ", "4/5 injected, ", "wurde mit der ", "\u5965\u6c99", "an emulsion of cisplatin and Lipiodol, then ",
+    "no stain, DSA ", "loaded beads with 5 mg doxorubicin on beads ",
 )  # fmt: skip
 #: Words of goals of every kind, between two agents.
 FILLERS = (
