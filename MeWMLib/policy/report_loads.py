@@ -14,6 +14,7 @@ from MeWMLib.policy import rules as clinical_rules
 from MeWMLib.policy.agent_names import members
 from MeWMLib.policy.report_words import AGENT, LOADED, find_mentions
 from MeWMLib.policy.rule_checks import LOADED as BEADS
+from MeWMLib.policy.rule_checks import Rule
 
 if TYPE_CHECKING:
     from MeWMLib.policy.reports import OperationReport
@@ -74,5 +75,5 @@ def rule_findings(report: OperationReport) -> tuple[tuple[RuleFinding, ...], tup
     return tuple(sorted(found, key=lambda finding: order.index(finding.severity))), tuple(said)
 
 
-def _with_load(rule: clinical_rules.Rule, load: str) -> clinical_rules.Rule:
+def _with_load(rule: Rule, load: str) -> Rule:
     return replace(rule, counts_as={**rule.counts_as, BEADS: load}) if BEADS in rule.counts_as else rule

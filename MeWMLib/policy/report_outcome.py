@@ -44,7 +44,7 @@ _LESION = re.compile(r"\b(?:tumou?rs?|tumou?ral|lesions?|nodules?|HCCs?|carcinom
 _LOOKED = re.compile(r"\b(?:(?:angio|arterio|aorto|porto)gra\w+|DSA|runs?|CBCT|CTHA)\b", re.I)
 _AFTER = re.compile(
     r"\b(?:final\w*|completion|control|post\w*|after\w*|end|subsequent\w*|repeat\w*|follow-?up|then|now|last|closing|"
-    r"check|residual|remaining|remains?|left|no longer|any more|disappear\w*|vanish\w*|gone)\b", re.I,
+    r"check|residual|remaining|remains?|no longer|any more|disappear\w*|vanish\w*|gone)\b|\bleft\W*$", re.I,
 )  # fmt: skip
 _END = any_of(
     r"disappear\w*|vanish\w*|occlu(?:ded|sion)|obliterat\w+|absent|embolised|embolized|devasculari[sz]ed",

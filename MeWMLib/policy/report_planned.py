@@ -132,7 +132,7 @@ class Plans:
         unread = []
         bare = [name.agent for name in names if name.kind == AGENT and not self._has_amount(name.agent)]
         for dose in bound.left:
-            here = [name for name in dict.fromkeys(bare) if agent(name).dose_unit == dose.unit]
+            here = [one for one in dict.fromkeys(bare) if agent(one).dose_unit == dose.unit]
             fitting = here or known(dose)
             if len(fitting) == 1:
                 self.open[fitting[0]] = (dose, text)

@@ -59,7 +59,7 @@ def test_only_the_last_session_is_the_protocol_and_the_other_is_named(headings, 
 def test_where_the_last_session_is_not_clear_everything_is_uncertain() -> None:
     for text in (
         "03/04/2024: doxorubicin 50 mg. 05/06/2024: doxorubicin 40 mg.",
-        "Today: doxorubicin 50 mg. This session: cisplatin 40 mg. Session 1: doxorubicin 30 mg.",
+        "Session 1 (today): doxorubicin 50 mg. Session 2 (today): cisplatin 40 mg.",
         "Lipiodol 5 ml was used. Session 1: doxorubicin 50 mg. Session 2: doxorubicin 40 mg.",
         "Two sessions were performed. Doxorubicin 50 mg was given. Then doxorubicin 40 mg was given.",
         "Session 1: doxorubicin 50 mg. Session 2: doxorubicin 40 mg. Session 3 (today): aborted.",
@@ -88,7 +88,11 @@ def test_amounts_without_their_names_are_summed_or_uncertain(pairs, joint):
 
 @pytest.mark.parametrize(
     ("share", "act"),
-    itertools.product(("4/5", "half", "two thirds", "80 %", "three quarters", "only 1/2"), ("injected", "was given")),
+    [
+        *itertools.product(
+            ("4/5", "half", "two thirds", "80 %", "three quarters", "only 1/2"), ("injected", "was given")
+        )
+    ],
 )
 def test_a_share_is_never_the_whole_in_silence(share, act):
     report = parse_report(f"Epirubicin 50 mg was mixed with Lipiodol 10 ml; {share} {act}.")
