@@ -22,7 +22,7 @@ from MeWMLib.policy import rules as clinical_rules
 from MeWMLib.policy.llm import cache, privacy, report_reader
 from MeWMLib.policy.llm.client import ChatClient
 from MeWMLib.policy.llm.endpoints import ENDPOINTS_FILE, Endpoint, find_endpoint, known_endpoints
-from MeWMLib.policy.report_loads import rule_findings
+from MeWMLib.policy.report_rules import rule_findings
 from MeWMLib.policy.reports import parse_report
 
 #: An operation report is a few pages at most.

@@ -365,7 +365,8 @@ def _find_totals(plain: str, amounts: list[_Given]) -> None:
         if TOTAL_BEFORE.search(plain, window, g.start) or TOTAL_BEHIND.match(plain, g.end):
             g.total = True
         elif carried >= 0 and g.start - carried <= _GROUP_FAR:
-            g.total = not _DONE.search(plain, carried, g.start) and "(" not in plain[carried : g.start]
+            gap = plain[carried : g.start]  # "total 50 mg: 30 mg right, 20 mg left" goes on with the parts
+            g.total = not _DONE.search(plain, carried, g.start) and "(" not in gap and not gap.lstrip().startswith(":")
         carried = g.end if g.total else -1
 
 

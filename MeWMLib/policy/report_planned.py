@@ -21,6 +21,7 @@ from MeWMLib.policy.report_words import AGENT, any_of, find_mentions
 
 _PLAN_WORD = (
     r"planned|intended|prescribed|calculated|scheduled|ordered|foreseen|envisaged|aimed for|"
+    r"plan(?=\s*(?::|was\b|were\b|had\b))|"
     r"(?:target|nominal)(?:ed)? (?:dose|volume|amount)"
 )
 _PLAN = re.compile(rf"(?<!\bas )\b(?:{_PLAN_WORD})\b", re.I)
@@ -32,7 +33,7 @@ _PLAN_HEADING = re.compile(rf"\s*(?:initially |originally )?(?:{_PLAN_WORD})\b[^
 _GIVEN_HEADING = re.compile(rf"\s*(?:(?:total |dose |finally |amount )*)?{_GIVEN.pattern}[^:\n]{{0,30}}(?::|$)", re.I)
 #: Between the plan and what came of it.
 _BOUNDARY = re.compile(
-    rf",\s*|\s+(?=but\b|however\b|whereas\b|while\b)|\s*(?=\()|\s*(?:->|=>|\u2192)\s*|\s+(?:versus|vs\.?)\s+|"
+    rf",\s*|(?<=\))\s*|\s+(?=but\b|however\b|whereas\b|while\b)|\s*(?=\()|\s*(?:->|=>|\u2192)\s*|\s+(?:versus|vs\.?)\s+|"
     rf"\s+(?=(?:instead of|rather than|out of|of) (?:the |an? )?(?:{_PLAN_WORD})\b)",
     re.I,
 )
@@ -68,9 +69,13 @@ def _cut(clause: Clause) -> Iterator[Clause]:
         return
     cuts = [0, *(m.start() for m in _BOUNDARY.finditer(text) if m.start()), len(text)]
     plans: list[tuple[str, bool]] = []
-    planned = False
+    planned = outside = False
     for begin, end in itertools.pairwise(cuts):
         part = text[begin:end]
+        if part.lstrip().startswith("("):
+            outside = planned
+        elif text[begin - 1 : begin] == ")":
+            planned = outside  # "30 mg (planned 75 mg), Lipiodol 6 ml"
         if _PLAN.search(part):
             planned = _is_plan(part) or (planned and not _GIVEN.search(part))
         elif _GIVEN.search(part) or re.match(r"\W*(?:but|however|whereas)\b", part, re.I):
@@ -125,8 +130,8 @@ class Plans:
             if name.kind != AGENT:
                 continue
             dose = bound.doses.get(n) or bound.totals.get(n)
-            if dose is None and (bare := _BARE_AT_NAME.match(text, name.end)):
-                dose = _without_unit(bare, name.agent)
+            if dose is None and (written := _BARE_AT_NAME.match(text, name.end)):
+                dose = _without_unit(written, name.agent)
             if dose is not None:
                 self.open[name.agent] = (dose, text)
         unread = []

@@ -57,7 +57,9 @@ _HEADING = re.compile(
     rf"(?:{_SESSION}|{_DATE}|(?P<now>{_NOW}))"
     rf"(?P<more>(?:\s*\([^()]{{0,60}}\)|,?\s*{_LATER}|,?\s+(?:(?:on|in|of|dated)\s+)?(?:the )?(?=\d|{_MONTH}\b)"
     rf"(?:{_MONTH}\b)?[\d./ -]*(?:{_MONTH}\b)?[ \d]{{0,6}}(?!\d*\s*(?:mg|ml|cc|g)\b)|"
-    rf",?\s+(?:{_NOW})\b|\s+(?:TACE|session)\b)*)\s*[:,.\u2013-]?\s*",
+    rf",?\s+(?:{_NOW})\b|\s+(?:TACE|session)\b)*)"
+    r"(?!\s*(?:position|step|target|vessel|lesion|area|site|arter|segment|field|zone|arm|part|dose|line|feeder|branch))"
+    r"\s*[:,.\u2013-]?\s*",
     re.I,
 )  # fmt: skip
 #: "Two sessions were performed. In the first, ..."
@@ -71,6 +73,10 @@ _BARE_HEADING = re.compile(
 _TODAY = any_of(_NOW)
 #: Of a session that is still to come.
 _TO_COME = any_of(r"planned|scheduled|will be|next|intended|to be (?:given|done|performed)|postponed|cancelled|future")
+
+_DONE = any_of(r"given|injected|infused|administered|delivered|was performed|were performed")
+#: Characters at the beginning of a session that say that it is still to come.
+_BEGINNING = 40
 
 
 @dataclass
@@ -89,8 +95,14 @@ class _Section:
 
     @property
     def is_to_come(self) -> bool:
-        said = f"{self.title} {self.clauses[0].text if self.clauses else ''}"
-        return not self.today and _TO_COME.search(said) is not None
+        if self.today:
+            return False
+        first = self.clauses[0].text if self.clauses else ""
+        if any(_DONE.search(clause.text) for clause in self.clauses):
+            first = ""
+        amounts = find_doses(first)  # "doxorubicin 30 mg (planned 75 mg)" was given
+        begin = first[: min(_BEGINNING, amounts[0].start)] if amounts else first[:_BEGINNING]
+        return _TO_COME.search(f"{self.title} {begin}") is not None
 
 
 @dataclass(frozen=True)

@@ -234,14 +234,11 @@ class Reader:
 
     def _settle_plans(self) -> None:
         """What was planned counts, as uncertain, only where no amount that was given is told."""
-        done = self._with_dose()
         for name, (dose, text) in self._plans.open.items():
-            if name in done:
+            if name in self._with_dose():
                 self.notes.append(f"{name}: {dose.text} was planned, and is not what was given")
                 continue
-            because = dose.uncertain or "planned"
-            self.given = [a for a in self.given if a.agent != name or a.dose is not None]
-            self._add(text, name, replace(dose, uncertain=because), None)
+            self._add(text, name, replace(dose, uncertain=dose.uncertain or "planned"), None)
 
     def _with_dose(self) -> set[str]:
         return {a.agent for a in self.given if a.dose is not None}

@@ -49,6 +49,7 @@ def settled(given: Sequence[Administration], totals: Mapping[int, float], notes:
     """
     kept = dict(enumerate(given))
     first: dict[str, int] = {}  # of each agent, where its total is stated
+    differ: dict[str, str] = {}  # agents of which two totals are stated
     parts: dict[str, list[int]] = {}
     for n, one in enumerate(given):
         if n not in totals:
@@ -58,12 +59,16 @@ def settled(given: Sequence[Administration], totals: Mapping[int, float], notes:
         stated = first.setdefault(name, at)
         if at != stated:
             if totals[stated] != total:
-                notes.append(f"{name}: the report says {totals[stated]:g} and {total:g} in total")
+                differ[name] = f"{totals[stated]:g} and {total:g} in total"
+                notes.append(f"{name}: the report says {differ[name]}")
             del kept[at]
         elif name in parts:
             del kept[at]
             _settle(kept, parts[name], given[at], (at, total), notes)
-    return [kept[n] for n in sorted(kept)]
+    return [
+        one if one.uncertain or one.agent not in differ else replace(one, uncertain=differ[one.agent])
+        for _, one in sorted(kept.items())
+    ]
 
 
 def _settle(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from MeWMLib.cli import main
 from MeWMLib.policy.report_language import other_language
-from MeWMLib.policy.report_loads import rule_findings
+from MeWMLib.policy.report_rules import rule_findings
 from MeWMLib.policy.reports import OperationReport, parse_report
 
 DOSES = st.integers(1, 60)
@@ -66,6 +66,17 @@ def test_where_the_last_session_is_not_clear_everything_is_uncertain() -> None:
     ):
         report = parse_report(text)
         assert report.administrations and all(a.uncertain for a in report.administrations), text
+
+
+def test_steps_and_plans_are_no_sessions() -> None:
+    for text, given in (
+        ("First treatment position A8: epirubicin 25 mg. Second treatment position A5: epirubicin 10 mg.", 35),
+        ("1. Puncture. 2. Epirubicin 25 mg infused into A8. 3. Epirubicin 10 mg infused into A5.", 35),
+        ("Session 1: epirubicin 50 mg (planned 75 mg). Session 2: epirubicin 30 mg (planned 75 mg).", 30),
+        ("After two TACE sessions the third TACE was done. Epirubicin 30 mg was given. Then Gelfoam was given.", 30),
+        ("Total 50 mg: epirubicin 30 mg A8, epirubicin 20 mg A5.", 50),
+    ):
+        assert doses(parse_report(text))["Epirubicin"] == given, text
 
 
 @pytest.mark.parametrize("form", PLANS)
