@@ -23,7 +23,7 @@ TOTAL_BEFORE = re.compile(
 #: A heading over what is told elsewhere too: amounts under it are not given once more.
 RESTATED = re.compile(
     r"\s*(?:(?:in )?(?:summary|conclusion|conclusions|impression|totals?|overall|altogether|all together|"
-    r"gesamt\w*|insgesamt|summe|cumulative(?:ly)?|sum)\b[^:,]{0,30}[:,]|"
+    r"gesamt\w*|insgesamt|summe|cumulative(?:ly)?|sum)\b[^:,\d]{0,30}[:,]|"
     r"(?:materials?|medications?|drugs?|agents?|(?:chemotherapeutic|embolic) (?:agents?|materials?)|consumables|"
     r"procedure|"
     r"title|operation|intervention|treatment)(?: used| given| performed)?\s*:)",

@@ -52,7 +52,8 @@ _SOME = r"\d{1,2}|one|two|three|four|five|six|seven|eight|ten|twelve|several|a f
 #: A clause about another day, and one that is about today again.
 ANOTHER_DAY = re.compile(
     r"\b(?:previous(?:ly)?|prior|last|first|earlier|former) (?:(?:DEB-?|c)?TACE|session|procedure|treatment|course|"
-    r"(?:chemo)?emboli[sz]ation)s?\b(?! (?:position|step|site|target|vessel))|\bhistory of\b|\bnext (?:TACE|session|procedure|time|course|cycle|week|"
+    r"(?:chemo)?emboli[sz]ation)s?\b(?! (?:position|step|site|target|vessel))|"
+    r"\bhistory of\b|\bnext (?:TACE|session|procedure|time|course|cycle|week|"
     r"month|year)\b|"
     r"\b(?:past|initial|follow-?up|future|later|subsequent|another|further|repeat) (?:(?:DEB-?|c)?TACE|session|"
     r"course|cycle)s?\b|"

@@ -69,14 +69,14 @@ def test_where_the_last_session_is_not_clear_everything_is_uncertain() -> None:
 
 
 def test_steps_and_plans_are_no_sessions() -> None:
-    for text, given in (
+    for text, dose in (
         ("First treatment position A8: epirubicin 25 mg. Second treatment position A5: epirubicin 10 mg.", 35),
         ("1. Puncture. 2. Epirubicin 25 mg infused into A8. 3. Epirubicin 10 mg infused into A5.", 35),
         ("Session 1: epirubicin 50 mg (planned 75 mg). Session 2: epirubicin 30 mg (planned 75 mg).", 30),
         ("After two TACE sessions the third TACE was done. Epirubicin 30 mg was given. Then Gelfoam was given.", 30),
         ("Total 50 mg: epirubicin 30 mg A8, epirubicin 20 mg A5.", 50),
     ):
-        assert doses(parse_report(text))["Epirubicin"] == given, text
+        assert doses(parse_report(text))["Epirubicin"] == dose, text
 
 
 @pytest.mark.parametrize("form", PLANS)
