@@ -68,7 +68,7 @@ class TreatmentSummary:
         targets: numbers of the lesions that are treated, or of which a part is; empty in plans of older versions.
         target_percent: of the volume of each, how much of it is treated.
         beyond: numbers of lesions that the user chose and of which nothing is treated.
-        territory: what is fed, as text; "" where nobody has said it.
+        territory: what is fed, as text; "" where it was not stated.
         segments_by: who divided the liver into segments, where that was needed.
         why: in words, why these lesions, and what stays untreated.
     """

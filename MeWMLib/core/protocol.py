@@ -144,7 +144,7 @@ class Protocol:
 
     Attributes:
         actions: in vocabulary order.
-        territory: what the treated artery feeds, the same for all actions; None where nobody has said it, and of the
+        territory: what the treated artery feeds, the same for all actions; None where it was not stated, and for the
             empty protocol.
     """
 

@@ -86,7 +86,7 @@ class Session:
         percent: of the volume of each, how much of it is treated.
         mask: (K, J, I) on the CT's grid: the tumour that is treated.
         patch: the cube in which it is simulated.
-        territory: what is fed; None where nobody has said it.
+        territory: what is fed; None where it was not stated.
         segments_by: who divided the liver, where the territory or the target needed segments; else "".
         beyond: numbers of targets of which nothing is treated.
         why: in one or two sentences, why these and what is not treated.

@@ -39,7 +39,7 @@ NODULE_MM, SPECK_MM = 10.0, 5.0
 HIDDEN_SHARE = 0.5
 ARTERIAL_ONLY = "viability is read in the arterial phase"
 LIVER_ONLY = "only the liver was read: lymph nodes and lesions elsewhere are not part of it"
-UNCONFIRMED = "the outlines after treatment are the segmenter's and nobody has confirmed them"
+UNCONFIRMED = "the segmenter drew the outlines after treatment, and no reader has confirmed them"
 #: Rounding of a sum of diameters, which must not decide at a limit.
 _TINY = 1e-9
 

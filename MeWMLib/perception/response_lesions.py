@@ -57,7 +57,7 @@ class MeasuredLesion:
 
     @property
     def hidden_share(self) -> float:
-        """Share of the lesion in which enhancement cannot be seen: Lipiodol, and what lies beside it."""
+        """Share of the lesion in which enhancement cannot be seen: Lipiodol and its immediate surroundings."""
         return (self.lipiodol_ml + (self.unknown_ml or 0.0)) / self.volume_ml if self.volume_ml > 0 else 0.0
 
 
@@ -70,7 +70,7 @@ class ScanLesions:
         reference: the liver that they are compared with.
         liver_ml: with tumour.
         slice_mm: distance of its slices, which bounds what can be measured.
-        outlined_by_user: the outlines are the user's; else the segmenter's, and nobody has confirmed them.
+        outlined_by_user: the outlines are the user's; else the segmenter's, not confirmed by a reader.
         doubt: why a lesion that is not outlined here may be there all the same; "" if it is trusted.
     """
 

@@ -79,7 +79,7 @@ def treating(
     Args:
         patient: as `WorldModel.patient` measures them.
         targets: which lesions; None for those that can be treated in one session.
-        territory: what is fed; None where nobody has said it: then everything is.
+        territory: what is fed; None where it was not stated: then everything is.
         fed: (K, J, I) the region that was painted; it is what counts, whatever the territory is called.
         segments: (K, J, I) drawn segments, as `core.regions.read_segments` gives them; without them the liver is
             divided approximately where that is needed.

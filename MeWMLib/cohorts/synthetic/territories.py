@@ -116,7 +116,7 @@ class FedMask:
 
 
 def lobe(side: str, border: tuple[float, float, float], seed: int = 0) -> HalfSpace:
-    """The right or left lobe: what lies beyond a plane from the gallbladder to the inferior vena cava.
+    """The right or left lobe, divided by the plane through the gallbladder and the inferior vena cava.
 
     Args:
         side: "right" or "left".

@@ -50,7 +50,7 @@ OF_GRAINS = (
     "haze_mm",
 )  # fmt: skip
 OF_LOOK = ("oil_share", "oil_patch_mm", "oil_fill", "oil_rim", "oil_clump")
-#: Scans without labels whose liver is measured by `liver_level`; a late arterial one of HCC_007 is no arterial scan.
+#: Scans without labels whose liver `liver_level` measures. HCC_007's arterial scan before is late: left out.
 LEVELS = {
     "HCC_002": ("pre_arterial", "pre_portal"),
     "HCC_004": ("pre_arterial", "pre_portal", "post_arterial", "post_portal"),
