@@ -1,4 +1,4 @@
-"""A real server over the small world, on a free port and a thread; and a line tap that keeps what is sent to it."""
+"""Jobs and commands over the small world; a real server on a thread; and a line tap that keeps what is sent to it."""
 
 from __future__ import annotations
 
@@ -48,6 +48,33 @@ class Running:
         self._thread.join(20.0)
         self._socket.close()
         assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def do(fake, small_bundle):
+    """Do a job over the small world, in this process; `do.events` are its events."""
+
+    from MeWMLib.jobs import worker
+
+    def run(job):
+        run.events = []
+        return worker.run(job, run.events.append, lambda: False, fake.engine())
+
+    return run
+
+
+@pytest.fixture
+def mewm(fake_script, small_bundle, capsys):
+    """Run a command over the small world: (exit code, standard output, standard error)."""
+
+    from MeWMLib import cli
+
+    def run(*arguments):
+        code = cli.main([str(a) for a in arguments], worker=[sys.executable, str(fake_script)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
 
 
 @pytest.fixture

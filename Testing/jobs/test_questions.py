@@ -3,43 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MeWMLib import cli
 from MeWMLib.core import io
 from MeWMLib.core.errors import LabelQuestionError
 from MeWMLib.core.plan_folder import PlanFolder
 from MeWMLib.core.volume import LabelMap
-from MeWMLib.jobs import worker
 from MeWMLib.jobs.job import Job
-
-
-@pytest.fixture
-def do(fake):
-    """Do a job over the small world, in this process; `do.events` are its events."""
-
-    def run(job):
-        run.events = []
-        return worker.run(job, run.events.append, lambda: False, fake.engine())
-
-    return run
-
-
-@pytest.fixture
-def mewm(fake_script, small_bundle, capsys):
-    """Run a command over the small world: (exit code, standard output, standard error)."""
-
-    def run(*arguments):
-        code = cli.main([str(a) for a in arguments], worker=[sys.executable, str(fake_script)])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 def written(folder: Path, fake, array: np.ndarray | None = None) -> tuple[str, str]:

@@ -3,48 +3,22 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from MeWMLib import cli
 from MeWMLib.core import io
 from MeWMLib.core.errors import LabelQuestionError, MeWMError, TargetError, TargetQuestionError, TerritoryError
 from MeWMLib.core.plan_folder import PLAN, PlanFolder
-from MeWMLib.core.questions import require_target
+from MeWMLib.core.questions import NOTE, SEVERE, WARNING, Question, require_target
 from MeWMLib.core.regions import read_region, read_segments, write_region, write_segments
 from MeWMLib.core.territory import SEGMENTS, Territory
 from MeWMLib.core.volume import LabelMap
-from MeWMLib.jobs import worker
 from MeWMLib.jobs.inputs import territory_of
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.remote_files import pack
-
-
-@pytest.fixture
-def do(fake, small_bundle):
-    """Do a job over the small world, in this process; `do.events` are its events."""
-
-    def run(job):
-        run.events = []
-        return worker.run(job, run.events.append, lambda: False, fake.engine())
-
-    return run
-
-
-@pytest.fixture
-def mewm(fake_script, small_bundle, capsys):
-    """Run a command over the small world: (exit code, standard output, standard error)."""
-
-    def run(*arguments):
-        code = cli.main([str(a) for a in arguments], worker=[sys.executable, str(fake_script)])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 def written(folder: Path, fake, second: int = 0) -> dict[str, str]:
@@ -157,7 +131,13 @@ def test_two_lesions_alike_are_asked_for_and_the_answer_is_a_target(do, fake, tm
 
 
 def test_only_severe_questions_ask_for_a_target():
-    require_target((), False)
+    asked = [Question("target", severity, "Two lesions.") for severity in (NOTE, WARNING)]
+    require_target(asked, False)
+    asked.append(Question("target", SEVERE, "Lesion 2 is as large."))
+    require_target(asked, True)
+    with pytest.raises(TargetQuestionError, match="Lesion 2 is as large") as stopped:
+        require_target(asked, False)
+    assert "Two lesions" not in str(stopped.value)
 
 
 def test_the_command_prints_what_is_treated(mewm, fake, tmp_path):

@@ -10,55 +10,18 @@ from scipy import ndimage
 
 from MeWMLib.core import io
 from MeWMLib.core.errors import GeometryMismatchError, InputError, OutputError
-from MeWMLib.core.volume import Geometry, LabelMap, Volume
+from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.perception import registration
 from MeWMLib.perception import registration_quality as quality
 from MeWMLib.perception import registration_steps as steps
 from MeWMLib.perception.findings import dice
 from MeWMLib.perception.registration import Registration
-
-COARSE = Registration(spacing_mm=6.0, shrink=(2, 1), mesh_mm=90.0, levels=1, iterations=8, sampling=0.5)
-
-
-def grid(origin: tuple[float, float, float] = (90.0, 75.0, -60.0)) -> Geometry:
-    affine = np.diag([-3.0, -3.0, 4.0, 1.0])
-    affine[:3, 3] = origin
-    return Geometry((32, 50, 60), affine)
-
-
-def scan(
-    geometry: Geometry, move: tuple[float, float, float] = (0, 0, 0), oil: bool = False
-) -> tuple[Volume, LabelMap]:
-    """An elliptic trunk with a liver, spine and tumour, all moved by some mm of RAS."""
-    ras = geometry.to_ras(np.stack(np.meshgrid(*map(np.arange, geometry.shape), indexing="ij"), -1))
-    x, y, z = np.moveaxis(ras - np.array(move), -1, 0)
-    hu = np.full(geometry.shape, -1000.0)
-    hu[(x / 78) ** 2 + (y / 60) ** 2 < 1] = -90
-    hu[(x / 66) ** 2 + (y / 50) ** 2 < 1] = 45
-    liver = ((x - 22) / 38) ** 2 + ((y - 4) / 36) ** 2 + (z / 44) ** 2 < 1
-    tumour = (x - 28) ** 2 + (y - 8) ** 2 + (z - 4) ** 2 < 17**2
-    hu[liver] = 110
-    hu[((x + 35) / 14) ** 2 + ((y - 15) / 20) ** 2 + ((z + 8) / 25) ** 2 < 1] = 180
-    hu[x**2 + (y + 36) ** 2 < 12**2] = 320 + 60 * np.sin(z / 9)[x**2 + (y + 36) ** 2 < 12**2]
-    hu[tumour] = 70
-    if oil:
-        hu[tumour & (z > 4)] = 450
-    labels = np.where(tumour, 2, np.where(liver, 1, 0)).astype(np.uint8)
-    hu = ndimage.gaussian_filter(hu, 0.6) + np.random.default_rng(int(oil)).normal(0, 6, hu.shape)
-    return Volume(np.round(hu).astype(np.int16), geometry), LabelMap(labels, geometry)
+from Testing.perception.moved_pair import COARSE, grid, moved_pair, scan, z_of
 
 
 @pytest.fixture(scope="module")
 def pair() -> tuple[Volume, LabelMap, Volume, np.ndarray]:
-    """Before, labels, after (moved, on another grid), and the tumour's true outline after, on the grid before."""
-    before, labels = scan(grid())
-    after, _ = scan(grid((96.0, 70.0, -52.0)), move=(6, -8, 5), oil=True)
-    return before, labels, after, labels.tumour
-
-
-def _z(volume: Volume) -> np.ndarray:
-    index = np.stack(np.meshgrid(*map(np.arange, volume.geometry.shape), indexing="ij"), -1)
-    return volume.geometry.to_ras(index)[..., 2]
+    return moved_pair()
 
 
 def test_a_shift_is_found_in_spite_of_lipiodol(pair) -> None:
@@ -72,7 +35,7 @@ def test_a_shift_is_found_in_spite_of_lipiodol(pair) -> None:
     assert measured["liver_mae_hu_after"] < 0.5 * measured["liver_mae_hu_before"]
     assert 0.7 < measured["jacobian_low"] < measured["jacobian_high"] < 1.4 and measured["jacobian_folded_share"] == 0
     oil = found.covered & (found.ct.array > 300) & labels.liver
-    middle, truth = (before.geometry.to_ras(np.argwhere(m)).mean(0) for m in (oil, tumour & (_z(before) > 4)))
+    middle, truth = (before.geometry.to_ras(np.argwhere(m)).mean(0) for m in (oil, tumour & (z_of(before) > 4)))
     assert np.linalg.norm(middle - truth) < 4  # mm; it was 11
     again = registration.register(before, labels, after, COARSE)
     assert np.array_equal(again.ct.array, found.ct.array)

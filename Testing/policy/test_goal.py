@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,23 +18,19 @@ from MeWMLib.policy.goal import read_goal, require_answered, with_facts
 from MeWMLib.policy.guideline import propose
 from MeWMLib.policy.proposal import PolicyInput
 from MeWMLib.policy.rules import FORBIDDEN, WARNING, check
+from Testing.policy.goal_tables import each, parts, rows_of
 
-with Path(__file__).with_name("goal_sentences.csv").open(encoding="utf-8", newline="") as _file:
-    SENTENCES = list(csv.DictReader(_file))
+SENTENCES = rows_of("goal_sentences.csv")
 LESION = Lesion(1, 30.0, 40.0, (0.0, 0.0, 0.0), 120.0, 10.0, 0.0, 0.0, 30.0)
 FINDINGS = Findings(1500.0, 110.0, (LESION,))
 
 
-def _set(cell: str) -> set[str]:
-    return {part.strip() for part in cell.split(";") if part.strip()}
-
-
-@pytest.mark.parametrize("row", SENTENCES, ids=[row["sentence"][:60] for row in SENTENCES])
+@each(SENTENCES)
 def test_the_table_of_sentences(row: dict[str, str]) -> None:
     goal = read_goal(row["sentence"])
-    assert set(goal.wanted) == _set(row["wanted"])
-    assert set(goal.excluded) == _set(row["excluded"])
-    assert {limit.text for limit in goal.limits} == _set(row["limits"])
+    assert set(goal.wanted) == set(parts(row["wanted"]))
+    assert set(goal.excluded) == set(parts(row["excluded"]))
+    assert {limit.text for limit in goal.limits} == set(parts(row["limits"]))
     assert bool(goal.questions) == (row["asks"].strip().lower() in ("yes", "true", "1")), goal.questions
 
 

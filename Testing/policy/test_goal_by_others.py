@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
-
 import pytest
 
 from MeWMLib.policy.goal import read_goal
+from Testing.policy.goal_tables import check_agents, each, rows_of
 
-with Path(__file__).with_name("goal_sentences_by_others.csv").open(encoding="utf-8", newline="") as _file:
-    SENTENCES = list(csv.DictReader(_file))
-
-
-def _sets(cell: str) -> tuple[set[str], set[str]]:
-    """Agents that must be there, and those that may be ("?Lipiodol")."""
-    parts = {part.strip() for part in cell.split(";") if part.strip()}
-    return {p for p in parts if not p.startswith("?")}, {p.removeprefix("?") for p in parts}
+SENTENCES = rows_of("goal_sentences_by_others.csv")
 
 
-@pytest.mark.parametrize("row", SENTENCES, ids=[row["sentence"][:60] for row in SENTENCES])
+@each(SENTENCES)
 def test_the_table_of_others(row: dict[str, str]) -> None:
     goal = read_goal(row["sentence"])
-    for found, column in ((goal.wanted, "wanted"), (goal.excluded, "excluded")):
-        must, may = _sets(row[column])
-        assert must <= set(found) <= may, (column, found)
+    check_agents(goal, row)
     assert row["asks"] == "?" or bool(goal.questions) == (row["asks"] == "yes"), goal.questions
 
 

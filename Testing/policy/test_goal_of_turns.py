@@ -7,16 +7,14 @@ its 111 sentences failed with the reader before, four failed at first with the m
 
 from __future__ import annotations
 
-import csv
 import itertools
-from pathlib import Path
 
 import pytest
 
 from MeWMLib.policy.goal import read_goal
+from Testing.policy.goal_tables import check_agents, check_facts, each, rows_of
 
-with Path(__file__).with_name("goal_sentences_of_turns.csv").open(encoding="utf-8", newline="") as _file:
-    SENTENCES = list(csv.DictReader(_file))
+SENTENCES = rows_of("goal_sentences_of_turns.csv")
 AGENTS = {"cisplatin": "Cisplatin", "epirubicin": "Epirubicin", "doxorubicin": "Doxorubicin", "mitomycin": "Mitomycin"}
 KEPT = (
     "I don't want to avoid {x}", "nobody wants to avoid {x}", "{x} cannot be left out", "we cannot do without {x}",
@@ -47,33 +45,11 @@ REFUSED = (
 )  # fmt: skip
 
 
-def _parts(cell: str) -> list[str]:
-    return [part.strip() for part in cell.split(";") if part.strip()]
-
-
-def _sets(cell: str) -> tuple[set[str], set[str]]:
-    """Agents that must be there, and those that may be ("?Lipiodol")."""
-    parts = _parts(cell)
-    return {p for p in parts if not p.startswith("?")}, {p.removeprefix("?") for p in parts}
-
-
-def _fact_holds(facts: dict[str, object], told: str) -> bool:
-    """ "ascites=mild" must be so; "ascites!=none" must not, and "allergies!=iodine" must not hold it."""
-    name, value = told.replace("!=", "=").split("=")
-    found = facts.get(name)
-    if "!=" in told and name != "allergies" and found is None:
-        return False
-    return (value in {str(v) for v in (found if isinstance(found, tuple) else (found,))}) != ("!=" in told)
-
-
-@pytest.mark.parametrize("row", SENTENCES, ids=[row["sentence"][:60] for row in SENTENCES])
+@each(SENTENCES)
 def test_the_table_of_turns(row: dict[str, str]) -> None:
     goal = read_goal(row["sentence"])
-    for found, column in ((goal.wanted, "wanted"), (goal.excluded, "excluded")):
-        must, may = _sets(row[column])
-        assert must <= set(found) <= may, (column, found)
-    assert all(_fact_holds(goal.facts, told) for told in _parts(row["facts"])), goal.facts
-    assert {limit.text for limit in goal.limits} == set(_parts(row["limits"]))
+    check_agents(goal, row)
+    check_facts(goal, row, stated=True)
     assert row["asks"] == "?" or bool(goal.questions) == (row["asks"] == "yes"), goal.questions
     if row["kind"] == "A" and row["asks"] == "yes":
         assert any("against the treatment itself" in question for question in goal.questions)

@@ -9,13 +9,12 @@ import matplotlib.image
 import numpy as np
 import pytest
 import torch
-from scipy import ndimage
 
 from MeWMLib.core import io
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.errors import GeometryMismatchError
 from MeWMLib.core.protocol import Protocol
-from MeWMLib.core.volume import Geometry, LabelMap, Provenance, Volume
+from MeWMLib.core.volume import LabelMap, Provenance, Volume
 from MeWMLib.dynamics.autoencoder import Autoencoder, fit
 from MeWMLib.lab.evaluation import __main__ as command
 from MeWMLib.lab.evaluation import real_pair, real_pairs
@@ -26,50 +25,14 @@ from MeWMLib.lab.evaluation.pairs import PairFiles
 from MeWMLib.perception.preprocess import patch_geometry
 from MeWMLib.perception.registration import Registration
 from MeWMLib.world.patch import TreatedPatch
+from Testing.perception.moved_pair import COARSE, moved_pair, z_of
 
-COARSE = Registration(spacing_mm=6.0, shrink=(2, 1), mesh_mm=90.0, levels=1, iterations=8, sampling=0.5)
 GIVEN = Protocol.of(["Cisplatin", "Doxorubicin", "Mitomycin", "Lipiodol"])
-
-
-def grid(origin: tuple[float, float, float] = (90.0, 75.0, -60.0)) -> Geometry:
-    affine = np.diag([-3.0, -3.0, 4.0, 1.0])
-    affine[:3, 3] = origin
-    return Geometry((32, 50, 60), affine)
-
-
-def scan(
-    geometry: Geometry, move: tuple[float, float, float] = (0, 0, 0), oil: bool = False
-) -> tuple[Volume, LabelMap]:
-    """An elliptic trunk with a liver, spine and tumour, all moved by some mm of RAS."""
-    ras = geometry.to_ras(np.stack(np.meshgrid(*map(np.arange, geometry.shape), indexing="ij"), -1))
-    x, y, z = np.moveaxis(ras - np.array(move), -1, 0)
-    hu = np.full(geometry.shape, -1000.0)
-    hu[(x / 78) ** 2 + (y / 60) ** 2 < 1] = -90
-    hu[(x / 66) ** 2 + (y / 50) ** 2 < 1] = 45
-    liver = ((x - 22) / 38) ** 2 + ((y - 4) / 36) ** 2 + (z / 44) ** 2 < 1
-    tumour = (x - 28) ** 2 + (y - 8) ** 2 + (z - 4) ** 2 < 17**2
-    hu[liver] = 110
-    hu[((x + 35) / 14) ** 2 + ((y - 15) / 20) ** 2 + ((z + 8) / 25) ** 2 < 1] = 180
-    hu[x**2 + (y + 36) ** 2 < 12**2] = 320 + 60 * np.sin(z / 9)[x**2 + (y + 36) ** 2 < 12**2]
-    hu[tumour] = 70
-    if oil:
-        hu[tumour & (z > 4)] = 450
-    labels = np.where(tumour, 2, np.where(liver, 1, 0)).astype(np.uint8)
-    hu = ndimage.gaussian_filter(hu, 0.6) + np.random.default_rng(int(oil)).normal(0, 6, hu.shape)
-    return Volume(np.round(hu).astype(np.int16), geometry), LabelMap(labels, geometry)
 
 
 @pytest.fixture(scope="module")
 def pair() -> tuple[Volume, LabelMap, Volume, np.ndarray]:
-    """Before, labels, after (moved, on another grid), and the tumour's true outline after, on the grid before."""
-    before, labels = scan(grid())
-    after, _ = scan(grid((96.0, 70.0, -52.0)), move=(6, -8, 5), oil=True)
-    return before, labels, after, labels.tumour
-
-
-def _z(volume: Volume) -> np.ndarray:
-    index = np.stack(np.meshgrid(*map(np.arange, volume.geometry.shape), indexing="ij"), -1)
-    return volume.geometry.to_ras(index)[..., 2]
+    return moved_pair()
 
 
 def test_psnr_and_error_are_inside_the_window_and_the_mask() -> None:
@@ -117,7 +80,7 @@ def test_the_whole_on_a_synthetic_pair(pair, tmp_path) -> None:
     made = ["mewm_expected", "mewm_territory", "mewm_sampled", "mewm_sampled_1", "mewm_sampled_2"]
     assert list(rows) == ["real", *made, *copies, "territory_shift", "codec"] and steps[0] == "simulation"
     # half of the tumour was filled with 450 HU, and the scanner's voxels are those of the scan after
-    true_ml = float((labels.tumour & (_z(before) > 4)).sum()) * before.geometry.voxel_ml
+    true_ml = float((labels.tumour & (z_of(before) > 4)).sum()) * before.geometry.voxel_ml
     assert rows["real"]["lipiodol_200_ml"] == pytest.approx(true_ml, rel=0.2)
     assert rows["real"]["lipiodol_iodine_ml"] == pytest.approx(true_ml * (450 - 85) / 26 / 480, rel=0.25)
     copy = rows["copy_pre"]
