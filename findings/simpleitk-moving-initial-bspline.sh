@@ -3,7 +3,8 @@
 #
 # ImageRegistrationMethod of SimpleITK 2.5.7 (ITK 5.4) takes any transform by SetMovingInitialTransform, a
 # BSplineTransform too, alone or in a composite. Execute then raises "ComputeJacobianWithRespectToPosition not yet
-# implemented for BSplineTransform", whether a B-spline or a translation is optimised. TransformToDisplacementField and DisplacementFieldTransform make it work, at the price of a field in memory.
+# implemented for BSplineTransform", whether a B-spline or a translation is optimised. A field made by
+# TransformToDisplacementField and given as a DisplacementFieldTransform works, at the price of the field in memory.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT
 cd "$folder"
