@@ -27,7 +27,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "": (),
     "core": (),
     **dict.fromkeys(VERBS, ("core",)),
-    "world": (*VERBS, "core"),
+    "world": (*VERBS, "core", "rendering"),
     "rendering": ("core",),
     "cohorts": ("core", "perception", "policy", "rendering"),
     # a goal is read, and asked about, before a job does any work

@@ -41,7 +41,7 @@ class GrainConstants:
     piece_mm: float = 3.5
     across_mm: float = 0.25
     grains_a_piece: float = 12.0
-    piece_mg: float = 0.1
+    piece_mg: float = 0.13
     piece_spread: float = 1.2
     grain_spread: float = 0.39
     radius_mm: float = 0.55

@@ -1,0 +1,66 @@
+"""The region that a session treats, in cubes of 4 mm (`core.coarse_maps`): where it lies, and means of its cubes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from MeWMLib.core.coarse_maps import MAP_MM, SIDE_MM, FloatArray
+from MeWMLib.core.errors import NoTumourError
+from MeWMLib.core.volume import Geometry, centred_grid
+from MeWMLib.perception.preprocess import resample
+
+#: Kept around what is treated at least (mm).
+MARGIN_MM = 14.0
+#: Points of a cube, along each axis, whose mean is its value.
+POINTS = 3
+#: Sides of the smallest region.
+LEAST_MM = 96.0
+
+
+def region_of(treated: NDArray[np.bool_], geometry: Geometry) -> Geometry:
+    """The cubes around all treated tumour: sides are multiples of `SIDE_MM`.
+
+    Args:
+        treated: (K, J, I) the tumour that is treated.
+        geometry: its grid.
+
+    Raises:
+        NoTumourError: nothing is treated.
+    """
+    voxels = np.argwhere(treated)
+    if not len(voxels):
+        raise NoTumourError(
+            what="No tumour is treated", given=geometry.describe(), remedy="Give a target that holds tumour"
+        )
+    ends = np.stack([voxels.min(0), voxels.max(0)])
+    corners = geometry.to_ras(np.array([[ends[a, 0], ends[b, 1], ends[c, 2]] for a, b, c in np.ndindex(2, 2, 2)]))
+    half = np.abs(geometry.affine[:3, :3]).sum(1) / 2
+    low, high = corners.min(0) - half, corners.max(0) + half
+    sides = np.maximum(LEAST_MM, SIDE_MM * np.ceil((high - low + 2 * MARGIN_MM) / SIDE_MM - 1e-6))
+    x, y, z = (int(n) for n in np.rint(sides / MAP_MM))
+    return centred_grid((low + high) / 2, (z, y, x), MAP_MM)
+
+
+def cube_means(values: NDArray[np.generic], source: Geometry, cubes: Geometry, fill: float = 0.0) -> FloatArray:
+    """Means (k, j, i) of an image or of a mask in each cube.
+
+    Voxels that are smaller than the distance of the points at which a cube is read are averaged over it first.
+
+    Args:
+        values: (K, J, I) on `source`.
+        source: any grid.
+        cubes: of the maps.
+        fill: what counts outside of `source`.
+    """
+    step = MAP_MM / POINTS
+    sigma = [0.4 * step / s if s < step else 0.0 for s in source.spacing]
+    image = np.asarray(values, np.float32)
+    if any(sigma):
+        image = np.asarray(ndimage.gaussian_filter(image, sigma, mode="nearest", truncate=2.5), np.float32)
+    shape = (cubes.shape[0] * POINTS, cubes.shape[1] * POINTS, cubes.shape[2] * POINTS)
+    middle = cubes.to_ras((np.array(cubes.shape) - 1)[None] / 2)[0]
+    fine = resample(image, source, centred_grid(middle, shape, step), "linear", fill)
+    d, h, w = cubes.shape
+    return np.asarray(fine.reshape(d, POINTS, h, POINTS, w, POINTS).mean((1, 3, 5)), np.float32)
