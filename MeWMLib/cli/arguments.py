@@ -26,6 +26,7 @@ _SETTINGS = {
     "replicas": "T, simulations of each protocol",
     "steps": "sampling steps of the dynamics model",
     "guidance": "classifier-free guidance; 1 means none",
+    "weeks": "from treatment to the simulated scan; for a dynamics model on coarse maps",
     "keep": "how many of the best are written as volumes",
     "dose_levels": "doses of each agent that a second stage tries for the best; 0 leaves doses out",
     "toxicity_weight": "added to the log-risk for each clinical rule that warns of a protocol; 0 in the free space",

@@ -25,6 +25,7 @@ _BY_SPACE: dict[str, dict[str, float]] = {
 #: Lowest and highest value of the settings that may not be from 1 to 100.
 _LIMITS = {
     "guidance": (0, 20),
+    "weeks": (1, 26),
     "dose_levels": (0, 9),
     "toxicity_weight": (0, 100),
     "complexity_weight": (0, 100),
@@ -46,6 +47,7 @@ class PlanSettings:
         replicas: T, stochastic simulations of each protocol; see `spread`.
         steps: sampling steps of the dynamics model.
         guidance: classifier-free guidance scale; 1 means none.
+        weeks: from treatment to the scan that is simulated; of use to a dynamics model on coarse maps.
         keep: how many of the best protocols are written as volumes.
         dose_levels: doses of each agent that a second stage tries for the best `keep` protocols; 0 leaves doses out.
         toxicity_weight, complexity_weight, uncertainty_weight: what else counts beside the risk (`planning.utility`).
@@ -63,6 +65,7 @@ class PlanSettings:
     replicas: int = 3
     steps: int = 8
     guidance: float = 1.0
+    weeks: float = 5.0
     keep: int = 3
     dose_levels: int = 0
     toxicity_weight: float = None  # type: ignore[assignment]

@@ -81,11 +81,13 @@ class Session:
     """What one session treats in a patient.
 
     Attributes:
-        target: number of the lesion that the cube is around: of which most is fed.
+        target: number of the lesion of which most is fed; the survival network looks at a cube around it.
         lesions: numbers of all lesions that are treated, or of which a part is.
         percent: of the volume of each, how much of it is treated.
-        mask: (K, J, I) on the CT's grid: the tumour that is treated.
-        patch: the cube in which it is simulated.
+        mask: (K, J, I) on the CT's grid: the tumour that is treated, which is the fed part of the targets.
+        patch: the cube around the target; a dynamics model on a cube simulates what is in it.
+        targets: (K, J, I) the lesions that are simulated whole, fed or not; None for a dynamics model on a cube.
+        fed: (K, J, I) what the artery feeds; None where that was not stated, or is everything.
         territory: what is fed; None where it was not stated.
         segments_by: who divided the liver, where the territory or the target needed segments; else "".
         beyond: numbers of targets of which nothing is treated.
@@ -101,3 +103,5 @@ class Session:
     segments_by: str = ""
     beyond: tuple[int, ...] = ()
     why: str = ""
+    targets: NDArray[np.bool_] | None = None
+    fed: NDArray[np.bool_] | None = None

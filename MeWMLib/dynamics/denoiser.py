@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from dataclasses import dataclass, field
 
 import torch
@@ -14,6 +13,7 @@ from MeWMLib.core.errors import BundleError
 from MeWMLib.core.protocol import agent
 from MeWMLib.dynamics.actions import ActionEncoder, ReportEncoder, known_agents
 from MeWMLib.dynamics.appearance import features
+from MeWMLib.dynamics.layers import Attention, Block, time_features
 from MeWMLib.dynamics.maps import MASKS, TOUCHED, TRAIT_MASKS
 from MeWMLib.dynamics.response import FEATURES
 from MeWMLib.dynamics.response_head import ResponseHead
@@ -73,54 +73,6 @@ class DenoiserConfig:
             )
         for name in (*self.agents, *self.occlusion):
             agent(name)
-
-
-class _Block(nn.Module):
-    """Residual block with feature-wise modulation by the condition."""
-
-    def __init__(self, inputs: int, outputs: int, condition: int) -> None:
-        super().__init__()
-        self.norm1 = nn.GroupNorm(8, inputs)
-        self.conv1 = nn.Conv3d(inputs, outputs, 3, padding=1)
-        self.modulate = nn.Linear(condition, 2 * outputs)
-        self.norm2 = nn.GroupNorm(8, outputs)
-        self.conv2 = nn.Conv3d(outputs, outputs, 3, padding=1)
-        self.skip = nn.Conv3d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        h = self.conv1(nn.functional.silu(self.norm1(x)))
-        gain, shift = self.modulate(condition)[:, :, None, None, None].chunk(2, 1)
-        h = self.norm2(h) * (1 + gain) + shift
-        return self.skip(x) + self.conv2(nn.functional.silu(h))
-
-
-class _Attention(nn.Module):
-    """Self-attention over all positions of the coarsest level."""
-
-    def __init__(self, width: int, heads: int = 4) -> None:
-        super().__init__()
-        self.norm = nn.GroupNorm(8, width)
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        n, c = x.shape[:2]
-        tokens = self.norm(x).flatten(2).transpose(1, 2)  # (N, L, C)
-        q, k, v = self.qkv(tokens).reshape(n, -1, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
-        mixed = nn.functional.scaled_dot_product_attention(q, k, v)  # (N, heads, L, C / heads)
-        return x + self.out(mixed.transpose(1, 2).reshape(n, -1, c)).transpose(1, 2).reshape(x.shape)
-
-
-def time_features(time: Tensor, width: int) -> Tensor:
-    """Sinusoidal features (N, width) of times (N,) in 0..1."""
-    frequencies = torch.exp(torch.linspace(0, math.log(1000), width // 2, device=time.device))
-    angles = time[:, None] * frequencies[None]
-    return torch.cat([angles.sin(), angles.cos()], 1)
 
 
 class _TraitEncoder(nn.Module):
@@ -231,16 +183,16 @@ class Denoiser(nn.Module):
         self.down = nn.ModuleList()
         self.shrink = nn.ModuleList()
         for n, width in enumerate(w):
-            self.down.append(_Block(width, width, c))
+            self.down.append(Block(width, width, c))
             if n + 1 < len(w):
                 self.shrink.append(nn.Conv3d(width, w[n + 1], 2, stride=2))
-        self.middle = _Attention(w[-1])
-        self.bottom = _Block(w[-1], w[-1], c)
+        self.middle = Attention(w[-1])
+        self.bottom = Block(w[-1], w[-1], c)
         self.grow = nn.ModuleList()
         self.up = nn.ModuleList()
         for n in reversed(range(len(w) - 1)):
             self.grow.append(nn.Conv3d(w[n + 1], w[n], 1))
-            self.up.append(_Block(2 * w[n], w[n], c))
+            self.up.append(Block(2 * w[n], w[n], c))
         self.head = nn.Sequential(nn.GroupNorm(8, w[0]), nn.SiLU(), nn.Conv3d(w[0], config.latent, 3, padding=1))
         nn.init.zeros_(self.head[-1].weight)
         nn.init.zeros_(self.head[-1].bias)

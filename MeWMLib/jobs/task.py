@@ -153,23 +153,24 @@ class Task:
             questions += self.ask_labels(case.ct, labels)
         patient = replace(world.patient(case.ct, labels, clinical, case.id), goal=goal)
         self.check_cancelled()
-        patient, asked = self.session(case, patient)
+        patient, asked = self.session(world, case, patient)
         return PatientAtWork(world, case, patient, entry, questions + asked)
 
-    def session(self, case: Case, patient: Patient) -> tuple[Patient, tuple[Question, ...]]:
+    def session(self, world: WorldModel, case: Case, patient: Patient) -> tuple[Patient, tuple[Question, ...]]:
         """The patient with what is treated in this session, and what is asked about it.
 
         Raises:
             TargetQuestionError: several lesions may be the target, and the job does not say which.
             MeWMError: see `world.treating.treating` and the readers of what was drawn.
         """
-        from MeWMLib.world.treating import question_session, treating
+        from MeWMLib.world.treating import question_session
 
         if not kind_of(self.job.kind).treats:
             return patient, ()
         grid, targets = case.ct.geometry, targets_of(self.job)
         fed, segments = read_fed(self.job, grid), read_segments(self.job, grid)
-        patient = treating(patient, targets, territory_of(self.job), fed, segments)
+        choice = {"targets": targets, "territory": territory_of(self.job), "fed": fed, "segments": segments}
+        patient = world.treating(patient, **choice)
         questions = question_session(patient, targets is not None)
         if case.name.startswith(SAMPLE_PREFIX):  # nobody is treated by a demonstration: said, but not asked
             questions = tuple(replace(one, severity=WARNING) if one.severity == SEVERE else one for one in questions)

@@ -23,9 +23,7 @@ from MeWMLib.core.plan import DEFAULT_SETTINGS, TEMPLATES, Candidate, Plan, Plan
 from MeWMLib.core.plan_folder import TreatmentSummary
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.territory import Territory
-from MeWMLib.core.volume import LIVER, LabelMap, Provenance, Volume
-from MeWMLib.dynamics.compose import compose
-from MeWMLib.dynamics.model import DynamicsModel
+from MeWMLib.core.volume import LabelMap, Provenance, Volume
 from MeWMLib.perception import postprocess
 from MeWMLib.perception.findings import measure
 from MeWMLib.perception.nnunet import NnUNetSegmenter
@@ -37,13 +35,13 @@ from MeWMLib.planning.search import DEFAULT_BATCH, Batch
 from MeWMLib.planning.utility import score_of
 from MeWMLib.policy import guideline, rules
 from MeWMLib.policy.choose import ChosenPolicy
-from MeWMLib.survival.network import Assessor
 from MeWMLib.world.exploration import count_warnings, explore
-from MeWMLib.world.machine import choose_device, chunk_size, versions
+from MeWMLib.world.machine import choose_device, versions
+from MeWMLib.world.outcomes import expected_scan, simulator_of, written
 from MeWMLib.world.patch import FloatArray, Labels, TreatedPatch
 from MeWMLib.world.replicas import SimulatedReplica, keep_best, simulation_key
 from MeWMLib.world.response_prediction import response_hint
-from MeWMLib.world.simulator import PreparedPatient, Simulator
+from MeWMLib.world.simulator import PreparedPatient
 from MeWMLib.world.treating import treating
 
 
@@ -62,9 +60,7 @@ class WorldModel:
         self.device = str(device)
         self.segmenter = Segmenter.from_part(*bundle.part("assistant"), device)
         self.assistant = NnUNetSegmenter.named(device) or self.segmenter
-        dynamics = DynamicsModel.from_parts(bundle.part("autoencoder"), bundle.part("dynamics"), device)
-        assessor = Assessor(*bundle.part("survival"), device)
-        self.simulator = Simulator(dynamics, assessor, self.assistant, chunk_size(device))
+        self.simulator = simulator_of(bundle, self.assistant, device)
 
     @classmethod
     def load(cls, bundle: Bundle | Path | str | None = None, device: str = "auto") -> WorldModel:
@@ -157,17 +153,33 @@ class WorldModel:
             self._outcome(patient, ready, replica, protocol, one) for replica, one in zip(found, seeds, strict=True)
         ]
 
-    @staticmethod
-    def treating(patient: Patient, **choice: Any) -> Patient:
+    def treating(self, patient: Patient, **choice: Any) -> Patient:
         """The patient with a session: which lesions are treated, and what is fed; see `world.treating.treating`."""
-        return treating(patient, **choice)
+        return treating(patient, whole=self.simulator.whole, **choice)
 
-    @staticmethod
-    def _in_session(patient: Patient, *protocols: Protocol) -> Patient:
+    def expected(
+        self, patient: Patient, protocol: Protocol | str, seed: int = 0, settings: PlanSettings = DEFAULT_SETTINGS
+    ) -> Volume:
+        """The expected CT after a protocol: the mean over its replicas, with the lowest expected squared error.
+
+        It looks like no scan: noise is taken away, and Lipiodol is spread over where it may lie. Its replicas have the
+        seeds of `simulate`.
+
+        Raises:
+            TerritoryError: as `simulate`.
+            BundleError: the bundle's dynamics model is not one on coarse maps.
+        """
+        protocol = Protocol.parse(protocol) if isinstance(protocol, str) else protocol
+        patient = self._in_session(patient, protocol)
+        seeds = replica_seeds(seed, settings.replicas)
+        provenance = Provenance(protocol.text, seed, self.bundle.name, self.bundle.sha256, versions())
+        return expected_scan(self.simulator, patient, protocol, seeds, settings, provenance)
+
+    def _in_session(self, patient: Patient, *protocols: Protocol) -> Patient:
         """The patient, with a session for the territory of the protocols where they have none."""
         for territory in {p.territory for p in protocols if p.territory is not None}:
             if patient.session is None:
-                patient = treating(patient, territory=territory)
+                patient = self.treating(patient, territory=territory)
             elif patient.session.territory != territory:
                 raise TerritoryError(
                     what="A session has one territory, and a protocol names another one",
@@ -361,20 +373,7 @@ class WorldModel:
         self, patient: Patient, ready: PreparedPatient, replica: SimulatedReplica, protocol: Protocol, seed: int
     ) -> Outcome:
         provenance = Provenance(protocol.text, seed, self.bundle.name, self.bundle.sha256, versions())
-        grid, session = ready.patch.geometry, patient.session
-        untreated = patient.labels.tumour & ~session.mask if session is not None else None
-        known = patient.labels
-        if untreated is not None:
-            known = known.with_array(np.where(untreated, LIVER, known.array).astype(np.uint8))
-        ct = compose(patient.ct, known, replica.change_hu, grid, provenance, untreated)
-        # Labels change only where the patch's own did: elsewhere every voxel of the user's segmentation stays.
-        after = resample(replica.labels, grid, patient.ct.geometry, "nearest", 255)
-        before = resample(ready.patch.labels, grid, patient.ct.geometry, "nearest", 255)
-        changed = (after != before) & (after != 255) & (known.array >= LIVER)
-        if untreated is not None:
-            changed &= ~untreated
-        labels = patient.labels.with_array(np.where(changed, after, patient.labels.array).astype(np.uint8))
-        return Outcome(ct, labels, protocol, seed, replica.score)
+        return written(patient, ready, replica, protocol, seed, provenance)
 
 
 def _named(territory: Territory | None) -> str:

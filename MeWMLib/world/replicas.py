@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from MeWMLib.core.coarse_maps import OutcomeMaps
 from MeWMLib.core.outcome import ReplicaScore
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import Protocol
@@ -23,16 +24,18 @@ class SimulatedReplica:
         change_hu: (D, H, W) simulated minus before, not yet feathered (`TreatedPatch.simulated` does it).
         labels: (D, H, W) after treatment.
         score: the few numbers that a search needs.
+        maps: coarse maps that it was drawn as; None by a dynamics model on a cube.
     """
 
     change_hu: NDArray[np.float32]
     labels: NDArray[np.uint8]
     score: ReplicaScore
+    maps: OutcomeMaps | None = None
 
 
 def simulation_key(protocol: Protocol, seed: int, settings: PlanSettings) -> tuple[Any, ...]:
     """What a simulation of a prepared patient depends on; bundle, patient and territory: by where it is kept."""
-    return protocol.fed(None), seed, settings.steps, settings.guidance, settings.spread
+    return protocol.fed(None), seed, settings.steps, settings.guidance, settings.spread, settings.weeks
 
 
 def keep_best(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from MeWMLib.core.patient import Findings
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import Protocol
-from MeWMLib.dynamics.model import DynamicsModel, EncodedPatch
 from MeWMLib.planning.search import Hint
 
 #: Digits that are kept, so that a last bit which differs between computers moves no search.
@@ -25,14 +24,14 @@ class PredictedResponse(NamedTuple):
     viable_ml: float
 
 
-def predicts_response(model: DynamicsModel, settings: PlanSettings) -> bool:
+def predicts_response(model: Any, settings: PlanSettings) -> bool:
     """False for a model that predicts no response, and with guidance, which draws something else."""
     return model.tells_response and settings.guidance == 1.0
 
 
 def predicted_responses(
-    model: DynamicsModel,
-    encoded: EncodedPatch,
+    model: Any,
+    encoded: Any,
     before: Findings,
     trials: Sequence[tuple[Protocol, int]],
     settings: PlanSettings,
@@ -62,8 +61,8 @@ def predicted_responses(
 
 
 def response_hint(
-    model: DynamicsModel,
-    encoded: EncodedPatch,
+    model: Any,
+    encoded: Any,
     before: Findings,
     seeds: Sequence[int],
     settings: PlanSettings,

@@ -16,7 +16,6 @@ from MeWMLib.core.patient import Findings, Patient
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import TUMOUR
-from MeWMLib.dynamics.model import DynamicsModel, EncodedPatch
 from MeWMLib.perception.findings import dice
 from MeWMLib.perception.segmenter import is_out_of_memory
 from MeWMLib.planning.search import SearchCancelled
@@ -39,7 +38,7 @@ class PreparedPatient:
 
     Attributes:
         patch: the cube in which outcomes are simulated and scored.
-        encoded: its latent code.
+        encoded: what the dynamics model made of it.
         before: sizes of all tumour in the patch.
         treated: sizes of the tumour that is treated.
         tokens: what the survival network makes of the patch before treatment.
@@ -49,7 +48,7 @@ class PreparedPatient:
     """
 
     patch: TreatedPatch
-    encoded: EncodedPatch
+    encoded: Any
     before: Findings
     treated: Findings
     tokens: torch.Tensor
@@ -75,13 +74,16 @@ class Simulator:
     """Simulates replicas in chunks, several through the networks together.
 
     Args:
-        dynamics: draws the patch after treatment.
+        dynamics: draws the patch after treatment (`DynamicsModel`, or `MapModel` in `MapSimulator`).
         assessor: the survival network.
         segmenter: outlines the tumour after treatment where no response is predicted.
         chunk: how many replicas go through the networks together; halved where the memory runs out.
     """
 
-    def __init__(self, dynamics: DynamicsModel, assessor: Assessor, segmenter: Any, chunk: int) -> None:
+    #: Lesions are simulated whole, and territories are known.
+    whole = False
+
+    def __init__(self, dynamics: Any, assessor: Assessor, segmenter: Any, chunk: int) -> None:
         self.dynamics, self.assessor, self.segmenter, self.chunk = dynamics, assessor, segmenter, chunk
         self.prepare = lru_cache(maxsize=2)(self._prepare)
 

@@ -1,7 +1,8 @@
 """Which lesions one session treats, and which tumour of them is fed. No networks.
 
-The dynamics model knows no territory: it simulates the cube around the largest target, and all tumour in it that is
-treated. So tumour outside of the fed region, lesions that are no target and what lies outside of the cube stay as they
+A dynamics model on coarse maps is told the territory and simulates every target whole; lesions that are no target stay
+as they are. One on a cube (the paper's path) knows no territory: it simulates the cube around the largest target, and
+all tumour in it that is treated. Tumour outside of the fed region and what lies outside of the cube then stay as they
 are in the simulated image, and the numbers count them.
 """
 
@@ -71,10 +72,12 @@ def treating(
     territory: Territory | None = None,
     fed: Mask | None = None,
     segments: NDArray[np.uint8] | None = None,
+    whole: bool = False,
 ) -> Patient:
     """The patient with the session that was asked for.
 
-    Without targets, everything that is fed and lies in the cube around the largest fed lesion is treated.
+    Without targets, everything that is fed is treated; where lesions are not simulated whole, as far as it lies in the
+    cube around the largest fed lesion.
 
     Args:
         patient: as `WorldModel.patient` measures them.
@@ -83,13 +86,14 @@ def treating(
         fed: (K, J, I) the region that was painted; it is what counts, whatever the territory is called.
         segments: (K, J, I) drawn segments, as `core.regions.read_segments` gives them; without them the liver is
             divided approximately where that is needed.
+        whole: the dynamics model simulates lesions whole and knows territories.
 
     Raises:
         TerritoryError: a painted region that was not given, or an artery of which nobody knows what it feeds.
         TargetError: a lesion that there is not, or no lesion in the part of the liver.
         NoTumourError: no target is fed.
     """
-    targets = None if targets is not None and targets.largest else targets
+    targets = None if targets is not None and targets.largest and not whole else targets
     if territory is None and fed is not None:
         territory = Territory.painted()
     drawn = SegmentMap.drawn(segments, patient.labels) if segments is not None else None
@@ -116,12 +120,18 @@ def treating(
     fed_voxels = np.bincount(lesions.number[lesions.fed], minlength=lesions.count + 1)
     main = max(fed_of, key=lambda n: (fed_voxels[n], -n))
     cube = patch_around(patient.labels.geometry, lesions.places[lesions.number == main])
+    if targets is not None and targets.largest:
+        fed_of = [main]
     target = np.isin(lesions.number, fed_of) & lesions.fed
-    treated = lesions.shares(target & lesions.in_cube(cube))
+    treated = lesions.shares(target if whole else target & lesions.in_cube(cube))
     # of a target that the user did not name, what lies beyond the cube is not spoken of as one
     chosen = [n for n in fed_of if treated[n] > 0]
     mask = np.zeros(patient.labels.array.shape, bool)
     mask[tuple(lesions.places[target].T)] = True
+    simulated = None
+    if whole:
+        simulated = np.zeros_like(mask)
+        simulated[tuple(lesions.places[np.isin(lesions.number, fed_of)].T)] = True
     beyond = [n for n in wanted if treated[n] == 0] if targets is not None else []
     session = Session(
         target=main,
@@ -132,6 +142,8 @@ def treating(
         territory=territory,
         segments_by=source,
         beyond=tuple(beyond),
+        targets=simulated,
+        fed=fed if whole else None,
     )
     return replace(patient, session=replace(session, why=_why(session, targets, lesions, fed_share)))
 
@@ -156,7 +168,7 @@ def _fed_segments(territory: Territory) -> frozenset[str] | None:
 def _wanted(targets: Targets | None, lesions: _Lesions, known: SegmentMap | None) -> list[int]:
     """Numbers of the lesions that may be treated."""
     every = list(range(1, lesions.count + 1))
-    if targets is None or targets.everything:
+    if targets is None or targets.everything or targets.largest:
         return every
     if targets.place is not None:
         assert known is not None and targets.place.segments is not None  # asked for by `treating` and `Targets`
@@ -182,19 +194,10 @@ def _wanted(targets: Targets | None, lesions: _Lesions, known: SegmentMap | None
 
 def _why(session: Session, targets: Targets | None, lesions: _Lesions, fed_share: NDArray[np.float64]) -> str:
     """Why these lesions, and what stays untreated."""
-    edge = session.patch.shape[0] * session.patch.spacing[0]
-    cube = f"the cube of {edge:.0f} mm around the largest {{}}, which is what this model simulates"
-    if targets is not None:
-        where = cube.format("target")
-        text = f"Treated are the targets that you chose ({targets.text}), as far as they are in {where}."
-        text += " Other lesions stay as they are, fed or not." if len(session.lesions) < lesions.count else ""
-    elif session.territory is not None:
-        text = f"Treated is all tumour that is fed and in {cube.format('fed lesion')}."
+    if session.targets is not None:
+        text = _why_whole(session, targets, lesions)
     else:
-        text = f"Treated is all tumour in {cube.format('lesion')}."
-    if session.territory is not None:
-        by = f", {session.segments_by} segments" if session.segments_by else ""
-        text += f" Fed is: {session.territory.described}{by}; tumour outside of it stays as it is."
+        text = _why_cube(session, targets, lesions)
     if targets is not None:
         asked = int(lesions.sizes[[*session.lesions, *session.beyond]].sum())
         done = sum(lesions.sizes[n] * session.percent[n] for n in session.lesions) / max(asked, 1)
@@ -211,6 +214,42 @@ def _why(session: Session, targets: Targets | None, lesions: _Lesions, fed_share
     if part:
         shown = ", ".join(f"{n} ({session.percent[n]:.0f} %)" for n in part[:_LISTED])
         text += f" Treated in part: {_lesion_words(part, shown)}."
+    return text
+
+
+def _why_whole(session: Session, targets: Targets | None, lesions: _Lesions) -> str:
+    """The beginning of `_why` where lesions are simulated whole."""
+    count = len(session.lesions)
+    verb, which = ("is", "the lesion") if lesions.count == 1 else ("are", _lesion_words(session.lesions))
+    verb = "is" if count == 1 else verb
+    if targets is not None:
+        text = f"Treated {verb} {which}, as you chose ({targets.text})."
+        text += " Other lesions stay as they are, fed or not." if count < lesions.count else ""
+    elif session.territory is not None:
+        text = f"Treated is all tumour that is fed: {which}."
+    else:
+        text = "Treated is all tumour."
+    if session.territory is not None:
+        by = f", {session.segments_by} segments" if session.segments_by else ""
+        text += f" Fed is: {session.territory.described}{by}; the rest of a treated lesion is simulated as not fed."
+    return text
+
+
+def _why_cube(session: Session, targets: Targets | None, lesions: _Lesions) -> str:
+    """The beginning of `_why` where a cube is simulated."""
+    edge = session.patch.shape[0] * session.patch.spacing[0]
+    cube = f"the cube of {edge:.0f} mm around the largest {{}}, which is what this model simulates"
+    if targets is not None:
+        where = cube.format("target")
+        text = f"Treated are the targets that you chose ({targets.text}), as far as they are in {where}."
+        text += " Other lesions stay as they are, fed or not." if len(session.lesions) < lesions.count else ""
+    elif session.territory is not None:
+        text = f"Treated is all tumour that is fed and in {cube.format('fed lesion')}."
+    else:
+        text = f"Treated is all tumour in {cube.format('lesion')}."
+    if session.territory is not None:
+        by = f", {session.segments_by} segments" if session.segments_by else ""
+        text += f" Fed is: {session.territory.described}{by}; tumour outside of it stays as it is."
     return text
 
 

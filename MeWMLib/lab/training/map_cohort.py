@@ -24,6 +24,7 @@ from MeWMLib.core.coarse_maps import MAP_MM, SIDE_MM, seen_hu
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry
 from MeWMLib.dynamics.actions import encode_protocols
+from MeWMLib.dynamics.map_channels import patient_appearance
 from MeWMLib.lab.synthetic.cases import draw_protocol, protocols_for
 from MeWMLib.lab.training.prepare import noted_protocols, responses, save_case
 
@@ -105,6 +106,18 @@ def encode_maps(seed: int, agents: list[str], sessions: int = SESSIONS) -> dict[
     }
 
 
+def encode_map_scan(seed: int, agents: list[str]) -> dict[str, NDArray[Any]]:
+    """What the response head learns from: the appearance (F,) before treatment, and noted protocols with responses."""
+    patient = StudyPatient.draw(seed)
+    rng = np.random.default_rng(derive_seed("maps", seed))
+    phase = "portal" if rng.random() < PORTAL else "arterial"
+    before = patient.render_all(map_geometry(patient, rng), [None], noise=False, phase=phase)[0]
+    found = before.coarse(MAP_MM)
+    noise = COARSE_NOISE * patient.scanner.noise_hu * rng.standard_normal(found.tumour.shape)
+    looks = patient_appearance(seen_hu(found.attenuation + noise), found.tumour, _liver(before.labels))
+    return {**noted_maps(patient, agents), "appearance": looks, "arterial": np.bool_(phase == "arterial")}
+
+
 def noted_maps(patient: StudyPatient, agents: list[str]) -> dict[str, NDArray[Any]]:
     """Protocols of a patient with the response that can be foreseen: without chance (`law.Traits`) and lability."""
     noted: list[Protocol] = noted_protocols(patient.seed)
@@ -134,13 +147,15 @@ def prepare_maps(
     agents: list[str],
     folder: Path,
     seeds: list[int],
+    scans_only: bool = False,
     on_step: Callable[[str, float], None] | None = None,
 ) -> None:
-    """Write patients into a folder; files that exist are kept."""
+    """Write patients (with `scans_only` what `encode_map_scan` gives) into a folder; files that exist are kept."""
     folder.mkdir(parents=True, exist_ok=True)
+    encode = encode_map_scan if scans_only else encode_maps
     for n, seed in enumerate(seeds):
         path = folder / f"{seed:06d}.npz"
         if not path.exists():
-            save_case(path, encode_maps(seed, agents))
+            save_case(path, encode(seed, agents))
         if on_step is not None:
             on_step("coarse maps", (n + 1) / len(seeds))

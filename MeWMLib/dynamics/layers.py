@@ -1,0 +1,56 @@
+"""Layers that the networks of the dynamics model share."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class Block(nn.Module):
+    """Residual block with feature-wise modulation by the condition."""
+
+    def __init__(self, inputs: int, outputs: int, condition: int) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(8, inputs)
+        self.conv1 = nn.Conv3d(inputs, outputs, 3, padding=1)
+        self.modulate = nn.Linear(condition, 2 * outputs)
+        self.norm2 = nn.GroupNorm(8, outputs)
+        self.conv2 = nn.Conv3d(outputs, outputs, 3, padding=1)
+        self.skip = nn.Conv3d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        h = self.conv1(nn.functional.silu(self.norm1(x)))
+        gain, shift = self.modulate(condition)[:, :, None, None, None].chunk(2, 1)
+        h = self.norm2(h) * (1 + gain) + shift
+        return self.skip(x) + self.conv2(nn.functional.silu(h))
+
+
+class Attention(nn.Module):
+    """Self-attention over all positions of the coarsest level."""
+
+    def __init__(self, width: int, heads: int = 4) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(8, width)
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c = x.shape[:2]
+        tokens = self.norm(x).flatten(2).transpose(1, 2)  # (N, L, C)
+        q, k, v = self.qkv(tokens).reshape(n, -1, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v)  # (N, heads, L, C / heads)
+        return x + self.out(mixed.transpose(1, 2).reshape(n, -1, c)).transpose(1, 2).reshape(x.shape)
+
+
+def time_features(time: Tensor, width: int) -> Tensor:
+    """Sinusoidal features (N, width) of times (N,) in 0..1."""
+    frequencies = torch.exp(torch.linspace(0, math.log(1000), width // 2, device=time.device))
+    angles = time[:, None] * frequencies[None]
+    return torch.cat([angles.sin(), angles.cos()], 1)

@@ -1,0 +1,281 @@
+"""The dynamics model on coarse maps: a region before treatment and protocols to expected and sampled outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from MeWMLib.core.bundle import rebuilding
+from MeWMLib.core.coarse_maps import CELL, FloatArray, OutcomeMaps
+from MeWMLib.core.errors import BundleError, GeometryMismatchError
+from MeWMLib.core.protocol import Protocol
+from MeWMLib.core.records import from_plain, record_to_plain
+from MeWMLib.core.volume import Geometry
+from MeWMLib.dynamics import response
+from MeWMLib.dynamics.actions import encode_protocols, has_lipiodol
+from MeWMLib.dynamics.map_channels import DRAWN, maps_of, patient_appearance, patient_channels, to_cells, to_cubes
+from MeWMLib.dynamics.map_network import Given, MapConfig, MapNetwork, session_numbers
+from MeWMLib.dynamics.map_territory import drawn_territory
+from MeWMLib.dynamics.sampling import sampler_named
+
+#: What the configuration of a bundle's dynamics part says if it is a map network.
+KIND = "maps"
+#: Configuration and weights of a part of a bundle.
+Part = tuple[dict[str, Any], dict[str, NDArray[Any]]]
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedRegion:
+    """A region ready for simulation: everything that does not depend on the session.
+
+    Attributes:
+        seen: (1, SEEN, d, h, w) of `map_channels.patient_channels`.
+        appearance: (1, F) of `appearance.appearance`.
+        tumour: (d, h, w) share of tumour that is treated.
+        arterial: the scan's phase.
+        geometry: of the cubes.
+    """
+
+    seen: Tensor
+    appearance: Tensor
+    tumour: FloatArray
+    arterial: bool
+    geometry: Geometry
+
+
+class MapModel:
+    """Map network and sampler together, in inference."""
+
+    def __init__(self, network: MapNetwork, device: torch.device) -> None:
+        self.network = network.to(device).eval()
+        self.device = device
+
+    @property
+    def tells_response(self) -> bool:
+        """True: outcomes are conditioned on a response, which `responses` tells beforehand."""
+        return True
+
+    @classmethod
+    def from_part(cls, config: dict[str, Any], tensors: dict[str, NDArray[Any]], device: torch.device) -> MapModel:
+        """Rebuild from a bundle's dynamics part.
+
+        Raises:
+            BundleError: the part was made for another version of MeWM.
+        """
+        return cls(network_from_part(config, tensors), device)
+
+    @torch.inference_mode()
+    def encode(
+        self, hu: FloatArray, tumour: FloatArray, liver: FloatArray, geometry: Geometry, arterial: bool = False
+    ) -> EncodedRegion:
+        """Encode a region before treatment.
+
+        Args:
+            hu, tumour, liver: (d, h, w) means of cubes, and shares of treated tumour and of liver with all tumour.
+            geometry: of the cubes (`perception.cubes.region_of`).
+            arterial: phase of the scan.
+
+        Raises:
+            GeometryMismatchError: sides that the network's levels do not divide.
+        """
+        side = CELL * self.network.divides
+        if any(n % side for n in hu.shape):
+            raise GeometryMismatchError(
+                what="The region does not fit the map network",
+                given=f"{hu.shape} cubes",
+                remedy=f"Make it with perception.cubes.region_of: sides of {side} cubes or a multiple",
+            )
+        seen = torch.from_numpy(patient_channels(hu, tumour, liver))[None]
+        looks = torch.from_numpy(patient_appearance(hu, tumour, liver))[None]
+        return EncodedRegion(
+            seen.to(self.device), looks.to(self.device), np.asarray(tumour, np.float32), arterial, geometry
+        )
+
+    @torch.inference_mode()
+    def responses(
+        self, region: EncodedRegion, protocols: Sequence[Protocol], seeds: Sequence[int], spread: float = 1.0
+    ) -> NDArray[np.float32]:
+        """The response that is drawn for each protocol and seed (N, 3), as `DynamicsModel.responses` has it."""
+        actions = encode_protocols(protocols, self.network.config.agents).to(self.device)
+        necrosis, log_volume, uptake = response.natural(self._response(region, actions, _generators(seeds), spread))
+        oil = has_lipiodol(actions, self.network.config.agents)
+        return torch.stack([necrosis, log_volume.exp(), uptake * oil], 1).cpu().numpy()
+
+    def _response(
+        self, region: EncodedRegion, actions: Tensor, generators: Sequence[torch.Generator], spread: float
+    ) -> Tensor:
+        deviation = response.deviation(self.network.config.response_spread, generators).to(self.device)
+        expected: Tensor = self.network.head(region.appearance, actions[None])
+        return expected + spread * deviation
+
+    def _given(
+        self,
+        region: EncodedRegion,
+        protocols: Sequence[Protocol],
+        generators: Sequence[torch.Generator],
+        fed: Sequence[FloatArray | None],
+        weeks: float | None,
+        spread: float,
+        blind: bool = False,
+    ) -> Given:
+        n, agents = len(protocols), self.network.config.agents
+        actions = encode_protocols(protocols, agents).to(self.device)
+        hidden = torch.full((n,), blind, device=self.device)
+        reached = self._response(region, actions, generators, spread)
+        told = response.features(reached, has_lipiodol(actions, agents), hidden)
+        none = np.zeros(region.tumour.shape, np.float32)
+        areas = torch.from_numpy(np.stack([none if one is None else np.asarray(one, np.float32) for one in fed]))
+        session = session_numbers(
+            torch.full((n,), float("nan") if weeks is None else weeks),
+            torch.full((n,), region.arterial),
+            torch.tensor([one is not None for one in fed]),
+        )
+        seen = region.seen.expand(n, -1, -1, -1, -1)
+        return Given(seen, areas[:, None].to(self.device), session.to(self.device), actions, told, hidden)
+
+    @torch.inference_mode()
+    def expected(
+        self,
+        region: EncodedRegion,
+        protocols: Sequence[Protocol],
+        seeds: Sequence[int],
+        fed: FloatArray | None = None,
+        weeks: float | None = None,
+        spread: float = 1.0,
+        blind: bool = False,
+    ) -> list[OutcomeMaps]:
+        """The mean of all outcomes that fit the response of each protocol and seed.
+
+        What is expected of a protocol is the mean over its seeds (`mean_maps`).
+
+        Args:
+            region: from `encode`.
+            protocols, seeds: N of each.
+            fed: (d, h, w) share of each cube that is fed; None where it is not known: then over all territories.
+            weeks: from treatment to the scan; None where they are not known.
+            spread: as `DynamicsModel.simulate`.
+            blind: hide the protocol (for comparisons).
+        """
+        given = self._given(region, protocols, _generators(seeds), [fed] * len(protocols), weeks, spread, blind)
+        nothing = torch.zeros((len(protocols), DRAWN * CELL**3, *_cells(region)), device=self.device)
+        clean = self._predict(nothing, torch.zeros(len(protocols), device=self.device), given)
+        return self._maps(region, clean, True)
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        region: EncodedRegion,
+        protocols: Sequence[Protocol],
+        seeds: Sequence[int],
+        fed: FloatArray | None = None,
+        weeks: float | None = None,
+        steps: int = 4,
+        spread: float = 1.0,
+        guidance: float = 1.0,
+        sampler: str = "rectified_flow",
+        on_step: Callable[[int], None] | None = None,
+    ) -> list[OutcomeMaps]:
+        """One outcome for each protocol and seed; response, territory and noise depend on the seed alone.
+
+        Arguments as for `expected`; without a territory each seed draws one. `steps`, `guidance` and `sampler` as
+        `DynamicsModel.simulate` has them.
+
+        Raises:
+            PlanSettingsError: no such sampler, or no steps.
+        """
+        draw = sampler_named(sampler)
+        generators = _generators(seeds)
+        areas = [drawn_territory(region.tumour, seed) if fed is None else fed for seed in seeds]
+        given = self._given(region, protocols, generators, areas, weeks, spread)
+        hidden = torch.ones_like(given.hidden)
+        unknown = replace(given, response=torch.zeros_like(given.response), hidden=hidden)
+        shape = (1, DRAWN, *region.tumour.shape)
+        noise = to_cells(torch.cat([torch.randn(shape, generator=g) for g in generators])).to(self.device)
+        last: list[Tensor] = []
+
+        def predict(noisy: Tensor, time: float) -> Tensor:
+            times = torch.full((len(noisy),), time, device=self.device)
+            clean = self._predict(noisy, times, given if guidance else unknown)
+            if guidance not in (0.0, 1.0):
+                blind = self._predict(noisy, times, unknown)
+                clean = blind + guidance * (clean - blind)
+            last[:] = [clean]
+            return clean[:, : noise.shape[1]]
+
+        draw(predict, noise, steps, on_step, generators)
+        return self._maps(region, last[0], False)
+
+    def _predict(self, noisy: Tensor, time: Tensor, given: Given) -> Tensor:
+        """The network; on a CPU a lone row is doubled, since torch takes a slower path for a single 3D convolution."""
+        if len(noisy) > 1 or self.device.type != "cpu":
+            out: Tensor = self.network(noisy, time, given)
+            return out
+        pair = Given(*(None if v is None else v.expand(2, *v.shape[1:]) for v in vars(given).values()))
+        return self.network(noisy.expand(2, *noisy.shape[1:]), time.expand(2), pair)[:1]
+
+    @staticmethod
+    def _maps(region: EncodedRegion, clean: Tensor, expected: bool) -> list[OutcomeMaps]:
+        tumour = torch.from_numpy(region.tumour)[None].to(clean.device)
+        found = maps_of(to_cubes(clean.float()), tumour, expected)
+        rows = zip(*(maps.cpu().numpy() for maps in found), strict=True)
+        return [OutcomeMaps(*row, region.geometry) for row in rows]
+
+
+def mean_maps(maps: Sequence[OutcomeMaps]) -> OutcomeMaps:
+    """The mean of outcomes of one region."""
+    viable, tumour, change, iodine = (
+        np.mean([one.arrays[n] for one in maps], axis=0, dtype=np.float32) for n in range(4)
+    )
+    return OutcomeMaps(viable, tumour, change, iodine, maps[0].geometry)
+
+
+def _generators(seeds: Sequence[int]) -> list[torch.Generator]:
+    """Drawn on the CPU, so that a seed means the same on every device; one for each replica."""
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def _cells(region: EncodedRegion) -> tuple[int, ...]:
+    return tuple(n // CELL for n in region.tumour.shape)
+
+
+def is_maps(config: dict[str, Any]) -> bool:
+    """True if the configuration of a dynamics part is that of a map network."""
+    return config.get("kind") == KIND
+
+
+def network_part(network: MapNetwork) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Configuration and weights of a network for a bundle."""
+    config = {"kind": KIND, **record_to_plain(network.config)}
+    return config, {k: v.detach().cpu().numpy() for k, v in network.state_dict().items()}
+
+
+def network_from_part(config: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> MapNetwork:
+    """Rebuild a map network from its bundle part.
+
+    Raises:
+        BundleError: the part was made for another version of MeWM.
+    """
+    remedy = "Use a bundle of this version, or train the part again with `mewm train maps`"
+    known = {k: v for k, v in config.items() if k != "kind"}
+    settings = from_plain(MapConfig, known, "the bundle's dynamics part", BundleError, remedy)
+    # the initial weights are replaced; drawing them must leave no trace
+    with (
+        rebuilding("The configuration of the bundle's dynamics part is not possible", remedy),
+        torch.random.fork_rng(devices=[]),
+    ):
+        network = MapNetwork(settings)
+    try:
+        network.load_state_dict({k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()})
+    except RuntimeError as error:
+        raise BundleError(
+            what="The bundle's dynamics part does not fit this version of MeWM",
+            given=str(error).splitlines()[0][:200],
+            remedy=remedy,
+        ) from error
+    return network.eval()

@@ -1,0 +1,167 @@
+"""Batches of coarse maps for the map network, from a folder of `map_cohort` (or of real pairs, `map_pairs`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from MeWMLib.core.errors import InputError
+from MeWMLib.dynamics import response
+from MeWMLib.dynamics.actions import has_lipiodol, known_agents
+from MeWMLib.dynamics.map_channels import ASKED, drawn_channels, patient_channels
+from MeWMLib.dynamics.map_network import Given, session_numbers
+from MeWMLib.lab.training.response_head import standardise
+
+#: Cubes along the side of a crop: mostly the small one; the large one keeps the network used to whole regions.
+CROPS, LARGE_SHARE = (24, 40), 0.12
+#: Rows of a batch of large crops, as a share of the others'.
+LARGE_ROWS = 0.25
+#: How often the territory, the weeks and the protocol with its response are hidden.
+HIDDEN_FED, HIDDEN_WEEKS, HIDDEN_ACTION = 0.3, 0.15, 0.1
+#: Cubes around the tumour, before and after, that count in full, and what the others count.
+RIM, OUTSIDE = 2, 0.03
+#: Maps that a session has, by the channel that each is drawn in.
+MAPS = ("viable", "tumour_after", "change", "iodine")
+Arrays = dict[str, NDArray[Any]]
+
+
+class MapCohort:
+    """Patients in memory, as `map_cohort.encode_maps` writes them; new files are read by `refresh`.
+
+    Args:
+        folder: with a .npz of each.
+
+    Raises:
+        InputError: there is none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.patients: list[Arrays] = []
+        self._read: set[str] = set()
+        self.refresh()
+        if not self.patients:
+            raise InputError(
+                what="There are no patients to train on",
+                given=str(folder),
+                remedy="Make them with `mewm train maps-cohort`",
+            )
+
+    def refresh(self) -> None:
+        """Read files that have come since."""
+        for path in sorted(self.folder.glob("*.npz")):
+            if path.name not in self._read:
+                self._read.add(path.name)
+                with np.load(path, allow_pickle=False) as file:
+                    self.patients.append({k: file[k] for k in file.files if not k.startswith("noted")})
+
+    def batch(self, rows: int, rng: np.random.Generator, sessions: int = 2, size: int | None = None) -> Batch:
+        """A random batch: several sessions of each patient, all cropped to cubes of one size."""
+        if size is None:
+            size = CROPS[1] if rng.random() < LARGE_SHARE else CROPS[0]
+        if size > CROPS[0]:
+            rows = max(2, round(rows * LARGE_ROWS))
+        fitting = [p for p in self.patients if min(p["hu"].shape) >= size] or self.patients
+        found: list[Arrays] = []
+        while len(found) < rows:
+            patient = fitting[int(rng.integers(len(fitting)))]
+            part = crop_of(patient["tumour"], min(size, *patient["hu"].shape), rng)
+            flips = tuple(n for n in range(3) if rng.random() < 0.5)
+            hu = patient["hu"][part].astype(np.float32)
+            hu = hu + float(patient["noise"]) * rng.standard_normal(hu.shape).astype(np.float32)
+            tumour, liver = (patient[n][part].astype(np.float32) for n in ("tumour", "liver"))
+            seen = patient_channels(hu, tumour, liver)
+            for which in rng.permutation(len(patient["weeks"]))[: min(sessions, rows - len(found))]:
+                found.append(_row(patient, int(which), part, seen, flips))
+        return Batch.of(found, rng)
+
+
+def crop_of(tumour: NDArray[Any], size: int, rng: np.random.Generator) -> tuple[slice, ...]:
+    """A cube of `size` around a random cube of tumour."""
+    shape = np.array(tumour.shape)
+    touched = np.argwhere(tumour > 0.5)
+    middle = touched[int(rng.integers(len(touched)))] if len(touched) else shape // 2
+    # the middle of the tumour is drawn as often as a place in it
+    if len(touched) and rng.random() < 0.5:
+        middle = (touched.min(0) + touched.max(0)) // 2
+    start = np.clip(middle - size // 2 + rng.integers(-3, 4, 3), 0, shape - size)
+    return tuple(slice(int(n), int(n) + size) for n in start)
+
+
+def _row(
+    patient: Arrays, which: int, part: tuple[slice, ...], seen: NDArray[np.float32], flips: tuple[int, ...]
+) -> Arrays:
+    maps = [patient[n][which][part].astype(np.float32) for n in MAPS]
+    known = [patient[f"known_{n}"][which][part] if f"known_{n}" in patient else np.ones(seen.shape[1:]) for n in MAPS]
+    images = {
+        "seen": seen,
+        "fed": patient["fed"][which][part].astype(np.float32)[None],
+        "maps": np.stack(maps),
+        "known": np.stack(known).astype(np.float32),
+    }
+    turned = {k: np.ascontiguousarray(np.flip(v, tuple(1 + n for n in flips))) for k, v in images.items()}
+    return turned | {
+        "weeks": np.float32(patient["weeks"][which]),
+        "arterial": np.bool_(patient["arterial"]),
+        "actions": patient["actions"][which],
+        "responses": patient["responses"][which],
+        "fed_known": np.bool_(patient["fed_known"][which] if "fed_known" in patient else True),
+        "told": np.bool_(patient["protocol_known"][which] if "protocol_known" in patient else True),
+    }
+
+
+class Batch:
+    """Rows ready for the network.
+
+    Attributes:
+        given: what it is told.
+        clean: (N, ASKED, d, h, w) what it is asked for.
+        weight: (N, ASKED, d, h, w) how much each cube counts; every row adds up to 1 in each channel that is known.
+    """
+
+    def __init__(self, given: Given, clean: Tensor, weight: Tensor) -> None:
+        self.given, self.clean, self.weight = given, clean, weight
+
+    @classmethod
+    def of(cls, rows: Sequence[Arrays], rng: np.random.Generator) -> Batch:
+        """Stack rows, and hide what is hidden by chance."""
+        stacked = {k: torch.from_numpy(np.stack([r[k] for r in rows])) for k in rows[0]}
+        n = len(rows)
+
+        def chance(p: float) -> Tensor:
+            return torch.from_numpy(rng.random(n) < p)
+
+        fed_known = stacked["fed_known"] & ~chance(HIDDEN_FED)
+        fed = stacked["fed"] * fed_known[:, None, None, None, None]
+        weeks = torch.where(chance(HIDDEN_WEEKS), torch.nan, stacked["weeks"])
+        hidden = chance(HIDDEN_ACTION) | ~stacked["told"]
+        actions = stacked["actions"]
+        oil = has_lipiodol(actions, known_agents())
+        told = response.features(standardise(stacked["responses"]), oil, hidden)
+        given = Given(
+            stacked["seen"], fed, session_numbers(weeks, stacked["arterial"], fed_known), actions, told, hidden
+        )
+        tumour = stacked["seen"][:, 2]
+        clean = drawn_channels(*stacked["maps"].unbind(1), tumour)
+        known = torch.cat([stacked["known"], stacked["known"][:, -1:]], 1)
+        near = torch.maximum(tumour, stacked["maps"][:, 1])[:, None] > 0.02
+        near = torch.nn.functional.max_pool3d(near.float(), 2 * RIM + 1, stride=1, padding=RIM)
+        weight = known * (OUTSIDE + (1 - OUTSIDE) * near)
+        total = weight.sum((2, 3, 4), keepdim=True).clamp_min(1.0)
+        assert clean.shape[1] == ASKED
+        return cls(given, clean, weight / total)
+
+    def __len__(self) -> int:
+        return len(self.clean)
+
+
+def dilated(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
+    """A mask (d, h, w) grown by so many cubes."""
+    return np.asarray(ndimage.binary_dilation(mask, np.ones((3, 3, 3)), iterations=by))

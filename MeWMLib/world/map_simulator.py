@@ -1,0 +1,193 @@
+"""Simulate and score replicas by a dynamics model on coarse maps: every treated lesion whole, in one region.
+
+A search needs numbers alone, so that its images are the coarse maps brought to voxels of 1 or 2 mm; the scan's own
+voxels are painted for the protocols that are written (`world.model.WorldModel.simulate`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from MeWMLib.core.coarse_maps import MAP_MM, OutcomeMaps
+from MeWMLib.core.outcome import ReplicaScore
+from MeWMLib.core.patient import Patient
+from MeWMLib.core.plan import PlanSettings
+from MeWMLib.core.volume import LIVER, TUMOUR, Geometry, centred_grid
+from MeWMLib.dynamics.map_model import EncodedRegion, MapModel
+from MeWMLib.perception.findings import dice
+from MeWMLib.perception.preprocess import patch_geometry, resample
+from MeWMLib.rendering.iodine import rise_hu
+from MeWMLib.survival.network import Assessor
+from MeWMLib.world.patch import FloatArray, Labels, TreatedPatch
+from MeWMLib.world.region import TreatedRegion
+from MeWMLib.world.replicas import SimulatedReplica
+from MeWMLib.world.simulator import Check, PreparedPatient, Simulator, Trial
+
+#: Voxels of the images of a search; the fine ones where all that is treated is small (longest side, mm).
+VIEW_MM, FINE_VIEW_MM, SMALL_MM = 2.0, 1.0, 24.0
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedRegion(PreparedPatient):
+    """A prepared patient whose region is simulated in cubes.
+
+    Attributes:
+        region: in cubes.
+        maps_before: `OutcomeMaps` of no change.
+        cube: the patch around the target, which the survival network looks at.
+        targets_ml: volume of the targets by the outline.
+    """
+
+    region: TreatedRegion = None  # type: ignore[assignment]  # fields of the base have defaults
+    maps: EncodedRegion = None  # type: ignore[assignment]
+    cube: TreatedPatch = None  # type: ignore[assignment]
+
+    @property
+    def outline_ml(self) -> float:
+        """Targets by the sum of their shares."""
+        return float(self.region.targets.sum(dtype=np.float64)) * self.region.geometry.voxel_ml
+
+
+class MapSimulator(Simulator):
+    """Simulates replicas by coarse maps, several through the network together.
+
+    Args:
+        dynamics: draws the maps after treatment.
+        assessor: the survival network.
+        segmenter: outlines tumour in scans from elsewhere.
+        chunk: how many replicas go through the network together.
+    """
+
+    whole = True
+
+    def __init__(self, dynamics: MapModel, assessor: Assessor, segmenter: Any, chunk: int) -> None:
+        super().__init__(dynamics, assessor, segmenter, chunk)
+        self.maps = dynamics
+
+    def _prepare(self, patient: Patient) -> PreparedRegion:
+        region, session = TreatedRegion.of(patient), patient.session
+        targets = None if session is None else session.targets
+        view = _view(region.geometry, region.targets)
+        patch = TreatedPatch.at(view, patient.ct, patient.labels, targets)
+        where = patch_geometry(patient.labels) if session is None else session.patch
+        cube = TreatedPatch.at(where, patient.ct, patient.labels, targets)
+        before = patch.findings(patch.hu, patch.labels)
+        found = self.segmenter.segment_patches(cube.hu[None], cube.spacing_mm)[0]
+        encoded = self.maps.encode(
+            region.hu, region.targets, region.liver, region.geometry, patient.ct.phase == "arterial"
+        )
+        return PreparedRegion(
+            patch=patch,
+            encoded=encoded,
+            before=before,
+            treated=before if patch.untreated is None else patch.findings(patch.hu, patch.treated_labels),
+            tokens=self.assessor.encode(cube.views(cube.hu, cube.labels)),
+            segmented_before=found,
+            segmenter_dice=dice((found == TUMOUR) & (cube.labels >= LIVER), cube.labels == TUMOUR),
+            region=region,
+            maps=encoded,
+            cube=cube,
+        )
+
+    def _chunk(
+        self, ready: PreparedPatient, trials: Sequence[Trial], count: int, settings: PlanSettings, check: Check
+    ) -> list[SimulatedReplica]:
+        """Simulate all trials of a chunk together, and score the first `count`."""
+        assert isinstance(ready, PreparedRegion)
+        check(0)
+        found = self.maps.sample(
+            ready.maps, [p for p, _ in trials], [s for _, s in trials], ready.region.fed, settings.weeks,
+            settings.steps, settings.spread, guidance=settings.guidance, on_step=check,
+        )  # fmt: skip
+        check(0)
+        return [self.replica(ready, maps) for maps in found[:count]]
+
+    def replica(self, ready: PreparedRegion, maps: OutcomeMaps) -> SimulatedReplica:
+        """Maps of an outcome as images and labels of the search, and scored."""
+        patch, cube = ready.patch, ready.cube
+        change = _on(patch.geometry, maps, maps.change + rise_hu(maps.iodine))
+        labels = _labels(patch, maps)
+        image = patch.simulated(change)
+        measured = patch.change(ready.before, patch.findings(image, labels))
+        # by the maps: shares of cubes know small lesions better than voxels of an image do
+        scale = ready.treated.tumour_ml / max(ready.outline_ml, 1e-6)
+        voxel = maps.geometry.voxel_ml * scale
+        viable, tumour = (float(m.sum(dtype=np.float64)) * voxel for m in (maps.viable, maps.tumour))
+        stays_viable, stays = ready.untreated_ml
+        predicted = viable + stays_viable
+        told = replace(
+            measured,
+            viable_ml_after=predicted,
+            volume_ml_after=tumour + stays,
+            lipiodol_ml_after=maps.lipiodol_ml,
+        )
+        hu = cube.simulated(_on(cube.geometry, maps, maps.change + rise_hu(maps.iodine)))
+        risk, *found = self.assessor.judge(ready.tokens, cube.views(hu, _labels(cube, maps)), cube.covariates(told))
+        months, survival, members = (tuple(float(x) for x in values) for values in found)
+        score = ReplicaScore(risk, months, survival, told, members, predicted, measured.viable_ml_after)
+        return SimulatedReplica(change, labels, score, maps)
+
+    def score(
+        self, ready: PreparedPatient, hu: FloatArray, labels: Labels, predicted_viable_ml: float | None = None
+    ) -> ReplicaScore:
+        """Measure and score an image and labels on the search's voxels, wherever they come from."""
+        assert isinstance(ready, PreparedRegion)
+        patch, cube = ready.patch, ready.cube
+        measured = patch.change(ready.before, patch.findings(hu, labels))
+        change = measured if predicted_viable_ml is None else replace(measured, viable_ml_after=predicted_viable_ml)
+        seen = resample(hu, patch.geometry, cube.geometry, "linear", -1000.0)
+        seen = np.where(_covers(patch.geometry, cube.geometry), seen, cube.hu).astype(np.float32)
+        known = resample(labels, patch.geometry, cube.geometry, "nearest", 255)
+        known = np.where(known == 255, cube.labels, known).astype(np.uint8)
+        risk, *found = self.assessor.judge(ready.tokens, cube.views(seen, known), cube.covariates(change))
+        months, survival, members = (tuple(float(x) for x in values) for values in found)
+        return ReplicaScore(risk, months, survival, change, members, predicted_viable_ml, measured.viable_ml_after)
+
+    def outline_by(self, ready: PreparedPatient) -> str:
+        """Who draws the outline of the tumour after treatment."""
+        return "simulated response"
+
+    def labels_after(self, ready: PreparedPatient, images: FloatArray) -> list[Labels]:
+        """Labels of images (N, D, H, W) on the search's voxels, by what the segmenter sees differently in the cube."""
+        assert isinstance(ready, PreparedRegion)
+        patch, cube = ready.patch, ready.cube
+        if not ready.segmenter_counts:
+            return [patch.labels.copy() for _ in images]
+        out = []
+        for image in images:
+            hu = resample(image, patch.geometry, cube.geometry, "linear", -1000.0)
+            found = self.segmenter.segment_patches(hu[None].astype(np.float32), cube.spacing_mm)[0]
+            labels = resample(cube.labels_after(ready.segmented_before, found), cube.geometry, patch.geometry, "nearest", 255)
+            out.append(np.where(labels == 255, patch.labels, labels).astype(np.uint8))
+        return out
+
+
+def _view(cubes: Geometry, targets: FloatArray) -> Geometry:
+    """The voxels of the search's images over a region."""
+    touched = np.argwhere(targets > 0.02)
+    longest = MAP_MM * float((touched.max(0) - touched.min(0) + 1).max()) if len(touched) else 0.0
+    step = FINE_VIEW_MM if longest <= SMALL_MM else VIEW_MM
+    times = round(MAP_MM / step)
+    middle = cubes.to_ras((np.array(cubes.shape) - 1)[None] / 2)[0]
+    return centred_grid(middle, (cubes.shape[0] * times, cubes.shape[1] * times, cubes.shape[2] * times), step)
+
+
+def _on(grid: Geometry, maps: OutcomeMaps, values: FloatArray) -> FloatArray:
+    """Values of cubes at the voxels of a grid, linearly; 0 outside of the region."""
+    return resample(np.asarray(values, np.float32), maps.geometry, grid, "linear", 0.0)
+
+
+def _labels(patch: TreatedPatch, maps: OutcomeMaps) -> Labels:
+    """Labels (D, H, W) after treatment: half of a voxel decides, where treated tumour can be."""
+    share = _on(patch.geometry, maps, maps.tumour)
+    free = (patch.weight > 0) & (patch.labels >= LIVER)
+    return np.where(free, np.where(share >= 0.5, TUMOUR, LIVER), patch.labels).astype(np.uint8)
+
+
+def _covers(patch: Geometry, cube: Geometry) -> FloatArray:
+    """1 (D, H, W) where a voxel of the cube lies in the patch."""
+    return resample(np.ones(patch.shape, np.float32), patch, cube, "nearest", 0.0)
