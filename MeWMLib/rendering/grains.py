@@ -192,8 +192,10 @@ def _add(out: FloatArray, at: NDArray[np.float64], amount: NDArray[np.float64], 
     box = np.zeros(int(shape.prod()))
     for corner in np.ndindex(2, 2, 2):
         weight = np.where(corner, part, 1 - part).prod(1)
-        box += np.bincount(flat + np.ravel_multi_index(corner, tuple(shape)), amount * weight, len(box))
-    image = ndimage.gaussian_filter(box.reshape(shape).astype(np.float32), deviation, mode="constant")
+        np.add.at(box, flat + np.ravel_multi_index(corner, tuple(shape)), amount * weight)
+    rough = box.reshape(shape).astype(np.float32)
+    del box  # of whole regions it is large
+    image = ndimage.gaussian_filter(rough, deviation, mode="constant")
     low, high = np.maximum(first, 0), np.minimum(first + shape, out.shape)
     inner = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     out[inner] += image[tuple(slice(a - f, b - f) for a, b, f in zip(low, high, first, strict=True))]

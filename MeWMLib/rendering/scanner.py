@@ -131,26 +131,60 @@ class Scanner:
 
     def oil(self, rise: FloatArray) -> FloatArray:
         """How the kernel shows oil (K, J, I): denser and with a dark rim; away from the borders its sum is kept."""
-        box = _reached(rise, int(3 * self.edge_mm / self.in_plane_mm) + 1)
-        if self.edge == 0 or box is None:
-            return rise
         sigma = self.edge_mm / self.in_plane_mm
-        part = rise[box]
-        wide = ndimage.gaussian_filter(part, (0, sigma, sigma), mode="constant", truncate=3)
-        out = rise.copy()
-        out[box] = part + np.float32(self.edge) * (part - wide)
-        return np.asarray(out, np.float32)
+        return sharpened(rise, self.edge, (sigma, sigma))
 
     def with_streaks(self, noise: FloatArray, rise: FloatArray) -> FloatArray:
         """Noise (K, J, I) that is stronger beside dense oil, along rows."""
-        long = int(2 * STREAK_MM / self.in_plane_mm) | 1
-        box = _reached(rise, long // 2 + 1)
-        if box is None:
+        found = streaks(rise, self.noise_hu, self.in_plane_mm)
+        if found is None:
             return noise
-        near = ndimage.uniform_filter(rise[box], (0, 3, long), mode="constant")
+        box, gain = found
         out = noise.copy()
-        out[box] *= 1 + np.minimum(np.float32(STREAK / self.noise_hu) * near, STREAK_MOST)
+        out[box] *= 1 + gain
         return np.asarray(out, np.float32)
+
+
+def sharpened(rise: FloatArray, edge: float, sigma: tuple[float, float]) -> FloatArray:
+    """How a kernel that enhances edges shows what is dense.
+
+    Args:
+        rise: (K, J, I) HU, slices first.
+        edge: by which share it is brighter; what is around it is darker, so that away from the borders the sum is kept.
+        sigma: how far that reaches, deviation in voxels along rows and columns (j, i).
+    """
+    box = _reached(rise, int(3 * max(sigma)) + 1)
+    if edge == 0 or box is None:
+        return rise
+    part = rise[box]
+    more = ndimage.gaussian_filter(part, (0, *sigma), mode="constant", truncate=3)
+    more -= part
+    more *= np.float32(-edge)
+    out = rise.copy()
+    out[box] += more
+    return np.asarray(out, np.float32)
+
+
+def streaks(
+    rise: FloatArray, noise_hu: float, row_mm: float
+) -> tuple[tuple[slice, slice, slice], FloatArray] | None:
+    """By which share noise is stronger beside dense oil, along rows; None where there is no oil.
+
+    Args:
+        rise: (K, J, I) HU of oil, slices first.
+        noise_hu: deviation of the noise.
+        row_mm: distance of voxels along a row.
+
+    Returns:
+        The box in which it is stronger, and by which share (k, j, i).
+    """
+    long = int(2 * STREAK_MM / row_mm) | 1
+    box = _reached(rise, long // 2 + 1)
+    if box is None:
+        return None
+    gain = ndimage.uniform_filter(rise[box], (0, 3, long), mode="constant")
+    gain *= np.float32(STREAK / noise_hu)
+    return box, np.minimum(gain, STREAK_MOST, out=gain)
 
 
 def _reached(rise: FloatArray, margin: int) -> tuple[slice, slice, slice] | None:
