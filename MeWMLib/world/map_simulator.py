@@ -161,7 +161,9 @@ class MapSimulator(Simulator):
         for image in images:
             hu = resample(image, patch.geometry, cube.geometry, "linear", -1000.0)
             found = self.segmenter.segment_patches(hu[None].astype(np.float32), cube.spacing_mm)[0]
-            labels = resample(cube.labels_after(ready.segmented_before, found), cube.geometry, patch.geometry, "nearest", 255)
+            labels = resample(
+                cube.labels_after(ready.segmented_before, found), cube.geometry, patch.geometry, "nearest", 255
+            )
             out.append(np.where(labels == 255, patch.labels, labels).astype(np.uint8))
         return out
 

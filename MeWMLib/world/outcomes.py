@@ -52,7 +52,7 @@ def written(
     seed: int,
     provenance: Provenance,
 ) -> Outcome:
-    """A replica as it is written: CT and labels on the grid of the patient's CT, bit-identical where nothing changes."""
+    """A replica as it is written: CT and labels on the grid of the CT, bit-identical where nothing changes."""
     if replica.maps is None:
         return _from_cube(patient, ready, replica, protocol, seed, provenance)
     box, weight = _treated(patient)
