@@ -85,6 +85,7 @@ TORCH_FREE = (
     "lab.synthetic.write",
     "lab.synthetic.plant",
     "perception.chords",
+    "perception.deposits",
     "perception.findings",
     "perception.findings_table",
     "perception.label_questions",

@@ -1,7 +1,8 @@
 """Where the iodine of a coarse map is expected: in what is treated, and as much as the map holds.
 
 A cube at the border of a tumour holds the mean over treated and other tissue. Its iodine is given to the part that has
-weight, so that none is lost to what cannot change; a quadratic B-spline takes the blocks away.
+weight, so that none is lost to what cannot change. The mean is a quadratic B-spline over the cubes. Grains are drawn
+within each cube: the pieces of vessels on which they lie reach over its faces, and blur its edges as the spline does.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ class IodineField:
     Attributes:
         treated: (k, j, i) mg/ml of what has weight, on the cubes.
         weight: on the lattice, `POINTS` in a cube along each axis.
-        density: mg/ml on the lattice, weight included.
+        density: mg/ml on the lattice, weight included; that of grains.
         cubes: grid of the cubes.
     """
 
-    treated: NDArray[np.float64]
+    treated: FloatArray
     weight: FloatArray
-    density: NDArray[np.float64]
+    density: FloatArray
     cubes: Geometry
 
     @classmethod
@@ -57,23 +58,28 @@ class IodineField:
         matrix, offset = between(lattice, target)
         fine = ndimage.affine_transform(weight, matrix, offset, lattice.shape, order=1, mode="constant", cval=0.0)
         fine = np.asarray(fine, np.float32)
+        iodine = np.maximum(maps.iodine, 0)
+        # what of each cube has weight: its iodine goes there
+        share = _cube_means(fine)
+        kept = np.where(share > 0, iodine / np.maximum(share, LEAST), 0)
+        density = np.asarray(fine * np.kron(kept, np.ones((POINTS,) * 3, np.float32)), np.float32)
+        # and what of each cube's spline
         ways = [_splines(n) for n in cubes.shape]
-        # what of each cube's spline has weight: its iodine goes there
-        share = _along(fine.astype(np.float64), [w.T for w in ways]) / POINTS**3
-        iodine = np.maximum(maps.iodine, 0).astype(np.float64)
+        share = _along(fine, [w.T for w in ways]) / POINTS**3
         treated = np.where(share > 1e-6, iodine / np.maximum(share, LEAST), 0)
-        # rounded, so that the last bits of another machine's sums move no grain
-        density = np.round(_along(treated, ways), 9) * fine
-        return cls(treated, fine, density, cubes)
+        spread = float((_along(treated, ways) * fine).sum(dtype=np.float64))
+        if spread > 0:
+            treated *= float(density.sum(dtype=np.float64)) / spread
+        return cls(np.asarray(treated, np.float32), fine, density, cubes)
 
     @property
     def total_mg(self) -> float:
         """Iodine (mg) in the region."""
-        return float(self.density.sum()) * self.cubes.voxel_ml / POINTS**3
+        return float(self.density.sum(dtype=np.float64)) * self.cubes.voxel_ml / POINTS**3
 
     def on(self, target: Geometry) -> FloatArray:
         """Iodine (K, J, I), mg/ml, of tissue of weight 1."""
-        return upsampled(self.treated.astype(np.float32), self.cubes, target)
+        return upsampled(self.treated, self.cubes, target)
 
     def grains(self, constants: GrainConstants, rng: np.random.Generator) -> Grains:
         """Grains of all the iodine; places in mm along the axes of the cubes, from the middle of the first one."""
@@ -84,15 +90,13 @@ class IodineField:
             for n, s in zip(self.cubes.shape, self.cubes.spacing, strict=True)
         )
         allowed = np.minimum(self.weight / np.float32(ALLOWED), np.float32(1))
-        return draw_grains(self.density.astype(np.float32), (k, j, i), self._vessels(rng), constants, rng, allowed)
+        return draw_grains(self.density, (k, j, i), self._vessels(rng), constants, rng, allowed)
 
     def _vessels(self, rng: np.random.Generator) -> FloatArray:
         """Directions (k, j, i, 3) of vessels on the lattice: from the surface inwards, bent at random."""
-        d, h, w = self.cubes.shape
-        share = self.weight.reshape(d, POINTS, h, POINTS, w, POINTS).mean((1, 3, 5))
-        depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(share > 0.5), 1.0)
+        depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(_cube_means(self.weight) > 0.5), 1.0)
         inwards = np.stack(np.gradient(depth), -1) * (INWARDS * (1 - depth / (depth.max() + 1e-6)))[..., None]
-        bent = rng.standard_normal((d, h, w, 3), dtype=np.float32)
+        bent = rng.standard_normal((*self.cubes.shape, 3), dtype=np.float32)
         bent = ndimage.gaussian_filter(bent, (BEND, BEND, BEND, 0))
         ways = bent / max(float(bent.std()), 1e-6) + inwards
         for axis in range(3):
@@ -108,14 +112,20 @@ def _lattice(cubes: Geometry) -> Geometry:
     return Geometry((cubes.shape[0] * POINTS, cubes.shape[1] * POINTS, cubes.shape[2] * POINTS), affine)
 
 
-def _splines(count: int) -> NDArray[np.float64]:
+def _cube_means(values: FloatArray) -> FloatArray:
+    """Means (k, j, i) of the cubes over the lattice."""
+    d, h, w = (n // POINTS for n in values.shape)
+    return np.asarray(values.reshape(d, POINTS, h, POINTS, w, POINTS).mean((1, 3, 5)))
+
+
+def _splines(count: int) -> FloatArray:
     """Values (points, cubes) of every cube's spline at the points of the lattice along one axis."""
-    return spline_along(np.eye(count), (np.arange(count * POINTS) + 0.5) / POINTS - 0.5, 0)  # type: ignore[arg-type,return-value]
+    return spline_along(np.eye(count, dtype=np.float32), (np.arange(count * POINTS) + 0.5) / POINTS - 0.5, 0)
 
 
-def _along(values: NDArray[np.float64], matrices: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+def _along(values: NDArray[np.floating], matrices: list[FloatArray]) -> NDArray[np.floating]:
     """Values with one matrix (new, old) applied along each axis."""
     out = values
     for axis, matrix in enumerate(matrices):
         out = np.moveaxis(np.tensordot(matrix, out, (1, axis)), 0, axis)
-    return np.asarray(out)
+    return out

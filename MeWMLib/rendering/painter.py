@@ -67,8 +67,7 @@ def treated_weight(
         )
     margin = [int(np.ceil(RIM_MM / s)) for s in geometry.spacing]
     k, j, i = (
-        slice(max(0, s.start - m), min(n, s.stop + m))
-        for s, m, n in zip(found[0], margin, geometry.shape, strict=True)
+        slice(max(0, s.start - m), min(n, s.stop + m)) for s, m, n in zip(found[0], margin, geometry.shape, strict=True)
     )
     box = (k, j, i)
     distance = ndimage.distance_transform_edt(~treated_mask[box], sampling=geometry.spacing)
@@ -126,8 +125,8 @@ def _lipiodol(
     k, j, i = (np.arange(n) * s for n, s in zip(target.shape, target.spacing, strict=True))
     rise = spread_grains(grains, (k, j, i), estimate.spread_mm)
     fade = np.minimum(weight * np.float32(1 / FADE), np.float32(1))
-    rise *= fade
-    drawn = float(rise.sum(dtype=np.float64)) * target.voxel_ml
+    # what fades is given to what is left
+    drawn = _total(rise, fade) * target.voxel_ml
     if drawn <= 0:
         return np.zeros_like(rise)
     rise *= np.float32(rise_hu(total_mg / drawn, estimate.kvp))
@@ -160,7 +159,12 @@ def expected_change(
     target = _part(before, box, weight, maps)
     kvp = ScanEstimate((0, 0, 0)).kvp if estimate is None else estimate.kvp
     change = upsampled(maps.change, maps.geometry, target)
-    change += rise_hu(IodineField.of(maps, weight, target).on(target), kvp)
+    field = IodineField.of(maps, weight, target)
+    if field.total_mg > 0:
+        iodine = field.on(target)
+        # voxels of some mm sample the rim coarsely
+        iodine *= np.float32(field.total_mg / (_total(iodine, weight) * target.voxel_ml))
+        change += rise_hu(iodine, kvp)
     change *= weight
     return change
 
@@ -217,6 +221,11 @@ def _part(before: Volume, box: Box, weight: FloatArray, maps: OutcomeMaps) -> Ge
             remedy="Predict the maps of the region of this tumour (region_of)",
         )
     return target
+
+
+def _total(values: FloatArray, weight: FloatArray) -> float:
+    """Sum of weighted values, slice by slice: that of all at once in float32 would be less exact."""
+    return float(sum(np.vdot(a, b) for a, b in zip(values, weight, strict=True)))
 
 
 def _row_ends(weight: FloatArray) -> NDArray[np.intp]:

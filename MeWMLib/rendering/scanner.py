@@ -165,9 +165,7 @@ def sharpened(rise: FloatArray, edge: float, sigma: tuple[float, float]) -> Floa
     return np.asarray(out, np.float32)
 
 
-def streaks(
-    rise: FloatArray, noise_hu: float, row_mm: float
-) -> tuple[tuple[slice, slice, slice], FloatArray] | None:
+def streaks(rise: FloatArray, noise_hu: float, row_mm: float) -> tuple[tuple[slice, slice, slice], FloatArray] | None:
     """By which share noise is stronger beside dense oil, along rows; None where there is no oil.
 
     Args:

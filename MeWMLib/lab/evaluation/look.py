@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.errors import GeometryError, GeometryMismatchError
 from MeWMLib.core.protocol import Protocol
-from MeWMLib.lab.evaluation.look_lipiodol import LIPIODOL_HU, lipiodol_look
 from MeWMLib.lab.evaluation.look_noise import noise_look, parenchyma
 from MeWMLib.lab.evaluation.look_table import look_rows
 from MeWMLib.lab.evaluation.metrics import Rows
 from MeWMLib.lab.evaluation.pairs import chosen, log_judging, read_pairs
+from MeWMLib.perception.deposits import LIPIODOL_HU, lipiodol_look
 
 if TYPE_CHECKING:
     from MeWMLib.lab.evaluation.scans import Seen
@@ -70,8 +70,8 @@ def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
 def look(hu: NDArray[Any], tumour: Mask, liver: Mask, spacing: Spacing) -> dict[str, float]:
     """Every look statistic of one scan, real or simulated, before or after treatment.
 
-    See `look_lipiodol.lipiodol_look` (share, blobs, diameters, percentiles, autocorrelation), `look_noise.noise_look`
-    (deviation, reach, spectrum) and `contrast_look`.
+    See `perception.deposits.lipiodol_look` (share, blobs, diameters, percentiles, autocorrelation),
+    `look_noise.noise_look` (deviation, reach, spectrum) and `contrast_look`.
 
     Args:
         hu: (K, J, I) HU, on the scanner's own grid where noise and grains are to be true.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from MeWMLib.core.volume import centred_grid
+from MeWMLib.perception.deposits import local_mean
 from MeWMLib.perception.preprocess import isotropic_geometry, resample
 
 #: From the border of the liver and from tumour: partial volumes and perfused rims.
@@ -109,20 +110,6 @@ def parenchyma(liver: Mask, tumour: Mask, spacing: Spacing) -> Mask:
     else:
         found[box] = ndimage.distance_transform_edt(free, sampling=spacing) > MARGIN_MM
     return found
-
-
-def local_mean(image: NDArray[Any], mask: Mask, sigma: Sequence[float]) -> FloatArray:
-    """Gaussian mean over the voxels of a mask alone; the image's own mean where none is near.
-
-    Args:
-        image: (K, J, I).
-        mask: the same shape.
-        sigma: voxels along each axis; 0 leaves an axis out.
-    """
-    weight = ndimage.gaussian_filter(mask.astype(np.float32), sigma)
-    total = ndimage.gaussian_filter(np.where(mask, image, 0).astype(np.float32), sigma)
-    alone = float(image[mask].mean()) if mask.any() else 0.0
-    return np.asarray(np.where(weight > 1e-3, total / np.maximum(weight, 1e-3), alone), np.float32)
 
 
 def robust_deviation(values: NDArray[Any]) -> float:

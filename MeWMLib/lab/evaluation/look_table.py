@@ -8,6 +8,7 @@ import numpy as np
 
 from MeWMLib.lab.evaluation.look_noise import BAND_NAMES
 from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean
+from MeWMLib.rendering.self_check import TOLERANCE, near
 
 #: What does not depend on treatment: scans before it count as well.
 UNTREATED = (
@@ -21,8 +22,6 @@ UNTREATED = (
 )
 #: Statistics that say how much was measured, not how it looks.
 SIZES = ("tumour_ml", "noise_ml")
-#: A statistic fits if it lies in the real range or beside it by this share of its ends.
-TOLERANCE = 0.25
 
 Looks = Sequence[Mapping[str, float]]
 
@@ -83,4 +82,4 @@ def fits(value: float, low: float, high: float) -> float:
     """1 if a value lies in a range, or beside it by at most `TOLERANCE` of its nearer end; else 0; NaN if unknown."""
     if not np.isfinite([value, low, high]).all():
         return float("nan")
-    return float(low - TOLERANCE * abs(low) <= value <= high + TOLERANCE * abs(high))
+    return float(near(value, low, high))

@@ -17,9 +17,8 @@ from scipy import ndimage, stats
 
 from MeWMLib.core.errors import GeometryMismatchError
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
-from MeWMLib.lab.evaluation.look_lipiodol import DENSE_HU, LIPIODOL_HU
-from MeWMLib.lab.evaluation.look_noise import local_mean
 from MeWMLib.lab.evaluation.metrics import correlation
+from MeWMLib.perception.deposits import DENSE_HU, LIPIODOL_HU, local_mean
 from MeWMLib.perception.preprocess import box_geometry, resample
 
 #: Voxels (k, j, i) of the grid, and how far around the outline before treatment is judged.

@@ -17,8 +17,7 @@ from scipy import ndimage
 
 from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.lab.evaluation.look import contrast_look
-from MeWMLib.lab.evaluation.look_lipiodol import DENSE_HU, LIPIODOL_HU, autocorrelation
-from MeWMLib.lab.evaluation.look_noise import local_mean
+from MeWMLib.perception.deposits import DENSE_HU, LIPIODOL_HU, autocorrelation, local_mean
 from MeWMLib.perception.preprocess import isotropic_geometry, resample
 
 SIZE = 32

@@ -22,11 +22,11 @@ from MeWMLib.cohorts.synthetic.study import StudyPatient
 from MeWMLib.core.io import write_json
 from MeWMLib.core.volume import LIVER, TUMOUR
 from MeWMLib.lab.evaluation.look import look
-from MeWMLib.lab.evaluation.look_lipiodol import lipiodol_look
 from MeWMLib.lab.program import Tell, finish
 from MeWMLib.lab.synthetic.calibration import REGIMENS
 from MeWMLib.lab.synthetic.cases import SPLITS
 from MeWMLib.lab.synthetic.look_scans import PAIRS, liver_levels, real_looks
+from MeWMLib.perception.deposits import lipiodol_look
 
 #: Weeks after TACE of the drawn scans: about those of the real ones (53 and 77 days).
 WEEKS = (4.0, 11.0)

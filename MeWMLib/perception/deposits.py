@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-
-from MeWMLib.lab.evaluation.look_noise import local_mean
 
 #: What is counted as Lipiodol, and what no enhanced vessel reaches.
 LIPIODOL_HU, DENSE_HU = 200.0, 300.0
@@ -21,6 +20,7 @@ CLIP_HU = (0.0, 800.0)
 HIGH_PASS_MM = 15.0
 
 Mask = NDArray[np.bool_]
+FloatArray = NDArray[np.float32]
 Spacing = tuple[float, float, float]
 
 
@@ -95,3 +95,17 @@ def autocorrelation(values: NDArray[Any], mask: Mask, axis: int, lag: int) -> fl
     pairs = int((mask[at[0]] & mask[at[1]]).sum())
     variance = float((centred[mask] ** 2).mean())
     return float((centred[at[0]] * centred[at[1]]).sum() / pairs / variance) if pairs and variance else float("nan")
+
+
+def local_mean(image: NDArray[Any], mask: Mask, sigma: Sequence[float]) -> FloatArray:
+    """Gaussian mean over the voxels of a mask alone; the image's own mean where none is near.
+
+    Args:
+        image: (K, J, I).
+        mask: the same shape.
+        sigma: voxels along each axis; 0 leaves an axis out.
+    """
+    weight = ndimage.gaussian_filter(mask.astype(np.float32), sigma)
+    total = ndimage.gaussian_filter(np.where(mask, image, 0).astype(np.float32), sigma)
+    alone = float(image[mask].mean()) if mask.any() else 0.0
+    return np.asarray(np.where(weight > 1e-3, total / np.maximum(weight, 1e-3), alone), np.float32)
