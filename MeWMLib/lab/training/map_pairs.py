@@ -7,6 +7,9 @@ each target has a mask of the cubes where the two scans tell it.
 # mypy: allow-untyped-calls
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,18 +25,22 @@ from MeWMLib.lab.evaluation.look_lipiodol import LIPIODOL_HU
 from MeWMLib.lab.evaluation.look_noise import noise_look
 from MeWMLib.lab.evaluation.pair_measures import fed_half, judged_region
 from MeWMLib.lab.evaluation.pair_prepared import PreparedPair
+from MeWMLib.lab.evaluation.pairs import PairFiles
 from MeWMLib.lab.training.map_cohort import COARSE_NOISE
 from MeWMLib.lab.training.map_oil import separated
 from MeWMLib.perception.cubes import cube_means, region_of
 from MeWMLib.perception.phase import phase_of
+from MeWMLib.perception.preprocess import resample
 from MeWMLib.perception.viability import liver_reference, tissue_of
 
-#: Share of a cube that has to be covered, or may be gas in one scan only; and that has to be tissue for its HU to count.
-COVERED, APART, BARE = 0.95, 0.1, 0.1
+#: Share of a cube that has to be covered; that may be gas in one scan only; that has to be tissue for its HU to count.
+COVERED, APART, BARE = 0.95, 0.1, 0.05
 #: Of the tumour in a cube, what may be neither dead nor viable (beside oil, partial volumes) if it is to count.
 UNTOLD = 0.5
 #: Structures that were dense before are found in a mean of this width; the registration may be off by so much.
 DENSE_MM, OFF_MM = 1.5, 6.0
+#: The public patient who is for judging only, whatever a list says: by name, or by the name of a file.
+JUDGED = re.compile(r"hcc[ _-]?009(?![0-9])", re.IGNORECASE)
 #: HU of noise in the voxels of a scan whose liver is not seen enough to measure it.
 USUAL_NOISE_HU = 20.0
 
@@ -59,7 +66,7 @@ def encode_pair(pair: PreparedPair, agents: list[str]) -> dict[str, NDArray[Any]
         InputError: a patient for judging only.
         NoTumourError: the labels hold no tumour.
     """
-    refuse_judging([pair.files.patient] if pair.files.judging else [])
+    refuse_judging([pair.files])
     files, grid = pair.files, pair.before.geometry
     cubes = region_of(pair.labels.tumour, grid)
     hu = seen_hu(cube_means(pair.before.array, grid, cubes, SEEN_HU[0]))
@@ -74,6 +81,8 @@ def encode_pair(pair: PreparedPair, agents: list[str]) -> dict[str, NDArray[Any]
         "viable": told["viable"],
         "tumour_after": told["tumour"],
     }
+    shares = {n: cube_means(m, grid, cubes) for n, m in (("tumour", pair.labels.tumour), ("liver", pair.labels.liver))}
+    beside = known["change"] & (shares["liver"] > 1 - APART) & (shares["tumour"] < 1e-3)
     flags = {
         "known_change": known["change"],
         "known_iodine": known["iodine"],
@@ -82,8 +91,7 @@ def encode_pair(pair: PreparedPair, agents: list[str]) -> dict[str, NDArray[Any]
     }
     return {
         "hu": hu.astype(np.float16),
-        "tumour": cube_means(pair.labels.tumour, grid, cubes).astype(np.float16),
-        "liver": cube_means(pair.labels.liver, grid, cubes).astype(np.float16),
+        **{n: v.astype(np.float16) for n, v in shares.items()},
         **{n: v[None].astype(np.float16) for n, v in targets.items()},
         **{n: v[None] for n, v in flags.items()},
         "weeks": np.array([np.nan if files.weeks is None else files.weeks], np.float32),
@@ -93,19 +101,36 @@ def encode_pair(pair: PreparedPair, agents: list[str]) -> dict[str, NDArray[Any]
         "fed_known": np.bool_(files.side_stated or files.side != "whole"),
         "protocol_known": np.bool_(files.recorded),
         "phase_known": np.bool_(phase != "unknown"),
+        "liver_change": np.float32(np.median(targets["change"][beside]) if beside.any() else 0.0),
         "affine": np.array(cubes.affine),
         "patient": np.array(files.patient),
     }
 
 
-def refuse_judging(patients: list[str]) -> None:
-    """Raise if patients who are for judging only are to be trained on."""
-    if patients:
+def refuse_judging(pairs: Sequence[PairFiles]) -> None:
+    """Raise if patients who are for judging only are to be trained on: those a list says so of, and `JUDGED`.
+
+    Raises:
+        InputError: there are such patients; it names them.
+    """
+    refused = [
+        pair.patient
+        for pair in pairs
+        if pair.judging or any(JUDGED.search(name) for name in (pair.patient, *map(str, pair_paths(pair).values())))
+    ]
+    if refused:
         raise InputError(
             what="A patient who is for judging only is never trained on",
-            given=", ".join(patients),
-            remedy="Take the patient out of the list of the cohort",
+            given=", ".join(refused),
+            remedy="Take the patient out of the list; one of your own who is called like a judged one needs a new name",
         )
+
+
+def pair_paths(pair: PairFiles) -> dict[str, Path]:
+    """The files of a pair that its arrays are made from."""
+    names = ("before", "labels", "after", "labels_after", "before_native", "after_native")
+    found = {name: getattr(pair, name) for name in names}
+    return {name: path for name, path in found.items() if path is not None}
 
 
 def _after(pair: PreparedPair, cubes: Geometry) -> tuple[Maps, dict[str, Mask]]:
@@ -143,7 +168,11 @@ def _after(pair: PreparedPair, cubes: Geometry) -> tuple[Maps, dict[str, Mask]]:
 def _measured(scan: Volume, code: LabelMap, pair: PreparedPair, cubes: Geometry) -> Maps:
     """Iodine, tissue, and the share of each cube that is tissue, from one scan after treatment."""
     there = carried(pair.moved, code, scan.geometry)
-    found = separated(scan.array, there.liver, there.tumour, scan.geometry.spacing)
+    if pair.labels_after is None:
+        tumour = carried(pair.moved, pair.labels, scan.geometry).tumour
+    else:
+        tumour = resample(pair.labels_after.tumour, pair.after.geometry, scan.geometry, "nearest", 0)
+    found = separated(scan.array, there.liver, tumour, there.tumour, scan.geometry.spacing)
     through = pair.moved.transform
     bare = cube_means(found.tissue, scan.geometry, cubes, 0.0, through)
     total = cube_means(np.where(found.tissue, scan.array, 0), scan.geometry, cubes, 0.0, through)
@@ -209,6 +238,3 @@ def _noise(pair: PreparedPair) -> float:
     ct, labels = pair.native_before, pair.native_labels
     noise = noise_look(ct.array, labels.liver, labels.tumour, ct.geometry.spacing)["noise_sd_hu"]
     return noise if np.isfinite(noise) else USUAL_NOISE_HU
-
-
-__all__ = ["encode_pair", "filled", "refuse_judging"]
