@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -43,7 +44,13 @@ def region_of(treated: NDArray[np.bool_], geometry: Geometry) -> Geometry:
     return centred_grid((low + high) / 2, (z, y, x), MAP_MM)
 
 
-def cube_means(values: NDArray[np.generic], source: Geometry, cubes: Geometry, fill: float = 0.0) -> FloatArray:
+def cube_means(
+    values: NDArray[np.generic],
+    source: Geometry,
+    cubes: Geometry,
+    fill: float = 0.0,
+    through: sitk.Transform | None = None,
+) -> FloatArray:
     """Means (k, j, i) of an image or of a mask in each cube.
 
     Voxels that are smaller than the distance of the points at which a cube is read are averaged over it first.
@@ -53,6 +60,7 @@ def cube_means(values: NDArray[np.generic], source: Geometry, cubes: Geometry, f
         source: any grid.
         cubes: of the maps.
         fill: what counts outside of `source`.
+        through: a point of the cubes to the same one of `source` (LPS mm), where they lie in two frames.
     """
     step = MAP_MM / POINTS
     sigma = [0.4 * step / s if s < step else 0.0 for s in source.spacing]
@@ -61,6 +69,6 @@ def cube_means(values: NDArray[np.generic], source: Geometry, cubes: Geometry, f
         image = np.asarray(ndimage.gaussian_filter(image, sigma, mode="nearest", truncate=2.5), np.float32)
     shape = (cubes.shape[0] * POINTS, cubes.shape[1] * POINTS, cubes.shape[2] * POINTS)
     middle = cubes.to_ras((np.array(cubes.shape) - 1)[None] / 2)[0]
-    fine = resample(image, source, centred_grid(middle, shape, step), "linear", fill)
+    fine = resample(image, source, centred_grid(middle, shape, step), "linear", fill, through)
     d, h, w = cubes.shape
     return np.asarray(fine.reshape(d, POINTS, h, POINTS, w, POINTS).mean((1, 3, 5)), np.float32)

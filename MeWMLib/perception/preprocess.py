@@ -31,7 +31,12 @@ _ORDERS = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor}
 
 
 def resample(
-    array: NDArray[Any], source: Geometry, target: Geometry, order: str = "linear", fill: float = AIR_HU
+    array: NDArray[Any],
+    source: Geometry,
+    target: Geometry,
+    order: str = "linear",
+    fill: float = AIR_HU,
+    through: sitk.Transform | None = None,
 ) -> NDArray[Any]:
     """Resample voxels from one grid to another; the type is kept (whole numbers are rounded).
 
@@ -41,6 +46,8 @@ def resample(
         target: grid of the result.
         order: "linear" or "nearest".
         fill: value outside of `source`; 0 at least where the type has no sign.
+        through: a point of the target to the same one of the source (LPS mm), as of a registration; the same place if
+            left out.
 
     Returns:
         (K', J', I') on `target`.
@@ -60,6 +67,8 @@ def resample(
     filter_.SetOutputSpacing(reference.GetSpacing())
     filter_.SetOutputDirection(reference.GetDirection())
     filter_.SetInterpolator(interpolator)
+    if through is not None:
+        filter_.SetTransform(through)
     low = 0 if array.dtype.kind in "ub" else -np.inf
     filter_.SetDefaultPixelValue(float(max(fill, low)))
     result: NDArray[Any] = sitk.GetArrayFromImage(filter_.Execute(moving))

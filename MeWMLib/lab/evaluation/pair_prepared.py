@@ -15,7 +15,7 @@ from MeWMLib.lab.evaluation.pair_rows import Shift
 from MeWMLib.lab.evaluation.pairs import PairFiles
 from MeWMLib.lab.evaluation.work import box_of
 from MeWMLib.perception.preprocess import resample
-from MeWMLib.perception.registration import Registration, register
+from MeWMLib.perception.registration import Registered, Registration, register
 
 #: Kept around the tumour of a native scan that is whole.
 NATIVE_MARGIN_MM = 30.0
@@ -39,6 +39,9 @@ class PreparedPair:
         quality: of the registration; the share of the tumour that the registered scan covers; and, for each native
             scan, the volume that is judged there over that on the fixed grid (less than 1 where a crop ends, more or
             less where the map of the registration changes volumes).
+        moved: the registration.
+        after: the scan after as it was given, in its own frame.
+        labels_after: on the grid of `after`, or None.
     """
 
     files: PairFiles
@@ -51,6 +54,9 @@ class PreparedPair:
     native_after: Volume
     native_after_inside: Mask
     quality: dict[str, float]
+    moved: Registered
+    after: Volume
+    labels_after: LabelMap | None = None
 
     @classmethod
     def read(cls, files: PairFiles, settings: Registration) -> PreparedPair:
@@ -66,7 +72,10 @@ class PreparedPair:
         native, native_after = (
             None if one is None else read_volume(one) for one in (files.before_native, files.after_native)
         )
-        return cls.of(files, scan, known, after, native, native_after, settings)
+        known_after = None
+        if files.labels_after is not None:
+            known_after = read_labels(files.labels_after, after.geometry, resample=True, values=values)
+        return cls.of(files, scan, known, after, native, native_after, settings, known_after)
 
     @classmethod
     def of(
@@ -78,8 +87,13 @@ class PreparedPair:
         native: Volume | None,
         native_after: Volume | None,
         settings: Registration,
+        known_after: LabelMap | None = None,
     ) -> PreparedPair:
-        """The same from volumes: before, its labels, after, and native voxels of both."""
+        """The same from volumes: before, its labels, after, native voxels of both, and labels of the scan after.
+
+        The labels of the scan after do not drive the registration: where an outline was drawn must not decide what is
+        said to have changed.
+        """
         moved = register(scan, known, after, settings)
         grid = fixed_grid(scan.geometry)
         same = scan.geometry.same_as(grid)
@@ -103,7 +117,10 @@ class PreparedPair:
             "native_before_ratio": float(inside.sum()) * native_before.geometry.voxel_ml / ml,
             "native_after_ratio": float(inside_after.sum()) * target.geometry.voxel_ml / ml,
         }
-        return cls(files, before, labels, truth, native_before, native_labels, inside, target, inside_after, quality)
+        return cls(
+            files, before, labels, truth, native_before, native_labels, inside, target, inside_after, quality, moved,
+            after, known_after,
+        )  # fmt: skip
 
     @property
     def shift(self) -> Shift:

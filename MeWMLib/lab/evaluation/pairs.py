@@ -39,6 +39,7 @@ class PairFiles:
         weeks: from treatment to the scan after, or None.
         judging: nothing may be chosen, fitted or trained on this patient.
         label_values: meaning of the values in the label files.
+        side_stated: false if `side` is "whole" because nothing was stated.
     """
 
     patient: str
@@ -56,6 +57,7 @@ class PairFiles:
     weeks: float | None = None
     judging: bool = False
     label_values: str = "1=liver,2=tumour"
+    side_stated: bool = False
 
     def __post_init__(self) -> None:
         if self.side not in SIDES:
@@ -95,7 +97,13 @@ def _pair(row: Row, places: Sequence[Path]) -> PairFiles:
     recorded = row.flag("protocol_recorded")
     words = {name: row.text(name) for name in ("side", "label_values") if row.text(name)}
     pair = PairFiles(patient, protocol=Protocol.parse(row.text("protocol")), **files, **words)  # type: ignore[arg-type]
-    return replace(pair, weeks=row.number("weeks"), recorded=recorded is not False, judging=bool(row.flag("judging")))
+    return replace(
+        pair,
+        weeks=row.number("weeks"),
+        recorded=recorded is not False,
+        judging=bool(row.flag("judging")),
+        side_stated="side" in words,
+    )
 
 
 def _file(name: str, places: Sequence[Path], patient: str) -> Path:
