@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,7 @@ import pytest
 
 if TYPE_CHECKING:
     from MeWMLib.core.bundles import Bundle
+    from MeWMLib.dynamics.map_network import MapNetwork
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -133,4 +135,34 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     survival = SurvivalNetwork(SurvivalConfig(width=8))
     tensors = {k: v.detach().numpy() for k, v in survival.state_dict().items()}
     write_part(folder, "survival", survival.config.to_json(), tensors)
+    return find_bundle(folder)
+
+
+@pytest.fixture(scope="session")
+def map_network() -> MapNetwork:
+    """A small map network with weights by chance, those included that begin at zero."""
+    import torch
+
+    from MeWMLib.dynamics.map_network import MapConfig, MapNetwork
+
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        network = MapNetwork(MapConfig((8, 16), 16, response_spread=(0.5, 0.1, 0.4, 0.0, 0.1, 0.3)))
+        for name, weight in network.named_parameters():
+            if not weight.any():
+                torch.nn.init.normal_(weight, std=0.05)
+            if name == "out.2.weight":
+                weight.data *= 3
+    return network.eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_map_bundle(tiny_bundle: Bundle, map_network: MapNetwork, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The parts of `tiny_bundle` with a dynamics model on coarse maps."""
+    from MeWMLib.core.bundles import find_bundle, write_part
+    from MeWMLib.dynamics.map_model import network_part
+
+    folder = tmp_path_factory.mktemp("tiny-maps") / "tiny"
+    shutil.copytree(tiny_bundle.path, folder)
+    write_part(folder, "dynamics", *network_part(map_network))
     return find_bundle(folder)

@@ -147,6 +147,14 @@ class MapSimulator(Simulator):
         months, survival, members = (tuple(float(x) for x in values) for values in found)
         return ReplicaScore(risk, months, survival, change, members, predicted_viable_ml, measured.viable_ml_after)
 
+    def fingerprint(self, ready: PreparedPatient) -> bytes:
+        """What of a patient a simulation depends on."""
+        assert isinstance(ready, PreparedRegion)
+        region = ready.region
+        fed = b"" if region.fed is None else region.fed.tobytes()
+        arterial = b"a" if ready.maps.arterial else b""
+        return b"".join([super().fingerprint(ready), region.hu.tobytes(), region.liver.tobytes(), fed, arterial])
+
     def outline_by(self, ready: PreparedPatient) -> str:
         """Who draws the outline of the tumour after treatment."""
         return "simulated response"

@@ -340,9 +340,9 @@ class WorldModel:
 
     def journal_key(self, patient: Patient, space: ActionSpace, settings: PlanSettings, seed: int) -> dict[str, Any]:
         """What the numbers of a plan depend on: a journal of another key is of no use."""
-        patch = self.treated_patch(patient)
+        simulator = self.simulator
         return {
-            "patch": hashlib.sha256(patch.hu.tobytes() + patch.treated_labels.tobytes()).hexdigest(),
+            "patch": hashlib.sha256(simulator.fingerprint(simulator.prepare(patient))).hexdigest(),
             "clinical": patient.clinical.to_json(),
             "goal": [list(patient.goal.ruled_out), [limit.text for limit in patient.goal.limits]],
             "space": [list(space.drugs), list(space.embolics)],

@@ -185,6 +185,10 @@ class Simulator:
         months, survival, members = (tuple(float(x) for x in values) for values in found)
         return ReplicaScore(risk, months, survival, change, members, predicted, measured.viable_ml_after)
 
+    def fingerprint(self, ready: PreparedPatient) -> bytes:
+        """What of a patient a simulation depends on."""
+        return ready.patch.hu.tobytes() + ready.patch.treated_labels.tobytes()
+
     def outline_by(self, ready: PreparedPatient) -> str:
         """Who draws the outline of the tumour after treatment."""
         if self.dynamics.tells_response:

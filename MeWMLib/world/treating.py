@@ -121,7 +121,7 @@ def treating(
     main = max(fed_of, key=lambda n: (fed_voxels[n], -n))
     cube = patch_around(patient.labels.geometry, lesions.places[lesions.number == main])
     if targets is not None and targets.largest:
-        fed_of = [main]
+        wanted = fed_of = [main]
     target = np.isin(lesions.number, fed_of) & lesions.fed
     treated = lesions.shares(target if whole else target & lesions.in_cube(cube))
     # of a target that the user did not name, what lies beyond the cube is not spoken of as one

@@ -6,7 +6,7 @@ Only the volumes of Lipiodol are taken on the voxels of the scanner, since resam
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -99,8 +99,6 @@ class Truth:
         """
         error = seen(predicted[self.inside]).astype(np.float64) - seen(self.after[self.inside])
         smooth, (before, after) = self.smooth(predicted), self._smooth
-        maps = [self.lipiodol_map(image) for image in (predicted, self.after)]
-        varies = all(one.std() > 0 for one in maps)
         moved = (predicted - self.before)[self.inside]
         return {
             "mae_hu": float(np.abs(error).mean()),
@@ -108,8 +106,14 @@ class Truth:
             "mae_8mm_hu": float(np.abs(smooth - after).mean()),
             # what rounding and the floor leave of no change, or of the same change everywhere, is none
             "change_r_8mm": correlation(smooth - before, after - before) if moved.std() > 1e-3 else float("nan"),
-            "lipiodol_map_r": float(stats.spearmanr(*maps).statistic) if varies else float("nan"),
+            "lipiodol_map_r": self.lipiodol_map_r([predicted]),
         }
+
+    def lipiodol_map_r(self, predicted: Sequence[NDArray[Any]]) -> float:
+        """Spearman correlation of the real shares of Lipiodol in cubes with the mean ones of predictions (K, J, I)."""
+        mean, real = np.mean([self.lipiodol_map(one) for one in predicted], axis=0), self.lipiodol_map(self.after)
+        varies = mean.std() > 0 and real.std() > 0
+        return float(stats.spearmanr(mean, real).statistic) if varies else float("nan")
 
     def lipiodol_map(self, image: NDArray[Any]) -> NDArray[np.float64]:
         """Share of voxels at `LIPIODOL_HU` and more in each cube of `MAP_MM` that is half or more inside, (M,)."""

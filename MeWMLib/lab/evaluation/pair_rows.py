@@ -1,4 +1,4 @@
-"""What is held against the real scan after treatment: simulations of a bundle, and what needs no model."""
+"""What is held against the real scan after treatment and needs no model."""
 
 from __future__ import annotations
 
@@ -9,13 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from MeWMLib.core.plan import PlanSettings, replica_seeds
-from MeWMLib.core.protocol import Protocol
-from MeWMLib.core.volume import LabelMap, Provenance, Volume
-from MeWMLib.dynamics.compose import compose
+from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.lab.evaluation.pair_measures import Truth, fed_half
-from MeWMLib.world.model import WorldModel
-from MeWMLib.world.patch import TreatedPatch
 
 #: Deviations (mm) of the Gaussians of `copy_smoothed`; the wider one also comes before a shift.
 SMOOTHED_MM = (1.5, 3.0)
@@ -75,43 +70,3 @@ def baselines(before: Volume, labels: LabelMap, side: str, shift: Shift | None) 
         yield "smoothed_shift", smooth + np.float32(shift.median)
         fed = fed_half(labels, side)
         yield "territory_shift", smooth + np.where(fed, shift.fed, shift.unfed).astype(np.float32)
-
-
-@dataclass(frozen=True, eq=False)
-class Simulated:
-    """Simulated changes of one patient on the treated patch, to be added to scans on any grid.
-
-    Attributes:
-        patch: the treated patch.
-        changes: (D, H, W) HU of each replica.
-        provenance: what marks the scans.
-    """
-
-    patch: TreatedPatch
-    changes: tuple[FloatArray, ...]
-    provenance: Provenance
-
-    @classmethod
-    def draw(
-        cls, world: WorldModel, before: Volume, labels: LabelMap, protocol: Protocol, replicas: int, seed: int
-    ) -> Simulated:
-        """Simulate; deterministic on one device.
-
-        Raises:
-            NoTumourError: the labels hold no tumour.
-        """
-        patient = world.patient(before, labels, id="real pair")
-        seeds = replica_seeds(seed, replicas)
-        patch, found = world.on_patch(patient, [protocol] * replicas, seeds, PlanSettings(replicas=replicas))
-        mark = Provenance(protocol.text, seed, world.bundle.name, world.bundle.sha256)
-        return cls(patch, tuple(one.change_hu for one in found), mark)
-
-    @property
-    def expected(self) -> FloatArray:
-        """The change of the lowest expected squared error: the mean over the replicas."""
-        return np.asarray(np.mean(self.changes, axis=0), np.float32)
-
-    def added(self, change: FloatArray, before: Volume, labels: LabelMap, fed: Mask | None = None) -> Volume:
-        """A change on the patch added to a scan, as the product does it; outside of `fed` (K, J, I) nothing changes."""
-        after = compose(before, labels, change, self.patch.geometry, self.provenance)
-        return after if fed is None else after.with_array(np.where(fed, after.array, before.array))

@@ -15,21 +15,25 @@ import torch
 from numpy.typing import NDArray
 
 from MeWMLib.core.bundles import Bundle, find_bundle
+from MeWMLib.core.coarse_maps import OutcomeMaps
 from MeWMLib.core.io import write_json
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.structures import CT_WINDOW_HU
-from MeWMLib.core.volume import TUMOUR
+from MeWMLib.core.volume import TUMOUR, Volume
 from MeWMLib.dynamics.autoencoder import Autoencoder
 from MeWMLib.lab.evaluation.known_patients import Image, coded_change, mean_error
 from MeWMLib.lab.evaluation.metrics import Rows, jsonable
 from MeWMLib.lab.evaluation.montage import LARGE_INCHES, Tile, write_tiles
-from MeWMLib.lab.evaluation.pair_measures import fed_half, lipiodol_figures, on_grid, with_ratios
+from MeWMLib.lab.evaluation.pair_measures import lipiodol_figures, on_grid, seen, with_ratios
 from MeWMLib.lab.evaluation.pair_prepared import PreparedPair
-from MeWMLib.lab.evaluation.pair_rows import Shift, Simulated, baselines
+from MeWMLib.lab.evaluation.pair_rows import Shift, baselines
+from MeWMLib.lab.evaluation.pair_simulated import CubeSimulated, Simulated, simulated
 from MeWMLib.lab.evaluation.pairs import PairFiles, log_judging
 from MeWMLib.lab.evaluation.work import Say, box_of, silent
+from MeWMLib.perception.cubes import cube_means, region_of
 from MeWMLib.perception.preprocess import resample
 from MeWMLib.perception.registration import Registration
+from MeWMLib.rendering.painter import expected_image, treated_weight
 from MeWMLib.world.model import WorldModel
 
 #: Voxels of the codec's second figure: Lipiodol that no tissue reaches.
@@ -88,10 +92,11 @@ def judge(
 ) -> Figures:
     """Hold simulations and baselines against the real scan after treatment.
 
-    Rows: `real` (Lipiodol alone); `mewm_expected`, the mean of the replicas; `mewm_territory`, the same in the half
-    that the artery fed; `mewm_sampled`, the mean of the figures of each replica, and `mewm_sampled_1` and on, each one;
-    those of `pair_rows.baselines`; `codec`, the real change through the bundle's autoencoder, what no simulation by it
-    can beat. Metrics: `pair_measures.Truth.figures`, `lipiodol_figures` on native voxels, `with_ratios`.
+    Rows: `real` (Lipiodol alone); `mewm_expected`, what is expected; `mewm_territory`, the same told the half that the
+    artery fed; `mewm_sampled`, the mean of the figures of each replica, and `mewm_sampled_1` and on, each one; those of
+    `pair_rows.baselines`; what no simulation by the bundle can beat: `codec`, the real change through its autoencoder,
+    or `cubes`, the real change in cubes of 4 mm. Metrics: `pair_measures.Truth.figures`, `lipiodol_figures` on native
+    voxels, `with_ratios`.
 
     Args:
         pair: prepared.
@@ -107,13 +112,14 @@ def judge(
     """
     say("simulation", 0.4)
     world = world or WorldModel.load(bundle)
-    made = Simulated.draw(world, pair.before, pair.labels, pair.files.protocol, replicas, seed)
+    files = pair.files
+    given = (world, pair.before, pair.labels, files.protocol, replicas, seed, files.weeks)
+    made, told = simulated(*given), simulated(*given, side=files.side)
     say("measures", 0.8)
-    fed = fed_half(pair.labels, pair.files.side), fed_half(pair.native_labels, pair.files.side)
     rows: Figures = {"real": lipiodol_figures(pair.native_after, pair.native_after_inside)}
-    rows["mewm_expected"] = _simulated(pair, made, made.expected)
-    rows["mewm_territory"] = _simulated(pair, made, made.expected, *fed)
-    samples = [_simulated(pair, made, change) for change in made.changes]
+    rows["mewm_expected"] = _expected(pair, made)
+    rows["mewm_territory"] = _expected(pair, told)
+    samples = [_sampled(pair, made, n) for n in range(made.count)]
     rows["mewm_sampled"] = {name: float(np.mean([s[name] for s in samples])) for name in samples[0]}
     rows |= {f"mewm_sampled_{n}": figures for n, figures in enumerate(samples, start=1)}
     side = pair.files.side
@@ -121,25 +127,55 @@ def judge(
     for row, image in baselines(pair.before, pair.labels, side, shift):
         drawn = pair.native_before.with_array(native[row])
         rows[row] = pair.truth.figures(image) | lipiodol_figures(drawn, pair.native_inside)
-    rows["codec"] = _codec(pair, made, bundle)
+    if isinstance(made, CubeSimulated):
+        rows["codec"] = _codec(pair, made, bundle)
+    else:
+        rows["cubes"] = _cubes(pair)
     quality = {name: round(value, 4) for name, value in pair.quality.items()}
-    given = {"protocol": pair.files.protocol.text, "protocol_recorded": pair.files.recorded, "side": side}
-    write_json(jsonable({**quality, **given, "weeks": pair.files.weeks}), out / "registration.json")
+    about = {"protocol": pair.files.protocol.text, "protocol_recorded": pair.files.recorded, "side": side}
+    write_json(jsonable({**quality, **about, "weeks": pair.files.weeks}), out / "registration.json")
     write_picture(out / "real_pair.png", pair, made)
     say("done", 1.0)
     return with_ratios(rows)
 
 
-def _simulated(
-    pair: PreparedPair, made: Simulated, change: Image, fed: Mask | None = None, native_fed: Mask | None = None
-) -> dict[str, float]:
-    """Figures of one simulated change, in a territory if one is given on both grids."""
-    image = made.added(change, pair.before, pair.labels, fed)
-    native = made.added(change, pair.native_before, pair.native_labels, native_fed)
-    return pair.truth.figures(image.array.astype(np.float32)) | lipiodol_figures(native, pair.native_inside)
+def _expected(pair: PreparedPair, made: Simulated) -> dict[str, float]:
+    """Figures of the expected scan; what is said of Lipiodol, on native voxels and as a map, is the mean of samples."""
+    figures = pair.truth.figures(on_fixed(made.expected(pair.before, pair.labels)))
+    drawn = [on_fixed(made.sample(n, pair.before, pair.labels)) for n in range(made.count)]
+    figures["lipiodol_map_r"] = pair.truth.lipiodol_map_r(drawn)
+    native = [_native(pair, made, n) for n in range(made.count)]
+    return figures | {name: float(np.mean([one[name] for one in native])) for name in native[0]}
 
 
-def _codec(pair: PreparedPair, made: Simulated, bundle: Bundle) -> dict[str, float]:
+def _sampled(pair: PreparedPair, made: Simulated, n: int) -> dict[str, float]:
+    """Figures of one replica."""
+    return pair.truth.figures(on_fixed(made.sample(n, pair.before, pair.labels))) | _native(pair, made, n)
+
+
+def _native(pair: PreparedPair, made: Simulated, n: int) -> dict[str, float]:
+    """Lipiodol of one replica on native voxels."""
+    return lipiodol_figures(made.sample(n, pair.native_before, pair.native_labels), pair.native_inside)
+
+
+def on_fixed(scan: Volume) -> Image:
+    """HU of a scan that is on the fixed grid."""
+    return scan.array.astype(np.float32)
+
+
+def _cubes(pair: PreparedPair) -> dict[str, float]:
+    """The real change in cubes on the smoothed scan before: what no expected scan by coarse maps can beat."""
+    truth, grid = pair.truth, pair.before.geometry
+    cubes = region_of(pair.labels.tumour, grid)
+    change = cube_means(seen(truth.after) - seen(truth.before), truth.geometry, cubes)
+    none = np.zeros(cubes.shape, np.float32)
+    box, weight = treated_weight(pair.labels.tumour, grid)
+    image = pair.before.array.astype(np.float32)
+    image[box] = expected_image(pair.before, box, weight, OutcomeMaps(none, none, change, none, cubes))
+    return truth.figures(image)
+
+
+def _codec(pair: PreparedPair, made: CubeSimulated, bundle: Bundle) -> dict[str, float]:
     """The real change through the autoencoder, as the dynamics model uses it."""
     codec, patch, truth = Autoencoder.from_part(*bundle.part("autoencoder")), made.patch, pair.truth
     after = resample(truth.after, truth.geometry, patch.geometry)
@@ -187,8 +223,8 @@ def write_picture(path: Path, pair: PreparedPair, made: Simulated) -> None:
     k = int(pair.labels.tumour.sum((1, 2)).argmax())
     box = box_of(truth.inside, round(PICTURE_MARGIN_MM / spacing[2]))[1:]
     expected, sample = (
-        on_grid(made.added(change, pair.before, pair.labels), truth.geometry)
-        for change in (made.expected, made.changes[0])
+        on_grid(scan, truth.geometry)
+        for scan in (made.expected(pair.before, pair.labels), made.sample(0, pair.before, pair.labels))
     )
     outline = pair.labels.tumour[k][box]
     real = truth.after[k][box]

@@ -21,7 +21,7 @@ from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.lab.evaluation.carry import carried
 from MeWMLib.lab.evaluation.pair_measures import fixed_grid, on_grid
-from MeWMLib.lab.evaluation.pair_rows import Simulated
+from MeWMLib.lab.evaluation.pair_simulated import simulated
 from MeWMLib.lab.evaluation.pairs import PairFiles
 from MeWMLib.lab.evaluation.work import box_of
 from MeWMLib.lab.synthetic.cases import SPLITS
@@ -135,9 +135,10 @@ def simulated_scans(files: PairFiles, world: WorldModel, replicas: int, seed: in
     known = _labelled(files, files.labels, scan.geometry)
     labels = LabelMap(resample(known.array, known.geometry, grid, "nearest", 0), grid)
     before = replace(scan, array=on_grid(scan, grid), geometry=grid)
-    made = Simulated.draw(world, before, labels, files.protocol, replicas, seed)
+    side = "" if files.side == "whole" else files.side
+    made = simulated(world, before, labels, files.protocol, replicas, seed, files.weeks, side)
     base = before_scan(files) or Seen.cut(files.patient, before, labels)
-    return [replace(base, ct=made.added(change, base.ct, base.labels)) for change in made.changes]
+    return [replace(base, ct=made.sample(n, base.ct, base.labels)) for n in range(made.count)]
 
 
 def drawn_scans(count: int, protocol: Protocol | None, phase: str = "portal", version: int = NEWEST) -> Iterator[Seen]:

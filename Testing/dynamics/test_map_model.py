@@ -1,0 +1,107 @@
+"""The dynamics model on coarse maps: two answers, common random numbers, and parts of a bundle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from MeWMLib.core.coarse_maps import OutcomeMaps
+from MeWMLib.core.errors import BundleError, GeometryMismatchError, PlanSettingsError
+from MeWMLib.core.protocol import Protocol
+from MeWMLib.core.volume import centred_grid
+from MeWMLib.dynamics.map_model import EncodedRegion, MapModel, is_maps, mean_maps, network_from_part, network_part
+from MeWMLib.dynamics.map_network import MapNetwork, session_numbers
+
+OIL, OTHER = Protocol.parse("Doxorubicin + Lipiodol"), Protocol.parse("Cisplatin + PVA")
+
+
+def same(one: OutcomeMaps, other: OutcomeMaps, far: float = 5e-3) -> bool:
+    return all(np.allclose(a, b, atol=far) for a, b in zip(one.arrays, other.arrays, strict=True))
+
+
+def test_a_sample_depends_on_its_seed_and_on_no_neighbour(map_model: MapModel, region: EncodedRegion) -> None:
+    both = map_model.sample(region, [OIL, OTHER], [7, 8], steps=2)
+    alone = map_model.sample(region, [OTHER], [8], steps=2)[0]
+    assert same(both[1], alone)
+    assert not same(both[1], map_model.sample(region, [OTHER], [9], steps=2)[0])
+
+
+def test_what_is_expected_knows_no_noise(map_model: MapModel, region: EncodedRegion) -> None:
+    one, other = map_model.expected(region, [OIL, OIL], [1, 2], spread=0.0)
+    assert same(one, other)
+    # with its spread, each seed has the response that `responses` says
+    drawn = map_model.expected(region, [OIL, OIL], [1, 2])
+    assert not same(*drawn)
+    told = map_model.responses(region, [OIL, OIL], [1, 2])
+    assert told.shape == (2, 3)
+    assert ((told[:, [0, 2]] >= 0) & (told[:, [0, 2]] <= 1)).all()
+    assert (map_model.responses(region, [OTHER], [1])[:, 2] == 0).all()
+
+
+def test_a_territory_is_told_and_none_is_drawn(map_model: MapModel, region: EncodedRegion) -> None:
+    front = np.zeros(region.tumour.shape, np.float32)
+    front[:, :12] = 1
+    none, half, whole = (map_model.expected(region, [OIL], [1], fed)[0] for fed in (None, front, np.ones_like(front)))
+    assert not same(none, half)
+    assert not same(half, whole)
+    assert not same(none, whole)
+    # a sample without a territory is that of the territory its seed draws
+    from MeWMLib.dynamics.map_territory import drawn_territory
+
+    given = drawn_territory(region.tumour, 5)
+    assert same(
+        map_model.sample(region, [OIL], [5], steps=2)[0], map_model.sample(region, [OIL], [5], given, steps=2)[0]
+    )
+
+
+def test_weeks_and_phase_are_told(map_model: MapModel, region: EncodedRegion) -> None:
+    early, late, unknown = (map_model.expected(region, [OIL], [1], weeks=w)[0] for w in (2.0, 20.0, None))
+    assert not same(early, late)
+    assert not same(early, unknown)
+    assert not same(early, map_model.expected(replace(region, arterial=True), [OIL], [1], weeks=2.0)[0])
+    numbers = session_numbers(
+        torch.tensor([5.0, float("nan")]), torch.tensor([True, False]), torch.tensor([True, False])
+    )
+    assert numbers.tolist() == [[0, 1, 1, 1], [0, 0, 0, 0]]
+
+
+def test_without_guidance_the_protocol_is_hidden(map_model: MapModel, region: EncodedRegion) -> None:
+    one, other = map_model.sample(region, [OIL, OTHER], [3, 3], steps=2, guidance=0.0, spread=0.0)
+    assert same(one, other)
+    blind = map_model.expected(region, [OIL], [3], blind=True)[0]
+    assert not same(blind, map_model.expected(region, [OIL], [3])[0])
+    twice = map_model.sample(region, [OIL], [3], steps=1, guidance=2.0)[0]
+    once, none = (map_model.sample(region, [OIL], [3], steps=1, guidance=g)[0] for g in (1.0, 0.0))
+    assert np.allclose(twice.change, 2 * once.change - none.change, atol=1e-3)
+
+
+def test_the_mean_of_maps(map_model: MapModel, region: EncodedRegion) -> None:
+    found = map_model.expected(region, [OIL, OIL, OTHER], [1, 2, 3])
+    assert np.allclose(mean_maps(found).iodine, np.mean([m.iodine for m in found], axis=0), atol=1e-6)
+
+
+def test_a_part_of_a_bundle_gives_the_same_network(
+    map_model: MapModel, map_network: MapNetwork, region: EncodedRegion
+) -> None:
+    config, tensors = network_part(map_network)
+    assert is_maps(config)
+    again = MapModel(network_from_part(config, tensors), torch.device("cpu"))
+    assert same(again.expected(region, [OIL], [1])[0], map_model.expected(region, [OIL], [1])[0], 0)
+    with pytest.raises(BundleError, match="does not fit this version"):
+        network_from_part(config, {k: v for k, v in tensors.items() if not k.startswith("stem")})
+    with pytest.raises(BundleError, match="the bundle's dynamics part"):
+        network_from_part({**config, "depth": 3}, tensors)
+
+
+def test_what_cannot_be_simulated_is_said(map_model: MapModel, region: EncodedRegion) -> None:
+    shape = (22, 24, 24)
+    flat = np.zeros(shape, np.float32)
+    with pytest.raises(GeometryMismatchError, match="does not fit the map network"):
+        map_model.encode(flat, flat, flat, centred_grid(np.zeros(3), shape, 4.0))
+    with pytest.raises(PlanSettingsError, match="no such sampler"):
+        map_model.sample(region, [OIL], [1], sampler="euler")
+    with pytest.raises(PlanSettingsError, match="at least one step"):
+        map_model.sample(region, [OIL], [1], steps=0)

@@ -1,0 +1,149 @@
+"""Whole lesions by coarse maps: what changes, what stays to the bit, territories, scores, and the expected scan."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from MeWMLib.core.bundles import Bundle
+from MeWMLib.core.coarse_maps import MAP_MM, OutcomeMaps
+from MeWMLib.core.errors import BundleError
+from MeWMLib.core.patient import Patient
+from MeWMLib.core.plan import PlanSettings
+from MeWMLib.core.protocol import ActionSpace, Protocol
+from MeWMLib.core.targets import Targets
+from MeWMLib.core.territory import Territory
+from MeWMLib.core.volume import LIVER, TUMOUR
+from MeWMLib.rendering.painter import RIM_MM
+from MeWMLib.world.map_simulator import MapSimulator, PreparedRegion
+from MeWMLib.world.model import WorldModel
+from MeWMLib.world.region import TreatedRegion
+from Testing.world.lesions import BALLS, left_half, lesion, people
+
+FAST = PlanSettings(space="free", beams=2, drugs=2, embolics=2, drug_horizon=1, embolic_horizon=1, replicas=2, steps=1)
+SPACE = ActionSpace(("Cisplatin", "Doxorubicin"), ("Lipiodol", "PVA"), {}, "test")
+A = Protocol.parse("Cisplatin + Lipiodol")
+
+
+@pytest.fixture(scope="module")
+def three() -> Patient:
+    return people(*BALLS)
+
+
+@pytest.fixture(scope="module")
+def world(tiny_map_bundle: Bundle) -> WorldModel:
+    return WorldModel.load(tiny_map_bundle, "cpu")
+
+
+def prepared(world: WorldModel, patient: Patient) -> PreparedRegion:
+    found = world.simulator.prepare(patient)
+    assert isinstance(found, PreparedRegion)
+    return found
+
+
+def apart_mm(patient: Patient, *numbers: int) -> np.ndarray:
+    """Distance of each voxel to the surfaces of balls, straight from their definition."""
+    index = np.stack(np.indices(patient.ct.array.shape), -1)
+    each = [np.linalg.norm(2.0 * (index - BALLS[n - 1][0]), axis=-1) - BALLS[n - 1][1] for n in numbers]
+    return np.min(each, axis=0)
+
+
+def test_all_lesions_are_simulated_whole_and_all_else_stays_to_the_bit(world: WorldModel, three: Patient) -> None:
+    assert isinstance(world.simulator, MapSimulator)
+    outcome = world.simulate(three, A, [4], FAST)[0]
+    changed = outcome.ct.array != three.ct.array
+    away = apart_mm(three, 1, 2, 3)
+    assert not changed[away > RIM_MM + 2].any()
+    for n in (1, 2, 3):
+        assert changed[lesion(three, n)].mean() > 0.5
+    relabelled = outcome.labels.array != three.labels.array
+    assert set(np.unique(outcome.labels.array[relabelled])) <= {LIVER, TUMOUR}
+    assert not relabelled[away > RIM_MM + 2].any()
+    assert outcome.ct.simulated is not None
+
+
+def test_lesions_that_are_no_target_keep_their_bits(world: WorldModel, three: Patient) -> None:
+    chosen = world.treating(three, targets=Targets.parse("1"))
+    session = chosen.session
+    assert session is not None
+    assert np.array_equal(session.targets, lesion(three, 1))
+    outcome = world.simulate(chosen, A, [4], FAST)[0]
+    changed = outcome.ct.array != three.ct.array
+    assert changed[lesion(three, 1)].any()
+    for n in (2, 3):
+        assert not changed[lesion(three, n)].any()
+        assert (outcome.labels.array[lesion(three, n)] == TUMOUR).all()
+    region = prepared(world, chosen).region
+    assert region.targets.sum() < region.tumour.sum()
+    assert region.untreated.sum() > 0
+
+
+def test_the_largest_alone_and_all_by_default(world: WorldModel, three: Patient) -> None:
+    everything, largest = world.treating(three).session, world.treating(three, targets=Targets.parse("largest")).session
+    assert everything is not None
+    assert largest is not None
+    assert everything.lesions == (1, 2, 3)
+    assert everything.why == "Treated is all tumour."
+    assert largest.lesions == (1,)
+    assert "cube" not in everything.why + largest.why
+
+
+def test_a_territory_reaches_the_network_and_a_lesion_is_simulated_whole(world: WorldModel, three: Patient) -> None:
+    half = left_half(three)
+    told = world.treating(three, fed=half, targets=Targets.parse("1"))
+    region = prepared(world, told).region
+    assert region.fed is not None
+    assert 0.3 < region.fed.mean() < 0.7
+    outcome = world.simulate(told, A, [4], FAST)[0]
+    changed = outcome.ct.array != three.ct.array
+    assert changed[lesion(three, 1) & ~half].any()
+    other = world.simulate(world.treating(three, targets=Targets.parse("1")), A, [4], FAST)[0]
+    assert not np.array_equal(other.ct.array, outcome.ct.array)
+    whole = world.treating(three, territory=Territory.parse("whole liver"))
+    assert np.array_equal(TreatedRegion.of(whole).fed, np.ones(TreatedRegion.of(whole).geometry.shape))
+    assert TreatedRegion.of(three).fed is None
+
+
+def test_numbers_of_a_replica_are_those_of_its_maps(world: WorldModel, three: Patient) -> None:
+    ready = prepared(world, three)
+    none = np.zeros(ready.region.geometry.shape, np.float32)
+    iodine = np.where(ready.region.targets > 0.5, 4.8, 0).astype(np.float32)
+    half = 0.5 * ready.region.targets
+    maps = OutcomeMaps(half, ready.region.targets, none, iodine, ready.region.geometry)
+    change = world.simulator.replica(ready, maps).score.change  # type: ignore[attr-defined]
+    assert change.volume_ml_after == pytest.approx(ready.before.tumour_ml, rel=0.02)
+    assert change.viable_ml_after == pytest.approx(0.5 * ready.before.tumour_ml, rel=0.02)
+    assert change.lipiodol_ml_after == pytest.approx(float(iodine.sum()) * MAP_MM**3 / 1000 / 480, rel=1e-3)
+
+
+def test_a_plan_is_made_and_its_replicas_are_kept(world: WorldModel, three: Patient) -> None:
+    plan = world.plan(three, SPACE, FAST, seed=3)
+    assert plan.best is not None
+    assert len(plan.candidates) >= 4
+    ready = prepared(world, three)
+    assert ready.kept
+    again = world.simulate(three, plan.best.protocol, 3, FAST)
+    assert [o.score.log_risk for o in again if o.score] == pytest.approx([s for s in plan.best.risk.replicas], abs=1e-6)
+    key = world.journal_key(three, SPACE, FAST, 3)
+    assert key != world.journal_key(world.treating(three, fed=left_half(three)), SPACE, FAST, 3)
+
+
+def test_a_scan_from_elsewhere_is_scored(world: WorldModel, three: Patient) -> None:
+    risk = world.assess_scan(three, three.ct, three.labels)
+    assert np.isfinite(risk.log_risk)
+    assert np.isfinite(world.assess_scan(three, three.ct).log_risk)
+    summary = world.treatment_summary(world.treating(three))
+    assert summary.share_of_tumour_percent == pytest.approx(100, abs=0.5)
+    assert summary.outline_after_by == "simulated response"
+
+
+def test_the_expected_scan_is_smooth_and_marked(world: WorldModel, three: Patient, tiny_bundle: Bundle) -> None:
+    expected = world.expected(three, A, 4, FAST)
+    assert expected.simulated is not None
+    changed = expected.array != three.ct.array
+    assert not changed[apart_mm(three, 1, 2, 3) > RIM_MM + 2].any()
+    inside = apart_mm(three, 1) < -4
+    noise = three.ct.array[inside].astype(float).std()
+    assert expected.array[inside].astype(float).std() < noise
+    with pytest.raises(BundleError, match="tells no expected outcome"):
+        WorldModel.load(tiny_bundle, "cpu").expected(three, A, 4, FAST)
