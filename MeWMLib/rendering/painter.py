@@ -27,7 +27,7 @@ RIM_MM = 6.0
 FADE = 0.15
 #: How grains are drawn from maps of cubes, which hold the places of deposits already: fitted so that painted scans of
 #: the synthetic world look as its own do.
-PAINTED = GrainConstants()
+PAINTED = GrainConstants(piece_mm=2.3, grain_spread=0.38, haze=0.27, haze_mm=2.0)
 #: Grains are drawn in two sizes, that of small ones and that of the haze; others take the nearest end of these (mm).
 GRAIN_RADII_MM = (0.36, 0.70)
 #: HU that tissue has: what lies beyond takes no part in the mean of `expected_image`.
