@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -19,11 +19,11 @@ Range = tuple[float, float]
 
 #: A statistic is near a range if it lies in it, or beside it by this share of its nearer end.
 TOLERANCE = 0.25
-#: What is judged of `perception.deposits.lipiodol_look`: lowest and highest value in the portal scans after treatment of
-#: HCC_004 and HCC_007 of HCC-TACE-Seg (n = 2), on native voxels (docs/JUDGE.md). How much Lipiodol stays is what is
-#: simulated, and less of it is usual, so that shares and the largest blob have an upper end only. How many blobs and how
-#: much that is dense are judged in proportion to it (`in_proportion`); where there is little, fewer blobs touch and more
-#: are counted for each ml, so that their number has a lower end only.
+#: What is judged of `perception.deposits.lipiodol_look`: lowest and highest value in `ORIGIN`, on native voxels
+#: (docs/JUDGE.md). How much Lipiodol stays is what is simulated, and less of it is usual, so that shares and the largest
+#: blob have an upper end only. How many blobs and how much that is dense are judged in proportion to it
+#: (`in_proportion`); where there is little, fewer blobs touch and more are counted for each ml, so that their number has
+#: a lower end only.
 REAL_RANGES: Mapping[str, Range] = {
     "share_200_percent": (0.0, 16.3),
     "share_300_percent": (0.0, 5.32),
@@ -40,7 +40,7 @@ REAL_RANGES: Mapping[str, Range] = {
 }
 #: What has to be measured for that.
 MEASURED = (*(n for n in REAL_RANGES if n not in ("dense_of_lipiodol", "blobs_a_dense_ml")), "blobs_per_100ml")
-ORIGIN = "portal scans after treatment of HCC_004 and HCC_007, HCC-TACE-Seg (n = 2), widened by 25 %"
+ORIGIN = "portal scans after treatment of HCC_004 and HCC_007 of HCC-TACE-Seg (n = 2), widened by 25 %"
 #: Percent of the tumour at 200 HU and more below which there is no Lipiodol whose look could be judged.
 LEAST_SHARE = 1.0
 #: Draws at most.
@@ -70,6 +70,16 @@ class Checked(Generic[T]):
     def fits(self) -> bool:
         """True if the sample to show leaves no range; else it has to be flagged."""
         return not self.outside[self.attempt]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready record of all draws, without the sample."""
+        return {
+            "attempts": self.attempts,
+            "shown": self.attempt,
+            "fits": self.fits,
+            "outside": [{n: float(v) if np.isfinite(v) else None for n, v in one.items()} for one in self.outside],
+            "ranges": ORIGIN,
+        }
 
 
 def near(value: float, low: float, high: float) -> bool:

@@ -10,8 +10,8 @@ from scipy import ndimage
 
 from MeWMLib.core.coarse_maps import OutcomeMaps
 from MeWMLib.core.errors import GeometryError, NoTumourError
-from MeWMLib.core.volume import Volume, centred_grid
-from MeWMLib.rendering.painter import RIM_MM, expected_change, expected_image, paint, treated_weight
+from MeWMLib.core.volume import Provenance, Volume, centred_grid
+from MeWMLib.rendering.painter import RIM_MM, expected_change, expected_image, paint, treated_weight, with_change
 from MeWMLib.rendering.scan_estimate import ScanEstimate
 
 from .conftest import Case, case, cases, grid
@@ -188,6 +188,23 @@ def test_the_expected_image_has_less_noise_where_it_changes() -> None:
     # gas neither moves nor darkens its neighbours
     assert np.array_equal(full[gas[one.box] == -900], kept[gas[one.box] == -900])
     assert full[(gas[one.box] != -900) & (one.weight > 0)].min() > -50
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.float32])
+def test_a_simulated_scan_keeps_type_and_bits(dtype: type) -> None:
+    one = case(grid((60,) * 3, (2.5, 1.0, 1.0)), [((0.0, 0.0, 0.0), 26.0)], iodine=2.0)
+    ct = Volume(one.ct.array.clip(0).astype(dtype), one.ct.geometry, "portal")
+    change = paint(ct, one.box, one.weight, one.maps, 0)
+    mark = Provenance("Lipiodol 5 ml", 0, "test", "0" * 64)
+    found = with_change(ct, one.box, change, mark)
+    assert found.array.dtype == dtype and found.simulated is mark and found.geometry is ct.geometry
+    untouched = np.ones(ct.array.shape, bool)
+    untouched[one.box] = one.weight == 0
+    assert np.array_equal(found.array[untouched], ct.array[untouched])
+    exact = ct.array[one.box].astype(np.float64) + change
+    limits = (-np.inf, np.inf) if dtype is np.float32 else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    assert np.abs(found.array[one.box] - exact.clip(*limits)).max() <= (1e-3 if dtype is np.float32 else 0.5 + 1e-3)
+    assert not np.array_equal(found.array, ct.array)
 
 
 def test_what_does_not_fit_is_refused() -> None:

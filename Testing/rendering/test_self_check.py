@@ -1,5 +1,6 @@
 """A sample is drawn until its deposits look like those of real scans, and flagged where none does."""
 
+import json
 from collections.abc import Mapping
 
 import pytest
@@ -46,6 +47,13 @@ def test_none_fits_so_the_nearest_is_shown_and_flagged() -> None:
     ]
     once, asked = drawn([CLOT], attempts=1)
     assert not once.fits and asked == [0]
+
+
+def test_the_record_of_all_draws_is_json() -> None:
+    found, _ = drawn([CLOT, {**FITTING, "diameter_50_mm": float("nan")}, CLOT])
+    record = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert record["attempts"] == 3 and record["shown"] == 1 and record["fits"] is False and "n = 2" in record["ranges"]
+    assert record["outside"][1] == {"diameter_50_mm": None}
 
 
 def test_without_lipiodol_there_is_no_look_to_judge() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from MeWMLib.lab.evaluation.look_noise import BAND_NAMES
 from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean
-from MeWMLib.rendering.self_check import TOLERANCE, near
+from MeWMLib.rendering.self_check import near
 
 #: What does not depend on treatment: scans before it count as well.
 UNTREATED = (
