@@ -20,10 +20,10 @@ Range = tuple[float, float]
 #: A statistic is near a range if it lies in it, or beside it by this share of its nearer end.
 TOLERANCE = 0.25
 #: What is judged of `perception.deposits.lipiodol_look`: lowest and highest value in `ORIGIN`, on native voxels
-#: (docs/JUDGE.md). How much Lipiodol stays is what is simulated, and less of it is usual, so that shares and the largest
-#: blob have an upper end only. How many blobs and how much that is dense are judged in proportion to it
-#: (`in_proportion`); where there is little, fewer blobs touch and more are counted for each ml, so that their number has
-#: a lower end only.
+#: (docs/JUDGE.md). How much Lipiodol stays is what is simulated, and less of it is usual, so that shares and the
+#: largest blob have an upper end only. How many blobs and how much that is dense are judged in proportion to it
+#: (`in_proportion`); where there is little, fewer blobs touch and more are counted for each ml, so that their number
+#: has a lower end only.
 REAL_RANGES: Mapping[str, Range] = {
     "share_200_percent": (0.0, 16.3),
     "share_300_percent": (0.0, 5.32),
