@@ -153,6 +153,14 @@ def _require_shape(array: NDArray[Any], geometry: Geometry, what: str) -> None:
         raise GeometryMismatchError(what, given=f"{array.shape} voxels on {geometry.describe()}")
 
 
+def in_dtype(values: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """HU of any shape in the type of a scan: whole numbers are rounded, and stay within what the type can hold."""
+    if dtype.kind == "f":
+        return values.astype(dtype)
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
+
+
 @dataclass(frozen=True)
 class Provenance:
     """Where a simulated volume comes from. Its presence is what marks a volume as simulated.

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from MeWMLib.core.volume import Geometry, LabelMap, Provenance, Volume
+from MeWMLib.core.volume import Geometry, LabelMap, Provenance, Volume, in_dtype
 
 DILATION_MM = 6.0
 
@@ -85,12 +83,5 @@ def compose(
     part = out[box]
     touched = weight > 0
     new = part.astype(np.float32)[touched] + change[touched]
-    part[touched] = _to_dtype(new, ct.array.dtype)
+    part[touched] = in_dtype(new, ct.array.dtype)
     return ct.with_array(out, provenance)
-
-
-def _to_dtype(values: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
-    if dtype.kind == "f":
-        return values.astype(dtype)
-    limits = np.iinfo(dtype)
-    return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)

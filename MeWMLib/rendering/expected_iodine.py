@@ -65,8 +65,8 @@ class IodineField:
         density = np.asarray(fine * np.kron(kept, np.ones((POINTS,) * 3, np.float32)), np.float32)
         # and what of each cube's spline
         ways = [_splines(n) for n in cubes.shape]
-        share = _along(fine, [w.T for w in ways]) / POINTS**3
-        treated = np.where(share > 1e-6, iodine / np.maximum(share, LEAST), 0)
+        of_spline = _along(fine, [w.T for w in ways]) / POINTS**3
+        treated = np.where(of_spline > 1e-6, iodine / np.maximum(of_spline, LEAST), 0)
         spread = float((_along(treated, ways) * fine).sum(dtype=np.float64))
         if spread > 0:
             treated *= float(density.sum(dtype=np.float64)) / spread

@@ -54,7 +54,7 @@ def viable_share(before: LabelMap, after: LabelMap, box: Box, weight: FloatArray
         box, weight, maps: as there.
     """
     inside = _free(before, box, weight)
-    target = before.geometry.crop((box[0].start, box[1].start, box[2].start), weight.shape)  # type: ignore[arg-type]
+    target = before.geometry.crop((box[0].start, box[1].start, box[2].start), weight.shape)
     share = upsampled(maps.viable, maps.geometry, target)
     share *= inside
     total = float(share.sum(dtype=np.float64))
@@ -79,7 +79,7 @@ def _free(labels: LabelMap, box: Box, weight: FloatArray) -> Mask:
 
 def _tumour(free: Mask, labels: LabelMap, box: Box, maps: OutcomeMaps) -> Mask:
     """Tumour of the box by the smooth share, of which each connected part has the volume of the map."""
-    target = labels.geometry.crop((box[0].start, box[1].start, box[2].start), free.shape)  # type: ignore[arg-type]
+    target = labels.geometry.crop((box[0].start, box[1].start, box[2].start), free.shape)
     share = upsampled(maps.tumour, maps.geometry, target)
     share *= free
     found = share >= SHARE

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from MeWMLib.core.coarse_maps import OutcomeMaps
 from MeWMLib.core.errors import GeometryError, NoTumourError
-from MeWMLib.core.volume import Geometry, Volume
+from MeWMLib.core.volume import Geometry, Provenance, Volume, in_dtype
 from MeWMLib.rendering.expected_iodine import IodineField
 from MeWMLib.rendering.grains import FloatArray, GrainConstants, Grains, spread_grains
 from MeWMLib.rendering.iodine import rise_hu
@@ -27,11 +27,12 @@ RIM_MM = 6.0
 FADE = 0.15
 #: How grains are drawn from maps of cubes, which hold the places of deposits already: fitted so that painted scans of
 #: the synthetic world look as its own do.
-PAINTED = GrainConstants()
+PAINTED = GrainConstants(piece_mm=2.3, grain_spread=0.38, haze=0.27, haze_mm=2.0)
 #: Grains are drawn in two sizes, that of small ones and that of the haze; others take the nearest end of these (mm).
 GRAIN_RADII_MM = (0.36, 0.70)
-#: HU that tissue has: what lies beyond takes no part in the mean of `expected_image`.
-SOFT_HU = (-100.0, 250.0)
+#: HU that tissue has: what lies beyond, after a slight mean (mm), takes no part in the mean of `expected_image`; what
+#: lies within by less than the ramp takes a lesser one.
+SOFT_HU, SOFT_RAMP_HU, SLIGHT_MM = (-120.0, 300.0), 50.0, 1.0
 #: Deviation of the mean that takes noise away (mm).
 DENOISED_MM = 3.0
 
@@ -189,7 +190,12 @@ def expected_image(
     change = expected_change(before, box, weight, maps, estimate)
     hu = before.array[box].astype(np.float32)
     if width_mm > 0:
-        soft = ((hu > SOFT_HU[0]) & (hu < SOFT_HU[1])).astype(np.float32)
+        # judged on a slight mean: noise alone makes no bone of a voxel
+        near = ndimage.gaussian_filter(hu, [SLIGHT_MM / s for s in before.geometry.spacing], truncate=3)
+        low, high = (
+            np.clip(way * (near - end) / SOFT_RAMP_HU, 0, 1) for way, end in zip((1, -1), SOFT_HU, strict=True)
+        )
+        soft = np.asarray(low * high, np.float32)
         sigma = [width_mm / s for s in before.geometry.spacing]
         near = ndimage.gaussian_filter(soft, sigma, truncate=3)
         mean = ndimage.gaussian_filter(hu * soft, sigma, truncate=3)
@@ -200,6 +206,21 @@ def expected_image(
         change += mean
     change += hu
     return change
+
+
+def with_change(before: Volume, box: Box, change: FloatArray, provenance: Provenance) -> Volume:
+    """The simulated scan: geometry and type of `before`, and its bits wherever the change is 0.
+
+    Args:
+        before: the scan before treatment.
+        box: where the change is.
+        change: (K, J, I) HU, of `paint` or `expected_change`.
+        provenance: marks the result as simulated.
+    """
+    out = before.array.copy()
+    part, touched = out[box], change != 0
+    part[touched] = in_dtype(part[touched].astype(np.float32) + change[touched], out.dtype)
+    return before.with_array(out, provenance)
 
 
 def _part(before: Volume, box: Box, weight: FloatArray, maps: OutcomeMaps) -> Geometry:

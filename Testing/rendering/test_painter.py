@@ -10,8 +10,9 @@ from scipy import ndimage
 
 from MeWMLib.core.coarse_maps import OutcomeMaps
 from MeWMLib.core.errors import GeometryError, NoTumourError
-from MeWMLib.core.volume import Volume, centred_grid
-from MeWMLib.rendering.painter import RIM_MM, expected_change, expected_image, paint, treated_weight
+from MeWMLib.core.volume import Provenance, Volume, centred_grid
+from MeWMLib.perception.cubes import cube_means
+from MeWMLib.rendering.painter import RIM_MM, expected_change, expected_image, paint, treated_weight, with_change
 from MeWMLib.rendering.scan_estimate import ScanEstimate
 
 from .conftest import Case, case, cases, grid
@@ -70,13 +71,16 @@ def test_nothing_changes_where_the_weight_is_0(one: Case, seed: int) -> None:
 @given(cases(spare=False), st.integers(0, 99))
 def test_iodine_is_kept(one: Case, seed: int) -> None:
     maps = without_tissue(one.maps)
-    expected = map_mg(maps)
+    # cubes that hardly have weight give a part of what they hold
+    share = cube_means(one.weight, one.part, maps.geometry)
+    expected = map_mg(replace(maps, iodine=maps.iodine * np.minimum(1, share / 0.25)))
     mean = expected_change(one.ct, one.box, one.weight, maps)
     # no edges and no noise: what they add has no sum, but where the rim cuts it
     plain = ScanEstimate(ScanEstimate.of(one.ct).spread_mm, noise_hu=1e6, edge=0.0)
     drawn = paint(one.ct, one.box, one.weight, maps, seed, plain)
-    assert iodine_mg(mean, one) == pytest.approx(expected, rel=0.01)
-    assert iodine_mg(drawn, one) == pytest.approx(expected, rel=0.01)
+    assert iodine_mg(drawn, one) == pytest.approx(iodine_mg(mean, one), rel=0.015)
+    # a lesion that the end of the scan cuts, on voxels larger than its rim, is sampled otherwise by the oracle
+    assert iodine_mg(mean, one) == pytest.approx(expected, rel=0.03)
 
 
 @pytest.mark.parametrize("diameter", [8.0, 20.0, 60.0])
@@ -171,8 +175,10 @@ def test_dense_grains_are_beside_stronger_noise_and_the_rest_keeps_its_own() -> 
     rise = paint(one.ct, one.box, one.weight, maps, 0, replace(quiet, noise_hu=1e6))
     noisy = paint(one.ct, one.box, one.weight, maps, 0, quiet)
     added = noisy - rise
-    near = ndimage.uniform_filter(rise, (1, 5, 15)) > 60
-    assert added[near].std() > 10 and added[(rise == 0) & ~near & (one.weight > 0)].std() < 0.3 * added[near].std()
+    around = ndimage.uniform_filter(np.abs(rise), (3, 3, 17))
+    near, far = around > 60, (around < 2) & (one.weight > 0)
+    assert near.sum() > 1000 and far.sum() > 1000
+    assert added[near].std() > 10 and added[far].std() < 0.3 * added[near].std()
 
 
 def test_the_expected_image_has_less_noise_where_it_changes() -> None:
@@ -188,6 +194,23 @@ def test_the_expected_image_has_less_noise_where_it_changes() -> None:
     # gas neither moves nor darkens its neighbours
     assert np.array_equal(full[gas[one.box] == -900], kept[gas[one.box] == -900])
     assert full[(gas[one.box] != -900) & (one.weight > 0)].min() > -50
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.float32])
+def test_a_simulated_scan_keeps_type_and_bits(dtype: type) -> None:
+    one = case(grid((60,) * 3, (2.5, 1.0, 1.0)), [((0.0, 0.0, 0.0), 26.0)], iodine=2.0)
+    ct = Volume(one.ct.array.clip(0).astype(dtype), one.ct.geometry, "portal")
+    change = paint(ct, one.box, one.weight, one.maps, 0)
+    mark = Provenance("Lipiodol 5 ml", 0, "test", "0" * 64)
+    found = with_change(ct, one.box, change, mark)
+    assert found.array.dtype == dtype and found.simulated is mark and found.geometry is ct.geometry
+    untouched = np.ones(ct.array.shape, bool)
+    untouched[one.box] = one.weight == 0
+    assert np.array_equal(found.array[untouched], ct.array[untouched])
+    exact = ct.array[one.box].astype(np.float64) + change
+    limits = (-np.inf, np.inf) if dtype is np.float32 else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    assert np.abs(found.array[one.box] - exact.clip(*limits)).max() <= (1e-3 if dtype is np.float32 else 0.5 + 1e-3)
+    assert not np.array_equal(found.array, ct.array)
 
 
 def test_what_does_not_fit_is_refused() -> None:
