@@ -66,7 +66,7 @@ def test_maps_of_two_noisy_scans_are_those_that_were_drawn() -> None:
         true_iodine.append(grains[where])
         ratios.append(maps["iodine"].sum(dtype=float) / grains.sum())
         told = maps["known_change"][0] & (maps["tumour"] > 0.5)
-        true = [seen_hu(cube_means(s.tissue, pair.labels.geometry, cubes)) for s in (before, after)]
+        true = [seen_hu(cube_means(s.tissue, pair.after.geometry, cubes)) for s in (before, after)]
         change.append(maps["change"][0][told].astype(float))
         true_change.append((true[1] - true[0])[told])
         ml = 0.064 * maps["tumour_after"].sum(dtype=float)
@@ -119,7 +119,7 @@ def test_what_the_scans_do_not_tell_is_not_known() -> None:
     assert not at("known_iodine", *rib) and not at("known_iodine", *vessel) and at("known_change", *rib)
     assert at("iodine", *oil) == pytest.approx((450 - 70) / 26, rel=0.1) and at("iodine", *tumour) == 0
     assert at("iodine", *rib) == at("iodine", *vessel) == 0
-    assert abs(at("change", *tumour)) < 4 and abs(at("change", *liver)) < 4 and at("change", *bowel) == 0
+    assert abs(at("change", *tumour)) < 10 and abs(at("change", *liver)) < 10 and at("change", *bowel) == 0
     assert not maps["known_viable"].any() and not maps["known_tumour"].any() and not maps["tumour_after"].any()
     assert abs(maps["liver_change"]) < 1
     # all Lipiodol: iodine mg of the whole
