@@ -43,6 +43,7 @@ _PARTS = {
         "real-pairs",
         "look",
         "two-sample",
+        "codecs",
         "policy",
         "survival",
         "segmentation",
