@@ -44,6 +44,7 @@ _PARTS = {
         "real-pairs",
         "look",
         "two-sample",
+        "codecs",
         "policy",
         "survival",
         "segmentation",

@@ -145,6 +145,11 @@ COMMANDS = (
         _option("--world", "version of the synthetic world", 3, choices=(2, 3)),
         _option("--replicas", "of each simulation", 3),
     )),
+    Command("codecs", "what linear codecs over 2^3 and 4^3 voxels keep of real treated tissue", ("autoencoder",), (
+        *_LISTED,
+        _option("--protocol", "of the drawn patients", "Cisplatin + Doxorubicin + Mitomycin + Lipiodol"),
+        _option("--drawn", "patients of the synthetic world that the codecs are fitted on", 24),
+    )),
     Command("policy", "does a policy name the agents that were given (F1, Jaccard, precision, recall)", (), (
         _COHORT,
         _option("--table", "clinical table of HCC-TACE-Seg (version 2)", type=Path, metavar="CSV"),

@@ -25,7 +25,7 @@ from MeWMLib.lab.evaluation.pair_measures import HU_PER_MG_ML
 #: A deposit stands out of its tissue by so many deviations of the noise, and has `LIPIODOL_HU` at least.
 DEVIATIONS = 4.0
 #: It is followed in a mean of this width (mm; slices, and in plane) while that stands out by so many of its deviations,
-#: and so many HU.
+#: and so many HU, and is no darker than the liver.
 FOLLOW_MM, FOLLOW_DEVIATIONS, FOLLOW_HU = (1.2, 1.0), 3.0, 20.0
 #: Its aperture reaches so far, and one voxel at least: point spread and the dark rim of the kernel.
 APERTURE_MM = 2.0
@@ -94,6 +94,9 @@ class _Part:
         )
         share = ndimage.gaussian_filter(tumour.astype(np.float32), [BORDER_MM / s for s in spacing], truncate=2.5)
         self.share = np.asarray(share, np.float32)
+        liver = hu[seen & ~near]
+        #: Living tumour beside dead one stands out as well, but not of the liver.
+        self.perfused = float(np.median(liver)) if len(liver) else -np.inf
 
     def tissue(self, bare: Mask) -> FloatArray:
         """HU of tissue (K, J, I) from the voxels that hold no oil."""
@@ -114,7 +117,8 @@ class _Part:
         sure = self.dense & (self.hu - tissue >= DEVIATIONS * noise)
         rise = self.mean - tissue
         least = max(FOLLOW_HU, FOLLOW_DEVIATIONS * robust_deviation(rise[bare]))
-        pieces, count = ndimage.label((self.seen & self.near & (rise >= least)) | sure, np.ones((3, 3, 3)))
+        follow = self.seen & self.near & (rise >= least) & (self.mean >= self.perfused)
+        pieces, count = ndimage.label(follow | sure, np.ones((3, 3, 3)))
         kept = np.zeros(count + 1, bool)
         kept[pieces[sure]] = True
         return np.asarray(kept[pieces]), float(noise)

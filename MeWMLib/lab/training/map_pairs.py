@@ -31,7 +31,7 @@ from MeWMLib.lab.training.map_oil import separated
 from MeWMLib.perception.cubes import cube_means, region_of
 from MeWMLib.perception.phase import phase_of
 from MeWMLib.perception.preprocess import resample
-from MeWMLib.perception.viability import liver_reference, tissue_of
+from MeWMLib.perception.viability import BESIDE_OIL_MM, liver_reference, tissue_of
 
 #: Share of a cube that has to be covered; that may be gas in one scan only; that has to be tissue for its HU to count.
 COVERED, APART, BARE = 0.95, 0.1, 0.05
@@ -199,14 +199,13 @@ def filled(values: FloatArray, known: Mask, wanted: Mask) -> FloatArray:
 
 
 def _dense_before(pair: PreparedPair) -> Mask:
-    """What was dense before (K, J, I): bone, vessels, bowel, oil of an earlier session; bone with room around it."""
+    """What was dense before (K, J, I): bone, vessels, bowel, oil of an earlier session; all with room around it."""
     spacing = pair.before.geometry.spacing
     mean = ndimage.gaussian_filter(pair.truth.before, [DENSE_MM / s for s in spacing])
     dense = mean >= LIPIODOL_HU
-    bone = dense & ~pair.labels.liver
-    if bone.any():
-        wide = ndimage.distance_transform_edt(~bone, sampling=spacing) <= OFF_MM
-        dense |= wide & ~pair.labels.liver
+    for part, room in ((pair.labels.liver, BESIDE_OIL_MM), (~pair.labels.liver, OFF_MM)):
+        if (dense & part).any():
+            dense |= part & (ndimage.distance_transform_edt(~(dense & part), sampling=spacing) <= room)
     return np.asarray(dense)
 
 
