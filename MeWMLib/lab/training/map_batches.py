@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 
 from MeWMLib.core.errors import InputError
@@ -29,6 +28,8 @@ HIDDEN_FED, HIDDEN_WEEKS, HIDDEN_ACTION = 0.3, 0.15, 0.1
 RIM, OUTSIDE = 2, 0.03
 #: Maps that a session has, by the channel that each is drawn in.
 MAPS = ("viable", "tumour_after", "change", "iodine")
+#: Where a real pair tells each of them (`map_pairs.encode_pair`).
+KNOWN = ("viable", "tumour", "change", "iodine")
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -68,19 +69,36 @@ class MapCohort:
             size = CROPS[1] if rng.random() < LARGE_SHARE else CROPS[0]
         if size > CROPS[0]:
             rows = max(2, round(rows * LARGE_ROWS))
-        fitting = [p for p in self.patients if min(p["hu"].shape) >= size] or self.patients
+        return self.draw(self.patients, rows, rng, sessions, size)
+
+    @staticmethod
+    def draw(
+        patients: Sequence[Arrays], rows: int, rng: np.random.Generator, sessions: int = 2, size: int = CROPS[0]
+    ) -> Batch:
+        """The same from any patients."""
+        fitting = [p for p in patients if min(p["hu"].shape) >= size] or patients
         found: list[Arrays] = []
         while len(found) < rows:
             patient = fitting[int(rng.integers(len(fitting)))]
             part = crop_of(patient["tumour"], min(size, *patient["hu"].shape), rng)
             flips = tuple(n for n in range(3) if rng.random() < 0.5)
-            hu = patient["hu"][part].astype(np.float32)
-            hu = hu + float(patient["noise"]) * rng.standard_normal(hu.shape).astype(np.float32)
-            tumour, liver = (patient[n][part].astype(np.float32) for n in ("tumour", "liver"))
-            seen = patient_channels(hu, tumour, liver)
+            seen = _seen(patient, part, rng)
             for which in rng.permutation(len(patient["weeks"]))[: min(sessions, rows - len(found))]:
                 found.append(_row(patient, int(which), part, seen, flips))
         return Batch.of(found, rng)
+
+
+def _seen(patient: Arrays, part: tuple[slice, ...], rng: np.random.Generator) -> NDArray[np.float32]:
+    """What is seen of a part of a patient, with noise."""
+    hu = patient["hu"][part].astype(np.float32)
+    hu = hu + float(patient["noise"]) * rng.standard_normal(hu.shape).astype(np.float32)
+    return patient_channels(hu, *(patient[n][part].astype(np.float32) for n in ("tumour", "liver")))
+
+
+def whole_row(patient: Arrays, which: int = 0) -> Arrays:
+    """A session of a patient in the whole region."""
+    part = (slice(None),) * 3
+    return _row(patient, which, part, _seen(patient, part, np.random.default_rng(0)), ())
 
 
 def crop_of(tumour: NDArray[Any], size: int, rng: np.random.Generator) -> tuple[slice, ...]:
@@ -99,7 +117,7 @@ def _row(
     patient: Arrays, which: int, part: tuple[slice, ...], seen: NDArray[np.float32], flips: tuple[int, ...]
 ) -> Arrays:
     maps = [patient[n][which][part].astype(np.float32) for n in MAPS]
-    known = [patient[f"known_{n}"][which][part] if f"known_{n}" in patient else np.ones(seen.shape[1:]) for n in MAPS]
+    known = [patient[f"known_{n}"][which][part] if f"known_{n}" in patient else np.ones(seen.shape[1:]) for n in KNOWN]
     images = {
         "seen": seen,
         "fed": patient["fed"][which][part].astype(np.float32)[None],
@@ -112,8 +130,7 @@ def _row(
         "arterial": np.bool_(patient["arterial"]),
         "actions": patient["actions"][which],
         "responses": patient["responses"][which],
-        "fed_known": np.bool_(patient["fed_known"][which] if "fed_known" in patient else True),
-        "told": np.bool_(patient["protocol_known"][which] if "protocol_known" in patient else True),
+        "fed_known": np.bool_(patient.get("fed_known", True)),
     }
 
 
@@ -130,18 +147,18 @@ class Batch:
         self.given, self.clean, self.weight = given, clean, weight
 
     @classmethod
-    def of(cls, rows: Sequence[Arrays], rng: np.random.Generator) -> Batch:
-        """Stack rows, and hide what is hidden by chance."""
+    def of(cls, rows: Sequence[Arrays], rng: np.random.Generator | None) -> Batch:
+        """Stack rows, and hide what is hidden by chance; nothing without `rng`."""
         stacked = {k: torch.from_numpy(np.stack([r[k] for r in rows])) for k in rows[0]}
         n = len(rows)
 
         def chance(p: float) -> Tensor:
-            return torch.from_numpy(rng.random(n) < p)
+            return torch.zeros(n, dtype=torch.bool) if rng is None else torch.from_numpy(rng.random(n) < p)
 
         fed_known = stacked["fed_known"] & ~chance(HIDDEN_FED)
         fed = stacked["fed"] * fed_known[:, None, None, None, None]
         weeks = torch.where(chance(HIDDEN_WEEKS), torch.nan, stacked["weeks"])
-        hidden = chance(HIDDEN_ACTION) | ~stacked["told"]
+        hidden = chance(HIDDEN_ACTION)
         actions = stacked["actions"]
         oil = has_lipiodol(actions, known_agents())
         told = response.features(standardise(stacked["responses"]), oil, hidden)
@@ -162,6 +179,7 @@ class Batch:
         return len(self.clean)
 
 
-def dilated(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
-    """A mask (d, h, w) grown by so many cubes."""
-    return np.asarray(ndimage.binary_dilation(mask, np.ones((3, 3, 3)), iterations=by))
+def joined(one: Batch, other: Batch) -> Batch:
+    """Two batches of crops of one size as one."""
+    given = Given(**{n: torch.cat([v, getattr(other.given, n)]) for n, v in vars(one.given).items()})
+    return Batch(given, torch.cat([one.clean, other.clean]), torch.cat([one.weight, other.weight]))

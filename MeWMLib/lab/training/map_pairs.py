@@ -23,7 +23,7 @@ from MeWMLib.dynamics.actions import encode_protocols
 from MeWMLib.lab.evaluation.carry import carried
 from MeWMLib.lab.evaluation.look_lipiodol import LIPIODOL_HU
 from MeWMLib.lab.evaluation.look_noise import noise_look
-from MeWMLib.lab.evaluation.pair_measures import fed_half, judged_region
+from MeWMLib.lab.evaluation.pair_measures import HU_PER_MG_ML, fed_half, judged_region, seen
 from MeWMLib.lab.evaluation.pair_prepared import PreparedPair
 from MeWMLib.lab.evaluation.pairs import PairFiles
 from MeWMLib.lab.training.map_cohort import COARSE_NOISE
@@ -35,6 +35,8 @@ from MeWMLib.perception.viability import BESIDE_OIL_MM, liver_reference, tissue_
 
 #: Share of a cube that has to be covered; that may be gas in one scan only; that has to be tissue for its HU to count.
 COVERED, APART, BARE = 0.95, 0.1, 0.05
+#: Ends of the factor of `_kept`.
+KEPT = (0.5, 1.5)
 #: Of the tumour in a cube, what may be neither dead nor viable (beside oil, partial volumes) if it is to count.
 UNTOLD = 0.5
 #: Structures that were dense before are found in a mean of this width; the registration may be off by so much.
@@ -82,6 +84,7 @@ def encode_pair(pair: PreparedPair, agents: list[str]) -> dict[str, NDArray[Any]
         "tumour_after": told["tumour"],
     }
     shares = {n: cube_means(m, grid, cubes) for n, m in (("tumour", pair.labels.tumour), ("liver", pair.labels.liver))}
+    targets["iodine"] *= _kept(pair, cubes, shares["tumour"], targets["change"], targets["iodine"])
     beside = known["change"] & (shares["liver"] > 1 - APART) & (shares["tumour"] < 1e-3)
     flags = {
         "known_change": known["change"],
@@ -105,6 +108,22 @@ def encode_pair(pair: PreparedPair, agents: list[str]) -> dict[str, NDArray[Any]
         "affine": np.array(cubes.affine),
         "patient": np.array(files.patient),
     }
+
+
+def _kept(
+    pair: PreparedPair, cubes: Geometry, tumour: FloatArray, change: FloatArray, iodine: FloatArray
+) -> np.float32:
+    """Factor of iodine with which it and the tissue add up to the change of the registered scan, over the tumour.
+
+    The map of the registration changes volumes, and an aperture around a deposit holds a little more than it, so that
+    the sum would be too bright.
+    """
+    inside = tumour > COVERED
+    total = cube_means(seen(pair.truth.after) - seen(pair.truth.before), pair.before.geometry, cubes)
+    rise = HU_PER_MG_ML * float(iodine[inside].sum())
+    if rise <= 0:
+        return np.float32(1)
+    return np.float32(np.clip(float((total - change)[inside].sum()) / rise, *KEPT))
 
 
 def refuse_judging(pairs: Sequence[PairFiles]) -> None:
