@@ -16,7 +16,7 @@ from MeWMLib.core.errors import GeometryError, NoTumourError
 from MeWMLib.core.volume import Geometry, Provenance, Volume, in_dtype
 from MeWMLib.rendering.expected_iodine import IodineField
 from MeWMLib.rendering.grains import FloatArray, GrainConstants, Grains, spread_grains
-from MeWMLib.rendering.iodine import rise_hu
+from MeWMLib.rendering.iodine import KVP, rise_hu
 from MeWMLib.rendering.scan_estimate import Box, ScanEstimate
 from MeWMLib.rendering.scanner import sharpened, streaks
 from MeWMLib.rendering.upsampling import between, upsampled
@@ -158,7 +158,7 @@ def expected_change(
     Args and errors are those of `paint`. It has the lowest expected squared error, and looks like no scan.
     """
     target = _part(before, box, weight, maps)
-    kvp = ScanEstimate((0, 0, 0)).kvp if estimate is None else estimate.kvp
+    kvp = KVP if estimate is None else estimate.kvp
     change = upsampled(maps.change, maps.geometry, target)
     field = IodineField.of(maps, weight, target)
     if field.total_mg > 0:
