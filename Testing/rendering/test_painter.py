@@ -191,9 +191,16 @@ def test_the_expected_image_has_less_noise_where_it_changes() -> None:
     deep = ndimage.distance_transform_edt(one.weight == 1, sampling=ct.geometry.spacing) > 9
     assert kept[deep].std() == pytest.approx(15, rel=0.1) and full[deep].std() < 5
     assert full[deep].mean() == pytest.approx(30, abs=1.0)
-    # gas neither moves nor darkens its neighbours
-    assert np.array_equal(full[gas[one.box] == -900], kept[gas[one.box] == -900])
-    assert full[(gas[one.box] != -900) & (one.weight > 0)].min() > -50
+    # a border that may lie elsewhere is blurred
+    border = (gas[one.box] == -900) & (one.weight > 0.5)
+    assert full[border].max() > kept[border].max() + 100
+
+
+def test_the_expected_image_shows_a_share_of_the_mean_iodine() -> None:
+    one = case(grid((60,) * 3, (2.5, 0.8, 0.8)), [((0.0, 0.0, 0.0), 20.0)], iodine=2.0)
+    none, half, full = (expected_image(one.ct, one.box, one.weight, one.maps, 3.0, share) for share in (0.0, 0.5, 1.0))
+    assert np.allclose(half - none, 0.5 * (full - none), atol=1e-2)
+    assert (full - none)[one.weight == 1].max() > 20
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.float32])

@@ -87,7 +87,16 @@ def _ready(patient: Arrays, network: MapNetwork) -> Arrays:
     timing = float(patient.get("liver_change", 0.0))
     change = np.asarray(patient["change"], np.float32) - timing * liver[None]
     told = np.stack([necrosis, log_volume, necrosis * uptake, np.zeros_like(necrosis)], -1).astype(np.float32)
-    return patient | {"change": change, "responses": told, "noise": np.float32(0)}
+    liver_alone = (liver > 0.5)[None]
+    return patient | {
+        "change": change,
+        "responses": told,
+        "noise": np.float32(0),  # the scan's own is there
+        # outside of the liver the registration is off; what a CT shows as viable is no truth to train on
+        "known_change": patient["known_change"] & liver_alone,
+        "known_iodine": patient["known_iodine"] & liver_alone,
+        "known_viable": np.zeros_like(patient["known_viable"]),
+    }
 
 
 @torch.no_grad()
