@@ -56,11 +56,14 @@ def encode_pair(pair: PreparedPair, agents: list[str]) -> dict[str, NDArray[Any]
         agents: that the network knows, in its order.
 
     Returns:
-        hu, tumour, liver (d, h, w) float16; fed, viable, tumour_after, change, iodine (1, d, h, w) float16; weeks (1,)
-        float32, NaN where not known; actions (1, A, 3); arterial () bool; noise () HU in a cube: all as in
-        `map_cohort.encode_maps`, but that `hu` holds its noise already, and that change and iodine are 0 where they are
-        not known; the change of a cube that is all oil is that of its neighbours. known_change, known_iodine, known_viable, known_tumour (1, d, h, w) bool: where the scans tell;
-        fed_known, protocol_known, phase_known () bool; affine (4, 4): cube (i, j, k) to RAS mm; patient () text.
+        As `map_cohort.encode_maps` has them: hu, tumour, liver (d, h, w) float16; fed, viable, tumour_after, change,
+        iodine (1, d, h, w) float16; weeks (1,) float32, NaN where not known; actions (1, A, 3); arterial () bool;
+        noise () HU in a cube, which `hu` holds already. Change and iodine are 0 where they are not known; the change of
+        a cube that is all oil is that of its neighbours.
+        Of real pairs alone: known_change, known_iodine, known_viable, known_tumour (1, d, h, w) bool, where the scans
+        tell; liver_change () median HU of liver without tumour after less before, another moment of the contrast
+        phase, which is no effect of treatment but is part of `change`; fed_known, protocol_known, phase_known () bool;
+        affine (4, 4), cube (i, j, k) to RAS mm; patient () text.
 
     Raises:
         InputError: a patient for judging only.
