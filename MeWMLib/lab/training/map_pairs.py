@@ -58,11 +58,14 @@ def encode_pair(pair: PreparedPair, agents: list[str]) -> dict[str, NDArray[Any]
         agents: that the network knows, in its order.
 
     Returns:
-        hu, tumour, liver (d, h, w) float16; fed, viable, tumour_after, change, iodine (1, d, h, w) float16; weeks (1,)
-        float32, NaN where not known; actions (1, A, 3); arterial () bool; noise () HU in a cube: all as in
-        `map_cohort.encode_maps`, but that `hu` holds its noise already, and that change and iodine are 0 where they are
-        not known. known_change, known_iodine, known_viable, known_tumour (1, d, h, w) bool: where the scans tell;
-        fed_known, protocol_known, phase_known () bool; affine (4, 4): cube (i, j, k) to RAS mm; patient () text.
+        As `map_cohort.encode_maps` has them: hu, tumour, liver (d, h, w) float16; fed, viable, tumour_after, change,
+        iodine (1, d, h, w) float16; weeks (1,) float32, NaN where not known; actions (1, A, 3); arterial () bool;
+        noise () HU in a cube, which `hu` holds already. Change and iodine are 0 where they are not known; the change of
+        a cube that is all oil is that of its neighbours.
+        Of real pairs alone: known_change, known_iodine, known_viable, known_tumour (1, d, h, w) bool, where the scans
+        tell; liver_change () median HU of liver without tumour after less before, another moment of the contrast
+        phase, which is no effect of treatment but is part of `change`; fed_known, protocol_known, phase_known () bool;
+        affine (4, 4), cube (i, j, k) to RAS mm; patient () text.
 
     Raises:
         InputError: a patient for judging only.
@@ -78,7 +81,7 @@ def encode_pair(pair: PreparedPair, agents: list[str]) -> dict[str, NDArray[Any]
     covered = known["covered"]
     targets = {
         "fed": cube_means(fed_half(pair.labels, files.side), grid, cubes, 1.0 if files.side == "whole" else 0.0),
-        "change": np.where(known["change"], seen_hu(after["tissue"]) - hu, 0),
+        "change": np.where(known["joined"], seen_hu(after["tissue"]) - hu, 0),
         "iodine": np.where(known["iodine"], after["iodine"], 0),
         "viable": told["viable"],
         "tumour_after": told["tumour"],
@@ -180,7 +183,12 @@ def _after(pair: PreparedPair, cubes: Geometry) -> tuple[Maps, dict[str, Mask]]:
     was_dense = cube_means(dense & pair.labels.liver, grid, cubes) > APART
     return (
         {"tissue": tissue, "iodine": np.maximum(maps["iodine"], 0)},
-        {"covered": covered, "change": joined & (bare > BARE), "iodine": joined & no_oil & ~was_dense},
+        {
+            "covered": covered,
+            "joined": joined,
+            "change": joined & (bare > BARE),
+            "iodine": joined & no_oil & ~was_dense,
+        },
     )
 
 
@@ -197,7 +205,7 @@ def _measured(scan: Volume, code: LabelMap, pair: PreparedPair, cubes: Geometry)
     total = cube_means(np.where(found.tissue, scan.array, 0), scan.geometry, cubes, 0.0, through)
     return {
         "iodine": cube_means(found.iodine, scan.geometry, cubes, 0.0, through),
-        "tissue": total / np.maximum(bare, 1e-3),
+        "tissue": np.asarray(total / np.maximum(bare, 1e-3), np.float32),
         "bare": bare,
     }
 
@@ -245,7 +253,7 @@ def _tumour_after(pair: PreparedPair, cubes: Geometry) -> Maps:
     known = (untold <= UNTOLD * tumour + 1e-3) if found.tells else np.zeros(cubes.shape, bool)
     return {
         "tumour": tumour,
-        "viable": np.where(known, share * tumour, 0),
+        "viable": np.where(known, share * tumour, 0).astype(np.float32),
         "known_tumour": nothing + 1,
         "known_viable": known.astype(np.float32),
     }

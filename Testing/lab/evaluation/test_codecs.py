@@ -83,7 +83,7 @@ def test_rows_of_a_pair() -> None:
     assert set(rows) == {f"P1/{where}/{what}" for where in ("1mm", "native") for what in tried}
     for where in ("1mm", "native"):
         real, whole, poor = (rows[f"P1/{where}/{what}"] for what in tried)
-        assert "tumour_psnr_db" not in real and real["share_300_percent"] > 20
+        assert "tumour_psnr_db" not in real and real["share_300_percent"] > 10
         assert whole["tumour_psnr_db"] > 60 > poor["tumour_psnr_db"]
         assert whole["share_300_percent"] == pytest.approx(real["share_300_percent"], abs=0.1)
     assert np.isnan(

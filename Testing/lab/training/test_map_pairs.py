@@ -122,6 +122,8 @@ def test_what_the_scans_do_not_tell_is_not_known() -> None:
     assert abs(at("change", *tumour)) < 10 and abs(at("change", *liver)) < 10 and at("change", *bowel) == 0
     assert not maps["known_viable"].any() and not maps["known_tumour"].any() and not maps["tumour_after"].any()
     assert abs(maps["liver_change"]) < 1
+    # in the middle of the oil nothing is seen of the tissue, and the neighbours' stands for it
+    assert not at("known_change", *oil) and abs(at("change", *oil)) < 10 and maps["tumour"].max() == 1
     # all Lipiodol: iodine mg of the whole
     true = (((after.array > 300) & labels.tumour[:30]).sum() * before.geometry.voxel_ml) * 380 / 26
     assert maps["iodine"].sum(dtype=float) * 0.064 == pytest.approx(true, rel=0.15)
