@@ -185,7 +185,7 @@ def expected_image(
 ) -> FloatArray:
     """The expected scan (K, J, I) in the box, HU: `expected_change` on a scan before whose noise is taken away.
 
-    Noise is not repeated in the scan after, and borders lie a little elsewhere, since people breathe: to keep both would
+    Noise is not repeated in the scan after, and borders lie a little elsewhere, as people breathe: to keep both would
     add their variance to the error. So a Gaussian mean replaces the scan, gas and bone included, over most of the rim
     too (`EVEN`). Lipiodol lies in grains, most voxels near them hold none, and the mean over them is no good guess of
     any: its full mean has the least squared error over some mm, a part of it the least absolute error of a voxel.

@@ -24,12 +24,12 @@ from MeWMLib.core.coarse_maps import CELL, MAP_MM
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import centred_grid
 from MeWMLib.dynamics.autoencoder import BLOCK, Autoencoder, compand, expand
-from MeWMLib.lab.evaluation.look_lipiodol import DENSE_HU, lipiodol_look
 from MeWMLib.lab.evaluation.metrics import Rows
 from MeWMLib.lab.evaluation.pair_prepared import PreparedPair
 from MeWMLib.lab.evaluation.pairs import chosen, log_judging, read_pairs
 from MeWMLib.lab.evaluation.real_pair import as_rows, psnr
 from MeWMLib.lab.synthetic.cases import SPLITS, case_geometry
+from MeWMLib.perception.deposits import DENSE_HU, lipiodol_look
 from MeWMLib.perception.preprocess import resample
 from MeWMLib.perception.registration import Registration
 

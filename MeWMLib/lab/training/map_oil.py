@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from MeWMLib.core.coarse_maps import SEEN_HU, FloatArray
-from MeWMLib.lab.evaluation.look_lipiodol import DENSE_HU, LIPIODOL_HU
 from MeWMLib.lab.evaluation.look_noise import robust_deviation
 from MeWMLib.lab.evaluation.pair_measures import HU_PER_MG_ML
+from MeWMLib.perception.deposits import DENSE_HU, LIPIODOL_HU
 
 #: A deposit stands out of its tissue by so many deviations of the noise, and has `LIPIODOL_HU` at least.
 DEVIATIONS = 4.0

@@ -21,7 +21,6 @@ from MeWMLib.core.errors import InputError
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.dynamics.actions import encode_protocols
 from MeWMLib.lab.evaluation.carry import carried
-from MeWMLib.lab.evaluation.look_lipiodol import LIPIODOL_HU
 from MeWMLib.lab.evaluation.look_noise import noise_look
 from MeWMLib.lab.evaluation.pair_measures import HU_PER_MG_ML, fed_half, judged_region, seen
 from MeWMLib.lab.evaluation.pair_prepared import PreparedPair
@@ -29,6 +28,7 @@ from MeWMLib.lab.evaluation.pairs import PairFiles
 from MeWMLib.lab.training.map_cohort import COARSE_NOISE
 from MeWMLib.lab.training.map_oil import separated
 from MeWMLib.perception.cubes import cube_means, region_of
+from MeWMLib.perception.deposits import LIPIODOL_HU
 from MeWMLib.perception.phase import phase_of
 from MeWMLib.perception.preprocess import resample
 from MeWMLib.perception.viability import BESIDE_OIL_MM, liver_reference, tissue_of
@@ -87,7 +87,9 @@ def encode_pair(pair: PreparedPair, agents: list[str]) -> dict[str, NDArray[Any]
         "tumour_after": told["tumour"],
     }
     shares = {n: cube_means(m, grid, cubes) for n, m in (("tumour", pair.labels.tumour), ("liver", pair.labels.liver))}
-    targets["iodine"] *= _kept(pair, cubes, shares["tumour"], targets["change"], targets["iodine"])
+    targets["iodine"] = targets["iodine"] * np.float32(
+        _kept(pair, cubes, shares["tumour"], targets["change"], targets["iodine"])
+    )
     beside = known["change"] & (shares["liver"] > 1 - APART) & (shares["tumour"] < 1e-3)
     flags = {
         "known_change": known["change"],
@@ -113,9 +115,7 @@ def encode_pair(pair: PreparedPair, agents: list[str]) -> dict[str, NDArray[Any]
     }
 
 
-def _kept(
-    pair: PreparedPair, cubes: Geometry, tumour: FloatArray, change: FloatArray, iodine: FloatArray
-) -> np.float32:
+def _kept(pair: PreparedPair, cubes: Geometry, tumour: FloatArray, change: FloatArray, iodine: FloatArray) -> float:
     """Factor of iodine with which it and the tissue add up to the change of the registered scan, over the tumour.
 
     The map of the registration changes volumes, and an aperture around a deposit holds a little more than it, so that
@@ -125,8 +125,8 @@ def _kept(
     total = cube_means(seen(pair.truth.after) - seen(pair.truth.before), pair.before.geometry, cubes)
     rise = HU_PER_MG_ML * float(iodine[inside].sum())
     if rise <= 0:
-        return np.float32(1)
-    return np.float32(np.clip(float((total - change)[inside].sum()) / rise, *KEPT))
+        return 1.0
+    return float(np.clip(float((total - change)[inside].sum()) / rise, *KEPT))
 
 
 def refuse_judging(pairs: Sequence[PairFiles]) -> None:
