@@ -9,7 +9,7 @@ from typing import Any
 
 from MeWMLib.core.clinical import field_table
 from MeWMLib.core.errors import PlanSettingsError, UnreadableFileError
-from MeWMLib.core.outcome import Risk, TumourChange, in_numbers
+from MeWMLib.core.outcome import Risk, SampleLook, TumourChange, in_numbers
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.records import from_plain, record_to_plain, to_plain
 from MeWMLib.core.templates import described, template_of
@@ -198,6 +198,7 @@ class Candidate:
         contributions: what each action moved, for those that the search has simulated without it.
         unjudged: the rules that cannot be judged, by the clinical field that is missing; empty
             where all were asked, None where that was not recorded.
+        look: of the sample that its volume shows; None where none was judged.
         rank: its place in the plan that holds it, 1 for the best; 0 outside of a plan.
     """
 
@@ -209,6 +210,7 @@ class Candidate:
     utility: float | None = None
     contributions: tuple[Contribution, ...] = ()
     unjudged: dict[str, tuple[str, ...]] | None = field(default=None, hash=False)
+    look: SampleLook | None = None
     rank: int = field(default=0, compare=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -233,6 +235,7 @@ class Candidate:
             "utility": self.utility,
             "contributions": to_plain(self.contributions),
             "unjudged": to_plain(self.unjudged),
+            "look": to_plain(self.look),
         }
 
     @property
