@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, fields, replace
 from html import escape
 from typing import Any
 
-from MeWMLib.core.clinical import field_table
 from MeWMLib.core.errors import PlanSettingsError, UnreadableFileError
 from MeWMLib.core.outcome import Risk, SampleLook, TumourChange, in_numbers
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.records import from_plain, record_to_plain, to_plain
 from MeWMLib.core.templates import described, template_of
 from MeWMLib.core.territory import Territory
+from MeWMLib.core.unjudged import unjudged_in_words
 
 SEARCH_NAMES = ("beam", "exhaustive", "best_first")
 TEMPLATES, FREE = SPACES = ("templates", "free")
@@ -169,23 +169,6 @@ class Pruned:
     def to_json(self) -> dict[str, Any]:
         """JSON-ready form."""
         return {"protocol": self.protocol.text, "rules": list(self.rules)}
-
-
-def unjudged_in_words(unjudged: Mapping[str, Sequence[str]]) -> str:
-    """Such as "3 rules, since allergies and INR are not known".
-
-    Args:
-        unjudged: rules that cannot be judged, by the clinical field that is missing.
-
-    Returns:
-        "" where all can be judged.
-    """
-    if not unjudged:
-        return ""
-    table, count = field_table(), sum(map(len, unjudged.values()))
-    titles = [table[name].title if name in table else name for name in unjudged]
-    listed = " and ".join([", ".join(titles[:-1]), titles[-1]] if len(titles) > 1 else titles)
-    return f"{count} rule{'s' if count > 1 else ''}, since {listed} {'are' if len(titles) > 1 else 'is'} not known"
 
 
 @dataclass(frozen=True)
