@@ -69,9 +69,7 @@ def _dynamics(args: argparse.Namespace, tell: Tell) -> dict[str, Any]:
         elif set(wrong) <= set(_OF_PAIRS.values()):
             remedy = "Give the folder of real pairs with --pairs"
         else:
-            remedy = (
-                "Add --model latent: the model on coarse maps has no such input or loss and hides protocols itself"
-            )
+            remedy = "Add --model latent: the model on coarse maps has no such input or loss and hides protocols itself"
         raise InputError(
             what="An option does not belong to this training of the dynamics model",
             given=" ".join(wrong),

@@ -13,6 +13,7 @@ import torch
 from MeWMLib.core.bundles import MANIFEST, Bundle, find_bundle, write_part
 from MeWMLib.core.errors import BundleError, CohortError, InputError
 from MeWMLib.core.io import atomic_path
+from MeWMLib.dynamics.actions import known_agents
 from MeWMLib.dynamics.map_model import is_maps, network_from_part, network_part
 from MeWMLib.dynamics.map_network import MapConfig, MapNetwork
 from MeWMLib.lab.torch_state import kept_torch_state
@@ -103,13 +104,13 @@ def tune_into(
 
     Raises:
         InputError: patients who are for judging only, or not in the list; settings and checkpoints that do not fit.
-        BundleError: the start has no map network.
+        BundleError: see `started`.
         MeWMError: as `encode_cohort`.
     """
     names = [pair.patient for pair in read_cohort(pairs, data)]
     train, kept = held_out_pairs(names, held_out)
     former, network = started(start)
-    files = encode_cohort(pairs, work / PAIRS, data, network.config.agents, on_step=tell)
+    files = encode_cohort(pairs, work / PAIRS, data, on_step=tell)
     arrays = {name: load_pair(path) for name, path in files.items()}
     found, figures = fine_tune(
         network,
@@ -172,7 +173,8 @@ def started(bundle: str) -> tuple[Bundle, MapNetwork]:
     """A bundle and its map network.
 
     Raises:
-        BundleError: no such bundle, or its dynamics model is the latent one.
+        BundleError: no such bundle, its dynamics model is the latent one, or it knows other agents than drawn patients
+            are encoded for.
     """
     folder = Path(bundle)
     opened = find_bundle(folder.resolve() if folder.is_dir() else bundle, require=(_PART,))
@@ -183,7 +185,14 @@ def started(bundle: str) -> tuple[Bundle, MapNetwork]:
             given=bundle,
             remedy="Start from a bundle with a map network, or train the latent model with --model latent",
         )
-    return opened, network_from_part(config, tensors)
+    network = network_from_part(config, tensors)
+    if list(network.config.agents) != known_agents():
+        raise BundleError(
+            what="The network to start from knows other agents than the drawn patients were given",
+            given=", ".join(network.config.agents),
+            remedy="Train a new network with `mewm train dynamics` without --start",
+        )
+    return opened, network
 
 
 @kept_torch_state()

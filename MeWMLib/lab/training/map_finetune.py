@@ -25,7 +25,7 @@ from MeWMLib.lab.training.checkpoint import AveragedModel, Run
 from MeWMLib.lab.training.distributed import mixed_precision
 from MeWMLib.lab.training.map_batches import CROPS, Arrays, Batch, MapCohort, joined, whole_row
 from MeWMLib.lab.training.map_settings import FineTuning, MapTraining
-from MeWMLib.lab.training.maps import CHANNELS, maps_loss, require_known_agents
+from MeWMLib.lab.training.maps import CHANNELS, maps_loss
 
 #: Steps over which the rate warms up.
 WARM_UP = 20
@@ -118,7 +118,7 @@ def fine_tune(
     """Go on with a trained network on real pairs, resuming from `work` if a checkpoint of the same pairs is there.
 
     Args:
-        network: to begin with; it is not changed.
+        network: to begin with, for `known_agents`; it is not changed.
         train, held_out: arrays of real pairs by name, of different patients. Without held-out pairs the run takes all
             its steps.
         drawn: folder of drawn patients.
@@ -132,12 +132,10 @@ def fine_tune(
 
     Raises:
         InputError: no pairs, no drawn patients, or a checkpoint of other pairs or of another network.
-        BundleError: a network that knows other agents than the drawn patients were given.
         DeviceError: a precision that the device does not have.
     """
     where = device or torch.device("cpu")
     mixed = mixed_precision(settings.precision, where)
-    require_known_agents(network)
     torch.manual_seed(settings.seed)
     begun_with = _checksum(network)
     network = deepcopy(network)

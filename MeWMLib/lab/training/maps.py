@@ -10,14 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from MeWMLib.core.errors import BundleError
-from MeWMLib.dynamics.actions import known_agents
 from MeWMLib.dynamics.map_channels import DRAWN, to_cells
 from MeWMLib.dynamics.map_network import MapConfig, MapNetwork
 from MeWMLib.lab.torch_state import kept_torch_state
 from MeWMLib.lab.training.checkpoint import AveragedModel, Run
 from MeWMLib.lab.training.distributed import Ranks, mixed_precision
-from MeWMLib.lab.training.map_batches import Batch, MapCohort
+from MeWMLib.lab.training.map_batches import CROPS, Batch, MapCohort
 from MeWMLib.lab.training.map_settings import MapTraining
 
 #: How much each channel counts: viable, tumour, change, companded iodine, iodine itself.
@@ -57,7 +55,7 @@ def train_maps(
     Args:
         cohort: folder with `train/` and `validation/` of `map_cohort.prepare_maps`.
         work: folder of the checkpoint and the curve.
-        start: the network that is trained on, with its sizes; None begins with random weights.
+        start: the network that is trained on, with its sizes, for `known_agents`; None begins with random weights.
         ranks: this process among those that train together; None is alone on the CPU. Rank 0 writes and validates.
 
     Returns:
@@ -65,7 +63,6 @@ def train_maps(
 
     Raises:
         InputError: no patients, or processes that do not read the same checkpoint.
-        BundleError: a start that knows other agents than the patients were given.
         DeviceError: a precision that the device does not have.
     """
     ranks = ranks or Ranks()
@@ -73,7 +70,6 @@ def train_maps(
     torch.manual_seed(settings.seed)
     data, held_out = MapCohort(cohort / "train"), MapCohort(cohort / "validation")
     network = start or MapNetwork(MapConfig(widths=settings.widths, condition=settings.condition))
-    require_known_agents(network)
     network.head.requires_grad_(False)
     network = network.to(ranks.device)
     ranks.share_weights(network)
@@ -85,8 +81,7 @@ def train_maps(
     # every process draws its own batches and noise
     rng = np.random.default_rng([settings.seed, run.step, *([ranks.rank] if ranks.rank else [])])
     generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + run.step + ranks.rank * 1_000_000_007)
-    fixed = np.random.default_rng(1)
-    check = [held_out.batch(16, fixed, 1, 24).to(ranks.device) for _ in range(4)]
+    check: list[Batch] = []
     losses: list[dict[str, float]] = []
     figures: dict[str, float] = {}
     while (progress := ranks.from_first(run.progress(settings.steps, settings.minutes))) < 1:
@@ -102,6 +97,7 @@ def train_maps(
         losses.append({"loss": float(loss.detach()), **parts})
         if run.step % 100 == 0:
             if ranks.first:
+                check = check or fixed_batches(held_out, ranks.device)
                 means = {k: float(np.mean([x[k] for x in losses if k in x])) for k in ("loss", "flow", "mean")}
                 figures = means | validate_maps(average.model, check, settings, mixed)
                 run.log(figures)
@@ -117,18 +113,10 @@ def train_maps(
     return trained, {**figures, "steps": float(run.step), "seconds": run.elapsed}
 
 
-def require_known_agents(network: MapNetwork) -> None:
-    """Refuse to go on with a network of another vocabulary: drawn patients are encoded for that of this version.
-
-    Raises:
-        BundleError: its agents are others, or in another order.
-    """
-    if list(network.config.agents) != known_agents():
-        raise BundleError(
-            what="The network knows other agents than the drawn patients were given",
-            given=", ".join(network.config.agents),
-            remedy="Train a new network with `mewm train dynamics` without --start",
-        )
+def fixed_batches(held_out: MapCohort, device: torch.device) -> list[Batch]:
+    """The rows that a run is validated on, always the same."""
+    rng = np.random.default_rng(1)
+    return [held_out.batch(16, rng, 1, CROPS[0]).to(device) for _ in range(4)]
 
 
 @torch.no_grad()
