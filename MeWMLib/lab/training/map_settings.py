@@ -119,9 +119,9 @@ def read_map_settings(path: Path | None, kind: type[_Settings], given: Mapping[s
         InputError: not an object, a key that `kind` does not have (the settings of the latent model are others), a
             value of the wrong type or out of its range.
     """
-    remedy = "Give a JSON file of settings (docs/DYNAMICS.md)"
+    remedy = "Give a JSON file of settings (docs/TRAINING.md)"
     plain = {} if path is None else read_json(path, _WHAT, remedy=remedy)
     if isinstance(plain, dict):  # anything else is refused below
         plain |= {k: v for k, v in given.items() if v is not None}
     latent = "; for those of the latent model add --model latent"
-    return from_plain(kind, plain, _WHAT, InputError, f"Use the settings of {kind.__name__} (docs/DYNAMICS.md){latent}")
+    return from_plain(kind, plain, _WHAT, InputError, f"Use the settings of {kind.__name__} (docs/TRAINING.md){latent}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from MeWMLib.dynamics.actions import known_agents
 from MeWMLib.dynamics.appearance import features
@@ -81,3 +83,12 @@ def like_real(maps_cohort: Path) -> list[Arrays]:
     pairs[1]["change"] = pairs[1]["change"] - 30 * pairs[1]["liver"][None]
     pairs[1]["liver_change"] = np.float32(-30)
     return pairs
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Networks of these sizes gain nothing from more threads, which wait for one another on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
