@@ -36,7 +36,7 @@ _SETTINGS = {
 #: Commands that start a program of their own: what each can do.
 _PARTS = {
     "cohort": ("synthesize", "counterfactual", "import", "download", "findings"),
-    "train": ("cohort", "autoencoder", "dynamics", "assistant", "assistant-data", "survival"),
+    "train": ("cohort", "maps-cohort", "autoencoder", "dynamics", "assistant", "assistant-data", "survival"),
     "evaluate": (
         "generation",
         "planning",

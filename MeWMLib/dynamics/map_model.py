@@ -263,7 +263,7 @@ def network_from_part(config: dict[str, Any], tensors: dict[str, NDArray[Any]]) 
     Raises:
         BundleError: the part was made for another version of MeWM.
     """
-    remedy = "Use a bundle of this version, or train the part again with `mewm train maps`"
+    remedy = "Use a bundle of this version, or train the part again with `mewm train dynamics`"
     known = {k: v for k, v in config.items() if k != "kind"}
     settings = from_plain(MapConfig, known, "the bundle's dynamics part", BundleError, remedy)
     # the initial weights are replaced; drawing them must leave no trace

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from MeWMLib.core.bundles import find_bundle, write_part
-from MeWMLib.core.errors import BundleError
+from MeWMLib.core.errors import BundleError, InputError
 from MeWMLib.dynamics.actions import known_agents
 from MeWMLib.dynamics.autoencoder import Autoencoder
 from MeWMLib.dynamics.model import DynamicsModel
@@ -52,15 +52,84 @@ def _cohort(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
     return {"patients": float(args.patients)}
 
 
-def _dynamics(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
+def _maps_cohort(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
+    from MeWMLib.lab.training.map_cohort import prepare_split
+
+    prepare_split(args.cohort, args.split, args.patients, args.start, args.scans_only, tell)
+    return {"patients": float(args.patients)}
+
+
+def _dynamics(args: argparse.Namespace, tell: Tell) -> dict[str, Any]:
+    """The dynamics part: on coarse maps, fine-tuned on real pairs, or latent; options of another one are refused."""
+    refused = _OF_PAIRS if args.model == "latent" else _ABLATIONS
+    named = refused | (_OF_PAIRS if args.pairs is None else {})
+    if wrong := [flag for name, flag in named.items() if getattr(args, name) is not None]:
+        if args.model == "latent":
+            remedy = "Leave out --model latent: real pairs are learnt by the model on coarse maps"
+        elif set(wrong) <= set(_OF_PAIRS.values()):
+            remedy = "Give the folder of real pairs with --pairs"
+        else:
+            remedy = "Add --model latent: the model on coarse maps has no such input or loss and hides protocols itself"
+        raise InputError(
+            what="An option does not belong to this training of the dynamics model",
+            given=" ".join(wrong),
+            remedy=remedy,
+        )
+    if args.model == "latent":
+        return _latent(args, tell)
+    return _maps(args, tell) if args.pairs is None else _pairs(args, tell)
+
+
+def _maps(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
+    from MeWMLib.lab.training.distributed import ranks
+    from MeWMLib.lab.training.map_bundle import train_into
+    from MeWMLib.lab.training.map_settings import MapTraining, read_map_settings
+
+    given = {**{name: getattr(args, name) for name in _SET_BY_OPTIONS}, "rows": args.batch}
+    settings = read_map_settings(args.config, MapTraining, given)
+    with ranks(args.device) as mine:
+        speaks = tell if mine.first else None
+        return train_into(args.bundle, args.cohort, args.work, settings, speaks, args.start, mine)
+
+
+def _pairs(args: argparse.Namespace, tell: Tell) -> dict[str, Any]:
+    from MeWMLib.lab.training.map_bundle import tune_into
+    from MeWMLib.lab.training.map_settings import FineTuning, read_map_settings
+    from MeWMLib.lab.training.pair_cohort import VALIDATION
+
+    if args.start is None:
+        raise InputError(
+            what="Real pairs are too few to train a network from the start",
+            given="--pairs without --start",
+            remedy="Give the bundle whose map network is fine-tuned with --start",
+        )
+    if args.hold_out is not None and args.hold_out_share is not None:
+        raise InputError(
+            what="Who is held out is told twice", given="--hold-out and --hold-out-share", remedy="Give one of them"
+        )
+    held_out: list[str] | float = VALIDATION if args.hold_out_share is None else args.hold_out_share
+    if args.hold_out is not None:
+        held_out = [name.strip() for name in args.hold_out.split(",") if name.strip()]
+    given = {name: getattr(args, name) for name in _SET_BY_OPTIONS}
+    given |= {"rows": args.batch, "drawn_rows": args.batch}
+    settings = read_map_settings(args.config, FineTuning, given)
+    told = tune_into(
+        args.bundle, args.pairs, args.cohort, args.work, args.start, settings, args.data or (), held_out,
+        choose_device(args.device), tell,
+    )  # fmt: skip
+    if not told["held_out"]:
+        sys.stderr.write(f"\nNo pair is held out: all {told['steps']} steps are taken, and nothing says if they help\n")
+    return told
+
+
+def _latent(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
     from MeWMLib.lab.training.distributed import ranks
     from MeWMLib.lab.training.dynamics import train
     from MeWMLib.lab.training.dynamics_settings import DynamicsTraining, read_settings
 
     base = read_settings(args.config) if args.config else DynamicsTraining()
     # What is given on the command line counts more than the file.
-    names = ("steps", "minutes", "batch", "seed", "start", "learning_rate")
-    given = {name: getattr(args, name) for name in (*names, *_ABLATIONS)}
+    given = {name: getattr(args, name) for name in (*_SET_BY_OPTIONS, "batch", "start", *_ABLATIONS)}
     settings = replace(base, **{name: value for name, value in given.items() if value is not None})
     codec = _codec_or_none(args.bundle)
     with ranks(args.device) as mine:
@@ -139,8 +208,15 @@ _BUNDLE: Options = {"--bundle": _path("folder of the bundle that is written to",
 _SEED: Options = {"--seed": _number(0)}
 _COHORT: Options = {"--cohort": _path("folder of `mewm train cohort`", True)}
 _START: Options = {"--start": _number(0, "first number, so that several processes can share the work")}
-#: Attributes of `DynamicsTraining` that baselines and ablations set.
-_ABLATIONS = ("action_blind", "text", "attenuation", "contrastive_weight")
+#: Attributes of every kind of settings of the dynamics part.
+_SET_BY_OPTIONS = ("steps", "minutes", "seed", "learning_rate")
+#: Attributes of `DynamicsTraining` that baselines and ablations set, by their flags.
+_ABLATIONS = {
+    "action_blind": "--action-blind", "text": "--no-text", "attenuation": "--no-attenuation",
+    "contrastive_weight": "--no-ccl",
+}  # fmt: skip
+#: Options of a fine-tuning.
+_OF_PAIRS = {"pairs": "--pairs", "data": "--data", "hold_out": "--hold-out", "hold_out_share": "--hold-out-share"}
 PARTS: dict[str, Part] = {
     "autoencoder": (
         _autoencoder,
@@ -172,20 +248,40 @@ PARTS: dict[str, Part] = {
             "--bundle": _path("bundle that simulates the outcomes of the patients too"),
         },
     ),
+    "maps-cohort": (
+        _maps_cohort,
+        "draw synthetic patients as coarse maps for the dynamics model",
+        {
+            **_START,
+            "--cohort": _path("folder that is written to; files that it holds stay", True),
+            "--split": {"choices": ("train", "validation"), "default": "train"},
+            "--patients": _number(3000, "how many, from --start on"),
+            "--scans-only": {"action": "store_true", "help": "no outcomes: for the response head"},
+        },
+    ),
     "dynamics": (
         _dynamics,
-        "train the action-conditioned denoiser",
+        "train the dynamics model, or fine-tune it on real pairs",
         {
-            **_BUNDLE, **_COHORT, **_loop(None, None),
+            **_BUNDLE, **_loop(None, None),
+            "--model": {
+                "choices": ("maps", "latent"), "default": "maps",
+                "help": "on coarse maps (default), or the latent diffusion of the paper",
+            },
+            "--cohort": _path("folder of `mewm train maps-cohort` (latent: of `mewm train cohort`)", True),
             "--seed": {"type": int},
-            "--batch": {"type": int},
+            "--batch": {"type": int, "help": "rows; of --pairs so many real ones and so many drawn ones"},
             "--config": _path("JSON file of settings; options given here count more"),
-            "--start": {"help": "folder of the bundle whose denoiser is trained on"},
+            "--start": {"help": "bundle whose dynamics model is trained on"},
             "--learning-rate": {"type": float},
-            "--action-blind": _switch("baseline: never sees the action", "action_blind", True),
-            "--no-text": _switch("ablation: no text embeddings", "text", False),
-            "--no-attenuation": _switch("ablation: no attenuated image", "attenuation", False),
-            "--no-ccl": _switch("ablation: no combo contrastive learning", "contrastive_weight", 0.0),
+            "--pairs": _path("fine-tune on real pairs: folder with their list pairs.csv (docs/JUDGE.md)"),
+            "--data": {"type": Path, "nargs": "+", "metavar": "DIR", "help": "further folders of the pairs' files"},
+            "--hold-out": {"metavar": "NAME,NAME", "help": "patients of the list that are kept for validation"},
+            "--hold-out-share": {"type": float, "metavar": "SHARE", "help": "share of them, by name (default 0.2)"},
+            "--action-blind": _switch("latent, baseline: never sees the action", "action_blind", True),
+            "--no-text": _switch("latent, ablation: no text embeddings", "text", False),
+            "--no-attenuation": _switch("latent, ablation: no attenuated image", "attenuation", False),
+            "--no-ccl": _switch("latent, ablation: no combo contrastive learning", "contrastive_weight", 0.0),
         },
     ),
     # on the CPU a stopped survival training goes on to exactly the same weights

@@ -142,6 +142,16 @@ def computes_bfloat16(device: torch.device) -> bool:
     return False
 
 
+def mixed_precision(precision: str, device: torch.device) -> bool:
+    """True if a training with a setting `precision` (`dynamics_settings.PRECISIONS`) computes in bfloat16.
+
+    Raises:
+        DeviceError: see `require_precision`.
+    """
+    require_precision(precision, device)
+    return precision == "bfloat16" or (precision == "auto" and computes_bfloat16(device))
+
+
 def require_precision(precision: str, device: torch.device) -> None:
     """Refuse mixed precision where the hardware would only emulate it.
 

@@ -1,4 +1,4 @@
-"""`mewm train dynamics`: the action-conditioned denoiser, by rectified flow on encoded changes."""
+"""`mewm train dynamics --model latent`: the action-conditioned denoiser, by rectified flow on encoded changes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from MeWMLib.lab.text import cached_embeddings
 from MeWMLib.lab.torch_state import kept_torch_state
 from MeWMLib.lab.training.checkpoint import AveragedModel, Run
 from MeWMLib.lab.training.contrastive import combo_contrastive, tumour_features
-from MeWMLib.lab.training.distributed import Ranks, computes_bfloat16, require_precision
+from MeWMLib.lab.training.distributed import Ranks, mixed_precision
 from MeWMLib.lab.training.dynamics_settings import DynamicsTraining
 from MeWMLib.lab.training.fate import fit_fate
 from MeWMLib.lab.training.grow import grown
@@ -123,7 +123,7 @@ def train(
         DeviceError: a precision that the device does not have.
     """
     ranks = ranks or Ranks()
-    require_precision(settings.precision, ranks.device)
+    mixed = mixed_precision(settings.precision, ranks.device)
     torch.manual_seed(settings.seed)
     started = None if settings.start is None else _started(settings.start, settings)
     ten_hu = 1.0 if codec is None else codec.ten_hu
@@ -191,7 +191,6 @@ def train(
     for cohort_part in (data, held_out):
         cohort_part.expect(model.config.agents, model.config.occlusion)
     check = _moved(held_out.batch(24, np.random.default_rng(1), pairs=8), ranks.device)
-    mixed = settings.precision == "bfloat16" or (settings.precision == "auto" and computes_bfloat16(ranks.device))
     losses: list[dict[str, float]] = []
     figures: dict[str, float] = {}
     while (progress := ranks.from_first(run.progress(settings.steps, settings.minutes))) < 1:

@@ -1,4 +1,4 @@
-"""Settings of `mewm train dynamics`, on the command line or in a JSON file."""
+"""Settings of `mewm train dynamics --model latent`, on the command line or in a JSON file."""
 
 from __future__ import annotations
 
@@ -96,20 +96,25 @@ class DynamicsTraining:
         for names, fits, remedy in _RANGES:
             for name in names:
                 value = getattr(self, name)
-                _require(fits(value), name, value, remedy)
-        _require(
+                require_setting(fits(value), name, value, remedy)
+        require_setting(
             self.response_weight > 0 or not self.response or self.action_blind, "response_weight", self.response_weight,
             "Without a trained head the U-Net cannot be told the response: set response to false too",
         )  # fmt: skip
         no_agents = not (self.reports and self.response)
-        _require(no_agents, "reports", self.reports, "A response head knows agents: set response to false")
-        _require(self.response or not self.fate, "fate", self.fate, "Maps of the fate need the response")
+        require_setting(no_agents, "reports", self.reports, "A response head knows agents: set response to false")
+        require_setting(self.response or not self.fate, "fate", self.fate, "Maps of the fate need the response")
         sizes = 1 <= len(self.widths) <= 4 and all(w > 0 and w % _GROUPS == 0 for w in self.widths)
-        _require(sizes, "widths", list(self.widths), f"Give 1 to 4 positive multiples of {_GROUPS}")
-        _require(self.precision in PRECISIONS, "precision", self.precision, f"Use {' or '.join(PRECISIONS)}")
+        require_setting(sizes, "widths", list(self.widths), f"Give 1 to 4 positive multiples of {_GROUPS}")
+        require_setting(self.precision in PRECISIONS, "precision", self.precision, f"Use {' or '.join(PRECISIONS)}")
 
 
-def _require(good: bool, name: str, given: object, remedy: str) -> None:
+def require_setting(good: bool, name: str, given: object, remedy: str) -> None:
+    """Refuse a setting of a training unless it is good.
+
+    Raises:
+        InputError: it is not; it names the setting.
+    """
     if not good:
         raise InputError(what=f"The training setting {name} cannot be used", given=f"{name} = {given}", remedy=remedy)
 

@@ -1,4 +1,4 @@
-"""Encoded patients in memory, from which `mewm train dynamics` draws its batches."""
+"""Encoded patients in memory, from which `mewm train dynamics --model latent` draws its batches."""
 
 from __future__ import annotations
 

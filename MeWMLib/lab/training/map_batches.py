@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from MeWMLib.core.errors import InputError
+from MeWMLib.core.errors import InputError, UnreadableFileError
 from MeWMLib.dynamics import response
 from MeWMLib.dynamics.actions import has_lipiodol, known_agents
 from MeWMLib.dynamics.map_channels import ASKED, drawn_channels, patient_channels
@@ -31,6 +33,36 @@ MAPS = ("viable", "tumour_after", "change", "iodine")
 #: Where a real pair tells each of them (`map_pairs.encode_pair`).
 KNOWN = ("viable", "tumour", "change", "iodine")
 Arrays = dict[str, NDArray[Any]]
+#: Arrays of a drawn patient that batches are made of.
+OF_PATIENT = (
+    "hu", "tumour", "liver", "fed", *MAPS, "weeks", "actions", "responses", "arterial", "noise", "seed",
+)  # fmt: skip
+
+
+def read_arrays(path: Path, names: Sequence[str]) -> Arrays:
+    """Some arrays of a file of `map_cohort.prepare_maps`.
+
+    Raises:
+        InputError: a file of something else, such as a patient of the latent model.
+        UnreadableFileError: no such file, or a damaged one.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = [name for name in names if name not in file.files]
+            found = {name: file[name] for name in names if name not in missing}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise UnreadableFileError(
+            what="The arrays of a patient cannot be read",
+            given=f"{path} ({error})",
+            remedy="Delete the file and make it again with `mewm train maps-cohort`",
+        ) from error
+    if missing:
+        raise InputError(
+            what="The file holds no coarse maps of a patient",
+            given=f"{path}, without {', '.join(missing)}",
+            remedy="Make the folder with `mewm train maps-cohort`; for one of `mewm train cohort` add --model latent",
+        )
+    return found
 
 
 class MapCohort:
@@ -40,7 +72,8 @@ class MapCohort:
         folder: with a .npz of each.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or files of something else.
+        UnreadableFileError: a damaged file.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -60,8 +93,7 @@ class MapCohort:
         for path in sorted(self.folder.glob("*.npz")):
             if path.name not in self._read:
                 self._read.add(path.name)
-                with np.load(path, allow_pickle=False) as file:
-                    self.patients.append({k: file[k] for k in file.files if not k.startswith("noted")})
+                self.patients.append(read_arrays(path, OF_PATIENT))
 
     def batch(self, rows: int, rng: np.random.Generator, sessions: int = 2, size: int | None = None) -> Batch:
         """A random batch: several sessions of each patient, all cropped to cubes of one size."""
@@ -177,6 +209,11 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.clean)
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        given = Given(**{name: value.to(device) for name, value in vars(self.given).items()})
+        return Batch(given, self.clean.to(device), self.weight.to(device))
 
 
 def joined(one: Batch, other: Batch) -> Batch:

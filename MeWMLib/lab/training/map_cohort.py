@@ -1,4 +1,4 @@
-"""Patients of the world as coarse maps: what the map network is trained on (`mewm train maps`).
+"""Patients of the world as coarse maps: what the map network is trained on (`mewm train maps-cohort`).
 
 A patient is drawn on voxels of 2 mm without noise, before treatment and after some sessions, each with a protocol, a
 territory and weeks of its own; everything is then averaged over cubes of 4 mm. Noise is added where it is read.
@@ -21,11 +21,12 @@ from MeWMLib.cohorts.synthetic.study import StudyPatient
 from MeWMLib.cohorts.synthetic.territories import Fed, HalfSpace, WholeLiver
 from MeWMLib.cohorts.synthetic.world import lps_grid
 from MeWMLib.core.coarse_maps import MAP_MM, SIDE_MM, seen_hu
+from MeWMLib.core.errors import InputError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry
-from MeWMLib.dynamics.actions import encode_protocols
+from MeWMLib.dynamics.actions import encode_protocols, known_agents
 from MeWMLib.dynamics.map_channels import patient_appearance
-from MeWMLib.lab.synthetic.cases import draw_protocol, protocols_for
+from MeWMLib.lab.synthetic.cases import SPLITS, draw_protocol, protocols_for
 from MeWMLib.lab.training.prepare import noted_protocols, responses, save_case
 
 #: Voxels (mm) that are drawn; two of them make a cube of the maps.
@@ -36,6 +37,8 @@ SESSIONS = 4
 MARGIN_MM, OFF_MM = 14.0, 8.0
 #: How often the portal phase is drawn, and how often a session feeds the whole liver.
 PORTAL, WHOLE = 0.7, 0.4
+#: Folders of scans without sessions in a cohort, for the response head, by the split of their patients.
+SCANS = {"train": "scans", "validation": "scans_validation"}
 #: Deviation of noise in the mean of a cube, as a share of that in the scanner's voxels.
 COARSE_NOISE = 0.22
 
@@ -141,6 +144,35 @@ def _liver(labels: NDArray[np.uint8]) -> NDArray[np.float32]:
     block = round(MAP_MM / DRAWN_MM)
     d, h, w = (n // block for n in labels.shape)
     return np.asarray((labels >= 1).reshape(d, block, h, block, w, block).mean((1, 3, 5)), np.float32)
+
+
+def prepare_split(
+    folder: Path,
+    split: str,
+    patients: int,
+    start: int = 0,
+    scans_only: bool = False,
+    on_step: Callable[[str, float], None] | None = None,
+) -> None:
+    """Write some patients of a split into a cohort: `FOLDER/SPLIT`, or with `scans_only` the folder of `SCANS`.
+
+    Args:
+        folder: of the cohort.
+        split: train or validation.
+        patients, start: how many, and the number of the first.
+
+    Raises:
+        InputError: numbers that the split does not have.
+    """
+    everyone = SPLITS[split]
+    if patients < 1 or start < 0 or start + patients > len(everyone):
+        raise InputError(
+            what=f"The split {split} does not hold these patients",
+            given=f"{patients} patients from number {start} on",
+            remedy=f"Numbers are 0 to {len(everyone) - 1}",
+        )
+    seeds = list(everyone[start : start + patients])
+    prepare_maps(known_agents(), folder / (SCANS[split] if scans_only else split), seeds, scans_only, on_step)
 
 
 def prepare_maps(

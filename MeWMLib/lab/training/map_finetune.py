@@ -1,4 +1,4 @@
-"""Fine-tuning of a map network on real pairs (`mewm train maps --cohort DIR --start BUNDLE`).
+"""Fine-tuning of a map network on real pairs (`mewm train dynamics --pairs FOLDER --start BUNDLE`).
 
 Real pairs are few, so that half of every batch stays synthetic, the rate is low, and the run ends where the error on
 real pairs that are held out is least. What the network is told of the response is what its own head predicts, as in the
@@ -7,45 +7,32 @@ product: a real response is known to nobody beforehand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from MeWMLib.core.errors import InputError
-from MeWMLib.dynamics.map_channels import patient_appearance, to_cells
+from MeWMLib.dynamics.map_channels import DRAWN, patient_appearance, to_cells
 from MeWMLib.dynamics.map_network import MapNetwork
 from MeWMLib.dynamics.response import natural
 from MeWMLib.lab.torch_state import kept_torch_state
-from MeWMLib.lab.training.checkpoint import AveragedModel
-from MeWMLib.lab.training.map_batches import Arrays, Batch, MapCohort, joined, whole_row
-from MeWMLib.lab.training.maps import CHANNELS, MapTraining, maps_loss
+from MeWMLib.lab.training.checkpoint import AveragedModel, Run
+from MeWMLib.lab.training.distributed import mixed_precision
+from MeWMLib.lab.training.map_batches import CROPS, Arrays, Batch, MapCohort, joined, whole_row
+from MeWMLib.lab.training.map_settings import FineTuning, MapTraining
+from MeWMLib.lab.training.maps import CHANNELS, maps_loss
 
-
-@dataclass(frozen=True)
-class FineTuning:
-    """Settings of a fine-tuning.
-
-    Attributes:
-        steps: at most.
-        every: steps between two looks at the held-out pairs.
-        rows, drawn_rows: of a batch from real pairs and from drawn patients.
-        learning_rate, average: AdamW, and decay of the averaged weights.
-        seed: of everything that is drawn.
-    """
-
-    steps: int = 300
-    every: int = 20
-    rows: int = 8
-    drawn_rows: int = 8
-    learning_rate: float = 1e-4
-    average: float = 0.97
-    seed: int = 0
+#: Steps over which the rate warms up.
+WARM_UP = 20
+#: Share of rows that are asked for the mean: more than in the first training, since the mean is what is judged.
+MEAN_SHARE = 0.6
+#: Name of the checkpoint and the curve.
+RUN = "real_pairs"
 
 
 class RealPairs:
@@ -100,76 +87,121 @@ def _ready(patient: Arrays, network: MapNetwork) -> Arrays:
 
 
 @torch.no_grad()
-def real_error(network: torch.nn.Module, batches: Sequence[Batch]) -> float:
-    """Error of what is expected of real pairs: mean square in the units of the loss, change and iodine alone."""
+def pair_errors(network: torch.nn.Module, batches: Sequence[Batch], device: torch.device | None = None) -> list[float]:
+    """Error of what is expected of each real pair: mean square in the units of the loss, change and iodine alone.
+
+    Args:
+        network: on `device` (the CPU if left out).
+        batches: of `RealPairs.whole`.
+    """
     found = []
-    for batch in batches:
-        zeros = torch.zeros_like(to_cells(batch.clean[:, :4]))
-        said = network(zeros, torch.zeros(len(batch)), batch.given)
+    for one in batches:
+        batch = one.to(device or torch.device("cpu"))
+        zeros = torch.zeros_like(to_cells(batch.clean[:, :DRAWN]))
+        said = network(zeros, torch.zeros(len(batch), device=zeros.device), batch.given)
         weight = batch.weight * batch.clean.new_tensor((0, 0, *CHANNELS[2:]))[None, :, None, None, None]
         found.append(float(((said - to_cells(batch.clean)).square() * to_cells(weight)).sum()))
-    return float(np.mean(found))
+    return found
 
 
 @kept_torch_state()
 def fine_tune(
     network: MapNetwork,
-    train: Sequence[Arrays],
-    held_out: Sequence[Arrays],
+    train: Mapping[str, Arrays],
+    held_out: Mapping[str, Arrays],
     drawn: Path,
     settings: FineTuning,
+    work: Path,
     on_step: Callable[[str, float], None] | None = None,
+    device: torch.device | None = None,
 ) -> tuple[MapNetwork, dict[str, Any]]:
-    """Go on with a trained network on real pairs.
+    """Go on with a trained network on real pairs, resuming from `work` if a checkpoint of the same pairs is there.
 
     Args:
-        network: to begin with; it is not changed.
-        train, held_out: real pairs of different patients. Without held-out pairs the run takes all its steps.
+        network: to begin with, for `known_agents`; it is not changed.
+        train, held_out: arrays of real pairs by name, of different patients. Without held-out pairs the run takes all
+            its steps.
         drawn: folder of drawn patients.
         settings: of the run.
+        work: folder of the checkpoint and the curve.
+        device: the CPU if left out.
 
     Returns:
-        The averaged network where the held-out error was least, and the curve: `error` by step, `best_step`.
+        The averaged network where the mean error of the held-out pairs was least, and figures: that `error` by step,
+        `best_step`, `pairs` (of each held-out pair its error at the start and at the best step), `steps`, `seconds`.
 
     Raises:
-        InputError: no pairs, or no drawn patients.
+        InputError: no pairs, no drawn patients, or a checkpoint of other pairs or of another network.
+        DeviceError: a precision that the device does not have.
     """
+    where = device or torch.device("cpu")
+    mixed = mixed_precision(settings.precision, where)
     torch.manual_seed(settings.seed)
+    begun_with = _checksum(network)
     network = deepcopy(network)
-    data, world = RealPairs(train, network), MapCohort(drawn)
-    check = RealPairs(held_out, network).whole() if held_out else []
+    data, world = RealPairs(list(train.values()), network), MapCohort(drawn)
+    check = RealPairs(list(held_out.values()), network).whole() if held_out else []
     network.head.requires_grad_(False)
+    network = network.to(where)
     average = AveragedModel(network, settings.average)
     free = [w for w in network.parameters() if w.requires_grad]
     optimiser = torch.optim.AdamW(free, settings.learning_rate, weight_decay=1e-3)
-    rng, generator = np.random.default_rng(settings.seed), torch.Generator().manual_seed(settings.seed)
-    shares = MapTraining(mean_share=0.6)
-    curve: dict[int, float] = {0: real_error(average.model, check)} if check else {}
-    best, best_step = deepcopy(average.model), 0
-    network.train()
-    for step in range(1, settings.steps + 1):
-        for group in optimiser.param_groups:
-            group["lr"] = settings.learning_rate * min(1.0, step / 20)
-        batch = joined(data.batch(settings.rows, rng), world.batch(settings.drawn_rows, rng, 2, 24))
+    of_run = {"train": sorted(train), "held_out": sorted(held_out), "network": begun_with, "seed": settings.seed}
+    run = Run(work, RUN, network, average, optimiser, of_run)
+    rng = np.random.default_rng([settings.seed, run.step])
+    generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + run.step)
+    shares = MapTraining(mean_share=MEAN_SHARE)
+    losses: list[float] = []
+
+    def look() -> None:
+        errors = dict(zip(held_out, pair_errors(average.model, check, where), strict=True))
+        seen: dict[int, float] = run.extra.setdefault("error", {})
+        mean = float(np.mean(list(errors.values()))) if errors else None
+        if mean is not None and (not seen or mean < min(seen.values())):
+            best = {name: value.cpu().clone() for name, value in average.model.state_dict().items()}
+            run.extra |= {"best": best, "best_step": run.step, "best_errors": errors}
+        if mean is not None:
+            run.extra.setdefault("first_errors", errors)
+            seen[run.step] = mean
+        run.log({"loss": float(np.mean(losses)) if losses else None, "held_out_error": mean})
+        run.save()
+        losses.clear()
+
+    if run.step == 0:
+        look()
+    looked = run.step
+    while (progress := run.progress(settings.steps, settings.minutes)) < 1:
+        run.set_rate(settings.learning_rate * min(1.0, (run.step + 1) / WARM_UP))
+        network.train()
+        batch = joined(data.batch(settings.rows, rng), world.batch(settings.drawn_rows, rng, 2, CROPS[0])).to(where)
         optimiser.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(where.type, torch.bfloat16, enabled=mixed):
             loss, _ = maps_loss(network, batch, generator, shares)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(free, 1.0)
-        optimiser.step()
-        average.update(network)
-        if check and step % settings.every == 0:
-            curve[step] = real_error(average.model, check)
-            if curve[step] < min(v for k, v in curve.items() if k < step):
-                best, best_step = deepcopy(average.model), step
+        run.take_step(1.0)
+        losses.append(float(loss.detach()))
+        if run.step % settings.every == 0:
+            look()
+            looked = run.step
         if on_step is not None:
-            on_step(f"fine-tuning, step {step}", step / settings.steps)
-    found = best if check else average.model
+            on_step(f"fine-tuning, step {run.step}", progress)
+    if run.step > looked:
+        look()
+    found = average.model.cpu()
     assert isinstance(found, MapNetwork)
-    return found.eval(), {"error": curve, "best_step": best_step if check else settings.steps}
+    if check:
+        found.load_state_dict(run.extra["best"])
+    return found.eval(), {
+        "error": dict(run.extra["error"]),
+        "best_step": run.extra["best_step"] if check else run.step,
+        "pairs": {n: {"start": run.extra["first_errors"][n], "best": run.extra["best_errors"][n]} for n in held_out},
+        "steps": run.step,
+        "seconds": run.elapsed,
+    }
 
 
-def known_pair(path: Path) -> dict[str, NDArray[Any]]:
-    """Arrays of a pair from its file."""
-    with np.load(path, allow_pickle=False) as file:
-        return {k: file[k] for k in file.files}
+def _checksum(network: MapNetwork) -> str:
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        digest.update(name.encode() + value.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,9 +1,9 @@
-"""Training of the map network: rectified flow on coarse maps, and their mean, by one network."""
+"""`mewm train dynamics`: the map network, by rectified flow on coarse maps, and their mean by the same network."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,36 +14,12 @@ from MeWMLib.dynamics.map_channels import DRAWN, to_cells
 from MeWMLib.dynamics.map_network import MapConfig, MapNetwork
 from MeWMLib.lab.torch_state import kept_torch_state
 from MeWMLib.lab.training.checkpoint import AveragedModel, Run
-from MeWMLib.lab.training.map_batches import Batch, MapCohort
+from MeWMLib.lab.training.distributed import Ranks, mixed_precision
+from MeWMLib.lab.training.map_batches import CROPS, Batch, MapCohort
+from MeWMLib.lab.training.map_settings import MapTraining
 
 #: How much each channel counts: viable, tumour, change, companded iodine, iodine itself.
 CHANNELS = (0.5, 0.3, 1.0, 1.0, 0.15)
-
-
-@dataclass(frozen=True)
-class MapTraining:
-    """Settings of a training.
-
-    Attributes:
-        minutes, steps: where it ends; 0 minutes for no limit.
-        rows, sessions: of a batch, and how many sessions of each patient.
-        learning_rate, average: AdamW, and decay of the averaged weights.
-        mean_share: share of rows that are asked for the mean of all outcomes.
-        time_power: times are drawn as u^time_power; more than 1 for more early ones.
-        widths: of the network.
-        seed: of everything that is drawn.
-    """
-
-    minutes: float = 0.0
-    steps: int = 20000
-    rows: int = 16
-    sessions: int = 2
-    learning_rate: float = 6e-4
-    average: float = 0.998
-    mean_share: float = 0.35
-    time_power: float = 1.5
-    widths: tuple[int, ...] = (48, 96, 192)
-    seed: int = 0
 
 
 def maps_loss(
@@ -51,9 +27,11 @@ def maps_loss(
 ) -> tuple[Tensor, dict[str, float]]:
     """Loss of a batch, and its parts: of rows with noise (`flow`) and of rows that ask for the mean (`mean`)."""
     clean, n = batch.clean, len(batch)
+    # drawn on the CPU, so that a seed means the same on every device
     mean = torch.rand(n, generator=generator) < settings.mean_share
     time = torch.where(mean, 0.0, torch.rand(n, generator=generator) ** settings.time_power)
-    noise = torch.randn((n, DRAWN, *clean.shape[2:]), generator=generator)
+    noise = torch.randn((n, DRAWN, *clean.shape[2:]), generator=generator).to(clean.device)
+    mean, time = mean.to(clean.device), time.to(clean.device)
     t = time[:, None, None, None, None]
     noisy = torch.where(mean[:, None, None, None, None], 0.0, (1 - t) * noise + t * clean[:, :DRAWN])
     predicted = network(to_cells(noisy), time, batch.given).float()
@@ -70,61 +48,91 @@ def train_maps(
     settings: MapTraining,
     on_step: Callable[[str, float], None] | None = None,
     start: MapNetwork | None = None,
-    agents: Sequence[str] | None = None,
-) -> MapNetwork:
-    """Train, resuming from `work` if a checkpoint is there; returns the averaged network.
+    ranks: Ranks | None = None,
+) -> tuple[MapNetwork, dict[str, float]]:
+    """Train, resuming from `work` if a checkpoint is there. The response head stays as it is (`map_head`).
 
     Args:
-        cohort: folder with `train/` and `validation/`.
+        cohort: folder with `train/` and `validation/` of `map_cohort.prepare_maps`.
         work: folder of the checkpoint and the curve.
-        start: weights to begin with.
-        agents: that a new network knows.
+        start: the network that is trained on, with its sizes, for `known_agents`; None begins with random weights.
+        ranks: this process among those that train together; None is alone on the CPU. Rank 0 writes and validates.
+
+    Returns:
+        The averaged network, and the figures of the last row of its curve (rank 0's).
 
     Raises:
-        InputError: no patients.
+        InputError: no patients, or processes that do not read the same checkpoint.
+        DeviceError: a precision that the device does not have.
     """
+    ranks = ranks or Ranks()
+    mixed = mixed_precision(settings.precision, ranks.device)
     torch.manual_seed(settings.seed)
     data, held_out = MapCohort(cohort / "train"), MapCohort(cohort / "validation")
-    known = {} if agents is None else {"agents": tuple(agents)}
-    network = start or MapNetwork(replace(MapConfig(widths=settings.widths), **known))
+    network = start or MapNetwork(MapConfig(widths=settings.widths, condition=settings.condition))
     network.head.requires_grad_(False)
+    network = network.to(ranks.device)
+    ranks.share_weights(network)
     average = AveragedModel(network, settings.average)
     free = [w for w in network.parameters() if w.requires_grad]
     optimiser = torch.optim.AdamW(free, settings.learning_rate, weight_decay=1e-3)
     run = Run(work, "maps", network, average, optimiser)
-    rng = np.random.default_rng([settings.seed, run.step])
-    generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + run.step)
-    fixed = np.random.default_rng(1)
-    check = [held_out.batch(16, fixed, 1, 24) for _ in range(4)]
+    ranks.require_same(run.step, "the step of their checkpoint")
+    # every process draws its own batches and noise
+    rng = np.random.default_rng([settings.seed, run.step, *([ranks.rank] if ranks.rank else [])])
+    generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + run.step + ranks.rank * 1_000_000_007)
+    check: list[Batch] = []
     losses: list[dict[str, float]] = []
-    while (progress := run.progress(settings.steps, settings.minutes)) < 1:
+    figures: dict[str, float] = {}
+    while (progress := ranks.from_first(run.progress(settings.steps, settings.minutes))) < 1:
         run.set_rate(settings.learning_rate, 100, progress)
         network.train()
         optimiser.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16):
-            loss, parts = maps_loss(network, data.batch(settings.rows, rng, settings.sessions), generator, settings)
+        batch = data.batch(settings.rows, rng, settings.sessions).to(ranks.device)
+        with torch.autocast(ranks.device.type, torch.bfloat16, enabled=mixed):
+            loss, parts = maps_loss(network, batch, generator, settings)
         loss.backward()  # type: ignore[no-untyped-call]
+        ranks.average_gradients(network)
         run.take_step(1.0)
         losses.append({"loss": float(loss.detach()), **parts})
         if run.step % 100 == 0:
-            means = {k: float(np.mean([x[k] for x in losses if k in x])) for k in ("loss", "flow", "mean")}
-            run.log(means | validate_maps(average.model, check, settings))
-            run.save()
+            if ranks.first:
+                check = check or fixed_batches(held_out, ranks.device)
+                means = {k: float(np.mean([x[k] for x in losses if k in x])) for k in ("loss", "flow", "mean")}
+                figures = means | validate_maps(average.model, check, settings, mixed)
+                run.log(figures)
+                run.save()
             losses = []
             data.refresh()
         if on_step is not None:
             on_step(f"maps, step {run.step}", progress)
-    run.save()
-    return average.model
+    if ranks.first:
+        run.save()
+    trained = average.model.cpu()
+    assert isinstance(trained, MapNetwork)
+    return trained, {**figures, "steps": float(run.step), "seconds": run.elapsed}
+
+
+def fixed_batches(held_out: MapCohort, device: torch.device) -> list[Batch]:
+    """The rows that a run is validated on, always the same."""
+    rng = np.random.default_rng(1)
+    return [held_out.batch(16, rng, 1, CROPS[0]).to(device) for _ in range(4)]
 
 
 @torch.no_grad()
-def validate_maps(network: torch.nn.Module, batches: Sequence[Batch], settings: MapTraining) -> dict[str, float]:
-    """Losses on held-out rows with true and with shuffled sessions (`_shuffled`), same noise."""
+def validate_maps(
+    network: torch.nn.Module, batches: Sequence[Batch], settings: MapTraining, mixed: bool
+) -> dict[str, float]:
+    """Losses on held-out rows with true and with shuffled sessions (`shuffled`), same noise.
+
+    Args:
+        batches: on the network's device.
+        mixed: compute in bfloat16.
+    """
     out: dict[str, list[float]] = {}
     for batch in batches:
         for name, rows in (("", batch), ("_shuffled", shuffled(batch))):
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast(batch.clean.device.type, torch.bfloat16, enabled=mixed):
                 _, parts = maps_loss(network, rows, torch.Generator().manual_seed(7), settings)  # type: ignore[arg-type]
             for k, v in parts.items():
                 out.setdefault(f"validation_{k}{name}", []).append(v)

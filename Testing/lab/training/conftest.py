@@ -1,14 +1,18 @@
-"""A planted cohort for the tests of training: small arrays in the form of `mewm train cohort`."""
+"""Cohorts for the tests of training: a planted one in the form of `mewm train cohort`, a small drawn one of maps."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from MeWMLib.dynamics.actions import known_agents
 from MeWMLib.dynamics.appearance import features
+from MeWMLib.lab.training.map_batches import Arrays
+from MeWMLib.lab.training.map_cohort import prepare_split
 
 #: Settings of a network that trains in milliseconds.
 SMALL = {"widths": (8, 8), "condition": 16, "batch": 4, "pairs": 2}
@@ -50,3 +54,41 @@ def write_planted(folder: Path, train: int = 12, validation: int = 6) -> Path:
 def planted(tmp_path: Path) -> Path:
     """Folder of the planted cohort."""
     return write_planted(tmp_path / "cohort")
+
+
+#: Arrays with a row for each session.
+OF_SESSIONS = ("fed", "viable", "tumour_after", "change", "iodine", "weeks", "actions")
+
+
+@pytest.fixture(scope="session")
+def maps_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Coarse maps of two training patients and one to validate with; nobody writes into it."""
+    folder = tmp_path_factory.mktemp("maps")
+    prepare_split(folder, "train", 2)
+    prepare_split(folder, "validation", 1)
+    return folder
+
+
+@pytest.fixture
+def like_real(maps_cohort: Path) -> list[Arrays]:
+    """Two drawn patients as real pairs; in the second all tissue is 30 HU darker, by the contrast's timing."""
+    pairs = []
+    for path in sorted((maps_cohort / "train").glob("*.npz")):
+        with np.load(path) as file:
+            one = {k: file[k][:1] if k in OF_SESSIONS else file[k] for k in file.files}
+        shape = one["change"].shape
+        one |= {f"known_{n}": np.ones(shape, bool) for n in ("change", "iodine")}
+        one |= {f"known_{n}": np.zeros(shape, bool) for n in ("viable", "tumour")}
+        pairs.append(one | {"fed_known": np.bool_(True), "liver_change": np.float32(0)})
+    pairs[1]["change"] = pairs[1]["change"] - 30 * pairs[1]["liver"][None]
+    pairs[1]["liver_change"] = np.float32(-30)
+    return pairs
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Networks of these sizes gain nothing from more threads, which wait for one another on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -70,7 +70,19 @@ def test_the_program_under_torchrun_writes_one_bundle_and_speaks_once(repository
     config = planted / "small.json"
     config.write_text(json.dumps({"widths": [8, 8], "condition": 16, "batch": 2, "pairs": 1, "steps": 1}))
     folders = ("--bundle", planted / "bundle", "--cohort", planted, "--work", planted / "work")
-    done = torchrun(repository, "-m", "MeWMLib.lab.training", "--threads", 1, "dynamics", *folders, "--config", config)
+    done = torchrun(
+        repository,
+        "-m",
+        "MeWMLib.lab.training",
+        "--threads",
+        1,
+        "dynamics",
+        "--model",
+        "latent",
+        *folders,
+        "--config",
+        config,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(done.stdout)["steps"] == 1
     assert "destroy_process_group" not in done.stderr

@@ -95,7 +95,7 @@ def test_a_value_that_cannot_be_is_refused_with_its_name(tmp_path: Path, name: s
 
 def run(planted: Path, *options: object) -> int:
     folders = ("--bundle", planted / "bundle", "--cohort", planted, "--work", planted / "work")
-    return program.main(["--threads", "1", "dynamics", *map(str, (*folders, *options))])
+    return program.main(["--threads", "1", "dynamics", "--model", "latent", *map(str, (*folders, *options))])
 
 
 def test_the_program_trains_what_the_file_says(planted: Path, capsys: pytest.CaptureFixture[str]) -> None:

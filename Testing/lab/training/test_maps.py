@@ -14,28 +14,18 @@ from MeWMLib.dynamics.actions import known_agents
 from MeWMLib.dynamics.map_channels import ASKED
 from MeWMLib.dynamics.map_network import MapConfig, MapNetwork
 from MeWMLib.lab.synthetic.cases import SPLITS
-from MeWMLib.lab.training.map_batches import Batch, MapCohort, crop_of, joined, whole_row
-from MeWMLib.lab.training.map_cohort import encode_map_scan, encode_maps, prepare_maps
-from MeWMLib.lab.training.map_finetune import FineTuning, RealPairs, fine_tune
-from MeWMLib.lab.training.maps import MapTraining, maps_loss, shuffled, train_maps
+from MeWMLib.lab.training.map_batches import Arrays, Batch, MapCohort, crop_of, joined, whole_row
+from MeWMLib.lab.training.map_cohort import encode_map_scan, encode_maps
+from MeWMLib.lab.training.map_finetune import RealPairs, fine_tune, pair_errors
+from MeWMLib.lab.training.map_settings import FineTuning, MapTraining
+from MeWMLib.lab.training.maps import maps_loss, shuffled, train_maps
 
 AGENTS = known_agents()
-#: Arrays with a row for each session.
-OF_SESSIONS = ("fed", "viable", "tumour_after", "change", "iodine", "weeks", "actions")
 SMALL = MapTraining(steps=3, rows=2, sessions=1, widths=(8, 8), learning_rate=1e-3)
 
 
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two training patients and one to validate with, the smallest of the first ones."""
-    folder = tmp_path_factory.mktemp("maps")
-    prepare_maps(AGENTS, folder / "train", [SPLITS["train"][n] for n in (0, 1)])
-    prepare_maps(AGENTS, folder / "validation", [SPLITS["validation"][0]])
-    return folder
-
-
-def test_maps_of_a_patient_are_what_the_world_draws(cohort: Path) -> None:
-    with np.load(sorted((cohort / "train").glob("*.npz"))[0]) as file:
+def test_maps_of_a_patient_are_what_the_world_draws(maps_cohort: Path) -> None:
+    with np.load(sorted((maps_cohort / "train").glob("*.npz"))[0]) as file:
         arrays = {k: file[k] for k in file.files}
     shape = arrays["hu"].shape
     assert all(n % (4 * CELL) == 0 for n in shape)
@@ -61,8 +51,8 @@ def test_the_head_learns_from_what_can_be_foreseen() -> None:
     assert scan["noted_responses"].shape == (48, 4)
 
 
-def test_batches_hide_and_crop(cohort: Path) -> None:
-    data = MapCohort(cohort / "train")
+def test_batches_hide_and_crop(maps_cohort: Path) -> None:
+    data = MapCohort(maps_cohort / "train")
     batch = data.batch(16, np.random.default_rng(0), 2, 24)
     given = batch.given
     assert batch.clean.shape == (16, ASKED, 24, 24, 24)
@@ -77,7 +67,7 @@ def test_batches_hide_and_crop(cohort: Path) -> None:
     both = joined(batch, plain)
     assert len(both) == 16 + len(plain)
     with pytest.raises(InputError, match="no patients to train on"):
-        MapCohort(cohort)
+        MapCohort(maps_cohort)
 
 
 def test_a_crop_lies_in_the_region_and_touches_tumour() -> None:
@@ -89,13 +79,14 @@ def test_a_crop_lies_in_the_region_and_touches_tumour() -> None:
         assert tumour[part].any()
 
 
-def test_a_run_resumes_and_learns(cohort: Path, tmp_path: Path) -> None:
-    first = train_maps(cohort, tmp_path, SMALL)
-    again = train_maps(cohort, tmp_path, SMALL)  # nothing is left to do
+def test_a_run_resumes_and_learns(maps_cohort: Path, tmp_path: Path) -> None:
+    first, _ = train_maps(maps_cohort, tmp_path, SMALL)
+    again, _ = train_maps(maps_cohort, tmp_path, SMALL)  # nothing is left to do
     for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.equal(a, b)
-    more = train_maps(cohort, tmp_path, MapTraining(**{**vars(SMALL), "steps": 12}))
-    batch = MapCohort(cohort / "train").batch(8, np.random.default_rng(5), 2, 24)
+    more, figures = train_maps(maps_cohort, tmp_path, MapTraining(**{**vars(SMALL), "steps": 12}))
+    assert figures["steps"] == 12
+    batch = MapCohort(maps_cohort / "train").batch(8, np.random.default_rng(5), 2, 24)
     losses = []
     for network in (first, more):
         with torch.no_grad():
@@ -103,26 +94,18 @@ def test_a_run_resumes_and_learns(cohort: Path, tmp_path: Path) -> None:
     assert losses[1] < losses[0]
 
 
-def test_a_shuffled_batch_tells_other_protocols_of_the_same_patients(cohort: Path) -> None:
-    batch = MapCohort(cohort / "train").batch(4, np.random.default_rng(0), 1, 24)
+def test_a_shuffled_batch_tells_other_protocols_of_the_same_patients(maps_cohort: Path) -> None:
+    batch = MapCohort(maps_cohort / "train").batch(4, np.random.default_rng(0), 1, 24)
     other = shuffled(batch)
     assert torch.equal(other.given.actions[1], batch.given.actions[0])
     assert torch.equal(other.clean, batch.clean)
     assert torch.equal(other.given.seen, batch.given.seen)
 
 
-def test_fine_tuning_keeps_the_best_on_pairs_that_are_held_out(cohort: Path) -> None:
-    """Two drawn patients stand for real pairs; in the second all tissue is 30 HU darker, by the contrast's timing."""
-    pairs = []
-    for path in sorted((cohort / "train").glob("*.npz")):
-        with np.load(path) as file:
-            one = {k: file[k][:1] if k in OF_SESSIONS else file[k] for k in file.files}
-        shape = one["change"].shape
-        one |= {f"known_{n}": np.ones(shape, bool) for n in ("change", "iodine")}
-        one |= {f"known_{n}": np.zeros(shape, bool) for n in ("viable", "tumour")}
-        pairs.append(one | {"fed_known": np.bool_(True), "liver_change": np.float32(0)})
-    pairs[1]["change"] = pairs[1]["change"] - 30 * pairs[1]["liver"][None]
-    pairs[1]["liver_change"] = np.float32(-30)
+def test_fine_tuning_keeps_the_best_on_pairs_that_are_held_out(
+    maps_cohort: Path, like_real: list[Arrays], tmp_path: Path
+) -> None:
+    pairs = like_real
     torch.manual_seed(0)
     network = MapNetwork(MapConfig((8, 8), 16))
     ready = RealPairs(pairs, network)
@@ -131,13 +114,21 @@ def test_fine_tuning_keeps_the_best_on_pairs_that_are_held_out(cohort: Path) -> 
     assert float(whole[1].weight[:, 0].sum()) == 0  # nobody knows what is viable
     liver = ready.patients[1]["liver"] > 0.99
     assert abs(float(np.median(ready.patients[1]["change"][0][liver]))) < 5
-    settings = FineTuning(steps=6, every=2, rows=2, drawn_rows=2)
-    found, curve = fine_tune(network, pairs[:1], pairs[1:], cohort / "train", settings)
-    errors = curve["error"]
-    assert list(errors) == [0, 2, 4, 6]
-    assert errors[curve["best_step"]] == min(errors.values())
-    assert isinstance(found, MapNetwork)
-    _, alone = fine_tune(network, pairs, [], cohort / "train", FineTuning(steps=2, rows=2, drawn_rows=2))
-    assert alone["best_step"] == 2
+    one, two = {"A": pairs[0]}, {"B": pairs[1]}
+    settings = FineTuning(steps=5, every=2, rows=2, drawn_rows=2)
+    found, told = fine_tune(network, one, two, maps_cohort / "train", settings, tmp_path / "held out")
+    errors = told["error"]
+    assert list(errors) == [0, 2, 4, 5]  # the end is looked at too
+    assert errors[told["best_step"]] == min(errors.values())
+    assert pair_errors(found, whole[1:])[0] == pytest.approx(min(errors.values()), rel=1e-5)
+    assert told["pairs"] == {"B": {"start": errors[0], "best": min(errors.values())}}
+    again, same = fine_tune(network, one, two, maps_cohort / "train", settings, tmp_path / "held out")
+    assert {**same, "seconds": 0} == {**told, "seconds": 0}  # nothing is left to do
+    assert all(torch.equal(a, b) for a, b in zip(found.parameters(), again.parameters(), strict=True))
+    with pytest.raises(InputError, match="other settings"):  # who is held out may not change within a run
+        fine_tune(network, two, one, maps_cohort / "train", settings, tmp_path / "held out")
+    two_steps = FineTuning(steps=2, rows=2, drawn_rows=2)
+    _, alone = fine_tune(network, one | two, {}, maps_cohort / "train", two_steps, tmp_path / "alone")
+    assert alone["best_step"] == 2 and alone["error"] == alone["pairs"] == {}
     with pytest.raises(InputError, match="no real pairs"):
         RealPairs([], network)
