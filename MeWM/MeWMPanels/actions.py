@@ -8,9 +8,9 @@ import qt
 from slicer.i18n import tr as _
 
 from MeWMLib.core.errors import MeWMError
-from MeWMLib.core.plan import unjudged_in_words
 from MeWMLib.core.protocol import Action, Protocol, vocabulary
 from MeWMLib.core.records import parse_json
+from MeWMLib.core.unjudged import unjudged_in_words
 from MeWMLib.policy.rules import FORBIDDEN, NOTE, TOUCHED, unjudged
 from MeWMPanels.panel import Panel, fill_table
 from MeWMPanels.tasks import explained, protocols_of, protocols_text

@@ -79,6 +79,28 @@ class ReplicaScore:
 
 
 @dataclass(frozen=True)
+class SampleLook:
+    """How the sample that is shown looks beside real scans; it is drawn again until it fits, a few times at most.
+
+    Attributes:
+        attempts: how often it was drawn; another attempt draws other grains from the same outcome.
+        shown: which attempt is shown, from 0 on.
+        outside: statistics of the shown one that leave the range of real scans; empty if it fits.
+    """
+
+    attempts: int
+    shown: int
+    outside: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """What a reader is told of one that does not fit; else ""."""
+        if not self.outside:
+            return ""
+        return f"the shown sample leaves the range of real scans in {', '.join(self.outside)}"
+
+
+@dataclass(frozen=True)
 class Risk:
     """Risk of death of a simulated outcome; lower is better.
 
@@ -171,6 +193,7 @@ class Outcome:
         labels: on the same grid.
         protocol, seed: of the simulation.
         score: what was predicted and measured of it where it was simulated; None for an outcome from elsewhere.
+        look: of the sample that is shown; None where it was not judged.
     """
 
     ct: Volume
@@ -178,6 +201,7 @@ class Outcome:
     protocol: Protocol
     seed: int
     score: ReplicaScore | None = None
+    look: SampleLook | None = None
 
     def __post_init__(self) -> None:
         require_same_geometry(self.ct.geometry, self.labels.geometry)

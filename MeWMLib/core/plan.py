@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, fields, replace
 from html import escape
 from typing import Any
 
-from MeWMLib.core.clinical import field_table
 from MeWMLib.core.errors import PlanSettingsError, UnreadableFileError
-from MeWMLib.core.outcome import Risk, TumourChange, in_numbers
+from MeWMLib.core.outcome import Risk, SampleLook, TumourChange, in_numbers
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.records import from_plain, record_to_plain, to_plain
 from MeWMLib.core.templates import described, template_of
 from MeWMLib.core.territory import Territory
+from MeWMLib.core.unjudged import unjudged_in_words
 
 SEARCH_NAMES = ("beam", "exhaustive", "best_first")
 TEMPLATES, FREE = SPACES = ("templates", "free")
@@ -171,23 +171,6 @@ class Pruned:
         return {"protocol": self.protocol.text, "rules": list(self.rules)}
 
 
-def unjudged_in_words(unjudged: Mapping[str, Sequence[str]]) -> str:
-    """Such as "3 rules, since allergies and INR are not known".
-
-    Args:
-        unjudged: rules that cannot be judged, by the clinical field that is missing.
-
-    Returns:
-        "" where all can be judged.
-    """
-    if not unjudged:
-        return ""
-    table, count = field_table(), sum(map(len, unjudged.values()))
-    titles = [table[name].title if name in table else name for name in unjudged]
-    listed = " and ".join([", ".join(titles[:-1]), titles[-1]] if len(titles) > 1 else titles)
-    return f"{count} rule{'s' if count > 1 else ''}, since {listed} {'are' if len(titles) > 1 else 'is'} not known"
-
-
 @dataclass(frozen=True)
 class Candidate:
     """One protocol of a plan.
@@ -198,6 +181,7 @@ class Candidate:
         contributions: what each action moved, for those that the search has simulated without it.
         unjudged: the rules that cannot be judged, by the clinical field that is missing; empty
             where all were asked, None where that was not recorded.
+        look: of the sample that its volume shows; None where none was judged.
         rank: its place in the plan that holds it, 1 for the best; 0 outside of a plan.
     """
 
@@ -209,6 +193,7 @@ class Candidate:
     utility: float | None = None
     contributions: tuple[Contribution, ...] = ()
     unjudged: dict[str, tuple[str, ...]] | None = field(default=None, hash=False)
+    look: SampleLook | None = None
     rank: int = field(default=0, compare=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -233,6 +218,7 @@ class Candidate:
             "utility": self.utility,
             "contributions": to_plain(self.contributions),
             "unjudged": to_plain(self.unjudged),
+            "look": to_plain(self.look),
         }
 
     @property

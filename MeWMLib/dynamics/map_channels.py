@@ -70,18 +70,18 @@ def drawn_channels(viable: Tensor, tumour_after: Tensor, change: Tensor, iodine:
     )
 
 
-def maps_of(drawn: Tensor, tumour: Tensor, expected: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def maps_of(drawn: Tensor, tumour: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Viable, tumour, change, iodine (each N, d, h, w) of what the network gave; inverse of `drawn_channels`.
+
+    Iodine is that which was asked for as such: the companded channel only steers the sampling.
 
     Args:
         drawn: (N, ASKED, d, h, w).
         tumour: (1 or N, d, h, w) before treatment.
-        expected: iodine is what was asked for as such, rather than that of the companded channel.
     """
     after = (tumour + SHARE_UNIT * drawn[:, 1]).clamp(0, 1)
     viable = (tumour + SHARE_UNIT * drawn[:, 0]).clamp(0, 1).minimum(after)
-    iodine = IODINE_UNIT * drawn[:, 4] if expected else IODINE_KNEE * drawn[:, 3].clamp(-20, 6).expm1()
-    return viable, after, CHANGE_UNIT * drawn[:, 2], iodine.clamp_min(0)
+    return viable, after, CHANGE_UNIT * drawn[:, 2], (IODINE_UNIT * drawn[:, 4]).clamp_min(0)
 
 
 def to_cells(maps: Tensor) -> Tensor:

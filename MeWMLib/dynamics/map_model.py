@@ -165,7 +165,7 @@ class MapModel:
         given = self._given(region, protocols, _generators(seeds), [fed] * len(protocols), weeks, spread, blind)
         nothing = torch.zeros((len(protocols), DRAWN * CELL**3, *_cells(region)), device=self.device)
         clean = self._predict(nothing, torch.zeros(len(protocols), device=self.device), given)
-        return self._maps(region, clean, True)
+        return self._maps(region, clean)
 
     @torch.inference_mode()
     def sample(
@@ -209,7 +209,9 @@ class MapModel:
             return clean[:, : noise.shape[1]]
 
         draw(predict, noise, steps, on_step, generators)
-        return self._maps(region, last[0], False)
+        # the last estimate of iodine itself: that of the companded channel would lose most of it, since a mean of
+        # logarithms stands for less than the mean
+        return self._maps(region, last[0])
 
     def _predict(self, noisy: Tensor, time: Tensor, given: Given) -> Tensor:
         """The network; on a CPU a lone row is doubled, since torch takes a slower path for a single 3D convolution."""
@@ -220,9 +222,9 @@ class MapModel:
         return self.network(noisy.expand(2, *noisy.shape[1:]), time.expand(2), pair)[:1]
 
     @staticmethod
-    def _maps(region: EncodedRegion, clean: Tensor, expected: bool) -> list[OutcomeMaps]:
+    def _maps(region: EncodedRegion, clean: Tensor) -> list[OutcomeMaps]:
         tumour = torch.from_numpy(region.tumour)[None].to(clean.device)
-        found = maps_of(to_cubes(clean.float()), tumour, expected)
+        found = maps_of(to_cubes(clean.float()), tumour)
         rows = zip(*(maps.cpu().numpy() for maps in found), strict=True)
         return [OutcomeMaps(*row, region.geometry) for row in rows]
 

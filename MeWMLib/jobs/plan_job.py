@@ -128,7 +128,8 @@ class _Work:
         ct, spread = outcomes[0].ct, self.world.spread(outcomes) if len(outcomes) > 1 else None
         if candidate.forbidden and ct.simulated is not None:
             ct = replace(ct, simulated=replace(ct.simulated, forbidden=candidate.forbidden))
-        return replace(candidate, files=self.folder.write_kept(candidate.rank, ct, outcomes[0].labels, spread))
+        files = self.folder.write_kept(candidate.rank, ct, outcomes[0].labels, spread)
+        return replace(candidate, files=files, look=outcomes[0].look)
 
 
 def plan(task: Task) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def protocol_table(scene: Any, candidates: Sequence[Candidate]) -> Any:
     """
     risks, changes = [c.risk for c in candidates], [c.tumour_change for c in candidates]
     medians = ["" if r.median_survival_months is None else f"{r.median_survival_months:.1f}" for r in risks]
-    rules = ["; ".join([*(w.text for w in c.warnings), *_unjudged(c)]) for c in candidates]
+    rules = ["; ".join([*(w.text for w in c.warnings), *_unjudged(c), *_looks(c)]) for c in candidates]
     columns = [
         Column("rank", [c.rank for c in candidates], int, "1 is the best"),
         Column("protocol", [c.protocol.text for c in candidates], str, "agents with doses"),
@@ -42,6 +42,10 @@ def protocol_table(scene: Any, candidates: Sequence[Candidate]) -> Any:
         Column("warnings", rules, str, "clinical rules that the protocol touches, with their sources"),
     ]
     return add_table(scene, TABLE_NAME, columns)
+
+
+def _looks(candidate: Candidate) -> list[str]:
+    return [candidate.look.text] if candidate.look is not None and candidate.look.text else []
 
 
 def _unjudged(candidate: Candidate) -> list[str]:

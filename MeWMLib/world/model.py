@@ -150,7 +150,8 @@ class WorldModel:
         ready = self.simulator.prepare(patient)
         found = self.simulator.replicas(ready, [(protocol, one) for one in seeds], settings)
         return [
-            self._outcome(patient, ready, replica, protocol, one) for replica, one in zip(found, seeds, strict=True)
+            self._outcome(patient, ready, replica, protocol, one, n == 0)
+            for n, (replica, one) in enumerate(zip(found, seeds, strict=True))
         ]
 
     def treating(self, patient: Patient, **choice: Any) -> Patient:
@@ -370,10 +371,16 @@ class WorldModel:
         return self.simulator.score(ready, hu, found)
 
     def _outcome(
-        self, patient: Patient, ready: PreparedPatient, replica: SimulatedReplica, protocol: Protocol, seed: int
+        self,
+        patient: Patient,
+        ready: PreparedPatient,
+        replica: SimulatedReplica,
+        protocol: Protocol,
+        seed: int,
+        shown: bool,
     ) -> Outcome:
         provenance = Provenance(protocol.text, seed, self.bundle.name, self.bundle.sha256, versions())
-        return written(patient, ready, replica, protocol, seed, provenance)
+        return written(patient, ready, replica, protocol, seed, provenance, shown)
 
 
 def _named(territory: Territory | None) -> str:

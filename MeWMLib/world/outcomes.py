@@ -10,7 +10,7 @@ import torch
 
 from MeWMLib.core.bundle import Bundle
 from MeWMLib.core.errors import BundleError
-from MeWMLib.core.outcome import Outcome
+from MeWMLib.core.outcome import Outcome, SampleLook
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import Protocol
@@ -18,16 +18,23 @@ from MeWMLib.core.volume import LIVER, TUMOUR, Provenance, Volume
 from MeWMLib.dynamics.compose import compose
 from MeWMLib.dynamics.map_model import MapModel, is_maps, mean_maps
 from MeWMLib.dynamics.model import DynamicsModel
+from MeWMLib.perception.deposits import lipiodol_look
 from MeWMLib.perception.preprocess import resample
 from MeWMLib.rendering.outline import labels_after
-from MeWMLib.rendering.painter import expected_image, paint, treated_weight
+from MeWMLib.rendering.painter import expected_image, paint, treated_weight, with_change
 from MeWMLib.rendering.scan_estimate import Box
+from MeWMLib.rendering.self_check import checked_sample
 from MeWMLib.survival.network import Assessor
 from MeWMLib.world.machine import chunk_size
 from MeWMLib.world.map_simulator import MapSimulator, PreparedRegion
 from MeWMLib.world.patch import FloatArray
 from MeWMLib.world.replicas import SimulatedReplica
 from MeWMLib.world.simulator import PreparedPatient, Simulator
+
+#: Coarsest voxels (k, j, i) on which a look is compared with that of real scans, whose were 2.5 x 0.7 x 0.7 mm.
+LOOK_SPACING_MM = (3.2, 1.0, 1.0)
+#: Apart from one another the seeds of attempts lie far from those of replicas.
+_ATTEMPT = 1 << 40
 
 
 def simulator_of(bundle: Bundle, segmenter: Any, device: torch.device) -> Simulator:
@@ -51,14 +58,35 @@ def written(
     protocol: Protocol,
     seed: int,
     provenance: Provenance,
+    shown: bool = False,
 ) -> Outcome:
-    """A replica as it is written: CT and labels on the grid of the CT, bit-identical where nothing changes."""
+    """A replica as it is written: CT and labels on the grid of the CT, bit-identical where nothing changes.
+
+    One that is `shown` is held against the look of real scans, and its grains are drawn again where it leaves it; what
+    was simulated, and every number, stays that of the first draw.
+    """
     if replica.maps is None:
         return _from_cube(patient, ready, replica, protocol, seed, provenance)
     box, weight = _treated(patient)
-    change = paint(patient.ct, box, weight, replica.maps, seed)
-    ct = _with(patient.ct, box, weight, change, provenance)
-    return Outcome(ct, labels_after(patient.labels, box, weight, replica.maps), protocol, seed, replica.score)
+    maps, ct = replica.maps, patient.ct
+    labels = labels_after(patient.labels, box, weight, maps)
+    look: SampleLook | None = None
+    if shown and _comparable(ct):
+        inside = (labels.array[box] == TUMOUR) & (weight > 0)
+        checked = checked_sample(
+            lambda attempt: paint(ct, box, weight, maps, seed if attempt == 0 else attempt * _ATTEMPT + seed),
+            lambda change: lipiodol_look(ct.array[box] + change, inside, ct.geometry.spacing),
+        )
+        change, attempt = checked.sample, checked.attempt
+        look = SampleLook(checked.attempts, attempt, tuple(sorted(checked.outside[attempt])))
+    else:
+        change = paint(ct, box, weight, maps, seed)
+    return Outcome(with_change(ct, box, change, provenance), labels, protocol, seed, replica.score, look)
+
+
+def _comparable(ct: Volume) -> bool:
+    """True if the voxels are about those of the scans whose look is known: grains look otherwise on coarse ones."""
+    return bool((np.array(ct.geometry.spacing) <= LOOK_SPACING_MM).all())
 
 
 def expected_scan(
@@ -89,7 +117,7 @@ def expected_scan(
         )
     box, weight = _treated(patient)
     image = expected_image(patient.ct, box, weight, mean_maps(found))
-    return _with(patient.ct, box, weight, image - patient.ct.array[box], provenance)
+    return with_change(patient.ct, box, image - patient.ct.array[box], provenance)
 
 
 def _treated(patient: Patient) -> tuple[Box, FloatArray]:
@@ -98,18 +126,6 @@ def _treated(patient: Patient) -> tuple[Box, FloatArray]:
     if session is None or session.targets is None:
         return treated_weight(tumour, patient.ct.geometry)
     return treated_weight(session.targets, patient.ct.geometry, tumour & ~session.targets)
-
-
-def _with(ct: Volume, box: Box, weight: FloatArray, change: FloatArray, provenance: Provenance) -> Volume:
-    """A CT with a change in a box; the bits of voxels without weight stay."""
-    array = ct.array.copy()
-    part, touched = array[box], weight > 0
-    new = part[touched].astype(np.float32) + change[touched]
-    if array.dtype.kind != "f":
-        limits = np.iinfo(array.dtype)
-        new = np.clip(np.rint(new), limits.min, limits.max)
-    part[touched] = new.astype(array.dtype)
-    return ct.with_array(array, provenance)
 
 
 def _from_cube(

@@ -35,15 +35,14 @@ def test_what_is_drawn_comes_back() -> None:
     viable, change = after * 0.4, 30 * torch.randn((1, *SHAPE), generator=torch.Generator().manual_seed(0))
     iodine = torch.from_numpy(RNG.exponential(2.0, (1, *SHAPE))).float()
     drawn = drawn_channels(viable, after, change, iodine, tumour)
-    for expected in (False, True):
-        for found, given in zip(maps_of(drawn, tumour, expected), (viable, after, change, iodine), strict=True):
-            assert torch.allclose(found, given, atol=1e-4)
+    for found, given in zip(maps_of(drawn, tumour), (viable, after, change, iodine), strict=True):
+        assert torch.allclose(found, given, atol=1e-4)
 
 
 def test_shares_stay_shares_and_viable_tumour_is_tumour() -> None:
     drawn = 5 * torch.randn((1, 5, *SHAPE), generator=torch.Generator().manual_seed(1))
     tumour = torch.zeros((1, *SHAPE))
-    viable, after, _, iodine = maps_of(drawn, tumour, False)
+    viable, after, _, iodine = maps_of(drawn, tumour)
     assert 0 <= float(viable.min()) <= float(after.max()) <= 1
     assert (viable <= after).all()
     assert float(iodine.min()) >= 0
