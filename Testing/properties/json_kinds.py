@@ -27,6 +27,7 @@ from MeWMLib.dynamics.model import denoiser_from_part
 from MeWMLib.jobs.job import Event, Job
 from MeWMLib.jobs.wire import FileEntry, read_upload_header, upload_header
 from MeWMLib.lab.training.dynamics_settings import read_settings
+from MeWMLib.lab.training.map_settings import MapTraining, read_map_settings
 from MeWMLib.perception.nnunet import label_values
 from MeWMLib.planning.journal import Journal
 from MeWMLib.policy.baselines import FrequencyPrior
@@ -197,6 +198,8 @@ def kinds(tiny_bundle: Any, small_bundle: Path) -> list[Kind]:
              _file("cohort.json", lambda path: layout.read_manifest(path.parent))),
         Kind("nnU-Net", json.dumps(nnunet), _file("dataset.json", lambda path: np.asarray(label_values(path)))),
         Kind("training", json.dumps(settings), _file("settings.json", read_settings)),
+        Kind("map training", json.dumps({"steps": 10, "widths": [8, 16], "precision": "auto", "average": 0.9}),
+             _file("settings.json", lambda path: read_map_settings(path, MapTraining, {}))),
         Kind("endpoints", json.dumps({"endpoints": [one_endpoint]}),
              _stored(endpoints.ENDPOINTS_FILE, endpoints.known_endpoints)),
         Kind("consents", json.dumps({"agreed": {"https://x.example m": "2026-01-01"}}),

@@ -194,6 +194,9 @@ def _switch(text: str, setting: str, value: float) -> dict[str, Any]:
     return {"action": "store_const", "help": text, "dest": setting, "const": value}
 
 
+_THREADS: dict[str, Any] = _number(0, "CPU threads; 0 takes torch's default")
+
+
 def _loop(steps: int | None = 2000, minutes: float | None = 0.0, device: str = "auto") -> Options:
     """Options of what is trained step by step; None leaves it to a file of settings."""
     return {
@@ -201,6 +204,7 @@ def _loop(steps: int | None = 2000, minutes: float | None = 0.0, device: str = "
         "--steps": {"type": int, "default": steps},
         "--minutes": {"type": float, "default": minutes, "help": "stop after so many minutes (0: after --steps)"},
         "--device": {"default": device, "help": f"auto, cpu, cuda or mps (default {device})"},
+        "--threads": _THREADS | {"default": argparse.SUPPRESS},  # that before the part counts where it is left out
     }
 
 
@@ -310,7 +314,7 @@ PARTS: dict[str, Part] = {
 
 def main(argv: list[str] | None = None) -> int:
     """Run one part."""
-    shared = {"--threads": _number(0, "CPU threads; 0 takes torch's default")}
+    shared = {"--threads": _THREADS}
     with kept_torch_state():
         return run_program(
             "mewm train",

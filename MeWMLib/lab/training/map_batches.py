@@ -65,6 +65,20 @@ def read_arrays(path: Path, names: Sequence[str]) -> Arrays:
     return found
 
 
+def require_patients(folder: Path) -> None:
+    """Refuse a folder without patients.
+
+    Raises:
+        InputError: it holds none.
+    """
+    if not any(folder.glob("*.npz")):
+        raise InputError(
+            what="There are no patients to train on",
+            given=str(folder),
+            remedy="Make them with `mewm train maps-cohort`",
+        )
+
+
 class MapCohort:
     """Patients in memory, as `map_cohort.encode_maps` writes them; new files are read by `refresh`.
 
@@ -80,13 +94,8 @@ class MapCohort:
         self.folder = folder
         self.patients: list[Arrays] = []
         self._read: set[str] = set()
+        require_patients(folder)
         self.refresh()
-        if not self.patients:
-            raise InputError(
-                what="There are no patients to train on",
-                given=str(folder),
-                remedy="Make them with `mewm train maps-cohort`",
-            )
 
     def refresh(self) -> None:
         """Read files that have come since."""

@@ -18,6 +18,7 @@ from MeWMLib.dynamics.map_model import is_maps, network_from_part, network_part
 from MeWMLib.dynamics.map_network import MapConfig, MapNetwork
 from MeWMLib.lab.torch_state import kept_torch_state
 from MeWMLib.lab.training.distributed import Ranks
+from MeWMLib.lab.training.map_batches import require_patients
 from MeWMLib.lab.training.map_finetune import RUN, fine_tune
 from MeWMLib.lab.training.map_head import trained_head
 from MeWMLib.lab.training.map_settings import FineTuning, MapTraining
@@ -103,13 +104,21 @@ def tune_into(
         `trained` and `held_out` names, and the figures of `fine_tune`.
 
     Raises:
-        InputError: patients who are for judging only, or not in the list; settings and checkpoints that do not fit.
+        InputError: patients who are for judging only, or not in the list; no drawn patients; a bundle that is the
+            start; a checkpoint of another run.
         BundleError: see `started`.
         MeWMError: as `encode_cohort`.
     """
     names = [pair.patient for pair in read_cohort(pairs, data)]
     train, kept = held_out_pairs(names, held_out)
     former, network = started(start)
+    if bundle.resolve() == former.path.resolve():
+        raise InputError(
+            what="The fine-tuned network would replace the one that it starts from",
+            given=str(bundle),
+            remedy="Give another folder with --bundle; a stopped run has to find its start unchanged",
+        )
+    require_patients(cohort / "train")  # before hours of registration
     files = encode_cohort(pairs, work / PAIRS, data, on_step=tell)
     arrays = {name: load_pair(path) for name, path in files.items()}
     found, figures = fine_tune(

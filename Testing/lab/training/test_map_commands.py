@@ -202,6 +202,17 @@ def test_pairs_are_held_out_by_person_or_by_share() -> None:
     assert map_bundle.held_out_pairs(["A", "B"], []) == (["A", "B"], [])
 
 
+@pytest.mark.parametrize("words", [("--threads", "3", "dynamics"), ("dynamics", "--threads", "3")])
+def test_threads_are_taken_before_and_behind_the_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(map_bundle, "train_into", lambda *a: seen.append(torch.get_num_threads()) or {})
+    before = torch.get_num_threads()
+    assert program.main([*words, *(f"--{n}={tmp_path / n}" for n in ("bundle", "cohort", "work"))]) == 0
+    assert seen == [3] and torch.get_num_threads() == before
+
+
 # Refusals.
 
 
@@ -278,6 +289,23 @@ def test_a_latent_bundle_is_no_start(
     assert tune(hospital, maps_cohort, tmp_path / "latent") == BundleError.exit_code
     assert "a latent one, not one on coarse maps" in capsys.readouterr().err
     assert not (tmp_path / "work").exists()
+
+
+def test_a_start_is_not_replaced_and_drawn_patients_are_there_before_pairs_are_read(
+    hospital: Path,
+    maps_cohort: Path,
+    start: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pair_cohort, "encode_pair", lambda *a: pytest.fail("a pair was read"))
+    before = find_bundle(start, require=()).sha256
+    assert tune(hospital, maps_cohort, start, "--bundle", start) == 2
+    assert "would replace the one that it starts from" in capsys.readouterr().err
+    assert find_bundle(start, require=()).sha256 == before
+    assert tune(hospital, tmp_path / "nobody", start) == 2
+    assert "no patients to train on" in capsys.readouterr().err
 
 
 def test_a_network_of_other_agents_is_no_start(
