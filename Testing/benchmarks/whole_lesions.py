@@ -19,6 +19,7 @@ from pathlib import Path
 MEASURE = """
 import json, resource, sys, time
 import numpy as np
+from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
@@ -39,7 +40,7 @@ else:
     labels = LabelMap(np.where(away < 25, 2, 1).astype(np.uint8), geometry)
     hu = np.random.default_rng(0).normal(110, 18, geometry.shape) - 30 * (away < 25)
     ct = Volume(hu.astype(np.int16), geometry, "portal")
-world = WorldModel.load(bundle, "cpu")
+world = WorldModel.load(find_bundle(bundle), "cpu")
 patient = world.patient(ct, labels)
 protocol, settings = Protocol.parse("Doxorubicin + Lipiodol"), PlanSettings(replicas=1, steps=steps)
 world.simulator.prepare(patient)

@@ -27,6 +27,7 @@ from MeWMLib.jobs import worker
 from MeWMLib.jobs.task import Engine
 from MeWMLib.planning.search import SearchCancelled
 from MeWMLib.policy.rules import check
+from MeWMLib.world.treating import treating
 
 SHAPE = (12, 14, 16)
 GEOMETRY = Geometry(SHAPE, np.diag([-1.5, -1.5, 2.0, 1.0]))
@@ -75,6 +76,9 @@ class FakeWorld:
         ml = float(labels.tumour.sum()) * labels.geometry.voxel_ml
         lesion = Lesion(1, ml, 10.0, (0.0, 0.0, 0.0), 90.0, 1.0, 0.0, 0.0, ml)
         return Patient(id, ct, labels, Findings(5.0, 60.0, (lesion,)), clinical)
+
+    def treating(self, patient, **choice):
+        return treating(patient, **choice)
 
     def propose(self, patient, goal, settings):
         drugs, embolics = ("Epirubicin", "Cisplatin", "Idarubicin"), ("Lipiodol", "PVA")
