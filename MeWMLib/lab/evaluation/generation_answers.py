@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from MeWMLib.cohorts.synthetic.outcome import Session
-from MeWMLib.cohorts.synthetic.territories import HalfSpace
+from MeWMLib.cohorts.synthetic.territories import FedMask
 from MeWMLib.core.coarse_maps import FloatArray, OutcomeMaps
 from MeWMLib.core.protocol import Protocol, agent
 from MeWMLib.lab.evaluation.generation_figures import ranks_agree
@@ -195,10 +195,14 @@ def _asked(known: KnownStudy) -> tuple[tuple[Protocol, ...], tuple[Protocol, ...
     return oily, oily or known.protocols[:1]
 
 
-def _halves(known: KnownStudy) -> list[HalfSpace]:
-    """The front and the back half of the first nodule."""
-    centre = known.drawn.nodules[0].centre
-    return [HalfSpace(centre, (0.0, way, 0.0), known.drawn.seed) for way in (1.0, -1.0)]
+def _halves(known: KnownStudy) -> list[FedMask]:
+    """The front and the back half of the first nodule, divided between two layers of cubes."""
+    cubes = known.cubes
+    z, y, x = known.drawn.nodules[0].centre
+    middle = round(float(cubes.to_kji(np.array([[x, y, z]]))[0, 1]) + 0.5)
+    front = np.zeros(cubes.shape, bool)
+    front[:, :middle] = True  # rows run to the back
+    return [FedMask(front, cubes), FedMask(~front, cubes)]
 
 
 def _curve(name: str, maps: Sequence[OutcomeMaps]) -> DoseCurve:

@@ -73,7 +73,7 @@ class MapMeasure:
             PlanSettings(), replicas=self.settings.replicas, steps=self.settings.steps, weeks=known.session.weeks
         )
         samples = self._simulate(self.world, known, known.protocols, plan)
-        twins = self._simulate(self.world, known, known.twins, plan)
+        twins = self._unscored(known, known.twins, plan)
         means = self._expected(known, [*known.protocols, *known.twins], plan)
         means, twin_means = means[: len(known.protocols)], means[len(known.protocols) :]
         truths = known.truths(known.protocols)
@@ -85,7 +85,7 @@ class MapMeasure:
             values[name] = errors(known, outcomes, truths, painted=name != "mewm_expected")
             crops[name] = _crops(known, [group[0].image for group in outcomes])
         own, expected = values["mewm"], values["mewm_expected"]
-        own |= _answer(known, rows["mewm"], truths, [[r.maps for r in g if r.maps] for g in twins], twin_truths)
+        own |= _answer(known, rows["mewm"], truths, twins, twin_truths)
         expected |= _answer(known, rows["mewm_expected"], truths, [[m] for m in twin_means], twin_truths)
         risks = [float(np.mean([r.score.log_risk for r in group])) for group in samples]
         own["counterfactual_rank_correlation"] = ranks_agree(risks, known.true_risks(truths))
@@ -133,6 +133,17 @@ class MapMeasure:
         ready, seeds = world.simulator.prepare(known.patient), self.replicas
         found = world.simulator.replicas(ready, [(p, s) for p in protocols for s in seeds], plan)
         return [found[n : n + len(seeds)] for n in range(0, len(found), len(seeds))]
+
+    def _unscored(
+        self, known: KnownStudy, protocols: Sequence[Protocol], plan: PlanSettings
+    ) -> list[list[OutcomeMaps]]:
+        """Samples of each protocol as maps alone."""
+        simulator, ready = self._own(known)
+        seeds, fed = self.replicas, ready.region.fed
+        return [
+            simulator.maps.sample(ready.maps, [protocol] * len(seeds), seeds, fed, plan.weeks, plan.steps, plan.spread)
+            for protocol in protocols
+        ]
 
     def _painted(self, known: KnownStudy, samples: list[list[SimulatedReplica]]) -> Outcomes:
         return [
@@ -245,14 +256,19 @@ def _answer(
     true = [known.true_viable_ml(t.maps) for t in truths]
     true_risks = known.true_risks(truths)
     return {
-        "shuffled_action_ratio": other["tumour_mae_hu"] / own["tumour_mae_hu"],
-        "shuffled_action_ratio_cubes": other["cube_mae_hu"] / own["cube_mae_hu"],
-        "shuffled_action_ratio_viable": other["cube_viable_mae"] / own["cube_viable_mae"],
+        "shuffled_action_ratio": _ratio(other["tumour_mae_hu"], own["tumour_mae_hu"]),
+        "shuffled_action_ratio_cubes": _ratio(other["cube_mae_hu"], own["cube_mae_hu"]),
+        "shuffled_action_ratio_viable": _ratio(other["cube_viable_mae"], own["cube_viable_mae"]),
         "action_sensitivity": known.error(outcomes[0][0].image, outcomes[1][0].image),
         "counterfactual_rank_correlation_maps": ranks_agree(_map_risks(known, viable), true_risks),
         "viable_rank_correlation": ranks_agree(viable, true),
         "drug_viable_r": logs_agree(_viable(known, twins), [known.true_viable_ml(t) for t in twin_truths]),
     }
+
+
+def _ratio(other: float, own: float) -> float:
+    """NaN where there is no error to compare with."""
+    return other / own if own > 0 else float("nan")
 
 
 def _map_risks(known: KnownStudy, viable_ml: NDArray[np.float64]) -> list[float]:
