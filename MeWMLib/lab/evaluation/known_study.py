@@ -153,13 +153,13 @@ class KnownStudy:
 
     def painted(self, maps: OutcomeMaps, seed: int) -> Image:
         """(K, J, I) HU of the shown voxels after an outcome, as the product writes a replica."""
-        image = self.before.copy()
+        image: Image = self.before.copy()
         image[self._inner] += paint(self.patient.ct, *self.changes, maps, seed, self._estimate)
         return image
 
     def expected(self, maps: OutcomeMaps) -> Image:
         """(K, J, I) HU of the shown voxels that are expected, as `WorldModel.expected` writes them."""
-        image = self.before.copy()
+        image: Image = self.before.copy()
         box, weight = self.changes
         image[self._inner] = np.where(
             weight > 0, expected_image(self.patient.ct, box, weight, maps), image[self._inner]
