@@ -103,7 +103,8 @@ def evaluate_generation(settings: GenerationSettings, say: Say = silent) -> tupl
     for name, metrics in rows.items():
         if "lipiodol_decay_per_week" in metrics:
             decays = np.array([f.values[name].get("lipiodol_decay_per_week", np.nan) for f in found])
-            metrics["lipiodol_half_life_weeks"] = over_patients(lambda chosen, decays=decays: half_life(decays[chosen]))
+            figure = over_patients(lambda chosen, decays=decays: half_life(decays[chosen]))
+            metrics["lipiodol_half_life_weeks"] = figure | {"n": int(np.isfinite(decays).sum())}
     about = _perceptual(found, rows, settings)
     return rows, [line for f in found for line in f.tiles], about
 
