@@ -10,7 +10,7 @@ from torch import Tensor
 
 from MeWMLib.core.coarse_maps import CELL, MAP_MM, FloatArray, seen_hu
 from MeWMLib.dynamics.appearance import appearance
-from MeWMLib.dynamics.maps import tumour_maps
+from MeWMLib.dynamics.maps import TOUCHED, tumour_maps
 
 #: What is seen of a patient: HU, contrast to the liver, tumour, liver, depth below the tumour's surface.
 SEEN = 5
@@ -22,6 +22,8 @@ ASKED = DRAWN + 1
 HU_UNIT, CONTRAST_UNIT, DEPTH_UNIT_MM = 60.0, 15.0, 20.0
 SHARE_UNIT, CHANGE_UNIT, IODINE_KNEE, IODINE_UNIT = 0.4, 25.0, 0.5, 5.0
 _FAR = 4.0
+#: Cubes around the tumour before treatment that may hold tumour after it.
+REACH = 2
 
 
 def patient_channels(hu: NDArray[np.floating], tumour: FloatArray, liver: FloatArray) -> FloatArray:
@@ -79,7 +81,9 @@ def maps_of(drawn: Tensor, tumour: Tensor) -> tuple[Tensor, Tensor, Tensor, Tens
         drawn: (N, ASKED, d, h, w).
         tumour: (1 or N, d, h, w) before treatment.
     """
-    after = (tumour + SHARE_UNIT * drawn[:, 1]).clamp(0, 1)
+    # farther away no tumour grows, and what noise leaves there would add up over a region
+    near = torch.nn.functional.max_pool3d((tumour[:, None] > TOUCHED).float(), 2 * REACH + 1, 1, REACH)[:, 0]
+    after = (tumour + SHARE_UNIT * drawn[:, 1]).clamp(0, 1) * near
     viable = (tumour + SHARE_UNIT * drawn[:, 0]).clamp(0, 1).minimum(after)
     return viable, after, CHANGE_UNIT * drawn[:, 2], (IODINE_UNIT * drawn[:, 4]).clamp_min(0)
 

@@ -167,8 +167,14 @@ class MapModel:
         clean = self._predict(nothing, torch.zeros(len(protocols), device=self.device), given)
         return self._maps(region, clean)
 
-    @torch.inference_mode()
     def sample(
+        self, region: EncodedRegion, protocols: Sequence[Protocol], seeds: Sequence[int], *args: Any, **settings: Any
+    ) -> list[OutcomeMaps]:
+        """The samples of `simulate` alone."""
+        return [sample for sample, _ in self.simulate(region, protocols, seeds, *args, **settings)]
+
+    @torch.inference_mode()
+    def simulate(
         self,
         region: EncodedRegion,
         protocols: Sequence[Protocol],
@@ -180,11 +186,11 @@ class MapModel:
         guidance: float = 1.0,
         sampler: str = "rectified_flow",
         on_step: Callable[[int], None] | None = None,
-    ) -> list[OutcomeMaps]:
-        """One outcome for each protocol and seed; response, territory and noise depend on the seed alone.
+    ) -> list[tuple[OutcomeMaps, OutcomeMaps]]:
+        """One sample for each protocol and seed, and the mean of all that fit the same response and territory.
 
-        Arguments as for `expected`; without a territory each seed draws one. `steps`, `guidance` and `sampler` as
-        `DynamicsModel.simulate` has them.
+        Response, territory and noise depend on the seed alone. Arguments as for `expected`; without a territory each
+        seed draws one. `steps`, `guidance` and `sampler` as `DynamicsModel.simulate` has them.
 
         Raises:
             PlanSettingsError: no such sampler, or no steps.
@@ -199,19 +205,23 @@ class MapModel:
         noise = to_cells(torch.cat([torch.randn(shape, generator=g) for g in generators])).to(self.device)
         last: list[Tensor] = []
 
-        def predict(noisy: Tensor, time: float) -> Tensor:
+        def clean(noisy: Tensor, time: float) -> Tensor:
             times = torch.full((len(noisy),), time, device=self.device)
-            clean = self._predict(noisy, times, given if guidance else unknown)
+            found = self._predict(noisy, times, given if guidance else unknown)
             if guidance not in (0.0, 1.0):
                 blind = self._predict(noisy, times, unknown)
-                clean = blind + guidance * (clean - blind)
-            last[:] = [clean]
-            return clean[:, : noise.shape[1]]
+                found = blind + guidance * (found - blind)
+            return found
+
+        def predict(noisy: Tensor, time: float) -> Tensor:
+            last[:] = [clean(noisy, time)]
+            return last[0][:, : noise.shape[1]]
 
         draw(predict, noise, steps, on_step, generators)
         # the last estimate of iodine itself: that of the companded channel would lose most of it, since a mean of
         # logarithms stands for less than the mean
-        return self._maps(region, last[0])
+        samples, means = (self._maps(region, c) for c in (last[0], clean(torch.zeros_like(noise), 0.0)))
+        return list(zip(samples, means, strict=True))
 
     def _predict(self, noisy: Tensor, time: Tensor, given: Given) -> Tensor:
         """The network; on a CPU a lone row is doubled, since torch takes a slower path for a single 3D convolution."""

@@ -99,15 +99,23 @@ class MapSimulator(Simulator):
         """Simulate all trials of a chunk together, and score the first `count`."""
         assert isinstance(ready, PreparedRegion)
         check(0)
-        found = self.maps.sample(
+        found = self.maps.simulate(
             ready.maps, [p for p, _ in trials], [s for _, s in trials], ready.region.fed, settings.weeks,
             settings.steps, settings.spread, guidance=settings.guidance, on_step=check,
         )  # fmt: skip
         check(0)
-        return [self.replica(ready, maps) for maps in found[:count]]
+        return [self.replica(ready, *both) for both in found[:count]]
 
-    def replica(self, ready: PreparedRegion, maps: OutcomeMaps) -> SimulatedReplica:
-        """Maps of an outcome as images and labels of the search, and scored."""
+    def replica(self, ready: PreparedRegion, maps: OutcomeMaps, mean: OutcomeMaps | None = None) -> SimulatedReplica:
+        """A sample as images and labels of the search, scored by what is expected with the same response.
+
+        Args:
+            ready: the patient.
+            maps: the sample.
+            mean: the mean of all that fit its response and territory, which numbers are taken from: it has the lowest
+                expected error; the sample's own where it is left out.
+        """
+        mean = maps if mean is None else mean
         patch, cube = ready.patch, ready.cube
         change = _on(patch.geometry, maps, maps.change + rise_hu(maps.iodine))
         labels = _labels(patch, maps)
@@ -116,7 +124,7 @@ class MapSimulator(Simulator):
         # by the maps: shares of cubes know small lesions better than voxels of an image do
         scale = ready.treated.tumour_ml / max(ready.outline_ml, 1e-6)
         voxel = maps.geometry.voxel_ml * scale
-        viable, tumour = (float(m.sum(dtype=np.float64)) * voxel for m in (maps.viable, maps.tumour))
+        viable, tumour = (float(m.sum(dtype=np.float64)) * voxel for m in (mean.viable, mean.tumour))
         stays_viable, stays = ready.untreated_ml
         predicted = viable + stays_viable
         told = replace(

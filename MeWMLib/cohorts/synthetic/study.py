@@ -178,6 +178,11 @@ class StudyPatient(SyntheticPatient):
         """`render_all` with the session of the patient: its territory, and its weeks until the scan."""
         return self.render_all(geometry, protocols, session=self.session)
 
+    def lipiodol_ml(self, protocol: Protocol, session: Session) -> float:
+        """Lipiodol (ml) that a session leaves in all nodules together, without drawing a scan."""
+        left = self._left(self.response(protocol), protocol, session)
+        return float(sum(ml for _, ml in left.values()))
+
     def _tissue(
         self,
         anatomy: Anatomy,

@@ -104,6 +104,8 @@ COMMANDS = (
     Command("generation", "does the simulated CT answer to the action (synthetic test patients)", PARTS, (
         _DRAWN, _PATIENTS, _REPLICAS, _WORKERS, _ROWS,
         _option("--steps", "of the sampler", 8),
+        _option("--world", "version of the synthetic world; if left out the newest that the dynamics model fits",
+                type=int, choices=(2, 3)),
     )),
     Command("planning", "is the planned protocol a good one (synthetic test patients; Tables 2 and 3)", PARTS, (
         _DRAWN, _PATIENTS, _REPLICAS, _WORKERS, _ROWS,

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from MeWMLib.cohorts.layout import Cohort
+from MeWMLib.cohorts.synthetic.patients import WORLD
 from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient, whole_geometry
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.patient import Patient
@@ -71,18 +72,22 @@ def coded_change(codec: Autoencoder, before: Image, after: Image) -> Image:
     return found
 
 
-def chosen_patients(args: argparse.Namespace) -> tuple[tuple[int, ...], str]:
+def chosen_patients(args: argparse.Namespace, world: int = WORLD) -> tuple[tuple[int, ...], str]:
     """Seeds of the test patients that the arguments ask for, and in words who they are.
 
     Those of --cohort, or else the first --patients of the test split.
+
+    Args:
+        args: parsed.
+        world: version in which they are drawn.
 
     Raises:
         CohortError: not a cohort of held-out patients of this world.
     """
     if args.cohort:
         seeds = held_out_seeds(Cohort.read(args.cohort))
-        return seeds, f"synthetic world v2, {len(seeds)} patients of {args.cohort.name}"
-    return tuple(SPLITS["test"][: args.patients]), f"synthetic world v2, {args.patients} test patients"
+        return seeds, f"synthetic world v{world}, {len(seeds)} patients of {args.cohort.name}"
+    return tuple(SPLITS["test"][: args.patients]), f"synthetic world v{world}, {args.patients} test patients"
 
 
 def meet(world: WorldModel, seed: int) -> tuple[SyntheticPatient, Patient]:
@@ -129,7 +134,7 @@ class KnownPatient:
     def draw(cls, world: WorldModel, seed: int) -> KnownPatient:
         """Draw a test patient."""
         drawn, patient = meet(world, seed)
-        patch = TreatedPatch.of(patient)
+        patch = world.treated_patch(patient)
         protocols = tuple(p for p in protocols_for(drawn) if p.drugs and p.embolics)
         twins = drug_twins(seed)
         truths = drawn.render_all(patch.geometry, [*protocols, *twins])

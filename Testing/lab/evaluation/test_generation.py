@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from MeWMLib.core.bundles import find_bundle
-from MeWMLib.lab.evaluation import generation
+from MeWMLib.lab.evaluation import generation, generation_cube
+from MeWMLib.lab.evaluation.generation_figures import GenerationSettings
 from MeWMLib.lab.evaluation.known_patients import KnownPatient
 from MeWMLib.world.model import WorldModel
 
@@ -41,8 +42,8 @@ def test_risks_of_the_truth_rise_with_what_is_left_alive(known: KnownPatient) ->
 
 @pytest.mark.slow
 def test_the_rows_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generation, "FITTED_ON", 2)
-    settings = generation.GenerationSettings((200_000, 200_001), steps=1, montage=1)
+    monkeypatch.setattr(generation_cube, "FITTED_ON", 2)
+    settings = GenerationSettings((200_000, 200_001), steps=1, montage=1)
     rows, tiles, about = generation.evaluate_generation(settings)
     assert list(rows) == [
         "mewm", "mewm_shuffled_actions", "copy_pre", "mewm_action_dropped", "syntumor", "pixel2cancer",
