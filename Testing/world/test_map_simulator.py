@@ -8,6 +8,7 @@ import pytest
 from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.coarse_maps import MAP_MM, OutcomeMaps
 from MeWMLib.core.errors import BundleError
+from MeWMLib.core.outcome import SampleLook
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol
@@ -15,6 +16,8 @@ from MeWMLib.core.targets import Targets
 from MeWMLib.core.territory import Territory
 from MeWMLib.core.volume import LIVER, TUMOUR
 from MeWMLib.rendering.painter import RIM_MM
+from MeWMLib.rendering.self_check import MEASURED
+from MeWMLib.world import outcomes
 from MeWMLib.world.map_simulator import MapSimulator, PreparedRegion
 from MeWMLib.world.model import WorldModel
 from MeWMLib.world.region import TreatedRegion
@@ -147,3 +150,33 @@ def test_the_expected_scan_is_smooth_and_marked(world: WorldModel, three: Patien
     assert expected.array[inside].astype(float).std() < noise
     with pytest.raises(BundleError, match="tells no expected outcome"):
         WorldModel.load(tiny_bundle, "cpu").expected(three, A, 4, FAST)
+
+
+def test_the_shown_sample_is_held_against_real_scans(
+    world: WorldModel, three: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = world.simulate(three, A, 4, FAST)
+    assert one.look is None  # voxels of 2 mm show no grain as a scanner's do
+    monkeypatch.setattr(outcomes, "LOOK_SPACING_MM", (3.0, 3.0, 3.0))
+    seen: list[float] = []
+
+    def look(hu: np.ndarray, *_: object) -> dict[str, float]:
+        seen.append(float(hu.sum()))
+        fits = dict.fromkeys(MEASURED, 0.0)
+        return fits | {"share_200_percent": 0.0 if len(seen) == 2 else 50.0}
+
+    monkeypatch.setattr(outcomes, "lipiodol_look", look)
+    again, beside = world.simulate(three, A, 4, FAST)
+    assert again.look == SampleLook(2, 1)
+    assert beside.look is None
+    assert len(set(seen)) == 2  # other grains
+    assert again.score == one.score
+    assert np.array_equal(beside.ct.array, other.ct.array)
+    monkeypatch.setattr(
+        outcomes, "lipiodol_look", lambda *_: dict.fromkeys(MEASURED, 0.0) | {"share_200_percent": 50.0}
+    )
+    flagged = world.simulate(three, A, 4, FAST)[0].look
+    assert flagged is not None
+    assert flagged.attempts == 3
+    assert "share_200_percent" in flagged.outside
+    assert "leaves the range of real scans" in flagged.text

@@ -20,10 +20,11 @@ from MeWMLib.lab.evaluation import __main__ as command
 from MeWMLib.lab.evaluation import real_pair, real_pairs
 from MeWMLib.lab.evaluation.pair_measures import fed_half, lipiodol_figures
 from MeWMLib.lab.evaluation.pair_prepared import PreparedPair
-from MeWMLib.lab.evaluation.pair_rows import Simulated
+from MeWMLib.lab.evaluation.pair_simulated import CubeSimulated, MapSimulated, simulated
 from MeWMLib.lab.evaluation.pairs import PairFiles
 from MeWMLib.perception.preprocess import patch_geometry
 from MeWMLib.perception.registration import Registration
+from MeWMLib.world.model import WorldModel
 from MeWMLib.world.patch import TreatedPatch
 from Testing.perception.moved_pair import COARSE, moved_pair, z_of
 
@@ -114,13 +115,33 @@ def test_simulated_change_stays_in_the_fed_half(pair) -> None:
     assert ready.native_labels.tumour.sum() == labels.tumour.sum()
     patch = TreatedPatch.at(patch_geometry(ready.labels), ready.before, ready.labels)
     change = np.full(patch.hu.shape, 50, np.float32)
-    made = Simulated(patch, (change, 3 * change), Provenance(GIVEN.text, 0, "small", "ab"))
-    assert np.all(made.expected == 100)
+    made = CubeSimulated(patch, (change, 3 * change), Provenance(GIVEN.text, 0, "small", "ab"), "front")
+    assert made.count == 2
     fed = fed_half(ready.native_labels, "front")
-    image = made.added(change, ready.native_before, ready.native_labels, fed)
+    image = made.sample(0, ready.native_before, ready.native_labels)
+    mean = made.expected(ready.native_before, ready.native_labels)
+    moved = mean.array.astype(int) - ready.native_before.array
+    assert (moved[ready.native_labels.tumour & fed] == 100).all() and not moved[~fed].any()
     moved = image.array.astype(int) - ready.native_before.array
     tumour = ready.native_labels.tumour
     assert (moved[tumour & fed] == 50).all() and not moved[~fed].any() and image.simulated is not None
+
+
+def test_a_model_on_coarse_maps_is_judged_too(pair, tiny_map_bundle, tmp_path) -> None:
+    before, labels, after, _ = pair
+    ready = PreparedPair.of(files(side="back", weeks=6.0), before, labels, after, None, None, COARSE)
+    world = WorldModel.load(tiny_map_bundle, "cpu")
+    rows = real_pair.judge(ready, tiny_map_bundle, tmp_path, 2, 0, ready.shift, world)
+    # the real change in cubes, on a scan without noise, is nearer than no change
+    assert rows["cubes"]["mae_8mm_hu"] < 0.5 * rows["copy_pre"]["mae_8mm_hu"] and rows["cubes"]["change_r_8mm"] > 0.8
+    assert rows["mewm_expected"] != rows["mewm_territory"] and "codec" not in rows
+    # what is said of Lipiodol is the mean of the samples
+    each = [rows[f"mewm_sampled_{n}"]["lipiodol_200_ml"] for n in (1, 2)]
+    assert rows["mewm_expected"]["lipiodol_200_ml"] == pytest.approx(np.mean(each))
+    told = simulated(world, ready.before, ready.labels, GIVEN, 2, 0, 6.0, "back")
+    assert isinstance(told, MapSimulated) and told.count == 2
+    scan = told.sample(1, ready.before, ready.labels)
+    assert scan.simulated is not None and np.array_equal(scan.array, told.sample(1, ready.before, ready.labels).array)
 
 
 def test_scans_that_do_not_fit_are_refused(pair, tmp_path) -> None:
