@@ -14,8 +14,8 @@ from Testing.properties.json_kinds import kinds
 COUNT = 80
 NAMES = (
     "job", "job file", "event", "upload", "plan", "manifest", "dynamics part", "codec part", "survival part",
-    "segmenter part", "rules", "clinical", "prior", "cohort", "nnU-Net", "training", "endpoints", "consents", "journal",
-    "patient", "answer", "audit", "proposal", "report",
+    "segmenter part", "rules", "clinical", "prior", "cohort", "nnU-Net", "training", "map training", "endpoints",
+    "consents", "journal", "patient", "answer", "audit", "proposal", "report",
 )  # fmt: skip
 
 

@@ -164,7 +164,8 @@ def test_native_voxels_count_where_there_are_any() -> None:
         native, array=native.array[10:30, 15:55, 15:55], geometry=native.geometry.crop((10, 15, 15), (20, 40, 40))
     )
     pair = PreparedPair.of(files(), before, labels, after, None, crop, Registration())
-    assert encode_pair(pair, known_agents())["iodine"].max() > 10
+    # the scan that was registered shows none of it, so that half of it at most is taken away
+    assert encode_pair(pair, known_agents())["iodine"].max() > 5
     without = PreparedPair.of(files(), before, labels, after, None, None, Registration())
     assert encode_pair(without, known_agents())["iodine"].max() < 1
 
