@@ -94,50 +94,51 @@ class MapSimulator(Simulator):
         )
 
     def _chunk(
-        self, ready: PreparedPatient, trials: Sequence[Trial], count: int, settings: PlanSettings, check: Check
+        self,
+        ready: PreparedPatient,
+        trials: Sequence[Trial],
+        count: int,
+        settings: PlanSettings,
+        check: Check,
+        drawn: bool,
     ) -> list[SimulatedReplica]:
         """Simulate all trials of a chunk together, and score the first `count`."""
         assert isinstance(ready, PreparedRegion)
         check(0)
         found = self.maps.simulate(
             ready.maps, [p for p, _ in trials], [s for _, s in trials], ready.region.fed, settings.weeks,
-            settings.steps, settings.spread, guidance=settings.guidance, on_step=check,
+            settings.steps if drawn else 0, settings.spread, guidance=settings.guidance, on_step=check,
         )  # fmt: skip
         check(0)
         return [self.replica(ready, *both) for both in found[:count]]
 
-    def replica(self, ready: PreparedRegion, maps: OutcomeMaps, mean: OutcomeMaps | None = None) -> SimulatedReplica:
-        """A sample as images and labels of the search, scored by what is expected with the same response.
+    def replica(self, ready: PreparedRegion, sample: OutcomeMaps | None, mean: OutcomeMaps) -> SimulatedReplica:
+        """A replica, scored by what is expected with its response and territory, which has the lowest expected error.
 
         Args:
             ready: the patient.
-            maps: the sample.
-            mean: the mean of all that fit its response and territory, which numbers are taken from: it has the lowest
-                expected error; the sample's own where it is left out.
+            sample: what is shown of it; without one the images are those of the mean.
+            mean: the mean of all that fit its response and territory.
         """
-        mean = maps if mean is None else mean
+        shown = mean if sample is None else sample
         patch, cube = ready.patch, ready.cube
-        change = _on(patch.geometry, maps, maps.change + rise_hu(maps.iodine))
-        labels = _labels(patch, maps)
-        image = patch.simulated(change)
-        measured = patch.change(ready.before, patch.findings(image, labels))
+        change = _on(patch.geometry, shown, shown.change + rise_hu(shown.iodine))
+        labels = _labels(patch, mean)
+        rise = mean.change + rise_hu(mean.iodine)
+        measured = patch.change(ready.before, patch.findings(patch.simulated(_on(patch.geometry, mean, rise)), labels))
         # by the maps: shares of cubes know small lesions better than voxels of an image do
-        scale = ready.treated.tumour_ml / max(ready.outline_ml, 1e-6)
-        voxel = maps.geometry.voxel_ml * scale
+        voxel = mean.geometry.voxel_ml * ready.treated.tumour_ml / max(ready.outline_ml, 1e-6)
         viable, tumour = (float(m.sum(dtype=np.float64)) * voxel for m in (mean.viable, mean.tumour))
         stays_viable, stays = ready.untreated_ml
         predicted = viable + stays_viable
         told = replace(
-            measured,
-            viable_ml_after=predicted,
-            volume_ml_after=tumour + stays,
-            lipiodol_ml_after=maps.lipiodol_ml,
+            measured, viable_ml_after=predicted, volume_ml_after=tumour + stays, lipiodol_ml_after=mean.lipiodol_ml
         )
-        hu = cube.simulated(_on(cube.geometry, maps, maps.change + rise_hu(maps.iodine)))
-        risk, *found = self.assessor.judge(ready.tokens, cube.views(hu, _labels(cube, maps)), cube.covariates(told))
+        hu = cube.simulated(_on(cube.geometry, mean, rise))
+        risk, *found = self.assessor.judge(ready.tokens, cube.views(hu, _labels(cube, mean)), cube.covariates(told))
         months, survival, members = (tuple(float(x) for x in values) for values in found)
         score = ReplicaScore(risk, months, survival, told, members, predicted, measured.viable_ml_after)
-        return SimulatedReplica(change, labels, score, maps)
+        return SimulatedReplica(change, _labels(patch, shown), score, sample, sample is not None)
 
     def score(
         self, ready: PreparedPatient, hu: FloatArray, labels: Labels, predicted_viable_ml: float | None = None

@@ -213,7 +213,8 @@ class WorldModel:
         """
         patient = self._in_session(patient, *protocols)
         ready = self.simulator.prepare(patient)
-        replicas = iter(self.simulator.replicas(ready, [(p, s) for p in protocols for s in seeds], settings, cancelled))
+        trials = [(p, s) for p in protocols for s in seeds]
+        replicas = iter(self.simulator.replicas(ready, trials, settings, cancelled, drawn=False))
         return [self._candidate(patient, p, [next(replicas).score for _ in seeds]) for p in protocols]
 
     def treated_patch(self, patient: Patient) -> TreatedPatch:
@@ -316,7 +317,8 @@ class WorldModel:
 
         def score(batches: Sequence[Batch]) -> Iterator[list[ReplicaScore]]:
             for batch in batches:
-                replicas = self.simulator.replicas(ready, [(p, seeds[n]) for p, n in batch], settings, cancelled)
+                trials = [(p, seeds[n]) for p, n in batch]
+                replicas = self.simulator.replicas(ready, trials, settings, cancelled, drawn=False)
                 keep_best(kept, batch, replicas, settings, utility)
                 yield [r.score for r in replicas]
 

@@ -25,12 +25,14 @@ class SimulatedReplica:
         labels: (D, H, W) after treatment.
         score: the few numbers that a search needs.
         maps: coarse maps that it was drawn as; None by a dynamics model on a cube.
+        drawn: False where only what a search needs was made, so that there is no sample to be shown.
     """
 
     change_hu: NDArray[np.float32]
     labels: NDArray[np.uint8]
     score: ReplicaScore
     maps: OutcomeMaps | None = None
+    drawn: bool = True
 
 
 def simulation_key(protocol: Protocol, seed: int, settings: PlanSettings) -> tuple[Any, ...]:

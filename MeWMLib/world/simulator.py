@@ -107,8 +107,11 @@ class Simulator:
         trials: Sequence[Trial],
         settings: PlanSettings,
         cancelled: Callable[[], bool] = lambda: False,
+        drawn: bool = True,
     ) -> list[SimulatedReplica]:
         """Simulate and score one replica for each protocol and seed.
+
+        Without `drawn` a simulator that can score a replica without drawing it leaves the drawing out.
 
         Raises:
             SearchCancelled: in the middle of it, soon after `cancelled` says so.
@@ -119,7 +122,7 @@ class Simulator:
                 raise SearchCancelled
 
         keys = [simulation_key(protocol, seed, settings) for protocol, seed in trials]
-        found = {k: ready.kept[k] for k in keys if k in ready.kept}
+        found = {k: ready.kept[k] for k in keys if k in ready.kept and (ready.kept[k].drawn or not drawn)}
         todo = list({k: trial for k, trial in zip(keys, trials, strict=True) if k not in found}.items())
         while todo:
             # a chunk is always full: on a CPU a lone 3D convolution takes a slow path, and other neighbours or none
@@ -128,7 +131,7 @@ class Simulator:
             wanted = [trial for _, trial in part]
             full = [*wanted, *[wanted[-1]] * (self.chunk - len(wanted))]
             try:
-                made = self._chunk(ready, full, len(wanted), settings, check)
+                made = self._chunk(ready, full, len(wanted), settings, check, drawn)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or self.chunk == 1:
                     raise
@@ -143,7 +146,13 @@ class Simulator:
         return [found[k] for k in keys]
 
     def _chunk(
-        self, ready: PreparedPatient, trials: Sequence[Trial], count: int, settings: PlanSettings, check: Check
+        self,
+        ready: PreparedPatient,
+        trials: Sequence[Trial],
+        count: int,
+        settings: PlanSettings,
+        check: Check,
+        drawn: bool,
     ) -> list[SimulatedReplica]:
         """Simulate all trials of a chunk together, and score the first `count`."""
         check(0)

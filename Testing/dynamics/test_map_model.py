@@ -104,4 +104,12 @@ def test_what_cannot_be_simulated_is_said(map_model: MapModel, region: EncodedRe
     with pytest.raises(PlanSettingsError, match="no such sampler"):
         map_model.sample(region, [OIL], [1], sampler="euler")
     with pytest.raises(PlanSettingsError, match="at least one step"):
-        map_model.sample(region, [OIL], [1], steps=0)
+        map_model.sample(region, [OIL], [1], steps=-1)
+
+
+def test_what_is_expected_needs_no_sample(map_model: MapModel, region: EncodedRegion) -> None:
+    drawn = map_model.simulate(region, [OIL, OTHER], [4, 4], steps=2)
+    scored = map_model.simulate(region, [OIL, OTHER], [4, 4], steps=0)
+    assert [sample for sample, _ in scored] == [None, None]
+    for (_, one), (_, other) in zip(drawn, scored, strict=True):
+        assert same(one, other)

@@ -113,7 +113,7 @@ def test_numbers_of_a_replica_are_those_of_its_maps(world: WorldModel, three: Pa
     iodine = np.where(ready.region.targets > 0.5, 4.8, 0).astype(np.float32)
     half = 0.5 * ready.region.targets
     maps = OutcomeMaps(half, ready.region.targets, none, iodine, ready.region.geometry)
-    change = world.simulator.replica(ready, maps).score.change  # type: ignore[attr-defined]
+    change = world.simulator.replica(ready, None, maps).score.change  # type: ignore[attr-defined]
     assert change.volume_ml_after == pytest.approx(ready.before.tumour_ml, rel=0.02)
     assert change.viable_ml_after == pytest.approx(0.5 * ready.before.tumour_ml, rel=0.02)
     assert change.lipiodol_ml_after == pytest.approx(float(iodine.sum()) * MAP_MM**3 / 1000 / 480, rel=1e-3)
@@ -125,6 +125,7 @@ def test_a_plan_is_made_and_its_replicas_are_kept(world: WorldModel, three: Pati
     assert len(plan.candidates) >= 4
     ready = prepared(world, three)
     assert ready.kept
+    assert not any(replica.drawn for replica in ready.kept.values())  # a search draws nothing
     again = world.simulate(three, plan.best.protocol, 3, FAST)
     assert [o.score.log_risk for o in again if o.score] == pytest.approx([s for s in plan.best.risk.replicas], abs=1e-6)
     key = world.journal_key(three, SPACE, FAST, 3)
