@@ -19,14 +19,15 @@ from pathlib import Path
 MEASURE = """
 import json, resource, sys, time
 import numpy as np
-from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.cohorts.samples import load_sample
 try:
+    from MeWMLib.core.bundles import find_bundle
     from MeWMLib.world.model import WorldModel
 except ModuleNotFoundError:  # older builds
+    from MeWMLib.bundles import find_bundle
     from MeWMLib.world import WorldModel
 
 case, bundle, steps = sys.argv[1], sys.argv[2] or None, int(sys.argv[3])
@@ -41,11 +42,11 @@ else:
     hu = np.random.default_rng(0).normal(110, 18, geometry.shape) - 30 * (away < 25)
     ct = Volume(hu.astype(np.int16), geometry, "portal")
 world = WorldModel.load(find_bundle(bundle), "cpu")
-patient = world.patient(ct, labels)
+patient = world.patient(id="bench", ct=ct, labels=labels)
 protocol, settings = Protocol.parse("Doxorubicin + Lipiodol"), PlanSettings(replicas=1, steps=steps)
-world.simulator.prepare(patient)
+world.simulate(patient, protocol, [1], settings)  # what is made once for a patient
 began = time.perf_counter()
-world.simulate(patient, protocol, 0, settings)
+world.simulate(patient, protocol, [0], settings)
 seconds = time.perf_counter() - began
 print(json.dumps({"seconds": seconds, "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
 """
