@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from MeWMLib.dynamics.map_model import EncodedRegion, MapModel
 from MeWMLib.perception.findings import dice
 from MeWMLib.perception.preprocess import patch_geometry, resample
 from MeWMLib.rendering.iodine import rise_hu
+from MeWMLib.rendering.painter import treated_weight
+from MeWMLib.rendering.scan_estimate import Box
 from MeWMLib.survival.network import Assessor
 from MeWMLib.world.patch import FloatArray, Labels, TreatedPatch
 from MeWMLib.world.region import TreatedRegion
@@ -37,14 +40,24 @@ class PreparedRegion(PreparedPatient):
 
     Attributes:
         region: in cubes.
-        maps_before: `OutcomeMaps` of no change.
+        maps: the same for the network.
         cube: the patch around the target, which the survival network looks at.
-        targets_ml: volume of the targets by the outline.
+        patient: who it is.
     """
 
     region: TreatedRegion = None  # type: ignore[assignment]  # fields of the base have defaults
     maps: EncodedRegion = None  # type: ignore[assignment]
     cube: TreatedPatch = None  # type: ignore[assignment]
+
+    patient: Patient = None  # type: ignore[assignment]
+
+    @cached_property
+    def treated_weight(self) -> tuple[Box, FloatArray]:
+        """Where the CT may change, and how far (`rendering.painter.treated_weight`)."""
+        tumour, session = self.patient.labels.array == TUMOUR, self.patient.session
+        if session is None or session.targets is None:
+            return treated_weight(tumour, self.patient.ct.geometry)
+        return treated_weight(session.targets, self.patient.ct.geometry, tumour & ~session.targets)
 
     @property
     def outline_ml(self) -> float:
@@ -65,7 +78,10 @@ class MapSimulator(Simulator):
     whole = True
 
     def __init__(self, dynamics: MapModel, assessor: Assessor, segmenter: Any, chunk: int) -> None:
-        super().__init__(dynamics, assessor, segmenter, chunk)
+        # in bfloat16 a lone row takes less than half the time of two, and one a chunk keeps every bit of it whatever
+        # is simulated beside it
+        alone = dynamics.mixed and dynamics.device.type == "cpu"
+        super().__init__(dynamics, assessor, segmenter, 1 if alone else chunk)
         self.maps = dynamics
 
     def _prepare(self, patient: Patient) -> PreparedRegion:
@@ -91,6 +107,7 @@ class MapSimulator(Simulator):
             region=region,
             maps=encoded,
             cube=cube,
+            patient=patient,
         )
 
     def _chunk(

@@ -21,13 +21,11 @@ from MeWMLib.dynamics.model import DynamicsModel
 from MeWMLib.perception.deposits import lipiodol_look
 from MeWMLib.perception.preprocess import resample
 from MeWMLib.rendering.outline import labels_after
-from MeWMLib.rendering.painter import expected_image, paint, treated_weight, with_change
-from MeWMLib.rendering.scan_estimate import Box
+from MeWMLib.rendering.painter import expected_image, paint, with_change
 from MeWMLib.rendering.self_check import checked_sample
 from MeWMLib.survival.network import Assessor
 from MeWMLib.world.machine import chunk_size
 from MeWMLib.world.map_simulator import MapSimulator, PreparedRegion
-from MeWMLib.world.patch import FloatArray
 from MeWMLib.world.replicas import SimulatedReplica
 from MeWMLib.world.simulator import PreparedPatient, Simulator
 
@@ -67,7 +65,8 @@ def written(
     """
     if replica.maps is None:
         return _from_cube(patient, ready, replica, protocol, seed, provenance)
-    box, weight = _treated(patient)
+    assert isinstance(ready, PreparedRegion)
+    box, weight = ready.treated_weight
     maps, ct = replica.maps, patient.ct
     labels = labels_after(patient.labels, box, weight, maps)
     look: SampleLook | None = None
@@ -115,17 +114,9 @@ def expected_scan(
         found += simulator.maps.expected(
             ready.maps, [protocol], [seed], ready.region.fed, settings.weeks, settings.spread
         )
-    box, weight = _treated(patient)
+    box, weight = ready.treated_weight
     image = expected_image(patient.ct, box, weight, mean_maps(found))
     return with_change(patient.ct, box, image - patient.ct.array[box], provenance)
-
-
-def _treated(patient: Patient) -> tuple[Box, FloatArray]:
-    """Where the scan may change, and how far."""
-    tumour, session = patient.labels.array == TUMOUR, patient.session
-    if session is None or session.targets is None:
-        return treated_weight(tumour, patient.ct.geometry)
-    return treated_weight(session.targets, patient.ct.geometry, tumour & ~session.targets)
 
 
 def _from_cube(

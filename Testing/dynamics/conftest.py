@@ -13,7 +13,7 @@ from MeWMLib.dynamics.map_network import MapNetwork
 
 @pytest.fixture(scope="session")
 def map_model(map_network: MapNetwork) -> MapModel:
-    return MapModel(map_network, torch.device("cpu"))
+    return MapModel(map_network, torch.device("cpu"), mixed=False)
 
 
 @pytest.fixture(scope="session")

@@ -88,7 +88,7 @@ def test_a_part_of_a_bundle_gives_the_same_network(
 ) -> None:
     config, tensors = network_part(map_network)
     assert is_maps(config)
-    again = MapModel(network_from_part(config, tensors), torch.device("cpu"))
+    again = MapModel(network_from_part(config, tensors), torch.device("cpu"), mixed=False)
     assert same(again.expected(region, [OIL], [1])[0], map_model.expected(region, [OIL], [1])[0], 0)
     with pytest.raises(BundleError, match="does not fit this version"):
         network_from_part(config, {k: v for k, v in tensors.items() if not k.startswith("stem")})
@@ -113,3 +113,15 @@ def test_what_is_expected_needs_no_sample(map_model: MapModel, region: EncodedRe
     assert [sample for sample, _ in scored] == [None, None]
     for (_, one), (_, other) in zip(drawn, scored, strict=True):
         assert same(one, other)
+
+
+def test_in_bfloat16_nearly_the_same_is_expected(
+    map_network: MapNetwork, map_model: MapModel, region: EncodedRegion
+) -> None:
+    mixed = MapModel(map_network, torch.device("cpu"), mixed=True)
+    one, other = (model.expected(region, [OIL], [1], spread=0.0)[0] for model in (mixed, map_model))
+    assert one.change.dtype == np.float32
+    assert not same(one, other, 0)
+    assert same(one, other, 0.1 * float(np.abs(other.change).max()))
+    # the same again, to the bit
+    assert same(mixed.sample(region, [OIL], [3], steps=1)[0], mixed.sample(region, [OIL], [3], steps=1)[0], 0)

@@ -19,6 +19,7 @@ import torch.distributed as dist
 from torch import nn
 
 from MeWMLib.core.errors import DeviceError, InputError
+from MeWMLib.dynamics.precision import computes_bfloat16
 from MeWMLib.world.machine import choose_device
 
 _NEEDED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -130,16 +131,6 @@ def ranks(device: str = "auto", environment: Mapping[str, str] | None = None) ->
         yield Ranks(rank, size, mine)
     finally:
         dist.destroy_process_group()
-
-
-def computes_bfloat16(device: torch.device) -> bool:
-    """True if the hardware multiplies in bfloat16; where it would only emulate, mixed precision is far slower."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        asked = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.12 and later
-        return bool(asked.get("avx512_bf16") or asked.get("amx_bf16"))
-    return False
 
 
 def mixed_precision(precision: str, device: torch.device) -> bool:
