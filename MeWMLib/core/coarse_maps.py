@@ -6,7 +6,7 @@ simulated whole. What is finer than a cube (grains of Lipiodol, noise) is left t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,10 +61,6 @@ class OutcomeMaps:
     def lipiodol_ml(self) -> float:
         """Lipiodol (ml) that the iodine stands for, at 480 mg/ml."""
         return float(self.iodine.sum(dtype=np.float64)) * self.geometry.voxel_ml / 480.0
-
-    def where(self, inside: NDArray[np.bool_]) -> OutcomeMaps:
-        """The same with no change and no Lipiodol outside of `inside` (k, j, i)."""
-        return replace(self, change=self.change * inside, iodine=self.iodine * inside)
 
 
 def seen_hu(hu: NDArray[np.floating]) -> FloatArray:

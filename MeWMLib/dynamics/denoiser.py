@@ -13,7 +13,7 @@ from MeWMLib.core.errors import BundleError
 from MeWMLib.core.protocol import agent
 from MeWMLib.dynamics.actions import ActionEncoder, ReportEncoder, known_agents
 from MeWMLib.dynamics.appearance import features
-from MeWMLib.dynamics.layers import Attention, Block, time_features
+from MeWMLib.dynamics.layers import Attention, Block, time_features, u_net
 from MeWMLib.dynamics.maps import MASKS, TOUCHED, TRAIT_MASKS
 from MeWMLib.dynamics.response import FEATURES
 from MeWMLib.dynamics.response_head import ResponseHead
@@ -246,14 +246,4 @@ class Denoiser(nn.Module):
         if self.config.fate:
             images += [masks[:, TRAIT_MASKS:], margins(masks, maps)]
         x = self.stem(torch.cat(images, 1))
-        kept = []
-        for n, block in enumerate(self.down):
-            x = block(x, condition)
-            if n < len(self.shrink):
-                kept.append(x)
-                x = self.shrink[n](x)
-        x = self.bottom(self.middle(x), condition)
-        for grow, block in zip(self.grow, self.up, strict=True):
-            x = nn.functional.interpolate(grow(x), scale_factor=2.0, mode="nearest")
-            x = block(torch.cat([x, kept.pop()], 1), condition)
-        return self.head(x)
+        return self.head(u_net(self, x, condition))

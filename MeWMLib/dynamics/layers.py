@@ -49,6 +49,27 @@ class Attention(nn.Module):
         return x + self.out(mixed.transpose(1, 2).reshape(n, -1, c)).transpose(1, 2).reshape(x.shape)
 
 
+def u_net(network: nn.Module, x: Tensor, condition: Tensor) -> Tensor:
+    """The body of a U-Net: down, across the coarsest level, and up again, each block told the condition.
+
+    Args:
+        network: with the modules `down`, `shrink`, `middle`, `bottom`, `grow` and `up`.
+        x: (N, C, d, h, w) of the finest level.
+        condition: (N, W).
+    """
+    kept = []
+    for n, block in enumerate(network.down):
+        x = block(x, condition)
+        if n < len(network.shrink):
+            kept.append(x)
+            x = network.shrink[n](x)
+    x = network.bottom(network.middle(x), condition)
+    for grow, block in zip(network.grow, network.up, strict=True):
+        x = nn.functional.interpolate(grow(x), scale_factor=2.0, mode="nearest")
+        x = block(torch.cat([x, kept.pop()], 1), condition)
+    return x
+
+
 def time_features(time: Tensor, width: int) -> Tensor:
     """Sinusoidal features (N, width) of times (N,) in 0..1."""
     frequencies = torch.exp(torch.linspace(0, math.log(1000), width // 2, device=time.device))

@@ -12,7 +12,7 @@ from MeWMLib.core.coarse_maps import CELL
 from MeWMLib.core.protocol import agent
 from MeWMLib.dynamics.actions import ActionEncoder, known_agents
 from MeWMLib.dynamics.appearance import features
-from MeWMLib.dynamics.layers import Attention, Block, time_features
+from MeWMLib.dynamics.layers import Attention, Block, time_features, u_net
 from MeWMLib.dynamics.map_channels import ASKED, DRAWN, SEEN, to_cells
 from MeWMLib.dynamics.response import FEATURES
 from MeWMLib.dynamics.response_head import ResponseHead
@@ -124,15 +124,5 @@ class MapNetwork(nn.Module):
         condition = nn.functional.silu(condition)
         planes = told[:, :, None, None, None].expand(-1, -1, *noisy.shape[2:])
         x = self.stem(torch.cat([noisy, to_cells(given.seen), to_cells(given.fed), planes], 1))
-        kept = []
-        for n, block in enumerate(self.down):
-            x = block(x, condition)
-            if n < len(self.shrink):
-                kept.append(x)
-                x = self.shrink[n](x)
-        x = self.bottom(self.middle(x), condition)
-        for grow, block in zip(self.grow, self.up, strict=True):
-            x = nn.functional.interpolate(grow(x), scale_factor=2.0, mode="nearest")
-            x = block(torch.cat([x, kept.pop()], 1), condition)
-        out: Tensor = self.out(x)
+        out: Tensor = self.out(u_net(self, x, condition))
         return out

@@ -256,7 +256,7 @@ def _total(values: FloatArray, weight: FloatArray) -> float:
 
 
 def _row_ends(weight: FloatArray) -> NDArray[np.intp]:
-    """First and last voxel (N, 3) with weight of every row: what lies farthest in any direction is among them."""
+    """First and last voxel (N, 3) with weight in every row; the outermost voxels are among them."""
     there = weight > 0
     rows = np.argwhere(there.any(2))
     part = there[rows[:, 0], rows[:, 1]]

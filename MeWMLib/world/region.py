@@ -11,7 +11,7 @@ from MeWMLib.core.patient import Patient
 from MeWMLib.core.volume import LIVER, TUMOUR, Geometry
 from MeWMLib.perception.cubes import cube_means, region_of
 
-#: HU of what lies beyond the scan.
+#: HU of cubes outside of the scan.
 _AIR_HU = -1000.0
 
 

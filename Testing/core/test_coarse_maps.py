@@ -23,15 +23,6 @@ def test_lipiodol_is_the_iodine_at_480_mg_a_ml() -> None:
     assert maps(iodine=iodine).lipiodol_ml == pytest.approx(30 * 0.064 / 480)
 
 
-def test_nothing_changes_outside_of_what_is_asked_for() -> None:
-    one = np.ones(GRID.shape, np.float32)
-    inside = np.zeros(GRID.shape, bool)
-    inside[0] = True
-    found = maps(change=one, iodine=one, tumour=one).where(inside)
-    assert found.change.sum() == found.iodine.sum() == inside.sum()
-    assert found.tumour.sum() == one.sum()
-
-
 def test_a_map_of_another_shape_is_refused() -> None:
     with pytest.raises(GeometryError, match="differ"):
         maps(iodine=np.zeros((3, 4, 6), np.float32))

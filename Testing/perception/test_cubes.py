@@ -1,4 +1,4 @@
-"""The region of a session in cubes: it holds all that is treated, and means are those of what lies in a cube."""
+"""The region of a session holds all that is treated, and the value of a cube is the mean inside it."""
 
 from __future__ import annotations
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from MeWMLib.core.patient import Clinical, Patient
+from MeWMLib.core.plan import PlanSettings
+from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.perception.findings import measure
 
+#: A quick search, its agents, and one of its protocols.
+FAST = PlanSettings(space="free", beams=2, drugs=2, embolics=2, drug_horizon=1, embolic_horizon=1, replicas=2, steps=1)
+SPACE = ActionSpace(("Cisplatin", "Doxorubicin"), ("Lipiodol", "PVA"), {}, "test")
+A = Protocol.parse("Cisplatin + Lipiodol")
 #: Middles (k, j, i) and radii in mm of lesions on a grid of 2 mm: 1 and 2 are near each other, 3 is far from both.
 BALLS = (((20, 30, 30), 12.0), ((20, 30, 42), 8.0), ((20, 30, 100), 6.0))
 

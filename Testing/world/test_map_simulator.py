@@ -10,8 +10,6 @@ from MeWMLib.core.coarse_maps import MAP_MM, OutcomeMaps
 from MeWMLib.core.errors import BundleError
 from MeWMLib.core.outcome import SampleLook
 from MeWMLib.core.patient import Patient
-from MeWMLib.core.plan import PlanSettings
-from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.targets import Targets
 from MeWMLib.core.territory import Territory
 from MeWMLib.core.volume import LIVER, TUMOUR
@@ -21,11 +19,7 @@ from MeWMLib.world import outcomes
 from MeWMLib.world.map_simulator import MapSimulator, PreparedRegion
 from MeWMLib.world.model import WorldModel
 from MeWMLib.world.region import TreatedRegion
-from Testing.world.lesions import BALLS, left_half, lesion, people
-
-FAST = PlanSettings(space="free", beams=2, drugs=2, embolics=2, drug_horizon=1, embolic_horizon=1, replicas=2, steps=1)
-SPACE = ActionSpace(("Cisplatin", "Doxorubicin"), ("Lipiodol", "PVA"), {}, "test")
-A = Protocol.parse("Cisplatin + Lipiodol")
+from Testing.world.lesions import BALLS, FAST, SPACE, A, left_half, lesion, people
 
 
 @pytest.fixture(scope="module")

@@ -8,17 +8,11 @@ import pytest
 from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.errors import NoTumourError, TargetError, TerritoryError
 from MeWMLib.core.patient import Patient
-from MeWMLib.core.plan import PlanSettings
-from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.targets import Targets
 from MeWMLib.core.territory import SEGMENTS, Territory
 from MeWMLib.world.model import WorldModel
 from MeWMLib.world.treating import question_session, treating
-from Testing.world.lesions import BALLS, left_half, lesion, people
-
-FAST = PlanSettings(space="free", beams=2, drugs=2, embolics=2, drug_horizon=1, embolic_horizon=1, replicas=2, steps=1)
-SPACE = ActionSpace(("Cisplatin", "Doxorubicin"), ("Lipiodol", "PVA"), {}, "test")
-A = Protocol.parse("Cisplatin + Lipiodol")
+from Testing.world.lesions import BALLS, FAST, SPACE, A, left_half, lesion, people
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.lab.evaluation.metrics import correlation
 from MeWMLib.perception.deposits import DENSE_HU, LIPIODOL_HU, local_mean
 from MeWMLib.perception.preprocess import box_geometry, resample
+from MeWMLib.rendering.iodine import LIPIODOL_MG_ML, hu_per_mg_ml
 
 #: Voxels (k, j, i) of the grid, and how far around the outline before treatment is judged.
 SPACING_MM = (2.5, 1.5, 1.5)
@@ -29,8 +30,8 @@ SMOOTH_MM, MAP_MM = 8.0, 6.0
 #: Anything darker counts as this: lung and bowel gas that the registration did not bring together say nothing of a
 #: treatment, and an error of 800 HU there would outweigh all that does.
 FLOOR_HU = -200.0
-#: HU that one mg of iodine in a ml adds (at about 120 kV), and iodine in a ml of Lipiodol.
-HU_PER_MG_ML, LIPIODOL_MG_ML = 26.0, 480.0
+#: HU that one mg of iodine in a ml adds at 120 kVp.
+HU_PER_MG_ML = hu_per_mg_ml()
 #: Errors that are also given as a ratio to copying the scan before.
 RATIOS = ("mae_hu", "rmse_hu", "mae_8mm_hu")
 

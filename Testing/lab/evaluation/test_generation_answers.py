@@ -95,7 +95,7 @@ def test_shares_of_the_half_that_was_fed() -> None:
     assert none["territory_lipiodol_share"] == none["territory_dead_share"] == 0
     blind = territory_figures([(maps(0.25, 1, 3), front), (maps(0.25, 1, 3), 1 - front)], inside, tumour)
     assert all(share == pytest.approx(0.5) for share in blind.values())
-    # a half without any counts in no mean; what lies outside counts nowhere
+    # a half without voxels is left out of the mean, and so is everything outside
     assert territory_figures([(obeys, front), (told, front)], inside, tumour)["territory_lipiodol_share"] == 1
     part = territory_figures([(maps(0.25, 1, 3), front)], front > 0, tumour)
     assert part["territory_lipiodol_share"] == part["territory_tumour_share"] == 1
