@@ -20,6 +20,7 @@ _RANGES: Mapping[str, tuple[Callable[[float], bool], str]] = {
     **dict.fromkeys(("learning_rate", "head_rate", "time_power"), (lambda v: v > 0, _POSITIVE)),
     **dict.fromkeys(("minutes", "seed"), (lambda v: v >= 0, _ZERO)),
     **dict.fromkeys(("average", "mean_share"), (lambda v: 0 <= v <= 1, _SHARE)),
+    "workers": (lambda v: 0 <= v <= 256, "Use a whole number from 0 to 256"),
     "condition": (lambda v: 1 <= v <= 4096, "Use a whole number from 1 to 4096"),
 }
 #: Channels of a width are normalised in so many groups; regions have whole cells on so many levels.
@@ -39,6 +40,9 @@ class MapTraining:
         time_power: times are drawn as u^time_power; more than 1 for more early ones.
         widths, condition: of a new network: channels at each resolution (1 to 3 multiples of 8), condition vector.
         head_steps, head_rate: of the response head, which is trained alone and first.
+        every: steps between two checkpoints, each with a look at the validation patients.
+        workers: processes that make batches; 0 makes them in between. The batches are the same. On a GPU, as many as
+            cores.
         precision: "float32"; "bfloat16" for mixed precision; "auto" takes that where the hardware computes in it.
         seed: of everything that is drawn.
 
@@ -58,6 +62,8 @@ class MapTraining:
     condition: int = 128
     head_steps: int = 12000
     head_rate: float = 1.2e-3
+    every: int = 100
+    workers: int = 0
     precision: str = "auto"
     seed: int = 0
 

@@ -15,6 +15,7 @@ from MeWMLib.dynamics.map_network import MapConfig, MapNetwork
 from MeWMLib.lab.torch_state import kept_torch_state
 from MeWMLib.lab.training.checkpoint import AveragedModel, Run
 from MeWMLib.lab.training.distributed import Ranks, mixed_precision
+from MeWMLib.lab.training.map_ahead import batches
 from MeWMLib.lab.training.map_batches import CROPS, Batch, MapCohort
 from MeWMLib.lab.training.map_settings import MapTraining
 
@@ -24,13 +25,18 @@ CHANNELS = (0.5, 0.3, 1.0, 1.0, 0.15)
 
 def maps_loss(
     network: MapNetwork, batch: Batch, generator: torch.Generator, settings: MapTraining
-) -> tuple[Tensor, dict[str, float]]:
-    """Loss of a batch, and its parts: of rows with noise (`flow`) and of rows that ask for the mean (`mean`)."""
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Loss of a batch, and its parts: of rows with noise (`flow`) and of rows that ask for the mean (`mean`).
+
+    Args:
+        generator: on the CPU.
+    """
     clean, n = batch.clean, len(batch)
-    # drawn on the CPU, so that a seed means the same on every device
     mean = torch.rand(n, generator=generator) < settings.mean_share
     time = torch.where(mean, 0.0, torch.rand(n, generator=generator) ** settings.time_power)
-    noise = torch.randn((n, DRAWN, *clean.shape[2:]), generator=generator).to(clean.device)
+    # noise is drawn where it is needed: on the CPU it would take longer than a step of a GPU
+    here = torch.Generator(clean.device).manual_seed(int(torch.randint(2**62, (), generator=generator)))
+    noise = torch.randn((n, DRAWN, *clean.shape[2:]), generator=here, device=clean.device)
     mean, time = mean.to(clean.device), time.to(clean.device)
     t = time[:, None, None, None, None]
     noisy = torch.where(mean[:, None, None, None, None], 0.0, (1 - t) * noise + t * clean[:, :DRAWN])
@@ -38,7 +44,7 @@ def maps_loss(
     weight = to_cells(batch.weight * clean.new_tensor(CHANNELS)[None, :, None, None, None])
     rows = ((predicted - to_cells(clean)).square() * weight).sum((1, 2, 3, 4))
     parts = {"flow": rows[~mean], "mean": rows[mean]}
-    return rows.mean(), {k: float(v.detach().mean()) for k, v in parts.items() if len(v)}
+    return rows.mean(), {k: v.detach().mean() for k, v in parts.items() if len(v)}
 
 
 @kept_torch_state()
@@ -79,31 +85,31 @@ def train_maps(
     run = Run(work, "maps", network, average, optimiser)
     ranks.require_same(run.step, "the step of their checkpoint")
     # every process draws its own batches and noise
-    rng = np.random.default_rng([settings.seed, run.step, *([ranks.rank] if ranks.rank else [])])
+    coming = batches(data, settings, run.step, ranks)
     generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + run.step + ranks.rank * 1_000_000_007)
     check: list[Batch] = []
-    losses: list[dict[str, float]] = []
+    losses: list[dict[str, Tensor]] = []
     figures: dict[str, float] = {}
     while (progress := ranks.from_first(run.progress(settings.steps, settings.minutes))) < 1:
         run.set_rate(settings.learning_rate, 100, progress)
         network.train()
         optimiser.zero_grad()
-        batch = data.batch(settings.rows, rng, settings.sessions).to(ranks.device)
+        batch = next(coming).to(ranks.device)
         with torch.autocast(ranks.device.type, torch.bfloat16, enabled=mixed):
             loss, parts = maps_loss(network, batch, generator, settings)
         loss.backward()  # type: ignore[no-untyped-call]
         ranks.average_gradients(network)
         run.take_step(1.0)
-        losses.append({"loss": float(loss.detach()), **parts})
-        if run.step % 100 == 0:
+        losses.append({"loss": loss.detach(), **parts})  # read later: a GPU goes on meanwhile
+        if run.step % settings.every == 0:
             if ranks.first:
                 check = check or fixed_batches(held_out, ranks.device)
-                means = {k: float(np.mean([x[k] for x in losses if k in x])) for k in ("loss", "flow", "mean")}
+                rows = {k: [x[k] for x in losses if k in x] for k in ("loss", "flow", "mean")}
+                means = {k: float(torch.stack(v).mean()) for k, v in rows.items() if v}
                 figures = means | validate_maps(average.model, check, settings, mixed)
                 run.log(figures)
                 run.save()
             losses = []
-            data.refresh()
         if on_step is not None:
             on_step(f"maps, step {run.step}", progress)
     if ranks.first:
@@ -135,7 +141,7 @@ def validate_maps(
             with torch.autocast(batch.clean.device.type, torch.bfloat16, enabled=mixed):
                 _, parts = maps_loss(network, rows, torch.Generator().manual_seed(7), settings)  # type: ignore[arg-type]
             for k, v in parts.items():
-                out.setdefault(f"validation_{k}{name}", []).append(v)
+                out.setdefault(f"validation_{k}{name}", []).append(float(v))
     return {k: float(np.mean(v)) for k, v in out.items()}
 
 
