@@ -86,7 +86,9 @@ def test_what_arithmetic_left_of_a_direction_reaches_no_library(left, order, sig
     assert np.count_nonzero(grid.affine[:3, :3]) == 3
     volume = Volume(np.arange(120, dtype=np.float32).reshape(4, 5, 6), grid)
     same = Geometry((4, 5, 6), np.where(np.abs(affine) < 0.1, 0, affine))
-    again = sitk.Resample(to_sitk(volume), image_of(np.zeros((4, 5, 6), np.float32), same), sitk.Transform(), sitk.sitkLinear, -1.0)
+    again = sitk.Resample(
+        to_sitk(volume), image_of(np.zeros((4, 5, 6), np.float32), same), sitk.Transform(), sitk.sitkLinear, -1.0
+    )
     assert np.array_equal(sitk.GetArrayFromImage(again), volume.array)
 
 

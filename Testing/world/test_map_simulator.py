@@ -160,7 +160,7 @@ def test_the_shown_sample_is_held_against_real_scans(
         fits = dict.fromkeys(MEASURED, 0.0)
         return fits | {"share_200_percent": 0.0 if len(seen) == 2 else 50.0}
 
-    monkeypatch.setattr(outcomes, "lipiodol_look", look)
+    monkeypatch.setattr(outcomes, "deposit_look", look)
     again, beside = world.simulate(three, A, 4, FAST)
     assert again.look == SampleLook(2, 1)
     assert beside.look is None
@@ -168,7 +168,7 @@ def test_the_shown_sample_is_held_against_real_scans(
     assert again.score == one.score
     assert np.array_equal(beside.ct.array, other.ct.array)
     monkeypatch.setattr(
-        outcomes, "lipiodol_look", lambda *_: dict.fromkeys(MEASURED, 0.0) | {"share_200_percent": 50.0}
+        outcomes, "deposit_look", lambda *_: dict.fromkeys(MEASURED, 0.0) | {"share_200_percent": 50.0}
     )
     flagged = world.simulate(three, A, 4, FAST)[0].look
     assert flagged is not None
