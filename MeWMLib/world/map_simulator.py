@@ -22,6 +22,7 @@ from MeWMLib.core.volume import LIVER, TUMOUR, Geometry, centred_grid
 from MeWMLib.dynamics.map_model import EncodedRegion, MapModel
 from MeWMLib.perception.cubes import Refined
 from MeWMLib.perception.findings import dice
+from MeWMLib.perception.phase import phase_of
 from MeWMLib.perception.preprocess import patch_geometry, resample
 from MeWMLib.rendering.expected_iodine import TreatedLattice
 from MeWMLib.rendering.iodine import rise_hu
@@ -113,7 +114,7 @@ class MapSimulator(Simulator):
         region, session = TreatedRegion.of(patient), patient.session
         targets = None if session is None else session.targets
         view = _view(region.geometry, region.targets)
-        patch = TreatedPatch.at(view, patient.ct, patient.labels, targets)
+        patch = TreatedPatch.at(view, patient.ct, patient.labels, targets).told_by_liver(phase_of(patient.ct))
         where = patch_geometry(patient.labels) if session is None else session.patch
         cube = TreatedPatch.at(where, patient.ct, patient.labels, targets)
         before = patch.findings(patch.hu, patch.labels)
