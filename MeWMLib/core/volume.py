@@ -16,6 +16,8 @@ PHASES = ("unknown", "non-contrast", "arterial", "portal", "delayed")
 #: Two grids are the same if they are closer than this share of a voxel at every corner.
 SAME_GRID_VOXELS = 1e-2
 MIN_SPACING_MM, MAX_SPACING_MM = 0.05, 20.0
+#: Parts of a unit vector along an axis that are no turn but what arithmetic left: of 10,000 voxels, 1e-8.
+_NO_TURN = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +26,9 @@ class Geometry:
 
     Attributes:
         shape: number of voxels (K, J, I).
-        affine: (4, 4) float64; maps voxel index (i, j, k, 1) to RAS mm. The same matrix as Slicer's IJKToRAS.
+        affine: (4, 4) float64; maps voxel index (i, j, k, 1) to RAS mm. The same matrix as Slicer's IJKToRAS. Parts of
+            its directions below 1e-12 become 0: ITK inverts a matrix with subnormal numbers to nonsense without a word
+            (findings/simpleitk-subnormal-direction.sh).
         frame_of_reference: FrameOfReferenceUID of a scan that was read from DICOM: RAS means the same place only in
             images that share it; "" where it is not known.
     """
@@ -54,6 +58,7 @@ class Geometry:
                 given="an affine whose axes are not at right angles (gantry tilt?)",
                 remedy="Resample the image to an orthogonal grid first",
             )
+        affine[:3, :3][np.abs(cosines) < _NO_TURN] = 0
         affine.setflags(write=False)
         object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "affine", affine)

@@ -11,17 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from MeWMLib.core.bundle import rebuilding
 from MeWMLib.core.coarse_maps import CELL, FloatArray, OutcomeMaps
-from MeWMLib.core.errors import BundleError, GeometryMismatchError
+from MeWMLib.core.errors import GeometryMismatchError
 from MeWMLib.core.protocol import Protocol
-from MeWMLib.core.records import from_plain, record_to_plain
+from MeWMLib.core.records import record_to_plain
 from MeWMLib.core.volume import Geometry
 from MeWMLib.dynamics import response
 from MeWMLib.dynamics.actions import encode_protocols, has_lipiodol
 from MeWMLib.dynamics.map_channels import DRAWN, maps_of, patient_appearance, patient_channels, to_cells, to_cubes
 from MeWMLib.dynamics.map_network import Given, MapConfig, MapNetwork, session_numbers
 from MeWMLib.dynamics.map_territory import drawn_territory
+from MeWMLib.dynamics.part import rebuilt
 from MeWMLib.dynamics.precision import computes_bfloat16
 from MeWMLib.dynamics.sampling import sampler_named
 
@@ -133,11 +133,10 @@ class MapModel:
         fed: Sequence[FloatArray | None],
         weeks: float | None,
         spread: float,
-        blind: bool = False,
     ) -> Given:
         n, agents = len(protocols), self.network.config.agents
         actions = encode_protocols(protocols, agents).to(self.device)
-        hidden = torch.full((n,), blind, device=self.device)
+        hidden = torch.zeros(n, dtype=torch.bool, device=self.device)
         reached = self._response(region, actions, generators, spread)
         told = response.features(reached, has_lipiodol(actions, agents), hidden)
         none = np.zeros(region.tumour.shape, np.float32)
@@ -159,7 +158,6 @@ class MapModel:
         fed: FloatArray | None = None,
         weeks: float | None = None,
         spread: float = 1.0,
-        blind: bool = False,
     ) -> list[OutcomeMaps]:
         """The mean of all outcomes that fit the response of each protocol and seed.
 
@@ -171,9 +169,8 @@ class MapModel:
             fed: (d, h, w) share of each cube that is fed; None where it is not known: then over all territories.
             weeks: from treatment to the scan; None where they are not known.
             spread: as `DynamicsModel.simulate`.
-            blind: hide the protocol (for comparisons).
         """
-        given = self._given(region, protocols, _generators(seeds), [fed] * len(protocols), weeks, spread, blind)
+        given = self._given(region, protocols, _generators(seeds), [fed] * len(protocols), weeks, spread)
         nothing = torch.zeros((len(protocols), DRAWN * CELL**3, *_cells(region)), device=self.device)
         clean = self._predict(nothing, torch.zeros(len(protocols), device=self.device), given)
         return self._maps(region, clean)
@@ -290,21 +287,5 @@ def network_from_part(config: dict[str, Any], tensors: dict[str, NDArray[Any]]) 
     Raises:
         BundleError: the part was made for another version of MeWM.
     """
-    remedy = "Use a bundle of this version, or train the part again with `mewm train dynamics`"
     known = {k: v for k, v in config.items() if k != "kind"}
-    settings = from_plain(MapConfig, known, "the bundle's dynamics part", BundleError, remedy)
-    # the initial weights are replaced; drawing them must leave no trace
-    with (
-        rebuilding("The configuration of the bundle's dynamics part is not possible", remedy),
-        torch.random.fork_rng(devices=[]),
-    ):
-        network = MapNetwork(settings)
-    try:
-        network.load_state_dict({k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()})
-    except RuntimeError as error:
-        raise BundleError(
-            what="The bundle's dynamics part does not fit this version of MeWM",
-            given=str(error).splitlines()[0][:200],
-            remedy=remedy,
-        ) from error
-    return network.eval()
+    return rebuilt(MapConfig, MapNetwork, known, tensors)

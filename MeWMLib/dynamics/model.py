@@ -11,10 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from MeWMLib.core.bundle import rebuilding
-from MeWMLib.core.errors import BundleError, DependencyError
+from MeWMLib.core.errors import DependencyError
 from MeWMLib.core.protocol import Protocol
-from MeWMLib.core.records import from_plain
 from MeWMLib.dynamics import response
 from MeWMLib.dynamics.actions import encode_protocols, has_lipiodol
 from MeWMLib.dynamics.appearance import appearance
@@ -22,6 +20,7 @@ from MeWMLib.dynamics.attenuation import attenuate, expected_level
 from MeWMLib.dynamics.autoencoder import Autoencoder, compand, expand
 from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
 from MeWMLib.dynamics.maps import tumour_maps
+from MeWMLib.dynamics.part import Weights, rebuilt
 from MeWMLib.dynamics.sampling import sampler_named
 
 #: Configuration and weights of a part of a bundle.
@@ -264,24 +263,12 @@ def denoiser_from_part(
     Raises:
         BundleError: the part was made for another version of MeWM.
     """
-    remedy = "Use a bundle of this version, or train the part again with `mewm train dynamics`"
-    settings = from_plain(DenoiserConfig, config, "the bundle's dynamics part", BundleError, remedy)
-    # the initial weights are replaced; drawing them must leave no trace
-    with (
-        rebuilding("The configuration of the bundle's dynamics part is not possible", remedy),
-        torch.random.fork_rng(devices=[]),
-    ):
-        model = Denoiser(settings)
-    state = {k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()}
-    if without_head and not any(k.startswith("foresight.") for k in tensors):
-        state = {k: v for k, v in state.items() if not k.startswith("response.")}
-        state |= {k: v for k, v in model.state_dict().items() if k.startswith("foresight.")}
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise BundleError(
-            what="The bundle's dynamics part does not fit this version of MeWM",
-            given=str(error).splitlines()[0][:200],
-            remedy=remedy,
-        ) from error
-    return model.eval()
+    return rebuilt(DenoiserConfig, Denoiser, config, tensors, _with_new_head if without_head else None)
+
+
+def _with_new_head(weights: Weights, untrained: Denoiser) -> Weights:
+    """Weights of an older part with the head of an untrained network."""
+    if any(k.startswith("foresight.") for k in weights):
+        return weights
+    kept = {k: v for k, v in weights.items() if not k.startswith("response.")}
+    return kept | {k: v for k, v in untrained.state_dict().items() if k.startswith("foresight.")}

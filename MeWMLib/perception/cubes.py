@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from MeWMLib.core.coarse_maps import MAP_MM, SIDE_MM, FloatArray
-from MeWMLib.core.errors import NoTumourError
+from MeWMLib.core.errors import GeometryMismatchError, NoTumourError
 from MeWMLib.core.volume import Geometry, centred_grid
 from MeWMLib.perception.preprocess import resample
 
@@ -18,6 +20,10 @@ MARGIN_MM = 14.0
 POINTS = 3
 #: Sides of the smallest region.
 LEAST_MM = 96.0
+#: Axes that drift apart by less than this (cubes) over a grid are parallel.
+_PARALLEL = 1e-3
+
+Box = tuple[slice, slice, slice]
 
 
 def region_of(treated: NDArray[np.bool_], geometry: Geometry) -> Geometry:
@@ -72,3 +78,54 @@ def cube_means(
     fine = resample(image, source, centred_grid(middle, shape, step), "linear", fill, through)
     d, h, w = cubes.shape
     return np.asarray(fine.reshape(d, POINTS, h, POINTS, w, POINTS).mean((1, 3, 5)), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """The way from cubes to the voxels of a grid along the same axes, linearly; made once for many maps.
+
+    It is what `resample` does, axis by axis: the values of border cubes continue to their faces, beyond them is 0.
+
+    Attributes:
+        ways: (voxels, cubes) for each of k, j, i.
+    """
+
+    ways: tuple[FloatArray, FloatArray, FloatArray]
+
+    @classmethod
+    def of(cls, cubes: Geometry, grid: Geometry, box: Box | None = None) -> Refined:
+        """Make it for a grid, or for a box of its voxels.
+
+        Raises:
+            GeometryMismatchError: the axes of cubes and grid are not parallel.
+        """
+        ends = cubes.to_kji(grid.to_ras(np.array([(0, 0, 0), np.array(grid.shape) - 1])))
+        corners = cubes.to_kji(grid.to_ras(grid.corners))
+        straight = np.where(grid.corners > 0, ends[1], ends[0])
+        if np.abs(corners - straight).max() > _PARALLEL:
+            raise GeometryMismatchError(
+                what="Cubes and voxels do not lie along the same axes",
+                given=f"{grid.describe()}; {cubes.describe()}",
+                remedy="Use a grid along left, posterior and superior, or `resample`",
+            )
+        k, j, i = (
+            _line(np.linspace(first, last, voxels), count)[slice(None) if box is None else box[axis]]
+            for axis, (first, last, voxels, count) in enumerate(
+                zip(ends[0], ends[1], grid.shape, cubes.shape, strict=True)
+            )
+        )
+        return cls((k, j, i))
+
+    def __call__(self, maps: FloatArray) -> FloatArray:
+        """Maps (..., k, j, i) on the voxels (..., K, J, I)."""
+        k, j, i = self.ways
+        wide = j @ (maps @ i.T)
+        return np.asarray((k @ wide.reshape(*wide.shape[:-2], -1)).reshape(*maps.shape[:-3], len(k), len(j), len(i)))
+
+
+def _line(at: NDArray[np.float64], count: int) -> FloatArray:
+    """Weights (voxels, cubes) of the two cubes nearest to each place along an axis."""
+    inside = np.clip(at, 0, count - 1)
+    weights = np.maximum(1 - np.abs(inside[:, None] - np.arange(count)), 0)
+    weights[(at < -0.5) | (at > count - 0.5)] = 0
+    return np.asarray(weights, np.float32)

@@ -25,12 +25,8 @@ Spacing = tuple[float, float, float]
 
 
 def lipiodol_look(hu: NDArray[Any], tumour: Mask, spacing: Spacing) -> dict[str, float]:
-    """Lipiodol in a tumour, on voxels as they are.
+    """Lipiodol in a tumour, on voxels as they are: `deposit_look`, and how the grain hangs together.
 
-    `share_200_percent`, `share_300_percent`: of the tumour's voxels. A blob is a connected component (26 neighbours) of
-    voxels at 300 HU and more inside the tumour; `blobs_per_100ml` counts those of two voxels and more,
-    `singles_per_100ml` those of one, which noise can make. `diameter_50_mm`, `diameter_95_mm`, `diameter_max_mm`: of
-    the ball of a blob's volume, singles left out. `hu_25` to `hu_99`: percentiles of the voxels at 300 HU and more.
     `acf_plane_1`, `_2`, `_4`, `acf_slice_1`: autocorrelation at so many voxels along rows and columns, or slices, of
     HU that are clipped to `CLIP_HU` and from which a Gaussian mean of `HIGH_PASS_MM` over the tumour is subtracted.
 
@@ -41,6 +37,17 @@ def lipiodol_look(hu: NDArray[Any], tumour: Mask, spacing: Spacing) -> dict[str,
 
     Returns:
         Name to number; NaN where there is nothing to measure it on.
+    """
+    return deposit_look(hu, tumour, spacing) | _grain(hu, tumour, spacing)
+
+
+def deposit_look(hu: NDArray[Any], tumour: Mask, spacing: Spacing) -> dict[str, float]:
+    """Deposits of Lipiodol in a tumour; arguments as for `lipiodol_look`.
+
+    `share_200_percent`, `share_300_percent`: of the tumour's voxels. A blob is a connected component (26 neighbours) of
+    voxels at 300 HU and more inside the tumour; `blobs_per_100ml` counts those of two voxels and more,
+    `singles_per_100ml` those of one, which noise can make. `diameter_50_mm`, `diameter_95_mm`, `diameter_max_mm`: of
+    the ball of a blob's volume, singles left out. `hu_25` to `hu_99`: percentiles of the voxels at 300 HU and more.
     """
     voxel_ml = float(np.prod(spacing)) / 1000
     ml = float(tumour.sum()) * voxel_ml
@@ -61,7 +68,7 @@ def lipiodol_look(hu: NDArray[Any], tumour: Mask, spacing: Spacing) -> dict[str,
     }
     percentiles = np.percentile(hu[dense], PERCENTILES) if dense.any() else [nothing] * len(PERCENTILES)
     found |= {f"hu_{p}": float(v) for p, v in zip(PERCENTILES, percentiles, strict=True)}
-    return found | _grain(hu, tumour, spacing)
+    return found
 
 
 def _grain(hu: NDArray[Any], tumour: Mask, spacing: Spacing) -> dict[str, float]:

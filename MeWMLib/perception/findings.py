@@ -1,8 +1,9 @@
 """What the labels say: liver and lesions in millilitres, millimetres and Hounsfield units.
 
 What lives of a lesion is told in two ways. A patient's scan is measured as `perception.viability` does: averaged
-density against the scan's own liver and phase. On the treated patch (`sizes_only`) single voxels are held against two
-limits, which fit the images of the synthetic world that the shipped networks were trained on.
+density against the scan's own liver and phase; so is the region that a dynamics model on coarse maps simulates. On the
+cube of the latent model single voxels are held against two limits, which fit the images of the synthetic world that the
+networks of that model were trained on.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from MeWMLib.core.patient import Findings, Lesion
 from MeWMLib.core.volume import LIVER, Geometry, LabelMap, Volume, require_same_geometry
 from MeWMLib.perception.liver_place import LiverPlace
 from MeWMLib.perception.segments import SegmentMap
-from MeWMLib.perception.viability import Tissue, liver_reference, tissue_of
+from MeWMLib.perception.viability import LiverReference, Tissue, liver_reference, tissue_of
 
-#: On the treated patch: Lipiodol deposits, denser than any enhanced tumour or vessel in the portal phase; and necrosis,
-#: less dense than any perfused tumour. Noise brings single voxels of a dark lesion under it: shares of one patient can
-#: be compared, and no scanner's images.
+#: On the cube of the latent model: Lipiodol deposits, denser than any enhanced tumour or vessel in the portal phase;
+#: and necrosis, less dense than any perfused tumour. Noise brings single voxels of a dark lesion under it: shares of
+#: one patient can be compared, and no scanner's images.
 LIPIODOL_HU, NECROSIS_HU = 200, 50
 
 
@@ -58,6 +59,7 @@ def measure(
     sizes_only: bool = False,
     segments: SegmentMap | None = None,
     phase: str | None = None,
+    liver: LiverReference | None = None,
 ) -> Findings:
     """Measure the liver and every connected lesion (26 neighbours), largest first.
 
@@ -67,10 +69,12 @@ def measure(
         ct, labels: on one grid.
         vessels: (K, J, I) mask of the main vessels, where known.
         sizes_only: as on the treated patch: leave out the mRECIST diameter and the place of each lesion, and tell what
-            lives by two limits.
+            lives by two limits, or by `liver`.
         segments: of the liver, where somebody drew them: the place of each lesion is then told by them.
         phase: of the scan, where it is known better than its own field says. Where the phase does not tell, what lives
             and what is necrotic is None; the mRECIST diameter is told in the arterial phase alone.
+        liver: with `sizes_only`, of the scan that the image shows or was simulated from. Where its phase does not tell,
+            all that is no Lipiodol counts as viable.
 
     Raises:
         GeometryMismatchError: labels or vessels are not on the grid of the CT.
@@ -78,18 +82,22 @@ def measure(
     require_same_geometry(ct.geometry, labels.geometry, "The labels are not on the grid of the CT")
     place = None if sizes_only else LiverPlace.of(labels, vessels, segments)
     voxel_ml = ct.geometry.voxel_ml
-    liver, parenchyma = labels.liver, labels.array == LIVER
+    parenchyma = labels.array == LIVER
     components = cc3d.connected_components(labels.tumour, connectivity=26)
     boxes = ndimage.find_objects(components)
     sizes = np.bincount(components.ravel(), minlength=len(boxes) + 1)[1:]
-    tissue = None if sizes_only else tissue_of(ct, labels.tumour, liver_reference(ct, labels, phase))
+    reference = liver if sizes_only else liver_reference(ct, labels, phase)
+    tissue = None if sizes_only and liver is None else tissue_of(ct, labels.tumour, reference)
     lesions = []
     for index, n in enumerate(np.argsort(-sizes, kind="stable"), start=1):
         mask = components[boxes[n]] == n + 1
         hu = ct.array[boxes[n]][mask].astype(np.float64)
-        known = (
-            _by_limits(ct.array[boxes[n]], mask) if tissue is None else _by_liver(tissue, boxes[n], mask, ct.geometry)
-        )
+        if tissue is None:
+            known = _by_limits(ct.array[boxes[n]], mask)
+        elif sizes_only:
+            known = _on_patch(tissue, boxes[n], mask)
+        else:
+            known = _by_liver(tissue, boxes[n], mask, ct.geometry)
         start = np.array([s.start for s in boxes[n]])
         centre = ct.geometry.to_ras(np.argwhere(mask).mean(axis=0) + start)
         volume_ml = float(sizes[n]) * voxel_ml
@@ -115,7 +123,7 @@ def measure(
             )
         )
     return Findings(
-        liver_ml=float(liver.sum()) * voxel_ml,
+        liver_ml=float(labels.liver.sum()) * voxel_ml,
         liver_mean_hu=float(ct.array[parenchyma].mean(dtype=np.float64)) if parenchyma.any() else None,
         lesions=tuple(lesions),
     )
@@ -143,6 +151,14 @@ def _by_liver(tissue: Tissue, box: tuple[slice, ...], mask: NDArray[np.bool_], g
     viable = tissue.viable[box] & mask
     diameter = viable_diameter_mm(viable, geometry) if tissue.reference.phase == "arterial" else None
     return _Told(lipiodol, float(tissue.necrotic[box][mask].mean()), int(viable.sum()), diameter)
+
+
+def _on_patch(tissue: Tissue, box: tuple[slice, ...], mask: NDArray[np.bool_]) -> _Told:
+    lipiodol, viable = (float((kind[box] & mask).sum()) for kind in (tissue.lipiodol, tissue.viable))
+    count = float(mask.sum())
+    if not tissue.tells:
+        return _Told(lipiodol / count, None, int(count - lipiodol), None)
+    return _Told(lipiodol / count, float(tissue.necrotic[box][mask].mean()), int(viable), None)
 
 
 def viable_diameter_mm(viable: NDArray[np.bool_], geometry: Geometry) -> float:

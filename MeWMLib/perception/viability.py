@@ -86,6 +86,10 @@ class LiverReference:
         return self.median_hu + self.margin_hu
 
 
+#: Stands for the liver of a scan that shows too little of it.
+NO_LIVER = LiverReference("unknown", float("nan"), float("nan"), 0.0)
+
+
 @dataclass(frozen=True, eq=False)
 class Tissue:
     """What a region consists of; the masks (K, J, I) do not overlap and together are the region.

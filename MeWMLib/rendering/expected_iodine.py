@@ -7,6 +7,7 @@ within each cube: the pieces of vessels on which they lie reach over its faces, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,48 +30,72 @@ BEND, INWARDS = 1.3, 0.8
 
 
 @dataclass(frozen=True, eq=False)
+class TreatedLattice:
+    """What is treated on a lattice of `POINTS` in each cube along each axis: the same for all outcomes of a session.
+
+    Attributes:
+        weight: on the lattice.
+        share: (k, j, i) of each cube that has weight.
+        of_spline: (k, j, i) the same of each cube's spline.
+        inwards: (k, j, i, 3) from the surface of what is treated into it.
+        splines: values (points, cubes) of every cube's spline along each axis.
+        cubes: grid of the cubes.
+    """
+
+    weight: FloatArray
+    share: FloatArray
+    of_spline: NDArray[np.floating]
+    inwards: NDArray[np.floating]
+    splines: tuple[FloatArray, FloatArray, FloatArray]
+    cubes: Geometry
+
+    @classmethod
+    def of(cls, weight: FloatArray, target: Geometry, cubes: Geometry) -> TreatedLattice:
+        """Bring a weight (K, J, I) on part of a scan to the lattice in cubes."""
+        lattice = _lattice(cubes)
+        matrix, offset = between(lattice, target)
+        fine = ndimage.affine_transform(weight, matrix, offset, lattice.shape, order=1, mode="constant", cval=0.0)
+        fine = np.asarray(fine, np.float32)
+        share = _cube_means(fine)
+        k, j, i = (_splines(n) for n in cubes.shape)
+        of_spline = _along(fine, [k.T, j.T, i.T]) / POINTS**3
+        depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(share > 0.5), 1.0)
+        inwards = np.stack(np.gradient(depth), -1) * (INWARDS * (1 - depth / (depth.max() + 1e-6)))[..., None]
+        return cls(fine, share, of_spline, inwards, (k, j, i), cubes)
+
+
+@dataclass(frozen=True, eq=False)
 class IodineField:
     """Expected iodine of a region.
 
     Attributes:
         treated: (k, j, i) mg/ml of what has weight, on the cubes.
-        weight: on the lattice, `POINTS` in a cube along each axis.
         density: mg/ml on the lattice, weight included; that of grains.
-        cubes: grid of the cubes.
+        lattice: what is treated.
     """
 
     treated: FloatArray
-    weight: FloatArray
     density: FloatArray
-    cubes: Geometry
+    lattice: TreatedLattice
 
     @classmethod
-    def of(cls, maps: OutcomeMaps, weight: FloatArray, target: Geometry) -> IodineField:
-        """Bring the iodine of maps to what has weight.
-
-        Args:
-            maps: of the region.
-            weight: (K, J, I) on `target`.
-            target: part of a scan.
-        """
-        cubes = maps.geometry
-        lattice = _lattice(cubes)
-        matrix, offset = between(lattice, target)
-        fine = ndimage.affine_transform(weight, matrix, offset, lattice.shape, order=1, mode="constant", cval=0.0)
-        fine = np.asarray(fine, np.float32)
+    def of(cls, maps: OutcomeMaps, lattice: TreatedLattice) -> IodineField:
+        """Bring the iodine of maps of a region to what has weight in it."""
         iodine = np.maximum(maps.iodine, 0)
         # what of each cube has weight: its iodine goes there
-        share = _cube_means(fine)
-        kept = np.where(share > 0, iodine / np.maximum(share, LEAST), 0)
-        density = np.asarray(fine * np.kron(kept, np.ones((POINTS,) * 3, np.float32)), np.float32)
+        kept = np.where(lattice.share > 0, iodine / np.maximum(lattice.share, LEAST), 0)
+        density = np.asarray(lattice.weight * np.kron(kept, np.ones((POINTS,) * 3, np.float32)), np.float32)
         # and what of each cube's spline
-        ways = [_splines(n) for n in cubes.shape]
-        of_spline = _along(fine, [w.T for w in ways]) / POINTS**3
-        treated = np.where(of_spline > 1e-6, iodine / np.maximum(of_spline, LEAST), 0)
-        spread = float((_along(treated, ways) * fine).sum(dtype=np.float64))
+        treated = np.where(lattice.of_spline > 1e-6, iodine / np.maximum(lattice.of_spline, LEAST), 0)
+        spread = float((_along(treated, lattice.splines) * lattice.weight).sum(dtype=np.float64))
         if spread > 0:
             treated *= float(density.sum(dtype=np.float64)) / spread
-        return cls(np.asarray(treated, np.float32), fine, density, cubes)
+        return cls(np.asarray(treated, np.float32), density, lattice)
+
+    @property
+    def cubes(self) -> Geometry:
+        """Grid of the cubes."""
+        return self.lattice.cubes
 
     @property
     def total_mg(self) -> float:
@@ -89,16 +114,14 @@ class IodineField:
             ((np.arange(n * POINTS) + 0.5) / POINTS - 0.5) * s
             for n, s in zip(self.cubes.shape, self.cubes.spacing, strict=True)
         )
-        allowed = np.minimum(self.weight / np.float32(ALLOWED), np.float32(1))
+        allowed = np.minimum(self.lattice.weight / np.float32(ALLOWED), np.float32(1))
         return draw_grains(self.density, (k, j, i), self._vessels(rng), constants, rng, allowed)
 
     def _vessels(self, rng: np.random.Generator) -> FloatArray:
         """Directions (k, j, i, 3) of vessels on the lattice: from the surface inwards, bent at random."""
-        depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(_cube_means(self.weight) > 0.5), 1.0)
-        inwards = np.stack(np.gradient(depth), -1) * (INWARDS * (1 - depth / (depth.max() + 1e-6)))[..., None]
         bent = rng.standard_normal((*self.cubes.shape, 3), dtype=np.float32)
         bent = ndimage.gaussian_filter(bent, (BEND, BEND, BEND, 0))
-        ways = bent / max(float(bent.std()), 1e-6) + inwards
+        ways = bent / max(float(bent.std()), 1e-6) + self.lattice.inwards
         for axis in range(3):
             ways = np.repeat(ways, POINTS, axis)
         return np.asarray(ways, np.float32)
@@ -123,7 +146,7 @@ def _splines(count: int) -> FloatArray:
     return spline_along(np.eye(count, dtype=np.float32), (np.arange(count * POINTS) + 0.5) / POINTS - 0.5, 0)
 
 
-def _along(values: NDArray[np.floating], matrices: list[FloatArray]) -> NDArray[np.floating]:
+def _along(values: NDArray[np.floating], matrices: Sequence[FloatArray]) -> NDArray[np.floating]:
     """Values with one matrix (new, old) applied along each axis."""
     out = values
     for axis, matrix in enumerate(matrices):

@@ -43,28 +43,6 @@ def labels_after(labels: LabelMap, box: Box, weight: FloatArray, maps: OutcomeMa
     return labels.with_array(array)
 
 
-def viable_share(before: LabelMap, after: LabelMap, box: Box, weight: FloatArray, maps: OutcomeMaps) -> FloatArray:
-    """Share (K, J, I) of each voxel of the box that is viable tumour after treatment, in what is treated.
-
-    0 outside of the tumour after treatment, and in tumour that is not treated. The sum is that of the map where the
-    outline has room for it: the shares that smoothing carries beyond the outline are given to the voxels within.
-
-    Args:
-        before, after: labels, and those of `labels_after`.
-        box, weight, maps: as there.
-    """
-    inside = _free(before, box, weight)
-    target = before.geometry.crop((box[0].start, box[1].start, box[2].start), weight.shape)
-    share = upsampled(maps.viable, maps.geometry, target)
-    share *= inside
-    total = float(share.sum(dtype=np.float64))
-    share *= after.array[box] == TUMOUR
-    left = float(share.sum(dtype=np.float64))
-    if left > 0:
-        share *= np.float32(total / left)
-    return np.clip(share, 0, 1, out=share)
-
-
 def _free(labels: LabelMap, box: Box, weight: FloatArray) -> Mask:
     """Where treated tumour can be."""
     part = labels.array[box]

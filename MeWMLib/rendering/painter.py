@@ -16,7 +16,7 @@ from scipy import ndimage
 from MeWMLib.core.coarse_maps import OutcomeMaps
 from MeWMLib.core.errors import GeometryError, NoTumourError
 from MeWMLib.core.volume import Geometry, Provenance, Volume, in_dtype
-from MeWMLib.rendering.expected_iodine import IodineField
+from MeWMLib.rendering.expected_iodine import IodineField, TreatedLattice
 from MeWMLib.rendering.grains import FloatArray, GrainConstants, Grains, spread_grains
 from MeWMLib.rendering.iodine import KVP, rise_hu
 from MeWMLib.rendering.scan_estimate import Box, ScanEstimate
@@ -84,6 +84,11 @@ def treated_weight(
     return box, weight
 
 
+def treated_lattice(before: Volume, box: Box, weight: FloatArray, cubes: Geometry) -> TreatedLattice:
+    """What `paint` derives from a weight alone: the same for all outcomes of a session."""
+    return TreatedLattice.of(weight, _grid_of(before, box, weight), cubes)
+
+
 def paint(
     before: Volume,
     box: Box,
@@ -92,6 +97,7 @@ def paint(
     seed: int,
     estimate: ScanEstimate | None = None,
     constants: GrainConstants = PAINTED,
+    lattice: TreatedLattice | None = None,
 ) -> FloatArray:
     """One outcome as the scanner of `before` would show it: change of HU in the box, with grains of Lipiodol.
 
@@ -105,6 +111,7 @@ def paint(
         seed: chance of grains and noise.
         estimate: of the scanner; by default `ScanEstimate.of`.
         constants: of the grains.
+        lattice: of the weight (`treated_lattice`), where several outcomes are painted.
 
     Returns:
         (K, J, I) HU after less before, 0 wherever the weight is.
@@ -116,7 +123,7 @@ def paint(
     estimate = ScanEstimate.of(before, box) if estimate is None else estimate
     change = upsampled(maps.change, maps.geometry, target)
     change *= weight
-    field = IodineField.of(maps, weight, target)
+    field = IodineField.of(maps, TreatedLattice.of(weight, target, maps.geometry) if lattice is None else lattice)
     grains = field.grains(constants, np.random.default_rng([1, seed]))
     if len(grains.mg):
         change += _lipiodol(_as_voxels(grains, maps.geometry, target), target, weight, field.total_mg, estimate, seed)
@@ -164,7 +171,7 @@ def expected_change(
     target = _part(before, box, weight, maps)
     kvp = KVP if estimate is None else estimate.kvp
     change = upsampled(maps.change, maps.geometry, target)
-    field = IodineField.of(maps, weight, target)
+    field = IodineField.of(maps, TreatedLattice.of(weight, target, maps.geometry))
     if field.total_mg > 0:
         iodine = field.on(target)
         # voxels of some mm sample the rim coarsely
@@ -229,16 +236,21 @@ def with_change(before: Volume, box: Box, change: FloatArray, provenance: Proven
     return before.with_array(out, provenance)
 
 
-def _part(before: Volume, box: Box, weight: FloatArray, maps: OutcomeMaps) -> Geometry:
-    """The grid of the box; raises unless weight and maps fit it."""
+def _grid_of(before: Volume, box: Box, weight: FloatArray) -> Geometry:
+    """The grid of the box; raises unless the weight fits it."""
     shape = (box[0].stop - box[0].start, box[1].stop - box[1].start, box[2].stop - box[2].start)
-    target = before.geometry.crop((box[0].start, box[1].start, box[2].start), shape)
     if weight.shape != shape:
         raise GeometryError(
             what="The weight does not fit its part of the scan",
             given=f"{weight.shape} and {shape} voxels",
             remedy="Give box and weight of treated_weight on this scan",
         )
+    return before.geometry.crop((box[0].start, box[1].start, box[2].start), shape)
+
+
+def _part(before: Volume, box: Box, weight: FloatArray, maps: OutcomeMaps) -> Geometry:
+    """The grid of the box; raises unless weight and maps fit it."""
+    target = _grid_of(before, box, weight)
     # what is treated is looked at where its box alone does not tell
     cubes = maps.geometry
     if not _covered(target.corners, target, cubes) and not _covered(_row_ends(weight), target, cubes):

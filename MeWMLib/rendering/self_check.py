@@ -19,7 +19,7 @@ Range = tuple[float, float]
 
 #: A statistic is near a range if it lies in it, or beside it by this share of its nearer end.
 TOLERANCE = 0.25
-#: What is judged of `perception.deposits.lipiodol_look`: lowest and highest value in `ORIGIN`, on native voxels
+#: What is judged of `perception.deposits.deposit_look`: lowest and highest value in `ORIGIN`, on native voxels
 #: (docs/JUDGE.md). How much Lipiodol stays is what is simulated, and less of it is usual, so that shares and the
 #: largest blob have an upper end only. How many blobs and how much that is dense are judged in proportion to it
 #: (`in_proportion`); where there is little, fewer blobs touch and more are counted for each ml, so that their number
@@ -105,7 +105,7 @@ def outside(look: Mapping[str, float], ranges: Mapping[str, Range] = REAL_RANGES
     A tumour without Lipiodol (`LEAST_SHARE`) has none: whether Lipiodol stays is what is simulated, not how it looks.
 
     Args:
-        look: `perception.deposits.lipiodol_look` of the sample.
+        look: `perception.deposits.deposit_look` of the sample.
         ranges: lowest and highest value of each statistic that counts, of those of `in_proportion`.
 
     Raises:
@@ -116,7 +116,7 @@ def outside(look: Mapping[str, float], ranges: Mapping[str, Range] = REAL_RANGES
         raise InputError(
             what="A sample cannot be held against real scans",
             given=f"no {', '.join(missing)}",
-            remedy="Measure it by lipiodol_look",
+            remedy="Measure it by deposit_look",
         )
     share = look["share_200_percent"]
     if not np.isfinite(share) or share < LEAST_SHARE:
@@ -136,7 +136,7 @@ def checked_sample(
 
     Args:
         draw: the sample of an attempt (0, 1, ...), the same for the same attempt.
-        measure: its look, as `perception.deposits.lipiodol_look`.
+        measure: its look, as `perception.deposits.deposit_look`.
         attempts: at most so many.
         ranges: of each statistic.
 

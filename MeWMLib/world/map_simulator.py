@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 from MeWMLib.core.coarse_maps import MAP_MM, OutcomeMaps
 from MeWMLib.core.outcome import ReplicaScore
@@ -19,11 +20,14 @@ from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.volume import LIVER, TUMOUR, Geometry, centred_grid
 from MeWMLib.dynamics.map_model import EncodedRegion, MapModel
+from MeWMLib.perception.cubes import Refined
 from MeWMLib.perception.findings import dice
+from MeWMLib.perception.phase import phase_of
 from MeWMLib.perception.preprocess import patch_geometry, resample
+from MeWMLib.rendering.expected_iodine import TreatedLattice
 from MeWMLib.rendering.iodine import rise_hu
-from MeWMLib.rendering.painter import treated_weight
-from MeWMLib.rendering.scan_estimate import Box
+from MeWMLib.rendering.painter import treated_lattice, treated_weight
+from MeWMLib.rendering.scan_estimate import Box, ScanEstimate
 from MeWMLib.survival.network import Assessor
 from MeWMLib.world.patch import FloatArray, Labels, TreatedPatch
 from MeWMLib.world.region import TreatedRegion
@@ -59,6 +63,28 @@ class PreparedRegion(PreparedPatient):
             return treated_weight(tumour, self.patient.ct.geometry)
         return treated_weight(session.targets, self.patient.ct.geometry, tumour & ~session.targets)
 
+    @cached_property
+    def scanner(self) -> ScanEstimate:
+        """Of the scan, by what is treated of it."""
+        return ScanEstimate.of(self.patient.ct, self.treated_weight[0])
+
+    @cached_property
+    def lattice(self) -> TreatedLattice:
+        """Of what is treated, to paint outcomes in."""
+        return treated_lattice(self.patient.ct, *self.treated_weight, self.region.geometry)
+
+    @cached_property
+    def to_patch(self) -> Refined:
+        """From maps to the whole patch."""
+        return Refined.of(self.region.geometry, self.patch.geometry)
+
+    @cached_property
+    def to_cube(self) -> tuple[Box, Refined]:
+        """From maps to the part of the cube that can change, and that part."""
+        there = ndimage.find_objects((self.cube.weight > 0).view(np.uint8))
+        box: Box = there[0] if there else (slice(0, 1),) * 3
+        return box, Refined.of(self.region.geometry, self.cube.geometry, box)
+
     @property
     def outline_ml(self) -> float:
         """Targets by the sum of their shares."""
@@ -88,7 +114,7 @@ class MapSimulator(Simulator):
         region, session = TreatedRegion.of(patient), patient.session
         targets = None if session is None else session.targets
         view = _view(region.geometry, region.targets)
-        patch = TreatedPatch.at(view, patient.ct, patient.labels, targets)
+        patch = TreatedPatch.at(view, patient.ct, patient.labels, targets).told_by_liver(phase_of(patient.ct))
         where = patch_geometry(patient.labels) if session is None else session.patch
         cube = TreatedPatch.at(where, patient.ct, patient.labels, targets)
         before = patch.findings(patch.hu, patch.labels)
@@ -137,25 +163,31 @@ class MapSimulator(Simulator):
             sample: what is shown of it; without one the images are those of the mean.
             mean: the mean of all that fit its response and territory.
         """
-        shown = mean if sample is None else sample
         patch, cube = ready.patch, ready.cube
-        change = _on(patch.geometry, shown, shown.change + rise_hu(shown.iodine))
-        labels = _labels(patch, mean)
-        rise = mean.change + rise_hu(mean.iodine)
-        measured = patch.change(ready.before, patch.findings(patch.simulated(_on(patch.geometry, mean, rise)), labels))
+        rise, share = _changed(mean)
+        change, tumour = ready.to_patch(np.stack([rise, share]))
+        labels = _relabelled(patch.labels, patch.weight, tumour)
+        measured = patch.change(ready.before, patch.findings(patch.simulated(change), labels))
         # by the maps: shares of cubes know small lesions better than voxels of an image do
         voxel = mean.geometry.voxel_ml * ready.treated.tumour_ml / max(ready.outline_ml, 1e-6)
-        viable, tumour = (float(m.sum(dtype=np.float64)) * voxel for m in (mean.viable, mean.tumour))
+        viable, whole = (float(m.sum(dtype=np.float64)) * voxel for m in (mean.viable, mean.tumour))
         stays_viable, stays = ready.untreated_ml
         predicted = viable + stays_viable
         told = replace(
-            measured, viable_ml_after=predicted, volume_ml_after=tumour + stays, lipiodol_ml_after=mean.lipiodol_ml
+            measured, viable_ml_after=predicted, volume_ml_after=whole + stays, lipiodol_ml_after=mean.lipiodol_ml
         )
-        hu = cube.simulated(_on(cube.geometry, mean, rise))
-        risk, *found = self.assessor.judge(ready.tokens, cube.views(hu, _labels(cube, mean)), cube.covariates(told))
+        box, to_cube = ready.to_cube
+        raised, tumour = to_cube(np.stack([rise, share]))
+        hu, known = cube.hu.copy(), cube.labels.copy()
+        hu[box] += raised * cube.weight[box]
+        known[box] = _relabelled(cube.labels[box], cube.weight[box], tumour)
+        risk, *found = self.assessor.judge(ready.tokens, cube.views(hu, known), cube.covariates(told))
         months, survival, members = (tuple(float(x) for x in values) for values in found)
         score = ReplicaScore(risk, months, survival, told, members, predicted, measured.viable_ml_after)
-        return SimulatedReplica(change, _labels(patch, shown), score, sample, sample is not None)
+        if sample is not None:
+            change, tumour = ready.to_patch(np.stack(_changed(sample)))
+            labels = _relabelled(patch.labels, patch.weight, tumour)
+        return SimulatedReplica(change, labels, score, sample, sample is not None)
 
     def score(
         self, ready: PreparedPatient, hu: FloatArray, labels: Labels, predicted_viable_ml: float | None = None
@@ -212,16 +244,15 @@ def _view(cubes: Geometry, targets: FloatArray) -> Geometry:
     return centred_grid(middle, (cubes.shape[0] * times, cubes.shape[1] * times, cubes.shape[2] * times), step)
 
 
-def _on(grid: Geometry, maps: OutcomeMaps, values: FloatArray) -> FloatArray:
-    """Values of cubes at the voxels of a grid, linearly; 0 outside of the region."""
-    return resample(np.asarray(values, np.float32), maps.geometry, grid, "linear", 0.0)
+def _changed(maps: OutcomeMaps) -> tuple[FloatArray, FloatArray]:
+    """What maps say of an image: rise of HU, and share of tumour."""
+    return np.asarray(maps.change + rise_hu(maps.iodine), np.float32), np.asarray(maps.tumour, np.float32)
 
 
-def _labels(patch: TreatedPatch, maps: OutcomeMaps) -> Labels:
+def _relabelled(labels: Labels, weight: FloatArray, share: FloatArray) -> Labels:
     """Labels (D, H, W) after treatment: half of a voxel decides, where treated tumour can be."""
-    share = _on(patch.geometry, maps, maps.tumour)
-    free = (patch.weight > 0) & (patch.labels >= LIVER)
-    return np.where(free, np.where(share >= 0.5, TUMOUR, LIVER), patch.labels).astype(np.uint8)
+    free = (weight > 0) & (labels >= LIVER)
+    return np.where(free, np.where(share >= 0.5, np.uint8(TUMOUR), np.uint8(LIVER)), labels)
 
 
 def _covers(patch: Geometry, cube: Geometry) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from MeWMLib.core.volume import LIVER, TUMOUR, Provenance, Volume
 from MeWMLib.dynamics.compose import compose
 from MeWMLib.dynamics.map_model import MapModel, is_maps, mean_maps
 from MeWMLib.dynamics.model import DynamicsModel
-from MeWMLib.perception.deposits import lipiodol_look
+from MeWMLib.perception.deposits import deposit_look
 from MeWMLib.perception.preprocess import resample
 from MeWMLib.rendering.outline import labels_after
 from MeWMLib.rendering.painter import expected_image, paint, with_change
@@ -69,17 +70,18 @@ def written(
     box, weight = ready.treated_weight
     maps, ct = replica.maps, patient.ct
     labels = labels_after(patient.labels, box, weight, maps)
+    painted = partial(paint, ct, box, weight, maps, estimate=ready.scanner, lattice=ready.lattice)
     look: SampleLook | None = None
     if shown and _comparable(ct):
         inside = (labels.array[box] == TUMOUR) & (weight > 0)
         checked = checked_sample(
-            lambda attempt: paint(ct, box, weight, maps, seed if attempt == 0 else attempt * _ATTEMPT + seed),
-            lambda change: lipiodol_look(ct.array[box] + change, inside, ct.geometry.spacing),
+            lambda attempt: painted(seed if attempt == 0 else attempt * _ATTEMPT + seed),
+            lambda change: deposit_look(ct.array[box] + change, inside, ct.geometry.spacing),
         )
         change, attempt = checked.sample, checked.attempt
         look = SampleLook(checked.attempts, attempt, tuple(sorted(checked.outside[attempt])))
     else:
-        change = paint(ct, box, weight, maps, seed)
+        change = painted(seed)
     return Outcome(with_change(ct, box, change, provenance), labels, protocol, seed, replica.score, look)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +15,7 @@ from MeWMLib.core.volume import LIVER, TUMOUR, Geometry, LabelMap, Volume
 from MeWMLib.dynamics.compose import feather
 from MeWMLib.perception.findings import measure
 from MeWMLib.perception.preprocess import patch_geometry, resample
+from MeWMLib.perception.viability import NO_LIVER, LiverReference, liver_reference
 from MeWMLib.survival.config import size_covariates
 from MeWMLib.survival.patches import five_views, half_resolution
 
@@ -41,6 +42,7 @@ class TreatedPatch:
         weight: (D, H, W) 1 in the treated tumour, falling to 0 at the end of its dilated rim; where it is 0 nothing can
             change.
         untreated: (D, H, W) tumour that is not treated; None where there is none.
+        liver: of the scan, by which its tumour is told to be viable; None tells it by two limits (`findings.measure`).
     """
 
     geometry: Geometry
@@ -48,6 +50,7 @@ class TreatedPatch:
     labels: Labels
     weight: FloatArray
     untreated: Mask | None = None
+    liver: LiverReference | None = None
 
     @classmethod
     def of(cls, patient: Patient) -> TreatedPatch:
@@ -188,9 +191,14 @@ class TreatedPatch:
         distance = outside - inside
         return np.asarray(distance + 0.1 * ndimage.gaussian_filter(distance, 2.0), np.float32)
 
+    def told_by_liver(self, phase: str) -> TreatedPatch:
+        """The patch, with its tumour measured against the liver that it shows, as in a scan of this phase."""
+        seen = Volume(self.hu, self.geometry, phase)
+        return replace(self, liver=liver_reference(seen, LabelMap(self.labels, self.geometry)) or NO_LIVER)
+
     def findings(self, hu: FloatArray, labels: Labels) -> Findings:
         """Sizes of the tumour in an image and labels on this patch."""
-        return measure(Volume(hu, self.geometry), LabelMap(labels, self.geometry), sizes_only=True)
+        return measure(Volume(hu, self.geometry), LabelMap(labels, self.geometry), sizes_only=True, liver=self.liver)
 
     def change(self, before: Findings, after: Findings) -> TumourChange:
         """What happened to the tumour in the patch."""

@@ -1,4 +1,4 @@
-"""Which lesions one session treats, and which tumour of them is fed. No networks.
+"""Which lesions a session treats, and which part of them is fed. No networks.
 
 A dynamics model on coarse maps is told the territory and simulates every target whole; lesions that are no target stay
 as they are. One on a cube (the paper's path) knows no territory: it simulates the cube around the largest target, and
@@ -82,7 +82,7 @@ def treating(
     Args:
         patient: as `WorldModel.patient` measures them.
         targets: which lesions; None for those that can be treated in one session.
-        territory: what is fed; None where it was not stated: then everything is.
+        territory: what is fed; None where it was not stated, which feeds everything.
         fed: (K, J, I) the region that was painted; it is what counts, whatever the territory is called.
         segments: (K, J, I) drawn segments, as `core.regions.read_segments` gives them; without them the liver is
             divided approximately where that is needed.
@@ -90,7 +90,7 @@ def treating(
 
     Raises:
         TerritoryError: a painted region that was not given, or an artery of which nobody knows what it feeds.
-        TargetError: a lesion that there is not, or no lesion in the part of the liver.
+        TargetError: no such lesion, or none in that part of the liver.
         NoTumourError: no target is fed.
     """
     targets = None if targets is not None and targets.largest and not whole else targets

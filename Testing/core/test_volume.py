@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from MeWMLib.core.errors import GeometryError, GeometryMismatchError, LabelError, NotCTError
-from MeWMLib.core.io import to_sitk
+from MeWMLib.core.io import image_of, to_sitk
 from MeWMLib.core.volume import Geometry, LabelMap, Provenance, Volume, require_same_geometry
 
 
@@ -57,6 +59,45 @@ def test_indices_and_millimetres_agree_with_itk():
         assert np.allclose(geometry.to_ras(kji), lps * (-1, -1, 1))
         assert np.allclose(geometry.to_kji(geometry.to_ras(kji)), kji)
     assert isinstance(image, sitk.Image)
+
+
+#: The diagonal is a spacing; all else of an upright grid can be what arithmetic leaves of 0.
+OFF_DIAGONAL = [(row, column) for row in range(3) for column in range(3) if row != column]
+NOTHING = st.floats(-1e-13, 1e-13, allow_subnormal=True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    left=st.dictionaries(st.sampled_from(OFF_DIAGONAL), NOTHING, min_size=1),
+    order=st.permutations(range(3)),
+    signs=st.tuples(*[st.sampled_from([-1.0, 1.0])] * 3),
+)
+@example(left={(0, 1): 2.2250738585e-313}, order=[0, 1, 2], signs=(1.0, 1.0, 1.0))
+@example(left={(0, 1): 2.2250738585e-313, (1, 0): -2.2250738585e-313}, order=[0, 1, 2], signs=(-1.0, -1.0, 1.0))
+@example(left={(0, 2): 5e-324}, order=[1, 0, 2], signs=(1.0, -1.0, 1.0))
+def test_what_arithmetic_left_of_a_direction_reaches_no_library(left, order, signs):
+    affine = np.eye(4)
+    affine[:3, :3] = np.diag(np.array([0.8, 0.9, 2.5]) * signs)
+    for place, value in left.items():
+        affine[place] = value
+    affine[:3, :3] = affine[:3, order]
+    grid = Geometry((4, 5, 6), affine)
+    assert np.allclose(grid.affine, affine, rtol=0, atol=1e-12)
+    assert np.count_nonzero(grid.affine[:3, :3]) == 3
+    volume = Volume(np.arange(120, dtype=np.float32).reshape(4, 5, 6), grid)
+    same = Geometry((4, 5, 6), np.where(np.abs(affine) < 0.1, 0, affine))
+    again = sitk.Resample(
+        to_sitk(volume), image_of(np.zeros((4, 5, 6), np.float32), same), sitk.Transform(), sitk.sitkLinear, -1.0
+    )
+    assert np.array_equal(sitk.GetArrayFromImage(again), volume.array)
+
+
+@pytest.mark.parametrize("place", OFF_DIAGONAL)
+@pytest.mark.parametrize("degrees", [1e-9, 1e-4])
+def test_the_smallest_turns_that_mean_something_stay(place, degrees):
+    affine = np.eye(4)
+    affine[place] = np.radians(degrees)
+    assert Geometry((4, 5, 6), affine).affine[place] == affine[place]
 
 
 def test_a_crop_keeps_every_voxel_in_its_place():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from MeWMLib.core.coarse_maps import MAP_MM, SIDE_MM
-from MeWMLib.core.errors import NoTumourError
+from MeWMLib.core.errors import GeometryMismatchError, NoTumourError
 from MeWMLib.core.volume import Geometry, centred_grid
-from MeWMLib.perception.cubes import LEAST_MM, MARGIN_MM, cube_means, region_of
+from MeWMLib.perception.cubes import LEAST_MM, MARGIN_MM, Refined, cube_means, region_of
+from MeWMLib.perception.preprocess import resample
 
 
 def turned(angle: float, spacing: tuple[float, float, float], shape: tuple[int, int, int] = (40, 60, 60)) -> Geometry:
@@ -27,6 +28,7 @@ def turned(angle: float, spacing: tuple[float, float, float], shape: tuple[int, 
     spacing=st.tuples(st.floats(1.0, 5.0), st.floats(0.6, 2.0), st.floats(0.6, 2.0)),
     radius=st.floats(3.0, 14.0),
 )
+@example(angle=2.2250738585e-313, spacing=(1.0, 1.5, 1.0), radius=3.0)  # ITK inverts no subnormal direction
 def test_the_region_holds_the_lesion_and_the_shares_its_volume(
     angle: float, spacing: tuple[float, float, float], radius: float
 ) -> None:
@@ -72,3 +74,24 @@ def test_no_tumour_is_said_to_be_none() -> None:
     grid = turned(0.0, (3.0, 1.0, 1.0))
     with pytest.raises(NoTumourError, match="No tumour is treated"):
         region_of(np.zeros(grid.shape, bool), grid)
+
+
+@pytest.mark.parametrize("step", [1.0, 2.0, 1.37])
+def test_cubes_are_refined_as_a_resampling_does_it(step: float) -> None:
+    cubes = centred_grid(np.array([3.0, 5.0, -7.0]), (8, 16, 12), MAP_MM)
+    # some of it beyond the cubes, and no voxel just on a face of theirs
+    grid = centred_grid(np.array([1.4, 4.1, -11.3]), (70, 75, 60), step)
+    maps = np.random.default_rng(1).standard_normal((2, *cubes.shape)).astype(np.float32)
+    expected = np.stack([resample(one, cubes, grid, "linear", 0.0) for one in maps])
+    assert (expected == 0).any()
+    found = Refined.of(cubes, grid)(maps)
+    assert np.allclose(found, expected, atol=1e-5)
+    box = (slice(30, 39), slice(0, 75), slice(27, 28))
+    assert np.allclose(Refined.of(cubes, grid, box)(maps[0]), expected[0][box], atol=1e-5)
+
+
+def test_cubes_are_refined_along_their_axes_alone() -> None:
+    cubes = centred_grid(np.zeros(3), (8, 8, 8), MAP_MM)
+    for grid in (turned(0.01, (1.0, 1.0, 1.0)), Geometry((8, 8, 8), cubes.affine[:, [1, 0, 2, 3]])):
+        with pytest.raises(GeometryMismatchError, match="same axes"):
+            Refined.of(cubes, grid)

@@ -22,6 +22,7 @@ from MeWMLib.perception.findings import (
     viable_mask,
 )
 from MeWMLib.perception.findings_table import FIELDS, findings_rows, findings_table
+from MeWMLib.perception.viability import NO_LIVER, liver_reference
 
 
 def grid(shape, spacing=(1.0, 1.0, 1.0), degrees=0.0) -> Geometry:
@@ -226,9 +227,18 @@ def test_what_lives_is_told_only_in_phases_that_tell_and_mrecist_in_the_arterial
     # what is known better than the scan's own field counts
     (again,) = measure(Volume(ct.array, ct.geometry, phase), labels, phase="arterial").lesions
     assert again.viable_diameter_mm is not None
-    # on the treated patch two limits tell it whatever the phase
+    # on the cube of the latent model two limits tell it whatever the phase
     (patch,) = measure(Volume(ct.array, ct.geometry, phase), labels, sizes_only=True).lesions
     assert patch.viable_ml == pytest.approx(patch.volume_ml) and patch.viable_diameter_mm is None
+    # and on the region of the model on coarse maps all that is no Lipiodol lives where the phase does not tell
+    (region,) = measure(
+        Volume(ct.array, ct.geometry, phase), labels, sizes_only=True, liver=liver_reference(ct, labels, phase)
+    ).lesions
+    assert region.viable_ml == pytest.approx(patch.volume_ml) and (region.necrotic_fraction is not None) == told
+    oil = np.where(labels.tumour & (np.arange(ct.array.shape[2]) < 27), 500, ct.array)
+    (half,) = measure(Volume(oil, ct.geometry, phase), labels, sizes_only=True, liver=NO_LIVER).lesions
+    assert half.viable_ml == pytest.approx((oil[labels.tumour] < 300).sum() * ct.geometry.voxel_ml)
+    assert half.viable_ml + half.volume_ml * half.lipiodol_fraction == pytest.approx(half.volume_ml)
 
 
 def test_noise_of_a_scanner_makes_no_tissue_dead():
@@ -238,6 +248,10 @@ def test_noise_of_a_scanner_makes_no_tissue_dead():
     (lesion,) = measure(Volume(noisy.astype(np.float32), ct.geometry, "portal"), labels).lesions
     (limits,) = measure(Volume(noisy.astype(np.float32), ct.geometry, "portal"), labels, sizes_only=True).lesions
     assert lesion.necrotic_fraction == pytest.approx(0.0, abs=0.01) and limits.necrotic_fraction > 0.1
+    scan = Volume(noisy.astype(np.float32), ct.geometry, "portal")
+    (told,) = measure(scan, labels, sizes_only=True, liver=liver_reference(scan, labels)).lesions
+    assert (told.necrotic_fraction, told.viable_ml) == (lesion.necrotic_fraction, lesion.viable_ml)
+    assert told.viable_diameter_mm is None and told.location == ""
 
 
 def test_the_table_holds_every_lesion_and_its_place():

@@ -12,7 +12,7 @@ from MeWMLib.core.outcome import SampleLook
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.targets import Targets
 from MeWMLib.core.territory import Territory
-from MeWMLib.core.volume import LIVER, TUMOUR
+from MeWMLib.core.volume import LIVER, TUMOUR, Volume
 from MeWMLib.rendering.painter import RIM_MM
 from MeWMLib.rendering.self_check import MEASURED
 from MeWMLib.world import outcomes
@@ -113,6 +113,16 @@ def test_numbers_of_a_replica_are_those_of_its_maps(world: WorldModel, three: Pa
     assert change.lipiodol_ml_after == pytest.approx(float(iodine.sum()) * MAP_MM**3 / 1000 / 480, rel=1e-3)
 
 
+@pytest.mark.parametrize(("phase", "lives"), [("portal", 0.5), ("unknown", 1.0)])
+def test_what_lives_is_told_against_the_liver_of_the_scan(world: WorldModel, phase: str, lives: float) -> None:
+    one = people(BALLS[0])
+    dead = lesion(one, 1) & left_half(one)
+    # noise brings single voxels of any tissue under any limit, and dead tissue over it
+    hu = np.random.default_rng(3).normal(np.where(dead, 45, 110), 25).astype(np.int16)
+    ready = prepared(world, Patient("p", Volume(hu, one.ct.geometry, phase), one.labels, one.findings))
+    assert ready.before.viable_ml == pytest.approx(lives * ready.before.tumour_ml, rel=0.1)
+
+
 def test_a_plan_is_made_and_its_replicas_are_kept(world: WorldModel, three: Patient) -> None:
     plan = world.plan(three, SPACE, FAST, seed=3)
     assert plan.best is not None
@@ -160,16 +170,14 @@ def test_the_shown_sample_is_held_against_real_scans(
         fits = dict.fromkeys(MEASURED, 0.0)
         return fits | {"share_200_percent": 0.0 if len(seen) == 2 else 50.0}
 
-    monkeypatch.setattr(outcomes, "lipiodol_look", look)
+    monkeypatch.setattr(outcomes, "deposit_look", look)
     again, beside = world.simulate(three, A, 4, FAST)
     assert again.look == SampleLook(2, 1)
     assert beside.look is None
     assert len(set(seen)) == 2  # other grains
     assert again.score == one.score
     assert np.array_equal(beside.ct.array, other.ct.array)
-    monkeypatch.setattr(
-        outcomes, "lipiodol_look", lambda *_: dict.fromkeys(MEASURED, 0.0) | {"share_200_percent": 50.0}
-    )
+    monkeypatch.setattr(outcomes, "deposit_look", lambda *_: dict.fromkeys(MEASURED, 0.0) | {"share_200_percent": 50.0})
     flagged = world.simulate(three, A, 4, FAST)[0].look
     assert flagged is not None
     assert flagged.attempts == 3

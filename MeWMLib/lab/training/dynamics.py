@@ -163,7 +163,7 @@ def train(
     has_head = model.config.response and not settings.action_blind
     if has_head and settings.head_steps and not (work / "dynamics.pt").exists():
         if ranks.first:
-            patients = data.patients + [read_arrays(p, NOTED) for p in sorted((cohort / SCANS).glob("*.npz"))]
+            patients = data.patients + _scans(cohort, "train")
             rng = np.random.default_rng([settings.seed, 1])
             head_rate = settings.learning_rate * HEAD_RATE
             train_head(model.foresight, patients, settings.head_steps, head_rate, rng, ranks.device, on_step)
@@ -190,6 +190,8 @@ def train(
     generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + run.step + ranks.rank * 1_000_000_007)
     for cohort_part in (data, held_out):
         cohort_part.expect(model.config.agents, model.config.occlusion)
+    # as the law expects them where there are scans; the spread of responses is that of sessions
+    measured = _scans(cohort, "validation") or held_out.patients
     check = _moved(held_out.batch(24, np.random.default_rng(1), pairs=8), ranks.device)
     losses: list[dict[str, float]] = []
     figures: dict[str, float] = {}
@@ -210,7 +212,7 @@ def train(
                 means = {k: float(np.mean([x[k] for x in losses])) for k in losses[0]}
                 figures = {**means, **validate(average.model, check, scale_tensor, settings, channels)}
                 if has_head:
-                    figures |= measure_head(average.model.foresight, held_out.patients, ranks.device)[1]
+                    figures |= measure_head(average.model.foresight, measured, ranks.device)[1]
                 run.log(figures)
                 run.save()
             losses = []
@@ -293,6 +295,11 @@ def _started(start: str, settings: DynamicsTraining) -> Denoiser:
     """The denoiser of the bundle that is trained on; one of an older version comes without its head."""
     part = find_bundle(Path(start).resolve(), require=("dynamics",)).part("dynamics")
     return denoiser_from_part(*part, without_head=settings.head_steps > 0 or not settings.response)
+
+
+def _scans(cohort: Path, split: str) -> list[dict[str, NDArray[Any]]]:
+    """What the head learns from, of the patients of a split without outcomes."""
+    return [read_arrays(path, NOTED) for path in sorted((cohort / SCANS[split]).glob("*.npz"))]
 
 
 def _reports_noted(parts: Sequence[LatentCohort], agents: Sequence[str]) -> int:

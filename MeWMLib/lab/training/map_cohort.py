@@ -27,7 +27,7 @@ from MeWMLib.core.volume import Geometry
 from MeWMLib.dynamics.actions import encode_protocols, known_agents
 from MeWMLib.dynamics.map_channels import patient_appearance
 from MeWMLib.lab.synthetic.cases import SPLITS, draw_protocol, protocols_for
-from MeWMLib.lab.training.prepare import noted_protocols, responses, save_case
+from MeWMLib.lab.training.prepare import SCANS, noted_protocols, responses, save_case
 
 #: Voxels (mm) that are drawn; two of them make a cube of the maps.
 DRAWN_MM = 2.0
@@ -37,8 +37,6 @@ SESSIONS = 4
 MARGIN_MM, OFF_MM = 14.0, 8.0
 #: How often the portal phase is drawn, and how often a session feeds the whole liver.
 PORTAL, WHOLE = 0.7, 0.4
-#: Folders of scans without sessions in a cohort, for the response head, by the split of their patients.
-SCANS = {"train": "scans", "validation": "scans_validation"}
 #: Deviation of noise in the mean of a cube, as a share of that in the scanner's voxels.
 COARSE_NOISE = 0.22
 

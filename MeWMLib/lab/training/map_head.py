@@ -19,8 +19,8 @@ from MeWMLib.dynamics.map_network import MapNetwork
 from MeWMLib.lab.torch_state import kept_torch_state
 from MeWMLib.lab.training.latent_cohort import NOTED
 from MeWMLib.lab.training.map_batches import Arrays, read_arrays
-from MeWMLib.lab.training.map_cohort import SCANS
 from MeWMLib.lab.training.map_settings import MapTraining
+from MeWMLib.lab.training.prepare import SCANS
 from MeWMLib.lab.training.response_head import measure_head, train_head
 
 #: File of the trained head in the folder of checkpoints.

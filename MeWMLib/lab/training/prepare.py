@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from MeWMLib.cohorts.synthetic.fields import derive_seed
 from MeWMLib.cohorts.synthetic.law import Response, Traits, respond
 from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient
+from MeWMLib.core.errors import InputError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.dynamics.actions import encode_protocols
 from MeWMLib.dynamics.appearance import appearance
@@ -30,8 +31,8 @@ from MeWMLib.survival.patches import half_resolution
 
 #: Protocols of each patient whose answer is noted without drawing its CT (they train the response head).
 NOTED = 48
-#: Folder of patients without outcomes in an encoded cohort.
-SCANS = "scans"
+#: Folders of patients without outcomes in a cohort, by split; nothing is read from those of another.
+SCANS = {"train": "scans", "validation": "scans_validation"}
 
 
 def encode_case(case: Case, codec: Autoencoder, agents: list[str]) -> dict[str, NDArray[Any]]:
@@ -144,9 +145,18 @@ def prepare(
 ) -> None:
     """Write the first `count` patients of a split, from number `start` on; files that exist are kept.
 
-    `scans_only` writes `encode_scan` of each into the folder `scans` beside, and no outcome.
+    `scans_only` writes `encode_scan` of each into the split's folder of `SCANS`, and no outcome.
+
+    Raises:
+        InputError: scans of a split that no training reads.
     """
-    target = folder / (SCANS if scans_only else split)
+    if scans_only and split not in SCANS:
+        raise InputError(
+            what="Scans without outcomes are read from two splits alone",
+            given=split,
+            remedy=f"Use {' or '.join(SCANS)}, or leave out --scans-only",
+        )
+    target = folder / (SCANS[split] if scans_only else split)
     target.mkdir(parents=True, exist_ok=True)
     for n in range(start, count):
         seed = SPLITS[split][n]

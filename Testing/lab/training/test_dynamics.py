@@ -109,9 +109,13 @@ def test_the_head_learns_from_scans_without_outcomes(planted: Path) -> None:
         np.savez(scans / f"{n}.npz", **kept)
     settings = replace(TINY, steps=1, head_steps=40, learning_rate=2e-2)
     _, against = dynamics.train(planted, planted / "against", replace(settings, steps=50))
-    shutil.rmtree(scans)
+    # scans of the validation split are measured with, and not learnt from
+    scans.rename(planted / "scans_validation")
+    _, measured = dynamics.train(planted, planted / "measured", replace(settings, steps=50))
+    shutil.rmtree(planted / "scans_validation")
     _, alone = dynamics.train(planted, planted / "alone", replace(settings, steps=50))
     assert alone["head_viable_rank"] > 0.9 > -0.9 > against["head_viable_rank"]
+    assert measured["head_viable_rank"] < -0.9
 
 
 @pytest.mark.parametrize("off", ["text", "attenuation", "response"])

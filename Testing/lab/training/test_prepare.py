@@ -9,13 +9,14 @@ import torch
 
 from MeWMLib.cohorts.synthetic.law import Response, respond
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient
+from MeWMLib.core.errors import InputError
 from MeWMLib.dynamics.actions import encode_protocols, known_agents
 from MeWMLib.dynamics.appearance import features
 from MeWMLib.dynamics.attenuation import attenuate
 from MeWMLib.dynamics.autoencoder import Autoencoder, fit
 from MeWMLib.dynamics.denoiser import Denoiser, DenoiserConfig
 from MeWMLib.dynamics.model import DynamicsModel
-from MeWMLib.lab.synthetic.cases import Case, draw_case
+from MeWMLib.lab.synthetic.cases import SPLITS, Case, draw_case
 from MeWMLib.lab.synthetic.survival import attenuation_level
 from MeWMLib.lab.training import prepare
 from MeWMLib.lab.training.latent_cohort import KEYS, NOTED, LatentCohort, read_arrays
@@ -108,11 +109,13 @@ def test_a_scan_without_outcomes_is_the_patient_of_the_whole_case(codec: Autoenc
     answers = [prepare.responses(respond(foreseen, p)) for p in prepare.noted_protocols(SEED)]
     assert np.array_equal(scan["noted_responses"], np.stack(answers))
     assert not np.allclose(scan["noted_responses"], whole["noted_responses"], atol=0.01)
-    prepare.prepare(codec, agents, tmp_path, "train", SEED + 1, SEED, scans_only=True)
-    assert [p.name for p in (tmp_path / prepare.SCANS).iterdir()] == ["000003.npz"] and not (
-        tmp_path / "train"
-    ).exists()
-    read = read_arrays(tmp_path / prepare.SCANS / "000003.npz", NOTED)
+    for split, folder in (("train", "scans"), ("validation", "scans_validation")):
+        prepare.prepare(codec, agents, tmp_path, split, SEED + 1, SEED, scans_only=True)
+        name = f"{SPLITS[split][SEED]:06d}.npz"
+        assert [p.name for p in (tmp_path / folder).iterdir()] == [name] and not (tmp_path / split).exists()
+    with pytest.raises(InputError, match="read from two splits alone"):
+        prepare.prepare(codec, agents, tmp_path, "test", 1, scans_only=True)
+    read = read_arrays(tmp_path / "scans" / "000003.npz", NOTED)
     assert set(read) == set(NOTED) and read["appearance"].shape == (features(6),)
 
 
