@@ -20,7 +20,8 @@ from MeWMLib.lab.training.__main__ import main
 from MeWMLib.lab.training.assistant import AssistantTraining, Loss, passes_gate, validate
 from MeWMLib.lab.training.assistant_crops import Ahead, Mix, Store, coded, crops_of, on_device
 from MeWMLib.lab.training.assistant_data import Drawn, truth_of
-from MeWMLib.perception.segmenter import Segmenter, SegmenterConfig, build, normalise
+from MeWMLib.perception.intensity import normalise
+from MeWMLib.perception.segmenter import Segmenter, SegmenterConfig, build
 
 CPU = torch.device("cpu")
 ONE_OF_EACH = {"patient": 1, "abdomen": 1, "scene": 1}
