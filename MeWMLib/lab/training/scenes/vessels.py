@@ -145,7 +145,7 @@ def draw_hilum_and_fissures(canvas: Canvas) -> None:
     """Fat in the hilum and thin sheets of fat that cut into the liver; what they hold counts as liver."""
     rng, box = canvas.rng, canvas.everywhere
     grids = canvas.axes.grids
-    for wanted, way in ((0.5, (-0.6, -0.5, -0.45)), (0.45, (-0.6, 0.8, -0.6)), (0.3, tuple(rng.normal(0, 1, 3)))):
+    for wanted, way in ((0.3, (-0.6, -0.5, -0.45)), (0.3, (-0.6, 0.8, -0.6)), (0.15, tuple(rng.normal(0, 1, 3)))):
         if rng.random() > wanted:
             continue
         at = canvas.surface(way)

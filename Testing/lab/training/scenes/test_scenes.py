@@ -127,14 +127,22 @@ def test_a_tube_is_as_wide_as_it_is_said_to_be() -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [{"oil_share": 1.0, "core_share": 1.0, "oil_hu": 600.0}, {"calcium_share": 0.9}, {"core_share": 1.0, "gas_share": 0.1}],
+    [
+        {"oil_share": 1.0, "core_share": 1.0, "oil_hu": 600.0},
+        {"calcium_share": 0.9},
+        {"core_share": 1.0, "gas_share": 0.1},
+    ],
 )
 def test_what_is_dense_or_holds_gas_in_a_tumour_stays_tumour(kind) -> None:
     axes = canvas().axes
     z, y, x = axes.grids
     distance = np.asarray(30 - np.sqrt(z**2 + y**2 + x**2), np.float32)
     plain = replace(
-        LesionLook.draw(np.random.default_rng(0), False), core_share=0.0, oil_share=0.0, calcium_share=0.0, gas_share=0.0
+        LesionLook.draw(np.random.default_rng(0), False),
+        core_share=0.0,
+        oil_share=0.0,
+        calcium_share=0.0,
+        gas_share=0.0,
     )
     hu = np.full(distance.shape, 100, np.float32)
     mask = paint_lesions(hu, distance, np.ones(hu.shape, bool), axes, replace(plain, soft_mm=1.0, **kind), 100.0, 4)
