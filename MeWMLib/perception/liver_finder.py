@@ -9,7 +9,7 @@ from typing import Any
 import cc3d
 import numpy as np
 import torch
-from monai.networks.nets import DynUNet
+from monai.networks.nets.dynunet import DynUNet
 from numpy.typing import NDArray
 
 from MeWMLib.core.bundle import require_sizes

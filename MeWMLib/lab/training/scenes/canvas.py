@@ -120,20 +120,21 @@ class Canvas:
             np.maximum(out[box], inside, out=out[box], casting="unsafe")
         return out
 
-    def at(self, values: FloatArray, point: Sequence[float]) -> float:
+    def at(self, values: FloatArray, point: ArrayLike) -> float:
         """The value at the voxel that is nearest to a point."""
         index = tuple(
             int(np.abs(axis - c).argmin())
-            for axis, c in zip((self.axes.z, self.axes.y, self.axes.x), point, strict=True)
+            for axis, c in zip((self.axes.z, self.axes.y, self.axes.x), three(point), strict=True)
         )
         return float(values[index])
 
-    def surface(self, way: Sequence[float]) -> Triple:
+    def surface(self, way: ArrayLike) -> Triple:
         """Where one leaves the liver from its middle in a direction."""
         spots = np.argwhere(self.outline > 0)
         axes = (self.axes.z, self.axes.y, self.axes.x)
         middle = np.array([axis[int(n)] for axis, n in zip(axes, np.median(spots, 0), strict=True)])
-        step = np.array(way) / np.linalg.norm(way)
+        step = np.array(way, float)
+        step /= np.linalg.norm(step)
         reach = np.arange(0, 160, 2.0)
         left = [n for n in reach if self.at(self.outline, middle + n * step) < 0]
         return three(middle + (left[0] if left else 0.0) * step)

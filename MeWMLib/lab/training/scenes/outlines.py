@@ -81,4 +81,4 @@ def warped(array: NDArray[np.uint8], spacing_mm: float, rng: np.random.Generator
 def _bend(counts: NDArray[np.int64], rng: np.random.Generator) -> FloatArray:
     """A smooth shift in mm over a grid: a field of 60 mm of grain at a random place."""
     field = SmoothField(int(rng.integers(2**40)), 60.0, 8)
-    return 4.5 * field.at(Axes(*(STEP_MM * np.arange(n, dtype=np.float32) for n in counts)))
+    return 4.5 * field.at(Axes(*(np.asarray(STEP_MM * np.arange(n), np.float32) for n in counts)))

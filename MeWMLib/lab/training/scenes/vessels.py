@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from MeWMLib.cohorts.synthetic.fields import FloatArray, SmoothField
 from MeWMLib.lab.training.scenes.canvas import Canvas, Piece, three
@@ -28,9 +29,9 @@ def draw_parenchyma(canvas: Canvas) -> None:
             edge = np.clip(beyond * rng.uniform(6, 40) + 0.5, 0, 1)
             canvas.put_inside(box, canvas.liver > 0, canvas.hu + _shade(canvas, 45) * edge)
     if rng.random() < 0.2:  # one side of a plane
-        way = three(rng.normal(0, 1, 3) * np.array([0.3, 0.6, 1.0]))
+        normal = three(rng.normal(0, 1, 3) * np.array([0.3, 0.6, 1.0]))
         middle = canvas.surface(rng.normal(0, 1, 3))
-        side = sum((g - 0.5 * c) * w for g, c, w in zip((z, y, x), middle, way, strict=True))
+        side = sum((g - 0.5 * c) * w for g, c, w in zip((z, y, x), middle, normal, strict=True))
         edge = np.clip((side + 6 * canvas.wide) / rng.uniform(2, 20) + 0.5, 0, 1)
         canvas.put_inside(box, canvas.liver > 0, canvas.hu + _shade(canvas, 25) * edge)
     if rng.random() < 0.2:  # patches of fat, or spared from it
@@ -86,12 +87,12 @@ def _fill(canvas: Canvas, tubes: FloatArray, value: float) -> None:
     canvas.put(box, (share > 0) & (canvas.hu < 30) & canvas.below(box), drawn)
 
 
-def _moved(piece: Piece, by: Sequence[float], share: float) -> Piece:
-    start, stop = (three(np.array(p) + by) for p in (piece.start, piece.stop))
+def _moved(piece: Piece, by: ArrayLike, share: float) -> Piece:
+    start, stop = (three(np.array(p) + np.asarray(by)) for p in (piece.start, piece.stop))
     return Piece(start, stop, share * piece.first, share * piece.last)
 
 
-def _inward(canvas: Canvas, point: Sequence[float]) -> np.ndarray:
+def _inward(canvas: Canvas, point: ArrayLike) -> NDArray[np.float64]:
     """Unit vector from a point at the surface to the middle of the liver."""
     spots = np.argwhere(canvas.outline > 0)
     axes = (canvas.axes.z, canvas.axes.y, canvas.axes.x)
@@ -100,9 +101,7 @@ def _inward(canvas: Canvas, point: Sequence[float]) -> np.ndarray:
     return np.asarray(way / (np.linalg.norm(way) + 1e-6))
 
 
-def _tree(
-    canvas: Canvas, start: Sequence[float], way: Sequence[float], radius: float, bend: float = 0.55
-) -> Iterator[Piece]:
+def _tree(canvas: Canvas, start: ArrayLike, way: ArrayLike, radius: float, bend: float = 0.55) -> Iterator[Piece]:
     """Pieces of a tree that stays in the liver; branches keep the cube of the radius (Murray)."""
     rng = canvas.rng
     waiting = [(np.array(start), np.array(way) / np.linalg.norm(way), radius)]
