@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,11 @@ from torch import Tensor
 from MeWMLib.core.bundle import rebuilding, require_sizes
 from MeWMLib.core.errors import BundleError, CancelledError, GeometryMismatchError
 from MeWMLib.core.records import from_plain, record_to_plain
-from MeWMLib.core.structures import CT_WINDOW_HU
 from MeWMLib.core.volume import TUMOUR, LabelMap, Volume
 from MeWMLib.perception import postprocess
 from MeWMLib.perception.cpu_engine import choose
+from MeWMLib.perception.intensity import normalise
+from MeWMLib.perception.liver_finder import FinderConfig, LiverFinder, build_finder
 from MeWMLib.perception.preprocess import isotropic_geometry, resample, to_source
 from MeWMLib.perception.windows import AT_A_TIME, Box, Windows, add_up, predict, probability
 
@@ -29,6 +31,10 @@ Progress = Callable[[float], None]
 Cancelled = Callable[[], bool]
 #: DynUNet lists its layers a second time under this name; they are the same tensors.
 _ALIASES = "skip_layers."
+#: Names of the weights of the network that finds the liver begin with this.
+_FINDER = "finder."
+#: A count of batches that normalisation keeps in training; nothing depends on it.
+_COUNTS = "num_batches_tracked"
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ class SegmenterConfig:
         window: side of the sliding window in voxels.
         overlap: of neighbouring windows.
         finest: patches with voxels smaller than this share of `spacing_mm` are seen at half their resolution.
+        finder: of the network that finds the liver on coarse voxels; None in bundles that have none.
     """
 
     filters: tuple[int, ...] = (16, 32, 64, 128, 128)
@@ -48,6 +55,7 @@ class SegmenterConfig:
     window: int = 64
     overlap: float = 0.5
     finest: float = 0.75
+    finder: FinderConfig | None = None
 
     def __post_init__(self) -> None:
         sizes = {
@@ -83,12 +91,6 @@ def build(config: SegmenterConfig) -> DynUNet:
     )
 
 
-def normalise(hu: Tensor) -> Tensor:
-    """HU to -1..1 over the CT window."""
-    low, high = CT_WINDOW_HU
-    return (hu.clamp(low, high) - low) / (high - low) * 2 - 1
-
-
 @dataclass(frozen=True, eq=False)
 class KeptSegmentation:
     """Labels of a CT and what a second run needs to compute only what changed.
@@ -118,10 +120,17 @@ class KeptSegmentation:
 
 
 class Segmenter:
-    """The network in inference."""
+    """The network in inference.
 
-    def __init__(self, config: SegmenterConfig, network: DynUNet, device: torch.device) -> None:
+    Attributes:
+        finder: finds the liver on coarse voxels; None where the bundle has no network for it.
+    """
+
+    def __init__(
+        self, config: SegmenterConfig, network: DynUNet, device: torch.device, finder: LiverFinder | None = None
+    ) -> None:
         self.config = config
+        self.finder = finder
         self.network = network.to(device).eval()
         self.device = device
         self._engines: dict[int, Callable[[Tensor], Tensor] | None] = {}  # by side of a window; None is the network
@@ -131,29 +140,25 @@ class Segmenter:
         """Rebuild from a bundle part."""
         remedy = "Import the bundle again"
         settings = from_plain(SegmenterConfig, config, "the segmenter of this bundle", BundleError, remedy)
-        what = "The weights of the segmenter do not fit its configuration"
-        # the initial weights are replaced; drawing them must leave no trace
-        with rebuilding(what, remedy), torch.random.fork_rng(devices=[]):
-            network = build(settings)
-            state = {k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()}
-            loaded = network.load_state_dict(state, strict=False)
-        lacking = [k for k in loaded.missing_keys if not k.startswith(_ALIASES)]
-        if lacking or loaded.unexpected_keys:
-            raise BundleError(
-                what="The weights of the segmenter do not fit its configuration",
-                given=", ".join([*lacking, *loaded.unexpected_keys][:3]),
-                remedy=remedy,
-            )
-        return cls(settings, network, device)
+        own = {k: v for k, v in tensors.items() if not k.startswith(_FINDER)}
+        network = _filled(partial(build, settings), own, "the segmenter")
+        coarse = {k.removeprefix(_FINDER): v for k, v in tensors.items() if k.startswith(_FINDER)}
+        finder = None
+        if settings.finder is not None or coarse:
+            sizes = settings.finder or FinderConfig()
+            found = _filled(partial(build_finder, sizes), coarse, "the network that finds the liver")
+            finder = LiverFinder(sizes, found, device)
+        return cls(settings, network, device, finder)
 
     def part_config(self) -> dict[str, Any]:
-        """Config for a bundle."""
-        return record_to_plain(self.config)
+        """Config for a bundle; without a network that finds the liver it is one that older versions read."""
+        config = record_to_plain(replace(self.config, finder=self.finder.config if self.finder else None))
+        return {name: value for name, value in config.items() if value is not None}
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """State for a bundle, each weight once."""
-        state = self.network.state_dict()
-        return {k: v.detach().cpu().numpy() for k, v in state.items() if not k.startswith(_ALIASES)}
+        coarse = {} if self.finder is None else _weights(self.finder.network)
+        return _weights(self.network) | {_FINDER + k: v for k, v in coarse.items()}
 
     def segment(
         self,
@@ -321,6 +326,33 @@ class Segmenter:
             coarse = self.network(torch.nn.functional.avg_pool3d(images, 2))  # (N, 3, D/2, H/2, W/2)
             logits = torch.nn.functional.interpolate(coarse, scale_factor=2.0, mode="trilinear")
         return logits[: len(hu)].argmax(1).to(torch.uint8).cpu().numpy()
+
+
+def _weights(network: DynUNet) -> dict[str, NDArray[Any]]:
+    state = network.state_dict()
+    return {
+        k: v.detach().cpu().numpy()
+        for k, v in state.items()
+        if not k.startswith(_ALIASES) and not k.endswith(_COUNTS)
+    }  # fmt: skip
+
+
+def _filled(make: Callable[[], DynUNet], tensors: dict[str, NDArray[Any]], name: str) -> DynUNet:
+    """A network with the weights of a bundle.
+
+    Raises:
+        BundleError: they do not fit.
+    """
+    what, remedy = f"The weights of {name} do not fit its configuration", "Import the bundle again"
+    # the initial weights are replaced; drawing them must leave no trace
+    with rebuilding(what, remedy), torch.random.fork_rng(devices=[]):
+        network = make()
+        state = {k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in tensors.items()}
+        loaded = network.load_state_dict(state, strict=False)
+    lacking = [k for k in loaded.missing_keys if not k.startswith(_ALIASES) and not k.endswith(_COUNTS)]
+    if lacking or loaded.unexpected_keys:
+        raise BundleError(what=what, given=", ".join([*lacking, *loaded.unexpected_keys][:3]), remedy=remedy)
+    return network
 
 
 def is_out_of_memory(error: BaseException) -> bool:

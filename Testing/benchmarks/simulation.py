@@ -32,8 +32,8 @@ from MeWMLib.dynamics.compose import compose
 from MeWMLib.dynamics.model import DynamicsModel
 from MeWMLib.dynamics.sampling import ddpm
 from MeWMLib.lab.synthetic.cases import SPLITS
+from MeWMLib.perception.intensity import normalise
 from MeWMLib.perception.preprocess import patch_geometry, resample
-from MeWMLib.perception.segmenter import normalise
 
 sys.path.insert(0, str(Path(__file__).parent))
 from vqgan import VQGAN, VQGANConfig  # noqa: E402  (it is beside this file)

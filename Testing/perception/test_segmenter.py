@@ -7,7 +7,8 @@ from monai.inferers import sliding_window_inference
 
 from MeWMLib.core.errors import BundleError, CancelledError, GeometryMismatchError
 from MeWMLib.core.volume import Geometry, Volume
-from MeWMLib.perception.segmenter import Segmenter, SegmenterConfig, body_box, build, normalise
+from MeWMLib.perception.intensity import normalise
+from MeWMLib.perception.segmenter import Segmenter, SegmenterConfig, body_box, build
 
 SMALL = SegmenterConfig(filters=(4, 4, 4, 8, 8), spacing_mm=2.0, window=32, overlap=0.5)
 

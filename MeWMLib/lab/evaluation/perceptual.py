@@ -27,7 +27,8 @@ from torch.nn import functional
 
 from MeWMLib.core.errors import GeometryMismatchError, InputError, NoTumourError
 from MeWMLib.core.volume import TUMOUR
-from MeWMLib.perception.segmenter import Segmenter, normalise
+from MeWMLib.perception.intensity import normalise
+from MeWMLib.perception.segmenter import Segmenter
 
 CROP = 64
 #: Images that go through a network together.

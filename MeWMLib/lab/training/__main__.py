@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from MeWMLib.core.bundles import find_bundle, write_part
 from MeWMLib.core.errors import BundleError, InputError
 from MeWMLib.dynamics.actions import known_agents
 from MeWMLib.dynamics.autoencoder import Autoencoder
+from MeWMLib.dynamics.map_model import MapModel, is_maps
 from MeWMLib.dynamics.model import DynamicsModel
 from MeWMLib.lab.program import Options, Part, Tell, run_program
 from MeWMLib.lab.torch_state import kept_torch_state
+from MeWMLib.lab.training.assistant_patients import Simulators
 from MeWMLib.world.machine import choose_device
 
 #: How fine patches may be that a new segmenter sees as they are (`SegmenterConfig.finest`; older bundles name none).
@@ -143,17 +146,23 @@ def _latent(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
 def _assistant(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
     from MeWMLib.lab.training.assistant import GATE_R, AssistantTraining, passes_gate, train
     from MeWMLib.lab.training.assistant_crops import Mix
-    from MeWMLib.perception.segmenter import SegmenterConfig
+    from MeWMLib.perception.segmenter import Segmenter, SegmenterConfig
 
     settings = AssistantTraining(
         steps=args.steps, minutes=args.minutes, seed=args.seed, learning_rate=args.learning_rate, readers=args.readers,
+        validation=args.validation,
         channels_last=args.layout == "channels-last",
         mix=Mix(batch=args.batch, shares=tuple(args.shares), seed=args.seed),
         config=replace(SegmenterConfig(finest=FINEST), **({"filters": tuple(args.filters)} if args.filters else {})),
     )  # fmt: skip
     start = find_bundle(args.start, require=("assistant",)).part("assistant") if args.start else None
     codec = _codec(args.codec or args.bundle)
-    model, figures = train(args.work, settings, args.data, codec, start, choose_device(args.device), tell)
+
+    def keep(found: Segmenter) -> None:
+        if args.keep is not None:
+            write_part(args.keep, "assistant", found.part_config(), found.tensors())
+
+    model, figures = train(args.work, settings, args.data, codec, start, choose_device(args.device), tell, keep)
     into = args.bundle
     if not passes_gate(figures):
         into = args.work / "below-gate"
@@ -165,13 +174,31 @@ def _assistant(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
 def _assistant_data(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
     from MeWMLib.lab.training.assistant_data import draw_data
 
-    dynamics = None
-    if args.bundle:
-        bundle = find_bundle(args.bundle.resolve(), require=("autoencoder", "dynamics"))
-        dynamics = DynamicsModel.from_parts(bundle.part("autoencoder"), bundle.part("dynamics"), torch.device("cpu"))
     counts = {"patient": args.patients, "abdomen": args.abdomens, "scene": args.scenes if args.labels else 0}
-    draw_data(args.data, args.labels, args.split, counts, args.start, dynamics, tell)
+    draw_data(
+        args.data, args.labels, args.split, counts, args.start, _simulators(args.bundle or ()), tell, args.seconds
+    )
     return {kind: float(count) for kind, count in counts.items()}
+
+
+def _simulators(bundles: Sequence[Path]) -> Simulators:
+    """The dynamics models of some bundles, one of each kind at most."""
+    found: dict[str, Any] = {}
+    for path in bundles:
+        bundle = find_bundle(path.resolve(), require=("dynamics",))
+        config, tensors = bundle.part("dynamics")
+        kind = "maps" if is_maps(config) else "latent"
+        if kind in found:
+            raise InputError(
+                what="Two bundles hold a dynamics model of one kind",
+                given=" ".join(map(str, bundles)),
+                remedy="Give one bundle whose dynamics model works on coarse maps, and one with a latent model",
+            )
+        if kind == "maps":
+            found[kind] = MapModel.from_part(config, tensors, torch.device("cpu"))
+        else:
+            found[kind] = DynamicsModel.from_parts(bundle.part("autoencoder"), (config, tensors), torch.device("cpu"))
+    return Simulators(**found)
 
 
 def _survival(args: argparse.Namespace, tell: Tell) -> dict[str, Any]:
@@ -249,7 +276,11 @@ PARTS: dict[str, Part] = {
             "--patients": _number(200, "treated patches of patients of the synthetic world"),
             "--abdomens": _number(100, "whole abdomens of such patients"),
             "--scenes": _number(500, "scenes around label maps"),
-            "--bundle": _path("bundle that simulates the outcomes of the patients too"),
+            "--bundle": {
+                "type": Path, "nargs": "+",
+                "help": "bundles that simulate outcomes of the patients too: one on coarse maps, one latent",
+            },
+            "--seconds": _number(0.0, "stop after so many, even before all are drawn (0: draw all)"),
         },
     ),
     "maps-cohort": (
@@ -307,6 +338,8 @@ PARTS: dict[str, Part] = {
             "--learning-rate": _number(1e-3),
             "--layout": {"choices": ("channels-last", "contiguous"), "default": "channels-last"},
             "--readers": _number(1, "threads that read crops"),
+            "--keep": _path("folder of a bundle into which the averaged weights are written every minute"),
+            "--validation": _number(60, "files of each kind that are validated on at the end"),
         },
     ),
 }  # fmt: skip

@@ -1,15 +1,16 @@
 """`mewm train assistant-data`: the volumes that the segmenter learns from, drawn once into a folder.
 
-Three kinds: scenes around real outlines (`assistant_scenes.py`), treated patches of patients of the synthetic TACE
-world before treatment, after it, and as the dynamics simulate it, and whole abdomens of such patients
-(`assistant_patients.py`). Crops are cut out of them by `assistant_crops.py`.
+Three kinds: scenes around real outlines (`scenes`), treated patches of patients of the synthetic TACE world before
+treatment, after it, and as the dynamics simulate it, and whole abdomens of such patients (`assistant_patients.py`).
+Crops are cut out of them by `assistant_crops.py`.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +19,24 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save_file
+from scipy import ndimage
 
 from MeWMLib.cohorts.synthetic.fields import derive_seed
 from MeWMLib.core.errors import UnreadableFileError
 from MeWMLib.core.io import atomic_path
 from MeWMLib.core.records import parse_json
-from MeWMLib.dynamics.model import DynamicsModel
 from MeWMLib.lab.synthetic.cases import SPLITS
-from MeWMLib.lab.training.assistant_patients import draw_abdomen, draw_patch
-from MeWMLib.lab.training.assistant_scenes import draw_scenes, label_maps, read_map
+from MeWMLib.lab.training.assistant_patients import AFTER, BEFORE, Simulators, draw_abdomen, draw_patch
+from MeWMLib.lab.training.scenes.draw import draw_scenes
+from MeWMLib.lab.training.scenes.outlines import label_maps, read_map
+from MeWMLib.perception.liver_finder import SPACING_MM, block_means
 
 #: One label map in this many is kept for validation, so that no liver is in both.
 HELD_OUT = 11
-#: Points kept of the lesions and of the liver of a scan.
+#: Points kept of the lesions, of the liver, and of what is dense beside the liver in a scan.
 POINTS = 48
-#: Share of training patients whose simulated responses deviate from the expected one.
-DEVIATING = 0.5
+#: How far from the liver that is looked for, at least how dense it is, and the steps in which voxels are looked at.
+BESIDE_MM, DENSE_HU, STEP = 30.0, 15.0, 3
 KINDS = ("patient", "abdomen", "scene")
 
 Labels = NDArray[np.uint8]
@@ -44,19 +47,25 @@ class Drawn:
     """One file.
 
     Attributes:
-        hu: N scans (N, D, H, W), HU. The first M have labels of their own; the others are simulated outcomes of which
-            labels 1, 2, ... are the truth.
-        labels: (M, D, H, W).
-        points: (M, 2, P, 3) voxels in tumours and in the liver, around which crops are cut; -1 where there are none.
-        viable_ml: (M,) viable tumour as the world knows it, NaN where it does not.
+        hu: N scans (N, D, H, W), HU.
+        labels: (N, D, H, W) of each.
+        points: (N, 3, P, 3) voxels in tumours, in the liver and in what is dense beside it, around which crops are cut;
+            -1 where there are none.
+        viable_ml: (N,) viable tumour as the world or the simulation knows it, NaN where it is not known.
+        origins: (N,) `assistant_patients.BEFORE` and so on.
         spacing_mm: edge of a voxel.
+        coarse_hu, coarse_liver: (N, d, h, w) means of blocks of about `liver_finder.SPACING_MM` in HU, and the share of
+            liver in them in 255ths; of whole scans only.
     """
 
     hu: NDArray[np.int16]
     labels: Labels
     points: NDArray[np.int16]
     viable_ml: NDArray[np.float32]
+    origins: NDArray[np.uint8]
     spacing_mm: float
+    coarse_hu: NDArray[np.int16]
+    coarse_liver: NDArray[np.uint8]
 
     @classmethod
     def of(
@@ -66,13 +75,30 @@ class Drawn:
         spacing_mm: float,
         seed: int,
         viable_ml: Sequence[float] | None = None,
+        origins: Sequence[int] | None = None,
+        whole: bool = False,
     ) -> Drawn:
-        """Round the HU and draw the points."""
+        """Round the HU, draw the points, and of `whole` scans make the coarse ones.
+
+        Without origins the first scan is one before treatment, and the others are true ones after it.
+        """
         rng = np.random.default_rng(derive_seed("points", seed))
-        points = np.stack([_points(found, rng) for found in labels])
+        points = np.stack([_points(h, found, spacing_mm, rng) for h, found in zip(hu, labels, strict=True)])
         viable = np.full(len(labels), np.nan) if viable_ml is None else np.asarray(viable_ml)
+        if origins is None:
+            origins = [BEFORE, *[AFTER] * (len(hu) - 1)]
+        images = np.rint(np.stack(hu)).astype(np.int16)
+        block = max(1, round(SPACING_MM / spacing_mm))
+        some, liver = (images, labels) if whole else (images[:, :0], [found[:0] for found in labels])
         return cls(
-            np.rint(np.stack(hu)).astype(np.int16), np.stack(labels), points, viable.astype(np.float32), spacing_mm
+            images,
+            np.stack(labels),
+            points,
+            viable.astype(np.float32),
+            np.asarray(origins, np.uint8),
+            spacing_mm,
+            np.stack([np.rint(block_means(h, (block,) * 3)) for h in some]).astype(np.int16),
+            np.stack([np.rint(255 * block_means(found > 0, (block,) * 3)) for found in liver]).astype(np.uint8),
         )
 
     @classmethod
@@ -83,20 +109,24 @@ class Drawn:
             UnreadableFileError: not a file of `draw_data`.
         """
         with opened(path) as file:
-            tensors = [file.get_tensor(name) for name in ("hu", "labels", "points", "viable_ml")]
+            tensors = {name: file.get_tensor(name) for name in TENSORS}
             told = (file.metadata() or {}).get("spacing_mm", "")
-            return cls(*tensors, spacing_mm=parse_json(told, "The voxel size", UnreadableFileError))
+            return cls(**tensors, spacing_mm=parse_json(told, "The voxel size", UnreadableFileError))
 
     def write(self, path: Path) -> None:
         """Write it whole, so that parts of it can be read."""
-        tensors = {"hu": self.hu, "labels": self.labels, "points": self.points, "viable_ml": self.viable_ml}
+        tensors = {name: np.ascontiguousarray(getattr(self, name)) for name in TENSORS}
         with atomic_path(path) as temporary:
             save_file(tensors, temporary, {"spacing_mm": json.dumps(self.spacing_mm)})
 
 
-def _points(labels: Labels, rng: np.random.Generator) -> NDArray[np.int16]:
-    """(2, POINTS, 3) voxels: in lesions, of which a small one counts as much as a large one, and in the liver."""
-    out = np.full((2, POINTS, 3), -1, np.int16)
+#: What a file holds.
+TENSORS = ("hu", "labels", "points", "viable_ml", "origins", "coarse_hu", "coarse_liver")
+
+
+def _points(hu: NDArray[Any], labels: Labels, spacing_mm: float, rng: np.random.Generator) -> NDArray[np.int16]:
+    """(3, POINTS, 3) voxels: in lesions, of which a small one counts as much as a large one, in the liver, near it."""
+    out = np.full((3, POINTS, 3), -1, np.int16)
     parts = cc3d.connected_components(labels == 2, connectivity=26).ravel()
     lesion = np.flatnonzero(parts)
     if len(lesion):
@@ -109,12 +139,13 @@ def _points(labels: Labels, rng: np.random.Generator) -> NDArray[np.int16]:
     liver = np.flatnonzero(labels)
     if len(liver):
         out[1] = np.stack(np.unravel_index(rng.choice(liver, POINTS), labels.shape), 1)
+        some = labels[::STEP, ::STEP, ::STEP]
+        if (some > 0).any():
+            near = ndimage.distance_transform_edt(some == 0) * STEP * spacing_mm <= BESIDE_MM
+            beside = np.argwhere(near & (some == 0) & (np.asarray(hu)[::STEP, ::STEP, ::STEP] >= DENSE_HU))
+            if len(beside):
+                out[2] = STEP * beside[rng.integers(len(beside), size=POINTS)]
     return out
-
-
-def truth_of(scan: int, labels: int) -> int:
-    """Which of the `labels` belong to a scan: its own, or of a simulated one those of the outcome that it simulates."""
-    return scan if scan < labels else scan - labels + 1
 
 
 def opened(path: Path) -> Any:
@@ -146,8 +177,9 @@ def draw_data(
     split: str,
     counts: dict[str, int],
     start: int = 0,
-    dynamics: DynamicsModel | None = None,
+    simulators: Simulators | None = None,
     on_step: Callable[[str, float], None] | None = None,
+    seconds: float = 0.0,
 ) -> None:
     """Draw files into a folder; those that are there stay, so that a stopped run goes on.
 
@@ -157,32 +189,37 @@ def draw_data(
         split: "train" or "validation".
         counts: how many of each of `KINDS`.
         start: number of the first, so that several processes can share the work.
-        dynamics: simulates the outcomes too; None leaves them out.
+        simulators: of outcomes of patients; None leaves them out.
         on_step: called with the stage and its finished share.
+        seconds: no file is begun after so many; 0 draws all.
 
     Raises:
         InputError: no label maps.
     """
+    since = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     maps = split_maps(labels, split) if labels is not None else []
     wanted = {kind: counts.get(kind, 0) for kind in KINDS if kind != "scene" or maps}
     jobs = [(kind, n) for kind, count in wanted.items() for n in range(start, start + count)]
     jobs.sort(key=lambda job: (job[1] - start) / wanted[job[0]])  # all kinds in turn
     for done, (kind, n) in enumerate(jobs):
+        if seconds and time.monotonic() - since > seconds:
+            break
         path = out / f"{split}-{kind}-{n:06d}.safetensors"
         if not path.exists():
-            _draw(kind, split, n, maps, dynamics).write(path)
+            _draw(kind, split, n, maps, simulators).write(path)
         if on_step is not None:
             on_step("drawing", (done + 1) / len(jobs))
 
 
-def _draw(kind: str, split: str, number: int, maps: Sequence[Path], dynamics: DynamicsModel | None) -> Drawn:
+def _draw(kind: str, split: str, number: int, maps: Sequence[Path], simulators: Simulators | None) -> Drawn:
     if kind == "scene":
         rng = np.random.default_rng(derive_seed("map", split, number))
         array, spacing = read_map(maps[int(rng.integers(len(maps)))])
         drawn = draw_scenes(array, spacing, derive_seed(split, number))
-        return Drawn.of([d.hu for d in drawn], [d.labels for d in drawn], drawn[0].spacing_mm, number)
-    seed = SPLITS[split][number]
-    deviating = DEVIATING if split == "train" else 0.0
-    known = draw_patch(seed, dynamics, deviating) if kind == "patient" else draw_abdomen(seed)
-    return Drawn.of(known.hu, known.labels, known.spacing_mm, seed, known.viable_ml)
+        return Drawn.of([d.hu for d in drawn], [d.labels for d in drawn], drawn[0].spacing_mm, number, whole=True)
+    seed, whole = SPLITS[split][number], kind == "abdomen"
+    if split != "train" and simulators is not None:
+        simulators = replace(simulators, deviating=0.0)
+    known = (draw_abdomen if whole else draw_patch)(seed, simulators)
+    return Drawn.of(known.hu, known.labels, known.spacing_mm, seed, known.viable_ml, known.origins, whole)

@@ -15,7 +15,9 @@ from torch import Tensor
 REACH = 5
 
 
-def augment(hu: Tensor, labels: Tensor, rng: np.random.Generator, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def augment(
+    hu: Tensor, labels: Tensor, rng: np.random.Generator, generator: torch.Generator, noisy: float = 1.0
+) -> tuple[Tensor, Tensor]:
     """Change a batch at random.
 
     Args:
@@ -23,6 +25,7 @@ def augment(hu: Tensor, labels: Tensor, rng: np.random.Generator, generator: tor
         labels: same shape, integers.
         rng: of the few numbers of each crop.
         generator: of the noise, on the device of the images.
+        noisy: factor of its strength.
 
     Returns:
         HU (B, 1, D, H, W) float32, and labels (B, 1, D, H, W) int64.
@@ -40,7 +43,7 @@ def augment(hu: Tensor, labels: Tensor, rng: np.random.Generator, generator: tor
     gain, shift = (_spread(v, out) for v in (rng.uniform(0.7, 1.4, count), rng.normal(0, 14, count)))
     soft = ((out + 150) / 100).clamp(0, 1)  # air and lungs keep their values
     out = out + soft * ((out - 60) * (gain - 1) + shift)
-    strength = np.minimum(rng.gamma(1.6, 8.0, count), 45.0)
+    strength = noisy * np.minimum(rng.gamma(1.6, 8.0, count), 45.0)
     # the grain of reconstructed scans is coarser than a voxel
     grain = np.stack([rng.uniform(0, 0.8, count), *rng.uniform(0.4, 1.1, (2, count))], 1)
     grain[rng.random(count) < 0.25] = 0

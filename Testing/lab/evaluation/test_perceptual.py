@@ -10,7 +10,8 @@ from torch.nn import functional
 from MeWMLib.core.errors import GeometryMismatchError, InputError, NoTumourError
 from MeWMLib.lab.evaluation import perceptual
 from MeWMLib.lab.evaluation.perceptual import SegmenterFeatures
-from MeWMLib.perception.segmenter import Segmenter, SegmenterConfig, build, normalise
+from MeWMLib.perception.intensity import normalise
+from MeWMLib.perception.segmenter import Segmenter, SegmenterConfig, build
 
 
 class Pixels:

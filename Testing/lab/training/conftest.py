@@ -92,3 +92,19 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve label maps of an egg with two balls in it, 3 mm."""
+    import SimpleITK as sitk
+
+    folder = tmp_path_factory.mktemp("maps")
+    z, y, x = np.meshgrid(*(np.arange(n) - n / 2 for n in (40, 44, 56)), indexing="ij")
+    liver = (z / 17) ** 2 + (y / 19) ** 2 + (x / 25) ** 2 < 1
+    tumour = (z**2 + (y - 5) ** 2 + (x - 8) ** 2 < 36) | ((z - 8) ** 2 + y**2 + (x + 10) ** 2 < 16)
+    image = sitk.GetImageFromArray((liver.astype(np.uint8) + (liver & tumour)).astype(np.uint8))
+    image.SetSpacing((3.0, 3.0, 3.0))
+    for n in range(12):
+        sitk.WriteImage(image, str(folder / f"case_{n:03d}.nii.gz"))
+    return folder
