@@ -58,16 +58,16 @@ def go_on_installing():
 
 
 def register_sample_data():
-    """Show the samples in Slicer's module Sample Data, if there is one."""
-    find_library()
+    """Show the samples in Slicer's module Sample Data, if there is one. Slicer's start waits for this."""
     try:
         import SampleData
-        from MeWMPanels import samples
     except ImportError:
-        # no such module, or packages are missing; the panel Setup offers to install those
         return
+    find_library()
+    from MeWMPanels import sample_data
+
     icon = Path(__file__).parent / "Resources" / "Icons" / "MeWM.png"
-    samples.register(SampleData.SampleDataLogic, lambda: slicer.mrmlScene, str(icon))
+    sample_data.register(SampleData.SampleDataLogic, str(icon))
 
 
 class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):

@@ -1,9 +1,9 @@
 """Slicer's own core without the Slicer application: a scene, the module logics and file storage.
 
 It comes from `slicer-core` or, in the processes that the application's module starts, from PythonSlicer. There the
-package `slicer` holds Slicer's kits (MRML, segmentation core, base logic) and no class of a loadable module: each module
-has Python packages of its own, one for its logic and one for its nodes. Inside the application nothing of this is
-needed: there the scene is `slicer.mrmlScene`, and every other file of this room takes the scene as an argument.
+package `slicer` holds Slicer's kits (MRML, segmentation core, base logic) and no class of a loadable module: each
+module has Python packages of its own, one for its logic and one for its nodes. Inside the application nothing of this
+is needed: there the scene is `slicer.mrmlScene`, and every other file of this room takes the scene as an argument.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ _MODULE_LOGICS = {
     "Tables": "vtkSlicerTablesLogic",
     "Plots": "vtkSlicerPlotsLogic",
 }
-#: Classes of nodes that this room uses and that belong to a loadable module. Until their package is imported, Python sees
-#: such a node as one of its base class, without its own methods.
+#: Classes of nodes that this room uses and that belong to a loadable module. Until their package is imported, Python
+#: sees such a node as one of its base class, without its own methods.
 _MODULE_NODES = {"Sequences": "vtkMRMLSequenceBrowserNode"}
 
 

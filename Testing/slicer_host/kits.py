@@ -27,7 +27,11 @@ def write_kits(folder: Path) -> Path:
     stand_in = f"import vtkmodules.all\n\n__path__ = [{str(real)!r}]\n"
     (folder / "slicer_core" / "__init__.py").write_text(stand_in, encoding="utf-8")
     (folder / "slicer").mkdir()
-    lines = ["import types", *(f"from slicer_core.{kit} import *" for kit in KITS), "modules = types.ModuleType('modules')"]
+    lines = [
+        "import types",
+        *(f"from slicer_core.{kit} import *" for kit in KITS),
+        "modules = types.ModuleType('modules')",
+    ]
     (folder / "slicer" / "__init__.py").write_text("\n".join(lines) + "\n", encoding="utf-8")
     for library in real.glob("vtkSlicer*Module*"):
         name = library.name.partition(".")[0]
