@@ -122,6 +122,9 @@ class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def enter(self):
         """Called by Slicer whenever the module is shown."""
         self.initialize_parameters()
+        if self.front is not None:
+            # another module may have changed what the panels show
+            self.front.refresh()
         if not self._resumed:
             self._resumed = True
             (self.front or self.bare).guard(self._resume_install)

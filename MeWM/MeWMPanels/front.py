@@ -12,10 +12,13 @@ from MeWMLib.cohorts.samples import load_sample
 from MeWMLib.jobs.runner import worker_command
 from MeWMPanels import case_files, results
 from MeWMPanels.actions import ActionsPanel
+from MeWMPanels.editor import Edits, Guard
 from MeWMPanels.exploration import ExplorationPanel
 from MeWMPanels.job_desk import JobDesk
 from MeWMPanels.messages import Messages
+from MeWMPanels.origin import Origin, Watch
 from MeWMPanels.outcome import OutcomePanel
+from MeWMPanels.parameters import clinical_json, forget_clinical, forget_findings
 from MeWMPanels.patient import PatientPanel
 from MeWMPanels.progress import ProgressPanel
 from MeWMPanels.segmentation import SegmentationPanel
@@ -49,13 +52,23 @@ class Front:
         self.messages = Messages(self._fixes())
         self.desk = JobDesk(lambda: self.command(), self.refresh_soon, self.messages.show)
         self.views = Views(self.desk.poller)
+        self.watch = Watch(self.desk.poller, self.refresh_soon, case_files.HeldCase)
+        self._edits = Edits(self.refresh_soon)
+        self._guard = Guard(self.desk.poller.later, self.messages.show)
+        #: Id of the CT that the panels show, so that another one is noticed.
+        self._ct_id = None
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(0)
         self._timer.timeout.connect(self.refresh)
         self._build(layout)
         self.tasks = Tasks(
-            self.desk, lambda: self.parameters, self.exploration.show_candidates, self._arrived, slicer_python
+            self.desk,
+            lambda: self.parameters,
+            self.exploration.show_candidates,
+            self._arrived,
+            slicer_python,
+            self.watch,
         )
 
     def _build(self, layout):
@@ -104,6 +117,8 @@ class Front:
             "DeviceError": self._less_memory,
             "NoSegmentationError": to_segmentation,
             "NoTumourError": to_segmentation,
+            "OtherScanError": to_segmentation,
+            "OutdatedError": to_segmentation,
             "TargetQuestionError": going_on(_("Treat the largest"), "accept_labels"),
             "TargetError": to_segmentation,
             "TerritoryError": to_segmentation,
@@ -152,16 +167,82 @@ class Front:
         for panel in self.panels:
             panel.connect_parameters(parameters)
         self.parameters = parameters
+        self.watch.forget()
+        self._edits.follow(parameters.segmentation if parameters is not None else None)
+        self._ct_id = parameters.ct.GetID() if parameters is not None and parameters.ct is not None else None
         found = []
         if parameters is not None:
             self._observed = (parameters, parameters.AddObserver("ModifiedEvent", self._modified))
             found = results.all_comparisons(slicer.mrmlScene)
-        if found:
-            self.open_comparison(found[-1])
-        self.exploration.show_candidates(found[-1].candidates if found else ())
+        self._open_newest(found)
         self.refresh()
 
+    def _open_newest(self, found):
+        """Show the newest comparison of the CT that is chosen, or the newest one where none is."""
+        ct = self.parameters.ct if self.parameters is not None else None
+        mine = [one for one in found if ct is None or one.ct is ct]
+        if mine:
+            self.open_comparison(mine[-1])
+        self.exploration.show_candidates(mine[-1].candidates if mine else ())
+
+    def _follow_ct(self):
+        """Another CT was chosen: what belongs to the former one is put away; clinical data are asked about."""
+        former, ct = self._ct_id, self.parameters.ct
+        self._ct_id = ct.GetID() if ct is not None else None
+        if self._ct_id == former:
+            return
+        forget_findings(self.parameters)
+        if ct is None or former is None:
+            return
+        self.outcome.forget()
+        self.comparison, self.shown_rank = None, 0
+        self.views.show_ct(ct)
+        self._open_newest(results.all_comparisons(slicer.mrmlScene))
+        self.parameters.phase = ct.GetAttribute("MeWM.Phase") or "unknown"
+        self.parameters.post_ct = None
+        if clinical_json(self.parameters.clinical) or self.parameters.exploration.goal.strip():
+            # not here, in the middle of a change of the node: a dialog lets everything else go on
+            self.desk.poller.later(self._ask_about_clinical)
+
+    def _ask_about_clinical(self):
+        if self.parameters is None:
+            return
+        text = _(
+            "Another CT was chosen. The clinical data and the goal were given for the former one. Do they belong to "
+            "the patient of this CT too? No clears them."
+        )
+        if not slicer.util.confirmYesNoDisplay(text, windowTitle="MeWM"):
+            forget_clinical(self.parameters.clinical)
+            self.parameters.exploration.goal = self.parameters.exploration.accepted_goal = ""
+
+    @property
+    def findings_outdated(self):
+        """Why the findings are those of something else, as one text, or ""."""
+        origin = Origin.from_text(self.parameters.origin)
+        return " ".join(self.watch.reasons(self.parameters, origin))
+
+    @property
+    def proposal_outdated(self):
+        """Why the proposal is outdated, as one text, or ""."""
+        origin = Origin.from_text(self.parameters.origin)
+        return " ".join(self.watch.reasons(self.parameters, origin, clinical=True, goal=True))
+
+    @property
+    def comparison_outdated(self):
+        """Why the comparison that is shown is outdated, as one text, or ""."""
+        return self.outdated(self.comparison) if self.comparison is not None else ""
+
+    def outdated(self, comparison):
+        """Why a comparison is outdated, as one text, or ""."""
+        if self.parameters.ct is None or comparison.ct is None:
+            return ""
+        if comparison.ct is not self.parameters.ct:
+            return _("It was simulated on another CT: {name}.").format(name=comparison.ct.GetName())
+        origin = comparison.origin
+        return " ".join(self.watch.reasons(self.parameters, origin, clinical=True)) if origin is not None else ""
+
     def _modified(self, *_args):
+        self._follow_ct()
         self.refresh_soon()
         # only when it is about the views: otherwise what a user chose in a slice view by hand stays
         if self._view_settings() != self._shown_settings:
@@ -180,6 +261,8 @@ class Front:
         if self._refreshing or self.parameters is None:
             return
         self._refreshing = True
+        self._follow_ct()
+        self._edits.follow(self.parameters.segmentation)
         try:
             for panel in self.panels:
                 panel.refresh()
@@ -202,6 +285,11 @@ class Front:
         return self.busy or no_ct or ("" if self.parameters.segmentation is not None else no_labels)
 
     def _arrived(self, comparison):
+        ct = self.parameters.ct
+        if ct is not None and comparison.ct is not ct and not comparison.copied:
+            self.desk.say(_("Another CT was chosen meanwhile: the result is in the scene and in the panel Outcome"))
+            self.refresh_soon()
+            return
         self.open_comparison(comparison)
         self.exploration.show_candidates(comparison.candidates)
         self.open_panel("outcome")
@@ -245,12 +333,14 @@ class Front:
         """Where the target is, or the largest lesion, RAS mm; not measured yet, the middle of the tumour; or None."""
         findings, node, tumour = self.parameters.findings, self.parameters.segmentation, self.parameters.tumour_segment
         lesions = findings_of(findings)["lesions"]
-        if lesions:
+        if lesions and not self.findings_outdated:
             ticked = ticked_lesions(self.parameters)
             first = next((one for one in lesions if one["index"] in ticked), lesions[0])
             return tuple(first["centre_ras_mm"])
-        if self.comparison is not None and self.comparison.lesion is not None:
+        if self.comparison is not None and self.comparison.lesion is not None and not self.comparison_outdated:
             return self.comparison.lesion
+        if case_files.drawn_elsewhere(self.parameters):
+            return None
         return node.GetSegmentCenterRAS(tumour) if tumour in dict(case_files.segments_of(node)) else None
 
     def go_to_lesion(self):
@@ -273,6 +363,7 @@ class Front:
     def close(self):
         """The module is unloaded, or Slicer ends."""
         self.scene_closes()
+        self._guard.close()
         self.desk.poller.stop()
         self._timer.stop()
 

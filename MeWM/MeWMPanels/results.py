@@ -14,9 +14,11 @@ from MeWMLib.core.records import dump_json, parse_json
 from MeWMLib.scene.comparison import FOLDER_NAME, comparison_steps, difference_of, prepare, put_into
 from MeWMLib.scene.nodes import PREFIX, fill_volume_node, hold_volume, image_of_array, scalars_of_image
 from MeWMLib.scene.survival_plot import survival_nodes
+from MeWMPanels.origin import Origin
 
 _ID, _ROLE, _RANK = PREFIX + "Comparison", PREFIX + "Role", PREFIX + "Rank"
 _CT, _LABELS = "MeWM.CT", "MeWM.Labels"
+_ORIGIN, _COPIED = PREFIX + "Origin", PREFIX + "CopiedCT"
 _SEGMENTS = (PREFIX + "LiverSegment", PREFIX + "TumourSegment")
 
 
@@ -27,6 +29,8 @@ class Source:
     ct: object
     segmentation: object
     segments: tuple = ("liver", "tumour")
+    #: What the task read; known once it has read it.
+    origin: object = None
 
     def __post_init__(self):
         self.ct_id, self.segmentation_id = self.ct.GetID(), self.segmentation.GetID()
@@ -85,7 +89,7 @@ def adding(scene, loaded, before, labels, source):
     """
     while True:
         mine, nodes = [], source.nodes(scene)
-        steps = _tracked(scene, _comparison_steps(scene, loaded, before, labels, nodes, source.segments), mine)
+        steps = _tracked(scene, _comparison_steps(scene, loaded, before, labels, nodes, source), mine)
         try:
             while source.nodes(scene) == nodes:
                 try:
@@ -132,7 +136,7 @@ def _take_away(scene, nodes):
             hierarchy.RemoveItem(item)
 
 
-def _comparison_steps(scene, loaded, before, labels, given_nodes, segments):
+def _comparison_steps(scene, loaded, before, labels, given_nodes, source):
     ct, segmentation = given_nodes
     document, simulated, prepared = loaded
     name = uuid.uuid4().hex[:12]
@@ -156,7 +160,12 @@ def _comparison_steps(scene, loaded, before, labels, given_nodes, segments):
     by_name = {node.GetName(): node for node in nodes}
     text.SetNodeReferenceID(_CT, (ct or by_name["CT before treatment"]).GetID())
     text.SetNodeReferenceID(_LABELS, (segmentation or by_name["Labels before treatment"]).GetID())
-    for attribute, segment in zip(_SEGMENTS, segments if segmentation is not None else Source.segments, strict=True):
+    if source.origin is not None:
+        text.SetAttribute(_ORIGIN, source.origin.to_text())
+    if ct is None:
+        text.SetAttribute(_COPIED, "yes")
+    segments = source.segments if segmentation is not None else Source.segments
+    for attribute, segment in zip(_SEGMENTS, segments, strict=True):
         text.SetAttribute(attribute, segment)
     # what was added later joins the folder of the first node
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
@@ -217,6 +226,17 @@ class Comparison:
         slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView)
         for n in range(self._scene.GetNumberOfNodesByClass("vtkMRMLPlotViewNode")):
             self._scene.GetNthNodeByClass(n, "vtkMRMLPlotViewNode").SetPlotChartNodeID(self.node(role).GetID())
+
+    @property
+    def origin(self):
+        """What it was computed from, or None where it does not say."""
+        text = self._text.GetAttribute(_ORIGIN)
+        return Origin.from_text(text) if text else None
+
+    @property
+    def copied(self):
+        """True if the CT was deleted while it was computed, so that it brought a copy."""
+        return self._text.GetAttribute(_COPIED) is not None
 
     @property
     def ct(self):

@@ -48,6 +48,8 @@ def pip(monkeypatch: pytest.MonkeyPatch, user: Any) -> Any:
         return bool(given.answer)
 
     monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", ask)
+    # an older Slicer, also where the host runs the Python files of a newer one
+    monkeypatch.setitem(sys.modules, "slicer.packaging", None)
     return given
 
 
