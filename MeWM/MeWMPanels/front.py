@@ -45,6 +45,8 @@ class Front:
         self.resource = resource
         self.parameters = self.comparison = self._observed = self._shown_settings = None
         self.shown_rank = 0
+        #: False while another module is shown; what changes meanwhile is looked at when this one is shown again.
+        self.shown = True
         self._refreshing = False
         #: What starts a worker, and what loads a sample; tests give their own.
         self.command = lambda: worker_command(slicer_python())
@@ -53,7 +55,7 @@ class Front:
         self.desk = JobDesk(lambda: self.command(), self.refresh_soon, self.messages.show)
         self.views = Views(self.desk.poller)
         self.watch = Watch(self.desk.poller, self.refresh_soon, case_files.HeldCase)
-        self._edits = Edits(self.refresh_soon)
+        self._edits = Edits(lambda: self.refresh_soon() if self.shown else None)
         self._guard = Guard(self.desk.poller.later, self.messages.show)
         #: Id of the CT that the panels show, so that another one is noticed.
         self._ct_id = None
@@ -187,6 +189,8 @@ class Front:
 
     def _follow_ct(self):
         """Another CT was chosen: what belongs to the former one is put away; clinical data are asked about."""
+        if not self.shown:
+            return
         former, ct = self._ct_id, self.parameters.ct
         self._ct_id = ct.GetID() if ct is not None else None
         if self._ct_id == former:
@@ -242,6 +246,8 @@ class Front:
         return " ".join(self.watch.reasons(self.parameters, origin, clinical=True)) if origin is not None else ""
 
     def _modified(self, *_args):
+        if not self.shown:
+            return
         self._follow_ct()
         self.refresh_soon()
         # only when it is about the views: otherwise what a user chose in a slice view by hand stays
@@ -356,9 +362,17 @@ class Front:
         self.tasks.discard_files()
         self.messages.close()
         self.views.close()
+        self.views.leave()
         self.outcome.forget()
         self.comparison, self.shown_rank = None, 0
         self.set_parameters(None)
+
+    def leave_scene(self):
+        """Take away what a closed scene keeps of MeWM: nodes that there may be only one of survive its end."""
+        scene = slicer.mrmlScene
+        for node in [scene.GetNthNode(n) for n in range(scene.GetNumberOfNodes())]:
+            if (node.GetSingletonTag() or "").partition("-")[0] == "MeWM" and node.GetScene() is scene:
+                scene.RemoveNode(node)
 
     def close(self):
         """The module is unloaded, or Slicer ends."""

@@ -118,6 +118,10 @@ class Views:
             renderer.RemoveViewProp(actor)
         self._marks = {}
 
+    def leave(self):
+        """Go back from MeWM's own layout to Slicer's usual one: its views would be made again in an empty scene."""
+        self._lay_out(False)
+
     def _toggle(self):
         self._flicker_on = not self._flicker_on
         for name in STANDARD:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
 import struct
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -54,10 +56,54 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
     assert done.returncode != 0 and "nonexistent" in done.stderr
 
 
-def test_the_entry_of_the_extensions_index():
-    entry = json.loads((REPOSITORY / "MeWM.json").read_text(encoding="utf-8"))
-    assert {"$schema", "category", "scm_url", "scm_revision", "build_dependencies", "tier"} <= set(entry)
-    assert entry["build_dependencies"] == ["PyTorch"] and entry["scm_url"].endswith(".git")
+#: What the index takes as categories, and the modules menu of Slicer knows; it has no Oncology.
+_CATEGORIES = ("Simulation", "Planning")
+#: Keys of the schema that the entry names, and their types.
+_KEYS = {
+    "$schema": str, "category": str, "scm_url": str, "scm_revision": str, "build_dependencies": list,
+    "build_subdirectory": str, "tier": int, "enabled": bool, "scm_type": str,
+}  # fmt: skip
+
+
+def test_the_entry_passes_the_checks_of_the_extensions_index():
+    """What the index asks of an entry before a person looks at it; topics and images it looks up on the network."""
+    content = (REPOSITORY / "MeWM.json").read_bytes()
+    assert b"\r" not in content
+    entry = json.loads(content)
+    assert {"$schema", "category", "scm_url"} <= set(entry) <= set(_KEYS)
+    assert all(type(value) is _KEYS[key] for key, value in entry.items()) and 1 <= entry["tier"] <= 5
+    assert entry["category"] in _CATEGORIES and entry["build_dependencies"] == ["PyTorch"]
+    address = urlsplit(entry["scm_url"])
+    assert address.scheme == "https" and address.path.endswith(".git")
+    # the repository begins with Slicer, the extension does not
+    assert address.path.split("/")[-1].startswith("Slicer") and not "MeWM".lower().startswith("slicer")
+    cmake = (REPOSITORY / "CMakeLists.txt").read_text(encoding="utf-8")
+    assert re.findall(r"project\s*\(\s*([^\s)]+)", cmake)[0] == "MeWM", "as the file of the entry"
+    for name in ("ICONURL", "SCREENSHOTURLS"):
+        (found,) = re.findall(rf'set\s*\(EXTENSION_{name}\s*"([^"]+)"\s*\)', cmake)
+        for url in found.split():
+            assert url.startswith("https://raw.githubusercontent.com/") and url.endswith(".png")
+            assert (REPOSITORY / url.split("/main/")[1]).is_file()
+    assert f'set(EXTENSION_CATEGORY "{entry["category"]}")' in cmake
+    assert (REPOSITORY / "LICENSE.txt").is_file()
+
+
+@pytest.mark.parametrize("name", cmake_lists.ADDRESSED)
+def test_the_address_of_the_repository_stands_in_one_place(name):
+    assert cmake_lists.with_address(name) == (REPOSITORY / name).read_text(encoding="utf-8"), "run: make lists"
+    home = json.loads((REPOSITORY / "MeWM.json").read_text(encoding="utf-8"))["scm_url"].removesuffix(".git")
+    assert home in (REPOSITORY / name).read_text(encoding="utf-8")
+
+
+def test_a_clone_is_small_enough_for_the_index():
+    """100 MB with its history, by the index's own check."""
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if files.returncode != 0:
+        pytest.skip("no git repository")
+    total = sum(
+        (REPOSITORY / name).stat().st_size for name in files.stdout.split("\0") if (REPOSITORY / name).is_file()
+    )
+    assert total < 100 * 1024**2
 
 
 @pytest.mark.parametrize("name", ["Resources/MeWM.png", "MeWM/Resources/Icons/MeWM.png"])
