@@ -75,7 +75,8 @@ class Messages:
     def show(self, error):
         """Show an error; returns at once."""
         ours = self.last = as_mewm_error(error)
-        logging.info("MeWM: %s", ours, exc_info=error if ours is not error else None)
+        # Slicer's log keeps errors apart, and its status bar counts them
+        logging.error("MeWM: %s", ours, exc_info=error if ours is not error else None)
         self.close()
         box = self.box = qt.QMessageBox(slicer.util.mainWindow())
         box.setIcon(qt.QMessageBox.Warning)

@@ -181,7 +181,7 @@ class Views:
 
         def failed(error):
             self._drawing.discard(name)
-            logging.warning("MeWM: the surfaces cannot be drawn: %s", error)
+            logging.error("MeWM: the surfaces cannot be drawn: %s", error)
 
         self._poller.run(lambda: surfaces.compute(held), add, failed)
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,30 @@ import pytest
 from MeWMLib.core.protocol import Protocol
 
 FILE = Path(__file__).resolve().parents[2] / "MeWM" / "MeWM.py"
+
+
+def test_no_folder_of_tests_is_taken_for_the_package_slicer():
+    """With Testing on the path, as `python -m slicer_host` needs it, `slicer` must be Slicer's or be absent.
+
+    slicer-core's package `slicer` even imports every file of every folder of that name on the path.
+    """
+    assert not list(FILE.parents[1].glob("Testing/**/slicer"))
+    code = "import importlib.util as i; raise SystemExit(0 if i.find_spec('slicer') is None else 1)"
+    testing = str(FILE.parents[1] / "Testing")
+    # -S: without site-packages, so that only a folder of ours could be found
+    done = subprocess.run([sys.executable, "-S", "-c", code], env={**os.environ, "PYTHONPATH": testing}, check=False)
+    assert done.returncode == 0
+
+
+def test_errors_are_logged_as_errors(user, caplog):
+    from MeWMLib.core.errors import InputError
+
+    with caplog.at_level(logging.DEBUG):
+        user.front.messages.show(InputError(what="What was wrong", remedy="Do this"))
+        user.front.messages.show(RuntimeError("unforeseen"))
+    found = [record for record in caplog.records if record.getMessage().startswith("MeWM:")]
+    assert [record.levelno for record in found] == [logging.ERROR] * 2
+    assert "What was wrong" in found[0].getMessage() and found[1].exc_info
 
 
 def test_an_old_slicer_is_told_in_one_sentence_and_nothing_else_happens(host, user, monkeypatch, caplog):

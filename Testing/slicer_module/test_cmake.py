@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from MeWMLib.core import bundles
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 _SPEC = importlib.util.spec_from_file_location("mewm_cmake_lists", Path(__file__).with_name("cmake_lists.py"))
 assert _SPEC is not None and _SPEC.loader is not None
@@ -29,7 +31,7 @@ def test_the_tree_configures(tmp_path):
     cmake = shutil.which("cmake")
     if cmake is None:
         pytest.skip("cmake is not installed")
-    stand_in = REPOSITORY / "Testing" / "slicer" / "stand_in_slicer"
+    stand_in = REPOSITORY / "Testing" / "slicer_module" / "stand_in_slicer"
     done = subprocess.run(
         [cmake, "-S", str(REPOSITORY), "-B", str(tmp_path), f"-DSlicer_DIR={stand_in}"],
         capture_output=True,
@@ -42,6 +44,16 @@ def test_the_tree_configures(tmp_path):
     assert done.returncode == 0, done.stderr
     installed = {line.removeprefix("-- INSTALL ") for line in done.stdout.splitlines() if "INSTALL" in line}
     assert {"MeWM.py", "Resources/UI/Patient.ui", "MeWMPanels/front.py", "MeWMLib/jobs/worker.py"} <= installed
+    # the build tree: the model is where the MeWMLib that is copied there looks for it
+    built = subprocess.run(
+        [cmake, "--build", str(tmp_path), "--target", "MeWMBundles"], capture_output=True, text=True, check=False,
+        timeout=300,
+    )  # fmt: skip
+    assert built.returncode == 0, built.stderr
+    scripts = tmp_path / "lib" / "Slicer-5.10" / "qt-scripted-modules" / "MeWMLib" / "core" / "bundles.py"
+    beside = bundles.search_path()[-2].relative_to(Path(bundles.__file__).parents[1])
+    model = scripts.parents[1] / beside / bundles.DEFAULT_BUNDLE / "manifest.json"
+    assert model.is_file(), model
     assert "-- UNITTEST MeWM.py" in done.stdout and "-- EXTENSION_DEPENDS PyTorch" in done.stdout
 
 
@@ -50,7 +62,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
     if cmake is None:
         pytest.skip("cmake is not installed")
     script = tmp_path / "check.cmake"
-    stand_in = REPOSITORY / "Testing" / "slicer" / "stand_in_slicer" / "UseSlicer.cmake"
+    stand_in = REPOSITORY / "Testing" / "slicer_module" / "stand_in_slicer" / "UseSlicer.cmake"
     script.write_text(f"include({stand_in.as_posix()})\nslicerMacroBuildScriptedModule(NAME A SCRIPTS absent.py)\n")
     done = subprocess.run([cmake, "-P", str(script)], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode != 0 and "nonexistent" in done.stderr
@@ -114,7 +126,7 @@ def test_the_icon_is_a_png_of_128_pixels(name):
 
 
 def test_lines_end_as_in_unix():
-    for folder in ("MeWM", "Testing/slicer"):
+    for folder in ("MeWM", "Testing/slicer_module"):
         for path in (REPOSITORY / folder).rglob("*"):
             if path.suffix in (".py", ".ui", ".txt", ".cmake"):
                 assert b"\r\n" not in path.read_bytes(), path

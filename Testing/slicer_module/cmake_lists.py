@@ -1,7 +1,7 @@
 """Write the lists of files in both CMakeLists.txt and the project's address anew.
 
-`python Testing/slicer/cmake_lists.py`. Slicer installs what is named there and nothing else, so a file that is missing
-in a list is missing in the extension. The address of the repository stands in MeWM.json; the other files repeat it.
+`python Testing/slicer_module/cmake_lists.py`. Slicer installs what is named there and nothing else, so a file that is
+missing in a list is missing in the extension. The address of the repository stands in MeWM.json; others repeat it.
 """
 
 from __future__ import annotations
