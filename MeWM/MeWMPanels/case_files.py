@@ -14,9 +14,10 @@ from MeWMLib.core.structures import meaning_of_entry
 from MeWMLib.core.territory import Territory
 from MeWMLib.core.volume import Geometry
 from MeWMLib.scene.nodes import get_provenance, hold_volume, matrix_from_vtk, node_geometry, node_to_volume
+from MeWMLib.scene.origin import Origin
 from MeWMLib.scene.segmentations import hold_segments
 from MeWMPanels.editor import simulated_error
-from MeWMPanels.origin import Origin, origin_of
+from MeWMPanels.origin import origin_of
 from MeWMPanels.parameters import clinical_json
 
 

@@ -10,13 +10,14 @@ from slicer.i18n import tr as _
 
 from MeWMLib.cohorts.samples import load_sample
 from MeWMLib.jobs.runner import worker_command
+from MeWMLib.scene.origin import Origin
 from MeWMPanels import case_files, results
 from MeWMPanels.actions import ActionsPanel
 from MeWMPanels.editor import Edits, Guard
 from MeWMPanels.exploration import ExplorationPanel
 from MeWMPanels.job_desk import JobDesk
 from MeWMPanels.messages import Messages
-from MeWMPanels.origin import Origin, Watch
+from MeWMPanels.origin import Watch
 from MeWMPanels.outcome import OutcomePanel
 from MeWMPanels.parameters import clinical_json, forget_clinical, forget_findings
 from MeWMPanels.patient import PatientPanel
@@ -176,8 +177,20 @@ class Front:
         if parameters is not None:
             self._observed = (parameters, parameters.AddObserver("ModifiedEvent", self._modified))
             found = results.all_comparisons(slicer.mrmlScene)
+            self._choose_nodes_of(found)
         self._open_newest(found)
         self.refresh()
+
+    def _choose_nodes_of(self, found):
+        """Choose the CT and segments of the newest plan where no CT is chosen: in a scene of the command line."""
+        parameters = self.parameters
+        newest = found[-1] if found else None
+        if newest is None or parameters.ct is not None or newest.ct is None:
+            return
+        self._ct_id = newest.ct.GetID()
+        parameters.ct, parameters.segmentation = newest.ct, newest.labels
+        parameters.liver_segment, parameters.tumour_segment = newest.segments
+        parameters.phase = newest.ct.GetAttribute("MeWM.Phase") or "unknown"
 
     def _open_newest(self, found):
         """Show the newest comparison of the CT that is chosen, or the newest one where none is."""

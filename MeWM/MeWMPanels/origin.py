@@ -6,14 +6,12 @@ only where a modification time says that there may be something new: saving or r
 """
 
 import json
-import zlib
-from dataclasses import asdict, dataclass
 
-import numpy as np
 import vtk
 from slicer.i18n import tr as _
 
 from MeWMLib.core.errors import InputError, MeWMError
+from MeWMLib.scene.origin import Origin
 from MeWMPanels.parameters import clinical_json
 
 
@@ -21,41 +19,13 @@ class OutdatedError(InputError):
     """What was measured belongs to another CT, or to another segmentation of it."""
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Checksums of the voxels, and the texts that counted beside them; "" where nothing is known."""
-
-    ct: str = ""
-    labels: str = ""
-    clinical: str = ""
-    goal: str = ""
-
-    def to_text(self):
-        """For an attribute or a parameter."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_text(cls, text):
-        """The counterpart; nothing is known where the text of a damaged scene cannot be read."""
-        try:
-            data = json.loads(text or "{}")
-            return cls(**{name: str(data.get(name, "")) for name in ("ct", "labels", "clinical", "goal")})
-        except (ValueError, AttributeError):
-            return cls()
-
-
 def origin_of(volume, labels, clinical, goal):
     """The origin of a result, computed on a thread."""
-    return Origin(*checksums(volume, labels), _text(clinical), goal.strip())
+    return Origin.of(volume, labels, clinical_text(clinical), goal)
 
 
-def checksums(volume, labels):
-    """Checksums of a CT with its grid, and of labels on that grid."""
-    grid = zlib.crc32(np.round(volume.geometry.affine, 4).astype(np.float64).tobytes())
-    return tuple(f"{zlib.crc32(np.ascontiguousarray(a), grid):08x}" for a in (volume.array, labels.array))
-
-
-def _text(clinical):
+def clinical_text(clinical):
+    """Clinical data as a text that is the same for the same data."""
     return json.dumps(clinical, sort_keys=True)
 
 
@@ -74,14 +44,14 @@ class Watch:
 
     def forget(self):
         """Another scene: modification times of the former one say nothing."""
-        self._seen = self._sums = self._asked = None
+        self._seen = self._now = self._asked = None
 
     def know(self, seen, origin):
         """What a task has read is known without asking: the `times` when it took hold, and what it computed."""
-        self._know(seen, (origin.ct, origin.labels))
+        self._know(seen, origin)
 
-    def _know(self, seen, sums):
-        self._seen, self._sums, self._asked = seen, sums, None
+    def _know(self, seen, origin):
+        self._seen, self._now, self._asked = seen, origin, None
 
     def reasons(self, parameters, origin, *, clinical=False, goal=False):
         """Why a result is outdated, as sentences; none where it is not, or where nothing says so.
@@ -95,7 +65,7 @@ class Watch:
         found = []
         if origin.ct:
             found += self._voxels(parameters, origin)
-        if clinical and origin.clinical and origin.clinical != _text(clinical_json(parameters.clinical)):
+        if clinical and origin.clinical and origin.clinical != clinical_text(clinical_json(parameters.clinical)):
             found.append(_("The clinical data are others now."))
         if goal and origin.clinical and origin.goal != parameters.exploration.goal.strip():
             found.append(_("The goal is another one now."))
@@ -108,11 +78,11 @@ class Watch:
             # a scene that was just read is believed until its voxels are compared; what changes under the user's hands
             # is not
             return [] if self._seen is None else [_("The CT or its segmentation has changed since.")]
-        if self._sums is None:
+        if self._now is None:
             return [_("The CT or its segmentation cannot be used any more.")]
-        if self._sums[0] != origin.ct:
+        if not self._now.same_ct(origin):
             return [_("It belongs to another CT, or the CT has changed since.")]
-        return [_("The segmentation has changed since.")] if self._sums[1] != origin.labels else []
+        return [_("The segmentation has changed since.")] if self._now.labels != origin.labels else []
 
     def _ask(self, parameters, now):
         if self._asked == now:
@@ -124,12 +94,12 @@ class Watch:
             self._know(now, None)
             return
 
-        def done(sums):
+        def done(origin):
             if self._asked == now:
-                self._know(now, sums)
+                self._know(now, origin)
                 self._changed()
 
-        self._poller.run(lambda: checksums(*held.read()), done, lambda _error: done(None))
+        self._poller.run(lambda: Origin.of(*held.read()), done, lambda _error: done(None))
 
 
 def times(parameters):

@@ -22,9 +22,10 @@ from MeWMLib.jobs.runner import LocalRunner
 from MeWMLib.jobs.table import kind_of
 from MeWMLib.policy.goal import read_goal, with_facts
 from MeWMLib.policy.rules import FORBIDDEN, TOUCHED, explain
+from MeWMLib.scene.origin import Origin
 from MeWMLib.scene.segmentations import labels_to_segmentation, prepare_labels
 from MeWMPanels import case_files, reports, results
-from MeWMPanels.origin import Origin, OutdatedError, times
+from MeWMPanels.origin import OutdatedError, times
 from MeWMPanels.parameters import clinical_json
 
 
