@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from MeWMLib.cohorts.sample_table import LITS_117 as _LITS_117
 from MeWMLib.cohorts.sample_table import LITS_117_SHA256 as _LITS_117_SHA256
 from MeWMLib.cohorts.sample_table import LITS_117_WHEEL as _LITS_117_WHEEL
-from MeWMLib.cohorts.sample_table import SAMPLES, SampleInfo
+from MeWMLib.cohorts.sample_table import SAMPLES as SAMPLES
+from MeWMLib.cohorts.sample_table import SampleInfo
 from MeWMLib.core.errors import SampleError, UnreadableFileError
 from MeWMLib.core.folders import cache_folder
 from MeWMLib.core.io import atomic_path, read_labels, read_volume, write_labels, write_volume
