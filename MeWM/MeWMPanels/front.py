@@ -1,8 +1,5 @@
 """The panels together: what one changes, the others show. Holds the state of the window, never data of a patient."""
 
-import shutil
-import sys
-
 import ctk
 import qt
 import slicer
@@ -12,6 +9,7 @@ from MeWMLib.cohorts.samples import load_sample
 from MeWMLib.jobs.runner import worker_command
 from MeWMLib.scene.origin import Origin
 from MeWMPanels import case_files, results
+from MeWMPanels.about import slicer_python
 from MeWMPanels.actions import ActionsPanel
 from MeWMPanels.editor import Edits, Guard
 from MeWMPanels.exploration import ExplorationPanel
@@ -27,11 +25,6 @@ from MeWMPanels.setup import SetupPanel
 from MeWMPanels.simulation import SimulationPanel
 from MeWMPanels.tasks import Tasks, findings_of, ticked_lesions
 from MeWMPanels.views import Views
-
-
-def slicer_python():
-    """The Python that workers run in: Slicer's own interpreter, or the one that runs here."""
-    return shutil.which("PythonSlicer") or sys.executable
 
 
 class Front:
