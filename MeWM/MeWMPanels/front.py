@@ -13,11 +13,11 @@ from MeWMPanels.about import slicer_python
 from MeWMPanels.actions import ActionsPanel
 from MeWMPanels.editor import Edits, Guard
 from MeWMPanels.exploration import ExplorationPanel
+from MeWMPanels.followed_ct import FollowedCT
 from MeWMPanels.job_desk import JobDesk
 from MeWMPanels.messages import Messages
 from MeWMPanels.origin import Watch
 from MeWMPanels.outcome import OutcomePanel
-from MeWMPanels.parameters import clinical_json, forget_clinical, forget_findings
 from MeWMPanels.patient import PatientPanel
 from MeWMPanels.progress import ProgressPanel
 from MeWMPanels.segmentation import SegmentationPanel
@@ -51,8 +51,7 @@ class Front:
         self.watch = Watch(self.desk.poller, self.refresh_soon, case_files.HeldCase)
         self._edits = Edits(lambda: self.refresh_soon() if self.shown else None)
         self._guard = Guard(self.desk.poller.later, self.messages.show)
-        #: Id of the CT that the panels show, so that another one is noticed.
-        self._ct_id = None
+        self._ct = FollowedCT(self)
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(0)
@@ -165,13 +164,13 @@ class Front:
         self.parameters = parameters
         self.watch.forget()
         self._edits.follow(parameters.segmentation if parameters is not None else None)
-        self._ct_id = parameters.ct.GetID() if parameters is not None and parameters.ct is not None else None
+        self._ct.begin(parameters.ct if parameters is not None else None)
         found = []
         if parameters is not None:
             self._observed = (parameters, parameters.AddObserver("ModifiedEvent", self._modified))
             found = results.all_comparisons(slicer.mrmlScene)
             self._choose_nodes_of(found)
-        self._open_newest(found)
+        self.open_newest(found)
         self.refresh()
 
     def _choose_nodes_of(self, found):
@@ -180,50 +179,18 @@ class Front:
         newest = found[-1] if found else None
         if newest is None or parameters.ct is not None or newest.ct is None:
             return
-        self._ct_id = newest.ct.GetID()
+        self._ct.begin(newest.ct)
         parameters.ct, parameters.segmentation = newest.ct, newest.labels
         parameters.liver_segment, parameters.tumour_segment = newest.segments
         parameters.phase = newest.ct.GetAttribute("MeWM.Phase") or "unknown"
 
-    def _open_newest(self, found):
+    def open_newest(self, found):
         """Show the newest comparison of the CT that is chosen, or the newest one where none is."""
         ct = self.parameters.ct if self.parameters is not None else None
         mine = [one for one in found if ct is None or one.ct is ct]
         if mine:
             self.open_comparison(mine[-1])
         self.exploration.show_candidates(mine[-1].candidates if mine else ())
-
-    def _follow_ct(self):
-        """Another CT was chosen: what belongs to the former one is put away; clinical data are asked about."""
-        if not self.shown:
-            return
-        former, ct = self._ct_id, self.parameters.ct
-        self._ct_id = ct.GetID() if ct is not None else None
-        if self._ct_id == former:
-            return
-        forget_findings(self.parameters)
-        if ct is None or former is None:
-            return
-        self.outcome.forget()
-        self.comparison, self.shown_rank = None, 0
-        self.views.show_ct(ct)
-        self._open_newest(results.all_comparisons(slicer.mrmlScene))
-        self.parameters.phase = ct.GetAttribute("MeWM.Phase") or "unknown"
-        self.parameters.post_ct = None
-        if clinical_json(self.parameters.clinical) or self.parameters.exploration.goal.strip():
-            # not here, in the middle of a change of the node: a dialog lets everything else go on
-            self.desk.poller.later(self._ask_about_clinical)
-
-    def _ask_about_clinical(self):
-        if self.parameters is None:
-            return
-        text = _(
-            "Another CT was chosen. The clinical data and the goal were given for the former one. Do they belong to "
-            "the patient of this CT too? No clears them."
-        )
-        if not slicer.util.confirmYesNoDisplay(text, windowTitle="MeWM"):
-            forget_clinical(self.parameters.clinical)
-            self.parameters.exploration.goal = self.parameters.exploration.accepted_goal = ""
 
     @property
     def findings_outdated(self):
@@ -244,8 +211,10 @@ class Front:
 
     def outdated(self, comparison):
         """Why a comparison is outdated, as one text, or ""."""
-        if self.parameters.ct is None or comparison.ct is None:
+        if self.parameters.ct is None:
             return ""
+        if comparison.ct is None:
+            return _("Its CT was deleted.")
         if comparison.ct is not self.parameters.ct:
             return _("It was simulated on another CT: {name}.").format(name=comparison.ct.GetName())
         origin = comparison.origin
@@ -254,7 +223,7 @@ class Front:
     def _modified(self, *_args):
         if not self.shown:
             return
-        self._follow_ct()
+        self._ct.follow()
         self.refresh_soon()
         # only when it is about the views: otherwise what a user chose in a slice view by hand stays
         if self._view_settings() != self._shown_settings:
@@ -273,7 +242,7 @@ class Front:
         if self._refreshing or self.parameters is None:
             return
         self._refreshing = True
-        self._follow_ct()
+        self._ct.follow()
         self._edits.follow(self.parameters.segmentation)
         try:
             for panel in self.panels:

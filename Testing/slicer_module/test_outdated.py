@@ -173,6 +173,23 @@ def test_another_ct_puts_everything_of_the_former_one_away(simulated, sample):
     assert parameters.findings == ""
 
 
+def test_a_deleted_ct_is_a_former_one_too(simulated, sample, monkeypatch):
+    import slicer
+
+    asked: list[str] = []
+    monkeypatch.setattr(slicer.util, "confirmYesNoDisplay", lambda text, windowTitle=None: asked.append(text) or False)
+    front, parameters = simulated.front, simulated.front.parameters
+    parameters.clinical.age_years = 63
+    slicer.mrmlScene.RemoveNode(parameters.ct)
+    simulated.look()
+    assert parameters.ct is None and parameters.findings == "" and asked == []
+    parameters.ct = other_ct(sample)
+    simulated.wait(lambda: asked)
+    simulated.wait(lambda: not front.desk.poller._waiting)
+    assert front.comparison is None and front.exploration.candidates == () and parameters.clinical.age_years == 0
+    assert "[outdated]" in front.outcome.ui.comparisonBox.itemText(0)
+
+
 @pytest.mark.parametrize("keep", [True, False])
 def test_another_ct_asks_about_clinical_data(measured, sample, monkeypatch, keep):
     import slicer
