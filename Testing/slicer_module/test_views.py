@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -323,16 +321,6 @@ def test_the_modules_own_test_passes(user, monkeypatch):
     monkeypatch.setattr(user.loaded.module.MeWMTest, "delayDisplay", lambda case, message, *rest: told.append(message))
     user.loaded.instance.runTest(msec=1)
     assert {"Geometry of an oblique volume", "Protocols and rules", "A transform is refused"} <= set(told)
-
-
-def test_the_samples_are_registered(user, monkeypatch):
-    registered: list[dict[str, Any]] = []
-    module = ModuleType("SampleData")
-    module.SampleDataLogic = SimpleNamespace(registerCustomSampleDataSource=lambda **given: registered.append(given))
-    monkeypatch.setitem(sys.modules, "SampleData", module)
-    user.loaded.module.register_sample_data()
-    assert [entry["sampleName"] for entry in registered] == ["MeWM lits-117", "MeWM synthetic"]
-    assert all(callable(entry["customDownloader"]) for entry in registered)
 
 
 def test_without_packages_the_module_offers_to_install_them(host, monkeypatch, user):

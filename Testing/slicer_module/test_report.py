@@ -47,9 +47,10 @@ def _children() -> set[int]:
 
 
 @pytest.mark.slow
-def test_the_report_is_written_beside_the_scene(compared, monkeypatch, tmp_path):
+def test_the_report_is_written_beside_the_scene(compared, monkeypatch, tmp_path, slicer_path):
     import slicer
 
+    monkeypatch.setenv("PYTHONPATH", slicer_path)
     asked: list[str] = []
     _choose_folder(monkeypatch, tmp_path, asked)
     slicer.mrmlScene.SetURL(str(tmp_path / "case.mrml"))
