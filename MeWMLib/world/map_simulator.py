@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from MeWMLib.core.coarse_maps import MAP_MM, OutcomeMaps
-from MeWMLib.core.outcome import ReplicaScore
+from MeWMLib.core.outcome import ReplicaScore, TumourChange
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import ASSISTANT, IMAGE, MODEL, PlanSettings
 from MeWMLib.core.volume import LIVER, TUMOUR, Geometry, centred_grid
@@ -25,6 +25,7 @@ from MeWMLib.perception.preprocess import patch_geometry, resample
 from MeWMLib.rendering.iodine import rise_hu
 from MeWMLib.rendering.painter import treated_weight
 from MeWMLib.rendering.scan_estimate import Box
+from MeWMLib.survival.config import chosen_covariates
 from MeWMLib.survival.network import Assessor
 from MeWMLib.world.measured import ViableMeasure
 from MeWMLib.world.patch import FloatArray, Labels, TreatedPatch
@@ -136,10 +137,15 @@ class MapSimulator(Simulator):
             settings.steps if drawn else 0, settings.spread, guidance=settings.guidance, on_step=check,
         )  # fmt: skip
         check(0)
-        return [self.replica(ready, *both, settings.judge) for both in found[:count]]
+        return [self.replica(ready, *both, settings.judge, settings.weeks) for both in found[:count]]
 
     def replica(
-        self, ready: PreparedRegion, sample: OutcomeMaps | None, mean: OutcomeMaps, judge: str = IMAGE
+        self,
+        ready: PreparedRegion,
+        sample: OutcomeMaps | None,
+        mean: OutcomeMaps,
+        judge: str = IMAGE,
+        weeks: float | None = None,
     ) -> SimulatedReplica:
         """A replica, scored by what is expected with its response and territory, which has the lowest expected error.
 
@@ -148,6 +154,7 @@ class MapSimulator(Simulator):
             sample: what is shown of it; without one the images are those of the mean.
             mean: the mean of all that fit its response and territory.
             judge: of `PlanSettings`.
+            weeks: from treatment to the scan; None where they are not known.
         """
         shown = mean if sample is None else sample
         patch, cube = ready.patch, ready.cube
@@ -178,11 +185,16 @@ class MapSimulator(Simulator):
         )
         hu = cube.simulated(on_grid(cube.geometry, mean, rise))
         outlined = _labels(cube, on_grid(cube.geometry, mean, mean.tumour))
-        risk, *found = self.assessor.judge(ready.tokens, cube.views(hu, outlined), cube.covariates(judged))
+        risk, *found = self.assessor.judge(ready.tokens, cube.views(hu, outlined), self._late(ready, judged, weeks))
         months, survival, members = (tuple(float(x) for x in values) for values in found)
         score = ReplicaScore(risk, months, survival, judged, members, predicted, measured)
         drawn = labels if sample is None else _labels(patch, on_grid(patch.geometry, shown, shown.tumour))
         return SimulatedReplica(change, drawn, score, sample, sample is not None)
+
+    def _late(self, ready: PreparedRegion, change: TumourChange, weeks: float | None = None) -> FloatArray:
+        """Covariates of the survival network."""
+        sizes = ready.cube.covariates(change)
+        return chosen_covariates(self.assessor.config.covariates, sizes, weeks, ready.maps.arterial)
 
     def score(
         self, ready: PreparedPatient, hu: FloatArray, labels: Labels, predicted_viable_ml: float | None = None
@@ -200,7 +212,7 @@ class MapSimulator(Simulator):
         seen = np.where(_covers(patch.geometry, cube.geometry), seen, cube.hu).astype(np.float32)
         known = resample(labels, patch.geometry, cube.geometry, "nearest", 255)
         known = np.where(known == 255, cube.labels, known).astype(np.uint8)
-        risk, *found = self.assessor.judge(ready.tokens, cube.views(seen, known), cube.covariates(change))
+        risk, *found = self.assessor.judge(ready.tokens, cube.views(seen, known), self._late(ready, change))
         months, survival, members = (tuple(float(x) for x in values) for values in found)
         return ReplicaScore(risk, months, survival, change, members, predicted_viable_ml, measured)
 

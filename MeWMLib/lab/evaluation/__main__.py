@@ -40,7 +40,7 @@ class Command:
     def module(self, args: argparse.Namespace) -> str:
         """Of this package; its `run(args, say)` returns the rows, and in words on whom they were measured."""
         if self.name == "survival":
-            return "survival_real" if args.table else "survival_synthetic"
+            return "survival_real" if args.table else "survival_study" if args.maps else "survival_synthetic"
         return self.name.replace("-", "_")
 
     def used(self, args: argparse.Namespace) -> tuple[str, ...]:
@@ -175,6 +175,8 @@ COMMANDS = (
         _DRAWN,
         _option("--patients", "without --cohort: how many patients of the test split", 1000),
         _option("--trained-on", "training patients for the Cox baselines", 600),
+        _option("--maps", "cohort of coarse maps, whose validation patients are taken: version 3 of the world",
+                type=Path, metavar="DIR"),
         _option("--simulated", "how many of them are simulated as well (a minute each)", 0),
         _option("--cache", "folder of drawn patients; OUT/patients if left out", type=Path),
         _WORKERS,

@@ -103,7 +103,7 @@ class _Turn:
         return {row: np.array(found, np.float64) for row, found in rows.items()}
 
     def _score(self, known: KnownStudy, mean: OutcomeMaps, judge: str) -> ReplicaScore:
-        return self.simulator.replica(known.ready, None, mean, judge).score
+        return self.simulator.replica(known.ready, None, mean, judge, known.session.weeks).score
 
     def _measured(self, known: KnownStudy, mean: OutcomeMaps, segmented: bool) -> dict[str, tuple[float | None, float]]:
         """Viable tumour (ml) and log-risk of each row."""
