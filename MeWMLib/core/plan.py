@@ -51,9 +51,8 @@ class PlanSettings:
         steps: sampling steps of the dynamics model.
         guidance: classifier-free guidance scale; 1 means none.
         weeks: from treatment to the scan that is simulated; of use to a dynamics model on coarse maps.
-        judge: what the risk goes by, where a dynamics model on coarse maps simulates: "image", the viable tumour that
-            is measured in the simulated scan; "assistant", the same within the outline that the segmenter sees in it;
-            "model", what the model predicts of the volumes.
+        judge: what the risk goes by with a dynamics model on coarse maps: viable tumour measured in the simulated
+            "image", the same in the outline that the segmenter ("assistant") sees, or what the "model" predicts.
         keep: how many of the best protocols are written as volumes.
         dose_levels: doses of each agent that a second stage tries for the best `keep` protocols; 0 leaves doses out.
         toxicity_weight, complexity_weight, uncertainty_weight: what else counts beside the risk (`planning.utility`).
@@ -80,11 +79,11 @@ class PlanSettings:
     uncertainty_weight: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.search not in SEARCH_NAMES:
-            raise PlanSettingsError(what="Unknown search", given=self.search, remedy="Use " + " or ".join(SEARCH_NAMES))
         space = self.space or (FREE if self.search == "beam" else TEMPLATES)
-        if space not in SPACES:
-            raise PlanSettingsError(what="Unknown space of protocols", given=space, remedy="Use " + " or ".join(SPACES))
+        for name, known in (("search", SEARCH_NAMES), ("space", SPACES), ("judge", JUDGES)):
+            word = space if name == "space" else getattr(self, name)
+            if word not in known:
+                raise PlanSettingsError(what=f"Unknown {name}", given=str(word), remedy="Use " + " or ".join(known))
         if space == TEMPLATES and self.search == "beam":
             raise PlanSettingsError(
                 what="A beam search builds protocols agent by agent and fills no templates",
@@ -92,10 +91,6 @@ class PlanSettings:
                 remedy="Use the search best_first or exhaustive, or the space free",
             )
         object.__setattr__(self, "space", space)
-        if self.judge not in JUDGES:
-            raise PlanSettingsError(
-                what="Unknown way to judge an outcome", given=str(self.judge), remedy="Use " + " or ".join(JUDGES)
-            )
         defaults: dict[str, Any] = {f.name: f.default for f in fields(self) if f.name not in _WORDS}
         defaults |= _BY_SPACE[space]
         for name, default in defaults.items():
