@@ -39,6 +39,8 @@ from MeWMLib.survival.patches import five_views
 FloatArray = NDArray[np.float32]
 #: Deviation of noise in a voxel of the views, as a share of that in the scanner's voxels.
 VIEW_NOISE = 0.4
+#: The least that a network takes for images.
+_UNSEEN = np.zeros((1, 2, 16, 16, 16), np.float16)
 #: What each form of the model is told: `network` looks at images and knows sizes and session; `plain` is a Cox model of
 #: the viable volume alone.
 NETWORK, PLAIN = "network", "plain"
@@ -84,10 +86,10 @@ class MapPatient:
         sizes = [size_covariates(spacing, before, *ml) for ml in zip(after, viable, strict=True)]
         return cls(path, seed, np.stack(sizes), weeks, arterial, np.array(risks), grid)
 
-    def case(self, session: int, names: tuple[str, ...], months: float, event: bool) -> SurvivalCase:
-        """A life after a session; images are made when they are asked for."""
-        late = chosen_covariates(names, self.sizes[session], float(self.weeks[session]), self.arterial)
-        before, after = MapViews(self, session, False), MapViews(self, session, True)
+    def case(self, session: int, network: SurvivalConfig, months: float, event: bool) -> SurvivalCase:
+        """A life after a session; images are made when they are asked for, and empty for a network that sees none."""
+        late = chosen_covariates(network.covariates, self.sizes[session], float(self.weeks[session]), self.arterial)
+        before, after = (MapViews(self, session, when) if network.images else _UNSEEN for when in (False, True))
         return SurvivalCase(before, after, late, months, event, str(self.seed))
 
     def image(self, session: int, after: bool) -> NDArray[np.float16]:
@@ -140,13 +142,13 @@ class MapPatients:
             )
         return [MapPatient.read(path) for path in paths]
 
-    def cases(self, names: tuple[str, ...], lives: int = LIVES) -> Iterator[SurvivalCase]:
+    def cases(self, network: SurvivalConfig, lives: int = LIVES) -> Iterator[SurvivalCase]:
         """Lives after every session; the first of each patient is the first life after what was given."""
         for patient in self.all:
             rng = life_rng(patient.seed)
             for session, risk in enumerate(patient.risks):
                 for _ in range(lives):
-                    yield patient.case(session, names, *survival_months(float(risk), rng))
+                    yield patient.case(session, network, *survival_months(float(risk), rng))
 
 
 def life_rng(seed: int) -> np.random.Generator:
@@ -177,7 +179,7 @@ def train_on_maps(
         calibration_patients=150,
         device=device,
     )
-    train_side, held_out = (list(MapPatients(cohort / s).cases(network.covariates)) for s in ("train", "validation"))
+    train_side, held_out = (list(MapPatients(cohort / s).cases(network)) for s in ("train", "validation"))
     return train(config, train_side, held_out, work / "survival", bundle, on_step)
 
 

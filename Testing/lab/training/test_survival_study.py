@@ -23,7 +23,7 @@ from MeWMLib.lab.training.survival_study import FORMS, PLAIN, MapPatient, MapPat
 from MeWMLib.survival.network import Assessor
 
 SIDE, SESSIONS = 24, 2
-NAMES = FORMS["network"].covariates
+NETWORK = FORMS["network"]
 
 
 def fake(path: Path, seed: int, share: tuple[float, ...] = (0.8, 0.1), left: float = 1.0) -> Path:
@@ -75,11 +75,11 @@ def test_images_show_what_the_maps_say_and_the_session_is_known(tmp_path: Path) 
     assert hu[middle] == pytest.approx(70, abs=2)
     assert before[1][middle] == dead[1][middle] == 1
     assert before[1].sum() * 2**3 / MAP_MM**3 == pytest.approx(np.load(patient.path)["tumour"].sum(), rel=0.05)
-    late = patient.case(1, NAMES, 10.0, True).covariates
-    assert dict(zip(NAMES, late, strict=True)) == pytest.approx(
-        dict(zip(NAMES, [*patient.sizes[1], np.log(8.0), 1.0], strict=True))
-    )
-    assert np.asarray(patient.case(0, NAMES, 1.0, True).post).shape == (5, 2, 32, 32, 32)
+    late = patient.case(1, NETWORK, 10.0, True).covariates
+    told = dict(zip(NETWORK.covariates, late, strict=True))
+    assert told == pytest.approx(dict(zip(told, [*patient.sizes[1], np.log(8.0), 1.0], strict=True)))
+    assert np.asarray(patient.case(0, NETWORK, 1.0, True).post).shape == (5, 2, 32, 32, 32)
+    assert not np.asarray(patient.case(0, FORMS[PLAIN], 1.0, True).post).any()
 
 
 def test_the_plain_model_is_the_cox_model_of_the_viable_volume(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_the_plain_model_is_the_cox_model_of_the_viable_volume(tmp_path: Path) -
     nothing = np.zeros((5, 2, 16, 16, 16))
     risks = [assessor.judge(nothing, nothing, {"log1p_viable_ml_after": x}).log_risk for x in (0.0, 1.0, 2.0)]
     slope = np.diff(risks)
-    cases = one_per_patient(list(MapPatients(cohort / "train").cases(("log1p_viable_ml_after",))))
+    cases = one_per_patient(list(MapPatients(cohort / "train").cases(FORMS[PLAIN])))
     alone = LinearCox.fit(np.stack([c.covariates for c in cases]).astype(float), *outcomes(cases), ridge=0.0)
     # calibrated on other patients, and held back a little
     assert slope[0] == pytest.approx(slope[1], rel=1e-3)
