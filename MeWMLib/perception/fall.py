@@ -10,6 +10,7 @@ hides the fall. What is dense, and what lies beside it, is taken to be as what i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +78,7 @@ class BeforeTreatment:
             raise InputError(what="The region is not on the grid of the CT", given=f"{tissue.shape} and {hu.shape}")
         image = np.asarray(hu, np.float32)
         inside = tissue & ~_hidden(image, tissue, geometry)
-        wide = _averaged(image, inside, geometry, BEFORE_MM)
+        wide = _averaged(image, inside, geometry, BEFORE_MM, _weights(inside, geometry, BEFORE_MM))
         alive = np.ones(image.shape, np.float32)
         if liver is not None and liver.tells:
             alive[inside & (wide < liver.dead_below_hu)] = 0
@@ -85,6 +86,11 @@ class BeforeTreatment:
         if phase == "arterial":
             limits = 0.0, np.maximum(wide - np.float32(ARTERIAL_DEAD_HU), np.float32(LEAST_FALL_HU))
         return cls(image, inside, alive, limits, geometry)
+
+    @cached_property
+    def _all_seen(self) -> tuple[FloatArray, FloatArray]:
+        """Weights of the averages where nothing is hidden, as in the images of a search."""
+        return _weights(self.inside, self.geometry, SMOOTHING_MM)
 
     def alive_after(self, hu: NDArray[np.generic], shift_hu: float = 0.0) -> FloatArray:
         """Share (K, J, I) of each voxel's tissue that lives in a scan after treatment, 0 to 1.
@@ -105,8 +111,10 @@ class BeforeTreatment:
                 remedy="Register it first",
             )
         image = np.asarray(hu, np.float32)
-        seen = self.inside & ~_hidden(image, self.inside, self.geometry)
-        fall = _averaged(self.hu - image + np.float32(shift_hu), seen, self.geometry, SMOOTHING_MM)
+        hidden = _hidden(image, self.inside, self.geometry)
+        seen = self.inside & ~hidden if hidden.any() else self.inside
+        weights = _weights(seen, self.geometry, SMOOTHING_MM) if hidden.any() else self._all_seen
+        fall = _averaged(self.hu - image + np.float32(shift_hu), seen, self.geometry, SMOOTHING_MM, weights)
         low, high = self.full_fall
         dead = np.clip((fall - low) / (np.asarray(high, np.float32) - low), 0, 1)
         return np.asarray((1 - dead) * self.alive, np.float32)
@@ -121,16 +129,22 @@ def _hidden(image: FloatArray, tissue: Mask, geometry: Geometry) -> Mask:
     return np.asarray(near | ndimage.binary_dilation(dense) | fat, bool)
 
 
-def _averaged(values: FloatArray, seen: Mask, geometry: Geometry, width_mm: float) -> FloatArray:
-    """Mean (K, J, I) over what is seen nearby; over a wider surrounding where hardly anything is."""
-    share = seen.astype(np.float32)
-    weight, total = (_blurred(x, geometry, width_mm) for x in (share, np.where(seen, values, np.float32(0))))
-    few = weight < SEEN
-    if few.any():
-        # what is far from all tissue stays without meaning, and near 0
-        wide = [_blurred(x, geometry, WIDER * width_mm) for x in (weight, total)]
-        weight, total = np.where(few, wide[0], weight), np.where(few, wide[1], total)
-    return np.asarray(total / np.maximum(weight, 1e-6), np.float32)
+def _weights(seen: Mask, geometry: Geometry, width_mm: float) -> tuple[FloatArray, FloatArray]:
+    """How much (K, J, I) is seen nearby, and in a wider surrounding."""
+    near = _blurred(seen.astype(np.float32), geometry, width_mm)
+    return near, _blurred(near, geometry, WIDER * width_mm)
+
+
+def _averaged(
+    values: FloatArray, seen: Mask, geometry: Geometry, width_mm: float, weights: tuple[FloatArray, FloatArray]
+) -> FloatArray:
+    """Mean (K, J, I) over what is seen nearby; over the wider surrounding where hardly anything is."""
+    near, wide = weights
+    total = _blurred(np.where(seen, values, np.float32(0)), geometry, width_mm)
+    # what is far from all tissue stays without meaning, and near 0
+    few = near < SEEN
+    total = np.where(few, _blurred(total, geometry, WIDER * width_mm), total)
+    return np.asarray(total / np.maximum(np.where(few, wide, near), 1e-6), np.float32)
 
 
 def _blurred(values: FloatArray, geometry: Geometry, width_mm: float) -> FloatArray:
