@@ -27,6 +27,8 @@ _SETTINGS = {
     "steps": "sampling steps of the dynamics model",
     "guidance": "classifier-free guidance; 1 means none",
     "weeks": "from treatment to the simulated scan; for a dynamics model on coarse maps",
+    "judge": "what the risk goes by: the simulated image, the same with the outline that the segmenter sees in it, or "
+    "what the model predicts; for a dynamics model on coarse maps",
     "keep": "how many of the best are written as volumes",
     "dose_levels": "doses of each agent that a second stage tries for the best; 0 leaves doses out",
     "toxicity_weight": "added to the log-risk for each clinical rule that warns of a protocol; 0 in the free space",
@@ -304,9 +306,9 @@ def _job(parser: argparse.ArgumentParser, kind: JobKind) -> None:
 
 
 def _settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
-    from MeWMLib.core.plan import SEARCH_NAMES, SPACES, PlanSettings
+    from MeWMLib.core.plan import JUDGES, SEARCH_NAMES, SPACES, PlanSettings
 
-    choices = {"search": SEARCH_NAMES, "space": SPACES}
+    choices = {"search": SEARCH_NAMES, "space": SPACES, "judge": JUDGES}
 
     group = parser.add_argument_group("settings (a letter is that of Algorithm 1 of the paper)")
     for name in names:

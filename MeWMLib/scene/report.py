@@ -76,6 +76,8 @@ def best_in_words(plan: Plan, named: bool = False, weighed: bool = False, partly
         f"{change.lipiodol_ml_after:.1f} ml of tumour hold lipiodol; the longest axial diameter goes from "
         f"{change.diameter_mm_before:.0f} mm to {change.diameter_mm_after:.0f} mm."
     )
+    if best.viable is not None:
+        sentences.append(f"Viable tumour after treatment: {best.viable.text}.")
     several = len(risk.replicas) > 1
     if several and len(plan.candidates) > 1 and plan.candidates[1].risk.interval[0] <= high:
         sentences.append(

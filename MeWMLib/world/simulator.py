@@ -19,6 +19,7 @@ from MeWMLib.core.volume import TUMOUR
 from MeWMLib.perception.findings import dice
 from MeWMLib.perception.segmenter import is_out_of_memory
 from MeWMLib.planning.search import SearchCancelled
+from MeWMLib.survival.config import chosen_covariates
 from MeWMLib.survival.network import Assessor
 from MeWMLib.world.patch import FloatArray, Labels, TreatedPatch
 from MeWMLib.world.replicas import SimulatedReplica, simulation_key
@@ -190,7 +191,8 @@ class Simulator:
         measured = patch.change(ready.before, patch.findings(hu, labels))
         predicted = predicted_viable_ml
         change = measured if predicted is None else replace(measured, viable_ml_after=predicted)
-        risk, *found = self.assessor.judge(ready.tokens, patch.views(hu, labels), patch.covariates(change))
+        late = chosen_covariates(self.assessor.config.covariates, patch.covariates(change))
+        risk, *found = self.assessor.judge(ready.tokens, patch.views(hu, labels), late)
         months, survival, members = (tuple(float(x) for x in values) for values in found)
         return ReplicaScore(risk, months, survival, change, members, predicted, measured.viable_ml_after)
 

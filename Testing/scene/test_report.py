@@ -325,3 +325,12 @@ def test_weights_and_scores_are_printed(own_plan):
     _edit(own_plan, weigh)
     text = _render(own_plan)[2]
     assert "toxicity 0.1, complexity 0.05" in text and "score \N{MINUS SIGN}0.77" in text and "Ranked first" in text
+
+
+def test_viable_tumour_by_the_model_and_in_the_image_is_said(own_plan):
+    def measured(data):
+        data["candidates"][0]["viable"] = {"predicted_ml": 3.0, "measured_ml": 9.0, "tumour_ml": 20.0}
+
+    _edit(own_plan, measured)
+    text = _render(own_plan)[2]
+    assert "predicted by the model 3.0 ml, measured in the image 9.0 ml, which is more than 15 % of the tumour" in text

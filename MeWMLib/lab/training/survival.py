@@ -224,7 +224,8 @@ def _begin_as_cox(network: SurvivalNetwork, cases: Sequence[SurvivalCase]) -> No
     weight[varies] = fitted.coefficients
     with torch.no_grad():
         network.straight.weight.copy_(torch.as_tensor(weight)[None])
-        network.risk_out.weight.zero_()
+        if network.config.images:
+            network.risk_out.weight.zero_()
 
 
 def _rate(config: TrainSurvivalConfig, step: int) -> float:
