@@ -156,40 +156,49 @@ class MapSimulator(Simulator):
             judge: of `PlanSettings`.
             weeks: from treatment to the scan; None where they are not known.
         """
-        shown = mean if sample is None else sample
+        shown, grid = mean if sample is None else sample, ready.patch.geometry
+        change = on_grid(grid, shown, shown.change + rise_hu(shown.iodine))
+        labels = _labels(ready.patch, on_grid(grid, shown, shown.tumour))
+        score = self.scores(ready, mean, (judge,), weeks)[judge]
+        return SimulatedReplica(change, labels, score, sample, sample is not None)
+
+    def scores(
+        self, ready: PreparedRegion, mean: OutcomeMaps, judges: Sequence[str], weeks: float | None = None
+    ) -> dict[str, ReplicaScore]:
+        """Score an expected outcome in one or several ways (`PlanSettings.judge`); arguments as for `replica`."""
         patch, cube = ready.patch, ready.cube
-        change = on_grid(patch.geometry, shown, shown.change + rise_hu(shown.iodine))
-        share = on_grid(patch.geometry, mean, mean.tumour)
-        labels = _labels(patch, share)
+        shared = on_grid(patch.geometry, mean, mean.tumour)
         rise = mean.change + rise_hu(mean.iodine)
         image = patch.simulated(on_grid(patch.geometry, mean, rise))
-        sizes = patch.change(ready.before, patch.findings(image, labels))
+        tissue = patch.simulated(on_grid(patch.geometry, mean, mean.change))
+        hu = cube.simulated(on_grid(cube.geometry, mean, rise))
+        labels, outlined = _labels(patch, shared), _labels(cube, on_grid(cube.geometry, mean, mean.tumour))
         # by the maps: shares of cubes know small lesions better than voxels of an image do
-        scale = ready.treated.tumour_ml / max(ready.outline_ml, 1e-6)
-        voxel = mean.geometry.voxel_ml * scale
-        stays_viable, stays = ready.untreated_ml
-        predicted, tumour = (
+        full = ready.treated.tumour_ml / max(ready.outline_ml, 1e-6)
+        voxel, (stays_viable, stays) = mean.geometry.voxel_ml * full, ready.untreated_ml
+        predicted, volume = (
             float(m.sum(dtype=np.float64)) * voxel + s for m, s in ((mean.viable, stays_viable), (mean.tumour, stays))
         )
-        if judge == ASSISTANT:
-            seen = self.labels_after(ready, image[None])[0]
-            share, scale = np.asarray((seen == TUMOUR) & (patch.weight > 0), np.float32), 1.0
-            tumour = float(share.sum(dtype=np.float64)) * patch.geometry.voxel_ml + stays
-        measured = ready.viable.in_image(patch.simulated(on_grid(patch.geometry, mean, mean.change)), share, scale)
-        judged = replace(
-            sizes,
-            viable_ml_before=ready.viable.before_ml,
-            viable_ml_after=predicted if judge == MODEL else measured,
-            volume_ml_after=tumour,
-            lipiodol_ml_after=mean.lipiodol_ml,
-        )
-        hu = cube.simulated(on_grid(cube.geometry, mean, rise))
-        outlined = _labels(cube, on_grid(cube.geometry, mean, mean.tumour))
-        risk, *found = self.assessor.judge(ready.tokens, cube.views(hu, outlined), self._late(ready, judged, weeks))
-        months, survival, members = (tuple(float(x) for x in values) for values in found)
-        score = ReplicaScore(risk, months, survival, judged, members, predicted, measured)
-        drawn = labels if sample is None else _labels(patch, on_grid(patch.geometry, shown, shown.tumour))
-        return SimulatedReplica(change, drawn, score, sample, sample is not None)
+        out = {}
+        for judge in judges:
+            share, scale, tumour, known, seen = shared, full, volume, labels, outlined
+            if judge == ASSISTANT:
+                known = self.labels_after(ready, image[None])[0]
+                share, scale = np.asarray((known == TUMOUR) & (patch.weight > 0), np.float32), 1.0
+                tumour = float(share.sum(dtype=np.float64)) * patch.geometry.voxel_ml + stays
+                seen = _in_cube(known, patch, cube)
+            measured = ready.viable.in_image(tissue, share, scale)
+            judged = replace(
+                patch.change(ready.before, patch.findings(image, known)),
+                viable_ml_before=ready.viable.before_ml,
+                viable_ml_after=predicted if judge == MODEL else measured,
+                volume_ml_after=tumour,
+                lipiodol_ml_after=mean.lipiodol_ml,
+            )
+            risk, *found = self.assessor.judge(ready.tokens, cube.views(hu, seen), self._late(ready, judged, weeks))
+            months, survival, members = (tuple(float(x) for x in values) for values in found)
+            out[judge] = ReplicaScore(risk, months, survival, judged, members, predicted, measured)
+        return out
 
     def _late(self, ready: PreparedRegion, change: TumourChange, weeks: float | None = None) -> FloatArray:
         """Covariates of the survival network."""
@@ -210,8 +219,7 @@ class MapSimulator(Simulator):
         )
         seen = resample(hu, patch.geometry, cube.geometry, "linear", -1000.0)
         seen = np.where(_covers(patch.geometry, cube.geometry), seen, cube.hu).astype(np.float32)
-        known = resample(labels, patch.geometry, cube.geometry, "nearest", 255)
-        known = np.where(known == 255, cube.labels, known).astype(np.uint8)
+        known = _in_cube(labels, patch, cube)
         risk, *found = self.assessor.judge(ready.tokens, cube.views(seen, known), self._late(ready, change))
         months, survival, members = (tuple(float(x) for x in values) for values in found)
         return ReplicaScore(risk, months, survival, change, members, predicted_viable_ml, measured)
@@ -264,6 +272,12 @@ def _labels(patch: TreatedPatch, share: FloatArray) -> Labels:
     """Labels (D, H, W) after treatment from shares of tumour: half of a voxel decides, where treated tumour can be."""
     free = (patch.weight > 0) & (patch.labels >= LIVER)
     return np.where(free, np.where(share >= 0.5, TUMOUR, LIVER), patch.labels).astype(np.uint8)
+
+
+def _in_cube(labels: Labels, patch: TreatedPatch, cube: TreatedPatch) -> Labels:
+    """Labels of the search's voxels on those of the cube, whose own are kept beyond the region."""
+    found = resample(labels, patch.geometry, cube.geometry, "nearest", 255)
+    return np.where(found == 255, cube.labels, found).astype(np.uint8)
 
 
 def _covers(patch: Geometry, cube: Geometry) -> FloatArray:
