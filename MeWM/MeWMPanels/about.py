@@ -4,7 +4,6 @@ No line holds data of a patient: of an error only its type, its own sentence and
 what was found may be the name of a node, a folder or a file.
 """
 
-import json
 import os
 import platform
 import shutil
@@ -17,6 +16,8 @@ import slicer
 from slicer.i18n import tr as _
 
 import MeWMLib
+from MeWMLib.core.errors import MeWMError
+from MeWMLib.core.records import parse_json
 from MeWMPanels import install
 
 #: Asked in the Python that workers run in: Slicer's own process never imports torch and survives a broken driver.
@@ -62,10 +63,10 @@ def ask(python):
             stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": path},
         )  # fmt: skip
         if done.returncode == 0:
-            return json.loads(done.stdout.splitlines()[-1])
+            return parse_json(done.stdout.splitlines()[-1], _("The answer of the worker's Python"))
         last = done.stderr.strip().splitlines()[-1:] or [_("exit code {code}").format(code=done.returncode)]
         return {"python": python, "failed": last[0]}
-    except (OSError, subprocess.TimeoutExpired, ValueError, IndexError) as error:
+    except (OSError, subprocess.TimeoutExpired, MeWMError, ValueError, IndexError) as error:
         return {"python": python, "failed": f"{type(error).__name__}: {error}"}
 
 

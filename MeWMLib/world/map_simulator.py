@@ -182,43 +182,52 @@ class MapSimulator(Simulator):
             judge: of `PlanSettings`.
             weeks: from treatment to the scan; None where they are not known.
         """
+        shown = mean if sample is None else sample
+        change, share = ready.to_patch(np.stack(_changed(shown)))
+        labels = _relabelled(ready.patch.labels, ready.patch.weight, share)
+        score = self.scores(ready, mean, (judge,), weeks)[judge]
+        return SimulatedReplica(change, labels, score, sample, sample is not None)
+
+    def scores(
+        self, ready: PreparedRegion, mean: OutcomeMaps, judges: Sequence[str], weeks: float | None = None
+    ) -> dict[str, ReplicaScore]:
+        """Score an expected outcome in one or several ways (`PlanSettings.judge`); arguments as for `replica`."""
         patch, cube = ready.patch, ready.cube
         rise, outline = _changed(mean)
-        change, share, dry = ready.to_patch(np.stack([rise, outline, np.asarray(mean.change, np.float32)]))
-        labels = _relabelled(patch.labels, patch.weight, share)
-        image = patch.simulated(change)
-        sizes = patch.change(ready.before, patch.findings(image, labels))
+        change, shared, dry = ready.to_patch(np.stack([rise, outline, np.asarray(mean.change, np.float32)]))
+        labels, image = _relabelled(patch.labels, patch.weight, shared), patch.simulated(change)
+        tissue = patch.simulated(dry)
+        box, to_cube = ready.to_cube
+        raised, drawn = to_cube(np.stack([rise, outline]))
+        hu, outlined = cube.hu.copy(), cube.labels.copy()
+        hu[box] += raised * cube.weight[box]
+        outlined[box] = _relabelled(cube.labels[box], cube.weight[box], drawn)
         # by the maps: shares of cubes know small lesions better than voxels of an image do
-        scale = ready.treated.tumour_ml / max(ready.outline_ml, 1e-6)
-        voxel = mean.geometry.voxel_ml * scale
-        stays_viable, stays = ready.untreated_ml
-        predicted, tumour = (
+        full = ready.treated.tumour_ml / max(ready.outline_ml, 1e-6)
+        voxel, (stays_viable, stays) = mean.geometry.voxel_ml * full, ready.untreated_ml
+        predicted, volume = (
             float(m.sum(dtype=np.float64)) * voxel + s for m, s in ((mean.viable, stays_viable), (mean.tumour, stays))
         )
-        if judge == ASSISTANT:
-            seen = self.labels_after(ready, image[None])[0]
-            share, scale = np.asarray((seen == TUMOUR) & (patch.weight > 0), np.float32), 1.0
-            tumour = float(share.sum(dtype=np.float64)) * patch.geometry.voxel_ml + stays
-        measured = ready.viable.in_image(patch.simulated(dry), share, scale)
-        judged = replace(
-            sizes,
-            viable_ml_before=ready.viable.before_ml,
-            viable_ml_after=predicted if judge == MODEL else measured,
-            volume_ml_after=tumour,
-            lipiodol_ml_after=mean.lipiodol_ml,
-        )
-        box, to_cube = ready.to_cube
-        raised, outlined = to_cube(np.stack([rise, outline]))
-        hu, known = cube.hu.copy(), cube.labels.copy()
-        hu[box] += raised * cube.weight[box]
-        known[box] = _relabelled(cube.labels[box], cube.weight[box], outlined)
-        risk, *found = self.assessor.judge(ready.tokens, cube.views(hu, known), self._late(ready, judged, weeks))
-        months, survival, members = (tuple(float(x) for x in values) for values in found)
-        score = ReplicaScore(risk, months, survival, judged, members, predicted, measured)
-        if sample is not None:
-            change, share = ready.to_patch(np.stack(_changed(sample)))
-            labels = _relabelled(patch.labels, patch.weight, share)
-        return SimulatedReplica(change, labels, score, sample, sample is not None)
+        out = {}
+        for judge in judges:
+            share, scale, tumour, known, seen = shared, full, volume, labels, outlined
+            if judge == ASSISTANT:
+                known = self.labels_after(ready, image[None])[0]
+                share, scale = np.asarray((known == TUMOUR) & (patch.weight > 0), np.float32), 1.0
+                tumour = float(share.sum(dtype=np.float64)) * patch.geometry.voxel_ml + stays
+                seen = _in_cube(known, patch, cube)
+            measured = ready.viable.in_image(tissue, share, scale)
+            judged = replace(
+                patch.change(ready.before, patch.findings(image, known)),
+                viable_ml_before=ready.viable.before_ml,
+                viable_ml_after=predicted if judge == MODEL else measured,
+                volume_ml_after=tumour,
+                lipiodol_ml_after=mean.lipiodol_ml,
+            )
+            risk, *found = self.assessor.judge(ready.tokens, cube.views(hu, seen), self._late(ready, judged, weeks))
+            months, survival, members = (tuple(float(x) for x in values) for values in found)
+            out[judge] = ReplicaScore(risk, months, survival, judged, members, predicted, measured)
+        return out
 
     def _late(self, ready: PreparedRegion, change: TumourChange, weeks: float | None = None) -> FloatArray:
         """Covariates of the survival network."""
@@ -239,8 +248,7 @@ class MapSimulator(Simulator):
         )
         seen = resample(hu, patch.geometry, cube.geometry, "linear", -1000.0)
         seen = np.where(_covers(patch.geometry, cube.geometry), seen, cube.hu).astype(np.float32)
-        known = resample(labels, patch.geometry, cube.geometry, "nearest", 255)
-        known = np.where(known == 255, cube.labels, known).astype(np.uint8)
+        known = _in_cube(labels, patch, cube)
         risk, *found = self.assessor.judge(ready.tokens, cube.views(seen, known), self._late(ready, change))
         months, survival, members = (tuple(float(x) for x in values) for values in found)
         return ReplicaScore(risk, months, survival, change, members, predicted_viable_ml, measured)
@@ -293,6 +301,12 @@ def _relabelled(labels: Labels, weight: FloatArray, share: FloatArray) -> Labels
     """Labels (D, H, W) after treatment: half of a voxel decides, where treated tumour can be."""
     free = (weight > 0) & (labels >= LIVER)
     return np.where(free, np.where(share >= 0.5, np.uint8(TUMOUR), np.uint8(LIVER)), labels)
+
+
+def _in_cube(labels: Labels, patch: TreatedPatch, cube: TreatedPatch) -> Labels:
+    """Labels of the search's voxels on those of the cube, whose own are kept beyond the region."""
+    found = resample(labels, patch.geometry, cube.geometry, "nearest", 255)
+    return np.where(found == 255, cube.labels, found).astype(np.uint8)
 
 
 def _covers(patch: Geometry, cube: Geometry) -> FloatArray:

@@ -18,7 +18,7 @@ from scipy.stats import kendalltau
 from MeWMLib.cohorts.synthetic.scan import Scan
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.coarse_maps import OutcomeMaps
-from MeWMLib.core.outcome import VIABLE_TOLERANCE, ReplicaScore
+from MeWMLib.core.outcome import VIABLE_TOLERANCE
 from MeWMLib.core.plan import ASSISTANT, IMAGE, MODEL
 from MeWMLib.core.volume import TUMOUR
 from MeWMLib.lab.evaluation.known_study import KnownStudy
@@ -95,31 +95,27 @@ class _Turn:
             mean = self.simulator.maps.expected(
                 known.ready.maps, [protocol], [0], known.ready.region.fed, known.session.weeks, 0.0
             )[0]
-            told = self._score(known, mean, MODEL)
-            for row, (measured, risk) in self._measured(known, mean, n < SEGMENTED).items():
-                figures = told.predicted_viable_ml, measured, told.change.volume_ml_before, told.log_risk, risk
+            judges = (MODEL, IMAGE, *([ASSISTANT] if n < SEGMENTED else []))
+            scores = self.simulator.scores(known.ready, mean, judges, known.session.weeks)
+            told = scores[MODEL]
+            measured = {judge: (scores[judge].measured_viable_ml, scores[judge].log_risk) for judge in judges[1:]}
+            for row, (viable, risk) in (measured | self._otherwise(known, mean)).items():
+                figures = told.predicted_viable_ml, viable, told.change.volume_ml_before, told.log_risk, risk
                 rows.setdefault(row, []).append([float("nan") if x is None else x for x in figures])
         rows["true_scan"] = self._true(known)
         return {row: np.array(found, np.float64) for row, found in rows.items()}
 
-    def _score(self, known: KnownStudy, mean: OutcomeMaps, judge: str) -> ReplicaScore:
-        return self.simulator.replica(known.ready, None, mean, judge, known.session.weeks).score
-
-    def _measured(self, known: KnownStudy, mean: OutcomeMaps, segmented: bool) -> dict[str, tuple[float | None, float]]:
-        """Viable tumour (ml) and log-risk of each row."""
+    def _otherwise(self, known: KnownStudy, mean: OutcomeMaps) -> dict[str, tuple[float | None, float]]:
+        """Viable tumour (ml) of rows by which no search judges, and no log-risk."""
         ready, nothing = known.ready, float("nan")
         patch, scale = ready.patch, ready.treated.tumour_ml / max(ready.outline_ml, 1e-6)
         changes = mean.change, mean.change + rise_hu(mean.iodine)
         after, before, dry, oily = ready.to_patch(np.stack([mean.tumour, ready.region.targets, *changes]))
         tissue, full = patch.simulated(dry), patch.simulated(oily)
-        out: dict[str, tuple[float | None, float]] = {
+        return {
             "outline_kept": (ready.viable.in_image(tissue, before, scale), nothing),
             "with_lipiodol": (ready.viable.in_image(full, after, scale), nothing),
         }
-        for row, judge in (("image", IMAGE), *([("assistant", ASSISTANT)] if segmented else [])):
-            score = self._score(known, mean, judge)
-            out[row] = score.measured_viable_ml, score.log_risk
-        return out
 
     def _true(self, known: KnownStudy) -> list[Sequence[float]]:
         """The measure on the true follow-up scans."""

@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 
 from MeWMLib.cohorts.synthetic.fields import Axes
 from MeWMLib.cohorts.synthetic.study import StudyPatient
-from MeWMLib.core.coarse_maps import OutcomeMaps
 from MeWMLib.core.errors import BundleError
-from MeWMLib.core.outcome import ReplicaScore
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import IMAGE, MODEL, PlanSettings
 from MeWMLib.core.protocol import Protocol
@@ -117,10 +115,11 @@ class StudyTables:
                 self._ready.maps, [protocol] * len(self.seeds), self.seeds, self._ready.region.fed,
                 self._settings.weeks, 0, self._settings.spread, self._settings.guidance,
             )  # fmt: skip
-            scores = [self._score(mean, IMAGE) for _, mean in found]
+            ways = IMAGE, MODEL
+            scores = [self._simulator.scores(self._ready, mean, ways, self._settings.weeks) for _, mean in found]
             self.seconds += time.perf_counter() - begin
-            for n, ((_, mean), by_image) in enumerate(zip(found, scores, strict=True)):
-                by_model = self._score(mean, MODEL)
+            for n, found_by in enumerate(scores):
+                by_image, by_model = (found_by[way] for way in ways)
                 image, model = (s.change.viable_ml_after for s in (by_image, by_model))
                 rows = {
                     "image": by_image.log_risk,
@@ -131,9 +130,6 @@ class StudyTables:
                 }
                 for table, risk in rows.items():
                     self.risks[table][protocol, n] = risk
-
-    def _score(self, mean: OutcomeMaps, judge: str) -> ReplicaScore:
-        return self._simulator.replica(self._ready, None, mean, judge, self._settings.weeks).score
 
     @property
     def seconds_each(self) -> float:

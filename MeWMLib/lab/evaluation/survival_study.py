@@ -71,7 +71,7 @@ def evaluate_on_maps(
         )
     scores = []
     for n, patient in enumerate(patients):
-        case = patient.case(0, assessor.config, 1.0, True)
+        (case,) = patient.cases(0, assessor.config, [(1.0, True)])
         risk, months, survival, _ = assessor.judge(np.asarray(case.pre), np.asarray(case.post), case.covariates)
         scores.append((risk, float(np.exp(np.interp(AT, months, np.log(np.maximum(survival, 1e-12)))))))
         say("network", (n + 1) / len(patients))

@@ -6,7 +6,7 @@ So that is what it is trained on: the truth's maps in place of predicted ones, b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,7 +40,7 @@ FloatArray = NDArray[np.float32]
 #: Deviation of noise in a voxel of the views, as a share of that in the scanner's voxels.
 VIEW_NOISE = 0.4
 #: The least that a network takes for images.
-_UNSEEN = np.zeros((1, 2, 16, 16, 16), np.float16)
+_LEAST = (1, 2, 16, 16, 16)
 #: What each form of the model is told: `network` looks at images and knows sizes and session; `plain` is a Cox model of
 #: the viable volume alone.
 NETWORK, PLAIN = "network", "plain"
@@ -86,11 +86,18 @@ class MapPatient:
         sizes = [size_covariates(spacing, before, *ml) for ml in zip(after, viable, strict=True)]
         return cls(path, seed, np.stack(sizes), weeks, arterial, np.array(risks), grid)
 
-    def case(self, session: int, network: SurvivalConfig, months: float, event: bool) -> SurvivalCase:
-        """A life after a session; images are made when they are asked for, and empty for a network that sees none."""
+    def cases(
+        self, session: int, network: SurvivalConfig, lives: Sequence[tuple[float, bool]]
+    ) -> Iterator[SurvivalCase]:
+        """Lives (months, event) after a session; images are made when they are asked for.
+
+        Lives after one session share their images, by which a calibration knows them. For a network that sees no images
+        they are empty.
+        """
         late = chosen_covariates(network.covariates, self.sizes[session], float(self.weeks[session]), self.arterial)
-        before, after = (MapViews(self, session, when) if network.images else _UNSEEN for when in (False, True))
-        return SurvivalCase(before, after, late, months, event, str(self.seed))
+        views = [MapViews(self, session, after) if network.images else np.zeros(_LEAST) for after in (False, True)]
+        for months, event in lives:
+            yield SurvivalCase(*views, late, months, event, str(self.seed))
 
     def image(self, session: int, after: bool) -> NDArray[np.float16]:
         """(2, d, h, w) [CT in -1..1, share of tumour] before a session, or after it; the noise is the same in both."""
@@ -147,8 +154,8 @@ class MapPatients:
         for patient in self.all:
             rng = life_rng(patient.seed)
             for session, risk in enumerate(patient.risks):
-                for _ in range(lives):
-                    yield patient.case(session, network, *survival_months(float(risk), rng))
+                drawn = [survival_months(float(risk), rng) for _ in range(lives)]
+                yield from patient.cases(session, network, drawn)
 
 
 def life_rng(seed: int) -> np.random.Generator:

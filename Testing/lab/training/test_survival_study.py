@@ -75,11 +75,14 @@ def test_images_show_what_the_maps_say_and_the_session_is_known(tmp_path: Path) 
     assert hu[middle] == pytest.approx(70, abs=2)
     assert before[1][middle] == dead[1][middle] == 1
     assert before[1].sum() * 2**3 / MAP_MM**3 == pytest.approx(np.load(patient.path)["tumour"].sum(), rel=0.05)
-    late = patient.case(1, NETWORK, 10.0, True).covariates
+    first, second = patient.cases(1, NETWORK, [(10.0, True), (3.0, False)])
+    assert first.post is second.post and (second.months, second.event) == (3.0, False)
+    late = first.covariates
     told = dict(zip(NETWORK.covariates, late, strict=True))
     assert told == pytest.approx(dict(zip(told, [*patient.sizes[1], np.log(8.0), 1.0], strict=True)))
-    assert np.asarray(patient.case(0, NETWORK, 1.0, True).post).shape == (5, 2, 32, 32, 32)
-    assert not np.asarray(patient.case(0, FORMS[PLAIN], 1.0, True).post).any()
+    assert np.asarray(first.post).shape == (5, 2, 32, 32, 32)
+    ((one,), (other,)) = (patient.cases(n, FORMS[PLAIN], [(1.0, True)]) for n in (0, 1))
+    assert not np.asarray(one.post).any() and one.post is not other.post
 
 
 def test_the_plain_model_is_the_cox_model_of_the_viable_volume(tmp_path: Path) -> None:
