@@ -37,7 +37,7 @@ def test_what_is_measured_beside_what_was_told() -> None:
     assert rows["beyond_tolerance"]["mean"] == pytest.approx(1 / 3)
     assert rows["kendall_tau"]["mean"] == rows["kendall_tau_risk"]["mean"] == pytest.approx(1)
     assert rows["viable_share_r"]["n"] == 3 and 0.7 < rows["viable_share_r"]["mean"] < 1
-    backwards = np.column_stack([np.arange(5), -np.arange(5), np.full(5, 10.0), nothing, nothing])
+    backwards = np.column_stack([np.arange(5), 4 - np.arange(5), np.full(5, 10.0), nothing, nothing])
     assert closed_study.rows_of([backwards], 0)["kendall_tau"]["mean"] == pytest.approx(-1)
     assert "kendall_tau_risk" not in closed_study.rows_of([backwards], 0)
 
