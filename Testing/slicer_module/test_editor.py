@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from MeWMLib.core.errors import LabelError
-from MeWMLib.core.protocol import Protocol
 
 
 def _editor_node() -> Any:
@@ -20,11 +19,7 @@ def _editor_node() -> Any:
 def simulated(user: Any) -> Any:
     """A user before a simulation."""
     user.load_sample()
-    user.front.actions.add("A", Protocol.parse("Cisplatin + Lipiodol"))
-    user.look()
-    user.click("simulation", "simulateButton")
-    user.wait(lambda: user.front.comparison is not None)
-    user.wait_idle()
+    user.simulate("Cisplatin + Lipiodol")
     return user
 
 

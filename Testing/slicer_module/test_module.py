@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 
-from MeWMLib.core.protocol import Protocol
-
 FILE = Path(__file__).resolve().parents[2] / "MeWM" / "MeWM.py"
 
 
@@ -76,15 +74,6 @@ def test_the_file_that_an_old_slicer_reads_is_understood_by_its_python():
     ast.parse(FILE.read_text(encoding="utf-8"), feature_version=(3, 9))
 
 
-def _simulate(user: Any) -> None:
-    user.load_sample()
-    user.front.actions.add("A", Protocol.parse("Cisplatin + Lipiodol"))
-    user.look()
-    user.click("simulation", "simulateButton")
-    user.wait(lambda: user.front.comparison is not None)
-    user.wait_idle()
-
-
 def _of_mewm() -> list[str]:
     import slicer
 
@@ -114,7 +103,8 @@ def _views() -> Any:
 def test_a_scene_that_is_closed_under_another_module_keeps_nothing_of_mewm(user, layout):
     import slicer
 
-    _simulate(user)
+    user.load_sample()
+    user.simulate("Cisplatin + Lipiodol")
     user.front.parameters.view.layout = layout
     user.look()
     assert _of_mewm()
@@ -134,7 +124,8 @@ def test_a_scene_that_is_read_under_another_module_leaves_the_views_alone(user, 
     from MeWMLib.scene.comparison import slice_nodes
     from MeWMLib.scene.mrb import write_mrb
 
-    _simulate(user)
+    user.load_sample()
+    user.simulate("Cisplatin + Lipiodol")
     user.front.parameters.view.fade = 0.25
     user.look()
     write_mrb(slicer.mrmlScene, tmp_path / "case.mrb")

@@ -15,20 +15,14 @@ from MeWMLib.core.volume import Geometry, LabelMap, Volume
 def measured(user: Any) -> Any:
     """A user whose lesions are measured."""
     user.load_sample()
-    user.click("segmentation", "measureButton")
-    user.wait(lambda: user.front.parameters.findings)
-    user.wait_idle()
+    user.measure()
     return user
 
 
 @pytest.fixture
 def simulated(measured: Any) -> Any:
     """A user before a simulation."""
-    measured.front.actions.add("A", Protocol.parse("Cisplatin + Lipiodol"))
-    measured.look()
-    measured.click("simulation", "simulateButton")
-    measured.wait(lambda: measured.front.comparison is not None)
-    measured.wait_idle()
+    measured.simulate("Cisplatin + Lipiodol")
     return measured
 
 

@@ -19,15 +19,8 @@ from MeWMLib.core.protocol import Protocol
 def compared(user: Any) -> Any:
     """A user before a comparison of two protocols."""
     user.load_sample()
-    user.click("segmentation", "measureButton")
-    user.wait(lambda: user.front.parameters.findings)
-    user.wait_idle()
-    user.front.actions.add("A", Protocol.parse("Cisplatin + Lipiodol"))
-    user.front.actions.add("B", Protocol.parse("Epirubicin + PVA"))
-    user.look()
-    user.click("simulation", "simulateButton")
-    user.wait(lambda: user.front.comparison is not None)
-    user.wait_idle()
+    user.measure()
+    user.simulate("Cisplatin + Lipiodol", "Epirubicin + PVA")
     return user
 
 

@@ -15,12 +15,7 @@ from MeWMLib.core.protocol import Protocol
 def shown(user: Any) -> Any:
     """A user before a comparison of two protocols."""
     user.load_sample()
-    user.front.actions.add("A", Protocol.parse("Cisplatin + Lipiodol"))
-    user.front.actions.add("B", Protocol.parse("Epirubicin + PVA"))
-    user.look()
-    user.click("simulation", "simulateButton")
-    user.wait(lambda: user.front.comparison is not None)
-    user.wait_idle()
+    user.simulate("Cisplatin + Lipiodol", "Epirubicin + PVA")
     return user
 
 
