@@ -4,7 +4,7 @@ One scan alone tells little of it (`viability`): dead tissue is seldom much dark
 viable tumour may be. The same place in both scans of one patient tells more, since what dies loses its enhancement and
 so falls: in the arterial phase to the density of tissue without contrast agent, in the portal phase by some HU that
 differ between patients, so that a scan tells what died only as far as its tissue falls by the usual amount. Lipiodol
-hides the fall. What is dense, and what lies beside it, is taken to be as what is near; so is fat at the border.
+hides the fall: dense voxels, those beside them and fat at the border are judged by the tissue around them.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class BeforeTreatment:
 
 
 def _hidden(image: FloatArray, tissue: Mask, geometry: Geometry) -> Mask:
-    """What is no tissue, or is hidden: fat, dense voxels, and what lies beside these."""
+    """Fat, dense voxels, and the voxels beside dense ones: their density says nothing about the tissue."""
     dense, fat = tissue & (image >= DENSE_HU), tissue & (image < FAT_HU)
     if not dense.any():
         return fat

@@ -176,16 +176,7 @@ def train_on_maps(
 ) -> dict[str, Any]:
     """Train a form of the model on `cohort`/train, measure on `cohort`/validation, write the bundle part."""
     network = FORMS[form]
-    config = TrainSurvivalConfig(
-        network=network,
-        steps=steps if network.images else 1,  # a Cox model of the covariates is what a training begins with
-        seed=seed,
-        minutes=minutes,
-        patients=24,
-        learning_rate=3e-4 if network.images else 1e-9,
-        calibration_patients=150,
-        device=device,
-    )
+    config = TrainSurvivalConfig.of_drawn(steps, seed, minutes, device, network)
     train_side, held_out = (list(MapPatients(cohort / s).cases(network)) for s in ("train", "validation"))
     return train(config, train_side, held_out, work / "survival", bundle, on_step)
 

@@ -91,7 +91,7 @@ def test_the_plain_model_is_the_cox_model_of_the_viable_volume(tmp_path: Path) -
     fakes(cohort / "validation", 1000, 24)
     metrics = train_on_maps(cohort, tmp_path / "work", tmp_path / "bundle", 5, 0, None, form=PLAIN)
     assessor = Assessor(*open_bundle(tmp_path / "bundle", require=("survival",)).part("survival"))
-    assert not assessor.config.images
+    assert not assessor.config.images and metrics["steps"] == 0
     nothing = np.zeros((5, 2, 16, 16, 16))
     risks = [assessor.judge(nothing, nothing, {"log1p_viable_ml_after": x}).log_risk for x in (0.0, 1.0, 2.0)]
     slope = np.diff(risks)
