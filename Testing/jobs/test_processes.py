@@ -1,4 +1,4 @@
-"""Why a worker ended, from its exit code and its last words."""
+"""Why a worker ended, read from its exit code and the end of its output."""
 
 import signal
 import sys
