@@ -7,6 +7,7 @@ chosen, and the module that runs it is imported after that.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -317,4 +318,12 @@ def _settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
             group.add_argument(f"--{name}", choices=choices[name], help=f"{_SETTINGS[name]} (default {default})")
         else:
             flag, text = "--" + name.replace("_", "-"), f"{_SETTINGS[name]} (default {default:g})"
-            group.add_argument(flag, type=type(default), metavar="N", help=text)
+            group.add_argument(flag, type=_finite if isinstance(default, float) else int, metavar="N", help=text)
+
+
+def _finite(text: str) -> float:
+    """A number of the command line; "nan" and "inf" are none that a setting may have."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError("not a finite number: " + text)
+    return number

@@ -76,7 +76,7 @@ def make(directory: Path, progress: Progress, *, scene: bool = True, report: boo
             with atomic_path(directory / files[-1]) as temporary:
                 temporary.write_bytes(image)
         progress(0.55, "Writing the report")
-        write_report(directory / "report.html", document, pictures, notes)
+        write_report(directory / "report.html", document, pictures, notes, scene)
         files.append("report.html")
     if scene:
         progress(0.65, "Writing the scene for 3D Slicer")

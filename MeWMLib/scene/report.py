@@ -95,7 +95,9 @@ def median_text(risk: Risk) -> str:
     return f"{risk.median_survival_months:.1f} months"
 
 
-def write_report(path: Path, document: PlanDocument, pictures: Sequence[Picture], notes: Sequence[str]) -> None:
+def write_report(
+    path: Path, document: PlanDocument, pictures: Sequence[Picture], notes: Sequence[str], scene: bool = True
+) -> None:
     """Write the report as one HTML file that needs no other file, no script and no network.
 
     Args:
@@ -103,16 +105,17 @@ def write_report(path: Path, document: PlanDocument, pictures: Sequence[Picture]
         document: the plan.
         pictures: from `pictures.make_pictures`.
         notes: what could not be made and why; shown near the top.
+        scene: `scene.mrb` is written beside it.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    html = render_report(document, pictures, notes)
+    html = render_report(document, pictures, notes, scene)
     with atomic_path(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
 
 
-def render_report(document: PlanDocument, pictures: Sequence[Picture], notes: Sequence[str]) -> str:
+def render_report(document: PlanDocument, pictures: Sequence[Picture], notes: Sequence[str], scene: bool = True) -> str:
     """Return the report as HTML; see `write_report`."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
@@ -138,6 +141,7 @@ def render_report(document: PlanDocument, pictures: Sequence[Picture], notes: Se
     kinds = (("drug", space.drugs), ("embolic", space.embolics))
     return environment.get_template("report.html.j2").render(
         plan=document,
+        scene=scene,
         ranking=plan,
         settings=asdict(document.settings),
         cancelled=plan.cancelled,

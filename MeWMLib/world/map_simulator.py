@@ -146,6 +146,10 @@ class MapSimulator(Simulator):
             patient=patient,
         )
 
+    def settled(self, settings: PlanSettings) -> PlanSettings:
+        """The settings as they are: all are known."""
+        return settings
+
     def _chunk(
         self,
         ready: PreparedPatient,

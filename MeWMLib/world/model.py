@@ -189,6 +189,10 @@ class WorldModel:
                 )
         return patient
 
+    def settled(self, settings: PlanSettings) -> PlanSettings:
+        """The settings as the dynamics model takes them; see `Simulator.settled`."""
+        return self.simulator.settled(settings)
+
     def on_patch(
         self, patient: Patient, protocols: Sequence[Protocol], seeds: Sequence[int], settings: PlanSettings
     ) -> tuple[TreatedPatch, list[SimulatedReplica]]:

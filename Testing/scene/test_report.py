@@ -56,6 +56,14 @@ def _step(step, parent, child, risk, kept):
     return SearchStep(step, 0, Protocol.from_json(parent), Protocol.from_json(child), risk, kept)
 
 
+def test_a_scene_is_named_where_there_is_one(axial_plan):
+    from MeWMLib.scene.report import render_report
+
+    document = PlanFolder(axial_plan).read()
+    assert "scene.mrb" in render_report(document, (), ())
+    assert "scene.mrb" not in render_report(document, (), (), scene=False)
+
+
 def test_one_file_without_script_or_link(axial_plan):
     page, reader, text = _render(axial_plan)
     assert "script" not in reader.tags and "link" not in reader.tags

@@ -12,6 +12,7 @@ from MeWMLib.core.coarse_maps import MAP_MM, OutcomeMaps
 from MeWMLib.core.errors import BundleError
 from MeWMLib.core.outcome import CrossCheck, ReplicaScore, SampleLook
 from MeWMLib.core.patient import Patient
+from MeWMLib.core.plan import ASSISTANT, PlanSettings
 from MeWMLib.core.targets import Targets
 from MeWMLib.core.territory import Territory
 from MeWMLib.core.volume import LIVER, TUMOUR, Volume
@@ -181,6 +182,11 @@ def test_a_plan_is_made_and_its_replicas_are_kept(world: WorldModel, three: Pati
     assert [o.score.log_risk for o in again if o.score] == pytest.approx([s for s in plan.best.risk.replicas], abs=1e-6)
     key = world.journal_key(three, SPACE, FAST, 3)
     assert key != world.journal_key(world.treating(three, fed=left_half(three)), SPACE, FAST, 3)
+
+
+def test_all_settings_are_known(world: WorldModel) -> None:
+    asked = PlanSettings(weeks=12.0, judge=ASSISTANT)
+    assert world.settled(asked) == asked
 
 
 def test_a_scan_from_elsewhere_is_scored(world: WorldModel, three: Patient) -> None:
