@@ -39,7 +39,7 @@ _SETTINGS = {
 #: Commands that start a program of their own: what each can do.
 _PARTS = {
     "cohort": ("synthesize", "counterfactual", "import", "download", "findings"),
-    "train": ("cohort", "maps-cohort", "autoencoder", "dynamics", "assistant", "assistant-data", "survival"),
+    "train": ("cohort", "maps-cohort", "autoencoder", "dynamics", "assistant", "assistant-data", "survival", "bundle"),
     "evaluate": (
         "generation",
         "planning",

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
@@ -23,6 +22,7 @@ from safetensors import SafetensorError
 from MeWMLib.core.errors import BundleError, MeWMError
 from MeWMLib.core.io import atomic_path
 from MeWMLib.core.records import dump_json, from_plain, parse_json, read_json, to_plain
+from MeWMLib.core.stored_weights import restored, stored
 
 FORMAT = 1
 #: Parts that every complete bundle has.
@@ -108,7 +108,7 @@ class Bundle:
         return {name: parts[name].sha256 for name in KNOWN_PARTS if name in parts}
 
     def part(self, name: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return a part's configuration and its tensors; float16 on disk, float32 here.
+        """Return a part's configuration and its tensors; float16 or int8 on disk, float32 here.
 
         Raises:
             BundleError: the bundle has no such part, or its file changed since the bundle was opened.
@@ -121,9 +121,7 @@ class Bundle:
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             what = f"The part {name} is not a safetensors file"
             raise refusal(what, given=f"{self.path} ({error})") from error
-        return dict(part.config), {
-            key: value.astype(np.float32) if value.dtype == np.float16 else value for key, value in tensors.items()
-        }
+        return dict(part.config), restored(tensors)
 
 
 def require_sizes(config: Any, limits: Mapping[str, tuple[float, float]], what: str) -> None:
@@ -202,6 +200,7 @@ def write_part(
     tensors: Mapping[str, Any],
     *,
     bundle_name: str | None = None,
+    eight_bits: bool = False,
     **texts: str,
 ) -> Bundle:
     """Store a trained part and enter it into the manifest, which is made where there is none.
@@ -211,6 +210,7 @@ def write_part(
         part: one of `KNOWN_PARTS`.
         config: what rebuilds the network, JSON-ready.
         tensors: name to array (or CPU tensor); floating-point ones are stored as float16.
+        eight_bits: store most of them as int8 (`stored_weights.stored`), in half of the space.
         bundle_name: name of a new bundle; by default the folder's name.
         texts: "version", "description", "licence" of the manifest.
 
@@ -224,7 +224,7 @@ def write_part(
     unknown = sorted(set(texts) - {"version", "description", "licence"})
     if unknown:
         raise BundleError(what="Unknown text of a manifest", given=", ".join(unknown))
-    content = safetensors.numpy.save({name: _stored(name, tensor) for name, tensor in tensors.items()})
+    content = safetensors.numpy.save(stored(tensors, eight_bits))
     entry = Part(
         f"{part}.safetensors",
         hashlib.sha256(content).hexdigest(),
@@ -267,17 +267,3 @@ def _read_manifest(folder: Path) -> Manifest:
     except MeWMError as error:
         what = error.what if "not valid" in error.what else f"The manifest of the bundle is not valid: {error.what}"
         raise refusal(what, given=path) from error
-
-
-def _stored(name: str, tensor: Any) -> NDArray[Any]:
-    """Return the array as it is stored: floats as float16, in C order (safetensors would scramble other strides)."""
-    array = np.array(tensor, order="C")
-    if array.dtype.kind != "f":
-        return array
-    with np.errstate(over="ignore"):
-        half = array.astype(np.float16)
-    if not np.isfinite(half).all():
-        raise BundleError(
-            what="A weight is not finite or does not fit into float16", given=name, remedy="Look at the training run"
-        )
-    return half

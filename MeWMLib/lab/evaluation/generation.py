@@ -50,7 +50,8 @@ def evaluate_generation(settings: GenerationSettings, say: Say = silent) -> tupl
     Rows: `mewm`; `mewm_shuffled_actions` (the image of another protocol); `mewm_action_dropped` (the same
     network without the action); `copy_pre`; and `settings.others`. In version 2 of the world also `syntumor` and
     `pixel2cancer`; in version 3 `mewm_expected`, which is the expected outcome where `mewm` is samples, and `world`,
-    how the truth itself answers.
+    how the truth itself answers, with `cube_mae_hu` and `shuffled_action_ratio_cubes` of the same patient under another
+    luck of Lipiodol: as good as a sample by someone who knows all but that can be.
 
     Metrics, one number a patient, a mean over the patient's complete protocols:
 

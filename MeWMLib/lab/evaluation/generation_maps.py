@@ -94,7 +94,7 @@ class MapMeasure:
         own["shuffled_action_ratio_expected"] = expected["shuffled_action_ratio"]
         own |= answers(known, self._sample(known))
         expected |= answers(known, self._mean(known))
-        values["world"] = true_answers(known)
+        values["world"] = true_answers(known) | bound(known, truths)
         before = samples[0][0].score.change.viable_ml_before
         true = np.array([known.true_viable_ml(t.maps) for t in truths])
         values["copy_pre"]["viable_volume_error"] = float(100 * np.abs(before - true).mean() / known.tumour_ml)
@@ -264,6 +264,16 @@ def _answer(
         "viable_rank_correlation": ranks_agree(viable, true),
         "drug_viable_r": logs_agree(_viable(known, twins), [known.true_viable_ml(t) for t in twin_truths]),
     }
+
+
+def bound(known: KnownStudy, truths: Sequence[Truth]) -> dict[str, float]:
+    """What a model could reach that knows everything but the luck of Lipiodol: the world itself, drawn once more."""
+    again = known.again().true_maps(known.protocols, known.session)
+    own, other = (
+        float(np.mean([_cube_error(known, one, t.maps) for one, t in zip(maps, truths, strict=True)]))
+        for maps in (again, [*again[1:], again[0]])
+    )
+    return {"cube_mae_hu": own, "shuffled_action_ratio_cubes": _ratio(other, own)}
 
 
 def _ratio(other: float, own: float) -> float:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from MeWMLib.cohorts.synthetic.fields import Axes
+from MeWMLib.cohorts.synthetic.fields import Axes, derive_seed
 from MeWMLib.cohorts.synthetic.outcome import Session
 from MeWMLib.cohorts.synthetic.scan import Scan
 from MeWMLib.cohorts.synthetic.study import StudyPatient
@@ -177,6 +177,13 @@ class KnownStudy:
         """The truth in cubes alone."""
         scans = self.drawn.render_all(self.ready.patch.geometry, protocols, noise=False, session=session)
         return [self._in_cubes(scan) for scan in scans]
+
+    def again(self) -> KnownStudy:
+        """The same patient with another luck of Lipiodol, which nobody can tell from the scan before treatment."""
+        luck = StudyPatient.draw(derive_seed("again", self.drawn.seed)).oil_luck
+        other = replace(self.drawn)
+        vars(other)["oil_luck"] = luck  # a cached property
+        return replace(self, drawn=other)
 
     def _in_cubes(self, scan: Scan) -> OutcomeMaps:
         # the voxels of the search divide the cubes, and begin with them

@@ -171,6 +171,12 @@ def _assistant(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
     return figures
 
 
+def _bundle(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
+    from MeWMLib.lab.training.assemble import assemble, named_sources
+
+    return assemble(args.bundle, named_sources(args.take), args.eight_bits, version=args.version)
+
+
 def _assistant_data(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
     from MeWMLib.lab.training.assistant_data import draw_data
 
@@ -361,6 +367,15 @@ PARTS: dict[str, Part] = {
             "--readers": _number(1, "threads that read crops"),
             "--keep": _path("folder of a bundle into which the averaged weights are written every minute"),
             "--validation": _number(60, "files of each kind that are validated on at the end"),
+        },
+    ),
+    "bundle": (
+        _bundle,
+        "put trained parts into one bundle",
+        {
+            **_BUNDLE, "--version": {"default": "1", "help": "of the bundle (default 1)"},
+            "--take": {"nargs": "+", "required": True, "metavar": "PART=FOLDER", "help": "parts of other bundles"},
+            "--eight-bits": {"nargs": "+", "default": (), "metavar": "PART", "help": "parts stored as int8"},
         },
     ),
 }  # fmt: skip

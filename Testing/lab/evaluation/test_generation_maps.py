@@ -94,6 +94,15 @@ def test_the_truth_has_no_error_and_full_ranks(known: KnownStudy, truths: list[T
     assert generation_maps.errors(known, off, truths, painted=False)["cube_mae_hu"] == pytest.approx(7, abs=1e-3)
 
 
+def test_drawn_again_only_the_lipiodol_is_another(known: KnownStudy, truths: list[Truth]) -> None:
+    again = known.again()
+    assert again.drawn.oil_luck != known.drawn.oil_luck and known.drawn.seed == again.drawn.seed
+    for maps, truth in zip(again.true_maps(known.protocols[:2], known.session), truths, strict=False):
+        np.testing.assert_allclose(maps.viable, truth.maps.viable)
+        amounts = np.array([maps.lipiodol_ml, truth.maps.lipiodol_ml])
+        assert amounts.max() == 0 or amounts[0] != pytest.approx(amounts[1])
+
+
 def test_errors_of_an_image_count_in_the_dilated_targets_alone(known: KnownStudy, truths: list[Truth]) -> None:
     truth = truths[0]
     outside = np.where(known.inside, truth.image, truth.image + 50).astype(np.float32)
@@ -134,6 +143,8 @@ def test_the_rows_of_the_table(bundle: Bundle, known: KnownStudy, monkeypatch: p
     assert 0.3 < world["territory_tumour_share"]["mean"] < 0.7
     if "dose_monotone" in own:
         assert world["dose_monotone"]["mean"] == 1 and world["dose_dead_rho"]["mean"] == pytest.approx(1)
+    # drawn once more it errs, and less than it would under another protocol
+    assert world["cube_mae_hu"]["mean"] > 0 and np.isfinite(world["shuffled_action_ratio_cubes"]["mean"])
     samples, expected, truth = tiles
     assert len(samples) == len(expected) == len(truth) and "segmenter encoder" in about["network"]
     assert all(t.simulated for t in samples[1:]) and not any(t.simulated for t in truth[1:])
