@@ -52,6 +52,7 @@ _PARTS = {
         "survival",
         "segmentation",
         "registration",
+        "comparisons",
         "closed-loop",
     ),
 }

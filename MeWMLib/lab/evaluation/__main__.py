@@ -118,6 +118,8 @@ COMMANDS = (
         _choice("--embolics", "embolics to choose from; by default one of each class", type=_agents, metavar="A,B"),
         _option("--drug-horizon", "most drugs in a plan", 2),
         _option("--embolic-horizon", "most embolics in a plan", 1),
+        _option("--split", "patients of the test split, or those that figures are chosen on", "test",
+                choices=("test", "validation")),
         _option("--no-oracles", "leave out the row oracle_dynamics, which draws true CTs", True, dest="oracles",
                 action="store_false"),
     )),
@@ -195,6 +197,11 @@ COMMANDS = (
         _option("--slices", "of BEFORE, where the outlines are good: for Dice", nargs=2, type=int,
                 metavar=("FIRST", "LAST")),
         _option("--patients", "synthetic test patients, bent by a known map", 0),
+    )),
+    Command("comparisons", "when one protocol is said to be better than another, how often is it", PARTS, (
+        _option("--risks", "folder of `mewm evaluate planning --world 3`: measured on", type=Path, required=True),
+        _option("--fit", "the same of other patients (--split validation): fitted on", type=Path, required=True),
+        _option("--level", "probability from which on two protocols are told apart", 0.9),
     )),
     Command("closed-loop", "volumes measured on simulated outcomes against what the world and the model say", PARTS, (
         _option("--assistant", "another bundle whose segmenter measures", metavar="BUNDLE"),

@@ -73,9 +73,9 @@ def coded_change(codec: Autoencoder, before: Image, after: Image) -> Image:
 
 
 def chosen_patients(args: argparse.Namespace, world: int = WORLD) -> tuple[tuple[int, ...], str]:
-    """Seeds of the test patients that the arguments ask for, and in words who they are.
+    """Seeds of the patients that the arguments ask for, and in words who they are.
 
-    Those of --cohort, or else the first --patients of the test split.
+    Those of --cohort, or else the first --patients of the test split, or of --split.
 
     Args:
         args: parsed.
@@ -87,7 +87,8 @@ def chosen_patients(args: argparse.Namespace, world: int = WORLD) -> tuple[tuple
     if args.cohort:
         seeds = held_out_seeds(Cohort.read(args.cohort))
         return seeds, f"synthetic world v{world}, {len(seeds)} patients of {args.cohort.name}"
-    return tuple(SPLITS["test"][: args.patients]), f"synthetic world v{world}, {args.patients} test patients"
+    split = getattr(args, "split", "test")
+    return tuple(SPLITS[split][: args.patients]), f"synthetic world v{world}, {args.patients} {split} patients"
 
 
 def meet(world: WorldModel, seed: int) -> tuple[SyntheticPatient, Patient]:

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from MeWMLib.cohorts.synthetic.fields import Axes
 from MeWMLib.cohorts.synthetic.study import StudyPatient
+from MeWMLib.core.comparison import ComparedPatient
 from MeWMLib.core.errors import BundleError
+from MeWMLib.core.outcome import Risk
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import IMAGE, MODEL, PlanSettings
 from MeWMLib.core.protocol import Protocol
@@ -73,6 +75,7 @@ class StudyTables:
             `model`: by what the model predicts of it.
             `volume`: by the viable tumour of the image alone, without the survival network.
             `law_on_image`, `law_on_model`: the true law on either volume.
+        members: log-risk by each member of the survival ensemble, by the image, of a protocol and replica.
         seconds: that the simulations took.
 
     Raises:
@@ -105,6 +108,7 @@ class StudyTables:
         self.seeds = tuple(seeds)
         self.truth = truth or StudyRisk(drawn, ready.patch.geometry)
         self.risks: dict[str, Risks] = defaultdict(dict)
+        self.members: dict[tuple[Protocol, int], tuple[float, ...]] = {}
         self.seconds = 0.0
 
     def simulate_all(self, protocols: Sequence[Protocol]) -> None:
@@ -120,6 +124,7 @@ class StudyTables:
             self.seconds += time.perf_counter() - begin
             for n, found_by in enumerate(scores):
                 by_image, by_model = (found_by[way] for way in ways)
+                self.members[protocol, n] = by_image.members
                 image, model = (s.change.viable_ml_after for s in (by_image, by_model))
                 rows = {
                     "image": by_image.log_risk,
@@ -135,3 +140,13 @@ class StudyTables:
     def seconds_each(self) -> float:
         """What one simulation took, on average."""
         return self.seconds / max(1, len(self.risks["image"]))
+
+    def compared(self, seed: int, protocols: Sequence[Protocol]) -> ComparedPatient:
+        """What comparisons of protocols are calibrated on."""
+        replicas = range(len(self.seeds))
+        risks = [Risk(tuple(self.risks[IMAGE][p, n] for n in replicas), members=self._members(p)) for p in protocols]
+        return ComparedPatient(seed, tuple(self.truth(p) for p in protocols), tuple(risks))
+
+    def _members(self, protocol: Protocol) -> tuple[float, ...]:
+        each = [self.members[protocol, n] for n in range(len(self.seeds))]
+        return tuple(float(m) for m in np.mean(each, axis=0))

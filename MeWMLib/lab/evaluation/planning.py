@@ -18,12 +18,15 @@ from scipy.stats import spearmanr
 from MeWMLib.cohorts.synthetic.patients import WORLD
 from MeWMLib.cohorts.synthetic.study import StudyPatient
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient
+from MeWMLib.core.comparison import ComparedPatient
 from MeWMLib.core.errors import BundleError
 from MeWMLib.core.io import write_json
 from MeWMLib.core.patient import Findings, Patient
 from MeWMLib.core.plan import FREE, PlanSettings, replica_seeds
 from MeWMLib.core.protocol import ActionSpace, Protocol
+from MeWMLib.core.records import to_plain
 from MeWMLib.lab.evaluation.baselines import ACTIONLESS
+from MeWMLib.lab.evaluation.comparisons import RISKS
 from MeWMLib.lab.evaluation.generation import world_of
 from MeWMLib.lab.evaluation.known_patients import WorldSettings, chosen_patients, meet
 from MeWMLib.lab.evaluation.known_study import meet_in_study
@@ -127,13 +130,22 @@ class Chosen:
 
 @dataclass(frozen=True)
 class PatientChoices:
-    """All rows of one patient, with the truth they are measured by."""
+    """All rows of one patient, with the truth they are measured by.
+
+    Attributes:
+        seed: of the patient.
+        gold, best: what they were given, and the truly best protocol of the space.
+        risk: true log-hazard of each protocol.
+        rows: by name.
+        compared: in version 3 of the world the risks of all protocols by the image.
+    """
 
     seed: int
     gold: Protocol
     best: Protocol
     risk: Mapping[Protocol, float]
     rows: Mapping[str, Chosen] = field(hash=False)
+    compared: ComparedPatient | None = None
 
     def figures(self, row: str) -> dict[str, float]:
         """The metrics of one row."""
@@ -174,12 +186,15 @@ def frequency_prior(protocols: Sequence[Protocol], patients: int = FITTED_ON) ->
 
 
 def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
-    """Measure what the arguments ask for and write choices.json; rows, and on whom."""
+    """Measure what the arguments ask for and write choices.json, in version 3 also risks.json; rows, and on whom."""
     world = world_of(args.world, args.bundle)
     seeds, about = chosen_patients(args, world)
     settings = settings_from(PlanningSettings, args, seeds=seeds, world=world)
     rows, choices = evaluate_planning(settings, say)
     write_json({"patients": [c.to_json() for c in choices]}, args.out / "choices.json")
+    compared = [to_plain(c.compared) for c in choices if c.compared is not None]
+    if compared:
+        write_json({"patients": compared}, args.out / RISKS)
     return rows, f"{about}, {len(settings.protocols())} protocols to choose from"
 
 
@@ -259,7 +274,9 @@ class _Measure:
             more.simulate_all(self._asked())
             rows[name] = self._searched(more.risks[more.main], truth, "beam", more.seconds_each)
         everything = {*self.protocols, gold, CONSTANT}
-        return PatientChoices(number, gold, rows["oracle"].protocols[0], {p: truth(p) for p in everything}, rows)
+        compared = tables.compared(number, self.protocols) if isinstance(tables, StudyTables) else None
+        best = rows["oracle"].protocols[0]
+        return PatientChoices(number, gold, best, {p: truth(p) for p in everything}, rows, compared)
 
     def _without_action(
         self, world: WorldModel, patient: Patient, drawn: SyntheticPatient, tables: PlanTables | StudyTables

@@ -1,0 +1,129 @@
+"""Two protocols of one patient: how probable it is that the first is truly the better one, and whether that is enough.
+
+A predicted difference of log-risk differs from the true one for three reasons: the patient's response, which replicas
+show; what the risk model learnt, which its members show; and what neither shows, which is measured on patients whose
+outcome is known under every protocol (`mewm evaluate comparisons`) and kept with the bundle.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from MeWMLib.core.errors import BundleError
+from MeWMLib.core.outcome import Risk
+from MeWMLib.core.records import from_plain
+
+#: What a comparison is called among the settings of a bundle's manifest.
+SETTING = "comparison"
+#: So many replicas does `Comparison.spread` count for beside those of a patient, since three alone tell little.
+PRIOR = 4
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How predicted differences of log-risk relate to true ones.
+
+    Attributes:
+        gain: what share of a predicted difference the true one has on average.
+        error: SD of the true difference that neither replicas nor members show (log-hazard).
+        spread: what replicas show on average, as SD of the difference (log-hazard); one replica shows nothing.
+        level: two protocols are told apart where one is the better one with at least this probability.
+        measured: whether this was measured for the bundle; false for the cautious values of one that brings none.
+
+    Raises:
+        BundleError: values that cannot be.
+    """
+
+    gain: float = 0.8
+    error: float = 0.3
+    spread: float = 0.2
+    level: float = 0.9
+    measured: bool = False
+
+    def __post_init__(self) -> None:
+        numbers = (self.gain, self.error, self.spread, self.level)
+        good = all(math.isfinite(x) for x in numbers) and self.gain > 0 and self.error > 0 and self.spread >= 0
+        if not good or not 0.5 < self.level < 1:
+            raise BundleError(
+                what="The comparison of protocols in the bundle is not possible",
+                given=f"gain, error, spread, level = {numbers}",
+                remedy="Measure it again with `mewm evaluate comparisons`",
+            )
+
+    @classmethod
+    def of_settings(cls, settings: dict[str, Any]) -> Comparison:
+        """That of a bundle's manifest; cautious values where it brings none.
+
+        Raises:
+            BundleError: it is not one.
+        """
+        found = settings.get(SETTING)
+        return cls() if found is None else from_plain(cls, found, "the comparison of a bundle", BundleError)
+
+    def deviation(self, first: Risk, second: Risk) -> float:
+        """SD of the true difference around the predicted one (log-hazard).
+
+        Replicas of one number belong together (common random numbers), and so do members.
+        """
+        variance = self.error**2 + _variance(first.members, second.members)
+        replicas = len(first.replicas)
+        paired = replicas == len(second.replicas) and replicas > 1
+        seen = (replicas - 1) * float(np.var(_difference(first.replicas, second.replicas), ddof=1)) if paired else 0.0
+        within = (seen + PRIOR * self.spread**2) / (PRIOR + (replicas - 1 if paired else 0))
+        return math.sqrt(variance + within * (1 + 1 / replicas))
+
+    def better(self, first: Risk, second: Risk) -> float:
+        """Probability that the first has the lower true risk."""
+        z = self.gain * (second.log_risk - first.log_risk) / self.deviation(first, second)
+        return 0.5 * math.erfc(-z / math.sqrt(2))
+
+    def told_apart(self, first: Risk, second: Risk) -> bool:
+        """Whether one of the two is the better one with enough probability."""
+        probability = self.better(first, second)
+        return max(probability, 1 - probability) >= self.level
+
+    def groups(self, ranked: Sequence[Risk]) -> tuple[int, ...]:
+        """Number of the group of each protocol, from 1 on, best first.
+
+        A group holds those that cannot be told apart from its first one.
+        """
+        out: list[int] = []
+        leader: Risk | None = None
+        for risk in ranked:
+            if leader is None or (risk.log_risk > leader.log_risk and self.told_apart(leader, risk)):
+                leader = risk
+                out.append(out[-1] + 1 if out else 1)
+            else:
+                out.append(out[-1])
+        return tuple(out)
+
+
+@dataclass(frozen=True)
+class ComparedPatient:
+    """Protocols of a patient whose true risk is known.
+
+    Attributes:
+        seed: of the patient.
+        truth: (P,) true log-hazard under each protocol.
+        risks: (P,) as predicted.
+    """
+
+    seed: int
+    truth: tuple[float, ...]
+    risks: tuple[Risk, ...]
+
+
+def _difference(first: Sequence[float], second: Sequence[float]) -> list[float]:
+    return [a - b for a, b in zip(first, second, strict=True)]
+
+
+def _variance(first: Sequence[float], second: Sequence[float]) -> float:
+    """Of the difference of members; those of two risks without a common ensemble are independent."""
+    if len(first) == len(second) and len(first) > 1:
+        return float(np.var(_difference(first, second), ddof=1))
+    return float(sum(np.var(x, ddof=1) for x in (first, second) if len(x) > 1))
