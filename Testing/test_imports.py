@@ -16,7 +16,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = "MeWMLib"
 VERBS = ("perception", "policy", "dynamics", "survival", "planning")
-PRODUCT = ("core", *VERBS, "world", "rendering", "cohorts", "jobs", "scene", "cli")
+PRODUCT = ("core", *VERBS, "world", "rendering", "cohorts", "jobs", "exchange", "scene", "cli")
 
 #: The client of a server, and what the fronts may know of jobs.
 REMOTE = ("jobs.remote", "jobs.remote_http", "jobs.remote_files", "jobs.inputs")
@@ -44,8 +44,16 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "jobs.remote_http": ("core", "jobs.job", "jobs.wire"),
     "jobs.remote_files": ("core", "cohorts.samples", "jobs.inputs", "jobs.job", "jobs.table", "jobs.wire"),
     "jobs.remote": ("core", "jobs.job", "jobs.runner", "jobs.wire", *REMOTE),
+    # what a simulated lesion consists of and how it has responded is measured as on a scan; the key of opaque ids
+    "exchange": (
+        "core",
+        "perception.response",
+        "perception.response_lesions",
+        "perception.viability",
+        "cohorts.identity",
+    ),  # fmt: skip
     "scene": ("core", "jobs.job", "jobs.runner"),
-    "cli": ("core", *FRONTS, "scene", "policy", "cohorts.samples"),
+    "cli": ("core", *FRONTS, "scene", "policy", "cohorts.samples", "exchange", "cohorts.identity"),
     "cli.serve": ("core", *FRONTS, "jobs.server", "jobs.server_jobs"),
     "lab": PRODUCT,
 }
@@ -65,6 +73,7 @@ TORCH_FREE = (
     "core",
     "policy",
     "planning",
+    "exchange",
     "world.assessment",
     "world.exploration",
     "world.questions",
@@ -114,6 +123,7 @@ PURPOSES = {
     "rendering": "physical maps (tissue, iodine) to HU as a scanner shows them",
     "cohorts": "samples, real patients (import, layout, tables), and the drawing of synthetic ones for samples",
     "jobs": "what a job is, and how it is run: worker process, runner, server and its client",
+    "exchange": "plans to DICOM objects of a study, and these to and from a PACS",
     "scene": "plans to Slicer's MRML, pictures and report",
     "cli": "the command `mewm`",
     "lab": "everything only research needs: training, evaluation, synthetic cohorts, baselines, figures",

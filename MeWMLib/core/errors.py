@@ -212,6 +212,18 @@ class ConsentError(ServerError):
     """The user has not agreed to send images to this server; nothing was sent."""
 
 
+class PacsError(MeWMError):
+    """A PACS cannot do what was asked, or what it holds is not what was sent or asked for."""
+
+
+class PacsUnreachableError(PacsError):
+    """The PACS does not answer at its address or in time, or the connection was cut."""
+
+
+class PacsRefusedError(PacsError):
+    """The PACS refuses: credentials, a class of objects, or single objects."""
+
+
 class EndpointError(MeWMError):
     """A chat endpoint of a language model that is unknown, badly described, or that failed."""
 

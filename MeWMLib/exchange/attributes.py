@@ -1,4 +1,4 @@
-"""Which attributes an object of ours takes over from the study that it belongs to, and how numbers and texts are written.
+"""Which attributes an object of ours takes over from its study, and how numbers and texts are written.
 
 Attributes are copied by name from these lists and by nothing else: private tags, overlays, curves, padding, extreme
 pixel values and whatever else a scanner writes stay with the scans, since they would not be true of a derived image.

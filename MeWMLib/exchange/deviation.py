@@ -15,7 +15,8 @@ import MeWMLib
 from MeWMLib.core.dicom.packages import package
 from MeWMLib.exchange import codes
 from MeWMLib.exchange.attributes import short_text
-from MeWMLib.exchange.ct_series import MANUFACTURER, MODEL, SIMULATED
+from MeWMLib.exchange.ct_series import MODEL, SIMULATED
+from MeWMLib.exchange.fingerprint import MANUFACTURER
 from MeWMLib.exchange.segments import concept, finish
 from MeWMLib.exchange.study import Study
 
@@ -54,6 +55,7 @@ def write_deviation(
             content_description=short_text(f"{SIMULATED} standard deviation {title}"),
             series_description=short_text(f"{SIMULATED} deviation {title}"),
         )  # fmt: skip
+    made.Laterality = ""  # the liver is one organ
     finish(made, study)
     made.save_as(path)
     return True

@@ -316,4 +316,4 @@ class _Writer:
         }
         write_sealed(manifest, self._stage / MANIFEST)
         self._progress(1.0, "done")
-        return Exported(self._target, manifest["study"], len(files), list(self._notes))
+        return Exported(self._target, str(study.header.StudyInstanceUID), len(files), list(self._notes))

@@ -13,7 +13,7 @@ from MeWMLib.core.dicom.packages import package
 from MeWMLib.core.errors import optional_packages
 from MeWMLib.core.plan_document import PlanDocument
 from MeWMLib.exchange.attributes import coded, short_text
-from MeWMLib.exchange.ct_series import MANUFACTURER
+from MeWMLib.exchange.fingerprint import MANUFACTURER, sign
 from MeWMLib.exchange.study import SYNTHETIC, Study
 
 _PDF_CLASS = "1.2.840.10008.5.1.4.1.1.104.1"
@@ -58,6 +58,7 @@ def write_pdf(path: Path, study: Study, document: PlanDocument, number: int, pri
     meta = data.file_meta = pydicom.dataset.FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = _PDF_CLASS, data.SOPInstanceUID
     meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    sign(data)
     data.save_as(path, enforce_file_format=True)
 
 
@@ -71,17 +72,17 @@ def summary(document: PlanDocument, private: bool = False) -> list[str]:
     for one in found.lesions[:_LISTED]:
         lines.append(f"  lesion {one.index}: {one.volume_ml:.1f} ml, {one.longest_axial_diameter_mm:.0f} mm")
     lines += ["", f"Treated: {document.treated.text}", "", "Simulated protocols, lowest predicted risk first:", ""]
-    for one in document.plan.candidates[:_LISTED]:
-        low, high = one.risk.interval
-        change = one.tumour_change
+    for candidate in document.plan.candidates[:_LISTED]:
+        low, high = candidate.risk.interval
+        change = candidate.tumour_change
         text = (
-            f"{one.rank}. {one.protocol.text}: {one.risk.text}, {low:+.2f} to {high:+.2f} over "
-            f"{len(one.risk.replicas)} replicas; viable tumour {change.viable_ml_before:.1f} to "
+            f"{candidate.rank}. {candidate.protocol.text}: {candidate.risk.text}, {low:+.2f} to {high:+.2f} over "
+            f"{len(candidate.risk.replicas)} replicas; viable tumour {change.viable_ml_before:.1f} to "
             f"{change.viable_ml_after:.1f} ml; diameter {change.diameter_mm_before:.0f} to "
             f"{change.diameter_mm_after:.0f} mm"
         )
         lines += textwrap.wrap(text, _COLUMNS, subsequent_indent="   ")
-        for warning in one.warnings:
+        for warning in candidate.warnings:
             lines += textwrap.wrap(warning.text, _COLUMNS, initial_indent="   ", subsequent_indent="   ")
     bundle = document.bundle
     lines += ["", f"Bundle {bundle.name}", f"sha256 {bundle.sha256}", f"MeWM {document.mewm}, seed {document.seed}"]

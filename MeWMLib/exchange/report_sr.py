@@ -19,7 +19,7 @@ from MeWMLib.core.plan import Candidate
 from MeWMLib.core.plan_document import PlanDocument
 from MeWMLib.exchange import codes
 from MeWMLib.exchange.attributes import short_text
-from MeWMLib.exchange.ct_series import MANUFACTURER
+from MeWMLib.exchange.fingerprint import MANUFACTURER
 from MeWMLib.exchange.measurements import After, Before
 from MeWMLib.exchange.segments import concept, finish
 from MeWMLib.exchange.study import Study
@@ -110,9 +110,7 @@ def write_report(
     made.save_as(path)
 
 
-def _lesion(
-    one: MeasuredLesion, where: SegmentReference, tracking: tuple[str, str], when: str, simulated: bool
-) -> Any:
+def _lesion(one: MeasuredLesion, where: SegmentReference, tracking: tuple[str, str], when: str, simulated: bool) -> Any:
     """Measurements of one lesion in one image."""
     hd = package("highdicom")
     values = [
@@ -172,7 +170,8 @@ def _outcome(entry: OutcomeEntry, document: PlanDocument) -> Any:
         if one.reasons:
             group[0].ContentSequence.append(
                 hd.sr.TextContentItem(
-                    name=hd.sr.CodedConcept("121106", "DCM", "Comment"), value=f"{said}: {'; '.join(one.reasons)}",
+                    name=hd.sr.CodedConcept("121106", "DCM", "Comment"),
+                    value=f"{said}: {'; '.join(one.reasons)}",
                     relationship_type=hd.sr.RelationshipTypeValues.CONTAINS,
                 )  # fmt: skip
             )

@@ -22,7 +22,7 @@ from MeWMLib.core.dicom.packages import package
 from MeWMLib.core.structures import LIVER_STRUCTURE, TUMOUR_STRUCTURE
 from MeWMLib.exchange import codes
 from MeWMLib.exchange.attributes import DEIDENTIFIED, reference, short_text
-from MeWMLib.exchange.ct_series import MANUFACTURER
+from MeWMLib.exchange.fingerprint import MANUFACTURER, sign
 from MeWMLib.exchange.study import Study
 
 BINARY, LABELMAP = "BINARY", "LABELMAP"
@@ -105,7 +105,7 @@ def write_segmentation(
     shown = [one for one in segments if one.mask.any()]
     described = [_description(n, one, drawn) for n, one in enumerate(shown, start=1)]
     # frames without a segment are not written, so that they need not be looked at
-    first, last = (f(ends) for f, ends in zip((min, max), zip(*(one.slices for one in shown), strict=True), strict=True))
+    first, last = min(one.slices[0] for one in shown), max(one.slices[1] for one in shown)
     layers = (1,) if kind == LABELMAP else (len(shown),)
     pixels = np.zeros((last - first, *study.geometry.shape[1:], *layers), np.uint8)
     for n, one in enumerate(shown):
@@ -125,7 +125,7 @@ def write_segmentation(
             MANUFACTURER, MODEL_OF_SEGMENTS, MeWMLib.__version__, "0",
             content_label="MEWM", content_description=short_text(title), series_description=short_text(title),
         )  # fmt: skip
-    finish(seg, study)
+    finish(seg, study, f"Drawn by bundle {drawn.bundle}, sha256 {drawn.sha256}" if drawn.sha256 else "")
     seg.save_as(path)
     return str(seg.SOPClassUID), str(seg.SOPInstanceUID), tuple(one.label for one in shown)
 
@@ -151,7 +151,7 @@ def concept(code: codes.Code) -> Any:
     return package("highdicom").sr.CodedConcept(code.value, code.scheme, code.meaning)
 
 
-def finish(data: Any, study: Study) -> None:
+def finish(data: Any, study: Study, said: str = "") -> None:
     """What every object of highdicom needs before it is written: a preamble, and references to frames.
 
     A dataset that was made in memory has no preamble, and goes out without one by DICOMweb; the PACS stores it and
@@ -168,6 +168,7 @@ def finish(data: Any, study: Study) -> None:
     frames = {frame_name(study, n): n for n, one in enumerate(study.slices) if one.frame is not None}
     if frames:
         _point_at_frames(data, study, frames)
+    sign(data, said)
 
 
 def frame_name(study: Study, n: int) -> str:

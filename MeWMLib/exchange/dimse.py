@@ -1,0 +1,180 @@
+"""A PACS over DIMSE: found (C-FIND), fetched (C-GET), stored (C-STORE) with pynetdicom.
+
+Only the classes that occur are negotiated, each by its own context. A C-GET ends with the first object whose class was
+not; a list of usual classes lacks label maps and parametric maps.
+"""
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from MeWMLib.core.dicom.packages import package
+from MeWMLib.core.errors import PacsError, PacsRefusedError, PacsUnreachableError, optional_packages
+from MeWMLib.exchange.address import DIMSE_TLS, PacsAddress
+from MeWMLib.exchange.dicomweb import reason_of
+from MeWMLib.exchange.pacs import FAILED, SENT, Instance, Outgoing, Status
+
+_FIND, _GET = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.1.2.2.3"
+#: Seconds to connect, for the association, and between two messages.
+_CONNECT_S, _ASSOCIATE_S, _MESSAGE_S = 10, 20, 120
+#: An association has at most so many contexts.
+_MOST_CONTEXTS = 126
+#: Transfer syntaxes in which objects are taken as they are.
+_SYNTAXES = (
+    "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.57",
+    "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.5",
+)  # fmt: skip
+_AGAIN = "The same command goes on with what is missing"
+
+
+class Dimse:
+    """The client of one DIMSE service."""
+
+    def __init__(self, address: PacsAddress) -> None:
+        with optional_packages("A PACS over DIMSE", "pacs"):
+            import pynetdicom
+        self._net = pynetdicom
+        self._address = address
+
+    def instances(self, study: str, series: str = "") -> list[Instance]:
+        found = []
+        for one, modality in self._series(study, series):
+            for entry in self._find("IMAGE", study, one, ("SOPInstanceUID", "SOPClassUID")):
+                found.append(Instance(one, str(entry.SOPInstanceUID), str(entry.get("SOPClassUID", "")), modality))
+        return list({one.sop: one for one in found}.values())
+
+    def _series(self, study: str, series: str) -> list[tuple[str, str]]:
+        entries = self._find("SERIES", study, series, ("Modality",))
+        return [(str(entry.SeriesInstanceUID), str(entry.get("Modality", ""))) for entry in entries]
+
+    def _find(self, level: str, study: str, series: str, fields: Sequence[str]) -> list[Any]:
+        query = package("pydicom").Dataset()
+        query.QueryRetrieveLevel, query.StudyInstanceUID, query.SeriesInstanceUID = level, study, series
+        for name in fields:
+            setattr(query, name, "")
+        entries = []
+        with self._associated([(_FIND, _SYNTAXES[:2])]) as link:
+            for status, entry in link.send_c_find(query, _FIND):
+                self._require_status(status, "The PACS refuses the search")
+                if entry is not None:
+                    entries.append(entry)
+        return entries
+
+    def fetch(self, study: str, wanted: Sequence[Instance]) -> Iterator[Any]:
+        for series in dict.fromkeys(one.series for one in wanted):
+            members = [one for one in wanted if one.series == series]
+            yield from self._get(study, series, members)
+
+    def _get(self, study: str, series: str, members: Sequence[Instance]) -> list[Any]:
+        """The objects of one series, by one C-GET that names them."""
+        received: list[Any] = []
+
+        def keep(event: Any) -> int:
+            data = event.dataset
+            data.file_meta = event.file_meta
+            received.append(data)
+            return 0x0000
+
+        classes = sorted({one.sop_class for one in members if one.sop_class})
+        query = package("pydicom").Dataset()
+        query.QueryRetrieveLevel, query.StudyInstanceUID, query.SeriesInstanceUID = "IMAGE", study, series
+        query.SOPInstanceUID = [one.sop for one in members]
+        contexts = [(_GET, _SYNTAXES[:2]), *((name, _SYNTAXES) for name in classes)]
+        handlers = [(self._net.evt.EVT_C_STORE, keep)]
+        with self._associated(contexts, handlers, classes) as link:
+            for status, _ in link.send_c_get(query, _GET):
+                self._require_status(status, "The PACS stopped sending")
+        return received
+
+    def store(self, files: Iterable[Outgoing], done: Callable[[Status], None]) -> None:
+        pending = list(files)
+        pairs = sorted({(one.sop_class, one.syntax) for one in pending})
+        for start in range(0, len(pairs), _MOST_CONTEXTS):
+            some = set(pairs[start : start + _MOST_CONTEXTS])
+            mine = [one for one in pending if (one.sop_class, one.syntax) in some]
+            with self._associated([(name, (syntax,)) for name, syntax in sorted(some)]) as link:
+                for one in mine:
+                    done(self._store(link, one))
+
+    def _store(self, link: Any, one: Outgoing) -> Status:
+        accepted = {(str(c.abstract_syntax), str(c.transfer_syntax[0])) for c in link.accepted_contexts}
+        if (one.sop_class, one.syntax) not in accepted:
+            return Status(one.sop, one.path.name, FAILED, "the PACS does not take its class of objects")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                status = link.send_c_store(one.path)
+        except RuntimeError as error:  # the association is gone
+            raise self._broken() from error
+        if not status:
+            raise self._broken()
+        code = int(status.Status)
+        if code == 0 or code & 0xF000 == 0xB000:
+            return Status(one.sop, one.path.name, SENT)
+        return Status(one.sop, one.path.name, FAILED, reason_of(code))
+
+    def _require_status(self, status: Any, what: str) -> None:
+        if not status:
+            raise self._broken()
+        code = int(status.Status)
+        if code not in (0x0000, 0xFF00, 0xFF01, 0xB000):
+            raise PacsRefusedError(what=what, given=f"{self._address.place}, {reason_of(code)}", remedy=_AGAIN)
+
+    def _broken(self) -> PacsUnreachableError:
+        return PacsUnreachableError(what="The connection to the PACS was cut", given=self._address.place, remedy=_AGAIN)
+
+    @contextlib.contextmanager
+    def _associated(
+        self,
+        contexts: Sequence[tuple[str, Sequence[str]]],
+        handlers: Sequence[tuple[Any, Callable[[Any], Any]]] = (),
+        receives: Sequence[str] = (),
+    ) -> Iterator[Any]:
+        """An association that is released at the end."""
+        entity = self._net.AE(ae_title=self._address.our_title)
+        entity.connection_timeout, entity.acse_timeout = _CONNECT_S, _ASSOCIATE_S
+        entity.dimse_timeout = entity.network_timeout = _MESSAGE_S
+        entity.maximum_pdu_size = 0
+        built: dict[str, set[str]] = {}
+        asked = []
+        for name, syntaxes in contexts:
+            if name not in built or not set(syntaxes) <= built[name]:
+                built.setdefault(name, set()).update(syntaxes)
+                asked.append(self._net.build_context(name, list(syntaxes)))
+        roles = [self._net.build_role(name, scp_role=True) for name in receives]
+        tls = (ssl.create_default_context(), self._address.host) if self._address.kind == DIMSE_TLS else None
+        try:
+            link = entity.associate(
+                self._address.host, self._address.port, contexts=asked, ae_title=self._address.title,
+                ext_neg=roles, evt_handlers=list(handlers), tls_args=tls,
+            )  # fmt: skip
+        except (OSError, ValueError) as error:
+            raise PacsError(
+                what="The PACS cannot be asked", given=f"{self._address.place} ({error})", remedy="Check its address"
+            ) from error
+        if not link.is_established:
+            if link.is_rejected:
+                raise PacsRefusedError(
+                    what="The PACS refuses the association",
+                    given=f"{self._address.place}, we call ourselves {self._address.our_title}",
+                    remedy="Check the title of the PACS, and have ours entered there; another one is given by &aet=",
+                )
+            if link.is_aborted and not link.acceptor.primitive:
+                raise PacsUnreachableError(
+                    what="The PACS is unreachable", given=self._address.place, remedy="Check host and port"
+                )
+            raise PacsRefusedError(
+                what="The PACS takes none of the classes of objects that it was offered",
+                given=self._address.place,
+                remedy="Ask who runs it to accept them",
+            )
+        try:
+            yield link
+        finally:
+            if link.is_established:
+                link.release()
