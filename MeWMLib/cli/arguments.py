@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import MeWMLib
+from MeWMLib.cli.exchange_commands import EXCHANGE
 from MeWMLib.core.devices import DEVICES
 from MeWMLib.jobs.table import KINDS, JobKind
 from MeWMLib.jobs.wire import DEFAULT_PORT
@@ -157,6 +158,7 @@ _COMMANDS = (
             _option("--quiet", action="store_true", help="no progress"),
         ),
     ),
+    *(Command(*one) for one in EXCHANGE),
     Command(
         "doctor",
         "MeWMLib.cli.doctor:run",

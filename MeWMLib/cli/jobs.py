@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.cli import assessment, goals, pictures, remote, tables
+from MeWMLib.cli import assessment, exchange, goals, pictures, remote, tables
 from MeWMLib.cli.output import Output
 from MeWMLib.core.clinical_dicom import prefilled
 from MeWMLib.core.errors import CancelledError, InputError
@@ -26,7 +26,12 @@ from MeWMLib.policy.permission import require_allowed, require_indicated
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
-    """Run the job of a command and show its result."""
+    """Run the job of a command and show its result; a CT in a PACS is fetched first."""
+    with exchange.local_copies(arguments, output):
+        return _run(arguments, output)
+
+
+def _run(arguments: argparse.Namespace, output: Output) -> int:
     start = time.monotonic()
     job = goals.confirmed(job_of(arguments), output)
     kind = kind_of(job.kind)

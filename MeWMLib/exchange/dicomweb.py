@@ -130,7 +130,7 @@ class DicomWeb:
             raise PacsError(
                 what="The certificate of the PACS is not trusted, or it does not speak HTTPS",
                 given=self._address.place,
-                remedy="Name the file of its authority in REQUESTS_CA_BUNDLE, or write http:// if that is what it speaks",
+                remedy="Name the file of its authority in REQUESTS_CA_BUNDLE, or write http:// if it speaks that",
             ) from error
         except requests.Timeout as error:
             raise PacsUnreachableError(
@@ -197,7 +197,7 @@ class _Auth(requests.auth.AuthBase):
         if self._token:
             request.headers["Authorization"] = f"Bearer {self._token}"
         elif self._basic is not None:
-            return self._basic(request)
+            self._basic(request)
         return request
 
 

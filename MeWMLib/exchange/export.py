@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -317,3 +318,8 @@ class _Writer:
         write_sealed(manifest, self._stage / MANIFEST)
         self._progress(1.0, "done")
         return Exported(self._target, str(study.header.StudyInstanceUID), len(files), list(self._notes))
+
+
+def subject_of(name: str) -> str:
+    """The name of a folder as BIDS has it behind "sub-": digits and letters alone."""
+    return re.sub(r"[^A-Za-z0-9]", "", name) or "x"
