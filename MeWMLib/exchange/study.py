@@ -178,6 +178,12 @@ def from_reference(folder: Path, ct: Volume, series: str | None = None) -> Study
             given=str(folder),
             remedy="Export it again from the PACS, or leave --reference out",
         )
+    if len({s.file.frame_of_reference for s in slices}) > 1 or len({s.file.study for s in slices}) > 1:
+        raise SeriesError(
+            what="The slices of the series have several frames of reference or studies",
+            given=str(folder),
+            remedy="Export it again from the PACS, each examination by itself",
+        )
     acquired = copied(header, ACQUIRED)
     several = first.layout.frames > 1
     places = tuple(
