@@ -136,6 +136,8 @@ class DicomWeb:
             raise PacsUnreachableError(
                 what="The PACS does not answer in time", given=self._address.place, remedy=f"{_CHECK}. {_AGAIN}"
             ) from error
+        except requests.exceptions.InvalidJSONError as error:  # a RequestException too
+            raise self._no_dicomweb(error) from error
         except (requests.RequestException, OSError) as error:
             refused = "refused" in str(error)
             raise PacsUnreachableError(
@@ -146,11 +148,14 @@ class DicomWeb:
         except PacsError:
             raise
         except Exception as error:  # what is no DICOM makes dicomweb-client and pydicom raise many kinds
-            raise PacsError(
-                what="The answer is not DICOMweb",
-                given=f"{self._address.place} ({type(error).__name__})",
-                remedy="Check the address: it ends where /studies would follow",
-            ) from error
+            raise self._no_dicomweb(error) from error
+
+    def _no_dicomweb(self, error: Exception) -> PacsError:
+        return PacsError(
+            what="The answer is not DICOMweb",
+            given=f"{self._address.place} ({type(error).__name__})",
+            remedy="Check the address: it ends where /studies would follow",
+        )
 
     def _refused(self, error: requests.HTTPError) -> PacsError:
         code = error.response.status_code if error.response is not None else 0

@@ -43,26 +43,23 @@ class Dimse:
 
     def instances(self, study: str, series: str = "") -> list[Instance]:
         found = []
-        for one, modality in self._series(study, series):
-            for entry in self._find("IMAGE", study, one, ("SOPInstanceUID", "SOPClassUID")):
-                found.append(Instance(one, str(entry.SOPInstanceUID), str(entry.get("SOPClassUID", "")), modality))
+        with self._associated([(_FIND, _SYNTAXES[:2])]) as link:
+            for one in self._find(link, "SERIES", study, series, ("Modality",)):
+                uid, modality = str(one.SeriesInstanceUID), str(one.get("Modality", ""))
+                for entry in self._find(link, "IMAGE", study, uid, ("SOPInstanceUID", "SOPClassUID")):
+                    found.append(Instance(uid, str(entry.SOPInstanceUID), str(entry.get("SOPClassUID", "")), modality))
         return list({one.sop: one for one in found}.values())
 
-    def _series(self, study: str, series: str) -> list[tuple[str, str]]:
-        entries = self._find("SERIES", study, series, ("Modality",))
-        return [(str(entry.SeriesInstanceUID), str(entry.get("Modality", ""))) for entry in entries]
-
-    def _find(self, level: str, study: str, series: str, fields: Sequence[str]) -> list[Any]:
+    def _find(self, link: Any, level: str, study: str, series: str, fields: Sequence[str]) -> list[Any]:
         query = package("pydicom").Dataset()
         query.QueryRetrieveLevel, query.StudyInstanceUID, query.SeriesInstanceUID = level, study, series
         for name in fields:
             setattr(query, name, "")
         entries = []
-        with self._associated([(_FIND, _SYNTAXES[:2])]) as link:
-            for status, entry in link.send_c_find(query, _FIND):
-                self._require_status(status, "The PACS refuses the search")
-                if entry is not None:
-                    entries.append(entry)
+        for status, entry in link.send_c_find(query, _FIND):
+            self._require_status(status, "The PACS refuses the search")
+            if entry is not None:
+                entries.append(entry)
         return entries
 
     def fetch(self, study: str, wanted: Sequence[Instance]) -> Iterator[Any]:

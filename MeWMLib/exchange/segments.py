@@ -158,7 +158,7 @@ def finish(data: Any, study: Study, said: str = "") -> None:
     cannot read it back. References to the slices of an enhanced CT are to frames of its file.
     """
     data.preamble = b"\0" * 128
-    data.SpecificCharacterSet = "ISO_IR 192"  # highdicom declares none, and the name would be written in Latin-1
+    data.SpecificCharacterSet = "ISO_IR 192"  # without it a name is written in Latin-1 that nobody declares
     for name in ("Content", "Series", "InstanceCreation"):
         if name == "Series" or f"{name}Date" in data:
             setattr(data, f"{name}Date", study.stamp[0])
