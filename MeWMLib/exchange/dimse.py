@@ -63,9 +63,20 @@ class Dimse:
         return entries
 
     def fetch(self, study: str, wanted: Sequence[Instance]) -> Iterator[Any]:
+        refused: PacsRefusedError | None = None
         for series in dict.fromkeys(one.series for one in wanted):
             members = [one for one in wanted if one.series == series]
-            yield from self._get(study, series, members)
+            try:
+                yield from self._get(study, series, members)
+            except PacsRefusedError as error:  # some send no label maps; the other series come all the same
+                classes = ", ".join(sorted({one.modality for one in members}))
+                refused = PacsRefusedError(
+                    what=f"The PACS does not send a series ({classes}) by C-GET; the others have come",
+                    given=error.given,
+                    remedy="Fetch it over DICOMweb",
+                )
+        if refused is not None:
+            raise refused
 
     def _get(self, study: str, series: str, members: Sequence[Instance]) -> list[Any]:
         """The objects of one series, by one C-GET that names them."""

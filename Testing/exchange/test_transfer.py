@@ -224,7 +224,9 @@ def test_answers_that_are_no_answer(store, exported, tmp_path, wrong, words):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pynetdicom 3.0.4 leaves its socket open
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # pynetdicom 3.0.4 leaves its socket open
 def test_nobody_answers(exported, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

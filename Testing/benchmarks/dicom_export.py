@@ -1,0 +1,185 @@
+"""Exporting a plan as DICOM against writing the same pixels by pydicom alone, in one run: seconds and peak memory.
+
+`python Testing/benchmarks/dicom_export.py [--shape 100 512 512] [--repeats 3] [--json FILE]`; exit code 1 if a limit is
+exceeded. The plan has three simulated CTs. pydicom writes three series of the same attributes from arrays in memory, a
+dataset for each slice. The export also reads the plan and checks its files, measures lesions, and writes segmentations,
+parametric maps, a report and a summary; the seconds of its CT series alone are given beside. With `--pacs TITLE@HOST:PORT`
+the export is pushed there by `mewm push` and by DCMTK's `storescu`, each onto new UIDs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pydicom
+
+from MeWMLib.core.volume import Geometry, Provenance
+from MeWMLib.exchange import ct_series, transfer
+from MeWMLib.exchange.address import PacsAddress
+from MeWMLib.exchange.export import ExportSettings, export_plan
+from MeWMLib.exchange.pacs import connect
+from MeWMLib.exchange.study import synthetic
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scene"))
+import plan_folders  # noqa: E402
+
+#: Most seconds relative to pydicom, most memory relative to the voxels of one volume, least share of storescu's speed.
+SECONDS_LIMIT, MEMORY_LIMIT, PUSH_LIMIT = 1.3, 1.5, 0.8
+OUTCOMES = 3
+
+
+def main() -> None:
+    """Write a plan, time both in turns, and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shape", type=int, nargs=3, default=(100, 512, 512), metavar=("K", "J", "I"))
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--pacs", metavar="TITLE@HOST:PORT", help="measure pushing too; the objects stay there")
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)  # what, folder; prints seconds and peak
+    args = parser.parse_args()
+    if args.child:
+        child(args.child[0], Path(args.child[1]))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_plan(folder / "plan", tuple(args.shape))
+        runs: dict[str, list[dict[str, float]]] = {"pydicom": [], "export": [], "series": []}
+        for _ in range(args.repeats):
+            for what, found in runs.items():
+                found.append(run_child(what, folder))
+        volume = 2 * float(np.prod(args.shape))
+        seconds = {what: median(one["seconds"] for one in found) for what, found in runs.items()}
+        memory = {what: median(one["peak"] for one in found) / volume for what, found in runs.items()}
+        figures: dict[str, Any] = {
+            "shape": list(args.shape),
+            "seconds": seconds,
+            "memory_volumes": memory,
+            "ratio_all": seconds["export"] / seconds["pydicom"],
+            "ratio_series": seconds["series"] / seconds["pydicom"],
+        }
+        if args.pacs:
+            figures["push"] = push_figures(folder, args.pacs)
+    print(json.dumps(figures, indent=1))
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    over = figures["ratio_all"] > SECONDS_LIMIT or memory["export"] > MEMORY_LIMIT
+    if over or (args.pacs and figures["push"]["share"] < PUSH_LIMIT):
+        print("EXCEEDED")
+        raise SystemExit(1)
+
+
+def write_plan(folder: Path, shape: tuple[int, ...]) -> None:
+    """A plan of three outcomes on a grid of this shape: a body, a liver, a tumour."""
+    affine = np.array([[-0.75, 0, 0, 190.0], [0, -0.75, 0, 190.0], [0, 0, 2.5, -120.0], [0, 0, 0, 1]])
+    k, j, i = (np.linspace(-1, 1, n)[s] for n, s in zip(shape, np.ix_(*[range(n) for n in shape]), strict=True))
+    body = np.broadcast_to((j / 0.8) ** 2 + (i / 0.9) ** 2 < 1, shape)
+    liver = (k / 0.7) ** 2 + ((j + 0.1) / 0.45) ** 2 + ((i + 0.3) / 0.45) ** 2 < 1
+    tumour = (k / 0.2) ** 2 + ((j + 0.1) / 0.12) ** 2 + ((i + 0.35) / 0.12) ** 2 < 1
+    hu = np.where(liver, 110, np.where(body, 20, -1000)).astype(np.float32)
+    hu[tumour] = 70
+    hu += np.random.default_rng(0).normal(0, 12, shape).astype(np.float32)
+    labels = liver.astype(np.uint8) + tumour
+    ct = np.maximum(hu, -1024).astype(np.int16)
+    plan_folders.write_plan_folder(folder, ct, labels, Geometry(shape, affine), keep=OUTCOMES)
+
+
+def run_child(what: str, folder: Path) -> dict[str, float]:
+    """Seconds and bytes of one run in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--child", what, str(folder)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    shutil.rmtree(folder / "out", ignore_errors=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def child(what: str, folder: Path) -> None:
+    """One run; modules are imported and the arrays of the two series writers are there before the clock starts."""
+    import highdicom  # noqa: F401
+    import matplotlib.backends.backend_pdf  # noqa: F401
+
+    from MeWMLib.core.plan_folder import PlanFolder
+
+    if what == "export":
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        start = time.perf_counter()
+        export_plan(folder / "plan", folder / "out", ExportSettings())
+        seconds = time.perf_counter() - start
+    else:
+        document = PlanFolder(folder / "plan").read()
+        ct, _ = PlanFolder(folder / "plan").read_before(document)
+        array = np.asarray(ct.array, np.int16)
+        study = synthetic(ct, "benchmark")
+        made_by = Provenance("Lipiodol", 1, "bundle", "0" * 64)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        start = time.perf_counter()
+        # the export of a made-up study writes the scan too
+        for n in range(OUTCOMES + 1):
+            if what == "series":
+                ct_series.write_simulated(folder / "out" / str(n), study, array, n, "title", made_by, None)
+            else:
+                by_pydicom(folder / "out" / str(n), study, array, made_by)
+        seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    print(json.dumps({"seconds": seconds, "peak": 1024.0 * peak}))
+
+
+def by_pydicom(folder: Path, study: Any, array: np.ndarray, made_by: Provenance) -> None:
+    """The same attributes and pixels, a dataset for each slice, as pydicom's own documentation does it."""
+    from MeWMLib.exchange.ct_series import CT_CLASS
+
+    folder.mkdir(parents=True)
+    series = pydicom.uid.generate_uid()
+    for n, one in enumerate(study.slices):
+        data = ct_series._shared(study, series, 1, "SIMULATED title", ["DERIVED", "SECONDARY", "AXIAL"])
+        data.Manufacturer, data.DerivationDescription = "x", "Simulated CT after " + made_by.protocol
+        data.SOPInstanceUID = pydicom.uid.generate_uid()
+        data.InstanceNumber, data.ImagePositionPatient = n + 1, list(one.position)
+        source = pydicom.Dataset()
+        source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = one.sop_class, one.sop
+        data.SourceImageSequence = [source]
+        data.file_meta = pydicom.dataset.FileMetaDataset()
+        data.file_meta.MediaStorageSOPClassUID = CT_CLASS
+        data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
+        data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        data.PixelData = array[n].tobytes()
+        data.save_as(folder / f"{n + 1:04d}.dcm", enforce_file_format=True)
+
+
+def push_figures(folder: Path, place: str) -> dict[str, float]:
+    """Megabytes a second of `mewm push` and of storescu, each of an export of its own."""
+    title, _, rest = place.partition("@")
+    host, _, port = rest.rpartition(":")
+    speeds = {}
+    for what in ("mewm", "storescu"):
+        out = folder / what
+        export_plan(folder / "plan", out, ExportSettings())
+        size = sum(p.stat().st_size for p in out.rglob("*.dcm")) / 2**20
+        files = [p for p in sorted(out.rglob("*.dcm")) if not p.name.endswith("_sd.dcm")]
+        start = time.perf_counter()
+        if what == "mewm":
+            # without the verification before and the question afterwards, which storescu does not do
+            client = connect(PacsAddress.parse(f"dimse:{place}", False))
+            client.store(transfer.outgoing(out), lambda _: None)
+        else:
+            command = ["/usr/bin/storescu", "-R", "-aec", title, host, port, *map(str, files)]
+            subprocess.run(command, check=True, capture_output=True)
+        speeds[what] = size / (time.perf_counter() - start)
+    return {**speeds, "share": speeds["mewm"] / speeds["storescu"]}
+
+
+if __name__ == "__main__":
+    main()
