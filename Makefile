@@ -10,6 +10,8 @@
 # make bench-segmentation   a second segmentation of what changed against a full run (a minute)
 # make bench-simulation   seconds of one simulation against 200-step DDPM of the paper's size (minutes)
 # make bench-reading   reading a CT against SimpleITK's own readers, seconds and memory (minutes)
+# make bench-dicom   exporting a plan as DICOM against pydicom alone, seconds and memory (minutes)
+# make test-pacs   install Orthanc, DCMTK and validators (Debian, root), then the tests of DICOM and PACS
 # make properties   200,000 damaged inputs against the readers, and a table (INPUTS=..., SEED=...)
 # make docs    write the measured figures of Resources/Results into README, docs and model card
 # make clean   remove what was made, but for .venv (make distclean removes that too)
@@ -43,7 +45,7 @@ STAMP_ENV := $(VENV)/.made
 STAMP_DEMO := $(VENV)/.installed-scene
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test quick lint docs properties bench bench-survival bench-simulation bench-segmentation bench-reading host lists clean distclean
+.PHONY: demo test test-pacs pacs bench-dicom quick lint docs properties bench bench-survival bench-simulation bench-segmentation bench-reading host lists clean distclean
 
 demo: $(STAMP_DEMO)
 	$(BIN)/mewm plan sample:$(SAMPLE) --out $(OUT)
@@ -72,6 +74,17 @@ bench-reading: $(STAMP_DEV)
 
 bench-survival: $(STAMP_DEV)
 	$(BIN)/python Testing/benchmarks/survival_score.py
+
+bench-dicom: $(STAMP_DEV)
+	$(BIN)/python Testing/benchmarks/dicom_export.py
+
+# a PACS and other readers for the tests; they are started on loopback alone, and never as services
+pacs: $(STAMP_DEV)
+	apt-get install -y --no-install-recommends orthanc orthanc-dicomweb dcmtk dicom3tools
+	$(PIP) install "dcmqi>=1.5"
+
+test-pacs: pacs
+	$(BIN)/python -m pytest Testing/exchange
 
 INPUTS ?= 200000
 SEED ?= 1

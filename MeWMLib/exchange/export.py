@@ -224,7 +224,7 @@ class _Writer:
         title: str,
     ) -> dict[int, SegmentReference]:
         """Write liver and lesions; returns where each lesion is."""
-        numbers = [int(n) for n in np.unique(lesions) if n]
+        numbers = range(1, int(lesions.max(initial=0)) + 1)
         segments = [Segment("Liver", codes.LIVER, liver, before.start)]
         for n in numbers:
             self._tracking.setdefault(n, (f"lesion {n}", str(package("highdicom").UID())))
