@@ -153,7 +153,8 @@ def _shared(study: Study, uid: str, number: int, description: str, image_type: S
     data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 1
     data.RescaleIntercept, data.RescaleSlope, data.RescaleType = "0", "1", "HU"
     data.WindowCenter, data.WindowWidth = decimals([VIEW_LEVEL_HU, VIEW_WINDOW_HU])
-    data.Laterality = ""  # the liver is one organ
+    if "BodyPartExamined" not in data:  # else it says itself that it is not one of a pair
+        data.Laterality = ""
     data.BurnedInAnnotation = "NO"  # "YES" means that it names the patient
     if "LossyImageCompression" not in data:
         data.LossyImageCompression = "00"

@@ -114,7 +114,7 @@ class Dimse:
         if (one.sop_class, one.syntax) not in accepted:
             return Status(one.sop, one.path.name, FAILED, "the PACS does not take its class of objects")
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), self._as_it_lies():
                 warnings.simplefilter("ignore")
                 status = link.send_c_store(one.path)
         except RuntimeError as error:  # the association is gone
@@ -125,6 +125,17 @@ class Dimse:
         if code == 0 or code & 0xF000 == 0xB000:
             return Status(one.sop, one.path.name, SENT)
         return Status(one.sop, one.path.name, FAILED, reason_of(code))
+
+    @contextlib.contextmanager
+    def _as_it_lies(self) -> Iterator[None]:
+        """Send the bytes of a file without decoding and encoding them."""
+        settings = self._net._config
+        former = settings.STORE_SEND_CHUNKED_DATASET
+        settings.STORE_SEND_CHUNKED_DATASET = True
+        try:
+            yield
+        finally:
+            settings.STORE_SEND_CHUNKED_DATASET = former
 
     def _require_status(self, status: Any, what: str) -> None:
         if not status:

@@ -3,8 +3,8 @@
 `python Testing/benchmarks/dicom_export.py [--shape 100 512 512] [--repeats 3] [--json FILE]`; exit code 1 if a limit is
 exceeded. The plan has three simulated CTs. pydicom writes three series of the same attributes from arrays in memory, a
 dataset for each slice. The export also reads the plan and checks its files, measures lesions, and writes segmentations,
-parametric maps, a report and a summary; the seconds of its CT series alone are given beside. With `--pacs TITLE@HOST:PORT`
-the export is pushed there by `mewm push` and by DCMTK's `storescu`, each onto new UIDs.
+parametric maps, a report and a summary; the seconds of its CT series alone are given beside. With `--pacs
+TITLE@HOST:PORT` the export is pushed there by `mewm push` and by DCMTK's `storescu`, each onto new UIDs.
 """
 
 from __future__ import annotations
