@@ -70,7 +70,7 @@ def export(arguments: argparse.Namespace, output: Output) -> int:
 def pull(arguments: argparse.Namespace, output: Output) -> int:
     """`mewm pull ADDRESS --out DIR`: fetch a study or a series from a PACS."""
     from MeWMLib.exchange import transfer
-    from MeWMLib.exchange.pacs import connect
+    from MeWMLib.exchange.clients import connect
 
     address = PacsAddress.parse(arguments.address)
     target = Path(arguments.out).expanduser()
@@ -84,7 +84,7 @@ def pull(arguments: argparse.Namespace, output: Output) -> int:
 def push(arguments: argparse.Namespace, output: Output) -> int:
     """`mewm push FOLDER ADDRESS`: send an export to a PACS, after the user has agreed to this address."""
     from MeWMLib.exchange import transfer
-    from MeWMLib.exchange.pacs import connect
+    from MeWMLib.exchange.clients import connect
     from MeWMLib.exchange.verify import verify_export
 
     address = PacsAddress.parse(arguments.address, need_study=False)
@@ -153,7 +153,7 @@ def _reference(text: str | None, output: Output) -> Iterator[Path | None]:
 
 def _fetch_ct(address: PacsAddress, folder: Path, output: Output) -> None:
     from MeWMLib.exchange import transfer
-    from MeWMLib.exchange.pacs import connect
+    from MeWMLib.exchange.clients import connect
 
     _warn_if_open(address, output)
     with _counted(output, "Fetch") as show:

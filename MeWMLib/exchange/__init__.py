@@ -2,6 +2,6 @@
 
 `study` says what every object of an export shares: a patient and a study that the user names, a synthetic one, or a
 de-identified copy (`deidentify`). `ct_series`, `segments`, `deviation`, `report_sr` and `report_pdf` each write one
-kind of object, `export` joins them, `verify` checks what arrived. `address`, `dicomweb`, `dimse` and `transfer` talk to
-a PACS, and only after `consent`. pydicom and highdicom are imported when something is written.
+kind of object, `export` joins them, `verify` checks what arrived. `address`, `clients` (`dicomweb`, `dimse`) and
+`transfer` talk to a PACS. pydicom and highdicom are imported when something is written.
 """

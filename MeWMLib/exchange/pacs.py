@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from MeWMLib.core.errors import PacsRefusedError
 from MeWMLib.core.keyring_entries import from_keyring
-from MeWMLib.exchange.address import DICOMWEB, PacsAddress
 
 TOKEN, USER, PASSWORD = "MEWM_PACS_TOKEN", "MEWM_PACS_USER", "MEWM_PACS_PASSWORD"
 #: Name of the entries in the system's keyring: the user name of an entry is the address without its study, its secret
@@ -76,21 +75,6 @@ class Pacs(Protocol):
         Raises:
             PacsError: the connection is lost; the files before that have their status.
         """
-
-
-def connect(address: PacsAddress) -> Pacs:
-    """The client of an address; nothing is asked before a method is called.
-
-    Raises:
-        DependencyError: the packages of the extra `pacs` are not installed.
-    """
-    if address.kind == DICOMWEB:
-        from MeWMLib.exchange.dicomweb import DicomWeb
-
-        return DicomWeb(address)
-    from MeWMLib.exchange.dimse import Dimse
-
-    return Dimse(address)
 
 
 @dataclass(frozen=True)

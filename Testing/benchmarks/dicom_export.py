@@ -27,8 +27,8 @@ import pydicom
 from MeWMLib.core.volume import Geometry, Provenance
 from MeWMLib.exchange import ct_series, transfer
 from MeWMLib.exchange.address import PacsAddress
+from MeWMLib.exchange.clients import connect
 from MeWMLib.exchange.export import ExportSettings, export_plan
-from MeWMLib.exchange.pacs import connect
 from MeWMLib.exchange.study import synthetic
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scene"))

@@ -28,8 +28,9 @@ from MeWMLib.core.errors import PacsError, PacsRefusedError, PacsUnreachableErro
 from MeWMLib.core.io import read_labels, read_volume
 from MeWMLib.exchange import transfer
 from MeWMLib.exchange.address import PacsAddress
+from MeWMLib.exchange.clients import connect
 from MeWMLib.exchange.export import ExportSettings, export_plan
-from MeWMLib.exchange.pacs import THERE, connect
+from MeWMLib.exchange.pacs import THERE
 from MeWMLib.exchange.verify import verify_export
 
 INSIDE = "MEWM_TESTS_IN_NAMESPACE"

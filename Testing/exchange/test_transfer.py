@@ -24,9 +24,10 @@ from MeWMLib.core.errors import (
 from MeWMLib.core.io import read_volume
 from MeWMLib.exchange import transfer
 from MeWMLib.exchange.address import PacsAddress, is_address
+from MeWMLib.exchange.clients import connect
 from MeWMLib.exchange.dicomweb import reason_of
 from MeWMLib.exchange.export import MANIFEST
-from MeWMLib.exchange.pacs import THERE, connect, credentials_of
+from MeWMLib.exchange.pacs import THERE, credentials_of
 from MeWMLib.exchange.verify import verify_export
 
 for _package in ("dicomweb_client", "pynetdicom"):
