@@ -90,6 +90,9 @@ def test_the_whole_on_a_synthetic_pair(pair, tmp_path) -> None:
     # the real change in cubes, on a scan without noise, is nearer than no change
     assert rows["cubes"]["mae_8mm_hu"] < 0.5 * copy["mae_8mm_hu"] and rows["cubes"]["change_r_8mm"] > 0.8
     assert rows["mewm_expected"] != rows["mewm_territory"]
+    # what is said of Lipiodol is the mean of the samples
+    each = [rows[f"mewm_sampled_{n}"]["lipiodol_200_ml"] for n in (1, 2)]
+    assert rows["mewm_expected"]["lipiodol_200_ml"] == pytest.approx(np.mean(each))
     for name in ("mae_hu", "lipiodol_300_ml"):
         sampled = [rows[f"mewm_sampled_{n}"][name] for n in (1, 2)]
         assert rows["mewm_sampled"][name] == pytest.approx(np.mean(sampled))
@@ -137,6 +140,15 @@ def test_a_model_on_a_cube_is_judged_too(pair, tiny_bundle, tmp_path) -> None:
     assert "cubes" not in rows and {"tumour_psnr_db", "mae_hu"} <= set(rows["codec"])
     assert rows["mewm_expected"] != rows["mewm_territory"]
 
+
+def test_a_sample_of_coarse_maps_is_the_same_again(pair, tiny_map_bundle) -> None:
+    before, labels, after, _ = pair
+    ready = PreparedPair.of(files(side="back", weeks=6.0), before, labels, after, None, None, COARSE)
+    world = WorldModel.load(tiny_map_bundle, "cpu")
+    told = simulated(world, ready.before, ready.labels, GIVEN, 2, 0, 6.0, "back")
+    assert isinstance(told, MapSimulated) and told.count == 2
+    scan = told.sample(1, ready.before, ready.labels)
+    assert scan.simulated is not None and np.array_equal(scan.array, told.sample(1, ready.before, ready.labels).array)
 
 
 def test_scans_that_do_not_fit_are_refused(pair, tmp_path) -> None:
