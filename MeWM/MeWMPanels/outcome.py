@@ -64,7 +64,7 @@ class OutcomePanel(Panel):
         self.front.tasks.report(comparison, folder_in(chosen, comparison.id), show)
 
     def _show_assessment(self, result):
-        low, high = result["risk_interval"]
+        low, high = result["risk_interval"] or (0.0, 0.0)
         risk, median = result["risk"], result["median_survival_months"]
         self._assessment = _(
             "From the real CT after treatment: predicted risk {risk:+.2f}{span} (hazard ratio {ratio:.2f}), "

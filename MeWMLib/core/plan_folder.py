@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from MeWMLib.core import io
 from MeWMLib.core.errors import MeWMError, OutputError, UnreadableFileError, output_error
 from MeWMLib.core.image_files import read_image_file
@@ -186,8 +189,21 @@ class PlanFolder:
         io.write_labels(labels, self.path / BEFORE["pre_labels"])
         return self._summed(BEFORE)
 
-    def write_kept(self, rank: int, ct: Volume, labels: LabelMap, sd: Volume | None) -> dict[str, str]:
+    def write_kept(
+        self,
+        rank: int,
+        ct: Volume,
+        labels: LabelMap,
+        sd: Volume | None,
+        tissue: Mapping[str, NDArray[np.bool_] | None] | None = None,
+    ) -> dict[str, str]:
         """Write the simulated volumes of one rank (0: the user's own protocol) and the deviation over its replicas.
+
+        Args:
+            rank: names the files.
+            ct, labels: of the outcome.
+            sd: deviation over its replicas.
+            tissue: what the tumour consists of, as further segments (`tissue_labels.SEGMENTS`).
 
         Returns:
             the file names.
@@ -196,7 +212,10 @@ class PlanFolder:
         stem = f"simulated_{rank:02d}" if rank else "simulated_mine"
         files = {"ct": f"{stem}.nrrd", "labels": f"{stem}.seg.nrrd"}
         io.write_volume(ct, self.path / files["ct"])
-        io.write_labels(labels, self.path / files["labels"])
+        if ct.simulated is None:
+            io.write_labels(labels, self.path / files["labels"])
+        else:
+            io.write_outcome_labels(labels, tissue or {}, ct.simulated, self.path / files["labels"])
         if sd is not None:
             files["sd"] = f"{stem}_sd.nrrd"
             io.write_volume(sd, self.path / files["sd"])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from MeWMLib.core.errors import CancelledError
-from MeWMLib.core.outcome import Outcome
+from MeWMLib.core.outcome import CrossCheck, Outcome
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import Candidate, Plan, PlanSettings, replica_seeds
 from MeWMLib.core.plan_folder import (
@@ -25,13 +26,18 @@ from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.questions import Question
 from MeWMLib.core.records import from_plain, to_plain
 from MeWMLib.core.territory import Territory
+from MeWMLib.core.written import Sample
 from MeWMLib.jobs.inputs import Case, plan_settings, protocol_of, targets_of, territory_of
+from MeWMLib.jobs.table import SAMPLE_PREFIX
 from MeWMLib.jobs.task import Task
 from MeWMLib.planning.beside import beside
 from MeWMLib.planning.journal import Journal
 from MeWMLib.planning.search import SearchCancelled
 from MeWMLib.policy.permission import require_allowed, require_indicated
 from MeWMLib.policy.rules import blocking, check
+from MeWMLib.world.assessment import known_phase
+from MeWMLib.world.questions import question_limits
+from MeWMLib.world.written import Before, WrittenTissue, measure_written
 
 if TYPE_CHECKING:
     from MeWMLib.world.model import WorldModel
@@ -61,6 +67,7 @@ class _Work:
     def document(self, space: ActionSpace) -> PlanDocument:
         """Everything in plan.json that is known before the search."""
         job, bundle = self.task.job, self.world.bundle
+        training = bundle.manifest.training
         return PlanDocument(
             plan=_NOTHING,
             case=self.case.name,
@@ -76,8 +83,20 @@ class _Work:
             policy=space,
             labels=self.labels,
             treated=self.treated(),
-            questions=self.questions,
+            questions=(*self.questions, *self.outside),
+            phase=self.phase,
+            trained_on=training.text if training is not None else "",
         )
+
+    @cached_property
+    def outside(self) -> tuple[Question, ...]:
+        """What of the case lies outside of what the bundle was trained on; it is said while the job runs, too."""
+        training = self.world.bundle.manifest.training
+        if training is None:
+            return ()
+        weeks = self.settings.weeks if self.world.simulator.whole else None
+        synthetic = self.case.name == f"{SAMPLE_PREFIX}synthetic"
+        return self.task.asked(question_limits(self.patient, training, self.phase, weeks, synthetic))
 
     def treated(self) -> TreatmentSummary:
         """What is treated in this session."""
@@ -123,13 +142,30 @@ class _Work:
             self.folder.drop_journal()
         return {"plan": PLAN, "labels": to_plain(self.labels), "device": self.world.device, **_summary(plan)}
 
+    @cached_property
+    def before(self) -> Before:
+        """The scan before treatment, which every written volume is measured against."""
+        return Before.of(self.case.ct, self.patient.labels, self.phase)
+
+    @cached_property
+    def phase(self) -> str:
+        """Contrast phase of the scan."""
+        return known_phase(self.case.ct).phase
+
     def written(self, candidate: Candidate, outcomes: Sequence[Outcome]) -> Candidate:
-        """Write the volumes of one candidate; returns it with their names."""
-        ct, spread = outcomes[0].ct, self.world.spread(outcomes) if len(outcomes) > 1 else None
+        """Write the volumes of one candidate; returns it with their names and with what was measured in them."""
+        shown = next((one for one in outcomes if one.nearest), outcomes[0])
+        ct, spread = shown.ct, self.world.spread(outcomes) if len(outcomes) > 1 else None
         if candidate.forbidden and ct.simulated is not None:
             ct = replace(ct, simulated=replace(ct.simulated, forbidden=candidate.forbidden))
-        files = self.folder.write_kept(candidate.rank, ct, outcomes[0].labels, spread)
-        return replace(candidate, files=files, look=outcomes[0].look)
+        tissue = WrittenTissue.of(self.before, ct, shown.labels, shown.viable)
+        files = self.folder.write_kept(candidate.rank, ct, shown.labels, spread, tissue.segments)
+        sample = Sample(shown.seed, len(outcomes))
+        numbers = measure_written(self.before, ct, shown.labels, sample, tissue)
+        scores = [one.score for one in outcomes if one.score is not None]
+        # by which judge the risk changes was asked of all replicas, or is not known
+        viable = CrossCheck.over(scores) if len(scores) == len(candidate.risk.replicas) else None
+        return replace(candidate, files=files, look=shown.look, written=numbers, viable=viable or candidate.viable)
 
 
 def plan(task: Task) -> dict[str, Any]:

@@ -39,7 +39,7 @@ from MeWMLib.world.exploration import count_warnings, explore
 from MeWMLib.world.machine import choose_device, versions
 from MeWMLib.world.outcomes import expected_scan, simulator_of, written
 from MeWMLib.world.patch import FloatArray, Labels, TreatedPatch
-from MeWMLib.world.replicas import SimulatedReplica, keep_best, simulation_key
+from MeWMLib.world.replicas import SimulatedReplica, keep_best, nearest_to_mean, simulation_key
 from MeWMLib.world.response_prediction import response_hint
 from MeWMLib.world.simulator import PreparedPatient
 from MeWMLib.world.treating import treating
@@ -149,8 +149,10 @@ class WorldModel:
         seeds = replica_seeds(seed, settings.replicas) if isinstance(seed, int) else tuple(seed)
         ready = self.simulator.prepare(patient)
         found = self.simulator.replicas(ready, [(protocol, one) for one in seeds], settings)
+        nearest = nearest_to_mean(found)
+        facts = self.bundle.name, self.bundle.sha256, versions()
         return [
-            self._outcome(patient, ready, replica, protocol, one, n == 0)
+            written(patient, ready, replica, protocol, one, Provenance(protocol.text, one, *facts), n == nearest)
             for n, (replica, one) in enumerate(zip(found, seeds, strict=True))
         ]
 
@@ -284,7 +286,7 @@ class WorldModel:
         return TreatmentSummary(
             lesion=session.target if session else 1,
             lesions=len(patient.findings.lesions),
-            share_of_tumour_percent=ready.patch.share_of_tumour(patient),
+            share_of_tumour_percent=round(ready.on_scan.treated_percent, 1),
             patch_spacing_mm=round(ready.patch.spacing_mm, 4),
             assistant_dice_on_patch=round(ready.segmenter_dice, 4),
             outline_after_by=self.simulator.outline_by(ready),
@@ -376,18 +378,6 @@ class WorldModel:
             else resample(labels.array, labels.geometry, grid, "nearest", 0)
         )
         return self.simulator.score(ready, hu, found)
-
-    def _outcome(
-        self,
-        patient: Patient,
-        ready: PreparedPatient,
-        replica: SimulatedReplica,
-        protocol: Protocol,
-        seed: int,
-        shown: bool,
-    ) -> Outcome:
-        provenance = Provenance(protocol.text, seed, self.bundle.name, self.bundle.sha256, versions())
-        return written(patient, ready, replica, protocol, seed, provenance, shown)
 
 
 def _named(territory: Territory | None) -> str:
