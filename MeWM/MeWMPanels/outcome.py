@@ -96,6 +96,8 @@ class OutcomePanel(Panel):
         nothing = _("Nothing has been simulated yet: press Simulate or Explore protocols.")
         seed = comparison.document.seed if comparison else ""
         text = ranks.summary_of(candidate, seed) if candidate else nothing
+        if candidate:
+            text += "".join(f"<br>{line}" for line in ranks.facts_of(comparison.document, candidate))
         outdated = self.front.comparison_outdated
         if candidate and outdated:
             badge = _("Outdated: {reason}").format(reason=outdated)

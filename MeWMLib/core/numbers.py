@@ -69,8 +69,8 @@ class NumbersExplained:
         return cls(
             risk=_RISK,
             risk_goes_by=f"The risk goes by {goes_by}, within the outline that {outline}.",
-            search=f"Numbers of the ranking are means over the replicas, measured in {image}. Their volumes are brought "
-            "to those of the findings before treatment; the survival network is told them as they are measured.",
+            search=f"Numbers of the ranking are means over the replicas, measured in {image}. Their volumes are "
+            "brought to the findings before treatment; the survival network is told them as they are measured.",
             written="A written volume is one sample and has numbers of its own (`written`), measured in it and in its "
             "labels on the scan's own voxels.",
             lipiodol=_LIPIODOL,

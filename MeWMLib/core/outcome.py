@@ -213,6 +213,7 @@ class Risk:
         months: times of the survival curve.
         survival: mean predicted survival probability at `months`.
         members: log-risk of each member of the survival ensemble, a mean over the replicas; empty without an ensemble.
+        untreated: log-risk by the same network if the tumour stayed as it is; None where it was not asked.
 
     Raises:
         OutcomeError: no replica, or a curve without one probability for each month.
@@ -222,6 +223,7 @@ class Risk:
     months: tuple[float, ...] = ()
     survival: tuple[float, ...] = ()
     members: tuple[float, ...] = ()
+    untreated: float | None = None
 
     def __post_init__(self) -> None:
         if not self.replicas or len(self.months) != len(self.survival):
@@ -252,6 +254,11 @@ class Risk:
         return math.exp(self.log_risk)
 
     @property
+    def hazard_ratio_treated(self) -> float | None:
+        """Hazard ratio against no treatment, with a tumour that stays as it is; None where that was not asked."""
+        return None if self.untreated is None else math.exp(self.log_risk - self.untreated)
+
+    @property
     def interval(self) -> tuple[float, float]:
         """Range of the replicas: lowest and highest. With T replicas it is not a confidence interval."""
         return float(np.min(self.replicas)), float(np.max(self.replicas))
@@ -274,15 +281,22 @@ class Risk:
     @property
     def median_survival_months(self) -> float | None:
         """Where the mean curve, drawn as straight lines between its months, first is at one half; None if nowhere."""
-        before = None
-        for time, probability in zip(self.months, self.survival, strict=True):
-            if probability <= 0.5:
-                if before is None or probability == 0.5:
-                    return time
-                last, above = before
-                return last + (time - last) * (above - 0.5) / (above - probability)
-            before = time, probability
-        return None
+        return _median(self.months, self.survival)
+
+    @property
+    def median_interval_months(self) -> tuple[float | None, float | None] | None:
+        """From where to where the median lies with 90 %, by `uncertainty`; an end is None beyond the last month.
+
+        Hazards are proportional, so that a log-risk that is higher by d raises the curve to the power exp(d). None
+        where there is no curve, or one replica and no ensemble, which have no spread.
+        """
+        if not self.months or self.uncertainty <= 0:
+            return None
+        ends = []
+        for off in (_NINETY, -_NINETY):
+            power = math.exp(off * self.uncertainty)
+            ends.append(_median(self.months, [p**power for p in self.survival]))
+        return ends[0], ends[1]
 
     @property
     def text(self) -> str:
@@ -292,6 +306,23 @@ class Risk:
     def __repr__(self) -> str:
         count = len(self.replicas)
         return f"Risk({self.text}, {f'{count} replicas from {self.range_text}' if count > 1 else 'one replica'})"
+
+
+#: Deviations within which 90 % of a normal distribution lies.
+_NINETY = 1.645
+
+
+def _median(months: Sequence[float], survival: Sequence[float]) -> float | None:
+    """Where a curve, drawn as straight lines, first is at one half; None if nowhere."""
+    before = None
+    for time, probability in zip(months, survival, strict=True):
+        if probability <= 0.5:
+            if before is None or probability == 0.5:
+                return time
+            last, above = before
+            return last + (time - last) * (above - 0.5) / (above - probability)
+        before = time, probability
+    return None
 
 
 @dataclass(frozen=True, eq=False)

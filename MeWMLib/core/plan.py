@@ -200,7 +200,11 @@ class Candidate:
             "risk_replicas": list(self.risk.replicas),
             "risk_members": list(self.risk.members),
             "risk_uncertainty": self.risk.uncertainty,
+            "risk_untreated": self.risk.untreated,
+            "hazard_ratio": self.risk.hazard_ratio,
+            "hazard_ratio_treated": self.risk.hazard_ratio_treated,
             "median_survival_months": self.risk.median_survival_months,
+            "median_interval_months": to_plain(self.risk.median_interval_months),
             "survival": {"months": list(self.risk.months), "probability": list(self.risk.survival)},
             "tumour_change": self.tumour_change.to_json(),
             "warnings": to_plain(self.warnings),
@@ -234,6 +238,7 @@ class Candidate:
             "months": curve["months"],
             "survival": curve["probability"],
             "members": data.get("risk_members", []),
+            "untreated": data.get("risk_untreated"),
         }
         fed = {"actions": data["actions"], "territory": data.get("territory")}
         entry = {**data, "protocol": fed, "risk": risk}
@@ -279,6 +284,11 @@ class Plan:
     def __post_init__(self) -> None:
         ranked = tuple(replace(c, rank=n) for n, c in enumerate(self.candidates, start=1))
         object.__setattr__(self, "candidates", ranked)
+
+    def against(self, untreated: float) -> Plan:
+        """The same plan with the log-risk that an untreated tumour has, which every protocol is held against."""
+        told = [replace(c, risk=replace(c.risk, untreated=untreated)) for c in self.candidates]
+        return replace(self, candidates=tuple(told))
 
     def fed(self, territory: Territory | None) -> Plan:
         """The same plan with every protocol given into a territory."""

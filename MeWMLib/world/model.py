@@ -41,7 +41,6 @@ from MeWMLib.world.outcomes import expected_scan, simulator_of, written
 from MeWMLib.world.patch import FloatArray, Labels, TreatedPatch
 from MeWMLib.world.replicas import SimulatedReplica, keep_best, nearest_to_mean, simulation_key
 from MeWMLib.world.response_prediction import response_hint
-from MeWMLib.world.simulator import PreparedPatient
 from MeWMLib.world.treating import treating
 
 
@@ -249,12 +248,15 @@ class WorldModel:
         """A protocol by its replicas: risk, mean change of the tumour, and what the rules say."""
         return self._candidate(patient, protocol, [self._score_of(patient, outcome) for outcome in outcomes])
 
-    @staticmethod
-    def _candidate(patient: Patient, protocol: Protocol, scores: Sequence[ReplicaScore]) -> Candidate:
+    def untreated(self, patient: Patient) -> float:
+        """Log-risk of the patient if the tumour stayed as it is: what every protocol is held against."""
+        return self.simulator.untreated(self.simulator.prepare(patient))
+
+    def _candidate(self, patient: Patient, protocol: Protocol, scores: Sequence[ReplicaScore]) -> Candidate:
         known = _known_of(patient)
         return Candidate(
             protocol,
-            Risk.over(scores),
+            replace(Risk.over(scores), untreated=self.untreated(patient)),
             TumourChange.mean([s.change for s in scores]),
             rules.check(protocol, **known),
             unjudged=rules.unjudged(rules.explain(protocol, **known)),
@@ -329,6 +331,12 @@ class WorldModel:
                 keep_best(kept, batch, replicas, settings, utility)
                 yield [r.score for r in replicas]
 
+        untreated = self.untreated(patient)
+
+        def told(best: Plan, share: float) -> None:
+            if on_plan is not None:
+                on_plan(best.against(untreated), share)
+
         hint = response_hint(self.simulator.dynamics, ready.encoded, ready.treated, seeds, settings, ready.untreated_ml)
         found = explore(
             space,
@@ -336,7 +344,7 @@ class WorldModel:
             patient.clinical,
             score,
             journal,
-            on_plan,
+            told,
             cancelled,
             hint=hint,
             dose=doses_for(patient.target_findings, patient.clinical) if settings.space == TEMPLATES else None,
@@ -346,7 +354,7 @@ class WorldModel:
         for candidate in found.candidates[: settings.keep]:
             for replica, one in zip(kept.get(candidate.protocol, []), seeds, strict=False):
                 ready.kept[simulation_key(candidate.protocol, one, settings)] = replica
-        return found
+        return found.against(untreated)
 
     def journal_key(self, patient: Patient, space: ActionSpace, settings: PlanSettings, seed: int) -> dict[str, Any]:
         """What the numbers of a plan depend on: a journal of another key is of no use."""

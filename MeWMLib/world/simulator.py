@@ -91,6 +91,7 @@ class Simulator:
     def __init__(self, dynamics: Any, assessor: Assessor, segmenter: Any, chunk: int) -> None:
         self.dynamics, self.assessor, self.segmenter, self.chunk = dynamics, assessor, segmenter, chunk
         self.prepare = lru_cache(maxsize=2)(self._prepare)
+        self.untreated = lru_cache(maxsize=2)(self._untreated)
 
     def _prepare(self, patient: Patient) -> PreparedPatient:
         patch = TreatedPatch.of(patient)
@@ -222,6 +223,10 @@ class Simulator:
         months, survival, members = (tuple(float(x) for x in values) for values in found)
         score = ReplicaScore(risk, months, survival, change, members, predicted, measured.viable_ml_after)
         return ready.on_scan.brought(score)
+
+    def _untreated(self, ready: PreparedPatient) -> float:
+        """Log-risk of a patient whose tumour stays as it is."""
+        return self.score(ready, ready.patch.hu, ready.patch.labels).log_risk
 
     def fingerprint(self, ready: PreparedPatient) -> bytes:
         """What of a patient a simulation depends on."""
