@@ -10,6 +10,7 @@ import MeWMLib
 from MeWMLib.core.beside import Beside
 from MeWMLib.core.errors import MeWMError, UnreadableFileError
 from MeWMLib.core.goal import Goal
+from MeWMLib.core.inputs_used import InputUsed
 from MeWMLib.core.numbers import NumbersExplained
 from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.plan import FREE, Candidate, Plan, PlanSettings
@@ -150,6 +151,8 @@ class PlanDocument:
         kind: `SEARCHED`, or `NAMED` for one protocol that the user named: it has no rank.
         beside: the user's own protocol beside the first one, where one was given.
         phase: contrast phase of the scan, which the simulated ones have too; "unknown" in older plans.
+        inputs: the files that were given, by checksums; empty in older plans.
+        asked: what was asked for beside them, by the names of the job's inputs.
         trained_on: what the bundle's networks were trained on, in words; "" where the bundle does not say it. What lies
             outside of it is among the questions.
     """
@@ -177,6 +180,8 @@ class PlanDocument:
     goal_reading: Goal = Goal()
     phase: str = "unknown"
     trained_on: str = ""
+    inputs: dict[str, InputUsed] = field(default_factory=dict)
+    asked: dict[str, Any] = field(default_factory=dict)
 
     @property
     def on_maps(self) -> bool:
@@ -227,6 +232,8 @@ class PlanDocument:
             "labels": to_plain(self.labels),
             "phase": self.phase,
             "trained_on": self.trained_on,
+            "inputs": to_plain(self.inputs),
+            "asked": dict(self.asked),
             "numbers": to_plain(self.numbers),
             "treated": to_plain(self.treated),
             "questions": to_plain(self.questions),

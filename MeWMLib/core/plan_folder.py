@@ -32,6 +32,8 @@ from MeWMLib.core.sealed import FILES, read_sealed, require_unchanged, sha256_of
 from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
 
 PLAN, RUN, REPORT, SCENE = "plan.json", "run.json", "report.html", "scene.mrb"
+#: In run.json: SHA-256 of the plan.json that report, pictures and scene were made from.
+MADE_FROM = "made_from_plan_sha256"
 #: What a search has simulated, while it is not finished (`planning.journal`).
 JOURNAL = ".mewm-journal.jsonl"
 BEFORE = {"pre": "pre.nrrd", "pre_labels": "pre.seg.nrrd"}
@@ -81,6 +83,14 @@ class PlanFolder:
             made = self._read_run().get(FILES, {})
             require_unchanged(self.path, made, made)
         return document
+
+    def read_run(self) -> dict[str, Any]:
+        """Read and check run.json, which may be absent: then an empty one.
+
+        Raises:
+            UnreadableFileError: it is not as it was written.
+        """
+        return self._read_run() if (self.path / RUN).is_file() else {}
 
     def _read_run(self) -> dict[str, Any]:
         data = read_sealed(self.path / RUN, "The times of the run", REMEDY)
@@ -180,7 +190,7 @@ class PlanFolder:
         data = self._read_run() if (self.path / RUN).is_file() else {}
         data.pop("sha256", None)
         sums = {**data.get(FILES, {}), **{name: sha256_of(self.path / name) for name in names}}
-        write_sealed({**data, FILES: sums}, self.path / RUN)
+        write_sealed({**data, MADE_FROM: sha256_of(self.path / PLAN), FILES: sums}, self.path / RUN)
 
     def write_before(self, ct: Volume, labels: LabelMap) -> dict[str, str]:
         """Write the CT and labels before treatment; returns the file names."""

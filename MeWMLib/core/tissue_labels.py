@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from MeWMLib.core._segments import segment_keys, segment_metadata
+from MeWMLib.core.image_files import read_image_file
 from MeWMLib.core.volume import TUMOUR, LabelMap
 
 Mask = NDArray[np.bool_]
@@ -77,3 +79,16 @@ def first_layer(layers: list[NDArray[Any]], metadata: Mapping[str, str]) -> tupl
         return layers, dict(metadata)
     second = {key.split("_")[0] for key, value in metadata.items() if key.endswith("_Layer") and value == "1"}
     return layers[:1], {key: value for key, value in metadata.items() if key.split("_")[0] not in second}
+
+
+def read_tissue(path: Path) -> dict[str, Mask]:
+    """Masks (K, J, I) of the second layer of a file that `layered` made, by the names of `SEGMENTS`; none without one.
+
+    Raises:
+        MeWMError: the file cannot be read.
+    """
+    file = read_image_file(path)
+    if file.metadata.get(LAYERS_KEY) != LAYERS or file.array.ndim != 4:
+        return {}
+    names = {value for key, value in file.metadata.items() if key.endswith("_Name")}
+    return {one.name: np.asarray(file.array[..., 1] == one.value) for one in SEGMENTS if one.name in names}

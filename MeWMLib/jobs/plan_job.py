@@ -27,7 +27,15 @@ from MeWMLib.core.questions import Question
 from MeWMLib.core.records import from_plain, to_plain
 from MeWMLib.core.territory import Territory
 from MeWMLib.core.written import Sample
-from MeWMLib.jobs.inputs import Case, plan_settings, protocol_of, targets_of, territory_of
+from MeWMLib.jobs.inputs import (
+    Case,
+    asked_for,
+    inputs_used,
+    plan_settings,
+    protocol_of,
+    targets_of,
+    territory_of,
+)
 from MeWMLib.jobs.table import SAMPLE_PREFIX
 from MeWMLib.jobs.task import Task
 from MeWMLib.planning.beside import beside
@@ -85,6 +93,8 @@ class _Work:
             treated=self.treated(),
             questions=(*self.questions, *self.outside),
             phase=self.phase,
+            inputs=inputs_used(job, case=self.case.ct),
+            asked=asked_for(job),
             trained_on=training.text if training is not None else "",
         )
 

@@ -18,7 +18,7 @@ from MeWMLib.core.errors import BundleError, InputError, ServerError, Unreadable
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan_folder import PLAN, PlanFolder, read_document
 from MeWMLib.core.regions import read_segments, write_region, write_segments
-from MeWMLib.core.sealed import write_sealed
+from MeWMLib.core.sealed import FILES, read_sealed, write_sealed
 from MeWMLib.core.volume import Volume
 from MeWMLib.jobs.inputs import read_ct, read_fed, read_labels
 from MeWMLib.jobs.job import Job
@@ -153,6 +153,13 @@ class Target:
         labels = data.get("labels")
         if self._labels and isinstance(labels, dict) and isinstance(labels.get("note"), str):
             renamed["labels"] = {**labels, "note": labels["note"].replace(self._sent_labels, self._labels)}
+        inputs = data.get("inputs")
+        if isinstance(inputs, dict):
+            names = {"case": self._case, "labels": self._labels}
+            renamed["inputs"] = {
+                key: {**one, "name": names[key]} if names.get(key) and isinstance(one, dict) else one
+                for key, one in inputs.items()
+            }
         return {**data, **renamed}
 
     @contextmanager
@@ -176,8 +183,25 @@ class Target:
         elif self.file is not None and name == self.name:
             with io.atomic_path(self.file) as path:
                 yield path
+                if path.name.endswith(".json"):
+                    self._told_here(path)
         elif name in self.beside:
             with io.atomic_path(self.beside[name]) as path:
                 yield path
         else:
             yield None
+
+    def _told_here(self, path: Path) -> None:
+        """Give a result and the files beside it the names that they have here.
+
+        Raises:
+            ServerError: it cannot be read.
+        """
+        try:
+            data = read_sealed(path, "The result", "Run the job again")
+        except UnreadableFileError as error:
+            raise ServerError(what="The server sent a result that cannot be read", given=error.given[:120]) from error
+        if isinstance(data, dict) and isinstance(data.get(FILES), dict):
+            data.pop("sha256", None)
+            sums = {self.beside[name].name if name in self.beside else name: one for name, one in data[FILES].items()}
+            write_sealed({**self.named(data), FILES: sums}, path)

@@ -12,10 +12,11 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from MeWMLib.core.patient import Findings
 from MeWMLib.core.tissue_labels import SEGMENTS
 from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
 from MeWMLib.core.written import BY_DENSITY, BY_MODEL, LIPIODOL_FROM_HU, Criterion, Sample, WrittenNumbers
-from MeWMLib.perception.findings import longest_axial_diameter_mm
+from MeWMLib.perception.findings import longest_axial_diameter_mm, measure
 from MeWMLib.perception.response import Response, response_of
 from MeWMLib.perception.response_lesions import match_lesions, measure_lesions
 from MeWMLib.perception.viability import LiverReference, liver_reference, tissue_of
@@ -146,6 +147,11 @@ def measure_written(
         hidden_ml=found.after.total("unknown_ml"),
         criteria=_criteria(found),
     )
+
+
+def findings_of(before: Before) -> Findings:
+    """Lesions and liver of the scan before, as `WorldModel.patient` measures them."""
+    return measure(before.ct, before.labels, phase=before.phase)
 
 
 def response(before: Before, after: Volume, labels: LabelMap) -> Response:
