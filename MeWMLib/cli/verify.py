@@ -12,7 +12,7 @@ from MeWMLib.core.errors import MeWMError
 from MeWMLib.core.plan_folder import PlanFolder
 from MeWMLib.jobs import runner
 from MeWMLib.jobs.rerun import compared, job_again
-from MeWMLib.jobs.table import common_title
+from MeWMLib.jobs.table import kind_of
 from MeWMLib.jobs.verification import RERUN, Verified, verify
 from MeWMLib.jobs.verified_numbers import TOLERANCE
 
@@ -61,7 +61,7 @@ def _again(path: Path, inputs: list[Path], arguments: argparse.Namespace, output
         }
         try:
             job = job_again(path, document, places, arguments.bundle, out)
-            with output.progress(common_title) as show:
+            with output.progress(kind_of(job.kind).stage_title) as show:
                 runner.run(job, show, command=arguments.worker)
         except MeWMError as error:
             found.wrong(RERUN, f"The plan could not be made again: {error}")

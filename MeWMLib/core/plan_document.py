@@ -146,6 +146,7 @@ class PlanDocument:
         policy: what was proposed, by whom and why.
         questions: what looked wrong with labels or scan; empty in plans of older versions.
         files: names of the files "pre" and "pre_labels"; empty until they are written.
+        tables: names of the files "ranking" and "lesions" (`core.plan_tables`); empty until they are written.
         files_sha256: checksums of these and of the candidates' files, by name; none in plans of earlier versions.
         mewm: version that made it.
         kind: `SEARCHED`, or `NAMED` for one protocol that the user named: it has no rank.
@@ -182,6 +183,7 @@ class PlanDocument:
     trained_on: str = ""
     inputs: dict[str, InputUsed] = field(default_factory=dict)
     asked: dict[str, Any] = field(default_factory=dict)
+    tables: dict[str, str] = field(default_factory=dict)
 
     @property
     def on_maps(self) -> bool:
@@ -240,6 +242,7 @@ class PlanDocument:
             **self.plan.to_json(),
             "beside": self.beside.to_json() if self.beside else None,
             "files": dict(self.files),
+            "tables": dict(self.tables),
             FILES: dict(self.files_sha256),
         }
 
@@ -247,7 +250,7 @@ class PlanDocument:
     def file_names(self) -> list[str]:
         """Names of all files of the plan."""
         named = [*self.plan.candidates, *([self.beside.mine] if self.beside else [])]
-        return [name for files in (self.files, *(c.files for c in named)) for name in files.values()]
+        return [name for files in (self.files, self.tables, *(c.files for c in named)) for name in files.values()]
 
     @classmethod
     def from_json(cls, data: Any) -> PlanDocument:

@@ -28,6 +28,7 @@ from MeWMLib.core.plan_document import LabelsUsed as LabelsUsed
 from MeWMLib.core.plan_document import PlanDocument as PlanDocument
 from MeWMLib.core.plan_document import TreatmentSummary as TreatmentSummary
 from MeWMLib.core.plan_document import read_document as read_document
+from MeWMLib.core.plan_tables import csv_text, lesion_rows, ranking_rows
 from MeWMLib.core.sealed import FILES, read_sealed, require_unchanged, sha256_of, write_sealed
 from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
 
@@ -37,8 +38,10 @@ MADE_FROM = "made_from_plan_sha256"
 #: What a search has simulated, while it is not finished (`planning.journal`).
 JOURNAL = ".mewm-journal.jsonl"
 BEFORE = {"pre": "pre.nrrd", "pre_labels": "pre.seg.nrrd"}
+#: Tables for other programs, by their names among the files of the plan.
+TABLES = {"ranking": "ranking.csv", "lesions": "lesions.csv"}
 #: What an earlier plan may have left here; it would contradict the new plan.
-_FORMER = (PLAN, "simulated_*.nrrd", *BEFORE.values(), RUN, SCENE, REPORT)
+_FORMER = (PLAN, "simulated_*.nrrd", *BEFORE.values(), *TABLES.values(), RUN, SCENE, REPORT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,6 +201,17 @@ class PlanFolder:
         io.write_volume(ct, self.path / BEFORE["pre"])
         io.write_labels(labels, self.path / BEFORE["pre_labels"])
         return self._summed(BEFORE)
+
+    def write_tables(self, document: PlanDocument) -> dict[str, str]:
+        """Write the ranking and the lesions as tables; returns the file names. A plan without candidates has none."""
+        if not document.plan.candidates:
+            return {}
+        self._begin()
+        rows = {"ranking": ranking_rows(document), "lesions": lesion_rows(document)}
+        for key, name in TABLES.items():
+            with io.atomic_path(self.path / name) as temporary:
+                temporary.write_text(csv_text(rows[key]), encoding="utf-8", newline="")
+        return self._summed(TABLES)
 
     def write_kept(
         self,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from MeWMLib.core.beside import without
 from MeWMLib.core.errors import CancelledError
 from MeWMLib.core.outcome import CrossCheck, Outcome
 from MeWMLib.core.patient import Patient
@@ -39,6 +40,7 @@ from MeWMLib.jobs.inputs import (
 from MeWMLib.jobs.table import SAMPLE_PREFIX
 from MeWMLib.jobs.task import Task
 from MeWMLib.planning.beside import beside
+from MeWMLib.planning.explain import contributions
 from MeWMLib.planning.journal import Journal
 from MeWMLib.planning.search import SearchCancelled
 from MeWMLib.policy.permission import require_allowed, require_indicated
@@ -146,7 +148,8 @@ class _Work:
                 mine = self.written(pair.mine, outcomes_of(pair.mine, False))
                 document = replace(document, beside=replace(pair, mine=mine, first=candidates[0]))
         plan = replace(document.plan, candidates=tuple(candidates), stopped_by=stopped_by)
-        self.folder.write(replace(document, plan=plan))
+        document = replace(document, plan=plan)
+        self.folder.write(replace(document, tables=self.folder.write_tables(document)))
         self.folder.write_run(report.timings())
         if not plan.cancelled:
             self.folder.drop_journal()
@@ -250,8 +253,8 @@ def _search(work: _Work) -> dict[str, Any]:
     seeds = replica_seeds(seed, settings.replicas)
     document = replace(document, plan=found)
     mine = _named(work)
-    if mine is not None and found.best is not None and not task.cancelled():
-        document = _beside(work, document, mine, seeds)
+    if found.best is not None and not task.cancelled():
+        document = _left_out(work, document, seeds) if mine is None else _beside(work, document, mine, seeds)
 
     def outcomes_of(candidate: Candidate, hurry: bool) -> Sequence[Outcome]:
         # in a hurry the first replica must do; it is the one that is written
@@ -260,17 +263,45 @@ def _search(work: _Work) -> dict[str, Any]:
     return work.save(document, outcomes_of)
 
 
+def _judged(work: _Work, protocols: Sequence[Protocol], seeds: tuple[int, ...]) -> list[Candidate]:
+    """Protocols that are simulated for a comparison, with the seeds of the plan."""
+    judged: list[Candidate] = []
+    for n in range(0, len(protocols), TOGETHER):
+        work.task.report.progress(n / len(protocols), f"Simulating {protocols[n].text}")
+        some = protocols[n : n + TOGETHER]
+        judged += work.world.judge(work.patient, some, seeds, work.settings, work.task.cancelled)
+    return judged
+
+
+def _left_out(work: _Work, document: PlanDocument, seeds: tuple[int, ...]) -> PlanDocument:
+    """The document with what each action of the first protocol moved: what the search has not simulated without it is
+    simulated now. After a cancel it stays as it is."""
+    first = document.plan.best
+    assert first is not None  # asked before
+    known = {c.protocol: c.risk.log_risk for c in document.plan.candidates}
+    less = [without(first.protocol, action) for action in first.protocol.actions]
+    told = [one.risk_without for one in first.contributions] or [None] * len(less)
+    known |= {p: risk for p, risk in zip(less, told, strict=True) if risk is not None}
+    if first.risk.untreated is not None:
+        known.setdefault(Protocol(()), first.risk.untreated)
+    new = [p for p in dict.fromkeys(less) if p.actions and p not in known]
+    if new:
+        with work.task.report.stage("beside", "Simulating the first protocol without each of its actions"):
+            try:
+                known |= {c.protocol: c.risk.log_risk for c in _judged(work, new, seeds)}
+            except SearchCancelled:
+                return document
+    moved = replace(first, contributions=contributions(first.protocol, known))
+    return replace(document, plan=replace(document.plan, candidates=(moved, *document.plan.candidates[1:])))
+
+
 def _beside(work: _Work, document: PlanDocument, mine: Protocol, seeds: tuple[int, ...]) -> PlanDocument:
     """The document with the user's protocol beside the first one; without it after a cancel."""
-    task, world, patient, plan = work.task, work.world, work.patient, document.plan
+    task, patient, plan = work.task, work.patient, document.plan
     assert plan.best is not None  # asked before
 
     def judge(protocols: Sequence[Protocol]) -> list[Candidate]:
-        judged: list[Candidate] = []
-        for n in range(0, len(protocols), TOGETHER):
-            task.report.progress(n / len(protocols), f"Simulating {protocols[n].text}")
-            judged += world.judge(patient, protocols[n : n + TOGETHER], seeds, work.settings, task.cancelled)
-        return judged
+        return _judged(work, protocols, seeds)
 
     def forbids(protocol: Protocol) -> list[str]:
         found = check(protocol, patient.clinical, findings=patient.findings, goal=patient.goal)

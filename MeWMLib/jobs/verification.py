@@ -1,8 +1,8 @@
 """`mewm verify`: is a result as it was written, do its numbers follow from its files, and what was it computed from?
 
-Every file of a plan's folder is named with its SHA-256 in plan.json (what the plan wrote) or run.json (what was made
-from the plan); these two carry checksums of themselves. So a changed bit, a file too many, too few or under another name
-is found. What is measured again, and how exactly, is `jobs.verified_numbers`.
+Every file of a plan's folder is named with its SHA-256 in plan.json (what the plan wrote) or in run.json (what was made
+of the plan); these two carry checksums of themselves. So a changed bit, a file too many, too few or under another
+name is found. What is measured again, and how exactly, is `jobs.verified_numbers`.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from MeWMLib.core.io import read_labels, read_volume
 from MeWMLib.core.outcome import Risk
 from MeWMLib.core.plan import Candidate
 from MeWMLib.core.plan_folder import PLAN, KeptCandidate, PlanDocument, PlanFolder
+from MeWMLib.core.plan_tables import csv_text, lesion_rows, ranking_rows
 from MeWMLib.core.records import read_json, to_plain
 from MeWMLib.core.tissue_labels import read_tissue
 from MeWMLib.core.volume import LabelMap, Volume
@@ -97,6 +98,11 @@ def plan_numbers(folder: PlanFolder, document: PlanDocument) -> tuple[int, list[
             remarks.append(f"{where} is not told: the plan is of an older version.")
         else:
             _written(checked, where, candidate, one, before, folder)
+    for key, rows in (("ranking", ranking_rows(document)), ("lesions", lesion_rows(document))):
+        if key in document.tables:
+            file = folder.path / document.tables[key]
+            lines = file.read_text(encoding="utf-8").splitlines()
+            checked.same(document.tables[key], lines, csv_text(rows).splitlines())
     for candidate in document.plan.candidates:
         _before(checked, document, candidate)
     remarks.append(
