@@ -152,15 +152,15 @@ def _beyond(
     if limits is None or not values:
         return []
     low, high = limits
-    slack = _SLACK * max(abs(low), abs(high))
-    off = [(max(low - v, v - high), v) for v in values]
+    # by how much of the nearer end a value lies outside
+    off = [(max((low - v) / max(abs(low), 1e-6), (v - high) / max(abs(high), 1e-6)), v) for v in values]
     most, value = max(off)
-    if most <= slack:
+    if most <= _SLACK:
         return []
     unit = f" {unit}" if unit else ""
     text = (
         f"The {what} is {value:.{digits}f}{unit}; the networks were trained on {low:g} to {high:g}{unit}"
-        + (f" ({sum(d > slack for d, _ in off)} of {len(values)} lie outside)" if len(values) > 1 else "")
+        + (f" ({sum(d > _SLACK for d, _ in off)} of {len(values)} lie outside)" if len(values) > 1 else "")
         + "."
     )
     return [Question(f"{TOPIC}{topic}", WARNING, _said(text), {topic: value, "from": low, "to": high})]
@@ -171,4 +171,4 @@ def _said(text: str) -> str:
 
 
 def _refuse(problem: str) -> None:
-    raise BundleError(what="What the manifest says of the training is not possible", given=problem)
+    raise BundleError(what=f"What the manifest says of the training is not possible: {problem}")

@@ -9,8 +9,8 @@ from MeWMLib.core.volume import Volume
 from MeWMLib.scene.target import LOWEST, Target
 from MeWMLib.scene.views import AXIAL, CORONAL, Framing
 
-#: What is darker is black in the window in which people look.
-BLACK_HU = VIEW_LEVEL_HU - VIEW_WINDOW_HU / 2
+#: What is darker looks black in the window in which people look: its lowest twentieth, so that fat counts.
+BLACK_HU = VIEW_LEVEL_HU - VIEW_WINDOW_HU / 2 + 0.055 * VIEW_WINDOW_HU
 #: Share of a picture that may be black.
 MOST_BLACK = 0.22
 #: Steps between the slice of the whole liver and the lesion with its surroundings, and points across a picture.
