@@ -20,7 +20,7 @@ from MeWMLib.core.plan_folder import PLAN, PlanFolder, read_document
 from MeWMLib.core.regions import read_segments, write_region, write_segments
 from MeWMLib.core.sealed import FILES, read_sealed, write_sealed
 from MeWMLib.core.volume import Volume
-from MeWMLib.jobs.inputs import read_ct, read_fed, read_labels
+from MeWMLib.jobs.inputs import inputs_used, read_ct, read_fed, read_labels
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.table import SAMPLE_PREFIX, Input, kind_of
 from MeWMLib.jobs.wire import FileEntry, is_plain_name
@@ -140,6 +140,9 @@ class Target:
         self._case = "" if case.startswith(SAMPLE_PREFIX) else Path(case).name
         self._labels = Path(labels).name if labels else ""
         self._sent_labels = kind.files.get("labels", "")
+        #: The server saw files that were written again: names and checksums are those of the files here.
+        used = inputs_used(job)
+        self._used = {key: {"name": one.name, "sha256": one.sha256} for key, one in used.items()}
 
     def leave(self) -> None:
         """Remove the folders that were made, if nothing was written into them."""
@@ -155,9 +158,8 @@ class Target:
             renamed["labels"] = {**labels, "note": labels["note"].replace(self._sent_labels, self._labels)}
         inputs = data.get("inputs")
         if isinstance(inputs, dict):
-            names = {"case": self._case, "labels": self._labels}
             renamed["inputs"] = {
-                key: {**one, "name": names[key]} if names.get(key) and isinstance(one, dict) else one
+                key: {**one, **self._used[key]} if key in self._used and isinstance(one, dict) else one
                 for key, one in inputs.items()
             }
         return {**data, **renamed}
