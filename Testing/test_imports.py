@@ -46,6 +46,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "jobs.remote": ("core", "jobs.job", "jobs.runner", "jobs.wire", *REMOTE),
     "scene": ("core", "jobs.job", "jobs.runner"),
     "cli": ("core", *FRONTS, "scene", "policy", "cohorts.samples"),
+    # what it verifies is measured again, without any network
+    "cli.verify": ("core", *FRONTS, "jobs.verification", "jobs.verified_numbers", "jobs.rerun"),
     "cli.serve": ("core", *FRONTS, "jobs.server", "jobs.server_jobs"),
     "lab": PRODUCT,
 }
@@ -70,6 +72,7 @@ TORCH_FREE = (
     "world.questions",
     "world.replicas",
     "world.treating",
+    "world.written",
     "scene",
     "cli",
     "rendering",
@@ -82,6 +85,9 @@ TORCH_FREE = (
     "jobs.server",
     "jobs.server_jobs",
     "jobs.server_token",
+    "jobs.rerun",
+    "jobs.verification",
+    "jobs.verified_numbers",
     *REMOTE,
     "lab.synthetic.write",
     "lab.synthetic.plant",
