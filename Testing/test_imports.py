@@ -54,6 +54,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),  # fmt: skip
     "scene": ("core", "jobs.job", "jobs.runner"),
     "cli": ("core", *FRONTS, "scene", "policy", "cohorts.samples", "exchange", "cohorts.identity"),
+    # what it verifies is measured again, without any network
+    "cli.verify": ("core", *FRONTS, "exchange", "jobs.verification", "jobs.verified_numbers", "jobs.rerun"),
     "cli.serve": ("core", *FRONTS, "jobs.server", "jobs.server_jobs"),
     "lab": PRODUCT,
 }
@@ -79,6 +81,7 @@ TORCH_FREE = (
     "world.questions",
     "world.replicas",
     "world.treating",
+    "world.written",
     "scene",
     "cli",
     "rendering",
@@ -91,6 +94,9 @@ TORCH_FREE = (
     "jobs.server",
     "jobs.server_jobs",
     "jobs.server_token",
+    "jobs.rerun",
+    "jobs.verification",
+    "jobs.verified_numbers",
     *REMOTE,
     "lab.synthetic.write",
     "lab.synthetic.plant",

@@ -64,7 +64,7 @@ class OutcomePanel(Panel):
         self.front.tasks.report(comparison, folder_in(chosen, comparison.id), show)
 
     def _show_assessment(self, result):
-        low, high = result["risk_interval"]
+        low, high = result["risk_interval"] or (0.0, 0.0)
         risk, median = result["risk"], result["median_survival_months"]
         self._assessment = _(
             "From the real CT after treatment: predicted risk {risk:+.2f}{span} (hazard ratio {ratio:.2f}), "
@@ -96,6 +96,8 @@ class OutcomePanel(Panel):
         nothing = _("Nothing has been simulated yet: press Simulate or Explore protocols.")
         seed = comparison.document.seed if comparison else ""
         text = ranks.summary_of(candidate, seed) if candidate else nothing
+        if candidate:
+            text += "".join(f"<br>{line}" for line in ranks.facts_of(comparison.document, candidate))
         outdated = self.front.comparison_outdated
         if candidate and outdated:
             badge = _("Outdated: {reason}").format(reason=outdated)

@@ -4,6 +4,8 @@ from html import escape
 
 from slicer.i18n import tr as _
 
+from MeWMLib.core.outcome_words import months_text, viable_lines, written_lines
+
 #: Title of a column, what it means (for its tool tip), and the cell of a candidate.
 _COLUMNS = (
     ("Rank", "1 is the best", lambda c: str(c.rank)),
@@ -54,6 +56,25 @@ def tip_of(candidate):
     return "\n".join(lines)
 
 
+def oil_of(candidate):
+    """Tissue with Lipiodol, and Lipiodol itself: two numbers."""
+    change, written = candidate.tumour_change, candidate.written
+    tissue = change.lipiodol_ml_after if written is None else written.lipiodol_ml_after
+    text = "" if tissue is None else ", " + _("tissue with Lipiodol") + f" {tissue:.1f} ml"
+    return text + (
+        "" if change.oil_ml_after is None else ", " + _("Lipiodol itself") + f" {change.oil_ml_after:.2f} ml"
+    )
+
+
+def facts_of(document, candidate):
+    """Which viable number the risk used, how long after treatment the picture is, and what lies outside the limits."""
+    lines = [*viable_lines(document, candidate), document.numbers.picture]
+    return [
+        *map(escape, lines),
+        *(f'<span style="color:#b3261e">{escape(one.text)}</span>' for one in document.outside),
+    ]
+
+
 def summary_of(candidate, seed):
     """Some sentences in HTML."""
     risk, change, arrow = candidate.risk, candidate.tumour_change, "\N{RIGHTWARDS ARROW}"
@@ -67,14 +88,15 @@ def summary_of(candidate, seed):
         f" {change.volume_ml_before:.1f} {arrow} {change.volume_ml_after:.1f} ml, " + _("viable")
         + f" {change.viable_ml_before:.1f} {arrow} {change.viable_ml_after:.1f} ml "
         + f"({change.viable_change_percent:+.0f} %), " + _("diameter")
-        + f" {change.diameter_mm_before:.0f} {arrow} {change.diameter_mm_after:.0f} mm, " + _("Lipiodol")
-        + f" {change.lipiodol_ml_after:.1f} ml"
+        + f" {change.diameter_mm_before:.0f} {arrow} {change.diameter_mm_after:.0f} mm" + oil_of(candidate)
     )  # fmt: skip
     lines = [
         f"<b>{escape(candidate.protocol.text)}</b>",
         _("Predicted risk of death (lower is better):") + f" <b>{risk.text}</b>, " + spread,
-        _("Predicted median survival:") + " " + median_of(risk),
+        _("Predicted median survival:") + " " + months_text(risk),
         _("Tumour:") + tumour,
+        *(f'<span style="color:#b3261e">{escape(text)}</span>' for text in change.growth),
+        *map(escape, written_lines(candidate)),
         *(f'<span style="color:#8a5a00">{escape(w.severity)}: {escape(w.reason)}</span>' for w in candidate.warnings),
         *(
             ['<span style="color:#8a5a00">' + _("Cannot be judged:") + f" {escape(candidate.unjudged_text)}</span>"]

@@ -160,6 +160,20 @@ _COMMANDS = (
     ),
     *(Command(*one) for one in EXCHANGE),
     Command(
+        "verify",
+        "MeWMLib.cli.verify:run",
+        "check that a result is as it was written, and that its numbers follow from its files",
+        "mewm verify out/plan",
+        (
+            _option("path", metavar="PATH", help="folder of a plan, JSON file of an assessment, or an image of MeWM"),
+            _option("--inputs", metavar="DIR", action="append", help="folder with files that it was computed from"),
+            _option("--rerun", action="store_true", help="also make the plan again and compare"),
+            _option("--bundle", metavar="B", help="name or folder of the bundle that was used"),
+            _option("--quiet", action="store_true", help="no progress"),
+            _JSON,
+        ),
+    ),
+    Command(
         "doctor",
         "MeWMLib.cli.doctor:run",
         "say what is installed, what is missing and how to get it",

@@ -101,9 +101,9 @@ def _size(found: Mapping[str, Any], confirmed: bool, output: Output) -> None:
 
 
 def _risk(result: Mapping[str, Any], output: Output) -> None:
-    low, high = result["risk_interval"]
     found = Risk((result["risk"],))
     # of one real scan there is one replica, and no range of it
+    low, high = result["risk_interval"] or (0.0, 0.0)
     spread = f" ({low:+.3f} to {high:+.3f})" if high > low else ""
     text = f"Log-risk {found.log_risk:+.3f}{spread}, hazard ratio {found.hazard_ratio:.2f}"
     if result["risk_members"]:

@@ -29,7 +29,9 @@ def export(arguments: argparse.Namespace, output: Output) -> int:
     from MeWMLib.exchange.segments import BINARY, LABELMAP
 
     source = Path(arguments.folder).expanduser()
-    target = Path(arguments.out).expanduser() if arguments.out else source / "dicom"
+    # beside the plan and not in it, where every file is one of the plan's
+    source = source.absolute()
+    target = Path(arguments.out).expanduser() if arguments.out else source.with_name(f"{source.name}-dicom")
     plans = [source] if (source / PLAN).is_file() else sorted(p.parent for p in source.glob(f"*/{PLAN}"))
     if not plans:
         raise InputError(

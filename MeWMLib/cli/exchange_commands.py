@@ -24,7 +24,7 @@ EXCHANGE: tuple[tuple[str, str, str, str, tuple[Option, ...]], ...] = (
         (
             _option("folder", metavar="DIR", help="folder of a plan, or of a cohort of plans"),
             _option("--to", choices=("dicom",), required=True, help="the form"),
-            _option("--out", metavar="DIR", help="a new folder (default: dicom in the folder of the plan)"),
+            _option("--out", metavar="DIR", help="a new folder (default: DIR-dicom)"),
             _option(
                 "--reference",
                 metavar="STUDY",
@@ -59,7 +59,7 @@ EXCHANGE: tuple[tuple[str, str, str, str, tuple[Option, ...]], ...] = (
         "push",
         "MeWMLib.cli.exchange:push",
         "send exported DICOM to a PACS",
-        "mewm push out/plan/dicom dicomweb:https://pacs.example.org/dicom-web",
+        "mewm push out/plan-dicom dicomweb:https://pacs.example.org/dicom-web",
         (
             _option("folder", metavar="DIR", help="folder that `mewm export` wrote"),
             _option("address", metavar="ADDRESS", help="dicomweb:URL, or dimse:TITLE@HOST:PORT"),

@@ -9,6 +9,14 @@ from rich.table import Table
 
 from MeWMLib.cli.output import Output
 from MeWMLib.core.beside import Beside
+from MeWMLib.core.outcome_words import (
+    growth_lines,
+    interval_note,
+    months_text,
+    ratio_text,
+    viable_lines,
+    written_lines,
+)
 from MeWMLib.core.plan import TEMPLATES, Candidate, PlanSettings
 from MeWMLib.core.plan_folder import SEARCHED, PlanDocument
 from MeWMLib.core.questions import SEVERE
@@ -18,9 +26,9 @@ _SHOWN = 10
 #: A terminal of so many characters holds a protocol in one line.
 _WIDE = 120
 _MEANING = (
-    "A log-risk of 0 is the average patient; the hazard ratio (HR) is its exponential (2: twice the risk of death). "
-    "The range is that of the replicas: simulations of one protocol with different seeds."
+    "A log-risk of 0 is the average patient; the hazard ratio (HR) is its exponential (2: twice the risk of death)."
 )
+_RANGE_MEANING = " The range is that of the replicas: simulations of one protocol with different seeds."
 
 
 def plan(document: PlanDocument, output: Output) -> None:
@@ -44,7 +52,8 @@ def plan(document: PlanDocument, output: Output) -> None:
     scored = bool(weighed) and not narrow
     if scored:
         table.add_column("Score", justify="right", no_wrap=True)
-    table.add_column(f"Log-risk, hazard{break_}ratio (range{break_}of replicas)", no_wrap=True)
+    ranges = f" (range{break_}of replicas)" if any(c.risk.range_text for c in candidates[:_SHOWN]) else ""
+    table.add_column(f"Log-risk, hazard{break_}ratio{ranges}", no_wrap=True)
     table.add_column("Viable tumour", justify="right", no_wrap=True)
     table.add_column(f"Median{break_}survival", justify="right", no_wrap=True)
     if not narrow:
@@ -66,12 +75,24 @@ def plan(document: PlanDocument, output: Output) -> None:
     reasons = {w.rule: f"{w.severity}: {w.reason}" for c in candidates[:_SHOWN] for w in c.warnings}
     for rule, reason in sorted(reasons.items()):
         output.result(f"  {rule}: {reason}")
-    viable = candidates[0].viable
-    if viable is not None:
-        output.result(f"Viable tumour after treatment{' of rank 1' if ranked else ''}: {viable.text}.")
-    for line in rule_lines(candidates[0]):
+    for line in growth_lines(document, _SHOWN):
         output.result(line)
-    output.result(_MEANING)
+    first = candidates[0]
+    if ranked and len(candidates) > 1:
+        output.result("Of rank 1:")
+    output.result(f"Predicted: {ratio_text(first.risk)}; median survival {months_text(first.risk)}.")
+    output.result(interval_note(first.risk))
+    for line in (*viable_lines(document, first), *written_lines(first), *rule_lines(first)):
+        output.result(line)
+    output.result(document.numbers.picture)
+    output.result(document.numbers.search)
+    output.result(_MEANING + (_RANGE_MEANING if ranges else ""))
+    if document.trained_on:
+        output.result(f"The model was trained on: {document.trained_on}.")
+    else:
+        output.result(
+            "The bundle does not say what it was trained on, so that nobody can tell what lies outside of it."
+        )
     if document.beside is not None:
         _beside(document.beside, output)
     dice(to_plain(document.labels), output)
@@ -122,7 +143,7 @@ def rule_lines(candidate: Candidate) -> list[str]:
 
 def _row(candidate: Candidate, break_: str, narrow: bool) -> list[str]:
     risk, change = candidate.risk, candidate.tumour_change
-    low, high = risk.interval
+    span = f"{break_}({risk.range_text})" if risk.range_text else ""
     warnings = ", ".join(w.rule for w in candidate.warnings)
     if candidate.unjudged:
         count = sum(map(len, candidate.unjudged.values()))
@@ -132,7 +153,7 @@ def _row(candidate: Candidate, break_: str, narrow: bool) -> list[str]:
     row = [
         str(candidate.rank),
         candidate.described + under,
-        f"{risk.log_risk:+.2f}, HR {risk.hazard_ratio:.2f}{break_}({low:+.2f} to {high:+.2f})"
+        f"{risk.log_risk:+.2f}, HR {risk.hazard_ratio:.2f}{span}"
         + (f"\nscore {_score(candidate)}" if narrow and candidate.utility is not None else ""),
         f"{change.viable_ml_before:.1f} to {change.viable_ml_after:.1f} ml{break_}"
         f"({change.viable_change_percent:+.0f} %)",

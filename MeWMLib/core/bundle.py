@@ -23,6 +23,7 @@ from MeWMLib.core.errors import BundleError, MeWMError
 from MeWMLib.core.io import atomic_path
 from MeWMLib.core.records import dump_json, from_plain, parse_json, read_json, to_plain
 from MeWMLib.core.stored_weights import restored, stored
+from MeWMLib.core.trained_on import Training
 
 FORMAT = 1
 #: Parts that every complete bundle has.
@@ -49,6 +50,9 @@ class Part:
 class Manifest:
     """What is written in manifest.json.
 
+    Attributes:
+        training: what the networks were trained on, which each case is compared with; None where it is not said.
+
     Raises:
         BundleError: a name that is not a plain one, an unknown part, or no checksum.
     """
@@ -60,6 +64,7 @@ class Manifest:
     licence: str = "Apache-2.0"
     parts: dict[str, Part] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    training: Training | None = None
 
     def __post_init__(self) -> None:
         if self.format != FORMAT:
@@ -97,8 +102,12 @@ class Bundle:
 
     @property
     def sha256(self) -> str:
-        """One checksum of the whole bundle: over the parts' checksums and configurations, not over texts or paths."""
-        content = {name: {"sha256": p.sha256, "config": p.config} for name, p in self.manifest.parts.items()}
+        """One checksum of the whole bundle: over the parts' checksums and configurations, and what the manifest says of
+        their training, where it says it; not over texts or paths."""
+        parts, training = self.manifest.parts.items(), self.manifest.training
+        content: dict[str, Any] = {name: {"sha256": p.sha256, "config": p.config} for name, p in parts}
+        if training is not None:
+            content["training"] = to_plain(training)
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     @property
@@ -237,7 +246,8 @@ def write_part(
     manifest = replace(former, name=name, parts=parts) if former else Manifest(name, parts=parts)
     manifest = replace(manifest, **texts)  # type: ignore[arg-type]
     # format first, as in every manifest so far
-    text = json.dumps({"format": FORMAT, **to_plain(manifest)}, indent=2, ensure_ascii=False) + "\n"
+    entries = {key: value for key, value in to_plain(manifest).items() if key != "training" or value is not None}
+    text = json.dumps({"format": FORMAT, **entries}, indent=2, ensure_ascii=False) + "\n"
     for file, data in ((entry.file, content), (MANIFEST, text.encode())):
         with atomic_path(folder / file) as temporary:
             temporary.write_bytes(data)

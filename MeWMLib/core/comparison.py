@@ -22,6 +22,8 @@ from MeWMLib.core.records import from_plain
 SETTING = "comparison"
 #: So many replicas does `Comparison.spread` count for beside those of a patient, since three alone tell little.
 PRIOR = 4
+#: Half of the width of the middle 95 % of a normal distribution, in SD.
+_NORMAL_95 = 1.959964
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Comparison:
         gain: what share of a predicted difference the true one has on average.
         error: SD of the true difference that neither replicas nor members show (log-hazard).
         spread: what replicas show on average, as SD of the difference (log-hazard); one replica shows nothing.
+        absolute: SD of the true log-risk of one protocol that neither replicas nor members show. It is larger than
+            `error` would suggest: much of what is wrong about a patient is wrong under all protocols.
         level: two protocols are told apart where one is the better one with at least this probability.
         measured: whether this was measured for the bundle; false for the cautious values of one that brings none.
 
@@ -42,16 +46,17 @@ class Comparison:
     gain: float = 0.8
     error: float = 0.3
     spread: float = 0.2
+    absolute: float = 0.4
     level: float = 0.9
     measured: bool = False
 
     def __post_init__(self) -> None:
-        numbers = (self.gain, self.error, self.spread, self.level)
-        good = all(math.isfinite(x) for x in numbers) and self.gain > 0 and self.error > 0 and self.spread >= 0
+        numbers = (self.gain, self.error, self.spread, self.absolute, self.level)
+        good = all(math.isfinite(x) for x in numbers) and min(numbers[:2]) > 0 and min(numbers) >= 0
         if not good or not 0.5 < self.level < 1:
             raise BundleError(
                 what="The comparison of protocols in the bundle is not possible",
-                given=f"gain, error, spread, level = {numbers}",
+                given=f"gain, error, spread, absolute, level = {numbers}",
                 remedy="Measure it again with `mewm evaluate comparisons`",
             )
 
@@ -77,6 +82,17 @@ class Comparison:
         within = (seen + PRIOR * self.spread**2) / (PRIOR + (replicas - 1 if paired else 0))
         return math.sqrt(variance + within * (1 + 1 / replicas))
 
+    def uncertainty(self, risk: Risk) -> float:
+        """SD of the true log-risk around the predicted one: replicas, members and what neither shows together."""
+        alone = Risk((0.0,) * len(risk.replicas), members=(0.0,) * len(risk.members))
+        shared = self.deviation(risk, alone) ** 2 - self.error**2
+        return math.sqrt(self.absolute**2 + shared)
+
+    def interval(self, risk: Risk) -> tuple[float, float]:
+        """The true log-risk lies in it with a probability of 95 %."""
+        reach = _NORMAL_95 * self.uncertainty(risk)
+        return risk.log_risk - reach, risk.log_risk + reach
+
     def better(self, first: Risk, second: Risk) -> float:
         """Probability that the first has the lower true risk."""
         z = self.gain * (second.log_risk - first.log_risk) / self.deviation(first, second)
@@ -101,6 +117,42 @@ class Comparison:
             else:
                 out.append(out[-1])
         return tuple(out)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a protocol stands among the others of a plan.
+
+    Attributes:
+        group: from 1 on; protocols of one group cannot be told apart from its first one.
+        first_is_better: probability that the protocol of rank 1 has the lower true risk; None for itself.
+        next_is_worse: probability that the one of the next rank has the higher true risk; None for the last.
+    """
+
+    group: int
+    first_is_better: float | None = None
+    next_is_worse: float | None = None
+
+    @property
+    def text(self) -> str:
+        """Such as "rank 1 is better with a probability of 63 %: the two cannot be told apart"."""
+        if self.first_is_better is None:
+            return ""
+        same = ": the two cannot be told apart" if self.group == 1 else ""
+        return f"rank 1 is better with a probability of {100 * self.first_is_better:.0f} %{same}"
+
+
+def standings(ranked: Sequence[Risk], comparison: Comparison) -> tuple[Standing, ...]:
+    """Standing of each protocol, best first."""
+    groups = comparison.groups(ranked)
+    return tuple(
+        Standing(
+            groups[n],
+            comparison.better(ranked[0], risk) if n else None,
+            comparison.better(risk, ranked[n + 1]) if n + 1 < len(ranked) else None,
+        )
+        for n, risk in enumerate(ranked)
+    )
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ from MeWMLib.core.grids import placed_on, turned_like
 from MeWMLib.core.image_files import DETACHED, SUFFIXES, copy_written, read_image_file
 from MeWMLib.core.itk_state import quiet_itk
 from MeWMLib.core.records import parse_json, to_plain
+from MeWMLib.core.tissue_labels import first_layer, layered
 from MeWMLib.core.volume import PHASES, Geometry, LabelMap, Provenance, Volume
 
 IMAGE_SUFFIXES = SUFFIXES
@@ -67,8 +68,9 @@ def to_sitk(source: Volume | LabelMap) -> sitk.Image:
 
 
 def image_of(array: NDArray[Any], geometry: Geometry) -> sitk.Image:
-    """Return an ITK image (LPS) of voxels (K, J, I) of any type; their number need not be that of the grid."""
-    image = sitk.GetImageFromArray(np.ascontiguousarray(array))
+    """Return an ITK image (LPS) of voxels (K, J, I) or (K, J, I, C) of any type; their number need not be that of the
+    grid."""
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array), isVector=array.ndim == 4)
     lps = _LPS_TO_RAS @ geometry.affine
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     image.SetSpacing(spacing.tolist())
@@ -175,6 +177,7 @@ def read_labels(
     file = read_image_file(path)
     array, geometry, metadata = file.array, file.geometry, file.metadata  # (K, J, I), or (K, J, I, channels)
     layers = [array] if array.ndim == 3 else list(np.moveaxis(array, -1, 0))
+    layers, metadata = first_layer(layers, metadata)
     if len(layers) > 1 and not any(key.startswith("Segment0_") for key in metadata):
         raise NotCTError(what="The labels hold several channels", given=f"{path}, {len(layers)} values for each voxel")
     found = merge_segments(layers, metadata, values)
@@ -217,16 +220,36 @@ def write_volume(volume: Volume, path: Path) -> None:
                 given=str(path),
                 remedy="Write .nrrd",
             )
-        marks = volume.simulated.to_json()
-        image.SetMetaData("MeWM_SIMULATED", "1")
-        for key in ("protocol", "seed", "bundle", "bundle_sha256"):
-            image.SetMetaData(f"MeWM_{key}", str(marks[key]))
-        image.SetMetaData("MeWM_versions", json.dumps(marks["versions"]))
-        if volume.simulated.forbidden:
-            image.SetMetaData("MeWM_forbidden", volume.simulated.forbidden)
+        for key, value in marks_of(volume.simulated).items():
+            image.SetMetaData(key, value)
     if volume.phase != "unknown":
         image.SetMetaData("MeWM_phase", volume.phase)
     _write_image(image, path)
+
+
+def marks_of(simulated: Provenance) -> dict[str, str]:
+    """Keys of the header that mark a file as simulated and say by what."""
+    known = simulated.to_json()
+    marks = {f"MeWM_{key}": str(known[key]) for key in ("protocol", "seed", "bundle", "bundle_sha256")}
+    marks = {"MeWM_SIMULATED": "1", **marks, "MeWM_versions": json.dumps(known["versions"])}
+    return {**marks, "MeWM_forbidden": simulated.forbidden} if simulated.forbidden else marks
+
+
+def write_outcome_labels(
+    labels: LabelMap, tissue: Mapping[str, NDArray[np.bool_] | None], simulated: Provenance, path: Path
+) -> None:
+    """Write the labels of a simulated outcome as `.seg.nrrd`: liver, tumour, and what the tumour consists of.
+
+    Args:
+        labels, tissue: as for `tissue_labels.layered`.
+        simulated: marks the file as simulated.
+        path: `.seg.nrrd`.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    array, keys = layered(labels, tissue, marks_of(simulated))
+    write_label_values(array, labels.geometry, keys, path)
 
 
 def write_labels(labels: LabelMap, path: Path) -> None:
@@ -243,7 +266,7 @@ def write_labels(labels: LabelMap, path: Path) -> None:
 
 
 def write_label_values(array: NDArray[np.uint8], geometry: Geometry, metadata: Mapping[str, str], path: Path) -> None:
-    """Write labels of any meaning (K, J, I), with keys of the header.
+    """Write labels of any meaning, (K, J, I) or layers of them (K, J, I, C), with keys of the header.
 
     Raises:
         OutputError: the file cannot be written.

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from MeWMLib.core.errors import OutcomeError, UnreadableFileError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.records import from_plain
 from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
+from MeWMLib.core.written import change_in_words, grows
 
 
 @dataclass(frozen=True)
@@ -22,22 +24,41 @@ class TumourChange:
     Attributes:
         volume_ml_before, volume_ml_after: whole lesions.
         viable_ml_before, viable_ml_after: without necrosis and lipiodol.
-        lipiodol_ml_after: tumour at lipiodol density after treatment.
+        lipiodol_ml_after: tumour tissue at Lipiodol density (`core.written.LIPIODOL_FROM_HU`); None where the image
+            that is measured shows no single deposits, as the expected image of a model on coarse maps.
         diameter_mm_before, diameter_mm_after: longest axial diameter of the target lesion.
+        oil_ml_after: Lipiodol itself, by the iodine that the model simulates; another number than the tissue that it
+            lies in. None where the model simulates no iodine.
     """
 
     volume_ml_before: float
     volume_ml_after: float
     viable_ml_before: float
     viable_ml_after: float
-    lipiodol_ml_after: float
+    lipiodol_ml_after: float | None
     diameter_mm_before: float
     diameter_mm_after: float
+    oil_ml_after: float | None = None
 
     @classmethod
     def mean(cls, changes: Sequence[TumourChange]) -> TumourChange:
-        """Mean over the replicas, field by field."""
-        return cls(*(float(np.mean([getattr(c, f.name) for c in changes])) for f in fields(cls)))
+        """Mean over the replicas, field by field; None where one of them is not known."""
+        values = ([getattr(c, f.name) for c in changes] for f in fields(cls))
+        return cls(*(None if None in found else float(np.mean(found)) for found in values))  # type: ignore[arg-type]
+
+    @property
+    def growth(self) -> tuple[str, ...]:
+        """What grows, in sentences; a reader must not take it for a success."""
+        pairs = (
+            ("The tumour", self.volume_ml_before, self.volume_ml_after, "ml", 1),
+            ("The viable tumour", self.viable_ml_before, self.viable_ml_after, "ml", 1),
+            ("The longest axial diameter", self.diameter_mm_before, self.diameter_mm_after, "mm", 0),
+        )
+        return tuple(
+            f"{what} {change_in_words(before, after, unit, digits)}."
+            for what, before, after, unit, digits in pairs
+            if grows(before, after)
+        )
 
     @property
     def viable_change_percent(self) -> float:
@@ -51,22 +72,28 @@ class TumourChange:
         return {**asdict(self), "viable_change_percent": self.viable_change_percent}
 
 
-#: Predicted and measured viable tumour are said to differ by more than this share of the tumour before treatment.
-VIABLE_TOLERANCE = 0.15
+#: Predicted and measured viable tumour are said to differ by more than this share of the tumour before treatment, or by
+#: more than this share of the larger of the two, where it is an amount that counts (ml).
+VIABLE_TOLERANCE, VIABLE_APART, LEAST_APART_ML = 0.15, 1 / 3, 0.5
+#: Log-risks by different judges are said to differ by more than this: 10 % of the hazard ratio.
+RISK_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
 class CrossCheck:
-    """Viable tumour (ml) of an outcome as the model predicts it, and as it is measured in the simulated image.
+    """Viable tumour (ml) of an outcome as the model predicts it, and as it is measured in the search's image.
 
     Attributes:
         predicted_ml, measured_ml: means over the replicas.
         tumour_ml: all of it before treatment, which the difference is compared with.
+        risk_by: log-risk by each judge of `PlanSettings.judge` that was asked, means over the replicas; empty where
+            none but the one of the plan was.
     """
 
     predicted_ml: float
     measured_ml: float
     tumour_ml: float
+    risk_by: dict[str, float] = field(default_factory=dict, hash=False)
 
     @classmethod
     def over(cls, scores: Sequence[ReplicaScore]) -> CrossCheck | None:
@@ -75,23 +102,56 @@ class CrossCheck:
         if not scores or None in predicted or None in measured:
             return None
         before = [s.change.volume_ml_before for s in scores]
-        return cls(*(float(np.mean(values)) for values in (predicted, measured, before)))
+        asked = [name for name in scores[0].risk_by if all(name in s.risk_by for s in scores)]
+        risk_by = {name: float(np.mean([s.risk_by[name] for s in scores])) for name in asked}
+        said, seen, whole = (float(np.mean(values)) for values in (predicted, measured, before))
+        return cls(said, seen, whole, risk_by)
+
+    @property
+    def tolerance_ml(self) -> float:
+        """The two volumes are said to differ by more than this."""
+        larger = max(self.predicted_ml, self.measured_ml)
+        return min(VIABLE_TOLERANCE * self.tumour_ml, max(LEAST_APART_ML, VIABLE_APART * larger))
+
+    @property
+    def volumes_differ(self) -> bool:
+        """True if predicted and measured volume are far apart, against the tumour or against one another."""
+        return abs(self.predicted_ml - self.measured_ml) > self.tolerance_ml
+
+    @property
+    def risks_apart(self) -> float:
+        """Largest difference of the log-risk between two judges; 0 where only one was asked."""
+        return max(self.risk_by.values()) - min(self.risk_by.values()) if self.risk_by else 0.0
 
     @property
     def differ(self) -> bool:
-        """True if the two differ by more than `VIABLE_TOLERANCE`."""
-        return abs(self.predicted_ml - self.measured_ml) > VIABLE_TOLERANCE * self.tumour_ml
+        """True if the volumes differ, or the risk depends on which judge is asked by more than `RISK_TOLERANCE`."""
+        return self.volumes_differ or self.risks_apart > RISK_TOLERANCE
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready form."""
-        return {**asdict(self), "tolerance_ml": VIABLE_TOLERANCE * self.tumour_ml, "differ": self.differ}
+        return {
+            **asdict(self),
+            "tolerance_ml": self.tolerance_ml,
+            "volumes_differ": self.volumes_differ,
+            "risks_apart": self.risks_apart,
+            "risk_tolerance": RISK_TOLERANCE,
+            "differ": self.differ,
+        }
 
     @property
     def text(self) -> str:
-        """In one line, such as "predicted by the model 3.1 ml, measured in the image 3.4 ml"."""
-        beyond = f", which is more than {100 * VIABLE_TOLERANCE:.0f} % of the tumour apart" if self.differ else ""
-        both = f"predicted by the model {self.predicted_ml:.1f} ml, measured in the image {self.measured_ml:.1f} ml"
-        return both + beyond
+        """In one line: both volumes, and the risk by each judge where several were asked."""
+        both = f"predicted by the model {self.predicted_ml:.1f} ml, measured in the search's image "
+        both += f"{self.measured_ml:.1f} ml"
+        if self.volumes_differ:
+            both += f", which DIFFER by more than {self.tolerance_ml:.1f} ml"
+        if len(self.risk_by) > 1:
+            ratios = ", ".join(f"{math.exp(risk):.2f} by {name}" for name, risk in self.risk_by.items())
+            both += f"; hazard ratio by what it is judged on: {ratios}"
+            if self.risks_apart > RISK_TOLERANCE:
+                both += ", which DIFFER: the risk depends on what is believed"
+        return both
 
 
 @dataclass(frozen=True)
@@ -104,6 +164,7 @@ class ReplicaScore:
         members: log-risk by each member of the survival ensemble; empty without one.
         predicted_viable_ml: viable tumour as the model predicts it; None for an image from elsewhere.
         measured_viable_ml: viable tumour measured in the simulated image; None in journals of older versions.
+        risk_by: log-risk by each judge of `PlanSettings.judge` that was asked; empty where it was one.
     """
 
     log_risk: float
@@ -113,6 +174,7 @@ class ReplicaScore:
     members: tuple[float, ...] = ()
     predicted_viable_ml: float | None = None
     measured_viable_ml: float | None = None
+    risk_by: dict[str, float] = field(default_factory=dict, hash=False)
 
     @classmethod
     def from_json(cls, data: Any) -> ReplicaScore:
@@ -151,6 +213,7 @@ class Risk:
         months: times of the survival curve.
         survival: mean predicted survival probability at `months`.
         members: log-risk of each member of the survival ensemble, a mean over the replicas; empty without an ensemble.
+        untreated: log-risk by the same network if the tumour stayed as it is; None where it was not asked.
 
     Raises:
         OutcomeError: no replica, or a curve without one probability for each month.
@@ -160,6 +223,7 @@ class Risk:
     months: tuple[float, ...] = ()
     survival: tuple[float, ...] = ()
     members: tuple[float, ...] = ()
+    untreated: float | None = None
 
     def __post_init__(self) -> None:
         if not self.replicas or len(self.months) != len(self.survival):
@@ -190,9 +254,20 @@ class Risk:
         return math.exp(self.log_risk)
 
     @property
+    def hazard_ratio_treated(self) -> float | None:
+        """Hazard ratio against no treatment, with a tumour that stays as it is; None where that was not asked."""
+        return None if self.untreated is None else math.exp(self.log_risk - self.untreated)
+
+    @property
     def interval(self) -> tuple[float, float]:
         """Range of the replicas: lowest and highest. With T replicas it is not a confidence interval."""
         return float(np.min(self.replicas)), float(np.max(self.replicas))
+
+    @property
+    def range_text(self) -> str:
+        """The range of the replicas such as "-0.52 to -0.36"; "" for one replica, which has none."""
+        low, high = self.interval
+        return f"{low:+.2f} to {high:+.2f}" if len(self.replicas) > 1 else ""
 
     @property
     def uncertainty(self) -> float:
@@ -206,15 +281,22 @@ class Risk:
     @property
     def median_survival_months(self) -> float | None:
         """Where the mean curve, drawn as straight lines between its months, first is at one half; None if nowhere."""
-        before = None
-        for time, probability in zip(self.months, self.survival, strict=True):
-            if probability <= 0.5:
-                if before is None or probability == 0.5:
-                    return time
-                last, above = before
-                return last + (time - last) * (above - 0.5) / (above - probability)
-            before = time, probability
-        return None
+        return _median(self.months, self.survival)
+
+    @property
+    def median_interval_months(self) -> tuple[float | None, float | None] | None:
+        """From where to where the median lies with 90 %, by `uncertainty`; an end is None beyond the last month.
+
+        Hazards are proportional, so that a log-risk that is higher by d raises the curve to the power exp(d). None
+        where there is no curve, or one replica and no ensemble, which have no spread.
+        """
+        if not self.months or self.uncertainty <= 0:
+            return None
+        ends = []
+        for off in (_NINETY, -_NINETY):
+            power = math.exp(off * self.uncertainty)
+            ends.append(_median(self.months, [p**power for p in self.survival]))
+        return ends[0], ends[1]
 
     @property
     def text(self) -> str:
@@ -222,8 +304,25 @@ class Risk:
         return f"log-risk {self.log_risk:+.2f} (hazard ratio {self.hazard_ratio:.2f})"
 
     def __repr__(self) -> str:
-        low, high = self.interval
-        return f"Risk({self.text}, {len(self.replicas)} replicas from {low:+.2f} to {high:+.2f})"
+        count = len(self.replicas)
+        return f"Risk({self.text}, {f'{count} replicas from {self.range_text}' if count > 1 else 'one replica'})"
+
+
+#: Deviations within which 90 % of a normal distribution lies.
+_NINETY = 1.645
+
+
+def _median(months: Sequence[float], survival: Sequence[float]) -> float | None:
+    """Where a curve, drawn as straight lines, first is at one half; None if nowhere."""
+    before = None
+    for time, probability in zip(months, survival, strict=True):
+        if probability <= 0.5:
+            if before is None or probability == 0.5:
+                return time
+            last, above = before
+            return last + (time - last) * (above - 0.5) / (above - probability)
+        before = time, probability
+    return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,6 +335,8 @@ class Outcome:
         protocol, seed: of the simulation.
         score: what was predicted and measured of it where it was simulated; None for an outcome from elsewhere.
         look: of the sample that is shown; None where it was not judged.
+        nearest: of the replicas that were simulated with it, the nearest to their mean; it is the one that is written.
+        viable: (K, J, I) tumour that lives, as the model simulates it; None where it does not say it.
     """
 
     ct: Volume
@@ -244,6 +345,8 @@ class Outcome:
     seed: int
     score: ReplicaScore | None = None
     look: SampleLook | None = None
+    nearest: bool = False
+    viable: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         require_same_geometry(self.ct.geometry, self.labels.geometry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from html import escape
 from typing import Any
@@ -10,10 +10,17 @@ from typing import Any
 from MeWMLib.core.errors import PlanSettingsError, UnreadableFileError
 from MeWMLib.core.outcome import CrossCheck, Risk, SampleLook, TumourChange, in_numbers
 from MeWMLib.core.protocol import Protocol
-from MeWMLib.core.records import from_plain, record_to_plain, to_plain
+from MeWMLib.core.records import from_plain, to_plain
+
+# callers of the plan know this module only
+from MeWMLib.core.search_tree import Contribution as Contribution
+from MeWMLib.core.search_tree import Pruned as Pruned
+from MeWMLib.core.search_tree import SearchStep as SearchStep
+from MeWMLib.core.search_tree import way_to_best as way_to_best
 from MeWMLib.core.templates import described, template_of
 from MeWMLib.core.territory import Territory
 from MeWMLib.core.unjudged import unjudged_in_words
+from MeWMLib.core.written import WrittenNumbers
 
 SEARCH_NAMES = ("beam", "exhaustive", "best_first")
 TEMPLATES, FREE = SPACES = ("templates", "free")
@@ -151,33 +158,6 @@ class RuleFinding:
 
 
 @dataclass(frozen=True)
-class Contribution:
-    """What one action of a protocol moved, by leaving it out.
-
-    Attributes:
-        action: its text.
-        risk_without: log-risk of the protocol without it; None if that was not simulated.
-        risk_change: log-risk with it minus without it; negative means that it helps.
-    """
-
-    action: str
-    risk_without: float | None
-    risk_change: float | None
-
-
-@dataclass(frozen=True)
-class Pruned:
-    """A protocol that was not simulated because clinical rules forbid it."""
-
-    protocol: Protocol
-    rules: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready form."""
-        return {"protocol": self.protocol.text, "rules": list(self.rules)}
-
-
-@dataclass(frozen=True)
 class Candidate:
     """One protocol of a plan.
 
@@ -189,6 +169,7 @@ class Candidate:
             where all were asked, None where that was not recorded.
         look: of the sample that its volume shows; None where none was judged.
         viable: the viable tumour as it is predicted, and as it is measured; None where one of them is not known.
+        written: what its written volume and labels show; None where no volume was kept, and in older plans.
         rank: its place in the plan that holds it, 1 for the best; 0 outside of a plan.
     """
 
@@ -202,6 +183,7 @@ class Candidate:
     unjudged: dict[str, tuple[str, ...]] | None = field(default=None, hash=False)
     look: SampleLook | None = None
     viable: CrossCheck | None = None
+    written: WrittenNumbers | None = None
     rank: int = field(default=0, compare=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -214,11 +196,15 @@ class Candidate:
             "template": template_of(self.protocol),
             "described": described(self.protocol),
             "risk": self.risk.log_risk,
-            "risk_interval": list(self.risk.interval),
+            "risk_interval": list(self.risk.interval) if len(self.risk.replicas) > 1 else None,
             "risk_replicas": list(self.risk.replicas),
             "risk_members": list(self.risk.members),
             "risk_uncertainty": self.risk.uncertainty,
+            "risk_untreated": self.risk.untreated,
+            "hazard_ratio": self.risk.hazard_ratio,
+            "hazard_ratio_treated": self.risk.hazard_ratio_treated,
             "median_survival_months": self.risk.median_survival_months,
+            "median_interval_months": to_plain(self.risk.median_interval_months),
             "survival": {"months": list(self.risk.months), "probability": list(self.risk.survival)},
             "tumour_change": self.tumour_change.to_json(),
             "warnings": to_plain(self.warnings),
@@ -228,6 +214,7 @@ class Candidate:
             "unjudged": to_plain(self.unjudged),
             "look": to_plain(self.look),
             "viable": None if self.viable is None else self.viable.to_json(),
+            "written": None if self.written is None else self.written.to_json(),
         }
 
     @property
@@ -251,6 +238,7 @@ class Candidate:
             "months": curve["months"],
             "survival": curve["probability"],
             "members": data.get("risk_members", []),
+            "untreated": data.get("risk_untreated"),
         }
         fed = {"actions": data["actions"], "territory": data.get("territory")}
         entry = {**data, "protocol": fed, "risk": risk}
@@ -269,22 +257,6 @@ class Candidate:
     def __repr__(self) -> str:
         rank = f"rank {self.rank}: " if self.rank else ""
         return f"Candidate({rank}{self.protocol.text}, {in_numbers(self.risk, self.tumour_change)})"
-
-
-@dataclass(frozen=True)
-class SearchStep:
-    """One expansion of the search tree: `child` is `parent` and one action; `kept` if the search went on from it."""
-
-    step: int
-    beam: int
-    parent: Protocol
-    child: Protocol
-    risk: float
-    kept: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready form; the root is the empty protocol, written as ""."""
-        return {**record_to_plain(self), "parent": self.parent.text, "child": self.child.text}
 
 
 @dataclass(frozen=True)
@@ -312,6 +284,11 @@ class Plan:
     def __post_init__(self) -> None:
         ranked = tuple(replace(c, rank=n) for n, c in enumerate(self.candidates, start=1))
         object.__setattr__(self, "candidates", ranked)
+
+    def against(self, untreated: float) -> Plan:
+        """The same plan with the log-risk that an untreated tumour has, which every protocol is held against."""
+        told = [replace(c, risk=replace(c.risk, untreated=untreated)) for c in self.candidates]
+        return replace(self, candidates=tuple(told))
 
     def fed(self, territory: Territory | None) -> Plan:
         """The same plan with every protocol given into a territory."""
@@ -373,21 +350,6 @@ class Plan:
         body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
         head = "".join(f"<th>{title}</th>" for title in titles)
         return f"<table><tr>{head}</tr>{body}</table><p>Simulated; research use only.</p>"
-
-
-def way_to_best(tree: Sequence[SearchStep], best: Protocol | None) -> set[SearchStep]:
-    """The expansions of a search tree that led to the best protocol."""
-    way: set[SearchStep] = set()
-    wanted = best.text if best is not None else ""
-    below = max((s.step for s in tree), default=0) + 1
-    while wanted:
-        found = [s for s in tree if s.child.text == wanted and s.step < below]
-        if not found:
-            break
-        one = max(found, key=lambda s: (s.kept, s.step))
-        way.add(one)
-        wanted, below = one.parent.text, one.step
-    return way
 
 
 def _require_fields(data: Any, what: str, *names: str) -> None:

@@ -10,6 +10,8 @@ import MeWMLib
 from MeWMLib.core.beside import Beside
 from MeWMLib.core.errors import MeWMError, UnreadableFileError
 from MeWMLib.core.goal import Goal
+from MeWMLib.core.inputs_used import InputUsed
+from MeWMLib.core.numbers import NumbersExplained
 from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.plan import FREE, Candidate, Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace
@@ -17,6 +19,7 @@ from MeWMLib.core.questions import Question
 from MeWMLib.core.records import from_plain, to_plain
 from MeWMLib.core.sealed import FILES, read_sealed, write_sealed
 from MeWMLib.core.targets import Session
+from MeWMLib.core.trained_on import TOPIC
 from MeWMLib.core.volume import Provenance
 
 #: Version of the form of plan.json; fields may be added to it, older plans then have their defaults.
@@ -115,14 +118,20 @@ class TreatmentSummary:
     def text(self) -> str:
         """What is treated, in one line: "lesions 1, 3 (34 %) of 5; 62 % of all tumour"."""
         if not self.targets:  # a plan of an older version
-            return f"lesion {self.lesion} and what is close to it; {self.share_of_tumour_percent:.0f} % of all tumour"
+            return f"lesion {self.lesion} and what is close to it; {self.share_text} of all tumour"
         shown = [
             f"{n}" if percent > 99.95 else f"{n} ({percent:.0f} %)"
             for n, percent in zip(self.targets, self.target_percent, strict=False)
         ]
         more = f" and {len(shown) - _LISTED} more" if len(shown) > _LISTED else ""
         listed = f"lesion{'s' if len(shown) > 1 else ''} {', '.join(shown[:_LISTED])}{more} of {self.lesions}"
-        return f"{listed}; {self.share_of_tumour_percent:.0f} % of all tumour"
+        return f"{listed}; {self.share_text} of all tumour"
+
+    @property
+    def share_text(self) -> str:
+        """Share of all tumour that is treated; 100 % is said where it is all."""
+        share = self.share_of_tumour_percent
+        return "over 99 %" if 99.5 <= share < 100 else "under 1 %" if 0 < share < 0.5 else f"{share:.0f} %"
 
 
 @dataclass(frozen=True)
@@ -137,10 +146,16 @@ class PlanDocument:
         policy: what was proposed, by whom and why.
         questions: what looked wrong with labels or scan; empty in plans of older versions.
         files: names of the files "pre" and "pre_labels"; empty until they are written.
+        tables: names of the files "ranking" and "lesions" (`core.plan_tables`); empty until they are written.
         files_sha256: checksums of these and of the candidates' files, by name; none in plans of earlier versions.
         mewm: version that made it.
         kind: `SEARCHED`, or `NAMED` for one protocol that the user named: it has no rank.
         beside: the user's own protocol beside the first one, where one was given.
+        phase: contrast phase of the scan, which the simulated ones have too; "unknown" in older plans.
+        inputs: the files that were given, by checksums; empty in older plans.
+        asked: what was asked for beside them, by the names of the job's inputs.
+        trained_on: what the bundle's networks were trained on, in words; "" where the bundle does not say it. What lies
+            outside of it is among the questions.
     """
 
     plan: Plan
@@ -164,6 +179,26 @@ class PlanDocument:
     kind: str = SEARCHED
     beside: Beside | None = None
     goal_reading: Goal = Goal()
+    phase: str = "unknown"
+    trained_on: str = ""
+    inputs: dict[str, InputUsed] = field(default_factory=dict)
+    asked: dict[str, Any] = field(default_factory=dict)
+    tables: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def on_maps(self) -> bool:
+        """True if the dynamics model works on coarse maps, and so simulates iodine and is told weeks."""
+        return any(c.tumour_change.oil_ml_after is not None for c in self.plan.candidates)
+
+    @property
+    def outside(self) -> tuple[Question, ...]:
+        """What of the case lies outside of what the networks were trained on."""
+        return tuple(one for one in self.questions if one.topic.startswith(TOPIC))
+
+    @property
+    def numbers(self) -> NumbersExplained:
+        """What the numbers of this plan mean."""
+        return NumbersExplained.of(self.settings, self.on_maps, self.treated.outline_after_by)
 
     @property
     def target_centre(self) -> tuple[float, float, float] | None:
@@ -197,11 +232,17 @@ class PlanDocument:
             "findings": to_plain(self.findings),
             "policy": {"name": space.pop("policy"), **space},
             "labels": to_plain(self.labels),
+            "phase": self.phase,
+            "trained_on": self.trained_on,
+            "inputs": to_plain(self.inputs),
+            "asked": dict(self.asked),
+            "numbers": to_plain(self.numbers),
             "treated": to_plain(self.treated),
             "questions": to_plain(self.questions),
             **self.plan.to_json(),
             "beside": self.beside.to_json() if self.beside else None,
             "files": dict(self.files),
+            "tables": dict(self.tables),
             FILES: dict(self.files_sha256),
         }
 
@@ -209,7 +250,7 @@ class PlanDocument:
     def file_names(self) -> list[str]:
         """Names of all files of the plan."""
         named = [*self.plan.candidates, *([self.beside.mine] if self.beside else [])]
-        return [name for files in (self.files, *(c.files for c in named)) for name in files.values()]
+        return [name for files in (self.files, self.tables, *(c.files for c in named)) for name in files.values()]
 
     @classmethod
     def from_json(cls, data: Any) -> PlanDocument:

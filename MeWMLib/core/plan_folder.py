@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from MeWMLib.core import io
 from MeWMLib.core.errors import MeWMError, OutputError, UnreadableFileError, output_error
 from MeWMLib.core.image_files import read_image_file
@@ -25,15 +28,20 @@ from MeWMLib.core.plan_document import LabelsUsed as LabelsUsed
 from MeWMLib.core.plan_document import PlanDocument as PlanDocument
 from MeWMLib.core.plan_document import TreatmentSummary as TreatmentSummary
 from MeWMLib.core.plan_document import read_document as read_document
+from MeWMLib.core.plan_tables import csv_text, lesion_rows, ranking_rows
 from MeWMLib.core.sealed import FILES, read_sealed, require_unchanged, sha256_of, write_sealed
 from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
 
 PLAN, RUN, REPORT, SCENE = "plan.json", "run.json", "report.html", "scene.mrb"
+#: In run.json: SHA-256 of the plan.json that report, pictures and scene were made from.
+MADE_FROM = "made_from_plan_sha256"
 #: What a search has simulated, while it is not finished (`planning.journal`).
 JOURNAL = ".mewm-journal.jsonl"
 BEFORE = {"pre": "pre.nrrd", "pre_labels": "pre.seg.nrrd"}
+#: Tables for other programs, by their names among the files of the plan.
+TABLES = {"ranking": "ranking.csv", "lesions": "lesions.csv"}
 #: What an earlier plan may have left here; it would contradict the new plan.
-_FORMER = (PLAN, "simulated_*.nrrd", *BEFORE.values(), RUN, SCENE, REPORT)
+_FORMER = (PLAN, "simulated_*.nrrd", *BEFORE.values(), *TABLES.values(), RUN, SCENE, REPORT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +86,14 @@ class PlanFolder:
             made = self._read_run().get(FILES, {})
             require_unchanged(self.path, made, made)
         return document
+
+    def read_run(self) -> dict[str, Any]:
+        """Read and check run.json, which may be absent: then an empty one.
+
+        Raises:
+            UnreadableFileError: it is not as it was written.
+        """
+        return self._read_run() if (self.path / RUN).is_file() else {}
 
     def _read_run(self) -> dict[str, Any]:
         data = read_sealed(self.path / RUN, "The times of the run", REMEDY)
@@ -177,7 +193,7 @@ class PlanFolder:
         data = self._read_run() if (self.path / RUN).is_file() else {}
         data.pop("sha256", None)
         sums = {**data.get(FILES, {}), **{name: sha256_of(self.path / name) for name in names}}
-        write_sealed({**data, FILES: sums}, self.path / RUN)
+        write_sealed({**data, MADE_FROM: sha256_of(self.path / PLAN), FILES: sums}, self.path / RUN)
 
     def write_before(self, ct: Volume, labels: LabelMap) -> dict[str, str]:
         """Write the CT and labels before treatment; returns the file names."""
@@ -186,8 +202,32 @@ class PlanFolder:
         io.write_labels(labels, self.path / BEFORE["pre_labels"])
         return self._summed(BEFORE)
 
-    def write_kept(self, rank: int, ct: Volume, labels: LabelMap, sd: Volume | None) -> dict[str, str]:
+    def write_tables(self, document: PlanDocument) -> dict[str, str]:
+        """Write the ranking and the lesions as tables; returns the file names. A plan without candidates has none."""
+        if not document.plan.candidates:
+            return {}
+        self._begin()
+        rows = {"ranking": ranking_rows(document), "lesions": lesion_rows(document)}
+        for key, name in TABLES.items():
+            with io.atomic_path(self.path / name) as temporary:
+                temporary.write_text(csv_text(rows[key]), encoding="utf-8", newline="")
+        return self._summed(TABLES)
+
+    def write_kept(
+        self,
+        rank: int,
+        ct: Volume,
+        labels: LabelMap,
+        sd: Volume | None,
+        tissue: Mapping[str, NDArray[np.bool_] | None] | None = None,
+    ) -> dict[str, str]:
         """Write the simulated volumes of one rank (0: the user's own protocol) and the deviation over its replicas.
+
+        Args:
+            rank: names the files.
+            ct, labels: of the outcome.
+            sd: deviation over its replicas.
+            tissue: what the tumour consists of, as further segments (`tissue_labels.SEGMENTS`).
 
         Returns:
             the file names.
@@ -196,7 +236,10 @@ class PlanFolder:
         stem = f"simulated_{rank:02d}" if rank else "simulated_mine"
         files = {"ct": f"{stem}.nrrd", "labels": f"{stem}.seg.nrrd"}
         io.write_volume(ct, self.path / files["ct"])
-        io.write_labels(labels, self.path / files["labels"])
+        if ct.simulated is None:
+            io.write_labels(labels, self.path / files["labels"])
+        else:
+            io.write_outcome_labels(labels, tissue or {}, ct.simulated, self.path / files["labels"])
         if sd is not None:
             files["sd"] = f"{stem}_sd.nrrd"
             io.write_volume(sd, self.path / files["sd"])

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from MeWMLib.core import io
 from MeWMLib.core.errors import InputError
 from MeWMLib.core.records import to_plain
+from MeWMLib.core.sealed import FILES, sha256_of, write_sealed
 from MeWMLib.core.volume import LabelMap, Volume
-from MeWMLib.jobs.inputs import read_post
+from MeWMLib.jobs.inputs import inputs_used, read_post
 from MeWMLib.jobs.kinds import risk_json
 from MeWMLib.jobs.table import kind_of
 from MeWMLib.jobs.task import PatientAtWork, Task, labels_entry
@@ -68,13 +69,17 @@ def assess(task: Task) -> dict[str, Any]:
         "questions": to_plain(questions),
         **risk_json(risk),
         "registered_by": "user" if registered else "mewm",
+        "seed": task.job.seed,
+        "bundle": {"name": ready.world.bundle.name, "sha256": ready.world.bundle.sha256},
+        "versions": task.engine.versions(),
+        "inputs": to_plain(inputs_used(task.job, case=ready.case.ct, post=post)),
         **found.to_json(),
     }
     task.check_cancelled()
     if out is not None:
         with task.report.stage("write", "Writing the result"):
-            _write_beside(found, ready, out, bool(inputs.get("registered")))
-            io.write_json(result, out)
+            written = _write_beside(found, ready, out, bool(inputs.get("registered")))
+            write_sealed({**result, FILES: {path.name: sha256_of(path) for path in written}}, out)
     return result
 
 
@@ -107,12 +112,14 @@ def _doubt(ready: PatientAtWork, given: LabelMap | None) -> str:
     )
 
 
-def _write_beside(found: Assessment, ready: PatientAtWork, out: Path, registered: bool) -> None:
-    """Write the picture and, if asked for, the registered CT and the deformation."""
+def _write_beside(found: Assessment, ready: PatientAtWork, out: Path, registered: bool) -> list[Path]:
+    """Write the picture and, if asked for, the registered CT and the deformation; returns what was written."""
     output = kind_of("assess").output
     assert output is not None
     picture, ct, deformation = output.beside_of(out).values()
     found.write_picture(ready.patient, picture)
-    if registered:
-        io.write_volume(found.registered.ct, ct)
-        found.registered.write_deformation(deformation)
+    if not registered:
+        return [picture]
+    io.write_volume(found.registered.ct, ct)
+    found.registered.write_deformation(deformation)
+    return [picture, ct, deformation]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from MeWMLib.core import io, regions
 from MeWMLib.core.errors import InputError, NoTumourError, PlanSettingsError, TerritoryError
+from MeWMLib.core.inputs_used import InputUsed, voxels_sha256
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import Protocol
@@ -189,6 +188,31 @@ def read_post(job: Job) -> tuple[Volume, LabelMap | None]:
 
 def opaque_id(ct: Volume) -> str:
     """An identifier from the voxels: the same for the same scan, and it says nothing about the person."""
-    digest = hashlib.sha256(json.dumps([list(ct.array.shape), str(ct.array.dtype)]).encode())
-    digest.update(ct.array.tobytes())
-    return f"case-{digest.hexdigest()[:12]}"
+    return f"case-{voxels_sha256(ct)[:12]}"
+
+
+def inputs_used(job: Job, **images: Volume) -> dict[str, InputUsed]:
+    """The checksums of all files that a job was given, by the names of the inputs.
+
+    Args:
+        job: with paths of this computer.
+        images: the CTs, as they were read.
+    """
+    found = {}
+    for entry in kind_of(job.kind).inputs:
+        given = job.inputs.get(entry.name)
+        if given and entry.type in ("ct", "labels", "region", "segments"):
+            sample = str(given).startswith(SAMPLE_PREFIX)
+            path = None if sample else Path(given)
+            found[entry.name] = InputUsed.of(given if path is None else path.name, path, images.get(entry.name))
+    return found
+
+
+#: Types of inputs that say what was asked for, and hold no path and nothing of the patient.
+_ASKED = ("text", "on", "off")
+
+
+def asked_for(job: Job) -> dict[str, Any]:
+    """What a job was asked for beside its files, for who repeats it; the goal and the clinical data stand elsewhere."""
+    entries = [e.name for e in kind_of(job.kind).inputs if e.type in _ASKED and e.name != "goal"]
+    return {name: job.inputs[name] for name in entries if job.inputs.get(name) is not None}

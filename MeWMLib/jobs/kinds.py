@@ -83,11 +83,11 @@ def _treated(patient: Patient) -> dict[str, Any]:
 
 
 def risk_json(risk: Risk) -> dict[str, Any]:
-    """A risk as JSON, in the words of plan.json; the range of the ensemble is null where there is none."""
+    """A risk as JSON, in the words of plan.json; a range is null where there is one value alone."""
     members = [min(risk.members), max(risk.members)] if risk.members else None
     return {
         "risk": risk.log_risk,
-        "risk_interval": list(risk.interval),
+        "risk_interval": list(risk.interval) if len(risk.replicas) > 1 else None,
         "risk_members": members,
         "risk_uncertainty": risk.uncertainty,
         "median_survival_months": risk.median_survival_months,

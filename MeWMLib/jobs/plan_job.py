@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from MeWMLib.core.beside import without
 from MeWMLib.core.errors import CancelledError
-from MeWMLib.core.outcome import Outcome
+from MeWMLib.core.outcome import CrossCheck, Outcome
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import Candidate, Plan, PlanSettings, replica_seeds
 from MeWMLib.core.plan_folder import (
@@ -25,13 +27,27 @@ from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.questions import Question
 from MeWMLib.core.records import from_plain, to_plain
 from MeWMLib.core.territory import Territory
-from MeWMLib.jobs.inputs import Case, plan_settings, protocol_of, targets_of, territory_of
+from MeWMLib.core.written import Sample
+from MeWMLib.jobs.inputs import (
+    Case,
+    asked_for,
+    inputs_used,
+    plan_settings,
+    protocol_of,
+    targets_of,
+    territory_of,
+)
+from MeWMLib.jobs.table import SAMPLE_PREFIX
 from MeWMLib.jobs.task import Task
 from MeWMLib.planning.beside import beside
+from MeWMLib.planning.explain import contributions
 from MeWMLib.planning.journal import Journal
 from MeWMLib.planning.search import SearchCancelled
 from MeWMLib.policy.permission import require_allowed, require_indicated
 from MeWMLib.policy.rules import blocking, check
+from MeWMLib.world.assessment import known_phase
+from MeWMLib.world.questions import question_limits
+from MeWMLib.world.written import Before, WrittenTissue, measure_written
 
 if TYPE_CHECKING:
     from MeWMLib.world.model import WorldModel
@@ -61,6 +77,7 @@ class _Work:
     def document(self, space: ActionSpace) -> PlanDocument:
         """Everything in plan.json that is known before the search."""
         job, bundle = self.task.job, self.world.bundle
+        training = bundle.manifest.training
         return PlanDocument(
             plan=_NOTHING,
             case=self.case.name,
@@ -76,8 +93,22 @@ class _Work:
             policy=space,
             labels=self.labels,
             treated=self.treated(),
-            questions=self.questions,
+            questions=(*self.questions, *self.outside),
+            phase=self.phase,
+            inputs=inputs_used(job, case=self.case.ct),
+            asked=asked_for(job),
+            trained_on=training.text if training is not None else "",
         )
+
+    @cached_property
+    def outside(self) -> tuple[Question, ...]:
+        """What of the case lies outside of what the bundle was trained on; it is said while the job runs, too."""
+        training = self.world.bundle.manifest.training
+        if training is None:
+            return ()
+        weeks = self.settings.weeks if self.world.simulator.whole else None
+        synthetic = self.case.name == f"{SAMPLE_PREFIX}synthetic"
+        return self.task.asked(question_limits(self.patient, training, self.phase, weeks, synthetic))
 
     def treated(self) -> TreatmentSummary:
         """What is treated in this session."""
@@ -117,19 +148,37 @@ class _Work:
                 mine = self.written(pair.mine, outcomes_of(pair.mine, False))
                 document = replace(document, beside=replace(pair, mine=mine, first=candidates[0]))
         plan = replace(document.plan, candidates=tuple(candidates), stopped_by=stopped_by)
-        self.folder.write(replace(document, plan=plan))
+        document = replace(document, plan=plan)
+        self.folder.write(replace(document, tables=self.folder.write_tables(document)))
         self.folder.write_run(report.timings())
         if not plan.cancelled:
             self.folder.drop_journal()
         return {"plan": PLAN, "labels": to_plain(self.labels), "device": self.world.device, **_summary(plan)}
 
+    @cached_property
+    def before(self) -> Before:
+        """The scan before treatment, which every written volume is measured against."""
+        return Before.of(self.case.ct, self.patient.labels, self.phase)
+
+    @cached_property
+    def phase(self) -> str:
+        """Contrast phase of the scan."""
+        return known_phase(self.case.ct).phase
+
     def written(self, candidate: Candidate, outcomes: Sequence[Outcome]) -> Candidate:
-        """Write the volumes of one candidate; returns it with their names."""
-        ct, spread = outcomes[0].ct, self.world.spread(outcomes) if len(outcomes) > 1 else None
+        """Write the volumes of one candidate; returns it with their names and with what was measured in them."""
+        shown = next((one for one in outcomes if one.nearest), outcomes[0])
+        ct, spread = shown.ct, self.world.spread(outcomes) if len(outcomes) > 1 else None
         if candidate.forbidden and ct.simulated is not None:
             ct = replace(ct, simulated=replace(ct.simulated, forbidden=candidate.forbidden))
-        files = self.folder.write_kept(candidate.rank, ct, outcomes[0].labels, spread)
-        return replace(candidate, files=files, look=outcomes[0].look)
+        tissue = WrittenTissue.of(self.before, ct, shown.labels, shown.viable)
+        files = self.folder.write_kept(candidate.rank, ct, shown.labels, spread, tissue.segments)
+        sample = Sample(shown.seed, len(outcomes))
+        numbers = measure_written(self.before, ct, shown.labels, sample, tissue)
+        scores = [one.score for one in outcomes if one.score is not None]
+        # by which judge the risk changes was asked of all replicas, or is not known
+        viable = CrossCheck.over(scores) if len(scores) == len(candidate.risk.replicas) else None
+        return replace(candidate, files=files, look=shown.look, written=numbers, viable=viable or candidate.viable)
 
 
 def plan(task: Task) -> dict[str, Any]:
@@ -204,8 +253,8 @@ def _search(work: _Work) -> dict[str, Any]:
     seeds = replica_seeds(seed, settings.replicas)
     document = replace(document, plan=found)
     mine = _named(work)
-    if mine is not None and found.best is not None and not task.cancelled():
-        document = _beside(work, document, mine, seeds)
+    if found.best is not None and not task.cancelled():
+        document = _left_out(work, document, seeds) if mine is None else _beside(work, document, mine, seeds)
 
     def outcomes_of(candidate: Candidate, hurry: bool) -> Sequence[Outcome]:
         # in a hurry the first replica must do; it is the one that is written
@@ -214,17 +263,45 @@ def _search(work: _Work) -> dict[str, Any]:
     return work.save(document, outcomes_of)
 
 
+def _judged(work: _Work, protocols: Sequence[Protocol], seeds: tuple[int, ...]) -> list[Candidate]:
+    """Protocols that are simulated for a comparison, with the seeds of the plan."""
+    judged: list[Candidate] = []
+    for n in range(0, len(protocols), TOGETHER):
+        work.task.report.progress(n / len(protocols), f"Simulating {protocols[n].text}")
+        some = protocols[n : n + TOGETHER]
+        judged += work.world.judge(work.patient, some, seeds, work.settings, work.task.cancelled)
+    return judged
+
+
+def _left_out(work: _Work, document: PlanDocument, seeds: tuple[int, ...]) -> PlanDocument:
+    """The document with what each action of the first protocol moved: what the search has not simulated without it is
+    simulated now. After a cancel it stays as it is."""
+    first = document.plan.best
+    assert first is not None  # asked before
+    known = {c.protocol: c.risk.log_risk for c in document.plan.candidates}
+    less = [without(first.protocol, action) for action in first.protocol.actions]
+    told = [one.risk_without for one in first.contributions] or [None] * len(less)
+    known |= {p: risk for p, risk in zip(less, told, strict=True) if risk is not None}
+    if first.risk.untreated is not None:
+        known.setdefault(Protocol(()), first.risk.untreated)
+    new = [p for p in dict.fromkeys(less) if p.actions and p not in known]
+    if new:
+        with work.task.report.stage("beside", "Simulating the first protocol without each of its actions"):
+            try:
+                known |= {c.protocol: c.risk.log_risk for c in _judged(work, new, seeds)}
+            except SearchCancelled:
+                return document
+    moved = replace(first, contributions=contributions(first.protocol, known))
+    return replace(document, plan=replace(document.plan, candidates=(moved, *document.plan.candidates[1:])))
+
+
 def _beside(work: _Work, document: PlanDocument, mine: Protocol, seeds: tuple[int, ...]) -> PlanDocument:
     """The document with the user's protocol beside the first one; without it after a cancel."""
-    task, world, patient, plan = work.task, work.world, work.patient, document.plan
+    task, patient, plan = work.task, work.patient, document.plan
     assert plan.best is not None  # asked before
 
     def judge(protocols: Sequence[Protocol]) -> list[Candidate]:
-        judged: list[Candidate] = []
-        for n in range(0, len(protocols), TOGETHER):
-            task.report.progress(n / len(protocols), f"Simulating {protocols[n].text}")
-            judged += world.judge(patient, protocols[n : n + TOGETHER], seeds, work.settings, task.cancelled)
-        return judged
+        return _judged(work, protocols, seeds)
 
     def forbids(protocol: Protocol) -> list[str]:
         found = check(protocol, patient.clinical, findings=patient.findings, goal=patient.goal)

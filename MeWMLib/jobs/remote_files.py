@@ -18,9 +18,9 @@ from MeWMLib.core.errors import BundleError, InputError, ServerError, Unreadable
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan_folder import PLAN, PlanFolder, read_document
 from MeWMLib.core.regions import read_segments, write_region, write_segments
-from MeWMLib.core.sealed import write_sealed
+from MeWMLib.core.sealed import FILES, read_sealed, write_sealed
 from MeWMLib.core.volume import Volume
-from MeWMLib.jobs.inputs import read_ct, read_fed, read_labels
+from MeWMLib.jobs.inputs import inputs_used, read_ct, read_fed, read_labels
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.table import SAMPLE_PREFIX, Input, kind_of
 from MeWMLib.jobs.wire import FileEntry, is_plain_name
@@ -140,6 +140,9 @@ class Target:
         self._case = "" if case.startswith(SAMPLE_PREFIX) else Path(case).name
         self._labels = Path(labels).name if labels else ""
         self._sent_labels = kind.files.get("labels", "")
+        #: The server saw files that were written again: names and checksums are those of the files here.
+        used = inputs_used(job)
+        self._used = {key: {"name": one.name, "sha256": one.sha256} for key, one in used.items()}
 
     def leave(self) -> None:
         """Remove the folders that were made, if nothing was written into them."""
@@ -153,6 +156,12 @@ class Target:
         labels = data.get("labels")
         if self._labels and isinstance(labels, dict) and isinstance(labels.get("note"), str):
             renamed["labels"] = {**labels, "note": labels["note"].replace(self._sent_labels, self._labels)}
+        inputs = data.get("inputs")
+        if isinstance(inputs, dict):
+            renamed["inputs"] = {
+                key: {**one, **self._used[key]} if key in self._used and isinstance(one, dict) else one
+                for key, one in inputs.items()
+            }
         return {**data, **renamed}
 
     @contextmanager
@@ -176,8 +185,25 @@ class Target:
         elif self.file is not None and name == self.name:
             with io.atomic_path(self.file) as path:
                 yield path
+                if path.name.endswith(".json"):
+                    self._told_here(path)
         elif name in self.beside:
             with io.atomic_path(self.beside[name]) as path:
                 yield path
         else:
             yield None
+
+    def _told_here(self, path: Path) -> None:
+        """Give a result and the files beside it the names that they have here.
+
+        Raises:
+            ServerError: it cannot be read.
+        """
+        try:
+            data = read_sealed(path, "The result", "Run the job again")
+        except UnreadableFileError as error:
+            raise ServerError(what="The server sent a result that cannot be read", given=error.given[:120]) from error
+        if isinstance(data, dict) and isinstance(data.get(FILES), dict):
+            data.pop("sha256", None)
+            sums = {self.beside[name].name if name in self.beside else name: one for name, one in data[FILES].items()}
+            write_sealed({**self.named(data), FILES: sums}, path)

@@ -286,7 +286,7 @@ _KINDS = (
             "complexity_weight",
             "uncertainty_weight",
         ),
-        stages={"plan": "Search", "beside": "Your protocol", "simulate": "Simulate the best"},
+        stages={"plan": "Search", "beside": "Comparisons", "simulate": "Simulate the best"},
     ),
     JobKind(
         "simulate",

@@ -146,7 +146,7 @@ class Task:
         clinical, goal = self.goal()
         bundle, case = self.bundle(), self.read()
         # what was given is questioned before the seconds that loading takes
-        questions = self._asked(question_clinical(clinical)) + self.ask_given(case)
+        questions = self.asked(question_clinical(clinical)) + self.ask_given(case)
         world = self.world(bundle)
         labels, entry = self.labels(world, case)
         if not case.has_liver and labels.tumour.any():
@@ -176,14 +176,14 @@ class Task:
             questions = tuple(replace(one, severity=WARNING) if one.severity == SEVERE else one for one in questions)
         if kind_of(self.job.kind).output is not None:  # what only lists the lesions needs no target
             require_target(questions, bool(self.job.inputs.get("accept_labels")))
-        return patient, self._asked(questions)
+        return patient, self.asked(questions)
 
     def ask_given(self, case: Case) -> tuple[Question, ...]:
         """What the CT and the labels that were given let one ask; as `ask_labels`."""
         from MeWMLib.world.questions import question_scan
 
         notes = tuple(Question("segments", NOTE, f"{note}.") for note in case.notes)
-        questions = self._asked((*notes, *question_scan(case.ct)))
+        questions = self.asked((*notes, *question_scan(case.ct)))
         if case.labels is None or not case.has_liver:
             return questions
         return questions + self.ask_labels(case.ct, case.labels)
@@ -194,7 +194,7 @@ class Task:
 
         questions = question_patient(ct, labels, clinical_of(self.job))
         require_accepted(questions, bool(self.job.inputs.get("accept_labels")))
-        return self._asked(questions)
+        return self.asked(questions)
 
     def ask_after(self, ct: Volume, labels: LabelMap) -> tuple[Question, ...]:
         """As `ask_labels`, of a CT after treatment."""
@@ -205,9 +205,10 @@ class Task:
             for one in question_after(ct, labels)
         )
         require_accepted(questions, bool(self.job.inputs.get("accept_labels")))
-        return self._asked(questions)
+        return self.asked(questions)
 
-    def _asked(self, questions: tuple[Question, ...]) -> tuple[Question, ...]:
+    def asked(self, questions: tuple[Question, ...]) -> tuple[Question, ...]:
+        """Show questions to the user as they are asked; returns them."""
         for one in questions:
             self.report.log(in_line(one), notice=True)
         return questions

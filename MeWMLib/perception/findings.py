@@ -21,11 +21,12 @@ from MeWMLib.core.patient import Findings, Lesion
 from MeWMLib.core.volume import LIVER, Geometry, LabelMap, Volume, require_same_geometry
 from MeWMLib.perception.liver_place import LiverPlace
 from MeWMLib.perception.segments import SegmentMap
-from MeWMLib.perception.viability import LiverReference, Tissue, liver_reference, tissue_of
+from MeWMLib.perception.viability import OIL_HU, LiverReference, Tissue, liver_reference, tissue_of
 
-#: On the cube of the latent model: Lipiodol deposits, denser than any enhanced tumour or vessel in the portal phase;
-#: and necrosis, less dense than any perfused tumour. Noise brings single voxels of a dark lesion under it: shares of
-#: one patient can be compared, and no scanner's images.
+#: On the cube of the latent model what lives is between these: Lipiodol and what it spreads to, denser than any
+#: enhanced tumour or vessel in the portal phase; and necrosis, less dense than any perfused tumour. Noise brings single
+#: voxels of a dark lesion under it: shares of one patient can be compared, and no scanner's images. How much tissue
+#: holds Lipiodol is told by `viability.OIL_HU` everywhere.
 LIPIODOL_HU, NECROSIS_HU = 200, 50
 
 
@@ -140,7 +141,7 @@ class _Told(NamedTuple):
 
 def _by_limits(hu: NDArray[Any], mask: NDArray[np.bool_]) -> _Told:
     inside = hu[mask]
-    shares = float(np.mean(inside >= LIPIODOL_HU)), float(np.mean(inside < NECROSIS_HU))
+    shares = float(np.mean(inside >= OIL_HU)), float(np.mean(inside < NECROSIS_HU))
     return _Told(*shares, int(viable_mask(hu, mask).sum()), None)
 
 

@@ -136,6 +136,17 @@ class Journal(AbstractContextManager["Journal"]):
         return good
 
 
+def is_whole(path: Path) -> bool:
+    """True if every line of a journal is as it was written: each carries the checksum of itself and the one before."""
+    content, last = path.read_bytes(), ""
+    for line in content.splitlines(keepends=True):
+        found = _LINE.fullmatch(line.rstrip(b"\n"))
+        if found is None or not line.endswith(b"\n") or _digest(last, found[2]) != found[1].decode():
+            return False
+        last = found[1].decode()
+    return True
+
+
 def _digest(last: str, text: bytes) -> str:
     return hashlib.sha256(last.encode() + b"\n" + text).hexdigest()
 

@@ -43,6 +43,35 @@ def labels_after(labels: LabelMap, box: Box, weight: FloatArray, maps: OutcomeMa
     return labels.with_array(array)
 
 
+def viable_after(labels: LabelMap, box: Box, weight: FloatArray, maps: OutcomeMaps) -> Mask:
+    """What of the tumour lives, as the maps say it: (K, J, I) on the grid of the labels. What is not treated does.
+
+    Of each voxel of tumour the maps know a share that lives. So many voxels as that share is of the tumour are viable,
+    those with the highest share, so that the volume of the mask is that of the maps.
+
+    Args:
+        labels: after treatment, of `labels_after`.
+        box, weight: of `painter.treated_weight`.
+        maps: after treatment.
+    """
+    found = labels.tumour
+    part = np.asarray(found[box] & (weight > 0))
+    found[box][part] = False
+    tumour, viable = (float(one.sum(dtype=np.float64)) for one in (maps.tumour, maps.viable))
+    count = round(int(part.sum()) * min(1.0, viable / tumour)) if tumour > 0 else 0
+    if count == 0:
+        return found
+    target = labels.geometry.crop((box[0].start, box[1].start, box[2].start), part.shape)
+    lives = upsampled(maps.viable, maps.geometry, target)
+    lives /= np.maximum(upsampled(maps.tumour, maps.geometry, target), LEAST_SHARE)
+    places = np.flatnonzero(part)
+    values = lives.ravel()[places]
+    mask = np.zeros(part.size, bool)
+    mask[places[np.argpartition(-values, count - 1)[:count]]] = True
+    found[box] |= mask.reshape(part.shape)
+    return found
+
+
 def _free(labels: LabelMap, box: Box, weight: FloatArray) -> Mask:
     """Where treated tumour can be."""
     part = labels.array[box]

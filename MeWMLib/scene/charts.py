@@ -72,10 +72,11 @@ def risk_chart(candidates: Sequence[Candidate]) -> bytes:
         axes = figure.add_subplot()
         for row, candidate in enumerate(shown):
             colour = BEST if row == 0 else OTHER
-            low, high = candidate.risk.interval
-            axes.plot([low, high], [row, row], color=colour, linewidth=5, alpha=0.25, solid_capstyle="round")
             replicas = candidate.risk.replicas
-            axes.plot(replicas, [row] * len(replicas), "|", color=colour, markersize=9)
+            if len(replicas) > 1:  # one has no range
+                ends = candidate.risk.interval
+                axes.plot(ends, [row, row], color=colour, linewidth=5, alpha=0.25, solid_capstyle="round")
+                axes.plot(replicas, [row] * len(replicas), "|", color=colour, markersize=9)
             axes.plot(candidate.risk.log_risk, row, "o", color=colour, markersize=7)
         axes.set_yticks(range(len(shown)), [f"{c.rank}.  {short(c.protocol.text, 58)}" for c in shown])
         axes.tick_params(axis="y", length=0, labelcolor=INK)

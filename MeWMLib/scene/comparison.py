@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from MeWMLib.core.outcome_words import written_lines
 from MeWMLib.core.plan_folder import NAMED, KeptCandidate, PlanDocument
 from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.scene.colours import deviation_map, difference_map, round_limit
@@ -295,6 +296,11 @@ def _read_me(scene: Any, document: PlanDocument) -> Any:
         "Nodes whose names say SIMULATED are computed, not scans; their attributes say by what.",
     ]
     lines += [f"FORBIDDEN by the clinical rules, simulated at the user's wish: {text}" for text in document.forbidden]
+    lines.append(document.numbers.picture)
+    lines += [one.text for one in document.outside]
+    best = document.plan.best
+    if best is not None and best.written is not None:
+        lines += [f"Rank {best.rank}:" if len(document.plan.candidates) > 1 else "Outcome:", *written_lines(best)]
     if document.plan.cancelled:
         lines.append("The search was stopped before it was finished: the ranking holds what was found until then.")
     node.SetText("\n".join(lines))

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from MeWMLib.core.plan_folder import KeptCandidate
+from MeWMLib.core.structures import VIEW_LEVEL_HU, VIEW_WINDOW_HU
 from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.scene.annotate import Annotator
 from MeWMLib.scene.colours import ColourMap, deviation_map, difference_map, round_limit
 from MeWMLib.scene.core_app import SlicerCore
+from MeWMLib.scene.framing import framing_of, position_text
 from MeWMLib.scene.nodes import show_in_window, volume_to_node
 from MeWMLib.scene.segmentations import (
     COLOUR_AFTER,
@@ -22,10 +24,12 @@ from MeWMLib.scene.segmentations import (
 )
 from MeWMLib.scene.surfaces import render_surfaces
 from MeWMLib.scene.target import MARGIN_MM, Target, find_target
-from MeWMLib.scene.views import AXIAL, CORONAL, Framing, Pixels, SliceView
+from MeWMLib.scene.views import AXIAL, CORONAL, SAGITTAL, Framing, Pixels, SliceView
 
 SIZE = 560
-GROUPS = ("axial", "coronal", "protocols", "surfaces")
+GROUPS = ("axial", "coronal", "sagittal", "protocols", "surfaces")
+#: The window, as every picture of a slice says it.
+WINDOW = f"window {VIEW_WINDOW_HU:.0f}, level {VIEW_LEVEL_HU:.0f} HU"
 #: A map covers the CT so far that its colours can be read off the legend; the CT below only gives the place.
 _MAP_OPACITY = 0.8
 _BEFORE_KEY = ("lesion before", COLOUR_BEFORE)
@@ -78,8 +82,8 @@ def make_pictures(
     pictures: list[Picture] = []
     try:
         with SliceView(core, SIZE) as view:
-            for orientation in (AXIAL, CORONAL):
-                progress(len(pictures) / 14, f"{orientation} pictures")
+            for orientation in (AXIAL, CORONAL, SAGITTAL):
+                progress(len(pictures) / 18, f"{orientation} pictures")
                 pictures += studio.comparison(view, orientation, simulated[0] if simulated else None)
             progress(0.6, "Protocols side by side")
             pictures += studio.side_by_side(view, simulated)
@@ -111,19 +115,20 @@ class _Studio:
 
     def comparison(self, view: Any, orientation: str, best: KeptCandidate | None) -> list[Picture]:
         """Before; and, where there is a simulated CT: simulated, difference and, axial only, deviation."""
-        framing, group = self.target.liver_framing(orientation), orientation.lower()
+        framing, group = framing_of(self.target, self.before, orientation), orientation.lower()
+        where = f" at {position_text(framing)}, {WINDOW}"
 
         def take(name: str, caption: str, title: str, key: Sequence[Key], *layers: Any, **more: Any) -> Picture:
             pixels = self._slice(view, framing, title, key, *layers, **more)
             return Picture(group, f"{group}_{name}", caption, pixels)
 
-        caption = f"{orientation} CT before treatment; the lesion is outlined"
+        caption = f"{orientation} CT before treatment{where}; the lesion is outlined"
         pictures = [take("before", caption, "CT before treatment", [_BEFORE_KEY], self.ct, [self.lesion])]
         if best is None:
             return pictures
         ct, after = self._simulated(best)
         both, outlines = [_BEFORE_KEY, _AFTER_KEY], [self.lesion, after]
-        caption = f"{orientation} CT as simulated after {best.candidate.described}"
+        caption = f"{orientation} CT as simulated after {best.candidate.described}{where}"
         pictures.append(take("simulated", caption, "Simulated CT", both, ct, outlines, simulated=best))
         caption = "Difference in HU over the CT: orange is brighter after treatment, blue darker, grey unchanged"
         over = self._difference(best)

@@ -12,11 +12,12 @@ import jinja2
 from MeWMLib.core.clinical import field_table
 from MeWMLib.core.io import atomic_path
 from MeWMLib.core.liver_function import child_pugh_class
-from MeWMLib.core.outcome import Risk
+from MeWMLib.core.outcome_words import growth_lines, interval_note, months_text, ratio_text, viable_lines
 from MeWMLib.core.patient import Clinical
-from MeWMLib.core.plan import Plan
+from MeWMLib.core.plan import Candidate, Plan
 from MeWMLib.core.plan_folder import NAMED, PlanDocument
 from MeWMLib.core.structures import VIEW_LEVEL_HU, VIEW_WINDOW_HU
+from MeWMLib.core.written import change_in_words
 from MeWMLib.scene import charts, search
 from MeWMLib.scene.annotate import png_bytes
 from MeWMLib.scene.pictures import GROUPS, Picture
@@ -35,6 +36,14 @@ _REGION = {
 def signed(value: float, digits: int = 2) -> str:
     """A number with its sign, with a real minus."""
     return f"{value:+.{digits}f}".replace("-", _MINUS)
+
+
+def tissue_ml(candidate: Candidate) -> str:
+    """Tissue with Lipiodol, such as "1.6 ml": of the written volume, else of the image of the search if it shows it."""
+    found = (
+        candidate.tumour_change.lipiodol_ml_after if candidate.written is None else candidate.written.lipiodol_ml_after
+    )
+    return "not written" if found is None else f"{found:.1f} ml"
 
 
 def clinical_rows(clinical: Clinical) -> list[tuple[str, str]]:
@@ -59,40 +68,31 @@ def best_in_words(plan: Plan, named: bool = False, weighed: bool = False, partly
     """
     best = plan.candidates[0]
     risk, change = best.risk, best.tumour_change
-    low, high = risk.interval
     of = f"Of {plan.evaluated} simulated protocols (partial ones included) this one "
     of += "is ranked first by risk and weights, with a " if weighed else "has the lowest predicted risk: a "
+    count = len(risk.replicas)
+    ranged = (
+        f", from {signed(risk.interval[0])} to {signed(risk.interval[1])} over {count} replicas, which are simulations "
+        "of it with different seeds"
+        if count > 1
+        else ", from one simulation, which has no range"
+    )
     sentences = [
-        f"{'Its predicted risk is a ' if named else of}"
-        f"log-risk of {signed(risk.log_risk)} (hazard ratio {risk.hazard_ratio:.2f} against the average patient), from "
-        f"{signed(low)} to {signed(high)} over {len(risk.replicas)} replicas, which are simulations of it with "
-        "different seeds."
+        f"{'Its predicted risk is a ' if named else of}log-risk of {signed(risk.log_risk)}{ranged}: {ratio_text(risk)}."
     ]
     if risk.months:
-        sentences.append(f"Predicted median survival: {median_text(risk)}.")
+        sentences.append(f"Predicted median survival: {months_text(risk)}. {interval_note(risk)}")
     sentences.append(
-        f"{_REGION[partly]} the viable tumour goes from {change.viable_ml_before:.1f} ml to "
-        f"{change.viable_ml_after:.1f} ml ({signed(change.viable_change_percent, 0)} %), and "
-        f"{change.lipiodol_ml_after:.1f} ml of tumour hold lipiodol; the longest axial diameter goes from "
-        f"{change.diameter_mm_before:.0f} mm to {change.diameter_mm_after:.0f} mm."
+        f"{_REGION[partly]} the viable tumour {change_in_words(change.viable_ml_before, change.viable_ml_after)} "
+        f"({signed(change.viable_change_percent, 0)} %), the whole tumour "
+        f"{change_in_words(change.volume_ml_before, change.volume_ml_after)}, and the longest axial diameter "
+        f"{change_in_words(change.diameter_mm_before, change.diameter_mm_after, 'mm', 0)}: means over the replicas."
     )
-    if best.viable is not None:
-        sentences.append(f"Viable tumour after treatment: {best.viable.text}.")
-    several = len(risk.replicas) > 1
-    if several and len(plan.candidates) > 1 and plan.candidates[1].risk.interval[0] <= high:
+    if count > 1 and len(plan.candidates) > 1 and plan.candidates[1].risk.interval[0] <= risk.interval[1]:
         sentences.append(
             "The range of its replicas overlaps that of the next protocol: the order of the two is not certain."
         )
     return sentences
-
-
-def median_text(risk: Risk) -> str:
-    """Median survival in words."""
-    if not risk.months:
-        return "not predicted"
-    if risk.median_survival_months is None:
-        return f"over {risk.months[-1]:.0f} months"
-    return f"{risk.median_survival_months:.1f} months"
 
 
 def write_report(
@@ -125,7 +125,7 @@ def render_report(document: PlanDocument, pictures: Sequence[Picture], notes: Se
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(signed=signed, median=median_text)
+    environment.filters.update(signed=signed, median=months_text)
     groups: dict[str, list[dict[str, str]]] = {name: [] for name in GROUPS}
     for picture in pictures:
         entry = {"source": _data_uri(png_bytes(picture.pixels)), "caption": picture.caption}
@@ -155,6 +155,11 @@ def render_report(document: PlanDocument, pictures: Sequence[Picture], notes: Se
         clinical=clinical_rows(document.clinical),
         agents=[(kind, name, space.reasons.get(name, "")) for kind, names in kinds for name in names],
         moved=best.contributions if best else (),
+        growth=growth_lines(document, MAX_ROWS),
+        viable_words=viable_lines(document, best) if best else [],
+        written=best.written if best else None,
+        numbers=document.numbers,
+        tissue_ml=tissue_ml,
         pruned=search.pruned(plan),
         pictures=groups,
         charts={name: _data_uri(png) for name, png in found.items() if png is not None},

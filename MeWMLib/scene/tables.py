@@ -39,10 +39,22 @@ def protocol_table(scene: Any, candidates: Sequence[Candidate]) -> Any:
         Column("median survival (months)", medians, str, "empty if the curve stays above one half"),
         Column("viable volume change (%)", [c.viable_change_percent for c in changes], float, "of the treated region"),
         *_both(candidates),
-        Column("lipiodol (ml)", [c.lipiodol_ml_after for c in changes], float, "tumour at lipiodol density afterwards"),
+        Column("tissue with Lipiodol (ml)", _written_oil(candidates), str, "of the written volume, at 300 HU and more"),
+        Column("Lipiodol itself (ml)", [_ml(c.oil_ml_after) for c in changes], str, "oil that is simulated to be left"),
         Column("warnings", rules, str, "clinical rules that the protocol touches, with their sources"),
     ]
     return add_table(scene, TABLE_NAME, columns)
+
+
+def _written_oil(candidates: Sequence[Candidate]) -> list[str]:
+    """Tissue with Lipiodol in the written volumes; where none was written, in the image of the search."""
+    return [
+        _ml(c.tumour_change.lipiodol_ml_after if c.written is None else c.written.lipiodol_ml_after) for c in candidates
+    ]
+
+
+def _ml(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def _both(candidates: Sequence[Candidate]) -> list[Column]:
@@ -54,7 +66,7 @@ def _both(candidates: Sequence[Candidate]) -> list[Column]:
         Column(f"viable after, {who} (ml)", ["" if v is None else f"{ml(v):.1f}" for v in pairs], str, what)
         for who, ml, what in (
             ("predicted", lambda v: v.predicted_ml, "by the model"),
-            ("measured", lambda v: v.measured_ml, "in the simulated image"),
+            ("measured", lambda v: v.measured_ml, "in the image of the search, which is not the written volume"),
         )
     ]
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import ConvexHull, QhullError
+from scipy.spatial.distance import pdist, squareform
 
 from MeWMLib.core.volume import LabelMap
-from MeWMLib.scene.views import AXIAL, Framing
+from MeWMLib.scene.views import AXIAL, CORONAL, Framing
 
 MARGIN_MM = 12.0
 #: Height of the lowest picture as a share of its width: there must be room for what is written on it.
-_LOWEST = 0.78
+LOWEST = 0.78
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Target:
     """Where to look, all in RAS mm.
 
     Attributes:
-        centre: a point inside the lesion, near its centroid.
+        centre: a point inside the lesion, near the middle of its longest axial diameter.
         lesion_mm: its largest extent along an axis.
         liver_low, liver_high: corners of the box around the liver.
     """
@@ -41,11 +44,12 @@ class Target:
         """The slice through the lesion, cropped to the liver."""
         r, a, s = self.liver_centre
         right, anterior, superior = np.subtract(self.liver_high, self.liver_low) + 2 * MARGIN_MM
-        centre, height = (
-            ((r, a, self.centre[2]), anterior) if orientation == AXIAL else ((r, self.centre[1], s), superior)
-        )
-        width = float(max(right, height))
-        return Framing(orientation, centre, width, max(float(height), _LOWEST * width))
+        centre, across, height = {
+            AXIAL: ((r, a, self.centre[2]), right, anterior),
+            CORONAL: ((r, self.centre[1], s), right, superior),
+        }.get(orientation, ((self.centre[0], a, s), anterior, superior))
+        width = float(max(across, height))
+        return Framing(orientation, centre, width, max(float(height), LOWEST * width))
 
     def lesion_framing(self) -> Framing:
         """The axial slice through the lesion, cropped to the lesion and its surroundings."""
@@ -74,12 +78,40 @@ def find_target(labels: LabelMap, near: Sequence[float] | None = None) -> Target
         away = np.linalg.norm(labels.geometry.to_ras(tumour + start) - np.asarray(near), axis=1)
         chosen = components[tuple(tumour[np.argmin(away)])]
     inside = np.argwhere(components == chosen)
-    # The centroid of a crescent is outside it: take the lesion's voxel that is nearest to it.
     spacing = np.array(labels.geometry.spacing)
-    nearest = inside[np.argmin((((inside - inside.mean(axis=0)) * spacing) ** 2).sum(axis=1))]
+    axes = np.abs(labels.geometry.affine[2, 2::-1]) / spacing
+    middle = _middle_of_longest(inside, spacing, int(np.argmax(axes)))
+    # the middle of a crescent is outside it: take the lesion's voxel that is nearest
+    nearest = inside[np.argmin((((inside - middle) * spacing) ** 2).sum(axis=1))]
     centre = labels.geometry.to_ras(nearest + start)
     extent = float(((np.ptp(inside, axis=0) + 1) * spacing).max())
     return Target(_point(centre), extent, _point(low), _point(high))
+
+
+def _middle_of_longest(inside: NDArray[np.int64], spacing: NDArray[np.float64], axial: int) -> NDArray[np.float64]:
+    """Middle (k, j, i) of the longest diameter in any slice across an axis; among equals that nearest to the centroid.
+
+    Args:
+        inside: (n, 3) indices of a lesion's voxels.
+        spacing: of the grid.
+        axial: the axis along which slices lie.
+    """
+    plane = [axis for axis in range(3) if axis != axial]
+    found: list[tuple[float, float, NDArray[np.float64]]] = []
+    centroid = inside.mean(axis=0)
+    for number in np.unique(inside[:, axial]):
+        points = inside[inside[:, axial] == number]
+        places = points[:, plane] * spacing[plane]
+        hull = np.arange(len(places))
+        if len(places) > 3 and (np.ptp(places, axis=0) > 0).all():
+            with contextlib.suppress(QhullError):  # all in one line
+                hull = ConvexHull(places).vertices
+        apart = squareform(pdist(places[hull])) if len(hull) > 1 else np.zeros((1, 1))
+        first, second = np.unravel_index(int(apart.argmax()), apart.shape)
+        middle = (points[hull[first]] + points[hull[second]]) / 2
+        off = float(np.linalg.norm((middle - centroid) * spacing))
+        found.append((round(float(apart.max()), 3), -off, middle))
+    return max(found, key=lambda one: one[:2])[2]
 
 
 def _point(ras: NDArray[np.float64]) -> tuple[float, float, float]:

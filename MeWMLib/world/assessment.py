@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,14 @@ import numpy as np
 
 from MeWMLib.core.errors import GeometryMismatchError, InputError
 from MeWMLib.core.patient import Patient
-from MeWMLib.core.records import to_plain
+from MeWMLib.core.records import from_plain, to_plain
 from MeWMLib.core.volume import PHASES, LabelMap, Volume
 from MeWMLib.perception.phase import SURE, guess_phase
 from MeWMLib.perception.registration import OnStage, Registered, Registration, measured_as_it_is, register
 from MeWMLib.perception.registration_picture import LEGEND, registration_picture, write_picture
 from MeWMLib.perception.registration_quality import Verdict, judge, require_fit
 from MeWMLib.perception.response import Response, response_of
-from MeWMLib.perception.response_lesions import match_lesions, measure_lesions
+from MeWMLib.perception.response_lesions import LesionMatch, match_lesions, measure_lesions
 from MeWMLib.perception.viability import liver_reference
 
 #: A guess that is less sure is not a phase on which anything is judged.
@@ -163,6 +163,32 @@ def require_tumour_shown(found: Registered, labels: LabelMap) -> None:
             remedy="Give a scan of the whole liver; register it to the CT before treatment first, if you did that "
             "yourself (--no-register)",
         )
+
+
+def measured_again(
+    result: Mapping[str, Any], before: tuple[Volume, LabelMap], after: tuple[Volume, LabelMap]
+) -> dict[str, Any]:
+    """What an assessment says of its two scans, measured again; matches of lesions and phases are taken from it.
+
+    Args:
+        result: of `Assessment.to_json`.
+        before, after: scan and labels, each on its own grid.
+    """
+    scans = []
+    for when, (ct, labels) in (("before", before), ("after", after)):
+        said = result[when]
+        phase = result["phases"][when]["phase"]
+        found, _ = measure_lesions(ct, labels, liver_reference(ct, labels, phase), bool(said["outlined_by_user"]))
+        scans.append(replace(found, doubt=str(said["doubt"])))
+    matches = from_plain(_Matches, {"matches": result["matches"]}, "the matches", strict=False).matches
+    response = response_of(scans[0], scans[1], matches)
+    volumes = {when: _volumes(response, when) for when in ("before", "after")}
+    return {"volumes_ml": volumes, **to_plain(response)}
+
+
+@dataclass(frozen=True)
+class _Matches:
+    matches: tuple[LesionMatch, ...]
 
 
 def _response(

@@ -18,7 +18,7 @@ from scipy import ndimage
 from MeWMLib.core.coarse_maps import MAP_MM, OutcomeMaps
 from MeWMLib.core.outcome import ReplicaScore, TumourChange
 from MeWMLib.core.patient import Patient
-from MeWMLib.core.plan import ASSISTANT, IMAGE, MODEL, PlanSettings
+from MeWMLib.core.plan import ASSISTANT, IMAGE, JUDGES, MODEL, PlanSettings
 from MeWMLib.core.volume import LIVER, TUMOUR, Geometry, centred_grid
 from MeWMLib.dynamics.map_model import EncodedRegion, MapModel
 from MeWMLib.perception.cubes import Refined
@@ -32,6 +32,7 @@ from MeWMLib.rendering.scan_estimate import Box, ScanEstimate
 from MeWMLib.survival.config import chosen_covariates
 from MeWMLib.survival.network import Assessor
 from MeWMLib.world.measured import ViableMeasure
+from MeWMLib.world.on_scan import OnScan
 from MeWMLib.world.patch import FloatArray, Labels, TreatedPatch
 from MeWMLib.world.region import TreatedRegion
 from MeWMLib.world.replicas import SimulatedReplica
@@ -95,6 +96,17 @@ class PreparedRegion(PreparedPatient):
         return float(self.region.targets.sum(dtype=np.float64)) * self.region.geometry.voxel_ml
 
     @property
+    def full(self) -> float:
+        """Volume of the targets on the voxels of the search, of that by the sum of their shares."""
+        return self.treated.tumour_ml / max(self.outline_ml, 1e-6)
+
+    def volumes_of(self, maps: OutcomeMaps) -> tuple[float, float]:
+        """Viable and whole tumour (ml) of the region after an outcome, on the voxels of the search."""
+        voxel = maps.geometry.voxel_ml * self.full
+        viable, tumour = (float(one.sum(dtype=np.float64)) * voxel for one in (maps.viable, maps.tumour))
+        return viable + self.untreated_ml[0], tumour + self.untreated_ml[1]
+
+    @property
     def untreated_ml(self) -> tuple[float, float]:
         """Viable and whole tumour in the region that is not treated, and so stays."""
         return self.viable.untreated_ml, max(0.0, self.before.tumour_ml - self.treated.tumour_ml)
@@ -139,6 +151,7 @@ class MapSimulator(Simulator):
             tokens=self.assessor.encode(cube.views(cube.hu, cube.labels)),
             segmented_before=found,
             segmenter_dice=dice((found == TUMOUR) & (cube.labels >= LIVER), cube.labels == TUMOUR),
+            on_scan=OnScan.of(patient, patch.geometry),
             region=region,
             maps=encoded,
             cube=cube,
@@ -189,8 +202,23 @@ class MapSimulator(Simulator):
         shown = mean if sample is None else sample
         change, share = ready.to_patch(np.stack(_changed(shown)))
         labels = _relabelled(ready.patch.labels, ready.patch.weight, share)
-        score = self.scores(ready, mean, (judge,), weeks)[judge]
-        return SimulatedReplica(change, labels, score, sample, sample is not None)
+        judges = [judge]
+        if sample is not None:  # one that is written: how far does its risk depend on what is believed?
+            judges += [j for j in JUDGES if j != judge and (j != ASSISTANT or ready.segmenter_counts)]
+        scores = self.scores(ready, mean, judges, weeks)
+        risk_by = {name: one.log_risk for name, one in scores.items()} if len(scores) > 1 else {}
+        score = replace(scores[judge], risk_by=risk_by)
+        return SimulatedReplica(change, labels, score, sample, sample is not None, self._shown_ml(ready, sample))
+
+    @staticmethod
+    def _shown_ml(ready: PreparedRegion, sample: OutcomeMaps | None) -> tuple[float, float] | None:
+        """Viable and whole tumour of a sample, on the voxels that scores are told of; None without one."""
+        if sample is None:
+            return None
+        scan, before = ready.on_scan, ready.before
+        told = scan.tumour_ml / before.tumour_ml if before.tumour_ml > 0 else 1.0
+        viable, tumour = (told * ml for ml in ready.volumes_of(sample))
+        return viable, tumour
 
     def scores(
         self, ready: PreparedRegion, mean: OutcomeMaps, judges: Sequence[str], weeks: float | None = None
@@ -207,11 +235,8 @@ class MapSimulator(Simulator):
         hu[box] += raised * cube.weight[box]
         outlined[box] = _relabelled(cube.labels[box], cube.weight[box], drawn)
         # by the maps: shares of cubes know small lesions better than voxels of an image do
-        full = ready.treated.tumour_ml / max(ready.outline_ml, 1e-6)
-        voxel, (stays_viable, stays) = mean.geometry.voxel_ml * full, ready.untreated_ml
-        predicted, volume = (
-            float(m.sum(dtype=np.float64)) * voxel + s for m, s in ((mean.viable, stays_viable), (mean.tumour, stays))
-        )
+        full, stays = ready.full, ready.untreated_ml[1]
+        predicted, volume = ready.volumes_of(mean)
         out = {}
         for judge in judges:
             share, scale, tumour, known, seen = shared, full, volume, labels, outlined
@@ -226,11 +251,13 @@ class MapSimulator(Simulator):
                 viable_ml_before=ready.viable.before_ml,
                 viable_ml_after=predicted if judge == MODEL else measured,
                 volume_ml_after=tumour,
-                lipiodol_ml_after=mean.lipiodol_ml,
+                lipiodol_ml_after=None,  # the expected image shows no single deposits
+                oil_ml_after=mean.lipiodol_ml,
             )
             risk, *found = self.assessor.judge(ready.tokens, cube.views(hu, seen), self._late(ready, judged, weeks))
             months, survival, members = (tuple(float(x) for x in values) for values in found)
-            out[judge] = ReplicaScore(risk, months, survival, judged, members, predicted, measured)
+            score = ReplicaScore(risk, months, survival, judged, members, predicted, measured)
+            out[judge] = ready.on_scan.brought(score)
         return out
 
     def _late(self, ready: PreparedRegion, change: TumourChange, weeks: float | None = None) -> FloatArray:
@@ -255,7 +282,8 @@ class MapSimulator(Simulator):
         known = _in_cube(labels, patch, cube)
         risk, *found = self.assessor.judge(ready.tokens, cube.views(seen, known), self._late(ready, change))
         months, survival, members = (tuple(float(x) for x in values) for values in found)
-        return ReplicaScore(risk, months, survival, change, members, predicted_viable_ml, measured)
+        score = ReplicaScore(risk, months, survival, change, members, predicted_viable_ml, measured)
+        return ready.on_scan.brought(score)
 
     def fingerprint(self, ready: PreparedPatient) -> bytes:
         """What of a patient a simulation depends on."""

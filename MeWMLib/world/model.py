@@ -39,9 +39,8 @@ from MeWMLib.world.exploration import count_warnings, explore
 from MeWMLib.world.machine import choose_device, versions
 from MeWMLib.world.outcomes import expected_scan, simulator_of, written
 from MeWMLib.world.patch import FloatArray, Labels, TreatedPatch
-from MeWMLib.world.replicas import SimulatedReplica, keep_best, simulation_key
+from MeWMLib.world.replicas import SimulatedReplica, keep_best, nearest_to_mean, simulation_key
 from MeWMLib.world.response_prediction import response_hint
-from MeWMLib.world.simulator import PreparedPatient
 from MeWMLib.world.treating import treating
 
 
@@ -149,8 +148,10 @@ class WorldModel:
         seeds = replica_seeds(seed, settings.replicas) if isinstance(seed, int) else tuple(seed)
         ready = self.simulator.prepare(patient)
         found = self.simulator.replicas(ready, [(protocol, one) for one in seeds], settings)
+        nearest = nearest_to_mean(found)
+        facts = self.bundle.name, self.bundle.sha256, versions()
         return [
-            self._outcome(patient, ready, replica, protocol, one, n == 0)
+            written(patient, ready, replica, protocol, one, Provenance(protocol.text, one, *facts), n == nearest)
             for n, (replica, one) in enumerate(zip(found, seeds, strict=True))
         ]
 
@@ -247,12 +248,15 @@ class WorldModel:
         """A protocol by its replicas: risk, mean change of the tumour, and what the rules say."""
         return self._candidate(patient, protocol, [self._score_of(patient, outcome) for outcome in outcomes])
 
-    @staticmethod
-    def _candidate(patient: Patient, protocol: Protocol, scores: Sequence[ReplicaScore]) -> Candidate:
+    def untreated(self, patient: Patient) -> float:
+        """Log-risk of the patient if the tumour stayed as it is: what every protocol is held against."""
+        return self.simulator.untreated(self.simulator.prepare(patient))
+
+    def _candidate(self, patient: Patient, protocol: Protocol, scores: Sequence[ReplicaScore]) -> Candidate:
         known = _known_of(patient)
         return Candidate(
             protocol,
-            Risk.over(scores),
+            replace(Risk.over(scores), untreated=self.untreated(patient)),
             TumourChange.mean([s.change for s in scores]),
             rules.check(protocol, **known),
             unjudged=rules.unjudged(rules.explain(protocol, **known)),
@@ -284,7 +288,7 @@ class WorldModel:
         return TreatmentSummary(
             lesion=session.target if session else 1,
             lesions=len(patient.findings.lesions),
-            share_of_tumour_percent=ready.patch.share_of_tumour(patient),
+            share_of_tumour_percent=round(ready.on_scan.treated_percent, 1),
             patch_spacing_mm=round(ready.patch.spacing_mm, 4),
             assistant_dice_on_patch=round(ready.segmenter_dice, 4),
             outline_after_by=self.simulator.outline_by(ready),
@@ -327,6 +331,12 @@ class WorldModel:
                 keep_best(kept, batch, replicas, settings, utility)
                 yield [r.score for r in replicas]
 
+        untreated = self.untreated(patient)
+
+        def told(best: Plan, share: float) -> None:
+            if on_plan is not None:
+                on_plan(best.against(untreated), share)
+
         hint = response_hint(self.simulator.dynamics, ready.encoded, ready.treated, seeds, settings, ready.untreated_ml)
         found = explore(
             space,
@@ -334,7 +344,7 @@ class WorldModel:
             patient.clinical,
             score,
             journal,
-            on_plan,
+            told,
             cancelled,
             hint=hint,
             dose=doses_for(patient.target_findings, patient.clinical) if settings.space == TEMPLATES else None,
@@ -344,7 +354,7 @@ class WorldModel:
         for candidate in found.candidates[: settings.keep]:
             for replica, one in zip(kept.get(candidate.protocol, []), seeds, strict=False):
                 ready.kept[simulation_key(candidate.protocol, one, settings)] = replica
-        return found
+        return found.against(untreated)
 
     def journal_key(self, patient: Patient, space: ActionSpace, settings: PlanSettings, seed: int) -> dict[str, Any]:
         """What the numbers of a plan depend on: a journal of another key is of no use."""
@@ -376,18 +386,6 @@ class WorldModel:
             else resample(labels.array, labels.geometry, grid, "nearest", 0)
         )
         return self.simulator.score(ready, hu, found)
-
-    def _outcome(
-        self,
-        patient: Patient,
-        ready: PreparedPatient,
-        replica: SimulatedReplica,
-        protocol: Protocol,
-        seed: int,
-        shown: bool,
-    ) -> Outcome:
-        provenance = Provenance(protocol.text, seed, self.bundle.name, self.bundle.sha256, versions())
-        return written(patient, ready, replica, protocol, seed, provenance, shown)
 
 
 def _named(territory: Territory | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,7 @@ from MeWMLib.dynamics.map_model import MapModel, is_maps, mean_maps
 from MeWMLib.dynamics.model import DynamicsModel
 from MeWMLib.perception.deposits import deposit_look
 from MeWMLib.perception.preprocess import resample
-from MeWMLib.rendering.outline import labels_after
+from MeWMLib.rendering.outline import labels_after, viable_after
 from MeWMLib.rendering.painter import expected_image, paint, with_change
 from MeWMLib.rendering.self_check import checked_sample
 from MeWMLib.survival.network import Assessor
@@ -61,11 +62,11 @@ def written(
 ) -> Outcome:
     """A replica as it is written: CT and labels on the grid of the CT, bit-identical where nothing changes.
 
-    One that is `shown` is held against the look of real scans, and its grains are drawn again where it leaves it; what
-    was simulated, and every number, stays that of the first draw.
+    One that is `shown`, the nearest to the mean of its replicas, is held against the look of real scans, and its grains
+    are drawn again where it leaves it; what was simulated, and every number, stays that of the first draw.
     """
     if replica.maps is None:
-        return _from_cube(patient, ready, replica, protocol, seed, provenance)
+        return replace(_from_cube(patient, ready, replica, protocol, seed, provenance), nearest=shown)
     assert isinstance(ready, PreparedRegion)
     box, weight = ready.treated_weight
     maps, ct = replica.maps, patient.ct
@@ -82,7 +83,9 @@ def written(
         look = SampleLook(checked.attempts, attempt, tuple(sorted(checked.outside[attempt])))
     else:
         change = painted(seed)
-    return Outcome(with_change(ct, box, change, provenance), labels, protocol, seed, replica.score, look)
+    viable = viable_after(labels, box, weight, maps) if shown else None
+    simulated = with_change(ct, box, change, provenance)
+    return Outcome(simulated, labels, protocol, seed, replica.score, look, shown, viable)
 
 
 def _comparable(ct: Volume) -> bool:

@@ -221,12 +221,6 @@ class TreatedPatch:
         """What the survival network sees: (5, 2, d, h, w)."""
         return np.asarray(five_views(half_resolution(hu, labels == TUMOUR)))
 
-    def share_of_tumour(self, patient: Patient) -> float:
-        """Percent of the patient's whole tumour volume that is treated in the patch."""
-        inside = float((self.treated_labels == TUMOUR).sum()) * self.geometry.voxel_ml
-        whole = patient.findings.tumour_ml
-        return round(min(100.0, 100.0 * inside / whole), 1) if whole > 0 else 0.0
-
 
 def _weight(labels: Labels, geometry: Geometry) -> FloatArray:
     whole = tuple(slice(0, n) for n in geometry.shape)

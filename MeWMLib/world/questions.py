@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from MeWMLib.core.patient import Clinical
+import numpy as np
+
+from MeWMLib.core.patient import Clinical, Patient
 from MeWMLib.core.questions import NOTE, WARNING, Question
+from MeWMLib.core.trained_on import CaseFacts, Training, outside
 from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.perception.label_questions import question_labels, question_phase
 
@@ -43,6 +46,37 @@ def question_patient(ct: Volume, labels: LabelMap, clinical: Clinical | None = N
     sessions = (clinical or Clinical()).known("previous_tace_sessions")
     found = question_labels(ct, labels, before_treatment=True)
     return tuple(_with_sessions(one, sessions) if one.topic == "lipiodol" else one for one in found)
+
+
+def question_limits(
+    patient: Patient, training: Training, phase: str, weeks: float | None, synthetic: bool
+) -> tuple[Question, ...]:
+    """What of a patient lies outside of what a bundle was trained on.
+
+    Args:
+        patient: with the session that is simulated; without one, all lesions count.
+        training: of the bundle's manifest.
+        phase: contrast phase of the scan.
+        weeks: from treatment to the simulated scan; None where the dynamics model is not told them.
+        synthetic: the patient was drawn, and is nobody.
+    """
+    session, grid = patient.session, patient.ct.geometry
+    treated = [x for x in patient.findings.lesions if session is None or x.index in session.lesions]
+    # axes that are nearest to the patient's long one are those between slices
+    axes = np.abs(grid.affine[2, :3] / np.linalg.norm(grid.affine[:3, :3], axis=0))
+    steps = np.linalg.norm(grid.affine[:3, :3], axis=0)
+    across = int(np.argmax(axes))
+    case = CaseFacts(
+        diameters_mm=[x.longest_axial_diameter_mm for x in treated],
+        tumour_hu=[x.mean_hu for x in treated],
+        lesions=len(patient.findings.lesions),
+        phase=phase,
+        pixel_mm=float(max(s for n, s in enumerate(steps) if n != across)),
+        slice_mm=float(steps[across]),
+        weeks=weeks,
+        synthetic=synthetic,
+    )
+    return outside(training, case)
 
 
 def _with_sessions(asked: Question, sessions: float | None) -> Question:

@@ -26,6 +26,7 @@ class SimulatedReplica:
         score: the few numbers that a search needs.
         maps: coarse maps that it was drawn as; None by a dynamics model on a cube.
         drawn: False where only what a search needs was made, so that there is no sample to be shown.
+        shown_ml: viable and whole tumour (ml) of the sample itself; None where the score tells them.
     """
 
     change_hu: NDArray[np.float32]
@@ -33,6 +34,24 @@ class SimulatedReplica:
     score: ReplicaScore
     maps: OutcomeMaps | None = None
     drawn: bool = True
+    shown_ml: tuple[float, float] | None = None
+
+    @property
+    def sizes_ml(self) -> tuple[float, float]:
+        """Viable and whole tumour of what is shown of it."""
+        return self.shown_ml or self.expected_ml
+
+    @property
+    def expected_ml(self) -> tuple[float, float]:
+        """Viable and whole tumour that are expected with its response, as the model tells them."""
+        predicted, change = self.score.predicted_viable_ml, self.score.change
+        return (change.viable_ml_after if predicted is None else predicted), change.volume_ml_after
+
+
+def nearest_to_mean(replicas: Sequence[SimulatedReplica]) -> int:
+    """Which replica is nearest to the mean of all by viable and whole tumour volume; the first among equals."""
+    mean = np.mean([one.expected_ml for one in replicas], axis=0)
+    return int(np.argmin([np.abs(np.subtract(one.sizes_ml, mean)).sum() for one in replicas]))
 
 
 def simulation_key(protocol: Protocol, seed: int, settings: PlanSettings) -> tuple[Any, ...]:

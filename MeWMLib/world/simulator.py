@@ -22,6 +22,7 @@ from MeWMLib.perception.segmenter import is_out_of_memory
 from MeWMLib.planning.search import SearchCancelled
 from MeWMLib.survival.config import chosen_covariates
 from MeWMLib.survival.network import Assessor
+from MeWMLib.world.on_scan import OnScan
 from MeWMLib.world.patch import FloatArray, Labels, TreatedPatch
 from MeWMLib.world.replicas import SimulatedReplica, simulation_key
 from MeWMLib.world.response_prediction import predicted_responses, predicts_response
@@ -46,6 +47,7 @@ class PreparedPatient:
         tokens: what the survival network makes of the patch before treatment.
         segmented_before: (D, H, W) the segmenter's labels of the patch.
         segmenter_dice: how well it finds the tumour that was given.
+        on_scan: the tumour on the scan's own voxels, which every number that is told is brought to.
         kept: replicas that are not simulated again, by `simulation_key`.
     """
 
@@ -56,6 +58,7 @@ class PreparedPatient:
     tokens: torch.Tensor
     segmented_before: Labels
     segmenter_dice: float
+    on_scan: OnScan
     kept: dict[tuple[Any, ...], SimulatedReplica] = field(default_factory=dict)
 
     @property
@@ -88,6 +91,7 @@ class Simulator:
     def __init__(self, dynamics: Any, assessor: Assessor, segmenter: Any, chunk: int) -> None:
         self.dynamics, self.assessor, self.segmenter, self.chunk = dynamics, assessor, segmenter, chunk
         self.prepare = lru_cache(maxsize=2)(self._prepare)
+        self.untreated = lru_cache(maxsize=2)(self._untreated)
 
     def _prepare(self, patient: Patient) -> PreparedPatient:
         patch = TreatedPatch.of(patient)
@@ -101,6 +105,7 @@ class Simulator:
             tokens=self.assessor.encode(patch.views(patch.hu, patch.labels)),
             segmented_before=found,
             segmenter_dice=dice((found == TUMOUR) & (patch.labels >= 1), patch.labels == TUMOUR),
+            on_scan=OnScan.of(patient, patch.geometry),
         )
 
     def settled(self, settings: PlanSettings) -> PlanSettings:
@@ -205,7 +210,10 @@ class Simulator:
     def score(
         self, ready: PreparedPatient, hu: FloatArray, labels: Labels, predicted_viable_ml: float | None = None
     ) -> ReplicaScore:
-        """Measure and score an image and labels (D, H, W) on the treated patch, wherever they come from."""
+        """Measure and score an image and labels (D, H, W) on the treated patch, wherever they come from.
+
+        The survival network is told the volumes on its own voxels; the score tells those of the scan (`OnScan`).
+        """
         patch = ready.patch
         measured = patch.change(ready.before, patch.findings(hu, labels))
         predicted = predicted_viable_ml
@@ -213,7 +221,12 @@ class Simulator:
         late = chosen_covariates(self.assessor.config.covariates, patch.covariates(change))
         risk, *found = self.assessor.judge(ready.tokens, patch.views(hu, labels), late)
         months, survival, members = (tuple(float(x) for x in values) for values in found)
-        return ReplicaScore(risk, months, survival, change, members, predicted, measured.viable_ml_after)
+        score = ReplicaScore(risk, months, survival, change, members, predicted, measured.viable_ml_after)
+        return ready.on_scan.brought(score)
+
+    def _untreated(self, ready: PreparedPatient) -> float:
+        """Log-risk of a patient whose tumour stays as it is."""
+        return self.score(ready, ready.patch.hu, ready.patch.labels).log_risk
 
     def fingerprint(self, ready: PreparedPatient) -> bytes:
         """What of a patient a simulation depends on."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from MeWMLib.core.comparison import PRIOR, Comparison
+from MeWMLib.core.comparison import PRIOR, Comparison, standings
 from MeWMLib.core.errors import BundleError
 from MeWMLib.core.outcome import Risk
 
@@ -59,6 +59,27 @@ def test_groups_hold_what_cannot_be_told_from_their_first():
     sure = Comparison(gain=1, error=0.3, spread=0.0, level=0.9, measured=True)
     assert [sure.told_apart(ranked[0], r) for r in ranked] == [False, False, True, True, True]
     assert sure.groups(ranked) == (1, 1, 2, 2, 3) and sure.groups([]) == ()
+
+
+def test_the_interval_of_one_risk_has_all_sources() -> None:
+    risk = Risk((0.1, 0.5, 0.0), members=(0.0, 0.2))
+    of_replicas = np.var(risk.replicas, ddof=1)
+    within = (2 * of_replicas + PRIOR * 0.2**2) / (2 + PRIOR)
+    expected = math.sqrt(0.4**2 + np.var(risk.members, ddof=1) + within * (1 + 1 / 3))
+    assert FITTED.uncertainty(risk) == pytest.approx(expected)
+    low, high = FITTED.interval(risk)
+    assert (low + high) / 2 == pytest.approx(risk.log_risk)
+    assert norm.cdf((high - risk.log_risk) / expected) == pytest.approx(0.975, abs=1e-5)
+
+
+def test_standings_say_how_sure_the_order_is() -> None:
+    ranked = [Risk((x,)) for x in (0.0, 0.1, 2.0)]
+    first, second, last = standings(ranked, FITTED)
+    assert first.first_is_better is None and first.text == "" and last.next_is_worse is None
+    assert first.next_is_worse == second.first_is_better == pytest.approx(FITTED.better(*ranked[:2]))
+    assert "cannot be told apart" in second.text and "cannot" not in last.text
+    assert (first.group, second.group, last.group) == (1, 1, 2)
+    assert standings([], FITTED) == ()
 
 
 def test_a_bundle_brings_its_own_or_none():

@@ -58,11 +58,16 @@ def test_predicted_and_measured_viable_volumes_are_compared_with_the_tumour() ->
     check = CrossCheck.over(scores)
     assert check == CrossCheck(5.0, 7.5, 20.0)
     assert check is not None and not check.differ
-    assert check.text == "predicted by the model 5.0 ml, measured in the image 7.5 ml"
+    assert check.text == "predicted by the model 5.0 ml, measured in the search's image 7.5 ml"
     far = CrossCheck(5.0, 8.5, 20.0)
-    assert far.differ and "which is more than 15 % of the tumour apart" in far.text
+    assert far.differ and "which DIFFER by more than 2.8 ml" in far.text
     plain = far.to_json()
-    assert plain["tolerance_ml"] == pytest.approx(3.0) and plain["differ"]
+    assert plain["tolerance_ml"] == pytest.approx(8.5 / 3) and plain["differ"]
+    # of a large tumour 15 % may be most of what is left: the two are held against one another too
+    assert CrossCheck(3.2, 5.7, 28.7).differ and not CrossCheck(0.1, 0.5, 28.7).differ
+    asked = CrossCheck(5.0, 5.1, 20.0, {"image": -0.44, "model": -0.16})
+    assert not asked.volumes_differ and asked.differ and asked.risks_apart == pytest.approx(0.28)
+    assert "0.64 by image, 0.85 by model, which DIFFER" in asked.text
     assert CrossCheck.over([]) is None
     assert CrossCheck.over([ReplicaScore(0.1, (), (), change, (), None, 6.0)]) is None
 

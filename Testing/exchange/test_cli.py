@@ -109,6 +109,16 @@ def test_a_cohort_is_named_as_in_bids(mewm, planned, tmp_path):
     assert code == 2 and "several patients" in errors
 
 
+def test_an_export_is_verified(mewm, exported, tmp_path):
+    copy = shutil.copytree(exported.folder, tmp_path / "copy")
+    code, said, _ = mewm("verify", copy)
+    assert code == 0 and "as they were written" in said
+    path = sorted(next(copy.glob("*simulated01_ct")).iterdir())[0]
+    path.write_bytes(path.read_bytes()[:-1] + b"\x55")
+    code, said, _ = mewm("verify", copy, "--json")
+    assert code == 4 and "0001.dcm" in json.loads(said)["findings"][0]["text"]
+
+
 def test_what_is_no_plan_is_refused(mewm, tmp_path):
     code, _, errors = mewm("export", tmp_path, "--to", "dicom")
     assert code == 2 and "no plan" in errors

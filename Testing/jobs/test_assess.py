@@ -11,6 +11,7 @@ import SimpleITK as sitk
 
 from MeWMLib.core import io
 from MeWMLib.core.errors import CancelledError, InputError, LabelQuestionError, RegistrationError
+from MeWMLib.core.sealed import read_sealed
 from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.jobs import worker
 from MeWMLib.jobs.job import Job
@@ -46,7 +47,9 @@ def do(fake, small_bundle):
 def test_the_result_says_what_was_done_and_found(do, files, tmp_path) -> None:
     out = tmp_path / "out" / "response.json"
     result = do({**files, "register": False, "accept_registration": True}, out)
-    assert json.loads(out.read_text()) == result
+    written = read_sealed(out, "the result", "")
+    assert list(written.pop("files_sha256")) == ["response.png"] and len(written.pop("sha256")) == 64
+    assert written == json.loads(json.dumps(result))
     assert result["registered_by"] == "user" and result["labels_after"]["source"] == "user"
     assert [m["kind"] for m in result["matches"]] == ["same"] and result["risk"] == 0.5
     assert result["volumes_ml"]["before"]["volume"] > result["volumes_ml"]["after"]["volume"] > 0

@@ -14,7 +14,6 @@ from MeWMLib.core.errors import GeometryMismatchError
 from MeWMLib.core.io import to_sitk
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.perception.findings import (
-    LIPIODOL_HU,
     NECROSIS_HU,
     dice,
     longest_axial_diameter_mm,
@@ -22,7 +21,7 @@ from MeWMLib.perception.findings import (
     viable_mask,
 )
 from MeWMLib.perception.findings_table import FIELDS, findings_rows, findings_table
-from MeWMLib.perception.viability import NO_LIVER, liver_reference
+from MeWMLib.perception.viability import NO_LIVER, OIL_HU, liver_reference
 
 
 def grid(shape, spacing=(1.0, 1.0, 1.0), degrees=0.0) -> Geometry:
@@ -70,7 +69,7 @@ def test_statistics_agree_with_simpleitk():
         assert lesion.volume_ml == pytest.approx(stats.GetPhysicalSize(lesion.index) / 1000)
         assert np.allclose(np.array(stats.GetCentroid(lesion.index)) * (-1, -1, 1), lesion.centre_ras_mm)
         hu = ct.array[sitk.GetArrayFromImage(parts) == lesion.index]
-        assert lesion.lipiodol_fraction == pytest.approx((hu >= LIPIODOL_HU).mean())
+        assert lesion.lipiodol_fraction == pytest.approx((hu >= OIL_HU).mean())
         assert lesion.necrotic_fraction == pytest.approx((hu < NECROSIS_HU).mean())
         viable = 1 - lesion.lipiodol_fraction - lesion.necrotic_fraction
         # what touches Lipiodol does not count as viable, so there is never more than this

@@ -49,7 +49,7 @@ def _block(pixels, at, radius=4):
 def test_all_pictures_are_made(core, shown, gl):
     pictures = _pictures(core, shown, gl)
     names = {"axial_before", "axial_simulated", "axial_difference", "axial_deviation"}
-    names |= {"coronal_before", "coronal_simulated", "coronal_difference"}
+    names |= {f"{plane}_{what}" for plane in ("coronal", "sagittal") for what in ("before", "simulated", "difference")}
     names |= {"protocol_00_before", "protocol_01", "protocol_02", "protocol_03"}
     assert set(pictures) == (names | {"surfaces_before", "surfaces_simulated"} if gl else names)
     for name, pixels in pictures.items():
@@ -59,7 +59,11 @@ def test_all_pictures_are_made(core, shown, gl):
 
 def test_without_simulation_only_the_scan_is_shown(core, shown, gl):
     pictures = _pictures(core, shown, gl, count=0)
-    assert {n for n in pictures if not n.startswith("surfaces")} == {"axial_before", "coronal_before"}
+    assert {n for n in pictures if not n.startswith("surfaces")} == {
+        "axial_before",
+        "coronal_before",
+        "sagittal_before",
+    }
 
 
 def test_simulated_pictures_are_marked_and_scans_are_not(core, shown, gl):
@@ -134,17 +138,19 @@ def test_outline_lies_on_the_edge_of_the_lesion(core, shown):
 
 
 def test_difference_is_neutral_outside_and_coloured_inside(core, folders, shown, gl):
+    from MeWMLib.scene.framing import framing_of
     from MeWMLib.scene.pictures import find_target
     from MeWMLib.scene.views import AXIAL
 
     before, labels, _ = shown
     pixels = _pictures(core, shown, gl)["axial_difference"].astype(int)
     target = find_target(labels)
-    inside = folders.pixel_of(target.liver_framing(AXIAL), target.centre, 560)
+    framing = framing_of(target, before, AXIAL)
+    inside = folders.pixel_of(framing, target.centre, 560)
     assert np.ptp(_block(pixels, inside, 10), axis=-1).mean() > 25
     # A strip through the liver, away from the lesion, the legend and the marks, holds greys only.
     rows, columns = np.indices(pixels.shape[:2])
-    away = np.hypot(rows - inside[0], columns - inside[1]) > 20 * 560 / target.liver_framing(AXIAL).width_mm
+    away = np.hypot(rows - inside[0], columns - inside[1]) > 20 * 560 / framing.width_mm
     strip = away & (rows > pixels.shape[0] * 0.62) & (rows < pixels.shape[0] * 0.72)
     assert strip.sum() > 1000
     assert np.ptp(pixels[strip], axis=-1).max() <= 2

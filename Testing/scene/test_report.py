@@ -341,4 +341,6 @@ def test_viable_tumour_by_the_model_and_in_the_image_is_said(own_plan):
 
     _edit(own_plan, measured)
     text = _render(own_plan)[2]
-    assert "predicted by the model 3.0 ml, measured in the image 9.0 ml, which is more than 15 % of the tumour" in text
+    assert (
+        "predicted by the model 3.0 ml, measured in the search's image 9.0 ml, which DIFFER by more than 3.0 ml" in text
+    )

@@ -136,7 +136,7 @@ def test_the_assistant_is_asked_only_if_it_knows_the_lesion(
     cured = world.simulate(patient, A, [0], FAST)[0]
     assert cured.labels.tumour.sum() < 0.2 * patient.labels.tumour.sum()
     assert (cured.labels.array[patient.labels.tumour] >= 1).all()  # what was tumour is liver, never background
-    assert ready.patch.share_of_tumour(patient) > 50
+    assert ready.on_scan.treated_percent > 50
 
 
 def test_the_outline_follows_the_simulated_response(world: WorldModel, patient: Patient) -> None:
@@ -166,7 +166,9 @@ def test_risk_and_change_follow_the_viable_volume_that_was_told(
 
     little, much = simulated(0.0), simulated(1.0)
     assert (little.predicted_viable_ml, little.change.viable_ml_after) == (0.0, 0.0)
-    assert much.change.viable_ml_after == 1.0 and little.log_risk != much.log_risk
+    ready = world.simulator.prepare(patient)
+    assert much.change.viable_ml_after == pytest.approx(ready.on_scan.viable_ml / ready.before.viable_ml)
+    assert little.log_risk != much.log_risk
     assert little.measured_viable_ml == much.measured_viable_ml
     monkeypatch.setattr(simulator_module, "predicted_responses", lambda *_: None)
     measured = world.on_patch(patient, [A], [0], FAST)[1][0].score

@@ -23,7 +23,7 @@ from MeWMLib.core.errors import InputError, UnreadableFileError
 from MeWMLib.core.io import write_json
 from MeWMLib.core.outcome import Risk
 from MeWMLib.core.records import from_plain, read_json
-from MeWMLib.lab.evaluation.metrics import Rows, bootstrap
+from MeWMLib.lab.evaluation.metrics import Rows, bootstrap, bootstrap_mean
 from MeWMLib.lab.evaluation.work import Say
 
 #: The file that `mewm evaluate planning` writes.
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
     write_json(asdict(found), args.out / "comparison.json")
     say("comparisons", 1.0)
     about = f"synthetic world v3, {len(measured_on)} test patients, fitted on {len(fitted_on)} others"
-    return measure(found, measured_on, base_rate(fitted_on), args.seed), about
+    return measure(found, measured_on, base_rate(fitted_on), zero(fitted_on), args.seed), about
 
 
 def read_compared(path: Path) -> list[ComparedPatient]:
@@ -95,7 +95,8 @@ def base_rate(patients: Sequence[ComparedPatient]) -> float:
 
 
 def fit(patients: Sequence[ComparedPatient], level: float = Comparison.level) -> Comparison:
-    """Gain and error by the likelihood of what was truly better; the spread is that of the replicas."""
+    """Gain and error by the likelihood of what was truly better; the spread is that of the replicas; what is left of
+    the variance of single log-risks is `absolute`."""
     pairs = [pair for patient in patients for pair in pairs_of(patient)]
     seen = [
         float(np.var(np.subtract(a.replicas, b.replicas), ddof=1))
@@ -117,7 +118,17 @@ def fit(patients: Sequence[ComparedPatient], level: float = Comparison.level) ->
         loss, np.log([start.gain, start.error]), method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-6}
     )
     gain, error = (round(float(x), 4) for x in np.exp(np.clip(best.x, -5, 3)))
-    return replace(start, gain=gain, error=error, spread=round(start.spread, 4))
+    found = replace(start, gain=gain, error=error, spread=round(start.spread, 4), absolute=0.0)
+    missed = np.array([t - r.log_risk for p in patients for t, r in zip(p.truth, p.risks, strict=True)])
+    seen_of = np.array([found.uncertainty(r) ** 2 for p in patients for r in p.risks])
+    # the two scales have zeros of their own
+    absolute = np.sqrt(max(0.0, float(missed.var() - seen_of.mean())))
+    return replace(found, absolute=round(float(absolute), 4))
+
+
+def zero(patients: Sequence[ComparedPatient]) -> float:
+    """Mean of true minus predicted log-risk: the average patient of the one is not that of the other."""
+    return float(np.mean([t - r.log_risk for p in patients for t, r in zip(p.truth, p.risks, strict=True)]))
 
 
 def probabilities(comparison: Comparison, pairs: Sequence[tuple[Risk, Risk, float]]) -> NDArray[np.float64]:
@@ -125,13 +136,15 @@ def probabilities(comparison: Comparison, pairs: Sequence[tuple[Risk, Risk, floa
     return np.array([comparison.better(a, b) for a, b, _ in pairs])
 
 
-def measure(comparison: Comparison, patients: Sequence[ComparedPatient], base: float, seed: int) -> Rows:
+def measure(comparison: Comparison, patients: Sequence[ComparedPatient], base: float, offset: float, seed: int) -> Rows:
     """Metrics over all pairs of test patients, with intervals over patients.
 
     Row `mewm`: `calibration_error` (expected, `BINS` bins of the probability), `brier`, `brier_of_base_rate` (that of
     saying `base` always) and `brier_saved`; `right` (how often the better one by prediction is truly better);
     `told_apart`; `told_apart_right` (how often that is true of those that are told apart); `equal_bracketed` (of pairs
-    with a true difference below `EQUAL`) and `clear_told_apart` (above `CLEAR`; only the right way round counts).
+    with a true difference below `EQUAL`) and `clear_told_apart` (above `CLEAR`; only the right way round counts);
+    `interval_coverage` (how often the true log-risk of a protocol, less `offset`, lies in its 95 % interval) and
+    `interval_width`; the same of the range of the replicas alone, `replica_coverage`.
     """
     pairs = [pairs_of(patient) for patient in patients]
     said = [probabilities(comparison, each) for each in pairs]
@@ -155,7 +168,21 @@ def measure(comparison: Comparison, patients: Sequence[ComparedPatient], base: f
         "equal_bracketed": over(lambda p, gap: _share(p < level, np.abs(gap) < EQUAL)),
         "clear_told_apart": over(lambda p, gap: _share((p >= level) & (gap > 0), np.abs(gap) > CLEAR)),
     }
+    of_risks = [_intervals(comparison, patient, offset) for patient in patients]
+    for name in of_risks[0]:
+        metrics[name] = bootstrap_mean([each[name] for each in of_risks], seed)
     return {"mewm": metrics}
+
+
+def _intervals(comparison: Comparison, patient: ComparedPatient, offset: float) -> dict[str, float]:
+    true = np.array(patient.truth) - offset
+    low, high = np.array([comparison.interval(r) for r in patient.risks]).T
+    least, most = np.array([r.interval for r in patient.risks]).T
+    return {
+        "interval_coverage": float(((true >= low) & (true <= high)).mean()),
+        "interval_width": float((high - low).mean()),
+        "replica_coverage": float(((true >= least) & (true <= most)).mean()),
+    }
 
 
 def calibration_error(said: NDArray[np.float64], won: NDArray[np.bool_]) -> float:

@@ -27,7 +27,7 @@ from MeWMLib.lab.evaluation.work import Say, settings_from, silent
 from MeWMLib.lab.linear_cox import LinearCox
 from MeWMLib.lab.synthetic.cases import SPLITS
 from MeWMLib.lab.synthetic.survival import WEIBULL_SHAPE, survival_months
-from MeWMLib.survival.config import size_covariates
+from MeWMLib.survival.config import chosen_covariates, size_covariates
 from MeWMLib.survival.network import Assessor
 from MeWMLib.survival.patches import five_views
 
@@ -169,7 +169,8 @@ def evaluate_synthetic(settings: SyntheticSettings, out: Path, say: Say = silent
 def score(assessor: Assessor, patient: GivenOutcome) -> tuple[float, float]:
     """Log-risk and probability of survival beyond `AT` on the true images."""
     m = patient.measured
-    late = size_covariates(m["spacing_mm"], m["tumour_ml_before"], m["tumour_ml_after"], m["viable_ml_after"])
+    sizes = size_covariates(m["spacing_mm"], m["tumour_ml_before"], m["tumour_ml_after"], m["viable_ml_after"])
+    late = chosen_covariates(assessor.config.covariates, sizes)
     risk, months, survival, _ = assessor.judge(*(five_views(image) for image in patient.images), late)
     return risk, float(np.exp(np.interp(AT, months, np.log(np.maximum(survival, 1e-12)))))
 

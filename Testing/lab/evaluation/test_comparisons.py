@@ -32,13 +32,17 @@ def drawn(count: int, start: int, protocols: int = 20) -> list[ComparedPatient]:
 def test_what_was_put_in_is_found_and_well_calibrated() -> None:
     found = comparisons.fit(drawn(150, 0))
     assert found.measured and found.spread == pytest.approx(SPREAD, rel=0.1)
-    rows = comparisons.measure(found, drawn(150, 1000), comparisons.base_rate(drawn(150, 0)), 0)["mewm"]
+    rows = comparisons.measure(
+        found, drawn(150, 1000), comparisons.base_rate(drawn(150, 0)), comparisons.zero(drawn(150, 0)), 0
+    )["mewm"]
     assert rows["calibration_error"]["mean"] < 0.03
     assert rows["brier_saved"]["low"] > 0
     assert rows["told_apart_right"]["mean"] > 0.9
+    assert rows["interval_coverage"]["mean"] == pytest.approx(0.95, abs=0.03)
+    assert rows["replica_coverage"]["mean"] < 0.5
     # a model that is far too sure of itself is found out
     sure = replace(found, error=0.02, gain=3.0)
-    worse = comparisons.measure(sure, drawn(150, 1000), 0.8, 0)["mewm"]
+    worse = comparisons.measure(sure, drawn(150, 1000), 0.8, 0.0, 0)["mewm"]
     assert worse["calibration_error"]["low"] > rows["calibration_error"]["high"]
     assert worse["equal_bracketed"]["mean"] < rows["equal_bracketed"]["mean"]
 

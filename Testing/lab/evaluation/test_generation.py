@@ -1,9 +1,9 @@
-"""Evaluation of generation on two known patients with the default bundle: every row is there and says the truth."""
+"""Evaluation of generation on two known patients with a model on a cube: every row is there and says the truth."""
 
 import numpy as np
 import pytest
 
-from MeWMLib.core.bundles import find_bundle
+from MeWMLib.core.bundles import Bundle
 from MeWMLib.lab.evaluation import generation, generation_cube
 from MeWMLib.lab.evaluation.generation_figures import GenerationSettings
 from MeWMLib.lab.evaluation.known_patients import KnownPatient
@@ -13,8 +13,8 @@ TEST_PATIENT = 200_002
 
 
 @pytest.fixture(scope="module")
-def known() -> KnownPatient:
-    return KnownPatient.draw(WorldModel.load(find_bundle()), TEST_PATIENT)
+def known(tiny_bundle: Bundle) -> KnownPatient:
+    return KnownPatient.draw(WorldModel.load(tiny_bundle), TEST_PATIENT)
 
 
 @pytest.mark.slow
@@ -41,9 +41,9 @@ def test_risks_of_the_truth_rise_with_what_is_left_alive(known: KnownPatient) ->
 
 
 @pytest.mark.slow
-def test_the_rows_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rows_of_the_table(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generation_cube, "FITTED_ON", 2)
-    settings = GenerationSettings((200_000, 200_001), steps=1, montage=1)
+    settings = GenerationSettings((200_000, 200_001), str(tiny_bundle.path), steps=1, montage=1)
     rows, tiles, about = generation.evaluate_generation(settings)
     assert list(rows) == [
         "mewm", "mewm_shuffled_actions", "copy_pre", "mewm_action_dropped", "syntumor", "pixel2cancer",

@@ -1,0 +1,79 @@
+"""What a candidate's numbers say, in sentences that command line, report and panel share."""
+
+from __future__ import annotations
+
+from MeWMLib.core.outcome import Risk
+from MeWMLib.core.plan import Candidate
+from MeWMLib.core.plan_document import PlanDocument
+
+
+def months_text(risk: Risk) -> str:
+    """Median survival with its interval, such as "32.4 months (90 % interval 27.0 to 38.5)"."""
+    if not risk.months:
+        return "not predicted"
+    last = risk.months[-1]
+    median = risk.median_survival_months
+    told = f"over {last:.0f} months" if median is None else f"{median:.1f} months"
+    ends = risk.median_interval_months
+    if ends is None:
+        return told
+    words = [f"over {last:.0f}" if end is None else f"{end:.1f}" for end in ends]
+    return told if words[0] == words[1] else f"{told} (90 % interval {words[0]} to {words[1]})"
+
+
+def interval_note(risk: Risk) -> str:
+    """Where the interval of the months comes from, or why there is none."""
+    if not risk.months:
+        return "The survival network of this bundle predicts no months."
+    if risk.median_interval_months is None:
+        return "The months have no interval: there is one replica, and the survival network has no ensemble."
+    parts = []
+    if len(risk.replicas) > 1:
+        parts.append(f"the {len(risk.replicas)} replicas")
+    if len(risk.members) > 1:
+        parts.append(f"the {len(risk.members)} members of the survival ensemble")
+    return (
+        f"The interval of the months is that of the spread of {' and '.join(parts)}; it holds no error that they share."
+    )
+
+
+def ratio_text(risk: Risk) -> str:
+    """Hazard ratios in words."""
+    told = f"hazard ratio {risk.hazard_ratio:.2f} against the average patient"
+    treated = risk.hazard_ratio_treated
+    if treated is None:
+        return told
+    percent = 100 * (treated - 1)
+    word = "as high as" if abs(percent) < 0.5 else f"{abs(percent):.0f} % {'lower' if percent < 0 else 'higher'} than"
+    return (
+        f"{told}, and {treated:.2f} against no treatment: at any time the predicted risk of death is {word} with a "
+        "tumour that stays as it is"
+    )
+
+
+def growth_lines(document: PlanDocument, shown: int) -> list[str]:
+    """What grows under the first protocols; a rank does not tell it."""
+    found = []
+    for candidate in document.plan.candidates[:shown]:
+        who = f"Rank {candidate.rank}: " if len(document.plan.candidates) > 1 else ""
+        found += [f"{who}{text}" for text in candidate.tumour_change.growth]
+    return found
+
+
+def written_lines(candidate: Candidate) -> list[str]:
+    """What its written volume shows, and how the published criteria judge it."""
+    if candidate.written is None:
+        return []
+    judged = [f"Of the simulated outcome, {one.text}." for one in candidate.written.criteria]
+    return [*candidate.written.lines, *judged]
+
+
+def viable_lines(document: PlanDocument, candidate: Candidate) -> list[str]:
+    """Which viable number the risk used, the two numbers, and the oil."""
+    found = [document.numbers.risk_goes_by]
+    if candidate.viable is not None:
+        found.append(f"Viable tumour after treatment: {candidate.viable.text}.")
+    oil = candidate.tumour_change.oil_ml_after
+    if oil is not None:
+        found.append(f"Lipiodol itself that is simulated to be left: {oil:.2f} ml of oil, spread over the tissue.")
+    return found
