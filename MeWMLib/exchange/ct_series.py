@@ -187,7 +187,9 @@ def _write(
     meta.MediaStorageSOPInstanceUID = head.SOPInstanceUID = series.sops[0]
     encoded = io.BytesIO()
     head.save_as(encoded, enforce_file_format=True)
-    template = encoded.getvalue()
+    # what was encoded stays encoded until somebody looks at it; each slice then overwrites what differs
+    encoded.seek(0)
+    data = pydicom.dcmread(encoded)
     folder.mkdir(parents=True)
     normal = np.cross(*np.array(study.orientation, float).reshape(2, 3))
     image = np.empty(array.shape[1:], "<i2")
@@ -196,13 +198,11 @@ def _write(
         if mark is not None:
             mark.burn(image)
         pixels = image.tobytes()
-        # what was encoded stays encoded until somebody looks at it
-        data = pydicom.dcmread(io.BytesIO(template))
         data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = series.sops[n]
         data.InstanceNumber, data.ImagePositionPatient = n + 1, list(one.position)
         data.SliceLocation = decimal(float(np.array(one.position, float) @ normal))
+        data.ContributingEquipmentSequence = [] if source is None else [source]
         if source is not None:
-            data.ContributingEquipmentSequence = [source]
             made_from = reference(one.sop_class, one.sop, one.frame)
             data.SourceImageSequence = purpose([made_from], "121322", "Source image for image processing operation")
         data.add_new("PixelData", "OW", pixels)  # pydicom does not look into what is encoded to tell it from OB

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -192,6 +193,13 @@ def test_the_summary_is_a_pdf(exported, series_of):
     pdf = data.EncapsulatedDocument[: data.EncapsulatedDocumentLength]
     assert pdf.startswith(b"%PDF-") and pdf.rstrip().endswith(b"%%EOF")
     assert data.MIMETypeOfEncapsulatedDocument == "application/pdf"
+
+
+def test_without_matplotlib_everything_but_the_summary_is_written(planned, exported, tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    done = export_plan(planned.plan, tmp_path / "out", ExportSettings(reference=planned.dicom))
+    assert done.objects == exported.objects - 1 and any("No PDF was written" in note for note in done.notes)
 
 
 def test_without_a_reference_the_study_is_made_up_and_says_so(planned, tmp_path, series_of):
