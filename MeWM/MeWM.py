@@ -118,11 +118,14 @@ class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._build()
 
     def _installed(self):
-        """The packages are there now: build the panels without a restart."""
+        """The packages are there now: build the panels without a restart, and plan where that was wanted."""
+        wants_plan = self.bare.wants_plan
         self.bare.close()
         self.bare = None
         self._build()
         self.initialize_parameters()
+        if wants_plan:
+            self.front.guard(self.front.plan)
 
     def _build(self):
         from MeWMPanels.front import Front
@@ -134,6 +137,7 @@ class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (scene.StartCloseEvent, self.on_scene_start_close),
             (scene.EndCloseEvent, self.on_scene_end_close),
             (scene.EndImportEvent, self.on_scene_end_import),
+            (scene.NodeAddedEvent, self.on_node_added),
             (scene.NodeRemovedEvent, self.on_node_removed),
         ):
             self.addObserver(scene, event, function)
@@ -193,6 +197,11 @@ class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._imported = not self._entered
         if self._entered:
             self.front.set_parameters(self.logic.getParameterNode())
+
+    def on_node_added(self, caller, event):
+        """A node is new: it may be the CT. While a job adds its results, they are shown at its end."""
+        if self._entered and not self.front.desk.busy:
+            self.front.refresh_soon()
 
     def on_node_removed(self, caller, event):
         """A node is gone; what shows it must not."""

@@ -7,7 +7,7 @@ from slicer.i18n import tr as _
 from MeWMLib.core.errors import MeWMError
 from MeWMPanels import ranks
 from MeWMPanels.panel import Panel, fill_table, show_text
-from MeWMPanels.tasks import goal_of
+from MeWMPanels.node_texts import goal_of
 
 
 class ExplorationPanel(Panel):

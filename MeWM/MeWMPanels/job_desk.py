@@ -72,6 +72,15 @@ class JobDesk:
         self.busy, self.state = True, State(title=title, message=title)
         self.on_change()
 
+    def retitle(self, title):
+        """The task goes on with something else."""
+        state = self.state
+        state.title = title
+        if not state.cancelling:
+            state.message, state.event = title, Event("progress")
+        self.say(title)
+        self.on_change()
+
     def end(self):
         """Close the task."""
         self.busy = False

@@ -9,7 +9,7 @@ from MeWMLib.core.plan_folder import SEARCHED
 from MeWMLib.policy.rules import FORBIDDEN
 from MeWMPanels import results
 from MeWMPanels.panel import show_text
-from MeWMPanels.tasks import rule_findings
+from MeWMPanels.node_texts import rule_findings
 
 
 class MineSection:

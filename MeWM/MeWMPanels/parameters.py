@@ -93,13 +93,15 @@ class MeWMParameterNode:
 
     `protocols`, `findings` and `proposal` are JSON texts: lists and tables that have no widget of their own; `origin`
     says what the latter two were computed from. `targets`
-    are the numbers of the lesions that are ticked, such as "1,3"; none means all that one session can treat.
+    are the numbers of the lesions that are ticked, such as "1,3"; none means all that one session can treat. Age and sex
+    may be read from DICOM files where the user says so (`dicom_facts`).
     """
 
     ct: slicer.vtkMRMLScalarVolumeNode
     post_ct: slicer.vtkMRMLScalarVolumeNode
     segmentation: slicer.vtkMRMLSegmentationNode
     phase: Annotated[str, Choice(list(PHASES)), Default("unknown")]
+    dicom_facts: Annotated[bool, Default(False)]
     liver_segment: Annotated[str, Default("")]
     tumour_segment: Annotated[str, Default("")]
     targets: Annotated[str, Default("")]

@@ -5,7 +5,7 @@ from slicer.i18n import tr as _
 
 from MeWMLib.policy.rules import FORBIDDEN
 from MeWMPanels.panel import Panel
-from MeWMPanels.tasks import protocols_of, rule_findings
+from MeWMPanels.node_texts import protocols_of, rule_findings
 
 
 class SimulationPanel(Panel):
