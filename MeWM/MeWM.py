@@ -52,6 +52,7 @@ class MeWM(ScriptedLoadableModule):
         super().__init__(parent)
         parent.title = "MeWM"
         parent.categories = [_("Simulation")]
+        parent.dependencies = ["Segmentations", "SubjectHierarchy"]
         parent.contributors = ["The MeWM maintainers"]
         parent.helpText = _(
             "Simulates how a liver tumour (HCC) will look after a TACE protocol, predicts the risk by survival "
@@ -67,6 +68,22 @@ class MeWM(ScriptedLoadableModule):
             return
         slicer.app.startupCompleted.connect(register_sample_data)
         slicer.app.startupCompleted.connect(go_on_installing)
+
+    def setup(self):
+        """Called by Slicer when all that this module depends on is there."""
+        if not too_old():
+            register_hierarchy_plugin()
+
+
+def register_hierarchy_plugin():
+    """Put "MeWM: simulate TACE" into the context menu of the module Data, once."""
+    if hasattr(slicer, "MeWMSubjectHierarchyPlugin"):
+        return
+    # it makes the plugins' base class importable
+    import SubjectHierarchyPlugins  # noqa: F401
+
+    plugin = slicer.qSlicerSubjectHierarchyScriptedPlugin(None)
+    plugin.setPythonSource(str(Path(__file__).parent / "MeWMPanels" / "MeWMSubjectHierarchyPlugin.py"))
 
 
 def go_on_installing():
@@ -168,6 +185,13 @@ class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._entered = False
         if self.front is not None:
             self.front.shown = False
+
+    def simulate(self, node):
+        """Plan for a CT, or for the CT of a segmentation; called from the context menu of the module Data."""
+        if self.front is not None:
+            self.front.guard(lambda: self.front.plan_for(node))
+        elif self.bare is not None:
+            self.bare.plan_button.click()
 
     def _resume_install(self):
         """Go on with what was being installed when Slicer had to be restarted."""

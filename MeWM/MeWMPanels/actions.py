@@ -12,8 +12,8 @@ from MeWMLib.core.protocol import Action, Protocol, vocabulary
 from MeWMLib.core.records import parse_json
 from MeWMLib.core.unjudged import unjudged_in_words
 from MeWMLib.policy.rules import FORBIDDEN, NOTE, TOUCHED, unjudged
-from MeWMPanels.panel import Panel, fill_table
 from MeWMPanels.node_texts import explained, protocols_of, protocols_text
+from MeWMPanels.panel import Panel, fill_table
 
 _TITLES = ("Agent", "Dose", "Usual range", "Route", "Suggested")
 #: Kinds of agents in a proposal.

@@ -6,8 +6,8 @@ from slicer.i18n import tr as _
 
 from MeWMLib.core.errors import MeWMError
 from MeWMPanels import ranks
-from MeWMPanels.panel import Panel, fill_table, show_text
 from MeWMPanels.node_texts import goal_of
+from MeWMPanels.panel import Panel, fill_table, show_text
 
 
 class ExplorationPanel(Panel):

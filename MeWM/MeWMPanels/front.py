@@ -17,6 +17,7 @@ from MeWMPanels.fixes import fixes
 from MeWMPanels.followed_ct import FollowedCT
 from MeWMPanels.job_desk import JobDesk
 from MeWMPanels.messages import Messages
+from MeWMPanels.node_texts import findings_of, ticked_lesions
 from MeWMPanels.origin import Watch
 from MeWMPanels.outcome import OutcomePanel
 from MeWMPanels.patient import PatientPanel
@@ -25,7 +26,6 @@ from MeWMPanels.progress import ProgressPanel
 from MeWMPanels.segmentation import SegmentationPanel
 from MeWMPanels.setup import SetupPanel
 from MeWMPanels.simulation import SimulationPanel
-from MeWMPanels.node_texts import findings_of, ticked_lesions
 from MeWMPanels.tasks import Tasks
 from MeWMPanels.views import Views
 
@@ -105,6 +105,12 @@ class Front:
     def plan(self):
         """What the button on top does: from the CT to the first overlay."""
         self.planning.start()
+
+    def plan_for(self, node):
+        """The same for a CT or a segmentation that was clicked elsewhere; None is what is chosen here."""
+        if node is not None and not self.desk.busy:
+            self.planning.choose(node)
+        self.plan()
 
     def follow_ct(self):
         """Another CT may have been chosen: put away what belongs to the former one, at once."""

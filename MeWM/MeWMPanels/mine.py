@@ -8,8 +8,8 @@ from MeWMLib.core.beside import swaps
 from MeWMLib.core.plan_folder import SEARCHED
 from MeWMLib.policy.rules import FORBIDDEN
 from MeWMPanels import results
-from MeWMPanels.panel import show_text
 from MeWMPanels.node_texts import rule_findings
+from MeWMPanels.panel import show_text
 
 
 class MineSection:

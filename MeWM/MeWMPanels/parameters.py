@@ -92,9 +92,8 @@ class MeWMParameterNode:
     """Nodes, settings and what was found in the patient.
 
     `protocols`, `findings` and `proposal` are JSON texts: lists and tables that have no widget of their own; `origin`
-    says what the latter two were computed from. `targets`
-    are the numbers of the lesions that are ticked, such as "1,3"; none means all that one session can treat. Age and sex
-    may be read from DICOM files where the user says so (`dicom_facts`).
+    says what the latter two were computed from. `targets` are the numbers of the lesions that are ticked, such as
+    "1,3"; none means all that one session can treat. `dicom_facts` allows to read age and sex from DICOM files.
     """
 
     ct: slicer.vtkMRMLScalarVolumeNode

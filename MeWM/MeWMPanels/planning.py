@@ -82,6 +82,23 @@ class PlanPanel(Panel):
         ct = self.parameters.ct or self._only()
         return _("{name}: finds liver and tumour, proposes, simulates and shows the overlay.").format(name=ct.GetName())
 
+    def choose(self, node):
+        """Choose a CT, or a segmentation with the CT that it was drawn on."""
+        parameters = self.parameters
+        if node.IsA("vtkMRMLSegmentationNode"):
+            parameters.segmentation = node
+            drawn_on = case_files.reference_of(node)
+            fitting = [
+                ct
+                for ct in possible_cts(slicer.mrmlScene)
+                if drawn_on is not None and node_geometry(ct).same_as(drawn_on[1])
+            ]
+            if parameters.ct not in fitting:
+                parameters.ct = fitting[0] if len(fitting) == 1 else self._only()
+        else:
+            parameters.ct = node
+        self.front.follow_ct()
+
     def start(self):
         """Begin, with what the user has to agree to first.
 

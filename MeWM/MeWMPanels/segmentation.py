@@ -7,8 +7,8 @@ from MeWMLib.core.errors import MeWMError
 from MeWMLib.core.territory import Territory, known_parts
 from MeWMPanels.case_files import guess_segment, segments_of
 from MeWMPanels.editor import open_editor
-from MeWMPanels.panel import Panel, fill_combo, fill_table
 from MeWMPanels.node_texts import findings_of, ticked_lesions
+from MeWMPanels.panel import Panel, fill_combo, fill_table
 
 #: Columns of the table: title, field of a lesion, factor, digits.
 _COLUMNS = (

@@ -4,8 +4,8 @@ import qt
 from slicer.i18n import tr as _
 
 from MeWMLib.policy.rules import FORBIDDEN
-from MeWMPanels.panel import Panel
 from MeWMPanels.node_texts import protocols_of, rule_findings
+from MeWMPanels.panel import Panel
 
 
 class SimulationPanel(Panel):
