@@ -74,7 +74,9 @@ def start() -> Any:
             setattr(slicer, name.split(".")[1], module)
     importlib.import_module("slicer.util")
     slicer.util.getModuleWidget = lambda name: getattr(slicer.modules, name.lower()).widget
-    subject_hierarchy.add_to(slicer, slicer_sources("SubjectHierarchyPlugins/AbstractScriptedSubjectHierarchyPlugin.py"))
+    subject_hierarchy.add_to(
+        slicer, slicer_sources("SubjectHierarchyPlugins/AbstractScriptedSubjectHierarchyPlugin.py")
+    )
     samples = slicer_sources("SampleData.py")
     if samples is not None:
         sys.path.append(str(samples))
