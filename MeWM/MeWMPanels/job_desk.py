@@ -3,15 +3,18 @@
 import time
 from dataclasses import dataclass, field
 
+import qt
 from slicer.i18n import tr as _
 
 from MeWMLib.core.errors import CancelledError, InputError, MeWMError
 from MeWMLib.jobs.job import Event
-from MeWMLib.jobs.runner import LocalRunner
 from MeWMLib.jobs.table import common_title, kind_of
+from MeWMLib.jobs.warm import WarmWorker
 from MeWMPanels.background import Poller
 
 LOG_LINES = 400
+#: A worker that no job has needed for so long is ended, for its memory.
+UNUSED_MS = 15 * 60 * 1000
 
 
 @dataclass
@@ -38,7 +41,13 @@ class JobDesk:
     def __init__(self, command, on_change, on_error):
         self.command = command
         #: Makes the runner of a job; the panel Setup replaces it by a remote one when a server was chosen.
-        self.make_runner = lambda: LocalRunner(self.command())
+        self.make_runner = lambda: self.warm.runner()
+        #: The worker stays between jobs, with the networks loaded, until the scene is closed or nobody needs it.
+        self.warm = WarmWorker(lambda: self.command())
+        self._unused = qt.QTimer()
+        self._unused.setSingleShot(True)
+        self._unused.setInterval(UNUSED_MS)
+        self._unused.timeout.connect(self.end_worker)
         #: Called before a task that needs a runner begins; it may ask the user and raises to refuse.
         self.before_jobs = lambda: None
         self.on_change, self.on_error = on_change, on_error
@@ -69,6 +78,7 @@ class JobDesk:
         if jobs:
             self.before_jobs()
         self._number += 1
+        self._unused.stop()
         self.busy, self.state = True, State(title=title, message=title)
         self.on_change()
 
@@ -84,6 +94,13 @@ class JobDesk:
     def end(self):
         """Close the task."""
         self.busy = False
+        self._unused.start()
+        self.on_change()
+
+    def end_worker(self):
+        """End the worker that waits for a job: its memory is free again, and the next job starts another."""
+        self._unused.stop()
+        self.warm.close()
         self.on_change()
 
     def follow(self, steps):
@@ -158,13 +175,14 @@ class JobDesk:
         self.on_change()
 
     def abandon(self):
-        """End the worker with its whole process tree now; nothing of the task is reported any more."""
+        """End the worker with its whole process tree now, at work or not; nothing of a task is reported any more."""
         if self._runner is not None:
             self._runner.kill()
             self._runner = None
         self._number += 1
         if self.busy:
             self.end()
+        self.end_worker()
 
     @property
     def pid(self):

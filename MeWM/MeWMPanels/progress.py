@@ -13,7 +13,7 @@ class ProgressPanel(Panel):
     def setup(self):
         self.ui.cancelButton.clicked.connect(lambda *_args: self.front.desk.cancel())
         self.ui.logText.setMaximumHeight(120)
-        self._shown = 0
+        self.on_click(workerButton=lambda: self.front.desk.end_worker())
 
     def refresh(self):
         desk, ui = self.front.desk, self.ui
@@ -32,11 +32,22 @@ class ProgressPanel(Panel):
             ui.progressLabel.setText("  \N{MIDDLE DOT}  ".join(parts))
         else:
             ui.progressLabel.setText(state.log[-1].partition("  ")[2] if state.log else "")
+        self._show_worker()
         text = "\n".join(state.log)
         if ui.logText.toPlainText() != text:
             ui.logText.setPlainText(text)
             bar = ui.logText.verticalScrollBar()
             bar.setValue(bar.maximum)
+
+    def _show_worker(self):
+        """What a worker that stays costs, and how to end it."""
+        ui, desk = self.ui, self.front.desk
+        memory = 0.0 if desk.busy else desk.warm.memory_mb
+        for widget in (ui.workerLabel, ui.workerButton):
+            widget.setVisible(memory > 0)
+        if memory > 0:
+            text = _("The worker stays ready for this scene and keeps {memory:.1f} GB.")
+            ui.workerLabel.setText(text.format(memory=memory / 1024))
 
 
 def duration(seconds):

@@ -1,4 +1,4 @@
-"""The plugins of the module Data: their handler, what Slicer makes of a Python file, and the context menu of an item."""
+"""The plugins of the module Data: their handler, what Slicer makes of a Python file, and an item's context menu."""
 
 from __future__ import annotations
 
