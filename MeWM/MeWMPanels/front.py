@@ -15,7 +15,9 @@ from MeWMPanels.editor import Edits, Guard
 from MeWMPanels.exploration import ExplorationPanel
 from MeWMPanels.fixes import fixes
 from MeWMPanels.followed_ct import FollowedCT
+from MeWMPanels.ink import WARNING, ink
 from MeWMPanels.job_desk import JobDesk
+from MeWMPanels.keys import Keys
 from MeWMPanels.messages import Messages
 from MeWMPanels.node_texts import findings_of, ticked_lesions
 from MeWMPanels.origin import Watch
@@ -42,8 +44,7 @@ class Front:
         self.resource = resource
         self.parameters = self.comparison = self._observed = self._shown_settings = None
         self.shown_rank = 0
-        #: False while another module is shown; what changes meanwhile is looked at when this one is shown again.
-        self.shown = True
+        self._shown = True
         self._refreshing = False
         #: What starts a worker, and what loads a sample; tests give their own.
         self.command = lambda: worker_command(slicer_python())
@@ -57,6 +58,7 @@ class Front:
         self._ct = FollowedCT(self)
         #: The step that is next; its panel unfolds when it becomes that.
         self._next = ""
+        self.keys = Keys(self)
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(0)
@@ -72,15 +74,14 @@ class Front:
         )
 
     def _build(self, layout):
-        banner = qt.QLabel(
+        self._banner = qt.QLabel(
             _(
                 "<b>Research use only.</b> Simulated volumes are not scans, predicted risks are not a prognosis, and a "
                 "ranked protocol is not a treatment recommendation."
             )
         )
-        banner.setWordWrap(True)
-        banner.setStyleSheet("background: #fff4d6; color: #4a3b00; padding: 6px;")
-        layout.addWidget(banner)
+        self._banner.setWordWrap(True)
+        layout.addWidget(self._banner)
         self.planning = PlanPanel(self)
         layout.addWidget(self.planning.widget)
         self.patient, self.segmentation, self.actions = PatientPanel(self), SegmentationPanel(self), ActionsPanel(self)
@@ -101,6 +102,16 @@ class Front:
             layout.addWidget(fold)
         layout.addWidget(self.progress.widget)
         layout.addStretch(1)
+
+    @property
+    def shown(self):
+        """False while another module is shown; what changes meanwhile is looked at when this one is shown again."""
+        return self._shown
+
+    @shown.setter
+    def shown(self, on):
+        self._shown = on
+        self.keys.listen(on)
 
     def plan(self):
         """What the button on top does: from the CT to the first overlay."""
@@ -241,6 +252,7 @@ class Front:
         if self._refreshing or self.parameters is None:
             return
         self._refreshing = True
+        self._banner.setStyleSheet(f"color: {ink(WARNING)}; padding: 6px;")  # the style may have changed
         self._ct.follow()
         self._edits.follow(self.parameters.segmentation)
         try:
@@ -353,6 +365,7 @@ class Front:
         """The module is unloaded, or Slicer ends."""
         self.scene_closes()
         self._guard.close()
+        self.keys.close()
         self.desk.poller.stop()
         self._timer.stop()
 

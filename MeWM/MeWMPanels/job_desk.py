@@ -8,9 +8,9 @@ from slicer.i18n import tr as _
 
 from MeWMLib.core.errors import CancelledError, InputError, MeWMError
 from MeWMLib.jobs.job import Event
-from MeWMLib.jobs.table import common_title, kind_of
 from MeWMLib.jobs.warm import WarmWorker
 from MeWMPanels.background import Poller
+from MeWMPanels.words import stage_title
 
 LOG_LINES = 400
 #: A worker that no job has needed for so long is ended, for its memory.
@@ -145,9 +145,9 @@ class JobDesk:
             self._fail(CancelledError(what=_("The job was stopped")))
             return
         runner = self._runner = runner or self.make_runner()
-        stage_title = kind_of(job.kind).stage_title if job is not None else common_title
+        kind = job.kind if job is not None else ""
         poller = self.poller
-        runner.start(job, lambda event: poller.post(self._on_event, number, event, stage_title, on_event))
+        runner.start(job, lambda event: poller.post(self._on_event, number, event, kind, on_event))
 
         def wait():
             # killing and joining may take seconds, so it is done here and not on Qt's thread
@@ -221,14 +221,14 @@ class JobDesk:
         if not (isinstance(error, CancelledError) and self.state.cancelling):
             self.on_error(error)
 
-    def _on_event(self, number, event, stage_title, on_event):
+    def _on_event(self, number, event, kind, on_event):
         if not self._is_on(number):
             return
         state = self.state
         if event.kind == "progress":
             new, state.event = event.stage != state.event.stage, event
             if not state.cancelling:
-                state.message = event.message or _(stage_title(event.stage))
+                state.message = event.message or stage_title(kind, event.stage)
             if new and event.message:
                 self.say(event.message)
         elif event.kind in ("log", "partial") and event.message:

@@ -2,7 +2,12 @@
 
 import qt
 import slicer
-from slicer.i18n import tr as _
+
+_BUTTONS = ("QPushButton", "QCheckBox", "ctkCollapsibleButton")
+_INPUTS = (
+    *_BUTTONS, "QComboBox", "QSpinBox", "QDoubleSpinBox", "QLineEdit", "QListWidget", "QTableWidget", "QTextBrowser",
+    "QPlainTextEdit", "QProgressBar", "ctkSliderWidget", "qMRMLNodeComboBox",
+)  # fmt: skip
 
 
 class Panel:
@@ -19,6 +24,7 @@ class Panel:
         self.widget = slicer.util.loadUI(front.resource(f"UI/{self.ui_name}.ui"))
         self.ui = slicer.util.childWidgetVariables(self.widget)
         self.widget.setMRMLScene(slicer.mrmlScene)
+        name_for_readers(self.widget)
         self._link, self._tips = None, {}
         self.setup()
 
@@ -62,6 +68,19 @@ class Panel:
         button.setToolTip(reason or tip)
 
 
+def name_for_readers(top):
+    """Give each widget that takes input a name for screen readers: its own text, that of its label, or its tool tip."""
+    children = slicer.util.findChildren(top)
+    labels = {}
+    for label in children:
+        if label.className() == "QLabel" and label.buddy() is not None:
+            labels[label.buddy().name] = label.text
+    for child in children:
+        if child.className() in _INPUTS and not child.accessibleName:
+            name = child.text if child.className() in _BUTTONS else labels.get(child.name, "")
+            child.setAccessibleName(name.replace("&", "") or child.toolTip)
+
+
 def show_text(label, text):
     """Show a text in a label, or hide the label where there is none."""
     label.setText(text)
@@ -90,7 +109,7 @@ def fill_table(table, titles, rows, tips=(), widest=-1, title_tips=(), most=8):
 
     Args:
         table: a QTableWidget.
-        titles: of the columns; translated here, as their tips are.
+        titles: of the columns.
         rows: texts.
         tips: a tool tip for each row.
         widest: the column that takes the room that is left.
@@ -100,9 +119,9 @@ def fill_table(table, titles, rows, tips=(), widest=-1, title_tips=(), most=8):
     row_before = table.currentRow()
     table.blockSignals(True)
     table.setColumnCount(len(titles))
-    table.setHorizontalHeaderLabels([_(title) for title in titles])
+    table.setHorizontalHeaderLabels(list(titles))
     for column, tip in enumerate(title_tips):
-        table.horizontalHeaderItem(column).setToolTip(_(tip))
+        table.horizontalHeaderItem(column).setToolTip(tip)
     table.setRowCount(len(rows))
     for r, row in enumerate(rows):
         for c, text in enumerate(row):

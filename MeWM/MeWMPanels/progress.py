@@ -26,7 +26,7 @@ class ProgressPanel(Panel):
         if desk.busy:
             parts = [state.message or state.title]
             if event.eta_s is not None and event.fraction != 1.0:
-                parts.append(duration(event.eta_s) + " " + _("left"))
+                parts.append(time_left(event.eta_s))
             if event.memory_mb is not None:
                 parts.append(f"{event.memory_mb / 1024:.1f} GB")
             ui.progressLabel.setText("  \N{MIDDLE DOT}  ".join(parts))
@@ -50,8 +50,8 @@ class ProgressPanel(Panel):
             ui.workerLabel.setText(text.format(memory=memory / 1024))
 
 
-def duration(seconds):
-    """A time in words, rounded as a person would."""
+def time_left(seconds):
+    """The time that is left in words, rounded as a person would."""
     if seconds < 90:
-        return _("about") + f" {max(1, round(seconds))} s"
-    return _("about") + f" {round(seconds / 60)} min"
+        return _("about {n} s left").format(n=max(1, round(seconds)))
+    return _("about {n} min left").format(n=round(seconds / 60))

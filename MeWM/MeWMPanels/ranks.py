@@ -4,31 +4,50 @@ from html import escape
 
 from slicer.i18n import tr as _
 
-#: Title of a column, what it means (for its tool tip), and the cell of a candidate.
-_COLUMNS = (
-    ("Rank", "1 is the best", lambda c: str(c.rank)),
-    ("Protocol", "Kind of protocol, and agents with doses", lambda c: c.described),
-    ("Log-risk", "0 is the average patient; lower is better", lambda c: f"{c.risk.log_risk:+.2f}"),
-    ("Hazard", "Hazard ratio, exp(log-risk): 2 is twice the risk of death", lambda c: f"{c.risk.hazard_ratio:.2f}"),
-    (
-        "Range",
-        "Log-risk of the lowest and highest replica (one simulation with its own seed); not a confidence interval",
-        lambda c: span_of(c.risk),
-    ),
-    (
-        "Viable",
-        "Change of the viable tumour volume in the treated region",
-        lambda c: f"{c.tumour_change.viable_change_percent:+.0f} %",
-    ),
-    ("Survival", "Predicted median survival", lambda c: median_of(c.risk)),
-)
-TITLES = tuple(title for title, _tip, _cell in _COLUMNS)
-TITLE_TIPS = tuple(tip for _title, tip, _cell in _COLUMNS)
+from MeWMPanels.ink import QUIET, WARNING, inked
+
+
+def _columns():
+    """Title of a column, what it means (for its tool tip), and the cell of a candidate."""
+    return (
+        (_("Rank"), _("1 is the best"), lambda c: str(c.rank)),
+        (_("Protocol"), _("Kind of protocol, and agents with doses"), lambda c: c.described),
+        (_("Log-risk"), _("0 is the average patient; lower is better"), lambda c: f"{c.risk.log_risk:+.2f}"),
+        (
+            _("Hazard"),
+            _("Hazard ratio, exp(log-risk): 2 is twice the risk of death"),
+            lambda c: f"{c.risk.hazard_ratio:.2f}",
+        ),
+        (
+            _("Range"),
+            _(
+                "Log-risk of the lowest and highest replica (one simulation with its own seed); "
+                "not a confidence interval"
+            ),
+            lambda c: span_of(c.risk),
+        ),
+        (
+            _("Viable"),
+            _("Change of the viable tumour volume in the treated region"),
+            lambda c: f"{c.tumour_change.viable_change_percent:+.0f} %",
+        ),
+        (_("Survival"), _("Predicted median survival"), lambda c: median_of(c.risk)),
+    )
+
+
+def titles():
+    """Titles of the columns."""
+    return tuple(title for title, _tip, _cell in _columns())
+
+
+def title_tips():
+    """What the columns mean."""
+    return tuple(tip for _title, tip, _cell in _columns())
 
 
 def row_of(candidate):
     """The cells of one row."""
-    return tuple(cell(candidate) for _title, _tip, cell in _COLUMNS)
+    return tuple(cell(candidate) for _title, _tip, cell in _columns())
 
 
 def span_of(risk):
@@ -42,45 +61,55 @@ def span_of(risk):
 def median_of(risk):
     """Median survival in words."""
     if risk.median_survival_months is not None:
-        return f"{risk.median_survival_months:.1f} " + _("months")
-    return _("over") + f" {risk.months[-1]:g} " + _("months") if risk.months else _("not reached")
+        return _("{n:.1f} months").format(n=risk.median_survival_months)
+    return _("over {n:g} months").format(n=risk.months[-1]) if risk.months else _("not reached")
 
 
 def tip_of(candidate):
     """Protocol, warnings and what could not be judged, for a tool tip."""
     lines = [candidate.protocol.text, *(w.text for w in candidate.warnings)]
     if candidate.unjudged:
-        lines.append(_("Cannot be judged:") + " " + candidate.unjudged_text)
+        lines.append(_("Cannot be judged: {missing}").format(missing=candidate.unjudged_text))
     return "\n".join(lines)
+
+
+def _risk_line(risk):
+    if len(risk.replicas) < 2:
+        text = _("Predicted risk of death (lower is better): <b>{risk}</b>, a point estimate: one replica has no range")
+        return text.format(risk=risk.text)
+    text = _("Predicted risk of death (lower is better): <b>{risk}</b>, range of {n} replicas {span}")
+    return text.format(risk=risk.text, n=len(risk.replicas), span=span_of(risk))
+
+
+def _tumour_line(change):
+    text = _(
+        "Tumour: {volume:.1f} \u2192 {volume_after:.1f} ml, viable {viable:.1f} \u2192 {viable_after:.1f} ml "
+        "({percent:+.0f} %), diameter {diameter:.0f} \u2192 {diameter_after:.0f} mm, Lipiodol {lipiodol:.1f} ml"
+    )
+    return text.format(
+        volume=change.volume_ml_before,
+        volume_after=change.volume_ml_after,
+        viable=change.viable_ml_before,
+        viable_after=change.viable_ml_after,
+        percent=change.viable_change_percent,
+        diameter=change.diameter_mm_before,
+        diameter_after=change.diameter_mm_after,
+        lipiodol=change.lipiodol_ml_after,
+    )
 
 
 def summary_of(candidate, seed):
     """Some sentences in HTML."""
-    risk, change, arrow = candidate.risk, candidate.tumour_change, "\N{RIGHTWARDS ARROW}"
-    count = len(risk.replicas)
-    spread = (
-        _("range of") + f" {count} " + _("replicas") + " " + span_of(risk)
-        if count > 1
-        else _("a point estimate: one replica has no range")
-    )
-    tumour = (
-        f" {change.volume_ml_before:.1f} {arrow} {change.volume_ml_after:.1f} ml, " + _("viable")
-        + f" {change.viable_ml_before:.1f} {arrow} {change.viable_ml_after:.1f} ml "
-        + f"({change.viable_change_percent:+.0f} %), " + _("diameter")
-        + f" {change.diameter_mm_before:.0f} {arrow} {change.diameter_mm_after:.0f} mm, " + _("Lipiodol")
-        + f" {change.lipiodol_ml_after:.1f} ml"
-    )  # fmt: skip
+    missing = ""
+    if candidate.unjudged:
+        missing = _("Cannot be judged: {missing}").format(missing=escape(candidate.unjudged_text))
     lines = [
         f"<b>{escape(candidate.protocol.text)}</b>",
-        _("Predicted risk of death (lower is better):") + f" <b>{risk.text}</b>, " + spread,
-        _("Predicted median survival:") + " " + median_of(risk),
-        _("Tumour:") + tumour,
-        *(f'<span style="color:#8a5a00">{escape(w.severity)}: {escape(w.reason)}</span>' for w in candidate.warnings),
-        *(
-            ['<span style="color:#8a5a00">' + _("Cannot be judged:") + f" {escape(candidate.unjudged_text)}</span>"]
-            if candidate.unjudged
-            else []
-        ),
-        '<span style="color:#666">' + _("Simulated; research use only. Seed") + f" {seed}.</span>",
+        _risk_line(candidate.risk),
+        _("Predicted median survival: {time}").format(time=median_of(candidate.risk)),
+        _tumour_line(candidate.tumour_change),
+        *(inked(WARNING, f"{escape(w.severity)}: {escape(w.reason)}") for w in candidate.warnings),
+        *([inked(WARNING, missing)] if missing else []),
+        inked(QUIET, _("Simulated; research use only. Seed {seed}.").format(seed=seed)),
     ]
     return "<br>".join(lines)

@@ -9,16 +9,18 @@ from MeWMPanels.node_texts import findings_of, ticked_lesions
 from MeWMPanels.panel import Panel, fill_combo, fill_table
 from MeWMPanels.treated import TreatedSection
 
-#: Columns of the table: title, field of a lesion, factor, digits.
-_COLUMNS = (
-    ("Lesion", "index", 1, 0),
-    ("Diameter mm", "longest_axial_diameter_mm", 1, 0),
-    ("Volume ml", "volume_ml", 1, 1),
-    ("Mean HU", "mean_hu", 1, 0),
-    ("Viable ml", "viable_ml", 1, 1),
-    ("Necrosis %", "necrotic_fraction", 100, 0),
-    ("Lipiodol %", "lipiodol_fraction", 100, 0),
-)
+
+def _columns():
+    """Columns of the table: title, field of a lesion, factor, digits."""
+    return (
+        (_("Lesion"), "index", 1, 0),
+        (_("Diameter mm"), "longest_axial_diameter_mm", 1, 0),
+        (_("Volume ml"), "volume_ml", 1, 1),
+        (_("Mean HU"), "mean_hu", 1, 0),
+        (_("Viable ml"), "viable_ml", 1, 1),
+        (_("Necrosis %"), "necrotic_fraction", 100, 0),
+        (_("Lipiodol %"), "lipiodol_fraction", 100, 0),
+    )
 
 
 def _shown(value, factor, digits):
@@ -82,9 +84,10 @@ class SegmentationPanel(Panel):
 
     def _show_findings(self, findings):
         lesions, table = findings["lesions"], self.ui.findingsTable
-        rows = [[_shown(one[field], factor, digits) for _t, field, factor, digits in _COLUMNS] for one in lesions]
+        columns = _columns()
+        rows = [[_shown(one[field], factor, digits) for _t, field, factor, digits in columns] for one in lesions]
         tips = [one["location"] for one in lesions]
-        fill_table(table, [title for title, *_rest in _COLUMNS], rows, tips, most=5)
+        fill_table(table, [title for title, *_rest in columns], rows, tips, most=5)
         ticked = ticked_lesions(self.parameters)
         table.blockSignals(True)
         for row, one in enumerate(lesions):
@@ -99,5 +102,6 @@ class SegmentationPanel(Panel):
             text = "\n".join([text, *(f"{one['severity']}: {one['text']}" for one in findings.get("questions", []))])
             outdated = self.front.findings_outdated
             if outdated:
-                text = _("Outdated: {reason} Press Measure lesions.").format(reason=outdated) + "\n" + text
+                again = _("Outdated: {reason} Press Measure lesions.").format(reason=outdated)
+                text = f"{again}\n{text}"
         self.ui.findingsLabel.setText(text)

@@ -21,6 +21,7 @@ from MeWMPanels import case_files, reports, results
 from MeWMPanels.node_texts import rule_findings
 from MeWMPanels.origin import OutdatedError, times
 from MeWMPanels.parameters import clinical_json
+from MeWMPanels.words import job_title
 
 
 def _task(method):
@@ -99,7 +100,8 @@ class Tasks:
             self.desk.say(_("Another CT was chosen meanwhile: its liver and tumour were not looked for"))
             return
         name = f"{ct.GetName()} " if ct is not None else ""
-        node = labels_to_segmentation(slicer.mrmlScene, prepared, _("Liver and tumour") + f" ({name}MeWM)", ct)
+        name = _("Liver and tumour ({name}MeWM)").format(name=name)
+        node = labels_to_segmentation(slicer.mrmlScene, prepared, name, ct)
         parameters.segmentation = node
         parameters.liver_segment, parameters.tumour_segment = "liver", "tumour"
         self.desk.say(_("Liver and tumour were found. Look at the outlines before you trust what follows"))
@@ -210,7 +212,7 @@ class Tasks:
         runner = LocalRunner(reports.command(self.python(), work), grace_s=0.0)
         yield partial(self.desk.run, None, runner=runner)
         path = yield partial(self.desk.aside, partial(reports.keep, work, folder))
-        self.desk.say(_("The report was written:") + f" {path}")
+        self.desk.say(_("The report was written: {path}").format(path=path))
         then(path)
 
     def _goal(self):
@@ -230,7 +232,7 @@ class Tasks:
 
     def go_on(self, kind):
         """What `segmenting` and the others are given where the task is open already."""
-        self.desk.retitle(_(kind_of(kind).title))
+        self.desk.retitle(job_title(kind))
         return self._new_folder()
 
     def accept(self, name):
@@ -238,7 +240,7 @@ class Tasks:
         self._accepting = (*self._accepting, name)
 
     def _open(self, kind):
-        self.desk.begin(_(kind_of(kind).title), jobs=True)
+        self.desk.begin(job_title(kind), jobs=True)
         return self._new_folder()
 
     def _new_folder(self):
@@ -287,7 +289,7 @@ class Tasks:
         if source.gone(slicer.mrmlScene):
             self.desk.say(_("The CT was deleted in the meantime: a copy was added beside the simulated volumes"))
         count = len(comparison.candidates)
-        self.desk.say(_("Done:") + f" {count} " + (_("protocols") if count > 1 else _("protocol")))
+        self.desk.say(_("Done: {n} protocols").format(n=count) if count > 1 else _("Done: 1 protocol"))
         # in a turn of its own, so that the window stays alive between the two
         self.desk.poller.later(lambda: self.on_comparison(comparison))
 

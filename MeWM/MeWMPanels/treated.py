@@ -11,6 +11,7 @@ from MeWMPanels.case_files import NoSegmentationError
 from MeWMPanels.editor import open_editor
 from MeWMPanels.node_texts import ticked_lesions
 from MeWMPanels.panel import fill_combo
+from MeWMPanels.words import sentences
 
 LOBES = ("right lobe", "left lobe")
 _FED_COLOUR = (0.35, 0.75, 0.55)
@@ -41,14 +42,15 @@ class TreatedSection:
         panel.on_click(paintButton=self._paint)
         #: A button for each lobe and each segment.
         self.buttons = {}
-        titles = {LOBES[0]: _("Right lobe"), LOBES[1]: _("Left lobe")}
+        titles = {LOBES[0]: _("Ri&ght lobe"), LOBES[1]: _("Le&ft lobe"), "4a": "4&a", "4b": "4&b"}
         for names, widget in ((LOBES, ui.lobeWidget), (SEGMENTS, ui.segmentWidget)):
             row = qt.QHBoxLayout(widget)
             row.setContentsMargins(0, 0, 0, 0)
             row.setSpacing(2)
             for name in names:
-                self.buttons[name] = self._button(name, titles.get(name, name))
+                self.buttons[name] = self._button(name, titles.get(name, f"&{name}"))
                 row.addWidget(self.buttons[name])
+        ui.segmentsLabel.setBuddy(self.buttons[SEGMENTS[0]])
 
     def _button(self, name, text):
         button = qt.QPushButton(text)
@@ -144,17 +146,21 @@ class TreatedSection:
             numbers = ", ".join(map(str, ticked))
             text = _("Treated: lesion {numbers}, as far as the cube around the largest of them reaches.")
             text = text.format(numbers=numbers)
+        self._ui.treatedLabel.setText(self._with_territory(text))
+
+    def _with_territory(self, text):
+        parameters = self._parameters
         try:
             territory = Territory.parse(parameters.territory) if parameters.territory.strip() else None
         except MeWMError as error:
-            text = f"{error.what}: {error.given}."
-        else:
-            if parameters.fed_segment:
-                text += " " + _("Fed is the painted region alone.")
-            elif territory is not None:
-                text += " " + _("Fed: {territory}.").format(territory=territory.described)
-                if territory.unknown or territory.is_painted:
-                    text += " " + _("Paint what it feeds, and choose that segment below.")
-                elif not territory.is_whole:
-                    text += " " + _("The borders of segments are approximate.")
-        self._ui.treatedLabel.setText(text)
+            return f"{error.what}: {error.given}."
+        if parameters.fed_segment:
+            return sentences(text, _("Fed is the painted region alone."))
+        if territory is None:
+            return text
+        border = ""
+        if territory.unknown or territory.is_painted:
+            border = _("Paint what it feeds, and choose that segment below.")
+        elif not territory.is_whole:
+            border = _("The borders of segments are approximate.")
+        return sentences(text, _("Fed: {territory}.").format(territory=territory.described), border)
