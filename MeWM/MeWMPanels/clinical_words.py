@@ -28,7 +28,7 @@ def words():
         ),
         "heart_failure": (_("Heart failure (NYHA class)"), _("unspecified: there is one, its class is not stated")),
         "lvef_percent": (_("Left ventricular ejection fraction"), ""),
-        "egfr_ml_per_min": (_("EGFR"), ""),
+        "egfr_ml_per_min": (_("eGFR"), ""),
         "renal_failure": (_("Renal failure"), _("stated in words, or dialysis; better give creatinine or eGFR")),
         "platelets_10e9_per_l": (_("Platelets"), ""),
         "inr": (_("INR"), ""),

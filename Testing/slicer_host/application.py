@@ -161,9 +161,6 @@ class Application(QtWidgets.QApplication):
     def testingEnabled(self) -> bool:
         return True
 
-    def translate(self, context: str, text: str) -> str:
-        return text
-
     def close_core(self) -> None:
         """Empty the scene before the process ends."""
         self._layout_logic.SetMRMLScene(None)
