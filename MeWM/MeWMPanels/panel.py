@@ -36,11 +36,13 @@ class Panel:
     def connect_parameters(self, parameters):
         """Bind the widgets to another parameter node, or to none."""
         if self._link is not None:
-            former, tag = self._link
+            former, tag, observed = self._link
             former.disconnectGui(tag)
+            for one in observed:
+                former.RemoveObserver(one)
             self._link = None
         if parameters is not None:
-            self._link = (parameters, parameters.connectGui(self.widget))
+            self._link = (parameters, *_connected(parameters, self.widget))
 
     def on_click(self, **functions):
         """Link buttons, by their names, to what they do; an error becomes the one dialog."""
@@ -66,6 +68,25 @@ class Panel:
         tip = self._tips.setdefault(button.name, button.toolTip)
         button.setEnabled(not reason)
         button.setToolTip(reason or tip)
+
+
+def _connected(parameters, widget):
+    """Bind a widget to a parameter node: the tag for `disconnectGui`, and those of what it observes.
+
+    In Slicer 5.10 `disconnectGui` leaves the observer of `connectGui` on the node for ever, and with it the widget.
+    """
+    observed, observe = [], parameters.AddObserver
+
+    def recording(*arguments):
+        observed.append(observe(*arguments))
+        return observed[-1]
+
+    parameters.AddObserver = recording
+    try:
+        tag = parameters.connectGui(widget)
+    finally:
+        del parameters.AddObserver
+    return tag, observed
 
 
 def name_for_readers(top):
