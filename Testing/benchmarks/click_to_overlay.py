@@ -1,4 +1,4 @@
-"""From a click to the overlay in the stand-in host, in two builds in one run (`python Testing/benchmarks/click_to_overlay.py`).
+"""From a click to the overlay in the stand-in host, in two builds in one run (`make bench-click`).
 
 Each build opens its module in the host, loads the sample `lits-117`, and simulates one protocol after the other by the
 button *Simulate*, with its own worker; a click ends when the overlay is in the slice views. The builds take turns, so
