@@ -10,6 +10,7 @@
 # make bench-segmentation   a second segmentation of what changed against a full run (a minute)
 # make bench-simulation   seconds of one simulation against 200-step DDPM of the paper's size (minutes)
 # make bench-click   from a click in the module to the overlay against another build (BASELINE=worktree; minutes)
+# make screenshots   pictures of the panels with a real CT, for README and docs (minutes)
 # make translations   bring Resources/Translations up to date with the texts of the module
 # make bench-reading   reading a CT against SimpleITK's own readers, seconds and memory (minutes)
 # make properties   200,000 damaged inputs against the readers, and a table (INPUTS=..., SEED=...)
@@ -45,7 +46,7 @@ STAMP_ENV := $(VENV)/.made
 STAMP_DEMO := $(VENV)/.installed-scene
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test quick lint docs properties bench bench-survival bench-simulation bench-segmentation bench-reading bench-click host lists translations clean distclean
+.PHONY: demo test quick lint docs properties bench bench-survival bench-simulation bench-segmentation bench-reading bench-click host lists screenshots translations clean distclean
 
 demo: $(STAMP_DEMO)
 	$(BIN)/mewm plan sample:$(SAMPLE) --out $(OUT)
@@ -83,6 +84,9 @@ properties: $(STAMP_DEV)
 BASELINE ?= ../baseline
 bench-click: $(STAMP_DEV)
 	$(BIN)/python Testing/benchmarks/click_to_overlay.py --baseline $(BASELINE)
+
+screenshots: $(STAMP_DEV)
+	$(BIN)/python Testing/slicer_module/screenshots.py
 
 translations: $(STAMP_DEV)
 	$(BIN)/python Testing/slicer_module/translations.py

@@ -105,7 +105,7 @@ def test_two_clicks_in_a_slicer_without_any_package(user, sample, monkeypatch):
     monkeypatch.setattr(install, "missing", lambda names: [n for n in names if n == "psutil"])
     monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, title=None: True)
     monkeypatch.setattr(
-        slicer.util, "pip_install", lambda arguments: monkeypatch.setattr(install, "missing", lambda n: [])
+        install, "_install_plain", lambda *arguments: monkeypatch.setattr(install, "missing", lambda n: [])
     )
     parent = slicer.qMRMLWidget()
     parent.setLayout(QtWidgets.QVBoxLayout())
@@ -213,16 +213,16 @@ def test_age_and_sex_come_from_dicom_only_where_the_user_says_so(user, sample, p
     ct.SetAttribute("DICOM.instanceUIDs", "1.2.3")
     user.front.parameters.ct = ct
     user.look()
-    box, pack = user.widget("planning", "dicomBox"), user.front.parameters.clinical
+    box, parameters = user.widget("planning", "dicomBox"), user.front.parameters
     assert box.visible and not box.checked
     user.click("planning", "planButton")
     _overlay(user)
-    assert clinical_json(pack) == {}
+    assert clinical_json(parameters.clinical) == {}
     first = user.front.comparison.id
     box.setChecked(True)
-    pack.age_years = 70.0
+    parameters.clinical.age_years = 70.0
     user.look()
     user.click("planning", "planButton")
     user.wait(lambda: user.front.comparison.id != first)
     user.wait_idle()
-    assert clinical_json(pack) == {"age_years": 70.0, "sex": "female"}, "what was given stays"
+    assert clinical_json(parameters.clinical) == {"age_years": 70.0, "sex": "female"}, "what was given stays"
