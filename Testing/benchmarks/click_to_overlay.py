@@ -1,8 +1,8 @@
 """From a click to the overlay in the stand-in host, in two builds in one run (`make bench-click`).
 
-Each build opens its module in the host, loads the sample `lits-117`, and simulates one protocol after the other by the
-button *Simulate*, with its own worker; a click ends when the overlay is in the slice views. The builds take turns, so
-that a busy machine slows both. The baseline is the commit of a worktree (`git worktree add FOLDER 78b9b54`).
+Each build opens its module in the host, loads the sample `lits-117`, and simulates one protocol after the other by what
+the button *Simulate* calls, with its own worker; a click ends when the overlay is in the slice views. The builds take
+turns, so that a busy machine slows both. The baseline is the commit of a worktree (`git worktree add FOLDER 78b9b54`).
 
 Prints seconds by click and ratios, and seconds of processor, which say more on a busy machine. Nothing is asserted.
 The first click of a build starts Python and loads networks; the second and later ones are what a user waits for.
@@ -89,16 +89,18 @@ box.setCurrentIndex(box.findData("lits-117"))
 front.patient.ui.sampleButton.click()
 wait(lambda: front.parameters.ct is not None and not front.desk.busy)
 front.parameters.simulation.replicas = replicas
-front.parameters.targets = "1"  # two lesions are alike: which one is treated, the user says
 print(json.dumps({"ready": True}), flush=True)
 for line in sys.stdin:
     text = json.loads(line)
-    front.parameters.protocols = json.dumps([{"name": "A", "actions": Protocol.parse(text).to_json()}])
-    front.refresh()
     former = front.comparison.id if front.comparison is not None else ""
     watch.reset()
     begun, computed = time.monotonic(), processor()
-    front.simulation.ui.simulateButton.click()
+    # as the button does; two lesions of this sample are alike, and the largest is treated without a question
+    front.refresh()
+    named = [("A", Protocol.parse(text))]
+    # older builds never ask
+    more = {"accepting": ("accept_labels",)} if hasattr(front.tasks, "accept_and_repeat") else {}
+    front.guard(lambda: front.tasks.simulate(named, **more))
     wait(lambda: front.comparison is not None and front.comparison.id != former and foreground())
     seconds = time.monotonic() - begun
     wait(lambda: not front.desk.busy)
@@ -117,7 +119,7 @@ class Build:
         environment = {**os.environ, "PYTHONPATH": str(root), "MEWM_BUNDLES": str(root / "Resources" / "Bundles")}
         self._process = subprocess.Popen(
             [sys.executable, "-c", _HOST, str(root), str(replicas)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None, text=True, env=environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=root,
         )  # fmt: skip
         self._answer()
 

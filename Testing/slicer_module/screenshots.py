@@ -47,25 +47,32 @@ def main() -> None:
             app.processEvents()
             time.sleep(0.005)
 
+    def press(button: Any) -> None:
+        for _ in range(5):
+            app.processEvents()
+        if not button.enabled:
+            raise SystemExit(f"{button.name} is disabled: {button.toolTip}")
+        button.click()
+
     box = front.patient.ui.sampleBox
     box.setCurrentIndex(box.findData(SAMPLE))
-    front.patient.ui.sampleButton.click()
+    press(front.patient.ui.sampleButton)
     wait(lambda: front.parameters.ct is not None and not front.desk.busy)
-    front.planning.ui.planButton.click()
+    press(front.planning.ui.planButton)
     wait(lambda: front.comparison is not None and not front.desk.busy)
     first = front.comparison.id
     pack = front.parameters.exploration
     pack.drugs, pack.embolics, pack.replicas, pack.goal = 2, 2, 2, "prefer Epirubicin"
     front.parameters.clinical.child_pugh_class, front.parameters.clinical.age_years = "A", 61.0
     front.refresh()
-    front.segmentation.ui.measureButton.click()
+    press(front.segmentation.ui.measureButton)
     wait(lambda: not front.desk.busy)
     # which of two lesions alike is the target: the larger one, ticked as a user ticks it
     front.parameters.targets = "1"
     front.refresh()
-    front.exploration.ui.exploreButton.click()
+    press(front.exploration.ui.exploreButton)
     wait(lambda: front.comparison is not None and front.comparison.id != first and not front.desk.busy)
-    front.setup.ui.checkButton.click()
+    press(front.setup.ui.checkButton)
     wait(lambda: "PyTorch" in front.setup.ui.systemLabel.text)
     front.actions.ui.protocolList.setCurrentRow(0)
     _save(front, app)
