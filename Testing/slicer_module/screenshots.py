@@ -72,8 +72,6 @@ def main() -> None:
     front.refresh()
     press(front.exploration.ui.exploreButton)
     wait(lambda: front.comparison is not None and front.comparison.id != first and not front.desk.busy)
-    press(front.setup.ui.checkButton)
-    wait(lambda: "PyTorch" in front.setup.ui.systemLabel.text)
     front.actions.ui.protocolList.setCurrentRow(0)
     _save(front, app)
     window.hide()
@@ -83,6 +81,7 @@ def main() -> None:
 def _save(front: Any, app: Any) -> None:
     """One picture for each panel; the outcome has the views beside it."""
     from MeWMPanels import case_files
+    from PySide6 import QtWidgets
     from slicer_host.pictures import beside, caption, views
 
     labels = case_files.labels_of(front.parameters, case_files.ct_of(front.parameters).geometry)
@@ -90,6 +89,12 @@ def _save(front: Any, app: Any) -> None:
     for name, fold in front.folds.items():
         for other in front.folds.values():
             other.collapsed = other is not fold
+        for _ in range(5):
+            app.processEvents()
+        # the stand-in for ctk's fold does not ask labels that break their lines how much room they need
+        for label in fold.findChildren(QtWidgets.QLabel):
+            if label.wordWrap and label.visible:
+                label.setMinimumHeight(max(0, label.heightForWidth(label.width)))
         for _ in range(5):
             app.processEvents()
         grabbed = fold.grab()
