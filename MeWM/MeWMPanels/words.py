@@ -29,7 +29,7 @@ def stage_title(kind, stage):
         "download": _("Fetch"),
         "pictures": _("Pictures"),
         "plan plan": _("Search"),
-        "plan beside": _("Your protocol"),
+        "plan beside": _("Comparisons"),
         "plan simulate": _("Simulate the best"),
         "simulate plan": _("Simulate"),
         "simulate simulate": _("Write volumes"),

@@ -1561,11 +1561,6 @@
         <translation>Riesgo de muerte predicho (cuanto más bajo, mejor): &lt;b&gt;{risk}&lt;/b&gt;, intervalo de {n} réplicas {span}</translation>
     </message>
     <message>
-        <source>Tumour: {volume:.1f} → {volume_after:.1f} ml, viable {viable:.1f} → {viable_after:.1f} ml ({percent:+.0f} %), diameter {diameter:.0f} → {diameter_after:.0f} mm, Lipiodol {lipiodol:.1f} ml</source>
-        <translatorcomment>machine-made, not read by a person</translatorcomment>
-        <translation>Tumor: {volume:.1f} → {volume_after:.1f} ml, viable {viable:.1f} → {viable_after:.1f} ml ({percent:+.0f} %), diámetro {diameter:.0f} → {diameter_after:.0f} mm, Lipiodol {lipiodol:.1f} ml</translation>
-    </message>
-    <message>
         <source>Predicted median survival: {time}</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Mediana de supervivencia predicha: {time}</translation>
@@ -1574,6 +1569,21 @@
         <source>Simulated; research use only. Seed {seed}.</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Simulado; solo para investigación. Semilla {seed}.</translation>
+    </message>
+    <message>
+        <source>Tumour: {volume:.1f} → {volume_after:.1f} ml, viable {viable:.1f} → {viable_after:.1f} ml ({percent:+.0f} %), diameter {diameter:.0f} → {diameter_after:.0f} mm</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Tumor: {volume:.1f} → {volume_after:.1f} ml, viable {viable:.1f} → {viable_after:.1f} ml ({percent:+.0f} %), diámetro {diameter:.0f} → {diameter_after:.0f} mm</translation>
+    </message>
+    <message>
+        <source>Tissue with Lipiodol: {ml:.1f} ml</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Tejido con Lipiodol: {ml:.1f} ml</translation>
+    </message>
+    <message>
+        <source>Lipiodol itself: {ml:.2f} ml</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Lipiodol en sí: {ml:.2f} ml</translation>
     </message>
 </context>
 <context>
@@ -2195,11 +2205,6 @@
         <translation>Búsqueda</translation>
     </message>
     <message>
-        <source>Your protocol</source>
-        <translatorcomment>machine-made, not read by a person</translatorcomment>
-        <translation>Su protocolo</translation>
-    </message>
-    <message>
         <source>Simulate the best</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Simular los mejores</translation>
@@ -2243,6 +2248,11 @@
         <source>Synthetic CT before and after TACE, for Judge CT after treatment</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>TC sintética antes y después de la TACE, para Juzgar la TC tras el tratamiento</translation>
+    </message>
+    <message>
+        <source>Comparisons</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Comparaciones</translation>
     </message>
 </context>
 <context>
