@@ -4,7 +4,7 @@ from html import escape
 
 from slicer.i18n import tr as _
 
-from MeWMLib.core.outcome_words import months_text, viable_lines, written_lines
+from MeWMLib.core.outcome_words import months_text, order_lines, viable_lines, written_lines
 from MeWMPanels.ink import QUIET, WARNING, inked
 
 
@@ -109,7 +109,8 @@ def _tumour_lines(candidate):
 
 def facts_of(document, candidate):
     """Which viable number the risk used, how long after treatment the picture is, and what lies outside the limits."""
-    lines = [*viable_lines(document, candidate), document.numbers.picture]
+    order = order_lines(document.plan) if candidate.rank == 1 else []
+    lines = [*viable_lines(document, candidate), *order, document.numbers.picture]
     return [*map(escape, lines), *(inked(WARNING, escape(one.text)) for one in document.outside)]
 
 
