@@ -9,6 +9,9 @@
 # make bench-survival   seconds of one survival score beside one pass of the assistant (half a minute)
 # make bench-segmentation   a second segmentation of what changed against a full run (a minute)
 # make bench-simulation   seconds of one simulation against 200-step DDPM of the paper's size (minutes)
+# make bench-click   from a click in the module to the overlay against another build (BASELINE=worktree; minutes)
+# make screenshots   pictures of the panels with a real CT, for README and docs (minutes)
+# make translations   bring Resources/Translations up to date with the texts of the module
 # make bench-reading   reading a CT against SimpleITK's own readers, seconds and memory (minutes)
 # make bench-dicom   exporting a plan as DICOM against pydicom alone, seconds and memory (minutes)
 # make test-pacs   install Orthanc, DCMTK and validators (Debian, root), then the tests of DICOM and PACS
@@ -45,7 +48,7 @@ STAMP_ENV := $(VENV)/.made
 STAMP_DEMO := $(VENV)/.installed-scene
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test test-pacs pacs bench-dicom quick lint docs properties bench bench-survival bench-simulation bench-segmentation bench-reading host lists clean distclean
+.PHONY: demo test test-pacs pacs quick lint docs properties bench bench-survival bench-simulation bench-segmentation bench-reading bench-dicom bench-click host lists screenshots translations clean distclean
 
 demo: $(STAMP_DEMO)
 	$(BIN)/mewm plan sample:$(SAMPLE) --out $(OUT)
@@ -90,6 +93,16 @@ INPUTS ?= 200000
 SEED ?= 1
 properties: $(STAMP_DEV)
 	$(BIN)/python Testing/properties/run.py --inputs $(INPUTS) --seed $(SEED) --processes 2
+
+BASELINE ?= ../baseline
+bench-click: $(STAMP_DEV)
+	$(BIN)/python Testing/benchmarks/click_to_overlay.py --baseline $(BASELINE)
+
+screenshots: $(STAMP_DEV)
+	$(BIN)/python Testing/slicer_module/screenshots.py
+
+translations: $(STAMP_DEV)
+	$(BIN)/python Testing/slicer_module/translations.py
 
 lists: $(STAMP_ENV)
 	$(BIN)/python Testing/slicer_module/cmake_lists.py

@@ -52,6 +52,7 @@ class MeWM(ScriptedLoadableModule):
         super().__init__(parent)
         parent.title = "MeWM"
         parent.categories = [_("Simulation")]
+        parent.dependencies = ["Segmentations", "SubjectHierarchy"]
         parent.contributors = ["The MeWM maintainers"]
         parent.helpText = _(
             "Simulates how a liver tumour (HCC) will look after a TACE protocol, predicts the risk by survival "
@@ -67,6 +68,22 @@ class MeWM(ScriptedLoadableModule):
             return
         slicer.app.startupCompleted.connect(register_sample_data)
         slicer.app.startupCompleted.connect(go_on_installing)
+
+    def setup(self):
+        """Called by Slicer when all that this module depends on is there."""
+        if not too_old():
+            register_hierarchy_plugin()
+
+
+def register_hierarchy_plugin():
+    """Put "MeWM: simulate TACE" into the context menu of the module Data, once."""
+    if hasattr(slicer, "MeWMSubjectHierarchyPlugin"):
+        return
+    # it makes the plugins' base class importable
+    import SubjectHierarchyPlugins  # noqa: F401
+
+    plugin = slicer.qSlicerSubjectHierarchyScriptedPlugin(None)
+    plugin.setPythonSource(str(Path(__file__).parent / "MeWMPanels" / "MeWMSubjectHierarchyPlugin.py"))
 
 
 def go_on_installing():
@@ -118,11 +135,14 @@ class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._build()
 
     def _installed(self):
-        """The packages are there now: build the panels without a restart."""
+        """The packages are there now: build the panels without a restart, and plan where that was wanted."""
+        wants_plan = self.bare.wants_plan
         self.bare.close()
         self.bare = None
         self._build()
         self.initialize_parameters()
+        if wants_plan:
+            self.front.guard(self.front.plan)
 
     def _build(self):
         from MeWMPanels.front import Front
@@ -134,6 +154,7 @@ class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (scene.StartCloseEvent, self.on_scene_start_close),
             (scene.EndCloseEvent, self.on_scene_end_close),
             (scene.EndImportEvent, self.on_scene_end_import),
+            (scene.NodeAddedEvent, self.on_node_added),
             (scene.NodeRemovedEvent, self.on_node_removed),
         ):
             self.addObserver(scene, event, function)
@@ -165,6 +186,13 @@ class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.front is not None:
             self.front.shown = False
 
+    def simulate(self, node):
+        """Plan for a CT, or for the CT of a segmentation; called from the context menu of the module Data."""
+        if self.front is not None:
+            self.front.guard(lambda: self.front.plan_for(node))
+        elif self.bare is not None:
+            self.bare.plan_button.click()
+
     def _resume_install(self):
         """Go on with what was being installed when Slicer had to be restarted."""
         from MeWMPanels import install
@@ -193,6 +221,11 @@ class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._imported = not self._entered
         if self._entered:
             self.front.set_parameters(self.logic.getParameterNode())
+
+    def on_node_added(self, caller, event):
+        """A node is new: it may be the CT. While a job adds its results, they are shown at its end."""
+        if self._entered and not self.front.desk.busy:
+            self.front.refresh_soon()
 
     def on_node_removed(self, caller, event):
         """A node is gone; what shows it must not."""

@@ -20,7 +20,16 @@ PRODUCT = ("core", *VERBS, "world", "rendering", "cohorts", "jobs", "exchange", 
 
 #: The client of a server, and what the fronts may know of jobs.
 REMOTE = ("jobs.remote", "jobs.remote_http", "jobs.remote_files", "jobs.inputs")
-FRONTS = ("jobs.table", "jobs.job", "jobs.processes", "jobs.runner", "jobs.wire", "jobs.server_token", *REMOTE)
+FRONTS = (
+    "jobs.table",
+    "jobs.job",
+    "jobs.processes",
+    "jobs.runner",
+    "jobs.warm",
+    "jobs.wire",
+    "jobs.server_token",
+    *REMOTE,
+)
 
 #: Room to the rooms that it may import; its own is always allowed. The longest prefix of a module's name decides.
 ALLOWED: dict[str, tuple[str, ...]] = {
@@ -37,6 +46,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "jobs.inputs": ("core", "jobs.job", "jobs.table", "perception.phase"),
     "jobs.processes": ("core",),
     "jobs.runner": ("core", "jobs.job", "jobs.processes"),
+    "jobs.warm": ("core", "jobs.job", "jobs.processes", "jobs.runner"),
     "jobs.wire": ("core", "jobs.job", "jobs.table"),
     "jobs.server_token": ("core",),
     "jobs.server_jobs": ("core", "jobs.job", "jobs.table", "jobs.processes", "jobs.runner", "jobs.wire"),
@@ -90,6 +100,7 @@ TORCH_FREE = (
     "jobs.job",
     "jobs.processes",
     "jobs.runner",
+    "jobs.warm",
     "jobs.wire",
     "jobs.server",
     "jobs.server_jobs",

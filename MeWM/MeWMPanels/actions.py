@@ -12,14 +12,13 @@ from MeWMLib.core.protocol import Action, Protocol, vocabulary
 from MeWMLib.core.records import parse_json
 from MeWMLib.core.unjudged import unjudged_in_words
 from MeWMLib.policy.rules import FORBIDDEN, NOTE, TOUCHED, unjudged
+from MeWMPanels.ink import BAD, GOOD, QUIET, WARNING, inked
+from MeWMPanels.node_texts import explained, protocols_of, protocols_text
 from MeWMPanels.panel import Panel, fill_table
-from MeWMPanels.tasks import explained, protocols_of, protocols_text
 
-_TITLES = ("Agent", "Dose", "Usual range", "Route", "Suggested")
 #: Kinds of agents in a proposal.
 _KINDS = ("drugs", "embolics")
 _NAME, _DOSE, _RANGE, _ROUTE, _HINT = range(5)
-_RED, _AMBER, _GREEN, _GREY = "#b3261e", "#8a5a00", "#1b6e33", "#666"
 _ADDRESS = re.compile(r"https://[^\s;|<>\"]+")
 
 
@@ -49,7 +48,8 @@ class ActionsPanel(Panel):
     def _build_table(self):
         table = self.ui.agentTable
         rows = [(a.name, "", f"{a.dose_low:g} - {a.dose_high:g} {a.dose_unit}", "", "") for a in self._agents]
-        fill_table(table, [_(t) for t in _TITLES], rows, widest=_HINT)
+        titles = (_("Agent"), _("Dose"), _("Usual range"), _("Route"), _("Suggested"))
+        fill_table(table, titles, rows, widest=_HINT)
         table.setMinimumHeight(300)
         for row, known in enumerate(self._agents):
             name = table.item(row, _NAME)
@@ -62,10 +62,12 @@ class ActionsPanel(Panel):
             dose.setDecimals(1)
             dose.setSpecialValueText(_("not stated"))
             dose.setSuffix(f" {known.dose_unit}")
+            dose.setAccessibleName(_("Dose of {agent}").format(agent=known.name))
             dose.valueChanged.connect(lambda *_args: self._edited())
             table.setCellWidget(row, _DOSE, dose)
             route = qt.QComboBox()
             route.addItems(["-", *known.routes])
+            route.setAccessibleName(_("Route of {agent}").format(agent=known.name))
             route.currentIndexChanged.connect(lambda *_args: self._edited())
             table.setCellWidget(row, _ROUTE, route)
             # kept here too: Qt owns the widgets, but Python must keep their connections
@@ -154,7 +156,7 @@ class ActionsPanel(Panel):
             ui.protocolList.blockSignals(True)
             ui.protocolList.clear()
             for name, protocol in named:
-                ui.protocolList.addItem(f"{name}:  {protocol.text or _('no agent yet')}")
+                ui.protocolList.addItem(line_of(name, protocol))
             row = min(max(row, 0), len(named) - 1)
             ui.protocolList.setCurrentRow(row)
             ui.protocolList.blockSignals(False)
@@ -190,7 +192,8 @@ class ActionsPanel(Panel):
 
     def _show_hints(self):
         proposal = {} if self.front.proposal_outdated else self._proposal
-        ranked = {name: f"{n}. {kind[:-1]}" for n, kind, name in _suggested(proposal)}
+        words = {"drugs": _("drug {n}"), "embolics": _("embolic {n}")}
+        ranked = {name: words[kind].format(n=n) for n, kind, name in _suggested(proposal)}
         for n, known in enumerate(self._agents):
             item = self.ui.agentTable.item(n, _HINT)
             item.setText(ranked.get(known.name, ""))
@@ -206,16 +209,20 @@ class ActionsPanel(Panel):
         outdated = self.front.proposal_outdated
         if outdated:
             text = _("Outdated: {reason} Press Measure lesions.").format(reason=outdated)
-            self.ui.reasonView.setHtml(_coloured(_AMBER, escape(text)))
+            self.ui.reasonView.setHtml(inked(WARNING, escape(text)))
             return
         selected = self.ui.agentTable.currentRow()
         first = self._agents[selected].name if selected >= 0 else ""
-        lines = [_("Suggested by:") + f" {escape(proposal['policy'])}"]
+        lines = [_("Suggested by: {policy}").format(policy=escape(proposal["policy"]))]
         for n, kind, name in sorted(_suggested(proposal), key=lambda entry: entry[2] != first):
             reason = escape(proposal["reasons"].get(name, "").removeprefix(f"{name}: "))
             source = _linked(proposal.get("sources", {}).get(name, ""))
-            word = _("drug") if kind == "drugs" else _("embolic")
-            lines.append(f"<b>{name}</b> ({n}. {word}): {reason}" + (f" [{source}]" if source else ""))
+            line = (
+                _("<b>{name}</b> (drug {n}): {reason}")
+                if kind == "drugs"
+                else _("<b>{name}</b> (embolic {n}): {reason}")
+            )
+            lines.append(line.format(name=name, n=n, reason=reason) + (f" [{source}]" if source else ""))
         self.ui.reasonView.setHtml("<br>".join(lines))
 
     def _rules(self, chosen):
@@ -224,29 +231,34 @@ class ActionsPanel(Panel):
         try:
             answers = explained(chosen[1], self.parameters, outdated=self.front.findings_outdated)
         except MeWMError as error:
-            return _coloured(_RED, escape(str(error)))
+            return inked(BAD, escape(str(error)))
         found, missing = [e for e in answers if e.state == TOUCHED], unjudged(answers)
         if not found and not missing:
-            return _coloured(_GREEN, _("No rule objects to this protocol; all were asked."))
+            return inked(GOOD, _("No rule objects to this protocol; all were asked."))
         lines = []
-        words = {FORBIDDEN: (_RED, _("Not allowed")), NOTE: (_GREY, _("Note"))}
+        kinds = {
+            FORBIDDEN: (BAD, _("<b>Not allowed:</b> {reason}")),
+            NOTE: (QUIET, _("<b>Note:</b> {reason}")),
+        }
         for finding in found:
-            colour, word = words.get(finding.severity, (_AMBER, _("Warning")))
-            reason = _coloured(colour, f"<b>{word}:</b> {escape(finding.reason)}")
-            lines.append(reason + " " + _coloured(_GREY, f"[{_linked(finding.source)}]"))
+            kind, text = kinds.get(finding.severity, (WARNING, _("<b>Warning:</b> {reason}")))
+            reason = inked(kind, text.format(reason=escape(finding.reason)))
+            lines.append(reason + " " + inked(QUIET, f"[{_linked(finding.source)}]"))
         if missing:
-            text = escape(unjudged_in_words(missing))
-            lines.append(_coloured(_AMBER, "<b>" + _("Cannot be judged:") + "</b> " + text))
+            text = _("<b>Cannot be judged:</b> {missing}").format(missing=escape(unjudged_in_words(missing)))
+            lines.append(inked(WARNING, text))
         return "<br>".join(lines)
+
+
+def line_of(name, protocol):
+    """A named protocol as a line of a list."""
+    text = protocol.text
+    return f"{name}:  {text}" if text else _("{name}:  no agent yet").format(name=name)
 
 
 def _suggested(proposal):
     """Rank, kind and name of each agent of a proposal."""
     return [(n, kind, name) for kind in _KINDS for n, name in enumerate(proposal.get(kind, []), start=1)]
-
-
-def _coloured(colour, html):
-    return f'<span style="color:{colour}">{html}</span>'
 
 
 def _linked(source):

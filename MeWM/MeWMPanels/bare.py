@@ -25,6 +25,12 @@ class BareFront:
         self.messages = Messages()
         self._node = slicer.vtkMRMLScriptedModuleNode()
         self.parameters = MeWMParameterNode(self._node)
+        #: The user wants to plan: that goes on when everything is installed.
+        self.wants_plan = False
+        self.plan_button = qt.QPushButton(_("&Plan for this CT"))
+        self.plan_button.setToolTip(_("Install what is missing, then plan for the CT in the scene"))
+        self.plan_button.clicked.connect(lambda *_args: self.guard(self._plan))
+        layout.addWidget(self.plan_button)
         self.label = qt.QLabel(_("MeWM needs Python packages that do not come with Slicer. Press Install packages."))
         self.label.setWordWrap(True)
         layout.addWidget(self.label)
@@ -40,6 +46,13 @@ class BareFront:
         except Exception as error:
             self.messages.show(error)
 
+    def _plan(self):
+        self.wants_plan = True
+        try:
+            self.setup.install()
+        finally:
+            self.wants_plan = False
+
     def after_install(self):
         """Go on to the whole module, if nothing is missing now."""
         from MeWMPanels import install
@@ -53,4 +66,5 @@ class BareFront:
         """Remove the panel."""
         self.setup.connect_parameters(None)
         self.label.deleteLater()
+        self.plan_button.deleteLater()
         self.setup.widget.deleteLater()

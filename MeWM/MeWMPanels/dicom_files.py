@@ -6,6 +6,8 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
+from MeWMLib.core.clinical import Clinical
+from MeWMLib.core.clinical_dicom import READABLE, prefilled
 from MeWMLib.core.dicom.series import check_files
 from MeWMLib.core.errors import DependencyError, MeWMError
 
@@ -53,3 +55,21 @@ def hold_check(node):
         )
 
     return check
+
+
+def hold_facts(node):
+    """What reads age and sex from the files of a volume, for a thread; it returns clinical data by their names.
+
+    None where there are no files. What the files do not say, or cannot be read, is left out.
+    """
+    files = files_of(uids_of(node))
+    if not files:
+        return None
+
+    def read():
+        try:
+            return prefilled(Clinical(), files[0], list(READABLE)).to_json()
+        except MeWMError:
+            return {}
+
+    return read

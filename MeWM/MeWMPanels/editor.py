@@ -11,8 +11,12 @@ _KIND = "vtkMRMLSegmentEditorNode"
 _TAG = "SegmentEditor"
 
 
-def open_editor(segmentation, ct):
+def open_editor(segmentation, ct, segment=None):
     """Open the Segment Editor on a segmentation, with the CT as its source volume.
+
+    Args:
+        segmentation, ct: the nodes.
+        segment: called for the id of the segment that is selected there, or None.
 
     Raises:
         LabelError: it is a simulated one.
@@ -29,6 +33,8 @@ def open_editor(segmentation, ct):
     # before the module is opened: it reads its node then, and without one it would choose any segmentation and volume
     node.SetAndObserveSegmentationNode(segmentation)
     node.SetAndObserveSourceVolumeNode(ct)
+    if segment is not None:
+        node.SetSelectedSegmentID(segment())
     slicer.util.selectModule("SegmentEditor")
 
 

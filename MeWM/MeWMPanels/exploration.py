@@ -6,8 +6,10 @@ from slicer.i18n import tr as _
 
 from MeWMLib.core.errors import MeWMError
 from MeWMPanels import ranks
+from MeWMPanels.ink import WARNING, inked
+from MeWMPanels.node_texts import goal_of
 from MeWMPanels.panel import Panel, fill_table, show_text
-from MeWMPanels.tasks import goal_of
+from MeWMPanels.words import sentences
 
 
 class ExplorationPanel(Panel):
@@ -52,7 +54,8 @@ class ExplorationPanel(Panel):
         pack = self.parameters.exploration
         open_end = bool(goal.questions) and pack.accepted_goal != pack.goal
         lines = [escape(line) for line in goal.lines] if goal.text.strip() else []
-        lines += [f'<span style="color:#8a5a00"><b>{_("Question:")}</b> {escape(q)}</span>' for q in goal.questions]
+        question = _("<b>Question:</b> {text}")
+        lines += [inked(WARNING, question.format(text=escape(q))) for q in goal.questions]
         show_text(self.ui.goalLabel, "<br>".join(lines))
         self.ui.acceptButton.setVisible(open_end)
         return _("The goal leaves a question open: change it, or confirm its reading") if open_end else ""
@@ -61,7 +64,7 @@ class ExplorationPanel(Panel):
         """Show what the search has so far."""
         self.candidates = tuple(candidates)
         rows, tips = [ranks.row_of(c) for c in self.candidates], [ranks.tip_of(c) for c in self.candidates]
-        fill_table(self.ui.rankTable, ranks.TITLES, rows, tips, 1, ranks.TITLE_TIPS)
+        fill_table(self.ui.rankTable, ranks.titles(), rows, tips, 1, ranks.title_tips())
         self._show_label()
 
     def _row(self):
@@ -92,7 +95,7 @@ class ExplorationPanel(Panel):
             text = _("No simulated CT of this rank was kept. To see it, add it to your protocols and simulate it.")
         outdated = "" if self.front.desk.busy or self.parameters is None else self.front.comparison_outdated
         if self.candidates and outdated:
-            text = _("Outdated: {reason}").format(reason=outdated) + " " + text
+            text = sentences(_("Outdated: {reason}").format(reason=outdated), text)
         self.ui.rankLabel.setText(text)
         searched = comparison is not None and comparison.node("search chart") is not None
         self.enable_each(
@@ -104,11 +107,11 @@ class ExplorationPanel(Panel):
         self._mine = self._mine and self.front.desk.busy
         goal_reason = self._show_goal()
         if not self._mine:
-            text, reason = _("Explore protocols"), self.front.cannot_simulate or goal_reason
+            text, reason = _("E&xplore protocols"), self.front.cannot_simulate or goal_reason
         elif self.front.desk.state.cancelling:
-            text, reason = _("Stopping..."), _("The best so far is being saved")
+            text, reason = _("&Stopping..."), _("The best so far is being saved")
         else:
-            text, reason = _("Cancel (keeps the best so far)"), ""
+            text, reason = _("&Cancel (keeps the best so far)"), ""
         self.ui.exploreButton.setText(text)
         self.enable_each(
             exploreButton=reason,

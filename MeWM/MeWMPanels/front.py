@@ -13,17 +13,22 @@ from MeWMPanels.about import slicer_python
 from MeWMPanels.actions import ActionsPanel
 from MeWMPanels.editor import Edits, Guard
 from MeWMPanels.exploration import ExplorationPanel
+from MeWMPanels.fixes import fixes
 from MeWMPanels.followed_ct import FollowedCT
+from MeWMPanels.ink import WARNING, ink
 from MeWMPanels.job_desk import JobDesk
+from MeWMPanels.keys import Keys
 from MeWMPanels.messages import Messages
+from MeWMPanels.node_texts import findings_of, ticked_lesions
 from MeWMPanels.origin import Watch
 from MeWMPanels.outcome import OutcomePanel
 from MeWMPanels.patient import PatientPanel
+from MeWMPanels.planning import PlanPanel
 from MeWMPanels.progress import ProgressPanel
 from MeWMPanels.segmentation import SegmentationPanel
 from MeWMPanels.setup import SetupPanel
 from MeWMPanels.simulation import SimulationPanel
-from MeWMPanels.tasks import Tasks, findings_of, ticked_lesions
+from MeWMPanels.tasks import Tasks
 from MeWMPanels.views import Views
 
 
@@ -39,19 +44,21 @@ class Front:
         self.resource = resource
         self.parameters = self.comparison = self._observed = self._shown_settings = None
         self.shown_rank = 0
-        #: False while another module is shown; what changes meanwhile is looked at when this one is shown again.
-        self.shown = True
+        self._shown = True
         self._refreshing = False
         #: What starts a worker, and what loads a sample; tests give their own.
         self.command = lambda: worker_command(slicer_python())
         self.load_sample = load_sample
-        self.messages = Messages(self._fixes())
+        self.messages = Messages(fixes(self))
         self.desk = JobDesk(lambda: self.command(), self.refresh_soon, self.messages.show)
         self.views = Views(self.desk.poller)
         self.watch = Watch(self.desk.poller, self.refresh_soon, case_files.HeldCase)
         self._edits = Edits(lambda: self.refresh_soon() if self.shown else None)
         self._guard = Guard(self.desk.poller.later, self.messages.show)
         self._ct = FollowedCT(self)
+        #: The step that is next; its panel unfolds when it becomes that.
+        self._next = ""
+        self.keys = Keys(self)
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(0)
@@ -67,15 +74,16 @@ class Front:
         )
 
     def _build(self, layout):
-        banner = qt.QLabel(
+        self._banner = qt.QLabel(
             _(
                 "<b>Research use only.</b> Simulated volumes are not scans, predicted risks are not a prognosis, and a "
                 "ranked protocol is not a treatment recommendation."
             )
         )
-        banner.setWordWrap(True)
-        banner.setStyleSheet("background: #fff4d6; color: #4a3b00; padding: 6px;")
-        layout.addWidget(banner)
+        self._banner.setWordWrap(True)
+        layout.addWidget(self._banner)
+        self.planning = PlanPanel(self)
+        layout.addWidget(self.planning.widget)
         self.patient, self.segmentation, self.actions = PatientPanel(self), SegmentationPanel(self), ActionsPanel(self)
         self.simulation, self.exploration = SimulationPanel(self), ExplorationPanel(self)
         self.outcome, self.setup, self.progress = OutcomePanel(self), SetupPanel(self), ProgressPanel(self)
@@ -88,55 +96,57 @@ class Front:
             self.outcome: _("6. Outcome"),
             self.setup: _("Setup"),
         }
-        self.panels, self.folds = [*titles, self.progress], {}
+        self.panels, self.folds = [*titles, self.progress, self.planning], {}
         for panel, title in titles.items():
             fold = self.folds[panel.ui_name.lower()] = fold_around(panel.widget, title, panel is self.patient)
             layout.addWidget(fold)
         layout.addWidget(self.progress.widget)
         layout.addStretch(1)
 
-    def _fixes(self):
-        def opening(text, name):
-            return text, lambda: self.open_panel(name)
+    @property
+    def shown(self):
+        """False while another module is shown; what changes meanwhile is looked at when this one is shown again."""
+        return self._shown
 
-        to_setup = opening(_("Open Setup"), "setup")
-        to_patient = opening(_("Open Patient"), "patient")
-        to_segmentation = opening(_("Open Segmentation"), "segmentation")
+    @shown.setter
+    def shown(self, on):
+        self._shown = on
+        self.keys.listen(on)
 
-        def going_on(text, name):
-            return text, lambda: self.guard(lambda: self.tasks.accept_and_repeat(name))
+    def plan(self):
+        """What the button on top does: from the CT to the first overlay."""
+        self.planning.start()
 
-        return {
-            "DependencyError": to_setup,
-            "BundleError": to_setup,
-            "DeviceError": self._less_memory,
-            "NoSegmentationError": to_segmentation,
-            "NoTumourError": to_segmentation,
-            "OtherScanError": to_segmentation,
-            "OutdatedError": to_segmentation,
-            "TargetQuestionError": going_on(_("Treat the largest"), "accept_labels"),
-            "TargetError": to_segmentation,
-            "TerritoryError": to_segmentation,
-            "LabelQuestionError": going_on(_("Go on with these labels"), "accept_labels"),
-            "ContraindicatedError": going_on(_("Go on although it is contraindicated"), "allow_forbidden"),
-            "RegistrationError": going_on(_("Go on with this registration"), "accept_registration"),
-            "LabelError": to_segmentation,
-            "ProtocolError": opening(_("Open Actions"), "actions"),
-            "NoCTError": to_patient,
-            "NotCTError": to_patient,
-            "GeometryError": (_("Open Data module"), lambda: slicer.util.selectModule("Data")),
-        }
+    def plan_for(self, node):
+        """The same for a CT or a segmentation that was clicked elsewhere; None is what is chosen here."""
+        if node is not None and not self.desk.busy:
+            self.planning.choose(node)
+        self.plan()
 
-    def _less_memory(self):
-        """What helps where memory is short: the processor, or fewer replicas where that is used already."""
+    def follow_ct(self):
+        """Another CT may have been chosen: put away what belongs to the former one, at once."""
+        self._ct.follow()
+
+    @property
+    def next_step(self):
+        """The panel of what is to be done next."""
         parameters = self.parameters
-        if parameters.computer.device != "cpu":
-            return _("Use the processor (CPU)"), lambda: setattr(parameters.computer, "device", "cpu")
+        if parameters.ct is None:
+            return "patient"
+        if parameters.segmentation is None or not parameters.findings or self.findings_outdated:
+            return "segmentation"
+        if self.comparison is not None and not self.comparison_outdated:
+            return "outcome"
+        return "simulation" if any(protocol.actions for _name, protocol in self.actions.named) else "actions"
 
-        def use_one_replica():
-            parameters.simulation.replicas = parameters.exploration.replicas = 1
-
-        return _("Use one replica"), use_one_replica
+    def _unfold_next(self):
+        """Unfold what is next, once; while a job runs, nothing moves. What the user has folded stays so."""
+        if self.desk.busy or not self.shown:
+            return
+        step = self.next_step
+        if step != self._next:
+            self._next = step
+            self.open_panel(step)
 
     def open_panel(self, name):
         """Unfold a panel."""
@@ -242,11 +252,13 @@ class Front:
         if self._refreshing or self.parameters is None:
             return
         self._refreshing = True
+        self._banner.setStyleSheet(f"color: {ink(WARNING)}; padding: 6px;")  # the style may have changed
         self._ct.follow()
         self._edits.follow(self.parameters.segmentation)
         try:
             for panel in self.panels:
                 panel.refresh()
+            self._unfold_next()
         finally:
             self._refreshing = False
 
@@ -353,6 +365,7 @@ class Front:
         """The module is unloaded, or Slicer ends."""
         self.scene_closes()
         self._guard.close()
+        self.keys.close()
         self.desk.poller.stop()
         self._timer.stop()
 

@@ -3,15 +3,18 @@
 import time
 from dataclasses import dataclass, field
 
+import qt
 from slicer.i18n import tr as _
 
 from MeWMLib.core.errors import CancelledError, InputError, MeWMError
 from MeWMLib.jobs.job import Event
-from MeWMLib.jobs.runner import LocalRunner
-from MeWMLib.jobs.table import common_title, kind_of
+from MeWMLib.jobs.warm import WarmWorker
 from MeWMPanels.background import Poller
+from MeWMPanels.words import stage_title
 
 LOG_LINES = 400
+#: A worker that no job has needed for so long is ended, for its memory.
+UNUSED_MS = 15 * 60 * 1000
 
 
 @dataclass
@@ -38,7 +41,13 @@ class JobDesk:
     def __init__(self, command, on_change, on_error):
         self.command = command
         #: Makes the runner of a job; the panel Setup replaces it by a remote one when a server was chosen.
-        self.make_runner = lambda: LocalRunner(self.command())
+        self.make_runner = lambda: self.warm.runner()
+        #: The worker stays between jobs, with the networks loaded, until the scene is closed or nobody needs it.
+        self.warm = WarmWorker(lambda: self.command())
+        self._unused = qt.QTimer()
+        self._unused.setSingleShot(True)
+        self._unused.setInterval(UNUSED_MS)
+        self._unused.timeout.connect(self.end_worker)
         #: Called before a task that needs a runner begins; it may ask the user and raises to refuse.
         self.before_jobs = lambda: None
         self.on_change, self.on_error = on_change, on_error
@@ -69,12 +78,29 @@ class JobDesk:
         if jobs:
             self.before_jobs()
         self._number += 1
+        self._unused.stop()
         self.busy, self.state = True, State(title=title, message=title)
+        self.on_change()
+
+    def retitle(self, title):
+        """The task goes on with something else."""
+        state = self.state
+        state.title = title
+        if not state.cancelling:
+            state.message, state.event = title, Event("progress")
+        self.say(title)
         self.on_change()
 
     def end(self):
         """Close the task."""
         self.busy = False
+        self._unused.start()
+        self.on_change()
+
+    def end_worker(self):
+        """End the worker that waits for a job: its memory is free again, and the next job starts another."""
+        self._unused.stop()
+        self.warm.close()
         self.on_change()
 
     def follow(self, steps):
@@ -119,9 +145,9 @@ class JobDesk:
             self._fail(CancelledError(what=_("The job was stopped")))
             return
         runner = self._runner = runner or self.make_runner()
-        stage_title = kind_of(job.kind).stage_title if job is not None else common_title
+        kind = job.kind if job is not None else ""
         poller = self.poller
-        runner.start(job, lambda event: poller.post(self._on_event, number, event, stage_title, on_event))
+        runner.start(job, lambda event: poller.post(self._on_event, number, event, kind, on_event))
 
         def wait():
             # killing and joining may take seconds, so it is done here and not on Qt's thread
@@ -149,13 +175,14 @@ class JobDesk:
         self.on_change()
 
     def abandon(self):
-        """End the worker with its whole process tree now; nothing of the task is reported any more."""
+        """End the worker with its whole process tree now, at work or not; nothing of a task is reported any more."""
         if self._runner is not None:
             self._runner.kill()
             self._runner = None
         self._number += 1
         if self.busy:
             self.end()
+        self.end_worker()
 
     @property
     def pid(self):
@@ -194,14 +221,14 @@ class JobDesk:
         if not (isinstance(error, CancelledError) and self.state.cancelling):
             self.on_error(error)
 
-    def _on_event(self, number, event, stage_title, on_event):
+    def _on_event(self, number, event, kind, on_event):
         if not self._is_on(number):
             return
         state = self.state
         if event.kind == "progress":
             new, state.event = event.stage != state.event.stage, event
             if not state.cancelling:
-                state.message = event.message or _(stage_title(event.stage))
+                state.message = event.message or stage_title(kind, event.stage)
             if new and event.message:
                 self.say(event.message)
         elif event.kind in ("log", "partial") and event.message:

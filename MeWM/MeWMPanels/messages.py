@@ -10,27 +10,28 @@ from slicer.i18n import tr as _
 
 from MeWMLib.core.errors import MeWMError, WorkerError
 
-#: The worker also speaks to users of the command line; here its options become the names of widgets.
+#: The worker also speaks to users of the command line; here its options become the names of widgets, in English as the
+#: sentences around them.
 _WIDGETS = (
-    (r"--device cpu", _("Device: cpu (Setup)")),
-    (r"--device", _("Device (Setup)")),
-    (r"--replicas", _("Replicas")),
-    (r"--beams", _("Beams")),
-    (r"--bundle", _("Model (Setup)")),
-    (r"--sample synthetic", _("the synthetic sample")),
-    (r"go on with --accept-labels", _("press Go on with these labels")),
-    (r"go on with --allow-forbidden", _("press Go on although it is contraindicated")),
-    (r" with --post or --post-series", _(" in the panel Patient")),
-    (r"if it is registered already, say --no-register; to", _("to")),
-    (r"go on all the same, --accept-registration", _("go on all the same, press Go on with this registration")),
+    (r"--device cpu", "Device: cpu (Setup)"),
+    (r"--device", "Device (Setup)"),
+    (r"--replicas", "Replicas"),
+    (r"--beams", "Beams"),
+    (r"--bundle", "Model (Setup)"),
+    (r"--sample synthetic", "the synthetic sample"),
+    (r"go on with --accept-labels", "press Go on with these labels"),
+    (r"go on with --allow-forbidden", "press Go on although it is contraindicated"),
+    (r" with --post or --post-series", " in the panel Patient"),
+    (r"if it is registered already, say --no-register; to", "to"),
+    (r"go on all the same, --accept-registration", "go on all the same, press Go on with this registration"),
     (r" \(--post-labels\)", ""),
     (r": give labels with --post-labels", ""),
-    (r"--labels", _("Segmentation")),
-    (r"--token-file", _("Token file (Setup)")),
-    (r"`mewm doctor`", _("Check in Setup")),
-    (r"`mewm bundle list`", _("Model in Setup")),
-    (r"`mewm bundle import FILE\.zip`", _("Import model... in Setup")),
-    (r"--out\b", _("another folder")),
+    (r"--labels", "Segmentation"),
+    (r"--token-file", "Token file (Setup)"),
+    (r"`mewm doctor`", "Check in Setup"),
+    (r"`mewm bundle list`", "Model in Setup"),
+    (r"`mewm bundle import FILE\.zip`", "Import model... in Setup"),
+    (r"--out\b", "another folder"),
 )
 #: Nobody reads more than this in a dialog; the whole text is in Slicer's log.
 _MOST = 600
@@ -38,7 +39,9 @@ _MOST = 600
 
 def shortened(text):
     """The beginning of a long text."""
-    return text if len(text) <= _MOST else text[:_MOST].rstrip() + " ... " + _("(the rest is in Slicer's error log)")
+    if len(text) <= _MOST:
+        return text
+    return _("{text} ... (the rest is in Slicer's error log)").format(text=text[:_MOST].rstrip())
 
 
 def in_words_of_panels(text):
@@ -85,8 +88,8 @@ class Messages:
         box.setWindowTitle("MeWM")
         box.setText(f"<b>{escape(in_words_of_panels(ours.what))}</b>")
         lines = [
-            f"{title} " + escape(shortened(in_words_of_panels(text))).replace("\n", "<br>")
-            for title, text in ((_("Found:"), ours.given), (_("What to do:"), ours.remedy))
+            line.format(text=escape(shortened(in_words_of_panels(text))).replace("\n", "<br>"))
+            for line, text in ((_("Found: {text}"), ours.given), (_("What to do: {text}"), ours.remedy))
             if text
         ]
         box.setInformativeText("<br><br>".join(lines))

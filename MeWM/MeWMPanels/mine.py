@@ -8,8 +8,9 @@ from MeWMLib.core.beside import swaps
 from MeWMLib.core.plan_folder import SEARCHED
 from MeWMLib.policy.rules import FORBIDDEN
 from MeWMPanels import results
+from MeWMPanels.node_texts import rule_findings
 from MeWMPanels.panel import show_text
-from MeWMPanels.tasks import rule_findings
+from MeWMPanels.words import sentences
 
 
 class MineSection:
@@ -52,14 +53,13 @@ class MineSection:
         # one session has one territory: what was simulated is compared as it was given
         mine, known = (mine[0], mine[1].fed(first.protocol.territory)), self._known()
         found = known.get(mine[1])
-        text = _("My protocol (panel Actions):") + f" {mine[0]}: {mine[1].text}. "
-        if found is None:
-            text += _("It is not simulated yet: tick it in the panel Simulation, or take an action over.")
-        else:
-            text += _(
+        told = _("It is not simulated yet: tick it in the panel Simulation, or take an action over.")
+        if found is not None:
+            told = _(
                 "Log-risk {mine:+.2f}, that of rank {rank} {first:+.2f}: mine minus rank {rank} {change:+.2f}."
             ).format(mine=found, first=first.risk.log_risk, rank=first.rank, change=found - first.risk.log_risk)
-        show_text(self.label, text)
+        name = _("My protocol (panel Actions): {name}: {protocol}.").format(name=mine[0], protocol=mine[1].text)
+        show_text(self.label, sentences(name, told))
         self._build((mine, first.protocol, frozenset(known)), swaps(mine[1], first.protocol), known, found)
 
     def _rules(self, protocol):
@@ -94,10 +94,11 @@ class MineSection:
             button.setToolTip(reason or _("Take this over into my protocol and simulate it"))
 
     def _button(self, number, swap, known, mine):
-        text = _("Take over:") + f" {swap.text}"
-        if mine is not None and swap.protocol in known:
-            text += f"  ({known[swap.protocol] - mine:+.2f})"
-        button = qt.QPushButton(text)
+        change = f"({known[swap.protocol] - mine:+.2f})" if mine is not None and swap.protocol in known else ""
+        # the digit is its key
+        text = _("&{number}  Take over: {swap}").format(number=number + 1, swap=swap.text)
+        button = qt.QPushButton(f"{text}  {change}" if change else text)
+        button.setAccessibleName(_("Take over: {swap}").format(swap=swap.text))
         button.setObjectName(f"swapButton{number}")
         button.clicked.connect(lambda *_args: self.front.guard(lambda: self._take_over(swap)))
         self._layout.addWidget(button)

@@ -9,6 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MeWMPanels import ranks, results
+from MeWMPanels.ink import BAD, inked
 from MeWMPanels.mine import MineSection
 from MeWMPanels.panel import Panel, fill_combo, show_text
 from MeWMPanels.reports import folder_in
@@ -23,6 +24,7 @@ class OutcomePanel(Panel):
     def setup(self):
         self._assessment = self._report = ""
         self.mine = MineSection(self.front, self.ui.mineWidget)
+        self.ui.keysLabel.setText(self.front.keys.help)
         self.on_choice(comparisonBox=self._choose_comparison, rankBox=self._choose_rank)
         self.ui.flickerBox.toggled.connect(self._flicker)
         self.on_click(
@@ -58,7 +60,8 @@ class OutcomePanel(Panel):
 
         def show(path):
             link = qt.QUrl.fromLocalFile(str(path)).toString()
-            self._report = _("The report:") + f' <a href="{escape(link)}">{escape(str(path))}</a>'
+            anchor = f'<a href="{escape(link)}">{escape(str(path))}</a>'
+            self._report = _("The report: {link}").format(link=anchor)
             self.refresh()
 
         self.front.tasks.report(comparison, folder_in(chosen, comparison.id), show)
@@ -101,7 +104,7 @@ class OutcomePanel(Panel):
         outdated = self.front.comparison_outdated
         if candidate and outdated:
             badge = _("Outdated: {reason}").format(reason=outdated)
-            text = f'<span style="color:#b3261e"><b>{escape(badge)}</b></span><br>' + text
+            text = inked(BAD, f"<b>{escape(badge)}</b>") + "<br>" + text
         ui.summaryLabel.setText(text)
         seen = comparison is not None and comparison.node("simulated") is not None
         for widget in (ui.comparisonBox, ui.rankBox):
@@ -123,28 +126,34 @@ class OutcomePanel(Panel):
         show_text(ui.assessLabel, self._assessment)
 
     def _title(self, comparison):
-        return comparison.title + (" " + _("[outdated]") if self.front.outdated(comparison) else "")
+        title = comparison.title
+        return _("{title} [outdated]").format(title=title) if self.front.outdated(comparison) else title
 
     def _explain_map(self, comparison):
         """Say in the tool tip of the map which rank the uncertainty belongs to."""
         tip = _("Difference in HU, or standard deviation over the replicas, with a legend")
         rank = rank_of(comparison.node("uncertainty")) if comparison else None
         if rank not in (None, self.front.shown_rank):
-            tip += ". " + _("Uncertainty is available only for rank {rank}").format(rank=rank)
+            only = _("Uncertainty is available only for rank {rank}").format(rank=rank)
+            tip = f"{tip}. {only}"
         self.ui.mapBox.setToolTip(tip)
 
     @staticmethod
     def _rank_text(candidate, kept):
         text = f"{candidate.rank}.  {candidate.protocol.text}   ({candidate.risk.text})"
-        return text if candidate.rank in kept else text + "  " + _("[no volume]")
+        return text if candidate.rank in kept else _("{rank}  [no volume]").format(rank=text)
 
 
 def _response_lines(result):
     """How the CT after treatment fits, and the response by each criterion, one line each."""
     found = result["registration"]
-    yield _("Registration:") + f" {found['word']} ({found['text']})."
+    yield _("Registration: {word} ({text}).").format(word=found["word"], text=found["text"])
     for one in (result["recist"], result["mrecist"]):
-        yield f"{one['criterion']}: {one['category'] or _('cannot be judged')} ({'; '.join(one['reasons'])})."
+        text = _("{criterion}: {category} ({reasons}).")
+        if not one["category"]:
+            text = _("{criterion}: cannot be judged ({reasons}).")
+        yield text.format(criterion=one["criterion"], category=one["category"], reasons="; ".join(one["reasons"]))
     for one in result["lirads"]:
         lesion = ", ".join(map(str, one["before"]))
-        yield _("Lesion {n}:").format(n=lesion) + f" {one['category']} ({'; '.join(one['reasons'])})."
+        text = _("Lesion {n}: {category} ({reasons}).")
+        yield text.format(n=lesion, category=one["category"], reasons="; ".join(one["reasons"]))

@@ -2,7 +2,12 @@
 
 import qt
 import slicer
-from slicer.i18n import tr as _
+
+_BUTTONS = ("QPushButton", "QCheckBox", "ctkCollapsibleButton")
+_INPUTS = (
+    *_BUTTONS, "QComboBox", "QSpinBox", "QDoubleSpinBox", "QLineEdit", "QListWidget", "QTableWidget", "QTextBrowser",
+    "QPlainTextEdit", "QProgressBar", "ctkSliderWidget", "qMRMLNodeComboBox",
+)  # fmt: skip
 
 
 class Panel:
@@ -19,6 +24,7 @@ class Panel:
         self.widget = slicer.util.loadUI(front.resource(f"UI/{self.ui_name}.ui"))
         self.ui = slicer.util.childWidgetVariables(self.widget)
         self.widget.setMRMLScene(slicer.mrmlScene)
+        name_for_readers(self.widget)
         self._link, self._tips = None, {}
         self.setup()
 
@@ -30,11 +36,13 @@ class Panel:
     def connect_parameters(self, parameters):
         """Bind the widgets to another parameter node, or to none."""
         if self._link is not None:
-            former, tag = self._link
+            former, tag, observed = self._link
             former.disconnectGui(tag)
+            for one in observed:
+                former.RemoveObserver(one)
             self._link = None
         if parameters is not None:
-            self._link = (parameters, parameters.connectGui(self.widget))
+            self._link = (parameters, *_connected(parameters, self.widget))
 
     def on_click(self, **functions):
         """Link buttons, by their names, to what they do; an error becomes the one dialog."""
@@ -60,6 +68,38 @@ class Panel:
         tip = self._tips.setdefault(button.name, button.toolTip)
         button.setEnabled(not reason)
         button.setToolTip(reason or tip)
+
+
+def _connected(parameters, widget):
+    """Bind a widget to a parameter node: the tag for `disconnectGui`, and those of what it observes.
+
+    In Slicer 5.10 `disconnectGui` leaves the observer of `connectGui` on the node for ever, and with it the widget.
+    """
+    observed, observe = [], parameters.AddObserver
+
+    def recording(*arguments):
+        observed.append(observe(*arguments))
+        return observed[-1]
+
+    parameters.AddObserver = recording
+    try:
+        tag = parameters.connectGui(widget)
+    finally:
+        del parameters.AddObserver
+    return tag, observed
+
+
+def name_for_readers(top):
+    """Give each widget that takes input a name for screen readers: its own text, that of its label, or its tool tip."""
+    children = slicer.util.findChildren(top)
+    labels = {}
+    for label in children:
+        if label.className() == "QLabel" and label.buddy() is not None:
+            labels[label.buddy().name] = label.text
+    for child in children:
+        if child.className() in _INPUTS and not child.accessibleName:
+            name = child.text if child.className() in _BUTTONS else labels.get(child.name, "")
+            child.setAccessibleName(name.replace("&", "") or child.toolTip)
 
 
 def show_text(label, text):
@@ -90,7 +130,7 @@ def fill_table(table, titles, rows, tips=(), widest=-1, title_tips=(), most=8):
 
     Args:
         table: a QTableWidget.
-        titles: of the columns; translated here, as their tips are.
+        titles: of the columns.
         rows: texts.
         tips: a tool tip for each row.
         widest: the column that takes the room that is left.
@@ -100,9 +140,9 @@ def fill_table(table, titles, rows, tips=(), widest=-1, title_tips=(), most=8):
     row_before = table.currentRow()
     table.blockSignals(True)
     table.setColumnCount(len(titles))
-    table.setHorizontalHeaderLabels([_(title) for title in titles])
+    table.setHorizontalHeaderLabels(list(titles))
     for column, tip in enumerate(title_tips):
-        table.horizontalHeaderItem(column).setToolTip(_(tip))
+        table.horizontalHeaderItem(column).setToolTip(tip)
     table.setRowCount(len(rows))
     for r, row in enumerate(rows):
         for c, text in enumerate(row):

@@ -92,14 +92,15 @@ class MeWMParameterNode:
     """Nodes, settings and what was found in the patient.
 
     `protocols`, `findings` and `proposal` are JSON texts: lists and tables that have no widget of their own; `origin`
-    says what the latter two were computed from. `targets`
-    are the numbers of the lesions that are ticked, such as "1,3"; none means all that one session can treat.
+    says what the latter two were computed from. `targets` are the numbers of the lesions that are ticked, such as
+    "1,3"; none means all that one session can treat. `dicom_facts` allows to read age and sex from DICOM files.
     """
 
     ct: slicer.vtkMRMLScalarVolumeNode
     post_ct: slicer.vtkMRMLScalarVolumeNode
     segmentation: slicer.vtkMRMLSegmentationNode
     phase: Annotated[str, Choice(list(PHASES)), Default("unknown")]
+    dicom_facts: Annotated[bool, Default(False)]
     liver_segment: Annotated[str, Default("")]
     tumour_segment: Annotated[str, Default("")]
     targets: Annotated[str, Default("")]

@@ -7,6 +7,7 @@ from MeWMLib.scene.nodes import image_of_array, volume_to_node
 from MeWMPanels import dicom_files, samples
 from MeWMPanels.panel import Panel, fill_combo
 from MeWMPanels.patient_fields import add_clinical_widgets
+from MeWMPanels.words import sample_title, sentences
 
 
 class PatientPanel(Panel):
@@ -20,7 +21,11 @@ class PatientPanel(Panel):
         self.clinical = add_clinical_widgets(self.ui.clinicalFold.layout())
         for name, widget in self.clinical.items():
             setattr(self.ui, f"clinical_{name}", widget)
-        fill_combo(self.ui.sampleBox, [(name, _(title)) for name, title in samples.TITLES.items()], "synthetic")
+        fill_combo(
+            self.ui.sampleBox,
+            [(name, sample_title(name, title)) for name, title in samples.TITLES.items()],
+            "synthetic",
+        )
         self.on_click(sampleButton=self.load_sample, dicomButton=lambda: slicer.util.selectModule("DICOM"))
 
     def load_sample(self):
@@ -57,12 +62,13 @@ class PatientPanel(Panel):
         else:
             size = " x ".join(f"{n}" for n in node.GetImageData().GetDimensions())
             spacing = " x ".join(f"{s:.2f}" for s in node.GetSpacing())
-            text = _("{size} voxels of {spacing} mm").format(size=size, spacing=spacing)
+            text = _("{size} voxels of {spacing} mm.").format(size=size, spacing=spacing)
             if node.GetParentTransformNode() is not None:
-                text += ". " + _("It is under a transform: harden that first (right click in the Data module).")
+                moved = _("It is under a transform: harden that first (right click in the Data module).")
+                text = sentences(text, moved)
             self._check(node)
             if self._warning:
-                text += ".\n" + self._warning
+                text = f"{text}\n{self._warning}"
         self.ui.patientLabel.setText(text)
 
     def _check(self, node):

@@ -4,6 +4,7 @@ import qt
 from slicer.i18n import tr as _
 
 from MeWMLib.core.clinical import field_table
+from MeWMPanels.clinical_words import words
 
 #: Qt property by which a widget is bound to a parameter.
 _PARAMETER = "SlicerParameterName"
@@ -15,13 +16,15 @@ def add_clinical_widgets(form):
     Returns:
         the widgets by the name of the field; whoever keeps them keeps their connections.
     """
-    widgets = {}
+    widgets, told = {}, words()
     for name, info in field_table().items():
         widget = widgets[name] = _widget(info)
         widget.setObjectName(f"clinical_{name}")
         widget.setProperty(_PARAMETER, f"clinical.{name}")
-        widget.setToolTip(_(info.help) if info.help else "")
-        form.addRow(_(info.title[0].upper() + info.title[1:]), widget)
+        title, tip = told[name]
+        widget.setToolTip(tip)
+        widget.setAccessibleName(title)
+        form.addRow(title, widget)
     return widgets
 
 

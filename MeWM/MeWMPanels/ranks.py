@@ -4,33 +4,51 @@ from html import escape
 
 from slicer.i18n import tr as _
 
-from MeWMLib.core.outcome_words import months_text, viable_lines, written_lines
+from MeWMLib.core.outcome_words import months_text, order_lines, viable_lines, written_lines
+from MeWMPanels.ink import QUIET, WARNING, inked
 
-#: Title of a column, what it means (for its tool tip), and the cell of a candidate.
-_COLUMNS = (
-    ("Rank", "1 is the best", lambda c: str(c.rank)),
-    ("Protocol", "Kind of protocol, and agents with doses", lambda c: c.described),
-    ("Log-risk", "0 is the average patient; lower is better", lambda c: f"{c.risk.log_risk:+.2f}"),
-    ("Hazard", "Hazard ratio, exp(log-risk): 2 is twice the risk of death", lambda c: f"{c.risk.hazard_ratio:.2f}"),
-    (
-        "Range",
-        "Log-risk of the lowest and highest replica (one simulation with its own seed); not a confidence interval",
-        lambda c: span_of(c.risk),
-    ),
-    (
-        "Viable",
-        "Change of the viable tumour volume in the treated region",
-        lambda c: f"{c.tumour_change.viable_change_percent:+.0f} %",
-    ),
-    ("Survival", "Predicted median survival", lambda c: median_of(c.risk)),
-)
-TITLES = tuple(title for title, _tip, _cell in _COLUMNS)
-TITLE_TIPS = tuple(tip for _title, tip, _cell in _COLUMNS)
+
+def _columns():
+    """Title of a column, what it means (for its tool tip), and the cell of a candidate."""
+    return (
+        (_("Rank"), _("1 is the best"), lambda c: str(c.rank)),
+        (_("Protocol"), _("Kind of protocol, and agents with doses"), lambda c: c.described),
+        (_("Log-risk"), _("0 is the average patient; lower is better"), lambda c: f"{c.risk.log_risk:+.2f}"),
+        (
+            _("Hazard"),
+            _("Hazard ratio, exp(log-risk): 2 is twice the risk of death"),
+            lambda c: f"{c.risk.hazard_ratio:.2f}",
+        ),
+        (
+            _("Range"),
+            _(
+                "Log-risk of the lowest and highest replica (one simulation with its own seed); "
+                "not a confidence interval"
+            ),
+            lambda c: span_of(c.risk),
+        ),
+        (
+            _("Viable"),
+            _("Change of the viable tumour volume in the treated region"),
+            lambda c: f"{c.tumour_change.viable_change_percent:+.0f} %",
+        ),
+        (_("Survival"), _("Predicted median survival"), lambda c: median_of(c.risk)),
+    )
+
+
+def titles():
+    """Titles of the columns."""
+    return tuple(title for title, _tip, _cell in _columns())
+
+
+def title_tips():
+    """What the columns mean."""
+    return tuple(tip for _title, tip, _cell in _columns())
 
 
 def row_of(candidate):
     """The cells of one row."""
-    return tuple(cell(candidate) for _title, _tip, cell in _COLUMNS)
+    return tuple(cell(candidate) for _title, _tip, cell in _columns())
 
 
 def span_of(risk):
@@ -44,65 +62,71 @@ def span_of(risk):
 def median_of(risk):
     """Median survival in words."""
     if risk.median_survival_months is not None:
-        return f"{risk.median_survival_months:.1f} " + _("months")
-    return _("over") + f" {risk.months[-1]:g} " + _("months") if risk.months else _("not reached")
+        return _("{n:.1f} months").format(n=risk.median_survival_months)
+    return _("over {n:g} months").format(n=risk.months[-1]) if risk.months else _("not reached")
 
 
 def tip_of(candidate):
     """Protocol, warnings and what could not be judged, for a tool tip."""
     lines = [candidate.protocol.text, *(w.text for w in candidate.warnings)]
     if candidate.unjudged:
-        lines.append(_("Cannot be judged:") + " " + candidate.unjudged_text)
+        lines.append(_("Cannot be judged: {missing}").format(missing=candidate.unjudged_text))
     return "\n".join(lines)
 
 
-def oil_of(candidate):
-    """Tissue with Lipiodol, and Lipiodol itself: two numbers."""
+def _risk_line(risk):
+    if len(risk.replicas) < 2:
+        text = _("Predicted risk of death (lower is better): <b>{risk}</b>, a point estimate: one replica has no range")
+        return text.format(risk=risk.text)
+    text = _("Predicted risk of death (lower is better): <b>{risk}</b>, range of {n} replicas {span}")
+    return text.format(risk=risk.text, n=len(risk.replicas), span=span_of(risk))
+
+
+def _tumour_lines(candidate):
+    """Volumes and diameter; tissue with Lipiodol and Lipiodol itself are two numbers."""
     change, written = candidate.tumour_change, candidate.written
-    tissue = change.lipiodol_ml_after if written is None else written.lipiodol_ml_after
-    text = "" if tissue is None else ", " + _("tissue with Lipiodol") + f" {tissue:.1f} ml"
-    return text + (
-        "" if change.oil_ml_after is None else ", " + _("Lipiodol itself") + f" {change.oil_ml_after:.2f} ml"
+    text = _(
+        "Tumour: {volume:.1f} \u2192 {volume_after:.1f} ml, viable {viable:.1f} \u2192 {viable_after:.1f} ml "
+        "({percent:+.0f} %), diameter {diameter:.0f} \u2192 {diameter_after:.0f} mm"
     )
+    yield text.format(
+        volume=change.volume_ml_before,
+        volume_after=change.volume_ml_after,
+        viable=change.viable_ml_before,
+        viable_after=change.viable_ml_after,
+        percent=change.viable_change_percent,
+        diameter=change.diameter_mm_before,
+        diameter_after=change.diameter_mm_after,
+    )
+    tissue = change.lipiodol_ml_after if written is None else written.lipiodol_ml_after
+    if tissue is not None:
+        yield _("Tissue with Lipiodol: {ml:.1f} ml").format(ml=tissue)
+    if change.oil_ml_after is not None:
+        yield _("Lipiodol itself: {ml:.2f} ml").format(ml=change.oil_ml_after)
+    for text in change.growth:
+        yield inked(WARNING, escape(text))
 
 
 def facts_of(document, candidate):
     """Which viable number the risk used, how long after treatment the picture is, and what lies outside the limits."""
-    lines = [*viable_lines(document, candidate), document.numbers.picture]
-    return [
-        *map(escape, lines),
-        *(f'<span style="color:#b3261e">{escape(one.text)}</span>' for one in document.outside),
-    ]
+    order = order_lines(document.plan) if candidate.rank == 1 else []
+    lines = [*viable_lines(document, candidate), *order, document.numbers.picture]
+    return [*map(escape, lines), *(inked(WARNING, escape(one.text)) for one in document.outside)]
 
 
 def summary_of(candidate, seed):
     """Some sentences in HTML."""
-    risk, change, arrow = candidate.risk, candidate.tumour_change, "\N{RIGHTWARDS ARROW}"
-    count = len(risk.replicas)
-    spread = (
-        _("range of") + f" {count} " + _("replicas") + " " + span_of(risk)
-        if count > 1
-        else _("a point estimate: one replica has no range")
-    )
-    tumour = (
-        f" {change.volume_ml_before:.1f} {arrow} {change.volume_ml_after:.1f} ml, " + _("viable")
-        + f" {change.viable_ml_before:.1f} {arrow} {change.viable_ml_after:.1f} ml "
-        + f"({change.viable_change_percent:+.0f} %), " + _("diameter")
-        + f" {change.diameter_mm_before:.0f} {arrow} {change.diameter_mm_after:.0f} mm" + oil_of(candidate)
-    )  # fmt: skip
+    missing = ""
+    if candidate.unjudged:
+        missing = _("Cannot be judged: {missing}").format(missing=escape(candidate.unjudged_text))
     lines = [
         f"<b>{escape(candidate.protocol.text)}</b>",
-        _("Predicted risk of death (lower is better):") + f" <b>{risk.text}</b>, " + spread,
-        _("Predicted median survival:") + " " + months_text(risk),
-        _("Tumour:") + tumour,
-        *(f'<span style="color:#b3261e">{escape(text)}</span>' for text in change.growth),
+        _risk_line(candidate.risk),
+        _("Predicted median survival: {time}").format(time=months_text(candidate.risk)),
+        *_tumour_lines(candidate),
         *map(escape, written_lines(candidate)),
-        *(f'<span style="color:#8a5a00">{escape(w.severity)}: {escape(w.reason)}</span>' for w in candidate.warnings),
-        *(
-            ['<span style="color:#8a5a00">' + _("Cannot be judged:") + f" {escape(candidate.unjudged_text)}</span>"]
-            if candidate.unjudged
-            else []
-        ),
-        '<span style="color:#666">' + _("Simulated; research use only. Seed") + f" {seed}.</span>",
+        *(inked(WARNING, f"{escape(w.severity)}: {escape(w.reason)}") for w in candidate.warnings),
+        *([inked(WARNING, missing)] if missing else []),
+        inked(QUIET, _("Simulated; research use only. Seed {seed}.").format(seed=seed)),
     ]
     return "<br>".join(lines)

@@ -170,8 +170,8 @@ class Comparison:
     def title(self):
         """One line for a list."""
         best = self.candidates[0].protocol.text if self.candidates else ""
-        stopped = _(", stopped early") if self.document.plan.cancelled else ""
-        return f"{len(self.candidates)} " + _("protocols") + f"{stopped}: {best}"
+        text = _("{n} protocols, stopped early: {best}") if self.document.plan.cancelled else _("{n} protocols: {best}")
+        return text.format(n=len(self.candidates), best=best)
 
     def node(self, role, rank=None):
         """The node of a role, or None."""

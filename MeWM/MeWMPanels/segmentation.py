@@ -3,23 +3,24 @@
 import qt
 from slicer.i18n import tr as _
 
-from MeWMLib.core.errors import MeWMError
-from MeWMLib.core.territory import Territory, known_parts
 from MeWMPanels.case_files import guess_segment, segments_of
 from MeWMPanels.editor import open_editor
+from MeWMPanels.node_texts import findings_of, ticked_lesions
 from MeWMPanels.panel import Panel, fill_combo, fill_table
-from MeWMPanels.tasks import findings_of, ticked_lesions
+from MeWMPanels.treated import TreatedSection
 
-#: Columns of the table: title, field of a lesion, factor, digits.
-_COLUMNS = (
-    ("Lesion", "index", 1, 0),
-    ("Diameter mm", "longest_axial_diameter_mm", 1, 0),
-    ("Volume ml", "volume_ml", 1, 1),
-    ("Mean HU", "mean_hu", 1, 0),
-    ("Viable ml", "viable_ml", 1, 1),
-    ("Necrosis %", "necrotic_fraction", 100, 0),
-    ("Lipiodol %", "lipiodol_fraction", 100, 0),
-)
+
+def _columns():
+    """Columns of the table: title, field of a lesion, factor, digits."""
+    return (
+        (_("Lesion"), "index", 1, 0),
+        (_("Diameter mm"), "longest_axial_diameter_mm", 1, 0),
+        (_("Volume ml"), "volume_ml", 1, 1),
+        (_("Mean HU"), "mean_hu", 1, 0),
+        (_("Viable ml"), "viable_ml", 1, 1),
+        (_("Necrosis %"), "necrotic_fraction", 100, 0),
+        (_("Lipiodol %"), "lipiodol_fraction", 100, 0),
+    )
 
 
 def _shown(value, factor, digits):
@@ -41,27 +42,20 @@ class SegmentationPanel(Panel):
         self.on_choice(
             liverBox=lambda segment: self._choose("liver", segment),
             tumourBox=lambda segment: self._choose("tumour", segment),
-            fedBox=lambda segment: self._choose("fed", segment),
         )
         ui = self.ui
-        ui.territoryBox.addItems(["", *known_parts()])
-        ui.territoryBox.currentTextChanged.connect(lambda *_args: self._territory_typed())
+        self.treated = TreatedSection(self)
         ui.findingsTable.itemChanged.connect(lambda *_args: self._ticked())
         ui.findingsTable.itemSelectionChanged.connect(lambda *_args: self._go_to_row())
 
     def _choose(self, kind, segment):
         setattr(self.parameters, f"{kind}_segment", segment or "")
-        self._show_treated()
-
-    def _territory_typed(self):
-        self.parameters.territory = self.ui.territoryBox.currentText
-        self._show_treated()
 
     def _ticked(self):
         table = self.ui.findingsTable
         ticked = [str(n + 1) for n in range(table.rowCount) if table.item(n, 0).checkState() == qt.Qt.Checked]
         self.parameters.targets = ",".join(ticked)
-        self._show_treated()
+        self.treated.show_text()
 
     def _go_to_row(self):
         lesions, row = findings_of(self.parameters.findings)["lesions"], self.ui.findingsTable.currentRow()
@@ -81,30 +75,19 @@ class SegmentationPanel(Panel):
                 chosen = wanted
             fill_combo(box, segments, chosen)
             box.setEnabled(bool(segments))
-        painted = [("", _("none")), *((i, name) for i, name in segments if i not in self._own)]
-        if parameters.fed_segment not in dict(painted):
-            self._choose("fed", "")
-        fill_combo(ui.fedBox, painted, parameters.fed_segment)
-        if ui.territoryBox.currentText != parameters.territory:
-            ui.territoryBox.blockSignals(True)
-            ui.territoryBox.setCurrentText(parameters.territory)
-            ui.territoryBox.blockSignals(False)
         busy = self.front.busy
         no_ct = "" if parameters.ct is not None else _("Choose a CT in the panel Patient first")
         none = "" if parameters.segmentation is not None else _("There is no segmentation yet")
         self.enable_each(findButton=busy or no_ct, measureButton=busy or no_ct or none, editButton=none)
         self._show_findings(findings_of(parameters.findings))
-
-    @property
-    def _own(self):
-        """The segments of liver and tumour: no painted region."""
-        return (self.parameters.liver_segment, self.parameters.tumour_segment)
+        self.treated.refresh(segments)
 
     def _show_findings(self, findings):
         lesions, table = findings["lesions"], self.ui.findingsTable
-        rows = [[_shown(one[field], factor, digits) for _t, field, factor, digits in _COLUMNS] for one in lesions]
+        columns = _columns()
+        rows = [[_shown(one[field], factor, digits) for _t, field, factor, digits in columns] for one in lesions]
         tips = [one["location"] for one in lesions]
-        fill_table(table, [title for title, *_rest in _COLUMNS], rows, tips, most=5)
+        fill_table(table, [title for title, *_rest in columns], rows, tips, most=5)
         ticked = ticked_lesions(self.parameters)
         table.blockSignals(True)
         for row, one in enumerate(lesions):
@@ -119,32 +102,6 @@ class SegmentationPanel(Panel):
             text = "\n".join([text, *(f"{one['severity']}: {one['text']}" for one in findings.get("questions", []))])
             outdated = self.front.findings_outdated
             if outdated:
-                text = _("Outdated: {reason} Press Measure lesions.").format(reason=outdated) + "\n" + text
+                again = _("Outdated: {reason} Press Measure lesions.").format(reason=outdated)
+                text = f"{again}\n{text}"
         self.ui.findingsLabel.setText(text)
-        self._show_treated()
-
-    def _show_treated(self):
-        """Say what will be treated, or why the territory cannot be used."""
-        parameters = self.parameters
-        ticked = ticked_lesions(parameters)
-        text = _("Nothing is ticked: all tumour is treated that is in the cube around the largest lesion.")
-        if ticked and self.front.findings_outdated:
-            text = _("The ticks are for lesions that were measured before something changed: measure again.")
-        elif ticked:
-            numbers = ", ".join(map(str, ticked))
-            text = _("Treated: lesion {numbers}, as far as the cube around the largest of them reaches.")
-            text = text.format(numbers=numbers)
-        try:
-            territory = Territory.parse(parameters.territory) if parameters.territory.strip() else None
-        except MeWMError as error:
-            text = f"{error.what}: {error.given}."
-        else:
-            if parameters.fed_segment:
-                text += " " + _("Fed is the painted region alone.")
-            elif territory is not None:
-                text += " " + _("Fed: {territory}.").format(territory=territory.described)
-                if territory.unknown or territory.is_painted:
-                    text += " " + _("Paint what it feeds, and choose that segment below.")
-                elif not territory.is_whole:
-                    text += " " + _("The borders of segments are approximate.")
-        self.ui.treatedLabel.setText(text)

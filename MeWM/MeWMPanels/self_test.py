@@ -81,7 +81,7 @@ def _setup(case):
 
 def _sample(case, logic):
     from MeWMLib.cohorts.samples import load_sample
-    from MeWMPanels import case_files, samples, tasks
+    from MeWMPanels import case_files, node_texts, samples
 
     case.delayDisplay("Sample")
     ct, segmentation = samples.add_to_scene(slicer.mrmlScene, load_sample("synthetic"))
@@ -105,6 +105,6 @@ def _sample(case, logic):
     case.assertTrue(np.array_equal(case_files.labels_of(parameters, volume.geometry).tumour, before | drawn))
 
     case.delayDisplay("Protocols in the scene")
-    parameters.protocols = tasks.protocols_text([("A", Protocol.parse(_PROTOCOL))])
-    ((_name, protocol),) = tasks.protocols_of(parameters.protocols)
+    parameters.protocols = node_texts.protocols_text([("A", Protocol.parse(_PROTOCOL))])
+    ((_name, protocol),) = node_texts.protocols_of(parameters.protocols)
     case.assertEqual(protocol.text, _PROTOCOL)

@@ -13,6 +13,7 @@ from MeWMLib.core.errors import ConsentError, MeWMError
 from MeWMLib.jobs.wire import Address
 from MeWMPanels.messages import as_mewm_error, in_words_of_panels
 from MeWMPanels.panel import chosen_file
+from MeWMPanels.words import sentences
 
 SERVER = "server"
 
@@ -205,7 +206,8 @@ def client_of(address):
 def consent_text(address):
     """What the user agrees to."""
     lines = [
-        _("Send images to this server?") + f"\n\n{address.url}",
+        _("Send images to this server?"),
+        address.url,
         _(
             "What leaves this computer when you start a job: the voxels and the grid of the CT, the segmentation, "
             "clinical data without dates, the goal as you typed it, and the settings of the job."
@@ -214,7 +216,7 @@ def consent_text(address):
         _("The server removes the data when the job is done. You are asked once for each address."),
     ]
     if address.is_open:
-        lines.insert(1, _("The connection is NOT encrypted: anyone in between can read the images and the token."))
+        lines.insert(2, _("The connection is NOT encrypted: anyone in between can read the images and the token."))
     return "\n\n".join(lines)
 
 
@@ -222,23 +224,18 @@ def privacy_text(address):
     """The line about privacy when a server is chosen."""
     if address is None:
         return _("Privacy: nothing is sent until you enter an address.")
-    text = (
-        _("Privacy: jobs send the voxels of the CT, the segmentation, clinical data, goal and settings to")
-        + f" {address.url}."
-    )
-    if address.is_open:
-        text += " " + _("The connection is not encrypted.")
-    return text
+    text = _("Privacy: jobs send the voxels of the CT, the segmentation, clinical data, goal and settings to {url}.")
+    return sentences(text.format(url=address.url), _("The connection is not encrypted.") if address.is_open else "")
 
 
 def info_text(info):
     """What a server says about itself, for people."""
     models = ", ".join(f"{name} ({sha256[:8]})" for name, sha256 in info.bundles) or _("none")
     lines = (
-        _("Connected.") + f" MeWM {info.mewm}",
-        _("Device:") + f" {info.device}",
-        _("Models:") + f" {models}",
-        _("Jobs running:") + f" {info.jobs} / {info.max_jobs}",
+        _("Connected. MeWM {version}").format(version=info.mewm),
+        _("Device: {name}").format(name=info.device),
+        _("Models: {names}").format(names=models),
+        _("Jobs running: {n} / {most}").format(n=info.jobs, most=info.max_jobs),
     )
     return "\n".join(lines)
 

@@ -26,7 +26,7 @@ class SetupPanel(Panel):
             self.server.attach(self.front.desk, self.front.messages)
 
     def _import_bundle(self):
-        path = chosen_file(self.widget, _("Import model"), _("Model bundle") + " (*.zip)")
+        path = chosen_file(self.widget, _("Import model"), _("Model bundle (*.zip)"))
         if not path:
             return
         from MeWMLib.core import bundles
@@ -67,8 +67,8 @@ class SetupPanel(Panel):
     def install(self):
         """Ask, then install what is missing; errors as `install.install`."""
         names = install.missing_for_worker()
-        text = _("These packages will be installed into Slicer's Python:") + "\n\n" + "\n".join(names)
-        if slicer.util.confirmOkCancelDisplay(text, "MeWM"):
+        text = _("These packages will be installed into Slicer's Python:\n\n{names}")
+        if slicer.util.confirmOkCancelDisplay(text.format(names="\n".join(names)), "MeWM"):
             install.install(names, slicer.app.temporaryPath, self.ui.wheelhouseEdit.text.strip())
             self.front.after_install()
 
@@ -83,7 +83,7 @@ class SetupPanel(Panel):
         pairs = [("", _("default")), *((name, name) for name in names)]
         if chosen and chosen not in names:
             unknown = away and info is None
-            pairs.append((chosen, chosen if unknown else f"{chosen} " + _("(missing)")))
+            pairs.append((chosen, chosen if unknown else _("{name} (missing)").format(name=chosen)))
         fill_combo(ui.bundleBox, pairs, chosen)
         ui.bundleLabel.setText(_("No model is installed. Press Import model... and choose a bundle."))
         ui.bundleLabel.setVisible(not found and not away)

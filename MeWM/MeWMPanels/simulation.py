@@ -4,8 +4,9 @@ import qt
 from slicer.i18n import tr as _
 
 from MeWMLib.policy.rules import FORBIDDEN
+from MeWMPanels.actions import line_of
+from MeWMPanels.node_texts import protocols_of, rule_findings
 from MeWMPanels.panel import Panel
-from MeWMPanels.tasks import protocols_of, rule_findings
 
 
 class SimulationPanel(Panel):
@@ -39,7 +40,7 @@ class SimulationPanel(Panel):
         listed.blockSignals(True)
         listed.clear()
         for name, protocol, forbidden in self._listed():
-            item = qt.QListWidgetItem(f"{name}:  {protocol.text or _('no agent yet')}")
+            item = qt.QListWidgetItem(line_of(name, protocol))
             item.setData(qt.Qt.UserRole, name)
             item.setToolTip(forbidden)
             ticked = not forbidden and name not in self._unticked
@@ -52,6 +53,6 @@ class SimulationPanel(Panel):
 
     def _show_button(self):
         count = len(self._chosen())
-        self.ui.simulateButton.setText(_("Simulate {n} protocols").format(n=count) if count > 1 else _("Simulate"))
+        self.ui.simulateButton.setText(_("&Simulate {n} protocols").format(n=count) if count > 1 else _("&Simulate"))
         nothing = "" if count else _("Put a protocol together in the panel Actions first")
         self.enable_each(simulateButton=self.front.cannot_simulate or nothing)

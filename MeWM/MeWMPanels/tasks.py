@@ -3,7 +3,6 @@
 import itertools
 import json
 import shutil
-from dataclasses import dataclass
 from functools import partial, wraps
 from pathlib import Path
 
@@ -11,44 +10,18 @@ import slicer
 from slicer.i18n import tr as _
 
 from MeWMLib.core import io
-from MeWMLib.core.errors import MeWMError, ProtocolError
-from MeWMLib.core.patient import Clinical, Findings
-from MeWMLib.core.protocol import Protocol
-from MeWMLib.core.questions import Question
-from MeWMLib.core.records import from_plain, parse_json, to_plain
-from MeWMLib.core.targets import Targets
+from MeWMLib.core.errors import ProtocolError
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.runner import LocalRunner
 from MeWMLib.jobs.table import kind_of
-from MeWMLib.policy.goal import read_goal, with_facts
-from MeWMLib.policy.rules import FORBIDDEN, TOUCHED, explain
+from MeWMLib.policy.rules import FORBIDDEN
 from MeWMLib.scene.origin import Origin
 from MeWMLib.scene.segmentations import labels_to_segmentation, prepare_labels
 from MeWMPanels import case_files, reports, results
+from MeWMPanels.node_texts import rule_findings
 from MeWMPanels.origin import OutdatedError, times
 from MeWMPanels.parameters import clinical_json
-
-
-def explained(protocol, parameters, complete=True, outdated=""):
-    """What every clinical rule says about a protocol in this patient, the goal and the measured lesions included.
-
-    Lesions that are `outdated` count as not measured.
-    """
-    clinical, goal = goal_of(parameters)
-    found = "" if outdated else parameters.findings
-    findings = from_plain(Findings, parse_json(found), "the findings", strict=False) if found else None
-    return explain(protocol, clinical, complete, findings=findings, goal=goal)
-
-
-def rule_findings(protocol, parameters, complete=True, outdated=""):
-    """The rules that a protocol touches."""
-    return [entry for entry in explained(protocol, parameters, complete, outdated) if entry.state == TOUCHED]
-
-
-def goal_of(parameters):
-    """The clinical data with what the goal states, and the goal as it was read."""
-    clinical = Clinical.from_json(clinical_json(parameters.clinical))
-    return with_facts(read_goal(parameters.exploration.goal), clinical)
+from MeWMPanels.words import job_title
 
 
 def _task(method):
@@ -93,10 +66,19 @@ class Tasks:
             self._again(accepting=(*self._accepting, name))
 
     @_task
+    def follow(self, begin):
+        """Start a task that another file describes; `begin(tasks)` is the generator of its steps."""
+        return begin(self)
+
+    @_task
     def segment(self):
         """Find liver and tumour in the chosen CT, then measure."""
+        return self.segmenting(self._open)
+
+    def segmenting(self, opened):
+        """The steps of `segment`; `opened(kind)` opens the task, or goes on with one, and gives a folder for it."""
         held, ct_id = case_files.hold_ct(self.parameters()), self.parameters().ct.GetID()
-        folder, clinical = self._open("segment"), clinical_json(self.parameters().clinical)
+        folder, clinical = opened("segment"), clinical_json(self.parameters().clinical)
         goal = self.parameters().exploration.goal
         out = folder / "found.seg.nrrd"
 
@@ -118,19 +100,25 @@ class Tasks:
             self.desk.say(_("Another CT was chosen meanwhile: its liver and tumour were not looked for"))
             return
         name = f"{ct.GetName()} " if ct is not None else ""
-        node = labels_to_segmentation(slicer.mrmlScene, prepared, _("Liver and tumour") + f" ({name}MeWM)", ct)
+        name = _("Liver and tumour ({name}MeWM)").format(name=name)
+        node = labels_to_segmentation(slicer.mrmlScene, prepared, name, ct)
         parameters.segmentation = node
         parameters.liver_segment, parameters.tumour_segment = "liver", "tumour"
         self.desk.say(_("Liver and tumour were found. Look at the outlines before you trust what follows"))
-        self._again = self.measure
+        if opened == self._open:
+            self._again = self.measure
         case_files.require_tumour(case.labels, node.GetName())
         yield from self._measure(case, times(parameters))
 
     @_task
     def measure(self):
         """Measure the lesions of the chosen segmentation and ask the policy for drugs and embolics."""
+        return self.measuring(self._open)
+
+    def measuring(self, opened):
+        """The steps of `measure`; `opened` as for `segmenting`."""
         held, seen = case_files.HeldCase(self.parameters()), times(self.parameters())
-        folder = self._open("propose")
+        folder = opened("propose")
 
         case = yield partial(self.desk.aside, partial(held.write, folder))
         yield from self._measure(case, seen)
@@ -145,6 +133,10 @@ class Tasks:
         Raises:
             ProtocolError: there is none, or one is not complete or forbidden.
         """
+        return self.simulating(named, self._open)
+
+    def simulating(self, named, opened):
+        """The steps of `simulate`; `opened` as for `segmenting`."""
         parameters = self.parameters()
         if not named:
             raise ProtocolError(
@@ -160,7 +152,7 @@ class Tasks:
                 )
         self._require_targets(parameters)
         held, source = case_files.HeldCase(parameters), _source(parameters)
-        folder, pack = self._open("simulate"), parameters.simulation
+        folder, pack = opened("simulate"), parameters.simulation
 
         case = yield partial(self.desk.aside, partial(held.write, folder))
         source.origin = case.origin
@@ -220,7 +212,7 @@ class Tasks:
         runner = LocalRunner(reports.command(self.python(), work), grace_s=0.0)
         yield partial(self.desk.run, None, runner=runner)
         path = yield partial(self.desk.aside, partial(reports.keep, work, folder))
-        self.desk.say(_("The report was written:") + f" {path}")
+        self.desk.say(_("The report was written: {path}").format(path=path))
         then(path)
 
     def _goal(self):
@@ -238,8 +230,17 @@ class Tasks:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
+    def go_on(self, kind):
+        """What `segmenting` and the others are given where the task is open already."""
+        self.desk.retitle(job_title(kind))
+        return self._new_folder()
+
+    def accept(self, name):
+        """Let the jobs that follow in this task go on where they would ask this; names as in `accept_and_repeat`."""
+        self._accepting = (*self._accepting, name)
+
     def _open(self, kind):
-        self.desk.begin(_(kind_of(kind).title), jobs=True)
+        self.desk.begin(job_title(kind), jobs=True)
         return self._new_folder()
 
     def _new_folder(self):
@@ -288,7 +289,7 @@ class Tasks:
         if source.gone(slicer.mrmlScene):
             self.desk.say(_("The CT was deleted in the meantime: a copy was added beside the simulated volumes"))
         count = len(comparison.candidates)
-        self.desk.say(_("Done:") + f" {count} " + (_("protocols") if count > 1 else _("protocol")))
+        self.desk.say(_("Done: {n} protocols").format(n=count) if count > 1 else _("Done: 1 protocol"))
         # in a turn of its own, so that the window stays alive between the two
         self.desk.poller.later(lambda: self.on_comparison(comparison))
 
@@ -323,51 +324,3 @@ class _Post:
 
     def __init__(self, parameters):
         self.ct, self.phase = parameters.post_ct, "unknown"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What was asked about labels and scan, as it is kept beside the findings."""
-
-    questions: tuple[Question, ...] = ()
-
-
-def findings_of(text):
-    """Read the findings of the parameter node: a dictionary of the numbers of `Findings` and, as `questions`, of what
-    was asked about labels and scan; only `lesions` (none) where nothing was measured or the text cannot be read."""
-    try:
-        data = parse_json(text) if text else None
-        if data is None:
-            return {"lesions": []}
-        found = from_plain(Findings, data, strict=False).to_json()
-        return {**found, "questions": to_plain(from_plain(Asked, data, strict=False).questions)}
-    except MeWMError:
-        return {"lesions": []}
-
-
-def ticked_lesions(parameters):
-    """Numbers of the lesions that are ticked; none where the text of a damaged scene cannot be read."""
-    try:
-        return Targets.parse(parameters.targets).lesions if parameters.targets else ()
-    except MeWMError:
-        return ()
-
-
-def protocols_of(text):
-    """Read the protocols of the parameter node: pairs of name and `Protocol`; what cannot be read is left out."""
-    found = []
-    try:
-        entries = parse_json(text or "[]")
-    except MeWMError:  # of a scene that was damaged or edited
-        return found
-    for entry in entries if isinstance(entries, list) else ():
-        try:
-            found.append((str(entry["name"]), Protocol.from_json(entry["actions"])))
-        except (MeWMError, KeyError, TypeError):
-            continue
-    return found
-
-
-def protocols_text(named):
-    """The counterpart of `protocols_of`."""
-    return json.dumps([{"name": name, "actions": protocol.to_json()} for name, protocol in named])

@@ -13,6 +13,7 @@ from MeWMLib.core.outcome_words import (
     growth_lines,
     interval_note,
     months_text,
+    order_lines,
     ratio_text,
     viable_lines,
     written_lines,
@@ -58,7 +59,10 @@ def plan(document: PlanDocument, output: Output) -> None:
     table.add_column(f"Median{break_}survival", justify="right", no_wrap=True)
     if not narrow:
         table.add_column("Warnings")
-    for candidate in candidates[:_SHOWN]:
+    groups = [one.group for one in document.plan.standings]
+    for n, candidate in enumerate(candidates[:_SHOWN]):
+        if ranked and n and groups and groups[n] != groups[n - 1]:
+            table.add_section()  # what is told apart stands below a line
         number, protocol, *cells = _row(candidate, break_, narrow)
         score = [_score(candidate)] if scored else []
         output.row(table, number if ranked else "", protocol, *score, *cells)
@@ -82,6 +86,8 @@ def plan(document: PlanDocument, output: Output) -> None:
         output.result("Of rank 1:")
     output.result(f"Predicted: {ratio_text(first.risk)}; median survival {months_text(first.risk)}.")
     output.result(interval_note(first.risk))
+    for line in order_lines(document.plan):
+        output.result(line)
     for line in (*viable_lines(document, first), *written_lines(first), *rule_lines(first)):
         output.result(line)
     output.result(document.numbers.picture)

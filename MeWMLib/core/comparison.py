@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,11 @@ class Comparison:
         alone = Risk((0.0,) * len(risk.replicas), members=(0.0,) * len(risk.members))
         shared = self.deviation(risk, alone) ** 2 - self.error**2
         return math.sqrt(self.absolute**2 + shared)
+
+    def unseen(self, risk: Risk) -> float:
+        """What `Risk.unseen` has to be so that its uncertainty is `uncertainty`."""
+        seen = replace(risk, unseen=None).uncertainty
+        return math.sqrt(max(0.0, self.uncertainty(risk) ** 2 - seen**2))
 
     def interval(self, risk: Risk) -> tuple[float, float]:
         """The true log-risk lies in it with a probability of 95 %."""

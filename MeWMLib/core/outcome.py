@@ -214,6 +214,8 @@ class Risk:
         survival: mean predicted survival probability at `months`.
         members: log-risk of each member of the survival ensemble, a mean over the replicas; empty without an ensemble.
         untreated: log-risk by the same network if the tumour stayed as it is; None where it was not asked.
+        unseen: SD of the true log-risk that neither replicas nor members show (`core.comparison`); None where nothing
+            is known of it.
 
     Raises:
         OutcomeError: no replica, or a curve without one probability for each month.
@@ -224,6 +226,7 @@ class Risk:
     survival: tuple[float, ...] = ()
     members: tuple[float, ...] = ()
     untreated: float | None = None
+    unseen: float | None = None
 
     def __post_init__(self) -> None:
         if not self.replicas or len(self.months) != len(self.survival):
@@ -271,12 +274,21 @@ class Risk:
 
     @property
     def uncertainty(self) -> float:
-        """Standard deviation of the log-risk: of the simulated outcome (replicas) and of the risk model (members).
+        """Standard deviation of the log-risk: of the simulated outcome (replicas), of the risk model (members), and of
+        what neither shows.
 
-        The two are independent, so variances add up; what there is only one of adds nothing.
+        They are independent, so variances add up; what there is only one of adds nothing.
         """
         variances = [float(np.var(x, ddof=1)) for x in (self.replicas, self.members) if len(x) > 1]
-        return float(np.sqrt(sum(variances)))
+        return float(np.sqrt(sum(variances) + (self.unseen or 0.0) ** 2))
+
+    @property
+    def total_interval(self) -> tuple[float, float] | None:
+        """The log-risk with 95 %, by `uncertainty`; None where nothing is known of what replicas do not show."""
+        if self.unseen is None:
+            return None
+        reach = _NINETY_FIVE * self.uncertainty
+        return self.log_risk - reach, self.log_risk + reach
 
     @property
     def median_survival_months(self) -> float | None:
@@ -310,6 +322,7 @@ class Risk:
 
 #: Deviations within which 90 % of a normal distribution lies.
 _NINETY = 1.645
+_NINETY_FIVE = 1.959964
 
 
 def _median(months: Sequence[float], survival: Sequence[float]) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from MeWMLib.core.outcome import Risk
-from MeWMLib.core.plan import Candidate
+from MeWMLib.core.plan import Candidate, Plan
 from MeWMLib.core.plan_document import PlanDocument
 
 
@@ -32,9 +32,39 @@ def interval_note(risk: Risk) -> str:
         parts.append(f"the {len(risk.replicas)} replicas")
     if len(risk.members) > 1:
         parts.append(f"the {len(risk.members)} members of the survival ensemble")
+    if risk.unseen is not None:
+        return f"The interval of the months is that of {' and '.join([*parts, 'what neither shows'])}."
     return (
         f"The interval of the months is that of the spread of {' and '.join(parts)}; it holds no error that they share."
     )
+
+
+def order_lines(plan: Plan) -> list[str]:
+    """How sure the order of a plan is, and the interval of its first log-risk."""
+    if plan.comparison is None or not plan.candidates:
+        return []
+    first, lines = plan.candidates[0].risk, []
+    if (ends := first.total_interval) is not None:
+        lines.append(
+            "With all that is known to be uncertain (replicas, members of the survival model, what neither shows), "
+            f"the log-risk of rank 1 lies between {ends[0]:+.2f} and {ends[1]:+.2f} with 95 %."
+        )
+    standing = plan.standings
+    if len(standing) > 1:
+        same = sum(one.group == 1 for one in standing)
+        chance = f"{100 * (standing[1].first_is_better or 0):.0f} %"
+        if same == 1:
+            lines.append(f"Rank 1 is told apart from the others: it is truly better than rank 2 with {chance}.")
+        else:
+            others = "rank 2" if same == 2 else f"ranks 2 to {same}"
+            lines.append(f"Rank 1 CANNOT BE TOLD APART from {others}: it is truly better than rank 2 with {chance}.")
+    if plan.comparison.measured:
+        lines.append("How far predictions are from the truth was measured on synthetic patients, not on real ones.")
+    else:
+        lines.append(
+            "How far predictions of this bundle are from the truth was not measured: cautious values are used."
+        )
+    return lines
 
 
 def ratio_text(risk: Risk) -> str:

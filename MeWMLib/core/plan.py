@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from html import escape
 from typing import Any
 
+from MeWMLib.core.comparison import Comparison, Standing, standings
 from MeWMLib.core.errors import PlanSettingsError, UnreadableFileError
 from MeWMLib.core.outcome import CrossCheck, Risk, SampleLook, TumourChange, in_numbers
 from MeWMLib.core.protocol import Protocol
@@ -196,6 +197,8 @@ class Candidate:
             "template": template_of(self.protocol),
             "described": described(self.protocol),
             "risk": self.risk.log_risk,
+            "risk_unseen": self.risk.unseen,
+            "risk_total_interval": to_plain(self.risk.total_interval),
             "risk_interval": list(self.risk.interval) if len(self.risk.replicas) > 1 else None,
             "risk_replicas": list(self.risk.replicas),
             "risk_members": list(self.risk.members),
@@ -238,6 +241,7 @@ class Candidate:
             "months": curve["months"],
             "survival": curve["probability"],
             "members": data.get("risk_members", []),
+            "unseen": data.get("risk_unseen"),
             "untreated": data.get("risk_untreated"),
         }
         fed = {"actions": data["actions"], "territory": data.get("territory")}
@@ -271,6 +275,7 @@ class Plan:
         simulations: number of replicas that were simulated.
         ruled_out: protocols that the best-first search did not simulate, or not with all replicas.
         pruned: what the clinical rules forbade where the search came by.
+        comparison: how probable it is that one protocol is truly better than another; None where that was not asked.
     """
 
     candidates: tuple[Candidate, ...]
@@ -280,6 +285,7 @@ class Plan:
     simulations: int = 0
     ruled_out: int = 0
     pruned: tuple[Pruned, ...] = ()
+    comparison: Comparison | None = None
 
     def __post_init__(self) -> None:
         ranked = tuple(replace(c, rank=n) for n, c in enumerate(self.candidates, start=1))
@@ -289,6 +295,16 @@ class Plan:
         """The same plan with the log-risk that an untreated tumour has, which every protocol is held against."""
         told = [replace(c, risk=replace(c.risk, untreated=untreated)) for c in self.candidates]
         return replace(self, candidates=tuple(told))
+
+    def compared(self, comparison: Comparison) -> Plan:
+        """The same plan with what is known of how far its risks are from the truth."""
+        told = [replace(c, risk=replace(c.risk, unseen=comparison.unseen(c.risk))) for c in self.candidates]
+        return replace(self, candidates=tuple(told), comparison=comparison)
+
+    @property
+    def standings(self) -> tuple[Standing, ...]:
+        """Where each candidate stands among the others; nothing where that was not asked."""
+        return () if self.comparison is None else standings([c.risk for c in self.candidates], self.comparison)
 
     def fed(self, territory: Territory | None) -> Plan:
         """The same plan with every protocol given into a territory."""
@@ -315,6 +331,8 @@ class Plan:
         """JSON-ready form."""
         return {
             "candidates": [c.to_json() for c in self.candidates],
+            "comparison": to_plain(self.comparison),
+            "standings": to_plain(self.standings),
             "search_tree": [s.to_json() for s in self.tree],
             "stopped_by": self.stopped_by,
             "evaluated_protocols": self.evaluated,

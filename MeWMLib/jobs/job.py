@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +14,16 @@ from MeWMLib.jobs.table import kind_of
 
 VERSION = 1
 EVENT_KINDS = ("progress", "partial", "log", "result", "error")
-#: The one line that a runner writes to a worker.
+#: The one line that a runner writes to a worker of one job.
 CANCEL_LINE = '{"command":"cancel"}\n'
+#: Argument of a worker that stays for more than one job.
+STAY = "--stay"
 M = TypeVar("M", bound="Message")
+
+
+def job_line(file: Path) -> str:
+    """The line by which a worker that stays begins with the job of a file."""
+    return json.dumps({"command": "job", "file": str(file)}) + "\n"
 
 
 class Message:

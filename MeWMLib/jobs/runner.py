@@ -121,6 +121,19 @@ def stopped_error() -> CancelledError:
     )
 
 
+def started(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a worker.
+
+    Raises:
+        WorkerError: it cannot be started.
+    """
+    pipe = subprocess.PIPE
+    try:
+        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=child_environment(), **own_group())
+    except OSError as error:
+        raise WorkerError(what=f"The worker cannot be started ({error.strerror})", given=command[0]) from error
+
+
 class LocalRunner(Runner):
     """One job in one child process.
 
@@ -153,19 +166,10 @@ class LocalRunner(Runner):
             command.append(str(Path(self._folder.name) / "job.json"))
             Path(command[-1]).write_text(job.to_json(), encoding="utf-8")
         try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=child_environment(),
-                **own_group(),
-            )
-        except OSError as error:
+            self._process = started(command)
+        except WorkerError:
             self._folder.cleanup()
-            raise WorkerError(
-                what=f"The worker cannot be started ({error.strerror})", given=self._command[0]
-            ) from error
+            raise
         for target in (self._read_events, self._read_stderr):
             self._threads.append(threading.Thread(target=target, name=f"mewm{target.__name__}", daemon=True))
             self._threads[-1].start()
@@ -179,17 +183,27 @@ class LocalRunner(Runner):
                 self._process.stdin.write(CANCEL_LINE.encode())
                 self._process.stdin.flush()
 
+    def _over(self) -> bool:
+        """True once the job has ended, one way or another."""
+        assert self._process is not None
+        return self._process.poll() is not None
+
+    def _pause(self, seconds: float) -> None:
+        """Wait for the end of the job, so long at most."""
+        assert self._process is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+
     def _wait(self, until: float | None) -> dict[str, Any] | None:
         assert self._process is not None
-        while self._process.poll() is None:
+        while not self._over():
             now = time.monotonic()
             lingering = self._final is not None and now - self._final_at > EXIT_GRACE_S
             if self._overdue() or lingering or self._callback_error is not None:
                 self.kill()
             elif until is not None and now >= until:
                 return None
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(0.05 if until is None else max(0.0, min(0.05, until - now)))
+            self._pause(0.05 if until is None else max(0.0, min(0.05, until - now)))
         self.close()
         if self._callback_error is not None:
             raise self._callback_error
@@ -224,17 +238,21 @@ class LocalRunner(Runner):
     def _read_events(self) -> None:
         assert self._process is not None and self._process.stdout is not None
         for raw in self._process.stdout:
-            line = raw.decode("utf-8", "replace").strip()
-            if not line:
-                continue
-            try:
-                event = Event.from_json(line)
-            except InputError:
-                # a library that prints behind the worker's back: worth a look, never a crash
-                event = Event("log", stage="worker", message=line[:LOG_CHARACTERS])
-            if event.kind in ("result", "error"):
-                self._final_at, self._final = time.monotonic(), event
-            self._tell(event)
+            self._take(raw)
+
+    def _take(self, raw: bytes) -> None:
+        """One line of the worker."""
+        line = raw.decode("utf-8", "replace").strip()
+        if not line:
+            return
+        try:
+            event = Event.from_json(line)
+        except InputError:
+            # a library that prints behind the worker's back: worth a look, never a crash
+            event = Event("log", stage="worker", message=line[:LOG_CHARACTERS])
+        if event.kind in ("result", "error"):
+            self._final_at, self._final = time.monotonic(), event
+        self._tell(event)
 
     def _read_stderr(self) -> None:
         assert self._process is not None and self._process.stderr is not None

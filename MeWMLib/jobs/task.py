@@ -20,9 +20,11 @@ from MeWMLib.core.patient import Clinical, Patient
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import ActionSpace
 from MeWMLib.core.questions import NOTE, SEVERE, WARNING, Question, in_line, require_accepted, require_target
+from MeWMLib.core.records import to_plain
 from MeWMLib.core.volume import LIVER, LabelMap, Volume, require_same_geometry
 from MeWMLib.jobs.inputs import Case, clinical_of, read_case, read_fed, read_segments, targets_of, territory_of
 from MeWMLib.jobs.job import Job
+from MeWMLib.jobs.kept import Patients, key_of
 from MeWMLib.jobs.reporter import Reporter
 from MeWMLib.jobs.table import SAMPLE_PREFIX, kind_of
 from MeWMLib.policy.goal import read_goal, require_answered, with_facts
@@ -58,11 +60,15 @@ def _load_sample(name: str, report: Reporter) -> Any:
 
 @dataclass(frozen=True)
 class Engine:
-    """The worker's edges, so that a test can put a small world in place of the networks."""
+    """The worker's edges, so that a test can put a small world in place of the networks.
+
+    A worker that stays keeps patients (`jobs.kept`); one that does a single job has none.
+    """
 
     load_world: Callable[[Bundle, str], Any] = _load_world
     versions: Callable[[], dict[str, str]] = _versions
     load_sample: Callable[[str, Reporter], Any] = _load_sample
+    patients: Patients | None = None
 
 
 @dataclass(frozen=True)
@@ -151,32 +157,51 @@ class Task:
         labels, entry = self.labels(world, case)
         if not case.has_liver and labels.tumour.any():
             questions += self.ask_labels(case.ct, labels)
-        patient = replace(world.patient(case.ct, labels, clinical, case.id), goal=goal)
+        choice = self._choice(case) if kind_of(self.job.kind).treats else None
+
+        def measure() -> Patient:
+            found = replace(world.patient(case.ct, labels, clinical, case.id), goal=goal)
+            self.check_cancelled()
+            return found if choice is None else world.treating(found, **choice)
+
+        kept = self.engine.patients
+        if kept is None:
+            patient = measure()
+        else:
+            parts = [] if choice is None else [getattr(one, "text", one) for one in choice.values()]
+            patient = kept.get(key_of(case.ct, labels, clinical.to_json(), to_plain(goal), *parts), measure)
         self.check_cancelled()
-        patient, asked = self.session(world, case, patient)
+        asked = self._ask_session(case, patient) if choice is not None else ()
         return PatientAtWork(world, case, patient, entry, questions + asked)
 
-    def session(self, world: WorldModel, case: Case, patient: Patient) -> tuple[Patient, tuple[Question, ...]]:
-        """The patient with what is treated in this session, and what is asked about it.
+    def _choice(self, case: Case) -> dict[str, Any]:
+        """What the job says of the session: targets, territory, and what was drawn.
+
+        Raises:
+            MeWMError: as the readers of each.
+        """
+        grid = case.ct.geometry
+        return {
+            "targets": targets_of(self.job),
+            "territory": territory_of(self.job),
+            "fed": read_fed(self.job, grid),
+            "segments": read_segments(self.job, grid),
+        }
+
+    def _ask_session(self, case: Case, patient: Patient) -> tuple[Question, ...]:
+        """What is asked about the session of a patient.
 
         Raises:
             TargetQuestionError: several lesions may be the target, and the job does not say which.
-            MeWMError: see `world.treating.treating` and the readers of what was drawn.
         """
         from MeWMLib.world.treating import question_session
 
-        if not kind_of(self.job.kind).treats:
-            return patient, ()
-        grid, targets = case.ct.geometry, targets_of(self.job)
-        fed, segments = read_fed(self.job, grid), read_segments(self.job, grid)
-        choice = {"targets": targets, "territory": territory_of(self.job), "fed": fed, "segments": segments}
-        patient = world.treating(patient, **choice)
-        questions = question_session(patient, targets is not None)
+        questions = question_session(patient, targets_of(self.job) is not None)
         if case.name.startswith(SAMPLE_PREFIX):  # nobody is treated by a demonstration: said, but not asked
             questions = tuple(replace(one, severity=WARNING) if one.severity == SEVERE else one for one in questions)
         if kind_of(self.job.kind).output is not None:  # what only lists the lesions needs no target
             require_target(questions, bool(self.job.inputs.get("accept_labels")))
-        return patient, self.asked(questions)
+        return self.asked(questions)
 
     def ask_given(self, case: Case) -> tuple[Question, ...]:
         """What the CT and the labels that were given let one ask; as `ask_labels`."""

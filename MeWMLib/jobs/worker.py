@@ -2,24 +2,33 @@
 
 It answers one JSON event a line on its standard output, is cancelled by one line on its standard input, and ends
 itself when that input closes because its parent died. Whatever a library prints goes to standard error.
+
+With `--stay` in place of the job file it does one job after the other, named by lines on its standard input, and keeps
+networks and patients between them (`jobs.kept`); each job ends with its result or its error. `jobs.warm` is its other
+side.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
+import queue
 import re
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.errors import CancelledError, InputError, MeWMError, OutOfMemoryError, WorkerError, output_error
 from MeWMLib.core.records import parse_json
-from MeWMLib.jobs.job import Event, Job, error_event
+from MeWMLib.jobs.job import STAY, Event, Job, error_event
+from MeWMLib.jobs.kept import Patients
 from MeWMLib.jobs.reporter import Emit, Reporter
 from MeWMLib.jobs.table import kind_of, load
 from MeWMLib.jobs.task import Engine, Task
@@ -107,8 +116,34 @@ class Channel:
                 self._open = False
 
 
-def watch_stdin(cancel: threading.Event, descriptor: int = 0, orphan_s: float = ORPHAN_S) -> None:
-    """Wait on a thread for the line that cancels, and for the end of the parent."""
+class Orders:
+    """What the lines on standard input say: the jobs of a worker that stays, and that a job is to be cancelled."""
+
+    def __init__(self) -> None:
+        #: Set by the line that cancels; one that stays has another one for each job.
+        self.cancel = threading.Event()
+        #: Job files with what cancels each; None at the end of the input.
+        self.jobs: queue.SimpleQueue[tuple[Path, threading.Event] | None] = queue.SimpleQueue()
+
+    def take(self, line: bytes) -> None:
+        """One line."""
+        with contextlib.suppress(InputError):
+            told = parse_json(line, require={"command": str})
+            if told["command"] == "cancel":
+                self.cancel.set()
+            elif told["command"] == "job" and isinstance(told.get("file"), str):
+                # lines come in order: a cancel that follows is for this job
+                self.cancel = threading.Event()
+                self.jobs.put((Path(told["file"]), self.cancel))
+
+    def end(self) -> None:
+        """The parent is gone."""
+        self.cancel.set()
+        self.jobs.put(None)
+
+
+def watch_stdin(orders: Orders, descriptor: int = 0, orphan_s: float = ORPHAN_S) -> None:
+    """Wait on a thread for lines, and for the end of the parent."""
 
     def watch() -> None:
         # os.read instead of sys.stdin: a thread inside a buffered reader would hang the interpreter's own end
@@ -121,9 +156,9 @@ def watch_stdin(cancel: threading.Event, descriptor: int = 0, orphan_s: float = 
             if not chunk:
                 break
             *lines, pending = (pending + chunk).split(b"\n")
-            if any(_is_cancel(line) for line in lines):
-                cancel.set()
-        cancel.set()
+            for line in lines:
+                orders.take(line)
+        orders.end()
         timer = threading.Timer(orphan_s, os._exit, [CancelledError.exit_code])
         timer.daemon = True
         timer.start()
@@ -131,26 +166,55 @@ def watch_stdin(cancel: threading.Event, descriptor: int = 0, orphan_s: float = 
     threading.Thread(target=watch, name="mewm-stdin", daemon=True).start()
 
 
-def _is_cancel(line: bytes) -> bool:
-    with contextlib.suppress(InputError):
-        return bool(parse_json(line, require={"command": str})["command"] == "cancel")
-    return False
-
-
 def main(argv: Sequence[str] | None = None, engine: Engine | None = None) -> int:
-    """Run the job file that is named on the command line; returns the exit code."""
+    """Run the job file that is named on the command line, or stay; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     sys.stdout.flush()
     channel = Channel(os.dup(1))
     # from here on everything that is printed, also by C libraries, lands in standard error
     os.dup2(2, 1)
-    cancel = threading.Event()
-    watch_stdin(cancel)
+    orders = Orders()
+    watch_stdin(orders)
+    if arguments == [STAY]:
+        return _stay(channel, orders, keeping(engine or Engine()))
+    if len(arguments) != 1:
+        error = InputError(what="The worker takes one job file", given=" ".join(arguments))
+        channel(error_event(error))
+        return error.exit_code
+    return _do(Path(arguments[0]), channel, orders.cancel, engine)
+
+
+def keeping(engine: Engine) -> Engine:
+    """An engine that keeps the world it loaded last, and the patients in it."""
+    kept: dict[tuple[str, str, str], Any] = {}
+    patients = Patients()
+
+    def load_world(bundle: Bundle, device: str) -> Any:
+        key = (bundle.name, bundle.sha256, device)
+        if key not in kept:
+            # one at a time: two sets of networks may not fit into the memory of a card
+            kept.clear()
+            patients.clear()
+            kept[key] = engine.load_world(bundle, device)
+        return kept[key]
+
+    return replace(engine, load_world=load_world, patients=patients)
+
+
+def _stay(channel: Channel, orders: Orders, engine: Engine) -> int:
+    """Do job after job until the parent closes the input."""
+    while (order := orders.jobs.get()) is not None:
+        _do(order[0], channel, order[1], engine)
+        # what a job leaves in circles, volumes among it, would wait for the next one
+        gc.collect()
+    return 0
+
+
+def _do(file: Path, channel: Channel, cancel: threading.Event, engine: Engine | None) -> int:
+    """Do the job of a file and say how it ended; returns the exit code."""
     job: Job | None = None
     try:
-        if len(arguments) != 1:
-            raise InputError(what="The worker takes one job file", given=" ".join(arguments))
-        job = Job.load(Path(arguments[0]))
+        job = Job.load(file)
         channel(Event("result", data=run(job, channel, cancel.is_set, engine)))
     except BaseException as error:
         ours = translated(error, job)

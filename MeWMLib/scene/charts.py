@@ -65,7 +65,10 @@ def short(protocol: str, width: int = 46) -> str:
 
 
 def risk_chart(candidates: Sequence[Candidate]) -> bytes:
-    """PNG: for each protocol, best on top, the replicas, their range and their mean."""
+    """PNG: for each protocol, best on top, the replicas, their mean, and the 95 % interval of the log-risk.
+
+    Where nothing is known beside the replicas, their range stands in its place.
+    """
     shown = candidates[:MAX_PROTOCOLS]
     with mpl.rc_context(STYLE):
         figure = new_figure(9.2, 1.1 + 0.42 * max(len(shown), 1))
@@ -73,9 +76,10 @@ def risk_chart(candidates: Sequence[Candidate]) -> bytes:
         for row, candidate in enumerate(shown):
             colour = BEST if row == 0 else OTHER
             replicas = candidate.risk.replicas
-            if len(replicas) > 1:  # one has no range
-                ends = candidate.risk.interval
+            ends = candidate.risk.total_interval or candidate.risk.interval
+            if ends[0] < ends[1]:  # one replica alone has no range
                 axes.plot(ends, [row, row], color=colour, linewidth=5, alpha=0.25, solid_capstyle="round")
+            if len(replicas) > 1:
                 axes.plot(replicas, [row] * len(replicas), "|", color=colour, markersize=9)
             axes.plot(candidate.risk.log_risk, row, "o", color=colour, markersize=7)
         axes.set_yticks(range(len(shown)), [f"{c.rank}.  {short(c.protocol.text, 58)}" for c in shown])

@@ -12,7 +12,7 @@ import jinja2
 from MeWMLib.core.clinical import field_table
 from MeWMLib.core.io import atomic_path
 from MeWMLib.core.liver_function import child_pugh_class
-from MeWMLib.core.outcome_words import growth_lines, interval_note, months_text, ratio_text, viable_lines
+from MeWMLib.core.outcome_words import growth_lines, interval_note, months_text, order_lines, ratio_text, viable_lines
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan import Candidate, Plan
 from MeWMLib.core.plan_folder import NAMED, PlanDocument
@@ -88,11 +88,12 @@ def best_in_words(plan: Plan, named: bool = False, weighed: bool = False, partly
         f"{change_in_words(change.volume_ml_before, change.volume_ml_after)}, and the longest axial diameter "
         f"{change_in_words(change.diameter_mm_before, change.diameter_mm_after, 'mm', 0)}: means over the replicas."
     )
-    if count > 1 and len(plan.candidates) > 1 and plan.candidates[1].risk.interval[0] <= risk.interval[1]:
+    more = plan.comparison is None and count > 1 and len(plan.candidates) > 1
+    if more and plan.candidates[1].risk.interval[0] <= risk.interval[1]:
         sentences.append(
             "The range of its replicas overlaps that of the next protocol: the order of the two is not certain."
         )
-    return sentences
+    return sentences + order_lines(plan)
 
 
 def write_report(
@@ -151,6 +152,7 @@ def render_report(document: PlanDocument, pictures: Sequence[Picture], notes: Se
         weighed=weighed,
         weights=f"Ranked by score: log-risk plus weights ({weights})." if weighed else "Ranked by the log-risk alone.",
         candidates=plan.candidates[:MAX_ROWS],
+        standings=plan.standings,
         left_out=max(0, len(plan.candidates) - MAX_ROWS),
         clinical=clinical_rows(document.clinical),
         agents=[(kind, name, space.reasons.get(name, "")) for kind, names in kinds for name in names],

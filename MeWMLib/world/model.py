@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from MeWMLib.core.bundle import Bundle
 from MeWMLib.core.bundles import find_bundle
+from MeWMLib.core.comparison import Comparison
 from MeWMLib.core.dosing import doses_for
 from MeWMLib.core.errors import GeometryMismatchError, NoTumourError, TerritoryError
 from MeWMLib.core.outcome import CrossCheck, Outcome, ReplicaScore, Risk, TumourChange
@@ -56,6 +57,7 @@ class WorldModel:
 
     def __init__(self, bundle: Bundle, device: torch.device) -> None:
         self.bundle = bundle
+        self.comparison = Comparison.of_settings(bundle.manifest.settings)
         self.device = str(device)
         self.segmenter = Segmenter.from_part(*bundle.part("assistant"), device)
         self.assistant = NnUNetSegmenter.named(device) or self.segmenter
@@ -335,7 +337,7 @@ class WorldModel:
 
         def told(best: Plan, share: float) -> None:
             if on_plan is not None:
-                on_plan(best.against(untreated), share)
+                on_plan(best.against(untreated).compared(self.comparison), share)
 
         hint = response_hint(self.simulator.dynamics, ready.encoded, ready.treated, seeds, settings, ready.untreated_ml)
         found = explore(
@@ -354,7 +356,7 @@ class WorldModel:
         for candidate in found.candidates[: settings.keep]:
             for replica, one in zip(kept.get(candidate.protocol, []), seeds, strict=False):
                 ready.kept[simulation_key(candidate.protocol, one, settings)] = replica
-        return found.against(untreated)
+        return found.against(untreated).compared(self.comparison)
 
     def journal_key(self, patient: Patient, space: ActionSpace, settings: PlanSettings, seed: int) -> dict[str, Any]:
         """What the numbers of a plan depend on: a journal of another key is of no use."""

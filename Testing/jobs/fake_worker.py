@@ -59,12 +59,13 @@ class FakeWorld:
     def __init__(self, bundle: Bundle, mishap: str = "") -> None:
         self.bundle, self.mishap = bundle, mishap
         self.simulated: list[tuple[str, int]] = []
-        self.known: LabelMap | None = None
+        self.known: tuple[Volume, LabelMap] | None = None
 
     def segment(self, ct, progress=None, cancelled=None):
         progress(0.5)
-        if self.known is not None and ct.geometry.same_as(self.known.geometry):
-            return self.known  # a scan after treatment: everything is where it was
+        if self.known is not None and ct.geometry.same_as(self.known[0].geometry):
+            if not np.array_equal(ct.array, self.known[0].array):
+                return self.known[1]  # a scan after treatment: everything is where it was
         labels = ((ct.array >= 50).astype(np.uint8) + (ct.array >= 85)).astype(np.uint8)
         labels[4, 5:9, 6:11] = 1  # one slice of the tumour is missed
         return LabelMap(labels, ct.geometry)
@@ -72,7 +73,7 @@ class FakeWorld:
     def patient(self, ct, labels, clinical, id):
         if not labels.tumour.any():
             raise NoTumourError(what="No tumour was found")
-        self.known = labels
+        self.known = (ct, labels)
         ml = float(labels.tumour.sum()) * labels.geometry.voxel_ml
         lesion = Lesion(1, ml, 10.0, (0.0, 0.0, 0.0), 90.0, 1.0, 0.0, 0.0, ml)
         return Patient(id, ct, labels, Findings(5.0, 60.0, (lesion,)), clinical)

@@ -4,7 +4,8 @@ It runs a scripted module, with its panels, where no Slicer is installed. It can
 widgets, the layout manager, the Segment Editor or PythonQt's ownership behave; `docs/SLICER.md` lists what must be
 tried in the application itself. The environment variable MEWM_SLICER_PYTHON may name folders of Slicer's sources, with
 the separator of PATH between them: with `Base/Python` Slicer's own ScriptedLoadableModule, parameterNodeWrapper and
-packaging run instead of the small ones here, with `Modules/Scripted/SampleData` its Sample Data.
+packaging run instead of the small ones here, with `Modules/Scripted/SampleData` its Sample Data, and with
+`Modules/Loadable/SubjectHierarchy/Widgets/Python` its base class of plugins for the module Data.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def start() -> Any:
         pythonqt,
         sample_data,
         scripted_module,
+        subject_hierarchy,
     )
 
     sys.modules["qt"] = pythonqt.make_qt()
@@ -73,6 +75,10 @@ def start() -> Any:
             sys.modules[name] = module
             setattr(slicer, name.split(".")[1], module)
     importlib.import_module("slicer.util")
+    slicer.util.getModuleWidget = lambda name: getattr(slicer.modules, name.lower()).widget
+    subject_hierarchy.add_to(
+        slicer, slicer_sources("SubjectHierarchyPlugins/AbstractScriptedSubjectHierarchyPlugin.py")
+    )
     samples = slicer_sources("SampleData.py")
     if samples is not None:
         sys.path.append(str(samples))
@@ -133,6 +139,8 @@ class Loaded:
         setattr(slicer.modules, name.lower(), self)
         spec.loader.exec_module(self.module)
         self.instance = getattr(self.module, name)(self)
+        # as Slicer, which calls it if it is there
+        getattr(self.instance, "setup", lambda: None)()
         slicer.app.startupCompleted.emit()
         self.parent = slicer.qMRMLWidget()
         self.parent.setLayout(QtWidgets.QVBoxLayout())
@@ -140,6 +148,7 @@ class Loaded:
         self.widget = getattr(self.module, f"{name}Widget")(self.parent)
         self.widget.setup()
         self.widget.enter()
+        slicer.util.mainWindow().moduleSelector().selectedModule = name
 
     def close(self) -> None:
         """Unload the panel."""

@@ -89,12 +89,16 @@ class LayoutManager:
 
 
 class _ModuleSelector:
-    """Remembers which module was opened."""
+    """Remembers which module was opened; scripted ones are told that they are shown, or that another one is."""
 
     selectedModule = ""
 
     def selectModule(self, name: str) -> None:
-        self.selectedModule = name
+        former, self.selectedModule = self.selectedModule, name
+        for shown, tell in ((former, "exit"), (name, "enter")):
+            widget = getattr(getattr(slicer.modules, shown.lower(), None), "widget", None) if shown else None
+            if former != name and widget is not None:
+                getattr(widget, tell)()
 
 
 class MainWindow(QtWidgets.QMainWindow):
@@ -156,9 +160,6 @@ class Application(QtWidgets.QApplication):
 
     def testingEnabled(self) -> bool:
         return True
-
-    def translate(self, context: str, text: str) -> str:
-        return text
 
     def close_core(self) -> None:
         """Empty the scene before the process ends."""

@@ -141,6 +141,8 @@ class QUiLoader(QtUiTools.QUiLoader):
         else:
             message = f"{widget.get('name')}: this host has no widget class {name}"
             raise RuntimeError(message)
+        if name == "QLabel":
+            known.add("buddy")  # no property of Qt's: the loader calls setBuddy
         for entry in widget.findall("property"):
             if entry.get("stdset") != "0" and entry.get("name") not in known:
                 message = f"{widget.get('name')}: {name} has no property {entry.get('name')}"
@@ -174,7 +176,8 @@ def make_qt() -> types.ModuleType:
     for cls in sorted(set(widgets), key=lambda cls: len(cls.__mro__)):
         as_pythonqt(cls)
     QObject.name = property(lambda self: self.objectName, lambda self, value: self.setObjectName(value))
-    QObject.className = lambda self: self.metaObject().className()
+    # not by metaObject(): that of a class written in Python would be deleted with what it gives
+    QObject.className = lambda self: type(self).__name__
     for name, value in found.items():
         setattr(qt, name, value)
     qt.Signal = QtCore.Signal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import types
 import unittest
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import slicer
+from PySide6 import QtCore
 
 
 class ScriptedLoadableModule:
@@ -78,6 +80,18 @@ class ScriptedLoadableModuleTest(unittest.TestCase):
         """Slicer shows the message for a while."""
 
 
+@functools.cache
+def _context(file: str) -> str:
+    """The context of a file's texts: its name, after that of its package if it is in one."""
+    path = Path(file)
+    return f"{path.parent.name}.{path.stem}" if (path.parent / "__init__.py").is_file() else path.stem
+
+
+def _tr(text: str) -> str:
+    """Translate a text of the file that calls; in this host there is a translator only where a test installs one."""
+    return QtCore.QCoreApplication.translate(_context(sys._getframe(1).f_code.co_filename), text)
+
+
 def make_modules() -> dict[str, types.ModuleType]:
     """The modules by their full names."""
     scripted = types.ModuleType("slicer.ScriptedLoadableModule")
@@ -89,6 +103,5 @@ def make_modules() -> dict[str, types.ModuleType]:
     ):
         setattr(scripted, thing.__name__, thing)
     i18n = types.ModuleType("slicer.i18n")
-    i18n.tr = lambda text: text
-    i18n.translate = lambda context, text: text
+    i18n.tr, i18n.translate = _tr, QtCore.QCoreApplication.translate
     return {"slicer.ScriptedLoadableModule": scripted, "slicer.i18n": i18n}

@@ -161,13 +161,18 @@ def sample(fake: Any) -> Any:
 
 
 @pytest.fixture
-def user(host: Any, sample: Any, fake_script: Path, small_bundle: Path) -> Iterator[User]:
-    """A user before the open module; workers run the small world. Errors that VTK reports fail the test."""
+def user(
+    host: Any, sample: Any, fake_script: Path, small_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[User]:
+    """A user before the open module; workers run the small world. Errors that VTK reports, and those that are raised
+    in what Qt calls, fail the test."""
     import slicer
     from PySide6 import QtCore, QtWidgets
 
     from MeWMLib.scene.core_app import vtk_errors
 
+    raised: list[Any] = []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: raised.append(error))
     with vtk_errors() as errors:
         slicer.mrmlScene.Clear(0)
         loaded = host.load_module(REPOSITORY / "MeWM" / "MeWM.py")
@@ -188,7 +193,7 @@ def user(host: Any, sample: Any, fake_script: Path, small_bundle: Path) -> Itera
         QtCore.QCoreApplication.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
         slicer.mrmlScene.Clear(0)
         slicer.app.processEvents()
-    assert errors == []
+    assert errors == [] and raised == []
 
 
 @pytest.fixture

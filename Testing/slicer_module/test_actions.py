@@ -19,7 +19,7 @@ def test_a_suggestion_shows_its_reasons_and_sources(user):
     view = user.widget("actions", "reasonView")
     text = view.toPlainText()
     assert view.isVisible() and "Suggested by: fake" in text
-    for name, place in (("Epirubicin", "1. drug"), ("Cisplatin", "2. drug"), ("Lipiodol", "1. embolic")):
+    for name, place in (("Epirubicin", "drug 1"), ("Cisplatin", "drug 2"), ("Lipiodol", "embolic 1")):
         assert f"{name} ({place}): because [Note of {name}; Some et al." in text
     assert '<a href="https://doi.org/10.1000/lipiodol">' in view.toHtml()
 
@@ -30,7 +30,7 @@ def test_the_agent_of_the_selected_row_comes_first(user):
     names = [agent.name for agent in user.front.actions._agents]
     user.click_cell("actions", "agentTable", names.index("Lipiodol"), 0)
     lines = user.widget("actions", "reasonView").toPlainText().splitlines()
-    assert lines[1].startswith("Lipiodol (1. embolic)")
+    assert lines[1].startswith("Lipiodol (embolic 1)")
 
 
 def test_what_a_model_says_is_shown_as_text(user):
@@ -51,4 +51,4 @@ def test_a_scene_of_an_older_version_has_no_sources(user):
     del proposal["sources"]
     user.front.parameters.proposal = json.dumps(proposal)
     user.front.actions.refresh()
-    assert "Epirubicin (1. drug): because" in user.widget("actions", "reasonView").toPlainText()
+    assert "Epirubicin (drug 1): because" in user.widget("actions", "reasonView").toPlainText()

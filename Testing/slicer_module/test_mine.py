@@ -42,7 +42,9 @@ def test_a_button_takes_an_action_over_and_simulates_again(user: Any) -> None:
     section = user.front.outcome.mine
     assert "not simulated yet" in section.label.text
     wanted = swaps(MINE, best.protocol)
-    assert [b.text for b in section.buttons] == [f"Take over: {swap.text}" for swap in wanted]
+    assert [b.text for b in section.buttons] == [
+        f"&{n}  Take over: {swap.text}" for n, swap in enumerate(wanted, start=1)
+    ]
     before = user.front.comparison
     section.buttons[0].click()
     user.wait(lambda: user.front.comparison is not before)
@@ -53,5 +55,5 @@ def test_a_button_takes_an_action_over_and_simulates_again(user: Any) -> None:
     # still beside the first of the search, with the steps that are left
     assert f"rank {best.rank}" in section.label.text
     assert [b.text for b in section.buttons] == [
-        f"Take over: {s.text}" for s in swaps(wanted[0].protocol, best.protocol)
+        f"&{n}  Take over: {s.text}" for n, s in enumerate(swaps(wanted[0].protocol, best.protocol), start=1)
     ]

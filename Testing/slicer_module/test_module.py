@@ -162,3 +162,32 @@ def test_a_job_survives_a_scene_that_is_read_under_another_module(user, tmp_path
     user.loaded.widget.enter()
     user.look()
     assert user.front.messages.box is None and user.front.parameters.ct is not None
+
+
+def test_panels_let_go_of_a_node_that_slicer_5_10_would_keep_observing(user):
+    """Its `disconnectGui` forgets the observer that `connectGui` has added; with it panels that are gone live on."""
+
+    class Old:
+        def __init__(self):
+            self.observed = []
+
+        def AddObserver(self, event, function):  # noqa: N802
+            self.observed.append(len(self.observed))
+            return self.observed[-1]
+
+        def RemoveObserver(self, tag):  # noqa: N802
+            self.observed.remove(tag)
+
+        def connectGui(self, widget):  # noqa: N802
+            self.AddObserver("ModifiedEvent", widget)
+            return 7
+
+        def disconnectGui(self, tag):  # noqa: N802
+            assert tag == 7
+
+    old, panel = Old(), user.front.outcome
+    former = panel.parameters
+    panel.connect_parameters(old)
+    assert old.observed == [0] and "AddObserver" not in vars(old), "the node's own method is back"
+    panel.connect_parameters(former)
+    assert old.observed == []

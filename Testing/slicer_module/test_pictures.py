@@ -10,39 +10,6 @@ import pytest
 PANELS = ("patient", "segmentation", "actions", "simulation", "exploration", "outcome", "setup")
 
 
-def _caption(pixels: Any, title: str) -> Any:
-    """A picture with its title and what it was made with, as a QImage."""
-    from PySide6 import QtCore, QtGui
-
-    height, width, _ = pixels.shape
-    image = QtGui.QImage(pixels.tobytes(), width, height, 3 * width, QtGui.QImage.Format_RGB888).copy()
-    painter = QtGui.QPainter(image)
-    painter.setPen(QtGui.QColor(255, 221, 87))
-    painter.drawText(QtCore.QRect(8, 6, width, 20), 0, title)
-    painter.end()
-    return image
-
-
-def _beside(panel: Any, pictures: list[Any], file: Any) -> None:
-    """Save panel and views in one picture, labelled as what they are."""
-    from PySide6 import QtCore, QtGui
-
-    width = panel.width() + max(p.width() for p in pictures) + 12
-    height = max(panel.height(), sum(p.height() + 8 for p in pictures)) + 26
-    whole = QtGui.QPixmap(width, height)
-    whole.fill(QtGui.QColor(255, 255, 255))
-    painter = QtGui.QPainter(whole)
-    painter.drawPixmap(0, 26, panel)
-    y = 26
-    for picture in pictures:
-        painter.drawImage(panel.width() + 12, y, picture)
-        y += picture.height() + 8
-    painter.setPen(QtGui.QColor(90, 90, 90))
-    painter.drawText(QtCore.QRect(6, 4, width, 20), 0, "Slicer MRML and rendering, stand-in Qt; a test world")
-    painter.end()
-    whole.save(str(file))
-
-
 def _guideline(user: Any) -> None:
     """Put what the real policy says of a patient into the place of the test world's suggestion."""
     import json
@@ -82,34 +49,15 @@ def shown(user, monkeypatch, sample, folders_of_scene):
     return user
 
 
-def _views(user: Any) -> list[tuple[str, Any]]:
-    import slicer
-
-    from MeWMLib.scene.target import find_target
-    from MeWMLib.scene.views import SliceView
-
-    comparison = user.front.comparison
-    framing = find_target(user.sample_labels).lesion_framing()
-    layers = (
-        ("before", comparison.ct, None, 0.0, [comparison.labels]),
-        ("SIMULATED over before, fade 0.5", comparison.ct, comparison.node("simulated"), 0.5, [comparison.labels]),
-        ("difference (HU)", comparison.ct, comparison.node("difference"), 0.8, []),
-    )
-    made = []
-    with SliceView(slicer.app.core, 300, "MeWM test") as view:
-        for title, background, foreground, opacity, outlines in layers:
-            made.append((title, view.render(framing, background, foreground, opacity, outlines)))
-    return made
-
-
 def test_pictures_of_all_panels(shown, sample):
+    from slicer_host.pictures import beside, caption, views
+
     out = shown.out
     out.mkdir(parents=True, exist_ok=True)
-    shown.sample_labels = sample.labels
     shown.widget("actions", "protocolList").setCurrentRow(1)
     shown.look()
     assert "Not allowed" in shown.widget("actions", "ruleLabel").text
-    pictures = [_caption(pixels, title) for title, pixels in _views(shown)]
+    pictures = [caption(pixels, title) for title, pixels in views(shown.front.comparison, sample.labels)]
     for name in PANELS:
         fold = shown.front.folds[name]
         for other in shown.front.folds.values():
@@ -118,7 +66,7 @@ def test_pictures_of_all_panels(shown, sample):
         grabbed = fold.grab()
         assert grabbed.height() > 60
         if name == "outcome":
-            _beside(grabbed, pictures, out / "panel-outcome.png")
+            beside(grabbed, pictures, "a test world", out / "panel-outcome.png")
         else:
             grabbed.save(str(out / f"panel-{name}.png"))
 
@@ -153,6 +101,7 @@ def test_the_overlay_sits_on_the_lesion(shown, sample, folders_of_scene):
 def test_the_plot_view_shows_the_survival_curves(shown):
     """Click on the button, then draw the chart that the plot view was given, with VTK as Slicer does."""
     import slicer
+    from slicer_host.pictures import caption
     from slicer_host.plot_view import plot_picture
 
     from MeWMLib.scene.gl import gl_available
@@ -163,16 +112,17 @@ def test_the_plot_view_shows_the_survival_curves(shown):
     chart = slicer.mrmlScene.GetNthNodeByClass(0, "vtkMRMLPlotViewNode").GetPlotChartNode()
     pixels = plot_picture(chart)
     shown.out.mkdir(parents=True, exist_ok=True)
-    _caption(pixels, "").save(str(shown.out / "plot-survival.png"))
+    caption(pixels, "").save(str(shown.out / "plot-survival.png"))
     for number in range(chart.GetNumberOfPlotSeriesNodes()):
         colour = np.array(chart.GetNthPlotSeriesNode(number).GetColor()) * 255
         assert (np.abs(pixels - colour).max(axis=-1) < 24).sum() > 60, "each curve is drawn in its colour"
-    _caption(plot_picture(shown.front.comparison.node("risk chart")), "").save(str(shown.out / "plot-risk.png"))
+    caption(plot_picture(shown.front.comparison.node("risk chart")), "").save(str(shown.out / "plot-risk.png"))
     assert not shown.widget("exploration", "treeButton").enabled, "nothing was searched yet"
 
 
 def test_the_plot_view_shows_the_search(user):
     import slicer
+    from slicer_host.pictures import caption
     from slicer_host.plot_view import plot_picture
 
     from MeWMLib.scene.gl import gl_available
@@ -191,4 +141,4 @@ def test_the_plot_view_shows_the_search(user):
     assert "way to the best" in names
     if gl_available():
         user.out.mkdir(parents=True, exist_ok=True)
-        _caption(plot_picture(chart), "").save(str(user.out / "plot-search.png"))
+        caption(plot_picture(chart), "").save(str(user.out / "plot-search.png"))

@@ -104,6 +104,6 @@ def test_the_terminology_counts_before_the_name(ready):
 
 @pytest.mark.parametrize("text", ['{"questions": [1], "lesions": []}', "[1]", '{"questions": 5}', "{", '"x"', "{}"])
 def test_findings_of_a_damaged_scene_are_none(user, text):
-    from MeWMPanels.tasks import findings_of
+    from MeWMPanels.node_texts import findings_of
 
     assert findings_of(text) == {"lesions": []}

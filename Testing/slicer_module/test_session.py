@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from MeWMLib.core.errors import TerritoryError
+from MeWMLib.core.errors import LabelError, TerritoryError
 from MeWMLib.core.territory import known_parts
 
 
@@ -51,6 +51,37 @@ def test_a_row_shows_its_lesion(ready, monkeypatch):
     monkeypatch.setattr(ready.front.views, "to_lesion", seen.append)
     ready.click_cell("segmentation", "findingsTable", 0, 1)
     assert len(seen) == 1 and np.asarray(seen[0]).shape == (3,)
+
+
+def test_lobes_and_segments_are_clicked(ready):
+    """Each click adds a part or takes it out; the words are those that a user would type."""
+
+    def click(name: str) -> str:
+        button = ready.front.segmentation.treated.buttons[name]
+        ready.window.ensureWidgetVisible(button)
+        ready.look()
+        QTest.mouseClick(button, Qt.LeftButton)
+        ready.look()
+        return ready.front.parameters.territory
+
+    from PySide6.QtCore import Qt
+    from PySide6.QtTest import QTest
+
+    box = ready.widget("segmentation", "territoryBox")
+    buttons = ready.front.segmentation.treated.buttons
+    assert list(buttons) == ["right lobe", "left lobe", "1", "2", "3", "4a", "4b", "5", "6", "7", "8"]
+    assert click("8") == "segments 8" and click("5") == "segments 5, 8" == box.currentText
+    assert "Fed: segments 5, 8." in ready.front.segmentation.ui.treatedLabel.text
+    assert click("right lobe") == "right lobe" and all(buttons[n].checked for n in ("right lobe", "5", "6", "7", "8"))
+    assert click("left lobe") == "segments 2, 3, 4a, 4b, 5, 6, 7, 8" and click("1") == "whole liver"
+    assert click("right lobe") == "segments 1, 2, 3, 4a, 4b" and not buttons["6"].checked
+    # what was typed is shown by the buttons too, arteries by what they feed
+    box.setCurrentText("A8 and left lateral artery")
+    ready.look()
+    assert [name for name, button in buttons.items() if button.checked] == ["2", "3", "8"]
+    box.setCurrentText("RIPA")
+    assert not any(button.checked for button in buttons.values()) and click("6") == "segments 6"
+    assert click("6") == ""
 
 
 def test_the_territory_is_chosen_or_typed(ready):
@@ -99,3 +130,31 @@ def test_a_painted_region_is_sent(ready):
     ready.front.parameters.segmentation.GetSegmentation().RemoveSegment("region")
     ready.front.refresh()
     assert ready.front.parameters.fed_segment == ""
+
+
+def test_what_is_fed_is_painted_in_the_segment_editor(ready):
+    import slicer
+
+    node = ready.front.parameters.segmentation
+    ready.click("segmentation", "paintButton")
+    assert slicer.util.mainWindow().moduleSelector().selectedModule == "SegmentEditor"
+    editor = slicer.mrmlScene.GetSingletonNode("SegmentEditor", "vtkMRMLSegmentEditorNode")
+    made = ready.front.parameters.fed_segment
+    assert editor.GetSegmentationNode() is node and editor.GetSelectedSegmentID() == made
+    assert node.GetSegmentation().GetSegment(made).GetName() == "Fed region"
+    assert editor.GetSourceVolumeNode() is ready.front.parameters.ct
+    slicer.util.selectModule("MeWM")
+    ready.look()
+    # nothing was painted: that is said, and not taken for "nothing is fed"
+    ready.front.tasks.explore()
+    error = ready.wait_error()
+    assert isinstance(error, LabelError) and "painted region is empty" in error.what
+    # a second press edits the same segment
+    ready.click("segmentation", "paintButton")
+    assert ready.front.parameters.fed_segment == made and node.GetSegmentation().GetNumberOfSegments() == 3
+    # in a simulated segmentation nothing is added
+    node.SetAttribute("MeWM.Simulated", "1")
+    ready.front.parameters.fed_segment = ""
+    slicer.util.selectModule("MeWM")
+    ready.click("segmentation", "paintButton")
+    assert isinstance(ready.wait_error(), LabelError) and node.GetSegmentation().GetNumberOfSegments() == 3
