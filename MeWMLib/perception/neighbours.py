@@ -1,0 +1,366 @@
+"""What a network calls tumour or liver and is neither: blood in heart and vessels, bone, what fills stomach and bowel.
+
+All of it is told by the scan itself. A lesion ends where the liver is around it, while a vessel, a rib or a heart goes
+on beyond what was outlined; so the image's own piece of blood or of something dense is looked at, and how much of it
+lies outside of the outline. What is inside a mass, or enclosed by it and the liver, is never cut out of it: there it is
+calcium or Lipiodol.
+"""
+
+# mypy: allow-untyped-calls
+# scipy carries no types.
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from MeWMLib.core.volume import BACKGROUND, LIVER, TUMOUR, Geometry, LabelMap, Volume, require_same_geometry
+from MeWMLib.perception import postprocess
+from MeWMLib.perception.phase import guess_phase
+from MeWMLib.perception.preprocess import isotropic_geometry, resample
+from MeWMLib.perception.registration_quality import body
+from MeWMLib.perception.viability import LiverReference, liver_reference
+
+#: Edge of the voxels on which it is done, and what is kept around liver and tumour.
+STEP_MM, AROUND_MM = 2.0, 40.0
+#: Width (sigma) over which the density is averaged.
+SMOOTHING_MM = 1.6
+#: Blood is as dense as the aorta within this share of it: as far as chambers of the heart and large veins differ.
+BLOOD_SHARE = 0.15
+#: Denser than the liver by so much: bone, oral contrast, oil, calcium; in the arterial phase blood as well.
+DENSE_ABOVE = 100.0
+#: Half the width of the border of something dense, where its density passes that of blood.
+BORDER_MM = 3.0
+#: From this share of it outside of liver and tumours a piece of the image goes on beyond the outline.
+OUTSIDE_SHARE = 0.5
+#: A mass or the liver encloses a piece if so much of its rim, so wide, is theirs.
+ENCLOSED_SHARE, RIM_MM = 0.6, 4.0
+#: How far an outline around such a piece reaches beyond it, and the share of a lesion that may be left then.
+SLACK_MM, REST_SHARE = 5.0, 0.35
+#: Half the width of the largest vessel inside a liver; what is wider and enclosed is a lesion that enhances.
+VESSEL_MM = 8.0
+#: Half the width of what is no vessel of the liver, and is taken out of its outline.
+POOL_MM = 9.0
+#: A chamber of the heart: half its width at least, how far its blood may differ from the aorta, the muscle around it,
+#: and the share of liver and tumours beyond the muscle from which on it is a lesion.
+CHAMBER_MM, HEART_SHARE, MUSCLE_MM, HEART_OUTLINED = 14.0, 0.12, 12.0, 0.5
+#: The layer of the ribs: bone beside a lesion (mm), so much of it at least, no deeper than this below the skin, and the
+#: share of a lesion that lies in it.
+BESIDE_MM, LEAST_BONE_MM3, DEEPEST_MM, LAYER_SHARE = 20.0, 200.0, 60.0, 0.6
+#: Gas in the gut; lung is less empty.
+GAS_HU, EMPTY_HU = -400.0, -920.0
+#: A lesion that gut gas touches on so much of its rim, and liver on less than the second share, is the gut's.
+GAS_SHARE, LEAST_LIVER = 0.08, 0.5
+#: Less is not told about.
+TOLD_ML = 0.1
+
+BLOOD, DENSE, GUT = "blood", "dense", "gut"
+WORDS = {
+    BLOOD: "blood in the heart or a vessel",
+    DENSE: "bone, cartilage, or contrast agent in stomach or bowel",
+    GUT: "stomach or bowel",
+}
+
+Mask = NDArray[np.bool_]
+Box = tuple[slice, ...]
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A piece that was called tumour, or liver, and is no longer.
+
+    Attributes:
+        kind: "blood", "dense" or "gut"; `WORDS` says what that is.
+        volume_ml: of the piece.
+        centre_ras_mm: its middle.
+        was_tumour: False for a piece of the liver's outline.
+    """
+
+    kind: str
+    volume_ml: float
+    centre_ras_mm: tuple[float, float, float]
+    was_tumour: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A scan on coarse voxels.
+
+    Attributes:
+        mean: averaged density.
+        dense: much denser than liver.
+        depth: mm below the skin.
+        blood: density of the aorta, or None; see `_blood_of`.
+        bright: from which density on tissue is brighter than the liver.
+        spacing: mm.
+    """
+
+    mean: FloatArray
+    dense: Mask
+    depth: FloatArray
+    blood: float | None
+    bright: float
+    spacing: float
+
+    @classmethod
+    def of(cls, hu: NDArray[np.generic], liver: LiverReference, blood: float | None, spacing: float) -> _Seen:
+        """Average a scan (K, J, I)."""
+        width = SMOOTHING_MM / spacing
+        mean = ndimage.gaussian_filter(np.clip(hu, -1000, 1500).astype(np.float32), width)
+        # half of what lies above the limit is cut off, so that something bright does not seem wider than it is
+        cut = np.clip(hu, -1000, liver.median_hu + 2 * DENSE_ABOVE).astype(np.float32)
+        dense = ndimage.gaussian_filter(cut, width) >= liver.median_hu + DENSE_ABOVE
+        depth = ndimage.distance_transform_edt(body(mean), sampling=spacing).astype(np.float32)
+        return cls(mean, dense, depth, blood, liver.bright_from_hu, spacing)
+
+    def near(self, mask: Mask, mm: float) -> Mask:
+        """Within some mm of a mask."""
+        return np.asarray(self.away(mask) <= mm)
+
+    def away(self, mask: Mask) -> FloatArray:
+        """Distance to a mask, mm; infinite where it is empty."""
+        if not mask.any():
+            return np.full(mask.shape, np.inf, np.float32)
+        return np.asarray(ndimage.distance_transform_edt(~mask, sampling=self.spacing), np.float32)
+
+    def as_blood(self, share: float) -> Mask:
+        """As dense as the aorta, to a share of it; not the border of something denser."""
+        if self.blood is None:
+            return np.zeros(self.mean.shape, bool)
+        low, high = max((1 - share) * self.blood, self.bright), (1 + BLOOD_SHARE) * self.blood
+        return (self.mean >= low) & (self.mean <= (1 + share) * self.blood) & ~self.near(self.mean > high, BORDER_MM)
+
+    def wide(self, mask: Mask, mm: float) -> Mask:
+        """Where balls of a radius fit into a mask."""
+        if not mask.any():
+            return mask
+        core = ndimage.distance_transform_edt(mask, sampling=self.spacing) > mm
+        return mask & self.near(core, mm + self.spacing)
+
+    def held(self, piece: Mask, outlined: Mask) -> float:
+        """The share of a piece's rim that is liver or tumour."""
+        rim = self.near(piece, RIM_MM) & ~piece
+        return float(outlined[rim].mean()) if rim.any() else 1.0
+
+
+def without_neighbours(ct: Volume, labels: LabelMap) -> tuple[LabelMap, tuple[Removal, ...]]:
+    """Take away what the scan shows to be blood, bone or gut; `postprocess.clean` belongs before it and after it.
+
+    Args:
+        ct, labels: on one grid.
+
+    Returns:
+        New labels, in which such pieces are liver where liver is around them, else background; and what was removed.
+
+    Raises:
+        GeometryMismatchError: the labels are not on the grid of the CT.
+    """
+    require_same_geometry(ct.geometry, labels.geometry, "The labels are not on the grid of the CT")
+    if not (labels.array == LIVER).any():
+        return labels, ()
+    grid = isotropic_geometry(ct.geometry, STEP_MM)
+    coarse = resample(labels.array, labels.geometry, grid, "nearest", 0)
+    found = ndimage.find_objects((coarse > 0).astype(np.uint8))
+    if not found:
+        return labels, ()
+    wide = int(np.ceil(AROUND_MM / STEP_MM))
+    box = tuple(slice(max(s.start - wide, 0), s.stop + wide) for s in found[0])
+    hu = resample(ct.array, ct.geometry, grid)
+    reference = liver_reference(Volume(hu, grid), LabelMap(coarse, grid))
+    if reference is None:
+        return labels, ()
+    seen = _Seen.of(hu[box], reference, _blood_of(ct, reference), STEP_MM)
+    decision = _decide(seen, coarse[box])
+    return _applied(labels, grid, box, coarse, decision)
+
+
+def _blood_of(ct: Volume, liver: LiverReference) -> float | None:
+    """The density of blood by the aorta; None where it is not seen, or blood is about as dense as the liver."""
+    aorta = guess_phase(ct).aorta_hu
+    return aorta if aorta is not None and aorta > liver.bright_from_hu else None
+
+
+#: Numbers of the kinds in maps of them.
+_NUMBERS = {n: kind for n, kind in enumerate((BLOOD, DENSE, GUT), start=1)}
+
+
+class _Decision:
+    """What goes, and the labels that are left.
+
+    Attributes:
+        kinds: (K, J, I) the number of the kind of what goes, 0 where nothing does.
+        left: labels without it.
+    """
+
+    def __init__(self, labels: NDArray[np.uint8]) -> None:
+        self.kinds, self.left = np.zeros(labels.shape, np.uint8), labels.copy()
+
+    def take(self, mask: Mask, kind: str, label: int = BACKGROUND) -> None:
+        """Give a mask another label."""
+        self.kinds[mask], self.left[mask] = next(n for n, k in _NUMBERS.items() if k == kind), label
+
+    def lesions(self, by: int) -> Iterable[tuple[Box, Mask]]:
+        """Each connected lesion: a box around it, with so many voxels on all sides, and the lesion in it."""
+        lesions = cc3d.connected_components(self.left == TUMOUR, connectivity=26)
+        for number, box in enumerate(ndimage.find_objects(lesions), start=1):
+            around = _padded(box, by, lesions.shape)
+            yield around, lesions[around] == number
+
+
+def _decide(seen: _Seen, labels: NDArray[np.uint8]) -> _Decision:
+    """Heart first, since what is left of liver and lesions is what the rest is held against."""
+    out = _Decision(labels)
+    _heart(seen, out)
+    for kind, pieces in ((BLOOD, seen.as_blood(BLOOD_SHARE)), (DENSE, seen.dense)):
+        beyond = _going_on(pieces, out.left > 0)
+        out.take(seen.wide(beyond, POOL_MM) & (out.left == LIVER), kind)
+        _pieces(seen, out, beyond, kind)
+    _wall(seen, out)
+    _gut(seen, out)
+    return out
+
+
+def _going_on(mask: Mask, outlined: Mask) -> Mask:
+    """Pieces of which most lies outside of liver and tumours."""
+    pieces = cc3d.connected_components(mask, connectivity=6)
+    sizes = np.bincount(pieces.ravel())
+    outside = np.bincount(pieces[~outlined], minlength=len(sizes))
+    on = outside >= OUTSIDE_SHARE * sizes
+    on[0] = False
+    return np.asarray(on[pieces])
+
+
+def _heart(seen: _Seen, out: _Decision) -> None:
+    """Chambers with their muscle: wide pools as dense as the aorta with no liver beyond the muscle around them."""
+    pools = cc3d.connected_components(seen.wide(seen.as_blood(HEART_SHARE), CHAMBER_MM), connectivity=6)
+    outlined = out.left > 0
+    heart = np.zeros(pools.shape, bool)
+    for number in range(1, int(pools.max()) + 1):
+        away = seen.away(pools == number)
+        shell = (away > MUSCLE_MM) & (away <= MUSCLE_MM + RIM_MM)
+        if shell.any() and outlined[shell].mean() < HEART_OUTLINED:
+            heart |= pools == number
+    if not (heart & outlined).any():
+        return
+    to_heart = seen.away(heart)
+    rest = outlined & (to_heart > MUSCLE_MM)
+    core = ndimage.distance_transform_edt(rest, sampling=seen.spacing) > postprocess.BRIDGE_MM
+    if not core.any():
+        return
+    liver = cc3d.largest_k(core, k=1, connectivity=26) > 0
+    # where heart and liver lie on one another the border is half way between the pool and what is surely liver
+    nearer = (to_heart <= MUSCLE_MM) & (to_heart < seen.away(liver) - postprocess.BRIDGE_MM)
+    for around, lesion in out.lesions(0):
+        if (lesion & (to_heart[around] > MUSCLE_MM)).sum() <= REST_SHARE * lesion.sum():
+            nearer[around] |= lesion
+    out.take(nearer & outlined, BLOOD)
+
+
+def _pieces(seen: _Seen, out: _Decision, beyond: Mask, kind: str) -> None:
+    """Lesions that are nothing but a piece that goes on beyond them, and such pieces at the border of a mass."""
+    outlined = out.left > 0
+    for around, lesion in out.lesions(int(np.ceil(2 * SLACK_MM / seen.spacing)) + 1):
+        core = lesion & beyond[around]
+        if not core.any():
+            continue
+        near = lesion & seen.near(core, SLACK_MM)
+        if (lesion & ~near).sum() <= REST_SHARE * lesion.sum():
+            enclosed = seen.held(lesion, outlined[around]) >= ENCLOSED_SHARE
+            depth = ndimage.distance_transform_edt(beyond[around], sampling=seen.spacing)
+            if not enclosed or depth[lesion].max() <= VESSEL_MM:
+                out.take(_whole(beyond.shape, around, lesion), kind, LIVER if enclosed else BACKGROUND)
+            continue
+        parts = cc3d.connected_components(core, connectivity=26)
+        for part in range(1, int(parts.max()) + 1):
+            piece = parts == part
+            if seen.held(piece, outlined[around]) < ENCLOSED_SHARE:
+                out.take(_whole(beyond.shape, around, lesion & seen.near(piece, seen.spacing)), kind)
+
+
+def _wall(seen: _Seen, out: _Decision) -> None:
+    """Lesions in the layer of the ribs: no deeper below the skin than the bone beside them."""
+    outlined = out.left > 0
+    bone = _going_on(seen.dense, outlined) & (seen.depth < DEEPEST_MM)
+    for around, lesion in out.lesions(int(np.ceil(BESIDE_MM / seen.spacing))):
+        if seen.held(lesion, outlined[around]) >= ENCLOSED_SHARE:
+            continue
+        beside = bone[around] & seen.near(lesion, BESIDE_MM)
+        if beside.sum() * seen.spacing**3 < LEAST_BONE_MM3:
+            continue
+        layer = np.percentile(seen.depth[around][beside], 90)
+        if (seen.depth[around][lesion] <= layer).mean() >= LAYER_SHARE:
+            out.take(_whole(bone.shape, around, lesion), DENSE)
+
+
+def _gut(seen: _Seen, out: _Decision) -> None:
+    """Lesions beside gas of the gut that are not in the liver."""
+    gas = seen.mean < GAS_HU
+    inner = ndimage.binary_erosion(gas)
+    pieces = cc3d.connected_components(gas, connectivity=6)
+    count = int(pieces.max()) + 1
+    level = np.bincount(pieces[inner], seen.mean[inner], count) / np.maximum(np.bincount(pieces[inner], minlength=count), 1)
+    empty = level < EMPTY_HU
+    empty[np.unique(pieces[seen.depth == 0])] = False  # air outside of the body
+    empty[0] = False
+    gut = empty[pieces]
+    for around, lesion in out.lesions(int(np.ceil(2 * RIM_MM / seen.spacing)) + 1):
+        rim = seen.near(lesion, 2 * RIM_MM) & ~lesion
+        held = (out.left[around][rim] == LIVER).mean()
+        if held < LEAST_LIVER and gut[around][rim].mean() >= GAS_SHARE:
+            out.take(_whole(gas.shape, around, lesion), GUT)
+
+
+def _padded(box: tuple[slice, ...], by: int, shape: tuple[int, ...]) -> tuple[slice, ...]:
+    return tuple(slice(max(s.start - by, 0), min(s.stop + by, n)) for s, n in zip(box, shape, strict=True))
+
+
+def _whole(shape: tuple[int, ...], box: tuple[slice, ...], part: Mask) -> Mask:
+    out = np.zeros(shape, bool)
+    out[box] = part
+    return out
+
+
+def _applied(
+    labels: LabelMap,
+    grid: Geometry,
+    box: tuple[slice, ...],
+    coarse: NDArray[np.uint8],
+    decision: _Decision,
+) -> tuple[LabelMap, tuple[Removal, ...]]:
+    """The labels on their own grid without what goes, and the list of it."""
+    kinds, into = decision.kinds, decision.left
+    if not kinds.any():
+        return labels, ()
+    stays = (coarse[box] == TUMOUR) & (kinds == 0)
+    # voxels of the own grid at the border of a piece may be nearest to a voxel beyond it
+    edge = ndimage.binary_dilation(kinds > 0, np.ones((3, 3, 3), bool)) & (kinds == 0) & ~stays
+    at = ndimage.distance_transform_edt(kinds == 0, return_distances=False, return_indices=True)
+    was = np.where(kinds > 0, coarse[box], np.uint8(0))
+    wide = {name: np.zeros(coarse.shape, np.uint8) for name in ("kinds", "into", "was")}
+    for name, values in (("kinds", kinds), ("into", into), ("was", was)):
+        wide[name][box] = np.where(edge, values[tuple(at)], values)
+    fine = {name: resample(values, grid, labels.geometry, "nearest", 0) for name, values in wide.items()}
+    gone = (fine["kinds"] > 0) & (labels.array == fine["was"])
+    array = np.where(gone, fine["into"], labels.array).astype(np.uint8)
+    return labels.with_array(array), tuple(_listed(labels, np.where(gone, fine["kinds"], 0)))
+
+
+def _listed(labels: LabelMap, kinds: NDArray[np.uint8]) -> Iterable[Removal]:
+    """Each connected piece, largest first."""
+    found = []
+    for number, kind in _NUMBERS.items():
+        for label in (TUMOUR, LIVER):
+            pieces = cc3d.connected_components((kinds == number) & (labels.array == label), connectivity=26)
+            sizes = np.bincount(pieces.ravel()) * labels.geometry.voxel_ml
+            for n, place in enumerate(ndimage.find_objects(pieces), start=1):
+                if sizes[n] < TOLD_ML:
+                    continue
+                start = np.array([s.start for s in place])
+                x, y, z = labels.geometry.to_ras(np.argwhere(pieces[place] == n).mean(axis=0) + start)
+                found.append(Removal(kind, float(sizes[n]), (float(x), float(y), float(z)), label == TUMOUR))
+    return sorted(found, key=lambda one: -one.volume_ml)
