@@ -90,6 +90,7 @@ TORCH_FREE = (
     "perception.findings_table",
     "perception.label_questions",
     "perception.liver_place",
+    "perception.neighbours",
     "perception.phase",
     "perception.preprocess",
     "perception.segments",

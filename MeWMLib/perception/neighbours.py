@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from MeWMLib.core.questions import NOTE, Question
 from MeWMLib.core.volume import BACKGROUND, LIVER, TUMOUR, Geometry, LabelMap, Volume, require_same_geometry
 from MeWMLib.perception import postprocess
 from MeWMLib.perception.phase import guess_phase
 from MeWMLib.perception.preprocess import isotropic_geometry, resample
 from MeWMLib.perception.registration_quality import body
-from MeWMLib.perception.viability import LiverReference, liver_reference
+from MeWMLib.perception.viability import FAT_HU, LiverReference, liver_reference
 
 #: Edge of the voxels on which it is done, and what is kept around liver and tumour.
 STEP_MM, AROUND_MM = 2.0, 40.0
@@ -43,11 +44,12 @@ ENCLOSED_SHARE, RIM_MM = 0.6, 4.0
 SLACK_MM, REST_SHARE = 5.0, 0.35
 #: Half the width of the largest vessel inside a liver; what is wider and enclosed is a lesion that enhances.
 VESSEL_MM = 8.0
-#: Half the width of what is no vessel of the liver, and is taken out of its outline.
-POOL_MM = 9.0
-#: A chamber of the heart: half its width at least, how far its blood may differ from the aorta, the muscle around it,
-#: and the share of liver and tumours beyond the muscle from which on it is a lesion.
-CHAMBER_MM, HEART_SHARE, MUSCLE_MM, HEART_OUTLINED = 14.0, 0.12, 12.0, 0.5
+#: Half the width of what is no vessel of the liver, and is taken out of its outline; so much of it at least.
+POOL_MM, LEAST_LEAK_ML = 9.0, 1.0
+#: A chamber of the heart: half its width at least, and the width over which it is averaged; what of it must be outlined
+#: to be taken away, ml; the muscle around it; and the share of liver and tumours beyond the muscle from which on it is
+#: a lesion that enhances.
+CHAMBER_MM, CHAMBER_SMOOTHING_MM, LEAST_POOL_ML, MUSCLE_MM, HEART_OUTLINED = 10.0, 3.0, 3.0, 12.0, 0.45
 #: The layer of the ribs: bone beside a lesion (mm), so much of it at least, no deeper than this below the skin, and the
 #: share of a lesion that lies in it.
 BESIDE_MM, LEAST_BONE_MM3, DEEPEST_MM, LAYER_SHARE = 20.0, 200.0, 60.0, 0.6
@@ -55,8 +57,8 @@ BESIDE_MM, LEAST_BONE_MM3, DEEPEST_MM, LAYER_SHARE = 20.0, 200.0, 60.0, 0.6
 GAS_HU, EMPTY_HU = -400.0, -920.0
 #: A lesion that gut gas touches on so much of its rim, and liver on less than the second share, is the gut's.
 GAS_SHARE, LEAST_LIVER = 0.08, 0.5
-#: Less is not told about.
-TOLD_ML = 0.1
+#: Less is not told about, and so many pieces of a kind are named.
+TOLD_ML, TOLD = 0.1, 3
 
 BLOOD, DENSE, GUT = "blood", "dense", "gut"
 WORDS = {
@@ -128,12 +130,21 @@ class _Seen:
             return np.full(mask.shape, np.inf, np.float32)
         return np.asarray(ndimage.distance_transform_edt(~mask, sampling=self.spacing), np.float32)
 
-    def as_blood(self, share: float) -> Mask:
-        """As dense as the aorta, to a share of it; not the border of something denser."""
+    def as_blood(self) -> Mask:
+        """As dense as the aorta; not the border of something denser."""
         if self.blood is None:
             return np.zeros(self.mean.shape, bool)
-        low, high = max((1 - share) * self.blood, self.bright), (1 + BLOOD_SHARE) * self.blood
-        return (self.mean >= low) & (self.mean <= (1 + share) * self.blood) & ~self.near(self.mean > high, BORDER_MM)
+        low, high = max((1 - BLOOD_SHARE) * self.blood, self.bright), (1 + BLOOD_SHARE) * self.blood
+        border = ndimage.binary_dilation(self.mean > high, iterations=max(round(BORDER_MM / self.spacing), 1))
+        return (self.mean >= low) & (self.mean <= high) & ~border
+
+    def chambers(self) -> Mask:
+        """Pools as wide as a chamber of the heart; averaged more, so that noise does not divide them."""
+        if self.blood is None:
+            return np.zeros(self.mean.shape, bool)
+        mean = ndimage.gaussian_filter(self.mean, np.sqrt(CHAMBER_SMOOTHING_MM**2 - SMOOTHING_MM**2) / self.spacing)
+        low, high = max((1 - BLOOD_SHARE) * self.blood, self.bright), (1 + BLOOD_SHARE) * self.blood
+        return self.wide((mean >= low) & (mean <= high), CHAMBER_MM)
 
     def wide(self, mask: Mask, mm: float) -> Mask:
         """Where balls of a radius fit into a mask."""
@@ -179,6 +190,45 @@ def without_neighbours(ct: Volume, labels: LabelMap) -> tuple[LabelMap, tuple[Re
     return _applied(labels, grid, box, coarse, decision)
 
 
+def cleaned(ct: Volume, labels: LabelMap) -> tuple[LabelMap, tuple[Removal, ...]]:
+    """What a network found, without what is anatomically impossible and without blood, bone and gut.
+
+    Args:
+        ct, labels: on one grid.
+
+    Returns:
+        The labels, and what `without_neighbours` removed.
+
+    Raises:
+        GeometryMismatchError: the labels are not on the grid of the CT.
+    """
+    found, removed = without_neighbours(ct, postprocess.clean(labels))
+    return (postprocess.clean(found) if removed else found), removed
+
+
+def question_removed(removed: Iterable[Removal]) -> tuple[Question, ...]:
+    """A note for each kind of what was removed, with its volume and where the largest pieces were (RAS, mm)."""
+    asked = []
+    for kind, words in WORDS.items():
+        for was_tumour, name in ((True, "lesion"), (False, "liver")):
+            pieces = [one for one in removed if one.kind == kind and one.was_tumour == was_tumour]
+            if not pieces:
+                continue
+            total = sum(one.volume_ml for one in pieces)
+            places = "; ".join(f"{one.volume_ml:.1f} ml at {_place(one)}" for one in pieces[:TOLD])
+            more = f"; and {len(pieces) - TOLD} more" if len(pieces) > TOLD else ""
+            text = (
+                f"{total:.1f} ml that the segmenter outlined as {name} were taken away, since the scan shows {words} "
+                f"there: {places}{more} (R, A, S in mm). If that is a lesion, outline it yourself."
+            )
+            asked.append(Question(f"{kind}-in-{name}", NOTE, text, {"volume_ml": round(total, 2)}))
+    return tuple(asked)
+
+
+def _place(one: Removal) -> str:
+    return "(" + ", ".join(f"{c:.0f}" for c in one.centre_ras_mm) + ")"
+
+
 def _blood_of(ct: Volume, liver: LiverReference) -> float | None:
     """The density of blood by the aorta; None where it is not seen, or blood is about as dense as the liver."""
     aorta = guess_phase(ct).aorta_hu
@@ -216,9 +266,10 @@ def _decide(seen: _Seen, labels: NDArray[np.uint8]) -> _Decision:
     """Heart first, since what is left of liver and lesions is what the rest is held against."""
     out = _Decision(labels)
     _heart(seen, out)
-    for kind, pieces in ((BLOOD, seen.as_blood(BLOOD_SHARE)), (DENSE, seen.dense)):
+    for kind, pieces in ((BLOOD, seen.as_blood()), (DENSE, seen.dense)):
         beyond = _going_on(pieces, out.left > 0)
-        out.take(seen.wide(beyond, POOL_MM) & (out.left == LIVER), kind)
+        leak = seen.wide(beyond, POOL_MM) & (out.left == LIVER)
+        out.take(cc3d.dust(leak, threshold=int(LEAST_LEAK_ML * 1000 / seen.spacing**3), connectivity=26), kind)
         _pieces(seen, out, beyond, kind)
     _wall(seen, out)
     _gut(seen, out)
@@ -237,15 +288,18 @@ def _going_on(mask: Mask, outlined: Mask) -> Mask:
 
 def _heart(seen: _Seen, out: _Decision) -> None:
     """Chambers with their muscle: wide pools as dense as the aorta with no liver beyond the muscle around them."""
-    pools = cc3d.connected_components(seen.wide(seen.as_blood(HEART_SHARE), CHAMBER_MM), connectivity=6)
-    outlined = out.left > 0
+    pools = cc3d.connected_components(seen.chambers(), connectivity=6)
+    outlined, voxel_ml = out.left > 0, seen.spacing**3 / 1000
     heart = np.zeros(pools.shape, bool)
-    for number in range(1, int(pools.max()) + 1):
+    taken = np.bincount(pools[outlined], minlength=int(pools.max()) + 1) * voxel_ml
+    for number in range(1, len(taken)):
+        if taken[number] < LEAST_POOL_ML:
+            continue
         away = seen.away(pools == number)
         shell = (away > MUSCLE_MM) & (away <= MUSCLE_MM + RIM_MM)
         if shell.any() and outlined[shell].mean() < HEART_OUTLINED:
             heart |= pools == number
-    if not (heart & outlined).any():
+    if not heart.any():
         return
     to_heart = seen.away(heart)
     rest = outlined & (to_heart > MUSCLE_MM)
@@ -268,8 +322,9 @@ def _pieces(seen: _Seen, out: _Decision, beyond: Mask, kind: str) -> None:
         core = lesion & beyond[around]
         if not core.any():
             continue
-        near = lesion & seen.near(core, SLACK_MM)
-        if (lesion & ~near).sum() <= REST_SHARE * lesion.sum():
+        tissue = lesion & (seen.mean[around] >= FAT_HU)
+        rest = tissue & ~seen.near(core, SLACK_MM)
+        if rest.sum() <= REST_SHARE * tissue.sum():
             enclosed = seen.held(lesion, outlined[around]) >= ENCLOSED_SHARE
             depth = ndimage.distance_transform_edt(beyond[around], sampling=seen.spacing)
             if not enclosed or depth[lesion].max() <= VESSEL_MM:
@@ -285,14 +340,14 @@ def _pieces(seen: _Seen, out: _Decision, beyond: Mask, kind: str) -> None:
 def _wall(seen: _Seen, out: _Decision) -> None:
     """Lesions in the layer of the ribs: no deeper below the skin than the bone beside them."""
     outlined = out.left > 0
-    bone = _going_on(seen.dense, outlined) & (seen.depth < DEEPEST_MM)
+    bone = _going_on(seen.dense & ~seen.wide(seen.dense, POOL_MM), outlined) & (seen.depth < DEEPEST_MM)
     for around, lesion in out.lesions(int(np.ceil(BESIDE_MM / seen.spacing))):
         if seen.held(lesion, outlined[around]) >= ENCLOSED_SHARE:
             continue
         beside = bone[around] & seen.near(lesion, BESIDE_MM)
         if beside.sum() * seen.spacing**3 < LEAST_BONE_MM3:
             continue
-        layer = np.percentile(seen.depth[around][beside], 90)
+        layer = np.percentile(seen.depth[around][beside], 75)
         if (seen.depth[around][lesion] <= layer).mean() >= LAYER_SHARE:
             out.take(_whole(bone.shape, around, lesion), DENSE)
 
@@ -303,7 +358,8 @@ def _gut(seen: _Seen, out: _Decision) -> None:
     inner = ndimage.binary_erosion(gas)
     pieces = cc3d.connected_components(gas, connectivity=6)
     count = int(pieces.max()) + 1
-    level = np.bincount(pieces[inner], seen.mean[inner], count) / np.maximum(np.bincount(pieces[inner], minlength=count), 1)
+    sizes = np.bincount(pieces[inner], minlength=count)
+    level = np.bincount(pieces[inner], seen.mean[inner], count) / np.maximum(sizes, 1)
     empty = level < EMPTY_HU
     empty[np.unique(pieces[seen.depth == 0])] = False  # air outside of the body
     empty[0] = False

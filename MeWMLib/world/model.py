@@ -22,10 +22,11 @@ from MeWMLib.core.patient import Clinical, Patient
 from MeWMLib.core.plan import DEFAULT_SETTINGS, TEMPLATES, Candidate, Plan, PlanSettings, replica_seeds
 from MeWMLib.core.plan_folder import TreatmentSummary
 from MeWMLib.core.protocol import ActionSpace, Protocol
+from MeWMLib.core.questions import Question
 from MeWMLib.core.territory import Territory
 from MeWMLib.core.volume import LabelMap, Provenance, Volume
-from MeWMLib.perception import postprocess
 from MeWMLib.perception.findings import measure
+from MeWMLib.perception.neighbours import cleaned, question_removed
 from MeWMLib.perception.nnunet import NnUNetSegmenter
 from MeWMLib.perception.phase import phase_of
 from MeWMLib.perception.preprocess import resample
@@ -84,9 +85,20 @@ class WorldModel:
         ct: Volume,
         progress: Callable[[float], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        asked: list[Question] | None = None,
     ) -> LabelMap:
-        """Liver and tumour of a whole CT, on its own grid."""
-        return postprocess.clean(self.assistant.segment_ct(ct, progress, cancelled))
+        """Liver and tumour of a whole CT, on its own grid.
+
+        Args:
+            ct: before or after treatment.
+            progress: called with the finished share.
+            cancelled: asked now and then; True stops it.
+            asked: gets a note on whatever the rules after the network took away (`perception.neighbours`).
+        """
+        labels, removed = cleaned(ct, self.assistant.segment_ct(ct, progress, cancelled))
+        if asked is not None:
+            asked += question_removed(removed)
+        return labels
 
     def patient(
         self, ct: Volume, labels: LabelMap | None = None, clinical: Clinical | None = None, id: str = "patient"

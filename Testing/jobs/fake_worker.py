@@ -61,7 +61,7 @@ class FakeWorld:
         self.simulated: list[tuple[str, int]] = []
         self.known: LabelMap | None = None
 
-    def segment(self, ct, progress=None, cancelled=None):
+    def segment(self, ct, progress=None, cancelled=None, asked=None):
         progress(0.5)
         if self.known is not None and ct.geometry.same_as(self.known.geometry):
             return self.known  # a scan after treatment: everything is where it was

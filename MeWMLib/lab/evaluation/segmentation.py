@@ -30,8 +30,8 @@ from MeWMLib.lab.evaluation.montage import LARGE_INCHES, Tile, slices_through, w
 from MeWMLib.lab.evaluation.scans import NEWEST
 from MeWMLib.lab.evaluation.work import Say, box_of, case_name, read_case, settings_from, silent
 from MeWMLib.lab.synthetic.cases import SPLITS
-from MeWMLib.perception import postprocess
 from MeWMLib.perception.findings import dice
+from MeWMLib.perception.neighbours import cleaned
 from MeWMLib.perception.nnunet import NnUNetSegmenter
 from MeWMLib.perception.postprocess import MINIMUM_LESION_ML
 from MeWMLib.perception.segmenter import Segmenter
@@ -142,7 +142,7 @@ def evaluate_segmentation(settings: SegmentationSettings, out: Path, say: Say = 
     }
     if settings.nnunet is not None:
         nnunet = NnUNetSegmenter.open(settings.nnunet, torch.device("cpu"))
-        segmenters["nnunet"] = lambda ct: postprocess.clean(nnunet.segment_ct(ct))
+        segmenters["nnunet"] = lambda ct: cleaned(ct, nnunet.segment_ct(ct))[0]
     figures: list[tuple[str, str, str, Mapping[str, float]]] = []
     tiles: list[list[Tile]] = []
     for number, case in enumerate(known_cases(settings)):
@@ -164,7 +164,7 @@ def evaluate_segmentation(settings: SegmentationSettings, out: Path, say: Say = 
 def _segmenter(bundle: str | None) -> Segment:
     part = find_bundle(bundle, require=("assistant",)).part("assistant")
     segmenter = Segmenter.from_part(*part, torch.device("cpu"))
-    return lambda ct: postprocess.clean(segmenter.segment_ct(ct))
+    return lambda ct: cleaned(ct, segmenter.segment_ct(ct))[0]
 
 
 def scan_rows(figures: Sequence[tuple[str, str, str, Mapping[str, float]]], seed: int) -> dict[str, Any]:
