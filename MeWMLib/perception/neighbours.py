@@ -30,8 +30,9 @@ from MeWMLib.perception.viability import FAT_HU, LiverReference, liver_reference
 STEP_MM, AROUND_MM = 2.0, 40.0
 #: Width (sigma) over which the density is averaged.
 SMOOTHING_MM = 1.6
-#: Blood is as dense as the aorta within this share of it: as far as chambers of the heart and large veins differ.
-BLOOD_SHARE = 0.15
+#: Blood is as dense as the aorta: down to so much less, as far as chambers of the heart and veins differ, and up to so
+#: much more, since the portal vein may be brighter.
+BLOOD_SHARE, BLOOD_MORE = 0.15, 0.35
 #: Denser than the liver by so much: bone, oral contrast, oil, calcium; in the arterial phase blood as well.
 DENSE_ABOVE = 100.0
 #: Half the width of the border of something dense, where its density passes that of blood.
@@ -134,7 +135,7 @@ class _Seen:
         """As dense as the aorta; not the border of something denser."""
         if self.blood is None:
             return np.zeros(self.mean.shape, bool)
-        low, high = max((1 - BLOOD_SHARE) * self.blood, self.bright), (1 + BLOOD_SHARE) * self.blood
+        low, high = max((1 - BLOOD_SHARE) * self.blood, self.bright), (1 + BLOOD_MORE) * self.blood
         border = ndimage.binary_dilation(self.mean > high, iterations=max(round(BORDER_MM / self.spacing), 1))
         return (self.mean >= low) & (self.mean <= high) & ~border
 
@@ -143,7 +144,7 @@ class _Seen:
         if self.blood is None:
             return np.zeros(self.mean.shape, bool)
         mean = ndimage.gaussian_filter(self.mean, np.sqrt(CHAMBER_SMOOTHING_MM**2 - SMOOTHING_MM**2) / self.spacing)
-        low, high = max((1 - BLOOD_SHARE) * self.blood, self.bright), (1 + BLOOD_SHARE) * self.blood
+        low, high = max((1 - BLOOD_SHARE) * self.blood, self.bright), (1 + BLOOD_MORE) * self.blood
         return self.wide((mean >= low) & (mean <= high), CHAMBER_MM)
 
     def wide(self, mask: Mask, mm: float) -> Mask:
@@ -152,6 +153,10 @@ class _Seen:
             return mask
         core = ndimage.distance_transform_edt(mask, sampling=self.spacing) > mm
         return mask & self.near(core, mm + self.spacing)
+
+    def outlined(self, labels: NDArray[np.uint8]) -> Mask:
+        """Liver and tumours, as far as they are no fat or air."""
+        return (labels > 0) & (self.mean >= FAT_HU)
 
     def held(self, piece: Mask, outlined: Mask) -> float:
         """The share of a piece's rim that is liver or tumour."""
@@ -270,14 +275,15 @@ def _decide(seen: _Seen, labels: NDArray[np.uint8]) -> _Decision:
         beyond = _going_on(pieces, out.left > 0)
         leak = seen.wide(beyond, POOL_MM) & (out.left == LIVER)
         out.take(cc3d.dust(leak, threshold=int(LEAST_LEAK_ML * 1000 / seen.spacing**3), connectivity=26), kind)
-        _pieces(seen, out, beyond, kind)
+        # a tree of vessels may lie within the liver as a whole; something dense there is calcium or oil
+        _pieces(seen, out, _going_on(pieces, out.left == TUMOUR) if kind == BLOOD else beyond, kind)
     _wall(seen, out)
     _gut(seen, out)
     return out
 
 
 def _going_on(mask: Mask, outlined: Mask) -> Mask:
-    """Pieces of which most lies outside of liver and tumours."""
+    """Pieces of which most lies outside of an outline."""
     pieces = cc3d.connected_components(mask, connectivity=6)
     sizes = np.bincount(pieces.ravel())
     outside = np.bincount(pieces[~outlined], minlength=len(sizes))
@@ -290,15 +296,17 @@ def _heart(seen: _Seen, out: _Decision) -> None:
     """Chambers with their muscle: wide pools as dense as the aorta with no liver beyond the muscle around them."""
     pools = cc3d.connected_components(seen.chambers(), connectivity=6)
     outlined, voxel_ml = out.left > 0, seen.spacing**3 / 1000
-    heart = np.zeros(pools.shape, bool)
+    heart, half = np.zeros(pools.shape, bool), 0.5 * ((seen.blood or 0.0) + seen.bright)
     taken = np.bincount(pools[outlined], minlength=int(pools.max()) + 1) * voxel_ml
     for number in range(1, len(taken)):
         if taken[number] < LEAST_POOL_ML:
             continue
-        away = seen.away(pools == number)
+        # averaging took the border of the pool away
+        pool = seen.near(pools == number, 2 * CHAMBER_SMOOTHING_MM) & (seen.mean >= half)
+        away = seen.away(pool)
         shell = (away > MUSCLE_MM) & (away <= MUSCLE_MM + RIM_MM)
         if shell.any() and outlined[shell].mean() < HEART_OUTLINED:
-            heart |= pools == number
+            heart |= pool
     if not heart.any():
         return
     to_heart = seen.away(heart)
@@ -317,7 +325,7 @@ def _heart(seen: _Seen, out: _Decision) -> None:
 
 def _pieces(seen: _Seen, out: _Decision, beyond: Mask, kind: str) -> None:
     """Lesions that are nothing but a piece that goes on beyond them, and such pieces at the border of a mass."""
-    outlined = out.left > 0
+    outlined = seen.outlined(out.left)
     for around, lesion in out.lesions(int(np.ceil(2 * SLACK_MM / seen.spacing)) + 1):
         core = lesion & beyond[around]
         if not core.any():
@@ -333,13 +341,14 @@ def _pieces(seen: _Seen, out: _Decision, beyond: Mask, kind: str) -> None:
         parts = cc3d.connected_components(core, connectivity=26)
         for part in range(1, int(parts.max()) + 1):
             piece = parts == part
-            if seen.held(piece, outlined[around]) < ENCLOSED_SHARE:
-                out.take(_whole(beyond.shape, around, lesion & seen.near(piece, seen.spacing)), kind)
+            # an outline around a rib is wider than the rib, and is not what holds it
+            if seen.held(lesion & seen.near(piece, SLACK_MM), outlined[around]) < ENCLOSED_SHARE:
+                out.take(_whole(beyond.shape, around, lesion & seen.near(piece, BORDER_MM)), kind)
 
 
 def _wall(seen: _Seen, out: _Decision) -> None:
     """Lesions in the layer of the ribs: no deeper below the skin than the bone beside them."""
-    outlined = out.left > 0
+    outlined = seen.outlined(out.left)
     bone = _going_on(seen.dense & ~seen.wide(seen.dense, POOL_MM), outlined) & (seen.depth < DEEPEST_MM)
     for around, lesion in out.lesions(int(np.ceil(BESIDE_MM / seen.spacing))):
         if seen.held(lesion, outlined[around]) >= ENCLOSED_SHARE:
