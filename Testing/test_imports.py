@@ -91,6 +91,7 @@ TORCH_FREE = (
     "perception.label_questions",
     "perception.liver_place",
     "perception.neighbours",
+    "perception.removals",
     "perception.phase",
     "perception.preprocess",
     "perception.segments",

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from MeWMLib.core.questions import NOTE, Question
 from MeWMLib.core.volume import BACKGROUND, LIVER, TUMOUR, Geometry, LabelMap, Volume, require_same_geometry
 from MeWMLib.perception import postprocess
 from MeWMLib.perception.phase import guess_phase
 from MeWMLib.perception.preprocess import isotropic_geometry, resample
 from MeWMLib.perception.registration_quality import body
+from MeWMLib.perception.removals import BLOOD, DENSE, GUT, NUMBERS, Removal, listed
 from MeWMLib.perception.viability import FAT_HU, LiverReference, liver_reference
 
 #: Edge of the voxels on which it is done, and what is kept around liver and tumour.
@@ -58,36 +58,10 @@ BESIDE_MM, LEAST_BONE_MM3, DEEPEST_MM, LAYER_SHARE = 20.0, 200.0, 60.0, 0.6
 GAS_HU, EMPTY_HU = -400.0, -920.0
 #: A lesion that gut gas touches on so much of its rim, and liver on less than the second share, is the gut's.
 GAS_SHARE, LEAST_LIVER = 0.08, 0.5
-#: Less is not told about, and so many pieces of a kind are named.
-TOLD_ML, TOLD = 0.1, 3
-
-BLOOD, DENSE, GUT = "blood", "dense", "gut"
-WORDS = {
-    BLOOD: "blood in the heart or a vessel",
-    DENSE: "bone, cartilage, or contrast agent in stomach or bowel",
-    GUT: "stomach or bowel",
-}
 
 Mask = NDArray[np.bool_]
 Box = tuple[slice, ...]
 FloatArray = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Removal:
-    """A piece that was called tumour, or liver, and is no longer.
-
-    Attributes:
-        kind: "blood", "dense" or "gut"; `WORDS` says what that is.
-        volume_ml: of the piece.
-        centre_ras_mm: its middle.
-        was_tumour: False for a piece of the liver's outline.
-    """
-
-    kind: str
-    volume_ml: float
-    centre_ras_mm: tuple[float, float, float]
-    was_tumour: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,37 +185,10 @@ def cleaned(ct: Volume, labels: LabelMap) -> tuple[LabelMap, tuple[Removal, ...]
     return (postprocess.clean(found) if removed else found), removed
 
 
-def question_removed(removed: Iterable[Removal]) -> tuple[Question, ...]:
-    """A note for each kind of what was removed, with its volume and where the largest pieces were (RAS, mm)."""
-    asked = []
-    for kind, words in WORDS.items():
-        for was_tumour, name in ((True, "lesion"), (False, "liver")):
-            pieces = [one for one in removed if one.kind == kind and one.was_tumour == was_tumour]
-            if not pieces:
-                continue
-            total = sum(one.volume_ml for one in pieces)
-            places = "; ".join(f"{one.volume_ml:.1f} ml at {_place(one)}" for one in pieces[:TOLD])
-            more = f"; and {len(pieces) - TOLD} more" if len(pieces) > TOLD else ""
-            text = (
-                f"{total:.1f} ml that the segmenter outlined as {name} were taken away, since the scan shows {words} "
-                f"there: {places}{more} (R, A, S in mm). If that is a lesion, outline it yourself."
-            )
-            asked.append(Question(f"{kind}-in-{name}", NOTE, text, {"volume_ml": round(total, 2)}))
-    return tuple(asked)
-
-
-def _place(one: Removal) -> str:
-    return "(" + ", ".join(f"{c:.0f}" for c in one.centre_ras_mm) + ")"
-
-
 def _blood_of(ct: Volume, liver: LiverReference) -> float | None:
     """The density of blood by the aorta; None where it is not seen, or blood is about as dense as the liver."""
     aorta = guess_phase(ct).aorta_hu
     return aorta if aorta is not None and aorta > liver.bright_from_hu else None
-
-
-#: Numbers of the kinds in maps of them.
-_NUMBERS = {n: kind for n, kind in enumerate((BLOOD, DENSE, GUT), start=1)}
 
 
 class _Decision:
@@ -257,7 +204,7 @@ class _Decision:
 
     def take(self, mask: Mask, kind: str, label: int = BACKGROUND) -> None:
         """Give a mask another label."""
-        self.kinds[mask], self.left[mask] = next(n for n, k in _NUMBERS.items() if k == kind), label
+        self.kinds[mask], self.left[mask] = next(n for n, k in NUMBERS.items() if k == kind), label
 
     def lesions(self, by: int) -> Iterable[tuple[Box, Mask]]:
         """Each connected lesion: a box around it, with so many voxels on all sides, and the lesion in it."""
@@ -412,20 +359,4 @@ def _applied(
     fine = {name: resample(values, grid, labels.geometry, "nearest", 0) for name, values in wide.items()}
     gone = (fine["kinds"] > 0) & (labels.array == fine["was"])
     array = np.where(gone, fine["into"], labels.array).astype(np.uint8)
-    return labels.with_array(array), tuple(_listed(labels, np.where(gone, fine["kinds"], 0)))
-
-
-def _listed(labels: LabelMap, kinds: NDArray[np.uint8]) -> Iterable[Removal]:
-    """Each connected piece, largest first."""
-    found = []
-    for number, kind in _NUMBERS.items():
-        for label in (TUMOUR, LIVER):
-            pieces = cc3d.connected_components((kinds == number) & (labels.array == label), connectivity=26)
-            sizes = np.bincount(pieces.ravel()) * labels.geometry.voxel_ml
-            for n, place in enumerate(ndimage.find_objects(pieces), start=1):
-                if sizes[n] < TOLD_ML:
-                    continue
-                start = np.array([s.start for s in place])
-                x, y, z = labels.geometry.to_ras(np.argwhere(pieces[place] == n).mean(axis=0) + start)
-                found.append(Removal(kind, float(sizes[n]), (float(x), float(y), float(z)), label == TUMOUR))
-    return sorted(found, key=lambda one: -one.volume_ml)
+    return labels.with_array(array), tuple(listed(labels, np.where(gone, fine["kinds"], 0)))

@@ -26,10 +26,11 @@ from MeWMLib.core.questions import Question
 from MeWMLib.core.territory import Territory
 from MeWMLib.core.volume import LabelMap, Provenance, Volume
 from MeWMLib.perception.findings import measure
-from MeWMLib.perception.neighbours import cleaned, question_removed
+from MeWMLib.perception.neighbours import cleaned
 from MeWMLib.perception.nnunet import NnUNetSegmenter
 from MeWMLib.perception.phase import phase_of
 from MeWMLib.perception.preprocess import resample
+from MeWMLib.perception.removals import question_removed
 from MeWMLib.perception.segmenter import Segmenter
 from MeWMLib.planning.journal import Journal
 from MeWMLib.planning.search import DEFAULT_BATCH, Batch
@@ -87,14 +88,7 @@ class WorldModel:
         cancelled: Callable[[], bool] | None = None,
         asked: list[Question] | None = None,
     ) -> LabelMap:
-        """Liver and tumour of a whole CT, on its own grid.
-
-        Args:
-            ct: before or after treatment.
-            progress: called with the finished share.
-            cancelled: asked now and then; True stops it.
-            asked: gets a note on whatever the rules after the network took away (`perception.neighbours`).
-        """
+        """Liver and tumour of a whole CT, on its own grid; `asked` gets notes on what the rules removed."""
         labels, removed = cleaned(ct, self.assistant.segment_ct(ct, progress, cancelled))
         if asked is not None:
             asked += question_removed(removed)

@@ -11,8 +11,9 @@ from scipy import ndimage
 from MeWMLib.core.errors import GeometryMismatchError
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.perception import neighbours
-from MeWMLib.perception.neighbours import Removal, cleaned, question_removed, without_neighbours
+from MeWMLib.perception.neighbours import cleaned, without_neighbours
 from MeWMLib.perception.postprocess import clean
+from MeWMLib.perception.removals import Removal, question_removed
 
 #: An abdomen of 240 x 200 x 240 mm in voxels of 3 mm, array axes superior, posterior, left; the liver's HU is 100.
 STEP, SHAPE, LIVER_HU, BLOOD_HU = 3.0, (80, 66, 80), 100.0, 165.0
