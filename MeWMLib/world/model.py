@@ -82,12 +82,9 @@ class WorldModel:
         return f"WorldModel({self.bundle.name}, {self.device})"
 
     def segment(
-        self,
-        ct: Volume,
-        progress: Callable[[float], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
+        self, ct: Volume, progress: Callable[[float], None] | None = None, cancelled: Callable[[], bool] | None = None,
         asked: list[Question] | None = None,
-    ) -> LabelMap:
+    ) -> LabelMap:  # fmt: skip
         """Liver and tumour of a whole CT, on its own grid; `asked` gets notes on what the rules removed."""
         labels, removed = cleaned(ct, self.assistant.segment_ct(ct, progress, cancelled))
         if asked is not None:
