@@ -79,7 +79,7 @@ properties: $(STAMP_DEV)
 	$(BIN)/python Testing/properties/run.py --inputs $(INPUTS) --seed $(SEED) --processes 2
 
 lists: $(STAMP_ENV)
-	$(BIN)/python Testing/slicer/cmake_lists.py
+	$(BIN)/python Testing/slicer_module/cmake_lists.py
 
 docs: $(STAMP_DEV)
 	$(BIN)/python -m MeWMLib.lab.figures

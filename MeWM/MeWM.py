@@ -5,6 +5,7 @@ work is in MeWMLib, and whatever needs a network runs in a worker process.
 """
 
 import importlib.util
+import logging
 import sys
 from pathlib import Path
 
@@ -31,13 +32,26 @@ def find_library():
     sys.path.append(str(folder))
 
 
+#: The first Slicer whose Python (3.12) runs MeWM; this file is read by older ones too, to say so.
+OLDEST_SLICER = (5, 10)
+
+
+def too_old():
+    """One sentence where this Slicer is older than what MeWM runs in, or ""."""
+    here = (slicer.app.majorVersion, slicer.app.minorVersion)
+    if here >= OLDEST_SLICER:
+        return ""
+    needed, found = (".".join(map(str, version)) for version in (OLDEST_SLICER, here))
+    return _("MeWM needs Slicer {needed} or later; this is Slicer {found}.").format(needed=needed, found=found)
+
+
 class MeWM(ScriptedLoadableModule):
     """What Slicer shows of the module before it is opened."""
 
     def __init__(self, parent):
         super().__init__(parent)
         parent.title = "MeWM"
-        parent.categories = [_("Oncology")]
+        parent.categories = [_("Simulation")]
         parent.contributors = ["The MeWM maintainers"]
         parent.helpText = _(
             "Simulates how a liver tumour (HCC) will look after a TACE protocol, predicts the risk by survival "
@@ -47,6 +61,10 @@ class MeWM(ScriptedLoadableModule):
         parent.acknowledgementText = _(
             "The method is that of the Medical World Model (arXiv 2506.02327). MeWM contains none of its authors' code."
         )
+        if too_old():
+            logging.error(too_old())
+            parent.helpText = too_old()
+            return
         slicer.app.startupCompleted.connect(register_sample_data)
         slicer.app.startupCompleted.connect(go_on_installing)
 
@@ -58,16 +76,16 @@ def go_on_installing():
 
 
 def register_sample_data():
-    """Show the samples in Slicer's module Sample Data, if there is one."""
-    find_library()
+    """Show the samples in Slicer's module Sample Data, if there is one. Slicer's start waits for this."""
     try:
         import SampleData
-        from MeWMPanels import samples
     except ImportError:
-        # no such module, or packages are missing; the panel Setup offers to install those
         return
+    find_library()
+    from MeWMPanels import sample_data
+
     icon = Path(__file__).parent / "Resources" / "Icons" / "MeWM.png"
-    samples.register(SampleData.SampleDataLogic, lambda: slicer.mrmlScene, str(icon))
+    sample_data.register(SampleData.SampleDataLogic, str(icon))
 
 
 class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -77,11 +95,18 @@ class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic = self.front = self.bare = None
-        self._resumed = False
+        self._entered = self._imported = self._resumed = False
 
     def setup(self):
         """Called by Slicer when the module is opened for the first time."""
         super().setup()
+        if too_old():
+            import qt
+
+            self.old = qt.QLabel(too_old())
+            self.old.setWordWrap(True)
+            self.layout.addWidget(self.old)
+            return
         find_library()
         from MeWMPanels import install
 
@@ -108,7 +133,7 @@ class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for event, function in (
             (scene.StartCloseEvent, self.on_scene_start_close),
             (scene.EndCloseEvent, self.on_scene_end_close),
-            (scene.EndImportEvent, self.on_scene_end_close),
+            (scene.EndImportEvent, self.on_scene_end_import),
             (scene.NodeRemovedEvent, self.on_node_removed),
         ):
             self.addObserver(scene, event, function)
@@ -121,10 +146,24 @@ class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def enter(self):
         """Called by Slicer whenever the module is shown."""
+        self._entered = True
+        if self.front is None and self.bare is None:
+            return
+        if self.front is not None:
+            self.front.shown = True
         self.initialize_parameters()
+        if self.front is not None:
+            # another module may have changed what the panels show
+            self.front.refresh()
         if not self._resumed:
             self._resumed = True
             (self.front or self.bare).guard(self._resume_install)
+
+    def exit(self):
+        """Called by Slicer whenever another module is shown instead."""
+        self._entered = False
+        if self.front is not None:
+            self.front.shown = False
 
     def _resume_install(self):
         """Go on with what was being installed when Slicer had to be restarted."""
@@ -134,8 +173,9 @@ class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (self.front or self.bare).after_install()
 
     def initialize_parameters(self):
-        """Read the parameter node of the scene, or make one."""
-        if self.front is not None and self.front.parameters is None:
+        """Read the parameter node of the scene, or make one; show what the scene holds."""
+        if self.front is not None and (self.front.parameters is None or self._imported):
+            self._imported = False
             self.front.set_parameters(self.logic.getParameterNode())
 
     def on_scene_start_close(self, caller, event):
@@ -143,8 +183,16 @@ class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.front.scene_closes()
 
     def on_scene_end_close(self, caller, event):
-        """The scene is empty, or another one was read."""
-        self.front.set_parameters(self.logic.getParameterNode())
+        """The scene is empty: nothing of MeWM is left in it, unless the module is open."""
+        self.front.leave_scene()
+        if self._entered:
+            self.front.set_parameters(self.logic.getParameterNode())
+
+    def on_scene_end_import(self, caller, event):
+        """Another scene was read. Its comparison is shown when the module is; until then the views stay as they are."""
+        self._imported = not self._entered
+        if self._entered:
+            self.front.set_parameters(self.logic.getParameterNode())
 
     def on_node_removed(self, caller, event):
         """A node is gone; what shows it must not."""
@@ -163,13 +211,15 @@ class MeWMLogic(ScriptedLoadableModuleLogic):
 
 
 class MeWMTest(ScriptedLoadableModuleTest):
-    """Runs inside Slicer; the same steps run without it in Testing/slicer."""
+    """Runs inside Slicer; the same steps run without it in the tests of the stand-in host."""
 
     def setUp(self):
         slicer.mrmlScene.Clear()
 
     def runTest(self):
         """Called by Slicer's test runner."""
+        if too_old():
+            self.skipTest(too_old())
         find_library()
         from MeWMPanels import self_test
 

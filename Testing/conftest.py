@@ -57,6 +57,22 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(params=["slicer-core", "kits only"])
+def slicer_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """PYTHONPATH of a process that needs Slicer's core: as it is, and as PythonSlicer sees Slicer."""
+    pytest.importorskip("slicer_core", reason='slicer-core is not installed: pip install "mewm[scene]"')
+    usual = os.environ.get("PYTHONPATH", "")
+    if request.param == "slicer-core":
+        return usual
+    file = REPOSITORY / "Testing" / "slicer_host" / "kits.py"
+    spec = importlib.util.spec_from_file_location("mewm_slicer_kits", file)
+    assert spec is not None and spec.loader is not None
+    kits = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(kits)
+    path: str = kits.environment(kits.write_kits(tmp_path_factory.mktemp("python") / "kits"))["PYTHONPATH"]
+    return path
+
+
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the user's own data folder out of the tests."""

@@ -279,6 +279,12 @@ def test_doctor_names_a_missing_package(monkeypatch):
     assert not finding.ok and finding.remedy == "pip install nonesuch-package"
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "five"])
+def test_a_setting_that_is_no_number_is_refused(mewm, number, tmp_path):
+    code, _, err = mewm("plan", "sample:small", "--weeks", number, "--out", tmp_path / "plan")
+    assert code == 2 and "--weeks" in err and not (tmp_path / "plan").exists()
+
+
 def test_train_starts_the_training_program(mewm, monkeypatch):
     started = []
 

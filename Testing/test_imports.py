@@ -56,6 +56,7 @@ ALLOWED_IN_SLICER = (
     "scene",
     "policy.rules",
     "policy.goal",
+    "cohorts.sample_table",
     "cohorts.samples",
     "cohorts.synthetic.world",
 )

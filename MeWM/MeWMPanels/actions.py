@@ -125,6 +125,9 @@ class ActionsPanel(Panel):
         self._store([*named[:row], *named[row + 1 :]], max(0, row - 1))
 
     def _suggest(self):
+        # the button is disabled where it is outdated; nothing but a press in the same turn comes here
+        if self.front.proposal_outdated:
+            return
         best = [self._proposal[kind][0] for kind in _KINDS]
         self.add(self._free_name(_("Suggested")), Protocol.of(best))
 
@@ -162,7 +165,11 @@ class ActionsPanel(Panel):
             self._filling = False
         for button in (ui.copyButton, ui.deleteButton):
             self.enable(button, "" if chosen else _("There is no protocol yet"))
-        self.enable(ui.suggestButton, "" if self.parameters.proposal else _("Measure lesions first (Segmentation)"))
+        measure = _("Measure lesions first (Segmentation)")
+        outdated = self.front.proposal_outdated
+        if self.parameters.proposal and outdated:
+            measure = _("Outdated: {reason} Press Measure lesions.").format(reason=outdated)
+        self.enable(ui.suggestButton, "" if self.parameters.proposal and not outdated else measure)
         ui.nameEdit.setEnabled(chosen is not None)
         ui.agentTable.setEnabled(chosen is not None)
         ui.ruleLabel.setText(self._rules(chosen))
@@ -182,7 +189,7 @@ class ActionsPanel(Panel):
             route.setCurrentIndex(route.findText((action and action.route) or "-"))
 
     def _show_hints(self):
-        proposal = self._proposal
+        proposal = {} if self.front.proposal_outdated else self._proposal
         ranked = {name: f"{n}. {kind[:-1]}" for n, kind, name in _suggested(proposal)}
         for n, known in enumerate(self._agents):
             item = self.ui.agentTable.item(n, _HINT)
@@ -195,6 +202,11 @@ class ActionsPanel(Panel):
         proposal = self._proposal
         self.ui.reasonView.setVisible(bool(proposal))
         if not proposal:
+            return
+        outdated = self.front.proposal_outdated
+        if outdated:
+            text = _("Outdated: {reason} Press Measure lesions.").format(reason=outdated)
+            self.ui.reasonView.setHtml(_coloured(_AMBER, escape(text)))
             return
         selected = self.ui.agentTable.currentRow()
         first = self._agents[selected].name if selected >= 0 else ""
@@ -210,7 +222,7 @@ class ActionsPanel(Panel):
         if chosen is None:
             return _("Press New to make a protocol.")
         try:
-            answers = explained(chosen[1], self.parameters)
+            answers = explained(chosen[1], self.parameters, outdated=self.front.findings_outdated)
         except MeWMError as error:
             return _coloured(_RED, escape(str(error)))
         found, missing = [e for e in answers if e.state == TOUCHED], unjudged(answers)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import slicer
+import vtk
 from slicer.i18n import tr as _
 
 from MeWMLib.core import io
@@ -10,8 +12,12 @@ from MeWMLib.core.errors import GeometryError, InputError, LabelError, NoTumourE
 from MeWMLib.core.regions import write_region
 from MeWMLib.core.structures import meaning_of_entry
 from MeWMLib.core.territory import Territory
-from MeWMLib.scene.nodes import hold_volume, node_to_volume
+from MeWMLib.core.volume import Geometry
+from MeWMLib.scene.nodes import get_provenance, hold_volume, matrix_from_vtk, node_geometry, node_to_volume
+from MeWMLib.scene.origin import Origin
 from MeWMLib.scene.segmentations import hold_segments
+from MeWMPanels.editor import simulated_error
+from MeWMPanels.origin import origin_of
 from MeWMPanels.parameters import clinical_json
 
 
@@ -21,6 +27,10 @@ class NoCTError(InputError):
 
 class NoSegmentationError(InputError):
     """No segmentation is chosen."""
+
+
+class OtherScanError(GeometryError):
+    """The segmentation belongs to another scan."""
 
 
 def segments_of(node):
@@ -75,13 +85,41 @@ def ct_of(parameters):
     return hold_ct(parameters).read()
 
 
+def reference_of(node):
+    """Name and grid of the volume that a segmentation was drawn on; None where the segmentation does not say it."""
+    volume = node.GetNodeReference(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
+    if volume is not None and volume.GetImageData() is not None and volume.GetParentTransformNode() is None:
+        return volume.GetName(), node_geometry(volume)
+    # the volume is gone, or the segmentation was read from a file: the grid alone is left
+    converter, image = slicer.vtkSegmentationConverter, slicer.vtkOrientedImageData()
+    text = node.GetSegmentation().GetConversionParameter(converter.GetReferenceImageGeometryParameterName())
+    if not text or not converter.DeserializeImageGeometry(text, image, False):
+        return None
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    extent = np.array(image.GetExtent())
+    affine, size = matrix_from_vtk(matrix), extent[1::2] - extent[::2] + 1
+    affine[:3, 3] += affine[:3, :3] @ extent[::2].astype(float)
+    return _("a volume that is not in the scene"), Geometry(tuple(int(n) for n in size[::-1]), affine)
+
+
+def drawn_elsewhere(parameters):
+    """The scan that the chosen segmentation was drawn on, in words, where that is another one than the CT; else ""."""
+    ct, node = parameters.ct, parameters.segmentation
+    if ct is None or node is None or ct.GetImageData() is None or ct.GetParentTransformNode() is not None:
+        return ""
+    found = reference_of(node)
+    # a copy of the CT has another name and the same grid
+    return "" if found is None or found[1].same_as(node_geometry(ct)) else f"{found[0]}: {found[1].describe()}"
+
+
 def hold_labels(parameters):
     """Copy the chosen segments of liver and tumour, on their own grids.
 
     Raises:
         NoSegmentationError: no segmentation is chosen.
-        GeometryError: it is under a transform.
-        LabelError: no segment is chosen for the tumour, or one does not exist.
+        GeometryError: it is under a transform, or was drawn on the grid of another CT.
+        LabelError: no segment is chosen for the tumour, or one does not exist; or the segmentation is simulated.
     """
     node = parameters.segmentation
     if node is None:
@@ -89,11 +127,23 @@ def hold_labels(parameters):
             what=_("There is no segmentation yet"),
             remedy=_("Press Find liver and tumour in the panel Segmentation, or choose a segmentation there"),
         )
+    if get_provenance(node) is not None:
+        raise simulated_error(node)
     if node.GetParentTransformNode() is not None:
         raise GeometryError(
             what=_("The segmentation is under a transform"),
             given=node.GetName(),
             remedy=_("Harden the transform (right click in the Data module) or take the segmentation out of it"),
+        )
+    elsewhere = drawn_elsewhere(parameters)
+    if elsewhere:
+        raise OtherScanError(
+            what=_("The segmentation was drawn on another scan"),
+            given=f"{node.GetName()}; {elsewhere}",
+            remedy=_(
+                "Choose the segmentation of this CT, or press Find liver and tumour. If it does belong to this CT, "
+                "choose the CT as its source geometry in the Segment Editor"
+            ),
         )
     if not parameters.tumour_segment or not parameters.liver_segment:
         raise LabelError(
@@ -133,10 +183,15 @@ class HeldCase:
 
     def __init__(self, parameters):
         self._ct, self._segments = hold_ct(parameters), hold_labels(parameters)
-        self._clinical = clinical_json(parameters.clinical)
+        self._clinical, self._goal = clinical_json(parameters.clinical), parameters.exploration.goal
         self._session = session_inputs(parameters)
         painted, known = parameters.fed_segment, dict(segments_of(parameters.segmentation))
         self._fed = hold_segments(parameters.segmentation, painted, painted) if painted in known else None
+
+    def read(self):
+        """CT and labels on its grid, for a thread."""
+        volume = self._ct.read()
+        return volume, self._segments.read(volume.geometry)
 
     def write(self, folder):
         """Read both, write them for a worker; returns `Case`.
@@ -145,13 +200,13 @@ class HeldCase:
             NotCTError: the CT holds values that no CT holds.
             NoTumourError: no voxel is tumour.
         """
-        volume = self._ct.read()
-        labels = require_tumour(self._segments.read(volume.geometry), self._segments.name)
+        volume, labels = self.read()
+        require_tumour(labels, self._segments.name)
         session = dict(self._session)
         if self._fed is not None:
             write_region(self._fed.read(volume.geometry).liver, volume.geometry, folder / "fed.nrrd")
             session["fed"] = str(folder / "fed.nrrd")
-        return replace(written_case(volume, labels, self._clinical, folder), session=session)
+        return replace(written_case(volume, labels, self._clinical, folder, self._goal), session=session)
 
 
 def session_inputs(parameters):
@@ -168,19 +223,21 @@ def session_inputs(parameters):
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A CT with its labels, and what a job is told of them; `session` is for jobs that treat."""
+    """A CT with its labels, what a job is told of them, and their origin; `session` is for jobs that treat."""
 
     volume: object
     labels: object
     inputs: dict
+    origin: Origin
     session: dict = field(default_factory=dict)
 
 
-def written_case(volume, labels, clinical, folder):
-    """Write a CT and its labels for a worker."""
+def written_case(volume, labels, clinical, folder, goal):
+    """Write a CT and its labels for a worker; clinical data and goal are what counts for a proposal."""
     drawn = folder / "labels.nrrd"
     io.write_labels(labels, drawn)
-    return Case(volume, labels, {"case": str(write_ct(volume, folder)), "labels": str(drawn), "clinical": clinical})
+    inputs = {"case": str(write_ct(volume, folder)), "labels": str(drawn), "clinical": clinical}
+    return Case(volume, labels, inputs, origin_of(volume, labels, clinical, goal))
 
 
 def write_ct(volume, folder):

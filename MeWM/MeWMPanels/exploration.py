@@ -90,6 +90,9 @@ class ExplorationPanel(Panel):
             text = _("Shown in the views: rank {rank}. More in the panel Outcome.").format(rank=candidate.rank)
         else:
             text = _("No simulated CT of this rank was kept. To see it, add it to your protocols and simulate it.")
+        outdated = "" if self.front.desk.busy or self.parameters is None else self.front.comparison_outdated
+        if self.candidates and outdated:
+            text = _("Outdated: {reason}").format(reason=outdated) + " " + text
         self.ui.rankLabel.setText(text)
         searched = comparison is not None and comparison.node("search chart") is not None
         self.enable_each(

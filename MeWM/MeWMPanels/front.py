@@ -1,8 +1,5 @@
 """The panels together: what one changes, the others show. Holds the state of the window, never data of a patient."""
 
-import shutil
-import sys
-
 import ctk
 import qt
 import slicer
@@ -10,11 +7,16 @@ from slicer.i18n import tr as _
 
 from MeWMLib.cohorts.samples import load_sample
 from MeWMLib.jobs.runner import worker_command
+from MeWMLib.scene.origin import Origin
 from MeWMPanels import case_files, results
+from MeWMPanels.about import slicer_python
 from MeWMPanels.actions import ActionsPanel
+from MeWMPanels.editor import Edits, Guard
 from MeWMPanels.exploration import ExplorationPanel
+from MeWMPanels.followed_ct import FollowedCT
 from MeWMPanels.job_desk import JobDesk
 from MeWMPanels.messages import Messages
+from MeWMPanels.origin import Watch
 from MeWMPanels.outcome import OutcomePanel
 from MeWMPanels.patient import PatientPanel
 from MeWMPanels.progress import ProgressPanel
@@ -23,11 +25,6 @@ from MeWMPanels.setup import SetupPanel
 from MeWMPanels.simulation import SimulationPanel
 from MeWMPanels.tasks import Tasks, findings_of, ticked_lesions
 from MeWMPanels.views import Views
-
-
-def slicer_python():
-    """The Python that workers run in: Slicer's own interpreter, or the one that runs here."""
-    return shutil.which("PythonSlicer") or sys.executable
 
 
 class Front:
@@ -42,6 +39,8 @@ class Front:
         self.resource = resource
         self.parameters = self.comparison = self._observed = self._shown_settings = None
         self.shown_rank = 0
+        #: False while another module is shown; what changes meanwhile is looked at when this one is shown again.
+        self.shown = True
         self._refreshing = False
         #: What starts a worker, and what loads a sample; tests give their own.
         self.command = lambda: worker_command(slicer_python())
@@ -49,13 +48,22 @@ class Front:
         self.messages = Messages(self._fixes())
         self.desk = JobDesk(lambda: self.command(), self.refresh_soon, self.messages.show)
         self.views = Views(self.desk.poller)
+        self.watch = Watch(self.desk.poller, self.refresh_soon, case_files.HeldCase)
+        self._edits = Edits(lambda: self.refresh_soon() if self.shown else None)
+        self._guard = Guard(self.desk.poller.later, self.messages.show)
+        self._ct = FollowedCT(self)
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(0)
         self._timer.timeout.connect(self.refresh)
         self._build(layout)
         self.tasks = Tasks(
-            self.desk, lambda: self.parameters, self.exploration.show_candidates, self._arrived, slicer_python
+            self.desk,
+            lambda: self.parameters,
+            self.exploration.show_candidates,
+            self._arrived,
+            slicer_python,
+            self.watch,
         )
 
     def _build(self, layout):
@@ -104,6 +112,8 @@ class Front:
             "DeviceError": self._less_memory,
             "NoSegmentationError": to_segmentation,
             "NoTumourError": to_segmentation,
+            "OtherScanError": to_segmentation,
+            "OutdatedError": to_segmentation,
             "TargetQuestionError": going_on(_("Treat the largest"), "accept_labels"),
             "TargetError": to_segmentation,
             "TerritoryError": to_segmentation,
@@ -152,16 +162,68 @@ class Front:
         for panel in self.panels:
             panel.connect_parameters(parameters)
         self.parameters = parameters
+        self.watch.forget()
+        self._edits.follow(parameters.segmentation if parameters is not None else None)
+        self._ct.begin(parameters.ct if parameters is not None else None)
         found = []
         if parameters is not None:
             self._observed = (parameters, parameters.AddObserver("ModifiedEvent", self._modified))
             found = results.all_comparisons(slicer.mrmlScene)
-        if found:
-            self.open_comparison(found[-1])
-        self.exploration.show_candidates(found[-1].candidates if found else ())
+            self._choose_nodes_of(found)
+        self.open_newest(found)
         self.refresh()
 
+    def _choose_nodes_of(self, found):
+        """Choose the CT and segments of the newest plan where no CT is chosen: in a scene of the command line."""
+        parameters = self.parameters
+        newest = found[-1] if found else None
+        if newest is None or parameters.ct is not None or newest.ct is None:
+            return
+        self._ct.begin(newest.ct)
+        parameters.ct, parameters.segmentation = newest.ct, newest.labels
+        parameters.liver_segment, parameters.tumour_segment = newest.segments
+        parameters.phase = newest.ct.GetAttribute("MeWM.Phase") or "unknown"
+
+    def open_newest(self, found):
+        """Show the newest comparison of the CT that is chosen, or the newest one where none is."""
+        ct = self.parameters.ct if self.parameters is not None else None
+        mine = [one for one in found if ct is None or one.ct is ct]
+        if mine:
+            self.open_comparison(mine[-1])
+        self.exploration.show_candidates(mine[-1].candidates if mine else ())
+
+    @property
+    def findings_outdated(self):
+        """Why the findings are those of something else, as one text, or ""."""
+        origin = Origin.from_text(self.parameters.origin)
+        return " ".join(self.watch.reasons(self.parameters, origin))
+
+    @property
+    def proposal_outdated(self):
+        """Why the proposal is outdated, as one text, or ""."""
+        origin = Origin.from_text(self.parameters.origin)
+        return " ".join(self.watch.reasons(self.parameters, origin, clinical=True, goal=True))
+
+    @property
+    def comparison_outdated(self):
+        """Why the comparison that is shown is outdated, as one text, or ""."""
+        return self.outdated(self.comparison) if self.comparison is not None else ""
+
+    def outdated(self, comparison):
+        """Why a comparison is outdated, as one text, or ""."""
+        if self.parameters.ct is None:
+            return ""
+        if comparison.ct is None:
+            return _("Its CT was deleted.")
+        if comparison.ct is not self.parameters.ct:
+            return _("It was simulated on another CT: {name}.").format(name=comparison.ct.GetName())
+        origin = comparison.origin
+        return " ".join(self.watch.reasons(self.parameters, origin, clinical=True)) if origin is not None else ""
+
     def _modified(self, *_args):
+        if not self.shown:
+            return
+        self._ct.follow()
         self.refresh_soon()
         # only when it is about the views: otherwise what a user chose in a slice view by hand stays
         if self._view_settings() != self._shown_settings:
@@ -180,6 +242,8 @@ class Front:
         if self._refreshing or self.parameters is None:
             return
         self._refreshing = True
+        self._ct.follow()
+        self._edits.follow(self.parameters.segmentation)
         try:
             for panel in self.panels:
                 panel.refresh()
@@ -202,6 +266,11 @@ class Front:
         return self.busy or no_ct or ("" if self.parameters.segmentation is not None else no_labels)
 
     def _arrived(self, comparison):
+        ct = self.parameters.ct
+        if ct is not None and comparison.ct is not ct and not comparison.copied:
+            self.desk.say(_("Another CT was chosen meanwhile: the result is in the scene and in the panel Outcome"))
+            self.refresh_soon()
+            return
         self.open_comparison(comparison)
         self.exploration.show_candidates(comparison.candidates)
         self.open_panel("outcome")
@@ -245,12 +314,14 @@ class Front:
         """Where the target is, or the largest lesion, RAS mm; not measured yet, the middle of the tumour; or None."""
         findings, node, tumour = self.parameters.findings, self.parameters.segmentation, self.parameters.tumour_segment
         lesions = findings_of(findings)["lesions"]
-        if lesions:
+        if lesions and not self.findings_outdated:
             ticked = ticked_lesions(self.parameters)
             first = next((one for one in lesions if one["index"] in ticked), lesions[0])
             return tuple(first["centre_ras_mm"])
-        if self.comparison is not None and self.comparison.lesion is not None:
+        if self.comparison is not None and self.comparison.lesion is not None and not self.comparison_outdated:
             return self.comparison.lesion
+        if case_files.drawn_elsewhere(self.parameters):
+            return None
         return node.GetSegmentCenterRAS(tumour) if tumour in dict(case_files.segments_of(node)) else None
 
     def go_to_lesion(self):
@@ -266,13 +337,22 @@ class Front:
         self.tasks.discard_files()
         self.messages.close()
         self.views.close()
+        self.views.leave()
         self.outcome.forget()
         self.comparison, self.shown_rank = None, 0
         self.set_parameters(None)
 
+    def leave_scene(self):
+        """Take away what a closed scene keeps of MeWM: nodes that there may be only one of survive its end."""
+        scene = slicer.mrmlScene
+        for node in [scene.GetNthNode(n) for n in range(scene.GetNumberOfNodes())]:
+            if (node.GetSingletonTag() or "").partition("-")[0] == "MeWM" and node.GetScene() is scene:
+                scene.RemoveNode(node)
+
     def close(self):
         """The module is unloaded, or Slicer ends."""
         self.scene_closes()
+        self._guard.close()
         self.desk.poller.stop()
         self._timer.stop()
 

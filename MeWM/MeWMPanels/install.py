@@ -1,11 +1,19 @@
-"""Packages that MeWM needs inside Slicer's Python: what is missing, and how it is installed. Never without asking."""
+"""Packages that MeWM needs inside Slicer's Python: what is missing, and how it is installed. Never without asking.
 
+PyTorch comes first, by the extension PyTorch, which knows the graphics card; everything else is installed with PyTorch
+pinned to what is there. Where it is not there, pip may not install any: it would take what the index has for this
+platform, which need not fit the card.
+"""
+
+import functools
 import importlib
-import importlib.util
+import sys
 from importlib import metadata
 from pathlib import Path
 
 import slicer
+from packaging.requirements import Requirement
+from packaging.version import Version
 from slicer.i18n import tr as _
 
 from MeWMLib.core.errors import DependencyError, InputError
@@ -23,9 +31,13 @@ FOR_WORKER = {"cc3d": "connected-components-3d>=3.12", "monai": "monai>=1.4"}
 #: The report needs these; everything else works without them.
 FOR_REPORT = {"jinja2": "jinja2>=3.1", "matplotlib": "matplotlib>=3.8"}
 REQUIREMENTS = FOR_PANELS | FOR_WORKER | FOR_REPORT
-TORCH = "torch"
-#: Slicer's own builds: pip must neither replace nor upgrade them.
-KEPT_BY_SLICER = ("SimpleITK", "numpy", "vtk")
+TORCH, TORCH_VERSION = "torch", ">=2.4"
+#: Packages that require PyTorch themselves: pip would install one with them.
+ON_TORCH = ("monai",)
+#: Slicer's own builds, and PyTorch: pip must neither replace nor upgrade them.
+KEPT = ("SimpleITK", "numpy", "vtk", TORCH)
+#: The extension PyTorch installs with light-the-torch, which refuses pip from this version on (light-the-torch 0.8.1).
+_PIP_TOO_NEW = "26.1"
 #: Where the user's settings say what is being installed.
 PENDING = "MeWM/PendingInstall"
 
@@ -34,10 +46,46 @@ class RestartNeededError(DependencyError):
     """The rest can only be installed after Slicer was restarted."""
 
 
+def requirement_of(name):
+    """What pip is asked for, by the name that Python imports."""
+    return TORCH + TORCH_VERSION if name == TORCH else REQUIREMENTS[name]
+
+
 def missing(names):
-    """Which of these modules cannot be imported."""
+    """Which of these modules are not installed in a version that works."""
+    try:
+        from slicer.packaging import pip_check
+    except ImportError:
+        pip_check = _check
     importlib.invalidate_caches()
-    return [name for name in names if importlib.util.find_spec(name) is None]
+    here = _folders()
+    return [name for name in names if not _works(requirement_of(name), pip_check, metadata.version, here)]
+
+
+def _check(requirement):
+    """What `slicer.packaging.pip_check` says, before Slicer 5.12."""
+    wanted = Requirement(requirement)
+    there = _version_of(wanted.name)
+    return there is not None and there in wanted.specifier
+
+
+@functools.lru_cache(maxsize=64)
+def _works(requirement, check, *_state):
+    """True if a requirement is met. Kept as long as nothing was installed: every refresh of a panel asks."""
+    return check(requirement)
+
+
+def _folders():
+    """The folders that Python imports from, and when each was changed last."""
+    return tuple((path, Path(path).stat().st_mtime_ns) for path in sys.path if path and Path(path).is_dir())
+
+
+def _version_of(distribution):
+    """The version that is installed, or None. A folder without metadata is what a broken removal leaves behind."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def missing_for_worker():
@@ -46,15 +94,13 @@ def missing_for_worker():
 
 
 def constraints(folder):
-    """Write a constraints file that keeps what Slicer brings; returns its path."""
+    """Write a constraints file that keeps what is there; returns its path."""
     lines = []
-    for name in KEPT_BY_SLICER:
-        try:
-            lines.append(f"{name}=={metadata.version(name)}\n")
-        except metadata.PackageNotFoundError:
-            # built into Slicer without metadata: pip does not see it and would install another one in its place. No
-            # version satisfies this, so pip gives up rather than do that.
-            lines.append(f"{name}<0\n")
+    for name in KEPT:
+        there = _version_of(name)
+        # not there: built into Slicer without metadata, or PyTorch, which its extension installs. pip would put one of
+        # its own in its place; no version satisfies this, so it gives up rather than do that.
+        lines.append(f"{name}<0\n" if there is None else f"{name}=={there}\n")
     path = Path(folder) / "mewm-constraints.txt"
     path.write_text("".join(lines), encoding="utf-8")
     return path
@@ -109,7 +155,8 @@ def install(names, folder, wheelhouse=""):
         wheelhouse: folder with wheels; then no index is asked.
 
     Raises:
-        DependencyError: the wheelhouse is not a folder, the extension PyTorch is not there, or pip failed.
+        DependencyError: the wheelhouse is not a folder, the extension PyTorch is not there or fails, the installed
+            PyTorch is too old, or pip failed.
     """
     if wheelhouse and not Path(wheelhouse).is_dir():
         raise DependencyError(
@@ -117,13 +164,15 @@ def install(names, folder, wheelhouse=""):
             given=wheelhouse,
             remedy=_("Choose another folder, or leave it empty to use the package index"),
         )
-    plain = [REQUIREMENTS[name] for name in names if name in REQUIREMENTS]
     remember(names, wheelhouse)
     try:
+        # a failure of PyTorch is told at the end: what the panels need does not wait for it
+        obstacle = _torch_first(wheelhouse) if TORCH in names else None
+        plain = [REQUIREMENTS[name] for name in names if name in REQUIREMENTS and not (obstacle and name in ON_TORCH)]
         if plain:
             _install_plain(plain, constraints(folder), wheelhouse)
-        if TORCH in names:
-            _install_torch()
+        if obstacle is not None:
+            raise obstacle
     except RestartNeededError:
         # not forgotten: after the restart it goes on
         raise
@@ -155,14 +204,50 @@ def _install_plain(wanted, pins, wheelhouse):
     pip_ensure(wanted, constraints=pins, prompt_install=False, prompt_restart=True, requester="MeWM")
 
 
-def _install_torch():
-    """Through the extension PyTorch, which knows the graphics card."""
+def _torch_first(wheelhouse):
+    """Install PyTorch by its extension, or from a folder of wheels; returns the error if that cannot be done."""
+    there = _version_of(TORCH)
+    if there is not None:
+        # other extensions work with it, and Windows cannot replace what is loaded
+        return DependencyError(
+            what=_("The installed PyTorch is too old"),
+            given=f"torch {there}, MeWM needs torch{TORCH_VERSION}",
+            remedy=_(
+                "MeWM does not replace it. Open the module PyTorch Utils, uninstall PyTorch, restart Slicer and press "
+                "Install packages... again"
+            ),
+        )
+    if wheelhouse:
+        # the extension would ask an index
+        slicer.util.pip_install([TORCH + TORCH_VERSION, "--no-index", "--find-links", wheelhouse])
+        return None
     try:
         from PyTorchUtils import PyTorchUtilsLogic
-    except ImportError as error:
-        raise RestartNeededError(
+    except ImportError:
+        return RestartNeededError(
             what=_("The extension PyTorch is not installed"),
             remedy=_("Install it with the Extensions Manager and restart Slicer; MeWM then continues by itself"),
-        ) from error
-    if PyTorchUtilsLogic().installTorch(askConfirmation=True) is None:
-        raise DependencyError(what=_("PyTorch was not installed"), remedy=_("See the extension PyTorch"))
+        )
+    try:
+        made = PyTorchUtilsLogic().installTorch(askConfirmation=True, torchVersionRequirement=TORCH_VERSION)
+    except Exception as error:
+        return DependencyError(
+            what=_("The extension PyTorch could not install PyTorch"),
+            given=f"{type(error).__name__}: {error}",
+            remedy=_way_round(),
+        )
+    if made is None:
+        return DependencyError(what=_("PyTorch was not installed"), remedy=_("See the extension PyTorch"))
+    return None
+
+
+def _way_round():
+    """What to do where the extension PyTorch fails."""
+    pip = _version_of("pip")
+    if pip is None or Version(pip) < Version(_PIP_TOO_NEW):
+        return _("Check the network and proxy, or name a folder with offline packages")
+    return _(
+        "The extension installs with light-the-torch, which needs pip older than {limit}, and Slicer has pip {pip}. In "
+        "Slicer's Python console run slicer.util.pip_install('pip<{limit}'), restart Slicer and press Install "
+        "packages... again"
+    ).format(limit=_PIP_TOO_NEW, pip=pip)

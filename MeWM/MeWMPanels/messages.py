@@ -70,12 +70,15 @@ class Messages:
     def __init__(self, fixes=None):
         self.fixes = fixes or {}
         self.box = None
-        self.last = None
+        #: The last error as it was shown, and as it was raised.
+        self.last = self.cause = None
 
     def show(self, error):
         """Show an error; returns at once."""
         ours = self.last = as_mewm_error(error)
-        logging.info("MeWM: %s", ours, exc_info=error if ours is not error else None)
+        self.cause = error
+        # Slicer's log keeps errors apart, and its status bar counts them
+        logging.error("MeWM: %s", ours, exc_info=error if ours is not error else None)
         self.close()
         box = self.box = qt.QMessageBox(slicer.util.mainWindow())
         box.setIcon(qt.QMessageBox.Warning)

@@ -39,7 +39,9 @@ class MineSection:
     def refresh(self):
         """Show the difference between my protocol and the ranked one."""
         comparison, mine = self.front.comparison, self.front.actions.selected
-        if comparison is not None and comparison.document.kind == SEARCHED:
+        if self.front.comparison_outdated:
+            self._first = None
+        elif comparison is not None and comparison.document.kind == SEARCHED:
             ranks = {c.rank: c for c in comparison.candidates}
             self._first = ranks.get(self.front.shown_rank, self._first)
         first = self._first
@@ -60,10 +62,15 @@ class MineSection:
         show_text(self.label, text)
         self._build((mine, first.protocol, frozenset(known)), swaps(mine[1], first.protocol), known, found)
 
+    def _rules(self, protocol):
+        return rule_findings(protocol, self.front.parameters, outdated=self.front.findings_outdated)
+
     def _known(self):
-        """Log-risk of every protocol in the scene."""
+        """Log-risk of every protocol that was simulated on the CT as it is now."""
         found = {}
         for comparison in results.all_comparisons(slicer.mrmlScene):
+            if self.front.outdated(comparison):
+                continue
             found |= {c.protocol: c.risk.log_risk for c in comparison.candidates}
             pair = comparison.document.beside
             if pair is not None:
@@ -81,9 +88,7 @@ class MineSection:
                 button.deleteLater()
             self.buttons = [self._button(n, swap, known, mine) for n, swap in enumerate(possible)]
         for button, swap in zip(self.buttons, possible, strict=True):
-            forbidden = [
-                f.reason for f in rule_findings(swap.protocol, self.front.parameters) if f.severity == FORBIDDEN
-            ]
+            forbidden = [f.reason for f in self._rules(swap.protocol) if f.severity == FORBIDDEN]
             reason = self.front.cannot_simulate or next(iter(forbidden), "")
             button.setEnabled(not reason)
             button.setToolTip(reason or _("Take this over into my protocol and simulate it"))

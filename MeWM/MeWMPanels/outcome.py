@@ -86,7 +86,7 @@ class OutcomePanel(Panel):
 
     def refresh(self):
         ui, comparison = self.ui, self.front.comparison
-        pairs = [(c.id, c.title) for c in results.all_comparisons(slicer.mrmlScene)]
+        pairs = [(c.id, self._title(c)) for c in results.all_comparisons(slicer.mrmlScene)]
         fill_combo(ui.comparisonBox, pairs, comparison.id if comparison else None)
         candidates = comparison.candidates if comparison else ()
         kept = comparison.kept if comparison else ()
@@ -95,7 +95,12 @@ class OutcomePanel(Panel):
         candidate = next((c for c in candidates if c.rank == shown), None)
         nothing = _("Nothing has been simulated yet: press Simulate or Explore protocols.")
         seed = comparison.document.seed if comparison else ""
-        ui.summaryLabel.setText(ranks.summary_of(candidate, seed) if candidate else nothing)
+        text = ranks.summary_of(candidate, seed) if candidate else nothing
+        outdated = self.front.comparison_outdated
+        if candidate and outdated:
+            badge = _("Outdated: {reason}").format(reason=outdated)
+            text = f'<span style="color:#b3261e"><b>{escape(badge)}</b></span><br>' + text
+        ui.summaryLabel.setText(text)
         seen = comparison is not None and comparison.node("simulated") is not None
         for widget in (ui.comparisonBox, ui.rankBox):
             widget.setEnabled(comparison is not None)
@@ -114,6 +119,9 @@ class OutcomePanel(Panel):
         self.mine.refresh()
         show_text(ui.reportLabel, self._report)
         show_text(ui.assessLabel, self._assessment)
+
+    def _title(self, comparison):
+        return comparison.title + (" " + _("[outdated]") if self.front.outdated(comparison) else "")
 
     def _explain_map(self, comparison):
         """Say in the tool tip of the map which rank the uncertainty belongs to."""

@@ -91,7 +91,8 @@ class ComputerPack:
 class MeWMParameterNode:
     """Nodes, settings and what was found in the patient.
 
-    `protocols`, `findings` and `proposal` are JSON texts: lists and tables that have no widget of their own. `targets`
+    `protocols`, `findings` and `proposal` are JSON texts: lists and tables that have no widget of their own; `origin`
+    says what the latter two were computed from. `targets`
     are the numbers of the lesions that are ticked, such as "1,3"; none means all that one session can treat.
     """
 
@@ -107,11 +108,26 @@ class MeWMParameterNode:
     protocols: Annotated[str, Default("")]
     findings: Annotated[str, Default("")]
     proposal: Annotated[str, Default("")]
+    origin: Annotated[str, Default("")]
     clinical: ClinicalPack
     simulation: SimulationPack
     exploration: ExplorationPack
     view: ViewPack
     computer: ComputerPack
+
+
+def forget_findings(parameters):
+    """What was measured and suggested belongs to another CT."""
+    parameters.findings = parameters.proposal = parameters.origin = parameters.targets = ""
+
+
+def forget_clinical(pack):
+    """All clinical data as they are where nothing is known."""
+    for name, info in field_table().items():
+        if info.kind in ("number", "whole"):
+            setattr(pack, name, -1.0 if info.kind == "whole" and info.low == 0 else 0.0)
+        else:
+            setattr(pack, name, "" if info.kind == "list" else UNKNOWN)
 
 
 def clinical_json(pack):

@@ -36,8 +36,8 @@ class PatientPanel(Panel):
         def add(loaded):
             sample, prepared, post, image = loaded
             parameters = self.parameters
-            parameters.phase = sample.ct.phase
             parameters.ct, parameters.segmentation = samples.add_to_scene(slicer.mrmlScene, sample, prepared)
+            parameters.phase = sample.ct.phase
             if post is not None:
                 after = _("Sample {name}, after {protocol}").format(name=sample.name, protocol=samples.TREATED_WITH)
                 parameters.post_ct = volume_to_node(slicer.mrmlScene, post, after, image)

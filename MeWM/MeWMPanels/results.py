@@ -1,6 +1,5 @@
 """Results as nodes: a comparison is a folder of nodes that know each other, also after the scene was saved and read."""
 
-import uuid
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -10,14 +9,24 @@ from slicer.i18n import tr as _
 
 from MeWMLib.core.errors import UnreadableFileError
 from MeWMLib.core.plan_folder import PLAN, PlanDocument, PlanFolder
-from MeWMLib.core.records import dump_json, parse_json
-from MeWMLib.scene.comparison import FOLDER_NAME, comparison_steps, difference_of, prepare, put_into
-from MeWMLib.scene.nodes import PREFIX, fill_volume_node, hold_volume, image_of_array, scalars_of_image
-from MeWMLib.scene.survival_plot import survival_nodes
-
-_ID, _ROLE, _RANK = PREFIX + "Comparison", PREFIX + "Role", PREFIX + "Rank"
-_CT, _LABELS = "MeWM.CT", "MeWM.Labels"
-_SEGMENTS = (PREFIX + "LiverSegment", PREFIX + "TumourSegment")
+from MeWMLib.core.records import parse_json
+from MeWMLib.scene.comparison import FOLDER_NAME, difference_of, prepare
+from MeWMLib.scene.nodes import fill_volume_node, hold_volume, image_of_array, scalars_of_image
+from MeWMLib.scene.origin import Origin
+from MeWMLib.scene.plan_nodes import (
+    COPIED,
+    CT,
+    ID,
+    LABELS,
+    ORIGIN,
+    RANK,
+    ROLE,
+    SEGMENTS,
+    USUAL_SEGMENTS,
+    Given,
+    plan_steps,
+)
+from MeWMLib.scene.plan_nodes import PLAN as PLAN_ROLE
 
 
 @dataclass
@@ -26,7 +35,9 @@ class Source:
 
     ct: object
     segmentation: object
-    segments: tuple = ("liver", "tumour")
+    segments: tuple = USUAL_SEGMENTS
+    #: What the task read; known once it has read it.
+    origin: object = None
 
     def __post_init__(self):
         self.ct_id, self.segmentation_id = self.ct.GetID(), self.segmentation.GetID()
@@ -61,8 +72,7 @@ def read(folders, before, labels):
         if candidate.files:
             one = folder.read_candidate(document, candidate, before, deviation=not kept)
             kept.append(replace(one, candidate=replace(candidate, rank=rank)))
-    # the volumes are in the scene from now on, no longer in files
-    candidates = tuple(replace(candidate, files={}) for *_folder, candidate in found)
+    candidates = tuple(candidate for *_folder, candidate in found)
     first = documents[0][1]
     ready = prepare(before, labels, kept, first.target_centre)
     return replace(first, plan=replace(first.plan, candidates=candidates)), kept, ready
@@ -85,7 +95,7 @@ def adding(scene, loaded, before, labels, source):
     """
     while True:
         mine, nodes = [], source.nodes(scene)
-        steps = _tracked(scene, _comparison_steps(scene, loaded, before, labels, nodes, source.segments), mine)
+        steps = _tracked(scene, _comparison_steps(scene, loaded, before, labels, nodes, source), mine)
         try:
             while source.nodes(scene) == nodes:
                 try:
@@ -132,51 +142,11 @@ def _take_away(scene, nodes):
             hierarchy.RemoveItem(item)
 
 
-def _comparison_steps(scene, loaded, before, labels, given_nodes, segments):
+def _comparison_steps(scene, loaded, before, labels, given_nodes, source):
     ct, segmentation = given_nodes
     document, simulated, prepared = loaded
-    name = uuid.uuid4().hex[:12]
-
-    def mark(node, role=None):
-        node.SetAttribute(_ID, name)
-        node.SetAttribute(_ROLE, role or _role(node))
-
-    given = {"ct_node": ct, "labels_node": segmentation, "prepared": prepared, "mark": mark}
-    curves = survival_nodes(scene, document.plan.candidates)
-    for node in curves:
-        mark(node)
-    yield
-    nodes = yield from comparison_steps(scene, document, before, labels, simulated, **given)
-    # no stop from here on: a comparison is there when its text is
-    nodes += curves
-    text = scene.AddNewNodeByClass("vtkMRMLTextNode", "MeWM plan (JSON)")
-    text.SetText(dump_json(document))
-    nodes.append(text)
-    mark(text, "plan")
-    by_name = {node.GetName(): node for node in nodes}
-    text.SetNodeReferenceID(_CT, (ct or by_name["CT before treatment"]).GetID())
-    text.SetNodeReferenceID(_LABELS, (segmentation or by_name["Labels before treatment"]).GetID())
-    for attribute, segment in zip(_SEGMENTS, segments if segmentation is not None else Source.segments, strict=True):
-        text.SetAttribute(attribute, segment)
-    # what was added later joins the folder of the first node
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    put_into(hierarchy, hierarchy.GetItemParent(hierarchy.GetItemByDataNode(nodes[0])), nodes)
-    return Comparison(scene, text)
-
-
-def _role(node):
-    name = node.GetName()
-    if node.IsA("vtkMRMLScalarVolumeNode"):
-        marks = {"difference": "difference", "standard deviation": "uncertainty", "CT before": "ct"}
-        return next((role for mark, role in marks.items() if mark in name), "simulated")
-    if node.IsA("vtkMRMLSegmentationNode"):
-        return "labels" if node.GetAttribute(_RANK) else "labels before"
-    if node.IsA("vtkMRMLPlotChartNode"):
-        return next((f"{what} chart" for what in ("survival", "search") if what in name), "risk chart")
-    if node.IsA("vtkMRMLTableNode"):
-        return next((f"{what} table" for what in ("survival", "search") if what in name), "table")
-    kinds = {"SequenceBrowser": "browser", "Sequence": "sequence", "PlotSeries": "series"}
-    return next((role for kind, role in kinds.items() if node.IsA(f"vtkMRML{kind}Node")), "text")
+    given = Given(ct, segmentation, source.segments, prepared, copied=ct is None)
+    return Comparison(scene, (yield from plan_steps(scene, document, before, labels, simulated, source.origin, given)))
 
 
 def all_comparisons(scene):
@@ -184,7 +154,7 @@ def all_comparisons(scene):
     texts = [
         scene.GetNthNodeByClass(n, "vtkMRMLTextNode") for n in range(scene.GetNumberOfNodesByClass("vtkMRMLTextNode"))
     ]
-    return [Comparison(scene, text) for text in texts if text.GetAttribute(_ROLE) == "plan"]
+    return [Comparison(scene, text) for text in texts if text.GetAttribute(ROLE) == PLAN_ROLE]
 
 
 class Comparison:
@@ -192,7 +162,7 @@ class Comparison:
 
     def __init__(self, scene, text):
         self._scene, self._text = scene, text
-        self.id = text.GetAttribute(_ID)
+        self.id = text.GetAttribute(ID)
         self.document = _document(text.GetText())
         self.candidates = self.document.plan.candidates
 
@@ -207,8 +177,8 @@ class Comparison:
         """The node of a role, or None."""
         for n in range(self._scene.GetNumberOfNodes()):
             node = self._scene.GetNthNode(n)
-            if node.GetAttribute(_ID) == self.id and node.GetAttribute(_ROLE) == role:
-                if rank is None or node.GetAttribute(_RANK) == str(rank):
+            if node.GetAttribute(ID) == self.id and node.GetAttribute(ROLE) == role:
+                if rank is None or node.GetAttribute(RANK) == str(rank):
                     return node
         return None
 
@@ -219,19 +189,30 @@ class Comparison:
             self._scene.GetNthNodeByClass(n, "vtkMRMLPlotViewNode").SetPlotChartNodeID(self.node(role).GetID())
 
     @property
+    def origin(self):
+        """What it was computed from, or None where it does not say."""
+        text = self._text.GetAttribute(ORIGIN)
+        return Origin.from_text(text) if text else None
+
+    @property
+    def copied(self):
+        """True if the CT was deleted while it was computed, so that it brought a copy."""
+        return self._text.GetAttribute(COPIED) is not None
+
+    @property
     def ct(self):
         """The CT before treatment, or None if it was deleted."""
-        return self._text.GetNodeReference(_CT)
+        return self._text.GetNodeReference(CT)
 
     @property
     def labels(self):
         """The segmentation before treatment, or None."""
-        return self._text.GetNodeReference(_LABELS)
+        return self._text.GetNodeReference(LABELS)
 
     @property
     def segments(self):
         """Ids of liver and tumour in `labels`."""
-        found = zip(_SEGMENTS, Source.segments, strict=True)
+        found = zip(SEGMENTS, USUAL_SEGMENTS, strict=True)
         return tuple(self._text.GetAttribute(attribute) or usual for attribute, usual in found)
 
     @property
@@ -243,7 +224,7 @@ class Comparison:
     def shown_rank(self):
         """Rank of the simulated CT that is shown."""
         node = self.node("simulated")
-        return int(node.GetAttribute(_RANK)) if node is not None else 0
+        return int(node.GetAttribute(RANK)) if node is not None else 0
 
     @property
     def lesion(self):
@@ -283,7 +264,7 @@ class Comparison:
     def difference_work(self):
         """What a thread must do so that the difference is that of the rank that is shown, or None."""
         node, ct, volume = self.node("difference"), self.ct, self.node("simulated")
-        if node is None or ct is None or volume is None or node.GetAttribute(_RANK) == volume.GetAttribute(_RANK):
+        if node is None or ct is None or volume is None or node.GetAttribute(RANK) == volume.GetAttribute(RANK):
             return None
         before, after = hold_volume(ct), hold_volume(volume)
 
@@ -299,5 +280,5 @@ class Comparison:
         if node is None or rank != self.shown_rank:
             return
         fill_volume_node(node, *made)
-        node.SetAttribute(_RANK, str(rank))
+        node.SetAttribute(RANK, str(rank))
         node.SetName(f"SIMULATED difference to before, rank {rank}")

@@ -1,4 +1,4 @@
-"""Sample cases: as nodes, and in Slicer's module Sample Data."""
+"""Sample cases as nodes."""
 
 import numpy as np
 
@@ -47,22 +47,3 @@ def add_to_scene(scene, sample, prepared=None):
     ct = volume_to_node(scene, sample.ct, f"Sample {sample.name}", image)
     segmentation = labels_to_segmentation(scene, labels, f"Sample {sample.name}: liver and tumour", ct)
     return ct, segmentation
-
-
-def register(sample_data_logic, scene, icon):
-    """Show the samples in the module Sample Data.
-
-    MeWMLib fetches them and compares their SHA-256, so no address is given here.
-
-    Args:
-        sample_data_logic: `SampleData.SampleDataLogic`.
-        scene: where a sample is loaded to.
-        icon: path of their picture.
-    """
-    for name in SAMPLES:
-        sample_data_logic.registerCustomSampleDataSource(
-            category="MeWM",
-            sampleName=f"MeWM {name}",
-            customDownloader=lambda _source, name=name: list(add_to_scene(scene(), load_sample(name))),
-            thumbnailFileName=icon,
-        )

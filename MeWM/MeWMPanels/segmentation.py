@@ -1,12 +1,12 @@
 """Panel Segmentation: the segmenter, your own segmentation, the Segment Editor, findings, and what is to be treated."""
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
 from MeWMLib.core.errors import MeWMError
 from MeWMLib.core.territory import Territory, known_parts
 from MeWMPanels.case_files import guess_segment, segments_of
+from MeWMPanels.editor import open_editor
 from MeWMPanels.panel import Panel, fill_combo, fill_table
 from MeWMPanels.tasks import findings_of, ticked_lesions
 
@@ -36,7 +36,7 @@ class SegmentationPanel(Panel):
         self.on_click(
             findButton=lambda: self.front.tasks.segment(),
             measureButton=lambda: self.front.tasks.measure(),
-            editButton=lambda: slicer.util.selectModule("SegmentEditor"),
+            editButton=lambda: open_editor(self.parameters.segmentation, self.parameters.ct),
         )
         self.on_choice(
             liverBox=lambda segment: self._choose("liver", segment),
@@ -65,7 +65,7 @@ class SegmentationPanel(Panel):
 
     def _go_to_row(self):
         lesions, row = findings_of(self.parameters.findings)["lesions"], self.ui.findingsTable.currentRow()
-        if 0 <= row < len(lesions):
+        if 0 <= row < len(lesions) and not self.front.findings_outdated:
             self.front.views.to_lesion(lesions[row]["centre_ras_mm"])
 
     def refresh(self):
@@ -117,6 +117,9 @@ class SegmentationPanel(Panel):
             text = _("Liver {liver:.0f} ml, tumour {tumour:.1f} ml.")
             text = text.format(liver=findings["liver_ml"], tumour=sum(one["volume_ml"] for one in lesions))
             text = "\n".join([text, *(f"{one['severity']}: {one['text']}" for one in findings.get("questions", []))])
+            outdated = self.front.findings_outdated
+            if outdated:
+                text = _("Outdated: {reason} Press Measure lesions.").format(reason=outdated) + "\n" + text
         self.ui.findingsLabel.setText(text)
         self._show_treated()
 
@@ -125,7 +128,9 @@ class SegmentationPanel(Panel):
         parameters = self.parameters
         ticked = ticked_lesions(parameters)
         text = _("Nothing is ticked: all tumour is treated that is in the cube around the largest lesion.")
-        if ticked:
+        if ticked and self.front.findings_outdated:
+            text = _("The ticks are for lesions that were measured before something changed: measure again.")
+        elif ticked:
             numbers = ", ".join(map(str, ticked))
             text = _("Treated: lesion {numbers}, as far as the cube around the largest of them reaches.")
             text = text.format(numbers=numbers)

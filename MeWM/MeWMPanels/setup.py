@@ -3,7 +3,8 @@
 import slicer
 from slicer.i18n import tr as _
 
-from MeWMPanels import install
+from MeWMPanels import about, install
+from MeWMPanels.background import Poller
 from MeWMPanels.panel import Panel, chosen_file, fill_combo
 from MeWMPanels.server_section import ServerSection
 
@@ -16,6 +17,10 @@ class SetupPanel(Panel):
     def setup(self):
         self.on_choice(bundleBox=lambda name: setattr(self.parameters.computer, "bundle", name or ""))
         self.on_click(importButton=self._import_bundle, removeButton=self._remove_bundle, installButton=self.install)
+        self.on_click(checkButton=self._check, copyButton=self._copy)
+        self._found = None
+        # without a desk, that is where packages are missing, there is no poller yet
+        self._poller = self.front.desk.poller if self.front.desk is not None else Poller()
         self.server = ServerSection(self)
         if self.front.desk is not None:
             self.server.attach(self.front.desk, self.front.messages)
@@ -44,6 +49,20 @@ class SetupPanel(Panel):
         if slicer.util.confirmOkCancelDisplay(_("Delete the model {name}?").format(name=name), "MeWM"):
             bundles.delete_bundle(name)
             self.parameters.computer.bundle = ""
+
+    def _check(self):
+        """Ask the worker's Python what there is."""
+        self.ui.systemLabel.setText(_("Asking the Python of the worker..."))
+
+        def done(found):
+            self._found = found
+            self.refresh()
+
+        self._poller.run(lambda: about.ask(about.slicer_python()), done, self.front.messages.show)
+
+    def _copy(self):
+        """Copy everything that a bug report needs."""
+        slicer.app.clipboard().setText("\n".join(about.lines(self._found, self.front.messages.cause)))
 
     def install(self):
         """Ask, then install what is missing; errors as `install.install`."""
@@ -75,6 +94,8 @@ class SetupPanel(Panel):
             if lacking
             else _("All packages are installed.")
         )
+        if self._found is not None:
+            ui.systemLabel.setText("\n".join(about.lines(self._found, self.front.messages.cause)))
         busy = _("A job is running") if self.front.desk is not None and self.front.desk.busy else ""
         remote = _("A server's models are managed on the server") if away else ""
         self.enable_each(

@@ -26,8 +26,9 @@ class SimulationPanel(Panel):
 
     def _listed(self):
         """Name, protocol and why it is forbidden, or ""."""
+        outdated = self.front.findings_outdated
         for name, protocol in protocols_of(self.parameters.protocols):
-            found = rule_findings(protocol, self.parameters)
+            found = rule_findings(protocol, self.parameters, outdated=outdated)
             yield name, protocol, next((f.reason for f in found if f.severity == FORBIDDEN), "")
 
     def _chosen(self):

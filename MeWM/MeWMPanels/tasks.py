@@ -22,22 +22,27 @@ from MeWMLib.jobs.runner import LocalRunner
 from MeWMLib.jobs.table import kind_of
 from MeWMLib.policy.goal import read_goal, with_facts
 from MeWMLib.policy.rules import FORBIDDEN, TOUCHED, explain
+from MeWMLib.scene.origin import Origin
 from MeWMLib.scene.segmentations import labels_to_segmentation, prepare_labels
 from MeWMPanels import case_files, reports, results
+from MeWMPanels.origin import OutdatedError, times
 from MeWMPanels.parameters import clinical_json
 
 
-def explained(protocol, parameters, complete=True):
-    """What every clinical rule says about a protocol in this patient, the goal and the measured lesions included."""
+def explained(protocol, parameters, complete=True, outdated=""):
+    """What every clinical rule says about a protocol in this patient, the goal and the measured lesions included.
+
+    Lesions that are `outdated` count as not measured.
+    """
     clinical, goal = goal_of(parameters)
-    found = parameters.findings
+    found = "" if outdated else parameters.findings
     findings = from_plain(Findings, parse_json(found), "the findings", strict=False) if found else None
     return explain(protocol, clinical, complete, findings=findings, goal=goal)
 
 
-def rule_findings(protocol, parameters, complete=True):
+def rule_findings(protocol, parameters, complete=True, outdated=""):
     """The rules that a protocol touches."""
-    return [entry for entry in explained(protocol, parameters, complete) if entry.state == TOUCHED]
+    return [entry for entry in explained(protocol, parameters, complete, outdated) if entry.state == TOUCHED]
 
 
 def goal_of(parameters):
@@ -66,10 +71,11 @@ class Tasks:
         on_candidates: called with the ranked candidates that an exploration has so far.
         on_comparison: called with a comparison that came into the scene.
         python: called for the Python that the report is made with.
+        watch: the `origin.Watch`.
     """
 
-    def __init__(self, desk, parameters, on_candidates, on_comparison, python):
-        self.desk, self.parameters, self.python = desk, parameters, python
+    def __init__(self, desk, parameters, on_candidates, on_comparison, python, watch):
+        self.desk, self.parameters, self.python, self.watch = desk, parameters, python, watch
         self.on_candidates, self.on_comparison = on_candidates, on_comparison
         self._count = itertools.count(1)
         self._folder = None
@@ -91,6 +97,7 @@ class Tasks:
         """Find liver and tumour in the chosen CT, then measure."""
         held, ct_id = case_files.hold_ct(self.parameters()), self.parameters().ct.GetID()
         folder, clinical = self._open("segment"), clinical_json(self.parameters().clinical)
+        goal = self.parameters().exploration.goal
         out = folder / "found.seg.nrrd"
 
         def write():
@@ -102,11 +109,14 @@ class Tasks:
 
         def read():
             labels = io.read_labels(out, volume.geometry)
-            return case_files.written_case(volume, labels, clinical, folder), prepare_labels(labels)
+            return case_files.written_case(volume, labels, clinical, folder, goal), prepare_labels(labels)
 
         case, prepared = yield partial(self.desk.aside, read)
         parameters = self.parameters()
         ct = slicer.mrmlScene.GetNodeByID(ct_id)
+        if parameters.ct is not ct:
+            self.desk.say(_("Another CT was chosen meanwhile: its liver and tumour were not looked for"))
+            return
         name = f"{ct.GetName()} " if ct is not None else ""
         node = labels_to_segmentation(slicer.mrmlScene, prepared, _("Liver and tumour") + f" ({name}MeWM)", ct)
         parameters.segmentation = node
@@ -114,16 +124,16 @@ class Tasks:
         self.desk.say(_("Liver and tumour were found. Look at the outlines before you trust what follows"))
         self._again = self.measure
         case_files.require_tumour(case.labels, node.GetName())
-        yield from self._measure(case)
+        yield from self._measure(case, times(parameters))
 
     @_task
     def measure(self):
         """Measure the lesions of the chosen segmentation and ask the policy for drugs and embolics."""
-        held = case_files.HeldCase(self.parameters())
+        held, seen = case_files.HeldCase(self.parameters()), times(self.parameters())
         folder = self._open("propose")
 
         case = yield partial(self.desk.aside, partial(held.write, folder))
-        yield from self._measure(case)
+        yield from self._measure(case, seen)
 
     @_task
     def simulate(self, named):
@@ -141,17 +151,19 @@ class Tasks:
                 what=_("No protocol was chosen"), remedy=_("Tick one in the panel Simulation, or add one in Actions")
             )
         for name, protocol in named:
-            forbidden = [f for f in rule_findings(protocol, parameters) if f.severity == FORBIDDEN]
+            forbidden = [f for f in self._rules(protocol, parameters) if f.severity == FORBIDDEN]
             if forbidden:
                 raise ProtocolError(
                     what=_("The clinical rules forbid a protocol"),
                     given=f"{name}: {forbidden[0].reason} ({forbidden[0].source})",
                     remedy=_("Change it in the panel Actions, or untick it"),
                 )
+        self._require_targets(parameters)
         held, source = case_files.HeldCase(parameters), _source(parameters)
         folder, pack = self._open("simulate"), parameters.simulation
 
         case = yield partial(self.desk.aside, partial(held.write, folder))
+        source.origin = case.origin
         plans = []
         for number, (name, protocol) in enumerate(named, start=1):
             plans.append(folder / f"protocol-{number}")
@@ -167,6 +179,7 @@ class Tasks:
             mine: a protocol of the user that is simulated beside the first one, or None.
         """
         parameters = self.parameters()
+        self._require_targets(parameters)
         held, source = case_files.HeldCase(parameters), _source(parameters)
         folder = self._open("plan")
         pack, out = parameters.exploration, folder / "plan"
@@ -177,6 +190,7 @@ class Tasks:
                 self.on_candidates(results.candidates_in(out))
 
         case = yield partial(self.desk.aside, partial(held.write, folder))
+        source.origin = case.origin
         inputs = {**case.inputs, **case.session, **self._goal(), **({"mine": mine.text} if mine is not None else {})}
         yield self._job("plan", inputs, out, pack, parameters.simulation, on_event=on_event)
         yield from self._show([out], case, source)
@@ -235,12 +249,31 @@ class Tasks:
         folder.mkdir(parents=True)
         return folder
 
-    def _measure(self, case):
-        """Steps: measure the lesions of a case and keep what is proposed."""
+    def _rules(self, protocol, parameters):
+        outdated = self.watch.reasons(parameters, Origin.from_text(parameters.origin))
+        return rule_findings(protocol, parameters, outdated=" ".join(outdated))
+
+    def _require_targets(self, parameters):
+        """Refuse ticks that are numbers of other lesions than those that are there now."""
+        outdated = self.watch.reasons(parameters, Origin.from_text(parameters.origin))
+        if parameters.targets and outdated:
+            raise OutdatedError(
+                what=_("The lesions that are ticked were measured before something changed"),
+                given=" ".join(outdated),
+                remedy=_("Press Measure lesions in the panel Segmentation, then tick again what is to be treated"),
+            )
+
+    def _measure(self, case, seen):
+        """Steps: measure the lesions of a case and keep what is proposed; `seen` are the `times` of what was read."""
         pack = self.parameters().exploration
         # measuring does not rely on the goal; the panel Exploration asks before a search does
         result = yield self._job("propose", {**case.inputs, "goal": pack.goal, "accept_goal": True}, None, pack)
         parameters = self.parameters()
+        if times(parameters)[:1] != seen[:1]:
+            self.desk.say(_("Another CT was chosen meanwhile: the findings are not kept"))
+            return
+        parameters.origin = case.origin.to_text()
+        self.watch.know(seen, case.origin)
         parameters.findings = json.dumps({**result["findings"], "questions": result.get("questions", [])})
         parameters.targets = ""  # the numbers were those of other lesions
         told = ("policy", "drugs", "embolics", "reasons", "sources")

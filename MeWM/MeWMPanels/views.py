@@ -13,6 +13,7 @@ from MeWMLib.scene.nodes import SIMULATED_MARK
 from MeWMLib.scene.views import set_layers
 
 STANDARD = ("Red", "Green", "Yellow")
+_SCALAR = "vtkMRMLScalarVolumeNode"
 MAPS = ("difference", "uncertainty")
 SIDE_BY_SIDE = ("MeWM-Before", "MeWM-Simulated", "MeWM-Difference")
 #: Slicer asks extensions to use numbers that nobody else uses.
@@ -36,6 +37,12 @@ def map_of(comparison, name):
     """The node of a map for the rank that is shown, or None: the uncertainty is known for one rank only."""
     node = comparison.node(name) if name in MAPS else None
     return node if rank_of(node) == comparison.shown_rank else None
+
+
+def results_of(scene):
+    """Every node of a comparison in a scene."""
+    nodes = (scene.GetNthNode(n) for n in range(scene.GetNumberOfNodes()))
+    return [node for node in nodes if node.GetAttribute("MeWM.Comparison")]
 
 
 class Views:
@@ -72,6 +79,21 @@ class Views:
         self._segmentations(comparison, pack)
         self._mark(simulated is not None)
 
+    def show_ct(self, ct):
+        """Show a CT alone, in place of whatever comparison was shown."""
+        self._lay_out(False)
+        shown = results_of(slicer.mrmlScene)
+        for name in STANDARD:
+            composite = slice_nodes(slicer.mrmlScene, name)[1]
+            set_layers(composite, ct, None, 0.0)
+        for node in shown:
+            if node.IsA("vtkMRMLSegmentationNode") and node.GetDisplayNode() is not None:
+                node.GetDisplayNode().SetVisibility(False)
+            legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node) if node.IsA(_SCALAR) else None
+            if legend is not None:
+                legend.SetVisibility(False)
+        self._mark(False)
+
     def flicker(self, on):
         """Let the simulated CT come and go, twice a second."""
         if on:
@@ -95,6 +117,10 @@ class Views:
         for renderer, actor in self._marks.values():
             renderer.RemoveViewProp(actor)
         self._marks = {}
+
+    def leave(self):
+        """Go back from MeWM's own layout to Slicer's usual one: its views would be made again in an empty scene."""
+        self._lay_out(False)
 
     def _toggle(self):
         self._flicker_on = not self._flicker_on
@@ -155,7 +181,7 @@ class Views:
 
         def failed(error):
             self._drawing.discard(name)
-            logging.warning("MeWM: the surfaces cannot be drawn: %s", error)
+            logging.error("MeWM: the surfaces cannot be drawn: %s", error)
 
         self._poller.run(lambda: surfaces.compute(held), add, failed)
 

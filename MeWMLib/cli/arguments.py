@@ -7,6 +7,7 @@ chosen, and the module that runs it is imported after that.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -27,6 +28,8 @@ _SETTINGS = {
     "steps": "sampling steps of the dynamics model",
     "guidance": "classifier-free guidance; 1 means none",
     "weeks": "from treatment to the simulated scan; for a dynamics model on coarse maps",
+    "judge": "what the risk goes by: the simulated image, the same with the outline that the segmenter sees in it, or "
+    "what the model predicts; for a dynamics model on coarse maps",
     "keep": "how many of the best are written as volumes",
     "dose_levels": "doses of each agent that a second stage tries for the best; 0 leaves doses out",
     "toxicity_weight": "added to the log-risk for each clinical rule that warns of a protocol; 0 in the free space",
@@ -304,9 +307,9 @@ def _job(parser: argparse.ArgumentParser, kind: JobKind) -> None:
 
 
 def _settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
-    from MeWMLib.core.plan import SEARCH_NAMES, SPACES, PlanSettings
+    from MeWMLib.core.plan import JUDGES, SEARCH_NAMES, SPACES, PlanSettings
 
-    choices = {"search": SEARCH_NAMES, "space": SPACES}
+    choices = {"search": SEARCH_NAMES, "space": SPACES, "judge": JUDGES}
 
     group = parser.add_argument_group("settings (a letter is that of Algorithm 1 of the paper)")
     for name in names:
@@ -315,4 +318,12 @@ def _settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
             group.add_argument(f"--{name}", choices=choices[name], help=f"{_SETTINGS[name]} (default {default})")
         else:
             flag, text = "--" + name.replace("_", "-"), f"{_SETTINGS[name]} (default {default:g})"
-            group.add_argument(flag, type=type(default), metavar="N", help=text)
+            group.add_argument(flag, type=_finite if isinstance(default, float) else int, metavar="N", help=text)
+
+
+def _finite(text: str) -> float:
+    """A number of the command line; "nan" and "inf" are none that a setting may have."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError("not a finite number: " + text)
+    return number

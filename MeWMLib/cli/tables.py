@@ -66,6 +66,9 @@ def plan(document: PlanDocument, output: Output) -> None:
     reasons = {w.rule: f"{w.severity}: {w.reason}" for c in candidates[:_SHOWN] for w in c.warnings}
     for rule, reason in sorted(reasons.items()):
         output.result(f"  {rule}: {reason}")
+    viable = candidates[0].viable
+    if viable is not None:
+        output.result(f"Viable tumour after treatment{' of rank 1' if ranked else ''}: {viable.text}.")
     for line in rule_lines(candidates[0]):
         output.result(line)
     output.result(_MEANING)

@@ -20,6 +20,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from MeWMLib.cohorts.sample_table import LITS_117 as _LITS_117
+from MeWMLib.cohorts.sample_table import LITS_117_SHA256 as _LITS_117_SHA256
+from MeWMLib.cohorts.sample_table import LITS_117_WHEEL as _LITS_117_WHEEL
+from MeWMLib.cohorts.sample_table import SAMPLES as SAMPLES
+from MeWMLib.cohorts.sample_table import SampleInfo
 from MeWMLib.core.errors import SampleError, UnreadableFileError
 from MeWMLib.core.folders import cache_folder
 from MeWMLib.core.io import atomic_path, read_labels, read_volume, write_labels, write_volume
@@ -28,23 +33,8 @@ from MeWMLib.core.volume import LabelMap, Volume, centred_grid
 Progress = Callable[[str], None]
 Run = Callable[[list[str]], subprocess.CompletedProcess[str]]
 
-_LITS_TERMS = (
-    "Sample lits-117: a part of training volume 117 of the Liver Tumor Segmentation Benchmark (LiTS), portal phase, "
-    "with its expert labels, as carried by the Python package liver-ct-segmentation-package 1.6.0. LiTS terms apply: "
-    "for research, with attribution to Bilic et al., The Liver Tumor Segmentation Benchmark (LiTS), Medical Image "
-    "Analysis 84:102680, 2023. No released weights are trained on it."
-)
-_SYNTHETIC_TERMS = "Sample synthetic: drawn by MeWM from a seed; it shows no real patient."
 #: The first patient of the range that no weights are trained on.
 SYNTHETIC_SEED = 200_000
-
-
-@dataclass(frozen=True)
-class SampleInfo:
-    """What is known of a sample before it is loaded: one line for a menu, and terms of use that are shown once."""
-
-    title: str
-    terms: str
 
 
 @dataclass(frozen=True)
@@ -63,15 +53,6 @@ class Sample(SampleInfo):
     labels: LabelMap
 
 
-SAMPLES: dict[str, SampleInfo] = {
-    "lits-117": SampleInfo(
-        "Real portal-phase CT with several dark lesions (LiTS 117, a 128^3 crop, 5 MB)", _LITS_TERMS
-    ),
-    "synthetic": SampleInfo("Synthetic CT with liver tumours, drawn without a network", _SYNTHETIC_TERMS),
-}
-_LITS_117 = "liver-ct-segmentation-package==1.6.0"
-_LITS_117_WHEEL = "liver_ct_segmentation_package-1.6.0-py2.py3-none-any.whl"
-_LITS_117_SHA256 = "67ffa526d8500ce5e3d9f2c96c1690543d811d352d93d531301d35791b9d6bba"
 _LITS_117_FILES = tuple(f"liver_ct_segmentation_package/data/{name}_117.mrc" for name in ("img", "lab"))
 # The file is an array indexed (x, y, z) without spacing. Orientation was decided by looking at slices: on the last axis
 # kidneys and bowel come first, lung and dome last (superior); along the second the abdominal wall comes first and the

@@ -51,16 +51,58 @@ class TumourChange:
         return {**asdict(self), "viable_change_percent": self.viable_change_percent}
 
 
+#: Predicted and measured viable tumour are said to differ by more than this share of the tumour before treatment.
+VIABLE_TOLERANCE = 0.15
+
+
+@dataclass(frozen=True)
+class CrossCheck:
+    """Viable tumour (ml) of an outcome as the model predicts it, and as it is measured in the simulated image.
+
+    Attributes:
+        predicted_ml, measured_ml: means over the replicas.
+        tumour_ml: all of it before treatment, which the difference is compared with.
+    """
+
+    predicted_ml: float
+    measured_ml: float
+    tumour_ml: float
+
+    @classmethod
+    def over(cls, scores: Sequence[ReplicaScore]) -> CrossCheck | None:
+        """Means over the replicas of one protocol; None where one of the two is not known."""
+        predicted, measured = ([getattr(s, f"{w}_viable_ml") for s in scores] for w in ("predicted", "measured"))
+        if not scores or None in predicted or None in measured:
+            return None
+        before = [s.change.volume_ml_before for s in scores]
+        return cls(*(float(np.mean(values)) for values in (predicted, measured, before)))
+
+    @property
+    def differ(self) -> bool:
+        """True if the two differ by more than `VIABLE_TOLERANCE`."""
+        return abs(self.predicted_ml - self.measured_ml) > VIABLE_TOLERANCE * self.tumour_ml
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {**asdict(self), "tolerance_ml": VIABLE_TOLERANCE * self.tumour_ml, "differ": self.differ}
+
+    @property
+    def text(self) -> str:
+        """In one line, such as "predicted by the model 3.1 ml, measured in the image 3.4 ml"."""
+        beyond = f", which is more than {100 * VIABLE_TOLERANCE:.0f} % of the tumour apart" if self.differ else ""
+        both = f"predicted by the model {self.predicted_ml:.1f} ml, measured in the image {self.measured_ml:.1f} ml"
+        return both + beyond
+
+
 @dataclass(frozen=True)
 class ReplicaScore:
     """What one simulated replica says; a few numbers, so that thousands fit into memory and a journal.
 
     Attributes:
         log_risk, months, survival: what the survival network says.
-        change: what happened to the tumour; its viable volume is the predicted one where there is one.
+        change: what happened to the tumour; its volumes are those that the risk is based on (`PlanSettings.judge`).
         members: log-risk by each member of the survival ensemble; empty without one.
-        predicted_viable_ml: viable tumour that the simulation was conditioned on, and that the risk is based on; None
-            where it was measured in the image.
+        predicted_viable_ml: viable tumour as the model predicts it; None for an image from elsewhere.
         measured_viable_ml: viable tumour measured in the simulated image; None in journals of older versions.
     """
 

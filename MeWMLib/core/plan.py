@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from MeWMLib.core.errors import PlanSettingsError, UnreadableFileError
-from MeWMLib.core.outcome import Risk, SampleLook, TumourChange, in_numbers
+from MeWMLib.core.outcome import CrossCheck, Risk, SampleLook, TumourChange, in_numbers
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.records import from_plain, record_to_plain, to_plain
 from MeWMLib.core.templates import described, template_of
@@ -17,11 +17,14 @@ from MeWMLib.core.unjudged import unjudged_in_words
 
 SEARCH_NAMES = ("beam", "exhaustive", "best_first")
 TEMPLATES, FREE = SPACES = ("templates", "free")
+IMAGE, ASSISTANT, MODEL = JUDGES = ("image", "assistant", "model")
 #: What the defaults are in each space. Any combination is scored by the risk alone, as printed in the paper.
 _BY_SPACE: dict[str, dict[str, float]] = {
     TEMPLATES: {"drug_horizon": 3, "toxicity_weight": 0.1, "complexity_weight": 0.05},
     FREE: {"drug_horizon": 2, "toxicity_weight": 0.0, "complexity_weight": 0.0},
 }
+#: Settings that are words.
+_WORDS = ("search", "space", "judge")
 #: Lowest and highest value of the settings that may not be from 1 to 100.
 _LIMITS = {
     "guidance": (0, 20),
@@ -48,6 +51,8 @@ class PlanSettings:
         steps: sampling steps of the dynamics model.
         guidance: classifier-free guidance scale; 1 means none.
         weeks: from treatment to the scan that is simulated; of use to a dynamics model on coarse maps.
+        judge: what the risk goes by with a dynamics model on coarse maps: viable tumour measured in the simulated
+            "image", the same in the outline that the segmenter ("assistant") sees, or what the "model" predicts.
         keep: how many of the best protocols are written as volumes.
         dose_levels: doses of each agent that a second stage tries for the best `keep` protocols; 0 leaves doses out.
         toxicity_weight, complexity_weight, uncertainty_weight: what else counts beside the risk (`planning.utility`).
@@ -66,6 +71,7 @@ class PlanSettings:
     steps: int = 8
     guidance: float = 1.0
     weeks: float = 5.0
+    judge: str = IMAGE
     keep: int = 3
     dose_levels: int = 0
     toxicity_weight: float = None  # type: ignore[assignment]
@@ -73,11 +79,11 @@ class PlanSettings:
     uncertainty_weight: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.search not in SEARCH_NAMES:
-            raise PlanSettingsError(what="Unknown search", given=self.search, remedy="Use " + " or ".join(SEARCH_NAMES))
         space = self.space or (FREE if self.search == "beam" else TEMPLATES)
-        if space not in SPACES:
-            raise PlanSettingsError(what="Unknown space of protocols", given=space, remedy="Use " + " or ".join(SPACES))
+        for name, known in (("search", SEARCH_NAMES), ("space", SPACES), ("judge", JUDGES)):
+            word = space if name == "space" else getattr(self, name)
+            if word not in known:
+                raise PlanSettingsError(what=f"Unknown {name}", given=str(word), remedy="Use " + " or ".join(known))
         if space == TEMPLATES and self.search == "beam":
             raise PlanSettingsError(
                 what="A beam search builds protocols agent by agent and fills no templates",
@@ -85,7 +91,7 @@ class PlanSettings:
                 remedy="Use the search best_first or exhaustive, or the space free",
             )
         object.__setattr__(self, "space", space)
-        defaults: dict[str, Any] = {f.name: f.default for f in fields(self) if f.name not in ("search", "space")}
+        defaults: dict[str, Any] = {f.name: f.default for f in fields(self) if f.name not in _WORDS}
         defaults |= _BY_SPACE[space]
         for name, default in defaults.items():
             if getattr(self, name) is None:
@@ -182,6 +188,7 @@ class Candidate:
         unjudged: the rules that cannot be judged, by the clinical field that is missing; empty
             where all were asked, None where that was not recorded.
         look: of the sample that its volume shows; None where none was judged.
+        viable: the viable tumour as it is predicted, and as it is measured; None where one of them is not known.
         rank: its place in the plan that holds it, 1 for the best; 0 outside of a plan.
     """
 
@@ -194,6 +201,7 @@ class Candidate:
     contributions: tuple[Contribution, ...] = ()
     unjudged: dict[str, tuple[str, ...]] | None = field(default=None, hash=False)
     look: SampleLook | None = None
+    viable: CrossCheck | None = None
     rank: int = field(default=0, compare=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -219,6 +227,7 @@ class Candidate:
             "contributions": to_plain(self.contributions),
             "unjudged": to_plain(self.unjudged),
             "look": to_plain(self.look),
+            "viable": None if self.viable is None else self.viable.to_json(),
         }
 
     @property

@@ -54,6 +54,7 @@ def propose(task: Task) -> dict[str, Any]:
     require_indicated(task.goal()[0], bool(task.job.inputs.get("allow_forbidden")))
     ready = task.patient()
     world, patient = ready.world, ready.patient
+    settings = world.settled(settings)
     with task.report.stage("propose", "Proposing drugs and embolics"):
         if task.job.inputs.get("preview"):
             return task.preview(world, patient, settings, Path(str(task.job.inputs["preview"])))

@@ -157,7 +157,7 @@ def _in_folder(task: Task, work: Callable[[_Work], dict[str, Any]]) -> dict[str,
         # some rules ask for what was measured on the labels
         patient = ready.patient
         require_allowed(protocol, patient.clinical, insists, patient.findings, patient.goal)
-    used = from_plain(LabelsUsed, to_plain(ready.entry))
+    used, settings = from_plain(LabelsUsed, to_plain(ready.entry)), ready.world.settled(settings)
     try:
         return work(_Work(task, ready.case, settings, folder, ready.world, ready.patient, used, ready.questions))
     finally:

@@ -67,6 +67,26 @@ _SIGNALS: dict[str, tuple[str, type[WorkerError], str]] = {
 }
 
 
+#: What Slicer's launcher, PythonSlicer, writes when its Python was ended by a signal; its own exit code is then 1.
+_LAUNCHER_WORDS = "exit abnormally - report the problem"
+#: Windows has no signals but status codes for these ends, from this one on.
+_FIRST_STATUS = 0xC0000000
+_STATUS = {
+    0xC0000005: "SIGSEGV", 0xC000001D: "SIGILL", 0xC00000FD: "SIGSEGV", 0xC0000374: "SIGABRT", 0xC0000409: "SIGABRT",
+    0xC0000017: "SIGKILL", 0xC000012D: "SIGKILL",
+}  # fmt: skip
+
+
+def _signal_of(code: int) -> str:
+    """Name of the signal that ended a process, told as it is, by a shell, or by Windows; "" for none."""
+    if code < 0:
+        return next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
+    if code >= _FIRST_STATUS:
+        return _STATUS.get(code, f"status {code:#x}")
+    # a shell or a launcher in between adds 128
+    return next((known.name for known in signal.Signals if known + 128 == code), "")
+
+
 def exit_error(code: int, stderr: str) -> WorkerError:
     """Say why a worker ended without a result.
 
@@ -76,10 +96,14 @@ def exit_error(code: int, stderr: str) -> WorkerError:
     kind: type[WorkerError] = WorkerError
     remedy = "Run it again; if it happens again, report it with the lines above"
     how = f"exit code {code}"
-    if code < 0:
-        name = next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
+    name = _signal_of(code)
+    if name:
         reason, kind, remedy = _SIGNALS.get(name, ("", kind, remedy))
         how = f"it was ended by {name}{reason}"
+    elif _LAUNCHER_WORDS in stderr.lower():
+        # which signal it was, the launcher does not say
+        how = "it was ended by a signal, because the memory ran out or a native library crashed"
+        kind, remedy = WorkerKilledError, f"{MEMORY_REMEDY}; run `mewm doctor`"
     if "MemoryError" in stderr or "out of memory" in stderr.lower():
         how += ", out of memory"
         kind, remedy = WorkerKilledError, MEMORY_REMEDY

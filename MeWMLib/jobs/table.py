@@ -260,7 +260,7 @@ _POST = (
     Input("registered", "also write the registered CT and the deformation beside --out", "on"),
 )
 _PLAN_FOLDER = Output("plan", "folder to write")
-_SIMULATION_SETTINGS = ("replicas", "steps", "guidance", "weeks")
+_SIMULATION_SETTINGS = ("replicas", "steps", "guidance", "weeks", "judge")
 
 _KINDS = (
     JobKind(

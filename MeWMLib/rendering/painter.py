@@ -20,7 +20,7 @@ from MeWMLib.rendering.expected_iodine import IodineField, TreatedLattice
 from MeWMLib.rendering.grains import FloatArray, GrainConstants, Grains, spread_grains
 from MeWMLib.rendering.iodine import KVP, rise_hu
 from MeWMLib.rendering.scan_estimate import Box, ScanEstimate
-from MeWMLib.rendering.scanner import sharpened, streaks
+from MeWMLib.rendering.scanner import HU_RANGE, sharpened, streaks
 from MeWMLib.rendering.upsampling import between, upsampled
 
 #: The weight falls to 0 at this distance from treated tumour (mm).
@@ -224,6 +224,8 @@ def expected_image(
 def with_change(before: Volume, box: Box, change: FloatArray, provenance: Provenance) -> Volume:
     """The simulated scan: geometry and type of `before`, and its bits wherever the change is 0.
 
+    Nothing is moved beyond what a scanner shows (`HU_RANGE`); metal that lies beyond it already stays.
+
     Args:
         before: the scan before treatment.
         box: where the change is.
@@ -232,7 +234,10 @@ def with_change(before: Volume, box: Box, change: FloatArray, provenance: Proven
     """
     out = before.array.copy()
     part, touched = out[box], change != 0
-    part[touched] = in_dtype(part[touched].astype(np.float32) + change[touched], out.dtype)
+    was = part[touched].astype(np.float32)
+    low, high = (np.float32(end) for end in HU_RANGE)
+    after = np.clip(was + change[touched], np.minimum(was, low), np.maximum(was, high))
+    part[touched] = in_dtype(after, out.dtype)
     return before.with_array(out, provenance)
 
 

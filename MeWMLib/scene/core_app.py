@@ -1,11 +1,14 @@
-"""Slicer's own core without the Slicer application: a scene, the module logics and file storage, from `slicer-core`.
+"""Slicer's own core without the Slicer application: a scene, the module logics and file storage.
 
-Inside the Slicer application nothing of this is needed: there the scene is `slicer.mrmlScene`, and every other file of
-this room takes the scene as an argument.
+It comes from `slicer-core` or, in the processes that the application's module starts, from PythonSlicer. There the
+package `slicer` holds Slicer's kits (MRML, segmentation core, base logic) and no class of a loadable module: each
+module has Python packages of its own, one for its logic and one for its nodes. Inside the application nothing of this
+is needed: there the scene is `slicer.mrmlScene`, and every other file of this room takes the scene as an argument.
 """
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -40,6 +43,34 @@ _MODULE_LOGICS = {
     "Tables": "vtkSlicerTablesLogic",
     "Plots": "vtkSlicerPlotsLogic",
 }
+#: Classes of nodes that this room uses and that belong to a loadable module. Until their package is imported, Python
+#: sees such a node as one of its base class, without its own methods.
+_MODULE_NODES = {"Sequences": "vtkMRMLSequenceBrowserNode"}
+
+
+def module_class(module: str, part: str, name: str) -> Any:
+    """A class of a loadable module, whether `slicer` holds it or the module's own package does.
+
+    Args:
+        module: name of the module, such as "Sequences".
+        part: "Logic", or "MRML" for its nodes.
+        name: of the class.
+
+    Raises:
+        DependencyError: neither of them has it.
+    """
+    if hasattr(slicer, name):
+        return getattr(slicer, name)
+    package = f"vtkSlicer{module}Module{part}Python"
+    try:
+        return getattr(importlib.import_module(package), name)
+    except (ImportError, AttributeError) as error:
+        raise DependencyError(
+            what=f"This Python cannot reach Slicer's module {module}",
+            given=f"{name} is neither in the package slicer nor in {package} ({error})",
+            remedy="Run it with Slicer's own PythonSlicer, whose PYTHONPATH names the folder qt-loadable-modules, or "
+            f"install: {install_command('scene')}",
+        ) from error
 
 
 class SlicerCore(AbstractContextManager["SlicerCore"]):
@@ -62,8 +93,10 @@ class SlicerCore(AbstractContextManager["SlicerCore"]):
         self.application_logic.SetModuleLogic("Colors", colours)
         self.application_logic.SetSliceLogics(vtk.vtkCollection())
         self.logics: dict[str, Any] = {"Colors": colours}
+        for name, class_name in _MODULE_NODES.items():
+            module_class(name, "MRML", class_name)
         for name, class_name in _MODULE_LOGICS.items():
-            logic = self.logics[name] = self.in_scene(getattr(slicer, class_name)())
+            logic = self.logics[name] = self.in_scene(module_class(name, "Logic", class_name)())
             self.application_logic.SetModuleLogic(name, logic)
         slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene, True)
         # Storage nodes ask the scene for a data-IO manager with a cache folder; without one they refuse to read.
@@ -117,4 +150,4 @@ def vtk_errors() -> Iterator[list[str]]:
         vtk.vtkOutputWindow.SetInstance(before)
 
 
-__all__ = ["SlicerCore", "numpy_support", "slicer", "vtk", "vtk_errors"]
+__all__ = ["SlicerCore", "module_class", "numpy_support", "slicer", "vtk", "vtk_errors"]

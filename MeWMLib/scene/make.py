@@ -9,13 +9,13 @@ from MeWMLib.core.io import atomic_path
 from MeWMLib.core.plan_folder import PlanFolder
 from MeWMLib.scene.annotate import png_bytes
 from MeWMLib.scene.charts import tree_chart
-from MeWMLib.scene.comparison import build_comparison
 from MeWMLib.scene.core_app import SlicerCore
 from MeWMLib.scene.gl import DRIVER_PACKAGES, gl_available
 from MeWMLib.scene.mrb import write_mrb
+from MeWMLib.scene.origin import Origin
 from MeWMLib.scene.pictures import Progress, make_pictures
+from MeWMLib.scene.plan_nodes import add_plan
 from MeWMLib.scene.report import write_report
-from MeWMLib.scene.survival_plot import survival_nodes
 
 PICTURES, TREE = "pictures", "search_tree"
 NO_GL_NOTE = (
@@ -76,13 +76,12 @@ def make(directory: Path, progress: Progress, *, scene: bool = True, report: boo
             with atomic_path(directory / files[-1]) as temporary:
                 temporary.write_bytes(image)
         progress(0.55, "Writing the report")
-        write_report(directory / "report.html", document, pictures, notes)
+        write_report(directory / "report.html", document, pictures, notes, scene)
         files.append("report.html")
     if scene:
         progress(0.65, "Writing the scene for 3D Slicer")
         with SlicerCore() as core:
-            build_comparison(core.scene, document, before, labels, simulated)
-            survival_nodes(core.scene, plan.candidates)
+            add_plan(core.scene, document, before, labels, simulated, Origin.of(before, labels))
             write_mrb(core.scene, directory / "scene.mrb")
         files.append("scene.mrb")
     folder.record_made(files)

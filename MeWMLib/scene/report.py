@@ -76,6 +76,8 @@ def best_in_words(plan: Plan, named: bool = False, weighed: bool = False, partly
         f"{change.lipiodol_ml_after:.1f} ml of tumour hold lipiodol; the longest axial diameter goes from "
         f"{change.diameter_mm_before:.0f} mm to {change.diameter_mm_after:.0f} mm."
     )
+    if best.viable is not None:
+        sentences.append(f"Viable tumour after treatment: {best.viable.text}.")
     several = len(risk.replicas) > 1
     if several and len(plan.candidates) > 1 and plan.candidates[1].risk.interval[0] <= high:
         sentences.append(
@@ -93,7 +95,9 @@ def median_text(risk: Risk) -> str:
     return f"{risk.median_survival_months:.1f} months"
 
 
-def write_report(path: Path, document: PlanDocument, pictures: Sequence[Picture], notes: Sequence[str]) -> None:
+def write_report(
+    path: Path, document: PlanDocument, pictures: Sequence[Picture], notes: Sequence[str], scene: bool = True
+) -> None:
     """Write the report as one HTML file that needs no other file, no script and no network.
 
     Args:
@@ -101,16 +105,17 @@ def write_report(path: Path, document: PlanDocument, pictures: Sequence[Picture]
         document: the plan.
         pictures: from `pictures.make_pictures`.
         notes: what could not be made and why; shown near the top.
+        scene: `scene.mrb` is written beside it.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    html = render_report(document, pictures, notes)
+    html = render_report(document, pictures, notes, scene)
     with atomic_path(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
 
 
-def render_report(document: PlanDocument, pictures: Sequence[Picture], notes: Sequence[str]) -> str:
+def render_report(document: PlanDocument, pictures: Sequence[Picture], notes: Sequence[str], scene: bool = True) -> str:
     """Return the report as HTML; see `write_report`."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
@@ -136,6 +141,7 @@ def render_report(document: PlanDocument, pictures: Sequence[Picture], notes: Se
     kinds = (("drug", space.drugs), ("embolic", space.embolics))
     return environment.get_template("report.html.j2").render(
         plan=document,
+        scene=scene,
         ranking=plan,
         settings=asdict(document.settings),
         cancelled=plan.cancelled,

@@ -38,10 +38,25 @@ def protocol_table(scene: Any, candidates: Sequence[Candidate]) -> Any:
     columns += [
         Column("median survival (months)", medians, str, "empty if the curve stays above one half"),
         Column("viable volume change (%)", [c.viable_change_percent for c in changes], float, "of the treated region"),
+        *_both(candidates),
         Column("lipiodol (ml)", [c.lipiodol_ml_after for c in changes], float, "tumour at lipiodol density afterwards"),
         Column("warnings", rules, str, "clinical rules that the protocol touches, with their sources"),
     ]
     return add_table(scene, TABLE_NAME, columns)
+
+
+def _both(candidates: Sequence[Candidate]) -> list[Column]:
+    """Viable tumour as it is predicted and as it is measured, where both are known."""
+    pairs = [c.viable for c in candidates]
+    if not any(pairs):
+        return []
+    return [
+        Column(f"viable after, {who} (ml)", ["" if v is None else f"{ml(v):.1f}" for v in pairs], str, what)
+        for who, ml, what in (
+            ("predicted", lambda v: v.predicted_ml, "by the model"),
+            ("measured", lambda v: v.measured_ml, "in the simulated image"),
+        )
+    ]
 
 
 def _looks(candidate: Candidate) -> list[str]:

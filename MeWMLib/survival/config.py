@@ -15,6 +15,9 @@ from MeWMLib.core.records import from_plain, record_to_plain
 
 #: Sizes in the order in which the network takes them; natural logarithms.
 SIZE_COVARIATES = ("log_spacing_mm", "log1p_tumour_ml_before", "log1p_tumour_ml_after", "log1p_viable_ml_after")
+#: What else a network may be told: natural log of the weeks from treatment to the scan after, and 1 for the arterial
+#: phase, 0 for any other.
+SESSION_COVARIATES = ("log_weeks", "arterial")
 #: Features that one group normalisation shares.
 GROUP = 8
 #: Lowest and highest value of each field; far beyond any network that is trained.
@@ -38,6 +41,7 @@ class SurvivalConfig:
         covariates: names of the late inputs in order; NaN means that a value is not known.
         edges_months: edges of the survival intervals, rising from 0.
         members: bootstrap members of the last layer; 0 in bundles that were made without them.
+        images: False for a Cox model of the covariates alone, which looks at no image.
     """
 
     width: int = 16
@@ -49,6 +53,7 @@ class SurvivalConfig:
     covariates: tuple[str, ...] = SIZE_COVARIATES
     edges_months: tuple[float, ...] = (0, 3, 6, 9, 12, 18, 24, 36, 48, 60, 84, 120)
     members: int = 0
+    images: bool = True
 
     def __post_init__(self) -> None:
         for name in ("blocks", "covariates", "edges_months"):
@@ -60,6 +65,12 @@ class SurvivalConfig:
                 what="The width of the survival network does not fit its groups and heads",
                 given=f"width {self.width}, {self.heads} heads",
                 remedy=f"Use a multiple of {GROUP}",
+            )
+        if not self.images and not self.covariates:
+            raise InputError(
+                what="A survival model without images and without covariates knows nothing",
+                given="images false, no covariates",
+                remedy="Give it covariates: " + ", ".join((*SIZE_COVARIATES, *SESSION_COVARIATES)),
             )
         if len(self.blocks) != 4 or min(self.blocks) < 1:
             raise InputError(what="The survival network has four stages of at least one block", given=str(self.blocks))
@@ -93,3 +104,23 @@ def size_covariates(
     """Return the covariates `SIZE_COVARIATES` (4,) of one patient; the spacing is that of the treated patch."""
     sizes = np.log1p([tumour_ml_before, tumour_ml_after, viable_ml_after])
     return np.array([np.log(spacing_mm), *sizes], dtype=np.float32)
+
+
+def chosen_covariates(
+    names: Sequence[str],
+    sizes: NDArray[np.float32],
+    weeks: float | None = None,
+    arterial: bool | None = None,
+) -> NDArray[np.float32]:
+    """Return the covariates (F,) that a network takes by their names; NaN where one is not known.
+
+    Args:
+        names: of the network's config.
+        sizes: of `size_covariates`.
+        weeks: from treatment to the scan after.
+        arterial: the phase of the scans.
+    """
+    known = dict(zip(SIZE_COVARIATES, sizes, strict=True))
+    known["log_weeks"] = np.float32(np.nan if weeks is None else np.log(weeks))
+    known["arterial"] = np.float32(np.nan if arterial is None else arterial)
+    return np.array([known.get(name, np.nan) for name in names], np.float32)

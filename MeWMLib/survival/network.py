@@ -94,6 +94,24 @@ class SurvivalNetwork(nn.Module):
     def __init__(self, config: SurvivalConfig) -> None:
         super().__init__()
         self.config = config
+        late, hidden = len(config.covariates), config.hidden if config.images else 0
+        if config.images:
+            self._read_images(config)
+        # A straight path makes the network at least the linear Cox model of its covariates.
+        self.straight = nn.Linear(late, 1, bias=False) if late else None
+        widths = torch.diff(torch.tensor(config.edges_months, dtype=torch.float32))
+        # A patient of log-risk 0 begins with an exponential survival of a median of 24 months.
+        self.baseline = nn.Parameter(torch.log(widths * float(np.log(2)) / 24))
+        self.register_buffer("covariate_mean", torch.zeros(late))
+        self.register_buffer("covariate_scale", torch.ones(late))
+        self.register_buffer("risk_shift", torch.zeros(()))
+        self.register_buffer("risk_scale", torch.ones(()))
+        if config.members:
+            self.register_buffer("member_weights", torch.zeros(config.members, hidden + late))
+            self.register_buffer("member_shift", torch.zeros(config.members))
+
+    def _read_images(self, config: SurvivalConfig) -> None:
+        """The layers that look at images and join them with the covariates."""
         stages = [config.width * n for n in (1, 2, 4, 6)]
         features = stages[-1]
         self.stem = nn.Sequential(
@@ -114,27 +132,14 @@ class SurvivalNetwork(nn.Module):
         self.exchange = TwoWay(features, config.heads)
         self.pool_tokens = GatedAttention(2 * features, config.hidden)
         self.pool_patches = GatedAttention(2 * features, config.hidden)
-        late = len(config.covariates)
         self.head = nn.Sequential(
             nn.LayerNorm(2 * features),
             nn.Dropout(config.dropout),
             nn.Linear(2 * features, config.hidden),
             nn.GELU(),
         )
-        self.risk = nn.Linear(config.hidden + late, config.hidden)
+        self.risk = nn.Linear(config.hidden + len(config.covariates), config.hidden)
         self.risk_out = nn.Linear(config.hidden, 1)
-        # A straight path makes the network at least the linear Cox model of its covariates.
-        self.straight = nn.Linear(late, 1, bias=False) if late else None
-        widths = torch.diff(torch.tensor(config.edges_months, dtype=torch.float32))
-        # A patient of log-risk 0 begins with an exponential survival of a median of 24 months.
-        self.baseline = nn.Parameter(torch.log(widths * float(np.log(2)) / 24))
-        self.register_buffer("covariate_mean", torch.zeros(late))
-        self.register_buffer("covariate_scale", torch.ones(late))
-        self.register_buffer("risk_shift", torch.zeros(()))
-        self.register_buffer("risk_scale", torch.ones(()))
-        if config.members:
-            self.register_buffer("member_weights", torch.zeros(config.members, config.hidden + late))
-            self.register_buffer("member_shift", torch.zeros(config.members))
         nn.init.zeros_(self.risk_out.bias)
 
     def encode(self, image: Tensor) -> Tensor:
@@ -144,7 +149,7 @@ class SurvivalNetwork(nn.Module):
             image: (N, P, 2, D, H, W): CT in [-1, 1] (window -175 to 600 HU) and tumour mask in [0, 1].
 
         Returns:
-            (N, P, T, C) tokens; T is 27 for cubes of 48^3.
+            (N, P, T, C) tokens; T is 27 for cubes of 48^3. One of zeros for a model without images.
 
         Raises:
             InputError: another shape, or a side under 16 voxels.
@@ -156,6 +161,8 @@ class SurvivalNetwork(nn.Module):
                 remedy=f"Give at least one patch with sides of at least {_MIN_SIDE} voxels",
             )
         n, p = image.shape[:2]
+        if not self.config.images:
+            return self.baseline.new_zeros(n, p, 1, 1)
         flat = image.flatten(0, 1).to(self.baseline.dtype)  # (N P, 2, D, H, W)
         ct, mask = flat[:, :1], flat[:, 1:]
         x = torch.cat([flat, (ct + 1) * mask], dim=1)  # (N P, 3, D, H, W)
@@ -186,13 +193,14 @@ class SurvivalNetwork(nn.Module):
                 remedy="Covariates: " + ", ".join(self.config.covariates),
             )
         n, p = post.shape[:2]
-        before, after = self.exchange(pre.flatten(0, 1), post.flatten(0, 1))  # (N P, T, C) each
-        patches, _ = self.pool_tokens(torch.cat([before, after], dim=-1))  # (N P, 2C)
-        patient, attention = self.pool_patches(patches.unflatten(0, (n, p)))  # (N, 2C), (N, P)
-        known = (covariates.to(patient.dtype) - self.covariate_mean) / self.covariate_scale
+        known = (covariates.to(self.baseline.dtype) - self.covariate_mean) / self.covariate_scale
         late = torch.where(torch.isnan(known), 0.0, known)  # (N, F); an unknown value is the mean patient's
-        hidden = F.gelu(self.risk(torch.cat([self.head(patient), late], dim=1)))  # (N, H)
-        risk = self.risk_out(hidden).squeeze(1)
+        if self.config.images:
+            hidden, attention = self._seen(pre, post, late)
+            risk = self.risk_out(hidden).squeeze(1)
+        else:
+            hidden, attention = late.new_zeros(n, 0), late.new_full((n, p), 1 / p)
+            risk = late.new_zeros(n)
         if self.straight is not None:
             risk = risk + self.straight(late).squeeze(1)
         log_risk = (risk - self.risk_shift) * self.risk_scale  # (N,)
@@ -202,6 +210,14 @@ class SurvivalNetwork(nn.Module):
             change = features @ self.member_weights.T - self.member_shift  # (N, M)
             members = log_risk[:, None] + self.risk_scale * change
         return SurvivalOutput(log_risk, log_risk[:, None] + self.baseline, attention, members, features)
+
+    def _seen(self, pre: Tensor, post: Tensor, late: Tensor) -> tuple[Tensor, Tensor]:
+        """What the images and covariates say together (N, H), and the weights of the patches (N, P)."""
+        n, p = post.shape[:2]
+        before, after = self.exchange(pre.flatten(0, 1), post.flatten(0, 1))  # (N P, T, C) each
+        patches, _ = self.pool_tokens(torch.cat([before, after], dim=-1))  # (N P, 2C)
+        patient, attention = self.pool_patches(patches.unflatten(0, (n, p)))  # (N, 2C), (N, P)
+        return F.gelu(self.risk(torch.cat([self.head(patient), late], dim=1))), attention
 
     def forward(self, pre: Tensor, post: Tensor, covariates: Tensor) -> SurvivalOutput:
         """Judge N patients of P patches: pre and post (N, P, 2, D, H, W), covariates (N, F)."""

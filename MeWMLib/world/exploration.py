@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from MeWMLib.core.goal import Goal
-from MeWMLib.core.outcome import ReplicaScore, Risk, TumourChange
+from MeWMLib.core.outcome import CrossCheck, ReplicaScore, Risk, TumourChange
 from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.plan import Candidate, Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol
@@ -104,6 +104,7 @@ class Explorer:
             utility=utility,
             contributions=contributions(protocol, self._log_risk),
             unjudged=rules.unjudged(rules.explain(protocol, **self._rules)),
+            viable=CrossCheck.over(scores),
         )
 
     def _scores(self, protocol: Protocol) -> list[ReplicaScore]:

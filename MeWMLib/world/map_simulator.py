@@ -1,7 +1,8 @@
 """Simulate and score replicas by a dynamics model on coarse maps: every treated lesion whole, in one region.
 
 A search needs numbers alone, so that its images are the coarse maps brought to voxels of 1 or 2 mm; the scan's own
-voxels are painted for the protocols that are written (`world.model.WorldModel.simulate`).
+voxels are painted for the protocols that are written (`world.model.WorldModel.simulate`). How the images of a search
+are measured: `world.measured`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import numpy as np
 from scipy import ndimage
 
 from MeWMLib.core.coarse_maps import MAP_MM, OutcomeMaps
-from MeWMLib.core.outcome import ReplicaScore
+from MeWMLib.core.outcome import ReplicaScore, TumourChange
 from MeWMLib.core.patient import Patient
-from MeWMLib.core.plan import PlanSettings
+from MeWMLib.core.plan import ASSISTANT, IMAGE, MODEL, PlanSettings
 from MeWMLib.core.volume import LIVER, TUMOUR, Geometry, centred_grid
 from MeWMLib.dynamics.map_model import EncodedRegion, MapModel
 from MeWMLib.perception.cubes import Refined
@@ -28,7 +29,9 @@ from MeWMLib.rendering.expected_iodine import TreatedLattice
 from MeWMLib.rendering.iodine import rise_hu
 from MeWMLib.rendering.painter import treated_lattice, treated_weight
 from MeWMLib.rendering.scan_estimate import Box, ScanEstimate
+from MeWMLib.survival.config import chosen_covariates
 from MeWMLib.survival.network import Assessor
+from MeWMLib.world.measured import ViableMeasure
 from MeWMLib.world.patch import FloatArray, Labels, TreatedPatch
 from MeWMLib.world.region import TreatedRegion
 from MeWMLib.world.replicas import SimulatedReplica
@@ -46,13 +49,14 @@ class PreparedRegion(PreparedPatient):
         region: in cubes.
         maps: the same for the network.
         cube: the patch around the target, which the survival network looks at.
+        viable: measures viable tumour in images on the voxels of the search.
         patient: who it is.
     """
 
     region: TreatedRegion = None  # type: ignore[assignment]  # fields of the base have defaults
     maps: EncodedRegion = None  # type: ignore[assignment]
     cube: TreatedPatch = None  # type: ignore[assignment]
-
+    viable: ViableMeasure = None  # type: ignore[assignment]
     patient: Patient = None  # type: ignore[assignment]
 
     @cached_property
@@ -89,6 +93,11 @@ class PreparedRegion(PreparedPatient):
     def outline_ml(self) -> float:
         """Targets by the sum of their shares."""
         return float(self.region.targets.sum(dtype=np.float64)) * self.region.geometry.voxel_ml
+
+    @property
+    def untreated_ml(self) -> tuple[float, float]:
+        """Viable and whole tumour in the region that is not treated, and so stays."""
+        return self.viable.untreated_ml, max(0.0, self.before.tumour_ml - self.treated.tumour_ml)
 
 
 class MapSimulator(Simulator):
@@ -133,8 +142,13 @@ class MapSimulator(Simulator):
             region=region,
             maps=encoded,
             cube=cube,
+            viable=ViableMeasure.of(patch, "arterial" if encoded.arterial else "portal"),
             patient=patient,
         )
+
+    def settled(self, settings: PlanSettings) -> PlanSettings:
+        """The settings as they are: all are known."""
+        return settings
 
     def _chunk(
         self,
@@ -153,41 +167,76 @@ class MapSimulator(Simulator):
             settings.steps if drawn else 0, settings.spread, guidance=settings.guidance, on_step=check,
         )  # fmt: skip
         check(0)
-        return [self.replica(ready, *both) for both in found[:count]]
+        return [self.replica(ready, *both, settings.judge, settings.weeks) for both in found[:count]]
 
-    def replica(self, ready: PreparedRegion, sample: OutcomeMaps | None, mean: OutcomeMaps) -> SimulatedReplica:
+    def replica(
+        self,
+        ready: PreparedRegion,
+        sample: OutcomeMaps | None,
+        mean: OutcomeMaps,
+        judge: str = IMAGE,
+        weeks: float | None = None,
+    ) -> SimulatedReplica:
         """A replica, scored by what is expected with its response and territory, which has the lowest expected error.
 
         Args:
             ready: the patient.
             sample: what is shown of it; without one the images are those of the mean.
             mean: the mean of all that fit its response and territory.
+            judge: of `PlanSettings`.
+            weeks: from treatment to the scan; None where they are not known.
         """
-        patch, cube = ready.patch, ready.cube
-        rise, share = _changed(mean)
-        change, tumour = ready.to_patch(np.stack([rise, share]))
-        labels = _relabelled(patch.labels, patch.weight, tumour)
-        measured = patch.change(ready.before, patch.findings(patch.simulated(change), labels))
-        # by the maps: shares of cubes know small lesions better than voxels of an image do
-        voxel = mean.geometry.voxel_ml * ready.treated.tumour_ml / max(ready.outline_ml, 1e-6)
-        viable, whole = (float(m.sum(dtype=np.float64)) * voxel for m in (mean.viable, mean.tumour))
-        stays_viable, stays = ready.untreated_ml
-        predicted = viable + stays_viable
-        told = replace(
-            measured, viable_ml_after=predicted, volume_ml_after=whole + stays, lipiodol_ml_after=mean.lipiodol_ml
-        )
-        box, to_cube = ready.to_cube
-        raised, tumour = to_cube(np.stack([rise, share]))
-        hu, known = cube.hu.copy(), cube.labels.copy()
-        hu[box] += raised * cube.weight[box]
-        known[box] = _relabelled(cube.labels[box], cube.weight[box], tumour)
-        risk, *found = self.assessor.judge(ready.tokens, cube.views(hu, known), cube.covariates(told))
-        months, survival, members = (tuple(float(x) for x in values) for values in found)
-        score = ReplicaScore(risk, months, survival, told, members, predicted, measured.viable_ml_after)
-        if sample is not None:
-            change, tumour = ready.to_patch(np.stack(_changed(sample)))
-            labels = _relabelled(patch.labels, patch.weight, tumour)
+        shown = mean if sample is None else sample
+        change, share = ready.to_patch(np.stack(_changed(shown)))
+        labels = _relabelled(ready.patch.labels, ready.patch.weight, share)
+        score = self.scores(ready, mean, (judge,), weeks)[judge]
         return SimulatedReplica(change, labels, score, sample, sample is not None)
+
+    def scores(
+        self, ready: PreparedRegion, mean: OutcomeMaps, judges: Sequence[str], weeks: float | None = None
+    ) -> dict[str, ReplicaScore]:
+        """Score an expected outcome in one or several ways (`PlanSettings.judge`); arguments as for `replica`."""
+        patch, cube = ready.patch, ready.cube
+        rise, outline = _changed(mean)
+        change, shared, dry = ready.to_patch(np.stack([rise, outline, np.asarray(mean.change, np.float32)]))
+        labels, image = _relabelled(patch.labels, patch.weight, shared), patch.simulated(change)
+        tissue = patch.simulated(dry)
+        box, to_cube = ready.to_cube
+        raised, drawn = to_cube(np.stack([rise, outline]))
+        hu, outlined = cube.hu.copy(), cube.labels.copy()
+        hu[box] += raised * cube.weight[box]
+        outlined[box] = _relabelled(cube.labels[box], cube.weight[box], drawn)
+        # by the maps: shares of cubes know small lesions better than voxels of an image do
+        full = ready.treated.tumour_ml / max(ready.outline_ml, 1e-6)
+        voxel, (stays_viable, stays) = mean.geometry.voxel_ml * full, ready.untreated_ml
+        predicted, volume = (
+            float(m.sum(dtype=np.float64)) * voxel + s for m, s in ((mean.viable, stays_viable), (mean.tumour, stays))
+        )
+        out = {}
+        for judge in judges:
+            share, scale, tumour, known, seen = shared, full, volume, labels, outlined
+            if judge == ASSISTANT:
+                known = self.labels_after(ready, image[None])[0]
+                share, scale = np.asarray((known == TUMOUR) & (patch.weight > 0), np.float32), 1.0
+                tumour = float(share.sum(dtype=np.float64)) * patch.geometry.voxel_ml + stays
+                seen = _in_cube(known, patch, cube)
+            measured = ready.viable.in_image(tissue, share, scale)
+            judged = replace(
+                patch.change(ready.before, patch.findings(image, known)),
+                viable_ml_before=ready.viable.before_ml,
+                viable_ml_after=predicted if judge == MODEL else measured,
+                volume_ml_after=tumour,
+                lipiodol_ml_after=mean.lipiodol_ml,
+            )
+            risk, *found = self.assessor.judge(ready.tokens, cube.views(hu, seen), self._late(ready, judged, weeks))
+            months, survival, members = (tuple(float(x) for x in values) for values in found)
+            out[judge] = ReplicaScore(risk, months, survival, judged, members, predicted, measured)
+        return out
+
+    def _late(self, ready: PreparedRegion, change: TumourChange, weeks: float | None = None) -> FloatArray:
+        """Covariates of the survival network."""
+        sizes = ready.cube.covariates(change)
+        return chosen_covariates(self.assessor.config.covariates, sizes, weeks, ready.maps.arterial)
 
     def score(
         self, ready: PreparedPatient, hu: FloatArray, labels: Labels, predicted_viable_ml: float | None = None
@@ -195,15 +244,18 @@ class MapSimulator(Simulator):
         """Measure and score an image and labels on the search's voxels, wherever they come from."""
         assert isinstance(ready, PreparedRegion)
         patch, cube = ready.patch, ready.cube
-        measured = patch.change(ready.before, patch.findings(hu, labels))
-        change = measured if predicted_viable_ml is None else replace(measured, viable_ml_after=predicted_viable_ml)
+        measured = ready.viable.in_scan(hu, labels == TUMOUR)
+        change = replace(
+            patch.change(ready.before, patch.findings(hu, labels)),
+            viable_ml_before=ready.viable.before_ml,
+            viable_ml_after=measured if predicted_viable_ml is None else predicted_viable_ml,
+        )
         seen = resample(hu, patch.geometry, cube.geometry, "linear", -1000.0)
         seen = np.where(_covers(patch.geometry, cube.geometry), seen, cube.hu).astype(np.float32)
-        known = resample(labels, patch.geometry, cube.geometry, "nearest", 255)
-        known = np.where(known == 255, cube.labels, known).astype(np.uint8)
-        risk, *found = self.assessor.judge(ready.tokens, cube.views(seen, known), cube.covariates(change))
+        known = _in_cube(labels, patch, cube)
+        risk, *found = self.assessor.judge(ready.tokens, cube.views(seen, known), self._late(ready, change))
         months, survival, members = (tuple(float(x) for x in values) for values in found)
-        return ReplicaScore(risk, months, survival, change, members, predicted_viable_ml, measured.viable_ml_after)
+        return ReplicaScore(risk, months, survival, change, members, predicted_viable_ml, measured)
 
     def fingerprint(self, ready: PreparedPatient) -> bytes:
         """What of a patient a simulation depends on."""
@@ -253,6 +305,12 @@ def _relabelled(labels: Labels, weight: FloatArray, share: FloatArray) -> Labels
     """Labels (D, H, W) after treatment: half of a voxel decides, where treated tumour can be."""
     free = (weight > 0) & (labels >= LIVER)
     return np.where(free, np.where(share >= 0.5, np.uint8(TUMOUR), np.uint8(LIVER)), labels)
+
+
+def _in_cube(labels: Labels, patch: TreatedPatch, cube: TreatedPatch) -> Labels:
+    """Labels of the search's voxels on those of the cube, whose own are kept beyond the region."""
+    found = resample(labels, patch.geometry, cube.geometry, "nearest", 255)
+    return np.where(found == 255, cube.labels, found).astype(np.uint8)
 
 
 def _covers(patch: Geometry, cube: Geometry) -> FloatArray:

@@ -17,7 +17,7 @@ from MeWMLib.core.bundle import Bundle
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.dosing import doses_for
 from MeWMLib.core.errors import GeometryMismatchError, NoTumourError, TerritoryError
-from MeWMLib.core.outcome import Outcome, ReplicaScore, Risk, TumourChange
+from MeWMLib.core.outcome import CrossCheck, Outcome, ReplicaScore, Risk, TumourChange
 from MeWMLib.core.patient import Clinical, Patient
 from MeWMLib.core.plan import DEFAULT_SETTINGS, TEMPLATES, Candidate, Plan, PlanSettings, replica_seeds
 from MeWMLib.core.plan_folder import TreatmentSummary
@@ -192,6 +192,10 @@ class WorldModel:
                 )
         return patient
 
+    def settled(self, settings: PlanSettings) -> PlanSettings:
+        """The settings as the dynamics model takes them; see `Simulator.settled`."""
+        return self.simulator.settled(settings)
+
     def on_patch(
         self, patient: Patient, protocols: Sequence[Protocol], seeds: Sequence[int], settings: PlanSettings
     ) -> tuple[TreatedPatch, list[SimulatedReplica]]:
@@ -255,6 +259,7 @@ class WorldModel:
             TumourChange.mean([s.change for s in scores]),
             rules.check(protocol, **known),
             unjudged=rules.unjudged(rules.explain(protocol, **known)),
+            viable=CrossCheck.over(scores),
         )
 
     def assess_scan(self, patient: Patient, post_ct: Volume, post_labels: LabelMap | None = None) -> Risk:

@@ -37,7 +37,8 @@ class SimulatedReplica:
 
 def simulation_key(protocol: Protocol, seed: int, settings: PlanSettings) -> tuple[Any, ...]:
     """What a simulation of a prepared patient depends on; bundle, patient and territory: by where it is kept."""
-    return protocol.fed(None), seed, settings.steps, settings.guidance, settings.spread, settings.weeks
+    how = settings.steps, settings.guidance, settings.spread, settings.weeks, settings.judge
+    return protocol.fed(None), seed, *how
 
 
 def keep_best(

@@ -11,18 +11,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from MeWMLib.core.errors import PlanSettingsError
 from MeWMLib.core.outcome import ReplicaScore
 from MeWMLib.core.patient import Findings, Patient
-from MeWMLib.core.plan import PlanSettings
+from MeWMLib.core.plan import ASSISTANT, IMAGE, MODEL, PlanSettings
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import TUMOUR
 from MeWMLib.perception.findings import dice
 from MeWMLib.perception.segmenter import is_out_of_memory
 from MeWMLib.planning.search import SearchCancelled
+from MeWMLib.survival.config import chosen_covariates
 from MeWMLib.survival.network import Assessor
 from MeWMLib.world.patch import FloatArray, Labels, TreatedPatch
 from MeWMLib.world.replicas import SimulatedReplica, simulation_key
-from MeWMLib.world.response_prediction import predicted_responses
+from MeWMLib.world.response_prediction import predicted_responses, predicts_response
 
 #: The segmenter's view of a simulated lesion counts only if it finds the lesion before treatment at least this well
 #: (Dice in the treated patch); else the outline stays and only what is inside of it is measured.
@@ -100,6 +102,24 @@ class Simulator:
             segmented_before=found,
             segmenter_dice=dice((found == TUMOUR) & (patch.labels >= 1), patch.labels == TUMOUR),
         )
+
+    def settled(self, settings: PlanSettings) -> PlanSettings:
+        """The settings as this dynamics model takes them, for what is written about a run.
+
+        One on a cube has no choice of `judge`: the risk goes by the response that it predicts, or by the image if it
+        predicts none.
+
+        Raises:
+            PlanSettingsError: settings that are for a model on coarse maps alone.
+        """
+        usual = PlanSettings()
+        if settings.weeks != usual.weeks or settings.judge == ASSISTANT:
+            raise PlanSettingsError(
+                what="The dynamics model of this bundle works on a cube: it takes no weeks, and no assistant as judge",
+                given=f"weeks {settings.weeks:g}, judge {settings.judge}",
+                remedy="Leave these settings out, or use a bundle with a model on coarse maps",
+            )
+        return replace(settings, judge=MODEL if predicts_response(self.dynamics, settings) else IMAGE)
 
     def replicas(
         self,
@@ -190,7 +210,8 @@ class Simulator:
         measured = patch.change(ready.before, patch.findings(hu, labels))
         predicted = predicted_viable_ml
         change = measured if predicted is None else replace(measured, viable_ml_after=predicted)
-        risk, *found = self.assessor.judge(ready.tokens, patch.views(hu, labels), patch.covariates(change))
+        late = chosen_covariates(self.assessor.config.covariates, patch.covariates(change))
+        risk, *found = self.assessor.judge(ready.tokens, patch.views(hu, labels), late)
         months, survival, members = (tuple(float(x) for x in values) for values in found)
         return ReplicaScore(risk, months, survival, change, members, predicted, measured.viable_ml_after)
 

@@ -318,3 +318,13 @@ def test_cases_of_both_worlds_have_one_form() -> None:
     assert two.protocols == three.protocols and two.spacing_mm == three.spacing_mm and len(three.after) == 8
     assert three.before.hu.shape == (24, 24, 24) and isinstance(three.after[0], Scan)
     assert all(scan.weeks == StudyPatient.draw(3).session.weeks for scan in three.after if isinstance(scan, Scan))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_what_lives_after_a_session_is_told_as_a_drawn_scan_has_it(number: int) -> None:
+    person = StudyPatient.draw(200_000 + number)
+    axes = Axes.of(grid(person, 24))
+    scan = person.render_all(grid(person, 24), [FULL], noise=False, session=person.session)[0]
+    liver = person.anatomy.liver(axes) > 0
+    assert scan.viable.any()
+    assert np.array_equal(person.viable_after(axes, liver, FULL, person.session), scan.viable)

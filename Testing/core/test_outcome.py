@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
-from MeWMLib.core.outcome import Risk
+from MeWMLib.core.errors import PlanSettingsError
+from MeWMLib.core.outcome import CrossCheck, ReplicaScore, Risk, TumourChange
+from MeWMLib.core.plan import Candidate, PlanSettings
+from MeWMLib.core.protocol import Protocol
 
 EDGES = (0.0, 3.0, 6.0, 9.0, 12.0, 18.0, 24.0, 36.0, 48.0, 60.0, 84.0, 120.0)
 
@@ -45,3 +50,32 @@ def test_one_figure_everywhere() -> None:
 
     risk = _risk((1.0, 0.6, 0.2), (0.0, 6.0, 12.0))
     assert risk_json(risk)["median_survival_months"] == risk.median_survival_months == pytest.approx(7.5)
+
+
+def test_predicted_and_measured_viable_volumes_are_compared_with_the_tumour() -> None:
+    change = TumourChange(20.0, 15.0, 18.0, 6.0, 1.0, 40.0, 30.0)
+    scores = [ReplicaScore(0.1, (), (), change, (), told, seen) for told, seen in ((4.0, 6.0), (6.0, 9.0))]
+    check = CrossCheck.over(scores)
+    assert check == CrossCheck(5.0, 7.5, 20.0)
+    assert check is not None and not check.differ
+    assert check.text == "predicted by the model 5.0 ml, measured in the image 7.5 ml"
+    far = CrossCheck(5.0, 8.5, 20.0)
+    assert far.differ and "which is more than 15 % of the tumour apart" in far.text
+    plain = far.to_json()
+    assert plain["tolerance_ml"] == pytest.approx(3.0) and plain["differ"]
+    assert CrossCheck.over([]) is None
+    assert CrossCheck.over([ReplicaScore(0.1, (), (), change, (), None, 6.0)]) is None
+
+
+def test_a_candidate_keeps_both_volumes_in_its_file() -> None:
+    change = TumourChange(20.0, 15.0, 18.0, 6.0, 1.0, 40.0, 30.0)
+    one = Candidate(Protocol.parse("Cisplatin + Lipiodol"), Risk((0.1,)), change, viable=CrossCheck(5.0, 8.5, 20.0))
+    assert Candidate.from_json(json.loads(json.dumps(one.to_json()))) == one
+    before = {k: v for k, v in one.to_json().items() if k != "viable"}  # of an older version
+    assert Candidate.from_json(before).viable is None
+
+
+def test_ways_to_judge_are_named() -> None:
+    assert PlanSettings().judge == "image"
+    with pytest.raises(PlanSettingsError, match="Use image or assistant or model"):
+        PlanSettings(judge="picture")

@@ -80,6 +80,9 @@ class FakeWorld:
     def treating(self, patient, **choice):
         return treating(patient, **choice)
 
+    def settled(self, settings):
+        return settings
+
     def propose(self, patient, goal, settings):
         drugs, embolics = ("Epirubicin", "Cisplatin", "Idarubicin"), ("Lipiodol", "PVA")
         drugs, embolics = drugs[: settings.drugs], embolics[: settings.embolics]

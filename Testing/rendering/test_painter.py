@@ -220,6 +220,19 @@ def test_a_simulated_scan_keeps_type_and_bits(dtype: type) -> None:
     assert not np.array_equal(found.array, ct.array)
 
 
+def test_nothing_is_moved_beyond_what_a_scanner_shows() -> None:
+    one = case(grid((60,) * 3, (2.5, 1.0, 1.0)), [((0.0, 0.0, 0.0), 26.0)])
+    ct = Volume(one.ct.array.astype(np.float32), one.ct.geometry, "portal")
+    inside = np.argwhere(one.weight == 1)
+    dense, metal, air = (tuple(inside[n] + [s.start for s in one.box]) for n in (0, 1, 2))
+    ct.array[metal] = 8000
+    change = np.zeros(one.weight.shape, np.float32)
+    for place, by in ((dense, 9000), (metal, 50), (air, -9000)):
+        change[tuple(np.subtract(place, [s.start for s in one.box]))] = by
+    found = with_change(ct, one.box, change, Provenance("Lipiodol 5 ml", 0, "test", "0" * 64)).array
+    assert (found[dense], found[metal], found[air]) == (3071, 8000, -1024)
+
+
 def test_what_does_not_fit_is_refused() -> None:
     geometry = grid((40,) * 3, (2.0, 2.0, 2.0))
     nothing = np.zeros(geometry.shape, bool)

@@ -31,8 +31,8 @@ def _scene_packages():
     pytest.importorskip("slicer_core", reason='slicer-core is not installed: pip install "mewm[scene]"')
 
 
-def test_makes_everything(own_plan, _scene_packages, opengl):
-    done, events = _run(own_plan)
+def test_makes_everything(own_plan, slicer_path, opengl):
+    done, events = _run(own_plan, PYTHONPATH=slicer_path)
     assert done.returncode == 0, done.stderr
     progress = [e for e in events if e.kind == "progress"]
     assert [e.fraction for e in progress] == sorted(e.fraction for e in progress) and progress[-1].fraction == 1.0
@@ -47,8 +47,8 @@ def test_makes_everything(own_plan, _scene_packages, opengl):
     assert not [p.name for p in own_plan.rglob(".*")], "something half-made was left"
 
 
-def test_without_opengl_the_3d_pictures_are_left_out_with_a_note(own_plan, _scene_packages):
-    done, events = _run(own_plan, "--no-scene", MEWM_NO_GL="1")
+def test_without_opengl_the_3d_pictures_are_left_out_with_a_note(own_plan, slicer_path):
+    done, events = _run(own_plan, "--no-scene", MEWM_NO_GL="1", PYTHONPATH=slicer_path)
     assert done.returncode == 0, done.stderr
     names = events[-1].data["files"]
     assert "pictures/axial_simulated.png" in names and not [n for n in names if "surfaces" in n]
@@ -76,6 +76,19 @@ def test_bad_plan_is_an_event_and_exit_code_2(own_plan, _scene_packages):
     assert events[-1].kind == "error" and type(error) is UnreadableFileError
     assert "plan.json" in error.given and error.remedy
     assert not (own_plan / "report.html").exists() and "Traceback" not in done.stderr
+
+
+def test_a_module_of_slicer_that_cannot_be_reached_is_an_event_and_exit_code_3(own_plan, tmp_path, _scene_packages):
+    """A Python with Slicer's kits on its path, and without the folder of the loadable modules."""
+    kits = tmp_path / "slicer"
+    kits.mkdir()
+    lines = ("MRMLCore", "MRMLLogic", "vtkSegmentationCore", "vtkSlicerBaseLogic")
+    (kits / "__init__.py").write_text("\n".join(f"from slicer_core.{kit} import *" for kit in lines))
+    done, events = _run(own_plan, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 3, done.stderr
+    error = error_from_json(events[-1].data)
+    assert type(error) is DependencyError and "Sequences" in error.what
+    assert "vtkSlicerSequencesModuleMRMLPython" in error.given and "PythonSlicer" in error.remedy
 
 
 def test_missing_package_is_an_event_and_exit_code_3(own_plan, tmp_path):

@@ -56,6 +56,14 @@ def _step(step, parent, child, risk, kept):
     return SearchStep(step, 0, Protocol.from_json(parent), Protocol.from_json(child), risk, kept)
 
 
+def test_a_scene_is_named_where_there_is_one(axial_plan):
+    from MeWMLib.scene.report import render_report
+
+    document = PlanFolder(axial_plan).read()
+    assert "scene.mrb" in render_report(document, (), ())
+    assert "scene.mrb" not in render_report(document, (), (), scene=False)
+
+
 def test_one_file_without_script_or_link(axial_plan):
     page, reader, text = _render(axial_plan)
     assert "script" not in reader.tags and "link" not in reader.tags
@@ -325,3 +333,12 @@ def test_weights_and_scores_are_printed(own_plan):
     _edit(own_plan, weigh)
     text = _render(own_plan)[2]
     assert "toxicity 0.1, complexity 0.05" in text and "score \N{MINUS SIGN}0.77" in text and "Ranked first" in text
+
+
+def test_viable_tumour_by_the_model_and_in_the_image_is_said(own_plan):
+    def measured(data):
+        data["candidates"][0]["viable"] = {"predicted_ml": 3.0, "measured_ml": 9.0, "tumour_ml": 20.0}
+
+    _edit(own_plan, measured)
+    text = _render(own_plan)[2]
+    assert "predicted by the model 3.0 ml, measured in the image 9.0 ml, which is more than 15 % of the tumour" in text

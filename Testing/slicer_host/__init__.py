@@ -2,8 +2,9 @@
 
 It runs a scripted module, with its panels, where no Slicer is installed. It cannot prove how the real qMRML and ctk
 widgets, the layout manager, the Segment Editor or PythonQt's ownership behave; `docs/SLICER.md` lists what must be
-tried in the application itself. The environment variable MEWM_SLICER_PYTHON may name a folder `Base/Python` of
-Slicer's sources: then Slicer's own ScriptedLoadableModule and parameterNodeWrapper run instead of the small ones here.
+tried in the application itself. The environment variable MEWM_SLICER_PYTHON may name folders of Slicer's sources, with
+the separator of PATH between them: with `Base/Python` Slicer's own ScriptedLoadableModule, parameterNodeWrapper and
+packaging run instead of the small ones here, with `Modules/Scripted/SampleData` its Sample Data.
 """
 
 from __future__ import annotations
@@ -41,7 +42,15 @@ def start() -> Any:
     if _started:
         return _started[0]
     from MeWMLib.scene.core_app import slicer
-    from slicer_host import application, ctk_widgets, mrml_widgets, parameter_node, pythonqt, scripted_module
+    from slicer_host import (
+        application,
+        ctk_widgets,
+        mrml_widgets,
+        parameter_node,
+        pythonqt,
+        sample_data,
+        scripted_module,
+    )
 
     sys.modules["qt"] = pythonqt.make_qt()
     sys.modules["ctk"] = ctk_widgets.make_ctk()
@@ -51,9 +60,9 @@ def start() -> Any:
     app = application.Application(folder)
     slicer.app, slicer.mrmlScene = app, app.mrmlScene()
     slicer.modules = sys.modules["slicer.modules"] = application.make_modules(app)
-    own = os.environ.get(PYTHON_VARIABLE)
-    if own:
-        slicer.__path__.append(str(Path(own) / "slicer"))
+    own = slicer_sources("slicer/ScriptedLoadableModule.py")
+    if own is not None:
+        slicer.__path__.append(str(own / "slicer"))
         _name_absent_widgets(sys.modules["ctk"], slicer)
     else:
         stand_ins = scripted_module.make_modules()
@@ -62,8 +71,23 @@ def start() -> Any:
             sys.modules[name] = module
             setattr(slicer, name.split(".")[1], module)
     importlib.import_module("slicer.util")
+    samples = slicer_sources("SampleData.py")
+    if samples is not None:
+        sys.path.append(str(samples))
+    else:
+        sys.modules["SampleData"] = sample_data.make_module()
     _started.append(app)
     return app
+
+
+def slicer_sources(file: str) -> Path | None:
+    """The first folder in MEWM_SLICER_PYTHON that holds a file, or None."""
+    named = [Path(text) for text in os.environ.get(PYTHON_VARIABLE, "").split(os.pathsep) if text]
+    absent = [str(folder) for folder in named if not folder.is_dir()]
+    if absent:
+        message = f"{PYTHON_VARIABLE} names folders that are not there: {', '.join(absent)}"
+        raise NotADirectoryError(message)
+    return next((folder for folder in named if (folder / file).is_file()), None)
 
 
 def _name_absent_widgets(ctk: Any, slicer: Any) -> None:

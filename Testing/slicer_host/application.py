@@ -136,6 +136,9 @@ class Application(QtWidgets.QApplication):
     def temporaryPath(self) -> str:
         return str(self._temporary)
 
+    #: Of the Slicer that slicer-core was built from.
+    majorVersion, minorVersion = 5, 13
+
     def mrmlScene(self) -> Any:
         return self._core.scene
 

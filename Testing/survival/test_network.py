@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from MeWMLib.core.errors import BundleError, InputError, SurvivalDataError
-from MeWMLib.survival.config import SIZE_COVARIATES, SurvivalConfig, size_covariates
+from MeWMLib.survival.config import SIZE_COVARIATES, SurvivalConfig, chosen_covariates, size_covariates
 from MeWMLib.survival.network import Assessor, SurvivalNetwork, survival_curve
 
 SIDE = 16
@@ -222,3 +222,27 @@ def test_assessor_refuses_what_does_not_fit(network):
 def test_size_covariates():
     assert size_covariates(1.0, 0.0, np.e - 1, 0.0).tolist() == [0, 0, 1, 0]
     assert len(size_covariates(1.0, 1, 1, 1)) == len(SIZE_COVARIATES)
+
+
+def test_a_model_without_images_sees_its_covariates_alone():
+    torch.manual_seed(0)
+    plain = SurvivalNetwork(SurvivalConfig(images=False, covariates=("log1p_viable_ml_after",), members=3)).eval()
+    assert sum(p.numel() for p in plain.parameters()) < 20
+    late = torch.tensor([[0.5], [float("nan")]])
+    first, second = (plain(*patients(2, 3, seed=n)[:2], late) for n in (0, 1))
+    assert torch.equal(first.log_risk, second.log_risk) and first.log_risk[1] == 0
+    assert first.features.tolist() == [[0.5], [0.0]] and first.members.shape == (2, 3)
+    assert first.patch_attention.sum(1).tolist() == pytest.approx([1, 1])
+    with pytest.raises(InputError, match="knows nothing"):
+        SurvivalConfig(images=False, covariates=())
+    assert SurvivalConfig.from_json({"width": 8}).images
+
+
+def test_covariates_are_taken_by_their_names():
+    sizes = size_covariates(1.5, 10, 8, 2)
+    names = ("log1p_viable_ml_after", "log_weeks", "arterial", "log_spacing_mm", "of another version")
+    found = chosen_covariates(names, sizes, 5.0, True)
+    assert found[:4].tolist() == pytest.approx([np.log1p(2), np.log(5), 1, np.log(1.5)])
+    assert np.isnan(found[4])
+    assert np.isnan(chosen_covariates(("log_weeks", "arterial"), sizes)).all()
+    assert np.array_equal(chosen_covariates(SIZE_COVARIATES, sizes), sizes)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.coarse_maps import MAP_MM, OutcomeMaps
 from MeWMLib.core.errors import BundleError
-from MeWMLib.core.outcome import SampleLook
+from MeWMLib.core.outcome import CrossCheck, ReplicaScore, SampleLook
 from MeWMLib.core.patient import Patient
+from MeWMLib.core.plan import ASSISTANT, PlanSettings
 from MeWMLib.core.targets import Targets
 from MeWMLib.core.territory import Territory
 from MeWMLib.core.volume import LIVER, TUMOUR, Volume
@@ -101,16 +104,61 @@ def test_a_territory_reaches_the_network_and_a_lesion_is_simulated_whole(world: 
     assert TreatedRegion.of(three).fed is None
 
 
-def test_numbers_of_a_replica_are_those_of_its_maps(world: WorldModel, three: Patient) -> None:
+def test_numbers_of_a_replica_are_measured_in_its_image_and_those_of_its_maps_are_beside(
+    world: WorldModel, three: Patient
+) -> None:
     ready = prepared(world, three)
     none = np.zeros(ready.region.geometry.shape, np.float32)
     iodine = np.where(ready.region.targets > 0.5, 4.8, 0).astype(np.float32)
     half = 0.5 * ready.region.targets
-    maps = OutcomeMaps(half, ready.region.targets, none, iodine, ready.region.geometry)
-    change = world.simulator.replica(ready, None, maps).score.change  # type: ignore[attr-defined]
-    assert change.volume_ml_after == pytest.approx(ready.before.tumour_ml, rel=0.02)
-    assert change.viable_ml_after == pytest.approx(0.5 * ready.before.tumour_ml, rel=0.02)
-    assert change.lipiodol_ml_after == pytest.approx(float(iodine.sum()) * MAP_MM**3 / 1000 / 480, rel=1e-3)
+    whole = ready.before.tumour_ml
+
+    def judged(change: float, judge: str = "image") -> ReplicaScore:
+        fall = np.full_like(none, change)
+        maps = OutcomeMaps(half, ready.region.targets, fall, iodine, ready.region.geometry)
+        found: ReplicaScore = world.simulator.replica(ready, None, maps, judge).score  # type: ignore[attr-defined]
+        return found
+
+    same, fallen = judged(0.0), judged(-60.0)
+    for score in (same, fallen):
+        assert score.change.volume_ml_after == pytest.approx(whole, rel=0.02)
+        assert score.predicted_viable_ml == pytest.approx(0.5 * whole, rel=0.02)
+        assert score.change.lipiodol_ml_after == pytest.approx(float(iodine.sum()) * MAP_MM**3 / 1000 / 480, rel=1e-3)
+    # an image in which nothing falls shows a living tumour, whatever the model says of it
+    assert same.change.viable_ml_after == same.measured_viable_ml == pytest.approx(whole, rel=0.05)
+    assert fallen.change.viable_ml_after == fallen.measured_viable_ml == pytest.approx(0, abs=0.05 * whole)
+    assert same.log_risk != fallen.log_risk
+    told = judged(-60.0, "model")
+    assert told.change.viable_ml_after == told.predicted_viable_ml == same.predicted_viable_ml
+    assert told.measured_viable_ml == fallen.measured_viable_ml
+    check = CrossCheck.over([same])
+    assert check is not None and check.differ
+    assert "more than 15 % of the tumour apart" in check.text
+    assert CrossCheck.over([replace(same, measured_viable_ml=None)]) is None
+
+
+def test_tumour_that_is_not_treated_counts_as_it_was(world: WorldModel, three: Patient) -> None:
+    ready = prepared(world, world.treating(three, targets=Targets.parse("1")))
+    none, share = np.zeros(ready.region.geometry.shape, np.float32), ready.region.targets
+    maps = OutcomeMaps(0 * share, share, none - 60, none, ready.region.geometry)
+    score = world.simulator.replica(ready, None, maps).score  # type: ignore[attr-defined]
+    # lesion 3 is outside of the region
+    other = lesion(three, 2).sum() * three.ct.geometry.voxel_ml
+    assert score.measured_viable_ml == pytest.approx(other, rel=0.15)
+    assert score.predicted_viable_ml == pytest.approx(other, rel=0.15)
+
+
+def test_the_assistant_outlines_the_image_where_that_is_asked_for(
+    world: WorldModel, three: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = prepared(world, three)
+    none, share = np.zeros(ready.region.geometry.shape, np.float32), ready.region.targets
+    maps = OutcomeMaps(share, share, none, none, ready.region.geometry)
+    empty = np.where(ready.patch.labels == TUMOUR, LIVER, ready.patch.labels)
+    monkeypatch.setattr(world.simulator, "labels_after", lambda ready, images: [empty for _ in images])
+    seen = world.simulator.replica(ready, None, maps, "assistant").score  # type: ignore[attr-defined]
+    assert (seen.change.volume_ml_after, seen.change.viable_ml_after) == (0, 0)
+    assert seen.predicted_viable_ml == pytest.approx(ready.before.tumour_ml, rel=0.02)
 
 
 @pytest.mark.parametrize(("phase", "lives"), [("portal", 0.5), ("unknown", 1.0)])
@@ -134,6 +182,11 @@ def test_a_plan_is_made_and_its_replicas_are_kept(world: WorldModel, three: Pati
     assert [o.score.log_risk for o in again if o.score] == pytest.approx([s for s in plan.best.risk.replicas], abs=1e-6)
     key = world.journal_key(three, SPACE, FAST, 3)
     assert key != world.journal_key(world.treating(three, fed=left_half(three)), SPACE, FAST, 3)
+
+
+def test_all_settings_are_known(world: WorldModel) -> None:
+    asked = PlanSettings(weeks=12.0, judge=ASSISTANT)
+    assert world.settled(asked) == asked
 
 
 def test_a_scan_from_elsewhere_is_scored(world: WorldModel, three: Patient) -> None:

@@ -11,10 +11,10 @@ import torch
 from scipy import ndimage
 
 from MeWMLib.core.bundles import Bundle, find_bundle
-from MeWMLib.core.errors import DeviceError, GeometryMismatchError, NoTumourError
+from MeWMLib.core.errors import DeviceError, GeometryMismatchError, NoTumourError, PlanSettingsError
 from MeWMLib.core.outcome import ReplicaScore
 from MeWMLib.core.patient import Clinical, Patient
-from MeWMLib.core.plan import Plan, PlanSettings
+from MeWMLib.core.plan import ASSISTANT, IMAGE, MODEL, Plan, PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.templates import template_of
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
@@ -60,6 +60,15 @@ def test_no_tumour_is_said(world: WorldModel) -> None:
     ct, labels = make_case()
     with pytest.raises(NoTumourError, match="--labels"):
         world.patient(ct, labels.with_array(np.ones_like(labels.array)), Clinical())
+
+
+def test_a_model_on_a_cube_says_what_it_takes_no_notice_of(world: WorldModel) -> None:
+    told = MODEL if world.simulator.dynamics.tells_response else IMAGE
+    assert world.settled(PlanSettings()).judge == told
+    assert world.settled(PlanSettings(guidance=0.5)).judge == IMAGE
+    for given in ({"weeks": 12.0}, {"judge": ASSISTANT}):
+        with pytest.raises(PlanSettingsError, match="works on a cube"):
+            world.settled(PlanSettings(**given))
 
 
 def test_an_absent_device_is_said() -> None:

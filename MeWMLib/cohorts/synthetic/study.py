@@ -183,6 +183,33 @@ class StudyPatient(SyntheticPatient):
         left = self._left(self.response(protocol), protocol, session)
         return float(sum(ml for _, ml in left.values()))
 
+    def viable_after(
+        self, axes: Axes, liver: NDArray[np.bool_], protocol: Protocol, session: Session
+    ) -> NDArray[np.bool_]:
+        """Viable tumour (K, J, I) after a session, as a scan of it has it, without drawing one.
+
+        Args:
+            axes: of an axis-aligned grid.
+            liver: (K, J, I) where it is (`Anatomy.render`).
+            protocol, session: that are asked for.
+        """
+        answer, viable = self.response(protocol), np.zeros(liver.shape, bool)
+        grew = answer.new_lesion > self.new_lesion_luck
+        for n, tissue in enumerate(self._tissues if grew else self._tissues[:-1]):
+            box = tissue.nodule.box(axes)
+            if box is None:
+                continue
+            new = n == len(self._tissues) - 1
+            scale = 1.0 if new else (1 - answer.shrinkage) ** (1 / 3)
+            value = tissue.dead_before
+            if not new:
+                value = np.maximum(value, tissue.dying(answer, tissue.fed(session.fed or self.fed)))
+            part = Axes(axes.z[box[0]], axes.y[box[1]], axes.x[box[2]])
+            mask = (tissue.nodule.shape(part, scale) > 0) & liver[box]
+            alive = tissue.on(value, part, scale) <= 0
+            viable[box] = (viable[box] & ~mask) | (mask & alive)
+        return viable
+
     def _tissue(
         self,
         anatomy: Anatomy,

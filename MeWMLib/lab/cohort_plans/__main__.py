@@ -22,7 +22,7 @@ from typing import Any
 from MeWMLib.core.errors import CancelledError, InputError, MeWMError, UnreadableFileError
 from MeWMLib.core.io import atomic_path, write_json
 from MeWMLib.core.patient import Clinical
-from MeWMLib.core.plan import SEARCH_NAMES, SPACES, Plan, PlanSettings
+from MeWMLib.core.plan import JUDGES, SEARCH_NAMES, SPACES, Plan, PlanSettings
 from MeWMLib.core.plan_folder import PLAN, PlanFolder
 from MeWMLib.core.records import read_json
 from MeWMLib.jobs.job import Event, Job
@@ -205,8 +205,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--goal", default="", metavar="TEXT")
     parser.add_argument("--search", choices=SEARCH_NAMES)
     parser.add_argument("--space", choices=SPACES)
+    parser.add_argument("--judge", choices=JUDGES)
     for name, default in asdict(PlanSettings()).items():
-        if name not in ("search", "space"):
+        if name not in ("search", "space", "judge"):
             parser.add_argument("--" + name.replace("_", "-"), type=type(default), metavar="N", help=f"{default:g}")
     return parser
 

@@ -40,7 +40,7 @@ class Command:
     def module(self, args: argparse.Namespace) -> str:
         """Of this package; its `run(args, say)` returns the rows, and in words on whom they were measured."""
         if self.name == "survival":
-            return "survival_real" if args.table else "survival_synthetic"
+            return "survival_real" if args.table else "survival_study" if args.maps else "survival_synthetic"
         return self.name.replace("-", "_")
 
     def used(self, args: argparse.Namespace) -> tuple[str, ...]:
@@ -78,6 +78,10 @@ _DRAWN = _option("--cohort", "synthetic cohort whose patients are taken", type=P
 _LABEL_VALUES = _option("--label-values", "meaning of the values", "1=liver,2=tumour")
 _WORKERS = _option("--workers", "processes", 1)
 _PATIENTS = _option("--patients", "without --cohort: how many patients of the test split", 60)
+_WORLD = _option(
+    "--world", "version of the synthetic world; if left out the newest that the dynamics model fits", type=int,
+    choices=(2, 3),
+)  # fmt: skip
 _REPLICAS = _option("--replicas", "of each simulation", 1)
 _JUDGING = _option("--judging", "open patients who are for judging only; the run is logged", False, action="store_true")
 _LISTED = (
@@ -104,11 +108,10 @@ COMMANDS = (
     Command("generation", "does the simulated CT answer to the action (synthetic test patients)", PARTS, (
         _DRAWN, _PATIENTS, _REPLICAS, _WORKERS, _ROWS,
         _option("--steps", "of the sampler", 8),
-        _option("--world", "version of the synthetic world; if left out the newest that the dynamics model fits",
-                type=int, choices=(2, 3)),
+        _WORLD,
     )),
     Command("planning", "is the planned protocol a good one (synthetic test patients; Tables 2 and 3)", PARTS, (
-        _DRAWN, _PATIENTS, _REPLICAS, _WORKERS, _ROWS,
+        _DRAWN, _PATIENTS, _REPLICAS, _WORKERS, _ROWS, _WORLD,
         _option("--steps", "of the sampler", 4),
         _option("--beams", "of the beam search", 3),
         _choice("--drugs", "drugs to choose from; by default one of each class", type=_agents, metavar="A,B"),
@@ -172,6 +175,8 @@ COMMANDS = (
         _DRAWN,
         _option("--patients", "without --cohort: how many patients of the test split", 1000),
         _option("--trained-on", "training patients for the Cox baselines", 600),
+        _option("--maps", "cohort of coarse maps, whose validation patients are taken: version 3 of the world",
+                type=Path, metavar="DIR"),
         _option("--simulated", "how many of them are simulated as well (a minute each)", 0),
         _option("--cache", "folder of drawn patients; OUT/patients if left out", type=Path),
         _WORKERS,
@@ -192,9 +197,10 @@ COMMANDS = (
                 metavar=("FIRST", "LAST")),
         _option("--patients", "synthetic test patients, bent by a known map", 0),
     )),
-    Command("closed-loop", "volumes measured on simulated outcomes against the world's truth", PARTS, (
+    Command("closed-loop", "volumes measured on simulated outcomes against what the world and the model say", PARTS, (
         _option("--assistant", "another bundle whose segmenter measures", metavar="BUNDLE"),
-        _option("--patients", "of the test split", 20),
+        _option("--patients", "of the test split; in version 3 of the world of the validation split", 20),
+        _WORLD, _WORKERS,
         _option("--steps", "of the sampler", 4),
     )),
 )  # fmt: skip

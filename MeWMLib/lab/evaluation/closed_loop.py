@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.plan import PlanSettings, replica_seeds
 from MeWMLib.dynamics.autoencoder import Autoencoder
+from MeWMLib.lab.evaluation.closed_study import ClosedStudySettings, evaluate_closed_study
+from MeWMLib.lab.evaluation.generation import world_of
 from MeWMLib.lab.evaluation.known_patients import Image, KnownPatient, coded_change
 from MeWMLib.lab.evaluation.metrics import Rows, bootstrap, bootstrap_mean, correlation
 from MeWMLib.lab.evaluation.work import Say, each_patient, settings_from, silent
@@ -50,6 +52,10 @@ class ClosedLoopSettings:
 
 def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
     """Measure what the arguments ask for; rows, and on whom."""
+    if world_of(args.world, args.bundle) == 3:
+        seeds = tuple(SPLITS["validation"][: args.patients])
+        found = evaluate_closed_study(settings_from(ClosedStudySettings, args, seeds=seeds), say)
+        return found, f"synthetic world v3, {len(seeds)} validation patients"
     rows = evaluate_closed_loop(settings_from(ClosedLoopSettings, args), say)
     return rows, f"synthetic world v2, {args.patients} test patients"
 

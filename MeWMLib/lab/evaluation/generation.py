@@ -128,7 +128,9 @@ def _perceptual(
         _, dimensions = fid(np.concatenate(real), np.concatenate(other))
 
         def distance(chosen: NDArray[np.intp], other: Any = other, dimensions: int = dimensions) -> float:
-            return fid(*(np.concatenate([each[i] for i in chosen]) for each in (real, other)), dimensions)[0]
+            drawn = [np.concatenate([each[i] for i in chosen]) for each in (real, other)]
+            # patients have different numbers of crops: a draw may hold too few for all dimensions
+            return fid(*drawn, min(dimensions, *(len(d) // 2 for d in drawn)))[0]
 
         metrics["fid"] = bootstrap(distance, len(found), rng, 20)
         about["fid_dimensions"] = dimensions

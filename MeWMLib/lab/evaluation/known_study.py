@@ -74,12 +74,7 @@ class KnownStudy:
     @classmethod
     def draw(cls, world: WorldModel, seed: int) -> KnownStudy:
         """Draw a test patient and prepare them for a model on coarse maps."""
-        drawn = StudyPatient.draw(seed)
-        grid = scan_grid(drawn)
-        before = drawn.render_all(grid, [None], session=drawn.session)[0]
-        ct = Volume(np.rint(before.hu).astype(np.int16), grid, before.phase)
-        patient = world.patient(ct, LabelMap(before.labels, grid), id=str(seed))
-        patient = world.treating(patient, fed=fed_mask(drawn.fed, grid))
+        drawn, patient = meet_in_study(world, seed)
         ready = world.simulator.prepare(patient)
         assert isinstance(ready, PreparedRegion)
         protocols = tuple(p for p in protocols_for(drawn) if p.drugs and p.embolics)
@@ -220,6 +215,16 @@ class KnownStudy:
         """Log-hazard under each of `protocols`, by the law and the viable tumour in the region."""
         pairs = zip(truths, self.protocols, strict=True)
         return [true_log_risk(self.true_viable_ml(t.maps), self.drawn.response(p)) for t, p in pairs]
+
+
+def meet_in_study(world: WorldModel, seed: int) -> tuple[StudyPatient, Patient]:
+    """A patient of version 3, and what the product is given: CT, true labels, phase and session."""
+    drawn = StudyPatient.draw(seed)
+    grid = scan_grid(drawn)
+    before = drawn.render_all(grid, [None], session=drawn.session)[0]
+    ct = Volume(np.rint(before.hu).astype(np.int16), grid, before.phase)
+    patient = world.patient(ct, LabelMap(before.labels, grid), id=str(seed))
+    return drawn, world.treating(patient, fed=fed_mask(drawn.fed, grid))
 
 
 def scan_grid(patient: StudyPatient) -> Geometry:

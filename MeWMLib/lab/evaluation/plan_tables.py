@@ -98,6 +98,9 @@ class PlanTables:
         seconds: that the simulations took.
     """
 
+    #: What another model is compared by.
+    main = "predicted"
+
     def __init__(
         self,
         world: WorldModel,

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.stats import spearmanr
 
+from MeWMLib.cohorts.synthetic.patients import WORLD
+from MeWMLib.cohorts.synthetic.study import StudyPatient
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient
 from MeWMLib.core.errors import BundleError
 from MeWMLib.core.io import write_json
@@ -22,8 +24,11 @@ from MeWMLib.core.patient import Findings, Patient
 from MeWMLib.core.plan import FREE, PlanSettings, replica_seeds
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.lab.evaluation.baselines import ACTIONLESS
+from MeWMLib.lab.evaluation.generation import world_of
 from MeWMLib.lab.evaluation.known_patients import WorldSettings, chosen_patients, meet
+from MeWMLib.lab.evaluation.known_study import meet_in_study
 from MeWMLib.lab.evaluation.metrics import Rows, bootstrap_mean, rows_of
+from MeWMLib.lab.evaluation.plan_study import StudyRisk, StudyTables
 from MeWMLib.lab.evaluation.plan_tables import PlanTables, Risks, TrueRisk
 from MeWMLib.lab.evaluation.policy import scores
 from MeWMLib.lab.evaluation.work import Say, each_patient, settings_from, silent
@@ -51,6 +56,16 @@ SEARCHED = {
     "viable_measured": ("viable_measured", "beam"),
     "oracle_survival": ("law_on_simulated", "beam"),
 }
+#: The same in version 3 of the world, where a search judges by the image.
+SEARCHED_STUDY = {
+    "mewm": ("image", "beam"),
+    "exhaustive": ("image", "exhaustive"),
+    "best_first": ("image", "best_first"),
+    "judged_by_model": ("model", "exhaustive"),
+    "judged_by_volume": ("volume", "exhaustive"),
+    "oracle_survival": ("law_on_image", "exhaustive"),
+    "oracle_survival_on_model": ("law_on_model", "exhaustive"),
+}
 
 
 @dataclass(frozen=True)
@@ -61,7 +76,8 @@ class PlanningSettings(WorldSettings):
         drugs, embolics: the action space.
         drug_horizon, embolic_horizon, beams: of the searches.
         fitted_on: training patients of the frequency prior.
-        oracles: also draw the true CT after every protocol, for the row `oracle_dynamics`.
+        oracles: also draw the true CT after every protocol, for the row `oracle_dynamics` of version 2.
+        world: version of the synthetic world.
     """
 
     drugs: tuple[str, ...] = DRUGS
@@ -71,6 +87,7 @@ class PlanningSettings(WorldSettings):
     beams: int = 3
     oracles: bool = True
     fitted_on: int = FITTED_ON
+    world: int = WORLD
 
     @property
     def plan(self) -> PlanSettings:
@@ -158,8 +175,9 @@ def frequency_prior(protocols: Sequence[Protocol], patients: int = FITTED_ON) ->
 
 def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
     """Measure what the arguments ask for and write choices.json; rows, and on whom."""
-    seeds, about = chosen_patients(args)
-    settings = settings_from(PlanningSettings, args, seeds=seeds)
+    world = world_of(args.world, args.bundle)
+    seeds, about = chosen_patients(args, world)
+    settings = settings_from(PlanningSettings, args, seeds=seeds, world=world)
     rows, choices = evaluate_planning(settings, say)
     write_json({"patients": [c.to_json() for c in choices]}, args.out / "choices.json")
     return rows, f"{about}, {len(settings.protocols())} protocols to choose from"
@@ -173,7 +191,10 @@ def evaluate_planning(settings: PlanningSettings, say: Say = silent) -> tuple[Ro
     was), `viable_measured` (the viable volume is measured in the simulated image, and not what the simulation was given
     to draw), `oracle_survival` (the true law on the viable volume that the model goes by),
     `mewm_action_dropped` (the same network without the action: all protocols have one risk, so any is as good),
-    `oracle_dynamics` (true images and outlines, the learnt survival network), and `settings.others`.
+    `oracle_dynamics` (true images and outlines, the learnt survival network), and `settings.others`. In version 3 of
+    the world, where a search judges by the image: `judged_by_model` (by what the model predicts of the volumes),
+    `judged_by_volume` (by the viable volume in the image alone, without the survival network), and
+    `oracle_survival_on_model`; the last four search every protocol, and there is no `oracle_dynamics`.
 
     Metrics, one number a patient: `f1`, `jaccard`, `precision`, `recall` in percent against the gold action, with
     `_best` against the truly best protocol of the space; `regret`, the true log-hazard of the chosen minus that of the
@@ -203,9 +224,14 @@ class _Measure:
 
     def __call__(self, number: int) -> PatientChoices:
         """Everything about one test patient."""
-        drawn, patient = meet(self.world, number)
-        settings = self.settings
-        tables = PlanTables(self.world, patient, drawn, settings.plan, replica_seeds(settings.seed, settings.replicas))
+        settings, seeds = self.settings, replica_seeds(self.settings.seed, self.settings.replicas)
+        tables: PlanTables | StudyTables
+        if settings.world == WORLD:
+            drawn, patient = meet(self.world, number)
+            tables = PlanTables(self.world, patient, drawn, settings.plan, seeds)
+        else:
+            drawn, patient = meet_in_study(self.world, number)
+            tables = StudyTables(self.world, patient, drawn, settings.plan, seeds)
         tables.simulate_all(self._asked())
         truth = tables.truth
         gold = protocols_for(drawn)[0]
@@ -217,10 +243,10 @@ class _Measure:
             "frequency_prior": Chosen((self.prior,)),
             "guideline": Chosen((self._guideline(patient.findings),)),
         }
-        for name, (table, how) in SEARCHED.items():
+        for name, (table, how) in (SEARCHED if isinstance(tables, PlanTables) else SEARCHED_STUDY).items():
             rows[name] = self._searched(tables.risks[table], truth, how, tables.seconds_each)
         rows["mewm_action_dropped"] = self._without_action(self.world, patient, drawn, tables)
-        if settings.oracles:
+        if settings.oracles and isinstance(tables, PlanTables):
             start = time.perf_counter()
             tables.draw_all(self._asked())
             each = (time.perf_counter() - start) / len(self._asked())
@@ -229,20 +255,20 @@ class _Measure:
             if name in ACTIONLESS:
                 rows[name] = self._without_action(other, patient, drawn, tables)
                 continue
-            more = PlanTables(other, patient, drawn, settings.plan, tables.seeds, truth)
+            more = _like(tables, other, patient, drawn, settings.plan)
             more.simulate_all(self._asked())
-            rows[name] = self._searched(more.risks["predicted"], truth, "beam", more.seconds_each)
+            rows[name] = self._searched(more.risks[more.main], truth, "beam", more.seconds_each)
         everything = {*self.protocols, gold, CONSTANT}
         return PatientChoices(number, gold, rows["oracle"].protocols[0], {p: truth(p) for p in everything}, rows)
 
     def _without_action(
-        self, world: WorldModel, patient: Patient, drawn: SyntheticPatient, tables: PlanTables
+        self, world: WorldModel, patient: Patient, drawn: SyntheticPatient, tables: PlanTables | StudyTables
     ) -> Chosen:
         """A model that does not see the action: two protocols are simulated; as they agree, all are one choice."""
-        blind = PlanTables(world, patient, drawn, replace(self.settings.plan, guidance=0.0), tables.seeds, tables.truth)
+        blind = _like(tables, world, patient, drawn, replace(self.settings.plan, guidance=0.0))
         two = (self.protocols[0], self.protocols[-1])
         blind.simulate_all(two)
-        risks = [[blind.risks["predicted"][p, n] for n in range(len(tables.seeds))] for p in two]
+        risks = [[blind.risks[blind.main][p, n] for n in range(len(tables.seeds))] for p in two]
         if not np.allclose(*risks, atol=1e-4):
             raise BundleError(
                 what="A model without its action tells protocols apart", given=f"{two[0].text}, {two[1].text}: {risks}"
@@ -258,7 +284,7 @@ class _Measure:
         among = (*self.settings.drugs, *self.settings.embolics)
         return first_protocol(guideline.propose(findings, drugs=100, embolics=100, among=among), rules.allowed)
 
-    def _searched(self, risks: Risks, truth: TrueRisk, how: str, seconds_each: float) -> Chosen:
+    def _searched(self, risks: Risks, truth: TrueRisk | StudyRisk, how: str, seconds_each: float) -> Chosen:
         plan = replace(self.settings.plan, search=how)
         judge = in_turn(lambda batch: [risks[trial] for trial in batch])
         found = search(self.settings.space, plan, judge, rules.allowed)
@@ -267,3 +293,17 @@ class _Measure:
         predicted = [float(np.mean([risks[p, n] for n in replicas])) for p in self.protocols]
         correlation = float(spearmanr(predicted, [truth(p) for p in self.protocols])[0])
         return Chosen((found.best,), found.simulations, correlation, found.simulations * seconds_each)
+
+
+def _like(
+    tables: PlanTables | StudyTables,
+    world: WorldModel,
+    patient: Patient,
+    drawn: SyntheticPatient,
+    plan: PlanSettings,
+) -> PlanTables | StudyTables:
+    """Empty tables of another model, by the same truth."""
+    if isinstance(tables, PlanTables):
+        return PlanTables(world, patient, drawn, plan, tables.seeds, tables.truth)
+    assert isinstance(drawn, StudyPatient)
+    return StudyTables(world, patient, drawn, plan, tables.seeds, tables.truth)

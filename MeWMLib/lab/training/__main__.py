@@ -203,8 +203,18 @@ def _simulators(bundles: Sequence[Path]) -> Simulators:
 
 def _survival(args: argparse.Namespace, tell: Tell) -> dict[str, Any]:
     from MeWMLib.lab.training.survival_cohort import train_on_cohort
+    from MeWMLib.lab.training.survival_study import PLAIN, train_on_maps
 
     device = str(choose_device(args.device))
+    if args.world == 3:
+        given = args.cohort, args.work, args.bundle, args.steps, args.seed, tell, args.minutes, device
+        return train_on_maps(*given, PLAIN) if args.plain else train_on_maps(*given)
+    if args.plain:
+        raise InputError(
+            what="A survival model without images is trained in version 3 of the world only",
+            given="--plain",
+            remedy="Add --world 3, and a cohort of `mewm train maps-cohort`",
+        )
     return train_on_cohort(args.cohort, args.work, args.bundle, args.steps, args.seed, tell, args.minutes, device)
 
 
@@ -320,7 +330,18 @@ PARTS: dict[str, Part] = {
         },
     ),
     # on the CPU a stopped survival training goes on to exactly the same weights
-    "survival": (_survival, "train the survival network", {**_BUNDLE, **_SEED, **_COHORT, **_loop(device="cpu")}),
+    "survival": (
+        _survival,
+        "train the survival network",
+        {
+            **_BUNDLE, **_SEED, **_COHORT, **_loop(device="cpu"),
+            "--world": {
+                "type": int, "choices": (2, 3), "default": 2,
+                "help": "of the cohort: 2 by `mewm train cohort`, 3 by `mewm train maps-cohort`",
+            },
+            "--plain": {"action": "store_true", "help": "a Cox model of the viable volume alone, without images"},
+        },
+    ),
     "assistant": (
         _assistant,
         "train the segmenter",

@@ -121,7 +121,7 @@ class Run:
 
     def progress(self, steps: int, minutes: float) -> float:
         """Finished share of a run that ends after `steps` or `minutes` (0: no limit), whichever comes first."""
-        by_steps = self.step / steps
+        by_steps = self.step / steps if steps else 1.0
         return max(by_steps, self.elapsed / (60 * minutes)) if minutes else by_steps
 
     def set_rate(self, rate: float, warm_up: int = 0, progress: float | None = None) -> None:

@@ -80,7 +80,7 @@ def encode_maps(seed: int, agents: list[str], sessions: int = SESSIONS) -> dict[
     before = patient.render_all(geometry, [None], noise=False, phase=phase)[0]
     found = before.coarse(MAP_MM)
     coarse = _coarse_grid(geometry)
-    chosen = [protocols_for(patient)[0], *(draw_protocol(rng) for _ in range(sessions - 1))]
+    chosen = _chosen(patient, rng, sessions)
     rows: dict[str, list[Any]] = {n: [] for n in ("fed", "viable", "tumour_after", "change", "iodine", "weeks")}
     hu = seen_hu(found.attenuation)
     for protocol in chosen:
@@ -105,6 +105,19 @@ def encode_maps(seed: int, agents: list[str], sessions: int = SESSIONS) -> dict[
         "noise": np.float32(COARSE_NOISE * patient.scanner.noise_hu),
         "seed": np.int64(seed),
     }
+
+
+def session_protocols(seed: int, sessions: int = SESSIONS) -> tuple[StudyPatient, list[Protocol]]:
+    """The patient of `encode_maps`, and the protocols of the sessions; the first is what was given."""
+    patient = StudyPatient.draw(seed)
+    rng = np.random.default_rng(derive_seed("maps", seed))
+    rng.random()  # the phase
+    map_geometry(patient, rng)
+    return patient, _chosen(patient, rng, sessions)
+
+
+def _chosen(patient: StudyPatient, rng: np.random.Generator, sessions: int) -> list[Protocol]:
+    return [protocols_for(patient)[0], *(draw_protocol(rng) for _ in range(sessions - 1))]
 
 
 def encode_map_scan(seed: int, agents: list[str]) -> dict[str, NDArray[Any]]:

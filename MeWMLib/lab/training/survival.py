@@ -41,7 +41,8 @@ class TrainSurvivalConfig:
 
     Attributes:
         network: shape of the network.
-        steps: optimiser steps.
+        steps: optimiser steps; 0 keeps the Cox model of the covariates that a training begins with, which is all that a
+            network without images can learn.
         patients: size of a batch, which is also the size of its risk sets.
         patches: patches of each patient in a step, drawn anew; scoring always takes all.
         learning_rate, weight_decay: of AdamW (betas 0.9 and 0.999 as in the paper); warm-up, then cosine.
@@ -76,10 +77,32 @@ class TrainSurvivalConfig:
 
     def __post_init__(self) -> None:
         for name in ("steps", "patients", "patches", "evaluate_every", "checkpoint_every", "calibration_patients"):
-            if getattr(self, name) < 1:
-                raise InputError(what=f"{name} must be at least 1", given=str(getattr(self, name)))
+            least = 0 if name == "steps" and not self.network.images else 1
+            if getattr(self, name) < least:
+                raise InputError(what=f"{name} must be at least {least}", given=str(getattr(self, name)))
         if self.patients < 2:
             raise InputError(what="A risk set needs at least two patients a batch", given=str(self.patients))
+
+    @classmethod
+    def of_drawn(
+        cls, steps: int, seed: int, minutes: float, device: str, network: SurvivalConfig | None = None
+    ) -> TrainSurvivalConfig:
+        """Settings for a cohort of drawn patients; the default network if none is given.
+
+        Their covariates already rank well: the network starts from the Cox model of them and adds to it in small
+        steps. The last weights are kept, since a few dozen validation patients cannot choose between earlier ones.
+        """
+        network = network or SurvivalConfig()
+        return cls(
+            network=network,
+            steps=steps if network.images else 0,
+            seed=seed,
+            minutes=minutes,
+            patients=24,
+            learning_rate=3e-4,
+            calibration_patients=150,
+            device=device,
+        )
 
 
 def train(
@@ -224,7 +247,8 @@ def _begin_as_cox(network: SurvivalNetwork, cases: Sequence[SurvivalCase]) -> No
     weight[varies] = fitted.coefficients
     with torch.no_grad():
         network.straight.weight.copy_(torch.as_tensor(weight)[None])
-        network.risk_out.weight.zero_()
+        if network.config.images:
+            network.risk_out.weight.zero_()
 
 
 def _rate(config: TrainSurvivalConfig, step: int) -> float:

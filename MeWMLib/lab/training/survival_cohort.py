@@ -73,17 +73,7 @@ def train_on_cohort(
     device: str = "cpu",
 ) -> dict[str, Any]:
     """Train on `cohort`/train, measure on `cohort`/validation, write the bundle part."""
-    # The covariates already rank well; the network starts from their Cox model and adds to it in small steps. The last
-    # weights are kept: a few dozen validation patients cannot choose between earlier ones.
-    config = TrainSurvivalConfig(
-        steps=steps,
-        seed=seed,
-        minutes=minutes,
-        patients=24,
-        learning_rate=3e-4,
-        calibration_patients=150,
-        device=device,
-    )
+    config = TrainSurvivalConfig.of_drawn(steps, seed, minutes, device)
     return train(
         config,
         survival_cases(cohort / "train"),

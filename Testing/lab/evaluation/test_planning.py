@@ -10,6 +10,7 @@ import pytest
 
 from MeWMLib.cohorts.synthetic.world import SyntheticPatient
 from MeWMLib.core.bundles import Bundle
+from MeWMLib.core.errors import BundleError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry
 from MeWMLib.lab.evaluation.__main__ import main
@@ -132,3 +133,17 @@ def test_the_command_refuses_a_row_without_a_bundle(tmp_path: Path, capsys: pyte
     assert main(["planning", "--out", str(tmp_path), "--drugs", "Aspirin"]) == 2
     assert "Aspirin" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_small_run_in_version_3_judges_by_the_image(tiny_map_bundle: Bundle, tiny_bundle: Bundle) -> None:
+    settings = replace(SMALL, seeds=(SPLITS["test"][4],), bundle=str(tiny_map_bundle.path), world=3)
+    rows, (patient,) = evaluate_planning(settings)
+    assert "oracle_dynamics" not in rows and rows["oracle"]["regret"]["mean"] == 0.0
+    protocols = settings.protocols()
+    assert patient.risk[patient.best] == min(patient.risk[p] for p in protocols)
+    for row in ("mewm", "best_first", "judged_by_model", "judged_by_volume", "oracle_survival"):
+        assert rows[row]["regret"]["mean"] >= 0 and rows[row]["simulations"]["mean"] >= 4
+    assert patient.rows["exhaustive"].protocols == patient.rows["best_first"].protocols
+    with pytest.raises(BundleError, match="knows no session of version 3"):
+        evaluate_planning(replace(settings, bundle=str(tiny_bundle.path)))

@@ -77,7 +77,7 @@ def test_a_policy_needs_a_cohort_or_a_table(tmp_path: Path, capsys: pytest.Captu
 def test_every_command_has_its_module() -> None:
     folder = Path(command.__file__).parent
     for one in command.COMMANDS:
-        for table in (None, "dtsdhcc"):
-            module = folder / f"{one.module(argparse.Namespace(table=table))}.py"
+        for table, maps in ((None, False), (None, True), ("dtsdhcc", False)):
+            module = folder / f"{one.module(argparse.Namespace(table=table, maps=maps))}.py"
             assert "def run(args" in module.read_text(encoding="utf-8"), one.name
         assert set(one.parts) <= set(command.PARTS)

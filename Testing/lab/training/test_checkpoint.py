@@ -75,3 +75,4 @@ def test_a_run_ends_after_its_steps_or_minutes(tmp_path: Path) -> None:
     run.step, run.seconds = 5, 60.0
     assert run.progress(10, 0.0) == 0.5 and run.progress(10, 4.0) == 0.5
     assert run.progress(10, 1.0) >= 1.0
+    assert run.progress(0, 0.0) == 1.0  # nothing to do

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,12 +15,7 @@ from MeWMLib.core.protocol import Protocol
 def shown(user: Any) -> Any:
     """A user before a comparison of two protocols."""
     user.load_sample()
-    user.front.actions.add("A", Protocol.parse("Cisplatin + Lipiodol"))
-    user.front.actions.add("B", Protocol.parse("Epirubicin + PVA"))
-    user.look()
-    user.click("simulation", "simulateButton")
-    user.wait(lambda: user.front.comparison is not None)
-    user.wait_idle()
+    user.simulate("Cisplatin + Lipiodol", "Epirubicin + PVA")
     return user
 
 
@@ -323,16 +316,6 @@ def test_the_modules_own_test_passes(user, monkeypatch):
     monkeypatch.setattr(user.loaded.module.MeWMTest, "delayDisplay", lambda case, message, *rest: told.append(message))
     user.loaded.instance.runTest(msec=1)
     assert {"Geometry of an oblique volume", "Protocols and rules", "A transform is refused"} <= set(told)
-
-
-def test_the_samples_are_registered(user, monkeypatch):
-    registered: list[dict[str, Any]] = []
-    module = ModuleType("SampleData")
-    module.SampleDataLogic = SimpleNamespace(registerCustomSampleDataSource=lambda **given: registered.append(given))
-    monkeypatch.setitem(sys.modules, "SampleData", module)
-    user.loaded.module.register_sample_data()
-    assert [entry["sampleName"] for entry in registered] == ["MeWM lits-117", "MeWM synthetic"]
-    assert all(callable(entry["customDownloader"]) for entry in registered)
 
 
 def test_without_packages_the_module_offers_to_install_them(host, monkeypatch, user):

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from MeWMLib.core.protocol import Protocol
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 OUT = REPOSITORY / "Testing" / "out"
 WAIT_S = 60.0
@@ -106,6 +108,21 @@ class User:
         """Load the sample by its button."""
         self.click("patient", "sampleButton")
         self.wait(lambda: self.front.parameters.ct is not None)
+        self.wait_idle()
+
+    def measure(self) -> None:
+        """Measure the lesions by the button."""
+        self.click("segmentation", "measureButton")
+        self.wait(lambda: self.front.parameters.findings)
+        self.wait_idle()
+
+    def simulate(self, *protocols: str) -> None:
+        """Enter protocols as A, B, ..., simulate them by the button and wait for their comparison."""
+        for name, text in zip("ABCDEF", protocols, strict=False):
+            self.front.actions.add(name, Protocol.parse(text))
+        self.look()
+        self.click("simulation", "simulateButton")
+        self.wait(lambda: self.front.comparison is not None)
         self.wait_idle()
 
     def tick(self, name: str) -> None:

@@ -1,6 +1,7 @@
 # The macros that the extension calls, with the checks of Slicer's own: unknown keywords and absent files are refused.
 include(CMakeParseArguments)
 set(BUILD_TESTING ON)
+set(Slicer_QTSCRIPTEDMODULES_LIB_DIR lib/Slicer-5.10/qt-scripted-modules)
 set(Slicer_INSTALL_QTSCRIPTEDMODULES_LIB_DIR lib/qt-scripted-modules)
 
 macro(slicerMacroBuildScriptedModule)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -47,6 +48,8 @@ def pip(monkeypatch: pytest.MonkeyPatch, user: Any) -> Any:
         return bool(given.answer)
 
     monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", ask)
+    # an older Slicer, also where the host runs the Python files of a newer one
+    monkeypatch.setitem(sys.modules, "slicer.packaging", None)
     return given
 
 
@@ -67,6 +70,10 @@ def _new_slicer(monkeypatch: pytest.MonkeyPatch, pip: Any) -> None:
     module = ModuleType("slicer.packaging")
     module.pip_ensure = pip_ensure
     monkeypatch.setitem(sys.modules, "slicer.packaging", module)
+
+
+def torch_version() -> str:
+    return metadata.version("torch")
 
 
 def _pins(path: Path) -> set[str]:
@@ -94,6 +101,7 @@ def test_an_older_slicer_installs_with_pip_install_and_pins(user, pip, lacking):
     assert f"numpy=={np.__version__}" in pins
     assert f"SimpleITK=={sitk.Version.VersionString()}" in pins
     assert not any("torch" in argument for argument in arguments)
+    assert f"torch=={torch_version()}" in pins, "the PyTorch that is there stays"
 
 
 def test_a_newer_slicer_installs_with_pip_ensure(user, pip, lacking, monkeypatch):
@@ -107,18 +115,16 @@ def test_a_newer_slicer_installs_with_pip_ensure(user, pip, lacking, monkeypatch
     assert any(pin.startswith("numpy==") for pin in _pins(pins))
 
 
-def test_a_package_of_slicer_that_pip_cannot_see_is_never_replaced(tmp_path, monkeypatch, user):
-    from importlib import metadata
-
+def test_what_pip_cannot_see_is_never_replaced(tmp_path, monkeypatch, user):
     from MeWMPanels import install
 
     def version(name: str) -> str:
-        if name == "vtk":
+        if name in ("vtk", "torch"):
             raise metadata.PackageNotFoundError(name)
         return "1.2.3"
 
     monkeypatch.setattr(install.metadata, "version", version)
-    assert _pins(install.constraints(tmp_path)) == {"SimpleITK==1.2.3", "numpy==1.2.3", "vtk<0"}
+    assert _pins(install.constraints(tmp_path)) == {"SimpleITK==1.2.3", "numpy==1.2.3", "vtk<0", "torch<0"}
 
 
 def test_a_folder_of_wheels_stands_in_for_the_network(user, pip, lacking, monkeypatch, tmp_path):
@@ -158,31 +164,94 @@ def test_pip_that_fails_is_told_and_not_tried_again(user, pip, lacking, monkeypa
     assert install.pending() is None
 
 
-def test_it_goes_on_after_the_restart_that_torch_needs(user, pip, lacking, monkeypatch):
+@pytest.fixture
+def no_torch(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A Python without PyTorch; what is called puts a version there."""
+    from MeWMPanels import install
+
+    real, versions = metadata.version, {}
+
+    def version(name: str) -> str:
+        if name != "torch":
+            return versions.get(name) or real(name)
+        if name not in versions:
+            raise metadata.PackageNotFoundError(name)
+        return str(versions[name])
+
+    monkeypatch.setattr(install.metadata, "version", version)
+    return versions
+
+
+def _extension(monkeypatch: pytest.MonkeyPatch, install_torch: Any) -> None:
+    """The module PyTorchUtils, with the arguments that its `installTorch` has."""
+
+    def installTorch(  # noqa: N802 - its own name
+        askConfirmation: bool = False,
+        forceComputationBackend: str | None = None,
+        torchVersionRequirement: str | None = None,
+        torchvisionVersionRequirement: str | None = None,
+    ) -> Any:
+        return install_torch(askConfirmation, torchVersionRequirement)
+
+    module = ModuleType("PyTorchUtils")
+    module.PyTorchUtilsLogic = lambda: SimpleNamespace(installTorch=installTorch)
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", module)
+
+
+@pytest.mark.parametrize("new", [False, True])
+def test_torch_comes_first_and_is_pinned_from_then_on(user, pip, lacking, monkeypatch, no_torch, new):
+    if new:
+        _new_slicer(monkeypatch, pip)
+    lacking("monai", "scipy", "torch")
+    told: list[Any] = []
+
+    def install_torch(ask: bool, requirement: str | None) -> Any:
+        assert pip.install == [] and pip.ensure == [], "nothing was installed before"
+        told.append((ask, requirement))
+        no_torch["torch"] = "2.9.1+cu126"
+        return object()
+
+    _extension(monkeypatch, install_torch)
+    user.front.refresh()
+    user.click("setup", "installButton")
+    assert told == [(True, ">=2.4")]
+    pins = pip.ensure[0][1] if new else Path(pip.install[0][pip.install[0].index("-c") + 1])
+    assert "torch==2.9.1+cu126" in _pins(pins)
+    assert {"monai>=1.4", "scipy>=1.11"} <= set(pip.ensure[0][0] if new else pip.install[0])
+
+
+def test_it_goes_on_after_the_restart_that_torch_needs(user, pip, lacking, monkeypatch, no_torch):
     import slicer
     from MeWMPanels import install
 
-    # the extension PyTorch is not there: the rest is installed, and Slicer must be restarted
-    lacking("monai", "torch")
+    # the extension PyTorch is not there: what needs PyTorch waits, and pip may not take one from the index
+    lacking("monai", "psutil", "torch")
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
     user.front.refresh()
     user.click("setup", "installButton")
     error = user.wait_error()
-    assert "PyTorch" in error.what and "restart" in error.remedy and len(pip.install) == 1
+    assert "PyTorch" in error.what and "restart" in error.remedy
+    (arguments,) = pip.install
+    assert arguments[0] == "psutil>=5.9" and not any("monai" in argument for argument in arguments)
+    assert "torch<0" in _pins(Path(arguments[arguments.index("-c") + 1]))
+    lacking("monai", "torch")
     assert install.pending() == (["monai", "torch"], "")
 
-    # Slicer starts again: monai is there, the extension too
-    lacking("torch")
+    # Slicer starts again: psutil is there, the extension too
     installed: list[bool] = []
-    module = ModuleType("PyTorchUtils")
-    module.PyTorchUtilsLogic = lambda: SimpleNamespace(installTorch=lambda askConfirmation: installed.append(True) or 1)
-    monkeypatch.setitem(sys.modules, "PyTorchUtils", module)
+
+    def install_torch(_ask: bool, _requirement: str | None) -> Any:
+        installed.append(True)
+        no_torch["torch"] = "2.9.1"
+        return object()
+
+    _extension(monkeypatch, install_torch)
     slicer.util.mainWindow().moduleSelector().selectModule("Welcome")
     slicer.app.startupCompleted.emit()
     assert slicer.util.mainWindow().moduleSelector().selectedModule == "MeWM"
     user.loaded.widget._resumed = False
     user.loaded.widget.enter()
-    assert installed == [True] and len(pip.install) == 1, "only what is still missing"
+    assert installed == [True] and len(pip.install) == 2 and pip.install[1][0] == "monai>=1.4"
     assert not slicer.app.userSettings().contains("MeWM/PendingInstall")
 
     # and no further start opens the module or installs anything
@@ -192,6 +261,70 @@ def test_it_goes_on_after_the_restart_that_torch_needs(user, pip, lacking, monke
     user.loaded.widget._resumed = False
     user.loaded.widget.enter()
     assert installed == [True]
+
+
+def test_a_torch_that_is_too_old_is_not_replaced(user, pip, lacking, monkeypatch, no_torch):
+    no_torch["torch"] = "2.1.0"
+    lacking("monai", "torch")
+    _extension(monkeypatch, lambda *_given: pytest.fail("the extension would replace it"))
+    user.front.refresh()
+    user.click("setup", "installButton")
+    error = user.wait_error()
+    assert "too old" in error.what and "2.1.0" in error.given and "PyTorch Utils" in error.remedy
+    assert pip.install == []
+
+
+@pytest.mark.parametrize(("pip_version", "word"), [("26.1.1", "light-the-torch"), ("25.1.1", "proxy")])
+def test_the_obstacle_of_a_new_pip_is_named_with_its_way_round(
+    user, pip, lacking, monkeypatch, no_torch, pip_version, word
+):
+    def fail(*_given: Any) -> Any:
+        raise RuntimeError("ResolutionImpossible")
+
+    no_torch["pip"] = pip_version
+    lacking("torch")
+    _extension(monkeypatch, fail)
+    user.front.refresh()
+    user.click("setup", "installButton")
+    error = user.wait_error()
+    assert "ResolutionImpossible" in error.given and word in error.remedy
+    assert ("pip<26.1" in error.remedy) == (word == "light-the-torch")
+
+
+def test_a_folder_of_wheels_holds_torch_too(user, pip, lacking, monkeypatch, no_torch, tmp_path):
+    """The extension would ask an index, and the doc says that none is asked."""
+    lacking("monai", "torch")
+    _extension(monkeypatch, lambda *_given: pytest.fail("asks an index"))
+    user.front.parameters.computer.wheelhouse = str(tmp_path)
+    user.look()
+    user.front.refresh()
+    user.click("setup", "installButton")
+    assert [arguments[0] for arguments in pip.install] == ["torch>=2.4", "monai>=1.4"]
+    assert all("--no-index" in arguments for arguments in pip.install)
+
+
+@pytest.mark.parametrize("new", [False, True])
+@pytest.mark.parametrize(
+    ("version", "works"), [("1.6.1", True), ("1.4", True), ("1.3.2", False), (None, False), ("1.4rc1", False)]
+)
+def test_installed_means_installed_in_a_version_that_works(host, monkeypatch, version, works, new):
+    """By `slicer.packaging` where there is one, and the same without it."""
+    from MeWMPanels import install
+
+    if new:
+        module = ModuleType("slicer.packaging")
+        module.pip_check = lambda requirement: {"monai>=1.4": works}[requirement]
+        monkeypatch.setitem(sys.modules, "slicer.packaging", module)
+    else:
+        monkeypatch.setitem(sys.modules, "slicer.packaging", None)
+
+    def version_of(name: str) -> str:
+        if version is None:
+            raise metadata.PackageNotFoundError(name)
+        return version
+
+    monkeypatch.setattr(install.metadata, "version", version_of)
+    assert (install.missing(["monai"]) == []) is works
 
 
 def test_a_second_failure_after_the_restart_is_not_tried_for_ever(user, pip, lacking, monkeypatch):
@@ -225,6 +358,7 @@ def test_the_requirements_are_those_of_the_package(user):
 
     text = (Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     stated = set(re.findall(r'"([A-Za-z0-9_-]+>=[0-9.]+)"', text))
+    assert install.requirement_of("torch") in stated
     assert stated >= set(install.REQUIREMENTS.values()), "the same versions"
     # what a panel or worker needs: all of the package's own requirements that Slicer does not bring
     own = set(re.findall(r'"([\w-]+)[>=]', text[text.index("dependencies = [") :].split("]")[0]))

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 
 _TURN = np.array([[0.8, -0.6, 0.0], [0.48, 0.64, -0.6], [0.36, 0.48, 0.8]])
@@ -30,15 +29,6 @@ GRIDS = {
 }
 
 
-def _simulate(user: Any) -> None:
-    user.load_sample()
-    user.front.actions.add("A", Protocol.parse("Cisplatin + Lipiodol"))
-    user.look()
-    user.click("simulation", "simulateButton")
-    user.wait(lambda: user.front.comparison is not None)
-    user.wait_idle()
-
-
 @pytest.mark.parametrize("name", GRIDS)
 def test_the_round_trip_is_exact(user, sample, fake, name, tmp_path):
     import slicer
@@ -51,7 +41,8 @@ def test_the_round_trip_is_exact(user, sample, fake, name, tmp_path):
     sample.ct = Volume(sample.ct.array, geometry, "portal")
     sample.labels = LabelMap(sample.labels.array, geometry)
     tumour = sample.labels.tumour
-    _simulate(user)
+    user.load_sample()
+    user.simulate("Cisplatin + Lipiodol")
 
     def check(node: Any, labels_node: Any) -> None:
         after = node_to_volume(node)
@@ -91,7 +82,8 @@ def test_the_overlay_sits_on_the_lesion(user, sample, folders_of_scene, turned):
     affine = folders_of_scene.oblique() if turned else folders_of_scene.AXIAL
     ct, labels, geometry = folders_of_scene.small_patient(affine)
     sample.ct, sample.labels = Volume(ct, geometry, "portal"), LabelMap(labels, geometry)
-    _simulate(user)
+    user.load_sample()
+    user.simulate("Cisplatin + Lipiodol")
     comparison, size = user.front.comparison, 400
     target = find_target(sample.labels)
     framing = target.liver_framing(AXIAL)

@@ -1,16 +1,20 @@
-"""Write the lists of files in both CMakeLists.txt anew: `python Testing/slicer/cmake_lists.py`.
+"""Write the lists of files in both CMakeLists.txt and the project's address anew.
 
-Slicer installs what is named there and nothing else, so a file that is missing in a list is missing in the extension.
+`python Testing/slicer_module/cmake_lists.py`. Slicer installs what is named there and nothing else, so a file that is
+missing in a list is missing in the extension. The address of the repository stands in MeWM.json; others repeat it.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDERS = ("MeWM", "MeWMLib")
+#: Files that repeat the address of the repository.
+ADDRESSED = ("CMakeLists.txt", "CITATION.cff")
 _IGNORED = {"CMakeLists.txt"}
 #: What only research needs stays out of the extension.
 _IGNORED_FOLDERS = {"__pycache__", "lab"}
@@ -60,7 +64,18 @@ def write(folder: str) -> bool:
     return text != before
 
 
+def with_address(name: str) -> str:
+    """The text of CMakeLists.txt or CITATION.cff with the address of the repository that MeWM.json has."""
+    home = json.loads((REPOSITORY / "MeWM.json").read_text(encoding="utf-8"))["scm_url"].removesuffix(".git")
+    raw = home.replace("https://github.com/", "https://raw.githubusercontent.com/")
+    text = (REPOSITORY / name).read_text(encoding="utf-8")
+    text = re.sub(r'(EXTENSION_HOMEPAGE |repository-code: )"[^"]+"', rf'\1"{home}"', text)
+    return re.sub(r'(EXTENSION_(?:ICONURL|SCREENSHOTURLS) )"[^"]+/main/', rf'\1"{raw}/main/', text)
+
+
 if __name__ == "__main__":
     for name in FOLDERS:
         changed = write(name)
         sys.stdout.write(f"{name}/CMakeLists.txt: {'written' if changed else 'up to date'}\n")
+    for name in ADDRESSED:
+        (REPOSITORY / name).write_text(with_address(name), encoding="utf-8", newline="\n")

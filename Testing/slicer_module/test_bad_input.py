@@ -280,14 +280,15 @@ def test_the_ct_is_deleted_while_results_arrive(ready):
 
 def test_an_error_while_results_arrive_takes_all_nodes_away(ready, monkeypatch):
     import slicer
-    from MeWMPanels import results
+
+    from MeWMLib.scene import plan_nodes
 
     before = _node_ids()
 
     def fail(*_arguments):
         raise RuntimeError("no memory for one more node")
 
-    monkeypatch.setattr(results, "put_into", fail)
+    monkeypatch.setattr(plan_nodes, "put_into", fail)
     ready.click("exploration", "exploreButton")
     error = ready.wait_error()
     assert "no memory for one more node" in error.given and not ready.front.desk.busy

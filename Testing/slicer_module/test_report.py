@@ -19,15 +19,8 @@ from MeWMLib.core.protocol import Protocol
 def compared(user: Any) -> Any:
     """A user before a comparison of two protocols."""
     user.load_sample()
-    user.click("segmentation", "measureButton")
-    user.wait(lambda: user.front.parameters.findings)
-    user.wait_idle()
-    user.front.actions.add("A", Protocol.parse("Cisplatin + Lipiodol"))
-    user.front.actions.add("B", Protocol.parse("Epirubicin + PVA"))
-    user.look()
-    user.click("simulation", "simulateButton")
-    user.wait(lambda: user.front.comparison is not None)
-    user.wait_idle()
+    user.measure()
+    user.simulate("Cisplatin + Lipiodol", "Epirubicin + PVA")
     return user
 
 
@@ -47,9 +40,10 @@ def _children() -> set[int]:
 
 
 @pytest.mark.slow
-def test_the_report_is_written_beside_the_scene(compared, monkeypatch, tmp_path):
+def test_the_report_is_written_beside_the_scene(compared, monkeypatch, tmp_path, slicer_path):
     import slicer
 
+    monkeypatch.setenv("PYTHONPATH", slicer_path)
     asked: list[str] = []
     _choose_folder(monkeypatch, tmp_path, asked)
     slicer.mrmlScene.SetURL(str(tmp_path / "case.mrml"))
