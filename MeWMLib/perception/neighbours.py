@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import cc3d
 import numpy as np
@@ -22,7 +23,7 @@ from MeWMLib.core.volume import BACKGROUND, LIVER, TUMOUR, Geometry, LabelMap, V
 from MeWMLib.perception import postprocess
 from MeWMLib.perception.phase import guess_phase
 from MeWMLib.perception.preprocess import isotropic_geometry, resample
-from MeWMLib.perception.registration_quality import body
+from MeWMLib.perception.registration_quality import body, within
 from MeWMLib.perception.removals import BLOOD, DENSE, GUT, NUMBERS, Removal, listed
 from MeWMLib.perception.viability import FAT_HU, LiverReference, liver_reference
 
@@ -32,7 +33,7 @@ STEP_MM, AROUND_MM = 2.0, 40.0
 SMOOTHING_MM = 1.6
 #: Blood is as dense as the aorta: down to so much less, as far as chambers of the heart and veins differ, and up to so
 #: much more, since the portal vein may be brighter.
-BLOOD_SHARE, BLOOD_MORE = 0.15, 0.35
+BLOOD_SHARE, BLOOD_MORE = 0.2, 0.35
 #: Denser than the liver by so much: bone, oral contrast, oil, calcium; in the arterial phase blood as well.
 DENSE_ABOVE = 100.0
 #: Half the width of the border of something dense, where its density passes that of blood.
@@ -41,24 +42,31 @@ BORDER_MM = 3.0
 OUTSIDE_SHARE = 0.5
 #: A mass or the liver encloses a piece if so much of its rim, so wide, is theirs.
 ENCLOSED_SHARE, RIM_MM = 0.6, 4.0
-#: How far an outline around such a piece reaches beyond it, and the share of a lesion that may be left then.
-SLACK_MM, REST_SHARE = 5.0, 0.35
-#: Half the width of the largest vessel inside a liver; what is wider and enclosed is a lesion that enhances.
-VESSEL_MM = 8.0
+#: How far an outline around such a piece reaches beyond it, the share of a lesion that may be left then, and the share
+#: that the piece itself takes up at least. Smaller pieces are not looked at (ml).
+SLACK_MM, REST_SHARE, CORE_SHARE, LEAST_PIECE_ML = 5.0, 0.35, 0.25, 0.05
+#: Half the width of the largest vessel inside a liver; what is wider and enclosed is a lesion that enhances. A vessel
+#: is long: its volume is so many times that of the largest ball in it.
+VESSEL_MM, LONG = 8.0, 3.0
+#: A part goes on beyond the outline if it does so over so much of its surface; a vessel that is short, over three times
+#: as much. Oil that touches a rib, and a lesion that its artery reaches, do not.
+OPEN_SHARE = 0.05
 #: Half the width of what is no vessel of the liver, and is taken out of its outline; so much of it at least.
 POOL_MM, LEAST_LEAK_ML = 9.0, 1.0
-#: A chamber of the heart: half its width at least, and the width over which it is averaged; what of it must be outlined
-#: to be taken away, ml; the muscle around it; and the share of liver and tumours beyond the muscle from which on it is
-#: a lesion that enhances.
-CHAMBER_MM, CHAMBER_SMOOTHING_MM, LEAST_POOL_ML, MUSCLE_MM, HEART_OUTLINED = 10.0, 3.0, 3.0, 12.0, 0.45
-#: The layer of the ribs: bone beside a lesion (mm), so much of it at least, no deeper than this below the skin, and the
-#: share of a lesion that lies in it.
-BESIDE_MM, LEAST_BONE_MM3, DEEPEST_MM, LAYER_SHARE = 20.0, 200.0, 60.0, 0.6
+#: A chamber of the heart: half its width at least, and the width over which it is averaged; so much of it there is, and
+#: is outlined, at least (ml); the muscle around it; and the share of liver and tumours beyond the muscle from which on
+#: it is a lesion that enhances.
+CHAMBER_MM, CHAMBER_SMOOTHING_MM, CHAMBER_ML, LEAST_POOL_ML, MUSCLE_MM, HEART_OUTLINED = 10.0, 3.0, 10.0, 3.0, 12.0, 0.45
+#: The layer of the ribs: bone beside a lesion (mm), so much of it at least, no deeper than this below the skin; down to
+#: where so many percent of that bone lie; and the share of a lesion that lies in it.
+BESIDE_MM, LEAST_BONE_MM3, DEEPEST_MM, LAYER_PERCENT, LAYER_SHARE = 20.0, 200.0, 60.0, 75, 0.6
 #: Gas in the gut; lung is less empty.
 GAS_HU, EMPTY_HU = -400.0, -920.0
-#: A lesion that gut gas touches on so much of its rim, and liver on less than the second share, is the gut's.
-GAS_SHARE, LEAST_LIVER = 0.08, 0.5
+#: A lesion that gut gas touches on so much of its rim, and liver on less than the second share, is the gut's. A mass
+#: beside a stomach has the stomach's wall between it and the gas.
+GAS_SHARE, LEAST_LIVER = 0.12, 0.4
 
+_CROSS = ndimage.generate_binary_structure(3, 1)
 Mask = NDArray[np.bool_]
 Box = tuple[slice, ...]
 FloatArray = NDArray[np.float32]
@@ -71,33 +79,38 @@ class _Seen:
     Attributes:
         mean: averaged density.
         dense: much denser than liver.
-        depth: mm below the skin.
         blood: density of the aorta, or None; see `_blood_of`.
-        bright: from which density on tissue is brighter than the liver.
+        liver: the scan's own liver.
         spacing: mm.
     """
 
     mean: FloatArray
     dense: Mask
-    depth: FloatArray
     blood: float | None
-    bright: float
+    liver: LiverReference
     spacing: float
 
     @classmethod
     def of(cls, hu: NDArray[np.generic], liver: LiverReference, blood: float | None, spacing: float) -> _Seen:
         """Average a scan (K, J, I)."""
         width = SMOOTHING_MM / spacing
-        mean = ndimage.gaussian_filter(np.clip(hu, -1000, 1500).astype(np.float32), width)
+        mean = ndimage.gaussian_filter(np.clip(hu, -1000, 1500).astype(np.float32), width, truncate=3)
         # half of what lies above the limit is cut off, so that something bright does not seem wider than it is
         cut = np.clip(hu, -1000, liver.median_hu + 2 * DENSE_ABOVE).astype(np.float32)
-        dense = ndimage.gaussian_filter(cut, width) >= liver.median_hu + DENSE_ABOVE
-        depth = ndimage.distance_transform_edt(body(mean), sampling=spacing).astype(np.float32)
-        return cls(mean, dense, depth, blood, liver.bright_from_hu, spacing)
+        dense = ndimage.gaussian_filter(cut, width, truncate=3) >= liver.median_hu + DENSE_ABOVE
+        return cls(mean, dense, blood, liver, spacing)
+
+    @cached_property
+    def depth(self) -> FloatArray:
+        """Mm below the skin, from every second voxel."""
+        trunk = body(self.mean[::2, ::2, ::2])
+        deep = ndimage.distance_transform_edt(trunk, sampling=2 * self.spacing).astype(np.float32)
+        index = np.ix_(*(np.arange(n) // 2 for n in self.mean.shape))
+        return np.asarray(deep[index])
 
     def near(self, mask: Mask, mm: float) -> Mask:
         """Within some mm of a mask."""
-        return np.asarray(self.away(mask) <= mm)
+        return within(mask, mm, (self.spacing,) * 3)
 
     def away(self, mask: Mask) -> FloatArray:
         """Distance to a mask, mm; infinite where it is empty."""
@@ -109,24 +122,39 @@ class _Seen:
         """As dense as the aorta; not the border of something denser."""
         if self.blood is None:
             return np.zeros(self.mean.shape, bool)
-        low, high = max((1 - BLOOD_SHARE) * self.blood, self.bright), (1 + BLOOD_MORE) * self.blood
+        high = (1 + BLOOD_MORE) * self.blood
         border = ndimage.binary_dilation(self.mean > high, iterations=max(round(BORDER_MM / self.spacing), 1))
-        return (self.mean >= low) & (self.mean <= high) & ~border
+        return self._like_blood(self.mean) & ~border
 
     def chambers(self) -> Mask:
         """Pools as wide as a chamber of the heart; averaged more, so that noise does not divide them."""
         if self.blood is None:
             return np.zeros(self.mean.shape, bool)
-        mean = ndimage.gaussian_filter(self.mean, np.sqrt(CHAMBER_SMOOTHING_MM**2 - SMOOTHING_MM**2) / self.spacing)
-        low, high = max((1 - BLOOD_SHARE) * self.blood, self.bright), (1 + BLOOD_MORE) * self.blood
-        return self.wide((mean >= low) & (mean <= high), CHAMBER_MM)
+        width = np.sqrt(CHAMBER_SMOOTHING_MM**2 - SMOOTHING_MM**2) / self.spacing
+        mean = ndimage.gaussian_filter(self.mean, width, truncate=3)
+        return self.wide(self._like_blood(mean), CHAMBER_MM)
+
+    def _like_blood(self, mean: FloatArray) -> Mask:
+        blood = self.blood or 0.0
+        low = max((1 - BLOOD_SHARE) * blood, self.liver.bright_from_hu)
+        return np.asarray((mean >= low) & (mean <= (1 + BLOOD_MORE) * blood))
 
     def wide(self, mask: Mask, mm: float) -> Mask:
         """Where balls of a radius fit into a mask."""
-        if not mask.any():
-            return mask
-        core = ndimage.distance_transform_edt(mask, sampling=self.spacing) > mm
-        return mask & self.near(core, mm + self.spacing)
+        out = np.zeros(mask.shape, bool)
+        # a ball holds a cube of 1.15 times its radius, which holds one of the blocks that fill the grid
+        side = (int(2 * mm / np.sqrt(3) / self.spacing) + 1) // 2
+        blocks = [n - n % side for n in mask.shape]
+        whole = mask[tuple(slice(n) for n in blocks)].reshape([n for b in blocks for n in (b // side, side)])
+        full = np.argwhere(whole.all((1, 3, 5))) * side
+        pieces = cc3d.connected_components(mask, connectivity=6)
+        boxes = ndimage.find_objects(pieces)
+        for number in np.unique(pieces[tuple(full.T)]):
+            box = _padded(boxes[number - 1], 1, mask.shape)
+            piece = pieces[box] == number
+            core = ndimage.distance_transform_edt(piece, sampling=self.spacing) > mm
+            out[box] |= piece & self.near(core, mm + self.spacing)
+        return out
 
     def outlined(self, labels: NDArray[np.uint8]) -> Mask:
         """Liver and tumours, as far as they are no fat or air."""
@@ -240,18 +268,19 @@ def _going_on(mask: Mask, outlined: Mask) -> Mask:
 
 
 def _heart(seen: _Seen, out: _Decision) -> None:
-    """Chambers with their muscle: wide pools as dense as the aorta with no liver beyond the muscle around them."""
-    pools = cc3d.connected_components(seen.chambers(), connectivity=6)
+    """Chambers with their muscle: wide pools as dense as the aorta, high up, with no liver beyond the muscle."""
     outlined, voxel_ml = out.left > 0, seen.spacing**3 / 1000
-    heart, half = np.zeros(pools.shape, bool), 0.5 * ((seen.blood or 0.0) + seen.bright)
-    taken = np.bincount(pools[outlined], minlength=int(pools.max()) + 1) * voxel_ml
-    for number in range(1, len(taken)):
-        if taken[number] < LEAST_POOL_ML:
+    pools = cc3d.connected_components(seen.chambers(), connectivity=6)
+    sizes = np.bincount(pools.ravel()) * voxel_ml
+    taken = np.bincount(pools[outlined], minlength=len(sizes)) * voxel_ml
+    middle = np.median(np.flatnonzero((out.left == LIVER).any((1, 2))))
+    heart, half = np.zeros(pools.shape, bool), 0.5 * ((seen.blood or 0.0) + seen.liver.bright_from_hu)
+    for number, box in enumerate(ndimage.find_objects(pools), start=1):
+        if taken[number] < LEAST_POOL_ML or sizes[number] < CHAMBER_ML or box[0].start + box[0].stop < 2 * middle:
             continue
         # averaging took the border of the pool away
         pool = seen.near(pools == number, 2 * CHAMBER_SMOOTHING_MM) & (seen.mean >= half)
-        away = seen.away(pool)
-        shell = (away > MUSCLE_MM) & (away <= MUSCLE_MM + RIM_MM)
+        shell = seen.near(pool, MUSCLE_MM + RIM_MM) & ~seen.near(pool, MUSCLE_MM)
         if shell.any() and outlined[shell].mean() < HEART_OUTLINED:
             heart |= pool
     if not heart.any():
@@ -274,36 +303,85 @@ def _pieces(seen: _Seen, out: _Decision, beyond: Mask, kind: str) -> None:
     """Lesions that are nothing but a piece that goes on beyond them, and such pieces at the border of a mass."""
     outlined = seen.outlined(out.left)
     for around, lesion in out.lesions(int(np.ceil(2 * SLACK_MM / seen.spacing)) + 1):
-        core = lesion & beyond[around]
-        if not core.any():
+        parts = _open_parts(seen, lesion & beyond[around], beyond[around] & ~lesion)
+        if not parts:
             continue
+        core = np.logical_or.reduce(parts)
         tissue = lesion & (seen.mean[around] >= FAT_HU)
         rest = tissue & ~seen.near(core, SLACK_MM)
         if rest.sum() <= REST_SHARE * tissue.sum():
             enclosed = seen.held(lesion, outlined[around]) >= ENCLOSED_SHARE
-            depth = ndimage.distance_transform_edt(beyond[around], sampling=seen.spacing)
-            if not enclosed or depth[lesion].max() <= VESSEL_MM:
+            if _is_all(seen, around, tissue, core, beyond[around]) and (
+                not enclosed or (kind == BLOOD and _is_vessel(seen, core, beyond[around] & ~lesion))
+            ):
                 out.take(_whole(beyond.shape, around, lesion), kind, LIVER if enclosed else BACKGROUND)
             continue
-        parts = cc3d.connected_components(core, connectivity=26)
-        for part in range(1, int(parts.max()) + 1):
-            piece = parts == part
+        for piece in parts:
             # an outline around a rib is wider than the rib, and is not what holds it
             if seen.held(lesion & seen.near(piece, SLACK_MM), outlined[around]) < ENCLOSED_SHARE:
                 out.take(_whole(beyond.shape, around, lesion & seen.near(piece, BORDER_MM)), kind)
 
 
+def _open_parts(seen: _Seen, core: Mask, further: Mask) -> list[Mask]:
+    """Parts of what goes on beyond a lesion, divided where they touch little, that themselves go on beyond it."""
+    if core.sum() < LEAST_PIECE_ML * 1000 / seen.spacing**3:
+        return []
+    seeds = cc3d.connected_components(ndimage.binary_erosion(core), connectivity=6).astype(np.int32)
+    for _ in range(2):
+        seeds = np.where(core & (seeds == 0), ndimage.grey_dilation(seeds, footprint=_CROSS), seeds)
+    thin = cc3d.connected_components(core & (seeds == 0), connectivity=26)
+    parts = np.where(thin > 0, thin + seeds.max(), seeds)
+    found = []
+    for number, box in enumerate(ndimage.find_objects(parts), start=1):
+        part = parts[box] == number
+        if part.sum() >= LEAST_PIECE_ML * 1000 / seen.spacing**3:
+            wide = _padded(box, 2, parts.shape)
+            if _open_share(parts[wide] == number, further[wide]) >= OPEN_SHARE:
+                found.append(parts == number)
+    return found
+
+
+def _open_share(part: Mask, further: Mask) -> float:
+    """The share of the voxels around a part where it goes on."""
+    shell = ndimage.binary_dilation(part) & ~part
+    return float(further[shell].mean()) if shell.any() else 0.0
+
+
+def _is_all(seen: _Seen, around: Box, tissue: Mask, core: Mask, beyond: Mask) -> bool:
+    """A lesion is a piece and its soft border; what else is in it is no tissue that is darker than the liver."""
+    if core.sum() < CORE_SHARE * tissue.sum():
+        return False
+    mean = seen.mean[around]
+    others = tissue & ~seen.near(beyond, seen.spacing) & ~seen.near(mean < FAT_HU, RIM_MM)
+    if others.sum() < CORE_SHARE * tissue.sum():
+        return True
+    return bool(np.median(mean[others]) >= seen.liver.median_hu - 0.5 * seen.liver.margin_hu)
+
+
+def _is_vessel(seen: _Seen, core: Mask, further: Mask) -> bool:
+    """A piece is no wider than a vessel, and long or widely open."""
+    half = float(ndimage.distance_transform_edt(core, sampling=seen.spacing).max()) - 0.5 * seen.spacing
+    ball = 4 / 3 * np.pi * half**3
+    long = core.sum() * seen.spacing**3 >= LONG * ball
+    return half <= VESSEL_MM and (long or _open_share(core, further) >= 3 * OPEN_SHARE)
+
+
 def _wall(seen: _Seen, out: _Decision) -> None:
     """Lesions in the layer of the ribs: no deeper below the skin than the bone beside them."""
     outlined = seen.outlined(out.left)
+    loose = [
+        (around, lesion)
+        for around, lesion in out.lesions(int(np.ceil(BESIDE_MM / seen.spacing)))
+        if seen.held(lesion, outlined[around]) < ENCLOSED_SHARE and (seen.dense[around] & ~outlined[around]).any()
+    ]
+    if not loose:
+        return
     bone = _going_on(seen.dense & ~seen.wide(seen.dense, POOL_MM), outlined) & (seen.depth < DEEPEST_MM)
-    for around, lesion in out.lesions(int(np.ceil(BESIDE_MM / seen.spacing))):
-        if seen.held(lesion, outlined[around]) >= ENCLOSED_SHARE:
-            continue
+    for around, lesion in loose:
         beside = bone[around] & seen.near(lesion, BESIDE_MM)
         if beside.sum() * seen.spacing**3 < LEAST_BONE_MM3:
             continue
-        layer = np.percentile(seen.depth[around][beside], 75)
+        layer = np.percentile(seen.depth[around][beside], LAYER_PERCENT)
         if (seen.depth[around][lesion] <= layer).mean() >= LAYER_SHARE:
             out.take(_whole(bone.shape, around, lesion), DENSE)
 
@@ -311,6 +389,13 @@ def _wall(seen: _Seen, out: _Decision) -> None:
 def _gut(seen: _Seen, out: _Decision) -> None:
     """Lesions beside gas of the gut that are not in the liver."""
     gas = seen.mean < GAS_HU
+    loose = []
+    for around, lesion in out.lesions(int(np.ceil(2 * RIM_MM / seen.spacing)) + 1):
+        rim = seen.near(lesion, 2 * RIM_MM) & ~lesion
+        if gas[around][rim].any() and (out.left[around][rim] == LIVER).mean() < LEAST_LIVER:
+            loose.append((around, lesion))
+    if not loose:
+        return
     inner = ndimage.binary_erosion(gas)
     pieces = cc3d.connected_components(gas, connectivity=6)
     count = int(pieces.max()) + 1
@@ -320,10 +405,9 @@ def _gut(seen: _Seen, out: _Decision) -> None:
     empty[np.unique(pieces[seen.depth == 0])] = False  # air outside of the body
     empty[0] = False
     gut = empty[pieces]
-    for around, lesion in out.lesions(int(np.ceil(2 * RIM_MM / seen.spacing)) + 1):
-        rim = seen.near(lesion, 2 * RIM_MM) & ~lesion
-        held = (out.left[around][rim] == LIVER).mean()
-        if held < LEAST_LIVER and gut[around][rim].mean() >= GAS_SHARE:
+    for around, lesion in loose:
+        rim = seen.near(lesion, RIM_MM) & ~lesion
+        if gut[around][rim].mean() >= GAS_SHARE:
             out.take(_whole(gas.shape, around, lesion), GUT)
 
 
@@ -345,18 +429,29 @@ def _applied(
     decision: _Decision,
 ) -> tuple[LabelMap, tuple[Removal, ...]]:
     """The labels on their own grid without what goes, and the list of it."""
-    kinds, into = decision.kinds, decision.left
-    if not kinds.any():
+    place = ndimage.find_objects((decision.kinds > 0).astype(np.uint8))
+    if not place:
         return labels, ()
-    stays = (coarse[box] == TUMOUR) & (kinds == 0)
+    near = _padded(place[0], 2, decision.kinds.shape)
+    start = tuple(a.start + b.start for a, b in zip(box, near, strict=True))
+    kinds, before, into = decision.kinds[near], coarse[box][near], decision.left[near]
+    stays = (before == TUMOUR) & (kinds == 0)
     # voxels of the own grid at the border of a piece may be nearest to a voxel beyond it
     edge = ndimage.binary_dilation(kinds > 0, np.ones((3, 3, 3), bool)) & (kinds == 0) & ~stays
     at = ndimage.distance_transform_edt(kinds == 0, return_distances=False, return_indices=True)
-    was = np.where(kinds > 0, coarse[box], np.uint8(0))
-    wide = {name: np.zeros(coarse.shape, np.uint8) for name in ("kinds", "into", "was")}
-    for name, values in (("kinds", kinds), ("into", into), ("was", was)):
-        wide[name][box] = np.where(edge, values[tuple(at)], values)
-    fine = {name: resample(values, grid, labels.geometry, "nearest", 0) for name, values in wide.items()}
-    gone = (fine["kinds"] > 0) & (labels.array == fine["was"])
-    array = np.where(gone, fine["into"], labels.array).astype(np.uint8)
-    return labels.with_array(array), tuple(listed(labels, np.where(gone, fine["kinds"], 0)))
+    was = np.where(kinds > 0, before, np.uint8(0))
+    part = grid.crop((start[0], start[1], start[2]), (kinds.shape[0], kinds.shape[1], kinds.shape[2]))
+    ends = labels.geometry.to_kji(part.to_ras(part.corners))
+    low = np.clip(np.floor(ends.min(0)), 0, None).astype(int)
+    high = np.minimum(np.ceil(ends.max(0)).astype(int) + 1, labels.array.shape)
+    own = labels.geometry.crop((low[0], low[1], low[2]), (*(int(n) for n in high - low),))
+    inside = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    fine = {
+        name: resample(np.where(edge, values[tuple(at)], values), part, own, "nearest", 0)
+        for name, values in (("kinds", kinds), ("into", into), ("was", was))
+    }
+    array = labels.array.copy()
+    gone = (fine["kinds"] > 0) & (array[inside] == fine["was"])
+    here = LabelMap(array[inside].copy(), own)
+    array[inside][gone] = fine["into"][gone]
+    return labels.with_array(array), tuple(listed(here, np.where(gone, fine["kinds"], 0)))
