@@ -192,6 +192,60 @@ def test_true_tumours_stay(look: Callable[[Abdomen, Mask], None], radius, place,
     assert share(found, lesion) > 0.97 and not [one for one in removed if one.was_tumour and one.volume_ml > 1]
 
 
+LOOKS = (dark, calcified, oily, thinly_oily, enhancing)
+
+
+def beside_a_rib(abdomen: Abdomen, rng: np.random.Generator) -> Mask:
+    """Under the capsule at the side, where muscle of 6 mm parts it from a rib."""
+    up, back = rng.uniform(-30, 10), rng.uniform(-15, 15)
+    side = np.sqrt(60**2 - (up + 10) ** 2 - back**2)
+    radius = rng.uniform(10, 22)
+    return ball(up, back, -30 - side + 0.7 * radius, radius) & abdomen.liver
+
+
+def beside_a_stomach(abdomen: Abdomen, rng: np.random.Generator) -> Mask:
+    """A mass that bulges out to a stomach with bright contrast under gas; its wall of 5 mm is between them."""
+    radius = rng.uniform(18, 26)
+    up, back = rng.uniform(-30, 0), rng.uniform(-25, 0)
+    lesion = ball(up, back, 28, radius)
+    whole = ball(up, back - 4, 32 + radius + 26, 32) & ~abdomen.liver & ~lesion
+    inside = whole & (ndimage.distance_transform_edt(whole, sampling=STEP) > 5)
+    abdomen.paint(whole, 75)
+    abdomen.paint(inside, 300)
+    abdomen.paint(inside & (grids()[1] < back - 8), -990)
+    return lesion
+
+
+def fed(abdomen: Abdomen, rng: np.random.Generator) -> Mask:
+    """Reached by an artery as thick as any, which leaves the aorta."""
+    centre = (rng.uniform(-35, 5), rng.uniform(-20, 20), rng.uniform(-60, -20))
+    abdomen.paint(rod((-20, 50, 15), centre, 3), abdomen.blood)
+    return ball(*centre, rng.uniform(9, 20)) & abdomen.liver
+
+
+def on_a_vein(abdomen: Abdomen, rng: np.random.Generator) -> Mask:
+    """Around a branch of the portal vein, or beside it."""
+    abdomen.paint(rod((-60, 30, 40), (-15, 5, -20), 6), abdomen.blood)
+    abdomen.paint(rod((-15, 5, -20), (0, -20, -60), 5), abdomen.blood)
+    return ball(-10 + rng.uniform(-8, 8), -3 + rng.uniform(-8, 8), -35, rng.uniform(13, 22)) & abdomen.liver
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("place", [beside_a_rib, beside_a_stomach, fed, on_a_vein])
+def test_drawn_tumours_beside_what_is_taken_away_stay(place, seed, monkeypatch) -> None:
+    rng = np.random.default_rng(seed)
+    abdomen = Abdomen(float(rng.choice((BLOOD_HU, 330.0))))
+    lesion = place(abdomen, rng)
+    veins = lesion & (abdomen.hu == abdomen.blood)
+    LOOKS[int(rng.integers(len(LOOKS)))](abdomen, lesion)
+    if place is on_a_vein:
+        abdomen.paint(veins, abdomen.blood)
+    outlined = lesion | (ndimage.binary_dilation(lesion) & (rng.random(SHAPE) < 0.3))  # no outline is exact
+    abdomen.labels[outlined] = 2
+    found, removed = without_neighbours(*abdomen.scan(monkeypatch))
+    assert share(found, lesion) > 0.95, [(one.kind, one.volume_ml) for one in removed]
+
+
 def test_a_mass_that_bulges_out_of_the_liver_stays(monkeypatch) -> None:
     abdomen = Abdomen()
     lesion = abdomen.paint(ball(-55, 0, -30, 26), 75, 2)
