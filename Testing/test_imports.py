@@ -96,6 +96,7 @@ TORCH_FREE = (
     "perception.phase",
     "perception.preprocess",
     "perception.segments",
+    "perception.surroundings",
     "perception.postprocess",
     "perception.registration",
     "perception.registration_picture",
