@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from MeWMLib.core.questions import Question
 from MeWMLib.core.volume import BACKGROUND, LIVER, TUMOUR, Geometry, LabelMap, Volume, require_same_geometry
 from MeWMLib.perception import postprocess
 from MeWMLib.perception.phase import guess_phase
 from MeWMLib.perception.preprocess import isotropic_geometry, resample
-from MeWMLib.perception.removals import BLOOD, DENSE, GUT, NUMBERS, Removal, listed
+from MeWMLib.perception.removals import BLOOD, DENSE, GUT, NUMBERS, Removal, listed, question_removed
 from MeWMLib.perception.surroundings import (
     BORDER_MM,
     CHAMBER_SMOOTHING_MM,
@@ -98,11 +99,12 @@ def without_neighbours(ct: Volume, labels: LabelMap) -> tuple[LabelMap, tuple[Re
     return _applied(labels, grid, box, coarse, decision)
 
 
-def cleaned(ct: Volume, labels: LabelMap) -> tuple[LabelMap, tuple[Removal, ...]]:
+def cleaned(ct: Volume, labels: LabelMap, asked: list[Question] | None = None) -> tuple[LabelMap, tuple[Removal, ...]]:
     """What a network found, without what is anatomically impossible and without blood, bone and gut.
 
     Args:
         ct, labels: on one grid.
+        asked: gets notes to the user on what was removed.
 
     Returns:
         The labels, and what `without_neighbours` removed.
@@ -111,6 +113,8 @@ def cleaned(ct: Volume, labels: LabelMap) -> tuple[LabelMap, tuple[Removal, ...]
         GeometryMismatchError: the labels are not on the grid of the CT.
     """
     found, removed = without_neighbours(ct, postprocess.clean(labels))
+    if asked is not None:
+        asked += question_removed(removed)
     return (postprocess.clean(found) if removed else found), removed
 
 

@@ -30,7 +30,6 @@ from MeWMLib.perception.neighbours import cleaned
 from MeWMLib.perception.nnunet import NnUNetSegmenter
 from MeWMLib.perception.phase import phase_of
 from MeWMLib.perception.preprocess import resample
-from MeWMLib.perception.removals import question_removed
 from MeWMLib.perception.segmenter import Segmenter
 from MeWMLib.planning.journal import Journal
 from MeWMLib.planning.search import DEFAULT_BATCH, Batch
@@ -86,10 +85,7 @@ class WorldModel:
         asked: list[Question] | None = None,
     ) -> LabelMap:  # fmt: skip
         """Liver and tumour of a whole CT, on its own grid; `asked` gets notes on what the rules removed."""
-        labels, removed = cleaned(ct, self.assistant.segment_ct(ct, progress, cancelled))
-        if asked is not None:
-            asked += question_removed(removed)
-        return labels
+        return cleaned(ct, self.assistant.segment_ct(ct, progress, cancelled), asked)[0]
 
     def patient(
         self, ct: Volume, labels: LabelMap | None = None, clinical: Clinical | None = None, id: str = "patient"

@@ -9,6 +9,7 @@ import pytest
 from scipy import ndimage
 
 from MeWMLib.core.errors import GeometryMismatchError
+from MeWMLib.core.questions import Question
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.perception import neighbours
 from MeWMLib.perception.neighbours import cleaned, without_neighbours
@@ -116,9 +117,10 @@ def test_a_branch_of_the_portal_vein_is_liver(monkeypatch) -> None:
     abdomen.paint(rod((-60, 30, 40), (-110, 40, 40), 8), BLOOD_HU)
     outlined = ndimage.binary_dilation(branch) & abdomen.liver
     abdomen.labels[outlined] = 2
-    found, removed = cleaned(*abdomen.scan(monkeypatch))
+    asked: list[Question] = []
+    found, removed = cleaned(*abdomen.scan(monkeypatch), asked)
     assert not found.tumour.any() and found.liver[outlined].mean() > 0.98
-    assert {one.kind for one in removed} == {"blood"}
+    assert {one.kind for one in removed} == {"blood"} and asked == list(question_removed(removed))
 
 
 @pytest.mark.parametrize("mass", [False, True])
