@@ -30,7 +30,6 @@ from MeWMLib.perception.surroundings import (
     RIM_MM,
     WIDELY,
     Box,
-    FloatArray,
     Mask,
     Surroundings,
     going_on,
@@ -40,7 +39,7 @@ from MeWMLib.perception.surroundings import (
     padded,
     whole,
 )
-from MeWMLib.perception.viability import FAT_HU, LiverReference, liver_reference
+from MeWMLib.perception.viability import LiverReference, liver_reference
 
 #: Edge of the voxels on which it is done, and what is kept around liver and tumour.
 STEP_MM, AROUND_MM = 2.0, 40.0
@@ -59,8 +58,9 @@ POOL_MM, LEAST_LEAK_ML = 9.0, 1.0
 #: share of liver and tumours beyond the muscle from which on it is a lesion that enhances.
 CHAMBER_ML, LEAST_POOL_ML, MUSCLE_MM, HEART_OUTLINED = 10.0, 3.0, 12.0, 0.45
 #: The layer of the ribs: bone beside a lesion (mm), so much of it at least, no deeper than this below the skin; down to
-#: where so many percent of that bone lie; and the share of a lesion that lies in it.
-BESIDE_MM, LEAST_BONE_MM3, DEEPEST_MM, LAYER_PERCENT, LAYER_SHARE = 20.0, 200.0, 60.0, 75, 0.6
+#: where so many percent of that bone lie; and the share of a lesion that lies in it. A lesion of whose rim so much is
+#: liver or tumour lies in the liver, whatever is beside it.
+BESIDE_MM, LEAST_BONE_MM3, DEEPEST_MM, LAYER_PERCENT, LAYER_SHARE, LOOSE_SHARE = 20.0, 200.0, 60.0, 75, 0.6, 0.45
 #: Gas in the gut; lung is less empty.
 GAS_HU, EMPTY_HU = -400.0, -920.0
 #: A lesion that gut gas touches on so much of its rim, and liver on less than the second share, is the gut's. A mass
@@ -202,7 +202,7 @@ def _pieces(seen: Surroundings, out: _Decision, beyond: Mask, kind: str) -> None
         if not parts:
             continue
         core = np.logical_or.reduce(parts)
-        tissue = lesion & (seen.mean[around] >= FAT_HU)
+        tissue = lesion & ~seen.fat[around]
         rest = tissue & ~seen.near(core, SLACK_MM)
         if rest.sum() <= REST_SHARE * tissue.sum():
             enclosed = seen.held(lesion, outlined[around]) >= ENCLOSED_SHARE
@@ -210,7 +210,7 @@ def _pieces(seen: Surroundings, out: _Decision, beyond: Mask, kind: str) -> None
             if kind == DENSE:  # enclosed, it is calcium or oil
                 goes = not enclosed
             else:
-                goes = _is_vessel(seen, seen.mean[around], tissue, core, further, enclosed)
+                goes = _is_vessel(seen, around, tissue, core, further, enclosed)
             if goes and core.sum() >= CORE_SHARE * tissue.sum():
                 out.take(whole(beyond.shape, around, lesion), kind, LIVER if enclosed else BACKGROUND)
             continue
@@ -220,7 +220,7 @@ def _pieces(seen: Surroundings, out: _Decision, beyond: Mask, kind: str) -> None
                 out.take(whole(beyond.shape, around, lesion & seen.near(piece, BORDER_MM)), kind)
 
 
-def _is_vessel(seen: Surroundings, mean: FloatArray, tissue: Mask, core: Mask, further: Mask, enclosed: bool) -> bool:
+def _is_vessel(seen: Surroundings, around: Box, tissue: Mask, core: Mask, further: Mask, enclosed: bool) -> bool:
     """A lesion is blood that goes on beyond it, and its soft border.
 
     In a liver, blood is no wider than a vessel, and long or widely open; but not so on all sides, as a lesion in bright
@@ -235,10 +235,10 @@ def _is_vessel(seen: Surroundings, mean: FloatArray, tissue: Mask, core: Mask, f
             return False
         if longer(seen, core)[1] < LONG and share < WIDELY * OPEN_SHARE:
             return False
-    others = tissue & ~seen.near(core | further, seen.spacing) & ~seen.near(mean < FAT_HU, RIM_MM)
+    others = tissue & ~seen.near(core | further, seen.spacing) & ~seen.near(seen.fat[around], RIM_MM)
     if others.sum() < CORE_SHARE * tissue.sum() or times >= THIN:
         return True
-    return bool(np.median(mean[others]) >= seen.liver.median_hu - 0.5 * seen.liver.margin_hu)
+    return bool(np.median(seen.mean[around][others]) >= seen.liver.median_hu - 0.5 * seen.liver.margin_hu)
 
 
 def _wall(seen: Surroundings, out: _Decision) -> None:
@@ -247,7 +247,7 @@ def _wall(seen: Surroundings, out: _Decision) -> None:
     loose = [
         (around, lesion)
         for around, lesion in out.lesions(int(np.ceil(BESIDE_MM / seen.spacing)))
-        if seen.held(lesion, outlined[around]) < ENCLOSED_SHARE and (seen.dense[around] & ~outlined[around]).any()
+        if seen.held(lesion, outlined[around]) < LOOSE_SHARE and (seen.dense[around] & ~outlined[around]).any()
     ]
     if not loose:
         return

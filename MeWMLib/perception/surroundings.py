@@ -26,6 +26,8 @@ DENSE_ABOVE = 100.0
 BORDER_MM = 3.0
 #: From this share of it outside of liver and tumours a piece of the image goes on beyond the outline.
 OUTSIDE_SHARE = 0.5
+#: Fat is darker than the liver by so much, also where the liver is fatty.
+FAT_BELOW = 40.0
 #: Width of the rim around a piece.
 RIM_MM = 4.0
 #: Smaller pieces are not looked at, ml.
@@ -77,6 +79,11 @@ class Surroundings:
         deep = ndimage.distance_transform_edt(trunk, sampling=2 * self.spacing).astype(np.float32)
         index = np.ix_(*(np.arange(n) // 2 for n in self.mean.shape))
         return np.asarray(deep[index])
+
+    @cached_property
+    def fat(self) -> Mask:
+        """Fat and air, which are no tissue of liver and tumours."""
+        return np.asarray(self.mean < min(FAT_HU, self.liver.median_hu - FAT_BELOW))
 
     def near(self, mask: Mask, mm: float) -> Mask:
         """Within some mm of a mask."""
@@ -132,7 +139,7 @@ class Surroundings:
 
     def outlined(self, labels: NDArray[np.uint8]) -> Mask:
         """Liver and tumours, as far as they are no fat or air."""
-        return (labels > 0) & (self.mean >= FAT_HU)
+        return (labels > 0) & ~self.fat
 
     def held(self, piece: Mask, outlined: Mask) -> float:
         """The share of a piece's rim that is liver or tumour."""

@@ -15,6 +15,8 @@ from MeWMLib.perception import neighbours
 from MeWMLib.perception.neighbours import cleaned, without_neighbours
 from MeWMLib.perception.postprocess import clean
 from MeWMLib.perception.removals import Removal, question_removed
+from MeWMLib.perception.surroundings import Surroundings
+from MeWMLib.perception.viability import liver_reference
 
 #: An abdomen of 240 x 200 x 240 mm in voxels of 3 mm, array axes superior, posterior, left; the liver's HU is 100.
 STEP, SHAPE, LIVER_HU, BLOOD_HU = 3.0, (80, 66, 80), 100.0, 165.0
@@ -254,6 +256,20 @@ def test_a_mass_that_bulges_out_of_the_liver_stays(monkeypatch) -> None:
     abdomen.paint(ndimage.binary_erosion(lesion, iterations=3), 500, 2, 150)
     found, _ = cleaned(*abdomen.scan(monkeypatch))
     assert share(found, lesion) > 0.97
+
+
+@pytest.mark.parametrize("liver", [-15.0, 15.0, 110.0])
+def test_a_fatty_liver_holds_its_lesions_and_fat_does_not(liver, monkeypatch) -> None:
+    abdomen = Abdomen()
+    abdomen.paint(abdomen.liver, liver)
+    lesion = abdomen.paint(ball(-10, 0, -40, 14), 60, 2)
+    abdomen.labels[ndimage.binary_dilation(abdomen.liver, iterations=3) & (abdomen.labels == 0)] = 1
+    ct, labels = abdomen.scan(monkeypatch)
+    reference = liver_reference(ct, LabelMap(np.where(abdomen.liver, labels.array, 0).astype(np.uint8), ct.geometry))
+    seen = Surroundings.of(ct.array, reference, None, STEP)
+    outlined = seen.outlined(labels.array)
+    assert seen.held(lesion, outlined) > 0.99
+    assert outlined[(abdomen.hu < -90) & ~ndimage.binary_dilation(abdomen.liver)].mean() < 0.01
 
 
 def test_without_contrast_agent_blood_tells_nothing(monkeypatch) -> None:
