@@ -223,15 +223,18 @@ def _pieces(seen: Surroundings, out: _Decision, beyond: Mask, kind: str) -> None
 def _is_vessel(seen: Surroundings, around: Box, tissue: Mask, core: Mask, further: Mask, enclosed: bool) -> bool:
     """A lesion is blood that goes on beyond it, and its soft border.
 
-    In a liver, blood is no wider than a vessel, and long or widely open; but not so on all sides, as a lesion in bright
-    tissue is. What is beside it in a lesion is darker than the liver only if the lesion is as long and thin as a branch
-    in its sheath: else a tumour lies on a vessel.
+    It is no wider than a vessel: the heart has a rule of its own, and a mass may enhance like blood and touch a kidney.
+    In a liver it is long or widely open, but not so on all sides, as a lesion in bright tissue is. What is beside it in
+    a lesion is darker than the liver only if the lesion is as long and thin as a branch in its sheath: else a tumour
+    lies on a vessel.
     """
     half, times = longer(seen, tissue)
+    if half > VESSEL_MM:
+        return False
     if enclosed:
         share = open_share(core, further)
         through = seen.near(core, 2 * SLACK_MM) & (core | further)
-        if half > VESSEL_MM or longer(seen, through)[0] > POOL_MM or share > CLOSED_SHARE:
+        if longer(seen, through)[0] > POOL_MM or share > CLOSED_SHARE:
             return False
         if longer(seen, core)[1] < LONG and share < WIDELY * OPEN_SHARE:
             return False

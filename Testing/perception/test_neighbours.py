@@ -250,6 +250,15 @@ def test_drawn_tumours_beside_what_is_taken_away_stay(place, seed, monkeypatch) 
     assert share(found, lesion) > 0.95, [(one.kind, one.volume_ml) for one in removed]
 
 
+@pytest.mark.parametrize("blood", [140.0, BLOOD_HU, 190.0])
+def test_a_mass_as_bright_as_blood_that_touches_a_kidney_stays(blood, monkeypatch) -> None:
+    abdomen = Abdomen(blood)
+    abdomen.paint(ball(-45, 38, 28, 26) & ~abdomen.liver, blood)
+    lesion = abdomen.paint(ball(-40, 20, 18, 20), blood, 2)
+    found, removed = without_neighbours(*abdomen.scan(monkeypatch))
+    assert share(found, lesion) > 0.95, removed
+
+
 def test_a_mass_that_bulges_out_of_the_liver_stays(monkeypatch) -> None:
     abdomen = Abdomen()
     lesion = abdomen.paint(ball(-55, 0, -30, 26), 75, 2)
