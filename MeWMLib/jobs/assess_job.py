@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from MeWMLib.core import io
 from MeWMLib.core.errors import InputError
+from MeWMLib.core.questions import Question
 from MeWMLib.core.records import to_plain
 from MeWMLib.core.sealed import FILES, sha256_of, write_sealed
 from MeWMLib.core.volume import LabelMap, Volume
@@ -36,8 +37,8 @@ def assess(task: Task) -> dict[str, Any]:
         known_phase(post, stated[0])  # a phase that does not exist is refused before the minutes that follow
         known_phase(post, stated[1])
     ready = task.patient()
-    labels, entry = _labels_after(task, ready, post, given)
-    questions = ready.questions + task.ask_after(post, labels)
+    labels, entry, noted = _labels_after(task, ready, post, given)
+    questions = ready.questions + noted + task.ask_after(post, labels)
     registered = inputs.get("register", True) is False
 
     def on_stage(fraction: float, name: str) -> None:
@@ -85,18 +86,16 @@ def assess(task: Task) -> dict[str, Any]:
 
 def _labels_after(
     task: Task, ready: PatientAtWork, post: Volume, given: LabelMap | None
-) -> tuple[LabelMap, dict[str, Any]]:
+) -> tuple[LabelMap, dict[str, Any], tuple[Question, ...]]:
     """The labels of the CT after treatment: those that were given, or the segmenter's on that CT's own grid."""
     if given is not None:
-        return given, labels_entry("user", "Your own labels of the CT after treatment are used")
-    with task.report.stage("segment_after", "Segmenting the CT after treatment"):
-        found = ready.world.segment(post, task.report.progress, task.cancelled)
-    task.check_cancelled()
-    return found, labels_entry(
-        "assistant",
+        return given, labels_entry("user", "Your own labels of the CT after treatment are used"), ()
+    found, noted = task.segment(ready.world, post, "segment_after", "Segmenting the CT after treatment")
+    note = (
         "No labels of the CT after treatment were given (--post-labels): those of the segmenter are used. Look at them "
-        "before you trust what follows",
+        "before you trust what follows"
     )
+    return found, labels_entry("assistant", note), noted
 
 
 def _doubt(ready: PatientAtWork, given: LabelMap | None) -> str:

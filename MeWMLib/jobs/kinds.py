@@ -28,7 +28,7 @@ def segment(task: Task) -> dict[str, Any]:
     output.name_for(out.name)
     bundle, case = task.bundle(), task.read()
     questions = task.ask_given(case)
-    found = task.segment(task.world(bundle), case)
+    found, noted = task.segment(task.world(bundle), case.ct)
     entry = labels_entry("assistant", "Look at the labels before you use them")
     if case.labels is not None:
         entry = labels_entry(
@@ -42,7 +42,7 @@ def segment(task: Task) -> dict[str, Any]:
     return {
         "file": out.name,
         "labels": entry,
-        "questions": to_plain(questions),
+        "questions": to_plain(questions + noted),
         "liver_ml": round(float(found.liver.sum()) * voxel, 2),
         "tumour_ml": round(float(found.tumour.sum()) * voxel, 2),
     }

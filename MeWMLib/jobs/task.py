@@ -103,12 +103,15 @@ class Task:
         self.check_cancelled()
         return world
 
-    def segment(self, world: WorldModel, case: Case) -> LabelMap:
-        """Run the segmenter."""
-        with self.report.stage("segment", "Segmenting liver and tumour"):
-            labels = world.segment(case.ct, self.report.progress, self.cancelled)
+    def segment(
+        self, world: WorldModel, ct: Volume, stage: str = "segment", words: str = "Segmenting liver and tumour"
+    ) -> tuple[LabelMap, tuple[Question, ...]]:
+        """Run the segmenter; the labels, and notes on what was taken out of them, which are shown to the user."""
+        asked: list[Question] = []
+        with self.report.stage(stage, words):
+            labels = world.segment(ct, self.report.progress, self.cancelled, asked)
         self.check_cancelled()
-        return labels
+        return labels, self._asked(tuple(asked))
 
     def propose(self, world: WorldModel, patient: Patient, settings: PlanSettings) -> ActionSpace:
         """Ask the policy that the job names; the offline one if it names none. What it notes is shown to the user."""
@@ -154,7 +157,8 @@ class Task:
         # what was given is questioned before the seconds that loading takes
         questions = self.asked(question_clinical(clinical)) + self.ask_given(case)
         world = self.world(bundle)
-        labels, entry = self.labels(world, case)
+        labels, entry, noted = self.labels(world, case)
+        questions += noted
         if not case.has_liver and labels.tumour.any():
             questions += self.ask_labels(case.ct, labels)
         choice = self._choice(case) if kind_of(self.job.kind).treats else None
@@ -238,31 +242,33 @@ class Task:
             self.report.log(in_line(one), notice=True)
         return questions
 
-    def labels(self, world: WorldModel, case: Case) -> tuple[LabelMap, dict[str, Any]]:
+    def labels(self, world: WorldModel, case: Case) -> tuple[LabelMap, dict[str, Any], tuple[Question, ...]]:
         """Decide which labels the job works on, and say so.
 
         The user's own are used as they are. A sample's expert labels are used too, and the segmenter is measured
         against them. Without either, the segmenter's are used.
 
         Returns:
-            the labels, and the entry "labels" of plan.json.
+            the labels, the entry "labels" of plan.json, and notes on labels of the segmenter that are used.
         """
         wanted = self.job.inputs.get("segment", True) is not False
         if case.labels is None:
             note = "No labels were given: those of the segmenter are used. Look at them before you trust what follows"
-            return self.segment(world, case), labels_entry("assistant", note)
+            labels, noted = self.segment(world, case.ct)
+            return labels, labels_entry("assistant", note), noted
         if case.labels_from == "user":
             note = f"Your own labels are used: {case.labels_name}"
             if case.has_liver:
-                return case.labels, labels_entry("user", note)
+                return case.labels, labels_entry("user", note), ()
             note += ". They hold no liver: it is that of the segmenter, the tumour is yours"
             self.report.log(note, notice=True)
-            return liver_added(case.labels, self.segment(world, case)), labels_entry("user", note)
+            labels, noted = self.segment(world, case.ct)
+            return liver_added(case.labels, labels), labels_entry("user", note), noted
         if not wanted:
-            return case.labels, labels_entry("expert", "The sample's expert labels are used")
-        scores = dice_scores(self.segment(world, case), case.labels)
+            return case.labels, labels_entry("expert", "The sample's expert labels are used"), ()
+        scores = dice_scores(self.segment(world, case.ct)[0], case.labels)
         note = "The sample's expert labels are used; Dice is that of the segmenter against them"
-        return case.labels, labels_entry("expert", note, scores)
+        return case.labels, labels_entry("expert", note, scores), ()
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,11 @@ from MeWMLib.core.patient import Clinical, Patient
 from MeWMLib.core.plan import DEFAULT_SETTINGS, TEMPLATES, Candidate, Plan, PlanSettings, replica_seeds
 from MeWMLib.core.plan_folder import TreatmentSummary
 from MeWMLib.core.protocol import ActionSpace, Protocol
+from MeWMLib.core.questions import Question
 from MeWMLib.core.territory import Territory
 from MeWMLib.core.volume import LabelMap, Provenance, Volume
-from MeWMLib.perception import postprocess
 from MeWMLib.perception.findings import measure
+from MeWMLib.perception.neighbours import cleaned
 from MeWMLib.perception.nnunet import NnUNetSegmenter
 from MeWMLib.perception.phase import phase_of
 from MeWMLib.perception.preprocess import resample
@@ -81,13 +82,11 @@ class WorldModel:
         return f"WorldModel({self.bundle.name}, {self.device})"
 
     def segment(
-        self,
-        ct: Volume,
-        progress: Callable[[float], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
-    ) -> LabelMap:
-        """Liver and tumour of a whole CT, on its own grid."""
-        return postprocess.clean(self.assistant.segment_ct(ct, progress, cancelled))
+        self, ct: Volume, progress: Callable[[float], None] | None = None, cancelled: Callable[[], bool] | None = None,
+        asked: list[Question] | None = None,
+    ) -> LabelMap:  # fmt: skip
+        """Liver and tumour of a whole CT, on its own grid; `asked` gets notes on what the rules removed."""
+        return cleaned(ct, self.assistant.segment_ct(ct, progress, cancelled), asked)[0]
 
     def patient(
         self, ct: Volume, labels: LabelMap | None = None, clinical: Clinical | None = None, id: str = "patient"

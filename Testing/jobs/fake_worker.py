@@ -61,7 +61,7 @@ class FakeWorld:
         self.simulated: list[tuple[str, int]] = []
         self.known: tuple[Volume, LabelMap] | None = None
 
-    def segment(self, ct, progress=None, cancelled=None):
+    def segment(self, ct, progress=None, cancelled=None, asked=None):
         progress(0.5)
         if self.known is not None and ct.geometry.same_as(self.known[0].geometry):
             if not np.array_equal(ct.array, self.known[0].array):

@@ -188,6 +188,7 @@ COMMANDS = (
         _option("--case", "files of a case", [], dest="cases", nargs=2, action="append", metavar=("CT", "LABELS")),
         _LABEL_VALUES, _COHORT,
         _option("--patients", "synthetic test patients, before and after treatment", 0),
+        _option("--world", "version of the synthetic world", 3, choices=(2, 3)),
         _option("--nnunet", "result folder of nnU-Net v2 to compare", type=Path, metavar="DIR"),
     )),
     Command("registration", "a scan after treatment brought to the one before: rigid to deformable", (), (

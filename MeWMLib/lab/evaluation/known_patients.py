@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from MeWMLib.cohorts.layout import Cohort
-from MeWMLib.cohorts.synthetic.patients import WORLD
+from MeWMLib.cohorts.synthetic.patients import WORLD, draw_patient
 from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient, whole_geometry
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.patient import Patient
@@ -100,10 +100,22 @@ def meet(world: WorldModel, seed: int) -> tuple[SyntheticPatient, Patient]:
     return drawn, world.patient(ct, LabelMap(before.labels, geometry), id=str(seed))
 
 
-def before_and_after(seed: int, spacing: tuple[float, float, float]) -> list[tuple[Volume, LabelMap]]:
-    """Whole abdomens of a synthetic patient before and after the protocol that was given, with their true labels."""
-    patient, grid = SyntheticPatient.draw(seed), whole_geometry(spacing)
-    pair = patient.render_all(grid, [None, protocols_for(patient)[0]])
+def before_and_after(
+    seed: int, spacing: tuple[float, float, float], world: int = WORLD
+) -> list[tuple[Volume, LabelMap]]:
+    """Whole abdomens of a synthetic patient before and after the protocol that was given, with their true labels.
+
+    Args:
+        seed: of the patient.
+        spacing: of a voxel in mm.
+        world: version in which the patient is drawn; from version 3 on the session is the patient's own (territory and
+            weeks until the scan), and both scans are of the patient's scanner, each in a pose of its own.
+
+    Raises:
+        InputError: there is no such version.
+    """
+    patient, grid = draw_patient(seed, world), whole_geometry(spacing)
+    pair = patient.observed(grid, [None, protocols_for(patient)[0]])
     phase = patient.anatomy.phase
     return [(Volume(np.rint(d.hu).astype(np.int16), grid, phase), LabelMap(d.labels, grid)) for d in pair]
 

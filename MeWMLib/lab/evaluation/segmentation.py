@@ -27,10 +27,11 @@ from MeWMLib.lab.evaluation.baselines import region_growing
 from MeWMLib.lab.evaluation.known_patients import before_and_after
 from MeWMLib.lab.evaluation.metrics import Rows, rows_of
 from MeWMLib.lab.evaluation.montage import LARGE_INCHES, Tile, slices_through, write_tiles
+from MeWMLib.lab.evaluation.scans import NEWEST
 from MeWMLib.lab.evaluation.work import Say, box_of, case_name, read_case, settings_from, silent
 from MeWMLib.lab.synthetic.cases import SPLITS
-from MeWMLib.perception import postprocess
 from MeWMLib.perception.findings import dice
+from MeWMLib.perception.neighbours import cleaned
 from MeWMLib.perception.nnunet import NnUNetSegmenter
 from MeWMLib.perception.postprocess import MINIMUM_LESION_ML
 from MeWMLib.perception.segmenter import Segmenter
@@ -55,6 +56,7 @@ class SegmentationSettings:
         label_values: meaning of the values in the labels.
         cohort: folder of a cohort, each patient before and after treatment.
         patients: of the synthetic test split, whole abdomens before and after the protocol that was given.
+        world: version of the synthetic world in which they are drawn.
         nnunet: folder of an nnU-Net result to be compared, or None.
         seed: of the intervals.
     """
@@ -65,6 +67,7 @@ class SegmentationSettings:
     label_values: str = "1=liver,2=tumour"
     cohort: Path | None = None
     patients: int = 0
+    world: int = NEWEST
     nnunet: Path | None = None
     seed: int = 0
 
@@ -83,7 +86,7 @@ def known_cases(settings: SegmentationSettings) -> Iterator[KnownCase]:
     """The cases one by one.
 
     Raises:
-        InputError: no case is asked for.
+        InputError: no case is asked for, or there is no such version of the synthetic world.
     """
     if not (settings.sample or settings.cases or settings.cohort or settings.patients):
         raise InputError(
@@ -104,7 +107,8 @@ def known_cases(settings: SegmentationSettings) -> Iterator[KnownCase]:
             if case.after is not None and case.after_labels is not None:
                 yield KnownCase(row.id, "after", case.after, case.after_labels)
     for seed in SPLITS["test"][: settings.patients]:
-        for when, drawn in zip(("before", "after"), before_and_after(seed, (2.5, 1.5, 1.5)), strict=True):
+        pair = before_and_after(seed, (2.5, 1.5, 1.5), settings.world)
+        for when, drawn in zip(("before", "after"), pair, strict=True):
             yield KnownCase(f"synthetic {seed}", when, *drawn)
 
 
@@ -112,7 +116,7 @@ def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
     """Measure on the cases that the arguments name; rows, and on whom."""
     rows = evaluate_segmentation(settings_from(SegmentationSettings, args), args.out, say)
     about = [args.sample, *(Path(ct).name for ct, _ in args.cases), args.cohort.name if args.cohort else ""]
-    about.append(f"{args.patients} synthetic test patients" if args.patients else "")
+    about.append(f"{args.patients} test patients of the synthetic world v{args.world}" if args.patients else "")
     return rows, ", ".join(text for text in about if text)
 
 
@@ -138,7 +142,7 @@ def evaluate_segmentation(settings: SegmentationSettings, out: Path, say: Say = 
     }
     if settings.nnunet is not None:
         nnunet = NnUNetSegmenter.open(settings.nnunet, torch.device("cpu"))
-        segmenters["nnunet"] = lambda ct: postprocess.clean(nnunet.segment_ct(ct))
+        segmenters["nnunet"] = lambda ct: cleaned(ct, nnunet.segment_ct(ct))[0]
     figures: list[tuple[str, str, str, Mapping[str, float]]] = []
     tiles: list[list[Tile]] = []
     for number, case in enumerate(known_cases(settings)):
@@ -160,7 +164,7 @@ def evaluate_segmentation(settings: SegmentationSettings, out: Path, say: Say = 
 def _segmenter(bundle: str | None) -> Segment:
     part = find_bundle(bundle, require=("assistant",)).part("assistant")
     segmenter = Segmenter.from_part(*part, torch.device("cpu"))
-    return lambda ct: postprocess.clean(segmenter.segment_ct(ct))
+    return lambda ct: cleaned(ct, segmenter.segment_ct(ct))[0]
 
 
 def scan_rows(figures: Sequence[tuple[str, str, str, Mapping[str, float]]], seed: int) -> dict[str, Any]:

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from MeWMLib.cohorts.samples import load_sample
-from MeWMLib.cohorts.synthetic.world import synthetic_case
+from MeWMLib.cohorts.synthetic.patients import WORLDS
+from MeWMLib.cohorts.synthetic.world import synthetic_case, whole_geometry
 from MeWMLib.core.errors import InputError, SampleError
 from MeWMLib.core.io import write_labels, write_volume
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
-from MeWMLib.lab.evaluation import segmentation
+from MeWMLib.lab.evaluation import known_patients, segmentation
 from MeWMLib.lab.evaluation.__main__ import main
 from MeWMLib.lab.evaluation.baselines import region_growing
+from MeWMLib.lab.synthetic.cases import SPLITS, protocols_for
 from MeWMLib.perception.findings import dice
 
 
@@ -34,6 +36,30 @@ def test_nothing_to_evaluate_on_is_said(tmp_path) -> None:
     with pytest.raises(InputError, match="nothing to evaluate"):
         next(segmentation.known_cases(segmentation.SegmentationSettings()))
     assert main(["segmentation", "--out", str(tmp_path)]) == 2
+
+
+@pytest.mark.parametrize(("asked", "world"), [({}, 3), ({"world": 3}, 3), ({"world": 2}, 2)])
+def test_drawn_patients_are_those_of_the_world_asked_for(asked, world, monkeypatch) -> None:
+    """By default the newest; both scans are what the world itself draws of the session that the patient had."""
+    grid = whole_geometry((12.0, 6.0, 6.0))
+    monkeypatch.setattr(known_patients, "whole_geometry", lambda spacing: grid)
+    settings = segmentation.SegmentationSettings(patients=1, **asked)
+    before, after = segmentation.known_cases(settings)
+    assert (before.when, after.when) == ("before", "after") and before.patient == after.patient
+    patient = WORLDS[world].draw(SPLITS["test"][0])
+    expected = patient.observed(grid, [None, protocols_for(patient)[0]])
+    for case, scan in zip((before, after), expected, strict=True):
+        assert np.array_equal(case.ct.array, np.rint(scan.hu).astype(np.int16))
+        assert np.array_equal(case.labels.array, scan.labels) and case.labels.tumour.any()
+    others = WORLDS[5 - world].draw(SPLITS["test"][0]).observed(grid, [None])
+    assert not np.array_equal(before.ct.array, np.rint(others[0].hu).astype(np.int16))
+
+
+def test_a_world_that_there_is_not_is_refused(tmp_path) -> None:
+    with pytest.raises(InputError, match="no such version"):
+        next(segmentation.known_cases(segmentation.SegmentationSettings(patients=1, world=4)))
+    with pytest.raises(SystemExit):
+        main(["segmentation", "--patients", "1", "--world", "4", "--out", str(tmp_path)])
 
 
 def test_region_growing_finds_a_liver_and_not_air() -> None:
