@@ -5,6 +5,7 @@ from __future__ import annotations
 from MeWMLib.core.outcome import Risk
 from MeWMLib.core.plan import Candidate, Plan
 from MeWMLib.core.plan_document import PlanDocument
+from MeWMLib.core.written import joined
 
 
 def months_text(risk: Risk) -> str:
@@ -94,7 +95,7 @@ def written_lines(candidate: Candidate) -> list[str]:
     """What its written volume shows, and how the published criteria judge it."""
     if candidate.written is None:
         return []
-    judged = [f"Of the simulated outcome, {one.text}." for one in candidate.written.criteria]
+    judged = [f"Of the simulated outcome, {one.text}." for one in joined(candidate.written.criteria)]
     return [*candidate.written.lines, *judged]
 
 

@@ -6,6 +6,7 @@ carries numbers of its own, measured in the two files (`world.written`), which `
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,10 @@ class Sample:
         return f"of {self.replicas} simulated samples the one nearest to their mean (seed {self.seed})"
 
 
+#: What stands between the name of a criterion and the number of the lesion that it judges.
+_LESION = ", lesion "
+
+
 @dataclass(frozen=True)
 class Criterion:
     """A published criterion of response, applied to the simulated outcome.
@@ -57,6 +62,36 @@ class Criterion:
     def text(self) -> str:
         """In one line."""
         return f"{self.name}: {self.category or 'cannot be judged'} ({'; '.join(self.reasons)})"
+
+
+def joined(criteria: Sequence[Criterion]) -> tuple[Criterion, ...]:
+    """The same judgements with the lesions that are judged alike, and for the same reasons, in one line."""
+    alike: dict[tuple[str, str | None, tuple[str, ...]], list[int]] = {}
+    for one in criteria:
+        name, _, number = one.name.partition(_LESION)
+        lesions = alike.setdefault((name, one.category, one.reasons), [])
+        if number.isdigit():
+            lesions.append(int(number))
+    return tuple(
+        Criterion(f"{name}{_numbered(lesions)}", category, reasons)
+        for (name, category, reasons), lesions in alike.items()
+    )
+
+
+def _numbered(lesions: Sequence[int]) -> str:
+    """Such as ", lesions 1 to 3 and 5"."""
+    runs: list[list[int]] = []
+    for n in sorted(lesions):
+        if runs and n == runs[-1][-1] + 1:
+            runs[-1].append(n)
+        else:
+            runs.append([n])
+    words = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
+    if not words:
+        return ""
+    if len(lesions) == 1:
+        return f"{_LESION}{words[0]}"
+    return ", lesions " + (words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}")
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ class Dimse:
     @contextlib.contextmanager
     def _as_it_lies(self) -> Iterator[None]:
         """Send the bytes of a file without decoding and encoding them."""
-        settings = self._net._config
+        settings: Any = self._net._config
         former = settings.STORE_SEND_CHUNKED_DATASET
         settings.STORE_SEND_CHUNKED_DATASET = True
         try:
@@ -165,7 +165,7 @@ class Dimse:
             if name not in built or not set(syntaxes) <= built[name]:
                 built.setdefault(name, set()).update(syntaxes)
                 asked.append(self._net.build_context(name, list(syntaxes)))
-        roles = [self._net.build_role(name, scp_role=True) for name in receives]
+        roles: list[Any] = [self._net.build_role(name, scp_role=True) for name in receives]
         tls = (ssl.create_default_context(), self._address.host) if self._address.kind == DIMSE_TLS else None
         try:
             link = entity.associate(

@@ -17,7 +17,7 @@ from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan import Candidate, Plan
 from MeWMLib.core.plan_folder import NAMED, PlanDocument
 from MeWMLib.core.structures import VIEW_LEVEL_HU, VIEW_WINDOW_HU
-from MeWMLib.core.written import change_in_words
+from MeWMLib.core.written import change_in_words, joined
 from MeWMLib.scene import charts, search
 from MeWMLib.scene.annotate import png_bytes
 from MeWMLib.scene.pictures import GROUPS, Picture
@@ -153,6 +153,7 @@ def render_report(document: PlanDocument, pictures: Sequence[Picture], notes: Se
         weights=f"Ranked by score: log-risk plus weights ({weights})." if weighed else "Ranked by the log-risk alone.",
         candidates=plan.candidates[:MAX_ROWS],
         standings=plan.standings,
+        judged=joined(best.written.criteria) if best and best.written else (),
         left_out=max(0, len(plan.candidates) - MAX_ROWS),
         clinical=clinical_rows(document.clinical),
         agents=[(kind, name, space.reasons.get(name, "")) for kind, names in kinds for name in names],

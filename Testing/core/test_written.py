@@ -15,13 +15,24 @@ from MeWMLib.core.plan import Candidate
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.tissue_labels import read_tissue
 from MeWMLib.core.volume import Geometry, LabelMap, Provenance
-from MeWMLib.core.written import Criterion, Sample, WrittenNumbers, change_in_words
+from MeWMLib.core.written import Criterion, Sample, WrittenNumbers, change_in_words, joined
 
 MONTHS = tuple(float(m) for m in range(121))
 
 
 def exponential(rate: float) -> tuple[float, ...]:
     return tuple(math.exp(-rate * m) for m in MONTHS)
+
+
+def test_lesions_that_are_judged_alike_stand_in_one_line() -> None:
+    names = [f"LI-RADS treatment response, lesion {n}" for n in (1, 2, 3, 5, 6, 9)]
+    dark = ("portal phase",)
+    judged = [Criterion("RECIST 1.1", "SD", ("+2 %",)), *(Criterion(n, None, dark) for n in names)]
+    judged.append(Criterion("LI-RADS treatment response, lesion 4", "LR-TR viable", ("10 mm",)))
+    assert [one.name for one in joined(judged)] == [
+        "RECIST 1.1", "LI-RADS treatment response, lesions 1 to 3, 5 to 6 and 9", "LI-RADS treatment response, lesion 4",
+    ]  # fmt: skip
+    assert [one.category for one in joined(judged)] == ["SD", None, "LR-TR viable"] and joined([]) == ()
 
 
 def test_what_grows_is_said_to_grow() -> None:
