@@ -29,9 +29,9 @@ def test_lesions_that_are_judged_alike_stand_in_one_line() -> None:
     dark = ("portal phase",)
     judged = [Criterion("RECIST 1.1", "SD", ("+2 %",)), *(Criterion(n, None, dark) for n in names)]
     judged.append(Criterion("LI-RADS treatment response, lesion 4", "LR-TR viable", ("10 mm",)))
-    assert [one.name for one in joined(judged)] == [
-        "RECIST 1.1", "LI-RADS treatment response, lesions 1 to 3, 5 to 6 and 9", "LI-RADS treatment response, lesion 4",
-    ]  # fmt: skip
+    told = [one.name for one in joined(judged)]
+    head = "LI-RADS treatment response"
+    assert told == ["RECIST 1.1", f"{head}, lesions 1 to 3, 5 to 6 and 9", f"{head}, lesion 4"]
     assert [one.category for one in joined(judged)] == ["SD", None, "LR-TR viable"] and joined([]) == ()
 
 
