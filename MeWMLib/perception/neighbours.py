@@ -250,7 +250,7 @@ def _wall(seen: Surroundings, out: _Decision) -> None:
     loose = [
         (around, lesion)
         for around, lesion in out.lesions(int(np.ceil(BESIDE_MM / seen.spacing)))
-        if seen.held(lesion, outlined[around]) < LOOSE_SHARE and (seen.dense[around] & ~outlined[around]).any()
+        if (seen.dense[around] & ~outlined[around]).any() and seen.held(lesion, outlined[around]) < LOOSE_SHARE
     ]
     if not loose:
         return
@@ -312,7 +312,8 @@ def _applied(
     ends = labels.geometry.to_kji(part.to_ras(part.corners))
     low = np.clip(np.floor(ends.min(0)), 0, None).astype(int)
     high = np.minimum(np.ceil(ends.max(0)).astype(int) + 1, labels.array.shape)
-    own = labels.geometry.crop((low[0], low[1], low[2]), (*(int(n) for n in high - low),))
+    size = high - low
+    own = labels.geometry.crop((low[0], low[1], low[2]), (int(size[0]), int(size[1]), int(size[2])))
     inside = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     fine = {
         name: resample(np.where(edge, values[tuple(at)], values), part, own, "nearest", 0)

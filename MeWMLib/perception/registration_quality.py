@@ -69,8 +69,9 @@ def within(mask: Mask, reach_mm: float, spacing: tuple[float, float, float]) -> 
     if not mask.any():
         return found
     margins = [int(reach_mm / step) + 1 for step in spacing]
-    around = ndimage.find_objects(mask.astype(np.uint8))[0]
-    box = tuple(slice(max(0, s.start - n), s.stop + n) for s, n in zip(around, margins, strict=True))
+    # faster than find_objects where most is empty
+    sides = [np.flatnonzero(mask.any(axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    box = tuple(slice(max(0, int(s[0]) - n), int(s[-1]) + 1 + n) for s, n in zip(sides, margins, strict=True))
     found[box] = ndimage.distance_transform_edt(~mask[box], sampling=spacing) <= reach_mm
     return found
 

@@ -101,7 +101,7 @@ class Surroundings:
             return np.zeros(self.mean.shape, bool)
         high = (1 + BLOOD_MORE) * self.blood
         border = ndimage.binary_dilation(self.mean > high, iterations=max(round(BORDER_MM / self.spacing), 1))
-        return self._like_blood(self.mean) & ~border
+        return np.asarray(self._like_blood(self.mean) & ~border)
 
     def chambers(self, beside: Mask) -> Mask:
         """Pools as wide as a chamber of the heart; averaged more, so that noise does not divide them."""
