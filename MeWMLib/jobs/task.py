@@ -111,7 +111,7 @@ class Task:
         with self.report.stage(stage, words):
             labels = world.segment(ct, self.report.progress, self.cancelled, asked)
         self.check_cancelled()
-        return labels, self._asked(tuple(asked))
+        return labels, self.asked(tuple(asked))
 
     def propose(self, world: WorldModel, patient: Patient, settings: PlanSettings) -> ActionSpace:
         """Ask the policy that the job names; the offline one if it names none. What it notes is shown to the user."""

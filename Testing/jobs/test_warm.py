@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,13 @@ def _do(warm: WarmWorker, job: Job, events: list[Any] | None = None) -> dict[str
         found = runner.wait(60.0)
         assert found is not None
         return found
+
+
+def _until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it does not come"
+        time.sleep(0.01)
 
 
 def _gone(pid: int) -> bool:
@@ -103,8 +111,7 @@ def test_cancel_is_for_the_job_that_runs(warm, tmp_path, monkeypatch):
     seen: list[Any] = []
     with warm.runner() as runner:
         runner.start(Job("plan", {"case": "sample:tiny"}, str(tmp_path / "a"), seed=3), seen.append)
-        while not any(e.kind == "partial" for e in seen):
-            time.sleep(0.01)
+        _until(lambda: any(e.kind == "partial" for e in seen))
         runner.cancel()
         assert runner.wait(60)["stopped_by"] == "cancelled"
     pid = warm.pid
@@ -116,8 +123,7 @@ def test_a_stubborn_job_is_ended_with_its_process(warm, tmp_path, monkeypatch):
     monkeypatch.setenv("MEWM_FAKE", "stubborn")
     with warm.runner(grace_s=0.1) as runner:
         runner.start(Job("plan", {"case": "sample:tiny"}, str(tmp_path / "a"), seed=3))
-        while runner._staying is None or not (tmp_path / "a" / "plan.json").is_file():
-            time.sleep(0.01)
+        _until(lambda: runner._staying is not None and (tmp_path / "a" / "plan.json").is_file())
         pid = runner.pid
         runner.cancel()
         with pytest.raises(CancelledError):
