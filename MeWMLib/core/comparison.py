@@ -88,10 +88,10 @@ class Comparison:
         shared = self.deviation(risk, alone) ** 2 - self.error**2
         return math.sqrt(self.absolute**2 + shared)
 
-    def unseen(self, risk: Risk) -> float:
-        """What `Risk.unseen` has to be so that its uncertainty is `uncertainty`."""
+    def told(self, risk: Risk) -> Risk:
+        """The same risk with `Risk.unseen` so that its uncertainty is `uncertainty`."""
         seen = replace(risk, unseen=None).uncertainty
-        return math.sqrt(max(0.0, self.uncertainty(risk) ** 2 - seen**2))
+        return replace(risk, unseen=math.sqrt(max(0.0, self.uncertainty(risk) ** 2 - seen**2)))
 
     def interval(self, risk: Risk) -> tuple[float, float]:
         """The true log-risk lies in it with a probability of 95 %."""

@@ -298,7 +298,7 @@ class Plan:
 
     def compared(self, comparison: Comparison) -> Plan:
         """The same plan with what is known of how far its risks are from the truth."""
-        told = [replace(c, risk=replace(c.risk, unseen=comparison.unseen(c.risk))) for c in self.candidates]
+        told = [replace(c, risk=comparison.told(c.risk)) for c in self.candidates]
         return replace(self, candidates=tuple(told), comparison=comparison)
 
     @property

@@ -73,6 +73,21 @@ def module_class(module: str, part: str, name: str) -> Any:
         ) from error
 
 
+@vtk.calldata_type(vtk.VTK_OBJECT)
+def _forget_item(scene: Any, _event: str, node: Any) -> None:
+    """Take the item of a node that is about to be removed out of the subject hierarchy, as the application does.
+
+    Without the application it would stay, and the next node that gets the same address in memory would find it, in
+    whatever scene: VTK then reports an inconsistency (`findings/slicer-core-items-of-removed-nodes.sh`).
+    """
+    if scene.IsClosing() or node.IsA("vtkMRMLSubjectHierarchyNode"):
+        return
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    item = hierarchy.GetItemByDataNode(node)
+    if item:
+        hierarchy.RemoveItem(item, False, False)  # not the node itself, not what lies below
+
+
 class SlicerCore(AbstractContextManager["SlicerCore"]):
     """A running Slicer core. Use it as a context manager, or call `close`.
 
@@ -85,6 +100,7 @@ class SlicerCore(AbstractContextManager["SlicerCore"]):
     def __init__(self) -> None:
         self._cache = tempfile.TemporaryDirectory(prefix="mewm-scene-")
         self.scene = slicer.vtkMRMLScene()
+        self.scene.AddObserver(slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, _forget_item)
         self.application_logic = slicer.vtkSlicerApplicationLogic()
         self.application_logic.SetMRMLScene(self.scene)
         colours = self.application_logic.GetColorLogic()

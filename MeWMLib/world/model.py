@@ -257,7 +257,7 @@ class WorldModel:
         known = _known_of(patient)
         return Candidate(
             protocol,
-            replace(Risk.over(scores), untreated=self.untreated(patient)),
+            replace(self.comparison.told(Risk.over(scores)), untreated=self.untreated(patient)),
             TumourChange.mean([s.change for s in scores]),
             rules.check(protocol, **known),
             unjudged=rules.unjudged(rules.explain(protocol, **known)),

@@ -46,7 +46,6 @@ def start() -> Any:
     from slicer_host import (
         application,
         ctk_widgets,
-        hierarchy,
         mrml_widgets,
         parameter_node,
         pythonqt,
@@ -62,7 +61,6 @@ def start() -> Any:
     folder = Path(tempfile.mkdtemp(prefix="mewm-slicer-host-"))
     app = application.Application(folder)
     slicer.app, slicer.mrmlScene = app, app.mrmlScene()
-    hierarchy.follow(slicer.mrmlScene)
     slicer.modules = sys.modules["slicer.modules"] = application.make_modules(app)
     own = slicer_sources("slicer/ScriptedLoadableModule.py")
     if own is not None:

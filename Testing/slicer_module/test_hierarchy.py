@@ -1,4 +1,4 @@
-"""The stand-in host keeps the subject hierarchy as Slicer does."""
+"""Without the application too, the subject hierarchy forgets removed nodes."""
 
 from typing import Any
 
