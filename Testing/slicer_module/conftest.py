@@ -18,6 +18,10 @@ from MeWMLib.core.protocol import Protocol
 REPOSITORY = Path(__file__).resolve().parents[2]
 OUT = REPOSITORY / "Testing" / "out"
 WAIT_S = 60.0
+#: The kits remember items of the subject hierarchy by the address of their nodes, in one table for all scenes of a
+#: process: whether a new node meets the address of an old one of another test depends on the memory. VTK reports it and
+#: then finds the right item. See findings/slicer-core-items-of-removed-nodes.sh.
+_OF_ANY_SCENE = "DataNodeCache inconsistency"
 
 
 class User:
@@ -193,7 +197,7 @@ def user(
         QtCore.QCoreApplication.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
         slicer.mrmlScene.Clear(0)
         slicer.app.processEvents()
-    assert errors == [] and raised == []
+    assert [text for text in errors if _OF_ANY_SCENE not in text] == [] and raised == []
 
 
 @pytest.fixture
