@@ -22,8 +22,6 @@ from MeWMLib.core.records import from_plain
 SETTING = "comparison"
 #: So many replicas does `Comparison.spread` count for beside those of a patient, since three alone tell little.
 PRIOR = 4
-#: Half of the width of the middle 95 % of a normal distribution, in SD.
-_NORMAL_95 = 1.959964
 
 
 @dataclass(frozen=True)
@@ -95,8 +93,9 @@ class Comparison:
 
     def interval(self, risk: Risk) -> tuple[float, float]:
         """The true log-risk lies in it with a probability of 95 %."""
-        reach = _NORMAL_95 * self.uncertainty(risk)
-        return risk.log_risk - reach, risk.log_risk + reach
+        ends = self.told(risk).total_interval
+        assert ends is not None
+        return ends
 
     def better(self, first: Risk, second: Risk) -> float:
         """Probability that the first has the lower true risk."""
