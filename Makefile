@@ -98,8 +98,8 @@ BASELINE ?= ../baseline
 bench-click: $(STAMP_DEV)
 	$(BIN)/python Testing/benchmarks/click_to_overlay.py --baseline $(BASELINE)
 
-screenshots: $(STAMP_DEV)
-	$(BIN)/python Testing/slicer_module/screenshots.py
+screenshots: $(STAMP_DEV) demo
+	$(BIN)/python Testing/slicer_module/screenshots.py $(OUT)
 
 translations: $(STAMP_DEV)
 	$(BIN)/python Testing/slicer_module/translations.py

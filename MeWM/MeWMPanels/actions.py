@@ -49,7 +49,7 @@ class ActionsPanel(Panel):
         table = self.ui.agentTable
         rows = [(a.name, "", f"{a.dose_low:g} - {a.dose_high:g} {a.dose_unit}", "", "") for a in self._agents]
         titles = (_("Agent"), _("Dose"), _("Usual range"), _("Route"), _("Suggested"))
-        fill_table(table, titles, rows, widest=_HINT)
+        fill_table(table, titles, rows, widest=_NAME)
         table.setMinimumHeight(300)
         for row, known in enumerate(self._agents):
             name = table.item(row, _NAME)

@@ -1,8 +1,8 @@
 """Pictures for README and docs, of a real CT: `make screenshots` (minutes).
 
-The module is opened in the stand-in host with the real worker and the released model. It loads the sample `lits-117`,
-plans for it by one click, searches a small space, and saves each panel to Resources/Screenshots. Look at each picture
-before it is committed.
+README's first picture is put together from the folder of `make demo`. Then the module is opened in the stand-in host
+with the real worker and the released model: it loads the sample `lits-117`, plans for it by one click, searches a small
+space, and saves each panel to Resources/Screenshots. Look at each picture before it is committed.
 """
 
 from __future__ import annotations
@@ -20,8 +20,23 @@ NOTE = "real CT (LiTS 117, crop), simulated by mewm-small"
 MOST_S = 1800.0
 
 
-def main() -> None:
-    """Make them all."""
+def first_picture(plan: Path) -> None:
+    """Before, simulated, difference and uncertainty of a plan's folder side by side."""
+    from PIL import Image
+
+    names = ("before", "simulated", "difference", "deviation")
+    pictures = [Image.open(plan / "pictures" / f"axial_{name}.png").convert("RGB") for name in names]
+    whole = Image.new("RGB", (sum(p.width for p in pictures), max(p.height for p in pictures)))
+    left = 0
+    for picture in pictures:
+        whole.paste(picture, (left, 0))
+        left += picture.width
+    whole.save(SCREENSHOTS / "demo.png", optimize=True)
+
+
+def main(plan: Path) -> None:
+    """Make them all; `plan` is the folder of `make demo`."""
+    first_picture(plan)
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "Testing")]
     import slicer_host
@@ -107,4 +122,4 @@ def _save(front: Any, app: Any) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))

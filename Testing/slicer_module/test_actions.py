@@ -52,3 +52,10 @@ def test_a_scene_of_an_older_version_has_no_sources(user):
     user.front.parameters.proposal = json.dumps(proposal)
     user.front.actions.refresh()
     assert "Epirubicin (drug 1): because" in user.widget("actions", "reasonView").toPlainText()
+
+
+def test_every_title_of_the_table_of_agents_can_be_read(user):
+    user.load_sample()
+    header = user.widget("actions", "agentTable").horizontalHeader()
+    for column in range(5):
+        assert header.sectionSize(column) >= header.sectionSizeFromContents(column).width()
