@@ -225,7 +225,7 @@ def test_json_is_all_there_is_on_standard_output(mewm, case, tmp_path):
 
 def test_the_same_in_words(mewm, case, tmp_path):
     code, out, _ = mewm("assess", case, "--post", case)
-    assert code == 0 and "Log-risk +0.500 (+0.250 to +0.750)" in out and "not reached" in out
+    assert code == 0 and "log-risk +0.500 (+0.250 to +0.750)" in out and "not reached" in out
     code, out, _ = mewm("propose", case)
     assert code == 0 and "Epirubicin" in out and "because" in out and "Left out" not in out
     code, out, _ = mewm("propose", case, "--goal", "no cisplatin; hyperthyroidism")

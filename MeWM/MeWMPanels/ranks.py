@@ -29,7 +29,7 @@ def _columns():
         ),
         (
             _("Viable"),
-            _("Change of the viable tumour volume in the treated region"),
+            _("Change of the viable volume of all tumour in the scan, mean of the replicas"),
             lambda c: f"{c.tumour_change.viable_change_percent:+.0f} %",
         ),
         (_("Survival"), _("Predicted median survival"), lambda c: median_of(c.risk)),
@@ -86,8 +86,9 @@ def _tumour_lines(candidate):
     """Volumes and diameter; tissue with Lipiodol and Lipiodol itself are two numbers."""
     change, written = candidate.tumour_change, candidate.written
     text = _(
-        "Tumour: {volume:.1f} \u2192 {volume_after:.1f} ml, viable {viable:.1f} \u2192 {viable_after:.1f} ml "
-        "({percent:+.0f} %), diameter {diameter:.0f} \u2192 {diameter_after:.0f} mm"
+        "All tumour in the scan, mean of the replicas: {volume:.1f} \u2192 {volume_after:.1f} ml, "
+        "viable {viable:.1f} \u2192 {viable_after:.1f} ml ({percent:+.0f} %), "
+        "longest diameter {diameter:.0f} \u2192 {diameter_after:.0f} mm"
     )
     yield text.format(
         volume=change.volume_ml_before,

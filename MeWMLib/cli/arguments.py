@@ -316,6 +316,8 @@ def _job(parser: argparse.ArgumentParser, kind: JobKind) -> None:
     if kind.output is not None and kind.output.is_folder:
         parser.add_argument("--no-report", action="store_true", help="write no report.html")
         parser.add_argument("--no-scene", action="store_true", help="write no scene.mrb")
+        formats = ("nrrd", "nifti", "mha")  # of `core.copies`, which the help need not load
+        parser.add_argument("--format", choices=formats, default="nrrd", help="a copy of the volumes in another format")
     else:
         names, more = _JSON
         parser.add_argument(*names, **more)

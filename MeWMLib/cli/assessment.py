@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,8 +51,10 @@ def _registration(result: Mapping[str, Any], output: Output) -> None:
     for missed in found["missed"]:
         output.result(f"  below its limit, accepted: {missed}")
     tried = [stage for stage in found["stages"] if stage["name"] not in _STAGES_SKIPPED]
-    for stage in tried:
-        output.result(f"  {stage['name']}: {'kept' if stage['kept'] else 'not kept'} ({stage['reason']})")
+    for kept in (True, False):
+        # why is told while they run
+        if names := ", ".join(stage["name"] for stage in tried if stage["kept"] is kept):
+            output.result(f"  steps that were {'kept' if kept else 'tried and not kept'}: {names}")
     if not tried and result["registered_by"] == "mewm":
         output.result("  the scans lie on one another already: nothing was moved")
 
@@ -79,7 +82,13 @@ def _lesions(result: Mapping[str, Any], output: Output) -> None:
             kind += f", {match['distance_mm']:.0f} mm apart"
         rows.append([_numbers(match["before"]), _numbers(match["after"]), *sides, kind])
     if rows:
-        columns = ("Before", "After", "Before: mm (viable), ml (Lipiodol)", "After: mm (viable), ml (Lipiodol)", "")
+        columns = (
+            "Before",
+            "After",
+            "Before: mm (viable), ml (Lipiodol)",
+            "After: mm (viable), ml (Lipiodol)",
+            "Match",
+        )
         output.rows("Lesions, matched through the registration", columns, rows)
 
 
@@ -96,7 +105,8 @@ def _size(found: Mapping[str, Any], confirmed: bool, output: Output) -> None:
     what = found["category"] or "cannot be judged"
     if found["category"] and not confirmed:
         what += ", not confirmed"
-    targets = f", target lesions {_numbers(found['targets'])}" if found["targets"] else ""
+    several = "s" if len(found["targets"]) > 1 else ""
+    targets = f", target lesion{several} {_numbers(found['targets'])}" if found["targets"] else ""
     output.result(f"{found['criterion']}: {what}{targets} ({'; '.join(found['reasons'])}).")
 
 
@@ -105,12 +115,24 @@ def _risk(result: Mapping[str, Any], output: Output) -> None:
     # of one real scan there is one replica, and no range of it
     low, high = result["risk_interval"] or (0.0, 0.0)
     spread = f" ({low:+.3f} to {high:+.3f})" if high > low else ""
-    text = f"Log-risk {found.log_risk:+.3f}{spread}, hazard ratio {found.hazard_ratio:.2f}"
+    text = (
+        f"Of the tumour after treatment: log-risk {found.log_risk:+.3f}{spread}, hazard ratio {found.hazard_ratio:.2f}"
+    )
+    median = f"Predicted median survival after treatment: {tables.months(result['median_survival_months'])}"
     if result["risk_members"]:
         least, most = result["risk_members"]
         text += f"; members of the ensemble {least:+.3f} to {most:+.3f}, deviation {result['risk_uncertainty']:.3f}"
+        ends = [tables.months(_median(result, member)) for member in (most, least)]
+        median += f" ({ends[0]} to {ends[1]} by the members of the ensemble)" if ends[0] != ends[1] else ""
     output.result(f"{text}; 0 is the average patient.")
-    output.result(f"Predicted median survival: {tables.months(result['median_survival_months'])}.")
+    output.result(f"{median}. Other errors of the survival model are not in this range.")
+
+
+def _median(result: Mapping[str, Any], log_risk: float) -> float | None:
+    """Months by the survival curve of the result, if the log-risk were another one (proportional hazards)."""
+    curve, ratio = result["survival"], math.exp(log_risk - result["risk"])
+    moved = tuple(p**ratio for p in curve["probability"])
+    return Risk((log_risk,), tuple(curve["months"]), moved).median_survival_months
 
 
 def _numbers(values: Sequence[int]) -> str:

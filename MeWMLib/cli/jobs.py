@@ -14,6 +14,7 @@ from typing import Any
 from MeWMLib.cli import assessment, exchange, goals, pictures, remote, tables
 from MeWMLib.cli.output import Output
 from MeWMLib.core.clinical_dicom import prefilled
+from MeWMLib.core.copies import write_copies
 from MeWMLib.core.errors import CancelledError, InputError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan_folder import PlanFolder
@@ -142,6 +143,8 @@ def _show_plan(arguments: argparse.Namespace, output: Output, result: dict[str, 
         if document.plan.candidates:
             output.result(f"Pictures and report of it: {pictures.render_command(folder)}")
         return CancelledError.exit_code
+    if copies := write_copies(PlanFolder(folder), arguments.format):
+        output.result(f"The volumes as {arguments.format}: {(folder / copies[0]).parent}")
     made = pictures.make(folder, output, report=not arguments.no_report, scene=not arguments.no_scene)
     output.result(f"The plan: {folder / 'plan.json'}")
     if made:

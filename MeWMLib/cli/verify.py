@@ -40,11 +40,13 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         for one in found.findings:
             output.result(f"{'WRONG' if one.wrong else 'note'} ({one.topic}): {one.text}")
         count = sum(one.wrong for one in found.findings)
-        verdict = "as it was written" if found.whole else f"NOT as it was written: {count} findings"
+        verdict = "as it was written" if found.whole else f"NOT as it was written: {count} finding{'s'[: count != 1]}"
         output.result(
             f"{found.what}: {verdict}. {found.files} files and {found.numbers} numbers were checked (tolerance "
             f"{TOLERANCE:g} of each number)."
         )
+        if not found.whole:
+            output.result("Do not rely on it: take it from a copy that is whole, or make it again from its inputs.")
     return 0 if found.whole else WRONG
 
 

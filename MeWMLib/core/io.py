@@ -41,7 +41,8 @@ from MeWMLib.core.errors import (
 from MeWMLib.core.grids import placed_on, turned_like
 from MeWMLib.core.image_files import DETACHED, SUFFIXES, copy_written, read_image_file
 from MeWMLib.core.itk_state import quiet_itk
-from MeWMLib.core.records import parse_json, to_plain
+from MeWMLib.core.marks import marks_of, provenance_of
+from MeWMLib.core.records import to_plain
 from MeWMLib.core.tissue_labels import first_layer, layered
 from MeWMLib.core.volume import PHASES, Geometry, LabelMap, Provenance, Volume
 
@@ -109,7 +110,7 @@ def read_volume(path: Path, series: str | None = None, phase_of: Callable[[Volum
     array, geometry, metadata = file.array, file.geometry, file.metadata
     require_one_ct(array, metadata, path)
     phase = metadata.get("MeWM_phase", "unknown")
-    return _as_ct(Volume(array, geometry, phase if phase in PHASES else "unknown", _provenance(metadata)))
+    return _as_ct(Volume(array, geometry, phase if phase in PHASES else "unknown", provenance_of(metadata)))
 
 
 def read_dicom_stack(stack: Stack) -> tuple[Volume, float]:
@@ -227,14 +228,6 @@ def write_volume(volume: Volume, path: Path) -> None:
     _write_image(image, path)
 
 
-def marks_of(simulated: Provenance) -> dict[str, str]:
-    """Keys of the header that mark a file as simulated and say by what."""
-    known = simulated.to_json()
-    marks = {f"MeWM_{key}": str(known[key]) for key in ("protocol", "seed", "bundle", "bundle_sha256")}
-    marks = {"MeWM_SIMULATED": "1", **marks, "MeWM_versions": json.dumps(known["versions"])}
-    return {**marks, "MeWM_forbidden": simulated.forbidden} if simulated.forbidden else marks
-
-
 def write_outcome_labels(
     labels: LabelMap, tissue: Mapping[str, NDArray[np.bool_] | None], simulated: Provenance, path: Path
 ) -> None:
@@ -249,7 +242,7 @@ def write_outcome_labels(
         OutputError: the file cannot be written.
     """
     array, keys = layered(labels, tissue, marks_of(simulated))
-    write_label_values(array, labels.geometry, keys, path)
+    write_values(array, labels.geometry, keys, path)
 
 
 def write_labels(labels: LabelMap, path: Path) -> None:
@@ -265,8 +258,8 @@ def write_labels(labels: LabelMap, path: Path) -> None:
     _write_image(image, path)
 
 
-def write_label_values(array: NDArray[np.uint8], geometry: Geometry, metadata: Mapping[str, str], path: Path) -> None:
-    """Write labels of any meaning, (K, J, I) or layers of them (K, J, I, C), with keys of the header.
+def write_values(array: NDArray[Any], geometry: Geometry, metadata: Mapping[str, str], path: Path) -> None:
+    """Write values of any meaning, (K, J, I) or layers of them (K, J, I, C), with keys of the header.
 
     Raises:
         OutputError: the file cannot be written.
@@ -375,24 +368,4 @@ def _reading(path: Path) -> Iterator[None]:
             what=f"The file or folder cannot be read ({error.strerror})",
             given=str(path),
             remedy="Check its permissions",
-        ) from error
-
-
-def _provenance(metadata: Mapping[str, str]) -> Provenance | None:
-    if metadata.get("MeWM_SIMULATED") != "1":
-        return None
-    try:
-        seed, versions = (
-            int(metadata["MeWM_seed"]),
-            parse_json(metadata.get("MeWM_versions", "{}"), "versions", UnreadableFileError, require={}),
-        )
-        return Provenance(
-            metadata["MeWM_protocol"], seed, metadata["MeWM_bundle"], metadata["MeWM_bundle_sha256"], dict(versions),
-            metadata.get("MeWM_forbidden", ""),
-        )  # fmt: skip
-    except (KeyError, ValueError, UnreadableFileError) as error:
-        raise UnreadableFileError(
-            what="The file is marked as simulated but does not say by what",
-            given=f"MeWM header keys: {', '.join(sorted(metadata))}",
-            remedy="Use the file that MeWM wrote",
         ) from error

@@ -19,14 +19,16 @@ from MeWMLib.core.written import change_in_words, grows
 
 @dataclass(frozen=True)
 class TumourChange:
-    """The tumour inside the treated region before and after, measured the same way on both.
+    """The tumour of a patient before and after, measured the same way on both; what is not treated stays as it is.
+
+    Inside of a simulation it is the tumour in the region alone (`world.on_scan` adds the rest).
 
     Attributes:
         volume_ml_before, volume_ml_after: whole lesions.
         viable_ml_before, viable_ml_after: without necrosis and lipiodol.
         lipiodol_ml_after: tumour tissue at Lipiodol density (`core.written.LIPIODOL_FROM_HU`); None where the image
             that is measured shows no single deposits, as the expected image of a model on coarse maps.
-        diameter_mm_before, diameter_mm_after: longest axial diameter of the target lesion.
+        diameter_mm_before, diameter_mm_after: longest axial diameter of any lesion.
         oil_ml_after: Lipiodol itself, by the iodine that the model simulates; another number than the tissue that it
             lies in. None where the model simulates no iodine.
     """

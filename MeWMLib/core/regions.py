@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from MeWMLib.core.errors import GeometryMismatchError, LabelError, NotCTError, TerritoryError
 from MeWMLib.core.grids import placed_on, turned_like
 from MeWMLib.core.image_files import read_image_file
-from MeWMLib.core.io import write_label_values
+from MeWMLib.core.io import write_values
 from MeWMLib.core.territory import SEGMENTS, Territory, expand, in_words
 from MeWMLib.core.volume import Geometry
 
@@ -174,7 +174,7 @@ def _segment_of(one: Drawn) -> str:
 
 def write_region(mask: Mask, geometry: Geometry, path: Path) -> None:
     """Write a painted region as a label file that `read_region` reads."""
-    write_label_values(mask.astype(np.uint8), geometry, {}, path)
+    write_values(mask.astype(np.uint8), geometry, {}, path)
 
 
 def write_segments(codes: NDArray[np.uint8], geometry: Geometry, path: Path) -> None:
@@ -184,4 +184,4 @@ def write_segments(codes: NDArray[np.uint8], geometry: Geometry, path: Path) -> 
         if (codes == n + 1).any():
             keys |= {f"Segment{n}_Name": in_words([segment]), f"Segment{n}_LabelValue": str(n + 1)}
             keys[f"Segment{n}_Layer"] = "0"
-    write_label_values(codes, geometry, keys, path)
+    write_values(codes, geometry, keys, path)

@@ -110,6 +110,8 @@ class WrittenNumbers:
             necrotic, and what it cannot tell, mostly beside Lipiodol; None where the phase does not tell it.
         lipiodol_ml_after: of the label map at `LIPIODOL_FROM_HU` and more.
         lipiodol_outside_ml: what became so dense outside of the label map.
+        dense_before_ml: what of `lipiodol_ml_after` was so dense before treatment: older Lipiodol, calcium, or contrast
+            agent in gut that an outline holds.
         diameter_mm_before, diameter_mm_after: the longest axial one of any lesion.
         criteria: RECIST 1.1, mRECIST, and LI-RADS treatment response of each lesion.
     """
@@ -129,6 +131,7 @@ class WrittenNumbers:
     seen_viable_ml: float | None = None
     seen_necrotic_ml: float | None = None
     hidden_ml: float | None = None
+    dense_before_ml: float = 0.0
     criteria: tuple[Criterion, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -154,9 +157,12 @@ class WrittenNumbers:
                 f"By density alone, as mewm assess reads a CT, {self.seen_viable_ml:.1f} ml of it look viable and "
                 f"{self.hidden_ml:.1f} ml cannot be told, mostly beside Lipiodol, which hides what died."
             )
-        oil = f"{self.lipiodol_ml_after:.1f} ml of the tumour hold Lipiodol (at {LIPIODOL_FROM_HU:.0f} HU and more)"
+        dense = f"are as dense as Lipiodol ({LIPIODOL_FROM_HU:.0f} HU and more)"
+        oil = f"{self.lipiodol_ml_after:.1f} ml of the tumour {dense}"
+        if self.dense_before_ml >= 0.05:
+            oil += f", of which {self.dense_before_ml:.1f} ml were so before treatment"
         if self.lipiodol_outside_ml >= 0.05:
-            oil += f"; {self.lipiodol_outside_ml:.1f} ml of tissue beside its outline do too"
+            oil += f"; {self.lipiodol_outside_ml:.1f} ml of tissue beside its outline became so too"
         found.append(f"{oil}.")
         found.append(
             "Its longest axial diameter "

@@ -19,14 +19,17 @@ from MeWMLib.core.volume import Geometry
 from MeWMLib.dynamics import response
 from MeWMLib.dynamics.actions import encode_protocols, has_lipiodol
 from MeWMLib.dynamics.map_channels import DRAWN, maps_of, patient_appearance, patient_channels, to_cells, to_cubes
+from MeWMLib.dynamics.map_following import Told, following
 from MeWMLib.dynamics.map_network import Given, MapConfig, MapNetwork, session_numbers
-from MeWMLib.dynamics.map_territory import drawn_territory
+from MeWMLib.dynamics.map_territory import drawn_territory, mean_territory
 from MeWMLib.dynamics.part import rebuilt
 from MeWMLib.dynamics.precision import computes_bfloat16
 from MeWMLib.dynamics.sampling import sampler_named
 
 #: What the configuration of a bundle's dynamics part says if it is a map network.
 KIND = "maps"
+#: Fall of tissue that dies (HU) where nothing tells it of a scan.
+FALL_HU = 15.0
 #: Configuration and weights of a part of a bundle.
 Part = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 
@@ -39,6 +42,8 @@ class EncodedRegion:
         seen: (1, SEEN, d, h, w) of `map_channels.patient_channels`.
         appearance: (1, F) of `appearance.appearance`.
         tumour: (d, h, w) share of tumour that is treated.
+        alive: (d, h, w) share of the tumour in each cube that lives.
+        fall: (d, h, w) HU by which the density of a cube falls if all of it dies.
         arterial: the scan's phase.
         geometry: of the cubes.
     """
@@ -46,6 +51,8 @@ class EncodedRegion:
     seen: Tensor
     appearance: Tensor
     tumour: FloatArray
+    alive: FloatArray
+    fall: FloatArray
     arterial: bool
     geometry: Geometry
 
@@ -83,7 +90,14 @@ class MapModel:
 
     @torch.inference_mode()
     def encode(
-        self, hu: FloatArray, tumour: FloatArray, liver: FloatArray, geometry: Geometry, arterial: bool = False
+        self,
+        hu: FloatArray,
+        tumour: FloatArray,
+        liver: FloatArray,
+        geometry: Geometry,
+        arterial: bool = False,
+        alive: FloatArray | None = None,
+        fall: FloatArray | None = None,
     ) -> EncodedRegion:
         """Encode a region before treatment.
 
@@ -91,6 +105,8 @@ class MapModel:
             hu, tumour, liver: (d, h, w) means of cubes, and shares of treated tumour and of liver with all tumour.
             geometry: of the cubes (`perception.cubes.region_of`).
             arterial: phase of the scan.
+            alive: share of the tumour in each cube that lives before treatment; None where all of it does.
+            fall: HU by which the density of each cube falls if all of it dies; None for `FALL_HU` everywhere.
 
         Raises:
             GeometryMismatchError: sides that the network's levels do not divide.
@@ -104,9 +120,10 @@ class MapModel:
             )
         seen = torch.from_numpy(patient_channels(hu, tumour, liver))[None]
         looks = torch.from_numpy(patient_appearance(hu, tumour, liver))[None]
-        return EncodedRegion(
-            seen.to(self.device), looks.to(self.device), np.asarray(tumour, np.float32), arterial, geometry
-        )
+        treated = np.asarray(tumour, np.float32)
+        lives = np.ones_like(treated) if alive is None else np.asarray(alive, np.float32)
+        falls = np.full_like(treated, FALL_HU) if fall is None else np.asarray(fall, np.float32)
+        return EncodedRegion(seen.to(self.device), looks.to(self.device), treated, lives, falls, arterial, geometry)
 
     @torch.inference_mode()
     def responses(
@@ -117,6 +134,29 @@ class MapModel:
         necrosis, log_volume, uptake = response.natural(self._response(region, actions, _generators(seeds), spread))
         oil = has_lipiodol(actions, self.network.config.agents)
         return torch.stack([necrosis, log_volume.exp(), uptake * oil], 1).cpu().numpy()
+
+    @torch.inference_mode()
+    def left(
+        self,
+        region: EncodedRegion,
+        protocols: Sequence[Protocol],
+        seeds: Sequence[int],
+        fed: FloatArray | None = None,
+        spread: float = 1.0,
+    ) -> NDArray[np.float64]:
+        """Sums of viable tumour and of tumour (N, 2) in cubes that the maps of each protocol and seed will hold.
+
+        The response head tells them, in a thousandth of the time of a simulation. Arguments as for `simulate`.
+        """
+        actions = encode_protocols(protocols, self.network.config.agents).to(self.device)
+        reached = self._response(region, actions, _generators(seeds), spread)
+        necrosis, log_volume, _ = (found.double().cpu().numpy() for found in response.natural(reached))
+        lives = (region.tumour * region.alive).astype(np.float64)
+        areas = {seed: drawn_territory(region.tumour, seed) if fed is None else fed for seed in set(seeds)}
+        sums = {seed: float((area * lives).sum()) for seed, area in areas.items()}
+        dies = necrosis * np.array([sums[seed] for seed in seeds])
+        whole = float(region.tumour.sum(dtype=np.float64))
+        return np.exp(log_volume)[:, None] * np.stack([lives.sum() - dies, np.full(len(dies), whole)], 1)
 
     def _response(
         self, region: EncodedRegion, actions: Tensor, generators: Sequence[torch.Generator], spread: float
@@ -133,7 +173,7 @@ class MapModel:
         fed: Sequence[FloatArray | None],
         weeks: float | None,
         spread: float,
-    ) -> Given:
+    ) -> tuple[Given, Told]:
         n, agents = len(protocols), self.network.config.agents
         actions = encode_protocols(protocols, agents).to(self.device)
         hidden = torch.zeros(n, dtype=torch.bool, device=self.device)
@@ -147,7 +187,16 @@ class MapModel:
             torch.tensor([one is not None for one in fed]),
         )
         seen = region.seen.expand(n, -1, -1, -1, -1)
-        return Given(seen, areas[:, None].to(self.device), session.to(self.device), actions, told, hidden)
+        given = Given(seen, areas[:, None].to(self.device), session.to(self.device), actions, told, hidden)
+        return given, self._told(region, reached, fed, has_lipiodol(actions, agents))
+
+    def _told(self, region: EncodedRegion, reached: Tensor, fed: Sequence[FloatArray | None], oil: Tensor) -> Told:
+        """What the maps have to hold: of territories that are not known, on average."""
+        necrosis, log_volume, _ = response.natural(reached)
+        mean = mean_territory(region.tumour) if any(one is None for one in fed) else None
+        areas = np.stack([np.asarray(mean if one is None else one, np.float32) for one in fed])
+        whole = (torch.from_numpy(one).to(self.device) for one in (areas, region.tumour, region.alive, region.fall))
+        return Told(necrosis, log_volume.exp(), *whole, oil)
 
     @torch.inference_mode()
     def expected(
@@ -170,10 +219,10 @@ class MapModel:
             weeks: from treatment to the scan; None where they are not known.
             spread: as `DynamicsModel.simulate`.
         """
-        given = self._given(region, protocols, _generators(seeds), [fed] * len(protocols), weeks, spread)
+        given, told = self._given(region, protocols, _generators(seeds), [fed] * len(protocols), weeks, spread)
         nothing = torch.zeros((len(protocols), DRAWN * CELL**3, *_cells(region)), device=self.device)
         clean = self._predict(nothing, torch.zeros(len(protocols), device=self.device), given)
-        return self._maps(region, clean)
+        return self._maps(region, clean, told)
 
     def sample(
         self, region: EncodedRegion, protocols: Sequence[Protocol], seeds: Sequence[int], *args: Any, **settings: Any
@@ -209,7 +258,8 @@ class MapModel:
         draw = sampler_named(sampler)
         generators = _generators(seeds)
         areas = [drawn_territory(region.tumour, seed) if fed is None else fed for seed in seeds]
-        given = self._given(region, protocols, generators, areas, weeks, spread)
+        given, told = self._given(region, protocols, generators, areas, weeks, spread)
+        followed = told if guidance else None
         hidden = torch.ones_like(given.hidden)
         unknown = replace(given, response=torch.zeros_like(given.response), hidden=hidden)
         shape = (1, DRAWN, *region.tumour.shape)
@@ -228,13 +278,13 @@ class MapModel:
             last[:] = [clean(noisy, time)]
             return last[0][:, : noise.shape[1]]
 
-        means = self._maps(region, clean(torch.zeros_like(noise), 0.0))
+        means = self._maps(region, clean(torch.zeros_like(noise), 0.0), followed)
         if steps == 0:
             return [(None, mean) for mean in means]
         draw(predict, noise, steps, on_step, generators)
         # the last estimate of iodine itself: that of the companded channel would lose most of it, since a mean of
         # logarithms stands for less than the mean
-        return list(zip(self._maps(region, last[0]), means, strict=True))
+        return list(zip(self._maps(region, last[0], followed), means, strict=True))
 
     def _predict(self, noisy: Tensor, time: Tensor, given: Given) -> Tensor:
         """The network. A lone row in float32 on a CPU is doubled: torch has a slower path for one 3D convolution."""
@@ -246,9 +296,12 @@ class MapModel:
             return self.network(noisy.expand(2, *noisy.shape[1:]), time.expand(2), pair)[:1].float()
 
     @staticmethod
-    def _maps(region: EncodedRegion, clean: Tensor) -> list[OutcomeMaps]:
-        tumour = torch.from_numpy(region.tumour)[None].to(clean.device)
-        found = maps_of(to_cubes(clean.float()), tumour)
+    def _maps(region: EncodedRegion, clean: Tensor, told: Told | None) -> list[OutcomeMaps]:
+        """The maps, which hold what was told; None where nothing was."""
+        before = torch.from_numpy(region.tumour)[None].to(clean.device)
+        found = maps_of(to_cubes(clean.float()), before)
+        if told is not None:
+            found = following(*found, told)
         rows = zip(*(maps.cpu().numpy() for maps in found), strict=True)
         return [OutcomeMaps(*row, region.geometry) for row in rows]
 

@@ -108,7 +108,7 @@ def _folder(path: Path, inputs: Sequence[Path], bundle: str | None, found: Verif
         raise InputError(
             what="There is no plan in this folder", given=str(path), remedy="Give a folder that mewm plan wrote"
         )
-    document, made, listed = None, {}, {}
+    document, made, listed, run_known = None, {}, {}, True
     found.files += 1
     try:
         document = folder.read(verify="none")
@@ -121,8 +121,11 @@ def _folder(path: Path, inputs: Sequence[Path], bundle: str | None, found: Verif
             run = folder.read_run()
             made = dict(run.get(FILES, {}))
             if document is not None and run.get(MADE_FROM, sha256_of(path / PLAN)) != sha256_of(path / PLAN):
-                found.wrong(FILE, f"Report, pictures and scene were made from another {PLAN}: run mewm render.")
+                found.wrong(
+                    FILE, f"Report, pictures and scene were made from another {PLAN}: one of the two was replaced."
+                )
         except UnreadableFileError as error:
+            run_known = False
             found.wrong(FILE, f"{RUN} is not as it was written: {error.what}.")
     elif document is not None and not document.plan.cancelled:
         found.wrong(FILE, f"{RUN} is missing.")
@@ -131,7 +134,7 @@ def _folder(path: Path, inputs: Sequence[Path], bundle: str | None, found: Verif
         for name in sorted(named - set(listed)):
             found.remark(FILE, f"{name} has no checksum: it was written by an older version.")
             made.setdefault(name, "")
-    _compare(path, {**listed, **made}, found, known=document is not None)
+    _compare(path, {**listed, **made}, found, known=document is not None and run_known)
     if document is None:
         found.remark(NUMBER, f"No number was measured again, since {PLAN} cannot be trusted.")
         return
@@ -147,6 +150,15 @@ def _folder(path: Path, inputs: Sequence[Path], bundle: str | None, found: Verif
 def _compare(path: Path, sums: dict[str, str], found: Verified, known: bool) -> None:
     """Files of a folder against their checksums."""
     there = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()} - {PLAN, RUN}
+    system = {name for name in there if _of_the_system(name)} - set(sums)
+    for name in sorted(system):
+        found.remark(FILE, f"{name} is no file of this result: file browsers leave such files.")
+    there -= system
+    unlisted = sorted(there - set(sums) - {JOURNAL})
+    if unlisted and not known:
+        found.remark(
+            FILE, f"{len(unlisted)} files could not be checked, as the file that lists them cannot be trusted."
+        )
     gone = {name: digest for name, digest in sums.items() if name not in there}
     for name in sorted(there & set(sums)):
         found.files += 1
@@ -169,6 +181,12 @@ def _compare(path: Path, sums: dict[str, str], found: Verified, known: bool) -> 
             found.wrong(FILE, f"{former} was renamed to {name}.")
     for name in sorted(gone):
         found.wrong(FILE, f"{name} is missing.")
+
+
+def _of_the_system(name: str) -> bool:
+    """True for what file browsers of Windows and macOS leave in folders."""
+    last = name.rsplit("/", 1)[-1]
+    return last.lower() in {".ds_store", "thumbs.db", "desktop.ini"} or last.startswith("._")
 
 
 def _assessment(path: Path, inputs: Sequence[Path], bundle: str | None, found: Verified) -> None:

@@ -151,9 +151,7 @@ def _written(
 
 
 def _before(checked: _Checked, document: PlanDocument, candidate: Candidate) -> None:
-    """Numbers before treatment are those of the findings, where all tumour is in the region."""
-    if document.treated.share_of_tumour_percent < 100 or document.treated.beyond or document.treated.partly:
-        return
+    """Numbers before treatment are those of the findings."""
     where, change, found = f"candidates[{candidate.rank - 1}].tumour_change", candidate.tumour_change, document.findings
     checked.same(f"{where}.volume_ml_before", change.volume_ml_before, found.tumour_ml, BEFORE_TOLERANCE)
     if all(one.viable_ml is not None for one in found.lesions) and found.viable_ml > 0:

@@ -174,12 +174,17 @@ def _by_sums(
     whole = criterion == RECIST
     first = sum(_diameter(before.lesion(n), whole) for n in targets)
     # a lesion after in which two targets have merged counts once; the parts of one that fell apart are added up
-    second = sum(diameters[n - 1] for n in sorted({n for match in mine for n in match.after}))
+    parts = [_parts(match, targets, before, after, diameters, whole) for match in mine]
+    second = sum(mm for mm, _ in parts)
     percent = 100.0 * (second / first - 1.0)
     category = category_of(first, second, PROGRESS_MM if whole else 0.0)
     reasons = [f"sum of {len(targets)} target lesion{'s'[:len(targets) > 1]} {first:.1f} to {second:.1f} mm "
                f"({percent:+.1f} %)"]  # fmt: skip
-    reasons += [_told(match) for match in mine if match.kind in (MERGED, SPLIT, GONE)]
+    reasons += [
+        f"{_told(match)}{bounded}"
+        for match, (_, bounded) in zip(mine, parts, strict=True)
+        if match.kind in (MERGED, SPLIT, GONE)
+    ]
     others = [match for match in matches if match.before and match not in mine and match.after]
     if category == CR and others:
         category = PR
@@ -197,6 +202,35 @@ def _by_sums(
     return SizeResponse(criterion, category, (*reasons, LIVER_ONLY), targets, first, second, percent)
 
 
+def _parts(
+    match: LesionMatch,
+    targets: Sequence[int],
+    before: ScanLesions,
+    after: ScanLesions,
+    diameters: Sequence[float],
+    whole: bool,
+) -> tuple[float, str]:
+    """Sum (mm) of what became of the targets of a match, and what is said of it where it is bounded.
+
+    Pieces of one lesion are added up. Those of a lesion that shrank in place lie beside one another in its bed, and
+    their diameters together may exceed its own though less tumour is left: such a sum is no growth.
+    """
+    found = sum(diameters[n - 1] for n in match.after)
+    if len(match.after) < 2:
+        return found, ""
+    first = sum(_diameter(before.lesion(n), whole) for n in match.before if n in targets)
+    volumes = [
+        [one.volume_ml if whole or one.viable_ml is None else one.viable_ml for one in (scan.lesion(n) for n in mine)]
+        for scan, mine in ((before, match.before), (after, match.after))
+    ]
+    if found <= first or sum(volumes[1]) >= sum(volumes[0]):
+        return found, ""
+    return first, (
+        f", but to no more than {first:.1f} mm before treatment instead of {found:.1f} mm: together they are smaller, "
+        f"{sum(volumes[0]):.1f} to {sum(volumes[1]):.1f} ml"
+    )
+
+
 def _diameter(lesion: MeasuredLesion, whole: bool) -> float:
     return lesion.diameter_mm if whole else min(lesion.viable_diameter_mm or 0.0, lesion.diameter_mm)
 
@@ -204,7 +238,8 @@ def _diameter(lesion: MeasuredLesion, whole: bool) -> float:
 def _told(match: LesionMatch) -> str:
     mine, theirs = (", ".join(map(str, one)) for one in (match.before, match.after))
     return {
-        MERGED: f"lesions {mine} have merged into {theirs}, measured as one",
+        MERGED: f"lesions {mine} have merged into {theirs}, "
+        + ("measured as one" if len(match.after) == 1 else "added up"),
         SPLIT: f"lesion {mine} has fallen apart into {theirs}, which are added up",
         GONE: f"lesion {mine} is no longer seen",
     }[match.kind]

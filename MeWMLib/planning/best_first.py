@@ -18,7 +18,7 @@ search, and there is no guarantee for others. Small `REACH` and `RACE` are faste
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,12 +129,22 @@ class _Race:
             return False
         if protocol not in self._lost:
             whole = [p for p in self._protocols if p in memo]
-            some = np.mean([[memo.risks(p)[n] for n in risks] for p in whole])
-            # what these replicas say, shifted by how far they are from the mean over T in the protocols known by now
-            predicted = float(np.mean(list(risks.values())) - some + np.mean([memo[p] for p in whole]))
+            predicted = memo.score(protocol, self._foretold(risks, whole))
             if predicted - RACE * self._deviation(len(risks)) > min(memo[p] for p in whole):
                 self._lost[protocol] = predicted
         return protocol in self._lost
+
+    def _foretold(self, risks: Mapping[int, float], whole: Sequence[Protocol]) -> list[float]:
+        """Log-risk of each of the T replicas: as judged, or as far from the others as the judged ones are.
+
+        Args:
+            risks: of the replicas that were judged.
+            whole: protocols all of whose replicas are known.
+        """
+        memo = self._memo
+        mean = [float(np.mean([memo.risks(p)[n] for p in whole])) for n in range(memo.replicas)]
+        apart = float(np.mean([risk - mean[n] for n, risk in risks.items()]))
+        return [risks.get(n, mean[n] + apart) for n in range(memo.replicas)]
 
     def _deviation(self, replicas: int) -> float:
         """Standard deviation of the mean over T about what the first n replicas predict."""

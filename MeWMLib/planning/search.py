@@ -142,6 +142,7 @@ class Memo:
         score: what to rank by.
 
     Attributes:
+        batch, score: as given.
         tree: the expansions of the steps that are over.
         pending: those of the current step; they enter a result as they are judged, none of them kept yet.
         ruled_out: see `SearchResult`.
@@ -162,7 +163,7 @@ class Memo:
         if batch < 1:
             raise PlanSettingsError(what="A batch holds at least one simulation", given=str(batch))
         self._evaluate, self._on_step, self._cancelled = evaluate, on_step, cancelled
-        self.batch, self._score = batch, score
+        self.batch, self.score = batch, score
         self.replicas = replicas
         self._risks: dict[Protocol, dict[int, float]] = {}
         self._scores: dict[Protocol, float] = {}
@@ -226,7 +227,7 @@ class Memo:
             known = self._risks.setdefault(protocol, {})
             known[number] = risk
             if len(known) == self.replicas:
-                self._scores[protocol] = self._score(protocol, [known[n] for n in range(self.replicas)])
+                self._scores[protocol] = self.score(protocol, [known[n] for n in range(self.replicas)])
 
     def expand(self, steps: Iterable[SearchStep]) -> None:
         """Judge the children of a step of the search; until `settle` they are pending."""

@@ -14,32 +14,39 @@ from MeWMLib.rendering.scan_estimate import Box
 from MeWMLib.rendering.upsampling import upsampled
 
 Mask = NDArray[np.bool_]
-#: A voxel of so much tumour is tumour; smoothing lowers the share in lesions of few cubes, so that in each the share
-#: is lowered to where its volume is that of the map, but no further than to this.
-SHARE, LEAST_SHARE = 0.5, 0.08
+#: Less of a voxel than this is never tumour.
+LEAST_SHARE = 0.08
+#: By how much a whole share before treatment counts in the order in which voxels are tumour.
+DEPTH_COUNTS = 0.1
+#: Less tumour in a cube before treatment than this tells nothing of what stays of it.
+_FEW = 0.01
 
 
-def labels_after(labels: LabelMap, box: Box, weight: FloatArray, maps: OutcomeMaps) -> LabelMap:
+def labels_after(
+    labels: LabelMap, box: Box, weight: FloatArray, maps: OutcomeMaps, treated_before: FloatArray
+) -> LabelMap:
     """Labels after treatment.
 
     Where the weight is above 0 and the liver is (its tumour included), a voxel is tumour if its smooth share is high
     enough, and liver else. All other labels stay: other tumour, and everything outside.
 
-    Half of a voxel is the limit in a large lesion. A lesion of few cubes is smoothed below it, and would vanish though
-    the map says that it stayed: within each connected part of the weight the limit falls to where the volume is that of
-    the map (`SHARE`, `LEAST_SHARE`), never rises.
+    Maps of cubes know no outline finer than they are: what the outline before treatment has of it is added, as far as
+    its tumour stays, so that what nothing changes keeps its outline, and a lesion smaller than a cube keeps its own.
+    Within each connected part of the weight so many voxels are tumour that their volume is that of the map, those with
+    the highest share, down to `LEAST_SHARE`.
 
     Args:
         labels: before treatment.
         box, weight: of `painter.treated_weight`.
         maps: after treatment.
+        treated_before: (k, j, i) share of each cube that was treated tumour before.
 
     Returns:
         Labels on the same grid, uint8.
     """
     free = _free(labels, box, weight)
     array = labels.array.copy()
-    array[box][free] = np.where(_tumour(free, labels, box, maps)[free], TUMOUR, LIVER)
+    array[box][free] = np.where(_tumour(free, labels, box, maps, treated_before)[free], TUMOUR, LIVER)
     return labels.with_array(array)
 
 
@@ -84,22 +91,28 @@ def _free(labels: LabelMap, box: Box, weight: FloatArray) -> Mask:
     return np.asarray((weight > 0) & (part >= LIVER))
 
 
-def _tumour(free: Mask, labels: LabelMap, box: Box, maps: OutcomeMaps) -> Mask:
+def _tumour(free: Mask, labels: LabelMap, box: Box, maps: OutcomeMaps, treated_before: FloatArray) -> Mask:
     """Tumour of the box by the smooth share, of which each connected part has the volume of the map."""
     target = labels.geometry.crop((box[0].start, box[1].start, box[2].start), free.shape)
+    treated = np.asarray(free & (labels.array[box] == TUMOUR))
+    was = upsampled(treated_before, maps.geometry, target)
     share = upsampled(maps.tumour, maps.geometry, target)
+    stays = np.minimum(share / np.maximum(was, _FEW), 1)
+    share += stays * (treated - was)
+    np.clip(share, 0, 1, out=share)
     share *= free
-    found = share >= SHARE
     parts = cc3d.connected_components(free, connectivity=26)
-    flat = parts.ravel()
-    wanted = np.bincount(flat, share.ravel())
-    have = np.bincount(flat, found.ravel())
-    for number in np.flatnonzero(have + 0.5 < wanted):
-        if number == 0:
-            continue
-        some = np.flatnonzero((flat == number) & (share.ravel() >= LEAST_SHARE))
-        count = min(len(some), round(float(wanted[number])))
-        if count > 0:
-            most = some[np.argpartition(-share.ravel()[some], count - 1)[:count]]
-            found.ravel()[most] = True
-    return found
+    flat, places = parts.ravel(), np.flatnonzero(share.ravel() >= LEAST_SHARE)
+    # smoothing leaves some of the map's tumour beyond where tumour can be; it is not lost
+    told, within = float(maps.tumour.sum(dtype=np.float64)) * maps.geometry.voxel_ml, float(share.sum(dtype=np.float64))
+    lost = told / (within * target.voxel_ml) if within > 0 else 1.0
+    wanted = np.rint(np.bincount(flat, share.ravel()) * max(1.0, lost)).astype(np.intp)
+    # of equal shares those at the surface go first
+    share += np.float32(DEPTH_COUNTS) * was
+    # the highest shares of each part first, and of each the first so many
+    order = places[np.lexsort((-share.ravel()[places], flat[places]))]
+    number = flat[order]
+    first = np.searchsorted(number, np.arange(len(wanted)))
+    found = np.zeros(share.size, bool)
+    found[order[np.arange(len(order)) - first[number] < wanted[number]]] = True
+    return found.reshape(share.shape)

@@ -56,7 +56,8 @@ def short(protocol: str, width: int = 46) -> str:
     lines = [""]
     for part in protocol.split(" + "):
         longer = f"{lines[-1]} + {part}" if lines[-1] else part
-        if lines[-1] and len(longer) > width:
+        # a plus sign may follow, and has its place on the same line
+        if lines[-1] and len(longer) > width - 2:
             lines[-1] += " +"
             lines.append(part)
         else:
@@ -70,11 +71,15 @@ def risk_chart(candidates: Sequence[Candidate]) -> bytes:
     Where nothing is known beside the replicas, their range stands in its place.
     """
     shown = candidates[:MAX_PROTOCOLS]
+    names = [f"{c.rank}.  {short(c.protocol.text, 58)}" for c in shown]
+    # a name of several lines needs as many; a row's place is in its middle
+    heights = [0.42 + 0.17 * name.count("\n") for name in names]
+    places = [sum(heights[:n]) + heights[n] / 2 for n in range(len(shown))]
     with mpl.rc_context(STYLE):
-        figure = new_figure(9.2, 1.1 + 0.42 * max(len(shown), 1))
+        figure = new_figure(9.2, 1.1 + max(sum(heights), 0.42))
         axes = figure.add_subplot()
-        for row, candidate in enumerate(shown):
-            colour = BEST if row == 0 else OTHER
+        for row, candidate in zip(places, shown, strict=True):
+            colour = BEST if candidate is shown[0] else OTHER
             replicas = candidate.risk.replicas
             ends = candidate.risk.total_interval or candidate.risk.interval
             if ends[0] < ends[1]:  # one replica alone has no range
@@ -82,9 +87,9 @@ def risk_chart(candidates: Sequence[Candidate]) -> bytes:
             if len(replicas) > 1:
                 axes.plot(replicas, [row] * len(replicas), "|", color=colour, markersize=9)
             axes.plot(candidate.risk.log_risk, row, "o", color=colour, markersize=7)
-        axes.set_yticks(range(len(shown)), [f"{c.rank}.  {short(c.protocol.text, 58)}" for c in shown])
+        axes.set_yticks(places, names)
         axes.tick_params(axis="y", length=0, labelcolor=INK)
-        axes.set_ylim(len(shown) - 0.4, -0.6)
+        axes.set_ylim(sum(heights) + 0.05, -0.05)
         axes.grid(axis="x", color=FAINT, linewidth=0.7)
         axes.set_axisbelow(True)
         axes.spines["left"].set_visible(False)
@@ -113,7 +118,7 @@ def survival_chart(candidates: Sequence[Candidate]) -> bytes | None:
         if len(shown) > 1:  # one alone has no rank
             _label_ends(axes, shown, last)
         axes.set_ylim(0, 1.02)
-        axes.set_xlim(0, last * 1.08)
+        axes.set_xlim(0, last * 1.1)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1.0], ["0 %", "25 %", "50 %", "75 %", "100 %"])
         axes.set_xlabel("months after treatment")
         axes.set_ylabel("predicted survival")
@@ -126,18 +131,33 @@ def _until(candidate: Candidate, last: float) -> tuple[list[float], list[float]]
     return [t for t, _ in kept], [p for _, p in kept]
 
 
-def _label_ends(axes: mpl.axes.Axes, shown: Sequence[Candidate], last: float, gap: float = 0.055) -> None:
-    """Write the rank at the end of each curve, pushed apart where the curves meet; among equals the best on top."""
+def _label_ends(axes: mpl.axes.Axes, shown: Sequence[Candidate], last: float, gap: float = 0.06) -> None:
+    """Write at the end of the curves which ranks they are: the first, and all others that lie too near to one another.
+
+    A number for each of many curves that end together would stand far from its curve and say nothing.
+    """
     ends = {c.rank: _until(c, last)[1][-1] for c in shown}
+    groups: list[list[int]] = []
+    for rank in sorted((c.rank for c in shown[1:]), key=lambda r: ends[r]):
+        if groups and ends[rank] - ends[groups[-1][-1]] < gap:
+            groups[-1].append(rank)
+        else:
+            groups.append([rank])
+    first = shown[0].rank
+    at = {f"rank {first}": ends[first]}
+    for ranks in groups:
+        name = str(ranks[0]) if len(ranks) == 1 else f"{min(ranks)} to {max(ranks)}"
+        if len(ranks) > 1 and max(ranks) - min(ranks) + 1 != len(ranks):
+            name = f"{len(ranks)} others"
+        at[name] = sum(ends[r] for r in ranks) / len(ranks)
     floor = -1.0
-    for candidate in sorted(shown, key=lambda c: (round(ends[c.rank], 3), -c.rank)):
-        y = max(ends[candidate.rank], floor + gap)
-        floor = y
-        best = candidate is shown[0]
+    for name, end in sorted(at.items(), key=lambda item: (round(item[1], 3), item[0].startswith("rank"))):
+        floor = max(end, floor + gap)
+        best = name.startswith("rank")
         axes.annotate(
-            f"rank {candidate.rank}" if best else f"{candidate.rank}",
-            (last, ends[candidate.rank]),
-            xytext=(last * 1.012, y),
+            name,
+            (last, end),
+            xytext=(last * 1.012, floor),
             va="center",
             color=BEST if best else OTHER,
             fontweight="bold" if best else "normal",
@@ -153,6 +173,8 @@ def _added(parent: Protocol, child: Protocol) -> str:
 def tree_chart(tree: Sequence[SearchStep], best: Protocol | None) -> bytes | None:
     """PNG: the search tree, one column a step, kept expansions in bold; None for an empty tree.
 
+    A search without beams extends no protocol: there, one row for each number of agents, and a point for a protocol.
+
     Args:
         tree: every expansion.
         best: the best protocol; the way to it is drawn in the colour of the best.
@@ -160,8 +182,8 @@ def tree_chart(tree: Sequence[SearchStep], best: Protocol | None) -> bytes | Non
     if not tree:
         return None
     steps = sorted({s.step for s in tree})
-    # without beams every protocol hangs on the start, and a column is a number of agents
-    flat = len(steps) > 1 and all(not s.parent.actions for s in tree)
+    if len(steps) > 1 and all(not s.parent.actions for s in tree):
+        return _strip(tree, steps, best)
     columns = [_column([s for s in tree if s.step == step]) for step in steps]
     rows = max(len(c) for c, _ in columns)
     way = way_to_best(tree, best)
@@ -177,14 +199,13 @@ def tree_chart(tree: Sequence[SearchStep], best: Protocol | None) -> bytes | Non
         axes.text(0.0, middle, "start", ha="center", va="center", bbox=_box(INK, False), color=INK, zorder=3)
         for number, (step, (shown, hidden)) in enumerate(zip(steps, columns, strict=True)):
             x = number + 0.62
-            heading = f"{step} agents" if flat else f"step {step}" if step else "policy's choice"
-            axes.text(x, -0.9, heading, color=GREY, fontweight="bold")
+            axes.text(x, -0.9, f"step {step}" if step else "policy's choice", color=GREY, fontweight="bold")
             here: dict[str, tuple[float, float, float]] = {}
             for row, one in enumerate(shown):
                 y = row + middle - (len(shown) - 1) / 2
                 on_way = one in way
                 colour = BEST if on_way else OTHER if one.kept else GREY
-                if one.parent.text in place and (number == 0 or not flat):
+                if one.parent.text in place:
                     end, stub, level = place[one.parent.text]
                     edge = colour if one.kept else FAINT
                     width = 2.0 if one.kept else 0.8
@@ -201,6 +222,30 @@ def tree_chart(tree: Sequence[SearchStep], best: Protocol | None) -> bytes | Non
             if hidden:
                 axes.text(x, middle + len(shown) / 2, f"and {hidden} more", color=GREY, va="center")
             place.update(here)
+        return png(figure)
+
+
+def _strip(tree: Sequence[SearchStep], steps: Sequence[int], best: Protocol | None) -> bytes:
+    """PNG: what every protocol of a search without beams is ranked by, in a row for each number of agents."""
+    with mpl.rc_context(STYLE):
+        figure = new_figure(9.2, 0.9 + 0.5 * len(steps))
+        axes = figure.add_subplot()
+        for row, step in enumerate(steps):
+            values = [s.risk for s in tree if s.step == step and s.child != best]
+            axes.plot(values, [row] * len(values), "o", color=OTHER, alpha=0.45, markersize=7, markeredgewidth=0)
+        for one in (s for s in tree if s.child == best):
+            row = steps.index(one.step)
+            axes.plot(one.risk, row, "o", color=BEST, markersize=9)
+            axes.annotate(
+                _abbreviated(one.child.text, 60), (one.risk, row), xytext=(0, 9), textcoords="offset points",
+                color=BEST, fontweight="bold", ha="left",
+            )  # fmt: skip
+        axes.set_yticks(range(len(steps)), [f"{n} agent{'s'[: n != 1]}" for n in steps])
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.set_ylim(len(steps) - 0.5, -0.75)
+        axes.grid(axis="x", color=FAINT, linewidth=0.7)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("what protocols are ranked by  (\N{LEFTWARDS ARROW} lower is better)")
         return png(figure)
 
 

@@ -26,10 +26,10 @@ MAX_ROWS = 20
 _MINUS = "\N{MINUS SIGN}"
 
 
-#: Where the numbers of an outcome are taken, by whether some tumour there is not treated.
-_REGION = {
-    False: "In the treated region",
-    True: "In the simulated region, in which tumour that is not treated stays as it is and counts,",
+#: What the numbers of an outcome are of, by whether some tumour is not treated.
+_SCOPE = {
+    False: "Of all tumour in the scan",
+    True: "Of all tumour in the scan, in which what is not treated stays as it is and counts,",
 }
 
 
@@ -64,7 +64,7 @@ def best_in_words(plan: Plan, named: bool = False, weighed: bool = False, partly
         plan: with at least one candidate.
         named: the plan is one protocol that the user named: it has no rank.
         weighed: more than the risk counted in the ranking.
-        partly: some tumour in the simulated region is not treated; it counts in these numbers.
+        partly: some tumour is not treated; it counts in these numbers.
     """
     best = plan.candidates[0]
     risk, change = best.risk, best.tumour_change
@@ -83,7 +83,7 @@ def best_in_words(plan: Plan, named: bool = False, weighed: bool = False, partly
     if risk.months:
         sentences.append(f"Predicted median survival: {months_text(risk)}. {interval_note(risk)}")
     sentences.append(
-        f"{_REGION[partly]} the viable tumour {change_in_words(change.viable_ml_before, change.viable_ml_after)} "
+        f"{_SCOPE[partly]} the viable tumour {change_in_words(change.viable_ml_before, change.viable_ml_after)} "
         f"({signed(change.viable_change_percent, 0)} %), the whole tumour "
         f"{change_in_words(change.volume_ml_before, change.volume_ml_after)}, and the longest axial diameter "
         f"{change_in_words(change.diameter_mm_before, change.diameter_mm_after, 'mm', 0)}: means over the replicas."

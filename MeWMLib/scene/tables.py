@@ -37,7 +37,9 @@ def protocol_table(scene: Any, candidates: Sequence[Candidate]) -> Any:
         columns += [Column(name, [r.interval[n] for r in risks], float, _RANGE) for n, name in enumerate((_LOW, _HIGH))]
     columns += [
         Column("median survival (months)", medians, str, "empty if the curve stays above one half"),
-        Column("viable volume change (%)", [c.viable_change_percent for c in changes], float, "of the treated region"),
+        Column(
+            "viable volume change (%)", [c.viable_change_percent for c in changes], float, "of all tumour in the scan"
+        ),
         *_both(candidates),
         Column("tissue with Lipiodol (ml)", _written_oil(candidates), str, "of the written volume, at 300 HU and more"),
         Column("Lipiodol itself (ml)", [_ml(c.oil_ml_after) for c in changes], str, "oil that is simulated to be left"),

@@ -13,18 +13,21 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from MeWMLib.core.coarse_maps import MAP_MM, OutcomeMaps
 from MeWMLib.core.outcome import ReplicaScore, TumourChange
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import ASSISTANT, IMAGE, JUDGES, MODEL, PlanSettings
+from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import LIVER, TUMOUR, Geometry, centred_grid
 from MeWMLib.dynamics.map_model import EncodedRegion, MapModel
-from MeWMLib.perception.cubes import Refined
+from MeWMLib.perception.cubes import Refined, cube_means
 from MeWMLib.perception.findings import dice
 from MeWMLib.perception.phase import phase_of
 from MeWMLib.perception.preprocess import patch_geometry, resample
+from MeWMLib.planning.search import Hint
 from MeWMLib.rendering.expected_iodine import TreatedLattice
 from MeWMLib.rendering.iodine import rise_hu
 from MeWMLib.rendering.painter import treated_lattice, treated_weight
@@ -36,6 +39,7 @@ from MeWMLib.world.on_scan import OnScan
 from MeWMLib.world.patch import FloatArray, Labels, TreatedPatch
 from MeWMLib.world.region import TreatedRegion
 from MeWMLib.world.replicas import SimulatedReplica
+from MeWMLib.world.response_prediction import DIGITS, predicts_response
 from MeWMLib.world.simulator import Check, PreparedPatient, Simulator, Trial
 
 #: Voxels of the images of a search; the fine ones where all that is treated is small (longest side, mm).
@@ -107,6 +111,12 @@ class PreparedRegion(PreparedPatient):
         return viable + self.untreated_ml[0], tumour + self.untreated_ml[1]
 
     @property
+    def unmoved(self) -> TumourChange:
+        """No change at all, with the volumes before treatment that outcomes are compared with."""
+        same = self.patch.change(self.before, self.before)
+        return replace(same, viable_ml_before=self.viable.before_ml, viable_ml_after=self.viable.before_ml)
+
+    @property
     def untreated_ml(self) -> tuple[float, float]:
         """Viable and whole tumour in the region that is not treated, and so stays."""
         return self.viable.untreated_ml, max(0.0, self.before.tumour_ml - self.treated.tumour_ml)
@@ -140,9 +150,10 @@ class MapSimulator(Simulator):
         cube = TreatedPatch.at(where, patient.ct, patient.labels, targets)
         before = patch.findings(patch.hu, patch.labels)
         found = self.segmenter.segment_patches(cube.hu[None], cube.spacing_mm)[0]
-        encoded = self.maps.encode(
-            region.hu, region.targets, region.liver, region.geometry, patient.ct.phase == "arterial"
-        )
+        arterial = patient.ct.phase == "arterial"
+        viable = ViableMeasure.of(patch, "arterial" if arterial else "portal")
+        alive, fall = (cube_means(one, patch.geometry, region.geometry, fill) for one, fill in viable.tissue_before)
+        encoded = self.maps.encode(region.hu, region.targets, region.liver, region.geometry, arterial, alive, fall)
         return PreparedRegion(
             patch=patch,
             encoded=encoded,
@@ -155,7 +166,7 @@ class MapSimulator(Simulator):
             region=region,
             maps=encoded,
             cube=cube,
-            viable=ViableMeasure.of(patch, "arterial" if encoded.arterial else "portal"),
+            viable=viable,
             patient=patient,
         )
 
@@ -208,17 +219,8 @@ class MapSimulator(Simulator):
         scores = self.scores(ready, mean, judges, weeks)
         risk_by = {name: one.log_risk for name, one in scores.items()} if len(scores) > 1 else {}
         score = replace(scores[judge], risk_by=risk_by)
-        return SimulatedReplica(change, labels, score, sample, sample is not None, self._shown_ml(ready, sample))
-
-    @staticmethod
-    def _shown_ml(ready: PreparedRegion, sample: OutcomeMaps | None) -> tuple[float, float] | None:
-        """Viable and whole tumour of a sample, on the voxels that scores are told of; None without one."""
-        if sample is None:
-            return None
-        scan, before = ready.on_scan, ready.before
-        told = scan.tumour_ml / before.tumour_ml if before.tumour_ml > 0 else 1.0
-        viable, tumour = (told * ml for ml in ready.volumes_of(sample))
-        return viable, tumour
+        sizes = None if sample is None else ready.on_scan.sizes(*ready.volumes_of(sample), ready.unmoved)
+        return SimulatedReplica(change, labels, score, sample, sample is not None, sizes)
 
     def scores(
         self, ready: PreparedRegion, mean: OutcomeMaps, judges: Sequence[str], weeks: float | None = None
@@ -284,6 +286,23 @@ class MapSimulator(Simulator):
         months, survival, members = (tuple(float(x) for x in values) for values in found)
         score = ReplicaScore(risk, months, survival, change, members, predicted_viable_ml, measured)
         return ready.on_scan.brought(score)
+
+    def hint(self, ready: PreparedPatient, seeds: Sequence[int], settings: PlanSettings) -> Hint | None:
+        """Logs of the viable and of the whole volume that the maps will hold, as means over the replicas."""
+        assert isinstance(ready, PreparedRegion)
+        if not predicts_response(self.dynamics, settings):
+            return None
+        region, voxel = ready.region, ready.region.geometry.voxel_ml * ready.full
+
+        def told(protocols: Sequence[Protocol]) -> NDArray[np.float64]:
+            trials = [(p, seed) for p in protocols for seed in seeds]
+            left = self.maps.left(
+                ready.maps, [p for p, _ in trials], [s for _, s in trials], region.fed, settings.spread
+            )
+            logs = np.log1p(voxel * left + ready.untreated_ml)
+            return np.round(logs.reshape(len(protocols), len(seeds), 2).mean(1), DIGITS)
+
+        return told
 
     def fingerprint(self, ready: PreparedPatient) -> bytes:
         """What of a patient a simulation depends on."""

@@ -49,6 +49,21 @@ class ViableMeasure:
         part = grid.crop(tuple(s.start for s in box), shape)  # type: ignore[arg-type]
         return cls(patch, box, BeforeTreatment.of(patch.hu[box], patch.labels[box] == TUMOUR, part, phase, liver))
 
+    @property
+    def tissue_before(self) -> tuple[tuple[FloatArray, float], tuple[FloatArray, float]]:
+        """Of each voxel (D, H, W), and of what lies beyond them: the share that lives, and the fall of what dies (HU).
+
+        It is the fall from where tissue counts as touched to where it counts as dead (`in_image`).
+        """
+        low, high = self.tissue.full_fall
+        usual = float(np.median(np.asarray(high) - low))
+        found = []
+        for values, fill in ((self.tissue.alive, 1.0), (np.asarray(high) - low, usual)):
+            whole = np.full(self.patch.hu.shape, fill, np.float32)
+            whole[self.box] = values
+            found.append((whole, fill))
+        return found[0], found[1]
+
     @cached_property
     def before_ml(self) -> float:
         """Viable tumour before treatment, treated or not."""

@@ -42,7 +42,6 @@ from MeWMLib.world.machine import choose_device, versions
 from MeWMLib.world.outcomes import expected_scan, simulator_of, written
 from MeWMLib.world.patch import FloatArray, Labels, TreatedPatch
 from MeWMLib.world.replicas import SimulatedReplica, keep_best, nearest_to_mean, simulation_key
-from MeWMLib.world.response_prediction import response_hint
 from MeWMLib.world.treating import treating
 
 
@@ -338,7 +337,6 @@ class WorldModel:
             if on_plan is not None:
                 on_plan(best.against(untreated).compared(self.comparison), share)
 
-        hint = response_hint(self.simulator.dynamics, ready.encoded, ready.treated, seeds, settings, ready.untreated_ml)
         found = explore(
             space,
             settings,
@@ -347,7 +345,7 @@ class WorldModel:
             journal,
             told,
             cancelled,
-            hint=hint,
+            hint=self.simulator.hint(ready, seeds, settings),
             dose=doses_for(patient.target_findings, patient.clinical) if settings.space == TEMPLATES else None,
             findings=patient.findings,
             goal=patient.goal,

@@ -1,11 +1,13 @@
-"""Numbers of a search brought to the scan's own voxels, on which the patient's findings are measured.
+"""Numbers of a search brought to the scan's own voxels, where the patient's findings are measured, and to all tumour.
 
-A search works on voxels of its own, where one tumour has a little more or less volume than on the scan. A reader who
-finds 31.7 ml among the findings and 31.3 ml before treatment asks which is right: what is printed is told of the scan.
+A search works on voxels of its own, where one tumour has a little more or less volume than on the scan, and in a region
+that may leave other tumour out. A reader who finds 385 ml among the findings and in the written volume, and 275 ml
+before treatment in the ranking, asks which is right: what is printed is told of all tumour of the scan.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,12 +20,13 @@ from MeWMLib.perception.findings import numbered
 
 @dataclass(frozen=True)
 class OnScan:
-    """The tumour in a region, measured on the scan's own voxels.
+    """The tumour of a patient in a region and outside of it, where it stays, measured on the scan's own voxels.
 
     Attributes:
         tumour_ml: of all tumour in the region.
         viable_ml: what of it the findings call viable; None where they do not tell it.
         diameter_mm: longest axial diameter of the lesions of which most lies in the region.
+        outside_ml, outside_viable_ml, outside_diameter_mm: the same of all other tumour.
         treated_percent: of all tumour of the patient, how much is treated there.
     """
 
@@ -31,6 +34,9 @@ class OnScan:
     viable_ml: float | None
     diameter_mm: float
     treated_percent: float
+    outside_ml: float = 0.0
+    outside_viable_ml: float | None = 0.0
+    outside_diameter_mm: float = 0.0
 
     @classmethod
     def of(cls, patient: Patient, region: Geometry) -> OnScan:
@@ -44,39 +50,63 @@ class OnScan:
         sizes = np.bincount(number, minlength=len(patient.findings.lesions) + 1)
         share = np.bincount(number[inside], minlength=len(sizes)) / np.maximum(sizes, 1)
         treated = inside if session is None else inside & session.mask[tuple(places.T)]
-        viable: float | None = 0.0
-        diameter = 0.0
+        viable: list[float | None] = [0.0, 0.0]
+        diameters = [0.0, 0.0]
         for lesion in patient.findings.lesions:
             part = float(share[lesion.index]) if lesion.index < len(share) else 0.0
-            if part > 0:
-                known = viable is not None and lesion.viable_ml is not None
-                viable = viable + part * lesion.viable_ml if known else None  # type: ignore[operator]
-            if part > 0.5:
-                diameter = max(diameter, lesion.longest_axial_diameter_mm)
+            for where, some in enumerate((part, 1 - part)):
+                known = viable[where]
+                if some > 0:
+                    lives = lesion.viable_ml
+                    viable[where] = None if known is None or lives is None else known + some * lives
+            where = 0 if part > 0.5 else 1
+            diameters[where] = max(diameters[where], lesion.longest_axial_diameter_mm)
         voxel = labels.geometry.voxel_ml
+        there = float(inside.sum())
         percent = 100.0 * float(treated.sum()) / max(len(places), 1)
-        return cls(float(inside.sum()) * voxel, viable, diameter, percent)
+        outside = (len(places) - there) * voxel, viable[1], diameters[1]
+        return cls(there * voxel, viable[0], diameters[0], percent, *outside)
 
     def brought(self, score: ReplicaScore) -> ReplicaScore:
-        """A score whose volumes and diameters are told of the scan: each by the ratio of what is before treatment."""
+        """A score whose volumes and diameters are told of the scan: each by the ratio of what is before treatment.
+
+        Tumour outside of the region is added: it stays as it is.
+        """
         change = score.change
-        volume = _ratio(self.tumour_ml, change.volume_ml_before, 1.0)
-        viable = _ratio(self.viable_ml, change.viable_ml_before, volume)
+        viable, volume = self._ways(change.viable_ml_before, change.volume_ml_before)
         across = _ratio(self.diameter_mm, change.diameter_mm_before, 1.0)
         lipiodol = change.lipiodol_ml_after
         told = TumourChange(
-            volume_ml_before=volume * change.volume_ml_before,
-            volume_ml_after=volume * change.volume_ml_after,
-            viable_ml_before=viable * change.viable_ml_before,
-            viable_ml_after=viable * change.viable_ml_after,
-            lipiodol_ml_after=None if lipiodol is None else volume * lipiodol,
-            diameter_mm_before=across * change.diameter_mm_before,
-            diameter_mm_after=across * change.diameter_mm_after,
+            volume_ml_before=volume(change.volume_ml_before),
+            volume_ml_after=volume(change.volume_ml_after),
+            viable_ml_before=viable(change.viable_ml_before),
+            viable_ml_after=viable(change.viable_ml_after),
+            lipiodol_ml_after=None if lipiodol is None else volume(lipiodol) - volume(0.0),
+            diameter_mm_before=max(across * change.diameter_mm_before, self.outside_diameter_mm),
+            diameter_mm_after=max(across * change.diameter_mm_after, self.outside_diameter_mm),
             oil_ml_after=change.oil_ml_after,
         )
         volumes = (score.predicted_viable_ml, score.measured_viable_ml)
-        predicted, measured = (None if one is None else viable * one for one in volumes)
+        predicted, measured = (None if one is None else viable(one) for one in volumes)
         return replace(score, change=told, predicted_viable_ml=predicted, measured_viable_ml=measured)
+
+    def sizes(self, viable_ml: float, volume_ml: float, before: TumourChange) -> tuple[float, float]:
+        """Viable and whole tumour of an outcome in the region, as `brought` tells them.
+
+        Args:
+            viable_ml, volume_ml: on the voxels of the search.
+            before: whose volumes before treatment are on the same.
+        """
+        viable, volume = self._ways(before.viable_ml_before, before.volume_ml_before)
+        return viable(viable_ml), volume(volume_ml)
+
+    def _ways(self, viable_before: float, volume_before: float) -> tuple[Callable[[float], float], ...]:
+        """From a viable and from a whole volume in the region to those of the scan."""
+        volume = _ratio(self.tumour_ml, volume_before, 1.0)
+        viable = _ratio(self.viable_ml, viable_before, volume)
+        # where the findings do not tell it, all of it counts as viable
+        alive = self.outside_ml if self.outside_viable_ml is None else self.outside_viable_ml
+        return (lambda ml: viable * ml + alive), (lambda ml: volume * ml + self.outside_ml)
 
 
 def _ratio(scan: float | None, search: float, otherwise: float) -> float:

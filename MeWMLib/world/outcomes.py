@@ -70,7 +70,7 @@ def written(
     assert isinstance(ready, PreparedRegion)
     box, weight = ready.treated_weight
     maps, ct = replica.maps, patient.ct
-    labels = labels_after(patient.labels, box, weight, maps)
+    labels = labels_after(patient.labels, box, weight, maps, ready.region.targets)
     painted = partial(paint, ct, box, weight, maps, estimate=ready.scanner, lattice=ready.lattice)
     look: SampleLook | None = None
     if shown and _comparable(ct):

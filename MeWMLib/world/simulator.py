@@ -19,13 +19,13 @@ from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import TUMOUR
 from MeWMLib.perception.findings import dice
 from MeWMLib.perception.segmenter import is_out_of_memory
-from MeWMLib.planning.search import SearchCancelled
+from MeWMLib.planning.search import Hint, SearchCancelled
 from MeWMLib.survival.config import chosen_covariates
 from MeWMLib.survival.network import Assessor
 from MeWMLib.world.on_scan import OnScan
 from MeWMLib.world.patch import FloatArray, Labels, TreatedPatch
 from MeWMLib.world.replicas import SimulatedReplica, simulation_key
-from MeWMLib.world.response_prediction import predicted_responses, predicts_response
+from MeWMLib.world.response_prediction import predicted_responses, predicts_response, response_hint
 
 #: The segmenter's view of a simulated lesion counts only if it finds the lesion before treatment at least this well
 #: (Dice in the treated patch); else the outline stays and only what is inside of it is measured.
@@ -227,6 +227,10 @@ class Simulator:
     def _untreated(self, ready: PreparedPatient) -> float:
         """Log-risk of a patient whose tumour stays as it is."""
         return self.score(ready, ready.patch.hu, ready.patch.labels).log_risk
+
+    def hint(self, ready: PreparedPatient, seeds: Sequence[int], settings: PlanSettings) -> Hint | None:
+        """What is known of protocols before they are simulated (`response_hint`); None where nothing is."""
+        return response_hint(self.dynamics, ready.encoded, ready.treated, seeds, settings, ready.untreated_ml)
 
     def fingerprint(self, ready: PreparedPatient) -> bytes:
         """What of a patient a simulation depends on."""

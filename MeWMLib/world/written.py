@@ -145,6 +145,7 @@ def measure_written(
         seen_viable_ml=found.after.total("viable_ml"),
         seen_necrotic_ml=found.after.total("necrotic_ml"),
         hidden_ml=found.after.total("unknown_ml"),
+        dense_before_ml=float((tissue.lipiodol & (before.ct.array >= LIPIODOL_FROM_HU)).sum()) * voxel,
         criteria=_criteria(found),
     )
 
@@ -168,7 +169,7 @@ def _criteria(found: Response) -> tuple[Criterion, ...]:
     lesions = [
         Criterion(
             f"LI-RADS treatment response, lesion {', '.join(map(str, one.before))}",
-            None if one.category.endswith("Nonevaluable") else one.category,
+            one.category,
             one.reasons,
         )
         for one in found.lirads

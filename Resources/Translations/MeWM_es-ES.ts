@@ -1516,11 +1516,6 @@
         <translation>Viable</translation>
     </message>
     <message>
-        <source>Change of the viable tumour volume in the treated region</source>
-        <translatorcomment>machine-made, not read by a person</translatorcomment>
-        <translation>Cambio del volumen de tumor viable en la región tratada</translation>
-    </message>
-    <message>
         <source>Survival</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Supervivencia</translation>
@@ -1571,11 +1566,6 @@
         <translation>Simulado; solo para investigación. Semilla {seed}.</translation>
     </message>
     <message>
-        <source>Tumour: {volume:.1f} → {volume_after:.1f} ml, viable {viable:.1f} → {viable_after:.1f} ml ({percent:+.0f} %), diameter {diameter:.0f} → {diameter_after:.0f} mm</source>
-        <translatorcomment>machine-made, not read by a person</translatorcomment>
-        <translation>Tumor: {volume:.1f} → {volume_after:.1f} ml, viable {viable:.1f} → {viable_after:.1f} ml ({percent:+.0f} %), diámetro {diameter:.0f} → {diameter_after:.0f} mm</translation>
-    </message>
-    <message>
         <source>Tissue with Lipiodol: {ml:.1f} ml</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Tejido con Lipiodol: {ml:.1f} ml</translation>
@@ -1584,6 +1574,14 @@
         <source>Lipiodol itself: {ml:.2f} ml</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Lipiodol en sí: {ml:.2f} ml</translation>
+    </message>
+    <message>
+        <source>Change of the viable volume of all tumour in the scan, mean of the replicas</source>
+        <translation>Cambio del volumen viable de todo el tumor del estudio, media de las réplicas</translation>
+    </message>
+    <message>
+        <source>All tumour in the scan, mean of the replicas: {volume:.1f} → {volume_after:.1f} ml, viable {viable:.1f} → {viable_after:.1f} ml ({percent:+.0f} %), longest diameter {diameter:.0f} → {diameter_after:.0f} mm</source>
+        <translation>Todo el tumor del estudio, media de las réplicas: {volume:.1f} → {volume_after:.1f} ml, viable {viable:.1f} → {viable_after:.1f} ml ({percent:+.0f} %), diámetro mayor {diameter:.0f} → {diameter_after:.0f} mm</translation>
     </message>
 </context>
 <context>

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from MeWMLib.core.errors import GeometryMismatchError, LabelError, MeWMError, UnreadableFileError
-from MeWMLib.core.io import write_label_values
+from MeWMLib.core.io import write_values
 from MeWMLib.core.regions import read_region, read_segments, write_region, write_segments
 from MeWMLib.core.territory import SEGMENTS
 from MeWMLib.core.volume import Geometry
@@ -21,7 +21,7 @@ def write(path: Path, array: np.ndarray, names: dict[int, str] | None = None, gr
     keys = {}
     for n, (value, name) in enumerate((names or {}).items()):
         keys |= {f"Segment{n}_Name": name, f"Segment{n}_LabelValue": str(value), f"Segment{n}_Layer": "0"}
-    write_label_values(array.astype(np.uint8), grid, keys, path)
+    write_values(array.astype(np.uint8), grid, keys, path)
     return path
 
 

@@ -83,7 +83,7 @@ def test_a_written_volume_says_which_sample_it_is_and_carries_its_numbers() -> N
     )  # fmt: skip
     text = " ".join(numbers.lines)
     assert "of 3 simulated samples the one nearest to their mean (seed 4)" in text
-    assert "tumour GROWS from 10.0 to 12.0 ml" in text and "0.7 ml of tissue beside its outline do too" in text
+    assert "tumour GROWS from 10.0 to 12.0 ml" in text and "0.7 ml of tissue beside its outline became so too" in text
     assert numbers.criteria[0].text == "mRECIST: cannot be judged (no arterial phase)"
     candidate = Candidate(Protocol.parse("Lipiodol"), Risk((0.1,)), TumourChange(1, 1, 1, 1, 1, 1, 1))
     data = {**candidate.to_json(), "written": numbers.to_json()}

@@ -73,7 +73,9 @@ def test_without_guidance_the_protocol_is_hidden(map_model: MapModel, region: En
     assert same(one, other)
     twice = map_model.sample(region, [OIL], [3], steps=1, guidance=2.0)[0]
     once, none = (map_model.sample(region, [OIL], [3], steps=1, guidance=g)[0] for g in (1.0, 0.0))
-    assert np.allclose(twice.change, 2 * once.change - none.change, atol=1e-3)
+    # within the tumour the density is that of the response (`map_following`)
+    beside = region.tumour == 0
+    assert np.allclose(twice.change[beside], (2 * once.change - none.change)[beside], atol=1e-3)
 
 
 def test_the_mean_of_maps(map_model: MapModel, region: EncodedRegion) -> None:
@@ -123,3 +125,22 @@ def test_in_bfloat16_nearly_the_same_is_expected(
     assert same(one, other, 0.1 * float(np.abs(other.change).max()))
     # the same again, to the bit
     assert same(mixed.sample(region, [OIL], [3], steps=1)[0], mixed.sample(region, [OIL], [3], steps=1)[0], 0)
+
+
+@pytest.mark.parametrize("territory", [False, True])
+def test_maps_hold_what_the_head_tells_of_them(map_model: MapModel, region: EncodedRegion, territory: bool) -> None:
+    fed = np.linspace(0, 1, region.tumour.size, dtype=np.float32).reshape(region.tumour.shape) if territory else None
+    dead = replace(region, alive=np.where(np.arange(24) < 12, 0, 1).astype(np.float32) * np.ones_like(region.tumour))
+    for one in (region, dead):
+        trials = [OIL, OTHER, OIL], [4, 4, 9]
+        told = map_model.left(one, *trials, fed)
+        for sample, mean in map_model.simulate(one, *trials, fed, steps=1):
+            (viable, tumour), told = told[0], told[1:]
+            for maps in (sample, mean):
+                assert maps is not None
+                held = [float(x.sum(dtype=np.float64)) for x in (maps.viable, maps.tumour)]
+                # a network by chance may leave the dead part more room than the living one fits beside
+                most = float((maps.tumour * np.where(one.tumour > 0, one.alive, 1)).sum(dtype=np.float64))
+                assert held == pytest.approx([min(viable, most), tumour], rel=0.01)
+    known = map_model.left(region, [OIL, OTHER], [4, 7], fed)
+    assert map_model.left(region, [OIL], [4], fed)[0] == pytest.approx(known[0], rel=1e-6)

@@ -160,7 +160,7 @@ def test_regions_go_to_a_server_without_names_of_this_computer(fake, tmp_path):
     mask = np.zeros(fake.small_labels().array.shape, np.uint8)
     mask[2:4], mask[4:6] = 1, 2
     keys = {"Segment0_Name": "A", "Segment0_LabelValue": "1", "Segment1_Name": "B", "Segment1_LabelValue": "2"}
-    io.write_label_values(mask, fake.GEOMETRY, keys, fed)
+    io.write_values(mask, fake.GEOMETRY, keys, fed)
     job = Job(
         "plan",
         {**given, "fed": str(fed), "fed_segment": "B", "segments": str(files["segments"]), "target": "1"},

@@ -15,6 +15,7 @@ from MeWMLib import cli
 from MeWMLib.core import io
 from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.errors import InputError
+from MeWMLib.core.plan_folder import PlanFolder
 from MeWMLib.core.sealed import read_sealed, write_sealed
 from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.jobs import worker
@@ -107,6 +108,8 @@ def test_every_number_of_a_plan_can_be_measured_in_its_files(which, request, giv
         assert said["lipiodol_ml_after"] == pytest.approx(((labels == 2) & (after >= 300)).sum() * voxel_ml)
         beside = (labels != 2) & (after >= 300) & (before < 300)
         assert said["lipiodol_outside_ml"] == pytest.approx(beside.sum() * voxel_ml)
+        old = (after >= 300) & (labels == 2) & (before >= 300)
+        assert said["dense_before_ml"] == pytest.approx(old.sum() * voxel_ml)
         segments = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / row["files"]["labels"])))[..., 1]
         for value, name in ((3, "viable_ml_after"), (4, "necrotic_ml_after"), (5, "lipiodol_ml_after")):
             assert said[name] == pytest.approx((segments == value).sum() * voxel_ml)
@@ -115,14 +118,11 @@ def test_every_number_of_a_plan_can_be_measured_in_its_files(which, request, giv
         assert row["hazard_ratio_treated"] == pytest.approx(np.exp(row["risk"] - row["risk_untreated"]))
     # before treatment there is one number for the volume and one for what of it lives
     whole = sum(one["volume_ml"] for one in data["findings"]["lesions"])
-    if data["treated"]["share_of_tumour_percent"] == 100:
-        assert kept[0]["tumour_change"]["volume_ml_before"] == pytest.approx(whole)
-        alive = sum(one["viable_ml"] for one in data["findings"]["lesions"])
-        assert (
-            kept[0]["tumour_change"]["viable_ml_before"]
-            == pytest.approx(alive)
-            == kept[0]["written"]["viable_ml_before"]
-        )
+    assert kept[0]["tumour_change"]["volume_ml_before"] == pytest.approx(whole)
+    alive = sum(one["viable_ml"] for one in data["findings"]["lesions"])
+    assert (
+        kept[0]["tumour_change"]["viable_ml_before"] == pytest.approx(alive) == kept[0]["written"]["viable_ml_before"]
+    )
 
 
 def test_every_number_of_an_assessment_can_be_measured_again(assessed, given) -> None:
@@ -181,6 +181,27 @@ def test_files_too_many_too_few_and_under_other_names_are_told(plan, tmp_path) -
         "simulated_01.nrrd was renamed to simulated_09.nrrd.",
         "simulated_02_sd.nrrd is missing.",
     }
+
+
+def test_what_a_file_browser_left_is_no_fault_and_what_cannot_be_checked_is_no_intruder(plan, tmp_path, capsys) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(plan, folder)
+    (folder / "report.html").write_text("a report")
+    PlanFolder(folder).record_made(["report.html"])
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._plan.json"):
+        (folder / name).write_bytes(b"x")
+    found = verify(folder)
+    assert found.whole and found.numbers > 150  # the numbers are measured all the same
+    assert sum("file browsers leave such files" in one.text for one in found.findings) == 4
+    run = (folder / "run.json").read_bytes()
+    (folder / "run.json").write_bytes(run[:40] + bytes([run[40] ^ 1]) + run[41:])
+    found = verify(folder)
+    wrong = [one.text for one in found.findings if one.wrong]
+    assert len(wrong) == 1 and wrong[0].startswith("run.json is not as it was written")
+    assert any("files could not be checked" in one.text for one in found.findings)
+    assert cli.main(["verify", str(folder)]) == 4
+    told = capsys.readouterr().out
+    assert "NOT as it was written: 1 finding." in told and "make it again from its inputs" in told
 
 
 def test_a_number_that_was_changed_with_its_checksum_is_found(plan, tmp_path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -138,6 +139,21 @@ def test_merged_lesions_count_once_and_parts_are_added_up() -> None:
     split = (LesionMatch((1,), (1, 2), "split", 0.0, 1.0), *gone(2))
     found = recist(before, scan(lesion(1, 20.0), lesion(2, 15.0)), split)
     assert found.after_mm == 35.0 and found.category == "PR" and any("fallen apart" in r for r in found.reasons)
+
+
+@pytest.mark.parametrize("kind", ["split", "merged"])
+def test_pieces_that_lie_in_the_bed_of_a_smaller_tumour_are_no_progression(kind: str) -> None:
+    mine = (1,) if kind == "split" else (1, 2)
+    before = scan(*(replace(lesion(n, 100.0), volume_ml=400.0) for n in mine))
+    pieces = [replace(lesion(n, mm), volume_ml=ml) for n, (mm, ml) in enumerate([(90, 200), (40, 20), (30, 10)], 1)]
+    match = (LesionMatch(mine, (1, 2, 3), kind, 0.0, 1.0),)
+    first = 100.0 * len(mine)
+    found = recist(before, scan(*pieces), match)
+    assert found.after_mm == min(160.0, first) and found.category in ("SD", "PR")
+    assert any("together they are smaller" in r for r in found.reasons) == (first < 160)
+    # pieces that together hold more are growth
+    grown = recist(before, scan(*(replace(one, volume_ml=450.0) for one in pieces)), match)
+    assert grown.after_mm == 160.0 and (grown.category == "PD") == (first < 130)
 
 
 def test_what_the_scan_after_does_not_show_is_not_judged() -> None:

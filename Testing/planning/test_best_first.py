@@ -71,7 +71,8 @@ def run(seed: int, noise: float, **changes: object) -> tuple[SearchResult, Searc
 
     found = best_first_search(space, settings, in_turn(judge), rules, **changes)  # type: ignore[arg-type]
     asked_by_it = list(asked)
-    return found, exhaustive_search(space, settings, in_turn(judge), rules), asked_by_it
+    same = {name: changes[name] for name in ("score",) if name in changes}
+    return found, exhaustive_search(space, settings, in_turn(judge), rules, **same), asked_by_it
 
 
 def test_finds_what_the_exhaustive_search_finds_on_100_random_spaces() -> None:
@@ -82,6 +83,21 @@ def test_finds_what_the_exhaustive_search_finds_on_100_random_spaces() -> None:
         assert len(asked) == len(set(asked)) == found.simulations <= full.simulations
         needed, wanted = needed + found.simulations, wanted + full.simulations
     assert needed < 0.6 * wanted
+
+
+@pytest.mark.parametrize("weight", [0.5, -0.5])
+def test_a_race_is_run_by_the_score_and_not_by_the_risk_alone(weight: float) -> None:
+    """Of protocols that are judged once, the score of many agents must not be foretold with the mean of the others."""
+
+    def score(protocol: Protocol, replicas: Sequence[float]) -> float:
+        return float(np.mean(replicas)) + weight * len(protocol.agents)
+
+    for seed in range(40):
+        found, full, asked = run(seed, noise=0.02, score=score)
+        assert found.ranked[0] == full.ranked[0], f"seed {seed}"
+        ranked, whole = dict(found.ranked), dict(full.ranked)
+        for step in found.tree:  # what lost a race stands there with the score that was foretold
+            assert step.risk == pytest.approx(whole[step.child], abs=0.15 if step.child not in ranked else 1e-9)
 
 
 def test_what_is_ranked_has_all_replicas_and_its_true_score() -> None:

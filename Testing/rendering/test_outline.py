@@ -20,7 +20,8 @@ QUICK = settings(
 
 
 def after(one: Case, maps=None):
-    return labels_after(one.labels, one.box, one.weight, one.maps if maps is None else maps)
+    share = cube_means(one.treated, one.labels.geometry, one.maps.geometry)
+    return labels_after(one.labels, one.box, one.weight, one.maps if maps is None else maps, share)
 
 
 @QUICK
@@ -43,9 +44,9 @@ def test_what_stays_as_it_was_keeps_its_volume_and_place(diameter: float, turn: 
     one = case(geometry, [((0.4, -1.1, 0.9), diameter)])
     found = after(one)
     volume, before = (float(x.sum()) for x in (found.tumour, one.treated))
-    assert volume == pytest.approx(before, rel=0.15)
+    assert volume == pytest.approx(before, rel=0.05)
     dice = 2 * float((found.tumour & one.treated).sum()) / (volume + before)
-    assert dice > (0.75 if diameter < 10 else 0.9)
+    assert dice > 0.97
 
 
 def test_shrinking_growing_and_vanishing_follow_the_map() -> None:
@@ -73,4 +74,18 @@ def test_it_stays_in_the_liver() -> None:
     found = after(one, replace(one.maps, tumour=np.ones_like(one.maps.tumour)))
     assert (found.array[outside] == 0).all() and found.tumour.sum() > one.treated.sum()
     with pytest.raises(GeometryError, match="does not fit its part"):
-        labels_after(one.labels, one.box, one.weight[:, 1:], one.maps)
+        labels_after(one.labels, one.box, one.weight[:, 1:], one.maps, one.maps.tumour)
+
+
+def test_small_lesions_stay_where_their_map_does_and_shrink_with_it() -> None:
+    """Many lesions smaller than a cube beside a large one: none vanishes, and none melts into its neighbours."""
+    geometry = grid((130,) * 3, (1.25, 0.9, 0.9))
+    small = [((45.0 * np.cos(a), 45.0 * np.sin(a), 6.0 * (n - 4)), 4.0 + 0.4 * n) for n, a in enumerate(range(9))]
+    one = case(geometry, [((0.0, 0.0, 0.0), 40.0), *small])
+    parts, count = ndimage.label(one.treated, np.ones((3, 3, 3)))
+    for left, least in ((1.0, 0.95), (0.7, 0.5)):
+        found = after(one, replace(one.maps, tumour=np.float32(left) * one.maps.tumour))
+        held = np.bincount(parts[found.tumour], minlength=count + 1)[1:] / np.bincount(parts.ravel())[1:]
+        assert held.min() > least, held
+        assert found.tumour.sum() == pytest.approx(left * one.treated.sum(), rel=0.1)
+        assert (found.tumour & ~one.treated).sum() < 0.01 * one.treated.sum()

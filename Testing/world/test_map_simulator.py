@@ -10,7 +10,7 @@ import pytest
 from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.coarse_maps import MAP_MM, OutcomeMaps
 from MeWMLib.core.errors import BundleError
-from MeWMLib.core.outcome import CrossCheck, ReplicaScore, SampleLook
+from MeWMLib.core.outcome import CrossCheck, Outcome, ReplicaScore, SampleLook
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import ASSISTANT, PlanSettings
 from MeWMLib.core.targets import Targets
@@ -143,8 +143,11 @@ def test_tumour_that_is_not_treated_counts_as_it_was(world: WorldModel, three: P
     none, share = np.zeros(ready.region.geometry.shape, np.float32), ready.region.targets
     maps = OutcomeMaps(0 * share, share, none - 60, none, ready.region.geometry)
     score = world.simulator.replica(ready, None, maps).score  # type: ignore[attr-defined]
-    # lesion 3 is outside of the region
-    other = lesion(three, 2).sum() * three.ct.geometry.voxel_ml
+    # lesion 3 is outside of the region, and counts as much
+    other = (lesion(three, 2) | lesion(three, 3)).sum() * three.ct.geometry.voxel_ml
+    assert ready.on_scan.outside_ml == pytest.approx(lesion(three, 3).sum() * three.ct.geometry.voxel_ml)
+    whole = (three.labels.array == TUMOUR).sum() * three.ct.geometry.voxel_ml
+    assert score.change.volume_ml_before == pytest.approx(whole)
     assert score.measured_viable_ml == pytest.approx(other, rel=0.15)
     assert score.predicted_viable_ml == pytest.approx(other, rel=0.15)
 
@@ -214,7 +217,11 @@ def test_the_expected_scan_is_smooth_and_marked(world: WorldModel, three: Patien
 def test_the_shown_sample_is_held_against_real_scans(
     world: WorldModel, three: Patient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, other = world.simulate(three, A, 4, FAST)
+    def simulated() -> list[Outcome]:
+        """The shown one, nearest to the mean of the replicas, first."""
+        return sorted(world.simulate(three, A, 4, FAST), key=lambda one: not one.nearest)
+
+    one, other = simulated()
     assert one.look is None  # voxels of 2 mm show no grain as a scanner's do
     monkeypatch.setattr(outcomes, "LOOK_SPACING_MM", (3.0, 3.0, 3.0))
     seen: list[float] = []
@@ -225,14 +232,14 @@ def test_the_shown_sample_is_held_against_real_scans(
         return fits | {"share_200_percent": 0.0 if len(seen) == 2 else 50.0}
 
     monkeypatch.setattr(outcomes, "deposit_look", look)
-    again, beside = world.simulate(three, A, 4, FAST)
+    again, beside = simulated()
     assert again.look == SampleLook(2, 1)
     assert beside.look is None
     assert len(set(seen)) == 2  # other grains
     assert again.score == one.score
     assert np.array_equal(beside.ct.array, other.ct.array)
     monkeypatch.setattr(outcomes, "deposit_look", lambda *_: dict.fromkeys(MEASURED, 0.0) | {"share_200_percent": 50.0})
-    flagged = world.simulate(three, A, 4, FAST)[0].look
+    flagged = simulated()[0].look
     assert flagged is not None
     assert flagged.attempts == 3
     assert "share_200_percent" in flagged.outside

@@ -42,12 +42,12 @@ _FIELDS: dict[int, dict[str, tuple[str, int]]] = {
     348: {
         "dim": ("8h", 40), "datatype": ("h", 70), "bitpix": ("h", 72), "pixdim": ("8f", 76), "vox_offset": ("f", 108),
         "scale": ("2f", 112), "units": ("B", 123), "codes": ("2h", 252), "quatern": ("6f", 256), "srow": ("12f", 280),
-        "magic": ("4s", 344),
+        "magic": ("4s", 344), "descrip": ("80s", 148),
     },
     540: {
         "dim": ("8q", 16), "datatype": ("h", 12), "bitpix": ("h", 14), "pixdim": ("8d", 104), "vox_offset": ("q", 168),
         "scale": ("2d", 176), "units": ("i", 500), "codes": ("2i", 344), "quatern": ("6d", 352), "srow": ("12d", 400),
-        "magic": ("4s", 4),
+        "magic": ("4s", 4), "descrip": ("80s", 240),
     },
 }  # fmt: skip
 #: datatype to type and values for each voxel.
@@ -78,6 +78,13 @@ class _Header:
     quatern: tuple[float, ...]
     srow: tuple[float, ...]
     magic: bytes
+    descrip: bytes
+
+    @property
+    def text(self) -> dict[str, str]:
+        """What the file says of itself, under the name of the field."""
+        told = self.descrip.split(b"\0")[0].decode("ascii", "replace").strip()
+        return {"descrip": told} if told else {}
 
 
 def read_layout(path: Path) -> Layout:
@@ -107,7 +114,7 @@ def read_layout(path: Path) -> Layout:
         return _pair(path, dtype, sizes, channels, affine, scale, offset)
     head = _begin(path, zipped, offset)
     part, lead = Part(path, 0 if zipped else offset), head if zipped else b""
-    encoding, names = "gzip" if zipped else "raw", _label_names(head[header.size :])
+    encoding, names = "gzip" if zipped else "raw", {**_label_names(head[header.size :]), **header.text}
     return Layout(path, dtype, sizes, channels, affine, encoding, (part,), lead, scale, names)
 
 

@@ -310,7 +310,8 @@ def _tiles(known: KnownStudy, rows: dict[str, Outcomes], truths: Sequence[Truth]
     ]  # fmt: skip
     each = zip(known.protocols, rows["mewm"], rows["mewm_expected"], truths, strict=True)
     for protocol, samples, expected, truth in list(each)[:SHOWN]:
-        after = labels_after(known.patient.labels, *known.changes, samples[0].maps).array[known.shown]
+        targets = known.ready.region.targets
+        after = labels_after(known.patient.labels, *known.changes, samples[0].maps, targets).array[known.shown]
         lines[0].append(Tile(samples[0].image[k], protocol.text, after[k] == TUMOUR, simulated=True))
         lines[1].append(Tile(expected[0].image[k], "expected", simulated=True))
         lines[2].append(Tile(truth.image[k], "truth", truth.tumour[k]))

@@ -1,0 +1,48 @@
+"""How the header of an image file says that its volume is simulated, and by what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from MeWMLib.core.errors import UnreadableFileError
+from MeWMLib.core.records import parse_json
+from MeWMLib.core.volume import Provenance
+
+#: What `descrip` of a NIfTI file says of a simulated volume: the only place of its header that holds text.
+NIFTI_MARK = "SIMULATED by MeWM, research use only"
+
+
+def marks_of(simulated: Provenance) -> dict[str, str]:
+    """Keys of the header that mark a file as simulated and say by what."""
+    known = simulated.to_json()
+    marks = {f"MeWM_{key}": str(known[key]) for key in ("protocol", "seed", "bundle", "bundle_sha256")}
+    marks = {"MeWM_SIMULATED": "1", **marks, "MeWM_versions": json.dumps(known["versions"])}
+    return {**marks, "MeWM_forbidden": simulated.forbidden} if simulated.forbidden else marks
+
+
+def provenance_of(metadata: Mapping[str, str]) -> Provenance | None:
+    """What the keys of a header say of a simulated volume; None for a scan.
+
+    Raises:
+        UnreadableFileError: it is marked as simulated and does not say by what.
+    """
+    if metadata.get("descrip") == NIFTI_MARK:
+        return Provenance("not told by a NIfTI file", 0, "", "")
+    if metadata.get("MeWM_SIMULATED") != "1":
+        return None
+    try:
+        seed, versions = (
+            int(metadata["MeWM_seed"]),
+            parse_json(metadata.get("MeWM_versions", "{}"), "versions", UnreadableFileError, require={}),
+        )
+        return Provenance(
+            metadata["MeWM_protocol"], seed, metadata["MeWM_bundle"], metadata["MeWM_bundle_sha256"], dict(versions),
+            metadata.get("MeWM_forbidden", ""),
+        )  # fmt: skip
+    except (KeyError, ValueError, UnreadableFileError) as error:
+        raise UnreadableFileError(
+            what="The file is marked as simulated but does not say by what",
+            given=f"MeWM header keys: {', '.join(sorted(metadata))}",
+            remedy="Use the file that MeWM wrote",
+        ) from error
