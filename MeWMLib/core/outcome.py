@@ -88,7 +88,8 @@ class CrossCheck:
     Attributes:
         predicted_ml, measured_ml: means over the replicas.
         tumour_ml: all of it before treatment, which the difference is compared with.
-        risk_by: log-risk by each judge of `PlanSettings.judge` that was asked, means over the replicas; empty where
+        risk_by: log-risk by each judge of `PlanSettings.judge` that was asked, means over the replicas: the mean by the
+            judge of the plan, and how far another one is from it in the replicas of which it was asked. Empty where
             none but the one of the plan was.
     """
 
@@ -104,8 +105,12 @@ class CrossCheck:
         if not scores or None in predicted or None in measured:
             return None
         before = [s.change.volume_ml_before for s in scores]
-        asked = [name for name in scores[0].risk_by if all(name in s.risk_by for s in scores)]
-        risk_by = {name: float(np.mean([s.risk_by[name] for s in scores])) for name in asked}
+        mean = float(np.mean([s.log_risk for s in scores]))
+        apart: dict[str, list[float]] = {}
+        for s in scores:
+            for name, risk in s.risk_by.items():
+                apart.setdefault(name, []).append(risk - s.log_risk)
+        risk_by = {name: mean + float(np.mean(found)) for name, found in apart.items()}
         said, seen, whole = (float(np.mean(values)) for values in (predicted, measured, before))
         return cls(said, seen, whole, risk_by)
 

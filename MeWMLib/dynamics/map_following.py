@@ -58,33 +58,39 @@ def following(
     maps shows what they say. Beside the tumour it is the network's.
     """
     goal, whole = told.left
-    after = _summing_to(tumour, torch.ones_like(tumour), whole)
-    lives = (viable / tumour.clamp_min(_SURE)).clamp(0, 1)
-    before = torch.where(told.tumour > 0, told.alive, torch.ones_like(told.alive)).expand_as(lives)
+    # most cubes of a region hold no tumour before or after; they stay as they are
+    there = (tumour.amax(0) > _SURE) | (told.tumour > 0)
+    viable_in, tumour_in, change_in = viable[:, there], tumour[:, there], change[:, there]
+    share, alive, fall = told.tumour[there], told.alive[there], told.fall[there]
+    after = _summing_to(tumour_in, torch.ones_like(tumour_in), whole)
+    lives = (viable_in / tumour_in.clamp_min(_SURE)).clamp(0, 1)
+    before = torch.where(share > 0, alive, torch.ones_like(alive)).expand_as(lives)
     lives = _summing_to(lives, after, goal, before)
-    dies = before - lives
-    oil = iodine * told.oil[:, None, None, None]
-    return after * lives, after, change + (2 * told.tumour).clamp(0, 1) * (-told.fall * dies - change), oil
+    within, dies = (2 * share).clamp(0, 1), before - lives
+    viable, tumour, change = torch.zeros_like(viable), torch.zeros_like(tumour), change.clone()
+    viable[:, there], tumour[:, there] = after * lives, after
+    change[:, there] = change_in + within * (-fall * dies - change_in)
+    return viable, tumour, change, iodine * told.oil[:, None, None, None]
 
 
 def _summing_to(share: Tensor, weight: Tensor, goal: Tensor, most: Tensor | None = None) -> Tensor:
-    """Shares (N, ...) whose logits are shifted by one number a row, so that their weighted sum is the goal (N,).
+    """Shares (N, M) whose logits are shifted by one number a row, so that their weighted sum is the goal (N,).
 
     Args:
         share: 0 to 1.
         weight: of each.
         goal: what cannot be reached is come near to.
-        most: (N, ...) no share becomes larger; None for 1, where there is any.
+        most: (N, M) no share becomes larger; None for 1, where there is any.
     """
     limit = (share > _SURE).to(share.dtype) if most is None else most
     logit = share.clamp(_SURE, 1 - _SURE).logit()
     low, high = (torch.full_like(goal, end) for end in (-_FARTHEST, _FARTHEST))
 
     def moved(shift: Tensor) -> Tensor:
-        return (logit + shift[:, None, None, None]).sigmoid().minimum(limit)
+        return (logit + shift[:, None]).sigmoid().minimum(limit)
 
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        above = (moved(middle) * weight).sum((1, 2, 3), dtype=torch.float64) > goal
+        above = (moved(middle) * weight).sum(1, dtype=torch.float64) > goal
         low, high = torch.where(above, low, middle), torch.where(above, middle, high)
     return moved((low + high) / 2)

@@ -22,11 +22,15 @@ MEMORY_REMEDY = "Use --device cpu, fewer --replicas or --beams, or close other p
 def child_environment() -> dict[str, str]:
     """The environment of a Python child of ours: UTF-8, and MeWMLib found where this process found it.
 
-    The latter counts for a source tree that is not installed, as inside Slicer.
+    The latter counts for a source tree that is not installed, as inside Slicer. NumPy's matrix products are small here
+    and come in hundreds: on several threads each waits for the slowest, by minutes where other programs want the
+    processor too. So they run on one thread, unless the user's environment says otherwise.
     """
+    once = {"OPENBLAS_NUM_THREADS": "1"} if "OMP_NUM_THREADS" not in os.environ else {}
     home = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(p for p in (home, os.environ.get("PYTHONPATH", "")) if p)
-    return {**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
+    utf8 = {"PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1"}
+    return {**once, **os.environ, "PYTHONPATH": path, **utf8, "PYTHONUNBUFFERED": "1"}
 
 
 def own_group() -> dict[str, Any]:

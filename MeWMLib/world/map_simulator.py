@@ -178,12 +178,12 @@ class MapSimulator(Simulator):
         self,
         ready: PreparedPatient,
         trials: Sequence[Trial],
-        count: int,
+        asked: Sequence[bool],
         settings: PlanSettings,
         check: Check,
         drawn: bool,
     ) -> list[SimulatedReplica]:
-        """Simulate all trials of a chunk together, and score the first `count`."""
+        """Simulate all trials of a chunk together, and score the first, as many as `asked` has."""
         assert isinstance(ready, PreparedRegion)
         check(0)
         found = self.maps.simulate(
@@ -191,7 +191,8 @@ class MapSimulator(Simulator):
             settings.steps if drawn else 0, settings.spread, guidance=settings.guidance, on_step=check,
         )  # fmt: skip
         check(0)
-        return [self.replica(ready, *both, settings.judge, settings.weeks) for both in found[:count]]
+        rows = zip(found, asked, strict=False)
+        return [self.replica(ready, *both, settings.judge, settings.weeks, every) for both, every in rows]
 
     def replica(
         self,
@@ -200,6 +201,7 @@ class MapSimulator(Simulator):
         mean: OutcomeMaps,
         judge: str = IMAGE,
         weeks: float | None = None,
+        every: bool = True,
     ) -> SimulatedReplica:
         """A replica, scored by what is expected with its response and territory, which has the lowest expected error.
 
@@ -209,26 +211,37 @@ class MapSimulator(Simulator):
             mean: the mean of all that fit its response and territory.
             judge: of `PlanSettings`.
             weeks: from treatment to the scan; None where they are not known.
+            every: ask the segmenter too how it would judge one that is shown, which takes seconds.
         """
-        shown = mean if sample is None else sample
-        change, share = ready.to_patch(np.stack(_changed(shown)))
+        seen = ready.to_patch(np.stack([*_changed(mean), np.asarray(mean.change, np.float32)]))
+        change, share = seen[:2] if sample is None else ready.to_patch(np.stack(_changed(sample)))
         labels = _relabelled(ready.patch.labels, ready.patch.weight, share)
         judges = [judge]
         if sample is not None:  # one that is written: how far does its risk depend on what is believed?
-            judges += [j for j in JUDGES if j != judge and (j != ASSISTANT or ready.segmenter_counts)]
-        scores = self.scores(ready, mean, judges, weeks)
+            judges += [j for j in JUDGES if j != judge and (j != ASSISTANT or (every and ready.segmenter_counts))]
+        scores = self.scores(ready, mean, judges, weeks, seen)
         risk_by = {name: one.log_risk for name, one in scores.items()} if len(scores) > 1 else {}
         score = replace(scores[judge], risk_by=risk_by)
         sizes = None if sample is None else ready.on_scan.sizes(*ready.volumes_of(sample), ready.unmoved)
         return SimulatedReplica(change, labels, score, sample, sample is not None, sizes)
 
     def scores(
-        self, ready: PreparedRegion, mean: OutcomeMaps, judges: Sequence[str], weeks: float | None = None
+        self,
+        ready: PreparedRegion,
+        mean: OutcomeMaps,
+        judges: Sequence[str],
+        weeks: float | None = None,
+        on_patch: FloatArray | None = None,
     ) -> dict[str, ReplicaScore]:
-        """Score an expected outcome in one or several ways (`PlanSettings.judge`); arguments as for `replica`."""
+        """Score an expected outcome in one or several ways (`PlanSettings.judge`); arguments as for `replica`.
+
+        `on_patch` (3, D, H, W): rise of HU, share of tumour and change of tissue on the patch, where they are known.
+        """
         patch, cube = ready.patch, ready.cube
         rise, outline = _changed(mean)
-        change, shared, dry = ready.to_patch(np.stack([rise, outline, np.asarray(mean.change, np.float32)]))
+        if on_patch is None:
+            on_patch = ready.to_patch(np.stack([rise, outline, np.asarray(mean.change, np.float32)]))
+        change, shared, dry = on_patch
         labels, image = _relabelled(patch.labels, patch.weight, shared), patch.simulated(change)
         tissue = patch.simulated(dry)
         box, to_cube = ready.to_cube

@@ -149,6 +149,8 @@ class Simulator:
         keys = [simulation_key(protocol, seed, settings) for protocol, seed in trials]
         found = {k: ready.kept[k] for k in keys if k in ready.kept and (ready.kept[k].drawn or not drawn)}
         todo = list({k: trial for k, trial in zip(keys, trials, strict=True) if k not in found}.items())
+        # one replica of a protocol tells how far its risk depends on the judge: the segmenter takes seconds for each
+        first = {protocol: seed for protocol, seed in reversed(trials)}
         while todo:
             # a chunk is always full: on a CPU a lone 3D convolution takes a slow path, and other neighbours or none
             # must not change a bit
@@ -156,7 +158,8 @@ class Simulator:
             wanted = [trial for _, trial in part]
             full = [*wanted, *[wanted[-1]] * (self.chunk - len(wanted))]
             try:
-                made = self._chunk(ready, full, len(wanted), settings, check, drawn)
+                asked = [first[protocol] == seed for protocol, seed in wanted]
+                made = self._chunk(ready, full, asked, settings, check, drawn)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or self.chunk == 1:
                     raise
@@ -174,14 +177,17 @@ class Simulator:
         self,
         ready: PreparedPatient,
         trials: Sequence[Trial],
-        count: int,
+        asked: Sequence[bool],
         settings: PlanSettings,
         check: Check,
         drawn: bool,
     ) -> list[SimulatedReplica]:
-        """Simulate all trials of a chunk together, and score the first `count`."""
+        """Simulate all trials of a chunk together, and score the first, as many as `asked` has.
+
+        `asked` says of each whether all judges are asked of it, where there are several.
+        """
         check(0)
-        patch = ready.patch
+        patch, count = ready.patch, len(asked)
         changes = self.dynamics.simulate(
             ready.encoded, [p for p, _ in trials], [s for _, s in trials], settings.steps, settings.guidance,
             on_step=check, spread=settings.spread,

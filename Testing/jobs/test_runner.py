@@ -227,3 +227,15 @@ def test_the_worker_ends_itself_when_its_parent_is_killed(tmp_path, fake_script,
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "1"), ({"OPENBLAS_NUM_THREADS": "3"}, "3"), ({"OMP_NUM_THREADS": "2"}, None)],
+)
+def test_small_products_run_on_one_thread_unless_the_user_says_otherwise(monkeypatch, given, expected) -> None:
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert runner.child_environment().get("OPENBLAS_NUM_THREADS") == expected
