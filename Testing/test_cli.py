@@ -30,7 +30,7 @@ from MeWMLib.jobs.table import kind_of
 PROGRAMS = ("cohort", "train", "evaluate")
 JOBS = ("plan", "segment", "propose", "simulate", "assess")
 COMMANDS = (*JOBS, "sample", "render", "doctor", "bundle", "rules", "report", "endpoint", *PROGRAMS)
-PLAN = ("plan", "sample:tiny", "--no-report", "--no-scene")
+PLAN = ("plan", "sample:synthetic", "--no-report", "--no-scene")
 
 
 @pytest.fixture
@@ -134,11 +134,11 @@ def test_quiet_shows_no_progress_but_the_terms(mewm, tmp_path):
 
 BAD = [
     (("nonesuch.nrrd",), "no such file"),
-    (("sample:tiny", "--labels", "nonesuch.nrrd"), "no such file"),
-    (("sample:tiny", "--clinical", "nonesuch.json"), "clinical data cannot be read"),
-    (("sample:tiny", "--beams", "0"), "beams must be"),
-    (("sample:tiny", "--bundle", "nonesuch"), "No model bundle is called nonesuch"),
-    (("sample:tiny", "--seed", "-1"), "seed must be"),
+    (("sample:synthetic", "--labels", "nonesuch.nrrd"), "no such file"),
+    (("sample:synthetic", "--clinical", "nonesuch.json"), "clinical data cannot be read"),
+    (("sample:synthetic", "--beams", "0"), "beams must be"),
+    (("sample:synthetic", "--bundle", "nonesuch"), "No model bundle is called nonesuch"),
+    (("sample:synthetic", "--seed", "-1"), "seed must be"),
 ]
 
 
@@ -150,7 +150,7 @@ def test_bad_input_is_exit_2_with_a_sentence(mewm, tmp_path, arguments, text):
 
 
 def test_an_unknown_drug_is_refused_with_a_suggestion(mewm, tmp_path):
-    code, _, err = mewm("simulate", "sample:tiny", "--protocol", "Cisplatine + Lipiodol", "--out", tmp_path / "out")
+    code, _, err = mewm("simulate", "sample:synthetic", "--protocol", "Cisplatine + Lipiodol", "--out", tmp_path / "out")
     assert code == 2 and "Did you mean Cisplatin?" in err and not (tmp_path / "out").exists()
 
 
@@ -168,18 +168,18 @@ def test_a_crash_of_the_worker_is_exit_1(mewm, tmp_path, monkeypatch):
 
 def test_simulate_says_which_rules_the_protocol_touches(mewm, tmp_path):
     arguments = ("--protocol", "Cisplatin + Oxaliplatin + Lipiodol", "--out", tmp_path / "out")
-    code, out, err = mewm("simulate", "sample:tiny", *arguments, "--no-report", "--no-scene")
+    code, out, err = mewm("simulate", "sample:synthetic", *arguments, "--no-report", "--no-scene")
     assert code == 2 and "one-platinum" in err and "--allow-forbidden" in err and "Be kind" not in err
     assert out == "" and not (tmp_path / "out").exists()
     insisted = ("--no-report", "--no-scene", "--allow-forbidden")
-    code, out, err = mewm("simulate", "sample:tiny", *arguments, *insisted)
+    code, out, err = mewm("simulate", "sample:synthetic", *arguments, *insisted)
     assert code == 0 and "forbidden: Combining platinum" in err
     assert "FORBIDDEN by the clinical rules" in out and "Oxaliplatin + Cisplatin + Lipiodol" in out
 
 
 def test_simulate_ranks_nothing(mewm, tmp_path):
     arguments = ("--protocol", "Cisplatin + PVA", "--out", tmp_path / "out", "--no-report", "--no-scene")
-    code, out, err = mewm("simulate", "sample:tiny", *arguments)
+    code, out, err = mewm("simulate", "sample:synthetic", *arguments)
     assert code == 0 and "fits no template" in err and "Cisplatin + PVA (fits no template)" in out
     assert "Predicted outcome of your protocol" in out
     assert not [word for word in ("lower is better", "Ranked by", "#") if word in out]
@@ -340,7 +340,7 @@ def test_missing_pictures_are_said_and_lose_nothing(tmp_path, capsys, body, text
 
 def test_a_plan_whose_pictures_fail_is_exit_0(mewm, tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "make", lambda *a, **k: False)
-    code, out, _ = mewm("plan", "sample:tiny", "--out", tmp_path / "out")
+    code, out, _ = mewm("plan", "sample:synthetic", "--out", tmp_path / "out")
     assert code == 0 and "plan.json" in out
 
 
@@ -370,7 +370,7 @@ def test_the_table_fits_an_ordinary_terminal(fake, small_bundle, tmp_path, width
     from MeWMLib.jobs import worker
     from MeWMLib.jobs.job import Job
 
-    worker.run(Job("plan", {"case": "sample:tiny"}, str(tmp_path)), lambda event: None, lambda: False, fake.engine())
+    worker.run(Job("plan", {"case": "sample:synthetic"}, str(tmp_path)), lambda event: None, lambda: False, fake.engine())
     document = PlanFolder(tmp_path).read()
     best, *others = document.plan.candidates
     long = Protocol.parse("Hydroxycamptothecin + Epirubicin + Gelatin Sponge + Lipiodol")

@@ -54,7 +54,7 @@ class TumourChange:
         pairs = (
             ("The tumour", self.volume_ml_before, self.volume_ml_after, "ml", 1),
             ("The viable tumour", self.viable_ml_before, self.viable_ml_after, "ml", 1),
-            ("The longest axial diameter", self.diameter_mm_before, self.diameter_mm_after, "mm", 0),
+            ("The longest axial diameter of any lesion", self.diameter_mm_before, self.diameter_mm_after, "mm", 0),
         )
         return tuple(
             f"{what} {change_in_words(before, after, unit, digits)}."
