@@ -150,7 +150,9 @@ def test_bad_input_is_exit_2_with_a_sentence(mewm, tmp_path, arguments, text):
 
 
 def test_an_unknown_drug_is_refused_with_a_suggestion(mewm, tmp_path):
-    code, _, err = mewm("simulate", "sample:synthetic", "--protocol", "Cisplatine + Lipiodol", "--out", tmp_path / "out")
+    code, _, err = mewm(
+        "simulate", "sample:synthetic", "--protocol", "Cisplatine + Lipiodol", "--out", tmp_path / "out"
+    )
     assert code == 2 and "Did you mean Cisplatin?" in err and not (tmp_path / "out").exists()
 
 
@@ -175,6 +177,21 @@ def test_simulate_says_which_rules_the_protocol_touches(mewm, tmp_path):
     code, out, err = mewm("simulate", "sample:synthetic", *arguments, *insisted)
     assert code == 0 and "forbidden: Combining platinum" in err
     assert "FORBIDDEN by the clinical rules" in out and "Oxaliplatin + Cisplatin + Lipiodol" in out
+
+
+@pytest.mark.parametrize(("given", "text"), [("sample:nobody", "Unknown sample"), ("nonesuch.nrrd", "no such file")])
+def test_what_is_missing_is_said_before_notes_on_the_protocol(mewm, tmp_path, given, text):
+    code, out, err = mewm("simulate", given, "--protocol", "Cisplatin + PVA", "--out", tmp_path / "out")
+    assert code == 2 and text in err and "fits no template" not in err and "note:" not in err and out == ""
+
+
+def test_what_lies_outside_of_the_training_is_said_once(mewm, small_bundle, case, tmp_path):
+    manifest = json.loads((small_bundle / "manifest.json").read_text())
+    training = {"real_pairs": 0, "synthetic_patients": 10}
+    (small_bundle / "manifest.json").write_text(json.dumps({**manifest, "training": training}))
+    labels = ("--labels", tmp_path / "labels.seg.nrrd")
+    code, out, err = mewm("plan", case, *labels, *PLAN[2:], "--out", tmp_path / "out", "--accept-labels")
+    assert code == 0 and (out + err).count("OUTSIDE of what the model was trained on") == 1
 
 
 def test_simulate_ranks_nothing(mewm, tmp_path):
@@ -370,7 +387,9 @@ def test_the_table_fits_an_ordinary_terminal(fake, small_bundle, tmp_path, width
     from MeWMLib.jobs import worker
     from MeWMLib.jobs.job import Job
 
-    worker.run(Job("plan", {"case": "sample:synthetic"}, str(tmp_path)), lambda event: None, lambda: False, fake.engine())
+    worker.run(
+        Job("plan", {"case": "sample:synthetic"}, str(tmp_path)), lambda event: None, lambda: False, fake.engine()
+    )
     document = PlanFolder(tmp_path).read()
     best, *others = document.plan.candidates
     long = Protocol.parse("Hydroxycamptothecin + Epirubicin + Gelatin Sponge + Lipiodol")
@@ -384,6 +403,41 @@ def test_the_table_fits_an_ordinary_terminal(fake, small_bundle, tmp_path, width
     for whole in ("(-75 %)", "20.0 months", "Hydroxycamptothecin", "a-rule", "[because]", "2.0 to 0.5 ml"):
         assert whole in text
     assert f"HR {best.risk.hazard_ratio:.2f}" in text and "is its exponential" in text
+
+
+@pytest.mark.parametrize("width", [80, 120, 140, 200])
+@pytest.mark.parametrize("kind", ["searched", "named"])
+def test_no_border_and_no_column_of_the_table_is_cut(kind, width):
+    """With all that makes it wide: a score, a range, large volumes, a territory and long names of rules."""
+    from rich.console import Console
+
+    from MeWMLib.cli import tables
+    from MeWMLib.core.outcome import Risk, TumourChange
+    from MeWMLib.core.plan import Candidate, Plan, RuleFinding
+    from MeWMLib.core.protocol import Protocol
+    from Testing.core.plan_data import document
+
+    rules = ("creatinine-over-the-limit-of-it", "bilirubin-anthracycline")
+    found = [
+        Candidate(
+            Protocol.parse(f"Hydroxycamptothecin {n} mg + Epirubicin 50 mg + Lipiodol 10 ml + PVA @ segments 5, 8"),
+            Risk((-0.2, 0.1), (6.0, 12.0), (0.6, 0.4)), TumourChange(1300.0, 1200.0, 1234.5, 1100.3, 1.0, 80.0, 70.0),
+            tuple(RuleFinding(name, "warning", "why", "whence") for name in rules), utility=0.3,
+            unjudged={"ascites": ("a", "b")},
+        )
+        for n in range(10, 13 if kind == "searched" else 11)
+    ]  # fmt: skip
+    output, stream = Output(), text_io.StringIO()
+    output._out = Console(file=stream, width=width)
+    tables.plan(document(plan=Plan(tuple(found), (), "finished", 3), kind=kind), output)
+    drawn = [line for line in stream.getvalue().splitlines() if line[:1] in set("┏┃┡│├└")]
+    assert drawn and {len(line) for line in drawn} == {len(drawn[0])} and len(drawn[0]) <= width
+    assert {line[-1] for line in drawn} <= set("┓┃┩│┤┘")
+    cells = " ".join(" ".join(drawn).split())
+    for whole in (*rules, "(2 not", "1234.5 to 1100.3 ml", "(-0.20 to +0.10)", "9.0 months"):
+        assert whole in cells
+    (row,) = [line for line in drawn if "HR" in line][:1]
+    assert row.split("│")[1].strip(), "no column is empty"
 
 
 # Ctrl-C.
@@ -434,6 +488,10 @@ def test_ctrl_c_keeps_the_best_so_far(fake_script, small_bundle, tmp_path):
     plan = json.loads((out / "plan.json").read_text())
     assert plan["stopped_by"] == "cancelled" and plan["candidates"][0]["files"]
     assert plan["candidates"][0]["described"].split()[0] in text and "mewm render" in text
+    last = text.splitlines()[-1]
+    assert last.startswith(f"Stopped. The best so far is in {out / 'plan.json'}.")
+    again = shlex.split(last.rpartition(": ")[2])
+    assert again == ["mewm", *PLAN, "--out", str(out)]
 
 
 @posix
@@ -441,7 +499,9 @@ def test_a_second_ctrl_c_ends_at_once(fake_script, small_bundle, tmp_path):
     out = tmp_path / "out"
     process = _front(fake_script, out, "stubborn")
     code, _, err = _interrupt_when(process, (out / "plan.json").exists, 2)
-    assert code == 130 and "Stopped." in err and "Traceback" not in err
+    assert code == 130 and "Traceback" not in err
+    last = err.strip().splitlines()[-1]
+    assert last.startswith(f"mewm: Stopped. The best so far is in {out / 'plan.json'}.") and f"mewm {PLAN[0]} " in last
     assert json.loads((out / "plan.json").read_text())["candidates"]
 
 
