@@ -98,7 +98,7 @@ def _ranking(document: PlanDocument, output: Output, narrow: bool, break_: str) 
     table = Table(title=f"{what}simulated, research use only)")
     if ranked:
         table.add_column("#", justify="right", no_wrap=True)
-    table.add_column("Protocol", overflow="fold", min_width=20)
+    table.add_column("Protocol", overflow="fold", min_width=12 if narrow else 20)
     scored = bool(weighed) and not narrow
     if scored:
         table.add_column("Score", justify="right", no_wrap=True)
