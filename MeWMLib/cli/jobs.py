@@ -14,6 +14,7 @@ from typing import Any
 
 from MeWMLib.cli import assessment, exchange, goals, pictures, remote, tables
 from MeWMLib.cli.output import Output
+from MeWMLib.cohorts.samples import sample_info
 from MeWMLib.core.clinical_dicom import prefilled
 from MeWMLib.core.copies import write_copies
 from MeWMLib.core.errors import CancelledError, InputError
@@ -40,7 +41,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 def _run(arguments: argparse.Namespace, output: Output) -> int:
     start = time.monotonic()
     job = job_of(arguments)
-    require_there(job)
+    require_there(job, sample_info)
     job = goals.confirmed(job, output)
     kind = kind_of(job.kind)
     if "allow_forbidden" in {entry.name for entry in kind.inputs}:

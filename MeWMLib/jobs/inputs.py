@@ -53,15 +53,17 @@ class Case:
         return self.labels is not None and bool((self.labels.array == LIVER).any())
 
 
-def require_there(job: Job) -> None:
+def require_there(job: Job, sample_info: Callable[[str], Any]) -> None:
     """Refuse a job whose files are missing or whose sample is unknown, before anything else is said of it.
+
+    Args:
+        job: with paths of this computer.
+        sample_info: `cohorts.samples.sample_info`.
 
     Raises:
         UnreadableFileError: there is no such file or folder.
         SampleError: there is no such sample.
     """
-    from MeWMLib.cohorts.samples import sample_info
-
     for entry in kind_of(job.kind).inputs:
         given = job.inputs.get(entry.name)
         if not given or entry.type not in _READ:

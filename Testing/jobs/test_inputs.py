@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from MeWMLib.cohorts.samples import sample_info
 from MeWMLib.core.copies import write_copies
 from MeWMLib.core.errors import InputError, SampleError, SeriesError, UnreadableFileError
 from MeWMLib.core.io import read_volume, write_volume
@@ -63,7 +64,7 @@ def test_a_simulated_volume_is_no_patient(phantom, fake, tmp_path):
 def test_what_is_not_there_is_said_first(tmp_path):
     for inputs in ({"case": str(tmp_path / "no.nrrd")}, {"case": "sample:synthetic", "labels": str(tmp_path / "no")}):
         with pytest.raises(UnreadableFileError, match="no such file"):
-            require_there(Job("plan", inputs, "out"))
+            require_there(Job("plan", inputs, "out"), sample_info)
     with pytest.raises(SampleError, match="Unknown sample"):
-        require_there(Job("plan", {"case": "sample:nobody"}, "out"))
-    require_there(Job("plan", {"case": "sample:synthetic", "labels": str(tmp_path)}, "out"))
+        require_there(Job("plan", {"case": "sample:nobody"}, "out"), sample_info)
+    require_there(Job("plan", {"case": "sample:synthetic", "labels": str(tmp_path)}, "out"), sample_info)
