@@ -8,6 +8,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from MeWMLib.core.written import judged_lesions
 from MeWMPanels import ranks, results
 from MeWMPanels.ink import BAD, inked
 from MeWMPanels.mine import MineSection
@@ -97,8 +98,7 @@ class OutcomePanel(Panel):
         fill_combo(ui.rankBox, [(c.rank, self._rank_text(c, kept)) for c in candidates], shown)
         candidate = next((c for c in candidates if c.rank == shown), None)
         nothing = _("Nothing has been simulated yet: press Simulate or Explore protocols.")
-        seed = comparison.document.seed if comparison else ""
-        text = ranks.summary_of(candidate, seed) if candidate else nothing
+        text = ranks.summary_of(comparison.document, candidate) if candidate else nothing
         if candidate:
             text += "".join(f"<br>{line}" for line in ranks.facts_of(comparison.document, candidate))
         outdated = self.front.comparison_outdated
@@ -153,7 +153,7 @@ def _response_lines(result):
         if not one["category"]:
             text = _("{criterion}: cannot be judged ({reasons}).")
         yield text.format(criterion=one["criterion"], category=one["category"], reasons="; ".join(one["reasons"]))
-    for one in result["lirads"]:
-        lesion = ", ".join(map(str, one["before"]))
+    for one in judged_lesions(result):
         text = _("Lesion {n}: {category} ({reasons}).")
-        yield text.format(n=lesion, category=one["category"], reasons="; ".join(one["reasons"]))
+        lesion = one.name.rpartition("lesion")[2].lstrip("s ")
+        yield text.format(n=lesion, category=one.category, reasons="; ".join(one.reasons))

@@ -115,7 +115,7 @@ def facts_of(document, candidate):
     return [*map(escape, lines), *(inked(WARNING, escape(one.text)) for one in document.outside)]
 
 
-def summary_of(candidate, seed):
+def summary_of(document, candidate):
     """Some sentences in HTML."""
     missing = ""
     if candidate.unjudged:
@@ -125,9 +125,9 @@ def summary_of(candidate, seed):
         _risk_line(candidate.risk),
         _("Predicted median survival: {time}").format(time=months_text(candidate.risk)),
         *_tumour_lines(candidate),
-        *map(escape, written_lines(candidate)),
+        *map(escape, written_lines(document, candidate)),
         *(inked(WARNING, f"{escape(w.severity)}: {escape(w.reason)}") for w in candidate.warnings),
         *([inked(WARNING, missing)] if missing else []),
-        inked(QUIET, _("Simulated; research use only. Seed {seed}.").format(seed=seed)),
+        inked(QUIET, _("Simulated; research use only. Seed {seed}.").format(seed=document.seed)),
     ]
     return "<br>".join(lines)

@@ -9,7 +9,7 @@ from typing import Any
 from MeWMLib.cli import tables
 from MeWMLib.cli.output import Output
 from MeWMLib.core.outcome import Risk
-from MeWMLib.core.written import Criterion, joined, small_ones
+from MeWMLib.core.written import judged_lesions
 
 _STAGES_SKIPPED = ("as it was",)
 _KINDS = {
@@ -37,14 +37,7 @@ def show(result: Mapping[str, Any], output: Output) -> None:
     confirmed = result["labels_after"]["source"] == "user"
     for criterion in ("recist", "mrecist"):
         _size(result[criterion], confirmed, output)
-    small = small_ones({n: one["diameter_mm"] for n, one in enumerate(result["before"]["lesions"], start=1)})
-    judged = [
-        Criterion(
-            f"LI-RADS treatment response, lesion {_numbers(one['before'])}", one["category"], tuple(one["reasons"])
-        )
-        for one in result["lirads"]
-    ]
-    for line in joined(judged, small):
+    for line in judged_lesions(result):
         output.result(f"{line.text}.")
     _risk(result, output)
     tables.questions(result.get("questions", ()), output)

@@ -40,9 +40,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 def _run(arguments: argparse.Namespace, output: Output) -> int:
     start = time.monotonic()
-    job = job_of(arguments)
-    require_there(job, sample_info)
-    job = goals.confirmed(job, output)
+    job = goals.confirmed(job_of(arguments), output)
+    require_there(job, sample_info)  # nobody reads notes on a protocol to hear that there is no scan
     kind = kind_of(job.kind)
     if "allow_forbidden" in {entry.name for entry in kind.inputs}:
         require_indicated(goals.read(job)[0], bool(job.inputs.get("allow_forbidden")))

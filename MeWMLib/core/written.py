@@ -108,6 +108,17 @@ def small_ones(diameters_mm: Mapping[int, float]) -> frozenset[int]:
     return frozenset(n for n, mm in diameters_mm.items() if mm < SMALL_MM)
 
 
+def judged_lesions(result: Mapping[str, Any]) -> tuple[Criterion, ...]:
+    """LI-RADS treatment response of the lesions in the result of an assessment, `joined`."""
+    small = small_ones({n: one["diameter_mm"] for n, one in enumerate(result["before"]["lesions"], start=1)})
+    head = f"LI-RADS treatment response{_LESION}"
+    each = [
+        Criterion(head + ", ".join(map(str, one["before"])), one["category"], tuple(one["reasons"]))
+        for one in result["lirads"]
+    ]
+    return joined(each, small)
+
+
 def runs_in_words(numbers: Sequence[int]) -> str:
     """Such as "1 to 3 and 5"; "" for none."""
     runs: list[list[int]] = []

@@ -300,7 +300,8 @@ def _read_me(scene: Any, document: PlanDocument) -> Any:
     lines += [one.text for one in document.outside]
     best = document.plan.best
     if best is not None and best.written is not None:
-        lines += [f"Rank {best.rank}:" if len(document.plan.candidates) > 1 else "Outcome:", *written_lines(best)]
+        lines.append(f"Rank {best.rank}:" if len(document.plan.candidates) > 1 else "Outcome:")
+        lines += written_lines(document, best)
     if document.plan.cancelled:
         lines.append("The search was stopped before it was finished: the ranking holds what was found until then.")
     node.SetText("\n".join(lines))

@@ -16,7 +16,7 @@ from MeWMLib.core.plan import Candidate
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.tissue_labels import read_tissue
 from MeWMLib.core.volume import Geometry, LabelMap, Provenance
-from MeWMLib.core.written import Criterion, Sample, WrittenNumbers, change_in_words, joined, small_ones
+from MeWMLib.core.written import Criterion, Sample, WrittenNumbers, change_in_words, joined, judged_lesions, small_ones
 
 MONTHS = tuple(float(m) for m in range(121))
 
@@ -46,6 +46,11 @@ def test_specks_share_one_line_and_lesions_that_merged_keep_their_numbers() -> N
     big, both, rest = joined(judged, small_ones({1: 60.0, 2: 10.0, **dict.fromkeys(range(3, 72), 9.9)}))
     assert big.name == f"{head}, lesion 1" and both.name == f"{head}, lesions 2 and 71"
     assert rest.name == f"{head}, lesions 3 to 70 under 10 mm" and rest.category == "nonviable 34, viable 34"
+    result = {
+        "before": {"lesions": [{"diameter_mm": mm} for mm in (50.0, 9.0, 8.0)]},
+        "lirads": [{"before": [n], "category": "viable", "reasons": [f"{n} mm"]} for n in (1, 2, 3)],
+    }
+    assert [one.name for one in judged_lesions(result)] == [f"{head}, lesion 1", f"{head}, lesions 2 to 3 under 10 mm"]
     (alone,) = joined([Criterion(f"{head}, lesion 4", None, ("dark",))], {4})
     assert alone.text == f"{head}, lesion 4 under 10 mm: cannot be judged (dark)"
 
