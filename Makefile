@@ -72,6 +72,9 @@ bench-simulation: $(STAMP_DEV)
 bench-segmentation: $(STAMP_DEV)
 	$(BIN)/python Testing/benchmarks/segmentation.py
 
+bench-plan: $(STAMP_DEV)
+	$(BIN)/python Testing/benchmarks/plan.py --baseline $(BASELINE)
+
 bench-reading: $(STAMP_DEV)
 	$(BIN)/python Testing/benchmarks/reading.py
 
