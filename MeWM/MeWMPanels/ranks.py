@@ -87,8 +87,7 @@ def _tumour_lines(candidate):
     change, written = candidate.tumour_change, candidate.written
     text = _(
         "All tumour in the scan, mean of the replicas: {volume:.1f} \u2192 {volume_after:.1f} ml, "
-        "viable {viable:.1f} \u2192 {viable_after:.1f} ml ({percent:+.0f} %), "
-        "longest diameter {diameter:.0f} \u2192 {diameter_after:.0f} mm"
+        "viable {viable:.1f} \u2192 {viable_after:.1f} ml ({percent:+.0f} %)"
     )
     yield text.format(
         volume=change.volume_ml_before,
@@ -96,8 +95,6 @@ def _tumour_lines(candidate):
         viable=change.viable_ml_before,
         viable_after=change.viable_ml_after,
         percent=change.viable_change_percent,
-        diameter=change.diameter_mm_before,
-        diameter_after=change.diameter_mm_after,
     )
     tissue = change.lipiodol_ml_after if written is None else written.lipiodol_ml_after
     if tissue is not None:

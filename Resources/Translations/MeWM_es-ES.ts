@@ -1580,8 +1580,8 @@
         <translation>Cambio del volumen viable de todo el tumor del estudio, media de las réplicas</translation>
     </message>
     <message>
-        <source>All tumour in the scan, mean of the replicas: {volume:.1f} → {volume_after:.1f} ml, viable {viable:.1f} → {viable_after:.1f} ml ({percent:+.0f} %), longest diameter {diameter:.0f} → {diameter_after:.0f} mm</source>
-        <translation>Todo el tumor del estudio, media de las réplicas: {volume:.1f} → {volume_after:.1f} ml, viable {viable:.1f} → {viable_after:.1f} ml ({percent:+.0f} %), diámetro mayor {diameter:.0f} → {diameter_after:.0f} mm</translation>
+        <source>All tumour in the scan, mean of the replicas: {volume:.1f} → {volume_after:.1f} ml, viable {viable:.1f} → {viable_after:.1f} ml ({percent:+.0f} %)</source>
+        <translation>Todo el tumor del estudio, media de las réplicas: {volume:.1f} → {volume_after:.1f} ml, viable {viable:.1f} → {viable_after:.1f} ml ({percent:+.0f} %)</translation>
     </message>
 </context>
 <context>
