@@ -8,7 +8,6 @@ below its intercept without a word. Smallest, largest and padding values of the 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +22,12 @@ from MeWMLib.core.errors import OutcomeError
 from MeWMLib.core.structures import VIEW_LEVEL_HU, VIEW_WINDOW_HU
 from MeWMLib.core.volume import Provenance
 from MeWMLib.exchange import codes
-from MeWMLib.exchange.attributes import coded, decimal, decimals, long_text, purpose, reference, short_text
-from MeWMLib.exchange.fingerprint import MANUFACTURER, sign
+from MeWMLib.exchange.attributes import coded, decimal, decimals, long_text, purpose, short_text
+from MeWMLib.exchange.encoded import FileHead, Template, encoded, long_element, sequence, text_element
+from MeWMLib.exchange.fingerprint import MANUFACTURER, SliceFingerprint, equipment
 from MeWMLib.exchange.mark import Mark
-from MeWMLib.exchange.study import CT_CLASS, SYNTHETIC, Study
+from MeWMLib.exchange.pieces import Pieces
+from MeWMLib.exchange.study import CT_CLASS, SYNTHETIC, SourceSlice, Study
 
 MODEL = "MeWM simulation"
 #: Begins the description of every series that shows what no scanner saw.
@@ -36,6 +37,15 @@ NOT_QUANTITATIVE = (
     "measure them, and do not use the image for a diagnosis. Research use only."
 )
 _INT16 = np.iinfo(np.int16)
+_POSITION = "ImagePositionPatient"
+#: What differs between the slices of a series, besides the pixels at the end.
+_CHANGING = (
+    "SOPInstanceUID", "SourceImageSequence", "ContributingEquipmentSequence", "InstanceNumber", _POSITION,
+    "SliceLocation",
+)  # fmt: skip
+_REFERENCE = ("ReferencedSOPClassUID", "ReferencedSOPInstanceUID", "ReferencedFrameNumber")
+#: Stands where the fingerprint of a slice belongs.
+_PLACE = "0" * 64
 
 
 @dataclass(frozen=True)
@@ -181,30 +191,60 @@ def _write(
     source: Any = None,
 ) -> None:
     """Write one file for each slice; `said` of ours, and references to the source where there is one."""
-    pydicom = package("pydicom")
-    head.file_meta = meta = pydicom.dataset.FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = CT_CLASS, pydicom.uid.ExplicitVRLittleEndian
-    meta.MediaStorageSOPInstanceUID = head.SOPInstanceUID = series.sops[0]
-    encoded = io.BytesIO()
-    head.save_as(encoded, enforce_file_format=True)
-    # what was encoded stays encoded until somebody looks at it; each slice then overwrites what differs
-    encoded.seek(0)
-    data = pydicom.dcmread(encoded)
+    slices = _Slices(head, study, series, said, source)
     folder.mkdir(parents=True)
-    normal = np.cross(*np.array(study.orientation, float).reshape(2, 3))
-    image = np.empty(array.shape[1:], "<i2")
-    for n, one in enumerate(study.slices):
-        image[...] = array[n]
+    with Pieces() as pieces:
+        for n in range(len(study.slices)):
+            pieces.give(slices.write, folder / f"{n + 1:04d}.dcm", n, array[n], mark)
+
+
+class _Slices:
+    """Files of one series: what they share as bytes, and what differs put between."""
+
+    def __init__(self, head: Any, study: Study, series: Series, said: str, source: Any) -> None:
+        self._study, self._series, self._refers = study, series, source is not None
+        self._template = Template(head, _CHANGING)
+        self._file = FileHead(CT_CLASS)
+        self._print = SliceFingerprint(head)
+        self._normal = np.cross(*np.array(study.orientation, float).reshape(2, 3))
+        ours = encoded(list(equipment(said, _PLACE)))
+        self._equipment = [] if source is None else [encoded(list(source))]
+        self._before, self._after = ours.split(_PLACE.encode())
+        image = package("pydicom").Dataset()
+        purpose([image], "121322", "Source image for image processing operation")
+        self._image = Template(image, _REFERENCE)
+
+    def write(self, path: Path, n: int, slice_: NDArray[np.int16], mark: Mark | None) -> None:
+        """Write one slice."""
+        image = np.array(slice_, "<i2")
         if mark is not None:
             mark.burn(image)
-        pixels = image.tobytes()
-        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = series.sops[n]
-        data.InstanceNumber, data.ImagePositionPatient = n + 1, list(one.position)
-        data.SliceLocation = decimal(float(np.array(one.position, float) @ normal))
-        data.ContributingEquipmentSequence = [] if source is None else [source]
-        if source is not None:
-            made_from = reference(one.sop_class, one.sop, one.frame)
-            data.SourceImageSequence = purpose([made_from], "121322", "Source image for image processing operation")
-        data.add_new("PixelData", "OW", pixels)  # pydicom does not look into what is encoded to tell it from OB
-        sign(data, said)
-        data.save_as(folder / f"{n + 1:04d}.dcm", enforce_file_format=True)
+        pixels = image.reshape(-1).view(np.uint8).data
+        one, sop = self._study.slices[n], self._series.sops[n]
+        content = self._print.of(one.position, pixels).encode()
+        equipment = [*self._equipment, self._before + content + self._after]
+        elements = {
+            "SOPInstanceUID": text_element("SOPInstanceUID", "UI", sop),
+            "ContributingEquipmentSequence": sequence("ContributingEquipmentSequence", equipment),
+            "InstanceNumber": text_element("InstanceNumber", "IS", str(n + 1)),
+            _POSITION: text_element(_POSITION, "DS", "\\".join(map(str, one.position))),
+            "SliceLocation": text_element("SliceLocation", "DS", str(decimal(self._location(one)))),
+        }
+        if self._refers:
+            elements["SourceImageSequence"] = sequence("SourceImageSequence", [self._reference(one)])
+        with path.open("wb") as file:
+            head = self._file.filled(sop) + self._template.filled(elements)
+            file.write(head + long_element("PixelData", "OW", len(pixels)))
+            file.write(pixels)
+
+    def _location(self, one: SourceSlice) -> float:
+        return float(np.array(one.position, float) @ self._normal)
+
+    def _reference(self, one: SourceSlice) -> bytes:
+        """The slice of the scan that one was made from."""
+        elements = {
+            name: text_element(name, "UI", uid) for name, uid in zip(_REFERENCE, (one.sop_class, one.sop), strict=False)
+        }
+        if one.frame is not None:
+            elements[_REFERENCE[2]] = text_element(_REFERENCE[2], "IS", str(one.frame + 1))
+        return self._image.filled(elements)
