@@ -90,7 +90,8 @@ def map_values(array: NDArray[Any], values: Values | None) -> NDArray[np.uint8]:
                 what="A label value must mean 0, 1 or 2", given=f"{value}={mapping[value]}", remedy=f"Use {_EXAMPLE}"
             )
         if mapping[value]:
-            labels[array == value] = mapping[value]
+            for target, plane in zip(labels, array, strict=True):  # slice by slice, as below
+                target[plane == value] = mapping[value]
     return labels
 
 
@@ -162,8 +163,10 @@ def merge_segments(layers: list[NDArray[Any]], metadata: Mapping[str, str], valu
     labels = np.zeros(layers[0].shape, dtype=np.uint8)
     for one in drawn:
         if one.meaning:
-            mask = layers[one.layer] == one.value
-            labels[mask] = np.maximum(labels[mask], np.uint8(one.meaning))
+            # slice by slice: a mask of the whole would take as much memory as the labels
+            for target, layer in zip(labels, layers[one.layer], strict=True):
+                mask = layer == one.value
+                target[mask] = np.maximum(target[mask], np.uint8(one.meaning))
     return Merged(labels, left_out(drawn))
 
 

@@ -33,7 +33,9 @@ class Pieces:
             self._waiting.popleft().result()
         self._waiting.append(self._pool.submit(work, *arguments))
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
         try:
             while self._waiting and kind is None:
                 self._waiting.popleft().result()
