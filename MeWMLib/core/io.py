@@ -109,7 +109,7 @@ def read_volume(path: Path, series: str | None = None, phase_of: Callable[[Volum
     array, geometry, metadata = file.array, file.geometry, file.metadata
     require_one_ct(array, metadata, path)
     phase = metadata.get("MeWM_phase", "unknown")
-    return _as_ct(Volume(array, geometry, phase if phase in PHASES else "unknown", _provenance(metadata)))
+    return _as_ct(Volume(array, geometry, phase if phase in PHASES else "unknown", provenance_in(metadata)))
 
 
 def read_dicom_stack(stack: Stack) -> tuple[Volume, float]:
@@ -378,7 +378,8 @@ def _reading(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _provenance(metadata: Mapping[str, str]) -> Provenance | None:
+def provenance_in(metadata: Mapping[str, str]) -> Provenance | None:
+    """What the header of a simulated volume says of its origin; None for a scan."""
     if metadata.get("MeWM_SIMULATED") != "1":
         return None
     try:

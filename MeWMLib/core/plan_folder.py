@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from MeWMLib.core import io
 from MeWMLib.core.errors import MeWMError, NotCTError, OutputError, UnreadableFileError, output_error
-from MeWMLib.core.image_files import read_grid, read_image_file, read_slices
+from MeWMLib.core.image_files import read_header, read_image_file, read_slices
 from MeWMLib.core.plan import Candidate
 from MeWMLib.core.plan_document import BY_USER as BY_USER
 from MeWMLib.core.plan_document import NAMED as NAMED
@@ -30,6 +30,7 @@ from MeWMLib.core.plan_document import TreatmentSummary as TreatmentSummary
 from MeWMLib.core.plan_document import read_document as read_document
 from MeWMLib.core.plan_tables import csv_text, lesion_rows, ranking_rows
 from MeWMLib.core.sealed import FILES, read_sealed, require_unchanged, sha256_of, write_sealed
+from MeWMLib.core.sliced import SlicedCT, open_sliced
 from MeWMLib.core.volume import Geometry, LabelMap, Volume, require_same_geometry
 
 PLAN, RUN, REPORT, SCENE = "plan.json", "run.json", "report.html", "scene.mrb"
@@ -123,7 +124,7 @@ class PlanFolder:
         files, ct, labels = document.files, "pre", "pre_labels"
         if candidate is not None:
             files, ct, labels = candidate.files, "ct", "labels"
-        return io.read_labels(self._file(files, labels), read_grid(self._file(files, ct)), tumour_alone=True)
+        return io.read_labels(self._file(files, labels), read_header(self._file(files, ct))[1], tumour_alone=True)
 
     def read_ct(self, document: PlanDocument, candidate: Candidate | None = None) -> Volume:
         """Read the CT of a candidate, with its provenance, or that before treatment, without its labels.
@@ -135,6 +136,14 @@ class PlanFolder:
             return io.read_volume(self._file(document.files, "pre"))
         ct = io.read_volume(self._file(candidate.files, "ct"))
         return ct if ct.simulated is not None else replace(ct, simulated=document.provenance(candidate))
+
+    def open_ct(self, document: PlanDocument, candidate: Candidate) -> SlicedCT:
+        """As `read_ct`, with its voxels to follow slice by slice.
+
+        Raises:
+            MeWMError: it is missing or its header cannot be read.
+        """
+        return open_sliced(self._file(candidate.files, "ct")).of(document.provenance(candidate))
 
     def read_deviation(self, candidate: Candidate) -> tuple[Geometry, Iterator[NDArray[Any]]] | None:
         """The standard deviation over the replicas of a candidate, HU: its grid, and slices (J, I) as they are read.
@@ -148,7 +157,7 @@ class PlanFolder:
             return None
         path = self._file(candidate.files, "sd")
         with _reading_map(path):
-            return read_grid(path), _map_slices(path)
+            return read_header(path)[1], _map_slices(path)
 
     def read_kept(self, document: PlanDocument, before: Volume, deviations: int | None = None) -> list[KeptCandidate]:
         """Read the simulated volumes of the candidates that have files; they must be on the grid of the CT.

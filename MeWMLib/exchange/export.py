@@ -1,8 +1,8 @@
 """A plan's folder as DICOM: everything is written beside its final place, checked, and moved there as a whole.
 
 Of what is as large as the scan, one thing is in memory at a time: labels are cut to what is measured before their CT is
-read, a CT is written and cut before anything else is read, deviations pass through slice by slice. Every run makes new UIDs:
-a PACS that gets known UIDs with new pixels keeps the old object and reports success.
+read, a CT is written and cut before anything else is read, deviations pass through slice by slice. Every run makes new
+UIDs: a PACS that gets known UIDs with new pixels keeps the old object and reports success.
 """
 # mypy: allow-untyped-calls
 
@@ -33,7 +33,7 @@ from MeWMLib.exchange import study as studies
 from MeWMLib.exchange.ct_series import Series, as_int16, write_scan, write_simulated
 from MeWMLib.exchange.deidentify import deidentified
 from MeWMLib.exchange.deviation import write_deviation
-from MeWMLib.exchange.mark import mark_for, occupied_by
+from MeWMLib.exchange.mark import HiddenError, clear_of, mark_for, occupied_by
 from MeWMLib.exchange.measurements import (
     After,
     Before,
@@ -200,8 +200,10 @@ class _Writer:
         study, name = self._study(ct)
         self._sub = f"sub-{name}"
         number = self._next()
+        whole = as_int16(study.on_grid(ct.array, ct.geometry), "the scan")
+        # a simulation keeps what is outside of the liver, so that there is mostly room for the mark in it too
+        self._room = mark_for(occupied_by(whole)) if self._settings.mark else None
         if study.kind != REFERENCE:
-            whole = as_int16(study.on_grid(ct.array, ct.geometry), "the scan")
             self._sums |= write_scan(self._path(_BEFORE_CT), study, whole, number)[1]
         sops = [frame_name(study, n) for n in range(len(study.slices))]
         self._images = studies.light_images(study, study.series, sops, number)
@@ -306,17 +308,35 @@ class _Writer:
         self, study: Study, before: Before, candidate: Candidate, name: str, title: str
     ) -> tuple[Series, Volume]:
         """Write the simulated CT of an outcome; also the part of it that is measured."""
-        ct = self._folder.read_ct(self._document, candidate)
-        assert ct.simulated is not None  # `read_ct` sees to it
-        array = as_int16(study.on_grid(ct.array, ct.geometry), f"the simulated CT of {candidate.protocol.text}")
-        mark = mark_for(occupied_by(array)) if self._settings.mark else None
+        ct = self._folder.open_ct(self._document, candidate)
+        require_same_geometry(self._geometry, ct.geometry, "The simulated CT is not on the grid of the CT")
+        assert ct.simulated is not None  # `open_ct` sees to it
+        what = f"the simulated CT of {candidate.protocol.text}"
+        near = np.empty(tuple(one.stop - one.start for one in before.part), np.int16)
+        (first, last), rows, columns = (before.part[0].start, before.part[0].stop), *before.part[1:]
+
+        def planes() -> Iterator[tuple[int, Any]]:
+            for n, plane in study.planes_on_grid(ct.slices(), ct.geometry):
+                whole = as_int16(plane, what)
+                if first <= n < last:
+                    near[n - first] = whole[rows, columns]
+                yield n, whole
+
+        number, path = self._next(), self._path(name)
+        mark = self._room if self._settings.mark else None
+        try:
+            series, sums = write_simulated(path, study, clear_of(mark, planes()), number, title, ct.simulated, mark)
+        except HiddenError:  # what is air in the scan is none here
+            shutil.rmtree(path)
+            mark = mark_for(occupied_by(plane for _, plane in planes()))
+            series, sums = write_simulated(path, study, planes(), number, title, ct.simulated, mark)
+        self._sums |= sums
         if mark is not None:
             self._marks[f"{self._sub}_{name}"] = mark.to_json()
         elif self._settings.mark:
             self._notes.append(f"{title}: no mark was burned in, since there is no room for it beside the body")
-        series, sums = write_simulated(self._path(name), study, array, self._next(), title, ct.simulated, mark)
-        self._sums |= sums
-        return series, cut(Volume(array, study.geometry, ct.phase), before.part)
+        grid = study.geometry.crop((first, rows.start, columns.start), (near.shape[0], near.shape[1], near.shape[2]))
+        return series, Volume(near, grid, ct.phase)
 
     def _tissue(self, study: Study, images: list[Any], after: After, drawn: Drawn, stem: str, title: str) -> None:
         """What the simulated tumour consists of, in an object of its own: the segments above are those of the plan."""

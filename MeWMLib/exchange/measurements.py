@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from MeWMLib.core.volume import Geometry, LabelMap, Volume
+from MeWMLib.core.volume import TUMOUR, Geometry, LabelMap, Volume
 from MeWMLib.perception.response import SizeResponse, mrecist, recist
 from MeWMLib.perception.response_lesions import (
     LesionMatch,
@@ -78,7 +79,7 @@ class After:
 
 def part_of(labels: LabelMap) -> Part:
     """The part of a grid that holds liver and tumour; nothing else of it is measured."""
-    return _box([labels.array > 0], _AROUND)
+    return _box(lambda k: labels.array[k] > 0, labels.array.shape, _AROUND)
 
 
 def cut(volume: Volume, part: Part) -> Volume:
@@ -107,7 +108,7 @@ def measure_before(ct: Volume, labels: LabelMap, part: Part, phase: str | None =
         phase: of the scan, where it is known better than its own field says.
     """
     reference = liver_reference(ct, labels, phase)
-    box = _box([labels.tumour], 0)
+    box = _box(lambda k: labels.array[k] == TUMOUR, labels.array.shape, 0)
     lesions, components = measure_lesions(cut(ct, box), cut_labels(labels, box), reference)
     return Before(part, lesions, box, components, reference)
 
@@ -121,7 +122,7 @@ def measure_after(before: Before, ct: Volume, labels: LabelMap) -> After:
     """
     former = np.zeros(labels.array.shape, bool)
     former[before.box] = before.components > 0
-    box = _box([labels.tumour, former], 0)
+    box = _box(lambda k: (labels.array[k] == TUMOUR) | former[k], former.shape, 0)
     near, drawn = cut(ct, box), cut_labels(labels, box)
     lesions, components = measure_lesions(near, drawn, before.reference)
     mine = np.zeros(components.shape, np.int32)
@@ -150,15 +151,26 @@ def measure_after(before: Before, ct: Volume, labels: LabelMap) -> After:
     )
 
 
-def _box(masks: list[NDArray[np.bool_]], around: int) -> Part:
-    """The part of a grid that holds all true voxels and some around them; all of it where there is none."""
+def _box(shown: Callable[[int], NDArray[np.bool_]], shape: tuple[int, ...], around: int) -> Part:
+    """The part of a grid that holds all true voxels and some around them; all of it where there is none.
+
+    Args:
+        shown: the mask (J, I) of a slice.
+        shape: of the grid.
+        around: so many voxels more on each side.
+    """
+    lines = [np.zeros(size, bool) for size in shape]
+    for k in range(shape[0]):
+        plane = shown(k)
+        lines[0][k] = plane.any()
+        if lines[0][k]:
+            lines[1] |= plane.any(axis=1)
+            lines[2] |= plane.any(axis=0)
     parts = []
-    for axis in range(3):
-        other = tuple(n for n in range(3) if n != axis)
-        found = np.flatnonzero(np.any([mask.any(axis=other) for mask in masks], axis=0))
-        size = masks[0].shape[axis]
-        low, high = (int(found[0]), int(found[-1]) + 1) if len(found) else (0, size)
-        parts.append(slice(max(0, low - around), min(size, high + around)))
+    for line in lines:
+        found = np.flatnonzero(line)
+        low, high = (int(found[0]), int(found[-1]) + 1) if len(found) else (0, len(line))
+        parts.append(slice(max(0, low - around), min(len(line), high + around)))
     return parts[0], parts[1], parts[2]
 
 

@@ -46,7 +46,7 @@ BESIDE_OIL_MM = 2.0
 TELLING = ("arterial", "portal", "delayed")
 
 #: Slices that are looked at together, at least.
-_SLAB = 32
+_SLAB = 16
 
 Mask = NDArray[np.bool_]
 FloatArray = NDArray[np.float32]

@@ -54,14 +54,15 @@ def read_image_file(path: Path) -> ImageFile:
         return ImageFile(voxels.read_voxels(layout), geometry, layout.metadata)
 
 
-def read_grid(path: Path) -> Geometry:
-    """The grid of an image file, from its header alone.
+def read_header(path: Path) -> tuple[tuple[int, ...], Geometry, dict[str, str]]:
+    """The shape of the voxels of an image file, their grid, and further keys, without the voxels.
 
     Raises:
         MeWMError: as `read_image_file`.
     """
     with _opened(path) as layout:
-        return Geometry(layout.shape, layout.affine)
+        values = () if layout.channels is None else (layout.sizes[layout.channels],)
+        return (*layout.shape, *values), Geometry(layout.shape, layout.affine), layout.metadata
 
 
 def read_slices(path: Path) -> Iterator[NDArray[Any]]:

@@ -24,6 +24,8 @@ from MeWMLib.core.limits import require_declared_size
 
 #: Packed bytes that are unpacked at a time; deflate makes at most 1032 times as many of them.
 _CHUNK = 1 << 15
+#: Bytes that are unpacked at a time.
+_BLOCK = 1 << 20
 MAX_RATIO = 1032
 _WINDOW = {"gzip": 31, "zlib": 15}
 
@@ -211,13 +213,16 @@ def _inflated(part: Part, file: BinaryIO, layout: Layout, size: int) -> Iterator
     filled, engine = -skip, zlib.decompressobj(window)
     try:
         while packed := file.read(_CHUNK):
-            while packed:
+            more = True
+            while more:
                 if engine.eof:
                     if window == _WINDOW["zlib"] or not packed.startswith(b"\x1f\x8b"[: len(packed)]):
                         raise unreadable(part.path, "goes on after the end of its voxels")
                     engine = zlib.decompressobj(window)
-                block = engine.decompress(packed)
-                packed = engine.unused_data
+                block = engine.decompress(packed, _BLOCK)
+                packed = engine.unused_data if engine.eof else engine.unconsumed_tail
+                # a full block: what was packed is maybe used up, and there is more of it all the same
+                more = bool(packed) or (len(block) == _BLOCK and not engine.eof)
                 end = filled + len(block)
                 if end > size:
                     raise unreadable(part.path, "is longer than its header says", f"more than {size} bytes of voxels")
