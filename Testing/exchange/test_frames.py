@@ -62,7 +62,13 @@ def test_a_segmentation_is_that_of_highdicom(study, tmp_path, kind):
     ours_alone = {"ContributingEquipmentSequence", "SpecificCharacterSet", "SeriesDate", "SeriesTime"}
     times = {"ContentDate", "ContentTime", "InstanceCreationDate", "InstanceCreationTime"}
     names = {e.keyword for e in mine} | {e.keyword for e in theirs}
-    for name in names - ours_alone - times - {"DimensionOrganizationSequence", "DimensionIndexSequence"}:
+    # highdicom 0.28.2 fills up an odd number of bytes with the character 0, not with the byte
+    held = -(-mine.NumberOfFrames * SHAPE[1] * SHAPE[2] * mine.BitsAllocated // 8)
+    assert mine.PixelData[:held] == theirs.PixelData[:held] and mine.PixelData[held:] in (b"", b"\0")
+    assert np.array_equal(mine.pixel_array, theirs.pixel_array)
+    for name in (
+        names - {"PixelData"} - ours_alone - times - {"DimensionOrganizationSequence", "DimensionIndexSequence"}
+    ):
         assert mine.get(name) == theirs.get(name), name
     assert mine.NumberOfFrames == len(mine.PerFrameFunctionalGroupsSequence) and mine.pixel_array.any()
 

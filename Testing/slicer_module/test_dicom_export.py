@@ -45,19 +45,26 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Any:
     return said
 
 
+@pytest.fixture
+def chosen(tmp_path: Path) -> Path:
+    """An empty folder."""
+    (tmp_path / "chosen").mkdir()
+    return tmp_path / "chosen"
+
+
 def _children() -> set[int]:
     return {p.pid for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE}
 
 
 @pytest.mark.slow
-def test_objects_are_written_and_said(compared, answers, monkeypatch, tmp_path, slicer_path):
+def test_objects_are_written_and_said(compared, answers, monkeypatch, chosen, slicer_path):
     monkeypatch.setenv("PYTHONPATH", slicer_path)
-    answers["folders"] = [tmp_path]
+    answers["folders"] = [chosen]
     compared.click("outcome", "exportButton")
     assert compared.front.desk.busy and not compared.widget("outcome", "exportButton").enabled
     messages = set()
     compared.wait(lambda: messages.add(compared.front.desk.state.message) or not compared.front.desk.busy, 120)
-    (folder,) = tmp_path.iterdir()
+    (folder,) = chosen.iterdir()
     found = verify_export(folder)
     assert found.listed and found.by_modality["SEG"] >= 3 and found.by_modality["CT"]
     described = {str(pydicom.dcmread(p, stop_before_pixels=True).SeriesDescription) for p in folder.rglob("*.dcm")}
@@ -69,22 +76,22 @@ def test_objects_are_written_and_said(compared, answers, monkeypatch, tmp_path, 
     assert {"reading the scan", "report"} & messages, "the progress of the process is shown"
     # the study that is named is not that of the CT: one sentence, and nothing is written
     stranger = next(p for p in folder.iterdir() if p.is_dir() and "simulated" in p.name)
-    answers |= {"folders": [tmp_path, stranger], "yes": True}
+    answers |= {"folders": [chosen, stranger], "yes": True}
     compared.click("outcome", "exportButton")
     error = compared.wait_error(120)
     assert isinstance(error, SeriesError) and "not the one that the plan was computed from" in error.what
-    assert list(tmp_path.iterdir()) == [folder]
+    assert list(chosen.iterdir()) == [folder]
 
 
-def test_who_closes_a_dialog_writes_nothing(compared, answers, tmp_path):
+def test_who_closes_a_dialog_writes_nothing(compared, answers, chosen):
     answers["folders"] = [""]
     compared.click("outcome", "exportButton")
-    answers |= {"folders": [tmp_path, ""], "yes": True}
+    answers |= {"folders": [chosen, ""], "yes": True}
     compared.click("outcome", "exportButton")
-    assert not compared.front.desk.busy and answers["folders"] == [] and list(tmp_path.iterdir()) == []
+    assert not compared.front.desk.busy and answers["folders"] == [] and list(chosen.iterdir()) == []
 
 
-def test_without_its_packages_and_where_nothing_can_be_written(compared, answers, monkeypatch, tmp_path):
+def test_without_its_packages_and_where_nothing_can_be_written(compared, answers, monkeypatch, chosen):
     from MeWMPanels import dicom_export, install
 
     with monkeypatch.context() as patch:
@@ -92,8 +99,8 @@ def test_without_its_packages_and_where_nothing_can_be_written(compared, answers
         compared.click("outcome", "exportButton")
         error = compared.wait_error()
     assert isinstance(error, DependencyError) and "highdicom" in error.given and answers["asked"] == []
-    (tmp_path / "file").write_text("in the way")
-    answers["folders"] = [tmp_path / "file"]
+    (chosen / "file").write_text("in the way")
+    answers["folders"] = [chosen / "file"]
     code = (
         "import sys, pathlib; pathlib.Path(sys.argv[1]).mkdir(); "
         """print('{"version":1,"kind":"result","data":{"objects":1,"notes":[]}}')"""
@@ -101,14 +108,14 @@ def test_without_its_packages_and_where_nothing_can_be_written(compared, answers
     monkeypatch.setattr(dicom_export, "command", lambda _p, _w, out, _r: [sys.executable, "-c", code, str(out)])
     compared.click("outcome", "exportButton")
     assert isinstance(compared.wait_error(60), OutputError) and not compared.front.desk.busy
-    assert (tmp_path / "file").read_text() == "in the way"
+    assert (chosen / "file").read_text() == "in the way"
 
 
-def test_an_export_that_is_cancelled_leaves_no_process_and_no_file(compared, answers, monkeypatch, tmp_path):
+def test_an_export_that_is_cancelled_leaves_no_process_and_no_file(compared, answers, monkeypatch, chosen):
     from MeWMPanels import dicom_export
 
     before = _children()
-    answers["folders"] = [Path(tmp_path)]
+    answers["folders"] = [chosen]
     sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
     monkeypatch.setattr(dicom_export, "command", lambda *_arguments: sleeper)
     compared.click("outcome", "exportButton")
@@ -119,4 +126,4 @@ def test_an_export_that_is_cancelled_leaves_no_process_and_no_file(compared, ans
         compared.look()
         time.sleep(0.02)
     assert _children() - before == set() and not compared.front.desk.busy
-    assert compared.front.messages.box is None and list(tmp_path.iterdir()) == []
+    assert compared.front.messages.box is None and list(chosen.iterdir()) == []
