@@ -23,9 +23,11 @@ def frames_of(data: Any, images: Sequence[Any]) -> Iterator[tuple[int, int | Non
         images: slices of the grid, each at another position.
     """
     places = {_place(one.ImagePositionPatient): n for n, one in enumerate(images)}
+    # what all frames share stands there: of one segment its number
+    shared = data.SharedFunctionalGroupsSequence[0]
     for frame in data.PerFrameFunctionalGroupsSequence:
-        shown = frame.get("SegmentIdentificationSequence")
-        position = frame.PlanePositionSequence[0].ImagePositionPatient
+        shown = frame.get("SegmentIdentificationSequence") or shared.get("SegmentIdentificationSequence")
+        position = (frame.get("PlanePositionSequence") or shared.PlanePositionSequence)[0].ImagePositionPatient
         yield places[_place(position)], int(shown[0].ReferencedSegmentNumber) if shown else None
 
 

@@ -35,25 +35,32 @@ def segments():
     return [Segment("Liver", codes.LIVER, liver, (1, 1, 0)), Segment("Tumour 1", codes.TUMOUR, tumour, (2, 3, 1))]
 
 
+def one_voxel():
+    """The only segment, in a single frame: what else stands in the groups of frames is in the shared ones then."""
+    return [Segment("Necrosis", codes.NECROSIS, np.ones((1, 1, 1), bool), (2, 3, 1))]
+
+
+@pytest.mark.parametrize("made", [segments(), one_voxel()], ids=["two", "one"])
 @pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
-def test_a_segmentation_is_that_of_highdicom(study, tmp_path, kind):
-    made = segments()
+def test_a_segmentation_is_that_of_highdicom(study, tmp_path, kind, made):
     sops = [str(hd.UID()) for _ in range(SHAPE[0])]
     images = light_images(study, study.series, sops)
     drawn = Drawn("AUTOMATIC", "bundle", "ab" * 32)
     write_segmentation(tmp_path / "s.dcm", study, images, made, number=3, title="t", drawn=drawn, kind=kind)
     mine = pydicom.dcmread(tmp_path / "s.dcm")
-    whole = np.zeros((*SHAPE, 2), np.uint8)
+    whole = np.zeros((*SHAPE, len(made)), np.uint8)
     for n, one in enumerate(made):
         k, j, i = one.start
         a, b, c = one.mask.shape
         whole[k : k + a, j : j + b, i : i + c, n] = one.mask
     if kind == "LABELMAP":
-        whole = np.where(whole[..., 1], 2, whole[..., 0]).astype(np.uint8)
+        whole = np.where(whole[..., -1], len(made), whole[..., 0]).astype(np.uint8)
+    first, last = min(one.slices[0] for one in made), max(one.slices[1] for one in made)
     for image in images:
         image.Rows, image.Columns = SHAPE[1:]
+    described = [_description(n, one, drawn) for n, one in enumerate(made, start=1)]
     theirs = hd.seg.Segmentation(
-        images[1:5], whole[1:5], kind, [_description(n, one, drawn) for n, one in enumerate(made, start=1)],
+        images[first:last], whole[first:last], kind, described,
         mine.SeriesInstanceUID, 3, mine.SOPInstanceUID, 1, "MeWM", mine.ManufacturerModelName, mine.SoftwareVersions,
         "0", content_label="MEWM", content_description="t", series_description="t",
     )  # fmt: skip
