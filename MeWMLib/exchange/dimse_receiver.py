@@ -49,7 +49,7 @@ def receiving(
     for name in classes:
         entity.add_supported_context(name, list(syntaxes))
     try:
-        server = entity.start_server(
+        server: Any = entity.start_server(
             ("127.0.0.1" if address.is_here else "", address.move_port),
             block=False,
             evt_handlers=[(pynetdicom.evt.EVT_C_STORE, keep)],
