@@ -344,7 +344,7 @@ def test_values_beyond_16_bits_are_refused_and_nothing_is_left(planned, tmp_path
         export_plan(tmp_path / "plan", tmp_path / "out", ExportSettings())
     assert [p.name for p in tmp_path.iterdir()] == ["plan"]
     with pytest.raises(OutcomeError, match="16 bits"):
-        exporting.as_int16(high, "the CT")
+        exporting.as_int16(high + 20000, "the CT")
     assert exporting.as_int16(np.array([[[1.5, 2.4]]], np.float32), "x").tolist() == [[[2, 2]]]
 
 
