@@ -787,14 +787,17 @@
     <name>MeWMPanels.dicom_export</name>
     <message>
         <source>Writing DICOM needs packages that are not installed</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Para escribir DICOM hacen falta paquetes que no están instalados</translation>
     </message>
     <message>
         <source>Press Install packages... in the panel Setup</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Pulse Instalar paquetes... en el panel Configuración</translation>
     </message>
     <message>
         <source>Folder for the DICOM objects</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Carpeta para los objetos DICOM</translation>
     </message>
     <message>
@@ -803,6 +806,7 @@
 Yes: you choose the folder of its DICOM next. The objects then carry the name, the id and the dates of the patient, as the CT does: keep them as you keep the CT.
 
 No: patient and study are made up, and say so.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>¿Deben pertenecer los objetos al estudio de la TC?
 
 Sí: a continuación elige la carpeta de su DICOM. Los objetos llevan entonces el nombre, el identificador y las fechas del paciente, como la TC: guárdelos como guarda la TC.
@@ -811,18 +815,22 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
     </message>
     <message>
         <source>Folder of the DICOM of the CT</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Carpeta con el DICOM de la TC</translation>
     </message>
     <message>
         <source>Writing DICOM</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Escribiendo DICOM</translation>
     </message>
     <message>
         <source>DICOM was written: {path}</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Se escribió DICOM: {path}</translation>
     </message>
     <message>
         <source>{n} DICOM objects: {link}</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>{n} objetos DICOM: {link}</translation>
     </message>
 </context>
@@ -2427,10 +2435,12 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
     </message>
     <message>
         <source>E&amp;xport to DICOM...</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>E&amp;xportar a DICOM...</translation>
     </message>
     <message>
         <source>Write segmentations, simulated CTs and reports of this comparison as DICOM objects, into a folder of your choice</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Escribir segmentaciones, TC simuladas e informes de esta comparación como objetos DICOM, en una carpeta de su elección</translation>
     </message>
 </context>
