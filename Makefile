@@ -86,8 +86,9 @@ bench-dicom: $(STAMP_DEV)
 
 # a PACS and other readers for the tests; they are started on loopback alone, and never as services
 pacs: $(STAMP_DEV)
-	apt-get install -y --no-install-recommends orthanc orthanc-dicomweb dcmtk dicom3tools
+	apt-get install -y --no-install-recommends orthanc orthanc-dicomweb dcmtk dicom3tools chromium npm
 	$(PIP) install "dcmqi>=1.5"
+	npm install --prefix Testing/exchange/viewer --no-save --no-audit --no-fund --no-package-lock --ignore-scripts
 
 test-pacs: pacs
 	$(BIN)/python -m pytest Testing/exchange

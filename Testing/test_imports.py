@@ -54,9 +54,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "jobs.remote_http": ("core", "jobs.job", "jobs.wire"),
     "jobs.remote_files": ("core", "cohorts.samples", "jobs.inputs", "jobs.job", "jobs.table", "jobs.wire"),
     "jobs.remote": ("core", "jobs.job", "jobs.runner", "jobs.wire", *REMOTE),
-    # what a simulated lesion consists of and how it has responded is measured as on a scan; the key of opaque ids
+    # what a simulated lesion consists of and how it has responded is measured as on a scan; the key of opaque ids; its
+    # own process speaks as a worker does
     "exchange": (
         "core",
+        "jobs.job",
         "perception.response",
         "perception.response_lesions",
         "perception.viability",

@@ -8,7 +8,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from MeWMPanels import ranks, results
+from MeWMPanels import dicom_export, ranks, results
 from MeWMPanels.ink import BAD, inked
 from MeWMPanels.mine import MineSection
 from MeWMPanels.panel import Panel, fill_combo, show_text
@@ -22,7 +22,7 @@ class OutcomePanel(Panel):
     ui_name = "Outcome"
 
     def setup(self):
-        self._assessment = self._report = ""
+        self._assessment = self._report = self._exported = ""
         self.mine = MineSection(self.front, self.ui.mineWidget)
         self.ui.keysLabel.setText(self.front.keys.help)
         self.on_choice(comparisonBox=self._choose_comparison, rankBox=self._choose_rank)
@@ -31,6 +31,7 @@ class OutcomePanel(Panel):
             lesionButton=lambda: self.front.go_to_lesion(),
             curvesButton=lambda: self.front.comparison.show_chart("survival chart"),
             reportButton=self._write_report,
+            exportButton=lambda: dicom_export.export(self.front, self.widget, self._show_exported),
             assessButton=lambda: self.front.tasks.assess(self._show_assessment),
         )
 
@@ -66,6 +67,10 @@ class OutcomePanel(Panel):
 
         self.front.tasks.report(comparison, folder_in(chosen, comparison.id), show)
 
+    def _show_exported(self, text):
+        self._exported = text
+        self.refresh()
+
     def _show_assessment(self, result):
         low, high = result["risk_interval"] or (0.0, 0.0)
         risk, median = result["risk"], result["median_survival_months"]
@@ -83,7 +88,7 @@ class OutcomePanel(Panel):
 
     def forget(self):
         """The scene was closed."""
-        self._assessment = self._report = ""
+        self._assessment = self._report = self._exported = ""
         self.mine.forget()
         self.ui.flickerBox.setChecked(False)
 
@@ -120,9 +125,11 @@ class OutcomePanel(Panel):
             curvesButton=reason or ("" if chart else _("There are no survival curves")),
             assessButton=self.front.cannot_simulate or post,
             reportButton=self.front.busy or reason,
+            exportButton=self.front.busy or reason,
         )
         self.mine.refresh()
         show_text(ui.reportLabel, self._report)
+        show_text(ui.exportLabel, self._exported)
         show_text(ui.assessLabel, self._assessment)
 
     def _title(self, comparison):

@@ -205,7 +205,7 @@ class Tasks:
         """Write the report of a comparison into a folder; `then` is called with the path of the report."""
         held = reports.HeldComparison(comparison)
         self.desk.begin(_("Writing the report"))
-        work = self._new_folder()
+        work = self.new_folder()
 
         yield partial(self.desk.aside, partial(held.write, work))
         # on this computer, wherever jobs run, and ended at once by Cancel: nothing of it is worth keeping
@@ -233,7 +233,7 @@ class Tasks:
     def go_on(self, kind):
         """What `segmenting` and the others are given where the task is open already."""
         self.desk.retitle(job_title(kind))
-        return self._new_folder()
+        return self.new_folder()
 
     def accept(self, name):
         """Let the jobs that follow in this task go on where they would ask this; names as in `accept_and_repeat`."""
@@ -241,9 +241,10 @@ class Tasks:
 
     def _open(self, kind):
         self.desk.begin(job_title(kind), jobs=True)
-        return self._new_folder()
+        return self.new_folder()
 
-    def _new_folder(self):
+    def new_folder(self):
+        """A folder for the files of one task; all are removed when the scene is closed."""
         self._folder = Path(slicer.app.temporaryPath) / "mewm"
         folder = self._folder / f"task-{next(self._count)}"
         shutil.rmtree(folder, ignore_errors=True)

@@ -784,6 +784,57 @@
     </message>
 </context>
 <context>
+    <name>MeWMPanels.dicom_export</name>
+    <message>
+        <source>Writing DICOM needs packages that are not installed</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Para escribir DICOM hacen falta paquetes que no están instalados</translation>
+    </message>
+    <message>
+        <source>Press Install packages... in the panel Setup</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Pulse Instalar paquetes... en el panel Configuración</translation>
+    </message>
+    <message>
+        <source>Folder for the DICOM objects</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Carpeta para los objetos DICOM</translation>
+    </message>
+    <message>
+        <source>Shall the objects belong to the study of the CT?
+
+Yes: you choose the folder of its DICOM next. The objects then carry the name, the id and the dates of the patient, as the CT does: keep them as you keep the CT.
+
+No: patient and study are made up, and say so.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>¿Deben pertenecer los objetos al estudio de la TC?
+
+Sí: a continuación elige la carpeta de su DICOM. Los objetos llevan entonces el nombre, el identificador y las fechas del paciente, como la TC: guárdelos como guarda la TC.
+
+No: el paciente y el estudio son inventados, y así lo indican.</translation>
+    </message>
+    <message>
+        <source>Folder of the DICOM of the CT</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Carpeta con el DICOM de la TC</translation>
+    </message>
+    <message>
+        <source>Writing DICOM</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Escribiendo DICOM</translation>
+    </message>
+    <message>
+        <source>DICOM was written: {path}</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Se escribió DICOM: {path}</translation>
+    </message>
+    <message>
+        <source>{n} DICOM objects: {link}</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>{n} objetos DICOM: {link}</translation>
+    </message>
+</context>
+<context>
     <name>MeWMPanels.dicom_files</name>
     <message>
         <source>The DICOM files of this volume are not right: {error}</source>
@@ -1036,7 +1087,7 @@
     <name>MeWMPanels.install</name>
     <message>
         <source>The folder of offline packages does not exist</source>
-        <extracomment>On a light and on a dark background, each with a contrast of at least 4.5 to 1 (WCAG 2, level AA). Requirement by the name that Python imports; without these the panels cannot be built. The worker needs these too; torch comes through the extension PyTorch. The report needs these; everything else works without them. Packages that require PyTorch themselves: pip would install one with them. Slicer&apos;s own builds, and PyTorch: pip must neither replace nor upgrade them. The extension PyTorch installs with light-the-torch, which refuses pip from this version on (light-the-torch 0.8.1). Where the user&apos;s settings say what is being installed.</extracomment>
+        <extracomment>On a light and on a dark background, each with a contrast of at least 4.5 to 1 (WCAG 2, level AA). Requirement by the name that Python imports; without these the panels cannot be built. The worker needs these too; torch comes through the extension PyTorch. The report needs these; everything else works without them. DICOM is written with it. Packages that require PyTorch themselves: pip would install one with them. Slicer&apos;s own builds, and PyTorch: pip must neither replace nor upgrade them. The extension PyTorch installs with light-the-torch, which refuses pip from this version on (light-the-torch 0.8.1). Where the user&apos;s settings say what is being installed.</extracomment>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>La carpeta de paquetes sin conexión no existe</translation>
     </message>
@@ -2379,6 +2430,16 @@
         <source>Predicted risk from the real CT after treatment (panel Patient)</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Riesgo predicho a partir de la TC real tras el tratamiento (panel Paciente)</translation>
+    </message>
+    <message>
+        <source>E&amp;xport to DICOM...</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>E&amp;xportar a DICOM...</translation>
+    </message>
+    <message>
+        <source>Write segmentations, simulated CTs and reports of this comparison as DICOM objects, into a folder of your choice</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Escribir segmentaciones, TC simuladas e informes de esta comparación como objetos DICOM, en una carpeta de su elección</translation>
     </message>
 </context>
 <context>
