@@ -23,6 +23,8 @@ class OutcomePanel(Panel):
 
     def setup(self):
         self._assessment = self._report = ""
+        #: Tells whether the assessment still holds.
+        self._judged = None
         self.mine = MineSection(self.front, self.ui.mineWidget)
         self.ui.keysLabel.setText(self.front.keys.help)
         self.on_choice(comparisonBox=self._choose_comparison, rankBox=self._choose_rank)
@@ -66,7 +68,7 @@ class OutcomePanel(Panel):
 
         self.front.tasks.report(comparison, folder_in(chosen, comparison.id), show)
 
-    def _show_assessment(self, result):
+    def _show_assessment(self, result, judged):
         low, high = result["risk_interval"] or (0.0, 0.0)
         risk, median = result["risk"], result["median_survival_months"]
         self._assessment = _(
@@ -79,11 +81,12 @@ class OutcomePanel(Panel):
             median=_("{n:.1f} months").format(n=median) if median is not None else _("not reached"),
         )
         self._assessment += "\n" + "\n".join(_response_lines(result))
+        self._judged = judged
         self.refresh()
 
     def forget(self):
         """The scene was closed."""
-        self._assessment = self._report = ""
+        self._assessment, self._report, self._judged = "", "", None
         self.mine.forget()
         self.ui.flickerBox.setChecked(False)
 
@@ -123,7 +126,13 @@ class OutcomePanel(Panel):
         )
         self.mine.refresh()
         show_text(ui.reportLabel, self._report)
-        show_text(ui.assessLabel, self._assessment)
+        show_text(ui.assessLabel, self._assessment_now())
+
+    def _assessment_now(self):
+        """What the real CT told, with a badge where it was computed from something else than what is chosen now."""
+        outdated = " ".join(self._judged.reasons(self.front.watch, self.parameters)) if self._judged else ""
+        badge = _("Outdated: {reason}").format(reason=outdated) + "\n" if outdated else ""
+        return badge + self._assessment
 
     def _title(self, comparison):
         title = comparison.title
