@@ -15,6 +15,9 @@ from MeWMPanels.panel import Panel, fill_combo, show_text
 from MeWMPanels.reports import folder_in
 from MeWMPanels.views import rank_of
 
+#: Where the user's settings say that the details are unfolded.
+_DETAILS, _OPEN = "MeWM/OutcomeDetails", "open"
+
 
 class OutcomePanel(Panel):
     """See the module's text. What it shows is read from the nodes of a comparison."""
@@ -27,6 +30,11 @@ class OutcomePanel(Panel):
         self._judged = None
         self.mine = MineSection(self.front, self.ui.mineWidget)
         self.ui.keysLabel.setText(self.front.keys.help)
+        settings = slicer.app.userSettings()
+        self.ui.detailsFold.collapsed = settings.value(_DETAILS) != _OPEN
+        self.ui.detailsFold.contentsCollapsed.connect(
+            lambda folded: settings.setValue(_DETAILS, "" if folded else _OPEN)
+        )
         self.on_choice(comparisonBox=self._choose_comparison, rankBox=self._choose_rank)
         self.ui.flickerBox.toggled.connect(self._flicker)
         self.on_click(
@@ -101,9 +109,9 @@ class OutcomePanel(Panel):
         candidate = next((c for c in candidates if c.rank == shown), None)
         nothing = _("Nothing has been simulated yet: press Simulate or Explore protocols.")
         seed = comparison.document.seed if comparison else ""
-        text = ranks.summary_of(candidate, seed) if candidate else nothing
-        if candidate:
-            text += "".join(f"<br>{line}" for line in ranks.facts_of(comparison.document, candidate))
+        text = ranks.summary_of(comparison.document, candidate) if candidate else nothing
+        ui.detailsLabel.setText(ranks.details_of(comparison.document, candidate, seed) if candidate else "")
+        ui.detailsFold.setVisible(candidate is not None)
         outdated = self.front.comparison_outdated
         if candidate and outdated:
             badge = _("Outdated: {reason}").format(reason=outdated)

@@ -1250,11 +1250,17 @@
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>La segmentación ha cambiado desde entonces.</translation>
     </message>
+    <message>
+        <source>The CT after treatment is another one now, or has changed since.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>La TC posterior al tratamiento es otra ahora, o ha cambiado desde entonces.</translation>
+    </message>
 </context>
 <context>
     <name>MeWMPanels.outcome</name>
     <message>
         <source>Folder for the report</source>
+        <extracomment>Where the user&apos;s settings say that the details are unfolded. Tells whether the assessment still holds.</extracomment>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Carpeta para el informe</translation>
     </message>
@@ -1584,6 +1590,36 @@
         <source>Lipiodol itself: {ml:.2f} ml</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Lipiodol en sí: {ml:.2f} ml</translation>
+    </message>
+    <message>
+        <source>Score</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Puntuación</translation>
+    </message>
+    <message>
+        <source>Ranked by score, lowest first: the log-risk and what the weights of the search add, such as for warnings and for agents beyond two.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Ordenado por puntuación, la más baja primero: el riesgo logarítmico y lo que añaden los pesos de la búsqueda, por ejemplo por advertencias y por agentes a partir del tercero.</translation>
+    </message>
+    <message>
+        <source>Ranked by log-risk, lowest first.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Ordenado por riesgo logarítmico, el más bajo primero.</translation>
+    </message>
+    <message>
+        <source>Outside of what the model was trained on, in {n} points: see Details.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Fuera de aquello con lo que se entrenó el modelo, en {n} puntos: véase Detalles.</translation>
+    </message>
+    <message>
+        <source>Simulated {criterion}: {category}.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>{criterion} simulado: {category}.</translation>
+    </message>
+    <message>
+        <source>Simulated {criterion}: not judged.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>{criterion} simulado: no se puede juzgar.</translation>
     </message>
 </context>
 <context>
@@ -2273,11 +2309,6 @@
         <translation>Protocolo</translation>
     </message>
     <message>
-        <source>Ranked by predicted risk; those with a simulated CT can be shown</source>
-        <translatorcomment>machine-made, not read by a person</translatorcomment>
-        <translation>Ordenados por riesgo predicho; los que tienen una TC simulada pueden mostrarse</translation>
-    </message>
-    <message>
         <source>Layout</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Disposición</translation>
@@ -2381,6 +2412,16 @@
         <source>Predicted risk from the real CT after treatment (panel Patient)</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Riesgo predicho a partir de la TC real tras el tratamiento (panel Paciente)</translation>
+    </message>
+    <message>
+        <source>Best first; those with a simulated CT can be shown</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>El mejor primero; se pueden mostrar los que tienen una TC simulada</translation>
+    </message>
+    <message>
+        <source>Details</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Detalles</translation>
     </message>
 </context>
 <context>
