@@ -55,7 +55,7 @@ def test_what_is_needed_first_is_seen_and_the_rest_is_below(explored):
     for text in ("median survival", "a sum that grows", "LI-RADS", "Seed 7", document.numbers.picture):
         assert text in below and text not in seen, text
     # whether rank 1 is told apart is seen at every rank, and once
-    plan = replace(document.plan, comparison=Comparison(0.0, 1.0))
+    plan = replace(document.plan, comparison=Comparison())
     apart = apart_line(plan)
     for rank in (1, 2):
         ranked = (replace(document, plan=plan), replace(candidate, rank=rank))
