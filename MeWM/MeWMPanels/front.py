@@ -62,8 +62,12 @@ class Front:
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(0)
-        self._timer.timeout.connect(self.refresh)
+        self._timer.timeout.connect(self._refresh_next)
+        #: Panels that are to be shown anew, the next one first.
+        self._waiting = []
         self._build(layout)
+        # while a job runs, most of what it tells changes nothing elsewhere
+        self.desk.on_progress = lambda: self.refresh_soon(self.progress)
         self.tasks = Tasks(
             self.desk,
             lambda: self.parameters,
@@ -161,7 +165,7 @@ class Front:
             if self.desk.busy and not was_busy:
                 self.desk.end()
             self.messages.show(error)
-        self.refresh()
+        self.refresh_soon()
 
     def set_parameters(self, parameters):
         """Show another parameter node, or none (the scene is being closed)."""
@@ -243,19 +247,47 @@ class Front:
         pack = self.parameters.view
         return pack.fade, pack.outlines, pack.surfaces, pack.map, pack.layout
 
-    def refresh_soon(self):
-        """Show the state when Qt has time for it; many changes make one refresh."""
+    def refresh_soon(self, *panels):
+        """Show the state in some panels, or in all, when Qt has time for it: one in a turn, so that no turn is long.
+
+        Many changes make one refresh; what waits already keeps its place, so that none waits for ever.
+        """
+        self._waiting += [panel for panel in panels or self.panels if panel not in self._waiting]
         self._timer.start()
 
-    def refresh(self):
-        """Show the state in all panels."""
-        if self._refreshing or self.parameters is None:
+    @property
+    def settled(self):
+        """True if all panels show the state as it is."""
+        return not self._waiting
+
+    def _refresh_next(self):
+        if self.parameters is None:
+            self._waiting = []
+        if not self._waiting:
             return
-        self._refreshing = True
+        self._follow()
+        panel = self._waiting.pop(0)
+        try:
+            panel.refresh()
+            if not self._waiting:
+                self._unfold_next()
+        finally:
+            if self._waiting:
+                self._timer.start()
+
+    def _follow(self):
+        """What every refresh begins with."""
         self._banner.setStyleSheet(f"color: {ink(WARNING)}; padding: 6px;")  # the style may have changed
         self._ct.follow()
         self._edits.follow(self.parameters.segmentation)
+
+    def refresh(self):
+        """Show the state in all panels at once."""
+        if self._refreshing or self.parameters is None:
+            return
+        self._refreshing, self._waiting = True, []
         try:
+            self._follow()
             for panel in self.panels:
                 panel.refresh()
             self._unfold_next()

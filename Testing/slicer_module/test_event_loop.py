@@ -28,7 +28,7 @@ def _explore(user: Any, watch: Any) -> None:
     button = user.widget("exploration", "exploreButton")
     with watch:
         button.click()
-        user.wait(lambda: user.front.comparison is not None and user.front.comparison.id != before, 300)
+        user.wait(lambda: user.front.comparison is not None and user.front.comparison.id != before, 900)
         user.wait_idle()
 
 
@@ -82,7 +82,7 @@ def test_the_event_loop_goes_on_with_a_large_ct(user, sample, capsys):
     button = user.widget("planning", "planButton")
     with watches["click to overlay"]:
         button.click()
-        user.wait(lambda: user.front.comparison is not None, 300)
+        user.wait(lambda: user.front.comparison is not None, 900)
         user.wait_idle()
     _explore(user, watches["exploration"])
     comparison = user.front.comparison
