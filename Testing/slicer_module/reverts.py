@@ -2,8 +2,8 @@
 
 The folder `mends` lists what each mend would be without it: pieces of text in files, and the tests that must notice.
 This script copies the tree into a temporary folder, sees that all those tests pass there, and then takes one mend away
-at a time, runs its tests and puts it back. It complains where a test still passes, where its process ends in another
-way than by a failure, and where the text of a mend is not in its file any more.
+at a time, runs its tests and puts it back. It complains where a test still passes, where it fails in another way
+than by what it asserts, and where the text of a mend is not in its file any more.
 
 `python Testing/slicer_module/reverts.py [WORD...]` tries those alone whose clause holds one of the words.
 """
@@ -25,6 +25,8 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[2]
 #: A program that waits for ever without a mend is noticed by the time that the tests of that mend take.
 MOST_S = 600
+#: A test that fails for one of these has not noticed anything: what took the mend away has made a program that cannot be.
+_BROKEN = re.compile(r"NameError|ImportError|ModuleNotFoundError|SyntaxError|AttributeError: (?!'NoneType')")
 
 
 def load_mends() -> ModuleType:
@@ -76,7 +78,7 @@ def _copy(into: Path) -> None:
 
 def _pytest(root: Path, tests: tuple[str, ...], most_s: float | None = MOST_S) -> tuple[int, str]:
     """Run tests in a copy: exit code and output; a run that does not end is a failure with that reason."""
-    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "400"}
     command = [sys.executable, "-m", "pytest", "-q", "-rfEs", "--tb=line", "-p", "no:cacheprovider", *tests]
     try:
         done = subprocess.run(
@@ -105,7 +107,7 @@ def _try(mend: Any, root: Path) -> tuple[bool, str]:
                 path.write_bytes(content)
     failed = re.findall(r"^FAILED (.*)$", output, re.MULTILINE)
     if code == 1 and failed:
-        return True, failed[0]
+        return not _BROKEN.search(failed[0].partition(" - ")[2]), failed[0]
     return False, (re.findall(r"^ERROR .*$", output, re.MULTILINE) or output.strip().splitlines() or ["nothing"])[-1]
 
 

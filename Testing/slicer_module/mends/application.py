@@ -41,7 +41,7 @@ _SEGMENT_EDITOR = (
             f"5 {event} is observed",
             PANELS + "editor.py",
             f"kind.{event}",
-            "kind.ContainedSegmentNamesModified",
+            "kind.SegmentsOrderModified",
             _KINDS,
         )
         for event in ("SourceRepresentationModified", "SegmentModified", "SegmentRemoved")
