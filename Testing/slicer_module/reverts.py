@@ -25,7 +25,7 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[2]
 #: A program that waits for ever without a mend is noticed by the time that the tests of that mend take.
 MOST_S = 600
-#: A test that fails for one of these has not noticed anything: what took the mend away has made a program that cannot be.
+#: A test that fails for one of these has noticed nothing: what took the mend away has made a program that cannot be.
 _BROKEN = re.compile(r"NameError|ImportError|ModuleNotFoundError|SyntaxError|AttributeError: (?!'NoneType')")
 
 
