@@ -309,6 +309,8 @@ def test_a_folder_of_wheels_holds_torch_too(user, pip, lacking, monkeypatch, no_
 )
 def test_installed_means_installed_in_a_version_that_works(host, monkeypatch, version, works, new):
     """By `slicer.packaging` where there is one, and the same without it."""
+    # no module is opened here, which would make its panels importable
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "MeWM")
     from MeWMPanels import install
 
     if new:
