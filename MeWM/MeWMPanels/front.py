@@ -29,6 +29,7 @@ from MeWMPanels.segmentation import SegmentationPanel
 from MeWMPanels.setup import SetupPanel
 from MeWMPanels.simulation import SimulationPanel
 from MeWMPanels.tasks import Tasks
+from MeWMPanels.turns import Turns
 from MeWMPanels.views import Views
 
 
@@ -59,12 +60,7 @@ class Front:
         #: The step that is next; its panel unfolds when it becomes that.
         self._next = ""
         self.keys = Keys(self)
-        self._timer = qt.QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(0)
-        self._timer.timeout.connect(self._refresh_next)
-        #: Panels that are to be shown anew, the next one first.
-        self._waiting = []
+        self._turns = Turns(self._follow, self._unfold_next)
         self._build(layout)
         # while a job runs, most of what it tells changes nothing elsewhere
         self.desk.on_progress = lambda: self.refresh_soon(self.progress)
@@ -248,44 +244,29 @@ class Front:
         return pack.fade, pack.outlines, pack.surfaces, pack.map, pack.layout
 
     def refresh_soon(self, *panels):
-        """Show the state in some panels, or in all, when Qt has time for it: one in a turn, so that no turn is long.
-
-        Many changes make one refresh; what waits already keeps its place, so that none waits for ever.
-        """
-        self._waiting += [panel for panel in panels or self.panels if panel not in self._waiting]
-        self._timer.start()
+        """Show the state in some panels, or in all, when Qt has time for it; many changes make one refresh."""
+        self._turns.add(panels or self.panels)
 
     @property
     def settled(self):
         """True if all panels show the state as it is."""
-        return not self._waiting
-
-    def _refresh_next(self):
-        if self.parameters is None:
-            self._waiting = []
-        if not self._waiting:
-            return
-        self._follow()
-        panel = self._waiting.pop(0)
-        try:
-            panel.refresh()
-            if not self._waiting:
-                self._unfold_next()
-        finally:
-            if self._waiting:
-                self._timer.start()
+        return self._turns.settled
 
     def _follow(self):
-        """What every refresh begins with."""
+        """What every refresh begins with; False where there is nothing to show."""
+        if self.parameters is None:
+            return False
         self._banner.setStyleSheet(f"color: {ink(WARNING)}; padding: 6px;")  # the style may have changed
         self._ct.follow()
         self._edits.follow(self.parameters.segmentation)
+        return True
 
     def refresh(self):
         """Show the state in all panels at once."""
         if self._refreshing or self.parameters is None:
             return
-        self._refreshing, self._waiting = True, []
+        self._refreshing = True
+        self._turns.clear()
         try:
             self._follow()
             for panel in self.panels:
@@ -399,7 +380,7 @@ class Front:
         self._guard.close()
         self.keys.close()
         self.desk.poller.stop()
-        self._timer.stop()
+        self._turns.stop()
 
 
 def fold_around(widget, title, open_at_first):
