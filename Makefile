@@ -11,6 +11,7 @@
 # make bench-simulation   seconds of one simulation against 200-step DDPM of the paper's size (minutes)
 # make bench-click   from a click in the module to the overlay against another build (BASELINE=worktree; minutes)
 # make screenshots   pictures of the panels with a real CT, for README and docs (minutes)
+# make reverts   take each mend of the module away and see its test fail (half an hour; MENDS="words of clauses")
 # make translations   bring Resources/Translations up to date with the texts of the module
 # make bench-reading   reading a CT against SimpleITK's own readers, seconds and memory (minutes)
 # make bench-dicom   exporting a plan as DICOM against pydicom alone, seconds and memory (minutes)
@@ -48,7 +49,7 @@ STAMP_ENV := $(VENV)/.made
 STAMP_DEMO := $(VENV)/.installed-scene
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test test-pacs pacs quick lint docs properties bench bench-survival bench-simulation bench-segmentation bench-reading bench-dicom bench-click host lists screenshots translations clean distclean
+.PHONY: demo test test-pacs pacs quick lint docs properties bench bench-survival bench-simulation bench-segmentation bench-reading bench-dicom bench-click host lists reverts screenshots translations clean distclean
 
 demo: $(STAMP_DEMO)
 	$(BIN)/mewm plan sample:$(SAMPLE) --out $(OUT)
@@ -104,6 +105,10 @@ bench-click: $(STAMP_DEV)
 
 screenshots: $(STAMP_DEV) demo
 	$(BIN)/python Testing/slicer_module/screenshots.py $(OUT)
+
+MENDS ?=
+reverts: $(STAMP_DEV)
+	$(BIN)/python Testing/slicer_module/reverts.py $(MENDS)
 
 translations: $(STAMP_DEV)
 	$(BIN)/python Testing/slicer_module/translations.py

@@ -19,7 +19,7 @@ from MeWMLib.scene.origin import Origin
 from MeWMLib.scene.segmentations import labels_to_segmentation, prepare_labels
 from MeWMPanels import case_files, reports, results
 from MeWMPanels.node_texts import rule_findings
-from MeWMPanels.origin import OutdatedError, times
+from MeWMPanels.origin import Judged, OutdatedError, times
 from MeWMPanels.parameters import clinical_json
 from MeWMPanels.words import job_title
 
@@ -189,7 +189,12 @@ class Tasks:
 
     @_task
     def assess(self, then):
-        """Register, measure and judge the real post-treatment CT; `then` is called with the result as JSON."""
+        """Register, measure and judge the real post-treatment CT.
+
+        Args:
+            then: called with the result as JSON, and an `origin.Judged` that tells whether it still holds.
+        """
+        judged = Judged(self.parameters())
         held, post = case_files.HeldCase(self.parameters()), case_files.hold_ct(_Post(self.parameters()))
         folder = self._open("assess")
 
@@ -198,7 +203,8 @@ class Tasks:
             return held.write(folder)
 
         case = yield partial(self.desk.aside, write)
-        then((yield self._job("assess", {**case.inputs, "post": str(folder / "post.nrrd")})))
+        judged.origin = case.origin
+        then((yield self._job("assess", {**case.inputs, "post": str(folder / "post.nrrd")})), judged)
 
     @_task
     def report(self, comparison, folder, then):

@@ -1151,7 +1151,7 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
     <name>MeWMPanels.job_desk</name>
     <message>
         <source>Another job is running</source>
-        <extracomment>A worker that no job has needed for so long is ended, for its memory. The last one that told of progress. Makes the runner of a job; the panel Setup replaces it by a remote one when a server was chosen. The worker stays between jobs, with the networks loaded, until the scene is closed or nobody needs it. Called before a task that needs a runner begins; it may ask the user and raises to refuse. Counts tasks, so that whatever arrives of a task that is over is dropped.</extracomment>
+        <extracomment>A worker that no job has needed for so long is ended, for its memory. The last one that told of progress. Makes the runner of a job; the panel Setup replaces it by a remote one when a server was chosen. The worker stays between jobs, with the networks loaded, until the scene is closed or nobody needs it. Called before a task that needs a runner begins; it may ask the user and raises to refuse. Called where a job tells how far it is, and nothing else has changed. Counts tasks, so that whatever arrives of a task that is over is dropped.</extracomment>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Hay otro trabajo en curso</translation>
     </message>
@@ -1301,11 +1301,17 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>La segmentación ha cambiado desde entonces.</translation>
     </message>
+    <message>
+        <source>The CT after treatment is another one now, or has changed since.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>La TC posterior al tratamiento es otra ahora, o ha cambiado desde entonces.</translation>
+    </message>
 </context>
 <context>
     <name>MeWMPanels.outcome</name>
     <message>
         <source>Folder for the report</source>
+        <extracomment>Where the user&apos;s settings say that the details are unfolded. Tells whether the assessment still holds.</extracomment>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Carpeta para el informe</translation>
     </message>
@@ -1634,6 +1640,36 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
         <source>All tumour in the scan, mean of the replicas: {volume:.1f} → {volume_after:.1f} ml, viable {viable:.1f} → {viable_after:.1f} ml ({percent:+.0f} %)</source>
         <translation>Todo el tumor del estudio, media de las réplicas: {volume:.1f} → {volume_after:.1f} ml, viable {viable:.1f} → {viable_after:.1f} ml ({percent:+.0f} %)</translation>
     </message>
+    <message>
+        <source>Score</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Puntuación</translation>
+    </message>
+    <message>
+        <source>Ranked by score, lowest first: the log-risk and what the weights of the search add, such as for warnings and for agents beyond two.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Ordenado por puntuación, la más baja primero: el riesgo logarítmico y lo que añaden los pesos de la búsqueda, por ejemplo por advertencias y por agentes a partir del tercero.</translation>
+    </message>
+    <message>
+        <source>Ranked by log-risk, lowest first.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Ordenado por riesgo logarítmico, el más bajo primero.</translation>
+    </message>
+    <message>
+        <source>Outside of what the model was trained on, in {n} points: see Details.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Fuera de aquello con lo que se entrenó el modelo, en {n} puntos: véase Detalles.</translation>
+    </message>
+    <message>
+        <source>Simulated {criterion}: {category}.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>{criterion} simulado: {category}.</translation>
+    </message>
+    <message>
+        <source>Simulated {criterion}: not judged.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>{criterion} simulado: no se puede juzgar.</translation>
+    </message>
 </context>
 <context>
     <name>MeWMPanels.reports</name>
@@ -1898,6 +1934,7 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
     <name>MeWMPanels.setup</name>
     <message>
         <source>Import model</source>
+        <extracomment>Models and missing packages, which are looked for on the disk.</extracomment>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Importar modelo</translation>
     </message>
@@ -2166,7 +2203,7 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
     <name>MeWMPanels.views</name>
     <message>
         <source>before</source>
-        <extracomment>Slicer asks extensions to use numbers that nobody else uses.</extracomment>
+        <extracomment>The next one first. Slicer asks extensions to use numbers that nobody else uses.</extracomment>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>antes</translation>
     </message>
@@ -2322,11 +2359,6 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
         <translation>Protocolo</translation>
     </message>
     <message>
-        <source>Ranked by predicted risk; those with a simulated CT can be shown</source>
-        <translatorcomment>machine-made, not read by a person</translatorcomment>
-        <translation>Ordenados por riesgo predicho; los que tienen una TC simulada pueden mostrarse</translation>
-    </message>
-    <message>
         <source>Layout</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Disposición</translation>
@@ -2440,6 +2472,16 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
         <source>Write segmentations, simulated CTs and reports of this comparison as DICOM objects, into a folder of your choice</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Escribir segmentaciones, TC simuladas e informes de esta comparación como objetos DICOM, en una carpeta de su elección</translation>
+    </message>
+    <message>
+        <source>Best first; those with a simulated CT can be shown</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>El mejor primero; se pueden mostrar los que tienen una TC simulada</translation>
+    </message>
+    <message>
+        <source>Details</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Detalles</translation>
     </message>
 </context>
 <context>
