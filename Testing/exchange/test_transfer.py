@@ -108,12 +108,15 @@ def test_a_study_is_moved_to_a_port_of_ours(store, exported, tmp_path):
         for path in (tmp_path / "scan").iterdir():
             mine, theirs = pydicom.dcmread(path), pydicom.dcmread(io.BytesIO(store.objects[path.stem]))
             assert mine.PixelData == theirs.PixelData and mine.ImagePositionPatient == theirs.ImagePositionPatient
-        # the port is closed again, and one that is in use is said
+        with socket.socket() as asked:  # nothing listens there any more
+            assert asked.connect_ex(("127.0.0.1", port)) != 0
         with socket.socket() as taken:
-            taken.bind(("127.0.0.1", port))
+            taken.bind(("127.0.0.1", 0))
             taken.listen()
-            with pytest.raises(PacsError, match=rf"cannot be opened.*port {port}"):
-                transfer.pull(client, address, tmp_path / "again")
+            other = taken.getsockname()[1]
+            address = PacsAddress.parse(f"dimse:{place}?study={exported.study}&move={other}")
+            with pytest.raises(PacsError, match=rf"cannot be opened.*port {other}"):
+                transfer.pull(connect(address), address, tmp_path / "again")
     with fake.dimse(store) as place:
         address = PacsAddress.parse(f"dimse:{place}?study={exported.study}&move={port}")
         with pytest.raises(PacsError, match=rf"does not know to which computer.*MEWM.*port {port}"):
