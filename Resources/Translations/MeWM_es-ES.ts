@@ -1634,10 +1634,12 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
     </message>
     <message>
         <source>Change of the viable volume of all tumour in the scan, mean of the replicas</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Cambio del volumen viable de todo el tumor del estudio, media de las réplicas</translation>
     </message>
     <message>
         <source>All tumour in the scan, mean of the replicas: {volume:.1f} → {volume_after:.1f} ml, viable {viable:.1f} → {viable_after:.1f} ml ({percent:+.0f} %)</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Todo el tumor del estudio, media de las réplicas: {volume:.1f} → {volume_after:.1f} ml, viable {viable:.1f} → {viable_after:.1f} ml ({percent:+.0f} %)</translation>
     </message>
     <message>
