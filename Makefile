@@ -87,7 +87,8 @@ bench-dicom: $(STAMP_DEV)
 
 # a PACS and other readers for the tests; they are started on loopback alone, and never as services
 pacs: $(STAMP_DEV)
-	apt-get install -y --no-install-recommends orthanc orthanc-dicomweb dcmtk dicom3tools chromium npm
+	apt-get install -y --no-install-recommends orthanc orthanc-dicomweb dcmtk dicom3tools chromium
+	command -v npm >/dev/null || apt-get install -y --no-install-recommends npm
 	$(PIP) install "dcmqi>=1.5"
 	npm install --prefix Testing/exchange/viewer --no-save --no-audit --no-fund --no-package-lock --ignore-scripts
 
