@@ -371,6 +371,8 @@ class WorldModel:
             "device": self.device,
             "batch": DEFAULT_BATCH,
             "versions": versions(),
+            # sums over another number of threads differ in their last digits
+            "threads": torch.get_num_threads(),
         }
 
     def _score_of(self, patient: Patient, outcome: Outcome) -> ReplicaScore:
