@@ -14,7 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from MeWMLib.core.errors import InputError, ServerTokenError, output_error
@@ -31,6 +31,8 @@ OPERATOR = "operator"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 #: Wrong tokens from one address before it has to wait, its first wait and its longest (seconds).
 _FREE, _FIRST_S, _LONGEST_S = 5, 2.0, 300.0
+#: So long after the last one an address begins anew (seconds).
+_FORGOTTEN_S = 1800.0
 _MOST_ADDRESSES = 10_000
 
 
@@ -176,6 +178,7 @@ class _Changing:
 class _Wrong:
     times: int = 0
     until: float = 0.0
+    at: float = 0.0
 
 
 class BackOff:
@@ -198,17 +201,16 @@ class BackOff:
     def wrong(self, address: str) -> None:
         """A wrong token came from there."""
         with self._lock:
-            found = self._wrong.pop(address, _Wrong())
-            times = found.times + 1
+            found, now = self._wrong.pop(address, _Wrong()), self._clock()
+            times = 1 if now - found.at > _FORGOTTEN_S else found.times + 1
             wait = min(_LONGEST_S, _FIRST_S * 2.0 ** (times - _FREE)) if times >= _FREE else 0.0
-            self._wrong[address] = replace(found, times=times, until=self._clock() + wait)
+            self._wrong[address] = _Wrong(times, now + wait, now)
             while len(self._wrong) > _MOST_ADDRESSES:
                 self._wrong.popitem(last=False)
 
     def right(self, address: str, user: str) -> None:
         """A right token came from there."""
         with self._lock:
-            self._wrong.pop(address, None)
             self._known[(address, user)] = None
             self._known.move_to_end((address, user))
             while len(self._known) > _MOST_ADDRESSES:
