@@ -24,6 +24,7 @@ from typing import Any
 import psutil
 import requests
 
+from MeWMLib.core.errors import ServerUnreachableError
 from MeWMLib.jobs import runner
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.processes import child_environment, end_tree, own_group
@@ -163,7 +164,7 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
             client = ServerClient(Address.parse(server.url), lambda: tokens[name])
             job = plan.job(n % plan.variants, str(out))
             try:
-                runner.run(job, make=lambda client=client: RemoteRunner(client, retry_s=_PATIENCE))  # type: ignore[misc]
+                _sent(job, client)
                 found = "right" if numbers_of(out) == right[n % plan.variants] else "wrong"
             except Exception as error:
                 found = f"failed: {type(error).__name__}: {error}"
@@ -224,6 +225,19 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
     assert figures["jobs_at_the_server"] == plan.jobs, figures
     assert figures["ended_more_than_once"] == 0 and not listed, figures
     return figures
+
+
+def _sent(job: Job, client: ServerClient) -> None:
+    """Run a job on the server; while it is down when the job is begun, try again, as a user does."""
+    while True:
+        try:
+            runner.run(job, make=lambda: RemoteRunner(client, retry_s=_PATIENCE))
+        except ServerUnreachableError as error:
+            if "lost while the job ran" in error.what:
+                raise
+            time.sleep(0.5)
+        else:
+            return
 
 
 def small_job(variant: int, out: str) -> Job:

@@ -182,12 +182,12 @@ def test_the_audit_log_is_rotated(tmp_path, monkeypatch):
 
     monkeypatch.setattr(server_notes, "_AUDIT_BYTES", 2000)
     notes = server_notes.Notes(tmp_path / "audit.log")
-    for n in range(200):
+    for n in range(400):
         notes.audit("submitted", "anna", number=n)
     notes.close()
     found = sorted(tmp_path.iterdir())
     assert len(found) == server_notes._AUDIT_FILES + 1 and all(p.stat().st_size <= 2000 for p in found)
-    assert '"number": 199' in (tmp_path / "audit.log").read_text()
+    assert '"number": 399' in (tmp_path / "audit.log").read_text()
     if os.name == "posix":
         assert all(stat.S_IMODE(p.stat().st_mode) == 0o600 for p in found)
 
