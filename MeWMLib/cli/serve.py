@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from MeWMLib.cli.output import Output
@@ -28,7 +29,14 @@ def serve(arguments: argparse.Namespace, output: Output) -> int:
     with optional_packages("The server", "server"):
         from MeWMLib.jobs import server, server_state
     # what is written from here on is for the owner alone, whoever writes it
-    os.umask(0o077)
+    former = os.umask(0o077)
+    try:
+        return _serve(arguments, output, server_state, server)
+    finally:
+        os.umask(former)
+
+
+def _serve(arguments: argparse.Namespace, output: Output, server_state: ModuleType, server: ModuleType) -> int:
     settings = _settings(arguments, output)
     settings.check()
     if arguments.check:

@@ -11,8 +11,8 @@ from pathlib import Path
 from MeWMLib.core import bundles
 from MeWMLib.core.errors import MeWMError
 from MeWMLib.jobs import server_state
-from MeWMLib.jobs.server import make_app
 from MeWMLib.jobs.server_slots import Slot, WorkerLimits
+from MeWMLib.jobs.server_users import Tokens
 from MeWMLib.jobs.wire import is_loopback
 
 
@@ -31,12 +31,14 @@ def check(settings: server_state.Settings) -> tuple[bool, list[str]]:
 
     data = settings.data
     try:
-        server, bound = server_state.prepared(settings, make_app)
-        port = bound.getsockname()[1]
-        bound.close()
-        state: server_state.State = server.config.app.state.server  # type: ignore[union-attr]
-        users = len(state.tokens.all()) + bool(settings.token)
-        state.close()
+        with server_state.bound(settings) as bound:
+            port = bound.getsockname()[1]
+        if data.exists():
+            lock = server_state.locked(data)
+            lock.release()
+        if settings.certificate is not None:
+            server_state.require_certificate(settings)
+        users = len(Tokens(data).all()) + bool(settings.token)
         tell(True, f"{settings.host}:{port} is free, and the data folder {data} can be used")
         tell(
             users > 0, f"{users} token{'s' * (users != 1)}" + ("" if users else ": `mewm token create NAME` makes one")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -23,6 +24,7 @@ from MeWMLib.core.records import parse_json
 from MeWMLib.jobs import confine
 from MeWMLib.jobs.job import Event, Job
 from MeWMLib.jobs.runner import GRACE_S, LocalRunner
+from MeWMLib.jobs.store import MARK
 from MeWMLib.jobs.warm import WarmWorker
 
 #: Folders of a system with programs and their libraries; what a worker reads.
@@ -160,6 +162,17 @@ class Slot:
             if self._runner is not None:
                 self._runner.kill()
 
+    def tidy(self) -> None:
+        """Remove what a job left here beside its folder, temporary files among it."""
+        for path in [*self.folder.glob("*"), *self.folder.glob("tmp/*")]:
+            if path in (self._told, self.folder / "tmp") or (path / MARK).exists():
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
     def rest(self) -> None:
         """End a worker that no job has needed for a while: its memory, and what it knows of patients, are free."""
         with self._lock:
@@ -196,6 +209,9 @@ class Slot:
 
     def command(self) -> list[str]:
         """The command that confines itself and becomes the worker."""
+        if sys.platform == "win32":
+            # nothing to confine with, and a process cannot become another one there
+            return list(self._inner)
         rules = self.folder.with_name(f"{self.number}.rules.json")
         card = any(Path(one).exists() for one in ("/dev/nvidia0", "/dev/nvidiactl", "/dev/kfd"))
         text = json.dumps(

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -97,11 +98,7 @@ class State:
             data.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise output_error(error, data) from error
-        self._lock = FileLock(data / LOCK)
-        if not self._lock.acquire():
-            raise OutputError(
-                what="Another server uses this data folder", given=str(data), remedy="Stop it, or give another --data"
-            )
+        self._lock = locked(data)
         try:
             self.notes = Notes(data / AUDIT, settings.json_log)
             self.tokens = Tokens(data, settings.token)
@@ -221,12 +218,12 @@ def serve(settings: Settings, make: Callable[[State], FastAPI], on_ready: Callab
         InputError: the port or the certificate cannot be used, or the address needs one.
         OutputError: another server uses the data folder, or it cannot be written.
     """
-    server, bound = prepared(settings, make)
-    with bound:
+    server, listening = prepared(settings, make)
+    with listening:
         scheme = "https" if settings.certificate else "http"
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        on_ready(f"{scheme}://{host}:{bound.getsockname()[1]}")
-        server.run(sockets=[bound])
+        on_ready(f"{scheme}://{host}:{listening.getsockname()[1]}")
+        server.run(sockets=[listening])
 
 
 def prepared(settings: Settings, make: Callable[[State], FastAPI]) -> tuple[uvicorn.Server, socket.socket]:
@@ -236,8 +233,10 @@ def prepared(settings: Settings, make: Callable[[State], FastAPI]) -> tuple[uvic
         InputError, OutputError: as `serve`.
     """
     settings.check()
-    bound = _bound(settings)
+    listening = bound(settings)
     try:
+        if settings.certificate is not None:
+            require_certificate(settings)
         state = State(settings)
         config = uvicorn.Config(
             make(state),
@@ -250,21 +249,49 @@ def prepared(settings: Settings, make: Callable[[State], FastAPI]) -> tuple[uvic
             ssl_certfile=settings.certificate,
             ssl_keyfile=settings.key,
         )
-        try:
-            config.load()
-        except OSError as error:
-            state.close()
-            given = f"{settings.certificate}, {settings.key} ({error.strerror or error})"
-            raise InputError(
-                what="The certificate or its key cannot be used", given=given, remedy="Give PEM files"
-            ) from error
+        config.load()
     except BaseException:
-        bound.close()
+        listening.close()
         raise
-    return uvicorn.Server(config), bound
+    return uvicorn.Server(config), listening
 
 
-def _bound(settings: Settings) -> socket.socket:
+def locked(data: Path) -> FileLock:
+    """The lock of a data folder.
+
+    Raises:
+        OutputError: another server uses it.
+    """
+    lock = FileLock(data / LOCK)
+    if not lock.acquire():
+        raise OutputError(
+            what="Another server uses this data folder", given=str(data), remedy="Stop it, or give another --data"
+        )
+    return lock
+
+
+def require_certificate(settings: Settings) -> None:
+    """Refuse a certificate that cannot be used, before anything is touched.
+
+    Raises:
+        InputError: a file cannot be read, or the key is not that of the certificate.
+    """
+    assert settings.certificate is not None
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.certificate, settings.key)
+    except OSError as error:
+        given = f"{settings.certificate}, {settings.key} ({error.strerror or error})"
+        raise InputError(
+            what="The certificate or its key cannot be used", given=given, remedy="Give PEM files"
+        ) from error
+
+
+def bound(settings: Settings) -> socket.socket:
+    """The socket of a server, which listens.
+
+    Raises:
+        InputError: it cannot.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         # it listens at once: anyone who reads the address, which is printed next, may connect

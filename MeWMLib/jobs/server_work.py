@@ -85,6 +85,8 @@ class Workshop:
         except OSError as error:
             raise output_error(error, data) from error
         self._recover()
+        for slot in self.slots:
+            slot.tidy()
         self._threads = [
             threading.Thread(target=self._work, args=(slot,), name=f"mewm-slot-{slot.number}", daemon=True)
             for slot in self.slots
@@ -185,6 +187,10 @@ class Workshop:
             except Exception as error:  # a slot that dies would leave the queue standing
                 self.notes.log("error", f"A slot failed with {type(error).__name__}: {error}")
                 time.sleep(1.0)
+                with contextlib.suppress(Exception), self._lock:
+                    left = self.store.get(row.id)
+                    if left is not None and left.state == RUNNING:
+                        self._take_up(self.store.change(row.id, slot=-1) or left)
 
     def _next(self) -> Row | None:
         waiting = self.store.find(states=(QUEUED,))
@@ -233,6 +239,10 @@ class Workshop:
             final = Event("result", data=slot.run(folder.job(), folder.path, on_event, on_pid))
         except MeWMError as failed:
             error, final = failed, error_event(failed)
+        except OSError as failed:
+            # what is said is kept on a disk that may be full
+            error = output_error(failed, Path("the data folder of the server"))
+            final = error_event(error)
         except Exception as failed:
             error = WorkerError(what="The server failed with an unexpected error", given=type(failed).__name__)
             final = error_event(error)
@@ -240,6 +250,7 @@ class Workshop:
         with self._lock:
             if (folder.path).is_dir():
                 folder.path.rename(self.store.jobs / row.folder)
+            slot.tidy()
             row = self.store.change(row.id, slot=-1, pid=0, pid_at=0.0) or row
             if row.state == REMOVING:
                 pass
@@ -259,7 +270,8 @@ class Workshop:
             self._changed.notify_all()
 
     def _end(self, row: Row, final: Event, state: str, seconds: float = 0.0) -> None:
-        JobFolder(self.store.jobs / row.folder).say(final)
+        with contextlib.suppress(OSError):  # a full disk must not keep the job at work for ever
+            JobFolder(self.store.jobs / row.folder).say(final)
         outcome = str(final.data.get("type", "")) if state != DONE else ""
         self.store.change(row.id, state=state, ended=time.time(), outcome=outcome, slot=-1)
         self.notes.count("mewm_jobs_ended_total", kind=row.kind, state=state)
