@@ -81,7 +81,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "jobs.server_notes": ("core",),
     "jobs.server_users": ("core",),
     "jobs.server_files": ("core", "jobs.job", "jobs.nrrd_grammar", "jobs.table", "jobs.wire"),
-    "jobs.server_slots": ("core", "jobs.confine", "jobs.job", "jobs.runner", "jobs.warm"),
+    "jobs.server_slots": ("core", "jobs.confine", "jobs.job", "jobs.runner", "jobs.store", "jobs.warm"),
     **dict.fromkeys(
         ("jobs.server_work", "jobs.server_jobs", "jobs.server_guard", "jobs.server_upload", "jobs.server_state"),
         ("core", *SERVER),
