@@ -371,8 +371,7 @@ class WorldModel:
             "device": self.device,
             "batch": DEFAULT_BATCH,
             "versions": versions(),
-            # sums over another number of threads differ in their last digits
-            "threads": torch.get_num_threads(),
+            "threads": torch.get_num_threads(),  # sums over another number differ in their last digits
         }
 
     def _score_of(self, patient: Patient, outcome: Outcome) -> ReplicaScore:
