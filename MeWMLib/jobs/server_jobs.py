@@ -120,9 +120,9 @@ class ServerJobs(Workshop):
             row = self.store.get(row.id) or row
             self.notes.audit("cancelled", row.owner, kind=row.kind, job=row.folder[:8])
             if row.state == RUNNING and row.slot >= 0:
-                # also if the server is killed before the worker has stopped
-                self.store.change(row.id, self.folder(row).path, outcome=CANCELLING)
                 self.slots[row.slot].cancel()
+                # it counts also if the server is killed before the worker has stopped
+                self.store.change(row.id, self.folder(row).path, outcome=CANCELLING)
             elif row.state in (QUEUED, UPLOADING):
                 self._end(row, error_event(CancelledError(what="The job was stopped before it was begun")), CANCELLED)
 

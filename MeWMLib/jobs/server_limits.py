@@ -42,7 +42,7 @@ class Limits:
     max_queued: int = 1000
     max_per_user: int = 200
     max_running_per_user: int = 0
-    max_uploads_per_user: int = 4
+    max_uploads_per_user: int = 16
     max_upload_bytes: int = 4 * 1024**3
     max_voxel_bytes: int = 2 * 1024**3
     worker_memory_bytes: int = 0
