@@ -17,6 +17,9 @@
 # make bench-dicom   exporting a plan as DICOM against pydicom alone, seconds and memory (minutes)
 # make test-pacs   install Orthanc, DCMTK and validators (Debian, root), then the tests of DICOM and PACS
 # make properties   200,000 damaged inputs against the readers, and a table (INPUTS=..., SEED=...)
+# make soak    four users, 200 jobs, server and worker killed five times each, with the real networks (hours)
+# make fuzz    5,000 requests to a server that nobody means (REQUESTS=..., SEED=...)
+# make bench-server   ten clients with ten jobs each against the same jobs in one warm process (minutes)
 # make docs    write the measured figures of Resources/Results into README, docs and model card
 # make clean   remove what was made, but for .venv (make distclean removes that too)
 
@@ -49,7 +52,7 @@ STAMP_ENV := $(VENV)/.made
 STAMP_DEMO := $(VENV)/.installed-scene
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test test-pacs pacs quick lint docs properties bench bench-survival bench-simulation bench-segmentation bench-reading bench-dicom bench-click host lists reverts screenshots translations clean distclean
+.PHONY: demo test test-pacs pacs quick lint docs properties bench bench-plan bench-survival bench-simulation bench-segmentation bench-reading bench-dicom bench-click bench-server soak fuzz host lists reverts screenshots translations clean distclean
 
 demo: $(STAMP_DEMO)
 	$(BIN)/mewm plan sample:$(SAMPLE) --out $(OUT)
@@ -99,6 +102,17 @@ INPUTS ?= 200000
 SEED ?= 1
 properties: $(STAMP_DEV)
 	$(BIN)/python Testing/properties/run.py --inputs $(INPUTS) --seed $(SEED) --processes 2
+
+REQUESTS ?= 5000
+fuzz: $(STAMP_DEV)
+	PYTHONPATH=. $(BIN)/python -m Testing.jobs.fuzz --requests $(REQUESTS) --seed $(SEED)
+
+SOAK ?=
+soak: $(STAMP_DEV)
+	PYTHONPATH=. $(BIN)/python -m Testing.jobs.soak --seed $(SEED) $(SOAK)
+
+bench-server: $(STAMP_DEV)
+	PYTHONPATH=. $(BIN)/python -m Testing.benchmarks.server --memory-jobs 500
 
 BASELINE ?= ../baseline
 bench-click: $(STAMP_DEV)

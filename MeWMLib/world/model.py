@@ -370,6 +370,7 @@ class WorldModel:
             "device": self.device,
             "batch": DEFAULT_BATCH,
             "versions": versions(),
+            "threads": torch.get_num_threads(),  # sums over another number differ in their last digits
         }
 
     def _score_of(self, patient: Patient, outcome: Outcome) -> ReplicaScore:
