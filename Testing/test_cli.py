@@ -30,7 +30,7 @@ from MeWMLib.jobs.table import kind_of
 PROGRAMS = ("cohort", "train", "evaluate")
 JOBS = ("plan", "segment", "propose", "simulate", "assess")
 COMMANDS = (*JOBS, "sample", "render", "doctor", "bundle", "rules", "report", "endpoint", *PROGRAMS)
-PLAN = ("plan", "sample:tiny", "--no-report", "--no-scene")
+PLAN = ("plan", "sample:synthetic", "--no-report", "--no-scene")
 
 
 @pytest.fixture
@@ -134,11 +134,11 @@ def test_quiet_shows_no_progress_but_the_terms(mewm, tmp_path):
 
 BAD = [
     (("nonesuch.nrrd",), "no such file"),
-    (("sample:tiny", "--labels", "nonesuch.nrrd"), "no such file"),
-    (("sample:tiny", "--clinical", "nonesuch.json"), "clinical data cannot be read"),
-    (("sample:tiny", "--beams", "0"), "beams must be"),
-    (("sample:tiny", "--bundle", "nonesuch"), "No model bundle is called nonesuch"),
-    (("sample:tiny", "--seed", "-1"), "seed must be"),
+    (("sample:synthetic", "--labels", "nonesuch.nrrd"), "no such file"),
+    (("sample:synthetic", "--clinical", "nonesuch.json"), "clinical data cannot be read"),
+    (("sample:synthetic", "--beams", "0"), "beams must be"),
+    (("sample:synthetic", "--bundle", "nonesuch"), "No model bundle is called nonesuch"),
+    (("sample:synthetic", "--seed", "-1"), "seed must be"),
 ]
 
 
@@ -150,7 +150,9 @@ def test_bad_input_is_exit_2_with_a_sentence(mewm, tmp_path, arguments, text):
 
 
 def test_an_unknown_drug_is_refused_with_a_suggestion(mewm, tmp_path):
-    code, _, err = mewm("simulate", "sample:tiny", "--protocol", "Cisplatine + Lipiodol", "--out", tmp_path / "out")
+    code, _, err = mewm(
+        "simulate", "sample:synthetic", "--protocol", "Cisplatine + Lipiodol", "--out", tmp_path / "out"
+    )
     assert code == 2 and "Did you mean Cisplatin?" in err and not (tmp_path / "out").exists()
 
 
@@ -168,18 +170,34 @@ def test_a_crash_of_the_worker_is_exit_1(mewm, tmp_path, monkeypatch):
 
 def test_simulate_says_which_rules_the_protocol_touches(mewm, tmp_path):
     arguments = ("--protocol", "Cisplatin + Oxaliplatin + Lipiodol", "--out", tmp_path / "out")
-    code, out, err = mewm("simulate", "sample:tiny", *arguments, "--no-report", "--no-scene")
+    code, out, err = mewm("simulate", "sample:synthetic", *arguments, "--no-report", "--no-scene")
     assert code == 2 and "one-platinum" in err and "--allow-forbidden" in err and "Be kind" not in err
     assert out == "" and not (tmp_path / "out").exists()
     insisted = ("--no-report", "--no-scene", "--allow-forbidden")
-    code, out, err = mewm("simulate", "sample:tiny", *arguments, *insisted)
+    code, out, err = mewm("simulate", "sample:synthetic", *arguments, *insisted)
     assert code == 0 and "forbidden: Combining platinum" in err
     assert "FORBIDDEN by the clinical rules" in out and "Oxaliplatin + Cisplatin + Lipiodol" in out
 
 
+@pytest.mark.parametrize(("given", "text"), [("sample:nobody", "Unknown sample"), ("nonesuch.nrrd", "no such file")])
+def test_what_is_missing_is_said_before_notes_on_the_protocol(mewm, tmp_path, given, text):
+    code, out, err = mewm("simulate", given, "--protocol", "Cisplatin + PVA", "--out", tmp_path / "out")
+    assert code == 2 and text in err and "fits no template" not in err and "note:" not in err and out == ""
+
+
+def test_what_lies_outside_of_the_training_is_said_once(mewm, small_bundle, case, tmp_path):
+    manifest = json.loads((small_bundle / "manifest.json").read_text())
+    training = {"real_pairs": 0, "synthetic_patients": 10}
+    (small_bundle / "manifest.json").write_text(json.dumps({**manifest, "training": training}))
+    labels = ("--labels", tmp_path / "labels.seg.nrrd")
+    code, out, err = mewm("plan", case, *labels, *PLAN[2:], "--out", tmp_path / "out", "--accept-labels")
+    assert code == 0, err
+    assert (out + err).count("OUTSIDE of what the model was trained on") == 1
+
+
 def test_simulate_ranks_nothing(mewm, tmp_path):
     arguments = ("--protocol", "Cisplatin + PVA", "--out", tmp_path / "out", "--no-report", "--no-scene")
-    code, out, err = mewm("simulate", "sample:tiny", *arguments)
+    code, out, err = mewm("simulate", "sample:synthetic", *arguments)
     assert code == 0 and "fits no template" in err and "Cisplatin + PVA (fits no template)" in out
     assert "Predicted outcome of your protocol" in out
     assert not [word for word in ("lower is better", "Ranked by", "#") if word in out]
@@ -340,7 +358,7 @@ def test_missing_pictures_are_said_and_lose_nothing(tmp_path, capsys, body, text
 
 def test_a_plan_whose_pictures_fail_is_exit_0(mewm, tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "make", lambda *a, **k: False)
-    code, out, _ = mewm("plan", "sample:tiny", "--out", tmp_path / "out")
+    code, out, _ = mewm("plan", "sample:synthetic", "--out", tmp_path / "out")
     assert code == 0 and "plan.json" in out
 
 
@@ -370,7 +388,9 @@ def test_the_table_fits_an_ordinary_terminal(fake, small_bundle, tmp_path, width
     from MeWMLib.jobs import worker
     from MeWMLib.jobs.job import Job
 
-    worker.run(Job("plan", {"case": "sample:tiny"}, str(tmp_path)), lambda event: None, lambda: False, fake.engine())
+    worker.run(
+        Job("plan", {"case": "sample:synthetic"}, str(tmp_path)), lambda event: None, lambda: False, fake.engine()
+    )
     document = PlanFolder(tmp_path).read()
     best, *others = document.plan.candidates
     long = Protocol.parse("Hydroxycamptothecin + Epirubicin + Gelatin Sponge + Lipiodol")
@@ -384,6 +404,42 @@ def test_the_table_fits_an_ordinary_terminal(fake, small_bundle, tmp_path, width
     for whole in ("(-75 %)", "20.0 months", "Hydroxycamptothecin", "a-rule", "[because]", "2.0 to 0.5 ml"):
         assert whole in text
     assert f"HR {best.risk.hazard_ratio:.2f}" in text and "is its exponential" in text
+
+
+@pytest.mark.parametrize("width", [80, 120, 140, 200])
+@pytest.mark.parametrize("kind", ["searched", "named"])
+def test_no_border_and_no_column_of_the_table_is_cut(kind, width):
+    """With all that makes it wide: a score, a range, large volumes, a territory and long names of rules."""
+    from rich.console import Console
+
+    from MeWMLib.cli import tables
+    from MeWMLib.core.outcome import Risk, TumourChange
+    from MeWMLib.core.plan import Candidate, Plan, RuleFinding
+    from MeWMLib.core.protocol import Protocol
+    from Testing.core.plan_data import document
+
+    rules = ("creatinine-over-the-limit-of-it", "bilirubin-anthracycline")
+    found = [
+        Candidate(
+            Protocol.parse(f"Hydroxycamptothecin {n} mg + Epirubicin 50 mg + Lipiodol 10 ml + PVA @ segments 5, 8"),
+            Risk((-0.2, 0.1), (6.0, 12.0), (0.6, 0.4)), TumourChange(1300.0, 1200.0, 1234.5, 1100.3, 1.0, 80.0, 70.0),
+            tuple(RuleFinding(name, "warning", "why", "whence") for name in rules), utility=0.3,
+            unjudged={"ascites": ("a", "b")},
+        )
+        for n in range(10, 13 if kind == "searched" else 11)
+    ]  # fmt: skip
+    output, stream = Output(), text_io.StringIO()
+    output._out = Console(file=stream, width=width)
+    tables.plan(document(plan=Plan(tuple(found), (), "finished", 3), kind=kind), output)
+    drawn = [line for line in stream.getvalue().splitlines() if line[:1] in set("┏┃┡│├└")]
+    assert drawn and {len(line) for line in drawn} == {len(drawn[0])} and len(drawn[0]) <= width
+    assert {line[-1] for line in drawn} <= set("┓┃┩│┤┘")
+    rows = [line.split("│")[1:-1] for line in drawn if line[0] == "│"]
+    columns = ["".join("".join(cells).split()) for cells in zip(*rows, strict=True)]  # folded words are whole again
+    for whole in (*rules, "(2 not judged)", "1234.5 to 1100.3 ml", "(-0.20 to +0.10)", "9.0 months"):
+        assert any(whole.replace(" ", "") in column for column in columns)
+    (row,) = [line for line in drawn if "HR" in line][:1]
+    assert row.split("│")[1].strip(), "no column is empty"
 
 
 # Ctrl-C.
@@ -434,6 +490,10 @@ def test_ctrl_c_keeps_the_best_so_far(fake_script, small_bundle, tmp_path):
     plan = json.loads((out / "plan.json").read_text())
     assert plan["stopped_by"] == "cancelled" and plan["candidates"][0]["files"]
     assert plan["candidates"][0]["described"].split()[0] in text and "mewm render" in text
+    last = text.splitlines()[-1]
+    assert last.startswith(f"Stopped. The best so far is in {out / 'plan.json'}.")
+    again = shlex.split(last.rpartition(": ")[2])
+    assert again == ["mewm", *PLAN, "--out", str(out)]
 
 
 @posix
@@ -441,7 +501,9 @@ def test_a_second_ctrl_c_ends_at_once(fake_script, small_bundle, tmp_path):
     out = tmp_path / "out"
     process = _front(fake_script, out, "stubborn")
     code, _, err = _interrupt_when(process, (out / "plan.json").exists, 2)
-    assert code == 130 and "Stopped." in err and "Traceback" not in err
+    assert code == 130 and "Traceback" not in err
+    last = err.strip().splitlines()[-1]
+    assert last.startswith(f"mewm: Stopped. The best so far is in {out / 'plan.json'}.") and f"mewm {PLAN[0]} " in last
     assert json.loads((out / "plan.json").read_text())["candidates"]
 
 

@@ -31,10 +31,11 @@ def main(argv: Sequence[str] | None = None, worker: Sequence[str] | None = None)
         if reconfigure is not None:
             with contextlib.suppress(OSError, ValueError):
                 reconfigure(encoding="utf-8", errors="replace")
-    arguments = parse(list(sys.argv[1:] if argv is None else argv))
+    typed = list(sys.argv[1:] if argv is None else argv)
+    arguments = parse(typed)
     output = Output(quiet=getattr(arguments, "quiet", False), as_json=getattr(arguments, "json", False))
     try:
-        arguments.worker = worker
+        arguments.worker, arguments.typed = worker, typed
         with limit_of(getattr(arguments, "max_gib", None)):
             code: int = load(arguments.command)(arguments, output)
     except MeWMError as error:

@@ -9,6 +9,7 @@ from typing import Any
 from MeWMLib.cli import tables
 from MeWMLib.cli.output import Output
 from MeWMLib.core.outcome import Risk
+from MeWMLib.core.written import Criterion, joined, small_ones
 
 _STAGES_SKIPPED = ("as it was",)
 _KINDS = {
@@ -36,9 +37,15 @@ def show(result: Mapping[str, Any], output: Output) -> None:
     confirmed = result["labels_after"]["source"] == "user"
     for criterion in ("recist", "mrecist"):
         _size(result[criterion], confirmed, output)
-    for one in result["lirads"]:
-        lesion = ", ".join(map(str, one["before"]))
-        output.result(f"LI-RADS treatment response, lesion {lesion}: {one['category']} ({'; '.join(one['reasons'])}).")
+    small = small_ones({n: one["diameter_mm"] for n, one in enumerate(result["before"]["lesions"], start=1)})
+    judged = [
+        Criterion(
+            f"LI-RADS treatment response, lesion {_numbers(one['before'])}", one["category"], tuple(one["reasons"])
+        )
+        for one in result["lirads"]
+    ]
+    for line in joined(judged, small):
+        output.result(f"{line.text}.")
     _risk(result, output)
     tables.questions(result.get("questions", ()), output)
     output.result("Research use only.")

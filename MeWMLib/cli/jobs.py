@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import signal
 import time
 from collections.abc import Iterator
@@ -17,10 +18,10 @@ from MeWMLib.core.clinical_dicom import prefilled
 from MeWMLib.core.copies import write_copies
 from MeWMLib.core.errors import CancelledError, InputError
 from MeWMLib.core.patient import Clinical
-from MeWMLib.core.plan_folder import PlanFolder
+from MeWMLib.core.plan_folder import JOURNAL, PLAN, PlanFolder
 from MeWMLib.core.templates import template_of
 from MeWMLib.jobs import runner
-from MeWMLib.jobs.inputs import protocol_of, targets_of, territory_of
+from MeWMLib.jobs.inputs import protocol_of, require_there, targets_of, territory_of
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.table import SAMPLE_PREFIX, Input, kind_of
 from MeWMLib.policy.permission import require_allowed, require_indicated
@@ -28,13 +29,19 @@ from MeWMLib.policy.permission import require_allowed, require_indicated
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Run the job of a command and show its result; a CT in a PACS is fetched first."""
-    with exchange.local_copies(arguments, output):
-        return _run(arguments, output)
+    try:
+        with exchange.local_copies(arguments, output):
+            return _run(arguments, output)
+    except KeyboardInterrupt:  # the second Ctrl-C, or one before the job began
+        output.error(" ".join(["Stopped.", *_left_by(arguments)]))
+        return CancelledError.exit_code
 
 
 def _run(arguments: argparse.Namespace, output: Output) -> int:
     start = time.monotonic()
-    job = goals.confirmed(job_of(arguments), output)
+    job = job_of(arguments)
+    require_there(job)
+    job = goals.confirmed(job, output)
     kind = kind_of(job.kind)
     if "allow_forbidden" in {entry.name for entry in kind.inputs}:
         require_indicated(goals.read(job)[0], bool(job.inputs.get("allow_forbidden")))
@@ -134,14 +141,26 @@ def interrupts(output: Output) -> Iterator[list[bool]]:
         signal.signal(signal.SIGINT, former)
 
 
+def _left_by(arguments: argparse.Namespace) -> list[str]:
+    """Where a stopped job has left its plan, and the command that goes on."""
+    output = kind_of(arguments.kind).output
+    if output is None or not output.is_folder or not arguments.out:
+        return []
+    folder, again = Path(arguments.out), shlex.join(["mewm", *arguments.typed])
+    found = [f"The best so far is in {folder / PLAN}."] if (folder / PLAN).is_file() else ["There is no plan yet."]
+    if (folder / JOURNAL).is_file():
+        return [*found, f"What was simulated is kept: the same command goes on from there: {again}"]
+    return [*found, f"The same command begins again: {again}"]
+
+
 def _show_plan(arguments: argparse.Namespace, output: Output, result: dict[str, Any], start: float) -> int:
     folder = Path(arguments.out)
     document = PlanFolder(folder).read()
     tables.plan(document, output)
     if result.get("stopped_by") == "cancelled":
-        output.result(f"Stopped; the best so far is in {folder / 'plan.json'}.")
         if document.plan.candidates:
             output.result(f"Pictures and report of it: {pictures.render_command(folder)}")
+        output.result(" ".join(["Stopped.", *_left_by(arguments)]))
         return CancelledError.exit_code
     if copies := write_copies(PlanFolder(folder), arguments.format):
         output.result(f"The volumes as {arguments.format}: {(folder / copies[0]).parent}")

@@ -12,7 +12,7 @@ from MeWMLib.jobs.job import Event
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
 #: Width of tables that go into a file or a pipe.
 _PLAIN_WIDTH = 140
@@ -44,6 +44,10 @@ class Output:
         """Print a table that belongs to the result."""
         if not self.as_json:
             self._out.print(table)
+
+    def fits(self, table: Table) -> bool:
+        """Whether a table has room for what is not wrapped and for the longest words of what is."""
+        return sum(map(_least_width, table.columns)) + 3 * len(table.columns) + 1 <= self.width
 
     def rows(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], wrapped: int = 1) -> None:
         """Print a table of texts; the last `wrapped` columns break their lines, the others stay whole."""
@@ -102,6 +106,15 @@ class Output:
             self.notice(event.message)
         elif event.kind == "log" and event.stage != "worker":
             self.say(event.message)
+
+
+def _least_width(column: Column) -> int:
+    """Characters that a column needs to lose nothing."""
+    from rich.text import Text
+
+    texts = [Text.from_markup(str(cell)) for cell in (column.header, *column.cells)]
+    parts = [part for text in texts for part in (text.plain.split("\n") if column.no_wrap else text.plain.split())]
+    return max([column.min_width or 0, *map(len, parts)])
 
 
 def _print(console: Console, text: str) -> None:

@@ -14,6 +14,7 @@ from MeWMLib.core.outcome_words import (
     interval_note,
     months_text,
     order_lines,
+    parts_lines,
     ratio_text,
     viable_lines,
     written_lines,
@@ -40,32 +41,13 @@ def plan(document: PlanDocument, output: Output) -> None:
         dice(to_plain(document.labels), output)
         questions(to_plain(document.questions), output)
         return
-    narrow = output.width < _WIDE
-    break_ = "\n" if narrow else " "
     ranked = document.kind == SEARCHED
-    weighed = " and weights" if ranked and any(document.settings.weights.values()) else ""
-    what = (
-        f"Protocols by predicted risk{weighed} (lower is better; " if ranked else "Predicted outcome of your protocol ("
-    )
-    table = Table(title=f"{what}simulated, research use only)")
-    table.add_column("#" if ranked else "", justify="right", no_wrap=True)
-    table.add_column("Protocol", overflow="fold", min_width=20)
-    scored = bool(weighed) and not narrow
-    if scored:
-        table.add_column("Score", justify="right", no_wrap=True)
-    ranges = f" (range{break_}of replicas)" if any(c.risk.range_text for c in candidates[:_SHOWN]) else ""
-    table.add_column(f"Log-risk, hazard{break_}ratio{ranges}", no_wrap=True)
-    table.add_column("Viable tumour", justify="right", no_wrap=True)
-    table.add_column(f"Median{break_}survival", justify="right", no_wrap=True)
-    if not narrow:
-        table.add_column("Warnings")
-    groups = [one.group for one in document.plan.standings]
-    for n, candidate in enumerate(candidates[:_SHOWN]):
-        if ranked and n and groups and groups[n] != groups[n - 1]:
-            table.add_section()  # what is told apart stands below a line
-        number, protocol, *cells = _row(candidate, break_, narrow)
-        score = [_score(candidate)] if scored else []
-        output.row(table, number if ranked else "", protocol, *score, *cells)
+    ranges = any(c.risk.range_text for c in candidates[:_SHOWN])
+    # the first layout that fits: all in one line, cells of two lines, and warnings below the protocol
+    for narrow, break_ in ((False, " "), (False, "\n"), (True, "\n")):
+        table = _ranking(document, output, narrow, break_)
+        if not (narrow or output.width < _WIDE) and output.fits(table):
+            break
     output.table(table)
     for text in document.forbidden:
         output.result(f"FORBIDDEN by the clinical rules, simulated because you asked for it: {text}.")
@@ -86,9 +68,9 @@ def plan(document: PlanDocument, output: Output) -> None:
         output.result("Of rank 1:")
     output.result(f"Predicted: {ratio_text(first.risk)}; median survival {months_text(first.risk)}.")
     output.result(interval_note(first.risk))
-    for line in order_lines(document.plan):
+    for line in (*order_lines(document.plan), *parts_lines(first)):
         output.result(line)
-    for line in (*viable_lines(document, first), *written_lines(first), *rule_lines(first)):
+    for line in (*viable_lines(document, first), *written_lines(document, first), *rule_lines(first)):
         output.result(line)
     output.result(document.numbers.picture)
     output.result(document.numbers.search)
@@ -105,6 +87,37 @@ def plan(document: PlanDocument, output: Output) -> None:
     questions(to_plain(document.questions), output)
 
 
+def _ranking(document: PlanDocument, output: Output, narrow: bool, break_: str) -> Table:
+    """The first protocols as a table; one that the user named has no rank, and no column for it."""
+    candidates = document.plan.candidates
+    ranked = document.kind == SEARCHED
+    weighed = " and weights" if ranked and any(document.settings.weights.values()) else ""
+    what = (
+        f"Protocols by predicted risk{weighed} (lower is better; " if ranked else "Predicted outcome of your protocol ("
+    )
+    table = Table(title=f"{what}simulated, research use only)")
+    if ranked:
+        table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("Protocol", overflow="fold", min_width=12 if narrow else 20)
+    scored = bool(weighed) and not narrow
+    if scored:
+        table.add_column("Score", justify="right", no_wrap=True)
+    ranges = f" (range{break_}of replicas)" if any(c.risk.range_text for c in candidates[:_SHOWN]) else ""
+    table.add_column(f"Log-risk, hazard{break_}ratio{ranges}", no_wrap=True)
+    table.add_column("Viable tumour", justify="right", no_wrap=True)
+    table.add_column(f"Median{break_}survival", justify="right", no_wrap=True)
+    if not narrow:
+        table.add_column("Warnings", overflow="fold")
+    groups = [one.group for one in document.plan.standings]
+    for n, candidate in enumerate(candidates[:_SHOWN]):
+        if ranked and n and groups and groups[n] != groups[n - 1]:
+            table.add_section()  # what is told apart stands below a line
+        number, protocol, *cells = _row(candidate, break_, narrow)
+        rank, score = [number] if ranked else [], [_score(candidate)] if scored else []
+        output.row(table, *rank, protocol, *score, *cells)
+    return table
+
+
 def _beside(pair: Beside, output: Output) -> None:
     """The user's protocol beside the first one, what each action moved, and what a single swap does."""
     mine, first = pair.mine, pair.first
@@ -117,7 +130,7 @@ def _beside(pair: Beside, output: Output) -> None:
     output.rows("Your protocol beside the first one (same seeds)", columns, rows, wrapped=4)
     output.result(f"Yours minus MeWM's: {pair.risk_difference:+.2f} log-risk (lower is better).")
     for who, c in (("yours", mine), ("MeWM's", first)):
-        moved = [f"{m.action} {m.risk_change:+.2f}" for m in c.contributions if m.risk_change is not None]
+        moved = [f"{m.part} {m.risk_change:+.2f}" for m in c.contributions if m.risk_change is not None]
         output.result(f"What each action of {who} moved, against leaving it out: {', '.join(moved) or 'not known'}.")
     if not pair.swaps:
         output.result("The two protocols are the same.")

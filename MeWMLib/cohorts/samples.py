@@ -79,7 +79,7 @@ def load_sample(
         SampleError: unknown name, no network, or a file that is not the one expected.
         OutputError: the cache cannot be written.
     """
-    info = _info(name)
+    info = sample_info(name)
     if name == "synthetic":
         # not at the top: the world draws with scipy, which `mewm --help` need not wait for
         from MeWMLib.cohorts.synthetic.world import synthetic_case
@@ -104,7 +104,7 @@ def terms_shown(name: str, cache: Path | None = None) -> bool:
     Raises:
         SampleError: unknown name.
     """
-    _info(name)
+    sample_info(name)
     return (_folder(name, cache) / "terms_shown").exists()
 
 
@@ -115,12 +115,17 @@ def mark_terms_shown(name: str, cache: Path | None = None) -> None:
         SampleError: unknown name.
         OutputError: the cache cannot be written.
     """
-    terms = _info(name).terms
+    terms = sample_info(name).terms
     with atomic_path(_folder(name, cache) / "terms_shown") as temporary:
         temporary.write_text(terms + "\n", encoding="utf-8")
 
 
-def _info(name: str) -> SampleInfo:
+def sample_info(name: str) -> SampleInfo:
+    """Title and terms of a sample; nothing is read or fetched.
+
+    Raises:
+        SampleError: unknown name.
+    """
     if name not in SAMPLES:
         raise SampleError(what="Unknown sample", given=repr(name), remedy="Use " + " or ".join(SAMPLES))
     return SAMPLES[name]

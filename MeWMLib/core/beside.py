@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from MeWMLib.core.errors import UnreadableFileError
@@ -101,5 +101,8 @@ def swaps(mine: Protocol, first: Protocol) -> tuple[Swap, ...]:
 
 
 def without(protocol: Protocol, action: Action) -> Protocol:
-    """A protocol with one action left out."""
-    return protocol.of_actions(a for a in protocol.actions if a != action)
+    """A protocol with one action left out; without oil there is no emulsion, and what was in one has no route then."""
+    left = [a for a in protocol.actions if a != action]
+    if not any(agent(a.agent).agent_class == "oil" for a in left):
+        left = [replace(a, route=None) if a.route == "emulsion" else a for a in left]
+    return protocol.of_actions(left)

@@ -31,12 +31,14 @@ class MeWMError(Exception):
         _REGISTRY[cls.__name__] = cls
 
     def __str__(self) -> str:
+        listed = "\n" in self.given
         parts = [f"{self.what}."]
         if self.given:
-            parts.append(f"Given: {self.given}.")
+            parts.append(f"Given: {self.given}{'' if listed else '.'}")
         if self.remedy:
             parts.append(f"{self.remedy}.")
-        return " ".join(parts)
+        # what follows a list begins a line, as what is listed does
+        return ("\n" if listed else " ").join(parts)
 
     def to_json(self) -> dict[str, str]:
         """Return a JSON-ready form that `error_from_json` turns back into the same type."""

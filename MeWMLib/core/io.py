@@ -125,7 +125,7 @@ def read_dicom_stack(stack: Stack) -> tuple[Volume, float]:
     with _reading(stack.slices[0].file.path):
         array, geometry, lowest = read_stack(stack)
     require_ct_range(array)
-    return Volume(array, geometry), lowest
+    return Volume(array, geometry, simulated=stack.simulated), lowest
 
 
 def _as_ct(volume: Volume) -> Volume:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from MeWMLib.core.errors import UnreadableFileError
 from MeWMLib.core.records import parse_json
@@ -11,6 +11,8 @@ from MeWMLib.core.volume import Provenance
 
 #: What `descrip` of a NIfTI file says of a simulated volume: the only place of its header that holds text.
 NIFTI_MARK = "SIMULATED by MeWM, research use only"
+#: Begins the description of a DICOM series that shows what no scanner saw.
+SERIES_MARK = "SIMULATED"
 
 
 def marks_of(simulated: Provenance) -> dict[str, str]:
@@ -46,3 +48,11 @@ def provenance_of(metadata: Mapping[str, str]) -> Provenance | None:
             given=f"MeWM header keys: {', '.join(sorted(metadata))}",
             remedy="Use the file that MeWM wrote",
         ) from error
+
+
+def provenance_of_series(description: str, image_type: Sequence[str]) -> Provenance | None:
+    """What description and ImageType (in upper case) of a DICOM series say of a simulated volume; None for a scan."""
+    derived = list(image_type[:1]) == ["DERIVED"]
+    if not derived or not description.startswith(f"{SERIES_MARK} "):
+        return None
+    return Provenance(description.removeprefix(SERIES_MARK).strip(), 0, "", "")

@@ -5,7 +5,11 @@ from __future__ import annotations
 from MeWMLib.core.outcome import Risk
 from MeWMLib.core.plan import Candidate, Plan
 from MeWMLib.core.plan_document import PlanDocument
-from MeWMLib.core.written import joined
+from MeWMLib.core.protocol import agent
+from MeWMLib.core.written import Criterion, joined, runs_in_words, small_ones
+
+#: A log-risk is printed with two digits: less than half of the last one is no difference.
+_TOLD = 0.005
 
 
 def months_text(risk: Risk) -> str:
@@ -46,7 +50,7 @@ def apart_line(plan: Plan) -> str:
     if len(standing) < 2:
         return ""
     same = sum(one.group == 1 for one in standing)
-    chance = f"{100 * (standing[1].first_is_better or 0):.0f} %"
+    chance = f"a probability of {100 * (standing[1].first_is_better or 0):.0f} %"
     if same == 1:
         return f"Rank 1 is told apart from the others: it is truly better than rank 2 with {chance}."
     others = "rank 2" if same == 2 else f"ranks 2 to {same}"
@@ -61,7 +65,7 @@ def order_lines(plan: Plan) -> list[str]:
     if (ends := first.total_interval) is not None:
         lines.append(
             "With all that is known to be uncertain (replicas, members of the survival model, what neither shows), "
-            f"the log-risk of rank 1 lies between {ends[0]:+.2f} and {ends[1]:+.2f} with 95 %."
+            f"the log-risk of rank 1 lies between {ends[0]:+.2f} and {ends[1]:+.2f} with a probability of 95 %."
         )
     if apart := apart_line(plan):
         lines.append(apart)
@@ -83,26 +87,60 @@ def ratio_text(risk: Risk) -> str:
     percent = 100 * (treated - 1)
     word = "as high as" if abs(percent) < 0.5 else f"{abs(percent):.0f} % {'lower' if percent < 0 else 'higher'} than"
     return (
-        f"{told}, and {treated:.2f} against no treatment: at any time the predicted risk of death is {word} with a "
-        "tumour that stays as it is"
+        f"{told}, and {treated:.2f} against a tumour that stays as it is (no treatment): at any time the predicted "
+        f"risk of death is {word} with such a tumour"
     )
 
 
 def growth_lines(document: PlanDocument, shown: int) -> list[str]:
-    """What grows under the first protocols; a rank does not tell it."""
-    found = []
+    """What grows under the first protocols, which a rank does not tell: a line for each of them, and one for those of
+    which the same is said."""
+    alike: dict[str, list[int]] = {}
     for candidate in document.plan.candidates[:shown]:
-        who = f"Rank {candidate.rank}: " if len(document.plan.candidates) > 1 else ""
-        found += [f"{who}{text}" for text in candidate.tumour_change.growth]
-    return found
+        if found := candidate.tumour_change.growth:
+            alike.setdefault(" ".join(found), []).append(candidate.rank)
+    if len(document.plan.candidates) < 2:
+        return list(alike)
+    return [f"Rank{'s'[: len(ranks) > 1]} {runs_in_words(ranks)}: {text}" for text, ranks in alike.items()]
 
 
-def written_lines(candidate: Candidate) -> list[str]:
+def parts_lines(candidate: Candidate) -> list[str]:
+    """Whether any part of a protocol changes the prediction by more than its replicas differ, and which part does harm;
+    nothing where it was not simulated without its parts."""
+    moved = [(one.part, one.risk_change) for one in candidate.contributions if one.risk_change is not None]
+    risk, lines = candidate.risk, []
+    spread, of = risk.interval[1] - risk.interval[0], "its replicas differ"
+    if len(risk.replicas) < 2:
+        ends = risk.total_interval or (0.0, 0.0)
+        spread, of = (ends[1] - ends[0]) / 2, "the log-risk itself is uncertain"
+    most = max((abs(change) for _, change in moved), default=0.0)
+    if moved and len(moved) == len(candidate.contributions) and most < spread:
+        lines.append(
+            f"No part of this protocol changes the prediction by more than {max(most, 0.005):.2f} (log-risk), which is "
+            f"less than {of} ({spread:.2f}): the prediction does not tell them apart."
+        )
+    worse = [f"{part} ({change:.2f})" for part, change in moved if change >= _TOLD]
+    if worse:
+        lines.append(f"Without {' or without '.join(worse)} the predicted log-risk is lower by so much.")
+    return lines
+
+
+def judgements(document: PlanDocument, candidate: Candidate) -> tuple[Criterion, ...]:
+    """How the published criteria judge its written volume; lesions that are too small to be measured share a line."""
+    if candidate.written is None:
+        return ()
+    small = small_ones({one.index: one.longest_axial_diameter_mm for one in document.findings.lesions})
+    return joined(candidate.written.criteria, small)
+
+
+def written_lines(document: PlanDocument, candidate: Candidate) -> list[str]:
     """What its written volume shows, and how the published criteria judge it."""
     if candidate.written is None:
         return []
-    judged = [f"Of the simulated outcome, {one.text}." for one in joined(candidate.written.criteria)]
-    return [*candidate.written.lines, *judged]
+    return [
+        *candidate.written.lines,
+        *(f"Of the simulated outcome, {one.text}." for one in judgements(document, candidate)),
+    ]
 
 
 def viable_lines(document: PlanDocument, candidate: Candidate) -> list[str]:
@@ -112,5 +150,16 @@ def viable_lines(document: PlanDocument, candidate: Candidate) -> list[str]:
         found.append(f"Viable tumour after treatment: {candidate.viable.text}.")
     oil = candidate.tumour_change.oil_ml_after
     if oil is not None:
-        found.append(f"Lipiodol itself that is simulated to be left: {oil:.2f} ml of oil, spread over the tissue.")
+        found.append(f"Lipiodol itself that is simulated to be left: {_oil_text(candidate, oil)}")
     return found
+
+
+def _oil_text(candidate: Candidate, oil_ml: float) -> str:
+    """The oil that is left beside what was given: the model lets tumour alone hold oil, and what it holds wash out."""
+    given = [a.dose for a in candidate.protocol.actions if a.dose and agent(a.agent).agent_class == "oil"]
+    if not given:
+        return f"{oil_ml:.2f} ml of oil, spread over the tissue."
+    text = f"{oil_ml:.2f} ml of oil, spread over the tissue, of {given[0]:g} ml given"
+    if oil_ml >= given[0]:
+        return f"{text}."
+    return f"{text}; in the model the rest is held by no tumour, or washed out by then."

@@ -134,6 +134,46 @@ _ACTION = re.compile(
     r"^(?P<name>.+?)(?:\s+(?P<dose>-?[\d.]+)\s*(?P<unit>mg|ml))?(?:\s*\((?P<route>\w+)\))?$", re.IGNORECASE
 )
 
+#: A dose with a decimal comma; "5" of "Lipiodol 10 ml,5-FU" belongs to a name.
+_COMMA = re.compile(r"(?<![\w.])\d+,\d+(?![\d,]*-)")
+_NUMBER = r"(?P<dose>\d+(?:\.\d+)?)"
+#: An agent with a dose behind it that has no unit or another one, and one with the dose before it.
+_BEHIND = re.compile(rf"^(?P<name>.*?[^\d.\s])\s*{_NUMBER}\s*(?P<unit>[^\s\d()]*[^()]*?)\s*(?:\(\w*\))?$")
+_IN_FRONT = re.compile(rf"^{_NUMBER}\s*(?P<unit>[a-zA-Z]*)\s+(?:of\s+)?(?P<name>\S.*)$")
+
+
+def _require_readable_dose(part: str) -> None:
+    """Say what is wrong with the dose of an agent that is known; an unknown agent is another fault.
+
+    Raises:
+        ProtocolError: no unit, another unit, or the dose stands before the agent.
+    """
+    for pattern in (_BEHIND, _IN_FRONT):
+        match = pattern.match(part)
+        canonical = _by_any_name().get(_key(match["name"])) if match else None
+        if match is None or canonical is None:
+            continue
+        known = vocabulary()[canonical]
+        if match["unit"].lower() == known.dose_unit and pattern is _IN_FRONT:
+            written = f"{known.name} {match['dose']} {known.dose_unit}"
+            raise ProtocolError(what="The dose stands before the agent", given=repr(part), remedy=f"Write {written}")
+        if match["unit"]:
+            raise _other_unit(known, part)
+        raise ProtocolError(
+            what=f"The dose of {known.name} has no unit",
+            given=repr(part),
+            remedy=f"Write the unit: {known.name} {match['dose']} {known.dose_unit}",
+        )
+
+
+def _other_unit(known: Agent, part: str) -> ProtocolError:
+    return ProtocolError(
+        what=f"{known.name} is dosed in {known.dose_unit}",
+        given=repr(part),
+        remedy=f"Give the dose in {known.dose_unit}; usual are {known.dose_low:g} to {known.dose_high:g} "
+        f"{known.dose_unit}",
+    )
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -180,14 +220,24 @@ class Protocol:
         require_length(text, MOST_PROTOCOL, "The protocol", ProtocolError)
         given, at, fed = text.partition("@")
         territory = Territory.parse(fed) if at else None
+        if comma := _COMMA.search(given):
+            raise ProtocolError(
+                what="A comma stands between the digits of a dose, where it separates agents",
+                given=comma[0],
+                remedy=f"Write {comma[0].replace(',', '.')} with a decimal point, and thousands without a mark",
+            )
         actions = []
         for part in re.split(r"[+;,]", " ".join(given.split())):
             match = _ACTION.match(part.strip())
             if match is None:
                 raise ProtocolError(what="A part of the protocol is empty", given=repr(text), remedy="Write A + B + C")
-            known = agent(match["name"])
+            try:
+                known = agent(match["name"])
+            except UnknownAgentError:
+                _require_readable_dose(part.strip())
+                raise
             if match["unit"] and match["unit"].lower() != known.dose_unit:
-                raise ProtocolError(what=f"{known.name} is dosed in {known.dose_unit}", given=part.strip())
+                raise _other_unit(known, part.strip())
             try:
                 dose = float(match["dose"]) if match["dose"] else None
             except ValueError:

@@ -67,6 +67,18 @@ def require_target(questions: Iterable[Question], accepted: bool) -> None:
         )
 
 
+#: What the severities are called in a heading.
+_HEADED = {SEVERE: "questions that were accepted", WARNING: "warnings", NOTE: "notes"}
+
+
+def heading(questions: Iterable[Question]) -> str:
+    """What a list of them is headed by, by what is in it, such as "Warnings and notes on this case"."""
+    found = {one.severity for one in questions}
+    words = [word for severity, word in _HEADED.items() if severity in found]
+    listed = " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+    return f"{listed.capitalize()} on this case"
+
+
 def in_line(question: Question) -> str:
     """Severity and sentence."""
     return f"{question.severity}: {question.text}"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.records import record_to_plain
+
+#: The route at the end of an action's text.
+_ROUTE = re.compile(r"\s*\(\w+\)$")
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,11 @@ class Contribution:
     action: str
     risk_without: float | None
     risk_change: float | None
+
+    @property
+    def part(self) -> str:
+        """The action that is left out, without its route: with Lipiodol goes the emulsion that it was in."""
+        return _ROUTE.sub("", self.action)
 
 
 @dataclass(frozen=True)

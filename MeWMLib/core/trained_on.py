@@ -128,7 +128,7 @@ def outside(training: Training | None, case: CaseFacts) -> tuple[Question, ...]:
         return ()
     found = [
         *_beyond(training.diameter_mm, case.diameters_mm, "diameter", "longest axial diameter", "mm", 0),
-        *_beyond(training.tumour_hu, case.tumour_hu, "density", "mean density of a lesion", "HU", 0),
+        *_beyond(training.tumour_hu, case.tumour_hu, "density", "mean density", "HU", 0),
         *_beyond(training.lesions, [case.lesions], "lesions", "number of lesions", "", 0),
         *_beyond(training.pixel_mm, [case.pixel_mm], "pixel", "edge of a pixel", "mm", 2),
         *_beyond(training.slice_mm, [case.slice_mm], "slice", "distance of the slices", "mm", 2),
@@ -145,25 +145,41 @@ def outside(training: Training | None, case: CaseFacts) -> tuple[Question, ...]:
     return tuple(found)
 
 
+#: Of what is compared lesion by lesion: the lesion at the upper and at the lower end, and what lies beyond either.
+_ENDS = {
+    "diameter": ("largest", "smallest", "larger than", "smaller than"),
+    "density": ("densest", "least dense", "denser than", "less dense than"),
+}
+
+
 def _beyond(
     limits: Range | None, values: Sequence[float], topic: str, what: str, unit: str, digits: int
 ) -> list[Question]:
-    """A question on the value that is furthest outside of a range."""
+    """A question on what lies outside of a range, at both of its ends: the value at the upper end first, which counts
+    for more of the tumour than any number of specks."""
     if limits is None or not values:
         return []
     low, high = limits
-    # by how much of the nearer end a value lies outside
-    off = [(max((low - v) / max(abs(low), 1e-6), (v - high) / max(abs(high), 1e-6)), v) for v in values]
-    most, value = max(off)
-    if most <= _SLACK:
+    above = [v for v in values if v - high > _SLACK * max(abs(high), 1e-6)]
+    below = [v for v in values if low - v > _SLACK * max(abs(low), 1e-6)]
+    if not above and not below:
         return []
     unit = f" {unit}" if unit else ""
-    text = (
-        f"The {what} is {value:.{digits}f}{unit}; the networks were trained on {low:g} to {high:g}{unit}"
-        + (f" ({sum(d > _SLACK for d, _ in off)} of {len(values)} lie outside)" if len(values) > 1 else "")
-        + "."
-    )
-    return [Question(f"{TOPIC}{topic}", WARNING, _said(text), {topic: value, "from": low, "to": high})]
+    value = max(above) if above else min(below)
+    trained = f"(the bundle was trained on {low:g} to {high:g}{unit})"
+    if len(values) == 1 or topic not in _ENDS:
+        of = " of the lesion" if topic in _ENDS else ""
+        text = f"The {what}{of} is {value:.{digits}f}{unit} {trained}"
+    else:
+        highest, lowest, larger, smaller = _ENDS[topic]
+        text = f"The {what} of the {highest if above else lowest} lesion is {value:.{digits}f}{unit} {trained}"
+        for beyond, than, end in ((above, larger, high), (below, smaller, low)):
+            # of a single one at the end that is named, its number is all there is to say
+            if beyond and not (len(beyond) == 1 and value in beyond):
+                verb = "is" if len(beyond) == 1 else "are"
+                text += f"; {len(beyond)} of {len(values)} lesions {verb} {than} {end:g}{unit}"
+    numbers = {topic: value, "from": low, "to": high, "above": float(len(above)), "below": float(len(below))}
+    return [Question(f"{TOPIC}{topic}", WARNING, _said(f"{text}."), numbers)]
 
 
 def _said(text: str) -> str:

@@ -181,6 +181,11 @@ class Provenance:
     versions: dict[str, str] = field(default_factory=dict, hash=False)
     forbidden: str = ""
 
+    @property
+    def untreated(self) -> bool:
+        """True for a drawn patient before any treatment: nobody's scan, whose tumours are known."""
+        return self.protocol.split("(")[0].strip() == "none"
+
     def to_json(self) -> dict[str, Any]:
         """JSON-ready form."""
         return {"simulated": True, **record_to_plain(self)}

@@ -6,7 +6,9 @@ carries numbers of its own, measured in the two files (`world.written`), which `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +42,8 @@ class Sample:
         return f"of {self.replicas} simulated samples the one nearest to their mean (seed {self.seed})"
 
 
+#: Lesions below this longest axial diameter (mm) cannot be measured by the published criteria, and share a line.
+SMALL_MM = 10.0
 #: What stands between the name of a criterion and the number of the lesion that it judges.
 _LESION = ", lesion "
 
@@ -64,34 +68,63 @@ class Criterion:
         return f"{self.name}: {self.category or 'cannot be judged'} ({'; '.join(self.reasons)})"
 
 
-def joined(criteria: Sequence[Criterion]) -> tuple[Criterion, ...]:
-    """The same judgements with the lesions that are judged alike, and for the same reasons, in one line."""
+def joined(criteria: Sequence[Criterion], small: Collection[int] = ()) -> tuple[Criterion, ...]:
+    """The same judgements with the lesions that are judged alike, and for the same reasons, in one line.
+
+    Args:
+        criteria: one for each lesion, as they are measured.
+        small: numbers of the lesions below `SMALL_MM`; all of them together are one line, the last.
+    """
     alike: dict[tuple[str, str | None, tuple[str, ...]], list[int]] = {}
+    specks: dict[str, list[tuple[list[int], Criterion]]] = {}
     for one in criteria:
-        name, _, number = one.name.partition(_LESION)
-        lesions = alike.setdefault((name, one.category, one.reasons), [])
-        if number.isdigit():
-            lesions.append(int(number))
-    return tuple(
+        name, _, listed = one.name.partition(_LESION)
+        numbers = [int(n) for n in re.findall(r"\d+", listed)]
+        if numbers and all(n in small for n in numbers):
+            specks.setdefault(name, []).append((numbers, one))
+        else:
+            alike.setdefault((name, one.category, one.reasons), []).extend(numbers)
+    found = [
         Criterion(f"{name}{_numbered(lesions)}", category, reasons)
         for (name, category, reasons), lesions in alike.items()
-    )
+    ]
+    return (*found, *(_together(name, members) for name, members in specks.items()))
 
 
-def _numbered(lesions: Sequence[int]) -> str:
-    """Such as ", lesions 1 to 3 and 5"."""
+def _together(name: str, members: Sequence[tuple[list[int], Criterion]]) -> Criterion:
+    """Small lesions as one judgement: how many there are of each category, and the reasons where they are one."""
+    counts = Counter(one.category for _, one in members)
+    reasons = {one.reasons for _, one in members}
+    category = next(iter(counts))
+    if len(counts) > 1:
+        category = ", ".join(f"{what or 'cannot be judged'} {n}" for what, n in counts.most_common())
+    told = next(iter(reasons)) if len(reasons) == 1 else ("each for reasons of its own",)
+    numbers = [n for mine, _ in members for n in mine]
+    return Criterion(f"{name}{_numbered(numbers)} under {SMALL_MM:.0f} mm", category, told)
+
+
+def small_ones(diameters_mm: Mapping[int, float]) -> frozenset[int]:
+    """Numbers of the lesions below `SMALL_MM`, from the longest axial diameter of each."""
+    return frozenset(n for n, mm in diameters_mm.items() if mm < SMALL_MM)
+
+
+def runs_in_words(numbers: Sequence[int]) -> str:
+    """Such as "1 to 3 and 5"; "" for none."""
     runs: list[list[int]] = []
-    for n in sorted(lesions):
+    for n in sorted(numbers):
         if runs and n == runs[-1][-1] + 1:
             runs[-1].append(n)
         else:
             runs.append([n])
     words = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
-    if not words:
+    return words[0] if len(words) == 1 else " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def _numbered(lesions: Sequence[int]) -> str:
+    """Such as ", lesions 1 to 3 and 5"."""
+    if not lesions:
         return ""
-    if len(lesions) == 1:
-        return f"{_LESION}{words[0]}"
-    return ", lesions " + (words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}")
+    return f"{_LESION if len(lesions) == 1 else ', lesions '}{runs_in_words(lesions)}"
 
 
 @dataclass(frozen=True)
@@ -154,8 +187,8 @@ class WrittenNumbers:
             found.append(f"Viable tumour in it, {self.viable_by}: {words}.")
         if self.seen_viable_ml is not None and self.hidden_ml is not None:
             found.append(
-                f"By density alone, as mewm assess reads a CT, {self.seen_viable_ml:.1f} ml of it look viable and "
-                f"{self.hidden_ml:.1f} ml cannot be told, mostly beside Lipiodol, which hides what died."
+                f"By density alone, as mewm assess reads a CT, {self.seen_viable_ml:.1f} ml of the tumour look viable "
+                f"and {self.hidden_ml:.1f} ml cannot be told, mostly beside Lipiodol, which hides what died."
             )
         dense = f"are as dense as Lipiodol ({LIPIODOL_FROM_HU:.0f} HU and more)"
         oil = f"{self.lipiodol_ml_after:.1f} ml of the tumour {dense}"
@@ -165,7 +198,7 @@ class WrittenNumbers:
             oil += f"; {self.lipiodol_outside_ml:.1f} ml of tissue beside its outline became so too"
         found.append(f"{oil}.")
         found.append(
-            "Its longest axial diameter "
+            "The longest axial diameter of any lesion in it "
             f"{change_in_words(self.diameter_mm_before, self.diameter_mm_after, unit='mm', digits=0)}."
         )
         return found

@@ -23,7 +23,7 @@ import numpy as np
 import MeWMLib
 from MeWMLib.cohorts.identity import Identity
 from MeWMLib.core.dicom.packages import package
-from MeWMLib.core.errors import DependencyError, InputError, OutputError, output_error
+from MeWMLib.core.errors import DependencyError, InputError, OutputError, SeriesError, output_error
 from MeWMLib.core.plan import Candidate
 from MeWMLib.core.plan_folder import PlanDocument, PlanFolder
 from MeWMLib.core.sealed import FILES, sha256_of, write_sealed
@@ -44,6 +44,7 @@ from MeWMLib.exchange.measurements import (
     measure_before,
     part_of,
 )
+from MeWMLib.exchange.planned_series import series_of_plan
 from MeWMLib.exchange.report_pdf import write_pdf
 from MeWMLib.exchange.report_sr import OutcomeEntry, SegmentReference, write_report
 from MeWMLib.exchange.segments import BINARY, Drawn, Segment, frame_name, write_segmentation
@@ -219,7 +220,14 @@ class _Writer:
         if settings.reference is None:
             name = hashlib.sha256(np.ascontiguousarray(ct.array).data).hexdigest()[:12]
             return studies.synthetic(ct, name), name
-        study = studies.from_reference(settings.reference, ct, settings.series)
+        try:
+            study = studies.from_reference(settings.reference, ct, settings.series)
+        except SeriesError:
+            # of several series it is the one of the plan that is meant
+            planned = None if settings.series else series_of_plan(settings.reference, self._document)
+            if planned is None:
+                raise
+            study = studies.from_reference(settings.reference, ct, planned)
         if settings.identity is not None:
             study = deidentified(study, settings.identity)
             return study, str(study.header.PatientID)

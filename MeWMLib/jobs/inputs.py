@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MeWMLib.core import io, regions
-from MeWMLib.core.errors import InputError, NoTumourError, PlanSettingsError, TerritoryError
+from MeWMLib.core.errors import InputError, NoTumourError, PlanSettingsError, TerritoryError, UnreadableFileError
 from MeWMLib.core.inputs_used import InputUsed, voxels_sha256
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan import PlanSettings
@@ -53,6 +53,25 @@ class Case:
         return self.labels is not None and bool((self.labels.array == LIVER).any())
 
 
+def require_there(job: Job) -> None:
+    """Refuse a job whose files are missing or whose sample is unknown, before anything else is said of it.
+
+    Raises:
+        UnreadableFileError: there is no such file or folder.
+        SampleError: there is no such sample.
+    """
+    from MeWMLib.cohorts.samples import sample_info
+
+    for entry in kind_of(job.kind).inputs:
+        given = job.inputs.get(entry.name)
+        if not given or entry.type not in _READ:
+            continue
+        if entry.type == "ct" and str(given).startswith(SAMPLE_PREFIX):
+            sample_info(str(given).removeprefix(SAMPLE_PREFIX))
+        elif not Path(given).exists():
+            raise UnreadableFileError(what="There is no such file or folder", given=str(given), remedy="Check the path")
+
+
 def plan_settings(job: Job) -> PlanSettings:
     """The settings of the job, checked; unknown ones are refused by name."""
     return from_plain(PlanSettings, job.settings, "the settings", PlanSettingsError)
@@ -63,6 +82,8 @@ def clinical_of(job: Job) -> Clinical:
     return Clinical.from_json(job.inputs.get("clinical") or {})
 
 
+#: Types of inputs that are read as files.
+_READ = ("ct", "labels", "region", "segments")
 #: Inputs that hold a protocol of the user.
 PROTOCOLS = ("protocol", "mine")
 
@@ -155,12 +176,32 @@ def read_case(job: Job, load_sample: Callable[[str], Any]) -> Case:
 
 
 def read_ct(job: Job, entry: Input) -> Volume:
-    """Read the CT of an input; the phase of one from DICOM is guessed from the image, as an import does."""
+    """Read the CT of an input; the phase of one from DICOM is guessed from the image, as an import does.
+
+    Raises:
+        InputError: it is a simulated volume and no scan.
+        MeWMError: as `core.io.read_volume`.
+    """
     path = Path(job.inputs[entry.name])
-    ct = phase.read_ct(path, series=job.inputs.get(entry.series))
+    ct = _require_scan(phase.read_ct(path, series=job.inputs.get(entry.series)), entry, path.name)
     if path.name.lower().endswith(io.IMAGE_SUFFIXES) and path.is_file():
         return ct
     return replace(ct, phase=phase.guess_phase(ct).phase)
+
+
+def _require_scan(ct: Volume, entry: Input, name: str) -> Volume:
+    """Refuse what shows the outcome of a simulation; a patient who was drawn and not yet treated is let through."""
+    if ct.simulated is None or (ct.simulated.untreated and entry.name == "case"):
+        return ct
+    which = "The scan after treatment" if entry.name == "post" else "The CT"
+    remedy = "Give the scan before treatment that it was simulated from (in a plan folder: pre.nrrd)"
+    if entry.name == "post":
+        remedy = "Give a real CT; `mewm plan` and `mewm simulate` judge what they simulate themselves"
+    raise InputError(
+        what=f"{which} is a simulated one, and shows no patient",
+        given=f"{name}, simulated after {ct.simulated.protocol}",
+        remedy=remedy,
+    )
 
 
 def read_labels(job: Job, name: str, grid: Geometry, notes: list[str] | None = None) -> LabelMap:
@@ -201,7 +242,7 @@ def inputs_used(job: Job, **images: Volume) -> dict[str, InputUsed]:
     found = {}
     for entry in kind_of(job.kind).inputs:
         given = job.inputs.get(entry.name)
-        if given and entry.type in ("ct", "labels", "region", "segments"):
+        if given and entry.type in _READ:
             sample = str(given).startswith(SAMPLE_PREFIX)
             path = None if sample else Path(given)
             found[entry.name] = InputUsed.of(given if path is None else path.name, path, images.get(entry.name))

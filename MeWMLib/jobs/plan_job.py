@@ -102,13 +102,13 @@ class _Work:
 
     @cached_property
     def outside(self) -> tuple[Question, ...]:
-        """What of the case lies outside of what the bundle was trained on; it is said while the job runs, too."""
+        """What of the case lies outside of what the bundle was trained on; said once, beside the result."""
         training = self.world.bundle.manifest.training
         if training is None:
             return ()
         weeks = self.settings.weeks if self.world.simulator.whole else None
-        synthetic = self.case.name == f"{SAMPLE_PREFIX}synthetic"
-        return self.task.asked(question_limits(self.patient, training, self.phase, weeks, synthetic))
+        synthetic = self.case.name == f"{SAMPLE_PREFIX}synthetic" or self.case.ct.simulated is not None
+        return question_limits(self.patient, training, self.phase, weeks, synthetic)
 
     def treated(self) -> TreatmentSummary:
         """What is treated in this session."""

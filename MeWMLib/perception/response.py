@@ -237,10 +237,12 @@ def _diameter(lesion: MeasuredLesion, whole: bool) -> float:
 
 def _told(match: LesionMatch) -> str:
     mine, theirs = (", ".join(map(str, one)) for one in (match.before, match.after))
+    # a bare number could be how many there are
+    after = f"lesion{'s'[: len(match.after) > 1]} {theirs} of the scan after"
     return {
-        MERGED: f"lesions {mine} have merged into {theirs}, "
+        MERGED: f"lesions {mine} have merged into {after}, "
         + ("measured as one" if len(match.after) == 1 else "added up"),
-        SPLIT: f"lesion {mine} has fallen apart into {theirs}, which are added up",
+        SPLIT: f"lesion {mine} has fallen apart into {after}, which are added up",
         GONE: f"lesion {mine} is no longer seen",
     }[match.kind]
 

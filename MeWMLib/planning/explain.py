@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from MeWMLib.core.beside import without
 from MeWMLib.core.plan import Contribution, Pruned
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.planning.search import Allowed
@@ -18,9 +19,9 @@ def contributions(protocol: Protocol, log_risk: Mapping[Protocol, float]) -> tup
     """
     found = []
     for action in protocol.actions:
-        without = log_risk.get(protocol.of_actions(a for a in protocol.actions if a != action))
-        change = None if without is None else log_risk[protocol] - without
-        found.append(Contribution(action.text, without, change))
+        other = log_risk.get(without(protocol, action))
+        change = None if other is None else log_risk[protocol] - other
+        found.append(Contribution(action.text, other, change))
     return tuple(found)
 
 

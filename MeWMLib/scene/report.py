@@ -12,12 +12,22 @@ import jinja2
 from MeWMLib.core.clinical import field_table
 from MeWMLib.core.io import atomic_path
 from MeWMLib.core.liver_function import child_pugh_class
-from MeWMLib.core.outcome_words import growth_lines, interval_note, months_text, order_lines, ratio_text, viable_lines
+from MeWMLib.core.outcome_words import (
+    growth_lines,
+    interval_note,
+    judgements,
+    months_text,
+    order_lines,
+    parts_lines,
+    ratio_text,
+    viable_lines,
+)
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan import Candidate, Plan
 from MeWMLib.core.plan_folder import NAMED, PlanDocument
+from MeWMLib.core.questions import heading
 from MeWMLib.core.structures import VIEW_LEVEL_HU, VIEW_WINDOW_HU
-from MeWMLib.core.written import change_in_words, joined
+from MeWMLib.core.written import change_in_words
 from MeWMLib.scene import charts, search
 from MeWMLib.scene.annotate import png_bytes
 from MeWMLib.scene.pictures import GROUPS, Picture
@@ -152,11 +162,13 @@ def render_report(document: PlanDocument, pictures: Sequence[Picture], notes: Se
         weights=f"Ranked by score: log-risk plus weights ({weights})." if weighed else "Ranked by the log-risk alone.",
         candidates=plan.candidates[:MAX_ROWS],
         standings=plan.standings,
-        judged=joined(best.written.criteria) if best and best.written else (),
+        judged=judgements(document, best) if best else (),
         left_out=max(0, len(plan.candidates) - MAX_ROWS),
         clinical=clinical_rows(document.clinical),
         agents=[(kind, name, space.reasons.get(name, "")) for kind, names in kinds for name in names],
         moved=best.contributions if best else (),
+        parts=parts_lines(best) if best else [],
+        questions_title=heading(document.questions),
         growth=growth_lines(document, MAX_ROWS),
         viable_words=viable_lines(document, best) if best else [],
         written=best.written if best else None,

@@ -280,6 +280,9 @@ def _rivals(patient: Patient, session: Session) -> tuple[Question, ...]:
     order = [int(n) for n in np.argsort(-fed[1:], kind="stable")[:2] + 1]
     if len(order) < 2 or fed[order[1]] < max(1.0, RIVAL * fed[order[0]]):
         return ()
+    # where both are treated, nothing was chosen between them
+    if session.targets is not None or session.percent.get(order[1], 0.0) > 100 * _MOST:
+        return ()
     ml = [float(fed[n]) * patient.ct.geometry.voxel_ml for n in order]
     places = {one.index: f", {one.location.split(';')[0]}" for one in patient.findings.lesions if one.location}
     words = [f"lesion {n} ({volume:.1f} ml{places.get(n, '')})" for n, volume in zip(order, ml, strict=True)]

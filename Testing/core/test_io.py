@@ -268,10 +268,14 @@ def test_two_series_are_listed_and_one_can_be_chosen(tmp_path):
     write_dicom(tmp_path / "a", array, number="4")
     write_dicom(tmp_path / "b", array[:4] + 1, number="9")
     with pytest.raises(
-        SeriesError, match='series 4 "Portal": 5 slices.*series 9 "Portal": 4 slices.*--series'
+        SeriesError, match='(?s)series 4 "Portal": 5 slices.*series 9 "Portal": 4 slices.*--series'
     ) as caught:
         io.read_volume(tmp_path)
     assert "sub-folder" in caught.value.remedy
+    lines = str(caught.value).splitlines()
+    listed = [line.split(",")[0] for line in lines[2:4]]
+    assert listed == ['  series 4 "Portal": 5 slices', '  series 9 "Portal": 4 slices']
+    assert lines[4].startswith("Choose one with --series") and len(lines) == 5
     assert np.array_equal(io.read_volume(tmp_path, series="9").array, array[:4] + 1)
     assert io.read_volume(tmp_path, series="1.2.826.0.1.3680043.2.1125.4").geometry.shape == array.shape
     with pytest.raises(SeriesError, match="no series 5"):
@@ -291,13 +295,13 @@ def test_missing_and_uneven_slices_are_refused(tmp_path):
 def test_stacked_acquisitions_are_refused_and_can_be_split(tmp_path):
     array = ct(shape=(6, 12, 10)).array
     folder = write_dicom(tmp_path, array, places=[0, 2.5, 5] * 2, acquisitions=list("111222"))
-    with pytest.raises(SeriesError, match="Several acquisitions.*acquisition 1: 3.*acquisition 2: 3.*--series 4/1"):
+    with pytest.raises(SeriesError, match="(?s)Several acquisitions.*acquisition 1: 3.*acquisition 2: 3.*--series 4/1"):
         io.read_volume(folder)
     assert np.array_equal(io.read_volume(folder, series="4/2").array, array[3:])
     with pytest.raises(SeriesError, match="no acquisition 3"):
         io.read_volume(folder, series="4/3")
     same = write_dicom(tmp_path / "same", array, places=[0, 2.5, 5] * 2)
-    with pytest.raises(SeriesError, match="4/part1.*4/part2.*series of its own"):
+    with pytest.raises(SeriesError, match="(?s)4/part1.*4/part2.*series of its own"):
         io.read_volume(same)
     assert np.array_equal(io.read_volume(same, series="4/part 2").array, array[3:])
 
@@ -541,7 +545,7 @@ def before_treatment(tmp_path_factory) -> Path:
 @pytest.mark.real_data
 @pytest.mark.slow
 def test_hcc_009_as_dicom_and_as_nifti(before_treatment):
-    with pytest.raises(SeriesError, match="103.*69 slices.*20 slices|20 slices.*69 slices"):
+    with pytest.raises(SeriesError, match="(?s)103.*69 slices.*20 slices|20 slices.*69 slices"):
         io.read_volume(before_treatment)
     found = {number: io.read_volume(before_treatment, series=number) for number in ("103", "4")}
     copy = io.read_volume(DATA / "hcc009_1p5mm" / "HCC_009_pre_portal_1p5mm.nii.gz")

@@ -6,9 +6,10 @@ import pytest
 
 from MeWMLib.core.comparison import Comparison
 from MeWMLib.core.outcome import Risk, TumourChange
-from MeWMLib.core.outcome_words import order_lines
-from MeWMLib.core.plan import Candidate, Plan
+from MeWMLib.core.outcome_words import growth_lines, order_lines, parts_lines, viable_lines
+from MeWMLib.core.plan import Candidate, Contribution, Plan
 from MeWMLib.core.protocol import Protocol
+from Testing.core.plan_data import document
 
 CHANGE = TumourChange(10, 8, 9, 5, 1.0, 40, 38)
 SURE = Comparison(gain=1, error=0.3, spread=0.0, absolute=0.5, level=0.9, measured=True)
@@ -23,11 +24,9 @@ def plan(*risks: float) -> Plan:
 def test_what_cannot_be_told_apart_is_said_with_its_probability() -> None:
     text = " ".join(order_lines(plan(0.0, 0.1, 0.15, 2.0).compared(SURE)))
     chance = SURE.better(Risk((0.0,)), Risk((0.1,)))
-    assert (
-        f"Rank 1 CANNOT BE TOLD APART from ranks 2 to 3: it is truly better than rank 2 with {100 * chance:.0f} %"
-        in text
-    )
-    assert "lies between -0.98 and +0.98 with 95 %" in text and "synthetic patients" in text
+    assert "Rank 1 CANNOT BE TOLD APART from ranks 2 to 3: it is truly better than rank 2" in text
+    assert f"rank 2 with a probability of {100 * chance:.0f} %" in text
+    assert "lies between -0.98 and +0.98 with a probability of 95 %" in text and "synthetic patients" in text
 
 
 def test_a_clear_first_is_said_to_be_one() -> None:
@@ -49,3 +48,53 @@ def test_the_uncertainty_of_a_plan_is_the_whole_one_and_survives_a_file() -> Non
     back = Plan.from_json(made.to_json())
     assert back == made and back.standings == made.standings and len(made.standings) == 2
     assert made.to_json()["standings"][1]["first_is_better"] == made.standings[0].next_is_worse
+
+
+def judged(replicas: tuple[float, ...], *changes: float | None, unseen: float | None = None) -> Candidate:
+    """A protocol of which leaving out a part changes the risk by so much."""
+    names = ("Doxorubicin 50 mg (emulsion)", "Lipiodol 5 ml (emulsion)", "PVA")[: len(changes)]
+    parts = tuple(Contribution(name, None, change) for name, change in zip(names, changes, strict=True))
+    return Candidate(Protocol.parse("Cisplatin + PVA"), Risk(replicas, unseen=unseen), CHANGE, contributions=parts)
+
+
+def test_parts_that_do_nothing_are_said_to_do_nothing() -> None:
+    (line,) = parts_lines(judged((0.0, 0.05, 0.1), -0.03, -0.02, 0.001))
+    assert line.startswith("No part of this protocol changes the prediction by more than 0.03 (log-risk)")
+    assert "its replicas differ (0.10): the prediction does not tell them apart" in line
+    assert parts_lines(judged((0.0, 0.05, 0.1), -0.3, -0.02, 0.001)) == [], "one part counts"
+    assert parts_lines(judged((0.0, 0.05, 0.1), -0.03, None, -0.02)) == [], "of one nobody knows"
+    assert parts_lines(judged((0.0, 0.1))) == []
+    # one replica has no spread of its own
+    assert parts_lines(judged((0.0,), -0.3, unseen=0.4)) != [] and parts_lines(judged((0.0,), -0.3)) == []
+
+
+def test_a_part_without_which_the_risk_is_lower_is_named_without_its_route() -> None:
+    (line,) = parts_lines(judged((0.0, 0.02), -0.3, 0.07, -0.2))
+    assert line == "Without Lipiodol 5 ml (0.07) the predicted log-risk is lower by so much."
+
+
+def test_what_grows_is_a_line_for_a_rank_and_one_for_those_alike() -> None:
+    same, other = replace(CHANGE, volume_ml_after=15.0), replace(CHANGE, volume_ml_after=20.0, viable_ml_after=11.0)
+    made = plan(*(0.1 * n for n in range(4)))
+    changes = (same, other, same, same)
+    moved = [replace(c, tumour_change=change) for c, change in zip(made.candidates, changes, strict=True)]
+    found = growth_lines(document(plan=replace(made, candidates=tuple(moved))), 4)
+    assert [line.split(":")[0] for line in found] == ["Ranks 1 and 3 to 4", "Rank 2"]
+    assert "10.0 to 20.0 ml. The viable tumour" in found[1]
+    assert growth_lines(document(plan=replace(made, candidates=tuple(moved))), 1)[0].startswith("Rank 1:")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            "Cisplatin + Lipiodol 5 ml",
+            "0.13 ml of oil, spread over the tissue, of 5 ml given; in the model the rest is",
+        ),
+        ("Cisplatin + Lipiodol", "0.13 ml of oil, spread over the tissue."),
+        ("Cisplatin + Lipiodol 0.1 ml", "of 0.1 ml given."),
+    ],
+)
+def test_the_oil_that_is_left_stands_beside_what_was_given(given: str, told: str) -> None:
+    candidate = Candidate(Protocol.parse(given), Risk((0.0,)), replace(CHANGE, oil_ml_after=0.13))
+    assert told in viable_lines(document(), candidate)[-1]

@@ -92,6 +92,34 @@ def test_texts_that_are_not_a_protocol(text, error):
         Protocol.parse(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "what", "remedy"),
+    [
+        ("Doxorubicin 50 + Lipiodol 5", "The dose of Doxorubicin has no unit", "Doxorubicin 50 mg"),
+        ("PVA + Lipiodol 10", "The dose of Lipiodol has no unit", "Lipiodol 10 ml"),
+        ("Doxorubicin 50 (emulsion) + PVA", "The dose of Doxorubicin has no unit", "Doxorubicin 50 mg"),
+        ("Doxorubicin 50 g + Lipiodol", "Doxorubicin is dosed in mg", "20 to"),
+        ("adriamycin 50 mg/m2 + Lipiodol", "Doxorubicin is dosed in mg", "in mg"),
+        ("Lipiodol 10 cc", "Lipiodol is dosed in ml", "in ml"),
+        ("Doxorubicin 50 ml", "Doxorubicin is dosed in mg", "in mg"),
+        ("Raltitrexed 0,5 mg + PVA", "comma stands between the digits", "Write 0.5 with a decimal point"),
+        ("Lipiodol 1,5", "comma stands between the digits", "1.5"),
+        ("50 mg Doxorubicin + Lipiodol", "The dose stands before the agent", "Write Doxorubicin 50 mg"),
+        ("10 ml of Lipiodol", "The dose stands before the agent", "Write Lipiodol 10 ml"),
+    ],
+)
+def test_what_is_wrong_with_a_dose_is_named(text, what, remedy):
+    with pytest.raises(ProtocolError) as caught:
+        Protocol.parse(text)
+    assert what in caught.value.what and remedy in caught.value.remedy
+
+
+@pytest.mark.parametrize("text", ["Aspirin 50 + PVA", "Aspirin 50 g", "water 10 ml"])
+def test_an_agent_that_is_unknown_is_told_before_its_dose(text):
+    with pytest.raises(UnknownAgentError):
+        Protocol.parse(text)
+
+
 def test_an_action_space_keeps_drugs_and_embolics_apart():
     space = ActionSpace(("Cisplatin",), ("Lipiodol",), {"Cisplatin": "why", "Lipiodol": "why"}, "guideline")
     assert space.drugs == ("Cisplatin",)

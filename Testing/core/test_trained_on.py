@@ -61,8 +61,12 @@ def test_what_cannot_be_is_refused_by_name(tiny_bundle: Bundle, tmp_path, change
 @pytest.mark.parametrize(
     ("change", "topic", "told"),
     [
-        ({"diameters_mm": [60.0, 191.0, 4.96]}, "diameter", "191 mm; the networks were trained on 5 to 180 mm (1 of 3"),
-        ({"diameters_mm": [4.0]}, "diameter", "is 4 mm"),
+        (
+            {"diameters_mm": [60.0, 191.0, 4.96]},
+            "diameter",
+            "largest lesion is 191 mm (the bundle was trained on 5",
+        ),
+        ({"diameters_mm": [4.0]}, "diameter", "diameter of the lesion is 4 mm (the"),
         ({"tumour_hu": [10.0]}, "density", "10 HU"),
         ({"lesions": 9}, "lesions", "number of lesions is 9"),
         ({"phase": "unknown"}, "phase", "The contrast phase is not known"),
@@ -88,3 +92,18 @@ def test_a_real_patient_is_outside_of_synthetic_ones_and_silence_is_no_limit() -
     assert synthetic.patients == "10 synthetic patients and no real pairs of scans"
     assert outside(None, INSIDE) == () and outside(Training(), INSIDE) == ()
     assert outside(Training(weeks=(3, 9)), replace(INSIDE, weeks=None)) == ()
+
+
+def test_specks_do_not_hide_the_mass_at_the_other_end() -> None:
+    training = Training(diameter_mm=(10, 124), tumour_hu=(49, 162))
+    case = replace(INSIDE, diameters_mm=[144.0, *[1.0] * 34, *[50.0] * 35], tumour_hu=[20.0, 300.0, 200.0, 90.0])
+    size, density = (one for one in outside(training, case) if one.topic in ("limits-diameter", "limits-density"))
+    assert (
+        "The longest axial diameter of the largest lesion is 144 mm (the bundle was trained on 10 to 124 mm); "
+        "34 of 70 lesions are smaller than 10 mm." in size.text
+    )
+    assert size.numbers == {"diameter": 144.0, "from": 10, "to": 124, "above": 1, "below": 34}
+    assert "densest lesion is 300 HU" in density.text
+    assert "2 of 4 lesions are denser than 162 HU; 1 of 4 lesions is less dense than 49 HU." in density.text
+    (low,) = outside(Training(diameter_mm=(10, 124)), replace(INSIDE, diameters_mm=[4.0, 6.0, 30.0]))
+    assert "smallest lesion is 4 mm" in low.text and "2 of 3 lesions are smaller than 10 mm" in low.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from MeWMLib.core.plan import Candidate
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.tissue_labels import read_tissue
 from MeWMLib.core.volume import Geometry, LabelMap, Provenance
-from MeWMLib.core.written import Criterion, Sample, WrittenNumbers, change_in_words, joined
+from MeWMLib.core.written import Criterion, Sample, WrittenNumbers, change_in_words, joined, small_ones
 
 MONTHS = tuple(float(m) for m in range(121))
 
@@ -33,6 +34,20 @@ def test_lesions_that_are_judged_alike_stand_in_one_line() -> None:
     head = "LI-RADS treatment response"
     assert told == ["RECIST 1.1", f"{head}, lesions 1 to 3, 5 to 6 and 9", f"{head}, lesion 4"]
     assert [one.category for one in joined(judged)] == ["SD", None, "LR-TR viable"] and joined([]) == ()
+
+
+def test_specks_share_one_line_and_lesions_that_merged_keep_their_numbers() -> None:
+    head = "LI-RADS treatment response"
+    judged = [
+        Criterion(f"{head}, lesion {n}", ("viable", "nonviable")[n % 2], (f"a piece of {n} mm",)) for n in range(3, 71)
+    ]
+    judged += [Criterion(f"{head}, lesion 1", "viable", ("x",)), Criterion(f"{head}, lesion 2, 71", "viable", ("y",))]
+    assert len(joined(judged)) == 70
+    big, both, rest = joined(judged, small_ones({1: 60.0, 2: 10.0, **dict.fromkeys(range(3, 72), 9.9)}))
+    assert big.name == f"{head}, lesion 1" and both.name == f"{head}, lesions 2 and 71"
+    assert rest.name == f"{head}, lesions 3 to 70 under 10 mm" and rest.category == "nonviable 34, viable 34"
+    (alone,) = joined([Criterion(f"{head}, lesion 4", None, ("dark",))], {4})
+    assert alone.text == f"{head}, lesion 4 under 10 mm: cannot be judged (dark)"
 
 
 def test_what_grows_is_said_to_grow() -> None:
@@ -81,6 +96,8 @@ def test_a_written_volume_says_which_sample_it_is_and_carries_its_numbers() -> N
     text = " ".join(numbers.lines)
     assert "of 3 simulated samples the one nearest to their mean (seed 4)" in text
     assert "tumour GROWS from 10.0 to 12.0 ml" in text and "0.7 ml of tissue beside its outline became so too" in text
+    seen = replace(numbers, seen_viable_ml=6.5, hidden_ml=1.0)
+    assert "6.5 ml of the tumour look viable" in " ".join(seen.lines)
     assert numbers.criteria[0].text == "mRECIST: cannot be judged (no arterial phase)"
     candidate = Candidate(Protocol.parse("Lipiodol"), Risk((0.1,)), TumourChange(1, 1, 1, 1, 1, 1, 1))
     data = {**candidate.to_json(), "written": numbers.to_json()}

@@ -21,8 +21,10 @@ from MeWMLib.core.errors import (
     SeriesError,
     UnreadableFileError,
 )
+from MeWMLib.core.inputs_used import InputUsed
 from MeWMLib.core.io import read_labels, read_volume, write_volume
 from MeWMLib.core.plan_folder import PlanFolder
+from MeWMLib.core.records import to_plain
 from MeWMLib.core.volume import Provenance, Volume
 from MeWMLib.exchange import export as exporting
 from MeWMLib.exchange.attributes import copied, short_text
@@ -291,6 +293,24 @@ def test_one_of_several_acquisitions_is_named(trunk, phantom, make_plan, tmp_pat
     done = export_plan(plan.plan, tmp_path / "out", ExportSettings(reference=dicom, series="4/2"))
     folder = next(p for p in done.folder.iterdir() if p.name.endswith("simulated01_ct"))
     assert sum(1 for _ in folder.iterdir()) == 8
+
+
+def test_of_several_series_the_one_of_the_plan_is_taken(trunk, phantom, make_plan, tmp_path):
+    hu, labels = trunk
+    for number, shift in ((4, 7), (103, 0), (104, 9)):
+        phantom.Series(hu + shift, number=number).write(tmp_path / "scan" / str(number))
+    plan = make_plan(tmp_path / "scan", labels, tmp_path / "plan", series="103")
+    with pytest.raises(SeriesError, match="more than one CT series"):
+        export_plan(plan.plan, tmp_path / "out", ExportSettings(reference=plan.dicom))
+    file = plan.plan / "plan.json"
+    used = to_plain(InputUsed.of("scan", None, read_volume(plan.dicom, "103")))
+    for n, asked in enumerate(({"series": "103"}, {}, {"series": "4"})):
+        file.write_text(json.dumps({**json.loads(file.read_text()), "inputs": {"case": used}, "asked": asked}))
+        done = export_plan(plan.plan, tmp_path / f"out{n}", ExportSettings(reference=plan.dicom))
+        source = pydicom.dcmread(next((plan.dicom / "103").iterdir()))
+        assert done.study == source.StudyInstanceUID
+    with pytest.raises(SeriesError, match="not the one that the plan was computed from"):
+        export_plan(plan.plan, tmp_path / "out", ExportSettings(reference=plan.dicom, series="4"))
 
 
 def changed_scan(phantom, planned, folder, **more):

@@ -55,6 +55,7 @@ class FakeWorld:
     """The interface of `MeWMLib.world.model.WorldModel` over arithmetic."""
 
     device = "cpu"
+    simulator = SimpleNamespace(whole=False)
 
     def __init__(self, bundle: Bundle, mishap: str = "") -> None:
         self.bundle, self.mishap = bundle, mishap

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from MeWMLib.core.errors import SeriesError
-from MeWMLib.jobs.inputs import read_case
+from MeWMLib.core.copies import write_copies
+from MeWMLib.core.errors import InputError, SampleError, SeriesError, UnreadableFileError
+from MeWMLib.core.io import read_volume, write_volume
+from MeWMLib.core.volume import Provenance
+from MeWMLib.jobs.inputs import read_case, read_ct, require_there
 from MeWMLib.jobs.job import Job
+from MeWMLib.jobs.table import kind_of
+from Testing.core.plan_data import write_folder
 
 
 def no_sample(name: str):
@@ -25,7 +33,37 @@ def test_a_case_out_of_a_folder_from_the_archive(phantom, tmp_path):
     assert case.ct.phase == "portal" and case.labels_from == "user" and case.labels_name == "seg.dcm"
     np.testing.assert_array_equal(case.labels.array, truth)
     phantom.Series(phantom.trunk("arterial")[0], number=9).write(folder / "more")
-    with pytest.raises(SeriesError, match=r"series 4: 26 slices.*portal \(.*series 9: .*arterial \(.*--series 4,"):
+    with pytest.raises(SeriesError, match=r"(?s)series 4: 26 slices.*portal \(.*series 9: .*arterial \(.*--series 4,"):
         read_case(Job("plan", {"case": str(folder.parent)}, "out"), no_sample)
     chosen = read_case(Job("segment", {"case": str(folder.parent), "series": "9"}, "out"), no_sample)
     assert chosen.ct.phase == "arterial" and chosen.labels is None
+
+
+def test_a_simulated_volume_is_no_patient(phantom, fake, tmp_path):
+    folder = write_folder(tmp_path / "plan")
+    (copy,) = (name for name in write_copies(folder, "nifti") if Path(name).name == "SIMULATED_01.nii.gz")
+    derived = phantom.Series(
+        phantom.trunk("portal")[0], tags={"SeriesDescription": "SIMULATED A + B", "ImageType": ["DERIVED", "SECONDARY"]}
+    ).write(tmp_path / "dicom")
+    for path in (folder.path / "simulated_01.nrrd", folder.path / copy, derived):
+        for kind, more in (("plan", {}), ("segment", {}), ("simulate", {"protocol": "PVA"}), ("propose", {})):
+            with pytest.raises(InputError, match="is a simulated one") as caught:
+                read_case(Job(kind, {"case": str(path), **more}, "out"), no_sample)
+            assert caught.value.given.startswith(path.name) and "before treatment" in caught.value.remedy
+        # as the scan after treatment it is none, either
+        with pytest.raises(InputError, match="The scan after treatment is a simulated one"):
+            read_ct(Job("assess", {"post": str(path)}), kind_of("assess").input("post"))
+    assert read_volume(derived).simulated is not None, "other code reads it as it is"
+    # a patient who was drawn and not yet treated is one to plan for
+    drawn = replace(fake.small_ct(), simulated=Provenance("none (tumours planted in a real CT)", 1, "w", "ab" * 32))
+    write_volume(drawn, tmp_path / "drawn.nrrd")
+    assert read_case(Job("segment", {"case": str(tmp_path / "drawn.nrrd")}, "out"), no_sample).ct.simulated is not None
+
+
+def test_what_is_not_there_is_said_first(tmp_path):
+    for inputs in ({"case": str(tmp_path / "no.nrrd")}, {"case": "sample:synthetic", "labels": str(tmp_path / "no")}):
+        with pytest.raises(UnreadableFileError, match="no such file"):
+            require_there(Job("plan", inputs, "out"))
+    with pytest.raises(SampleError, match="Unknown sample"):
+        require_there(Job("plan", {"case": "sample:nobody"}, "out"))
+    require_there(Job("plan", {"case": "sample:synthetic", "labels": str(tmp_path)}, "out"))

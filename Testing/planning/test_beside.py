@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from MeWMLib.core.beside import ADD, DROP, REPLACE, Beside, swaps
+from MeWMLib.core.beside import ADD, DROP, REPLACE, Beside, swaps, without
 from MeWMLib.core.outcome import Risk, TumourChange
 from MeWMLib.core.plan import Candidate
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.planning.beside import beside
+from MeWMLib.planning.explain import contributions
 
 MINE = Protocol.parse("Epirubicin 30 mg + Lipiodol 10 ml + Gelatin Sponge")
 FIRST = Protocol.parse("Doxorubicin 50 mg + Cisplatin 50 mg + Lipiodol 12 ml + PVA")
@@ -83,3 +84,17 @@ def test_a_single_agent_has_nothing_to_leave_out() -> None:
     alone = Protocol.parse("PVA")
     pair = beside(alone, _candidate(alone), _Judge(), lambda p: [])
     assert pair.swaps == () and pair.risk_difference == 0 and pair.mine.contributions[0].risk_change is None
+
+
+def test_without_lipiodol_nothing_is_an_emulsion() -> None:
+    emulsion = Protocol.parse("Doxorubicin 50 mg (emulsion) + Lipiodol 10 ml (emulsion) + PVA")
+    drug, oil, beads = emulsion.actions
+    assert without(emulsion, oil).text == "Doxorubicin 50 mg + PVA"
+    assert without(emulsion, beads).text == "Doxorubicin 50 mg (emulsion) + Lipiodol 10 ml (emulsion)"
+    moved = contributions(emulsion, {emulsion: 0.0, without(emulsion, oil): 0.25})
+    assert [(m.part, m.risk_change) for m in moved] == [
+        ("Doxorubicin 50 mg", None),
+        ("Lipiodol 10 ml", -0.25),
+        ("PVA", None),
+    ]
+    assert [m.action for m in moved] == [drug.text, oil.text, beads.text]

@@ -51,6 +51,7 @@ WORSE = {**VALUES, "albumin_g_per_dl": 3.0, "inr": 2.0, "ascites": "mild"}
 AT_LEAST = {"bilirubin_mg_per_dl": 4.5, "albumin_g_per_dl": 2.4, "inr": 2.5}
 #: As `CASES` below: what is known of heart, kidneys, coagulation, bile ducts, tumour and allergies.
 MORE_CASES: list[tuple[str, str, str, dict[str, Any], str, dict[str, Any]]] = [
+    ("beads-with-lipiodol", "note", "Doxorubicin + LC beads + Lipiodol 14 ml", {}, "Doxorubicin + LC beads", {}),
     ("beads-with-another-drug", "warning", "Cisplatin + LC beads", {}, "Doxorubicin + LC beads", {}),
     ("allergy", "forbidden", CIS, {"allergies": ["Cisplatin"]}, ADR, {"allergies": ["Cisplatin"]}),
     ("allergy", "forbidden", CIS, {"allergies": ["platinum"]}, CIS, {"allergies": []}),

@@ -196,7 +196,7 @@ def test_what_moved_the_risk_and_what_was_pruned_is_said(own_plan):
 
     def explain(data):
         data["candidates"][0]["contributions"] = [
-            {"action": "Lipiodol", "risk_without": -0.25, "risk_change": -0.75},
+            {"action": "Lipiodol 5 ml (emulsion)", "risk_without": -0.25, "risk_change": -0.75},
             {"action": "Cisplatin", "risk_without": None, "risk_change": None},
         ]
         data["pruned"] = [
@@ -261,7 +261,7 @@ def test_the_axis_of_the_survival_curves_ends_with_the_curves(axial_plan):
 
 def test_questions_and_a_density_that_is_not_known_are_said(own_plan):
     _page, _reader, text = _render(own_plan)
-    assert "Questions to the labels" not in text and "not known" not in text
+    assert "on this case" not in text and "not known" not in text
 
     def change(data):
         data["findings"]["liver_mean_hu"] = None
@@ -277,7 +277,8 @@ def test_questions_and_a_density_that_is_not_known_are_said(own_plan):
 
     _edit(own_plan, change)
     page, _reader, text = _render(own_plan)
-    assert "Questions to the labels and the scan" in text and "accepted by the user : The liver is on the left." in text
+    assert "Questions that were accepted and warnings on this case" in text
+    assert "accepted by the user : The liver is on the left." in text
     assert "density without tumour not known" in text and "<script>" not in page
 
 

@@ -141,6 +141,13 @@ def test_rivals_are_asked_for_up_to_a_factor_of_two(radii: tuple[float, ...], as
     assert not question_session(treating(patient, Targets.parse("1")), chosen=True)
 
 
+def test_where_both_are_treated_nothing_was_chosen() -> None:
+    near, far = (people(((20, 30, 30), 12.0), ((20, 30, 30 + gap), 12.0)) for gap in (17, 60))
+    assert not question_session(treating(near), chosen=False), "both lie in the cube"
+    assert question_session(treating(far), chosen=False)
+    assert not question_session(treating(far, whole=True), chosen=False), "lesions are simulated whole, wherever"
+
+
 def test_only_what_is_fed_is_a_rival() -> None:
     patient = people(((20, 30, 30), 12.0), ((20, 30, 90), 12.0))
     fed = np.zeros(patient.ct.array.shape, bool)

@@ -228,8 +228,13 @@ def _plain(text: str) -> str:
 
 
 def _list(listed: Sequence[Candidate]) -> str:
+    """One series a line."""
     lines = [one.line for one in listed[:_LISTED]]
-    return "; ".join([*lines, *([f"and {len(listed) - _LISTED} more"] if len(listed) > _LISTED else [])])
+    return "".join(f"\n  {one}" for one in [*lines, *_more(listed)])
+
+
+def _more(listed: Sequence[Candidate]) -> list[str]:
+    return [f"and {len(listed) - _LISTED} more"] if len(listed) > _LISTED else []
 
 
 def _several(
@@ -237,7 +242,8 @@ def _several(
 ) -> SeriesError:
     """The error that lists what could be meant, and what else there is (short or not axial)."""
     seen = [_looked_at(one, look) if n < _LISTED else one for n, one in enumerate(chosen)]
-    best = min((one for one in seen if not one.trouble and not one.stack.fault), key=lambda one: one.rank, default=None)
+    usable = [one for one in seen if not one.trouble and not one.stack.fault and one.stack.simulated is None]
+    best = min(usable, key=lambda one: one.rank, default=None)
     one_series = len({one.first.series for one in seen}) == 1
     acquisitions = all(one.stack.part.startswith("acquisition") for one in seen)
     if one_series:
@@ -253,7 +259,7 @@ def _several(
         remedy += ", or export each phase as a series of its own"
     if not one_series:
         remedy += ", or give the sub-folder of one series"
-    return SeriesError(what=what, given=f"{folder}: {_list([*seen, *more])}", remedy=remedy)
+    return SeriesError(what=what, given=f"{folder}{_list([*seen, *more])}", remedy=remedy)
 
 
 def _looked_at(one: Candidate, look: Callable[[Stack], Phase] | None) -> Candidate:

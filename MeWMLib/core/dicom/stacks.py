@@ -19,6 +19,8 @@ import numpy as np
 from MeWMLib.core.dicom.copies import same_slice, without_copies
 from MeWMLib.core.dicom.order import by_repeats, grid_of, rounds_of
 from MeWMLib.core.dicom.records import SAME_PLACE_MM, SliceRecord, in_order, normal_of, places_of
+from MeWMLib.core.marks import provenance_of_series
+from MeWMLib.core.volume import Provenance
 
 #: A stack of fewer slices, or a shorter one, shows no liver: scouts, bolus tracking, single captures.
 MIN_SLICES, MIN_EXTENT_MM = 8, 60.0
@@ -79,6 +81,12 @@ class Stack:
         number = f"series {first.series_number}" if first.series_number else "a series without number"
         part = f", {self.part}" if self.part else ""
         return f"{number}{part}, {len(self.slices)} slice{'s' if len(self.slices) > 1 else ''}"
+
+    @property
+    def simulated(self) -> Provenance | None:
+        """By what it was simulated, as far as headers say it; None for a scan."""
+        first = self.slices[0]
+        return provenance_of_series(first.file.description, first.image_type)
 
     @property
     def extent_mm(self) -> float:

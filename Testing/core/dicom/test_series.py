@@ -225,8 +225,8 @@ def test_copies_are_dropped_and_a_name_for_two_slices_is_refused(phantom, hu, tm
 
 def listed(error: MeWMError) -> dict[str, str]:
     """What to type for every line of a list, and the line."""
-    text = error.given.partition(": ")[2]
-    return {re.match(r"series ([^\s,:]+)", line)[1]: line for line in text.split("; ")}
+    lines = error.given.split("\n")[1:]
+    return {re.match(r"  series ([^\s,:]+)", line)[1]: line for line in lines}
 
 
 @pytest.mark.parametrize("same", [True, False])
