@@ -11,11 +11,15 @@
 # make bench-simulation   seconds of one simulation against 200-step DDPM of the paper's size (minutes)
 # make bench-click   from a click in the module to the overlay against another build (BASELINE=worktree; minutes)
 # make screenshots   pictures of the panels with a real CT, for README and docs (minutes)
+# make reverts   take each mend of the module away and see its test fail (half an hour; MENDS="words of clauses")
 # make translations   bring Resources/Translations up to date with the texts of the module
 # make bench-reading   reading a CT against SimpleITK's own readers, seconds and memory (minutes)
 # make bench-dicom   exporting a plan as DICOM against pydicom alone, seconds and memory (minutes)
 # make test-pacs   install Orthanc, DCMTK and validators (Debian, root), then the tests of DICOM and PACS
 # make properties   200,000 damaged inputs against the readers, and a table (INPUTS=..., SEED=...)
+# make soak    four users, 200 jobs, server and worker killed five times each, with the real networks (hours)
+# make fuzz    5,000 requests to a server that nobody means (REQUESTS=..., SEED=...)
+# make bench-server   ten clients with ten jobs each against the same jobs in one warm process (minutes)
 # make docs    write the measured figures of Resources/Results into README, docs and model card
 # make clean   remove what was made, but for .venv (make distclean removes that too)
 
@@ -48,7 +52,7 @@ STAMP_ENV := $(VENV)/.made
 STAMP_DEMO := $(VENV)/.installed-scene
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test test-pacs pacs quick lint docs properties bench bench-survival bench-simulation bench-segmentation bench-reading bench-dicom bench-click host lists screenshots translations clean distclean
+.PHONY: demo test test-pacs pacs quick lint docs properties bench bench-plan bench-survival bench-simulation bench-segmentation bench-reading bench-dicom bench-click bench-server soak fuzz host lists reverts screenshots translations clean distclean
 
 demo: $(STAMP_DEMO)
 	$(BIN)/mewm plan sample:$(SAMPLE) --out $(OUT)
@@ -72,6 +76,9 @@ bench-simulation: $(STAMP_DEV)
 bench-segmentation: $(STAMP_DEV)
 	$(BIN)/python Testing/benchmarks/segmentation.py
 
+bench-plan: $(STAMP_DEV)
+	$(BIN)/python Testing/benchmarks/plan.py --baseline $(BASELINE)
+
 bench-reading: $(STAMP_DEV)
 	$(BIN)/python Testing/benchmarks/reading.py
 
@@ -83,8 +90,10 @@ bench-dicom: $(STAMP_DEV)
 
 # a PACS and other readers for the tests; they are started on loopback alone, and never as services
 pacs: $(STAMP_DEV)
-	apt-get install -y --no-install-recommends orthanc orthanc-dicomweb dcmtk dicom3tools
+	apt-get install -y --no-install-recommends orthanc orthanc-dicomweb dcmtk dicom3tools chromium
+	command -v npm >/dev/null || apt-get install -y --no-install-recommends npm
 	$(PIP) install "dcmqi>=1.5"
+	npm install --prefix Testing/exchange/viewer --no-save --no-audit --no-fund --no-package-lock --ignore-scripts
 
 test-pacs: pacs
 	$(BIN)/python -m pytest Testing/exchange
@@ -94,12 +103,27 @@ SEED ?= 1
 properties: $(STAMP_DEV)
 	$(BIN)/python Testing/properties/run.py --inputs $(INPUTS) --seed $(SEED) --processes 2
 
+REQUESTS ?= 5000
+fuzz: $(STAMP_DEV)
+	PYTHONPATH=. $(BIN)/python -m Testing.jobs.fuzz --requests $(REQUESTS) --seed $(SEED)
+
+SOAK ?=
+soak: $(STAMP_DEV)
+	PYTHONPATH=. $(BIN)/python -m Testing.jobs.soak --seed $(SEED) $(SOAK)
+
+bench-server: $(STAMP_DEV)
+	PYTHONPATH=. $(BIN)/python -m Testing.benchmarks.server --memory-jobs 500
+
 BASELINE ?= ../baseline
 bench-click: $(STAMP_DEV)
 	$(BIN)/python Testing/benchmarks/click_to_overlay.py --baseline $(BASELINE)
 
 screenshots: $(STAMP_DEV) demo
 	$(BIN)/python Testing/slicer_module/screenshots.py $(OUT)
+
+MENDS ?=
+reverts: $(STAMP_DEV)
+	$(BIN)/python Testing/slicer_module/reverts.py $(MENDS)
 
 translations: $(STAMP_DEV)
 	$(BIN)/python Testing/slicer_module/translations.py

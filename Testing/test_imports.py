@@ -19,16 +19,38 @@ VERBS = ("perception", "policy", "dynamics", "survival", "planning")
 PRODUCT = ("core", *VERBS, "world", "rendering", "cohorts", "jobs", "exchange", "scene", "cli")
 
 #: The client of a server, and what the fronts may know of jobs.
-REMOTE = ("jobs.remote", "jobs.remote_http", "jobs.remote_files", "jobs.inputs")
+REMOTE = ("jobs.remote", "jobs.remote_http", "jobs.remote_files", "jobs.remote_upload", "jobs.inputs")
 FRONTS = (
     "jobs.table",
     "jobs.job",
+    "jobs.known",
     "jobs.processes",
     "jobs.runner",
     "jobs.warm",
     "jobs.wire",
     "jobs.server_token",
     *REMOTE,
+)
+
+#: What a server consists of, and what its parts share with the others.
+SERVER = (
+    "jobs.fair_queue",
+    "jobs.job",
+    "jobs.processes",
+    "jobs.runner",
+    "jobs.server_files",
+    "jobs.server_guard",
+    "jobs.server_jobs",
+    "jobs.server_limits",
+    "jobs.server_notes",
+    "jobs.server_slots",
+    "jobs.server_state",
+    "jobs.server_upload",
+    "jobs.server_users",
+    "jobs.server_work",
+    "jobs.store",
+    "jobs.table",
+    "jobs.wire",
 )
 
 #: Room to the rooms that it may import; its own is always allowed. The longest prefix of a module's name decides.
@@ -45,18 +67,36 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "jobs.job": ("core", "jobs.table"),
     "jobs.inputs": ("core", "jobs.job", "jobs.table", "perception.phase"),
     "jobs.processes": ("core",),
-    "jobs.runner": ("core", "jobs.job", "jobs.processes"),
+    "jobs.store": ("core",),
+    "jobs.known": ("core", "jobs.job", "jobs.store"),
+    "jobs.runner": ("core", "jobs.job", "jobs.known", "jobs.processes"),
     "jobs.warm": ("core", "jobs.job", "jobs.processes", "jobs.runner"),
     "jobs.wire": ("core", "jobs.job", "jobs.table"),
     "jobs.server_token": ("core",),
-    "jobs.server_jobs": ("core", "jobs.job", "jobs.table", "jobs.processes", "jobs.runner", "jobs.wire"),
-    "jobs.server": ("core", "jobs.job", "jobs.server_jobs", "jobs.server_token", "jobs.wire"),
+    # the parts of the server; no front but `mewm serve` and `mewm token` knows them
+    "jobs.confine": (),
+    "jobs.fair_queue": ("core", "jobs.store"),
+    "jobs.nrrd_grammar": ("core",),
+    "jobs.server_limits": ("core", "jobs.runner"),
+    "jobs.server_notes": ("core",),
+    "jobs.server_users": ("core",),
+    "jobs.server_files": ("core", "jobs.job", "jobs.nrrd_grammar", "jobs.table", "jobs.wire"),
+    "jobs.server_slots": ("core", "jobs.confine", "jobs.job", "jobs.runner", "jobs.store", "jobs.warm"),
+    **dict.fromkeys(
+        ("jobs.server_work", "jobs.server_jobs", "jobs.server_guard", "jobs.server_upload", "jobs.server_state"),
+        ("core", *SERVER),
+    ),
+    "jobs.server": ("core", *SERVER),
+    "jobs.server_check": ("core", *SERVER, "jobs.server"),
     "jobs.remote_http": ("core", "jobs.job", "jobs.wire"),
     "jobs.remote_files": ("core", "cohorts.samples", "jobs.inputs", "jobs.job", "jobs.table", "jobs.wire"),
-    "jobs.remote": ("core", "jobs.job", "jobs.runner", "jobs.wire", *REMOTE),
-    # what a simulated lesion consists of and how it has responded is measured as on a scan; the key of opaque ids
+    "jobs.remote_upload": ("core", "jobs.remote_http", "jobs.wire"),
+    "jobs.remote": ("core", "jobs.job", "jobs.known", "jobs.runner", "jobs.wire", *REMOTE),
+    # what a simulated lesion consists of and how it has responded is measured as on a scan; the key of opaque ids; its
+    # own process speaks as a worker does
     "exchange": (
         "core",
+        "jobs.job",
         "perception.response",
         "perception.response_lesions",
         "perception.viability",
@@ -66,7 +106,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "cli": ("core", *FRONTS, "scene", "policy", "cohorts.samples", "exchange", "cohorts.identity"),
     # what it verifies is measured again, without any network
     "cli.verify": ("core", *FRONTS, "exchange", "jobs.verification", "jobs.verified_numbers", "jobs.rerun"),
-    "cli.serve": ("core", *FRONTS, "jobs.server", "jobs.server_jobs"),
+    "cli.serve": ("core", *FRONTS, *SERVER, "jobs.server", "jobs.server_check"),
+    "cli.token": ("core", "jobs.server_users"),
     "lab": PRODUCT,
 }
 #: What the Slicer module may import of the package; it is no part of it and lives in Slicer's process.
@@ -102,9 +143,24 @@ TORCH_FREE = (
     "jobs.runner",
     "jobs.warm",
     "jobs.wire",
+    "jobs.confine",
+    "jobs.fair_queue",
+    "jobs.known",
+    "jobs.nrrd_grammar",
     "jobs.server",
+    "jobs.server_check",
+    "jobs.server_files",
+    "jobs.server_guard",
     "jobs.server_jobs",
+    "jobs.server_limits",
+    "jobs.server_notes",
+    "jobs.server_slots",
+    "jobs.server_state",
     "jobs.server_token",
+    "jobs.server_upload",
+    "jobs.server_users",
+    "jobs.server_work",
+    "jobs.store",
     "jobs.rerun",
     "jobs.verification",
     "jobs.verified_numbers",

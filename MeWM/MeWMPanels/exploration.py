@@ -63,8 +63,8 @@ class ExplorationPanel(Panel):
     def show_candidates(self, candidates):
         """Show what the search has so far."""
         self.candidates = tuple(candidates)
-        rows, tips = [ranks.row_of(c) for c in self.candidates], [ranks.tip_of(c) for c in self.candidates]
-        fill_table(self.ui.rankTable, ranks.titles(), rows, tips, 1, ranks.title_tips())
+        titles, title_tips, rows = ranks.table_of(self.candidates)
+        fill_table(self.ui.rankTable, titles, rows, [ranks.tip_of(c) for c in self.candidates], 1, title_tips)
         self._show_label()
 
     def _row(self):
@@ -96,6 +96,8 @@ class ExplorationPanel(Panel):
         outdated = "" if self.front.desk.busy or self.parameters is None else self.front.comparison_outdated
         if self.candidates and outdated:
             text = sentences(_("Outdated: {reason}").format(reason=outdated), text)
+        if self.candidates:
+            text = sentences(ranks.ranked_by(ranks.by_score(self.candidates)), text)
         self.ui.rankLabel.setText(text)
         searched = comparison is not None and comparison.node("search chart") is not None
         self.enable_each(

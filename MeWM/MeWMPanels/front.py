@@ -29,6 +29,7 @@ from MeWMPanels.segmentation import SegmentationPanel
 from MeWMPanels.setup import SetupPanel
 from MeWMPanels.simulation import SimulationPanel
 from MeWMPanels.tasks import Tasks
+from MeWMPanels.turns import Turns
 from MeWMPanels.views import Views
 
 
@@ -59,11 +60,10 @@ class Front:
         #: The step that is next; its panel unfolds when it becomes that.
         self._next = ""
         self.keys = Keys(self)
-        self._timer = qt.QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(0)
-        self._timer.timeout.connect(self.refresh)
+        self._turns = Turns(self._follow, self._unfold_next)
         self._build(layout)
+        # while a job runs, most of what it tells changes nothing elsewhere
+        self.desk.on_progress = lambda: self.refresh_soon(self.progress)
         self.tasks = Tasks(
             self.desk,
             lambda: self.parameters,
@@ -161,7 +161,7 @@ class Front:
             if self.desk.busy and not was_busy:
                 self.desk.end()
             self.messages.show(error)
-        self.refresh()
+        self.refresh_soon()
 
     def set_parameters(self, parameters):
         """Show another parameter node, or none (the scene is being closed)."""
@@ -243,19 +243,32 @@ class Front:
         pack = self.parameters.view
         return pack.fade, pack.outlines, pack.surfaces, pack.map, pack.layout
 
-    def refresh_soon(self):
-        """Show the state when Qt has time for it; many changes make one refresh."""
-        self._timer.start()
+    def refresh_soon(self, *panels):
+        """Show the state in some panels, or in all, when Qt has time for it; many changes make one refresh."""
+        self._turns.add(panels or self.panels)
 
-    def refresh(self):
-        """Show the state in all panels."""
-        if self._refreshing or self.parameters is None:
-            return
-        self._refreshing = True
+    @property
+    def settled(self):
+        """True if all panels show the state as it is."""
+        return self._turns.settled
+
+    def _follow(self):
+        """What every refresh begins with; False where there is nothing to show."""
+        if self.parameters is None:
+            return False
         self._banner.setStyleSheet(f"color: {ink(WARNING)}; padding: 6px;")  # the style may have changed
         self._ct.follow()
         self._edits.follow(self.parameters.segmentation)
+        return True
+
+    def refresh(self):
+        """Show the state in all panels at once."""
+        if self._refreshing or self.parameters is None:
+            return
+        self._refreshing = True
+        self._turns.clear()
         try:
+            self._follow()
             for panel in self.panels:
                 panel.refresh()
             self._unfold_next()
@@ -367,7 +380,7 @@ class Front:
         self._guard.close()
         self.keys.close()
         self.desk.poller.stop()
-        self._timer.stop()
+        self._turns.stop()
 
 
 def fold_around(widget, title, open_at_first):

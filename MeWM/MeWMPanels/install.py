@@ -30,7 +30,9 @@ FOR_PANELS = {
 FOR_WORKER = {"cc3d": "connected-components-3d>=3.12", "monai": "monai>=1.4"}
 #: The report needs these; everything else works without them.
 FOR_REPORT = {"jinja2": "jinja2>=3.1", "matplotlib": "matplotlib>=3.8"}
-REQUIREMENTS = FOR_PANELS | FOR_WORKER | FOR_REPORT
+#: DICOM is written with it.
+FOR_DICOM = {"highdicom": "highdicom>=0.23"}
+REQUIREMENTS = FOR_PANELS | FOR_WORKER | FOR_REPORT | FOR_DICOM
 TORCH, TORCH_VERSION = "torch", ">=2.4"
 #: Packages that require PyTorch themselves: pip would install one with them.
 ON_TORCH = ("monai",)

@@ -51,6 +51,8 @@ class JobDesk:
         #: Called before a task that needs a runner begins; it may ask the user and raises to refuse.
         self.before_jobs = lambda: None
         self.on_change, self.on_error = on_change, on_error
+        #: Called where a job tells how far it is, and nothing else has changed.
+        self.on_progress = on_change
         self.state = State()
         self.poller = Poller()
         self._runner = None
@@ -238,4 +240,4 @@ class JobDesk:
                 on_event(event)
             except MeWMError as error:
                 self.say(str(error))
-        self.on_change()
+        self.on_progress()

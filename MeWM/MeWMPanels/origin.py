@@ -102,16 +102,41 @@ class Watch:
         self._poller.run(lambda: Origin.of(*held.read()), done, lambda _error: done(None))
 
 
+class Judged:
+    """What the judgement of a CT after treatment was made of; it lives as long as its scene is open.
+
+    Args:
+        parameters: the typed parameter node, as it is when the job begins.
+
+    Attributes:
+        origin: of CT, segmentation and clinical data; known when the task has read them.
+    """
+
+    def __init__(self, parameters):
+        self._after, self.origin = _times_of(parameters.post_ct), Origin()
+
+    def reasons(self, watch, parameters):
+        """Why it is outdated, as sentences; none where it is not."""
+        found = watch.reasons(parameters, self.origin, clinical=True)
+        if _times_of(parameters.post_ct) != self._after:
+            found.append(_("The CT after treatment is another one now, or has changed since."))
+        return found
+
+
+def _times_of(ct):
+    """Id, grid and modification time of a volume; nothing for none."""
+    if ct is None:
+        return ()
+    image, matrix = ct.GetImageData(), vtk.vtkMatrix4x4()
+    ct.GetIJKToRASMatrix(matrix)
+    scalars = image.GetPointData().GetScalars() if image is not None else None
+    cells = tuple(matrix.GetElement(row, column) for row in range(4) for column in range(4))
+    return ct.GetID(), ct.GetTransformNodeID(), cells, scalars.GetMTime() if scalars is not None else 0
+
+
 def times(parameters):
     """Ids, grids and modification times of the voxels that are chosen; equal as long as nothing has changed."""
-    ct, node = parameters.ct, parameters.segmentation
-    found = []
-    if ct is not None:
-        image, matrix = ct.GetImageData(), vtk.vtkMatrix4x4()
-        ct.GetIJKToRASMatrix(matrix)
-        scalars = image.GetPointData().GetScalars() if image is not None else None
-        cells = tuple(matrix.GetElement(row, column) for row in range(4) for column in range(4))
-        found += [ct.GetID(), ct.GetTransformNodeID(), cells, scalars.GetMTime() if scalars is not None else 0]
+    node, found = parameters.segmentation, [*_times_of(parameters.ct)]
     if node is not None:
         found += [node.GetID(), node.GetTransformNodeID()]
         for segment_id in (parameters.liver_segment, parameters.tumour_segment):

@@ -9,12 +9,15 @@ import slicer
 from slicer.i18n import tr as _
 
 from MeWMLib.core.written import judged_lesions
-from MeWMPanels import ranks, results
+from MeWMPanels import dicom_export, ranks, results
 from MeWMPanels.ink import BAD, inked
 from MeWMPanels.mine import MineSection
 from MeWMPanels.panel import Panel, fill_combo, show_text
 from MeWMPanels.reports import folder_in
 from MeWMPanels.views import rank_of
+
+#: Where the user's settings say that the details are unfolded.
+_DETAILS, _OPEN = "MeWM/OutcomeDetails", "open"
 
 
 class OutcomePanel(Panel):
@@ -23,15 +26,23 @@ class OutcomePanel(Panel):
     ui_name = "Outcome"
 
     def setup(self):
-        self._assessment = self._report = ""
+        self._assessment = self._report = self._exported = ""
+        #: Tells whether the assessment still holds.
+        self._judged = None
         self.mine = MineSection(self.front, self.ui.mineWidget)
         self.ui.keysLabel.setText(self.front.keys.help)
+        settings = slicer.app.userSettings()
+        self.ui.detailsFold.collapsed = settings.value(_DETAILS) != _OPEN
+        self.ui.detailsFold.contentsCollapsed.connect(
+            lambda folded: settings.setValue(_DETAILS, "" if folded else _OPEN)
+        )
         self.on_choice(comparisonBox=self._choose_comparison, rankBox=self._choose_rank)
         self.ui.flickerBox.toggled.connect(self._flicker)
         self.on_click(
             lesionButton=lambda: self.front.go_to_lesion(),
             curvesButton=lambda: self.front.comparison.show_chart("survival chart"),
             reportButton=self._write_report,
+            exportButton=lambda: dicom_export.export(self.front, self.widget, self._show_exported),
             assessButton=lambda: self.front.tasks.assess(self._show_assessment),
         )
 
@@ -67,7 +78,11 @@ class OutcomePanel(Panel):
 
         self.front.tasks.report(comparison, folder_in(chosen, comparison.id), show)
 
-    def _show_assessment(self, result):
+    def _show_exported(self, text):
+        self._exported = text
+        self.refresh()
+
+    def _show_assessment(self, result, judged):
         low, high = result["risk_interval"] or (0.0, 0.0)
         risk, median = result["risk"], result["median_survival_months"]
         self._assessment = _(
@@ -80,11 +95,13 @@ class OutcomePanel(Panel):
             median=_("{n:.1f} months").format(n=median) if median is not None else _("not reached"),
         )
         self._assessment += "\n" + "\n".join(_response_lines(result))
+        self._judged = judged
         self.refresh()
 
     def forget(self):
         """The scene was closed."""
-        self._assessment = self._report = ""
+        self._assessment = self._report = self._exported = ""
+        self._judged = None
         self.mine.forget()
         self.ui.flickerBox.setChecked(False)
 
@@ -98,9 +115,10 @@ class OutcomePanel(Panel):
         fill_combo(ui.rankBox, [(c.rank, self._rank_text(c, kept)) for c in candidates], shown)
         candidate = next((c for c in candidates if c.rank == shown), None)
         nothing = _("Nothing has been simulated yet: press Simulate or Explore protocols.")
+        seed = comparison.document.seed if comparison else ""
         text = ranks.summary_of(comparison.document, candidate) if candidate else nothing
-        if candidate:
-            text += "".join(f"<br>{line}" for line in ranks.facts_of(comparison.document, candidate))
+        ui.detailsLabel.setText(ranks.details_of(comparison.document, candidate, seed) if candidate else "")
+        ui.detailsFold.setVisible(candidate is not None)
         outdated = self.front.comparison_outdated
         if candidate and outdated:
             badge = _("Outdated: {reason}").format(reason=outdated)
@@ -120,10 +138,18 @@ class OutcomePanel(Panel):
             curvesButton=reason or ("" if chart else _("There are no survival curves")),
             assessButton=self.front.cannot_simulate or post,
             reportButton=self.front.busy or reason,
+            exportButton=self.front.busy or reason,
         )
         self.mine.refresh()
         show_text(ui.reportLabel, self._report)
-        show_text(ui.assessLabel, self._assessment)
+        show_text(ui.exportLabel, self._exported)
+        show_text(ui.assessLabel, self._assessment_now())
+
+    def _assessment_now(self):
+        """What the real CT told, with a badge where it was computed from something else than what is chosen now."""
+        outdated = " ".join(self._judged.reasons(self.front.watch, self.parameters)) if self._judged else ""
+        badge = _("Outdated: {reason}").format(reason=outdated) + "\n" if outdated else ""
+        return badge + self._assessment
 
     def _title(self, comparison):
         title = comparison.title

@@ -4,15 +4,18 @@ from html import escape
 
 from slicer.i18n import tr as _
 
-from MeWMLib.core.outcome_words import months_text, order_lines, viable_lines, written_lines
+from MeWMLib.core.outcome_words import apart_line, months_text, order_lines, viable_lines, written_lines
 from MeWMPanels.ink import QUIET, WARNING, inked
+from MeWMPanels.words import sentences
 
 
-def _columns():
+def _columns(by_score):
     """Title of a column, what it means (for its tool tip), and the cell of a candidate."""
+    score = (_("Score"), ranked_by(True), lambda c: f"{c.utility:+.2f}")
     return (
         (_("Rank"), _("1 is the best"), lambda c: str(c.rank)),
         (_("Protocol"), _("Kind of protocol, and agents with doses"), lambda c: c.described),
+        *([score] if by_score else []),
         (_("Log-risk"), _("0 is the average patient; lower is better"), lambda c: f"{c.risk.log_risk:+.2f}"),
         (
             _("Hazard"),
@@ -36,19 +39,26 @@ def _columns():
     )
 
 
-def titles():
-    """Titles of the columns."""
-    return tuple(title for title, _tip, _cell in _columns())
+def table_of(candidates):
+    """Titles of the columns, what they mean, and the rows."""
+    columns = _columns(by_score(candidates))
+    titles, tips, cells = zip(*columns, strict=True)
+    return titles, tips, [tuple(cell(candidate) for cell in cells) for candidate in candidates]
 
 
-def title_tips():
-    """What the columns mean."""
-    return tuple(tip for _title, tip, _cell in _columns())
+def by_score(candidates):
+    """True where weights of the plan make a score that ranks in place of the log-risk."""
+    return bool(candidates) and all(candidate.utility is not None for candidate in candidates)
 
 
-def row_of(candidate):
-    """The cells of one row."""
-    return tuple(cell(candidate) for _title, _tip, cell in _columns())
+def ranked_by(score):
+    """One sentence: what the order goes by."""
+    if score:
+        return _(
+            "Ranked by score, lowest first: the log-risk and what the weights of the search add, such as for warnings "
+            "and for agents beyond two."
+        )
+    return _("Ranked by log-risk, lowest first.")
 
 
 def span_of(risk):
@@ -87,8 +97,7 @@ def _tumour_lines(candidate):
     change, written = candidate.tumour_change, candidate.written
     text = _(
         "All tumour in the scan, mean of the replicas: {volume:.1f} \u2192 {volume_after:.1f} ml, "
-        "viable {viable:.1f} \u2192 {viable_after:.1f} ml ({percent:+.0f} %), "
-        "longest diameter {diameter:.0f} \u2192 {diameter_after:.0f} mm"
+        "viable {viable:.1f} \u2192 {viable_after:.1f} ml ({percent:+.0f} %)"
     )
     yield text.format(
         volume=change.volume_ml_before,
@@ -96,8 +105,6 @@ def _tumour_lines(candidate):
         viable=change.viable_ml_before,
         viable_after=change.viable_ml_after,
         percent=change.viable_change_percent,
-        diameter=change.diameter_mm_before,
-        diameter_after=change.diameter_mm_after,
     )
     tissue = change.lipiodol_ml_after if written is None else written.lipiodol_ml_after
     if tissue is not None:
@@ -108,26 +115,47 @@ def _tumour_lines(candidate):
         yield inked(WARNING, escape(text))
 
 
-def facts_of(document, candidate):
-    """Which viable number the risk used, how long after treatment the picture is, and what lies outside the limits."""
-    order = order_lines(document.plan) if candidate.rank == 1 else []
-    lines = [*viable_lines(document, candidate), *order, document.numbers.picture]
-    return [*map(escape, lines), *(inked(WARNING, escape(one.text)) for one in document.outside)]
-
-
 def summary_of(document, candidate):
-    """Some sentences in HTML."""
-    missing = ""
-    if candidate.unjudged:
-        missing = _("Cannot be judged: {missing}").format(missing=escape(candidate.unjudged_text))
+    """What is looked at first, in HTML: protocol, risk, whether it is told apart, tumour, criteria, and what warns."""
+    warnings = [*map(escape, candidate.tumour_change.growth)]
+    warnings += [f"{escape(w.severity)}: {escape(w.reason)}" for w in candidate.warnings]
+    if document.outside:
+        text = _("Outside of what the model was trained on, in {n} points: see Details.")
+        warnings.append(text.format(n=len(document.outside)))
     lines = [
         f"<b>{escape(candidate.protocol.text)}</b>",
         _risk_line(candidate.risk),
-        _("Predicted median survival: {time}").format(time=months_text(candidate.risk)),
-        *_tumour_lines(candidate),
-        *map(escape, written_lines(document, candidate)),
-        *(inked(WARNING, f"{escape(w.severity)}: {escape(w.reason)}") for w in candidate.warnings),
-        *([inked(WARNING, missing)] if missing else []),
-        inked(QUIET, _("Simulated; research use only. Seed {seed}.").format(seed=document.seed)),
+        escape(apart_line(document.plan)),
+        next(_tumour_lines(candidate)),
+        sentences(*_judged(candidate)),
+        *(inked(WARNING, line) for line in warnings),
     ]
-    return "<br>".join(lines)
+    return "<br>".join(filter(None, lines))
+
+
+def _judged(candidate):
+    """RECIST and mRECIST of the simulated outcome, without their reasons."""
+    for one in candidate.written.criteria if candidate.written is not None else ():
+        if one.name in ("RECIST 1.1", "mRECIST"):
+            text = _("Simulated {criterion}: {category}.") if one.category else _("Simulated {criterion}: not judged.")
+            yield text.format(criterion=escape(one.name), category=escape(one.category or ""))
+
+
+def details_of(document, candidate, seed):
+    """The rest, in HTML: survival, what was measured in which image, how sure the order is, what is not known."""
+    growth = {inked(WARNING, escape(text)) for text in candidate.tumour_change.growth}
+    missing = ""
+    if candidate.unjudged:
+        missing = inked(WARNING, _("Cannot be judged: {missing}").format(missing=escape(candidate.unjudged_text)))
+    order = order_lines(document.plan) if candidate.rank == 1 else []
+    facts = [*viable_lines(document, candidate), *order, document.numbers.picture]
+    lines = [
+        _("Predicted median survival: {time}").format(time=months_text(candidate.risk)),
+        *(line for line in list(_tumour_lines(candidate))[1:] if line not in growth),
+        *map(escape, written_lines(document, candidate)),
+        missing,
+        *(escape(line) for line in facts if line != apart_line(document.plan)),
+        *(inked(WARNING, escape(one.text)) for one in document.outside),
+        inked(QUIET, _("Simulated; research use only. Seed {seed}.").format(seed=seed)),
+    ]
+    return "<br>".join(filter(None, lines))

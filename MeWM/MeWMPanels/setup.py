@@ -19,6 +19,8 @@ class SetupPanel(Panel):
         self.on_click(importButton=self._import_bundle, removeButton=self._remove_bundle, installButton=self.install)
         self.on_click(checkButton=self._check, copyButton=self._copy)
         self._found = None
+        #: Models and missing packages, which are looked for on the disk.
+        self._there = None
         # without a desk, that is where packages are missing, there is no poller yet
         self._poller = self.front.desk.poller if self.front.desk is not None else Poller()
         self.server = ServerSection(self)
@@ -75,7 +77,11 @@ class SetupPanel(Panel):
     def refresh(self):
         ui, away = self.ui, self.server.chosen
         chosen = self.parameters.computer.bundle if self.parameters is not None else ""
-        found, imported = self._bundles()
+        busy = _("A job is running") if self.front.desk is not None and self.front.desk.busy else ""
+        if self._there is None or not busy:
+            # nothing is installed or imported while a job runs
+            self._there = (*self._bundles(), install.missing_for_worker())
+        found, imported, lacking = self._there
         info, names = self.server.info if away else None, found
         if away:
             # the models of a server are known once it was tested
@@ -88,7 +94,6 @@ class SetupPanel(Panel):
         ui.bundleLabel.setText(_("No model is installed. Press Import model... and choose a bundle."))
         ui.bundleLabel.setVisible(not found and not away)
         self.server.refresh()
-        lacking = install.missing_for_worker()
         ui.packagesLabel.setText(
             _("Missing packages: {names}").format(names=", ".join(lacking))
             if lacking
@@ -96,7 +101,6 @@ class SetupPanel(Panel):
         )
         if self._found is not None:
             ui.systemLabel.setText("\n".join(about.lines(self._found, self.front.messages.cause)))
-        busy = _("A job is running") if self.front.desk is not None and self.front.desk.busy else ""
         remote = _("A server's models are managed on the server") if away else ""
         self.enable_each(
             removeButton=remote or ("" if chosen in imported else _("Choose a model that you imported")),

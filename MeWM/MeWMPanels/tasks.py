@@ -19,7 +19,7 @@ from MeWMLib.scene.origin import Origin
 from MeWMLib.scene.segmentations import labels_to_segmentation, prepare_labels
 from MeWMPanels import case_files, reports, results
 from MeWMPanels.node_texts import rule_findings
-from MeWMPanels.origin import OutdatedError, times
+from MeWMPanels.origin import Judged, OutdatedError, times
 from MeWMPanels.parameters import clinical_json
 from MeWMPanels.words import job_title
 
@@ -189,7 +189,12 @@ class Tasks:
 
     @_task
     def assess(self, then):
-        """Register, measure and judge the real post-treatment CT; `then` is called with the result as JSON."""
+        """Register, measure and judge the real post-treatment CT.
+
+        Args:
+            then: called with the result as JSON, and an `origin.Judged` that tells whether it still holds.
+        """
+        judged = Judged(self.parameters())
         held, post = case_files.HeldCase(self.parameters()), case_files.hold_ct(_Post(self.parameters()))
         folder = self._open("assess")
 
@@ -198,14 +203,15 @@ class Tasks:
             return held.write(folder)
 
         case = yield partial(self.desk.aside, write)
-        then((yield self._job("assess", {**case.inputs, "post": str(folder / "post.nrrd")})))
+        judged.origin = case.origin
+        then((yield self._job("assess", {**case.inputs, "post": str(folder / "post.nrrd")})), judged)
 
     @_task
     def report(self, comparison, folder, then):
         """Write the report of a comparison into a folder; `then` is called with the path of the report."""
         held = reports.HeldComparison(comparison)
         self.desk.begin(_("Writing the report"))
-        work = self._new_folder()
+        work = self.new_folder()
 
         yield partial(self.desk.aside, partial(held.write, work))
         # on this computer, wherever jobs run, and ended at once by Cancel: nothing of it is worth keeping
@@ -233,7 +239,7 @@ class Tasks:
     def go_on(self, kind):
         """What `segmenting` and the others are given where the task is open already."""
         self.desk.retitle(job_title(kind))
-        return self._new_folder()
+        return self.new_folder()
 
     def accept(self, name):
         """Let the jobs that follow in this task go on where they would ask this; names as in `accept_and_repeat`."""
@@ -241,9 +247,10 @@ class Tasks:
 
     def _open(self, kind):
         self.desk.begin(job_title(kind), jobs=True)
-        return self._new_folder()
+        return self.new_folder()
 
-    def _new_folder(self):
+    def new_folder(self):
+        """A folder for the files of one task; all are removed when the scene is closed."""
         self._folder = Path(slicer.app.temporaryPath) / "mewm"
         folder = self._folder / f"task-{next(self._count)}"
         shutil.rmtree(folder, ignore_errors=True)

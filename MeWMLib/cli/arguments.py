@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import MeWMLib
 from MeWMLib.cli.exchange_commands import EXCHANGE
+from MeWMLib.cli.server_commands import SERVER
 from MeWMLib.core.devices import DEVICES
 from MeWMLib.jobs.table import KINDS, JobKind
-from MeWMLib.jobs.wire import DEFAULT_PORT
 
 _SETTINGS = {
     "search": "how protocols are searched; beam is Algorithm 1 of the paper, in the free space",
@@ -180,24 +180,7 @@ _COMMANDS = (
         "mewm doctor --json",
         (_JSON,),
     ),
-    Command(
-        "serve",
-        "MeWMLib.cli.serve:serve",
-        "take jobs from other computers over HTTP",
-        "mewm serve --host 127.0.0.1 --port 8642",
-        (
-            _option("--host", default="127.0.0.1", help="address to listen at (default 127.0.0.1: this computer)"),
-            _option("--port", type=int, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0 takes a free one"),
-            _option("--token-file", metavar="F", help="file with the token; else MEWM_SERVER_TOKEN, else one is made"),
-            _option("--data", metavar="DIR", help="folder for the jobs' files (default: in the user's data folder)"),
-            _option("--max-jobs", type=int, default=1, metavar="N", help="jobs at a time (default 1)"),
-            _MAX_GIB,
-            _option("--max-upload-mb", type=int, default=4096, metavar="N", help="largest job (default 4096)"),
-            _option("--keep-minutes", type=float, default=60.0, metavar="N", help="data of ended jobs (default 60)"),
-            _option("--certificate", metavar="PEM", help="serve HTTPS with this certificate"),
-            _option("--key", metavar="PEM", help="key of the certificate"),
-        ),
-    ),
+    *(Command(*one) for one in SERVER),
     Command(
         "bundle",
         "MeWMLib.cli.housekeeping:bundle",

@@ -56,7 +56,7 @@ def _run(arguments: argparse.Namespace, output: Output) -> int:
         if template_of(protocol) is None:
             output.say(f"{protocol.text} fits no template: it is none of the kinds of protocols that are usually given")
     make = remote.maker(arguments, output)
-    with _interrupts(output) as stops, output.progress(kind.stage_title) as show:
+    with interrupts(output) as stops, output.progress(kind.stage_title) as show:
         result = runner.run(job, show, lambda: bool(stops), command=arguments.worker, make=make)
     if kind.output is not None and kind.output.is_folder:
         return _show_plan(arguments, output, result, start)
@@ -124,7 +124,7 @@ def _absolute(path: str) -> str:
 
 
 @contextmanager
-def _interrupts(output: Output) -> Iterator[list[bool]]:
+def interrupts(output: Output) -> Iterator[list[bool]]:
     """Make the first Ctrl-C a request to stop (the list becomes non-empty) and the second one the end."""
     stops: list[bool] = []
 

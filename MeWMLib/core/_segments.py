@@ -79,19 +79,34 @@ def map_values(array: NDArray[Any], values: Values | None) -> NDArray[np.uint8]:
         )
     mapping: dict[int | str, int] = {0: BACKGROUND}
     mapping |= values if values is not None else {LIVER: LIVER, TUMOUR: TUMOUR}
-    found = np.unique(array)
-    unknown = [v for v in found.tolist() if v not in mapping]
+    found = _values(array)
+    unknown = [v for v in found if v not in mapping]
     if unknown:
-        raise _not_labels(found.tolist(), unknown)
+        raise _not_labels(found, unknown)
+    if array.dtype == np.uint8 and all(mapping[value] == value for value in found):
+        return array
     labels = np.zeros(array.shape, dtype=np.uint8)
-    for value in found.tolist():
+    for value in found:
         if mapping[value] not in (BACKGROUND, LIVER, TUMOUR):
             raise LabelError(
                 what="A label value must mean 0, 1 or 2", given=f"{value}={mapping[value]}", remedy=f"Use {_EXAMPLE}"
             )
         if mapping[value]:
-            labels[array == value] = mapping[value]
+            for target, plane in zip(labels, array, strict=True):  # slice by slice, as below
+                target[plane == value] = mapping[value]
     return labels
+
+
+def _values(array: NDArray[Any]) -> list[Any]:
+    """Values that occur, in ascending order; slice by slice, since sorting a whole volume takes its memory again."""
+    if array.dtype != np.uint8:
+        found: list[Any] = np.unique(array).tolist()
+        return found
+    counts = np.zeros(256, np.int64)
+    for plane in array:
+        counts += np.bincount(plane.reshape(-1), minlength=256)
+    found = np.flatnonzero(counts).tolist()
+    return found
 
 
 def _not_labels(found: list[Any], unknown: list[Any]) -> LabelError:
@@ -122,7 +137,7 @@ class Merged:
     """Labels made of segments.
 
     Attributes:
-        labels: (K, J, I) with 0 background, 1 liver, 2 tumour.
+        labels: (K, J, I) with 0 background, 1 liver, 2 tumour; the layer itself where its values are these already.
         notes: what was left out because it is surely something else; sentences without a full stop.
     """
 
@@ -150,7 +165,7 @@ def merge_segments(layers: list[NDArray[Any]], metadata: Mapping[str, str], valu
     if not numbers:
         return Merged(map_values(layers[0], values))
     several = len(layers) > 1
-    found = [frozenset(np.unique(layer).tolist()) - {0} for layer in layers]
+    found = [frozenset(_values(layer)) - {0} for layer in layers]
     segments = [_segment(metadata, number, place, several) for place, number in enumerate(numbers, start=1)]
     for one in segments:
         if not 0 <= one.layer < len(layers):
@@ -159,11 +174,15 @@ def merge_segments(layers: list[NDArray[Any]], metadata: Mapping[str, str], valu
     _require_all_named(segments, found)
     drawn = [one for one in segments if one.value in found[one.layer]]
     require_sure(segments, drawn)
+    if len(layers) == 1 and layers[0].dtype == np.uint8 and all(one.meaning == one.value for one in drawn):
+        return Merged(layers[0], left_out(drawn))
     labels = np.zeros(layers[0].shape, dtype=np.uint8)
     for one in drawn:
         if one.meaning:
-            mask = layers[one.layer] == one.value
-            labels[mask] = np.maximum(labels[mask], np.uint8(one.meaning))
+            # slice by slice: a mask of the whole would take as much memory as the labels
+            for target, layer in zip(labels, layers[one.layer], strict=True):
+                mask = layer == one.value
+                target[mask] = np.maximum(target[mask], np.uint8(one.meaning))
     return Merged(labels, left_out(drawn))
 
 

@@ -199,7 +199,19 @@ class NotAServerError(ServerError):
 
 
 class ServerBusyError(ServerError):
-    """The server already has as many jobs as it accepts (503)."""
+    """The server already has as many jobs as it accepts (503), or the user has as many as one may."""
+
+
+class ServerLockedError(ServerError):
+    """Too many wrong tokens came from this address; it has to wait (429)."""
+
+
+class ServerSlowError(ServerError):
+    """A request did not come to its end in time (408)."""
+
+
+class UploadOffsetError(ServerError):
+    """A piece of an upload does not begin where the server's file ends (409)."""
 
 
 class UnknownJobError(ServerError):

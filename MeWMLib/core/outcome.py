@@ -50,16 +50,16 @@ class TumourChange:
 
     @property
     def growth(self) -> tuple[str, ...]:
-        """What grows, in sentences; a reader must not take it for a success."""
+        """What grows, in sentences; a reader must not take it for a success.
+
+        Diameters are told of the written volume alone: the smooth image of a search joins what lies side by side.
+        """
         pairs = (
-            ("The tumour", self.volume_ml_before, self.volume_ml_after, "ml", 1),
-            ("The viable tumour", self.viable_ml_before, self.viable_ml_after, "ml", 1),
-            ("The longest axial diameter of any lesion", self.diameter_mm_before, self.diameter_mm_after, "mm", 0),
+            ("The tumour", self.volume_ml_before, self.volume_ml_after),
+            ("The viable tumour", self.viable_ml_before, self.viable_ml_after),
         )
         return tuple(
-            f"{what} {change_in_words(before, after, unit, digits)}."
-            for what, before, after, unit, digits in pairs
-            if grows(before, after)
+            f"{what} {change_in_words(before, after)}." for what, before, after in pairs if grows(before, after)
         )
 
     @property

@@ -44,6 +44,19 @@ def interval_note(risk: Risk) -> str:
     )
 
 
+def apart_line(plan: Plan) -> str:
+    """Whether rank 1 can be told apart from those behind it; "" where that was not asked."""
+    standing = plan.standings
+    if len(standing) < 2:
+        return ""
+    same = sum(one.group == 1 for one in standing)
+    chance = f"a probability of {100 * (standing[1].first_is_better or 0):.0f} %"
+    if same == 1:
+        return f"Rank 1 is told apart from the others: it is truly better than rank 2 with {chance}."
+    others = "rank 2" if same == 2 else f"ranks 2 to {same}"
+    return f"Rank 1 CANNOT BE TOLD APART from {others}: it is truly better than rank 2 with {chance}."
+
+
 def order_lines(plan: Plan) -> list[str]:
     """How sure the order of a plan is, and the interval of its first log-risk."""
     if plan.comparison is None or not plan.candidates:
@@ -54,15 +67,8 @@ def order_lines(plan: Plan) -> list[str]:
             "With all that is known to be uncertain (replicas, members of the survival model, what neither shows), "
             f"the log-risk of rank 1 lies between {ends[0]:+.2f} and {ends[1]:+.2f} with a probability of 95 %."
         )
-    standing = plan.standings
-    if len(standing) > 1:
-        same = sum(one.group == 1 for one in standing)
-        chance = f"a probability of {100 * (standing[1].first_is_better or 0):.0f} %"
-        if same == 1:
-            lines.append(f"Rank 1 is told apart from the others: it is truly better than rank 2 with {chance}.")
-        else:
-            others = "rank 2" if same == 2 else f"ranks 2 to {same}"
-            lines.append(f"Rank 1 CANNOT BE TOLD APART from {others}: it is truly better than rank 2 with {chance}.")
+    if apart := apart_line(plan):
+        lines.append(apart)
     if plan.comparison.measured:
         lines.append("How far predictions are from the truth was measured on synthetic patients, not on real ones.")
     else:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MeWMLib.core import io
-from MeWMLib.core.errors import MeWMError, OutputError, UnreadableFileError, output_error
-from MeWMLib.core.image_files import read_image_file
+from MeWMLib.core.errors import MeWMError, NotCTError, OutputError, UnreadableFileError, output_error
+from MeWMLib.core.image_files import read_header, read_image_file, read_slices
 from MeWMLib.core.plan import Candidate
 from MeWMLib.core.plan_document import BY_USER as BY_USER
 from MeWMLib.core.plan_document import NAMED as NAMED
@@ -30,7 +30,8 @@ from MeWMLib.core.plan_document import TreatmentSummary as TreatmentSummary
 from MeWMLib.core.plan_document import read_document as read_document
 from MeWMLib.core.plan_tables import csv_text, lesion_rows, ranking_rows
 from MeWMLib.core.sealed import FILES, read_sealed, require_unchanged, sha256_of, write_sealed
-from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
+from MeWMLib.core.sliced import SlicedCT, open_sliced
+from MeWMLib.core.volume import Geometry, LabelMap, Volume, require_same_geometry
 
 PLAN, RUN, REPORT, SCENE = "plan.json", "run.json", "report.html", "scene.mrb"
 #: In run.json: SHA-256 of the plan.json that report, pictures and scene were made from.
@@ -111,8 +112,52 @@ class PlanFolder:
         Raises:
             MeWMError: a file is missing or cannot be read.
         """
-        ct = io.read_volume(self._file(document.files, "pre"))
+        ct = self.read_ct(document)
         return ct, io.read_labels(self._file(document.files, "pre_labels"), ct.geometry, tumour_alone=True)
+
+    def read_labels(self, document: PlanDocument, candidate: Candidate | None = None) -> LabelMap:
+        """Read the labels of a candidate, or those before treatment, by themselves: on the grid of their CT's header.
+
+        Raises:
+            MeWMError: a file is missing or cannot be read.
+        """
+        files, ct, labels = document.files, "pre", "pre_labels"
+        if candidate is not None:
+            files, ct, labels = candidate.files, "ct", "labels"
+        return io.read_labels(self._file(files, labels), read_header(self._file(files, ct))[1], tumour_alone=True)
+
+    def read_ct(self, document: PlanDocument, candidate: Candidate | None = None) -> Volume:
+        """Read the CT of a candidate, with its provenance, or that before treatment, without its labels.
+
+        Raises:
+            MeWMError: it is missing or cannot be read.
+        """
+        if candidate is None:
+            return io.read_volume(self._file(document.files, "pre"))
+        ct = io.read_volume(self._file(candidate.files, "ct"))
+        return ct if ct.simulated is not None else replace(ct, simulated=document.provenance(candidate))
+
+    def open_ct(self, document: PlanDocument, candidate: Candidate) -> SlicedCT:
+        """As `read_ct`, with its voxels to follow slice by slice.
+
+        Raises:
+            MeWMError: it is missing or its header cannot be read.
+        """
+        return open_sliced(self._file(candidate.files, "ct")).of(document.provenance(candidate))
+
+    def read_deviation(self, candidate: Candidate) -> tuple[Geometry, Iterator[NDArray[Any]]] | None:
+        """The standard deviation over the replicas of a candidate, HU: its grid, and slices (J, I) as they are read.
+
+        None where the candidate has none.
+
+        Raises:
+            UnreadableFileError: the file is missing, damaged, or holds something else; maybe after the last slice.
+        """
+        if "sd" not in candidate.files:
+            return None
+        path = self._file(candidate.files, "sd")
+        with _reading_map(path):
+            return read_header(path)[1], _map_slices(path)
 
     def read_kept(self, document: PlanDocument, before: Volume, deviations: int | None = None) -> list[KeptCandidate]:
         """Read the simulated volumes of the candidates that have files; they must be on the grid of the CT.
@@ -137,10 +182,8 @@ class PlanFolder:
     ) -> KeptCandidate:
         """Read the simulated volumes of one candidate that has files; see `read_kept`."""
         files = candidate.files
-        ct = io.read_volume(self._file(files, "ct"))
+        ct = self.read_ct(document, candidate)
         require_same_geometry(before.geometry, ct.geometry, "The simulated CT is not on the grid of the CT")
-        if ct.simulated is None:
-            ct = replace(ct, simulated=document.provenance(candidate))
         labels = io.read_labels(self._file(files, "labels"), ct.geometry, tumour_alone=True)
         sd = _read_map(self._file(files, "sd")) if deviation and "sd" in files else None
         if sd is not None:
@@ -306,9 +349,23 @@ def _plain_name(name: str) -> str:
 
 def _read_map(path: Path) -> Volume:
     # `read_volume` refuses what is not a CT, such as a map of standard deviations.
-    try:
+    with _reading_map(path):
         file = read_image_file(path)
         return Volume(file.array, file.geometry)
+
+
+def _map_slices(path: Path) -> Iterator[NDArray[Any]]:
+    with _reading_map(path):
+        for one in read_slices(path):
+            if one.ndim != 2 or not np.isfinite(one).all():
+                raise NotCTError(what="The image holds values that are not numbers, or several for each voxel")
+            yield one
+
+
+@contextlib.contextmanager
+def _reading_map(path: Path) -> Iterator[None]:
+    try:
+        yield
     except MeWMError as error:
         raise UnreadableFileError(
             what="A map of the plan cannot be read", given=f"{path} ({error.what})", remedy=REMEDY

@@ -66,7 +66,8 @@ def following(
     lives = (viable_in / tumour_in.clamp_min(_SURE)).clamp(0, 1)
     before = torch.where(share > 0, alive, torch.ones_like(alive)).expand_as(lives)
     lives = _summing_to(lives, after, goal, before)
-    within, dies = (2 * share).clamp(0, 1), before - lives
+    # of a cube that was dead in part, what lived falls; what was dead counts for nothing in what is measured
+    within, dies = (2 * share).clamp(0, 1), (before - lives) / before.clamp_min(_SURE)
     viable, tumour, change = torch.zeros_like(viable), torch.zeros_like(tumour), change.clone()
     viable[:, there], tumour[:, there] = after * lives, after
     change[:, there] = change_in + within * (-fall * dies - change_in)

@@ -19,6 +19,8 @@ SCHEMES = (DICOMWEB, DIMSE, DIMSE_TLS)
 OUR_TITLE = "MEWM"
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _TITLE = re.compile(r"[ -\[\]-~]{1,16}")
+#: What an address may say after its question mark.
+_ASKED = {"study", "series", "aet", "move"}
 _EXAMPLE = "dicomweb:https://pacs.example.org/dicom-web?study=1.2.3 or dimse:TITLE@pacs.example.org:104?study=1.2.3"
 
 
@@ -37,6 +39,7 @@ class PacsAddress:
         study, series: UIDs, "" where none is named.
         title, host, port: of a DIMSE service; "" and 0 for DICOMweb.
         our_title: how we call ourselves to a DIMSE service.
+        move_port: port of ours to which it sends what we ask for by C-MOVE; 0 asks by C-GET, over our own connection.
     """
 
     kind: str
@@ -47,14 +50,16 @@ class PacsAddress:
     host: str = ""
     port: int = 0
     our_title: str = OUR_TITLE
+    move_port: int = 0
 
     @property
     def is_open(self) -> bool:
         """True if others on the network can read what is sent."""
-        return not (self.kind == DIMSE_TLS or self.place.startswith("https://")) and not self._is_loopback
+        return not (self.kind == DIMSE_TLS or self.place.startswith("https://")) and not self.is_here
 
     @property
-    def _is_loopback(self) -> bool:
+    def is_here(self) -> bool:
+        """True if the PACS runs on this computer."""
         if self.host == "localhost":
             return True
         try:
@@ -83,7 +88,9 @@ class PacsAddress:
         title = asked.pop("aet", OUR_TITLE)
         if not _TITLE.fullmatch(title):
             raise InputError(what="This is not a title of an application entity", given=title[:40])
-        return cls(kind, study=asked.get("study", ""), series=asked.get("series", ""), our_title=title, **found)
+        port = _move_port(kind, asked.pop("move", None))
+        study, series = asked.get("study", ""), asked.get("series", "")
+        return cls(kind, study=study, series=series, our_title=title, move_port=port, **found)
 
 
 def _asked(query: str) -> dict[str, str]:
@@ -93,10 +100,10 @@ def _asked(query: str) -> dict[str, str]:
     except ValueError:
         pairs = [("", "")]
     asked = dict(pairs)
-    if set(asked) - {"study", "series", "aet"} or len(asked) != len(pairs):
+    if set(asked) - _ASKED or len(asked) != len(pairs):
         raise InputError(
             what="The address asks for something else than a study and a series",
-            given=", ".join(sorted(set(asked) - {"study", "series", "aet"}))[:80] or "something twice",
+            given=", ".join(sorted(set(asked) - _ASKED))[:80] or "something twice",
             remedy="Write ?study=UID or ?study=UID&series=UID; find the UIDs in the PACS",
         )
     for name in ("study", "series"):
@@ -108,6 +115,23 @@ def _asked(query: str) -> dict[str, str]:
     if asked.get("series") and not asked.get("study"):
         raise InputError(what="A series is named without its study", remedy="Add study= and the StudyInstanceUID")
     return asked
+
+
+def _move_port(kind: str, text: str | None) -> int:
+    """Our port of &move=, 0 without it."""
+    if text is None:
+        return 0
+    if kind != DIMSE:
+        raise InputError(
+            what="Only an address that begins with dimse: can ask for a C-MOVE",
+            given=f"{kind} with &move={text[:20]}",
+            remedy="Leave &move= out: what the PACS would send to our port is not encrypted",
+        )
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise InputError(
+            what="This is not a port", given=f"&move={text[:20]}", remedy="Write the port that the PACS knows us by"
+        )
+    return int(text)
 
 
 def _web(base: str) -> dict[str, str]:

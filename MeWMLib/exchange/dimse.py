@@ -1,4 +1,4 @@
-"""A PACS over DIMSE: found (C-FIND), fetched (C-GET), stored (C-STORE) with pynetdicom.
+"""A PACS over DIMSE: found (C-FIND), fetched (C-GET or C-MOVE), stored (C-STORE) with pynetdicom.
 
 Only the classes that occur are negotiated, each by its own context. A C-GET ends with the first object whose class was
 not; a list of usual classes lacks label maps and parametric maps.
@@ -17,9 +17,13 @@ from MeWMLib.core.dicom.packages import package
 from MeWMLib.core.errors import PacsError, PacsRefusedError, PacsUnreachableError, optional_packages
 from MeWMLib.exchange.address import DIMSE_TLS, PacsAddress
 from MeWMLib.exchange.dicomweb import reason_of
+from MeWMLib.exchange.dimse_receiver import receiving
 from MeWMLib.exchange.pacs import FAILED, SENT, Instance, Outgoing, Status
 
 _FIND, _GET = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.1.2.2.3"
+_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
+#: The PACS does not know to whom it should send.
+_UNKNOWN_DESTINATION = 0xA801
 #: Seconds to connect, for the association, and between two messages.
 _CONNECT_S, _ASSOCIATE_S, _MESSAGE_S = 10, 20, 120
 #: An association has at most so many contexts.
@@ -67,11 +71,11 @@ class Dimse:
         for series in dict.fromkeys(one.series for one in wanted):
             members = [one for one in wanted if one.series == series]
             try:
-                yield from self._get(study, series, members)
+                yield from (self._move if self._address.move_port else self._get)(study, series, members)
             except PacsRefusedError as error:  # some send no label maps; the other series come all the same
                 classes = ", ".join(sorted({one.modality for one in members}))
                 refused = PacsRefusedError(
-                    what=f"The PACS does not send a series ({classes}) by C-GET; the others have come",
+                    what=f"The PACS does not send a series ({classes}) by {self._how}; the others have come",
                     given=error.given,
                     remedy="Fetch it over DICOMweb",
                 )
@@ -88,16 +92,35 @@ class Dimse:
             received.append(data)
             return 0x0000
 
-        classes = sorted({one.sop_class for one in members if one.sop_class})
-        query = package("pydicom").Dataset()
-        query.QueryRetrieveLevel, query.StudyInstanceUID, query.SeriesInstanceUID = "IMAGE", study, series
-        query.SOPInstanceUID = [one.sop for one in members]
+        classes = _classes(members)
         contexts = [(_GET, _SYNTAXES[:2]), *((name, _SYNTAXES) for name in classes)]
         handlers = [(self._net.evt.EVT_C_STORE, keep)]
         with self._associated(contexts, handlers, classes) as link:
-            for status, _ in link.send_c_get(query, _GET):
+            for status, _ in link.send_c_get(_named(study, series, members), _GET):
                 self._require_status(status, "The PACS stopped sending")
         return received
+
+    def _move(self, study: str, series: str, members: Sequence[Instance]) -> list[Any]:
+        """The objects of one series, which the PACS sends to a port of ours that is open meanwhile."""
+        address = self._address
+        with (
+            receiving(address, _classes(members), _SYNTAXES, {one.sop for one in members}) as received,
+            self._associated([(_MOVE, _SYNTAXES[:2])]) as link,
+        ):
+            for status, _ in link.send_c_move(_named(study, series, members), address.our_title, _MOVE):
+                if status and int(status.Status) == _UNKNOWN_DESTINATION:
+                    raise PacsError(
+                        what="The PACS does not know to which computer it should send",
+                        given=f"{address.place}, we call ourselves {address.our_title}",
+                        remedy=f"Have our title entered there with this computer's name and port {address.move_port}, "
+                        "or leave &move= out",
+                    )
+                self._require_status(status, "The PACS stopped sending")
+        return received
+
+    @property
+    def _how(self) -> str:
+        return "C-MOVE" if self._address.move_port else "C-GET"
 
     def store(self, files: Iterable[Outgoing], done: Callable[[Status], None]) -> None:
         pending = list(files)
@@ -197,3 +220,15 @@ class Dimse:
         finally:
             if link.is_established:
                 link.release()
+
+
+def _classes(members: Sequence[Instance]) -> list[str]:
+    return sorted({one.sop_class for one in members if one.sop_class})
+
+
+def _named(study: str, series: str, members: Sequence[Instance]) -> Any:
+    """What asks for these objects of a series, each by its UID."""
+    query = package("pydicom").Dataset()
+    query.QueryRetrieveLevel, query.StudyInstanceUID, query.SeriesInstanceUID = "IMAGE", study, series
+    query.SOPInstanceUID = [one.sop for one in members]
+    return query

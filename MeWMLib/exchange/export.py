@@ -1,8 +1,8 @@
 """A plan's folder as DICOM: everything is written beside its final place, checked, and moved there as a whole.
 
-One candidate is read at a time, and of each volume one; the scan before treatment is not kept once it was compared with
-the reference and measured. Every run makes new UIDs: a PACS that gets known UIDs with new pixels keeps the old object
-and reports success.
+Of what is as large as the scan, one thing is in memory at a time: labels are cut to what is measured before their CT is
+read, a CT is written and cut before anything else is read, deviations pass through slice by slice. Every run makes new
+UIDs: a PACS that gets known UIDs with new pixels keeps the old object and reports success.
 """
 # mypy: allow-untyped-calls
 
@@ -27,14 +27,23 @@ from MeWMLib.core.errors import DependencyError, InputError, OutputError, Series
 from MeWMLib.core.plan import Candidate
 from MeWMLib.core.plan_folder import PlanDocument, PlanFolder
 from MeWMLib.core.sealed import FILES, sha256_of, write_sealed
-from MeWMLib.core.volume import LabelMap, Volume
+from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
 from MeWMLib.exchange import codes
 from MeWMLib.exchange import study as studies
-from MeWMLib.exchange.ct_series import as_int16, write_scan, write_simulated
+from MeWMLib.exchange.ct_series import Series, as_int16, write_scan, write_simulated
 from MeWMLib.exchange.deidentify import deidentified
 from MeWMLib.exchange.deviation import write_deviation
-from MeWMLib.exchange.mark import mark_for, occupied_by
-from MeWMLib.exchange.measurements import After, Before, measure_after, measure_before
+from MeWMLib.exchange.mark import HiddenError, clear_of, mark_for, occupied_by
+from MeWMLib.exchange.measurements import (
+    After,
+    Before,
+    Part,
+    cut,
+    cut_labels,
+    measure_after,
+    measure_before,
+    part_of,
+)
 from MeWMLib.exchange.planned_series import series_of_plan
 from MeWMLib.exchange.report_pdf import write_pdf
 from MeWMLib.exchange.report_sr import OutcomeEntry, SegmentReference, write_report
@@ -124,6 +133,21 @@ def _staged(target: Path) -> Iterator[Path]:
         shutil.rmtree(stage, ignore_errors=True)
 
 
+@dataclass(frozen=True, eq=False)
+class Outlines:
+    """What a segmentation of liver and lesions shows.
+
+    Attributes:
+        liver: mask, on `part` of the grid.
+        lesions: numbers, on another part of the grid, which begins at `start`.
+    """
+
+    liver: Any
+    part: Part
+    lesions: Any
+    start: tuple[int, int, int]
+
+
 class _Writer:
     """One export."""
 
@@ -143,31 +167,48 @@ class _Writer:
         self._notes: list[str] = []
         self._evidence: list[Any] = []
         self._tracking: dict[int, tuple[str, str]] = {}
+        self._sums: dict[str, str] = {}
 
     def write(self) -> Exported:
         kept = [c for c in self._candidates() if c.files]
         self._progress(0.0, "reading the scan")
-        ct, labels = self._folder.read_before(self._document)
-        study, name = self._study(ct)
-        self._sub = f"sub-{name}"
-        array = study.on_grid(ct.array, ct.geometry)
-        grid = study.geometry
-        drawn_before = LabelMap(np.ascontiguousarray(study.on_grid(labels.array, labels.geometry)), grid)
-        scan = Volume(array, grid, ct.phase)
-        before = measure_before(scan, drawn_before)
-        images = self._scan_images(study, array)
-        # a volume that takes no memory, since candidates are only held against its grid
-        nothing = Volume(np.broadcast_to(np.int16(0), ct.geometry.shape), ct.geometry)
-        del ct, scan, array
-        where = self._labels_before(study, images, drawn_before, before)
-        del labels, drawn_before
+        labels = self._folder.read_labels(self._document)
+        self._geometry = labels.geometry
+        part = part_of(labels)
+        near_labels = cut_labels(labels, part)
+        del labels  # of what is as large as the scan there is one thing at a time
+        study, near = self._scan(part)
+        turned, start = study.part_on_grid(near.array, near.geometry)
+        k, j, i = (slice(n, n + size) for n, size in zip(start, turned.shape, strict=True))
+        drawn, _ = study.part_on_grid(near_labels.array, near_labels.geometry)
+        grid = study.geometry.crop(start, (turned.shape[0], turned.shape[1], turned.shape[2]))
+        scan, labels = Volume(turned, grid, near.phase), LabelMap(np.ascontiguousarray(drawn), grid)
+        before = measure_before(scan, labels, (k, j, i))
+        where = self._labels_before(study, labels, before)
+        del near, near_labels, turned, drawn, scan, labels
         entries = []
         for n, candidate in enumerate(kept):
             self._progress(0.1 + 0.8 * n / len(kept), candidate.protocol.text)
-            entries.append(self._outcome(study, before, candidate, nothing))
+            entries.append(self._outcome(study, before, candidate))
         self._progress(0.92, "report")
         self._reports(study, before, where, entries)
         return self._finish(study)
+
+    def _scan(self, part: Part) -> tuple[Study, Volume]:
+        """The study, and the part of the scan that is measured; the scan is written where nobody else has it."""
+        ct = self._folder.read_ct(self._document)
+        require_same_geometry(self._geometry, ct.geometry, "The labels are not on the grid of the CT")
+        study, name = self._study(ct)
+        self._sub = f"sub-{name}"
+        number = self._next()
+        whole = as_int16(study.on_grid(ct.array, ct.geometry), "the scan")
+        # a simulation keeps what is outside of the liver, so that there is mostly room for the mark in it too
+        self._room = mark_for(occupied_by(whole)) if self._settings.mark else None
+        if study.kind != REFERENCE:
+            self._sums |= write_scan(self._path(_BEFORE_CT), study, whole, number)[1]
+        sops = [frame_name(study, n) for n in range(len(study.slices))]
+        self._images = studies.light_images(study, study.series, sops, number)
+        return study, cut(ct, part)
 
     def _candidates(self) -> list[Candidate]:
         mine = [self._document.beside.mine] if self._document.beside is not None else []
@@ -200,23 +241,13 @@ class _Writer:
     def _path(self, name: str) -> Path:
         return self._stage / f"{self._sub}_{name}"
 
-    def _scan_images(self, study: Study, array: Any) -> list[Any]:
-        number = self._next()
-        if study.kind != REFERENCE:
-            whole = as_int16(array, "the scan")
-            write_scan(self._path(_BEFORE_CT), study, whole, number)
-        sops = [frame_name(study, n) for n in range(len(study.slices))]
-        return studies.light_images(study, study.series, sops, number)
-
-    def _labels_before(
-        self, study: Study, images: list[Any], labels: LabelMap, before: Before
-    ) -> dict[int, SegmentReference]:
+    def _labels_before(self, study: Study, labels: LabelMap, before: Before) -> dict[int, SegmentReference]:
         used = self._document.labels.source
         bundle = self._document.bundle
         drawn = Drawn("AUTOMATIC", bundle.name, bundle.sha256) if used == "assistant" else Drawn("MANUAL")
         return self._lesion_segments(
-            study, images, study.series, labels.array[before.part] > 0, before.components, before, drawn,
-            _BEFORE_SEG, "Liver and lesions before treatment",
+            study, self._images, study.series, Outlines(labels.array > 0, before.part, before.components, before.start),
+            drawn, _BEFORE_SEG, "Liver and lesions before treatment",
         )  # fmt: skip
 
     def _lesion_segments(
@@ -224,20 +255,20 @@ class _Writer:
         study: Study,
         images: list[Any],
         series: str,
-        liver: Any,
-        lesions: Any,
-        before: Before,
+        outlines: Outlines,
         drawn: Drawn,
         name: str,
         title: str,
     ) -> dict[int, SegmentReference]:
         """Write liver and lesions; returns where each lesion is."""
+        lesions = outlines.lesions
         numbers = range(1, int(lesions.max(initial=0)) + 1)
-        segments = [Segment("Liver", codes.LIVER, liver, before.start)]
+        liver_start = tuple(one.start for one in outlines.part)
+        segments = [Segment("Liver", codes.LIVER, outlines.liver, liver_start)]
         for n in numbers:
             self._tracking.setdefault(n, (f"lesion {n}", str(package("highdicom").UID())))
             label = f"Tumour {n}"
-            segments.append(Segment(label, codes.TUMOUR, lesions == n, before.start, self._tracking[n]))
+            segments.append(Segment(label, codes.TUMOUR, lesions == n, outlines.start, self._tracking[n]))
         if not any(one.mask.any() for one in segments):
             return {}
         path = self._path(f"{name}.dcm")
@@ -251,45 +282,77 @@ class _Writer:
             if f"Tumour {n}" in shown
         }
 
-    def _outcome(self, study: Study, before: Before, candidate: Candidate, grid: Volume) -> OutcomeEntry:
+    def _outcome(self, study: Study, before: Before, candidate: Candidate) -> OutcomeEntry:
         mine = candidate.rank == 0
         stem = "desc-simulatedmine" if mine else f"desc-simulated{candidate.rank:02d}"
         title = f"{'own protocol' if mine else f'rank {candidate.rank}'}: {candidate.protocol.text}"
-        one = self._folder.read_candidate(self._document, candidate, grid)
-        assert one.ct.simulated is not None  # `read_candidate` sees to it
-        array = as_int16(study.on_grid(one.ct.array, one.ct.geometry), f"the simulated CT of {candidate.protocol.text}")
-        mark = mark_for(occupied_by(array)) if self._settings.mark else None
-        name = f"{stem}_ct"
+        labels = self._outcome_labels(study, before, candidate)
+        series, near = self._outcome_ct(study, before, candidate, f"{stem}_ct", title)
+        images = studies.light_images(study, series.uid, series.sops, series.number)
+        after = measure_after(before, near, labels)
+        bundle = self._document.bundle
+        drawn = Drawn("AUTOMATIC", bundle.name, bundle.sha256)
+        where = self._lesion_segments(
+            study, images, series.uid, Outlines(labels.array > 0, before.part, after.lesion_map, after.start),
+            drawn, f"{stem}_dseg", f"SIMULATED {title}",
+        )  # fmt: skip
+        self._tissue(study, images, after, drawn, stem, title)
+        found = self._folder.read_deviation(candidate)
+        if found is not None:
+            grid, planes = found
+            require_same_geometry(self._geometry, grid, "The deviation map is not on the grid of the CT")
+            shown = study.planes_on_grid(planes, grid)
+            write_deviation(self._path(f"{stem}_sd.dcm"), study, images, shown, self._next(), title)
+        self._evidence.append(images[0])
+        return OutcomeEntry(candidate, after, where, title)
+
+    def _outcome_labels(self, study: Study, before: Before, candidate: Candidate) -> LabelMap:
+        """The part of the labels of an outcome that is measured."""
+        labels = self._folder.read_labels(self._document, candidate)
+        require_same_geometry(self._geometry, labels.geometry, "The simulated CT is not on the grid of the CT")
+        return cut_labels(LabelMap(study.on_grid(labels.array, labels.geometry), study.geometry), before.part)
+
+    def _outcome_ct(
+        self, study: Study, before: Before, candidate: Candidate, name: str, title: str
+    ) -> tuple[Series, Volume]:
+        """Write the simulated CT of an outcome; also the part of it that is measured."""
+        ct = self._folder.open_ct(self._document, candidate)
+        require_same_geometry(self._geometry, ct.geometry, "The simulated CT is not on the grid of the CT")
+        assert ct.simulated is not None  # `open_ct` sees to it
+        what = f"the simulated CT of {candidate.protocol.text}"
+        near = np.empty(tuple(one.stop - one.start for one in before.part), np.int16)
+        (first, last), rows, columns = (before.part[0].start, before.part[0].stop), *before.part[1:]
+
+        def planes() -> Iterator[tuple[int, Any]]:
+            for n, plane in study.planes_on_grid(ct.slices(), ct.geometry):
+                whole = as_int16(plane, what)
+                if first <= n < last:
+                    near[n - first] = whole[rows, columns]
+                yield n, whole
+
+        number, path = self._next(), self._path(name)
+        mark = self._room if self._settings.mark else None
+        try:
+            series, sums = write_simulated(path, study, clear_of(mark, planes()), number, title, ct.simulated, mark)
+        except HiddenError:  # what is air in the scan is none here
+            shutil.rmtree(path)
+            mark = mark_for(occupied_by(plane for _, plane in planes()))
+            series, sums = write_simulated(path, study, planes(), number, title, ct.simulated, mark)
+        self._sums |= sums
         if mark is not None:
             self._marks[f"{self._sub}_{name}"] = mark.to_json()
         elif self._settings.mark:
             self._notes.append(f"{title}: no mark was burned in, since there is no room for it beside the body")
-        series = write_simulated(self._path(name), study, array, self._next(), title, one.ct.simulated, mark)
-        images = studies.light_images(study, series.uid, series.sops, series.number)
-        labels = LabelMap(np.ascontiguousarray(study.on_grid(one.labels.array, one.labels.geometry)), study.geometry)
-        after = measure_after(before, Volume(array, study.geometry, one.ct.phase), labels)
-        bundle = self._document.bundle
-        drawn = Drawn("AUTOMATIC", bundle.name, bundle.sha256)
-        where = self._lesion_segments(
-            study, images, series.uid, labels.array[before.part] > 0, after.lesion_map, before, drawn,
-            f"{stem}_dseg", f"SIMULATED {title}",
-        )  # fmt: skip
-        self._tissue(study, images, after, before, drawn, stem, title)
-        if one.sd is not None:
-            deviation = study.on_grid(one.sd.array, one.sd.geometry)
-            write_deviation(self._path(f"{stem}_sd.dcm"), study, images, deviation, self._next(), title)
-        self._evidence.append(images[0])
-        return OutcomeEntry(candidate, after, where, title)
+        grid = study.geometry.crop((first, rows.start, columns.start), (near.shape[0], near.shape[1], near.shape[2]))
+        return series, Volume(near, grid, ct.phase)
 
-    def _tissue(
-        self, study: Study, images: list[Any], after: After, before: Before, drawn: Drawn, stem: str, title: str
-    ) -> None:
+    def _tissue(self, study: Study, images: list[Any], after: After, drawn: Drawn, stem: str, title: str) -> None:
         """What the simulated tumour consists of, in an object of its own: the segments above are those of the plan."""
         tissue = after.tissue
         segments = [
-            Segment("Viable tumour", codes.VIABLE, tissue.viable, before.start),
-            Segment("Necrosis", codes.NECROSIS, tissue.necrotic, before.start),
-            Segment("Lipiodol deposit", codes.LIPIODOL, tissue.lipiodol, before.start),
+            Segment("Viable tumour", codes.VIABLE, tissue.viable, after.start),
+            Segment("Necrosis", codes.NECROSIS, tissue.necrotic, after.start),
+            Segment("Lipiodol deposit", codes.LIPIODOL, tissue.lipiodol, after.start),
         ]
         if any(one.mask.any() for one in segments):
             write_segmentation(
@@ -321,7 +384,7 @@ class _Writer:
             "kind": study.kind,
             "marks": self._marks,
             "notes": self._notes,
-            FILES: {name: sha256_of(self._stage / name) for name in files},
+            FILES: {name: self._sums.get(name) or sha256_of(self._stage / name) for name in files},
         }
         write_sealed(manifest, self._stage / MANIFEST)
         self._progress(1.0, "done")

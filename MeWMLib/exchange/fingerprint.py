@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import MeWMLib
@@ -25,16 +26,18 @@ _GRID = (
     "Rows", "Columns", "NumberOfFrames", "BitsAllocated", "BitsStored", "PixelRepresentation", "RescaleSlope",
     "RescaleIntercept", "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "SegmentationType",
 )  # fmt: skip
+_POSITION = "ImagePositionPatient"
 _BYTES = ("PixelData", "FloatPixelData", "EncapsulatedDocument")
 
 
-def fingerprint(data: Any) -> str:
-    """SHA-256 in hex of what a dataset shows."""
-    digest = hashlib.sha256()
-    for name in _GRID:
-        value = data.get(name)
-        if value is not None:
-            digest.update(f"{name}={_plain(value)};".encode())
+def fingerprint(data: Any, pixels: Iterable[Any] = ()) -> str:
+    """SHA-256 in hex of what a dataset shows.
+
+    Args:
+        data: the dataset.
+        pixels: its pixels, a piece after the other, where it does not hold them itself.
+    """
+    digest = hashlib.sha256(_grid(data))
     for frame in data.get("PerFrameFunctionalGroupsSequence") or ():
         place = frame.get("PlanePositionSequence")
         shown = frame.get("SegmentIdentificationSequence")
@@ -46,7 +49,35 @@ def fingerprint(data: Any) -> str:
     for name in _BYTES:
         if name in data:
             digest.update(data[name].value)
+    for piece in pixels:
+        digest.update(piece)
     return digest.hexdigest()
+
+
+class SliceFingerprint:
+    """`fingerprint` of the slices of one series, whose grid but for the position is put into words once.
+
+    Args:
+        data: what they share.
+    """
+
+    def __init__(self, data: Any) -> None:
+        before, after = _GRID.index(_POSITION), _GRID.index(_POSITION) + 1
+        self._before, self._after = _grid(data, _GRID[:before]), _grid(data, _GRID[after:])
+
+    def of(self, position: Sequence[Any], pixels: Any) -> str:
+        """Of one slice at an ImagePositionPatient."""
+        digest = hashlib.sha256(self._before + _words(_POSITION, list(position)) + self._after)
+        digest.update(pixels)
+        return digest.hexdigest()
+
+
+def _grid(data: Any, names: Sequence[str] = _GRID) -> bytes:
+    return b"".join(_words(name, data.get(name)) for name in names if data.get(name) is not None)
+
+
+def _words(name: str, value: Any) -> bytes:
+    return f"{name}={_plain(value)};".encode()
 
 
 def _plain(value: Any) -> str:
@@ -63,22 +94,29 @@ def _number(text: str) -> bool:
     return True
 
 
-def sign(data: Any, said: str = "") -> None:
+def sign(data: Any, said: str = "", pixels: Iterable[Any] = ()) -> None:
     """Name MeWM as the equipment that made an object, with its fingerprint; other equipment stays.
 
     Args:
         data: complete but for this.
         said: how it was made; begins the description.
+        pixels: as for `fingerprint`.
     """
+    item = equipment(said, fingerprint(data, pixels))
+    data.ContributingEquipmentSequence = [*(data.get("ContributingEquipmentSequence") or ()), item]
+
+
+def equipment(said: str, content: str) -> Any:
+    """MeWM as a contributing equipment, with how an object was made and the fingerprint of it."""
     item = package("pydicom").Dataset()
     item.Manufacturer, item.ManufacturerModelName = MANUFACTURER, "MeWM"
     item.SoftwareVersions = MeWMLib.__version__
-    ending = _PREFIX + fingerprint(data)
+    ending = _PREFIX + content
     # the checksum is at the end and must not be cut
     room = 1024 - len(ending) - 2
     item.ContributionDescription = f"{long_text(said)[:room]}. {ending}" if said else ending
     item.PurposeOfReferenceCodeSequence = [coded(*_SYNTHESIZING)]
-    data.ContributingEquipmentSequence = [*(data.get("ContributingEquipmentSequence") or ()), item]
+    return item
 
 
 def signed_with(data: Any) -> str:

@@ -8,6 +8,7 @@ burned in, and the attributes say alone what the image is. Its rectangle is reco
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -44,6 +45,27 @@ class Mark:
         image[self.row : self.row + height, self.column : self.column + width][self.letters] = LETTER_HU
 
 
+class HiddenError(Exception):
+    """A mark would hide something; never leaves the export."""
+
+
+def clear_of(
+    mark: Mark | None, planes: Iterable[tuple[int, NDArray[np.int16]]]
+) -> Iterator[tuple[int, NDArray[np.int16]]]:
+    """The same slices, by their numbers.
+
+    Raises:
+        HiddenError: a slice shows something where the mark belongs.
+    """
+    for n, plane in planes:
+        if mark is not None:
+            height, width = mark.letters.shape
+            inside = plane[mark.row : mark.row + height, mark.column : mark.column + width]
+            if (inside > AIR_BELOW_HU).any():
+                raise HiddenError
+        yield n, plane
+
+
 def mark_for(occupied: NDArray[np.bool_]) -> Mark | None:
     """The largest mark that fits beside what is occupied; None where none does.
 
@@ -66,12 +88,12 @@ def mark_for(occupied: NDArray[np.bool_]) -> Mark | None:
     return None
 
 
-def occupied_by(array: NDArray[np.int16]) -> NDArray[np.bool_]:
-    """Where (J, I) any slice of a CT (K, J, I) shows something; slice by slice, without a mask of the volume."""
-    dense = array[0] > AIR_BELOW_HU
-    for one in array[1:]:
-        dense |= one > AIR_BELOW_HU
-    return np.asarray(dense)
+def occupied_by(planes: Iterable[NDArray[np.int16]]) -> NDArray[np.bool_]:
+    """Where (J, I) any slice of a CT shows something; slice by slice, without a mask of the volume."""
+    dense = np.zeros((0, 0), bool)
+    for n, one in enumerate(planes):
+        dense = one > AIR_BELOW_HU if n == 0 else dense | (one > AIR_BELOW_HU)
+    return dense
 
 
 def _letters(height: int) -> NDArray[np.bool_]:

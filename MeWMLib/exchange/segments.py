@@ -9,7 +9,7 @@ tracking UID in all objects of an export, so that it is known again after treatm
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from MeWMLib.core.structures import LIVER_STRUCTURE, TUMOUR_STRUCTURE
 from MeWMLib.exchange import codes
 from MeWMLib.exchange.attributes import DEIDENTIFIED, reference, short_text
 from MeWMLib.exchange.fingerprint import MANUFACTURER, sign
+from MeWMLib.exchange.frames import Packed, frames_of
 from MeWMLib.exchange.study import Study
 
 BINARY, LABELMAP = "BINARY", "LABELMAP"
@@ -104,30 +105,41 @@ def write_segmentation(
     hd = package("highdicom")
     shown = [one for one in segments if one.mask.any()]
     described = [_description(n, one, drawn) for n, one in enumerate(shown, start=1)]
-    # frames without a segment are not written, so that they need not be looked at
+    # a voxel for each slice says which frames there are; those without a segment are not written
     first, last = min(one.slices[0] for one in shown), max(one.slices[1] for one in shown)
-    layers = (1,) if kind == LABELMAP else (len(shown),)
-    pixels = np.zeros((last - first, *study.geometry.shape[1:], *layers), np.uint8)
+    there = np.zeros((last - first, 1, 1, len(shown)), np.uint8)
     for n, one in enumerate(shown):
-        k, j, i = one.start
-        low = max(first, k)
-        part = one.mask[low - k : max(last - k, 0)]
-        place = pixels[low - first : low - first + len(part), j : j + part.shape[1], i : i + part.shape[2]]
-        if kind == LABELMAP:
-            place[part] = n + 1
-        else:
-            place[..., n] = part
-    pixels = pixels[..., 0] if kind == LABELMAP else pixels
+        found = np.flatnonzero(one.mask.any(axis=(1, 2))) + one.start[0]
+        there[found - first, 0, 0, n] = 1
+    if kind == LABELMAP:
+        there = np.asarray(there.any(axis=-1), np.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # names and dates of the study that are not quite what the standard asks for
         seg = hd.seg.Segmentation(
-            list(images[first:last]), pixels, kind, described, hd.UID(), number, hd.UID(), 1,
+            list(images[first:last]), there, kind, described, hd.UID(), number, hd.UID(), 1,
             MANUFACTURER, MODEL_OF_SEGMENTS, MeWMLib.__version__, "0",
             content_label="MEWM", content_description=short_text(title), series_description=short_text(title),
         )  # fmt: skip
+    seg.Rows, seg.Columns = study.geometry.shape[1:]
+    seg.PixelData = _pixels(seg, images, shown, study.geometry.shape[1:], kind)
     finish(seg, study, f"Drawn by bundle {drawn.bundle}, sha256 {drawn.sha256}" if drawn.sha256 else "")
     seg.save_as(path)
     return str(seg.SOPClassUID), str(seg.SOPInstanceUID), tuple(one.label for one in shown)
+
+
+def _pixels(seg: Any, images: Sequence[Any], shown: Sequence[Segment], shape: tuple[int, int], kind: str) -> bytes:
+    """Pixels of the frames that an object lists, in their order."""
+    plane = np.zeros(shape, np.uint8)
+    packed = Packed()
+    for n, number in frames_of(seg, images):
+        plane[...] = 0
+        for place, one in enumerate(shown, start=1):
+            k, j, i = one.start
+            if number in (None, place) and 0 <= n - k < len(one.mask):
+                part = one.mask[n - k]
+                plane[j : j + part.shape[0], i : i + part.shape[1]][part] = place if number is None else 1
+        packed.add(plane, bits=kind == BINARY)
+    return packed.whole()
 
 
 def _description(number: int, one: Segment, drawn: Drawn) -> Any:
@@ -151,7 +163,7 @@ def concept(code: codes.Code) -> Any:
     return package("highdicom").sr.CodedConcept(code.value, code.scheme, code.meaning)
 
 
-def finish(data: Any, study: Study, said: str = "") -> None:
+def finish(data: Any, study: Study, said: str = "", pixels: Iterable[Any] = ()) -> None:
     """What every object of highdicom needs before it is written: a preamble, and references to frames.
 
     A dataset that was made in memory has no preamble, and goes out without one by DICOMweb; the PACS stores it and
@@ -169,7 +181,7 @@ def finish(data: Any, study: Study, said: str = "") -> None:
     frames = {frame_name(study, n): n for n, one in enumerate(study.slices) if one.frame is not None}
     if frames:
         _point_at_frames(data, study, frames)
-    sign(data, said)
+    sign(data, said, pixels)
 
 
 def frame_name(study: Study, n: int) -> str:

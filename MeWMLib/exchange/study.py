@@ -8,7 +8,7 @@ written too, since nobody could follow a reference to the originals. SYNTHETIC: 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,23 @@ class Study:
                 "crop or on resampled voxels is exported without --reference",
             )
         return turned
+
+    def part_on_grid(self, array: NDArray[Any], geometry: Geometry) -> tuple[NDArray[Any], tuple[int, int, int]]:
+        """As `on_grid` for a part of the plan's grid, which lies on the slices; with its first voxel on them."""
+        turned, grid = turned_like(array, geometry, self.geometry)
+        k, j, i = np.round(self.geometry.to_kji(grid.to_ras((0, 0, 0)))).astype(int)
+        return turned, (int(k), int(j), int(i))
+
+    def planes_on_grid(self, planes: Iterable[NDArray[Any]], geometry: Geometry) -> Iterator[tuple[int, NDArray[Any]]]:
+        """As `on_grid` for what is read slice by slice of the plan's grid: number of a slice here, and its voxels."""
+        shape = (1, *geometry.shape[1:])
+        for n, plane in enumerate(planes := iter(planes)):
+            turned, start = self.part_on_grid(plane[None], geometry.crop((n, 0, 0), shape))
+            if len(turned) > 1:  # slices of the plan are no slices of the series: all of them are needed for one
+                whole = self.on_grid(np.stack([plane, *planes]), geometry)
+                yield from enumerate(whole)
+                return
+            yield start[0], turned[0]
 
 
 def synthetic(ct: Volume, subject: str, uid: str | None = None) -> Study:
@@ -229,6 +246,8 @@ def _require_same_scan(study: Study, slices: Sequence[SliceRecord], ct: Volume, 
 def light_images(study: Study, series: str, sops: Sequence[str], series_number: int = 1) -> list[Any]:
     """Datasets without pixels of classic slices, as highdicom wants the images that something refers to.
 
+    They have one pixel each: what highdicom makes of them is filled with frames of the right size (`frames`).
+
     Args:
         study: whose patient, study and grid they have.
         series: their series.
@@ -236,20 +255,24 @@ def light_images(study: Study, series: str, sops: Sequence[str], series_number: 
         series_number: of the series.
     """
     pydicom = package("pydicom")
+    shared = pydicom.Dataset()
+    shared.update(study.header)
+    shared.SOPClassUID, shared.Modality = CT_CLASS, "CT"
+    shared.SeriesInstanceUID, shared.SeriesNumber = series, series_number
+    shared.PositionReferenceIndicator = study.acquired.get("PositionReferenceIndicator", "")
+    shared.ImageOrientationPatient = list(study.orientation)
+    shared.PixelSpacing, shared.SliceThickness = list(study.spacing), decimals([study.step_mm])[0]
+    shared.Rows = shared.Columns = 1
+    shared.BitsAllocated = shared.BitsStored = 16
+    shared.HighBit, shared.PixelRepresentation, shared.SamplesPerPixel = 15, 1, 1
+    shared.PhotometricInterpretation = "MONOCHROME2"
+    meta = pydicom.dataset.FileMetaDataset()
+    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
     images = []
     for n, (one, sop) in enumerate(zip(study.slices, sops, strict=True), start=1):
         data = pydicom.Dataset()
-        data.update(study.header)
-        data.SOPClassUID, data.SOPInstanceUID, data.Modality = CT_CLASS, sop, "CT"
-        data.SeriesInstanceUID, data.SeriesNumber, data.InstanceNumber = series, series_number, n
-        data.PositionReferenceIndicator = study.acquired.get("PositionReferenceIndicator", "")
-        data.ImageOrientationPatient, data.ImagePositionPatient = list(study.orientation), list(one.position)
-        data.PixelSpacing, data.SliceThickness = list(study.spacing), decimals([study.step_mm])[0]
-        data.Rows, data.Columns = study.geometry.shape[1:]
-        data.BitsAllocated = data.BitsStored = 16
-        data.HighBit, data.PixelRepresentation, data.SamplesPerPixel = 15, 1, 1
-        data.PhotometricInterpretation = "MONOCHROME2"
-        data.file_meta = pydicom.dataset.FileMetaDataset()
-        data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        data.update(shared)
+        data.SOPInstanceUID, data.InstanceNumber, data.ImagePositionPatient = sop, n, list(one.position)
+        data.file_meta = meta
         images.append(data)
     return images

@@ -130,7 +130,9 @@ class _Work:
     def save(self, document: PlanDocument, outcomes_of: Outcomes) -> dict[str, Any]:
         """Write the volumes of the best protocols and, when all of them are there, the final plan.json."""
         task, report = self.task, self.task.report
-        document = self.write(document)
+        # it is not finished before its volumes are there: a run that is killed meanwhile leaves one that was cut short
+        found = document.plan
+        document = replace(self.write(replace(document, plan=replace(found, stopped_by="cancelled"))), plan=found)
         candidates = list(document.plan.candidates)
         kept, stopped_by = candidates[: self.settings.keep], document.plan.stopped_by
         deadline: float | None = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
+import shutil
 import tempfile
 import threading
 import time
@@ -16,16 +18,19 @@ from MeWMLib.core.errors import (
     CancelledError,
     MeWMError,
     ServerError,
+    ServerSlowError,
     ServerUnreachableError,
     UnknownJobError,
     error_from_json,
 )
 from MeWMLib.core.plan_folder import PLAN
 from MeWMLib.jobs.job import Event, Job
+from MeWMLib.jobs.known import SEND, KnownJob, Record
 from MeWMLib.jobs.remote_files import Packed, Target, pack
-from MeWMLib.jobs.remote_http import ServerClient, Upload
+from MeWMLib.jobs.remote_http import QUEUE, ServerClient
+from MeWMLib.jobs.remote_upload import Rate, send_files
 from MeWMLib.jobs.runner import GRACE_S, Runner, stopped_error
-from MeWMLib.jobs.wire import busy_error, too_large_error, upload_header
+from MeWMLib.jobs.wire import FileEntry, busy_error, too_large_error, upload_header
 
 R = TypeVar("R")
 #: Seconds before each new try after the connection broke; when all are used up, the server counts as lost.
@@ -37,7 +42,8 @@ _EXTRA_GRACE_S = 15.0
 class RemoteRunner(Runner):
     """One job on a server.
 
-    The user must have agreed that images are sent to this address.
+    The user must have agreed that images are sent to this address. A job that was sent is one of `known`: it goes on
+    there whatever happens here, and `take_up` follows it again.
 
     Args:
         client: speaks to the server.
@@ -60,6 +66,13 @@ class RemoteRunner(Runner):
         self._heard = self._failures = 0
         self._killed = threading.Event()
         self._removed = False
+        #: The job is to go on without us.
+        self._left = False
+        self._record: Record | None = None
+
+    def take_up(self, known: KnownJob) -> None:
+        super().take_up(known)
+        self._id = known.row.far_id or None
 
     def _begin(self, job: Job | None) -> None:
         self._thread = threading.Thread(target=self._work, args=(job,), name="mewm-remote", daemon=True)
@@ -98,13 +111,26 @@ class RemoteRunner(Runner):
                 self._thread.join(5.0)
 
     def _work(self, job: Job) -> None:
+        record = self._record = Record(job, self._client.address.url, self._known)
         try:
-            with tempfile.TemporaryDirectory(prefix="mewm-remote-", ignore_cleanup_errors=True) as folder:
-                self._result = self._run(job, Path(folder))
+            with contextlib.ExitStack() as stack:
+                # what is sent lies with the record: a killed process leaves it nowhere else, and it is removed with it
+                stack.callback(_empty, record.folder)
+                given = record.folder / SEND if record.folder is not None else None
+                if given is not None:
+                    given.mkdir(mode=0o700, exist_ok=True)
+                else:
+                    made = tempfile.TemporaryDirectory(prefix="mewm-remote-", ignore_cleanup_errors=True)
+                    given = Path(stack.enter_context(made))
+                self._result = self._run(job, given)
         except BaseException as error:
             self._error = error
         finally:
-            self._remove()
+            if self._left and not self._killed.is_set():
+                record.leave()
+            else:
+                self._remove()
+                record.end()
 
     def _remove(self) -> None:
         with self._lock:
@@ -113,12 +139,14 @@ class RemoteRunner(Runner):
             self._removed = True
         # the server removes it itself after a while
         with contextlib.suppress(MeWMError):
-            self._client.remove(self._id)
+            if not self._client.remove(self._id):
+                self._tell(Event("log", message="The server could not remove all data of the job yet; it tries again"))
 
     def _run(self, job: Job, folder: Path) -> dict[str, Any]:
         target = Target(job)
-        try:
-            self._send(job, folder)
+        with target.locked():
+            if self._id is None:
+                self._send(job, folder)
             end = self._follow(target)
             if end.kind == "error":
                 # what was finished is worth having; the error itself must not be lost to a second one
@@ -126,8 +154,6 @@ class RemoteRunner(Runner):
                     self._download(target)
                 raise error_from_json(end.data)
             self._download(target)
-        finally:
-            target.leave()
         self._tell(end)
         return target.named(end.data)
 
@@ -136,8 +162,8 @@ class RemoteRunner(Runner):
         self._tell(Event("progress", "upload", 0.0, message=f"Asking {host}"))
         info = self._client.version()
         self._check_stop()
-        if info.jobs >= info.max_jobs:
-            raise busy_error(info.jobs, info.max_jobs, f" on {host}")
+        if info.jobs + info.queued >= info.max_jobs + info.max_queued:
+            raise busy_error(info.jobs, info.max_jobs, f" on {host}, and {info.queued} wait")
         models = [name for name, _sha256 in info.bundles]
         if job.bundle is not None and job.bundle not in models:
             raise BundleError(
@@ -149,30 +175,34 @@ class RemoteRunner(Runner):
         packed = pack(job, folder)
         if packed.bytes > info.max_upload_bytes:
             raise too_large_error(info.max_upload_bytes, packed.bytes)
-        with contextlib.closing(self._body(packed, host)) as body:
-            job_id = self._client.new_job(body)
+        header = upload_header(packed.job, tuple(entry for entry, _path in packed.files), secrets.token_hex(16))
+        sent = self._again(partial(self._client.begin, header))
         with self._lock:
-            self._id = job_id
+            self._id = sent.id
+        if self._record is not None:
+            self._record.sent(sent.id)
+        self._again(partial(self._upload, packed, host))
+        state = self._again(partial(self._client.finish, sent.id))
         named = ", ".join(entry.name for entry, _path in packed.files) or "the settings of the job"
         size = f"{packed.bytes / 1024**2:.1f} MB"
-        self._tell(Event("log", "upload", message=f"Sent to {self._client.address.url}: {named}, {size}"))
+        place = f"; place {state.position} in the queue" if state.position else ""
+        self._tell(Event("log", "upload", message=f"Sent to {self._client.address.url}: {named}, {size}{place}"))
         self._check_stop()
 
-    def _body(self, packed: Packed, host: str) -> Upload:
-        begun, said = time.monotonic(), [0.0]
+    def _upload(self, packed: Packed, host: str) -> None:
+        """Send what the server does not have yet; after a cut only the rest."""
+        rate, said = Rate(packed.bytes), [0.0]
 
-        def on_sent(share: float) -> None:
+        def on_sent(done: int) -> None:
             self._check_stop()
+            self._failures = 0
+            share, eta, text = rate.tell(done)
             now = time.monotonic()
-            if share < 1.0 and now - said[0] < 0.2:
-                return
-            said[0] = now
-            eta = (now - begun) * (1.0 / share - 1.0) if share > 0.03 else None
-            megabytes = f"{packed.bytes / 1024**2:.1f} MB"
-            self._tell(Event("progress", "upload", share, eta, message=f"Sending {megabytes} to {host}"))
+            if share == 1.0 or now - said[0] >= 0.2:
+                said[0] = now
+                self._tell(Event("progress", "upload", share, eta, message=f"Sending {text} to {host}"))
 
-        header = upload_header(packed.job, tuple(entry for entry, _path in packed.files))
-        return Upload(header, [path for _entry, path in packed.files], on_sent)
+        send_files(self._client, self._client.offsets(self._id or ""), packed.files, on_sent)
 
     def _follow(self, target: Target) -> Event:
         """Deliver the events until the last one, which is returned."""
@@ -183,7 +213,7 @@ class RemoteRunner(Runner):
             raise ServerError(
                 what="The server lost the job",
                 given=f"{self._client.address.url} does not know it any more",
-                remedy="The server was probably restarted: start the job again",
+                remedy="It was removed there, by somebody with the same token or because it was kept long enough",
             ) from error
 
     def _listen(self, target: Target) -> Event:
@@ -192,11 +222,14 @@ class RemoteRunner(Runner):
             self._check_stop()
             if event is None:
                 continue
+            if event.stage == QUEUE:
+                self._tell(event)
+                continue
             self._heard += 1
             if event.kind in ("result", "error"):
                 return event
             if event.kind == "partial" and target.folder is not None:
-                self._fetch(target, PLAN, None)
+                self._fetch(target, PLAN)
             self._tell(event)
         raise ServerUnreachableError(what="The server ended the connection before the job was done")
 
@@ -210,15 +243,22 @@ class RemoteRunner(Runner):
         while True:
             try:
                 return call()
-            except ServerUnreachableError as error:
+            except (ServerUnreachableError, ServerSlowError) as error:
                 self._failures += 1
                 if self._failures > len(self._retry_s):
+                    self._left = self._id is not None
                     raise ServerUnreachableError(
                         what="The server is unreachable: it was lost while the job ran",
                         given=f"{self._client.address.url}, tried {len(self._retry_s)} times again ({error.what})",
-                        remedy="See whether `mewm serve` still runs there, then start the job again",
+                        remedy=self._way_back(),
                     ) from error
                 self._pause()
+
+    def _way_back(self) -> str:
+        number = self._record.id[:8] if self._record is not None else ""
+        if not number or self._id is None:
+            return "See whether `mewm serve` still runs there, then start the job again"
+        return f"The job goes on there: once the server answers, `mewm jobs attach {number}` fetches what it has"
 
     def _pause(self) -> None:
         """Wait before the next try."""
@@ -229,10 +269,12 @@ class RemoteRunner(Runner):
             self._killed.wait(0.1)
             self._check_killed()
             if self._cancelled_at is not None and not self._told_cancel:
+                self._left = self._id is not None
+                number = self._record.id[:8] if self._record is not None else ""
                 raise CancelledError(
                     what="The job was stopped while the server could not be reached",
                     given=self._client.address.url,
-                    remedy="The server stops the job once no client asks about it; the best so far is kept",
+                    remedy=f"It goes on there: `mewm jobs cancel {number}` ends it once the server answers",
                 )
             self._check_overdue()
 
@@ -242,20 +284,31 @@ class RemoteRunner(Runner):
         entries = self._again(lambda: self._client.files(self._id or ""))
         # plan.json names the others, so it comes last
         entries.sort(key=lambda entry: entry.name == PLAN)
-        total, done = max(1, sum(entry.bytes for entry in entries)), 0
+        total, done = sum(entry.bytes for entry in entries), 0
+        rate = Rate(total)
         for entry in entries:
             self._check_killed()
-            message = f"Fetching {entry.name} from {self._client.address.host}"
-            self._tell(Event("progress", "download", done / total, message=message))
-            self._again(partial(self._fetch, target, entry.name, entry.sha256))
+
+            def on_bytes(there: int, entry: FileEntry = entry, done: int = done) -> None:
+                self._check_killed()
+                self._failures = 0
+                share, eta, text = rate.tell(done + there)
+                message = f"Fetching {entry.name} from {self._client.address.host} ({text})"
+                self._tell(Event("progress", "download", share, eta, message=message))
+
+            on_bytes(0)
+            with target.receive(entry.name) as path:
+                if path is not None:
+                    fetch = partial(self._client.fetch, self._id or "", entry.name, path, entry.sha256, on_bytes)
+                    self._again(fetch)
             done += entry.bytes
         if entries:
             self._tell(Event("progress", "download", 1.0, message="The results are here"))
 
-    def _fetch(self, target: Target, name: str, sha256: str | None) -> None:
+    def _fetch(self, target: Target, name: str) -> None:
         with target.receive(name) as path:
             if path is not None:
-                self._client.fetch(self._id or "", name, path, sha256)
+                self._client.fetch(self._id or "", name, path)
 
     def _check_killed(self) -> None:
         if self._killed.is_set() or self._callback_error is not None:
@@ -276,3 +329,9 @@ class RemoteRunner(Runner):
     def _check_overdue(self) -> None:
         if self._overdue():
             raise stopped_error()
+
+
+def _empty(folder: Path | None) -> None:
+    """Remove what was written to be sent."""
+    if folder is not None:
+        shutil.rmtree(folder / SEND, ignore_errors=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 from MeWMLib.core import io
 from MeWMLib.core.errors import BundleError, InputError, ServerError, UnreadableFileError
+from MeWMLib.core.locks import writing
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan_folder import PLAN, PlanFolder, read_document
 from MeWMLib.core.regions import read_segments, write_region, write_segments
@@ -144,10 +145,23 @@ class Target:
         used = inputs_used(job)
         self._used = {key: {"name": one.name, "sha256": one.sha256} for key, one in used.items()}
 
-    def leave(self) -> None:
-        """Remove the folders that were made, if nothing was written into them."""
-        if self.folder is not None:
-            self.folder.leave()
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other run from the output; at the end the folders that were made and stay empty are removed.
+
+        Raises:
+            OutputError: another run writes there.
+        """
+        out = self.folder.path if self.folder is not None else self.file
+        if out is None:
+            yield
+            return
+        with writing(out, None if self.folder is not None else self.beside.values()):
+            try:
+                yield
+            finally:
+                if self.folder is not None:
+                    self.folder.leave()
 
     def named(self, data: dict[str, Any]) -> dict[str, Any]:
         """The result's data with the names that the files have here."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,11 @@ from MeWMLib.jobs.wire import PROTOCOL, Address, FileEntry, is_plain_name, sha25
 CONNECT_S, ANSWER_S = 6.0, 30.0
 #: The server has to read and check a whole upload before it answers.
 UPLOAD_ANSWER_S = 300.0
+#: Seconds to wait for an answer while a piece of a file goes out over a slow line.
+PIECE_S = 300.0
+SHA256_HEADER = "X-MeWM-SHA256"
+#: Stage of an event that tells of the place in the queue.
+QUEUE = "queue"
 #: No more than this is read of an answer that is not a file (bytes).
 _MOST_ANSWER = 4 << 20
 _BLOCK = 1 << 16
@@ -41,6 +47,7 @@ _BY_STATUS: dict[int, tuple[type[ServerError], str, str]] = {
     **dict.fromkeys((401, 403), (ServerTokenError, "The server does not let us in", "Check the token")),
     413: (UploadTooLargeError, "The files are larger than what the server takes", "Crop the CT"),
     **dict.fromkeys((429, 503), (ServerBusyError, "The server is busy", "Try again later")),
+    408: (ServerUnreachableError, "The server does not get the request in time", _CHECK),
     **dict.fromkeys((502, 504), (ServerUnreachableError, "The proxy in front of the server does not reach it", _CHECK)),
 }
 _UNREACHABLE = "The server is unreachable"
@@ -80,44 +87,30 @@ class ServerInfo:
     jobs: int
     max_jobs: int
     max_upload_bytes: int
+    queued: int = 0
+    max_queued: int = 0
 
 
-class Upload:
-    """The body of an upload, piece by piece: the header, then the files.
+@dataclass(frozen=True)
+class Sent:
+    """How much of a job the server has: bytes of each file by its name."""
 
-    It has a length, so that it goes out with a Content-Length: not every proxy lets chunked requests pass.
-
-    Args:
-        header: see `wire.upload_header`.
-        files: paths in the order of the header.
-        on_sent: called with the share that was sent; an error from it ends the upload.
-    """
-
-    def __init__(self, header: bytes, files: Sequence[Path], on_sent: Callable[[float], None]) -> None:
-        self._pieces, self._on_sent = _pieces(header, files), on_sent
-        self._size = len(header) + sum(path.stat().st_size for path in files)
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __iter__(self) -> Iterator[bytes]:
-        sent = 0
-        for piece in self._pieces:
-            sent += len(piece)
-            self._on_sent(sent / self._size)
-            yield piece
-
-    def close(self) -> None:
-        """Close the file that is being read."""
-        self._pieces.close()
+    id: str
+    state: str
+    files: dict[str, int] = field(default_factory=dict, hash=False)
 
 
-def _pieces(header: bytes, files: Sequence[Path]) -> Generator[bytes, None, None]:
-    yield header
-    for path in files:
-        with path.open("rb") as stream:
-            while block := stream.read(_BLOCK):
-                yield block
+@dataclass(frozen=True)
+class JobState:
+    """Where a job on the server stands."""
+
+    id: str
+    kind: str
+    state: str
+    position: int = 0
+    expected_wait_s: float = 0.0
+    created: float = 0.0
+    outcome: str = ""
 
 
 class ServerClient:
@@ -155,38 +148,81 @@ class ServerClient:
         except (KeyError, TypeError, InputError) as error:
             raise self._not_a_server(why=f"its answer lacks something ({error})") from error
 
-    def new_job(self, body: Iterable[bytes]) -> str:
-        """Send a job, see `Upload`; returns its id."""
-        headers = {"Content-Type": "application/octet-stream"}
-        timeout = (CONNECT_S, UPLOAD_ANSWER_S)
-        with self._request("POST", "/jobs", data=body, headers=headers, timeout=timeout) as response:
-            job_id: str = self._json(response, id=str)["id"]
-        if not job_id.replace("-", "").replace("_", "").isalnum():
+    def begin(self, header: bytes) -> Sent:
+        """Announce a job; a header that was sent before gives the same job again. See `wire.upload_header`."""
+        with self._request("POST", "/uploads", data=header) as response:
+            found = self._sent(response)
+        if not found.id.replace("-", "").replace("_", "").isalnum():
             raise self._not_a_server(why="it gave no id of a job")
-        return job_id
+        return found
+
+    def offsets(self, job_id: str) -> Sent:
+        """How much of each file of a job is there."""
+        with self._request("GET", f"/jobs/{job_id}/upload") as response:
+            return self._sent(response)
+
+    def send(self, job_id: str, name: str, offset: int, piece: bytes) -> int:
+        """Send a piece of a file; returns where the next one begins.
+
+        Raises:
+            UploadOffsetError: the server's file does not end at `offset`.
+        """
+        headers = {"Content-Type": "application/octet-stream", SHA256_HEADER: hashlib.sha256(piece).hexdigest()}
+        path, timeout = f"/jobs/{job_id}/upload/{name}", (CONNECT_S, PIECE_S)
+        with self._request("PUT", path, timeout, params={"offset": offset}, data=piece, headers=headers) as response:
+            end: int = self._json(response, offset=int)["offset"]
+        return end
+
+    def finish(self, job_id: str) -> JobState:
+        """Say that everything was sent: the job goes into the queue."""
+        with self._request("POST", f"/jobs/{job_id}/upload", (CONNECT_S, UPLOAD_ANSWER_S)) as response:
+            return self._state(self._json(response, id=str))
+
+    def _sent(self, response: requests.Response) -> Sent:
+        return from_plain(Sent, self._json(response, id=str, state=str, files=dict), "an upload", strict=False)
+
+    def _state(self, data: dict[str, Any]) -> JobState:
+        return from_plain(JobState, data, "a job of the server", strict=False)
+
+    def jobs(self) -> list[JobState]:
+        """The user's jobs on the server."""
+        with self._request("GET", "/jobs") as response:
+            return [self._state(one) for one in self._json(response, jobs=list)["jobs"]]
+
+    def job(self, job_id: str) -> JobState:
+        """One of them."""
+        with self._request("GET", f"/jobs/{job_id}") as response:
+            return self._state(self._json(response, id=str))
 
     def events(self, job_id: str, offset: int) -> Iterator[Event | None]:
-        """Events from the `offset`-th on, as they come; None is a sign of life."""
+        """Events from the `offset`-th on, as they come; None is a sign of life.
+
+        One of the stage `QUEUE` tells of the place in the queue and counts for nothing in `offset`.
+        """
         with self._request("GET", f"/jobs/{job_id}/events", params={"offset": offset}) as response:
             for line in response.iter_lines(_BLOCK):
                 if not line:
                     yield None
                     continue
                 try:
-                    event = Event.from_json(line.decode("utf-8", "replace"))
+                    yield (
+                        _place(line)
+                        if line.startswith(b'{"queue"')
+                        else Event.from_json(line.decode("utf-8", "replace"))
+                    )
                 except InputError as error:
                     raise ServerError(what="The server sent an event that cannot be read", given=error.given) from error
-                yield event
 
     def cancel(self, job_id: str) -> None:
         """Ask the worker to stop and to keep what it has."""
         with self._request("POST", f"/jobs/{job_id}/cancel"):
             pass
 
-    def remove(self, job_id: str) -> None:
-        """End the job and remove its data."""
-        with self._request("DELETE", f"/jobs/{job_id}"):
-            pass
+    def remove(self, job_id: str) -> bool:
+        """End the job and remove its data; False if something of them is still there, which the server tries again."""
+        with self._request("DELETE", f"/jobs/{job_id}") as response:
+            gone: bool = self._json(response, removed=bool)["removed"]
+        return gone
 
     def files(self, job_id: str) -> list[FileEntry]:
         """What the worker has written so far."""
@@ -194,17 +230,37 @@ class ServerClient:
             listed = self._json(response, files=list)["files"]
         return [from_plain(FileEntry, entry, "a file of the server") for entry in listed]
 
-    def fetch(self, job_id: str, name: str, path: Path, sha256: str | None = None) -> None:
-        """Write a file of a job to `path`.
+    def fetch(
+        self,
+        job_id: str,
+        name: str,
+        path: Path,
+        sha256: str | None = None,
+        on_bytes: Callable[[int], None] = lambda number: None,
+    ) -> None:
+        """Write a file of a job to `path`; what is there already is the begin of it, and only the rest is fetched.
+
+        Args:
+            job_id, name: of the job and the file.
+            path: where it goes.
+            sha256: its checksum; without one the whole file is fetched, for it may have changed.
+            on_bytes: told how many bytes are there, again and again.
 
         Raises:
-            ServerError: it does not have the checksum.
+            ServerError: it does not have the checksum; then nothing is left at `path`.
         """
         assert is_plain_name(name)
-        with self._request("GET", f"/jobs/{job_id}/files/{name}") as response, path.open("wb") as stream:
-            for block in response.iter_content(1 << 18):
-                stream.write(block)
+        there = path.stat().st_size if sha256 is not None and path.exists() else 0
+        headers = {"Range": f"bytes={there}-"} if there else {}
+        with self._request("GET", f"/jobs/{job_id}/files/{name}", headers=headers) as response:
+            there = there if response.status_code == 206 else 0
+            with path.open("ab" if there else "wb") as stream:
+                for block in response.iter_content(1 << 18):
+                    stream.write(block)
+                    there += len(block)
+                    on_bytes(there)
         if sha256 is not None and sha256_of(path) != sha256:
+            path.unlink()
             raise ServerError(
                 what="A result was damaged on its way from the server", given=name, remedy="Start the job again"
             )
@@ -274,6 +330,16 @@ class ServerClient:
         if what == _BROKE and not self.address.is_encrypted:
             remedy = f"{remedy}; if it speaks HTTPS, write https://"
         return ours(what, given=f"{self.address.url}: {_innermost(text)}", remedy=remedy)
+
+
+def _place(line: bytes) -> Event:
+    """What a line about the queue says, for people."""
+    told = parse_json(line, require={"queue": dict})["queue"]
+    place, wait = told.get("position"), told.get("expected_wait_s")
+    if not isinstance(place, int) or not isinstance(wait, (int, float)):
+        raise InputError(what="A line about the queue lacks something", given=repr(told)[:80])
+    minutes = f"about {wait / 60:.0f} min" if wait >= 90 else f"about {wait:.0f} s"
+    return Event("progress", QUEUE, 0.0, float(wait), message=f"Place {place} in the queue of the server, {minutes}")
 
 
 def _begin_of(response: requests.Response) -> bytes:

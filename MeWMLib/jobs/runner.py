@@ -18,8 +18,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.core.errors import CancelledError, InputError, MeWMError, WorkerError, error_from_json
+from MeWMLib.core.errors import CancelledError, InputError, MeWMError, WorkerError, error_from_json, output_error
+from MeWMLib.core.private_files import private
 from MeWMLib.jobs.job import CANCEL_LINE, Event, Job
+from MeWMLib.jobs.known import KnownJob, Record
 from MeWMLib.jobs.processes import child_environment, end_tree, exit_error, own_group
 
 OnEvent = Callable[[Event], None]
@@ -52,6 +54,7 @@ class Runner(contextlib.AbstractContextManager["Runner"]):
         self._callback_error: BaseException | None = None
         self._cancelled_at: float | None = None
         self._started = False
+        self._known: KnownJob | None = None
         self._lock = threading.Lock()
 
     def __exit__(self, *_error: object) -> None:
@@ -61,6 +64,10 @@ class Runner(contextlib.AbstractContextManager["Runner"]):
     def pid(self) -> int | None:
         """Process id of the worker; None before `start`, and where it runs on another computer."""
         return None
+
+    def take_up(self, known: KnownJob) -> None:
+        """Say before `start` that the job is one that was left: what is finished of it is not done again."""
+        self._known = known
 
     def start(self, job: Job | None, on_event: OnEvent | None = None) -> None:
         """Start the job; returns at once. `on_event` is called on a thread of the runner.
@@ -140,15 +147,21 @@ class LocalRunner(Runner):
     Args:
         command: what to start; the path of the job file is appended. By default this interpreter's worker.
         grace_s: seconds between `cancel` and the end of the process tree.
+        folder: where the job file goes, which stays there; without one it is removed with the job, and the job is one
+            of `known`.
     """
 
-    def __init__(self, command: Sequence[str] | None = None, grace_s: float = GRACE_S) -> None:
+    def __init__(
+        self, command: Sequence[str] | None = None, grace_s: float = GRACE_S, folder: Path | None = None
+    ) -> None:
         super().__init__(grace_s)
+        self._given = folder
         self._command = list(command) if command is not None else worker_command()
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
         self._threads: list[threading.Thread] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._record: Record | None = None
         #: The result or the error, and when it came.
         self._final: Event | None = None
         self._final_at = 0.0
@@ -160,19 +173,41 @@ class LocalRunner(Runner):
 
     def _begin(self, job: Job | None) -> None:
         """Start the worker; without a job its command is complete as it is."""
-        self._folder = tempfile.TemporaryDirectory(prefix="mewm-job-", ignore_cleanup_errors=True)
         command = list(self._command)
         if job is not None:
-            command.append(str(Path(self._folder.name) / "job.json"))
-            Path(command[-1]).write_text(job.to_json(), encoding="utf-8")
+            command.append(str(self._written(job)))
         try:
             self._process = started(command)
         except WorkerError:
-            self._folder.cleanup()
+            self._clean()
             raise
         for target in (self._read_events, self._read_stderr):
             self._threads.append(threading.Thread(target=target, name=f"mewm{target.__name__}", daemon=True))
             self._threads[-1].start()
+
+    def _written(self, job: Job) -> Path:
+        """The job file: goal and clinical data stand in it, so nobody else may read it."""
+        folder = self._given
+        if folder is None:
+            self._record = Record(job, known=self._known)
+            folder = self._record.folder
+        if folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="mewm-job-", ignore_cleanup_errors=True)
+            folder = Path(self._folder.name)
+        file = folder / "work.json"
+        try:
+            with private(file, "w") as stream:
+                stream.write(job.to_json())
+        except OSError as error:
+            self._clean()
+            raise output_error(error, file) from error
+        return file
+
+    def _clean(self) -> None:
+        if self._record is not None:
+            self._record.end()
+        if self._folder is not None:
+            self._folder.cleanup()
 
     def cancel(self) -> None:
         with self._lock:
@@ -232,8 +267,7 @@ class LocalRunner(Runner):
         # closes its streams; what could not be written to its input any more is of no interest
         with contextlib.suppress(OSError, ValueError), self._process:
             pass
-        if self._folder is not None:
-            self._folder.cleanup()
+        self._clean()
 
     def _read_events(self) -> None:
         assert self._process is not None and self._process.stdout is not None

@@ -1,360 +1,304 @@
-"""The server: `mewm serve`. It takes jobs over HTTP and runs them as the local runner does, in child processes.
+"""The server: `mewm serve`. It takes jobs over HTTP, keeps them in a queue and runs them in confined workers.
 
-Only this file imports FastAPI and uvicorn (the extra `server`). Every request needs the token.
+Only the modules `server*` import FastAPI and uvicorn (the extra `server`). Every request but those of `/healthz` and
+`/readyz` needs a token.
 
 | request | what |
 |---|---|
 | `GET /version` | protocol, version, bundles with sha256, device, limits |
-| `POST /jobs` | a job and its files, see `wire`; answers the id |
+| `POST /jobs` | a job and its files in one body, see `wire`; answers the id |
+| `POST /uploads` | a job whose files follow in pieces; answers the id and where each file ends |
+| `GET /jobs/ID/upload`, `PUT /jobs/ID/upload/NAME?offset=N`, `POST /jobs/ID/upload` | where they end; piece; end |
+| `GET /jobs`, `GET /jobs/ID` | the user's jobs; state, place in the queue and expected wait of one |
 | `GET /jobs/ID/events?offset=N` | events from the N-th on, a JSON object a line, to the end; empty lines keep alive |
 | `POST /jobs/ID/cancel` | stop and keep what is finished |
-| `GET /jobs/ID/files`, `GET /jobs/ID/files/NAME` | what was written, with sha256 |
+| `GET /jobs/ID/files`, `GET /jobs/ID/files/NAME` | what was written, with sha256; one file, or its rest |
 | `DELETE /jobs/ID` | end the job, remove its data |
+| `GET /metrics`, `GET /openapi.json` | measures for Prometheus; this table for programs |
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
+import json
 import os
-import socket
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-import uvicorn
 from fastapi import Depends, FastAPI, Request
-from fastapi.responses import JSONResponse, StreamingResponse
-from starlette.requests import ClientDisconnect
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 import MeWMLib
 from MeWMLib.core import bundles
 from MeWMLib.core.errors import (
     InputError,
     MeWMError,
+    OutputError,
     ServerBusyError,
+    ServerLockedError,
+    ServerSlowError,
     ServerTokenError,
     UnknownJobError,
+    UploadOffsetError,
     UploadTooLargeError,
-    output_error,
 )
 from MeWMLib.core.records import to_plain
-from MeWMLib.jobs.job import Job
-from MeWMLib.jobs.server_jobs import JobStore, Limits, ServerJob, probe_device, require_whole_nrrd
-from MeWMLib.jobs.server_token import same
-from MeWMLib.jobs.wire import MAX_HEADER_BYTES, PROTOCOL, FileEntry, read_upload_header, too_large_error
+from MeWMLib.jobs.server_jobs import ServerJobs
+from MeWMLib.jobs.server_state import State
+from MeWMLib.jobs.server_upload import Uploads, state_of
+from MeWMLib.jobs.server_users import JOBS, METRICS, User, refusal
+from MeWMLib.jobs.store import ENDED, QUEUED, Row
+from MeWMLib.jobs.wire import PROTOCOL
 
-_POLL_S, KEEP_ALIVE_S, _SWEEP_S = 0.05, 1.0, 30.0
+_POLL_S, KEEP_ALIVE_S = 0.05, 1.0
 _BLOCK = 1 << 18
 _STATUS: tuple[tuple[type[MeWMError], int], ...] = (
     (ServerTokenError, 401),
+    (ServerLockedError, 429),
     (ServerBusyError, 503),
+    (ServerSlowError, 408),
+    (UploadOffsetError, 409),
     (UnknownJobError, 404),
     (UploadTooLargeError, 413),
     (InputError, 400),
+    (OutputError, 507),
     (MeWMError, 500),
 )
+_RANGE = re.compile(r"bytes=(\d{1,15})-")
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a server is started.
-
-    Attributes:
-        data: folder for the jobs.
-        token: what every request must carry.
-        host, port: where it listens; port 0 takes a free one.
-        limits: see `Limits`.
-        certificate, key: PEM files; with them the server speaks HTTPS.
-        worker: command of the worker, for tests.
-        python: interpreter that is asked for its devices; None for a worker that is not MeWM's own.
-    """
-
-    data: Path
-    token: str
-    host: str = "127.0.0.1"
-    port: int = 0
-    limits: Limits = Limits()
-    certificate: Path | None = None
-    key: Path | None = None
-    worker: Sequence[str] | None = None
-    python: str | None = sys.executable
-
-
-def make_app(settings: Settings) -> FastAPI:
-    """The application over a fresh store; `app.state.store` is it.
-
-    Raises:
-        OutputError: the data folder cannot be written.
-    """
-    store = JobStore(settings.data, settings.limits, settings.worker)
-    device = ["not yet known" if settings.python is not None else "not known"]
+def make_app(state: State) -> FastAPI:
+    """The application over the jobs of a server."""
+    jobs, notes, tokens, back_off = state.jobs, state.notes, state.tokens, state.back_off
+    uploads = Uploads(jobs)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async def sweep() -> None:
             while True:
-                await asyncio.sleep(min(_SWEEP_S, settings.limits.retention_s, settings.limits.unheard_s))
-                await asyncio.to_thread(store.sweep)
+                await asyncio.sleep(state.sweep_s)
+                with contextlib.suppress(MeWMError, OSError):
+                    await asyncio.to_thread(jobs.sweep)
 
-        if settings.python is not None:
-            probe_device(settings.python, lambda name: device.__setitem__(0, name))
+        state.begin()
         task = asyncio.create_task(sweep())
         try:
             yield
         finally:
             task.cancel()
-            await asyncio.to_thread(store.close)
+            await asyncio.to_thread(state.close)
 
-    def authorised(request: Request) -> None:
+    def known(request: Request) -> User:
+        """Who asks.
+
+        Raises:
+            ServerTokenError: no token, or one that is wrong, expired or revoked.
+            ServerLockedError: too many wrong ones came from this address.
+        """
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not same(given.strip(), settings.token):
-            raise ServerTokenError(
-                what="The server does not know this token" if given else "The server asks for a token",
-                remedy="Give the token that `mewm serve` printed at its first start",
+        given = given.strip() if scheme.lower() == "bearer" else ""
+        address = request.client.host if request.client else "?"
+        user = tokens.user(given) if given else None
+        wait = back_off.wait_s(address, user.name if user else "")
+        if wait > 0.0 and given:
+            notes.count("mewm_requests_refused_total", reason="locked")
+            raise ServerLockedError(
+                what="Too many wrong tokens came from this address",
+                given=f"it has to wait for {wait:.0f} s",
+                remedy="Wait, then give the right token",
             )
+        if user is None:
+            if given:
+                back_off.wrong(address)
+                notes.audit("token refused", "", address=address)
+            notes.count("mewm_requests_refused_total", reason="token")
+            raise refusal(bool(given))
+        back_off.right(address, user.name)
+        return user
 
-    # no page that describes the interface: without the token nobody learns anything
-    app = FastAPI(
-        lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(authorised)]
-    )
-    app.state.store = store
+    def with_scope(scope: str) -> Callable[[Request], User]:
+        def check(request: Request) -> User:
+            user = known(request)
+            if scope not in user.scopes:
+                raise ServerTokenError(
+                    what=f"This token is not for {scope}", given=user.name, remedy="Ask who runs the server"
+                )
+            return user
+
+        return check
+
+    owner, anybody, watcher = Depends(with_scope(JOBS)), Depends(known), Depends(with_scope(METRICS))
+
+    # no pages that describe the interface: without a token nobody learns anything
+    app = FastAPI(title="MeWM", version=PROTOCOL, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.server = state
 
     @app.exception_handler(MeWMError)
     async def answer_error(request: Request, error: MeWMError) -> JSONResponse:
         status = next(code for kind, code in _STATUS if isinstance(error, kind))
-        headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-        return JSONResponse({"error": error.to_json()}, status, headers)
+        headers = {401: {"WWW-Authenticate": "Bearer"}, 408: {"Connection": "close"}, 429: {"Retry-After": "5"}}
+        return JSONResponse({"error": error.to_json()}, status, headers.get(status))
+
+    @app.exception_handler(RequestValidationError)
+    async def answer_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        where = ", ".join(".".join(map(str, one["loc"])) for one in error.errors())
+        return await answer_error(request, InputError(what="The request cannot be understood", given=where[:120]))
+
+    @app.exception_handler(Exception)
+    async def answer_unexpected(request: Request, error: Exception) -> JSONResponse:
+        # what it says could name a file: that is for the log alone
+        notes.log("error", f"A request failed with {type(error).__name__}: {error}")
+        body = MeWMError(what="The server failed with an unexpected error", given=type(error).__name__).to_json()
+        return JSONResponse({"error": body}, 500)
+
+    @app.get("/healthz", response_class=PlainTextResponse)
+    def healthy() -> str:
+        return "ok\n"
+
+    @app.get("/readyz", response_class=PlainTextResponse)
+    def ready() -> PlainTextResponse:
+        missing = state.not_ready()
+        return PlainTextResponse(missing or "ok\n", 503 if missing else 200)
 
     @app.get("/version")
-    def version() -> dict[str, Any]:
+    def version(user: User = anybody) -> dict[str, Any]:
         return {
             "mewm_protocol": PROTOCOL,
             "mewm": MeWMLib.__version__,
-            "device": device[0],
-            "bundles": _bundles(),
+            "device": state.device,
+            "bundles": state.bundles(),
             "default_bundle": bundles.DEFAULT_BUNDLE,
-            "jobs": store.running,
-            "max_jobs": settings.limits.max_jobs,
-            "max_upload_bytes": settings.limits.max_upload_bytes,
+            "jobs": jobs.running,
+            "max_jobs": jobs.limits.max_jobs,
+            "queued": jobs.queued,
+            "max_queued": jobs.limits.max_queued,
+            "max_upload_bytes": jobs.limits.max_upload_bytes,
+            "user": user.name,
         }
 
+    @app.get("/metrics", response_class=PlainTextResponse)
+    def metrics(user: User = watcher) -> str:
+        return notes.exposition(state.gauges())
+
+    @app.get("/openapi.json")
+    def openapi(user: User = anybody) -> JSONResponse:
+        return JSONResponse(app.openapi())
+
     @app.post("/jobs")
-    async def new_job(request: Request) -> dict[str, Any]:
-        try:
-            record = store.reserve()
-        except ServerBusyError:
-            # a client that is still sending would see a broken pipe instead of the answer
-            await _read_away(request, settings.limits.max_upload_bytes)
-            raise
-        try:
-            job = await _receive(request, record, settings.limits.max_upload_bytes)
-            await asyncio.to_thread(store.start, record, job)
-        except BaseException as error:
-            with contextlib.suppress(UnknownJobError):
-                store.remove(record.id)
-            if isinstance(error, ClientDisconnect):
-                raise InputError(what="The client went away while it sent the job") from error
-            if isinstance(error, OSError):
-                raise output_error(error, Path("the data folder of the server")) from error
-            raise
-        return {"id": record.id}
+    async def new_job(request: Request, user: User = owner) -> dict[str, Any]:
+        return {"id": (await uploads.whole(request, user.name)).id}
+
+    @app.get("/jobs")
+    def listed(user: User = owner) -> dict[str, Any]:
+        return {"jobs": [state_of(jobs, row) for row in jobs.listed(user.name)]}
+
+    @app.post("/uploads")
+    async def begin(request: Request, user: User = owner) -> dict[str, Any]:
+        row = await uploads.begin(request, user.name)
+        return {"id": row.id, "state": row.state, "files": jobs.folder(row).offsets()}
+
+    @app.get("/jobs/{job_id}/upload")
+    def offsets(job_id: str, user: User = owner) -> dict[str, Any]:
+        row = jobs.get(job_id, user.name)
+        return {"id": row.id, "state": row.state, "files": jobs.folder(row).offsets()}
+
+    @app.put("/jobs/{job_id}/upload/{name}")
+    async def piece(request: Request, job_id: str, name: str, offset: int, user: User = owner) -> dict[str, Any]:
+        row = await asyncio.to_thread(jobs.get, job_id, user.name)
+        return {"offset": await uploads.piece(request, row, name, offset)}
+
+    @app.post("/jobs/{job_id}/upload")
+    async def finish(job_id: str, user: User = owner) -> dict[str, Any]:
+        row = await asyncio.to_thread(jobs.get, job_id, user.name)
+        return state_of(jobs, await uploads.finish(row))
+
+    @app.get("/jobs/{job_id}")
+    def one(job_id: str, user: User = owner) -> dict[str, Any]:
+        return state_of(jobs, jobs.get(job_id, user.name))
 
     @app.get("/jobs/{job_id}/events")
-    async def events(job_id: str, offset: int = 0) -> StreamingResponse:
-        record = store.get(job_id)
+    async def events(job_id: str, offset: int = 0, user: User = owner) -> StreamingResponse:
+        row = await asyncio.to_thread(jobs.get, job_id, user.name)
         if offset < 0:
             raise InputError(what="The offset must be 0 or more", given=str(offset))
-        return StreamingResponse(_lines(record, offset), media_type="application/x-ndjson")
+        return StreamingResponse(_lines(jobs, row, offset), media_type="application/x-ndjson")
 
     @app.post("/jobs/{job_id}/cancel")
-    def cancel(job_id: str) -> dict[str, Any]:
-        store.cancel(job_id)
+    def cancel(job_id: str, user: User = owner) -> dict[str, Any]:
+        jobs.cancel(jobs.get(job_id, user.name))
         return {"cancelled": True}
 
     @app.get("/jobs/{job_id}/files")
-    def files(job_id: str) -> dict[str, Any]:
-        return {"files": to_plain(store.files(job_id))}
+    def files(job_id: str, user: User = owner) -> dict[str, Any]:
+        return {"files": to_plain(jobs.files(jobs.get(job_id, user.name)))}
 
     @app.get("/jobs/{job_id}/files/{name:path}")
-    def file(job_id: str, name: str) -> StreamingResponse:
+    def file(request: Request, job_id: str, name: str, user: User = owner) -> Response:
+        row = jobs.get(job_id, user.name)
         # one handle for size and content: the worker may put a newer plan.json in its place meanwhile
-        stream = store.file(job_id, name).open("rb")
+        stream = jobs.open_file(row, name)
         size = os.fstat(stream.fileno()).st_size
+        wanted = _RANGE.fullmatch(request.headers.get("range", ""))
+        begin = min(int(wanted[1]), size) if wanted else 0
+        notes.audit("fetched", user.name, kind=row.kind, job=row.folder[:8], bytes=size - begin)
+        headers = {"Content-Length": str(size - begin), "Accept-Ranges": "bytes"}
+        if wanted:
+            headers["Content-Range"] = f"bytes {begin}-{max(begin, size - 1)}/{size}"
 
         def blocks() -> Iterator[bytes]:
             with stream:
+                stream.seek(begin)
                 while block := stream.read(_BLOCK):
                     yield block
 
-        return StreamingResponse(blocks(), media_type="application/octet-stream", headers={"Content-Length": str(size)})
+        kind = "application/octet-stream"
+        return StreamingResponse(blocks(), 206 if wanted else 200, headers, kind)
 
     @app.delete("/jobs/{job_id}")
-    def remove(job_id: str) -> dict[str, Any]:
-        store.remove(job_id)
-        return {"removed": True}
+    def remove(job_id: str, user: User = owner) -> JSONResponse:
+        gone = jobs.remove(jobs.get(job_id, user.name))
+        more = {} if gone else {"remedy": "Something could not be removed; the server tries again until it is gone"}
+        return JSONResponse({"removed": gone, **more}, 200 if gone else 202)
 
     return app
 
 
-async def _lines(record: ServerJob, offset: int) -> AsyncIterator[bytes]:
-    silent_s = 0.0
-    while not record.removed:
-        record.heard()
-        # in this order, so that everything said before the end is read once the end is seen
-        over = record.ended_at is not None
-        new = record.lines[offset:]
-        offset += len(new)
-        if new or silent_s >= KEEP_ALIVE_S:
-            silent_s = 0.0
-            yield "".join(line + "\n" for line in new or [""]).encode()
-        if over:
-            return
-        await asyncio.sleep(_POLL_S)
-        silent_s += _POLL_S
-
-
-async def _read_away(request: Request, most: int) -> None:
-    seen = 0
-    with contextlib.suppress(ClientDisconnect):
-        async for chunk in request.stream():
-            seen += len(chunk)
-            if seen > most:
+async def _lines(jobs: ServerJobs, row: Row, offset: int) -> AsyncIterator[bytes]:
+    """Events as they come; while a job waits, lines that say where it stands in the queue, which count as none."""
+    silent_s, told, stream = KEEP_ALIVE_S, (0, 0.0), None
+    pending, seen = b"", -1
+    now: Row | None = row
+    try:
+        while True:
+            # in this order, so that everything said before the end is read once the end is seen
+            if seen != jobs.store.version:
+                seen = jobs.store.version
+                now = await asyncio.to_thread(jobs.store.get, row.id)
+            over = now is None or now.state in ENDED
+            if stream is None and now is not None:
+                with contextlib.suppress(OSError):
+                    stream = jobs.folder(now).events.open("rb")  # noqa: ASYNC230
+            pending += stream.read() if stream is not None else b""
+            *whole, pending = pending.split(b"\n")
+            new, offset = whole[offset:], max(0, offset - len(whole))
+            if new:
+                silent_s = 0.0
+                yield b"".join(line + b"\n" for line in new)
+            elif silent_s >= KEEP_ALIVE_S:
+                silent_s = 0.0
+                place = (0, 0.0)
+                if now is not None and now.state == QUEUED:
+                    place = await asyncio.to_thread(jobs.place_of, now)
+                line = {"position": place[0], "expected_wait_s": round(place[1], 1)}
+                yield (json.dumps({"queue": line}) if place[0] and place != told else "").encode() + b"\n"
+                told = place
+            if over:
                 return
-
-
-class _Body:
-    """The body of a request, read piece by piece."""
-
-    def __init__(self, request: Request) -> None:
-        self._chunks, self._pending = request.stream(), b""
-
-    async def piece(self, most: int) -> bytes:
-        """The next bytes; b"" at the end."""
-        self._pending = self._pending or await anext(self._chunks, b"")
-        now, self._pending = self._pending[:most], self._pending[most:]
-        return now
-
-    async def line(self) -> bytes:
-        """The first line."""
-        while b"\n" not in self._pending:
-            if len(self._pending) > MAX_HEADER_BYTES:
-                raise InputError(what="The header of the upload is too long")
-            chunk = await anext(self._chunks, b"")
-            if not chunk:
-                raise InputError(what="The upload stopped in the middle of its header")
-            self._pending += chunk
-        head, _, self._pending = self._pending.partition(b"\n")
-        return head
-
-
-async def _receive(request: Request, record: ServerJob, most: int) -> Job:
-    """Read an upload into the folder of a job; see `wire`."""
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > most + MAX_HEADER_BYTES:
-        raise too_large_error(most)
-    body = _Body(request)
-    job, entries = read_upload_header(await body.line())
-    if sum(entry.bytes for entry in entries) > most:
-        raise too_large_error(most)
-    for entry in entries:
-        await _receive_file(record, entry, body)
-        require_whole_nrrd(record.inputs / entry.name)
-    if await body.piece(1):
-        raise InputError(what="The upload is longer than its header says")
-    return job
-
-
-async def _receive_file(record: ServerJob, entry: FileEntry, body: _Body) -> None:
-    digest, left = hashlib.sha256(), entry.bytes
-    with (record.inputs / entry.name).open("wb") as stream:
-        while left:
-            now = await body.piece(left)
-            if not now:
-                raise InputError(what="The upload stopped in the middle of a file", given=entry.name)
-            # a client with a long upload over a slow line is still there
-            record.heard()
-            left -= len(now)
-            digest.update(now)
-            stream.write(now)
-    if digest.hexdigest() != entry.sha256:
-        raise InputError(
-            what="A file was damaged on its way to the server", given=entry.name, remedy="Start the job again"
-        )
-
-
-@lru_cache
-def _checksum(bundle: Path, changed_at: float) -> str:
-    return bundles.open_bundle(bundle).sha256
-
-
-def _bundles() -> list[dict[str, str]]:
-    """Names and checksums of the bundles; those that are damaged are left out."""
-    found = []
-    for name, path in bundles.list_bundles():
-        with contextlib.suppress(MeWMError, OSError):
-            found.append({"name": name, "sha256": _checksum(path, (path / bundles.MANIFEST).stat().st_mtime)})
-    return found
-
-
-def serve(settings: Settings, on_ready: Callable[[str], None] = lambda url: None) -> None:
-    """Serve until the process is told to end (Ctrl-C, SIGTERM); then every job is ended and all data are removed.
-
-    Args:
-        settings: see `Settings`.
-        on_ready: called with the address once the port is bound.
-
-    Raises:
-        InputError: the port or the certificate cannot be used.
-        OutputError: the data folder cannot be written.
-    """
-    server, bound = prepared(settings)
-    with bound:
-        scheme = "https" if settings.certificate else "http"
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        on_ready(f"{scheme}://{host}:{bound.getsockname()[1]}")
-        server.run(sockets=[bound])
-
-
-def prepared(settings: Settings) -> tuple[uvicorn.Server, socket.socket]:
-    """The server and its bound socket; tests run them on a thread.
-
-    Raises:
-        InputError, OutputError: as `serve`.
-    """
-    if (settings.certificate is None) != (settings.key is None):
-        raise InputError(what="A certificate and its key belong together", remedy="Give both --certificate and --key")
-    if not 0 <= settings.port < 1 << 16:
-        raise InputError(what="The server cannot listen there: ports go from 0 to 65535", given=str(settings.port))
-    config = uvicorn.Config(
-        make_app(settings),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        ws="none",
-        timeout_graceful_shutdown=2,
-        ssl_certfile=settings.certificate,
-        ssl_keyfile=settings.key,
-    )
-    try:
-        config.load()
-    except OSError as error:
-        given = f"{settings.certificate}, {settings.key} ({error.strerror or error})"
-        raise InputError(
-            what="The certificate or its key cannot be used", given=given, remedy="Give PEM files"
-        ) from error
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        # it listens at once: anyone who reads the address, which is printed next, may connect
-        bound = socket.create_server((settings.host, settings.port), family=family)
-    except OSError as error:
-        raise InputError(
-            what=f"The server cannot listen there ({error.strerror or error})",
-            given=f"{settings.host}:{settings.port}",
-            remedy="Choose another --port or --host",
-        ) from error
-    return uvicorn.Server(config), bound
+            await asyncio.sleep(_POLL_S)
+            silent_s += _POLL_S
+    finally:
+        if stream is not None:
+            stream.close()

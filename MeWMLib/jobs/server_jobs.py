@@ -1,279 +1,208 @@
-"""The jobs of a server: each has a folder of its own and a local runner; what is over is removed after a while."""
+"""What is asked of the jobs of a server: take one, say where it stands, stop it, give its files, remove it."""
 
 from __future__ import annotations
 
-import json
-import secrets
-import shutil
-import threading
+import contextlib
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import BinaryIO
 
-from MeWMLib.core.errors import InputError, MeWMError, UnknownJobError, WorkerError, output_error
-from MeWMLib.jobs.job import Event, Job, error_event
-from MeWMLib.jobs.processes import find_devices
-from MeWMLib.jobs.runner import GRACE_S, LocalRunner, worker_command
-from MeWMLib.jobs.table import kind_of
+from MeWMLib.core.errors import CancelledError, InputError, MeWMError, UnknownJobError
+from MeWMLib.jobs.job import Job, error_event
+from MeWMLib.jobs.server_files import JobFolder, require_space, result_files
+from MeWMLib.jobs.server_work import CANCELLING, Workshop
+from MeWMLib.jobs.store import CANCELLED, ENDED, QUEUED, REMOVING, RUNNING, UPLOADING, Row, removed
 from MeWMLib.jobs.wire import FileEntry, busy_error, is_plain_name
 
-#: The header of a NRRD file ends before this (bytes).
-_NRRD_HEADER = 1 << 16
 
-
-@dataclass(frozen=True)
-class Limits:
-    """What a server allows.
-
-    Attributes:
-        max_jobs: jobs at a time.
-        max_upload_bytes: size of all files of a job together.
-        retention_s: seconds after its end that a job's data are kept.
-        unheard_s: a job is ended when nobody has asked for its events for this many seconds: its client is gone.
-        grace_s: seconds between a cancel and the end of the worker.
-    """
-
-    max_jobs: int = 1
-    max_upload_bytes: int = 4 * 1024**3
-    retention_s: float = 3600.0
-    unheard_s: float = 600.0
-    grace_s: float = GRACE_S
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if value <= 0:
-                raise InputError(what=f"{name} must be above 0", given=str(value))
-
-
-@dataclass
-class ServerJob:
-    """One job on the server.
-
-    Attributes:
-        id: cannot be guessed.
-        folder: holds `in` and `out`, nothing else.
-        lines: events as JSON; the last one is a result or an error once `ended_at` is set.
-    """
-
-    id: str
-    folder: Path
-    lines: list[str] = field(default_factory=list)
-    runner: LocalRunner | None = None
-    ended_at: float | None = None
-    heard_at: float = field(default_factory=time.monotonic)
-    removed: bool = False
-
-    @property
-    def inputs(self) -> Path:
-        """Folder of the uploaded files."""
-        return self.folder / "in"
-
-    @property
-    def outputs(self) -> Path:
-        """Where the worker writes."""
-        return self.folder / "out"
-
-    def say(self, event: Event) -> None:
-        """Keep an event, without the server's own paths."""
-        text = event.to_json()
-        for ending in ("/", "\\"):
-            text = text.replace(json.dumps(f"{self.folder}{ending}")[1:-1], "")
-        self.lines.append(text)
-
-    def heard(self) -> None:
-        """The client is still there."""
-        self.heard_at = time.monotonic()
-
-
-class JobStore:
-    """All jobs of a server; its methods may be called from any thread.
-
-    Args:
-        data: folder for the jobs' folders; what an earlier server left in it is removed.
-        limits: see `Limits`.
-        command: command of the worker.
-
-    Raises:
-        OutputError: the folder cannot be written.
-    """
-
-    def __init__(self, data: Path, limits: Limits, command: Sequence[str] | None = None) -> None:
-        self.limits = limits
-        self._command = list(command) if command is not None else worker_command()
-        self._root = data / "jobs"
-        self._jobs: dict[str, ServerJob] = {}
-        self._lock = threading.RLock()
-        self._closed = False
-        try:
-            shutil.rmtree(self._root, ignore_errors=True)
-            self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise output_error(error, self._root) from error
+class ServerJobs(Workshop):
+    """All jobs of a server; its methods may be called from any thread. Arguments as those of `Workshop`."""
 
     @property
     def running(self) -> int:
-        """Jobs that are under way, those that are still being sent included."""
-        with self._lock:
-            return sum(job.ended_at is None for job in self._jobs.values())
+        """Jobs that are at work."""
+        return self.store.count(states=(RUNNING,))
 
-    def reserve(self) -> ServerJob:
-        """Make room for a job before its files come.
+    @property
+    def queued(self) -> int:
+        """Jobs that wait."""
+        return self.store.count(states=(QUEUED,))
 
-        Raises:
-            ServerBusyError: there are as many as the server takes.
-            OutputError: the folder cannot be made.
-        """
-        with self._lock:
-            running = self.running
-            if self._closed or running >= self.limits.max_jobs:
-                raise busy_error(running, self.limits.max_jobs)
-            job_id = secrets.token_urlsafe(24)
-            record = ServerJob(job_id, self._root / secrets.token_hex(16))
-            try:
-                for folder in (record.folder, record.inputs, record.outputs):
-                    folder.mkdir(mode=0o700)
-            except OSError as error:
-                raise output_error(error, record.folder) from error
-            self._jobs[job_id] = record
-            return record
-
-    def start(self, record: ServerJob, job: Job) -> None:
-        """Start a job whose files are there.
-
-        Args:
-            record: from `reserve`.
-            job: as it came over the line; names in it become paths in the record's folder.
+    def create(self, owner: str, job: Job, entries: Sequence[FileEntry], key: str = "", priority: int = 0) -> Row:
+        """Make room for a job before its files come. The same key of the same user gives the same job again.
 
         Raises:
-            WorkerError: the worker cannot be started.
+            ServerBusyError: too many wait, or the user has too many.
+            OutputError: it cannot be written, or the disk is too full.
         """
-        kind, out = kind_of(job.kind), None
-        paths = {key: str(record.inputs / file) for key, file in kind.files.items() if job.inputs.get(key) == file}
-        if job.out is not None and kind.output is not None:
-            out = str(record.outputs if kind.output.is_folder else record.outputs / job.out)
-        whole = replace(job, inputs={**job.inputs, **paths}, out=out)
-        runner = record.runner = LocalRunner(self._command, self.limits.grace_s)
+        limits, size = self.limits, sum(entry.bytes for entry in entries)
+        with self._lock:
+            if key and (known := self.store.find(owner=owner, key=key)):
+                return known[0]
+            self._require_room(owner)
+            if self.store.count(states=(UPLOADING,), owner=owner) >= limits.max_uploads_per_user:
+                raise busy_error(limits.max_uploads_per_user, limits.max_uploads_per_user, " of one user on their way")
+            require_space(self.store.root, size + limits.spare_bytes)
+            row = self.store.add(Row.new(owner=owner, key=key, kind=job.kind, priority=priority, size=size))
+            JobFolder(self.store.jobs / row.folder).make(job, entries)
+        return row
 
-        def on_event(event: Event) -> None:
-            # the end is told when the worker is gone and its files are whole
-            if event.kind not in ("result", "error"):
-                record.say(event)
+    def heard(self, row: Row) -> None:
+        """Something of an upload has come."""
+        self._heard[row.id] = time.monotonic()
 
-        runner.start(whole, on_event)
-        threading.Thread(target=self._wait, args=(record, runner), name="mewm-server-job", daemon=True).start()
+    def _require_room(self, owner: str) -> None:
+        limits = self.limits
+        waiting, running = self.queued, self.running
+        if self._closed or (waiting >= limits.max_queued and running + waiting >= limits.max_jobs + limits.max_queued):
+            raise busy_error(running, limits.max_jobs, f"; {waiting} of at most {limits.max_queued} wait")
+        mine = self.store.count(states=(QUEUED, RUNNING), owner=owner)
+        if mine >= limits.max_per_user:
+            raise busy_error(mine, limits.max_per_user, " of this user")
 
-    def _wait(self, record: ServerJob, runner: LocalRunner) -> None:
-        try:
-            with runner:
-                final = Event("result", data=runner.wait() or {})
-        except MeWMError as error:
-            final = error_event(error)
-        except Exception as error:
-            final = error_event(
-                WorkerError(what="The server failed with an unexpected error", given=type(error).__name__)
-            )
-        record.say(final)
-        record.ended_at = time.monotonic()
+    def submit(self, row: Row) -> Row:
+        """Put a job into the queue whose files are all there; what is queued already stays where it is.
 
-    def get(self, job_id: str) -> ServerJob:
-        """A job by its id.
+        Raises:
+            InputError: a file is missing, damaged, or not of the grammar of `nrrd_grammar`.
+            ServerBusyError: too many wait by now.
+        """
+        with self._accepting[hash(row.id) % len(self._accepting)]:
+            row = self.store.get(row.id) or row
+            if row.state != UPLOADING:
+                return row
+            JobFolder(self.store.jobs / row.folder).accept(self.limits.max_voxel_bytes)
+            return self._enqueue(row)
+
+    def _enqueue(self, row: Row) -> Row:
+        with self._lock:
+            self._require_room(row.owner)
+            row = self.store.change(row.id, state=QUEUED, queued=time.time()) or row
+            self._changed.notify_all()
+        self.notes.count("mewm_jobs_submitted_total", kind=row.kind)
+        self.notes.audit("submitted", row.owner, kind=row.kind, job=row.folder[:8], bytes=row.size)
+        return row
+
+    def get(self, job_id: str, owner: str) -> Row:
+        """A job of a user by its id; the jobs of others are as unknown as those that never were.
 
         Raises:
             UnknownJobError: there is none.
         """
-        with self._lock:
-            record = self._jobs.get(job_id)
-        if record is None or record.removed:
+        row = self.store.get(job_id)
+        if row is None or row.owner != owner or row.state == REMOVING:
             raise UnknownJobError(
                 what="The server does not know this job",
-                remedy="It was removed, or the server was restarted; start the job again",
+                remedy="It was removed, or kept for as long as the server keeps results; start the job again",
             )
-        record.heard()
-        return record
+        return row
 
-    def cancel(self, job_id: str) -> None:
-        """Ask the worker to stop and to keep what it has."""
-        runner = self.get(job_id).runner
-        if runner is not None:
-            runner.cancel()
+    def listed(self, owner: str) -> list[Row]:
+        """The jobs of a user."""
+        return [row for row in self.store.find(owner=owner) if row.state != REMOVING]
 
-    def remove(self, job_id: str) -> None:
-        """End a job with its whole process tree and remove its data."""
-        self._remove(self.get(job_id))
-
-    def _remove(self, record: ServerJob) -> None:
-        record.removed = True
-        if record.runner is not None:
-            record.runner.cancel()
-            record.runner.kill()
+    def place_of(self, row: Row) -> tuple[int, float]:
+        """Place in the queue from 1 on and seconds to wait, as far as they can be told; (0, 0) once it is at work."""
         with self._lock:
-            self._jobs.pop(record.id, None)
-        shutil.rmtree(record.folder, ignore_errors=True)
+            ahead = self._queue.order(self.store.find(states=(QUEUED,)))
+            now, busy = time.time(), self.store.find(states=(RUNNING,))
+            left = sum(max(0.0, self._cost(one) - max(0.0, now - one.started)) for one in busy)
+            for number, one in enumerate(ahead, 1):
+                if one.id == row.id:
+                    return number, left / len(self.slots)
+                left += self._cost(one)
+        return 0, 0.0
 
-    def files(self, job_id: str) -> list[FileEntry]:
+    def cancel(self, row: Row) -> None:
+        """Take a job out of the queue, or ask its worker to stop and to keep what it has."""
+        with self._lock:
+            row = self.store.get(row.id) or row
+            self.notes.audit("cancelled", row.owner, kind=row.kind, job=row.folder[:8])
+            if row.state == RUNNING and row.slot >= 0:
+                self.slots[row.slot].cancel()
+                # it counts also if the server is killed before the worker has stopped
+                self.store.change(row.id, self.folder(row).path, outcome=CANCELLING)
+            elif row.state in (QUEUED, UPLOADING):
+                self._end(row, error_event(CancelledError(what="The job was stopped before it was begun")), CANCELLED)
+
+    def remove(self, row: Row) -> bool:
+        """End a job with its whole process tree and remove its data; True once nothing of them is left.
+
+        What cannot be removed now is tried again by `sweep`.
+        """
+        with self._lock:
+            row = self.store.get(row.id) or row
+            if row.state == RUNNING and row.slot >= 0:
+                self.slots[row.slot].kill(CancelledError(what="The job was removed"))
+                # the thread of the slot has the folder until the worker is gone
+                self.store.change(row.id, self.folder(row).path, state=REMOVING)
+                self._changed.wait_for(lambda: (self.store.get(row.id) or replace(row, slot=-1)).slot < 0, 15.0)
+                row = self.store.get(row.id) or row
+        return self._removed(row)
+
+    def _removed(self, row: Row) -> bool:
+        self.store.change(row.id, self.folder(row).path, state=REMOVING)
+        try:
+            gone = row.slot < 0 and removed(self.store.jobs / row.folder)
+        except MeWMError:
+            gone = False
+        if gone:
+            self.store.forget(row.id)
+        else:
+            self.notes.count("mewm_removals_failed_total")
+        self.notes.audit("removed" if gone else "removal failed", row.owner, kind=row.kind, job=row.folder[:8])
+        return gone
+
+    def files(self, row: Row) -> list[FileEntry]:
         """What the worker has written so far, with checksums."""
-        paths = sorted(self.get(job_id).outputs.iterdir())
-        return [FileEntry.of(path) for path in paths if _is_result(path)]
+        with self._lock:
+            paths = result_files(self.folder(row).outputs)
+        found = []
+        for path in paths:
+            with contextlib.suppress(OSError):  # replaced just now, or moved to another folder with its job
+                found.append(FileEntry.of(path))
+        return found
 
-    def file(self, job_id: str, name: str) -> Path:
-        """The path of a file that the worker has written.
+    def open_file(self, row: Row, name: str) -> BinaryIO:
+        """A file that the worker has written; a newer one in its place does not change what is read.
 
         Raises:
             InputError: not a plain name, or there is no such file.
         """
-        path = self.get(job_id).outputs / name
-        if not is_plain_name(name) or not _is_result(path):
-            raise InputError(what="The job has no such file", given=repr(name)[:80])
-        return path
-
-    def sweep(self, now: float | None = None) -> None:
-        """Remove jobs that ended long enough ago, and end those that nobody listens to."""
-        now = time.monotonic() if now is None else now
         with self._lock:
-            records = list(self._jobs.values())
-        for record in records:
-            limits, ended_at = self.limits, record.ended_at
-            since, most = (record.heard_at, limits.unheard_s) if ended_at is None else (ended_at, limits.retention_s)
-            if now - since > most:
-                self._remove(record)
+            row = self.store.get(row.id) or row
+            path = self.folder(row).outputs / name
+            if is_plain_name(name) and path in result_files(path.parent):
+                return path.open("rb")
+        raise InputError(what="The job has no such file", given=repr(name)[:80])
 
-    def close(self) -> None:
-        """End every job and remove all data."""
-        self._closed = True
-        # a time without an end: all are over
-        self.sweep(float("inf"))
-        shutil.rmtree(self._root, ignore_errors=True)
-
-
-def _is_result(path: Path) -> bool:
-    return is_plain_name(path.name) and path.is_file() and not path.is_symlink()
-
-
-def require_whole_nrrd(path: Path) -> None:
-    """Refuse everything but a NRRD file that holds its own voxels.
-
-    The header of a NRRD may name another file for the voxels: on a server that could be another user's.
-
-    Raises:
-        InputError: see above.
-    """
-    with path.open("rb") as stream:
-        begin = stream.read(_NRRD_HEADER)
-    head, blank, _ = begin.replace(b"\r\n", b"\n").partition(b"\n\n")
-    lines = head.lower().split(b"\n")
-    detached = any(line.replace(b" ", b"").startswith(b"datafile") for line in lines)
-    if not begin.startswith(b"NRRD000") or not blank or detached:
-        raise InputError(what="An uploaded file is not a NRRD file with its own voxels", given=path.name)
-
-
-def probe_device(python: str, report: Callable[[str], None]) -> None:
-    """Find out on a thread what the worker computes on."""
-
-    def probe() -> None:
-        try:
-            report(find_devices(python))
-        except MeWMError:
-            report("not known: torch did not respond on the server")
-
-    threading.Thread(target=probe, name="mewm-device", daemon=True).start()
+    def sweep(self) -> None:
+        """Let time pass: remove what was kept long enough or is too much, and try again what could not be removed."""
+        now = time.monotonic()
+        passed, self._ticked = now - self._ticked, now
+        self.store.age(passed)
+        for slot in self.slots:
+            slot.rest()
+        limits = self.limits
+        with self._lock:
+            for row in self.store.find(states=(REMOVING,)):
+                if row.slot < 0:
+                    self._removed(row)
+            sent = self.store.find(states=(UPLOADING,))
+            self._heard = {row.id: self._heard.get(row.id, now) for row in sent}
+            for row in sent:
+                if now - self._heard[row.id] > limits.upload_quiet_s:
+                    self._removed(row)
+            ended = self.store.find(states=ENDED)
+            for row in ended:
+                if row.kept_s > limits.retention_s:
+                    self._removed(row)
+            left = [row for row in ended if row.kept_s <= limits.retention_s]
+            sizes = {row.id: JobFolder(self.store.jobs / row.folder).bytes() for row in left}
+            total = sum(sizes.values())
+            for row in sorted(left, key=lambda one: -one.kept_s):
+                if total <= limits.keep_bytes:
+                    break
+                total -= sizes[row.id]
+                self._removed(row)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hmac
 import os
 import secrets
 from pathlib import Path
 
 from MeWMLib.core.errors import ServerTokenError, output_error
 from MeWMLib.core.keyring_entries import from_keyring
+from MeWMLib.core.private_files import others_can_read
 
 VARIABLE = "MEWM_SERVER_TOKEN"
 #: Name of the entries in the system's keyring; the user name of an entry is the address.
@@ -41,6 +41,12 @@ def read_file(path: Path) -> str:
         ServerTokenError: the file cannot be read or does not hold a token.
     """
     try:
+        if others_can_read(path):
+            raise ServerTokenError(
+                what="The file of the token can be read by other users of this computer",
+                given=str(path),
+                remedy=f"Take their permission away: chmod 600 {path.name}; get another if somebody may have read it",
+            )
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
@@ -86,8 +92,3 @@ def make(path: Path) -> str:
     except OSError as error:
         raise output_error(error, path) from error
     return token
-
-
-def same(given: str, expected: str) -> bool:
-    """Compare in a time that does not tell how much of it was right."""
-    return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())

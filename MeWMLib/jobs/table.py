@@ -19,6 +19,7 @@ SAMPLE_PREFIX = "sample:"
 #: Titles of the stages that jobs of several kinds go through.
 STAGES = {
     "upload": "Send",
+    "queue": "Wait",
     "read": "Read",
     "load": "Load networks",
     "segment": "Segment",

@@ -7,7 +7,6 @@ job that had to be ended or left the process in doubt, and by whatever ends this
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -24,12 +23,12 @@ from MeWMLib.jobs.runner import GRACE_S, LOG_CHARACTERS, STDERR_LINES, LocalRunn
 class _Process:
     """One worker that stays, and the threads that read what it says."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], take: Callable[[bytes], None]) -> None:
         self.command, self.environment = tuple(command), child_environment()
         self.popen = started([*command, STAY])
         self.errors: deque[str] = deque(maxlen=STDERR_LINES)
         #: Takes the lines; the runner of the job that is at work.
-        self.take: Callable[[bytes], None] = lambda raw: None
+        self.take = take
         self.round = 0
         self._threads = [threading.Thread(target=read, daemon=True) for read in (self._events, self._errors)]
         for thread in self._threads:
@@ -81,9 +80,9 @@ class WarmWorker:
         #: Counts `close`: a process that was taken before it must not come back.
         self._round = 0
 
-    def runner(self, grace_s: float = GRACE_S) -> WarmRunner:
-        """The runner of one job. A second one at the same time has a process of its own."""
-        return WarmRunner(self, grace_s)
+    def runner(self, grace_s: float = GRACE_S, folder: Path | None = None) -> WarmRunner:
+        """The runner of one job, see `LocalRunner`. A second one at the same time has a process of its own."""
+        return WarmRunner(self, grace_s, folder)
 
     @property
     def pid(self) -> int | None:
@@ -108,8 +107,11 @@ class WarmWorker:
         if idle is not None:
             idle.end()
 
-    def take(self) -> _Process:
+    def take(self, lines: Callable[[bytes], None]) -> _Process:
         """A process for a job: the one that waits, or a new one.
+
+        Args:
+            lines: takes what it says.
 
         Raises:
             WorkerError: it cannot be started.
@@ -121,7 +123,10 @@ class WarmWorker:
         if idle is not None and not idle.fits(command):
             idle.end()
             idle = None
-        process = idle or _Process(command)
+        if idle is not None:
+            idle.errors.clear()
+            idle.take = lines
+        process = idle or _Process(command, lines)
         process.round = number
         return process
 
@@ -139,8 +144,8 @@ class WarmWorker:
 class WarmRunner(LocalRunner):
     """One job in the process of a `WarmWorker`."""
 
-    def __init__(self, worker: WarmWorker, grace_s: float = GRACE_S) -> None:
-        super().__init__((), grace_s)
+    def __init__(self, worker: WarmWorker, grace_s: float = GRACE_S, folder: Path | None = None) -> None:
+        super().__init__((), grace_s, folder)
         self._worker = worker
         self._staying: _Process | None = None
         self._ended = threading.Event()
@@ -148,22 +153,18 @@ class WarmRunner(LocalRunner):
     def _begin(self, job: Job | None) -> None:
         if job is None:
             raise WorkerError(what="A worker that stays needs a job")
-        self._folder = tempfile.TemporaryDirectory(prefix="mewm-job-", ignore_cleanup_errors=True)
-        file = Path(self._folder.name) / "job.json"
-        file.write_text(job.to_json(), encoding="utf-8")
+        file = self._written(job)
         try:
             self._staying = self._ordered(file)
         except WorkerError:
-            self._folder.cleanup()
+            self._clean()
             raise
         self._process, self._stderr = self._staying.popen, self._staying.errors
 
     def _ordered(self, file: Path) -> _Process:
         """A process that has begun with the job; one that has died just now is replaced once."""
         for _ in range(2):
-            process = self._worker.take()
-            process.errors.clear()
-            process.take = self._take
+            process = self._worker.take(self._take)
             try:
                 process.order(file)
             except OSError:
@@ -192,8 +193,7 @@ class WarmRunner(LocalRunner):
             self._worker.give_back(process)
         else:
             process.end()
-        if self._folder is not None:
-            self._folder.cleanup()
+        self._clean()
 
 
 def _can_go_on(final: Event | None) -> bool:

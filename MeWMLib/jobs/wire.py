@@ -20,10 +20,12 @@ from MeWMLib.jobs.job import VERSION, Job
 from MeWMLib.jobs.table import SAMPLE_PREFIX, kind_of
 
 #: Form of the requests, and form of jobs and events. Both sides must have the same.
-PROTOCOL = f"1.{VERSION}"
+PROTOCOL = f"2.{VERSION}"
 DEFAULT_PORT = 8642
 #: The header of an upload is a job and a list of files; more is a mistake or an attack (bytes).
 MAX_HEADER_BYTES = 256 * 1024
+#: A file may be sent in pieces of at most this, each with its checksum (bytes).
+MAX_CHUNK_BYTES = 8 * 1024**2
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -62,11 +64,20 @@ class _Header:
     protocol: str
     job: dict[str, Any]
     files: tuple[FileEntry, ...]
+    key: str = ""
+    priority: str = "interactive"
 
 
-def upload_header(job: Job, files: tuple[FileEntry, ...]) -> bytes:
-    """The first line of an upload."""
-    return dump_json(_Header(PROTOCOL, job.to_plain(), files)).encode() + b"\n"
+def upload_header(job: Job, files: tuple[FileEntry, ...], key: str = "", priority: str = "interactive") -> bytes:
+    """The first line of an upload.
+
+    Args:
+        job: without a path of this computer.
+        files: in the order of sending.
+        key: of the client's own; a request with the same key makes no second job.
+        priority: "interactive", or "cohort" where nobody waits for the result.
+    """
+    return dump_json(_Header(PROTOCOL, job.to_plain(), files, key, priority)).encode() + b"\n"
 
 
 def read_upload_header(line: bytes) -> tuple[Job, tuple[FileEntry, ...]]:

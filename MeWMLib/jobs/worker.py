@@ -26,6 +26,8 @@ from typing import Any
 
 from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.errors import CancelledError, InputError, MeWMError, OutOfMemoryError, WorkerError, output_error
+from MeWMLib.core.locks import writing
+from MeWMLib.core.plan_folder import PlanFolder
 from MeWMLib.core.records import parse_json
 from MeWMLib.jobs.job import STAY, Event, Job, error_event
 from MeWMLib.jobs.kept import Patients
@@ -62,11 +64,21 @@ def run(job: Job, emit: Emit, cancelled: Callable[[], bool], engine: Engine | No
     try:
         kind = kind_of(job.kind)
         kind.check(job.inputs, job.out)
-        with report.watching():
+        with report.watching(), _output(job):
             result: dict[str, Any] = load(kind.run)(Task(job, report, cancelled, engine or Engine()))
         return result
     except Exception as error:
         raise translated(error, job) from error
+
+
+def _output(job: Job) -> contextlib.AbstractContextManager[None]:
+    """What keeps other runs from the output of a job while it is written."""
+    output = kind_of(job.kind).output
+    if output is None or not job.out:
+        return contextlib.nullcontext()
+    if output.is_folder:
+        return writing(PlanFolder(job.out).require_writable().path)
+    return writing(Path(job.out), output.beside_of(Path(job.out)).values())
 
 
 def translated(error: BaseException, job: Job | None = None) -> MeWMError:

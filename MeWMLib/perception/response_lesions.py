@@ -171,7 +171,9 @@ def match_lesions(
         if b not in {x for x, _ in distances} and a not in {y for _, y in distances}:
             distances[b, a] = distance
     groups = _groups(firsts, seconds, [*links, *distances])
-    shown = np.bincount(before.ravel(), covered.ravel(), firsts + 1) / np.maximum(np.bincount(before.ravel()), 1)
+    inside = before > 0
+    sizes = np.bincount(before[inside], minlength=firsts + 1)
+    shown = np.bincount(before[inside], covered[inside], firsts + 1) / np.maximum(sizes, 1)
     found = []
     for mine, theirs in groups:
         share = float(np.mean([shown[b] for b in mine])) if mine else 1.0
@@ -195,7 +197,7 @@ def _overlaps(before: Components, after: Components) -> list[tuple[int, int]]:
     """Pairs that share enough of the smaller one."""
     both = (before > 0) & (after > 0)
     pairs, counts = np.unique(np.stack([before[both], after[both]], 1), axis=0, return_counts=True)
-    sizes_b, sizes_a = np.bincount(before.ravel()), np.bincount(after.ravel())
+    sizes_b, sizes_a = np.bincount(before[before > 0]), np.bincount(after[after > 0])
     return [
         (int(b), int(a))
         for (b, a), count in zip(pairs.tolist(), counts.tolist(), strict=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.networks.nets import DynUNet
+from monai.networks.nets.dynunet import DynUNet
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor

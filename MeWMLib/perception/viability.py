@@ -15,6 +15,7 @@ show is said to be unknown.
 # mypy: allow-untyped-calls
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,9 @@ BORDER_MM, LEAST_LIVER_ML = 6.0, 20.0
 BESIDE_OIL_MM = 2.0
 #: Phases that tell whether tissue is perfused.
 TELLING = ("arterial", "portal", "delayed")
+
+#: Slices that are looked at together, at least.
+_SLAB = 16
 
 Mask = NDArray[np.bool_]
 FloatArray = NDArray[np.float32]
@@ -147,15 +151,56 @@ def liver_reference(ct: Volume, labels: LabelMap, phase: str | None = None) -> L
     if box is None:
         return None
     hu, part = ct.array[box], labels.array[box]
-    depth = ndimage.distance_transform_edt(part == LIVER, sampling=ct.geometry.spacing)
-    inner = (depth > BORDER_MM) & (hu < OIL_HU)
+    liver = part == LIVER
+    inner = _deeper(liver, BORDER_MM, ct.geometry) & (hu < OIL_HU)
     volume = float(inner.sum()) * ct.geometry.voxel_ml
     if volume < LEAST_LIVER_ML:
         return None
-    values = smoothed(hu, (part == LIVER) & (hu < OIL_HU), ct.geometry)[inner]
+    values = _smoothed_at(inner, hu, liver & (hu < OIL_HU), ct.geometry)
     median = float(np.median(values))
     deviation = 1.4826 * float(np.median(np.abs(values - median)))
     return LiverReference(phase, median, deviation, volume)
+
+
+def _slabs(count: int, reach: int) -> Iterator[tuple[slice, slice]]:
+    """Slabs of slices, and each with what is within reach of it: whole volumes of floats would take much memory."""
+    size = max(_SLAB, 4 * reach)
+    for start in range(0, count, size):
+        stop = min(start + size, count)
+        yield slice(start, stop), slice(max(start - reach, 0), min(stop + reach, count))
+
+
+def _deeper(mask: Mask, depth_mm: float, geometry: Geometry) -> Mask:
+    """Voxels of a mask that are farther than `depth_mm` from every voxel outside of it."""
+    spacing = geometry.spacing
+    deep = np.zeros(mask.shape, bool)
+    for slab, around in _slabs(len(mask), int(depth_mm / spacing[0]) + 1):
+        near = mask[around]
+        if near.all():
+            deep[slab] = True
+            continue
+        # the nearest voxels alone: with them the distances take four times the memory
+        nearest = ndimage.distance_transform_edt(
+            near, sampling=spacing, return_distances=False, return_indices=True
+        )  # fmt: skip
+        _, j, i = np.ogrid[: len(near), : mask.shape[1], : mask.shape[2]]
+        for k in range(slab.start, slab.stop):
+            n = k - around.start
+            away = [(nearest[axis, n] - at) * spacing[axis] for axis, at in enumerate((n, j[0], i[0]))]
+            deep[k] = np.sqrt(away[0] ** 2 + away[1] ** 2 + away[2] ** 2) > depth_mm
+    return deep
+
+
+def _smoothed_at(where: Mask, hu: NDArray[np.generic], inside: Mask, geometry: Geometry) -> FloatArray:
+    """Values of `smoothed` (N,) in the voxels of `where`."""
+    found = [np.zeros(0, np.float32)]
+    # what `gaussian_filter` reaches, by its own default of 4 deviations
+    for slab, around in _slabs(len(hu), int(4 * SMOOTHING_MM / geometry.spacing[0] + 0.5)):
+        if where[slab].any():
+            first = slab.start - around.start
+            mean = smoothed(hu[around], inside[around], geometry)[first : first + slab.stop - slab.start]
+            found.append(mean[where[slab]])
+    return np.concatenate(found)
 
 
 def tissue_of(ct: Volume, region: Mask, reference: LiverReference | None) -> Tissue:

@@ -94,10 +94,8 @@ def best_in_words(plan: Plan, named: bool = False, weighed: bool = False, partly
         sentences.append(f"Predicted median survival: {months_text(risk)}. {interval_note(risk)}")
     sentences.append(
         f"{_SCOPE[partly]} the viable tumour {change_in_words(change.viable_ml_before, change.viable_ml_after)} "
-        f"({signed(change.viable_change_percent, 0)} %), the whole tumour "
-        f"{change_in_words(change.volume_ml_before, change.volume_ml_after)}, and the longest axial diameter of any "
-        f"lesion {change_in_words(change.diameter_mm_before, change.diameter_mm_after, 'mm', 0)}: means over the "
-        "replicas."
+        f"({signed(change.viable_change_percent, 0)} %), and the whole tumour "
+        f"{change_in_words(change.volume_ml_before, change.volume_ml_after)}: means over the replicas."
     )
     more = plan.comparison is None and count > 1 and len(plan.candidates) > 1
     if more and plan.candidates[1].risk.interval[0] <= risk.interval[1]:

@@ -200,7 +200,8 @@ class WorldModel:
         """Simulate and score N protocols with N seeds on the treated patch alone, without the full CT."""
         patient = self._in_session(patient, *protocols)
         ready = self.simulator.prepare(patient)
-        return ready.patch, self.simulator.replicas(ready, list(zip(protocols, seeds, strict=True)), settings)
+        trials = list(zip(protocols, seeds, strict=True))
+        return ready.patch, self.simulator.replicas(ready, trials, settings, compared=False)
 
     def judge(
         self,
@@ -369,6 +370,7 @@ class WorldModel:
             "device": self.device,
             "batch": DEFAULT_BATCH,
             "versions": versions(),
+            "threads": torch.get_num_threads(),  # sums over another number differ in their last digits
         }
 
     def _score_of(self, patient: Patient, outcome: Outcome) -> ReplicaScore:

@@ -133,10 +133,12 @@ class Simulator:
         settings: PlanSettings,
         cancelled: Callable[[], bool] = lambda: False,
         drawn: bool = True,
+        compared: bool = True,
     ) -> list[SimulatedReplica]:
         """Simulate and score one replica for each protocol and seed.
 
-        Without `drawn` a simulator that can score a replica without drawing it leaves the drawing out.
+        Without `drawn` a simulator that can score a replica without drawing it leaves the drawing out; without
+        `compared` none is judged by the segmenter beside the judge that is asked for, which takes seconds.
 
         Raises:
             SearchCancelled: in the middle of it, soon after `cancelled` says so.
@@ -158,7 +160,7 @@ class Simulator:
             wanted = [trial for _, trial in part]
             full = [*wanted, *[wanted[-1]] * (self.chunk - len(wanted))]
             try:
-                asked = [first[protocol] == seed for protocol, seed in wanted]
+                asked = [compared and first[protocol] == seed for protocol, seed in wanted]
                 made = self._chunk(ready, full, asked, settings, check, drawn)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or self.chunk == 1:

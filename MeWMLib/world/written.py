@@ -139,8 +139,8 @@ def measure_written(
         necrotic_ml_after=ml(tissue.necrotic),
         lipiodol_ml_after=float(tissue.lipiodol.sum()) * voxel,
         lipiodol_outside_ml=float(tissue.outside.sum()) * voxel,
-        diameter_mm_before=_longest_mm(before.labels),
-        diameter_mm_after=_longest_mm(labels),
+        diameter_mm_before=_longest_mm(before.labels, before.labels),
+        diameter_mm_after=_longest_mm(labels, before.labels),
         viable_by=tissue.by,
         seen_viable_ml=found.after.total("viable_ml"),
         seen_necrotic_ml=found.after.total("necrotic_ml"),
@@ -177,11 +177,25 @@ def _criteria(found: Response) -> tuple[Criterion, ...]:
     return (*sizes, *lesions)
 
 
-def _longest_mm(labels: LabelMap) -> float:
-    """Longest axial diameter of any lesion; 0 without one."""
+def _longest_mm(labels: LabelMap, before: LabelMap) -> float:
+    """Longest axial diameter of any lesion; 0 without one.
+
+    Pieces that lie where one lesion was before treatment are measured together: a thin bridge that is gone does not
+    make a lesion half as long.
+    """
+    beds = cc3d.connected_components(before.tumour, connectivity=26)
     parts = cc3d.connected_components(labels.tumour, connectivity=26)
-    count = int(parts.max(initial=0))
-    if not count:
-        return 0.0
-    boxes = cc3d.statistics(parts)["bounding_boxes"]
-    return max(longest_axial_diameter_mm(parts[boxes[n]] == n, labels.geometry) for n in range(1, count + 1))
+    found = cc3d.statistics(parts)
+    pieces: dict[int, list[int]] = {}
+    for number in range(1, int(parts.max(initial=0)) + 1):
+        box = found["bounding_boxes"][number]
+        under = np.bincount(beds[box][parts[box] == number])
+        under[0] = 0
+        # one that lies in no bed is a lesion of its own
+        pieces.setdefault(int(under.argmax()) if under.any() else -number, []).append(number)
+    longest = 0.0
+    for numbers in pieces.values():
+        boxes = [found["bounding_boxes"][n] for n in numbers]
+        whole = tuple(slice(min(b[a].start for b in boxes), max(b[a].stop for b in boxes)) for a in range(3))
+        longest = max(longest, longest_axial_diameter_mm(np.isin(parts[whole], numbers), labels.geometry))
+    return longest

@@ -784,6 +784,57 @@
     </message>
 </context>
 <context>
+    <name>MeWMPanels.dicom_export</name>
+    <message>
+        <source>Writing DICOM needs packages that are not installed</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Para escribir DICOM hacen falta paquetes que no están instalados</translation>
+    </message>
+    <message>
+        <source>Press Install packages... in the panel Setup</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Pulse Instalar paquetes... en el panel Configuración</translation>
+    </message>
+    <message>
+        <source>Folder for the DICOM objects</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Carpeta para los objetos DICOM</translation>
+    </message>
+    <message>
+        <source>Shall the objects belong to the study of the CT?
+
+Yes: you choose the folder of its DICOM next. The objects then carry the name, the id and the dates of the patient, as the CT does: keep them as you keep the CT.
+
+No: patient and study are made up, and say so.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>¿Deben pertenecer los objetos al estudio de la TC?
+
+Sí: a continuación elige la carpeta de su DICOM. Los objetos llevan entonces el nombre, el identificador y las fechas del paciente, como la TC: guárdelos como guarda la TC.
+
+No: el paciente y el estudio son inventados, y así lo indican.</translation>
+    </message>
+    <message>
+        <source>Folder of the DICOM of the CT</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Carpeta con el DICOM de la TC</translation>
+    </message>
+    <message>
+        <source>Writing DICOM</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Escribiendo DICOM</translation>
+    </message>
+    <message>
+        <source>DICOM was written: {path}</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Se escribió DICOM: {path}</translation>
+    </message>
+    <message>
+        <source>{n} DICOM objects: {link}</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>{n} objetos DICOM: {link}</translation>
+    </message>
+</context>
+<context>
     <name>MeWMPanels.dicom_files</name>
     <message>
         <source>The DICOM files of this volume are not right: {error}</source>
@@ -1036,7 +1087,7 @@
     <name>MeWMPanels.install</name>
     <message>
         <source>The folder of offline packages does not exist</source>
-        <extracomment>On a light and on a dark background, each with a contrast of at least 4.5 to 1 (WCAG 2, level AA). Requirement by the name that Python imports; without these the panels cannot be built. The worker needs these too; torch comes through the extension PyTorch. The report needs these; everything else works without them. Packages that require PyTorch themselves: pip would install one with them. Slicer&apos;s own builds, and PyTorch: pip must neither replace nor upgrade them. The extension PyTorch installs with light-the-torch, which refuses pip from this version on (light-the-torch 0.8.1). Where the user&apos;s settings say what is being installed.</extracomment>
+        <extracomment>On a light and on a dark background, each with a contrast of at least 4.5 to 1 (WCAG 2, level AA). Requirement by the name that Python imports; without these the panels cannot be built. The worker needs these too; torch comes through the extension PyTorch. The report needs these; everything else works without them. DICOM is written with it. Packages that require PyTorch themselves: pip would install one with them. Slicer&apos;s own builds, and PyTorch: pip must neither replace nor upgrade them. The extension PyTorch installs with light-the-torch, which refuses pip from this version on (light-the-torch 0.8.1). Where the user&apos;s settings say what is being installed.</extracomment>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>La carpeta de paquetes sin conexión no existe</translation>
     </message>
@@ -1100,7 +1151,7 @@
     <name>MeWMPanels.job_desk</name>
     <message>
         <source>Another job is running</source>
-        <extracomment>A worker that no job has needed for so long is ended, for its memory. The last one that told of progress. Makes the runner of a job; the panel Setup replaces it by a remote one when a server was chosen. The worker stays between jobs, with the networks loaded, until the scene is closed or nobody needs it. Called before a task that needs a runner begins; it may ask the user and raises to refuse. Counts tasks, so that whatever arrives of a task that is over is dropped.</extracomment>
+        <extracomment>A worker that no job has needed for so long is ended, for its memory. The last one that told of progress. Makes the runner of a job; the panel Setup replaces it by a remote one when a server was chosen. The worker stays between jobs, with the networks loaded, until the scene is closed or nobody needs it. Called before a task that needs a runner begins; it may ask the user and raises to refuse. Called where a job tells how far it is, and nothing else has changed. Counts tasks, so that whatever arrives of a task that is over is dropped.</extracomment>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Hay otro trabajo en curso</translation>
     </message>
@@ -1250,11 +1301,17 @@
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>La segmentación ha cambiado desde entonces.</translation>
     </message>
+    <message>
+        <source>The CT after treatment is another one now, or has changed since.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>La TC posterior al tratamiento es otra ahora, o ha cambiado desde entonces.</translation>
+    </message>
 </context>
 <context>
     <name>MeWMPanels.outcome</name>
     <message>
         <source>Folder for the report</source>
+        <extracomment>Where the user&apos;s settings say that the details are unfolded. Tells whether the assessment still holds.</extracomment>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Carpeta para el informe</translation>
     </message>
@@ -1577,11 +1634,43 @@
     </message>
     <message>
         <source>Change of the viable volume of all tumour in the scan, mean of the replicas</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Cambio del volumen viable de todo el tumor del estudio, media de las réplicas</translation>
     </message>
     <message>
-        <source>All tumour in the scan, mean of the replicas: {volume:.1f} → {volume_after:.1f} ml, viable {viable:.1f} → {viable_after:.1f} ml ({percent:+.0f} %), longest diameter {diameter:.0f} → {diameter_after:.0f} mm</source>
-        <translation>Todo el tumor del estudio, media de las réplicas: {volume:.1f} → {volume_after:.1f} ml, viable {viable:.1f} → {viable_after:.1f} ml ({percent:+.0f} %), diámetro mayor {diameter:.0f} → {diameter_after:.0f} mm</translation>
+        <source>All tumour in the scan, mean of the replicas: {volume:.1f} → {volume_after:.1f} ml, viable {viable:.1f} → {viable_after:.1f} ml ({percent:+.0f} %)</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Todo el tumor del estudio, media de las réplicas: {volume:.1f} → {volume_after:.1f} ml, viable {viable:.1f} → {viable_after:.1f} ml ({percent:+.0f} %)</translation>
+    </message>
+    <message>
+        <source>Score</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Puntuación</translation>
+    </message>
+    <message>
+        <source>Ranked by score, lowest first: the log-risk and what the weights of the search add, such as for warnings and for agents beyond two.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Ordenado por puntuación, la más baja primero: el riesgo logarítmico y lo que añaden los pesos de la búsqueda, por ejemplo por advertencias y por agentes a partir del tercero.</translation>
+    </message>
+    <message>
+        <source>Ranked by log-risk, lowest first.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Ordenado por riesgo logarítmico, el más bajo primero.</translation>
+    </message>
+    <message>
+        <source>Outside of what the model was trained on, in {n} points: see Details.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Fuera de aquello con lo que se entrenó el modelo, en {n} puntos: véase Detalles.</translation>
+    </message>
+    <message>
+        <source>Simulated {criterion}: {category}.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>{criterion} simulado: {category}.</translation>
+    </message>
+    <message>
+        <source>Simulated {criterion}: not judged.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>{criterion} simulado: no se puede juzgar.</translation>
     </message>
 </context>
 <context>
@@ -1847,6 +1936,7 @@
     <name>MeWMPanels.setup</name>
     <message>
         <source>Import model</source>
+        <extracomment>Models and missing packages, which are looked for on the disk.</extracomment>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Importar modelo</translation>
     </message>
@@ -2115,7 +2205,7 @@
     <name>MeWMPanels.views</name>
     <message>
         <source>before</source>
-        <extracomment>Slicer asks extensions to use numbers that nobody else uses.</extracomment>
+        <extracomment>The next one first. Slicer asks extensions to use numbers that nobody else uses.</extracomment>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>antes</translation>
     </message>
@@ -2271,11 +2361,6 @@
         <translation>Protocolo</translation>
     </message>
     <message>
-        <source>Ranked by predicted risk; those with a simulated CT can be shown</source>
-        <translatorcomment>machine-made, not read by a person</translatorcomment>
-        <translation>Ordenados por riesgo predicho; los que tienen una TC simulada pueden mostrarse</translation>
-    </message>
-    <message>
         <source>Layout</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Disposición</translation>
@@ -2379,6 +2464,26 @@
         <source>Predicted risk from the real CT after treatment (panel Patient)</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Riesgo predicho a partir de la TC real tras el tratamiento (panel Paciente)</translation>
+    </message>
+    <message>
+        <source>E&amp;xport to DICOM...</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>E&amp;xportar a DICOM...</translation>
+    </message>
+    <message>
+        <source>Write segmentations, simulated CTs and reports of this comparison as DICOM objects, into a folder of your choice</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Escribir segmentaciones, TC simuladas e informes de esta comparación como objetos DICOM, en una carpeta de su elección</translation>
+    </message>
+    <message>
+        <source>Best first; those with a simulated CT can be shown</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>El mejor primero; se pueden mostrar los que tienen una TC simulada</translation>
+    </message>
+    <message>
+        <source>Details</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Detalles</translation>
     </message>
 </context>
 <context>

@@ -61,6 +61,16 @@ def test_density_falls_where_tissue_dies_and_is_the_networks_beside_the_tumour()
     assert np.allclose(moved[0].numpy()[inside], -FALL * dies, atol=1e-3)
 
 
+def test_what_lived_of_a_cube_falls_whatever_was_dead_in_it() -> None:
+    half = np.full(SHAPE, 0.5)
+    wanted = told(0.6, 1.0, np.ones(SHAPE), half)
+    alive, after, moved, _ = following(*drawn(4), wanted)
+    inside = wanted.tumour.numpy() > 0.8
+    left = (alive / after)[0].numpy()[inside]
+    # an image that falls by so much shows this share of the living half alive
+    assert np.allclose(0.5 * (1 + moved[0].numpy()[inside] / FALL), left, atol=1e-3)
+
+
 def test_order_is_kept_and_more_necrosis_leaves_less() -> None:
     viable, tumour, change, iodine = drawn(2)
     order = np.argsort((viable / tumour.clamp_min(1e-6))[0].numpy()[1:5, 1:5, 1:5], axis=None)

@@ -168,13 +168,19 @@ def dicomweb(store: Store) -> Iterator[str]:
 
 
 @contextmanager
-def dimse(store: Store, title: str = "PACS", classes: tuple[str, ...] | None = None) -> Iterator[str]:
+def dimse(
+    store: Store,
+    title: str = "PACS",
+    classes: tuple[str, ...] | None = None,
+    known: dict[str, int] | None = None,
+) -> Iterator[str]:
     """Serve a store over DIMSE on this computer alone; gives "TITLE@127.0.0.1:PORT".
 
     Args:
         store: the objects.
         title: that must be called.
         classes: that are accepted; None for all that an export has.
+        known: titles to which it moves objects, and their ports on this computer.
     """
     from pynetdicom import AE, evt
     from pynetdicom.sop_class import (
@@ -183,16 +189,20 @@ def dimse(store: Store, title: str = "PACS", classes: tuple[str, ...] | None = N
     from pynetdicom.sop_class import (
         StudyRootQueryRetrieveInformationModelGet as Get,
     )
+    from pynetdicom.sop_class import (
+        StudyRootQueryRetrieveInformationModelMove as Move,
+    )
 
     entity = AE(ae_title=title)
     entity.require_called_aet = True
-    for name in (Find, Get):
+    for name in (Find, Get, Move):
         entity.add_supported_context(name)
     usual = (
         "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7",
         "1.2.840.10008.5.1.4.1.1.30", "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.104.1",
     )  # fmt: skip
     for name in usual if classes is None else classes:
+        entity.add_requested_context(name)
         entity.add_supported_context(name, scu_role=True, scp_role=True)
 
     def stored(event: Any) -> int:
@@ -234,7 +244,15 @@ def dimse(store: Store, title: str = "PACS", classes: tuple[str, ...] | None = N
         for sop in wanted:
             yield 0xFF00, pydicom.dcmread(io.BytesIO(store.objects[sop]))
 
-    handlers = [(evt.EVT_C_STORE, stored), (evt.EVT_C_FIND, found), (evt.EVT_C_GET, sent)]
+    def moved(event: Any) -> Iterator[Any]:
+        port = (known or {}).get(event.move_destination)
+        if port is None:
+            yield None, None
+            return
+        yield "127.0.0.1", port
+        yield from sent(event)
+
+    handlers = [(evt.EVT_C_MOVE, moved), (evt.EVT_C_STORE, stored), (evt.EVT_C_FIND, found), (evt.EVT_C_GET, sent)]
     server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
     try:
         yield f"{title}@127.0.0.1:{server.server_address[1]}"

@@ -126,6 +126,23 @@ def test_a_body_that_fills_the_image_gets_no_mark_and_a_sentence(trunk, phantom,
     assert np.array_equal(read_volume(folder).array, ct_of(plan))
 
 
+def test_a_mark_moves_where_a_simulation_shows_something_in_its_place(planned, exported, tmp_path):
+    """The place is found in the scan; a simulated CT that has no air there gets its mark elsewhere."""
+    rows, columns = rectangle(exported)
+    shutil.copytree(planned.plan, tmp_path / "plan")
+    ct = ct_of(planned)
+    ct[6, rows.start, columns.start] = 30
+    made_by = Provenance("Lipiodol", 1, "b", "0" * 64)
+    write_volume(Volume(ct, planned.ct.geometry, simulated=made_by), tmp_path / "plan" / "simulated_01.nrrd")
+    done = export_plan(tmp_path / "plan", tmp_path / "out", ExportSettings(reference=planned.dicom))
+    hu = read_volume(next(p for p in done.folder.iterdir() if p.name.endswith("simulated01_ct"))).array
+    inside = np.zeros(hu.shape, bool)
+    inside[:, rectangle(done)[0], rectangle(done)[1]] = True
+    assert rectangle(done) != (rows, columns) and rectangle(done, 2) == rectangle(exported, 2)
+    assert hu[6, rows.start, columns.start] == 30 and np.array_equal(hu[~inside], ct[~inside])
+    assert (hu[inside] == 400).any()
+
+
 def test_segmentations_are_the_labels_of_the_plan(planned, exported):
     for ending, file in (("before_dseg.dcm", "pre.seg.nrrd"), ("simulated01_dseg.dcm", "simulated_01.seg.nrrd")):
         (path,) = [p for p in exported.folder.iterdir() if p.name.endswith(ending) and "tissue" not in p.name]
@@ -338,11 +355,16 @@ def test_values_beyond_16_bits_are_refused_and_nothing_is_left(planned, tmp_path
     high[5, 5, 5] = 40000
     made_by = Provenance("Lipiodol", 1, "b", "0" * 64)
     write_volume(Volume(high, planned.ct.geometry, simulated=made_by), tmp_path / "plan" / "simulated_01.nrrd")
+    # the CT passes through slice by slice: what does not fit shows in its slice, a wrong range behind the last one
+    with pytest.raises(OutcomeError, match="16 bits"):
+        export_plan(tmp_path / "plan", tmp_path / "out", ExportSettings())
+    high[5, 5, 5] = 25000
+    write_volume(Volume(high, planned.ct.geometry, simulated=made_by), tmp_path / "plan" / "simulated_01.nrrd")
     with pytest.raises(NotCTError, match="too high"):
         export_plan(tmp_path / "plan", tmp_path / "out", ExportSettings())
     assert [p.name for p in tmp_path.iterdir()] == ["plan"]
     with pytest.raises(OutcomeError, match="16 bits"):
-        exporting.as_int16(high, "the CT")
+        exporting.as_int16(high + 20000, "the CT")
     assert exporting.as_int16(np.array([[[1.5, 2.4]]], np.float32), "x").tolist() == [[[2, 2]]]
 
 

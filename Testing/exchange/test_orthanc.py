@@ -35,7 +35,7 @@ from MeWMLib.exchange.verify import verify_export
 
 INSIDE = "MEWM_TESTS_IN_NAMESPACE"
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
-HTTP, DICOM, USER, PASSWORD = 18042, 14242, "mewm", "a-password"
+HTTP, DICOM, MOVE, USER, PASSWORD = 18042, 14242, 14243, "mewm", "a-password"
 
 
 def _why_not() -> str:
@@ -87,7 +87,9 @@ class Orthanc:
             "Name": "tests", "StorageDirectory": str(folder / "store"), "IndexDirectory": str(folder / "store"),
             "HttpPort": HTTP, "DicomPort": DICOM, "DicomAet": "ORTHANC", "RemoteAccessAllowed": True,
             "AuthenticationEnabled": True, "RegisteredUsers": {USER: PASSWORD}, "DicomAlwaysAllowGet": True,
-            "DicomAlwaysAllowFind": True, "DicomAlwaysAllowEcho": True, "DicomAlwaysAllowStore": True,
+            "DicomAlwaysAllowFind": True, "DicomAlwaysAllowMove": True,
+            "DicomModalities": {"us": ["MEWM", "127.0.0.1", MOVE]},
+            "DicomAlwaysAllowEcho": True, "DicomAlwaysAllowStore": True,
             "Plugins": [str(PLUGIN)], "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
         }  # fmt: skip
         (folder / "orthanc.json").write_text(json.dumps(settings))
@@ -168,6 +170,12 @@ def test_the_round_trip(orthanc, planned, make_plan, tmp_path, kind):
         if data.Modality == "SEG" and "before" in data.SeriesDescription:
             assert np.array_equal(read_labels(path, planned.ct.geometry).array, planned.labels)
     assert transfer.push(client, done.folder).count(THERE) == done.objects
+    if kind == NET:  # it sends the same to a port of ours
+        address = PacsAddress.parse(f"{kind}?study={study}&move={MOVE}")
+        assert transfer.pull(connect(address), address, tmp_path / "moved") == 8 + done.objects
+        for path in (tmp_path / "moved").iterdir():
+            one, two = pydicom.dcmread(path), pydicom.dcmread(tmp_path / "all" / path.name)
+            assert one.get("PixelData") == two.get("PixelData") and one.SOPClassUID == two.SOPClassUID
 
 
 @inside

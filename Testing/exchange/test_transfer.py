@@ -26,6 +26,7 @@ from MeWMLib.exchange import transfer
 from MeWMLib.exchange.address import PacsAddress, is_address
 from MeWMLib.exchange.clients import connect
 from MeWMLib.exchange.dicomweb import reason_of
+from MeWMLib.exchange.dimse_receiver import receiving
 from MeWMLib.exchange.export import MANIFEST
 from MeWMLib.exchange.pacs import THERE, credentials_of
 from MeWMLib.exchange.verify import verify_export
@@ -88,6 +89,56 @@ def test_a_scan_comes_out_and_the_results_go_back(pacs, store, planned, exported
     again = transfer.push(client, exported.folder)
     assert again.count(THERE) == exported.objects
     assert not any("wrong" in path for path in store.asked), "addresses are made from the base, not from RetrieveURL"
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def test_a_study_is_moved_to_a_port_of_ours(store, exported, tmp_path):
+    port = free_port()
+    with fake.dimse(store, known={"MEWM": port}) as place:
+        address = PacsAddress.parse(f"dimse:{place}?study={exported.study}&move={port}")
+        client = connect(address)
+        assert transfer.pull(client, address, tmp_path / "scan", "CT") == 8
+        names = {f"{uid}.dcm" for uid in store.objects}
+        assert {p.name for p in (tmp_path / "scan").iterdir()} == names
+        for path in (tmp_path / "scan").iterdir():
+            mine, theirs = pydicom.dcmread(path), pydicom.dcmread(io.BytesIO(store.objects[path.stem]))
+            assert mine.PixelData == theirs.PixelData and mine.ImagePositionPatient == theirs.ImagePositionPatient
+        with socket.socket() as asked:  # nothing listens there any more
+            assert asked.connect_ex(("127.0.0.1", port)) != 0
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            other = taken.getsockname()[1]
+            address = PacsAddress.parse(f"dimse:{place}?study={exported.study}&move={other}")
+            with pytest.raises(PacsError, match=rf"cannot be opened.*port {other}"):
+                transfer.pull(connect(address), address, tmp_path / "again")
+    with fake.dimse(store) as place:
+        address = PacsAddress.parse(f"dimse:{place}?study={exported.study}&move={port}")
+        with pytest.raises(PacsError, match=rf"does not know to which computer.*MEWM.*port {port}"):
+            transfer.pull(connect(address), address, tmp_path / "again")
+    assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")] == ["scan"]
+
+
+def test_the_port_of_a_move_takes_nothing_else(planned):
+    from pynetdicom import AE
+
+    port = free_port()
+    address = PacsAddress.parse(f"dimse:PACS@127.0.0.1:104?study=1.2&move={port}&aet=US")
+    files = sorted(planned.dicom.iterdir())[:2]
+    wanted, other = (pydicom.dcmread(path) for path in files)
+    with receiving(address, [wanted.SOPClassUID], ["1.2.840.10008.1.2.1"], {str(wanted.SOPInstanceUID)}) as received:
+        entity = AE()
+        entity.add_requested_context(wanted.SOPClassUID, "1.2.840.10008.1.2.1")
+        link = entity.associate("127.0.0.1", port, ae_title="US")
+        assert link.send_c_store(other).Status == 0x0124 and link.send_c_store(wanted).Status == 0
+        link.release()
+        assert not entity.associate("127.0.0.1", port, ae_title="OTHERS").is_established
+    assert [one.SOPInstanceUID for one in received] == [wanted.SOPInstanceUID]
 
 
 def test_one_series_is_fetched_alone(pacs, exported, series_of, tmp_path):
@@ -286,6 +337,10 @@ def test_an_object_that_was_not_asked_for_is_refused(pacs, exported, tmp_path, m
         ("dicomweb:https://a/b?series=1.2", "without its study"),
         ("dimse:PACS@host?study=1.2", "not the address of a DIMSE service"),
         ("dimse:PACS@host:99999?study=1.2", "not the address of a DIMSE service"),
+        ("dimse:PACS@host:104?study=1.2&move=no", "not a port"),
+        ("dimse:PACS@host:104?study=1.2&move=0", "not a port"),
+        ("dimse+tls:PACS@host:104?study=1.2&move=104", "C-MOVE.*not encrypted"),
+        ("dicomweb:https://a/b?study=1.2&move=104", "can ask for a C-MOVE"),
         ("dimse:A TITLE THAT IS TOO LONG@host:104?study=1.2", "not the address of a DIMSE service"),
     ],
 )

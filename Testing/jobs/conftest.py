@@ -25,15 +25,19 @@ class Running:
     """
 
     def __init__(self, data: Path, worker: list[str], **changes: Any) -> None:
-        from MeWMLib.jobs import server
-        from MeWMLib.jobs.server_jobs import Limits
+        from MeWMLib.jobs import server, server_state
+        from MeWMLib.jobs.server_limits import Limits
 
         limits = Limits(**changes.pop("limits", {}))
-        self.data, self.token = data, TOKEN
+        self.data, self.token = data, changes.pop("token", TOKEN)
         # the interpreter that is asked for its devices is none: nobody here waits for torch
-        settings = server.Settings(data, TOKEN, limits=limits, worker=worker, python="no-such-python", **changes)
-        self._server, self._socket = server.prepared(settings)
-        self.store = self._server.config.app.state.store
+        python = "no-such-python"
+        settings = server_state.Settings(data, self.token, limits=limits, worker=worker, python=python, **changes)
+        self._server, self._socket = server_state.prepared(settings, server.make_app)
+        self.state_app = self._server.config.app
+        self.state = self.state_app.state.server
+        self.jobs = self.state.jobs
+        self.store = self.jobs.store
         self.url = f"http{'s' if settings.certificate else ''}://127.0.0.1:{self._socket.getsockname()[1]}"
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
         self._thread.start()
@@ -42,10 +46,22 @@ class Running:
             assert time.monotonic() < until and self._thread.is_alive(), "the server did not start"
             time.sleep(0.01)
 
+    def folders(self) -> list[Path]:
+        """The folders of jobs, wherever they are."""
+        return [
+            *(self.data / "jobs").iterdir(),
+            *(p for p in self.data.glob("slots/*/*") if p.name != "tmp" and p.is_dir()),
+        ]
+
+    @property
+    def lives(self) -> bool:
+        """True until it was stopped."""
+        return self._thread.is_alive()
+
     def stop(self) -> None:
         """End it as SIGTERM does."""
         self._server.should_exit = True
-        self._thread.join(20.0)
+        self._thread.join(40.0)
         self._socket.close()
         assert not self._thread.is_alive()
 
@@ -79,18 +95,46 @@ def mewm(fake_script, small_bundle, capsys):
 
 @pytest.fixture
 def serve(tmp_path: Path, fake_script: Path, small_bundle: Path) -> Iterator[Callable[..., Running]]:
-    """Start a server; keyword arguments as those of `Running`."""
+    """Start a server; keyword arguments as those of `Running`, with `data` on a folder that was used before."""
     pytest.importorskip("fastapi", reason='the server is not installed: pip install "mewm[server]"')
     running: list[Running] = []
 
     def start(worker: list[str] | None = None, **changes: Any) -> Running:
         command = worker or [sys.executable, str(fake_script)]
-        running.append(Running(tmp_path / f"server-{len(running)}", command, **changes))
+        data = changes.pop("data", tmp_path / f"server-{len(running)}")
+        running.append(Running(data, command, **changes))
         return running[-1]
 
     yield start
     for server in running:
-        server.stop()
+        if server.lives:
+            server.stop()
+
+
+@pytest.fixture
+def files(tmp_path: Path, fake: Any) -> dict[str, bytes]:
+    """The small patient as files of an upload."""
+    from MeWMLib.core import io
+
+    io.write_volume(fake.small_ct(), tmp_path / "case" / "ct.nrrd")
+    io.write_labels(fake.small_labels(), tmp_path / "case" / "labels.nrrd")
+    return {name: (tmp_path / "case" / name).read_bytes() for name in ("ct.nrrd", "labels.nrrd")}
+
+
+@pytest.fixture
+def script_of(tmp_path):
+    """A worker of one line."""
+
+    def make(text: str) -> list[str]:
+        head = (
+            "import json, os, subprocess, sys, time\n"
+            "def say(kind, **more):\n    print(json.dumps({'version': 1, 'kind': kind, **more}), flush=True)\n"
+        )
+        file = tmp_path / "small_worker.py"
+        file.write_text(head + text, encoding="utf-8")
+        return [sys.executable, "-S", str(file)]
+
+    return make
 
 
 class Tap:

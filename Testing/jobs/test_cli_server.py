@@ -41,6 +41,7 @@ def token(tmp_path):
     """A file with the token of the server."""
     file = tmp_path / "token.txt"
     file.write_text("a-token-of-the-tests-0123456789\n")
+    file.chmod(0o600)
     return file
 
 
@@ -105,6 +106,7 @@ def test_what_is_wrong_is_a_sentence(mewm, case, given, text):
 
 def test_a_wrong_token_is_exit_2(mewm, serve, case, tmp_path):
     (tmp_path / "wrong").write_text("z" * 30)
+    (tmp_path / "wrong").chmod(0o600)
     given = ("--server", serve().url, "--yes-send-images", "--token-file", tmp_path / "wrong")
     code, _, err = mewm("propose", *case, *given)
     assert code == 2 and "does not know this token" in err and "zzz" not in err

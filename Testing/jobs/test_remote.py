@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import zlib
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -41,6 +40,7 @@ from MeWMLib.jobs.remote import RemoteRunner
 from MeWMLib.jobs.remote_files import pack
 from MeWMLib.jobs.remote_http import ServerClient
 from MeWMLib.jobs.wire import PROTOCOL, Address
+from Testing.jobs.asking import until
 
 
 def client_of(server, url: str | None = None, token: str | None = None) -> ServerClient:
@@ -51,13 +51,6 @@ def go(server, job: Job, events: list | None = None, cancelled=None, url: str | 
     """Run a job on a server to its end, as the command line does."""
     make = lambda: RemoteRunner(client_of(server, url), **more)  # noqa: E731
     return runner.run(job, events.append if events is not None else None, cancelled, make=make)
-
-
-def until(condition, seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -96,7 +89,7 @@ def test_a_plan_through_the_server_is_the_plan_of_this_computer(serve, case, tmp
     stages = list(dict.fromkeys(e.stage for e in events if e.kind == "progress"))
     assert stages[0] == "upload" and stages[-1] == "download" and "plan" in stages
     assert events[-1].kind == "result"
-    assert server.store.running == 0 and list((server.data / "jobs").iterdir()) == [], "nothing is left there"
+    assert server.jobs.running == 0 and server.folders() == [], "nothing is left there"
 
 
 def test_the_best_so_far_is_here_before_it_is_told(serve, case, tmp_path):
@@ -239,7 +232,7 @@ def test_the_error_of_the_worker_comes_in_its_own_type(serve, case, tmp_path, fa
     server = serve()
     with pytest.raises(NoTumourError):
         go(server, plan_of(case, tmp_path / "out", labels=str(case / "liver.nrrd")))
-    assert not (tmp_path / "out").exists() and server.store.running == 0
+    assert not (tmp_path / "out").exists() and server.jobs.running == 0
 
 
 @pytest.mark.parametrize(("mishap", "text"), [("crash", "ZeroDivisionError"), ("kill", "SIGKILL")])
@@ -257,7 +250,7 @@ def test_cancel_keeps_the_best_so_far_and_ends_the_worker(serve, case, tmp_path,
     assert result["stopped_by"] == "cancelled"
     plan = json.loads((out / "plan.json").read_text())
     assert 1 <= len(plan["candidates"]) < 6 and (out / "simulated_01.nrrd").is_file()
-    assert server.store.running == 0
+    assert server.jobs.running == 0
 
 
 def test_a_worker_that_does_not_stop_is_ended_and_what_it_had_is_kept(serve, case, tmp_path, monkeypatch):
@@ -269,8 +262,8 @@ def test_a_worker_that_does_not_stop_is_ended_and_what_it_had_is_kept(serve, cas
 
 
 def _started(server) -> int:
-    until(lambda: any(j.runner and j.runner.pid for j in server.store._jobs.values()))
-    return next(iter(server.store._jobs.values())).runner.pid
+    until(lambda: any(row.pid for row in server.store.find(states=("running",))))
+    return server.store.find(states=("running",))[0].pid
 
 
 def test_kill_returns_at_once_and_ends_the_worker_there(serve, case, tmp_path, monkeypatch):
@@ -282,9 +275,9 @@ def test_kill_returns_at_once_and_ends_the_worker_there(serve, case, tmp_path, m
     until(lambda: remote._id)
     remote.kill()
     with pytest.raises(CancelledError):
-        assert remote.wait(20.0) is not None
+        assert remote.wait(60.0) is not None
     until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
-    until(lambda: server.store.running == 0)
+    until(lambda: server.jobs.running == 0)
 
 
 def test_cancel_does_not_wait_for_a_server_that_says_nothing(case, tmp_path):
@@ -295,7 +288,7 @@ def test_cancel_does_not_wait_for_a_server_that_says_nothing(case, tmp_path):
             assert remote.wait(0.2) is None
             remote.cancel()
             with pytest.raises(CancelledError):
-                remote.wait(20.0)
+                remote.wait(60.0)
     assert not (tmp_path / "out").exists()
 
 
@@ -309,7 +302,7 @@ def test_cancel_does_not_wait_for_a_server_that_was_lost(serve, case, tmp_path, 
     until(lambda: any("trying again" in e.message for e in events))
     remote.cancel()
     with pytest.raises(CancelledError, match="could not be reached"):
-        remote.wait(20.0)
+        remote.wait(60.0)
 
 
 def test_an_error_in_a_callback_reaches_wait_and_ends_the_job(serve, case, tmp_path):
@@ -322,10 +315,10 @@ def test_an_error_in_a_callback_reaches_wait_and_ends_the_job(serve, case, tmp_p
     with RemoteRunner(client_of(server)) as remote:
         remote.start(plan_of(case, tmp_path / "out"), on_event)
         with pytest.raises(ValueError, match="in the callback"):
-            remote.wait(30.0)
+            remote.wait(60.0)
         with pytest.raises(WorkerError, match="before"):
             remote.start(plan_of(case, tmp_path / "out"))
-    until(lambda: server.store.running == 0)
+    until(lambda: server.jobs.running == 0)
     with pytest.raises(WorkerError, match="not been started"):
         RemoteRunner(client_of(server)).wait()
 
@@ -350,19 +343,35 @@ def test_a_server_that_is_lost_is_given_up_after_some_tries(serve, case, tmp_pat
     until(lambda: any(e.kind == "partial" for e in events))
     server.stop()
     with pytest.raises(ServerUnreachableError, match="lost while the job ran.*tried 2 times"):
-        remote.wait(30.0)
+        remote.wait(60.0)
     assert json.loads((tmp_path / "out" / "plan.json").read_text())["candidates"], "the best so far is kept"
 
 
-def test_a_server_that_was_started_anew_does_not_know_the_job(serve, case, tmp_path, monkeypatch):
+def test_a_job_that_was_removed_there_is_said(serve, case, tmp_path, monkeypatch):
     monkeypatch.setenv("MEWM_FAKE", "slow")
     server, events = serve(), []
     remote = RemoteRunner(client_of(server))
     remote.start(plan_of(case, tmp_path / "out"), events.append)
     until(lambda: any(e.kind == "partial" for e in events))
-    server.store.close()
+    server.jobs.remove(server.store.find()[0])
     with pytest.raises(ServerError, match="lost the job"):
-        remote.wait(30.0)
+        remote.wait(60.0)
+
+
+def test_a_job_goes_on_after_the_server_was_started_again(serve, case, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEWM_FAKE", "slow")
+    server, events = serve(), []
+    remote = RemoteRunner(client_of(server), retry_s=(0.2,) * 100)
+    remote.start(plan_of(case, tmp_path / "out"), events.append)
+    until(lambda: any(e.kind == "partial" for e in events))
+    port = int(server.url.rpartition(":")[2])
+    server.stop()
+    monkeypatch.delenv("MEWM_FAKE")
+    again = serve(data=server.data, port=port)
+    with remote:
+        assert remote.wait(60.0)["candidates"] == 6
+    assert json.loads((tmp_path / "out" / "plan.json").read_text())["stopped_by"] == "finished"
+    assert any("interrupted" in e.message for e in events) and again.folders() == []
 
 
 # what answers, and which error that is
@@ -470,7 +479,7 @@ def test_another_protocol_names_both_versions(answering):
 
 def test_a_busy_server_is_not_sent_anything(serve, tap, case, tmp_path, monkeypatch):
     monkeypatch.setenv("MEWM_FAKE", "slow")
-    server = serve()
+    server = serve(limits={"max_queued": 0})
     first = RemoteRunner(client_of(server))
     first.start(plan_of(case, tmp_path / "one"))
     _started(server)

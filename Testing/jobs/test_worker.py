@@ -404,7 +404,40 @@ def test_cancel_among_partial_protocols_leaves_the_search_tree(do, fake, tmp_pat
     """Algorithm 1 judges drugs first: a cancel then leaves a valid plan without candidates."""
     tree = (SearchStep(1, 0, Protocol(()), Protocol.of(("Cisplatin",)), 0.1, True),)
     monkeypatch.setattr(fake.FakeWorld, "plan", lambda *a: Plan((), tree, "cancelled", 1))
-    result = do(_job(out=tmp_path / "out"), lambda: (tmp_path / "out").exists())
+    result = do(_job(out=tmp_path / "out"), lambda: (tmp_path / "out" / ".mewm-journal.jsonl").exists())
     plan = json.loads((tmp_path / "out" / "plan.json").read_text())
     assert result["candidates"] == 0 and plan["candidates"] == [] and len(plan["search_tree"]) == 1
     assert plan["stopped_by"] == "cancelled"
+
+
+def test_a_second_run_in_the_same_folder_is_refused(do, tmp_path):
+    """The first one's result stays; both ended with success before, and one result was gone."""
+    from MeWMLib.core.locks import writing
+
+    job = Job("simulate", {"case": "sample:tiny", "protocol": "Cisplatin + Lipiodol"}, str(tmp_path / "out"))
+    with writing(tmp_path / "out"), pytest.raises(OutputError, match="Another run"):
+        do(job)
+    with writing(tmp_path / "l.nrrd", ()), pytest.raises(OutputError, match="Another run"):
+        do(Job("segment", {"case": "sample:tiny"}, str(tmp_path / "l.nrrd")))
+    do(job)
+    assert not [p for p in (tmp_path / "out").iterdir() if p.name.startswith(".")]
+
+
+def test_a_plan_is_finished_only_when_its_volumes_are_there(do, tmp_path, monkeypatch):
+    from MeWMLib.core.plan_folder import PlanFolder
+
+    seen = []
+    write = PlanFolder.write_kept
+
+    def looking(self, rank, *given):
+        seen.append(json.loads((self.path / "plan.json").read_text())["stopped_by"])
+        return write(self, rank, *given)
+
+    monkeypatch.setattr(PlanFolder, "write_kept", looking)
+    for job in (
+        Job("plan", {"case": "sample:tiny"}, str(tmp_path / "a")),
+        Job("simulate", {"case": "sample:tiny", "protocol": "Cisplatin + Lipiodol"}, str(tmp_path / "b")),
+    ):
+        do(job)
+        assert json.loads((Path(str(job.out)) / "plan.json").read_text())["stopped_by"] == "finished"
+    assert seen and set(seen) == {"cancelled"}

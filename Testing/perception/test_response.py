@@ -136,9 +136,12 @@ def test_merged_lesions_count_once_and_parts_are_added_up() -> None:
     merged = (LesionMatch((1, 2), (1,), "merged", 0.0, 1.0),)
     found = recist(before, scan(lesion(1, 80.0)), merged)
     assert found.after_mm == 80.0 and found.category == "SD" and any("merged" in r for r in found.reasons)
+    # a bare number could be how many there are
+    assert "lesions 1, 2 have merged into lesion 1 of the scan after, measured as one" in found.reasons
     split = (LesionMatch((1,), (1, 2), "split", 0.0, 1.0), *gone(2))
     found = recist(before, scan(lesion(1, 20.0), lesion(2, 15.0)), split)
     assert found.after_mm == 35.0 and found.category == "PR" and any("fallen apart" in r for r in found.reasons)
+    assert "lesion 1 has fallen apart into lesions 1, 2 of the scan after, which are added up" in found.reasons
 
 
 @pytest.mark.parametrize("kind", ["split", "merged"])

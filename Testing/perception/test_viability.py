@@ -9,6 +9,7 @@ from scipy import ndimage
 from MeWMLib.core.errors import GeometryMismatchError, InputError
 from MeWMLib.core.io import read_labels, read_volume
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
+from MeWMLib.perception import viability
 from MeWMLib.perception.viability import (
     OIL_HU,
     LiverReference,
@@ -147,3 +148,19 @@ def test_a_healthy_liver_is_not_dead(shared_data, name: str) -> None:
     healthy = labels.array == 1
     found = tissue_of(ct, healthy, liver_reference(ct, labels, "portal"))
     assert found.necrotic.sum() < 0.05 * healthy.sum()
+
+
+def test_the_liver_is_measured_slab_by_slab_as_it_would_be_at_once():
+    """Depth and averaged density do not depend on how many slices are looked at together."""
+    draw = np.random.default_rng(4)
+    mask = ndimage.binary_opening(ndimage.gaussian_filter(draw.random((50, 40, 44)), 3) > 0.495)
+    hu = draw.normal(100, 30, mask.shape).astype(np.int16)
+    for spacing in ((2.5, 0.75, 0.75), (0.8, 0.7, 0.7), (5.0, 1.0, 1.0)):
+        grid = Geometry(mask.shape, np.diag([*spacing[::-1], 1.0]))
+        for deep in (2.0, 6.0):
+            expected = ndimage.distance_transform_edt(mask, sampling=spacing) > deep
+            assert np.array_equal(viability._deeper(mask, deep, grid), expected)
+        inner = viability._deeper(mask, 2.0, grid)
+        expected = smoothed(hu, mask, grid)[inner]
+        assert np.array_equal(viability._smoothed_at(inner, hu, mask, grid), expected)
+    assert viability._smoothed_at(np.zeros(mask.shape, bool), hu, mask, grid).shape == (0,)

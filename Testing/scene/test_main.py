@@ -91,6 +91,22 @@ def test_a_module_of_slicer_that_cannot_be_reached_is_an_event_and_exit_code_3(o
     assert "vtkSlicerSequencesModuleMRMLPython" in error.given and "PythonSlicer" in error.remedy
 
 
+def test_kits_only_hold_no_class_of_a_module(slicer_path):
+    """As in PythonSlicer: the mode would prove nothing if its package `slicer` held what the application's does."""
+    code = (
+        "from MeWMLib.scene import core_app as c; import slicer\n"
+        "names = [*c._MODULE_LOGICS.values(), *c._MODULE_NODES.values()]\n"
+        "print(sum(hasattr(slicer, name) for name in names), len(names), hasattr(slicer, 'vtkMRMLScene'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": slicer_path}, capture_output=True, text=True,
+        check=True, cwd=Path(MeWMLib.__file__).parents[1],
+    )  # fmt: skip
+    held, named, scene = done.stdout.split()
+    kits_only = slicer_path != os.environ.get("PYTHONPATH", "")
+    assert (int(held), scene) == (0 if kits_only else int(named), "True") and int(named) > 10
+
+
 def test_missing_package_is_an_event_and_exit_code_3(own_plan, tmp_path):
     (tmp_path / "slicer.py").write_text("raise ImportError('no slicer here')")
     done, events = _run(own_plan, PYTHONPATH=str(tmp_path))

@@ -5,6 +5,7 @@ kept apart from the others: one that fails is told with its error, and the next 
 """
 
 import html
+import itertools
 import os
 import sys
 import time
@@ -78,9 +79,13 @@ class Walker:
         self.turn()
 
     def turn(self, count=3):
-        """Let Qt work."""
-        for _ in range(count):
+        """Let Qt work, until all panels show the state: they are shown anew one in a turn."""
+        until = time.monotonic() + WAIT_S
+        for n in itertools.count(1):
             slicer.app.processEvents()
+            settled = self.widget.front is None or self.widget.front.settled
+            if (n >= count and settled) or time.monotonic() > until:
+                break
 
     def wait(self, condition, seconds=WAIT_S):
         """Let Qt work until something is true; an error dialog ends it."""

@@ -70,6 +70,13 @@ class User:
         """Let Qt work off what is pending."""
         for _ in range(3):
             self.window_app.processEvents()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Until all panels show the state: they are shown anew one in a turn."""
+        until = time.monotonic() + WAIT_S
+        while not self.front.settled and time.monotonic() < until:
+            self.window_app.processEvents()
 
     @property
     def window_app(self) -> Any:
@@ -85,6 +92,7 @@ class User:
             assert time.monotonic() < until, f"waited {seconds} s; log: {self.front.desk.state.log}"
             self.window_app.processEvents()
             time.sleep(0.005)
+        self._settle()
 
     def wait_idle(self, seconds: float = WAIT_S) -> None:
         """Wait until no job runs."""

@@ -100,6 +100,11 @@ def test_the_entry_passes_the_checks_of_the_extensions_index():
     assert (REPOSITORY / "LICENSE.txt").is_file()
 
 
+def test_the_module_is_in_the_category_of_its_entry(user):
+    entry = json.loads((REPOSITORY / "MeWM.json").read_text(encoding="utf-8"))
+    assert user.loaded.instance.parent.categories == [entry["category"]]
+
+
 @pytest.mark.parametrize("name", cmake_lists.ADDRESSED)
 def test_the_address_of_the_repository_stands_in_one_place(name):
     assert cmake_lists.with_address(name) == (REPOSITORY / name).read_text(encoding="utf-8"), "run: make lists"

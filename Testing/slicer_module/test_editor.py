@@ -63,6 +63,37 @@ def test_edits_are_seen_while_the_panels_are_open_and_when_they_are_opened_again
     assert seen, "another module may have changed anything"
 
 
+def test_every_kind_of_edit_is_seen(user):
+    """A brush, a name, a new segment, one less: each tells the panels by itself."""
+    import slicer
+
+    user.load_sample()
+    user.look()
+    node, told = user.front.parameters.segmentation, []
+    segmentation = node.GetSegmentation()
+    user.front._edits._changed = lambda: told.append(1)
+
+    def brush() -> None:
+        # what the effects of the Segment Editor call
+        image, segments = slicer.vtkOrientedImageData(), slicer.vtkSlicerSegmentationsModuleLogic
+        node.GetBinaryLabelmapRepresentation("liver", image)
+        segments.SetBinaryLabelmapToSegment(image, node, "tumour", segments.MODE_MERGE_MAX)
+
+    def name() -> None:
+        segmentation.GetSegment("fed").SetName("fed region")
+
+    edits = {
+        "brush": brush,
+        "new": lambda: segmentation.AddSegment(slicer.vtkSegment(), "fed"),
+        "name": name,
+        "less": lambda: segmentation.RemoveSegment("fed"),
+    }
+    for what, edit in edits.items():
+        told.clear()
+        edit()
+        assert told, what
+
+
 @pytest.mark.parametrize("when", ["an editor that is there", "an editor that comes later"])
 def test_simulated_segments_leave_the_editor(simulated, when):
     import slicer

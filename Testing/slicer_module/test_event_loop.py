@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,10 @@ from MeWMLib.core.volume import Geometry, LabelMap, Volume
 
 #: Generous: other processes share the cores of a test machine.
 MOST_MS = 1000.0
+
+
+#: Slices of the large CT; `MEWM_EVENT_LOOP_SLICES=300` is what docs/SLICER.md was measured with.
+SLICES = int(os.environ.get("MEWM_EVENT_LOOP_SLICES", "120"))
 
 
 def _say(capsys: Any, watch: Any, what: str) -> None:
@@ -23,7 +28,7 @@ def _explore(user: Any, watch: Any) -> None:
     button = user.widget("exploration", "exploreButton")
     with watch:
         button.click()
-        user.wait(lambda: user.front.comparison is not None and user.front.comparison.id != before, 300)
+        user.wait(lambda: user.front.comparison is not None and user.front.comparison.id != before, 900)
         user.wait_idle()
 
 
@@ -46,8 +51,8 @@ def test_the_event_loop_goes_on_while_an_exploration_runs(user, mishap, capsys):
 
 
 def _large_case() -> tuple[Volume, LabelMap]:
-    """A CT of a size that hospitals make: 512 x 512 x 120 voxels of 0.8 x 0.8 x 2.5 mm."""
-    shape = (120, 512, 512)
+    """A CT of a size that hospitals make: 512 x 512 voxels of 0.8 x 0.8 x 2.5 mm in each slice."""
+    shape = (SLICES, 512, 512)
     k, j, i = np.ogrid[: shape[0], : shape[1], : shape[2]]
     liver = ((k - 60) / 40) ** 2 + ((j - 256) / 120) ** 2 + ((i - 200) / 110) ** 2 <= 1
     tumour = ((k - 60) * 2.5) ** 2 + ((j - 256) * 0.8) ** 2 + ((i - 180) * 0.8) ** 2 <= 20.0**2
@@ -66,12 +71,18 @@ def test_the_event_loop_goes_on_with_a_large_ct(user, sample, capsys):
     from MeWMLib.scene import surfaces
 
     sample.ct, sample.labels = _large_case()
-    watches = {name: EventLoopWatch() for name in ("sample", "measuring", "exploration", "second row", "surfaces")}
+    names = ("sample", "measuring", "click to overlay", "exploration", "second row", "surfaces")
+    watches = {name: EventLoopWatch() for name in names}
     with watches["sample"]:
         user.load_sample()
     with watches["measuring"]:
         user.click("segmentation", "measureButton")
         user.wait(lambda: user.front.parameters.findings, 120)
+        user.wait_idle()
+    button = user.widget("planning", "planButton")
+    with watches["click to overlay"]:
+        button.click()
+        user.wait(lambda: user.front.comparison is not None, 900)
         user.wait_idle()
     _explore(user, watches["exploration"])
     comparison = user.front.comparison
@@ -82,5 +93,5 @@ def test_the_event_loop_goes_on_with_a_large_ct(user, sample, capsys):
         user.widget("outcome", "surfacesBox").setChecked(True)
         user.wait(lambda: surfaces.drawn(comparison.labels) and surfaces.drawn(comparison.node("labels", 2)), 120)
     for name, watch in watches.items():
-        _say(capsys, watch, f"512 x 512 x 120, {name}")
+        _say(capsys, watch, f"512 x 512 x {SLICES}, {name}")
         assert watch.longest_ms < 2 * MOST_MS

@@ -57,3 +57,13 @@ def test_a_button_takes_an_action_over_and_simulates_again(user: Any) -> None:
     assert [b.text for b in section.buttons] == [
         f"&{n}  Take over: {s.text}" for n, s in enumerate(swaps(wanted[0].protocol, best.protocol), start=1)
     ]
+
+
+def test_an_outdated_comparison_is_compared_with_nothing(user: Any) -> None:
+    _explored(user, compare=True)
+    section = user.front.outcome.mine
+    assert section.buttons
+    user.front.parameters.clinical.age_years = 63
+    user.look()
+    user.front.refresh()
+    assert not section.buttons and section.label.text == ""

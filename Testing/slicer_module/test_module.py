@@ -164,6 +164,25 @@ def test_a_job_survives_a_scene_that_is_read_under_another_module(user, tmp_path
     assert user.front.messages.box is None and user.front.parameters.ct is not None
 
 
+def test_a_turn_shows_one_panel_anew_and_none_waits_for_ever(user, monkeypatch):
+    front, shown = user.front, []
+    for panel in front.panels:
+        monkeypatch.setattr(panel, "refresh", lambda name=panel.ui_name: shown.append(name))
+    names = [panel.ui_name for panel in front.panels]
+    front.refresh_soon()
+    for n in range(len(names)):
+        front._turns._next()
+        assert shown == names[: n + 1]
+        # a change that comes meanwhile is shown after what waits, and progress alone is shown once
+        front.desk.on_progress()
+    assert not front.settled
+    user.look()
+    assert front.settled and shown.count("Progress") == 2 and len(shown) == len(names) + 1
+    front.refresh_soon()
+    front.refresh()
+    assert front.settled and len(shown) == 2 * len(names) + 1, "what was shown at once does not wait any more"
+
+
 def test_panels_let_go_of_a_node_that_slicer_5_10_would_keep_observing(user):
     """Its `disconnectGui` forgets the observer that `connectGui` has added; with it panels that are gone live on."""
 

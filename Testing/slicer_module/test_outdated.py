@@ -59,6 +59,7 @@ def texts(user: Any) -> dict[str, str]:
     return {
         "findings": user.front.segmentation.ui.findingsLabel.text,
         "suggest": user.front.actions.ui.suggestButton.toolTip,
+        "ranks": user.front.exploration.ui.rankLabel.text,
         "summary": user.front.outcome.ui.summaryLabel.text,
     }
 
@@ -70,10 +71,13 @@ def test_fresh_results_are_not_outdated(simulated):
 
 def test_an_edit_badges_every_panel_and_measuring_again_takes_the_badges_away(simulated):
     front = simulated.front
+    front.parameters.targets = "1"
     paint(front.parameters.segmentation)
     for when in ("at once", "and after the voxels were compared"):
         assert all("utdated" in text for text in texts(simulated).values()), when
         assert not front.actions.ui.suggestButton.enabled
+        assert "utdated" in front.actions.ui.reasonView.toPlainText()
+        assert "before something changed" in front.segmentation.ui.treatedLabel.text
         simulated.wait(lambda: not front.desk.poller._waiting)
     assert "[outdated]" in front.outcome.ui.comparisonBox.currentText
     assert not any(front.actions.ui.agentTable.item(n, 4).text() for n in range(front.actions.ui.agentTable.rowCount))
@@ -81,6 +85,93 @@ def test_an_edit_badges_every_panel_and_measuring_again_takes_the_badges_away(si
     simulated.wait_idle()
     shown = texts(simulated)
     assert "utdated" not in shown["findings"] and "utdated" not in shown["suggest"] and "utdated" in shown["summary"]
+
+
+def test_rules_do_not_use_lesions_that_are_outdated(measured, monkeypatch):
+    from MeWMPanels import node_texts
+
+    front, asked, real = measured.front, [], node_texts.explain
+    front.actions.add("A", Protocol.parse("Cisplatin + Lipiodol"))
+
+    def explain(*given: Any, findings: Any = None, **more: Any) -> Any:
+        asked.append(findings)
+        return real(*given, findings=findings, **more)
+
+    monkeypatch.setattr(node_texts, "explain", explain)
+    front.refresh()
+    assert asked and all(found is not None for found in asked)
+    paint(front.parameters.segmentation)
+    asked.clear()
+    front.refresh()
+    # a job that is asked for all the same asks the rules too
+    front.tasks._rules(Protocol.parse("Cisplatin + Lipiodol"), front.parameters)
+    assert len(asked) > 2 and not any(asked)
+
+
+def test_the_lesion_that_is_gone_to_is_not_outdated(simulated):
+    """What was measured and what was simulated have a centre each; after an edit neither of them counts."""
+    front, parameters = simulated.front, simulated.front.parameters
+    measured, node = front.lesion_centre(), parameters.segmentation
+    assert measured == tuple(front.segmentation and _lesions(parameters)[0]["centre_ras_mm"])
+    for _n in range(2):
+        paint(node)
+    simulated.wait(lambda: not front.desk.poller._waiting)
+    drawn = node.GetSegmentCenterRAS(parameters.tumour_segment)
+    for now in (front.lesion_centre(), _without_findings(front)):
+        assert np.allclose(now, drawn) and not np.allclose(now, measured)
+
+
+def _lesions(parameters: Any) -> Any:
+    from MeWMPanels.node_texts import findings_of
+
+    return findings_of(parameters.findings)["lesions"]
+
+
+def _without_findings(front: Any) -> Any:
+    front.parameters.findings = ""
+    return front.lesion_centre()
+
+
+def test_other_voxels_of_the_ct_are_a_change(simulated):
+    from MeWMLib.scene.nodes import scalars_of_image
+
+    image = simulated.front.parameters.ct.GetImageData()
+    scalars_of_image(image)[0, 0, 0] += 1
+    image.GetPointData().GetScalars().Modified()
+    for when in ("at once", "and after the voxels were compared"):
+        assert all("utdated" in text for text in texts(simulated).values()), when
+        simulated.wait(lambda: not simulated.front.desk.poller._waiting)
+
+
+def test_what_was_judged_of_another_ct_or_of_other_labels_is_outdated(measured, sample):
+    """The risk and response of a real CT after treatment are computed from three nodes."""
+    front, parameters = measured.front, measured.front.parameters
+    parameters.post_ct = parameters.ct
+    measured.look()
+
+    def judge() -> str:
+        measured.click("outcome", "assessButton")
+        measured.wait_idle()
+        return str(front.outcome.ui.assessLabel.text)
+
+    def again() -> str:
+        front.refresh()
+        measured.wait(lambda: not front.desk.poller._waiting)
+        front.refresh()
+        return str(front.outcome.ui.assessLabel.text)
+
+    assert "+0.50" in judge() and "utdated" not in again()
+    parameters.clinical.age_years = 63
+    assert "clinical data" in again()
+    parameters.clinical.age_years = 0
+    assert "utdated" not in again()
+    paint(parameters.segmentation)
+    assert "utdated" in again() and "+0.50" in again()
+    assert "utdated" not in judge()
+    parameters.post_ct = other_ct(sample, "A later one")
+    assert "utdated" in again()
+    parameters.post_ct = None
+    assert "utdated" in again()
 
 
 def test_ticks_of_lesions_that_were_drawn_anew_are_refused(measured):
@@ -116,7 +207,7 @@ def test_a_saved_scene_knows_what_was_outdated(simulated, tmp_path):
         simulated.look()
         simulated.front.refresh()
         simulated.wait(lambda: not simulated.front.desk.poller._waiting)
-        assert [("utdated" in text) for text in texts(simulated).values()] == [expected] * 3
+        assert [("utdated" in text) for text in texts(simulated).values()] == [expected] * 4
     assert expected
 
 
@@ -126,7 +217,8 @@ def test_other_segments_and_other_clinical_data_are_changes_too(simulated):
     simulated.look()
     shown = texts(simulated)
     assert (
-        "utdated" not in shown["findings"]
+        "clinical data" in shown["ranks"]
+        and "utdated" not in shown["findings"]
         and "clinical data" in shown["suggest"]
         and "clinical data" in shown["summary"]
     )
@@ -148,10 +240,15 @@ def test_another_ct_puts_everything_of_the_former_one_away(simulated, sample):
     front, parameters = simulated.front, simulated.front.parameters
     first, comparison = parameters.ct, front.comparison
     parameters.post_ct = first
+    simulated.look()
+    simulated.click("outcome", "assessButton")
+    simulated.wait_idle()
+    assert front.outcome.ui.assessLabel.text
     ct = other_ct(sample)
     parameters.ct = ct
     simulated.look()
     assert front.comparison is None and front.exploration.candidates == ()
+    assert front.outcome.ui.assessLabel.text == "", "what was judged is that of somebody else"
     assert parameters.findings == parameters.proposal == parameters.targets == "" and parameters.post_ct is None
     assert parameters.phase == "arterial"
     assert not front.actions.ui.suggestButton.enabled and front.segmentation.ui.findingsTable.rowCount == 0

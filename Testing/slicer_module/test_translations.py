@@ -147,7 +147,7 @@ def test_the_panels_speak_spanish(spanish, user, sample):
             shown += [widget.text for widget in panel.widget.findChildren(kind) if widget.text]
     assert [text for text in shown if text in english] == []
     assert "&Planificar para esta TC" in shown and "Diámetro mm" == _header(user, 1)
-    assert "Mediana de supervivencia predicha:" in user.widget("outcome", "summaryLabel").text
+    assert "Mediana de supervivencia predicha:" in user.widget("outcome", "detailsLabel").text
     assert user.front.parameters.ct is not None and user.front.actions.named[0][0] == "Sugerido 1"
     # names of parameters are no texts
     assert user.front.patient.ui.ctSelector.property("SlicerParameterName") == "ct"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.patient import Clinical, Patient
@@ -144,3 +145,9 @@ def test_a_journal_of_the_same_plan_saves_every_simulation(
     assert len(chunks) == before
     assert key != world.journal_key(patient, SPACE, FAST, 2)
     assert key != world.journal_key(patient, SPACE, replace(FAST, steps=2), 1)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads + 1)
+        assert key != world.journal_key(patient, SPACE, FAST, 1), "last digits differ with the number of threads"
+    finally:
+        torch.set_num_threads(threads)

@@ -6,8 +6,9 @@ reads the bytes that it declares, checked to the last one.
 
 from __future__ import annotations
 
+import contextlib
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,13 +49,40 @@ def read_image_file(path: Path) -> ImageFile:
         NotCTError: not three-dimensional, or of values that readers do not agree on.
         GeometryError: a grid that is not usable, not there, or given twice.
     """
+    with _opened(path) as layout:
+        geometry = Geometry(layout.shape, layout.affine)
+        return ImageFile(voxels.read_voxels(layout), geometry, layout.metadata)
+
+
+def read_header(path: Path) -> tuple[tuple[int, ...], Geometry, dict[str, str]]:
+    """The shape of the voxels of an image file, their grid, and further keys, without the voxels.
+
+    Raises:
+        MeWMError: as `read_image_file`.
+    """
+    with _opened(path) as layout:
+        values = () if layout.channels is None else (layout.sizes[layout.channels],)
+        return (*layout.shape, *values), Geometry(layout.shape, layout.affine), layout.metadata
+
+
+def read_slices(path: Path) -> Iterator[NDArray[Any]]:
+    """The voxels of an image file, a slice (J, I) after the other, for what would take too much memory as a whole.
+
+    Raises:
+        MeWMError: as `read_image_file`; for a damaged stream maybe after the last slice.
+    """
+    with _opened(path) as layout:
+        yield from voxels.read_slices(layout)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Layout]:
+    """The header of a file whose checksum holds; errors of the block name the file."""
     if not path.exists():
         raise UnreadableFileError(what="There is no such file or folder", given=str(path), remedy="Check the path")
     try:
         require_seal(path)
-        layout = _layout(path)
-        geometry = Geometry(layout.shape, layout.affine)
-        return ImageFile(voxels.read_voxels(layout), geometry, layout.metadata)
+        yield _layout(path)
     except GeometryError as error:
         place = "" if str(path) in error.given else f"{path}: "
         raise GeometryError(error.what, given=place + error.given, remedy=error.remedy) from error

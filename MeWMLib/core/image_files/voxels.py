@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import struct
 import zlib
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -23,6 +24,8 @@ from MeWMLib.core.limits import require_declared_size
 
 #: Packed bytes that are unpacked at a time; deflate makes at most 1032 times as many of them.
 _CHUNK = 1 << 15
+#: Bytes that are unpacked at a time.
+_BLOCK = 1 << 20
 MAX_RATIO = 1032
 _WINDOW = {"gzip": 31, "zlib": 15}
 
@@ -48,6 +51,33 @@ def read_voxels(layout: Layout) -> NDArray[Any]:
     if layout.channels is not None:
         array = np.moveaxis(array, array.ndim - 1 - layout.channels, -1)
     return array if layout.scale is None else _rescaled(array, *layout.scale)
+
+
+def read_slices(layout: Layout) -> Iterator[NDArray[Any]]:
+    """As `read_voxels`, a slice (J, I) after the other; what is one packed stream is never held as a whole.
+
+    An error of the stream may come after its last slice: nothing that was read counts before the end.
+    """
+    if layout.encoding not in _WINDOW or len(layout.parts) > 1 or layout.channels is not None:
+        yield from read_voxels(layout)
+        return
+    require_size(layout)
+    shape = layout.shape[1:]
+    plane = bytearray(math.prod(shape) * layout.dtype.itemsize)
+    filled = 0
+    part = layout.parts[0]
+    with part.path.open("rb") as file:
+        file.seek(part.start)
+        for block in _inflated(part, file, layout, layout.nbytes):
+            while block:
+                taken = min(len(block), len(plane) - filled)
+                plane[filled : filled + taken] = block[:taken]
+                block, filled = block[taken:], filled + taken
+                if filled == len(plane):
+                    stored = np.frombuffer(bytes(plane), layout.dtype).reshape(shape)
+                    native = stored.astype(layout.dtype.newbyteorder("="), copy=False)
+                    yield native if layout.scale is None else _rescaled(native[None], *layout.scale)[0]
+                    filled = 0
 
 
 def require_size(layout: Layout) -> None:
@@ -166,7 +196,10 @@ def _decode(layout: Layout) -> NDArray[Any]:
                 if file.readinto(out) != share:
                     raise damaged(part.path, "it became shorter")
             elif layout.encoding in _WINDOW:
-                _inflate(part, file, _WINDOW[layout.encoding], out, len(layout.lead))
+                filled = 0
+                for block in _inflated(part, file, layout, share):
+                    out[filled : filled + len(block)] = block
+                    filled += len(block)
             else:
                 _parse_text(part, file.read()[len(layout.lead) :], layout, out)
     if not layout.dtype.isnative:
@@ -174,23 +207,27 @@ def _decode(layout: Layout) -> NDArray[Any]:
     return array
 
 
-def _inflate(part: Part, file: BinaryIO, window: int, out: memoryview, skip: int) -> None:
-    """Unpack a whole stream; zlib checks the checksum and length of each member at its end."""
-    filled, size, engine = -skip, len(out), zlib.decompressobj(window)
+def _inflated(part: Part, file: BinaryIO, layout: Layout, size: int) -> Iterator[memoryview]:
+    """Unpack a whole stream, a block after the other; zlib checks the checksum and length of each member at its end."""
+    window, skip = _WINDOW[layout.encoding], len(layout.lead)
+    filled, engine = -skip, zlib.decompressobj(window)
     try:
         while packed := file.read(_CHUNK):
-            while packed:
+            more = True
+            while more:
                 if engine.eof:
                     if window == _WINDOW["zlib"] or not packed.startswith(b"\x1f\x8b"[: len(packed)]):
                         raise unreadable(part.path, "goes on after the end of its voxels")
                     engine = zlib.decompressobj(window)
-                block = engine.decompress(packed)
-                packed = engine.unused_data
+                block = engine.decompress(packed, _BLOCK)
+                packed = engine.unused_data if engine.eof else engine.unconsumed_tail
+                # a full block: what was packed is maybe used up, and there is more of it all the same
+                more = bool(packed) or (len(block) == _BLOCK and not engine.eof)
                 end = filled + len(block)
                 if end > size:
                     raise unreadable(part.path, "is longer than its header says", f"more than {size} bytes of voxels")
                 if end > 0:
-                    out[max(filled, 0) : end] = block[max(-filled, 0) :]
+                    yield memoryview(block)[max(-filled, 0) :]
                 filled = end
     except zlib.error as error:
         raise damaged(part.path, str(error)) from error

@@ -131,7 +131,8 @@ class MapMeasure:
     ) -> list[list[SimulatedReplica]]:
         """Replicas of each protocol."""
         ready, seeds = world.simulator.prepare(known.patient), self.replicas
-        found = world.simulator.replicas(ready, [(p, s) for p in protocols for s in seeds], plan)
+        trials = [(p, s) for p in protocols for s in seeds]
+        found = world.simulator.replicas(ready, trials, plan, compared=False)
         return [found[n : n + len(seeds)] for n in range(0, len(found), len(seeds))]
 
     def _unscored(

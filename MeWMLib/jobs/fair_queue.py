@@ -1,0 +1,96 @@
+"""Whose job is next: deficit round robin between users, interactive jobs before those of a cohort.
+
+M. Shreedhar and G. Varghese, "Efficient fair queuing using deficit round-robin", IEEE/ACM Transactions on Networking 4
+(1996): every user in turn is given a quantum of time and may spend what has been saved up; a user with long jobs has as
+much of the computer as one with short ones.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from MeWMLib.jobs.store import INTERACTIVE, Row
+
+#: So many interactive jobs go before a cohort's that waits; then one of the cohort's goes.
+PATIENCE = 8
+
+
+@dataclass
+class _Round:
+    """The users of one priority in the order of their turns, and what each has saved up (seconds)."""
+
+    users: list[str] = field(default_factory=list)
+    saved: dict[str, float] = field(default_factory=dict)
+    #: The user whose turn it is has been given the quantum of this turn.
+    given: bool = False
+
+    def next(self, waiting: dict[str, Row], quantum: float, cost: Callable[[Row], float]) -> Row:
+        """The next of the first jobs of each user."""
+        gone = [user for user in self.users if user not in waiting]
+        for user in gone:
+            # who has nothing to do saves nothing
+            self.given = self.given and user != self.users[0]
+            self.users.remove(user)
+            self.saved.pop(user, None)
+        self.users += [user for user in waiting if user not in self.users]
+        while True:
+            user = self.users[0]
+            if not self.given:
+                self.saved[user] = self.saved.get(user, 0.0) + quantum
+                self.given = True
+            needed = cost(waiting[user])
+            if needed <= self.saved[user]:
+                self.saved[user] -= needed
+                return waiting[user]
+            self.users.append(self.users.pop(0))
+            self.given = False
+
+
+class FairQueue:
+    """Chooses the next job.
+
+    Args:
+        cost: seconds that a job is expected to take, above 0.
+    """
+
+    def __init__(self, cost: Callable[[Row], float]) -> None:
+        self._cost = cost
+        self._rounds: dict[int, _Round] = {}
+        self._in_a_row = 0
+
+    def next(self, waiting: Sequence[Row], held: Collection[str] = ()) -> Row | None:
+        """The job that goes next, None where nobody's may.
+
+        Args:
+            waiting: in the order of arrival.
+            held: users who have as many jobs at work as they may.
+        """
+        first: dict[int, dict[str, Row]] = {}
+        for row in waiting:
+            if row.owner not in held:
+                first.setdefault(row.priority, {}).setdefault(row.owner, row)
+        if not first:
+            return None
+        best = min(first)
+        if best == INTERACTIVE and len(first) > 1:
+            self._in_a_row += 1
+            if self._in_a_row > PATIENCE:
+                best, self._in_a_row = max(first), 0
+        else:
+            self._in_a_row = 0
+        users = first[best]
+        # a quantum that pays the dearest job: each user's turn comes to something
+        quantum = max(self._cost(row) for row in users.values())
+        return self._rounds.setdefault(best, _Round()).next(users, quantum, self._cost)
+
+    def order(self, waiting: Sequence[Row]) -> list[Row]:
+        """All jobs in the order in which they would go if nothing more came."""
+        ahead = copy.copy(self)
+        ahead._rounds = copy.deepcopy(self._rounds)
+        left, found = list(waiting), []
+        while left and (row := ahead.next(left)) is not None:
+            left.remove(row)
+            found.append(row)
+        return found

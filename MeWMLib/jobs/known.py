@@ -1,0 +1,189 @@
+"""The jobs of the user of this computer, in the same kind of store as those of a server.
+
+A job is kept as long as it is at work. One whose command line or Slicer was killed stays, with its job file, so that
+`mewm jobs` can list it and take it up: here from the journal of its search, on a server where it goes on by itself.
+What nobody has taken up in a week is removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from MeWMLib.core.errors import InputError, MeWMError
+from MeWMLib.core.folders import data_folder
+from MeWMLib.core.private_files import private
+from MeWMLib.jobs.job import Job
+from MeWMLib.jobs.store import RUNNING, Row, Store, removed
+
+#: What nobody takes up is kept for so long (seconds).
+KEPT_S = 7 * 86400.0
+_JOB = "job.json"
+#: What is written for a server before it is sent.
+SEND = "send"
+
+
+@dataclass(frozen=True)
+class KnownJob:
+    """One job of this user.
+
+    Attributes:
+        row: what the store knows.
+        folder: its folder, for its job file and for what is sent of it.
+    """
+
+    row: Row
+    folder: Path
+
+    @property
+    def alive(self) -> bool:
+        """True while the process lives that started it."""
+        with contextlib.suppress(psutil.Error, ValueError):
+            return self.row.pid > 0 and abs(psutil.Process(self.row.pid).create_time() - self.row.pid_at) < 1.0
+        return False
+
+    @property
+    def state(self) -> str:
+        """For people: "at work", "on the server" or "interrupted"."""
+        if self.alive:
+            return "at work"
+        return "on the server" if self.row.far_id else "interrupted"
+
+    def job(self) -> Job:
+        """The job as it was given.
+
+        Raises:
+            InputError: its file cannot be read.
+        """
+        return Job.load(self.folder / _JOB)
+
+
+class KnownJobs:
+    """The store of this user's jobs.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+
+    def __init__(self) -> None:
+        self._store = Store(data_folder() / "jobs")
+
+    def __enter__(self) -> KnownJobs:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._store.close()
+
+    def all(self) -> list[KnownJob]:
+        """All jobs; what was kept too long is removed before."""
+        found = []
+        for row in self._store.find():
+            one = KnownJob(row, self._store.jobs / row.folder)
+            if not one.alive and not 0 <= time.time() - row.created < KEPT_S:
+                self.forget(row.id)
+            else:
+                found.append(one)
+        return found
+
+    def find(self, begin: str) -> KnownJob:
+        """The job whose id begins so.
+
+        Raises:
+            InputError: there is none, or there are several.
+        """
+        found = [one for one in self.all() if begin and one.row.id.startswith(begin)]
+        if len(found) != 1:
+            raise InputError(
+                what="No job has this id" if not found else "Several jobs have an id that begins so",
+                given=begin[:80],
+                remedy="See `mewm jobs list`",
+            )
+        return found[0]
+
+    def begin(self, job: Job, place: str = "") -> KnownJob:
+        """Keep a job that begins now.
+
+        Args:
+            job: with paths of this computer.
+            place: address of the server that it goes to; "" for this computer.
+        """
+        self.all()
+        pid = os.getpid()
+        started = psutil.Process(pid).create_time()
+        row = Row.new(kind=job.kind, state=RUNNING, place=place, pid=pid, pid_at=started)
+        row = self._store.add(row)
+        one = KnownJob(row, self._store.jobs / row.folder)
+        with private(one.folder / _JOB, "w") as stream:
+            stream.write(job.to_json())
+        return one
+
+    def change(self, job_id: str, **news: Any) -> None:
+        """Note where a job is, or that nobody here follows it any more (`pid=0`)."""
+        self._store.change(job_id, **news)
+
+    def take(self, one: KnownJob) -> None:
+        """Follow a job that was left."""
+        pid = os.getpid()
+        self._store.change(one.row.id, pid=pid, pid_at=psutil.Process(pid).create_time())
+
+    def forget(self, job_id: str) -> None:
+        """Remove a job with its folder; what cannot be removed now is tried again when the jobs are listed."""
+        row = self._store.get(job_id)
+        if row is None:
+            return
+        with contextlib.suppress(MeWMError):
+            if removed(self._store.jobs / row.folder):
+                self._store.forget(job_id)
+
+
+class Record:
+    """The record of one job at work; where the store cannot be used there is none, and the job runs all the same.
+
+    Args:
+        job: the job.
+        place: see `KnownJobs.begin`.
+        known: a job that was left, which is taken up.
+    """
+
+    def __init__(self, job: Job, place: str = "", known: KnownJob | None = None) -> None:
+        self._known = known
+        with contextlib.suppress(MeWMError, OSError), KnownJobs() as jobs:
+            if known is not None:
+                jobs.take(known)
+            else:
+                self._known = jobs.begin(job, place)
+
+    @property
+    def folder(self) -> Path | None:
+        """A folder for what belongs to the job; None where there is none."""
+        return self._known.folder if self._known is not None and self._known.folder.is_dir() else None
+
+    @property
+    def id(self) -> str:
+        """By which `mewm jobs` knows it; "" where there is no record."""
+        return self._known.row.id if self._known is not None else ""
+
+    def sent(self, far_id: str) -> None:
+        """The job has an id on a server."""
+        self._change(far_id=far_id)
+
+    def leave(self) -> None:
+        """Nobody here follows it any more, and it may be taken up."""
+        self._change(pid=0)
+
+    def end(self) -> None:
+        """The job is over."""
+        if self._known is not None:
+            with contextlib.suppress(MeWMError, OSError), KnownJobs() as jobs:
+                jobs.forget(self._known.row.id)
+
+    def _change(self, **news: Any) -> None:
+        if self._known is not None:
+            with contextlib.suppress(MeWMError, OSError), KnownJobs() as jobs:
+                jobs.change(self._known.row.id, **news)

@@ -1,0 +1,131 @@
+"""Ten clients with ten short jobs each on one server against the same jobs, one after the other, in one warm process.
+
+Both in one run, in turns, since a computer is not equally fast all day. `make bench-server`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from statistics import median
+
+import psutil
+
+from MeWMLib.jobs import runner
+from MeWMLib.jobs.job import Job
+from MeWMLib.jobs.remote import RemoteRunner
+from MeWMLib.jobs.remote_http import ServerClient
+from MeWMLib.jobs.runner import worker_command
+from MeWMLib.jobs.server_users import Tokens
+from MeWMLib.jobs.warm import WarmWorker
+from MeWMLib.jobs.wire import Address
+from Testing.jobs.soak import Plan, Server
+
+
+def job_of(number: int, out: Path | None) -> Job:
+    """A short job: the lesions of the synthetic sample are measured, and protocols proposed."""
+    return Job("propose", {"case": "sample:synthetic"}, str(out) if out else None, seed=number, device="cpu")
+
+
+def alone(jobs: int, worker: WarmWorker) -> float:
+    """Seconds of the jobs one after the other in one process that is warm already."""
+    begun = time.monotonic()
+    for n in range(jobs):
+        runner.run(job_of(n, None), make=worker.runner)
+    return time.monotonic() - begun
+
+
+def together(clients: int, each: int, server: Server, tokens: list[str]) -> tuple[float, list[float]]:
+    """Seconds of the same jobs from several clients, and the median wait of each client (seconds to a result)."""
+    waits: list[list[float]] = [[] for _ in range(clients)]
+    ready = threading.Barrier(clients + 1)
+
+    def one(number: int) -> None:
+        client = ServerClient(Address.parse(server.url), lambda: tokens[number])
+
+        def ask(n: int) -> None:
+            begun = time.monotonic()
+            runner.run(job_of(n, None), make=lambda: RemoteRunner(client))
+            waits[number].append(time.monotonic() - begun)
+
+        ready.wait()
+        # a client asks for all of its jobs at once
+        threads = [threading.Thread(target=ask, args=(number * each + n,)) for n in range(each)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    threads = [threading.Thread(target=one, args=(n,)) for n in range(clients)]
+    for thread in threads:
+        thread.start()
+    ready.wait()
+    begun = time.monotonic()
+    for thread in threads:
+        thread.join()
+    return time.monotonic() - begun, [median(row) for row in waits]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clients", type=int, default=10)
+    parser.add_argument("--each", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--small-world", action="store_true", help="arithmetic in place of the networks")
+    parser.add_argument(
+        "--memory-jobs", type=int, default=0, help="so many more jobs while the server's memory is watched"
+    )
+    given = parser.parse_args()
+    script = str(Path(__file__).parents[1] / "jobs" / "fake_worker.py") if given.small_world else ""
+    command = [sys.executable, script] if script else worker_command()
+    with tempfile.TemporaryDirectory(prefix="mewm-bench-") as folder:
+        os.environ["MEWM_DATA"] = str(Path(folder) / "home")
+        data, total = Path(folder) / "data", given.clients * given.each
+        tokens = [Tokens(data).create(f"user{n}") for n in range(given.clients)]
+        server = Server(data, Plan(given.clients, total, 0, 0, 1, script, 1, None))
+        server.more = ("--connections", str(4 * total))
+        server.start()
+        warm = WarmWorker(lambda: command)
+        rows = []
+        try:
+            together(1, 1, server, tokens)
+            alone(1, warm)
+            assert server.process is not None
+            process = psutil.Process(server.process.pid)
+            for _ in range(given.rounds):
+                one = alone(total, warm)
+                many, waits = together(given.clients, given.each, server, tokens)
+                rows.append((one, many, max(waits) / min(waits)))
+                print(f"alone {one:.1f} s, together {many:.1f} s, ratio {one / many:.3f}", file=sys.stderr, flush=True)
+            memory = [process.memory_info().rss / 1024**2]
+            for _ in range(given.memory_jobs // total):
+                together(given.clients, given.each, server, tokens)
+                memory.append(process.memory_info().rss / 1024**2)
+        finally:
+            warm.close()
+            server.stop()
+    print(
+        json.dumps(
+            {
+                "clients": given.clients,
+                "jobs": total,
+                "rounds": given.rounds,
+                "throughput_ratio": [round(one / many, 3) for one, many, _ in rows],
+                "median_throughput_ratio": round(median(one / many for one, many, _ in rows), 3),
+                "slowest_to_fastest_median_wait": [round(fair, 3) for _, _, fair in rows],
+                "server_memory_mb": [round(one, 1) for one in memory],
+            },
+            indent=1,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
