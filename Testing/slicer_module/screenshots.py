@@ -54,7 +54,8 @@ def main(plan: Path) -> None:
 
     def wait(condition: Any) -> None:
         until = time.monotonic() + MOST_S
-        while not condition():
+        # what has happened is shown one panel after the other
+        while not (condition() and front.settled):
             if front.messages.box is not None:
                 raise SystemExit(f"an error came up: {front.messages.last}")
             if time.monotonic() > until:
@@ -63,8 +64,7 @@ def main(plan: Path) -> None:
             time.sleep(0.005)
 
     def press(button: Any) -> None:
-        for _ in range(5):
-            app.processEvents()
+        wait(lambda: True)
         if not button.enabled:
             raise SystemExit(f"{button.name} is disabled: {button.toolTip}")
         button.click()
