@@ -139,12 +139,12 @@ class TreatedSection:
         """Say what will be treated, or why the territory cannot be used."""
         parameters = self._parameters
         ticked = ticked_lesions(parameters)
-        text = _("Nothing is ticked: all tumour is treated that is in the cube around the largest lesion.")
+        text = _("Nothing is ticked: all tumour is treated.")
         if ticked and self._panel.front.findings_outdated:
             text = _("The ticks are for lesions that were measured before something changed: measure again.")
         elif ticked:
             numbers = ", ".join(map(str, ticked))
-            text = _("Treated: lesion {numbers}, as far as the cube around the largest of them reaches.")
+            text = _("Treated: lesion {numbers}.")
             text = text.format(numbers=numbers)
         self._ui.treatedLabel.setText(self._with_territory(text))
 

@@ -2166,9 +2166,9 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
         <translation>Segmente primero el hígado</translation>
     </message>
     <message>
-        <source>Nothing is ticked: all tumour is treated that is in the cube around the largest lesion.</source>
+        <source>Nothing is ticked: all tumour is treated.</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
-        <translation>No hay nada marcado: se trata todo el tumor que está en el cubo alrededor de la lesión más grande.</translation>
+        <translation>No hay nada marcado: se trata todo el tumor.</translation>
     </message>
     <message>
         <source>The ticks are for lesions that were measured before something changed: measure again.</source>
@@ -2176,9 +2176,9 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
         <translation>Las marcas son de lesiones que se midieron antes de que algo cambiara: mida de nuevo.</translation>
     </message>
     <message>
-        <source>Treated: lesion {numbers}, as far as the cube around the largest of them reaches.</source>
+        <source>Treated: lesion {numbers}.</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
-        <translation>Se trata: lesión {numbers}, hasta donde llega el cubo alrededor de la más grande de ellas.</translation>
+        <translation>Se trata: lesión {numbers}.</translation>
     </message>
     <message>
         <source>Fed is the painted region alone.</source>
