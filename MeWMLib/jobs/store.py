@@ -83,7 +83,7 @@ class Row:
     @classmethod
     def new(cls, **known: Any) -> Row:
         """A row with an id and a folder of its own."""
-        return cls(id=secrets.token_urlsafe(24), folder=secrets.token_hex(16), created=time.time(), **known)
+        return cls(id=secrets.token_hex(20), folder=secrets.token_hex(16), created=time.time(), **known)
 
 
 _MALFORMED = "malformed"

@@ -54,7 +54,8 @@ def test_dcmtk_reads_every_object(exported):
     for path in one_of_each(exported):
         done = subprocess.run([dump, str(path)], capture_output=True, check=True)
         assert "00080018" in json.loads(done.stdout)
-    done = subprocess.run([report, str(named(exported, "plan_sr.dcm"))], capture_output=True, text=True, check=True)
+    words = [report, str(named(exported, "plan_sr.dcm"))]
+    done = subprocess.run(words, capture_output=True, encoding="utf-8", check=True)
     assert "Imaging Measurement Report" in done.stdout and "lesion 1" in done.stdout
     assert not [line for line in done.stderr.splitlines() if line.startswith("E:")]
 

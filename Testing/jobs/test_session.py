@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from MeWMLib.core import io
-from MeWMLib.core.errors import LabelQuestionError, MeWMError, TargetError, TargetQuestionError, TerritoryError
+from MeWMLib.core.errors import MeWMError, TargetError, TargetQuestionError, TerritoryError
 from MeWMLib.core.plan_folder import PLAN, PlanFolder
 from MeWMLib.core.questions import NOTE, SEVERE, WARNING, Question, require_target
 from MeWMLib.core.regions import read_region, read_segments, write_region, write_segments
@@ -118,16 +118,12 @@ def test_two_lesions_alike_are_asked_for_and_the_answer_is_a_target(do, fake, tm
     array[:, :, 8] = np.minimum(array[:, :, 8], 1)
     io.write_labels(LabelMap(array, labels.geometry), tmp_path / "labels.nrrd")
     job = Job("plan", given, str(tmp_path / "plan"), device="cpu")
-    data = refused(job, do)
-    assert data["type"] == TargetQuestionError.__name__ and issubclass(TargetQuestionError, LabelQuestionError)
-    assert "--target 2" in data["remedy"] and "--target largest" in data["remedy"]
-    for answer in ({"target": "2"}, {"target": "largest"}, {"target": "all"}, {"accept_labels": True}):
+    # both are treated where nothing is said, so that there is nothing to choose
+    for answer in ({}, {"target": "2"}, {"target": "largest"}, {"target": "all"}):
         document = accepts(replace(job, inputs={**given, **answer}), do)
-        asked = [q.topic for q in document.questions if q.topic == "target"]
-        assert asked == ([] if "target" in answer else ["target"])
-    # what only lists the lesions does not stop
+        assert [q.topic for q in document.questions if q.topic == "target"] == []
     result = do(Job("propose", given, device="cpu"))
-    assert result["treated"]["targets"] == [1, 2] and "target" in [q["topic"] for q in result["questions"]]
+    assert result["treated"]["targets"] == [1, 2] and "target" not in [q["topic"] for q in result["questions"]]
 
 
 def test_only_severe_questions_ask_for_a_target():

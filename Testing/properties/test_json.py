@@ -50,7 +50,8 @@ def test_json_is_parsed_in_one_place_only(repository):
         for path in sorted((repository / folder).rglob("*.py")):
             if any(map(_parses, ast.walk(ast.parse(path.read_text(encoding="utf-8"))))):
                 found.add(path.relative_to(repository).as_posix())
-    assert found == {"MeWMLib/core/records.py"}
+    # what confines a worker runs before anything can be imported, on rules that the server itself wrote
+    assert found == {"MeWMLib/core/records.py", "MeWMLib/jobs/confine.py"}
 
 
 def _parses(node: ast.AST) -> bool:

@@ -45,9 +45,9 @@ def chunks(world: WorldModel, monkeypatch: pytest.MonkeyPatch) -> list[list[tupl
     seen: list[list[tuple[str, int]]] = []
     real = world.simulator._chunk
 
-    def counted(ready: Any, trials: Any, count: int, settings: Any, check: Any, drawn: bool) -> Any:
-        seen.append([(p.text, s) for p, s in trials[:count]])
-        return real(ready, trials, count, settings, check, drawn)
+    def counted(ready: Any, trials: Any, asked: Any, settings: Any, check: Any, drawn: bool) -> Any:
+        seen.append([(p.text, s) for p, s in trials[: len(asked)]])
+        return real(ready, trials, asked, settings, check, drawn)
 
     monkeypatch.setattr(world.simulator, "_chunk", counted)
     return seen

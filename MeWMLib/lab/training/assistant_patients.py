@@ -127,7 +127,7 @@ class _Study:
             hu = np.array(ct.array, np.float32)
             hu[box] += paint(ct, box, weight, maps, seed, estimate)
             viable = float(maps.viable.sum(dtype=np.float64)) * maps.geometry.voxel_ml
-            out.append((hu, labels_after(labels, box, weight, maps).array, viable))
+            out.append((hu, labels_after(labels, box, weight, maps, region.targets).array, viable))
         return out
 
 
