@@ -38,7 +38,7 @@ def token(arguments: argparse.Namespace, output: Output) -> int:
         with private(out, "w") as stream:
             stream.write(made + "\n")
     except OSError as error:
-        # a token that nobody has is of no use
+        # nobody could read this token, so it must not stay valid
         tokens.revoke(name)
         raise output_error(error, out) from error
     output.show({"name": name, "file": str(out)}, f"The token of {name} is in {out}, which only you can read.")

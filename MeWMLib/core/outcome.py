@@ -52,7 +52,7 @@ class TumourChange:
     def growth(self) -> tuple[str, ...]:
         """What grows, in sentences; a reader must not take it for a success.
 
-        Diameters are told of the written volume alone: the smooth image of a search joins what lies side by side.
+        Diameters are given for the written volume only: in the smooth image of a search, neighbouring lesions merge.
         """
         pairs = (
             ("The tumour", self.volume_ml_before, self.volume_ml_after),

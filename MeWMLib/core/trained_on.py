@@ -145,7 +145,7 @@ def outside(training: Training | None, case: CaseFacts) -> tuple[Question, ...]:
     return tuple(found)
 
 
-#: Of what is compared lesion by lesion: the lesion at the upper and at the lower end, and what lies beyond either.
+#: For values compared lesion by lesion: words for the largest and the smallest, and for lesions beyond each limit.
 _ENDS = {
     "diameter": ("largest", "smallest", "larger than", "smaller than"),
     "density": ("densest", "least dense", "denser than", "less dense than"),
@@ -155,8 +155,7 @@ _ENDS = {
 def _beyond(
     limits: Range | None, values: Sequence[float], topic: str, what: str, unit: str, digits: int
 ) -> list[Question]:
-    """A question on what lies outside of a range, at both of its ends: the value at the upper end first, which counts
-    for more of the tumour than any number of specks."""
+    """A question about values outside a range, the largest first: it stands for more tumour than specks."""
     if limits is None or not values:
         return []
     low, high = limits

@@ -10,7 +10,7 @@ from typing import Any
 from MeWMLib.core.errors import PacsError
 from MeWMLib.exchange.address import PacsAddress
 
-#: Status of an object that nobody has asked for: not authorised.
+#: Status that answers an object we did not ask for: not authorised.
 _NOT_ASKED = 0x0124
 
 

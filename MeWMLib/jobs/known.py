@@ -2,7 +2,7 @@
 
 A job is kept as long as it is at work. One whose command line or Slicer was killed stays, with its job file, so that
 `mewm jobs` can list it and take it up: here from the journal of its search, on a server where it goes on by itself.
-What nobody has taken up in a week is removed.
+A job that is not taken up within a week is removed.
 """
 
 from __future__ import annotations
