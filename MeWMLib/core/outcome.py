@@ -28,7 +28,8 @@ class TumourChange:
         viable_ml_before, viable_ml_after: without necrosis and lipiodol.
         lipiodol_ml_after: tumour tissue at Lipiodol density (`core.written.LIPIODOL_FROM_HU`); None where the image
             that is measured shows no single deposits, as the expected image of a model on coarse maps.
-        diameter_mm_before, diameter_mm_after: longest axial diameter of any lesion.
+        diameter_mm_before, diameter_mm_after: longest axial diameter of any lesion; None after treatment in an
+            expected image, where neighbouring lesions merge.
         oil_ml_after: Lipiodol itself, by the iodine that the model simulates; another number than the tissue that it
             lies in. None where the model simulates no iodine.
     """
@@ -39,7 +40,7 @@ class TumourChange:
     viable_ml_after: float
     lipiodol_ml_after: float | None
     diameter_mm_before: float
-    diameter_mm_after: float
+    diameter_mm_after: float | None
     oil_ml_after: float | None = None
 
     @classmethod
@@ -69,7 +70,7 @@ class TumourChange:
             return 0.0
         return 100.0 * (self.viable_ml_after / self.viable_ml_before - 1.0)
 
-    def to_json(self) -> dict[str, float]:
+    def to_json(self) -> dict[str, float | None]:
         """All fields and the relative change of the viable volume."""
         return {**asdict(self), "viable_change_percent": self.viable_change_percent}
 

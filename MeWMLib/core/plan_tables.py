@@ -48,6 +48,7 @@ def _ranked(one: Candidate) -> Row:
         "oil_ml_after": change.oil_ml_after,
         "written_volume_ml": None if written is None else written.tumour_ml_after,
         "written_viable_ml": None if written is None else written.viable_ml_after,
+        "written_diameter_mm": None if written is None else written.diameter_mm_after,
         "written_tissue_with_lipiodol_ml": None if written is None else written.lipiodol_ml_after,
         "grows": " ".join(change.growth),
         "rules": ", ".join(warning.rule for warning in one.warnings),

@@ -78,9 +78,10 @@ def summary(document: PlanDocument, private: bool = False) -> list[str]:
         text = (
             f"{candidate.rank}. {candidate.protocol.text}: {candidate.risk.text}, {low:+.2f} to {high:+.2f} over "
             f"{len(candidate.risk.replicas)} replicas; viable tumour {change.viable_ml_before:.1f} to "
-            f"{change.viable_ml_after:.1f} ml; diameter {change.diameter_mm_before:.0f} to "
-            f"{change.diameter_mm_after:.0f} mm"
+            f"{change.viable_ml_after:.1f} ml"
         )
+        if (written := candidate.written) is not None:
+            text += f"; longest diameter {written.diameter_mm_before:.0f} to {written.diameter_mm_after:.0f} mm"
         lines += textwrap.wrap(text, _COLUMNS, subsequent_indent="   ")
         for warning in candidate.warnings:
             lines += textwrap.wrap(warning.text, _COLUMNS, initial_indent="   ", subsequent_indent="   ")

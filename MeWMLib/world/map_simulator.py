@@ -267,6 +267,7 @@ class MapSimulator(Simulator):
                 viable_ml_after=predicted if judge == MODEL else measured,
                 volume_ml_after=tumour,
                 lipiodol_ml_after=None,  # the expected image shows no single deposits
+                diameter_mm_after=None,  # and joins lesions that lie side by side
                 oil_ml_after=mean.lipiodol_ml,
             )
             risk, *found = self.assessor.judge(ready.tokens, cube.views(hu, seen), self._late(ready, judged, weeks))

@@ -75,7 +75,7 @@ class OnScan:
         change = score.change
         viable, volume = self._ways(change.viable_ml_before, change.volume_ml_before)
         across = _ratio(self.diameter_mm, change.diameter_mm_before, 1.0)
-        lipiodol = change.lipiodol_ml_after
+        lipiodol, after = change.lipiodol_ml_after, change.diameter_mm_after
         told = TumourChange(
             volume_ml_before=volume(change.volume_ml_before),
             volume_ml_after=volume(change.volume_ml_after),
@@ -83,7 +83,7 @@ class OnScan:
             viable_ml_after=viable(change.viable_ml_after),
             lipiodol_ml_after=None if lipiodol is None else volume(lipiodol) - volume(0.0),
             diameter_mm_before=max(across * change.diameter_mm_before, self.outside_diameter_mm),
-            diameter_mm_after=max(across * change.diameter_mm_after, self.outside_diameter_mm),
+            diameter_mm_after=None if after is None else max(across * after, self.outside_diameter_mm),
             oil_ml_after=change.oil_ml_after,
         )
         volumes = (score.predicted_viable_ml, score.measured_viable_ml)

@@ -124,6 +124,7 @@ def test_numbers_of_a_replica_are_measured_in_its_image_and_those_of_its_maps_ar
         assert score.change.volume_ml_after == pytest.approx(whole, rel=0.02)
         assert score.predicted_viable_ml == pytest.approx(0.5 * whole, rel=0.02)
         assert score.change.lipiodol_ml_after is None  # an expected image has no deposits
+        assert score.change.diameter_mm_after is None  # and lesions that lie side by side merge in it
         assert score.change.oil_ml_after == pytest.approx(float(iodine.sum()) * MAP_MM**3 / 1000 / 480, rel=1e-3)
     # an image in which nothing falls shows a living tumour, whatever the model says of it
     assert same.change.viable_ml_after == same.measured_viable_ml == pytest.approx(whole, rel=0.05)
