@@ -63,8 +63,8 @@ def test_the_real_patient_becomes_a_pair(hcc_009, shared_data, tmp_path):
 def named_by_plan(error: SeriesError) -> dict[str, tuple[int, str, str]]:
     """What `mewm plan` lists: what to type, to slices, phase and date."""
     found = {}
-    for line in error.given.partition(": ")[2].split("; "):
-        key = re.match(r"series ([^\s,:]+)", line)[1]
+    for line in error.given.splitlines()[1:]:
+        key = re.match(r"  series ([^\s,:]+)", line)[1]
         count, date = re.search(r": (\d+) slices", line)[1], re.search(r"\d{4}-\d\d-\d\d", line)[0]
         found[key] = int(count), re.search(r"(non-contrast|arterial|portal|delayed) \(\d+ %\)", line)[1], date
     return found
