@@ -18,15 +18,21 @@ from MeWMLib.core.records import parse_json
 #: What to do when memory ran out; the same words wherever it is noticed.
 MEMORY_REMEDY = "Use --device cpu, fewer --replicas or --beams, or close other programs"
 
+#: By these a user says how threads of OpenMP wait (standard, GNU, LLVM and Intel).
+_WAITING = frozenset({"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"})
+
 
 def child_environment() -> dict[str, str]:
     """The environment of a Python child of ours: UTF-8, and MeWMLib found where this process found it.
 
-    The latter counts for a source tree that is not installed, as inside Slicer. NumPy's matrix products are small here
-    and come in hundreds: on several threads each waits for the slowest, by minutes where other programs want the
-    processor too. So they run on one thread, unless the user's environment says otherwise.
+    The latter counts for a source tree that is not installed, as inside Slicer. Unless the user's environment says
+    otherwise, threads are kept from waiting for one another, which costs minutes where other programs want the
+    processor too: those of torch sleep while they wait (spinning took six times as long beside one busy program on two
+    cores), and NumPy's matrix products, which are small here and come in hundreds, run on one.
     """
     once = {"OPENBLAS_NUM_THREADS": "1"} if "OMP_NUM_THREADS" not in os.environ else {}
+    if not _WAITING & os.environ.keys():
+        once["OMP_WAIT_POLICY"] = "PASSIVE"
     home = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(p for p in (home, os.environ.get("PYTHONPATH", "")) if p)
     utf8 = {"PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1"}

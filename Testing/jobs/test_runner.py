@@ -239,3 +239,20 @@ def test_small_products_run_on_one_thread_unless_the_user_says_otherwise(monkeyp
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     assert runner.child_environment().get("OPENBLAS_NUM_THREADS") == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "PASSIVE"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE"),
+        ({"GOMP_SPINCOUNT": "9"}, None),
+        ({"KMP_BLOCKTIME": "1"}, None),
+    ],
+)
+def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(monkeypatch, given, expected) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert runner.child_environment().get("OMP_WAIT_POLICY") == expected
