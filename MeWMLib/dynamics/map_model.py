@@ -13,6 +13,7 @@ from torch import Tensor
 
 from MeWMLib.core.coarse_maps import CELL, FloatArray, OutcomeMaps
 from MeWMLib.core.errors import GeometryMismatchError
+from MeWMLib.core.precision import computes_bfloat16
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.records import record_to_plain
 from MeWMLib.core.volume import Geometry
@@ -23,7 +24,6 @@ from MeWMLib.dynamics.map_following import Told, following
 from MeWMLib.dynamics.map_network import Given, MapConfig, MapNetwork, session_numbers
 from MeWMLib.dynamics.map_territory import drawn_territory, mean_territory
 from MeWMLib.dynamics.part import rebuilt
-from MeWMLib.dynamics.precision import computes_bfloat16
 from MeWMLib.dynamics.sampling import sampler_named
 
 #: What the configuration of a bundle's dynamics part says if it is a map network.

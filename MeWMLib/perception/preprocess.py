@@ -15,6 +15,7 @@ import cc3d
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from MeWMLib.core.errors import NoTumourError
 from MeWMLib.core.io import image_of
@@ -152,3 +153,15 @@ def _bounds(geometry: Geometry, voxels: NDArray[Any]) -> tuple[NDArray[np.float6
     centres = geometry.to_ras(voxels)
     half = np.abs(geometry.affine[:3, :3]).sum(axis=1) / 2
     return centres.min(axis=0) - half, centres.max(axis=0) + half
+
+
+def body_box(hu: NDArray[Any], margin: int = 4) -> tuple[slice, ...]:
+    """The box around the largest part that is not air; the whole image if there is none."""
+    coarse = hu[::4, ::4, ::4] > -300
+    if not coarse.any():
+        return tuple(slice(0, n) for n in hu.shape)
+    largest = cc3d.largest_k(coarse, k=1, connectivity=6)
+    found = ndimage.find_objects((largest > 0).view(np.uint8))[0]
+    return tuple(
+        slice(max(0, 4 * s.start - margin), min(n, 4 * s.stop + margin)) for s, n in zip(found, hu.shape, strict=True)
+    )

@@ -7,28 +7,31 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import cc3d
 import numpy as np
 import torch
 from monai.networks.nets.dynunet import DynUNet
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 
 from MeWMLib.core.bundle import rebuilding, require_sizes
 from MeWMLib.core.errors import BundleError, CancelledError, GeometryMismatchError
+from MeWMLib.core.precision import computes_bfloat16
 from MeWMLib.core.records import from_plain, record_to_plain
-from MeWMLib.core.volume import TUMOUR, LabelMap, Volume
+from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.perception import postprocess
 from MeWMLib.perception.cpu_engine import choose
 from MeWMLib.perception.intensity import normalise
 from MeWMLib.perception.liver_finder import FinderConfig, LiverFinder, build_finder
-from MeWMLib.perception.preprocess import isotropic_geometry, resample, to_source
-from MeWMLib.perception.windows import AT_A_TIME, Box, Windows, add_up, predict, probability
+from MeWMLib.perception.preprocess import body_box, isotropic_geometry, resample, to_source
+from MeWMLib.perception.windows import AT_A_TIME, Box, KeptSegmentation, Sums, Windows, predict
 
 #: Called with the finished share.
 Progress = Callable[[float], None]
 #: True stops the work.
 Cancelled = Callable[[], bool]
+#: A piece of liver and tumour under this size, in ml, asks for no windows around it: it is no liver.
+SPECK_ML = 5.0
 #: DynUNet lists its layers a second time under this name; they are the same tensors.
 _ALIASES = "skip_layers."
 #: Names of the weights of the network that finds the liver begin with this.
@@ -91,39 +94,12 @@ def build(config: SegmenterConfig) -> DynUNet:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class KeptSegmentation:
-    """Labels of a CT and what a second run needs to compute only what changed.
-
-    Attributes:
-        labels: (D, H, W).
-        box: of the body, which the windows cover.
-        image: (d, h, w) in the box, -1..1.
-        windows: over `image`.
-        logits: of each window, float16.
-        computed: windows that went through the network for these labels.
-    """
-
-    labels: NDArray[np.uint8]
-    box: Box
-    image: Tensor
-    windows: Windows
-    logits: dict[int, Tensor]
-    computed: int
-
-    def tumour_probability(self) -> NDArray[np.float32]:
-        """(D, H, W), 0 outside of the body."""
-        out = np.zeros(self.labels.shape, np.float32)
-        place = self.windows.inner(self.windows.whole)[1]
-        out[self.box] = probability(self.windows, self.logits, TUMOUR)[place]
-        return out
-
-
 class Segmenter:
     """The network in inference.
 
     Attributes:
         finder: finds the liver on coarse voxels; None where the bundle has no network for it.
+        mixed: whether it computes in bfloat16, as hardware does that multiplies in it.
     """
 
     def __init__(
@@ -133,6 +109,8 @@ class Segmenter:
         self.finder = finder
         self.network = network.to(device).eval()
         self.device = device
+        self.mixed = computes_bfloat16(device)
+        self._speck = max(1, round(SPECK_ML * 1000 / config.spacing_mm**3))
         self._engines: dict[int, Callable[[Tensor], Tensor] | None] = {}  # by side of a window; None is the network
 
     @classmethod
@@ -167,6 +145,9 @@ class Segmenter:
         cancelled: Cancelled | None = None,
     ) -> NDArray[np.uint8]:
         """Segment a CT on the network's grid by sliding windows with Gaussian weights.
+
+        The fewest windows that cover the body are computed first, and then those that touch liver or tumour, until no
+        more of either is found: the time grows with the liver, not with the scan.
 
         Args:
             hu: (D, H, W) at `config.spacing_mm`, axes superior, posterior, left.
@@ -208,11 +189,7 @@ class Segmenter:
         Raises:
             CancelledError: `cancelled` said so.
         """
-        box = body_box(hu)
-        image = normalise(torch.from_numpy(np.asarray(hu[box], np.float32)))
-        windows = Windows.over(image.shape, self.config.window, self.config.overlap)
-        empty = KeptSegmentation(np.zeros(hu.shape, np.uint8), box, image, windows, {}, 0)
-        return self._computed(empty, image, range(len(windows.boxes)), progress, cancelled)
+        return self._computed(hu, body_box(hu), {}, progress, cancelled)
 
     @torch.inference_mode()
     def segment_again(
@@ -242,42 +219,69 @@ class Segmenter:
                 given=f"{hu.shape}, before {kept.labels.shape}",
                 remedy="Segment it as a whole",
             )
-        if body_box(hu) != kept.box:
+        box = body_box(hu)
+        if box != kept.box:
             return self.segment_kept(hu, progress, cancelled)
-        image = normalise(torch.from_numpy(np.asarray(hu[kept.box], np.float32)))
-        touched = kept.windows.touched((image != kept.image).numpy())
-        return self._computed(kept, image, touched, progress, cancelled) if touched else replace(kept, computed=0)
+        changed = normalise(torch.from_numpy(np.asarray(hu[box], np.float32))) != kept.image
+        touched = set(kept.windows.touched(changed.numpy()))
+        if not touched:
+            return replace(kept, computed=0)
+        known = {n: one for n, one in kept.logits.items() if n not in touched}
+        return self._computed(hu, box, known, progress, cancelled)
 
     def _computed(
         self,
-        kept: KeptSegmentation,
-        image: Tensor,
-        numbers: Sequence[int],
+        hu: NDArray[Any],
+        box: Box,
+        known: dict[int, Tensor],
         progress: Progress | None,
         cancelled: Cancelled | None,
     ) -> KeptSegmentation:
-        """Labels of an image, with some windows computed and the others as they are kept."""
-        windows = kept.windows
-        logits = kept.logits | self._predict(windows, windows.pad(image), numbers, progress, cancelled)
-        part, reaching = windows.around(numbers)
-        place, inside = windows.inner(part)
-        labels = kept.labels.copy()
-        labels[kept.box][place] = add_up(windows, {n: logits[n] for n in reaching}, part)[inside]
-        return KeptSegmentation(labels, kept.box, image, windows, logits, len(numbers))
+        """Labels of a CT, where the logits of some windows are known."""
+        image = normalise(torch.from_numpy(np.asarray(hu[box], np.float32)))
+        windows = Windows.over(image.shape, self.config.window, self.config.overlap)
+        padded, sums, logits = windows.pad(image), Sums(windows, 3), dict(known)
+        added: set[int] = set()
+        wanted = windows.cover()
+        told = 0.0
+
+        def tell(done: int, whole: int) -> None:
+            nonlocal told
+            told = max(told, done / whole)  # how many windows there will be is known better after each round
+            if progress is not None:
+                progress(told)
+
+        while wanted:
+            new = [n for n in wanted if n not in logits]
+            # of the first round nobody knows yet how many will follow
+            whole = len(windows.boxes) if not added else len(logits) + len(new)
+            logits |= self._predict(windows, padded, new, partial(tell, whole=whole), len(logits), cancelled)
+            sums.add({n: logits[n] for n in wanted})
+            added |= set(wanted)
+            found = cc3d.dust(sums.labels() > 0, threshold=self._speck, connectivity=26)
+            wanted = [n for n, one in enumerate(windows.boxes) if n not in added and found[one].any()]
+        if progress is not None:
+            progress(1.0)
+        labels = np.zeros(hu.shape, np.uint8)
+        place, inside = windows.inner(windows.whole)
+        labels[box][place] = sums.labels()[inside]
+        return KeptSegmentation(labels, box, image, windows, sums, logits, len(logits) - len(known))
 
     def _predict(
         self,
         windows: Windows,
         image: Tensor,
         numbers: Sequence[int],
-        progress: Progress | None,
+        tell: Callable[[int], None],
+        before: int,
         cancelled: Cancelled | None,
     ) -> dict[int, Tensor]:
+        """Logits of windows; `tell` is called with how many are done, those `before` included."""
+
         def before_each(done: int) -> None:
             if cancelled is not None and cancelled():
                 raise CancelledError(what="The segmentation was stopped")
-            if progress is not None:
-                progress(done / len(numbers))
+            tell(before + done)
 
         def infer(at_a_time: int, network: Callable[[Tensor], Tensor]) -> dict[int, Tensor]:
             return predict(windows, image, numbers, network, self.device, at_a_time, before_each)
@@ -285,9 +289,9 @@ class Segmenter:
         again = False
         try:
             if windows.side not in self._engines:  # chosen for the whole image, and kept for parts of it
-                chosen = choose(self.network, self.device, AT_A_TIME, windows.side, len(windows.boxes))
+                chosen = choose(self.network, self.device, AT_A_TIME, windows.side, len(windows.boxes), self.mixed)
                 self._engines[windows.side] = None if chosen is self.network else chosen
-            logits = infer(AT_A_TIME, self._engines[windows.side] or self.network)
+            logits = infer(AT_A_TIME, self._engines[windows.side] or self._logits)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -296,10 +300,13 @@ class Segmenter:
         if again:
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-            logits = infer(1, self.network)
-        if progress is not None:
-            progress(1.0)
+            logits = infer(1, self._logits)
         return logits
+
+    def _logits(self, images: Tensor) -> Tensor:
+        """The network by torch, in the precision that the device computes fast."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
+            return self.network(images).float()
 
     @torch.inference_mode()
     def segment_patches(self, hu: NDArray[np.float32], spacing_mm: float) -> NDArray[np.uint8]:
@@ -321,9 +328,9 @@ class Segmenter:
         full = np.concatenate([hu, hu[-1:]]) if len(hu) < AT_A_TIME else hu
         images = normalise(torch.from_numpy(full))[:, None].to(self.device)
         if spacing_mm > self.config.finest * self.config.spacing_mm:
-            logits = self.network(images)
+            logits = self._logits(images)
         else:
-            coarse = self.network(torch.nn.functional.avg_pool3d(images, 2))  # (N, 3, D/2, H/2, W/2)
+            coarse = self._logits(torch.nn.functional.avg_pool3d(images, 2))  # (N, 3, D/2, H/2, W/2)
             logits = torch.nn.functional.interpolate(coarse, scale_factor=2.0, mode="trilinear")
         return logits[: len(hu)].argmax(1).to(torch.uint8).cpu().numpy()
 
@@ -362,17 +369,4 @@ def is_out_of_memory(error: BaseException) -> bool:
         isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
         or "out of memory" in text
         or "can't allocate memory" in text
-    )
-
-
-def body_box(hu: NDArray[Any], margin: int = 4) -> tuple[slice, ...]:
-    """The box around the largest part that is not air; the whole image if there is none."""
-    coarse = hu[::4, ::4, ::4] > -300
-    components, count = ndimage.label(coarse)
-    if not count:
-        return tuple(slice(0, n) for n in hu.shape)
-    largest = 1 + int(np.argmax(np.bincount(components.ravel())[1:]))
-    found = ndimage.find_objects(components)[largest - 1]
-    return tuple(
-        slice(max(0, 4 * s.start - margin), min(n, 4 * s.stop + margin)) for s, n in zip(found, hu.shape, strict=True)
     )

@@ -1,9 +1,8 @@
-"""Sliding windows with Gaussian weights over a whole image, and over only those windows that a change touches.
+"""Sliding windows with Gaussian weights over an image, of which only those are computed that something is found in.
 
-Places and weights are MONAI's; the sum is our own. MONAI's `SlidingWindowInferer` returns sums over the whole image
-alone, while here a part of the image must be summed again to exactly the same numbers: every voxel adds up the same
-windows, in the same order, from the logits that were kept. A full run by MONAI's inferer beside it would be a second
-path whose labels had to agree with this one at every voxel; a test compares the two.
+Places and weights are MONAI's; the sum is our own. MONAI's `SlidingWindowInferer` computes every window, while here the
+fewest that cover the image come first, and then those that touch what was found, until no more is: every voxel of an
+organ has all of its windows, as by MONAI's inferer (a test compares the two), and what lies far from it has one.
 """
 
 from __future__ import annotations
@@ -16,6 +15,8 @@ import torch
 from monai.data.utils import compute_importance_map, dense_patch_slices
 from numpy.typing import NDArray
 from torch import Tensor
+
+from MeWMLib.core.volume import TUMOUR
 
 Box = tuple[slice, ...]
 #: A single small 3D convolution takes a slow path on CPUs: two windows at a time.
@@ -65,12 +66,10 @@ class Windows:
         whole = self.pad(torch.from_numpy(np.ascontiguousarray(changed)).float()).numpy() > 0
         return [n for n, box in enumerate(self.boxes) if whole[box].any()]
 
-    def around(self, numbers: Sequence[int]) -> tuple[Box, list[int]]:
-        """The smallest box that holds some windows, and the numbers of all windows that reach into it, in order."""
-        starts = np.array([[s.start for s in self.boxes[n]] for n in numbers]).min(0)
-        stops = np.array([[s.stop for s in self.boxes[n]] for n in numbers]).max(0)
-        box = tuple(slice(int(a), int(b)) for a, b in zip(starts, stops, strict=True))
-        return box, [n for n, other in enumerate(self.boxes) if _meet(box, other) is not None]
+    def cover(self) -> list[int]:
+        """Numbers of the fewest windows that together hold every voxel."""
+        chosen = [set(_fewest(sorted({box[axis].start for box in self.boxes}), self.side)) for axis in range(3)]
+        return [n for n, box in enumerate(self.boxes) if all(s.start in c for s, c in zip(box, chosen, strict=True))]
 
     def inner(self, box: Box) -> tuple[Box, Box]:
         """A box of the padded image in voxels of the image, and the part of the box inside the image."""
@@ -82,9 +81,13 @@ class Windows:
         return tuple(image), tuple(part)
 
 
-def _meet(a: Box, b: Box) -> Box | None:
-    out = tuple(slice(max(x.start, y.start), min(x.stop, y.stop)) for x, y in zip(a, b, strict=True))
-    return None if any(s.start >= s.stop for s in out) else out
+def _fewest(starts: Sequence[int], side: int) -> list[int]:
+    """The fewest of some intervals along an axis that leave no gap; the last one always ends it."""
+    kept = [starts[0]]
+    for n, here in enumerate(starts[1:], 1):
+        if here == starts[-1] or starts[n + 1] > kept[-1] + side:
+            kept.append(here)
+    return kept
 
 
 def predict(
@@ -119,38 +122,66 @@ def predict(
     return out
 
 
-def add_up(windows: Windows, logits: dict[int, Tensor], box: Box) -> NDArray[np.uint8]:
-    """Labels (D, H, W) of a box of the padded image from the logits of its windows.
+class Sums:
+    """Weighted sums of the logits of windows over a padded image, to which windows are added one after the other.
 
-    Args:
-        windows: of the image.
-        logits: of every window that reaches into the box.
-        box: in the padded image.
+    Numbers are the same bit for bit if the same windows are added in the same order.
+
+    Attributes:
+        total: (C, D, H, W).
+        weights: (D, H, W), above 0 wherever a window was added.
     """
-    # the sum of the weights is the same for all classes, so it does not change which one is largest
-    labels: NDArray[np.uint8] = _sums(windows, logits, box)[0].argmax(0).to(torch.uint8).numpy()
-    return labels
+
+    def __init__(self, windows: Windows, channels: int) -> None:
+        self.windows = windows
+        self.total, self.weights = torch.zeros((channels, *windows.padded)), torch.zeros(windows.padded)
+        self._weight = compute_importance_map(
+            (windows.side,) * 3, mode="gaussian", sigma_scale=0.125, dtype=torch.float32
+        )
+
+    def add(self, logits: dict[int, Tensor]) -> None:
+        """Add windows by their numbers, (C, S, S, S) each."""
+        for n, one in logits.items():
+            box = self.windows.boxes[n]
+            self.total[(slice(None), *box)] += one.float() * self._weight
+            self.weights[box] += self._weight
+
+    def labels(self) -> NDArray[np.uint8]:
+        """The likeliest class (D, H, W) of the padded image."""
+        # the sum of the weights is the same for all classes, so it does not change which one is largest
+        found: NDArray[np.uint8] = self.total.argmax(0).to(torch.uint8).numpy()
+        return found
+
+    def probability(self, label: int) -> NDArray[np.float32]:
+        """Softmax (D, H, W) of one label over the padded image, of the weighted mean of the logits."""
+        return np.asarray((self.total / self.weights).softmax(0)[label].numpy(), np.float32)
 
 
-def probability(windows: Windows, logits: dict[int, Tensor], label: int) -> NDArray[np.float32]:
-    """Softmax (D, H, W) of one label over the padded image, of the weighted mean of the logits."""
-    total, weights = _sums(windows, logits, windows.whole)
-    return np.asarray((total / weights).softmax(0)[label].numpy(), np.float32)
+@dataclass(frozen=True, eq=False)
+class KeptSegmentation:
+    """Labels of a CT and what a second run needs to compute only what changed.
 
+    Attributes:
+        labels: (D, H, W).
+        box: of the body, which the windows cover.
+        image: (d, h, w) in the box, -1..1.
+        windows: over `image`.
+        sums: of the windows that these labels rest on.
+        logits: of each window that was ever computed, float16.
+        computed: windows that went through the network for these labels.
+    """
 
-def _sums(windows: Windows, logits: dict[int, Tensor], box: Box) -> tuple[Tensor, Tensor]:
-    """Weighted sum of the logits (C, D, H, W) in a box of the padded image, and the sum of the weights (D, H, W)."""
-    weight = compute_importance_map((windows.side,) * 3, mode="gaussian", sigma_scale=0.125, dtype=torch.float32)
-    channels = len(next(iter(logits.values())))
-    shape = tuple(s.stop - s.start for s in box)
-    total, weights = torch.zeros((channels, *shape)), torch.zeros(shape)
-    for n in sorted(logits):
-        here = windows.boxes[n]
-        both = _meet(box, here)
-        if both is None:
-            continue
-        inside = tuple(slice(s.start - b.start, s.stop - b.start) for s, b in zip(both, here, strict=True))
-        place = tuple(slice(s.start - b.start, s.stop - b.start) for s, b in zip(both, box, strict=True))
-        total[(slice(None), *place)] += logits[n][(slice(None), *inside)].float() * weight[inside]
-        weights[place] += weight[inside]
-    return total, weights
+    labels: NDArray[np.uint8]
+    box: Box
+    image: Tensor
+    windows: Windows
+    sums: Sums
+    logits: dict[int, Tensor]
+    computed: int
+
+    def tumour_probability(self) -> NDArray[np.float32]:
+        """(D, H, W), 0 outside of the body."""
+        out = np.zeros(self.labels.shape, np.float32)
+        place = self.windows.inner(self.windows.whole)[1]
+        out[self.box] = self.sums.probability(TUMOUR)[place]
+        return out

@@ -11,6 +11,8 @@ from MeWMLib.perception import cpu_engine
 from MeWMLib.perception.segmenter import Segmenter, SegmenterConfig, build
 
 CPU = torch.device("cpu")
+#: The environment variable of another module.
+PRECISION = "MEWM_PRECISION"
 CONFIG = SegmenterConfig(filters=(4, 8, 8, 16, 16), window=32)
 
 
@@ -50,6 +52,7 @@ def test_openvino_gives_what_torch_gives_and_opens_no_connection(network, calls)
 
 def test_an_image_is_segmented_alike_by_both_engines_and_in_part(network, monkeypatch) -> None:
     pytest.importorskip("openvino")
+    monkeypatch.setenv(PRECISION, "float32")
     rng = np.random.default_rng(0)
     hu = rng.normal(80, 100, (40, 72, 64)).astype(np.float32)
     labels = {}
@@ -75,6 +78,19 @@ def test_auto_takes_what_takes_clearly_less_time(network, monkeypatch) -> None:
         assert cpu_engine.choose(network, CPU, 2, 32, 100) is expected
     assert cpu_engine.choose(network, CPU, 2, 32, cpu_engine.ENOUGH - 1) is network
     assert cpu_engine.choose(network, torch.device("cuda"), 2, 32, 100) is network
+
+
+def test_in_bfloat16_openvino_is_taken_without_measuring(network, monkeypatch) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.delenv(cpu_engine.VARIABLE, raising=False)
+    monkeypatch.setattr(cpu_engine, "_seconds", lambda *_: pytest.fail("it was measured"))
+    run = cpu_engine.choose(network, CPU, 2, 32, 100, mixed=True)
+    images = torch.rand(2, 1, 32, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    with torch.inference_mode():
+        expected, found = network(images), run(images)
+    assert run is not network and found.dtype == torch.float32
+    assert (found.argmax(1) != expected.argmax(1)).float().mean() < 0.03
+    assert cpu_engine.choose(network, CPU, 2, 32, cpu_engine.ENOUGH - 1, mixed=True) is network
 
 
 def test_a_network_that_openvino_cannot_take_stays_on_torch(network, monkeypatch) -> None:

@@ -8,7 +8,9 @@ from monai.inferers import sliding_window_inference
 from MeWMLib.core.errors import BundleError, CancelledError, GeometryMismatchError
 from MeWMLib.core.volume import Geometry, Volume
 from MeWMLib.perception.intensity import normalise
-from MeWMLib.perception.segmenter import Segmenter, SegmenterConfig, body_box, build
+from MeWMLib.perception.preprocess import body_box
+from MeWMLib.perception.segmenter import SPECK_ML, Segmenter, SegmenterConfig, build
+from MeWMLib.perception.windows import Windows
 
 SMALL = SegmenterConfig(filters=(4, 4, 4, 8, 8), spacing_mm=2.0, window=32, overlap=0.5)
 
@@ -17,12 +19,15 @@ SMALL = SegmenterConfig(filters=(4, 4, 4, 8, 8), spacing_mm=2.0, window=32, over
 def torch_alone(monkeypatch) -> None:
     """Engines have tests of their own (test_cpu_engine.py); stand-in networks of these tests are for torch only."""
     monkeypatch.setenv("MEWM_CPU_ENGINE", "torch")
+    monkeypatch.setenv("MEWM_PRECISION", "float32")
 
 
 @pytest.fixture(scope="module")
 def segmenter() -> Segmenter:
     torch.manual_seed(0)
-    return Segmenter(SMALL, build(SMALL), torch.device("cpu"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEWM_PRECISION", "float32")
+        return Segmenter(SMALL, build(SMALL), torch.device("cpu"))
 
 
 class Threshold(torch.nn.Module):
@@ -162,6 +167,59 @@ def test_a_second_run_over_what_changed_equals_a_full_run(segmenter: Segmenter) 
     assert np.array_equal(back.labels, kept.labels) and back.computed == part.computed
     same = segmenter.segment_again(kept, hu.copy())
     assert same.computed == 0 and np.array_equal(same.labels, kept.labels)
+
+
+@pytest.mark.parametrize("at", [(40, 60, 70), (4, 5, 6), (70, 100, 100), (31, 63, 32)])
+def test_only_windows_about_the_liver_are_computed_and_its_labels_are_those_of_all(at: tuple[int, int, int]) -> None:
+    hu = np.full((96, 128, 128), -60.0, np.float32)
+    k, j, i = at
+    hu[k : k + 20, j : j + 24, i : i + 20] = 90  # 77 ml, cut by the border of the scan in some
+    hu[k + 6 : k + 12, j + 6 : j + 12, i + 6 : i + 12] = 300
+    segmenter = Segmenter(SMALL, Threshold(), torch.device("cpu"))  # type: ignore[arg-type]
+    kept = segmenter.segment_kept(hu)
+    assert np.array_equal(kept.labels, np.where(hu > 200, 2, (hu > 0).astype(np.uint8)))
+    cover, whole = kept.windows.cover(), len(kept.windows.boxes)
+    liver = kept.windows.touched(kept.labels > 0)
+    assert set(kept.logits) == set(cover) | set(liver) and kept.computed == len(kept.logits) < 0.45 * whole
+
+
+def test_a_liver_that_reaches_on_is_followed_and_a_speck_is_not() -> None:
+    def windows_of(shape: tuple[int, int, int]) -> tuple[int, int]:
+        hu = np.full((64, 64, 192), -60.0, np.float32)
+        hu[20:28, 20:28, 8 : 8 + shape[2]] = 90
+        kept = Segmenter(SMALL, Threshold(), torch.device("cpu")).segment_kept(hu)  # type: ignore[arg-type]
+        assert (kept.labels == (hu > 0)).all()
+        return len(kept.logits), len(kept.windows.cover())
+
+    speck = int(SPECK_ML * 1000 / SMALL.spacing_mm**3 / 64) - 1
+    assert windows_of((8, 8, speck)) == (16 + 8, 16 + 8)  # 2 x 2 windows across, 6 along
+    found, cover = windows_of((8, 8, 100))
+    assert found > cover
+
+
+@pytest.mark.parametrize("side", [32, 64])
+@pytest.mark.parametrize("shape", [(32, 32, 32), (33, 64, 65), (20, 100, 31), (97, 40, 161)])
+def test_the_cover_holds_every_voxel_and_no_window_can_be_spared(shape: tuple[int, int, int], side: int) -> None:
+    windows = Windows.over(shape, side, 0.5)
+    times = np.zeros(windows.padded, int)
+    for n in windows.cover():
+        times[windows.boxes[n]] += 1
+    assert times.min() == 1
+    for n in windows.cover():
+        assert times[windows.boxes[n]].min() == 1  # some voxel would be left without it
+
+
+def test_where_the_processor_multiplies_in_bfloat16_labels_are_about_those_of_float32(monkeypatch) -> None:
+    torch.manual_seed(0)
+    network, hu = build(SMALL), body((40, 50, 61))
+    exact = Segmenter(SMALL, network, torch.device("cpu"))
+    monkeypatch.setattr("MeWMLib.perception.segmenter.computes_bfloat16", lambda _: True)
+    fast = Segmenter(SMALL, network, torch.device("cpu"))
+    assert fast.mixed and not exact.mixed
+    one, two = exact.segment(hu), fast.segment(hu)
+    assert 0 < (one != two).mean() < 0.03  # labels of random weights on noise
+    patch = body((64, 64, 64))[None]
+    assert 0 < (exact.segment_patches(patch, 2.0) != fast.segment_patches(patch, 2.0)).mean() < 0.03
 
 
 def test_only_windows_at_the_change_are_computed() -> None:

@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import nn
 
 from MeWMLib.core.errors import DeviceError, InputError
-from MeWMLib.dynamics.precision import computes_bfloat16
+from MeWMLib.core.precision import computes_bfloat16
 from MeWMLib.world.machine import choose_device
 
 _NEEDED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
