@@ -8,6 +8,8 @@
 # make lists   name every file in the extension's CMakeLists.txt
 # make bench-survival   seconds of one survival score beside one pass of the assistant (half a minute)
 # make bench-segmentation   a second segmentation of what changed against a full run (a minute)
+# make bench-plan   every stage of a plan, cold and warm, against another build (BASELINE=worktree; many minutes)
+# make bench-peers   the segmenter and one sample against MONAI and nnU-Net v2, in one run (minutes)
 # make bench-simulation   seconds of one simulation against 200-step DDPM of the paper's size (minutes)
 # make bench-click   from a click in the module to the overlay against another build (BASELINE=worktree; minutes)
 # make screenshots   pictures of the panels with a real CT, for README and docs (minutes)
@@ -52,7 +54,7 @@ STAMP_ENV := $(VENV)/.made
 STAMP_DEMO := $(VENV)/.installed-scene
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test test-pacs pacs quick lint docs properties bench bench-plan bench-survival bench-simulation bench-segmentation bench-reading bench-dicom bench-click bench-server soak fuzz host lists reverts screenshots translations clean distclean
+.PHONY: demo test test-pacs pacs quick lint docs properties bench bench-plan bench-peers bench-survival bench-simulation bench-segmentation bench-reading bench-dicom bench-click bench-server soak fuzz host lists reverts screenshots translations clean distclean
 
 demo: $(STAMP_DEMO)
 	$(BIN)/mewm plan sample:$(SAMPLE) --out $(OUT)
@@ -78,6 +80,9 @@ bench-segmentation: $(STAMP_DEV)
 
 bench-plan: $(STAMP_DEV)
 	$(BIN)/python Testing/benchmarks/plan.py --baseline $(BASELINE)
+
+bench-peers: $(STAMP_DEV)
+	$(BIN)/python Testing/benchmarks/peers.py
 
 bench-reading: $(STAMP_DEV)
 	$(BIN)/python Testing/benchmarks/reading.py

@@ -245,12 +245,14 @@ class MapModel:
         guidance: float = 1.0,
         sampler: str = "rectified_flow",
         on_step: Callable[[int], None] | None = None,
+        means: Sequence[OutcomeMaps] | None = None,
     ) -> list[tuple[OutcomeMaps | None, OutcomeMaps]]:
         """One sample for each protocol and seed, and the mean of all that fit the same response and territory.
 
         Response, territory and noise depend on the seed alone. Arguments as for `expected`; without a territory each
         seed draws one. `guidance` and `sampler` as `DynamicsModel.simulate` has them; 0 `steps` draw no sample,
-        which takes a fraction of the time.
+        which takes a fraction of the time. `means` are those of a former call with the same
+        arguments, which are not computed again.
 
         Raises:
             PlanSettingsError: no such sampler, or fewer steps than none.
@@ -278,7 +280,8 @@ class MapModel:
             last[:] = [clean(noisy, time)]
             return last[0][:, : noise.shape[1]]
 
-        means = self._maps(region, clean(torch.zeros_like(noise), 0.0), followed)
+        if means is None:
+            means = self._maps(region, clean(torch.zeros_like(noise), 0.0), followed)
         if steps == 0:
             return [(None, mean) for mean in means]
         draw(predict, noise, steps, on_step, generators)

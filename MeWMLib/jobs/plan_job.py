@@ -259,8 +259,12 @@ def _search(work: _Work) -> dict[str, Any]:
         document = _left_out(work, document, seeds) if mine is None else _beside(work, document, mine, seeds)
 
     def outcomes_of(candidate: Candidate, hurry: bool) -> Sequence[Outcome]:
-        # in a hurry the first replica must do; it is the one that is written
-        return world.simulate(work.patient, candidate.protocol, seeds[:1] if hurry else seeds, settings)
+        # in a hurry the first replica must do; it is the one that is written. What the segmenter says of it is shown
+        # of the first protocol and of the user's
+        compared = candidate.rank == 1 or (mine is not None and candidate.protocol == mine)
+        return world.simulate(
+            work.patient, candidate.protocol, seeds[:1] if hurry else seeds, settings, compared=compared
+        )
 
     return work.save(document, outcomes_of)
 

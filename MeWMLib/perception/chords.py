@@ -39,28 +39,34 @@ def longest_chord_mm(mask: Mask, geometry: Geometry) -> float:
     axes = geometry.affine[:3, 2::-1] / np.array(geometry.spacing)
     axial = int(np.argmax(np.abs(axes[2])))
     steps = np.delete(np.array(geometry.spacing), axial)
-    part = np.moveaxis(mask[ndimage.find_objects(mask.astype(np.uint8))[0]], axial, 0).astype(np.uint8)
+    part = np.moveaxis(mask[ndimage.find_objects(mask.view(np.uint8))[0]], axial, 0)
     step = max(STEP_MM, float(steps.min()))
-    middle = (np.array(part.shape[1:]) - 1) / 2
+    size = np.array(part.shape[1:])
+    middle = (size - 1) / 2
     bridge = int(BRIDGE_MM / step) + 1
-    gap = np.ones((1, 1, bridge), bool)
-    # longer than the diagonal, so that no line, nor the bridging, ends at the border of the turned image; odd, so that
-    # the middle is one of its points
-    count = 2 * int(np.ceil(np.hypot(*(np.array(part.shape[1:]) * steps)) / step / 2) + bridge) + 3
+    # lines are longer than the diagonal, so that what is bridged never goes on in the next one; of an odd number of
+    # points, so that the middle is one of them
+    count = 2 * int(np.ceil(np.hypot(*(size * steps)) / step / 2) + bridge) + 3
+    # voxels of a slice in one row, the first of them outside of the mask
+    slices = np.zeros((len(part), 1 + int(size.prod())), bool)
+    slices[:, 1:] = part.reshape(len(part), -1)
+    along = (np.arange(count) - (count - 1) / 2) * step
     longest = 0
     for angle in np.arange(DIRECTIONS) * np.pi / DIRECTIONS:
         cosine, sine = np.cos(angle), np.sin(angle)
-        turn = np.array([[cosine, sine], [-sine, cosine]]) * step / steps[:, None]
-        matrix = np.eye(3)
-        matrix[1:, 1:] = turn
-        offset = np.array([0.0, *(middle - turn @ np.full(2, (count - 1) / 2))])
-        lines = ndimage.affine_transform(part, matrix, offset, (len(part), count, count), order=0, mode="constant")
-        longest = max(longest, _longest_run(ndimage.binary_closing(lines > 0, gap)))
+        first = np.floor(middle[0] + (cosine * along[:, None] + sine * along) / steps[0] + 0.5).astype(np.intp)
+        second = np.floor(middle[1] + (cosine * along - sine * along[:, None]) / steps[1] + 0.5).astype(np.intp)
+        inside = (first >= 0) & (first < size[0]) & (second >= 0) & (second < size[1])
+        at = np.where(inside, 1 + first * size[1] + second, 0)
+        longest = max(longest, _longest_run(slices[:, at.ravel()], bridge))
     return min(longest * step, longest_axial_diameter_mm(mask, geometry))
 
 
-def _longest_run(lines: Mask) -> int:
-    """Length of the longest row of True along the last axis."""
-    padded = np.pad(lines, [(0, 0)] * (lines.ndim - 1) + [(1, 1)])
-    edges = np.flatnonzero(np.diff(padded.reshape(-1).astype(np.int8)))
-    return int((edges[1::2] - edges[::2]).max(initial=0))
+def _longest_run(lines: Mask, bridge: int) -> int:
+    """Length of the longest run of True, with gaps of fewer than `bridge` inside it; every line begins with False."""
+    edges = np.flatnonzero(np.diff(lines.reshape(-1).view(np.int8)))
+    starts, ends = edges[::2], edges[1::2]
+    if not len(starts):
+        return 0
+    goes_on = starts[1:] - ends[:-1] < bridge
+    return int((ends[np.append(~goes_on, True)] - starts[np.insert(~goes_on, 0, True)]).max())

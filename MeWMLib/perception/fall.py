@@ -78,7 +78,8 @@ class BeforeTreatment:
             raise InputError(what="The region is not on the grid of the CT", given=f"{tissue.shape} and {hu.shape}")
         image = np.asarray(hu, np.float32)
         inside = tissue & ~_hidden(image, tissue, geometry)
-        wide = _averaged(image, inside, geometry, BEFORE_MM, _weights(inside, geometry, BEFORE_MM))
+        near = _blurred(inside.astype(np.float32), geometry, BEFORE_MM)
+        wide = _averaged(image, inside, geometry, BEFORE_MM, near)
         alive = np.ones(image.shape, np.float32)
         if liver is not None and liver.tells:
             alive[inside & (wide < liver.dead_below_hu)] = 0
@@ -88,11 +89,11 @@ class BeforeTreatment:
         return cls(image, inside, alive, limits, geometry)
 
     @cached_property
-    def _all_seen(self) -> tuple[FloatArray, FloatArray]:
-        """Weights of the averages where nothing is hidden, as in the images of a search."""
-        return _weights(self.inside, self.geometry, SMOOTHING_MM)
+    def _all_seen(self) -> FloatArray:
+        """How much (K, J, I) is seen nearby where nothing is hidden, as in most images of a search."""
+        return _blurred(self.inside.astype(np.float32), self.geometry, SMOOTHING_MM)
 
-    def alive_after(self, hu: NDArray[np.generic], shift_hu: float = 0.0) -> FloatArray:
+    def alive_after(self, hu: NDArray[np.generic], shift_hu: float = 0.0, where: Mask | None = None) -> FloatArray:
         """Share (K, J, I) of each voxel's tissue that lives in a scan after treatment, 0 to 1.
 
         Outside of the tumour before treatment it is that of the tumour nearby, for one that grows.
@@ -100,6 +101,7 @@ class BeforeTreatment:
         Args:
             hu: (K, J, I) the scan after treatment, on the grid of the one before and registered to it.
             shift_hu: by how much all tissue is denser in it, such as the difference of the two livers.
+            where: (K, J, I) voxels that are asked for, by default all; the others have no meaning.
 
         Raises:
             InputError: another shape.
@@ -113,8 +115,8 @@ class BeforeTreatment:
         image = np.asarray(hu, np.float32)
         hidden = _hidden(image, self.inside, self.geometry)
         seen = self.inside & ~hidden if hidden.any() else self.inside
-        weights = _weights(seen, self.geometry, SMOOTHING_MM) if hidden.any() else self._all_seen
-        fall = _averaged(self.hu - image + np.float32(shift_hu), seen, self.geometry, SMOOTHING_MM, weights)
+        near = _blurred(seen.astype(np.float32), self.geometry, SMOOTHING_MM) if hidden.any() else self._all_seen
+        fall = _averaged(self.hu - image + np.float32(shift_hu), seen, self.geometry, SMOOTHING_MM, near, where)
         low, high = self.full_fall
         dead = np.clip((fall - low) / (np.asarray(high, np.float32) - low), 0, 1)
         return np.asarray((1 - dead) * self.alive, np.float32)
@@ -129,22 +131,21 @@ def _hidden(image: FloatArray, tissue: Mask, geometry: Geometry) -> Mask:
     return np.asarray(near | ndimage.binary_dilation(dense) | fat, bool)
 
 
-def _weights(seen: Mask, geometry: Geometry, width_mm: float) -> tuple[FloatArray, FloatArray]:
-    """How much (K, J, I) is seen nearby, and in a wider surrounding."""
-    near = _blurred(seen.astype(np.float32), geometry, width_mm)
-    return near, _blurred(near, geometry, WIDER * width_mm)
-
-
 def _averaged(
-    values: FloatArray, seen: Mask, geometry: Geometry, width_mm: float, weights: tuple[FloatArray, FloatArray]
+    values: FloatArray, seen: Mask, geometry: Geometry, width_mm: float, near: FloatArray, where: Mask | None = None
 ) -> FloatArray:
-    """Mean (K, J, I) over what is seen nearby; over the wider surrounding where hardly anything is."""
-    near, wide = weights
+    """Mean (K, J, I) over what is seen nearby; over the wider surrounding where hardly anything is.
+
+    `near` is how much is seen nearby; `where` as for `BeforeTreatment.alive_after`.
+    """
     total = _blurred(np.where(seen, values, np.float32(0)), geometry, width_mm)
     # what is far from all tissue stays without meaning, and near 0
     few = near < SEEN
-    total = np.where(few, _blurred(total, geometry, WIDER * width_mm), total)
-    return np.asarray(total / np.maximum(np.where(few, wide, near), 1e-6), np.float32)
+    if (few if where is None else few & where).any():
+        wide = _blurred(near, geometry, WIDER * width_mm)
+        total = np.where(few, _blurred(total, geometry, WIDER * width_mm), total)
+        near = np.where(few, wide, near)
+    return np.asarray(total / np.maximum(near, 1e-6), np.float32)
 
 
 def _blurred(values: FloatArray, geometry: Geometry, width_mm: float) -> FloatArray:

@@ -19,7 +19,7 @@ from scipy import ndimage
 from MeWMLib.core.coarse_maps import MAP_MM, OutcomeMaps
 from MeWMLib.core.outcome import ReplicaScore, TumourChange
 from MeWMLib.core.patient import Patient
-from MeWMLib.core.plan import ASSISTANT, IMAGE, JUDGES, MODEL, PlanSettings
+from MeWMLib.core.plan import ASSISTANT, IMAGE, MODEL, PlanSettings
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import LIVER, TUMOUR, Geometry, centred_grid
 from MeWMLib.dynamics.map_model import EncodedRegion, MapModel
@@ -110,7 +110,7 @@ class PreparedRegion(PreparedPatient):
         viable, tumour = (float(one.sum(dtype=np.float64)) * voxel for one in (maps.viable, maps.tumour))
         return viable + self.untreated_ml[0], tumour + self.untreated_ml[1]
 
-    @property
+    @cached_property
     def unmoved(self) -> TumourChange:
         """No change at all, with the volumes before treatment that outcomes are compared with."""
         same = self.patch.change(self.before, self.before)
@@ -182,17 +182,21 @@ class MapSimulator(Simulator):
         settings: PlanSettings,
         check: Check,
         drawn: bool,
+        known: Sequence[SimulatedReplica | None] = (),
     ) -> list[SimulatedReplica]:
         """Simulate all trials of a chunk together, and score the first, as many as `asked` has."""
         assert isinstance(ready, PreparedRegion)
         check(0)
+        former = [one for one in known if one is not None and one.mean is not None]
         found = self.maps.simulate(
             ready.maps, [p for p, _ in trials], [s for _, s in trials], ready.region.fed, settings.weeks,
             settings.steps if drawn else 0, settings.spread, guidance=settings.guidance, on_step=check,
+            means=[one.mean for one in former] if len(former) == len(trials) else None,
         )  # fmt: skip
         check(0)
-        rows = zip(found, asked, strict=False)
-        return [self.replica(ready, *both, settings.judge, settings.weeks, every) for both, every in rows]
+        scores = [one.score for one in former] if len(former) == len(trials) else [None] * len(trials)
+        rows = zip(found, asked, scores, strict=False)
+        return [self.replica(ready, *both, settings.judge, settings.weeks, every, score) for both, every, score in rows]
 
     def replica(
         self,
@@ -202,6 +206,7 @@ class MapSimulator(Simulator):
         judge: str = IMAGE,
         weeks: float | None = None,
         every: bool = True,
+        known: ReplicaScore | None = None,
     ) -> SimulatedReplica:
         """A replica, scored by what is expected with its response and territory, which has the lowest expected error.
 
@@ -212,18 +217,26 @@ class MapSimulator(Simulator):
             judge: of `PlanSettings`.
             weeks: from treatment to the scan; None where they are not known.
             every: ask the segmenter too how it would judge one that is shown, which takes seconds.
+            known: the score of the same mean, where it was measured before.
         """
-        seen = ready.to_patch(np.stack([*_changed(mean), np.asarray(mean.change, np.float32)]))
-        change, share = seen[:2] if sample is None else ready.to_patch(np.stack(_changed(sample)))
+        # how far does the risk depend on what is believed? The segmenter is asked of what is written alone
+        judges = [judge, *(one for one in (IMAGE, MODEL) if one != judge)]
+        if sample is not None and every and ready.segmenter_counts and judge != ASSISTANT:
+            judges.append(ASSISTANT)
+        told = {} if known is None else known.risk_by
+        asked = [one for one in judges if one not in told]
+        # what is scored is the mean, what is shown the sample, where there is one
+        seen = ready.to_patch(np.stack([*_changed(mean), np.asarray(mean.change, np.float32)])) if asked else None
+        if sample is not None or seen is None:
+            change, share = ready.to_patch(np.stack(_changed(mean if sample is None else sample)))
+        else:
+            change, share, _ = seen
         labels = _relabelled(ready.patch.labels, ready.patch.weight, share)
-        judges = [judge]
-        if sample is not None:  # one that is written: how far does its risk depend on what is believed?
-            judges += [j for j in JUDGES if j != judge and (j != ASSISTANT or (every and ready.segmenter_counts))]
-        scores = self.scores(ready, mean, judges, weeks, seen)
-        risk_by = {name: one.log_risk for name, one in scores.items()} if len(scores) > 1 else {}
-        score = replace(scores[judge], risk_by=risk_by)
+        scores = self.scores(ready, mean, asked, weeks, seen)
+        risk_by = told | {name: one.log_risk for name, one in scores.items()}
+        score = replace(scores[judge] if known is None else known, risk_by=risk_by)
         sizes = None if sample is None else ready.on_scan.sizes(*ready.volumes_of(sample), ready.unmoved)
-        return SimulatedReplica(change, labels, score, sample, sample is not None, sizes)
+        return SimulatedReplica(change, labels, score, sample, sample is not None, sizes, mean)
 
     def scores(
         self,
@@ -237,12 +250,13 @@ class MapSimulator(Simulator):
 
         `on_patch` (3, D, H, W): rise of HU, share of tumour and change of tissue on the patch, where they are known.
         """
+        if not judges:
+            return {}
         patch, cube = ready.patch, ready.cube
         rise, outline = _changed(mean)
         if on_patch is None:
             on_patch = ready.to_patch(np.stack([rise, outline, np.asarray(mean.change, np.float32)]))
         change, shared, dry = on_patch
-        labels, image = _relabelled(patch.labels, patch.weight, shared), patch.simulated(change)
         tissue = patch.simulated(dry)
         box, to_cube = ready.to_cube
         raised, drawn = to_cube(np.stack([rise, outline]))
@@ -250,20 +264,18 @@ class MapSimulator(Simulator):
         hu[box] += raised * cube.weight[box]
         outlined[box] = _relabelled(cube.labels[box], cube.weight[box], drawn)
         # by the maps: shares of cubes know small lesions better than voxels of an image do
-        full, stays = ready.full, ready.untreated_ml[1]
         predicted, volume = ready.volumes_of(mean)
+        by_maps = volume, ready.viable.in_image(tissue, shared, ready.full), outlined
         out = {}
         for judge in judges:
-            share, scale, tumour, known, seen = shared, full, volume, labels, outlined
+            tumour, measured, seen = by_maps
             if judge == ASSISTANT:
-                known = self.labels_after(ready, image[None])[0]
-                share, scale = np.asarray((known == TUMOUR) & (patch.weight > 0), np.float32), 1.0
-                tumour = float(share.sum(dtype=np.float64)) * patch.geometry.voxel_ml + stays
-                seen = _in_cube(known, patch, cube)
-            measured = ready.viable.in_image(tissue, share, scale)
+                known = self.labels_after(ready, patch.simulated(change)[None])[0]
+                share = np.asarray((known == TUMOUR) & (patch.weight > 0), np.float32)
+                tumour = float(share.sum(dtype=np.float64)) * patch.geometry.voxel_ml + ready.untreated_ml[1]
+                measured, seen = ready.viable.in_image(tissue, share, 1.0), _in_cube(known, patch, cube)
             judged = replace(
-                patch.change(ready.before, patch.findings(image, known)),
-                viable_ml_before=ready.viable.before_ml,
+                ready.unmoved,
                 viable_ml_after=predicted if judge == MODEL else measured,
                 volume_ml_after=tumour,
                 lipiodol_ml_after=None,  # the expected image shows no single deposits

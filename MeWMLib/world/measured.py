@@ -83,8 +83,9 @@ class ViableMeasure:
             share: (D, H, W) of each voxel that is treated tumour after treatment.
             scale: of the volume of treated tumour, where shares of cubes hold another volume than the labels do.
         """
-        alive = self.tissue.alive_after(hu[self.box])
-        return scale * self._ml(alive * share[self.box]) + self.untreated_ml
+        part = share[self.box]
+        alive = self.tissue.alive_after(hu[self.box], where=part > 0)
+        return scale * self._ml(alive * part) + self.untreated_ml
 
     def in_scan(self, hu: FloatArray, tumour: Mask) -> float:
         """Viable tumour (ml) in any scan after treatment.

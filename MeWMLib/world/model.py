@@ -128,6 +128,7 @@ class WorldModel:
         settings: PlanSettings = DEFAULT_SETTINGS,
         *,
         replicas: int | None = None,
+        compared: bool = True,
     ) -> list[Outcome]:
         """Simulated CT, labels and score after a protocol, one for each replica, on the grid of the patient's CT.
 
@@ -137,6 +138,7 @@ class WorldModel:
             seed: of the first replica, or the seed of each.
             settings: replicas, sampling steps and guidance.
             replicas: how many, in place of the settings' number; one alone shows what is expected.
+            compared: judge the first replica by the segmenter too, which takes seconds.
 
         Raises:
             TerritoryError: the protocol's territory is another than that of the patient's session, or of a patient
@@ -147,7 +149,7 @@ class WorldModel:
         settings = settings if replicas is None else replace(settings, replicas=replicas)
         seeds = replica_seeds(seed, settings.replicas) if isinstance(seed, int) else tuple(seed)
         ready = self.simulator.prepare(patient)
-        found = self.simulator.replicas(ready, [(protocol, one) for one in seeds], settings)
+        found = self.simulator.replicas(ready, [(protocol, one) for one in seeds], settings, compared=compared)
         nearest = nearest_to_mean(found)
         facts = self.bundle.name, self.bundle.sha256, versions()
         return [

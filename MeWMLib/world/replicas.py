@@ -27,6 +27,7 @@ class SimulatedReplica:
         maps: coarse maps that it was drawn as; None by a dynamics model on a cube.
         drawn: False where only what a search needs was made, so that there is no sample to be shown.
         shown_ml: viable and whole tumour (ml) of the sample itself; None where the score tells them.
+        mean: coarse maps of what is expected with its response, which it is scored by; None by a model on a cube.
     """
 
     change_hu: NDArray[np.float32]
@@ -35,6 +36,7 @@ class SimulatedReplica:
     maps: OutcomeMaps | None = None
     drawn: bool = True
     shown_ml: tuple[float, float] | None = None
+    mean: OutcomeMaps | None = None
 
     @property
     def sizes_ml(self) -> tuple[float, float]:

@@ -161,7 +161,9 @@ class Simulator:
             full = [*wanted, *[wanted[-1]] * (self.chunk - len(wanted))]
             try:
                 asked = [compared and first[protocol] == seed for protocol, seed in wanted]
-                made = self._chunk(ready, full, asked, settings, check, drawn)
+                # one that a search has judged without drawing it is not judged again
+                known = [ready.kept.get(simulation_key(*trial, settings)) for trial in full]
+                made = self._chunk(ready, full, asked, settings, check, drawn, known)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or self.chunk == 1:
                     raise
@@ -183,10 +185,12 @@ class Simulator:
         settings: PlanSettings,
         check: Check,
         drawn: bool,
+        known: Sequence[SimulatedReplica | None] = (),
     ) -> list[SimulatedReplica]:
         """Simulate all trials of a chunk together, and score the first, as many as `asked` has.
 
-        `asked` says of each whether all judges are asked of it, where there are several.
+        `asked` says of each whether all judges are asked of it, where there are several; `known` holds what a search
+        has kept of each without drawing it.
         """
         check(0)
         patch, count = ready.patch, len(asked)

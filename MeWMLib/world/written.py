@@ -18,7 +18,7 @@ from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
 from MeWMLib.core.written import BY_DENSITY, BY_MODEL, LIPIODOL_FROM_HU, Criterion, Sample, WrittenNumbers
 from MeWMLib.perception.findings import longest_axial_diameter_mm, measure
 from MeWMLib.perception.response import Response, response_of
-from MeWMLib.perception.response_lesions import match_lesions, measure_lesions
+from MeWMLib.perception.response_lesions import Components, ScanLesions, match_lesions, measure_lesions
 from MeWMLib.perception.viability import LiverReference, liver_reference, tissue_of
 
 Mask = NDArray[np.bool_]
@@ -53,6 +53,16 @@ class Before:
         """Viable tumour (K, J, I) by density, as among the findings; None where the phase does not tell it."""
         found = tissue_of(self.ct, self.labels.tumour, self.liver)
         return found.viable if found.tells else None
+
+    @cached_property
+    def lesions(self) -> tuple[ScanLesions, Components]:
+        """Every lesion, measured, and which voxel belongs to which."""
+        return measure_lesions(self.ct, self.labels, self.liver)
+
+    @cached_property
+    def longest_mm(self) -> float:
+        """Longest axial diameter of any lesion; 0 without one."""
+        return _longest_mm(self.labels, self.labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +149,7 @@ def measure_written(
         necrotic_ml_after=ml(tissue.necrotic),
         lipiodol_ml_after=float(tissue.lipiodol.sum()) * voxel,
         lipiodol_outside_ml=float(tissue.outside.sum()) * voxel,
-        diameter_mm_before=_longest_mm(before.labels, before.labels),
+        diameter_mm_before=before.longest_mm,
         diameter_mm_after=_longest_mm(labels, before.labels),
         viable_by=tissue.by,
         seen_viable_ml=found.after.total("viable_ml"),
@@ -157,7 +167,7 @@ def findings_of(before: Before) -> Findings:
 
 def response(before: Before, after: Volume, labels: LabelMap) -> Response:
     """RECIST 1.1, mRECIST and LI-RADS treatment response of a simulated outcome, whose scans lie on one another."""
-    first, mine = measure_lesions(before.ct, before.labels, before.liver)
+    first, mine = before.lesions
     second, theirs = measure_lesions(after, labels, before.liver)
     covered = np.ones(mine.shape, bool)
     matches = match_lesions(mine, theirs, covered, before.ct.geometry, after_count=len(second.lesions))

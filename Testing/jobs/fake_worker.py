@@ -92,7 +92,7 @@ class FakeWorld:
         sources = {name: f"Note of {name}; Some et al., https://doi.org/10.1000/{name.lower()}" for name in chosen}
         return ActionSpace(drugs, embolics, dict.fromkeys(chosen, "because"), "fake", sources)
 
-    def simulate(self, patient, protocol, seed, settings):
+    def simulate(self, patient, protocol, seed, settings, compared=True):
         seeds = replica_seeds(seed, settings.replicas) if isinstance(seed, int) else seed
         if self.mishap == "crash":
             raise ZeroDivisionError("a mistake in the code")

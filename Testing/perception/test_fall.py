@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from MeWMLib.core.errors import InputError
-from MeWMLib.core.volume import centred_grid
+from MeWMLib.core.volume import Geometry, centred_grid
+from MeWMLib.perception import fall
 from MeWMLib.perception.fall import PORTAL_FALL_HU, BeforeTreatment
-from MeWMLib.perception.viability import LiverReference
+from MeWMLib.perception.viability import SMOOTHING_MM, LiverReference
 
 GRID = centred_grid(np.zeros(3), (32, 32, 32), 1.5)
 HALF = np.indices(GRID.shape)[2] < 16
@@ -54,6 +55,26 @@ def test_lipiodol_hides_and_what_it_hides_is_as_what_is_near() -> None:
     assert alive[oil].max() < 0.1
     everywhere = BeforeTreatment.of(scan(100), ALL, GRID, "portal").alive_after(scan(900))
     assert np.isfinite(everywhere).all() and everywhere.min() >= 0 and everywhere.max() <= 1
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_where_only_some_voxels_are_asked_for_they_are_the_same(far: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = BeforeTreatment.of(scan(100, 15, 1), HALF & DEEP, GRID, "portal")
+    after = scan(85, 15, 2)
+    asked = ~HALF if far else HALF & DEEP  # far from all tissue the wider surroundings tell
+    widths: list[float] = []
+    blurred = fall._blurred
+
+    def counted(values: np.ndarray, geometry: Geometry, width: float) -> np.ndarray:
+        widths.append(width)
+        return blurred(values, geometry, width)
+
+    monkeypatch.setattr(fall, "_blurred", counted)
+    whole = before.alive_after(after)
+    assert any(w > SMOOTHING_MM for w in widths)
+    widths.clear()
+    assert np.array_equal(before.alive_after(after, where=asked)[asked], whole[asked])
+    assert any(w > SMOOTHING_MM for w in widths) == far
 
 
 def test_what_was_dead_before_treatment_stays_dead() -> None:

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from MeWMLib.core.bundles import Bundle
 from MeWMLib.core.coarse_maps import MAP_MM, OutcomeMaps
 from MeWMLib.core.errors import BundleError
 from MeWMLib.core.outcome import CrossCheck, Outcome, ReplicaScore, SampleLook
 from MeWMLib.core.patient import Patient
-from MeWMLib.core.plan import ASSISTANT, PlanSettings
+from MeWMLib.core.plan import ASSISTANT, IMAGE, MODEL, PlanSettings
 from MeWMLib.core.targets import Targets
 from MeWMLib.core.territory import Territory
 from MeWMLib.core.volume import LIVER, TUMOUR, Volume
@@ -187,6 +188,46 @@ def test_a_plan_is_made_and_its_replicas_are_kept(world: WorldModel, three: Pati
     assert [o.score.log_risk for o in again if o.score] == pytest.approx([s for s in plan.best.risk.replicas], abs=1e-6)
     key = world.journal_key(three, SPACE, FAST, 3)
     assert key != world.journal_key(world.treating(three, fed=left_half(three)), SPACE, FAST, 3)
+
+
+def test_what_a_search_has_judged_is_drawn_but_not_judged_again(
+    world: WorldModel, three: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator = world.simulator
+    assert isinstance(simulator, MapSimulator)
+    plan = world.plan(three, SPACE, FAST, seed=5)
+    first, second = plan.candidates[:2]
+    assert set(first.viable.risk_by if first.viable else ()) == {IMAGE, MODEL}
+    judged: list[str] = []
+    times: list[float] = []
+    scores, predict = simulator.scores, simulator.maps._predict
+
+    def counted(ready: PreparedRegion, mean: OutcomeMaps, judges: list[str], *more: object) -> dict[str, ReplicaScore]:
+        judged.extend(judges)
+        return scores(ready, mean, judges, *more)  # type: ignore[arg-type]
+
+    def timed(noisy: torch.Tensor, time: torch.Tensor, given: object) -> torch.Tensor:
+        times.extend(time.tolist())
+        return predict(noisy, time, given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(simulator, "scores", counted)
+    monkeypatch.setattr(simulator.maps, "_predict", timed)
+    monkeypatch.setattr(type(prepared(world, three)), "segmenter_counts", True)
+    drawn = world.simulate(three, second.protocol, 5, FAST, compared=False)
+    # the steps of the samples alone: what is expected is known
+    assert judged == [] and len(times) == FAST.steps * FAST.replicas
+    assert [o.score.log_risk for o in drawn if o.score] == list(second.risk.replicas)
+    with_segmenter = world.simulate(three, first.protocol, 5, FAST)
+    assert judged == [ASSISTANT] and len(times) == 2 * FAST.steps * FAST.replicas
+    assert [set(o.score.risk_by) for o in with_segmenter if o.score] == [
+        {IMAGE, MODEL, ASSISTANT}, *[{IMAGE, MODEL}] * (FAST.replicas - 1)
+    ]  # fmt: skip
+    monkeypatch.undo()
+    # one that no search has judged is judged, and has the same numbers
+    world.simulator.prepare.cache_clear()
+    afresh = world.simulate(three, second.protocol, 5, FAST, compared=False)
+    for mine, other in zip(drawn, afresh, strict=True):
+        assert mine.score == other.score and np.array_equal(mine.ct.array, other.ct.array)
 
 
 def test_all_settings_are_known(world: WorldModel) -> None:

@@ -45,9 +45,9 @@ def chunks(world: WorldModel, monkeypatch: pytest.MonkeyPatch) -> list[list[tupl
     seen: list[list[tuple[str, int]]] = []
     real = world.simulator._chunk
 
-    def counted(ready: Any, trials: Any, asked: Any, settings: Any, check: Any, drawn: bool) -> Any:
+    def counted(ready: Any, trials: Any, asked: Any, *more: Any) -> Any:
         seen.append([(p.text, s) for p, s in trials[: len(asked)]])
-        return real(ready, trials, asked, settings, check, drawn)
+        return real(ready, trials, asked, *more)
 
     monkeypatch.setattr(world.simulator, "_chunk", counted)
     return seen
@@ -84,11 +84,11 @@ def test_memory_that_runs_out_halves_the_chunk_and_the_plan_goes_on(
     world.simulator.prepare.cache_clear()
     real, refused = world.simulator._chunk, []
 
-    def scarce(ready: Any, trials: Any, count: int, settings: Any, check: Any, drawn: bool) -> Any:
+    def scarce(ready: Any, trials: Any, *more: Any) -> Any:
         if len(trials) > 1:
             refused.append(len(trials))
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 GB")
-        return real(ready, trials, count, settings, check, drawn)
+        return real(ready, trials, *more)
 
     monkeypatch.setattr(world.simulator, "_chunk", scarce)
     world.simulator.chunk = 4
