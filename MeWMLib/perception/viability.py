@@ -216,8 +216,7 @@ def tissue_of(ct: Volume, region: Mask, reference: LiverReference | None) -> Tis
     """
     if region.shape != ct.array.shape:
         raise InputError(what="The region is not on the grid of the CT", given=f"{region.shape} and {ct.array.shape}")
-    empty = np.zeros(region.shape, bool)
-    masks = {name: empty.copy() for name in ("lipiodol", "necrotic", "viable", "unknown", "bright")}
+    masks = {name: np.zeros(region.shape, bool) for name in ("lipiodol", "necrotic", "viable", "unknown", "bright")}
     box = _box(region, ct.geometry)
     if box is None:
         return Tissue(**masks, reference=reference)
@@ -244,7 +243,7 @@ def tissue_of(ct: Volume, region: Mask, reference: LiverReference | None) -> Tis
 
 def _box(mask: Mask, geometry: Geometry) -> tuple[slice, slice, slice] | None:
     """The bounding box of a mask and what the averaging reaches around it; None for an empty mask."""
-    found = ndimage.find_objects(mask.astype(np.uint8))
+    found = ndimage.find_objects(mask.view(np.uint8))
     if not found:
         return None
     reach = [int(np.ceil(4 * SMOOTHING_MM / spacing)) for spacing in geometry.spacing]
