@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -138,7 +139,8 @@ class MapSimulator(Simulator):
         # in bfloat16 a lone row takes less than half the time of two, and one a chunk keeps every bit of it whatever
         # is simulated beside it
         alone = dynamics.mixed and dynamics.device.type == "cpu"
-        super().__init__(dynamics, assessor, segmenter, 1 if alone else chunk)
+        beside = torch.get_num_threads() if alone else 1
+        super().__init__(dynamics, assessor, segmenter, 1 if alone else chunk, beside)
         self.maps = dynamics
 
     def _prepare(self, patient: Patient) -> PreparedRegion:

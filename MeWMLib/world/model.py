@@ -24,7 +24,6 @@ from MeWMLib.core.plan import DEFAULT_SETTINGS, TEMPLATES, Candidate, Plan, Plan
 from MeWMLib.core.plan_folder import TreatmentSummary
 from MeWMLib.core.protocol import ActionSpace, Protocol
 from MeWMLib.core.questions import Question
-from MeWMLib.core.territory import Territory
 from MeWMLib.core.volume import LabelMap, Provenance, Volume
 from MeWMLib.perception.findings import measure
 from MeWMLib.perception.neighbours import cleaned
@@ -152,10 +151,13 @@ class WorldModel:
         found = self.simulator.replicas(ready, [(protocol, one) for one in seeds], settings, compared=compared)
         nearest = nearest_to_mean(found)
         facts = self.bundle.name, self.bundle.sha256, versions()
-        return [
-            written(patient, ready, replica, protocol, one, Provenance(protocol.text, one, *facts), n == nearest)
-            for n, (replica, one) in enumerate(zip(found, seeds, strict=True))
-        ]
+
+        def outcome(n: int) -> Outcome:
+            provenance = Provenance(protocol.text, seeds[n], *facts)
+            return written(patient, ready, found[n], protocol, seeds[n], provenance, n == nearest)
+
+        # what is prepared with the first is there for the others
+        return [outcome(0), *self.simulator.abreast.each(outcome, range(1, len(found)))]
 
     def treating(self, patient: Patient, **choice: Any) -> Patient:
         """The patient with a session: which lesions are treated, and what is fed; see `world.treating.treating`."""
@@ -184,10 +186,10 @@ class WorldModel:
         for territory in {p.territory for p in protocols if p.territory is not None}:
             if patient.session is None:
                 patient = self.treating(patient, territory=territory)
-            elif patient.session.territory != territory:
+            elif (named := patient.session.territory) != territory:
                 raise TerritoryError(
                     what="A session has one territory, and a protocol names another one",
-                    given=f"{territory.text}; session: {_named(patient.session.territory)}",
+                    given=f"{territory.text}; session: {named.text if named else 'none named'}",
                     remedy="Make a session for it with WorldModel.treating",
                 )
         return patient
@@ -389,10 +391,6 @@ class WorldModel:
             else resample(labels.array, labels.geometry, grid, "nearest", 0)
         )
         return self.simulator.score(ready, hu, found)
-
-
-def _named(territory: Territory | None) -> str:
-    return territory.text if territory is not None else "none named"
 
 
 def _known_of(patient: Patient) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from MeWMLib.perception.segmenter import is_out_of_memory
 from MeWMLib.planning.search import Hint, SearchCancelled
 from MeWMLib.survival.config import chosen_covariates
 from MeWMLib.survival.network import Assessor
+from MeWMLib.world.abreast import Abreast
 from MeWMLib.world.on_scan import OnScan
 from MeWMLib.world.patch import FloatArray, Labels, TreatedPatch
 from MeWMLib.world.replicas import SimulatedReplica, simulation_key
@@ -83,13 +84,15 @@ class Simulator:
         assessor: the survival network.
         segmenter: outlines the tumour after treatment where no response is predicted.
         chunk: how many replicas go through the networks together; halved where the memory runs out.
+        beside: how many chunks are at work at a time; one where the memory runs out.
     """
 
     #: Lesions are simulated whole, and territories are known.
     whole = False
 
-    def __init__(self, dynamics: Any, assessor: Assessor, segmenter: Any, chunk: int) -> None:
+    def __init__(self, dynamics: Any, assessor: Assessor, segmenter: Any, chunk: int, beside: int = 1) -> None:
         self.dynamics, self.assessor, self.segmenter, self.chunk = dynamics, assessor, segmenter, chunk
+        self.abreast = Abreast(beside)
         self.prepare = lru_cache(maxsize=2)(self._prepare)
         self.untreated = lru_cache(maxsize=2)(self._untreated)
 
@@ -153,28 +156,35 @@ class Simulator:
         todo = list({k: trial for k, trial in zip(keys, trials, strict=True) if k not in found}.items())
         # one replica of a protocol tells how far its risk depends on the judge: the segmenter takes seconds for each
         first = {protocol: seed for protocol, seed in reversed(trials)}
-        while todo:
+
+        def made(part: Sequence[tuple[tuple[Any, ...], Trial]]) -> list[SimulatedReplica]:
             # a chunk is always full: on a CPU a lone 3D convolution takes a slow path, and other neighbours or none
             # must not change a bit
-            part = todo[: self.chunk]
             wanted = [trial for _, trial in part]
             full = [*wanted, *[wanted[-1]] * (self.chunk - len(wanted))]
+            asked = [compared and first[protocol] == seed for protocol, seed in wanted]
+            # one that a search has judged without drawing it is not judged again
+            known = [ready.kept.get(simulation_key(*trial, settings)) for trial in full]
+            return self._chunk(ready, full, asked, settings, check, drawn, known)
+
+        while todo:
+            parts = [todo[n : n + self.chunk] for n in range(0, len(todo), self.chunk)]
+            parts = parts if self.abreast.count > 1 else parts[:1]
+            rows: list[list[SimulatedReplica]] = []
             try:
-                asked = [compared and first[protocol] == seed for protocol, seed in wanted]
-                # one that a search has judged without drawing it is not judged again
-                known = [ready.kept.get(simulation_key(*trial, settings)) for trial in full]
-                made = self._chunk(ready, full, asked, settings, check, drawn, known)
+                rows = self.abreast.each(made, parts)
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or self.chunk == 1:
+                if not is_out_of_memory(error) or (self.chunk == 1 and self.abreast.count == 1):
                     raise
-                made = []  # tried again outside of the handler: the traceback of the error holds what did not fit
-            if not made:
-                self.chunk //= 2
+                # tried again outside of the handler: the traceback of the error holds what did not fit
+            if not rows:
+                self.abreast, self.chunk = Abreast(1), self.chunk if self.abreast.count > 1 else self.chunk // 2
                 if torch.cuda.is_available():
                     torch.cuda.empty_cache()
                 continue
-            found |= {key: one for (key, _), one in zip(part, made, strict=True)}
-            todo = todo[len(part) :]
+            for part, row in zip(parts, rows, strict=True):
+                found |= {key: one for (key, _), one in zip(part, row, strict=True)}
+            todo = todo[sum(map(len, parts)) :]
         return [found[k] for k in keys]
 
     def _chunk(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -14,16 +15,20 @@ from MeWMLib.core.errors import BundleError
 from MeWMLib.core.outcome import CrossCheck, Outcome, ReplicaScore, SampleLook
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import ASSISTANT, IMAGE, MODEL, PlanSettings
+from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.targets import Targets
 from MeWMLib.core.territory import Territory
 from MeWMLib.core.volume import LIVER, TUMOUR, Volume
 from MeWMLib.rendering.painter import RIM_MM
 from MeWMLib.rendering.self_check import MEASURED
 from MeWMLib.world import outcomes
+from MeWMLib.world.abreast import Abreast
 from MeWMLib.world.map_simulator import MapSimulator, PreparedRegion
 from MeWMLib.world.model import WorldModel
 from MeWMLib.world.region import TreatedRegion
 from Testing.world.lesions import BALLS, FAST, SPACE, A, left_half, lesion, people
+
+B = Protocol.parse("Doxorubicin + PVA")
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +233,37 @@ def test_what_a_search_has_judged_is_drawn_but_not_judged_again(
     afresh = world.simulate(three, second.protocol, 5, FAST, compared=False)
     for mine, other in zip(drawn, afresh, strict=True):
         assert mine.score == other.score and np.array_equal(mine.ct.array, other.ct.array)
+
+
+def test_replicas_beside_one_another_are_the_same_to_the_bit_as_alone(
+    world: WorldModel, three: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = [(p, seed) for p in (A, B) for seed in (1, 2)]
+    monkeypatch.setattr(world.simulator, "abreast", Abreast(2))
+    monkeypatch.setattr(world.simulator, "chunk", 1)
+    ready = prepared(world, three)
+    together = world.simulator.replicas(ready, trials, FAST)
+    alone = [world.simulator.replicas(ready, [trial], FAST)[0] for trial in trials]
+    for one, other in zip(together, alone, strict=True):
+        assert one.score == other.score and one.change_hu.tobytes() == other.change_hu.tobytes()
+
+
+def test_where_memory_runs_out_fewer_are_at_work(
+    world: WorldModel, three: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator, alone = world.simulator, threading.get_ident()
+    monkeypatch.setattr(simulator, "abreast", Abreast(2))
+    monkeypatch.setattr(simulator, "chunk", 1)
+    real = simulator._chunk
+
+    def scarce(*given: object) -> object:
+        if threading.get_ident() != alone:
+            raise MemoryError
+        return real(*given)
+
+    monkeypatch.setattr(simulator, "_chunk", scarce)
+    assert len(simulator.replicas(prepared(world, three), [(A, 8), (B, 8)], FAST)) == 2
+    assert (simulator.abreast.count, simulator.chunk) == (1, 1)
 
 
 def test_all_settings_are_known(world: WorldModel) -> None:
