@@ -256,3 +256,10 @@ def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(monkeypatc
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     assert runner.child_environment().get("OMP_WAIT_POLICY") == expected
+
+
+def test_memory_is_shared_among_two_arenas_unless_the_user_says_otherwise(monkeypatch) -> None:
+    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+    assert runner.child_environment()["MALLOC_ARENA_MAX"] == "2"
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "7")
+    assert runner.child_environment()["MALLOC_ARENA_MAX"] == "7"
