@@ -123,6 +123,11 @@ COMMANDS = (
         _option("--no-oracles", "leave out the row oracle_dynamics, which draws true CTs", True, dest="oracles",
                 action="store_false"),
     )),
+    Command("fast-plans", "does the fast way to a plan find what float32 and all simulations find", PARTS, (
+        _DRAWN, _option("--patients", "without --cohort: how many patients of the test split", 20), _WORKERS,
+        _option("--replicas", "of each protocol", 3),
+        _option("--samples", "sample cases beside them", [], nargs="+", metavar="NAME"),
+    )),
     Command("real-pair", "simulated CT and baselines beside the real CT after treatment, which is registered", PARTS, (
         *_pair(),
         _option("--protocol", 'what was given, as "Doxorubicin + Lipiodol"', required=True),
