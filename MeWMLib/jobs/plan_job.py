@@ -111,8 +111,8 @@ class _Work:
         return question_limits(self.patient, training, self.phase, weeks, synthetic)
 
     def treated(self) -> TreatmentSummary:
-        """What is treated in this session."""
-        found, session = self.world.treatment_summary(self.patient), self.patient.session
+        """What is treated in this session; what the segmenter says of it only after it was asked for an outcome."""
+        found, session = self.world.treatment_summary(self.patient, ask=False), self.patient.session
         return found if session is None else found.with_session(session)
 
     @property
@@ -150,7 +150,7 @@ class _Work:
                 mine = self.written(pair.mine, outcomes_of(pair.mine, False))
                 document = replace(document, beside=replace(pair, mine=mine, first=candidates[0]))
         plan = replace(document.plan, candidates=tuple(candidates), stopped_by=stopped_by)
-        document = replace(document, plan=plan)
+        document = replace(document, plan=plan, treated=self.treated())
         self.folder.write(replace(document, tables=self.folder.write_tables(document)))
         self.folder.write_run(report.timings())
         if not plan.cancelled:

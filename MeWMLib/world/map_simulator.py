@@ -25,7 +25,6 @@ from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import LIVER, TUMOUR, Geometry, centred_grid
 from MeWMLib.dynamics.map_model import EncodedRegion, MapModel
 from MeWMLib.perception.cubes import Refined, cube_means
-from MeWMLib.perception.findings import dice
 from MeWMLib.perception.phase import phase_of
 from MeWMLib.perception.preprocess import patch_geometry, resample
 from MeWMLib.planning.search import Hint
@@ -64,6 +63,11 @@ class PreparedRegion(PreparedPatient):
     cube: TreatedPatch = None  # type: ignore[assignment]
     viable: ViableMeasure = None  # type: ignore[assignment]
     patient: Patient = None  # type: ignore[assignment]
+
+    @property
+    def outlined(self) -> Labels:
+        """(D, H, W) the labels that the segmenter is held against."""
+        return self.cube.labels
 
     @cached_property
     def treated_weight(self) -> tuple[Box, FloatArray]:
@@ -151,7 +155,6 @@ class MapSimulator(Simulator):
         where = patch_geometry(patient.labels) if session is None else session.patch
         cube = TreatedPatch.at(where, patient.ct, patient.labels, targets)
         before = patch.findings(patch.hu, patch.labels)
-        found = self.segmenter.segment_patches(cube.hu[None], cube.spacing_mm)[0]
         arterial = patient.ct.phase == "arterial"
         viable = ViableMeasure.of(patch, "arterial" if arterial else "portal")
         alive, fall = (cube_means(one, patch.geometry, region.geometry, fill) for one, fill in viable.tissue_before)
@@ -162,8 +165,7 @@ class MapSimulator(Simulator):
             before=before,
             treated=before if patch.untreated is None else patch.findings(patch.hu, patch.treated_labels),
             tokens=self.assessor.encode(cube.views(cube.hu, cube.labels)),
-            segmented_before=found,
-            segmenter_dice=dice((found == TUMOUR) & (cube.labels >= LIVER), cube.labels == TUMOUR),
+            see=lambda: self.segmenter.segment_patches(cube.hu[None], cube.spacing_mm)[0],
             on_scan=OnScan.of(patient, patch.geometry),
             region=region,
             maps=encoded,

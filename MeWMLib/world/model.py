@@ -287,15 +287,15 @@ class WorldModel:
             )
         return Risk.over([self._score_image(patient, post_ct, post_labels)])
 
-    def treatment_summary(self, patient: Patient) -> TreatmentSummary:
-        """Target lesion, share of all tumour in the patch, its voxel size, and who draws the outline afterwards."""
+    def treatment_summary(self, patient: Patient, ask: bool = True) -> TreatmentSummary:
+        """What is treated, and who draws the outline afterwards; without `ask` the segmenter's Dice only if known."""
         ready, session = self.simulator.prepare(patient), patient.session
         return TreatmentSummary(
             lesion=session.target if session else 1,
             lesions=len(patient.findings.lesions),
             share_of_tumour_percent=round(ready.on_scan.treated_percent, 1),
             patch_spacing_mm=round(ready.patch.spacing_mm, 4),
-            assistant_dice_on_patch=round(ready.segmenter_dice, 4),
+            assistant_dice_on_patch=round(ready.segmenter_dice, 4) if ask or ready.segmenter_asked else None,
             outline_after_by=self.simulator.outline_by(ready),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from MeWMLib.core.outcome import ReplicaScore
 from MeWMLib.core.patient import Findings, Patient
 from MeWMLib.core.plan import ASSISTANT, IMAGE, MODEL, PlanSettings
 from MeWMLib.core.protocol import Protocol
-from MeWMLib.core.volume import TUMOUR
+from MeWMLib.core.volume import LIVER, TUMOUR
 from MeWMLib.perception.findings import dice
 from MeWMLib.perception.segmenter import is_out_of_memory
 from MeWMLib.planning.search import Hint, SearchCancelled
@@ -46,8 +46,7 @@ class PreparedPatient:
         before: sizes of all tumour in the patch.
         treated: sizes of the tumour that is treated.
         tokens: what the survival network makes of the patch before treatment.
-        segmented_before: (D, H, W) the segmenter's labels of the patch.
-        segmenter_dice: how well it finds the tumour that was given.
+        see: asks the segmenter for its labels (D, H, W) of the patch, which takes seconds; see `segmented_before`.
         on_scan: the tumour on the scan's own voxels, which every number that is told is brought to.
         kept: replicas that are not simulated again, by `simulation_key`.
     """
@@ -57,8 +56,7 @@ class PreparedPatient:
     before: Findings
     treated: Findings
     tokens: torch.Tensor
-    segmented_before: Labels
-    segmenter_dice: float
+    see: Callable[[], Labels]
     on_scan: OnScan
     kept: dict[tuple[Any, ...], SimulatedReplica] = field(default_factory=dict)
 
@@ -69,6 +67,27 @@ class PreparedPatient:
             return 0.0, 0.0
         all_, treated = self.before, self.treated
         return max(0.0, all_.viable_ml - treated.viable_ml), max(0.0, all_.tumour_ml - treated.tumour_ml)
+
+    @property
+    def outlined(self) -> Labels:
+        """(D, H, W) the labels that the segmenter is held against."""
+        return self.patch.labels
+
+    @cached_property
+    def segmented_before(self) -> Labels:
+        """(D, H, W) the segmenter's labels of the patch."""
+        return self.see()
+
+    @property
+    def segmenter_asked(self) -> bool:
+        """True if the segmenter's labels are there without waiting for them."""
+        return "segmented_before" in self.__dict__
+
+    @cached_property
+    def segmenter_dice(self) -> float:
+        """How well the segmenter finds the tumour that was given."""
+        found = (self.segmented_before == TUMOUR) & (self.outlined >= LIVER)
+        return dice(found, self.outlined == TUMOUR)
 
     @property
     def segmenter_counts(self) -> bool:
@@ -98,7 +117,6 @@ class Simulator:
 
     def _prepare(self, patient: Patient) -> PreparedPatient:
         patch = TreatedPatch.of(patient)
-        found = self.segmenter.segment_patches(patch.hu[None], patch.spacing_mm)[0]
         before = patch.findings(patch.hu, patch.labels)
         return PreparedPatient(
             patch=patch,
@@ -106,8 +124,7 @@ class Simulator:
             before=before,
             treated=before if patch.untreated is None else patch.findings(patch.hu, patch.treated_labels),
             tokens=self.assessor.encode(patch.views(patch.hu, patch.labels)),
-            segmented_before=found,
-            segmenter_dice=dice((found == TUMOUR) & (patch.labels >= 1), patch.labels == TUMOUR),
+            see=lambda: self.segmenter.segment_patches(patch.hu[None], patch.spacing_mm)[0],
             on_scan=OnScan.of(patient, patch.geometry),
         )
 

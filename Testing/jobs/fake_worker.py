@@ -140,7 +140,7 @@ class FakeWorld:
             raise SearchCancelled
         return [self.candidate(patient, p, self.simulate(patient, p, seeds, settings)) for p in protocols]
 
-    def treatment_summary(self, patient):
+    def treatment_summary(self, patient, ask=True):
         return TreatmentSummary(1, 1, 100.0)
 
     def journal_key(self, patient, space, settings, seed):

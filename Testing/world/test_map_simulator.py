@@ -322,3 +322,24 @@ def test_the_shown_sample_is_held_against_real_scans(
     assert flagged.attempts == 3
     assert "share_200_percent" in flagged.outside
     assert "leaves the range of real scans" in flagged.text
+
+
+def test_the_segmenter_is_asked_when_its_answer_is_needed(
+    world: WorldModel, three: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.simulator.prepare.cache_clear()
+    asked: list[tuple[int, ...]] = []
+    real = world.simulator.segmenter.segment_patches
+
+    def seen(images: np.ndarray, spacing: float) -> np.ndarray:
+        asked.append(images.shape)
+        found: np.ndarray = real(images, spacing)
+        return found
+
+    monkeypatch.setattr(world.simulator.segmenter, "segment_patches", seen)
+    world.plan(three, SPACE, FAST, seed=9)
+    assert world.treatment_summary(three, ask=False).assistant_dice_on_patch is None
+    assert not asked
+    told = world.treatment_summary(three).assistant_dice_on_patch
+    assert told is not None and len(asked) == 1
+    assert world.treatment_summary(three, ask=False).assistant_dice_on_patch == told and len(asked) == 1
