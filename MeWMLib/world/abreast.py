@@ -34,6 +34,8 @@ class Abreast:
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
+        # a thread that has never asked takes over what another one sets (findings/)
+        torch.get_num_threads()
         return ThreadPoolExecutor(self.count, thread_name_prefix="mewm", initializer=_alone)
 
     def each(self, work: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]:

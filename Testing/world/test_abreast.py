@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -60,3 +62,15 @@ def test_each_piece_computes_on_one_thread_and_the_others_keep_theirs(monkeypatc
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_program_that_has_not_used_torch_yet_keeps_its_threads() -> None:
+    # in a process of its own: what a thread has asked once cannot be forgotten
+    code = (
+        "import torch\n"
+        "from MeWMLib.world.abreast import Abreast\n"
+        "torch.set_num_threads(2)\n"
+        "print(Abreast(2).each(lambda _: torch.get_num_threads(), range(2)), torch.get_num_threads())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[0] == "[1, 1] 2"
