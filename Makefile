@@ -22,6 +22,7 @@
 # make soak    four users, 200 jobs, server and worker killed five times each, with the real networks (hours)
 # make fuzz    5,000 requests to a server that nobody means (REQUESTS=..., SEED=...)
 # make bench-server   ten clients with ten jobs each against the same jobs in one warm process (minutes)
+# make findings   show again what surprised us about other packages (installs each; many minutes; NAMES="words of names")
 # make docs    write the measured figures of Resources/Results into README, docs and model card
 # make clean   remove what was made, but for .venv (make distclean removes that too)
 
@@ -54,7 +55,7 @@ STAMP_ENV := $(VENV)/.made
 STAMP_DEMO := $(VENV)/.installed-scene
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test test-pacs pacs quick lint docs properties bench bench-plan bench-peers bench-survival bench-simulation bench-segmentation bench-reading bench-dicom bench-click bench-server soak fuzz host lists reverts screenshots translations clean distclean
+.PHONY: demo test test-pacs pacs quick lint docs properties bench bench-plan bench-peers bench-survival bench-simulation bench-segmentation bench-reading bench-dicom bench-click bench-server soak fuzz findings host lists reverts screenshots translations clean distclean
 
 demo: $(STAMP_DEMO)
 	$(BIN)/mewm plan sample:$(SAMPLE) --out $(OUT)
@@ -125,6 +126,14 @@ bench-click: $(STAMP_DEV)
 
 screenshots: $(STAMP_DEV) demo
 	$(BIN)/python Testing/slicer_module/screenshots.py $(OUT)
+
+# each installs its packages in a temporary folder; all are run, and those that no longer hold are named
+NAMES ?=
+findings:
+	@lost=""; for name in findings/*.sh; do \
+		for word in $(NAMES); do case "$$name" in *"$$word"*) ;; *) continue 2 ;; esac; done; \
+		echo "== $$name"; bash "$$name" || lost="$$lost $$name"; \
+	done; test -z "$$lost" || { echo "No longer as described:$$lost"; exit 1; }
 
 MENDS ?=
 reverts: $(STAMP_DEV)
