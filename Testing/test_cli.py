@@ -16,13 +16,16 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from MeWMLib import cli
 from MeWMLib.cli import arguments, doctor, housekeeping, pictures
 from MeWMLib.cli.output import Output
+from MeWMLib.cohorts.synthetic import hcc_sample
 from MeWMLib.core import io
 from MeWMLib.core.errors import BundleError
+from MeWMLib.core.volume import LabelMap, Volume, centred_grid
 from MeWMLib.jobs.job import Event
 from MeWMLib.jobs.processes import child_environment
 from MeWMLib.jobs.table import kind_of
@@ -278,6 +281,19 @@ def test_sample_lists_and_writes(mewm, tmp_path, monkeypatch):
     ct = io.read_volume(tmp_path / "out" / "ct.nrrd")
     assert io.read_labels(tmp_path / "out" / "labels.seg.nrrd", ct.geometry).tumour.any()
     assert "drawn by MeWM" not in mewm("sample", "synthetic", "--out", tmp_path / "out")[2], "terms are shown once"
+
+
+def test_a_treated_sample_is_written_with_its_scan_after_and_the_next_command(mewm, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEWM_CACHE", str(tmp_path / "cache"))
+    grid = centred_grid(np.zeros(3), (4, 5, 6), 1.0)
+    made = Volume(np.zeros(grid.shape, np.int16), grid), LabelMap(np.full(grid.shape, 2, np.uint8), grid)
+    monkeypatch.setattr(hcc_sample, "hcc_before", lambda: made)
+    monkeypatch.setattr(hcc_sample, "hcc_after", lambda: made)
+    code, out, _ = mewm("sample", "synthetic-hcc", "--out", tmp_path / "out")
+    assert code == 0 and sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "after.nrrd", "after.seg.nrrd", "ct.nrrd", "labels.seg.nrrd"
+    ]  # fmt: skip
+    assert "4 weeks after Epirubicin 50 mg + Lipiodol 10 ml" in out and "mewm assess sample:synthetic-hcc" in out
 
 
 def test_doctor(mewm, small_bundle, monkeypatch):

@@ -29,11 +29,23 @@ def sample(arguments: argparse.Namespace, output: Output) -> int:
         output.notice(samples.SAMPLES[name].terms)
         samples.mark_terms_shown(name)
     found = samples.load_sample(name, progress=output.say)
-    ct, labels = Path(arguments.out) / "ct.nrrd", Path(arguments.out) / "labels.seg.nrrd"
-    io.write_volume(found.ct, ct)
-    output.result(f"Written: {ct}")
-    io.write_labels(found.labels, labels)
-    output.result(f"Written: {labels}")
+    folder = Path(arguments.out)
+    written = [("ct.nrrd", "labels.seg.nrrd", found.ct, found.labels)]
+    if name in samples.TREATED:
+        after = samples.load_treated(name)
+        written.append(("after.nrrd", "after.seg.nrrd", after.ct, after.labels))
+    for ct, labels, volume, outline in written:
+        io.write_volume(volume, folder / ct)
+        output.result(f"Written: {folder / ct}")
+        io.write_labels(outline, folder / labels)
+        output.result(f"Written: {folder / labels}")
+    if name in samples.TREATED:
+        output.result(
+            f"after.nrrd is {after.weeks:.0f} weeks after {after.protocol}. Judge it with `mewm assess "
+            f"{folder / 'ct.nrrd'} --labels {folder / 'labels.seg.nrrd'} --post {folder / 'after.nrrd'} "
+            f"--post-labels {folder / 'after.seg.nrrd'}`, or at once with `mewm assess sample:{name} --post "
+            f"sample:{name}`."
+        )
     return 0
 
 

@@ -13,6 +13,10 @@ _LITS_TERMS = (
     "for research, with attribution to Bilic et al., The Liver Tumor Segmentation Benchmark (LiTS), Medical Image "
     "Analysis 84:102680, 2023. No released weights are trained on it."
 )
+_HCC_TERMS = (
+    "Sample synthetic-hcc: drawn by MeWM from a seed, before and after a treatment that was drawn too; it shows no "
+    "real patient."
+)
 _SYNTHETIC_TERMS = "Sample synthetic: drawn by MeWM from a seed; it shows no real patient."
 
 
@@ -43,6 +47,9 @@ SAMPLES: dict[str, SampleInfo] = {
     "lits-117": SampleInfo(
         "Real portal-phase CT with several dark lesions (LiTS 117, a 128^3 crop, 5 MB)", _LITS_TERMS
     ),
+    "synthetic-hcc": SampleInfo(
+        "Synthetic HCC in the arterial phase, before and after a TACE, drawn without a network", _HCC_TERMS
+    ),
     "synthetic": SampleInfo("Synthetic CT with liver tumours, drawn without a network", _SYNTHETIC_TERMS),
 }
 LITS_117 = "liver-ct-segmentation-package==1.6.0"
@@ -55,5 +62,6 @@ SOURCES: dict[str, Source] = {
         LITS_117_WHEEL,
         LITS_117_SHA256,
     ),
+    "synthetic-hcc": Source("mewm:synthetic-hcc", "synthetic-hcc.nrrd"),
     "synthetic": Source("mewm:synthetic", "synthetic.nrrd"),
 }

@@ -53,6 +53,23 @@ class Sample(SampleInfo):
     labels: LabelMap
 
 
+@dataclass(frozen=True)
+class TreatedSample:
+    """The same patient after treatment.
+
+    Attributes:
+        ct: the CT after it, in a pose of its own.
+        labels: liver and tumour on its grid.
+        protocol: what was given.
+        weeks: from then to the scan.
+    """
+
+    ct: Volume
+    labels: LabelMap
+    protocol: str
+    weeks: float
+
+
 _LITS_117_FILES = tuple(f"liver_ct_segmentation_package/data/{name}_117.mrc" for name in ("img", "lab"))
 # The file is an array indexed (x, y, z) without spacing. Orientation was decided by looking at slices: on the last axis
 # kidneys and bowel come first, lung and dome last (superior); along the second the abdominal wall comes first and the
@@ -86,6 +103,10 @@ def load_sample(
 
         ct, labels = synthetic_case(SYNTHETIC_SEED)
         return Sample(info.title, info.terms, name, ct, labels)
+    if name == "synthetic-hcc":
+        from MeWMLib.cohorts.synthetic.hcc_sample import hcc_before
+
+        return Sample(info.title, info.terms, name, *hcc_before())
     folder = _folder(name, cache)
     kept = _read_kept(folder)
     if kept is None:
@@ -96,6 +117,28 @@ def load_sample(
         write_labels(kept[1], folder / "labels.seg.nrrd")
         write_volume(kept[0], folder / "ct.nrrd")  # last: a folder with a CT is whole
     return Sample(info.title, info.terms, name, *kept)
+
+
+#: Samples that were treated.
+TREATED = ("synthetic-hcc",)
+
+
+def load_treated(name: str) -> TreatedSample:
+    """What a sample of `TREATED` looked like after its treatment.
+
+    Raises:
+        SampleError: unknown name, or a sample that was not treated.
+    """
+    sample_info(name)
+    if name not in TREATED:
+        raise SampleError(
+            what="This sample has no CT after treatment",
+            given=name,
+            remedy="Use " + " or ".join(f"sample:{one}" for one in TREATED),
+        )
+    from MeWMLib.cohorts.synthetic import hcc_sample
+
+    return TreatedSample(*hcc_sample.hcc_after(), hcc_sample.GIVEN, hcc_sample.weeks_after())
 
 
 def terms_shown(name: str, cache: Path | None = None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from MeWMLib.cohorts.samples import load_treated
 from MeWMLib.core import io
 from MeWMLib.core.errors import InputError
 from MeWMLib.core.questions import Question
@@ -33,7 +34,7 @@ def assess(task: Task) -> dict[str, Any]:
     if inputs.get("registered") and out is None:
         raise InputError(what="The registered CT goes beside the JSON file, and none is written", remedy="Give --out")
     with task.report.stage("read", "Reading the CT after treatment"):
-        post, given = read_post(task.job)
+        post, given = read_post(task.job, load_treated)
         known_phase(post, stated[0])  # a phase that does not exist is refused before the minutes that follow
         known_phase(post, stated[1])
     ready = task.patient()
@@ -89,7 +90,9 @@ def _labels_after(
 ) -> tuple[LabelMap, dict[str, Any], tuple[Question, ...]]:
     """The labels of the CT after treatment: those that were given, or the segmenter's on that CT's own grid."""
     if given is not None:
-        return given, labels_entry("user", "Your own labels of the CT after treatment are used"), ()
+        own = bool(task.job.inputs.get("post_labels"))
+        note = "Your own labels of the CT after treatment are used" if own else "The sample's own labels are used"
+        return given, labels_entry("user" if own else "expert", note), ()
     found, noted = task.segment(ready.world, post, "segment_after", "Segmenting the CT after treatment")
     note = (
         "No labels of the CT after treatment were given (--post-labels): those of the segmenter are used. Look at them "

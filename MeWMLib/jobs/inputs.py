@@ -223,10 +223,24 @@ def read_labels(job: Job, name: str, grid: Geometry, notes: list[str] | None = N
     )
 
 
-def read_post(job: Job) -> tuple[Volume, LabelMap | None]:
-    """Read the post-treatment CT of an assess job and its labels, if given."""
-    ct = read_ct(job, kind_of(job.kind).input("post"))
-    return ct, read_labels(job, "post_labels", ct.geometry) if job.inputs.get("post_labels") else None
+def read_post(job: Job, load_treated: Callable[[str], Any]) -> tuple[Volume, LabelMap | None]:
+    """Read the post-treatment CT of an assess job and its labels, if given.
+
+    Args:
+        job: the job.
+        load_treated: `cohorts.samples.load_treated`.
+
+    Raises:
+        SampleError: the sample that is named has no CT after treatment.
+        MeWMError: as `read_ct` and `read_labels`.
+    """
+    given, known = str(job.inputs["post"]), None
+    if given.startswith(SAMPLE_PREFIX):
+        treated = load_treated(given.removeprefix(SAMPLE_PREFIX))
+        ct, known = treated.ct, treated.labels
+    else:
+        ct = read_ct(job, kind_of(job.kind).input("post"))
+    return ct, read_labels(job, "post_labels", ct.geometry) if job.inputs.get("post_labels") else known
 
 
 def opaque_id(ct: Volume) -> str:

@@ -107,7 +107,7 @@ class _Work:
         if training is None:
             return ()
         weeks = self.settings.weeks if self.world.simulator.whole else None
-        synthetic = self.case.name == f"{SAMPLE_PREFIX}synthetic" or self.case.ct.simulated is not None
+        synthetic = self.case.name.startswith(f"{SAMPLE_PREFIX}synthetic") or self.case.ct.simulated is not None
         return question_limits(self.patient, training, self.phase, weeks, synthetic)
 
     def treated(self) -> TreatmentSummary:

@@ -114,9 +114,10 @@ def _read(job: Job, entry: Input, needed: bool) -> Volume | None:
         return read_ct(job, entry)
     if not needed:
         return None
-    from MeWMLib.cohorts.samples import load_sample
+    from MeWMLib.cohorts.samples import load_sample, load_treated
 
-    return load_sample(given.removeprefix(SAMPLE_PREFIX)).ct
+    name = given.removeprefix(SAMPLE_PREFIX)
+    return load_treated(name).ct if entry.name == "post" else load_sample(name).ct
 
 
 class Target:

@@ -12,7 +12,12 @@ import numpy as np
 import pytest
 
 from MeWMLib.cohorts import samples
+from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.errors import SampleError
+from MeWMLib.core.patient import Patient
+from MeWMLib.core.protocol import Protocol
+from MeWMLib.perception.findings import measure
+from MeWMLib.world.questions import question_limits
 
 
 def mrc(array: np.ndarray, mode: int) -> bytes:
@@ -138,6 +143,30 @@ def test_the_synthetic_sample_needs_nothing():
     sample = samples.load_sample("synthetic", run=FakePip(None))
     assert sample.ct.geometry.same_as(sample.labels.geometry)
     assert sample.labels.tumour.any() and sample.ct.array.min() < -900
+
+
+@pytest.mark.slow
+def test_the_hcc_is_treated_and_lies_within_what_the_networks_know():
+    sample, after = samples.load_sample("synthetic-hcc", run=FakePip(None)), samples.load_treated("synthetic-hcc")
+    training = find_bundle().manifest.training
+    patient = Patient("p", sample.ct, sample.labels, measure(sample.ct, sample.labels, phase="arterial"))
+    assert training is not None and sample.ct.phase == after.ct.phase == "arterial"
+    assert question_limits(patient, training, "arterial", after.weeks, True) == ()
+    # what was given stays in it: Lipiodol, where nothing was so dense before; and it has shrunk
+    dense = [(one.ct.array[one.labels.tumour] > 300).mean() for one in (sample, after)]
+    assert dense[0] < 0.001 and dense[1] > 0.05
+    assert 0.3 < after.labels.tumour.sum() / sample.labels.tumour.sum() < 1
+    assert "Epirubicin" in after.protocol and Protocol.parse(after.protocol).complete
+    # two dates, two poses
+    assert (after.labels.liver != sample.labels.liver).mean() > 0.0005
+
+
+@pytest.mark.parametrize("name", [n for n in samples.SAMPLES if n not in samples.TREATED])
+def test_a_sample_that_was_not_treated_has_no_scan_after(name):
+    with pytest.raises(SampleError, match=f"no CT after treatment.*{name}.*sample:synthetic-hcc"):
+        samples.load_treated(name)
+    with pytest.raises(SampleError):
+        samples.load_treated("nonesuch")
 
 
 @pytest.mark.slow

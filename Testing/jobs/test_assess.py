@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from MeWMLib.cohorts.samples import TreatedSample
 from MeWMLib.core import io
-from MeWMLib.core.errors import CancelledError, InputError, LabelQuestionError, RegistrationError
+from MeWMLib.core.errors import CancelledError, InputError, LabelQuestionError, RegistrationError, SampleError
 from MeWMLib.core.sealed import read_sealed
 from MeWMLib.core.volume import LabelMap, Volume
-from MeWMLib.jobs import worker
+from MeWMLib.jobs import assess_job, worker
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.table import kind_of
 
@@ -120,3 +121,15 @@ def test_it_stops_between_the_stages(do, files) -> None:
     with pytest.raises(CancelledError):
         do({**files, "accept_registration": True}, cancelled=seen)
     assert not any(event.stage == "assess" for event in do.events)
+
+
+def test_a_sample_may_be_the_scan_after(do, files, fake, monkeypatch) -> None:
+    after, labels = io.read_volume(files["post"]), fake.small_labels()
+    monkeypatch.setattr(assess_job, "load_treated", lambda name: TreatedSample(after, labels, name, 4.0))
+    result = do({"case": files["case"], "labels": files["labels"], "post": "sample:synthetic-hcc", "register": False,
+                 "accept_registration": True})  # fmt: skip
+    entry = result["labels_after"]
+    assert (entry["source"], entry["note"]) == ("expert", "The sample's own labels are used")
+    monkeypatch.undo()
+    with pytest.raises(SampleError, match="no CT after treatment"):
+        do({"case": files["case"], "labels": files["labels"], "post": "sample:lits-117", "register": False})
