@@ -1,4 +1,4 @@
-# make demo    install, then plan the sample case into out/demo   (SAMPLE=synthetic needs no network after the install)
+# make demo    install, then plan the sample case into out/demo   (SAMPLE=synthetic-hcc needs no network after the install)
 # make test    install with the development tools, then lint, types and tests
 # make test ROOM=planning   all tests of one room (a folder of Testing/)
 # make quick   lint, types and the tests that are not slow, in parallel and without network
