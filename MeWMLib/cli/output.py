@@ -40,6 +40,13 @@ class Output:
         if not self.as_json:
             _print(self._out, text)
 
+    def section(self, title: str, *lines: str) -> None:
+        """Print lines that belong to the result under a title."""
+        if not self.as_json:
+            self._out.print(f"\n[bold]{title}[/bold]", highlight=False)
+        for line in lines:
+            self.result(line)
+
     def table(self, table: Table) -> None:
         """Print a table that belongs to the result."""
         if not self.as_json:

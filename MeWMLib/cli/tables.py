@@ -51,11 +51,6 @@ def plan(document: PlanDocument, output: Output) -> None:
     output.table(table)
     for text in document.forbidden:
         output.result(f"FORBIDDEN by the clinical rules, simulated because you asked for it: {text}.")
-    output.result(f"Treated: {document.treated.text}.")
-    if document.treated.why:
-        output.result(document.treated.why)
-    if ranked:
-        output.result(weights_text(document.settings))
     if len(candidates) > _SHOWN:
         output.result(f"... and {len(candidates) - _SHOWN} more in plan.json.")
     reasons = {w.rule: f"{w.severity}: {w.reason}" for c in candidates[:_SHOWN] for w in c.warnings}
@@ -63,28 +58,28 @@ def plan(document: PlanDocument, output: Output) -> None:
         output.result(f"  {rule}: {reason}")
     for line in growth_lines(document, _SHOWN):
         output.result(line)
-    first = candidates[0]
-    if ranked and len(candidates) > 1:
-        output.result("Of rank 1:")
-    output.result(f"Predicted: {ratio_text(first.risk)}; median survival {months_text(first.risk)}.")
-    output.result(interval_note(first.risk))
-    for line in (*order_lines(document.plan), *parts_lines(first)):
-        output.result(line)
-    for line in (*viable_lines(document, first), *written_lines(document, first), *rule_lines(first)):
-        output.result(line)
-    output.result(document.numbers.picture)
-    output.result(document.numbers.search)
-    output.result(_MEANING + (_RANGE_MEANING if ranges else ""))
-    if document.trained_on:
-        output.result(f"The model was trained on: {document.trained_on}.")
-    else:
-        output.result(
-            "The bundle does not say what it was trained on, so that nobody can tell what lies outside of it."
-        )
+    first, many = candidates[0], ranked and len(candidates) > 1
+    predicted = f"Predicted: {ratio_text(first.risk)}; median survival {months_text(first.risk)}."
+    about = (*parts_lines(first), *viable_lines(document, first))
+    output.section("Rank 1" if many else "What is predicted", predicted, *about)
+    output.section("How sure that is", interval_note(first.risk), *order_lines(document.plan))
     if document.beside is not None:
+        output.section("Yours and MeWM's")
         _beside(document.beside, output)
-    dice(to_plain(document.labels), output)
-    questions(to_plain(document.questions), output)
+    output.section("What the written volume shows", *written_lines(document, first), document.numbers.picture)
+    limits = (*question_lines(to_plain(document.questions)), *rule_lines(first), _trained(document))
+    output.section("What limits it", *limits)
+    searched = weights_text(document.settings) if ranked else ""
+    asked = filter(None, (f"Treated: {document.treated.text}.", document.treated.why, searched))
+    output.section("What was asked for", *asked, *dice_lines(to_plain(document.labels)))
+    meaning = _MEANING + (_RANGE_MEANING if ranges else "")
+    output.section("How to read the numbers", document.numbers.search, meaning)
+
+
+def _trained(document: PlanDocument) -> str:
+    if document.trained_on:
+        return f"The model was trained on: {document.trained_on}."
+    return "The bundle does not say what it was trained on, so that nobody can tell what lies outside of it."
 
 
 def _ranking(document: PlanDocument, output: Output, narrow: bool, break_: str) -> Table:
@@ -188,16 +183,28 @@ def _score(candidate: Candidate) -> str:
 
 def dice(labels: dict[str, Any], output: Output) -> None:
     """Whose labels were used, and how good the segmenter was."""
-    output.result(f"Labels: {labels['note']}.")
+    for line in dice_lines(labels):
+        output.result(line)
+
+
+def dice_lines(labels: dict[str, Any]) -> list[str]:
+    """The same, as lines."""
+    lines = [f"Labels: {labels['note']}."]
     if labels["dice_liver"] is not None or labels["dice_tumour"] is not None:
-        output.result(f"Segmenter: Dice liver {_dice(labels['dice_liver'])}, tumour {_dice(labels['dice_tumour'])}.")
+        lines.append(f"Segmenter: Dice liver {_dice(labels['dice_liver'])}, tumour {_dice(labels['dice_tumour'])}.")
+    return lines
 
 
 def questions(asked: Sequence[Mapping[str, Any]], output: Output) -> None:
     """What looked wrong with labels or scan, printed again beside the result, where it is read."""
-    for one in asked:
-        word = "accepted" if one["severity"] == SEVERE else one["severity"]
-        output.result(f"{word.capitalize()}: {one['text']}")
+    for line in question_lines(asked):
+        output.result(line)
+
+
+def question_lines(asked: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The same, as lines."""
+    words = ["accepted" if one["severity"] == SEVERE else one["severity"] for one in asked]
+    return [f"{word.capitalize()}: {one['text']}" for word, one in zip(words, asked, strict=True)]
 
 
 def proposal(result: dict[str, Any], output: Output) -> None:
