@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 
 import pydicom
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from MeWMLib.core.errors import UnreadableFileError
 from MeWMLib.exchange.export import MANIFEST
@@ -36,17 +37,42 @@ def test_an_export_is_as_it_was_written(exported, copy):
     assert not again.listed and again.objects == found.objects and is_export(copy)
 
 
-def test_any_bit_that_is_flipped_is_found(copy):
-    draw = random.Random(5)
-    files = [p for p in sorted(copy.rglob("*")) if p.is_file()]
-    chosen = [*draw.sample(files, 25), *[p for p in files if p.parent == copy]]
-    for path in chosen:
-        bit = draw.randrange(8 * path.stat().st_size)
-        flip(path, bit)
+@pytest.fixture(scope="module")
+def whole(exported, tmp_path_factory):
+    """An export that is changed and put right again, and its files."""
+    folder = shutil.copytree(exported.folder, tmp_path_factory.mktemp("whole") / "copy")
+    return folder, [p for p in sorted(folder.rglob("*")) if p.is_file()]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_any_bit_that_is_flipped_is_found(whole, data):
+    """Of any file at any place, ends and headers before others, and of the list itself."""
+    folder, files = whole
+    alone = [p for p in files if p.parent == folder]
+    path = data.draw(st.one_of(st.sampled_from(alone), st.sampled_from(files)), label="file")
+    last = 8 * path.stat().st_size - 1
+    near = min(last, 8 * 2000)
+    places = st.one_of(st.integers(0, last), st.integers(0, near), st.integers(last - min(last, 64), last))
+    bit = data.draw(places, label="bit")
+    flip(path, bit)
+    try:
         with pytest.raises(UnreadableFileError):
-            verify_export(copy)
+            verify_export(folder)
+    finally:
         flip(path, bit)
-    assert verify_export(copy).objects
+    assert files
+
+
+def test_the_ends_of_every_kind_of_file(whole):
+    folder, files = whole
+    for path in {p.suffix + p.stem[-4:]: p for p in files}.values():
+        for bit in (0, 8 * path.stat().st_size - 1):
+            flip(path, bit)
+            with pytest.raises(UnreadableFileError):
+                verify_export(folder)
+            flip(path, bit)
+    assert verify_export(folder).objects == len(files) - 1
 
 
 @pytest.mark.parametrize("ending", ["simulated01_ct", "before_dseg.dcm", "sd.dcm", "plan_pdf.dcm", "plan_sr.dcm"])
