@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from MeWMLib.core.errors import UnreadableFileError
-from MeWMLib.exchange.export import MANIFEST
+from MeWMLib.core.volume import Geometry
+from MeWMLib.exchange.export import MANIFEST, ExportSettings, export_plan
 from MeWMLib.exchange.fingerprint import fingerprint, signed_with
 from MeWMLib.exchange.verify import is_export, verify_export
 
@@ -152,3 +153,14 @@ def test_a_fingerprint_stays_the_same_in_another_transfer_syntax(copy, tmp_path)
     data.save_as(tmp_path / "implicit.dcm", enforce_file_format=True)
     again = pydicom.dcmread(tmp_path / "implicit.dcm")
     assert fingerprint(again) == signed_with(again) == signed_with(pydicom.dcmread(path)) != ""
+
+
+def test_numbers_that_their_text_rounds(trunk, folders, tmp_path):
+    """pydicom 3.0.2 keeps in memory what its text of 16 characters rounds: the fingerprint is that of the file."""
+    hu, labels = trunk
+    grid = Geometry(hu.shape, folders.oblique(folders.AXIAL / (1.7, 1.3, 1.1, 1)))
+    plan = folders.write_plan_folder(tmp_path / "plan", hu, labels, grid, keep=1)
+    done = export_plan(plan, tmp_path / "out", ExportSettings())
+    (done.folder / MANIFEST).unlink()
+    assert verify_export(done.folder).fingerprints == done.objects
+    assert any(len(str(n)) > 14 for n in pydicom.dcmread(next(done.folder.rglob("0003.dcm"))).ImagePositionPatient)
