@@ -190,7 +190,7 @@ class Dimse:
                 built.setdefault(name, set()).update(syntaxes)
                 asked.append(self._net.build_context(name, list(syntaxes)))
         roles: list[Any] = [self._net.build_role(name, scp_role=True) for name in receives]
-        events = [*handlers, (self._net.evt.EVT_CONN_OPEN, _at_once)]
+        events: list[Any] = [*handlers, (self._net.evt.EVT_CONN_OPEN, _at_once)]
         tls = (ssl.create_default_context(), self._address.host) if self._address.kind == DIMSE_TLS else None
         try:
             link = entity.associate(

@@ -46,6 +46,7 @@ from MeWMLib.exchange.measurements import (
     part_of,
 )
 from MeWMLib.exchange.outcome_images import OutcomeCT, OutcomeImages, OutcomeJob
+from MeWMLib.exchange.pieces import give_back_memory
 from MeWMLib.exchange.planned_series import series_of_plan
 from MeWMLib.exchange.report_pdf import write_pdf
 from MeWMLib.exchange.report_sr import OutcomeEntry, SegmentReference, write_report
@@ -189,16 +190,18 @@ class _Writer:
         scan, labels = Volume(turned, grid, near.phase), LabelMap(np.ascontiguousarray(drawn), grid)
         jobs = [self._job(n, one) for n, one in enumerate(kept)]
         entries = []
-        # the first is unpacked and written while the scan is measured
+        before = measure_before(scan, labels, (k, j, i))
+        where = self._labels_before(labels, before)
+        del near, near_labels, turned, drawn, scan, labels  # before anything is read ahead
+        give_back_memory()
         with OutcomeImages(
             self._folder, self._document, study, self._geometry, (k, j, i), self._room, self._stage, jobs
         ) as outcomes:
-            before = measure_before(scan, labels, (k, j, i))
-            where = self._labels_before(labels, before)
-            del near, near_labels, turned, drawn, scan, labels
             for n, (job, ct, deviation) in enumerate(outcomes):
                 self._progress(0.1 + 0.8 * n / len(kept), job.candidate.protocol.text)
-                entries.append(self._outcome(study, before, job, ct, deviation))
+                entries.append(self._outcome(study, before, job, ct, deviation, outcomes.go_on))
+                del ct  # while the next is waited for, there is one more already
+                give_back_memory()
         self._progress(0.92, "report")
         self._number = FIRST_SERIES + _SERIES_EACH * (len(kept) + 1)
         self._reports(study, before, where, entries)
@@ -301,7 +304,13 @@ class _Writer:
         return OutcomeJob(candidate, f"{self._sub}_{stem}", number, title)
 
     def _outcome(
-        self, study: Study, before: Before, job: OutcomeJob, ct: OutcomeCT, deviation: Deviation | None
+        self,
+        study: Study,
+        before: Before,
+        job: OutcomeJob,
+        ct: OutcomeCT,
+        deviation: Deviation | None,
+        go_on: Callable[[], None],
     ) -> OutcomeEntry:
         self._sums |= ct.sums
         if ct.mark is not None:
@@ -309,6 +318,7 @@ class _Writer:
         elif self._settings.mark:
             self._notes.append(f"{job.title}: no mark was burned in, since there is no room for it beside the body")
         labels = self._outcome_labels(study, before, job.candidate)
+        go_on()
         images = Images.derived(study, ct.series.uid, ct.series.sops, ct.series.number)
         after = measure_after(before, ct.near, labels)
         bundle = self._document.bundle

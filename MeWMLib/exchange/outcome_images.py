@@ -61,7 +61,7 @@ class OutcomeJob:
 
 
 class OutcomeImages:
-    """Writes the images of outcomes, of which one is ahead of what is asked for.
+    """Writes the images of outcomes, of which one is ahead of what is asked for, from `go_on` on.
 
     Args:
         folder, document: the plan.
@@ -89,7 +89,7 @@ class OutcomeImages:
         self._pool = ThreadPoolExecutor(2)
         self._left = deque(jobs)
         self._running: deque[tuple[OutcomeJob, Future[OutcomeCT], Future[Deviation | None]]] = deque()
-        self._begin()
+        self.go_on()
 
     def __enter__(self) -> OutcomeImages:
         return self
@@ -100,11 +100,14 @@ class OutcomeImages:
     def __iter__(self) -> Iterator[tuple[OutcomeJob, OutcomeCT, Deviation | None]]:
         """The jobs in their order, each as soon as its images are written."""
         while self._running:
-            self._begin()
-            job, ct, deviation = self._running.popleft()
-            yield job, ct.result(), deviation.result()
+            yield self._next()
 
-    def _begin(self) -> None:
+    def _next(self) -> tuple[OutcomeJob, OutcomeCT, Deviation | None]:
+        job, ct, deviation = self._running.popleft()
+        return job, ct.result(), deviation.result()
+
+    def go_on(self) -> None:
+        """Begin the next: as soon as what needs much memory of the one before is done."""
         if self._left:
             job = self._left.popleft()
             submit = self._pool.submit
