@@ -25,6 +25,8 @@ _NAMES = {
     "background": BACKGROUND,
     "tumor": TUMOUR,
 }
+#: Highest label of most files.
+_FEW = 9
 _WORDS = ("background", *(structure.name for structure in BY_LABEL.values()))
 _EXAMPLE = '--label-values "1=liver,2=tumour,3=liver,4=background"'
 #: Label of a value in the file, or of the name of a segment (in lower case).
@@ -102,6 +104,9 @@ def _values(array: NDArray[Any]) -> list[Any]:
     if array.dtype != np.uint8:
         found: list[Any] = np.unique(array).tolist()
         return found
+    highest = int(array.max(initial=0))
+    if highest <= _FEW:  # most files: found out by comparing, which is much faster than counting
+        return [value for value in range(highest + 1) if any((plane == value).any() for plane in array)]
     counts = np.zeros(256, np.int64)
     for plane in array:
         counts += np.bincount(plane.reshape(-1), minlength=256)

@@ -83,8 +83,12 @@ def long_text(text: str) -> str:
 
 
 def decimal(value: float) -> Any:
-    """A number as a decimal string (DS) of at most 16 characters, with all the digits that fit."""
-    return package("pydicom").valuerep.DSfloat(float(value), auto_format=True)
+    """A number as a decimal string (DS) of at most 16 characters, with all the digits that fit.
+
+    It is the number that is written, to the last digit: pydicom's own keeps in memory what its text rounds.
+    """
+    valuerep = package("pydicom").valuerep
+    return valuerep.DSfloat(valuerep.format_number_as_ds(float(value)))
 
 
 def decimals(values: Iterable[float]) -> list[Any]:

@@ -8,6 +8,7 @@ not; a list of usual classes lacks label maps and parametric maps.
 from __future__ import annotations
 
 import contextlib
+import socket
 import ssl
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -189,11 +190,12 @@ class Dimse:
                 built.setdefault(name, set()).update(syntaxes)
                 asked.append(self._net.build_context(name, list(syntaxes)))
         roles: list[Any] = [self._net.build_role(name, scp_role=True) for name in receives]
+        events: list[Any] = [*handlers, (self._net.evt.EVT_CONN_OPEN, _at_once)]
         tls = (ssl.create_default_context(), self._address.host) if self._address.kind == DIMSE_TLS else None
         try:
             link = entity.associate(
                 self._address.host, self._address.port, contexts=asked, ae_title=self._address.title,
-                ext_neg=roles, evt_handlers=list(handlers), tls_args=tls,
+                ext_neg=roles, evt_handlers=events, tls_args=tls,
             )  # fmt: skip
         except (OSError, ValueError) as error:
             raise PacsError(
@@ -220,6 +222,11 @@ class Dimse:
         finally:
             if link.is_established:
                 link.release()
+
+
+def _at_once(event: Any) -> None:
+    """Send what is written at once: else the end of each message waits for an answer, which waits 40 ms to be sent."""
+    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _classes(members: Sequence[Instance]) -> list[str]:

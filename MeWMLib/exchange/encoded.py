@@ -7,6 +7,7 @@ share becomes bytes once; what differs is put between them. Explicit little endi
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -66,6 +67,12 @@ def text_element(name: str, vr: str, text: str) -> bytes:
     return _tag(name) + vr.encode() + struct.pack("<H", len(value)) + value
 
 
+def number_element(name: str, vr: str, values: Sequence[int]) -> bytes:
+    """An element of whole numbers of 16 (US) or 32 bits (UL)."""
+    value = struct.pack(f"<{len(values)}{'H' if vr == 'US' else 'I'}", *values)
+    return _tag(name) + vr.encode() + struct.pack("<H", len(value)) + value
+
+
 def long_element(name: str, vr: str, length: int) -> bytes:
     """The head of an element with a length of 32 bits (OB, OW, OF, SQ); its value follows."""
     return _tag(name) + vr.encode() + b"\0\0" + struct.pack("<I", length)
@@ -100,6 +107,7 @@ class FileHead:
         return PREAMBLE + length + content
 
 
+@functools.cache
 def _tag(name: str) -> bytes:
     tag = int(package("pydicom").tag.Tag(name))
     return struct.pack("<HH", tag >> 16, tag & 0xFFFF)

@@ -30,10 +30,11 @@ from MeWMLib.core.sealed import FILES, sha256_of, write_sealed
 from MeWMLib.core.volume import LabelMap, Volume, require_same_geometry
 from MeWMLib.exchange import codes
 from MeWMLib.exchange import study as studies
-from MeWMLib.exchange.ct_series import Series, as_int16, write_scan, write_simulated
+from MeWMLib.exchange.ct_series import as_int16, write_scan
 from MeWMLib.exchange.deidentify import deidentified
-from MeWMLib.exchange.deviation import write_deviation
-from MeWMLib.exchange.mark import HiddenError, clear_of, mark_for, occupied_by
+from MeWMLib.exchange.deviation import Deviation, write_deviation
+from MeWMLib.exchange.images import Images
+from MeWMLib.exchange.mark import mark_for, occupied_by
 from MeWMLib.exchange.measurements import (
     After,
     Before,
@@ -44,16 +45,20 @@ from MeWMLib.exchange.measurements import (
     measure_before,
     part_of,
 )
+from MeWMLib.exchange.outcome_images import OutcomeCT, OutcomeImages, OutcomeJob
+from MeWMLib.exchange.pieces import give_back_memory
 from MeWMLib.exchange.planned_series import series_of_plan
 from MeWMLib.exchange.report_pdf import write_pdf
 from MeWMLib.exchange.report_sr import OutcomeEntry, SegmentReference, write_report
-from MeWMLib.exchange.segments import BINARY, Drawn, Segment, frame_name, write_segmentation
+from MeWMLib.exchange.segments import BINARY, Drawn, Segment, Written, write_segmentation
 from MeWMLib.exchange.study import FIRST_SERIES, REFERENCE, Study
 
 #: The list of what was written, with the checksum of each file and of itself.
 MANIFEST = "export.json"
 #: Names of the files: BIDS-like, behind "sub-NAME_".
 _BEFORE_CT, _BEFORE_SEG, _REPORT, _PDF = "desc-before_ct", "desc-before_dseg", "desc-plan_sr", "desc-plan_pdf"
+#: An outcome has so many numbers of series: CT, lesions, tissue, deviations.
+_SERIES_EACH = 10
 
 
 @dataclass(frozen=True)
@@ -183,14 +188,22 @@ class _Writer:
         drawn, _ = study.part_on_grid(near_labels.array, near_labels.geometry)
         grid = study.geometry.crop(start, (turned.shape[0], turned.shape[1], turned.shape[2]))
         scan, labels = Volume(turned, grid, near.phase), LabelMap(np.ascontiguousarray(drawn), grid)
-        before = measure_before(scan, labels, (k, j, i))
-        where = self._labels_before(study, labels, before)
-        del near, near_labels, turned, drawn, scan, labels
+        jobs = [self._job(n, one) for n, one in enumerate(kept)]
         entries = []
-        for n, candidate in enumerate(kept):
-            self._progress(0.1 + 0.8 * n / len(kept), candidate.protocol.text)
-            entries.append(self._outcome(study, before, candidate))
+        before = measure_before(scan, labels, (k, j, i))
+        where = self._labels_before(labels, before)
+        del near, near_labels, turned, drawn, scan, labels  # before anything is read ahead
+        give_back_memory()
+        with OutcomeImages(
+            self._folder, self._document, study, self._geometry, (k, j, i), self._room, self._stage, jobs
+        ) as outcomes:
+            for n, (job, ct, deviation) in enumerate(outcomes):
+                self._progress(0.1 + 0.8 * n / len(kept), job.candidate.protocol.text)
+                entries.append(self._outcome(study, before, job, ct, deviation, outcomes.go_on))
+                del ct  # while the next is waited for, there is one more already
+                give_back_memory()
         self._progress(0.92, "report")
+        self._number = FIRST_SERIES + _SERIES_EACH * (len(kept) + 1)
         self._reports(study, before, where, entries)
         return self._finish(study)
 
@@ -206,8 +219,7 @@ class _Writer:
         self._room = mark_for(occupied_by(whole)) if self._settings.mark else None
         if study.kind != REFERENCE:
             self._sums |= write_scan(self._path(_BEFORE_CT), study, whole, number)[1]
-        sops = [frame_name(study, n) for n in range(len(study.slices))]
-        self._images = studies.light_images(study, study.series, sops, number)
+        self._images = Images.of_scan(study, number)
         return study, cut(ct, part)
 
     def _candidates(self) -> list[Candidate]:
@@ -241,70 +253,90 @@ class _Writer:
     def _path(self, name: str) -> Path:
         return self._stage / f"{self._sub}_{name}"
 
-    def _labels_before(self, study: Study, labels: LabelMap, before: Before) -> dict[int, SegmentReference]:
+    def _labels_before(self, labels: LabelMap, before: Before) -> dict[int, SegmentReference]:
         used = self._document.labels.source
         bundle = self._document.bundle
         drawn = Drawn("AUTOMATIC", bundle.name, bundle.sha256) if used == "assistant" else Drawn("MANUAL")
+        outlines = Outlines(labels.array > 0, before.part, before.components, before.start)
         return self._lesion_segments(
-            study, self._images, study.series, Outlines(labels.array > 0, before.part, before.components, before.start),
-            drawn, _BEFORE_SEG, "Liver and lesions before treatment",
+            self._images, outlines, drawn, f"{self._sub}_{_BEFORE_SEG}", self._next(),
+            "Liver and lesions before treatment",
         )  # fmt: skip
 
     def _lesion_segments(
-        self,
-        study: Study,
-        images: list[Any],
-        series: str,
-        outlines: Outlines,
-        drawn: Drawn,
-        name: str,
-        title: str,
+        self, images: Images, outlines: Outlines, drawn: Drawn, name: str, number: int, title: str
     ) -> dict[int, SegmentReference]:
         """Write liver and lesions; returns where each lesion is."""
         lesions = outlines.lesions
         numbers = range(1, int(lesions.max(initial=0)) + 1)
-        liver_start = tuple(one.start for one in outlines.part)
-        segments = [Segment("Liver", codes.LIVER, outlines.liver, liver_start)]
+        k, j, i = (one.start for one in outlines.part)
+        segments = [Segment("Liver", codes.LIVER, outlines.liver, (k, j, i))]
         for n in numbers:
             self._tracking.setdefault(n, (f"lesion {n}", str(package("highdicom").UID())))
             label = f"Tumour {n}"
             segments.append(Segment(label, codes.TUMOUR, lesions == n, outlines.start, self._tracking[n]))
         if not any(one.mask.any() for one in segments):
             return {}
-        path = self._path(f"{name}.dcm")
-        sop_class, sop, shown = write_segmentation(
-            path, study, images, segments, number=self._next(), title=title, drawn=drawn, kind=self._settings.kind
-        )
-        self._evidence.append(package("pydicom").dcmread(path, stop_before_pixels=True))
+        written = self._segmentation(name, images, segments, number, title, drawn)
+        self._evidence.append(written.data)
+        sop_class, sop = str(written.data.SOPClassUID), str(written.data.SOPInstanceUID)
         return {
-            n: SegmentReference(sop_class, sop, shown.index(f"Tumour {n}") + 1, series)
+            n: SegmentReference(sop_class, sop, written.shown.index(f"Tumour {n}") + 1, images.series)
             for n in numbers
-            if f"Tumour {n}" in shown
+            if f"Tumour {n}" in written.shown
         }
 
-    def _outcome(self, study: Study, before: Before, candidate: Candidate) -> OutcomeEntry:
+    def _segmentation(
+        self, name: str, images: Images, segments: list[Segment], number: int, title: str, drawn: Drawn
+    ) -> Written:
+        written = write_segmentation(
+            self._stage / f"{name}.dcm", images, segments,
+            number=number, title=title, drawn=drawn, kind=self._settings.kind,
+        )  # fmt: skip
+        self._sums[f"{name}.dcm"] = written.sha256
+        return written
+
+    def _job(self, place: int, candidate: Candidate) -> OutcomeJob:
         mine = candidate.rank == 0
         stem = "desc-simulatedmine" if mine else f"desc-simulated{candidate.rank:02d}"
         title = f"{'own protocol' if mine else f'rank {candidate.rank}'}: {candidate.protocol.text}"
-        labels = self._outcome_labels(study, before, candidate)
-        series, near = self._outcome_ct(study, before, candidate, f"{stem}_ct", title)
-        images = studies.light_images(study, series.uid, series.sops, series.number)
-        after = measure_after(before, near, labels)
+        number = FIRST_SERIES + _SERIES_EACH * (place + 1)
+        return OutcomeJob(candidate, f"{self._sub}_{stem}", number, title)
+
+    def _outcome(
+        self,
+        study: Study,
+        before: Before,
+        job: OutcomeJob,
+        ct: OutcomeCT,
+        deviation: Deviation | None,
+        go_on: Callable[[], None],
+    ) -> OutcomeEntry:
+        self._sums |= ct.sums
+        if ct.mark is not None:
+            self._marks[f"{job.name}_ct"] = ct.mark.to_json()
+        elif self._settings.mark:
+            self._notes.append(f"{job.title}: no mark was burned in, since there is no room for it beside the body")
+        labels = self._outcome_labels(study, before, job.candidate)
+        go_on()
+        images = Images.derived(study, ct.series.uid, ct.series.sops, ct.series.number)
+        after = measure_after(before, ct.near, labels)
         bundle = self._document.bundle
         drawn = Drawn("AUTOMATIC", bundle.name, bundle.sha256)
+        outlines = Outlines(labels.array > 0, before.part, after.lesion_map, after.start)
         where = self._lesion_segments(
-            study, images, series.uid, Outlines(labels.array > 0, before.part, after.lesion_map, after.start),
-            drawn, f"{stem}_dseg", f"SIMULATED {title}",
-        )  # fmt: skip
-        self._tissue(study, images, after, drawn, stem, title)
-        found = self._folder.read_deviation(candidate)
-        if found is not None:
-            grid, planes = found
-            require_same_geometry(self._geometry, grid, "The deviation map is not on the grid of the CT")
-            shown = study.planes_on_grid(planes, grid)
-            write_deviation(self._path(f"{stem}_sd.dcm"), study, images, shown, self._next(), title)
-        self._evidence.append(images[0])
-        return OutcomeEntry(candidate, after, where, title)
+            images, outlines, drawn, f"{job.name}_dseg", job.number + 1, f"SIMULATED {job.title}"
+        )
+        self._tissue(images, after, drawn, job)
+        if deviation is not None:
+            if deviation.slices:
+                name = f"{job.name}_sd.dcm"
+                self._sums[name] = write_deviation(
+                    self._stage / name, images, deviation, job.number + 3, job.title
+                )  # fmt: skip
+            deviation.drop()
+        self._evidence += images.light([0])
+        return OutcomeEntry(job.candidate, after, where, job.title)
 
     def _outcome_labels(self, study: Study, before: Before, candidate: Candidate) -> LabelMap:
         """The part of the labels of an outcome that is measured."""
@@ -312,41 +344,7 @@ class _Writer:
         require_same_geometry(self._geometry, labels.geometry, "The simulated CT is not on the grid of the CT")
         return cut_labels(LabelMap(study.on_grid(labels.array, labels.geometry), study.geometry), before.part)
 
-    def _outcome_ct(
-        self, study: Study, before: Before, candidate: Candidate, name: str, title: str
-    ) -> tuple[Series, Volume]:
-        """Write the simulated CT of an outcome; also the part of it that is measured."""
-        ct = self._folder.open_ct(self._document, candidate)
-        require_same_geometry(self._geometry, ct.geometry, "The simulated CT is not on the grid of the CT")
-        assert ct.simulated is not None  # `open_ct` sees to it
-        what = f"the simulated CT of {candidate.protocol.text}"
-        near = np.empty(tuple(one.stop - one.start for one in before.part), np.int16)
-        (first, last), rows, columns = (before.part[0].start, before.part[0].stop), *before.part[1:]
-
-        def planes() -> Iterator[tuple[int, Any]]:
-            for n, plane in study.planes_on_grid(ct.slices(), ct.geometry):
-                whole = as_int16(plane, what)
-                if first <= n < last:
-                    near[n - first] = whole[rows, columns]
-                yield n, whole
-
-        number, path = self._next(), self._path(name)
-        mark = self._room if self._settings.mark else None
-        try:
-            series, sums = write_simulated(path, study, clear_of(mark, planes()), number, title, ct.simulated, mark)
-        except HiddenError:  # what is air in the scan is none here
-            shutil.rmtree(path)
-            mark = mark_for(occupied_by(plane for _, plane in planes()))
-            series, sums = write_simulated(path, study, planes(), number, title, ct.simulated, mark)
-        self._sums |= sums
-        if mark is not None:
-            self._marks[f"{self._sub}_{name}"] = mark.to_json()
-        elif self._settings.mark:
-            self._notes.append(f"{title}: no mark was burned in, since there is no room for it beside the body")
-        grid = study.geometry.crop((first, rows.start, columns.start), (near.shape[0], near.shape[1], near.shape[2]))
-        return series, Volume(near, grid, ct.phase)
-
-    def _tissue(self, study: Study, images: list[Any], after: After, drawn: Drawn, stem: str, title: str) -> None:
+    def _tissue(self, images: Images, after: After, drawn: Drawn, job: OutcomeJob) -> None:
         """What the simulated tumour consists of, in an object of its own: the segments above are those of the plan."""
         tissue = after.tissue
         segments = [
@@ -355,10 +353,8 @@ class _Writer:
             Segment("Lipiodol deposit", codes.LIPIODOL, tissue.lipiodol, after.start),
         ]
         if any(one.mask.any() for one in segments):
-            write_segmentation(
-                self._path(f"{stem}_tissue_dseg.dcm"), study, images, segments, number=self._next(),
-                title=f"SIMULATED tissue {title}", drawn=drawn, kind=self._settings.kind,
-            )  # fmt: skip
+            title = f"SIMULATED tissue {job.title}"
+            self._segmentation(f"{job.name}_tissue_dseg", images, segments, job.number + 2, title, drawn)
 
     def _reports(
         self, study: Study, before: Before, where: dict[int, SegmentReference], entries: list[OutcomeEntry]

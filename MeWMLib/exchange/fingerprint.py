@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import MeWMLib
@@ -30,19 +30,21 @@ _POSITION = "ImagePositionPatient"
 _BYTES = ("PixelData", "FloatPixelData", "EncapsulatedDocument")
 
 
-def fingerprint(data: Any, pixels: Iterable[Any] = ()) -> str:
+#: Position of a frame and number of its segment, as far as its own groups tell (None, "").
+Told = tuple[Sequence[Any] | None, int | str]
+
+
+def fingerprint(data: Any, pixels: Iterable[Any] = (), frames: Iterable[Told] | None = None) -> str:
     """SHA-256 in hex of what a dataset shows.
 
     Args:
         data: the dataset.
         pixels: its pixels, a piece after the other, where it does not hold them itself.
+        frames: what is told of each of its frames, where it does not hold them itself.
     """
     digest = hashlib.sha256(_grid(data))
-    for frame in data.get("PerFrameFunctionalGroupsSequence") or ():
-        place = frame.get("PlanePositionSequence")
-        shown = frame.get("SegmentIdentificationSequence")
-        segment = shown[0].ReferencedSegmentNumber if shown else ""
-        digest.update(f"{_plain(place[0].ImagePositionPatient) if place else ''}:{segment};".encode())
+    for place, segment in _frames(data) if frames is None else frames:
+        digest.update(f"{_plain(place) if place is not None else ''}:{segment};".encode())
     if data.get("Modality") == "SR":
         items = [item.to_json_dict() for item in data.ContentSequence]
         digest.update(json.dumps(items, sort_keys=True).encode())
@@ -52,6 +54,15 @@ def fingerprint(data: Any, pixels: Iterable[Any] = ()) -> str:
     for piece in pixels:
         digest.update(piece)
     return digest.hexdigest()
+
+
+def _frames(data: Any) -> Iterator[Told]:
+    for frame in data.get("PerFrameFunctionalGroupsSequence") or ():
+        place, shown = frame.get("PlanePositionSequence"), frame.get("SegmentIdentificationSequence")
+        yield (
+            list(place[0].ImagePositionPatient) if place else None,
+            int(shown[0].ReferencedSegmentNumber) if shown else "",
+        )
 
 
 class SliceFingerprint:
@@ -94,15 +105,15 @@ def _number(text: str) -> bool:
     return True
 
 
-def sign(data: Any, said: str = "", pixels: Iterable[Any] = ()) -> None:
+def sign(data: Any, said: str = "", pixels: Iterable[Any] = (), frames: Iterable[Told] | None = None) -> None:
     """Name MeWM as the equipment that made an object, with its fingerprint; other equipment stays.
 
     Args:
         data: complete but for this.
         said: how it was made; begins the description.
-        pixels: as for `fingerprint`.
+        pixels, frames: as for `fingerprint`.
     """
-    item = equipment(said, fingerprint(data, pixels))
+    item = equipment(said, fingerprint(data, pixels, frames))
     data.ContributingEquipmentSequence = [*(data.get("ContributingEquipmentSequence") or ()), item]
 
 

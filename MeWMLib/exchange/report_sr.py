@@ -19,9 +19,9 @@ from MeWMLib.core.plan import Candidate
 from MeWMLib.core.plan_document import PlanDocument
 from MeWMLib.exchange import codes
 from MeWMLib.exchange.attributes import short_text
-from MeWMLib.exchange.fingerprint import MANUFACTURER
+from MeWMLib.exchange.fingerprint import MANUFACTURER, sign
 from MeWMLib.exchange.measurements import After, Before
-from MeWMLib.exchange.segments import concept, finish
+from MeWMLib.exchange.segments import complete, concept
 from MeWMLib.exchange.study import Study
 from MeWMLib.perception.response import SizeResponse
 from MeWMLib.perception.response_lesions import MeasuredLesion
@@ -106,7 +106,8 @@ def write_report(
             sop_instance_uid=hd.UID(), instance_number=1, manufacturer=MANUFACTURER, is_complete=True,
             series_description=short_text(f"SIMULATED {_TITLE}"), record_evidence=False,
         )  # fmt: skip
-    finish(made, study)
+    complete(made, study)
+    sign(made)
     made.save_as(path)
 
 

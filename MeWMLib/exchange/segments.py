@@ -9,7 +9,7 @@ tracking UID in all objects of an export, so that it is known again after treatm
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,10 @@ import MeWMLib
 from MeWMLib.core.dicom.packages import package
 from MeWMLib.core.structures import LIVER_STRUCTURE, TUMOUR_STRUCTURE
 from MeWMLib.exchange import codes
-from MeWMLib.exchange.attributes import DEIDENTIFIED, reference, short_text
-from MeWMLib.exchange.fingerprint import MANUFACTURER, sign
-from MeWMLib.exchange.frames import Packed, frames_of
+from MeWMLib.exchange.attributes import DEIDENTIFIED, short_text
+from MeWMLib.exchange.fingerprint import MANUFACTURER
+from MeWMLib.exchange.frames import Frame, MultiFrame, Packed, Pixels, few
+from MeWMLib.exchange.images import Images
 from MeWMLib.exchange.study import Study
 
 BINARY, LABELMAP = "BINARY", "LABELMAP"
@@ -61,10 +62,10 @@ class Segment:
     tracking: tuple[str, str] | None = None
 
     @property
-    def slices(self) -> tuple[int, int]:
-        """The first slice that shows it, and the one behind the last."""
-        found = np.flatnonzero(self.mask.any(axis=(1, 2))) + self.start[0]
-        return int(found[0]), int(found[-1]) + 1
+    def slices(self) -> list[int]:
+        """Numbers of the slices that show it."""
+        found: list[int] = (np.flatnonzero(self.mask.any(axis=(1, 2))) + self.start[0]).tolist()
+        return found
 
 
 @dataclass(frozen=True)
@@ -76,68 +77,81 @@ class Drawn:
     sha256: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class Written:
+    """A segmentation that was written.
+
+    Attributes:
+        data: what identifies it, without frames that mean anything.
+        shown: labels of its segments in the order of their numbers.
+        sha256: of its file.
+    """
+
+    data: Any
+    shown: tuple[str, ...]
+    sha256: str
+
+
 def write_segmentation(
     path: Path,
-    study: Study,
-    images: Sequence[Any],
+    images: Images,
     segments: Sequence[Segment],
     *,
     number: int,
     title: str,
     drawn: Drawn,
     kind: str = BINARY,
-) -> tuple[str, str, tuple[str, ...]]:
+) -> Written:
     """Write a DICOM SEG; segments without a voxel are left out, since no frame could show them.
 
     Args:
         path: the file.
-        study: its patient, study and grid.
-        images: the slices that it was drawn on, from `study.light_images`.
+        images: the slices that it was drawn on.
         segments: on the grid of the study.
         number: SeriesNumber.
         title: description of the series.
         drawn: by whom.
         kind: `BINARY` or `LABELMAP`, in which the later of two overlapping segments wins.
-
-    Returns:
-        Its SOP class, its SOPInstanceUID, and the labels of its segments in the order of their numbers.
     """
     hd = package("highdicom")
     shown = [one for one in segments if one.mask.any()]
     described = [_description(n, one, drawn) for n, one in enumerate(shown, start=1)]
+    numbers = [one.slices for one in shown]
+    included = sorted({n for one in numbers for n in one})
+    part = few(included)
     # a voxel for each slice says which frames there are; those without a segment are not written
-    first, last = min(one.slices[0] for one in shown), max(one.slices[1] for one in shown)
-    there = np.zeros((last - first, 1, 1, len(shown)), np.uint8)
-    for n, one in enumerate(shown):
-        found = np.flatnonzero(one.mask.any(axis=(1, 2))) + one.start[0]
-        there[found - first, 0, 0, n] = 1
-    if kind == LABELMAP:
-        there = np.asarray(there.any(axis=-1), np.uint8)
+    there = np.isin(part, included).astype(np.uint8)[:, None, None]
+    if kind == BINARY:
+        there = np.repeat(there[..., None], len(shown), axis=-1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # names and dates of the study that are not quite what the standard asks for
         seg = hd.seg.Segmentation(
-            list(images[first:last]), there, kind, described, hd.UID(), number, hd.UID(), 1,
+            images.light(part), there, kind, described, hd.UID(), number, hd.UID(), 1,
             MANUFACTURER, MODEL_OF_SEGMENTS, MeWMLib.__version__, "0",
             content_label="MEWM", content_description=short_text(title), series_description=short_text(title),
         )  # fmt: skip
-    seg.Rows, seg.Columns = study.geometry.shape[1:]
-    seg.PixelData = _pixels(seg, images, shown, study.geometry.shape[1:], kind)
-    finish(seg, study, f"Drawn by bundle {drawn.bundle}, sha256 {drawn.sha256}" if drawn.sha256 else "")
-    seg.save_as(path)
-    return str(seg.SOPClassUID), str(seg.SOPInstanceUID), tuple(one.label for one in shown)
+    shape = images.study.geometry.shape[1:]
+    seg.Rows, seg.Columns = shape
+    del seg.PixelData
+    complete(seg, images.study)
+    whole = MultiFrame(seg, images, numbers if kind == BINARY else [included], kind == BINARY)
+    pixels = _pixels(whole.frames, shown, shape, kind)
+    said = f"Drawn by bundle {drawn.bundle}, sha256 {drawn.sha256}" if drawn.sha256 else ""
+    sums = whole.write(path, said, Pixels("PixelData", "OB", len(pixels), lambda: [pixels]))
+    return Written(seg, tuple(one.label for one in shown), sums)
 
 
-def _pixels(seg: Any, images: Sequence[Any], shown: Sequence[Segment], shape: tuple[int, int], kind: str) -> bytes:
-    """Pixels of the frames that an object lists, in their order."""
+def _pixels(frames: Sequence[Frame], shown: Sequence[Segment], shape: tuple[int, int], kind: str) -> bytes:
+    """Pixels of frames, in their order."""
     plane = np.zeros(shape, np.uint8)
     packed = Packed()
-    for n, number in frames_of(seg, images):
+    for frame in frames:
         plane[...] = 0
         for place, one in enumerate(shown, start=1):
             k, j, i = one.start
-            if number in (None, place) and 0 <= n - k < len(one.mask):
-                part = one.mask[n - k]
-                plane[j : j + part.shape[0], i : i + part.shape[1]][part] = place if number is None else 1
+            if frame.segment in (None, place) and 0 <= frame.slice - k < len(one.mask):
+                part = one.mask[frame.slice - k]
+                plane[j : j + part.shape[0], i : i + part.shape[1]][part] = place if frame.segment is None else 1
         packed.add(plane, bits=kind == BINARY)
     return packed.whole()
 
@@ -163,11 +177,11 @@ def concept(code: codes.Code) -> Any:
     return package("highdicom").sr.CodedConcept(code.value, code.scheme, code.meaning)
 
 
-def finish(data: Any, study: Study, said: str = "", pixels: Iterable[Any] = ()) -> None:
-    """What every object of highdicom needs before it is written: a preamble, and references to frames.
+def complete(data: Any, study: Study) -> None:
+    """What every object of highdicom needs before it is signed and written.
 
     A dataset that was made in memory has no preamble, and goes out without one by DICOMweb; the PACS stores it and
-    cannot read it back. References to the slices of an enhanced CT are to frames of its file.
+    cannot read it back.
     """
     data.preamble = b"\0" * 128
     data.SpecificCharacterSet = "ISO_IR 192"  # without it a name is written in Latin-1 that nobody declares
@@ -178,38 +192,3 @@ def finish(data: Any, study: Study, said: str = "", pixels: Iterable[Any] = ()) 
     for name in DEIDENTIFIED:
         if name in study.header:
             data[name] = study.header[name]
-    frames = {frame_name(study, n): n for n, one in enumerate(study.slices) if one.frame is not None}
-    if frames:
-        _point_at_frames(data, study, frames)
-    sign(data, said, pixels)
-
-
-def frame_name(study: Study, n: int) -> str:
-    """A SOPInstanceUID that stands for slice n while an object is built: its file's, or one of its own for a frame."""
-    one = study.slices[n]
-    if one.frame is None:
-        return one.sop
-    uid: str = package("pydicom").uid.generate_uid(entropy_srcs=[one.sop, str(one.frame)])
-    return uid
-
-
-def _point_at_frames(data: Any, study: Study, frames: Mapping[str, int]) -> None:
-    """Replace references to stand-ins by those to frames of the file."""
-    for element in data:
-        if element.VR != "SQ":
-            continue
-        kept, seen = [], set()
-        for item in element.value:
-            sop = str(item.get("ReferencedSOPInstanceUID", ""))
-            if sop not in frames:
-                _point_at_frames(item, study, frames)
-                kept.append(item)
-                continue
-            one = study.slices[frames[sop]]
-            whole = element.keyword == "ReferencedInstanceSequence" or element.keyword == "ReferencedSOPSequence"
-            if whole and one.sop in seen:
-                continue  # a list of instances names a file once
-            seen.add(one.sop)
-            item.update(reference(one.sop_class, one.sop, None if whole else one.frame))
-            kept.append(item)
-        element.value = package("pydicom").Sequence(kept)

@@ -241,38 +241,3 @@ def _require_same_scan(study: Study, slices: Sequence[SliceRecord], ct: Volume, 
             given=f"{folder}: {100 * share:.2g} % of the voxels differ, by up to {worst:.0f} HU",
             remedy="Name the series of the plan with --reference and --series",
         )
-
-
-def light_images(study: Study, series: str, sops: Sequence[str], series_number: int = 1) -> list[Any]:
-    """Datasets without pixels of classic slices, as highdicom wants the images that something refers to.
-
-    They have one pixel each: what highdicom makes of them is filled with frames of the right size (`frames`).
-
-    Args:
-        study: whose patient, study and grid they have.
-        series: their series.
-        sops: a SOPInstanceUID for each slice.
-        series_number: of the series.
-    """
-    pydicom = package("pydicom")
-    shared = pydicom.Dataset()
-    shared.update(study.header)
-    shared.SOPClassUID, shared.Modality = CT_CLASS, "CT"
-    shared.SeriesInstanceUID, shared.SeriesNumber = series, series_number
-    shared.PositionReferenceIndicator = study.acquired.get("PositionReferenceIndicator", "")
-    shared.ImageOrientationPatient = list(study.orientation)
-    shared.PixelSpacing, shared.SliceThickness = list(study.spacing), decimals([study.step_mm])[0]
-    shared.Rows = shared.Columns = 1
-    shared.BitsAllocated = shared.BitsStored = 16
-    shared.HighBit, shared.PixelRepresentation, shared.SamplesPerPixel = 15, 1, 1
-    shared.PhotometricInterpretation = "MONOCHROME2"
-    meta = pydicom.dataset.FileMetaDataset()
-    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    images = []
-    for n, (one, sop) in enumerate(zip(study.slices, sops, strict=True), start=1):
-        data = pydicom.Dataset()
-        data.update(shared)
-        data.SOPInstanceUID, data.InstanceNumber, data.ImagePositionPatient = sop, n, list(one.position)
-        data.file_meta = meta
-        images.append(data)
-    return images

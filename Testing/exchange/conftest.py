@@ -42,9 +42,14 @@ Maker = Callable[..., Planned]
 
 
 @pytest.fixture(scope="session")
-def make_plan() -> Maker:
+def folders() -> ModuleType:
+    """Makes folders of plans."""
+    return _plan_folders()
+
+
+@pytest.fixture(scope="session")
+def make_plan(folders: ModuleType) -> Maker:
     """Write a plan of a scan that lies as DICOM: a function of its folder or file, its labels and a new folder."""
-    folders = _plan_folders()
 
     def make(dicom: Path, labels: np.ndarray, folder: Path, *, series: str | None = None, keep: int = 1) -> Planned:
         ct = read_volume(dicom, series)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -252,7 +253,11 @@ def dimse(
         yield "127.0.0.1", port
         yield from sent(event)
 
+    def at_once(event: Any) -> None:
+        event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
     handlers = [(evt.EVT_C_MOVE, moved), (evt.EVT_C_STORE, stored), (evt.EVT_C_FIND, found), (evt.EVT_C_GET, sent)]
+    handlers.append((evt.EVT_CONN_OPEN, at_once))
     server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
     try:
         yield f"{title}@127.0.0.1:{server.server_address[1]}"

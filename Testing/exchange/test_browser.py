@@ -13,11 +13,15 @@ import subprocess
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pydicom
 import pytest
 
 from MeWMLib.core.io import read_labels
+from MeWMLib.core.volume import Geometry, Volume
+from MeWMLib.exchange.export import ExportSettings, export_plan
 
 VIEWER = Path(__file__).with_name("viewer")
 PACKAGES = Path(os.environ.get("MEWM_VIEWER_PACKAGES", VIEWER / "node_modules"))
@@ -86,26 +90,59 @@ def picture_of(page, tmp_path, ct, seg, n, shape, name):
     return np.asarray(Image.open(shot).convert("RGB")).astype(int), title
 
 
+def position_of(path):
+    """Where the first voxel of a file lies, RAS mm."""
+    position = pydicom.dcmread(path, stop_before_pixels=True).ImagePositionPatient
+    return np.array(position, float) * (-1, -1, 1)
+
+
+@pytest.fixture(scope="module")
+def oblique(trunk, phantom, make_plan, tmp_path_factory):
+    """A plan and its export into the study of a scan that is turned about its axis, and runs downwards."""
+    t = np.deg2rad(20)
+    root = tmp_path_factory.mktemp("oblique")
+
+    def turn(data, n):
+        data.ImageOrientationPatient = [-np.cos(t), -np.sin(t), 0.0, -np.sin(t), np.cos(t), 0.0]
+
+    hu, labels = trunk
+    dicom = phantom.Series(hu, change=turn).write(root / "scan")
+    plan = make_plan(dicom, labels[::-1], root / "plan")
+    assert plan.ct.geometry.affine[2, 2] < 0 and plan.ct.geometry.affine[0, 1] > 1
+    return plan, export_plan(plan.plan, root / "out", ExportSettings(reference=dicom))
+
+
+@pytest.fixture(scope="module")
+def left_handed(trunk, folders, tmp_path_factory):
+    """A plan whose slices are numbered against their normal, as no reader of DICOM does it, and its made-up study."""
+    root = tmp_path_factory.mktemp("left_handed")
+    hu, labels = trunk
+    grid = Geometry(hu.shape, folders.oblique(folders.AXIAL * (1, 1, -1, 1)))
+    assert np.linalg.det(grid.affine[:3, :3]) < 0
+    plan = folders.write_plan_folder(root / "plan", hu, labels, grid, keep=1)
+    done = export_plan(plan, root / "out", ExportSettings())
+    scan = next(done.folder.glob("*before_ct"))
+    return SimpleNamespace(plan=plan, dicom=scan, ct=Volume(hu, grid), labels=labels), done
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("outcome", ["before", "simulated02"])
-def test_segments_lie_where_they_belong(page, planned, exported, tmp_path, outcome):
-    if outcome == "before":
+@pytest.mark.parametrize("case", ["before", "simulated02", "oblique", "left_handed"])
+def test_segments_lie_where_they_belong(page, planned, exported, tmp_path, request, case):
+    if case in ("oblique", "left_handed"):
+        planned, exported = request.getfixturevalue(case)
+    if case == "simulated02":
+        ct = next(exported.folder.glob(f"*{case}_ct"))
+        seg = next(exported.folder.glob(f"*{case}_dseg.dcm"))
+        labels = read_labels(planned.plan / "simulated_02.seg.nrrd", planned.ct.geometry).array
+    else:
         ct, seg = planned.dicom, next(exported.folder.glob("*desc-before_dseg.dcm"))
         labels = planned.labels
-    else:
-        ct = next(exported.folder.glob(f"*{outcome}_ct"))
-        seg = next(exported.folder.glob(f"*{outcome}_dseg.dcm"))
-        labels = read_labels(planned.plan / "simulated_02.seg.nrrd", planned.ct.geometry).array
     n = int(np.argmax((labels == 2).sum(axis=(1, 2))))
-    # the files of the scan lie in another order than the slices of the plan
-    if outcome == "before":
-        import pydicom
-
-        places = [float(pydicom.dcmread(p).ImagePositionPatient[2]) for p in sorted(ct.iterdir())]
-        shown = int(np.argsort(np.argsort(places))[n]) if places == sorted(places) else int(np.argsort(places)[n])
-    else:
-        shown = n
-    picture, title = picture_of(page, tmp_path, ct, seg, shown, labels.shape[1:], outcome)
+    # the file that lies where this slice of the plan does: the two are in another order
+    kji = [planned.ct.geometry.to_kji(position_of(path)) for path in sorted(ct.iterdir())]
+    shown = int(np.argmin(np.abs(np.array(kji)[:, 0] - n)))
+    assert np.allclose(kji[shown], (n, 0, 0), atol=1e-3)
+    picture, title = picture_of(page, tmp_path, ct, seg, shown, labels.shape[1:], case)
     assert title == "shown: Liver, Tumour 1"
     middle = picture[SCALE // 2 :: SCALE, SCALE // 2 :: SCALE][: labels.shape[1], : labels.shape[2]]
     red, green, blue = np.moveaxis(middle, -1, 0)

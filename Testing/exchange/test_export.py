@@ -26,8 +26,8 @@ from MeWMLib.core.io import read_labels, read_volume, write_volume
 from MeWMLib.core.plan_folder import PlanFolder
 from MeWMLib.core.records import to_plain
 from MeWMLib.core.volume import Provenance, Volume
-from MeWMLib.exchange import export as exporting
 from MeWMLib.exchange.attributes import copied, short_text
+from MeWMLib.exchange.ct_series import as_int16
 from MeWMLib.exchange.export import MANIFEST, ExportSettings, export_plan, subject_of
 
 
@@ -364,8 +364,8 @@ def test_values_beyond_16_bits_are_refused_and_nothing_is_left(planned, tmp_path
         export_plan(tmp_path / "plan", tmp_path / "out", ExportSettings())
     assert [p.name for p in tmp_path.iterdir()] == ["plan"]
     with pytest.raises(OutcomeError, match="16 bits"):
-        exporting.as_int16(high + 20000, "the CT")
-    assert exporting.as_int16(np.array([[[1.5, 2.4]]], np.float32), "x").tolist() == [[[2, 2]]]
+        as_int16(high + 20000, "the CT")
+    assert as_int16(np.array([[[1.5, 2.4]]], np.float32), "x").tolist() == [[[2, 2]]]
 
 
 def test_a_folder_with_something_in_it_is_not_written_over(planned, tmp_path):
@@ -376,12 +376,22 @@ def test_a_folder_with_something_in_it_is_not_written_over(planned, tmp_path):
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
 
-@pytest.mark.parametrize("step", ["write_simulated", "write_segmentation", "write_report", "write_sealed"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "outcome_images.write_simulated",
+        "outcome_images.Deviation",
+        "export.write_segmentation",
+        "export.write_deviation",
+        "export.write_report",
+        "export.write_sealed",
+    ],
+)
 def test_nothing_half_written_is_left(planned, tmp_path, monkeypatch, step):
     def full(*args, **more):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(exporting, step, full)
+    monkeypatch.setattr(f"MeWMLib.exchange.{step}", full)
     with pytest.raises(OutputError, match="disk is full"):
         export_plan(planned.plan, tmp_path / "out", ExportSettings(reference=planned.dicom))
     assert list(tmp_path.iterdir()) == []

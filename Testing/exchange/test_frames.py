@@ -10,21 +10,45 @@ import numpy as np
 import pydicom
 import pytest
 
+from MeWMLib.core.sealed import sha256_of
 from MeWMLib.core.volume import Geometry, Volume
 from MeWMLib.exchange import codes
+from MeWMLib.exchange.deviation import Deviation, _mapping, write_deviation
 from MeWMLib.exchange.encoded import FileHead, Template, encoded, sequence, text_element
+from MeWMLib.exchange.fingerprint import fingerprint, signed_with
+from MeWMLib.exchange.images import Images
 from MeWMLib.exchange.pieces import Pieces
 from MeWMLib.exchange.segments import Drawn, Segment, _description, write_segmentation
-from MeWMLib.exchange.study import light_images, synthetic
+from MeWMLib.exchange.study import synthetic
 
 #: Frames of 7 x 5 pixels end in the middle of a byte.
 SHAPE = (6, 7, 5)
 
 
+AXIAL = np.array([[-2.0, 0, 0, 10], [0, -3.0, 0, 20], [0, 0, 4.0, -30], [0, 0, 0, 1]])
+
+
+def study_on(affine):
+    return synthetic(Volume(np.zeros(SHAPE, np.int16), Geometry(SHAPE, affine)), "test")
+
+
 @pytest.fixture
 def study():
-    grid = Geometry(SHAPE, np.array([[-2.0, 0, 0, 10], [0, -3.0, 0, 20], [0, 0, 4.0, -30], [0, 0, 0, 1]]))
-    return synthetic(Volume(np.zeros(SHAPE, np.int16), grid), "test")
+    return study_on(AXIAL)
+
+
+def grid_of(name):
+    """Right-handed, left-handed (its slices are numbered against their normal), and turned by odd angles."""
+    if name == "left-handed":
+        return AXIAL * (1, 1, -1, 1)
+    if name == "oblique":
+        a, b = np.deg2rad((17, 11))
+        z = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
+        x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
+        turned = AXIAL.copy()
+        turned[:3, :3] = z @ x @ AXIAL[:3, :3]
+        return turned
+    return AXIAL
 
 
 def segments():
@@ -40,13 +64,29 @@ def one_voxel():
     return [Segment("Necrosis", codes.NECROSIS, np.ones((1, 1, 1), bool), (2, 3, 1))]
 
 
-@pytest.mark.parametrize("made", [segments(), one_voxel()], ids=["two", "one"])
+def in_slices(*slices):
+    """One segment in some slices: whether they follow one another at one distance is said of the object."""
+    mask = np.zeros((6, 2, 2), bool)
+    mask[list(slices)] = True
+    return [Segment("Necrosis", codes.NECROSIS, mask, (0, 3, 1))]
+
+
+MADE = {
+    "two": segments(), "one": one_voxel(), "pair": in_slices(2, 3), "all": in_slices(*range(6)),
+    "every second": in_slices(1, 3, 5), "a gap": in_slices(0, 1, 4, 5), "a late gap": in_slices(0, 1, 2, 4),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("made", MADE.values(), ids=list(MADE))
 @pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
-def test_a_segmentation_is_that_of_highdicom(study, tmp_path, kind, made):
-    sops = [str(hd.UID()) for _ in range(SHAPE[0])]
-    images = light_images(study, study.series, sops)
+@pytest.mark.parametrize("grid", ["axial", "left-handed", "oblique"])
+def test_a_segmentation_is_that_of_highdicom(tmp_path, kind, made, grid):
+    study = study_on(grid_of(grid))
+    lent = Images.derived(study, study.series, [str(hd.UID()) for _ in range(SHAPE[0])], 1)
+    images = lent.light(range(SHAPE[0]))
     drawn = Drawn("AUTOMATIC", "bundle", "ab" * 32)
-    write_segmentation(tmp_path / "s.dcm", study, images, made, number=3, title="t", drawn=drawn, kind=kind)
+    sha256 = write_segmentation(tmp_path / "s.dcm", lent, made, number=3, title="t", drawn=drawn, kind=kind).sha256
+    assert sha256 == sha256_of(tmp_path / "s.dcm")
     mine = pydicom.dcmread(tmp_path / "s.dcm")
     whole = np.zeros((*SHAPE, len(made)), np.uint8)
     for n, one in enumerate(made):
@@ -55,7 +95,7 @@ def test_a_segmentation_is_that_of_highdicom(study, tmp_path, kind, made):
         whole[k : k + a, j : j + b, i : i + c, n] = one.mask
     if kind == "LABELMAP":
         whole = np.where(whole[..., -1], len(made), whole[..., 0]).astype(np.uint8)
-    first, last = min(one.slices[0] for one in made), max(one.slices[1] for one in made)
+    first, last = min(one.slices[0] for one in made), max(one.slices[-1] for one in made) + 1
     for image in images:
         image.Rows, image.Columns = SHAPE[1:]
     described = [_description(n, one, drawn) for n, one in enumerate(made, start=1)]
@@ -68,16 +108,60 @@ def test_a_segmentation_is_that_of_highdicom(study, tmp_path, kind, made):
     theirs = pydicom.dcmread(tmp_path / "t.dcm")
     ours_alone = {"ContributingEquipmentSequence", "SpecificCharacterSet", "SeriesDate", "SeriesTime"}
     times = {"ContentDate", "ContentTime", "InstanceCreationDate", "InstanceCreationTime"}
-    names = {e.keyword for e in mine} | {e.keyword for e in theirs}
     # highdicom 0.28.2 fills up an odd number of bytes with the character 0, not with the byte
     held = -(-mine.NumberOfFrames * SHAPE[1] * SHAPE[2] * mine.BitsAllocated // 8)
     assert mine.PixelData[:held] == theirs.PixelData[:held] and mine.PixelData[held:] in (b"", b"\0")
     assert np.array_equal(mine.pixel_array, theirs.pixel_array)
-    for name in (
-        names - {"PixelData"} - ours_alone - times - {"DimensionOrganizationSequence", "DimensionIndexSequence"}
-    ):
-        assert mine.get(name) == theirs.get(name), name
+    same_but(mine, theirs, ours_alone | times | {"PixelData"})
     assert mine.NumberOfFrames == len(mine.PerFrameFunctionalGroupsSequence) and mine.pixel_array.any()
+    assert signed_with(mine) == fingerprint(mine)
+
+
+def same_but(mine, theirs, names):
+    """All elements but some are those of highdicom, whose UIDs of dimensions are new each time."""
+    new = {"DimensionOrganizationSequence", "DimensionIndexSequence"}
+    ours, other = (one.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0] for one in (mine, theirs))
+    # from another pair of positions, each rounded to 16 characters
+    if "SpacingBetweenSlices" in ours:
+        assert ours.SpacingBetweenSlices == pytest.approx(float(other.SpacingBetweenSlices), abs=1e-9)
+        ours.SpacingBetweenSlices = other.SpacingBetweenSlices
+    for name in ({e.keyword for e in mine} | {e.keyword for e in theirs}) - names - new:
+        assert mine.get(name) == theirs.get(name), name
+        assert mine[name].VR == theirs[name].VR
+
+
+@pytest.mark.filterwarnings("ignore:Arguments 'window_center'")
+@pytest.mark.parametrize("grid", ["axial", "left-handed", "oblique"])
+@pytest.mark.parametrize("slices", [range(6), range(2, 5), range(3, 4)], ids=str)
+def test_a_map_is_that_of_highdicom(tmp_path, grid, slices):
+    study = study_on(grid_of(grid))
+    lent = Images.derived(study, study.series, [str(hd.UID()) for _ in range(SHAPE[0])], 1)
+    values = np.zeros(SHAPE, np.float32)
+    values[slices] = np.random.default_rng(2).random((len(slices), *SHAPE[1:]))
+    values[slices[len(slices) // 2], 1:] = 0
+    found = Deviation(tmp_path / "kept", enumerate(values))
+    sha256 = write_deviation(tmp_path / "s.dcm", lent, found, 3, "t")
+    found.drop()
+    assert [p.name for p in tmp_path.iterdir()] == ["s.dcm"] and sha256 == sha256_of(tmp_path / "s.dcm")
+    mine = pydicom.dcmread(tmp_path / "s.dcm")
+    images = lent.light(slices)
+    for image in images:
+        image.Rows, image.Columns = SHAPE[1:]
+    theirs = hd.pm.ParametricMap(
+        images, values[slices], mine.SeriesInstanceUID, 3, mine.SOPInstanceUID, 1, "MeWM", "MeWM simulation",
+        mine.SoftwareVersions, "0", contains_recognizable_visual_features=False,
+        real_world_value_mappings=[_mapping(found.highest)],
+        window_center=found.highest / 2, window_width=max(found.highest, 1.0), content_label="DEVIATION",
+        content_description=mine.ContentDescription, series_description=mine.SeriesDescription,
+    )  # fmt: skip
+    theirs.save_as(tmp_path / "t.dcm")
+    theirs = pydicom.dcmread(tmp_path / "t.dcm")
+    assert mine.FloatPixelData == theirs.FloatPixelData
+    times = {f"{what}{part}" for what in ("Content", "InstanceCreation", "Series") for part in ("Date", "Time")}
+    same_but(
+        mine, theirs, times | {"FloatPixelData", "SpecificCharacterSet", "ContributingEquipmentSequence", "Laterality"}
+    )
+    assert signed_with(mine) == fingerprint(mine)
 
 
 def test_a_dataset_with_elements_put_in_is_that_of_pydicom():

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MeWMLib.core.io import read_volume
+from MeWMLib.core.io import read_labels, read_volume
 
 
 def program(name, reason):
@@ -61,10 +61,7 @@ def test_dcmtk_reads_every_object(exported):
 
 
 def test_dcmqi_gives_back_every_mask(planned, exported, tmp_path):
-    reader = program("segimage2itkimage", "dcmqi is not installed: pip install dcmqi")
-    seg = named(exported, "before_dseg.dcm")
-    command = [reader, "--inputDICOM", str(seg), "--outputDirectory", str(tmp_path), "--outputType", "nrrd", "-p", "s"]
-    subprocess.run(command, check=True, capture_output=True)
+    unpacked(exported, "before_dseg.dcm", tmp_path)
     for number, expected in ((1, planned.labels >= 1), (2, planned.labels == 2)):
         image = sitk.ReadImage(str(tmp_path / f"s-{number}.nrrd"))
         shown = np.flatnonzero((planned.labels >= 1).any(axis=(1, 2)))
@@ -99,26 +96,89 @@ def test_simpleitk_gives_the_same_volume(exported):
     assert np.allclose(np.array(image.GetOrigin()) * (-1, -1, 1), ours.geometry.affine[:3, 3])
 
 
-def test_slicer_core_gives_the_same_volume(exported, tmp_path):
+#: What Slicer's extension QuantitativeReporting does with a SEG: dcmqi unpacks it, the scene takes the label maps over.
+#: slicer-core itself has no reader of SEG or SR (5.13): its storage nodes read a SEG as a stack of frames.
+SLICER = """
+import sys, numpy as np, vtk, slicer
+from vtk.util.numpy_support import vtk_to_numpy
+scene, found = slicer.vtkMRMLScene(), {}
+def matrix(fill):
+    m = vtk.vtkMatrix4x4(); fill(m)
+    return [[m.GetElement(r, c) for c in range(4)] for r in range(4)]
+def array(image):
+    i, j, k = image.GetDimensions()
+    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(k, j, i)
+def read(path, node):
+    scene.AddNode(node)
+    store = slicer.vtkMRMLVolumeArchetypeStorageNode(); scene.AddNode(store)
+    store.SetFileName(path); store.SetCenterImage(0)
+    assert store.ReadData(node)
+    return node
+out, first, *labels = sys.argv[1:]
+ct = read(first, slicer.vtkMRMLScalarVolumeNode())
+found["ct"], found["grid"] = array(ct.GetImageData()), matrix(ct.GetIJKToRASMatrix)
+node = slicer.vtkMRMLSegmentationNode(); scene.AddNode(node)
+for path in labels:
+    one = read(path, slicer.vtkMRMLLabelMapVolumeNode())
+    assert slicer.vtkSlicerSegmentationsModuleLogic.ImportLabelmapToSegmentationNode(one, node)
+segments = node.GetSegmentation()
+for n in range(segments.GetNumberOfSegments()):
+    image = slicer.vtkOrientedImageData()
+    node.GetBinaryLabelmapRepresentation(segments.GetNthSegmentID(n), image)
+    found[f"mask{n + 1}"], found[f"grid{n + 1}"] = array(image) > 0, matrix(image.GetImageToWorldMatrix)
+    found[f"start{n + 1}"] = image.GetExtent()[::2]
+np.savez(out, **found)
+"""
+
+
+def unpacked(exported, ending, folder):
+    """The segments of a SEG as dcmqi writes them, a file each."""
+    reader = program("segimage2itkimage", "dcmqi is not installed: pip install dcmqi")
+    seg = str(named(exported, ending))
+    command = [reader, "--inputDICOM", seg, "--outputDirectory", str(folder), "--outputType", "nrrd", "-p", "s"]
+    subprocess.run(command, check=True, capture_output=True)
+    return sorted(str(p) for p in folder.glob("s-*.nrrd"))
+
+
+def test_slicer_core_gives_the_same_volume_and_segments(planned, exported, tmp_path):
     pytest.importorskip("slicer_core", reason='slicer-core is not installed: pip install "mewm[scene]"')
     first = sorted(named(exported, "simulated01_ct").iterdir())[0]
-    code = (
-        "import sys, json, numpy as np, vtk, slicer\n"
-        "from vtk.util.numpy_support import vtk_to_numpy\n"
-        "scene = slicer.vtkMRMLScene()\n"
-        "node = slicer.vtkMRMLScalarVolumeNode(); scene.AddNode(node)\n"
-        "store = slicer.vtkMRMLVolumeArchetypeStorageNode(); scene.AddNode(store)\n"
-        "store.SetFileName(sys.argv[1]); store.SetCenterImage(0)\n"
-        "assert store.ReadData(node)\n"
-        "m = vtk.vtkMatrix4x4(); node.GetIJKToRASMatrix(m)\n"
-        "image = node.GetImageData(); i, j, k = image.GetDimensions()\n"
-        "np.savez(sys.argv[2], a=vtk_to_numpy(image.GetPointData().GetScalars()).reshape(k, j, i),\n"
-        "         m=[[m.GetElement(r, c) for c in range(4)] for r in range(4)])\n"
-    )
+    labels = unpacked(exported, "simulated01_dseg.dcm", tmp_path)
     done = subprocess.run(
-        [sys.executable, "-c", code, str(first), str(tmp_path / "v.npz")],
+        [sys.executable, "-c", SLICER, str(tmp_path / "v.npz"), str(first), *labels],
         capture_output=True, text=True, check=False, env={**os.environ},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-800:]
     found, ours = np.load(tmp_path / "v.npz"), read_volume(first.parent)
-    assert np.array_equal(found["a"], ours.array) and np.allclose(found["m"], ours.geometry.affine, atol=1e-4)
+    assert np.array_equal(found["ct"], ours.array) and np.allclose(found["grid"], ours.geometry.affine, atol=1e-4)
+    expected = read_labels(planned.plan / "simulated_01.seg.nrrd", planned.ct.geometry).array
+    for n, mask in ((1, expected >= 1), (2, expected == 2)):
+        to_plan = np.linalg.inv(planned.ct.geometry.affine) @ found[f"grid{n}"]
+        assert np.allclose(to_plan, np.round(to_plan), atol=1e-4)
+        voxels = np.argwhere(found[f"mask{n}"])[:, ::-1] + found[f"start{n}"]
+        i, j, k = np.round(to_plan[:3, :3] @ voxels.T + to_plan[:3, 3:]).astype(int)
+        shown = np.zeros(mask.shape, bool)
+        shown[k, j, i] = True
+        assert np.array_equal(shown, mask) and mask.any()
+
+
+def test_dcmqi_reads_the_report(planned, exported, tmp_path):
+    """As QuantitativeReporting reads it: each lesion before and after, with its segment and its volume."""
+    reader = program("tid1500reader", "dcmqi is not installed: pip install dcmqi")
+    report, written = named(exported, "plan_sr.dcm"), tmp_path / "r.json"
+    command = [reader, "--inputDICOM", str(report), "--outputMetadata", str(written)]
+    subprocess.run(command, check=True, capture_output=True)
+    groups = json.loads(written.read_text(encoding="utf-8"))["Measurements"]
+    lesions = [one for one in groups if one["TrackingIdentifier"] == "lesion 1"]
+    assert [one["ReferencedSegment"] for one in lesions] == [2, 2, 2]
+    volumes = [
+        float(item["value"])
+        for one in lesions
+        for item in one["measurementItems"]
+        if item["quantity"]["CodeValue"] == "118565006"
+    ]
+    masks = [planned.labels == 2]
+    for n in (1, 2):
+        masks.append(read_labels(planned.plan / f"simulated_0{n}.seg.nrrd", planned.ct.geometry).array == 2)
+    expected = [float(mask.sum()) * planned.ct.geometry.voxel_ml for mask in masks]
+    assert volumes == pytest.approx(expected, rel=1e-5)

@@ -141,6 +141,15 @@ def test_the_port_of_a_move_takes_nothing_else(planned):
     assert [one.SOPInstanceUID for one in received] == [wanted.SOPInstanceUID]
 
 
+def test_messages_go_out_at_once(store):
+    """pynetdicom 3.0.4 leaves Nagle's algorithm on: the second part of each message is 40 ms late."""
+    with fake.dimse(store) as place:
+        client = connect(PacsAddress.parse(f"dimse:{place}", need_study=False))
+        with client._associated([(SEG, ["1.2.840.10008.1.2.1"])]) as link:
+            used = link.dul.socket.socket
+            assert used.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_one_series_is_fetched_alone(pacs, exported, series_of, tmp_path):
     client = connect(pacs)
     transfer.push(client, exported.folder)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 
 import pydicom
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from MeWMLib.core.errors import UnreadableFileError
-from MeWMLib.exchange.export import MANIFEST
+from MeWMLib.core.volume import Geometry
+from MeWMLib.exchange.export import MANIFEST, ExportSettings, export_plan
 from MeWMLib.exchange.fingerprint import fingerprint, signed_with
 from MeWMLib.exchange.verify import is_export, verify_export
 
@@ -36,17 +38,42 @@ def test_an_export_is_as_it_was_written(exported, copy):
     assert not again.listed and again.objects == found.objects and is_export(copy)
 
 
-def test_any_bit_that_is_flipped_is_found(copy):
-    draw = random.Random(5)
-    files = [p for p in sorted(copy.rglob("*")) if p.is_file()]
-    chosen = [*draw.sample(files, 25), *[p for p in files if p.parent == copy]]
-    for path in chosen:
-        bit = draw.randrange(8 * path.stat().st_size)
-        flip(path, bit)
+@pytest.fixture(scope="module")
+def whole(exported, tmp_path_factory):
+    """An export that is changed and put right again, and its files."""
+    folder = shutil.copytree(exported.folder, tmp_path_factory.mktemp("whole") / "copy")
+    return folder, [p for p in sorted(folder.rglob("*")) if p.is_file()]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_any_bit_that_is_flipped_is_found(whole, data):
+    """Of any file at any place, ends and headers before others, and of the list itself."""
+    folder, files = whole
+    alone = [p for p in files if p.parent == folder]
+    path = data.draw(st.one_of(st.sampled_from(alone), st.sampled_from(files)), label="file")
+    last = 8 * path.stat().st_size - 1
+    near = min(last, 8 * 2000)
+    places = st.one_of(st.integers(0, last), st.integers(0, near), st.integers(last - min(last, 64), last))
+    bit = data.draw(places, label="bit")
+    flip(path, bit)
+    try:
         with pytest.raises(UnreadableFileError):
-            verify_export(copy)
+            verify_export(folder)
+    finally:
         flip(path, bit)
-    assert verify_export(copy).objects
+    assert files
+
+
+def test_the_ends_of_every_kind_of_file(whole):
+    folder, files = whole
+    for path in {p.suffix + p.stem[-4:]: p for p in files}.values():
+        for bit in (0, 8 * path.stat().st_size - 1):
+            flip(path, bit)
+            with pytest.raises(UnreadableFileError):
+                verify_export(folder)
+            flip(path, bit)
+    assert verify_export(folder).objects == len(files) - 1
 
 
 @pytest.mark.parametrize("ending", ["simulated01_ct", "before_dseg.dcm", "sd.dcm", "plan_pdf.dcm", "plan_sr.dcm"])
@@ -126,3 +153,14 @@ def test_a_fingerprint_stays_the_same_in_another_transfer_syntax(copy, tmp_path)
     data.save_as(tmp_path / "implicit.dcm", enforce_file_format=True)
     again = pydicom.dcmread(tmp_path / "implicit.dcm")
     assert fingerprint(again) == signed_with(again) == signed_with(pydicom.dcmread(path)) != ""
+
+
+def test_numbers_that_their_text_rounds(trunk, folders, tmp_path):
+    """pydicom 3.0.2 keeps in memory what its text of 16 characters rounds: the fingerprint is that of the file."""
+    hu, labels = trunk
+    grid = Geometry(hu.shape, folders.oblique(folders.AXIAL / (1.7, 1.3, 1.1, 1)))
+    plan = folders.write_plan_folder(tmp_path / "plan", hu, labels, grid, keep=1)
+    done = export_plan(plan, tmp_path / "out", ExportSettings())
+    (done.folder / MANIFEST).unlink()
+    assert verify_export(done.folder).fingerprints == done.objects
+    assert any(len(str(n)) > 14 for n in pydicom.dcmread(next(done.folder.rglob("0003.dcm"))).ImagePositionPatient)

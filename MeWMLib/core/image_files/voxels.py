@@ -62,22 +62,30 @@ def read_slices(layout: Layout) -> Iterator[NDArray[Any]]:
         yield from read_voxels(layout)
         return
     require_size(layout)
-    shape = layout.shape[1:]
-    plane = bytearray(math.prod(shape) * layout.dtype.itemsize)
-    filled = 0
+    size = math.prod(layout.shape[1:]) * layout.dtype.itemsize
+    plane, filled = bytearray(size), 0
     part = layout.parts[0]
     with part.path.open("rb") as file:
         file.seek(part.start)
         for block in _inflated(part, file, layout, layout.nbytes):
             while block:
-                taken = min(len(block), len(plane) - filled)
+                if not filled and len(block) >= size:  # a whole slice is not copied
+                    yield _one_slice(block[:size], layout)
+                    block = block[size:]
+                    continue
+                taken = min(len(block), size - filled)
                 plane[filled : filled + taken] = block[:taken]
                 block, filled = block[taken:], filled + taken
-                if filled == len(plane):
-                    stored = np.frombuffer(bytes(plane), layout.dtype).reshape(shape)
-                    native = stored.astype(layout.dtype.newbyteorder("="), copy=False)
-                    yield native if layout.scale is None else _rescaled(native[None], *layout.scale)[0]
-                    filled = 0
+                if filled == size:
+                    yield _one_slice(plane, layout)
+                    plane, filled = bytearray(size), 0
+
+
+def _one_slice(stored: bytearray | memoryview, layout: Layout) -> NDArray[Any]:
+    """A slice (J, I) of its bytes, which nobody else uses."""
+    found = np.frombuffer(stored, layout.dtype).reshape(layout.shape[1:])
+    native = found.astype(layout.dtype.newbyteorder("="), copy=False)
+    return native if layout.scale is None else _rescaled(native[None], *layout.scale)[0]
 
 
 def require_size(layout: Layout) -> None:
