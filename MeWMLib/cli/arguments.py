@@ -55,6 +55,7 @@ _PARTS = {
         "registration",
         "comparisons",
         "closed-loop",
+        "fast-plans",
     ),
 }
 _JOB, _PROGRAM = "MeWMLib.cli.jobs:run", "MeWMLib.cli.housekeeping:program"
