@@ -1,11 +1,13 @@
-"""Where the jobs of a server are at work: each slot has a folder and one warm worker, which is confined to it."""
+"""Where the jobs of a server are at work: each slot has a folder and one warm worker, which is confined to it.
+
+In that folder the worker may do what it likes, so the server writes nothing there: orders and rules lie beside it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import shutil
 import sys
 import threading
 import time
@@ -17,14 +19,23 @@ from typing import Any
 import psutil
 
 from MeWMLib.core import bundles
-from MeWMLib.core.errors import CancelledError, MeWMError, OutOfMemoryError, WorkerError, WorkerKilledError
+from MeWMLib.core.errors import (
+    CancelledError,
+    MeWMError,
+    OutOfMemoryError,
+    OutputError,
+    WorkerError,
+    WorkerKilledError,
+    output_error,
+)
 from MeWMLib.core.folders import cache_folder
+from MeWMLib.core.living import lives
 from MeWMLib.core.private_files import private
 from MeWMLib.core.records import parse_json
 from MeWMLib.jobs import confine
 from MeWMLib.jobs.job import Event, Job
 from MeWMLib.jobs.runner import GRACE_S, LocalRunner
-from MeWMLib.jobs.store import MARK
+from MeWMLib.jobs.store import remove_tree
 from MeWMLib.jobs.warm import WarmWorker
 
 #: Folders of a system with programs and their libraries; what a worker reads.
@@ -32,6 +43,12 @@ _SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/opt", "/etc", 
 #: Devices, graphics cards among them, and the memory that threads of OpenMP share.
 _DEVICES = ("/dev",)
 _WATCH_S = 0.2
+SLOTS = "slots"
+#: In the folder of the slots: it is ours, and everything in it may be removed.
+_OURS = ".mewm-slots"
+_TEMPORARY = "tmp"
+#: What lies beside the folder of a slot, after its number: what it was confined by, its rules, the job that it does.
+_TOLD, _RULES, _ORDERS = ".worker.json", ".rules.json", ".orders"
 #: A worker that waits for a job is ended after so long (seconds).
 UNUSED_S = 900.0
 #: A worker may map so much more than it may use (bytes), where there is no graphics card.
@@ -75,12 +92,16 @@ class Slot:
         environment: Callable[[], dict[str, str]],
     ) -> None:
         self.number, self.limits = number, limits
-        self.folder = root / "slots" / str(number)
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (self.folder / "tmp").mkdir(exist_ok=True, mode=0o700)
-        self._root, self._told = root, self.folder / "confined.json"
+        self.folder = root / SLOTS / str(number)
+        self._told, self._orders = (self.folder.with_name(f"{number}{ending}") for ending in (_TOLD, _ORDERS))
+        for folder in (self.folder, self._orders, self.folder / _TEMPORARY):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._root = root
         self._inner, self._environment = list(command), environment
         self._warm = WarmWorker(self.command)
+        #: The command that confines, and the one that it was made of.
+        self._made: list[str] = []
+        self._made_of: list[str] = []
         self._runner: LocalRunner | None = None
         self._lock = threading.Lock()
         #: What ends the job that was given to this slot, and whether it is to stop: also before its worker is there.
@@ -103,7 +124,7 @@ class Slot:
     def confined(self) -> dict[str, str]:
         """What the worker is confined by, see `confine`; empty before the first one was started."""
         with contextlib.suppress(OSError, MeWMError):
-            told: dict[str, str] = parse_json(self._told.read_bytes(), require={})
+            told: dict[str, str] = parse_json(self._told.read_bytes(), require={"confined": dict})["confined"]
             return told
         return {}
 
@@ -111,28 +132,22 @@ class Slot:
         """Memory of the worker and its children now."""
         return _memory(self.pid)
 
-    def run(
-        self, job: Job, folder: Path, on_event: Callable[[Event], None], on_pid: Callable[[int], None]
-    ) -> dict[str, Any]:
+    def run(self, job: Job, on_event: Callable[[Event], None]) -> dict[str, Any]:
         """Do a job; returns the data of its result.
 
         Args:
-            job: with paths in `folder`.
-            folder: of the job, in the folder of the slot.
+            job: with paths in the folder of the slot.
             on_event: takes its events.
-            on_pid: told the process id of the worker.
 
         Raises:
             MeWMError: what the worker reported, that it died (`WorkerKilledError`, `WorkerError`), or took too much.
         """
-        runner = self._warm.runner(self.limits.grace_s, folder)
+        runner = self._warm.runner(self.limits.grace_s, self._orders)
         over = threading.Event()
         watch = threading.Thread(target=self._watch, args=(runner, over), name="mewm-watch", daemon=True)
         try:
             with runner:
                 runner.start(job, on_event)
-                if runner.pid is not None:
-                    on_pid(runner.pid)
                 with self._lock:
                     self._runner = runner
                     if self._cancelled:
@@ -163,15 +178,10 @@ class Slot:
                 self._runner.kill()
 
     def tidy(self) -> None:
-        """Remove what a job left here beside its folder, temporary files among it."""
-        for path in [*self.folder.glob("*"), *self.folder.glob("tmp/*")]:
-            if path in (self._told, self.folder / "tmp") or (path / MARK).exists():
-                continue
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                with contextlib.suppress(OSError):
-                    path.unlink()
+        """Remove what a job left here, temporary files among it."""
+        _empty(self.folder, self.folder / _TEMPORARY)
+        _empty(self.folder / _TEMPORARY)
+        _empty(self._orders)
 
     def rest(self) -> None:
         """End a worker that no job has needed for a while: its memory, and what it knows of patients, are free."""
@@ -212,16 +222,22 @@ class Slot:
         if sys.platform == "win32":
             # nothing to confine with, and a process cannot become another one there
             return list(self._inner)
-        rules = self.folder.with_name(f"{self.number}.rules.json")
+        if self._made_of != self._inner:
+            # the same for every job
+            self._made, self._made_of = self._confining(), list(self._inner)
+        return self._made
+
+    def _confining(self) -> list[str]:
+        rules = self.folder.with_name(f"{self.number}{_RULES}")
         card = any(Path(one).exists() for one in ("/dev/nvidia0", "/dev/nvidiactl", "/dev/kfd"))
         text = json.dumps(
             {
                 "memory": None if card else 4 * self.limits.memory_bytes + _MAPPED,
                 "largest": self.limits.file_bytes,
-                "read": _readable(self._inner, self._root),
+                "read": [*_readable(self._inner, self._root), str(self._orders)],
                 "write": [str(self.folder), *_DEVICES],
                 "told": str(self._told),
-                "environment": {"TMPDIR": str(self.folder / "tmp"), **self._environment()},
+                "environment": {"TMPDIR": str(self.folder / _TEMPORARY), **self._environment()},
             }
         )
         with private(rules, "w") as stream:
@@ -229,15 +245,39 @@ class Slot:
         return [sys.executable, "-I", "-S", confine.__file__, str(rules), *self._inner]
 
 
+def _empty(folder: Path, but: Path | None = None) -> None:
+    """Remove everything in a folder of ours."""
+    with contextlib.suppress(FileNotFoundError):
+        for path in list(folder.iterdir()):
+            if path == but and path.is_dir() and not path.is_symlink():
+                continue
+            if path.is_dir() and not path.is_symlink():
+                remove_tree(path)
+            else:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+
 def _memory(pid: int | None) -> int:
     total = 0
-    if pid is not None:
+    for one in _tree(pid) if pid is not None else ():
         with contextlib.suppress(psutil.Error):
-            process = psutil.Process(pid)
-            for one in (process, *process.children(recursive=True)):
-                with contextlib.suppress(psutil.Error):
-                    total += one.memory_info().rss
+            total += psutil.Process(one).memory_info().rss
     return total
+
+
+def _tree(pid: int) -> list[int]:
+    """A process and its descendants."""
+    found, tasks = [pid], Path(f"/proc/{pid}/task")
+    try:
+        # psutil would look at every process of the computer, five times a second
+        for task in tasks.iterdir():
+            for child in (task / "children").read_bytes().split():
+                found += _tree(int(child))
+    except OSError:
+        with contextlib.suppress(psutil.Error):
+            found = [pid, *(one.pid for one in psutil.Process(pid).children(recursive=True))]
+    return found
 
 
 def _readable(command: Sequence[str], root: Path) -> list[str]:
@@ -272,23 +312,61 @@ def _without(path: Path, root: Path) -> list[str]:
     return found
 
 
-def end_leftover(pid: int, started: float) -> None:
+def claim(root: Path) -> None:
+    """Make the folder of the slots, or see that it is ours.
+
+    Raises:
+        OutputError: something else lies there, or it cannot be made.
+    """
+    slots = root / SLOTS
+    try:
+        slots.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not (slots / _OURS).is_file():
+            if any(slots.iterdir()):
+                raise OutputError(
+                    what="Something lies where the server would put what it works on",
+                    given=str(slots),
+                    remedy="Move it away, or give another --data",
+                )
+            private(slots / _OURS, "w").close()
+    except OSError as error:
+        raise output_error(error, slots) from error
+
+
+def left_behind(root: Path) -> list[Path]:
+    """What a former server left at work, its workers ended before: the paths of the parts of its jobs.
+
+    There may have been more slots than there are now.
+    """
+    found: list[Path] = []
+    for told in (root / SLOTS).glob(f"*{_TOLD}"):
+        with contextlib.suppress(OSError, MeWMError, KeyError, TypeError, ValueError):
+            process = parse_json(told.read_bytes(), require={"process": dict})["process"]
+            end_leftover(int(process["pid"]), float(process["born"]))
+    for slot in (root / SLOTS).glob("*"):
+        if slot.name.isdecimal():
+            found += [path for path in slot.glob("*") if path.name != _TEMPORARY]
+    return found
+
+
+def sweep_slots(root: Path) -> None:
+    """Remove everything that is left in the folders of the slots."""
+    for path in (root / SLOTS).glob("*"):
+        if path.is_dir() and not path.is_symlink():
+            _empty(path)
+
+
+def end_leftover(pid: int, born: float) -> None:
     """End the process tree of a worker that a killed server left behind, if it is still the same process."""
-    with contextlib.suppress(psutil.Error, ValueError):
-        process = psutil.Process(pid)
-        if abs(process.create_time() - started) < 1.0:
-            victims = [*process.children(recursive=True), process]
-            for victim in victims:
-                with contextlib.suppress(psutil.Error):
-                    victim.kill()
-            psutil.wait_procs(victims, timeout=5.0)
-
-
-def started_at(pid: int) -> float:
-    """When a process was started; 0 for one that is gone."""
+    if not lives(pid, born):
+        return
     with contextlib.suppress(psutil.Error):
-        return psutil.Process(pid).create_time()
-    return 0.0
+        process = psutil.Process(pid)
+        victims = [*process.children(recursive=True), process]
+        for victim in victims:
+            with contextlib.suppress(psutil.Error):
+                victim.kill()
+        psutil.wait_procs(victims, timeout=5.0)
 
 
 def died(error: MeWMError) -> bool:

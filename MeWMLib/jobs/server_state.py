@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -13,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -109,6 +111,8 @@ class State:
             self.sweep_s = min(_SWEEP_S, settings.limits.retention_s, settings.limits.upload_quiet_s)
             self.jobs = ServerJobs(data, settings.limits, settings.worker, self.notes, self._card)
         except BaseException:
+            if hasattr(self, "notes"):
+                self.notes.close()
             self._lock.release()
             raise
 
@@ -153,6 +157,12 @@ class State:
             with contextlib.suppress(MeWMError, OSError):
                 found.append({"name": name, "sha256": _checksum(path, (path / bundles.MANIFEST).stat().st_mtime)})
         return found
+
+    def without_paths(self, told: dict[str, Any]) -> dict[str, Any]:
+        """An error for a client: where the server keeps its data is nobody's business."""
+        paths = {str(self.settings.data), str(self.settings.data.absolute()), str(self.settings.data.resolve())}
+        pattern = re.compile("|".join(re.escape(one) for one in sorted(paths, key=len, reverse=True)))
+        return {key: pattern.sub("DATA", one) if isinstance(one, str) else one for key, one in told.items()}
 
     def gauges(self) -> dict[str, tuple[str, float]]:
         """What is measured at this moment."""

@@ -72,6 +72,13 @@ class Uploads:
             await body.drain(limits.max_upload_bytes)
             return row
         folder = self._jobs.folder(row)
+        parts = {folder.part(entry.name) for entry in folder.entries()}
+        if parts & self._busy:
+            await body.drain(limits.max_upload_bytes)
+            raise UploadOffsetError(
+                what="Another request is sending the same job", remedy="Wait for that one, or give another key"
+            )
+        self._busy |= parts
         try:
             for entry in folder.entries():
                 folder.part(entry.name).unlink(missing_ok=True)
@@ -84,6 +91,8 @@ class Uploads:
             if isinstance(error, OSError):
                 raise output_error(error, Path("the data folder of the server")) from error
             raise
+        finally:
+            self._busy -= parts
 
     async def begin(self, request: Request, owner: str) -> Row:
         """Make room for a job whose files will come in pieces; the same key gives the same job again."""

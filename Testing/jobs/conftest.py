@@ -47,11 +47,10 @@ class Running:
             time.sleep(0.01)
 
     def folders(self) -> list[Path]:
-        """The folders of jobs, wherever they are."""
-        return [
-            *(self.data / "jobs").iterdir(),
-            *(p for p in self.data.glob("slots/*/*") if p.name != "tmp" and p.is_dir()),
-        ]
+        """The folders of jobs, and what of none is in a slot."""
+        jobs = list((self.data / "jobs").iterdir())
+        known = {"tmp", *(path.name for path in jobs)}
+        return [*jobs, *(path for path in self.data.glob("slots/[0-9]/*") if path.name not in known)]
 
     @property
     def lives(self) -> bool:
