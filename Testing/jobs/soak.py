@@ -19,15 +19,20 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import requests
 
+from MeWMLib.cohorts.samples import load_sample
+from MeWMLib.core import io
 from MeWMLib.core.errors import ServerUnreachableError
 from MeWMLib.core.private_files import private
+from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.jobs import runner
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.processes import child_environment, end_tree, own_group
@@ -284,11 +289,23 @@ def small_job(variant: int, out: str) -> Job:
     return Job("plan", {"case": "sample:tiny"}, out, seed=variant, settings={"drugs": 2, "embolics": 1})
 
 
-def real_job(variant: int, out: str) -> Job:
-    """A plan with the real networks in their smallest settings: on the labels that the sample has."""
+def real_jobs(folder: Path) -> Callable[[int, str], Job]:
+    """Plans with the real networks in their smallest settings, of a patient with a small scan: it is sent as files."""
+    case = folder / "case"
+    if not (case / "labels.nrrd").exists():
+        sample = load_sample("synthetic")
+        box = tuple(slice(int(at.min()), int(at.max()) + 1, 2) for at in np.nonzero(sample.labels.array))
+        affine = sample.ct.geometry.affine.copy()
+        affine[:3, 3] += affine[:3, :3] @ [part.start for part in reversed(box)]
+        affine[:3, :3] *= 2.0
+        ct, labels = sample.ct.array[box].copy(), sample.labels.array[box].copy()
+        grid = Geometry(ct.shape, affine)
+        case.mkdir(exist_ok=True)
+        io.write_volume(Volume(ct, grid, sample.ct.phase), case / "ct.nrrd")
+        io.write_labels(LabelMap(labels, grid), case / "labels.nrrd")
+    inputs = {"case": str(case / "ct.nrrd"), "labels": str(case / "labels.nrrd"), "accept_labels": True}
     smallest = {"drugs": 1, "embolics": 1, "replicas": 1, "steps": 1, "beams": 1, "keep": 1, "dose_levels": 0}
-    inputs = {"case": "sample:synthetic", "segment": False}
-    return Job("plan", inputs, out, seed=variant, device="cpu", settings=smallest)
+    return lambda variant, out: Job("plan", inputs, out, seed=variant, device="cpu", settings=smallest)
 
 
 def main() -> None:
@@ -305,23 +322,14 @@ def main() -> None:
     parser.add_argument("--small-world", action="store_true", help="arithmetic in place of the networks")
     given = parser.parse_args()
     worker = str(Path(__file__).with_name("fake_worker.py")) if given.small_world else ""
-    job = small_job if given.small_world else real_job
-    plan = Plan(
-        given.users,
-        given.jobs,
-        given.server_kills,
-        given.worker_kills,
-        given.seed,
-        worker,
-        given.variants,
-        job,
-        given.slots,
-    )
+    kills = (given.server_kills, given.worker_kills)
     with contextlib.ExitStack() as stack:
         made = given.state or stack.enter_context(tempfile.TemporaryDirectory(prefix="mewm-soak-"))
         folder = Path(made).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         os.environ.setdefault("MEWM_DATA", str(folder / "home"))
+        job = small_job if given.small_world else real_jobs(folder)
+        plan = Plan(given.users, given.jobs, *kills, given.seed, worker, given.variants, job, given.slots)
         print(json.dumps(run(plan, folder), indent=1))
 
 
