@@ -199,30 +199,13 @@ class JobFolder:
 
     # what the worker has written
 
-    def results(self) -> list[FileEntry]:
-        """The files of the output with checksums: plain names alone, and no links."""
-        found = []
-        with contextlib.suppress(OSError), self._output() as there:
-            for name in sorted(filter(is_plain_name, os.listdir(there))):  # noqa: PTH208 - a handle
-                # replaced just now, or no file at all
-                with contextlib.suppress(OSError), self._opened(name, there) as stream:
-                    found.append(FileEntry.read(name, stream))
-        return found
-
-    def open_result(self, name: str) -> BinaryIO:
-        """A file of the output; a newer one in its place does not change what is read.
+    @contextlib.contextmanager
+    def output(self) -> Iterator[int | Path]:
+        """The folder of results: a handle, to which no link has led, where the system has such handles.
 
         Raises:
-            InputError: not a plain name, or there is no such file.
+            OSError: there is none.
         """
-        if is_plain_name(name):
-            with contextlib.suppress(OSError), self._output() as there:
-                return self._opened(name, there)
-        raise InputError(what="The job has no such file", given=repr(name)[:80])
-
-    @contextlib.contextmanager
-    def _output(self) -> Iterator[int | Path]:
-        """The folder of results: a handle to which no link has led, where the system has such handles."""
         if os.open not in os.supports_dir_fd:
             yield self.outputs
             return
@@ -234,6 +217,27 @@ class JobFolder:
         finally:
             for handle in handles:
                 os.close(handle)
+
+    @classmethod
+    def results(cls, there: int | Path) -> list[FileEntry]:
+        """The files of an `output` with checksums: plain names alone, and no links."""
+        found = []
+        for name in sorted(filter(is_plain_name, os.listdir(there))):  # noqa: PTH208 - a handle
+            # replaced just now, or no file at all
+            with contextlib.suppress(OSError), cls._opened(name, there) as stream:
+                found.append(FileEntry.read(name, stream))
+        return found
+
+    def open_result(self, name: str) -> BinaryIO:
+        """A file of the output; a newer one in its place does not change what is read.
+
+        Raises:
+            InputError: not a plain name, or there is no such file.
+        """
+        if is_plain_name(name):
+            with contextlib.suppress(OSError), self.output() as there:
+                return self._opened(name, there)
+        raise InputError(what="The job has no such file", given=repr(name)[:80])
 
     @staticmethod
     def _opened(name: str, there: int | Path) -> BinaryIO:

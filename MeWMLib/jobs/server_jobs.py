@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -170,7 +171,14 @@ class ServerJobs(Workshop):
 
     def files(self, row: Row) -> list[FileEntry]:
         """What the worker has written so far, with checksums."""
-        return self.folder(row).results()
+        with contextlib.ExitStack() as stack:
+            try:
+                # the handle stays the same when the folder moves at the end of the job
+                with self._lock:
+                    there = stack.enter_context(self.folder(row).output())
+                return JobFolder.results(there)
+            except OSError:
+                return []
 
     def open_file(self, row: Row, name: str) -> BinaryIO:
         """A file that the worker has written; a newer one in its place does not change what is read.
@@ -179,7 +187,7 @@ class ServerJobs(Workshop):
             InputError: not a plain name, or there is no such file.
         """
         with self._lock:
-            return self.folder(self.store.get(row.id) or row).open_result(name)
+            return self.folder(row).open_result(name)
 
     def sweep(self) -> None:
         """Let time pass: remove what was kept long enough or is too much, and try again what could not be removed."""

@@ -101,9 +101,10 @@ class Workshop:
             thread.start()
 
     def folder(self, row: Row) -> JobFolder:
-        """The folder of a job, with its part for the worker where that is now."""
-        work = self.slots[row.slot].folder / row.folder if row.slot >= 0 else None
-        return JobFolder(self.store.jobs / row.folder, work)
+        """The folder of a job, with its part for the worker where that is now, whatever the row says."""
+        home = JobFolder(self.store.jobs / row.folder)
+        there = (slot.folder / row.folder for slot in self.slots)
+        return home if home.work.exists() else JobFolder(home.path, next((one for one in there if one.exists()), None))
 
     def close(self) -> None:
         """Stop: what is at work goes on at the next start, from what is finished."""
@@ -271,7 +272,7 @@ class Workshop:
     def _over(self, row: Row, slot: Slot, final: Event, error: MeWMError | None, seconds: float) -> None:
         """A worker is done with a job: it has ended, or is to be begun again. Harmless when it was half done before."""
         with self._lock:
-            folder = self.folder(replace(row, slot=slot.number))
+            folder = JobFolder(self.store.jobs / row.folder, slot.folder / row.folder)
             told = folder.plain(final)
             home = folder.take_back()
             slot.tidy()

@@ -29,8 +29,9 @@ from Testing.jobs.soak import Plan, Server
 
 
 def job_of(number: int, out: Path | None) -> Job:
-    """A short job: the lesions of the synthetic sample are measured, and protocols proposed."""
-    return Job("propose", {"case": "sample:synthetic"}, str(out) if out else None, seed=number, device="cpu")
+    """A short job: the lesions of the synthetic sample are measured on its labels, and protocols proposed."""
+    inputs = {"case": "sample:synthetic", "segment": False}
+    return Job("propose", inputs, str(out) if out else None, seed=number, device="cpu")
 
 
 def alone(jobs: int, worker: WarmWorker) -> float:
