@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 
@@ -34,7 +34,7 @@ from MeWMLib.core.private_files import private
 from MeWMLib.core.records import parse_json
 from MeWMLib.jobs import confine
 from MeWMLib.jobs.job import Event, Job
-from MeWMLib.jobs.runner import GRACE_S, LocalRunner
+from MeWMLib.jobs.runner import GRACE_S, Runner
 from MeWMLib.jobs.store import remove_tree
 from MeWMLib.jobs.warm import WarmWorker
 
@@ -46,7 +46,7 @@ _WATCH_S = 0.2
 SLOTS = "slots"
 #: In the folder of the slots: it is ours, and everything in it may be removed.
 _OURS = ".mewm-slots"
-_TEMPORARY = "tmp"
+TEMPORARY = "tmp"
 #: What lies beside the folder of a slot, after its number: what it was confined by, its rules, the job that it does.
 _TOLD, _RULES, _ORDERS = ".worker.json", ".rules.json", ".orders"
 #: A worker that waits for a job is ended after so long (seconds).
@@ -72,6 +72,23 @@ class WorkerLimits:
     grace_s: float = GRACE_S
 
 
+class Worker(Protocol):
+    """A worker that stays between jobs: `warm.WarmWorker`, or one on another computer."""
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of one that waits on this computer."""
+
+    def runner(self, grace_s: float, folder: Path | None) -> Runner:
+        """The runner of one job."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+Elsewhere = Callable[[Sequence[str], WorkerLimits, Path], Worker]
+
+
 class Slot:
     """One place of work.
 
@@ -81,6 +98,7 @@ class Slot:
         command: of the worker.
         limits: see `WorkerLimits`.
         environment: what the worker's environment has in addition, such as the graphics card that it may use.
+        elsewhere: makes what takes the place of a process on this computer.
     """
 
     def __init__(
@@ -90,19 +108,20 @@ class Slot:
         command: Sequence[str],
         limits: WorkerLimits,
         environment: Callable[[], dict[str, str]],
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self.number, self.limits = number, limits
         self.folder = root / SLOTS / str(number)
         self._told, self._orders = (self.folder.with_name(f"{number}{ending}") for ending in (_TOLD, _ORDERS))
-        for folder in (self.folder, self._orders, self.folder / _TEMPORARY):
+        for folder in (self.folder, self._orders, self.folder / TEMPORARY):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._root = root
         self._inner, self._environment = list(command), environment
-        self._warm = WarmWorker(self.command)
+        self._warm: Worker = elsewhere(command, limits, self.folder) if elsewhere else WarmWorker(self.command)
         #: The command that confines, and the one that it was made of.
         self._made: list[str] = []
         self._made_of: list[str] = []
-        self._runner: LocalRunner | None = None
+        self._runner: Runner | None = None
         self._lock = threading.Lock()
         #: What ends the job that was given to this slot, and whether it is to stop: also before its worker is there.
         self._why: MeWMError | None = None
@@ -179,8 +198,8 @@ class Slot:
 
     def tidy(self) -> None:
         """Remove what a job left here, temporary files among it."""
-        _empty(self.folder, self.folder / _TEMPORARY)
-        _empty(self.folder / _TEMPORARY)
+        _empty(self.folder, self.folder / TEMPORARY)
+        _empty(self.folder / TEMPORARY)
         _empty(self._orders)
 
     def rest(self) -> None:
@@ -196,7 +215,7 @@ class Slot:
         self.kill(CancelledError(what="The server was stopped"))
         self._warm.close()
 
-    def _watch(self, runner: LocalRunner, over: threading.Event) -> None:
+    def _watch(self, runner: Runner, over: threading.Event) -> None:
         begun, most = time.monotonic(), self.limits.memory_bytes
         while not over.wait(_WATCH_S):
             used = _memory(runner.pid)
@@ -237,7 +256,7 @@ class Slot:
                 "read": [*_readable(self._inner, self._root), str(self._orders)],
                 "write": [str(self.folder), *_DEVICES],
                 "told": str(self._told),
-                "environment": {"TMPDIR": str(self.folder / _TEMPORARY), **self._environment()},
+                "environment": {"TMPDIR": str(self.folder / TEMPORARY), **self._environment()},
             }
         )
         with private(rules, "w") as stream:
@@ -345,7 +364,7 @@ def left_behind(root: Path) -> list[Path]:
             end_leftover(int(process["pid"]), float(process["born"]))
     for slot in (root / SLOTS).glob("*"):
         if slot.name.isdecimal():
-            found += [path for path in slot.glob("*") if path.name != _TEMPORARY]
+            found += [path for path in slot.glob("*") if path.name != TEMPORARY]
     return found
 
 

@@ -23,6 +23,7 @@ from MeWMLib.core import bundles
 from MeWMLib.core.errors import InputError, MeWMError, OutputError, output_error
 from MeWMLib.core.locks import FileLock
 from MeWMLib.jobs.processes import find_devices
+from MeWMLib.jobs.ray_workers import Cluster
 from MeWMLib.jobs.server_guard import guarded
 from MeWMLib.jobs.server_jobs import ServerJobs
 from MeWMLib.jobs.server_limits import Limits
@@ -48,6 +49,7 @@ class Settings:
         worker: command of the worker, for tests.
         python: interpreter that is asked for its devices; None for a worker that is not MeWM's own.
         json_log: the log is one JSON object a line.
+        engine: "" for workers of this computer, "ray" or "ray://HOST:PORT" for those of a cluster.
     """
 
     data: Path
@@ -61,6 +63,7 @@ class Settings:
     worker: Sequence[str] | None = None
     python: str | None = sys.executable
     json_log: bool = False
+    engine: str = ""
 
     def check(self) -> None:
         """Refuse what cannot or must not be served.
@@ -109,7 +112,9 @@ class State:
             self.device = "not yet known" if settings.python is not None else "not known"
             self._probed = threading.Event()
             self.sweep_s = min(_SWEEP_S, settings.limits.retention_s, settings.limits.upload_quiet_s)
-            self.jobs = ServerJobs(data, settings.limits, settings.worker, self.notes, self._card)
+            self._cluster = Cluster(settings.engine) if settings.engine else None
+            elsewhere = self._cluster.worker if self._cluster is not None else None
+            self.jobs = ServerJobs(data, settings.limits, settings.worker, self.notes, self._card, elsewhere)
         except BaseException:
             if hasattr(self, "notes"):
                 self.notes.close()
@@ -128,6 +133,8 @@ class State:
         """Stop: what is at work goes on at the next start."""
         self.notes.audit("server stopped", "")
         self.jobs.close()
+        if self._cluster is not None:
+            self._cluster.close()
         self.notes.close()
         self._lock.release()
 

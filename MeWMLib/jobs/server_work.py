@@ -22,7 +22,7 @@ from MeWMLib.jobs.server_files import WORK, JobFolder
 from MeWMLib.jobs.server_limits import Limits
 from MeWMLib.jobs.server_news import News
 from MeWMLib.jobs.server_notes import Notes
-from MeWMLib.jobs.server_slots import Slot, WorkerLimits, claim, died, left_behind, sweep_slots
+from MeWMLib.jobs.server_slots import Elsewhere, Slot, WorkerLimits, claim, died, left_behind, sweep_slots
 from MeWMLib.jobs.store import (
     CANCELLED,
     DONE,
@@ -57,6 +57,7 @@ class Workshop:
         command: command of the worker.
         notes: takes what is worth counting and logging.
         environment: of the worker of a slot, see `Slot`.
+        elsewhere: makes workers on other computers, see `Slot`.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -69,6 +70,7 @@ class Workshop:
         command: Sequence[str] | None = None,
         notes: Notes | None = None,
         environment: Callable[[int], dict[str, str]] = lambda number: {},
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self.limits, self.notes = limits, notes or Notes()
         self.store = Store(data)
@@ -87,7 +89,9 @@ class Workshop:
         try:
             claim(data)
             self._recover()
-            self.slots = [Slot(n, data, wanted, most, partial(environment, n)) for n in range(limits.max_jobs)]
+            self.slots = [
+                Slot(n, data, wanted, most, partial(environment, n), elsewhere) for n in range(limits.max_jobs)
+            ]
         except BaseException as error:
             self.store.close()
             if isinstance(error, OSError):
