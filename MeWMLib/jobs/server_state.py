@@ -24,7 +24,7 @@ from MeWMLib.core.errors import InputError, MeWMError, OutputError, output_error
 from MeWMLib.core.locks import FileLock
 from MeWMLib.jobs.processes import find_devices
 from MeWMLib.jobs.ray_workers import Cluster
-from MeWMLib.jobs.server_guard import guarded
+from MeWMLib.jobs.server_guard import Doorway, guarded
 from MeWMLib.jobs.server_jobs import ServerJobs
 from MeWMLib.jobs.server_limits import Limits
 from MeWMLib.jobs.server_notes import Notes
@@ -255,9 +255,11 @@ def prepared(settings: Settings, make: Callable[[State], FastAPI]) -> tuple[uvic
         if settings.certificate is not None:
             require_certificate(settings)
         state = State(settings)
+        door = Doorway(listening, settings.limits, state.notes) if settings.certificate is not None else None
+        listening = door or listening
         config = uvicorn.Config(
             make(state),
-            http=guarded(settings.limits, state.notes),
+            http=guarded(settings.limits, state.notes, door),
             log_level="warning",
             access_log=False,
             server_header=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -316,6 +317,33 @@ def test_no_error_tells_where_the_server_keeps_its_data(serve, files, monkeypatc
     monkeypatch.setattr(running.store, "add", full)
     error = error_of(ask(running, "POST", "/jobs", data=body(PLAN, files)), 507)
     assert error["given"] == "DATA/jobs.sqlite (full)"
+
+
+# nobody is starved
+
+
+def test_silent_connections_before_tls_are_counted_and_ended(serve, certificate, monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+    limits = {"header_s": 2.0, "connections_per_address": 3}
+    running = serve(certificate=certificate[0], key=certificate[1], limits=limits)
+    assert ask(running, "GET", "/healthz").text == "ok\n"
+    until(lambda: not running._socket._silent)
+    port = int(running.url.rpartition(":")[2])
+    held = [socket.create_connection(("127.0.0.1", port), 10) for _ in range(3)]
+    until(lambda: len(running._socket._silent) == 3)
+    with socket.create_connection(("127.0.0.1", port), 10) as one_more:
+        try:
+            assert one_more.recv(1) == b""
+        except ConnectionError:
+            pass
+        assert len(running._socket._silent) == 3, "the fourth was turned away, not one of the others"
+    for one in held:
+        # ended by the server, which asyncio alone would do after a minute
+        one.settimeout(30)
+        assert one.recv(1) == b""
+        one.close()
+    until(lambda: not running._socket._silent and not running._socket._count)
+    assert ask(running, "GET", "/healthz").text == "ok\n"
 
 
 # two clients
