@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from MeWMLib.core.errors import InputError, OutputError
+from MeWMLib.core.errors import InputError, OutputError, UnknownJobError
 from MeWMLib.core.private_files import private
 from MeWMLib.core.records import dump_json, from_plain, parse_json, to_plain
 from MeWMLib.core.sealed import sha256_of
@@ -61,8 +61,16 @@ class JobFolder:
             stream.write(dump_json({"files": to_plain(tuple(entries))}))
 
     def entries(self) -> list[FileEntry]:
-        """The files that were announced."""
-        told = parse_json((self.path / _FILES).read_bytes(), require={"files": list})["files"]
+        """The files that were announced.
+
+        Raises:
+            UnknownJobError: the job was removed meanwhile.
+        """
+        try:
+            content = (self.path / _FILES).read_bytes()
+        except FileNotFoundError as error:
+            raise unknown_job() from error
+        told = parse_json(content, require={"files": list})["files"]
         return [from_plain(FileEntry, one, "a file of the upload") for one in told]
 
     def job(self) -> Job:
@@ -249,6 +257,14 @@ class JobFolder:
             os.close(handle)
             raise FileNotFoundError(name)
         return os.fdopen(handle, "rb")
+
+
+def unknown_job() -> UnknownJobError:
+    """A job that is not there, or somebody else's."""
+    return UnknownJobError(
+        what="The server does not know this job",
+        remedy="It was removed, or kept for as long as the server keeps results; start the job again",
+    )
 
 
 def require_space(folder: Path, wanted: int) -> None:

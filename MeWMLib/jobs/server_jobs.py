@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
 
-from MeWMLib.core.errors import CancelledError, MeWMError, UnknownJobError
+from MeWMLib.core.errors import CancelledError, MeWMError
 from MeWMLib.jobs.job import Job, error_event
-from MeWMLib.jobs.server_files import JobFolder, require_space
+from MeWMLib.jobs.server_files import JobFolder, require_space, unknown_job
 from MeWMLib.jobs.server_work import CANCELLING, Workshop
 from MeWMLib.jobs.store import ENDED, QUEUED, REMOVING, RUNNING, UPLOADING, Row, removed
 from MeWMLib.jobs.wire import FileEntry, busy_error
@@ -101,10 +101,7 @@ class ServerJobs(Workshop):
         """
         row = self.store.get(job_id)
         if row is None or row.owner != owner or row.state == REMOVING:
-            raise UnknownJobError(
-                what="The server does not know this job",
-                remedy="It was removed, or kept for as long as the server keeps results; start the job again",
-            )
+            raise unknown_job()
         return row
 
     def listed(self, owner: str) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import socket
@@ -369,6 +370,53 @@ def test_two_requests_that_send_the_same_job_do_not_mix(serve, files):
     first.join(20)
     assert answers[0].status_code == 200
     assert lines(running, answers[0].json()["id"])[-1]["kind"] == "result" and len(running.store.find()) == 1
+
+
+def _sent(running, files, name="ct.nrrd", content=None, offset=0):
+    """Announce a job and send a piece of it; (id, answer)."""
+    job_id = ask(running, "POST", "/uploads", data=body(PLAN, files).partition(b"\n")[0]).json()["id"]
+    return job_id, _piece(running, job_id, name, files[name] if content is None else content, offset)
+
+
+def _piece(running, job_id, name, content, offset=0):
+    whole = b"".join(list.__iter__(content)) if isinstance(content, list) else content
+    sha256 = hashlib.sha256(whole).hexdigest()
+    path, more = f"/jobs/{job_id}/upload/{name}?offset={offset}", {"X-MeWM-SHA256": sha256}
+    data = iter(content) if isinstance(content, list) else content
+    head = {"Authorization": f"Bearer {running.token}", **more}
+    return requests.put(running.url + path, data=data, headers=head, timeout=30, proxies={"http": None})
+
+
+def test_a_job_that_is_removed_while_it_is_sent_is_unknown_and_gone(serve, files):
+    running = serve()
+    job_id, answer = _sent(running, files, content=files["ct.nrrd"][:100])
+    assert answer.json() == {"offset": 100}
+    go_on, answers = threading.Event(), []
+
+    class Slow(list):
+        def __iter__(self):
+            yield self[0]
+            go_on.wait(20)
+            yield self[1]
+
+    rest = Slow([files["ct.nrrd"][100:200], files["ct.nrrd"][200:300]])
+    sending = threading.Thread(target=lambda: answers.append(_piece(running, job_id, "ct.nrrd", rest, 100)))
+    sending.start()
+    until(lambda: running.state_app.state.uploads.busy)
+    assert "still being sent" in error_of(ask(running, "POST", f"/jobs/{job_id}/upload"), 409)["what"]
+    assert ask(running, "DELETE", f"/jobs/{job_id}").json() == {"removed": True}
+    go_on.set()
+    sending.join(20)
+    assert answers[0].status_code == 404, answers[0].text
+    assert error_of(ask(running, "GET", f"/jobs/{job_id}/upload"), 404) and running.folders() == []
+
+
+def test_a_file_that_declares_too_much_leaves_nothing_when_it_was_sent_in_pieces(serve, files):
+    running = serve(limits={"max_voxel_bytes": 1000})
+    job_id, _ = _sent(running, files)
+    assert _piece(running, job_id, "labels.nrrd", files["labels.nrrd"]).status_code == 200
+    assert "unpacks to more" in error_of(ask(running, "POST", f"/jobs/{job_id}/upload"), 413)["what"]
+    assert running.folders() == [] and running.store.find() == []
 
 
 def test_the_places_of_all_who_wait_are_worked_out_once_for_each_change(serve, script_of, monkeypatch):
