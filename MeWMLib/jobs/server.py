@@ -297,14 +297,27 @@ def _is_final(line: bytes) -> bool:
 
 async def _lines(jobs: ServerJobs, row: Row, offset: int, allowed: Callable[[], bool]) -> AsyncIterator[bytes]:
     """Events as they come; while a job waits, lines that say where it stands in the queue, which count as none."""
-    told, quiet_from, pending, last = (0, 0.0), 0.0, b"", b""
-    now: Row | None = row
+    told, quiet_from, asked_at, pending, last = (0, 0.0), 0.0, 0.0, b"", b""
+
+    def look(quiet: bool, ask: bool) -> tuple[Row | None, tuple[int, float], bool]:
+        """The job now, where it was quiet its place, and whether who listens still may: one way to a thread."""
+        now = jobs.store.get(row.id)
+        place = jobs.place_of(now) if quiet and now is not None and now.state == QUEUED else (0, 0.0)
+        return now, place, not ask or allowed()
+
     with jobs.news.of(row.id) as news, contextlib.ExitStack() as open_files:
         stream: BinaryIO | None = None
         while True:
             # in this order, so that everything said before the end is read once the end is seen
             news.clear()
-            now = await asyncio.to_thread(jobs.store.get, row.id)
+            moment = asyncio.get_running_loop().time()
+            quiet = moment - quiet_from >= KEEP_ALIVE_S
+            # a job that has much to say is never quiet
+            ask = moment - asked_at >= KEEP_ALIVE_S
+            now, place, may = await asyncio.to_thread(look, quiet, ask)
+            if not may:
+                return
+            asked_at = moment if ask else asked_at
             over = now is None or now.state in ENDED or now.state == REMOVING
             if stream is None:
                 with contextlib.suppress(OSError):
@@ -313,17 +326,11 @@ async def _lines(jobs: ServerJobs, row: Row, offset: int, allowed: Callable[[], 
             *whole, pending = pending.split(b"\n")
             last = whole[-1] if whole else last
             new, offset = whole[offset:], max(0, offset - len(whole))
-            moment = asyncio.get_running_loop().time()
             if new:
                 quiet_from = moment
                 yield b"".join(line + b"\n" for line in new)
-            elif moment - quiet_from >= KEEP_ALIVE_S:
+            elif quiet:
                 quiet_from = moment
-                if not await asyncio.to_thread(allowed):
-                    return
-                place = (0, 0.0)
-                if now is not None and now.state == QUEUED:
-                    place = await asyncio.to_thread(jobs.place_of, now)
                 line = {"position": place[0], "expected_wait_s": round(place[1], 1)}
                 yield (json.dumps({"queue": line}) if place[0] and place != told else "").encode() + b"\n"
                 told = place

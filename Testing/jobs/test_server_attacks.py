@@ -266,9 +266,14 @@ def test_what_was_promised_to_one_upload_is_not_promised_to_the_next(serve, file
 # tokens
 
 
-def test_a_token_that_is_revoked_while_it_listens_hears_no_more(serve, script_of, monkeypatch):
+CHATTY = "sys.stdin.readline()\nwhile True:\n    say('log', message='a'); time.sleep(0.02)"
+QUIET = "sys.stdin.readline(); say('log', message='a'); sys.stdin.readline()"
+
+
+@pytest.mark.parametrize("worker", [QUIET, CHATTY], ids=["quiet", "chatty"])
+def test_a_token_that_is_revoked_while_it_listens_hears_no_more(serve, script_of, monkeypatch, worker):
     monkeypatch.setattr(server, "KEEP_ALIVE_S", 0.1)
-    running = serve(worker=script_of("sys.stdin.readline(); say('log', message='a'); sys.stdin.readline()"))
+    running = serve(worker=script_of(worker))
     tokens = Tokens(running.data)
     secret = tokens.create("anna")
     head = {"Authorization": f"Bearer {secret}"}
@@ -278,7 +283,8 @@ def test_a_token_that_is_revoked_while_it_listens_hears_no_more(serve, script_of
         heard = answer.iter_lines()
         assert next(line for line in heard if line)
         tokens.revoke("anna")
-        assert [line for line in heard if line] == [], "the stream ends, although the job is at work"
+        left = [line for line in heard if line]  # the stream ends, although the job is at work
+        assert len(left) < 200 and (worker == CHATTY or left == [])
     assert running.jobs.running == 1
 
 
