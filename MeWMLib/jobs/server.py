@@ -335,7 +335,7 @@ async def _lines(jobs: ServerJobs, row: Row, offset: int, allowed: Callable[[], 
                 yield (json.dumps({"queue": line}) if place[0] and place != told else "").encode() + b"\n"
                 told = place
             if over:
-                if now is not None and not _is_final(last):
+                if now is not None and now.state in ENDED and not _is_final(last):
                     yield error_event(_UNSAID).to_json().encode() + b"\n"
                 return
             with contextlib.suppress(asyncio.TimeoutError):

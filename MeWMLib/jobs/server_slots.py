@@ -151,12 +151,15 @@ class Slot:
         """Memory of the worker and its children now."""
         return _memory(self.pid)
 
-    def run(self, job: Job, on_event: Callable[[Event], None]) -> dict[str, Any]:
+    def run(
+        self, job: Job, on_event: Callable[[Event], None], on_pid: Callable[[int], None] = lambda pid: None
+    ) -> dict[str, Any]:
         """Do a job; returns the data of its result.
 
         Args:
             job: with paths in the folder of the slot.
             on_event: takes its events.
+            on_pid: told the process id of the worker, where that is on this computer.
 
         Raises:
             MeWMError: what the worker reported, that it died (`WorkerKilledError`, `WorkerError`), or took too much.
@@ -174,6 +177,8 @@ class Slot:
                     if self._why is not None or self._closed:
                         runner.kill()
                 watch.start()
+                if runner.pid is not None:
+                    on_pid(runner.pid)
                 return runner.wait() or {}
         except MeWMError as error:
             raise self._why or error from error

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from MeWMLib.core.errors import CancelledError, MeWMError, WorkerError, output_error
+from MeWMLib.core.living import born
 from MeWMLib.jobs.fair_queue import FairQueue
 from MeWMLib.jobs.job import Event, error_event
 from MeWMLib.jobs.runner import worker_command
@@ -148,8 +149,8 @@ class Workshop:
                 # the folder is gone, so is the job
                 self.store.forget(row.id)
                 continue
-            if row.slot >= 0:
-                row = self.store.change(row.id, slot=-1) or row
+            if row.slot >= 0 or row.pid:
+                row = self.store.change(row.id, slot=-1, pid=0, pid_at=0.0) or row
             home.mend_events()
             if row.state == RUNNING:
                 if (final := home.final()) is not None:
@@ -174,7 +175,7 @@ class Workshop:
             self._end(row, error_event(error))
             return
         folder.say(Event("log", message="The job was interrupted on the server; it goes on from what is finished"))
-        self.store.change(row.id, state=QUEUED, slot=-1)
+        self.store.change(row.id, state=QUEUED, slot=-1, pid=0, pid_at=0.0)
         self.news.tell(row.id)
 
     def _attempts(self, row: Row) -> int:
@@ -257,10 +258,15 @@ class Workshop:
                 folder.say(event)
                 self.news.tell(row.id)
 
+        def on_pid(pid: int) -> None:
+            # for who looks into the store; what counts at the next start is what the worker's own process has told
+            with contextlib.suppress(MeWMError):
+                self.store.change(row.id, pid=pid, pid_at=born(pid))
+
         error: MeWMError | None = None
         try:
             self.notes.observe("mewm_job_wait_seconds", max(0.0, row.started - row.queued), kind=row.kind)
-            final = Event("result", data=slot.run(folder.job(), on_event))
+            final = Event("result", data=slot.run(folder.job(), on_event, on_pid))
             stage.see("")
         except MeWMError as failed:
             error, final = failed, error_event(failed)
@@ -283,7 +289,7 @@ class Workshop:
             now = self.store.get(row.id)
             if now is None or now.state == REMOVING:
                 # `remove` waits for the folder
-                self.store.change(row.id, slot=-1)
+                self.store.change(row.id, slot=-1, pid=0, pid_at=0.0)
             elif now.state != RUNNING:
                 pass
             elif self._closed and error is not None:
@@ -307,7 +313,7 @@ class Workshop:
         with contextlib.suppress(OSError):  # a full disk must not keep the job at work for ever
             if folder.final() is None:
                 folder.say(final)
-        self.store.change(row.id, state=state, ended=time.time(), outcome=outcome, slot=-1)
+        self.store.change(row.id, state=state, ended=time.time(), outcome=outcome, slot=-1, pid=0, pid_at=0.0)
         self.news.tell(row.id)
         self.notes.count("mewm_jobs_ended_total", kind=row.kind, state=state)
         self.notes.observe("mewm_job_seconds", seconds, kind=row.kind)
