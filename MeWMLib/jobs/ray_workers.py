@@ -31,7 +31,8 @@ from MeWMLib.core.io import atomic_path
 from MeWMLib.core.living import born, lives
 from MeWMLib.jobs.job import Event, Job, error_event
 from MeWMLib.jobs.runner import GRACE_S, Runner, stopped_error
-from MeWMLib.jobs.server_slots import TEMPORARY, Slot, WorkerLimits
+from MeWMLib.jobs.server_leftovers import TEMPORARY
+from MeWMLib.jobs.server_slots import Slot, WorkerLimits
 from MeWMLib.jobs.store import remove_tree
 
 _PREFIX = "mewm-node-"

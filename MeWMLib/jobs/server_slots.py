@@ -23,19 +23,16 @@ from MeWMLib.core.errors import (
     CancelledError,
     MeWMError,
     OutOfMemoryError,
-    OutputError,
     WorkerError,
     WorkerKilledError,
-    output_error,
 )
 from MeWMLib.core.folders import cache_folder
-from MeWMLib.core.living import lives
 from MeWMLib.core.private_files import private
 from MeWMLib.core.records import parse_json
 from MeWMLib.jobs import confine
 from MeWMLib.jobs.job import Event, Job
 from MeWMLib.jobs.runner import GRACE_S, Runner
-from MeWMLib.jobs.store import remove_tree
+from MeWMLib.jobs.server_leftovers import ORDERS, RULES, SLOTS, TEMPORARY, TOLD, emptied
 from MeWMLib.jobs.warm import WarmWorker
 
 #: Folders of a system with programs and their libraries; what a worker reads.
@@ -43,12 +40,6 @@ _SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/opt", "/etc", 
 #: Devices, graphics cards among them, and the memory that threads of OpenMP share.
 _DEVICES = ("/dev",)
 _WATCH_S = 0.2
-SLOTS = "slots"
-#: In the folder of the slots: it is ours, and everything in it may be removed.
-_OURS = ".mewm-slots"
-TEMPORARY = "tmp"
-#: What lies beside the folder of a slot, after its number: what it was confined by, its rules, the job that it does.
-_TOLD, _RULES, _ORDERS = ".worker.json", ".rules.json", ".orders"
 #: A worker that waits for a job is ended after so long (seconds).
 UNUSED_S = 900.0
 #: A worker may map so much more than it may use (bytes), where there is no graphics card.
@@ -112,7 +103,7 @@ class Slot:
     ) -> None:
         self.number, self.limits = number, limits
         self.folder = root / SLOTS / str(number)
-        self._told, self._orders = (self.folder.with_name(f"{number}{ending}") for ending in (_TOLD, _ORDERS))
+        self._told, self._orders = (self.folder.with_name(f"{number}{ending}") for ending in (TOLD, ORDERS))
         for folder in (self.folder, self._orders, self.folder / TEMPORARY):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._root = root
@@ -203,9 +194,9 @@ class Slot:
 
     def tidy(self) -> None:
         """Remove what a job left here, temporary files among it."""
-        _empty(self.folder, self.folder / TEMPORARY)
-        _empty(self.folder / TEMPORARY)
-        _empty(self._orders)
+        emptied(self.folder, self.folder / TEMPORARY)
+        emptied(self.folder / TEMPORARY)
+        emptied(self._orders)
 
     def rest(self) -> None:
         """End a worker that no job has needed for a while: its memory, and what it knows of patients, are free."""
@@ -252,7 +243,7 @@ class Slot:
         return self._made
 
     def _confining(self) -> list[str]:
-        rules = self.folder.with_name(f"{self.number}{_RULES}")
+        rules = self.folder.with_name(f"{self.number}{RULES}")
         card = any(Path(one).exists() for one in ("/dev/nvidia0", "/dev/nvidiactl", "/dev/kfd"))
         text = json.dumps(
             {
@@ -267,19 +258,6 @@ class Slot:
         with private(rules, "w") as stream:
             stream.write(text)
         return [sys.executable, "-I", "-S", confine.__file__, str(rules), *self._inner]
-
-
-def _empty(folder: Path, but: Path | None = None) -> None:
-    """Remove everything in a folder of ours."""
-    with contextlib.suppress(FileNotFoundError):
-        for path in list(folder.iterdir()):
-            if path == but and path.is_dir() and not path.is_symlink():
-                continue
-            if path.is_dir() and not path.is_symlink():
-                remove_tree(path)
-            else:
-                with contextlib.suppress(OSError):
-                    path.unlink()
 
 
 def _memory(pid: int | None) -> int:
@@ -334,63 +312,6 @@ def _without(path: Path, root: Path) -> list[str]:
     for one in path.iterdir():
         found += _without(one, root)
     return found
-
-
-def claim(root: Path) -> None:
-    """Make the folder of the slots, or see that it is ours.
-
-    Raises:
-        OutputError: something else lies there, or it cannot be made.
-    """
-    slots = root / SLOTS
-    try:
-        slots.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not (slots / _OURS).is_file():
-            if any(slots.iterdir()):
-                raise OutputError(
-                    what="Something lies where the server would put what it works on",
-                    given=str(slots),
-                    remedy="Move it away, or give another --data",
-                )
-            private(slots / _OURS, "w").close()
-    except OSError as error:
-        raise output_error(error, slots) from error
-
-
-def left_behind(root: Path) -> list[Path]:
-    """What a former server left at work, its workers ended before: the paths of the parts of its jobs.
-
-    There may have been more slots than there are now.
-    """
-    found: list[Path] = []
-    for told in (root / SLOTS).glob(f"*{_TOLD}"):
-        with contextlib.suppress(OSError, MeWMError, KeyError, TypeError, ValueError):
-            process = parse_json(told.read_bytes(), require={"process": dict})["process"]
-            end_leftover(int(process["pid"]), float(process["born"]))
-    for slot in (root / SLOTS).glob("*"):
-        if slot.name.isdecimal():
-            found += [path for path in slot.glob("*") if path.name != TEMPORARY]
-    return found
-
-
-def sweep_slots(root: Path) -> None:
-    """Remove everything that is left in the folders of the slots."""
-    for path in (root / SLOTS).glob("*"):
-        if path.is_dir() and not path.is_symlink():
-            _empty(path)
-
-
-def end_leftover(pid: int, born: float) -> None:
-    """End the process tree of a worker that a killed server left behind, if it is still the same process."""
-    if not lives(pid, born):
-        return
-    with contextlib.suppress(psutil.Error):
-        process = psutil.Process(pid)
-        victims = [*process.children(recursive=True), process]
-        for victim in victims:
-            with contextlib.suppress(psutil.Error):
-                victim.kill()
-        psutil.wait_procs(victims, timeout=5.0)
 
 
 def died(error: MeWMError) -> bool:

@@ -20,10 +20,11 @@ from MeWMLib.jobs.fair_queue import FairQueue
 from MeWMLib.jobs.job import Event, error_event
 from MeWMLib.jobs.runner import worker_command
 from MeWMLib.jobs.server_files import WORK, JobFolder
+from MeWMLib.jobs.server_leftovers import claim, left_behind, sweep_slots
 from MeWMLib.jobs.server_limits import Limits
 from MeWMLib.jobs.server_news import News
 from MeWMLib.jobs.server_notes import Notes
-from MeWMLib.jobs.server_slots import Elsewhere, Slot, WorkerLimits, claim, died, left_behind, sweep_slots
+from MeWMLib.jobs.server_slots import Elsewhere, Slot, WorkerLimits, died
 from MeWMLib.jobs.store import (
     CANCELLED,
     DONE,

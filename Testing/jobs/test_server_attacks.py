@@ -21,7 +21,7 @@ from MeWMLib.core import living
 from MeWMLib.core.errors import InputError, OutputError
 from MeWMLib.jobs import server, server_files, server_state
 from MeWMLib.jobs.job import Job, error_event
-from MeWMLib.jobs.server_slots import left_behind
+from MeWMLib.jobs.server_leftovers import left_behind
 from MeWMLib.jobs.server_users import Tokens
 from MeWMLib.jobs.store import RUNNING, Store, remove_tree
 from Testing.jobs.asking import PLAN, ask, begin, body, error_of, lines, until

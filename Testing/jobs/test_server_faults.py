@@ -470,7 +470,7 @@ def test_the_store_keeps_its_rows(tmp_path):
 
 def test_only_the_same_process_is_ended_as_a_leftover():
     from MeWMLib.core.living import born
-    from MeWMLib.jobs.server_slots import end_leftover
+    from MeWMLib.jobs.server_leftovers import end_leftover
 
     with psutil.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"]) as process:
         at = born(process.pid)
