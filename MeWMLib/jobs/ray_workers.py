@@ -66,8 +66,8 @@ class Cluster:
         self.ray, self._joined = ray, not ray.is_initialized()
         if not self._joined:
             return
-        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-        where = {"include_dashboard": False} if address == "ray" else {"address": address}
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        where: dict[str, Any] = {"include_dashboard": False} if address == "ray" else {"address": address}
         try:
             ray.init(**where, **quiet)
         except Exception as error:  # Ray raises what its network layers raise
