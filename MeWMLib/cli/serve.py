@@ -80,6 +80,7 @@ def _settings(arguments: argparse.Namespace, output: Output) -> Settings:
         worker=arguments.worker,
         python=sys.executable if arguments.worker is None else None,
         json_log=arguments.log == "json",
+        engine="" if arguments.engine == "local" else arguments.engine,
     )
     settings.check()
     return _with_token(settings, arguments, data, output)

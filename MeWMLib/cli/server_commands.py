@@ -24,6 +24,9 @@ _SERVE = (
     _option(
         "--max-jobs", type=int, default=1, metavar="N", help="jobs at a time, one for each graphics card (default 1)"
     ),
+    _option(
+        "--engine", default="local", help="where workers are: local, or ray://HOST:PORT for those of a Ray cluster"
+    ),
     _option("--max-queue", type=int, default=1000, metavar="N", help="jobs that may wait (default 1000)"),
     _option(
         "--max-per-user", type=int, default=200, metavar="N", help="jobs of one user that wait or run (default 200)"

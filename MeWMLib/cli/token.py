@@ -24,8 +24,6 @@ def token(arguments: argparse.Namespace, output: Output) -> int:
         tokens.revoke(name)
         output.show({"revoked": name}, f"Revoked: {name}. The server refuses this token from now on.")
         return 0
-    if arguments.days < 0:
-        raise InputError(what="A token cannot expire before it was made", given=f"--days {arguments.days:g}")
     scopes = tuple(part.strip() for part in arguments.scopes.split(",") if part.strip())
     out = Path(arguments.out).expanduser() if arguments.out else None
     if out is not None and out.exists():

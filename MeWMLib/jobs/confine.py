@@ -1,7 +1,7 @@
 """Confine a worker before it starts: `python -I -S confine.py RULES.json COMMAND...` (standard library alone).
 
 What the system offers is applied, then the command takes the place of this process. Each measure that could not be
-taken is said in the file of the rules' `told`, so that the server can say what holds where:
+taken is said in the file of the rules' `told`, so that the server can say what holds where, and which process it was:
 
 - no new privileges, no core dumps, files only for the owner, limits of file size, open files and, where asked, memory;
 - no network: a network namespace of its own (Linux), and no TCP by Landlock;
@@ -16,6 +16,7 @@ import json
 import os
 import struct
 import sys
+import time
 from typing import Any
 
 _NEW_USER, _NEW_NET = 0x10000000, 0x40000000
@@ -136,12 +137,22 @@ def confine(rules: dict[str, Any]) -> dict[str, str]:
     return told
 
 
+def _born() -> float:
+    """When this process was started, as `core.living.born` tells it."""
+    if not sys.platform.startswith("linux"):
+        return time.time()
+    with open("/proc/self/stat", "rb") as stream:  # noqa: PTH123
+        return int(stream.read().rpartition(b")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+
+
 def main(arguments: list[str]) -> None:
     """Confine this process and become the command."""
     with open(arguments[0], encoding="utf-8") as stream:  # noqa: PTH123
         rules = json.load(stream)
+    # opened before: it lies where a confined process cannot write
     said = os.open(rules["told"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    os.write(said, json.dumps(confine(rules)).encode())
+    process = {"pid": os.getpid(), "born": _born()}
+    os.write(said, json.dumps({"process": process, "confined": confine(rules)}).encode())
     os.close(said)
     os.execve(arguments[1], arguments[1:], {**os.environ, **rules.get("environment", {})})
 

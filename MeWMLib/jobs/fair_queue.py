@@ -8,7 +8,8 @@ much of the computer as one with short ones.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from MeWMLib.jobs.store import INTERACTIVE, Row
@@ -19,24 +20,32 @@ PATIENCE = 8
 
 @dataclass
 class _Round:
-    """The users of one priority in the order of their turns, and what each has saved up (seconds)."""
+    """One round over the users of a priority: who still has a turn, who had one, what each has saved (seconds)."""
 
-    users: list[str] = field(default_factory=list)
+    due: list[str] = field(default_factory=list)
+    served: list[str] = field(default_factory=list)
     saved: dict[str, float] = field(default_factory=dict)
     #: The user whose turn it is has been given the quantum of this turn.
     given: bool = False
 
-    def next(self, waiting: dict[str, Row], quantum: float, cost: Callable[[Row], float]) -> Row:
+    def next(self, waiting: Mapping[str, Row], quantum: float, cost: Callable[[Row], float]) -> Row:
         """The next of the first jobs of each user."""
-        gone = [user for user in self.users if user not in waiting]
-        for user in gone:
-            # who has nothing to do saves nothing
-            self.given = self.given and user != self.users[0]
-            self.users.remove(user)
+        for user in [one for one in self.due if one not in waiting]:
+            # who has nothing to do saves nothing, and has had the turn that was begun
+            if self.given and user == self.due[0]:
+                self.served.append(user)
+                self.given = False
+            self.due.remove(user)
             self.saved.pop(user, None)
-        self.users += [user for user in waiting if user not in self.users]
+        known = {*self.due, *self.served}
+        self.due += [user for user in waiting if user not in known]
         while True:
-            user = self.users[0]
+            if not self.due:
+                # each round begins half a round further on: nobody is always first, and nobody goes twice in a row
+                there = [user for user in self.served if user in waiting]
+                half = len(there) // 2 if len(there) > 2 else 0
+                self.due, self.served = there[half:] + there[:half], []
+            user = self.due[0]
             if not self.given:
                 self.saved[user] = self.saved.get(user, 0.0) + quantum
                 self.given = True
@@ -44,7 +53,7 @@ class _Round:
             if needed <= self.saved[user]:
                 self.saved[user] -= needed
                 return waiting[user]
-            self.users.append(self.users.pop(0))
+            self.served.append(self.due.pop(0))
             self.given = False
 
 
@@ -71,8 +80,10 @@ class FairQueue:
         for row in waiting:
             if row.owner not in held:
                 first.setdefault(row.priority, {}).setdefault(row.owner, row)
-        if not first:
-            return None
+        return self._chosen(first) if first else None
+
+    def _chosen(self, first: Mapping[int, Mapping[str, Row]]) -> Row:
+        """The next of the first jobs of each user, by priority."""
         best = min(first)
         if best == INTERACTIVE and len(first) > 1:
             self._in_a_row += 1
@@ -89,8 +100,20 @@ class FairQueue:
         """All jobs in the order in which they would go if nothing more came."""
         ahead = copy.copy(self)
         ahead._rounds = copy.deepcopy(self._rounds)
-        left, found = list(waiting), []
-        while left and (row := ahead.next(left)) is not None:
-            left.remove(row)
+        left: dict[int, dict[str, deque[Row]]] = {}
+        for row in waiting:
+            left.setdefault(row.priority, {}).setdefault(row.owner, deque()).append(row)
+        first = {priority: {owner: rows[0] for owner, rows in users.items()} for priority, users in left.items()}
+        found: list[Row] = []
+        while first:
+            row = ahead._chosen(first)
             found.append(row)
+            rows, users = left[row.priority][row.owner], first[row.priority]
+            rows.popleft()
+            if rows:
+                users[row.owner] = rows[0]
+            else:
+                del users[row.owner]
+                if not users:
+                    del first[row.priority]
         return found

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from MeWMLib.core.errors import InputError, MeWMError
 from MeWMLib.core.folders import data_folder
+from MeWMLib.core.living import born, lives
 from MeWMLib.core.private_files import private
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.store import RUNNING, Row, Store, removed
@@ -44,9 +43,7 @@ class KnownJob:
     @property
     def alive(self) -> bool:
         """True while the process lives that started it."""
-        with contextlib.suppress(psutil.Error, ValueError):
-            return self.row.pid > 0 and abs(psutil.Process(self.row.pid).create_time() - self.row.pid_at) < 1.0
-        return False
+        return lives(self.row.pid, self.row.pid_at)
 
     @property
     def state(self) -> str:
@@ -85,7 +82,8 @@ class KnownJobs:
         found = []
         for row in self._store.find():
             one = KnownJob(row, self._store.jobs / row.folder)
-            if not one.alive and not 0 <= time.time() - row.created < KEPT_S:
+            # one from the future is of a clock that was set back since
+            if not one.alive and time.time() - row.created >= KEPT_S:
                 self.forget(row.id)
             else:
                 found.append(one)
@@ -115,8 +113,7 @@ class KnownJobs:
         """
         self.all()
         pid = os.getpid()
-        started = psutil.Process(pid).create_time()
-        row = Row.new(kind=job.kind, state=RUNNING, place=place, pid=pid, pid_at=started)
+        row = Row.new(kind=job.kind, state=RUNNING, place=place, pid=pid, pid_at=born(pid))
         row = self._store.add(row)
         one = KnownJob(row, self._store.jobs / row.folder)
         with private(one.folder / _JOB, "w") as stream:
@@ -130,7 +127,7 @@ class KnownJobs:
     def take(self, one: KnownJob) -> None:
         """Follow a job that was left."""
         pid = os.getpid()
-        self._store.change(one.row.id, pid=pid, pid_at=psutil.Process(pid).create_time())
+        self._store.change(one.row.id, pid=pid, pid_at=born(pid))
 
     def forget(self, job_id: str) -> None:
         """Remove a job with its folder; what cannot be removed now is tried again when the jobs are listed."""

@@ -10,6 +10,7 @@ The grammar is the NRRD format (http://teem.sourceforge.net/nrrd/format.html), o
 
 from __future__ import annotations
 
+import math
 import re
 import zlib
 from collections.abc import Iterator
@@ -119,6 +120,9 @@ def read_header(begin: bytes, name: str) -> Header:
     missing = [one for one in _NEEDED if one not in fields]
     if missing:
         raise _refused(name, f"it has no {missing[0]}")
+    for axes in ("space directions", "space origin"):
+        if not all(math.isfinite(float(one)) for one in re.findall(_NUMBER, fields[axes])):
+            raise _refused(name, f"the field {axes} is not finite")
     size = _TYPES[fields["type"]]
     if size > 1 and "endian" not in fields:
         raise _refused(name, "it has no endian")

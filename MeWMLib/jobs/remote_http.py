@@ -26,8 +26,9 @@ from MeWMLib.core.errors import (
     error_from_json,
 )
 from MeWMLib.core.records import from_plain, parse_json
+from MeWMLib.core.sealed import sha256_of
 from MeWMLib.jobs.job import Event
-from MeWMLib.jobs.wire import PROTOCOL, Address, FileEntry, is_plain_name, sha256_of
+from MeWMLib.jobs.wire import PROTOCOL, Address, FileEntry, is_plain_name
 
 #: Seconds to connect, and between two pieces of an answer.
 CONNECT_S, ANSWER_S = 6.0, 30.0

@@ -25,7 +25,7 @@ import json
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -46,14 +46,15 @@ from MeWMLib.core.errors import (
     UploadTooLargeError,
 )
 from MeWMLib.core.records import to_plain
+from MeWMLib.jobs.job import Event, error_event
 from MeWMLib.jobs.server_jobs import ServerJobs
 from MeWMLib.jobs.server_state import State
 from MeWMLib.jobs.server_upload import Uploads, state_of
 from MeWMLib.jobs.server_users import JOBS, METRICS, User, refusal
-from MeWMLib.jobs.store import ENDED, QUEUED, Row
+from MeWMLib.jobs.store import ENDED, QUEUED, REMOVING, Row
 from MeWMLib.jobs.wire import PROTOCOL
 
-_POLL_S, KEEP_ALIVE_S = 0.05, 1.0
+KEEP_ALIVE_S, _BREATH_S = 1.0, 0.02
 _BLOCK = 1 << 18
 _STATUS: tuple[tuple[type[MeWMError], int], ...] = (
     (ServerTokenError, 401),
@@ -66,6 +67,12 @@ _STATUS: tuple[tuple[type[MeWMError], int], ...] = (
     (InputError, 400),
     (OutputError, 507),
     (MeWMError, 500),
+)
+#: The end of a job that nobody could write down.
+_UNSAID = OutputError(
+    what="The job has ended, and the server could not write down how",
+    given="most likely its disk was full",
+    remedy="Start the job again, or ask who runs the server",
 )
 _RANGE = re.compile(r"bytes=(\d{1,15})-")
 
@@ -91,6 +98,20 @@ def make_app(state: State) -> FastAPI:
             task.cancel()
             await asyncio.to_thread(state.close)
 
+    def given_token(request: Request) -> str:
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        return given.strip() if scheme.lower() == "bearer" else ""
+
+    def known_as(given: str) -> User | None:
+        try:
+            return tokens.user(given) if given else None
+        except MeWMError as error:
+            # who asks may be anybody: which file it is, the log says
+            notes.log("error", str(error))
+            raise ServerBusyError(
+                what="The server cannot read its tokens", remedy="Ask who runs the server to look at its log"
+            ) from error
+
     def known(request: Request) -> User:
         """Who asks.
 
@@ -98,10 +119,9 @@ def make_app(state: State) -> FastAPI:
             ServerTokenError: no token, or one that is wrong, expired or revoked.
             ServerLockedError: too many wrong ones came from this address.
         """
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        given = given.strip() if scheme.lower() == "bearer" else ""
+        given = given_token(request)
         address = request.client.host if request.client else "?"
-        user = tokens.user(given) if given else None
+        user = known_as(given)
         wait = back_off.wait_s(address, user.name if user else "")
         if wait > 0.0 and given:
             notes.count("mewm_requests_refused_total", reason="locked")
@@ -134,13 +154,13 @@ def make_app(state: State) -> FastAPI:
 
     # no pages that describe the interface: without a token nobody learns anything
     app = FastAPI(title="MeWM", version=PROTOCOL, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.server = state
+    app.state.server, app.state.uploads = state, uploads
 
     @app.exception_handler(MeWMError)
     async def answer_error(request: Request, error: MeWMError) -> JSONResponse:
         status = next(code for kind, code in _STATUS if isinstance(error, kind))
         headers = {401: {"WWW-Authenticate": "Bearer"}, 408: {"Connection": "close"}, 429: {"Retry-After": "5"}}
-        return JSONResponse({"error": error.to_json()}, status, headers.get(status))
+        return JSONResponse({"error": state.without_paths(error.to_json())}, status, headers.get(status))
 
     @app.exception_handler(RequestValidationError)
     async def answer_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -220,11 +240,14 @@ def make_app(state: State) -> FastAPI:
         return state_of(jobs, jobs.get(job_id, user.name))
 
     @app.get("/jobs/{job_id}/events")
-    async def events(job_id: str, offset: int = 0, user: User = owner) -> StreamingResponse:
+    async def events(request: Request, job_id: str, offset: int = 0, user: User = owner) -> StreamingResponse:
         row = await asyncio.to_thread(jobs.get, job_id, user.name)
         if offset < 0:
             raise InputError(what="The offset must be 0 or more", given=str(offset))
-        return StreamingResponse(_lines(jobs, row, offset), media_type="application/x-ndjson")
+        token = given_token(request)
+        # a token that is revoked while somebody listens counts at once, too
+        lines = _lines(jobs, row, offset, lambda: known_as(token) == user)
+        return StreamingResponse(lines, media_type="application/x-ndjson")
 
     @app.post("/jobs/{job_id}/cancel")
     def cancel(job_id: str, user: User = owner) -> dict[str, Any]:
@@ -266,39 +289,56 @@ def make_app(state: State) -> FastAPI:
     return app
 
 
-async def _lines(jobs: ServerJobs, row: Row, offset: int) -> AsyncIterator[bytes]:
+def _is_final(line: bytes) -> bool:
+    with contextlib.suppress(InputError):
+        return Event.from_json(line.decode("utf-8", "replace")).kind in ("result", "error")
+    return False
+
+
+async def _lines(jobs: ServerJobs, row: Row, offset: int, allowed: Callable[[], bool]) -> AsyncIterator[bytes]:
     """Events as they come; while a job waits, lines that say where it stands in the queue, which count as none."""
-    silent_s, told, stream = KEEP_ALIVE_S, (0, 0.0), None
-    pending, seen = b"", -1
-    now: Row | None = row
-    try:
+    told, quiet_from, asked_at, pending, last = (0, 0.0), 0.0, 0.0, b"", b""
+
+    def look(quiet: bool, ask: bool) -> tuple[Row | None, tuple[int, float], bool]:
+        """The job now, where it was quiet its place, and whether who listens still may: one way to a thread."""
+        now = jobs.store.get(row.id)
+        place = jobs.place_of(now) if quiet and now is not None and now.state == QUEUED else (0, 0.0)
+        return now, place, not ask or allowed()
+
+    with jobs.news.of(row.id) as news, contextlib.ExitStack() as open_files:
+        stream: BinaryIO | None = None
         while True:
             # in this order, so that everything said before the end is read once the end is seen
-            if seen != jobs.store.version:
-                seen = jobs.store.version
-                now = await asyncio.to_thread(jobs.store.get, row.id)
-            over = now is None or now.state in ENDED
-            if stream is None and now is not None:
+            news.clear()
+            moment = asyncio.get_running_loop().time()
+            quiet = moment - quiet_from >= KEEP_ALIVE_S
+            # a job that has much to say is never quiet
+            ask = moment - asked_at >= KEEP_ALIVE_S
+            now, place, may = await asyncio.to_thread(look, quiet, ask)
+            if not may:
+                return
+            asked_at = moment if ask else asked_at
+            over = now is None or now.state in ENDED or now.state == REMOVING
+            if stream is None:
                 with contextlib.suppress(OSError):
-                    stream = jobs.folder(now).events.open("rb")  # noqa: ASYNC230
+                    stream = open_files.enter_context(jobs.folder(row).events.open("rb"))
             pending += stream.read() if stream is not None else b""
             *whole, pending = pending.split(b"\n")
+            last = whole[-1] if whole else last
             new, offset = whole[offset:], max(0, offset - len(whole))
             if new:
-                silent_s = 0.0
+                quiet_from = moment
                 yield b"".join(line + b"\n" for line in new)
-            elif silent_s >= KEEP_ALIVE_S:
-                silent_s = 0.0
-                place = (0, 0.0)
-                if now is not None and now.state == QUEUED:
-                    place = await asyncio.to_thread(jobs.place_of, now)
+            elif quiet:
+                quiet_from = moment
                 line = {"position": place[0], "expected_wait_s": round(place[1], 1)}
                 yield (json.dumps({"queue": line}) if place[0] and place != told else "").encode() + b"\n"
                 told = place
             if over:
+                if now is not None and now.state in ENDED and not _is_final(last):
+                    yield error_event(_UNSAID).to_json().encode() + b"\n"
                 return
-            await asyncio.sleep(_POLL_S)
-            silent_s += _POLL_S
-    finally:
-        if stream is not None:
-            stream.close()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(news.wait(), KEEP_ALIVE_S)
+                # what is said in one breath goes in one piece
+                await asyncio.sleep(_BREATH_S)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
@@ -16,7 +20,67 @@ from MeWMLib.jobs.server_notes import Notes
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n"
 
 
-def guarded(limits: Limits, notes: Notes) -> type[H11Protocol]:
+class Doorway(socket.socket):
+    """A listening socket that keeps an eye on who has come in and has not shaken hands yet.
+
+    Before TLS is agreed upon nothing of ours hears of a connection: whoever opens many and stays silent would have each
+    of them for a minute, and nobody else could come in.
+
+    Args:
+        listening: the socket, whose place this one takes.
+        limits, notes: of the server.
+    """
+
+    def __init__(self, listening: socket.socket, limits: Limits, notes: Notes) -> None:
+        super().__init__(fileno=listening.detach())
+        self._limits, self._notes = limits, notes
+        self._silent: dict[tuple[str, int], _Guest] = {}
+        self._count: Counter[str] = Counter()
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """As `socket.accept`.
+
+        Raises:
+            ConnectionAbortedError: too many of this address, or of all, have not shaken hands yet.
+        """
+        made, address = super().accept()
+        guest = _Guest(fileno=made.detach())
+        who, limits = (address[0], address[1]), self._limits
+        if self._count[who[0]] >= limits.connections_per_address or len(self._silent) >= limits.connections:
+            self._notes.count("mewm_requests_refused_total", reason="connections")
+            guest.close()
+            raise ConnectionAbortedError
+        guest.leave = lambda: self.heard(who)
+        self._silent[who] = guest
+        self._count[who[0]] += 1
+        asyncio.get_running_loop().call_later(limits.header_s, self._late, who, guest)
+        return guest, address
+
+    def heard(self, who: tuple[str, int]) -> None:
+        """A connection has shaken hands, or is over."""
+        if self._silent.pop(who, None) is not None:
+            self._count[who[0]] -= 1
+            if not self._count[who[0]]:
+                del self._count[who[0]]
+
+    def _late(self, who: tuple[str, int], guest: _Guest) -> None:
+        if self._silent.get(who) is guest:
+            self._notes.count("mewm_requests_refused_total", reason="header")
+            with contextlib.suppress(OSError):
+                guest.shutdown(socket.SHUT_RDWR)
+
+
+class _Guest(socket.socket):
+    """One connection; it says when it is over."""
+
+    leave: Callable[[], None] = staticmethod(lambda: None)
+
+    def close(self) -> None:
+        self.leave()
+        super().close()
+
+
+def guarded(limits: Limits, notes: Notes, door: Doorway | None = None) -> type[H11Protocol]:
     """The protocol of a server: it counts the connections of an address, and ends those without a header in time."""
     count: dict[str, int] = {}
 
@@ -27,6 +91,8 @@ def guarded(limits: Limits, notes: Notes) -> type[H11Protocol]:
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             address = self.client[0] if self.client else "?"
+            if door is not None and self.client:
+                door.heard(self.client)
             if count.get(address, 0) >= limits.connections_per_address or sum(count.values()) >= limits.connections:
                 notes.count("mewm_requests_refused_total", reason="connections")
                 transport.write(_BUSY)

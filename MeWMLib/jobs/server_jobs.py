@@ -6,18 +6,25 @@ import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from MeWMLib.core.errors import CancelledError, InputError, MeWMError, UnknownJobError
+from MeWMLib.core.errors import CancelledError, MeWMError
 from MeWMLib.jobs.job import Job, error_event
-from MeWMLib.jobs.server_files import JobFolder, require_space, result_files
+from MeWMLib.jobs.server_files import JobFolder, require_space, unknown_job
 from MeWMLib.jobs.server_work import CANCELLING, Workshop
-from MeWMLib.jobs.store import CANCELLED, ENDED, QUEUED, REMOVING, RUNNING, UPLOADING, Row, removed
-from MeWMLib.jobs.wire import FileEntry, busy_error, is_plain_name
+from MeWMLib.jobs.store import ENDED, QUEUED, REMOVING, RUNNING, UPLOADING, Row, removed
+from MeWMLib.jobs.wire import FileEntry, busy_error
 
 
 class ServerJobs(Workshop):
     """All jobs of a server; its methods may be called from any thread. Arguments as those of `Workshop`."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        #: Place, and seconds of work before it, of each job that waits; what is at work; the store's version then.
+        self._places: dict[str, tuple[int, float]] = {}
+        self._busy: list[Row] = []
+        self._seen = -1
+        super().__init__(*arguments, **more)
 
     @property
     def running(self) -> int:
@@ -41,9 +48,11 @@ class ServerJobs(Workshop):
             if key and (known := self.store.find(owner=owner, key=key)):
                 return known[0]
             self._require_room(owner)
-            if self.store.count(states=(UPLOADING,), owner=owner) >= limits.max_uploads_per_user:
+            on_way = self.store.find(states=(UPLOADING,))
+            if sum(row.owner == owner for row in on_way) >= limits.max_uploads_per_user:
                 raise busy_error(limits.max_uploads_per_user, limits.max_uploads_per_user, " of one user on their way")
-            require_space(self.store.root, size + limits.spare_bytes)
+            # what was promised to others has its place, whether it is there already or not
+            require_space(self.store.root, size + sum(row.size for row in on_way) + limits.spare_bytes)
             row = self.store.add(Row.new(owner=owner, key=key, kind=job.kind, priority=priority, size=size))
             JobFolder(self.store.jobs / row.folder).make(job, entries)
         return row
@@ -92,10 +101,7 @@ class ServerJobs(Workshop):
         """
         row = self.store.get(job_id)
         if row is None or row.owner != owner or row.state == REMOVING:
-            raise UnknownJobError(
-                what="The server does not know this job",
-                remedy="It was removed, or kept for as long as the server keeps results; start the job again",
-            )
+            raise unknown_job()
         return row
 
     def listed(self, owner: str) -> list[Row]:
@@ -105,14 +111,19 @@ class ServerJobs(Workshop):
     def place_of(self, row: Row) -> tuple[int, float]:
         """Place in the queue from 1 on and seconds to wait, as far as they can be told; (0, 0) once it is at work."""
         with self._lock:
-            ahead = self._queue.order(self.store.find(states=(QUEUED,)))
-            now, busy = time.time(), self.store.find(states=(RUNNING,))
-            left = sum(max(0.0, self._cost(one) - max(0.0, now - one.started)) for one in busy)
-            for number, one in enumerate(ahead, 1):
-                if one.id == row.id:
-                    return number, left / len(self.slots)
-                left += self._cost(one)
-        return 0, 0.0
+            if self._seen != self.store.version:
+                # once for all who wait, and not again before something has changed
+                self._places, before = {}, 0.0
+                for number, one in enumerate(self._queue.order(self.store.find(states=(QUEUED,))), 1):
+                    self._places[one.id] = (number, before)
+                    before += self._cost(one)
+                self._busy, self._seen = self.store.find(states=(RUNNING,)), self.store.version
+            if row.id not in self._places:
+                return 0, 0.0
+            number, before = self._places[row.id]
+            now = time.time()
+            left = sum(max(0.0, self._cost(one) - max(0.0, now - one.started)) for one in self._busy)
+            return number, (before + left) / len(self.slots)
 
     def cancel(self, row: Row) -> None:
         """Take a job out of the queue, or ask its worker to stop and to keep what it has."""
@@ -122,9 +133,9 @@ class ServerJobs(Workshop):
             if row.state == RUNNING and row.slot >= 0:
                 self.slots[row.slot].cancel()
                 # it counts also if the server is killed before the worker has stopped
-                self.store.change(row.id, self.folder(row).path, outcome=CANCELLING)
+                self.store.change(row.id, outcome=CANCELLING)
             elif row.state in (QUEUED, UPLOADING):
-                self._end(row, error_event(CancelledError(what="The job was stopped before it was begun")), CANCELLED)
+                self._end(row, error_event(CancelledError(what="The job was stopped before it was begun")))
 
     def remove(self, row: Row) -> bool:
         """End a job with its whole process tree and remove its data; True once nothing of them is left.
@@ -136,13 +147,14 @@ class ServerJobs(Workshop):
             if row.state == RUNNING and row.slot >= 0:
                 self.slots[row.slot].kill(CancelledError(what="The job was removed"))
                 # the thread of the slot has the folder until the worker is gone
-                self.store.change(row.id, self.folder(row).path, state=REMOVING)
+                self.store.change(row.id, state=REMOVING)
                 self._changed.wait_for(lambda: (self.store.get(row.id) or replace(row, slot=-1)).slot < 0, 15.0)
                 row = self.store.get(row.id) or row
         return self._removed(row)
 
     def _removed(self, row: Row) -> bool:
-        self.store.change(row.id, self.folder(row).path, state=REMOVING)
+        self.store.change(row.id, state=REMOVING)
+        self.news.tell(row.id)
         try:
             gone = row.slot < 0 and removed(self.store.jobs / row.folder)
         except MeWMError:
@@ -156,13 +168,14 @@ class ServerJobs(Workshop):
 
     def files(self, row: Row) -> list[FileEntry]:
         """What the worker has written so far, with checksums."""
-        with self._lock:
-            paths = result_files(self.folder(row).outputs)
-        found = []
-        for path in paths:
-            with contextlib.suppress(OSError):  # replaced just now, or moved to another folder with its job
-                found.append(FileEntry.of(path))
-        return found
+        with contextlib.ExitStack() as stack:
+            try:
+                # the handle stays the same when the folder moves at the end of the job
+                with self._lock:
+                    there = stack.enter_context(self.folder(row).output())
+                return JobFolder.results(there)
+            except OSError:
+                return []
 
     def open_file(self, row: Row, name: str) -> BinaryIO:
         """A file that the worker has written; a newer one in its place does not change what is read.
@@ -171,11 +184,7 @@ class ServerJobs(Workshop):
             InputError: not a plain name, or there is no such file.
         """
         with self._lock:
-            row = self.store.get(row.id) or row
-            path = self.folder(row).outputs / name
-            if is_plain_name(name) and path in result_files(path.parent):
-                return path.open("rb")
-        raise InputError(what="The job has no such file", given=repr(name)[:80])
+            return self.folder(row).open_result(name)
 
     def sweep(self) -> None:
         """Let time pass: remove what was kept long enough or is too much, and try again what could not be removed."""

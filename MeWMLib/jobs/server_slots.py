@@ -1,30 +1,38 @@
-"""Where the jobs of a server are at work: each slot has a folder and one warm worker, which is confined to it."""
+"""Where the jobs of a server are at work: each slot has a folder and one warm worker, which is confined to it.
+
+In that folder the worker may do what it likes, so the server writes nothing there: orders and rules lie beside it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import shutil
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 
 from MeWMLib.core import bundles
-from MeWMLib.core.errors import CancelledError, MeWMError, OutOfMemoryError, WorkerError, WorkerKilledError
+from MeWMLib.core.errors import (
+    CancelledError,
+    MeWMError,
+    OutOfMemoryError,
+    WorkerError,
+    WorkerKilledError,
+)
 from MeWMLib.core.folders import cache_folder
 from MeWMLib.core.private_files import private
 from MeWMLib.core.records import parse_json
 from MeWMLib.jobs import confine
 from MeWMLib.jobs.job import Event, Job
-from MeWMLib.jobs.runner import GRACE_S, LocalRunner
-from MeWMLib.jobs.store import MARK
+from MeWMLib.jobs.runner import GRACE_S, Runner
+from MeWMLib.jobs.server_leftovers import ORDERS, RULES, SLOTS, TEMPORARY, TOLD, emptied
 from MeWMLib.jobs.warm import WarmWorker
 
 #: Folders of a system with programs and their libraries; what a worker reads.
@@ -55,6 +63,23 @@ class WorkerLimits:
     grace_s: float = GRACE_S
 
 
+class Worker(Protocol):
+    """A worker that stays between jobs: `warm.WarmWorker`, or one on another computer."""
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of one that waits on this computer."""
+
+    def runner(self, grace_s: float, folder: Path | None) -> Runner:
+        """The runner of one job."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+Elsewhere = Callable[[Sequence[str], WorkerLimits, Path], Worker]
+
+
 class Slot:
     """One place of work.
 
@@ -64,6 +89,7 @@ class Slot:
         command: of the worker.
         limits: see `WorkerLimits`.
         environment: what the worker's environment has in addition, such as the graphics card that it may use.
+        elsewhere: makes what takes the place of a process on this computer.
     """
 
     def __init__(
@@ -73,15 +99,20 @@ class Slot:
         command: Sequence[str],
         limits: WorkerLimits,
         environment: Callable[[], dict[str, str]],
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self.number, self.limits = number, limits
-        self.folder = root / "slots" / str(number)
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (self.folder / "tmp").mkdir(exist_ok=True, mode=0o700)
-        self._root, self._told = root, self.folder / "confined.json"
+        self.folder = root / SLOTS / str(number)
+        self._told, self._orders = (self.folder.with_name(f"{number}{ending}") for ending in (TOLD, ORDERS))
+        for folder in (self.folder, self._orders, self.folder / TEMPORARY):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._root = root
         self._inner, self._environment = list(command), environment
-        self._warm = WarmWorker(self.command)
-        self._runner: LocalRunner | None = None
+        self._warm: Worker = elsewhere(command, limits, self.folder) if elsewhere else WarmWorker(self.command)
+        #: The command that confines, and the one that it was made of.
+        self._made: list[str] = []
+        self._made_of: list[str] = []
+        self._runner: Runner | None = None
         self._lock = threading.Lock()
         #: What ends the job that was given to this slot, and whether it is to stop: also before its worker is there.
         self._why: MeWMError | None = None
@@ -103,7 +134,7 @@ class Slot:
     def confined(self) -> dict[str, str]:
         """What the worker is confined by, see `confine`; empty before the first one was started."""
         with contextlib.suppress(OSError, MeWMError):
-            told: dict[str, str] = parse_json(self._told.read_bytes(), require={})
+            told: dict[str, str] = parse_json(self._told.read_bytes(), require={"confined": dict})["confined"]
             return told
         return {}
 
@@ -112,27 +143,24 @@ class Slot:
         return _memory(self.pid)
 
     def run(
-        self, job: Job, folder: Path, on_event: Callable[[Event], None], on_pid: Callable[[int], None]
+        self, job: Job, on_event: Callable[[Event], None], on_pid: Callable[[int], None] = lambda pid: None
     ) -> dict[str, Any]:
         """Do a job; returns the data of its result.
 
         Args:
-            job: with paths in `folder`.
-            folder: of the job, in the folder of the slot.
+            job: with paths in the folder of the slot.
             on_event: takes its events.
-            on_pid: told the process id of the worker.
+            on_pid: told the process id of the worker, where that is on this computer.
 
         Raises:
             MeWMError: what the worker reported, that it died (`WorkerKilledError`, `WorkerError`), or took too much.
         """
-        runner = self._warm.runner(self.limits.grace_s, folder)
+        runner = self._warm.runner(self.limits.grace_s, self._orders)
         over = threading.Event()
         watch = threading.Thread(target=self._watch, args=(runner, over), name="mewm-watch", daemon=True)
         try:
             with runner:
                 runner.start(job, on_event)
-                if runner.pid is not None:
-                    on_pid(runner.pid)
                 with self._lock:
                     self._runner = runner
                     if self._cancelled:
@@ -140,6 +168,8 @@ class Slot:
                     if self._why is not None or self._closed:
                         runner.kill()
                 watch.start()
+                if runner.pid is not None:
+                    on_pid(runner.pid)
                 return runner.wait() or {}
         except MeWMError as error:
             raise self._why or error from error
@@ -163,15 +193,10 @@ class Slot:
                 self._runner.kill()
 
     def tidy(self) -> None:
-        """Remove what a job left here beside its folder, temporary files among it."""
-        for path in [*self.folder.glob("*"), *self.folder.glob("tmp/*")]:
-            if path in (self._told, self.folder / "tmp") or (path / MARK).exists():
-                continue
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                with contextlib.suppress(OSError):
-                    path.unlink()
+        """Remove what a job left here, temporary files among it."""
+        emptied(self.folder, self.folder / TEMPORARY)
+        emptied(self.folder / TEMPORARY)
+        emptied(self._orders)
 
     def rest(self) -> None:
         """End a worker that no job has needed for a while: its memory, and what it knows of patients, are free."""
@@ -186,7 +211,7 @@ class Slot:
         self.kill(CancelledError(what="The server was stopped"))
         self._warm.close()
 
-    def _watch(self, runner: LocalRunner, over: threading.Event) -> None:
+    def _watch(self, runner: Runner, over: threading.Event) -> None:
         begun, most = time.monotonic(), self.limits.memory_bytes
         while not over.wait(_WATCH_S):
             used = _memory(runner.pid)
@@ -212,16 +237,22 @@ class Slot:
         if sys.platform == "win32":
             # nothing to confine with, and a process cannot become another one there
             return list(self._inner)
-        rules = self.folder.with_name(f"{self.number}.rules.json")
+        if self._made_of != self._inner:
+            # the same for every job
+            self._made, self._made_of = self._confining(), list(self._inner)
+        return self._made
+
+    def _confining(self) -> list[str]:
+        rules = self.folder.with_name(f"{self.number}{RULES}")
         card = any(Path(one).exists() for one in ("/dev/nvidia0", "/dev/nvidiactl", "/dev/kfd"))
         text = json.dumps(
             {
                 "memory": None if card else 4 * self.limits.memory_bytes + _MAPPED,
                 "largest": self.limits.file_bytes,
-                "read": _readable(self._inner, self._root),
+                "read": [*_readable(self._inner, self._root), str(self._orders)],
                 "write": [str(self.folder), *_DEVICES],
                 "told": str(self._told),
-                "environment": {"TMPDIR": str(self.folder / "tmp"), **self._environment()},
+                "environment": {"TMPDIR": str(self.folder / TEMPORARY), **self._environment()},
             }
         )
         with private(rules, "w") as stream:
@@ -231,13 +262,24 @@ class Slot:
 
 def _memory(pid: int | None) -> int:
     total = 0
-    if pid is not None:
+    for one in _tree(pid) if pid is not None else ():
         with contextlib.suppress(psutil.Error):
-            process = psutil.Process(pid)
-            for one in (process, *process.children(recursive=True)):
-                with contextlib.suppress(psutil.Error):
-                    total += one.memory_info().rss
+            total += psutil.Process(one).memory_info().rss
     return total
+
+
+def _tree(pid: int) -> list[int]:
+    """A process and its descendants."""
+    found, tasks = [pid], Path(f"/proc/{pid}/task")
+    try:
+        # psutil would look at every process of the computer, five times a second
+        for task in tasks.iterdir():
+            for child in (task / "children").read_bytes().split():
+                found += _tree(int(child))
+    except OSError:
+        with contextlib.suppress(psutil.Error):
+            found = [pid, *(one.pid for one in psutil.Process(pid).children(recursive=True))]
+    return found
 
 
 def _readable(command: Sequence[str], root: Path) -> list[str]:
@@ -270,25 +312,6 @@ def _without(path: Path, root: Path) -> list[str]:
     for one in path.iterdir():
         found += _without(one, root)
     return found
-
-
-def end_leftover(pid: int, started: float) -> None:
-    """End the process tree of a worker that a killed server left behind, if it is still the same process."""
-    with contextlib.suppress(psutil.Error, ValueError):
-        process = psutil.Process(pid)
-        if abs(process.create_time() - started) < 1.0:
-            victims = [*process.children(recursive=True), process]
-            for victim in victims:
-                with contextlib.suppress(psutil.Error):
-                    victim.kill()
-            psutil.wait_procs(victims, timeout=5.0)
-
-
-def started_at(pid: int) -> float:
-    """When a process was started; 0 for one that is gone."""
-    with contextlib.suppress(psutil.Error):
-        return psutil.Process(pid).create_time()
-    return 0.0
 
 
 def died(error: MeWMError) -> bool:

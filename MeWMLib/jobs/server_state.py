@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -13,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -21,7 +23,8 @@ from MeWMLib.core import bundles
 from MeWMLib.core.errors import InputError, MeWMError, OutputError, output_error
 from MeWMLib.core.locks import FileLock
 from MeWMLib.jobs.processes import find_devices
-from MeWMLib.jobs.server_guard import guarded
+from MeWMLib.jobs.ray_workers import Cluster
+from MeWMLib.jobs.server_guard import Doorway, guarded
 from MeWMLib.jobs.server_jobs import ServerJobs
 from MeWMLib.jobs.server_limits import Limits
 from MeWMLib.jobs.server_notes import Notes
@@ -46,6 +49,7 @@ class Settings:
         worker: command of the worker, for tests.
         python: interpreter that is asked for its devices; None for a worker that is not MeWM's own.
         json_log: the log is one JSON object a line.
+        engine: "" for workers of this computer, "ray" or "ray://HOST:PORT" for those of a cluster.
     """
 
     data: Path
@@ -59,6 +63,7 @@ class Settings:
     worker: Sequence[str] | None = None
     python: str | None = sys.executable
     json_log: bool = False
+    engine: str = ""
 
     def check(self) -> None:
         """Refuse what cannot or must not be served.
@@ -107,8 +112,12 @@ class State:
             self.device = "not yet known" if settings.python is not None else "not known"
             self._probed = threading.Event()
             self.sweep_s = min(_SWEEP_S, settings.limits.retention_s, settings.limits.upload_quiet_s)
-            self.jobs = ServerJobs(data, settings.limits, settings.worker, self.notes, self._card)
+            self._cluster = Cluster(settings.engine) if settings.engine else None
+            elsewhere = self._cluster.worker if self._cluster is not None else None
+            self.jobs = ServerJobs(data, settings.limits, settings.worker, self.notes, self._card, elsewhere)
         except BaseException:
+            if hasattr(self, "notes"):
+                self.notes.close()
             self._lock.release()
             raise
 
@@ -124,6 +133,8 @@ class State:
         """Stop: what is at work goes on at the next start."""
         self.notes.audit("server stopped", "")
         self.jobs.close()
+        if self._cluster is not None:
+            self._cluster.close()
         self.notes.close()
         self._lock.release()
 
@@ -153,6 +164,12 @@ class State:
             with contextlib.suppress(MeWMError, OSError):
                 found.append({"name": name, "sha256": _checksum(path, (path / bundles.MANIFEST).stat().st_mtime)})
         return found
+
+    def without_paths(self, told: dict[str, Any]) -> dict[str, Any]:
+        """An error for a client: where the server keeps its data is nobody's business."""
+        paths = {str(self.settings.data), str(self.settings.data.absolute()), str(self.settings.data.resolve())}
+        pattern = re.compile("|".join(re.escape(one) for one in sorted(paths, key=len, reverse=True)))
+        return {key: pattern.sub("DATA", one) if isinstance(one, str) else one for key, one in told.items()}
 
     def gauges(self) -> dict[str, tuple[str, float]]:
         """What is measured at this moment."""
@@ -238,9 +255,11 @@ def prepared(settings: Settings, make: Callable[[State], FastAPI]) -> tuple[uvic
         if settings.certificate is not None:
             require_certificate(settings)
         state = State(settings)
+        door = Doorway(listening, settings.limits, state.notes) if settings.certificate is not None else None
+        listening = door or listening
         config = uvicorn.Config(
             make(state),
-            http=guarded(settings.limits, state.notes),
+            http=guarded(settings.limits, state.notes, door),
             log_level="warning",
             access_log=False,
             server_header=False,

@@ -14,10 +14,10 @@ from typing import Any
 
 from fastapi import Request
 
-from MeWMLib.core.errors import InputError, MeWMError, UploadOffsetError, output_error
+from MeWMLib.core.errors import InputError, MeWMError, UploadOffsetError, UploadTooLargeError, output_error
 from MeWMLib.core.private_files import private
 from MeWMLib.core.records import parse_json
-from MeWMLib.jobs.server_files import JobFolder
+from MeWMLib.jobs.server_files import JobFolder, unknown_job
 from MeWMLib.jobs.server_guard import BodyReader
 from MeWMLib.jobs.server_jobs import ServerJobs
 from MeWMLib.jobs.store import COHORT, INTERACTIVE, UPLOADING, Row
@@ -57,6 +57,11 @@ class Uploads:
         #: Files that a request is writing to just now.
         self._busy: set[Path] = set()
 
+    @property
+    def busy(self) -> bool:
+        """True while a request writes to a file."""
+        return bool(self._busy)
+
     async def whole(self, request: Request, owner: str) -> Row:
         """Take a job with all its files in one request; see `wire`.
 
@@ -72,6 +77,13 @@ class Uploads:
             await body.drain(limits.max_upload_bytes)
             return row
         folder = self._jobs.folder(row)
+        parts = {folder.part(entry.name) for entry in folder.entries()}
+        if parts & self._busy:
+            await body.drain(limits.max_upload_bytes)
+            raise UploadOffsetError(
+                what="Another request is sending the same job", remedy="Wait for that one, or give another key"
+            )
+        self._busy |= parts
         try:
             for entry in folder.entries():
                 folder.part(entry.name).unlink(missing_ok=True)
@@ -82,8 +94,10 @@ class Uploads:
         except BaseException as error:
             await asyncio.shield(asyncio.to_thread(self._jobs.remove, row))
             if isinstance(error, OSError):
-                raise output_error(error, Path("the data folder of the server")) from error
+                raise _failed(error) from error
             raise
+        finally:
+            self._busy -= parts
 
     async def begin(self, request: Request, owner: str) -> Row:
         """Make room for a job whose files will come in pieces; the same key gives the same job again."""
@@ -116,20 +130,30 @@ class Uploads:
                 raise InputError(what=f"A piece of an upload needs its checksum in {SHA256_HEADER}")
             await self._received(row, entry, folder, body, min(entry.bytes - offset, MAX_CHUNK_BYTES), sha256, offset)
         except OSError as error:
-            raise output_error(error, Path("the data folder of the server")) from error
+            raise _failed(error) from error
         finally:
             self._busy.discard(part)
         return folder.offsets()[name]
 
     async def finish(self, row: Row) -> Row:
-        """Check what was sent and put the job into the queue. A job whose files are refused is removed."""
+        """Check what was sent and put the job into the queue. A job whose files are refused is removed.
+
+        Raises:
+            UploadOffsetError: a request still writes to a file of it.
+            MeWMError: as `ServerJobs.submit`.
+        """
+        folder = self._jobs.folder(row)
+        if any(folder.part(entry.name) in self._busy for entry in folder.entries()):
+            raise UploadOffsetError(
+                what="A file of the job is still being sent", remedy="Wait for that request, then say the end again"
+            )
         try:
             return await asyncio.to_thread(self._jobs.submit, row)
-        except InputError:
+        except (InputError, UploadTooLargeError):
             await asyncio.to_thread(self._jobs.remove, row)
             raise
         except OSError as error:
-            raise output_error(error, Path("the data folder of the server")) from error
+            raise _failed(error) from error
 
     async def _created(self, line: bytes, owner: str, body: BodyReader | None) -> Row:
         most = self._jobs.limits.max_upload_bytes
@@ -185,6 +209,13 @@ class Uploads:
                 with part.open("r+b") as stream:
                     stream.truncate(offset)
             raise
+
+
+def _failed(error: OSError) -> MeWMError:
+    """Why a file could not be written: the job was removed meanwhile, or the disk does not take it."""
+    if isinstance(error, FileNotFoundError):
+        return unknown_job()
+    return output_error(error, Path("the data folder of the server"))
 
 
 def _require_length(request: Request, most: int, told: int) -> None:

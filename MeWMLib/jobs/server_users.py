@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import math
 import re
 import secrets
 import threading
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from MeWMLib.core.errors import InputError, ServerTokenError, output_error
 from MeWMLib.core.locks import FileLock
-from MeWMLib.core.private_files import private
+from MeWMLib.core.private_files import others_can_read, private
 from MeWMLib.core.records import from_plain, read_json
 
 FILE = "tokens.json"
@@ -78,7 +79,7 @@ class Tokens:
         self._file = data / FILE
         self._given = User(OPERATOR, _hash(given), scopes=SCOPES) if given else None
         self._lock = threading.Lock()
-        self._read_at: tuple[int, int] | None = None
+        self._read_at: tuple[int, int, int] | None = None
         self._users: tuple[User, ...] = ()
 
     def all(self) -> tuple[User, ...]:
@@ -94,19 +95,27 @@ class Tokens:
                 self._read_at, self._users = None, ()
                 return ()
             # the number of the file changes with every change: each replaces it
-            if (stat.st_mtime_ns, stat.st_ino) != self._read_at:
+            if (stat.st_mtime_ns, stat.st_ino, stat.st_mode) != self._read_at:
+                if others_can_read(self._file):
+                    raise InputError(
+                        what="The file of the tokens can be read or written by other users of this computer",
+                        given=str(self._file),
+                        remedy=f"Take their permission away: chmod 600 {FILE}; look through `mewm token list`",
+                    )
                 read = read_json(self._file, "The file of the tokens", InputError, require={"tokens": list})["tokens"]
                 self._users = tuple(from_plain(User, one, "a token") for one in read)
-                self._read_at = (stat.st_mtime_ns, stat.st_ino)
+                self._read_at = (stat.st_mtime_ns, stat.st_ino, stat.st_mode)
             return self._users
 
     def create(self, name: str, days: float = 0.0, scopes: tuple[str, ...] = (JOBS,)) -> str:
         """Make a token and return it: it is kept as a hash and can never be shown again.
 
         Raises:
-            InputError: the name is taken or is none, an unknown scope.
+            InputError: the name is taken or is none, an unknown scope, a number of days below 0 or that is none.
             OutputError: the file cannot be written.
         """
+        if not 0.0 <= days < math.inf:
+            raise InputError(what="A token cannot expire before it was made, nor at no time", given=f"{days:g} days")
         token, now = secrets.token_urlsafe(32), time.time()
         user = User(name, _hash(token), now, now + days * 86400.0 if days else 0.0, scopes)
         with self._changing():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
 import shutil
 import sqlite3
@@ -180,25 +181,24 @@ class Store:
             states: in one of these; all where none is given.
             **known: fields and their values.
         """
-        wanted = [f"{name} = ?" for name in known]
-        if states:
-            wanted.append(f"state IN ({', '.join('?' * len(states))})")
-        where = f" WHERE {' AND '.join(wanted)}" if wanted else ""
+        where, values = _where(states, known)
         text = f"SELECT {', '.join(_COLUMNS)} FROM jobs{where} ORDER BY sequence"
         with self._lock, self._guard():
-            rows = self._database.execute(text, (*known.values(), *states)).fetchall()
+            rows = self._database.execute(text, values).fetchall()
         return [Row(*row) for row in rows]
 
     def count(self, *, states: Sequence[str] = (), **known: Any) -> int:
         """How many `find` would find."""
-        return len(self.find(states=states, **known))
+        where, values = _where(states, known)
+        with self._lock, self._guard():
+            found: int = self._database.execute(f"SELECT COUNT(*) FROM jobs{where}", values).fetchone()[0]
+        return found
 
-    def change(self, job_id: str, where: Path | None = None, **news: Any) -> Row | None:
+    def change(self, job_id: str, **news: Any) -> Row | None:
         """Change fields of a job; returns the new row, None if it is gone.
 
         Args:
             job_id: of the job.
-            where: its folder now, if it is not in `jobs`.
             **news: fields and their new values.
         """
         with self._lock, self._guard():
@@ -213,7 +213,7 @@ class Store:
             if row is not None:
                 # the row counts; the copy is for the day on which the store is damaged
                 with contextlib.suppress(OSError):
-                    _write_mark(where or self.jobs / row.folder, row)
+                    _write_mark(self.jobs / row.folder, row)
             return row
 
     def age(self, seconds: float) -> None:
@@ -242,13 +242,21 @@ class Store:
             ) from error
 
 
+def _where(states: Sequence[str], known: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
+    """The condition of a question to the store, and its values."""
+    wanted = [f"{name} = ?" for name in known]
+    if states:
+        wanted.append(f"state IN ({', '.join('?' * len(states))})")
+    return (f" WHERE {' AND '.join(wanted)}" if wanted else ""), (*known.values(), *states)
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     path.touch(mode=0o600)
     database = sqlite3.connect(path, timeout=30.0, check_same_thread=False)
     try:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
-        if database.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+        if database.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError(_MALFORMED)
         columns = ", ".join(f"{name} {kind} NOT NULL" for name, kind in _COLUMNS.items())
         database.execute(f"CREATE TABLE IF NOT EXISTS jobs ({columns}, PRIMARY KEY (id))")
@@ -300,15 +308,35 @@ def removed(folder: Path) -> bool:
     if not (folder / MARK).is_file():
         raise OutputError(what="A folder without MeWM's mark is not removed", given=str(folder))
     # the mark goes last: what could not be removed is still known as ours, and tried again
-    for path in list(folder.iterdir()):
-        if path.name == MARK:
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            with contextlib.suppress(OSError):
-                path.unlink()
-    if any(path.name != MARK for path in folder.iterdir()):
+    try:
+        for path in list(folder.iterdir()):
+            if path.name == MARK:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                remove_tree(path)
+            else:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        if any(path.name != MARK for path in folder.iterdir()):
+            return False
+    except OSError:
         return False
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_tree(folder)
     return not folder.exists()
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder of ours with everything in it, as far as that can be done; no link is followed.
+
+    A folder whose owner may not write to it is no obstacle: that owner is us.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists() and not folder.is_symlink():
+        with contextlib.suppress(OSError):
+            folder.chmod(0o700)
+        for base, folders, _names in os.walk(folder):
+            for path in (Path(base) / name for name in folders):
+                with contextlib.suppress(OSError):
+                    if not path.is_symlink():
+                        path.chmod(0o700)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -11,7 +11,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from MeWMLib.core.errors import InputError, ServerBusyError, UploadTooLargeError
@@ -56,7 +56,17 @@ class FileEntry:
     @classmethod
     def of(cls, path: Path) -> FileEntry:
         """Describe a file."""
-        return cls(path.name, path.stat().st_size, sha256_of(path))
+        with path.open("rb") as stream:
+            return cls.read(path.name, stream)
+
+    @classmethod
+    def read(cls, name: str, stream: BinaryIO) -> FileEntry:
+        """Describe a file that is open, from its begin to its end."""
+        digest, size = hashlib.sha256(), 0
+        while block := stream.read(1 << 20):
+            digest.update(block)
+            size += len(block)
+        return cls(name, size, digest.hexdigest())
 
 
 @dataclass(frozen=True)
@@ -222,12 +232,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def sha256_of(path: Path) -> str:
-    """Checksum of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

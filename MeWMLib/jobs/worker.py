@@ -215,10 +215,25 @@ def keeping(engine: Engine) -> Engine:
 
 def _stay(channel: Channel, orders: Orders, engine: Engine) -> int:
     """Do job after job until the parent closes the input."""
+    loaded: list[Any] = []
+
+    def load_world(bundle: Bundle, device: str) -> Any:
+        world = engine.load_world(bundle, device)
+        if not loaded or world is not loaded[-1]:
+            # the former world may be garbage now
+            gc.unfreeze()
+            loaded[:] = [None, world]
+        return world
+
+    staying = replace(engine, load_world=load_world)
     while (order := orders.jobs.get()) is not None:
-        _do(order[0], channel, order[1], engine)
+        _do(order[0], channel, order[1], staying)
         # what a job leaves in circles, volumes among it, would wait for the next one
         gc.collect()
+        if len(loaded) == 2:
+            # networks and modules stay: looking through them after every job would take longer than some jobs do
+            del loaded[0]
+            gc.freeze()
     return 0
 
 

@@ -1,6 +1,7 @@
 """Ten clients with ten short jobs each on one server against the same jobs, one after the other, in one warm process.
 
-Both in one run, in turns, since a computer is not equally fast all day. `make bench-server`.
+Both in one run, in turns, since a computer is not equally fast all day. Where other programs want its processor too,
+the share of the time that the worker is at work and the seconds of the processor say more. `make bench-server`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from statistics import median
 
 import psutil
+import requests
 
 from MeWMLib.jobs import runner
 from MeWMLib.jobs.job import Job
@@ -29,8 +31,9 @@ from Testing.jobs.soak import Plan, Server
 
 
 def job_of(number: int, out: Path | None) -> Job:
-    """A short job: the lesions of the synthetic sample are measured, and protocols proposed."""
-    return Job("propose", {"case": "sample:synthetic"}, str(out) if out else None, seed=number, device="cpu")
+    """A short job: the lesions of the synthetic sample are measured on its labels, and protocols proposed."""
+    inputs = {"case": "sample:synthetic", "segment": False}
+    return Job("propose", inputs, str(out) if out else None, seed=number, device="cpu")
 
 
 def alone(jobs: int, worker: WarmWorker) -> float:
@@ -72,6 +75,20 @@ def together(clients: int, each: int, server: Server, tokens: list[str]) -> tupl
     return time.monotonic() - begun, [median(row) for row in waits]
 
 
+def at_work(server: Server, token: str) -> float:
+    """Seconds that the worker has been at work so far, of all jobs."""
+    answer = requests.get(
+        f"{server.url}/metrics", headers={"Authorization": f"Bearer {token}"}, proxies={"http": None}, timeout=60
+    )
+    lines = [line for line in answer.text.splitlines() if line.startswith("mewm_job_seconds_sum")]
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
+def processor(*pids: int | None) -> float:
+    """Seconds of the processor that processes have taken."""
+    return sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids if pid is not None)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -89,6 +106,7 @@ def main() -> None:
         os.environ["MEWM_DATA"] = str(Path(folder) / "home")
         data, total = Path(folder) / "data", given.clients * given.each
         tokens = [Tokens(data).create(f"user{n}") for n in range(given.clients)]
+        watcher = Tokens(data).create("watcher", scopes=("metrics",))
         server = Server(data, Plan(given.clients, total, 0, 0, 1, script, 1, None))
         server.more = ("--connections", str(4 * total))
         server.start()
@@ -99,11 +117,21 @@ def main() -> None:
             alone(1, warm)
             assert server.process is not None
             process = psutil.Process(server.process.pid)
+            workers = [child.pid for child in process.children() if "--stay" in child.cmdline()]
             for _ in range(given.rounds):
+                before = processor(warm.pid)
                 one = alone(total, warm)
+                taken = processor(warm.pid) - before
+                before, busy, own = processor(*workers), at_work(server, watcher), processor(process.pid)
                 many, waits = together(given.clients, given.each, server, tokens)
-                rows.append((one, many, max(waits) / min(waits)))
-                print(f"alone {one:.1f} s, together {many:.1f} s, ratio {one / many:.3f}", file=sys.stderr, flush=True)
+                there, busy = processor(*workers) - before, (at_work(server, watcher) - busy) / many
+                own = (processor(process.pid) - own) / total
+                rows.append((one, many, max(waits) / min(waits), busy, taken / total, there / total, own))
+                print(
+                    f"alone {one:.1f} s, together {many:.1f} s, ratio {one / many:.3f}, at work {busy:.3f}",
+                    file=sys.stderr,
+                    flush=True,
+                )
             memory = [process.memory_info().rss / 1024**2]
             for _ in range(given.memory_jobs // total):
                 together(given.clients, given.each, server, tokens)
@@ -117,9 +145,15 @@ def main() -> None:
                 "clients": given.clients,
                 "jobs": total,
                 "rounds": given.rounds,
-                "throughput_ratio": [round(one / many, 3) for one, many, _ in rows],
-                "median_throughput_ratio": round(median(one / many for one, many, _ in rows), 3),
-                "slowest_to_fastest_median_wait": [round(fair, 3) for _, _, fair in rows],
+                "throughput_ratio": [round(row[0] / row[1], 3) for row in rows],
+                "median_throughput_ratio": round(median(row[0] / row[1] for row in rows), 3),
+                "slowest_to_fastest_median_wait": [round(row[2], 3) for row in rows],
+                "share_of_the_time_that_the_worker_is_at_work": [round(row[3], 3) for row in rows],
+                "processor_s_of_a_job": {
+                    "alone": [round(row[4], 3) for row in rows],
+                    "worker_of_the_server": [round(row[5], 3) for row in rows],
+                    "server": [round(row[6], 3) for row in rows],
+                },
                 "server_memory_mb": [round(one, 1) for one in memory],
             },
             indent=1,

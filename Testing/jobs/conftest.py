@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -47,11 +48,10 @@ class Running:
             time.sleep(0.01)
 
     def folders(self) -> list[Path]:
-        """The folders of jobs, wherever they are."""
-        return [
-            *(self.data / "jobs").iterdir(),
-            *(p for p in self.data.glob("slots/*/*") if p.name != "tmp" and p.is_dir()),
-        ]
+        """The folders of jobs, and what of none is in a slot."""
+        jobs = list((self.data / "jobs").iterdir())
+        known = {"tmp", *(path.name for path in jobs)}
+        return [*jobs, *(path for path in self.data.glob("slots/[0-9]/*") if path.name not in known)]
 
     @property
     def lives(self) -> bool:
@@ -135,6 +135,19 @@ def script_of(tmp_path):
         return [sys.executable, "-S", str(file)]
 
     return make
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A certificate that signs itself, for 127.0.0.1."""
+    pair = tmp_path / "c.pem", tmp_path / "k.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", str(pair[0]), "-keyout", str(pair[1])]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"openssl made no certificate: {error}")
+    return pair
 
 
 class Tap:

@@ -1,7 +1,7 @@
 """A worker with a small world in place of the networks; run as a script it takes a job file as the real one does.
 
-The environment variable MEWM_FAKE chooses a mishap: "slow" (0.2 s a protocol), "stubborn" (never looks at cancel),
-"noisy" (prints), "crash", "kill", "oom", "memory".
+The environment variable MEWM_FAKE chooses a mishap: "slow" (0.2 s a protocol), "brisk" (0.05 s), "stubborn" (never
+looks at cancel), "noisy" (prints), "crash", "kill", "oom", "memory".
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ class FakeWorld:
         if self.mishap == "noisy":
             print("a library prints", flush=True)
             os.system("echo a C library prints")
-        if self.mishap in ("slow", "stubborn"):
-            time.sleep(0.2)
+        if self.mishap in ("slow", "stubborn", "brisk"):
+            time.sleep(0.05 if self.mishap == "brisk" else 0.2)
         outcomes = []
         for seed in seeds:
             self.simulated.append((protocol.text, seed))

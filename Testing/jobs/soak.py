@@ -1,12 +1,14 @@
 """Users send jobs to a server whose processes are killed again and again: all results right, none lost, none twice.
 
 `make soak` runs it with the real networks in their smallest settings (hours); `test_soak.py` with the small world. The
-right results are those of the same jobs run on this computer, by the local runner, without any server.
+right results are those of the same jobs run on this computer, by the local runner, without any server. With `--state` a
+soak that was interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -17,14 +19,20 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import requests
 
+from MeWMLib.cohorts.samples import load_sample
+from MeWMLib.core import io
 from MeWMLib.core.errors import ServerUnreachableError
+from MeWMLib.core.private_files import private
+from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.jobs import runner
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.processes import child_environment, end_tree, own_group
@@ -132,34 +140,65 @@ def numbers_of(folder: Path) -> dict[str, Any]:
     return {key: plan[key] for key in ("candidates", "stopped_by", "evaluated_protocols")}
 
 
+class State:
+    """What is done of a soak, in a file of its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file, self._lock = folder / "state.json", threading.Lock()
+        known = json.loads(self._file.read_text()) if self._file.exists() else {}
+        self.tokens: dict[str, str] = known.get("tokens", {})
+        self.results: dict[int, str] = {int(n): found for n, found in known.get("results", {}).items()}
+        self.killed: list[str] = known.get("killed", [])
+        self.seconds: float = known.get("seconds", 0.0)
+        #: Times that the soak itself was interrupted.
+        self.resumed: int = known.get("resumed", -1) + 1
+
+    def keep(self) -> None:
+        """Write it down."""
+        with self._lock:
+            fresh = self._file.with_suffix(".new")
+            with private(fresh, "w") as stream:
+                stream.write(json.dumps({key: one for key, one in vars(self).items() if key[0] != "_"}))
+            fresh.replace(self._file)
+
+
 def run(plan: Plan, folder: Path) -> dict[str, Any]:
-    """Do it; returns the figures.
+    """Do it; returns the figures. What the folder tells of a former run is not done again.
 
     Raises:
         AssertionError: a result is wrong, lost, there twice, or something is left.
     """
-    chance = random.Random(plan.seed)
+    chance, state = random.Random(plan.seed), State(folder)
     begun = time.monotonic()
     warm = WarmWorker(lambda: [sys.executable, plan.worker] if plan.worker else runner.worker_command())
     right = []
     for variant in range(plan.variants):
         out = folder / "right" / str(variant)
-        runner.run(plan.job(variant, str(out)), make=warm.runner)
+        if not (out / "plan.json").exists():
+            runner.run(plan.job(variant, str(out)), make=warm.runner)
         right.append(numbers_of(out))
     warm.close()
     plan.say(f"{plan.variants} right results in {time.monotonic() - begun:.0f} s")
     data = folder / "data"
-    tokens = {f"user{n}": Tokens(data).create(f"user{n}") for n in range(plan.users)}
+    state.tokens = state.tokens or {f"user{n}": Tokens(data).create(f"user{n}") for n in range(plan.users)}
+    state.keep()
     server = Server(data, plan)
     server.start()
-    results: dict[int, str] = {}
+    tokens, results = state.tokens, state.results
+    for name in tokens if state.resumed else ():
+        # the clients of a soak that was interrupted are gone
+        client = ServerClient(Address.parse(server.url), lambda name=name: tokens[name])  # type: ignore[misc]
+        for left in client.jobs():
+            client.remove(left.id)
     errors: list[str] = []
     lock = threading.Lock()
-    work = time.monotonic()
+    work = time.monotonic() - state.seconds
 
     def user(number: int) -> None:
         name = f"user{number}"
         for n in range(number, plan.jobs, plan.users):
+            if n in results:
+                continue
             out = folder / "out" / str(n)
             client = ServerClient(Address.parse(server.url), lambda: tokens[name])
             job = plan.job(n % plan.variants, str(out))
@@ -172,6 +211,9 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
             with lock:
                 assert n not in results
                 results[n] = found
+                state.seconds = time.monotonic() - work
+                state.keep()
+                plan.say(f"{state.seconds:7.1f} s, job {n} of {name}: {found}")
 
     threads = [threading.Thread(target=user, args=(n,)) for n in range(plan.users)]
     for thread in threads:
@@ -180,8 +222,7 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
     chance.shuffle(moments)
     # a kill after so many results, at a moment between two
     after = sorted(chance.sample(range(plan.jobs - plan.users), len(moments)))
-    killed: Counter[str] = Counter()
-    for what, number in zip(moments, after, strict=True):
+    for what, number in list(zip(moments, after, strict=True))[len(state.killed) :]:
         while len(results) < number and any(thread.is_alive() for thread in threads):
             time.sleep(0.01)
         time.sleep(chance.uniform(0.0, 0.4))
@@ -192,7 +233,7 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
             until = time.monotonic() + 60.0
             while not server.kill_worker() and time.monotonic() < until:
                 time.sleep(0.02)
-        killed[what] += 1
+        state.killed.append(what)
         plan.say(f"{time.monotonic() - work:7.1f} s, {len(results)} results: the {what} was killed")
     for thread in threads:
         thread.join()
@@ -206,7 +247,9 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
     server.stop()
     audit = [json.loads(line) for line in (data / "audit.log").read_text().splitlines()]
     done = Counter(one["job"] for one in audit if one["what"] == "done")
+    killed = Counter(state.killed)
     figures = {
+        "resumed": state.resumed,
         "jobs": plan.jobs,
         "users": plan.users,
         "seed": plan.seed,
@@ -222,7 +265,8 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
         "seconds": round(seconds, 1),
     }
     assert figures["right"] == plan.jobs, (figures, errors[:5])
-    assert figures["jobs_at_the_server"] == plan.jobs, figures
+    # those whose clients were interrupted may have been done and were sent again
+    assert plan.jobs <= len(done) <= plan.jobs + state.resumed * plan.users, figures
     assert figures["ended_more_than_once"] == 0 and not listed, figures
     return figures
 
@@ -245,10 +289,23 @@ def small_job(variant: int, out: str) -> Job:
     return Job("plan", {"case": "sample:tiny"}, out, seed=variant, settings={"drugs": 2, "embolics": 1})
 
 
-def real_job(variant: int, out: str) -> Job:
-    """A plan with the real networks in their smallest settings."""
+def real_jobs(folder: Path) -> Callable[[int, str], Job]:
+    """Plans with the real networks in their smallest settings, of a patient with a small scan: it is sent as files."""
+    case = folder / "case"
+    if not (case / "labels.nrrd").exists():
+        sample = load_sample("synthetic")
+        box = tuple(slice(int(at.min()), int(at.max()) + 1, 2) for at in np.nonzero(sample.labels.array))
+        affine = sample.ct.geometry.affine.copy()
+        affine[:3, 3] += affine[:3, :3] @ [part.start for part in reversed(box)]
+        affine[:3, :3] *= 2.0
+        ct, labels = sample.ct.array[box].copy(), sample.labels.array[box].copy()
+        grid = Geometry(ct.shape, affine)
+        case.mkdir(exist_ok=True)
+        io.write_volume(Volume(ct, grid, sample.ct.phase), case / "ct.nrrd")
+        io.write_labels(LabelMap(labels, grid), case / "labels.nrrd")
+    inputs = {"case": str(case / "ct.nrrd"), "labels": str(case / "labels.nrrd"), "accept_labels": True}
     smallest = {"drugs": 1, "embolics": 1, "replicas": 1, "steps": 1, "beams": 1, "keep": 1, "dose_levels": 0}
-    return Job("plan", {"case": "sample:synthetic"}, out, seed=variant, device="cpu", settings=smallest)
+    return lambda variant, out: Job("plan", inputs, out, seed=variant, device="cpu", settings=smallest)
 
 
 def main() -> None:
@@ -261,24 +318,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--variants", type=int, default=5)
     parser.add_argument("--slots", type=int, default=1)
+    parser.add_argument("--state", help="folder that stays: a soak that was interrupted goes on")
     parser.add_argument("--small-world", action="store_true", help="arithmetic in place of the networks")
     given = parser.parse_args()
     worker = str(Path(__file__).with_name("fake_worker.py")) if given.small_world else ""
-    job = small_job if given.small_world else real_job
-    plan = Plan(
-        given.users,
-        given.jobs,
-        given.server_kills,
-        given.worker_kills,
-        given.seed,
-        worker,
-        given.variants,
-        job,
-        given.slots,
-    )
-    with tempfile.TemporaryDirectory(prefix="mewm-soak-") as folder:
-        os.environ.setdefault("MEWM_DATA", str(Path(folder) / "home"))
-        print(json.dumps(run(plan, Path(folder)), indent=1))
+    kills = (given.server_kills, given.worker_kills)
+    with contextlib.ExitStack() as stack:
+        made = given.state or stack.enter_context(tempfile.TemporaryDirectory(prefix="mewm-soak-"))
+        folder = Path(made).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ.setdefault("MEWM_DATA", str(folder / "home"))
+        job = small_job if given.small_world else real_jobs(folder)
+        plan = Plan(given.users, given.jobs, *kills, given.seed, worker, given.variants, job, given.slots)
+        print(json.dumps(run(plan, folder), indent=1))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,23 @@ def test_the_jobs_of_one_user_keep_their_order():
 def test_ten_users_who_ask_equally_wait_equally():
     order = drained(FairQueue(lambda row: 1.0), rows(*((f"u{n}", 10) for n in range(10))))
     waits = {f"u{n}": median(at for at, row in enumerate(order) if row.owner == f"u{n}") for n in range(10)}
-    assert max(waits.values()) <= 1.3 * min(waits.values())
+    assert max(waits.values()) <= 1.1 * min(waits.values())
+    for begin in range(0, 100, 10):
+        assert len({row.owner for row in order[begin : begin + 10]}) == 10, "a turn for everybody in every round"
+    assert all(one.owner != next_one.owner for one, next_one in zip(order, order[1:], strict=False))
+
+
+def test_who_asks_again_at_once_waits_for_the_next_round():
+    queue, waiting = FairQueue(lambda row: 1.0), rows(("a", 3), ("b", 3), ("c", 3))
+    quick, order = Row("q0", "q0", owner="quick", sequence=50), []
+    for n in range(8):
+        row = queue.next([*waiting, quick])
+        order.append(row.owner)
+        if row.owner == "quick":
+            quick = Row(f"q{n + 1}", f"q{n + 1}", owner="quick", sequence=51 + n)
+        else:
+            waiting.remove(row)
+    assert Counter(order) == dict.fromkeys(("a", "b", "c", "quick"), 2), order
 
 
 def test_time_is_shared_and_not_the_number_of_jobs():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import socket
-import subprocess
 import sys
 import threading
 import zlib
@@ -503,19 +502,6 @@ def test_a_model_that_the_server_lacks(serve, case, tmp_path):
     job = plan_of(case, tmp_path / "out")
     with pytest.raises(BundleError, match="mewm-huge.*it has.*mewm-small"):
         go(serve(), Job(job.kind, job.inputs, job.out, bundle="mewm-huge"))
-
-
-@pytest.fixture
-def certificate(tmp_path):
-    """A certificate that signs itself, for 127.0.0.1."""
-    pair = tmp_path / "c.pem", tmp_path / "k.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
-    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", str(pair[0]), "-keyout", str(pair[1])]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"openssl made no certificate: {error}")
-    return pair
 
 
 def test_tls_is_verified(serve, certificate, monkeypatch):

@@ -468,11 +468,13 @@ def test_the_store_keeps_its_rows(tmp_path):
     assert Store(old).get("i").attempts == 0
 
 
-def test_psutil_is_what_ends_a_leftover_worker():
-    from MeWMLib.jobs.server_slots import end_leftover
+def test_only_the_same_process_is_ended_as_a_leftover():
+    from MeWMLib.core.living import born
+    from MeWMLib.jobs.server_leftovers import end_leftover
 
     with psutil.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"]) as process:
-        end_leftover(process.pid, process.create_time() - 100.0)
+        at = born(process.pid)
+        end_leftover(process.pid, at - 100.0)
         assert process.is_running(), "the number belongs to another process now"
-        end_leftover(process.pid, process.create_time())
+        end_leftover(process.pid, at)
         process.wait(10)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -249,6 +251,43 @@ def test_only_the_last_patients_are_kept():
     assert MOST_PATIENTS == 2 and made == ["a", "b", "c", "a", "b"]
     kept.get("a", lambda: made.append("again"))
     assert "again" not in made
+
+
+def test_what_stays_is_not_looked_through_again_and_a_former_world_is_given_back(fake, tmp_path):
+    """A worker that stays freezes what it has loaded; of a world that another one replaced nothing is left."""
+    made: list[Any] = []
+    whole = fake.engine()
+
+    def load_world(bundle: Any, device: str) -> Any:
+        world = whole.load_world(bundle, device)
+        world.itself = world  # a circle, as networks have many
+        made.append(weakref.ref(world))
+        whole.load_world.made.clear()
+        return world
+
+    orders = worker.Orders()
+    for n, device in enumerate(("cpu", "cpu", "auto")):
+        file = tmp_path / f"{n}.json"
+        file.write_text(replace(_job(tmp_path / f"{n}"), device=device).to_json())
+        orders.take(json.dumps({"command": "job", "file": str(file)}).encode())
+    orders.jobs.put(None)
+    frozen: list[int] = []
+    said: list[Any] = []
+
+    def channel(event: Any) -> None:
+        said.append(event)
+        if event.kind == "result":
+            frozen.append(gc.get_freeze_count())
+
+    before = gc.get_freeze_count()
+    try:
+        worker._stay(channel, orders, keeping(replace(whole, load_world=load_world)))
+        assert [event.kind for event in said].count("result") == 3
+        assert frozen[0] == before and frozen[1] > before + 1000, "from the end of the first job on"
+        assert frozen[2] < frozen[1] and gc.get_freeze_count() > before + 1000, "a new world is looked through once"
+        assert len(made) == 2 and made[0]() is None
+    finally:
+        gc.unfreeze()
 
 
 def test_orders_come_in_order():
