@@ -127,6 +127,9 @@ COMMANDS = (
         _DRAWN, _option("--patients", "without --cohort: how many patients of the test split", 20), _WORKERS,
         _option("--replicas", "of each protocol", 3),
         _option("--samples", "sample cases beside them", [], nargs="+", metavar="NAME"),
+        _option("--case", "files of a case beside them", [], dest="cases", nargs=2, action="append",
+                metavar=("CT", "LABELS")),
+        _LABEL_VALUES,
     )),
     Command("real-pair", "simulated CT and baselines beside the real CT after treatment, which is registered", PARTS, (
         *_pair(),

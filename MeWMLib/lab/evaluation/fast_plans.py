@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from MeWMLib.core.plan import Candidate, Plan, PlanSettings
 from MeWMLib.lab.evaluation.known_patients import chosen_patients
 from MeWMLib.lab.evaluation.known_study import meet_in_study
 from MeWMLib.lab.evaluation.metrics import Rows, rows_of
+from MeWMLib.lab.evaluation.registration import read_case
 from MeWMLib.lab.evaluation.work import Say, each_patient
 from MeWMLib.world.model import WorldModel
 
@@ -37,11 +39,15 @@ class FastPlanSettings:
         bundle: folder or name; None is the default one.
         replicas: of each protocol.
         seed: of the replicas.
+        cases: files of cases, CT and labels.
+        label_values: meaning of the values in the labels.
     """
 
     bundle: str | None
     replicas: int
     seed: int
+    cases: tuple[tuple[str, str], ...] = ()
+    label_values: str = "1=liver,2=tumour"
 
 
 @contextmanager
@@ -98,7 +104,7 @@ class Planner:
             self.slow = WorldModel.load(settings.bundle)
 
     def __call__(self, patient: int | str) -> dict[str, float]:
-        """A patient of version 3 of the synthetic world by their seed, or a sample by its name."""
+        """A patient of version 3 of the synthetic world by their seed, or a sample or the CT of a case by its name."""
         met = self.patient(patient)
         asked = PlanSettings(replicas=self.settings.replicas)
         space = self.fast.propose(met, settings=asked)
@@ -112,16 +118,22 @@ class Planner:
         """Who is planned for, with the labels that are known."""
         if isinstance(name, int):
             return meet_in_study(self.fast, name)[1]
+        for files in self.settings.cases:
+            if files[0] == name:
+                return self.fast.patient(*read_case(*files, self.settings.label_values))
         sample = load_sample(name)
         return self.fast.patient(sample.ct, sample.labels)
 
 
 def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
-    """Rows: `synthetic` over the patients, and one for each sample."""
+    """Rows: `synthetic` over the patients, and one for each sample and case."""
     seeds, who = chosen_patients(args, 3)
-    settings = FastPlanSettings(str(args.bundle) if args.bundle else None, args.replicas, args.seed)
-    named: Sequence[int | str] = (*seeds, *args.samples)
+    cases = tuple((ct, labels) for ct, labels in args.cases)
+    bundle = str(args.bundle) if args.bundle else None
+    settings = FastPlanSettings(bundle, args.replicas, args.seed, cases, args.label_values)
+    named: Sequence[int | str] = (*seeds, *args.samples, *(ct for ct, _ in cases))
     found = each_patient(Planner, settings, named, args.workers, "plans", say)
     rows = rows_of([{"synthetic": one} for one in found[: len(seeds)]], args.seed)
-    rows |= rows_of([{name: one} for name, one in zip(args.samples, found[len(seeds) :], strict=True)], args.seed)
-    return rows, "; ".join([who, *args.samples])
+    titles = (*args.samples, *(Path(ct).name.split(".")[0] for ct, _ in cases))
+    rows |= rows_of([{name: one} for name, one in zip(titles, found[len(seeds) :], strict=True)], args.seed)
+    return rows, "; ".join([who, *titles])
