@@ -156,6 +156,9 @@ def test_what_nobody_takes_up_is_removed_after_a_week(tmp_path, mewm):
         kept = jobs.begin(Job("propose", {"case": "sample:tiny"}))
         jobs.change(kept.row.id, pid=0)
         assert [one.row.id for one in jobs.all()] == [kept.row.id]
+        # made by a clock that was set back since
+        jobs.change(kept.row.id, created=kept.row.created + 10 * KEPT_S)
+        assert [one.row.id for one in jobs.all()] == [kept.row.id]
         jobs.change(kept.row.id, created=kept.row.created - KEPT_S - 60.0)
         assert jobs.all() == [] and not kept.folder.exists()
 

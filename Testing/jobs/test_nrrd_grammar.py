@@ -70,6 +70,14 @@ def test_no_byte_of_a_header_that_was_sent_is_kept(tmp_path):
     assert b"comment" not in new and b"MeWM_phase:=arterial\n" in new and new.endswith(VOXELS)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("space origin", "(1e999,0,0)"), ("space directions", "(1,0,0) (0,1,0) (0,0,-2e400)")]
+)
+def test_numbers_that_are_not_finite_are_refused(tmp_path, name, value):
+    with pytest.raises(InputError, match="not finite"):
+        take(tmp_path, whole(changed(name, value)))
+
+
 @pytest.mark.parametrize("end", ["\r\n", "\r", "\n\r", "\x0b", "\x0c", "\x85", "\x1e"])
 def test_unusual_line_ends_are_refused(tmp_path, end):
     """ITK ends a line at some of them, and so may read a field where another parser sees none."""
