@@ -95,3 +95,28 @@ def test_the_event_loop_goes_on_with_a_large_ct(user, sample, capsys):
     for name, watch in watches.items():
         _say(capsys, watch, f"512 x 512 x {SLICES}, {name}")
         assert watch.longest_ms < 2 * MOST_MS
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["a new scene", "a scene of an older version"])
+def test_another_rank_copies_no_voxels(user, older):
+    """With a CT of a hospital's size each copy holds up the window; a step of the sequence keeps its own voxels."""
+    import slicer
+
+    from MeWMLib.scene.nodes import node_to_volume
+
+    user.load_sample()
+    user.simulate("Cisplatin + Lipiodol", "Epirubicin + PVA")
+    comparison = user.front.comparison
+    sequence, browser, shown = (comparison.node(role) for role in ("sequence", "browser", "simulated"))
+    if older:
+        browser.SetSaveChanges(sequence, False)
+    steps = [sequence.GetNthDataNode(n) for n in range(2)]
+    before = [node_to_volume(step).array for step in steps]
+    assert not np.array_equal(*before)
+    for rank in (2, 1, 2):
+        user.front.show_rank(rank)
+        user.look()
+        assert shown.GetImageData() is steps[rank - 1].GetImageData() and shown.GetAttribute("MeWM.Rank") == str(rank)
+    for step, array in zip(steps, before, strict=True):
+        np.testing.assert_array_equal(node_to_volume(step).array, array)
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode") == 1
