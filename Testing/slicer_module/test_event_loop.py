@@ -15,7 +15,7 @@ MOST_MS = 1000.0
 
 
 #: Slices of the large CT; `MEWM_EVENT_LOOP_SLICES=300` is what docs/SLICER.md was measured with.
-SLICES = int(os.environ.get("MEWM_EVENT_LOOP_SLICES", "120"))
+SLICES = int(os.environ.get("MEWM_EVENT_LOOP_SLICES", "40"))
 
 
 def _say(capsys: Any, watch: Any, what: str) -> None:
@@ -54,8 +54,9 @@ def _large_case() -> tuple[Volume, LabelMap]:
     """A CT of a size that hospitals make: 512 x 512 voxels of 0.8 x 0.8 x 2.5 mm in each slice."""
     shape = (SLICES, 512, 512)
     k, j, i = np.ogrid[: shape[0], : shape[1], : shape[2]]
-    liver = ((k - 60) / 40) ** 2 + ((j - 256) / 120) ** 2 + ((i - 200) / 110) ** 2 <= 1
-    tumour = ((k - 60) * 2.5) ** 2 + ((j - 256) * 0.8) ** 2 + ((i - 180) * 0.8) ** 2 <= 20.0**2
+    middle = min(60, SLICES // 2)
+    liver = ((k - middle) / 40) ** 2 + ((j - 256) / 120) ** 2 + ((i - 200) / 110) ** 2 <= 1
+    tumour = ((k - middle) * 2.5) ** 2 + ((j - 256) * 0.8) ** 2 + ((i - 180) * 0.8) ** 2 <= 20.0**2
     ct = np.random.default_rng(0).normal(-500, 15, shape).astype(np.int16)
     ct[liver] += 560
     ct[tumour] += 40
