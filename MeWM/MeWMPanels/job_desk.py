@@ -154,11 +154,20 @@ class JobDesk:
             runner.describe(about)
         kind = job.kind if job is not None else ""
         poller = self.poller
-        runner.start(job, lambda event: poller.post(self._on_event, number, event, kind, on_event))
 
-        def wait():
-            # killing and joining may take seconds, so it is done here and not on Qt's thread
+        def on_runner_event(event):
+            poller.post(self._on_event, number, event, kind, on_event)
+
+        def start_and_wait():
+            # starting writes files and a record, killing and joining may take seconds: not on Qt's thread
             with runner:
+                if self._is_on(number):
+                    runner.start(job, on_runner_event)
+                # what was pressed before there was a process
+                if not self._is_on(number):
+                    raise CancelledError(what=_("The job was stopped"))
+                if self.state.cancelling:
+                    runner.cancel()
                 return runner.wait()
 
         def ending(end):
@@ -169,7 +178,7 @@ class JobDesk:
 
             return call
 
-        poller.run(wait, *map(ending, self._ends(then)))
+        poller.run(start_and_wait, *map(ending, self._ends(then)))
 
     def cancel(self):
         """Ask the worker to stop and to keep what it has."""
