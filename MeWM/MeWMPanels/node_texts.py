@@ -32,7 +32,8 @@ def rule_findings(protocol, parameters, complete=True, outdated=""):
 
 def read_rules():
     """Read the files of rules, sources and words, which are kept from then on; for a thread."""
-    explain(Protocol(()), with_facts(read_goal(""), Clinical()), False)
+    clinical, goal = with_facts(read_goal(""), Clinical())
+    explain(Protocol(()), clinical, False, goal=goal)
 
 
 def goal_of(parameters):
