@@ -13,7 +13,7 @@
 # make bench-simulation   seconds of one simulation against 200-step DDPM of the paper's size (minutes)
 # make bench-click   from a click in the module to the overlay against another build (BASELINE=worktree; minutes)
 # make screenshots   pictures of the panels with a real CT, for README and docs (minutes)
-# make reverts   take each mend of the module away and see its test fail (half an hour; MENDS="words of clauses")
+# make reverts   take each mend of the module away and see its test fail (minutes; MENDS="words of clauses")
 # make translations   bring Resources/Translations up to date with the texts of the module
 # make bench-reading   reading a CT against SimpleITK's own readers, seconds and memory (minutes)
 # make bench-dicom   exporting a plan as DICOM against pydicom alone, seconds and memory (minutes)

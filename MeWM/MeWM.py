@@ -179,6 +179,8 @@ class MeWMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if not self._resumed:
             self._resumed = True
             (self.front or self.bare).guard(self._resume_install)
+            if self.front is not None:
+                self.front.left.look()
 
     def exit(self):
         """Called by Slicer whenever another module is shown instead."""

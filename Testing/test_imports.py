@@ -97,7 +97,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "jobs.remote_http": ("core", "jobs.job", "jobs.wire"),
     "jobs.remote_files": ("core", "cohorts.samples", "jobs.inputs", "jobs.job", "jobs.table", "jobs.wire"),
     "jobs.remote_upload": ("core", "jobs.remote_http", "jobs.wire"),
-    "jobs.remote": ("core", "jobs.job", "jobs.known", "jobs.runner", "jobs.wire", *REMOTE),
+    "jobs.remote": ("core", "jobs.job", "jobs.known", "jobs.runner", "jobs.store", "jobs.wire", *REMOTE),
     # what a simulated lesion consists of and how it has responded is measured as on a scan; the key of opaque ids; its
     # own process speaks as a worker does
     "exchange": (

@@ -13,7 +13,7 @@ from MeWMLib.core.records import parse_json
 from MeWMLib.core.unjudged import unjudged_in_words
 from MeWMLib.policy.rules import FORBIDDEN, NOTE, TOUCHED, unjudged
 from MeWMPanels.ink import BAD, GOOD, QUIET, WARNING, inked
-from MeWMPanels.node_texts import explained, protocols_of, protocols_text
+from MeWMPanels.node_texts import explained, protocols_of, protocols_text, read_rules
 from MeWMPanels.panel import Panel, fill_table
 
 #: Kinds of agents in a proposal.
@@ -28,6 +28,8 @@ class ActionsPanel(Panel):
     ui_name = "Actions"
 
     def setup(self):
+        # what is wrong with these files is said where a rule is asked for
+        self.front.desk.poller.run(read_rules, lambda _nothing: None, lambda _error: None)
         ui = self.ui
         self._agents = list(vocabulary().values())
         self._doses, self._routes = [], []

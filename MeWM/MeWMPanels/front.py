@@ -18,6 +18,7 @@ from MeWMPanels.followed_ct import FollowedCT
 from MeWMPanels.ink import WARNING, ink
 from MeWMPanels.job_desk import JobDesk
 from MeWMPanels.keys import Keys
+from MeWMPanels.left import LeftPanel
 from MeWMPanels.messages import Messages
 from MeWMPanels.node_texts import findings_of, ticked_lesions
 from MeWMPanels.origin import Watch
@@ -64,6 +65,7 @@ class Front:
         self._build(layout)
         # while a job runs, most of what it tells changes nothing elsewhere
         self.desk.on_progress = lambda: self.refresh_soon(self.progress)
+        self.desk.after_failure = self.left.look
         self.tasks = Tasks(
             self.desk,
             lambda: self.parameters,
@@ -82,7 +84,8 @@ class Front:
         )
         self._banner.setWordWrap(True)
         layout.addWidget(self._banner)
-        self.planning = PlanPanel(self)
+        self.left, self.planning = LeftPanel(self), PlanPanel(self)
+        layout.addWidget(self.left.widget)
         layout.addWidget(self.planning.widget)
         self.patient, self.segmentation, self.actions = PatientPanel(self), SegmentationPanel(self), ActionsPanel(self)
         self.simulation, self.exploration = SimulationPanel(self), ExplorationPanel(self)
@@ -96,7 +99,7 @@ class Front:
             self.outcome: _("6. Outcome"),
             self.setup: _("Setup"),
         }
-        self.panels, self.folds = [*titles, self.progress, self.planning], {}
+        self.panels, self.folds = [*titles, self.progress, self.planning, self.left], {}
         for panel, title in titles.items():
             fold = self.folds[panel.ui_name.lower()] = fold_around(panel.widget, title, panel is self.patient)
             layout.addWidget(fold)

@@ -51,6 +51,8 @@ class JobDesk:
         #: Called before a task that needs a runner begins; it may ask the user and raises to refuse.
         self.before_jobs = lambda: None
         self.on_change, self.on_error = on_change, on_error
+        #: Called when a task has failed or was stopped: a job of it may go on elsewhere.
+        self.after_failure = lambda: None
         #: Called where a job tells how far it is, and nothing else has changed.
         self.on_progress = on_change
         self.state = State()
@@ -133,7 +135,7 @@ class JobDesk:
         number = self._number
         self.poller.slices(steps, lambda: self._is_on(number), *self._ends(then))
 
-    def run(self, job, then, on_event=None, runner=None):
+    def run(self, job, then, on_event=None, runner=None, about=None):
         """Run a job as a step of the task; `then(result)` is called with the data of its result.
 
         Args:
@@ -141,19 +143,31 @@ class JobDesk:
             then: called on Qt's thread.
             on_event: called with every event, on Qt's thread.
             runner: runs it, instead of the desk's own.
+            about: what it takes to take the job up after Slicer was killed, as JSON.
         """
         number = self._number
         if self.state.cancelling:
             self._fail(CancelledError(what=_("The job was stopped")))
             return
         runner = self._runner = runner or self.make_runner()
+        if about is not None:
+            runner.describe(about)
         kind = job.kind if job is not None else ""
         poller = self.poller
-        runner.start(job, lambda event: poller.post(self._on_event, number, event, kind, on_event))
 
-        def wait():
-            # killing and joining may take seconds, so it is done here and not on Qt's thread
+        def on_runner_event(event):
+            poller.post(self._on_event, number, event, kind, on_event)
+
+        def start_and_wait():
+            # starting writes files and a record, killing and joining may take seconds: not on Qt's thread
             with runner:
+                if self._is_on(number):
+                    runner.start(job, on_runner_event)
+                # what was pressed before there was a process
+                if not self._is_on(number):
+                    raise CancelledError(what=_("The job was stopped"))
+                if self.state.cancelling:
+                    runner.cancel()
                 return runner.wait()
 
         def ending(end):
@@ -164,7 +178,7 @@ class JobDesk:
 
             return call
 
-        poller.run(wait, *map(ending, self._ends(then)))
+        poller.run(start_and_wait, *map(ending, self._ends(then)))
 
     def cancel(self):
         """Ask the worker to stop and to keep what it has."""
@@ -222,6 +236,7 @@ class JobDesk:
         # a user who pressed Cancel knows it
         if not (isinstance(error, CancelledError) and self.state.cancelling):
             self.on_error(error)
+        self.after_failure()
 
     def _on_event(self, number, event, kind, on_event):
         if not self._is_on(number):

@@ -28,6 +28,8 @@ _WIDGETS = (
     (r": give labels with --post-labels", ""),
     (r"--labels", "Segmentation"),
     (r"--token-file", "Token file (Setup)"),
+    (r"`mewm jobs attach [0-9a-f]+` fetches what it has", "press Take it up, above Plan for this CT"),
+    (r"`mewm jobs cancel [0-9a-f]+` ends it", "Cancel it, above Plan for this CT, ends it"),
     (r"`mewm doctor`", "Check in Setup"),
     (r"`mewm bundle list`", "Model in Setup"),
     (r"`mewm bundle import FILE\.zip`", "Import model... in Setup"),

@@ -30,6 +30,12 @@ def rule_findings(protocol, parameters, complete=True, outdated=""):
     return [entry for entry in explained(protocol, parameters, complete, outdated) if entry.state == TOUCHED]
 
 
+def read_rules():
+    """Read the files of rules, sources and words, which are kept from then on; for a thread."""
+    clinical, goal = with_facts(read_goal(""), Clinical())
+    explain(Protocol(()), clinical, False, goal=goal)
+
+
 def goal_of(parameters):
     """The clinical data with what the goal states, and the goal as it was read."""
     clinical = Clinical.from_json(clinical_json(parameters.clinical))

@@ -43,7 +43,7 @@ class OutcomePanel(Panel):
             curvesButton=lambda: self.front.comparison.show_chart("survival chart"),
             reportButton=self._write_report,
             exportButton=lambda: dicom_export.export(self.front, self.widget, self._show_exported),
-            assessButton=lambda: self.front.tasks.assess(self._show_assessment),
+            assessButton=lambda: self.front.tasks.assess(self.show_assessment),
         )
 
     def _flicker(self, on):
@@ -82,7 +82,8 @@ class OutcomePanel(Panel):
         self._exported = text
         self.refresh()
 
-    def _show_assessment(self, result, judged):
+    def show_assessment(self, result, judged):
+        """Show what a real CT after treatment told, and `judged`, which says whether that still holds."""
         low, high = result["risk_interval"] or (0.0, 0.0)
         risk, median = result["risk"], result["median_survival_months"]
         self._assessment = _(

@@ -131,6 +131,15 @@ def forget_clinical(pack):
             setattr(pack, name, "" if info.kind == "list" else UNKNOWN)
 
 
+def fill_clinical(pack, data):
+    """Put clinical data in, in the form that `clinical_json` gives."""
+    table = field_table()
+    for name, value in data.items():
+        if name in table:
+            flag = table[name].kind == "flag"
+            setattr(pack, name, ("yes" if value else "no") if flag else value)
+
+
 def clinical_json(pack):
     """The clinical data that are known, in the form of `Clinical.to_json`."""
     found = {}

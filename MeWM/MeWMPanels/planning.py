@@ -113,11 +113,11 @@ class PlanPanel(Panel):
             front.setup.install()
             if install.missing_for_worker():
                 return False
-        front.tasks.follow(partial(_steps, front))
+        front.tasks.follow(partial(steps, front))
         return True
 
 
-def _steps(front, tasks):
+def steps(front, tasks):
     """The steps from a CT to its overlay; what is there already is not done again."""
     parameters, desk = front.parameters, front.desk
     # whatever is wrong with the CT is said before anything begins
@@ -125,10 +125,7 @@ def _steps(front, tasks):
     ct_id = parameters.ct.GetID()
     facts = dicom_files.hold_facts(parameters.ct) if parameters.dicom_facts else None
     desk.begin(_("Planning for this CT"), jobs=True)
-
-    def same_ct():
-        return front.parameters is not None and parameters.ct is not None and parameters.ct.GetID() == ct_id
-
+    tasks.note["whole"] = True
     if facts is not None:
         found = yield partial(desk.aside, facts)
         _take_facts(parameters, found, desk)
@@ -139,7 +136,13 @@ def _steps(front, tasks):
         yield from tasks.segmenting(tasks.go_on)
     elif not parameters.proposal or front.proposal_outdated:
         yield from tasks.measuring(tasks.go_on)
-    if not same_ct():
+    yield from last_steps(front, tasks, ct_id)
+
+
+def last_steps(front, tasks, ct_id):
+    """The steps after measuring; none where another CT was chosen meanwhile."""
+    parameters = front.parameters
+    if parameters is None or parameters.ct is None or parameters.ct.GetID() != ct_id:
         return
     named = _suggested(parameters)
     if not parameters.targets and len(findings_of(parameters.findings)["lesions"]) > 1:

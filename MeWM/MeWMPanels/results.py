@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from MeWMLib.core.errors import UnreadableFileError
 from MeWMLib.core.plan_folder import PLAN, PlanDocument, PlanFolder
 from MeWMLib.core.records import parse_json
-from MeWMLib.scene.comparison import FOLDER_NAME, difference_of, prepare
+from MeWMLib.scene.comparison import FOLDER_NAME, difference_of, prepare, share_voxels
 from MeWMLib.scene.nodes import fill_volume_node, hold_volume, image_of_array, scalars_of_image
 from MeWMLib.scene.origin import Origin
 from MeWMLib.scene.plan_nodes import (
@@ -242,6 +242,7 @@ class Comparison:
         if sequence is not None and browser is not None and rank != self.shown_rank:
             values = [sequence.GetNthIndexValue(n) for n in range(sequence.GetNumberOfDataNodes())]
             index = values.index(str(rank))
+            share_voxels(browser, sequence)  # in a scene of an older version it does not yet
             browser.SetSelectedItemNumber(index)
             if self.shown_rank != rank:
                 # the module Sequences follows the browser by itself; a second time would copy the volume again

@@ -76,9 +76,15 @@ class ServerSection:
             InputError: there is no address.
             ConsentError: the user did not agree.
         """
-        if not self.chosen:
-            return
-        address = self.address()
+        if self.chosen:
+            self.agree(self.address())
+
+    def agree(self, address):
+        """Ask where the user has not agreed to this address yet.
+
+        Raises:
+            ConsentError: the user did not agree.
+        """
         if has_consent(address):
             return
         if not slicer.util.confirmOkCancelDisplay(consent_text(address), "MeWM"):

@@ -1,10 +1,7 @@
 """What the buttons do: each task is a chain of steps on the job desk, from nodes to nodes."""
 
-import itertools
 import json
-import shutil
 from functools import partial, wraps
-from pathlib import Path
 
 import slicer
 from slicer.i18n import tr as _
@@ -18,9 +15,11 @@ from MeWMLib.policy.rules import FORBIDDEN
 from MeWMLib.scene.origin import Origin
 from MeWMLib.scene.segmentations import labels_to_segmentation, prepare_labels
 from MeWMPanels import case_files, reports, results
+from MeWMPanels.left_jobs import APP
 from MeWMPanels.node_texts import rule_findings
 from MeWMPanels.origin import Judged, OutdatedError, times
 from MeWMPanels.parameters import clinical_json
+from MeWMPanels.session_folders import SessionFolders
 from MeWMPanels.words import job_title
 
 
@@ -29,7 +28,8 @@ def _task(method):
 
     @wraps(method)
     def start(self, *arguments, accepting=()):
-        self._accepting, self._again = accepting, partial(start, self, *arguments)
+        self.accepting, self._again = accepting, partial(start, self, *arguments)
+        self.note = {}
         self.desk.follow(method(self, *arguments))
 
     return start
@@ -50,10 +50,11 @@ class Tasks:
     def __init__(self, desk, parameters, on_candidates, on_comparison, python, watch):
         self.desk, self.parameters, self.python, self.watch = desk, parameters, python, watch
         self.on_candidates, self.on_comparison = on_candidates, on_comparison
-        self._count = itertools.count(1)
-        self._folder = None
+        self.folders = SessionFolders(lambda: slicer.app.temporaryPath)
+        #: What it takes to take up a job of this task after Slicer was killed (`taking_up`), as JSON.
+        self.note = {}
         #: Inputs of a job by which the user goes on where it stopped; and what a task is started again with.
-        self._accepting, self._again = (), None
+        self.accepting, self._again = (), None
 
     def accept_and_repeat(self, name):
         """Start the last task again, and go on where it stopped.
@@ -63,7 +64,7 @@ class Tasks:
                 they look wrong) or "allow_forbidden" (although TACE is contraindicated).
         """
         if self._again is not None:
-            self._again(accepting=(*self._accepting, name))
+            self._again(accepting=(*self.accepting, name))
 
     @_task
     def follow(self, begin):
@@ -84,14 +85,27 @@ class Tasks:
 
         def write():
             volume = held.read()
-            return volume, case_files.write_ct(volume, folder)
+            return volume, case_files.write_ct(volume, folder), Origin.of(volume).to_text()
 
-        volume, path = yield partial(self.desk.aside, write)
+        volume, path, self.note["origin"] = yield partial(self.desk.aside, write)
         yield self._job("segment", {"case": str(path)}, out)
+        again = self.measure if opened == self._open else self._again
+        yield from self.outlined(out, volume, ct_id, (clinical, goal), again)
+
+    def outlined(self, out, volume, ct_id, told, again):
+        """The steps after liver and tumour were found: they come into the scene, and the lesions are measured.
+
+        Args:
+            out: file of the labels that the job has written.
+            volume: the CT.
+            ct_id: of its node.
+            told: clinical data and goal, which the proposal goes by.
+            again: what the task is started again with from here on.
+        """
 
         def read():
             labels = io.read_labels(out, volume.geometry)
-            return case_files.written_case(volume, labels, clinical, folder, goal), prepare_labels(labels)
+            return case_files.written_case(volume, labels, told[0], out.parent, told[1]), prepare_labels(labels)
 
         case, prepared = yield partial(self.desk.aside, read)
         parameters = self.parameters()
@@ -105,8 +119,7 @@ class Tasks:
         parameters.segmentation = node
         parameters.liver_segment, parameters.tumour_segment = "liver", "tumour"
         self.desk.say(_("Liver and tumour were found. Look at the outlines before you trust what follows"))
-        if opened == self._open:
-            self._again = self.measure
+        self._again = again
         case_files.require_tumour(case.labels, node.GetName())
         yield from self._measure(case, times(parameters))
 
@@ -156,12 +169,14 @@ class Tasks:
 
         case = yield partial(self.desk.aside, partial(held.write, folder))
         source.origin = case.origin
-        plans = []
-        for number, (name, protocol) in enumerate(named, start=1):
+        self.note["origin"] = case.origin.to_text()
+        plans, texts = [], [[name, protocol.text] for name, protocol in named]
+        for number, (name, text) in enumerate(texts, start=1):
             plans.append(folder / f"protocol-{number}")
-            self.desk.say(f"{name}: {protocol.text}")
-            yield self._job("simulate", {**case.inputs, **case.session, "protocol": protocol.text}, plans[-1], pack)
-        yield from self._show(plans, case, source)
+            self.desk.say(f"{name}: {text}")
+            self.note |= {"named": texts, "number": number}
+            yield self._job("simulate", {**case.inputs, **case.session, "protocol": text}, plans[-1], pack)
+        yield from self.show(plans, case, source)
 
     @_task
     def explore(self, mine=None):
@@ -177,15 +192,17 @@ class Tasks:
         pack, out = parameters.exploration, folder / "plan"
         self.on_candidates(())
 
-        def on_event(event):
-            if event.kind == "partial":
-                self.on_candidates(results.candidates_in(out))
-
         case = yield partial(self.desk.aside, partial(held.write, folder))
         source.origin = case.origin
+        self.note["origin"] = case.origin.to_text()
         inputs = {**case.inputs, **case.session, **self._goal(), **({"mine": mine.text} if mine is not None else {})}
-        yield self._job("plan", inputs, out, pack, parameters.simulation, on_event=on_event)
-        yield from self._show([out], case, source)
+        yield self._job("plan", inputs, out, pack, parameters.simulation, on_event=partial(self.tell_candidates, out))
+        yield from self.show([out], case, source)
+
+    def tell_candidates(self, out, event):
+        """Pass on what an exploration has so far."""
+        if event.kind == "partial":
+            self.on_candidates(results.candidates_in(out))
 
     @_task
     def assess(self, then):
@@ -204,6 +221,7 @@ class Tasks:
 
         case = yield partial(self.desk.aside, write)
         judged.origin = case.origin
+        self.note["origin"] = case.origin.to_text()
         then((yield self._job("assess", {**case.inputs, "post": str(folder / "post.nrrd")})), judged)
 
     @_task
@@ -232,30 +250,28 @@ class Tasks:
 
     def discard_files(self):
         """Remove the files of former tasks."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        self.folders.discard()
 
     def go_on(self, kind):
         """What `segmenting` and the others are given where the task is open already."""
         self.desk.retitle(job_title(kind))
-        return self.new_folder()
+        return self._noted_folder()
 
     def accept(self, name):
         """Let the jobs that follow in this task go on where they would ask this; names as in `accept_and_repeat`."""
-        self._accepting = (*self._accepting, name)
+        self.accepting = (*self.accepting, name)
 
     def _open(self, kind):
         self.desk.begin(job_title(kind), jobs=True)
-        return self.new_folder()
+        return self._noted_folder()
 
     def new_folder(self):
         """A folder for the files of one task; all are removed when the scene is closed."""
-        self._folder = Path(slicer.app.temporaryPath) / "mewm"
-        folder = self._folder / f"task-{next(self._count)}"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        return folder
+        return self.folders.new()
+
+    def _noted_folder(self):
+        self.note["ct"] = self.parameters().ct.GetName()
+        return self.new_folder()
 
     def _rules(self, protocol, parameters):
         outdated = self.watch.reasons(parameters, Origin.from_text(parameters.origin))
@@ -273,9 +289,14 @@ class Tasks:
 
     def _measure(self, case, seen):
         """Steps: measure the lesions of a case and keep what is proposed; `seen` are the `times` of what was read."""
+        self.note["origin"] = case.origin.to_text()
         pack = self.parameters().exploration
         # measuring does not rely on the goal; the panel Exploration asks before a search does
         result = yield self._job("propose", {**case.inputs, "goal": pack.goal, "accept_goal": True}, None, pack)
+        self.keep(result, case, seen)
+
+    def keep(self, result, case, seen):
+        """Keep what a job has measured and proposed, unless another CT was chosen meanwhile."""
         parameters = self.parameters()
         if times(parameters)[:1] != seen[:1]:
             self.desk.say(_("Another CT was chosen meanwhile: the findings are not kept"))
@@ -288,7 +309,7 @@ class Tasks:
         parameters.proposal = json.dumps({key: result[key] for key in told if key in result})
         self.desk.say(_("Done: the lesions are measured"))
 
-    def _show(self, plans, case, source):
+    def show(self, plans, case, source):
         """Steps: read the results and add a comparison to the scene."""
         loaded = yield partial(self.desk.aside, lambda: results.read(plans, case.volume, case.labels))
         adding = results.adding(slicer.mrmlScene, loaded, case.volume, case.labels, source)
@@ -308,7 +329,7 @@ class Tasks:
             names = [name for name in kind_of(kind).settings if name not in settings and hasattr(pack, name)]
             settings |= {name: getattr(pack, name) for name in names}
         known = {entry.name for entry in kind_of(kind).inputs}
-        inputs = {**inputs, **{name: True for name in self._accepting if name in known}}
+        inputs = {**inputs, **{name: True for name in self.accepting if name in known}}
         job = Job(
             kind,
             inputs,
@@ -318,7 +339,7 @@ class Tasks:
             bundle=computer.bundle or None,
             settings=settings,
         )
-        return partial(self.desk.run, job, on_event=on_event)
+        return partial(self.desk.run, job, on_event=on_event, about={"app": APP, **self.note})
 
 
 def _source(parameters):

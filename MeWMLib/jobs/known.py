@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ from MeWMLib.core.errors import InputError, MeWMError
 from MeWMLib.core.folders import data_folder
 from MeWMLib.core.living import born, lives
 from MeWMLib.core.private_files import private
+from MeWMLib.core.records import dump_json, read_json
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.store import RUNNING, Row, Store, removed
 
 #: What nobody takes up is kept for so long (seconds).
 KEPT_S = 7 * 86400.0
-_JOB = "job.json"
+_JOB, _ABOUT = "job.json", "about.json"
 #: What is written for a server before it is sent.
 SEND = "send"
 
@@ -59,6 +61,14 @@ class KnownJob:
             InputError: its file cannot be read.
         """
         return Job.load(self.folder / _JOB)
+
+    def about(self) -> dict[str, Any]:
+        """What the program that began it wrote down for itself; nothing where that cannot be read."""
+        with contextlib.suppress(MeWMError):
+            found = read_json(self.folder / _ABOUT)
+            if isinstance(found, dict):
+                return found
+        return {}
 
 
 class KnownJobs:
@@ -104,12 +114,13 @@ class KnownJobs:
             )
         return found[0]
 
-    def begin(self, job: Job, place: str = "") -> KnownJob:
+    def begin(self, job: Job, place: str = "", about: Mapping[str, Any] | None = None) -> KnownJob:
         """Keep a job that begins now.
 
         Args:
             job: with paths of this computer.
             place: address of the server that it goes to; "" for this computer.
+            about: what the program that begins it needs to take it up; it stays on this computer.
         """
         self.all()
         pid = os.getpid()
@@ -118,6 +129,9 @@ class KnownJobs:
         one = KnownJob(row, self._store.jobs / row.folder)
         with private(one.folder / _JOB, "w") as stream:
             stream.write(job.to_json())
+        if about is not None:
+            with private(one.folder / _ABOUT, "w") as stream:
+                stream.write(dump_json(dict(about)))
         return one
 
     def change(self, job_id: str, **news: Any) -> None:
@@ -146,15 +160,18 @@ class Record:
         job: the job.
         place: see `KnownJobs.begin`.
         known: a job that was left, which is taken up.
+        about: see `KnownJobs.begin`.
     """
 
-    def __init__(self, job: Job, place: str = "", known: KnownJob | None = None) -> None:
+    def __init__(
+        self, job: Job, place: str = "", known: KnownJob | None = None, about: Mapping[str, Any] | None = None
+    ) -> None:
         self._known = known
         with contextlib.suppress(MeWMError, OSError), KnownJobs() as jobs:
             if known is not None:
                 jobs.take(known)
             else:
-                self._known = jobs.begin(job, place)
+                self._known = jobs.begin(job, place, about)
 
     @property
     def folder(self) -> Path | None:

@@ -30,6 +30,7 @@ from MeWMLib.jobs.remote_files import Packed, Target, pack
 from MeWMLib.jobs.remote_http import QUEUE, ServerClient
 from MeWMLib.jobs.remote_upload import Rate, send_files
 from MeWMLib.jobs.runner import GRACE_S, Runner, stopped_error
+from MeWMLib.jobs.store import UPLOADING
 from MeWMLib.jobs.wire import FileEntry, busy_error, too_large_error, upload_header
 
 R = TypeVar("R")
@@ -111,7 +112,7 @@ class RemoteRunner(Runner):
                 self._thread.join(5.0)
 
     def _work(self, job: Job) -> None:
-        record = self._record = Record(job, self._client.address.url, self._known)
+        record = self._record = Record(job, self._client.address.url, self._known, self._about)
         try:
             with contextlib.ExitStack() as stack:
                 # what is sent lies with the record: a killed process leaves it nowhere else, and it is removed with it
@@ -145,6 +146,7 @@ class RemoteRunner(Runner):
     def _run(self, job: Job, folder: Path) -> dict[str, Any]:
         target = Target(job)
         with target.locked():
+            self._drop_if_half_sent()
             if self._id is None:
                 self._send(job, folder)
             end = self._follow(target)
@@ -156,6 +158,16 @@ class RemoteRunner(Runner):
             self._download(target)
         self._tell(end)
         return target.named(end.data)
+
+    def _drop_if_half_sent(self) -> None:
+        """A job that is taken up whose sender was killed while it sent would never begin: it is sent anew."""
+        if self._id is None:
+            return
+        with contextlib.suppress(UnknownJobError):  # that it is gone is said where it is followed
+            if self._again(partial(self._client.job, self._id)).state == UPLOADING:
+                self._again(partial(self._client.remove, self._id))
+                with self._lock:
+                    self._id = None
 
     def _send(self, job: Job, folder: Path) -> None:
         host = self._client.address.host

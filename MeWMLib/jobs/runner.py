@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class Runner(contextlib.AbstractContextManager["Runner"]):
         self._cancelled_at: float | None = None
         self._started = False
         self._known: KnownJob | None = None
+        self._about: Mapping[str, Any] | None = None
         self._lock = threading.Lock()
 
     def __exit__(self, *_error: object) -> None:
@@ -68,6 +69,10 @@ class Runner(contextlib.AbstractContextManager["Runner"]):
     def take_up(self, known: KnownJob) -> None:
         """Say before `start` that the job is one that was left: what is finished of it is not done again."""
         self._known = known
+
+    def describe(self, about: Mapping[str, Any]) -> None:
+        """Say before `start` what this program needs to take the job up after it was killed; see `KnownJob.about`."""
+        self._about = about
 
     def start(self, job: Job | None, on_event: OnEvent | None = None) -> None:
         """Start the job; returns at once. `on_event` is called on a thread of the runner.
@@ -189,7 +194,7 @@ class LocalRunner(Runner):
         """The job file: goal and clinical data stand in it, so nobody else may read it."""
         folder = self._given
         if folder is None:
-            self._record = Record(job, known=self._known)
+            self._record = Record(job, known=self._known, about=self._about)
             folder = self._record.folder
         if folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="mewm-job-", ignore_cleanup_errors=True)

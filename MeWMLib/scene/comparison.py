@@ -265,7 +265,18 @@ def _browse(browser: Any, sequence: Any, shown: Any) -> None:
     browser.AddProxyNode(shown, sequence, False)
     # The name follows the rank ("SIMULATED CT [rank=2]"); a fixed one would be wrong after the first step.
     browser.SetOverwriteProxyName(sequence, True)
+    share_voxels(browser, sequence)
     browser.EndModify(modified)
+
+
+def share_voxels(browser: Any, sequence: Any) -> None:
+    """Let the volume that is shown hold the voxels of its step themselves, instead of a copy that each step makes.
+
+    Slicer does so where changes of what is shown belong to the step (`vtkSlicerSequencesLogic`): copying a CT of
+    512 x 512 x 300 would hold up the window for a while.
+    """
+    if not browser.GetSaveChanges(sequence):
+        browser.SetSaveChanges(sequence, True)
 
 
 def _maps(scene: Any, prepared: Prepared, best: KeptCandidate) -> Generator[None, None, list[Any]]:

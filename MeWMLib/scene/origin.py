@@ -34,8 +34,8 @@ class Origin:
     goal: str = ""
 
     @classmethod
-    def of(cls, volume: Volume, labels: LabelMap, clinical: str = "", goal: str = "") -> Origin:
-        """Compute the checksums; takes a moment, so a thread may do it.
+    def of(cls, volume: Volume, labels: LabelMap | None = None, clinical: str = "", goal: str = "") -> Origin:
+        """Compute the checksums; takes a moment, so a thread may do it. Without labels it is the origin of a CT.
 
         Slicer stores left-handed grids with their slices turned round, so slices are counted so that the grid is
         right-handed.
@@ -45,7 +45,8 @@ class Origin:
         if turned:
             affine[:3, 3] += (volume.geometry.shape[0] - 1) * affine[:3, 2]
             affine[:3, 2] *= -1.0
-        ct, drawn = (_sum(array[::-1] if turned else array) for array in (volume.array, labels.array))
+        arrays = (volume.array, labels.array if labels is not None else None)
+        ct, drawn = ("" if array is None else _sum(array[::-1] if turned else array) for array in arrays)
         return cls(ct, drawn, " ".join(f"{number:.4f}" for number in affine[:3].ravel()), clinical, goal.strip())
 
     def same_ct(self, other: Origin) -> bool:

@@ -218,6 +218,39 @@
     </message>
 </context>
 <context>
+    <name>Left</name>
+    <message>
+        <source>&amp;Take it up</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Re&amp;tomarlo</translation>
+    </message>
+    <message>
+        <source>Follow the job to its end and show the result on its own CT; where the scene does not hold that CT, the job&apos;s copy is added</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Seguir el trabajo hasta el final y mostrar el resultado sobre su propia TC; si la escena no contiene esa TC, se añade la copia del trabajo</translation>
+    </message>
+    <message>
+        <source>&amp;Cancel it</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>&amp;Cancelarlo</translation>
+    </message>
+    <message>
+        <source>End the job, also on its server, and remove its files</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Terminar el trabajo, también en su servidor, y eliminar sus archivos</translation>
+    </message>
+    <message>
+        <source>&amp;Leave it</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>&amp;Dejarlo</translation>
+    </message>
+    <message>
+        <source>Ask again when Slicer is started the next time; a job that nobody takes up within a week is removed</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Preguntar de nuevo cuando Slicer se inicie la próxima vez; un trabajo que nadie retoma en una semana se elimina</translation>
+    </message>
+</context>
+<context>
     <name>MeWM</name>
     <message>
         <source>MeWM needs Slicer {needed} or later; this is Slicer {found}.</source>
@@ -1151,7 +1184,7 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
     <name>MeWMPanels.job_desk</name>
     <message>
         <source>Another job is running</source>
-        <extracomment>A worker that no job has needed for so long is ended, for its memory. The last one that told of progress. Makes the runner of a job; the panel Setup replaces it by a remote one when a server was chosen. The worker stays between jobs, with the networks loaded, until the scene is closed or nobody needs it. Called before a task that needs a runner begins; it may ask the user and raises to refuse. Called where a job tells how far it is, and nothing else has changed. Counts tasks, so that whatever arrives of a task that is over is dropped.</extracomment>
+        <extracomment>A worker that no job has needed for so long is ended, for its memory. The last one that told of progress. Makes the runner of a job; the panel Setup replaces it by a remote one when a server was chosen. The worker stays between jobs, with the networks loaded, until the scene is closed or nobody needs it. Called before a task that needs a runner begins; it may ask the user and raises to refuse. Called when a task has failed or was stopped: a job of it may go on elsewhere. Called where a job tells how far it is, and nothing else has changed. Counts tasks, so that whatever arrives of a task that is over is dropped.</extracomment>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Hay otro trabajo en curso</translation>
     </message>
@@ -1203,6 +1236,64 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
         <source>Go to the lesion</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Ir a la lesión</translation>
+    </message>
+</context>
+<context>
+    <name>MeWMPanels.left</name>
+    <message>
+        <source>Cancelling a job</source>
+        <extracomment>What the user has not decided on yet, and the ids of what was to be left.</extracomment>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Cancelando un trabajo</translation>
+    </message>
+    <message>
+        <source>The job was cancelled, and its files were removed</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>El trabajo se canceló y sus archivos se eliminaron</translation>
+    </message>
+    <message>
+        <source>{what}: a job for {name}, begun {time}, was not followed to its end. It goes on at {server}, and its result can be fetched from there.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>{what}: un trabajo para {name}, iniciado el {time}, no se siguió hasta el final. Continúa en {server}, y su resultado se puede recoger allí.</translation>
+    </message>
+    <message>
+        <source>{what}: a job for {name}, begun {time}, was cut off when Slicer ended. It can go on from there.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>{what}: un trabajo para {name}, iniciado el {time}, se interrumpió cuando Slicer terminó. Puede continuar desde ese punto.</translation>
+    </message>
+    <message>
+        <source>{what}: a job for {name}, begun {time}, was cut off when Slicer ended. It can be done again.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>{what}: un trabajo para {name}, iniciado el {time}, se interrumpió cuando Slicer terminó. Se puede hacer de nuevo.</translation>
+    </message>
+</context>
+<context>
+    <name>MeWMPanels.left_jobs</name>
+    <message>
+        <source>The job is over</source>
+        <extracomment>By this a note on a job says that panels have begun it.</extracomment>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>El trabajo ha terminado</translation>
+    </message>
+    <message>
+        <source>Start it again, or see where it went on</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Inícielo de nuevo, o mire dónde continuó</translation>
+    </message>
+    <message>
+        <source>This job is followed by another program</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Otro programa sigue este trabajo</translation>
+    </message>
+    <message>
+        <source>process {number}</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>proceso {number}</translation>
+    </message>
+    <message>
+        <source>Wait until it is done, or end that program first</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Espere hasta que termine, o cierre antes ese programa</translation>
     </message>
 </context>
 <context>
@@ -1936,7 +2027,7 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
     <name>MeWMPanels.setup</name>
     <message>
         <source>Import model</source>
-        <extracomment>Models and missing packages, which are looked for on the disk.</extracomment>
+        <extracomment>Of a former run, whose job was taken up. Models and missing packages, which are looked for on the disk.</extracomment>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Importar modelo</translation>
     </message>
@@ -2039,10 +2130,54 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
     </message>
 </context>
 <context>
+    <name>MeWMPanels.taking_up</name>
+    <message>
+        <source>Taking up: {what}</source>
+        <extracomment>Longer than a worker lives whose parent died.</extracomment>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Retomando: {what}</translation>
+    </message>
+    <message>
+        <source>The CT of this job is not in the scene, and the copy of it is gone</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>La TC de este trabajo no está en la escena, y su copia ya no existe</translation>
+    </message>
+    <message>
+        <source>Load that CT, then take the job up again</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Cargue esa TC y retome después el trabajo</translation>
+    </message>
+    <message>
+        <source>The segmentation of this job is not the chosen one, and the copy of it is gone</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>La segmentación de este trabajo no es la elegida, y su copia ya no existe</translation>
+    </message>
+    <message>
+        <source>Choose the segmentation that it was begun with, then take the job up again</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Elija la segmentación con la que se inició y retome después el trabajo</translation>
+    </message>
+    <message>
+        <source>The CT of the job is not in the scene: the job&apos;s own copy was added</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>La TC del trabajo no está en la escena: se añadió la copia del propio trabajo</translation>
+    </message>
+    <message>
+        <source>Liver and tumour ({name}MeWM)</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Hígado y tumor ({name}MeWM)</translation>
+    </message>
+    <message>
+        <source>CT after treatment of {name}</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>TC tras el tratamiento de {name}</translation>
+    </message>
+</context>
+<context>
     <name>MeWMPanels.tasks</name>
     <message>
         <source>Another CT was chosen meanwhile: its liver and tumour were not looked for</source>
-        <extracomment>Inputs of a job by which the user goes on where it stopped; and what a task is started again with.</extracomment>
+        <extracomment>What it takes to take up a job of this task after Slicer was killed (`taking_up`), as JSON. Inputs of a job by which the user goes on where it stopped; and what a task is started again with.</extracomment>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Entretanto se eligió otra TC: no se buscaron su hígado ni su tumor</translation>
     </message>

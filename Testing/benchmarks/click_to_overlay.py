@@ -93,10 +93,11 @@ print(json.dumps({"ready": True}), flush=True)
 for line in sys.stdin:
     text = json.loads(line)
     former = front.comparison.id if front.comparison is not None else ""
+    # so that older builds know the segments too; this build shows its panels one in a turn
+    front.refresh()
     watch.reset()
     begun, computed = time.monotonic(), processor()
     # as the button does; two lesions of this sample are alike, and the largest is treated without a question
-    front.refresh()
     named = [("A", Protocol.parse(text))]
     # older builds never ask
     more = {"accepting": ("accept_labels",)} if hasattr(front.tasks, "accept_and_repeat") else {}

@@ -163,6 +163,8 @@ class Tap:
         self.sent = bytearray()
         self.cuts_left = 0
         self.cut_after = 0
+        #: The server cannot be reached: lines are cut as soon as something goes over them.
+        self.away = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -173,6 +175,9 @@ class Tap:
                 near, _ = self._listener.accept()
             except OSError:
                 return
+            if self.away:
+                near.close()
+                continue
             far = socket.create_connection(("127.0.0.1", self._to))
             threading.Thread(target=self._pass, args=(near, far, True), daemon=True).start()
             threading.Thread(target=self._pass, args=(far, near, False), daemon=True).start()
@@ -180,13 +185,15 @@ class Tap:
     def _pass(self, source: socket.socket, target: socket.socket, upwards: bool) -> None:
         seen, watched = 0, False
         try:
-            while data := source.recv(65536):
+            while not self.away and (data := source.recv(65536)):
                 if upwards:
                     self.sent += data
                 elif b"x-ndjson" in data:
                     watched = True
                 target.sendall(data)
                 seen += len(data)
+                if self.away:
+                    break
                 if watched and self.cuts_left and seen > self.cut_after:
                     self.cuts_left -= 1
                     break

@@ -1,7 +1,7 @@
 """A worker with a small world in place of the networks; run as a script it takes a job file as the real one does.
 
-The environment variable MEWM_FAKE chooses a mishap: "slow" (0.2 s a protocol), "brisk" (0.05 s), "stubborn" (never
-looks at cancel), "noisy" (prints), "crash", "kill", "oom", "memory".
+The environment variable MEWM_FAKE chooses a mishap: "slow" (0.2 s a protocol), "brisk" (0.05 s), "slow segment" (1 s),
+"stubborn" (never looks at cancel), "noisy" (prints), "crash", "kill", "oom", "memory".
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ class FakeWorld:
 
     def segment(self, ct, progress=None, cancelled=None, asked=None):
         progress(0.5)
+        if self.mishap == "slow segment":
+            time.sleep(1.0)
         if self.known is not None and ct.geometry.same_as(self.known[0].geometry):
             if not np.array_equal(ct.array, self.known[0].array):
                 return self.known[1]  # a scan after treatment: everything is where it was

@@ -20,9 +20,10 @@ from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.known import KEPT_S, KnownJobs
 from MeWMLib.jobs.processes import child_environment
 from MeWMLib.jobs.remote import RemoteRunner
+from MeWMLib.jobs.remote_files import pack
 from MeWMLib.jobs.remote_http import ServerClient
 from MeWMLib.jobs.server_users import Tokens
-from MeWMLib.jobs.wire import Address
+from MeWMLib.jobs.wire import Address, upload_header
 from Testing.jobs.asking import until
 
 _RUN = """
@@ -30,8 +31,9 @@ import json, os, sys
 from MeWMLib.jobs import runner
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.remote import RemoteRunner
+from MeWMLib.jobs.remote_files import pack
 from MeWMLib.jobs.remote_http import ServerClient
-from MeWMLib.jobs.wire import Address
+from MeWMLib.jobs.wire import Address, upload_header
 job, worker, url, token = Job.from_json(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
 make = (lambda: RemoteRunner(ServerClient(Address.parse(url), lambda: token))) if url else None
 runner.run(job, lambda event: print(event.kind, flush=True), command=[sys.executable, worker], make=make)
@@ -97,6 +99,25 @@ def test_what_a_killed_command_line_left_is_listed_and_taken_up(tmp_path, fake_s
     assert code == 0 and str(out) in said, err
     assert json.loads((out / "plan.json").read_text())["stopped_by"] == "finished" and known() == []
     assert "There is none" in mewm("jobs", "list")[1]
+
+
+def test_a_job_that_was_half_sent_is_sent_anew(tmp_path, serve, mewm, files, monkeypatch):
+    """The client was killed between two pieces of the upload; what is there of it would never begin."""
+    server, out = serve(), tmp_path / "out"
+    case, labels = (str(tmp_path / "case" / name) for name in files)
+    job = Job("plan", {"case": case, "labels": labels}, str(out))
+    packed = pack(job, tmp_path)
+    client = ServerClient(Address.parse(server.url), lambda: server.token)
+    sent = client.begin(upload_header(packed.job, tuple(entry for entry, _path in packed.files), "k" * 32))
+    with KnownJobs() as jobs:
+        one = jobs.begin(job, server.url, {"app": "somebody"})
+        jobs.change(one.row.id, far_id=sent.id, pid=0)
+    assert known()[0].about() == {"app": "somebody"}
+    monkeypatch.setenv("MEWM_SERVER_TOKEN", server.token)
+    code, _, err = mewm("jobs", "attach", one.row.id[:8])
+    assert code == 0, err
+    assert json.loads((out / "plan.json").read_text())["stopped_by"] == "finished"
+    assert known() == [] and server.folders() == []
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")

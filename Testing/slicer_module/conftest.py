@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -172,9 +173,24 @@ def sample(fake: Any) -> Any:
     )
 
 
+@pytest.fixture(scope="session")
+def worker_command(fake_script: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """What starts a worker of the small world; where the system can fork, one that begins at once."""
+    if not hasattr(os, "fork"):
+        yield [sys.executable, str(fake_script)]
+        return
+    spec = importlib.util.spec_from_file_location("mewm_forked_worker", Path(__file__).with_name("forked_worker.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    # the path of a socket may not be long
+    with tempfile.TemporaryDirectory(prefix="mewm-w") as folder, module.command(fake_script, Path(folder)) as command:
+        yield command
+
+
 @pytest.fixture
 def user(
-    host: Any, sample: Any, fake_script: Path, small_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    host: Any, sample: Any, worker_command: list[str], small_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[User]:
     """A user before the open module; workers run the small world. Errors that VTK reports, and those that are raised
     in what Qt calls, fail the test."""
@@ -189,7 +205,7 @@ def user(
         slicer.mrmlScene.Clear(0)
         loaded = host.load_module(REPOSITORY / "MeWM" / "MeWM.py")
         front = loaded.widget.front
-        front.command = lambda: [sys.executable, str(fake_script)]
+        front.command = lambda: worker_command
         front.load_sample = lambda name: sample
         window = QtWidgets.QScrollArea()
         window.setWidgetResizable(True)

@@ -1,30 +1,41 @@
-"""Every mend of the module has a test that fails without it (`make reverts`; minutes).
+"""Every mend of the module has a test that fails without it (`make reverts`; a quarter of an hour).
 
 The folder `mends` lists what each mend would be without it: pieces of text in files, and the tests that must notice.
 This script copies the tree into a temporary folder, sees that all those tests pass there, and then takes one mend away
 at a time, runs its tests and puts it back. It complains where a test still passes, where it fails in another way
 than by what it asserts, and where the text of a mend is not in its file any more.
 
-`python Testing/slicer_module/reverts.py [WORD...]` tries those alone whose clause holds one of the words.
+`python Testing/slicer_module/reverts.py [WORD...] [--part K/N]` tries those alone whose clause holds one of the words,
+and of these the K-th of N parts.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
 import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 #: A program that waits for ever without a mend is noticed by the time that the tests of that mend take.
-MOST_S = 600
+MOST_S = 300
+#: What a run of these tests imports of others' packages, which is most of its time: where the system can fork, it is
+#: imported once for all runs. Nothing of the tree may be among it.
+_OTHERS = (
+    "pytest", "numpy", "scipy.ndimage", "scipy.spatial", "SimpleITK", "psutil", "PySide6.QtWidgets", "PySide6.QtTest",
+    "PySide6.QtUiTools", "vtkmodules.all", "safetensors.numpy", "jinja2", "packaging.requirements", "pydicom",
+)  # fmt: skip
 #: A test that fails for one of these has noticed nothing: what took the mend away has made a program that cannot be.
 _BROKEN = re.compile(r"NameError|ImportError|ModuleNotFoundError|SyntaxError|AttributeError: (?!'NoneType')")
 
@@ -76,10 +87,13 @@ def _copy(into: Path) -> None:
     subprocess.run(["git", "init", "-q"], cwd=into, check=True)
 
 
-def _pytest(root: Path, tests: tuple[str, ...], most_s: float | None = MOST_S) -> tuple[int, str]:
-    """Run tests in a copy: exit code and output; a run that does not end is a failure with that reason."""
-    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "400"}
-    command = [sys.executable, "-m", "pytest", "-q", "-rfEs", "--tb=line", "-p", "no:cacheprovider", *tests]
+def _pytest(root: Path, tests: tuple[str, ...], most_s: float = MOST_S) -> tuple[int, str]:
+    """Run tests in a copy until one fails: exit code and output; a run that does not end is a failure for that."""
+    arguments = ["-q", "-x", "-rfEs", "--tb=line", "-p", "no:cacheprovider", *tests]
+    if hasattr(os, "fork"):
+        return _forked(root, arguments, most_s)
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    command = [sys.executable, "-m", "pytest", *arguments]
     try:
         done = subprocess.run(
             command, cwd=root, env=environment, capture_output=True, text=True, check=False, timeout=most_s
@@ -87,6 +101,55 @@ def _pytest(root: Path, tests: tuple[str, ...], most_s: float | None = MOST_S) -
     except subprocess.TimeoutExpired:
         return 1, f"FAILED {tests[0]} - did not end within {most_s} s"
     return done.returncode, done.stdout + done.stderr
+
+
+def _forked(root: Path, arguments: list[str], most_s: float) -> tuple[int, str]:
+    """The same in a fork of this process, which has imported the packages of others."""
+    with tempfile.TemporaryFile() as output:
+        child = os.fork()
+        if child == 0:
+            _be_pytest(root, arguments, output.fileno())
+        until = time.monotonic() + most_s
+        while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
+            if time.monotonic() > until:
+                os.killpg(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                return 1, f"FAILED {arguments[-1]} - did not end within {most_s} s"
+            time.sleep(0.05)
+        # what the tests left behind
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
+        output.seek(0)
+        return os.waitstatus_to_exitcode(ended[1]), output.read().decode("utf-8", "replace")
+
+
+def _be_pytest(root: Path, arguments: list[str], output: int) -> None:
+    """What the fork does; it never returns."""
+    code = 70
+    try:
+        os.setsid()
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.chdir(root)
+        os.environ["PYTHONPATH"] = str(root)
+        # the folder of this script, and the tree that it was started in, are no part of the copy
+        theirs = {str(REPOSITORY), str(Path(__file__).parent), ""}
+        sys.path[:] = [str(root), *(path for path in sys.path if path not in theirs)]
+        code = int(importlib.import_module("pytest").main(arguments))
+        sys.stdout.flush()
+    finally:
+        os._exit(code)
+
+
+def _warm() -> None:
+    """Import what all runs need, and nothing of the tree."""
+    for name in _OTHERS:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    ours = sorted(name for name in sys.modules if name.partition(".")[0] in ("MeWMLib", "MeWMPanels", "slicer_host"))
+    if ours:
+        message = f"imported before the copy was: {', '.join(ours)}"
+        raise RuntimeError(message)
 
 
 def _try(mend: Any, root: Path) -> tuple[bool, str]:
@@ -115,8 +178,11 @@ def main() -> int:
     """Try all mends; 1 where one of them was not noticed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", help="only clauses that hold one of these words")
-    words = parser.parse_args().words
-    mends = [m for m in load_mends().MENDS if not words or any(word in m.clause for word in words)]
+    parser.add_argument("--part", default="1/1", help="the K-th of N parts, as K/N")
+    given = parser.parse_args()
+    part, parts = (int(text) for text in given.part.split("/"))
+    mends = [m for m in load_mends().MENDS if not given.words or any(word in m.clause for word in given.words)]
+    mends = mends[len(mends) * (part - 1) // parts : len(mends) * part // parts]
     wrong = []
     for mend in mends:
         try:
@@ -129,15 +195,19 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mewm-reverts-") as folder:
         root = Path(folder)
         _copy(root)
+        os.environ.update(PYTHONDONTWRITEBYTECODE="1", COLUMNS="400")
+        _warm()
         tests = tuple(dict.fromkeys(test for mend in mends for test in mend.tests))
-        code, output = _pytest(root, tests, None)
+        code, output = _pytest(root, tests, MOST_S + 10 * len(tests))
         skipped = re.findall(r"^SKIPPED.*$", output, re.MULTILINE)
         if code != 0 or skipped:
             sys.stdout.write(f"With all mends these tests must pass and none may be skipped:\n{output}\n")
             return 1
         for mend in mends:
+            begun = time.monotonic()
             noticed, said = _try(mend, root)
-            sys.stdout.write(f"{'noticed' if noticed else 'NOT NOTICED'}: {mend.clause}\n    {said}\n")
+            took = f"{time.monotonic() - begun:.0f} s"
+            sys.stdout.write(f"{'noticed' if noticed else 'NOT NOTICED'} ({took}): {mend.clause}\n    {said}\n")
             sys.stdout.flush()
             if not noticed:
                 wrong.append(mend.clause)

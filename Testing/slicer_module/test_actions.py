@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 
 def measured(user):
     user.load_sample()
@@ -59,3 +61,18 @@ def test_every_title_of_the_table_of_agents_can_be_read(user):
     header = user.widget("actions", "agentTable").horizontalHeader()
     for column in range(5):
         assert header.sectionSize(column) >= header.sectionSizeFromContents(column).width()
+
+
+def test_rules_are_read_before_a_protocol_is_judged(user, monkeypatch):
+    """On a thread when the module is opened: reading their files takes a while."""
+    import pathlib
+
+    from MeWMPanels import node_texts
+
+    from MeWMLib.core.protocol import Protocol
+    from MeWMLib.policy import rules
+
+    rules.load_rules.cache_clear()
+    node_texts.read_rules()
+    monkeypatch.setattr(pathlib.Path, "read_bytes", lambda path: pytest.fail(f"{path} is read"))
+    assert node_texts.explained(Protocol.parse("Cisplatin + Lipiodol"), user.front.parameters)

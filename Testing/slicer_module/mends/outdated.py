@@ -251,4 +251,11 @@ MENDS = (
         "",
         _OUTDATED + "test_a_segmentation_of_another_grid_is_refused",
     ),
+    one(
+        "4 a job that is taken up is shown on its own CT",
+        PANELS + "taking_up.py",
+        "        if Origin.of(there).same_ct(wanted):\n",
+        "        if True:\n",
+        TESTS + "test_left_jobs.py::test_a_whole_plan_goes_on_to_its_overlay_and_never_on_another_ct",
+    ),
 )
