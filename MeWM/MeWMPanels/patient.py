@@ -44,7 +44,7 @@ class PatientPanel(Panel):
             parameters.ct, parameters.segmentation = samples.add_to_scene(slicer.mrmlScene, sample, prepared)
             parameters.phase = sample.ct.phase
             if post is not None:
-                after = _("Sample {name}, after {protocol}").format(name=sample.name, protocol=samples.TREATED_WITH)
+                after = _("Sample {name}, after {protocol}").format(name=sample.name, protocol=samples.given(name))
                 parameters.post_ct = volume_to_node(slicer.mrmlScene, post, after, image)
             desk.say(sample.terms)
             desk.end()

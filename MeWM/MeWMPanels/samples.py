@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from MeWMLib.cohorts import samples as cohort_samples
 from MeWMLib.cohorts.samples import SAMPLES, SYNTHETIC_SEED, load_sample
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.scene.nodes import image_of_array, volume_to_node
@@ -24,7 +25,19 @@ def load(name, load_sample=load_sample):
         The sample, and the CT after treatment or None.
     """
     sample = load_sample("synthetic" if name == TREATED else name)
+    if name in cohort_samples.TREATED:
+        return sample, cohort_samples.load_treated(name).ct
     return sample, _treated(sample.ct) if name == TREATED else None
+
+
+def given(name):
+    """What the patient of a sample was given, for one with a CT after treatment."""
+    if name not in cohort_samples.TREATED:
+        return TREATED_WITH
+    # not at the top: as below
+    from MeWMLib.cohorts.synthetic.hcc_sample import GIVEN
+
+    return GIVEN
 
 
 def _treated(before):

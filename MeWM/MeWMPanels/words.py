@@ -44,6 +44,7 @@ def stage_title(kind, stage):
 def sample_title(name, english):
     """The title of a sample; the English one for a sample that is not known here."""
     known = {
+        "synthetic-hcc": _("Synthetic HCC in the arterial phase, before and after a TACE, drawn without a network"),
         "synthetic": _("Synthetic CT with liver tumours, drawn without a network"),
         "lits-117": _("Real portal-phase CT with several dark lesions (LiTS 117, a 128^3 crop, 5 MB)"),
         "synthetic-treated": _("Synthetic CT before and after TACE, for Judge CT after treatment"),

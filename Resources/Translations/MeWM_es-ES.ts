@@ -1834,12 +1834,12 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
     </message>
     <message>
         <source>Diameter mm</source>
-        <extracomment>What the patient of the last sample was given, in the synthetic world.</extracomment>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Diámetro mm</translation>
     </message>
     <message>
         <source>Volume ml</source>
+        <extracomment>What the patient of the last sample was given, in the synthetic world.</extracomment>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Volumen ml</translation>
     </message>
@@ -2476,6 +2476,11 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
         <source>Comparisons</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Comparaciones</translation>
+    </message>
+    <message>
+        <source>Synthetic HCC in the arterial phase, before and after a TACE, drawn without a network</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>CHC sintético en fase arterial, antes y después de una TACE, dibujado sin red neuronal</translation>
     </message>
 </context>
 <context>

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -138,3 +139,16 @@ def test_slicers_start_loads_nothing_of_weight(tmp_path):
     count, modules = done.stdout.splitlines()
     assert int(count) == len(SAMPLES)
     assert set(modules.split()) - {"__main__"} == {"MeWM", "MeWMLib", "MeWMPanels", "SampleData", "slicer"}
+
+
+def test_a_treated_sample_brings_its_scan_after_and_what_was_given(monkeypatch):
+    from MeWMPanels import samples
+
+    from MeWMLib.cohorts import samples as cohort_samples
+
+    asked: list[str] = []
+    after = SimpleNamespace(ct="the scan after")
+    monkeypatch.setattr(cohort_samples, "load_treated", lambda name: asked.append(name) or after)
+    assert samples.load("synthetic-hcc", lambda name: f"sample {name}") == ("sample synthetic-hcc", "the scan after")
+    assert asked == ["synthetic-hcc"] and samples.given("synthetic-hcc") == "Epirubicin 50 mg + Lipiodol 10 ml"
+    assert samples.load("lits-117", lambda name: f"sample {name}") == ("sample lits-117", None)
