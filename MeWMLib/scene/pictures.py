@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from MeWMLib.core.plan_folder import KeptCandidate
 from MeWMLib.core.structures import VIEW_LEVEL_HU, VIEW_WINDOW_HU
 from MeWMLib.core.volume import LabelMap, Volume
-from MeWMLib.scene.annotate import Annotator
+from MeWMLib.scene.annotate import Annotator, png_bytes
 from MeWMLib.scene.colours import ColourMap, deviation_map, difference_map, round_limit
 from MeWMLib.scene.core_app import SlicerCore
 from MeWMLib.scene.framing import framing_of, position_text
@@ -55,6 +56,11 @@ class Picture:
     name: str
     caption: str
     pixels: Pixels
+
+    @cached_property
+    def png(self) -> bytes:
+        """As the bytes of a PNG, made once."""
+        return png_bytes(self.pixels)
 
 
 def make_pictures(
