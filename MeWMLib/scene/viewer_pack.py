@@ -72,7 +72,7 @@ def pack(
     while True:
         cut = _thinned(box, steps)
         packed = _pack(before, labels, outcomes, changes, cut, near)
-        if packed.characters <= most:
+        if packed.characters <= most or packed.header["shape"] == (1, 1, 1):
             return packed
         apart = np.multiply(before.geometry.spacing, steps)
         steps[int(np.argmin(apart))] *= 2
@@ -96,11 +96,11 @@ def _pack(
     exact = _is_whole([before, *(one.ct for one in outcomes)])
     kind = np.dtype(np.int16 if exact else np.float32)
     ct = before.array[cut].astype(kind)
-    grid, steps = _grid(before.geometry, cut), [side.step for side in cut]
+    steps = [side.step for side in cut]
     target = find_target(labels, near)
     header: dict[str, Any] = {
         "shape": ct.shape,
-        "affine": grid.affine.ravel().tolist(),
+        "affine": _affine(before.geometry, cut).ravel().tolist(),
         "start": [side.start for side in cut],
         "step": steps,
         "target": target.centre,
@@ -129,7 +129,8 @@ def _pack(
         header["outcomes"].append(entry)
     notes = ()
     if max(steps) > 1:
-        kept = " x ".join(f"{n:g}" for n in grid.spacing[::-1])
+        apart = np.multiply(before.geometry.spacing, steps)
+        kept = " x ".join(f"{n:.3g}" for n in apart[::-1])
         notes = (f"The scan is too large for a page: the viewer has a voxel for every {kept} mm; none is averaged.",)
     return Packed(header, blobs, notes)
 
@@ -175,13 +176,12 @@ def _inner(change: Box | None, cut: Box) -> Box | None:
     return _box(np.array(low), np.array(high)) if (np.array(low) < high).all() else None
 
 
-def _grid(geometry: Geometry, cut: Box) -> Geometry:
-    start, steps = [side.start for side in cut], [side.step for side in cut]
+def _affine(geometry: Geometry, cut: Box) -> NDArray[np.float64]:
+    """From (i, j, k) of what was cut out to RAS mm; thinned out, it may be coarser than any scan."""
     affine = np.array(geometry.affine)
-    affine[:3, 3] = geometry.to_ras(start)
-    affine[:3, :3] *= steps[::-1]
-    k, j, i = (len(range(side.start, side.stop, side.step)) for side in cut)
-    return Geometry((k, j, i), affine)
+    affine[:3, 3] = geometry.to_ras([side.start for side in cut])
+    affine[:3, :3] *= [side.step for side in reversed(cut)]
+    return affine
 
 
 def _is_whole(volumes: Sequence[Volume]) -> bool:

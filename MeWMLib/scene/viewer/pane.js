@@ -145,7 +145,8 @@ class Pane {
   get marked() { return this.shows !== "before"; }
 
   _crosshair(w, h) {
-    const context = this.context, [x, y] = this.placeOf(this.viewer.point);
+    // on whole pixels, so that the lines are sharp
+    const context = this.context, [x, y] = this.placeOf(this.viewer.point).map((v) => Math.floor(v) + 0.5);
     context.strokeStyle = CROSS;
     context.lineWidth = 1;
     context.beginPath();
@@ -245,7 +246,7 @@ class Pane {
   }
 
   _legend(w, top, h, map) {
-    const context = this.context, high = Math.min(150, h * 0.34), x = w - 48;
+    const context = this.context, high = Math.round(Math.min(150, h * 0.34)), x = w - 48;
     for (let n = 0; n < high; n++) {
       const [r, g, b] = map.table[Math.round(255 * (1 - n / (high - 1)))];
       context.fillStyle = `rgb(${r}, ${g}, ${b})`;
