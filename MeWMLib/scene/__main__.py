@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 from MeWMLib.core.errors import DependencyError, MeWMError, WorkerError, install_command
 from MeWMLib.jobs.job import Event, error_event
+from MeWMLib.scene.gl import gl_available
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,6 +52,8 @@ def _answer(given: argparse.Namespace, send: Callable[[Event], None]) -> int:
 
     try:
         wanted = {"scene": not given.no_scene, "report": not given.no_report, "volumes": not given.no_volumes}
+        if wanted["report"]:
+            threading.Thread(target=gl_available).start()  # a process that is waited for; the answer is kept
         made = _load()(given.directory, progress, **wanted)
     except MeWMError as error:
         send(error_event(error))

@@ -23,7 +23,7 @@ from MeWMLib.scene.segmentations import (
     draw_as_outline,
     labels_to_segmentation,
 )
-from MeWMLib.scene.surfaces import render_surfaces
+from MeWMLib.scene.surfaces import SurfaceView
 from MeWMLib.scene.target import MARGIN_MM, Target, find_target
 from MeWMLib.scene.views import AXIAL, CORONAL, SAGITTAL, Framing, Pixels, SliceView
 
@@ -172,12 +172,13 @@ class _Studio:
         ]
         if best is not None:
             todo.append(("simulated", "Simulated", best.labels, COLOUR_AFTER, best))
-        for when, title, labels, colour, one in todo:
-            note = Annotator(render_surfaces(labels, colour, self.target.liver_centre, width, SIZE))
-            note.title(title)
-            _sign(note, one)
-            caption = f"Liver (transparent) and lesion in 3D, {when}; seen from the front"
-            pictures.append(Picture("surfaces", f"surfaces_{when}", caption, note.pixels))
+        with SurfaceView(SIZE) as view:
+            for when, title, labels, colour, one in todo:
+                note = Annotator(view.render(labels, colour, self.target.liver_centre, width))
+                note.title(title)
+                _sign(note, one)
+                caption = f"Liver (transparent) and lesion in 3D, {when}; seen from the front"
+                pictures.append(Picture("surfaces", f"surfaces_{when}", caption, note.pixels))
         return pictures
 
     def _slice(

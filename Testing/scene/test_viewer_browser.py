@@ -67,9 +67,10 @@ def reports(folders, tmp_path_factory):
         before, label_map = plan.read_before(document)
         kept = [*plan.read_kept(document, before), *_own(plan, document, before)]
         pictures = [Picture("axial", "axial_before", "Axial CT", np.full((40, 40, 3), 99, np.uint8))]
+        drawn = {"risk": pictures[0].png}
         packed = pack(before, label_map, kept, document.target_centre)
-        write_report(folder / "report.html", document, pictures, [], packed=packed)
-        write_report(folder / "without.html", document, pictures, [])
+        write_report(folder / "report.html", document, pictures, [], packed=packed, drawn=drawn)
+        write_report(folder / "without.html", document, pictures, [], drawn=drawn)
         made[name] = folder
     return made
 
@@ -99,10 +100,16 @@ class Look:
         return self.page.text_content(f"[data-mv={name}]")
 
     def go(self, ras):
-        self.page.evaluate("document.querySelector('[data-mv=help]').open = true")
-        for axis, value in zip("ras", ras, strict=True):
-            self.page.fill(f"[data-mv={axis}]", repr(float(value)))
-        self.page.click("[data-mv=place] button")
+        """Fill in the form for the cross-hair and send it, in one step."""
+        self.page.evaluate(
+            """(ras) => {
+              const one = (name) => document.querySelector(`[data-mv=${name}]`);
+              one("help").open = true;
+              ["r", "a", "s"].forEach((axis, n) => (one(axis).value = ras[n]));
+              one("place").requestSubmit();
+            }""",
+            [float(value) for value in ras],
+        )
         self.settle()
 
     def hu(self, name):

@@ -1,8 +1,8 @@
 // NiiVue over a NIfTI that is embedded in the page, as its own documentation sets it up; answers for measure.py.
-import { Niivue, SLICE_TYPE } from "@niivue/niivue";
+import { Niivue, SHOW_RENDER, SLICE_TYPE } from "@niivue/niivue";
 
 const bytes = Uint8Array.from(atob(document.getElementById("data").textContent), (c) => c.charCodeAt(0));
-const nv = new Niivue({ backColor: [0, 0, 0, 1], crosshairWidth: 1, isResizeCanvas: true });
+const nv = new Niivue({ backColor: [0, 0, 0, 1], crosshairWidth: 1, multiplanarShowRender: SHOW_RENDER.NEVER });
 let last = null;
 // `finish` returns before a software renderer has drawn; who reads a pixel waits for it
 const drawn = () => nv.gl.readPixels(0, 0, 1, 1, nv.gl.RGBA, nv.gl.UNSIGNED_BYTE, new Uint8Array(4));
