@@ -86,6 +86,9 @@ _MAX_GIB = _option(
     "--max-gib", metavar="N", help="largest image that is read, in GiB of voxels (default 2, or MEWM_MAX_GIB)"
 )
 _JSON = _option("--json", action="store_true", help="print the result as JSON, and nothing else")
+_NO_VOLUMES = _option(
+    "--no-volumes", action="store_true", help="leave the CT and the simulated volumes out of report.html"
+)
 _COMMANDS = (
     Command(
         "rules",
@@ -156,6 +159,7 @@ _COMMANDS = (
             _option("folder", metavar="DIR", help="folder that `mewm plan` or `mewm simulate` wrote"),
             _option("--no-report", action="store_true", help="leave out report.html and the pictures"),
             _option("--no-scene", action="store_true", help="leave out scene.mrb"),
+            _NO_VOLUMES,
             _option("--quiet", action="store_true", help="no progress"),
         ),
     ),
@@ -300,6 +304,8 @@ def _job(parser: argparse.ArgumentParser, kind: JobKind) -> None:
     if kind.output is not None and kind.output.is_folder:
         parser.add_argument("--no-report", action="store_true", help="write no report.html")
         parser.add_argument("--no-scene", action="store_true", help="write no scene.mrb")
+        names, more = _NO_VOLUMES
+        parser.add_argument(*names, **more)
         formats = ("nrrd", "nifti", "mha")  # of `core.copies`, which the help need not load
         parser.add_argument("--format", choices=formats, default="nrrd", help="a copy of the volumes in another format")
     else:

@@ -159,12 +159,13 @@ def _show_plan(arguments: argparse.Namespace, output: Output, result: dict[str, 
     tables.plan(document, output)
     if result.get("stopped_by") == "cancelled":
         if document.plan.candidates:
-            output.result(f"Pictures and report of it: {pictures.render_command(folder)}")
+            output.result(f"Pictures and report of it: {pictures.render_command(folder, not arguments.no_volumes)}")
         output.result(" ".join(["Stopped.", *_left_by(arguments)]))
         return CancelledError.exit_code
     if copies := write_copies(PlanFolder(folder), arguments.format):
         output.result(f"The volumes as {arguments.format}: {(folder / copies[0]).parent}")
-    made = pictures.make(folder, output, report=not arguments.no_report, scene=not arguments.no_scene)
+    report, scene, volumes = not arguments.no_report, not arguments.no_scene, not arguments.no_volumes
+    made = pictures.make(folder, output, report=report, scene=scene, volumes=volumes)
     output.result(f"The plan: {folder / 'plan.json'}")
     if made:
         pictures.show(folder, output)

@@ -19,7 +19,13 @@ from MeWMLib.jobs.table import common_title
 
 
 def make(
-    folder: Path, output: Output, *, report: bool = True, scene: bool = True, command: Sequence[str] | None = None
+    folder: Path,
+    output: Output,
+    *,
+    report: bool = True,
+    scene: bool = True,
+    volumes: bool = True,
+    command: Sequence[str] | None = None,
 ) -> bool:
     """Make the pictures of a plan.
 
@@ -27,6 +33,7 @@ def make(
         folder: folder of the plan.
         output: where progress and notes go.
         report, scene: what to make; with neither nothing is started.
+        volumes: put the CT and the simulated volumes into the report, for its viewer.
         command: what to start, for tests.
 
     Returns:
@@ -35,11 +42,11 @@ def make(
     if not report and not scene:
         return False
     try:
-        _run(folder, output, report, scene, command)
+        _run(folder, output, report, scene, volumes, command)
     except MeWMError as error:
         output.error(
             f"The plan is complete, but not all of its pictures could be made: {error} "
-            f"Try again with: {render_command(folder)}"
+            f"Try again with: {render_command(folder, volumes)}"
         )
         return False
     return True
@@ -56,14 +63,14 @@ def render(arguments: argparse.Namespace, output: Output) -> int:
     if not report and not scene:
         raise InputError(what="Nothing is left to make", given="--no-report --no-scene", remedy="Leave one of them out")
     PlanFolder(folder).read()
-    _run(folder, output, report, scene, arguments.worker)
+    _run(folder, output, report, scene, not arguments.no_volumes, arguments.worker)
     show(folder, output)
     return 0
 
 
-def render_command(folder: Path) -> str:
+def render_command(folder: Path, volumes: bool = True) -> str:
     """The command that makes the report and the scene of a folder."""
-    return f"mewm render {shlex.quote(str(folder))}"
+    return f"mewm render {shlex.quote(str(folder))}{'' if volumes else ' --no-volumes'}"
 
 
 def show(folder: Path, output: Output) -> None:
@@ -73,8 +80,9 @@ def show(folder: Path, output: Output) -> None:
             output.result(f"{what}: {folder / name}")
 
 
-def _run(folder: Path, output: Output, report: bool, scene: bool, command: Sequence[str] | None) -> None:
-    flags = [flag for flag, wanted in (("--no-report", report), ("--no-scene", scene)) if not wanted]
+def _run(folder: Path, output: Output, report: bool, scene: bool, volumes: bool, command: Sequence[str] | None) -> None:
+    wanted = {"--no-report": report, "--no-scene": scene, "--no-volumes": volumes}
+    flags = [flag for flag, on in wanted.items() if not on]
     start = [*(command or [sys.executable, "-m", "MeWMLib.scene"]), str(folder), *flags]
     with output.progress(common_title) as shown:
         runner.run(None, shown, command=start)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 from MeWMLib.core.errors import DependencyError, MeWMError, WorkerError, install_command
 from MeWMLib.jobs.job import Event, error_event
+from MeWMLib.scene.gl import gl_available
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("directory", type=Path, metavar="DIR", help="directory that holds plan.json")
     parser.add_argument("--no-scene", action="store_true", help="leave out scene.mrb")
     parser.add_argument("--no-report", action="store_true", help="leave out the pictures and report.html")
+    parser.add_argument(
+        "--no-volumes", action="store_true", help="leave the CT and the simulated volumes out of report.html"
+    )
     given = parser.parse_args(arguments)
     # standard output is for events; what VTK and Slicer print to it goes to standard error instead
     sys.stdout.flush()
@@ -46,7 +51,10 @@ def _answer(given: argparse.Namespace, send: Callable[[Event], None]) -> int:
         send(Event("progress", "pictures", round(fraction, 3), message=message))
 
     try:
-        made = _load()(given.directory, progress, scene=not given.no_scene, report=not given.no_report)
+        wanted = {"scene": not given.no_scene, "report": not given.no_report, "volumes": not given.no_volumes}
+        if wanted["report"]:
+            threading.Thread(target=gl_available).start()  # a process that is waited for; the answer is kept
+        made = _load()(given.directory, progress, **wanted)
     except MeWMError as error:
         send(error_event(error))
         return error.exit_code

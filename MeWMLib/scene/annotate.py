@@ -129,5 +129,5 @@ class Annotator:
 def png_bytes(pixels: Pixels) -> bytes:
     """Return a picture (H, W, 3) as a PNG file."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=6)
+    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=4)
     return buffer.getvalue()

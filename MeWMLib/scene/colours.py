@@ -12,8 +12,8 @@ from MeWMLib.scene.core_app import slicer
 
 _STEPS = 256
 # Dark in the middle: what did not change stays in the background. Colour-blind readers can tell blue from orange.
-_DIVERGING = ((0.62, 0.90, 1.0), (0.16, 0.50, 0.86), (0.15, 0.15, 0.15), (0.85, 0.33, 0.06), (1.0, 0.88, 0.52))
-_SEQUENTIAL = ((0.0, 0.0, 0.0), (0.28, 0.07, 0.42), (0.70, 0.19, 0.42), (0.96, 0.49, 0.16), (0.99, 0.95, 0.62))
+DIVERGING = ((0.62, 0.90, 1.0), (0.16, 0.50, 0.86), (0.15, 0.15, 0.15), (0.85, 0.33, 0.06), (1.0, 0.88, 0.52))
+SEQUENTIAL = ((0.0, 0.0, 0.0), (0.28, 0.07, 0.42), (0.70, 0.19, 0.42), (0.96, 0.49, 0.16), (0.99, 0.95, 0.62))
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ class ColourMap:
 
 def difference_map(limit_hu: float) -> ColourMap:
     """Blue for darker, dark grey for unchanged, orange for brighter; -limit to +limit HU."""
-    return ColourMap("MeWM difference", _DIVERGING, -limit_hu, limit_hu)
+    return ColourMap("MeWM difference", DIVERGING, -limit_hu, limit_hu)
 
 
 def deviation_map(limit_hu: float) -> ColourMap:
     """Black for certain to yellow for uncertain; 0 to limit HU."""
-    return ColourMap("MeWM standard deviation", _SEQUENTIAL, 0.0, limit_hu)
+    return ColourMap("MeWM standard deviation", SEQUENTIAL, 0.0, limit_hu)
 
 
 def round_limit(values: NDArray[Any], smallest: float = 20.0) -> float:

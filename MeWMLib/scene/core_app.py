@@ -20,8 +20,12 @@ from MeWMLib.scene import gl
 gl.prepare_environment()
 try:
     import slicer
-    import vtk
-    from vtk.util import numpy_support
+    from vtkmodules.util import numpy_support
+    from vtkmodules.util.misc import calldata_type
+
+    from MeWMLib.scene.kits import Kits
+
+    vtk = Kits()
 except ImportError as error:
     raise DependencyError(
         what="The package slicer-core is not installed",
@@ -73,7 +77,7 @@ def module_class(module: str, part: str, name: str) -> Any:
         ) from error
 
 
-@vtk.calldata_type(vtk.VTK_OBJECT)
+@calldata_type(vtk.VTK_OBJECT)
 def _forget_item(scene: Any, _event: str, node: Any) -> None:
     """Take the item of a node that is about to be removed out of the subject hierarchy, as the application does.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from MeWMLib.core.plan_folder import KeptCandidate
 from MeWMLib.core.structures import VIEW_LEVEL_HU, VIEW_WINDOW_HU
 from MeWMLib.core.volume import LabelMap, Volume
-from MeWMLib.scene.annotate import Annotator
+from MeWMLib.scene.annotate import Annotator, png_bytes
 from MeWMLib.scene.colours import ColourMap, deviation_map, difference_map, round_limit
 from MeWMLib.scene.core_app import SlicerCore
 from MeWMLib.scene.framing import framing_of, position_text
@@ -22,7 +23,7 @@ from MeWMLib.scene.segmentations import (
     draw_as_outline,
     labels_to_segmentation,
 )
-from MeWMLib.scene.surfaces import render_surfaces
+from MeWMLib.scene.surfaces import SurfaceView
 from MeWMLib.scene.target import MARGIN_MM, Target, find_target
 from MeWMLib.scene.views import AXIAL, CORONAL, SAGITTAL, Framing, Pixels, SliceView
 
@@ -55,6 +56,11 @@ class Picture:
     name: str
     caption: str
     pixels: Pixels
+
+    @cached_property
+    def png(self) -> bytes:
+        """As the bytes of a PNG, made once."""
+        return png_bytes(self.pixels)
 
 
 def make_pictures(
@@ -166,12 +172,13 @@ class _Studio:
         ]
         if best is not None:
             todo.append(("simulated", "Simulated", best.labels, COLOUR_AFTER, best))
-        for when, title, labels, colour, one in todo:
-            note = Annotator(render_surfaces(labels, colour, self.target.liver_centre, width, SIZE))
-            note.title(title)
-            _sign(note, one)
-            caption = f"Liver (transparent) and lesion in 3D, {when}; seen from the front"
-            pictures.append(Picture("surfaces", f"surfaces_{when}", caption, note.pixels))
+        with SurfaceView(SIZE) as view:
+            for when, title, labels, colour, one in todo:
+                note = Annotator(view.render(labels, colour, self.target.liver_centre, width))
+                note.title(title)
+                _sign(note, one)
+                caption = f"Liver (transparent) and lesion in 3D, {when}; seen from the front"
+                pictures.append(Picture("surfaces", f"surfaces_{when}", caption, note.pixels))
         return pictures
 
     def _slice(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -29,10 +29,13 @@ from MeWMLib.core.questions import heading
 from MeWMLib.core.structures import VIEW_LEVEL_HU, VIEW_WINDOW_HU
 from MeWMLib.core.written import change_in_words
 from MeWMLib.scene import charts, search
-from MeWMLib.scene.annotate import png_bytes
 from MeWMLib.scene.pictures import GROUPS, Picture
+from MeWMLib.scene.viewer_pack import Packed
+from MeWMLib.scene.viewer_page import LEFT_OUT, ViewerParts
 
 MAX_ROWS = 20
+#: Protocols beside the viewer.
+MAX_CHOICES = 6
 _MINUS = "\N{MINUS SIGN}"
 
 
@@ -105,10 +108,27 @@ def best_in_words(plan: Plan, named: bool = False, weighed: bool = False, partly
     return sentences + order_lines(plan)
 
 
+def draw_charts(plan: Plan) -> dict[str, bytes]:
+    """The charts of a plan as PNG files: "survival", "tree" and "risk", of which each may be missing."""
+    best = plan.best
+    found = {
+        "survival": charts.survival_chart(plan.candidates),
+        "tree": charts.tree_chart(plan.tree, best.protocol if best else None),
+        "risk": charts.risk_chart(plan.candidates) if best else None,
+    }
+    return {name: png for name, png in found.items() if png is not None}
+
+
 def write_report(
-    path: Path, document: PlanDocument, pictures: Sequence[Picture], notes: Sequence[str], scene: bool = True
+    path: Path,
+    document: PlanDocument,
+    pictures: Sequence[Picture],
+    notes: Sequence[str],
+    scene: bool = True,
+    packed: Packed | None = None,
+    drawn: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Write the report as one HTML file that needs no other file, no script and no network.
+    """Write the report as one HTML file that needs no other file and no network, with a viewer for its volumes.
 
     Args:
         path: the file.
@@ -116,16 +136,25 @@ def write_report(
         pictures: from `pictures.make_pictures`.
         notes: what could not be made and why; shown near the top.
         scene: `scene.mrb` is written beside it.
+        packed: the volumes, from `viewer_pack.pack`; None for a page without them, which then says so.
+        drawn: from `draw_charts`, which is called without it.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    html = render_report(document, pictures, notes, scene)
+    html = render_report(document, pictures, notes, scene, packed, drawn)
     with atomic_path(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
 
 
-def render_report(document: PlanDocument, pictures: Sequence[Picture], notes: Sequence[str], scene: bool = True) -> str:
+def render_report(
+    document: PlanDocument,
+    pictures: Sequence[Picture],
+    notes: Sequence[str],
+    scene: bool = True,
+    packed: Packed | None = None,
+    drawn: Mapping[str, bytes] | None = None,
+) -> str:
     """Return the report as HTML; see `write_report`."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
@@ -138,14 +167,11 @@ def render_report(document: PlanDocument, pictures: Sequence[Picture], notes: Se
     environment.filters.update(signed=signed, median=months_text)
     groups: dict[str, list[dict[str, str]]] = {name: [] for name in GROUPS}
     for picture in pictures:
-        entry = {"source": _data_uri(png_bytes(picture.pixels)), "caption": picture.caption}
+        entry = {"source": _data_uri(picture.png), "caption": picture.caption}
         groups[picture.group].append(entry)
     plan, best = document.plan, document.plan.best
-    found = {
-        "survival": charts.survival_chart(plan.candidates),
-        "tree": charts.tree_chart(plan.tree, best.protocol if best else None),
-        "risk": charts.risk_chart(plan.candidates) if best else None,
-    }
+    kept = list(plan.candidates) + ([document.beside.mine] if document.beside else [])
+    with_volumes = {one.rank: one for one in kept if one.files}
     space, named, weights = document.policy, document.kind == NAMED, document.settings.weights_text
     weighed = weights != "none"
     kinds = (("drug", space.drugs), ("embolic", space.embolics))
@@ -176,10 +202,23 @@ def render_report(document: PlanDocument, pictures: Sequence[Picture], notes: Se
         tissue_ml=tissue_ml,
         pruned=search.pruned(plan),
         pictures=groups,
-        charts={name: _data_uri(png) for name, png in found.items() if png is not None},
+        charts={name: _data_uri(png) for name, png in (draw_charts(plan) if drawn is None else drawn).items()},
+        choices=_choices(kept),
+        with_volumes=with_volumes,
+        viewer=ViewerParts(packed, LEFT_OUT, _file_names(document, with_volumes)),
         notes=list(notes),
         window=f"window {VIEW_WINDOW_HU:.0f} HU, level {VIEW_LEVEL_HU:.0f} HU",
     )
+
+
+def _choices(kept: Sequence[Candidate]) -> list[Candidate]:
+    """What can be chosen beside the viewer: the first of the ranking, and whatever else has volumes."""
+    return [one for n, one in enumerate(kept) if n < MAX_CHOICES or one.files]
+
+
+def _file_names(document: PlanDocument, kept: Mapping[int, Candidate]) -> str:
+    names = [document.files.get("pre", "pre.nrrd"), document.files.get("pre_labels", "pre.seg.nrrd")]
+    return ", ".join(names + [name for one in kept.values() for name in one.files.values()])
 
 
 def _data_uri(png: bytes) -> str:

@@ -7,6 +7,7 @@ grid, and the triangles are cut out of it where its volume is kept; a thread may
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ VOXEL_MM = 1.5
 SIGMA_VOXELS, SIGMA_MM = 0.8, 2.0
 #: So much wider in a large picture, where the steps between thick slices would show as stripes.
 PICTURE_WIDER = 2.0
+#: Passes through what is transparent, of two layers each: front and back of the liver, and of a fold in it.
+PEELS = 2
 Held = tuple[NDArray[np.bool_], Geometry]
 
 
@@ -127,53 +130,65 @@ def _coarser(labels: LabelMap) -> LabelMap:
     return LabelMap(array, Geometry(array.shape, affine))
 
 
-def render_surfaces(
-    labels: LabelMap, tumour_colour: Colour, centre_ras_mm: Sequence[float], width_mm: float, size: int
-) -> Pixels:
-    """Render liver and tumour, seen from the front and slightly from the patient's right and above.
+class SurfaceView(AbstractContextManager["SurfaceView"]):
+    """Renders liver and tumour, seen from the front and slightly from the patient's right and above.
 
-    This needs OpenGL: ask `gl.gl_available` first.
+    This needs OpenGL: ask `gl.gl_available` first. One window serves all pictures, since a driver in software compiles
+    its shaders for each window anew.
 
     Args:
-        labels: what to show.
-        tumour_colour: RGB, 0 to 1.
-        centre_ras_mm: the point in the middle of the picture.
-        width_mm: side of the picture at that point.
-        size: width and height in pixels.
-
-    Returns:
-        (size, size, 3) uint8, first row on top.
+        size: width and height of the pictures in pixels.
     """
-    renderer, window = vtk.vtkRenderer(), vtk.vtkRenderWindow()
-    window.SetOffScreenRendering(1)
-    window.SetMultiSamples(0)
-    window.SetSize(size, size)
-    window.AddRenderer(renderer)
-    renderer.SetUseDepthPeeling(True)
-    renderer.GradientBackgroundOn()
-    renderer.SetBackground(0.08, 0.10, 0.13)
-    renderer.SetBackground2(0.26, 0.31, 0.36)
-    for structure, surface in surfaces_of(labels).items():
-        actor = vtk.vtkActor()
-        actor.SetMapper(vtk.vtkPolyDataMapper())
-        actor.GetMapper().SetInputData(surface)
-        actor.GetMapper().ScalarVisibilityOff()
-        actor.GetProperty().SetColor(tumour_colour if structure is TUMOUR_STRUCTURE else structure.colour)
-        actor.GetProperty().SetOpacity(OPACITY_3D[structure])
-        renderer.AddActor(actor)
-    direction = np.array([0.35, 1.0, 0.25])
-    camera = renderer.GetActiveCamera()
-    camera.SetFocalPoint(*centre_ras_mm)
-    camera.SetPosition(*(np.asarray(centre_ras_mm) + 4.0 * width_mm * direction / np.linalg.norm(direction)))
-    camera.SetViewUp(0, 0, 1)
-    camera.ParallelProjectionOn()
-    camera.SetParallelScale(width_mm / 2)
-    renderer.ResetCameraClippingRange()
-    window.Render()
-    grab = vtk.vtkWindowToImageFilter()
-    grab.SetInput(window)
-    grab.ReadFrontBufferOff()
-    grab.Update()
-    pixels = np.ascontiguousarray(array_of_picture(grab.GetOutput())[..., :3])
-    window.Finalize()
-    return pixels
+
+    def __init__(self, size: int) -> None:
+        self._renderer, self._window = vtk.vtkRenderer(), vtk.vtkRenderWindow()
+        self._window.SetOffScreenRendering(1)
+        self._window.SetMultiSamples(0)
+        self._window.SetSize(size, size)
+        self._window.AddRenderer(self._renderer)
+        self._renderer.SetUseDepthPeeling(True)
+        self._renderer.SetMaximumNumberOfPeels(PEELS)
+        self._renderer.GradientBackgroundOn()
+        self._renderer.SetBackground(0.08, 0.10, 0.13)
+        self._renderer.SetBackground2(0.26, 0.31, 0.36)
+
+    def render(
+        self, labels: LabelMap, tumour_colour: Colour, centre_ras_mm: Sequence[float], width_mm: float
+    ) -> Pixels:
+        """Render one label map.
+
+        Args:
+            labels: what to show.
+            tumour_colour: RGB, 0 to 1.
+            centre_ras_mm: the point in the middle of the picture.
+            width_mm: side of the picture at that point.
+
+        Returns:
+            (size, size, 3) uint8, first row on top.
+        """
+        self._renderer.RemoveAllViewProps()
+        for structure, surface in surfaces_of(labels).items():
+            actor = vtk.vtkActor()
+            actor.SetMapper(vtk.vtkPolyDataMapper())
+            actor.GetMapper().SetInputData(surface)
+            actor.GetMapper().ScalarVisibilityOff()
+            actor.GetProperty().SetColor(tumour_colour if structure is TUMOUR_STRUCTURE else structure.colour)
+            actor.GetProperty().SetOpacity(OPACITY_3D[structure])
+            self._renderer.AddActor(actor)
+        direction = np.array([0.35, 1.0, 0.25])
+        camera = self._renderer.GetActiveCamera()
+        camera.SetFocalPoint(*centre_ras_mm)
+        camera.SetPosition(*(np.asarray(centre_ras_mm) + 4.0 * width_mm * direction / np.linalg.norm(direction)))
+        camera.SetViewUp(0, 0, 1)
+        camera.ParallelProjectionOn()
+        camera.SetParallelScale(width_mm / 2)
+        self._renderer.ResetCameraClippingRange()
+        self._window.Render()
+        grab = vtk.vtkWindowToImageFilter()
+        grab.SetInput(self._window)
+        grab.ReadFrontBufferOff()
+        grab.Update()
+        return np.ascontiguousarray(array_of_picture(grab.GetOutput())[..., :3])
+
+    def __exit__(self, *_error: object) -> None:
+        self._window.Finalize()

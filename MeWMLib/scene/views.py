@@ -50,6 +50,8 @@ def set_layers(composite: Any, background: Any, foreground: Any, opacity: float)
 class SliceView(AbstractContextManager["SliceView"]):
     """A slice as Slicer's slice logic reslices and blends it on the CPU, with outlines of segments.
 
+    An outline is computed once for a framing: segments must not change while the view is open.
+
     Args:
         core: the running core.
         size: width and height in pixels.
@@ -61,6 +63,7 @@ class SliceView(AbstractContextManager["SliceView"]):
         self.logic = core.in_scene(slicer.vtkMRMLSliceLogic())
         core.application_logic.GetSliceLogics().AddItem(self.logic)
         self.node = self.logic.AddSliceNode(name)
+        self._outlines: dict[tuple[Framing, str, str], NDArray[np.bool_]] = {}
 
     def render(
         self,
@@ -96,7 +99,10 @@ class SliceView(AbstractContextManager["SliceView"]):
             for segment_id in node.GetSegmentation().GetSegmentIDs():
                 if node.GetDisplayNode().GetSegmentVisibility2DOutline(segment_id):
                     segment = node.GetSegmentation().GetSegment(segment_id)
-                    pixels[self._outline(segment)] = np.round(np.array(segment.GetColor()) * 255)
+                    key = (framing, node.GetID(), segment_id)
+                    if key not in self._outlines:
+                        self._outlines[key] = self._outline(segment)
+                    pixels[self._outlines[key]] = np.round(np.array(segment.GetColor()) * 255)
         rows = framing.rows(self.size)
         start = (self.size - rows) // 2
         return np.ascontiguousarray(pixels[start : start + rows])
@@ -107,12 +113,22 @@ class SliceView(AbstractContextManager["SliceView"]):
         if found is None:
             return np.zeros((self.size, self.size), bool)
         mask, grid = found
-        x, y = np.meshgrid(np.arange(self.size), np.arange(self.size)[::-1])
-        points = np.stack([x, y, np.zeros_like(x), np.ones_like(x)], axis=-1)  # (size, size, 4)
-        kji = grid.to_kji((points @ matrix_from_vtk(self.node.GetXYToRAS()).T)[..., :3])
-        inside = ndimage.map_coordinates(mask.astype(np.float32), np.moveaxis(kji, -1, 0), order=1) > 0.5
+        drawn = np.zeros((self.size, self.size), bool)
+        to_ras = matrix_from_vtk(self.node.GetXYToRAS())
+        corners = np.c_[grid.to_ras(grid.corners), np.ones(8)] @ np.linalg.inv(to_ras).T
+        # only where the segment can be: columns, and rows from the top
+        low, high = np.floor(corners.min(axis=0)[:2]).astype(int) - 3, np.ceil(corners.max(axis=0)[:2]).astype(int) + 4
+        first, last = np.clip([low, high], 0, self.size)
+        columns, rows = np.arange(first[0], last[0]), np.arange(first[1], last[1])[::-1]
+        if not len(columns) or not len(rows):
+            return drawn
+        start, across, up = grid.to_kji(to_ras[:3, 3] + np.array([[0, 0, 0], to_ras[:3, 0], to_ras[:3, 1]]))
+        kji = [start[n] + columns[None, :] * (across - start)[n] + rows[:, None] * (up - start)[n] for n in range(3)]
+        inside = ndimage.map_coordinates(mask.astype(np.float32), kji, order=1) > 0.5
         # One pixel would be lost when the picture is scaled down for the report.
-        return inside & ~ndimage.binary_erosion(inside, iterations=2, border_value=1)
+        edge = inside & ~ndimage.binary_erosion(inside, iterations=2, border_value=1)
+        drawn[self.size - last[1] : self.size - first[1], first[0] : last[0]] = edge
+        return drawn
 
     def close(self) -> None:
         """Take the view out of the scene."""
