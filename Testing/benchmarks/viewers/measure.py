@@ -96,7 +96,8 @@ def main() -> None:
             subprocess.run(
                 ["node_modules/.bin/esbuild", f"{viewer}.js", "--bundle", "--minify", "--format=iife",
                  f"--outfile={viewer}.bundle.js", "--define:global=globalThis", "--log-level=error",
-                 "--define:process.env.NODE_ENV=\"production\"", "--define:import.meta.url=\"file:///\"", "--external:fs", "--external:path"],
+                 "--define:process.env.NODE_ENV=\"production\"", "--define:import.meta.url=\"file:///\"",
+                 "--external:fs", "--external:path"],
                 cwd=folder, check=True,
             )  # fmt: skip
             script = (folder / f"{viewer}.bundle.js").read_text(encoding="utf-8").replace("</script", "<\\/script")
