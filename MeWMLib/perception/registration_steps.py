@@ -14,7 +14,6 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.signal import fftconvolve
 
 from MeWMLib.core.io import image_of, to_sitk
 from MeWMLib.core.volume import LIVER, Geometry, LabelMap, Volume
@@ -285,6 +284,9 @@ def best_shift(target: sitk.Image, mask: sitk.Image, source: sitk.Image) -> NDAr
     may end anywhere. All shifts are compared at once by masked normalised correlation in the Fourier domain (Padfield,
     IEEE TIP 2012), at `SHIFT_MM`; at least half of the largest possible overlap is required.
     """
+    # not at the top: it brings scipy.stats along, half a second of every worker that registers nothing
+    from scipy.signal import fftconvolve
+
     fixed, origin = _on_axes(target, sitk.sitkLinear, CLAMP_HU[0])
     inside, _ = _on_axes(mask, sitk.sitkNearestNeighbor, 0)
     moving, start = _on_axes(source, sitk.sitkLinear, CLAMP_HU[0])
