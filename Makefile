@@ -6,6 +6,7 @@
 # make bench   the planner against Algorithm 1 as printed, in one run (some minutes)
 # make host    open the Slicer module in a window, without Slicer
 # make lists   name every file in the extension's CMakeLists.txt
+# make bench-viewers   the report's viewer against NiiVue and Cornerstone3D: size, first frame, scrolling (minutes)
 # make bench-survival   seconds of one survival score beside one pass of the assistant (half a minute)
 # make bench-segmentation   a second segmentation of what changed against a full run (a minute)
 # make bench-plan   every stage of a plan, cold and warm, against another build (BASELINE=worktree; many minutes)
@@ -17,6 +18,7 @@
 # make translations   bring Resources/Translations up to date with the texts of the module
 # make bench-reading   reading a CT against SimpleITK's own readers, seconds and memory (minutes)
 # make bench-dicom   exporting a plan as DICOM against pydicom alone, seconds and memory (minutes)
+# make test-browser   install Chromium and packages of npm (Debian, root), then the tests in a real browser
 # make test-pacs   install Orthanc, DCMTK and validators (Debian, root), then the tests of DICOM and PACS
 # make properties   200,000 damaged inputs against the readers, and a table (INPUTS=..., SEED=...)
 # make soak    four users, 200 jobs, server and worker killed five times each, with the real networks (hours)
@@ -55,7 +57,7 @@ STAMP_ENV := $(VENV)/.made
 STAMP_DEMO := $(VENV)/.installed-scene
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test test-pacs pacs quick lint docs properties bench bench-plan bench-peers bench-survival bench-simulation bench-segmentation bench-reading bench-dicom bench-click bench-server soak fuzz findings host lists reverts screenshots translations clean distclean
+.PHONY: demo test test-pacs test-browser pacs browser bench-viewers quick lint docs properties bench bench-plan bench-peers bench-survival bench-simulation bench-segmentation bench-reading bench-dicom bench-click bench-server soak fuzz findings host lists reverts screenshots translations clean distclean
 
 demo: $(STAMP_DEMO)
 	$(BIN)/mewm plan sample:$(SAMPLE) --out $(OUT)
@@ -88,18 +90,30 @@ bench-peers: $(STAMP_DEV)
 bench-reading: $(STAMP_DEV)
 	$(BIN)/python Testing/benchmarks/reading.py
 
+bench-viewers: browser demo
+	$(NPM_INSTALL) --prefix Testing/benchmarks/viewers
+	$(BIN)/python Testing/benchmarks/viewers/measure.py Testing/benchmarks/viewers/node_modules $(OUT)
+
 bench-survival: $(STAMP_DEV)
 	$(BIN)/python Testing/benchmarks/survival_score.py
 
 bench-dicom: $(STAMP_DEV)
 	$(BIN)/python Testing/benchmarks/dicom_export.py
 
-# a PACS and other readers for the tests; they are started on loopback alone, and never as services
-pacs: $(STAMP_DEV)
-	apt-get install -y --no-install-recommends orthanc orthanc-dicomweb dcmtk dicom3tools chromium
+# Chromium, and what the tests in it need of npm: OHIF's readers, and axe-core
+NPM_INSTALL := npm install --no-save --no-audit --no-fund --no-package-lock --ignore-scripts
+browser: $(STAMP_DEV)
+	command -v chromium >/dev/null || apt-get install -y --no-install-recommends chromium
 	command -v npm >/dev/null || apt-get install -y --no-install-recommends npm
+	$(NPM_INSTALL) --prefix Testing/exchange/viewer
+
+test-browser: browser
+	$(BIN)/python -m pytest Testing/scene/test_viewer_browser.py Testing/exchange/test_browser.py
+
+# a PACS and other readers for the tests; they are started on loopback alone, and never as services
+pacs: browser
+	apt-get install -y --no-install-recommends orthanc orthanc-dicomweb dcmtk dicom3tools
 	$(PIP) install "dcmqi>=1.5"
-	npm install --prefix Testing/exchange/viewer --no-save --no-audit --no-fund --no-package-lock --ignore-scripts
 
 test-pacs: pacs
 	$(BIN)/python -m pytest Testing/exchange

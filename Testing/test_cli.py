@@ -221,12 +221,14 @@ def test_my_protocol_is_shown_beside_the_first(mewm, tmp_path):
 def test_render_makes_the_report_of_a_folder_again(mewm, tmp_path, capsys):
     assert mewm(*PLAN, "--out", tmp_path / "out")[0] == 0
     body = """
-assert sys.argv[1:] == [sys.argv[1], "--no-scene"]
+assert sys.argv[1:] == [sys.argv[1], "--no-scene", "--no-volumes"]
 open(sys.argv[1] + "/report.html", "w").write("a report")
 say(kind="result", data={"files": ["report.html"]})
 """
     folder = tmp_path / "out"
-    assert cli.main(["render", str(folder), "--no-scene", "--quiet"], worker=_scene(tmp_path, body)) == 0
+    assert (
+        cli.main(["render", str(folder), "--no-scene", "--no-volumes", "--quiet"], worker=_scene(tmp_path, body)) == 0
+    )
     assert str(folder / "report.html") in capsys.readouterr().out
     code, _, err = mewm("render", tmp_path / "nothing")
     assert code == 2 and "plan.json" in err and "Traceback" not in err
@@ -367,9 +369,9 @@ say(kind="result", data={"files": ["report.html"]})
     ],
 )
 def test_missing_pictures_are_said_and_lose_nothing(tmp_path, capsys, body, text):
-    assert not pictures.make(tmp_path, Output(), command=_scene(tmp_path, body))
+    assert not pictures.make(tmp_path, Output(), volumes=False, command=_scene(tmp_path, body))
     err = capsys.readouterr().err
-    assert text in err and "The plan is complete" in err and "mewm render" in err
+    assert text in err and "The plan is complete" in err and "mewm render" in err and "--no-volumes" in err
 
 
 def test_a_plan_whose_pictures_fail_is_exit_0(mewm, tmp_path, monkeypatch):

@@ -32,12 +32,7 @@ def load(name, load_sample=load_sample):
 
 def given(name):
     """What the patient of a sample was given, for one with a CT after treatment."""
-    if name not in cohort_samples.TREATED:
-        return TREATED_WITH
-    # not at the top: as below
-    from MeWMLib.cohorts.synthetic.hcc_sample import GIVEN
-
-    return GIVEN
+    return cohort_samples.TREATED.get(name, TREATED_WITH)
 
 
 def _treated(before):

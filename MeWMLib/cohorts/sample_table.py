@@ -52,6 +52,8 @@ SAMPLES: dict[str, SampleInfo] = {
     ),
     "synthetic": SampleInfo("Synthetic CT with liver tumours, drawn without a network", _SYNTHETIC_TERMS),
 }
+#: Samples with a CT after treatment: what was given.
+TREATED = {"synthetic-hcc": "Epirubicin 50 mg + Lipiodol 10 ml"}
 LITS_117 = "liver-ct-segmentation-package==1.6.0"
 LITS_117_WHEEL = "liver_ct_segmentation_package-1.6.0-py2.py3-none-any.whl"
 LITS_117_SHA256 = "67ffa526d8500ce5e3d9f2c96c1690543d811d352d93d531301d35791b9d6bba"

@@ -24,6 +24,7 @@ from MeWMLib.cohorts.sample_table import LITS_117 as _LITS_117
 from MeWMLib.cohorts.sample_table import LITS_117_SHA256 as _LITS_117_SHA256
 from MeWMLib.cohorts.sample_table import LITS_117_WHEEL as _LITS_117_WHEEL
 from MeWMLib.cohorts.sample_table import SAMPLES as SAMPLES
+from MeWMLib.cohorts.sample_table import TREATED as TREATED
 from MeWMLib.cohorts.sample_table import SampleInfo
 from MeWMLib.core.errors import SampleError, UnreadableFileError
 from MeWMLib.core.folders import cache_folder
@@ -119,10 +120,6 @@ def load_sample(
     return Sample(info.title, info.terms, name, *kept)
 
 
-#: Samples that were treated.
-TREATED = ("synthetic-hcc",)
-
-
 def load_treated(name: str) -> TreatedSample:
     """What a sample of `TREATED` looked like after its treatment.
 
@@ -138,7 +135,7 @@ def load_treated(name: str) -> TreatedSample:
         )
     from MeWMLib.cohorts.synthetic import hcc_sample
 
-    return TreatedSample(*hcc_sample.hcc_after(), hcc_sample.GIVEN, hcc_sample.weeks_after())
+    return TreatedSample(*hcc_sample.hcc_after(), TREATED[name], hcc_sample.weeks_after())
 
 
 def terms_shown(name: str, cache: Path | None = None) -> bool:

@@ -242,7 +242,7 @@ class Segmenter:
         windows = Windows.over(image.shape, self.config.window, self.config.overlap)
         padded, sums, logits = windows.pad(image), Sums(windows, 3), dict(known)
         added: set[int] = set()
-        wanted = windows.cover()
+        wanted, together = windows.cover(), AT_A_TIME
         told = 0.0
 
         def tell(done: int, whole: int) -> None:
@@ -255,11 +255,14 @@ class Segmenter:
             new = [n for n in wanted if n not in logits]
             # of the first round nobody knows yet how many will follow
             whole = len(windows.boxes) if not added else len(logits) + len(new)
-            logits |= self._predict(windows, padded, new, partial(tell, whole=whole), len(logits), cancelled)
+            found, together = self._predict(
+                windows, padded, new, together, partial(tell, whole=whole), len(logits), cancelled
+            )
+            logits |= found
             sums.add({n: logits[n] for n in wanted})
             added |= set(wanted)
-            found = cc3d.dust(sums.labels() > 0, threshold=self._speck, connectivity=26)
-            wanted = [n for n, one in enumerate(windows.boxes) if n not in added and found[one].any()]
+            there = cc3d.dust(sums.labels() > 0, threshold=self._speck, connectivity=26)
+            wanted = [n for n, one in enumerate(windows.boxes) if n not in added and there[one].any()]
         if progress is not None:
             progress(1.0)
         labels = np.zeros(hu.shape, np.uint8)
@@ -272,11 +275,15 @@ class Segmenter:
         windows: Windows,
         image: Tensor,
         numbers: Sequence[int],
+        together: int,
         tell: Callable[[int], None],
         before: int,
         cancelled: Cancelled | None,
-    ) -> dict[int, Tensor]:
-        """Logits of windows; `tell` is called with how many are done, those `before` included."""
+    ) -> tuple[dict[int, Tensor], int]:
+        """Logits of windows, and how many may go through the network together, which is one where memory ran out.
+
+        `tell` is called with how many are done, those `before` included.
+        """
 
         def before_each(done: int) -> None:
             if cancelled is not None and cancelled():
@@ -286,22 +293,23 @@ class Segmenter:
         def infer(at_a_time: int, network: Callable[[Tensor], Tensor]) -> dict[int, Tensor]:
             return predict(windows, image, numbers, network, self.device, at_a_time, before_each)
 
-        again = False
+        logits: dict[int, Tensor] = {}
         try:
             if windows.side not in self._engines:  # chosen for the whole image, and kept for parts of it
                 chosen = choose(self.network, self.device, AT_A_TIME, windows.side, len(windows.boxes), self.mixed)
                 self._engines[windows.side] = None if chosen is self.network else chosen
-            logits = infer(AT_A_TIME, self._engines[windows.side] or self._logits)
+            if together == AT_A_TIME:
+                logits = infer(AT_A_TIME, self._engines[windows.side] or self._logits)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            again = True
+            together = 1
         # outside the handler: the traceback of the error keeps what did not fit alive
-        if again:
+        if together < AT_A_TIME:
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
             logits = infer(1, self._logits)
-        return logits
+        return logits, together
 
     def _logits(self, images: Tensor) -> Tensor:
         """The network by torch, in the precision that the device computes fast."""

@@ -52,9 +52,14 @@ def _answer(given: argparse.Namespace, send: Callable[[Event], None]) -> int:
 
     try:
         wanted = {"scene": not given.no_scene, "report": not given.no_report, "volumes": not given.no_volumes}
+        # asking for a driver is waiting for a process; its answer is kept
+        asking = threading.Thread(target=gl_available, daemon=True)
         if wanted["report"]:
-            threading.Thread(target=gl_available).start()  # a process that is waited for; the answer is kept
-        made = _load()(given.directory, progress, **wanted)
+            asking.start()
+        make = _load()
+        if wanted["report"]:
+            asking.join()
+        made = make(given.directory, progress, **wanted)
     except MeWMError as error:
         send(error_event(error))
         return error.exit_code

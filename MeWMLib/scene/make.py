@@ -52,7 +52,7 @@ def make(directory: Path, progress: Progress, *, scene: bool = True, report: boo
     folder = PlanFolder(directory)
     document = folder.read(verify="plan")  # report and scene are made anew
     before, labels = folder.read_before(document)
-    # the scene shows the deviation of the best one alone, the viewer those of all
+    # the deviation of the best one alone is in the scene, those of all are in the viewer
     simulated = folder.read_kept(document, before, deviations=None if report and volumes else 1)
     files: list[str] = []
     notes: list[str] = [] if simulated else [NO_SIMULATION_NOTE]
@@ -104,7 +104,7 @@ def _make_report(
         compressing = [pool.submit(lambda one: one.png, picture) for picture in pictures]
         drawn = draw_charts(plan)
         images = {picture.name: done.result() for picture, done in zip(pictures, compressing, strict=True)}
-        packed = packing and packing.result()
+        packed = None if packing is None else packing.result()
     if TREE in drawn:
         images["search_tree"] = drawn[TREE]
     files = []

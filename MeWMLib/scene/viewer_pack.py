@@ -127,7 +127,7 @@ def _pack(
             entry["sd"] = put(f"sd{rank}", halves) | {"box": _corners(inner), "unit": DEVIATION_STEP_HU}
             entry["deviation"] = round_limit(sd[sd > 0])
         header["outcomes"].append(entry)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if max(steps) > 1:
         apart = np.multiply(before.geometry.spacing, steps)
         kept = " x ".join(f"{n:.3g}" for n in apart[::-1])

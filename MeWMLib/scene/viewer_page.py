@@ -40,9 +40,7 @@ KEYS = (
     ("Shift + drag", "move the picture"),
     ("fingers", "drag: slices; tap: cross-hair; two: zoom and move"),
 )
-LEFT_OUT = (
-    "No volumes are in this page, since it was made with --no-volumes; the pictures further down show the slices."
-)
+LEFT_OUT = "No volumes are in this page, since it was made with --no-volumes. There are pictures of slices instead."
 
 
 @dataclass(frozen=True)

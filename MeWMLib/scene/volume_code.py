@@ -35,7 +35,7 @@ def coded(array: NDArray[Any]) -> tuple[str, bytes]:
     else:
         planes = _planes(array.astype(array.dtype.newbyteorder("<")))
     packer = zlib.compressobj(level, zlib.DEFLATED, _GZIP, 9, strategy)
-    return name, packer.compress(planes) + packer.flush()
+    return name, packer.compress(planes.data) + packer.flush()
 
 
 def decoded(code: str, data: bytes, shape: tuple[int, int, int]) -> NDArray[Any]:

@@ -45,16 +45,20 @@ def test_makes_everything(own_plan, slicer_path, opengl):
     for name in events[-1].data["files"]:
         assert (own_plan / name).stat().st_size > 1000, name
     assert not [p.name for p in own_plan.rglob(".*")], "something half-made was left"
+    page = (own_plan / "report.html").read_text(encoding="utf-8")
+    assert "holds a patient's CT" in page and 'id="voxels-before"' in page and 'id="voxels-sd3"' in page
 
 
 def test_without_opengl_the_3d_pictures_are_left_out_with_a_note(own_plan, slicer_path):
-    done, events = _run(own_plan, "--no-scene", MEWM_NO_GL="1", PYTHONPATH=slicer_path)
+    done, events = _run(own_plan, "--no-scene", "--no-volumes", MEWM_NO_GL="1", PYTHONPATH=slicer_path)
     assert done.returncode == 0, done.stderr
     names = events[-1].data["files"]
     assert "pictures/axial_simulated.png" in names and not [n for n in names if "surfaces" in n]
     assert "libegl1 libgl1-mesa-dri" in events[-1].data["notes"][0]
     assert events[-1].data["notes"] == [e.message for e in events if e.kind == "log"]
-    assert "libegl1 libgl1-mesa-dri" in (own_plan / "report.html").read_text(encoding="utf-8")
+    page = (own_plan / "report.html").read_text(encoding="utf-8")
+    assert "libegl1 libgl1-mesa-dri" in page
+    assert "holds a patient's CT" not in page and 'id="voxels-' not in page and "No volumes are in this page" in page
     assert not (own_plan / "scene.mrb").exists()
 
 

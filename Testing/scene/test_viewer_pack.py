@@ -240,3 +240,14 @@ def test_the_users_own_protocol_is_among_the_volumes(own_plan, monkeypatch):
     mine = replace(other, rank=0, files=first.files)
     (found,) = _own(folder, replace(document, beside=Beside(mine, first, ())), before)
     assert found.candidate.rank == 0 and found.sd is not None
+
+
+def test_the_document_has_the_same_keys():
+    from pathlib import Path
+
+    from MeWMLib.scene.viewer_page import KEYS
+
+    text = (Path(__file__).parents[2] / "docs" / "REPORT.md").read_text(encoding="utf-8")
+    assert [f"| {key} | {what} |" for key, what in KEYS] == [
+        line for line in text.splitlines() if line.startswith("| ")
+    ][1 : 1 + len(KEYS)]

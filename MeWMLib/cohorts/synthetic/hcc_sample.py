@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from MeWMLib.cohorts.sample_table import TREATED
 from MeWMLib.cohorts.synthetic.study import StudyPatient
 from MeWMLib.cohorts.synthetic.world import whole_geometry
 from MeWMLib.core.protocol import Protocol
@@ -16,7 +17,7 @@ from MeWMLib.core.volume import LabelMap, Volume
 #: A hypervascular lesion of some 5 cm that is fed as a whole, of the range of seeds that no weights are trained on.
 SEED = 200_004
 #: What this patient is given.
-GIVEN = "Epirubicin 50 mg + Lipiodol 10 ml"
+GIVEN = TREATED["synthetic-hcc"]
 
 
 def weeks_after() -> float:

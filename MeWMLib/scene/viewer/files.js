@@ -76,7 +76,9 @@ async function readNifti(bytes, name) {
   let voxels = numbersOf(bytes.subarray(float(108)), Kind, sizes[0] * sizes[1] * sizes[2], little, name);
   const slope = float(112), offset = float(116);
   if (slope && (slope !== 1 || offset !== 0)) voxels = Float32Array.from(voxels, (v) => v * slope + offset);
-  return { volume: volumeOf(voxels, [...sizes].reverse(), affine), tags: {} };
+  const described = new TextDecoder().decode(bytes.subarray(148, 228));
+  const tags = described.includes("SIMULATED") ? { MeWM_SIMULATED: "1" } : {};
+  return { volume: volumeOf(voxels, [...sizes].reverse(), affine), tags };
 }
 
 const RANKED = /simulated_(\d+|mine)(_sd|[._]seg|_labels)?\.(seg\.)?(nrrd|nii|nii\.gz)$/i;

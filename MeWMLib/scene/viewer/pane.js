@@ -246,7 +246,7 @@ class Pane {
   }
 
   _legend(w, top, h, map) {
-    const context = this.context, high = Math.round(Math.min(150, h * 0.34)), x = w - 48;
+    const context = this.context, high = Math.round(Math.max(40, Math.min(150, h / 2 - top - 22))), x = w - 48; // above the letter of the side
     for (let n = 0; n < high; n++) {
       const [r, g, b] = map.table[Math.round(255 * (1 - n / (high - 1)))];
       context.fillStyle = `rgb(${r}, ${g}, ${b})`;
@@ -265,8 +265,8 @@ class Pane {
     return {
       before: "Before treatment",
       simulated: fade < 1 ? `Simulated ${Math.round(100 * fade)} % over before` : "Simulated",
-      difference: "Difference, simulated \u2212 before",
-      uncertainty: "Uncertainty (SD over replicas)",
+      difference: "Difference",
+      uncertainty: "Uncertainty (SD)",
     }[this.shows];
   }
 

@@ -21,6 +21,10 @@ from playwright.sync_api import Browser, sync_playwright
 
 HERE = Path(__file__).parent
 SCROLLS = 40
+BUNDLE = (
+    "--bundle", "--minify", "--format=iife", "--define:global=globalThis", "--log-level=error", "--external:fs",
+    '--define:process.env.NODE_ENV="production"', '--define:import.meta.url="file:///"', "--external:path",
+)  # fmt: skip
 #: Each key is one slice of both axial pictures, with a frame of the browser for each.
 OURS = """async (scrolls) => {
   const canvas = document.querySelector("#viewer canvas"), start = performance.now();
@@ -94,10 +98,7 @@ def main() -> None:
         for viewer in ("niivue", "cornerstone"):
             shutil.copy(HERE / f"{viewer}.js", folder)
             subprocess.run(
-                ["node_modules/.bin/esbuild", f"{viewer}.js", "--bundle", "--minify", "--format=iife",
-                 f"--outfile={viewer}.bundle.js", "--define:global=globalThis", "--log-level=error",
-                 "--define:process.env.NODE_ENV=\"production\"", "--define:import.meta.url=\"file:///\"",
-                 "--external:fs", "--external:path"],
+                ["node_modules/.bin/esbuild", f"{viewer}.js", f"--outfile={viewer}.bundle.js", *BUNDLE],
                 cwd=folder, check=True,
             )  # fmt: skip
             script = (folder / f"{viewer}.bundle.js").read_text(encoding="utf-8").replace("</script", "<\\/script")
