@@ -86,7 +86,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "jobs.server_users": ("core",),
     "jobs.server_files": ("core", "jobs.job", "jobs.nrrd_grammar", "jobs.table", "jobs.wire"),
     "jobs.server_leftovers": ("core", "jobs.store"),
-    "jobs.server_slots": ("core", "jobs.confine", "jobs.job", "jobs.runner", "jobs.server_leftovers", "jobs.warm"),
+    "jobs.server_slots": (
+        "core", "jobs.confine", "jobs.job", "jobs.runner", "jobs.server_leftovers", "jobs.store", "jobs.warm"
+    ),  # fmt: skip
     "jobs.ray_workers": ("core", "jobs.job", "jobs.runner", "jobs.server_leftovers", "jobs.server_slots", "jobs.store"),
     **dict.fromkeys(
         ("jobs.server_work", "jobs.server_jobs", "jobs.server_guard", "jobs.server_upload", "jobs.server_state"),

@@ -11,7 +11,7 @@ from MeWMLib.core.errors import MeWMError, OutputError, output_error
 from MeWMLib.core.living import lives
 from MeWMLib.core.private_files import private
 from MeWMLib.core.records import parse_json
-from MeWMLib.jobs.store import remove_tree
+from MeWMLib.jobs.store import emptied
 
 SLOTS = "slots"
 #: In the folder of the slots: it is ours, and everything in it may be removed.
@@ -77,16 +77,3 @@ def end_leftover(pid: int, born: float) -> None:
             with contextlib.suppress(psutil.Error):
                 victim.kill()
         psutil.wait_procs(victims, timeout=5.0)
-
-
-def emptied(folder: Path, but: Path | None = None) -> None:
-    """Remove everything in a folder of ours, but one folder in it."""
-    with contextlib.suppress(FileNotFoundError):
-        for path in list(folder.iterdir()):
-            if path == but and path.is_dir() and not path.is_symlink():
-                continue
-            if path.is_dir() and not path.is_symlink():
-                remove_tree(path)
-            else:
-                with contextlib.suppress(OSError):
-                    path.unlink()

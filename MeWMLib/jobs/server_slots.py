@@ -32,7 +32,8 @@ from MeWMLib.core.records import parse_json
 from MeWMLib.jobs import confine
 from MeWMLib.jobs.job import Event, Job
 from MeWMLib.jobs.runner import GRACE_S, Runner
-from MeWMLib.jobs.server_leftovers import ORDERS, RULES, SLOTS, TEMPORARY, TOLD, emptied
+from MeWMLib.jobs.server_leftovers import ORDERS, RULES, SLOTS, TEMPORARY, TOLD
+from MeWMLib.jobs.store import emptied
 from MeWMLib.jobs.warm import WarmWorker
 
 #: Folders of a system with programs and their libraries; what a worker reads.
@@ -194,7 +195,7 @@ class Slot:
 
     def tidy(self) -> None:
         """Remove what a job left here, temporary files among it."""
-        emptied(self.folder, self.folder / TEMPORARY)
+        emptied(self.folder, lambda path: path.name == TEMPORARY and path.is_dir() and not path.is_symlink())
         emptied(self.folder / TEMPORARY)
         emptied(self._orders)
 

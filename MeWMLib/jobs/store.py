@@ -14,7 +14,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -297,6 +297,19 @@ def marked(folders: Iterator[Path]) -> list[Row]:
     return sorted(found, key=lambda row: row.sequence)
 
 
+def emptied(folder: Path, stays: Callable[[Path], bool] = lambda _: False) -> None:
+    """Remove everything in a folder of ours, links themselves and not what they lead to, but for what `stays`."""
+    with contextlib.suppress(FileNotFoundError):
+        for path in list(folder.iterdir()):
+            if stays(path):
+                continue
+            if path.is_dir() and not path.is_symlink():
+                remove_tree(path)
+            else:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+
 def removed(folder: Path) -> bool:
     """Remove a folder of a job; True once nothing of it is left.
 
@@ -309,14 +322,7 @@ def removed(folder: Path) -> bool:
         raise OutputError(what="A folder without MeWM's mark is not removed", given=str(folder))
     # the mark goes last: what could not be removed is still known as ours, and tried again
     try:
-        for path in list(folder.iterdir()):
-            if path.name == MARK:
-                continue
-            if path.is_dir() and not path.is_symlink():
-                remove_tree(path)
-            else:
-                with contextlib.suppress(OSError):
-                    path.unlink()
+        emptied(folder, lambda path: path.name == MARK)
         if any(path.name != MARK for path in folder.iterdir()):
             return False
     except OSError:
