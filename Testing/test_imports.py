@@ -87,7 +87,13 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "jobs.server_files": ("core", "jobs.job", "jobs.nrrd_grammar", "jobs.table", "jobs.wire"),
     "jobs.server_leftovers": ("core", "jobs.store"),
     "jobs.server_slots": (
-        "core", "jobs.confine", "jobs.job", "jobs.runner", "jobs.server_leftovers", "jobs.store", "jobs.warm"
+        "core",
+        "jobs.confine",
+        "jobs.job",
+        "jobs.runner",
+        "jobs.server_leftovers",
+        "jobs.store",
+        "jobs.warm",
     ),  # fmt: skip
     "jobs.ray_workers": ("core", "jobs.job", "jobs.runner", "jobs.server_leftovers", "jobs.server_slots", "jobs.store"),
     **dict.fromkeys(

@@ -1,4 +1,4 @@
-"""Wakes those who wait for news of a job, so that nobody has to look again and again."""
+"""Wakes whoever waits for news of a job, in place of polling."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Places and weights are MONAI's; the sum is our own. MONAI's `SlidingWindowInferer` computes every window, while here the
 fewest that cover the image come first, and then those that touch what was found, until no more is: every voxel of an
-organ has all of its windows, as by MONAI's inferer (a test compares the two), and what lies far from it has one.
+organ has all of its windows, as by MONAI's inferer (a test compares the two); voxels far from it have one.
 """
 
 from __future__ import annotations
