@@ -1,6 +1,7 @@
-"""What a worker that stays keeps between two jobs, beside its networks: the patients it has measured.
+"""What a worker that stays keeps between two jobs, beside its networks: what it found in the scans it saw last.
 
 A patient takes its encodings with it: the world keeps those by the patient, so the same patient is not encoded twice.
+A second question about a scan (another protocol, another goal) then costs its simulation alone.
 """
 
 from __future__ import annotations
@@ -9,19 +10,19 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from MeWMLib.core.volume import LabelMap, Volume
+from MeWMLib.core.volume import LabelMap, Volume
 
 #: As many as the world keeps encodings of.
-MOST_PATIENTS = 2
+MOST = 2
 
 
-class Patients:
-    """The patients that were measured last, by everything that they were made of."""
+class Latest:
+    """The last few things that were made, by everything that they were made of."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, Any] = OrderedDict()
@@ -30,7 +31,7 @@ class Patients:
         """What is known under a key, or what `make` gives."""
         found = self._known.pop(key) if key in self._known else make()
         self._known[key] = found
-        while len(self._known) > MOST_PATIENTS:
+        while len(self._known) > MOST:
             self._known.popitem(last=False)
         return found
 
@@ -39,18 +40,37 @@ class Patients:
         self._known.clear()
 
 
-def key_of(ct: Volume, labels: LabelMap, *more: Any) -> str:
-    """A checksum of a patient: voxels, grids, and `more`, which is arrays and what JSON can say."""
+@dataclass(frozen=True)
+class Kept:
+    """What is kept, each by a checksum of what it follows from (`key_of`).
+
+    Attributes:
+        segmented: by CT, what the segmenter found and what is noted of it.
+        patients: by CT, labels and what is known and chosen, the patients that were measured.
+        before: by CT, labels and phase, the scans before treatment that written volumes are measured against.
+    """
+
+    segmented: Latest = field(default_factory=Latest)
+    patients: Latest = field(default_factory=Latest)
+    before: Latest = field(default_factory=Latest)
+
+    def clear(self) -> None:
+        """Forget all of it."""
+        for one in (self.segmented, self.patients, self.before):
+            one.clear()
+
+
+def key_of(*parts: Any) -> str:
+    """A checksum of volumes (voxels and grid), of arrays, and of what JSON can say."""
     total = hashlib.sha256()
-    for volume in (ct, labels):
-        grid = volume.geometry
-        total.update(
-            repr((grid.shape, grid.affine.tolist(), volume.array.dtype, getattr(volume, "phase", ""))).encode()
-        )
-        total.update(np.ascontiguousarray(volume.array).view(np.uint8).data)
-    for one in more:
+    for one in parts:
         # each with what it is, so that two do not run into one another
-        if isinstance(one, np.ndarray):
+        if isinstance(one, Volume | LabelMap):
+            grid = one.geometry
+            about = grid.shape, grid.affine.tolist(), one.array.dtype, getattr(one, "phase", "")
+            total.update(f"volume {about!r}".encode())
+            total.update(np.ascontiguousarray(one.array).view(np.uint8).data)
+        elif isinstance(one, np.ndarray):
             total.update(f"array {one.dtype} {one.shape}".encode())
             total.update(np.ascontiguousarray(one).view(np.uint8).data)
         else:

@@ -37,6 +37,7 @@ from MeWMLib.jobs.inputs import (
     targets_of,
     territory_of,
 )
+from MeWMLib.jobs.kept import key_of
 from MeWMLib.jobs.table import SAMPLE_PREFIX
 from MeWMLib.jobs.task import Task
 from MeWMLib.planning.beside import beside
@@ -160,7 +161,11 @@ class _Work:
     @cached_property
     def before(self) -> Before:
         """The scan before treatment, which every written volume is measured against."""
-        return Before.of(self.case.ct, self.patient.labels, self.phase)
+        parts, kept = (self.case.ct, self.patient.labels, self.phase), self.task.engine.kept
+        if kept is None:
+            return Before.of(*parts)
+        found: Before = kept.before.get(key_of(*parts), lambda: Before.of(*parts))
+        return found
 
     @cached_property
     def phase(self) -> str:

@@ -24,7 +24,7 @@ from MeWMLib.core.records import to_plain
 from MeWMLib.core.volume import LIVER, LabelMap, Volume, require_same_geometry
 from MeWMLib.jobs.inputs import Case, clinical_of, read_case, read_fed, read_segments, targets_of, territory_of
 from MeWMLib.jobs.job import Job
-from MeWMLib.jobs.kept import Patients, key_of
+from MeWMLib.jobs.kept import Kept, key_of
 from MeWMLib.jobs.reporter import Reporter
 from MeWMLib.jobs.table import SAMPLE_PREFIX, kind_of
 from MeWMLib.policy.goal import read_goal, require_answered, with_facts
@@ -62,13 +62,13 @@ def _load_sample(name: str, report: Reporter) -> Any:
 class Engine:
     """The worker's edges, so that a test can put a small world in place of the networks.
 
-    A worker that stays keeps patients (`jobs.kept`); one that does a single job has none.
+    A worker that stays keeps what it found (`jobs.kept`); one that does a single job keeps nothing.
     """
 
     load_world: Callable[[Bundle, str], Any] = _load_world
     versions: Callable[[], dict[str, str]] = _versions
     load_sample: Callable[[str, Reporter], Any] = _load_sample
-    patients: Patients | None = None
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,17 @@ class Task:
         self, world: WorldModel, ct: Volume, stage: str = "segment", words: str = "Segmenting liver and tumour"
     ) -> tuple[LabelMap, tuple[Question, ...]]:
         """Run the segmenter; the labels, and notes on what was taken out of them, which are shown to the user."""
-        asked: list[Question] = []
-        with self.report.stage(stage, words):
+
+        def found() -> tuple[LabelMap, tuple[Question, ...]]:
+            asked: list[Question] = []
             labels = world.segment(ct, self.report.progress, self.cancelled, asked)
-        self.check_cancelled()
-        return labels, self.asked(tuple(asked))
+            self.check_cancelled()
+            return labels, tuple(asked)
+
+        with self.report.stage(stage, words):
+            kept = self.engine.kept
+            labels, asked = found() if kept is None else kept.segmented.get(key_of(ct), found)
+        return labels, self.asked(asked)
 
     def propose(self, world: WorldModel, patient: Patient, settings: PlanSettings) -> ActionSpace:
         """Ask the policy that the job names; the offline one if it names none. What it notes is shown to the user."""
@@ -168,12 +174,12 @@ class Task:
             self.check_cancelled()
             return found if choice is None else world.treating(found, **choice)
 
-        kept = self.engine.patients
+        kept = self.engine.kept
         if kept is None:
             patient = measure()
         else:
             parts = [] if choice is None else [getattr(one, "text", one) for one in choice.values()]
-            patient = kept.get(key_of(case.ct, labels, clinical.to_json(), to_plain(goal), *parts), measure)
+            patient = kept.patients.get(key_of(case.ct, labels, clinical.to_json(), to_plain(goal), *parts), measure)
         self.check_cancelled()
         asked = self._ask_session(case, patient) if choice is not None else ()
         return PatientAtWork(world, case, patient, entry, questions + asked)

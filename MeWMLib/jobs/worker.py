@@ -30,7 +30,7 @@ from MeWMLib.core.locks import writing
 from MeWMLib.core.plan_folder import PlanFolder
 from MeWMLib.core.records import parse_json
 from MeWMLib.jobs.job import STAY, Event, Job, error_event
-from MeWMLib.jobs.kept import Patients
+from MeWMLib.jobs.kept import Kept
 from MeWMLib.jobs.reporter import Emit, Reporter
 from MeWMLib.jobs.table import kind_of, load
 from MeWMLib.jobs.task import Engine, Task
@@ -197,20 +197,20 @@ def main(argv: Sequence[str] | None = None, engine: Engine | None = None) -> int
 
 
 def keeping(engine: Engine) -> Engine:
-    """An engine that keeps the world it loaded last, and the patients in it."""
-    kept: dict[tuple[str, str, str], Any] = {}
-    patients = Patients()
+    """An engine that keeps the world it loaded last, and what it found in the scans that it saw last."""
+    worlds: dict[tuple[str, str, str], Any] = {}
+    kept = Kept()
 
     def load_world(bundle: Bundle, device: str) -> Any:
         key = (bundle.name, bundle.sha256, device)
-        if key not in kept:
+        if key not in worlds:
             # one at a time: two sets of networks may not fit into the memory of a card
+            worlds.clear()
             kept.clear()
-            patients.clear()
-            kept[key] = engine.load_world(bundle, device)
-        return kept[key]
+            worlds[key] = engine.load_world(bundle, device)
+        return worlds[key]
 
-    return replace(engine, load_world=load_world, patients=patients)
+    return replace(engine, load_world=load_world, kept=kept)
 
 
 def _stay(channel: Channel, orders: Orders, engine: Engine) -> int:

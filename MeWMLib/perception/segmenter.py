@@ -24,7 +24,7 @@ from MeWMLib.perception.cpu_engine import choose
 from MeWMLib.perception.intensity import normalise
 from MeWMLib.perception.liver_finder import FinderConfig, LiverFinder, build_finder
 from MeWMLib.perception.preprocess import body_box, isotropic_geometry, resample, to_source
-from MeWMLib.perception.windows import AT_A_TIME, Box, KeptSegmentation, Sums, Windows, predict
+from MeWMLib.perception.windows import AT_A_TIME, Box, KeptSegmentation, Sums, Windows, likeliest, predict
 
 #: Called with the finished share.
 Progress = Callable[[float], None]
@@ -332,15 +332,18 @@ class Segmenter:
         return np.concatenate(parts) if parts else np.zeros(hu.shape, np.uint8)
 
     def _patch_pair(self, hu: NDArray[np.float32], spacing_mm: float) -> NDArray[np.uint8]:
-        """Labels of one or two patches; a single one is computed twice, which is faster on a CPU (see `AT_A_TIME`)."""
-        full = np.concatenate([hu, hu[-1:]]) if len(hu) < AT_A_TIME else hu
+        """Labels of one or two patches.
+
+        In float32 a single one is computed twice, which is faster on a CPU (see `AT_A_TIME`); in bfloat16 it is not.
+        """
+        full = np.concatenate([hu, hu[-1:]]) if len(hu) < AT_A_TIME and not self.mixed else hu
         images = normalise(torch.from_numpy(full))[:, None].to(self.device)
         if spacing_mm > self.config.finest * self.config.spacing_mm:
             logits = self._logits(images)
         else:
             coarse = self._logits(torch.nn.functional.avg_pool3d(images, 2))  # (N, 3, D/2, H/2, W/2)
             logits = torch.nn.functional.interpolate(coarse, scale_factor=2.0, mode="trilinear")
-        return logits[: len(hu)].argmax(1).to(torch.uint8).cpu().numpy()
+        return np.stack([likeliest(one) for one in logits[: len(hu)]])
 
 
 def _weights(network: DynUNet) -> dict[str, NDArray[Any]]:

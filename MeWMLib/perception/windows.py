@@ -122,6 +122,18 @@ def predict(
     return out
 
 
+def likeliest(logits: Tensor) -> NDArray[np.uint8]:
+    """The class (D, H, W) with the largest of the logits (C, D, H, W), the first one where several are equal.
+
+    Class by class, which takes about a tenth of the time of torch's `argmax` along an axis that is not the last.
+    """
+    largest, found = logits[0].clone(), torch.zeros(logits.shape[1:], dtype=torch.uint8, device=logits.device)
+    for number in range(1, len(logits)):
+        found.masked_fill_(logits[number] > largest, number)
+        torch.maximum(largest, logits[number], out=largest)
+    return np.asarray(found.cpu().numpy(), np.uint8)
+
+
 class Sums:
     """Weighted sums of the logits of windows over a padded image, to which windows are added one after the other.
 
@@ -149,8 +161,7 @@ class Sums:
     def labels(self) -> NDArray[np.uint8]:
         """The likeliest class (D, H, W) of the padded image."""
         # the sum of the weights is the same for all classes, so it does not change which one is largest
-        found: NDArray[np.uint8] = self.total.argmax(0).to(torch.uint8).numpy()
-        return found
+        return likeliest(self.total)
 
     def probability(self, label: int) -> NDArray[np.float32]:
         """Softmax (D, H, W) of one label over the padded image, of the weighted mean of the logits."""

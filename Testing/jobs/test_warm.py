@@ -22,7 +22,7 @@ from MeWMLib.core.errors import CancelledError, UnknownAgentError, WorkerError, 
 from MeWMLib.core.volume import LabelMap
 from MeWMLib.jobs import worker
 from MeWMLib.jobs.job import Job
-from MeWMLib.jobs.kept import MOST_PATIENTS, Patients, key_of
+from MeWMLib.jobs.kept import MOST, Latest, key_of
 from MeWMLib.jobs.warm import WarmWorker
 from MeWMLib.jobs.worker import keeping
 
@@ -189,6 +189,44 @@ def test_the_world_is_loaded_once_and_a_patient_is_measured_once(fake, tmp_path)
     assert same == first == plain, "kept or not, the result is the same"
 
 
+def test_a_scan_is_segmented_once_and_its_notes_are_told_every_time(fake, tmp_path):
+    """A second question about a scan without labels: what the segmenter found is known, and measured against once."""
+    from MeWMLib.core.questions import NOTE, Question
+
+    ct, seen = fake.small_ct(), []
+    file, whole = tmp_path / "ct.nrrd", fake.engine()
+
+    def load_world(bundle: Any, device: str) -> Any:
+        world = whole.load_world(bundle, device)
+
+        def segment(scan: Any, progress: Any = None, cancelled: Any = None, asked: Any = None) -> LabelMap:
+            seen.append(scan)
+            asked.append(Question("removed", NOTE, "A rib was taken out."))
+            return fake.small_labels()
+
+        world.segment = segment
+        return world
+
+    engine = keeping(replace(whole, load_world=load_world))
+    assert engine.kept is not None
+
+    def told(out: str, **changes: Any) -> bool:
+        events: list[Any] = []
+        job = _job(tmp_path / out, case=str(file), accept_labels=True, **changes)
+        worker.run(job, events.append, lambda: False, engine)
+        return any("A rib was taken out" in event.message for event in events)
+
+    io.write_volume(ct, file)
+    assert told("a") and told("b", protocol="Epirubicin + PVA") and told("c", goal="prefer PVA")
+    assert len(seen) == 1
+    array = ct.array.copy()
+    array[0, 0, 0] += 1
+    io.write_volume(ct.with_array(array), file)
+    assert told("d") and len(seen) == 2, "one voxel"
+    engine.kept.clear()
+    assert told("e") and len(seen) == 3
+
+
 def test_whatever_makes_another_patient_is_measured_again(fake, tmp_path):
     ct, labels = fake.small_ct(), fake.small_labels()
     file, drawn = tmp_path / "ct.nrrd", tmp_path / "labels.nrrd"
@@ -244,11 +282,11 @@ def test_the_key_is_of_everything(fake):
     assert len(keys) == 8 and key_of(ct, labels, drawn) == key_of(ct, labels, drawn.copy())
 
 
-def test_only_the_last_patients_are_kept():
-    kept, made = Patients(), []
+def test_only_what_was_made_last_is_kept():
+    kept, made = Latest(), []
     for key in "abcab":
         kept.get(key, lambda key=key: made.append(key))
-    assert MOST_PATIENTS == 2 and made == ["a", "b", "c", "a", "b"]
+    assert MOST == 2 and made == ["a", "b", "c", "a", "b"]
     kept.get("a", lambda: made.append("again"))
     assert "again" not in made
 

@@ -10,7 +10,7 @@ from MeWMLib.core.volume import Geometry, Volume
 from MeWMLib.perception.intensity import normalise
 from MeWMLib.perception.preprocess import body_box
 from MeWMLib.perception.segmenter import SPECK_ML, Segmenter, SegmenterConfig, build
-from MeWMLib.perception.windows import Windows
+from MeWMLib.perception.windows import Windows, likeliest
 
 SMALL = SegmenterConfig(filters=(4, 4, 4, 8, 8), spacing_mm=2.0, window=32, overlap=0.5)
 
@@ -243,3 +243,18 @@ def test_another_body_is_segmented_as_a_whole_and_another_grid_refused(segmenter
     assert np.array_equal(again.labels, segmenter.segment(hu))
     with pytest.raises(GeometryMismatchError, match="another grid"):
         segmenter.segment_again(kept, hu[1:])
+
+
+def test_the_likeliest_class_is_what_argmax_says_also_where_several_are_equal() -> None:
+    logits = torch.from_numpy(np.random.default_rng(3).integers(-2, 3, (4, 9, 8, 7)).astype(np.float32))
+    assert np.array_equal(likeliest(logits), logits.argmax(0).numpy())
+    assert likeliest(logits).dtype == np.uint8 and logits.eq(logits.clone()).all()
+
+
+def test_a_lone_patch_has_the_labels_that_it_has_beside_another(monkeypatch) -> None:
+    monkeypatch.setenv("MEWM_PRECISION", "auto")
+    torch.manual_seed(1)
+    one = Segmenter(SMALL, build(SMALL), torch.device("cpu"))
+    hu = np.random.default_rng(1).normal(60, 80, (2, 32, 32, 32)).astype(np.float32)
+    alone = np.concatenate([one.segment_patches(hu[n : n + 1], 2.0) for n in range(2)])
+    assert (alone == one.segment_patches(hu, 2.0)).mean() > 0.999
