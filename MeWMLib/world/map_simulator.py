@@ -28,10 +28,9 @@ from MeWMLib.perception.cubes import Refined, cube_means
 from MeWMLib.perception.phase import phase_of
 from MeWMLib.perception.preprocess import patch_geometry, resample
 from MeWMLib.planning.search import Hint
-from MeWMLib.rendering.expected_iodine import TreatedLattice
 from MeWMLib.rendering.iodine import rise_hu
-from MeWMLib.rendering.painter import treated_lattice, treated_weight
-from MeWMLib.rendering.scan_estimate import Box, ScanEstimate
+from MeWMLib.rendering.scan_estimate import Box
+from MeWMLib.rendering.treated_scan import TreatedScan
 from MeWMLib.survival.config import chosen_covariates
 from MeWMLib.survival.network import Assessor
 from MeWMLib.world.measured import ViableMeasure
@@ -70,22 +69,11 @@ class PreparedRegion(PreparedPatient):
         return self.cube.labels
 
     @cached_property
-    def treated_weight(self) -> tuple[Box, FloatArray]:
-        """Where the CT may change, and how far (`rendering.painter.treated_weight`)."""
-        tumour, session = self.patient.labels.array == TUMOUR, self.patient.session
-        if session is None or session.targets is None:
-            return treated_weight(tumour, self.patient.ct.geometry)
-        return treated_weight(session.targets, self.patient.ct.geometry, tumour & ~session.targets)
-
-    @cached_property
-    def scanner(self) -> ScanEstimate:
-        """Of the scan, by what is treated of it."""
-        return ScanEstimate.of(self.patient.ct, self.treated_weight[0])
-
-    @cached_property
-    def lattice(self) -> TreatedLattice:
-        """Of what is treated, to paint outcomes in."""
-        return treated_lattice(self.patient.ct, *self.treated_weight, self.region.geometry)
+    def treated_scan(self) -> TreatedScan:
+        """Of the CT and what is treated of it, to paint outcomes on."""
+        session, region = self.patient.session, self.region
+        chosen = None if session is None else session.targets
+        return TreatedScan.of(self.patient.ct, self.patient.labels, chosen, region.targets, region.geometry)
 
     @cached_property
     def to_patch(self) -> Refined:

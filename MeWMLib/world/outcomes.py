@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,7 @@ from MeWMLib.dynamics.map_model import MapModel, is_maps, mean_maps
 from MeWMLib.dynamics.model import DynamicsModel
 from MeWMLib.perception.deposits import deposit_look
 from MeWMLib.perception.preprocess import resample
-from MeWMLib.rendering.outline import labels_after, viable_after
-from MeWMLib.rendering.painter import expected_image, paint, with_change
+from MeWMLib.rendering.painter import expected_image, with_change
 from MeWMLib.rendering.self_check import checked_sample
 from MeWMLib.survival.network import Assessor
 from MeWMLib.world.machine import chunk_size
@@ -68,13 +66,12 @@ def written(
     if replica.maps is None:
         return replace(_from_cube(patient, ready, replica, protocol, seed, provenance), nearest=shown)
     assert isinstance(ready, PreparedRegion)
-    box, weight = ready.treated_weight
-    maps, ct = replica.maps, patient.ct
-    labels = labels_after(patient.labels, box, weight, maps, ready.region.targets)
-    painted = partial(paint, ct, box, weight, maps, estimate=ready.scanner, lattice=ready.lattice)
+    scan, maps, ct = ready.treated_scan, replica.maps, patient.ct
+    labels = scan.labels_after(maps)
+    painted, box = scan.painted(maps, labels), scan.box
     look: SampleLook | None = None
     if shown and _comparable(ct):
-        inside = (labels.array[box] == TUMOUR) & (weight > 0)
+        inside = (labels.array[box] == TUMOUR) & (scan.weight > 0)
         checked = checked_sample(
             lambda attempt: painted(seed if attempt == 0 else attempt * _ATTEMPT + seed),
             lambda change: deposit_look(ct.array[box] + change, inside, ct.geometry.spacing),
@@ -83,7 +80,7 @@ def written(
         look = SampleLook(checked.attempts, attempt, tuple(sorted(checked.outside[attempt])))
     else:
         change = painted(seed)
-    viable = viable_after(labels, box, weight, maps) if shown else None
+    viable = scan.viable_after(labels, maps) if shown else None
     simulated = with_change(ct, box, change, provenance)
     return Outcome(simulated, labels, protocol, seed, replica.score, look, shown, viable)
 
@@ -119,9 +116,9 @@ def expected_scan(
         found += simulator.maps.expected(
             ready.maps, [protocol], [seed], ready.region.fed, settings.weeks, settings.spread
         )
-    box, weight = ready.treated_weight
-    image = expected_image(patient.ct, box, weight, mean_maps(found))
-    return with_change(patient.ct, box, image - patient.ct.array[box], provenance)
+    scan = ready.treated_scan
+    image = expected_image(patient.ct, scan.box, scan.weight, mean_maps(found))
+    return with_change(patient.ct, scan.box, image - patient.ct.array[scan.box], provenance)
 
 
 def _from_cube(

@@ -16,7 +16,9 @@ from MeWMLib.core.volume import LabelMap, Provenance, Volume
 from MeWMLib.dynamics.compose import compose
 from MeWMLib.dynamics.map_model import mean_maps
 from MeWMLib.lab.evaluation.pair_measures import fed_half
-from MeWMLib.rendering.painter import expected_image, paint, treated_weight
+from MeWMLib.perception.cubes import cube_means
+from MeWMLib.rendering.painter import expected_image, treated_weight
+from MeWMLib.rendering.treated_scan import TreatedScan
 from MeWMLib.world.map_simulator import MapSimulator, PreparedRegion
 from MeWMLib.world.model import WorldModel
 from MeWMLib.world.patch import TreatedPatch
@@ -108,10 +110,12 @@ class MapSimulated:
         return self._with(before, box, expected_image(before, box, weight, self.mean))
 
     def sample(self, n: int, before: Volume, labels: LabelMap) -> Volume:
-        """Replica `n` painted on a scan."""
-        box, weight = treated_weight(labels.tumour, before.geometry)
-        change = paint(before, box, weight, self.samples[n], self.seeds[n])
-        return self._with(before, box, before.array[box].astype(np.float32) + change)
+        """Replica `n` painted on a scan, as the product paints what it writes."""
+        maps = self.samples[n]
+        treated = cube_means(labels.tumour, labels.geometry, maps.geometry)
+        scan = TreatedScan.of(before, labels, None, treated, maps.geometry)
+        change = scan.painted(maps, scan.labels_after(maps))(self.seeds[n])
+        return self._with(before, scan.box, before.array[scan.box].astype(np.float32) + change)
 
     def _with(self, before: Volume, box: tuple[slice, ...], hu: FloatArray) -> Volume:
         array = before.array.astype(np.float32)
