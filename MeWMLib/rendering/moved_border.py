@@ -18,7 +18,7 @@ from MeWMLib.rendering.grains import FloatArray
 from MeWMLib.rendering.scan_estimate import Box
 
 Mask = NDArray[np.bool_]
-#: Width (sigma, mm) over which the density of liver and of tumour is averaged: wider than vessels and noise.
+#: Width (sigma, mm) over which the density of tumour is averaged: wider than vessels and noise.
 LEVEL_MM = 8.0
 #: What varies over more than this (a window's side, mm) is tissue and goes with it; what varies over less is noise.
 GRAIN_MM = 5.0
@@ -59,26 +59,21 @@ class MovedBorder:
             box, weight: of `painter.treated_weight`.
         """
         spacing = before.geometry.spacing
-        more = [int(np.ceil(2 * LEVEL_MM / s)) for s in spacing]
-        # liver beyond the rim tells its density too
-        wide = tuple(
-            slice(max(0, s.start - m), min(n, s.stop + m))
-            for s, m, n in zip(box, more, before.geometry.shape, strict=True)
-        )
-        inner = tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(box, wide, strict=True))
-        hu, part = np.asarray(before.array[wide], np.float32), labels.array[wide]
+        hu, part = np.asarray(before.array[box], np.float32), labels.array[box]
         soft = (hu > SOFT_HU[0]) & (hu < SOFT_HU[1])
-        was = np.zeros(part.shape, bool)
-        was[inner] = (part[inner] == TUMOUR) & (weight > 0)
-        sides = (soft & was, soft & (part == LIVER))
-        (tumour, liver), own = (_level(hu, one, inner, spacing) for one in sides), was[inner]
-        towards = np.where(own, liver, tumour)
-        towards -= np.where(own, _grainless(hu, was, spacing)[inner], _grainless(hu, ~was & soft, spacing)[inner])
-        if not all(one.any() for one in sides):
-            towards[:] = 0  # nothing tells what would be there
+        was = np.asarray((part == TUMOUR) & (weight > 0))
+        liver = before.array[labels.array == LIVER]
+        liver = liver[(liver > SOFT_HU[0]) & (liver < SOFT_HU[1])]
+        beside, tumour = soft & ~was, soft & was
+        if len(liver) and tumour.any():
+            # of the liver as a whole: what is called liver beside a mass may be a part of it that nobody outlined
+            towards = np.where(was, np.float32(np.median(liver)), _level(hu, tumour, spacing))
+            towards -= np.where(was, _grainless(hu, was, spacing), _grainless(hu, beside, spacing))
+        else:
+            towards = np.zeros_like(hu)  # nothing tells what would be there
         edge = tuple(EDGE_MM / s for s in spacing)
-        free = np.where(part[inner] >= LIVER, np.minimum(weight * np.float32(1 / FADE), 1), 0)
-        return cls(own, np.asarray(free, np.float32), np.asarray(towards, np.float32), edge, _soft(own, edge))
+        free = np.where(part >= LIVER, np.minimum(weight * np.float32(1 / FADE), 1), 0)
+        return cls(was, np.asarray(free, np.float32), np.asarray(towards, np.float32), edge, _soft(was, edge))
 
     def change(self, after: Mask, tissue: FloatArray, of_tumour: float) -> FloatArray | None:
         """What is added to the change of the tissue where the outline moved; None where it stays.
@@ -109,31 +104,26 @@ def _soft(mask: Mask, edge: tuple[float, ...]) -> FloatArray:
     return np.asarray(ndimage.gaussian_filter(mask.astype(np.float32), edge, truncate=3), np.float32)
 
 
-def _level(hu: FloatArray, inside: Mask, inner: tuple[slice, ...], spacing: tuple[float, ...]) -> FloatArray:
-    """Density (HU) of one tissue, averaged over some mm, everywhere in the inner part.
+def _level(hu: FloatArray, inside: Mask, spacing: tuple[float, ...]) -> FloatArray:
+    """Density (HU) of the tumour, averaged over some mm, everywhere.
 
     Blocks of voxels are averaged first: a tenth of the time, and no difference over such widths.
     """
     blocks = [max(1, int(LEVEL_MM / 3 / s)) for s in spacing]
     pad = [(0, -n % b) for n, b in zip(hu.shape, blocks, strict=True)]
+    (d, a), (h, b), (w, c) = ((-(-n // k), k) for n, k in zip(hu.shape, blocks, strict=True))
 
     def summed(values: FloatArray) -> FloatArray:
-        (d, a), (h, b), (w, c) = (
-            (n // k, k) for n, k in zip((np.add(hu.shape, [p[1] for p in pad])), blocks, strict=True)
-        )
         return np.asarray(np.pad(values, pad).reshape(d, a, h, b, w, c).sum((1, 3, 5)), np.float32)
 
     weight, total = summed(inside.astype(np.float32)), summed(np.where(inside, hu, 0).astype(np.float32))
-    sigma = [LEVEL_MM / (s * b) for s, b in zip(spacing, blocks, strict=True)]
-    whole = float(total.sum(dtype=np.float64)) / max(float(weight.sum(dtype=np.float64)), 1.0)
-    few = _LITTLE * float(np.prod(blocks))
+    sigma = [LEVEL_MM / (s * n) for s, n in zip(spacing, blocks, strict=True)]
+    whole, few = float(hu[inside].mean()), _LITTLE * a * b * c
     near, mean = (ndimage.gaussian_filter(one, sigma, truncate=3) for one in (weight, total))
     # far from all of it: its mean as a whole
     level = (mean + few * whole) / (near + few)
-    shape = tuple(s.stop - s.start for s in inner)
-    start = np.array([s.start for s in inner])
     scale = 1 / np.array(blocks, float)
-    found = ndimage.affine_transform(level, scale, (start + 0.5) * scale - 0.5, shape, order=1, mode="nearest")
+    found = ndimage.affine_transform(level, scale, 0.5 * scale - 0.5, hu.shape, order=1, mode="nearest")
     return np.asarray(found, np.float32)
 
 
