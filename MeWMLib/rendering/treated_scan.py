@@ -89,7 +89,7 @@ class TreatedScan:
             maps: after treatment.
             labels: of `labels_after`.
         """
-        target = self.before.geometry.crop(tuple(s.start for s in self.box), self.weight.shape)  # type: ignore[arg-type]
+        target = self.before.geometry.crop(tuple(s.start for s in self.box), self.weight.shape)
         tissue = upsampled(maps.change, maps.geometry, target)
         tissue *= self.weight
         after = np.asarray((labels.array[self.box] == TUMOUR) & (self.weight > 0))
