@@ -55,18 +55,22 @@ def clean(labels: LabelMap, minimum_ml: float = MINIMUM_LESION_ML) -> LabelMap:
     voxel_ml = labels.geometry.voxel_ml
     instead = BACKGROUND
     if (array == LIVER).any():
-        box = ndimage.find_objects(labels.liver.astype(np.uint8))[0]  # a hole is inside the box of the liver
+        box = ndimage.find_objects(labels.liver.view(np.uint8))[0]  # a hole is inside the box of the liver
         inside = array[box]
         _keep_one_liver(inside, labels.geometry.spacing)
         _drop_loose_tumours(inside, labels.geometry.spacing, minimum_ml / voxel_ml)
         inside[~_largest(inside >= LIVER)] = BACKGROUND
         instead = LIVER
-    components = cc3d.connected_components(array == TUMOUR, connectivity=26)
-    volumes_ml = np.bincount(components.ravel()) * voxel_ml
-    # a volume of exactly the minimum stays, whatever the rounding of the spacing
-    small = volumes_ml < minimum_ml * (1 - 1e-6)
-    small[0] = False
-    array[small[components]] = instead
+    found = ndimage.find_objects((array == TUMOUR).view(np.uint8))
+    if found:
+        part = array[found[0]]
+        components = cc3d.connected_components(part == TUMOUR, connectivity=26)
+        volumes_ml = np.bincount(components.ravel()) * voxel_ml
+        # a volume of exactly the minimum stays, whatever the rounding of the spacing
+        small = volumes_ml < minimum_ml * (1 - 1e-6)
+        small[0] = False
+        if small.any():
+            part[small[components]] = instead
     return labels.with_array(array)
 
 
@@ -79,13 +83,19 @@ def without_doubtful(labels: LabelMap, probability: NDArray[np.float32]) -> Labe
         labels: as the network gave them.
         probability: (K, J, I) of tumour, on the same grid.
     """
-    components = cc3d.connected_components(labels.tumour, connectivity=26)
+    found = ndimage.find_objects(labels.tumour.view(np.uint8))
+    if not found:
+        return labels
+    box = found[0]
+    components = cc3d.connected_components(labels.array[box] == TUMOUR, connectivity=26)
     sizes = np.bincount(components.ravel())
-    sure = np.bincount(components.ravel(), probability.ravel(), len(sizes)) / np.maximum(sizes, 1)
-    stays = np.bincount(components[clean(labels, 0.0).tumour], minlength=len(sizes)) > 0.5 * sizes
+    sure = np.bincount(components.ravel(), probability[box].ravel(), len(sizes)) / np.maximum(sizes, 1)
+    stays = np.bincount(components[clean(labels, 0.0).array[box] == TUMOUR], minlength=len(sizes)) > 0.5 * sizes
     doubtful = (sure < SURE) & stays
     doubtful[0] = False
-    return labels.with_array(np.where(doubtful[components], LIVER, labels.array).astype(np.uint8))
+    array = labels.array.copy()
+    array[box][doubtful[components]] = LIVER
+    return labels.with_array(array)
 
 
 def _keep_one_liver(inside: NDArray[np.uint8], spacing: tuple[float, ...]) -> None:
