@@ -1,0 +1,259 @@
+"""`mewm study make`: a blinded, balanced, seeded reader study from real and simulated scans."""
+# mypy: allow-untyped-calls
+# SimpleITK's wrapper carries no types.
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from MeWMLib.core.errors import StudyError
+from MeWMLib.core.io import atomic_path, image_of
+from MeWMLib.core.marks import STUDY_KEY
+from MeWMLib.core.reader_study import REAL, SIMULATED, Study, case_file, write_study
+from MeWMLib.lab.program import Tell
+from MeWMLib.lab.reader_study.key import Key, KeyCase, write_key
+from MeWMLib.lab.reader_study.plain import PLAIN, PlainReader, numbers, plain_readers
+from MeWMLib.lab.reader_study.prepare import BOX_MM, Frame, frame_of, prepare
+from MeWMLib.lab.reader_study.sources import Group, Source, groups_of, shared_real
+from MeWMLib.scene.study_page import packed, write_study_page
+
+#: The paper's study (arXiv 2506.02327, Table 1): of either kind for each method, methods, readers.
+PAPER = (24, 5, 3)
+#: A page larger than this (MB) opens slowly.
+LARGE_MB = 120.0
+
+
+@dataclass(frozen=True)
+class MakeSettings:
+    """How a study is made.
+
+    Attributes:
+        seed: of every draw.
+        size: scans of either kind for each method; as many as there are if None.
+        readers: their codes.
+        per_session: cases of one sitting at most.
+        title: for people; it must not say what is simulated.
+        spacing_mm, box_mm: (k, j, i); see `prepare.frame_of`.
+    """
+
+    seed: int = 0
+    size: int | None = None
+    readers: tuple[str, ...] = ("R1", "R2", "R3")
+    per_session: int = 48
+    title: str = "Reader study: CT of the liver after TACE"
+    spacing_mm: tuple[float, float, float] | None = None
+    box_mm: tuple[float, float, float] = BOX_MM
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was made: the study, its key, and the plain readers of every method."""
+
+    study: Study
+    key: Key
+    plain: Mapping[str, Sequence[PlainReader]]
+    pages: tuple[Path, ...]
+
+
+def make_study(
+    sources: Sequence[Source], out: Path, key_path: Path, settings: MakeSettings, tell: Tell = lambda stage, share: None
+) -> Made:
+    """Draw the cases, bring them into one form, write study, pages and key.
+
+    The page of a session and the images hold nothing but voxels under numbers that chance gave out. A real scan that
+    serves several methods is one case, read once.
+
+    Args:
+        sources: all scans that may be drawn.
+        out: folder of the study; absent or empty.
+        key_path: where the key goes, outside of `out`.
+        settings: see there.
+        tell: progress.
+
+    Raises:
+        StudyError: a setting is impossible, `out` holds something, or the key would lie in it; see `groups_of`.
+        InputError: a scan cannot be read or has no tumour.
+        OutputError: something cannot be written.
+    """
+    _check(out, key_path, settings)
+    groups = groups_of(sources, settings.size, settings.seed)
+    rng = np.random.default_rng([settings.seed, 1])
+    uses = _uses(groups)
+    order = [list(uses)[int(n)] for n in rng.permutation(len(uses))]
+    named = {f"{n:03d}": source for n, source in enumerate(order, 1)}
+    frame = frame_of(order, settings.spacing_mm, settings.box_mm)
+    arrays: dict[str, NDArray[np.int16]] = {}
+    cases: dict[str, KeyCase] = {}
+    drawn = 0
+    for n, (name, source) in enumerate(named.items()):
+        tell(f"cases, {name}", n / len(named))
+        case = prepare(source, frame, np.random.default_rng([settings.seed, 2, n]))
+        drawn += case.marked and source.method == REAL
+        arrays[name] = case.array
+        truth = REAL if source.method == REAL else SIMULATED
+        found = numbers(case, frame.spacing_mm)
+        cases[name] = KeyCase(truth, uses[source], source.patient, str(source.ct), str(source.labels), found)
+    sessions = _sessions(cases, settings.per_session, rng)
+    orders = {
+        reader: tuple(
+            _order(session, np.random.default_rng([settings.seed, 3, n, at])) for at, session in enumerate(sessions)
+        )
+        for n, reader in enumerate(settings.readers)
+    }
+    study_id = _id(settings, named)
+    sums = {name: _write_case(out, name, array, frame, study_id) for name, array in arrays.items()}
+    study = Study(
+        study_id, settings.title, frame.shape, frame.spacing_mm, settings.readers, sessions, orders, sums
+    )  # fmt: skip
+    pages = []
+    for n, session in enumerate(sessions, 1):
+        tell("pages", n / (len(sessions) + 1))
+        pages.append(out / f"session_{n}.html")
+        write_study_page(pages[-1], study, n, packed({name: arrays[name] for name in session}))
+    notes = _notes(groups, settings, cases, drawn, pages)
+    key = Key(study_id, settings.seed, cases, tuple(notes))
+    write_key(key, key_path)
+    write_study(study, out)
+    plain = {m: plain_readers(key.numbers(m, REAL), key.numbers(m, SIMULATED)) for m in key.methods}
+    return Made(study, key, plain, tuple(pages))
+
+
+def _check(out: Path, key_path: Path, settings: MakeSettings) -> None:
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise StudyError(
+            what="The folder of the study holds something already", given=str(out), remedy="Give a new folder"
+        )
+    if out.absolute() in key_path.absolute().parents:
+        raise StudyError(
+            what="The key would lie in the folder that the readers get",
+            given=str(key_path),
+            remedy="Give a place outside of it with --key",
+        )
+    if not settings.readers or len(set(settings.readers)) < len(settings.readers):
+        raise StudyError(what="Each reader needs a code of their own", given=", ".join(settings.readers))
+    if bad := [code for code in settings.readers if not code.replace("_", "").replace("-", "").isalnum()]:
+        raise StudyError(
+            what="A reader's code consists of letters, digits, - and _", given=", ".join(bad), remedy="Such as R1"
+        )
+    if settings.per_session < 2:
+        raise StudyError(what="A session has at least two cases", given=str(settings.per_session))
+    for what, sizes in (("voxels", settings.spacing_mm or BOX_MM), ("box", settings.box_mm)):
+        if not all(0.3 <= size <= 500 for size in sizes):
+            raise StudyError(what=f"The {what} of the study cannot be of this size", given=f"{sizes} mm")
+
+
+def _uses(groups: Sequence[Group]) -> dict[Source, tuple[str, ...]]:
+    """Every scan of the study, and the methods that it serves."""
+    found: dict[Source, tuple[str, ...]] = {}
+    for group in groups:
+        for source in (*group.real, *group.simulated):
+            found[source] = (*found.get(source, ()), group.method)
+    return found
+
+
+def _sessions(cases: Mapping[str, KeyCase], most: int, rng: np.random.Generator) -> tuple[tuple[str, ...], ...]:
+    """Deal the cases out, every kind and method evenly."""
+    count = -(-len(cases) // most)
+    strata: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for name, one in cases.items():
+        strata.setdefault((one.truth, one.methods), []).append(name)
+    dealt: list[list[str]] = [[] for _ in range(count)]
+    at = 0
+    for stratum in sorted(strata):
+        for n in rng.permutation(len(strata[stratum])):
+            dealt[at % count].append(strata[stratum][int(n)])
+            at += 1
+    return tuple(tuple(sorted(session)) for session in dealt)
+
+
+def _order(session: Sequence[str], rng: np.random.Generator) -> tuple[str, ...]:
+    return tuple(session[int(n)] for n in rng.permutation(len(session)))
+
+
+def _id(settings: MakeSettings, named: Mapping[str, Source]) -> str:
+    told = [
+        settings.seed,
+        settings.title,
+        list(settings.readers),
+        [[n, s.method, s.patient, s.ct.name] for n, s in named.items()],
+    ]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def _write_case(out: Path, name: str, array: NDArray[np.int16], frame: Frame, study: str) -> str:
+    """Write an image without compression, so that all files have one size; returns its checksum."""
+    image = image_of(array, frame.geometry)
+    # within MeWM such a file is no scan: nobody plans on it by mistake
+    image.SetMetaData(STUDY_KEY, study)
+    path = case_file(out, name)
+    with atomic_path(path) as temporary:
+        sitk.WriteImage(image, str(temporary), useCompression=False)
+        content = temporary.read_bytes()
+    if len(content) < array.nbytes:
+        raise StudyError(what="An image of the study was not written whole", given=str(path), remedy="Free some space")
+    return hashlib.sha256(content).hexdigest()
+
+
+def _notes(
+    groups: Sequence[Group], settings: MakeSettings, cases: Mapping[str, KeyCase], drawn: int, pages: Sequence[Path]
+) -> list[str]:
+    """What whoever reads the results must know."""
+    size, methods, readers = len(groups[0].real), len(groups), len(settings.readers)
+    found = []
+    if (size, methods, readers) != PAPER:
+        found.append(
+            f"{size} real and {size} simulated scans for each of {methods} methods, {readers} readers; the paper has "
+            f"{PAPER[0]} and {PAPER[0]}, {PAPER[1]} methods, {PAPER[2]} readers."
+        )
+    if shared := shared_real(groups):
+        real = sum(one.truth == REAL for one in cases.values())
+        found.append(
+            f"{shared} real scans serve several methods and are read once: {real} of the {len(cases)} cases are real."
+        )
+    for group in groups:
+        if group.both_sides:
+            found.append(
+                f"{group.method}: of {len(group.both_sides)} patients a real and a simulated scan are in the study; a "
+                "reader may recognise them."
+            )
+    if drawn:
+        found.append(f"{drawn} of the scans that stand for real ones are simulated themselves: this is a rehearsal.")
+    for page in pages:
+        if (megabytes := page.stat().st_size / 1e6) > LARGE_MB:
+            found.append(f"{page.name} has {megabytes:.0f} MB and opens slowly: use fewer --per-session.")
+    return found
+
+
+def plain_lines(plain: Mapping[str, Sequence[PlainReader]]) -> list[str]:
+    """What the plain readers found, for people; the noise-level reader always, the others where they tell."""
+    lines = []
+    for method, readers in plain.items():
+        for one in readers:
+            tells = one.p_holm < 0.05
+            if one.name == "noise_lesion" or tells:
+                lines.append(
+                    f"{method}: a reader who looks at the {PLAIN[one.name]} alone has AUC {one.either_way:.2f} "
+                    f"(p = {one.p_holm:.2g} after Holm), {100 * one.accuracy:.0f} % right by a learned threshold"
+                    + (": THIS TELLS REAL FROM SIMULATED" if tells else "")
+                    + "."
+                )
+    return lines
+
+
+def with_readers(settings: MakeSettings, count: int) -> MakeSettings:
+    """The same for so many readers: R1, R2, ...
+
+    Raises:
+        StudyError: fewer than one.
+    """
+    if count < 1:
+        raise StudyError(what="A study needs a reader", given=str(count))
+    return replace(settings, readers=tuple(f"R{n}" for n in range(1, count + 1)))
