@@ -57,7 +57,7 @@ _PARTS = {
         "closed-loop",
         "fast-plans",
     ),
-    "study": ("make", "score", "planning-make", "planning-score", "size"),
+    "study": ("simulate", "make", "score", "planning-make", "planning-score", "size"),
 }
 _JOB, _PROGRAM = "MeWMLib.cli.jobs:run", "MeWMLib.cli.housekeeping:program"
 #: Arguments of `add_argument`.

@@ -51,6 +51,17 @@ def _three(values: list[float] | None) -> Any:
     return tuple(values) if len(values) == 3 else (values[0],) * 3
 
 
+def simulate(args: argparse.Namespace, tell: Tell) -> str:
+    """Simulate the patients of a cohort under what was given."""
+    from MeWMLib.jobs.job import Job
+    from MeWMLib.lab.reader_study.simulate import simulate_cohort
+
+    template = Job("simulate", {}, None, args.seed, args.device, args.bundle, {"replicas": args.replicas})
+    found = simulate_cohort(args.cohort, args.out, args.protocol, template, tell=tell)
+    lines = [f"{len(found.done)} patients: {args.out}"]
+    return "\n".join([*lines, *(f"  left out, {name}: {why}" for name, why in found.left_out.items())])
+
+
 def score(args: argparse.Namespace, tell: Tell) -> str:
     """Score answers."""
     from MeWMLib.lab.reader_study.key import default_key
@@ -126,6 +137,20 @@ _MAKE: Options = {
 }  # fmt: skip
 PARTS: dict[str, Part] = {
     "make": (make, "make a blinded study of real and simulated scans", _MAKE),
+    "simulate": (
+        simulate,
+        "simulate every patient of a cohort under the protocol that was given",
+        {
+            "--cohort": {"type": Path, "required": True, "metavar": "DIR", "help": "folder of the cohort"},
+            "--out": {"type": Path, "required": True, "metavar": "DIR", "help": "for the simulated scans"},
+            "--protocol": {"default": "", "help": "of patients of whom it is not known what was given"},
+            "--bundle": {"metavar": "B", "help": "name or folder of a model bundle"},
+            "--device": {"default": "auto", "choices": ("auto", "cpu", "cuda", "mps")},
+            "--replicas": {"type": int, "default": 1, "metavar": "N", "help": "of each; the one nearest to the mean is "
+                           "written (default 1)"},
+            "--seed": _SEED,
+        },
+    ),
     "score": (
         score,
         "score the answers of its readers",

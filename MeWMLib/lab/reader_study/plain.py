@@ -34,8 +34,11 @@ VALUES = {
     "at_highest": "share of voxels at the upper limit",
     "outside": "share of the box outside of the scan",
     "compressed": "bytes after compression",
+    "own_voxel": "volume of the scan's own voxels (mm3), which no reader sees",
 }
 PLAIN = NOISE | VALUES
+#: Lipiodol, as everywhere in MeWM.
+LIPIODOL_HU = 200
 #: Fewer voxels of a lesion are no sample of its noise.
 _ENOUGH = 50
 
@@ -88,16 +91,20 @@ def numbers(case: Prepared, spacing_mm: tuple[float, float, float]) -> dict[str,
         "at_highest": float((hu >= RANGE_HU[1]).mean()),
         "outside": case.outside,
         "compressed": float(len(zlib.compress(hu.tobytes(), 6))),
+        "own_voxel": case.own_voxel_mm3,
     }
     return {name: value if np.isfinite(value) else None for name, value in found.items()}
 
 
 def _lesion_noise(hu: NDArray[np.int16], tumour: NDArray[np.bool_]) -> tuple[float, float]:
-    """Deviation (HU) of the lesion about its mean of 3 x 3 voxels in plane, and correlation with the next voxel."""
+    """Deviation (HU) of the lesion about its mean of 3 x 3 voxels in plane, and correlation with the next voxel.
+
+    Voxels beside Lipiodol are left out: its edges are no noise.
+    """
     image = hu.astype(np.float32)
-    rest = image - ndimage.uniform_filter(image, (0, 3, 3))
+    rest = image - ndimage.uniform_filter(image, (1, 3, 3))
     core = ndimage.binary_erosion(tumour, np.ones((1, 3, 3)))
-    core = core if core.sum() >= _ENOUGH else tumour
+    core = (core if core.sum() >= _ENOUGH else tumour) & (ndimage.maximum_filter(image, (1, 5, 5)) < LIPIODOL_HU)
     if core.sum() < _ENOUGH:
         return float("nan"), float("nan")
     pairs = core[..., 1:] & core[..., :-1]

@@ -44,6 +44,7 @@ class Prepared:
         array: int16 (K, J, I), HU within `RANGE_HU`.
         tumour, liver: the labels on the same grid.
         outside: share of the box that lies outside of the scan.
+        own_voxel_mm3: volume of the scan's own voxels.
         marked: whether the scan says of itself that it is simulated.
     """
 
@@ -51,6 +52,7 @@ class Prepared:
     tumour: NDArray[np.bool_]
     liver: NDArray[np.bool_]
     outside: float
+    own_voxel_mm3: float
     marked: bool
 
 
@@ -132,7 +134,14 @@ def prepared(ct: Volume, labels: LabelMap, frame: Frame, rng: np.random.Generato
     array = np.clip(np.rint(hu), *RANGE_HU).astype(np.int16)
     on_grid = resample(labels.array, labels.geometry, grid, "nearest", 0)
     inside = resample(np.ones(where.shape, np.uint8), where, grid, "nearest", 0)
-    return Prepared(array, on_grid == 2, on_grid >= 1, float(1 - inside.mean()), ct.simulated is not None)
+    return Prepared(
+        array,
+        on_grid == 2,
+        on_grid >= 1,
+        float(1 - inside.mean()),
+        1000 * ct.geometry.voxel_ml,
+        ct.simulated is not None,
+    )
 
 
 def _cut(ct: Volume, grid: Geometry) -> tuple[NDArray[np.float32], Geometry]:

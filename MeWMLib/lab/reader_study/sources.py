@@ -157,16 +157,15 @@ def groups_of(sources: Sequence[Source], size: int | None, seed: int) -> list[Gr
             + ", ".join(f"{n} {name}" for name, n in sorted(counts.items())),
             remedy=f"Ask for {most} or fewer, or give more scans",
         )
-    left: list[Source] = []
+    pool = _shuffled(real, rng)
     found = []
     for name in sorted(methods):
-        simulated = _drawn(methods[name], size, set(), rng)
+        # where all of a method are needed, real scans of other patients are looked for; else the other way round
+        needed = {one.patient for one in methods[name]} if len(methods[name]) == size else set()
+        chosen = _drawn(pool, size, needed, rng)
+        simulated = _drawn(methods[name], size, {one.patient for one in chosen}, rng)
         if len(real) >= size * len(methods):
-            pool = left or _shuffled(real, rng)
-            chosen = _drawn(pool, size, {one.patient for one in simulated}, rng)
-            left = [one for one in pool if one not in chosen]
-        else:
-            chosen = _drawn(real, size, {one.patient for one in simulated}, rng)
+            pool = [one for one in pool if one not in chosen]
         found.append(Group(name, tuple(chosen), tuple(simulated)))
     return found
 

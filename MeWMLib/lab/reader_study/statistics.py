@@ -113,7 +113,7 @@ def cohen_kappa(first: Sequence[bool], second: Sequence[bool]) -> float:
     Raises:
         StudyError: no case, or not one answer of either for each.
     """
-    if len(first) != len(second) or not first:
+    if len(first) != len(second) or len(first) == 0:
         raise StudyError(what="Agreement needs the same cases of both readers", given=f"{len(first)}, {len(second)}")
     a, b = np.asarray(first, bool), np.asarray(second, bool)
     seen = float((a == b).mean())

@@ -198,7 +198,7 @@ class Pane {
       const colour = viewer.header.notice ? BLUE : YELLOW;
       context.fillStyle = "rgba(0, 0, 0, 0.72)";
       context.fillRect(0, 0, w, BAND);
-      this._text(this.banner, w / 2, 12.5, Math.min(14, w / 20), "center", colour, "middle");
+      this._text(this.banner, w / 2, 12.5, Math.min(14, w / 20, (1.6 * w) / this.banner.length), "center", colour, "middle");
       context.strokeStyle = colour;
       context.lineWidth = 2;
       context.strokeRect(1, 1, w - 2, h - 2);

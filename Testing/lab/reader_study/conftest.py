@@ -24,7 +24,7 @@ def scan(
     """One scan; `how` says what its scanner or program does to its values and to its grid."""
     how, rng = how or {}, np.random.default_rng([77, seed])
     spacing = np.array(how.get("spacing", (2.5, 1.25, 1.25)))
-    shape = tuple(int(n) for n in np.rint(np.array((60.0, 90.0, 90.0)) / spacing))
+    shape = tuple(int(n) for n in np.rint(np.array(how.get("field", (60.0, 90.0, 90.0))) / spacing))
     affine = np.diag([-spacing[2], -spacing[1], spacing[0], 1.0])
     affine[:3, 3] = rng.uniform(-60, 60, 3)
     mm = [(np.arange(n) - (n - 1) / 2) * s for n, s in zip(shape, spacing, strict=True)]
@@ -37,7 +37,8 @@ def scan(
     hu[liver], hu[tumour] = 110, 60
     grains = ndimage.gaussian_filter(rng.normal(size=shape), 4 / spacing)
     hu[tumour & (grains > 1.0 * grains.std())] = 700
-    hu[body] += rng.normal(0, 12.0, int(body.sum()))
+    # of one strength in a volume of tissue, however large a voxel is
+    hu[body] += rng.normal(0, 12.0 * np.sqrt(2.5 * 1.25**2 / np.prod(spacing)), int(body.sum()))
     if noise != 12.0:
         quiet = ndimage.gaussian_filter(hu, 0.8)
         hu[tumour] = quiet[tumour] if noise < 12 else hu[tumour] + rng.normal(0, noise, int(tumour.sum()))
