@@ -36,7 +36,7 @@ def leaky(world, tmp_path_factory):
     """A study of scans whose files tell everything, and the files."""
     root = tmp_path_factory.mktemp("leaky")
     table = world.write_scans(root / "scans", {REAL: COUNT, "mewm": COUNT}, **HABITS)
-    settings = MakeSettings(seed=11, readers=("R1",), box_mm=world.box)
+    settings = MakeSettings(seed=11, readers=("R1",), box_mm=world.BOX_MM)
     made = make_study(from_table(table), root / "study", root / "key.json", settings)
     return made, root / "study", root / "scans", root / "key.json"
 
@@ -157,7 +157,7 @@ def test_the_mark_is_left_out_though_the_scans_had_it(leaky):
 def test_noise_is_not_hidden_but_told(world, tmp_path):
     """Simulated lesions that are too smooth: make and score say so, and the pictures stay as they are."""
     table = world.write_scans(tmp_path / "scans", {REAL: 9, "smooth": 9}, smooth={"noise": 2.0})
-    settings = MakeSettings(seed=2, readers=("R1",), box_mm=world.box)
+    settings = MakeSettings(seed=2, readers=("R1",), box_mm=world.BOX_MM)
     made = make_study(from_table(table), tmp_path / "study", tmp_path / "key.json", settings)
     plain = {one.name: one for one in made.plain["smooth"]}
     assert plain["noise_lesion"].auc > 0.95 and plain["noise_lesion"].p_holm < 0.05

@@ -63,7 +63,7 @@ def test_groups_are_balanced_and_patients_are_on_one_side_as_far_as_that_goes(tm
 def test_the_papers_design_is_dealt_into_sessions(world, tmp_path):
     """Two methods, four of either kind, real ones shared: sessions are balanced, each reader has an own order."""
     table = world.write_scans(tmp_path / "scans", {REAL: 4, "a": 4, "b": 4})
-    settings = MakeSettings(seed=5, readers=("R1", "R2", "R3"), per_session=6, box_mm=world.box)
+    settings = MakeSettings(seed=5, readers=("R1", "R2", "R3"), per_session=6, box_mm=world.BOX_MM)
     made = make_study(from_table(table), tmp_path / "study", tmp_path / "key.json", settings)
     study, key = made.study, made.key
     assert [len(s) for s in study.sessions] == [6, 6] and len(study.cases) == 12
