@@ -152,7 +152,7 @@ class ReaderPanel(Panel):
                 "A study is a folder that `mewm study make` wrote. Its pictures may be simulated; answers stay in that "
                 "folder."
             )
-        text = _("{title}: {cases} cases in {sessions} sessions. Pictures may be simulated. Research use only.")
+        text = _("{title}. Cases: {cases}; sessions: {sessions}. Pictures may be simulated. Research use only.")
         return text.format(title=self.study.title, cases=len(self.study.cases), sessions=len(self.study.sessions))
 
     def _progress(self):

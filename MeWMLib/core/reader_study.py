@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from MeWMLib.core.errors import InputError, StudyError, UnreadableFileError
-from MeWMLib.core.io import read_volume, write_json
+from MeWMLib.core.image_files import read_image_file
+from MeWMLib.core.io import write_json
+from MeWMLib.core.marks import provenance_of
 from MeWMLib.core.records import from_plain, read_json, record_to_plain
 from MeWMLib.core.tables import read_csv
 from MeWMLib.core.volume import Volume
@@ -218,7 +220,9 @@ def read_case(folder: Path, study: Study, case: str) -> Volume:
         raise StudyError(what="An image of the study is missing", given=str(path), remedy=_REMEDY) from error
     if hashlib.sha256(content).hexdigest() != study.images_sha256.get(case):
         raise StudyError(what="An image of the study is not as it was written", given=str(path), remedy=_REMEDY)
-    return read_volume(path)
+    # not as a CT is read: a small box may hold liver alone, and no fat by which a CT is known
+    file = read_image_file(path)
+    return Volume(file.array, file.geometry, simulated=provenance_of(file.metadata))
 
 
 def write_answers(answers: StudyAnswers, path: Path) -> None:

@@ -32,9 +32,10 @@ def make(args: argparse.Namespace, tell: Tell) -> str:
     )
     key = args.key or default_key(args.out)
     made = make_study(sources, args.out, key, with_readers(settings, args.readers), tell)
-    sizes = f"{len(made.study.cases)} cases in {len(made.pages)} sessions for {len(made.study.readers)} readers"
+    counts = (len(made.study.cases), len(made.pages), len(made.study.readers))
+    sizes = "Cases: {}, sessions: {}, readers: {}".format(*counts)
     lines = [
-        f"{sizes}: {args.out}. Give readers that folder, or the page of a session alone.",
+        f"{sizes}. Give readers {args.out}, or the page of a session alone.",
         f"The key: {key}. Keep it from the readers.",
         *made.key.notes,
         *plain_lines(made.plain),
@@ -65,7 +66,8 @@ def simulate(args: argparse.Namespace, tell: Tell) -> str:
 def score(args: argparse.Namespace, tell: Tell) -> str:
     """Score answers."""
     from MeWMLib.lab.reader_study.key import default_key
-    from MeWMLib.lab.reader_study.score import PAGE, score_lines, score_study, write_scores
+    from MeWMLib.lab.reader_study.score import score_lines, score_study
+    from MeWMLib.lab.reader_study.score_files import PAGE, write_scores
 
     tell("score", 0.0)
     scores = score_study(args.study, args.key or default_key(args.study), args.answers, args.seed)

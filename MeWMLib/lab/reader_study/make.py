@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,10 +15,10 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from MeWMLib.core.errors import StudyError
+from MeWMLib.core.errors import StudyError, output_error
 from MeWMLib.core.io import atomic_path, image_of
 from MeWMLib.core.marks import STUDY_KEY
-from MeWMLib.core.reader_study import REAL, SIMULATED, Study, case_file, write_study
+from MeWMLib.core.reader_study import REAL, SIMULATED, Study, case_file, read_case, write_study
 from MeWMLib.lab.program import Tell
 from MeWMLib.lab.reader_study.key import Key, KeyCase, write_key
 from MeWMLib.lab.reader_study.plain import PLAIN, PlainReader, numbers, plain_readers
@@ -85,43 +86,55 @@ def make_study(
     """
     _check(out, key_path, settings)
     groups = groups_of(sources, settings.size, settings.seed)
+    # written beside its place, so that no half study is given out
+    part = out.with_name(f".part-{out.name}")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        made = _written(groups, part, settings, tell)
+        write_key(made.key, key_path)
+        write_study(made.study, part)
+        if out.is_dir():
+            out.rmdir()
+        part.rename(out)
+    except OSError as error:
+        raise output_error(error, out) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return replace(made, pages=tuple(out / page.name for page in made.pages))
+
+
+def _written(groups: Sequence[Group], out: Path, settings: MakeSettings, tell: Tell) -> Made:
+    """Cases and pages in `out`; study and key are not written yet."""
     rng = np.random.default_rng([settings.seed, 1])
     uses = _uses(groups)
     order = [list(uses)[int(n)] for n in rng.permutation(len(uses))]
     named = {f"{n:03d}": source for n, source in enumerate(order, 1)}
+    study_id = _id(settings, named)
     frame = frame_of(order, settings.spacing_mm, settings.box_mm)
-    arrays: dict[str, NDArray[np.int16]] = {}
     cases: dict[str, KeyCase] = {}
+    sums: dict[str, str] = {}
     drawn = 0
     for n, (name, source) in enumerate(named.items()):
         tell(f"cases, {name}", n / len(named))
         case = prepare(source, frame, np.random.default_rng([settings.seed, 2, n]))
         drawn += case.marked and source.method == REAL
-        arrays[name] = case.array
         truth = REAL if source.method == REAL else SIMULATED
         found = numbers(case, frame.spacing_mm)
         cases[name] = KeyCase(truth, uses[source], source.patient, str(source.ct), str(source.labels), found)
+        sums[name] = _write_case(out, name, case.array, frame, study_id)
     sessions = _sessions(cases, settings.per_session, rng)
     orders = {
-        reader: tuple(
-            _order(session, np.random.default_rng([settings.seed, 3, n, at])) for at, session in enumerate(sessions)
-        )
+        reader: tuple(_order(one, np.random.default_rng([settings.seed, 3, n, at])) for at, one in enumerate(sessions))
         for n, reader in enumerate(settings.readers)
     }
-    study_id = _id(settings, named)
-    sums = {name: _write_case(out, name, array, frame, study_id) for name, array in arrays.items()}
-    study = Study(
-        study_id, settings.title, frame.shape, frame.spacing_mm, settings.readers, sessions, orders, sums
-    )  # fmt: skip
+    study = Study(study_id, settings.title, frame.shape, frame.spacing_mm, settings.readers, sessions, orders, sums)
     pages = []
     for n, session in enumerate(sessions, 1):
         tell("pages", n / (len(sessions) + 1))
         pages.append(out / f"session_{n}.html")
-        write_study_page(pages[-1], study, n, packed({name: arrays[name] for name in session}))
-    notes = _notes(groups, settings, cases, drawn, pages)
-    key = Key(study_id, settings.seed, cases, tuple(notes))
-    write_key(key, key_path)
-    write_study(study, out)
+        # one session at a time in memory
+        write_study_page(pages[-1], study, n, packed({name: read_case(out, study, name).array for name in session}))
+    key = Key(study_id, settings.seed, cases, tuple(_notes(groups, settings, cases, drawn, pages)))
     plain = {m: plain_readers(key.numbers(m, REAL), key.numbers(m, SIMULATED)) for m in key.methods}
     return Made(study, key, plain, tuple(pages))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +12,7 @@ from MeWMLib.core.errors import optional_packages
 from MeWMLib.core.io import atomic_path
 from MeWMLib.lab.reader_study.mrmc import METRICS
 from MeWMLib.lab.reader_study.plain import NOISE, PLAIN
-
-if TYPE_CHECKING:
-    from MeWMLib.lab.reader_study.score import Scores
+from MeWMLib.lab.reader_study.score import Scores
 
 #: Table 1 of arXiv 2506.02327, its own method: means of three readers, percent. Other scans and other readers.
 PAPER = {"sensitivity": 94.45, "specificity": 75.0, "accuracy": 84.72}
@@ -75,7 +73,6 @@ def _page(scores: Scores) -> dict[str, Any]:
                 "curves": curves,
                 "mean": scores.comparison.methods[method] if scores.comparison else None,
                 "plain": sorted(scores.plain[method], key=lambda one: -one.either_way),
-                "noise": [one for one in scores.plain[method] if one.name in NOISE],
             }
         )
     return {
@@ -89,7 +86,9 @@ def _page(scores: Scores) -> dict[str, Any]:
         "times": scores.times,
         "clicks": scores.clicks,
         "follows": [one.text for one in scores.follows if one.text],
-        "followed": len(scores.follows),
+        "noise_tells": [
+            m for m, ones in scores.plain.items() if any(o.name in NOISE and o.p_holm < 0.05 for o in ones)
+        ],
         "plain": PLAIN,
         "paper": PAPER,
         "size": _SIZE,

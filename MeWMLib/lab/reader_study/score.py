@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.core.io import write_csv, write_json
 from MeWMLib.core.reader_study import REAL, SIMULATED, Study, StudyAnswer, joined, read_answers, read_study
 from MeWMLib.core.records import to_plain
 from MeWMLib.lab.evaluation.metrics import jsonable
@@ -18,7 +17,6 @@ from MeWMLib.lab.reader_study.plain import PlainReader, plain_readers
 from MeWMLib.lab.reader_study.statistics import Agreement, Figures, Times, agreement, delong, figures, roc, times
 
 POOLED = "all"
-FIGURES, TABLE, ANSWERS, PAGE = "scores.json", "scores.csv", "answers.csv", "scores.html"
 Answers = Mapping[str, Mapping[str, StudyAnswer]]
 
 
@@ -142,48 +140,6 @@ def _notes(study: Study, key: Key, answers: Answers, parts: Sequence[Any]) -> li
     if tables := sorted({part.reader for part in parts if part.source == "table"}):
         found.append(f"The answers of {', '.join(tables)} came as a table, without the clicks that would confirm them.")
     return found
-
-
-def write_scores(scores: Scores, out: Path) -> None:
-    """Write scores.json, scores.csv (figures in rows), answers.csv (with the truth) and scores.html.
-
-    Raises:
-        OutputError: something cannot be written.
-        DependencyError: jinja2 is not installed.
-    """
-    from MeWMLib.lab.reader_study.result_page import write_result_page
-
-    write_json(scores.to_json(), out / FIGURES)
-    write_csv(("method", "reader", "metric", "value", "low", "high", "right", "n"), _rows(scores), out / TABLE)
-    columns = ("reader", "case", "truth", "methods", "answer", "confidence", "seconds", "at")
-    write_csv(columns, _answer_rows(scores), out / ANSWERS)
-    write_result_page(scores, out / PAGE)
-
-
-def _rows(scores: Scores) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for method, readers in scores.figures.items():
-        for reader, one in readers.items():
-            for metric in ("sensitivity", "specificity", "accuracy"):
-                value = getattr(one, metric)
-                rows.append({"method": method, "reader": reader, "metric": metric, **to_plain(value)})
-            rows.append({"method": method, "reader": reader, "metric": "auc", "value": one.auc})
-        if scores.comparison is not None:
-            for metric, estimate in scores.comparison.methods[method].items():
-                plain = to_plain(estimate)
-                plain.pop("p")
-                rows.append({"method": method, "reader": "mean of readers", "metric": metric, **plain})
-    return rows
-
-
-def _answer_rows(scores: Scores) -> list[dict[str, Any]]:
-    rows = []
-    for reader in sorted(scores.answers):
-        for name, one in sorted(scores.answers[reader].items()):
-            known = scores.key.cases[name]
-            plain = to_plain(one)
-            rows.append({"reader": reader, "truth": known.truth, "methods": "+".join(known.methods), **plain})
-    return rows
 
 
 def score_lines(scores: Scores) -> list[str]:

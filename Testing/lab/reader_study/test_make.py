@@ -30,7 +30,8 @@ from MeWMLib.lab.reader_study.__main__ import main
 from MeWMLib.lab.reader_study.key import read_key
 from MeWMLib.lab.reader_study.make import MakeSettings, make_study
 from MeWMLib.lab.reader_study.prepare import RANGE_HU, Frame, frame_of, patient_spacing, prepared
-from MeWMLib.lab.reader_study.score import POOLED, score_study, write_scores
+from MeWMLib.lab.reader_study.score import POOLED, score_study
+from MeWMLib.lab.reader_study.score_files import write_scores
 from MeWMLib.lab.reader_study.sources import Source, from_table, groups_of, named_folders, shared_real
 from MeWMLib.scene.target import find_target
 
@@ -183,6 +184,17 @@ def test_impossible_studies_are_refused_before_anything_is_written(tmp_path, set
     assert not list(tmp_path.iterdir())
 
 
+def test_a_study_that_cannot_be_finished_leaves_nothing(world, tmp_path):
+    table = world.write_scans(tmp_path / "scans", {REAL: 1, "mewm": 1})
+    path = next((tmp_path / "scans").glob("mewm*.seg.nrrd"))
+    labels = LabelMap(np.zeros((24, 72, 72), np.uint8), world.scan(2)[0].geometry)
+    labels.array[10:14, 30:40, 30:40] = 1
+    write_labels(labels, path)
+    with pytest.raises(InputError):
+        make_study(from_table(table), tmp_path / "study", tmp_path / "key.json", MakeSettings(box_mm=world.BOX_MM))
+    assert {one.name for one in tmp_path.iterdir()} == {"scans"}
+
+
 def test_the_key_stays_out_of_the_folder_and_is_its_owners_alone(made, tmp_path):
     with pytest.raises(StudyError, match="The key would lie in the folder"):
         make_study([], tmp_path / "s", tmp_path / "s" / "deep" / "k.json", MakeSettings())
@@ -329,7 +341,7 @@ def test_the_commands_make_and_score(made, world, tmp_path, capsys):
     ]
     assert main(["make", *words]) == 0
     said = capsys.readouterr().out
-    assert "4 cases in 1 sessions for 1 readers" in said and "the noise in the lesion" in said
+    assert "Cases: 4, sessions: 1, readers: 1" in said and "the noise in the lesion" in said
     study, key = read_study(out), read_key(tmp_path / "study_key.json", read_study(out))
     path = world.answer_all(study, "R1", tmp_path / "a.json", lambda case: (key.is_real(case), 3))
     assert main(["score", str(out), str(path)]) == 0

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from MeWMLib.core.reader_study import NOTICE, REAL, read_answers, read_case
-from MeWMLib.lab.reader_study.score import score_study, write_scores
+from MeWMLib.lab.reader_study.score import score_study
+from MeWMLib.lab.reader_study.score_files import write_scores
 from MeWMLib.scene.volume_code import decoded
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install playwright")
@@ -160,8 +161,14 @@ def test_the_clock_stands_still_in_a_pause(reader, made, tmp_path):
     reader.begin("R2")
     reader.page.wait_for_timeout(300)
     reader.page.click("[data-st=pause]")
-    reader.page.wait_for_timeout(1500)
+    reader.page.wait_for_timeout(1000)
     reader.page.click("[data-st=resume]")
+    for hidden in ("true", "false"):  # another tab, and back
+        reader.page.evaluate(
+            f"Object.defineProperty(document, 'hidden', {{ value: {hidden}, configurable: true }});"
+            "document.dispatchEvent(new Event('visibilitychange'))"
+        )
+        reader.page.wait_for_timeout(500)
     reader.answer(True, 5)
     reader.page.click("[data-st=pause]")
     answers = read_answers(reader.save("json", tmp_path), made.made.study)[0]
@@ -256,6 +263,19 @@ def test_fingers_answer_on_a_tablet(browser, made):
     reader.reading()
     assert reader.progress == "Case 2 of 12"
     assert reader.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    reader.close()
+
+
+def test_a_browser_that_keeps_nothing_says_so_and_the_file_does(browser, made, tmp_path):
+    reader = Reader(browser, made)
+    reader.page.evaluate(
+        "void (Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); })"
+    )
+    reader.begin("R1")
+    reader.answer(True, 2)
+    assert "QuotaExceededError" in reader.page.text_content("[data-st=alert]")
+    reader.page.click("[data-st=pause]")
+    assert len(read_answers(reader.save("json", tmp_path), made.made.study)[0].answers) == 1
     reader.close()
 
 
