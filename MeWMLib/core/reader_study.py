@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,6 +61,9 @@ class Study:
 
     def __post_init__(self) -> None:
         names = self.cases
+        # they become names of files
+        if odd := [name for name in (self.id, *self.readers, *names) if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name)]:
+            raise StudyError(what="Names in a study consist of letters, digits, - and _", given=repr(odd[0])[:80])
         if not names or len(set(names)) < len(names):
             raise StudyError(what="A study needs cases, each of them once", given=f"{len(names)} cases")
         if not self.readers or set(self.orders) != set(self.readers):

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.core.errors import StudyError
+from MeWMLib.core.errors import StudyError, optional_packages
 from MeWMLib.core.io import write_csv, write_json
 from MeWMLib.core.reader_study import REAL
 from MeWMLib.lab.program import Options, Part, Tell, run_program
@@ -16,7 +16,9 @@ from MeWMLib.lab.reader_study.size import DEVIATIONS, PAPER_GAIN, size_lines
 def make(args: argparse.Namespace, tell: Tell) -> str:
     """Make a study of pictures."""
     from MeWMLib.lab.reader_study.key import default_key
-    from MeWMLib.lab.reader_study.make import MakeSettings, make_study, plain_lines, with_readers
+
+    with optional_packages("The page of a study", "scene"):
+        from MeWMLib.lab.reader_study.make import MakeSettings, make_study, plain_lines, with_readers
     from MeWMLib.lab.reader_study.sources import from_cohort, from_plans, from_table, named_folders
 
     sources = [one for path in args.scans for one in from_table(path)]

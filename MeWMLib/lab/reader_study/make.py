@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +25,7 @@ from MeWMLib.lab.program import Tell
 from MeWMLib.lab.reader_study.key import Key, KeyCase, write_key
 from MeWMLib.lab.reader_study.plain import PLAIN, PlainReader, numbers, plain_readers
 from MeWMLib.lab.reader_study.prepare import BOX_MM, Frame, frame_of, prepare
+from MeWMLib.lab.reader_study.score import POOLED
 from MeWMLib.lab.reader_study.sources import Group, Source, groups_of, shared_real
 from MeWMLib.scene.study_page import packed, write_study_page
 
@@ -134,6 +137,7 @@ def _written(groups: Sequence[Group], out: Path, settings: MakeSettings, tell: T
         pages.append(out / f"session_{n}.html")
         # one session at a time in memory
         write_study_page(pages[-1], study, n, packed({name: read_case(out, study, name).array for name in session}))
+    _at_one_time(out)
     key = Key(study_id, settings.seed, cases, tuple(_notes(groups, settings, cases, drawn, pages)))
     plain = {m: plain_readers(key.numbers(m, REAL), key.numbers(m, SIMULATED)) for m in key.methods}
     return Made(study, key, plain, tuple(pages))
@@ -152,10 +156,8 @@ def _check(out: Path, key_path: Path, settings: MakeSettings) -> None:
         )
     if not settings.readers or len(set(settings.readers)) < len(settings.readers):
         raise StudyError(what="Each reader needs a code of their own", given=", ".join(settings.readers))
-    if bad := [code for code in settings.readers if not code.replace("_", "").replace("-", "").isalnum()]:
-        raise StudyError(
-            what="A reader's code consists of letters, digits, - and _", given=", ".join(bad), remedy="Such as R1"
-        )
+    if POOLED in settings.readers:
+        raise StudyError(what="This code stands for all readers together", given=POOLED, remedy="Take another one")
     if settings.per_session < 2:
         raise StudyError(what="A session has at least two cases", given=str(settings.per_session))
     for what, sizes in (("voxels", settings.spacing_mm or BOX_MM), ("box", settings.box_mm)):
@@ -213,6 +215,13 @@ def _write_case(out: Path, name: str, array: NDArray[np.int16], frame: Frame, st
     if len(content) < array.nbytes:
         raise StudyError(what="An image of the study was not written whole", given=str(path), remedy="Free some space")
     return hashlib.sha256(content).hexdigest()
+
+
+def _at_one_time(folder: Path) -> None:
+    """Give all files one time: how long a case took to prepare says what kind of file it came from."""
+    now = int(time.time())
+    for path in folder.rglob("*"):
+        os.utime(path, (now, now))
 
 
 def _notes(

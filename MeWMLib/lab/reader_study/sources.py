@@ -135,6 +135,8 @@ def groups_of(sources: Sequence[Source], size: int | None, seed: int) -> list[Gr
     Raises:
         StudyError: no real scan, no method, or fewer scans than asked for.
     """
+    if len({one.ct.absolute() for one in sources}) < len(sources):
+        raise StudyError(what="A scan is given twice", given=_twice(sources), remedy="Give each file once")
     real = [one for one in sources if one.method == REAL]
     methods: dict[str, list[Source]] = {}
     for one in sources:
@@ -168,6 +170,11 @@ def groups_of(sources: Sequence[Source], size: int | None, seed: int) -> list[Gr
             pool = [one for one in pool if one not in chosen]
         found.append(Group(name, tuple(chosen), tuple(simulated)))
     return found
+
+
+def _twice(sources: Sequence[Source]) -> str:
+    seen: set[Path] = set()
+    return next(str(one.ct) for one in sources if one.ct.absolute() in seen or seen.add(one.ct.absolute()))  # type: ignore[func-returns-value]
 
 
 def _shuffled(sources: Sequence[Source], rng: np.random.Generator) -> list[Source]:

@@ -43,8 +43,10 @@ def share(right: int, n: int) -> Share:
     """A share with its interval; 0 to 1 where there is no case."""
     if n == 0:
         return Share(float("nan"), 0.0, 1.0, 0, 0)
-    found = stats.binomtest(right, n).proportion_ci(LEVEL, "exact")
-    return Share(right / n, float(found.low), float(found.high), right, n)
+    half = (1 - LEVEL) / 2
+    low = float(stats.beta.ppf(half, right, n - right + 1)) if right else 0.0
+    high = float(stats.beta.isf(half, right + 1, n - right)) if right < n else 1.0
+    return Share(right / n, low, high, right, n)
 
 
 @dataclass(frozen=True)

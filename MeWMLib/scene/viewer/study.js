@@ -69,6 +69,14 @@ class StudyPage {
       if (document.hidden) this._rest("hidden");
       else { this.log.add("seen again", this.name); this.clock.go(); }
     });
+    addEventListener("storage", (event) => {
+      if (!this.log.begun || event.key !== this.log.key) return;
+      // two tabs would overwrite each other's answers: this one writes no more
+      this.clock.stop();
+      this.log.state = null;
+      this.state = "failed";
+      this.complain(new Error("This session was opened in another tab or window. Go on there, or close it and load this page again."));
+    });
     addEventListener("pagehide", () => { if (this.state === "reading") this._rest("left"); });
     // every click is kept, also those that do nothing
     addEventListener("click", (event) => {

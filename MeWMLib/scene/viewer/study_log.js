@@ -12,6 +12,8 @@ class StudyLog {
 
   get begun() { return this.state !== null; }
 
+  get key() { return this._key(this.state.reader); }
+
   _key(reader) { return `mewm-study:${this.header.study}:${this.header.session}:${reader}`; }
 
   // Readers of whom this browser holds something.

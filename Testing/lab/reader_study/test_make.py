@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from MeWMLib.cli import main as mewm
 from MeWMLib.core.errors import InputError, NoTumourError, StudyError, UnreadableFileError
 from MeWMLib.core.io import write_labels
+from MeWMLib.core.plan_folder import PlanFolder
 from MeWMLib.core.reader_study import (
     REAL,
     SIMULATED,
@@ -56,6 +60,8 @@ def test_groups_are_balanced_and_patients_are_on_one_side_as_far_as_that_goes(tm
     for bad, said in ((both[:12], "real and simulated"), (both[12:], "real and simulated")):
         with pytest.raises(StudyError, match=said):
             groups_of(bad, None, 0)
+    with pytest.raises(StudyError, match="given twice"):
+        groups_of([*both, both[0]], 6, 0)
     for size in (0, 13):
         with pytest.raises(StudyError, match="not enough scans"):
             groups_of(both, size, 0)
@@ -172,7 +178,7 @@ def test_the_frame_is_the_coarsest_scans(tmp_path):
     [
         ({"readers": ()}, "code of their own"),
         ({"readers": ("R1", "R1")}, "code of their own"),
-        ({"readers": ("R 1/",)}, "letters, digits"),
+        ({"readers": ("all",)}, "stands for all readers"),
         ({"per_session": 1}, "at least two"),
         ({"spacing_mm": (0.0, 1.0, 1.0)}, "cannot be of this size"),
         ({"box_mm": (9000.0, 1.0, 1.0)}, "cannot be of this size"),
@@ -293,6 +299,8 @@ def test_a_study_that_was_changed_is_refused(made, tmp_path):
         (lambda p: p["orders"]["R1"][0].pop(), "does not hold the cases"),
         (lambda p: p["sessions"][0].append(p["sessions"][0][0]), "each of them once"),
         (lambda p: p["images_sha256"].popitem(), "an image for each case"),
+        (lambda p: p.update(id="../../x"), "letters, digits"),
+        (lambda p: p["readers"].append("../R"), "letters, digits"),
     ]
     for change, said in changes:
         copy = json.loads(json.dumps(plain))
@@ -388,3 +396,44 @@ def test_cohorts_and_their_simulated_patients_serve_as_sources(tmp_path, world):
     assert "It is broken" in str(refused.value)
     with pytest.raises(StudyError, match="no plan with a simulated volume"):
         from_plans(tmp_path / "P1", "x")
+    # who was simulated before is not simulated again
+    (tmp_path / "out" / "P1").mkdir(parents=True)
+    (tmp_path / "out" / "P1" / "plan.json").touch()
+    found = simulate_cohort(tmp_path, tmp_path / "out", engine=Failing())
+    assert found.done == ("P1",) and set(found.left_out) == {"P2"}
+
+
+@pytest.fixture(scope="module")
+def plans(tmp_path_factory):
+    """Two finished plans of the scene's tests."""
+    spec = importlib.util.spec_from_file_location(
+        "mewm_plan_folders_for_studies", Path(__file__).parents[2] / "scene" / "plan_folders.py"
+    )
+    folders = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = folders
+    spec.loader.exec_module(folders)
+    root = tmp_path_factory.mktemp("plans")
+    for name in ("P1", "P2"):
+        folders.write_plan_folder(root / name, *folders.small_patient(folders.AXIAL))
+    return root
+
+
+def test_plans_serve_as_simulated_scans_and_in_forms(plans, world, tmp_path):
+    from MeWMLib.lab.reader_study.forms import read_forms, write_forms
+    from MeWMLib.lab.reader_study.sources import from_plans
+
+    sources = from_plans(plans, "mewm")
+    assert [one.patient for one in sources] == ["P1", "P2"] and from_plans(plans / "P1", "mewm")[0].ct == sources[0].ct
+    real = from_table(world.write_scans(tmp_path / "scans", {REAL: 2}))
+    made = make_study([*real, *sources], tmp_path / "s", tmp_path / "k.json", MakeSettings(box_mm=world.BOX_MM))
+    assert [made.key.cases[n].truth for n in sorted(made.key.cases)].count(SIMULATED) == 2
+    written = write_forms(plans, tmp_path / "forms", ("R1", "R2"), 0)
+    assert {path.name for path in written} == {f"{p}_{r}.csv" for p in ("with", "without") for r in ("R1", "R2")}
+    best = PlanFolder(plans / "P1").read("plan").plan.best.protocol.text
+    text = (tmp_path / "forms" / "with_R1.csv").read_text()
+    assert best in text and best not in (tmp_path / "forms" / "without_R1.csv").read_text()
+    assert {row["patient"] for row in read_forms(tmp_path / "forms")} == {"P1", "P2"}
+    with pytest.raises(StudyError, match="there already"):
+        write_forms(plans, tmp_path / "forms", ("R1",), 0)
+    with pytest.raises(StudyError, match="nothing to choose for"):
+        write_forms(tmp_path, tmp_path / "forms", ("R1",), 0)

@@ -279,6 +279,19 @@ def test_a_browser_that_keeps_nothing_says_so_and_the_file_does(browser, made, t
     reader.close()
 
 
+def test_a_session_in_two_tabs_goes_on_in_the_second(reader, made):
+    reader.begin("R1")
+    reader.answer(True, 2)
+    second = reader.context.new_page()
+    second.goto(reader.page.url)
+    second.click("[data-st=begin]")
+    reader.page.wait_for_selector("#study[data-state=failed]")
+    assert "another tab" in reader.page.text_content("[data-st=alert]")
+    reader.page.click("h1")
+    second.wait_for_selector("#study[data-state=reading]")
+    assert second.text_content("[data-st=progress]") == "Case 2 of 12"
+
+
 def test_axe_finds_no_serious_fault(reader):
     source = PACKAGES / "axe-core" / "axe.min.js"
     if not source.is_file():
