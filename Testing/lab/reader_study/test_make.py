@@ -201,6 +201,32 @@ def test_a_study_that_cannot_be_finished_leaves_nothing(world, tmp_path):
     assert {one.name for one in tmp_path.iterdir()} == {"scans"}
 
 
+@pytest.mark.real_data
+def test_real_pairs_make_a_study_of_after_and_before(shared_data, tmp_path):
+    """Scans after treatment as real ones, those from before as a method that simulates nothing: `copy_pre`."""
+    folder = shared_data / "hcc_tace_real"
+    rows = ["method,patient,ct,labels"]
+    for method, time in ((REAL, "post"), ("copy_pre", "pre")):
+        for patient in ("004", "007"):
+            files = [folder / f"HCC_{patient}_{time}_portal{kind}_1p5mm.nii.gz" for kind in ("", "_labels_APPROX")]
+            if not all(path.is_file() for path in files):
+                pytest.skip(f"no real pair of HCC_{patient}")
+            rows.append(",".join([method, patient, *map(str, files)]))
+    (tmp_path / "scans.csv").write_text("\n".join(rows))
+    settings = MakeSettings(readers=("R1",), box_mm=(60.0, 90.0, 90.0))
+    made = make_study(from_table(tmp_path / "scans.csv"), tmp_path / "study", tmp_path / "key.json", settings)
+    assert made.study.spacing_mm == (2.5, 1.5, 1.5) and any("2 patients" in note for note in made.key.notes)
+    cases = {n: read_case(tmp_path / "study", made.study, n).array for n in made.study.cases}
+    assert all(one.shape == (24, 60, 60) and one.min() >= -200 for one in cases.values())
+    # Lipiodol lies in the lesions after, not before
+    lipiodol = {n: float((one[4:-4, 14:-14, 14:-14] >= 300).mean()) for n, one in cases.items()}
+    assert min(lipiodol[n] for n in made.key.names("copy_pre", REAL)) > max(
+        lipiodol[n] for n in made.key.names("copy_pre", SIMULATED)
+    )
+    page = (tmp_path / "study" / "session_1.html").read_text(encoding="utf-8")
+    assert "HCC" not in page and "nii" not in page.split('id="viewer-header"')[1].split("</script>")[0]
+
+
 def test_the_key_stays_out_of_the_folder_and_is_its_owners_alone(made, tmp_path):
     with pytest.raises(StudyError, match="The key would lie in the folder"):
         make_study([], tmp_path / "s", tmp_path / "s" / "deep" / "k.json", MakeSettings())
