@@ -45,6 +45,15 @@ class ReaderPanel(Panel):
         self._views.close()
         if session is not None:
             session.close()
+            self._give_back()
+
+    def _give_back(self):
+        """The views show again what they showed before the study."""
+        front = self.front
+        if front.parameters is not None and front.comparison is not None:
+            front.show_views()
+        elif front.parameters is not None and front.parameters.ct is not None:
+            front.views.show_ct(front.parameters.ct)
 
     def open(self, folder):
         """Open the folder of a study."""
@@ -76,6 +85,7 @@ class ReaderPanel(Panel):
         else:
             self._timer.stop()
             self._views.close()
+            self._give_back()
         self.refresh()
 
     def _show_case(self):
@@ -119,8 +129,7 @@ class ReaderPanel(Panel):
         """Keep what is looked at; another module, or another picture in the views, pauses."""
         if self.session is None or not self.session.running:
             return
-        node = self._views.shown
-        if not self.front.shown or node is None or node.GetScene() is None:
+        if not self.front.shown or not self._views.seen:
             self._pause_or_go_on()
             return
         place = self._views.place()

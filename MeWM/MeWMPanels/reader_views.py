@@ -24,9 +24,12 @@ class ReaderViews:
         self._views, self._node, self._marks = views, None, {}
 
     @property
-    def shown(self):
-        """The node of the case, or None."""
-        return self._node
+    def seen(self):
+        """True while the case is what the views show."""
+        return self._node is not None and self._node.GetScene() is not None and all(map(self._shows, STANDARD))
+
+    def _shows(self, view):
+        return slice_nodes(slicer.mrmlScene, view)[1].GetBackgroundVolumeID() == self._node.GetID()
 
     def show(self, volume, name):
         """Show a case with the same window, place and zoom as every other."""
@@ -54,11 +57,11 @@ class ReaderViews:
 
     def put_away(self):
         """Take the case out of views and scene."""
-        node, self._node = self._node, None
-        if node is not None and node.GetScene() is not None:
-            for view in STANDARD:
+        if self._node is not None and self._node.GetScene() is not None:
+            for view in filter(self._shows, STANDARD):
                 set_layers(slice_nodes(slicer.mrmlScene, view)[1], None, None, 0.0)
-            slicer.mrmlScene.RemoveNode(node)
+            slicer.mrmlScene.RemoveNode(self._node)
+        self._node = None
         self._mark(False)
 
     def place(self):

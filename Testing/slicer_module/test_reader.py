@@ -179,9 +179,15 @@ def test_a_case_is_not_taken_for_the_ct_of_the_module(user: Any, study: Any) -> 
     panel = _begin(user, study)
     user.front.refresh()
     assert user.front.parameters.ct is ct and _volume() is not ct
+    # whatever else comes into the views pauses, and is left there
+    user.front.views.show_ct(ct)
+    panel._look()
+    assert not panel.session.running and _volume() is ct
+    user.click("reader", "pauseButton")
+    assert panel.session.running and _volume().GetName() == "Study case 1"
     panel.end()
     user.look()
-    assert user.front.parameters.ct is ct
+    assert user.front.parameters.ct is ct and _volume() is ct
 
 
 def test_what_is_no_study_and_what_cannot_be_written_is_said(user: Any, study: Any, tmp_path: Path) -> None:
