@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ def make(args: argparse.Namespace, tell: Tell) -> str:
     sources += [one for folder in args.cohort for one in from_cohort(folder, REAL)]
     sources += [one for name, folder in named_folders(args.simulated).items() for one in from_plans(folder, name)]
     settings = MakeSettings(
-        seed=args.seed,
+        # one that nobody can guess, unless the study is to be made again
+        seed=secrets.randbelow(2**63) if args.seed is None else args.seed,
         size=args.size,
         per_session=args.per_session,
         title=args.title,
@@ -137,7 +139,7 @@ _MAKE: Options = {
     "--title": {"default": "Reader study: CT of the liver after TACE", "help": "what readers see"},
     "--spacing": {"type": float, "nargs": "+", "metavar": "MM", "help": "voxels (k j i); default: the coarsest scan's"},
     "--box": {"type": float, "nargs": "+", "metavar": "MM", "help": "box about the lesion (k j i; default 96 180 180)"},
-    "--seed": _SEED,
+    "--seed": {"type": int, "help": "of every draw, to make the same study again (default: one that nobody knows)"},
 }  # fmt: skip
 PARTS: dict[str, Part] = {
     "make": (make, "make a blinded study of real and simulated scans", _MAKE),

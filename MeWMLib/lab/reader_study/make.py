@@ -21,6 +21,7 @@ from MeWMLib.core.errors import StudyError, output_error
 from MeWMLib.core.io import atomic_path, image_of
 from MeWMLib.core.marks import STUDY_KEY
 from MeWMLib.core.reader_study import REAL, SIMULATED, Study, case_file, read_case, write_study
+from MeWMLib.core.sealed import sha256_of
 from MeWMLib.lab.program import Tell
 from MeWMLib.lab.reader_study.key import Key, KeyCase, write_key
 from MeWMLib.lab.reader_study.plain import PLAIN, PlainReader, numbers, plain_readers
@@ -40,7 +41,7 @@ class MakeSettings:
     """How a study is made.
 
     Attributes:
-        seed: of every draw.
+        seed: of every draw, together with the files (`secret_of`).
         size: scans of either kind for each method; as many as there are if None.
         readers: their codes.
         per_session: cases of one sitting at most.
@@ -88,12 +89,13 @@ def make_study(
         OutputError: something cannot be written.
     """
     _check(out, key_path, settings)
-    groups = groups_of(sources, settings.size, settings.seed)
+    secret = secret_of(sources, settings.seed)
+    groups = groups_of(sources, settings.size, secret)
     # written beside its place, so that no half study is given out
     part = out.with_name(f".part-{out.name}")
     shutil.rmtree(part, ignore_errors=True)
     try:
-        made = _written(groups, part, settings, tell)
+        made = _written(groups, part, settings, secret, tell)
         write_key(made.key, key_path)
         write_study(made.study, part)
         if out.is_dir():
@@ -106,20 +108,20 @@ def make_study(
     return replace(made, pages=tuple(out / page.name for page in made.pages))
 
 
-def _written(groups: Sequence[Group], out: Path, settings: MakeSettings, tell: Tell) -> Made:
+def _written(groups: Sequence[Group], out: Path, settings: MakeSettings, secret: int, tell: Tell) -> Made:
     """Cases and pages in `out`; study and key are not written yet."""
-    rng = np.random.default_rng([settings.seed, 1])
+    rng = np.random.default_rng([secret, 1])
     uses = _uses(groups)
     order = [list(uses)[int(n)] for n in rng.permutation(len(uses))]
     named = {f"{n:03d}": source for n, source in enumerate(order, 1)}
-    study_id = _id(settings, named)
+    study_id = hashlib.sha256(f"{secret} {settings}".encode()).hexdigest()[:16]
     frame = frame_of(order, settings.spacing_mm, settings.box_mm)
     cases: dict[str, KeyCase] = {}
     sums: dict[str, str] = {}
     drawn = 0
     for n, (name, source) in enumerate(named.items()):
         tell(f"cases, {name}", n / len(named))
-        case = prepare(source, frame, np.random.default_rng([settings.seed, 2, n]))
+        case = prepare(source, frame, np.random.default_rng([secret, 2, n]))
         drawn += case.marked and source.method == REAL
         truth = REAL if source.method == REAL else SIMULATED
         found = numbers(case, frame.spacing_mm)
@@ -127,7 +129,7 @@ def _written(groups: Sequence[Group], out: Path, settings: MakeSettings, tell: T
         sums[name] = _write_case(out, name, case.array, frame, study_id)
     sessions = _sessions(cases, settings.per_session, rng)
     orders = {
-        reader: tuple(_order(one, np.random.default_rng([settings.seed, 3, n, at])) for at, one in enumerate(sessions))
+        reader: tuple(_order(one, np.random.default_rng([secret, 3, n, at])) for at, one in enumerate(sessions))
         for n, reader in enumerate(settings.readers)
     }
     study = Study(study_id, settings.title, frame.shape, frame.spacing_mm, settings.readers, sessions, orders, sums)
@@ -193,14 +195,22 @@ def _order(session: Sequence[str], rng: np.random.Generator) -> tuple[str, ...]:
     return tuple(session[int(n)] for n in rng.permutation(len(session)))
 
 
-def _id(settings: MakeSettings, named: Mapping[str, Source]) -> str:
-    told = [
-        settings.seed,
-        settings.title,
-        list(settings.readers),
-        [[n, s.method, s.patient, s.ct.name] for n, s in named.items()],
-    ]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+def secret_of(sources: Sequence[Source], seed: int) -> int:
+    """What all draws follow from: the seed and the files that are drawn from.
+
+    The seed alone would not do: the readers' orders are public, and whoever tries seeds until these come out would have
+    the key. Readers do not hold the files.
+    """
+    files = sorted((one.method, one.patient, _digest(one.ct), _digest(one.labels)) for one in sources)
+    return int.from_bytes(hashlib.sha256(json.dumps([seed, files]).encode()).digest()[:16], "big")
+
+
+def _digest(path: Path) -> str:
+    """Of a file; of a DICOM folder by the files in it."""
+    if not path.is_dir():
+        return sha256_of(path)
+    inside = sorted(one for one in path.rglob("*") if one.is_file())
+    return hashlib.sha256("".join(sha256_of(one) for one in inside).encode()).hexdigest()
 
 
 def _write_case(out: Path, name: str, array: NDArray[np.int16], frame: Frame, study: str) -> str:

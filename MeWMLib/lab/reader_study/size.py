@@ -7,7 +7,7 @@ the public ones) is the default gain of a planning study.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
+from math import isfinite, sqrt
 
 from scipy import stats
 
@@ -25,9 +25,9 @@ def power(patients: int, gain: float, deviation: float, alpha: float = 0.05) -> 
         return 0.0
     critical = float(stats.t.isf(alpha / 2, patients - 1))
     shift = gain * sqrt(patients) / deviation
-    found = stats.nct.sf(critical, patients - 1, shift) + stats.nct.cdf(-critical, patients - 1, shift)
-    # of a shift so large that the distribution has nothing left below, scipy gives NaN
-    return float(found) if found == found else 1.0
+    above, below = stats.nct.sf(critical, patients - 1, shift), stats.nct.cdf(-critical, patients - 1, shift)
+    # where next to nothing is left below, scipy (1.17) may give NaN, as for 49 degrees of freedom and a shift of 40
+    return float(above + (below if isfinite(below) else 0.0))
 
 
 def patients_needed(gain: float, deviation: float, wanted: float = 0.8, alpha: float = 0.05) -> int:

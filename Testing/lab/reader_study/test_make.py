@@ -32,7 +32,7 @@ from MeWMLib.core.volume import Geometry, LabelMap, Volume, centred_grid
 from MeWMLib.lab.reader_study import prepare as prepare_module
 from MeWMLib.lab.reader_study.__main__ import main
 from MeWMLib.lab.reader_study.key import read_key
-from MeWMLib.lab.reader_study.make import MakeSettings, make_study
+from MeWMLib.lab.reader_study.make import MakeSettings, make_study, secret_of
 from MeWMLib.lab.reader_study.prepare import RANGE_HU, Frame, frame_of, patient_spacing, prepared
 from MeWMLib.lab.reader_study.score import POOLED, score_study
 from MeWMLib.lab.reader_study.score_files import write_scores
@@ -199,6 +199,25 @@ def test_a_study_that_cannot_be_finished_leaves_nothing(world, tmp_path):
     with pytest.raises(InputError):
         make_study(from_table(table), tmp_path / "study", tmp_path / "key.json", MakeSettings(box_mm=world.BOX_MM))
     assert {one.name for one in tmp_path.iterdir()} == {"scans"}
+
+
+def test_the_seed_alone_gives_no_key(world, tmp_path):
+    """Who knows seed and program, but not the files, cannot draw again what was drawn."""
+    table = world.write_scans(tmp_path / "scans", {REAL: 8, "mewm": 8})
+    sources = from_table(table)
+    first = secret_of(sources, 0)
+    assert secret_of(sources[::-1], 0) == first != secret_of(sources, 1)
+    labels = sources[3].labels.read_bytes()
+    sources[3].labels.write_bytes(labels[:-1] + bytes([labels[-1] ^ 1]))
+    assert secret_of(sources, 0) != first
+    # a folder of DICOM counts by what is in it
+    folder = tmp_path / "dicom" / "deep"
+    folder.mkdir(parents=True)
+    (folder / "1").write_bytes(b"a")
+    one = [replace(sources[0], ct=tmp_path / "dicom")]
+    before = secret_of(one, 0)
+    (folder / "1").write_bytes(b"b")
+    assert secret_of(one, 0) != before
 
 
 @pytest.mark.real_data
