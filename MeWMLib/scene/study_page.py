@@ -122,7 +122,7 @@ def packed(cases: Mapping[str, NDArray[np.int16]]) -> dict[str, bytes]:
     """Voxels of cases as the page holds them, gzip-compressed, each of the same number of bytes.
 
     How well a picture compresses says how noisy it is. What a file lacks to the longest one is a comment in its gzip
-    header, which every reader passes over.
+    header, which every program passes over.
     """
     data = {name: coded(array)[1] for name, array in cases.items()}
     longest = max(map(len, data.values()))

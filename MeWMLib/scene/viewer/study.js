@@ -187,6 +187,7 @@ class StudyPage {
     this.viewer.setStudy(study);
     this._centre();
     this._ready();
+    this.viewer.panes[0].canvas.focus({ preventScroll: true }); // arrows scroll at once
     this.log.add("shown", name);
     this.clock.start(this.log.state.spent || 0);
     const order = this.header.orders[this.log.state.reader], after = order[order.indexOf(name) + 1];

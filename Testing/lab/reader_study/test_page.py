@@ -121,6 +121,7 @@ def test_a_scripted_reader_completes_the_study_with_pauses_and_is_scored(reader,
     reader.begin("R1")
     assert reader.progress == "Case 1 of 12" and reader.page.is_disabled("[data-st=next]")
     order = study.order("R1", 1)
+    assert reader.page.evaluate("document.activeElement.tagName") == "CANVAS"
     for n, case in enumerate(order[:7]):
         # the case that the reader's own order names is shown: its middle voxel
         middle = [(size - 1) // 2 for size in study.shape]
