@@ -26,6 +26,7 @@ from MeWMPanels.outcome import OutcomePanel
 from MeWMPanels.patient import PatientPanel
 from MeWMPanels.planning import PlanPanel
 from MeWMPanels.progress import ProgressPanel
+from MeWMPanels.reader import ReaderPanel
 from MeWMPanels.segmentation import SegmentationPanel
 from MeWMPanels.setup import SetupPanel
 from MeWMPanels.simulation import SimulationPanel
@@ -46,8 +47,7 @@ class Front:
         self.resource = resource
         self.parameters = self.comparison = self._observed = self._shown_settings = None
         self.shown_rank = 0
-        self._shown = True
-        self._refreshing = False
+        self._shown, self._refreshing = True, False
         #: What starts a worker, and what loads a sample; tests give their own.
         self.command = lambda: worker_command(slicer_python())
         self.load_sample = load_sample
@@ -57,10 +57,9 @@ class Front:
         self.watch = Watch(self.desk.poller, self.refresh_soon, case_files.HeldCase)
         self._edits = Edits(lambda: self.refresh_soon() if self.shown else None)
         self._guard = Guard(self.desk.poller.later, self.messages.show)
-        self._ct = FollowedCT(self)
+        self._ct, self.keys = FollowedCT(self), Keys(self)
         #: The step that is next; its panel unfolds when it becomes that.
         self._next = ""
-        self.keys = Keys(self)
         self._turns = Turns(self._follow, self._unfold_next)
         self._build(layout)
         # while a job runs, most of what it tells changes nothing elsewhere
@@ -90,6 +89,7 @@ class Front:
         self.patient, self.segmentation, self.actions = PatientPanel(self), SegmentationPanel(self), ActionsPanel(self)
         self.simulation, self.exploration = SimulationPanel(self), ExplorationPanel(self)
         self.outcome, self.setup, self.progress = OutcomePanel(self), SetupPanel(self), ProgressPanel(self)
+        self.reader = ReaderPanel(self)
         titles = {
             self.patient: _("1. Patient"),
             self.segmentation: _("2. Segmentation"),
@@ -97,6 +97,7 @@ class Front:
             self.simulation: _("4. Simulation"),
             self.exploration: _("5. Exploration"),
             self.outcome: _("6. Outcome"),
+            self.reader: _("Reader study"),
             self.setup: _("Setup"),
         }
         self.panels, self.folds = [*titles, self.progress, self.planning, self.left], {}

@@ -57,6 +57,7 @@ _PARTS = {
         "closed-loop",
         "fast-plans",
     ),
+    "study": ("simulate", "make", "score", "planning-make", "planning-score", "size"),
 }
 _JOB, _PROGRAM = "MeWMLib.cli.jobs:run", "MeWMLib.cli.housekeeping:program"
 #: Arguments of `add_argument`.
@@ -224,6 +225,13 @@ _COMMANDS = (
         "measure a bundle (arguments go to the evaluation program)",
         "mewm evaluate generation --cohort out/cohort --out out/generation",
         _program_options("evaluate PART", choices=_PARTS["evaluate"]),
+    ),
+    Command(
+        "study",
+        _PROGRAM,
+        "make and score reader studies: can readers tell simulated scans, do they choose better with MeWM",
+        "mewm study make --cohort out/cohort --simulated mewm=out/plans --out out/study",
+        _program_options("study PART", choices=_PARTS["study"]),
     ),
 )
 

@@ -144,6 +144,10 @@ class CohortError(InputError):
     """A cohort folder that is missing, unfinished, of another kind, or lacks the patient."""
 
 
+class StudyError(InputError):
+    """A reader study, its key or its answers cannot be used, or do not belong together."""
+
+
 class BundleError(MeWMError):
     """A model bundle is missing, unreadable or does not have the checksum of its manifest."""
 

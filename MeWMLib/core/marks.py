@@ -11,6 +11,8 @@ from MeWMLib.core.volume import Provenance
 
 #: What `descrip` of a NIfTI file says of a simulated volume: the only place of its header that holds text.
 NIFTI_MARK = "SIMULATED by MeWM, research use only"
+#: Key in the header of an image of a reader study, real or simulated: nobody is told which, so nobody may plan on it.
+STUDY_KEY = "MeWM_READER_STUDY"
 #: Begins the description of a DICOM series that shows what no scanner saw.
 SERIES_MARK = "SIMULATED"
 
@@ -31,6 +33,8 @@ def provenance_of(metadata: Mapping[str, str]) -> Provenance | None:
     """
     if metadata.get("descrip") == NIFTI_MARK:
         return Provenance("not told by a NIfTI file", 0, "", "")
+    if STUDY_KEY in metadata:
+        return Provenance("not told within a reader study", 0, "", "")
     if metadata.get("MeWM_SIMULATED") != "1":
         return None
     try:

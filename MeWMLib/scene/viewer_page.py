@@ -83,26 +83,37 @@ class ViewerParts:
     @property
     def script(self) -> str:
         """The whole script."""
-        return _script()
+        return script_of(_SCRIPTS)
 
     @property
     def style(self) -> str:
         """The style sheet."""
-        return (_FOLDER / "viewer.css").read_text(encoding="utf-8")
+        return style_sheet()
 
     @property
     def policy(self) -> str:
-        """Content security policy: this script and pictures in the page, and nothing from anywhere else."""
-        digest = base64.b64encode(hashlib.sha256(_script().encode()).digest()).decode("ascii")
-        return (
-            f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
-            "base-uri 'none'; form-action 'none'"
-        )
+        """Content security policy of the report."""
+        return policy_of(self.script)
+
+
+def style_sheet() -> str:
+    """How the viewer looks."""
+    return (_FOLDER / "viewer.css").read_text(encoding="utf-8")
+
+
+def policy_of(script: str) -> str:
+    """Content security policy of a page: this script and pictures in the page, and nothing from anywhere else."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
 
 
 @cache
-def _script() -> str:
-    parts = [(_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS]
+def script_of(names: tuple[str, ...]) -> str:
+    """Files of the viewer as one script, in this order."""
+    parts = [(_FOLDER / name).read_text(encoding="utf-8") for name in names]
     return '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
 
 

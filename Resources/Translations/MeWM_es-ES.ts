@@ -1115,6 +1115,11 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Entretanto se eligió otra TC: el resultado está en la escena y en el panel Resultado</translation>
     </message>
+    <message>
+        <source>Reader study</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Estudio de lectores</translation>
+    </message>
 </context>
 <context>
     <name>MeWMPanels.install</name>
@@ -1762,6 +1767,65 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
         <source>Simulated {criterion}: not judged.</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>{criterion} simulado: no se puede juzgar.</translation>
+    </message>
+</context>
+<context>
+    <name>MeWMPanels.reader</name>
+    <message>
+        <source>Folder of the reader study</source>
+        <extracomment>How often it is looked what is looked at.</extracomment>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Carpeta del estudio de lectores</translation>
+    </message>
+    <message>
+        <source>Open the folder of a study first</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Abra primero la carpeta de un estudio</translation>
+    </message>
+    <message>
+        <source>No case is shown</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>No se muestra ningún caso</translation>
+    </message>
+    <message>
+        <source>Say what it is and how sure you are</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Diga qué es y cuán seguro está</translation>
+    </message>
+    <message>
+        <source>&amp;Go on</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>&amp;Continuar</translation>
+    </message>
+    <message>
+        <source>&amp;Pause</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>&amp;Pausa</translation>
+    </message>
+    <message>
+        <source>A study is a folder that `mewm study make` wrote. Its pictures may be simulated; answers stay in that folder.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Un estudio es una carpeta que escribió `mewm study make`. Sus imágenes pueden ser simuladas; las respuestas se quedan en esa carpeta.</translation>
+    </message>
+    <message>
+        <source>All {total} cases are answered. Give {file} to whoever runs the study.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Los {total} casos están respondidos. Entregue {file} a quien dirige el estudio.</translation>
+    </message>
+    <message>
+        <source>Paused before case {n} of {total}.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>En pausa antes del caso {n} de {total}.</translation>
+    </message>
+    <message>
+        <source>Case {n} of {total}.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Caso {n} de {total}.</translation>
+    </message>
+    <message>
+        <source>{title}. Cases: {cases}; sessions: {sessions}. Pictures may be simulated. Research use only.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>{title}. Casos: {cases}; sesiones: {sessions}. Las imágenes pueden ser simuladas. Solo para investigación.</translation>
     </message>
 </context>
 <context>
@@ -2753,6 +2817,154 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
         <source>Log</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Registro</translation>
+    </message>
+</context>
+<context>
+    <name>Reader</name>
+    <message>
+        <source>&amp;Open a study...</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>&amp;Abrir un estudio...</translation>
+    </message>
+    <message>
+        <source>Choose the folder of a reader study; its key is not needed and not read</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Elegir la carpeta de un estudio de lectores; la clave no hace falta y no se lee</translation>
+    </message>
+    <message>
+        <source>Reader</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Lector</translation>
+    </message>
+    <message>
+        <source>Your code; every reader has an order of their own</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Su código; cada lector tiene su propio orden</translation>
+    </message>
+    <message>
+        <source>Session</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Sesión</translation>
+    </message>
+    <message>
+        <source>Cases that are read at one sitting</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Casos que se leen de una vez</translation>
+    </message>
+    <message>
+        <source>&amp;Begin</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>&amp;Empezar</translation>
+    </message>
+    <message>
+        <source>Begin the session, or go on with it where its answers are in the folder</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Empezar la sesión, o continuarla si sus respuestas están en la carpeta</translation>
+    </message>
+    <message>
+        <source>&amp;Real</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>&amp;Real</translation>
+    </message>
+    <message>
+        <source>Real</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Real</translation>
+    </message>
+    <message>
+        <source>This is a scan of a patient</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Esto es una TC de un paciente</translation>
+    </message>
+    <message>
+        <source>&amp;Simulated</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>&amp;Simulado</translation>
+    </message>
+    <message>
+        <source>Simulated</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Simulado</translation>
+    </message>
+    <message>
+        <source>This was simulated</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Esto fue simulado</translation>
+    </message>
+    <message>
+        <source>How sure are you? 1 is a guess, 5 is certain.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>¿Cuán seguro está? 1 es una conjetura, 5 es seguro.</translation>
+    </message>
+    <message>
+        <source>&amp;1</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>&amp;1</translation>
+    </message>
+    <message>
+        <source>1, a guess</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>1, una conjetura</translation>
+    </message>
+    <message>
+        <source>&amp;2</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>&amp;2</translation>
+    </message>
+    <message>
+        <source>2, unsure</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>2, inseguro</translation>
+    </message>
+    <message>
+        <source>&amp;3</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>&amp;3</translation>
+    </message>
+    <message>
+        <source>3, fairly sure</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>3, bastante seguro</translation>
+    </message>
+    <message>
+        <source>&amp;4</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>&amp;4</translation>
+    </message>
+    <message>
+        <source>4, sure</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>4, seguro</translation>
+    </message>
+    <message>
+        <source>&amp;5</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>&amp;5</translation>
+    </message>
+    <message>
+        <source>5, certain</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>5, del todo seguro</translation>
+    </message>
+    <message>
+        <source>&amp;Next</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>S&amp;iguiente</translation>
+    </message>
+    <message>
+        <source>Keep the answer, which is final, and show the next case</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Guardar la respuesta, que es definitiva, y mostrar el caso siguiente</translation>
+    </message>
+    <message>
+        <source>&amp;Pause</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>&amp;Pausa</translation>
+    </message>
+    <message>
+        <source>Hide the pictures and stop the clock, or go on</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Ocultar las imágenes y parar el reloj, o continuar</translation>
     </message>
 </context>
 <context>

@@ -2,7 +2,7 @@
 
 const BAND = 24; // height of the mark; every picture is fitted below it, so that two beside one another are alike
 const MARK = "SIMULATED \u2014 research use only";
-const YELLOW = "#ffdd57";
+const YELLOW = "#ffdd57", BLUE = "#9fd8ff";
 const CROSS = "rgba(120, 255, 160, 0.85)";
 const add = (v, w, share = 1) => v.map((x, n) => x + share * w[n]);
 const dot = (v, w) => v[0] * w[0] + v[1] * w[1] + v[2] * w[2];
@@ -144,6 +144,9 @@ class Pane {
   // True where a simulated scan, or something made from one, is in the picture.
   get marked() { return this.shows !== "before"; }
 
+  // What stands in the band above a picture: the mark, or within a reader study the same notice over every picture.
+  get banner() { return this.viewer.header.notice || (this.marked ? MARK : ""); }
+
   _crosshair(w, h) {
     // on whole pixels, so that the lines are sharp
     const context = this.context, [x, y] = this.placeOf(this.viewer.point).map((v) => Math.floor(v) + 0.5);
@@ -191,11 +194,12 @@ class Pane {
   _burn(w, h) {
     const context = this.context, viewer = this.viewer, shows = this.shows, { right, down, normal } = this.plane;
     let top = 6;
-    if (this.marked) {
+    if (this.banner) {
+      const colour = viewer.header.notice ? BLUE : YELLOW;
       context.fillStyle = "rgba(0, 0, 0, 0.72)";
       context.fillRect(0, 0, w, BAND);
-      this._text(MARK, w / 2, 12.5, Math.min(14, w / 20), "center", YELLOW, "middle");
-      context.strokeStyle = YELLOW;
+      this._text(this.banner, w / 2, 12.5, Math.min(14, w / 20, (1.6 * w) / this.banner.length), "center", colour, "middle");
+      context.strokeStyle = colour;
       context.lineWidth = 2;
       context.strokeRect(1, 1, w - 2, h - 2);
       top = 28;
@@ -210,7 +214,7 @@ class Pane {
     if (shows === "difference") this._legend(w, top + 16, h, viewer.outcome.difference);
     if (shows === "uncertainty") this._legend(w, top + 16, h, viewer.outcome.deviation);
     const back = (v) => v.map((x) => -x);
-    const sides = [[back(right), 4, h / 2], [right, w - 28, h / 2], [back(down), w / 2 - 12, this.marked ? 30 : 5], [down, w / 2 - 12, h - 29]];
+    const sides = [[back(right), 4, h / 2], [right, w - 28, h / 2], [back(down), w / 2 - 12, this.banner ? 30 : 5], [down, w / 2 - 12, h - 29]];
     for (const [direction, x, y] of sides) this._side(letterOf(direction), x, y);
   }
 
@@ -263,7 +267,7 @@ class Pane {
     const viewer = this.viewer;
     const fade = viewer.flicker ? 1 : viewer.fade;
     return {
-      before: "Before treatment",
+      before: viewer.header.titleOfScan || "Before treatment",
       simulated: fade < 1 ? `Simulated ${Math.round(100 * fade)} % over before` : "Simulated",
       difference: "Difference",
       uncertainty: "Uncertainty (SD)",
@@ -272,7 +276,7 @@ class Pane {
 
   // For readers who cannot see the picture.
   _label() {
-    const text = `${this.plane.title}: ${this.title}${this.marked ? ", SIMULATED" : ""}`;
+    const text = `${this.plane.title}: ${this.title}${this.marked ? ", SIMULATED" : ""}${this.viewer.header.notice ? `, ${this.viewer.header.notice}` : ""}`;
     if (text !== this.canvas.getAttribute("aria-label")) this.canvas.setAttribute("aria-label", text);
   }
 }

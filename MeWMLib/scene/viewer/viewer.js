@@ -6,6 +6,7 @@ const LAYOUTS = {
   axial: ["axial before", "axial"],
   coronal: ["coronal before", "coronal"],
   sagittal: ["sagittal before", "sagittal"],
+  one: ["axial"],
 };
 
 class Viewer {
@@ -29,7 +30,7 @@ class Viewer {
     this.panes = [...root.querySelectorAll("canvas")].map((canvas) => new Pane(canvas, this));
     this.listeners = [];
     this.resetZoom();
-    this.setLayout("four");
+    this.setLayout(header.layout || "four");
     new ResizeObserver(() => this.changed()).observe(root.querySelector(".panes"));
   }
 
