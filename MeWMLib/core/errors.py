@@ -214,6 +214,10 @@ class UploadOffsetError(ServerError):
     """A piece of an upload does not begin where the server's file ends (409)."""
 
 
+class OutdatedError(InputError):
+    """What somebody changes was changed elsewhere meanwhile."""
+
+
 class UnknownJobError(ServerError):
     """The server does not know the job: it was removed, or the server was restarted."""
 

@@ -17,6 +17,8 @@ class Viewer {
     this.rank = this.seed = null;
     this.named = ""; // such as "rank 1"
     this.edition = 0;
+    this.maskEdition = 0; // outlines alone are drawn anew
+    this.tool = null; // takes what a pointer does, such as a brush: begin, move, end, hover, draw
     this.show = "simulated";
     this.fade = 1;
     this.flicker = this.flickerPhase = false;

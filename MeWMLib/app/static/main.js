@@ -1,0 +1,435 @@
+// The app: which case is open, which step is next, and what each button does. What there is lies at the server.
+
+import { AppError, get, line, post, remove, sendFile, token } from "./api.js";
+import { Brush } from "./brush.js";
+import { button, byId, errorBox, fill, make, say, show } from "./dom.js";
+import { JobBar } from "./jobs.js";
+import { dropPlace, filesOfDrop, openFiles, phaseText, readSeries, showSamples, showSeries } from "./opening.js";
+import { showAssessment, showFacts, showRanking } from "./outcome.js";
+import { Form } from "./patient.js";
+import { Saving } from "./saving.js";
+import { Stage } from "./stage.js";
+import { Steps } from "./steps.js";
+
+// What a user may go on with all the same, by the kind of the error.
+const CONSENTS = {
+  LabelQuestionError: "accept_labels", TargetQuestionError: "accept_labels", GoalQuestionError: "accept_goal",
+  ForbiddenProtocolError: "allow_forbidden", ContraindicatedError: "allow_forbidden", RegistrationError: "accept_registration",
+};
+const SOURCES = {
+  expert: "Drawn by experts; comes with the sample.", assistant: "Found by MeWM. Look at it before you go on.",
+  file: "From your file.", you: "Corrected by you.",
+};
+const LIVE_MS = 1200;
+
+class App {
+  constructor(start) {
+    this.start = start;
+    this.case = null;
+    this.advice = null;
+    this.result = null; // of the run that is shown
+    this.accepted = new Set();
+    this.stage = new Stage(start);
+    this.steps = new Steps();
+    this.stage.onrank = (by) => this.stepRank(by);
+    this.brush = new Brush(this.stage, (one) => this.took(one), (error) => this.guard(async () => { await this.refresh(); throw error; }));
+    this.form = new Form(start, (advice) => { this.advice = advice; this.settle(); }, (error) => this.complain(error));
+    this.jobs = new JobBar(start.kinds, (run, event) => this.heard(run, event), (run, final, failure) => this.ended(run, final, failure));
+    this.saving = new Saving((error) => this.complain(error));
+    byId("banner").textContent = start.banner;
+    byId("research").title = start.banner;
+    this.wire();
+  }
+
+  wire() {
+    showSamples(byId("samples"), this.start.samples, (name) => this.guard(() => this.openSample(name)));
+    const drops = (ending) => ({
+      drop: byId(`drop${ending}`), folder: byId(`pick-folder${ending}`), file: byId(`pick-file${ending}`),
+      inputFolder: byId(`input-folder${ending}`), inputFile: byId(`input-file${ending}`),
+    });
+    dropPlace(drops(""), (files) => this.guard(() => this.openFiles(files)));
+    dropPlace(drops("-after"), (files) => this.guard(() => this.openAfter(files)));
+    const click = (id, what) => byId(id).addEventListener("click", () => this.guard(what));
+    click("another", () => this.another());
+    click("find", () => this.begin("segment"));
+    click("simulate", () => this.begin("simulate"));
+    click("explore", () => this.begin("plan"));
+    click("assess", () => this.begin("assess"));
+    byId("pick-labels").addEventListener("click", () => byId("input-labels").click());
+    byId("input-labels").addEventListener("change", () => {
+      const [file] = byId("input-labels").files;
+      byId("input-labels").value = "";
+      if (file) this.guard(() => this.useLabels(file));
+    });
+    for (const one of document.querySelectorAll("[data-export]")) {
+      one.addEventListener("click", () => this.run && this.saving.save(this.case.id, this.run, one.dataset.export));
+    }
+    this.wireBrush();
+    this.wireVeil();
+    line.onchange = (away) => {
+      byId("research").textContent = away ? "No answer from the app \u2026" : "Research use only";
+      byId("research").classList.toggle("away", away);
+    };
+    // another tab may have changed something
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden && this.case) this.guard(() => this.refresh());
+    });
+  }
+
+  wireBrush() {
+    const chosen = (name) => document.querySelector(`input[name=${name}]:checked`).value;
+    const set = () => {
+      byId("brush-mm").textContent = `${byId("brush-size").value} mm`;
+      this.brush.set({ mode: chosen("brush"), of: Number(chosen("brush-of")), diameter: Number(byId("brush-size").value) });
+    };
+    for (const input of document.querySelectorAll("input[name=brush], input[name=brush-of], #brush-size")) input.addEventListener("input", set);
+    byId("undo").addEventListener("click", () => this.brush.undo());
+    byId("slice-up").addEventListener("click", () => this.stage.scroll(1));
+    byId("slice-down").addEventListener("click", () => this.stage.scroll(-1));
+    document.addEventListener("keydown", (event) => {
+      const typing = event.target.matches("input:not([type=range], [type=radio], [type=checkbox]), textarea, select");
+      if ((event.ctrlKey || event.metaKey) && event.key === "z" && this.brush.canUndo && !typing) {
+        event.preventDefault();
+        this.brush.undo();
+      }
+    });
+  }
+
+  // A CT may be dropped anywhere.
+  wireVeil() {
+    const veil = byId("veil");
+    document.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      show(veil, !event.target.closest(".drop"));
+    });
+    document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) show(veil, false); });
+    document.addEventListener("drop", async (event) => {
+      event.preventDefault();
+      show(veil, false);
+      if (event.target.closest(".drop")) return;
+      const files = await filesOfDrop(event.dataTransfer);
+      if (files.length) this.guard(() => this.openFiles(files));
+    });
+  }
+
+  // Do something; what goes wrong is shown as it is, and nothing else stops.
+  async guard(what) {
+    try {
+      await what();
+    } catch (error) {
+      this.jobs.end();
+      this.complain(error);
+    }
+    this.settle();
+  }
+
+  complain(error, again = null) {
+    const told = error instanceof AppError || error.what ? error : { what: "This page failed", given: `${error.message || error}`, remedy: "Load it anew; what was computed is kept" };
+    const consent = CONSENTS[told.type], actions = [];
+    const box = errorBox(told, actions);
+    const row = make("p", { class: "pair" });
+    if (consent && again) {
+      row.append(button("Go on all the same", () => {
+        box.remove();
+        this.accepted.add(consent);
+        this.guard(again);
+      }));
+    }
+    row.append(button("Close", () => box.remove(), "quiet small"));
+    box.append(row);
+    fill(byId("errors"), box);
+    box.scrollIntoView({ block: "nearest" });
+  }
+
+  clear() { fill(byId("errors")); }
+
+  // the case
+
+  async openSample(name) {
+    this.clear();
+    this.jobs.begin("Opening the sample");
+    await this.show((await post("/app/cases", { sample: name })).id);
+    this.jobs.end();
+  }
+
+  async openFiles(files) {
+    this.clear();
+    this.jobs.begin("Opening the CT");
+    const one = await openFiles(files, (share, text) => this.jobs.step(share, text));
+    this.jobs.end();
+    await this.opened(one, byId("series"), (series) => this.show(series.id));
+  }
+
+  // A case that was read, or one of which a series must be chosen.
+  async opened(one, place, done) {
+    if (one.state !== "choosing") {
+      show(place, false);
+      return done(one);
+    }
+    showSeries(place, one, (series) => this.guard(async () => {
+      this.jobs.begin("Reading the series");
+      const read = await readSeries(one, series);
+      this.jobs.end();
+      show(place, false);
+      await done(read);
+    }));
+    place.querySelector("button").focus();
+    return undefined;
+  }
+
+  async show(caseId) {
+    const one = await get(`/app/cases/${caseId}`);
+    if (one.state !== "open") return this.opened(one, byId("series"), (read) => this.show(read.id));
+    this.case = one;
+    this.accepted.clear();
+    this.result = this.run = null;
+    this.brush.forget();
+    sessionStorage.setItem("case", one.id);
+    fill(byId("assessment"));
+    await this.stage.open(one);
+    await this.stage.outline(one);
+    this.form.open(one);
+    this.settle();
+    say(`${one.name} is open`);
+    await this.takeUp();
+    return undefined;
+  }
+
+  // What the server knows now; jobs that are at work are followed, also those that another page has started.
+  async refresh() {
+    const one = await get(`/app/cases/${this.case.id}`);
+    if (!this.case || one.id !== this.case.id) return;
+    this.case = one;
+    await this.stage.outline(one);
+    this.settle();
+    await this.takeUp();
+  }
+
+  async takeUp() {
+    const runs = this.case.runs, open = runs.filter((run) => !run.final);
+    for (const run of open) {
+      const told = await get(`/app/cases/${this.case.id}/runs/${run.id}`);
+      if (told.state !== "ended") {
+        if (!this.jobs.busy) this.jobs.follow(run);
+        continue;
+      }
+      await this.arrived(run, told, false);
+    }
+    const last = runs.filter((run) => run.final && run.final.kind === "result" && run.kind !== "segment");
+    const plan = last.filter((run) => run.kind !== "assess").pop(), judged = last.filter((run) => run.kind === "assess").pop();
+    if (plan && !this.result) await this.showRun(plan);
+    if (judged && !byId("assessment").childElementCount) await showAssessment(this.case.id, judged, judged.final.data);
+  }
+
+  // A case as the server told it after a change by this page.
+  took(one) {
+    if (this.case && one.id === this.case.id) Object.assign(this.case, one);
+    this.settle();
+  }
+
+  async useLabels(file) {
+    this.clear();
+    const one = await sendFile(`/app/cases/${this.case.id}/outline?name=${encodeURIComponent(file.name)}`, file);
+    this.brush.forget();
+    this.took(one);
+    await this.stage.outline(one);
+  }
+
+  async openAfter(files) {
+    this.clear();
+    this.jobs.begin("Opening the CT after treatment");
+    const one = await openFiles(files, (share, text) => this.jobs.step(share, text), this.case.id);
+    this.jobs.end();
+    await this.opened(one, byId("series-after"), () => this.refresh());
+  }
+
+  async another() {
+    this.jobs.stop();
+    this.case = this.result = this.run = null;
+    sessionStorage.removeItem("case");
+    this.stage.close();
+    this.clear();
+    this.steps.open("open");
+    await this.listCases();
+  }
+
+  // Cases of this app that are open already.
+  async listCases() {
+    const { cases } = await get("/app/cases");
+    const place = byId("series");
+    if (!cases.length) return show(place, false);
+    fill(place, make("h3", {}, "Open in this app"), ...cases.map((one) => make("div", { class: "known" },
+      make("button", { type: "button", class: "card", onclick: () => this.guard(() => this.show(one.id)) }, make("b", {}, one.name),
+        make("span", {}, `${one.state === "open" ? phaseText(one.phase) : "not read yet"}, ${new Date(one.created * 1000).toLocaleTimeString()}`)),
+      make("button", { type: "button", class: "quiet small", "aria-label": `Remove ${one.name}`, onclick: () => this.guard(async () => {
+        await remove(`/app/cases/${one.id}`);
+        await this.listCases();
+      }) }, "Remove"))));
+    show(place, true);
+    return undefined;
+  }
+
+  // jobs
+
+  async begin(kind) {
+    this.clear();
+    await this.form.flush();
+    await this.brush.sending;
+    const asked = { kind, accept: [...this.accepted] };
+    if (kind === "simulate") asked.protocol = byId("protocol").value;
+    try {
+      const { id } = await post(`/app/cases/${this.case.id}/runs`, asked);
+      this.case.runs.push({ id, kind, title: kind, final: null });
+      this.jobs.follow({ id, kind });
+    } catch (error) {
+      this.complain(error, () => this.begin(kind));
+    }
+  }
+
+  heard(run, event) {
+    if (event.kind === "log" && event.message) byId("job-left").title = event.message;
+    if (run.kind !== "plan" || event.kind !== "partial" || this.asking) return;
+    // the ranking grows while the search goes on
+    this.asking = true;
+    setTimeout(async () => {
+      try {
+        const told = await get(`/app/cases/${this.case.id}/runs/${run.id}`);
+        if (this.jobs.run && this.jobs.run.id === run.id && told.plan) {
+          this.steps.open("outcome");
+          show(byId("outcome-none"), false);
+          byId("outcome-note").textContent = `${told.plan.evaluated} protocols simulated so far. They can be looked at when the search ends, or is stopped.`;
+          showRanking(told.plan, 0, true, () => {});
+          showFacts(null);
+        }
+      } catch { /* the next one tells it again */ }
+      this.asking = false;
+    }, LIVE_MS);
+  }
+
+  ended(run, final, failure) {
+    this.guard(async () => {
+      if (!this.case) return;
+      if (failure) throw failure;
+      const told = await get(`/app/cases/${this.case.id}/runs/${run.id}`);
+      await this.arrived(run, told, true);
+    });
+  }
+
+  // A job has ended: show what came of it.
+  async arrived(run, told, loud) {
+    const one = await get(`/app/cases/${this.case.id}`);
+    this.case = one;
+    const kept = one.runs.find((candidate) => candidate.id === run.id) || run;
+    if (told.final.kind === "error") {
+      if (loud) this.complain(told.final.data, () => this.begin(run.kind));
+      if (this.result) this.showResult();
+      return;
+    }
+    say("Done");
+    if (run.kind === "segment") {
+      this.brush.forget();
+      await this.stage.outline(one);
+    } else if (run.kind === "assess") await showAssessment(one.id, kept, told.final.data);
+    else await this.showRun(kept, told);
+    this.settle();
+  }
+
+  // outcomes
+
+  async showRun(run, told = null) {
+    const found = told || (await get(`/app/cases/${this.case.id}/runs/${run.id}`));
+    if (!found.plan || !found.plan.candidates.length) return;
+    Object.assign(this, { run, result: found });
+    const first = found.plan.candidates.find((one) => one.shown);
+    if (found.plan.target) this.stage.viewer.study.target = found.plan.target;
+    await this.showRank(first || null);
+    this.steps.open("outcome");
+  }
+
+  async showRank(candidate) {
+    this.rank = candidate ? candidate.rank : 0;
+    this.showResult();
+    await this.stage.outcome(this.run, candidate);
+  }
+
+  stepRank(by) {
+    if (!this.result) return;
+    const shown = this.result.plan.candidates.filter((one) => one.shown);
+    const next = shown[shown.findIndex((one) => one.rank === this.rank) + by];
+    if (next) this.guard(() => this.showRank(next));
+  }
+
+  showResult() {
+    const { plan, outdated } = this.result;
+    show(byId("outcome-none"), false);
+    const note = [outdated ? "The outline was changed since: simulate again to see what that changes." : "", plan.stopped ? "The search was stopped; these are the best until then." : ""];
+    if (plan.kind === "searched") note.unshift(`Best of ${plan.evaluated} protocols, by predicted risk.`);
+    byId("outcome-note").textContent = note.filter(Boolean).join(" ");
+    showRanking(plan, this.rank, false, (one) => this.guard(() => this.showRank(one)));
+    showFacts(plan.candidates.find((one) => one.rank === this.rank));
+    this.showRuns();
+  }
+
+  // Earlier results of the case.
+  showRuns() {
+    const runs = this.case.runs.filter((run) => run.kind !== "segment" && run.kind !== "assess" && run.final && run.final.kind === "result");
+    const select = make("select", { "aria-label": "Result" }, ...runs.map((run, n) => make("option", { value: run.id }, `${n + 1}. ${run.title}`)));
+    select.value = this.run.id;
+    select.addEventListener("change", () => this.guard(() => this.showRun(runs.find((run) => run.id === select.value))));
+    fill(byId("runs"), select);
+    show(byId("runs"), runs.length > 1);
+  }
+
+  // what can be done now
+
+  settle() {
+    const one = this.case, busy = this.jobs.busy, outline = one && one.outline;
+    show(byId("another"), Boolean(one));
+    byId("case-name").textContent = one ? one.name : "No CT open";
+    const facts = one && one.grid ? `${phaseText(one.phase)}, ${one.grid.shape[0]} slices` : "";
+    this.steps.done("open", facts);
+    this.steps.done("outline", outline ? `${outline.tumour_ml} ml tumour` : "");
+    byId("outline-from").textContent = outline ? [SOURCES[outline.source], outline.note].filter(Boolean).join(" ") : "MeWM outlines both on the CT. You can correct it with a brush.";
+    fill(byId("outline-facts"), ...(outline ? [make("div", {}, make("dt", {}, "Liver"), make("dd", {}, `${outline.liver_ml} ml`)), make("div", {}, make("dt", {}, "Tumour"), make("dd", {}, `${outline.tumour_ml} ml`))] : []));
+    show(byId("outline-facts"), Boolean(outline));
+    show(byId("brush-part"), Boolean(outline));
+    byId("undo").disabled = !this.brush.canUndo;
+    byId("find").disabled = !one || busy;
+    byId("find").textContent = outline ? "Find them again" : "Find liver and tumour";
+    byId("find").classList.toggle("primary", !outline);
+    const advice = this.advice, protocol = advice && advice.protocol;
+    this.steps.done("patient", one && Object.keys(this.form.values().clinical).length ? `${Object.keys(this.form.values().clinical).length} values` : "optional");
+    const why = !outline ? "Find liver and tumour first." : outline.tumour_ml === 0 ? "There is no tumour in the outline." : busy ? "" : !protocol || protocol.error ? "Choose a kind of treatment, or write a protocol." : "";
+    const ready = Boolean(outline) && outline.tumour_ml > 0 && !busy;
+    byId("simulate").disabled = !ready || !protocol || Boolean(protocol.error);
+    byId("explore").disabled = !ready;
+    byId("treat-why").textContent = why;
+    this.steps.done("outcome", this.result ? `rank ${this.rank || 1}` : "");
+    const after = one && one.after && one.after.state === "open" ? one.after : null, sample = one && one.after_sample;
+    byId("after-name").textContent = after ? `${after.name}, ${phaseText(after.phase)}` : sample ? "The sample has a CT after treatment of its own." : "";
+    byId("assess").disabled = !ready || !(after || sample);
+    for (const button of document.querySelectorAll("[data-export]")) button.disabled = !this.run || Boolean(this.saving.making);
+    byId("save-what").textContent = this.run ? `Of the result \u201c${this.run.title}\u201d:` : "Simulate a treatment first.";
+    show(byId("samples-part"), !one);
+    this.steps.next(!one ? "open" : !outline ? "outline" : this.result ? "outcome" : "treat");
+  }
+}
+
+async function begin() {
+  if (!token()) {
+    fill(byId("errors"), errorBox({ what: "The address lacks its token", given: "", remedy: "Open the whole address that `mewm app` has printed, with what follows #" }));
+    return;
+  }
+  try {
+    const app = new App(await get("/app/start"));
+    const { cases } = await get("/app/cases");
+    app.settle();
+    const last = cases.find((one) => one.id === sessionStorage.getItem("case")) || cases[cases.length - 1];
+    if (last) await app.guard(() => app.show(last.id));
+    document.body.dataset.ready = "yes";
+  } catch (error) {
+    fill(byId("errors"), errorBox(error instanceof AppError ? error : { what: "This page failed", given: `${error}`, remedy: "Load it anew" }));
+  }
+}
+
+begin();

@@ -1,0 +1,75 @@
+// Steps 5 and 6: the ranking while it grows and when it is there, the numbers of one protocol, and an assessment.
+
+import { blob } from "./api.js";
+import { byId, fill, make, show, signed } from "./dom.js";
+import { rule } from "./patient.js";
+
+const ml = (value) => (value === null || value === undefined ? "not known" : `${value.toFixed(1)} ml`);
+
+export function fact(value, title) {
+  return make("div", { class: "fact" }, make("b", {}, value), make("span", {}, title));
+}
+
+// The protocols of a plan; `live` while the search goes on, when none can be looked at yet.
+export function showRanking(plan, chosen, live, onchosen) {
+  const place = byId("ranking"), focused = document.activeElement && document.activeElement.closest("#ranking") !== null;
+  const single = plan.candidates.length === 1 && plan.kind !== "searched";
+  fill(place, ...plan.candidates.map((one) => {
+    const input = make("input", { type: "radio", name: "rank", value: `${one.rank}`, disabled: live || !one.shown, checked: !live && one.rank === chosen });
+    input.addEventListener("change", () => onchosen(one));
+    const risk = `log-risk ${signed(one.log_risk, 2)}`;
+    const change = `viable tumour ${signed(one.viable_change_percent)} %`;
+    return make("label", { class: `card radio${one.shown || live ? "" : " dim"}` }, input,
+      make("b", {}, single ? "" : make("span", { class: "rank" }, `${one.rank}`), one.protocol),
+      make("span", {}, `${one.template}. ${risk}, ${change}`),
+      one.forbidden ? make("span", { class: "trouble" }, `forbidden by ${one.forbidden}`) : null);
+  }));
+  if (focused) {
+    const input = place.querySelector("input:checked");
+    if (input) input.focus({ preventScroll: true });
+  }
+}
+
+export function showFacts(one) {
+  const place = byId("outcome-facts");
+  if (!one) return fill(place);
+  fill(place,
+    make("div", { class: "facts" },
+      fact(`${signed(one.viable_change_percent)} %`, `viable tumour, ${ml(one.viable_before_ml)} to ${ml(one.viable_after_ml)}`),
+      fact(signed(one.log_risk, 2), "predicted log-risk; 0 is the average patient"),
+      fact(one.survival, "predicted median survival"),
+      fact(`${ml(one.volume_before_ml)} to ${ml(one.volume_after_ml)}`, "whole tumour")),
+    ...one.warnings.map(rule),
+    one.unjudged ? make("p", { class: "soft" }, `Not judged: ${one.unjudged}.`) : null);
+}
+
+// What `assess` found, in the words of its own result.
+export async function showAssessment(caseId, run, data) {
+  const place = byId("assessment");
+  const { before, after } = data.volumes_ml;
+  const rows = [fact(`${ml(before.volume)} to ${ml(after.volume)}`, "tumour, by its outline"), fact(`${ml(after.lipiodol)}`, "tissue with Lipiodol")];
+  for (const one of [data.recist, data.mrecist]) rows.push(fact(one.category || "cannot be judged", `${one.criterion}: ${one.reasons.join("; ")}`));
+  rows.push(fact(signed(data.risk, 2), "predicted log-risk, from the real CT"));
+  if (typeof data.median_survival_months === "number") rows.push(fact(`${data.median_survival_months.toFixed(1)} months`, "predicted median survival"));
+  const { word, text } = data.registration;
+  fill(place, make("p", { class: "soft" }, `Registration: ${word} (${text}). ${data.labels_after.note}.`), make("div", { class: "facts" }, ...rows));
+  for (const question of data.questions || []) {
+    place.append(make("p", { class: "question" }, question.text));
+  }
+  try {
+    const image = make("img", { alt: "The CT after treatment, registered, beside the one before" });
+    image.src = await dataUrl(await blob(`/app/cases/${caseId}/runs/${run.id}/picture`));
+    place.append(image);
+  } catch { /* an assessment without a picture is one all the same */ }
+  show(place, true);
+}
+
+// A picture that the page's policy lets in.
+function dataUrl(content) {
+  return new Promise((done, failed) => {
+    const reader = new FileReader();
+    reader.onload = () => done(reader.result);
+    reader.onerror = () => failed(reader.error);
+    reader.readAsDataURL(content);
+  });
+}

@@ -1,0 +1,156 @@
+// Steps 3 and 4: clinical data, goal and protocol; what is said of them comes from the server at every change.
+
+import { put } from "./api.js";
+import { byId, errorBox, fill, make } from "./dom.js";
+
+// The values that most rules ask for; all others are folded away.
+const MAIN = ["child_pugh_class", "bilirubin_mg_dl", "albumin_g_l", "ecog", "portal_vein_thrombosis", "ascites", "allergies"];
+const WAIT_MS = 250;
+const SEVERITIES = { forbidden: "Forbidden", warning: "Warning", note: "Note" };
+
+export class Form {
+  // onadvice: called with what is said of the form; onerror: with what went wrong.
+  constructor(start, onadvice, onerror) {
+    Object.assign(this, { start, onadvice, onerror, caseId: "", inputs: new Map(), template: null });
+    const main = MAIN.map((name) => start.fields.find((field) => field.name === name)).filter(Boolean);
+    byId("fields-main").append(...main.map((field) => this._row(field)));
+    byId("fields-more").append(...start.fields.filter((field) => !main.includes(field)).map((field) => this._row(field)));
+    for (const id of ["goal", "protocol"]) byId(id).addEventListener("input", () => this.changed());
+    byId("templates").append(...start.templates.map((template) => this._card(template)));
+  }
+
+  _row(field) {
+    const id = `field-${field.name}`, help = `${id}-help`;
+    let input;
+    const described = field.help ? { "aria-describedby": help } : {};
+    if (field.kind === "flag" || field.kind === "choice") {
+      const options = field.kind === "flag" ? [["true", "yes"], ["false", "no"]] : field.choices.map((one) => [one, one]);
+      input = make("select", { id, ...described }, make("option", { value: "" }, "not known"), ...options.map(([value, text]) => make("option", { value }, text)));
+    } else if (field.kind === "list") input = make("input", { id, type: "text", placeholder: "not known; none; a, b", ...described });
+    else {
+      const limits = { min: `${field.low}`, max: `${field.high}`, step: field.kind === "whole" ? "1" : "any" };
+      input = make("input", { id, type: "number", placeholder: "not known", ...limits, ...described });
+    }
+    input.addEventListener("input", () => this.changed());
+    this.inputs.set(field.name, { field, input });
+    return make("div", { class: "field" },
+      make("label", { for: id }, field.title, field.unit ? make("span", { class: "unit" }, ` ${field.unit}`) : null), input,
+      field.help ? make("small", { id: help }, field.help) : null);
+  }
+
+  _card(template) {
+    const input = make("input", { type: "radio", name: "template", value: template.name });
+    input.addEventListener("change", () => this.choose(template));
+    return make("label", { class: "card radio", title: template.source }, input, make("b", {}, template.title), make("span", {}, template.text));
+  }
+
+  // Put the agents of a template into the protocol, with doses that are usual.
+  choose(template, write = true) {
+    this.template = template;
+    const rows = template.slots.map((slot) => {
+      const select = make("select", { "aria-label": `${slot.name}, agent` },
+        slot.optional ? make("option", { value: "" }, "none") : null,
+        ...slot.agents.map((agent) => make("option", { value: agent.name }, agent.name)));
+      select.value = slot.agents[0].name;
+      const dose = make("input", { type: "number", min: "0", step: "any", "aria-label": `${slot.name}, dose` });
+      const unit = make("span", { class: "unit" });
+      const settle = () => {
+        const agent = slot.agents.find((one) => one.name === select.value);
+        dose.disabled = !agent || agent.dose === null;
+        dose.value = agent && agent.dose !== null ? agent.dose : "";
+        unit.textContent = agent && agent.dose !== null ? agent.unit : agent ? "to stasis" : "";
+      };
+      settle();
+      select.addEventListener("change", () => { settle(); this._compose(); });
+      dose.addEventListener("input", () => this._compose());
+      return { row: make("div", { class: "slot" }, make("span", { class: "slot-name" }, slot.name), select, dose, unit), select, dose, slot };
+    });
+    this.rows = rows;
+    fill(byId("slots"), ...rows.map((one) => one.row));
+    if (write) this._compose();
+  }
+
+  _compose() {
+    const parts = this.rows.filter(({ select }) => select.value).map(({ select, dose, slot }) => {
+      const agent = slot.agents.find((one) => one.name === select.value);
+      return dose.value && !dose.disabled ? `${agent.name} ${dose.value} ${agent.unit}` : agent.name;
+    });
+    byId("protocol").value = parts.join(" + ");
+    this.changed();
+  }
+
+  values() {
+    const clinical = {};
+    for (const [name, { field, input }] of this.inputs) {
+      const text = input.value.trim();
+      if (!text) continue;
+      if (field.kind === "flag") clinical[name] = text === "true";
+      else if (field.kind === "list") clinical[name] = text.toLowerCase() === "none" ? [] : text.split(/[,;|]/).map((one) => one.trim()).filter(Boolean);
+      else if (field.kind === "choice") clinical[name] = text;
+      else clinical[name] = Number(text);
+    }
+    return { clinical, goal: byId("goal").value, protocol: byId("protocol").value };
+  }
+
+  // Fill the form with what the server has of a case.
+  open(one) {
+    this.caseId = one.id;
+    const { clinical = {}, goal = "", protocol = "" } = one.form;
+    for (const [name, { field, input }] of this.inputs) {
+      const value = clinical[name];
+      if (value === undefined || value === null) input.value = "";
+      else if (field.kind === "list") input.value = value.length ? value.join(", ") : "none";
+      else input.value = `${value}`;
+    }
+    byId("goal").value = goal;
+    byId("protocol").value = protocol;
+    for (const input of document.querySelectorAll("input[name=template]")) input.checked = false;
+    fill(byId("slots"));
+    if (protocol || !this.start.templates.length) this.show(one.advice);
+    else {
+      document.querySelector("input[name=template]").checked = true;
+      this.choose(this.start.templates[0]);
+    }
+  }
+
+  // The server is told once the hand rests; what is typed meanwhile is told next.
+  changed() {
+    clearTimeout(this.timer);
+    this.pending = true;
+    this.timer = setTimeout(() => this.flush(), WAIT_MS);
+  }
+
+  async flush() {
+    clearTimeout(this.timer);
+    if (!this.pending || !this.caseId) return this.sending;
+    this.pending = false;
+    const id = this.caseId;
+    this.sending = put(`/app/cases/${id}/form`, this.values()).then((advice) => {
+      if (id === this.caseId) this.show(advice);
+    }, (error) => this.onerror(error));
+    return this.sending;
+  }
+
+  show(advice) {
+    const { goal, protocol, patient, clinical } = advice;
+    fill(byId("goal-read"),
+      goal.error ? errorBox(goal.error) : null,
+      goal.lines.length ? make("ul", { class: "read" }, ...goal.lines.map((text) => make("li", {}, text))) : null,
+      ...goal.questions.map((text) => make("p", { class: "question" }, text)));
+    fill(byId("clinical-error"), clinical ? errorBox(clinical) : null);
+    fill(byId("patient-rules"), ...patient.map(rule));
+    const said = [];
+    if (protocol && protocol.error) said.push(errorBox(protocol.error));
+    else if (protocol) {
+      said.push(make("p", { class: "described" }, protocol.described), ...protocol.rules.map(rule));
+      if (protocol.unjudged) said.push(make("p", { class: "soft" }, `Not judged: ${protocol.unjudged}.`));
+    }
+    fill(byId("protocol-read"), ...said);
+    this.onadvice(advice);
+  }
+}
+
+export function rule(one) {
+  return make("details", { class: `rule ${one.severity}` },
+    make("summary", {}, make("b", {}, SEVERITIES[one.severity] || one.severity), ` ${one.reason}`), make("p", {}, one.source));
+}
