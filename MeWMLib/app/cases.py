@@ -103,7 +103,7 @@ class Cases:
             SampleError: there is none of this name, or it could not be fetched.
         """
         sample = load_sample(name)
-        case = self._add(new_record(secrets.token_hex(8), sample.title, sample=name))
+        case = self._add(new_record(secrets.token_hex(8), f"Sample {name}", sample=name))
         case.open(sample.ct)
         case.set_labels(sample.labels, "expert")
         return case

@@ -4,10 +4,11 @@ import { AppError, get, line, post, remove, sendFile, token } from "./api.js";
 import { Brush } from "./brush.js";
 import { button, byId, errorBox, fill, make, say, show } from "./dom.js";
 import { JobBar } from "./jobs.js";
-import { dropPlace, filesOfDrop, openFiles, phaseText, readSeries, showSamples, showSeries } from "./opening.js";
+import { dropAnywhere, dropPlace, openFiles, phaseText, readSeries, showSamples, showSeries } from "./opening.js";
 import { showAssessment, showFacts, showRanking } from "./outcome.js";
 import { Form } from "./patient.js";
 import { Saving } from "./saving.js";
+import { settle } from "./settle.js";
 import { Stage } from "./stage.js";
 import { Steps } from "./steps.js";
 
@@ -15,10 +16,6 @@ import { Steps } from "./steps.js";
 const CONSENTS = {
   LabelQuestionError: "accept_labels", TargetQuestionError: "accept_labels", GoalQuestionError: "accept_goal",
   ForbiddenProtocolError: "allow_forbidden", ContraindicatedError: "allow_forbidden", RegistrationError: "accept_registration",
-};
-const SOURCES = {
-  expert: "Drawn by experts; comes with the sample.", assistant: "Found by MeWM. Look at it before you go on.",
-  file: "From your file.", you: "Corrected by you.",
 };
 const LIVE_MS = 1200;
 
@@ -65,7 +62,7 @@ class App {
       one.addEventListener("click", () => this.run && this.saving.save(this.case.id, this.run, one.dataset.export));
     }
     this.wireBrush();
-    this.wireVeil();
+    dropAnywhere(byId("veil"), (files) => this.guard(() => this.openFiles(files)));
     line.onchange = (away) => {
       byId("research").textContent = away ? "No answer from the app \u2026" : "Research use only";
       byId("research").classList.toggle("away", away);
@@ -92,23 +89,6 @@ class App {
         event.preventDefault();
         this.brush.undo();
       }
-    });
-  }
-
-  // A CT may be dropped anywhere.
-  wireVeil() {
-    const veil = byId("veil");
-    document.addEventListener("dragover", (event) => {
-      event.preventDefault();
-      show(veil, !event.target.closest(".drop"));
-    });
-    document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) show(veil, false); });
-    document.addEventListener("drop", async (event) => {
-      event.preventDefault();
-      show(veil, false);
-      if (event.target.closest(".drop")) return;
-      const files = await filesOfDrop(event.dataTransfer);
-      if (files.length) this.guard(() => this.openFiles(files));
     });
   }
 
@@ -382,37 +362,7 @@ class App {
 
   // what can be done now
 
-  settle() {
-    const one = this.case, busy = this.jobs.busy, outline = one && one.outline;
-    show(byId("another"), Boolean(one));
-    byId("case-name").textContent = one ? one.name : "No CT open";
-    const facts = one && one.grid ? `${phaseText(one.phase)}, ${one.grid.shape[0]} slices` : "";
-    this.steps.done("open", facts);
-    this.steps.done("outline", outline ? `${outline.tumour_ml} ml tumour` : "");
-    byId("outline-from").textContent = outline ? [SOURCES[outline.source], outline.note].filter(Boolean).join(" ") : "MeWM outlines both on the CT. You can correct it with a brush.";
-    fill(byId("outline-facts"), ...(outline ? [make("div", {}, make("dt", {}, "Liver"), make("dd", {}, `${outline.liver_ml} ml`)), make("div", {}, make("dt", {}, "Tumour"), make("dd", {}, `${outline.tumour_ml} ml`))] : []));
-    show(byId("outline-facts"), Boolean(outline));
-    show(byId("brush-part"), Boolean(outline));
-    byId("undo").disabled = !this.brush.canUndo;
-    byId("find").disabled = !one || busy;
-    byId("find").textContent = outline ? "Find them again" : "Find liver and tumour";
-    byId("find").classList.toggle("primary", !outline);
-    const advice = this.advice, protocol = advice && advice.protocol;
-    this.steps.done("patient", one && Object.keys(this.form.values().clinical).length ? `${Object.keys(this.form.values().clinical).length} values` : "optional");
-    const why = !outline ? "Find liver and tumour first." : outline.tumour_ml === 0 ? "There is no tumour in the outline." : busy ? "" : !protocol || protocol.error ? "Choose a kind of treatment, or write a protocol." : "";
-    const ready = Boolean(outline) && outline.tumour_ml > 0 && !busy;
-    byId("simulate").disabled = !ready || !protocol || Boolean(protocol.error);
-    byId("explore").disabled = !ready;
-    byId("treat-why").textContent = why;
-    this.steps.done("outcome", this.result ? `rank ${this.rank || 1}` : "");
-    const after = one && one.after && one.after.state === "open" ? one.after : null, sample = one && one.after_sample;
-    byId("after-name").textContent = after ? `${after.name}, ${phaseText(after.phase)}` : sample ? "The sample has a CT after treatment of its own." : "";
-    byId("assess").disabled = !ready || !(after || sample);
-    for (const button of document.querySelectorAll("[data-export]")) button.disabled = !this.run || Boolean(this.saving.making);
-    byId("save-what").textContent = this.run ? `Of the result \u201c${this.run.title}\u201d:` : "Simulate a treatment first.";
-    show(byId("samples-part"), !one);
-    this.steps.next(!one ? "open" : !outline ? "outline" : this.result ? "outcome" : "treat");
-  }
+  settle() { settle(this); }
 }
 
 async function begin() {

@@ -96,3 +96,19 @@ export function dropPlace({ drop, folder, file, inputFolder, inputFile }, onfile
   });
 }
 
+
+// A CT may be dropped anywhere in the window.
+export function dropAnywhere(veil, onfiles) {
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    show(veil, !event.target.closest(".drop"));
+  });
+  document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) show(veil, false); });
+  document.addEventListener("drop", async (event) => {
+    event.preventDefault();
+    show(veil, false);
+    if (event.target.closest(".drop")) return;
+    const files = await filesOfDrop(event.dataTransfer);
+    if (files.length) onfiles(files);
+  });
+}

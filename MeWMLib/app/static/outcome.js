@@ -2,7 +2,7 @@
 
 import { blob } from "./api.js";
 import { byId, fill, make, show, signed } from "./dom.js";
-import { rule } from "./patient.js";
+import { rule, unjudged } from "./patient.js";
 
 const ml = (value) => (value === null || value === undefined ? "not known" : `${value.toFixed(1)} ml`);
 
@@ -37,10 +37,10 @@ export function showFacts(one) {
     make("div", { class: "facts" },
       fact(`${signed(one.viable_change_percent)} %`, `viable tumour, ${ml(one.viable_before_ml)} to ${ml(one.viable_after_ml)}`),
       fact(signed(one.log_risk, 2), "predicted log-risk; 0 is the average patient"),
-      fact(one.survival, "predicted median survival"),
+      fact(one.survival.split(" (")[0], `predicted median survival${one.survival.includes("(") ? ` (${one.survival.split(" (")[1]}` : ""}`),
       fact(`${ml(one.volume_before_ml)} to ${ml(one.volume_after_ml)}`, "whole tumour")),
     ...one.warnings.map(rule),
-    one.unjudged ? make("p", { class: "soft" }, `Not judged: ${one.unjudged}.`) : null);
+    one.unjudged ? unjudged(one.unjudged) : null);
 }
 
 // What `assess` found, in the words of its own result.

@@ -41,7 +41,7 @@ export class Form {
   _card(template) {
     const input = make("input", { type: "radio", name: "template", value: template.name });
     input.addEventListener("change", () => this.choose(template));
-    return make("label", { class: "card radio", title: template.source }, input, make("b", {}, template.title), make("span", {}, template.text));
+    return make("label", { class: "card radio", title: template.source }, input, make("b", {}, template.title));
   }
 
   // Put the agents of a template into the protocol, with doses that are usual.
@@ -66,6 +66,7 @@ export class Form {
       return { row: make("div", { class: "slot" }, make("span", { class: "slot-name" }, slot.name), select, dose, unit), select, dose, slot };
     });
     this.rows = rows;
+    byId("template-text").textContent = `${template.text}.`;
     fill(byId("slots"), ...rows.map((one) => one.row));
     if (write) this._compose();
   }
@@ -106,6 +107,7 @@ export class Form {
     byId("protocol").value = protocol;
     for (const input of document.querySelectorAll("input[name=template]")) input.checked = false;
     fill(byId("slots"));
+    byId("template-text").textContent = "";
     if (protocol || !this.start.templates.length) this.show(one.advice);
     else {
       document.querySelector("input[name=template]").checked = true;
@@ -143,11 +145,17 @@ export class Form {
     if (protocol && protocol.error) said.push(errorBox(protocol.error));
     else if (protocol) {
       said.push(make("p", { class: "described" }, protocol.described), ...protocol.rules.map(rule));
-      if (protocol.unjudged) said.push(make("p", { class: "soft" }, `Not judged: ${protocol.unjudged}.`));
+      if (protocol.unjudged) said.push(unjudged(protocol.unjudged));
     }
     fill(byId("protocol-read"), ...said);
     this.onadvice(advice);
   }
+}
+
+// Rules that ask for what is not known; the list is long, and unfolds.
+export function unjudged(text) {
+  const [count] = text.split(/,| since /);
+  return make("details", { class: "fold-line" }, make("summary", {}, `Not judged: ${count}`), make("p", { class: "soft" }, `${text}.`));
 }
 
 export function rule(one) {
