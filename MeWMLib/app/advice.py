@@ -16,8 +16,12 @@ from MeWMLib.policy.goal import read_goal, with_facts
 from MeWMLib.policy.rules import FORBIDDEN, TOUCHED, blocking, contraindications, explain, unjudged
 
 
+#: An older form of another field, which files may still hold; a form asks once.
+_ASKED_ELSEWHERE = ("main_portal_vein_thrombosis",)
+
+
 def fields() -> list[dict[str, Any]]:
-    """The clinical fields for a form, from the one table."""
+    """The clinical fields for a form, from the one table; `others` are units by the keys that take them."""
     return [
         {
             "name": name,
@@ -27,9 +31,11 @@ def fields() -> list[dict[str, Any]]:
             "low": info.low,
             "high": info.high,
             "choices": list(info.choices),
-            "help": info.help,
+            "help": info.help.replace("[] is none", "none if there are none"),
+            "others": [{"key": key, "unit": unit} for key, (unit, _factor) in info.others.items()],
         }
         for name, info in field_table().items()
+        if name not in _ASKED_ELSEWHERE
     ]
 
 

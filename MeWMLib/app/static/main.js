@@ -261,6 +261,7 @@ class App {
       const { id } = await post(`/app/cases/${this.case.id}/runs`, asked);
       this.case.runs.push({ id, kind, title: kind, final: null });
       this.jobs.follow({ id, kind });
+      if (kind === "plan") byId("outcome-none").textContent = "Protocols are simulated one after the other; the best so far come up here.";
     } catch (error) {
       this.complain(error, () => this.begin(kind));
     }
@@ -275,7 +276,6 @@ class App {
       try {
         const told = await get(`/app/cases/${this.case.id}/runs/${run.id}`);
         if (this.jobs.run && this.jobs.run.id === run.id && told.plan) {
-          this.steps.open("outcome");
           show(byId("outcome-none"), false);
           byId("outcome-note").textContent = `${told.plan.evaluated} protocols simulated so far. They can be looked at when the search ends, or is stopped.`;
           showRanking(told.plan, 0, true, () => {});

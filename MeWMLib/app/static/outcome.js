@@ -33,7 +33,7 @@ export function showRanking(plan, chosen, live, onchosen) {
 export function showFacts(one) {
   const place = byId("outcome-facts");
   if (!one) return fill(place);
-  fill(place,
+  fill(place, make("h3", {}, one.described),
     make("div", { class: "facts" },
       fact(`${signed(one.viable_change_percent)} %`, `viable tumour, ${ml(one.viable_before_ml)} to ${ml(one.viable_after_ml)}`),
       fact(signed(one.log_risk, 2), "predicted log-risk; 0 is the average patient"),
@@ -43,16 +43,19 @@ export function showFacts(one) {
     one.unjudged ? unjudged(one.unjudged) : null);
 }
 
+const CATEGORIES = { CR: "Complete response", PR: "Partial response", SD: "Stable disease", PD: "Progressive disease" };
+
 // What `assess` found, in the words of its own result.
 export async function showAssessment(caseId, run, data) {
   const place = byId("assessment");
   const { before, after } = data.volumes_ml;
   const rows = [fact(`${ml(before.volume)} to ${ml(after.volume)}`, "tumour, by its outline"), fact(`${ml(after.lipiodol)}`, "tissue with Lipiodol")];
-  for (const one of [data.recist, data.mrecist]) rows.push(fact(one.category || "cannot be judged", `${one.criterion}: ${one.reasons.join("; ")}`));
+  for (const one of [data.recist, data.mrecist]) rows.push(fact(CATEGORIES[one.category] || "cannot be judged", `${one.criterion}: ${one.reasons.join("; ")}`));
   rows.push(fact(signed(data.risk, 2), "predicted log-risk, from the real CT"));
   if (typeof data.median_survival_months === "number") rows.push(fact(`${data.median_survival_months.toFixed(1)} months`, "predicted median survival"));
   const { word, text } = data.registration;
-  fill(place, make("p", { class: "soft" }, `Registration: ${word} (${text}). ${data.labels_after.note}.`), make("div", { class: "facts" }, ...rows));
+  fill(place, make("div", { class: "facts" }, ...rows),
+    make("details", { class: "fold-line" }, make("summary", {}, `Registration of the two scans: ${word}`), make("p", { class: "soft" }, `${text}. ${data.labels_after.note}.`)));
   for (const question of data.questions || []) {
     place.append(make("p", { class: "question" }, question.text));
   }

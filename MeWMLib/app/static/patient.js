@@ -4,7 +4,7 @@ import { put } from "./api.js";
 import { byId, errorBox, fill, make } from "./dom.js";
 
 // The values that most rules ask for; all others are folded away.
-const MAIN = ["child_pugh_class", "bilirubin_mg_dl", "albumin_g_l", "ecog", "portal_vein_thrombosis", "ascites", "allergies"];
+const MAIN = ["child_pugh_class", "ecog", "bilirubin_mg_per_dl", "albumin_g_per_dl", "creatinine_mg_per_dl", "portal_vein_thrombosis", "ascites", "allergies"];
 const WAIT_MS = 250;
 const SEVERITIES = { forbidden: "Forbidden", warning: "Warning", note: "Note" };
 
@@ -32,10 +32,26 @@ export class Form {
       input = make("input", { id, type: "number", placeholder: "not known", ...limits, ...described });
     }
     input.addEventListener("input", () => this.changed());
-    this.inputs.set(field.name, { field, input });
-    return make("div", { class: "field" },
-      make("label", { for: id }, field.title, field.unit ? make("span", { class: "unit" }, ` ${field.unit}`) : null), input,
+    // a number may be told in another unit: the server knows it by another key
+    let unit = field.unit ? make("span", { class: "unit" }, field.unit) : null;
+    const entry = { field, input, units: null };
+    if (field.others.length) {
+      const known = [{ key: field.name, unit: field.unit }, ...field.others];
+      unit = entry.units = make("select", { class: "units", "aria-label": `unit of ${field.title}` }, ...known.map((one) => make("option", { value: one.key }, one.unit)));
+      unit.addEventListener("change", () => { this._limits(entry); this.changed(); });
+    }
+    this.inputs.set(field.name, entry);
+    return make("div", { class: "field" }, make("label", { for: id }, field.title), make("span", { class: "value" }, input, unit),
       field.help ? make("small", { id: help }, field.help) : null);
+  }
+
+  // The range that the browser checks is that of the field's own unit.
+  _limits({ field, input, units }) {
+    const own = units.value === field.name;
+    for (const [name, value] of [["min", field.low], ["max", field.high]]) {
+      if (own) input.setAttribute(name, `${value}`);
+      else input.removeAttribute(name);
+    }
   }
 
   _card(template) {
@@ -82,8 +98,8 @@ export class Form {
 
   values() {
     const clinical = {};
-    for (const [name, { field, input }] of this.inputs) {
-      const text = input.value.trim();
+    for (const { field, input, units } of this.inputs.values()) {
+      const text = input.value.trim(), name = units ? units.value : field.name;
       if (!text) continue;
       if (field.kind === "flag") clinical[name] = text === "true";
       else if (field.kind === "list") clinical[name] = text.toLowerCase() === "none" ? [] : text.split(/[,;|]/).map((one) => one.trim()).filter(Boolean);
@@ -97,8 +113,9 @@ export class Form {
   open(one) {
     this.caseId = one.id;
     const { clinical = {}, goal = "", protocol = "" } = one.form;
-    for (const [name, { field, input }] of this.inputs) {
-      const value = clinical[name];
+    for (const [name, { field, input, units }] of this.inputs) {
+      const key = [name, ...field.others.map((other) => other.key)].find((one) => one in clinical) || name, value = clinical[key];
+      if (units) units.value = key;
       if (value === undefined || value === null) input.value = "";
       else if (field.kind === "list") input.value = value.length ? value.join(", ") : "none";
       else input.value = `${value}`;

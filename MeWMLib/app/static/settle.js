@@ -4,7 +4,7 @@ import { byId, fill, make, show } from "./dom.js";
 import { phaseText } from "./opening.js";
 
 const SOURCES = {
-  expert: "Drawn by experts; comes with the sample.", assistant: "Found by MeWM. Look at it before you go on.",
+  expert: "Comes with the sample.", assistant: "Found by MeWM. Look at it before you go on.",
   file: "From your file.", you: "Corrected by you.",
 };
 
@@ -12,7 +12,7 @@ export function settle(app) {
   const one = app.case, busy = app.jobs.busy, outline = one && one.outline;
   show(byId("another"), Boolean(one));
   byId("case-name").textContent = one ? one.name : "No CT open";
-  const facts = one && one.grid ? `${phaseText(one.phase)}, ${one.grid.shape[0]} slices` : "";
+  const facts = one && one.grid ? `${phaseText(one.phase)}` : "";
   app.steps.done("open", facts);
   app.steps.done("outline", outline ? `${outline.tumour_ml} ml tumour` : "");
   byId("outline-from").textContent = outline ? [SOURCES[outline.source], outline.note].filter(Boolean).join(" ") : "MeWM outlines both on the CT. You can correct it with a brush.";
@@ -24,7 +24,8 @@ export function settle(app) {
   byId("find").textContent = outline ? "Find them again" : "Find liver and tumour";
   byId("find").classList.toggle("primary", !outline);
   const advice = app.advice, protocol = advice && advice.protocol;
-  app.steps.done("patient", one && Object.keys(app.form.values().clinical).length ? `${Object.keys(app.form.values().clinical).length} values` : "optional");
+  const filled = one ? Object.keys(app.form.values().clinical).length : 0;
+  app.steps.done("patient", !filled ? "optional" : filled === 1 ? "1 value" : `${filled} values`);
   const why = !outline ? "Find liver and tumour first." : outline.tumour_ml === 0 ? "There is no tumour in the outline." : busy ? "" : !protocol || protocol.error ? "Choose a kind of treatment, or write a protocol." : "";
   const ready = Boolean(outline) && outline.tumour_ml > 0 && !busy;
   byId("simulate").disabled = !ready || !protocol || Boolean(protocol.error);
@@ -37,5 +38,6 @@ export function settle(app) {
   for (const button of document.querySelectorAll("[data-export]")) button.disabled = !app.run || Boolean(app.saving.making);
   byId("save-what").textContent = app.run ? `Of the result \u201c${app.run.title}\u201d:` : "Simulate a treatment first.";
   show(byId("samples-part"), !one);
-  app.steps.next(!one ? "open" : !outline ? "outline" : app.result ? "outcome" : "treat");
+  const searching = app.jobs.run && app.jobs.run.kind === "plan";
+  app.steps.next(!one ? "open" : !outline ? "outline" : app.result || searching ? "outcome" : "treat");
 }
