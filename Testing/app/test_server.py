@@ -154,9 +154,8 @@ def test_what_cannot_be_opened_is_told_with_the_users_names(app, small_files):
     assert told["type"] == "UnreadableFileError" and "Anna.nii.gz" in told["given"]
     for number in ("1", "-1", "x"):
         assert app.ask("PUT", f"/app/cases/{one['id']}/files/{number}", b"1").status_code in (400, 405)
-    for path in ("voxels", "outline"):
-        assert app.error("GET", f"/app/cases/{one['id']}/{path}")["remedy"] == "Open a CT first"
-    assert "goes" in (told := app.error("GET", "/app/cases/..%2f..", None, 404 if False else 400))["remedy"] or told
+    assert app.error("GET", f"/app/cases/{one['id']}/voxels")["remedy"] == "Open a CT first"
+    assert app.error("GET", "/app/cases/nobody")["remedy"].startswith("Open the CT again")
 
 
 def test_names_of_files_are_never_paths(app, small_files, tmp_path):
@@ -321,14 +320,12 @@ def _made(app, made: dict, state: str = "done") -> dict:
 def test_reports_fail_and_stop_in_words(start_app, small_files, script_of):
     import sys
 
-    say = "import json,sys,time\nprint(json.dumps({'version':1,'kind':%s}),flush=True)\n"
     app = start_app(scene=[sys.executable, "-c", script_of("error")])
     case = app.open_files({"a.nrrd": small_files["ct.nrrd"]})["id"]
     app.do("PUT", f"/app/cases/{case}/outline?name=l.seg.nrrd", small_files["labels.seg.nrrd"])
     asked = {"kind": "simulate", "protocol": "Epirubicin 50 mg + Lipiodol 10 ml"}
     run = app.do("POST", f"/app/cases/{case}/runs", asked)["id"]
     app.finished(case, run)
-    assert say
     made = _made(app, app.do("POST", f"/app/cases/{case}/runs/{run}/exports", {"kind": "report"}), "failed")
     assert made["error"]["what"] == "No pictures"
     app.app.state.exports._command = [sys.executable, "-c", script_of("sleep")]
@@ -353,7 +350,7 @@ def test_a_job_that_fails_says_why_and_may_be_insisted_on(app, opened, small_fil
     app.do("PUT", f"/app/cases/{case}/form", {"goal": "no doxorubicin"})
     asked = {"kind": "simulate", "protocol": "Doxorubicin 50 mg + Lipiodol 10 ml"}
     told = app.finished(case, app.do("POST", f"/app/cases/{case}/runs", asked)["id"])
-    assert told["final"]["kind"] == "error" and told["final"]["data"]["type"] == "ForbiddenProtocolError"
+    assert told["final"]["kind"] == "error" and told["final"]["data"]["type"] == "ForbiddenProtocolError", told["final"]
     insisted = {**asked, "accept": ["allow_forbidden", "no_such_consent"]}
     told = app.finished(case, app.do("POST", f"/app/cases/{case}/runs", insisted)["id"])
     assert told["final"]["kind"] == "result" and "goal-excludes" in told["plan"]["candidates"][0]["forbidden"]
