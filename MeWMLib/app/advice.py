@@ -15,7 +15,6 @@ from MeWMLib.core.unjudged import unjudged_in_words
 from MeWMLib.policy.goal import read_goal, with_facts
 from MeWMLib.policy.rules import FORBIDDEN, TOUCHED, blocking, contraindications, explain, unjudged
 
-
 #: An older form of another field, which files may still hold; a form asks once.
 _ASKED_ELSEWHERE = ("main_portal_vein_thrombosis",)
 

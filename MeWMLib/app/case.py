@@ -212,9 +212,7 @@ class Case:
             whole = self.labels().array
             k0, k1, j0, j1, i0, i1 = box
             sizes = k1 - k0, j1 - j0, i1 - i0
-            inside = all(
-                0 <= a < b <= n for a, b, n in zip((k0, j0, i0), (k1, j1, i1), whole.shape, strict=True)
-            )
+            inside = all(0 <= a < b <= n for a, b, n in zip((k0, j0, i0), (k1, j1, i1), whole.shape, strict=True))
             if not inside or len(values) != sizes[0] * sizes[1] * sizes[2]:
                 raise LabelError(what="The painted box does not fit the CT", given=f"{list(box)}, {len(values)} bytes")
             found = np.frombuffer(values, np.uint8)
@@ -296,10 +294,12 @@ def new_record(case_id: str, name: str, **more: Any) -> Record:
 def _is_whole(array: NDArray[Any]) -> bool:
     """True if every voxel is a whole number that 16 bits hold."""
     limits = np.iinfo(np.int16)
-    return all(
-        limits.min <= plane.min() and plane.max() <= limits.max and (plane.dtype.kind != "f" or (plane == np.rint(plane)).all())
-        for plane in array
-    )
+    for plane in array:
+        if plane.min() < limits.min or plane.max() > limits.max:
+            return False
+        if plane.dtype.kind == "f" and (plane != np.rint(plane)).any():
+            return False
+    return True
 
 
 def _target(array: NDArray[np.uint8], geometry: Geometry) -> tuple[float, ...] | None:

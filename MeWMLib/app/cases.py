@@ -129,9 +129,7 @@ class Cases:
             for number, one in enumerate(record.files):
                 path = case.sent_file(number)
                 if not path.is_file() or path.stat().st_size != one.bytes:
-                    raise InputError(
-                        what="A file is not there as a whole", given=one.name, remedy="Open the CT again"
-                    )
+                    raise InputError(what="A file is not there as a whole", given=one.name, remedy="Open the CT again")
             try:
                 return self._read(case, series)
             except MeWMError as error:
@@ -232,4 +230,3 @@ def told(error: MeWMError, case: Case, more: dict[str, str] | None = None) -> Me
         return type(error)(what=plain(error.what), given=plain(error.given), remedy=error.remedy)
     except TypeError:  # a class with arguments of its own
         return UnreadableFileError(what=plain(error.what), given=plain(error.given), remedy=error.remedy)
-

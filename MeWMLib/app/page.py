@@ -55,7 +55,12 @@ def start_words() -> dict[str, Any]:
         "version": MeWMLib.__version__,
         "banner": RESEARCH_USE_ONLY,
         "samples": [
-            {"name": name, "title": one.title.replace("^3", "\N{SUPERSCRIPT THREE}"), "terms": one.terms, "treated": name in TREATED}
+            {
+                "name": name,
+                "title": one.title.replace("^3", "\N{SUPERSCRIPT THREE}"),
+                "terms": one.terms,
+                "treated": name in TREATED,
+            }
             for name, one in SAMPLES.items()
         ],
         "templates": template_list(),

@@ -89,9 +89,7 @@ def make_app(state: State, settings: AppSettings) -> FastAPI:
                 while piece := await reader.piece(_BLOCK):
                     size += len(piece)
                     if size > most:
-                        raise InputError(
-                            what="A file is longer than was announced", given=f"{size} of {most} bytes"
-                        )
+                        raise InputError(what="A file is longer than was announced", given=f"{size} of {most} bytes")
                     stream.write(piece)
             part.replace(path)
         finally:

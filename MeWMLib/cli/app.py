@@ -37,7 +37,8 @@ def app(arguments: argparse.Namespace, output: Output) -> int:
             settings = server_state.Settings(
                 folder / "server", token, port=arguments.port, worker=worker, python=None if worker else sys.executable
             )
-            make = partial(app_server.make_app, settings=app_server.AppSettings(folder, kept is not None, arguments.bundle))
+            own = app_server.AppSettings(folder, kept is not None, arguments.bundle)
+            make = partial(app_server.make_app, settings=own)
             server, listening = server_state.prepared(settings, make)
             with listening, _ending(server):
                 address = f"http://127.0.0.1:{listening.getsockname()[1]}/#token={token}"

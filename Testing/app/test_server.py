@@ -148,7 +148,9 @@ def test_what_cannot_be_opened_is_told_with_the_users_names(app, small_files):
     listed = [{"name": "Anna.nii.gz", "bytes": 9}]
     one = app.do("POST", "/app/cases", {"files": listed})
     assert app.error("POST", f"/app/cases/{one['id']}/read", {})["given"] == "Anna.nii.gz"
-    assert app.error("PUT", f"/app/cases/{one['id']}/files/0", b"more than nine bytes")["what"].startswith("A file is l")
+    assert app.error("PUT", f"/app/cases/{one['id']}/files/0", b"more than nine bytes")["what"].startswith(
+        "A file is l"
+    )
     app.do("PUT", f"/app/cases/{one['id']}/files/0", b"123456789")
     told = app.error("POST", f"/app/cases/{one['id']}/read", {})
     assert told["type"] == "UnreadableFileError" and "Anna.nii.gz" in told["given"]
@@ -347,13 +349,13 @@ def script_of():
 def test_a_job_that_fails_says_why_and_may_be_insisted_on(app, opened, small_files):
     case = opened["id"]
     app.do("PUT", f"/app/cases/{case}/outline?name=l.seg.nrrd", small_files["labels.seg.nrrd"])
-    app.do("PUT", f"/app/cases/{case}/form", {"goal": "no doxorubicin"})
+    app.do("PUT", f"/app/cases/{case}/form", {"clinical": {"allergies": ["Doxorubicin"]}})
     asked = {"kind": "simulate", "protocol": "Doxorubicin 50 mg + Lipiodol 10 ml"}
     told = app.finished(case, app.do("POST", f"/app/cases/{case}/runs", asked)["id"])
     assert told["final"]["kind"] == "error" and told["final"]["data"]["type"] == "ForbiddenProtocolError", told["final"]
     insisted = {**asked, "accept": ["allow_forbidden", "no_such_consent"]}
     told = app.finished(case, app.do("POST", f"/app/cases/{case}/runs", insisted)["id"])
-    assert told["final"]["kind"] == "result" and "goal-excludes" in told["plan"]["candidates"][0]["forbidden"]
+    assert told["final"]["kind"] == "result" and "allerg" in told["plan"]["candidates"][0]["forbidden"]
 
 
 def test_a_ct_after_treatment_belongs_to_its_case(app, opened, small_files):
