@@ -11,7 +11,7 @@ from MeWMLib.cohorts.samples import TREATED, load_sample
 from MeWMLib.core import io
 from MeWMLib.core.dicom.series import offered
 from MeWMLib.core.errors import InputError, MeWMError, UnreadableFileError, UploadTooLargeError
-from MeWMLib.core.volume import LabelMap
+from MeWMLib.core.volume import LIVER, LabelMap
 from MeWMLib.jobs.inputs import read_ct
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.store import remove_tree
@@ -44,7 +44,7 @@ class Cases:
 
     def all(self) -> list[Case]:
         """Cases of patients, the newest last."""
-        found = [case for case in self._cases.values() if not case.record.after_of]
+        found = [case for case in list(self._cases.values()) if not case.record.after_of]
         return sorted(found, key=lambda case: case.record.created)
 
     def get(self, case_id: str) -> Case:
@@ -166,14 +166,16 @@ class Cases:
         grid = case.grid.geometry
         notes: list[str] = []
         try:
-            found = io.read_labels(path, grid, tumour_alone=False, notes=notes)
+            found = io.read_labels(path, grid, tumour_alone=True, notes=notes)
         except MeWMError as error:
             raise told(error, case, {path.name: name}) from error
-        return case.set_labels(LabelMap(found.array, grid), "file", "; ".join(notes))
+        if not (found.array == LIVER).any():
+            notes.append("The file holds tumour alone: the liver is found when a treatment is simulated.")
+        return case.set_labels(LabelMap(found.array, grid), "file", " ".join(notes))
 
     def after(self, case: Case) -> Case | None:
         """The CT after treatment that was opened last for a case."""
-        found = [one for one in self._cases.values() if one.record.after_of == case.record.id]
+        found = [one for one in list(self._cases.values()) if one.record.after_of == case.record.id]
         return max(found, key=lambda one: one.record.created, default=None)
 
     def treated_sample(self, case: Case) -> bool:
@@ -182,7 +184,7 @@ class Cases:
 
     def remove(self, case: Case) -> None:
         """Forget a case and remove its folder, with the CT after treatment."""
-        for one in [case, *(c for c in self._cases.values() if c.record.after_of == case.record.id)]:
+        for one in [case, *(c for c in list(self._cases.values()) if c.record.after_of == case.record.id)]:
             self._cases.pop(one.record.id, None)
             remove_tree(one.folder)
 

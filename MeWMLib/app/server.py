@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, Response
 
 from MeWMLib.app.advice import advise
 from MeWMLib.app.case import CT_RAW, Sent, ending_of
@@ -36,7 +36,7 @@ from MeWMLib.app.exports import Exports
 from MeWMLib.app.guard import Guard
 from MeWMLib.app.page import start_words, static_file
 from MeWMLib.app.runs import Runs
-from MeWMLib.core.errors import InputError
+from MeWMLib.core.errors import InputError, output_error
 from MeWMLib.core.private_files import private
 from MeWMLib.core.records import from_plain, parse_json
 from MeWMLib.jobs import server
@@ -74,6 +74,11 @@ def make_app(state: State, settings: AppSettings) -> FastAPI:
     app.state.cases, app.state.runs, app.state.exports = cases, runs, exports
     app.add_middleware(Guard)
     mine: dict[str, Any] = {"dependencies": [owner]}
+
+    @app.exception_handler(OSError)
+    async def answer_disk(request: Request, error: OSError) -> JSONResponse:
+        told = output_error(error, Path("the folder of the app"))
+        return JSONResponse({"error": state.without_paths(told.to_json())}, 507)
 
     async def body_of(request: Request, most: int = _JSON_BYTES) -> dict[str, Any]:
         found = await BodyReader(request, limits).whole(most)

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -60,7 +61,7 @@ class Page:
 
     def __init__(self, page):
         self.page, self.said, self.clicks = page, [], 0
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: self.said.append(f"{error} {error.stack}"))
         page.on("console", lambda message: self.said.append(message.text) if message.type == "error" else None)
 
@@ -96,6 +97,13 @@ class Page:
         show = "[data-mv=show][value=simulated]:not([disabled])"
         self.page.wait_for_selector(show, state="attached", timeout=1000 * seconds)
         self.settle()
+
+    def until(self, condition, argument=None, seconds=60):
+        """Ask the page again and again: its policy lets nobody evaluate a text in it, as Playwright's own waiting does."""
+        end = time.monotonic() + seconds
+        while not self.page.evaluate(condition, argument):
+            assert time.monotonic() < end, condition
+            self.page.wait_for_timeout(60)
 
     def settle(self):
         self.page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
@@ -174,12 +182,10 @@ def test_the_whole_path_by_clicks(tab, tmp_path):
     page.page.mouse.down()
     page.page.mouse.move(x + 30, y + 20, steps=4)
     page.page.mouse.up()
-    page.page.wait_for_function("document.querySelector('#outline-from').textContent.startsWith('Corrected')")
+    page.until("document.querySelector('#outline-from').textContent.startsWith('Corrected')")
     assert page.text("#outline-facts") != before
     page.click("#undo")
-    page.page.wait_for_function(
-        "(text) => document.querySelector('#outline-facts').innerText.trim() === text", arg=before
-    )
+    page.until("(text) => document.querySelector('#outline-facts').innerText.trim() === text", before)
     page.page.check("input[name=brush][value='']", force=True)
 
     page.unfold("patient")
@@ -187,12 +193,12 @@ def test_the_whole_path_by_clicks(tab, tmp_path):
     page.page.wait_for_selector("#goal-read .question")
     page.page.fill("#goal", "no cisplatin")
     page.page.select_option("#field-child_pugh_class", "A")
-    page.page.wait_for_function("document.querySelector('#goal-read').innerText.includes('excluded: Cisplatin')")
+    page.until("document.querySelector('#goal-read').innerText.includes('excluded: Cisplatin')")
     page.unfold("treat")
     page.page.fill("#protocol", "Cisplatin 50 mg + Lipiodol 10 ml")
     page.page.wait_for_selector("#protocol-read .rule.forbidden")
     page.page.check("input[name=template][value=ctace]", force=True)
-    page.page.wait_for_function("document.querySelector('#protocol').value.startsWith('Doxorubicin')")
+    page.until("document.querySelector('#protocol').value.startsWith('Doxorubicin')")
     page.click("#simulate")
     page.page.wait_for_selector("#job:not([hidden])")
     # a page that is loaded anew takes up the job, and so does another tab; the form is there as it was
@@ -239,7 +245,7 @@ def test_hu_under_the_cross_hair_are_those_of_the_file(tab, tmp_path, case):
     if page.page.is_visible("#another"):
         page.click("#another")
     page.page.set_input_files("#input-file", str(tmp_path / "scan.nii.gz"))
-    page.page.wait_for_function("document.querySelector('#case-name').textContent === 'scan.nii.gz'")
+    page.until("document.querySelector('#case-name').textContent === 'scan.nii.gz'")
     read = sitk.ReadImage(str(tmp_path / "scan.nii.gz"))
     for ijk in rng.integers(0, (50, 40, 30), (10, 3)).tolist():
         x, y, z = read.TransformIndexToPhysicalPoint(ijk)
@@ -294,8 +300,8 @@ def test_a_line_that_is_cut_is_taken_up(tab):
     page.page.context.set_offline(True)
     page.unfold("patient")
     page.page.fill("#goal", "no epirubicin")
-    page.page.wait_for_function("document.querySelector('#research').classList.contains('away')")
+    page.until("document.querySelector('#research').classList.contains('away')")
     page.page.context.set_offline(False)
-    page.page.wait_for_function("document.querySelector('#goal-read').innerText.includes('excluded: Epirubicin')")
+    page.until("document.querySelector('#goal-read').innerText.includes('excluded: Epirubicin')")
     assert page.text("#research") == "Research use only" and page.text("#errors") == ""
     page.said[:] = [said for said in page.said if "ERR_INTERNET_DISCONNECTED" not in said]

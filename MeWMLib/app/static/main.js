@@ -18,6 +18,8 @@ const CONSENTS = {
   ForbiddenProtocolError: "allow_forbidden", ContraindicatedError: "allow_forbidden", RegistrationError: "accept_registration",
 };
 const LIVE_MS = 1200;
+// What is still on its way from another page is that page's.
+const usable = (one) => one.state !== "sending";
 
 class App {
   constructor(start) {
@@ -159,7 +161,7 @@ class App {
 
   async show(caseId) {
     const one = await get(`/app/cases/${caseId}`);
-    if (one.state !== "open") return this.opened(one, byId("series"), (read) => this.show(read.id));
+    if (one.state === "choosing") return this.opened(one, byId("series"), (read) => this.show(read.id));
     this.case = one;
     this.accepted.clear();
     this.result = this.run = null;
@@ -235,12 +237,12 @@ class App {
 
   // Cases of this app that are open already.
   async listCases() {
-    const { cases } = await get("/app/cases");
+    const cases = (await get("/app/cases")).cases.filter(usable);
     const place = byId("series");
     if (!cases.length) return show(place, false);
     fill(place, make("h3", {}, "Open in this app"), ...cases.map((one) => make("div", { class: "known" },
       make("button", { type: "button", class: "card", onclick: () => this.guard(() => this.show(one.id)) }, make("b", {}, one.name),
-        make("span", {}, `${one.state === "open" ? phaseText(one.phase) : "not read yet"}, ${new Date(one.created * 1000).toLocaleTimeString()}`)),
+        make("span", {}, `${one.state === "open" ? phaseText(one.phase) : "several series"}, ${new Date(one.created * 1000).toLocaleTimeString()}`)),
       make("button", { type: "button", class: "quiet small", "aria-label": `Remove ${one.name}`, onclick: () => this.guard(async () => {
         await remove(`/app/cases/${one.id}`);
         await this.listCases();
@@ -372,7 +374,7 @@ async function begin() {
   }
   try {
     const app = new App(await get("/app/start"));
-    const { cases } = await get("/app/cases");
+    const cases = (await get("/app/cases")).cases.filter(usable);
     app.settle();
     const last = cases.find((one) => one.id === sessionStorage.getItem("case")) || cases[cases.length - 1];
     if (last) await app.guard(() => app.show(last.id));

@@ -1,6 +1,6 @@
 // Step 1, and the CT after treatment: files that are dropped or chosen, a series of several, samples.
 
-import { post, sendFile } from "./api.js";
+import { post, remove, sendFile } from "./api.js";
 import { fill, make, show } from "./dom.js";
 
 const AT_ONCE = 4; // files on their way at a time
@@ -37,6 +37,18 @@ export async function openFiles(files, onprogress, afterOf = "") {
   const wanted = files.filter((one) => !hidden(one) && one.file.size > 0);
   const listed = wanted.map(({ file, name }) => ({ name, bytes: file.size }));
   const one = await post("/app/cases", { files: listed, after_of: afterOf });
+  try {
+    await sendAll(one, wanted, onprogress);
+    onprogress(null, "Reading");
+    return await post(`/app/cases/${one.id}/read`, {});
+  } catch (error) {
+    // what cannot be opened does not stay
+    await remove(`/app/cases/${one.id}`).catch(() => {});
+    throw error;
+  }
+}
+
+async function sendAll(one, wanted, onprogress) {
   let next = 0, sent = 0;
   const work = async () => {
     while (next < wanted.length) {
@@ -46,8 +58,6 @@ export async function openFiles(files, onprogress, afterOf = "") {
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
-  onprogress(null, "Reading");
-  return post(`/app/cases/${one.id}/read`, {});
 }
 
 export const readSeries = (one, series) => post(`/app/cases/${one.id}/read`, { series });
