@@ -99,7 +99,7 @@ class Page:
         self.settle()
 
     def until(self, condition, argument=None, seconds=60):
-        """Ask the page again and again: its policy lets nobody evaluate a text in it, as Playwright's own waiting does."""
+        """Ask the page again and again: Playwright's own waiting evaluates a text in it, which its policy forbids."""
         end = time.monotonic() + seconds
         while not self.page.evaluate(condition, argument):
             assert time.monotonic() < end, condition

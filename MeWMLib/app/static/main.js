@@ -331,7 +331,12 @@ class App {
   async showRank(candidate) {
     this.rank = candidate ? candidate.rank : 0;
     this.showResult();
-    await this.stage.outcome(this.run, candidate);
+    this.jobs.begin("Loading the pictures");
+    try {
+      await this.stage.outcome(this.run, candidate);
+    } finally {
+      this.jobs.end();
+    }
   }
 
   stepRank(by) {

@@ -31,16 +31,18 @@ export function showRanking(plan, chosen, live, onchosen) {
 }
 
 export function showFacts(one) {
-  const place = byId("outcome-facts");
-  if (!one) return fill(place);
+  const place = byId("outcome-facts"), rules = byId("outcome-rules");
+  if (!one) {
+    fill(place);
+    return fill(rules);
+  }
   fill(place, make("h3", {}, one.described),
     make("div", { class: "facts" },
       fact(`${signed(one.viable_change_percent)} %`, `viable tumour, ${ml(one.viable_before_ml)} to ${ml(one.viable_after_ml)}`),
       fact(signed(one.log_risk, 2), "predicted log-risk; 0 is the average patient"),
       fact(one.survival.split(" (")[0], `predicted median survival${one.survival.includes("(") ? ` (${one.survival.split(" (")[1]}` : ""}`),
-      fact(`${ml(one.volume_before_ml)} to ${ml(one.volume_after_ml)}`, "whole tumour")),
-    ...one.warnings.map(rule),
-    one.unjudged ? unjudged(one.unjudged) : null);
+      fact(`${ml(one.volume_before_ml)} to ${ml(one.volume_after_ml)}`, "whole tumour")));
+  return fill(rules, ...one.warnings.map(rule), one.unjudged ? unjudged(one.unjudged) : null);
 }
 
 const CATEGORIES = { CR: "Complete response", PR: "Partial response", SD: "Stable disease", PD: "Progressive disease" };

@@ -11,11 +11,12 @@ const SEVERITIES = { forbidden: "Forbidden", warning: "Warning", note: "Note" };
 export class Form {
   // onadvice: called with what is said of the form; onerror: with what went wrong.
   constructor(start, onadvice, onerror) {
-    Object.assign(this, { start, onadvice, onerror, caseId: "", inputs: new Map(), template: null });
+    Object.assign(this, { start, onadvice, onerror, caseId: "", inputs: new Map() });
     const main = MAIN.map((name) => start.fields.find((field) => field.name === name)).filter(Boolean);
     byId("fields-main").append(...main.map((field) => this._row(field)));
     byId("fields-more").append(...start.fields.filter((field) => !main.includes(field)).map((field) => this._row(field)));
-    for (const id of ["goal", "protocol"]) byId(id).addEventListener("input", () => this.changed());
+    byId("goal").addEventListener("input", () => this.changed());
+    byId("protocol").addEventListener("input", () => { this._forgetTemplate(); this.changed(); });
     byId("templates").append(...start.templates.map((template) => this._card(template)));
   }
 
@@ -56,13 +57,12 @@ export class Form {
 
   _card(template) {
     const input = make("input", { type: "radio", name: "template", value: template.name });
-    input.addEventListener("change", () => this.choose(template));
+    input.addEventListener("click", () => this.choose(template));
     return make("label", { class: "card radio", title: template.source }, input, make("b", {}, template.title));
   }
 
   // Put the agents of a template into the protocol, with doses that are usual.
-  choose(template, write = true) {
-    this.template = template;
+  choose(template) {
     const rows = template.slots.map((slot) => {
       const select = make("select", { "aria-label": `${slot.name}, agent` },
         slot.optional ? make("option", { value: "" }, "none") : null,
@@ -84,7 +84,14 @@ export class Form {
     this.rows = rows;
     byId("template-text").textContent = `${template.text}.`;
     fill(byId("slots"), ...rows.map((one) => one.row));
-    if (write) this._compose();
+    this._compose();
+  }
+
+  // What is written by hand is of no template.
+  _forgetTemplate() {
+    for (const input of document.querySelectorAll("input[name=template]")) input.checked = false;
+    fill(byId("slots"));
+    byId("template-text").textContent = "";
   }
 
   _compose() {
@@ -122,9 +129,7 @@ export class Form {
     }
     byId("goal").value = goal;
     byId("protocol").value = protocol;
-    for (const input of document.querySelectorAll("input[name=template]")) input.checked = false;
-    fill(byId("slots"));
-    byId("template-text").textContent = "";
+    this._forgetTemplate();
     if (protocol || !this.start.templates.length) this.show(one.advice);
     else {
       document.querySelector("input[name=template]").checked = true;

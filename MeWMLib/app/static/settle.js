@@ -12,9 +12,9 @@ export function settle(app) {
   const one = app.case, busy = app.jobs.busy, outline = one && one.outline;
   show(byId("another"), Boolean(one));
   byId("case-name").textContent = one ? one.name : "No CT open";
-  const facts = one && one.grid ? `${phaseText(one.phase)}` : "";
+  const facts = one && one.grid && one.phase !== "unknown" ? one.phase : "";
   app.steps.done("open", facts);
-  app.steps.done("outline", outline ? `${outline.tumour_ml} ml tumour` : "");
+  app.steps.done("outline", outline ? `${outline.tumour_ml} ml` : "");
   byId("outline-from").textContent = outline ? [SOURCES[outline.source], outline.note].filter(Boolean).join(" ") : "MeWM outlines both on the CT. You can correct it with a brush.";
   fill(byId("outline-facts"), ...(outline ? [make("div", {}, make("dt", {}, "Liver"), make("dd", {}, `${outline.liver_ml} ml`)), make("div", {}, make("dt", {}, "Tumour"), make("dd", {}, `${outline.tumour_ml} ml`))] : []));
   show(byId("outline-facts"), Boolean(outline));
