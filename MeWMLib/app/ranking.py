@@ -22,7 +22,6 @@ def ranking(document: PlanDocument) -> dict[str, Any]:
         "stopped": plan.cancelled,
         "kind": document.kind,
         "questions": to_plain(document.questions),
-        "target": to_plain(document.target_centre),
         "candidates": [_candidate(one) for one in plan.candidates[:MOST_SHOWN]],
     }
 

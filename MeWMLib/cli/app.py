@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import html
+import logging
 import os
 import secrets
 import signal
@@ -58,6 +59,8 @@ def _ending(server: object) -> Iterator[None]:
     """End in order, whatever ends the app: Ctrl-C, SIGTERM, or that its terminal is closed."""
 
     def stop(*_: object) -> None:
+        # a page that listens is cut off: that is meant, and nothing to be told of in a terminal
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         server.should_exit = True  # type: ignore[attr-defined]
 
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]

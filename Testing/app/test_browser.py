@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+import requests
 import SimpleITK as sitk
 
 pytest.importorskip("fastapi", reason='the server is not installed: pip install "mewm[server]"')
@@ -98,6 +99,17 @@ class Page:
         self.page.wait_for_selector(show, state="attached", timeout=1000 * seconds)
         self.settle()
 
+    def outline(self):
+        """The newest case, and its labels as the server has them."""
+        session, own = requests.Session(), urlsplit(self.page.url)
+        session.trust_env = False
+        session.headers["Authorization"] = "Bearer " + own.fragment.removeprefix("token=")
+        root = f"http://{own.netloc}/app/cases"
+        with session:
+            case = session.get(root, timeout=60).json()["cases"][-1]
+            labels = session.get(f"{root}/{case['id']}/outline", timeout=60).content
+        return case, np.frombuffer(labels, np.uint8).reshape(case["grid"]["shape"])
+
     def until(self, condition, argument=None, seconds=60):
         """Ask the page again and again: Playwright's own waiting evaluates a text in it, which its policy forbids."""
         end = time.monotonic() + seconds
@@ -175,6 +187,7 @@ def test_the_whole_path_by_clicks(tab, tmp_path):
     page = tab().sample("synthetic")
     page.unfold("outline")
     before = page.text("#outline-facts")
+    case, former = page.outline()
     page.page.check("input[name=brush][value=add]", force=True)
     box = page.page.locator("#viewer canvas").first.bounding_box()
     x, y = box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"]
@@ -184,6 +197,12 @@ def test_the_whole_path_by_clicks(tab, tmp_path):
     page.page.mouse.up()
     page.until("document.querySelector('#outline-from').textContent.startsWith('Corrected')")
     assert page.text("#outline-facts") != before
+    # what was painted lies on the slice that is seen, along the stroke, and is tumour
+    painted = page.outline()[1]
+    changed = np.argwhere(painted != former)
+    slices, wide = set(changed[:, 0]), np.ptp(changed[:, 1:], axis=0) * np.array(case["spacing_mm"])[1:]
+    assert len(slices) == 1 and (painted[tuple(changed.T)] == 2).all() and (wide > 5).all() and (wide < 200).all()
+    assert str(slices.pop()) == page.text("[data-mv=voxel]").split(", ")[2]
     page.click("#undo")
     page.until("(text) => document.querySelector('#outline-facts').innerText.trim() === text", before)
     page.page.check("input[name=brush][value='']", force=True)
@@ -252,6 +271,21 @@ def test_hu_under_the_cross_hair_are_those_of_the_file(tab, tmp_path, case):
         page.go((-x, -y, z))
         assert page.text("[data-mv=voxel]") == ", ".join(map(str, ijk)) and page.hu("before") == read[ijk]
     assert page.text("#step-outline .body").count("Find liver and tumour") == 1
+
+
+def test_a_folder_with_two_series_asks_which_one(tab, phantom, tmp_path):
+    for series, name, slices in (("3", "thick", 12), ("5", "thin", 16)):
+        phantom.classic(tmp_path / "study" / name, phantom.plain(slices), series=series)
+    page = tab()
+    if page.page.is_visible("#another"):
+        page.click("#another")
+    page.page.set_input_files("#input-folder", str(tmp_path / "study"))
+    page.page.wait_for_selector("#series .card.best")
+    assert page.page.locator("#series .card").count() == 2 and "Recommended" in page.text("#series .card.best")
+    assert page.page.locator("#series .card").nth(1).evaluate("(one) => one.textContent").count("16 slices") == 1
+    page.click("#series .card.best")
+    page.until("document.querySelector('#case-name').textContent === 'study'")
+    assert page.page.is_visible("#viewer") and page.hu("before") is not None
 
 
 def test_what_goes_wrong_is_shown_as_it_is(tab, tmp_path):

@@ -83,3 +83,35 @@ def test_the_command_leaves_nothing_however_it_ends(name):
     while any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children):
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+def test_the_browser_is_given_a_file_that_only_its_owner_reads(tmp_path, monkeypatch):
+    """Arguments of a process are seen by every user of a computer, so the token is not in them."""
+    import threading
+
+    from MeWMLib.cli import app
+
+    asked, done = [], threading.Event()
+    monkeypatch.setattr(app.webbrowser, "open", lambda url: (asked.append(url), done.set()))
+    app._open("http://127.0.0.1:5/#token=secret&x", tmp_path)
+    assert done.wait(10)
+    (url,) = asked
+    assert url.startswith("file://") and "secret" not in url
+    (file,) = tmp_path.iterdir()
+    assert "url=http://127.0.0.1:5/#token=secret&amp;x" in file.read_text()
+    if os.name == "posix":
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_port_that_is_taken_is_said(capsys, fake_script, small_bundle):
+    import socket
+
+    pytest.importorskip("fastapi", reason='the server is not installed: pip install "mewm[server]"')
+    from MeWMLib import cli
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        code = cli.main(["app", "--no-open", "--port", port], worker=[sys.executable, str(fake_script)])
+    said = capsys.readouterr().err
+    assert code == 2 and "cannot listen" in said and port in said
+    assert not list((data_folder() / "app").glob("*/*"))

@@ -323,7 +323,6 @@ class App {
     if (!found.plan || !found.plan.candidates.length) return;
     Object.assign(this, { run, result: found });
     const first = found.plan.candidates.find((one) => one.shown);
-    if (found.plan.target) this.stage.viewer.study.target = found.plan.target;
     await this.showRank(first || null);
     this.steps.open("outcome");
   }
