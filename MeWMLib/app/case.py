@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from MeWMLib.core import io
 from MeWMLib.core.errors import InputError, LabelError, OutdatedError
@@ -303,11 +304,13 @@ def _is_whole(array: NDArray[Any]) -> bool:
 
 
 def _target(array: NDArray[np.uint8], geometry: Geometry) -> tuple[float, ...] | None:
-    """A voxel of the slice with most tumour, near the middle of the tumour there; RAS mm."""
+    """The deepest voxel of the largest part of the tumour in the axial slice with most of it; RAS mm."""
     areas = (array == TUMOUR).sum(axis=(1, 2))
     if not areas.any():
         return None
     k = int(np.argmax(areas))
-    inside = np.argwhere(array[k] == TUMOUR)
-    middle = inside[np.argmin(((inside - np.median(inside, axis=0)) ** 2).sum(axis=1))]
-    return tuple(float(v) for v in geometry.to_ras((k, *middle)))
+    parts, count = ndimage.label(array[k] == TUMOUR)
+    largest = 1 + int(np.argmax(np.bincount(parts.ravel(), minlength=count + 1)[1:]))
+    depth = ndimage.distance_transform_edt(np.pad(parts == largest, 1))[1:-1, 1:-1]
+    j, i = np.unravel_index(int(np.argmax(depth)), depth.shape)
+    return tuple(float(v) for v in geometry.to_ras((k, j, i)))

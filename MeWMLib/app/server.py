@@ -194,7 +194,7 @@ def make_app(state: State, settings: AppSettings) -> FastAPI:
     @app.put("/app/cases/{case_id}/form", **mine)
     async def form(request: Request, case_id: str) -> dict[str, Any]:
         case, data = cases.get(case_id), await body_of(request)
-        kept = {name: data[name] for name in ("clinical", "goal", "protocol") if name in data}
+        kept: dict[str, Any] = {name: data[name] for name in ("clinical", "goal", "protocol") if name in data}
         advice = await asyncio.to_thread(advise, kept)
         case.change(form=kept)
         return advice

@@ -188,6 +188,9 @@ def test_outlines_are_painted_box_by_box(app, opened, small_files, fake):
     assert one["outline"]["source"] == "file" and (app.labels(case, SHAPE) == truth).all()
     voxel_ml = 1.5 * 1.5 * 2.0 / 1000
     assert one["outline"]["tumour_ml"] == round((truth == 2).sum() * voxel_ml, 1)
+    # where a viewer begins lies in the tumour
+    ijk = np.linalg.inv(np.reshape(one["grid"]["affine"], (4, 4))) @ [*one["outline"]["target"], 1]
+    assert truth[tuple(np.rint(ijk[2::-1]).astype(int))] == 2
     edition = one["outline"]["edition"]
     painted = np.array([[[2, 0, 1]], [[1, 2, 2]]], np.uint8)
     asked = f"{path}?box=1,3,4,5,6,9&edition={edition}"

@@ -27,7 +27,7 @@ class App {
     this.case = null;
     this.advice = null;
     this.result = null; // of the run that is shown
-    this.accepted = new Set();
+    this.accepted = new Map(); // what a user went on with all the same, by job
     this.stage = new Stage(start);
     this.steps = new Steps();
     this.stage.onrank = (by) => this.stepRank(by);
@@ -64,7 +64,10 @@ class App {
       one.addEventListener("click", () => this.run && this.saving.save(this.case.id, this.run, one.dataset.export));
     }
     this.wireBrush();
-    dropAnywhere(byId("veil"), (files) => this.guard(() => this.openFiles(files)));
+    dropAnywhere(byId("veil"), (files, place) => this.guard(() => {
+      const labels = this.case && place.closest("#step-outline");
+      return labels ? this.useLabels(files[0].file) : this.openFiles(files);
+    }));
     line.onchange = (away) => {
       byId("research").textContent = away ? "No answer from the app \u2026" : "Research use only";
       byId("research").classList.toggle("away", away);
@@ -113,8 +116,7 @@ class App {
     if (consent && again) {
       row.append(button("Go on all the same", () => {
         box.remove();
-        this.accepted.add(consent);
-        this.guard(again);
+        this.guard(() => again(consent));
       }));
     }
     row.append(button("Close", () => box.remove(), "quiet small"));
@@ -162,14 +164,16 @@ class App {
   async show(caseId) {
     const one = await get(`/app/cases/${caseId}`);
     if (one.state === "choosing") return this.opened(one, byId("series"), (read) => this.show(read.id));
+    this.jobs.begin("Opening the CT");
     this.case = one;
-    this.accepted.clear();
     this.result = this.run = null;
     this.brush.forget();
     sessionStorage.setItem("case", one.id);
     fill(byId("assessment"));
     await this.stage.open(one);
     await this.stage.outline(one);
+    this.jobs.end();
+    if (this.case !== one) return undefined;
     this.form.open(one);
     this.settle();
     say(`${one.name} is open`);
@@ -229,9 +233,11 @@ class App {
     this.jobs.stop();
     this.case = this.result = this.run = null;
     sessionStorage.removeItem("case");
+    this.stage.wanted = "";
     this.stage.close();
     this.clear();
     this.steps.open("open");
+    this.settle();
     await this.listCases();
   }
 
@@ -253,19 +259,21 @@ class App {
 
   // jobs
 
-  async begin(kind) {
+  // `accept`: names of what the user goes on with all the same; for this one job alone.
+  async begin(kind, accept = []) {
     this.clear();
     await this.form.flush();
     await this.brush.sending;
-    const asked = { kind, accept: [...this.accepted] };
+    const asked = { kind, accept };
     if (kind === "simulate") asked.protocol = byId("protocol").value;
     try {
       const { id } = await post(`/app/cases/${this.case.id}/runs`, asked);
+      this.accepted.set(id, accept);
       this.case.runs.push({ id, kind, title: kind, final: null });
       this.jobs.follow({ id, kind });
       if (kind === "plan") byId("outcome-none").textContent = "Protocols are simulated one after the other; the best so far come up here.";
     } catch (error) {
-      this.complain(error, () => this.begin(kind));
+      this.complain(error, (consent) => this.begin(kind, [...accept, consent]));
     }
   }
 
@@ -303,7 +311,8 @@ class App {
     this.case = one;
     const kept = one.runs.find((candidate) => candidate.id === run.id) || run;
     if (told.final.kind === "error") {
-      if (loud) this.complain(told.final.data, () => this.begin(run.kind));
+      const accepted = this.accepted.get(run.id) || [];
+      if (loud) this.complain(told.final.data, (consent) => this.begin(run.kind, [...accepted, consent]));
       if (this.result) this.showResult();
       return;
     }

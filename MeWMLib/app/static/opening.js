@@ -107,11 +107,11 @@ export function dropPlace({ drop, folder, file, inputFolder, inputFile }, onfile
 }
 
 
-// A CT may be dropped anywhere in the window.
+// Files may be dropped anywhere in the window; `onfiles` is told on what.
 export function dropAnywhere(veil, onfiles) {
   document.addEventListener("dragover", (event) => {
     event.preventDefault();
-    show(veil, !event.target.closest(".drop"));
+    show(veil, !event.target.closest(".drop, #step-outline"));
   });
   document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) show(veil, false); });
   document.addEventListener("drop", async (event) => {
@@ -119,6 +119,6 @@ export function dropAnywhere(veil, onfiles) {
     show(veil, false);
     if (event.target.closest(".drop")) return;
     const files = await filesOfDrop(event.dataTransfer);
-    if (files.length) onfiles(files);
+    if (files.length) onfiles(files, event.target);
   });
 }

@@ -28,9 +28,13 @@ export class Stage {
 
   // Show the CT of a case; its outline comes by `outline`.
   async open(one) {
+    this.wanted = one.id;
     if (this.caseId === one.id) return;
+    // nobody's pictures are better than another patient's
+    this.close();
     const { shape, affine, dtype } = one.grid;
     const voxels = new KINDS[dtype](await bytes(`/app/cases/${one.id}/voxels`));
+    if (this.wanted !== one.id) return;
     const before = volumeOf(voxels, shape, affine);
     const middle = mapped(before.toRas, before.dims.map((n) => Math.round((n - 1) / 2)));
     this.caseId = one.id;
@@ -48,6 +52,7 @@ export class Stage {
 
   close() {
     this.caseId = "";
+    this.root.dataset.state = "empty";
     show(this.root, false);
     show(byId("welcome"), true);
   }
