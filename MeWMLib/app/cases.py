@@ -145,6 +145,7 @@ class Cases:
                         "key": one.key,
                         "title": one.first.description[:80] or f"Series {one.key}",
                         "slices": len(one.stack.slices),
+                        "date": _shown_date(one.first.date),
                         "step_mm": round(one.step_mm, 2),
                         "phase": one.looks.phase if one.looks is not None else "unknown",
                         "trouble": one.trouble or one.stack.fault or one.stack.doubt,
@@ -187,6 +188,11 @@ class Cases:
         for one in [case, *(c for c in list(self._cases.values()) if c.record.after_of == case.record.id)]:
             self._cases.pop(one.record.id, None)
             remove_tree(one.folder)
+
+
+def _shown_date(date: str) -> str:
+    """Such as 1998-03-20: two studies of a patient may look alike."""
+    return f"{date[:4]}-{date[4:6]}-{date[6:8]}" if len(date) == 8 and date.isdigit() else ""
 
 
 def _what_to_read(case: Case) -> Path:

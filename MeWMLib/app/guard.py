@@ -30,12 +30,14 @@ HEADERS = {
 _HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
 
-def refused(headers: Mapping[str, str], port: int) -> str:
+def refused(headers: Mapping[str, str], port: int, front: bool = False) -> str:
     """Why a request is not for this server's page; "" if it is.
 
     Args:
         headers: of the request, with names in small letters.
         port: at which the server listens.
+        front: it asks for the page itself, which holds nothing: a browser may come to it from anywhere, such as from
+            the file that `mewm app` gives it.
     """
     own = {f"{host}:{port}" for host in _HOSTS}
     host = headers.get("host", "")
@@ -44,6 +46,8 @@ def refused(headers: Mapping[str, str], port: int) -> str:
     origin = headers.get("origin", "")
     if origin and origin != f"http://{host}":
         return f"Origin {origin[:80]!r}"
+    if front and headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document":
+        return ""
     site = headers.get("sec-fetch-site", "same-origin")
     return "" if site in ("same-origin", "none") else f"Sec-Fetch-Site {site[:20]!r}"
 
@@ -64,7 +68,7 @@ class Guard:
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         server = scope.get("server") or ("", 0)
-        if wrong := refused(headers, server[1] or 0):
+        if wrong := refused(headers, server[1] or 0, scope["method"] == "GET" and scope["path"] == "/"):
             error = InputError(
                 what="The request does not come from the page of this app",
                 given=wrong,

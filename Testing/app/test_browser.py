@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -333,6 +334,22 @@ def test_it_can_be_used_by_everybody(tab, size):
     assert wide["width"] > 0.6 * (size[0] - 360) and wide["height"] > 300
     page.keep(f"app-{size[0]}")
     assert page.faults() == []
+
+
+def test_the_file_that_a_browser_is_given_leads_to_the_page(browser, address, tmp_path, monkeypatch):
+    """From a file a browser comes as from another site; the page lets itself be come to, and nothing else."""
+    from MeWMLib.cli import app
+
+    asked, done = [], threading.Event()
+    monkeypatch.setattr(app.webbrowser, "open", lambda url: (asked.append(url), done.set()))
+    app._open(address, tmp_path)
+    assert done.wait(10)
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(asked[0])
+    page.wait_for_selector("body[data-ready]")
+    assert page.url == address
+    context.close()
 
 
 def test_a_line_that_is_cut_is_taken_up(tab):

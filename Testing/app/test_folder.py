@@ -58,6 +58,16 @@ def test_hosts_are_compared_as_a_whole():
         assert refused({"host": host}, 80)
 
 
+def test_only_the_page_itself_may_be_come_to_from_elsewhere():
+    coming = {"host": "127.0.0.1:80", "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+    assert refused({**coming, "sec-fetch-dest": "document"}, 80, front=True) == ""
+    assert refused({**coming, "sec-fetch-dest": "document"}, 80)
+    assert refused({**coming, "sec-fetch-dest": "iframe"}, 80, front=True)
+    assert refused({**coming, "sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"}, 80, front=True)
+    assert refused({**coming, "sec-fetch-dest": "document", "host": "evil.example:80"}, 80, front=True)
+    assert refused({**coming, "sec-fetch-dest": "document", "origin": "null"}, 80, front=True)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_the_command_leaves_nothing_however_it_ends(name):

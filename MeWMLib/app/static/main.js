@@ -5,7 +5,7 @@ import { Brush } from "./brush.js";
 import { button, byId, errorBox, fill, make, say, show } from "./dom.js";
 import { JobBar } from "./jobs.js";
 import { dropAnywhere, dropPlace, openFiles, phaseText, readSeries, showSamples, showSeries } from "./opening.js";
-import { showAssessment, showFacts, showRanking } from "./outcome.js";
+import { showAssessment, showFacts, showRanking, showRuns } from "./outcome.js";
 import { Form } from "./patient.js";
 import { Saving } from "./saving.js";
 import { settle } from "./settle.js";
@@ -157,7 +157,7 @@ class App {
       show(place, false);
       await done(read);
     }));
-    place.querySelector("button").focus();
+    (place.querySelector(".best") || place.querySelector("button")).focus();
     return undefined;
   }
 
@@ -362,17 +362,7 @@ class App {
     byId("outcome-note").textContent = note.filter(Boolean).join(" ");
     showRanking(plan, this.rank, false, (one) => this.guard(() => this.showRank(one)));
     showFacts(plan.candidates.find((one) => one.rank === this.rank));
-    this.showRuns();
-  }
-
-  // Earlier results of the case.
-  showRuns() {
-    const runs = this.case.runs.filter((run) => run.kind !== "segment" && run.kind !== "assess" && run.final && run.final.kind === "result");
-    const select = make("select", { "aria-label": "Result" }, ...runs.map((run, n) => make("option", { value: run.id }, `${n + 1}. ${run.title}`)));
-    select.value = this.run.id;
-    select.addEventListener("change", () => this.guard(() => this.showRun(runs.find((run) => run.id === select.value))));
-    fill(byId("runs"), select);
-    show(byId("runs"), runs.length > 1);
+    showRuns(this.case.runs, this.run, (run) => this.guard(() => this.showRun(run)));
   }
 
   // what can be done now

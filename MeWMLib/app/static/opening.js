@@ -69,7 +69,7 @@ export const phaseText = (phase) => PHASES[phase] || phase;
 export function showSeries(place, one, onchosen) {
   const rows = one.choices.map((choice) => {
     const apart = choice.step_mm ? `, ${choice.step_mm} mm apart` : "";
-    const facts = `${choice.slices} slices${apart}, ${phaseText(choice.phase)}`;
+    const facts = [choice.date, `${choice.slices} slices${apart}`, phaseText(choice.phase)].filter(Boolean).join(", ");
     return make("button", { type: "button", class: `card${choice.best ? " best" : ""}`, onclick: () => onchosen(choice.key) },
       make("b", {}, choice.title), choice.best ? make("i", {}, "Recommended") : null, make("span", {}, facts),
       choice.trouble ? make("span", { class: "trouble" }, choice.trouble) : null);

@@ -45,6 +45,16 @@ export function showFacts(one) {
   return fill(rules, ...one.warnings.map(rule), one.unjudged ? unjudged(one.unjudged) : null);
 }
 
+// Earlier results of the case, where there are several.
+export function showRuns(runs, shown, onchosen) {
+  const known = runs.filter((run) => run.kind !== "segment" && run.kind !== "assess" && run.final && run.final.kind === "result");
+  const select = make("select", { "aria-label": "Result" }, ...known.map((run, n) => make("option", { value: run.id }, `${n + 1}. ${run.title}`)));
+  select.value = shown.id;
+  select.addEventListener("change", () => onchosen(known.find((run) => run.id === select.value)));
+  fill(byId("runs"), select);
+  show(byId("runs"), known.length > 1);
+}
+
 const CATEGORIES = { CR: "Complete response", PR: "Partial response", SD: "Stable disease", PD: "Progressive disease" };
 
 // What `assess` found, in the words of its own result.
