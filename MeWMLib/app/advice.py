@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from MeWMLib.core.clinical import field_table
@@ -10,7 +10,9 @@ from MeWMLib.core.dosing import doses_for
 from MeWMLib.core.errors import ClinicalDataError, MeWMError
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.protocol import Protocol, agent
+from MeWMLib.core.targets import Targets
 from MeWMLib.core.templates import described, templates
+from MeWMLib.core.territory import Territory
 from MeWMLib.core.unjudged import unjudged_in_words
 from MeWMLib.policy.goal import read_goal, with_facts
 from MeWMLib.policy.rules import FORBIDDEN, TOUCHED, blocking, contraindications, explain, unjudged
@@ -75,11 +77,12 @@ def advise(form: Mapping[str, Any]) -> dict[str, Any]:
     """What is said of a form.
 
     Args:
-        form: "clinical" (fields), "goal" and "protocol" (texts).
+        form: "clinical" (fields), "goal", "protocol", "target" and "territory" (texts).
 
     Returns:
         "clinical": an error or None; "goal": lines, questions; "patient": rules by which TACE is contraindicated;
-        "protocol": how it is understood, what each rule that it touches says, an error or None.
+        "protocol": how it is understood, what each rule that it touches says, an error or None; "session": errors of
+        target and territory.
     """
     clinical, wrong = Clinical(), None
     try:
@@ -98,6 +101,7 @@ def advise(form: Mapping[str, Any]) -> dict[str, Any]:
         goal = read_goal("")
         told["goal"] = {"lines": [], "questions": [], "error": error.to_json()}
     told["patient"] = [_plain(one) for one in contraindications(clinical)]
+    told["session"] = list(_session_errors(form))
     told["protocol"] = None
     text = str(form.get("protocol") or "").strip()
     if text:
@@ -116,6 +120,16 @@ def advise(form: Mapping[str, Any]) -> dict[str, Any]:
         except MeWMError as error:
             told["protocol"] = {"error": error.to_json()}
     return told
+
+
+def _session_errors(form: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for name, parse in (("target", Targets.parse), ("territory", Territory.parse)):
+        text = str(form.get(name) or "").strip()
+        try:
+            if text:
+                parse(text)
+        except MeWMError as error:
+            yield dict(error.to_json())
 
 
 def _plain(finding: Any) -> dict[str, Any]:

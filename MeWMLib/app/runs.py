@@ -103,6 +103,9 @@ class Runs:
             inputs["clinical"] = clinical
         if goal := str(record.form.get("goal") or "").strip():
             inputs["goal"] = goal
+        if kind_of(kind).treats:
+            said = {name: str(record.form.get(name) or "").strip() for name in ("target", "territory")}
+            inputs |= {name: text for name, text in said.items() if text}
         if kind == "assess":
             after = self._cases.after(case)
             if after is not None and after.record.grid is not None:

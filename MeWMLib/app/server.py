@@ -46,6 +46,8 @@ from MeWMLib.jobs.server_users import OPERATOR
 
 _JSON_BYTES, _OUTLINE_BYTES = 4 * 1024**2, 2 * 1024**3
 _BLOCK = 1 << 20
+#: What of a form is kept.
+_FORM = ("clinical", "goal", "protocol", "target", "territory")
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,7 @@ def make_app(state: State, settings: AppSettings) -> FastAPI:
     @app.put("/app/cases/{case_id}/form", **mine)
     async def form(request: Request, case_id: str) -> dict[str, Any]:
         case, data = cases.get(case_id), await body_of(request)
-        kept: dict[str, Any] = {name: data[name] for name in ("clinical", "goal", "protocol") if name in data}
+        kept: dict[str, Any] = {name: data[name] for name in _FORM if name in data}
         advice = await asyncio.to_thread(advise, kept)
         case.change(form=kept)
         return advice

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 import zipfile
 
@@ -245,6 +246,9 @@ def test_the_form_is_answered_as_it_is_filled_in(app, opened):
     assert told["goal"] == {"lines": [], "questions": [], "error": None}
     assert app.do("PUT", path, {"goal": "x" * 100_000})["goal"]["error"]["what"]
     assert app.do("PUT", path, {"clinical": [1]})["clinical"]["type"] == "ClinicalDataError"
+    told = app.do("PUT", path, {"target": "the big one", "territory": "left kidney"})
+    assert [one["type"] for one in told["session"]] == ["TargetError", "TerritoryError"]
+    assert app.do("PUT", path, {"target": "largest", "territory": "right lobe"})["session"] == []
     assert app.do("PUT", path, {})["protocol"] is None
 
 
@@ -268,9 +272,12 @@ def test_a_case_from_its_ct_to_results_and_files(app, opened, fake):
     assert set(np.unique(labels)) == {0, 1, 2} and not (labels[4] == 2).any()  # as the small world segments
 
     assert app.error("POST", runs, {"kind": "simulate"})["what"] == "No protocol was given"
+    app.do("PUT", f"/app/cases/{case}/form", {"target": "largest", "goal": "no cisplatin"})
     run = app.do("POST", runs, {"kind": "simulate", "protocol": "Epirubicin 50 mg + Lipiodol 10 ml"})["id"]
     told = app.finished(case, run)
     assert told["final"]["kind"] == "result", told["final"]
+    plan = json.loads((app.folder / "cases" / case / "runs" / run / "plan.json").read_text())
+    assert plan["asked"]["target"] == "largest" and plan["goal"] == "no cisplatin"
     (first,) = told["plan"]["candidates"]
     assert first["shown"] and first["sd"] and told["plan"]["kind"] == "named"
     shown = {}

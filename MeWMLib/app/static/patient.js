@@ -6,6 +6,8 @@ import { byId, errorBox, fill, make } from "./dom.js";
 // The values that most rules ask for; all others are folded away.
 const MAIN = ["child_pugh_class", "ecog", "bilirubin_mg_per_dl", "albumin_g_per_dl", "creatinine_mg_per_dl", "portal_vein_thrombosis", "ascites", "allergies"];
 const WAIT_MS = 250;
+// Further texts of the form.
+const SESSION = ["goal", "target", "territory"];
 const SEVERITIES = { forbidden: "Forbidden", warning: "Warning", note: "Note" };
 
 export class Form {
@@ -15,7 +17,7 @@ export class Form {
     const main = MAIN.map((name) => start.fields.find((field) => field.name === name)).filter(Boolean);
     byId("fields-main").append(...main.map((field) => this._row(field)));
     byId("fields-more").append(...start.fields.filter((field) => !main.includes(field)).map((field) => this._row(field)));
-    byId("goal").addEventListener("input", () => this.changed());
+    for (const id of SESSION) byId(id).addEventListener("input", () => this.changed());
     byId("protocol").addEventListener("input", () => { this._forgetTemplate(); this.changed(); });
     byId("templates").append(...start.templates.map((template) => this._card(template)));
   }
@@ -113,13 +115,14 @@ export class Form {
       else if (field.kind === "choice") clinical[name] = text;
       else clinical[name] = Number(text);
     }
-    return { clinical, goal: byId("goal").value, protocol: byId("protocol").value };
+    const texts = Object.fromEntries([...SESSION, "protocol"].map((id) => [id, byId(id).value]));
+    return { clinical, ...texts };
   }
 
   // Fill the form with what the server has of a case.
   open(one) {
     this.caseId = one.id;
-    const { clinical = {}, goal = "", protocol = "" } = one.form;
+    const { clinical = {}, protocol = "" } = one.form;
     for (const [name, { field, input, units }] of this.inputs) {
       const key = [name, ...field.others.map((other) => other.key)].find((one) => one in clinical) || name, value = clinical[key];
       if (units) units.value = key;
@@ -127,7 +130,7 @@ export class Form {
       else if (field.kind === "list") input.value = value.length ? value.join(", ") : "none";
       else input.value = `${value}`;
     }
-    byId("goal").value = goal;
+    for (const id of SESSION) byId(id).value = one.form[id] || "";
     byId("protocol").value = protocol;
     this._forgetTemplate();
     if (protocol || !this.start.templates.length) this.show(one.advice);
@@ -156,7 +159,8 @@ export class Form {
   }
 
   show(advice) {
-    const { goal, protocol, patient, clinical } = advice;
+    const { goal, protocol, patient, clinical, session } = advice;
+    fill(byId("session-read"), ...session.map((error) => errorBox(error)));
     fill(byId("goal-read"),
       goal.error ? errorBox(goal.error) : null,
       goal.lines.length ? make("ul", { class: "read" }, ...goal.lines.map((text) => make("li", {}, text))) : null,
