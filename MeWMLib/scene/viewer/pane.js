@@ -202,7 +202,7 @@ class Pane {
       top = 28;
     }
     const small = w < 300 ? 11 : 12.5;
-    this._text(this.title, 8, top + 14, small + 1.5);
+    this._text(this.title, 8, top + 14, w < 300 ? small : small + 1.5); // clear of the letter of the side
     this._text(`${this.plane.title} ${placeText(normal, viewer.point[normal])}`, 8, top + 31, small);
     const { width, level } = viewer.window;
     if (this.marked) this._text(viewer.seed == null ? viewer.named : `${viewer.named}, seed ${viewer.seed}`, 8, h - 10, small - 0.5);
