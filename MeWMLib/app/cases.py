@@ -6,7 +6,7 @@ import contextlib
 import secrets
 from pathlib import Path
 
-from MeWMLib.app.case import CHOOSING, OPEN, RECORD, Case, Record, Sent, new_record
+from MeWMLib.app.case import CHOOSING, OPEN, RECORD, SENDING, Case, Record, Sent, new_record
 from MeWMLib.cohorts.samples import TREATED, load_sample
 from MeWMLib.core import io
 from MeWMLib.core.dicom.series import offered
@@ -40,7 +40,11 @@ class Cases:
             with contextlib.suppress(MeWMError):
                 if (path / RECORD).is_file():
                     case = Case.load(path)
-                    self._cases[case.record.id] = case
+                    if case.record.state == SENDING:
+                        # the page that sent it is gone with the app that it sent it to
+                        remove_tree(path)
+                    else:
+                        self._cases[case.record.id] = case
 
     def all(self) -> list[Case]:
         """Cases of patients, the newest last."""

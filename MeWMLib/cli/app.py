@@ -49,6 +49,7 @@ def app(arguments: argparse.Namespace, output: Output) -> int:
                 if not arguments.no_open:
                     _open(address, folder)
                 server.run(sockets=[listening])
+                (folder / _OPENER).unlink(missing_ok=True)
             return 0
     finally:
         os.umask(former)
@@ -59,10 +60,14 @@ def _ending(server: object) -> Iterator[None]:
     """End in order, whatever ends the app: Ctrl-C, SIGTERM, or that its terminal is closed."""
 
     def stop(*_: object) -> None:
-        # a page that listens is cut off: that is meant, and nothing to be told of in a terminal
-        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         server.should_exit = True  # type: ignore[attr-defined]
 
+    def tells(record: logging.LogRecord) -> bool:
+        # a page that listens is cut off at the end: that is meant, and nothing to be told of in a terminal
+        return not server.should_exit  # type: ignore[attr-defined]
+
+    log = logging.getLogger("uvicorn.error")
+    log.addFilter(tells)
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     if threading.current_thread() is not threading.main_thread():
         names = []
@@ -70,6 +75,7 @@ def _ending(server: object) -> Iterator[None]:
     try:
         yield
     finally:
+        log.removeFilter(tells)
         for name, handler in former.items():
             signal.signal(getattr(signal, name), handler)
 

@@ -391,7 +391,10 @@ def test_a_kept_folder_is_taken_up_again(start_app, small_files, tmp_path):
     run = first.do("POST", f"/app/cases/{case}/runs", {"kind": "segment"})["id"]
     first.finished(case, run)
     former = first.get(f"/app/cases/{case}")
+    half = first.do("POST", "/app/cases", {"files": [{"name": "b.nrrd", "bytes": 9}]})["id"]
     first.stop()
     second = start_app(folder=tmp_path / "kept")
     assert second.get(f"/app/cases/{case}") == former
+    # what was half sent is not
+    assert second.error("GET", f"/app/cases/{half}") and not (tmp_path / "kept" / "cases" / half).exists()
     assert second.get(f"/app/cases/{case}/runs/{run}")["final"]["kind"] == "result"

@@ -199,7 +199,7 @@ class App {
         if (!this.jobs.busy) this.jobs.follow(run);
         continue;
       }
-      await this.arrived(run, told, false);
+      await this.arrived(run, told); // it ended while no page looked
     }
     const last = runs.filter((run) => run.final && run.final.kind === "result" && run.kind !== "segment");
     const plan = last.filter((run) => run.kind !== "assess").pop(), judged = last.filter((run) => run.kind === "assess").pop();
@@ -301,18 +301,19 @@ class App {
       if (!this.case) return;
       if (failure) throw failure;
       const told = await get(`/app/cases/${this.case.id}/runs/${run.id}`);
-      await this.arrived(run, told, true);
+      await this.arrived(run, told);
     });
   }
 
   // A job has ended: show what came of it.
-  async arrived(run, told, loud) {
+  async arrived(run, told) {
     const one = await get(`/app/cases/${this.case.id}`);
     this.case = one;
     const kept = one.runs.find((candidate) => candidate.id === run.id) || run;
     if (told.final.kind === "error") {
       const accepted = this.accepted.get(run.id) || [];
-      if (loud) this.complain(told.final.data, (consent) => this.begin(run.kind, [...accepted, consent]));
+      if (told.final.data.type === "CancelledError") say("Stopped");
+      else this.complain(told.final.data, (consent) => this.begin(run.kind, [...accepted, consent]));
       if (this.result) this.showResult();
       return;
     }
