@@ -198,7 +198,7 @@ def make_app(state: State, settings: AppSettings) -> FastAPI:
         case, data = cases.get(case_id), await body_of(request)
         kept: dict[str, Any] = {name: data[name] for name in _FORM if name in data}
         advice = await asyncio.to_thread(advise, kept)
-        case.change(form=kept)
+        await asyncio.to_thread(case.change, form=kept)
         return advice
 
     @app.post("/app/cases/{case_id}/runs", **mine)

@@ -32,7 +32,7 @@ export class Form {
     } else if (field.kind === "list") input = make("input", { id, type: "text", placeholder: "not known; none; a, b", ...described });
     else {
       const limits = { min: `${field.low}`, max: `${field.high}`, step: field.kind === "whole" ? "1" : "any" };
-      input = make("input", { id, type: "number", placeholder: "not known", ...limits, ...described });
+      input = make("input", { id, type: "number", placeholder: field.others.length ? "" : "not known", ...limits, ...described });
     }
     input.addEventListener("input", () => this.changed());
     // a number may be told in another unit: the server knows it by another key

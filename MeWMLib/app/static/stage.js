@@ -18,6 +18,7 @@ export class Stage {
     this.viewer = new Viewer(root, start.viewer);
     this.onrank = () => {};
     this.bar = connectToolbar(root, this.viewer, { "[": () => this.onrank(-1), "]": () => this.onrank(1) });
+    this.viewer.set({ alone: true });
     this.viewer.setLayout("three");
     this.caseId = "";
     this.edition = 0;
@@ -46,6 +47,7 @@ export class Stage {
     this.viewer.resetZoom();
     this.viewer.setStudy({ before, masks: null, outcomes: new Map(), target: middle, whole: true });
     this.viewer.set({ rank: null, named: "", seed: null });
+    this.viewer.setLayout(this.viewer.layout);
     this.root.dataset.state = "open";
     this.bar.allow();
   }
