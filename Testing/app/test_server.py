@@ -398,3 +398,27 @@ def test_a_kept_folder_is_taken_up_again(start_app, small_files, tmp_path):
     # what was half sent is not
     assert second.error("GET", f"/app/cases/{half}") and not (tmp_path / "kept" / "cases" / half).exists()
     assert second.get(f"/app/cases/{case}/runs/{run}")["final"]["kind"] == "result"
+
+
+def test_the_ranking_grows_while_a_search_goes_on_and_stays_when_it_is_stopped(start_app, small_files, monkeypatch):
+    monkeypatch.setenv("MEWM_FAKE", "slow")
+    app = start_app()
+    case = app.open_files({"a.nrrd": small_files["ct.nrrd"]})["id"]
+    app.do("PUT", f"/app/cases/{case}/outline?name=l.seg.nrrd", small_files["labels.seg.nrrd"])
+    run = app.do("POST", f"/app/cases/{case}/runs", {"kind": "plan"})["id"]
+    until, seen = time.monotonic() + 60, []
+    while not seen:
+        told = app.get(f"/app/cases/{case}/runs/{run}")
+        assert told["state"] != "ended" and time.monotonic() < until
+        seen = told["plan"]["candidates"] if told["plan"] else []
+        time.sleep(0.05)
+    # numbers are there before any volume is
+    assert seen[0]["rank"] == 1 and not seen[0]["shown"] and isinstance(seen[0]["log_risk"], float)
+    assert app.get(f"/app/cases/{case}")["runs"][0]["final"] is None
+    app.do("POST", f"/jobs/{run}/cancel")
+    told = app.finished(case, run)
+    assert (
+        told["plan"]["stopped"]
+        and len(told["plan"]["candidates"]) >= len(seen)
+        and told["plan"]["candidates"][0]["shown"]
+    )
