@@ -108,7 +108,7 @@ browser: $(STAMP_DEV)
 	$(NPM_INSTALL) --prefix Testing/exchange/viewer
 
 test-browser: browser
-	$(BIN)/python -m pytest Testing/scene/test_viewer_browser.py Testing/exchange/test_browser.py
+	$(BIN)/python -m pytest Testing/scene/test_viewer_browser.py Testing/app/test_browser.py Testing/exchange/test_browser.py
 
 # a PACS and other readers for the tests; they are started on loopback alone, and never as services
 pacs: browser

@@ -26,6 +26,7 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 #: Files whose tests take more than some seconds together (`pytest --durations=0`): `make quick` leaves them out.
 SLOW_FILES = (
+    "app/test_server.py", "app/test_folder.py", "app/test_browser.py",
     "cohorts/test_dicom_import.py", "cohorts/test_real_import.py", "dynamics/test_model.py", "jobs/test_remote.py",
     "jobs/test_runner.py", "jobs/test_server.py", "jobs/test_warm.py", "jobs/test_worker_process.py",
     "lab/cohort_plans", "lab/evaluation",

@@ -16,7 +16,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = "MeWMLib"
 VERBS = ("perception", "policy", "dynamics", "survival", "planning")
-PRODUCT = ("core", *VERBS, "world", "rendering", "cohorts", "jobs", "exchange", "scene", "cli")
+PRODUCT = ("core", *VERBS, "world", "rendering", "cohorts", "jobs", "exchange", "scene", "app", "cli")
 
 #: The client of a server, and what the fronts may know of jobs.
 REMOTE = ("jobs.remote", "jobs.remote_http", "jobs.remote_files", "jobs.remote_upload", "jobs.inputs")
@@ -117,10 +117,24 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "cohorts.identity",
     ),  # fmt: skip
     "scene": ("core", "jobs.job", "jobs.runner"),
+    # the page of one user over a server of its own
+    "app": (
+        "core",
+        *FRONTS,
+        *SERVER,
+        "jobs.server",
+        "scene.viewer_page",
+        "policy",
+        "cohorts.samples",
+        "cohorts.sample_table",
+        "exchange.export",
+        "perception.phase",
+    ),
     "cli": ("core", *FRONTS, "scene", "policy", "cohorts.samples", "exchange", "cohorts.identity"),
     # what it verifies is measured again, without any network
     "cli.verify": ("core", *FRONTS, "exchange", "jobs.verification", "jobs.verified_numbers", "jobs.rerun"),
     "cli.serve": ("core", *FRONTS, *SERVER, "jobs.server", "jobs.server_check"),
+    "cli.app": ("core", *FRONTS, *SERVER, "app"),
     "cli.token": ("core", "jobs.server_users"),
     "lab": PRODUCT,
 }
@@ -148,6 +162,7 @@ TORCH_FREE = (
     "world.treating",
     "world.written",
     "scene",
+    "app",
     "cli",
     "rendering",
     "cohorts",
@@ -215,6 +230,7 @@ PURPOSES = {
     "jobs": "what a job is, and how it is run: worker process, runner, server and its client",
     "exchange": "plans to DICOM objects of a study, and these to and from a PACS",
     "scene": "plans to Slicer's MRML, pictures and report",
+    "app": "the app in the browser: cases, requests and page over the job server (`mewm app`)",
     "cli": "the command `mewm`",
     "lab": "everything only research needs: training, evaluation, synthetic cohorts, baselines, figures",
 }

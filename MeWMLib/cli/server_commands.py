@@ -56,6 +56,19 @@ _WHERE = (
 #: Name, function, what it does, an example, options.
 SERVER: tuple[tuple[str, str, str, str, tuple[Option, ...]], ...] = (
     (
+        "app",
+        "MeWMLib.cli.app:app",
+        "open MeWM in the browser of this computer, without 3D Slicer",
+        "mewm app",
+        (
+            _option("--no-open", action="store_true", help="print the address, and open no browser"),
+            _option("--port", type=int, default=0, help="default 0: a free one"),
+            _option("--data", metavar="DIR", help="keep cases and results there, and go on with those that are there"),
+            _option("--bundle", metavar="B", help="name of a model bundle (default mewm-small)"),
+            _option("--max-gib", metavar="N", help=_GIB),
+        ),
+    ),
+    (
         "serve",
         "MeWMLib.cli.serve:serve",
         "take jobs from other computers over HTTP",

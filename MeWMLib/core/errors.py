@@ -124,6 +124,14 @@ class RuleError(InputError):
     """The clinical rules leave no protocol to choose from."""
 
 
+class ForbiddenProtocolError(RuleError):
+    """The clinical rules forbid a protocol that the user named."""
+
+
+class ContraindicatedError(RuleError):
+    """TACE is contraindicated in this patient, whatever is given."""
+
+
 class GoalQuestionError(InputError):
     """A treatment goal holds something that must be answered before anything relies on it."""
 
@@ -216,6 +224,10 @@ class ServerSlowError(ServerError):
 
 class UploadOffsetError(ServerError):
     """A piece of an upload does not begin where the server's file ends (409)."""
+
+
+class OutdatedError(InputError):
+    """What somebody changes was changed elsewhere meanwhile."""
 
 
 class UnknownJobError(ServerError):

@@ -155,6 +155,8 @@ def make_app(state: State) -> FastAPI:
     # no pages that describe the interface: without a token nobody learns anything
     app = FastAPI(title="MeWM", version=PROTOCOL, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.server, app.state.uploads = state, uploads
+    # for routes that others add
+    app.state.owner = owner
 
     @app.exception_handler(MeWMError)
     async def answer_error(request: Request, error: MeWMError) -> JSONResponse:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from MeWMLib.core.errors import RuleError
+# callers know this module only
+from MeWMLib.core.errors import ContraindicatedError as ContraindicatedError
+from MeWMLib.core.errors import ForbiddenProtocolError as ForbiddenProtocolError
 from MeWMLib.core.goal import Goal
 from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.plan import RuleFinding
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.policy.rules import FORBIDDEN, check, contraindications
-
-
-class ForbiddenProtocolError(RuleError):
-    """The clinical rules forbid a protocol that the user named."""
-
-
-class ContraindicatedError(RuleError):
-    """TACE is contraindicated in this patient, whatever is given."""
 
 
 def require_indicated(clinical: Clinical, allow_forbidden: bool = False) -> None:

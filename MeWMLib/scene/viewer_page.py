@@ -17,7 +17,10 @@ from MeWMLib.scene.viewer_pack import Packed
 
 _FOLDER = Path(__file__).with_name("viewer")
 #: In the order in which they stand in the page.
-_SCRIPTS = ("decode.js", "slices.js", "pane.js", "viewer.js", "input.js", "files.js", "controls.js")
+_SCRIPTS = ("decode.js", "slices.js", "pane.js", "viewer.js", "input.js", "files.js", "toolbar.js", "controls.js")
+#: What a page of its own takes of them, and the names that it uses.
+_SHARED = tuple(name for name in _SCRIPTS if name != "controls.js")
+_EXPORTED = ("Viewer", "connectToolbar", "volumeOf", "masksOf", "limitOf", "mapped", "PLANES", "add")
 #: Window presets by key: title, width and level in HU. The first is that of the pictures.
 WINDOWS = {
     "liver": ("Liver", VIEW_WINDOW_HU, VIEW_LEVEL_HU),
@@ -108,6 +111,13 @@ def policy_of(script: str) -> str:
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
+
+
+@cache
+def viewer_module() -> str:
+    """The viewer without the report around it, as a module for a page of another kind (`app/`)."""
+    parts = [(_FOLDER / name).read_text(encoding="utf-8") for name in _SHARED]
+    return "\n".join([*parts, f"export {{ {', '.join(_EXPORTED)} }};\n"])
 
 
 @cache

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from MeWMLib.core.goal import Goal
@@ -9,6 +13,7 @@ from MeWMLib.core.patient import Clinical, Findings, Lesion
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.policy.permission import ForbiddenProtocolError, require_allowed
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 TWO = Protocol.parse("Cisplatin + Oxaliplatin + Lipiodol")
 
 
@@ -45,3 +50,14 @@ def test_the_goal_and_what_was_measured_count() -> None:
     assert require_allowed(protocol, Clinical()) == ()
     found = require_allowed(protocol, Clinical(), findings=Findings(1400.0, 100.0, (lesion,)))
     assert [f.rule for f in found] == ["tumour-burden"]
+
+
+@pytest.mark.parametrize("name", ["ForbiddenProtocolError", "ContraindicatedError"])
+def test_a_refusal_keeps_its_type_where_no_rule_is_loaded(name: str) -> None:
+    """A server passes on what a worker says, and has no need of the rules."""
+    code = (
+        "import sys; from MeWMLib.core.errors import error_from_json\n"
+        f"found = error_from_json({{'type': {name!r}, 'what': 'x'}})\n"
+        f"raise SystemExit(type(found).__name__ != {name!r} or 'MeWMLib.policy.rules' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0

@@ -158,6 +158,35 @@ def choose(folder: Path, series: str | None = None, look: Callable[[Stack], Phas
 
 
 def _one(found: Scan, folder: Path, series: str | None, look: Callable[[Stack], Phase] | None) -> Stack:
+    chosen, rest = _meant(found, folder, series)
+    if len(chosen) == 1:
+        return chosen[0].stack
+    raise _several(folder, chosen, rest, look)
+
+
+def offered(folder: Path, look: Callable[[Stack], Phase] | None = None) -> tuple[list[Candidate], str]:
+    """The CT volumes of a folder among which a user chooses; where there is one alone, `choose` takes it.
+
+    Args:
+        folder: as for `choose`.
+        look: guesses the phase of a stack; not asked about one alone.
+
+    Returns:
+        The volumes, and what to type for the best of them for planning, "" where none can be used.
+
+    Raises:
+        MeWMError: as `choose`, where there is none.
+    """
+    chosen, _ = _meant(scan_ct(folder), folder, None)
+    if len(chosen) == 1:
+        return chosen, chosen[0].key
+    seen = _seen(chosen, look)
+    best = _best(seen)
+    return seen, best.key if best is not None else ""
+
+
+def _meant(found: Scan, folder: Path, series: str | None) -> tuple[list[Candidate], list[Candidate]]:
+    """The volumes that `series` may mean, and the others that were found."""
     listed, out = candidates(found)
     if not listed:
         raise _nothing(folder, found, out)
@@ -173,9 +202,7 @@ def _one(found: Scan, folder: Path, series: str | None, look: Callable[[Stack], 
         and one.first.series in {s.first.series for s in sound}
     ]
     chosen = [*sound, *pieces]
-    if len(chosen) == 1:
-        return chosen[0].stack
-    raise _several(folder, chosen, [one for one in listed if one not in chosen], look)
+    return chosen, [one for one in listed if one not in chosen]
 
 
 def check_files(paths: Sequence[Path]) -> Geometry | None:
@@ -241,9 +268,8 @@ def _several(
     folder: Path, chosen: list[Candidate], more: list[Candidate], look: Callable[[Stack], Phase] | None
 ) -> SeriesError:
     """The error that lists what could be meant, and what else there is (short or not axial)."""
-    seen = [_looked_at(one, look) if n < _LISTED else one for n, one in enumerate(chosen)]
-    usable = [one for one in seen if not one.trouble and not one.stack.fault and one.stack.simulated is None]
-    best = min(usable, key=lambda one: one.rank, default=None)
+    seen = _seen(chosen, look)
+    best = _best(seen)
     one_series = len({one.first.series for one in seen}) == 1
     acquisitions = all(one.stack.part.startswith("acquisition") for one in seen)
     if one_series:
@@ -260,6 +286,16 @@ def _several(
     if not one_series:
         remedy += ", or give the sub-folder of one series"
     return SeriesError(what=what, given=f"{folder}{_list([*seen, *more])}", remedy=remedy)
+
+
+def _seen(chosen: Sequence[Candidate], look: Callable[[Stack], Phase] | None) -> list[Candidate]:
+    return [_looked_at(one, look) if n < _LISTED else one for n, one in enumerate(chosen)]
+
+
+def _best(seen: Sequence[Candidate]) -> Candidate | None:
+    """The best for planning of those that can be used."""
+    usable = [one for one in seen if not one.trouble and not one.stack.fault and one.stack.simulated is None]
+    return min(usable, key=lambda one: one.rank, default=None)
 
 
 def _looked_at(one: Candidate, look: Callable[[Stack], Phase] | None) -> Candidate:

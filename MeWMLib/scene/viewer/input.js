@@ -21,17 +21,21 @@ function watchPointers(pane, viewer) {
     canvas.focus({ preventScroll: true });
     down.set(event.pointerId, at(event));
     moved = left = 0;
+    if (doing === "tool" && down.size === 2) viewer.tool.end(false);
     if (down.size === 2) doing = "pinch";
+    else if (viewer.tool && event.button === 0 && !event.shiftKey) doing = "tool";
     else if (event.pointerType === "touch") doing = viewer.measuring ? "measure" : "scroll";
     else if (event.button === 2) doing = "window";
     else if (event.button === 1 || event.shiftKey) doing = "pan";
     else doing = viewer.measuring ? "measure" : "cross";
     const ras = pane.rasOf(...at(event));
     if (doing === "cross") viewer.goTo(ras);
+    if (doing === "tool") viewer.tool.begin(pane, ras);
     if (doing === "measure") viewer.set({ tape: { plane: pane.name, from: ras, to: ras } });
     event.preventDefault();
   });
   canvas.addEventListener("pointermove", (event) => {
+    if (viewer.tool) viewer.tool.hover(pane, pane.rasOf(...at(event)));
     if (!down.has(event.pointerId)) return;
     const before = down.get(event.pointerId), now = at(event), two = down.size === 2 ? pair() : null;
     const [dx, dy] = [now[0] - before[0], now[1] - before[1]];
@@ -39,6 +43,7 @@ function watchPointers(pane, viewer) {
     moved += Math.hypot(dx, dy);
     if (doing === "cross") viewer.goTo(pane.rasOf(...now));
     else if (doing === "measure") viewer.set({ tape: { ...viewer.tape, to: pane.rasOf(...now) } });
+    else if (doing === "tool") viewer.tool.move(pane, pane.rasOf(...now));
     else if (doing === "pan") viewer.pan(pane, dx, dy);
     else if (doing === "window") {
       const { width, level } = viewer.window;
@@ -58,6 +63,7 @@ function watchPointers(pane, viewer) {
     if (!down.delete(event.pointerId)) return;
     // a tap of a finger sets the cross-hair
     if (doing === "scroll" && moved < 6 && event.type === "pointerup") viewer.goTo(pane.rasOf(...at(event)));
+    if (doing === "tool") viewer.tool.end(true);
     if (!down.size) doing = null;
   };
   canvas.addEventListener("pointerup", up);

@@ -70,6 +70,7 @@ class Pane {
     context.setTransform(dpr, 0, 0, dpr, 0, 0);
     this._crosshair(w, h);
     this._tape();
+    if (this.viewer.tool) this.viewer.tool.draw(this);
     this._burn(w, h);
     this._label();
   }
@@ -115,7 +116,7 @@ class Pane {
   _outlines(w, h, dpr) {
     const viewer = this.viewer, { scale, centre } = this.view;
     const simulated = this.marked;
-    const key = [this.name, viewer.rank, viewer.edition, scale, ...centre, w, h, dpr, simulated].join();
+    const key = [this.name, viewer.rank, viewer.edition, viewer.maskEdition, scale, ...centre, w, h, dpr, simulated].join();
     const step = Math.max(1.5, Math.min(4, (0.5 * viewer.finest) / scale)); // pixels of the page between samples
     if (key !== this.kept.outlines) {
       const [sw, sh] = [Math.ceil(w / step), Math.ceil(h / step)];
@@ -205,7 +206,7 @@ class Pane {
       top = 28;
     }
     const small = w < 300 ? 11 : 12.5;
-    this._text(this.title, 8, top + 14, small + 1.5);
+    this._text(this.title, 8, top + 14, w < 300 ? small : small + 1.5); // clear of the letter of the side
     this._text(`${this.plane.title} ${placeText(normal, viewer.point[normal])}`, 8, top + 31, small);
     const { width, level } = viewer.window;
     if (this.marked) this._text(viewer.seed == null ? viewer.named : `${viewer.named}, seed ${viewer.seed}`, 8, h - 10, small - 0.5);

@@ -18,6 +18,8 @@ class Viewer {
     this.rank = this.seed = null;
     this.named = ""; // such as "rank 1"
     this.edition = 0;
+    this.maskEdition = 0; // outlines alone are drawn anew
+    this.tool = null; // takes what a pointer does, such as a brush: begin, move, end, hover, draw
     this.show = "simulated";
     this.fade = 1;
     this.flicker = this.flickerPhase = false;
@@ -25,6 +27,7 @@ class Viewer {
     this.outlines = true;
     this.tape = null;
     this.measuring = false;
+    this.alone = false; // see `setLayout`
     this.point = [0, 0, 0];
     this.zooms = {};
     this.panes = [...root.querySelectorAll("canvas")].map((canvas) => new Pane(canvas, this));
@@ -46,7 +49,7 @@ class Viewer {
     });
   }
 
-  get shown() { return this.panes.slice(0, LAYOUTS[this.layout].length); }
+  get shown() { return this.panes.filter((pane) => !pane.canvas.parentElement.hidden); }
 
   // A study takes the place of the one before; outcomes are loaded when they are asked for.
   setStudy(study) {
@@ -91,6 +94,7 @@ class Viewer {
     }
     if (this.asked !== rank || this.study !== study) return; // another one was chosen meanwhile
     this.outcome = one ? one.loaded : null;
+    if (this.alone) this.setLayout(this.layout);
     Object.assign(this, { rank, named, seed: one ? one.seed : null });
     this.edition++;
     this.changed();
@@ -103,8 +107,11 @@ class Viewer {
 
   setLayout(name) {
     this.layout = name;
-    const wanted = LAYOUTS[name];
-    this.root.dataset.layout = name;
+    // a page that has no outcome yet may do without the picture of before beside it
+    const single = this.alone && !this.outcome;
+    const wanted = single ? LAYOUTS[name === "four" ? "three" : name].filter((one) => !one.endsWith(" before")) : LAYOUTS[name];
+    this.root.dataset.layout = single && name === "four" ? "three" : name;
+    this.root.dataset.panes = wanted.length;
     this.panes.forEach((pane, n) => {
       pane.canvas.parentElement.hidden = n >= wanted.length;
       if (n >= wanted.length) return;
