@@ -22,6 +22,7 @@ from MeWMLib.core.goal import Goal
 from MeWMLib.core.texts import MOST_GOAL, require_length
 from MeWMLib.policy import goal_phrases as phrases
 from MeWMLib.policy import goal_words as words
+from MeWMLib.policy.goal_contrasts import part_contrasts
 from MeWMLib.policy.goal_facts import facts_in
 from MeWMLib.policy.goal_findings import settle, take_fragments
 from MeWMLib.policy.goal_found import Reading
@@ -49,6 +50,7 @@ def read_goal(goal: str) -> Goal:
     found = Reading(goal)
     spoken = phrases.settle(list(words.tokens(plain, facts_in(plain.text))))
     tokens, limits, limited = take_limits(spoken, found.ask)
+    tokens = part_contrasts(tokens)
     parts = sentences(tokens)
     _judge_all(parts, opened(tokens))
     former = None

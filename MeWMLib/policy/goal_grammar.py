@@ -42,6 +42,7 @@ from MeWMLib.policy.goal_polarity import (
     PARTITIVE,
     PAST,
     PERMIT,
+    PLURAL,
     REASONS,
     SESSIONS,
     TOLD,
@@ -111,8 +112,31 @@ def judge(group: Group, spoken: bool, previous: Group | None) -> None:
     if group.members[0].kind == FACT:
         found = _of_facts(group, before, found, previous)
     else:
-        found = [_unsure(group, polarity) for polarity in found]
+        found = [_unsure(group, polarity) for polarity in _not_beyond(group, before, found)]
     group.polarities = found
+
+
+def _not_beyond(group: Group, before: str, found: list[str]) -> list[str]:
+    """What rules out the first agents is not sure of those that a comma alone parts from them: "no A, B".
+
+    An allergy of which nothing else is said counts until somebody says otherwise.
+    """
+    headed = any(t.text == ":" or t.text in PLURAL for t in group.pre)
+    against = (EXCLUDE, ADVERSE, FEARED)
+    if not group.loose or headed:
+        return found
+    if before == BARE:
+        # "A, B no": the words behind may speak of the last alone
+        last = group.loose[-1]
+        plural = any(t.text in PLURAL for t in group.post)
+        return [DOUBT if p in against and not plural else p for p in found[:last]] + found[last:]
+    alone = all(t.kind in (*SKIPPED, "neg") for t in group.post)
+    unsure = {EXCLUDE: DOUBT, ADVERSE: FEARED if alone else DOUBT, FEARED: FEARED if alone else DOUBT}
+    first = group.loose[0]
+    # a substance behind an allergy is no wish
+    return found[:first] + [
+        unsure.get(p, p) if m.kind == AGENT else p for m, p in zip(group.members[first:], found[first:], strict=True)
+    ]
 
 
 def _unsure(group: Group, polarity: str) -> str:
