@@ -22,6 +22,7 @@ from MeWMLib.core.goal import Goal
 from MeWMLib.core.texts import MOST_GOAL, require_length
 from MeWMLib.policy import goal_phrases as phrases
 from MeWMLib.policy import goal_words as words
+from MeWMLib.policy.goal_bland import take_bland, without_drugs_wished
 from MeWMLib.policy.goal_contrasts import part_contrasts
 from MeWMLib.policy.goal_facts import facts_in
 from MeWMLib.policy.goal_findings import settle, take_fragments
@@ -50,6 +51,8 @@ def read_goal(goal: str) -> Goal:
     found = Reading(goal)
     spoken = phrases.settle(list(words.tokens(plain, facts_in(plain.text))))
     tokens, limits, limited = take_limits(spoken, found.ask)
+    bland = take_bland(spoken, plain.text, found)
+    limits = tuple(dict.fromkeys((*limits, *bland)))
     tokens = part_contrasts(tokens)
     parts = sentences(tokens)
     _judge_all(parts, opened(tokens))
@@ -73,6 +76,8 @@ def read_goal(goal: str) -> Goal:
         found.ask("LC beads are wanted, and they are loaded with doxorubicin, which is ruled out: is that right?")
         if "Doxorubicin" in found.adverse:
             wanted = tuple(name for name in wanted if name != "LC beads")
+    if bland:
+        wanted = without_drugs_wished(wanted, found)
     for name in found.denied:
         if name in found.facts.get("allergies", ()):
             found.ask(f"An allergy to {name} is both stated and denied")

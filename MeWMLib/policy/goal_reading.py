@@ -35,11 +35,6 @@ _ALLERGIC = (
 )
 #: Words for an agent that was named before.
 _IT = set("it|them|this|that|these|those|which|ihn|welche|welches|celui-ci|\u5b83".split("|"))
-#: What is given beside an embolic.
-_DRUGS = set(
-    "drug|drugs|chemotherapy|medikament|medikamente|therapie|medicament|medicaments|farmaco|farmacos|farmaci|"
-    "\u836f\u7269|\u5316\u7597".split("|")
-)
 #: "use A, no"
 _NO = {"no", "not", "nein", "nicht", "non", "pas"}
 
@@ -210,8 +205,6 @@ def leave_part(part: Sequence[Token], found: Reading) -> None:
                 f"“{found.shown(part)}” speaks of {found.shown([token])} and was not used: write it into the clinical "
                 "data or name the agent that it rules out"
             )
-    if part and is_without_drugs(part):
-        found.ask(f"“{found.shown(part)}” was not used: proposals hold a drug; name what is not wanted, “no A”")
     told = (UNKNOWN, "clinical", "adverse", "failed")
     unused = [t for t in part if t.kind in told and id(t) not in found.used]
     if unused:
@@ -228,12 +221,6 @@ def ask_of_whom(plain: str, found: Reading) -> None:
     spoken_of = _RELATIVES.search(plain)
     if spoken_of and (found.facts or found.adverse):
         found.ask(f"“{spoken_of[0]}”: what is said is taken for the patient's own; is it?")
-
-
-def is_without_drugs(part: Sequence[Token]) -> bool:
-    """True for "no drugs" and "without chemotherapy"; "no other drug" beside an agent says less."""
-    kept = [t for t in part if t.kind not in ("aux", words.MARK)]
-    return len(kept) == 2 and kept[0].kind == "neg" and kept[1].text in _DRUGS
 
 
 def _named(member: Token) -> str:

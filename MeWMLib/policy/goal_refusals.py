@@ -94,6 +94,8 @@ _ASKED = "speaks against the treatment itself: is it to be planned all the same?
 def ask_of_refusal(part: Sequence[Token], found: Reading) -> None:
     """A refusal of the treatment itself is asked about: "no TACE", "patient refuses chemoembolisation"."""
     kept = [t for t in part if t.kind not in ("aux", MARK)]
+    if any(id(t) in found.bland for t in kept):
+        return
     for place, token in enumerate(kept):
         bland = token.text == "tae" or (
             token.text == "bland" and any(t.text in _PROCEDURES for t in kept[place : place + 2])
@@ -134,7 +136,7 @@ def ask_of_refusals(tokens: Sequence[Token], plain: str, places: Sequence[int], 
         if token.kind not in _BREAKS:
             clause.append(token)
             continue
-        if clause and _refused(clause, plain[where[clause[0].start] : where[clause[-1].end - 1] + 1]):
+        if clause and not any(id(t) in found.bland for t in clause) and _refused(clause, plain[where[clause[0].start] : where[clause[-1].end - 1] + 1]):
             found.ask(f"“{found.shown(clause)}” {_ASKED}")
             return
         clause = []

@@ -19,7 +19,7 @@ from MeWMLib.core.allergens import allergen, is_known
 from MeWMLib.core.clinical_fields import UNSPECIFIED
 from MeWMLib.core.dosing import over_limits
 from MeWMLib.core.errors import ClinicalDataError, RuleError, UnknownAgentError
-from MeWMLib.core.goal import Goal
+from MeWMLib.core.goal import WITHOUT_DRUGS, Goal
 from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.plan import RuleFinding
 from MeWMLib.core.protocol import DRUG, Protocol, agent, agents_of, vocabulary
@@ -101,7 +101,10 @@ def _of_goal(protocol: Protocol, goal: Goal | None) -> Iterator[RuleFinding]:
     if excluded:
         reason = f"The goal rules it out ({' and '.join(excluded)})"
         yield RuleFinding("goal-excludes", FORBIDDEN, reason, "the treatment goal")
-    over = [f"{broken}, {limit.text}" for limit in goal.limits if (broken := limit.broken_by(protocol))]
+    if goal.without_drugs and protocol.drugs:
+        reason = f"The goal asks for embolisation without a drug ({' and '.join(protocol.drugs)})"
+        yield RuleFinding("goal-limits", FORBIDDEN, reason, "the treatment goal")
+    over = [f"{broken}, {limit.text}" for limit in goal.limits if limit != WITHOUT_DRUGS and (broken := limit.broken_by(protocol))]
     if over:
         reason = f"It is above a limit of the goal ({'; '.join(over)})"
         yield RuleFinding("goal-limits", FORBIDDEN, reason, "the treatment goal")
@@ -159,7 +162,8 @@ def explain_none(
 
     Where a single rule forbids every pair, only such rules are named.
     """
-    pairs = [Protocol.of([drug, embolic]) for drug in drugs for embolic in embolics]
+    # without drugs, each embolic alone
+    pairs = [Protocol.of([*drug, embolic]) for drug in ([[d] for d in drugs] or [[]]) for embolic in embolics]
     reasons: dict[str, list[str]] = {}
     for pair in pairs:
         for finding in check(pair, clinical, findings=findings, goal=goal):
