@@ -160,7 +160,7 @@ def _row(candidate: Candidate, break_: str, narrow: bool) -> list[str]:
     span = f"{break_}({risk.range_text})" if risk.range_text else ""
     warnings = ", ".join(w.rule for w in candidate.warnings)
     if candidate.unjudged:
-        count = sum(map(len, candidate.unjudged.values()))
+        count = len({rule for rules in candidate.unjudged.values() for rule in rules})
         warnings = f"{warnings or 'none'} ({count} not judged)"
     # on a narrow terminal a cell takes two lines, and the warnings are below the protocol
     under = f"\n({warnings})" if narrow and warnings else ""

@@ -29,8 +29,10 @@ from MeWMLib.core.liver_function import (
     albi_grade,
     albi_score,
     child_pugh_class,
+    child_pugh_contradiction,
     child_pugh_points,
     least_child_pugh_points,
+    most_child_pugh_points,
 )
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.records import read_json
@@ -224,6 +226,17 @@ class Clinical:
     def least_child_pugh(self) -> int:
         """The points that these make at least, where some are not known."""
         return least_child_pugh_points(*self._of_child_pugh)
+
+    @property
+    def most_child_pugh(self) -> int:
+        """The points that these make at most, where some are not known."""
+        return most_child_pugh_points(*self._of_child_pugh)
+
+    @property
+    def child_pugh_contradiction(self) -> str:
+        """See `liver_function.child_pugh_contradiction`."""
+        points = None if self.child_pugh_score is None else int(self.child_pugh_score)
+        return child_pugh_contradiction(self.child_pugh_class, points, self.least_child_pugh, self.most_child_pugh)
 
     @property
     def _of_child_pugh(self) -> tuple[float | None, float | None, float | None, str | None, str | None]:
