@@ -160,7 +160,7 @@ def _row(candidate: Candidate, break_: str, narrow: bool) -> list[str]:
     span = f"{break_}({risk.range_text})" if risk.range_text else ""
     warnings = ", ".join(w.rule for w in candidate.warnings)
     if candidate.unjudged:
-        count = len({rule for rules in candidate.unjudged.values() for rule in rules})
+        count = sum(map(len, candidate.unjudged.values()))
         warnings = f"{warnings or 'none'} ({count} not judged)"
     # on a narrow terminal a cell takes two lines, and the warnings are below the protocol
     under = f"\n({warnings})" if narrow and warnings else ""
@@ -217,7 +217,9 @@ def proposal(result: dict[str, Any], output: Output) -> None:
         for name in result[kind]:
             output.row(table, kind.removesuffix("s"), name, result["reasons"].get(name, ""))
     output.table(table)
-    for name, reason in result.get("left_out", {}).items():  # a server of an older version has none
+    for found in result.get("patient_rules", ()):  # a server of an older version has none
+        output.result(f"{found['severity'].capitalize()} for every protocol: {found['reason']} [{found['rule']}]")
+    for name, reason in result.get("left_out", {}).items():
         output.result(f"Left out, {name}: {reason}")
     lesions(result, output)
     dice(result["labels"], output)

@@ -278,6 +278,8 @@ class Clinical:
             )
         keys, values, unknown = _keys(), dict[str, Any](), []
         for key, value in data.items():
+            if key == PERMITTED:
+                continue
             if key not in keys:
                 unknown.append(str(key))
                 continue
@@ -317,6 +319,8 @@ _TEMPLATE = (
     "numbers with a point and without their unit, no comment, no comma after the last one. "
     "`mewm clinical template` prints one to fill in"
 )
+#: Key of the template that says what each field may be.
+PERMITTED = "_permitted"
 #: Keys beside those of the table.
 _ALIASES = {"child_pugh": "child_pugh_class"}
 
@@ -327,9 +331,11 @@ def field_table() -> dict[str, FieldInfo]:
     return {declared.name: info_of(declared) for declared in fields(Clinical)}
 
 
-def template() -> dict[str, None]:
-    """A JSON object to fill in: every field, not known."""
-    return dict.fromkeys(field_table())
+def template() -> dict[str, Any]:
+    """A JSON object to fill in: every field, not known; what each may be stands under `PERMITTED`, which is not read."""
+    table = field_table()
+    permitted = {name: info.range_text + (f"; {info.help}" if info.help else "") for name, info in table.items()}
+    return {**dict.fromkeys(table), PERMITTED: permitted}
 
 
 @cache

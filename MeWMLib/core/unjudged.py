@@ -18,7 +18,7 @@ def unjudged_in_words(unjudged: Mapping[str, Sequence[str]]) -> str:
     """
     if not unjudged:
         return ""
-    table, count = field_table(), len({rule for rules in unjudged.values() for rule in rules})
+    table, count = field_table(), sum(map(len, unjudged.values()))
     titles = [table[name].title if name in table else name for name in unjudged]
     listed = " and ".join([", ".join(titles[:-1]), titles[-1]] if len(titles) > 1 else titles)
     return f"{count} rule{'s' if count > 1 else ''}, since {listed} {'are' if len(titles) > 1 else 'is'} not known"

@@ -186,10 +186,10 @@ def require_answered(goal: Goal) -> Goal:
     return goal
 
 
-def echo(goal: Goal) -> Iterator[str]:
-    """The reading of a goal in lines, with its questions."""
+def echo(goal: Goal, asked: bool = True) -> Iterator[str]:
+    """The reading of a goal in lines, with its questions unless something else shows them (`asked`)."""
     if not goal.text.strip():
         return
     yield f"Goal: {goal.text.strip()}"
     yield from (f"  {line}" for line in goal.lines)
-    yield from (f"  question: {question}" for question in goal.questions)
+    yield from (f"  question: {question}" for question in goal.questions if asked)

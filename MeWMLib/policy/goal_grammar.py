@@ -36,6 +36,7 @@ from MeWMLib.policy.goal_polarity import (
     FREED,
     HISTORY,
     INFINITIVE,
+    LISTED,
     MODAL,
     NO_LONGER,
     OPEN_THAN,
@@ -119,7 +120,7 @@ def judge(group: Group, spoken: bool, previous: Group | None) -> None:
 def _not_beyond(group: Group, before: str, found: list[str]) -> list[str]:
     """What rules out the first agents is not sure of those that a comma alone parts from them: "no A, B".
 
-    An allergy of which nothing else is said counts until somebody says otherwise.
+    Where nothing else is said of them, what rules out counts until somebody says otherwise; it is asked about.
     """
     headed = any(t.text == ":" or t.text in PLURAL for t in group.pre)
     against = (EXCLUDE, ADVERSE, FEARED)
@@ -127,12 +128,14 @@ def _not_beyond(group: Group, before: str, found: list[str]) -> list[str]:
         return found
     if before == BARE:
         # "A, B no": the words behind may speak of the last alone
-        last = group.loose[-1]
+        last = max(group.loose)
         plural = any(t.text in PLURAL for t in group.post)
         return [DOUBT if p in against and not plural else p for p in found[:last]] + found[last:]
     alone = all(t.kind in (*SKIPPED, "neg") for t in group.post)
-    unsure = {EXCLUDE: DOUBT, ADVERSE: FEARED if alone else DOUBT, FEARED: FEARED if alone else DOUBT}
-    first = group.loose[0]
+    comma = alone and set(group.loose.values()) == {"comma"}
+    harm = FEARED if comma else DOUBT
+    unsure = {EXCLUDE: LISTED if comma else DOUBT, ADVERSE: harm, FEARED: harm}
+    first = min(group.loose)
     # a substance behind an allergy is no wish
     return found[:first] + [
         unsure.get(p, p) if m.kind == AGENT else p for m, p in zip(group.members[first:], found[first:], strict=True)

@@ -10,6 +10,8 @@ WISH, EXCLUDE, ADVERSE, DENIED = "wish", "exclude", "adverse", "denied"
 HISTORY, PERMIT, DOUBT, BARE, FREED, LIMITED = "history", "permit", "doubt", "bare", "freed", "limited"
 #: An adverse fact that is not sure: it counts until somebody says otherwise, and is asked about.
 FEARED = "feared"
+#: Behind "no A" by a comma alone: ruled out until somebody says otherwise, and asked about.
+LISTED = "listed"
 #: Behind a group, words that leave the meaning of that group open.
 UNCLEAR = "unclear"
 #: Two words that are one negation in French, Spanish and Italian.

@@ -12,7 +12,7 @@ from MeWMLib.policy.goal_findings import take_fact
 from MeWMLib.policy.goal_found import Reading
 from MeWMLib.policy.goal_levels import QUALIFIERS
 from MeWMLib.policy.goal_openings import NEVER, VERB_NEG
-from MeWMLib.policy.goal_polarity import ADVERSE, BARE, DENIED, DOUBT, EXCLUDE, FEARED, FREED, HISTORY, PERMIT, WISH
+from MeWMLib.policy.goal_polarity import ADVERSE, BARE, DENIED, DOUBT, EXCLUDE, FEARED, FREED, HISTORY, LISTED, PERMIT, WISH
 from MeWMLib.policy.goal_sentences import Group, Sentence
 from MeWMLib.policy.goal_words import AGENT, FACT, SUBSTANCE, UNKNOWN, Token
 
@@ -142,8 +142,14 @@ def _take_agent(member: Token, polarity: str, allergic: bool, limited: bool, fou
     names: tuple[str, ...] = member.value
     if polarity == WISH:
         found.wanted |= dict.fromkeys(names)
-    elif polarity == EXCLUDE:
+    elif polarity in (EXCLUDE, LISTED):
         found.excluded |= dict.fromkeys(names)
+        if polarity == LISTED:
+            shown = found.shown([member])
+            found.ask(
+                f"{', '.join(names)}: ruled out too, or wanted in its place? A comma alone parts “{shown}” from what is "
+                f"ruled out, and it is ruled out until that is answered: write “no {shown}” or “use {shown}”"
+            )
         if limited:
             found.ask(f"{', '.join(names)}: ruled out, or only limited?")
         if member.note:

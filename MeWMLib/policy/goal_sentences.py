@@ -39,7 +39,7 @@ class Group:
         cuts: places in `members` before which stands a comma.
         then: places before which stands a word of sequence.
         loose: places before which stands no more than a comma, a dash, a bracket or nothing, and that no "and" or "or"
-            closes to a list: what is said before may end there.
+            closes to a list: what is said before may end there. Each with "comma" or "loose".
         pre, post: the words before, and those right behind.
         shared: the words behind it lead to the next group, without a comma.
         worded: its members are joined by "or".
@@ -51,7 +51,7 @@ class Group:
     members: list[Token]
     cuts: list[int] = field(default_factory=list)
     then: list[int] = field(default_factory=list)
-    loose: list[int] = field(default_factory=list)
+    loose: dict[int, str] = field(default_factory=dict)
     pre: list[Token] = field(default_factory=list)
     post: list[Token] = field(default_factory=list)
     shared: bool = False
@@ -175,7 +175,7 @@ def _group(tokens: list[Token], place: int) -> tuple[Group, int]:
         end = ahead + 1
     while end < len(tokens) and tokens[end].kind == DOSE:
         end += 1
-    group.loose = [] if fact else _loose(group.members, junctions)
+    group.loose = {} if fact else _loose(group.members, junctions)
     return group, end
 
 
@@ -192,9 +192,9 @@ def _junction(tokens: list[Token], end: int, ahead: int) -> str:
     return "comma" if commas and all(t.text in (",", "\uff0c") for t in commas) else "loose"
 
 
-def _loose(members: list[Token], junctions: list[str]) -> list[int]:
+def _loose(members: list[Token], junctions: list[str]) -> dict[int, str]:
     """The places at which a list may end: "A, B and C" is one list, "A, B" may be two things, "A or B, C" is."""
-    found, begin = list[int](), 0
+    found, begin = dict[int, str](), 0
     for n, junction in enumerate(junctions):
         if junction == "and":
             continue
@@ -206,7 +206,7 @@ def _loose(members: list[Token], junctions: list[str]) -> list[int]:
         member = members[n + 1]
         if member.kind != AGENT or set(member.value) <= named:
             continue  # "no platinum (cisplatin)"; an allergy to a substance is no wish
-        found.append(n + 1)
+        found[n + 1] = junction
         begin = n + 1
     return found
 

@@ -167,7 +167,9 @@ def _scores(
             # In the order in which the goal names them.
             score += GOAL_BONUS - named.wanted.index(name)
             parts.insert(0, "named in the goal")
-        scored.append(_Scored(name, score, f"{name}: " + "; ".join(parts) + ".", " | ".join(dict.fromkeys(sources))))
+        # the agent's name stands beside it wherever it is shown
+        reason = parts[0][:1].upper() + "; ".join(parts)[1:] + "."
+        scored.append(_Scored(name, score, reason, " | ".join(dict.fromkeys(sources))))
     return sorted(scored, key=lambda s: -s.score)
 
 

@@ -77,6 +77,11 @@ class Rule:
         """True if it looks at the patient alone, whatever is given."""
         return (self.kind.startswith("clinical_") and self.applies_to is None) or self.kind == "child_pugh_values"
 
+    @property
+    def whole_patient(self) -> bool:
+        """True if it speaks of every protocol alike: `of_patient`, and an allergy to what is given with each."""
+        return self.of_patient or (self.kind == "allergy" and bool(self.allergens) and self.applies_to is None)
+
     def concerned(self, protocol: Protocol) -> tuple[str, ...]:
         """The agents of the protocol that the rule is about."""
         return tuple(a for a in protocol.agents if self.applies_to is None or a in self.applies_to)

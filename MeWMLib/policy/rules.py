@@ -138,6 +138,12 @@ def contraindications(clinical: Clinical, findings: Findings | None = None) -> t
     return check(Protocol.of(agents_of(DRUG)[:1]), clinical, False, rules, findings)
 
 
+def of_whole_patient(clinical: Clinical, findings: Findings | None = None) -> tuple[RuleFinding, ...]:
+    """What the rules say of this patient whatever is given, forbidden first: an allergy to contrast medium, a stent."""
+    rules = [rule for rule in load_rules() if rule.whole_patient]
+    return check(Protocol.of(agents_of(DRUG)[:1]), clinical, False, rules, findings)
+
+
 def left_out(
     clinical: Clinical | None = None, findings: Findings | None = None, goal: Goal | None = None
 ) -> dict[str, str]:
@@ -203,11 +209,14 @@ def explain(
 
 
 def unjudged(explained: Sequence[Explained]) -> dict[str, tuple[str, ...]]:
-    """Of what `explain` says: each clinical field that is missing, with the rules that cannot be judged without it."""
+    """Of what `explain` says: each clinical field that is missing, with the rules that cannot be judged without it.
+
+    A rule that lacks several is counted with the first of them; `Explained.lacks` names all.
+    """
     missing: dict[str, tuple[str, ...]] = {}
     for entry in explained:
-        for field in entry.lacks:
-            missing[field] = (*missing.get(field, ()), entry.rule)
+        if entry.state == NOT_KNOWN:
+            missing[entry.field] = (*missing.get(entry.field, ()), entry.rule)
     return missing
 
 

@@ -129,7 +129,10 @@ def test_an_unreadable_report_is_a_sentence(mewm: Run, tmp_path: Path) -> None:
 
 def test_a_form_for_clinical_data_is_printed_and_checked(mewm: Run, tmp_path: Path) -> None:
     code, form, _ = mewm("clinical", "template")
-    assert code == 0 and set(json.loads(form).values()) == {None}
+    permitted = json.loads(form).pop("_permitted")
+    assert code == 0 and set(permitted) == set(json.loads(form)) - {"_permitted"}
+    assert {value for name, value in json.loads(form).items() if name != "_permitted"} == {None}
+    assert "main" in permitted["portal_vein_thrombosis"] and "from 0 to 4" in permitted["ecog"]
     assert json.loads(mewm("clinical", "schema")[1])["additionalProperties"] is False
     file = tmp_path / "patient.json"
     file.write_text(json.dumps({**json.loads(form), "child_pugh": "B8", "sex": "F"}), encoding="utf-8")

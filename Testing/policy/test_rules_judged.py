@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
@@ -62,10 +63,10 @@ def _state(rule: Rule, patient: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("rule", ABOUT_PATIENTS, ids=lambda rule: rule.id)
-@pytest.mark.parametrize("patient", [WELL, ILL, WORSE], ids=["well", "ill", "worse"])
-def test_what_could_change_an_answer_must_be_known(rule: Rule, patient: dict[str, Any]) -> None:
+def test_what_could_change_an_answer_must_be_known(rule: Rule) -> None:
     """An oracle by trial: a field is left away, and then given every value that does not contradict the others."""
-    for field in patient:
+    points = rule.kind == "child_pugh_values" or rule.field.startswith("child_pugh")
+    for patient, field in itertools.product((WELL, ILL, WORSE) if points else (WELL,), WELL):
         without = {name: value for name, value in patient.items() if name != field}
         if rule.field == "renal_failure":  # creatinine and eGFR answer it
             without = {n: v for n, v in without.items() if n not in ("creatinine_mg_per_dl", "egfr_ml_per_min")}

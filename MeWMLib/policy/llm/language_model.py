@@ -145,7 +145,7 @@ class LanguageModelPolicy:
             if why:
                 notes.append(f"{name} was proposed and left out: {why[0]}")
             else:
-                reasons[name] = f"{name}: {self.name} says: {found.reasons.get(name, 'no reason')}"
+                reasons[name] = f"{self.name} says: {found.reasons.get(name, 'no reason')}"
         drugs, embolics = (tuple(n for n in names if n in reasons) for names in (found.drugs, found.embolics))
         sources = dict.fromkeys(reasons, "a language model's answer, not a source; needs physician review")
         return ActionSpace(drugs, embolics, reasons, self.name, sources), notes
