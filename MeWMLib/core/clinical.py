@@ -332,7 +332,7 @@ def field_table() -> dict[str, FieldInfo]:
 
 
 def template() -> dict[str, Any]:
-    """A JSON object to fill in: every field, not known; what each may be stands under `PERMITTED`, which is not read."""
+    """A JSON object to fill in: every field, not known. What each may be is under `PERMITTED`, which is not read."""
     table = field_table()
     permitted = {name: info.range_text + (f"; {info.help}" if info.help else "") for name, info in table.items()}
     return {**dict.fromkeys(table), PERMITTED: permitted}

@@ -3,8 +3,8 @@
 The rule above all others: a goal is never turned into its opposite. An agent is wanted only where a wish word governs
 it; a mere mention is asked about. An agent is excluded where a negation, an exception, a comparison or an adverse fact
 (allergy, toxicity, resistance) governs it, and exclusion wins over a wish. A clinical word that was not used is asked
-about, and whatever was not used is listed. English, German, French, Spanish, Italian and Chinese words are known; see
-`goal_words` for the words and `goal_grammar` for the sentences.
+about, and whatever was not used is listed. English, German, French, Spanish, Italian, Portuguese and Chinese words are
+known; see `goal_words` for the words, `goal_grammar` for the sentences and `goal_contrasts` for "no A, only B".
 
 A goal causes no error unless it is too long: what must be answered is in `Goal.questions`.
 """

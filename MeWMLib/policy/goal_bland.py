@@ -16,13 +16,13 @@ from MeWMLib.policy.goal_found import Reading
 from MeWMLib.policy.goal_words import AGENT, MARK, WEAK, Token
 
 _DRUGS = (
-    r"drugs?|chemo|chemos|chemotherap[a-z]*|cytostatics?|cytotoxics?|medikamente?n?|chemotherapeutik[a-z]+|zytostatik[a-z]+|"
+    r"drugs?|chemo|chemos|chemotherap[a-z]*|cytostatics?|cytotoxics?|medikamente?n?|chemotherapeutik[a-z]+|"
+    r"zytostatik[a-z]+|"
     r"wirkstoffe?n?|chimio|chimiotherapi[a-z]*|medicaments?|quimio|quimioterapi[a-z]*|farmacos?|medicamentos?|chemio|"
-    r"chemioterapi[a-z]*|farmac[oi]|citostatic[a-z]+|\u5316\u7597|\u5316\u7597\u836f|\u5316\u7597\u836f\u7269|\u836f\u7269|\u7528\u836f"
+    r"chemioterapi[a-z]*|farmac[oi]|citostatic[a-z]+|\u5316\u7597|\u5316\u7597\u836f|\u5316\u7597\u836f\u7269|"
+    r"\u836f\u7269|\u7528\u836f"
 )
-_EMBOLISATION = (
-    r"(?:trans-?arteri[a-z]+ )?(?:arteri[a-z]+ )?(?:embolis[a-z]+|emboliz[a-z]+|emboliza[a-z]+|embolisier[a-z]+)|\u6813\u585e"
-)
+_EMBOLISATION = r"(?:trans-?arteri[a-z]+ )?(?:arteri[a-z]+ )?emboli[sz][a-z]+|\u6813\u585e"
 _DRUG, _EMBOLISED = re.compile(rf"(?:{_DRUGS})"), re.compile(rf"(?:{_EMBOLISATION})")
 #: What can mean nothing but embolisation without a drug.
 _BLAND = re.compile(r"tae|bland[aeo]?[nrsm]?|blands|blandas?|drug-free|chemo-free|medikamentenfrei[a-z]*")
@@ -39,7 +39,9 @@ _TACE = re.compile(
     r"[a-z]*-?tace|chemoembol[a-z]+|chimioembol[a-z]+|quimioembol[a-z]+|chemioembol[a-z]+|chemo|chemotherap[a-z]+"
 )
 _NEVER = ("avoid", "avoid_after", "except", "doubt", "history", "failed", "adverse", "double")
-_OTHERS = re.compile(r"(?:other|further|more|else|additional|ander[a-z]*|weiter[a-z]*|autres?|otr[oa]s?|altr[ioae]|outr[oa]s?)")
+_OTHERS = re.compile(
+    r"(?:other|further|more|else|additional|ander[a-z]*|weiter[a-z]*|autres?|otr[oa]s?|altr[ioae]|outr[oa]s?)"
+)
 _LIGHT = ("aux", "benign", "after_prep", "wish", MARK, "follow")
 _ENDS = (words.STRONG, WEAK, words.QUESTION, "contrast")
 
@@ -81,7 +83,8 @@ def without_drugs_wished(wanted: tuple[str, ...], found: Reading) -> tuple[str, 
     """What is wanted where no drug may be given: a drug beside it is asked about, and left out."""
     if found.no_drugs and not wanted:
         found.ask(
-            f"“{found.no_drugs}”: is embolisation without a drug (TAE) meant? No drug is proposed until that is answered"
+            f"“{found.no_drugs}”: is embolisation without a drug (TAE) meant? "
+            "No drug is proposed until that is answered"
         )
     drugs = [name for name in wanted if agent(name).kind == DRUG or name == "LC beads"]
     if drugs:
@@ -93,7 +96,7 @@ def _clauses(tokens: Sequence[Token]) -> Iterator[tuple[list[Token], bool]]:
     """Parts between commas and breaks, each with whether a question mark ends it."""
     clause: list[Token] = []
     for token in (*tokens, Token(words.STRONG, "", 0, 0)):
-        if token.kind not in _ENDS:
+        if token.kind not in _ENDS or token.text == "so":  # Portuguese "only"
             clause.append(token)
             continue
         if clause:
@@ -118,8 +121,8 @@ def _denial(clause: Sequence[Token], place: int) -> int | None:
     """Where "no drugs" or "refuses chemotherapy" that begins here ends."""
     if _DRUG.fullmatch(clause[place].text):
         # "drug-free"
-        behind = [n for n in range(place + 1, len(clause)) if clause[n].kind != MARK][:1]
-        return behind[0] + 1 if behind and clause[behind[0]].text in ("free", "frei") else None
+        free = next((n for n in range(place + 1, len(clause)) if clause[n].kind != MARK), place)
+        return free + 1 if clause[free].text in ("free", "frei") else None
     if clause[place].kind not in ("neg", "avoid"):
         return None
     for n in range(place + 1, min(len(clause), place + 5)):
@@ -127,10 +130,10 @@ def _denial(clause: Sequence[Token], place: int) -> int | None:
         if _OTHERS.fullmatch(token.text):
             return None
         if _DRUG.fullmatch(token.text):
-            behind = clause[n + 1] if n + 1 < len(clause) else None
-            led_on = behind is not None and (
+            led_on = any(
                 behind.kind in (words.UNKNOWN, "adverse", "clinical", AGENT, "history", "avoid_after", "neg")
                 or behind.text in ("with", "containing", "mit", "avec", "con", "com", "-")
+                for behind in clause[n + 1 : n + 2]
             )
             return None if led_on and not _BLAND.fullmatch(clause[n + 1].text) else n + 1
         if token.kind not in _LIGHT:

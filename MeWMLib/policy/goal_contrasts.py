@@ -20,7 +20,9 @@ LEADS = set(
     "nichts anderes als|seulement|uniquement|juste|simplement|maintenant|oui|exclusivement|rien que|rien d'autre que|"
     "solo|solamente|unicamente|simplemente|exclusivamente|en su lugar|en cambio|ahora|nada mas que|soltanto|invece|ora|"
     "adesso|al suo posto|semplicemente|esclusivamente|nient'altro che|somente|apenas|simplesmente|em vez disso|"
-    "em seu lugar|no lugar dela|no lugar dele|no lugar|agora|sim|a la place|sino|sondern|so|mas|\u53ea|\u4ec5|\u53ea\u80fd|"
+    "basta|bastaria|reicht|es reicht|genugt|es genugt|suffit|il suffit de|il suffit d'|es suficiente|"
+    "em seu lugar|no lugar dela|no lugar dele|no lugar|agora|sim|a la place|sino|sondern|so|mas|\u53ea|\u4ec5|"
+    "\u53ea\u80fd|"
     "\u6539\u4e3a|\u6362\u6210|\u6362\u7528|\u6362\u4e3a|\u73b0\u5728|\u5355\u7528".split("|")
 )
 #: Behind an agent they do.
@@ -31,7 +33,8 @@ TAILS = set(
     "seulement|uniquement|seul|seule|maintenant|oui|a la place|suffit|suffira|si possible|convient|solo|sola|solamente|"
     "unicamente|en su lugar|en cambio|ahora|si|basta|es suficiente|suficiente|si es posible|bien|soltanto|da solo|"
     "da sola|invece|ora|adesso|al suo posto|sufficiente|e sufficiente|se possibile|somente|apenas|so|sozinha|sozinho|"
-    "em vez disso|em seu lugar|no lugar|agora|sim|e suficiente|se possivel|\u5373\u53ef|\u5c31\u884c|\u5c31\u53ef\u4ee5|"
+    "em vez disso|em seu lugar|no lugar|agora|sim|e suficiente|se possivel|\u5373\u53ef|\u5c31\u884c|"
+    "\u5c31\u53ef\u4ee5|"
     "\u8db3\u591f|\u73b0\u5728|\u5355\u836f|\u662f|\u5427|\u5355\u7528|\u4ee3\u66ff".split("|")
 )
 #: Of those behind, these may as well be said of the exclusion: "no A, B if possible".
@@ -103,6 +106,8 @@ def _contrast(tokens: Sequence[Token], first: int, second: int) -> tuple[int, in
     None where no contrast parts the two.
     """
     gap = range(first + 1, second)
+    if (behind := _behind_words(tokens, first, second)) is not None:
+        return behind
     if any(tokens[n].kind not in _JOINING and tokens[n].text not in LEADS | TAILS | _FINE for n in gap):
         return None
     against, breaks = _against(tokens, first), [n for n in gap if tokens[n].kind == WEAK]
@@ -119,16 +124,38 @@ def _contrast(tokens: Sequence[Token], first: int, second: int) -> tuple[int, in
         # "no A, only in an emulsion with B" says how A may be given
         sure &= all(tokens[n].kind in _PLAIN and tokens[n].text != "in" for n in range(word + 1, second))
         return begin, word, "wish" if sure else "doubt"
-    if said and breaks:
-        return begin, None, ""
     tail = _tail(tokens, second)
     if tail is None:
-        return None
+        # "no A now, B": the word stands with A, and B begins something else
+        return (begin, None, "") if said and breaks else None
     joined = [tokens[n] for n in gap if tokens[n].kind in ("conn", "with")]
     if joined and (any(t.text in OR or t.kind == "with" for t in joined) or tokens[tail].text not in _IN_PLACE):
         return None
     sure &= not joined and tokens[tail].text not in _MAY_BE and _is_closed(tokens, tail + 1)
     return begin if breaks or not joined else first + 1, tail if sure else None, "wish_after"
+
+
+def _behind_words(tokens: Sequence[Token], first: int, second: int) -> tuple[int, int | None, str] | None:
+    """The same where words behind the first agent rule it out: "A contraindicated, only B", "A not, B is fine"."""
+    breaks = [n for n in range(first + 1, second) if tokens[n].kind == WEAK]
+    if not breaks:
+        return None
+    said = {tokens[n].kind for n in range(first + 1, breaks[-1])} & set(_AGAINST)
+    rest = range(breaks[-1] + 1, second)
+    plain = all(tokens[n].kind in (*_PLAIN, "conn") or tokens[n].text in LEADS for n in rest)
+    if not said & {"neg", "avoid", "avoid_after", "adverse", "failed"} or not plain:
+        return None
+    leads, tail = [n for n in rest if tokens[n].text in LEADS], _tail(tokens, second)
+    word = leads[-1] if leads else tail
+    if word is None:
+        return None
+    # "allergies: A no, only B" and "no A allergy, only B" may say what there is an allergy to
+    spoken = said | _against(tokens, first)
+    unsure = spoken & _UNSURE or {"neg", "adverse"} <= spoken
+    sure = not unsure and (bool(leads) or _is_closed(tokens, word + 1))
+    if not sure or tokens[word].text in _MAY_BE:
+        return breaks[-1] + 1, word, "doubt"
+    return breaks[-1] + 1, word, "wish" if leads else "wish_after"
 
 
 def _is_lead(tokens: Sequence[Token], place: int) -> bool:

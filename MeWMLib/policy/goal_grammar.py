@@ -52,6 +52,7 @@ from MeWMLib.policy.goal_polarity import (
     negations,
 )
 from MeWMLib.policy.goal_sentences import OR, PLEASE, RULED_OUT, SKIPPED, Group
+from MeWMLib.policy.goal_wishes import CONDITIONS
 from MeWMLib.policy.goal_words import AGENT, DOSE, FACT, MARK, NARROWING, UNKNOWN, Token
 
 
@@ -93,6 +94,8 @@ def judge(group: Group, spoken: bool, previous: Group | None) -> None:
         found = [DOUBT] * count
     elif before in (HISTORY, DOUBT) and behind == ADVERSE and any(t.kind == "neg" for t in group.pre):
         found = [FEARED] * count  # "no previous allergy to A"
+    elif before == DOUBT and behind == EXCLUDE and any(t.text in CONDITIONS for t in group.pre):
+        found = [DOUBT] * count  # "only if A is unavailable"
     elif ADVERSE in (before, behind) or EXCLUDE in (before, behind):
         sure = EXCLUDE if before in (ADVERSE, EXCLUDE) else DOUBT
         found = [sure] * (count - 1) + [ADVERSE if ADVERSE in (before, behind) else EXCLUDE]

@@ -17,7 +17,9 @@ UNCLEAR = "unclear"
 #: Two words that are one negation in French, Spanish and Italian.
 NEG_FIRST = {"ne", "n'", "non", "no", "nao"}
 NEG_SECOND = set(
-    "pas|pas de|pas d'|jamais|mai|nunca|jamas|ningun|ninguna|tampoco|nessun|nessuna|aucun|aucune|nenhum|nenhuma".split("|")
+    "pas|pas de|pas d'|jamais|mai|nunca|jamas|ningun|ninguna|tampoco|nessun|nessuna|aucun|aucune|nenhum|nenhuma".split(
+        "|"
+    )
 )
 #: These compare only where a preference was spoken of; else they mean "as" or "that".
 OPEN_THAN = {"als", "que", "che", "over", "than"}
@@ -77,7 +79,9 @@ PLURAL = set(
 )
 ANY_MORE = {"anymore", "any more", "any longer"}
 #: What is denied with these was there once.
-NO_LONGER = set("no longer|not longer|nicht mehr|nicht langer|ne plus|plus d'|ya no|non piu|ja nao|nao mais|\u4e0d\u518d".split("|"))
+NO_LONGER = set(
+    "no longer|not longer|nicht mehr|nicht langer|ne plus|plus d'|ya no|non piu|ja nao|nao mais|\u4e0d\u518d".split("|")
+)
 AFTER = set("after|following|post|nach|apres|tras|despues de|dopo|\u540e|\u672f\u540e".split("|"))
 #: "no history of ascites" denies it for all times, "no previous ascites" does not.
 EVER = ("history", "antecedent", "vorgeschichte", "anamnes", "storia")

@@ -12,7 +12,19 @@ from MeWMLib.policy.goal_findings import take_fact
 from MeWMLib.policy.goal_found import Reading
 from MeWMLib.policy.goal_levels import QUALIFIERS
 from MeWMLib.policy.goal_openings import NEVER, VERB_NEG
-from MeWMLib.policy.goal_polarity import ADVERSE, BARE, DENIED, DOUBT, EXCLUDE, FEARED, FREED, HISTORY, LISTED, PERMIT, WISH
+from MeWMLib.policy.goal_polarity import (
+    ADVERSE,
+    BARE,
+    DENIED,
+    DOUBT,
+    EXCLUDE,
+    FEARED,
+    FREED,
+    HISTORY,
+    LISTED,
+    PERMIT,
+    WISH,
+)
 from MeWMLib.policy.goal_sentences import Group, Sentence
 from MeWMLib.policy.goal_words import AGENT, FACT, SUBSTANCE, UNKNOWN, Token
 
@@ -147,8 +159,8 @@ def _take_agent(member: Token, polarity: str, allergic: bool, limited: bool, fou
         if polarity == LISTED:
             shown = found.shown([member])
             found.ask(
-                f"{', '.join(names)}: ruled out too, or wanted in its place? A comma alone parts “{shown}” from what is "
-                f"ruled out, and it is ruled out until that is answered: write “no {shown}” or “use {shown}”"
+                f"{', '.join(names)}: ruled out too, or wanted in its place? A comma alone parts “{shown}” from what "
+                f"is ruled out, and it is ruled out until that is answered: write “no {shown}” or “use {shown}”"
             )
         if limited:
             found.ask(f"{', '.join(names)}: ruled out, or only limited?")

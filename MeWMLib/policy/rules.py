@@ -103,7 +103,11 @@ def _of_goal(protocol: Protocol, goal: Goal | None) -> Iterator[RuleFinding]:
     if goal.without_drugs and protocol.drugs:
         reason = f"The goal asks for embolisation without a drug ({' and '.join(protocol.drugs)})"
         yield RuleFinding("goal-limits", FORBIDDEN, reason, "the treatment goal")
-    over = [f"{broken}, {limit.text}" for limit in goal.limits if limit != WITHOUT_DRUGS and (broken := limit.broken_by(protocol))]
+    over = [
+        f"{broken}, {limit.text}"
+        for limit in goal.limits
+        if limit != WITHOUT_DRUGS and (broken := limit.broken_by(protocol))
+    ]
     if over:
         reason = f"It is above a limit of the goal ({'; '.join(over)})"
         yield RuleFinding("goal-limits", FORBIDDEN, reason, "the treatment goal")
@@ -203,7 +207,8 @@ def explain(
             reason, state = broken[0].reason, TOUCHED
         elif lacks := lacking(rule, protocol, facts):
             state = NOT_KNOWN
-        found.append(Explained(rule.id, rule.severity, reason, rule.source, state, *lacks[:1] or ("",), lacks=lacks))
+        first = lacks[0] if lacks else ""
+        found.append(Explained(rule.id, rule.severity, reason, rule.source, state, first, lacks))
     order = [*_SEVERITIES, ""]
     return tuple(sorted(found, key=lambda e: (STATES.index(e.state), order.index(e.severity) * (e.state == TOUCHED))))
 

@@ -15,7 +15,9 @@ from MeWMLib.core.protocol import DRUG, EMBOLIC, Protocol, agents_of
 from MeWMLib.policy.rule_checks import Rule
 from MeWMLib.policy.rules import NOT_KNOWN, SILENT, TOUCHED, explain, load_rules
 
-ABOUT_PATIENTS = [r for r in load_rules() if r.kind.startswith("clinical_") or r.kind in ("allergy", "child_pugh_values")]
+ABOUT_PATIENTS = [
+    r for r in load_rules() if r.kind.startswith("clinical_") or r.kind in ("allergy", "child_pugh_values")
+]
 NUMERIC = [rule for rule in load_rules() if rule.kind == "clinical_threshold"]
 WELL: dict[str, Any] = {
     "age_years": 60, "child_pugh_class": "A", "child_pugh_score": 5, "bclc_stage": "B", "bilirubin_mg_per_dl": 1.0,
