@@ -49,6 +49,10 @@ _FINE = set(
     "accettabile|possibile|va bene|aceitavel|possivel|tudo bem|\u53ef\u4ee5|\u53ef\u7528|\u80fd\u7528|"
     "\u53ef\u4ee5\u7528".split("|")
 )
+#: Before an agent these say no more than that it may be.
+_OPEN = set("possible|acceptable|moglich|posible|aceptable|possibile|accettabile|possivel|aceitavel".split("|"))
+#: Behind an agent that is ruled out they add nothing.
+_ANY_MORE = {"mehr", "more", "anymore"}
 _YES = set("yes|ja|oui|si|sim|\u662f".split("|"))
 _NO = set("no|not|nein|non|nao|nicht|pas|\u5426|\u4e0d|\u4e0d\u7528".split("|"))
 #: Behind "no A and B" these part B from A; "if possible" does not.
@@ -108,11 +112,11 @@ def _contrast(tokens: Sequence[Token], first: int, second: int) -> tuple[int, in
     gap = range(first + 1, second)
     if (behind := _behind_words(tokens, first, second)) is not None:
         return behind
-    if any(tokens[n].kind not in _JOINING and tokens[n].text not in LEADS | TAILS | _FINE for n in gap):
+    if any(tokens[n].kind not in _JOINING and tokens[n].text not in LEADS | TAILS | _FINE | _ANY_MORE for n in gap):
         return None
     against, breaks = _against(tokens, first), [n for n in gap if tokens[n].kind == WEAK]
     begin = (breaks[-1] if breaks else first) + 1
-    said = [n for n in gap if _is_lead(tokens, n)]
+    said = [n for n in gap if _is_lead(tokens, n) or tokens[n].text in _FINE]
     if not against:
         # "A only, no B" is parted by its words; "A only, B: no" by what stands behind B
         spoken = [n for n in gap if n < begin and tokens[n].text in TAILS | _FINE] if breaks else []
@@ -120,7 +124,7 @@ def _contrast(tokens: Sequence[Token], first: int, second: int) -> tuple[int, in
     sure = not against & _UNSURE and not {"neg", "adverse"} <= against
     if said and said[-1] >= begin:
         word = said[-1]
-        sure &= not (tokens[word].text in _MAY_BE and "adverse" in against)
+        sure &= tokens[word].text not in _OPEN and not (tokens[word].text in _MAY_BE and "adverse" in against)
         # "no A, only in an emulsion with B" says how A may be given
         sure &= all(tokens[n].kind in _PLAIN and tokens[n].text != "in" for n in range(word + 1, second))
         return begin, word, "wish" if sure else "doubt"
@@ -132,7 +136,9 @@ def _contrast(tokens: Sequence[Token], first: int, second: int) -> tuple[int, in
     if joined and (any(t.text in OR or t.kind == "with" for t in joined) or tokens[tail].text not in _IN_PLACE):
         return None
     sure &= not joined and tokens[tail].text not in _MAY_BE and _is_closed(tokens, tail + 1)
-    return begin if breaks or not joined else first + 1, tail if sure else None, "wish_after"
+    # a permission that more is said of is asked about
+    kept = tail if sure or tokens[tail].kind == "permit" else None
+    return begin if breaks or not joined else first + 1, kept, "wish_after" if sure else "doubt"
 
 
 def _behind_words(tokens: Sequence[Token], first: int, second: int) -> tuple[int, int | None, str] | None:
@@ -166,6 +172,9 @@ def _is_lead(tokens: Sequence[Token], place: int) -> bool:
 
 
 def _is_closed(tokens: Sequence[Token], place: int) -> bool:
+    """True if a part of the sentence ends here, plain words aside."""
+    while place < len(tokens) and tokens[place].kind in ("aux", "benign") and tokens[place].text != "in":
+        place += 1
     return place >= len(tokens) or tokens[place].kind in (WEAK, *_ENDS, "conn") or tokens[place].text in ("-", ")")
 
 

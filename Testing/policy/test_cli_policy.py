@@ -159,6 +159,7 @@ def test_a_form_for_clinical_data_is_printed_and_checked(mewm: Run, tmp_path: Pa
 def test_a_question_about_the_goal_stops_before_any_work(mewm: Run, goal: str, said: str) -> None:
     code, out, err = mewm("propose", "nonesuch.nrrd", "--goal", goal)
     assert code == 2 and out == "" and said in err and "--accept-goal" in err and "nonesuch" not in err
+    assert err.count(said) == 1 and "?." not in err
     code, _, err = mewm("propose", "nonesuch.nrrd", "--goal", goal, "--accept-goal")
     assert code == 2 and "nonesuch" in err, "it went on, to a CT that is not there"
 

@@ -10,7 +10,14 @@ import itertools
 import pytest
 
 from MeWMLib.core.goal import Goal
+from MeWMLib.core.patient import Findings, Lesion
+from MeWMLib.core.plan import PlanSettings
+from MeWMLib.core.protocol import DRUG, agents_of
+from MeWMLib.core.templates import completions, template_of
+from MeWMLib.policy.baselines import GuidelinePolicy
 from MeWMLib.policy.goal import read_goal
+from MeWMLib.policy.proposal import PolicyInput
+from MeWMLib.policy.rules import allowed, left_out
 
 #: Language to words that rule out, words of an allergy, contrast words before and behind an agent, "or", yes and no.
 WORDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...], str, str, str]] = {
@@ -113,7 +120,8 @@ def test_yes_and_no_answer_for_the_agent_before_them(language: str) -> None:
         "allergies: cisplatin no, only doxorubicin", "previously cisplatin, now doxorubicin",
         "allergic to cisplatin, now doxorubicin", "no cisplatin, doxorubicin if possible",
         "no lipiodol, only if doxorubicin is unavailable", "should we avoid cisplatin, only doxorubicin",
-        "no cisplatin, doxorubicin only if stable",
+        "no cisplatin, doxorubicin only if stable", "no cisplatin, possible doxorubicin",
+        "no cisplatin, doxorubicin is okay for me", "no cisplatin, doxorubicin ok if stable",
     ],
 )  # fmt: skip
 def test_what_may_be_a_contrast_or_not_is_asked_about(text: str) -> None:
@@ -157,6 +165,18 @@ BLAND = (
 def test_who_asks_for_bland_embolisation_gets_no_drug(text: str) -> None:
     goal = read_goal(text)
     assert goal.without_drugs and not goal.questions and "LC beads" in goal.ruled_out
+
+
+@pytest.mark.parametrize("text", ["bland embolisation only, no chemo", "no chemo"])
+def test_bland_embolisation_is_proposed_without_a_drug(text: str) -> None:
+    findings = Findings(1500.0, 100.0, (Lesion(1, 30.0, 40.0, (0.0, 0.0, 0.0), 120.0, 10.0, 0.0, 0.0, 30.0),))
+    settings = PlanSettings()
+    found = GuidelinePolicy().propose(PolicyInput(findings, goal=text), settings)
+    assert found.space.drugs == () and found.space.embolics and "LC beads" not in found.space.embolics
+    assert template_of(found.protocol) == "tae" and found.protocol.complete
+    filled = completions(found.space, lambda p: allowed(p, goal=read_goal(text)), lambda _slot, _name: None, 3, 2)
+    assert filled and not any(protocol.drugs for protocol in filled)
+    assert set(left_out(goal=read_goal(text))) == {*agents_of(DRUG), "LC beads"}
 
 
 @pytest.mark.parametrize("text", ["no chemo", "no drugs", "ohne Medikamente", "patient refuses chemotherapy"])
