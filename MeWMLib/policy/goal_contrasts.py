@@ -44,7 +44,9 @@ _MAY_BE = set(
 )
 #: Permissions that wish where something else was ruled out: "no A, B is fine".
 _FINE = set(
-    "fine|is fine|ok|okay|all right|alright|acceptable|possible|allowed|permitted|would be fine|good too|in ordnung|"
+    "can be used|may be used|could be used|kann verwendet werden|peut etre utilise|se puede usar|si puo usare|"
+    "pode ser usada|pode ser usado|pode-se usar|fine|is fine|ok|okay|all right|alright|acceptable|possible|"
+    "allowed|permitted|would be fine|good too|in ordnung|"
     "erlaubt|moglich|geht|permis|autorise|d'accord|permitido|permitida|aceptable|posible|vale|permesso|ammesso|"
     "accettabile|possibile|va bene|aceitavel|possivel|tudo bem|\u53ef\u4ee5|\u53ef\u7528|\u80fd\u7528|"
     "\u53ef\u4ee5\u7528".split("|")
@@ -80,7 +82,7 @@ def part_contrasts(tokens: Sequence[Token]) -> list[Token]:
     parted = _answered(tokens)
     starts = list[int]()
     for first, second in _pairs(parted):
-        found = _contrast(parted, first, second)
+        found = _contrast(parted, first, second, starts[-1] if starts else 0)
         if found is None:
             continue
         start, word, kind = found
@@ -104,17 +106,17 @@ def _pairs(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
             former = place
 
 
-def _contrast(tokens: Sequence[Token], first: int, second: int) -> tuple[int, int | None, str] | None:
+def _contrast(tokens: Sequence[Token], first: int, second: int, since: int) -> tuple[int, int | None, str] | None:
     """Where the part of the second of two agents begins, the contrast word that says something of it, and what it says.
 
-    None where no contrast parts the two.
+    None where no contrast parts the two. What stands before `since` belongs to another part.
     """
     gap = range(first + 1, second)
     if (behind := _behind_words(tokens, first, second)) is not None:
         return behind
     if any(tokens[n].kind not in _JOINING and tokens[n].text not in LEADS | TAILS | _FINE | _ANY_MORE for n in gap):
         return None
-    against, breaks = _against(tokens, first), [n for n in gap if tokens[n].kind == WEAK]
+    against, breaks = _against(tokens, first, since), [n for n in gap if tokens[n].kind == WEAK]
     begin = (breaks[-1] if breaks else first) + 1
     said = [n for n in gap if _is_lead(tokens, n) or tokens[n].text in _FINE]
     if not against:
@@ -135,7 +137,7 @@ def _contrast(tokens: Sequence[Token], first: int, second: int) -> tuple[int, in
     joined = [tokens[n] for n in gap if tokens[n].kind in ("conn", "with")]
     if joined and (any(t.text in OR or t.kind == "with" for t in joined) or tokens[tail].text not in _IN_PLACE):
         return None
-    sure &= not joined and tokens[tail].text not in _MAY_BE and _is_closed(tokens, tail + 1)
+    sure &= not joined and tokens[tail].text in (TAILS | _FINE) - _MAY_BE and _is_closed(tokens, tail + 1)
     # a permission that more is said of is asked about
     kept = tail if sure or tokens[tail].kind == "permit" else None
     return begin if breaks or not joined else first + 1, kept, "wish_after" if sure else "doubt"
@@ -159,7 +161,7 @@ def _behind_words(tokens: Sequence[Token], first: int, second: int) -> tuple[int
     spoken = said | _against(tokens, first)
     unsure = spoken & _UNSURE or {"neg", "adverse"} <= spoken
     sure = not unsure and (bool(leads) or _is_closed(tokens, word + 1))
-    if not sure or tokens[word].text in _MAY_BE:
+    if not sure or tokens[word].text not in (LEADS | TAILS | _FINE) - _MAY_BE:
         return breaks[-1] + 1, word, "doubt"
     return breaks[-1] + 1, word, "wish" if leads else "wish_after"
 
@@ -183,7 +185,7 @@ def _tail(tokens: Sequence[Token], place: int) -> int | None:
     joined = False
     for n in range(place + 1, len(tokens)):
         token = tokens[n]
-        if token.text in TAILS | _FINE:
+        if token.text in TAILS or token.kind == "permit":
             return n
         if token.kind in _NAMES and joined:
             joined = False
@@ -204,10 +206,10 @@ def _ruled_out_behind(tokens: Sequence[Token], place: int) -> bool:
     return False
 
 
-def _against(tokens: Sequence[Token], place: int) -> set[str]:
+def _against(tokens: Sequence[Token], place: int, since: int = 0) -> set[str]:
     """The kinds of words that rule out the agent at this place; over a comma only where none stands behind it."""
     found = set[str]()
-    for n in range(place - 1, -1, -1):
+    for n in range(place - 1, since - 1, -1):
         if tokens[n].kind in _ENDS or (tokens[n].kind == WEAK and found):
             break
         if tokens[n].kind in (*_AGAINST, "wish", "permit"):
