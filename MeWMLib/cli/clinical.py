@@ -34,11 +34,14 @@ def clinical(arguments: argparse.Namespace, output: Output) -> int:
     table, known = field_table(), found.to_json()
     missing = [name for name in table if name not in known and found.known(name) is None]
     made = {"albi_grade": found.albi_grade, "computed_child_pugh": found.computed_child_pugh}
-    data = {"clinical": known, **made, "missing": missing}
+    contradiction = found.child_pugh_contradiction
+    data = {"clinical": known, **made, "contradiction": contradiction, "missing": missing}
     lines = [f"{table[name].title}: {table[name].shown(value)}" for name, value in known.items()]
     if found.albi_grade is not None:
         lines.append(f"ALBI grade: {found.albi_grade} (score {found.albi_score:.2f})")
     if (points := found.computed_child_pugh) is not None:
         lines.append(f"Child-Pugh by these values: {child_pugh_class(points)} ({points} points)")
+    if contradiction:
+        lines.append(f"Contradiction, Child-Pugh: {contradiction}: correct one of them")
     output.show(data, *lines, f"Not known: {', '.join(missing) or 'nothing'}")
     return 0

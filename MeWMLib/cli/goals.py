@@ -29,12 +29,15 @@ def confirmed(job: Job, output: Output) -> Job:
         GoalQuestionError: a question is open, and nobody who could answer it sees it.
     """
     _, goal = read(job)
-    for line in echo(goal):
-        output.notice(line)
-    if not goal.questions or job.inputs.get("accept_goal"):
-        return job
+    settled = not goal.questions or bool(job.inputs.get("accept_goal"))
     # a question that nobody can see is not asked
-    if sys.stdin.isatty() and sys.stderr.isatty() and agreed("Go on with this reading?"):
+    seen = sys.stdin.isatty() and sys.stderr.isatty()
+    # the error tells the questions itself
+    for line in echo(goal, asked=settled or seen):
+        output.notice(line)
+    if settled:
+        return job
+    if seen and agreed("Go on with this reading?"):
         return replace(job, inputs={**job.inputs, "accept_goal": True})
     require_answered(goal)
     return job

@@ -204,7 +204,9 @@ def _explain(
     for entry in (e for e in found if e.state == clinical_rules.TOUCHED):
         yield f"  {entry.severity}: {entry.reason} [{entry.rule}]"
         yield f"    source: {entry.source}"
-    for field, names in clinical_rules.unjudged(found).items():
+    lacking = dict.fromkeys(field for entry in found for field in entry.lacks)
+    for field in lacking:
+        names = [entry.rule for entry in found if field in entry.lacks]
         yield f"  cannot be judged, since {_missing(field, clinical)}: {', '.join(names)}"
     if all(e.state == clinical_rules.SILENT for e in found):
         yield f"  none of the {len(found)} rules objects; all were asked"

@@ -217,7 +217,9 @@ def proposal(result: dict[str, Any], output: Output) -> None:
         for name in result[kind]:
             output.row(table, kind.removesuffix("s"), name, result["reasons"].get(name, ""))
     output.table(table)
-    for name, reason in result.get("left_out", {}).items():  # a server of an older version has none
+    for found in result.get("patient_rules", ()):  # a server of an older version has none
+        output.result(f"{found['severity'].capitalize()} for every protocol: {found['reason']} [{found['rule']}]")
+    for name, reason in result.get("left_out", {}).items():
         output.result(f"Left out, {name}: {reason}")
     lesions(result, output)
     dice(result["labels"], output)

@@ -29,8 +29,10 @@ from MeWMLib.core.liver_function import (
     albi_grade,
     albi_score,
     child_pugh_class,
+    child_pugh_contradiction,
     child_pugh_points,
     least_child_pugh_points,
+    most_child_pugh_points,
 )
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.records import read_json
@@ -226,6 +228,17 @@ class Clinical:
         return least_child_pugh_points(*self._of_child_pugh)
 
     @property
+    def most_child_pugh(self) -> int:
+        """The points that these make at most, where some are not known."""
+        return most_child_pugh_points(*self._of_child_pugh)
+
+    @property
+    def child_pugh_contradiction(self) -> str:
+        """See `liver_function.child_pugh_contradiction`."""
+        points = None if self.child_pugh_score is None else int(self.child_pugh_score)
+        return child_pugh_contradiction(self.child_pugh_class, points, self.least_child_pugh, self.most_child_pugh)
+
+    @property
     def _of_child_pugh(self) -> tuple[float | None, float | None, float | None, str | None, str | None]:
         return self.bilirubin_mg_per_dl, self.albumin_g_per_dl, self.inr, self.ascites, self.encephalopathy
 
@@ -265,6 +278,8 @@ class Clinical:
             )
         keys, values, unknown = _keys(), dict[str, Any](), []
         for key, value in data.items():
+            if key == PERMITTED:
+                continue
             if key not in keys:
                 unknown.append(str(key))
                 continue
@@ -304,6 +319,8 @@ _TEMPLATE = (
     "numbers with a point and without their unit, no comment, no comma after the last one. "
     "`mewm clinical template` prints one to fill in"
 )
+#: Key of the template that says what each field may be.
+PERMITTED = "_permitted"
 #: Keys beside those of the table.
 _ALIASES = {"child_pugh": "child_pugh_class"}
 
@@ -314,9 +331,11 @@ def field_table() -> dict[str, FieldInfo]:
     return {declared.name: info_of(declared) for declared in fields(Clinical)}
 
 
-def template() -> dict[str, None]:
-    """A JSON object to fill in: every field, not known."""
-    return dict.fromkeys(field_table())
+def template() -> dict[str, Any]:
+    """A JSON object to fill in: every field, not known. What each may be is under `PERMITTED`, which is not read."""
+    table = field_table()
+    permitted = {name: info.range_text + (f"; {info.help}" if info.help else "") for name, info in table.items()}
+    return {**dict.fromkeys(table), PERMITTED: permitted}
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from MeWMLib.core.allergens import GROUPS
-from MeWMLib.core.clinical import field_table
+from MeWMLib.core.clinical import PERMITTED, field_table
 from MeWMLib.core.clinical_fields import FieldInfo
 
 
@@ -26,6 +26,11 @@ def json_schema() -> dict[str, Any]:
     properties["child_pugh"] = {
         "description": "Child-Pugh class, points or both, in place of child_pugh_class",
         "type": ["string", "integer", "null"],
+    }
+    properties[PERMITTED] = {
+        "description": "What each field may be, as the template says it; not read",
+        "type": "object",
+        "additionalProperties": {"type": "string"},
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -32,17 +32,22 @@ class MeWMError(Exception):
 
     def __str__(self) -> str:
         listed = "\n" in self.given
-        parts = [f"{self.what}."]
+        parts = [_closed(self.what)]
         if self.given:
-            parts.append(f"Given: {self.given}{'' if listed else '.'}")
+            parts.append(f"Given: {self.given if listed else _closed(self.given)}")
         if self.remedy:
-            parts.append(f"{self.remedy}.")
+            parts.append(_closed(self.remedy))
         # what follows a list begins a line, as what is listed does
         return ("\n" if listed else " ").join(parts)
 
     def to_json(self) -> dict[str, str]:
         """Return a JSON-ready form that `error_from_json` turns back into the same type."""
         return {"type": type(self).__name__, "what": self.what, "given": self.given, "remedy": self.remedy}
+
+
+def _closed(text: str) -> str:
+    """The text with a full stop, unless it ends with a mark of its own, such as that of a question."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 _REGISTRY["MeWMError"] = MeWMError

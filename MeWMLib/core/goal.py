@@ -25,7 +25,9 @@ class GoalLimit:
 
     @property
     def text(self) -> str:
-        """Such as "Doxorubicin up to 50 mg" or "drugs up to 1"."""
+        """Such as "Doxorubicin up to 50 mg", "drugs up to 1" or "no drugs"."""
+        if self == WITHOUT_DRUGS:
+            return "no drugs"
         unit = "" if self.of in COUNTED else f" {agent(self.of).dose_unit}"
         return f"{self.of} up to {self.at_most:g}{unit}"
 
@@ -36,6 +38,10 @@ class GoalLimit:
             return f"{len(counted)} {self.of}" if len(counted) > self.at_most else ""
         doses = [a for a in protocol.actions if a.agent == self.of and a.dose is not None and a.dose > self.at_most]
         return doses[0].text if doses else ""
+
+
+#: Embolisation without a drug (TAE) is asked for.
+WITHOUT_DRUGS = GoalLimit("drugs", 0)
 
 
 @dataclass(frozen=True)
@@ -66,11 +72,19 @@ class Goal:
     def ruled_out(self) -> tuple[str, ...]:
         """The excluded agents, and what carries them.
 
-        The beads are loaded with doxorubicin: a goal that excludes the drug excludes them too, unless it asks for them.
+        The beads are loaded with doxorubicin: a goal that excludes the drug excludes them too, unless it asks for them,
+        and so does a goal that wants no drug.
         """
+        if self.without_drugs:
+            return tuple(dict.fromkeys((*self.excluded, "LC beads")))
         if "Doxorubicin" in self.excluded and "LC beads" not in self.wanted:
             return tuple(dict.fromkeys((*self.excluded, "LC beads")))
         return self.excluded
+
+    @property
+    def without_drugs(self) -> bool:
+        """True if no drug may be given: embolisation without one (TAE)."""
+        return any(limit.of == "drugs" and limit.at_most < 1 for limit in self.limits)
 
     @property
     def lines(self) -> list[str]:

@@ -29,6 +29,29 @@ def child_pugh_class(points: int | None) -> str | None:
     return next((name for name, (low, high) in CHILD_PUGH_POINTS.items() if points and low <= points <= high), None)
 
 
+def child_pugh_contradiction(stated: str | None, points: int | None, least: int, most: int) -> str:
+    """How a stated class or points contradict what the values make, such as "stated A, by the values B (7 points)".
+
+    Args:
+        stated: class, or None.
+        points: stated, or None.
+        least, most: points that the values make.
+
+    Returns:
+        "" unless the values allow no point of the class, or make more points than are stated.
+    """
+    stated = stated or child_pugh_class(points)
+    if stated is None:
+        return ""
+    low, high = CHILD_PUGH_POINTS[stated]
+    more = least > (high if points is None else points)
+    if not more and most >= low:
+        return ""
+    shown, made = stated if points is None else f"{stated}{points}", least if more else most
+    bound = "" if least == most else "at least " if more else "at most "
+    return f"stated {shown}, by the values {bound}{child_pugh_class(made)} ({bound}{made} points)"
+
+
 def child_pugh_points(
     bilirubin_mg_per_dl: float | None,
     albumin_g_per_dl: float | None,
@@ -60,6 +83,20 @@ def least_child_pugh_points(
     parts = _parts(bilirubin_mg_per_dl, albumin_g_per_dl, inr, ascites, encephalopathy)
     signs = (1, 1, 1, 1 + (ascites == UNSPECIFIED), 1 + (encephalopathy == UNSPECIFIED))
     return sum(least if part is None else part for part, least in zip(parts, signs, strict=True))
+
+
+def most_child_pugh_points(
+    bilirubin_mg_per_dl: float | None,
+    albumin_g_per_dl: float | None,
+    inr: float | None,
+    ascites: str | None,
+    encephalopathy: str | None,
+) -> int:
+    """The points that there are at most: what is not known counts three; arguments as `least_child_pugh_points`."""
+    return sum(
+        3 if part is None else part
+        for part in _parts(bilirubin_mg_per_dl, albumin_g_per_dl, inr, ascites, encephalopathy)
+    )
 
 
 def _parts(

@@ -14,7 +14,7 @@ from MeWMLib.jobs.inputs import plan_settings
 from MeWMLib.jobs.table import kind_of
 from MeWMLib.jobs.task import Task, dice_scores, labels_entry
 from MeWMLib.policy.permission import require_indicated
-from MeWMLib.policy.rules import left_out
+from MeWMLib.policy.rules import left_out, of_whole_patient
 
 
 def segment(task: Task) -> dict[str, Any]:
@@ -66,6 +66,10 @@ def propose(task: Task) -> dict[str, Any]:
         "embolics": list(space.embolics),
         "reasons": dict(space.reasons),
         "sources": dict(space.sources),
+        "patient_rules": [
+            {"rule": f.rule, "severity": f.severity, "reason": f.reason, "source": f.source}
+            for f in of_whole_patient(patient.clinical, patient.findings)
+        ],
         "left_out": left_out(patient.clinical, patient.findings, patient.goal),
         "findings": patient.findings.to_json(),
         "treated": _treated(patient),

@@ -58,7 +58,7 @@ class ConstantPolicy:
         """The same plan for every patient."""
         if self.obey_rules and not case.allows(self.protocol):
             raise _forbidden(self.protocol, self.name)
-        reasons = {name: f"{name}: part of the constant plan." for name in self.protocol.agents}
+        reasons = dict.fromkeys(self.protocol.agents, "Part of the constant plan.")
         return Proposal(ActionSpace(self.protocol.drugs, self.protocol.embolics, reasons, self.name), self.protocol)
 
 
@@ -90,7 +90,7 @@ class FrequencyPrior:
         drugs = tuple(n for n in ranked if n in offered(DRUG))[: settings.drugs]
         embolics = tuple(n for n in ranked if n in offered(EMBOLIC))[: settings.embolics]
         reasons = {
-            n: f"{n}: given to {100 * given[n] / total:.0f} % of {total} patients that the prior was fitted on."
+            n: f"Given to {100 * given[n] / total:.0f} % of {total} patients that the prior was fitted on."
             for n in (*drugs, *embolics)
         }
         return Proposal(ActionSpace(drugs, embolics, reasons, self.name), possible[0])

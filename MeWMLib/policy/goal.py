@@ -3,8 +3,8 @@
 The rule above all others: a goal is never turned into its opposite. An agent is wanted only where a wish word governs
 it; a mere mention is asked about. An agent is excluded where a negation, an exception, a comparison or an adverse fact
 (allergy, toxicity, resistance) governs it, and exclusion wins over a wish. A clinical word that was not used is asked
-about, and whatever was not used is listed. English, German, French, Spanish, Italian and Chinese words are known; see
-`goal_words` for the words and `goal_grammar` for the sentences.
+about, and whatever was not used is listed. English, German, French, Spanish, Italian, Portuguese and Chinese words are
+known; see `goal_words` for the words, `goal_grammar` for the sentences and `goal_contrasts` for "no A, only B".
 
 A goal causes no error unless it is too long: what must be answered is in `Goal.questions`.
 """
@@ -22,6 +22,8 @@ from MeWMLib.core.goal import Goal
 from MeWMLib.core.texts import MOST_GOAL, require_length
 from MeWMLib.policy import goal_phrases as phrases
 from MeWMLib.policy import goal_words as words
+from MeWMLib.policy.goal_bland import take_bland, without_drugs_wished
+from MeWMLib.policy.goal_contrasts import part_contrasts
 from MeWMLib.policy.goal_facts import facts_in
 from MeWMLib.policy.goal_findings import settle, take_fragments
 from MeWMLib.policy.goal_found import Reading
@@ -49,6 +51,9 @@ def read_goal(goal: str) -> Goal:
     found = Reading(goal)
     spoken = phrases.settle(list(words.tokens(plain, facts_in(plain.text))))
     tokens, limits, limited = take_limits(spoken, found.ask)
+    bland = take_bland(spoken, plain.text, found)
+    limits = tuple(dict.fromkeys((*limits, *bland)))
+    tokens = part_contrasts(tokens)
     parts = sentences(tokens)
     _judge_all(parts, opened(tokens))
     former = None
@@ -71,6 +76,8 @@ def read_goal(goal: str) -> Goal:
         found.ask("LC beads are wanted, and they are loaded with doxorubicin, which is ruled out: is that right?")
         if "Doxorubicin" in found.adverse:
             wanted = tuple(name for name in wanted if name != "LC beads")
+    if bland:
+        wanted = without_drugs_wished(wanted, found)
     for name in found.denied:
         if name in found.facts.get("allergies", ()):
             found.ask(f"An allergy to {name} is both stated and denied")
@@ -179,10 +186,10 @@ def require_answered(goal: Goal) -> Goal:
     return goal
 
 
-def echo(goal: Goal) -> Iterator[str]:
-    """The reading of a goal in lines, with its questions."""
+def echo(goal: Goal, asked: bool = True) -> Iterator[str]:
+    """The reading of a goal in lines, with its questions unless something else shows them (`asked`)."""
     if not goal.text.strip():
         return
     yield f"Goal: {goal.text.strip()}"
     yield from (f"  {line}" for line in goal.lines)
-    yield from (f"  question: {question}" for question in goal.questions)
+    yield from (f"  question: {question}" for question in goal.questions if asked)

@@ -42,6 +42,10 @@ class Reading:
     questions: dict[str, None] = field(default_factory=dict)
     ignored: list[tuple[int, int]] = field(default_factory=list)
     used: set[int] = field(default_factory=set)
+    # words that ask for embolisation without a drug: no refusal of the treatment
+    bland: set[int] = field(default_factory=set)
+    # the words that rule out drugs where that alone is said
+    no_drugs: str = ""
 
     def ask(self, question: str) -> None:
         self.questions[question] = None

@@ -36,12 +36,14 @@ from MeWMLib.policy.goal_polarity import (
     FREED,
     HISTORY,
     INFINITIVE,
+    LISTED,
     MODAL,
     NO_LONGER,
     OPEN_THAN,
     PARTITIVE,
     PAST,
     PERMIT,
+    PLURAL,
     REASONS,
     SESSIONS,
     TOLD,
@@ -50,6 +52,7 @@ from MeWMLib.policy.goal_polarity import (
     negations,
 )
 from MeWMLib.policy.goal_sentences import OR, PLEASE, RULED_OUT, SKIPPED, Group
+from MeWMLib.policy.goal_wishes import CONDITIONS
 from MeWMLib.policy.goal_words import AGENT, DOSE, FACT, MARK, NARROWING, UNKNOWN, Token
 
 
@@ -91,6 +94,8 @@ def judge(group: Group, spoken: bool, previous: Group | None) -> None:
         found = [DOUBT] * count
     elif before in (HISTORY, DOUBT) and behind == ADVERSE and any(t.kind == "neg" for t in group.pre):
         found = [FEARED] * count  # "no previous allergy to A"
+    elif before == DOUBT and behind == EXCLUDE and any(t.text in CONDITIONS for t in group.pre):
+        found = [DOUBT] * count  # "only if A is unavailable"
     elif ADVERSE in (before, behind) or EXCLUDE in (before, behind):
         sure = EXCLUDE if before in (ADVERSE, EXCLUDE) else DOUBT
         found = [sure] * (count - 1) + [ADVERSE if ADVERSE in (before, behind) else EXCLUDE]
@@ -111,8 +116,33 @@ def judge(group: Group, spoken: bool, previous: Group | None) -> None:
     if group.members[0].kind == FACT:
         found = _of_facts(group, before, found, previous)
     else:
-        found = [_unsure(group, polarity) for polarity in found]
+        found = [_unsure(group, polarity) for polarity in _not_beyond(group, before, found)]
     group.polarities = found
+
+
+def _not_beyond(group: Group, before: str, found: list[str]) -> list[str]:
+    """What rules out the first agents is not sure of those that a comma alone parts from them: "no A, B".
+
+    Where nothing else is said of them, what rules out counts until somebody says otherwise; it is asked about.
+    """
+    headed = any(t.text == ":" or t.text in PLURAL for t in group.pre)
+    against = (EXCLUDE, ADVERSE, FEARED)
+    if not group.loose or headed:
+        return found
+    if before == BARE:
+        # "A, B no": the words behind may speak of the last alone
+        last = max(group.loose)
+        plural = any(t.text in PLURAL for t in group.post)
+        return [DOUBT if p in against and not plural else p for p in found[:last]] + found[last:]
+    alone = all(t.kind in (*SKIPPED, "neg") for t in group.post)
+    comma = alone and set(group.loose.values()) == {"comma"}
+    harm = FEARED if comma else DOUBT
+    unsure = {EXCLUDE: LISTED if comma else DOUBT, ADVERSE: harm, FEARED: harm}
+    first = min(group.loose)
+    # a substance behind an allergy is no wish
+    return found[:first] + [
+        unsure.get(p, p) if m.kind == AGENT else p for m, p in zip(group.members[first:], found[first:], strict=True)
+    ]
 
 
 def _unsure(group: Group, polarity: str) -> str:

@@ -10,12 +10,16 @@ WISH, EXCLUDE, ADVERSE, DENIED = "wish", "exclude", "adverse", "denied"
 HISTORY, PERMIT, DOUBT, BARE, FREED, LIMITED = "history", "permit", "doubt", "bare", "freed", "limited"
 #: An adverse fact that is not sure: it counts until somebody says otherwise, and is asked about.
 FEARED = "feared"
+#: Behind "no A" by a comma alone: ruled out until somebody says otherwise, and asked about.
+LISTED = "listed"
 #: Behind a group, words that leave the meaning of that group open.
 UNCLEAR = "unclear"
 #: Two words that are one negation in French, Spanish and Italian.
-NEG_FIRST = {"ne", "n'", "non", "no"}
+NEG_FIRST = {"ne", "n'", "non", "no", "nao"}
 NEG_SECOND = set(
-    "pas|pas de|pas d'|jamais|mai|nunca|jamas|ningun|ninguna|tampoco|nessun|nessuna|aucun|aucune".split("|")
+    "pas|pas de|pas d'|jamais|mai|nunca|jamas|ningun|ninguna|tampoco|nessun|nessuna|aucun|aucune|nenhum|nenhuma".split(
+        "|"
+    )
 )
 #: These compare only where a preference was spoken of; else they mean "as" or "that".
 OPEN_THAN = {"als", "que", "che", "over", "than"}
@@ -50,7 +54,7 @@ REASONS = set(
     "\u7531\u4e8e".split("|")
 )
 #: They deny what stands behind them, never what stands before.
-WITHOUT = set("without|w/o|ohne|sans|sin|senza|free of|negative for|denies|neither|weder".split("|"))
+WITHOUT = set("without|w/o|ohne|sans|sin|sem|senza|free of|negative for|denies|neither|weder".split("|"))
 #: Behind a negation they say no more than "there": "ascites not present".
 THERE = set(
     "present|seen|found|detected|detectable|visible|evident|documented|known|demonstrated|identified|observed|noted|"
@@ -68,20 +72,27 @@ ALMOST = set(
     "almost|nearly|practically|virtually|essentially|largely|mostly|fast|praktisch|nahezu|beinahe|weitgehend|presque|"
     "quasiment|quasi|pratiquement|casi|practicamente|praticamente|pressoche|\u51e0\u4e4e|\u57fa\u672c".split("|")
 )
+#: They speak of several: what stands beside them is a list.
+PLURAL = set(
+    "are|both|all|neither|either|allergies|allergien|intolerances|contraindications|beide|sind|alle|sont|allergies|tous|"
+    "alergias|son|ambos|sono|entrambi|sao|\u90fd|\u5747".split("|")
+)
 ANY_MORE = {"anymore", "any more", "any longer"}
 #: What is denied with these was there once.
-NO_LONGER = set("no longer|not longer|nicht mehr|nicht langer|ne plus|plus d'|ya no|non piu|\u4e0d\u518d".split("|"))
+NO_LONGER = set(
+    "no longer|not longer|nicht mehr|nicht langer|ne plus|plus d'|ya no|non piu|ja nao|nao mais|\u4e0d\u518d".split("|")
+)
 AFTER = set("after|following|post|nach|apres|tras|despues de|dopo|\u540e|\u672f\u540e".split("|"))
 #: "no history of ascites" denies it for all times, "no previous ascites" does not.
 EVER = ("history", "antecedent", "vorgeschichte", "anamnes", "storia")
-NEITHER = set("neither|weder|ni|ne".split("|"))
+NEITHER = set("neither|weder|ni|nem|ne".split("|"))
 #: Behind a finding or an allergy they deny it, and can mean nothing else.
 DENIALS = set(
     "negative|neg|neg.|none|denied|absent|negativ|negatif|negativo|negativa|negada|negado|negata|negato|niee|verneint|-ve|"
     "(-)|nil|\u9634\u6027|\u5426\u8ba4".split("|")
 )
 #: Negations of a verb in other languages, and plain ones.
-NOT = {"not", "nicht", "pas", "ne", "n'", "non", "no", "\u4e0d"}
+NOT = {"not", "nicht", "pas", "ne", "n'", "non", "no", "nao", "\u4e0d"}
 #: Negated, these verbs and states rule an agent out, and wish it never.
 UNFIT = set(
     "stock|receive|have|get|employ|apply|infuse|order|propose|offer|load|deliver|"

@@ -12,7 +12,19 @@ from MeWMLib.policy.goal_findings import take_fact
 from MeWMLib.policy.goal_found import Reading
 from MeWMLib.policy.goal_levels import QUALIFIERS
 from MeWMLib.policy.goal_openings import NEVER, VERB_NEG
-from MeWMLib.policy.goal_polarity import ADVERSE, BARE, DENIED, DOUBT, EXCLUDE, FEARED, FREED, HISTORY, PERMIT, WISH
+from MeWMLib.policy.goal_polarity import (
+    ADVERSE,
+    BARE,
+    DENIED,
+    DOUBT,
+    EXCLUDE,
+    FEARED,
+    FREED,
+    HISTORY,
+    LISTED,
+    PERMIT,
+    WISH,
+)
 from MeWMLib.policy.goal_sentences import Group, Sentence
 from MeWMLib.policy.goal_words import AGENT, FACT, SUBSTANCE, UNKNOWN, Token
 
@@ -35,11 +47,6 @@ _ALLERGIC = (
 )
 #: Words for an agent that was named before.
 _IT = set("it|them|this|that|these|those|which|ihn|welche|welches|celui-ci|\u5b83".split("|"))
-#: What is given beside an embolic.
-_DRUGS = set(
-    "drug|drugs|chemotherapy|medikament|medikamente|therapie|medicament|medicaments|farmaco|farmacos|farmaci|"
-    "\u836f\u7269|\u5316\u7597".split("|")
-)
 #: "use A, no"
 _NO = {"no", "not", "nein", "nicht", "non", "pas"}
 
@@ -147,8 +154,14 @@ def _take_agent(member: Token, polarity: str, allergic: bool, limited: bool, fou
     names: tuple[str, ...] = member.value
     if polarity == WISH:
         found.wanted |= dict.fromkeys(names)
-    elif polarity == EXCLUDE:
+    elif polarity in (EXCLUDE, LISTED):
         found.excluded |= dict.fromkeys(names)
+        if polarity == LISTED:
+            shown = found.shown([member])
+            found.ask(
+                f"{', '.join(names)}: ruled out too, or wanted in its place? A comma alone parts “{shown}” from what "
+                f"is ruled out, and it is ruled out until that is answered: write “no {shown}” or “use {shown}”"
+            )
         if limited:
             found.ask(f"{', '.join(names)}: ruled out, or only limited?")
         if member.note:
@@ -210,8 +223,6 @@ def leave_part(part: Sequence[Token], found: Reading) -> None:
                 f"“{found.shown(part)}” speaks of {found.shown([token])} and was not used: write it into the clinical "
                 "data or name the agent that it rules out"
             )
-    if part and is_without_drugs(part):
-        found.ask(f"“{found.shown(part)}” was not used: proposals hold a drug; name what is not wanted, “no A”")
     told = (UNKNOWN, "clinical", "adverse", "failed")
     unused = [t for t in part if t.kind in told and id(t) not in found.used]
     if unused:
@@ -228,12 +239,6 @@ def ask_of_whom(plain: str, found: Reading) -> None:
     spoken_of = _RELATIVES.search(plain)
     if spoken_of and (found.facts or found.adverse):
         found.ask(f"“{spoken_of[0]}”: what is said is taken for the patient's own; is it?")
-
-
-def is_without_drugs(part: Sequence[Token]) -> bool:
-    """True for "no drugs" and "without chemotherapy"; "no other drug" beside an agent says less."""
-    kept = [t for t in part if t.kind not in ("aux", words.MARK)]
-    return len(kept) == 2 and kept[0].kind == "neg" and kept[1].text in _DRUGS
 
 
 def _named(member: Token) -> str:

@@ -16,7 +16,8 @@ _PROCEDURES = set(
     "tace|deb-tace|ctace|tae|embolisation|embolization|embolisations|embolizations|chemoembolisation|chemoembolization|"
     "procedure|intervention|treatment|therapy|therapie|behandlung|eingriff|session|sessions|sitzung|chemotherapy|chemo|"
     "chemotherapie|transarterielle chemoembolisation|traitement|chimioembolisation|chimiotherapie|tratamiento|"
-    "quimioembolizacion|quimioterapia|embolizacion|embolizzazione|trattamento|chemioembolizzazione|chemioterapia|"
+    "quimioembolizacao|embolizacao|tratamento|quimioembolizacion|quimioterapia|embolizacion|embolizzazione|"
+    "trattamento|chemioembolizzazione|chemioterapia|"
     "embolic|embolics|drug|drugs|agents|medikamente|\u6813\u585e|\u5316\u7597|\u4ecb\u5165|\u6cbb\u7597".split("|")
 )
 _AGAINST = ("neg", "avoid", "than", "except")
@@ -42,7 +43,8 @@ _CONSENT = (
 )
 #: Verbs of refusal, in any form.
 _REFUSES = (
-    r"refus[a-z]*|changed [a-z]+ mind|prefer[a-z]* not|opt[a-z]* out|reluctan[a-z]+|hesitan[a-z]+|not keen|"
+    r"refus[a-z]*|recus[a-z]+|rejeit[a-z]+|changed [a-z]+ mind|prefer[a-z]* not|opt[a-z]* out|reluctan[a-z]+|"
+    r"hesitan[a-z]+|not keen|"
     r"contrari[ao]|abgeneigt|declin[a-z]+|reject[a-z]+|turn[a-z]* (?:[a-z]+ ){0,4}down|"
     r"unwilling|oppos[a-z]+|object(?:s|ed)? to|withdr[ae]w[a-z]*|"
     r"revok[a-z]+|resist(?:s|ed)|says? no to|said no to|lehn[a-z]+|ablehn[a-z]+|abzulehnen|abgelehnt[a-z]*|"
@@ -52,11 +54,13 @@ _REFUSES = (
     r"respin[a-z]+|"
     r"retire[a-z]*|revoc[a-z]+|ritirat[a-z]+|nega|renounc[a-z]+|renonc[a-z]+|renunci[a-z]+|rinunci[a-z]+|\u62d2|"
     r"\u4e0d\u613f|\u4e0d\u60f3|"
-    r"\u4e0d\u540c\u610f|\u4e0d\u63a5\u53d7|\u4e0d\u80af|\u653e\u5f03|\u65e0\u6cd5\u63a5\u53d7|\u4e0d\u5e0c\u671b|\u4e0d\u613f\u610f"
+    r"\u4e0d\u540c\u610f|\u4e0d\u63a5\u53d7|\u4e0d\u80af|\u653e\u5f03|\u65e0\u6cd5\u63a5\u53d7|"
+    r"\u4e0d\u5e0c\u671b|\u4e0d\u613f\u610f"
 )
 #: Who refuses.
 _WHO = (
-    r"patient[a-z]*|pat|pt|pts|he|she|er|sie|paciente|paziente|il|elle|ella|family|familie|famille|familia|famiglia|"
+    r"patient[a-z]*|doente|pat|pt|pts|he|she|er|sie|paciente|paziente|il|elle|ella|family|familie|famille|"
+    r"familia|famiglia|"
     r"wife|husband|angehorige[a-z]*|\u60a3\u8005|\u75c5\u4eba|"
     r"\u5bb6\u5c5e"
 )
@@ -66,10 +70,11 @@ _AGREES = (
     r"mochte[a-z]*|wunsch[a-z]*|gewunscht|wunschgemass|gewollt|"
     r"wollen|willigt|einverstanden|stimmt[a-z]*|zugestimmt|akzeptier[a-z]*|lassen|veut|souhait[a-z]*|desir[a-z]+|"
     r"accord|quiere|dese[a-z]+|"
-    r"acept[a-z]+|consient[a-z]*|vuole|volont[a-z]*|voluntad|desider[a-z]+|accett[a-z]+|acconsent[a-z]+"
+    r"acept[a-z]+|aceit[a-z]+|quer|concord[a-z]+|consient[a-z]*|vuole|volont[a-z]*|voluntad|desider[a-z]+|"
+    r"accett[a-z]+|acconsent[a-z]+"
 )
 _NEGATED = (
-    r"no|not|never|n't|[a-z]+n't|cannot|nicht|kein[a-z]*|nie|ne|n'|pas|plus|jamais|ni|nunca|non|mai|\u4e0d|\u672a"
+    r"no|nao|not|never|n't|[a-z]+n't|cannot|nicht|kein[a-z]*|nie|ne|n'|pas|plus|jamais|ni|nunca|non|mai|\u4e0d|\u672a"
 )
 
 
@@ -94,6 +99,8 @@ _ASKED = "speaks against the treatment itself: is it to be planned all the same?
 def ask_of_refusal(part: Sequence[Token], found: Reading) -> None:
     """A refusal of the treatment itself is asked about: "no TACE", "patient refuses chemoembolisation"."""
     kept = [t for t in part if t.kind not in ("aux", MARK)]
+    if any(id(t) in found.bland for t in kept):
+        return
     for place, token in enumerate(kept):
         bland = token.text == "tae" or (
             token.text == "bland" and any(t.text in _PROCEDURES for t in kept[place : place + 2])
@@ -134,7 +141,11 @@ def ask_of_refusals(tokens: Sequence[Token], plain: str, places: Sequence[int], 
         if token.kind not in _BREAKS:
             clause.append(token)
             continue
-        if clause and _refused(clause, plain[where[clause[0].start] : where[clause[-1].end - 1] + 1]):
+        if (
+            clause
+            and not any(id(t) in found.bland for t in clause)
+            and _refused(clause, plain[where[clause[0].start] : where[clause[-1].end - 1] + 1])
+        ):
             found.ask(f"“{found.shown(clause)}” {_ASKED}")
             return
         clause = []

@@ -9,7 +9,7 @@ from MeWMLib.policy import goal_words as words
 from MeWMLib.policy.goal_words import AGENT, DOSE, FACT, MARK, SUBSTANCE, UNKNOWN, WEAK, Token
 
 SKIPPED = (MARK, "aux", "benign", DOSE, "conn", "then")
-OR = {"or", "nor", "oder", "ou", "o", "u", "oppure", "ni", "noch", "\u6216"}
+OR = {"or", "nor", "oder", "ou", "o", "u", "oppure", "ni", "nem", "noch", "\u6216"}
 #: An adverse phrase that ends so is about what follows.
 _LEADS_ON = {"to", "tolerate", "tolera", "tolere", "on", "with", "of", "from", "under", "after", "auf", "von", "de"}
 #: Verbs that may stand behind what they are about.
@@ -38,6 +38,8 @@ class Group:
         members: their tokens.
         cuts: places in `members` before which stands a comma.
         then: places before which stands a word of sequence.
+        loose: places before which stands no more than a comma, a dash, a bracket or nothing, and that no "and" or "or"
+            closes to a list: what is said before may end there. Each with "comma" or "loose".
         pre, post: the words before, and those right behind.
         shared: the words behind it lead to the next group, without a comma.
         worded: its members are joined by "or".
@@ -49,6 +51,7 @@ class Group:
     members: list[Token]
     cuts: list[int] = field(default_factory=list)
     then: list[int] = field(default_factory=list)
+    loose: dict[int, str] = field(default_factory=dict)
     pre: list[Token] = field(default_factory=list)
     post: list[Token] = field(default_factory=list)
     shared: bool = False
@@ -143,7 +146,7 @@ def _group(tokens: list[Token], place: int) -> tuple[Group, int]:
     fact = tokens[place].kind == FACT
     before = [t.text for t in tokens[max(0, place - 3) : place] if t.kind not in ("aux", "benign")]
     replaced = bool(before) and before[-1] in _REPLACING
-    end = place + 1
+    end, junctions = place + 1, list[str]()
     while True:
         ahead, comma, then, link = end, False, False, True
         while ahead < len(tokens) and (tokens[ahead].kind in (*SKIPPED, WEAK, "with") or tokens[ahead].text == "in"):
@@ -167,11 +170,45 @@ def _group(tokens: list[Token], place: int) -> tuple[Group, int]:
             group.cuts.append(len(group.members))
         if then:
             group.then.append(len(group.members))
+        junctions.append(_junction(tokens, end, ahead))
         group.members.append(tokens[ahead])
         end = ahead + 1
     while end < len(tokens) and tokens[end].kind == DOSE:
         end += 1
+    group.loose = {} if fact else _loose(group.members, junctions)
     return group, end
+
+
+def _junction(tokens: list[Token], end: int, ahead: int) -> str:
+    """How two members are joined: "and" (or the like), "comma", or "loose" by a dash, a bracket or nothing."""
+    before, behind, gap = tokens[end - 1], tokens[ahead], tokens[end:ahead]
+    if any(t.kind in ("conn", "with", "then") or t.text in ("\u3001", "in") for t in gap):
+        return "and"
+    if gap and all(t.kind == MARK for t in gap) and gap[0].start == before.end and gap[-1].end == behind.start:
+        return "and"  # "cisplatin-lipiodol"
+    if not gap and any("beads" in str(t.value) for t in (before, behind)):
+        return "and"  # "doxorubicin beads" are one thing
+    commas = [t for t in gap if t.kind == WEAK]
+    return "comma" if commas and all(t.text in (",", "\uff0c") for t in commas) else "loose"
+
+
+def _loose(members: list[Token], junctions: list[str]) -> dict[int, str]:
+    """The places at which a list may end: "A, B and C" is one list, "A, B" may be two things, "A or B, C" is."""
+    found, begin = dict[int, str](), 0
+    for n, junction in enumerate(junctions):
+        if junction == "and":
+            continue
+        closing = next((m for m in range(n, len(junctions)) if junctions[m] != "comma"), len(junctions))
+        listed = closing < len(junctions) and junctions[closing] == "and"
+        if junction == "comma" and listed and "and" not in junctions[begin:n]:
+            continue
+        named = {name for m in members[: n + 1] if m.kind == AGENT for name in m.value}
+        member = members[n + 1]
+        if member.kind != AGENT or set(member.value) <= named:
+            continue  # "no platinum (cisplatin)"; an allergy to a substance is no wish
+        found[n + 1] = junction
+        begin = n + 1
+    return found
 
 
 def _share(gap: list[Token]) -> tuple[list[Token], list[Token]]:

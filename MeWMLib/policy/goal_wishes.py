@@ -16,28 +16,32 @@ from MeWMLib.policy.goal_words import AGENT, DOSE, MARK, NUMBER, Token
 #: Words that leave nothing but the agent beside them.
 _ONLY = set(
     "only|just|nur|seulement|solo|solamente|soltanto|alone|allein|alleine|seul|nothing but|nothing else than|"
-    "nothing other than|no other than|nichts als|nichts anderes als|rien que|rien d'autre que|nada mas que|"
+    "nothing other than|no other than|solely|exclusively|ausschliesslich|lediglich|uniquement|unicamente|"
+    "esclusivamente|"
+    "somente|sozinha|sozinho|nichts als|nichts anderes als|rien que|rien d'autre que|nada mas que|"
     "nient'altro che|\u53ea|\u4ec5".split("|")
 )
 #: Comparisons that say which of two is taken; "over" and "als" may mean something else.
 _IN_PLACE_OF = set(
     "rather than|instead of|in place of|in lieu of|statt|anstatt|anstelle von|au lieu de|au lieu d'|plutot que|"
-    "plutot qu'|a la place de|a la place d'|en lugar de|en vez de|invece di|al posto di|piuttosto che|"
+    "em vez de|em vez da|em vez do|ao inves de|ao inves da|no lugar da|no lugar do|em lugar de|plutot qu'|"
+    "a la place de|a la place d'|en lugar de|en vez de|invece di|al posto di|piuttosto che|"
     "\u800c\u4e0d\u662f|\u800c\u975e".split("|")
 )
 #: Words of doubt that make all that is beside them depend on something.
-_CONDITIONS = set(
+CONDITIONS = set(
     "if|unless|only if|in case|except if|except when|provided|provided that|providing|as long as|until|depends|falls|"
     "wenn|sofern|es sei denn|ausser wenn|nur wenn|sauf si|a moins que|a condition que|pourvu que|s'il y a|s'il n'y a|"
     "s'il est|s'il n'est|a menos que|salvo si|si hay|si no hay|si tiene|siempre que|solo si|se|salvo se|a meno che|"
-    "solo se|a condizione che|\u5982\u679c|\u82e5|\u9664\u975e".split("|")
+    "solo se|a condizione che|exceto se|so se|somente se|apenas se|caso|se houver|\u5982\u679c|\u82e5|"
+    "\u9664\u975e".split("|")
 )
 _PLAIN = (MARK, DOSE, "benign")
 
 
 def is_conditional(sentence: Sentence) -> bool:
     """True if what a sentence wishes depends on something: "use A unless she is allergic", "if stable, use A"."""
-    return any(t.kind == "doubt" and t.text in _CONDITIONS for t in sentence.tokens)
+    return any(t.kind == "doubt" and t.text in CONDITIONS for t in sentence.tokens)
 
 
 def speaks_of_the_past(sentence: Sentence) -> bool:

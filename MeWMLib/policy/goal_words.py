@@ -58,6 +58,8 @@ _WIDTH = re.compile(
 )
 #: "PVT -ve", "iodine (-)"
 _SIGNED = re.compile(r"\(\s*(?P<sign>[-+])+\s*\)|(?<!\w)(?P<sign2>[-+])ve(?!\w)")
+#: "I'd", "she's", "they'll": what is left of an auxiliary verb.
+_SHORTENED = re.compile(r"(?<=[a-z])'(?:d|ll|ve|re|m|s)(?![a-z])")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 #: German writes the reason behind the substance in one word: Jodallergie, Cisplatinunverträglichkeit.
 _COMPOUND = re.compile(
@@ -294,6 +296,9 @@ def _one(text: str, place: int, starts: dict[int, tuple[int, Any]]) -> tuple[str
             if not math.isfinite(value):
                 return UNKNOWN, match.end(), None
             return kind, match.end(), (value, match["unit"][:2], match["per"] or "") if kind == DOSE else value
+    shortened = _SHORTENED.match(text, place)
+    if shortened:
+        return "aux", shortened.end(), None
     word = _WORD.match(text, place)
     if word:
         slip = _slip(word[0])

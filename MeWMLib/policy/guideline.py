@@ -3,11 +3,12 @@
 It takes the place of pi_VLM(x0, g) of arXiv 2506.02327 (section 3.1, line 5 of Algorithm 1). An agent's score is its
 base score plus what the findings add (both in `guideline.json`, which a physician can read and change), minus one for
 each warning about this agent in this patient. Agents that the goal names come first; agents that the goal excludes or
-the rules forbid in this patient are not proposed.
+the rules forbid in this patient are not proposed. To a goal that wants no drug (TAE) only embolics are proposed.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -63,7 +64,7 @@ def propose(
 
     Returns:
         Up to D drugs and E embolics, best first, with a one-sentence reason each. Each is allowed in this patient on
-        its own, and at least one drug is allowed together with one embolic.
+        its own, and at least one drug is allowed together with one embolic; no drug where the goal wants none.
 
     Raises:
         PlanSettingsError: a number below 1.
@@ -74,19 +75,20 @@ def propose(
             raise PlanSettingsError(what=f"The number of {label} to propose must be at least 1", given=repr(number))
     clinical, named = with_facts(replace(read_goal(goal), insists=insists), clinical or Clinical())
     facts = describe(findings, clinical)
-    scored = {kind: _scores(kind, facts, clinical, named, among, findings) for kind in (DRUG, EMBOLIC)}
+    kinds = (EMBOLIC,) if named.without_drugs else (DRUG, EMBOLIC)
+    scored = {kind: _scores(kind, facts, clinical, named, among, findings) for kind in kinds}
     pairs = [
-        (drug, embolic)
-        for drug in scored[DRUG]
-        for embolic in scored[EMBOLIC]
-        if allowed(Protocol.of([drug.name, embolic.name]), clinical, complete=True, findings=findings, goal=named)
+        pair
+        for pair in itertools.product(*scored.values())
+        if allowed(Protocol.of([s.name for s in pair]), clinical, complete=True, findings=findings, goal=named)
     ]
     if not pairs:
         raise _nothing_left(clinical, named, among, findings)
-    chosen_drugs, chosen_embolics = _diverse(scored[DRUG], drugs), scored[EMBOLIC][:embolics]
-    if not any(drug in chosen_drugs and embolic in chosen_embolics for drug, embolic in pairs):
-        drug, embolic = max(pairs, key=lambda pair: pair[0].score + pair[1].score)
-        chosen_drugs, chosen_embolics = _with(drug, chosen_drugs), _with(embolic, chosen_embolics)
+    chosen_drugs, chosen_embolics = _diverse(scored.get(DRUG, ()), drugs), scored[EMBOLIC][:embolics]
+    if not any(set(pair) <= {*chosen_drugs, *chosen_embolics} for pair in pairs):
+        *needed, embolic = max(pairs, key=lambda pair: sum(one.score for one in pair))
+        chosen_drugs = _with(needed[0], chosen_drugs) if needed else chosen_drugs
+        chosen_embolics = _with(embolic, chosen_embolics)
     chosen = (*chosen_drugs, *chosen_embolics)
     return ActionSpace(
         tuple(d.name for d in chosen_drugs),
@@ -159,13 +161,15 @@ def _scores(
         warnings = [f for f in alone if f.rule in singling_out and f.severity == WARNING]
         if warnings:
             score -= WARNING_PENALTY * len(warnings)
-            parts.append("warned against by the rules " + ", ".join(f.rule for f in warnings))
+            parts += [f"the rules warn: {f.reason} [{f.rule}]" for f in warnings]
             sources += [f.source for f in warnings]
         if name in named.wanted:
             # In the order in which the goal names them.
             score += GOAL_BONUS - named.wanted.index(name)
             parts.insert(0, "named in the goal")
-        scored.append(_Scored(name, score, f"{name}: " + "; ".join(parts) + ".", " | ".join(dict.fromkeys(sources))))
+        # the agent's name stands beside it wherever it is shown
+        reason = parts[0][:1].upper() + "; ".join(parts)[1:] + "."
+        scored.append(_Scored(name, score, reason, " | ".join(dict.fromkeys(sources))))
     return sorted(scored, key=lambda s: -s.score)
 
 
@@ -199,12 +203,15 @@ def _nothing_left(
 ) -> RuleError:
     excluded = named.ruled_out
     drugs, embolics = ([n for n in offered(kind, among) if n not in excluded] for kind in (DRUG, EMBOLIC))
+    if named.without_drugs:
+        drugs = []
     reasons = (
         explain_none(drugs, embolics, clinical, findings, named),
         "the goal excludes " + ", ".join(excluded) if excluded else "",
     )
     return RuleError(
-        what="The clinical rules and the goal rule out every combination of a drug and an embolic",
+        what="The clinical rules and the goal rule out every "
+        + ("embolic, and no drug is wanted" if named.without_drugs else "combination of a drug and an embolic"),
         given="; ".join(reason for reason in reasons if reason),
         remedy="Check the patient's clinical data and the goal; if they are right, no TACE is allowed for this patient",
     )

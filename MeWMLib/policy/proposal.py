@@ -101,7 +101,8 @@ def first_choice(
         usual = settings.space != TEMPLATES or template_of(protocol) is not None
         return usual and allowed(protocol, clinical, complete=True, findings=findings, goal=goal)
 
-    pairs = (Protocol.of([drug, embolic]) for drug in space.drugs for embolic in space.embolics)
+    drugs = [[name] for name in space.drugs] or [[]]  # without drugs, embolisation alone (TAE)
+    pairs = (Protocol.of([*drug, embolic]) for drug in drugs for embolic in space.embolics)
     chosen = next((pair for pair in pairs if may(pair)), Protocol(()))
     for name in (*space.drugs, *space.embolics):
         if not chosen.complete or name in chosen.agents:

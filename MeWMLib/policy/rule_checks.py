@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import Any
 
+from MeWMLib.core.allergens import is_known
+from MeWMLib.core.clinical_fields import UNSPECIFIED
 from MeWMLib.core.dosing import agents_over_limits, usual_most
-from MeWMLib.core.liver_function import child_pugh_class
+from MeWMLib.core.liver_function import CHILD_PUGH_POINTS, child_pugh_class
 from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.protocol import Protocol, agent, agents_of, vocabulary
 
@@ -32,6 +34,7 @@ class Rule:
         agents, others: none of the first may be given together with any of the second.
         field: the field of `Clinical` that it asks for.
         above, up_to: it applies where above < value <= up_to; for doses, in multiples of `Agent.dose_high`.
+        at_least, below: and where at_least <= value < below.
         choices: values of the field to which it applies.
         allergens: allergies to which it applies; none means those to the agents of the protocol themselves.
         same_class: it applies to agents of the class of an allergen, in place of the allergen itself.
@@ -52,6 +55,8 @@ class Rule:
     field: str = ""
     above: float = 0.0
     up_to: float = float("inf")
+    at_least: float = float("-inf")
+    below: float = float("inf")
     choices: tuple[str, ...] = ()
     allergens: tuple[str, ...] = ()
     same_class: bool = False
@@ -63,12 +68,19 @@ class Rule:
         """True if the rule applies to this value of its clinical field; a value that is not known never counts."""
         if value is None or isinstance(value, bool):
             return value is True
-        return value in self.choices if isinstance(value, str) else self.above < value <= self.up_to
+        if isinstance(value, str):
+            return value in self.choices
+        return self.above < value <= self.up_to and self.at_least <= value < self.below
 
     @property
     def of_patient(self) -> bool:
         """True if it looks at the patient alone, whatever is given."""
         return (self.kind.startswith("clinical_") and self.applies_to is None) or self.kind == "child_pugh_values"
+
+    @property
+    def whole_patient(self) -> bool:
+        """True if it speaks of every protocol alike: `of_patient`, and an allergy to what is given with each."""
+        return self.of_patient or (self.kind == "allergy" and bool(self.allergens) and self.applies_to is None)
 
     def concerned(self, protocol: Protocol) -> tuple[str, ...]:
         """The agents of the protocol that the rule is about."""
@@ -85,9 +97,6 @@ class Facts:
     def value(self, field: str) -> Any:
         """A clinical field, or what follows from the others or from the labels; None if it is not known."""
         value = self.clinical.known(field)
-        if value is None and field == "child_pugh_score" and self.clinical.child_pugh_class in ("A", "C"):
-            # a class of which all points lie on one side of every threshold that asks for points
-            return 6 if self.clinical.child_pugh_class == "A" else 10
         if (
             value is None
             and field == "renal_failure"
@@ -103,6 +112,37 @@ class Facts:
         ):
             return 100.0 * found.tumour_ml / found.liver_ml
         return value
+
+    def possible(self, field: str) -> tuple[Any, ...]:
+        """The values that a field may have by what is known: one that is known, several within bounds, or none."""
+        value = self.value(field)
+        stated = self.clinical.child_pugh_class
+        if value is None and field == "child_pugh_score" and stated is not None:
+            low, high = CHILD_PUGH_POINTS[stated]
+            least, most = self.clinical.least_child_pugh, self.clinical.most_child_pugh
+            if least > high:  # where the values contradict the class, the worse of the two counts
+                return tuple(range(least, most + 1))
+            return tuple(range(max(low, least), (min(high, most) if most >= low else high) + 1))
+        return () if value in (None, UNSPECIFIED) else (value,)
+
+    def named(self, field: str) -> str:
+        """What was given of the patient that a field of a rule was judged by, such as "portal_vein_thrombosis main"."""
+        clinical, value = self.clinical, self.value(field)
+        given = getattr(clinical, field)
+        if given is None and field == "main_portal_vein_thrombosis":
+            return f"portal_vein_thrombosis {clinical.portal_vein_thrombosis}"
+        if given in (None, UNSPECIFIED) and field == "portal_vein_thrombosis" and value == "main":
+            return "main_portal_vein_thrombosis"
+        if given is None and field.startswith("child_pugh"):
+            other = "child_pugh_class" if field == "child_pugh_score" else "child_pugh_score"
+            stated = getattr(clinical, other)
+            if stated is not None:
+                return f"{other} {stated}"
+            return f"{field} {value} by the values"
+        shown = "" if value is True else f" {value}" if isinstance(value, str) else f" {value:.6g}"
+        if given is None and field == "previous_tace_sessions":
+            return f"{field}{shown}, by previous_tace"
+        return f"{field}{shown}" + (", as measured" if given is None else "")
 
 
 # Each check returns what in the protocol or the patient breaks the rule, or "" if nothing does.
@@ -141,12 +181,18 @@ def _dose_ceiling(rule: Rule, protocol: Protocol, facts: Facts) -> str:
 
 
 def _clinical(rule: Rule, protocol: Protocol, facts: Facts) -> str:
-    value = facts.value(rule.field)
     concerned = rule.concerned(protocol)
-    if not concerned or not rule.covers(value):
+    values = facts.possible(rule.field) or (facts.value(rule.field),)
+    if not concerned or not all(map(rule.covers, values)):
         return ""
-    shown = "" if value is True else f" {value}" if isinstance(value, str) else f" {value:.3g}"
-    return rule.field + shown + ("" if rule.applies_to is None else ", " + " and ".join(concerned))
+    return facts.named(rule.field) + ("" if rule.applies_to is None else ", " + " and ".join(concerned))
+
+
+def _lacks_field(rule: Rule, protocol: Protocol, facts: Facts) -> tuple[str, ...]:
+    values = facts.possible(rule.field)
+    if not rule.concerned(protocol) or (values and not any(map(rule.covers, values))):
+        return ()
+    return (_SHOWN_AS.get(rule.field, rule.field),)
 
 
 def _allergy(rule: Rule, protocol: Protocol, facts: Facts) -> str:
@@ -170,6 +216,13 @@ def _allergy(rule: Rule, protocol: Protocol, facts: Facts) -> str:
     return " and ".join(hits)
 
 
+def _lacks_allergies(rule: Rule, protocol: Protocol, facts: Facts) -> tuple[str, ...]:
+    """Allergies that are not known, or one to a substance of which nobody here knows whether it matters."""
+    known = facts.clinical.allergies
+    judged = known is not None and all(map(is_known, known))
+    return () if judged or not rule.concerned(protocol) else ("allergies",)
+
+
 def _class_of(name: str) -> str:
     return vocabulary()[name].agent_class if name in vocabulary() else ""
 
@@ -189,15 +242,61 @@ def _unloaded(rule: Rule, protocol: Protocol, _: Facts) -> str:
 
 def _child_pugh_values(rule: Rule, _protocol: Protocol, facts: Facts) -> str:
     """The class that values make differs from the stated one; with choices, only where it is one of them."""
-    stated, points = facts.clinical.known("child_pugh_class"), facts.clinical.computed_child_pugh
-    made, least = child_pugh_class(points), "" if points is not None else "at least "
-    if points is None:
-        # what is not known cannot make it better
-        points = facts.clinical.least_child_pugh
-        made = child_pugh_class(points) if child_pugh_class(points) == "C" else None
-    if not made or made == stated or (rule.choices and made not in rule.choices) or not (stated or rule.choices):
+    clinical = facts.clinical
+    if not rule.choices:
+        return clinical.child_pugh_contradiction
+    # what is not known cannot make it better
+    least, stated = clinical.least_child_pugh, clinical.known("child_pugh_class")
+    if child_pugh_class(least) not in rule.choices or stated == child_pugh_class(least):
         return ""
-    return f"stated {stated or 'nothing'}, by the values {made} ({least}{points} points)"
+    bound = "" if clinical.computed_child_pugh is not None else "at least "
+    return f"stated {stated or 'nothing'}, by the values {child_pugh_class(least)} ({bound}{least} points)"
+
+
+def _lacks_child_pugh(rule: Rule, _protocol: Protocol, facts: Facts) -> tuple[str, ...]:
+    """The values without which it is open which class they make, or the class that they are held against."""
+    clinical = facts.clinical
+    least, most, stated = clinical.least_child_pugh, clinical.most_child_pugh, clinical.known("child_pugh_class")
+    made = {child_pugh_class(points) for points in range(least, most + 1)}
+    missing = [name for name in _OF_CHILD_PUGH if clinical.known(name) in (None, UNSPECIFIED)]
+    if rule.choices:
+        decided = not made & set(rule.choices) or stated in rule.choices
+    elif stated is None:
+        return ("child_pugh_class",)
+    else:
+        points = clinical.child_pugh_score
+        decided = made == {stated} and (points is None or points >= most)
+    return () if decided else tuple(missing)
+
+
+def _lacks_nothing(_rule: Rule, _protocol: Protocol, _facts: Facts) -> tuple[str, ...]:
+    """A protocol says all that the rule asks for."""
+    return ()
+
+
+#: What the points of Child-Pugh are made of.
+_OF_CHILD_PUGH = ("bilirubin_mg_per_dl", "albumin_g_per_dl", "inr", "ascites", "encephalopathy")
+#: Fields that are asked for under another name.
+_SHOWN_AS = {"main_portal_vein_thrombosis": "portal_vein_thrombosis"}
+#: Kind to what it needs of the patient and lacks, so that it cannot be judged.
+_LACKING: dict[str, Callable[[Rule, Protocol, Facts], tuple[str, ...]]] = {
+    "at_most_one_of_class": _lacks_nothing,
+    "not_together": _lacks_nothing,
+    "dose_ceiling": _lacks_nothing,
+    "clinical_threshold": _lacks_field,
+    "clinical_choice": _lacks_field,
+    "clinical_flag": _lacks_field,
+    "allergy": _lacks_allergies,
+    "child_pugh_values": _lacks_child_pugh,
+    "completeness": _lacks_nothing,
+    "bland": _lacks_nothing,
+    "unloaded": _lacks_nothing,
+}
+
+
+def lacking(rule: Rule, protocol: Protocol, facts: Facts) -> tuple[str, ...]:
+    """The clinical fields that a rule which is not touched lacks: with them it might be; () where it is judged."""
+    return _LACKING[rule.kind](rule, protocol, facts)
 
 
 #: Kind to its check, the fields it must have and the fields it may have.
@@ -205,7 +304,7 @@ KINDS: dict[str, tuple[Callable[[Rule, Protocol, Facts], str], set[str], set[str
     "at_most_one_of_class": (_at_most_one_of_class, {"agent_class"}, {"counts_as"}),
     "not_together": (_not_together, {"agents", "others"}, set()),
     "dose_ceiling": (_dose_ceiling, {"above"}, {"up_to"}),
-    "clinical_threshold": (_clinical, {"field", "above"}, {"up_to", "applies_to"}),
+    "clinical_threshold": (_clinical, {"field", "above"}, {"up_to", "at_least", "below", "applies_to"}),
     "clinical_choice": (_clinical, {"field", "is"}, {"applies_to"}),
     "clinical_flag": (_clinical, {"field"}, {"applies_to"}),
     "allergy": (_allergy, set(), {"allergens", "counts_as", "same_class", "applies_to"}),

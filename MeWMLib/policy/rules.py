@@ -15,25 +15,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.core.allergens import allergen, is_known
-from MeWMLib.core.clinical_fields import UNSPECIFIED
+from MeWMLib.core.allergens import allergen
 from MeWMLib.core.dosing import over_limits
 from MeWMLib.core.errors import ClinicalDataError, RuleError, UnknownAgentError
-from MeWMLib.core.goal import Goal
+from MeWMLib.core.goal import WITHOUT_DRUGS, Goal
 from MeWMLib.core.patient import Clinical, Findings
 from MeWMLib.core.plan import RuleFinding
 from MeWMLib.core.protocol import DRUG, Protocol, agent, agents_of, vocabulary
 from MeWMLib.core.records import from_plain, read_json
 from MeWMLib.policy import rule_checks
 from MeWMLib.policy.agent_names import members
-from MeWMLib.policy.rule_checks import KINDS, WHOLE_ONLY, Facts, Rule
+from MeWMLib.policy.rule_checks import KINDS, WHOLE_ONLY, Facts, Rule, lacking
 from MeWMLib.policy.sources import references, source_text
 
 FORBIDDEN, WARNING, NOTE = _SEVERITIES = (rule_checks.FORBIDDEN, rule_checks.WARNING, rule_checks.NOTE)
 #: States of a rule: the protocol touches it, it cannot be judged since a clinical field is missing, or no objection.
 TOUCHED, NOT_KNOWN, SILENT = STATES = ("touched", "cannot be judged", "silent")
-#: Fields that are asked for under another name.
-_SHOWN_AS = {"main_portal_vein_thrombosis": "portal_vein_thrombosis"}
 RULES_PATH = Path(__file__).with_name("rules.json")
 
 
@@ -47,11 +44,13 @@ class Explained(RuleFinding):
 
     Attributes:
         state: `TOUCHED`, `NOT_KNOWN` or `SILENT`.
-        field: the clinical field that is missing, or "".
+        field: the first clinical field that is missing, or "".
+        lacks: all that are missing, where several are.
     """
 
     state: str = SILENT
     field: str = ""
+    lacks: tuple[str, ...] = ()
 
 
 #: The type that a clinical field must have for a kind of rule, as annotated in `Clinical`.
@@ -101,7 +100,14 @@ def _of_goal(protocol: Protocol, goal: Goal | None) -> Iterator[RuleFinding]:
     if excluded:
         reason = f"The goal rules it out ({' and '.join(excluded)})"
         yield RuleFinding("goal-excludes", FORBIDDEN, reason, "the treatment goal")
-    over = [f"{broken}, {limit.text}" for limit in goal.limits if (broken := limit.broken_by(protocol))]
+    if goal.without_drugs and protocol.drugs:
+        reason = f"The goal asks for embolisation without a drug ({' and '.join(protocol.drugs)})"
+        yield RuleFinding("goal-limits", FORBIDDEN, reason, "the treatment goal")
+    over = [
+        f"{broken}, {limit.text}"
+        for limit in goal.limits
+        if limit != WITHOUT_DRUGS and (broken := limit.broken_by(protocol))
+    ]
     if over:
         reason = f"It is above a limit of the goal ({'; '.join(over)})"
         yield RuleFinding("goal-limits", FORBIDDEN, reason, "the treatment goal")
@@ -136,6 +142,12 @@ def contraindications(clinical: Clinical, findings: Findings | None = None) -> t
     return check(Protocol.of(agents_of(DRUG)[:1]), clinical, False, rules, findings)
 
 
+def of_whole_patient(clinical: Clinical, findings: Findings | None = None) -> tuple[RuleFinding, ...]:
+    """What the rules say of this patient whatever is given, forbidden first: an allergy to contrast medium, a stent."""
+    rules = [rule for rule in load_rules() if rule.whole_patient]
+    return check(Protocol.of(agents_of(DRUG)[:1]), clinical, False, rules, findings)
+
+
 def left_out(
     clinical: Clinical | None = None, findings: Findings | None = None, goal: Goal | None = None
 ) -> dict[str, str]:
@@ -159,7 +171,8 @@ def explain_none(
 
     Where a single rule forbids every pair, only such rules are named.
     """
-    pairs = [Protocol.of([drug, embolic]) for drug in drugs for embolic in embolics]
+    # without drugs, each embolic alone
+    pairs = [Protocol.of([*drug, embolic]) for drug in ([[d] for d in drugs] or [[]]) for embolic in embolics]
     reasons: dict[str, list[str]] = {}
     for pair in pairs:
         for finding in check(pair, clinical, findings=findings, goal=goal):
@@ -189,34 +202,27 @@ def explain(
         limits = over_limits(protocol, facts.clinical)
         found += [Explained(f.rule, f.severity, f.reason, f.source, TOUCHED) for f in limits]
     for rule in load_rules() if rules is None else rules:
-        reason, state, field = rule.reason, SILENT, ""
+        reason, state, lacks = rule.reason, SILENT, tuple[str, ...]()
         if broken := check(protocol, facts.clinical, complete, (rule,), findings):
             reason, state = broken[0].reason, TOUCHED
-        elif (asked := _asks_for(rule)) and rule.concerned(protocol) and not _can_judge(asked, facts.value(asked)):
-            state, field = NOT_KNOWN, _SHOWN_AS.get(asked, asked)
-        found.append(Explained(rule.id, rule.severity, reason, rule.source, state, field))
+        elif lacks := lacking(rule, protocol, facts):
+            state = NOT_KNOWN
+        first = lacks[0] if lacks else ""
+        found.append(Explained(rule.id, rule.severity, reason, rule.source, state, first, lacks))
     order = [*_SEVERITIES, ""]
     return tuple(sorted(found, key=lambda e: (STATES.index(e.state), order.index(e.severity) * (e.state == TOUCHED))))
 
 
 def unjudged(explained: Sequence[Explained]) -> dict[str, tuple[str, ...]]:
-    """Of what `explain` says: each clinical field that is missing, with the rules that cannot be judged without it."""
+    """Of what `explain` says: each clinical field that is missing, with the rules that cannot be judged without it.
+
+    A rule that lacks several is counted with the first of them; `Explained.lacks` names all.
+    """
     missing: dict[str, tuple[str, ...]] = {}
     for entry in explained:
         if entry.state == NOT_KNOWN:
             missing[entry.field] = (*missing.get(entry.field, ()), entry.rule)
     return missing
-
-
-def _asks_for(rule: Rule) -> str:
-    return "allergies" if rule.kind == "allergy" else rule.field
-
-
-def _can_judge(field: str, value: Any) -> bool:
-    """False for what is not known, and for allergies of which one is to a substance that nobody here knows."""
-    if field == "allergies" and value is not None:
-        return all(map(is_known, value))
-    return value not in (None, UNSPECIFIED)
 
 
 @cache
@@ -312,5 +318,5 @@ def _problems(rule: Rule, entry: Mapping[str, Any]) -> Iterator[tuple[str, Any, 
     usable = [f.name for f in fields(Clinical) if f.type == _FIELD_TYPES.get(rule.kind)]
     if "field" in entry and rule.field not in usable:
         yield "asks for a clinical field that it cannot use", rule.field, "Use " + ", ".join(usable)
-    if rule.up_to <= rule.above:
+    if min(rule.up_to, rule.below) <= rule.above or rule.at_least > rule.up_to or rule.at_least >= rule.below:
         yield "has an empty range", f"above {rule.above:g} up to {rule.up_to:g}", ""

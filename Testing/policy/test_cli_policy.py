@@ -129,7 +129,10 @@ def test_an_unreadable_report_is_a_sentence(mewm: Run, tmp_path: Path) -> None:
 
 def test_a_form_for_clinical_data_is_printed_and_checked(mewm: Run, tmp_path: Path) -> None:
     code, form, _ = mewm("clinical", "template")
-    assert code == 0 and set(json.loads(form).values()) == {None}
+    permitted = json.loads(form).pop("_permitted")
+    assert code == 0 and set(permitted) == set(json.loads(form)) - {"_permitted"}
+    assert {value for name, value in json.loads(form).items() if name != "_permitted"} == {None}
+    assert "main" in permitted["portal_vein_thrombosis"] and "from 0 to 4" in permitted["ecog"]
     assert json.loads(mewm("clinical", "schema")[1])["additionalProperties"] is False
     file = tmp_path / "patient.json"
     file.write_text(json.dumps({**json.loads(form), "child_pugh": "B8", "sex": "F"}), encoding="utf-8")
@@ -156,6 +159,7 @@ def test_a_form_for_clinical_data_is_printed_and_checked(mewm: Run, tmp_path: Pa
 def test_a_question_about_the_goal_stops_before_any_work(mewm: Run, goal: str, said: str) -> None:
     code, out, err = mewm("propose", "nonesuch.nrrd", "--goal", goal)
     assert code == 2 and out == "" and said in err and "--accept-goal" in err and "nonesuch" not in err
+    assert err.count(said) == 1 and "?." not in err
     code, _, err = mewm("propose", "nonesuch.nrrd", "--goal", goal, "--accept-goal")
     assert code == 2 and "nonesuch" in err, "it went on, to a CT that is not there"
 

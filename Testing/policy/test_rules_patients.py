@@ -10,7 +10,16 @@ from MeWMLib.core.clinical import Clinical
 from MeWMLib.core.goal import Goal
 from MeWMLib.core.protocol import Protocol, vocabulary
 from MeWMLib.policy.goal import read_goal
-from MeWMLib.policy.rules import allowed, blocking, check, contraindications, explain, left_out, unjudged
+from MeWMLib.policy.rules import (
+    allowed,
+    blocking,
+    check,
+    contraindications,
+    explain,
+    left_out,
+    of_whole_patient,
+    unjudged,
+)
 
 CIS, ADR, PVA = "Cisplatin + PVA", "Doxorubicin + PVA", "Mitomycin + PVA"
 #: 3 + 1 + 1 + 1 + 1 = 7 points of Child-Pugh, class B.
@@ -70,6 +79,14 @@ def test_an_allergy_to_an_unknown_substance_cannot_be_judged() -> None:
         assert "allergy" in unjudged(found)["allergies"]
     known = explain(Protocol.parse(CIS), Clinical(allergies=("penicillin", "Latex")))
     assert "allergies" not in unjudged(known)
+
+
+def test_what_is_said_of_the_patient_whatever_is_given() -> None:
+    patient = Clinical(biliary_intervention="stent", allergies=("iodine",), egfr_ml_per_min=25)
+    assert {f.rule for f in of_whole_patient(patient)} == {
+        "biliary-abscess", "iodine-allergy-contrast", "egfr-contrast"
+    }  # fmt: skip
+    assert of_whole_patient(Clinical()) == ()
 
 
 def test_tace_is_contraindicated_in_a_patient_whatever_is_given() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from MeWMLib.core.errors import EndpointAnswerError, EndpointConsentError, EndpointError, EndpointKeyError, PrivacyError
 from MeWMLib.core.patient import Findings
 from MeWMLib.core.plan import PlanSettings
-from MeWMLib.core.protocol import DRUG, EMBOLIC, ActionSpace, Protocol
+from MeWMLib.core.protocol import DRUG, EMBOLIC, ActionSpace, Protocol, agent
 from MeWMLib.policy import guideline
 from MeWMLib.policy.agent_names import offered
 from MeWMLib.policy.baselines import GuidelinePolicy
@@ -140,11 +140,12 @@ class LanguageModelPolicy:
         for name in (*found.drugs, *found.embolics):
             findings = check(Protocol.of([name]), clinical, complete=False, findings=case.findings)
             why = ["the goal excludes it"] if name in goal.ruled_out else []
+            why += ["the goal wants no drug"] if goal.without_drugs and agent(name).kind == DRUG else []
             why += [f.reason for f in findings if f.severity == FORBIDDEN]
             if why:
                 notes.append(f"{name} was proposed and left out: {why[0]}")
             else:
-                reasons[name] = f"{name}: {self.name} says: {found.reasons.get(name, 'no reason')}"
+                reasons[name] = f"{self.name} says: {found.reasons.get(name, 'no reason')}"
         drugs, embolics = (tuple(n for n in names if n in reasons) for names in (found.drugs, found.embolics))
         sources = dict.fromkeys(reasons, "a language model's answer, not a source; needs physician review")
         return ActionSpace(drugs, embolics, reasons, self.name, sources), notes

@@ -52,7 +52,7 @@ def test_a_good_answer_is_taken(server, client, case):
     proposal = policy.propose(case, SETTINGS)
     check_space(proposal, case)
     assert proposal.space.drugs == ("Epirubicin", "Cisplatin") and proposal.space.policy == "llm:test"
-    assert proposal.space.reasons["Epirubicin"] == "Epirubicin: llm:test says: suits the emulsion"
+    assert proposal.space.reasons["Epirubicin"] == "llm:test says: suits the emulsion"
     assert "review" in proposal.space.sources["Epirubicin"]
     assert not proposal.notes and len(server.requests) == 1
     assert proposal.protocol.agents == ("Epirubicin", "Cisplatin", "Lipiodol", "Gelatin Sponge")

@@ -70,7 +70,7 @@ class RandomPolicy:
                 names += [str(n) for n in self._rng.choice(pool, size, replace=False)]
             protocol = Protocol.of(names)
             if allowed(protocol, case.clinical, complete=True):
-                reasons = {n: f"{n}: drawn by chance." for n in names}
+                reasons = dict.fromkeys(names, "Drawn by chance.")
                 return Proposal(ActionSpace(protocol.drugs, protocol.embolics, reasons, self.name), protocol)
         guideline.propose(case.findings, case.clinical, among=self.among)  # raises if the rules forbid everything
         raise PolicyError(what="No protocol that the rules allow was drawn", remedy="Give a larger vocabulary")
