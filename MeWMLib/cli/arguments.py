@@ -39,8 +39,18 @@ _SETTINGS = {
 }
 #: Commands that start a program of their own: what each can do.
 _PARTS = {
-    "cohort": ("synthesize", "counterfactual", "import", "download", "findings"),
-    "train": ("cohort", "maps-cohort", "autoencoder", "dynamics", "assistant", "assistant-data", "survival", "bundle"),
+    "cohort": ("synthesize", "counterfactual", "import", "download", "findings", "check", "split", "page"),
+    "train": (
+        "cohort",
+        "maps-cohort",
+        "autoencoder",
+        "dynamics",
+        "segmenter",
+        "assistant",
+        "assistant-data",
+        "survival",
+        "bundle",
+    ),
     "evaluate": (
         "generation",
         "planning",
@@ -207,14 +217,14 @@ _COMMANDS = (
     Command(
         "cohort",
         _PROGRAM,
-        "write synthetic patients, import DICOM folders, download a public collection, measure lesions",
+        "write synthetic patients, import DICOM folders, check, split and describe a cohort, measure lesions",
         "mewm cohort synthesize --n 60 --split test --out out/cohort",
         _program_options("cohort PART", choices=_PARTS["cohort"]),
     ),
     Command(
         "train",
         _PROGRAM,
-        "train one part on the synthetic TACE world (arguments go to the training program)",
+        "train one part on drawn patients or on a cohort (arguments go to the training program)",
         "mewm train dynamics --help",
         _program_options("train PART", choices=_PARTS["train"]),
     ),

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from MeWMLib.cohorts.layout import SIDES
 from MeWMLib.core.bundles import PARTS
 from MeWMLib.core.errors import DependencyError, InputError, MeWMError, install_command
 from MeWMLib.core.plan import FREE, SPACES
 from MeWMLib.core.protocol import agent
 from MeWMLib.core.terminal import bars
 from MeWMLib.lab.evaluation.metrics import stamp, table, write_metrics
-from MeWMLib.lab.evaluation.pairs import SIDES
 
 POLICIES = ["guideline", "constant", "frequency_prior", "random"]
 Option = tuple[str, dict[str, Any]]
