@@ -199,11 +199,14 @@ _COMMANDS = (
     Command(
         "bundle",
         "MeWMLib.cli.housekeeping:bundle",
-        "list, verify, import or delete model bundles",
+        "list, verify, import, delete, fetch model bundles, or export one for MONAI",
         "mewm bundle import mewm-large.zip",
         (
-            _option("action", choices=("list", "verify", "import", "delete")),
+            _option("action", choices=("list", "verify", "import", "delete", "fetch", "export-monai")),
             _option("name", nargs="?", metavar="NAME", help="name, folder, or the .zip to import"),
+            _option("--list", metavar="FILE|URL", help="fetch: list of bundles with addresses and checksums"),
+            _option("--out", metavar="DIR", help="export-monai: new folder"),
+            _option("--label", action="store_true", help="export-monai: weights for MONAI Label too (a pickle)"),
             _JSON,
         ),
     ),

@@ -17,6 +17,7 @@ from MeWMLib.core.bundles import Bundle, find_bundle
 from MeWMLib.core.errors import BundleError, CohortError, InputError, MeWMError
 from MeWMLib.core.io import write_json
 from MeWMLib.core.trained_on import Training
+from MeWMLib.lab.evaluation.metrics import jsonable
 
 Tell = Callable[[str, float], None]
 
@@ -160,7 +161,7 @@ class Own:
                 "validation": list(chosen_by),
                 "test": list(self.splits.part(TEST)),
                 "left_out": self.left_out,
-                "figures": figures,
+                "figures": jsonable(figures),
             },
             work / f"{self.part}_run.json",
         )

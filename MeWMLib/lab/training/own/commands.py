@@ -12,6 +12,7 @@ from typing import Any
 from MeWMLib.cohorts.check import AUTOENCODER, DYNAMICS, SEGMENTER, SURVIVAL
 from MeWMLib.core.bundles import DEFAULT_BUNDLE
 from MeWMLib.core.errors import InputError
+from MeWMLib.lab.evaluation.metrics import jsonable
 from MeWMLib.lab.program import Options, Tell
 from MeWMLib.lab.training.distributed import Ranks, ranks
 from MeWMLib.lab.training.own.cohort import Own, is_cohort
@@ -59,7 +60,7 @@ def own_or(
             )
         if mine and args.from_nothing and args.start is not None:
             raise InputError(what="What is started from is told twice", given="--start and --from-nothing")
-        return (own if mine else drawn)(args, tell)
+        return jsonable(own(args, tell)) if mine else drawn(args, tell)
 
     return run
 
