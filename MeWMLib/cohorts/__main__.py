@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from MeWMLib.cohorts.check import SERVES, check_cohort
+from MeWMLib.cohorts.cohort_page import write_cohort_page
 from MeWMLib.cohorts.dicom_import import LAYOUTS, ImportSettings, import_cohort
 from MeWMLib.cohorts.dicom_patient import GRIDS
 from MeWMLib.cohorts.layout import MANIFEST, Cohort
@@ -56,6 +57,10 @@ def _parser() -> argparse.ArgumentParser:
     for side in ("validation", "test"):
         sub.add_argument(f"--{side}", type=float, default=SHARE, metavar="SHARE", help=f"of the persons ({SHARE})")
     sub.add_argument("--out", type=Path, metavar="FILE", help="the file (default: splits.json of the cohort)")
+    text = "describe a cohort in one HTML file: who was left out, who the patients are, protocols, quality"
+    sub = _on(names, "page", _page, text)
+    sub.add_argument("--out", type=Path, required=True, metavar="FILE", help="HTML file; JSON is written beside it")
+    sub.add_argument("--quick", action="store_true", help="look at files only, and read no image")
     return parser
 
 
@@ -81,6 +86,14 @@ def _check(args: argparse.Namespace) -> dict[str, object]:
     serve = {part: len(found.serving(part)) for part in SERVES}
     written = {} if args.out is None else {"written": str(args.out)}
     return {"patients": len(found.patients), "serve": serve, "lack": found.to_json()["lack"], **written}
+
+
+def _page(args: argparse.Namespace) -> dict[str, object]:
+    cohort = Cohort.read(args.cohort)
+    with bars(args.quiet) as shown:
+        found = check_cohort(cohort, not args.quick, lambda stage, share: shown.step(stage, 100 * share, 100))
+    told = write_cohort_page(cohort, args.out, found)
+    return {"page": str(args.out), "json": str(args.out.with_suffix(".json")), "flow": told["flow"]}
 
 
 def _split(args: argparse.Namespace) -> dict[str, object]:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.cohorts.layout import POST, POST_LABELS, PRE, PRE_LABELS, Cohort
 from MeWMLib.cohorts.splits import TRAIN, VALIDATION
-from MeWMLib.core.errors import CohortError
-from MeWMLib.core.protocol import Protocol
-from MeWMLib.lab.evaluation.pairs import PairFiles
+from MeWMLib.lab.evaluation.cohort_pairs import pairs_of
 from MeWMLib.lab.training.distributed import Ranks
 from MeWMLib.lab.training.map_bundle import train_into, tune_on
 from MeWMLib.lab.training.map_cohort import prepare_split
@@ -20,42 +16,6 @@ from MeWMLib.perception.registration import Registration
 
 #: Folders of the run for drawn patients, and for the network that a run from nothing begins with.
 DRAWN, NOTHING = "drawn", "from-nothing"
-
-
-def pairs_of(cohort: Cohort, ids: Sequence[str]) -> list[PairFiles]:
-    """Patients of a cohort as pairs of files (docs/JUDGE.md).
-
-    Raises:
-        CohortError: one of them lacks a scan, labels or a protocol; see `mewm cohort check`.
-    """
-    found = []
-    for name in ids:
-        row = cohort.row(name)
-        files = {kind: cohort.file(name, kind) for kind in (PRE, PRE_LABELS, POST, POST_LABELS)}
-        before, labels, after = (files[kind] for kind in (PRE, PRE_LABELS, POST))
-        if before is None or labels is None or after is None or not row.protocol.strip():
-            raise CohortError(
-                what="A patient of the cohort is no pair of scans with labels and a protocol",
-                given=name,
-                remedy="See `mewm cohort check` for what is missing",
-            )
-        later = files[POST_LABELS]
-        found.append(
-            PairFiles(
-                name,
-                before,
-                labels,
-                after,
-                Protocol.parse(row.protocol),
-                labels_after=later if later is not None and later.is_file() else None,
-                side=row.side or "whole",
-                side_stated=row.side is not None,
-                weeks=row.weeks,
-                judging=bool(row.judging),
-                registered=bool(row.registered) or cohort.synthetic,
-            )
-        )
-    return found
 
 
 def train_dynamics(

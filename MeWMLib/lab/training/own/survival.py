@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from MeWMLib.cohorts.layout import POST, POST_LABELS, PRE, PRE_LABELS, CohortCase, PatientRow
+from MeWMLib.cohorts.layout import POST, POST_LABELS, PRE, PRE_LABELS, Cohort, CohortCase, PatientRow
 from MeWMLib.cohorts.splits import TRAIN, VALIDATION
 from MeWMLib.core.bundles import find_bundle, write_part
 from MeWMLib.core.errors import CohortError, MeWMError, OutputError
@@ -97,31 +97,44 @@ class Seen:
         return cls(before, half_resolution(hu, tumour), sizes, phase == "arterial")
 
 
-def seen_patients(
-    own: Own, side: str, work: Path, registration: Registration | None = None, tell: Tell | None = None
+def measured(
+    cohort: Cohort,
+    ids: Sequence[str],
+    folder: Path,
+    registration: Registration | None = None,
+    leave_out: Callable[[str, MeWMError], None] | None = None,
+    tell: Tell | None = None,
 ) -> dict[str, Seen]:
-    """What is told of each patient of a side; measured once, and kept in `work` by the contents of the files."""
+    """What is told of each patient; measured once, and kept in `folder` by the contents of the files.
+
+    Args:
+        cohort, ids: of the patients.
+        folder: that is written to.
+        registration: its settings.
+        leave_out: told of a patient who cannot be measured; None raises what is wrong.
+        tell: progress.
+    """
     found: dict[str, Seen] = {}
-    ids = own.ids(side)
-    folder = work / SEEN
     folder.mkdir(parents=True, exist_ok=True)
     for n, name in enumerate(ids):
-        row = own.cohort.row(name)
-        registered = bool(row.registered) or own.cohort.synthetic
+        row = cohort.row(name)
+        registered = bool(row.registered) or cohort.synthetic
         images = (PRE, PRE_LABELS, POST, POST_LABELS)
-        key = files_key(own.cohort, name, images, VERSION, row.phase, registered, repr(registration))
+        key = files_key(cohort, name, images, VERSION, row.phase, registered, repr(registration))
         path = folder / f"{key[:24]}.npz"
         try:
             if not path.exists():
-                save_case(path, vars(Seen.of(row, own.cohort.case(name), registered, registration)))
+                save_case(path, vars(Seen.of(row, cohort.case(name), registered, registration)))
             with np.load(path) as data:
                 found[name] = Seen(data["before"], data["after"], data["sizes"], bool(data["arterial"]))
         except OutputError:
             raise
         except MeWMError as error:
-            own.leave_out(name, error)
+            if leave_out is None:
+                raise
+            leave_out(name, error)
         if tell is not None:
-            tell(f"{side} patients", (n + 1) / len(ids))
+            tell("patients", (n + 1) / len(ids))
     return found
 
 
@@ -173,7 +186,7 @@ def train_survival(
     sides: dict[str, dict[str, Seen]] = {}
     for side in (TRAIN, VALIDATION):
         if ranks.first:
-            sides[side] = seen_patients(own, side, work, registration, tell)
+            sides[side] = measured(own.cohort, own.ids(side), work / SEEN, registration, own.leave_out, tell)
         sides[side] = ranks.from_first(sides.get(side))
     cases = {
         side: [survival_case(own.cohort.row(name), one, settings.network) for name, one in found.items()]

@@ -89,3 +89,42 @@ def write_cohort(folder: Path) -> Path:
     manifest = {"format": "mewm-cohort/1", "complete": True, "synthetic": False}
     (folder / "cohort.json").write_text(json.dumps(manifest), encoding="utf-8")
     return folder
+
+
+def write_dicom(root: Path, count: int = COUNT, move: tuple[float, float, float] = (0, 0, 0)) -> Path:
+    """Write the patients as an export of a PACS (a folder a person, two dates, DICOM SEG), and a table of a clinic.
+
+    Args:
+        root: gets `export/` and `patients.csv`.
+        count: the first so many patients.
+        move: of the scan after treatment, mm of RAS.
+    """
+    from Testing.core.dicom import builders
+
+    kinds = [("Liver", "10200004", "Liver"), ("Tumor", "4147007", "Mass")]
+    lines = ["patient,protocol,os_months,event,treatment_date"]
+    for n, row in enumerate(rows()[:count], start=1):
+        person = f"Mustermann_{n}"
+        before, labels, after, labels_after = scans(n, move)
+        dates = [("20210104", before, labels)]
+        if n != WITHOUT_AFTER:
+            dates.append(("20210301", after, None if n == WITHOUT_LABELS_AFTER else labels_after))
+        for date, ct, known in dates:
+            k, j, i = ct.geometry.spacing
+            x, y, z = ct.geometry.affine[:3, 3]
+
+            def place(data: object, at: int, first: tuple[float, ...] = (-x, -y, z), step: float = k) -> None:
+                data.ImagePositionPatient = [first[0], first[1], first[2] + step * at]  # type: ignore[attr-defined]
+
+            series = builders.Series(
+                ct.array, f"4711-{n}", f"Mustermann^{n}", date, removed=False, change=place,
+                tags={"PixelSpacing": [j, i], "SliceThickness": k},
+            )  # fmt: skip
+            folder = root / "export" / person / date
+            series.write(folder / "ct")
+            if known is not None:
+                sources = [series.dataset(at) for at in range(len(ct.array))]
+                builders.segmentation(folder / "seg" / "masks", sources, [known.array >= 1, known.array == 2], kinds)
+        lines.append(f"{person},{row['protocol']},{row['months']},{row['event']},2021-01-20")
+    (root / "patients.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return root
