@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ class Need:
         word: what is said of a patient without it.
         stops: what such a patient cannot serve.
         follows: what else follows; "" if that is all.
-        made_by: the command, or the column, that makes it; with {folder}, {id} and {table}.
+        made_by: the command, or the column, that makes it; with {folder}, {table}, {pre}, {labels} and {post}.
     """
 
     word: str
@@ -46,7 +47,7 @@ NEEDS: dict[str, Need] = {
         "no labels of liver and tumour before treatment",
         (AUTOENCODER, SEGMENTER, DYNAMICS, SURVIVAL, POLICIES),
         "",
-        "`mewm segment {folder}/pre.nrrd --out {folder}/pre_labels.seg.nrrd`, and look at what it outlines: labels of "
+        "`mewm segment {pre} --out {folder}/pre_labels.seg.nrrd`, and look at what it outlines: labels of "
         "MeWM teach the segmenter nothing",
     ),
     "tumour": Need(
@@ -60,14 +61,13 @@ NEEDS: dict[str, Need] = {
         "no labels on the scan after treatment",
         (),
         "the tumour that is left is not measured: survival knows only what was there before treatment",
-        "`mewm segment {folder}/post.nrrd --out {folder}/post_labels.seg.nrrd`",
+        "`mewm segment {post} --out {folder}/post_labels.seg.nrrd`",
     ),
     "registered": Need(
         "a scan after treatment that is not registered to the one before",
         (),
         "training registers it by itself (half a minute each) and keeps the result",
-        "look at it first: `mewm assess {folder}/pre.nrrd --labels {folder}/pre_labels.seg.nrrd --post "
-        "{folder}/post.nrrd`",
+        "look at it first: `mewm assess {pre} --labels {labels} --post {post}`",
     ),
     "protocol": Need(
         "no protocol",
@@ -114,7 +114,7 @@ class PatientCheck:
 class CohortCheck:
     """What a cohort has and serves."""
 
-    folder: Path
+    cohort: Cohort
     patients: tuple[PatientCheck, ...]
 
     def serving(self, part: str) -> list[str]:
@@ -154,10 +154,20 @@ class CohortCheck:
         for name, need in NEEDS.items():
             if need.made_by and (without := self.lacking(name)):
                 first = without[0].id
-                made = need.made_by.format(folder=self.folder / first, id=first, table=self.folder / TABLE)
+                made = need.made_by.format(**self._places(first))
                 more = f" (and {len(without) - 1} more)" if len(without) > 1 else ""
                 told.append(f"{need.word}, as {first}{more}: {made}")
         return told
+
+    def _places(self, patient: str) -> dict[str, Path]:
+        """Where a patient's files are, or would be."""
+        folder = self.cohort.folder / patient
+        found = {"folder": folder, "table": self.cohort.folder / TABLE}
+        for key, name in (("pre", PRE), ("labels", PRE_LABELS), ("post", POST)):
+            with contextlib.suppress(MeWMError):
+                found[key] = self.cohort.file(patient, name) or folder / name
+            found.setdefault(key, folder / name)
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -196,7 +206,7 @@ def check_cohort(
         found.append(_checked(cohort, row, images))
         if on_step is not None:
             on_step("patients", (n + 1) / len(cohort.rows))
-    return CohortCheck(cohort.folder, tuple(found))
+    return CohortCheck(cohort, tuple(found))
 
 
 def _checked(cohort: Cohort, row: PatientRow, images: bool) -> PatientCheck:

@@ -105,6 +105,7 @@ def make_splits(
     """
     if former is not None:
         seed, validation_share, test_share = former.seed, former.validation_share, former.test_share
+    Splits(seed, validation_share, test_share)  # refuses shares that cannot be
     sides: dict[str, str] = {}
     first: dict[str, PatientRow] = {}
     for row in rows:

@@ -28,7 +28,8 @@ _MOST_LIST = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 #: Seconds without an answer.
 _WAIT_S = (10, 60)
-_CHUNK = 1 << 20
+#: Bytes that are read at a time; of a piece that is cut nothing is kept.
+_CHUNK = 1 << 16
 #: Endings of what Python would run on reading.
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".bin")
 _REMEDY = "Give the address or file of a list with --list (docs/YOUR_COHORT.md); MeWM publishes none yet"
