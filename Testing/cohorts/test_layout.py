@@ -1,6 +1,6 @@
 """The layout of a cohort: what is written is read back, and what is broken is refused."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from MeWMLib.cohorts.layout import (
     FORMAT,
     PATIENT,
     POST,
+    PRE,
     TABLE,
     Cohort,
     CohortCase,
