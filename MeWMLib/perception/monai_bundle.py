@@ -80,7 +80,7 @@ def inference(config: SegmenterConfig) -> dict[str, Any]:
     """
     levels, (low, high) = len(config.filters), CT_WINDOW_HU
     return {
-        "imports": ["$import os", "$import torch", "$import safetensors.torch"],
+        "imports": ["$import os", "$import torch", "$from safetensors.torch import load_file"],
         "bundle_root": ".",
         "image": "ct.nii.gz",
         "output_dir": "$@bundle_root + '/eval'",
@@ -136,7 +136,7 @@ def inference(config: SegmenterConfig) -> dict[str, Any]:
         },
         "initialize": [
             "$torch.set_grad_enabled(False)",
-            f"$@network.load_state_dict(safetensors.torch.load_file(os.path.join(@bundle_root, '{WEIGHTS}')))",
+            f"$@network.load_state_dict(load_file(os.path.join(@bundle_root, '{WEIGHTS}')))",
             "$@network.eval()",
         ],
         "run": [
