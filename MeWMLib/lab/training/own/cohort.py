@@ -18,6 +18,7 @@ from MeWMLib.core.errors import BundleError, CohortError, InputError, MeWMError
 from MeWMLib.core.io import write_json
 from MeWMLib.core.trained_on import Training
 from MeWMLib.lab.evaluation.metrics import jsonable
+from MeWMLib.lab.training.distributed import Ranks
 
 Tell = Callable[[str, float], None]
 
@@ -124,6 +125,10 @@ class Own:
         self.left_out[name] = str(error)
         sys.stderr.write(f"\nleft out of the {self.part}: {name}: {error}\n")
 
+    def agree(self, ranks: Ranks) -> None:
+        """Let all of several processes know whom the first one left out."""
+        self.left_out.update(ranks.from_first(dict(self.left_out)))
+
     def of_run(self, **more: Any) -> dict[str, Any]:
         """What a checkpoint of this run belongs to: sides, start, and what else is given. It is JSON-ready."""
         return {
@@ -147,7 +152,8 @@ class Own:
         marks = {*training.patient_marks, *marks_of(self.cohort.rows, [*trained, *chosen_by])}
         training = replace(training, patient_marks=tuple(sorted(marks)))
         if self.part == "dynamics":
-            training = replace(training, real_pairs=(training.real_pairs or 0) + len(trained))
+            known = self.start.manifest.training if self.start is not None else None
+            training = replace(training, real_pairs=((known.real_pairs if known else None) or 0) + len(trained))
         write_training(bundle, training)
         write_json(
             {

@@ -135,6 +135,7 @@ def train_segmenter(
         written = [p for side in (TRAIN, VALIDATION) for p in write_scans(own, data, side, spacing, tell)]
         for path in set(data.glob("*.safetensors")) - set(written):
             path.unlink()  # of a patient who is no longer there, or whose labels were changed
+    own.agree(ranks)
     names = ranks.from_first(sorted(path.name for path in data.glob("*.safetensors")))
     of_run = own.of_run(files=names, seed=settings.seed, drawn=[str(folder) for folder in drawn])
     before = {}

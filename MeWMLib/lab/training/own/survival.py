@@ -188,6 +188,7 @@ def train_survival(
         if ranks.first:
             sides[side] = measured(own.cohort, own.ids(side), work / SEEN, registration, own.leave_out, tell)
         sides[side] = ranks.from_first(sides.get(side))
+    own.agree(ranks)
     cases = {
         side: [survival_case(own.cohort.row(name), one, settings.network) for name, one in found.items()]
         for side, found in sides.items()

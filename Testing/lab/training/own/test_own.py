@@ -30,6 +30,7 @@ from MeWMLib.lab.training.own.survival import train_survival
 from MeWMLib.lab.training.survival import TrainSurvivalConfig
 from MeWMLib.survival.config import SurvivalConfig
 from Testing.lab.training.own.eight import COUNT, write_cohort
+from Testing.lab.training.test_distributed import torchrun
 
 SIDES = Splits(train=("p1", "p2", "p4", "p5", "p6"), validation=("p3", "p8"), test=("p7",))
 SEEN = {*SIDES.train, *SIDES.validation}
@@ -211,6 +212,16 @@ def test_nobody_to_train_on_is_said_with_what_is_lacking(
     assert "No patient of the training side serves the dynamics" in told
     assert "1 of 8 have no scan after treatment: it serves" in told and "not the dynamics" in told
     assert not (tmp_path / "b").exists()
+
+
+def test_two_processes_train_one_bundle(repository: Path, eight: Path, tiny_map_bundle: Bundle, tmp_path: Path) -> None:
+    words = ["survival", "--cohort", eight, "--bundle", tmp_path / "b", "--work", tmp_path / "w", "--steps", 2]
+    # after "--", or torchrun takes --start for an abbreviation of its own --start-method
+    program = ("-m", "--", "MeWMLib.lab.training", "--threads", 1)
+    done = torchrun(repository, *program, *words, "--start", tiny_map_bundle.path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout)["patients_train"] == 5  # one of them speaks
+    assert not same(tensors(tmp_path / "b", "survival"), tensors(tiny_map_bundle, "survival"))
 
 
 @pytest.mark.parametrize(
