@@ -283,10 +283,10 @@ def _boxes(flow: Mapping[str, Any]) -> dict[str, Any]:
         boxes += [one, other]
         y = max(one.y + one.height, other.y + other.height) + 14
     arrows = [(found, middle, "down"), (found, aside, "side"), *((one, other, "side") for one, other in rows)]
-    lines = [_arrow(a, b, way) for a, b, way in arrows]
+    drawn = [_arrow(a, b, way) for a, b, way in arrows]
     spine = (20, middle.y + middle.height, 20, rows[-1][0].y + rows[-1][0].height // 2)
-    lines += [spine, *((20, one.y + one.height // 2, 40, one.y + one.height // 2) for one, _ in rows)]
-    return {"boxes": boxes, "arrows": lines, "width": 2 * _WIDE + _GAP + 2, "height": y, "line": _LINE, "pad": _PAD}
+    drawn += [spine, *((20, one.y + one.height // 2, 40, one.y + one.height // 2) for one, _ in rows)]
+    return {"boxes": boxes, "arrows": drawn, "width": 2 * _WIDE + _GAP + 2, "height": y, "line": _LINE, "pad": _PAD}
 
 
 def _arrow(a: Box, b: Box, way: str) -> tuple[int, int, int, int]:

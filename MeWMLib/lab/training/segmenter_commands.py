@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,7 @@ def settings_of(args: argparse.Namespace) -> AssistantTraining:
         validation=args.validation,
         channels_last=args.layout == "channels-last",
         mix=Mix(batch=args.batch, shares=tuple(args.shares), seed=args.seed),
-        config=replace(SegmenterConfig(finest=FINEST), **({"filters": tuple(args.filters)} if args.filters else {})),
+        config=SegmenterConfig(filters=tuple(args.filters or SegmenterConfig.filters), finest=FINEST),
     )  # fmt: skip
 
 

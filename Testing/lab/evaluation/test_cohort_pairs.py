@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 from pathlib import Path
@@ -17,6 +18,9 @@ from MeWMLib.core.errors import CohortError, UnreadableFileError
 from MeWMLib.core.trained_on import Training
 from MeWMLib.lab.evaluation.__main__ import _parser, main
 from MeWMLib.lab.evaluation.cohort_pairs import asked_ids, listed_pairs, pairs_of
+from MeWMLib.lab.evaluation.known_patients import chosen_patients
+from MeWMLib.lab.synthetic.cases import SPLITS
+from MeWMLib.lab.synthetic.write import patient_id
 from Testing.lab.training.own.eight import WITHOUT_AFTER, write_cohort
 
 SIDES = Splits(train=("p1", "p2", "p6"), validation=("p3", "p5", "p8"), test=("p4", "p7"))
@@ -60,6 +64,20 @@ def test_a_bundle_that_knows_them_is_refused(eight: Path, tiny_map_bundle: Bundl
     with pytest.raises(CohortError, match="p1"):
         asked_ids(Cohort.read(plain), known)
     assert len(asked_ids(Cohort.read(plain), str(tiny_map_bundle.path))) == 8
+
+
+def test_synthetic_patients_that_were_trained_on_as_a_cohort_are_refused(
+    tiny_map_bundle: Bundle, tmp_path: Path
+) -> None:
+    seeds = SPLITS["test"]
+    known = knowing(tiny_map_bundle, tmp_path / "b", patient_id(seeds[1]))
+    args = argparse.Namespace(cohort=None, bundle=known, patients=1, split="test")
+    assert chosen_patients(args)[0] == (seeds[0],)
+    args.patients = 2
+    with pytest.raises(CohortError, match=f"(?s)test split.*{patient_id(seeds[1])}"):
+        chosen_patients(args)
+    args.bundle = str(tiny_map_bundle.path)
+    assert len(chosen_patients(args)[0]) == 2
 
 
 def test_pairs_of_a_cohort_are_those_of_a_list(eight: Path, tiny_map_bundle: Bundle, tmp_path: Path) -> None:
