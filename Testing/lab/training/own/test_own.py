@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from MeWMLib.cohorts.dicom_import import ImportSettings, import_cohort
 from MeWMLib.cohorts.identity import patient_mark
 from MeWMLib.cohorts.layout import Cohort
 from MeWMLib.cohorts.splits import FILE, TEST, TRAIN, VALIDATION, Splits, read_splits
@@ -29,7 +30,7 @@ from MeWMLib.lab.training.own.segmenter import train_segmenter
 from MeWMLib.lab.training.own.survival import train_survival
 from MeWMLib.lab.training.survival import TrainSurvivalConfig
 from MeWMLib.survival.config import SurvivalConfig
-from Testing.lab.training.own.eight import COUNT, write_cohort
+from Testing.lab.training.own.eight import COUNT, write_cohort, write_dicom
 from Testing.lab.training.test_distributed import torchrun
 
 SIDES = Splits(train=("p1", "p2", "p4", "p5", "p6"), validation=("p3", "p8"), test=("p7",))
@@ -186,6 +187,21 @@ def test_survival(eight: Path, tiny_map_bundle: Bundle, tmp_path: Path) -> None:
     assert figures["without_scan_after"] == 2  # p6 has none, p8 no labels on it
     run(tmp_path / "new-work", tmp_path / "new", None, None)
     assert tensors_parts(tmp_path / "new") == {"survival"}
+
+
+def test_patients_of_a_pacs_train_too(tiny_map_bundle: Bundle, tmp_path: Path) -> None:
+    hospital = write_dicom(tmp_path / "hospital", count=3, move=(3, -4, 2))
+    (tmp_path / "key").write_bytes(b"key of opaque ids")
+    settings = ImportSettings("folder", "native", clinical=hospital / "patients.csv", key_file=tmp_path / "key")
+    cohort = import_cohort(hospital / "export", tmp_path / "ours", settings)
+    assert [row.weeks for row in cohort.rows] == [5.71] * 3 and not any(row.registered for row in cohort.rows)
+    ids = [row.id for row in cohort.rows]
+    Splits(train=(ids[0],), validation=(ids[1],), test=(ids[2],)).write(cohort.folder / FILE)
+    for path in (cohort.folder / ids[2]).glob("*.nrrd"):
+        path.unlink()
+    work, bundle = tmp_path / "work", tmp_path / "bundle"
+    figures = train_autoencoder(opened(cohort.folder, "autoencoder", work, bundle, tiny_map_bundle), bundle, work)
+    assert figures["patients"] == 1 and figures["tumour_psnr_db"] > figures["start_psnr_db"]
 
 
 def test_a_test_on_patients_the_bundle_knows_is_refused(eight: Path, tiny_map_bundle: Bundle, tmp_path: Path) -> None:
