@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PAGE = REPOSITORY / "docs" / "YOUR_COHORT.md"
 #: What is added to a line so that it takes minutes: of repeated options the last one counts.
 SHORT = {
-    "train segmenter": ["--steps", "2", "--validation", "1", "--batch", "1"],
+    "train segmenter": ["--steps", "2", "--validation", "1", "--batch", "1", "--save", "1"],
     "train dynamics": ["--steps", "2", "--drawn-patients", "2", "--batch", "2"],
     "train survival": ["--steps", "2"],
 }

@@ -118,8 +118,8 @@ def train_segmenter(
         on_keep: see `assistant.train`.
 
     Returns:
-        Figures of `assistant.validate` on the validation side, those of the start there with `start_` before, and
-        `steps`, `seconds`; nothing for ranks that do not write.
+        Figures of `assistant.validate` on the validation side that could be measured, those of the start there with
+        `start_` before, and `steps`, `seconds`; nothing for ranks that do not write.
 
     Raises:
         InputError: a checkpoint of another run, or nobody who can be read.
@@ -146,9 +146,9 @@ def train_segmenter(
     )  # fmt: skip
     if not ranks.first:
         return {}
-    figures |= before
+    figures = {name: value for name, value in (figures | before).items() if np.isfinite(value)}
     for name in ("dice_abdomen_before", "dice_patch_before"):
-        if figures[name] < figures.get(f"start_{name}", -1.0):
+        if figures.get(name, 1.0) < figures.get(f"start_{name}", -1.0):
             told = f"{figures[name]:.3f}, start {figures[f'start_{name}']:.3f}"
             sys.stderr.write(f"\non held-out patients the segmenter is worse than its start: {name} {told}\n")
     if own.start is not None:
