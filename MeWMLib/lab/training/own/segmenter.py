@@ -151,6 +151,9 @@ def train_segmenter(
         if figures.get(name, 1.0) < figures.get(f"start_{name}", -1.0):
             told = f"{figures[name]:.3f}, start {figures[f'start_{name}']:.3f}"
             sys.stderr.write(f"\non held-out patients the segmenter is worse than its start: {name} {told}\n")
+    if first is not None and first.finder is None:
+        model.finder = None  # one that begins at random would have seen too little
+        figures.pop("dice_coarse", None)
     if own.start is not None:
         take_over(own.start, bundle, "assistant")
     write_part(bundle, "assistant", model.part_config(), model.tensors())

@@ -169,6 +169,8 @@ def test_segmenter(eight: Path, tiny_map_bundle: Bundle, tmp_path: Path) -> None
     assert figures["steps"] == 3
     named = [f"{whose}dice_{kind}_before" for whose in ("", "start_") for kind in ("abdomen", "patch")]
     assert any(name in figures for name in named) and np.isfinite(list(figures.values())).all()
+    # the network that finds the liver is not begun anew where the start has none
+    assert tensors(tmp_path / "bundle", "assistant").keys() == tensors(tiny_map_bundle, "assistant").keys()
     names = {path.name.split("-")[0] for path in (tmp_path / "work" / "data").iterdir()}
     assert names == {"train", "validation"}
 
