@@ -39,8 +39,18 @@ _SETTINGS = {
 }
 #: Commands that start a program of their own: what each can do.
 _PARTS = {
-    "cohort": ("synthesize", "counterfactual", "import", "download", "findings"),
-    "train": ("cohort", "maps-cohort", "autoencoder", "dynamics", "assistant", "assistant-data", "survival", "bundle"),
+    "cohort": ("synthesize", "counterfactual", "import", "download", "findings", "check", "split", "page"),
+    "train": (
+        "cohort",
+        "maps-cohort",
+        "autoencoder",
+        "dynamics",
+        "segmenter",
+        "assistant",
+        "assistant-data",
+        "survival",
+        "bundle",
+    ),
     "evaluate": (
         "generation",
         "planning",
@@ -190,11 +200,14 @@ _COMMANDS = (
     Command(
         "bundle",
         "MeWMLib.cli.housekeeping:bundle",
-        "list, verify, import or delete model bundles",
+        "list, verify, import, delete, fetch model bundles, or export one for MONAI",
         "mewm bundle import mewm-large.zip",
         (
-            _option("action", choices=("list", "verify", "import", "delete")),
+            _option("action", choices=("list", "verify", "import", "delete", "fetch", "export-monai")),
             _option("name", nargs="?", metavar="NAME", help="name, folder, or the .zip to import"),
+            _option("--list", metavar="FILE|URL", help="fetch: list of bundles with addresses and checksums"),
+            _option("--out", metavar="DIR", help="export-monai: new folder"),
+            _option("--label", action="store_true", help="export-monai: weights for MONAI Label too (a pickle)"),
             _JSON,
         ),
     ),
@@ -208,14 +221,14 @@ _COMMANDS = (
     Command(
         "cohort",
         _PROGRAM,
-        "write synthetic patients, import DICOM folders, download a public collection, measure lesions",
+        "write synthetic patients, import DICOM folders, check, split and describe a cohort, measure lesions",
         "mewm cohort synthesize --n 60 --split test --out out/cohort",
         _program_options("cohort PART", choices=_PARTS["cohort"]),
     ),
     Command(
         "train",
         _PROGRAM,
-        "train one part on the synthetic TACE world (arguments go to the training program)",
+        "train one part on drawn patients or on a cohort (arguments go to the training program)",
         "mewm train dynamics --help",
         _program_options("train PART", choices=_PARTS["train"]),
     ),

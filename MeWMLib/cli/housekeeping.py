@@ -50,8 +50,12 @@ def sample(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def bundle(arguments: argparse.Namespace, output: Output) -> int:
-    """`mewm bundle list|verify|import|delete`."""
+    """`mewm bundle list|verify|import|delete|fetch|export-monai`."""
     action, name = arguments.action, arguments.name
+    if action == "fetch":
+        return _fetch(arguments, output)
+    if action == "export-monai":
+        return _export_monai(arguments)
     if action in ("import", "delete") and not name:
         raise InputError(what=f"`mewm bundle {action}` needs a name", remedy="See `mewm bundle --help`")
     if action == "list":
@@ -80,6 +84,46 @@ def _list(output: Output) -> int:
     if not found:
         output.result("None was found. Looked in: " + ", ".join(str(p) for p in bundles.search_path()))
     return 0
+
+
+def _fetch(arguments: argparse.Namespace, output: Output) -> int:
+    """List the bundles of a list, or fetch one of them."""
+    from MeWMLib.core.bundle_list import fetch_bundle, read_list
+    from MeWMLib.core.terminal import bars
+
+    if not arguments.list:
+        raise InputError(
+            what="No list of bundles was given",
+            remedy="Give its address or file with --list; MeWM publishes none yet, whoever trained a bundle can "
+            "(docs/YOUR_COHORT.md)",
+        )
+    listed = read_list(arguments.list)
+    if not arguments.name:
+        if not output.json([one.__dict__ for one in listed]):
+            rows = [(one.name, f"{one.bytes / 1e6:.1f} MB", one.licence, one.description) for one in listed]
+            output.rows("Bundles of the list", ("Name", "Size", "Licence", "What"), rows)
+        return 0
+    one = next((one for one in listed if one.name == arguments.name), None)
+    if one is None:
+        known = ", ".join(one.name for one in listed)
+        raise InputError(what="The list has no such bundle", given=arguments.name, remedy=f"It has: {known}")
+    output.notice(f"{one.name}: {one.bytes / 1e6:.1f} MB, licence {one.licence}")
+    with bars(quiet=arguments.json) as shown:
+        found = fetch_bundle(one, shown.step)
+    output.show(
+        {"name": found.name, "path": str(found.path), "sha256": found.sha256, "licence": one.licence},
+        f"{found.name}: fetched and verified ({found.path})",
+    )
+    return 0
+
+
+def _export_monai(arguments: argparse.Namespace) -> int:
+    """Write the segmenter of a bundle as a bundle of MONAI; networks are built in a process of their own."""
+    if not arguments.out:
+        raise InputError(what="No folder was given", remedy="Give one with --out")
+    words = [*([arguments.name] if arguments.name else []), "--out", arguments.out, *["--label"] * arguments.label]
+    command = [sys.executable, "-m", "MeWMLib.perception.monai_bundle", *words]
+    return subprocess.run(command, env=child_environment(), check=False).returncode
 
 
 #: Modules of the programs; nobody imports them, so that the command line stays light.

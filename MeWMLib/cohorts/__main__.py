@@ -1,4 +1,4 @@
-"""`python -m MeWMLib.cohorts NAME`: import or measure real patients. `mewm cohort` starts this."""
+"""`python -m MeWMLib.cohorts NAME`: import, check, split or measure patients. `mewm cohort` starts this."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from MeWMLib.cohorts.check import SERVES, check_cohort
+from MeWMLib.cohorts.cohort_page import write_cohort_page
 from MeWMLib.cohorts.dicom_import import LAYOUTS, ImportSettings, import_cohort
 from MeWMLib.cohorts.dicom_patient import GRIDS
 from MeWMLib.cohorts.layout import MANIFEST, Cohort
 from MeWMLib.cohorts.quality_page import QUALITY_PAGE
+from MeWMLib.cohorts.splits import FILE, PARTS, SHARE, make_splits, read_splits, splits_of
+from MeWMLib.core.errors import CohortError
 from MeWMLib.core.io import write_csv, write_json
 from MeWMLib.core.terminal import bars, run_with_summary
 from MeWMLib.perception.findings import measure
@@ -43,7 +47,71 @@ def _parser() -> argparse.ArgumentParser:
     text = "measure the lesions of every patient with masks: table, JSON and text"
     sub = command("findings", _findings, text, "folder for findings.csv and findings.json")
     sub.add_argument("--cohort", type=Path, required=True, metavar="DIR", help="cohort")
+    text = "say what the patients lack, what follows from it, and which command makes it"
+    sub = _on(names, "check", _check, text)
+    sub.add_argument("--out", type=Path, metavar="FILE", help="JSON file to write the same into")
+    sub.add_argument("--quick", action="store_true", help="look at files only, and read no image")
+    text = "put the patients on sides for training, validation and test, and write splits.json"
+    sub = _on(names, "split", _split, text)
+    sub.add_argument("--seed", type=int, default=0, help="of the draw (default 0)")
+    for side in ("validation", "test"):
+        sub.add_argument(f"--{side}", type=float, default=SHARE, metavar="SHARE", help=f"of the persons ({SHARE})")
+    sub.add_argument("--out", type=Path, metavar="FILE", help="the file (default: splits.json of the cohort)")
+    text = "describe a cohort in one HTML file: who was left out, who the patients are, protocols, quality"
+    sub = _on(names, "page", _page, text)
+    sub.add_argument("--out", type=Path, required=True, metavar="FILE", help="HTML file; JSON is written beside it")
+    sub.add_argument("--quick", action="store_true", help="look at files only, and read no image")
     return parser
+
+
+def _on(names: Any, name: str, run: Callable[[argparse.Namespace], dict[str, object]], text: str) -> Any:
+    """A command on a cohort that is there."""
+    sub = names.add_parser(name, help=text, description=text)
+    sub.set_defaults(run=run)
+    sub.add_argument("cohort", type=Path, metavar="DIR", help="cohort (docs/COHORTS.md)")
+    sub.add_argument("--quiet", action="store_true", help="no progress")
+    return sub
+
+
+def _check(args: argparse.Namespace) -> dict[str, object]:
+    cohort = Cohort.read(args.cohort)
+    with bars(args.quiet) as shown:
+        found = check_cohort(cohort, not args.quick, lambda stage, share: shown.step(stage, 100 * share, 100))
+        for line in found.sentences():
+            shown.line(line)
+        for offer in found.offers():
+            shown.line(f"can be made: {offer}")
+    if args.out is not None:
+        write_json(found.to_json(), args.out)
+    serve = {part: len(found.serving(part)) for part in SERVES}
+    written = {} if args.out is None else {"written": str(args.out)}
+    return {"patients": len(found.patients), "serve": serve, "lack": found.to_json()["lack"], **written}
+
+
+def _page(args: argparse.Namespace) -> dict[str, object]:
+    cohort = Cohort.read(args.cohort)
+    with bars(args.quiet) as shown:
+        found = check_cohort(cohort, not args.quick, lambda stage, share: shown.step(stage, 100 * share, 100))
+    told = write_cohort_page(cohort, args.out, found)
+    return {"page": str(args.out), "json": str(args.out.with_suffix(".json")), "flow": told["flow"]}
+
+
+def _split(args: argparse.Namespace) -> dict[str, object]:
+    cohort, path = Cohort.read(args.cohort), args.out or args.cohort / FILE
+    if path.is_file():
+        former = read_splits(path)
+        if (former.seed, former.validation_share, former.test_share) != (args.seed, args.validation, args.test):
+            raise CohortError(
+                what="The splits are written already, with another seed or other shares",
+                given=f"{path}: seed {former.seed}, {former.validation_share:g} for validation, "
+                f"{former.test_share:g} for the test",
+                remedy="Keep them: who was tested on must stay so. For others give another file with --out",
+            )
+        splits, path = splits_of(cohort, path)
+    else:
+        splits = make_splits(cohort.rows, args.seed, args.validation, args.test)
+        splits.write(path)
+    return {"written": str(path), **{side: len(splits.part(side)) for side in PARTS}, "strata": splits.strata}
 
 
 def _import(args: argparse.Namespace) -> dict[str, object]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import MeWMLib
 from MeWMLib.cohorts import clinical_table, hcc_tace
 from MeWMLib.cohorts.clinical_table import ClinicalRecord, ClinicalTable
 from MeWMLib.cohorts.dicom_patient import GRIDS, NoScanError, import_patient, reason_of
-from MeWMLib.cohorts.identity import PUBLIC_KEY, Identity, load_key
+from MeWMLib.cohorts.identity import PUBLIC_KEY, Identity, is_judged, load_key
 from MeWMLib.cohorts.layout import (
     MANIFEST,
     Cohort,
@@ -38,7 +38,7 @@ from MeWMLib.core.records import from_plain
 _TABLES = {"tcia": hcc_tace.read_table, "folder": clinical_table.read_table}
 LAYOUTS = tuple(_TABLES)
 #: Increased when the import itself changes, so that patients of an older one are read again.
-VERSION = 2
+VERSION = 3
 NOTICE = "Real patients. Research use only; keep this folder under the rules that apply to their images."
 IDS = {
     "tcia": "ids of the public collection",
@@ -220,9 +220,10 @@ def _import_one(
         raise
     except Exception as error:  # a patient that breaks the reader does not end the import
         return [LeftOut("the patient", reason_of(error))]
+    row = replace(found.row, judging=True) if is_judged(group.folder) else found.row
     found.more["import"] = {"source": mark, **found.more["import"]}
     files = {THUMBNAIL: thumbnail(found.case, found.centres)}
-    write_patient(out, found.row, found.case, found.more, found.volumes, files, replace=True)
+    write_patient(out, row, found.case, found.more, found.volumes, files, replace=True)
     return found.left_out
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from MeWMLib.cohorts.clinical_table import ClinicalRecord
 from MeWMLib.cohorts.dicom_seg import choose, masks_on, read_segmentation
+from MeWMLib.cohorts.identity import is_judged
 from MeWMLib.cohorts.layout import CohortCase, PatientRow
 from MeWMLib.core.dicom.kinds import SECONDARY_CAPTURE
 from MeWMLib.core.dicom.records import DicomObject, SliceRecord
@@ -162,7 +163,7 @@ def import_patient(
         volumes |= _other_phases(before, after, grid)
     case = CohortCase(ct, labels, post_ct, post_labels)
     return Imported(
-        _row(patient, known, case, after.days if after else None),
+        _row(patient, known, case, after, is_judged(patient, *(one.header.patient_id for one in files))),
         case,
         {
             "synthetic": False,
@@ -350,8 +351,10 @@ def _other_phases(before: Study, after: Study | None, grid: str) -> dict[str, Vo
     return found
 
 
-def _row(patient: str, record: ClinicalRecord, case: CohortCase, days: int | None) -> PatientRow:
+def _row(patient: str, record: ClinicalRecord, case: CohortCase, then: Study | None, judging: bool) -> PatientRow:
     post, labels, diameter = case.after, case.before_labels, None
+    days = then.days if then else None
+    since = _days(record.treated, then.date) if record.treated and then else None
     if labels is not None and labels.tumour.any():
         diameter = measure(case.before, labels, sizes_only=True).lesions[0].longest_axial_diameter_mm
     return PatientRow(
@@ -365,4 +368,6 @@ def _row(patient: str, record: ClinicalRecord, case: CohortCase, days: int | Non
         has_after=post is not None,
         registered=False if post is not None else None,
         diameter_before_mm=diameter,
+        weeks=round(since / 7, 2) if since is not None else None,
+        judging=True if judging else None,
     )

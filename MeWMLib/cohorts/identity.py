@@ -24,6 +24,9 @@ from MeWMLib.core.io import atomic_path
 #: Key of public collections, where nothing has to be hidden: their fingerprints are the same everywhere.
 PUBLIC_KEY = b"public"
 _PUBLIC_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+#: The public patient who is for judging only, whatever a list says: by name, or by the name of a file.
+_JUDGED = re.compile(r"hcc[ _-]?009(?![0-9])", re.IGNORECASE)
+_MARK_DIGITS = 16
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,21 @@ class Identity:
     def digest(self, text: str) -> str:
         """Keyed hash (64 hex digits) of a text."""
         return hmac.new(self.key, text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
+
+
+def is_judged(*names: str) -> bool:
+    """Whether a name, or the name of a file, is that of the public patient who is never trained on."""
+    return any(_JUDGED.search(name) is not None for name in names)
+
+
+def patient_mark(person: str) -> str:
+    """What a bundle notes of a patient it was trained on: 16 hex digits, the same for one id in every cohort.
+
+    Case and the signs between words do not count, so that `hcc-011` is `HCC_011`. The mark hides nothing that could be
+    guessed: an id has to be opaque already.
+    """
+    plain = re.sub(r"[ _.-]+", "", person.casefold())
+    return Identity(PUBLIC_KEY).digest(f"trained on\0{plain}")[:_MARK_DIGITS]
 
 
 def default_key_file() -> Path:

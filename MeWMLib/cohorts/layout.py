@@ -23,6 +23,11 @@ from MeWMLib.core.volume import LabelMap, Volume
 FORMAT = "mewm-cohort/1"
 MANIFEST, TABLE, PATIENT = "cohort.json", "patients.csv", "patient.json"
 PRE, PRE_LABELS, POST, POST_LABELS = "pre.nrrd", "pre_labels.seg.nrrd", "post.nrrd", "post_labels.seg.nrrd"
+#: Forms in which an image may lie in a folder that MeWM did not write; the first is the one that it writes.
+SCAN_FORMS = (".nrrd", ".nii.gz", ".nii", ".mha", ".mhd")
+LABEL_FORMS = (".seg.nrrd", *SCAN_FORMS)
+#: Which half of the tumour the treated artery fed, along the axis from front to back.
+SIDES = ("whole", "front", "back")
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,10 @@ class PatientRow:
         interval_days: from the scan before to the scan after.
         has_after: False where there is no scan after treatment.
         registered: whether a place in the scan after is the same place of the patient in the scan before.
+        weeks: from treatment to the scan after.
+        side: of `SIDES`, what the treated artery fed.
+        person: whose session this is, where a person has several; the id where it is left out.
+        judging: True for a patient by whom results are judged, who is never trained on.
     """
 
     id: str
@@ -62,6 +71,15 @@ class PatientRow:
     interval_days: float | None = None
     has_after: bool | None = None
     registered: bool | None = None
+    weeks: float | None = None
+    side: str | None = None
+    person: str | None = None
+    judging: bool | None = None
+
+    @property
+    def whose(self) -> str:
+        """The person, who is on one side of every split."""
+        return self.person or self.id
 
     def cells(self) -> dict[str, str]:
         """Text of each column."""
@@ -87,6 +105,9 @@ class PatientRow:
                 except ValueError as error:
                     message = f"{column.name}: {error}"
                     raise ValueError(message) from error
+        if values.get("side", SIDES[0]) not in SIDES:
+            message = f"side: {values['side']!r} is not one of {', '.join(SIDES)}"
+            raise ValueError(message)
         return cls(**values)
 
 
@@ -182,21 +203,52 @@ class Cohort:
             CohortError: the cohort holds no such patient.
             InputError: an image cannot be read (see `core.io`).
         """
-        row = self.row(patient)
-        folder = self.folder / row.id
-        before = read_volume(folder / PRE)
-        after = None if row.has_after is False else read_volume(folder / POST)
+        before = read_volume(self.file(patient, PRE) or self.folder / patient / PRE)
+        path = self.file(patient, POST)
+        after = None if path is None else read_volume(path)
         return CohortCase(
             before,
-            self._labels(folder / PRE_LABELS, before),
+            self._labels(patient, PRE_LABELS, before),
             after,
-            None if after is None else self._labels(folder / POST_LABELS, after),
+            None if after is None else self._labels(patient, POST_LABELS, after),
         )
 
-    def _labels(self, path: Path, ct: Volume) -> LabelMap | None:
-        if not self.synthetic and not path.exists():
+    def file(self, patient: str, name: str) -> Path | None:
+        """Where an image of a patient is: in the form that MeWM writes, or as NIfTI or MetaImage of the same name.
+
+        None where a real patient lacks it; a synthetic one has all, so that the path is that of a file to be read.
+
+        Args:
+            patient: of the table.
+            name: `PRE`, `PRE_LABELS`, `POST` or `POST_LABELS`.
+
+        Raises:
+            CohortError: the cohort holds no such patient, the file is there in two forms, or the table says that there
+                is a scan after treatment and there is none.
+        """
+        row, folder = self.row(patient), self.folder / patient
+        if name in (POST, POST_LABELS) and row.has_after is False:
             return None
-        return read_labels(path, ct.geometry, tumour_alone=True)
+        forms = LABEL_FORMS if name in (PRE_LABELS, POST_LABELS) else SCAN_FORMS
+        stem = name.removesuffix(forms[0])
+        found = [path for form in forms if (path := folder / f"{stem}{form}").is_file()]
+        if len(found) > 1:
+            raise CohortError(
+                what="An image of a patient is there twice, so that it is not clear which one counts",
+                given=f"{', '.join(path.name for path in found)} of {patient}",
+                remedy="Keep one of them",
+            )
+        if not found and name == POST and row.has_after:
+            raise CohortError(
+                what="The table says that there is a scan after treatment, and there is none",
+                given=str(folder / POST),
+                remedy=f"Add the file, or write 0 into the column has_after of {TABLE}",
+            )
+        return found[0] if found else folder / name if self.synthetic else None
+
+    def _labels(self, patient: str, name: str, ct: Volume) -> LabelMap | None:
+        path = self.file(patient, name)
+        return None if path is None else read_labels(path, ct.geometry, tumour_alone=True)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

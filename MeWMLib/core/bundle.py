@@ -108,6 +108,8 @@ class Bundle:
         content: dict[str, Any] = {name: {"sha256": p.sha256, "config": p.config} for name, p in parts}
         if training is not None:
             content["training"] = to_plain(training)
+            if not training.patient_marks:  # as before a bundle could name them
+                del content["training"]["patient_marks"]
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     @property
@@ -245,13 +247,34 @@ def write_part(
     name = bundle_name or (former.name if former else folder.name)
     manifest = replace(former, name=name, parts=parts) if former else Manifest(name, parts=parts)
     manifest = replace(manifest, **texts)  # type: ignore[arg-type]
-    # format first, as in every manifest so far
-    entries = {key: value for key, value in to_plain(manifest).items() if key != "training" or value is not None}
-    text = json.dumps({"format": FORMAT, **entries}, indent=2, ensure_ascii=False) + "\n"
-    for file, data in ((entry.file, content), (MANIFEST, text.encode())):
+    for file, data in ((entry.file, content), (MANIFEST, _text_of(manifest))):
         with atomic_path(folder / file) as temporary:
             temporary.write_bytes(data)
     return open_bundle(folder, require=())
+
+
+def write_training(folder: Path | str, training: Training) -> Bundle:
+    """Write into the manifest of a bundle what it was trained on; what stood there is replaced.
+
+    Raises:
+        BundleError: the folder is no bundle.
+        OutputError: it cannot be written.
+    """
+    folder = Path(folder)
+    text = _text_of(replace(_read_manifest(folder), training=training))
+    with atomic_path(folder / MANIFEST) as temporary:
+        temporary.write_bytes(text)
+    return open_bundle(folder, require=())
+
+
+def _text_of(manifest: Manifest) -> bytes:
+    """A manifest as it is written: the format first, as in every manifest so far, and nothing that is not said."""
+    entries = to_plain(manifest)
+    if manifest.training is None:
+        del entries["training"]
+    elif not manifest.training.patient_marks:
+        del entries["training"]["patient_marks"]
+    return (json.dumps({"format": FORMAT, **entries}, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _checked_bytes(folder: Path, name: str, part: Part) -> bytes:

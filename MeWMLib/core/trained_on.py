@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ _RANGES: dict[str, Range] = {
     "slice_mm": (0, 20),
     "weeks": (0, 520),
 }
+_MARK = re.compile(r"[0-9a-f]{16}")
 #: A value at the end of a range, rounded, still lies in it.
 _SLACK = 0.01
 
@@ -38,9 +40,11 @@ class Training:
         pixel_mm, slice_mm: of the edge of a pixel, and of the distance of two slices.
         phases: contrast phases of the scans, of `core.volume.PHASES`.
         weeks: from treatment to the scan after it.
+        patient_marks: of patients of a cohort on disk whom it was trained on or chosen by
+            (`cohorts.identity.patient_mark`); a test on them is refused.
 
     Raises:
-        BundleError: a number below nothing, a range that is none, or an unknown phase.
+        BundleError: a number below nothing, a range that is none, an unknown phase, or what is no mark.
     """
 
     synthetic_patients: int | None = None
@@ -52,6 +56,7 @@ class Training:
     slice_mm: Range | None = None
     phases: tuple[str, ...] = ()
     weeks: Range | None = None
+    patient_marks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("synthetic_patients", "real_pairs"):
@@ -65,6 +70,8 @@ class Training:
         unknown = sorted(set(self.phases) - set(PHASES))
         if unknown:
             _refuse(f"phases = {', '.join(unknown)}; known: {', '.join(PHASES)}")
+        if wrong := [mark for mark in self.patient_marks if not _MARK.fullmatch(mark)]:
+            _refuse(f"patient_marks = {wrong[0][:40]!r}, where marks of 16 hex digits belong")
 
     @property
     def patients(self) -> str:
@@ -85,6 +92,8 @@ class Training:
                 parts.append(f"{what} {found[0]:g} to {found[1]:g}{unit}")
         if self.phases:
             parts.append(f"phases {', '.join(self.phases)}")
+        if self.patient_marks:
+            parts.append(f"{len(self.patient_marks)} patients of cohorts on disk")
         return "; ".join(parts)
 
 

@@ -1,6 +1,6 @@
 """The layout of a cohort: what is written is read back, and what is broken is refused."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from MeWMLib.cohorts.layout import (
     FORMAT,
     PATIENT,
     POST,
+    PRE,
     TABLE,
     Cohort,
     CohortCase,
@@ -125,7 +126,15 @@ def test_a_broken_table_is_refused(folder: Path, table: str) -> None:
         Cohort.read(folder)
 
 
-def test_a_missing_image_is_refused(folder: Path) -> None:
+def test_a_missing_image_is_refused_where_the_table_says_that_it_is_there(folder: Path) -> None:
     (folder / "a1" / POST).unlink()
+    assert Cohort.read(folder).case("a1").after is None  # the table does not say
+    write_table(folder, [replace(ROW, has_after=True), IMPORTED])
+    with pytest.raises(CohortError, match="table says"):
+        Cohort.read(folder).case("a1")
+    (folder / "a1" / PRE).unlink()
+    with pytest.raises(UnreadableFileError):
+        Cohort.read(folder).case("a1")
+    write_manifest(folder, {"synthetic": True, "complete": True})  # a synthetic one has everything
     with pytest.raises(UnreadableFileError):
         Cohort.read(folder).case("a1")

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from MeWMLib.cohorts.layout import SIDES, read_manifest
 from MeWMLib.core.bundles import PARTS
 from MeWMLib.core.errors import DependencyError, InputError, MeWMError, install_command
 from MeWMLib.core.plan import FREE, SPACES
 from MeWMLib.core.protocol import agent
 from MeWMLib.core.terminal import bars
+from MeWMLib.lab.evaluation.cohort_pairs import SIDES as SIDES_ASKED
 from MeWMLib.lab.evaluation.metrics import stamp, table, write_metrics
-from MeWMLib.lab.evaluation.pairs import SIDES
 
 POLICIES = ["guideline", "constant", "frequency_prior", "random"]
 Option = tuple[str, dict[str, Any]]
@@ -39,6 +40,12 @@ class Command:
 
     def module(self, args: argparse.Namespace) -> str:
         """Of this package; its `run(args, say)` returns the rows, and in words on whom they were measured."""
+        cohort = getattr(args, "cohort", None)
+        real = cohort is not None and not read_manifest(cohort).get("synthetic")
+        if self.name == "survival" and real:
+            return "survival_own"
+        if self.name == "generation" and real:
+            return "real_pairs"
         if self.name == "survival":
             return "survival_real" if args.table else "survival_study" if args.maps else "survival_synthetic"
         return self.name.replace("-", "_")
@@ -75,6 +82,7 @@ def _choice(flag: str, text: str, **more: Any) -> Option:
 
 _COHORT = _option("--cohort", "cohort on disk (docs/COHORTS.md)", type=Path, metavar="DIR")
 _DRAWN = _option("--cohort", "synthetic cohort whose patients are taken", type=Path, metavar="DIR")
+_EITHER = _option("--cohort", "synthetic cohort, or one of real patients", type=Path, metavar="DIR")
 _LABEL_VALUES = _option("--label-values", "meaning of the values", "1=liver,2=tumour")
 _WORKERS = _option("--workers", "processes", 1)
 _PATIENTS = _option("--patients", "without --cohort: how many patients of the test split", 60)
@@ -84,8 +92,14 @@ _WORLD = _option(
 )  # fmt: skip
 _REPLICAS = _option("--replicas", "of each simulation", 1)
 _JUDGING = _option("--judging", "open patients who are for judging only; the run is logged", False, action="store_true")
+_SIDES = (
+    _option("--side", "who of a cohort on disk (default: test, or all where there are no splits)", choices=SIDES_ASKED),
+    _option("--splits", "splits of the cohort (default: its splits.json)", type=Path, metavar="FILE"),
+)
 _LISTED = (
-    _option("--pairs", "list of real pairs (docs/JUDGE.md)", type=Path, required=True, metavar="CSV"),
+    _option("--pairs", "list of real pairs (docs/JUDGE.md)", type=Path, metavar="CSV"),
+    _COHORT,
+    *_SIDES,
     _option("--data", "folders that hold the files of the list", [], type=Path, nargs="+", metavar="DIR"),
     _option("--patient", "patients of the list; all if left out", [], nargs="+", metavar="NAME"),
     _JUDGING,
@@ -105,8 +119,9 @@ def _pair() -> tuple[Option, ...]:
 
 
 COMMANDS = (
-    Command("generation", "does the simulated CT answer to the action (synthetic test patients)", PARTS, (
-        _DRAWN, _PATIENTS, _REPLICAS, _WORKERS, _ROWS,
+    Command("generation", "does the simulated CT answer to the action (synthetic test patients; a cohort of real ones "
+            "is judged as by real-pairs)", PARTS, (
+        _EITHER, *_SIDES, *_LISTED[4:], _option("--pairs", argparse.SUPPRESS), _PATIENTS, _REPLICAS, _WORKERS, _ROWS,
         _option("--steps", "of the sampler", 8),
         _WORLD,
     )),
@@ -182,7 +197,7 @@ COMMANDS = (
         _option("--folds", "of the cross-validation", 5),
         _option("--repeats", "of the cross-validation", 10),
         _option("--permutations", "of the outcomes, against leakage; 0 leaves it out", 20),
-        _DRAWN,
+        _EITHER, *_SIDES,
         _option("--patients", "without --cohort: how many patients of the test split", 1000),
         _option("--trained-on", "training patients for the Cox baselines", 600),
         _option("--maps", "cohort of coarse maps, whose validation patients are taken: version 3 of the world",
@@ -194,7 +209,7 @@ COMMANDS = (
     Command("segmentation", "liver and tumour against known labels, beside region growing", ("assistant",), (
         _option("--sample", "a sample case, as lits-117", "", metavar="NAME"),
         _option("--case", "files of a case", [], dest="cases", nargs=2, action="append", metavar=("CT", "LABELS")),
-        _LABEL_VALUES, _COHORT,
+        _LABEL_VALUES, _COHORT, *_SIDES,
         _option("--patients", "synthetic test patients, before and after treatment", 0),
         _option("--world", "version of the synthetic world", 3, choices=(2, 3)),
         _option("--nnunet", "result folder of nnU-Net v2 to compare", type=Path, metavar="DIR"),

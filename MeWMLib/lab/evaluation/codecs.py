@@ -24,9 +24,10 @@ from MeWMLib.core.coarse_maps import CELL, MAP_MM
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import centred_grid
 from MeWMLib.dynamics.autoencoder import BLOCK, Autoencoder, compand, expand
+from MeWMLib.lab.evaluation.cohort_pairs import listed_pairs
 from MeWMLib.lab.evaluation.metrics import Rows
 from MeWMLib.lab.evaluation.pair_prepared import PreparedPair
-from MeWMLib.lab.evaluation.pairs import chosen, log_judging, read_pairs
+from MeWMLib.lab.evaluation.pairs import chosen, log_judging
 from MeWMLib.lab.evaluation.real_pair import as_rows, psnr
 from MeWMLib.lab.synthetic.cases import SPLITS, case_geometry
 from MeWMLib.perception.deposits import DENSE_HU, lipiodol_look
@@ -161,7 +162,7 @@ def sizes(codec: BlockCodec) -> dict[str, float]:
 
 def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
     """Fit on drawn patients and measure on the pairs that the arguments name; rows, and on whom."""
-    pairs = chosen(read_pairs(args.pairs, args.data), args.judging, args.patient)
+    pairs = chosen(listed_pairs(args), args.judging, args.patient)
     for line in log_judging(args.out, pairs, "mewm evaluate codecs"):
         say(f"judging, {line}", 0.0)
     bundled = Autoencoder.from_part(*find_bundle(args.bundle, require=("autoencoder",)).part("autoencoder"))

@@ -9,19 +9,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from MeWMLib.cohorts.identity import patient_mark
 from MeWMLib.cohorts.layout import Cohort
 from MeWMLib.cohorts.synthetic.patients import WORLD, draw_patient
 from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient, whole_geometry
 from MeWMLib.core.bundles import find_bundle
+from MeWMLib.core.errors import CohortError
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.structures import CT_WINDOW_HU
 from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.dynamics.autoencoder import Autoencoder
+from MeWMLib.lab.evaluation.cohort_pairs import asked_ids
 from MeWMLib.lab.reports import let_networks_read_reports
 from MeWMLib.lab.synthetic.cases import SPLITS, drug_twins, protocols_for, target_geometry
 from MeWMLib.lab.synthetic.survival import true_log_risk
-from MeWMLib.lab.synthetic.write import held_out_seeds
+from MeWMLib.lab.synthetic.write import held_out_seeds, patient_id
 from MeWMLib.perception.findings import LIPIODOL_HU
 from MeWMLib.world.model import WorldModel
 from MeWMLib.world.patch import TreatedPatch
@@ -82,13 +85,26 @@ def chosen_patients(args: argparse.Namespace, world: int = WORLD) -> tuple[tuple
         world: version in which they are drawn.
 
     Raises:
-        CohortError: not a cohort of held-out patients of this world.
+        CohortError: not a cohort of held-out patients of this world, or the bundle was trained on one of them as a
+            cohort on disk.
     """
     if args.cohort:
-        seeds = held_out_seeds(Cohort.read(args.cohort))
+        cohort = Cohort.read(args.cohort)
+        held_out_seeds(cohort)
+        ids = set(asked_ids(cohort, args.bundle, getattr(args, "side", None), getattr(args, "splits", None)))
+        seeds = tuple(row.seed for row in cohort.rows if row.seed is not None and row.id in ids)
         return seeds, f"synthetic world v{world}, {len(seeds)} patients of {args.cohort.name}"
     split = getattr(args, "split", "test")
-    return tuple(SPLITS[split][: args.patients]), f"synthetic world v{world}, {args.patients} {split} patients"
+    seeds = tuple(SPLITS[split][: args.patients])
+    known = find_bundle(args.bundle, require=()).manifest.training
+    marks = set(known.patient_marks) if known is not None else set()
+    if seen := [patient_id(seed) for seed in seeds if marks and patient_mark(patient_id(seed)) in marks]:
+        raise CohortError(
+            what=f"The bundle was trained on patients of the {split} split, written as a cohort",
+            given=", ".join(seen[:5]),
+            remedy="Give the test side of that cohort with --cohort, or another bundle",
+        )
+    return seeds, f"synthetic world v{world}, {args.patients} {split} patients"
 
 
 def meet(world: WorldModel, seed: int) -> tuple[SyntheticPatient, Patient]:

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.errors import GeometryError, GeometryMismatchError
 from MeWMLib.core.protocol import Protocol
+from MeWMLib.lab.evaluation.cohort_pairs import listed_pairs
 from MeWMLib.lab.evaluation.look_noise import noise_look, parenchyma
 from MeWMLib.lab.evaluation.look_table import look_rows
 from MeWMLib.lab.evaluation.metrics import Rows
-from MeWMLib.lab.evaluation.pairs import chosen, log_judging, read_pairs
+from MeWMLib.lab.evaluation.pairs import chosen, log_judging
 from MeWMLib.perception.deposits import LIPIODOL_HU, lipiodol_look
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
     from MeWMLib.lab.evaluation.scans import after_scan, before_scan, drawn_scans, simulated_scans
     from MeWMLib.world.model import WorldModel
 
-    pairs = chosen(read_pairs(args.pairs, args.data), args.judging, args.patient)
+    pairs = chosen(listed_pairs(args), args.judging, args.patient)
     for line in log_judging(args.out, pairs, "mewm evaluate look"):
         say(f"judging, {line}", 0.0)
     world = WorldModel.load(find_bundle(args.bundle))

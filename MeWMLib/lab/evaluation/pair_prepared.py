@@ -15,7 +15,7 @@ from MeWMLib.lab.evaluation.pair_rows import Shift
 from MeWMLib.lab.evaluation.pairs import PairFiles
 from MeWMLib.lab.evaluation.work import box_of
 from MeWMLib.perception.preprocess import resample
-from MeWMLib.perception.registration import Registered, Registration, register
+from MeWMLib.perception.registration import Registered, Registration, measured_as_it_is, register
 
 #: Kept around the tumour of a native scan that is whole.
 NATIVE_MARGIN_MM = 30.0
@@ -94,7 +94,7 @@ class PreparedPair:
         The labels of the scan after do not drive the registration: where an outline was drawn must not decide what is
         said to have changed.
         """
-        moved = register(scan, known, after, settings)
+        moved = measured_as_it_is(scan, known, after) if files.registered else register(scan, known, after, settings)
         grid = fixed_grid(scan.geometry)
         same = scan.geometry.same_as(grid)
         labels = known if same else LabelMap(resample(known.array, known.geometry, grid, "nearest", 0), grid)

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from MeWMLib.cohorts.layout import SIDES
 from MeWMLib.core.errors import InputError, OutputError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.tables import Row, read_csv
 
-#: Which half of the tumour the treated artery fed, along the axis from front to back.
-SIDES = ("whole", "front", "back")
 #: File in the output folder that lists every run on a patient that is for judging only.
 JUDGING_LOG = "judging.log"
 _REMEDY = "See docs/JUDGE.md for the columns of a list of pairs"
@@ -40,6 +39,7 @@ class PairFiles:
         judging: nothing may be chosen, fitted or trained on this patient.
         label_values: meaning of the values in the label files.
         side_stated: false if `side` is "whole" because nothing was stated.
+        registered: the scan after lies on the one before already.
     """
 
     patient: str
@@ -58,6 +58,7 @@ class PairFiles:
     judging: bool = False
     label_values: str = "1=liver,2=tumour"
     side_stated: bool = False
+    registered: bool = False
 
     def __post_init__(self) -> None:
         if self.side not in SIDES:
@@ -103,6 +104,7 @@ def _pair(row: Row, places: Sequence[Path]) -> PairFiles:
         recorded=recorded is not False,
         judging=bool(row.flag("judging")),
         side_stated="side" in words,
+        registered=bool(row.flag("registered")),
     )
 
 

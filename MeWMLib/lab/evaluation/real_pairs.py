@@ -13,10 +13,11 @@ import numpy as np
 
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.io import write_json
+from MeWMLib.lab.evaluation.cohort_pairs import listed_pairs
 from MeWMLib.lab.evaluation.metrics import Rows
 from MeWMLib.lab.evaluation.pair_prepared import PreparedPair
 from MeWMLib.lab.evaluation.pair_rows import Shift
-from MeWMLib.lab.evaluation.pairs import chosen, log_judging, read_pairs
+from MeWMLib.lab.evaluation.pairs import chosen, log_judging
 from MeWMLib.lab.evaluation.real_pair import Figures, described, judge
 from MeWMLib.lab.evaluation.work import Say
 from MeWMLib.perception.registration import Registration
@@ -25,7 +26,7 @@ from MeWMLib.world.model import WorldModel
 
 def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
     """Judge the pairs that the arguments name; rows, and on whom."""
-    known = read_pairs(args.pairs, args.data)
+    known = listed_pairs(args)
     asked = chosen(known, args.judging, args.patient)
     # the baselines rest on the other pairs, whether these are judged or not
     giving = [files for files in known if not files.judging]

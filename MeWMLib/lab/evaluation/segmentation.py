@@ -24,6 +24,7 @@ from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.errors import InputError
 from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.lab.evaluation.baselines import region_growing
+from MeWMLib.lab.evaluation.cohort_pairs import asked_ids
 from MeWMLib.lab.evaluation.known_patients import before_and_after
 from MeWMLib.lab.evaluation.metrics import Rows, rows_of
 from MeWMLib.lab.evaluation.montage import LARGE_INCHES, Tile, slices_through, write_tiles
@@ -55,6 +56,7 @@ class SegmentationSettings:
         cases: pairs of files, CT and labels.
         label_values: meaning of the values in the labels.
         cohort: folder of a cohort, each patient before and after treatment.
+        side, splits: who of the cohort (`cohort_pairs.asked_ids`).
         patients: of the synthetic test split, whole abdomens before and after the protocol that was given.
         world: version of the synthetic world in which they are drawn.
         nnunet: folder of an nnU-Net result to be compared, or None.
@@ -66,6 +68,8 @@ class SegmentationSettings:
     cases: tuple[tuple[str, str], ...] = ()
     label_values: str = "1=liver,2=tumour"
     cohort: Path | None = None
+    side: str | None = None
+    splits: Path | None = None
     patients: int = 0
     world: int = NEWEST
     nnunet: Path | None = None
@@ -100,12 +104,12 @@ def known_cases(settings: SegmentationSettings) -> Iterator[KnownCase]:
         yield KnownCase(case_name(ct_path), "case", *read_case(ct_path, labels_path, settings.label_values))
     if settings.cohort:
         cohort = Cohort.read(settings.cohort)
-        for row in cohort.rows:
-            case = cohort.case(row.id)
+        for name in asked_ids(cohort, settings.bundle, settings.side, settings.splits):
+            case = cohort.case(name)
             if case.before_labels is not None:
-                yield KnownCase(row.id, "before", case.before, case.before_labels)
+                yield KnownCase(name, "before", case.before, case.before_labels)
             if case.after is not None and case.after_labels is not None:
-                yield KnownCase(row.id, "after", case.after, case.after_labels)
+                yield KnownCase(name, "after", case.after, case.after_labels)
     for seed in SPLITS["test"][: settings.patients]:
         pair = before_and_after(seed, (2.5, 1.5, 1.5), settings.world)
         for when, drawn in zip(("before", "after"), pair, strict=True):

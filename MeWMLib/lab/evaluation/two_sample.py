@@ -19,8 +19,9 @@ from scipy import optimize, special, stats
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.errors import InputError
 from MeWMLib.core.protocol import Protocol
+from MeWMLib.lab.evaluation.cohort_pairs import listed_pairs
 from MeWMLib.lab.evaluation.metrics import Rows, interval
-from MeWMLib.lab.evaluation.pairs import chosen, log_judging, read_pairs
+from MeWMLib.lab.evaluation.pairs import chosen, log_judging
 from MeWMLib.lab.evaluation.scans import after_scan, drawn_scans, simulated_scans
 from MeWMLib.lab.evaluation.two_sample_patches import Patches, patches_of
 from MeWMLib.lab.evaluation.work import Say
@@ -50,7 +51,7 @@ class Fold:
 
 def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
     """Compare what the arguments name; rows, and on whom."""
-    pairs = chosen(read_pairs(args.pairs, args.data), args.judging, args.patient)
+    pairs = chosen(listed_pairs(args), args.judging, args.patient)
     for line in log_judging(args.out, pairs, "mewm evaluate two-sample"):
         say(f"judging, {line}", 0.0)
     world = WorldModel.load(find_bundle(args.bundle))

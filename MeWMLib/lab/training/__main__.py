@@ -1,48 +1,31 @@
-"""`python -m MeWMLib.lab.training PART`, started by `mewm train`: train a bundle on the synthetic TACE world."""
+"""`python -m MeWMLib.lab.training PART`, started by `mewm train`: train a bundle on drawn patients or on a cohort."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from MeWMLib.core.bundles import find_bundle, write_part
-from MeWMLib.core.errors import BundleError, InputError
+from MeWMLib.core.bundles import write_part
+from MeWMLib.core.errors import InputError
 from MeWMLib.dynamics.actions import known_agents
-from MeWMLib.dynamics.autoencoder import Autoencoder
-from MeWMLib.dynamics.map_model import MapModel, is_maps
-from MeWMLib.dynamics.model import DynamicsModel
 from MeWMLib.lab.program import Options, Part, Tell, run_program
 from MeWMLib.lab.torch_state import kept_torch_state
-from MeWMLib.lab.training.assistant_patients import Simulators
+from MeWMLib.lab.training.own import commands
+from MeWMLib.lab.training.own.commands import own_or
+from MeWMLib.lab.training.segmenter_commands import codec_of, codec_or_none, segmenter, segmenter_data
 from MeWMLib.world.machine import choose_device
-
-#: How fine patches may be that a new segmenter sees as they are (`SegmenterConfig.finest`; older bundles name none).
-FINEST = 0.6
-
-
-def _codec(bundle: Path) -> Autoencoder:
-    return Autoencoder.from_part(*find_bundle(bundle.resolve(), require=("autoencoder",)).part("autoencoder"))
-
-
-def _codec_or_none(bundle: Path) -> Autoencoder | None:
-    """The codec; None, and a note about it, where the bundle holds none yet."""
-    try:
-        return _codec(bundle)
-    except BundleError:
-        sys.stderr.write(f"{bundle} holds no autoencoder: all channels of the latent count alike\n")
-        return None
 
 
 def _autoencoder(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
     from MeWMLib.lab.training.autoencoder import AutoencoderTraining, train
 
-    model, figures = train(AutoencoderTraining(args.channels, args.patients, seed=args.seed), tell)
+    channels = args.channels or AutoencoderTraining.channels
+    model, figures = train(AutoencoderTraining(channels, args.patients, seed=args.seed), tell)
     write_part(args.bundle, "autoencoder", model.part_config(), model.tensors())
     return figures
 
@@ -50,7 +33,7 @@ def _autoencoder(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
 def _cohort(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
     from MeWMLib.lab.training.prepare import prepare
 
-    codec = _codec(args.bundle)
+    codec = codec_of(args.bundle)
     prepare(codec, known_agents(), args.cohort, args.split, args.patients, args.start, tell, args.scans_only)
     return {"patients": float(args.patients)}
 
@@ -134,7 +117,7 @@ def _latent(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
     # What is given on the command line counts more than the file.
     given = {name: getattr(args, name) for name in (*_SET_BY_OPTIONS, "batch", "start", *_ABLATIONS)}
     settings = replace(base, **{name: value for name, value in given.items() if value is not None})
-    codec = _codec_or_none(args.bundle)
+    codec = codec_or_none(args.bundle)
     with ranks(args.device) as mine:
         model, figures = train(args.cohort, args.work, settings, tell if mine.first else None, mine, codec)
         if not mine.first:
@@ -143,68 +126,10 @@ def _latent(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
     return figures
 
 
-def _assistant(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
-    from MeWMLib.lab.training.assistant import GATE_R, AssistantTraining, passes_gate, train
-    from MeWMLib.lab.training.assistant_crops import Mix
-    from MeWMLib.perception.segmenter import Segmenter, SegmenterConfig
-
-    settings = AssistantTraining(
-        steps=args.steps, minutes=args.minutes, seed=args.seed, learning_rate=args.learning_rate, readers=args.readers,
-        validation=args.validation,
-        channels_last=args.layout == "channels-last",
-        mix=Mix(batch=args.batch, shares=tuple(args.shares), seed=args.seed),
-        config=replace(SegmenterConfig(finest=FINEST), **({"filters": tuple(args.filters)} if args.filters else {})),
-    )  # fmt: skip
-    start = find_bundle(args.start, require=("assistant",)).part("assistant") if args.start else None
-    codec = _codec(args.codec or args.bundle)
-
-    def keep(found: Segmenter) -> None:
-        if args.keep is not None:
-            write_part(args.keep, "assistant", found.part_config(), found.tensors())
-
-    model, figures = train(args.work, settings, args.data, codec, start, choose_device(args.device), tell, keep)
-    into = args.bundle
-    if not passes_gate(figures):
-        into = args.work / "below-gate"
-        sys.stderr.write(f"\nVolumes on simulated outcomes correlate below {GATE_R}: the weights go to {into} only\n")
-    write_part(into, "assistant", model.part_config(), model.tensors())
-    return figures
-
-
 def _bundle(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
     from MeWMLib.lab.training.assemble import assemble, named_sources
 
     return assemble(args.bundle, named_sources(args.take), args.eight_bits, version=args.version)
-
-
-def _assistant_data(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
-    from MeWMLib.lab.training.assistant_data import draw_data
-
-    counts = {"patient": args.patients, "abdomen": args.abdomens, "scene": args.scenes if args.labels else 0}
-    draw_data(
-        args.data, args.labels, args.split, counts, args.start, _simulators(args.bundle or ()), tell, args.seconds
-    )
-    return {kind: float(count) for kind, count in counts.items()}
-
-
-def _simulators(bundles: Sequence[Path]) -> Simulators:
-    """The dynamics models of some bundles, one of each kind at most."""
-    found: dict[str, Any] = {}
-    for path in bundles:
-        bundle = find_bundle(path.resolve(), require=("dynamics",))
-        config, tensors = bundle.part("dynamics")
-        kind = "maps" if is_maps(config) else "latent"
-        if kind in found:
-            raise InputError(
-                what="Two bundles hold a dynamics model of one kind",
-                given=" ".join(map(str, bundles)),
-                remedy="Give one bundle whose dynamics model works on coarse maps, and one with a latent model",
-            )
-        if kind == "maps":
-            found[kind] = MapModel.from_part(config, tensors, torch.device("cpu"))
-        else:
-            found[kind] = DynamicsModel.from_parts(bundle.part("autoencoder"), (config, tensors), torch.device("cpu"))
-    return Simulators(**found)
 
 
 def _survival(args: argparse.Namespace, tell: Tell) -> dict[str, Any]:
@@ -254,6 +179,7 @@ def _loop(steps: int | None = 2000, minutes: float | None = 0.0, device: str = "
 _BUNDLE: Options = {"--bundle": _path("folder of the bundle that is written to", True)}
 _SEED: Options = {"--seed": _number(0)}
 _COHORT: Options = {"--cohort": _path("folder of `mewm train cohort`", True)}
+_DISK: Options = {"--cohort": _path("cohort on disk whose patients are learnt (docs/COHORTS.md)")}
 _START: Options = {"--start": _number(0, "first number, so that several processes can share the work")}
 #: Attributes of every kind of settings of the dynamics part.
 _SET_BY_OPTIONS = ("steps", "minutes", "seed", "learning_rate")
@@ -264,11 +190,35 @@ _ABLATIONS = {
 }  # fmt: skip
 #: Options of a fine-tuning.
 _OF_PAIRS = {"pairs": "--pairs", "data": "--data", "hold_out": "--hold-out", "hold_out_share": "--hold-out-share"}
+_SEGMENTER: Options = {
+    **_BUNDLE, **_SEED, **_loop(), **_DISK, **commands.OPTIONS,
+    "--batch": _number(2),
+    "--data": _path("folder of `mewm train assistant-data`; with a cohort on disk learnt beside it"),
+    "--save": _number(500, "with a cohort on disk: steps between two checkpoints"),
+    "--start": _path("bundle whose segmenter is trained on"),
+    "--codec": _path("bundle with the codec, if not the one that is written to"),
+    "--shares": {
+        "type": float, "nargs": 3, "default": (0.4, 0.25, 0.35), "metavar": ("PATIENTS", "ABDOMENS", "SCENES"),
+        "help": "of the crops",
+    },
+    "--filters": {"type": int, "nargs": "+", "help": "channels at each resolution"},
+    "--learning-rate": {"type": float, "help": "default 0.001; of a start on a cohort on disk 0.0002"},
+    "--layout": {"choices": ("channels-last", "contiguous"), "default": "channels-last"},
+    "--readers": _number(1, "threads that read crops"),
+    "--keep": _path("folder of a bundle into which the averaged weights are written every minute"),
+    "--validation": _number(60, "files of each kind that are validated on at the end"),
+}  # fmt: skip
 PARTS: dict[str, Part] = {
     "autoencoder": (
-        _autoencoder,
+        own_or(commands.autoencoder, _autoencoder, {}),
         "fit the block codec (minutes)",
-        {**_BUNDLE, **_SEED, "--channels": _number(16), "--patients": _number(60)},
+        {
+            **_BUNDLE, **_SEED, **_DISK, **commands.OPTIONS,
+            "--channels": {"type": int, "help": "of the latent (default 16, or those of the start)"},
+            "--patients": _number(60, "drawn patients, without --cohort"),
+            "--work": _path("with a cohort on disk: folder of the run (default: BUNDLE-work)"),
+            "--start": {"help": "with a cohort on disk: bundle whose codec is trained on (default mewm-small)"},
+        },
     ),
     "cohort": (
         _cohort,
@@ -282,7 +232,7 @@ PARTS: dict[str, Part] = {
         },
     ),
     "assistant-data": (
-        _assistant_data,
+        segmenter_data,
         "draw scans for the segmenter into a folder",
         {
             **_START,
@@ -311,15 +261,18 @@ PARTS: dict[str, Part] = {
         },
     ),
     "dynamics": (
-        _dynamics,
-        "train the dynamics model, or fine-tune it on real pairs",
+        own_or(commands.dynamics, _dynamics, {**_OF_PAIRS, **_ABLATIONS}),
+        "train the dynamics model, or fine-tune it on real pairs or a cohort on disk",
         {
-            **_BUNDLE, **_loop(None, None),
+            **_BUNDLE, **_loop(None, None), **commands.OPTIONS, **commands.DRAWN,
+            "--first-config": _path("with --from-nothing: JSON file of settings of the training on drawn patients"),
             "--model": {
                 "choices": ("maps", "latent"), "default": "maps",
                 "help": "on coarse maps (default), or the latent diffusion of the paper",
             },
-            "--cohort": _path("folder of `mewm train maps-cohort` (latent: of `mewm train cohort`)", True),
+            "--cohort": _path(
+                "cohort on disk, or folder of `mewm train maps-cohort` (latent: of `mewm train cohort`)", True
+            ),
             "--seed": {"type": int},
             "--batch": {"type": int, "help": "rows; of --pairs so many real ones and so many drawn ones"},
             "--config": _path("JSON file of settings; options given here count more"),
@@ -337,10 +290,12 @@ PARTS: dict[str, Part] = {
     ),
     # on the CPU a stopped survival training goes on to exactly the same weights
     "survival": (
-        _survival,
+        own_or(commands.survival, _survival, {}),
         "train the survival network",
         {
-            **_BUNDLE, **_SEED, **_COHORT, **_loop(device="cpu"),
+            **_BUNDLE, **_SEED, **_loop(device="cpu"), **commands.OPTIONS,
+            "--cohort": _path("cohort on disk, or folder of `mewm train cohort` or `maps-cohort`", True),
+            "--start": {"help": "with a cohort on disk: bundle whose survival network is trained on"},
             "--world": {
                 "type": int, "choices": (2, 3), "default": 2,
                 "help": "of the cohort: 2 by `mewm train cohort`, 3 by `mewm train maps-cohort`",
@@ -348,27 +303,8 @@ PARTS: dict[str, Part] = {
             "--plain": {"action": "store_true", "help": "a Cox model of the viable volume alone, without images"},
         },
     ),
-    "assistant": (
-        _assistant,
-        "train the segmenter",
-        {
-            **_BUNDLE, **_SEED, **_loop(),
-            "--batch": _number(2),
-            "--data": _path("folder of `mewm train assistant-data`", True),
-            "--start": _path("bundle whose segmenter is trained on"),
-            "--codec": _path("bundle with the codec, if not the one that is written to"),
-            "--shares": {
-                "type": float, "nargs": 3, "default": (0.4, 0.25, 0.35), "metavar": ("PATIENTS", "ABDOMENS", "SCENES"),
-                "help": "of the crops",
-            },
-            "--filters": {"type": int, "nargs": "+", "help": "channels at each resolution"},
-            "--learning-rate": _number(1e-3),
-            "--layout": {"choices": ("channels-last", "contiguous"), "default": "channels-last"},
-            "--readers": _number(1, "threads that read crops"),
-            "--keep": _path("folder of a bundle into which the averaged weights are written every minute"),
-            "--validation": _number(60, "files of each kind that are validated on at the end"),
-        },
-    ),
+    "segmenter": (own_or(commands.segmenter, segmenter, {}), "train the segmenter", _SEGMENTER),
+    "assistant": (own_or(commands.segmenter, segmenter, {}), "another name of segmenter", _SEGMENTER),
     "bundle": (
         _bundle,
         "put trained parts into one bundle",

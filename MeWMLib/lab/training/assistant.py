@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from MeWMLib.lab.training.assistant_crops import Ahead, Batch, Mix, Store, batch
 from MeWMLib.lab.training.assistant_data import Drawn
 from MeWMLib.lab.training.assistant_patients import AFTER, BEFORE, BY_LATENT, BY_MAPS
 from MeWMLib.lab.training.checkpoint import AveragedModel, Run
+from MeWMLib.lab.training.distributed import Ranks
 from MeWMLib.perception.findings import dice, measure
 from MeWMLib.perception.intensity import normalise
 from MeWMLib.perception.liver_finder import LIKELY, FinderConfig, LiverFinder, build_finder
@@ -51,6 +52,7 @@ class AssistantTraining:
         channels_last: memory layout; which one is faster depends on the machine.
         validation: files of each kind that are validated on at the end.
         keep_seconds: from one call of `on_keep` to the next.
+        save: steps between two checkpoints.
         seed: of the weights.
     """
 
@@ -66,6 +68,7 @@ class AssistantTraining:
     channels_last: bool = True
     validation: int = 60
     keep_seconds: float = 60.0
+    save: int = 500
     seed: int = 0
 
 
@@ -114,50 +117,57 @@ def coarse_loss(logits: Tensor, liver: Tensor) -> Tensor:
 def train(
     work: Path,
     settings: AssistantTraining,
-    data: Path,
+    data: Path | Sequence[Path],
     codec: Autoencoder | None = None,
     start: Part | None = None,
     device: torch.device | None = None,
     on_step: Callable[[str, float], None] | None = None,
     on_keep: Callable[[Segmenter], None] | None = None,
+    of_run: Mapping[str, Any] | None = None,
+    ranks: Ranks | None = None,
 ) -> tuple[Segmenter, dict[str, float]]:
     """Train, resuming from `work` if a checkpoint is there.
 
     Args:
         work: folder of checkpoint and curve.
         settings: see `AssistantTraining`.
-        data: folder of `draw_data`; it may grow while training runs.
+        data: folder of `draw_data`, which may grow while training runs; or several, of which the first is validated on.
         codec: through which some images after treatment pass.
         start: bundle part to go on from; random weights if None.
         device: that trains; the CPU if None.
         on_step: called with the stage and its finished share.
         on_keep: given the averaged networks of the moment every `keep_seconds`, so that a run that is cut off loses
             little.
+        of_run: what a checkpoint belongs to; one of another run is refused. None lets a run resume whatever changed.
+        ranks: this process among those that train together, whose device counts; rank 0 writes and validates.
 
     Returns:
         The averaged networks and their validation figures.
 
     Raises:
-        InputError: no data.
+        InputError: no data, or a checkpoint of another run.
     """
-    device = device or torch.device("cpu")
+    ranks = ranks or Ranks(device=device or torch.device("cpu"))
+    device, folders = ranks.device, [data] if isinstance(data, Path) else list(data)
     torch.manual_seed(settings.seed)
     first = Segmenter.from_part(*start, device) if start is not None else None
     config = first.config if first is not None else settings.config
     network = first.network if first is not None else build(config)
     if not settings.steps:
         segmenter = first or Segmenter(config, network, device)
-        return segmenter, {"steps": 0.0} | validate(segmenter, data, settings.validation)
+        return segmenter, {"steps": 0.0} | validate(segmenter, folders[0], settings.validation)
     finder = settings.finder
     coarse = build_finder(finder)
     if first is not None and first.finder is not None:
         finder, coarse = first.finder.config, first.finder.network
-    store = Store(data, "train")
+    store = Store(folders, "train")
     layout = torch.channels_last_3d if settings.channels_last else torch.contiguous_format
     model = Both(network, coarse).train().to(device, memory_format=layout)  # type: ignore[call-overload]
     average = AveragedModel(model, settings.average)
     optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=1e-4)
-    run = Run(work, "assistant", model, average, optimiser)
+    run = Run(work, "assistant", model, average, optimiser, of_run)
+    ranks.require_same(run.step, "the step of their checkpoint")
+    mix = replace(settings.mix, seed=settings.mix.seed + ranks.rank * 1_000_003)  # every process draws its own crops
     codec = codec.to(device) if codec is not None else None
     loss_of = Loss()
     torch.backends.cudnn.benchmark = True  # crops come in few sizes
@@ -165,7 +175,7 @@ def train(
     def read(step: int) -> Batch:
         if step % LOOK == 0:
             store.look()
-        return batch_of(settings.mix, store, codec is not None, step)
+        return batch_of(mix, store, codec is not None, step)
 
     def kept() -> Segmenter:
         return copy.deepcopy(average.model).segmenter(config, finder, device)
@@ -174,45 +184,50 @@ def train(
     losses: list[Tensor] = []
     waited, since = 0.0, time.monotonic()
     try:
-        while (progress := run.progress(settings.steps, settings.minutes)) < 1:
+        while (progress := ranks.from_first(run.progress(settings.steps, settings.minutes))) < 1:
             run.set_rate(settings.learning_rate, 40, progress)
             asked = time.monotonic()
             batch = crops.get()
             waited += time.monotonic() - asked
-            hu, labels = on_device(batch.crops, codec, settings.mix, run.step, device)
+            hu, labels = on_device(batch.crops, codec, mix, run.step, device)
             images = normalise(hu).contiguous(memory_format=layout)
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.half):
                 out = model.fine(images)
             loss = loss_of(out.float(), labels)
             coarse_part = loss.new_zeros(())
             if len(batch.coarse_hu):
-                hu, labels = coarse_on_device(batch, settings.mix, run.step, device)
+                hu, labels = coarse_on_device(batch, mix, run.step, device)
                 with torch.autocast(device.type, torch.bfloat16, enabled=settings.half):
                     out = model.coarse(normalise(hu).contiguous(memory_format=layout))
                 coarse_part = coarse_loss(out.float(), labels)
             optimiser.zero_grad()
             (loss + coarse_part).backward()
+            ranks.average_gradients(model)
             run.take_step(5.0)
             losses.append(torch.stack([loss.detach(), coarse_part.detach()]))
             if run.step % 100 == 0:
                 fine, rough = torch.stack(losses).mean(0)
-                run.log({"loss": fine, "coarse_loss": rough, "waited": waited})
+                if ranks.first:
+                    run.log({"loss": fine, "coarse_loss": rough, "waited": waited})
                 losses, waited = [], 0.0
-            if run.step % 500 == 0:
+            if run.step % settings.save == 0 and ranks.first:
                 run.save()
-            if on_keep is not None and time.monotonic() - since > settings.keep_seconds:
+            if on_keep is not None and ranks.first and time.monotonic() - since > settings.keep_seconds:
                 on_keep(kept())
                 since = time.monotonic()
             if on_step is not None:
                 on_step(f"assistant, step {run.step}", progress)
     finally:
         crops.close()
-    run.save()
+    if ranks.first:
+        run.save()
     segmenter = average.model.segmenter(config, finder, device)
-    if on_keep is not None:
+    if on_keep is not None and ranks.first:
         on_keep(segmenter)
     figures = {"steps": float(run.step), "seconds": run.elapsed}
-    return segmenter, figures | validate(segmenter, data, settings.validation)
+    if not ranks.first:
+        return segmenter, figures
+    return segmenter, figures | validate(segmenter, folders[0], settings.validation)
 
 
 #: Words for where a scan comes from, in the names of figures.

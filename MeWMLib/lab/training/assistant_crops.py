@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -49,22 +49,23 @@ class Crop:
 
 
 class Store:
-    """The files of one split in a folder; files that are added while training runs are used too."""
+    """The files of one split in a folder or several; files that are added while training runs are used too."""
 
-    def __init__(self, folder: Path, split: str) -> None:
-        self.folder, self.split = folder, split
+    def __init__(self, folders: Path | Sequence[Path], split: str) -> None:
+        self.folders, self.split = [folders] if isinstance(folders, Path) else list(folders), split
         self._open = lru_cache(OPEN_FILES)(opened)
         self.look()
         if not any(self.files.values()):
             raise InputError(
                 what="There is nothing to train the segmenter on",
-                given=f"{folder} without files {split}-*.safetensors",
+                given=f"{', '.join(map(str, self.folders))} without files {split}-*.safetensors",
                 remedy="Draw them with `mewm train assistant-data`",
             )
 
     def look(self) -> None:
         """Look for files again."""
-        self.files = {k: sorted(self.folder.glob(f"{self.split}-{k}-[0-9]*.safetensors")) for k in KINDS}
+        names = {k: f"{self.split}-{k}-[0-9]*.safetensors" for k in KINDS}
+        self.files = {k: [p for f in self.folders for p in sorted(f.glob(name))] for k, name in names.items()}
 
     def crop(self, kind: str, side: int, codec: bool, rng: np.random.Generator) -> Crop:
         """A random crop of a random file.

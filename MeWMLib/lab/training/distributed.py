@@ -1,6 +1,6 @@
 """Several processes that train one network, as `torchrun` starts them: gloo on CPUs, nccl on NVIDIA GPUs.
 
-    torchrun --nproc-per-node 4 -m MeWMLib.lab.training dynamics --config FILE.json ...
+    torchrun --nproc-per-node 4 -m -- MeWMLib.lab.training dynamics --config FILE.json ...
 
 Every process draws its own batches; gradients are averaged, so all hold the same weights. The first one (rank 0)
 writes the checkpoints, the curve and the bundle; the others only need to read the same folders.
@@ -113,7 +113,7 @@ def ranks(device: str = "auto", environment: Mapping[str, str] | None = None) ->
         raise InputError(
             what="The environment of a distributed training is not complete",
             given=f"missing {', '.join(missing)}" if missing else f"RANK, WORLD_SIZE, LOCAL_RANK = {numbers}",
-            remedy="Start it with `torchrun --nproc-per-node N -m MeWMLib.lab.training dynamics ...`",
+            remedy="Start it with `torchrun --nproc-per-node N -m -- MeWMLib.lab.training dynamics ...`",
         )
     rank, size, local = (int(n) for n in numbers)
     gpus = torch.cuda.device_count() if chosen.type == "cuda" else 0

@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 
+from MeWMLib.core.bundle import write_training
 from MeWMLib.core.bundles import MANIFEST, Bundle, find_bundle, write_part
-from MeWMLib.core.errors import BundleError, CohortError, InputError
+from MeWMLib.core.errors import BundleError, CohortError, InputError, MeWMError
 from MeWMLib.core.io import atomic_path
 from MeWMLib.dynamics.actions import known_agents
 from MeWMLib.dynamics.map_model import is_maps, network_from_part, network_part
 from MeWMLib.dynamics.map_network import MapConfig, MapNetwork
+from MeWMLib.lab.evaluation.pairs import PairFiles
 from MeWMLib.lab.torch_state import kept_torch_state
 from MeWMLib.lab.training.distributed import Ranks
 from MeWMLib.lab.training.map_batches import require_patients
@@ -23,7 +25,8 @@ from MeWMLib.lab.training.map_finetune import RUN, fine_tune
 from MeWMLib.lab.training.map_head import trained_head
 from MeWMLib.lab.training.map_settings import FineTuning, MapTraining
 from MeWMLib.lab.training.maps import train_maps
-from MeWMLib.lab.training.pair_cohort import SESSION, VALIDATION, encode_cohort, load_pair, read_cohort, split
+from MeWMLib.lab.training.pair_cohort import SESSION, VALIDATION, encode_pairs, load_pair, read_cohort, split
+from MeWMLib.perception.registration import Registration
 
 #: Folder below that of the checkpoints for the arrays of real pairs.
 PAIRS = "pairs"
@@ -70,7 +73,7 @@ def train_into(
         head.put_into(found)
         figures = head.figures | figures
     if opened is not None:
-        _take_over(opened[0], bundle)
+        take_over(opened[0], bundle, _PART)
     write_part(bundle, _PART, *network_part(found))
     return figures
 
@@ -87,30 +90,61 @@ def tune_into(
     device: torch.device | None = None,
     tell: Tell | None = None,
 ) -> dict[str, Any]:
-    """Go on with a bundle's map network on a hospital's pairs, and write it as the dynamics part of another bundle.
+    """Go on with a bundle's map network on a hospital's list of pairs; see `tune_on`.
+
+    Args:
+        pairs: folder with the list of pairs (`pair_cohort.read_cohort`).
+        data: further folders of the pairs' files.
+        held_out: names of patients, or the share of them, for validation; see `held_out_pairs`.
+
+    Raises:
+        InputError: patients who are for judging only, or not in the list; else as `tune_on`.
+        MeWMError: as `tune_on`.
+    """
+    found = read_cohort(pairs, data)
+    sides = held_out_pairs([pair.patient for pair in found], held_out)
+    return tune_on(
+        bundle, found, sides, cohort, work, start, settings, tell, Ranks(device=device or torch.device("cpu"))
+    )
+
+
+def tune_on(
+    bundle: Path,
+    pairs: Sequence[PairFiles],
+    sides: tuple[Sequence[str], Sequence[str]],
+    drawn: Path,
+    work: Path,
+    start: str,
+    settings: FineTuning,
+    tell: Tell | None = None,
+    ranks: Ranks | None = None,
+    registration: Registration | None = None,
+    leave_out: Callable[[str, MeWMError], None] | None = None,
+) -> dict[str, Any]:
+    """Go on with a bundle's map network on real pairs, and write it as the dynamics part of another bundle.
 
     The figures, who was held out, and the settings are written into `work` beside the checkpoint.
 
     Args:
         bundle: folder that is written to; a new one takes over the other parts of the start.
-        pairs: folder with the list of pairs (`pair_cohort.read_cohort`).
-        cohort: with drawn patients, which stay in half of every batch.
+        pairs: none of them for judging only.
+        sides: names for training and for validation.
+        drawn: folder with `train/` of drawn patients, which stay in half of every batch.
         work: folder of the checkpoint, the curve and the arrays of the pairs.
         start: bundle to begin with.
-        data: further folders of the pairs' files.
-        held_out: names of patients, or the share of them, for validation; see `held_out_pairs`.
+        ranks: this process among those that train together; rank 0 registers and writes.
+        registration: its settings.
+        leave_out: told of a pair that cannot be used; None raises what is wrong with it.
 
     Returns:
-        `trained` and `held_out` names, and the figures of `fine_tune`.
+        `trained` and `held_out` names, and the figures of `fine_tune`; nothing for ranks that do not write.
 
     Raises:
-        InputError: patients who are for judging only, or not in the list; no drawn patients; a bundle that is the
-            start; a checkpoint of another run.
+        InputError: no drawn patients; a bundle that is the start; a checkpoint of another run.
         BundleError: see `started`.
-        MeWMError: as `encode_cohort`.
+        MeWMError: as `encode_pairs`.
     """
-    names = [pair.patient for pair in read_cohort(pairs, data)]
-    train, kept = held_out_pairs(names, held_out)
+    ranks = ranks or Ranks()
     former, network = started(start)
     if bundle.resolve() == former.path.resolve():
         raise InputError(
@@ -118,20 +152,27 @@ def tune_into(
             given=str(bundle),
             remedy="Give another folder with --bundle; a stopped run has to find its start unchanged",
         )
-    require_patients(cohort / "train")  # before hours of registration
-    files = encode_cohort(pairs, work / PAIRS, data, on_step=tell)
+    require_patients(drawn / "train")  # before hours of registration
+    train, kept = (list(side) for side in sides)
+    files: dict[str, Path] = {}
+    if ranks.first:
+        files = encode_pairs(pairs, work / PAIRS, settings=registration, on_step=tell, leave_out=leave_out)
+    files = ranks.from_first(files)
+    train, kept = ([name for name in side if name in files] for side in (train, kept))
     arrays = {name: load_pair(path) for name, path in files.items()}
     found, figures = fine_tune(
         network,
         {name: arrays[name] for name in train},
         {name: arrays[name] for name in kept},
-        cohort / "train",
+        drawn / "train",
         settings,
         work,
         tell,
-        device,
+        ranks=ranks,
     )
-    _take_over(former, bundle)
+    if not ranks.first:
+        return {}
+    take_over(former, bundle, _PART)
     write_part(bundle, _PART, *network_part(found))
     told = {"trained": train, "held_out": kept, **figures}
     record = {**told, "start": former.name, "start_sha256": former.sha256, "settings": asdict(settings)}
@@ -209,10 +250,18 @@ def _sizes(settings: MapTraining) -> MapNetwork:
     return MapNetwork(MapConfig(widths=settings.widths, condition=settings.condition))
 
 
-def _take_over(former: Bundle, bundle: Path) -> None:
-    """Give a new bundle the other parts of the one that was started from, so that it can be used."""
+def take_over(former: Bundle, bundle: Path, but: str) -> None:
+    """Give a new bundle the other parts of the one that was started from, and what is said of them.
+
+    Args:
+        former: the start.
+        bundle: folder that is written to; one that is a bundle already keeps its parts.
+        but: the part that is trained.
+    """
     if (bundle / MANIFEST).is_file():
         return
     for name in former.manifest.parts:
-        if name != _PART:
+        if name != but:
             write_part(bundle, name, *former.part(name))
+    if former.manifest.training is not None and (bundle / MANIFEST).is_file():
+        write_training(bundle, former.manifest.training)

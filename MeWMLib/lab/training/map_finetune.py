@@ -22,7 +22,7 @@ from MeWMLib.dynamics.map_network import MapNetwork
 from MeWMLib.dynamics.response import natural
 from MeWMLib.lab.torch_state import kept_torch_state
 from MeWMLib.lab.training.checkpoint import AveragedModel, Run
-from MeWMLib.lab.training.distributed import mixed_precision
+from MeWMLib.lab.training.distributed import Ranks, mixed_precision
 from MeWMLib.lab.training.map_batches import CROPS, Arrays, Batch, MapCohort, joined, whole_row
 from MeWMLib.lab.training.map_settings import FineTuning, MapTraining
 from MeWMLib.lab.training.maps import CHANNELS, maps_loss
@@ -114,6 +114,7 @@ def fine_tune(
     work: Path,
     on_step: Callable[[str, float], None] | None = None,
     device: torch.device | None = None,
+    ranks: Ranks | None = None,
 ) -> tuple[MapNetwork, dict[str, Any]]:
     """Go on with a trained network on real pairs, resuming from `work` if a checkpoint of the same pairs is there.
 
@@ -125,16 +126,20 @@ def fine_tune(
         settings: of the run.
         work: folder of the checkpoint and the curve.
         device: the CPU if left out.
+        ranks: this process among those that train together, whose device counts; rank 0 writes and looks at the
+            held-out pairs.
 
     Returns:
         The averaged network where the mean error of the held-out pairs was least, and figures: that `error` by step,
-        `best_step`, `pairs` (of each held-out pair its error at the start and at the best step), `steps`, `seconds`.
+        `best_step`, `pairs` (of each held-out pair its error at the start and at the best step), `steps`, `seconds`;
+        no figures for ranks that do not write.
 
     Raises:
         InputError: no pairs, no drawn patients, or a checkpoint of other pairs or of another network.
         DeviceError: a precision that the device does not have.
     """
-    where = device or torch.device("cpu")
+    ranks = ranks or Ranks(device=device or torch.device("cpu"))
+    where = ranks.device
     mixed = mixed_precision(settings.precision, where)
     torch.manual_seed(settings.seed)
     begun_with = _checksum(network)
@@ -148,12 +153,14 @@ def fine_tune(
     optimiser = torch.optim.AdamW(free, settings.learning_rate, weight_decay=1e-3)
     of_run = {"train": sorted(train), "held_out": sorted(held_out), "network": begun_with, "seed": settings.seed}
     run = Run(work, RUN, network, average, optimiser, of_run)
-    rng = np.random.default_rng([settings.seed, run.step])
-    generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + run.step)
+    ranks.require_same(run.step, "the step of their checkpoint")
     shares = MapTraining(mean_share=MEAN_SHARE)
     losses: list[float] = []
 
     def look() -> None:
+        if not ranks.first:
+            losses.clear()
+            return
         errors = dict(zip(held_out, pair_errors(average.model, check, where), strict=True))
         seen: dict[int, float] = run.extra.setdefault("error", {})
         mean = float(np.mean(list(errors.values()))) if errors else None
@@ -170,14 +177,18 @@ def fine_tune(
     if run.step == 0:
         look()
     looked = run.step
-    while (progress := run.progress(settings.steps, settings.minutes)) < 1:
+    while (progress := ranks.from_first(run.progress(settings.steps, settings.minutes))) < 1:
         run.set_rate(settings.learning_rate * min(1.0, (run.step + 1) / WARM_UP))
         network.train()
+        # drawn by the step, so that a run that was stopped goes on as it would have; every process draws its own
+        rng = np.random.default_rng([settings.seed, run.step, ranks.rank])
+        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + run.step + ranks.rank * 1_000_000_007)
         batch = joined(data.batch(settings.rows, rng), world.batch(settings.drawn_rows, rng, 2, CROPS[0])).to(where)
         optimiser.zero_grad()
         with torch.autocast(where.type, torch.bfloat16, enabled=mixed):
             loss, _ = maps_loss(network, batch, generator, shares)
         loss.backward()  # type: ignore[no-untyped-call]
+        ranks.average_gradients(network)
         run.take_step(1.0)
         losses.append(float(loss.detach()))
         if run.step % settings.every == 0:
@@ -189,6 +200,8 @@ def fine_tune(
         look()
     found = average.model.cpu()
     assert isinstance(found, MapNetwork)
+    if not ranks.first:
+        return found.eval(), {}
     if check:
         found.load_state_dict(run.extra["best"])
     return found.eval(), {

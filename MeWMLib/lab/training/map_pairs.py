@@ -7,7 +7,6 @@ each target has a mask of the cubes where the two scans tell it.
 # mypy: allow-untyped-calls
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from MeWMLib.cohorts.identity import is_judged
 from MeWMLib.core.coarse_maps import SEEN_HU, FloatArray, seen_hu
 from MeWMLib.core.errors import InputError
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
@@ -41,8 +41,6 @@ KEPT = (0.5, 1.5)
 UNTOLD = 0.5
 #: Structures that were dense before are found in a mean of this width; the registration may be off by so much.
 DENSE_MM, OFF_MM = 1.5, 6.0
-#: The public patient who is for judging only, whatever a list says: by name, or by the name of a file.
-JUDGED = re.compile(r"hcc[ _-]?009(?![0-9])", re.IGNORECASE)
 #: HU of noise in the voxels of a scan whose liver is not seen enough to measure it.
 USUAL_NOISE_HU = 20.0
 
@@ -130,15 +128,13 @@ def _kept(pair: PreparedPair, cubes: Geometry, tumour: FloatArray, change: Float
 
 
 def refuse_judging(pairs: Sequence[PairFiles]) -> None:
-    """Raise if patients who are for judging only are to be trained on: those a list says so of, and `JUDGED`.
+    """Raise if patients who are for judging only are to be trained on: those a list says so of, and HCC_009.
 
     Raises:
         InputError: there are such patients; it names them.
     """
     refused = [
-        pair.patient
-        for pair in pairs
-        if pair.judging or any(JUDGED.search(name) for name in (pair.patient, *map(str, pair_paths(pair).values())))
+        pair.patient for pair in pairs if pair.judging or is_judged(pair.patient, *map(str, pair_paths(pair).values()))
     ]
     if refused:
         raise InputError(

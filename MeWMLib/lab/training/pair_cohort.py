@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from MeWMLib.core.errors import CohortError
+from MeWMLib.core.errors import CohortError, MeWMError, OutputError
 from MeWMLib.dynamics.actions import known_agents
 from MeWMLib.lab.evaluation.pair_prepared import PreparedPair
 from MeWMLib.lab.evaluation.pairs import PairFiles, read_pairs
@@ -65,30 +65,50 @@ def encode_cohort(
     settings: Registration | None = None,
     on_step: Callable[[str, float], None] | None = None,
 ) -> dict[str, Path]:
-    """Arrays of every pair of a folder (`map_pairs.encode_pair`); those whose inputs are the same are kept.
+    """Arrays of every pair of a folder; see `read_cohort` and `encode_pairs`."""
+    return encode_pairs(read_cohort(folder, data), cache, agents, settings, on_step)
+
+
+def encode_pairs(
+    pairs: Sequence[PairFiles],
+    cache: Path,
+    agents: Sequence[str] | None = None,
+    settings: Registration | None = None,
+    on_step: Callable[[str, float], None] | None = None,
+    leave_out: Callable[[str, MeWMError], None] | None = None,
+) -> dict[str, Path]:
+    """Arrays of pairs (`map_pairs.encode_pair`); those whose inputs are the same are kept.
 
     Args:
-        folder, data: see `read_cohort`.
+        pairs: none of them for judging only.
         cache: folder that the arrays are written to.
         agents: that the network knows; all of the vocabulary if left out.
         settings: of the registration.
         on_step: called after each pair with its name and the share that is done.
+        leave_out: told of a pair that cannot be read, registered or measured, which is then left out; None raises.
 
     Returns:
         Name in the list to file.
 
     Raises:
-        MeWMError: as `read_cohort`, and of files that cannot be read or registered.
+        MeWMError: a patient for judging only, files that cannot be read or registered.
     """
-    pairs = read_cohort(folder, data)
+    refuse_judging(pairs)
     known, how = list(known_agents() if agents is None else agents), settings or Registration()
     cache.mkdir(parents=True, exist_ok=True)
     found: dict[str, Path] = {}
     for n, pair in enumerate(pairs):
         path = cache / f"{re.sub('[^A-Za-z0-9_-]', '_', pair.patient)}-{key_of(pair, known, how)[:16]}.npz"
-        if not path.exists():
-            save_case(path, encode_pair(PreparedPair.read(pair, how), known))
-        found[pair.patient] = path
+        try:
+            if not path.exists():
+                save_case(path, encode_pair(PreparedPair.read(pair, how), known))
+            found[pair.patient] = path
+        except OutputError:
+            raise
+        except MeWMError as error:
+            if leave_out is None:
+                raise
+            leave_out(pair.patient, error)
         if on_step is not None:
             on_step(pair.patient, (n + 1) / len(pairs))
     return found
@@ -98,6 +118,7 @@ def key_of(pair: PairFiles, agents: Sequence[str], settings: Registration) -> st
     """A checksum of all that the arrays of a pair follow from: contents of its files, what was stated, settings."""
     stated = (
         pair.patient, pair.protocol.text, pair.recorded, pair.side, pair.side_stated, pair.weeks, pair.label_values,
+        *(("registered",) if pair.registered else ()),
     )  # fmt: skip
     digest = hashlib.sha256(json.dumps([VERSION, stated, list(agents), asdict(settings)]).encode())
     for name, path in pair_paths(pair).items():

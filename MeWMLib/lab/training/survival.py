@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from MeWMLib.core.records import to_plain
 from MeWMLib.lab.cox import c_index_interval, check_outcomes, cox_loss, discrete_nll, harrell_c_index
 from MeWMLib.lab.linear_cox import LinearCox
 from MeWMLib.lab.training.checkpoint import AveragedModel, Run
+from MeWMLib.lab.training.distributed import Ranks
 from MeWMLib.lab.training.survival_calibration import calibrate, output_of
 from MeWMLib.lab.training.survival_data import (
     Augmentation,
@@ -112,6 +113,9 @@ def train(
     out: Path,
     bundle: Path,
     on_step: Callable[[str, float], None] | None = None,
+    start: Mapping[str, Any] | None = None,
+    ranks: Ranks | None = None,
+    of_run: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train, calibrate, write the bundle part and measure what was written.
 
@@ -124,6 +128,9 @@ def train(
         out: folder for survival.csv (the curve), survival.pt (the checkpoint) and metrics.json.
         bundle: folder of the bundle that gets the part "survival".
         on_step: called with "survival" and the finished fraction.
+        start: weights of a network of this configuration to go on from; None begins with a Cox model of the covariates.
+        ranks: this process among those that train together; rank 0 writes, and the others return nothing.
+        of_run: what a checkpoint belongs to besides the settings.
 
     Returns:
         {"c_index": {mean, low, high, n}, "c_index_volume": the same for the tumour volume after treatment, "steps",
@@ -137,22 +144,27 @@ def train(
     _require_sides(config, cohort, validation)
     held_out = one_per_patient(validation)
     harrell_c_index(np.zeros(len(held_out)), *outcomes(held_out))  # refuses a validation without comparable pairs
-    run = _start(config, cohort, out)
+    ranks = ranks or Ranks()
+    run = _start(config, cohort, out, start, of_run or {})
+    ranks.require_same(run.step, "the step of their checkpoint")
     scale = run.model.covariate_scale.cpu().numpy()
-    progress = run.progress(config.steps, config.minutes)
+    progress = ranks.from_first(run.progress(config.steps, config.minutes))
     while progress < 1:
-        losses = _step(config, run, cohort, scale)
-        progress = run.progress(config.steps, config.minutes)
+        losses = _step(config, run, cohort, scale, ranks)
+        progress = ranks.from_first(run.progress(config.steps, config.minutes))
         last = progress >= 1
         c_index = None
-        if last or run.step % config.evaluate_every == 0:
-            c_index = _validate(config, run, held_out)
-        run.log({**losses, "validation_c_index": c_index})
-        if last or run.step % config.checkpoint_every == 0:
-            run.save()
+        if ranks.first:
+            if last or run.step % config.evaluate_every == 0:
+                c_index = _validate(config, run, held_out)
+            run.log({**losses, "validation_c_index": c_index})
+            if last or run.step % config.checkpoint_every == 0:
+                run.save()
         if on_step is not None:
             on_step("survival", min(progress, 1.0))
 
+    if not ranks.first:
+        return {}
     network = run.average.model
     slope = calibrate(
         network, cohort, validation, config.calibration_patients, config.member_ridge, config.seed, config.device
@@ -212,11 +224,23 @@ def _require_sides(config: TrainSurvivalConfig, *sides: Sequence[SurvivalCase]) 
                 )
 
 
-def _start(config: TrainSurvivalConfig, cases: Sequence[SurvivalCase], out: Path) -> Run:
+def _start(
+    config: TrainSurvivalConfig,
+    cases: Sequence[SurvivalCase],
+    out: Path,
+    start: Mapping[str, Any] | None,
+    of_run: Mapping[str, Any],
+) -> Run:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = SurvivalNetwork(replace(config.network, members=config.members))
-    if config.network.covariates:
+    if start is not None:
+        # members are drawn anew from this cohort; what the start's were is of no use
+        own = {
+            name: torch.as_tensor(np.array(value)) for name, value in start.items() if not name.startswith("member_")
+        }
+        network.load_state_dict(own, strict=False)
+    elif config.network.covariates:
         late = np.stack([c.covariates for c in cases]).astype(np.float64)
         known = np.isfinite(late)
         count = np.maximum(known.sum(axis=0), 1)
@@ -229,7 +253,7 @@ def _start(config: TrainSurvivalConfig, cases: Sequence[SurvivalCase], out: Path
     network.to(config.device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     average = AveragedModel(network, config.ema)
-    return Run(out, "survival", network, average, optimiser, to_plain(config))
+    return Run(out, "survival", network, average, optimiser, {**to_plain(config), **of_run})
 
 
 def _begin_as_cox(network: SurvivalNetwork, cases: Sequence[SurvivalCase]) -> None:
@@ -257,10 +281,11 @@ def _rate(config: TrainSurvivalConfig, step: int) -> float:
 
 
 def _step(
-    config: TrainSurvivalConfig, run: Run, cases: Sequence[SurvivalCase], scale: NDArray[Any]
+    config: TrainSurvivalConfig, run: Run, cases: Sequence[SurvivalCase], scale: NDArray[Any], ranks: Ranks
 ) -> dict[str, float]:
-    batch = batch_of(cases, config.patients, config.seed, run.step)
-    rng = np.random.default_rng([config.seed, 5, run.step])
+    seed = config.seed + ranks.rank * 1_000_003  # every process draws its own batches
+    batch = batch_of(cases, config.patients, seed, run.step)
+    rng = np.random.default_rng([seed, 5, run.step])
     pairs, late = [], []
     for case in batch:
         pairs.append(torch.stack(config.augmentation.images(*case.images(config.patches, rng), rng)))
@@ -273,13 +298,14 @@ def _step(
     run.optimiser.zero_grad()
     # Dropout draws from torch's global generator: seeded for this step alone, and put back.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed * 1_000_003 + run.step)
+        torch.manual_seed(seed * 1_000_003 + run.step)
         pre, post = network.encode(images.flatten(0, 1)).unflatten(0, (2, -1))  # (N, P, T, C) each
         output = network.risk_from_tokens(pre, post, covariates)
         cox = cox_loss(output.log_risk, months, events)
         nll = discrete_nll(output.log_increments, months, events, config.network.edges_months)
         loss = cox + config.nll_weight * nll
         loss.backward()
+    ranks.average_gradients(network)
     run.take_step(1.0)
     return {"loss": loss.item(), "cox": cox.item(), "nll": nll.item()}
 
