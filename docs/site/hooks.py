@@ -1,0 +1,138 @@
+"""What MkDocs does not do by itself: pages that are made at each build, links out of `docs/`, equations without a script.
+
+Pages on GitHub and pages of the site have one source. A link that leads out of `docs/` goes to the page made of that
+file, if there is one, else to the repository.
+"""
+
+from __future__ import annotations
+
+import functools
+import html as entities
+import os
+import posixpath
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from latex2mathml.converter import convert
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(Path(__file__).parent), str(ROOT)]
+
+import reference  # noqa: E402  (beside this file, which MkDocs does not put on the path)
+
+#: Files of the repository that become pages: where, and from what.
+COPIES = {
+    "release-notes.md": "CHANGELOG.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "security.md": "SECURITY.md",
+    "model-card.md": "Resources/Bundles/mewm-small/MODEL_CARD.md",
+}
+#: Folders of pictures outside `docs/`, and the icon.
+PICTURES = {"assets/Screenshots": "Resources/Screenshots"}
+ICON = ("assets/MeWM.png", "Resources/MeWM.png")
+MADE: dict[str, Callable[[], str]] = {
+    "reference/command-line.md": reference.command_line,
+    "reference/programs.md": reference.programs,
+    "reference/python.md": reference.front_door,
+    **{f"reference/{room}.md": functools.partial(reference.room, room) for room in reference.ROOMS},
+}
+_COMMENT = re.compile(r"<!--.*?-->\n?(?=[^\n])|<!--.*?-->", re.DOTALL)
+_FENCE = re.compile(r"^(`{3,}|~{3,}).*?^\1\s*$", re.DOTALL | re.MULTILINE)
+_LINK = re.compile(r"(\]\()([^)\s]+)(\))")
+_MATH = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Leave out of the navigation what may be missing and is."""
+    missing = set(_missing(config))
+
+    def kept(entries: list[Any]) -> Iterator[Any]:
+        for entry in entries:
+            ((title, value),) = entry.items()
+            if isinstance(value, list):
+                yield {title: list(kept(value))}
+            elif value not in missing:
+                yield entry
+
+    config.nav = list(kept(config.nav or []))
+    return config
+
+
+def _missing(config: MkDocsConfig) -> list[str]:
+    return [name for name in config.extra["pending"] if not Path(config.docs_dir, name).exists()]
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that are made, and the pictures from outside."""
+    for target, source in COPIES.items():
+        files.append(File.generated(config, target, content=(ROOT / source).read_text(encoding="utf-8")))
+    for target, make in MADE.items():
+        files.append(File.generated(config, target, content=make()))
+    for path in sorted(Path(config.docs_dir, "notebooks").glob("*.ipynb")):
+        files.append(File.generated(config, f"notebooks/{path.stem}.md", content=reference.notebook(path)))
+    for target, source in (
+        ICON,
+        *((f"{t}/{p.name}", str(p.relative_to(ROOT))) for t, s in PICTURES.items() for p in sorted((ROOT / s).glob("*"))),
+    ):
+        files.append(File.generated(config, target, abs_src_path=str(ROOT / source)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Mend links, and take away the marks of programs; code stays as it is."""
+    source = COPIES.get(page.file.src_uri, f"docs/{page.file.src_uri}")
+    missing = _missing(config)
+    parts, last = [], 0
+    for fence in [*_FENCE.finditer(markdown), None]:
+        text = markdown[last : fence.start() if fence else None]
+        text = _COMMENT.sub("", text)
+        parts.append(_LINK.sub(lambda found: found[1] + _target(found[2], source, page, config) + found[3], text))
+        if fence:
+            parts.append(fence[0])
+            last = fence.end()
+    text = "".join(parts)
+    for name in missing:
+        text = re.sub(rf"\[([^\]]+)\]\((?:[./\w-]*/)?{re.escape(name)}(?:#[^)]*)?\)", r"\1", text)
+    return text
+
+
+def _target(link: str, source: str, page: Page, config: MkDocsConfig) -> str:
+    """Where a link of a file of the repository leads on the site."""
+    path, hash_mark, anchor = link.partition("#")
+    if not path or ":" in path.split("/")[0]:
+        return link
+    target = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
+    here = posixpath.dirname(page.file.src_uri)
+    copies = {file: made for made, file in COPIES.items()}
+    pictures = {file: made for made, file in ((ICON), *PICTURES.items())}
+    folder, _, name = target.rpartition("/")
+    if target in copies:
+        found = copies[target]
+    elif folder in pictures:
+        found = f"{pictures[folder]}/{name}"
+    elif target.startswith("docs/") and not (ROOT / target).is_dir():
+        found = target.removeprefix("docs/")
+        if found.startswith("notebooks/"):
+            found = found.replace(".ipynb", ".md")
+    elif (ROOT / target).exists():
+        kind = "tree" if (ROOT / target).is_dir() else "blob"
+        return f"{config.extra['repository']}/{kind}/main/{target}{hash_mark}{anchor}"
+    else:
+        return link
+    return os.path.relpath(found, here or ".").replace(os.sep, "/") + hash_mark + anchor
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Equations as MathML, which browsers draw by themselves."""
+
+    def drawn(found: re.Match[str]) -> str:
+        display = "block" if found[2] == "[" else "inline"
+        return convert(entities.unescape(found[3]).strip(), display=display)
+
+    return _MATH.sub(drawn, html)

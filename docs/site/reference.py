@@ -1,0 +1,187 @@
+"""Pages of the site that are made of the program itself: its commands, its public Python, its notebooks.
+
+Arguments are read off the parsers that the commands use: asked for their help, they give themselves up in place of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import functools
+import importlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+from unittest import mock
+
+import MeWMLib
+from MeWMLib.cli import arguments, housekeeping
+from MeWMLib.jobs.table import KINDS
+
+ROOT = Path(__file__).resolve().parents[2]
+#: Rooms in the order of docs/ARCHITECTURE.md; the command line has a page of its own, and research its programs.
+ROOMS = (
+    "core",
+    "perception",
+    "policy",
+    "dynamics",
+    "survival",
+    "planning",
+    "world",
+    "rendering",
+    "cohorts",
+    "jobs",
+    "exchange",
+    "scene",
+)
+
+
+class _FoundError(Exception):
+    """Carries a parser out of the program that made it."""
+
+
+def parser_of(program: Callable[[list[str]], object], words: list[str]) -> argparse.ArgumentParser:
+    """The parser that takes the arguments after `words`."""
+
+    def caught(self: argparse.ArgumentParser, file: object = None) -> NoReturn:
+        raise _FoundError(self)
+
+    with mock.patch.object(argparse.ArgumentParser, "print_help", caught):
+        try:
+            program([*words, "--help"])
+        except _FoundError as found:
+            return found.args[0]
+    message = f"{' '.join(words)} has no help"
+    raise RuntimeError(message)
+
+
+def _text(text: str | None) -> str:
+    return " ".join((text or "").replace("%%", "%").split()).replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+
+
+def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Tables of the arguments, a table for each group."""
+    for group in parser._action_groups:
+        rows = []
+        for action in group._group_actions:
+            if action.help == argparse.SUPPRESS or isinstance(action, argparse._HelpAction):
+                continue
+            value = action.metavar or ("|".join(str(c) for c in action.choices) if action.choices else "")
+            if isinstance(value, tuple):
+                value = " ".join(value)
+            if not value and action.nargs != 0:
+                value = action.dest.upper()
+            if action.option_strings:
+                name = ", ".join(action.option_strings) + (f" {value}" if action.nargs != 0 else "")
+            else:
+                name = value
+            said = _text(action.help)
+            if action.choices and action.metavar and action.nargs != argparse.REMAINDER:
+                said += f" ({', '.join(str(c) for c in action.choices)})"
+            required = "yes" if (action.required if action.option_strings else action.nargs not in ("?", "*")) else ""
+            rows.append(f"| `{name.replace('|', ' / ')}` | {said} | {required} |")
+        if rows:
+            title = {"positional arguments": "", "options": "", "optional arguments": ""}.get(group.title, group.title)
+            yield "\n".join(([f"*{title}*", ""] if title else []) + ["| argument | what | needed |", "|---|---|---|", *rows])
+
+
+def _command(title: str, parser: argparse.ArgumentParser, level: str) -> Iterator[str]:
+    yield f"{level} {title}"
+    if parser.description:
+        yield _text(parser.description[0].upper() + parser.description[1:]).rstrip(".") + "."
+    yield from _arguments(parser)
+    if parser.epilog and parser.epilog.startswith("example: "):
+        yield f"```bash\n{parser.epilog.removeprefix('example: ')}\n```"
+
+
+def command_line() -> str:
+    """The page of the command `mewm`, from its parsers."""
+    parts = [
+        "# The command mewm",
+        "This page is made from the argument parser at each build. `mewm --help` and `mewm COMMAND --help` say the same. "
+        "A command ends with exit code 0, with 2 where something that was given is wrong, and then says what, and what "
+        "to do.",
+    ]
+    names = [*KINDS, *(c.name for c in arguments._COMMANDS if c.run != arguments._PROGRAM)]
+    for name in names:
+        parts += _command(f"mewm {name}", parser_of(arguments.parse, [name]), "##")
+    return "\n\n".join(parts) + "\n"
+
+
+def programs() -> str:
+    """The page of the programs of research, from their parsers."""
+    parts = [
+        "# Research programs",
+        "`mewm cohort`, `train`, `evaluate` and `plan-cohort` start programs of their own; most belong to the lab "
+        '(`pip install "mewm[lab]"`). This page is made from their argument parsers at each build.',
+    ]
+    for program in [c.name for c in arguments._COMMANDS if c.run == arguments._PROGRAM]:
+        for part in arguments._PARTS.get(program, ("",)):
+            name = housekeeping.program_module(program, part)
+            is_package = hasattr(importlib.import_module(name), "__path__")
+            module = importlib.import_module(f"{name}.__main__" if is_package else name)
+            words = [part] if part else []
+            parts += _command(f"mewm {program} {part}".strip(), parser_of(module.main, words), "##")
+    return "\n\n".join(parts) + "\n"
+
+
+def front_door() -> str:
+    """The page of the names that `MeWMLib` offers."""
+    parts = [
+        "# Python",
+        "The names that `import MeWMLib` offers. Each is loaded when it is first asked for, so that the import itself "
+        "loads no deep-learning framework. The pages of the rooms have the rest; how the names work together is in "
+        "the [first notebook](../notebooks/plan-and-look.md).",
+    ]
+    # the page of the rooms is the one that references lead to
+    own = "\n    options:\n      skip_local_inventory: true"
+    parts += [f"::: MeWMLib.{MeWMLib._MODULES[name]}.{name}{own}" for name in MeWMLib.__all__]
+    return "\n\n".join(parts) + "\n"
+
+
+def room(name: str) -> str:
+    """The page of what a room offers to the others."""
+    modules = sorted(module for module in _imported_from_outside() if module.split(".")[1] == name)
+    parts = [
+        f"# MeWMLib.{name}",
+        f"The modules of `MeWMLib/{name}/` that other rooms import, with their public names. What is imported inside the "
+        "room alone may change without notice, and is left out. [Architecture](../ARCHITECTURE.md) says what a room is.",
+        *(f"::: {module}" for module in modules),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+@functools.cache
+def _imported_from_outside() -> set[str]:
+    """Modules of a room that a file of another room, or of the Slicer module, imports."""
+    found: set[str] = set()
+    for path in [*(ROOT / "MeWMLib").rglob("*.py"), *(ROOT / "MeWM").rglob("*.py")]:
+        parts = path.relative_to(ROOT).parts
+        room = parts[1] if parts[0] == "MeWMLib" and len(parts) > 2 else ""
+        if room == "lab":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            else:
+                continue
+            for name in names:
+                words = name.split(".")
+                if len(words) > 2 and words[0] == "MeWMLib" and words[1] in ROOMS and words[1] != room:
+                    if not any(w.startswith("_") for w in words) and ROOT.joinpath(*words).with_suffix(".py").is_file():
+                        found.add(name)
+    return found
+
+
+def notebook(path: Path) -> str:
+    """A notebook as a page: its texts, and its code."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    parts = []
+    for cell in cells:
+        text = "".join(cell["source"])
+        parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
+    parts.append(f"The notebook is [{path.name}](https://github.com/example/SlicerMeWM/blob/main/docs/notebooks/{path.name}).")
+    return "\n\n".join(parts) + "\n"
