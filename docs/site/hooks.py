@@ -42,7 +42,9 @@ MADE: dict[str, Callable[[], str]] = {
     "reference/python.md": reference.front_door,
     **{f"reference/{room}.md": functools.partial(reference.room, room) for room in reference.ROOMS},
 }
-_COMMENT = re.compile(r"<!--.*?-->\n?(?=[^\n])|<!--.*?-->", re.DOTALL)
+_COMMENT = re.compile(r"^<!--(?:(?!-->).)*-->\n|<!--(?:(?!-->).)*-->", re.DOTALL | re.MULTILINE)
+#: On GitHub a list or a table may follow a line of text; Python-Markdown wants an empty line between.
+_CLOSE = re.compile(r"^(?! *(?:[-*|#>]|\d+\.)| {2})(.*\S.*)\n(?=(?:- |\d+\. |\|))", re.MULTILINE)
 _FENCE = re.compile(r"^(`{3,}|~{3,}).*?^\1\s*$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"(\]\()([^)\s]+)(\))")
 _MATH = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
@@ -78,7 +80,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, f"notebooks/{path.stem}.md", content=reference.notebook(path)))
     for target, source in (
         ICON,
-        *((f"{t}/{p.name}", str(p.relative_to(ROOT))) for t, s in PICTURES.items() for p in sorted((ROOT / s).glob("*"))),
+        *(
+            (f"{t}/{p.name}", str(p.relative_to(ROOT)))
+            for t, s in PICTURES.items()
+            for p in sorted((ROOT / s).glob("*"))
+        ),
     ):
         files.append(File.generated(config, target, abs_src_path=str(ROOT / source)))
     return files
@@ -91,7 +97,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     parts, last = [], 0
     for fence in [*_FENCE.finditer(markdown), None]:
         text = markdown[last : fence.start() if fence else None]
-        text = _COMMENT.sub("", text)
+        text = _CLOSE.sub(r"\1\n\n", _COMMENT.sub("", text))
         parts.append(_LINK.sub(lambda found: found[1] + _target(found[2], source, page, config) + found[3], text))
         if fence:
             parts.append(fence[0])

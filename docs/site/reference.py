@@ -20,6 +20,8 @@ from MeWMLib.cli import arguments, housekeeping
 from MeWMLib.jobs.table import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
+#: Before the text of a page of names, so that a search names the pages of prose first.
+_LAST_IN_SEARCH = "---\nsearch:\n  boost: 0.1\n---\n\n"
 #: Rooms in the order of docs/ARCHITECTURE.md; the command line has a page of its own, and research its programs.
 ROOMS = (
     "core",
@@ -57,13 +59,17 @@ def parser_of(program: Callable[[list[str]], object], words: list[str]) -> argpa
 
 
 def _text(text: str | None) -> str:
-    return " ".join((text or "").replace("%%", "%").split()).replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+    return (
+        " ".join((text or "").replace("%%", "%").split()).replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+    )
 
 
 def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
-    """Tables of the arguments, a table for each group."""
+    """Tables of the arguments: one of what has no title of its own, then one for each group."""
+    tables: dict[str, list[str]] = {}
     for group in parser._action_groups:
-        rows = []
+        plain = group.title in ("positional arguments", "options", "optional arguments")
+        rows = tables.setdefault("" if plain else str(group.title), [])
         for action in group._group_actions:
             if action.help == argparse.SUPPRESS or isinstance(action, argparse._HelpAction):
                 continue
@@ -81,9 +87,10 @@ def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
                 said += f" ({', '.join(str(c) for c in action.choices)})"
             required = "yes" if (action.required if action.option_strings else action.nargs not in ("?", "*")) else ""
             rows.append(f"| `{name.replace('|', ' / ')}` | {said} | {required} |")
+    for title, rows in tables.items():
         if rows:
-            title = {"positional arguments": "", "options": "", "optional arguments": ""}.get(group.title, group.title)
-            yield "\n".join(([f"*{title}*", ""] if title else []) + ["| argument | what | needed |", "|---|---|---|", *rows])
+            head = ["| argument | what | needed |", "|---|---|---|"]
+            yield "\n".join([*([f"*{title}*", ""] if title else []), *head, *rows])
 
 
 def _command(title: str, parser: argparse.ArgumentParser, level: str) -> Iterator[str]:
@@ -137,7 +144,7 @@ def front_door() -> str:
     # the page of the rooms is the one that references lead to
     own = "\n    options:\n      skip_local_inventory: true"
     parts += [f"::: MeWMLib.{MeWMLib._MODULES[name]}.{name}{own}" for name in MeWMLib.__all__]
-    return "\n\n".join(parts) + "\n"
+    return _LAST_IN_SEARCH + "\n\n".join(parts) + "\n"
 
 
 def room(name: str) -> str:
@@ -149,7 +156,7 @@ def room(name: str) -> str:
         "room alone may change without notice, and is left out. [Architecture](../ARCHITECTURE.md) says what a room is.",
         *(f"::: {module}" for module in modules),
     ]
-    return "\n\n".join(parts) + "\n"
+    return _LAST_IN_SEARCH + "\n\n".join(parts) + "\n"
 
 
 @functools.cache
@@ -183,5 +190,7 @@ def notebook(path: Path) -> str:
     for cell in cells:
         text = "".join(cell["source"])
         parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
-    parts.append(f"The notebook is [{path.name}](https://github.com/example/SlicerMeWM/blob/main/docs/notebooks/{path.name}).")
+    parts.append(
+        f"The notebook is [{path.name}](https://github.com/example/SlicerMeWM/blob/main/docs/notebooks/{path.name})."
+    )
     return "\n\n".join(parts) + "\n"
