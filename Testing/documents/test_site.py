@@ -116,7 +116,7 @@ def test_pages_are_what_their_sources_say(site: dict[str, str]) -> None:
     assert (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()[0][2:] in site["release-notes.html"]
     assert 'href="REPORT.html"' in site["release-notes.html"]
     assert "WorldModel" in site["notebooks/plan-and-look.html"]
-    assert (Path(site[""]) / "assets" / "Screenshots" / "outcome.png").is_file()
+    assert (Path(site[""]) / "assets" / "outcome.png").is_file()
 
 
 @pytest.mark.slow

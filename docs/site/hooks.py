@@ -1,4 +1,4 @@
-"""What MkDocs does not do by itself: pages that are made at each build, links out of `docs/`, equations without a script.
+"""What MkDocs does not do: pages that are made at each build, links out of `docs/`, equations without a script.
 
 Pages on GitHub and pages of the site have one source. A link that leads out of `docs/` goes to the page made of that
 file, if there is one, else to the repository.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import html as entities
+import json
 import os
 import posixpath
 import re
@@ -33,9 +34,11 @@ COPIES = {
     "security.md": "SECURITY.md",
     "model-card.md": "Resources/Bundles/mewm-small/MODEL_CARD.md",
 }
-#: Folders of pictures outside `docs/`, and the icon.
-PICTURES = {"assets/Screenshots": "Resources/Screenshots"}
-ICON = ("assets/MeWM.png", "Resources/MeWM.png")
+#: Pictures of the repository that are shown: where, and from what.
+PICTURES = {
+    "assets/MeWM.png": "Resources/MeWM.png",
+    **{f"assets/{p.name}": f"Resources/Screenshots/{p.name}" for p in (ROOT / "Resources/Screenshots").glob("*.png")},
+}
 MADE: dict[str, Callable[[], str]] = {
     "reference/command-line.md": reference.command_line,
     "reference/programs.md": reference.programs,
@@ -51,8 +54,10 @@ _MATH = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>',
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Leave out of the navigation what may be missing and is."""
+    """Leave out of the navigation what may be missing and is; know the repository's address."""
     missing = set(_missing(config))
+    entry = json.loads((ROOT / "MeWM.json").read_text(encoding="utf-8"))
+    config.extra["repository"] = entry["scm_url"].removesuffix(".git")
 
     def kept(entries: list[Any]) -> Iterator[Any]:
         for entry in entries:
@@ -77,15 +82,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for target, make in MADE.items():
         files.append(File.generated(config, target, content=make()))
     for path in sorted(Path(config.docs_dir, "notebooks").glob("*.ipynb")):
-        files.append(File.generated(config, f"notebooks/{path.stem}.md", content=reference.notebook(path)))
-    for target, source in (
-        ICON,
-        *(
-            (f"{t}/{p.name}", str(p.relative_to(ROOT)))
-            for t, s in PICTURES.items()
-            for p in sorted((ROOT / s).glob("*"))
-        ),
-    ):
+        text = reference.notebook(path, config.extra["repository"])
+        files.append(File.generated(config, f"notebooks/{path.stem}.md", content=text))
+    for target, source in PICTURES.items():
         files.append(File.generated(config, target, abs_src_path=str(ROOT / source)))
     return files
 
@@ -115,13 +114,9 @@ def _target(link: str, source: str, page: Page, config: MkDocsConfig) -> str:
         return link
     target = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
     here = posixpath.dirname(page.file.src_uri)
-    copies = {file: made for made, file in COPIES.items()}
-    pictures = {file: made for made, file in ((ICON), *PICTURES.items())}
-    folder, _, name = target.rpartition("/")
-    if target in copies:
-        found = copies[target]
-    elif folder in pictures:
-        found = f"{pictures[folder]}/{name}"
+    made = {file: page for page, file in (*COPIES.items(), *PICTURES.items())}
+    if target in made:
+        found = made[target]
     elif target.startswith("docs/") and not (ROOT / target).is_dir():
         found = target.removeprefix("docs/")
         if found.startswith("notebooks/"):

@@ -106,9 +106,9 @@ def command_line() -> str:
     """The page of the command `mewm`, from its parsers."""
     parts = [
         "# The command mewm",
-        "This page is made from the argument parser at each build. `mewm --help` and `mewm COMMAND --help` say the same. "
-        "A command ends with exit code 0, with 2 where something that was given is wrong, and then says what, and what "
-        "to do.",
+        "This page is made from the argument parser at each build. `mewm --help` and `mewm COMMAND --help` say the "
+        "same. A command ends with exit code 0, with 2 where something that was given is wrong, and then says what, "
+        "and what to do.",
     ]
     names = [*KINDS, *(c.name for c in arguments._COMMANDS if c.run != arguments._PROGRAM)]
     for name in names:
@@ -152,8 +152,9 @@ def room(name: str) -> str:
     modules = sorted(module for module in _imported_from_outside() if module.split(".")[1] == name)
     parts = [
         f"# MeWMLib.{name}",
-        f"The modules of `MeWMLib/{name}/` that other rooms import, with their public names. What is imported inside the "
-        "room alone may change without notice, and is left out. [Architecture](../ARCHITECTURE.md) says what a room is.",
+        f"The modules of `MeWMLib/{name}/` that other rooms import, with their public names. What is imported inside "
+        "the room alone may change without notice, and is left out. [Architecture](../ARCHITECTURE.md) says what a "
+        "room is.",
         *(f"::: {module}" for module in modules),
     ]
     return _LAST_IN_SEARCH + "\n\n".join(parts) + "\n"
@@ -183,14 +184,12 @@ def _imported_from_outside() -> set[str]:
     return found
 
 
-def notebook(path: Path) -> str:
+def notebook(path: Path, repository: str) -> str:
     """A notebook as a page: its texts, and its code."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     parts = []
     for cell in cells:
         text = "".join(cell["source"])
         parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
-    parts.append(
-        f"The notebook is [{path.name}](https://github.com/example/SlicerMeWM/blob/main/docs/notebooks/{path.name})."
-    )
+    parts.append(f"The notebook is [{path.name}]({repository}/blob/main/docs/notebooks/{path.name}).")
     return "\n\n".join(parts) + "\n"
