@@ -39,6 +39,8 @@ PICTURES = {
     "assets/MeWM.png": "Resources/MeWM.png",
     **{f"assets/{p.name}": f"Resources/Screenshots/{p.name}" for p in (ROOT / "Resources/Screenshots").glob("*.png")},
 }
+#: Pages for those who change the documents, which the site does not show.
+LEFT_OUT = ("docs/pictures/README.md",)
 MADE: dict[str, Callable[[], str]] = {
     "reference/command-line.md": reference.command_line,
     "reference/programs.md": reference.programs,
@@ -117,7 +119,7 @@ def _target(link: str, source: str, page: Page, config: MkDocsConfig) -> str:
     made = {file: page for page, file in (*COPIES.items(), *PICTURES.items())}
     if target in made:
         found = made[target]
-    elif target.startswith("docs/") and not (ROOT / target).is_dir():
+    elif target.startswith("docs/") and not (ROOT / target).is_dir() and target not in LEFT_OUT:
         found = target.removeprefix("docs/")
         if found.startswith("notebooks/"):
             found = found.replace(".ipynb", ".md")

@@ -133,6 +133,11 @@ def programs() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _front(name: str) -> tuple[bool, str]:
+    """What everything starts from comes first."""
+    return name != "WorldModel", name
+
+
 def front_door() -> str:
     """The page of the names that `MeWMLib` offers."""
     parts = [
@@ -143,7 +148,7 @@ def front_door() -> str:
     ]
     # the page of the rooms is the one that references lead to
     own = "\n    options:\n      skip_local_inventory: true"
-    parts += [f"::: MeWMLib.{MeWMLib._MODULES[name]}.{name}{own}" for name in MeWMLib.__all__]
+    parts += [f"::: MeWMLib.{MeWMLib._MODULES[name]}.{name}{own}" for name in sorted(MeWMLib.__all__, key=_front)]
     return _LAST_IN_SEARCH + "\n\n".join(parts) + "\n"
 
 
