@@ -166,7 +166,7 @@ docs: $(STAMP_DEV)
 	$(BIN)/python Testing/test_imports.py
 	$(BIN)/python Testing/core/test_clinical_page.py
 	$(BIN)/python Testing/policy/test_rules_page.py
-	NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/python -m mkdocs build --quiet
+	MEWM_RUN_NOTEBOOKS=1 NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/python -m mkdocs build --quiet
 	@echo "Now open out/site/index.html in a browser."
 
 WORDS ?=

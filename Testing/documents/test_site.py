@@ -32,7 +32,13 @@ def _build(folder: Path, config: Path = REPOSITORY / "mkdocs.yml") -> subprocess
     return subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", str(config), "--site-dir", str(folder)],
         cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONUTF8": "1", "NO_MKDOCS_2_WARNING": "1"},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(REPOSITORY),
+            "PYTHONUTF8": "1",
+            "NO_MKDOCS_2_WARNING": "1",
+            "MEWM_RUN_NOTEBOOKS": "1",
+        },
         capture_output=True,
         check=False,
         encoding="utf-8",
@@ -115,8 +121,20 @@ def test_pages_are_what_their_sources_say(site: dict[str, str]) -> None:
     assert site["concepts/method.html"].count("<math") > 20 and "<table>" in site["JUDGE.html"]
     assert (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()[0][2:] in site["release-notes.html"]
     assert 'href="REPORT.html"' in site["release-notes.html"]
-    assert "WorldModel" in site["notebooks/plan-and-look.html"]
     assert (Path(site[""]) / "assets" / "outcome.png").is_file()
+
+
+@pytest.mark.slow
+def test_notebooks_run_and_their_pages_show_it(site: dict[str, str]) -> None:
+    """A cell that fails fails the build; what the cells show is what the notebooks promise."""
+    first = site["notebooks/plan-and-look.html"]
+    assert "hazard ratio" in first and "of the voxels changed" in first and "plan-and-look-1.png" in first
+    picture = (Path(site[""]) / "notebooks" / "plan-and-look-1.png").read_bytes()
+    assert picture.startswith(b"\x89PNG") and len(picture) > 20_000
+    second = html.unescape(re.sub(r"<[^>]+>", "", site["notebooks/labels-goals-rules.html"]))
+    assert "excluded: Cisplatin" in second and "question:" in second and "Did you mean Lipiodol?" in second
+    third = re.sub(r"<[^>]+>", "", site["notebooks/small-cohort.html"])
+    assert len(re.findall(r"patient \d: rank correlation [+-]\d\.\d\d, regret \d\.\d\d", third)) == 2
 
 
 @pytest.mark.slow

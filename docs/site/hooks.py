@@ -41,6 +41,8 @@ PICTURES = {
 }
 #: Pages for those who change the documents, which the site does not show.
 LEFT_OUT = ("docs/pictures/README.md",)
+#: Environment variable: the notebooks are run, and their pages show what their cells do.
+RUN = "MEWM_RUN_NOTEBOOKS"
 MADE: dict[str, Callable[[], str]] = {
     "reference/command-line.md": reference.command_line,
     "reference/programs.md": reference.programs,
@@ -84,8 +86,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for target, make in MADE.items():
         files.append(File.generated(config, target, content=make()))
     for path in sorted(Path(config.docs_dir, "notebooks").glob("*.ipynb")):
-        text = reference.notebook(path, config.extra["repository"])
+        # what the cells show takes half a minute, which a look at the other pages need not wait for
+        shown = reference.shown_by(path) if os.environ.get(RUN) else ()
+        text, pictures = reference.notebook(path, config.extra["repository"], shown)
         files.append(File.generated(config, f"notebooks/{path.stem}.md", content=text))
+        for name, png in pictures.items():
+            files.append(File.generated(config, f"notebooks/{name}", content=png))
     for target, source in PICTURES.items():
         files.append(File.generated(config, target, abs_src_path=str(ROOT / source)))
     return files

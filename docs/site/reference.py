@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import argparse
 import ast
+import base64
 import functools
 import importlib
 import json
-from collections.abc import Callable, Iterator
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 from unittest import mock
 
 import MeWMLib
@@ -189,12 +194,46 @@ def _imported_from_outside() -> set[str]:
     return found
 
 
-def notebook(path: Path, repository: str) -> str:
-    """A notebook as a page: its texts, and its code."""
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    parts = []
-    for cell in cells:
+def shown_by(path: Path) -> list[dict[str, Any]]:
+    """What each code cell of a notebook shows when it is run: its text, and its pictures as PNG.
+
+    Raises:
+        RuntimeError: a cell fails.
+    """
+    program = Path(__file__).with_name("run_notebook.py")
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, str(program), str(path)],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"},
+            capture_output=True,
+            check=False,
+            encoding="utf-8",
+        )
+    if done.returncode:
+        message = f"{path.name} does not run\n{done.stderr}"
+        raise RuntimeError(message)
+    return [
+        {"text": one["text"], "pictures": [base64.b64decode(p) for p in one["pictures"]]}
+        for one in json.loads(done.stdout)
+    ]
+
+
+def notebook(path: Path, repository: str, shown: Sequence[dict[str, Any]] = ()) -> tuple[str, dict[str, bytes]]:
+    """A notebook as a page: its texts, its code and what that shows; and its pictures, by name."""
+    parts, pictures, outputs = [], {}, iter(shown)
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         text = "".join(cell["source"])
-        parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
+        if cell["cell_type"] == "markdown":
+            parts.append(text)
+            continue
+        parts.append(f"```python\n{text}\n```")
+        output = next(outputs, {"text": "", "pictures": []})
+        if output["text"]:
+            parts.append(f"```text\n{output['text'].rstrip()}\n```")
+        for png in output["pictures"]:
+            name = f"{path.stem}-{len(pictures) + 1}.png"
+            pictures[name] = png
+            parts.append(f"![What the cell above draws]({name})")
     parts.append(f"The notebook is [{path.name}]({repository}/blob/main/docs/notebooks/{path.name}).")
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts) + "\n", pictures
