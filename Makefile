@@ -27,7 +27,7 @@
 # make findings   show again what surprised us about other packages (installs each; many minutes; NAMES="words of names")
 # make docs    write the measured figures of Resources/Results into README, docs and model card, and build the site out/site
 # make docs-check   follow the tutorials, every block of them (some minutes; WORDS="words of names of pages")
-# make pictures   the pictures of the report in the tutorials, of a real CT (a minute)
+# make pictures   the pictures of the report in the tutorials, of a real CT (a minute; needs Chromium: make browser)
 # make clean   remove what was made, but for .venv (make distclean removes that too)
 
 SAMPLE ?= lits-117
@@ -173,7 +173,7 @@ WORDS ?=
 docs-check: $(STAMP_DEV)
 	PYTHONPATH=. $(BIN)/python -m Testing.documents.blocks $(WORDS)
 
-pictures: browser
+pictures: $(STAMP_DEV)
 	$(BIN)/mewm plan sample:lits-117 --goal "no cisplatin, at most 50 mg doxorubicin" --no-scene --out out/pictures
 	$(BIN)/python Testing/documents/pictures.py out/pictures
 
