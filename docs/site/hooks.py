@@ -47,7 +47,7 @@ MADE: dict[str, Callable[[], str]] = {
     "reference/command-line.md": reference.command_line,
     "reference/programs.md": reference.programs,
     "reference/python.md": reference.front_door,
-    **{f"reference/{room}.md": functools.partial(reference.room, room) for room in reference.ROOMS},
+    **{f"reference/{room}.md": functools.partial(reference.room, room) for room in reference.rooms()},
 }
 _COMMENT = re.compile(r"^<!--(?:(?!-->).)*-->\n|<!--(?:(?!-->).)*-->", re.DOTALL | re.MULTILINE)
 #: On GitHub a list or a table may follow a line of text; Python-Markdown wants an empty line between.
@@ -58,7 +58,7 @@ _MATH = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>',
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Leave out of the navigation what may be missing and is; know the repository's address."""
+    """Leave out of the navigation what may be missing and is, and put the rooms in; know the repository's address."""
     missing = set(_missing(config))
     entry = json.loads((ROOT / "MeWM.json").read_text(encoding="utf-8"))
     config.extra["repository"] = entry["scm_url"].removesuffix(".git")
@@ -66,7 +66,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     def kept(entries: list[Any]) -> Iterator[Any]:
         for entry in entries:
             ((title, value),) = entry.items()
-            if isinstance(value, list):
+            if value == "rooms":
+                yield {title: [{room: f"reference/{room}.md"} for room in reference.rooms()]}
+            elif isinstance(value, list):
                 yield {title: list(kept(value))}
             elif value not in missing:
                 yield entry

@@ -27,21 +27,8 @@ from MeWMLib.jobs.table import KINDS
 ROOT = Path(__file__).resolve().parents[2]
 #: Before the text of a page of names, so that a search names the pages of prose first.
 _LAST_IN_SEARCH = "---\nsearch:\n  boost: 0.1\n---\n\n"
-#: Rooms in the order of docs/ARCHITECTURE.md; the command line has a page of its own, and research its programs.
-ROOMS = (
-    "core",
-    "perception",
-    "policy",
-    "dynamics",
-    "survival",
-    "planning",
-    "world",
-    "rendering",
-    "cohorts",
-    "jobs",
-    "exchange",
-    "scene",
-)
+#: Rooms with a page elsewhere: the command line, and research, whose front are its programs.
+_ELSEWHERE = ("cli", "lab")
 
 
 class _FoundError(Exception):
@@ -170,6 +157,12 @@ def room(name: str) -> str:
     return _LAST_IN_SEARCH + "\n\n".join(parts) + "\n"
 
 
+def rooms() -> list[str]:
+    """Rooms that offer something to others, the widest used first."""
+    used = [module.split(".")[1] for module in _imported_from_outside()]
+    return sorted(set(used), key=lambda name: (-used.count(name), name))
+
+
 @functools.cache
 def _imported_from_outside() -> set[str]:
     """Modules of a room that a file of another room, or of the Slicer module, imports."""
@@ -188,7 +181,7 @@ def _imported_from_outside() -> set[str]:
                 continue
             for name in names:
                 words = name.split(".")
-                if len(words) > 2 and words[0] == "MeWMLib" and words[1] in ROOMS and words[1] != room:
+                if len(words) > 2 and words[0] == "MeWMLib" and words[1] not in (room, *_ELSEWHERE):
                     if not any(w.startswith("_") for w in words) and ROOT.joinpath(*words).with_suffix(".py").is_file():
                         found.add(name)
     return found
