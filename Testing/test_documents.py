@@ -26,6 +26,7 @@ from Testing.documents.blocks import (
     REPORT,
     REPOSITORY,
     Block,
+    assigned,
     blocks_of,
     commands,
     run,
@@ -53,6 +54,7 @@ def _parse_program(name: str, words: list[str]) -> None:
 
 def _check(words: list[str]) -> None:
     """Parse a command line with the program that it calls."""
+    _, words = assigned(words)
     name, rest = Path(words[0]).name, words[1:]
     if name == "mewm":
         parsed = cli_arguments.parse(rest)
@@ -143,6 +145,17 @@ def _wrong_links(page: Path, pending: set[str]) -> list[str]:
         if not target.exists() or (anchor and target.suffix == ".md" and anchor not in _anchors(target)):
             wrong.append(link)
     return wrong
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_nothing_stands_in_a_form_that_these_tests_pass_over(page: Path) -> None:
+    """Links by tags or by reference, and commands in a block of another language."""
+    text = page.read_text(encoding="utf-8")
+    assert not re.search(r"<(?:a|img)\s|^\[[^\]]+\]: ", _texts(page), re.MULTILINE)
+    assert set(re.findall(r"^ *```([^\n`]+)$", text, re.MULTILINE)) <= {"bash", "python", "json", "nginx"}
+    # a mark that is misspelt, or apart from its block, would let the block run
+    marks = len(re.findall(r"^ *<!-- (?:minutes|long)", text, re.MULTILINE))
+    assert marks == len([block for block in blocks_of(page) if block.mark])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)

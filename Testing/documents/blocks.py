@@ -67,6 +67,13 @@ def commands(text: str) -> list[list[str]]:
     return [w for w in words if w and w[0] not in ("for", "done")]
 
 
+def assigned(words: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Variables that are set before a command, as NAME=VALUE, and the command."""
+    count = next((n for n, word in enumerate(words) if not re.match(r"[A-Z_]+=", word)), len(words))
+    pairs = (word.partition("=") for word in words[:count])
+    return {name: value for name, _, value in pairs}, words[count:]
+
+
 def environment() -> dict[str, str]:
     """In which a reader's commands run: this source, and the programs beside this Python."""
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
@@ -79,14 +86,19 @@ def run(block: Block, folder: Path) -> None:
     Raises:
         AssertionError: a command of it fails, with what it said.
     """
-    if block.language == "python":
-        steps = [[sys.executable, "-c", block.text]]
-    else:
-        # the command may belong to another source than this one, so its module of this source is run
-        steps = [[sys.executable, "-m", "MeWMLib.cli", *w[1:]] if w[0] == "mewm" else w for w in commands(block.text)]
-    for words in steps:
+    steps = [["python", "-c", block.text]] if block.language == "python" else commands(block.text)
+    # the command may belong to another source than this one, so its module of this source is run
+    programs = {"python": [sys.executable], "mewm": [sys.executable, "-m", "MeWMLib.cli"]}
+    for step in steps:
+        given, words = assigned(step)
         done = subprocess.run(
-            words, cwd=folder, env=environment(), capture_output=True, check=False, encoding="utf-8", errors="replace"
+            [*programs.get(words[0], words[:1]), *words[1:]],
+            cwd=folder,
+            env={**environment(), **given},
+            capture_output=True,
+            check=False,
+            encoding="utf-8",
+            errors="replace",
         )
         assert done.returncode == 0, f"{block.name}: {shlex.join(words)}\n{done.stdout}\n{done.stderr}"
 
