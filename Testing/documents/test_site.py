@@ -118,6 +118,8 @@ def test_pages_are_what_their_sources_say(site: dict[str, str]) -> None:
         text = site[page.relative_to(DOCS).with_suffix(".html").as_posix()]
         assert len(re.findall(r"^#{1,6} ", source, re.MULTILINE)) == len(re.findall(r"<h[1-6] id=", text)), page.name
         assert len(re.findall(r"^\|[-| :]+\|$", source, re.MULTILINE)) == text.count("<table>"), page.name
+    # marks that a page speaks of stay
+    assert "<code>&lt;!-- minutes --&gt;</code>" in site["contributing.html"]
     assert site["concepts/method.html"].count("<math") > 20 and "<table>" in site["JUDGE.html"]
     assert (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()[0][2:] in site["release-notes.html"]
     assert 'href="REPORT.html"' in site["release-notes.html"]

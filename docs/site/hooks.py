@@ -49,11 +49,12 @@ MADE: dict[str, Callable[[], str]] = {
     "reference/python.md": reference.front_door,
     **{f"reference/{room}.md": functools.partial(reference.room, room) for room in reference.rooms()},
 }
-_COMMENT = re.compile(r"^<!--(?:(?!-->).)*-->\n|<!--(?:(?!-->).)*-->", re.DOTALL | re.MULTILINE)
+#: Comments and links; what stands in code marks comes first, and stays.
+_COMMENT = re.compile(r"(`[^`\n]+`)|^<!--(?:(?!-->).)*-->\n|<!--(?:(?!-->).)*-->", re.DOTALL | re.MULTILINE)
 #: On GitHub a list or a table may follow a line of text; Python-Markdown wants an empty line between.
 _CLOSE = re.compile(r"^(?! *(?:[-*|#>]|\d+\.)| {2})(.*\S.*)\n(?=(?:- |\d+\. |\|))", re.MULTILINE)
 _FENCE = re.compile(r"^(`{3,}|~{3,}).*?^\1\s*$", re.DOTALL | re.MULTILINE)
-_LINK = re.compile(r"(\]\()([^)\s]+)(\))")
+_LINK = re.compile(r"\]\(([^)\s]+)\)|`[^`\n]+`")
 _MATH = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
 
 
@@ -106,8 +107,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     parts, last = [], 0
     for fence in [*_FENCE.finditer(markdown), None]:
         text = markdown[last : fence.start() if fence else None]
-        text = _CLOSE.sub(r"\1\n\n", _COMMENT.sub("", text))
-        parts.append(_LINK.sub(lambda found: found[1] + _target(found[2], source, page, config) + found[3], text))
+        text = _CLOSE.sub(r"\1\n\n", _COMMENT.sub(lambda found: found[1] or "", text))
+        parts.append(_LINK.sub(lambda found: _mended(found, source, page, config), text))
         if fence:
             parts.append(fence[0])
             last = fence.end()
@@ -115,6 +116,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     for name in missing:
         text = re.sub(rf"\[([^\]]+)\]\((?:[./\w-]*/)?{re.escape(name)}(?:#[^)]*)?\)", r"\1", text)
     return text
+
+
+def _mended(found: re.Match[str], source: str, page: Page, config: MkDocsConfig) -> str:
+    return f"]({_target(found[1], source, page, config)})" if found[1] else found[0]
 
 
 def _target(link: str, source: str, page: Page, config: MkDocsConfig) -> str:
