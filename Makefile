@@ -25,7 +25,9 @@
 # make fuzz    5,000 requests to a server that nobody means (REQUESTS=..., SEED=...)
 # make bench-server   ten clients with ten jobs each against the same jobs in one warm process (minutes)
 # make findings   show again what surprised us about other packages (installs each; many minutes; NAMES="words of names")
-# make docs    write the measured figures of Resources/Results into README, docs and model card
+# make docs    write the measured figures of Resources/Results into README, docs and model card, and build the site out/site
+# make docs-check   follow the tutorials, every block of them (some minutes; WORDS="words of names of pages")
+# make pictures   the pictures of the report in the tutorials, of a real CT (a minute; needs Chromium: make browser)
 # make clean   remove what was made, but for .venv (make distclean removes that too)
 
 SAMPLE ?= lits-117
@@ -57,7 +59,7 @@ STAMP_ENV := $(VENV)/.made
 STAMP_DEMO := $(VENV)/.installed-scene
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test test-pacs test-browser pacs browser bench-viewers quick lint docs properties bench bench-plan bench-peers bench-survival bench-simulation bench-segmentation bench-reading bench-dicom bench-click bench-server soak fuzz findings host lists reverts screenshots translations clean distclean
+.PHONY: demo test test-pacs test-browser pacs browser bench-viewers quick lint docs docs-check pictures properties bench bench-plan bench-peers bench-survival bench-simulation bench-segmentation bench-reading bench-dicom bench-click bench-server soak fuzz findings host lists reverts screenshots translations clean distclean
 
 demo: $(STAMP_DEMO)
 	$(BIN)/mewm plan sample:$(SAMPLE) --out $(OUT)
@@ -164,6 +166,16 @@ docs: $(STAMP_DEV)
 	$(BIN)/python Testing/test_imports.py
 	$(BIN)/python Testing/core/test_clinical_page.py
 	$(BIN)/python Testing/policy/test_rules_page.py
+	MEWM_RUN_NOTEBOOKS=1 NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/python -m mkdocs build --quiet
+	@echo "Now open out/site/index.html in a browser."
+
+WORDS ?=
+docs-check: $(STAMP_DEV)
+	PYTHONPATH=. $(BIN)/python -m Testing.documents.blocks $(WORDS)
+
+pictures: $(STAMP_DEV)
+	$(BIN)/mewm plan sample:lits-117 --goal "no cisplatin, at most 50 mg doxorubicin" --no-scene --out out/pictures
+	$(BIN)/python Testing/documents/pictures.py out/pictures
 
 lint: $(STAMP_DEV)
 	$(BIN)/ruff check .

@@ -1,7 +1,6 @@
-"""What README and docs tell people to type, and where their links lead.
+"""What README and docs tell people to type, where their links lead, and how their pictures are made.
 
-Shell blocks run as they are, in an empty folder. A block under `<!-- long -->` takes minutes, a cohort or a server: its
-lines are parsed by the programs that they call.
+Blocks run as they are, in an empty folder, or as their marks say (`Testing/documents/blocks.py`).
 """
 
 from __future__ import annotations
@@ -9,35 +8,36 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from MeWMLib.cli import arguments as cli_arguments
 from MeWMLib.cli.housekeeping import program_module
+from Testing.documents.blocks import (
+    DOCS,
+    LONG,
+    MINUTES,
+    NOTEBOOKS,
+    PAGES,
+    REPORT,
+    REPOSITORY,
+    Block,
+    assigned,
+    blocks_of,
+    commands,
+    run,
+)
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-PAGES = sorted([REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *(REPOSITORY / "docs").glob("*.md")])
-_BLOCK = re.compile(r"(<!-- long -->\n)?```bash\n(.*?)```", re.DOTALL)
-BLOCKS = [
-    pytest.param(page, found[2], bool(found[1]), id=f"{page.stem}-{n}")
-    for page in PAGES
-    for n, found in enumerate(_BLOCK.finditer(page.read_text(encoding="utf-8")))
-]
-REPORT = "TACE was performed. Epirubicin 40 mg and Lipiodol 10 ml were given as an emulsion through the hepatic artery."
-
-
-def _lines(block: str) -> list[list[str]]:
-    """The commands of a block, as words; loops and comments are left out."""
-    joined = block.replace("\\\n", " ").replace("${i}", "1")
-    lines = [line.strip().rstrip("&").strip() for line in joined.splitlines()]
-    words = [shlex.split(line.partition("&&")[0], comments=True) for line in lines]
-    return [w for w in words if w and w[0] not in ("for", "done")]
+BLOCKS = [pytest.param(block, id=block.name) for page in PAGES for block in blocks_of(page)]
+#: README's own block of Python is run by `test_front_door.py`.
+SHORT = [b for b in BLOCKS if not b.values[0].mark and b.values[0].page.parent != REPOSITORY]
+#: A link or picture of Markdown, outside of code.
+_LINK = re.compile(r"(!?)\[[^\]]*\]\(([^)\s]+)\)")
+_CODE = re.compile(r"^( *)(`{3,}).*?^\1\2\s*$|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 
 
 def _parse_program(name: str, words: list[str]) -> None:
@@ -54,6 +54,7 @@ def _parse_program(name: str, words: list[str]) -> None:
 
 def _check(words: list[str]) -> None:
     """Parse a command line with the program that it calls."""
+    _, words = assigned(words)
     name, rest = Path(words[0]).name, words[1:]
     if name == "mewm":
         parsed = cli_arguments.parse(rest)
@@ -71,26 +72,35 @@ def _check(words: list[str]) -> None:
         assert name in ("pip", "ssh", "echo", *system), f"no check for {name}"
 
 
-@pytest.mark.parametrize(("page", "block", "is_long"), [b for b in BLOCKS if b.values[2]])
-def test_long_shell_lines_are_lines_that_the_programs_take(page: Path, block: str, is_long: bool) -> None:
-    lines = _lines(block)
-    assert lines, f"an empty block in {page.name}"
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.values[0].mark])
+def test_long_blocks_are_what_the_programs_take(block: Block) -> None:
+    if block.language == "python":
+        compile(block.text, block.name, "exec")
+        return
+    lines = commands(block.text)
+    assert lines, f"an empty block: {block.name}"
     for words in lines:
         try:
             _check(words)
         except SystemExit as stop:
-            pytest.fail(f"{page.name}: {shlex.join(words)}: {stop}")
+            pytest.fail(f"{block.name}: {shlex.join(words)}: {stop}")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("page", "block", "is_long"), [b for b in BLOCKS if not b.values[2]])
-def test_short_shell_lines_run(page: Path, block: str, is_long: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("block", SHORT)
+def test_short_blocks_run(block: Block, tmp_path: Path) -> None:
     (tmp_path / "report.txt").write_text(REPORT, encoding="utf-8")
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "utf-8"}
-    for words in _lines(block):
-        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, check=False, encoding="utf-8")
-        assert done.returncode == 0, f"{page.name}: {shlex.join(words)}\n{done.stdout}\n{done.stderr}"
+    run(block, tmp_path)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebooks_are_valid_and_hold_no_outputs(path: Path) -> None:
+    """`Testing/documents/test_site.py` runs them."""
+    nbformat = pytest.importorskip("nbformat", reason='nbformat is not installed: pip install "mewm[docs]"')
+    book = nbformat.read(path, as_version=4)
+    nbformat.validate(book)
+    code = [cell for cell in book.cells if cell.cell_type == "code"]
+    assert code and not any(cell.outputs or cell.execution_count for cell in code)
 
 
 def test_a_wrong_line_would_be_found() -> None:
@@ -101,11 +111,79 @@ def test_a_wrong_line_would_be_found() -> None:
         _check(["make", "no-such-target"])
 
 
+def _texts(page: Path) -> str:
+    """A page without its code."""
+    return _CODE.sub("", page.read_text(encoding="utf-8"))
+
+
+def _anchors(page: Path) -> set[str]:
+    """Of the headings of a page, as GitHub makes them."""
+    titles = re.findall(r"^#+ +(.+?)\s*$", re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.M | re.S), re.M)
+    plain = [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
+    return {name if not plain[:n].count(name) else f"{name}-{plain[:n].count(name)}" for n, name in enumerate(plain)}
+
+
+def _pending() -> set[str]:
+    """Pages that other work brings; a link to one that is missing is text on the site."""
+    listed = re.search(r"pending: \[([^\]]*)\]", (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8"))
+    return {f"docs/{name.strip()}" for name in listed[1].split(",")} if listed else set()
+
+
+def _wrong_links(page: Path, pending: set[str]) -> list[str]:
+    wrong = []
+    for _, link in _LINK.findall(_texts(page)):
+        path, _, anchor = link.partition("#")
+        if ":" in path.split("/")[0]:
+            parts = urlsplit(link)
+            if parts.scheme == "mailto" or (parts.scheme in ("https", "http") and "." in parts.netloc):
+                continue
+            wrong.append(link)
+            continue
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() and target.is_relative_to(REPOSITORY) and str(target.relative_to(REPOSITORY)) in pending:
+            continue
+        if not target.exists() or (anchor and target.suffix == ".md" and anchor not in _anchors(target)):
+            wrong.append(link)
+    return wrong
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_nothing_stands_in_a_form_that_these_tests_pass_over(page: Path) -> None:
+    """Links by tags or by reference, and commands in a block of another language."""
+    text = page.read_text(encoding="utf-8")
+    assert not re.search(r"<(?:a|img)\s|^\[[^\]]+\]: ", _texts(page), re.MULTILINE)
+    assert set(re.findall(r"^ *```([^\n`]+)$", text, re.MULTILINE)) <= {"bash", "python", "json", "nginx"}
+    # a mark that is misspelt, or apart from its block, would let the block run
+    marks = len(re.findall(r"^ *<!-- (?:minutes|long)", text, re.MULTILINE))
+    assert marks == len([block for block in blocks_of(page) if block.mark])
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
 def test_links_lead_somewhere(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
-    assert [link for link in links if link and not (page.parent / link).exists()] == []
+    """Files and headings exist; addresses outside have the form of one (no network is asked)."""
+    assert _wrong_links(page, _pending()) == []
+
+
+def test_a_wrong_link_would_be_found(tmp_path: Path) -> None:
+    (tmp_path / "other.md").write_text("# One title\n\n## `A` and B: c\n", encoding="utf-8")
+    right = "[a](other.md#one-title) [b](other.md#a-and-b-c) [c](https://example.org/x) `[d](none.md)`"
+    wrong = ["none.md", "other.md#two", "#here", "htps://example.org"]
+    (tmp_path / "page.md").write_text(right + "".join(f" [x]({link})" for link in wrong), encoding="utf-8")
+    assert _wrong_links(tmp_path / "page.md", set()) == wrong
+
+
+def test_every_picture_has_a_command_and_is_shown() -> None:
+    """`docs/pictures/README.md` says how each is made; nothing lies around that no page shows."""
+    table = (DOCS / "pictures" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([^`]+)` \| `([^`]+)` \|", table, re.MULTILINE)
+    kept = [*DOCS.rglob("*.png"), *DOCS.rglob("*.svg"), *(REPOSITORY / "Resources" / "Screenshots").iterdir()]
+    assert sorted(name for name, _ in rows) == sorted(p.relative_to(REPOSITORY).as_posix() for p in kept)
+    for _, command in rows:
+        _check(shlex.split(command))
+    shown = {
+        (page.parent / link).resolve() for page in PAGES for picture, link in _LINK.findall(_texts(page)) if picture
+    }
+    assert shown == {p.resolve() for p in kept}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
@@ -115,6 +193,7 @@ def test_named_modules_are_there(page: Path) -> None:
     assert [name for name in named if not (REPOSITORY / name).exists() and "*" not in name] == []
 
 
-def test_there_are_pages_and_blocks_of_both_kinds() -> None:
-    assert len(PAGES) > 10 and {b.values[2] for b in BLOCKS} == {True, False}
-    assert isinstance(cli_arguments.parse(["doctor"]), argparse.Namespace)
+def test_there_are_pages_and_blocks_of_every_kind() -> None:
+    marks = {(b.values[0].mark, b.values[0].language) for b in BLOCKS}
+    assert len(PAGES) > 30 and marks >= {("", "bash"), (LONG, "bash"), (MINUTES, "bash"), (MINUTES, "python")}
+    assert len(NOTEBOOKS) == 3 and isinstance(cli_arguments.parse(["doctor"]), argparse.Namespace)

@@ -30,7 +30,7 @@ from MeWMLib.lab.evaluation.metrics import markdown, shown
 ROOT = Path(__file__).parents[2]
 RESULTS, TABLES, SHIPPED = "Resources/Results", "tables.json", "Resources/Bundles/mewm-small/manifest.json"
 #: Documents with figures, below the root.
-DOCUMENTS = ("README.md", "docs/*.md", "Resources/Bundles/*/MODEL_CARD.md")
+DOCUMENTS = ("README.md", "docs/**/*.md", "Resources/Bundles/*/MODEL_CARD.md")
 #: What every stamp says; null is allowed where `notes` has a word on it.
 STAMP = ("bundle", "command", "date", "mewm", "seed", "device", "patients")
 
