@@ -44,7 +44,12 @@ class NumbersExplained:
 
     @classmethod
     def of(
-        cls, settings: PlanSettings, on_maps: bool, outline_by: str = "", risk_from: Sequence[str] = ()
+        cls,
+        settings: PlanSettings,
+        on_maps: bool,
+        outline_by: str = "",
+        risk_from: Sequence[str] = (),
+        ranked: bool = True,
     ) -> NumbersExplained:
         """The sentences for a plan.
 
@@ -53,6 +58,7 @@ class NumbersExplained:
             on_maps: its dynamics model works on coarse maps.
             outline_by: who draws the outline after treatment.
             risk_from: the covariates of a survival model that looks at nothing else; empty for one that looks at images.
+            ranked: it is a ranking, and not one protocol that the user named.
         """
         image = (
             "the expected image of each replica, which is smooth and is not the written volume"
@@ -80,7 +86,7 @@ class NumbersExplained:
             risk=_RISK,
             risk_goes_by=f"{goes_by} It is {which}. The one {other} is shown for comparison and does not count. Tumour is "
             f"what lies in the outline that {outline}.",
-            search=f"Numbers of the ranking are means over the replicas, measured in {image}. Their volumes are "
+            search=f"{'Numbers of the ranking' if ranked else 'Predicted numbers'} are means over the replicas, measured in {image}. Their volumes are "
             "brought to the findings before treatment; the survival network is told them as they are measured.",
             written="A written volume is one sample and has numbers of its own (`written`), measured in it and in its "
             "labels on the scan's own voxels.",

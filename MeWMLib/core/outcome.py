@@ -304,7 +304,7 @@ class Risk:
         """The log-risk with 95 %, by `uncertainty`; None where nothing is known of what replicas do not show."""
         if self.unseen is None:
             return None
-        reach = _NINETY_FIVE * self.uncertainty
+        reach = NINETY_FIVE * self.uncertainty
         return self.log_risk - reach, self.log_risk + reach
 
     @property
@@ -337,9 +337,9 @@ class Risk:
         return f"Risk({self.text}, {f'{count} replicas from {self.range_text}' if count > 1 else 'one replica'})"
 
 
-#: Deviations within which 90 % of a normal distribution lies.
+#: Deviations within which 90 % and 95 % of a normal distribution lie.
 _NINETY = 1.645
-_NINETY_FIVE = 1.959964
+NINETY_FIVE = 1.959964
 
 
 def _median(months: Sequence[float], survival: Sequence[float]) -> float | None:

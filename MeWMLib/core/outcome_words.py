@@ -31,7 +31,7 @@ def interval_text(risk: Risk, as_ratio: bool = False) -> str:
 
 def span(ends: tuple[float, float], as_ratio: bool = False) -> str:
     """Two log-risks such as "+0.04 to +1.68", or as hazard ratios, "1.04 to 5.37"."""
-    return " to ".join(f"{math.exp(end):.2f}" if as_ratio else f"{end:+.2f}" for end in ends)
+    return " to ".join(f"{math.exp(end):.2f}" if as_ratio else f"{round(end, 2) + 0.0:+.2f}" for end in ends)
 
 
 def months_text(risk: Risk) -> str:
@@ -180,7 +180,7 @@ def written_lines(document: PlanDocument, candidate: Candidate) -> list[str]:
     if candidate.written is None:
         return []
     return [
-        *candidate.written.lines,
+        *candidate.written.told(has_oil(candidate)),
         *(f"Of the simulated outcome, {one.text}." for one in judgements(document, candidate)),
     ]
 
@@ -221,9 +221,10 @@ def viable_lines(document: PlanDocument, candidate: Candidate) -> list[str]:
 def _oil_text(candidate: Candidate, oil_ml: float) -> str:
     """The oil that is left beside what was given: the model lets tumour alone hold oil, and what it holds wash out."""
     given = [a.dose for a in candidate.protocol.actions if a.dose and agent(a.agent).agent_class == "oil"]
+    left = f"{oil_ml:.1f} ml" if round(oil_ml, 1) or not oil_ml else "under 0.1 ml"
     if not given:
-        return f"{oil_ml:.1f} ml of oil, spread over the tissue."
-    text = f"{oil_ml:.1f} ml of oil, spread over the tissue, of {given[0]:g} ml given"
+        return f"{left} of oil, spread over the tissue."
+    text = f"{left} of oil, spread over the tissue, of {given[0]:g} ml given"
     if oil_ml >= given[0]:
         return f"{text}."
     return f"{text}; in the model the rest is held by no tumour, or washed out by then."

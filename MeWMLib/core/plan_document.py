@@ -202,7 +202,7 @@ class PlanDocument:
     def numbers(self) -> NumbersExplained:
         """What the numbers of this plan mean."""
         return NumbersExplained.of(
-            self.settings, self.on_maps, self.treated.outline_after_by, self.risk_from
+            self.settings, self.on_maps, self.treated.outline_after_by, self.risk_from, self.kind == SEARCHED
         )
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from MeWMLib.core.outcome_words import AVERAGE_PATIENT
 from MeWMLib.core.plan import Candidate
 from MeWMLib.core.templates import title_of
 from MeWMLib.scene.plots import FAINT, Column, add_chart, add_series, add_table
@@ -29,7 +30,7 @@ def protocol_table(scene: Any, candidates: Sequence[Candidate]) -> Any:
         Column("rank", [c.rank for c in candidates], int, "1 is the best"),
         Column("protocol", [c.protocol.text for c in candidates], str, "agents with doses"),
         Column("kind", [title_of(c.protocol) for c in candidates], str, "the template that it fits"),
-        Column(_RISK, [r.log_risk for r in risks], float, "mean over the replicas; 0 is the average patient"),
+        Column(_RISK, [r.log_risk for r in risks], float, f"mean over the replicas; 0 is {AVERAGE_PATIENT}"),
         Column("hazard ratio", [r.hazard_ratio for r in risks], float, "exp(log risk): 2 is twice the risk of death"),
     ]
     # one replica is a point estimate: a range of it would say nothing
@@ -89,7 +90,7 @@ def risk_chart(scene: Any, table_node: Any) -> list[Any]:
     """
     title = "Risk of the ranked protocols (simulated, research use only)"
     span = (0.5, table_node.GetNumberOfRows() + 0.5)
-    chart = add_chart(scene, CHART_NAME, title, ("rank", "log hazard ratio against the average patient"), span)
+    chart = add_chart(scene, CHART_NAME, title, ("rank", f"log hazard ratio against {AVERAGE_PATIENT}"), span)
     styles = {_RISK: ("Circle", (0.05, 0.35, 0.65)), _LOW: ("Cross", FAINT), _HIGH: ("Cross", FAINT)}
     # no line between ranks: there is nothing between two protocols
     series = [
