@@ -141,9 +141,7 @@ def _whole_width(column: Column) -> int:
 def _lines(column: Column) -> list[str]:
     from rich.text import Text
 
-    return [
-        line for cell in (column.header, *column.cells) for line in Text.from_markup(str(cell)).plain.split("\n")
-    ]
+    return [line for cell in (column.header, *column.cells) for line in Text.from_markup(str(cell)).plain.split("\n")]
 
 
 def _print(console: Console, text: str) -> None:

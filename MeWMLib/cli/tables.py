@@ -183,7 +183,7 @@ def rule_lines(candidate: Candidate) -> list[str]:
 
 
 def _row(candidate: Candidate, wide: bool) -> list[str]:
-    """Protocol with its warnings, log-risk, hazard ratio (where it has a column), viable tumour, and median survival."""
+    """Protocol with its warnings, log-risk, hazard ratio (where it has a column), viable tumour and median survival."""
     risk, change = candidate.risk, candidate.tumour_change
     touched: dict[str, list[str]] = {}
     for one in candidate.warnings:

@@ -11,6 +11,11 @@ from typing import Any
 _REGISTRY: dict[str, type[MeWMError]] = {}
 
 
+def _ended(text: str) -> str:
+    """A sentence with its full stop; a question has its own end."""
+    return text if text.endswith(("?", "!")) else f"{text}."
+
+
 class MeWMError(Exception):
     """Base of all errors that MeWM raises on purpose.
 
@@ -32,11 +37,11 @@ class MeWMError(Exception):
 
     def __str__(self) -> str:
         listed = "\n" in self.given
-        parts = [f"{self.what}."]
+        parts = [_ended(self.what)]
         if self.given:
-            parts.append(f"Given: {self.given}{'' if listed else '.'}")
+            parts.append(f"Given: {self.given if listed else _ended(self.given)}")
         if self.remedy:
-            parts.append(f"{self.remedy}.")
+            parts.append(_ended(self.remedy))
         # what follows a list begins a line, as what is listed does
         return ("\n" if listed else " ").join(parts)
 

@@ -9,9 +9,9 @@ from MeWMLib.core.plan import ASSISTANT, MODEL, PlanSettings
 from MeWMLib.core.written import LIPIODOL_FROM_HU
 
 _RISK = (
-    "Log-risk is the natural logarithm of the hazard ratio against the average synthetic patient of the training. `risk` is "
-    "the survival network's own answer, a mean over the replicas. `risk_members` are the answers of an ensemble whose "
-    "last layer was fitted again on other samples of the patients; they say how far the answer would move, and their "
+    "Log-risk is the natural logarithm of the hazard ratio against the average synthetic patient of the training. "
+    "`risk` is the survival network's own answer, a mean over the replicas. `risk_members` are the answers of an "
+    "ensemble whose last layer was fitted again on other samples of the patients; they say how far the answer would move, and their "
     "mean need not be `risk`."
 )
 #: The only covariate of a survival model that depends on the volume of viable tumour and nothing else.
@@ -57,7 +57,7 @@ class NumbersExplained:
             settings: of the plan.
             on_maps: its dynamics model works on coarse maps.
             outline_by: who draws the outline after treatment.
-            risk_from: the covariates of a survival model that looks at nothing else; empty for one that looks at images.
+            risk_from: the covariates of a survival model that looks at nothing else; empty for one that sees images.
             ranked: it is a ranking, and not one protocol that the user named.
         """
         image = (
@@ -84,10 +84,11 @@ class NumbersExplained:
         )
         return cls(
             risk=_RISK,
-            risk_goes_by=f"{goes_by} It is {which}. The one {other} is shown for comparison and does not count. Tumour is "
-            f"what lies in the outline that {outline}.",
-            search=f"{'Numbers of the ranking' if ranked else 'Predicted numbers'} are means over the replicas, measured in {image}. Their volumes are "
-            "brought to the findings before treatment; the survival network is told them as they are measured.",
+            risk_goes_by=f"{goes_by} It is {which}. The one {other} is shown for comparison and does not count. Tumour "
+            f"is what lies in the outline that {outline}.",
+            search=f"{'Numbers of the ranking' if ranked else 'Predicted numbers'} are means over the replicas, "
+            f"measured in {image}. Their volumes are brought to the findings before treatment; the survival network is "
+            "told them as they are measured.",
             written="A written volume is one sample and has numbers of its own (`written`), measured in it and in its "
             "labels on the scan's own voxels.",
             lipiodol=_LIPIODOL,

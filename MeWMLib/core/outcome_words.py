@@ -67,7 +67,7 @@ def interval_note(risk: Risk) -> str:
 
 
 def same_as_first(plan: Plan) -> str:
-    """The ranks that cannot be told from the first, such as "ranks 2 to 11"; "" for none, or where that was not asked."""
+    """The ranks that cannot be told from the first, such as "ranks 2 to 11"; "" for none, or where it was not asked."""
     same = sum(one.group == 1 for one in plan.standings)
     return "" if same < 2 else "rank 2" if same == 2 else f"ranks 2 to {same}"
 
@@ -97,8 +97,8 @@ def order_lines(plan: Plan) -> list[str]:
     if (ends := first.total_interval) is not None:
         lines.append(
             "With all that is known to be uncertain (replicas, members of the survival model, what neither shows), "
-            f"the log-risk of rank 1 lies between {ends[0]:+.2f} and {ends[1]:+.2f} with a probability of 95 %, and its "
-            f"hazard ratio between {math.exp(ends[0]):.2f} and {math.exp(ends[1]):.2f}."
+            f"the log-risk of rank 1 lies between {ends[0]:+.2f} and {ends[1]:+.2f} with a probability of 95 %, and "
+            f"its hazard ratio between {math.exp(ends[0]):.2f} and {math.exp(ends[1]):.2f}."
         )
     if apart := apart_line(plan):
         lines.append(apart)
@@ -186,8 +186,10 @@ def written_lines(document: PlanDocument, candidate: Candidate) -> list[str]:
 
 
 def picture_words(candidate: Candidate) -> str:
-    """What the written picture shows beside the predicted number, such as "19.0 ml look viable, mRECIST SD"; "" where no
-    volume was written, or none of it can be told."""
+    """What the written picture shows beside the predicted number, such as "19.0 ml look viable, mRECIST SD".
+
+    "" where no volume was written, or none of it can be told.
+    """
     if candidate.written is None:
         return ""
     seen = candidate.written.seen_viable_ml

@@ -288,9 +288,7 @@ class PlanDocument:
         """Where the simulated volume of a candidate comes from."""
         bundle = self.bundle
         seed = self.seed if candidate.written is None else candidate.written.sample.seed
-        return Provenance(
-            candidate.protocol.text, seed, bundle.name, bundle.sha256, self.versions, candidate.forbidden
-        )
+        return Provenance(candidate.protocol.text, seed, bundle.name, bundle.sha256, self.versions, candidate.forbidden)
 
 
 def read_document(file: Path) -> PlanDocument:

@@ -140,7 +140,7 @@ def outside(training: Training | None, case: CaseFacts) -> tuple[Question, ...]:
         text = f"The contrast phase {what}; the networks were trained on {' and '.join(training.phases)} scans."
         found.append(Question(f"{TOPIC}phase", WARNING, _said(text)))
     if training.real_pairs == 0 and not case.synthetic:
-        text = "No real scan after treatment was among what the networks were trained on, so that no real patient lies within."
+        text = "No real scan after treatment was among what the networks were trained on."
         found.append(Question(f"{TOPIC}patients", WARNING, _said(text)))
     return tuple(found)
 

@@ -248,9 +248,7 @@ def _density(ct: Volume, labels: LabelMap, before_treatment: bool, looked_at: bo
         yield Question("lipiodol", WARNING, text, {"volume_ml": round(deposits, 2)})
 
 
-def _bright(
-    bright: Mask, size: int, start: NDArray[np.intp], labels: LabelMap, looked_at: bool
-) -> Iterator[Question]:
+def _bright(bright: Mask, size: int, start: NDArray[np.intp], labels: LabelMap, looked_at: bool) -> Iterator[Question]:
     """What of the lesions, (K, J, I) from voxel `start` on, is too dense for tumour; of how many voxels they are.
 
     Calcium and Lipiodol of an earlier session are as dense, so that it is a question; nobody but a person can tell.
@@ -267,9 +265,9 @@ def _bright(
             r, a, s = labels.geometry.to_ras(np.argwhere(pieces == piece).mean(axis=0) + start)
             listed.append(f"{sizes[piece] * voxel:.1f} ml at ({r:.0f}, {a:.0f}, {s:.0f})")
     text = (
-        f"{count * voxel:.1f} ml of the lesions ({100 * count / size:.0f} %) are {_BRIGHT_HU} HU or denser: oral contrast "
-        "in stomach or bowel may have been taken for a lesion, the patient may have been treated before, or it is "
-        f"calcium: {'; '.join(listed)} (R, A, S in mm)."
+        f"{count * voxel:.1f} ml of the lesions ({100 * count / size:.0f} %) are {_BRIGHT_HU} HU or denser: oral "
+        "contrast in stomach or bowel may have been taken for a lesion, the patient may have been treated before, or "
+        f"it is calcium: {'; '.join(listed)} (R, A, S in mm)."
     )
     if not looked_at:
         text += " Nobody has looked at these outlines: they are the segmenter's."

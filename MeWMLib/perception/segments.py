@@ -49,8 +49,8 @@ _FISSURE = 0.36
 _CAUDATE = (0.7, 0.33)
 #: What tells 2 from 3: height above the pocket against way forwards from it, both in mm.
 _LATERAL_MM = 20.0
-#: A segment (a lobe) is named with a lesion that has so much of its volume in it; where those that are named hold less of
-#: it together than the second number, the lobes are named by their shares.
+#: A segment (a lobe) is named with a lesion that has so much of its volume in it; where those that are named hold less
+#: of it together than the second number, the lobes are named by their shares.
 _NAMED_SHARE, _NAMED_TOGETHER = 0.2, 2 / 3
 _SIDE = {s: "right lobe" if s >= "5" else "left lobe" if s >= "2" else "caudate lobe" for s in SEGMENTS}
 

@@ -145,7 +145,7 @@ def survival_chart(candidates: Sequence[Candidate]) -> bytes | None:
 
 
 def _band(axes: mpl.axes.Axes, candidate: Candidate, last: float, who: str) -> None:
-    """Between which curves the true one lies with 95 %: a log-risk that is higher by d raises it to the power exp(d)."""
+    """Where the true curve lies with 95 %: a log-risk that is higher by d raises a curve to the power exp(d)."""
     risk = candidate.risk
     if risk.uncertainty <= 0:
         return
@@ -282,7 +282,7 @@ def _strip(tree: Sequence[SearchStep], steps: Sequence[int], best: Protocol | No
 
 
 def _boxed(parent: Protocol, child: Protocol, width: int = 30) -> str:
-    """What a box of the tree says: the actions that are new, in two lines at most; without doses where those do not fit.
+    """What a box of the tree says: the actions that are new; without doses where two lines do not hold them.
 
     Nothing is cut inside of a word or a number, so that two protocols of one column do not read alike.
     """

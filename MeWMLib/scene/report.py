@@ -214,8 +214,7 @@ def render_report(
         best_words=best_in_words(plan, named, weighed, document.treated.partly) if best else [],
         named=named,
         weighed=weighed,
-        weights=f"Ranked by score, which is log-risk plus weights ({weights}), so that the first need not have the lowest "
-        "risk."
+        weights=f"Ranked by score, which is log-risk plus weights ({weights}): the first need not have the lowest risk."
         if weighed
         else "Ranked by the log-risk alone.",
         candidates=plan.candidates[:MAX_ROWS],
