@@ -11,8 +11,8 @@ from MeWMLib.core.written import LIPIODOL_FROM_HU
 _RISK = (
     "Log-risk is the natural logarithm of the hazard ratio against the average synthetic patient of the training. "
     "`risk` is the survival network's own answer, a mean over the replicas. `risk_members` are the answers of an "
-    "ensemble whose last layer was fitted again on other samples of the patients; they say how far the answer would move, and their "
-    "mean need not be `risk`."
+    "ensemble whose last layer was fitted again on other samples of the patients; they say how far the answer would "
+    "move, and their mean need not be `risk`."
 )
 #: The only covariate of a survival model that depends on the volume of viable tumour and nothing else.
 VIABLE_ALONE = "log1p_viable_ml_after"

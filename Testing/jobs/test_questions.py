@@ -57,6 +57,23 @@ def test_swapped_values_stop_every_kind_of_job_unless_they_are_accepted(do, fake
         assert [q["topic"] for q in result["questions"] if not q["topic"].startswith("after-")] == ["swapped"]
 
 
+def test_what_the_segmenter_alone_calls_tumour_is_asked_about_where_it_is_too_dense(do, fake, tmp_path, small_bundle):
+    """Contrast agent in the stomach: nobody has looked at these outlines, so that a person must."""
+    ct, labels = written(tmp_path, fake, fake.small_labels().array)
+    bright = fake.small_ct().array.copy()
+    bright[4:8, 5:9, 6:11] = 250
+    io.write_volume(fake.small_ct().with_array(bright), Path(ct))
+    for kind in ("plan", "simulate", "propose"):
+        out = str(tmp_path / kind) if kind != "propose" else None
+        with pytest.raises(LabelQuestionError, match=r"200 HU or denser.*ml at \(.*--accept-labels"):
+            do(Job(kind, {"case": ct, **KINDS[kind]}, out))
+    result = do(Job("propose", {"case": ct, "accept_labels": True}))
+    assert ("bright-lesion", "severe") in [(q["topic"], q["severity"]) for q in result["questions"]]
+    # whoever gives labels has seen them
+    result = do(Job("propose", {"case": ct, "labels": labels}))
+    assert "severe" not in [q["severity"] for q in result["questions"]]
+
+
 @pytest.mark.parametrize(("bilirubin", "asked"), [(17, "write 1.0."), (4.9, None)])
 def test_a_bilirubin_in_another_unit_is_asked(do, small_bundle, bilirubin, asked):
     result = do(Job("propose", {"case": "sample:tiny", "clinical": {"bilirubin_mg_per_dl": bilirubin}}))
