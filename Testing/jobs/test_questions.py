@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from MeWMLib.core import io
 from MeWMLib.core.errors import LabelQuestionError
 from MeWMLib.core.plan_folder import PlanFolder
-from MeWMLib.core.volume import LabelMap
+from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.jobs.job import Job
 
 
@@ -59,10 +59,13 @@ def test_swapped_values_stop_every_kind_of_job_unless_they_are_accepted(do, fake
 
 def test_what_the_segmenter_alone_calls_tumour_is_asked_about_where_it_is_too_dense(do, fake, tmp_path, small_bundle):
     """Contrast agent in the stomach: nobody has looked at these outlines, so that a person must."""
-    ct, labels = written(tmp_path, fake, fake.small_labels().array)
+    # voxels of 6 mm: what is dense is more than a speck
+    grid = Geometry(fake.SHAPE, np.diag([-6.0, -6.0, 6.0, 1.0]))
     bright = fake.small_ct().array.copy()
     bright[4:8, 5:9, 6:11] = 250
-    io.write_volume(fake.small_ct().with_array(bright), Path(ct))
+    ct, labels = str(tmp_path / "ct.nrrd"), str(tmp_path / "labels.nrrd")
+    io.write_volume(Volume(bright, grid), Path(ct))
+    io.write_labels(LabelMap(fake.small_labels().array, grid), Path(labels))
     for kind in ("plan", "simulate", "propose"):
         out = str(tmp_path / kind) if kind != "propose" else None
         with pytest.raises(LabelQuestionError, match=r"200 HU or denser.*ml at \(.*--accept-labels"):
