@@ -260,8 +260,8 @@ def _bright(bright: Mask, size: int, start: NDArray[np.intp], labels: LabelMap, 
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     listed = []
-    for piece in np.argsort(-sizes, kind="stable")[:_BRIGHT_TOLD]:
-        if sizes[piece]:
+    for n, piece in enumerate(np.argsort(-sizes, kind="stable")[:_BRIGHT_TOLD]):
+        if n == 0 or sizes[piece] * voxel >= _STRANGE_ML:
             r, a, s = labels.geometry.to_ras(np.argwhere(pieces == piece).mean(axis=0) + start)
             listed.append(f"{sizes[piece] * voxel:.1f} ml at ({r:.0f}, {a:.0f}, {s:.0f})")
     text = (

@@ -498,6 +498,27 @@ def test_it_is_printed_without_the_viewer_and_with_the_pictures(look, reports):
     assert look.page.is_visible("#viewer") and not picture.is_visible()
 
 
+_OVER = """() => [...document.querySelectorAll('.scroll, .choice, .fact, .alert')].filter((one) => {
+  if (!one.offsetWidth) return false;
+  const box = one.getBoundingClientRect();
+  return one.scrollWidth > one.clientWidth + 1 || box.right > document.documentElement.clientWidth + 1
+    || [...one.children].some((child) => child.offsetWidth && child.getBoundingClientRect().right > box.right + 1);
+}).map((one) => `${one.className} ${one.textContent.trim().slice(0, 60)}`)"""
+
+
+def test_nothing_is_wider_than_its_place_on_a_screen_and_on_paper(look, reports):
+    """Tables, cards and warnings, from 1024 pixels on and on the width that A4 leaves between its margins."""
+    look.open(reports["usual"] / "report.html")
+    for width in (1024, 1280, 1920):
+        look.page.set_viewport_size({"width": width, "height": 800})
+        assert look.page.evaluate(_OVER) == [], width
+    look.page.emulate_media(media="print")
+    look.page.set_viewport_size({"width": 688, "height": 1000})
+    assert look.page.evaluate(_OVER) == []
+    alert = look.page.evaluate("getComputedStyle(document.querySelector('.banner')).color")
+    assert alert == "rgb(0, 0, 0)", "black on white"
+
+
 def test_a_browser_that_cannot_unpack_says_so(look, reports):
     look.page.add_init_script("delete window.DecompressionStream")
     look.open(reports["usual"] / "report.html", state="failed")
