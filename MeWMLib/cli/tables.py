@@ -74,7 +74,9 @@ def plan(document: PlanDocument, output: Output) -> None:
     if document.beside is not None:
         output.section("Yours and MeWM's")
         _beside(document.beside, output)
-    output.section("What the written volume shows", *written_lines(document, first), document.numbers.picture)
+    output.section(
+        "What the written volume shows", *written_lines(document, first, short=True), document.numbers.picture
+    )
     limits = (*question_lines(to_plain(document.questions)), *rule_lines(first), _trained(document))
     output.section("What limits it", *limits)
     searched = weights_text(document.settings) if ranked else ""

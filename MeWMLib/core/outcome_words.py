@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from MeWMLib.core.outcome import Risk
 from MeWMLib.core.plan import Candidate, Plan
@@ -175,14 +176,30 @@ def judgements(document: PlanDocument, candidate: Candidate) -> tuple[Criterion,
     return joined(candidate.written.criteria, small)
 
 
-def written_lines(document: PlanDocument, candidate: Candidate) -> list[str]:
-    """What its written volume shows, and how the published criteria judge it."""
+def written_lines(document: PlanDocument, candidate: Candidate, short: bool = False) -> list[str]:
+    """What its written volume shows, and how the published criteria judge it.
+
+    Args:
+        document: the plan.
+        candidate: one of its protocols.
+        short: tell the first reason of each judgement alone, and where the others are.
+    """
     if candidate.written is None:
         return []
     return [
         *candidate.written.told(has_oil(candidate)),
-        *(f"Of the simulated outcome, {one.text}." for one in judgements(document, candidate)),
+        *(
+            f"Of the simulated outcome, {_shortened(one) if short else one.text}."
+            for one in judgements(document, candidate)
+        ),
     ]
+
+
+def _shortened(one: Criterion) -> str:
+    """A judgement with its first reason; the rest stands in plan.json and in the report."""
+    if len(one.reasons) < 2:
+        return one.text
+    return f"{replace(one, reasons=one.reasons[:1]).text}; more on it in plan.json"
 
 
 def picture_words(candidate: Candidate) -> str:
