@@ -201,9 +201,10 @@ class WrittenNumbers:
             found.append(f"Viable tumour in it, {self.viable_by}: {words}.")
         if self.seen_viable_ml is not None and self.hidden_ml is not None:
             found.append(
-                f"By density alone, as mewm assess reads a CT, {self.seen_viable_ml:.1f} ml of the tumour look viable "
-                f"and {self.hidden_ml:.1f} ml cannot be told"
-                f"{', mostly beside Lipiodol, which hides what died' if oil else ''}."
+                f"By density alone, as mewm assess reads a CT, {self.seen_viable_ml:.1f} ml of the tumour look viable"
+                + (f" and {self.hidden_ml:.1f} ml cannot be told" if self.hidden_ml >= 0.05 else "")
+                + (", mostly beside Lipiodol, which hides what died" if oil and self.hidden_ml >= 0.05 else "")
+                + "."
             )
         dense = f"are as dense as Lipiodol ({LIPIODOL_FROM_HU:.0f} HU and more)"
         dense_now = f"{self.lipiodol_ml_after:.1f} ml of the tumour {dense}"
