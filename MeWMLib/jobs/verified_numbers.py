@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +174,10 @@ def assessed_numbers(data: Mapping[str, Any], places: Mapping[str, Path]) -> tup
     curve = data["survival"]
     risk = Risk((data["risk"],), tuple(curve["months"]), tuple(curve["probability"]))
     checked.same("median_survival_months", data["median_survival_months"], risk.median_survival_months)
+    if "risk_total_interval" in data:  # not in those of older versions
+        told = replace(risk, unseen=data["risk_uncertainty"])
+        checked.same("risk_total_interval", data["risk_total_interval"], to_plain(told.total_interval))
+        checked.same("median_interval_months", data["median_interval_months"], to_plain(told.median_interval_months))
     names = (("case", "labels", "before"), ("post", "post_labels", "after"))
     missing = [name for scan, outline, _ in names for name in (scan, outline) if name not in places]
     if missing:
