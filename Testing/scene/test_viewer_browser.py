@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -347,6 +348,12 @@ def test_a_protocol_is_chosen_from_the_ranking(look, reports):
     look.settle()
     assert look.hu("simulated") is None and not _marked(look, CHOSEN)
     assert look.page.is_disabled("[data-mv=show][value=difference]")
+    # it is said where one looks, and can be read there
+    said = look.page.locator("#viewer p.alert:visible")
+    assert f"No simulated CT of rank {without} was kept" in said.text_content()
+    colours = said.evaluate("(one) => [getComputedStyle(one).color, getComputedStyle(one).backgroundColor]")
+    ink, paper = (np.mean([float(x) for x in re.findall(r"\d+", text)[:3]]) for text in colours)
+    assert abs(ink - paper) > 100
 
 
 def test_everything_has_a_key_and_fingers_do_it_too(look, reports, browser):
